@@ -1,0 +1,13 @@
+// One function per family of kernels; module.cpp calls them.
+#pragma once
+
+#include "pybind.hpp"
+
+namespace ngramstat::bindings {
+
+void bind_pair_counts(py::module_& m);
+void bind_suffix_sort(py::module_& m);
+void bind_kneser_ney(py::module_& m);
+void bind_cuda(py::module_& m);
+
+}  // namespace ngramstat::bindings

@@ -1,0 +1,229 @@
+#include <memory>
+#include <variant>
+
+#include "arrays.hpp"
+#include "bind.hpp"
+#include "ngramstat/pair_counts.hpp"
+
+namespace ngramstat::bindings {
+
+namespace {
+
+using Block = Array<double>;
+
+// The index type follows the stream's length; Python sees one class.
+class PairCounter {
+  public:
+    template <class Token>
+    PairCounter(const Array<Token>& tokens, Index vocab_size, const Array<Index>& ends,
+                const Array<Index>& content_starts, const Array<Index>& content_ends,
+                const Array<std::uint8_t>& classes, Index first, Index last, int threads)
+        : tokens_(tokens), vocab_size_(vocab_size) {
+        const auto stream = as_span(tokens);
+        const DocumentSpans documents{as_span(ends), as_span(content_starts), as_span(content_ends),
+                                      as_span(classes)};
+        const TokenRange range{first, last};
+        const py::gil_scoped_release release;
+        if (stream.size() <= std::size_t{1} << 32) {
+            index_ = index_document_positions<Token, std::uint32_t>(stream, range, vocab_size,
+                                                                    documents, threads);
+        } else {
+            index_ = index_document_positions<Token, std::uint64_t>(stream, range, vocab_size,
+                                                                    documents, threads);
+        }
+    }
+
+    std::vector<std::pair<CountMatrix, CountMatrix>> count(const std::vector<Index>& lags,
+                                                           int threads) const {
+        std::vector<std::pair<CountMatrix, CountMatrix>> result;
+        auto run = [&](auto stream) {
+            const py::gil_scoped_release release;
+            auto counts = std::visit(
+                [&](const auto& index) {
+                    return count_pairs(stream, index, vocab_size_, std::span<const Index>(lags),
+                                       threads);
+                },
+                index_);
+            for (auto& pair : counts) {
+                result.emplace_back(std::move(pair.within), std::move(pair.across));
+            }
+        };
+        if (py::isinstance<Array<std::uint16_t>>(tokens_)) {
+            run(as_span(Array<std::uint16_t>(tokens_)));
+        } else {
+            run(as_span(Array<std::uint32_t>(tokens_)));
+        }
+        return result;
+    }
+
+  private:
+    py::array tokens_;  // keeps the stream alive
+    Index vocab_size_;
+    std::variant<PositionIndex<std::uint32_t>, PositionIndex<std::uint64_t>> index_;
+};
+
+template <class T>
+py::array_t<T> two_channels(std::array<std::vector<T>, 2>&& sums) {
+    const py::ssize_t n = static_cast<py::ssize_t>(sums[0].size());
+    sums[0].insert(sums[0].end(), sums[1].begin(), sums[1].end());
+    return to_array(std::move(sums[0]), {2, n});
+}
+
+void require_block(const Block& x, Index rows) {
+    if (x.ndim() != 2 || x.shape(0) != rows || x.shape(1) != kLanes) {
+        throw std::invalid_argument("a block of vectors must have shape (" + std::to_string(rows) +
+                                    ", " + std::to_string(kLanes) + ")");
+    }
+}
+
+py::tuple to_coo(const CountMatrix& matrix) {
+    std::vector<Index> rows;
+    std::vector<Index> columns;
+    std::array<std::vector<Count>, 2> counts;
+    {
+        const py::gil_scoped_release release;
+        const std::size_t nnz = static_cast<std::size_t>(matrix.nnz());
+        rows.reserve(nnz);
+        columns.reserve(nnz);
+        counts[0].reserve(nnz);
+        counts[1].assign(nnz, 0);
+        for (const auto& block : matrix.blocks()) {
+            const std::size_t offset = rows.size();
+            for (Index r = 0; r < block.n_rows(); ++r) {
+                rows.insert(rows.end(),
+                            static_cast<std::size_t>(block.row_start[r + 1] - block.row_start[r]),
+                            block.first_row + r);
+            }
+            columns.insert(columns.end(), block.column.begin(), block.column.end());
+            counts[0].insert(counts[0].end(), block.first.begin(), block.first.end());
+            std::copy(block.second.begin(), block.second.end(),
+                      counts[1].begin() + static_cast<std::ptrdiff_t>(offset));
+        }
+    }
+    const py::ssize_t nnz = static_cast<py::ssize_t>(rows.size());
+    counts[0].insert(counts[0].end(), counts[1].begin(), counts[1].end());
+    return py::make_tuple(to_array(std::move(rows)), to_array(std::move(columns)),
+                          to_array(std::move(counts[0]), {2, nnz}));
+}
+
+template <class Token>
+void bind_for(py::module_& m, py::class_<PairCounter>& counter) {
+    counter.def(py::init<const Array<Token>&, Index, const Array<Index>&, const Array<Index>&,
+                         const Array<Index>&, const Array<std::uint8_t>&, Index, Index, int>(),
+                py::arg("tokens").noconvert(), py::arg("vocab_size"),
+                py::arg("document_ends").noconvert(), py::arg("content_starts").noconvert(),
+                py::arg("content_ends").noconvert(), py::arg("classes").noconvert(),
+                py::arg("first_token"), py::arg("last_token"), py::arg("threads"));
+    m.def(
+        "token_counts",
+        [](const Array<Token>& tokens, Index vocab_size, int threads) {
+            const auto stream = as_span(tokens);
+            std::vector<Index> counts;
+            {
+                const py::gil_scoped_release release;
+                counts = token_counts(stream, vocab_size, threads);
+            }
+            return to_array(std::move(counts));
+        },
+        py::arg("tokens").noconvert(), py::arg("vocab_size"), py::arg("threads"));
+    m.def(
+        "document_token_counts",
+        [](const Array<Token>& tokens, Index vocab_size, const Array<Index>& starts,
+           const Array<Index>& ends, int threads) {
+            const auto stream = as_span(tokens);
+            const auto first = as_span(starts);
+            const auto last = as_span(ends);
+            const py::gil_scoped_release release;
+            return count_document_tokens(stream, vocab_size, first, last, threads);
+        },
+        py::arg("tokens").noconvert(), py::arg("vocab_size"), py::arg("content_starts").noconvert(),
+        py::arg("content_ends").noconvert(), py::arg("threads"));
+    m.def(
+        "sum_pairs_by_document",
+        [](const Array<Token>& tokens, Index vocab_size, Index lag, const Array<double>& u,
+           const Array<double>& v, const Array<Index>& starts, const Array<Index>& ends,
+           const Array<Index>& right_limits, int threads) {
+            const auto stream = as_span(tokens);
+            const auto left = as_span(u);
+            const auto right = as_span(v);
+            const auto first = as_span(starts);
+            const auto last = as_span(ends);
+            const auto limits = as_span(right_limits);
+            PairSums sums;
+            {
+                const py::gil_scoped_release release;
+                sums = sum_pairs_by_document(stream, vocab_size, lag, left, right, first, last,
+                                             limits, threads);
+            }
+            return py::make_tuple(to_array(std::move(sums.pairs)),
+                                  to_array(std::move(sums.product)), to_array(std::move(sums.left)),
+                                  to_array(std::move(sums.right)));
+        },
+        py::arg("tokens").noconvert(), py::arg("vocab_size"), py::arg("lag"),
+        py::arg("u").noconvert(), py::arg("v").noconvert(), py::arg("starts").noconvert(),
+        py::arg("ends").noconvert(), py::arg("right_limits").noconvert(), py::arg("threads"));
+}
+
+}  // namespace
+
+void bind_pair_counts(py::module_& m) {
+    m.attr("LANES") = kLanes;
+    py::class_<CountMatrix>(m, "CountMatrix")
+        .def(py::init<Index, Index>(), py::arg("n_rows"), py::arg("n_cols"))
+        .def_property_readonly(
+            "shape", [](const CountMatrix& c) { return py::make_tuple(c.n_rows(), c.n_cols()); })
+        .def_property_readonly("nnz", &CountMatrix::nnz)
+        .def_property_readonly("nbytes", &CountMatrix::bytes)
+        .def(
+            "take", [](CountMatrix& self, CountMatrix& other) { self.append(std::move(other)); },
+            py::arg("other"), "Appends the rows of `other`, which is emptied.")
+        .def("row_sums", [](const CountMatrix& c) { return two_channels(c.row_sums()); })
+        .def("column_sums", [](const CountMatrix& c) { return two_channels(c.column_sums()); })
+        .def("to_coo", &to_coo, "(rows, columns, counts of shape (2, nnz))")
+        .def(
+            "multiply",
+            [](const CountMatrix& c, const Block& x, double w0, double w1, int threads) {
+                require_block(x, c.n_cols());
+                Block out({static_cast<py::ssize_t>(c.n_rows()), static_cast<py::ssize_t>(kLanes)});
+                const auto in = as_span(x);
+                const std::span<double> target(out.mutable_data(),
+                                               static_cast<std::size_t>(out.size()));
+                {
+                    const py::gil_scoped_release release;
+                    c.multiply(in, {w0, w1}, target, threads);
+                }
+                return out;
+            },
+            py::arg("x").noconvert(), py::arg("first"), py::arg("second"), py::arg("threads"))
+        .def(
+            "multiply_transposed",
+            [](const CountMatrix& c, const Block& x, double w0, double w1, int threads) {
+                require_block(x, c.n_rows());
+                Block out({static_cast<py::ssize_t>(c.n_cols()), static_cast<py::ssize_t>(kLanes)});
+                const auto in = as_span(x);
+                const std::span<double> target(out.mutable_data(),
+                                               static_cast<std::size_t>(out.size()));
+                {
+                    const py::gil_scoped_release release;
+                    c.multiply_transposed(in, {w0, w1}, target, threads);
+                }
+                return out;
+            },
+            py::arg("x").noconvert(), py::arg("first"), py::arg("second"), py::arg("threads"))
+        .def(
+            "inner_product",
+            [](const CountMatrix& a, const CountMatrix& b, std::pair<double, double> wa,
+               std::pair<double, double> wb, int threads) {
+                const py::gil_scoped_release release;
+                return a.inner_product(b, {wa.first, wa.second}, {wb.first, wb.second}, threads);
+            },
+            py::arg("other"), py::arg("weights"), py::arg("other_weights"), py::arg("threads"));
+
+    py::class_<PairCounter> counter(m, "PairCounter");
+    bind_for<std::uint16_t>(m, counter);
+    bind_for<std::uint32_t>(m, counter);
+    counter.def("count", &PairCounter::count, py::arg("lags"), py::arg("threads"),
+                "One (within, across) pair of count matrices per lag.");
+}
+
+}  // namespace ngramstat::bindings

@@ -1,0 +1,42 @@
+// Index of the extension module ngramstat._core.
+#include "bind.hpp"
+#include "ngramstat/error.hpp"
+#include "ngramstat/simd.hpp"
+
+namespace ngramstat::bindings {
+
+namespace {
+
+py::dict build_info() {
+    py::dict info;
+    info["version"] = NGRAMSTAT_VERSION;
+    info["compiler"] = NGRAMSTAT_COMPILER;
+#ifdef NDEBUG
+    info["assertions"] = false;
+#else
+    info["assertions"] = true;
+#endif
+#ifdef NGRAMSTAT_WITH_CUDA
+    info["cuda"] = true;
+#else
+    info["cuda"] = false;
+#endif
+    return info;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m) {
+    m.doc() = "Counting and sorting kernels of ngramstat.";
+    py::register_exception<DeviceError>(m, "DeviceError", PyExc_RuntimeError);
+    m.def("build_info", &build_info, "Version, compiler and options of this build.");
+    m.def(
+        "simd_level", [] { return simd_name(simd_level()); },
+        "Instruction set that the next kernel call uses: scalar, avx2 or avx512.");
+    bind_pair_counts(m);
+    bind_suffix_sort(m);
+    bind_kneser_ney(m);
+    bind_cuda(m);
+}
+
+}  // namespace ngramstat::bindings

@@ -1,0 +1,18 @@
+// Turns a failed runtime call into a DeviceError that says which call, where.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <string>
+
+#include "ngramstat/error.hpp"
+
+#define NGRAMSTAT_CUDA_CHECK(call)                                                                \
+    do {                                                                                          \
+        const cudaError_t status_ = (call);                                                       \
+        if (status_ != cudaSuccess) {                                                             \
+            throw ::ngramstat::DeviceError(std::string(#call) +                                   \
+                                           " failed: " + cudaGetErrorString(status_) + " (" +     \
+                                           __FILE_NAME__ + ":" + std::to_string(__LINE__) + ")"); \
+        }                                                                                         \
+    } while (false)

@@ -1,0 +1,24 @@
+#include "check.cuh"
+#include "ngramstat/cuda/device.hpp"
+
+namespace ngramstat::cuda {
+
+std::vector<Device> devices() {
+    int count = 0;
+    const cudaError_t status = cudaGetDeviceCount(&count);
+    if (status == cudaErrorNoDevice || status == cudaErrorInsufficientDriver) {
+        (void)cudaGetLastError();
+        return {};
+    }
+    NGRAMSTAT_CUDA_CHECK(status);
+    std::vector<Device> found;
+    for (int i = 0; i < count; ++i) {
+        cudaDeviceProp properties;
+        NGRAMSTAT_CUDA_CHECK(cudaGetDeviceProperties(&properties, i));
+        found.push_back(
+            {properties.name, properties.totalGlobalMem, properties.major, properties.minor});
+    }
+    return found;
+}
+
+}  // namespace ngramstat::cuda

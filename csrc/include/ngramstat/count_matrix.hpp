@@ -1,0 +1,74 @@
+// A sparse matrix of counts in row order, with its products with blocks of vectors.
+#pragma once
+
+#include <array>
+#include <span>
+#include <vector>
+
+#include "ngramstat/error.hpp"
+#include "ngramstat/types.hpp"
+
+namespace ngramstat {
+
+// Vectors per product. One width for all: eight doubles are one cache line and one AVX-512
+// register, so eight products cost little more than one.
+inline constexpr Index kLanes = 8;
+
+// Compressed rows of [first_row, first_row + n_rows); columns ascend within a row.
+struct CountBlock {
+    Index first_row = 0;
+    std::vector<Index> row_start{0};  // n_rows + 1 offsets into the arrays below
+    std::vector<std::uint32_t> column;
+    std::vector<std::uint32_t> first;   // counts of class 0 (document half A)
+    std::vector<std::uint32_t> second;  // counts of class 1 (half B); empty: all zero
+
+    Index n_rows() const { return static_cast<Index>(row_start.size()) - 1; }
+};
+
+// (n_rows x n_cols) counts with two channels. Weights (w0, w1) make a real matrix of it:
+// M = w0 * first + w1 * second. Sums of doubles run in an order fixed by the data, so products are
+// bit-identical over thread counts and instruction sets.
+class CountMatrix {
+  public:
+    CountMatrix(Index n_rows, Index n_cols);
+
+    Index n_rows() const { return n_rows_; }
+    Index n_cols() const { return n_cols_; }
+    Index nnz() const;
+    Index bytes() const;
+    const std::vector<CountBlock>& blocks() const { return blocks_; }
+
+    // Row that the first appended block begins with (0 unless this holds a later part of the rows).
+    void start_at(Index row);
+    // Takes the next rows. Blocks come in ascending row order without gaps or overlaps.
+    void append(CountBlock&& block);
+    // Takes all blocks of `other`, which must continue where this matrix ends.
+    void append(CountMatrix&& other);
+    bool complete() const { return first_row_ == 0 && next_row_ == n_rows_; }
+
+    // Sum of the counts of each channel per row (n_rows) or per column (n_cols).
+    std::array<std::vector<Count>, 2> row_sums() const;
+    std::array<std::vector<Count>, 2> column_sums() const;
+
+    // out (n_rows x kLanes) = M x, x (n_cols x kLanes), both row-major. Overwrites out.
+    void multiply(std::span<const double> x, std::array<double, 2> weights, std::span<double> out,
+                  int threads) const;
+    // out (n_cols x kLanes) = M^T x, x (n_rows x kLanes). Overwrites out. Scratch: at most 16
+    // copies of out.
+    void multiply_transposed(std::span<const double> x, std::array<double, 2> weights,
+                             std::span<double> out, int threads) const;
+    // Sum over entries of M * M', for the Frobenius norm of sums of matrices.
+    double inner_product(const CountMatrix& other, std::array<double, 2> weights,
+                         std::array<double, 2> other_weights, int threads) const;
+
+  private:
+    void require_complete() const;
+
+    Index n_rows_;
+    Index n_cols_;
+    Index first_row_ = 0;
+    Index next_row_ = 0;
+    std::vector<CountBlock> blocks_;
+};
+
+}  // namespace ngramstat

@@ -1,0 +1,310 @@
+#include "ngramstat/count_matrix.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "ngramstat/parallel.hpp"
+#include "ngramstat/simd.hpp"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define NGRAMSTAT_X86 1
+#include <immintrin.h>
+#endif
+
+namespace ngramstat {
+
+namespace {
+
+// One block's product with kLanes vectors. The three versions do the same multiplications and
+// additions in the same order in every lane, and the build forbids contraction to fused operations
+// (-ffp-contract=off), so their results are equal to the last bit.
+using BlockProduct = void (*)(const CountBlock&, const double* x, double w0, double w1,
+                              double* out);
+
+double entry_value(const CountBlock& block, Index k, double w0, double w1) {
+    const double first = w0 * block.first[k];
+    return block.second.empty() ? first : first + w1 * block.second[k];
+}
+
+void multiply_scalar(const CountBlock& block, const double* x, double w0, double w1, double* out) {
+    for (Index r = 0; r < block.n_rows(); ++r) {
+        double sum[kLanes] = {};
+        for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
+            const double value = entry_value(block, k, w0, w1);
+            const double* row = x + Index{block.column[k]} * kLanes;
+            for (Index lane = 0; lane < kLanes; ++lane) sum[lane] += value * row[lane];
+        }
+        std::copy(sum, sum + kLanes, out + (block.first_row + r) * kLanes);
+    }
+}
+
+void scatter_scalar(const CountBlock& block, const double* x, double w0, double w1, double* out) {
+    for (Index r = 0; r < block.n_rows(); ++r) {
+        const double* row = x + (block.first_row + r) * kLanes;
+        for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
+            const double value = entry_value(block, k, w0, w1);
+            double* target = out + Index{block.column[k]} * kLanes;
+            for (Index lane = 0; lane < kLanes; ++lane) target[lane] += value * row[lane];
+        }
+    }
+}
+
+#ifdef NGRAMSTAT_X86
+
+__attribute__((target("avx2"))) void multiply_avx2(const CountBlock& block, const double* x,
+                                                   double w0, double w1, double* out) {
+    for (Index r = 0; r < block.n_rows(); ++r) {
+        __m256d low = _mm256_setzero_pd();
+        __m256d high = _mm256_setzero_pd();
+        for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
+            const __m256d value = _mm256_set1_pd(entry_value(block, k, w0, w1));
+            const double* row = x + Index{block.column[k]} * kLanes;
+            low = _mm256_add_pd(low, _mm256_mul_pd(value, _mm256_loadu_pd(row)));
+            high = _mm256_add_pd(high, _mm256_mul_pd(value, _mm256_loadu_pd(row + 4)));
+        }
+        double* target = out + (block.first_row + r) * kLanes;
+        _mm256_storeu_pd(target, low);
+        _mm256_storeu_pd(target + 4, high);
+    }
+}
+
+__attribute__((target("avx2"))) void scatter_avx2(const CountBlock& block, const double* x,
+                                                  double w0, double w1, double* out) {
+    for (Index r = 0; r < block.n_rows(); ++r) {
+        const double* row = x + (block.first_row + r) * kLanes;
+        const __m256d low = _mm256_loadu_pd(row);
+        const __m256d high = _mm256_loadu_pd(row + 4);
+        for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
+            const __m256d value = _mm256_set1_pd(entry_value(block, k, w0, w1));
+            double* target = out + Index{block.column[k]} * kLanes;
+            _mm256_storeu_pd(target,
+                             _mm256_add_pd(_mm256_loadu_pd(target), _mm256_mul_pd(value, low)));
+            _mm256_storeu_pd(
+                target + 4, _mm256_add_pd(_mm256_loadu_pd(target + 4), _mm256_mul_pd(value, high)));
+        }
+    }
+}
+
+__attribute__((target("avx512f"))) void multiply_avx512(const CountBlock& block, const double* x,
+                                                        double w0, double w1, double* out) {
+    for (Index r = 0; r < block.n_rows(); ++r) {
+        __m512d sum = _mm512_setzero_pd();
+        for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
+            const __m512d value = _mm512_set1_pd(entry_value(block, k, w0, w1));
+            const __m512d row = _mm512_loadu_pd(x + Index{block.column[k]} * kLanes);
+            sum = _mm512_add_pd(sum, _mm512_mul_pd(value, row));
+        }
+        _mm512_storeu_pd(out + (block.first_row + r) * kLanes, sum);
+    }
+}
+
+__attribute__((target("avx512f"))) void scatter_avx512(const CountBlock& block, const double* x,
+                                                       double w0, double w1, double* out) {
+    for (Index r = 0; r < block.n_rows(); ++r) {
+        const __m512d row = _mm512_loadu_pd(x + (block.first_row + r) * kLanes);
+        for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
+            const __m512d value = _mm512_set1_pd(entry_value(block, k, w0, w1));
+            double* target = out + Index{block.column[k]} * kLanes;
+            _mm512_storeu_pd(target,
+                             _mm512_add_pd(_mm512_loadu_pd(target), _mm512_mul_pd(value, row)));
+        }
+    }
+}
+
+#endif
+
+struct Products {
+    BlockProduct multiply = multiply_scalar;
+    BlockProduct scatter = scatter_scalar;
+};
+
+Products choose_products() {
+    Products products;
+#ifdef NGRAMSTAT_X86
+    switch (simd_level()) {
+        case SimdLevel::avx512:
+            return {multiply_avx512, scatter_avx512};
+        case SimdLevel::avx2:
+            return {multiply_avx2, scatter_avx2};
+        case SimdLevel::scalar:
+            break;
+    }
+#else
+    simd_level();  // still refuses a level that this machine does not have
+#endif
+    return products;
+}
+
+// Merges the two sorted rows and sums the products of entries in common columns.
+double row_inner_product(const CountBlock& a, Index row_a, const CountBlock& b, Index row_b,
+                         std::array<double, 2> wa, std::array<double, 2> wb) {
+    double sum = 0.0;
+    Index i = a.row_start[row_a];
+    Index j = b.row_start[row_b];
+    while (i < a.row_start[row_a + 1] && j < b.row_start[row_b + 1]) {
+        if (a.column[i] < b.column[j]) {
+            ++i;
+        } else if (b.column[j] < a.column[i]) {
+            ++j;
+        } else {
+            sum += entry_value(a, i++, wa[0], wa[1]) * entry_value(b, j++, wb[0], wb[1]);
+        }
+    }
+    return sum;
+}
+
+}  // namespace
+
+CountMatrix::CountMatrix(Index n_rows, Index n_cols) : n_rows_(n_rows), n_cols_(n_cols) {
+    require(n_rows >= 0 && n_cols > 0, "a count matrix needs at least one column");
+    require(n_cols <= Index{std::numeric_limits<std::uint32_t>::max()} + 1,
+            "a count matrix has at most 2^32 columns");
+}
+
+void CountMatrix::start_at(Index row) {
+    require(blocks_.empty() && row >= 0 && row <= n_rows_,
+            "start_at: an empty count matrix and a row of it are needed");
+    first_row_ = next_row_ = row;
+}
+
+void CountMatrix::append(CountBlock&& block) {
+    if (block.n_rows() == 0) return;
+    require(block.first_row == next_row_ && next_row_ + block.n_rows() <= n_rows_,
+            "count blocks must follow each other in row order");
+    next_row_ += block.n_rows();
+    blocks_.push_back(std::move(block));
+}
+
+void CountMatrix::append(CountMatrix&& other) {
+    require(other.n_rows_ == n_rows_ && other.n_cols_ == n_cols_,
+            "count matrices must have one shape to be joined");
+    for (auto& block : other.blocks_) append(std::move(block));
+    other.blocks_.clear();
+    other.next_row_ = other.first_row_;
+}
+
+void CountMatrix::require_complete() const {
+    require(complete(), "count matrix has rows that were not counted yet");
+}
+
+Index CountMatrix::nnz() const {
+    Index total = 0;
+    for (const auto& block : blocks_) total += static_cast<Index>(block.column.size());
+    return total;
+}
+
+Index CountMatrix::bytes() const {
+    Index total = 0;
+    for (const auto& block : blocks_) {
+        total += static_cast<Index>(
+            4 * (block.column.size() + block.first.size() + block.second.size()) +
+            8 * block.row_start.size());
+    }
+    return total;
+}
+
+std::array<std::vector<Count>, 2> CountMatrix::row_sums() const {
+    require_complete();
+    std::array<std::vector<Count>, 2> sums;
+    for (auto& channel : sums) channel.assign(static_cast<std::size_t>(n_rows_), 0);
+    for (const auto& block : blocks_) {
+        for (Index r = 0; r < block.n_rows(); ++r) {
+            for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
+                sums[0][block.first_row + r] += block.first[k];
+                if (!block.second.empty()) sums[1][block.first_row + r] += block.second[k];
+            }
+        }
+    }
+    return sums;
+}
+
+std::array<std::vector<Count>, 2> CountMatrix::column_sums() const {
+    require_complete();
+    std::array<std::vector<Count>, 2> sums;
+    for (auto& channel : sums) channel.assign(static_cast<std::size_t>(n_cols_), 0);
+    for (const auto& block : blocks_) {
+        for (std::size_t k = 0; k < block.column.size(); ++k) {
+            sums[0][block.column[k]] += block.first[k];
+            if (!block.second.empty()) sums[1][block.column[k]] += block.second[k];
+        }
+    }
+    return sums;
+}
+
+void CountMatrix::multiply(std::span<const double> x, std::array<double, 2> weights,
+                           std::span<double> out, int threads) const {
+    require_complete();
+    require(static_cast<Index>(x.size()) == n_cols_ * kLanes &&
+                static_cast<Index>(out.size()) == n_rows_ * kLanes,
+            "multiply: x must be (n_cols, 8) and out (n_rows, 8)");
+    const Products products = choose_products();
+    parallel_for(static_cast<Index>(blocks_.size()), threads, [&](Index b) {
+        products.multiply(blocks_[b], x.data(), weights[0], weights[1], out.data());
+    });
+}
+
+void CountMatrix::multiply_transposed(std::span<const double> x, std::array<double, 2> weights,
+                                      std::span<double> out, int threads) const {
+    require_complete();
+    require(static_cast<Index>(x.size()) == n_rows_ * kLanes &&
+                static_cast<Index>(out.size()) == n_cols_ * kLanes,
+            "multiply_transposed: x must be (n_rows, 8) and out (n_cols, 8)");
+    const Products products = choose_products();
+    // Each part of the blocks adds into its own copy of out; the copies are summed in order. The
+    // number of parts depends on the matrix alone: that keeps the sum's order, and so its bits,
+    // the same for every number of threads. Wide matrices take fewer copies to bound the scratch.
+    const Index wanted = n_cols_ <= (1 << 16) ? 16 : 4;
+    std::vector<Index> prefix{0};
+    for (const auto& block : blocks_) {
+        prefix.push_back(prefix.back() + static_cast<Index>(block.column.size()) + block.n_rows());
+    }
+    const auto bounds = balanced_blocks(prefix, wanted);
+    const Index parts = static_cast<Index>(bounds.size()) - 1;
+    const std::size_t size = out.size();
+    std::vector<std::vector<double>> partial(static_cast<std::size_t>(parts));
+    parallel_for(parts, threads, [&](Index part) {
+        partial[part].assign(size, 0.0);
+        for (Index b = bounds[part]; b < bounds[part + 1]; ++b) {
+            products.scatter(blocks_[b], x.data(), weights[0], weights[1], partial[part].data());
+        }
+    });
+    constexpr Index kSlice = 1 << 14;
+    const Index slices = (static_cast<Index>(size) + kSlice - 1) / kSlice;
+    parallel_for(slices, threads, [&](Index slice) {
+        const std::size_t begin = static_cast<std::size_t>(slice * kSlice);
+        const std::size_t end = std::min(size, begin + static_cast<std::size_t>(kSlice));
+        for (std::size_t i = begin; i < end; ++i) {
+            double sum = 0.0;
+            for (const auto& copy : partial) sum += copy[i];
+            out[i] = sum;
+        }
+    });
+}
+
+double CountMatrix::inner_product(const CountMatrix& other, std::array<double, 2> weights,
+                                  std::array<double, 2> other_weights, int threads) const {
+    require_complete();
+    other.require_complete();
+    require(n_rows_ == other.n_rows_ && n_cols_ == other.n_cols_,
+            "inner_product: matrices must have one shape");
+    // Row r of `other` lies in the block found by binary search: the two may be cut differently.
+    std::vector<double> sums(blocks_.size(), 0.0);
+    parallel_for(static_cast<Index>(blocks_.size()), threads, [&](Index b) {
+        const CountBlock& block = blocks_[b];
+        auto it = std::upper_bound(
+            other.blocks_.begin(), other.blocks_.end(), block.first_row,
+            [](Index row, const CountBlock& candidate) { return row < candidate.first_row; });
+        std::size_t o = static_cast<std::size_t>(it - other.blocks_.begin()) - 1;
+        for (Index r = 0; r < block.n_rows(); ++r) {
+            const Index row = block.first_row + r;
+            while (row >= other.blocks_[o].first_row + other.blocks_[o].n_rows()) ++o;
+            sums[b] += row_inner_product(block, r, other.blocks_[o],
+                                         row - other.blocks_[o].first_row, weights, other_weights);
+        }
+    });
+    double total = 0.0;
+    for (const double sum : sums) total += sum;
+    return total;
+}
+
+}  // namespace ngramstat

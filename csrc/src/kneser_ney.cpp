@@ -1,0 +1,311 @@
+#include "ngramstat/kneser_ney.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cmath>
+#include <mutex>
+
+#include "ngramstat/suffix_sort.hpp"
+
+namespace ngramstat {
+
+namespace {
+
+constexpr std::uint64_t kEmpty = ~std::uint64_t{0};  // no key: a node number stays below 2^32 - 1
+constexpr int kMaxOrder = 16;
+
+std::uint64_t mix(std::uint64_t key) {  // finaliser of MurmurHash3
+    key ^= key >> 33;
+    key *= 0xff51afd7ed558ccdULL;
+    key ^= key >> 33;
+    key *= 0xc4ceb9fe1a85ec53ULL;
+    return key ^ key >> 33;
+}
+
+std::uint64_t pack(std::uint32_t node, std::uint64_t token) {
+    return std::uint64_t{node} << 32 | token;
+}
+
+void atomic_add(Count& target, Count value) {
+    std::atomic_ref<Count>(target).fetch_add(value, std::memory_order_relaxed);
+}
+
+void add_count(ContextCounts& context, Count count) {
+    atomic_add(context.sum, count);
+    atomic_add(context.number[std::min<Count>(count, 3) - 1], 1);
+}
+
+void tally(OrderCounts& order, Count count) {
+    ++order.distinct;
+    if (count <= 4) ++order.number[count - 1];
+}
+
+void merge(OrderCounts& into, const OrderCounts& from) {
+    into.distinct += from.distinct;
+    for (std::size_t c = 0; c < from.number.size(); ++c) into.number[c] += from.number[c];
+}
+
+double discount(const Discounts& discounts, Count count) {
+    return count == 0 ? 0.0 : discounts[std::min<Count>(count, 3) - 1];
+}
+
+// One level of interpolation; a context without counts leaves the lower order as it is.
+double interpolate(const ContextCounts& context, Count count, const Discounts& discounts,
+                   double lower) {
+    if (context.sum == 0) return lower;
+    double freed = 0.0;
+    for (std::size_t c = 0; c < 3; ++c) {
+        freed += discounts[c] * static_cast<double>(context.number[c]);
+    }
+    const double kept = std::max(static_cast<double>(count) - discount(discounts, count), 0.0);
+    return (kept + freed * lower) / static_cast<double>(context.sum);
+}
+
+}  // namespace
+
+KeyTable::KeyTable(std::size_t expected) {
+    slots_.assign(std::bit_ceil(std::max<std::size_t>(2 * expected, 16)), Slot{kEmpty, 0});
+    mask_ = slots_.size() - 1;
+}
+
+std::uint32_t KeyTable::find(std::uint64_t key) const {
+    for (std::size_t i = mix(key) & mask_;; i = (i + 1) & mask_) {
+        if (slots_[i].key == key) return slots_[i].number;
+        if (slots_[i].key == kEmpty) return kAbsent;
+    }
+}
+
+std::uint32_t KeyTable::insert(std::uint64_t key) {
+    if (2 * (size_ + 1) > slots_.size()) grow();
+    for (std::size_t i = mix(key) & mask_;; i = (i + 1) & mask_) {
+        if (slots_[i].key == key) return slots_[i].number;
+        if (slots_[i].key == kEmpty) {
+            if (size_ + 2 >= kAbsent) throw std::overflow_error("more than 2^32 held-out n-grams");
+            slots_[i] = {key, static_cast<std::uint32_t>(size_)};
+            return static_cast<std::uint32_t>(size_++);
+        }
+    }
+}
+
+void KeyTable::grow() {
+    std::vector<Slot> old(2 * slots_.size(), Slot{kEmpty, 0});
+    old.swap(slots_);
+    mask_ = slots_.size() - 1;
+    for (const Slot& slot : old) {
+        if (slot.key == kEmpty) continue;
+        std::size_t i = mix(slot.key) & mask_;
+        while (slots_[i].key != kEmpty) i = (i + 1) & mask_;
+        slots_[i] = slot;
+    }
+}
+
+template <class Token>
+KneserNey<Token>::KneserNey(std::span<const Token> held_out, std::span<const std::int32_t> document,
+                            Index vocab_size, int order, Index stop_token)
+    : held_out_(held_out.begin(), held_out.end()),
+      document_(document.begin(), document.end()),
+      vocab_size_(vocab_size),
+      order_(order),
+      stop_token_(stop_token) {
+    require(order >= 1 && order <= kMaxOrder, "order must lie in 1 .. 16");
+    require(vocab_size > 0, "vocab_size must be positive");
+    require(document.size() == held_out.size(), "document must have one entry per held-out token");
+    require(stop_token >= -1 && stop_token <= vocab_size, "stop_token must be -1 or a token");
+    counts_.raw.resize(static_cast<std::size_t>(order));
+    counts_.lower.resize(static_cast<std::size_t>(order) - 1);
+
+    const Index n = static_cast<Index>(held_out.size());
+    const std::size_t cells = static_cast<std::size_t>(n) * static_cast<std::size_t>(order);
+    position_nodes_.assign(cells, KeyTable::kAbsent);
+    position_ngrams_.assign(cells, KeyTable::kAbsent);
+    for (Index i = 0; i < n; ++i) {
+        const Index token = static_cast<Index>(held_out_[i]);
+        const bool separator_symbol = token == vocab_size && token == stop_token;
+        if (token >= vocab_size && !separator_symbol) {
+            throw_token_out_of_range(held_out_[i], i, vocab_size);
+        }
+        if (document_[i] < 0) continue;
+        require(token < vocab_size, "a token outside the vocabulary cannot be scored");
+        std::uint32_t node = 0;
+        for (int m = 1; m <= order; ++m) {
+            if (m > 1) {
+                const Index at = i - m + 1;
+                // The symbol before this one may have been the stop token: then nothing precedes.
+                if (at < 0 || (m > 2 && static_cast<Index>(held_out_[at + 1]) == stop_token)) break;
+                node = nodes_.insert(pack(node, held_out_[at])) + 1;
+            }
+            position_nodes_[i * order + m - 1] = node;
+            position_ngrams_[i * order + m - 1] =
+                ngrams_.insert(pack(node, static_cast<std::uint64_t>(token)));
+        }
+    }
+    raw_contexts_.resize(nodes_.size() + 1);
+    lower_contexts_.resize(nodes_.size() + 1);
+    raw_ngrams_.assign(ngrams_.size(), 0);
+    lower_ngrams_.assign(ngrams_.size(), 0);
+}
+
+template <class Token>
+void KneserNey<Token>::add_training(std::span<const Token> training, Index first_event,
+                                    TokenRange range, int threads) {
+    require(range.last <= vocab_size_, "token range must lie inside [0, vocab_size]");
+    if (training.size() <= std::size_t{1} << 32) {
+        sweep<std::uint32_t>(training, first_event, range, threads);
+    } else {
+        sweep<std::uint64_t>(training, first_event, range, threads);
+    }
+}
+
+template <class Token>
+template <class Position>
+void KneserNey<Token>::sweep(std::span<const Token> training, Index first_event, TokenRange range,
+                             int threads) {
+    // A separator symbol equal to vocab_size is a token of the stream, though never an event.
+    const Index symbols = stop_token_ == vocab_size_ ? vocab_size_ + 1 : vocab_size_;
+    auto index = index_positions<Token, Position>(training, range, symbols, threads);
+    const SuffixOrder suffix_order{order_, true, stop_token_};
+    const auto tasks = bucket_tasks(index);
+    std::mutex mutex;
+
+    parallel_for(static_cast<Index>(tasks.size()) - 1, threads, [&](Index task) {
+        KneserNeyCounts mine;
+        mine.raw.resize(counts_.raw.size());
+        mine.lower.resize(counts_.lower.size());
+        SuffixScratch scratch;
+        std::vector<std::uint8_t> lcp;
+        // The open n-gram of each order m: where it began, its distinct left neighbours so far, and
+        // the node of its context in the held-out trie (kAbsent: never asked for).
+        std::array<Index, kMaxOrder + 2> start{};
+        std::array<Count, kMaxOrder + 2> children{};
+        std::array<std::uint32_t, kMaxOrder + 2> node{};
+        for (Index g = tasks[task]; g < tasks[task + 1]; ++g) {
+            Index begin = index.offsets[g];
+            while (begin < index.offsets[g + 1] &&
+                   static_cast<Index>(index.positions[begin]) < first_event) {
+                ++begin;
+            }
+            const Index n = index.offsets[g + 1] - begin;
+            if (n == 0) continue;
+            const std::span<Position> bucket(index.positions.data() + begin,
+                                             static_cast<std::size_t>(n));
+            lcp.resize(static_cast<std::size_t>(n));
+            sort_bucket(training, symbols, suffix_order, bucket, std::span<std::uint8_t>(lcp),
+                        scratch);
+            const std::uint64_t word = static_cast<std::uint64_t>(range.first + g);
+
+            // Closes the n-gram of order m whose positions are the sorted places [start[m], end);
+            // `last` is one of these positions.
+            auto close = [&](int m, Index end, Index last) {
+                const Count count = static_cast<Count>(end - start[m]);
+                tally(mine.raw[m - 1], count);
+                Count lower = 0;
+                if (m < order_) {
+                    const bool begins =
+                        m > 1 && static_cast<Index>(training[last - m + 1]) == stop_token_;
+                    lower = begins ? count : children[m];
+                    tally(mine.lower[m - 1], lower);
+                }
+                if (node[m] == KeyTable::kAbsent) return;
+                add_count(raw_contexts_[node[m]], count);
+                if (m < order_) add_count(lower_contexts_[node[m]], lower);
+                const std::uint32_t ngram = ngrams_.find(pack(node[m], word));
+                if (ngram == KeyTable::kAbsent) return;
+                raw_ngrams_[ngram] = count;
+                if (m < order_) lower_ngrams_[ngram] = lower;
+            };
+            // Symbols that the suffix at i has, at most order_.
+            auto symbols_at = [&](Index i) {
+                int m = 1;
+                while (m < order_ && i - m >= 0) {
+                    if (m > 1 && static_cast<Index>(training[i - m + 1]) == stop_token_) break;
+                    ++m;
+                }
+                return m;
+            };
+
+            int open = 0;  // orders 1 .. open have an open n-gram
+            for (Index k = 0; k <= n; ++k) {
+                const int shared = k < n ? lcp[k] : 0;
+                if (k > 0) {
+                    const Index last = static_cast<Index>(bucket[k - 1]);
+                    for (int m = open; m > shared; --m) close(m, k, last);
+                }
+                if (k == n) break;
+                const Index i = static_cast<Index>(bucket[k]);
+                const int reach = symbols_at(i);
+                for (int m = shared + 1; m <= reach; ++m) {
+                    start[m] = k;
+                    children[m] = 0;
+                    if (m > 1) ++children[m - 1];
+                    if (m == 1) {
+                        node[1] = 0;
+                    } else if (node[m - 1] == KeyTable::kAbsent) {
+                        node[m] = KeyTable::kAbsent;
+                    } else {
+                        const std::uint64_t before =
+                            static_cast<std::uint64_t>(training[i - m + 1]);
+                        const std::uint32_t child = nodes_.find(pack(node[m - 1], before));
+                        node[m] = child == KeyTable::kAbsent ? child : child + 1;
+                    }
+                }
+                // The beginning of the stream is a left neighbour like any other.
+                if (reach < order_) ++children[reach];
+                open = reach;
+            }
+        }
+        const std::lock_guard<std::mutex> lock(mutex);
+        for (std::size_t m = 0; m < mine.raw.size(); ++m) merge(counts_.raw[m], mine.raw[m]);
+        for (std::size_t m = 0; m < mine.lower.size(); ++m) merge(counts_.lower[m], mine.lower[m]);
+    });
+}
+
+template <class Token>
+void KneserNey<Token>::score(std::span<const Discounts> raw, std::span<const Discounts> lower,
+                             std::span<double> losses, Index n_documents, int threads) const {
+    require(static_cast<int>(raw.size()) == order_ && static_cast<int>(lower.size()) == order_ - 1,
+            "score: one discount triple per order, and one less for the lower orders");
+    require(static_cast<Index>(losses.size()) == n_documents * order_,
+            "score: losses must be (documents, order)");
+    const Index n = static_cast<Index>(held_out_.size());
+    std::fill(losses.begin(), losses.end(), 0.0);
+    // Positions of each document, so that every document's sum runs in text order.
+    std::vector<Index> first(static_cast<std::size_t>(n_documents) + 1, n);
+    Index previous = -1;
+    for (Index i = 0; i < n; ++i) {
+        const Index d = document_[i];
+        if (d < 0) continue;
+        require(d < n_documents && d >= previous, "held-out documents must be numbered in order");
+        for (Index e = previous + 1; e <= d; ++e) first[e] = i;
+        previous = d;
+    }
+    const double uniform = 1.0 / static_cast<double>(vocab_size_);
+    parallel_for(n_documents, threads, [&](Index d) {
+        double* loss = losses.data() + d * order_;
+        for (Index i = first[d]; i < first[d + 1]; ++i) {
+            if (document_[i] != d) continue;
+            const std::uint32_t* nodes = position_nodes_.data() + i * order_;
+            const std::uint32_t* ngrams = position_ngrams_.data() + i * order_;
+            double below = uniform;  // probability under the lower orders up to m - 1
+            for (int m = 1; m <= order_; ++m) {
+                // A context that cannot reach further leaves the longest lower-order estimate.
+                if (nodes[m - 1] == KeyTable::kAbsent) {
+                    loss[m - 1] -= std::log(below);
+                    continue;
+                }
+                const double top = interpolate(raw_contexts_[nodes[m - 1]],
+                                               raw_ngrams_[ngrams[m - 1]], raw[m - 1], below);
+                loss[m - 1] -= std::log(top);
+                if (m < order_) {
+                    below = interpolate(lower_contexts_[nodes[m - 1]], lower_ngrams_[ngrams[m - 1]],
+                                        lower[m - 1], below);
+                }
+            }
+        }
+    });
+}
+
+template class KneserNey<std::uint16_t>;
+template class KneserNey<std::uint32_t>;
+
+}  // namespace ngramstat
