@@ -1,0 +1,222 @@
+"""Files: atomic writing, strict JSON and checksums."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.errors import InputError, NgramstatError
+
+__all__ = [
+    "atomic_write",
+    "read_json",
+    "regular_file_size",
+    "sha256_array",
+    "sha256_file",
+    "sync_directory",
+    "write_json",
+]
+
+# One read or hash step: large enough that Python's own cost vanishes, small enough to stay unseen
+# beside any corpus.
+_BLOCK_BYTES = 1 << 20
+
+
+def regular_file_size(path: str | PathLike[str]) -> int:
+    """Size of a regular file in bytes.
+
+    Raises
+    ------
+    InputError
+        There is no such file, it may not be read, or it is a directory, a pipe or a device (which
+        could block for ever or never end).
+    """
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
+        raise InputError(f"{path}: cannot be opened: {_reason(error)}") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError(f"{path}: is a directory, a file was expected")
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{path}: is not a regular file; save its contents to a file first")
+    return status.st_size
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
+    """Open `path` for writing so that it holds either its old or its whole new contents.
+
+    The bytes go to a temporary file in the same directory, which is flushed to the disk and renamed
+    when the block ends, and removed when the block raises.
+
+    Parameters
+    ----------
+    path
+        The file to write or replace. A symbolic link is followed.
+
+    Yields
+    ------
+    IO[bytes]
+        The open temporary file.
+
+    Raises
+    ------
+    InputError
+        The directory is absent or not writable, or `path` is no regular file.
+    NgramstatError
+        Writing failed (for instance a full disk).
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        raise InputError(f"{path}: is not a regular file, so it cannot be replaced by the output")
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
+    try:
+        # Not tempfile: its 0600 mode would survive the rename, against the user's umask.
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {_reason(error)}") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise NgramstatError(f"{path}: writing failed: {_reason(error)}") from error
+        raise
+    sync_directory(target.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Flush a directory's entries, so that a rename in it survives a power cut.
+
+    Best effort: some systems (Windows, some network mounts) do not offer it.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_json(path: str | PathLike[str], obj: Any) -> None:
+    """Write `obj` as indented UTF-8 JSON, atomically.
+
+    Raises
+    ------
+    NgramstatError
+        `obj` holds NaN, an infinity or something that JSON has no form for, or writing failed.
+    """
+    try:
+        text = json.dumps(obj, indent=2, allow_nan=False, ensure_ascii=False)
+        data = (text + "\n").encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NgramstatError(f"{path}: cannot be written as JSON: {_reason(error)}") from error
+    with atomic_write(path) as file:
+        file.write(data)
+
+
+def read_json(path: str | PathLike[str], *, max_bytes: int = 1 << 30) -> Any:
+    """Read strict JSON: no NaN, no infinity (not even as 1e999), no repeated key.
+
+    Parameters
+    ----------
+    path
+        The file to read; it is not trusted.
+    max_bytes
+        A larger file is refused before it is read.
+
+    Raises
+    ------
+    InputError
+        The file is absent, too large, not UTF-8 or not strict JSON.
+    """
+    size = regular_file_size(path)
+    if size > max_bytes:
+        raise InputError(f"{path}: {size} bytes, more than the {max_bytes} allowed for this file")
+    try:
+        with open(path, "rb") as file:
+            # One byte more than allowed, in case the file grew since.
+            text = file.read(max_bytes + 1).decode("utf-8")
+        return json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite_float,
+            object_pairs_hook=_unique_keys,
+        )
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {_reason(error)}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not valid JSON: {_reason(error)}") from error
+
+
+def sha256_array(array: NDArray[Any]) -> str:
+    """SHA-256, in hexadecimal, of the bytes of a C-contiguous one-dimensional array."""
+    digest = hashlib.sha256()
+    step = max(1, _BLOCK_BYTES // array.itemsize)
+    for start in range(0, array.size, step):
+        digest.update(np.ascontiguousarray(array[start : start + step]).data)
+    return digest.hexdigest()
+
+
+def sha256_file(path: str | PathLike[str]) -> str:
+    """SHA-256, in hexadecimal, of a regular file's bytes.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read.
+    """
+    regular_file_size(path)
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {_reason(error)}") from error
+    return digest.hexdigest()
+
+
+def _reason(error: BaseException) -> str:
+    """One line for an error, without the path that OSError repeats."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()) or type(error).__name__
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:40]} is out of range")
+    return value
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f"the key {key[:80]!r} occurs twice in one object")
+        result[key] = value
+    return result

@@ -1,0 +1,136 @@
+"""Progress on standard error: a bar with the time left, or plain lines without a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+__all__ = ["Progress"]
+
+# Work that ends within this many seconds shows nothing.
+_DELAY_SECONDS = 1.0
+# Without a terminal (a log file, a batch job) one line this often is enough.
+_LOG_SECONDS = 10.0
+
+
+class Progress:
+    """Shows how far some work has come; a context manager.
+
+    Parameters
+    ----------
+    total
+        Units of work in all, or None if unknown (then no time left is shown).
+    description
+        A short name of the work.
+    unit
+        What is counted: "B" is shown with K, M and G prefixes, as are other units.
+    enabled
+        False shows nothing at all.
+    """
+
+    def __init__(
+        self,
+        total: float | None = None,
+        description: str = "",
+        *,
+        unit: str = "it",
+        enabled: bool = True,
+    ) -> None:
+        self._total = total
+        self._description = description
+        self._unit = unit
+        self._enabled = enabled
+        self._done = 0.0
+        self._bar: Any = None
+        self._logging = False
+        self._started = self._logged = 0.0
+
+    def __enter__(self) -> Self:
+        self._started = self._logged = time.monotonic()
+        if not self._enabled or sys.stderr is None:
+            return self
+        if sys.stderr.isatty():
+            self._bar = _make_bar(self._total, self._description, self._unit)
+        else:
+            self._logging = True
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        elif self._logging and kind is None and self._logged > self._started:
+            self._log(time.monotonic())
+        self._logging = False
+
+    def advance(self, amount: float = 1) -> None:
+        """Count `amount` more units as done."""
+        self._done += amount
+        if self._bar is not None:
+            self._bar.update(amount)
+        elif self._logging:
+            now = time.monotonic()
+            if now - self._logged >= _LOG_SECONDS:
+                self._log(now)
+
+    def advance_to(self, done: float) -> None:
+        """Count `done` units as done in all; never goes back."""
+        if done > self._done:
+            self.advance(done - self._done)
+
+    def describe(self, description: str) -> None:
+        """Change the short name of the work."""
+        self._description = description
+        if self._bar is not None:
+            self._bar.set_description(description, refresh=False)
+
+    def _log(self, now: float) -> None:
+        self._logged = now
+        elapsed = now - self._started
+        line = f"{self._description}: {_scaled(self._done)}{self._unit}"
+        if self._total:
+            share = min(1.0, self._done / self._total)
+            line += f" of {_scaled(self._total)}{self._unit} ({share:.0%})"
+        line += f", {_clock(elapsed)} elapsed"
+        if self._total and 0 < self._done < self._total:
+            line += f", {_clock(elapsed * (self._total / self._done - 1))} left"
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+
+def _make_bar(total: float | None, description: str, unit: str) -> Any:
+    from tqdm import tqdm
+
+    class Bar(tqdm):  # type: ignore[type-arg]
+        # tqdm's monitor thread would outlive the work and be copied into forked children.
+        monitor_interval = 0
+
+    return Bar(
+        total=total,
+        desc=description,
+        unit=unit,
+        unit_scale=True,
+        delay=_DELAY_SECONDS,
+        dynamic_ncols=True,
+        file=sys.stderr,
+    )
+
+
+def _scaled(value: float) -> str:
+    for limit, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.3g} {prefix}"
+    return f"{value:.3g} "
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

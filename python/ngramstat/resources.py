@@ -1,0 +1,181 @@
+"""What this process may use: cores and memory, and what it has used so far."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from ngramstat.errors import InputError, NgramstatError
+
+__all__ = [
+    "available_memory_bytes",
+    "available_threads",
+    "parse_memory_limit",
+    "peak_rss_bytes",
+    "resolve_threads",
+]
+
+_CGROUP_ROOT = Path("/sys/fs/cgroup")
+_CGROUP_MEMBERSHIP = Path("/proc/self/cgroup")
+
+# More threads than any one machine has; a larger request is a slip of the keyboard.
+_MAX_THREADS = 4096
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)\s*(?:([KMGT])(?:I?B)?|B)?", re.ASCII)
+_PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,9})?)\s*%", re.ASCII)
+
+
+def available_threads() -> int:
+    """Cores this process may use.
+
+    The least of the CPU affinity, the cgroup (container) quota rounded up, and
+    ``SLURM_CPUS_PER_TASK``; at least 1.
+    """
+    if sys.platform == "linux":
+        limits = [len(os.sched_getaffinity(0))]
+    else:
+        limits = [os.cpu_count() or 1]
+    limits += [max(1, math.ceil(quota)) for quota in _cgroup_cpu_quotas()]
+    slurm = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    if slurm.isascii() and slurm.isdigit() and int(slurm) > 0:
+        limits.append(int(slurm))
+    return max(1, min(limits))
+
+
+def resolve_threads(threads: int | None) -> int:
+    """`threads` itself when given, else `available_threads`.
+
+    Raises
+    ------
+    InputError
+        `threads` is not between 1 and 4096.
+    """
+    if threads is None:
+        return available_threads()
+    if isinstance(threads, bool) or not 1 <= threads <= _MAX_THREADS:
+        raise InputError(f"threads={threads}: must lie between 1 and {_MAX_THREADS}")
+    return int(threads)
+
+
+def available_memory_bytes() -> int:
+    """Memory this process may use, in bytes: the physical memory or, if less, the cgroup limit.
+
+    Raises
+    ------
+    NgramstatError
+        The system does not say how much memory it has.
+    """
+    try:
+        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        physical = 0
+    limits = [limit for limit in (physical, *_cgroup_memory_limits()) if limit > 0]
+    if not limits:
+        raise NgramstatError(
+            "this system does not tell its memory; give the memory limit as a size, such as 16G"
+        )
+    return min(limits)
+
+
+def parse_memory_limit(limit: str | int | None) -> int:
+    """Bytes meant by a memory limit.
+
+    Parameters
+    ----------
+    limit
+        ``"80%"`` (of `available_memory_bytes`), ``"16G"``, ``"512M"``, ``"1.5 GiB"`` (units are
+        powers of 1024), a plain number of bytes, or None for 80%.
+
+    Returns
+    -------
+    int
+        Bytes, at least 1.
+
+    Raises
+    ------
+    InputError
+        The text is none of these, or the limit is nothing or over 100%.
+    """
+    if limit is None:
+        limit = "80%"
+    text = str(limit).strip().upper()
+    if found := _PERCENT.fullmatch(text):
+        percent = float(found[1])
+        if not 0 < percent <= 100:
+            raise InputError(f"memory limit {limit!r}: must be over 0% and at most 100%")
+        return max(1, int(available_memory_bytes() * percent / 100))
+    found = _SIZE.fullmatch(text)
+    if found is None or isinstance(limit, bool):
+        raise InputError(f"memory limit {limit!r}: write it like 80%, 16G, 512M or bytes")
+    number, unit = found[1], _UNITS[found[2] or ""]
+    size = int(number) * unit if number.isdigit() else int(float(number) * unit)
+    if size < 1:
+        raise InputError(f"memory limit {limit!r}: must be at least one byte")
+    return size
+
+
+def peak_rss_bytes() -> int | None:
+    """Largest resident memory of this process so far, in bytes; None where that is not offered."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts KiB, macOS bytes.
+    return int(peak) if sys.platform == "darwin" else int(peak) * 1024
+
+
+def _cgroup_cpu_quotas() -> Iterator[float]:
+    """Cores granted by each cgroup above this process that sets a quota (versions 2 and 1)."""
+    for directory in _cgroup_directories("cpu"):
+        quota, *rest = (_read_words(directory / "cpu.max") or ["max"])[:2]
+        period = rest[0] if rest else "100000"
+        if quota == "max":
+            quota = (_read_words(directory / "cpu.cfs_quota_us") or ["-1"])[0]
+            period = (_read_words(directory / "cpu.cfs_period_us") or ["0"])[0]
+        if quota.isdigit() and period.isdigit() and int(quota) > 0 and int(period) > 0:
+            yield int(quota) / int(period)
+
+
+def _cgroup_memory_limits() -> Iterator[int]:
+    for directory in _cgroup_directories("memory"):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            words = _read_words(directory / name)
+            if words and words[0].isdigit():
+                yield int(words[0])
+
+
+def _cgroup_directories(controller: str) -> Iterator[Path]:
+    """This process's cgroup and every one above it, for version 2 and for a version 1 controller.
+
+    Inside a container the path in /proc often is not visible below the mount; the mount's root,
+    always included, then carries the container's own limits.
+    """
+    try:
+        lines = _CGROUP_MEMBERSHIP.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    bases: dict[Path, str] = {_CGROUP_ROOT: "/", _CGROUP_ROOT / controller: "/"}
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if not controllers:
+            bases[_CGROUP_ROOT] = path
+        elif controller in controllers.split(","):
+            bases[_CGROUP_ROOT / controller] = path
+    for base, path in bases.items():
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        for depth in range(len(parts), -1, -1):
+            yield base.joinpath(*parts[:depth])
+
+
+def _read_words(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").split()
+    except OSError:
+        return []
