@@ -548,7 +548,8 @@ class Exponent(Result):
             text += f" [{_number(self.low)}, {_number(self.high)}] at {100 * self.level:g}%"
         if self.window is not None:
             text += f", window {self.window[0]:g}..{self.window[1]:g}"
-        return text + f", {self.points} points"
+        # alpha has no points of its own: it combines two fits.
+        return text + (f", {self.points} points" if self.points else "")
 
     def __repr__(self) -> str:
         lines = [f"Exponent: {self._summary()}", f"  method: {self.method}"]
@@ -883,6 +884,8 @@ class HorizonPoint(Result):
         The horizon with beta at the ends of its interval (extrapolated points only).
     extrapolated : bool
         True where `lag` lies beyond the measured lags and rests on the fitted beta.
+    at_least : bool
+        True where `lag` is only a lower bound: nothing measured says how much farther it reaches.
     """
 
     tokens: float
@@ -890,6 +893,7 @@ class HorizonPoint(Result):
     low: float | None = None
     high: float | None = None
     extrapolated: bool = False
+    at_least: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,0 +1,26 @@
+"""Exponents with their windows, intervals and doubts, from arrays alone.
+
+Nothing here knows corpora or kernels: every function takes the measured curve and, for its
+interval, replicates of that curve.
+"""
+
+from __future__ import annotations
+
+from ngramstat.exponents.bootstrap import cluster_weights, percentile_interval
+from ngramstat.exponents.decay import beta_exponent
+from ngramstat.exponents.entropy_decay import gamma_exponent, gamma_finite_exponent
+from ngramstat.exponents.fit import broken_power_law, power_law, shifted_power_law
+from ngramstat.exponents.prediction import alpha_exponent, predict
+
+__all__ = [
+    "alpha_exponent",
+    "beta_exponent",
+    "broken_power_law",
+    "cluster_weights",
+    "gamma_exponent",
+    "gamma_finite_exponent",
+    "percentile_interval",
+    "power_law",
+    "predict",
+    "shifted_power_law",
+]

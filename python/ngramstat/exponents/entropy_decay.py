@@ -1,0 +1,281 @@
+"""gamma, the decay exponent of the conditional entropies: ``H_n - H_inf ~ n**-gamma``.
+
+Cagnetta et al. 2026, eq. 21. Two protocols, kept apart: the limit curve (brackets of H_n) and the
+held-out curve at one corpus size, which only bounds the limit from above. The headline is the raw
+log-log slope (H_inf = 0), the paper's own form as far as its figures tell; the shifted fit stands
+beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ngramstat.errors import InputError
+from ngramstat.exponents.bootstrap import needed_replicates, percentile_interval
+from ngramstat.exponents.fit import power_law, shifted_power_law, slope_weights
+from ngramstat.results import Exponent
+
+__all__ = ["gamma_exponent", "gamma_finite_exponent"]
+
+Floats = NDArray[np.float64]
+
+_LEAST_CONTEXTS = 3
+_LEAST_R2 = 0.7
+# Neighbouring local slopes of one power law agree; beyond this ratio the curve bends.
+_MOST_BEND = 2.0
+
+
+def gamma_exponent(
+    context: ArrayLike,
+    limit: ArrayLike,
+    limit_low: ArrayLike,
+    limit_high: ArrayLike,
+    resolved: ArrayLike,
+    *,
+    level: float = 0.95,
+) -> Exponent:
+    """Raw log-log slope of the resolved limits of H_n, with the extremes its brackets allow.
+
+    The least-squares slope is linear in the log entropies, so its largest and smallest values over
+    all curves inside the brackets are exact: each point at the end of its bracket that the sign of
+    its weight asks for.
+
+    Parameters
+    ----------
+    context : (n,) integers
+        Number of tokens conditioned on, increasing; contexts below 1 are not fitted.
+    limit, limit_low, limit_high : (n,) float64
+        Estimate of H_n and its bracket, nats per token. NaN where not computed.
+    resolved : (n,) bool
+        Whether the bracket is narrow enough to use.
+    level : float
+        Level of the brackets, and of the profile interval of the shifted alternative.
+
+    Returns
+    -------
+    Exponent
+        Without a value below three resolved contexts; not reportable if the slope is not clear of
+        zero or R^2 < 0.7.
+
+    Raises
+    ------
+    InputError
+        For arrays of different lengths or contexts that do not increase.
+    """
+    method = "raw OLS of log H_n on log n (H_inf = 0), extremes over the brackets"
+    n = _contexts(context)
+    curves = [np.asarray(a, dtype=np.float64) for a in (limit, limit_low, limit_high)]
+    marks = np.asarray(resolved)
+    if marks.dtype != np.bool_:
+        raise InputError(f"resolved: needs bool, got {marks.dtype}")
+    if any(a.shape != n.shape for a in (*curves, marks)):
+        raise InputError("context, limit, limit_low, limit_high and resolved need one length")
+    y, low, high = curves
+    with np.errstate(invalid="ignore"):
+        usable = marks & (n >= 1) & (low > 0) & (low <= y) & (y <= high) & np.isfinite(high)
+    names = ", ".join(str(int(c)) for c in n[usable])
+    if usable.sum() < _LEAST_CONTEXTS:
+        which = f"context(s) {names}" if names else "no context"
+        return Exponent.refused(
+            f"{which} of n >= 1 resolved, {_LEAST_CONTEXTS} needed", method=method, level=level
+        )
+    n, y, low, high = n[usable], y[usable], low[usable], high[usable]
+    fit = power_law(n, y)
+    weights = -slope_weights(np.log(n))
+    smallest = float(weights @ np.log(np.where(weights > 0, low, high)))
+    largest = float(weights @ np.log(np.where(weights > 0, high, low)))
+    reasons = []
+    if smallest <= 0:
+        reasons.append("the brackets allow a slope of zero or growth")
+    if fit.r2 < _LEAST_R2:
+        reasons.append(f"a power law explains R^2 = {fit.r2:.2f} of the decay, {_LEAST_R2} needed")
+    return Exponent(
+        value=fit.exponent,
+        low=min(smallest, fit.exponent),
+        high=max(largest, fit.exponent),
+        level=level,
+        window=(float(n[0]), float(n[-1])),
+        points=len(n),
+        method=f"{method}; contexts {names}",
+        reportable=not reasons,
+        reason="; ".join(reasons) or None,
+        alternatives=tuple(_shifted(n, y, level)),
+    )
+
+
+def _shifted(n: Floats, y: Floats, level: float) -> list[dict[str, Any]]:
+    """The fit with a free H_inf; without interval where the data cannot tell the two apart."""
+    fit = shifted_power_law(n, y, level=level)
+    method = "shifted: H_n = H_inf + A n^-gamma"
+    if fit.identifiable:
+        method += ", profile interval"
+    else:
+        method += " (not identifiable: exponent and H_inf trade off)"
+    return [
+        {
+            "method": method,
+            "value": fit.exponent if fit.identifiable else None,
+            "low": fit.low if fit.identifiable else None,
+            "high": fit.high if fit.identifiable else None,
+            "window": [float(n[0]), float(n[-1])],
+            "points": len(n),
+            "entropy_rate": fit.limit if fit.identifiable else None,
+            "identifiable": fit.identifiable,
+        }
+    ]
+
+
+def gamma_finite_exponent(
+    context: ArrayLike,
+    held_out: ArrayLike,
+    replicates: ArrayLike | None,
+    *,
+    level: float = 0.95,
+    window: tuple[int, int] = (1, 3),
+) -> Exponent:
+    """Log-log slope of the held-out curve over the first contexts, at this corpus size.
+
+    The default window is the paper's protocol on WikiText-103 (its first three points).
+
+    Parameters
+    ----------
+    context : (n,) integers
+        Number of tokens conditioned on, increasing.
+    held_out : (n,) float64
+        Held-out cross-entropy L_n(P), nats per token.
+    replicates : (n_rep, n) float64 or None
+        Replicates of `held_out` over held-out documents.
+    level : float
+        Confidence level of the percentile interval.
+    window : (int, int)
+        First and last context, inclusive.
+
+    Returns
+    -------
+    Exponent
+        Every local slope and a longer window are among the alternatives. Not reportable if
+        consecutive local slopes inside the window differ by more than a factor 2 (the curve bends),
+        without enough replicates, or if the interval reaches zero.
+
+    Raises
+    ------
+    InputError
+        For arrays of different lengths, contexts that do not increase, or a window that is no
+        range of contexts of at least 1.
+    """
+    if not 1 <= window[0] < window[1]:
+        raise InputError(f"window: needs 1 <= low < high, got {window[0]}..{window[1]}")
+    method = "OLS of log held-out entropy on log n at this corpus size (H_inf = 0)"
+    n = _contexts(context)
+    y = np.asarray(held_out, dtype=np.float64)
+    if y.shape != n.shape:
+        raise InputError(f"context and held_out need one length, got {n.shape} and {y.shape}")
+    reps = None if replicates is None else np.asarray(replicates, dtype=np.float64)
+    if reps is not None and (reps.ndim != 2 or reps.shape[1] != len(n)):
+        raise InputError(f"replicates: needs shape (n, {len(n)}), got {reps.shape}")
+
+    usable = (n >= 1) & np.isfinite(y) & (y > 0)
+    n, y = n[usable], y[usable]
+    reps = None if reps is None else reps[:, usable]
+    inside = (n >= window[0]) & (n <= window[1])
+    others = _local_slopes(n, y, reps, level)
+    if inside.sum() < _LEAST_CONTEXTS:
+        return Exponent.refused(
+            f"{int(inside.sum())} context(s) in the window {window[0]}..{window[1]}, "
+            f"{_LEAST_CONTEXTS} needed",
+            method=method,
+            level=level,
+            alternatives=others,
+        )
+    if n[-1] > window[1]:
+        longer = n >= window[0]
+        entry = _slope(n[longer], y[longer], None if reps is None else reps[:, longer], level)
+        others.append({"method": "longer window"} | entry)
+
+    entry = _slope(n[inside], y[inside], None if reps is None else reps[:, inside], level)
+    low, high = entry["low"], entry["high"]
+    reasons = []
+    bend = _bend(n[inside], y[inside])
+    if bend is not None:
+        reasons.append(bend)
+    if reps is None or len(reps) == 0:
+        reasons.append("no bootstrap replicates, so no interval")
+    elif len(reps) < needed_replicates(level):
+        reasons.append(
+            f"{len(reps)} bootstrap replicates, {needed_replicates(level)} needed "
+            f"for {100 * level:g}%"
+        )
+    elif low is None:
+        reasons.append("no bootstrap replicate is positive over the whole window")
+    if (low is not None and low <= 0) or entry["value"] <= 0:
+        reasons.append("the slope is not clear of zero")
+    return Exponent(
+        value=entry["value"],
+        low=low,
+        high=high,
+        level=level,
+        window=(float(n[inside][0]), float(n[inside][-1])),
+        points=int(inside.sum()),
+        method=method + ("" if low is None else "; percentile interval of document replicates"),
+        reportable=not reasons,
+        reason="; ".join(reasons) or None,
+        alternatives=tuple(others),
+    )
+
+
+def _contexts(context: ArrayLike) -> Floats:
+    n = np.asarray(context, dtype=np.float64)
+    if n.ndim != 1 or np.any(n < 0) or np.any(np.diff(n) <= 0):
+        raise InputError("context: must be one-dimensional, increasing and at least 0")
+    return n
+
+
+def _slope(n: Floats, y: Floats, reps: Floats | None, level: float) -> dict[str, Any]:
+    weights = -slope_weights(np.log(n))
+    low: float | None = None
+    high: float | None = None
+    if reps is not None:
+        good = reps[np.all(np.isfinite(reps) & (reps > 0), axis=1)]
+        if len(good):
+            low, high = percentile_interval(np.log(good) @ weights, level)
+    return {
+        "value": float(weights @ np.log(y)),
+        "low": low,
+        "high": high,
+        "window": [float(n[0]), float(n[-1])],
+        "points": len(n),
+    }
+
+
+def _local_slopes(n: Floats, y: Floats, reps: Floats | None, level: float) -> list[dict[str, Any]]:
+    found = []
+    for i in range(len(n) - 1):
+        pair = slice(i, i + 2)
+        entry = _slope(n[pair], y[pair], None if reps is None else reps[:, pair], level)
+        found.append({"method": f"local slope {n[i]:g} -> {n[i + 1]:g}"} | entry)
+    return found
+
+
+def _bend(n: Floats, y: Floats) -> str | None:
+    """Why the points do not lie on one straight line in log-log, or None if they do."""
+    slopes: Sequence[float] = (-np.diff(np.log(y)) / np.diff(np.log(n))).tolist()
+    for i in range(len(slopes) - 1):
+        here, there = slopes[i], slopes[i + 1]
+        smaller, larger = sorted((here, there))
+        # Slopes that are both zero or negative are refused by the interval, not called a bend.
+        if larger <= 0 or (smaller > 0 and larger <= _MOST_BEND * smaller):
+            continue
+        cause = (
+            f"the counted learner is short of data beyond n = {n[i + 1]:g}"
+            if there < here
+            else "it does not follow one power law"
+        )
+        return (
+            f"the held-out curve bends: local slope {here:.3f} from n = {n[i]:g} to "
+            f"{n[i + 1]:g}, {there:.3f} from {n[i + 1]:g} to {n[i + 2]:g}: {cause}"
+        )
+    return None

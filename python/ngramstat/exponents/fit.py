@@ -1,0 +1,333 @@
+"""Least-squares fits of decaying power laws: single, broken and shifted.
+
+Exponents are positive for decay: ``y = A x**-exponent``. Single and broken laws are fitted to
+``log y`` on ``log x`` with equal weights, as the paper does (Cagnetta et al. 2026, section 1.3 of
+our theory sheet); intervals come from replicates of the curve (`ngramstat.exponents.bootstrap`),
+because points of one corpus share their documents and are not independent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ngramstat.errors import InputError
+
+__all__ = [
+    "BrokenPowerLaw",
+    "PowerLaw",
+    "ShiftedPowerLaw",
+    "bic",
+    "broken_power_law",
+    "exponential_law_bic",
+    "power_law",
+    "shifted_power_law",
+    "slope_weights",
+]
+
+Floats = NDArray[np.float64]
+
+# Root-mean-square residuals below this are rounding; without a floor, the BIC of data that follow
+# a law exactly would be minus infinity and any two exact laws could not be compared.
+_ROUNDING = 1e-12
+
+# Range of exponents searched by the shifted fit. Decays slower than the first cannot be told from
+# a constant, faster than the last from one drop, on any range of n this package meets.
+_SHIFTED_RANGE = (1e-3, 20.0)
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """``y = amplitude * x**-exponent``.
+
+    Attributes
+    ----------
+    exponent, amplitude : float
+        Fitted parameters.
+    standard_error : float
+        Of the exponent, from the scatter of the points taken as independent; NaN for two points.
+    r2 : float
+        Share of the variance of log y explained; 0 for a constant curve.
+    residuals : (n,) float64
+        log y minus the fit.
+    bic : float
+        Bayesian information criterion, 2 parameters.
+    """
+
+    exponent: float
+    amplitude: float
+    standard_error: float
+    r2: float
+    residuals: Floats
+    bic: float
+
+    def __call__(self, x: ArrayLike) -> Floats:
+        """The fitted curve at `x`."""
+        return self.amplitude * np.asarray(x, dtype=np.float64) ** -self.exponent
+
+
+@dataclass(frozen=True)
+class BrokenPowerLaw:
+    """Two power laws that meet at a break (a continuous hinge in log-log).
+
+    Attributes
+    ----------
+    first, second : float
+        Exponents before and after the break.
+    break_at : float
+        The x of the break, one of the data points.
+    bic : float
+        4 parameters: intercept, two slopes, break.
+    delta_bic : float
+        BIC of the single law minus that of the hinge: positive where the hinge is preferred.
+    """
+
+    first: float
+    second: float
+    break_at: float
+    bic: float
+    delta_bic: float
+
+
+@dataclass(frozen=True)
+class ShiftedPowerLaw:
+    """``y = limit + amplitude * n**-exponent`` with ``limit >= 0``.
+
+    Attributes
+    ----------
+    limit, amplitude, exponent : float
+        Fitted parameters.
+    low, high : float
+        Profile interval of the exponent; an end at the edge of the search is NaN.
+    identifiable : bool
+        Whether the profile interval is bounded on both sides. False means that the data cannot
+        tell the exponent from the limit.
+    r2 : float
+        Share of the variance of y explained, with relative weights.
+    """
+
+    limit: float
+    amplitude: float
+    exponent: float
+    low: float
+    high: float
+    identifiable: bool
+    r2: float
+
+
+def bic(rss: float, points: int, parameters: int) -> float:
+    """Gaussian BIC from a residual sum of squares, floored at rounding error."""
+    return points * math.log(max(rss / points, _ROUNDING**2)) + parameters * math.log(points)
+
+
+def slope_weights(log_x: Floats) -> Floats:
+    """Weights w with ``slope = w @ log_y`` for the least-squares line: the slope is linear."""
+    centred = log_x - log_x.mean()
+    weights: Floats = centred / (centred @ centred)
+    return weights
+
+
+def _checked(x: ArrayLike, y: ArrayLike, least: int) -> tuple[Floats, Floats]:
+    xs = np.asarray(x, dtype=np.float64)
+    ys = np.asarray(y, dtype=np.float64)
+    if xs.ndim != 1 or xs.shape != ys.shape:
+        raise InputError(f"x and y need one common length, got shapes {xs.shape} and {ys.shape}")
+    if len(xs) < least:
+        raise InputError(f"the fit needs at least {least} points, got {len(xs)}")
+    if not (np.all(np.isfinite(xs)) and np.all(np.isfinite(ys))):
+        raise InputError("x and y must be finite")
+    if np.any(xs <= 0) or np.any(ys <= 0):
+        raise InputError("x and y must be positive: their logarithms are fitted")
+    if np.any(np.diff(xs) <= 0):
+        raise InputError("x must be increasing")
+    return xs, ys
+
+
+def power_law(x: ArrayLike, y: ArrayLike) -> PowerLaw:
+    """Ordinary least squares of ``log y`` on ``log x``.
+
+    Parameters
+    ----------
+    x, y : (n,) positive numbers
+        n >= 2, x increasing.
+
+    Raises
+    ------
+    InputError
+        For fewer points, or numbers whose logarithm does not exist.
+    """
+    xs, ys = _checked(x, y, 2)
+    log_x, log_y = np.log(xs), np.log(ys)
+    slope = float(slope_weights(log_x) @ log_y)
+    intercept = float(log_y.mean() - slope * log_x.mean())
+    residuals = log_y - intercept - slope * log_x
+    rss = float(residuals @ residuals)
+    spread = log_y - log_y.mean()
+    total = float(spread @ spread)
+    n = len(xs)
+    # A curve that is constant to rounding has no variance to explain, and no decay either.
+    r2 = 1 - rss / total if total > n * _ROUNDING**2 else 0.0
+    centred = log_x - log_x.mean()
+    error = math.sqrt(rss / (n - 2) / float(centred @ centred)) if n > 2 else math.nan
+    with np.errstate(over="ignore", under="ignore"):
+        amplitude = float(np.exp(intercept))  # infinite for slopes no curve of ours has
+    return PowerLaw(
+        exponent=-slope,
+        amplitude=amplitude,
+        standard_error=error,
+        r2=r2,
+        residuals=residuals,
+        bic=bic(rss, n, 2),
+    )
+
+
+def exponential_law_bic(x: ArrayLike, y: ArrayLike) -> float:
+    """BIC of ``y = A exp(-x / scale)``: a line of log y in x, 2 parameters, as `PowerLaw.bic`."""
+    xs, ys = _checked(x, y, 2)
+    log_y = np.log(ys)
+    slope = float(slope_weights(xs) @ log_y)
+    residuals = log_y - log_y.mean() - slope * (xs - xs.mean())
+    return bic(float(residuals @ residuals), len(xs), 2)
+
+
+def broken_power_law(
+    x: ArrayLike, y: ArrayLike, *, side_points: int = 3, first_span: float = 1.0
+) -> BrokenPowerLaw | None:
+    """The best continuous hinge in log-log, its break scanned over the interior points.
+
+    Parameters
+    ----------
+    x, y : (n,) positive numbers
+        x increasing.
+    side_points : int
+        Least number of points at or before the break, and after it.
+    first_span : float
+        Least ratio of the break to the first x.
+
+    Returns
+    -------
+    BrokenPowerLaw or None
+        None where no point can be a break under these conditions.
+    """
+    xs, ys = _checked(x, y, 2)
+    log_x, log_y = np.log(xs), np.log(ys)
+    n = len(xs)
+    best: tuple[float, Floats, float] | None = None
+    for j in range(side_points - 1, n - side_points):
+        # The tolerance admits a break at exactly the wanted ratio, for lags given as floats.
+        if xs[j] < first_span * xs[0] * (1 - 1e-12):
+            continue
+        hinge = np.maximum(log_x - log_x[j], 0.0)
+        design = np.column_stack([np.ones(n), log_x - log_x[j], hinge])
+        coefficients, *_ = np.linalg.lstsq(design, log_y, rcond=None)
+        residuals = log_y - design @ coefficients
+        rss = float(residuals @ residuals)
+        if best is None or rss < best[0]:
+            best = (rss, coefficients, float(xs[j]))
+    if best is None:
+        return None
+    rss, coefficients, break_at = best
+    value = bic(rss, n, 4)
+    return BrokenPowerLaw(
+        first=-float(coefficients[1]),
+        second=-float(coefficients[1] + coefficients[2]),
+        break_at=break_at,
+        bic=value,
+        delta_bic=power_law(xs, ys).bic - value,
+    )
+
+
+def shifted_power_law(n: ArrayLike, y: ArrayLike, *, level: float = 0.95) -> ShiftedPowerLaw:
+    """Fit ``y = limit + amplitude * n**-exponent`` by profiling.
+
+    For every exponent the other two parameters are linear and solved exactly, with weights 1/y^2
+    (relative errors, as in the log fits) and ``limit >= 0``, ``amplitude >= 0``. The interval of
+    the exponent holds every value whose residual is within the F threshold of the best one.
+
+    Parameters
+    ----------
+    n, y : (m,) positive numbers
+        m >= 3, n increasing. Three points are fitted exactly and are never `identifiable`.
+    level : float
+        Confidence level of the profile interval.
+
+    Raises
+    ------
+    InputError
+        For fewer points, or numbers that are not positive.
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.stats import f as f_distribution
+
+    ns, ys = _checked(n, y, 3)
+    points = len(ns)
+    # Scaling n keeps n**-g within range for every g searched.
+    log_n = np.log(ns) - float(np.log(ns).mean())
+
+    def solve(log_g: float) -> tuple[float, float, float]:
+        """(rss, limit, amplitude) at one exponent."""
+        decay = np.exp(-math.exp(log_g) * log_n)
+        design = np.column_stack([1 / ys, decay / ys])
+        target = np.ones(points)
+        (limit, amplitude), *_ = np.linalg.lstsq(design, target, rcond=None)
+        if limit < 0:
+            column = design[:, 1]
+            limit, amplitude = 0.0, float(column @ target / (column @ column))
+        if amplitude < 0:
+            column = design[:, 0]
+            limit, amplitude = float(column @ target / (column @ column)), 0.0
+        residuals = target - design @ np.array([limit, amplitude])
+        return float(residuals @ residuals), float(limit), float(amplitude)
+
+    grid = np.linspace(math.log(_SHIFTED_RANGE[0]), math.log(_SHIFTED_RANGE[1]), 300)
+    profile = np.array([solve(g)[0] for g in grid])
+    k = int(profile.argmin())
+    bounds = (float(grid[max(k - 1, 0)]), float(grid[min(k + 1, len(grid) - 1)]))
+    refined = minimize_scalar(
+        lambda g: solve(g)[0], bounds=bounds, method="bounded", options={"xatol": 1e-12}
+    )
+    best = float(refined.x) if refined.fun <= profile[k] else float(grid[k])
+    rss, limit, amplitude = solve(best)
+
+    low = high = math.nan
+    free = points - 3
+    if free > 0:
+        floor = points * _ROUNDING**2
+        allowed = max(rss, floor) * (1 + float(f_distribution.ppf(level, 1, free)) / free)
+
+        def excess(log_g: float) -> float:
+            return solve(log_g)[0] - allowed
+
+        low = _crossing(excess, grid[grid < best], best)
+        high = _crossing(excess, grid[grid > best][::-1], best)
+    spread = ys - ys.mean()
+    total = float((spread / ys) @ (spread / ys))
+    exponent = math.exp(best)
+    return ShiftedPowerLaw(
+        limit=limit,
+        amplitude=amplitude * math.exp(exponent * float(np.log(ns).mean())),
+        exponent=exponent,
+        low=low,
+        high=high,
+        identifiable=amplitude > 0 and math.isfinite(low) and math.isfinite(high),
+        r2=1 - rss / total if total > points * _ROUNDING**2 else 0.0,
+    )
+
+
+def _crossing(excess: Callable[[float], float], inward: Floats, best: float) -> float:
+    """Where `excess` of log exponent first falls to zero on the way in from the search's edge.
+
+    Returns the exponent there, or NaN if it is not above zero at the edge: unbounded on that side.
+    """
+    from scipy.optimize import brentq
+
+    outside = best
+    for point in inward:
+        if excess(float(point)) <= 0:
+            return math.nan if outside == best else math.exp(brentq(excess, outside, float(point)))
+        outside = float(point)
+    return math.nan if outside == best else math.exp(brentq(excess, outside, best))

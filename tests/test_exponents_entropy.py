@@ -1,0 +1,174 @@
+"""gamma of the limit curve and of the held-out curve, on planted entropies."""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ngramstat.errors import InputError
+from ngramstat.exponents.entropy_decay import gamma_exponent, gamma_finite_exponent
+from ngramstat.exponents.fit import power_law
+
+Floats = NDArray[np.float64]
+N = np.arange(0, 9)
+RAW = np.concatenate([[7.0], 5 * N[1:] ** -0.3])
+
+
+def replicates(curve: Floats, noise: float = 0.003, count: int = 200) -> Floats:
+    rng = np.random.default_rng(3)
+    shared = rng.normal(size=(count, 1))
+    return curve * np.exp(noise * (shared + 0.2 * rng.normal(size=(count, len(curve)))))
+
+
+def test_planted_gamma_is_recovered() -> None:
+    result = gamma_exponent(N, RAW, RAW * 0.99, RAW * 1.01, N <= 6)
+    assert result.reportable
+    assert result.value == pytest.approx(0.3, abs=1e-12)
+    assert result.window == (1, 6)
+    assert result.points == 6
+
+
+def test_bracket_extremes_are_exact() -> None:
+    rng = np.random.default_rng(1)
+    n = np.array([1, 2, 3, 4])
+    y = 4 * n**-0.25
+    low, high = y * (1 - 0.05 * rng.random(4)), y * (1 + 0.05 * rng.random(4))
+    result = gamma_exponent(n, y, low, high, np.ones(4, dtype=bool))
+    corners = [
+        power_law(n, np.where(choice, high, low)).exponent for choice in product([0, 1], repeat=4)
+    ]
+    assert result.low == pytest.approx(min(corners), abs=1e-12)
+    assert result.high == pytest.approx(max(corners), abs=1e-12)
+
+
+def test_shifted_alternative_recovers_the_entropy_rate() -> None:
+    y = 1 + 4 * np.arange(1, 9.0) ** -0.4
+    result = gamma_exponent(np.arange(1, 9), y, y * 0.999, y * 1.001, np.ones(8, dtype=bool))
+    shifted = result.alternatives[0]
+    assert shifted["identifiable"]
+    assert shifted["value"] == pytest.approx(0.4, abs=1e-5)
+    assert shifted["entropy_rate"] == pytest.approx(1.0, abs=1e-4)
+    assert result.value is not None
+    assert result.value < 0.4  # the raw slope is biased low
+
+
+def test_three_points_leave_the_shift_open() -> None:
+    result = gamma_exponent(N[:4], RAW[:4], RAW[:4] * 0.99, RAW[:4] * 1.01, N[:4] >= 0)
+    assert result.reportable
+    assert result.alternatives[0]["value"] is None
+    assert "not identifiable" in result.alternatives[0]["method"]
+
+
+@pytest.mark.parametrize(
+    ("resolved", "match"),
+    [
+        (N <= 2, r"context\(s\) 1, 2 of n >= 1 resolved, 3 needed"),
+        (N <= 0, "no context of n >= 1 resolved"),
+        (N < 0, "no context"),
+    ],
+)
+def test_too_few_resolved_contexts(resolved: NDArray[np.bool_], match: str) -> None:
+    result = gamma_exponent(N, RAW, RAW, RAW, resolved)
+    assert result.value is None
+    assert not result.reportable
+    assert re.search(match, str(result.reason))
+
+
+def test_markov_entropies_are_refused() -> None:
+    """H_n = H_1 for n >= 1 (theory sheet 9.4): no decay to fit."""
+    y = np.concatenate([[1.04865379], np.full(8, 0.74778998)])
+    result = gamma_exponent(N, y, y * 0.999, y * 1.001, np.ones(9, dtype=bool))
+    assert not result.reportable
+    assert "zero or growth" in str(result.reason)
+
+
+def test_not_computed_limits_count_as_unresolved() -> None:
+    y = RAW.copy()
+    y[3:] = np.nan
+    result = gamma_exponent(N, y, y, y, np.ones(9, dtype=bool))
+    assert "1, 2 of n" in str(result.reason)
+
+
+def test_finite_gamma_is_recovered_with_its_interval() -> None:
+    result = gamma_finite_exponent(N, RAW, replicates(RAW))
+    assert result.reportable
+    assert result.value == pytest.approx(0.3, abs=1e-12)
+    assert result.low is not None
+    assert result.high is not None
+    assert result.low < 0.3 < result.high
+    # A level shared by all contexts cancels: only the independent fifth of the noise remains.
+    assert result.high - result.low < 4 * 0.003 * 0.2 * 1.5
+    names = [a["method"] for a in result.alternatives]
+    assert "local slope 1 -> 2" in names
+    assert "longer window" in names
+    assert result.window == (1, 3)
+
+
+def test_finite_gamma_coverage() -> None:
+    rng = np.random.default_rng(9)
+    documents, draws, inside = 60, 250, 0
+    for _ in range(draws):
+        level = 1 + 0.2 * rng.normal(size=(documents, 1))
+        curves = RAW * (level + 0.1 * rng.normal(size=(documents, len(RAW))))
+        rows = rng.integers(0, documents, size=(200, documents))
+        reps = curves[rows].mean(axis=1)
+        result = gamma_finite_exponent(N, curves.mean(axis=0), reps)
+        assert result.low is not None
+        assert result.high is not None
+        inside += result.low <= 0.3 <= result.high
+    assert 0.90 <= inside / draws <= 0.98
+
+
+def test_bending_curve_is_refused_with_both_slopes() -> None:
+    y = RAW.copy()
+    y[3:] = y[2] * (N[3:] / 2.0) ** -0.05
+    result = gamma_finite_exponent(N, y, replicates(y))
+    assert not result.reportable
+    assert "bends" in str(result.reason)
+    assert "0.300 from n = 1 to 2" in str(result.reason)
+    assert "0.050 from 2 to 3" in str(result.reason)
+    assert "short of data beyond n = 2" in str(result.reason)
+    assert result.value is not None
+
+
+def test_curve_that_turns_up_is_a_bend() -> None:
+    y = RAW.copy()
+    y[3] = y[2] * 1.1
+    assert "bends" in str(gamma_finite_exponent(N, y, replicates(y)).reason)
+
+
+def test_steepening_curve_does_not_blame_the_learner() -> None:
+    y = np.array([7.0, 5.0, 4.8, 3.0, 2.5])
+    reason = str(gamma_finite_exponent(N[:5], y, replicates(y)).reason)
+    assert "does not follow one power law" in reason
+
+
+def test_flat_or_missing_curves_are_refused() -> None:
+    flat = np.full(9, 3.0)
+    assert "not clear of zero" in str(gamma_finite_exponent(N, flat, replicates(flat)).reason)
+    assert "no bootstrap" in str(gamma_finite_exponent(N, RAW, None).reason)
+    scarce = gamma_finite_exponent(N, RAW, replicates(RAW, count=10))
+    assert "40 needed" in str(scarce.reason)
+    short = gamma_finite_exponent(N[:3], RAW[:3], replicates(RAW)[:, :3])
+    assert short.value is None
+    assert "2 context(s)" in str(short.reason)
+    assert short.alternatives[0]["method"] == "local slope 1 -> 2"
+
+
+def test_bad_input_is_refused() -> None:
+    with pytest.raises(InputError, match="window"):
+        gamma_finite_exponent(N, RAW, None, window=(3, 1))
+    with pytest.raises(InputError, match="one length"):
+        gamma_finite_exponent(N, RAW[:3], None)
+    with pytest.raises(InputError, match="shape"):
+        gamma_finite_exponent(N, RAW, np.ones((5, 2)))
+    with pytest.raises(InputError, match="increasing"):
+        gamma_exponent(N[::-1], RAW, RAW, RAW, N >= 0)
+    with pytest.raises(InputError, match="bool"):
+        gamma_exponent(N, RAW, RAW, RAW, np.ones(9))
+    with pytest.raises(InputError, match="one length"):
+        gamma_exponent(N, RAW[:2], RAW, RAW, N >= 0)
