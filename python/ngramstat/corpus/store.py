@@ -1,0 +1,600 @@
+"""A corpus: a stream of token ids with its documents, and the directory that keeps it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ngramstat.corpus.formats import (
+    DOCUMENTS_FILE,
+    METADATA_FILE,
+    PARTIAL_SUFFIX,
+    SCHEMA,
+    TOKENIZER_FILE,
+    TOKENS_FILE,
+    OpenOptions,
+    SeparatorPosition,
+    check_document_ends,
+    check_vocab_size,
+    chunks,
+    largest_id,
+    open_store,
+    token_dtype,
+)
+from ngramstat.errors import InputError, NgramstatError
+from ngramstat.files import atomic_write, sha256_array, sha256_file, sync_directory, write_json
+
+__all__ = ["Corpus", "CorpusWriter"]
+
+_MAX_VOCAB = 1 << 32
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """A stream of token ids, with separators in it where the store has them.
+
+    Make one with `Corpus.open` or `Corpus.from_arrays`, which check what the fields promise.
+
+    Attributes
+    ----------
+    tokens
+        (tokens,) uint16 or uint32, read-only; mapped from the file, so reading is on demand.
+    vocab_size
+        Number of token types V; ids are 0 to V - 1.
+    separator
+        Id of the token that separates documents, or None.
+    separator_position
+        Whether the separator stands "before" or "after" each document; None if unknown.
+    document_ends
+        (documents,) int64, read-only, strictly increasing exclusive ends in tokens; a document
+        includes its separator, and the last end is the number of tokens. None if unknown.
+    path
+        The file or directory, None in memory.
+    format
+        Name of the store's format.
+    vocab_size_inferred
+        True where `vocab_size` is merely the largest id plus 1.
+    tokenizer_path
+        The tokenizer recorded with the corpus, or None.
+    """
+
+    tokens: NDArray[Any]
+    vocab_size: int
+    separator: int | None = None
+    separator_position: SeparatorPosition | None = None
+    document_ends: NDArray[np.int64] | None = None
+    path: Path | None = None
+    format: str = "memory"
+    vocab_size_inferred: bool = False
+    tokenizer_path: Path | None = None
+    _tokenizer_sha256: str | None = field(default=None, repr=False)
+    _recorded_sha256: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | PathLike[str],
+        *,
+        format: str = "auto",
+        dtype: Any = None,
+        vocab_size: int | None = None,
+        separator: int | None = None,
+    ) -> Corpus:
+        """Open a corpus directory or any token store that is recognised, without copying it.
+
+        Parameters
+        ----------
+        path
+            A corpus directory or a token file.
+        format
+            "auto", or one of `ngramstat.corpus.formats.FORMATS`.
+        dtype
+            "uint16" or "uint32", for files that do not record it.
+        vocab_size
+            Number of token types, for files that do not record it; without it the file is
+            scanned and the largest id plus 1 is taken (`vocab_size_inferred`).
+        separator
+            Id of the token between documents, for files that do not record it.
+
+        Raises
+        ------
+        InputError
+            The path is no token store, is damaged, or contradicts an option.
+        """
+        options = OpenOptions(
+            dtype=None if dtype is None else token_dtype(dtype),
+            vocab_size=_optional_integer(vocab_size, "vocab_size", 1, _MAX_VOCAB),
+            separator=_optional_integer(separator, "separator", 0, _MAX_VOCAB - 1),
+        )
+        store = open_store(Path(path), format, options)
+        inferred = store.vocab_size is None
+        if store.document_ends is not None:
+            store.document_ends.setflags(write=False)
+        return cls(
+            tokens=store.tokens,
+            vocab_size=store.vocab_size or largest_id(store.tokens) + 1,
+            separator=store.separator,
+            separator_position=store.separator_position,
+            document_ends=store.document_ends,
+            path=store.path,
+            format=store.format,
+            vocab_size_inferred=inferred,
+            tokenizer_path=store.tokenizer_path,
+            _tokenizer_sha256=store.tokenizer_sha256,
+            _recorded_sha256=store.sha256,
+        )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        tokens: ArrayLike,
+        *,
+        vocab_size: int,
+        document_ends: ArrayLike | None = None,
+        separator: int | None = None,
+    ) -> Corpus:
+        """A corpus in memory.
+
+        Parameters
+        ----------
+        tokens
+            (tokens,) integers from 0 to vocab_size - 1. A uint16 or uint32 array is not copied.
+        vocab_size
+            Number of token types.
+        document_ends
+            (documents,) strictly increasing exclusive ends, the last one being the number of
+            tokens; None for a stream without documents.
+        separator
+            Id of the token that separates documents, or None.
+
+        Raises
+        ------
+        InputError
+            Something of this does not hold.
+        """
+        vocab = _integer(vocab_size, "vocab_size", 1, _MAX_VOCAB)
+        array = np.asarray(tokens)
+        if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
+            raise InputError("tokens: a non-empty one-dimensional array of integers is needed")
+        if int(array.min()) < 0:
+            raise InputError(f"tokens: token {int(np.argmax(array < 0))} is negative")
+        _refuse_large_ids(array, vocab, "tokens")
+        if array.dtype not in (np.dtype(np.uint16), np.dtype(np.uint32)):
+            array = array.astype(np.uint16 if vocab <= 1 << 16 else np.uint32)
+        check_vocab_size(vocab, array.dtype, "vocab_size")
+        array = np.ascontiguousarray(array).view()
+        array.setflags(write=False)
+        ends = None
+        if document_ends is not None:
+            given = np.asarray(document_ends)
+            if given.ndim != 1 or given.dtype.kind not in "iu":
+                raise InputError("document_ends: a one-dimensional array of integers is needed")
+            ends = given.astype(np.int64)
+            check_document_ends(ends, array.size, "document_ends")
+            ends.setflags(write=False)
+        return cls(
+            tokens=array,
+            vocab_size=vocab,
+            separator=_optional_integer(separator, "separator", 0, vocab - 1),
+            document_ends=ends,
+        )
+
+    def __repr__(self) -> str:
+        where = "in memory" if self.path is None else f"{str(self.path)!r} ({self.format})"
+        return (
+            f"Corpus({where}: {self.n_tokens:,} tokens, {self.n_documents:,} documents, "
+            f"vocabulary {self.vocab_size:,}{' inferred' * self.vocab_size_inferred}, {self.dtype})"
+        )
+
+    @property
+    def n_tokens(self) -> int:
+        """Number of tokens P, separators included."""
+        return int(self.tokens.size)
+
+    @property
+    def n_documents(self) -> int:
+        """Number of documents; 0 if the store does not tell them apart."""
+        return 0 if self.document_ends is None else int(self.document_ends.size)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint16 or uint32."""
+        return self.tokens.dtype
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the token bytes as stored; a corpus directory records it."""
+        return self._recorded_sha256 or sha256_array(self.tokens)
+
+    def info(self) -> dict[str, Any]:
+        """The ``corpus`` part of a result: path, format, sha256, tokens, documents, ...
+
+        A path of None (null) means a corpus in memory; 0 documents means unknown.
+        """
+        return {
+            "path": None if self.path is None else str(self.path),
+            "format": self.format,
+            "sha256": self.sha256,
+            "tokens": self.n_tokens,
+            "documents": self.n_documents,
+            "vocab_size": self.vocab_size,
+            "dtype": self.dtype.name,
+        }
+
+    def check(self, *, checksum: bool = False) -> None:
+        """Read the whole corpus once and refuse ids that are not below `vocab_size`.
+
+        Parameters
+        ----------
+        checksum
+            Also compare the token bytes with the checksum that a corpus directory records.
+
+        Raises
+        ------
+        InputError
+            An id is too large, or the bytes are not those that were written.
+        """
+        where = "tokens" if self.path is None else str(self.path)
+        _refuse_large_ids(self.tokens, self.vocab_size, where)
+        if checksum and self._recorded_sha256 not in (None, sha256_array(self.tokens)):
+            raise InputError(f"{where}: its tokens are not those it was written with (checksum)")
+
+    def documents_or_blocks(self, n_blocks: int = 128) -> tuple[NDArray[np.int64], bool]:
+        """Ends of the units that halves, bootstrap and held-out sets are made of.
+
+        Parameters
+        ----------
+        n_blocks
+            How many equal blocks to cut where there are not at least two documents. A shorter
+            corpus has as many blocks as tokens.
+
+        Returns
+        -------
+        ends : numpy.ndarray
+            (units,) int64, strictly increasing exclusive ends in tokens.
+        is_blocks : bool
+            True for equal blocks, False for the corpus's own documents.
+        """
+        count = _integer(n_blocks, "n_blocks", 1, 1 << 31)
+        if self.document_ends is not None and self.n_documents >= 2:
+            return self.document_ends, False
+        count = min(count, self.n_tokens)
+        # Python integers: tokens * count could pass 2^63.
+        ends = [self.n_tokens * (block + 1) // count for block in range(count)]
+        return np.array(ends, dtype=np.int64), True
+
+    def decode(self, ids: ArrayLike) -> list[str]:
+        """The text of each id by itself, by the tokenizer that is recorded with the corpus.
+
+        A token that is part of a character comes out as the replacement character.
+
+        Raises
+        ------
+        InputError
+            No tokenizer is recorded, it is not the recorded one, or an id is not in 0 to V - 1.
+        """
+        given = np.asarray(ids)
+        if given.size and (given.dtype.kind not in "iu" or given.ndim != 1):
+            raise InputError("ids: a one-dimensional array of integers is needed")
+        if given.size and not 0 <= int(given.min()) <= int(given.max()) < self.vocab_size:
+            raise InputError(f"ids: must lie between 0 and {self.vocab_size - 1}")
+        tokenizer = self._tokenizer
+        return [str(tokenizer.decode([int(i)], skip_special_tokens=False)) for i in given]
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        if self.tokenizer_path is None:
+            raise InputError(f"{self.path}: no tokenizer is recorded, so ids cannot be decoded")
+        if self._tokenizer_sha256 not in (None, sha256_file(self.tokenizer_path)):
+            raise InputError(
+                f"{self.tokenizer_path}: is not the tokenizer the corpus was made with"
+            )
+        from tokenizers import Tokenizer
+
+        try:
+            return Tokenizer.from_file(str(self.tokenizer_path))
+        except Exception as error:  # the library raises plain Exception
+            raise InputError(f"{self.tokenizer_path}: no valid tokenizer: {error}") from error
+
+
+class CorpusWriter:
+    """Writes a corpus directory as a stream; a context manager.
+
+    The data grow under ``*.partial`` names. `finish` renames them and writes the metadata last, so
+    that an interrupted run leaves no directory that could pass for a corpus, and the corpus that
+    it was to replace stays as it was. Leaving the block without `finish` removes what was written.
+
+    Parameters
+    ----------
+    directory
+        Where to write; made if it does not exist. Leftovers of an interrupted run are replaced.
+    vocab_size
+        Number of token types.
+    dtype
+        "uint16" or "uint32"; by default the smaller one that holds `vocab_size`.
+    separator
+        Id appended to each document by `append`, or None.
+    tokenizer
+        Contents of the tokenizer.json to keep with the corpus, or None.
+    sources
+        What the tokens were made from: ``{"name", "bytes"}`` and optionally ``"sha256"`` each.
+    overwrite
+        Whether a corpus that is there may be replaced.
+
+    Raises
+    ------
+    InputError
+        The directory holds a corpus (and not `overwrite`) or other files, or an argument is wrong.
+    NgramstatError
+        Writing failed.
+    """
+
+    def __init__(
+        self,
+        directory: str | PathLike[str],
+        vocab_size: int,
+        dtype: Any = None,
+        separator: int | None = None,
+        *,
+        tokenizer: bytes | None = None,
+        sources: Sequence[Mapping[str, Any]] = (),
+        overwrite: bool = False,
+    ) -> None:
+        self.directory = Path(directory)
+        self._vocab = _integer(vocab_size, "vocab_size", 1, _MAX_VOCAB)
+        if dtype is None:
+            dtype = np.uint16 if self._vocab <= 1 << 16 else np.uint32
+        self._dtype = token_dtype(dtype)
+        check_vocab_size(self._vocab, self._dtype, "vocab_size")
+        self._separator = _optional_integer(separator, "separator", 0, self._vocab - 1)
+        self._tokenizer = tokenizer
+        self._sources = [dict(source) for source in sources]
+        self._digest = hashlib.sha256()
+        self._tokens = self._documents = self._last_end = 0
+        self._made_directory = check_output_directory(self.directory, overwrite=overwrite)
+        self._files: list[IO[bytes]] = []
+        self._finished = False
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            for name in (TOKENS_FILE, DOCUMENTS_FILE):
+                self._files.append(open(self._partial(name), "wb", buffering=1 << 20))  # noqa: SIM115
+        except OSError as error:
+            self.close()
+            raise InputError(f"{directory}: cannot be written: {error.strerror}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def append(self, ids: ArrayLike) -> None:
+        """Write one document, with its separator behind it."""
+        self.append_batch([ids])
+
+    def append_batch(self, documents: Sequence[ArrayLike]) -> None:
+        """Write several documents, each with its separator behind it.
+
+        Raises
+        ------
+        InputError
+            An id is out of range or is the separator, or, without a separator, a document is empty.
+        NgramstatError
+            Writing failed.
+        """
+        if not documents:
+            return
+        parts: list[NDArray[np.int64]] = []
+        lengths: list[int] = []
+        mark = np.array([] if self._separator is None else [self._separator], dtype=np.int64)
+        for ids in documents:
+            part = _as_ids(ids)
+            if self._last_end < self._tokens and not parts:
+                lengths.append(self._tokens - self._last_end)  # what `write` began ends here
+                lengths[-1] += part.size + mark.size
+            else:
+                lengths.append(part.size + mark.size)
+            if lengths[-1] == 0:
+                raise InputError(f"document {self._documents + len(lengths) - 1}: is empty")
+            parts += [part, mark]
+        stream = np.concatenate(parts)
+        if self._separator is not None:
+            inside = int(np.count_nonzero(stream == self._separator)) - len(documents)
+            if inside:
+                raise InputError(
+                    f"{self.directory}: {inside} tokens inside documents {self._documents} to "
+                    f"{self._documents + len(documents) - 1} are the separator {self._separator}"
+                )
+        ends = self._last_end + np.cumsum(np.array(lengths, dtype=np.int64))
+        self._write_tokens(stream)
+        self._put(1, ends.astype("<i8").tobytes())
+        self._documents += ends.size
+        self._last_end = int(ends[-1])
+
+    def write(self, ids: ArrayLike) -> None:
+        """Write a piece of the stream without ending a document.
+
+        The next `append` ends the document that it belongs to. A corpus of nothing but such
+        pieces has no documents.
+        """
+        self._write_tokens(_as_ids(ids))
+
+    def finish(self) -> Corpus:
+        """Complete the directory and open it.
+
+        Raises
+        ------
+        InputError
+            Nothing was written.
+        NgramstatError
+            Writing failed.
+        """
+        if self._tokens == 0:
+            raise InputError(f"{self.directory}: nothing to write, the inputs hold no tokens")
+        if self._documents and self._last_end < self._tokens:
+            self._put(1, np.array([self._tokens], dtype="<i8").tobytes())
+            self._documents += 1
+        metadata = {
+            "schema": SCHEMA,
+            "tokens": self._tokens,
+            "vocab_size": self._vocab,
+            "dtype": self._dtype.name,
+            "documents": self._documents,
+            "separator": self._separator,
+            "separator_position": None if self._separator is None else "after",
+            "tokenizer": None if self._tokenizer is None else TOKENIZER_FILE,
+            "tokenizer_sha256": (
+                None if self._tokenizer is None else hashlib.sha256(self._tokenizer).hexdigest()
+            ),
+            "sha256": self._digest.hexdigest(),
+            "sources": self._sources,
+            "created_by": f"ngramstat {_version()}",
+        }
+        try:
+            for file in self._files:
+                file.flush()
+                os.fsync(file.fileno())
+                file.close()
+            # From here to the new metadata the directory is no corpus.
+            (self.directory / METADATA_FILE).unlink(missing_ok=True)
+            for name in (DOCUMENTS_FILE, TOKENIZER_FILE):
+                (self.directory / name).unlink(missing_ok=True)
+            os.replace(self._partial(TOKENS_FILE), self.directory / TOKENS_FILE)
+            if self._documents:
+                os.replace(self._partial(DOCUMENTS_FILE), self.directory / DOCUMENTS_FILE)
+        except OSError as error:
+            raise self._failure(error) from error
+        if self._tokenizer is not None:
+            with atomic_write(self.directory / TOKENIZER_FILE) as file:
+                file.write(self._tokenizer)
+        sync_directory(self.directory)
+        write_json(self.directory / METADATA_FILE, metadata)
+        self._finished = True
+        self.close()
+        return Corpus.open(self.directory)
+
+    def close(self) -> None:
+        """Give up what is not finished and remove it; does nothing after `finish`."""
+        for file in self._files:
+            with contextlib.suppress(OSError):
+                file.close()
+        self._files = []
+        for name in (TOKENS_FILE, DOCUMENTS_FILE):
+            with contextlib.suppress(OSError):
+                self._partial(name).unlink(missing_ok=True)
+        if self._made_directory and not self._finished:
+            with contextlib.suppress(OSError):
+                self.directory.rmdir()
+
+    def _write_tokens(self, stream: NDArray[np.int64]) -> None:
+        if stream.size == 0:
+            return
+        if int(stream.min()) < 0 or int(stream.max()) >= self._vocab:
+            at = int(np.argmax((stream < 0) | (stream >= self._vocab)))
+            raise InputError(
+                f"{self.directory}: the id {int(stream[at])} at token {self._tokens + at} is not "
+                f"in the vocabulary (0 to {self._vocab - 1})"
+            )
+        data = stream.astype(self._dtype.newbyteorder("<")).tobytes()
+        self._put(0, data)
+        self._digest.update(data)
+        self._tokens += stream.size
+
+    def _put(self, which: int, data: bytes) -> None:
+        if not self._files:
+            raise NgramstatError(f"{self.directory}: the writer is closed")
+        try:
+            self._files[which].write(data)
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def _partial(self, name: str) -> Path:
+        return self.directory / (name + PARTIAL_SUFFIX)
+
+    def _failure(self, error: OSError) -> NgramstatError:
+        return NgramstatError(f"{self.directory}: writing failed: {error.strerror or error}")
+
+
+def check_output_directory(directory: Path, *, overwrite: bool) -> bool:
+    """Refuse a place that a corpus may not be written to.
+
+    Returns
+    -------
+    bool
+        True if the directory does not exist yet.
+
+    Raises
+    ------
+    InputError
+        It is a file, holds a corpus (and not `overwrite`), or holds other files.
+    """
+    try:
+        if not directory.exists():
+            return True
+        if not directory.is_dir():
+            raise InputError(f"{directory}: is a file; the output is a directory")
+        names = {entry.name for entry in directory.iterdir()}
+    except OSError as error:
+        raise InputError(f"{directory}: cannot be read: {error.strerror}") from error
+    if METADATA_FILE in names and not overwrite:
+        raise InputError(f"{directory}: holds a corpus; give --overwrite to replace it")
+    ours = {METADATA_FILE, TOKENS_FILE, DOCUMENTS_FILE, TOKENIZER_FILE}
+    ours |= {name + PARTIAL_SUFFIX for name in (TOKENS_FILE, DOCUMENTS_FILE)}
+    if names and not names & ours:
+        raise InputError(f"{directory}: holds other files; name a new or an empty directory")
+    return False
+
+
+def _as_ids(ids: ArrayLike) -> NDArray[np.int64]:
+    array = np.asarray(ids)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise InputError("ids: a one-dimensional array of integers is needed")
+    if array.dtype == np.uint64 and array.size and int(array.max()) >= _MAX_VOCAB:
+        raise InputError(f"ids: the id {int(array.max())} is out of range")
+    return array.astype(np.int64, copy=False)
+
+
+def _refuse_large_ids(tokens: NDArray[Any], vocab_size: int, where: str) -> None:
+    for start, chunk in chunks(tokens):
+        if int(chunk.max()) >= vocab_size:
+            at = start + int(np.argmax(chunk >= vocab_size))
+            raise InputError(
+                f"{where}: the id {int(tokens[at])} at token {at} is not in the vocabulary "
+                f"(0 to {vocab_size - 1}); give the right --vocab-size or --dtype"
+            )
+
+
+def _integer(value: Any, name: str, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise InputError(f"{name}={value!r}: must be an integer")
+    if not low <= int(value) <= high:
+        raise InputError(f"{name}={value}: must lie between {low} and {high}")
+    return int(value)
+
+
+def _optional_integer(value: Any, name: str, low: int, high: int) -> int | None:
+    return None if value is None else _integer(value, name, low, high)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("ngramstat")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
