@@ -1,0 +1,75 @@
+"""How language-model loss will fall with data, from the text alone.
+
+Two statistics of a token corpus, the covariances C(t) of tokens t apart and the next-token
+entropies H(n) given n tokens, fall as t^-beta and n^-gamma; the data-limited loss then falls with
+the number of training tokens P as P^-alpha with alpha = gamma / (2 beta) (Cagnetta, Raventos,
+Ganguli and Wyart, ICML 2026).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Where each public name lives. Loaded on first use, so that `import ngramstat` stays light.
+_HOMES = {
+    "Corpus": "ngramstat.corpus",
+    "CorrelationResult": "ngramstat.results",
+    "EntropyResult": "ngramstat.results",
+    "Exponent": "ngramstat.results",
+    "InputError": "ngramstat.errors",
+    "NgramstatError": "ngramstat.errors",
+    "Prediction": "ngramstat.results",
+    "RunResult": "ngramstat.results",
+    "correlations": "ngramstat.pipeline",
+    "entropies": "ngramstat.pipeline",
+    "inspect": "ngramstat.corpus",
+    "measure": "ngramstat.pipeline",
+    "predict": "ngramstat.exponents.prediction",
+    "tokenize": "ngramstat.corpus",
+}
+
+if TYPE_CHECKING:
+    from ngramstat.corpus import Corpus, inspect, tokenize
+    from ngramstat.errors import InputError, NgramstatError
+    from ngramstat.exponents.prediction import predict
+    from ngramstat.pipeline import correlations, entropies, measure
+    from ngramstat.results import (
+        CorrelationResult,
+        EntropyResult,
+        Exponent,
+        Prediction,
+        RunResult,
+    )
+
+__all__ = [
+    "Corpus",
+    "CorrelationResult",
+    "EntropyResult",
+    "Exponent",
+    "InputError",
+    "NgramstatError",
+    "Prediction",
+    "RunResult",
+    "__version__",
+    "correlations",
+    "entropies",
+    "inspect",
+    "measure",
+    "predict",
+    "tokenize",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'ngramstat' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

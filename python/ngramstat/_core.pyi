@@ -1,0 +1,141 @@
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tokens: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
+
+LANES: int
+MAX_DEPTH: int
+
+class DeviceError(RuntimeError): ...
+
+class CountMatrix:
+    def __init__(self, n_rows: int, n_cols: int) -> None: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def nnz(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    def take(self, other: CountMatrix) -> None: ...
+    def row_sums(self) -> NDArray[np.uint64]: ...
+    def column_sums(self) -> NDArray[np.uint64]: ...
+    def to_coo(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]]: ...
+    def multiply(
+        self, x: NDArray[np.float64], first: float, second: float, threads: int
+    ) -> NDArray[np.float64]: ...
+    def multiply_transposed(
+        self, x: NDArray[np.float64], first: float, second: float, threads: int
+    ) -> NDArray[np.float64]: ...
+    def inner_product(
+        self,
+        other: CountMatrix,
+        weights: tuple[float, float],
+        other_weights: tuple[float, float],
+        threads: int,
+    ) -> float: ...
+
+class PairCounter:
+    def __init__(
+        self,
+        tokens: Tokens,
+        vocab_size: int,
+        document_ends: NDArray[np.int64],
+        content_starts: NDArray[np.int64],
+        content_ends: NDArray[np.int64],
+        classes: NDArray[np.uint8],
+        first_token: int,
+        last_token: int,
+        threads: int,
+    ) -> None: ...
+    def count(self, lags: list[int], threads: int) -> list[tuple[CountMatrix, CountMatrix]]: ...
+
+class KneserNey16:
+    def __init__(
+        self,
+        held_out: NDArray[np.uint16],
+        document: NDArray[np.int32],
+        vocab_size: int,
+        order: int,
+        stop_token: int,
+    ) -> None: ...
+    def add_training(
+        self,
+        training: NDArray[np.uint16],
+        first_event: int,
+        first_token: int,
+        last_token: int,
+        threads: int,
+    ) -> None: ...
+    def counts(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
+    def score(
+        self,
+        raw: NDArray[np.float64],
+        lower: NDArray[np.float64],
+        n_documents: int,
+        threads: int,
+    ) -> NDArray[np.float64]: ...
+
+class KneserNey32:
+    def __init__(
+        self,
+        held_out: NDArray[np.uint32],
+        document: NDArray[np.int32],
+        vocab_size: int,
+        order: int,
+        stop_token: int,
+    ) -> None: ...
+    def add_training(
+        self,
+        training: NDArray[np.uint32],
+        first_event: int,
+        first_token: int,
+        last_token: int,
+        threads: int,
+    ) -> None: ...
+    def counts(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
+    def score(
+        self,
+        raw: NDArray[np.float64],
+        lower: NDArray[np.float64],
+        n_documents: int,
+        threads: int,
+    ) -> NDArray[np.float64]: ...
+
+def build_info() -> dict[str, Any]: ...
+def simd_level() -> str: ...
+def cuda_devices() -> list[dict[str, Any]]: ...
+def token_counts(tokens: Tokens, vocab_size: int, threads: int) -> NDArray[np.int64]: ...
+def document_token_counts(
+    tokens: Tokens,
+    vocab_size: int,
+    content_starts: NDArray[np.int64],
+    content_ends: NDArray[np.int64],
+    threads: int,
+) -> CountMatrix: ...
+def sum_pairs_by_document(
+    tokens: Tokens,
+    vocab_size: int,
+    lag: int,
+    u: NDArray[np.float64],
+    v: NDArray[np.float64],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    right_limits: NDArray[np.int64],
+    threads: int,
+) -> tuple[
+    NDArray[np.uint64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]
+]: ...
+def suffix_array(
+    tokens: Tokens, vocab_size: int, depth: int, backward: bool, stop_token: int, threads: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]: ...
+def count_ngrams(
+    tokens: Tokens,
+    vocab_size: int,
+    max_context: int,
+    document_ends: NDArray[np.int64],
+    first_token: int,
+    last_token: int,
+    threads: int,
+) -> tuple[list[NDArray[np.uint64]], list[NDArray[np.uint64]], int]: ...

@@ -1,0 +1,1 @@
+"""From integer counts to C(t) and H(n) with their errors."""

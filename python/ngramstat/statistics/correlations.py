@@ -1,0 +1,388 @@
+"""Token covariances C(t) of a corpus: operator norms, noise, composition and beta.
+
+C(t)[a, b] = P(x_i = a, x_{i+t} = b) - P(x_i = a) P(x_{i+t} = b), with both marginals from the same
+pairs (Cagnetta et al. 2026, section 2); its largest singular value falls as t^-beta (eq. 29).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.corpus import Corpus
+from ngramstat.errors import InputError, NgramstatError
+from ngramstat.exponents.bootstrap import percentile_interval
+from ngramstat.exponents.decay import beta_exponent
+from ngramstat.kernels import (
+    LANES,
+    CountMatrix,
+    PairCounts,
+    count_document_tokens,
+    count_pairs,
+    sum_pairs_by_document,
+)
+from ngramstat.results import CorrelationResult
+from ngramstat.statistics.covariance import Composition, CovarianceOperator, PairStatistics
+from ngramstat.statistics.documents import DocumentBootstrap, Units, statistical_units
+from ngramstat.statistics.noise import noise_edge
+from ngramstat.statistics.singular import leading_singular_triplets
+
+__all__ = [
+    "DEFAULT_LAGS",
+    "CorrelationOptions",
+    "LagMeasurement",
+    "assemble_correlations",
+    "default_lags",
+    "measure_lags",
+]
+
+Floats = NDArray[np.float64]
+
+# About three lags an octave: enough to see a break or a local peak, few enough to be quick.
+DEFAULT_LAGS = (
+    *(1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64),
+    *(80, 101, 128, 161, 203, 256, 362, 512),
+)
+# A norm is the corpus's own if it is this many times what noise alone would show (THEORY 1.5).
+VALID_RATIO = 1.5
+# The floor is compared with a factor of 1.5, so a per mille of it is plenty.
+_FLOOR_TOLERANCE = 1e-3
+_NORM_TOLERANCE = 1e-7
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrelationOptions:
+    """Resolved options of the correlations; all of them shape the result.
+
+    Attributes
+    ----------
+    lags : tuple of int
+        Separations in tokens, increasing.
+    boundary : str
+        ``stream`` or ``document``.
+    singular_values : int
+        How many leading singular values to return, 1 .. 8.
+    replicates : int
+        Bootstrap replicates over documents.
+    level : float
+        Confidence level of the intervals.
+    seed : int
+    window : (low, high) or None
+        Lags to fit beta on, inclusive; None finds them.
+    """
+
+    lags: tuple[int, ...]
+    boundary: str = "stream"
+    singular_values: int = LANES
+    replicates: int = 999
+    level: float = 0.95
+    seed: int = 0
+    window: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.lags or any(b <= a for a, b in zip((0, *self.lags), self.lags, strict=False)):
+            raise InputError(f"lags={list(self.lags)}: need increasing integers of at least 1")
+        if not 1 <= self.singular_values <= LANES:
+            raise InputError(f"singular_values={self.singular_values}: must lie in 1 .. {LANES}")
+        if not 0.5 <= self.level < 1:
+            raise InputError(f"level={self.level}: must lie in 0.5 .. 1")
+
+
+@dataclass(frozen=True)
+class LagMeasurement:
+    """Everything measured at one lag, in plain numbers and arrays (one resumable part of a run)."""
+
+    lag: int
+    pairs: int
+    norm: float
+    residual: float
+    singular_values: Floats
+    frobenius: float
+    norm_crossfit: float
+    noise_floor: float
+    analytic_floor: float
+    norm_sequential: float
+    composition_norm: float
+    separator_share: float
+    replicates: Floats
+    sequential_replicates: Floats
+
+
+def default_lags(n_tokens: int) -> tuple[int, ...]:
+    """DEFAULT_LAGS up to a tenth of the stream (but at least lag 1)."""
+    return tuple(lag for lag in DEFAULT_LAGS if lag == 1 or lag * 10 <= n_tokens)
+
+
+def measure_lags(
+    corpus: Corpus,
+    options: CorrelationOptions,
+    lags: Sequence[int],
+    *,
+    threads: int = 1,
+    memory_limit: int | None = None,
+) -> Iterator[LagMeasurement]:
+    """Count and measure the given lags, one after the other.
+
+    Results of a lag do not depend on which others are measured, nor on threads or memory.
+
+    Raises
+    ------
+    InputError
+        A token is not below the vocabulary's size, a lag leaves no pair in one of the halves, or
+        the boundary asks for documents that the store does not have.
+    """
+    units = statistical_units(corpus, boundary=options.boundary, seed=options.seed)
+    bootstrap = DocumentBootstrap(len(units.spans), options.replicates, options.seed)
+    composition_counts: CountMatrix | None = None
+    pairs = count_pairs(
+        corpus.tokens,
+        corpus.vocab_size,
+        units.spans,
+        lags,
+        threads=threads,
+        memory_limit=memory_limit,
+    )
+    while True:
+        try:
+            counts = next(pairs)
+        except StopIteration:
+            return
+        except IndexError as error:
+            raise InputError(f"{corpus.path}: {error}") from error
+        if composition_counts is None:
+            composition_counts = count_document_tokens(
+                corpus.tokens, corpus.vocab_size, units.spans, threads=threads
+            )
+        lag = _LagMeasurer(
+            corpus, options, units, bootstrap, composition_counts, counts, threads
+        )
+        yield lag.measure()
+
+
+class _LagMeasurer:
+    """The measurements at one lag; split into methods that share its counts."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        options: CorrelationOptions,
+        units: Units,
+        bootstrap: DocumentBootstrap,
+        composition_counts: CountMatrix,
+        counts: PairCounts,
+        threads: int,
+    ) -> None:
+        self.corpus, self.options, self.units = corpus, options, units
+        self.bootstrap, self.composition_counts = bootstrap, composition_counts
+        self.threads = threads
+        self.stream = options.boundary == "stream"
+        self.statistics = PairStatistics(counts, across=self.stream, threads=threads)
+
+    def measure(self) -> LagMeasurement:
+        statistics = self.statistics
+        if min(statistics.half_pairs) == 0:
+            raise InputError(
+                f"lag {statistics.lag}: no pairs of tokens that far apart in one of the document "
+                "halves; use smaller lags or --boundary stream"
+            )
+        full = leading_singular_triplets(
+            statistics.covariance(), self.options.singular_values, tolerance=_NORM_TOLERANCE
+        )
+        u, v = full.left[:, 0], full.right[:, 0]
+        floor = leading_singular_triplets(
+            statistics.half_difference(), 1, tolerance=_FLOOR_TOLERANCE
+        )
+        sequential, sequential_replicates, composition = self._sequential(full.right)
+        p, q = statistics.marginals()
+        return LagMeasurement(
+            lag=statistics.lag,
+            pairs=statistics.pairs,
+            norm=float(full.values[0]),
+            residual=full.residual,
+            singular_values=full.values,
+            frobenius=statistics.frobenius(),
+            norm_crossfit=self._crossfit(full.right),
+            noise_floor=float(floor.values[0]),
+            analytic_floor=noise_edge(p, q) / float(np.sqrt(statistics.pairs)),
+            norm_sequential=sequential,
+            composition_norm=composition,
+            separator_share=self._separator_share(),
+            replicates=self._replicates(u, v),
+            sequential_replicates=sequential_replicates,
+        )
+
+    def _crossfit(self, start: Floats) -> float:
+        """Mean over both ways of u_A^T C_B v_A: vectors of one half cannot follow the other's noise."""
+        values = []
+        for half in (0, 1):
+            here = leading_singular_triplets(
+                self.statistics.covariance(half), 1, tolerance=1e-5, start=start
+            )
+            block = np.zeros((self.statistics.size, LANES))
+            block[:, 0] = here.right[:, 0]
+            there = self.statistics.covariance(1 - half).multiply(block)[:, 0]
+            values.append(float(here.left[:, 0] @ there))
+        return float(np.mean(values))
+
+    def _replicates(self, u: Floats, v: Floats) -> Floats:
+        """u^T C* v over resampled documents: the norm to first order, vectors held fixed."""
+        spans = self.units.spans
+        n = self.corpus.n_tokens
+        if self.stream:
+            starts, ends, limits = spans.starts, spans.ends, np.full(len(spans), n)
+        else:
+            starts, ends, limits = spans.content_starts, spans.content_ends, spans.content_ends
+        sums = np.stack(self._document_sums(u, v, starts, ends, limits), axis=1)
+        pairs, product, left, right = self.bootstrap.sums(sums).T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return product / pairs - (left / pairs) * (right / pairs)
+
+    def _document_sums(
+        self,
+        u: Floats,
+        v: Floats,
+        starts: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        limits: NDArray[np.int64],
+    ) -> tuple[NDArray[Any], ...]:
+        return sum_pairs_by_document(
+            self.corpus.tokens,
+            self.corpus.vocab_size,
+            self.statistics.lag,
+            u,
+            v,
+            starts,
+            ends,
+            limits,
+            threads=self.threads,
+        )
+
+    def _sequential(self, start: Floats) -> tuple[float, Floats, float]:
+        """(norm of C_seq, its replicates, norm of the composition covariance); THEORY 1.5."""
+        spans, lag = self.units.spans, self.statistics.lag
+        lengths = (spans.content_ends - spans.content_starts).astype(np.float64)
+        pairs = np.maximum(lengths - lag, 0.0)
+        nothing = np.full(self.options.replicates, np.nan)
+        if self.statistics.within_pairs == 0:
+            return float("nan"), nothing, float("nan")
+        per_pair = np.divide(
+            pairs, lengths * (lengths - 1.0), out=np.zeros_like(pairs), where=pairs > 0
+        )
+        composition = Composition(
+            self.composition_counts, per_pair / self.statistics.within_pairs, self.threads
+        )
+        found = leading_singular_triplets(
+            self.statistics.sequential(composition), 1, tolerance=1e-5, start=start
+        )
+        marginal = composition.marginal()[:, None]
+        alone = leading_singular_triplets(
+            CovarianceOperator(
+                self.statistics.size, [], marginal, marginal, composition, threads=self.threads
+            ),
+            1,
+            tolerance=1e-4,
+        )
+        u, v = found.left[:, 0], found.right[:, 0]
+        product = self._document_sums(
+            u, v, spans.content_starts, spans.content_ends, spans.content_ends
+        )[1]
+        block = np.zeros((self.statistics.size, LANES))
+        block[:, 0], block[:, 1], block[:, 2] = u, v, u * v
+        projected = self.composition_counts.multiply(block, 1.0, 0.0, self.threads)
+        shuffled = per_pair * (projected[:, 0] * projected[:, 1] - projected[:, 2])
+        sums = self.bootstrap.sums(np.stack([product - shuffled, pairs], axis=1))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            replicates = sums[:, 0] / sums[:, 1]
+        return float(found.values[0]), replicates, float(alone.values[0])
+
+    def _separator_share(self) -> float:
+        """Share of the counted pairs that touch a separator."""
+        separator = self.corpus.separator
+        if separator is None or not self.stream:
+            return 0.0
+        tokens, lag = self.corpus.tokens, self.statistics.lag
+        # Separators stand at document ends (or starts), so their pairs are found without a scan.
+        spans = self.units.spans
+        inside = spans.content_ends - spans.content_starts
+        if self.units.are_blocks or int(inside.sum()) == len(tokens):
+            at = np.flatnonzero(np.asarray(tokens) == separator)
+        else:
+            edges = np.unique(np.concatenate([spans.starts, spans.ends - 1]))
+            at = edges[np.asarray(tokens[edges]) == separator]
+        as_left = at[at + lag < len(tokens)]
+        as_right = at[at >= lag]
+        both = int(np.count_nonzero(np.asarray(tokens[as_left + lag]) == separator))
+        return (len(as_left) + len(as_right) - both) / max(len(tokens) - lag, 1)
+
+
+def assemble_correlations(
+    corpus: Corpus, options: CorrelationOptions, measured: Sequence[LagMeasurement]
+) -> CorrelationResult:
+    """One result from the measurements at all lags, with the fits of beta."""
+    units = statistical_units(corpus, boundary=options.boundary, seed=options.seed)
+    lags = np.array([m.lag for m in measured], dtype=np.int64)
+    if lags.tolist() != list(options.lags):
+        raise NgramstatError("the measured lags are not those of the options")
+
+    def column(name: str) -> Floats:
+        return np.array([getattr(m, name) for m in measured], dtype=np.float64)
+
+    norm, floor = column("norm"), column("noise_floor")
+    sequential = column("norm_sequential")
+    replicates = np.stack([m.replicates for m in measured], axis=1)
+    sequential_replicates = np.stack([m.sequential_replicates for m in measured], axis=1)
+    intervals = np.array(
+        [
+            percentile_interval(r, options.level) if np.isfinite(r).all() else (np.nan, np.nan)
+            for r in replicates.T
+        ]
+    )
+    valid = norm >= VALID_RATIO * floor
+    valid_sequential = np.nan_to_num(sequential) >= VALID_RATIO * floor
+    n = corpus.n_tokens
+    crossing = np.array(
+        [units.crossing_pairs(lag) / max(n - lag, 1) for lag in options.lags]
+        if options.boundary == "stream" and not units.are_blocks
+        else np.zeros(len(lags))
+    )
+    k = min(len(m.singular_values) for m in measured)
+    return CorrelationResult(
+        lags=lags,
+        pairs=np.array([m.pairs for m in measured], dtype=np.uint64),
+        norm=norm,
+        norm_low=intervals[:, 0],
+        norm_high=intervals[:, 1],
+        norm_sequential=sequential,
+        composition_norm=column("composition_norm"),
+        norm_crossfit=column("norm_crossfit"),
+        noise_floor=floor,
+        analytic_floor=column("analytic_floor"),
+        frobenius=column("frobenius"),
+        singular_values=np.stack([m.singular_values[:k] for m in measured]),
+        residual=column("residual"),
+        valid=valid,
+        crossing_share=crossing,
+        separator_share=column("separator_share"),
+        beta=beta_exponent(
+            lags,
+            norm,
+            valid,
+            replicates=replicates,
+            window=options.window,
+            level=options.level,
+        ),
+        beta_sequential=beta_exponent(
+            lags,
+            sequential,
+            valid_sequential,
+            replicates=sequential_replicates,
+            window=options.window,
+            level=options.level,
+        ),
+        boundary=options.boundary,
+        documents_are_blocks=units.are_blocks,
+    )

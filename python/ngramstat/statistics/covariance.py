@@ -1,0 +1,202 @@
+"""The covariance matrices of token pairs as operators: counts stay sparse, centring is implicit.
+
+C(t) = J - p q^T has no zeros, but its product with a vector is that of the sparse joint counts
+minus a rank-one term. All matrices here are sums of sparse counts, a low-rank term and, for the
+sequential covariance, the composition of the documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.kernels import LANES, CountMatrix, PairCounts
+
+__all__ = ["Composition", "CovarianceOperator", "PairStatistics"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Composition:
+    """K = sum_d w_d (c_d c_d^T - diag c_d): what shuffling inside documents leaves of the joint.
+
+    Attributes
+    ----------
+    counts : CountMatrix
+        c, (n_documents, V).
+    weights : (n_documents,) float64
+        w.
+    """
+
+    counts: CountMatrix
+    weights: Floats
+    threads: int = 1
+    _diagonal: Floats = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        diagonal = self._spread(self.weights[:, None])
+        object.__setattr__(self, "_diagonal", diagonal)
+
+    def _spread(self, per_document: Floats) -> Floats:
+        block = np.zeros((self.counts.shape[0], LANES))
+        block[:, : per_document.shape[1]] = per_document
+        product = self.counts.multiply_transposed(block, 1.0, 0.0, self.threads)
+        return product[:, : per_document.shape[1]]
+
+    def multiply(self, x: Floats) -> Floats:
+        """K x; K is symmetric."""
+        per_document = self.counts.multiply(x, 1.0, 0.0, self.threads)
+        per_document *= self.weights[:, None]
+        product = self.counts.multiply_transposed(per_document, 1.0, 0.0, self.threads)
+        return product - self._diagonal * x
+
+    def marginal(self) -> Floats:
+        """Row (and column) sums of K."""
+        lengths = self.counts.row_sums()[0].astype(np.float64)
+        return self._spread((self.weights * (lengths - 1.0))[:, None])[:, 0]
+
+
+@dataclass(frozen=True)
+class CovarianceOperator:
+    """sum_i (a_i first_i + b_i second_i) - left right^T + sign * composition.
+
+    Attributes
+    ----------
+    size : int
+        V; the matrix is (V, V).
+    parts : sequence of (CountMatrix, a, b)
+    left, right : (V, r) float64
+        Low-rank term.
+    composition : Composition, optional
+    sign : float
+    threads : int
+    """
+
+    size: int
+    parts: Sequence[tuple[CountMatrix, float, float]]
+    left: Floats
+    right: Floats
+    composition: Composition | None = None
+    sign: float = 1.0
+    threads: int = 1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(V, V)."""
+        return self.size, self.size
+
+    def multiply(self, x: Floats) -> Floats:
+        """A x for x (V, LANES)."""
+        out = self.left @ (self.right.T @ x)
+        np.negative(out, out=out)
+        for counts, a, b in self.parts:
+            out += counts.multiply(x, a, b, self.threads)
+        return self._with_composition(out, x)
+
+    def multiply_transposed(self, x: Floats) -> Floats:
+        """A^T x for x (V, LANES)."""
+        out = self.right @ (self.left.T @ x)
+        np.negative(out, out=out)
+        for counts, a, b in self.parts:
+            out += counts.multiply_transposed(x, a, b, self.threads)
+        return self._with_composition(out, x)
+
+    def _with_composition(self, out: Floats, x: Floats) -> Floats:
+        if self.composition is not None:
+            out += self.sign * self.composition.multiply(x)
+        return out
+
+
+class PairStatistics:
+    """Marginals and covariance operators of the pairs at one lag.
+
+    Both marginals come from the same pairs as the joint, so rows and columns of C(t) sum to zero.
+
+    Parameters
+    ----------
+    counts : PairCounts
+    across : bool
+        Include the pairs that cross a document's end or touch a separator (boundary ``stream``).
+    threads : int
+    """
+
+    def __init__(self, counts: PairCounts, *, across: bool, threads: int = 1) -> None:
+        self.lag = counts.lag
+        self.threads = threads
+        self.size = counts.within.shape[0]
+        # A matrix without entries costs a pass over its row pointers in every product.
+        self.parts = [counts.within]
+        if across and counts.across.nnz:
+            self.parts.append(counts.across)
+        self._rows = [part.row_sums() for part in self.parts]
+        self._columns = [part.column_sums() for part in self.parts]
+        self.within_pairs = int(self._rows[0].sum())
+        rows = np.sum(self._rows, axis=0)
+        columns = np.sum(self._columns, axis=0)
+        # Integer sums per half: halves[h] pairs whose left token lies in half h.
+        self.half_pairs = (int(rows[0].sum()), int(rows[1].sum()))
+        self.pairs = sum(self.half_pairs)
+        self._left, self._right = rows, columns
+
+    def marginals(self, half: int | None = None) -> tuple[Floats, Floats]:
+        """(p, q), the distributions of left and right tokens, (V,) each; of one half or of all."""
+        if half is None:
+            return self._left.sum(axis=0) / self.pairs, self._right.sum(axis=0) / self.pairs
+        n = self.half_pairs[half]
+        return self._left[half] / n, self._right[half] / n
+
+    def covariance(self, half: int | None = None) -> CovarianceOperator:
+        """C(t) from all pairs, or from those of one document half."""
+        p, q = self.marginals(half)
+        a = 1.0 / (self.pairs if half is None else self.half_pairs[0]) if half != 1 else 0.0
+        b = 1.0 / (self.pairs if half is None else self.half_pairs[1]) if half != 0 else 0.0
+        return self._operator(a, b, p[:, None], q[:, None])
+
+    def half_difference(self) -> CovarianceOperator:
+        """(C_A - C_B) / 2 over the document halves: noise of the size that C(t) carries."""
+        (pa, qa), (pb, qb) = self.marginals(0), self.marginals(1)
+        return self._operator(
+            0.5 / self.half_pairs[0],
+            -0.5 / self.half_pairs[1],
+            np.stack([0.5 * pa, -0.5 * pb], axis=1),
+            np.stack([qa, qb], axis=1),
+        )
+
+    def sequential(self, composition: Composition) -> CovarianceOperator:
+        """Joint inside documents minus its mean over shuffles inside documents (THEORY 1.5)."""
+        scale = 1.0 / self.within_pairs
+        empty = np.zeros((self.size, 0))
+        return CovarianceOperator(
+            self.size,
+            [(self.parts[0], scale, scale)],
+            empty,
+            empty,
+            composition=composition,
+            sign=-1.0,
+            threads=self.threads,
+        )
+
+    def frobenius(self) -> float:
+        """Frobenius norm of C(t), from sums over counts."""
+        w = (1.0 / self.pairs, 1.0 / self.pairs)
+        squares = 0.0
+        for i, first in enumerate(self.parts):
+            for j, second in enumerate(self.parts[i:], start=i):
+                factor = 1.0 if i == j else 2.0
+                squares += factor * first.inner_product(second, w, w, self.threads)
+        p, q = self.marginals()
+        block = np.zeros((self.size, LANES))
+        block[:, 0] = q
+        joint = np.zeros(self.size)
+        for part in self.parts:
+            joint += part.multiply(block, *w, self.threads)[:, 0]
+        total = squares - 2.0 * float(p @ joint) + float(p @ p) * float(q @ q)
+        return float(np.sqrt(max(total, 0.0)))
+
+    def _operator(self, a: float, b: float, left: Floats, right: Floats) -> CovarianceOperator:
+        parts = [(part, a, b) for part in self.parts]
+        return CovarianceOperator(self.size, parts, left, right, threads=self.threads)

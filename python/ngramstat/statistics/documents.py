@@ -1,0 +1,141 @@
+"""Documents as statistical units: content, halves, and groups for the bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.corpus import Corpus
+from ngramstat.errors import InputError
+from ngramstat.exponents.bootstrap import cluster_weights
+from ngramstat.kernels import DocumentSpans
+
+__all__ = ["BOUNDARIES", "DocumentBootstrap", "Units", "statistical_units"]
+
+Floats = NDArray[np.float64]
+
+BOUNDARIES = ("stream", "document")
+
+# Fewer documents than this say nothing about their own spread; a stream is then cut into blocks.
+_FEWEST_DOCUMENTS = 20
+_BLOCKS = 200
+# Documents are resampled in at most this many random groups: the spread of a sum over many
+# thousands of documents does not need them one by one, and the weights stay small.
+_MOST_CLUSTERS = 4096
+
+
+@dataclass(frozen=True)
+class Units:
+    """The documents of a corpus, or equal blocks where it has none.
+
+    Attributes
+    ----------
+    spans : DocumentSpans
+    are_blocks : bool
+        The store has no document ends (or too few for resampling), and equal blocks stand in.
+    """
+
+    spans: DocumentSpans
+    are_blocks: bool
+
+    def crossing_pairs(self, lag: int) -> int:
+        """Pairs of the stream at this lag whose tokens lie in different units."""
+        lengths = np.diff(self.spans.ends, prepend=0)
+        total = int(self.spans.ends[-1]) if len(self.spans) else 0
+        return max(total - lag, 0) - int(np.maximum(lengths - lag, 0).sum())
+
+
+def statistical_units(corpus: Corpus, *, boundary: str, seed: int) -> Units:
+    """Documents with their halves, drawn by whole documents to about equal numbers of tokens.
+
+    Raises
+    ------
+    InputError
+        The corpus is empty, or boundary ``document`` is asked of a store without documents.
+    """
+    if boundary not in BOUNDARIES:
+        raise InputError(f"boundary={boundary!r}: expected stream or document")
+    n = corpus.n_tokens
+    if n < 2:
+        raise InputError(f"{corpus.path}: holds {n} tokens; at least 2 are needed")
+    known = corpus.document_ends
+    if boundary == "document" and (known is None or len(known) < 2):
+        raise InputError(
+            f"{corpus.path}: has no documents to stay inside; use --boundary stream, or give the "
+            "separator's id with --separator"
+        )
+    if known is not None and (len(known) >= _FEWEST_DOCUMENTS or boundary == "document"):
+        ends, are_blocks = np.asarray(known, dtype=np.int64), False
+    else:
+        ends, are_blocks = corpus.documents_or_blocks(n_blocks=min(_BLOCKS, n))
+        if not are_blocks:  # a few documents: blocks all the same
+            edges = np.linspace(0, n, min(_BLOCKS, n) + 1).astype(np.int64)
+            ends, are_blocks = np.unique(edges[1:]), True
+    starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
+    content_starts, content_ends = starts.copy(), ends.copy()
+    separator = corpus.separator
+    if separator is not None and not are_blocks:
+        content_ends -= corpus.tokens[ends - 1] == separator
+        content_starts += (corpus.tokens[starts] == separator) & (content_starts < content_ends)
+    spans = DocumentSpans(ends, content_starts, content_ends, _halves(ends - starts, seed))
+    return Units(spans, are_blocks)
+
+
+def _halves(lengths: NDArray[np.int64], seed: int) -> NDArray[np.uint8]:
+    """0 or 1 per document: random documents fill half 0 up to half of the tokens."""
+    order = np.random.default_rng([seed, 1]).permutation(len(lengths))
+    before = np.cumsum(lengths[order]) - lengths[order]
+    halves = np.empty(len(lengths), np.uint8)
+    halves[order] = before * 2 >= lengths.sum()
+    return halves
+
+
+class DocumentBootstrap:
+    """Resampling of documents, the same draws for every statistic (coherent over lags).
+
+    Parameters
+    ----------
+    n_documents : int
+    replicates : int
+    seed : int
+    """
+
+    def __init__(self, n_documents: int, replicates: int, seed: int) -> None:
+        self.replicates = replicates
+        self._clusters = min(n_documents, _MOST_CLUSTERS)
+        self._seed = seed
+        order = np.random.default_rng([seed, 2]).permutation(n_documents)
+        self._cluster_of = np.empty(n_documents, np.int64)
+        self._cluster_of[order] = np.arange(n_documents) % self._clusters
+
+    @cached_property
+    def _weights(self) -> list[Floats]:
+        generator = np.random.default_rng([self._seed, 3])
+        return [
+            chunk.astype(np.float32)
+            for chunk in cluster_weights(self._clusters, self.replicates, generator)
+        ]
+
+    def sums(self, per_document: Floats) -> Floats:
+        """Resampled sums of per-document values (n_documents, k): (replicates, k)."""
+        values = np.asarray(per_document, dtype=np.float64)
+        grouped = np.stack(
+            [
+                np.bincount(self._cluster_of, weights=column, minlength=self._clusters)
+                for column in values.T
+            ],
+            axis=1,
+        )
+        return np.concatenate(
+            [chunk.astype(np.float64) @ grouped for chunk in self._chunks()], axis=0
+        )
+
+    def _chunks(self) -> Iterator[Floats]:
+        for chunk in self._weights:
+            # A product over all rows at once would make a large temporary of doubles.
+            for start in range(0, len(chunk), 128):
+                yield chunk[start : start + 128]

@@ -1,0 +1,193 @@
+"""Leading singular values of matrices that are only known by their products.
+
+Block Golub-Kahan-Lanczos bidiagonalisation with full reorthogonalisation (Golub, Luk and Overton
+1981). SciPy's `svds` multiplies one vector at a time; the count matrices are bound by memory
+traffic, so eight vectors at once cost little more than one, and a block also settles the clusters
+of singular values that noise matrices have at their edge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.errors import NgramstatError
+from ngramstat.kernels import LANES
+
+__all__ = ["Operator", "SingularTriplets", "leading_singular_triplets"]
+
+Floats = NDArray[np.float64]
+
+# Up to this many rows and columns the matrix is written out and handed to LAPACK: exact, and
+# cheaper than a Krylov space that would fill the whole space anyway.
+_DENSE_SIZE = 192
+
+
+class Operator(Protocol):
+    """A real (rows, columns) matrix known by its products with blocks of LANES vectors."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+
+    def multiply(self, x: Floats) -> Floats:
+        """A x, for x of shape (columns, LANES)."""
+
+    def multiply_transposed(self, x: Floats) -> Floats:
+        """A^T x, for x of shape (rows, LANES)."""
+
+
+@dataclass(frozen=True)
+class SingularTriplets:
+    """The k leading singular triplets, largest first.
+
+    Attributes
+    ----------
+    values : (k,) float64
+    left, right : (rows, k), (columns, k) float64
+        Unit vectors.
+    residual : float
+        max(|A v - s u|, |A^T u - s v|) of the first triplet, computed from the matrix itself: a
+        singular value lies within it of values[0] (Weyl).
+    products : int
+        Multiplications with blocks that were spent.
+    """
+
+    values: Floats
+    left: Floats
+    right: Floats
+    residual: float
+    products: int
+
+
+def leading_singular_triplets(
+    operator: Operator,
+    k: int,
+    *,
+    tolerance: float = 1e-8,
+    start: Floats | None = None,
+    max_steps: int = 60,
+) -> SingularTriplets:
+    """The k largest singular values of an operator, with their vectors.
+
+    Parameters
+    ----------
+    operator : Operator
+    k : int
+        At most LANES (8), or the size of a small matrix if that is less.
+    tolerance : float
+        Residual wanted for the k triplets, relative to the largest singular value. The error of a
+        singular value is of the order of the squared residual over its gap.
+    start : (columns, m) float64, optional
+        Right vectors to begin with, for instance those of a similar matrix.
+    max_steps : int
+        Steps of the recurrence before it gives up.
+
+    Raises
+    ------
+    NgramstatError
+        The residual did not fall below 1e-3 of the largest value (or `tolerance`, if that is
+        larger) within max_steps.
+    """
+    rows, columns = operator.shape
+    if min(rows, columns) <= _DENSE_SIZE:
+        return _dense(operator, min(k, rows, columns))
+    if not 1 <= k <= LANES:
+        raise ValueError(f"k={k}: must lie in 1 .. {LANES}")
+
+    # A fixed seed: the same matrix gives the same numbers in every run.
+    rng = np.random.default_rng(0)
+    block = rng.standard_normal((columns, LANES))
+    if start is not None:
+        block[:, : min(start.shape[1], LANES)] = start[:, :LANES]
+    v, _ = np.linalg.qr(block)
+    right = [v]
+    left: list[Floats] = []
+    # The projected matrix U^T A V is upper block-bidiagonal: diagonal blocks[j], upper above[j].
+    diagonal: list[Floats] = []
+    above: list[Floats] = []
+    products = 0
+    for step in range(max_steps):
+        w = operator.multiply(np.ascontiguousarray(right[-1]))
+        if left:
+            w -= left[-1] @ above[-1]
+        w = _orthogonalise(w, left)
+        u, r = np.linalg.qr(w)
+        left.append(u)
+        diagonal.append(r)
+        z = operator.multiply_transposed(np.ascontiguousarray(u)) - right[-1] @ r.T
+        z = _orthogonalise(z, right)
+        v, r = np.linalg.qr(z)
+        products += 2
+        projected = _bidiagonal(diagonal, above)
+        p, values, qt = np.linalg.svd(projected)
+        scale = max(float(values[0]), np.finfo(np.float64).tiny)
+        # A v = s u holds exactly in the space; A^T u - s v is what the next block adds.
+        residuals = np.linalg.norm(r @ p[-LANES:, :k], axis=0) / scale
+        space_full = (step + 2) * LANES > min(rows, columns)
+        if residuals.max() <= tolerance or step + 1 == max_steps or space_full:
+            break
+        right.append(v)
+        above.append(r.T)
+    basis_left = np.concatenate(left, axis=1)
+    basis_right = np.concatenate(right, axis=1)
+    triplets_left = basis_left @ p[:, :k]
+    triplets_right = basis_right @ qt[:k].T
+    residual = _residual(operator, values[0], triplets_left[:, 0], triplets_right[:, 0])
+    if residual > max(tolerance, 1e-3) * scale and not space_full:
+        raise NgramstatError(
+            f"the largest singular value did not settle in {max_steps} steps: residual "
+            f"{residual / scale:.1e} of it"
+        )
+    return SingularTriplets(
+        values[:k].copy(), triplets_left, triplets_right, residual, products + 2
+    )
+
+
+def _orthogonalise(x: Floats, basis: list[Floats]) -> Floats:
+    """x minus its part in the basis; twice is enough (Giraud et al. 2005)."""
+    for _ in range(2):
+        for q in basis:
+            x = x - q @ (q.T @ x)
+    return x
+
+
+def _bidiagonal(diagonal: list[Floats], above: list[Floats]) -> Floats:
+    size = LANES * len(diagonal)
+    matrix = np.zeros((size, size))
+    for j, part in enumerate(diagonal):
+        matrix[j * LANES : (j + 1) * LANES, j * LANES : (j + 1) * LANES] = part
+    for j, part in enumerate(above):
+        matrix[j * LANES : (j + 1) * LANES, (j + 1) * LANES : (j + 2) * LANES] = part
+    return matrix
+
+
+def _padded(vector: Floats) -> Floats:
+    block = np.zeros((len(vector), LANES))
+    block[:, 0] = vector
+    return block
+
+
+def _residual(operator: Operator, value: float, u: Floats, v: Floats) -> float:
+    forward = operator.multiply(_padded(v))[:, 0] - value * u
+    backward = operator.multiply_transposed(_padded(u))[:, 0] - value * v
+    return float(max(np.linalg.norm(forward), np.linalg.norm(backward)))
+
+
+def _dense(operator: Operator, k: int) -> SingularTriplets:
+    rows, columns = operator.shape
+    eye = np.eye(rows, max(rows, LANES)) if rows < columns else np.eye(columns, max(columns, LANES))
+    eye = np.concatenate([eye, np.zeros((len(eye), -eye.shape[1] % LANES))], axis=1)
+    product = operator.multiply_transposed if rows < columns else operator.multiply
+    parts = [
+        product(np.ascontiguousarray(eye[:, j : j + LANES])) for j in range(0, eye.shape[1], LANES)
+    ]
+    matrix = np.concatenate(parts, axis=1)[:, : len(eye)]
+    if rows < columns:
+        matrix = matrix.T
+    u, values, vt = np.linalg.svd(matrix, full_matrices=False)
+    residual = _residual(operator, float(values[0]), u[:, 0], vt[0])
+    return SingularTriplets(values[:k].copy(), u[:, :k], vt[:k].T, residual, len(parts) + 2)
