@@ -134,9 +134,10 @@ def horizon(
     """The largest lag whose norm exceeds the noise ``kappa / sqrt(tokens)``.
 
     Between valid lags the norm is interpolated in log-log; beyond the last one it is continued
-    with `beta` (if reportable), and marked. A horizon below the first lag is None; one that would
-    lie more than a factor 100 beyond the last lag, or beyond it without a reportable beta, is given
-    as the lower bound that is known, and marked `at_least`.
+    with `beta` (if reportable), and marked. A horizon below the first lag is None. Marked
+    `at_least`, being lower bounds only, are horizons that would lie more than a factor 100 beyond
+    the last lag, that have no reportable beta to go by, or that start from lags beyond the window
+    of beta, where the measured decay is slower.
 
     Parameters
     ----------
@@ -179,7 +180,8 @@ def horizon(
         return last * math.exp(min(excess / exponent, math.log(_MOST_EXTRAPOLATION)))
 
     lag = reach(beta.value)
-    at_least = excess / beta.value >= math.log(_MOST_EXTRAPOLATION)
+    slower = beta.window is not None and last > beta.window[1]
+    at_least = excess > 0 and (slower or excess / beta.value >= math.log(_MOST_EXTRAPOLATION))
     return HorizonPoint(
         tokens=tokens,
         lag=lag,
@@ -245,7 +247,8 @@ def _gates(correlations: CorrelationResult, entropies: EntropyResult) -> list[Ga
             name=name,
             passed=exponent.reportable,
             value=exponent.value,
-            meaning=f"{name} is measured: {exponent.reason or 'every check of its fit passed'}",
+            meaning="its fit passes every check"
+            + ("" if exponent.reportable else f"; it does not: {exponent.reason}"),
         )
         for name, exponent in (
             ("beta", beta),

@@ -1,0 +1,329 @@
+"""A run as compact terminal text: the verdict first, then the tables it rests on."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ngramstat.results import (
+    CorrelationResult,
+    EntropyResult,
+    Exponent,
+    Gate,
+    Prediction,
+    RunResult,
+)
+
+__all__ = ["WIDTH", "summarize"]
+
+# Widest line written; terminals of 100 columns show everything unwrapped.
+WIDTH = 100
+
+_MISSING = "-"
+
+
+def summarize(run: RunResult) -> str:
+    """The run as plain text, at most 100 columns wide, without control codes.
+
+    Parameters
+    ----------
+    run : RunResult
+        Parts that were not computed are left out.
+
+    Returns
+    -------
+    str
+        Verdict, corpus, correlations, entropies, prediction and settings, ending in a newline.
+    """
+    blocks = [_verdict(run), _corpus_card(run)]
+    if run.correlations is not None:
+        blocks.append(_correlations(run.correlations))
+    if run.entropies is not None:
+        blocks.append(_entropies(run.entropies))
+    if run.prediction is not None:
+        blocks.append(_prediction(run.prediction))
+    blocks.append(_settings(run))
+    text = "\n\n".join("\n".join(block) for block in blocks if block)
+    return _plain(text) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Text from files may hold control codes; none may reach the terminal."""
+    return "".join(c if c == "\n" or c.isprintable() else "?" for c in text)
+
+
+# --- verdict ---------------------------------------------------------------------------------
+
+
+_SYMBOLS = {
+    "beta": ("beta", "||C(t)|| ~ t^-beta"),
+    "beta_sequential": ("beta, sequential", "document composition removed"),
+    "gamma": ("gamma", "H_n - H_inf ~ n^-gamma, limit curve"),
+    "gamma_finite": ("gamma, finite", "held-out slope at this corpus size"),
+    "alpha": ("alpha", "gamma / (2 beta)"),
+    "alpha_finite": ("alpha, finite", "from gamma, finite"),
+}
+
+
+def _verdict(run: RunResult) -> list[str]:
+    lines = ["EXPONENTS"]
+    found = run.exponents
+    if not found:
+        return [*lines, "  none computed"]
+    levels = {e.level for e in found.values() if e.low is not None}
+    if len(levels) == 1:
+        lines[0] += f" (intervals at {100 * levels.pop():g}%)"
+    for name, exponent in found.items():
+        label, meaning = _SYMBOLS[name]
+        row = f"  {label:<17} {_estimate(exponent):<23} {_scope(exponent):<19} {meaning}"
+        lines.append(row.rstrip())
+        if not exponent.reportable:
+            lines += _wrap(f"not reportable: {exponent.reason}", indent=20)
+    return lines
+
+
+def _estimate(exponent: Exponent) -> str:
+    if exponent.value is None:
+        return "not reportable"
+    # Parentheses mark a value that failed a check, wherever it is shown.
+    text = _exponent_number(exponent.value)
+    if exponent.low is not None and exponent.high is not None:
+        text += f" [{_exponent_number(exponent.low)}, {_exponent_number(exponent.high)}]"
+    return text if exponent.reportable else f"({text})"
+
+
+def _exponent_number(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.2g}"
+
+
+def _scope(exponent: Exponent) -> str:
+    if exponent.window is None:
+        return ""
+    low, high = exponent.window
+    return f"{low:g}..{high:g}, {exponent.points} points"
+
+
+# --- corpus and settings ---------------------------------------------------------------------
+
+
+def _corpus_card(run: RunResult) -> list[str]:
+    corpus = run.corpus
+    lines = ["CORPUS"]
+    if "path" in corpus:
+        lines += _wrap(f"{corpus['path']}", indent=2)
+    facts = [
+        f"{_count(corpus[key])} {label}"
+        for key, label in (("tokens", "tokens"), ("documents", "documents"))
+        if corpus.get(key) is not None
+    ]
+    if corpus.get("vocab_size") is not None:
+        facts.append(f"vocabulary {_count(corpus['vocab_size'])}")
+    facts += [
+        f"{key} {corpus[key]}"
+        for key in ("dtype", "format", "boundary")
+        if corpus.get(key) is not None
+    ]
+    if isinstance(corpus.get("sha256"), str):
+        facts.append(f"sha256 {corpus['sha256'][:12]}")
+    lines += _wrap(", ".join(facts), indent=2)
+    parts = [part for part in (run.correlations, run.entropies) if part is not None]
+    if any(part.documents_are_blocks for part in parts):
+        lines += _wrap(
+            "the store has no document ends: equal blocks stood in for documents", indent=2
+        )
+    return lines if len(lines) > 1 else []
+
+
+# Options that change numbers come first; the rest are in run.json.
+_SETTINGS = ("boundary", "lags", "max_context", "held_out", "level", "replicates", "seed", "window")
+_PROVENANCE = ("version", "commit", "backend", "threads", "seconds")
+
+
+def _settings(run: RunResult) -> list[str]:
+    facts = [
+        f"{name} {_value(source[name])}"
+        for names, source in ((_SETTINGS, run.settings), (_PROVENANCE, run.provenance))
+        for name in names
+        if source.get(name) is not None
+    ]
+    return ["SETTINGS", *_wrap(", ".join(facts), indent=2)] if facts else []
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if len(value) > 6:
+            return f"{_value(value[0])}..{_value(value[-1])} ({len(value)})"
+        return "[" + " ".join(_value(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "{" + " ".join(f"{k}={_value(v)}" for k, v in value.items()) + "}"
+    return str(value)
+
+
+# --- tables ----------------------------------------------------------------------------------
+
+
+def _correlations(result: CorrelationResult) -> list[str]:
+    interval = result.norm_low is not None and result.norm_high is not None
+    columns: list[tuple[str, list[str]]] = [
+        ("lag", [str(int(t)) for t in result.lags]),
+        ("norm", _milli(result.norm)),
+    ]
+    if interval:
+        columns.append(("interval", _intervals(result.norm_low, result.norm_high, _one_milli)))
+    columns.append(("floor", _milli(result.noise_floor)))
+    for label, values in (
+        ("cross-fit", result.norm_crossfit),
+        ("sequential", result.norm_sequential),
+    ):
+        if values is not None:
+            columns.append((label, _milli(values)))
+    if result.crossing_share is not None:
+        columns.append(("crossing", [_percent(x) for x in result.crossing_share]))
+    columns.append(("valid", ["yes" if v else "no" for v in result.valid]))
+    title = f"CORRELATIONS  ||C(t)|| x 1e-3, lags in tokens, boundary {result.boundary}"
+    return [title, *_table(columns)]
+
+
+def _entropies(result: EntropyResult) -> list[str]:
+    columns: list[tuple[str, list[str]]] = [("context", [str(int(n)) for n in result.context])]
+    if result.limit is not None:
+        columns.append(("limit", [_nats(x) for x in result.limit]))
+    if result.limit_low is not None and result.limit_high is not None:
+        columns.append(("bracket", _intervals(result.limit_low, result.limit_high, _nats)))
+    columns.append(("resolved", ["yes" if v else "no" for v in result.resolved]))
+    if result.held_out is not None:
+        columns.append(("held-out", [_nats(x) for x in result.held_out]))
+    if result.held_out_low is not None and result.held_out_high is not None:
+        columns.append(("interval", _intervals(result.held_out_low, result.held_out_high, _nats)))
+    # Miller-Madow lies between these two and is left to run.json for room.
+    for label, values in (("plug-in", result.plug_in), ("Chao-Shen", result.chao_shen)):
+        if values is not None:
+            columns.append((label, [_nats(x) for x in values]))
+    title = f"ENTROPIES  H_n in nats per token, boundary {result.boundary}"
+    sizes = [
+        f"{_count(value)} {label}"
+        for value, label in (
+            (result.training_tokens, "training tokens"),
+            (result.held_out_tokens, "held-out tokens"),
+            (result.held_out_documents, "held-out documents"),
+        )
+        if value is not None
+    ]
+    lines = [title, *_table(columns)]
+    return [*lines, *_wrap(", ".join(sizes), indent=2)] if sizes else lines
+
+
+def _prediction(result: Prediction) -> list[str]:
+    lines = ["PREDICTION  alpha = gamma / (2 beta), under these conditions"]
+    for gate in result.gates:
+        lines += _wrap(f"{_GATE_MARKS[gate.passed]}  {gate.name}: {_gate(gate)}", indent=2, hang=11)
+    for point in result.horizon:
+        if point.lag is None:
+            text = "no lag"
+        else:
+            doubt = "at least " if point.at_least else ""
+            text = f"{doubt}{_lag(point.lag)}"
+            if point.low is not None and point.high is not None:
+                text += f" [{_lag(point.low)}, {_lag(point.high)}]"
+            if point.extrapolated:
+                text += ", extrapolated"
+        lines += _wrap(f"{_count(point.tokens)} tokens resolve lags up to {text}", indent=2)
+    return lines
+
+
+_GATE_MARKS = {True: "passed ", False: "FAILED ", None: "unknown"}
+
+
+def _gate(gate: Gate) -> str:
+    if gate.value is None or gate.threshold is None:
+        return gate.meaning
+    return f"{gate.meaning} ({gate.value:.3g}, threshold {gate.threshold:.3g})"
+
+
+def _table(columns: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    """Right-aligned columns; columns that do not fit go to a second table under the first key."""
+    widths = [max(len(head), *(len(cell) for cell in cells), 0) for head, cells in columns]
+    groups: list[list[int]] = [[0]]
+    used = widths[0]
+    for i in range(1, len(columns)):
+        if 2 + used + 2 + widths[i] > WIDTH:
+            groups.append([0])
+            used = widths[0]
+        groups[-1].append(i)
+        used += 2 + widths[i]
+    lines: list[str] = []
+    for group in groups:
+        lines.append("  " + "  ".join(columns[i][0].rjust(widths[i]) for i in group))
+        for row in range(len(columns[0][1])):
+            cells = (columns[i][1][row].rjust(widths[i]) for i in group)
+            lines.append("  " + "  ".join(cells))
+    return lines
+
+
+# --- numbers ---------------------------------------------------------------------------------
+
+
+def _one_milli(value: float) -> str:
+    """A norm in units of 1e-3."""
+    if not math.isfinite(value):
+        return _MISSING
+    scaled = 1e3 * value
+    return f"{scaled:.4f}" if scaled == 0 or abs(scaled) >= 1e-3 else f"{scaled:.1e}"
+
+
+def _milli(values: Iterable[float]) -> list[str]:
+    return [_one_milli(float(x)) for x in values]
+
+
+def _nats(value: float) -> str:
+    return f"{value:.4f}" if math.isfinite(value) else _MISSING
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}%" if math.isfinite(value) else _MISSING
+
+
+def _intervals(
+    low: NDArray[Any] | None, high: NDArray[Any] | None, text: Callable[[float], str]
+) -> list[str]:
+    if low is None or high is None:
+        return []
+    pairs = zip(low, high, strict=True)
+    return [
+        f"[{text(float(a))}, {text(float(b))}]"
+        if math.isfinite(a) and math.isfinite(b)
+        else _MISSING
+        for a, b in pairs
+    ]
+
+
+def _count(value: Any) -> str:
+    """A count with separators up to a million, then with four figures and its power of ten."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if value < 1e6:
+        return f"{value:,.0f}"
+    for scale, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if value >= scale:
+            return f"{value / scale:.4g} {suffix}"
+    return f"{value:g}"
+
+
+def _lag(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _wrap(text: str, *, indent: int, hang: int = 0) -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + hang),
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,219 @@
+"""The terminal summary and the figures, on a planted run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ngramstat.errors import NgramstatError
+from ngramstat.exponents import beta_exponent, gamma_exponent, gamma_finite_exponent, predict
+from ngramstat.report.summary import WIDTH, summarize
+from ngramstat.results import CorrelationResult, EntropyResult, Exponent, RunResult
+
+
+def planted_correlations(*, two_stages: bool = False, **changes: Any) -> CorrelationResult:
+    rng = np.random.default_rng(4)
+    lags = np.array([1, 2, 4, 8, 16, 32, 64, 128, 256, 512])
+    pairs = (2_000_000 - lags).astype(np.uint64)
+    norm = 0.0095 * lags**-0.95
+    if two_stages:
+        norm = np.where(lags <= 32, norm, 0.0095 * 32**-0.65 * lags**-0.3)
+    floor = 0.1 / np.sqrt(pairs)
+    valid = norm >= 1.5 * floor
+    reps = norm * np.exp(0.03 * rng.normal(size=(200, len(lags))))
+    low, high = np.quantile(reps, [0.025, 0.975], axis=0)
+    values: dict[str, Any] = {
+        "lags": lags,
+        "pairs": pairs,
+        "norm": norm,
+        "norm_low": low,
+        "norm_high": high,
+        "norm_sequential": 0.95 * norm,
+        "norm_crossfit": np.where(valid, 0.98 * norm, -1e-6),
+        "noise_floor": floor,
+        "valid": valid,
+        "crossing_share": np.linspace(0, 1, len(lags)),
+        "beta": beta_exponent(lags, norm, valid, replicates=reps),
+        "beta_sequential": beta_exponent(lags, 0.95 * norm, valid, replicates=reps),
+    }
+    return CorrelationResult(**(values | changes))
+
+
+def planted_entropies(**changes: Any) -> EntropyResult:
+    n = np.arange(7)
+    true = np.concatenate([[6.9], 4.6 * n[1:] ** -0.3])
+    held = true * (1 + 0.02 * n)
+    low, high = true * (1 - 0.01 * 1.7**n), true * (1 + 0.01 * 1.7**n)
+    resolved = n <= 4
+    rng = np.random.default_rng(6)
+    reps = held * np.exp(0.003 * rng.normal(size=(200, 7)))
+    values: dict[str, Any] = {
+        "context": n,
+        "targets": np.full(7, 10**6, dtype=np.uint64),
+        "distinct": np.ones(7, dtype=np.uint64),
+        "plug_in": true * np.exp(-0.05 * n**2),
+        "chao_shen": true * np.exp(-0.01 * n**2),
+        "held_out": held,
+        "held_out_low": 0.99 * held,
+        "held_out_high": 1.01 * held,
+        "limit": true,
+        "limit_low": low,
+        "limit_high": high,
+        "resolved": resolved,
+        "gamma": gamma_exponent(n, true, low, high, resolved),
+        "gamma_finite": gamma_finite_exponent(n, held, reps),
+        "training_tokens": 1_900_000,
+        "held_out_tokens": 100_000,
+    }
+    return EntropyResult(**(values | changes))
+
+
+def planted_run(**changes: Any) -> RunResult:
+    correlations, entropies = planted_correlations(), planted_entropies()
+    values: dict[str, Any] = {
+        "corpus": {"path": "corpora/planted", "tokens": 2_000_000, "documents": 4123},
+        "settings": {"lags": [1, 2, 4], "boundary": "stream", "seed": 0},
+        "provenance": {"version": "0.1", "seconds": 12.5, "threads": 2},
+        "correlations": correlations,
+        "entropies": entropies,
+        "prediction": predict(correlations, entropies, tokens=[10.0, 1e5, 1e9, 1e30]),
+    }
+    return RunResult(**(values | changes))
+
+
+def test_summary_begins_with_the_verdict_and_fits() -> None:
+    text = summarize(planted_run())
+    lines = text.splitlines()
+    assert lines[0] == "EXPONENTS (intervals at 95%)"
+    assert lines[1].startswith("  beta              0.950 [0.9")
+    assert max(len(line) for line in lines) <= WIDTH
+    assert text.endswith("\n")
+    assert "\x1b" not in text
+    for part in ("CORPUS", "CORRELATIONS", "ENTROPIES", "PREDICTION", "SETTINGS"):
+        assert part in lines or any(line.startswith(part) for line in lines)
+    assert "10 tokens resolve lags up to no lag" in text
+    assert "extrapolated" in text
+    assert "at least" in text
+    assert "unknown  fast learning" in text
+
+
+def test_summary_tables_show_the_numbers() -> None:
+    lines = summarize(planted_run()).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("CORRELATIONS"))
+    assert lines[start + 1].split() == [
+        "lag", "norm", "interval", "floor", "cross-fit", "sequential", "crossing", "valid",
+    ]  # fmt: skip
+    first = lines[start + 2].split()
+    assert first[:2] == ["1", "9.5000"]
+    assert first[-1] == "yes"
+    last = lines[start + 11].split()
+    assert last[0] == "512"
+    assert last[-1] == "no"
+
+
+def test_summary_says_why_something_is_not_reportable() -> None:
+    correlations = planted_correlations(
+        beta=Exponent(
+            value=0.5, method="m", reportable=False, reason="a reason " * 20, window=(1, 4)
+        ),
+        beta_sequential=None,
+        documents_are_blocks=True,
+        norm_low=None,
+        norm_crossfit=None,
+    )
+    text = summarize(planted_run(correlations=correlations, entropies=None, prediction=None))
+    assert "(0.500)" in text
+    assert "not reportable: a reason" in text
+    assert "equal blocks stood in for documents" in text
+    assert "ENTROPIES" not in text
+    assert max(len(line) for line in text.splitlines()) <= WIDTH
+
+
+def test_summary_of_an_empty_run() -> None:
+    text = summarize(RunResult(corpus={}, settings={}, provenance={}))
+    assert text == "EXPONENTS\n  none computed\n"
+
+
+def test_summary_keeps_control_codes_from_the_terminal() -> None:
+    text = summarize(planted_run(corpus={"path": "evil\x1b[2J\x07name"}))
+    assert "\x1b" not in text
+    assert "evil?[2J?name" in text
+
+
+@pytest.mark.parametrize("two_stages", [False, True])
+def test_correlation_figure_shows_what_the_fit_rests_on(two_stages: bool) -> None:
+    pytest.importorskip("matplotlib")
+    result = planted_correlations(two_stages=two_stages)
+    ax = result.plot()
+    labels = " | ".join(ax.get_legend_handles_labels()[1])
+    for part in ("window 1..", "noise floor", "sequential", "cross-fit", "beta", "at 95%"):
+        assert part in labels
+    assert ("second stage" in labels) == two_stages
+    assert ("excluded" in labels) == bool((~result.valid).any())
+    assert "tokens" in ax.get_xlabel()
+    assert ax.get_xscale() == ax.get_yscale() == "log"
+
+
+def test_entropy_figure_shows_bracket_window_and_held_out() -> None:
+    pytest.importorskip("matplotlib")
+    ax = planted_entropies().plot()
+    labels = " | ".join(ax.get_legend_handles_labels()[1])
+    for part in ("bracket", "held-out", "window 1..4", "gamma", "not resolved"):
+        assert part in labels
+    assert "nats" in ax.get_ylabel()
+    refused = planted_entropies(gamma=Exponent.refused("none", method="m")).plot()
+    assert "finite" in " | ".join(refused.get_legend_handles_labels()[1])
+
+
+def test_run_figure_is_drawn_and_saved(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    run = planted_run()
+    figure = run.plot()
+    assert len(figure.axes) == 2
+    figure.savefig(tmp_path / "run.png")
+    figure.savefig(tmp_path / "run.svg")
+    assert (tmp_path / "run.png").stat().st_size > 10_000
+    assert len(planted_run(entropies=None).plot().axes) == 1
+    with pytest.raises(NgramstatError, match="nothing to draw"):
+        RunResult(corpus={}, settings={}, provenance={}).plot()
+
+
+def test_figures_survive_missing_and_negative_numbers() -> None:
+    pytest.importorskip("matplotlib")
+    n = 10
+    sparse = planted_correlations(
+        norm=np.array([0.01, -1e-5, np.nan, 0, 1e-3, 1e-4, np.nan, 0, 0, 0]),
+        norm_low=None,
+        norm_high=None,
+        norm_crossfit=np.full(n, np.nan),
+        norm_sequential=None,
+        noise_floor=np.full(n, np.nan),
+        beta=Exponent.refused("nothing", method="m"),
+    )
+    sparse.plot().figure.canvas.draw()
+    bare = planted_entropies(
+        limit=None, limit_low=None, limit_high=None, held_out=None, held_out_low=None,
+        held_out_high=None, chao_shen=None,
+    )  # fmt: skip
+    bare.plot().figure.canvas.draw()
+
+
+def test_missing_matplotlib_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(NgramstatError, match=r"ngramstat\[plot\]"):
+        planted_correlations().plot()
+
+
+def test_imports_stay_light() -> None:
+    code = (
+        "import sys, ngramstat.results, ngramstat.report, ngramstat.exponents;"
+        "heavy = {'scipy', 'matplotlib', 'pandas', 'torch', 'click', 'tqdm', 'tokenizers'};"
+        "raise SystemExit(', '.join(sorted(heavy & set(sys.modules))) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
