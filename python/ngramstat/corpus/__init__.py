@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ngramstat.corpus.inspect import Inspection, inspect
 from ngramstat.corpus.store import Corpus, CorpusWriter
+from ngramstat.corpus.tokenize import tokenize
 
-__all__ = ["Corpus", "CorpusWriter"]
+__all__ = ["Corpus", "CorpusWriter", "Inspection", "inspect", "tokenize"]

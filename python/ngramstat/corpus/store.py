@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.metadata
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ngramstat import __version__
 from ngramstat.corpus.formats import (
     DOCUMENTS_FILE,
     METADATA_FILE,
@@ -433,8 +433,21 @@ class CorpusWriter:
 
         The next `append` ends the document that it belongs to. A corpus of nothing but such
         pieces has no documents.
+
+        Raises
+        ------
+        InputError
+            An id is out of range or is the separator.
+        NgramstatError
+            Writing failed.
         """
-        self._write_tokens(_as_ids(ids))
+        piece = _as_ids(ids)
+        if self._separator is not None and np.any(piece == self._separator):
+            raise InputError(
+                f"{self.directory}: a token inside document {self._documents} is the separator "
+                f"{self._separator}"
+            )
+        self._write_tokens(piece)
 
     def finish(self) -> Corpus:
         """Complete the directory and open it.
@@ -465,7 +478,7 @@ class CorpusWriter:
             ),
             "sha256": self._digest.hexdigest(),
             "sources": self._sources,
-            "created_by": f"ngramstat {_version()}",
+            "created_by": f"ngramstat {__version__}",
         }
         try:
             for file in self._files:
@@ -591,10 +604,3 @@ def _integer(value: Any, name: str, low: int, high: int) -> int:
 
 def _optional_integer(value: Any, name: str, low: int, high: int) -> int | None:
     return None if value is None else _integer(value, name, low, high)
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("ngramstat")
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed)"

@@ -1,0 +1,144 @@
+"""What a token store is: the facts that tell whether it was read as it was meant."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from ngramstat.corpus.formats import FORMATS, chunks
+from ngramstat.corpus.store import Corpus
+
+__all__ = ["QUANTILES", "Inspection", "inspect"]
+
+#: Levels of `Inspection.document_lengths`.
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+
+_FIRST = 20
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Facts about one token store.
+
+    Attributes
+    ----------
+    path, format, description
+        What was opened, the format's name and what that is.
+    dtype
+        "uint16" or "uint32".
+    tokens
+        Number of tokens, separators included.
+    documents
+        Number of documents; 0 if the store does not tell them apart.
+    vocab_size, vocab_size_inferred
+        Number of token types, and whether it is merely the largest id plus 1.
+    largest_id
+        Largest id that occurs.
+    separator, separator_position, separators
+        Id of the separator (None if unknown), "before" or "after" each document (None if unknown),
+        and how often it occurs.
+    document_lengths
+        Quantiles of the documents' lengths in tokens at the levels `QUANTILES`; None if unknown.
+    first_ids, first_text
+        The first 20 ids, and each one's text if a tokenizer is recorded (else None).
+    sha256
+        Checksum of the token bytes.
+    problems
+        One line for each thing that is wrong or odd.
+    """
+
+    path: str
+    format: str
+    description: str
+    dtype: str
+    tokens: int
+    documents: int
+    vocab_size: int
+    vocab_size_inferred: bool
+    largest_id: int
+    separator: int | None
+    separator_position: str | None
+    separators: int
+    document_lengths: tuple[int, ...] | None
+    first_ids: tuple[int, ...]
+    first_text: tuple[str, ...] | None
+    sha256: str
+    problems: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, with `document_lengths` keyed by its level."""
+        values = asdict(self)
+        for name, value in values.items():
+            if isinstance(value, tuple):
+                values[name] = list(value)
+        if self.document_lengths is not None:
+            values["document_lengths"] = {
+                str(level): length
+                for level, length in zip(QUANTILES, self.document_lengths, strict=True)
+            }
+        return values
+
+
+def inspect(
+    path: str | PathLike[str],
+    *,
+    format: str = "auto",
+    dtype: Any = None,
+    vocab_size: int | None = None,
+    separator: int | None = None,
+) -> Inspection:
+    """Open a token store (options as in `Corpus.open`) and read it once.
+
+    Ids outside the vocabulary are reported in `Inspection.problems`, not raised.
+
+    Raises
+    ------
+    InputError
+        The path is no token store, is damaged, or contradicts an option.
+    """
+    corpus = Corpus.open(
+        path, format=format, dtype=dtype, vocab_size=vocab_size, separator=separator
+    )
+    largest = separators = 0
+    for _, chunk in chunks(corpus.tokens):
+        largest = max(largest, int(chunk.max()))
+        if corpus.separator is not None:
+            separators += int(np.count_nonzero(chunk == corpus.separator))
+    problems = []
+    if largest >= corpus.vocab_size:
+        problems.append(
+            f"the largest id {largest} is not in the vocabulary (0 to {corpus.vocab_size - 1}); "
+            "is --dtype or --vocab-size wrong?"
+        )
+    if corpus.separator is not None and separators == 0:
+        problems.append(f"the separator {corpus.separator} never occurs")
+    lengths = None
+    if corpus.document_ends is not None:
+        sizes = np.diff(corpus.document_ends, prepend=0)
+        lengths = tuple(int(q) for q in np.quantile(sizes, QUANTILES, method="inverted_cdf"))
+    first = corpus.tokens[:_FIRST]
+    text = None
+    if corpus.tokenizer_path is not None and int(first.max()) < corpus.vocab_size:
+        text = tuple(corpus.decode(first))
+    return Inspection(
+        path=str(corpus.path),
+        format=corpus.format,
+        description=FORMATS[corpus.format].description,
+        dtype=corpus.dtype.name,
+        tokens=corpus.n_tokens,
+        documents=corpus.n_documents,
+        vocab_size=corpus.vocab_size,
+        vocab_size_inferred=corpus.vocab_size_inferred,
+        largest_id=largest,
+        separator=corpus.separator,
+        separator_position=corpus.separator_position,
+        separators=separators,
+        document_lengths=lengths,
+        first_ids=tuple(int(i) for i in first),
+        first_text=text,
+        sha256=corpus.sha256,
+        problems=tuple(problems),
+    )

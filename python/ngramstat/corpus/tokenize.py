@@ -1,0 +1,344 @@
+"""Text to a corpus directory: trains a byte-level BPE, or takes a tokenizer, and encodes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ngramstat.corpus.sources import DocumentUnit, Source, find_sources, read_pieces
+from ngramstat.corpus.store import Corpus, CorpusWriter, check_output_directory
+from ngramstat.errors import InputError, NgramstatError
+from ngramstat.files import regular_file_size, sha256_file
+from ngramstat.progress import Progress
+from ngramstat.resources import resolve_threads
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+__all__ = ["SEPARATOR_TOKEN", "tokenize"]
+
+SEPARATOR_TOKEN = "<|endoftext|>"
+# End-of-document tokens of other tokenizers, the first one present is taken.
+_SEPARATOR_TOKENS = (
+    SEPARATOR_TOKEN, "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "[EOS]",
+)  # fmt: skip
+
+# The alphabet of 256 bytes and the separator.
+_MIN_VOCAB = 257
+_MAX_VOCAB = 1 << 24
+
+# Text encoded in one call: enough to keep the cores busy, little beside the memory of one encoding.
+_BATCH_BYTES = 4 << 20
+_BATCH_ITEMS = 1 << 14
+# Longer documents are cut into pieces of about this many characters, which are encoded side by
+# side, where the cut provably changes nothing.
+_SEGMENT_CHARS = 1 << 19
+# A whole-file document is cut once this much of it has been read.
+_GATHER_CHARS = 8 << 20
+# Characters on either side of a cut that are encoded to prove it, and cuts tried before giving up.
+_WINDOW_CHARS = 512
+_CUT_TRIES = 64
+# Between a letter and a blank that a letter follows, every usual pre-tokenizer splits.
+_CUT = re.compile(r"(?<=[^\W\d_])(?=[ \n][^\W\d_])")
+
+
+def tokenize(
+    inputs: Sequence[str | PathLike[str]],
+    output: str | PathLike[str],
+    *,
+    vocab_size: int = 8192,
+    tokenizer: str | PathLike[str] | None = None,
+    separator: int | None = None,
+    text_field: str = "text",
+    document: DocumentUnit = "auto",
+    threads: int | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Corpus:
+    """Make a corpus directory from text.
+
+    The inputs are read twice when a tokenizer is trained, else once; never held in memory. The
+    separator is appended to each document, empty ones too. Text that spells a special token is
+    encoded as the text it is.
+
+    Parameters
+    ----------
+    inputs
+        Text, JSON lines or Parquet files (see `ngramstat.corpus.sources.find_sources`).
+    output
+        The directory to write.
+    vocab_size
+        Token types of the byte-level BPE to train, 257 or more; a small input may yield fewer.
+    tokenizer
+        A ``tokenizer.json`` (Hugging Face) to use instead of training.
+    separator
+        Id of the document separator in that tokenizer; by default its end-of-text token.
+    text_field
+        Field or column that holds the text of a record.
+    document
+        What one document is: "line", "record", "file" or "auto".
+    threads
+        Threads to encode with; by default the cores this process may use. The library fixes the
+        number at its first use in a process; later on only 1 or more than 1 makes a difference.
+    overwrite
+        Whether a corpus in `output` may be replaced.
+    progress
+        Show progress on standard error.
+
+    Returns
+    -------
+    Corpus
+        The corpus, opened.
+
+    Raises
+    ------
+    InputError
+        An input, the tokenizer, the output or an option cannot be used as given.
+    NgramstatError
+        Writing failed, or a package is missing.
+    """
+    directory = Path(output)
+    check_output_directory(directory, overwrite=overwrite)
+    sources = find_sources(inputs, document)
+    with _parallelism(resolve_threads(threads)):
+        if tokenizer is None:
+            if separator is not None:
+                raise InputError(
+                    f"separator={separator}: only for a given tokenizer; a trained one has its own"
+                )
+            model = _train(sources, vocab_size, text_field, progress)
+            saved = model.to_str().encode("utf-8")
+        else:
+            model, saved = _load(Path(tokenizer))
+        model.encode_special_tokens = True
+        mark = _separator_id(model, separator, "tokenizer" if tokenizer is None else str(tokenizer))
+        ids = model.get_vocab(with_added_tokens=True).values()
+        # Ids may have gaps, in which case the count of types is not above all of them.
+        size = max(model.get_vocab_size(with_added_tokens=True), max(ids) + 1)
+        records = [
+            {"name": source.path.name, "bytes": source.size, "sha256": sha256_file(source.path)}
+            for source in sources
+        ]
+        with CorpusWriter(
+            directory, size, separator=mark, tokenizer=saved, sources=records, overwrite=overwrite
+        ) as writer:
+            _encode(model, sources, writer, text_field, progress)
+            return writer.finish()
+
+
+def _train(
+    sources: Sequence[Source], vocab_size: int, text_field: str, progress: bool
+) -> Tokenizer:
+    """Train the byte-level BPE; the result depends on the text alone, not on the threads."""
+    if isinstance(vocab_size, bool) or not _MIN_VOCAB <= vocab_size <= _MAX_VOCAB:
+        raise InputError(f"vocab_size={vocab_size}: must lie between {_MIN_VOCAB} and {_MAX_VOCAB}")
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    model = Tokenizer(models.BPE())
+    model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    model.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[SEPARATOR_TOKEN],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    with _reading(sources, "Train tokenizer", progress) as bar:
+        pieces = (piece for piece, _ in _read_all(sources, text_field, bar))
+        model.train_from_iterator(pieces, trainer=trainer)
+    return model
+
+
+def _load(path: Path) -> tuple[Tokenizer, bytes]:
+    """Load a tokenizer.json so that it encodes all of a text, and nothing else."""
+    regular_file_size(path)
+    from tokenizers import Tokenizer
+
+    saved = path.read_bytes()
+    try:
+        model = Tokenizer.from_str(saved.decode("utf-8"))
+    except Exception as error:  # the library raises plain Exception
+        raise InputError(f"{path}: no tokenizer.json that can be used: {error}") from error
+    model.no_truncation()
+    model.no_padding()
+    if getattr(model.model, "dropout", None):
+        raise InputError(f"{path}: has BPE dropout, so it encodes at random; set it to null")
+    return model, saved
+
+
+def _separator_id(model: Tokenizer, separator: int | None, where: str) -> int:
+    vocabulary = model.get_vocab(with_added_tokens=True)
+    if separator is not None:
+        if separator not in vocabulary.values():
+            raise InputError(f"separator={separator}: {where} has no token with this id")
+        return separator
+    special = {token.content for token in model.get_added_tokens_decoder().values()}
+    for name in _SEPARATOR_TOKENS:
+        if name in special:
+            return int(vocabulary[name])
+    raise InputError(
+        f"{where}: has no end-of-text token ({', '.join(_SEPARATOR_TOKENS)}); give the id of its "
+        "document separator with --separator"
+    )
+
+
+def _encode(
+    model: Tokenizer,
+    sources: Sequence[Source],
+    writer: CorpusWriter,
+    text_field: str,
+    progress: bool,
+) -> None:
+    texts: list[str] = []
+    lasts: list[bool] = []
+    size = 0
+    with _reading(sources, "Encode", progress) as bar:
+        pieces = _read_all(sources, text_field, bar)
+        for text, last in _segments(model, pieces):
+            texts.append(text)
+            lasts.append(last)
+            size += len(text)
+            if size >= _BATCH_BYTES or len(texts) >= _BATCH_ITEMS:
+                _encode_batch(model, texts, lasts, writer)
+                texts, lasts, size = [], [], 0
+        _encode_batch(model, texts, lasts, writer)
+
+
+def _encode_batch(
+    model: Tokenizer, texts: list[str], lasts: list[bool], writer: CorpusWriter
+) -> None:
+    documents = []
+    for encoding, last in zip(
+        model.encode_batch_fast(texts, add_special_tokens=False), lasts, strict=True
+    ):
+        ids = np.array(encoding.ids, dtype=np.int64)
+        if last:
+            documents.append(ids)
+        else:
+            writer.append_batch(documents)
+            documents = []
+            writer.write(ids)
+    writer.append_batch(documents)
+
+
+def _segments(model: Tokenizer, pieces: Iterator[tuple[str, bool]]) -> Iterator[tuple[str, bool]]:
+    """Join the pieces of each document, and cut long ones where that changes no token."""
+    cuttable = _splits_locally(model)
+    held: list[str] = []
+    length, wanted = 0, _GATHER_CHARS
+    for piece, last in pieces:
+        held.append(piece)
+        length += len(piece)
+        if not last and length < wanted:
+            continue
+        parts = _cut("".join(held), model) if cuttable else ["".join(held)]
+        if last:
+            yield from ((part, False) for part in parts[:-1])
+            yield parts[-1], True
+            held, length, wanted = [], 0, _GATHER_CHARS
+        else:
+            yield from ((part, False) for part in parts[:-1])
+            held, length = [parts[-1]], len(parts[-1])
+            # Where no cut is found the text is gathered in ever larger steps, so that joining and
+            # searching stay proportional to it.
+            wanted = max(_GATHER_CHARS, 2 * length)
+
+
+def _cut(text: str, model: Tokenizer) -> list[str]:
+    """Parts of a text that encode, one by one, to the same tokens as the whole."""
+    parts: list[str] = []
+    start = 0
+    while len(text) - start > 2 * _SEGMENT_CHARS:
+        at = _find_cut(text, start + _SEGMENT_CHARS, model)
+        if at is None:
+            break
+        parts.append(text[start:at])
+        start = at
+    parts.append(text[start:])
+    return parts
+
+
+def _find_cut(text: str, start: int, model: Tokenizer) -> int | None:
+    for tries, found in enumerate(_CUT.finditer(text, start, len(text) - _WINDOW_CHARS)):
+        if tries == _CUT_TRIES:
+            return None
+        at = found.start()
+        left, right = text[at - _WINDOW_CHARS : at], text[at : at + _WINDOW_CHARS]
+        whole, first, second = (
+            encoding.ids
+            for encoding in model.encode_batch_fast(
+                [left + right, left, right], add_special_tokens=False
+            )
+        )
+        if whole == first + second:
+            return at
+    return None
+
+
+def _splits_locally(model: Tokenizer) -> bool:
+    """Whether a pre-tokenizer splits the text by a regular expression, looking at near text only.
+
+    Without one (SentencePiece-like models) a merge may depend on text far away, and a normalizer
+    may add something to each text, so that no cut is certain.
+    """
+    description = json.loads(model.to_str())
+    if description["normalizer"] is not None or description["pre_tokenizer"] is None:
+        return False
+    steps = description["pre_tokenizer"].get("pretokenizers", [description["pre_tokenizer"]])
+    return any(
+        step["type"] == "Split" or (step["type"] == "ByteLevel" and step.get("use_regex", True))
+        for step in steps
+    )
+
+
+def _read_all(
+    sources: Sequence[Source], text_field: str, bar: Progress
+) -> Iterator[tuple[str, bool]]:
+    before = 0
+    for source in sources:
+
+        def report(read: int, before: int = before) -> None:
+            bar.advance_to(before + read)
+
+        yield from read_pieces(source, text_field=text_field, report=report)
+        before += source.size
+        bar.advance_to(before)
+
+
+def _reading(sources: Sequence[Source], description: str, progress: bool) -> Progress:
+    total = sum(source.size for source in sources)
+    return Progress(total, description, unit="B", enabled=progress)
+
+
+@contextlib.contextmanager
+def _parallelism(threads: int) -> Iterator[None]:
+    """Tell the tokenizers library its threads, by the only means it has: the environment.
+
+    Its pool is sized at the first use; the variables are put back afterwards.
+    """
+    wanted = {
+        "RAYON_NUM_THREADS": str(threads),
+        "TOKENIZERS_PARALLELISM": "true" if threads > 1 else "false",
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    except MemoryError as error:
+        raise NgramstatError(
+            "out of memory while tokenizing; split the largest document"
+        ) from error
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
