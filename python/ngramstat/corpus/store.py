@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.metadata
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,6 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ngramstat import __version__
 from ngramstat.corpus.formats import (
     DOCUMENTS_FILE,
     METADATA_FILE,
@@ -478,7 +478,7 @@ class CorpusWriter:
             ),
             "sha256": self._digest.hexdigest(),
             "sources": self._sources,
-            "created_by": f"ngramstat {__version__}",
+            "created_by": f"ngramstat {_version()}",
         }
         try:
             for file in self._files:
@@ -604,3 +604,11 @@ def _integer(value: Any, name: str, low: int, high: int) -> int:
 
 def _optional_integer(value: Any, name: str, low: int, high: int) -> int | None:
     return None if value is None else _integer(value, name, low, high)
+
+
+def _version() -> str:
+    # Not ngramstat.__version__: importing the package from inside it would close a circle.
+    try:
+        return importlib.metadata.version("ngramstat")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
