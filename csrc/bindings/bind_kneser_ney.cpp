@@ -80,6 +80,7 @@ void bind_for(py::module_& m, const char* name) {
 }  // namespace
 
 void bind_kneser_ney(py::module_& m) {
+    m.attr("MAX_ORDER") = kMaxOrder;
     bind_for<std::uint16_t>(m, "KneserNey16");
     bind_for<std::uint32_t>(m, "KneserNey32");
 }

@@ -10,6 +10,7 @@ namespace {
 py::dict build_info() {
     py::dict info;
     info["version"] = NGRAMSTAT_VERSION;
+    info["commit"] = NGRAMSTAT_COMMIT;
     info["compiler"] = NGRAMSTAT_COMPILER;
 #ifdef NDEBUG
     info["assertions"] = false;

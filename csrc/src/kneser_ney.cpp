@@ -13,7 +13,6 @@ namespace ngramstat {
 namespace {
 
 constexpr std::uint64_t kEmpty = ~std::uint64_t{0};  // no key: a node number stays below 2^32 - 1
-constexpr int kMaxOrder = 16;
 
 std::uint64_t mix(std::uint64_t key) {  // finaliser of MurmurHash3
     key ^= key >> 33;

@@ -7,6 +7,7 @@ Tokens: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
 
 LANES: int
 MAX_DEPTH: int
+MAX_ORDER: int
 
 class DeviceError(RuntimeError): ...
 

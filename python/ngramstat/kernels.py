@@ -21,6 +21,7 @@ from ngramstat.errors import InputError
 __all__ = [
     "CountMatrix",
     "LANES",
+    "MAX_ORDER",
     "DocumentSpans",
     "KneserNey",
     "NgramCounts",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 LANES = _core.LANES
+MAX_ORDER = _core.MAX_ORDER
 build_info = _core.build_info
 cuda_devices = _core.cuda_devices
 simd_level = _core.simd_level

@@ -14,6 +14,8 @@
 
 namespace ngramstat {
 
+inline constexpr int kMaxOrder = 16;
+
 // Open-addressing hash table from a 64-bit key to its number in order of insertion. Keys are whole,
 // not fingerprints: there are no collisions to bound.
 class KeyTable {

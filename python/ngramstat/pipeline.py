@@ -1,0 +1,416 @@
+"""The main job: a corpus in, C(t), H(n), the exponents and a prediction out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat import __version__
+from ngramstat.corpus import Corpus
+from ngramstat.errors import InputError
+from ngramstat.exponents.prediction import predict
+from ngramstat.files import sha256_array
+from ngramstat.kernels import NgramCounts, build_info, simd_level
+from ngramstat.parts import PartStore
+from ngramstat.progress import Progress
+from ngramstat.resources import parse_memory_limit, peak_rss_bytes, resolve_threads
+from ngramstat.results import CorrelationResult, EntropyResult, RunResult
+from ngramstat.statistics.correlations import (
+    CorrelationOptions,
+    LagMeasurement,
+    assemble_correlations,
+    default_lags,
+    measure_lags,
+)
+from ngramstat.statistics.entropies import (
+    EntropyOptions,
+    assemble_entropies,
+    measure_held_out,
+    measure_ngrams,
+)
+from ngramstat.statistics.held_out import HeldOut
+
+__all__ = ["correlations", "entropies", "measure", "run"]
+
+RUN_FILE = "run.json"
+PARTS = "parts"
+
+
+def correlations(
+    corpus: Corpus,
+    *,
+    lags: Sequence[int] | None = None,
+    boundary: str = "stream",
+    singular_values: int = 8,
+    beta_window: tuple[int, int] | None = None,
+    replicates: int = 999,
+    level: float = 0.95,
+    seed: int = 0,
+    threads: int | None = None,
+    memory_limit: str | int | None = None,
+    progress: bool = False,
+) -> CorrelationResult:
+    """Covariances C(t) of a corpus, their noise and beta.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    lags : sequence of int, optional
+        Separations in tokens, increasing; by default about three an octave up to 512, or up to a
+        tenth of the corpus if that is less.
+    boundary : str
+        ``stream``: pairs run across documents, as in the paper; ``document``: they stay inside.
+    singular_values : int
+        How many leading singular values to return, 1 .. 8.
+    beta_window : (low, high), optional
+        Lags to fit beta on, inclusive; found from the data by default.
+    replicates : int
+        Bootstrap replicates over documents.
+    level : float
+        Confidence level of the intervals.
+    seed : int
+        Of the document halves and the bootstrap.
+    threads : int, optional
+        By default the cores this process may use. Does not change the result.
+    memory_limit : str or int, optional
+        Such as "80%" (the default) or "16G". Does not change the result.
+    progress : bool
+        Show progress on standard error.
+
+    Raises
+    ------
+    InputError
+        An option or the corpus cannot be used as given.
+    """
+    result = run(
+        corpus,
+        entropies=False,
+        lags=lags,
+        boundary=boundary,
+        singular_values=singular_values,
+        beta_window=beta_window,
+        replicates=replicates,
+        level=level,
+        seed=seed,
+        threads=threads,
+        memory_limit=memory_limit,
+        progress=progress,
+    ).correlations
+    assert result is not None
+    return result
+
+
+def entropies(
+    corpus: Corpus,
+    *,
+    max_context: int = 5,
+    boundary: str = "stream",
+    held_out: float | str | PathLike[str] = 0.01,
+    replicates: int = 999,
+    level: float = 0.95,
+    seed: int = 0,
+    threads: int | None = None,
+    memory_limit: str | int | None = None,
+    progress: bool = False,
+) -> EntropyResult:
+    """Entropies H(n) of a corpus, bracketed by counts and held-out losses, and gamma.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    max_context : int
+        Contexts of 0 .. max_context tokens.
+    boundary : str
+        ``stream``: contexts run across documents; ``document``: they stay inside.
+    held_out : float or path
+        Share of the documents to hold out, or a held-out corpus.
+    replicates, level, seed, threads, memory_limit, progress
+        As for `correlations`.
+
+    Raises
+    ------
+    InputError
+        An option or the corpus cannot be used as given.
+    """
+    result = run(
+        corpus,
+        correlations=False,
+        max_context=max_context,
+        boundary=boundary,
+        held_out=held_out,
+        replicates=replicates,
+        level=level,
+        seed=seed,
+        threads=threads,
+        memory_limit=memory_limit,
+        progress=progress,
+    ).entropies
+    assert result is not None
+    return result
+
+
+def measure(
+    corpus: Corpus,
+    *,
+    output: str | PathLike[str] | None = None,
+    tokens: Sequence[float] = (),
+    overwrite: bool = False,
+    **options: Any,
+) -> RunResult:
+    """C(t), H(n), the exponents and the prediction: the main job.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    output : path, optional
+        Directory of the run. What is finished is kept there as it comes, and a later call with the
+        same corpus and options goes on from it; the result is the same as of a call that was never
+        interrupted. Without it nothing is written.
+    tokens : sequence of float
+        Numbers of training tokens at which to give the horizon n*(P).
+    overwrite : bool
+        Whether another run's result in `output` may be replaced.
+    **options
+        Those of `correlations` and `entropies`.
+
+    Raises
+    ------
+    InputError
+        An option or the corpus cannot be used as given, or `output` holds another run.
+    """
+    return run(corpus, output=output, tokens=tokens, overwrite=overwrite, **options)
+
+
+def run(
+    corpus: Corpus,
+    *,
+    correlations: bool = True,
+    entropies: bool = True,
+    output: str | PathLike[str] | None = None,
+    overwrite: bool = False,
+    tokens: Sequence[float] = (),
+    lags: Sequence[int] | None = None,
+    max_context: int = 5,
+    boundary: str = "stream",
+    held_out: float | str | PathLike[str] = 0.01,
+    singular_values: int = 8,
+    beta_window: tuple[int, int] | None = None,
+    replicates: int = 999,
+    level: float = 0.95,
+    seed: int = 0,
+    threads: int | None = None,
+    memory_limit: str | int | None = None,
+    progress: bool = False,
+) -> RunResult:
+    """One or both halves of `measure`, as one result with settings and provenance."""
+    started = time.monotonic()
+    shared = {"boundary": boundary, "replicates": replicates, "level": level, "seed": seed}
+    pair_options = CorrelationOptions(
+        lags=tuple(int(lag) for lag in lags) if lags is not None else default_lags(corpus.n_tokens),
+        singular_values=singular_values,
+        window=None if beta_window is None else (int(beta_window[0]), int(beta_window[1])),
+        **shared,
+    )
+    entropy_options = EntropyOptions(
+        max_context=max_context,
+        held_out=held_out if isinstance(held_out, float | int) else str(held_out),
+        **shared,
+    )
+    resources = {
+        "threads": resolve_threads(threads),
+        "memory_limit": parse_memory_limit(memory_limit),
+    }
+    settings = {
+        **(dataclasses.asdict(pair_options) if correlations else {}),
+        **(dataclasses.asdict(entropy_options) if entropies else {}),
+        "tokens": [float(t) for t in tokens],
+    }
+    directory = None if output is None else Path(output)
+    if directory is not None and not overwrite:
+        _refuse_other_run(directory, corpus, settings)
+    store = PartStore(None if directory is None else directory / PARTS, _identity(corpus))
+    pair_result = entropy_result = None
+    if correlations:
+        pair_result = _correlations(corpus, pair_options, store, resources, progress)
+    if entropies:
+        entropy_result = _entropies(corpus, entropy_options, store, resources, progress)
+    prediction = None
+    if pair_result is not None and entropy_result is not None:
+        prediction = predict(pair_result, entropy_result, tokens=tokens)
+    result = RunResult(
+        corpus={**corpus.info(), "boundary": boundary, "separator": corpus.separator},
+        settings=settings,
+        provenance={
+            "version": __version__,
+            "commit": build_info()["commit"] or None,
+            "backend": "cpu",
+            "simd": simd_level(),
+            "threads": resources["threads"],
+            "memory_limit_bytes": resources["memory_limit"],
+            "seconds": round(time.monotonic() - started, 3),
+            "peak_rss_bytes": peak_rss_bytes(),
+        },
+        correlations=pair_result,
+        entropies=entropy_result,
+        prediction=prediction,
+    )
+    if directory is not None:
+        result.save(directory / RUN_FILE)
+    return result
+
+
+def _identity(corpus: Corpus) -> dict[str, Any]:
+    """What a part depends on besides its own options."""
+    ends = corpus.document_ends
+    return {
+        "version": __version__,
+        "tokens": corpus.sha256,
+        "vocab_size": corpus.vocab_size,
+        "separator": corpus.separator,
+        "documents": None if ends is None else sha256_array(np.asarray(ends)),
+    }
+
+
+def _refuse_other_run(directory: Path, corpus: Corpus, settings: Mapping[str, Any]) -> None:
+    path = directory / RUN_FILE
+    if not path.exists():
+        return
+    old = RunResult.load(path)
+    new = RunResult(corpus=corpus.info(), settings=settings, provenance={})
+    differing = [
+        name
+        for name in sorted(old.settings.keys() | new.settings.keys())
+        if old.settings.get(name) != new.settings.get(name)
+    ]
+    if old.corpus.get("sha256") != corpus.sha256:
+        differing.insert(0, "corpus")
+    if differing:
+        raise InputError(
+            f"{path}: holds a run with another {', '.join(differing)}; "
+            "choose another --output, or pass --overwrite"
+        )
+
+
+def _correlations(
+    corpus: Corpus,
+    options: CorrelationOptions,
+    store: PartStore,
+    resources: Mapping[str, int],
+    progress: bool,
+) -> CorrelationResult:
+    # The lags and the window of the fit are not part of what one lag's measurement depends on.
+    shared = dataclasses.asdict(options)
+    shared.pop("lags")
+    shared.pop("window")
+    measured: dict[int, LagMeasurement] = {}
+    for lag in options.lags:
+        found = store.load("lag", {**shared, "lag": lag})
+        if found is not None:
+            measured[lag] = _lag_from_arrays(found)
+    missing = [lag for lag in options.lags if lag not in measured]
+    with Progress(len(options.lags), "C(t)", unit="lag", enabled=progress) as bar:
+        bar.advance(len(measured))
+        for measurement in measure_lags(corpus, options, missing, **resources):
+            measured[measurement.lag] = measurement
+            store.save(
+                "lag",
+                {**shared, "lag": measurement.lag},
+                {
+                    field.name: np.asarray(getattr(measurement, field.name))
+                    for field in dataclasses.fields(measurement)
+                },
+            )
+            bar.advance()
+    return assemble_correlations(corpus, options, [measured[lag] for lag in options.lags])
+
+
+def _lag_from_arrays(arrays: Mapping[str, NDArray[Any]]) -> LagMeasurement:
+    values = {
+        name: value.item() if value.ndim == 0 else value for name, value in arrays.items()
+    }
+    return LagMeasurement(**values)
+
+
+def _entropies(
+    corpus: Corpus,
+    options: EntropyOptions,
+    store: PartStore,
+    resources: Mapping[str, int],
+    progress: bool,
+) -> EntropyResult:
+    def part(kind: str, description: str, compute: Callable[[Any], Any], keys: Any) -> Any:
+        encode, decode = _CODECS[kind]
+        found = store.load(kind, keys)
+        if found is not None:
+            return decode(found)
+        with Progress(corpus.n_tokens, description, unit="tok", enabled=progress) as bar:
+            value = compute(bar)
+        store.save(kind, keys, encode(value))
+        return value
+
+    counts: NgramCounts = part(
+        "ngrams",
+        "H(n) counts",
+        lambda bar: measure_ngrams(corpus, options, **resources, progress=bar),
+        {"max_context": options.max_context, "boundary": options.boundary},
+    )
+    keys: dict[str, Any] = {
+        name: getattr(options, name) for name in ("max_context", "boundary", "held_out", "seed")
+    }
+    if isinstance(options.held_out, str):
+        keys["held_out"] = _identity(Corpus.open(options.held_out))
+    held_out: HeldOut = part(
+        "held-out",
+        "H(n) held out",
+        lambda bar: measure_held_out(corpus, options, **resources, progress=bar),
+        keys,
+    )
+    return assemble_entropies(corpus, options, counts, held_out)
+
+
+def _encode_counts(counts: NgramCounts) -> dict[str, NDArray[Any]]:
+    arrays = {"targets": np.asarray(counts.targets)}
+    for n, (ngrams, contexts) in enumerate(zip(counts.ngrams, counts.contexts, strict=True)):
+        arrays[f"ngrams_{n}"], arrays[f"contexts_{n}"] = ngrams, contexts
+    return arrays
+
+
+def _decode_counts(arrays: Mapping[str, NDArray[Any]]) -> NgramCounts:
+    n_contexts = (len(arrays) - 1) // 2
+    return NgramCounts(
+        int(arrays["targets"]),
+        tuple(arrays[f"ngrams_{n}"] for n in range(n_contexts)),
+        tuple(arrays[f"contexts_{n}"] for n in range(n_contexts)),
+    )
+
+
+def _encode_held_out(held_out: HeldOut) -> dict[str, NDArray[Any]]:
+    return {
+        "losses": held_out.losses,
+        "tokens": held_out.tokens,
+        "training_tokens": np.asarray(held_out.training_tokens),
+        "discounts": np.frombuffer(json.dumps(held_out.discounts).encode(), dtype=np.uint8),
+    }
+
+
+def _decode_held_out(arrays: Mapping[str, NDArray[Any]]) -> HeldOut:
+    return HeldOut(
+        arrays["losses"],
+        arrays["tokens"],
+        int(arrays["training_tokens"]),
+        tuple(json.loads(arrays["discounts"].tobytes())),
+    )
+
+
+_CODECS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "ngrams": (_encode_counts, _decode_counts),
+    "held-out": (_encode_held_out, _decode_held_out),
+}
