@@ -86,7 +86,7 @@ def test_broken_power_law_is_rarely_preferred_for_a_single_law() -> None:
     x = 2.0 ** np.arange(0, 10)
     preferred = 0
     for _ in range(200):
-        fit = broken_power_law(x, x**-0.9 * np.exp(0.1 * rng.normal(size=10)), first_span=10)
+        fit = broken_power_law(x, x**-0.9 * np.exp(0.1 * rng.normal(size=10)))
         assert fit is not None
         preferred += fit.delta_bic > 10
     # Ten in BIC is decisive; scanning the break and n = 10 cost some of it, never much.
@@ -97,7 +97,9 @@ def test_broken_power_law_needs_room_for_a_break() -> None:
     x = np.arange(1.0, 6)
     assert broken_power_law(x, x**-1.0) is None
     x = np.arange(1.0, 9)
-    assert broken_power_law(x, x**-1.0, first_span=10) is None
+    fit = broken_power_law(x, x**-1.0)
+    assert fit is not None
+    assert [lag for lag, _ in fit.scan] == [3, 4, 5]
 
 
 def test_exponential_and_power_law_are_told_apart() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -173,6 +174,7 @@ def test_predict_puts_it_together() -> None:
     assert gates["fast learning"].passed is None
     assert gates["decades of lags"].value == pytest.approx(math.log10(64))
     assert gates["document composition"].passed is False
+    assert gates["choice of lags"].passed is None
     assert [p.lag for p in result.threshold] == list(LAGS)
     assert result.threshold[0].tokens == pytest.approx((0.24 / 0.01) ** 2)
     assert result.threshold[-1].tokens is None
@@ -181,3 +183,28 @@ def test_predict_puts_it_together() -> None:
     with pytest.raises(InputError, match="tokens"):
         predict(*make_parts(), tokens=[-1])
     assert result == type(result).from_dict(result.to_dict())
+
+
+@pytest.mark.parametrize(("half_width", "passed"), [(0.1, True), (0.2, False)])
+def test_choice_of_lags_gate(half_width: float, passed: bool) -> None:
+    correlations, entropies = make_parts()
+    jackknife = {
+        "method": "leave-one-lag-out jackknife interval",
+        "value": 0.88,
+        "low": 0.88 - half_width,
+        "high": 0.88 + half_width,
+    }
+    beta = replace(correlations.beta, alternatives=(jackknife,))
+    result = predict(replace(correlations, beta=beta), entropies)
+    gate = next(g for g in result.gates if g.name == "choice of lags")
+    assert gate.passed is passed
+    assert gate.value == pytest.approx(half_width / 0.88)
+
+
+def test_horizon_beyond_the_fitted_window_is_a_lower_bound() -> None:
+    """The last lag lies in a slower stage: continuing it with beta can only fall short."""
+    norm, valid = 0.01 * LAGS**-0.9, np.ones(7, dtype=bool)
+    point = horizon(1e7, LAGS, norm, valid, 0.24, planted(0.9, 0.05, window=(1, 16)))
+    assert point.at_least
+    assert point.extrapolated
+    assert point.high is None

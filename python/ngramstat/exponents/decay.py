@@ -27,7 +27,11 @@ from ngramstat.exponents.fit import (
 )
 from ngramstat.results import Exponent
 
-__all__ = ["beta_exponent", "scaling_window"]
+__all__ = ["BREAK_RANGE", "JACKKNIFE", "beta_exponent", "scaling_window"]
+
+# Names of the alternatives that say how much the choice of points moves the exponent.
+JACKKNIFE = "leave-one-lag-out jackknife interval"
+BREAK_RANGE = "range over breaks within 10 BIC of the best"
 
 Floats = NDArray[np.float64]
 
@@ -137,10 +141,16 @@ def beta_exponent(
     """Fit ``norm ~ lag**-beta`` and say whether the answer can be reported.
 
     The window is `scaling_window`, or the one given. In the automatic window a broken power law is
-    compared with the single one: where it is preferred by more than 10 in BIC, its first stage
-    spans a decade and its second stage falls more slowly, the headline is the first stage and the
-    second one and the single law become alternatives. (Natural text has two such stages; the
-    second is where the composition of documents takes over.)
+    compared with the single one: where it is preferred by more than 10 in BIC and its second stage
+    falls more slowly, the headline is the first stage, and the second one and the single law become
+    alternatives. (Natural text has two such stages; the second is where the composition of
+    documents takes over.) A best break within the first decade would leave no window to report;
+    then the longest first stage whose break is within 10 BIC of the best is taken, if it spans a
+    decade, and `method` says so.
+
+    The interval is the sampling error over documents in that window. How much the choice of lags
+    moves the exponent is often more, and stands in the alternatives: other windows, leaving out
+    single lags, moving the break.
 
     Parameters
     ----------
@@ -194,13 +204,14 @@ def beta_exponent(
             level=level,
         )
 
-    broken = broken_power_law(whole.lags, whole.norm, first_span=_LEAST_RATIO)
+    broken = broken_power_law(whole.lags, whole.norm)
+    if broken is not None and broken.delta_bic <= _DECISIVE_BIC:
+        broken = None
     headline = whole
-    two_stages = False
-    if broken is not None and broken.delta_bic > _DECISIVE_BIC:
-        two_stages = window is None and broken.second < broken.first
-        if two_stages:
-            headline = whole.within(whole.lags[0], broken.break_at)
+    cut: float | None = None
+    if broken is not None and window is None and broken.second < broken.first:
+        cut = _first_stage_end(broken, float(whole.lags[0]))
+        headline = whole.within(whole.lags[0], cut)
     fit = power_law(headline.lags, headline.norm)
     low, high, usable = headline.interval()
     span = (float(headline.lags[0]), float(headline.lags[-1]))
@@ -209,11 +220,16 @@ def beta_exponent(
     method = [fitted]
     if window is not None:
         method.append("window as given")
-    if two_stages and broken is not None:
+    if broken is not None and cut is not None:
         method.append(
-            f"first stage of a broken power law (break at lag {broken.break_at:g}, "
+            f"first stage of a broken power law (break at lag {cut:g}, "
             f"BIC better by {broken.delta_bic:.0f})"
         )
+        if cut != broken.break_at:
+            method.append(
+                f"the best break, lag {broken.break_at:g}, leaves under a decade: "
+                "longest first stage within 10 BIC taken"
+            )
     kept = len(headline.lags) - valid_inside
     if kept > 0:
         method.append(f"{kept} lag(s) under the validity threshold inside the window kept")
@@ -227,7 +243,7 @@ def beta_exponent(
         *_shape_reasons(headline, fit, valid_inside, min_points),
         *_interval_reasons(reps, usable, low, level),
     ]
-    others = _alternatives(everything, whole, headline, broken, two_stages, automatic, window)
+    others = _alternatives(everything, whole, headline, broken, cut, automatic, window)
     return Exponent(
         value=fit.exponent,
         low=low,
@@ -240,6 +256,19 @@ def beta_exponent(
         reason="; ".join(reasons) or None,
         alternatives=tuple(others),
     )
+
+
+def _first_stage_end(broken: BrokenPowerLaw, first: float) -> float:
+    """Last lag of the first stage: the best break, unless it leaves under a decade."""
+    if broken.break_at >= _LEAST_RATIO * first:
+        return broken.break_at
+    spanning = [lag for lag, _ in _near_breaks(broken) if lag >= _LEAST_RATIO * first]
+    return max(spanning, default=broken.break_at)
+
+
+def _near_breaks(broken: BrokenPowerLaw) -> list[tuple[float, float]]:
+    """Breaks, with their BIC, that are not decisively worse than the best one."""
+    return [(lag, value) for lag, value in broken.scan if value <= broken.bic + _DECISIVE_BIC]
 
 
 def _checked(
@@ -318,18 +347,19 @@ def _alternatives(
     whole: _Curve,
     headline: _Curve,
     broken: BrokenPowerLaw | None,
-    two_stages: bool,
+    cut: float | None,
     automatic: tuple[int, int] | None,
     given: tuple[float, float] | None,
 ) -> list[dict[str, Any]]:
     """What other reasonable choices would have given."""
     found: list[dict[str, Any] | None] = []
-    if broken is not None and broken.delta_bic > _DECISIVE_BIC:
-        stage = whole.within(broken.break_at, whole.lags[-1])
+    if broken is not None:
+        stage = whole.within(broken.break_at if cut is None else cut, whole.lags[-1])
         second = stage.alternative("second stage of the broken power law")
         if second is not None:
             found.append(second | {"delta_bic": broken.delta_bic})
-    if two_stages:
+    if broken is not None and cut is not None:
+        found.append(_break_range(whole, headline, broken))
         found.append(whole.alternative("single power law over the whole valid window"))
     if given is not None and automatic is not None:
         found.append(
@@ -348,6 +378,23 @@ def _alternatives(
     return [entry for entry in found if entry is not None]
 
 
+def _break_range(whole: _Curve, headline: _Curve, broken: BrokenPowerLaw) -> dict[str, Any]:
+    """First-stage exponents over the breaks the data do not decisively reject."""
+    first = float(whole.lags[0])
+    ends = [lag for lag, _ in _near_breaks(broken)]
+    stages = [whole.within(first, end) for end in ends]
+    slopes = [power_law(stage.lags, stage.norm).exponent for stage in stages]
+    return {
+        "method": BREAK_RANGE,
+        "value": power_law(headline.lags, headline.norm).exponent,
+        "low": min(slopes),
+        "high": max(slopes),
+        "window": [first, max(ends)],
+        "points": len(stages[-1].lags),
+        "breaks": ends,
+    }
+
+
 def _jackknife(curve: _Curve) -> dict[str, Any]:
     """Leave-one-lag-out interval: sensitivity to single lags, not sampling error."""
     from scipy.stats import norm as normal
@@ -361,7 +408,7 @@ def _jackknife(curve: _Curve) -> dict[str, Any]:
     error = math.sqrt((n - 1) / n * float(np.sum((left_out - left_out.mean()) ** 2)))
     half_width = float(normal.ppf((1 + curve.level) / 2)) * error
     return {
-        "method": "leave-one-lag-out jackknife interval",
+        "method": JACKKNIFE,
         "value": full,
         "low": full - half_width,
         "high": full + half_width,

@@ -84,6 +84,8 @@ class BrokenPowerLaw:
         4 parameters: intercept, two slopes, break.
     delta_bic : float
         BIC of the single law minus that of the hinge: positive where the hinge is preferred.
+    scan : tuple of (float, float)
+        Every break tried, with its BIC.
     """
 
     first: float
@@ -91,6 +93,7 @@ class BrokenPowerLaw:
     break_at: float
     bic: float
     delta_bic: float
+    scan: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -194,9 +197,7 @@ def exponential_law_bic(x: ArrayLike, y: ArrayLike) -> float:
     return bic(float(residuals @ residuals), len(xs), 2)
 
 
-def broken_power_law(
-    x: ArrayLike, y: ArrayLike, *, side_points: int = 3, first_span: float = 1.0
-) -> BrokenPowerLaw | None:
+def broken_power_law(x: ArrayLike, y: ArrayLike, *, side_points: int = 3) -> BrokenPowerLaw | None:
     """The best continuous hinge in log-log, its break scanned over the interior points.
 
     Parameters
@@ -205,39 +206,36 @@ def broken_power_law(
         x increasing.
     side_points : int
         Least number of points at or before the break, and after it.
-    first_span : float
-        Least ratio of the break to the first x.
 
     Returns
     -------
     BrokenPowerLaw or None
-        None where no point can be a break under these conditions.
+        None where there are too few points for a break.
     """
     xs, ys = _checked(x, y, 2)
     log_x, log_y = np.log(xs), np.log(ys)
     n = len(xs)
     best: tuple[float, Floats, float] | None = None
+    scan: list[tuple[float, float]] = []
     for j in range(side_points - 1, n - side_points):
-        # The tolerance admits a break at exactly the wanted ratio, for lags given as floats.
-        if xs[j] < first_span * xs[0] * (1 - 1e-12):
-            continue
         hinge = np.maximum(log_x - log_x[j], 0.0)
         design = np.column_stack([np.ones(n), log_x - log_x[j], hinge])
         coefficients, *_ = np.linalg.lstsq(design, log_y, rcond=None)
         residuals = log_y - design @ coefficients
-        rss = float(residuals @ residuals)
-        if best is None or rss < best[0]:
-            best = (rss, coefficients, float(xs[j]))
+        value = bic(float(residuals @ residuals), n, 4)
+        scan.append((float(xs[j]), value))
+        if best is None or value < best[0]:
+            best = (value, coefficients, float(xs[j]))
     if best is None:
         return None
-    rss, coefficients, break_at = best
-    value = bic(rss, n, 4)
+    value, coefficients, break_at = best
     return BrokenPowerLaw(
         first=-float(coefficients[1]),
         second=-float(coefficients[1] + coefficients[2]),
         break_at=break_at,
         bic=value,
         delta_bic=power_law(xs, ys).bic - value,
+        scan=tuple(scan),
     )
 
 

@@ -83,7 +83,23 @@ def _verdict(run: RunResult) -> list[str]:
         lines.append(row.rstrip())
         if not exponent.reportable:
             lines += _wrap(f"not reportable: {exponent.reason}", indent=20)
+        if name in ("beta", "gamma"):
+            others = [text for text in map(_alternative, exponent.alternatives) if text]
+            if others:
+                lines += _wrap("or " + "; ".join(others), indent=20)
     return lines
+
+
+def _alternative(other: Mapping[str, Any]) -> str | None:
+    value, low, high, window = (other.get(key) for key in ("value", "low", "high", "window"))
+    if value is None:
+        return None
+    text = _exponent_number(value)
+    if low is not None and high is not None:
+        text += f" [{_exponent_number(low)}, {_exponent_number(high)}]"
+    if window is not None:
+        text += f" on {window[0]:g}..{window[1]:g}"
+    return f"{text} ({other['method']})"
 
 
 def _estimate(exponent: Exponent) -> str:
