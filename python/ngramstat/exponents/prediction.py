@@ -252,7 +252,8 @@ def _gates(correlations: CorrelationResult, entropies: EntropyResult) -> list[Ga
             passed=exponent.reportable,
             value=exponent.value,
             meaning="its fit passes every check"
-            + ("" if exponent.reportable else f"; it does not: {exponent.reason}"),
+            if exponent.reportable
+            else f"its fit must pass every check, but: {exponent.reason}",
         )
         for name, exponent in (
             ("beta", beta),

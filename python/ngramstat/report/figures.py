@@ -285,13 +285,13 @@ def plot_entropies(result: EntropyResult, ax: Axes | None = None) -> Axes:
             zorder=3,
             label="held-out $L_n$ (bounds from above)",
         )
-    # A nearly empty plug-in at large n must not squeeze everything else into the top.
+    # Plug-in and bracket fall towards nothing at large n; they must not squeeze the rest.
     solid = [v for v in (held_out, limit, high) if v is not None]
     if solid:
         top = 1.15 * max(float(np.nanmax(v)) for v in solid)
         least = min(float(np.nanmin(v)) for v in solid)
         if low is not None:
-            least = max(min(least, float(np.nanmin(low))), least / 4)
+            least = max(min(least, float(np.nanmin(low))), least / 2)
         ax.set_ylim(0.75 * least, top)
     ticks = [(x, f"{n}") for x, n in zip(context, result.context, strict=True)]
     _integer_ticks(ax, ticks)

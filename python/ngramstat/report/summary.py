@@ -156,12 +156,13 @@ def _corpus_card(run: RunResult) -> list[str]:
 
 # Options that change numbers come first; the rest are in run.json.
 _SETTINGS = ("boundary", "lags", "max_context", "held_out", "level", "replicates", "seed", "window")
+_LONGEST_VALUE = 24
 _PROVENANCE = ("version", "commit", "backend", "threads", "seconds")
 
 
 def _settings(run: RunResult) -> list[str]:
     facts = [
-        f"{name} {_value(source[name])}"
+        f"{name} {_value(source[name])[:_LONGEST_VALUE]}"
         for names, source in ((_SETTINGS, run.settings), (_PROVENANCE, run.provenance))
         for name in names
         if source.get(name) is not None
@@ -170,6 +171,7 @@ def _settings(run: RunResult) -> list[str]:
 
 
 def _value(value: Any) -> str:
+    """A setting in a few characters; what is cut here is whole in run.json."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Sequence) and not isinstance(value, str):
