@@ -1,0 +1,347 @@
+"""Foreign token stores: each layout read in place, and damaged files refused, never a crash."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import struct
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ngramstat.corpus import Corpus, inspect
+from ngramstat.errors import InputError
+
+IDS = [9, 1, 2, 9, 3, 4, 5]
+
+
+def npy(ids: Any, dtype: str) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.array(ids, dtype=dtype))
+    return buffer.getvalue()
+
+
+def llmc(ids: list[int], *, magic: int = 20240520, version: int = 1, width: int = 2) -> bytes:
+    header = np.zeros(256, "<i4")
+    header[:4] = magic, version, len(ids), width
+    return header.tobytes() + np.array(ids, f"<u{width}").tobytes()
+
+
+def megatron_index(
+    lengths: list[int],
+    marks: list[int],
+    *,
+    code: int = 8,
+    pointers: list[int] | None = None,
+    version: int = 1,
+    modes: bool = False,
+) -> bytes:
+    width = 2 if code == 8 else 4
+    if pointers is None:
+        pointers = [sum(lengths[:i]) * width for i in range(len(lengths))]
+    return (
+        struct.pack("<9sQBQQ", b"MMIDIDX\0\0", version, code, len(lengths), len(marks))
+        + np.array(lengths, "<i4").tobytes()
+        + np.array(pointers, "<i8").tobytes()
+        + np.array(marks, "<i8").tobytes()
+        + bytes(len(lengths) if modes else 0)
+    )
+
+
+def raw(ids: list[int], width: int = 2) -> bytes:
+    return np.array(ids, f"<u{width}").tobytes()
+
+
+def put(directory: Path, files: dict[str, bytes]) -> None:
+    for name, data in files.items():
+        (directory / name).write_bytes(data)
+
+
+def ends(corpus: Corpus) -> list[int] | None:
+    return None if corpus.document_ends is None else corpus.document_ends.tolist()
+
+
+# --- what is read ------------------------------------------------------------------------------
+
+# name, files (the first is opened), format, dtype, document ends without and with --separator 9
+GOOD: dict[str, tuple[dict[str, bytes], str, str, list[int] | None, list[int]]] = {
+    "npy uint16": ({"a.npy": npy(IDS, "<u2")}, "npy", "uint16", None, [1, 4, 7]),
+    "npy uint32": ({"a.npy": npy(IDS, "<u4")}, "npy", "uint32", None, [1, 4, 7]),
+    "npy int32": ({"a.npy": npy(IDS, "<i4")}, "npy", "uint32", None, [1, 4, 7]),
+    "npy without its suffix": ({"a.bin": npy(IDS, "<u2")}, "npy", "uint16", None, [1, 4, 7]),
+    "llm.c": ({"a.bin": llmc(IDS)}, "llm.c", "uint16", None, [3, 7]),
+    "llm.c Llama 3": (
+        {"a.bin": llmc(IDS, magic=20240801, version=7, width=4)}, "llm.c", "uint32", None, [3, 7],
+    ),
+    "NeMo uint16": ({"a.bin": llmc(IDS, magic=278895051)}, "llm.c", "uint16", None, [3, 7]),
+    "NeMo uint32": (
+        {"a.bin": llmc(IDS, magic=278895051, width=4)}, "llm.c", "uint32", None, [3, 7],
+    ),
+    "NeMo with index": (
+        {
+            "a.bin": llmc(IDS, magic=278895051, width=4),
+            "a.bos.idx": np.array([1024, 1036], "<i4").tobytes(),
+        }, "llm.c", "uint32", [3, 7], [3, 7],
+    ),
+    "Megatron uint16": (
+        {"a.bin": raw(IDS), "a.idx": megatron_index([3, 2, 2], [0, 1, 3])},
+        "megatron", "uint16", [3, 7], [3, 7],
+    ),
+    "Megatron int32, by its index, with modes": (
+        {"a.idx": megatron_index([3, 4], [0, 1, 2], code=4, modes=True), "a.bin": raw(IDS, 4)},
+        "megatron", "uint32", [3, 7], [3, 7],
+    ),
+    "Megatron with empty documents": (
+        {"a.bin": raw(IDS), "a.idx": megatron_index([0, 3, 0, 4], [0, 0, 1, 2, 3, 4])},
+        "megatron", "uint16", [3, 7], [3, 7],
+    ),
+    "datatrove": (
+        {
+            "a.ds": raw(IDS, 4), "a.ds.index": np.array([3, 3, 7], "<u8").tobytes(),
+            "a.ds.metadata": b"org/model|4\n7\n7 T",
+        }, "datatrove", "uint32", [3, 7], [3, 7],
+    ),
+    "datatrove, old metadata": (
+        {
+            "a.ds": raw(IDS), "a.ds.index": np.array([3, 7], "<u8").tobytes(),
+            "a.ds.metadata": b"gpt2\n7\n7 T",
+        }, "datatrove", "uint16", [3, 7], [3, 7],
+    ),
+    "datatrove without index": (
+        {"a.ds": raw(IDS), "a.ds.metadata": b"gpt2|2\n7\n7 T"},
+        "datatrove", "uint16", None, [1, 4, 7],
+    ),
+    "dolma": (
+        {
+            "a.npy": raw(IDS),
+            "a.csv.gz": gzip.compress(b'0,3,"i,d",src,1\r\n3,3,x,src,2\r\n3,7,y,src,3\r\n'),
+        }, "dolma", "uint16", [3, 7], [3, 7],
+    ),
+    "dolma uint32": (
+        {"a.npy": raw(IDS, 4), "a.csv.gz": gzip.compress(b"0,7,y,src,3\n")},
+        "dolma", "uint32", [7], [7],
+    ),
+    "raw by its suffix": ({"a.u32": raw(IDS, 4)}, "raw", "uint32", None, [1, 4, 7]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", GOOD)
+def test_formats_are_read_in_place(tmp_path: Path, case: str) -> None:
+    files, format, dtype, documents, by_separator = GOOD[case]
+    put(tmp_path, files)
+    path = tmp_path / next(iter(files))
+    corpus = Corpus.open(path)
+    assert corpus.format == format
+    assert corpus.dtype == dtype
+    assert corpus.dtype.isnative
+    assert corpus.tokens.tolist() == IDS
+    assert corpus.tokens.flags.aligned
+    assert corpus.tokens.flags.c_contiguous
+    assert not corpus.tokens.flags.writeable
+    base: Any = corpus.tokens
+    while base is not None and not isinstance(base, np.memmap):
+        base = base.base
+    assert base is not None, "tokens were copied"
+    assert ends(corpus) == documents
+    assert (corpus.vocab_size, corpus.vocab_size_inferred) == (10, True)
+    told = Corpus.open(path, separator=9, vocab_size=50, dtype=dtype, format=format)
+    assert (told.vocab_size, told.vocab_size_inferred) == (50, False)
+    assert ends(told) == by_separator
+    assert told.separator == 9
+    found = inspect(path, separator=9)
+    assert (found.tokens, found.largest_id, found.separators) == (7, 9, 2)
+    assert found.first_ids == tuple(IDS)
+    assert found.problems == ()
+    other = "uint32" if dtype == "uint16" else "uint16"
+    if format != "raw":
+        with pytest.raises(InputError, match=dtype):
+            Corpus.open(path, dtype=other)
+
+
+def test_raw_needs_its_type(tmp_path: Path) -> None:
+    path = tmp_path / "train.bin"
+    path.write_bytes(raw([1, 0, 7, 0]))
+    with pytest.raises(InputError, match="--dtype"):
+        Corpus.open(path)
+    corpus = Corpus.open(path, dtype=np.uint16, vocab_size=8, separator=0)
+    assert (corpus.format, corpus.separator_position) == ("raw", "after")
+    assert ends(corpus) == [2, 4]
+    assert Corpus.open(path, dtype="uint32").n_tokens == 2
+    (tmp_path / "odd").write_bytes(b"abc")
+    with pytest.raises(InputError, match="3 bytes of tokens are no multiple of 2"):
+        Corpus.open(tmp_path / "odd", dtype="uint16")
+    (tmp_path / "empty.bin").write_bytes(b"")
+    with pytest.raises(InputError, match="no tokens"):
+        Corpus.open(tmp_path / "empty.bin", dtype="uint16")
+    with pytest.raises(InputError, match="never occurs"):
+        Corpus.open(path, dtype="uint16", separator=3)
+    with pytest.raises(InputError, match="separator 9: not an id"):
+        Corpus.open(path, dtype="uint16", vocab_size=8, separator=9)
+    with pytest.raises(InputError, match="does not fit"):
+        Corpus.open(path, dtype="uint16", vocab_size=70_000)
+
+
+def test_text_is_sent_to_tokenize(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n')
+    with pytest.raises(InputError, match="ngramstat tokenize"):
+        Corpus.open(tmp_path / "a.jsonl")
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.sampled_from(["before", "after"]))
+def test_documents_by_separator_partition_the_stream(ids: list[int], position: str) -> None:
+    from ngramstat.corpus.formats import _ends_of
+
+    tokens = np.array(ids)
+    found = _ends_of(np.flatnonzero(tokens == 0), tokens.size, position)  # type: ignore[arg-type]
+    pieces = np.split(tokens, found[:-1])
+    assert all(piece.size for piece in pieces)
+    for number, piece in enumerate(pieces):
+        inside = piece[:-1] if position == "after" else piece[1:]
+        assert 0 not in inside
+        if position == "after" and number < len(pieces) - 1:
+            assert piece[-1] == 0
+        if position == "before" and number > 0:
+            assert piece[0] == 0
+
+
+# --- what is refused ---------------------------------------------------------------------------
+
+BAD: dict[str, tuple[dict[str, bytes], str]] = {
+    "npy int64": ({"a.npy": npy(IDS, "<i8")}, "astype"),
+    "npy float": ({"a.npy": npy(IDS, "<f4")}, "astype"),
+    "npy big-endian": ({"a.npy": npy(IDS, ">u2")}, "little-endian"),
+    "npy two dimensions": ({"a.npy": npy([IDS], "<u2")}, "one dimension"),
+    "npy no dimension": ({"a.npy": npy(5, "<u2")}, "one dimension"),
+    "npy records": ({"a.npy": npy([(1, 2)], "u2,u2")}, "records"),
+    "npy negative": ({"a.npy": npy([1, -2, 3], "<i4")}, "token 1 is negative"),
+    "npy empty": ({"a.npy": npy([], "<u2")}, "no tokens"),
+    "npy truncated": ({"a.npy": npy(IDS, "<u2")[:-2]}, "truncated"),
+    "npy version 9": ({"a.npy": b"\x93NUMPY\x09\x00" + bytes(20)}, "version 9"),
+    "npy huge header": ({"a.npy": b"\x93NUMPY\x02\x00\xff\xff\xff\x7f" + bytes(20)}, "damaged"),
+    "npy pickle": (
+        {"a.npy": npy(IDS, "<u2").replace(b"'<u2'", b"'|O' ")}, "not little-endian",
+    ),
+    "npy huge shape": (
+        {"a.npy": npy(IDS, "<u2").replace(b"(7,), }     ", b"(9999999,), ")}, "damaged|9999999",
+    ),
+    "llm.c eval": ({"a.bin": llmc(IDS, magic=20240522)}, "evaluation"),
+    "llm.c truncated": ({"a.bin": llmc(IDS)[:-1]}, "counts 7 tokens"),
+    "llm.c header only": ({"a.bin": llmc(IDS)[:100]}, "truncated"),
+    "llm.c no tokens": ({"a.bin": llmc([])}, "counts 0 tokens"),
+    "NeMo width": ({"a.bin": llmc(IDS, magic=278895051)[:12] + bytes(1012)}, "0 bytes per token"),
+    "NeMo index of another file": (
+        {"a.bin": llmc(IDS, magic=278895051), "a.bos.idx": np.array([1024, 1026], "<i4").tobytes()},
+        "2 different",
+    ),
+    "NeMo index out of range": (
+        {"a.bin": llmc(IDS, magic=278895051), "a.bos.idx": np.array([1024, 9999], "<i4").tobytes()},
+        "do not lie in order",
+    ),
+    "Megatron int64": (
+        {"a.bin": raw(IDS), "a.idx": megatron_index([7], [0, 1], code=5)}, "int64",
+    ),
+    "Megatron length": ({"a.bin": raw(IDS), "a.idx": megatron_index([6], [0, 1])}, "6 tokens"),
+    "Megatron negative": (
+        {"a.bin": raw(IDS), "a.idx": megatron_index([-1, 8], [0, 1])}, "negative length",
+    ),
+    "Megatron pointers": (
+        {"a.bin": raw(IDS), "a.idx": megatron_index([3, 4], [0, 2], pointers=[6, 0])}, "pointers",
+    ),
+    "Megatron marks": ({"a.bin": raw(IDS), "a.idx": megatron_index([3, 4], [0, 3])}, "marks"),
+    "Megatron falling marks": (
+        {"a.bin": raw(IDS), "a.idx": megatron_index([3, 4], [0, 2, 1, 2])}, "marks",
+    ),
+    "Megatron version": (
+        {"a.bin": raw(IDS), "a.idx": megatron_index([7], [0, 1], version=2)}, "version 1",
+    ),
+    "Megatron counts beyond the file": (
+        {
+            "a.bin": raw(IDS),
+            "a.idx": struct.pack("<9sQBQQ", b"MMIDIDX\0\0", 1, 8, 1 << 62, 1 << 63) + bytes(99),
+        }, "do not fit",
+    ),
+    "Megatron without data": ({"a.idx": megatron_index([7], [0, 1])}, "No such file"),
+    "datatrove untold": ({"a.ds": raw(IDS)}, "--dtype"),
+    "datatrove index": (
+        {"a.ds": raw(IDS), "a.ds.index": np.array([6], "<u8").tobytes()}, "6 tokens",
+    ),
+    "datatrove falling index": (
+        {"a.ds": raw(IDS), "a.ds.index": np.array([7, 3], "<u8").tobytes()}, "do not rise",
+    ),
+    "datatrove odd index": ({"a.ds": raw(IDS), "a.ds.index": b"123"}, "3 bytes"),
+    "datatrove width": ({"a.ds": raw(IDS), "a.ds.metadata": b"x|3"}, "bytes per token"),
+    "dolma untold": ({"a.npy": raw(IDS)}, "--dtype"),
+    "dolma gap": (
+        {"a.npy": raw(IDS), "a.csv.gz": gzip.compress(b"0,3,,,\n4,7,,,\n")}, ":2: the range 4",
+    ),
+    "dolma no numbers": ({"a.npy": raw(IDS), "a.csv.gz": gzip.compress(b"start,end\n")}, ":1: no"),
+    "dolma truncated": (
+        {"a.npy": raw(IDS), "a.csv.gz": gzip.compress(b"0,7,,,\n")[:-9]}, "damaged",
+    ),
+    "dolma endless line": (
+        {"a.npy": raw(IDS), "a.csv.gz": gzip.compress(bytes(1 << 22))}, "damaged",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_files_are_refused(tmp_path: Path, case: str) -> None:
+    files, message = BAD[case]
+    put(tmp_path, files)
+    path = tmp_path / next(iter(files))
+    with pytest.raises(InputError, match=message) as caught:
+        Corpus.open(path)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("format", ["corpus", "npy", "llm.c", "megatron", "datatrove", "dolma"])
+def test_a_forced_format_still_checks(tmp_path: Path, format: str) -> None:
+    (tmp_path / "a.bin").write_bytes(raw(IDS))
+    with pytest.raises(InputError):
+        Corpus.open(tmp_path / "a.bin", format=format)
+
+
+def _damage(data: st.DataObject, blob: bytes, head: int) -> bytes:
+    """Cut the file anywhere, or change bytes, mostly in its header."""
+    changed = bytearray(blob)
+    if data.draw(st.booleans(), "truncate"):
+        del changed[data.draw(st.integers(0, len(changed) - 1)) :]
+        return bytes(changed)
+    places = st.integers(0, min(head, len(changed)) - 1) | st.integers(0, len(changed) - 1)
+    for _ in range(data.draw(st.integers(1, 4))):
+        changed[data.draw(places)] = data.draw(st.integers(0, 255))
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("case", GOOD)
+@settings(deadline=None, max_examples=150)
+@given(data=st.data())
+def test_damaged_files_open_or_are_refused(
+    tmp_path_factory: pytest.TempPathFactory, case: str, data: st.DataObject
+) -> None:
+    files = dict(GOOD[case][0])
+    directory = tmp_path_factory.getbasetemp() / "fuzz"
+    directory.mkdir(exist_ok=True)
+    for old in directory.iterdir():
+        old.unlink()
+    name = data.draw(st.sampled_from(sorted(files)))
+    files[name] = _damage(data, files[name], 64)
+    put(directory, files)
+
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(InputError):
+            corpus = Corpus.open(directory / next(iter(files)))
+            assert corpus.n_tokens <= 1024
+            corpus.check()
+        # Far above what any of these small files needs, far below what a forged count would take.
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
