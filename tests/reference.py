@@ -95,9 +95,7 @@ def counts_of_counts(counts: Counter[tuple[int, ...]]) -> list[list[int]]:
     return [list(item) for item in sorted(Counter(counts.values()).items())]
 
 
-def plug_in_entropy(
-    ngrams: Counter[tuple[int, ...]], contexts: Counter[tuple[int, ...]]
-) -> float:
+def plug_in_entropy(ngrams: Counter[tuple[int, ...]], contexts: Counter[tuple[int, ...]]) -> float:
     total = sum(ngrams.values())
     return -sum(c / total * math.log(c / contexts[g[:-1]]) for g, c in ngrams.items())
 
@@ -179,8 +177,9 @@ class KneserNey:
 
     def probability(self, context: Sequence[int], token: int, n: int) -> float:
         """p(token | last n tokens of context) by the model of order n + 1."""
-        history = sequence([*context, token], len(context), n + 1, backward=True,
-                           stop_token=self.stop_token)[::-1]
+        history = sequence(
+            [*context, token], len(context), n + 1, backward=True, stop_token=self.stop_token
+        )[::-1]
         reach = len(history) - 1
         below = 1 / self.vocab_size
         for m in range(1, min(reach, n) + 2):
@@ -194,9 +193,7 @@ class KneserNey:
 def mean_losses(model: KneserNey, held_out: Sequence[int], positions: Iterable[int]) -> list[float]:
     positions = list(positions)
     return [
-        -sum(
-            math.log(model.probability(held_out[:i], int(held_out[i]), n)) for i in positions
-        )
+        -sum(math.log(model.probability(held_out[:i], int(held_out[i]), n)) for i in positions)
         / len(positions)
         for n in range(model.order)
     ]

@@ -19,9 +19,9 @@ from ngramstat._core import CountMatrix
 from ngramstat.errors import InputError
 
 __all__ = [
-    "CountMatrix",
     "LANES",
     "MAX_ORDER",
+    "CountMatrix",
     "DocumentSpans",
     "KneserNey",
     "NgramCounts",

@@ -333,9 +333,7 @@ def _correlations(
 
 
 def _lag_from_arrays(arrays: Mapping[str, NDArray[Any]]) -> LagMeasurement:
-    values = {
-        name: value.item() if value.ndim == 0 else value for name, value in arrays.items()
-    }
+    values = {name: value.item() if value.ndim == 0 else value for name, value in arrays.items()}
     return LagMeasurement(**values)
 
 

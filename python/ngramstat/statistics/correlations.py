@@ -157,9 +157,7 @@ def measure_lags(
             composition_counts = count_document_tokens(
                 corpus.tokens, corpus.vocab_size, units.spans, threads=threads
             )
-        lag = _LagMeasurer(
-            corpus, options, units, bootstrap, composition_counts, counts, threads
-        )
+        lag = _LagMeasurer(corpus, options, units, bootstrap, composition_counts, counts, threads)
         yield lag.measure()
 
 
@@ -216,7 +214,7 @@ class _LagMeasurer:
         )
 
     def _crossfit(self, start: Floats) -> float:
-        """Mean over both ways of u_A^T C_B v_A: vectors of one half cannot follow the other's noise."""
+        """Mean of u_A^T C_B v_A over both ways: one half's vectors do not know the other's noise."""
         values = []
         for half in (0, 1):
             here = leading_singular_triplets(

@@ -59,9 +59,7 @@ class EntropyOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_context < MAX_ORDER:
-            raise InputError(
-                f"max_context={self.max_context}: must lie in 0 .. {MAX_ORDER - 1}"
-            )
+            raise InputError(f"max_context={self.max_context}: must lie in 0 .. {MAX_ORDER - 1}")
         if not 0.5 <= self.level < 1:
             raise InputError(f"level={self.level}: must lie in 0.5 .. 1")
 

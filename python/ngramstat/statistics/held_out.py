@@ -63,9 +63,7 @@ class HeldOut:
     discounts: tuple[dict[str, Any], ...]
 
 
-def split_units(
-    corpus: Corpus, units: Units, *, share: float, seed: int
-) -> Split:
+def split_units(corpus: Corpus, units: Units, *, share: float, seed: int) -> Split:
     """Random documents with about `share` of all documents (at least 2, at most half) held out.
 
     Raises
@@ -159,9 +157,7 @@ def held_out_losses(
     if not len(training) or not scored.sum():
         raise InputError(f"{training_corpus.path}: the held-out split leaves one side empty")
     try:
-        model = KneserNey(
-            held_out, document, vocab_size, order=max_context + 1, stop_token=stop
-        )
+        model = KneserNey(held_out, document, vocab_size, order=max_context + 1, stop_token=stop)
         model.train(
             training,
             first_event=int(np.argmax(training_document >= 0)),

@@ -1,0 +1,534 @@
+"""The ``ngramstat`` command: each command reads options, calls one library function, shows."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ngramstat import __version__
+from ngramstat.errors import InputError, NgramstatError
+
+__all__ = ["main"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+
+
+@dataclass
+class Globals:
+    """Options that every command takes, before or after its name."""
+
+    threads: int | None = None
+    memory_limit: str | None = None
+    seed: int = 0
+    quiet: bool = False
+
+
+class Group(click.Group):
+    """Turns the package's errors into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            _fail(str(error), EXIT_INPUT)
+        except NgramstatError as error:
+            _fail(str(error), EXIT_FAILED)
+        except MemoryError:
+            _fail("out of memory; give a smaller --memory-limit or fewer --lags", EXIT_FAILED)
+        except KeyboardInterrupt:
+            _fail(
+                "interrupted; what was finished is kept in the output directory, and the same "
+                "command goes on from it",
+                EXIT_INTERRUPTED,
+            )
+        return None
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"Error: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+def _global_options(command: F) -> F:
+    """Adds the global options and passes them on as one `Globals`."""
+
+    @click.option("--threads", type=int, help="Threads [default: the cores this process may use].")
+    @click.option("--memory-limit", metavar="SIZE", help="Such as 80% (the default) or 16G.")
+    @click.option("--seed", type=click.IntRange(min=0), help="Seed of everything drawn [0].")
+    @click.option("--quiet", is_flag=True, help="No progress on standard error.")
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any,
+        threads: int | None,
+        memory_limit: str | None,
+        seed: int | None,
+        quiet: bool,
+        **kwargs: Any,
+    ) -> Any:
+        # What stands after the command's name wins over what stands before it.
+        given = click.get_current_context().find_object(Globals) or Globals()
+        merged = Globals(
+            threads if threads is not None else given.threads,
+            memory_limit if memory_limit is not None else given.memory_limit,
+            seed if seed is not None else given.seed,
+            quiet or given.quiet,
+        )
+        return command(*args, merged, **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def _compose(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
+    def apply(command: F) -> F:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return apply
+
+
+class Lags(click.ParamType):
+    """``1,2,4``, ``1:32`` (every lag) and ``1:512:20`` (20 lags, evenly spaced in their log)."""
+
+    name = "lags"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Sorted tuple of lags without repeats."""
+        lags: set[int] = set()
+        for item in str(value).split(","):
+            try:
+                bounds = [int(part) for part in item.split(":")]
+            except ValueError:
+                self.fail(f"{item!r} is not a number, A:B or A:B:COUNT", param, ctx)
+            if len(bounds) == 1:
+                lags.add(bounds[0])
+            elif len(bounds) in (2, 3) and 1 <= bounds[0] <= bounds[1]:
+                if bounds[1] - bounds[0] > 1_000_000:
+                    self.fail(f"{item!r}: more than a million lags", param, ctx)
+                lags.update(self._range(*bounds))
+            else:
+                self.fail(f"{item!r}: expected A:B or A:B:COUNT with 1 <= A <= B", param, ctx)
+        if min(lags) < 1:
+            self.fail(f"lag {min(lags)}: lags are at least 1", param, ctx)
+        return tuple(sorted(lags))
+
+    @staticmethod
+    def _range(low: int, high: int, count: int | None = None) -> Any:
+        if count is None:
+            return range(low, high + 1)
+        import numpy as np
+
+        return np.round(np.geomspace(low, high, max(count, 1))).astype(int).tolist()
+
+
+class Window(click.ParamType):
+    """``LOW:HIGH``, both inclusive."""
+
+    name = "low:high"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """(low, high)."""
+        try:
+            low, high = (int(part) for part in str(value).split(":"))
+        except ValueError:
+            self.fail(f"{value!r} is not LOW:HIGH", param, ctx)
+        if not 1 <= low < high:
+            self.fail(f"{value!r}: expected 1 <= LOW < HIGH", param, ctx)
+        return low, high
+
+
+class Numbers(click.ParamType):
+    """Positive numbers, comma-separated, such as ``1e9,1e12``."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Tuple of floats."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in str(value).split(",") if part.strip())
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers such as 1e9,1e12", param, ctx)
+
+
+class HeldOut(click.ParamType):
+    """A share such as ``0.01``, or the path of a held-out corpus."""
+
+    name = "share|path"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """float or str."""
+        try:
+            return float(value)
+        except ValueError:
+            return str(value)
+
+
+_corpus_options = _compose(
+    click.argument("corpus", type=click.Path()),
+    click.option("--format", "format_", default="auto", show_default=True, help="Store format."),
+    click.option("--dtype", help="uint16 or uint32, where the file does not say."),
+    click.option(
+        "--vocab-size", type=click.IntRange(min=1), help="V, where the file does not say."
+    ),
+    click.option("--separator", type=click.IntRange(min=0), help="Id between documents."),
+)
+_statistics_options = _compose(
+    click.option(
+        "--boundary",
+        type=click.Choice(["stream", "document"]),
+        default="stream",
+        show_default=True,
+        help="Pairs and contexts run across documents, or stay inside.",
+    ),
+    click.option("--replicates", type=click.IntRange(min=0), default=999, show_default=True),
+    click.option("--level", type=float, default=0.95, show_default=True, help="Of the intervals."),
+)
+_pair_options = _compose(
+    click.option("--lags", type=Lags(), help="Such as 1,2,4 or 1:32 or 1:512:20."),
+    click.option("--singular-values", type=click.IntRange(1, 8), default=8, show_default=True),
+    click.option("--beta-window", type=Window(), help="Lags to fit beta on [default: found]."),
+)
+_entropy_options = _compose(
+    click.option("--max-context", type=int, default=5, show_default=True),
+    click.option(
+        "--held-out",
+        type=HeldOut(),
+        default=0.01,
+        show_default=True,
+        help="Share of documents to hold out, or a held-out corpus.",
+    ),
+)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+_file_option = click.option("-o", "--output", type=click.Path(), help="JSON file to write.")
+
+
+@click.group(
+    cls=Group,
+    context_settings={"auto_envvar_prefix": "NGRAMSTAT", "help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name="ngramstat")
+@click.option("--threads", type=int, help="Threads [default: the cores this process may use].")
+@click.option("--memory-limit", metavar="SIZE", help="Such as 80% (the default) or 16G.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--quiet", is_flag=True, help="No progress on standard error.")
+@click.pass_context
+def main(
+    ctx: click.Context, threads: int | None, memory_limit: str | None, seed: int, quiet: bool
+) -> None:
+    """How language-model loss will fall with data, from the text alone.
+
+    \b
+    ngramstat quickstart                      the whole job on a text you already have
+    ngramstat tokenize text.jsonl -o corpus   text to tokens
+    ngramstat measure corpus -o run           tokens to exponents
+    """
+    ctx.obj = Globals(threads, memory_limit, seed, quiet)
+
+
+def _open(
+    corpus: str, format_: str, dtype: str | None, vocab_size: int | None, separator: int | None
+) -> Any:
+    from ngramstat.corpus import Corpus
+
+    return Corpus.open(
+        corpus, format=format_, dtype=dtype, vocab_size=vocab_size, separator=separator
+    )
+
+
+def _show(run: Any, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(run.to_dict(), indent=2, allow_nan=False))
+    else:
+        from ngramstat.report.summary import summarize
+
+        click.echo(summarize(run))
+
+
+def _write(obj: dict[str, Any], output: str | None) -> None:
+    if output is not None:
+        from ngramstat.files import write_json
+
+        write_json(output, obj)
+        click.echo(f"Wrote {output}", err=True)
+
+
+@main.command()
+@click.argument("inputs", nargs=-1, required=True, type=click.Path())
+@click.option("-o", "--output", required=True, type=click.Path(), help="Corpus directory to write.")
+@click.option(
+    "--vocab-size",
+    type=int,
+    default=8192,
+    show_default=True,
+    help="Types of the byte-level BPE to train.",
+)
+@click.option("--tokenizer", type=click.Path(), help="A tokenizer.json to use instead.")
+@click.option("--separator", type=click.IntRange(min=0), help="Its id between documents.")
+@click.option("--text-field", default="text", show_default=True, help="Of JSONL and Parquet.")
+@click.option(
+    "--document",
+    type=click.Choice(["auto", "line", "record", "file"]),
+    default="auto",
+    show_default=True,
+    help="What one document is.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a corpus that is there.")
+@_json_option
+@_global_options
+def tokenize(
+    common: Globals,
+    inputs: tuple[str, ...],
+    output: str,
+    vocab_size: int,
+    tokenizer: str | None,
+    separator: int | None,
+    text_field: str,
+    document: Any,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Make a corpus directory from text, JSONL (also .gz, .xz, .zst) or Parquet."""
+    from ngramstat.corpus import tokenize as make
+
+    corpus = make(
+        inputs,
+        output,
+        vocab_size=vocab_size,
+        tokenizer=tokenizer,
+        separator=separator,
+        text_field=text_field,
+        document=document,
+        threads=common.threads,
+        overwrite=overwrite,
+        progress=not common.quiet,
+    )
+    if as_json:
+        click.echo(json.dumps(corpus.info(), indent=2))
+    else:
+        click.echo(
+            f"{output}: {corpus.n_tokens:,} tokens, {corpus.n_documents:,} documents, "
+            f"vocabulary {corpus.vocab_size:,}, {corpus.dtype.name}"
+        )
+
+
+@main.command()
+@_corpus_options
+@_json_option
+@_file_option
+@_global_options
+def inspect(
+    common: Globals,
+    corpus: str,
+    format_: str,
+    dtype: str | None,
+    vocab_size: int | None,
+    separator: int | None,
+    as_json: bool,
+    output: str | None,
+) -> None:
+    """What a token store is: format, tokens, documents, vocabulary, separators."""
+    from ngramstat.corpus import inspect as look
+
+    found = look(
+        corpus, format=format_, dtype=dtype, vocab_size=vocab_size, separator=separator
+    ).to_dict()
+    _write(found, output)
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    width = max(map(len, found))
+    for name, value in found.items():
+        text = json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+        click.echo(f"{name:<{width}}  {'unknown' if value is None else text}")
+
+
+@main.command()
+@_corpus_options
+@_statistics_options
+@_pair_options
+@_json_option
+@_file_option
+@_global_options
+def correlations(
+    common: Globals,
+    corpus: str,
+    format_: str,
+    dtype: str | None,
+    vocab_size: int | None,
+    separator: int | None,
+    as_json: bool,
+    output: str | None,
+    **options: Any,
+) -> None:
+    """C(t): norms of the token covariances, their noise, and beta."""
+    _run(
+        common,
+        _open(corpus, format_, dtype, vocab_size, separator),
+        as_json,
+        output,
+        entropies=False,
+        **options,
+    )
+
+
+@main.command()
+@_corpus_options
+@_statistics_options
+@_entropy_options
+@_json_option
+@_file_option
+@_global_options
+def entropies(
+    common: Globals,
+    corpus: str,
+    format_: str,
+    dtype: str | None,
+    vocab_size: int | None,
+    separator: int | None,
+    as_json: bool,
+    output: str | None,
+    **options: Any,
+) -> None:
+    """H(n): next-token entropies, counted and held out, and gamma."""
+    _run(
+        common,
+        _open(corpus, format_, dtype, vocab_size, separator),
+        as_json,
+        output,
+        correlations=False,
+        **options,
+    )
+
+
+def _run(common: Globals, corpus: Any, as_json: bool, output: str | None, **options: Any) -> None:
+    from ngramstat.pipeline import run
+
+    result = run(
+        corpus,
+        threads=common.threads,
+        memory_limit=common.memory_limit,
+        seed=common.seed,
+        progress=not common.quiet,
+        **options,
+    )
+    _write(result.to_dict(), output)
+    _show(result, as_json)
+
+
+@main.command()
+@_corpus_options
+@_statistics_options
+@_pair_options
+@_entropy_options
+@click.option("-o", "--output", required=True, type=click.Path(), help="Directory of the run.")
+@click.option("--tokens", type=Numbers(), default=(), help="Training tokens, such as 1e9,1e12.")
+@click.option("--overwrite", is_flag=True, help="Replace another run's result in the output.")
+@_json_option
+@_global_options
+def measure(
+    common: Globals,
+    corpus: str,
+    format_: str,
+    dtype: str | None,
+    vocab_size: int | None,
+    separator: int | None,
+    output: str,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """C(t), H(n), the exponents and the prediction. Goes on where it was interrupted."""
+    from ngramstat.pipeline import measure as run_all
+
+    result = run_all(
+        _open(corpus, format_, dtype, vocab_size, separator),
+        output=output,
+        threads=common.threads,
+        memory_limit=common.memory_limit,
+        seed=common.seed,
+        progress=not common.quiet,
+        **options,
+    )
+    _finish(result, output, as_json)
+
+
+def _finish(result: Any, output: str, as_json: bool) -> None:
+    from ngramstat.report.summary import summarize
+
+    directory = Path(output)
+    text = summarize(result)
+    from ngramstat.files import atomic_write
+
+    with atomic_write(directory / "summary.txt") as file:
+        file.write((text + "\n").encode())
+    _show(result, as_json)
+    click.echo(f"Wrote {directory / 'run.json'} and {directory / 'summary.txt'}", err=as_json)
+
+
+@main.command()
+@click.argument("run", type=click.Path())
+@click.option("--tokens", type=Numbers(), default=(), help="Training tokens, such as 1e9,1e12.")
+@_json_option
+@_file_option
+@_global_options
+def predict(
+    common: Globals, run: str, tokens: tuple[float, ...], as_json: bool, output: str | None
+) -> None:
+    """alpha = gamma / (2 beta) with its gates, horizons n*(P) and thresholds, from a run."""
+    import dataclasses
+
+    from ngramstat.exponents.prediction import predict as make
+    from ngramstat.results import RunResult
+
+    path = Path(run)
+    loaded = RunResult.load(path / "run.json" if path.is_dir() else path)
+    if loaded.correlations is None or loaded.entropies is None:
+        missing = "correlations" if loaded.correlations is None else "entropies"
+        raise InputError(f"{path}: has no {missing}; `ngramstat measure` computes both halves")
+    prediction = make(loaded.correlations, loaded.entropies, tokens=tokens)
+    result = dataclasses.replace(loaded, prediction=prediction)
+    _write(result.to_dict(), output)
+    _show(result, as_json)
+
+
+@main.command()
+@click.option(
+    "-o",
+    "--output",
+    default="ngramstat-quickstart",
+    show_default=True,
+    type=click.Path(),
+    help="Directory to write.",
+)
+@_json_option
+@_global_options
+def quickstart(common: Globals, output: str, as_json: bool) -> None:
+    """The main job on the sources of this Python's standard library."""
+    from ngramstat.quickstart import quickstart as run_all
+    from ngramstat.quickstart import standard_library_sources
+
+    sources, unreadable = standard_library_sources()
+    if not common.quiet:
+        click.echo(
+            f"{len(sources)} files of the Python standard library, one document each", err=True
+        )
+        for path in unreadable:
+            click.echo(f"left out, not UTF-8: {path}", err=True)
+    _, result = run_all(
+        output,
+        threads=common.threads,
+        memory_limit=common.memory_limit,
+        seed=common.seed,
+        progress=not common.quiet,
+    )
+    _finish(result, str(Path(output) / "run"), as_json)

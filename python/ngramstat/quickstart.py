@@ -1,0 +1,83 @@
+"""The main job on a corpus that every machine has: the sources of Python's standard library."""
+
+from __future__ import annotations
+
+import sysconfig
+from os import PathLike
+from pathlib import Path
+
+from ngramstat.corpus import Corpus, tokenize
+from ngramstat.errors import NgramstatError
+from ngramstat.pipeline import measure
+from ngramstat.results import RunResult
+
+__all__ = ["quickstart", "standard_library_sources"]
+
+# Tests and packages that are installed beside the library are not its text.
+_LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
+
+
+def standard_library_sources() -> tuple[list[Path], list[Path]]:
+    """(sources, unreadable): the library's own .py files, and those that are not UTF-8.
+
+    Raises
+    ------
+    NgramstatError
+        This Python has no sources on disk (a zipped or frozen library).
+    """
+    root = Path(sysconfig.get_paths()["stdlib"])
+    sources: list[Path] = []
+    unreadable: list[Path] = []
+    for path in sorted(root.rglob("*.py")):
+        if _LEFT_OUT.intersection(path.relative_to(root).parts[:-1]):
+            continue
+        try:
+            path.read_bytes().decode("utf-8")
+        except (OSError, UnicodeDecodeError):
+            unreadable.append(path)
+        else:
+            sources.append(path)
+    if len(sources) < 100:
+        raise NgramstatError(
+            f"{root}: only {len(sources)} Python sources; this Python does not carry its library "
+            "as text. Use `ngramstat tokenize` and `ngramstat measure` on a text of yours"
+        )
+    return sources, unreadable
+
+
+def quickstart(
+    output: str | PathLike[str] = "ngramstat-quickstart",
+    *,
+    threads: int | None = None,
+    memory_limit: str | int | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> tuple[Corpus, RunResult]:
+    """Tokenize the standard library's sources into ``output/corpus``, measure into ``output/run``.
+
+    One document is one file. A second call finds the corpus there and goes on from what the first
+    one finished.
+
+    Raises
+    ------
+    NgramstatError
+        This Python has no sources on disk, or writing failed.
+    """
+    directory = Path(output)
+    corpus_directory = directory / "corpus"
+    sources, _ = standard_library_sources()
+    if (corpus_directory / "corpus.json").exists():
+        corpus = Corpus.open(corpus_directory)
+    else:
+        corpus = tokenize(
+            sources, corpus_directory, document="file", threads=threads, progress=progress
+        )
+    result = measure(
+        corpus,
+        output=directory / "run",
+        threads=threads,
+        memory_limit=memory_limit,
+        seed=seed,
+        progress=progress,
+    )
+    return corpus, result

@@ -1,0 +1,33 @@
+"""Fixtures named by the axis they vary, and the corpora that some tests need."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(params=[np.uint16, np.uint32], ids=["uint16", "uint32"])
+def token_dtype(request):
+    return request.param
+
+
+@pytest.fixture(params=[1, 2, 7], ids=lambda n: f"{n} threads")
+def threads(request):
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """The shared corpora (Wikipedia, TinyStories), which are not part of the repository."""
+    default = REPOSITORY.parent / "shared" / "corpora"
+    directory = Path(os.environ.get("NGRAMSTAT_CORPORA", default))
+    if not directory.is_dir():
+        pytest.skip(
+            f"the shared corpora are not at {directory}; point NGRAMSTAT_CORPORA at them to run this"
+        )
+    return directory

@@ -1,0 +1,242 @@
+"""Pair counting and products of count matrices against the slow reference: equal with ==."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ngramstat import kernels
+from ngramstat.kernels import DocumentSpans
+
+
+@st.composite
+def corpora(draw):
+    """(tokens, vocab_size, spans): small alphabets, so that pairs repeat."""
+    vocab_size = draw(st.integers(1, 6))
+    tokens = draw(st.lists(st.integers(0, vocab_size - 1), min_size=1, max_size=60))
+    n = len(tokens)
+    cuts = draw(st.sets(st.integers(1, n - 1), max_size=5)) if n > 1 else set()
+    ends = np.array([*sorted(cuts), n], dtype=np.int64)
+    starts = np.concatenate([[0], ends[:-1]])
+    separators = np.array(draw(st.lists(st.booleans(), min_size=len(ends), max_size=len(ends))))
+    halves = draw(st.lists(st.integers(0, 1), min_size=len(ends), max_size=len(ends)))
+    spans = DocumentSpans(ends, starts, ends - separators, np.array(halves, dtype=np.uint8))
+    return np.array(tokens), vocab_size, spans
+
+
+def as_counters(matrix: kernels.CountMatrix) -> list[Counter[tuple[int, int]]]:
+    rows, columns, counts = matrix.to_coo()
+    assert counts.dtype == np.uint64
+    return [
+        Counter(
+            {(int(a), int(b)): int(c) for a, b, c in zip(rows, columns, channel, strict=True) if c}
+        )
+        for channel in counts
+    ]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    corpora(),
+    st.sampled_from([np.uint16, np.uint32]),
+    st.sampled_from([1, 2, 7]),
+    st.sampled_from([None, 400]),
+)
+def test_pairs_equal_the_reference(corpus, dtype, threads, memory_limit):
+    tokens, vocab_size, spans = corpus
+    tokens = tokens.astype(dtype)
+    lags = [1, 2, 5, len(tokens), len(tokens) + 3]
+    content = list(zip(spans.content_starts, spans.content_ends, strict=True))
+    counted = kernels.count_pairs(
+        tokens, vocab_size, spans, lags, threads=threads, memory_limit=memory_limit
+    )
+    for lag, counts in zip(lags, counted, strict=True):
+        assert counts.lag == lag
+        within, across = reference.pair_counts(tokens, lag, content, spans.ends, spans.halves)
+        assert as_counters(counts.within) == within
+        assert as_counters(counts.across) == across
+
+
+@pytest.mark.parametrize("vocab_size", [50, 3000, 100_000], ids=lambda v: f"V={v}")
+def test_pairs_equal_numpy_on_a_size_that_does_not_divide(vocab_size, threads):
+    # V=50 counts rows in dense counters, V=100000 by sorting, V=3000 both ways.
+    rng = np.random.default_rng(1)
+    tokens = (vocab_size * rng.random(100_003) ** 3).astype(np.uint32)
+    n = len(tokens)
+    ends = np.array([40_000, n], dtype=np.int64)
+    spans = DocumentSpans(ends, np.array([0, 40_000]), ends, np.array([0, 1], dtype=np.uint8))
+    for counts in kernels.count_pairs(tokens, vocab_size, spans, [1, 97], threads=threads):
+        total = Counter()
+        for matrix in (counts.within, counts.across):
+            for channel in as_counters(matrix):
+                total += channel
+        keys, numbers = np.unique(
+            tokens[: -counts.lag].astype(np.int64) * vocab_size + tokens[counts.lag :],
+            return_counts=True,
+        )
+        assert total == {
+            (int(k) // vocab_size, int(k) % vocab_size): int(c)
+            for k, c in zip(keys, numbers, strict=True)
+        }
+
+
+def random_counts(rows: int, columns: int, seed: int = 0) -> kernels.CountMatrix:
+    """Documents x types: the one count matrix whose shape is free."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(0, 60, rows)
+    ends = np.cumsum(lengths)
+    tokens = rng.integers(0, columns, int(ends[-1])).astype(np.uint16)
+    spans = DocumentSpans(ends, ends - lengths, ends, np.zeros(rows, np.uint8))
+    return kernels.count_document_tokens(tokens, columns, spans, threads=3)
+
+
+def dense(matrix: kernels.CountMatrix) -> np.ndarray:
+    out = np.zeros((2, *matrix.shape))
+    rows, columns, counts = matrix.to_coo()
+    np.add.at(out, (slice(None), rows, columns), counts.astype(np.float64))
+    return out
+
+
+@pytest.mark.parametrize("simd", ["scalar", "avx2", "avx512"])
+def test_products_are_bit_identical_over_instruction_sets_and_threads(monkeypatch, simd):
+    matrix = random_counts(301, 97)
+    x = np.random.default_rng(2).standard_normal((97, kernels.LANES))
+    y = np.random.default_rng(3).standard_normal((301, kernels.LANES))
+    monkeypatch.setenv("NGRAMSTAT_SIMD", "scalar")
+    expected = matrix.multiply(x, 0.3, 0.7, 1), matrix.multiply_transposed(y, 0.3, 0.7, 1)
+    np.testing.assert_allclose(expected[0], 0.3 * dense(matrix)[0] @ x, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(expected[1], 0.3 * dense(matrix)[0].T @ y, rtol=1e-12, atol=1e-12)
+    monkeypatch.setenv("NGRAMSTAT_SIMD", simd)
+    try:
+        assert kernels.simd_level() == simd
+    except ValueError as error:
+        pytest.skip(str(error))
+    for threads in (1, 2, 7):
+        assert np.array_equal(matrix.multiply(x, 0.3, 0.7, threads), expected[0])
+        assert np.array_equal(matrix.multiply_transposed(y, 0.3, 0.7, threads), expected[1])
+
+
+def test_an_unknown_instruction_set_is_refused_by_the_kernels(monkeypatch):
+    monkeypatch.setenv("NGRAMSTAT_SIMD", "mmx")
+    with pytest.raises(ValueError, match="expected scalar, avx2 or avx512"):
+        random_counts(10, 5).multiply(np.zeros((5, kernels.LANES)), 1.0, 0.0, 1)
+
+
+def test_inner_product_and_sums_of_both_channels():
+    rng = np.random.default_rng(5)
+    tokens = rng.integers(0, 7, 500).astype(np.uint16)
+    ends = np.array([150, 320, 500])
+    spans = DocumentSpans(ends, np.array([0, 150, 320]), ends, np.array([0, 1, 0], np.uint8))
+    (counts,) = kernels.count_pairs(tokens, 7, spans, [40])
+    a, b = dense(counts.within), dense(counts.across)
+    for matrix, full in ((counts.within, a), (counts.across, b)):
+        assert np.array_equal(matrix.row_sums(), full.sum(axis=2))
+        assert np.array_equal(matrix.column_sums(), full.sum(axis=1))
+    found = counts.within.inner_product(counts.across, (0.5, 2.0), (1.0, 3.0), 2)
+    assert found == pytest.approx(np.sum((0.5 * a[0] + 2 * a[1]) * (b[0] + 3 * b[1])), rel=1e-14)
+
+
+def test_document_sums(threads):
+    rng = np.random.default_rng(6)
+    tokens = rng.integers(0, 9, 10_003).astype(np.uint16)
+    ends = np.sort(rng.choice(np.arange(1, 10_003), 40, replace=False))
+    ends = np.concatenate([ends, [10_003]])
+    starts = np.concatenate([[0], ends[:-1]])
+    u, v = rng.standard_normal((2, 9))
+    for limits in (ends, np.full(41, 10_003)):
+        pairs, product, left, right = kernels.sum_pairs_by_document(
+            tokens, 9, 13, u, v, starts, ends, limits, threads=threads
+        )
+        for d in range(41):
+            i = np.arange(starts[d], min(ends[d], limits[d] - 13))
+            assert pairs[d] == len(i)
+            assert product[d] == pytest.approx(np.sum(u[tokens[i]] * v[tokens[i + 13]]), abs=1e-9)
+            assert left[d] == pytest.approx(np.sum(u[tokens[i]]), abs=1e-9)
+            assert right[d] == pytest.approx(np.sum(v[tokens[i + 13]]), abs=1e-9)
+
+
+@pytest.mark.parametrize("tokens", [[3], [0, 1, 3, 0]])
+def test_a_token_outside_the_vocabulary_names_its_position(tokens):
+    array = np.array(tokens, dtype=np.uint16)
+    n = len(array)
+    spans = DocumentSpans(np.array([n]), np.array([0]), np.array([n]), np.zeros(1, np.uint8))
+    message = f"token 3 at position {tokens.index(3)} is not below vocab_size 3"
+    with pytest.raises(IndexError, match=message):
+        list(kernels.count_pairs(array, 3, spans, [1]))
+    with pytest.raises(IndexError, match=message):
+        kernels.token_counts(array, 3)
+    with pytest.raises(IndexError, match=message):
+        kernels.suffix_array(array, 3, depth=2)
+    with pytest.raises(IndexError, match=message):
+        kernels.count_ngrams(array, 3, max_context=0, document_ends=np.array([n]))
+    with pytest.raises(IndexError, match=message):
+        kernels.count_document_tokens(array, 3, spans)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "words"),
+    [
+        (np.zeros(4, np.int64), "tokens: expected dtype uint16 or uint32"),
+        (np.zeros(4, ">u2"), "native byte order, got >u2"),
+        (np.zeros((2, 2), np.uint16), "one-dimensional"),
+        (np.zeros(8, np.uint16)[::2], "contiguous"),
+        ([0, 1], "expected a NumPy array, got list"),
+    ],
+    ids=["int64", "big-endian", "2-d", "strided", "list"],
+)
+def test_arrays_are_never_converted_silently(tokens, words):
+    with pytest.raises(TypeError, match=words):
+        kernels.token_counts(tokens, 5)
+
+
+def test_a_read_only_memory_map_is_counted_in_place(tmp_path):
+    np.arange(100, dtype=np.uint16).tofile(tmp_path / "t.bin")
+    tokens = np.memmap(tmp_path / "t.bin", dtype=np.uint16, mode="r")
+    assert kernels.token_counts(tokens, 100).tolist() == [1] * 100
+
+
+@pytest.mark.parametrize(
+    ("spans", "words"),
+    [
+        (([3, 3, 5], [0, 3, 3], [3, 3, 5], [0, 0, 0]), "strictly increasing"),
+        (([3, 4], [0, 3], [3, 4], [0, 0]), "must end where the stream ends"),
+        (([3, 5], [0, 3], [3, 6], [0, 0]), "content must lie inside"),
+        (([3, 5], [0, 2], [3, 5], [0, 0]), "content must lie inside"),
+        (([3, 5], [0, 3], [3, 5], [0, 2]), "must be 0 or 1"),
+    ],
+)
+def test_documents_that_do_not_partition_the_stream_are_refused(spans, words):
+    ends, starts, stops, halves = (np.array(x) for x in spans)
+    bad = DocumentSpans(ends, starts, stops, halves.astype(np.uint8))
+    with pytest.raises(ValueError, match=words):
+        list(kernels.count_pairs(np.zeros(5, np.uint16), 2, bad, [1]))
+
+
+@pytest.mark.nightly
+def test_positions_beyond_2_to_the_32(tmp_path):
+    """A sparse file of 2^32 + 1000 zeros with a few ones near both ends."""
+    n = (1 << 32) + 1000
+    path = tmp_path / "sparse.bin"
+    with open(path, "wb") as file:
+        file.truncate(2 * n)
+    writable = np.memmap(path, dtype=np.uint16, mode="r+")
+    ones = [5, 7, n - 12, n - 9]
+    writable[ones] = 1
+    writable.flush()
+    tokens = np.memmap(path, dtype=np.uint16, mode="r")
+    ends = np.array([n // 2, n])
+    spans = DocumentSpans(ends, np.array([0, n // 2]), ends, np.array([0, 1], np.uint8))
+    limit = 6 << 30
+    for counts in kernels.count_pairs(tokens, 2, spans, [1, 3], threads=2, memory_limit=limit):
+        total = as_counters(counts.within)[0] + as_counters(counts.within)[1]
+        total += as_counters(counts.across)[0]
+        expected = {(1, 1): 1 if counts.lag == 3 else 0, (1, 0): 3 if counts.lag == 3 else 4}
+        expected = {key: count for key, count in expected.items() if count}
+        expected[0, 1] = expected[1, 0]
+        expected[0, 0] = n - counts.lag - sum(expected.values())
+        assert total == expected
