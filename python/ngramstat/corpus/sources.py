@@ -13,7 +13,6 @@ import json
 import lzma
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -160,20 +159,22 @@ def read_pieces(
     if source.kind == "parquet":
         yield from _read_parquet(source, text_field, report)
         return
-    with ExitStack() as stack:
-        try:
-            raw = stack.enter_context(open(source.path, "rb", buffering=1 << 16))
-            stream = stack.enter_context(_decompressed(raw, source))
-            reader = _read_lines if source.unit != "file" else _read_file
-            unreported = 0
+    try:
+        raw = open(source.path, "rb", buffering=1 << 16)  # noqa: SIM115
+    except OSError as error:
+        raise InputError(f"{source.path}: cannot be read: {error.strerror}") from error
+    reader = _read_lines if source.unit != "file" else _read_file
+    unreported = 0
+    try:
+        with raw, _decompressed(raw, source) as stream:
             for piece, last in reader(stream, source, text_field):
                 yield piece, last
                 unreported += len(piece)
                 if report is not None and unreported >= _REPORT_BYTES:
                     report(raw.tell())
                     unreported = 0
-        except _DAMAGE as error:
-            raise InputError(f"{source.path}: damaged or truncated: {error}") from error
+    except _DAMAGE as error:
+        raise InputError(f"{source.path}: damaged or truncated: {error}") from error
 
 
 def _read_file(stream: IO[bytes], source: Source, text_field: str) -> Iterator[tuple[str, bool]]:
