@@ -22,6 +22,7 @@ from ngramstat.errors import InputError, NgramstatError
 __all__ = [
     "atomic_write",
     "read_json",
+    "reason",
     "regular_file_size",
     "sha256_array",
     "sha256_file",
@@ -46,7 +47,7 @@ def regular_file_size(path: str | PathLike[str]) -> int:
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
-        raise InputError(f"{path}: cannot be opened: {_reason(error)}") from error
+        raise InputError(f"{path}: cannot be opened: {reason(error)}") from error
     if stat.S_ISDIR(status.st_mode):
         raise InputError(f"{path}: is a directory, a file was expected")
     if not stat.S_ISREG(status.st_mode):
@@ -86,7 +87,7 @@ def atomic_write(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
         # Not tempfile: its 0600 mode would survive the rename, against the user's umask.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written: {_reason(error)}") from error
+        raise InputError(f"{path}: cannot be written: {reason(error)}") from error
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
@@ -97,7 +98,7 @@ def atomic_write(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         if isinstance(error, OSError):
-            raise NgramstatError(f"{path}: writing failed: {_reason(error)}") from error
+            raise NgramstatError(f"{path}: writing failed: {reason(error)}") from error
         raise
     sync_directory(target.parent)
 
@@ -127,7 +128,7 @@ def write_json(path: str | PathLike[str], obj: Any) -> None:
         text = json.dumps(obj, indent=2, allow_nan=False, ensure_ascii=False)
         data = (text + "\n").encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:
-        raise NgramstatError(f"{path}: cannot be written as JSON: {_reason(error)}") from error
+        raise NgramstatError(f"{path}: cannot be written as JSON: {reason(error)}") from error
     with atomic_write(path) as file:
         file.write(data)
 
@@ -161,11 +162,11 @@ def read_json(path: str | PathLike[str], *, max_bytes: int = 1 << 30) -> Any:
             object_pairs_hook=_unique_keys,
         )
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {_reason(error)}") from error
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 at byte {error.start}") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON: {_reason(error)}") from error
+        raise InputError(f"{path}: not valid JSON: {reason(error)}") from error
 
 
 def sha256_array(array: NDArray[Any]) -> str:
@@ -192,11 +193,11 @@ def sha256_file(path: str | PathLike[str]) -> str:
             while block := file.read(_BLOCK_BYTES):
                 digest.update(block)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {_reason(error)}") from error
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
     return digest.hexdigest()
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """One line for an error, without the path that OSError repeats."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split()) or type(error).__name__

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.files import read_json, regular_file_size
+from ngramstat.files import read_json, reason, regular_file_size
 
 __all__ = [
     "DOCUMENTS_FILE",
@@ -240,7 +240,7 @@ def _read(path: Path, offset: int, count: int) -> bytes:
             file.seek(offset)
             data = file.read(count)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
     if len(data) != count:
         raise InputError(f"{path}: ends after {offset + len(data)} bytes, truncated")
     return data
@@ -257,7 +257,7 @@ def _map(path: Path, dtype: str | np.dtype[Any], offset: int, count: int) -> NDA
     try:
         return np.memmap(path, dtype=kind, mode="r", offset=offset, shape=(count,))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be mapped: {error}") from error
+        raise InputError(f"{path}: cannot be mapped: {reason(error)}") from error
 
 
 def _map_tokens(path: Path, dtype: str | np.dtype[Any], offset: int = 0) -> NDArray[Any]:
@@ -662,7 +662,7 @@ def _unaligned(path: Path, dtype: str, offset: int, count: int) -> NDArray[Any]:
     try:
         return np.fromfile(path, dtype=dtype, count=count, offset=offset)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
 
 
 # --- datatrove .ds -----------------------------------------------------------------------------
@@ -748,7 +748,7 @@ def _dolma_ends(path: Path) -> NDArray[np.int64]:
                     ends.append(end)
                 previous = end
     except (OSError, EOFError, zlib.error, csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: damaged: {error}") from error
+        raise InputError(f"{path}: damaged: {reason(error)}") from error
     if not ends:
         raise InputError(f"{path}: names no documents")
     return np.array(ends, dtype=np.int64)

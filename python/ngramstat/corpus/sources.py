@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
 from ngramstat.errors import InputError, NgramstatError
-from ngramstat.files import regular_file_size
+from ngramstat.files import reason, regular_file_size
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -162,7 +162,7 @@ def read_pieces(
     try:
         raw = open(source.path, "rb", buffering=1 << 16)  # noqa: SIM115
     except OSError as error:
-        raise InputError(f"{source.path}: cannot be read: {error.strerror}") from error
+        raise InputError(f"{source.path}: cannot be read: {reason(error)}") from error
     reader = _read_lines if source.unit != "file" else _read_file
     unreported = 0
     try:
@@ -174,7 +174,7 @@ def read_pieces(
                     report(raw.tell())
                     unreported = 0
     except _DAMAGE as error:
-        raise InputError(f"{source.path}: damaged or truncated: {error}") from error
+        raise InputError(f"{source.path}: damaged or truncated: {reason(error)}") from error
 
 
 def _read_file(stream: IO[bytes], source: Source, text_field: str) -> Iterator[tuple[str, bool]]:
@@ -287,8 +287,7 @@ def _read_parquet(
                 if report is not None:
                     report(source.size * row // rows)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: damaged Parquet: {reason}") from error
+        raise InputError(f"{path}: damaged Parquet: {reason(error)}") from error
 
 
 def _decompressed(raw: IO[bytes], source: Source) -> IO[bytes]:

@@ -34,7 +34,14 @@ from ngramstat.corpus.formats import (
     token_dtype,
 )
 from ngramstat.errors import InputError, NgramstatError
-from ngramstat.files import atomic_write, sha256_array, sha256_file, sync_directory, write_json
+from ngramstat.files import (
+    atomic_write,
+    reason,
+    sha256_array,
+    sha256_file,
+    sync_directory,
+    write_json,
+)
 
 __all__ = ["Corpus", "CorpusWriter"]
 
@@ -306,7 +313,9 @@ class Corpus:
         try:
             return Tokenizer.from_file(str(self.tokenizer_path))
         except Exception as error:  # the library raises plain Exception
-            raise InputError(f"{self.tokenizer_path}: no valid tokenizer: {error}") from error
+            raise InputError(
+                f"{self.tokenizer_path}: no valid tokenizer: {reason(error)}"
+            ) from error
 
 
 class CorpusWriter:
@@ -372,7 +381,7 @@ class CorpusWriter:
                 self._files.append(open(self._partial(name), "wb", buffering=1 << 20))  # noqa: SIM115
         except OSError as error:
             self.close()
-            raise InputError(f"{directory}: cannot be written: {error.strerror}") from error
+            raise InputError(f"{directory}: cannot be written: {reason(error)}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -542,7 +551,7 @@ class CorpusWriter:
         return self.directory / (name + PARTIAL_SUFFIX)
 
     def _failure(self, error: OSError) -> NgramstatError:
-        return NgramstatError(f"{self.directory}: writing failed: {error.strerror or error}")
+        return NgramstatError(f"{self.directory}: writing failed: {reason(error)}")
 
 
 def check_output_directory(directory: Path, *, overwrite: bool) -> bool:
@@ -565,7 +574,7 @@ def check_output_directory(directory: Path, *, overwrite: bool) -> bool:
             raise InputError(f"{directory}: is a file; the output is a directory")
         names = {entry.name for entry in directory.iterdir()}
     except OSError as error:
-        raise InputError(f"{directory}: cannot be read: {error.strerror}") from error
+        raise InputError(f"{directory}: cannot be read: {reason(error)}") from error
     if METADATA_FILE in names and not overwrite:
         raise InputError(f"{directory}: holds a corpus; give --overwrite to replace it")
     ours = {METADATA_FILE, TOKENS_FILE, DOCUMENTS_FILE, TOKENIZER_FILE}

@@ -16,7 +16,7 @@ import numpy as np
 from ngramstat.corpus.sources import DocumentUnit, Source, find_sources, read_pieces
 from ngramstat.corpus.store import Corpus, CorpusWriter, check_output_directory
 from ngramstat.errors import InputError, NgramstatError
-from ngramstat.files import regular_file_size, sha256_file
+from ngramstat.files import reason, regular_file_size, sha256_file
 from ngramstat.progress import Progress
 from ngramstat.resources import resolve_threads
 
@@ -166,7 +166,7 @@ def _load(path: Path) -> tuple[Tokenizer, bytes]:
     try:
         model = Tokenizer.from_str(saved.decode("utf-8"))
     except Exception as error:  # the library raises plain Exception
-        raise InputError(f"{path}: no tokenizer.json that can be used: {error}") from error
+        raise InputError(f"{path}: no tokenizer.json that can be used: {reason(error)}") from error
     model.no_truncation()
     model.no_padding()
     if getattr(model.model, "dropout", None):
