@@ -15,19 +15,21 @@ namespace ngramstat {
 
 namespace {
 
-// One block's product with kLanes vectors. The three versions do the same multiplications and
-// additions in the same order in every lane, and the build forbids contraction to fused operations
+// Product of rows [begin, end) of one block with kLanes vectors. The three versions do the same
+// multiplications and additions in the same order in every lane, and the build forbids contraction
+// to fused operations
 // (-ffp-contract=off), so their results are equal to the last bit.
-using BlockProduct = void (*)(const CountBlock&, const double* x, double w0, double w1,
-                              double* out);
+using BlockProduct = void (*)(const CountBlock&, Index begin, Index end, const double* x, double w0,
+                              double w1, double* out);
 
 double entry_value(const CountBlock& block, Index k, double w0, double w1) {
     const double first = w0 * block.first[k];
     return block.second.empty() ? first : first + w1 * block.second[k];
 }
 
-void multiply_scalar(const CountBlock& block, const double* x, double w0, double w1, double* out) {
-    for (Index r = 0; r < block.n_rows(); ++r) {
+void multiply_scalar(const CountBlock& block, Index begin, Index end, const double* x, double w0,
+                     double w1, double* out) {
+    for (Index r = begin; r < end; ++r) {
         double sum[kLanes] = {};
         for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
             const double value = entry_value(block, k, w0, w1);
@@ -38,8 +40,9 @@ void multiply_scalar(const CountBlock& block, const double* x, double w0, double
     }
 }
 
-void scatter_scalar(const CountBlock& block, const double* x, double w0, double w1, double* out) {
-    for (Index r = 0; r < block.n_rows(); ++r) {
+void scatter_scalar(const CountBlock& block, Index begin, Index end, const double* x, double w0,
+                    double w1, double* out) {
+    for (Index r = begin; r < end; ++r) {
         const double* row = x + (block.first_row + r) * kLanes;
         for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
             const double value = entry_value(block, k, w0, w1);
@@ -51,9 +54,10 @@ void scatter_scalar(const CountBlock& block, const double* x, double w0, double 
 
 #ifdef NGRAMSTAT_X86
 
-__attribute__((target("avx2"))) void multiply_avx2(const CountBlock& block, const double* x,
-                                                   double w0, double w1, double* out) {
-    for (Index r = 0; r < block.n_rows(); ++r) {
+__attribute__((target("avx2"))) void multiply_avx2(const CountBlock& block, Index begin, Index end,
+                                                   const double* x, double w0, double w1,
+                                                   double* out) {
+    for (Index r = begin; r < end; ++r) {
         __m256d low = _mm256_setzero_pd();
         __m256d high = _mm256_setzero_pd();
         for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
@@ -68,9 +72,10 @@ __attribute__((target("avx2"))) void multiply_avx2(const CountBlock& block, cons
     }
 }
 
-__attribute__((target("avx2"))) void scatter_avx2(const CountBlock& block, const double* x,
-                                                  double w0, double w1, double* out) {
-    for (Index r = 0; r < block.n_rows(); ++r) {
+__attribute__((target("avx2"))) void scatter_avx2(const CountBlock& block, Index begin, Index end,
+                                                  const double* x, double w0, double w1,
+                                                  double* out) {
+    for (Index r = begin; r < end; ++r) {
         const double* row = x + (block.first_row + r) * kLanes;
         const __m256d low = _mm256_loadu_pd(row);
         const __m256d high = _mm256_loadu_pd(row + 4);
@@ -85,9 +90,10 @@ __attribute__((target("avx2"))) void scatter_avx2(const CountBlock& block, const
     }
 }
 
-__attribute__((target("avx512f"))) void multiply_avx512(const CountBlock& block, const double* x,
-                                                        double w0, double w1, double* out) {
-    for (Index r = 0; r < block.n_rows(); ++r) {
+__attribute__((target("avx512f"))) void multiply_avx512(const CountBlock& block, Index begin,
+                                                        Index end, const double* x, double w0,
+                                                        double w1, double* out) {
+    for (Index r = begin; r < end; ++r) {
         __m512d sum = _mm512_setzero_pd();
         for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
             const __m512d value = _mm512_set1_pd(entry_value(block, k, w0, w1));
@@ -98,9 +104,10 @@ __attribute__((target("avx512f"))) void multiply_avx512(const CountBlock& block,
     }
 }
 
-__attribute__((target("avx512f"))) void scatter_avx512(const CountBlock& block, const double* x,
-                                                       double w0, double w1, double* out) {
-    for (Index r = 0; r < block.n_rows(); ++r) {
+__attribute__((target("avx512f"))) void scatter_avx512(const CountBlock& block, Index begin,
+                                                       Index end, const double* x, double w0,
+                                                       double w1, double* out) {
+    for (Index r = begin; r < end; ++r) {
         const __m512d row = _mm512_loadu_pd(x + (block.first_row + r) * kLanes);
         for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
             const __m512d value = _mm512_set1_pd(entry_value(block, k, w0, w1));
@@ -187,6 +194,32 @@ void CountMatrix::require_complete() const {
     require(complete(), "count matrix has rows that were not counted yet");
 }
 
+std::vector<Index> CountMatrix::row_parts(Index wanted) const {
+    std::vector<Index> prefix;
+    prefix.reserve(static_cast<std::size_t>(n_rows_) + 1);
+    prefix.push_back(0);
+    for (const auto& block : blocks_) {
+        for (Index r = 0; r < block.n_rows(); ++r) {
+            prefix.push_back(prefix.back() + block.row_start[r + 1] - block.row_start[r] + 1);
+        }
+    }
+    return balanced_blocks(prefix, wanted);
+}
+
+template <class Visit>
+void CountMatrix::for_blocks(Index first_row, Index last_row, Visit&& visit) const {
+    auto it = std::upper_bound(
+        blocks_.begin(), blocks_.end(), first_row,
+        [](Index row, const CountBlock& candidate) { return row < candidate.first_row; });
+    for (std::size_t b = static_cast<std::size_t>(it - blocks_.begin()) - 1; first_row < last_row;
+         ++b) {
+        const CountBlock& block = blocks_[b];
+        const Index end = std::min(last_row - block.first_row, block.n_rows());
+        visit(block, first_row - block.first_row, end);
+        first_row = block.first_row + end;
+    }
+}
+
 Index CountMatrix::nnz() const {
     Index total = 0;
     for (const auto& block : blocks_) total += static_cast<Index>(block.column.size());
@@ -239,7 +272,8 @@ void CountMatrix::multiply(std::span<const double> x, std::array<double, 2> weig
             "multiply: x must be (n_cols, 8) and out (n_rows, 8)");
     const Products products = choose_products();
     parallel_for(static_cast<Index>(blocks_.size()), threads, [&](Index b) {
-        products.multiply(blocks_[b], x.data(), weights[0], weights[1], out.data());
+        products.multiply(blocks_[b], 0, blocks_[b].n_rows(), x.data(), weights[0], weights[1],
+                          out.data());
     });
 }
 
@@ -250,23 +284,19 @@ void CountMatrix::multiply_transposed(std::span<const double> x, std::array<doub
                 static_cast<Index>(out.size()) == n_cols_ * kLanes,
             "multiply_transposed: x must be (n_rows, 8) and out (n_cols, 8)");
     const Products products = choose_products();
-    // Each part of the blocks adds into its own copy of out; the copies are summed in order. The
-    // number of parts depends on the matrix alone: that keeps the sum's order, and so its bits,
-    // the same for every number of threads. Wide matrices take fewer copies to bound the scratch.
-    const Index wanted = n_cols_ <= (1 << 16) ? 16 : 4;
-    std::vector<Index> prefix{0};
-    for (const auto& block : blocks_) {
-        prefix.push_back(prefix.back() + static_cast<Index>(block.column.size()) + block.n_rows());
-    }
-    const auto bounds = balanced_blocks(prefix, wanted);
+    // Each part of the rows adds into its own copy of out; the copies are summed in order. Wide
+    // matrices take fewer copies to bound the scratch.
+    const auto bounds = row_parts(n_cols_ <= (1 << 16) ? 16 : 4);
     const Index parts = static_cast<Index>(bounds.size()) - 1;
     const std::size_t size = out.size();
     std::vector<std::vector<double>> partial(static_cast<std::size_t>(parts));
     parallel_for(parts, threads, [&](Index part) {
         partial[part].assign(size, 0.0);
-        for (Index b = bounds[part]; b < bounds[part + 1]; ++b) {
-            products.scatter(blocks_[b], x.data(), weights[0], weights[1], partial[part].data());
-        }
+        for_blocks(bounds[part], bounds[part + 1],
+                   [&](const CountBlock& block, Index begin, Index end) {
+                       products.scatter(block, begin, end, x.data(), weights[0], weights[1],
+                                        partial[part].data());
+                   });
     });
     constexpr Index kSlice = 1 << 14;
     const Index slices = (static_cast<Index>(size) + kSlice - 1) / kSlice;
@@ -287,20 +317,21 @@ double CountMatrix::inner_product(const CountMatrix& other, std::array<double, 2
     other.require_complete();
     require(n_rows_ == other.n_rows_ && n_cols_ == other.n_cols_,
             "inner_product: matrices must have one shape");
-    // Row r of `other` lies in the block found by binary search: the two may be cut differently.
-    std::vector<double> sums(blocks_.size(), 0.0);
-    parallel_for(static_cast<Index>(blocks_.size()), threads, [&](Index b) {
-        const CountBlock& block = blocks_[b];
-        auto it = std::upper_bound(
-            other.blocks_.begin(), other.blocks_.end(), block.first_row,
-            [](Index row, const CountBlock& candidate) { return row < candidate.first_row; });
-        std::size_t o = static_cast<std::size_t>(it - other.blocks_.begin()) - 1;
-        for (Index r = 0; r < block.n_rows(); ++r) {
-            const Index row = block.first_row + r;
-            while (row >= other.blocks_[o].first_row + other.blocks_[o].n_rows()) ++o;
-            sums[b] += row_inner_product(block, r, other.blocks_[o],
-                                         row - other.blocks_[o].first_row, weights, other_weights);
-        }
+    const auto bounds = row_parts(64);
+    std::vector<double> sums(bounds.size() - 1, 0.0);
+    parallel_for(static_cast<Index>(sums.size()), threads, [&](Index part) {
+        for_blocks(bounds[part], bounds[part + 1],
+                   [&](const CountBlock& block, Index begin, Index end) {
+                       // The other matrix may be cut into other blocks.
+                       Index row = begin;
+                       other.for_blocks(block.first_row + begin, block.first_row + end,
+                                        [&](const CountBlock& there, Index first, Index last) {
+                                            for (Index r = first; r < last; ++r) {
+                                                sums[part] += row_inner_product(
+                                                    block, row++, there, r, weights, other_weights);
+                                            }
+                                        });
+                   });
     });
     double total = 0.0;
     for (const double sum : sums) total += sum;

@@ -63,6 +63,12 @@ class CountMatrix {
 
   private:
     void require_complete() const;
+    // Bounds of about `wanted` runs of rows with about equal work. They depend on the counts alone,
+    // not on how the rows came in blocks: that fixes the order of every sum, and so its bits.
+    std::vector<Index> row_parts(Index wanted) const;
+    // visit(block, begin, end) for the rows [first_row, last_row), begin and end within the block.
+    template <class Visit>
+    void for_blocks(Index first_row, Index last_row, Visit&& visit) const;
 
     Index n_rows_;
     Index n_cols_;

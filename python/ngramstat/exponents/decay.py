@@ -31,7 +31,7 @@ __all__ = ["BREAK_RANGE", "JACKKNIFE", "beta_exponent", "scaling_window"]
 
 # Names of the alternatives that say how much the choice of points moves the exponent.
 JACKKNIFE = "leave-one-lag-out jackknife interval"
-BREAK_RANGE = "range over breaks within 10 BIC of the best"
+BREAK_RANGE = "range over where the first stage may end"
 
 Floats = NDArray[np.float64]
 
@@ -40,6 +40,10 @@ _LEAST_RATIO = 10.0
 _LEAST_R2 = 0.7
 # "Very strong" evidence on the usual scale of BIC differences.
 _DECISIVE_BIC = 10.0
+# A tail is one stage while no lag strays from its power law by more than three standard errors, or
+# by this share where the corpus is so large that every ripple is significant.
+_RIPPLE = 0.05
+_LEAST_STAGE_POINTS = 4
 # The paper's own window on WikiText-103 and TinyStories' first stage.
 _PAPER_WINDOW = (1, 32)
 # Share of replicates that must allow a fit; below it the interval would be that of a selection.
@@ -53,12 +57,20 @@ class _Curve:
     lags: Floats
     norm: Floats
     replicates: Floats | None
+    floor: Floats | None
     level: float
 
     def within(self, low: float, high: float) -> _Curve:
-        inside = (self.lags >= low) & (self.lags <= high)
-        replicates = None if self.replicates is None else self.replicates[:, inside]
-        return _Curve(self.lags[inside], self.norm[inside], replicates, self.level)
+        return self.where((self.lags >= low) & (self.lags <= high))
+
+    def where(self, kept: NDArray[np.bool_]) -> _Curve:
+        return _Curve(
+            self.lags[kept],
+            self.norm[kept],
+            None if self.replicates is None else self.replicates[:, kept],
+            None if self.floor is None else self.floor[kept],
+            self.level,
+        )
 
     def interval(self) -> tuple[float | None, float | None, float]:
         """Percentile interval of the exponent in this window, and the share of usable replicates.
@@ -134,19 +146,20 @@ def beta_exponent(
     valid: ArrayLike,
     *,
     replicates: ArrayLike | None = None,
+    floor: ArrayLike | None = None,
     window: tuple[float, float] | None = None,
     level: float = 0.95,
     min_points: int = 4,
 ) -> Exponent:
     """Fit ``norm ~ lag**-beta`` and say whether the answer can be reported.
 
-    The window is `scaling_window`, or the one given. In the automatic window a broken power law is
-    compared with the single one: where it is preferred by more than 10 in BIC and its second stage
-    falls more slowly, the headline is the first stage, and the second one and the single law become
-    alternatives. (Natural text has two such stages; the second is where the composition of
-    documents takes over.) A best break within the first decade would leave no window to report;
-    then the longest first stage whose break is within 10 BIC of the best is taken, if it spans a
-    decade, and `method` says so.
+    The window is `scaling_window`, or the one given. Natural text decays in two stages: a steep one
+    over tens of tokens, and a slow one where topics take over. In the automatic window a second
+    stage is split off where (a) a broken power law beats the single one by more than 10 in BIC with
+    a slower second slope, and (b) some tail of a decade or more follows one power law to within its
+    own noise. The headline is then the part before the longest such
+    tail; tail and single law become alternatives. A hinge alone does not place the break: where the
+    first stage is rough it prefers the roughness of the first few lags to the end of the stage.
 
     The interval is the sampling error over documents in that window. How much the choice of lags
     moves the exponent is often more, and stands in the alternatives: other windows, leaving out
@@ -162,6 +175,8 @@ def beta_exponent(
         Whether each norm stands clear of its noise floor.
     replicates : (n_rep, n) float64, optional
         Document-cluster bootstrap replicates of `norm`, coherent over lags. The window stays fixed.
+    floor : (n,) float64, optional
+        Norm that noise alone would show; it raises a norm by about floor^2 / (2 norm).
     window : (low, high), optional
         First and last lag to use, inclusive; taken as given, but the gates still apply.
     level : float
@@ -194,7 +209,10 @@ def beta_exponent(
             "no lag stands clear of the noise floor", method=fitted, level=level
         )
     has_log = np.isfinite(ys) & (ys > 0)
-    everything = _Curve(xs[has_log], ys[has_log], None if reps is None else reps[:, has_log], level)
+    noise = None if floor is None else np.asarray(floor, dtype=np.float64)
+    if noise is not None and noise.shape != xs.shape:
+        raise InputError(f"floor: needs one value per lag, got shape {noise.shape}")
+    everything = _Curve(xs, ys, reps, noise, level).where(has_log)
     whole = everything.within(*chosen)
     if len(whole.lags) < 2:
         return Exponent.refused(
@@ -210,8 +228,9 @@ def beta_exponent(
     headline = whole
     cut: float | None = None
     if broken is not None and window is None and broken.second < broken.first:
-        cut = _first_stage_end(broken, float(whole.lags[0]))
-        headline = whole.within(whole.lags[0], cut)
+        cut = _late_stage_start(whole)
+        if cut is not None:
+            headline = whole.within(whole.lags[0], cut)
     fit = power_law(headline.lags, headline.norm)
     low, high, usable = headline.interval()
     span = (float(headline.lags[0]), float(headline.lags[-1]))
@@ -222,14 +241,9 @@ def beta_exponent(
         method.append("window as given")
     if broken is not None and cut is not None:
         method.append(
-            f"first stage of a broken power law (break at lag {cut:g}, "
-            f"BIC better by {broken.delta_bic:.0f})"
+            f"first stage: from lag {cut:g} on another power law holds (a broken law is better "
+            f"by {broken.delta_bic:.0f} in BIC)"
         )
-        if cut != broken.break_at:
-            method.append(
-                f"the best break, lag {broken.break_at:g}, leaves under a decade: "
-                "longest first stage within 10 BIC taken"
-            )
     kept = len(headline.lags) - valid_inside
     if kept > 0:
         method.append(f"{kept} lag(s) under the validity threshold inside the window kept")
@@ -258,17 +272,24 @@ def beta_exponent(
     )
 
 
-def _first_stage_end(broken: BrokenPowerLaw, first: float) -> float:
-    """Last lag of the first stage: the best break, unless it leaves under a decade."""
-    if broken.break_at >= _LEAST_RATIO * first:
-        return broken.break_at
-    spanning = [lag for lag, _ in _near_breaks(broken) if lag >= _LEAST_RATIO * first]
-    return max(spanning, default=broken.break_at)
-
-
-def _near_breaks(broken: BrokenPowerLaw) -> list[tuple[float, float]]:
-    """Breaks, with their BIC, that are not decisively worse than the best one."""
-    return [(lag, value) for lag, value in broken.scan if value <= broken.bic + _DECISIVE_BIC]
+def _late_stage_start(curve: _Curve) -> float | None:
+    """First lag of the longest tail that is one power law over a decade; None if that is all."""
+    errors = np.zeros(len(curve.lags))
+    if curve.replicates is not None and len(curve.replicates) > 1:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            spread = np.log(curve.replicates).std(axis=0, ddof=1)
+        errors = np.where(np.isfinite(spread), spread, 0.0)
+    # Noise of size r = floor / norm lifts the norm by about r^2 / 2.
+    lifted = 0.0 if curve.floor is None else (curve.floor / curve.norm) ** 2 / 2
+    allowed = np.maximum(3 * errors, _RIPPLE) + lifted
+    last = float(curve.lags[-1])
+    for j, start in enumerate(curve.lags.tolist()):
+        if len(curve.lags) - j < _LEAST_STAGE_POINTS or last < _LEAST_RATIO * start:
+            return None
+        tail = power_law(curve.lags[j:], curve.norm[j:])
+        if np.all(np.abs(tail.residuals) <= allowed[j:]):
+            return start if j > 0 else None
+    return None
 
 
 def _checked(
@@ -355,11 +376,14 @@ def _alternatives(
     found: list[dict[str, Any] | None] = []
     if broken is not None:
         stage = whole.within(broken.break_at if cut is None else cut, whole.lags[-1])
-        second = stage.alternative("second stage of the broken power law")
+        second = stage.alternative("second stage" if cut is not None else "after the best break")
         if second is not None:
             found.append(second | {"delta_bic": broken.delta_bic})
+        if cut is None:
+            before = whole.within(whole.lags[0], broken.break_at)
+            found.append(before.alternative("before the best break"))
     if broken is not None and cut is not None:
-        found.append(_break_range(whole, headline, broken))
+        found.append(_break_range(whole, headline, min(broken.break_at, cut)))
         found.append(whole.alternative("single power law over the whole valid window"))
     if given is not None and automatic is not None:
         found.append(
@@ -378,10 +402,10 @@ def _alternatives(
     return [entry for entry in found if entry is not None]
 
 
-def _break_range(whole: _Curve, headline: _Curve, broken: BrokenPowerLaw) -> dict[str, Any]:
-    """First-stage exponents over the breaks the data do not decisively reject."""
-    first = float(whole.lags[0])
-    ends = [lag for lag, _ in _near_breaks(broken)]
+def _break_range(whole: _Curve, headline: _Curve, earliest: float) -> dict[str, Any]:
+    """First-stage exponents over ends from the best hinge to the start of the second stage."""
+    first, last = float(whole.lags[0]), float(headline.lags[-1])
+    ends = [float(lag) for lag in headline.lags if lag >= earliest and lag > first]
     stages = [whole.within(first, end) for end in ends]
     slopes = [power_law(stage.lags, stage.norm).exponent for stage in stages]
     return {
@@ -389,8 +413,8 @@ def _break_range(whole: _Curve, headline: _Curve, broken: BrokenPowerLaw) -> dic
         "value": power_law(headline.lags, headline.norm).exponent,
         "low": min(slopes),
         "high": max(slopes),
-        "window": [first, max(ends)],
-        "points": len(stages[-1].lags),
+        "window": [first, last],
+        "points": len(headline.lags),
         "breaks": ends,
     }
 

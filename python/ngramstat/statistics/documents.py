@@ -130,9 +130,8 @@ class DocumentBootstrap:
             ],
             axis=1,
         )
-        return np.concatenate(
-            [chunk.astype(np.float64) @ grouped for chunk in self._chunks()], axis=0
-        )
+        rows = [chunk.astype(np.float64) @ grouped for chunk in self._chunks()]
+        return np.concatenate([np.zeros((0, values.shape[1])), *rows], axis=0)
 
     def _chunks(self) -> Iterator[Floats]:
         for chunk in self._weights:

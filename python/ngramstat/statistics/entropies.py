@@ -134,7 +134,7 @@ def assemble_entropies(
 
     The bracket of H_n: below, the Miller-Madow estimate (its remaining bias is downward wherever
     contexts are undersampled); above, the upper end of the held-out interval (a cross-entropy is
-    never below the entropy). `limit` is the middle of the bracket.
+    never below the entropy). `limit` is midway between the two estimates.
     """
     units = statistical_units(corpus, boundary=options.boundary, seed=options.seed)
     context = np.arange(options.max_context + 1)
@@ -155,7 +155,7 @@ def assemble_entropies(
     corrected = miller_madow(counts)
     low = corrected
     high = np.fmax(np.where(np.isfinite(intervals[:, 1]), intervals[:, 1], loss), low)
-    limit = (low + high) / 2
+    limit = np.fmax((low + loss) / 2, low)
     above = np.concatenate([[np.log(corpus.vocab_size)], limit[:-1]])
     resolved = (high - low) <= RESOLVED_SHARE * (above - limit)
     return EntropyResult(

@@ -1,0 +1,225 @@
+"""H(n) on sources of known entropy, and the bracket that it is reported in."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+import reference
+from test_statistics_correlations import markov_chain, zipf
+
+import ngramstat
+from ngramstat.kernels import count_ngrams
+from ngramstat.statistics.counts_entropy import chao_shen, miller_madow, plug_in
+from ngramstat.statistics.documents import statistical_units
+from ngramstat.statistics.held_out import Split, held_out_losses, split_units
+
+
+def counts_of(tokens: np.ndarray, vocab_size: int, context: int):
+    return count_ngrams(
+        tokens, vocab_size, max_context=context, document_ends=np.array([len(tokens)])
+    )
+
+
+def test_plug_in_equals_the_reference():
+    tokens = zipf(12, 3000, seed=1)
+    found = plug_in(counts_of(tokens, 12, 3))
+    ngrams, contexts = reference.ngram_counts(tokens, 3, [3000])
+    expected = [reference.plug_in_entropy(g, c) for g, c in zip(ngrams, contexts, strict=True)]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    # One population of targets for every context: conditioning cannot raise the entropy.
+    assert (np.diff(found) <= 0).all()
+
+
+def test_miller_madow_and_chao_shen_by_their_formulas():
+    tokens = zipf(30, 500, seed=2)
+    counts = counts_of(tokens, 30, 1)
+    ngrams, contexts = reference.ngram_counts(tokens, 1, [500])
+    n = sum(ngrams[1].values())
+    expected = plug_in(counts)[1] + (len(ngrams[1]) - len(contexts[1])) / (2 * n)
+    assert miller_madow(counts)[1] == pytest.approx(expected, rel=1e-14)
+
+    def block(counter: Counter[tuple[int, ...]]) -> float:
+        coverage = 1 - sum(c == 1 for c in counter.values()) / n
+        total = 0.0
+        for c in counter.values():
+            p = coverage * c / n
+            total -= p * math.log(p) / (1 - (1 - p) ** n)
+        return total
+
+    assert chao_shen(counts)[1] == pytest.approx(block(ngrams[1]) - block(contexts[1]), rel=1e-9)
+    # The empty context has no entropy of its own.
+    assert chao_shen(counts)[0] == pytest.approx(block(ngrams[0]), rel=1e-9)
+
+
+def test_corrections_remove_bias_on_a_known_distribution():
+    """Independent Zipf tokens: H_0 known exactly; 200 draws of 2000 tokens over 500 types."""
+    p = 1.0 / (np.arange(500) + 3.7)
+    p /= p.sum()
+    truth = -np.sum(p * np.log(p))
+    rng = np.random.default_rng(3)
+    draws = [counts_of(rng.choice(500, 2000, p=p).astype(np.uint16), 500, 0) for _ in range(200)]
+    bias = {f.__name__: np.mean([f(c)[0] for c in draws]) - truth
+            for f in (plug_in, miller_madow, chao_shen)}  # fmt: skip
+    assert bias["plug_in"] < -0.08
+    assert abs(bias["miller_madow"]) < abs(bias["plug_in"]) / 2
+    assert abs(bias["chao_shen"]) < abs(bias["plug_in"]) / 2
+
+
+def test_markov_entropies_are_those_of_theory():
+    corpus = ngramstat.Corpus.from_arrays(markov_chain(300_000, seed=4), vocab_size=3)
+    found = ngramstat.entropies(corpus, max_context=3)
+    expected = [1.04865379, *[0.74778998] * 3]
+    # Standard error of an entropy: sd(-ln p) / sqrt(P) ~ 0.6 / 550, times the chain's memory.
+    np.testing.assert_allclose(found.miller_madow, expected, atol=6e-3)
+    # 3 % of 200 blocks are held out: about 30,000 tokens and their own noise.
+    np.testing.assert_allclose(found.held_out, expected, atol=3e-2)
+    assert (found.limit_low <= found.limit).all()
+    assert (found.limit <= found.limit_high).all()
+    assert not found.gamma.reportable
+    assert found.documents_are_blocks
+
+
+def test_a_periodic_stream_has_no_entropy_left():
+    corpus = ngramstat.Corpus.from_arrays(
+        np.tile(np.arange(5, dtype=np.uint16), 4000), vocab_size=5
+    )
+    found = ngramstat.entropies(corpus, max_context=2)
+    assert found.plug_in[0] == pytest.approx(math.log(5), abs=1e-6)
+    np.testing.assert_allclose(found.plug_in[1:], 0, atol=1e-9)
+
+
+def separated(documents: list[list[int]], separator: int | None, vocab_size: int):
+    parts = [[*d, separator] if separator is not None else d for d in documents]
+    ends = np.cumsum([len(p) for p in parts])
+    return ngramstat.Corpus.from_arrays(
+        np.concatenate([np.array(p, dtype=np.uint16) for p in parts]),
+        vocab_size=vocab_size,
+        document_ends=ends,
+        separator=separator,
+    )
+
+
+@pytest.mark.parametrize("separator", [None, 0], ids=["without separators", "with separators"])
+@pytest.mark.parametrize("boundary", ["stream", "document"])
+def test_held_out_losses_equal_the_reference(separator, boundary):
+    rng = np.random.default_rng(5)
+    lower = 0 if separator is None else 1
+    documents = [rng.integers(lower, 6, rng.integers(1, 30)).tolist() for _ in range(30)]
+    corpus = separated(documents, separator, 6)
+    units = statistical_units(corpus, boundary=boundary, seed=0)
+    split = split_units(corpus, units, share=0.2, seed=0)
+    found = held_out_losses(split, max_context=3, boundary=boundary, threads=2)
+
+    def text(chosen: np.ndarray) -> tuple[list[int], list[int]]:
+        """(tokens, positions to score), with a mark between documents that contexts stop at."""
+        mark = 6 if separator is None else separator
+        out = [mark] if boundary == "document" else []
+        scored: list[int] = []
+        for d in chosen:
+            events = documents[d] if separator is None else [*documents[d], separator]
+            scored += range(len(out), len(out) + len(events))
+            out += events
+            if boundary == "document" and separator is None:
+                out.append(mark)
+        return out, scored
+
+    training, _ = text(split.training[2])
+    held_out, positions = text(split.held_out[2])
+    stop = -1 if boundary == "stream" else (6 if separator is None else separator)
+    slow = reference.KneserNey(
+        training, 6, 4, stop_token=stop, first_event=1 if boundary == "document" else 0
+    )
+    expected = reference.mean_losses(slow, held_out, positions)
+    np.testing.assert_allclose(found.losses.sum(axis=0) / found.tokens.sum(), expected, rtol=1e-9)
+    assert found.tokens.sum() == len(positions)
+
+
+def test_a_held_out_corpus_can_be_given(tmp_path):
+    rng = np.random.default_rng(6)
+    training = separated([rng.integers(1, 9, 50).tolist() for _ in range(40)], 0, 9)
+    other = [rng.integers(1, 9, 30).tolist() for _ in range(25)]
+    with ngramstat.corpus.CorpusWriter(
+        tmp_path / "other", vocab_size=9, dtype=np.uint16, separator=0
+    ) as writer:
+        for document in other:
+            writer.append(np.array(document))
+        writer.finish()
+    found = ngramstat.entropies(training, max_context=2, held_out=str(tmp_path / "other"))
+    assert found.held_out_documents == 25
+    assert found.held_out_tokens == 25 * 31
+    assert found.training_tokens == training.n_tokens
+    wide = separated([[1, 2, 3]] * 40, 0, 10)
+    with pytest.raises(ngramstat.InputError, match="vocabulary has 9 types"):
+        ngramstat.entropies(wide, max_context=2, held_out=str(tmp_path / "other"))
+
+
+def test_results_are_bit_identical_over_threads_dtypes_and_memory(threads, token_dtype):
+    tokens = zipf(60, 20_001, seed=7).astype(token_dtype)
+    ends = np.append(np.arange(500, 20_001, 500), 20_001)
+    options = {"max_context": 4, "replicates": 99, "held_out": 0.2}
+    corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=60, document_ends=ends)
+    found = ngramstat.entropies(corpus, **options, threads=threads, memory_limit=100_000)
+    plain = ngramstat.Corpus.from_arrays(
+        tokens.astype(np.uint16), vocab_size=60, document_ends=ends
+    )
+    assert found.to_dict() == ngramstat.entropies(plain, **options, threads=1).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"max_context": -1}, "max_context=-1"),
+        ({"max_context": 16}, "max_context=16"),
+        ({"held_out": 0.0}, "held-out share 0.0"),
+        ({"held_out": 0.9}, "held-out share 0.9"),
+        ({"held_out": "no/such/corpus"}, "no/such/corpus"),
+    ],
+)
+def test_bad_options_are_named(options, words):
+    corpus = ngramstat.Corpus.from_arrays(np.zeros(500, np.uint16), vocab_size=2)
+    with pytest.raises(ngramstat.InputError, match=words):
+        ngramstat.entropies(corpus, **options)
+
+
+@pytest.mark.nightly
+def test_kneser_ney_equals_kenlm(corpora, tmp_path):
+    """Perplexities and discounts of KenLM on 22 M tokens (reference/kenlm.md), bar 0.5 %."""
+    tokenizer = corpora.parent / "reference" / "bpe8192.json"
+    wikipedia = corpora / "wikipedia-en"
+    training = ngramstat.tokenize(
+        [wikipedia / "part-0.jsonl.xz", wikipedia / "part-1.jsonl.xz"],
+        tmp_path / "training",
+        tokenizer=tokenizer,
+    )
+    whole = ngramstat.tokenize(
+        [wikipedia / "part-7.jsonl.xz"], tmp_path / "part-7", tokenizer=tokenizer
+    )
+    ends = whole.document_ends[:250]
+    held_out = ngramstat.Corpus.from_arrays(
+        np.asarray(whole.tokens[: ends[-1]]),
+        vocab_size=whole.vocab_size,
+        document_ends=ends,
+        separator=0,
+    )
+    assert (training.n_tokens, held_out.n_tokens) == (22_017_485, 1_133_272)
+    units = [statistical_units(c, boundary="document", seed=0) for c in (training, held_out)]
+    found = held_out_losses(
+        Split(
+            (training, units[0], np.arange(len(units[0].spans))),
+            (held_out, units[1], np.arange(250)),
+        ),
+        max_context=4,
+        boundary="document",
+        threads=2,
+    )
+    perplexity = np.exp(found.losses.sum(axis=0) / found.tokens.sum())
+    kenlm = [172.515474, 97.059576, 89.527501, 88.174239]
+    np.testing.assert_allclose(perplexity[1:], kenlm, rtol=1e-4)
+    table = found.discounts
+    np.testing.assert_allclose(table[0]["lower"], [0.300971, 0.996764, 1.34466], rtol=1e-5)
+    np.testing.assert_allclose(table[3]["lower"], [0.896807, 1.25717, 1.42294], rtol=1e-5)
+    np.testing.assert_allclose(table[4]["raw"], [0.922129, 1.34004, 1.44433], rtol=1e-5)
+    assert [row["distinct"] for row in table[1:]] == [2088171, 9280714, 15927394, 19272639]
