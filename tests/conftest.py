@@ -27,7 +27,5 @@ def corpora() -> Path:
     default = REPOSITORY.parent / "shared" / "corpora"
     directory = Path(os.environ.get("NGRAMSTAT_CORPORA", default))
     if not directory.is_dir():
-        pytest.skip(
-            f"the shared corpora are not at {directory}; point NGRAMSTAT_CORPORA at them to run this"
-        )
+        pytest.skip(f"the shared corpora are not at {directory}; point NGRAMSTAT_CORPORA at them")
     return directory

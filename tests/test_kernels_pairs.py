@@ -6,10 +6,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import reference
 from ngramstat import kernels
 from ngramstat.kernels import DocumentSpans
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import reference
 from scipy.sparse import coo_array
 from scipy.sparse.linalg import LinearOperator, svds
 
 import ngramstat
+import reference
 from ngramstat import kernels
 from ngramstat.kernels import DocumentSpans
 from ngramstat.statistics.correlations import CorrelationOptions, default_lags, measure_lags

@@ -7,14 +7,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import reference
-from test_statistics_correlations import markov_chain, zipf
 
 import ngramstat
+import reference
 from ngramstat.kernels import count_ngrams
 from ngramstat.statistics.counts_entropy import chao_shen, miller_madow, plug_in
 from ngramstat.statistics.documents import statistical_units
 from ngramstat.statistics.held_out import Split, held_out_losses, split_units
+from test_statistics_correlations import markov_chain, zipf
 
 
 def counts_of(tokens: np.ndarray, vocab_size: int, context: int):

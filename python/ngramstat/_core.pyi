@@ -3,7 +3,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Tokens: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
+_Tokens: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
 
 LANES: int
 MAX_DEPTH: int
@@ -40,7 +40,7 @@ class CountMatrix:
 class PairCounter:
     def __init__(
         self,
-        tokens: Tokens,
+        tokens: _Tokens,
         vocab_size: int,
         document_ends: NDArray[np.int64],
         content_starts: NDArray[np.int64],
@@ -107,16 +107,16 @@ class KneserNey32:
 def build_info() -> dict[str, Any]: ...
 def simd_level() -> str: ...
 def cuda_devices() -> list[dict[str, Any]]: ...
-def token_counts(tokens: Tokens, vocab_size: int, threads: int) -> NDArray[np.int64]: ...
+def token_counts(tokens: _Tokens, vocab_size: int, threads: int) -> NDArray[np.int64]: ...
 def document_token_counts(
-    tokens: Tokens,
+    tokens: _Tokens,
     vocab_size: int,
     content_starts: NDArray[np.int64],
     content_ends: NDArray[np.int64],
     threads: int,
 ) -> CountMatrix: ...
 def sum_pairs_by_document(
-    tokens: Tokens,
+    tokens: _Tokens,
     vocab_size: int,
     lag: int,
     u: NDArray[np.float64],
@@ -125,14 +125,12 @@ def sum_pairs_by_document(
     ends: NDArray[np.int64],
     right_limits: NDArray[np.int64],
     threads: int,
-) -> tuple[
-    NDArray[np.uint64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]
-]: ...
+) -> tuple[NDArray[np.uint64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
 def suffix_array(
-    tokens: Tokens, vocab_size: int, depth: int, backward: bool, stop_token: int, threads: int
+    tokens: _Tokens, vocab_size: int, depth: int, backward: bool, stop_token: int, threads: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]: ...
 def count_ngrams(
-    tokens: Tokens,
+    tokens: _Tokens,
     vocab_size: int,
     max_context: int,
     document_ends: NDArray[np.int64],

@@ -96,7 +96,7 @@ def _compose(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
     return apply
 
 
-class Lags(click.ParamType):
+class Lags(click.ParamType):  # type: ignore[type-arg]
     """``1,2,4``, ``1:32`` (every lag) and ``1:512:20`` (20 lags, evenly spaced in their log)."""
 
     name = "lags"
@@ -130,7 +130,7 @@ class Lags(click.ParamType):
         return np.round(np.geomspace(low, high, max(count, 1))).astype(int).tolist()
 
 
-class Window(click.ParamType):
+class Window(click.ParamType):  # type: ignore[type-arg]
     """``LOW:HIGH``, both inclusive."""
 
     name = "low:high"
@@ -146,7 +146,7 @@ class Window(click.ParamType):
         return low, high
 
 
-class Numbers(click.ParamType):
+class Numbers(click.ParamType):  # type: ignore[type-arg]
     """Positive numbers, comma-separated, such as ``1e9,1e12``."""
 
     name = "numbers"
@@ -161,7 +161,7 @@ class Numbers(click.ParamType):
             self.fail(f"{value!r} is not a list of numbers such as 1e9,1e12", param, ctx)
 
 
-class HeldOut(click.ParamType):
+class HeldOut(click.ParamType):  # type: ignore[type-arg]
     """A share such as ``0.01``, or the path of a held-out corpus."""
 
     name = "share|path"

@@ -61,7 +61,8 @@ class PartStore:
         if path is None or not path.is_file():
             return None
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # Opened here: np.load leaves a damaged file open when it gives up on it.
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             # A part is only a saving of time: a damaged one is computed again and replaced.

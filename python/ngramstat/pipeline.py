@@ -212,7 +212,12 @@ def run(
 ) -> RunResult:
     """One or both halves of `measure`, as one result with settings and provenance."""
     started = time.monotonic()
-    shared = {"boundary": boundary, "replicates": replicates, "level": level, "seed": seed}
+    shared: dict[str, Any] = {
+        "boundary": boundary,
+        "replicates": replicates,
+        "level": level,
+        "seed": seed,
+    }
     pair_options = CorrelationOptions(
         lags=tuple(int(lag) for lag in lags) if lags is not None else default_lags(corpus.n_tokens),
         singular_values=singular_values,
@@ -333,7 +338,9 @@ def _correlations(
 
 
 def _lag_from_arrays(arrays: Mapping[str, NDArray[Any]]) -> LagMeasurement:
-    values = {name: value.item() if value.ndim == 0 else value for name, value in arrays.items()}
+    values: dict[str, Any] = {
+        name: value.item() if value.ndim == 0 else value for name, value in arrays.items()
+    }
     return LagMeasurement(**values)
 
 

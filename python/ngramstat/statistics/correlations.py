@@ -49,6 +49,8 @@ DEFAULT_LAGS = (
 )
 # A norm is the corpus's own if it is this many times what noise alone would show (THEORY 1.5).
 VALID_RATIO = 1.5
+# A norm whose residual is more than this share of it is not known well enough to be used.
+_LARGEST_RESIDUAL = 1e-2
 # The floor is compared with a factor of 1.5, so a per mille of it is plenty.
 _FLOOR_TOLERANCE = 1e-3
 _NORM_TOLERANCE = 1e-7
@@ -214,7 +216,7 @@ class _LagMeasurer:
         )
 
     def _crossfit(self, start: Floats) -> float:
-        """Mean of u_A^T C_B v_A over both ways: one half's vectors do not know the other's noise."""
+        """Mean of u_A^T C_B v_A over both ways: one half's vectors miss the other's noise."""
         values = []
         for half in (0, 1):
             here = leading_singular_triplets(
@@ -237,7 +239,8 @@ class _LagMeasurer:
         sums = np.stack(self._document_sums(u, v, starts, ends, limits), axis=1)
         pairs, product, left, right = self.bootstrap.sums(sums).T
         with np.errstate(invalid="ignore", divide="ignore"):
-            return product / pairs - (left / pairs) * (right / pairs)
+            replicates: Floats = product / pairs - (left / pairs) * (right / pairs)
+        return replicates
 
     def _document_sums(
         self,
@@ -339,7 +342,8 @@ def assemble_correlations(
             for r in replicates.T
         ]
     )
-    valid = norm >= VALID_RATIO * floor
+    settled = column("residual") <= _LARGEST_RESIDUAL * norm
+    valid = (norm >= VALID_RATIO * floor) & settled
     valid_sequential = np.nan_to_num(sequential) >= VALID_RATIO * floor
     n = corpus.n_tokens
     crossing = np.array(

@@ -147,12 +147,12 @@ def held_out_losses(
     if boundary == "document":
         separator = training_corpus.separator
         stop = vocab_size if separator is None else separator
-    dtype = np.uint32 if stop is not None and stop > 0xFFFF else np.dtype(np.uint16)
-    for corpus in (training_corpus, held_out_corpus):
-        if corpus.tokens.dtype == np.uint32:
-            dtype = np.dtype(np.uint32)
-    training, training_document = _text(split.training, stop, vocab_size, np.dtype(dtype))
-    held_out, document = _text(split.held_out, stop, vocab_size, np.dtype(dtype))
+    wide = (stop or 0) > np.iinfo(np.uint16).max or any(
+        corpus.tokens.dtype == np.uint32 for corpus in (training_corpus, held_out_corpus)
+    )
+    dtype = np.dtype(np.uint32 if wide else np.uint16)
+    training, training_document = _text(split.training, stop, vocab_size, dtype)
+    held_out, document = _text(split.held_out, stop, vocab_size, dtype)
     scored = np.bincount(document[document >= 0], minlength=len(split.held_out[2]))
     if not len(training) or not scored.sum():
         raise InputError(f"{training_corpus.path}: the held-out split leaves one side empty")
