@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 import sys
 from collections.abc import Callable
@@ -463,16 +464,25 @@ def measure(
 
 
 def _finish(result: Any, output: str, as_json: bool) -> None:
+    """Writes the summary and the pictures beside run.json, shows the result and says where."""
+    from ngramstat.files import atomic_write
     from ngramstat.report.summary import summarize
 
     directory = Path(output)
-    text = summarize(result)
-    from ngramstat.files import atomic_write
-
-    with atomic_write(directory / "summary.txt") as file:
-        file.write((text + "\n").encode())
+    written = [directory / "run.json", directory / "summary.txt"]
+    with atomic_write(written[1]) as file:
+        file.write((summarize(result) + "\n").encode())
+    hint = ""
+    if importlib.util.find_spec("matplotlib") is None:
+        hint = "For pictures: pip install 'ngramstat[plot]'"
+    else:
+        written.append(directory / "figures.png")
+        with atomic_write(written[2]) as file:
+            result.plot().savefig(file, format="png", dpi=150)
     _show(result, as_json)
-    click.echo(f"Wrote {directory / 'run.json'} and {directory / 'summary.txt'}", err=as_json)
+    click.echo(f"Wrote {', '.join(map(str, written))}", err=as_json)
+    if hint:
+        click.echo(hint, err=True)
 
 
 @main.command()

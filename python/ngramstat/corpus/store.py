@@ -258,14 +258,18 @@ class Corpus:
         if checksum and self._recorded_sha256 not in (None, sha256_array(self.tokens)):
             raise InputError(f"{where}: its tokens are not those it was written with (checksum)")
 
-    def documents_or_blocks(self, n_blocks: int = 128) -> tuple[NDArray[np.int64], bool]:
+    def documents_or_blocks(
+        self, n_blocks: int = 128, *, fewest: int = 2
+    ) -> tuple[NDArray[np.int64], bool]:
         """Ends of the units that halves, bootstrap and held-out sets are made of.
 
         Parameters
         ----------
         n_blocks
-            How many equal blocks to cut where there are not at least two documents. A shorter
-            corpus has as many blocks as tokens.
+            How many equal blocks to cut where there are too few documents. A shorter corpus has as
+            many blocks as tokens.
+        fewest
+            Documents that are enough.
 
         Returns
         -------
@@ -275,7 +279,7 @@ class Corpus:
             True for equal blocks, False for the corpus's own documents.
         """
         count = _integer(n_blocks, "n_blocks", 1, 1 << 31)
-        if self.document_ends is not None and self.n_documents >= 2:
+        if self.document_ends is not None and self.n_documents >= fewest:
             return self.document_ends, False
         count = min(count, self.n_tokens)
         # Python integers: tokens * count could pass 2^63.

@@ -27,7 +27,12 @@ from ngramstat.kernels import (
 )
 from ngramstat.results import CorrelationResult
 from ngramstat.statistics.covariance import Composition, CovarianceOperator, PairStatistics
-from ngramstat.statistics.documents import DocumentBootstrap, Units, statistical_units
+from ngramstat.statistics.documents import (
+    DocumentBootstrap,
+    Units,
+    separator_positions,
+    statistical_units,
+)
 from ngramstat.statistics.noise import noise_edge
 from ngramstat.statistics.singular import leading_singular_triplets
 
@@ -302,21 +307,13 @@ class _LagMeasurer:
 
     def _separator_share(self) -> float:
         """Share of the counted pairs that touch a separator."""
-        separator = self.corpus.separator
-        if separator is None or not self.stream:
+        if not self.stream:
             return 0.0
         tokens, lag = self.corpus.tokens, self.statistics.lag
-        # Separators stand at document ends (or starts), so their pairs are found without a scan.
-        spans = self.units.spans
-        inside = spans.content_ends - spans.content_starts
-        if self.units.are_blocks or int(inside.sum()) == len(tokens):
-            at = np.flatnonzero(np.asarray(tokens) == separator)
-        else:
-            edges = np.unique(np.concatenate([spans.starts, spans.ends - 1]))
-            at = edges[np.asarray(tokens[edges]) == separator]
+        at = separator_positions(self.corpus)
         as_left = at[at + lag < len(tokens)]
         as_right = at[at >= lag]
-        both = int(np.count_nonzero(np.asarray(tokens[as_left + lag]) == separator))
+        both = int(np.count_nonzero(tokens[as_left + lag] == self.corpus.separator))
         return (len(as_left) + len(as_right) - both) / max(len(tokens) - lag, 1)
 
 

@@ -14,7 +14,7 @@ from ngramstat.errors import InputError
 from ngramstat.exponents.bootstrap import cluster_weights
 from ngramstat.kernels import DocumentSpans
 
-__all__ = ["BOUNDARIES", "DocumentBootstrap", "Units", "statistical_units"]
+__all__ = ["BOUNDARIES", "DocumentBootstrap", "Units", "separator_positions", "statistical_units"]
 
 Floats = NDArray[np.float64]
 
@@ -68,13 +68,9 @@ def statistical_units(corpus: Corpus, *, boundary: str, seed: int) -> Units:
             f"{corpus.path}: has no documents to stay inside; use --boundary stream, or give the "
             "separator's id with --separator"
         )
-    if known is not None and (len(known) >= _FEWEST_DOCUMENTS or boundary == "document"):
-        ends, are_blocks = np.asarray(known, dtype=np.int64), False
-    else:
-        ends, are_blocks = corpus.documents_or_blocks(n_blocks=min(_BLOCKS, n))
-        if not are_blocks:  # a few documents: blocks all the same
-            edges = np.linspace(0, n, min(_BLOCKS, n) + 1).astype(np.int64)
-            ends, are_blocks = np.unique(edges[1:]), True
+    ends, are_blocks = corpus.documents_or_blocks(
+        n_blocks=_BLOCKS, fewest=2 if boundary == "document" else _FEWEST_DOCUMENTS
+    )
     starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
     content_starts, content_ends = starts.copy(), ends.copy()
     separator = corpus.separator
@@ -83,6 +79,16 @@ def statistical_units(corpus: Corpus, *, boundary: str, seed: int) -> Units:
         content_starts += (corpus.tokens[starts] == separator) & (content_starts < content_ends)
     spans = DocumentSpans(ends, content_starts, content_ends, _halves(ends - starts, seed))
     return Units(spans, are_blocks)
+
+
+def separator_positions(corpus: Corpus) -> NDArray[np.int64]:
+    """Positions of the separators, which stand at the ends or starts of documents."""
+    if corpus.separator is None or corpus.document_ends is None:
+        return np.zeros(0, np.int64)
+    ends = np.asarray(corpus.document_ends)
+    edges = np.unique(np.concatenate([np.zeros(1, np.int64), ends[:-1], ends - 1]))
+    found: NDArray[np.int64] = edges[corpus.tokens[edges] == corpus.separator]
+    return found
 
 
 def _halves(lengths: NDArray[np.int64], seed: int) -> NDArray[np.uint8]:

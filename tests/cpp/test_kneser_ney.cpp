@@ -1,0 +1,235 @@
+// KneserNey against counts in maps and the formulas of Chen and Goodman (1999), and its hash table.
+#include <cmath>
+#include <set>
+#include <stdexcept>
+#include <unordered_map>
+
+#include "check.hpp"
+#include "ngramstat/kneser_ney.hpp"
+
+namespace {
+
+using namespace ngramstat;
+
+using Gram = std::vector<Index>;  // oldest token first
+using Counts = std::map<Gram, Count>;
+
+template <class Token>
+Gram history(std::span<const Token> tokens, Index i, int order, Index stop_token) {
+    const auto backward = check::sequence(tokens, i, order, true, stop_token);
+    return {backward.rbegin(), backward.rend()};
+}
+
+struct Model {
+    int order;
+    Index vocab_size;
+    Index stop_token;
+    std::vector<Counts> raw;    // [m]
+    std::vector<Counts> lower;  // [m], m < order
+    std::vector<std::map<Gram, std::vector<Count>>> raw_followers;
+    std::vector<std::map<Gram, std::vector<Count>>> lower_followers;
+
+    template <class Token>
+    Model(std::span<const Token> training, Index first_event, Index vocab, int highest, Index stop)
+        : order(highest),
+          vocab_size(vocab),
+          stop_token(stop),
+          raw(static_cast<std::size_t>(highest) + 1),
+          lower(raw.size()),
+          raw_followers(raw.size()),
+          lower_followers(raw.size()) {
+        std::vector<std::map<Gram, std::set<Index>>> left(raw.size());
+        for (Index i = first_event; i < static_cast<Index>(training.size()); ++i) {
+            if (static_cast<Index>(training[i]) >= vocab_size) continue;
+            const Gram gram = history(training, i, order, stop_token);
+            const int reach = static_cast<int>(gram.size());
+            for (int m = 1; m <= reach; ++m) {
+                const Gram tail(gram.end() - m, gram.end());
+                ++raw[m][tail];
+                left[m][tail].insert(m < reach ? gram[reach - m - 1] : -1);
+            }
+        }
+        for (int m = 1; m <= order; ++m) {
+            for (const auto& [gram, count] : raw[m]) {
+                const Gram context(gram.begin(), gram.end() - 1);
+                raw_followers[m][context].push_back(count);
+                if (m == order) continue;
+                const bool begins = m > 1 && gram.front() == stop_token;
+                lower[m][gram] = begins ? count : left[m][gram].size();
+                lower_followers[m][context].push_back(lower[m][gram]);
+            }
+        }
+    }
+
+    static OrderCounts summary(const Counts& counts) {
+        OrderCounts order_counts;
+        for (const auto& [gram, count] : counts) {
+            ++order_counts.distinct;
+            if (count <= 4) ++order_counts.number[count - 1];
+        }
+        return order_counts;
+    }
+
+    // p(last token of gram | the rest) where the model of order m is the highest one.
+    double probability(const Gram& gram, int m, const std::vector<Discounts>& raw_discounts,
+                       const std::vector<Discounts>& lower_discounts) const {
+        double below = 1.0 / static_cast<double>(vocab_size);
+        for (int k = 1; k <= std::min(m, static_cast<int>(gram.size())); ++k) {
+            const bool top = k == m;
+            const auto& counts = top ? raw[k] : lower[k];
+            const auto& followers = top ? raw_followers[k] : lower_followers[k];
+            const Discounts& discounts = (top ? raw_discounts : lower_discounts)[k - 1];
+            const Gram tail(gram.end() - k, gram.end());
+            const auto it = followers.find(Gram(tail.begin(), tail.end() - 1));
+            if (it == followers.end()) continue;
+            double sum = 0.0;
+            double freed = 0.0;
+            for (const Count c : it->second) {
+                sum += static_cast<double>(c);
+                freed += discounts[std::min<Count>(c, 3) - 1];
+            }
+            const auto found = counts.find(tail);
+            double kept = 0.0;
+            if (found != counts.end()) {
+                const Count c = found->second;
+                kept = std::max(static_cast<double>(c) - discounts[std::min<Count>(c, 3) - 1], 0.0);
+            }
+            below = (kept + freed * below) / sum;
+        }
+        return below;
+    }
+};
+
+bool equal(const OrderCounts& a, const OrderCounts& b) {
+    return a.distinct == b.distinct && a.number == b.number;
+}
+
+// Trains on the first two thirds of the stream and scores the rest.
+template <class Token>
+void check_model(const check::Stream<Token>& stream, int order, Index stop_token) {
+    const Index split = 2 * stream.size() / 3;
+    const auto training = stream.span().first(static_cast<std::size_t>(split));
+    const auto held_out = stream.span().subspan(static_cast<std::size_t>(split));
+    // Documents of the held-out text in order, with tokens that only serve as context between.
+    std::vector<std::int32_t> document;
+    const std::int32_t n_documents = 5;
+    for (std::size_t i = 0; i < held_out.size(); ++i) {
+        const auto d = static_cast<std::int32_t>(i * 4 / held_out.size());
+        const bool event = static_cast<Index>(held_out[i]) < stream.vocab_size;
+        document.push_back(i % 11 == 3 || !event ? -1 : d == 2 ? 3 : d);
+    }
+    std::vector<Discounts> raw_discounts;
+    std::vector<Discounts> lower_discounts;
+    for (int m = 1; m <= order; ++m) {
+        raw_discounts.push_back({0.5 + 0.02 * m, 1.0, 1.4});
+        if (m < order) lower_discounts.push_back({0.6, 1.1 - 0.01 * m, 1.5});
+    }
+    for (const Index first_event : {Index{0}, split / 4}) {
+        const Model naive(training, first_event, stream.vocab_size, order, stop_token);
+        std::vector<double> losses;
+        for (const int threads : check::kThreads) {
+            check::in_case(stream.name + ", order " + std::to_string(order) + ", stop " +
+                           std::to_string(stop_token) + ", threads " + std::to_string(threads));
+            KneserNey<Token> model(held_out, document, stream.vocab_size, order, stop_token);
+            const auto ranges = threads == 1 ? std::vector<TokenRange>{{0, stream.vocab_size}}
+                                             : check::partition(stream.vocab_size);
+            for (const TokenRange range : ranges) {
+                model.add_training(training, first_event, range, threads);
+            }
+            for (int m = 1; m <= order; ++m) {
+                CHECK(equal(model.counts().raw[m - 1], Model::summary(naive.raw[m])));
+                if (m == order) continue;
+                CHECK(equal(model.counts().lower[m - 1], Model::summary(naive.lower[m])));
+            }
+            std::vector<double> found(static_cast<std::size_t>(n_documents * order), -1.0);
+            model.score(raw_discounts, lower_discounts, found, n_documents, threads);
+            if (losses.empty()) losses = found;
+            CHECK(found == losses);  // bit for bit over threads and ranges
+        }
+        std::vector<double> expected(losses.size(), 0.0);
+        for (std::size_t i = 0; i < held_out.size(); ++i) {
+            if (document[i] < 0) continue;
+            const Gram gram = history(held_out, static_cast<Index>(i), order, stop_token);
+            for (int m = 1; m <= order; ++m) {
+                expected[static_cast<std::size_t>(document[i] * order + m - 1)] -=
+                    std::log(naive.probability(gram, m, raw_discounts, lower_discounts));
+            }
+        }
+        // Sums of discounts are taken in another order: some units in the last place per token.
+        for (std::size_t k = 0; k < losses.size(); ++k) {
+            CHECK(std::abs(losses[k] - expected[k]) <= 1e-12 * (1.0 + std::abs(expected[k])));
+        }
+    }
+}
+
+void check_table() {
+    check::in_case("KeyTable");
+    check::Random random(31);
+    KeyTable table;
+    std::unordered_map<std::uint64_t, std::uint32_t> expected;
+    for (int i = 0; i < 20'000; ++i) {
+        // Dense keys, keys equal in their low half, and the largest key that nodes can make.
+        const Index kind = random.below(3);
+        std::uint64_t key = static_cast<std::uint64_t>(random.below(5000));
+        if (kind == 1) key <<= 32;
+        if (kind == 2) key = 0xfffffffeffffffffULL - key;
+        const auto known = expected.find(key);
+        CHECK(table.find(key) == (known == expected.end() ? KeyTable::kAbsent : known->second));
+        const auto number = static_cast<std::uint32_t>(expected.size());
+        CHECK(table.insert(key) == expected.emplace(key, number).first->second);
+        CHECK(table.size() == expected.size());
+    }
+    for (const auto& [key, number] : expected) CHECK(table.find(key) == number);
+}
+
+void refuses_bad_arguments() {
+    check::in_case("bad arguments");
+    const std::vector<std::uint16_t> values{0, 1, 2};
+    const std::span<const std::uint16_t> tokens(values);
+    auto model = [&](std::vector<std::int32_t> document, Index vocab, int order, Index stop) {
+        return KneserNey<std::uint16_t>(tokens, document, vocab, order, stop);
+    };
+    CHECK_THROWS(std::invalid_argument, model({0, 0, 0}, 3, 0, -1));
+    CHECK_THROWS(std::invalid_argument, model({0, 0, 0}, 3, kMaxOrder + 1, -1));
+    CHECK_THROWS(std::invalid_argument, model({0, 0}, 3, 2, -1));
+    CHECK_THROWS(std::invalid_argument, model({0, 0, 0}, 0, 2, -1));
+    CHECK_THROWS(std::invalid_argument, model({0, 0, 0}, 3, 2, 4));
+    CHECK_THROWS(std::invalid_argument, model({0, 0, 0}, 3, 2, -2));
+    CHECK_THROWS(std::out_of_range, model({0, 0, 0}, 2, 2, -1));
+    CHECK_THROWS(std::invalid_argument, model({0, 0, 0}, 2, 2, 2));  // scores the separator
+    model({0, 0, -1}, 2, 2, 2);
+
+    auto good = model({0, 1, 1}, 3, 2, -1);
+    CHECK_THROWS(std::invalid_argument, good.add_training(tokens, 0, {0, 4}, 1));
+    const std::vector<Discounts> raw(2, Discounts{0.5, 1.0, 1.5});
+    const std::vector<Discounts> lower(1, Discounts{0.5, 1.0, 1.5});
+    std::vector<double> losses(4);
+    good.score(raw, lower, losses, 2, 1);
+    CHECK_THROWS(std::invalid_argument, good.score(lower, lower, losses, 2, 1));
+    CHECK_THROWS(std::invalid_argument, good.score(raw, raw, losses, 2, 1));
+    CHECK_THROWS(std::invalid_argument, good.score(raw, lower, losses, 3, 1));
+    losses.resize(2);
+    CHECK_THROWS(std::invalid_argument, good.score(raw, lower, losses, 1, 1));  // document 1
+    losses.resize(4);
+    const auto unordered = model({1, 0, 0}, 3, 2, -1);
+    CHECK_THROWS(std::invalid_argument, unordered.score(raw, lower, losses, 2, 1));
+}
+
+}  // namespace
+
+int main() {
+    check::for_token_types([]<class Token>() {
+        for (auto& stream : check::streams<Token>()) {
+            for (const int order : {1, 2, 3, 7, kMaxOrder}) {
+                check_model(stream, order, -1);
+                check_model(stream, order, stream.separator);
+            }
+            // The last id as a separator that is no event: the vocabulary ends before it.
+            if (stream.vocab_size < 2) continue;
+            stream.vocab_size -= 1;
+            for (const int order : {1, 4}) check_model(stream, order, stream.vocab_size);
+        }
+    });
+    check_table();
+    refuses_bad_arguments();
+}

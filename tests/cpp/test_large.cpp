@@ -1,0 +1,115 @@
+// A stream of more than 2^32 tokens: positions beyond 32 bits in every kernel that chooses its
+// position type. Nearly all of it is pages of zeros that are never written, so it needs little
+// memory; the sweep over it takes the time.
+#include <sys/mman.h>
+
+#include "check.hpp"
+#include "ngramstat/kneser_ney.hpp"
+#include "ngramstat/ngram_counts.hpp"
+#include "ngramstat/pair_counts.hpp"
+
+namespace {
+
+using namespace ngramstat;
+
+using Token = std::uint16_t;
+
+constexpr Index kTokens = (Index{1} << 32) + 1001;
+constexpr Index kVocab = 50;
+constexpr int kWorkers = 2;
+
+// 300 tokens at the start, around 2^31 and at the end, all else 0. None of them is 0, so that
+// ranges without 0 hold these alone.
+std::vector<Index> islands() {
+    std::vector<Index> starts{0, (Index{1} << 31) - 150, kTokens - 300};
+    std::vector<Index> places;
+    for (const Index start : starts) {
+        for (Index i = 0; i < 300; ++i) places.push_back(start + i);
+    }
+    return places;
+}
+
+Count total(const CountsOfCounts& counts) {
+    Count sum = 0;
+    for (const auto& [count, number] : counts) sum += count * number;
+    return sum;
+}
+
+}  // namespace
+
+int main() {
+    const std::size_t bytes = static_cast<std::size_t>(kTokens) * sizeof(Token);
+    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(memory != MAP_FAILED);
+    Token* data = static_cast<Token*>(memory);
+    check::Random random(37);
+    const auto places = islands();
+    for (const Index place : places) data[place] = static_cast<Token>(1 + random.below(kVocab - 1));
+    const std::span<const Token> tokens(data, static_cast<std::size_t>(kTokens));
+    const TokenRange range{1, kVocab};
+    const std::vector<Index> ends{kTokens};
+
+    check::in_case("count_ngrams");
+    const int max_context = 2;
+    const auto counts = count_ngrams(tokens, kVocab, max_context, std::span(ends), range, kWorkers);
+    std::vector<std::map<std::vector<Index>, Count>> expected(max_context + 1);
+    Count targets = 0;
+    for (const Index place : places) {
+        if (place < max_context) continue;
+        ++targets;
+        for (int n = 0; n <= max_context; ++n) {
+            ++expected[n][std::vector<Index>(data + place - n, data + place + 1)];
+        }
+    }
+    CHECK(counts.targets == targets);
+    for (int n = 0; n <= max_context; ++n) {
+        std::map<Count, Count> table;
+        for (const auto& [gram, count] : expected[n]) ++table[count];
+        CHECK(counts.ngrams[n] == CountsOfCounts(table.begin(), table.end()));
+        CHECK(total(counts.ngrams[n]) == targets);
+    }
+
+    check::in_case("KneserNey");
+    // The held-out text is the island that lies at the end, whose trigrams training then holds.
+    const auto held_out = tokens.subspan(static_cast<std::size_t>(kTokens) - 300);
+    const std::vector<std::int32_t> document(300, 0);
+    KneserNey<Token> model(held_out, document, kVocab, max_context + 1, -1);
+    model.add_training(tokens, max_context, range, kWorkers);
+    for (int n = 0; n <= max_context; ++n) {
+        CHECK(model.counts().raw[n].distinct == expected[n].size());
+    }
+
+    check::in_case("count_pairs");
+    const std::vector<Index> starts{0};
+    const std::vector<std::uint8_t> classes{1};
+    const auto index = index_document_positions<Token, std::uint64_t>(
+        tokens, range, kVocab, {ends, starts, ends, classes}, kWorkers);
+    const std::vector<Index> lags{1, (Index{1} << 32) + 700};
+    const auto pairs = count_pairs(tokens, index, kVocab, lags, kWorkers);
+    for (std::size_t l = 0; l < lags.size(); ++l) {
+        std::map<std::pair<Index, Index>, Count> cells[2];
+        for (const Index place : places) {
+            if (place + lags[l] >= kTokens) continue;
+            // `remaining` saturates at 2^32 - 1: pairs at longer lags count as across.
+            const bool across = lags[l] > Index{0xffffffff};
+            ++cells[across ? 1 : 0][{data[place], data[place + lags[l]]}];
+        }
+        const CountMatrix* matrices[2] = {&pairs[l].within, &pairs[l].across};
+        for (int kind = 0; kind < 2; ++kind) {
+            Index entries = 0;
+            for (const CountBlock& block : matrices[kind]->blocks()) {
+                for (Index r = 0; r < block.n_rows(); ++r) {
+                    for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
+                        const auto it = cells[kind].find({block.first_row + r, block.column[k]});
+                        CHECK(it != cells[kind].end() && it->second == block.second[k]);
+                        CHECK(block.first[k] == 0);
+                        ++entries;
+                    }
+                }
+            }
+            CHECK(entries == static_cast<Index>(cells[kind].size()));
+        }
+    }
+    munmap(memory, bytes);
+}

@@ -1,0 +1,196 @@
+// count_pairs, count_document_tokens and sum_pairs_by_document against loops over all pairs.
+#include <array>
+#include <stdexcept>
+
+#include "check.hpp"
+#include "ngramstat/pair_counts.hpp"
+
+namespace {
+
+using namespace ngramstat;
+
+using Cells = std::map<std::pair<Index, Index>, std::array<Count, 2>>;
+
+// All entries, after a check of what CountBlock promises.
+Cells cells_of(const CountMatrix& matrix) {
+    CHECK(matrix.complete());
+    Cells cells;
+    Index next_row = 0;
+    Index entries = 0;
+    for (const CountBlock& block : matrix.blocks()) {
+        CHECK(block.first_row == next_row && block.n_rows() > 0);
+        CHECK(block.row_start.front() == 0);
+        CHECK(block.row_start.back() == static_cast<Index>(block.column.size()));
+        CHECK(block.first.size() == block.column.size());
+        CHECK(block.second.empty() || block.second.size() == block.column.size());
+        for (Index r = 0; r < block.n_rows(); ++r) {
+            for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
+                CHECK(k == block.row_start[r] || block.column[k - 1] < block.column[k]);
+                const Count second = block.second.empty() ? 0 : block.second[k];
+                CHECK(block.first[k] + second > 0);
+                cells[{block.first_row + r, block.column[k]}] = {block.first[k], second};
+                ++entries;
+            }
+        }
+        next_row += block.n_rows();
+    }
+    CHECK(next_row == matrix.n_rows());
+    CHECK(entries == matrix.nnz());
+    return cells;
+}
+
+template <class Token>
+std::pair<Cells, Cells> naive_pairs(const check::Stream<Token>& stream, Index lag) {
+    Cells within;
+    Cells across;
+    std::size_t d = 0;
+    for (Index i = 0; i < stream.size() && lag < stream.size() - i; ++i) {
+        while (i >= stream.ends[d]) ++d;
+        const Index first = stream.content_starts[d];
+        const Index last = stream.content_ends[d];
+        const bool inside = i >= first && i < last && i + lag < last;
+        auto& cells = inside ? within : across;
+        ++cells[{stream.tokens[i], stream.tokens[i + lag]}][stream.classes[d]];
+    }
+    return {within, across};
+}
+
+template <class Position, class Token>
+void check_pairs(const check::Stream<Token>& stream) {
+    const Index n = stream.size();
+    const Index vocab = stream.vocab_size;
+    // Up to lags that leave one pair, none, and none by far.
+    std::vector<Index> lags{1, 2, 7, 64, n + 5, Index{1} << 62};
+    if (n >= 2) lags.push_back(n - 1);
+    if (n >= 1) lags.push_back(n);
+    std::vector<std::pair<Cells, Cells>> expected;
+    for (const Index lag : lags) expected.push_back(naive_pairs(stream, lag));
+    const std::vector<std::vector<TokenRange>> partitions{{{0, vocab}}, check::partition(vocab)};
+    for (const int threads : check::kThreads) {
+        for (const auto& ranges : partitions) {
+            check::in_case(stream.name + ", threads " + std::to_string(threads) + ", ranges " +
+                           std::to_string(ranges.size()));
+            std::vector<PairCounts> joined;
+            for (std::size_t l = 0; l < lags.size(); ++l) {
+                joined.push_back({CountMatrix(vocab, vocab), CountMatrix(vocab, vocab)});
+            }
+            for (const TokenRange range : ranges) {
+                const auto index = index_document_positions<Token, Position>(
+                    stream.span(), range, vocab, stream.documents(), threads);
+                auto counts = count_pairs(stream.span(), index, vocab, lags, threads);
+                CHECK(counts.size() == lags.size());
+                for (std::size_t l = 0; l < lags.size(); ++l) {
+                    joined[l].within.append(std::move(counts[l].within));
+                    joined[l].across.append(std::move(counts[l].across));
+                }
+            }
+            for (std::size_t l = 0; l < lags.size(); ++l) {
+                CHECK(cells_of(joined[l].within) == expected[l].first);
+                CHECK(cells_of(joined[l].across) == expected[l].second);
+            }
+        }
+    }
+}
+
+template <class Token>
+void check_document_tokens(const check::Stream<Token>& stream) {
+    Cells expected;
+    for (std::size_t d = 0; d < stream.ends.size(); ++d) {
+        for (Index i = stream.content_starts[d]; i < stream.content_ends[d]; ++i) {
+            ++expected[{static_cast<Index>(d), stream.tokens[i]}][0];
+        }
+    }
+    for (const int threads : check::kThreads) {
+        check::in_case(stream.name + ", document tokens, threads " + std::to_string(threads));
+        const auto counts = count_document_tokens(
+            stream.span(), stream.vocab_size, stream.content_starts, stream.content_ends, threads);
+        CHECK(counts.n_rows() == static_cast<Index>(stream.ends.size()));
+        CHECK(cells_of(counts) == expected);
+    }
+}
+
+template <class Token>
+void check_pair_sums(const check::Stream<Token>& stream) {
+    check::Random random(5);
+    std::vector<double> u(static_cast<std::size_t>(stream.vocab_size));
+    auto v = u;
+    for (double& value : u) value = random.real();
+    for (double& value : v) value = random.real();
+    const std::vector<Index> whole(stream.ends.size(), stream.size());
+    for (const Index lag : {Index{1}, Index{7}, stream.size() + 1, Index{1} << 62}) {
+        for (const bool inside : {false, true}) {
+            const auto& starts = stream.content_starts;
+            const auto& ends = stream.content_ends;
+            const auto& limits = inside ? stream.content_ends : whole;
+            for (const int threads : check::kThreads) {
+                check::in_case(stream.name + ", sums at lag " + std::to_string(lag) + ", threads " +
+                               std::to_string(threads));
+                const auto sums = sum_pairs_by_document(stream.span(), stream.vocab_size, lag, u, v,
+                                                        starts, ends, limits, threads);
+                CHECK(sums.pairs.size() == starts.size());
+                for (std::size_t d = 0; d < starts.size(); ++d) {
+                    Count pairs = 0;
+                    double product = 0.0;
+                    double left = 0.0;
+                    double right = 0.0;
+                    for (Index i = starts[d]; i < ends[d] && lag < limits[d] - i; ++i) {
+                        const double a = u[stream.tokens[i]];
+                        const double b = v[stream.tokens[i + lag]];
+                        ++pairs;
+                        product += a * b;
+                        left += a;
+                        right += b;
+                    }
+                    // The same sums in the same order: equal to the last bit.
+                    CHECK(sums.pairs[d] == pairs && sums.product[d] == product);
+                    CHECK(sums.left[d] == left && sums.right[d] == right);
+                }
+            }
+        }
+    }
+}
+
+void refuses_bad_arguments() {
+    check::in_case("bad arguments");
+    const std::vector<std::uint16_t> values{0, 1, 2, 9};
+    const std::span<const std::uint16_t> tokens(values);
+    const std::vector<Index> lags{1};
+    const std::vector<Index> zero_lag{1, 0};
+    const auto plain = index_positions<std::uint16_t, std::uint32_t>(tokens, {0, 10}, 10, 1);
+    CHECK_THROWS(std::invalid_argument, count_pairs(tokens, plain, 10, lags, 1));
+    const std::vector<Index> ends{4};
+    const std::vector<Index> starts{0};
+    const std::vector<std::uint8_t> classes{0};
+    const auto index = index_document_positions<std::uint16_t, std::uint32_t>(
+        tokens, {0, 10}, 10, {ends, starts, ends, classes}, 1);
+    CHECK_THROWS(std::invalid_argument, count_pairs(tokens, index, 10, zero_lag, 1));
+
+    CHECK_THROWS(std::out_of_range, count_document_tokens(tokens, 9, starts, ends, 1));
+    const std::vector<Index> beyond{5};
+    CHECK_THROWS(std::invalid_argument, count_document_tokens(tokens, 10, starts, beyond, 1));
+    CHECK_THROWS(std::invalid_argument, count_document_tokens(tokens, 10, ends, starts, 1));
+
+    const std::vector<double> w(10, 1.0);
+    auto sums = [&](Index vocab, Index lag, const std::vector<Index>& limits) {
+        sum_pairs_by_document(
+            tokens, vocab, lag, std::span(w).first(static_cast<std::size_t>(vocab)),
+            std::span(w).first(static_cast<std::size_t>(vocab)), starts, ends, limits, 1);
+    };
+    CHECK_THROWS(std::out_of_range, sums(9, 1, ends));
+    CHECK_THROWS(std::invalid_argument, sums(10, 0, ends));
+    CHECK_THROWS(std::invalid_argument, sums(10, 1, beyond));
+}
+
+}  // namespace
+
+int main() {
+    check::for_token_types([]<class Token>() {
+        for (const auto& stream : check::streams<Token>()) {
+            check_pairs<std::uint32_t>(stream);
+            check_pairs<std::uint64_t>(stream);
+            check_document_tokens(stream);
+            check_pair_sums(stream);
+        }
+    });
+    refuses_bad_arguments();
+}

@@ -1,0 +1,157 @@
+// suffix_array and sort_bucket against sorting of whole sequences.
+#include <algorithm>
+#include <stdexcept>
+
+#include "check.hpp"
+#include "ngramstat/suffix_sort.hpp"
+
+namespace {
+
+using namespace ngramstat;
+
+struct Sorted {
+    std::vector<Index> positions;
+    std::vector<std::uint8_t> lcp;
+};
+
+template <class Token>
+Sorted naive(std::span<const Token> tokens, const std::vector<Index>& positions,
+             const SuffixOrder& order) {
+    std::vector<std::pair<std::vector<Index>, Index>> keys;
+    for (const Index i : positions) {
+        keys.emplace_back(check::sequence(tokens, i, order.depth, order.backward, order.stop_token),
+                          i);
+    }
+    std::sort(keys.begin(), keys.end());
+    Sorted sorted;
+    for (std::size_t k = 0; k < keys.size(); ++k) {
+        std::uint8_t shared = 0;
+        if (k > 0) {
+            const auto& a = keys[k - 1].first;
+            const auto& b = keys[k].first;
+            while (shared < std::min(a.size(), b.size()) && a[shared] == b[shared]) ++shared;
+        }
+        sorted.positions.push_back(keys[k].second);
+        sorted.lcp.push_back(shared);
+    }
+    return sorted;
+}
+
+std::vector<Index> all_positions(Index n) {
+    std::vector<Index> positions;
+    for (Index i = 0; i < n; ++i) positions.push_back(i);
+    return positions;
+}
+
+template <class Token>
+void check_suffix_array(const check::Stream<Token>& stream, const SuffixOrder& order) {
+    const Sorted expected = naive(stream.span(), all_positions(stream.size()), order);
+    for (const int threads : check::kThreads) {
+        check::in_case(stream.name + ", depth " + std::to_string(order.depth) +
+                       (order.backward ? ", backward" : "") + ", stop " +
+                       std::to_string(order.stop_token) + ", threads " + std::to_string(threads));
+        std::vector<Index> suffixes(stream.tokens.size(), -1);
+        std::vector<std::uint8_t> lcp(stream.tokens.size(), 255);
+        suffix_array(stream.span(), stream.vocab_size, order, suffixes, lcp, threads);
+        CHECK(suffixes == expected.positions);
+        CHECK(lcp == expected.lcp);
+    }
+}
+
+template <class Position, class Token>
+void check_bucket(std::span<const Token> tokens, Index vocab_size, Token token,
+                  const SuffixOrder& order, SuffixScratch& scratch) {
+    std::vector<Index> positions;
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+        if (tokens[i] == token) positions.push_back(static_cast<Index>(i));
+    }
+    const Sorted expected = naive(tokens, positions, order);
+    std::vector<Position> bucket(positions.begin(), positions.end());
+    std::vector<std::uint8_t> lcp(bucket.size(), 255);
+    sort_bucket(tokens, vocab_size, order, std::span(bucket), std::span(lcp), scratch);
+    CHECK(std::equal(bucket.begin(), bucket.end(), expected.positions.begin(),
+                     expected.positions.end(),
+                     [](Position a, Index b) { return static_cast<Index>(a) == b; }));
+    CHECK(lcp == expected.lcp);
+}
+
+// The number of symbols that fit one sorting key follows from vocab_size: every such number, on
+// both sides of each power of two.
+template <class Token>
+void check_key_widths() {
+    check::Random random(23);
+    SuffixScratch scratch;  // kept over calls, as a worker does
+    for (int bits = 1; bits <= static_cast<int>(8 * sizeof(Token)); ++bits) {
+        for (const Index vocab : {(Index{1} << bits) - 1, Index{1} << bits}) {
+            std::vector<Token> tokens;
+            for (int i = 0; i < 260; ++i) {
+                // Few ids, the highest among them, and repeats of earlier stretches.
+                const Index id = std::max<Index>(vocab - 1 - random.below(3), 0);
+                tokens.push_back(i >= 80 && random.below(12) != 0 ? tokens[i - 80]
+                                                                  : static_cast<Token>(id));
+            }
+            for (const int depth : {2, 7, 64, 255}) {
+                for (const bool backward : {false, true}) {
+                    const Token token = static_cast<Token>(vocab - 1);
+                    const SuffixOrder order{depth, backward, random.below(2) ? vocab - 1 : -1};
+                    check::in_case("vocab_size " + std::to_string(vocab) + ", depth " +
+                                   std::to_string(depth));
+                    const std::span<const Token> span(tokens);
+                    check_bucket<std::uint32_t>(span, vocab, token, order, scratch);
+                    check_bucket<std::uint64_t>(span, vocab, token, order, scratch);
+                }
+            }
+        }
+    }
+}
+
+// Buckets of more than 2^16 positions take another path through the sorting of keys.
+template <class Token>
+void check_large_buckets() {
+    check::Random random(29);
+    constexpr std::size_t kTokens = 120'000;
+    const auto word = check::fibonacci_word(kTokens);
+    check_suffix_array(check::make_stream<Token>("long Fibonacci word", word, 2, random),
+                       {20, false, -1});
+    std::vector<Index> values;
+    for (std::size_t i = 0; i < kTokens; ++i) {
+        values.push_back(random.below(8) == 0 ? random.below(3000) : 7);
+    }
+    check_suffix_array(check::make_stream<Token>("one token often", values, 3000, random),
+                       {9, true, 0});
+}
+
+void refuses_bad_arguments() {
+    check::in_case("bad arguments");
+    const std::vector<std::uint16_t> tokens{0, 1, 2};
+    std::vector<Index> suffixes(3);
+    std::vector<std::uint8_t> lcp(3);
+    auto sort = [&](int depth, Index vocab_size) {
+        suffix_array(std::span<const std::uint16_t>(tokens), vocab_size, {depth, false, -1},
+                     suffixes, lcp, 1);
+    };
+    CHECK_THROWS(std::invalid_argument, sort(0, 3));
+    CHECK_THROWS(std::invalid_argument, sort(256, 3));
+    CHECK_THROWS(std::out_of_range, sort(2, 2));
+    suffixes.pop_back();
+    CHECK_THROWS(std::invalid_argument, sort(2, 3));
+}
+
+}  // namespace
+
+int main() {
+    check::for_token_types([]<class Token>() {
+        for (const auto& stream : check::streams<Token>()) {
+            for (const int depth : {1, 2, 7, 64, 255}) {
+                for (const bool backward : {false, true}) {
+                    for (const Index stop : {Index{-1}, stream.separator}) {
+                        check_suffix_array(stream, {depth, backward, stop});
+                    }
+                }
+            }
+        }
+        check_key_widths<Token>();
+        check_large_buckets<Token>();
+    });
+    refuses_bad_arguments();
+}
