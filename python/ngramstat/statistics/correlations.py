@@ -199,7 +199,7 @@ class _LagMeasurer:
         )
         u, v = full.left[:, 0], full.right[:, 0]
         floor = leading_singular_triplets(
-            statistics.half_difference(), 1, tolerance=_FLOOR_TOLERANCE
+            statistics.half_difference(), 1, value_tolerance=_FLOOR_TOLERANCE
         )
         sequential, sequential_replicates, composition = self._sequential(full.right)
         p, q = statistics.marginals()

@@ -67,6 +67,7 @@ def leading_singular_triplets(
     k: int,
     *,
     tolerance: float = 1e-8,
+    value_tolerance: float = 0.0,
     start: Floats | None = None,
     max_steps: int = 60,
 ) -> SingularTriplets:
@@ -78,9 +79,12 @@ def leading_singular_triplets(
     k : int
         At most LANES (8), or the size of a small matrix if that is less.
     tolerance : float
-        Residual wanted for the first triplet, relative to the largest singular value; 1e-4 will do
-        for the others. The error of a singular value is of the order of the squared residual over
-        its gap.
+        Residual wanted for the first triplet, relative to the largest singular value. The error of
+        a singular value is of the order of the squared residual over its gap. The other values end
+        when a step changes none of them by 1e-6 of the largest.
+    value_tolerance : float
+        Instead, end when two steps changed the largest value by less than this share of it: enough
+        for noise, whose vectors nobody needs and take long to settle.
     start : (columns, m) float64, optional
         Right vectors to begin with, for instance those of a similar matrix.
     max_steps : int
@@ -105,6 +109,7 @@ def leading_singular_triplets(
     diagonal: list[Floats] = []
     above: list[Floats] = []
     products = 0
+    history: list[Floats] = []
     for step in range(max_steps):
         w = operator.multiply(np.ascontiguousarray(right[-1]))
         if left:
@@ -123,7 +128,10 @@ def leading_singular_triplets(
         # A v = s u holds exactly in the space; A^T u - s v is what the next block adds.
         residuals = np.linalg.norm(r @ p[-LANES:, :k], axis=0) / scale
         space_full = (step + 2) * LANES > min(rows, columns)
-        settled = residuals[0] <= tolerance and residuals.max() <= max(tolerance, 1e-4)
+        history.append(values[:k].copy())
+        settled = residuals[0] <= tolerance and _change(history, 1).max() <= 1e-6 * scale
+        if value_tolerance > 0:
+            settled = settled or bool(_change(history, 2)[0] <= value_tolerance * scale)
         if settled or step + 1 == max_steps or space_full:
             break
         right.append(v)
@@ -136,6 +144,13 @@ def leading_singular_triplets(
     return SingularTriplets(
         values[:k].copy(), triplets_left, triplets_right, residual, products + 2
     )
+
+
+def _change(history: list[Floats], steps: int) -> Floats:
+    """By how much the values changed in the last steps; infinite before there were as many."""
+    if len(history) <= steps:
+        return np.full_like(history[-1], np.inf)
+    return np.abs(history[-1] - history[-1 - steps])
 
 
 def _orthogonalise(x: Floats, basis: list[Floats]) -> Floats:
