@@ -20,8 +20,15 @@ constexpr Index kDenseShare = 8;
 constexpr int kKinds = 4;
 
 struct RowCounter {
-    explicit RowCounter(Index vocab_size)
-        : vocab(vocab_size), dense(static_cast<std::size_t>(kKinds * vocab_size), 0) {}
+    explicit RowCounter(Index vocab_size) : vocab(vocab_size) {}
+
+    // The counters of one class, all zero. Made for the first row that wants them: most blocks of a
+    // large vocabulary hold rare tokens only, and zeroing 16 * vocab bytes for each of them costs
+    // more than their counting.
+    std::uint32_t* dense_counts(int cls) {
+        if (dense.empty()) dense.assign(static_cast<std::size_t>(kKinds * vocab), 0);
+        return dense.data() + cls * vocab;
+    }
 
     // Adds one finished row to the two blocks, from the dense counters, and clears them.
     void flush_dense(CountBlock& within, CountBlock& across) {
@@ -86,6 +93,7 @@ void for_pairs(std::span<const Token> tokens, const PositionIndex<Position>& ind
         std::lower_bound(positions.begin(), positions.end(), std::max<Index>(last, 0),
                          [](Position p, Index limit) { return static_cast<Index>(p) < limit; }) -
         positions.begin();
+    if (n == 0) return;  // the lag may reach past the stream, where no pointer may point
     const Token* shifted = tokens.data() + lag;
     for (Index k = 0; k < n; ++k) {
         if (k + kPrefetchAhead < n) __builtin_prefetch(shifted + positions[k + kPrefetchAhead]);
@@ -135,7 +143,7 @@ std::vector<PairCounts> count_pairs(std::span<const Token> tokens,
                 for (int cls = 0; cls < 2; ++cls) {
                     const Index group = 2 * row + cls;
                     if (use_dense) {
-                        std::uint32_t* counts = counter.dense.data() + cls * vocab_size;
+                        std::uint32_t* counts = counter.dense_counts(cls);
                         for_pairs(tokens, index, group, lags[l], [&](Token right, bool is_across) {
                             ++counts[(is_across ? 2 * vocab_size : 0) + right];
                         });
