@@ -2,6 +2,7 @@
 // broken counting and sorting code before.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>

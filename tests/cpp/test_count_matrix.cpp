@@ -80,7 +80,8 @@ std::vector<SimdLevel> levels() {
 }
 
 bool same_bits(const std::vector<double>& a, const std::vector<double>& b) {
-    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;
+    return a.size() == b.size() &&
+           (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0);
 }
 
 struct Results {
@@ -253,6 +254,6 @@ int main() {
         if (c.name.find("large") == std::string::npos) check_products(c, true);
     }
     // Above 2^16 columns, sums over rows take fewer partial copies.
-    check_products(random_case(150, 66'000, 40, true, false), true);
+    check_products(random_case(60, 66'000, 40, true, false), true);
     joins_and_refuses();
 }

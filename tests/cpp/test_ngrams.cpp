@@ -97,12 +97,11 @@ int main() {
         for (const auto& stream : check::streams<Token>()) {
             std::vector<Index> whole;
             if (stream.size() > 0) whole.push_back(stream.size());
-            for (const int max_context : {0, 1, 2, 7, 40, 254}) {
-                // 254 tokens of every n-gram of every order: once per document layout is enough.
-                if (max_context == 254 && stream.size() > 300) continue;
+            for (const int max_context : {0, 1, 3, 30}) {
                 check_counts(stream, max_context, stream.ends);
                 check_counts(stream, max_context, whole);
             }
+            if (stream.name == "period 7") check_counts(stream, 254, whole);
         }
     });
     refuses_bad_arguments();

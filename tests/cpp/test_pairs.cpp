@@ -68,6 +68,8 @@ void check_pairs(const check::Stream<Token>& stream) {
     const std::vector<std::vector<TokenRange>> partitions{{{0, vocab}}, check::partition(vocab)};
     for (const int threads : check::kThreads) {
         for (const auto& ranges : partitions) {
+            // A wide vocabulary makes the counters of each row block large: once is enough.
+            if (vocab > 10'000 && (threads == 1 || ranges.size() == 1)) continue;
             check::in_case(stream.name + ", threads " + std::to_string(threads) + ", ranges " +
                            std::to_string(ranges.size()));
             std::vector<PairCounts> joined;

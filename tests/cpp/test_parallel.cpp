@@ -13,7 +13,7 @@ namespace {
 
 using namespace ngramstat;
 
-constexpr int kWorkers[] = {-1, 0, 1, 2, 7, 64};
+constexpr int kWorkers[] = {-1, 0, 1, 2, 7, 16};
 
 void runs_every_task_once() {
     for (const int threads : kWorkers) {
@@ -29,7 +29,7 @@ void runs_every_task_once() {
 void rethrows_the_lowest_failing_task() {
     constexpr Index kTasks = 200;
     check::Random random(7);
-    for (int repeat = 0; repeat < 30; ++repeat) {
+    for (int repeat = 0; repeat < 10; ++repeat) {
         std::vector<bool> fails(kTasks);
         Index lowest = kTasks;
         for (Index t = kTasks - 1; t >= 0; --t) {
@@ -84,7 +84,7 @@ void nests() {
 
 void cuts_balanced_blocks() {
     check::Random random(11);
-    for (int repeat = 0; repeat < 300; ++repeat) {
+    for (int repeat = 0; repeat < 100; ++repeat) {
         check::in_case("balanced_blocks, repeat " + std::to_string(repeat));
         const Index n = random.below(40);
         const Index scale = 1 + random.below(50);

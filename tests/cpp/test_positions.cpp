@@ -1,4 +1,5 @@
 // token_counts and position indexes against one loop over the stream.
+#include <algorithm>
 #include <stdexcept>
 
 #include "check.hpp"
@@ -10,66 +11,79 @@ using namespace ngramstat;
 
 constexpr Index kSaturated = 0xffffffff;
 
-template <class Token, class Position>
-void check_index(const check::Stream<Token>& stream, const PositionIndex<Position>& index,
-                 TokenRange range, bool with_documents) {
+// An index as one loop over the stream makes it.
+struct Naive {
+    Index classes;
+    std::vector<Index> offsets{0};
+    std::vector<Index> positions;
+    std::vector<Index> remaining;
+};
+
+template <class Token>
+Naive naive(const check::Stream<Token>& stream, TokenRange range, bool with_documents) {
     const Index classes = with_documents ? 2 : 1;
-    std::vector<std::vector<Index>> positions(static_cast<std::size_t>(range.size() * classes));
-    auto remaining = positions;
+    std::map<Index, std::vector<std::pair<Index, Index>>> groups;
     std::size_t d = 0;
     for (Index i = 0; i < stream.size(); ++i) {
         while (i >= stream.ends[d]) ++d;
         const Index token = stream.tokens[i];
         if (token < range.first || token >= range.last) continue;
-        const Index group =
-            (token - range.first) * classes + (with_documents ? stream.classes[d] : 0);
         const bool inside = i >= stream.content_starts[d] && i < stream.content_ends[d];
-        positions[group].push_back(i);
-        remaining[group].push_back(inside ? std::min(stream.content_ends[d] - 1 - i, kSaturated)
-                                          : 0);
+        const Index left = inside ? std::min(stream.content_ends[d] - 1 - i, kSaturated) : 0;
+        groups[(token - range.first) * classes + (with_documents ? stream.classes[d] : 0)]
+            .emplace_back(i, left);
     }
-    CHECK(index.range.first == range.first && index.range.last == range.last);
-    CHECK(index.n_classes == classes);
-    CHECK(index.offsets.size() == positions.size() + 1 && index.offsets.front() == 0);
-    CHECK(index.offsets.back() == static_cast<Index>(index.positions.size()));
-    CHECK(index.remaining.size() == (with_documents ? index.positions.size() : 0));
-    for (std::size_t g = 0; g < positions.size(); ++g) {
-        const auto group = index.group(static_cast<Index>(g));
-        CHECK(group.size() == positions[g].size());
-        for (std::size_t k = 0; k < group.size(); ++k) {
-            CHECK(static_cast<Index>(group[k]) == positions[g][k]);
-            if (with_documents) CHECK(index.remaining[index.offsets[g] + k] == remaining[g][k]);
+    Naive index{classes, {0}, {}, {}};
+    for (Index g = 0; g < range.size() * classes; ++g) {
+        const auto group = groups.find(g);
+        if (group != groups.end()) {
+            for (const auto& [position, left] : group->second) {
+                index.positions.push_back(position);
+                if (with_documents) index.remaining.push_back(left);
+            }
         }
+        index.offsets.push_back(static_cast<Index>(index.positions.size()));
     }
+    return index;
+}
+
+template <class Position>
+void check_index(const PositionIndex<Position>& index, TokenRange range, const Naive& expected) {
+    CHECK(index.range.first == range.first && index.range.last == range.last);
+    CHECK(index.n_classes == expected.classes);
+    CHECK(index.offsets == expected.offsets);
+    CHECK(std::ranges::equal(index.positions, expected.positions, {},
+                             [](Position p) { return static_cast<Index>(p); }));
+    CHECK(std::ranges::equal(index.remaining, expected.remaining, {},
+                             [](std::uint32_t left) { return Index{left}; }));
 }
 
 template <class Token>
 void check_stream(const check::Stream<Token>& stream) {
-    std::vector<Index> counts(static_cast<std::size_t>(stream.vocab_size), 0);
+    const auto tokens = stream.span();
+    const Index vocab = stream.vocab_size;
+    std::vector<Index> counts(static_cast<std::size_t>(vocab), 0);
     for (const Token token : stream.tokens) ++counts[token];
-    auto ranges = check::partition(stream.vocab_size);
-    ranges.push_back({0, stream.vocab_size});
-    ranges.push_back({stream.vocab_size, stream.vocab_size});
     for (const int threads : check::kThreads) {
         check::in_case(stream.name + ", threads " + std::to_string(threads));
-        const auto tokens = stream.span();
-        const Index vocab = stream.vocab_size;
         CHECK(token_counts(tokens, vocab, threads) == counts);
-        for (const TokenRange range : ranges) {
-            check_index(stream,
-                        index_positions<Token, std::uint32_t>(tokens, range, vocab, threads), range,
-                        false);
-            check_index(stream,
-                        index_positions<Token, std::uint64_t>(tokens, range, vocab, threads), range,
-                        false);
-            check_index(stream,
-                        index_document_positions<Token, std::uint32_t>(tokens, range, vocab,
-                                                                       stream.documents(), threads),
-                        range, true);
-            check_index(stream,
-                        index_document_positions<Token, std::uint64_t>(tokens, range, vocab,
-                                                                       stream.documents(), threads),
-                        range, true);
+    }
+    for (const TokenRange range :
+         {TokenRange{0, vocab}, TokenRange{vocab / 3, vocab / 2 + 1}, TokenRange{vocab, vocab}}) {
+        const Naive plain = naive(stream, range, false);
+        const Naive documents = naive(stream, range, true);
+        auto check_width = [&]<class Position>(int threads) {
+            check_index(index_positions<Token, Position>(tokens, range, vocab, threads), range,
+                        plain);
+            check_index(index_document_positions<Token, Position>(tokens, range, vocab,
+                                                                  stream.documents(), threads),
+                        range, documents);
+        };
+        for (const int threads : check::kThreads) {
+            check::in_case(stream.name + ", threads " + std::to_string(threads) + ", first token " +
+                           std::to_string(range.first));
+            check_width.template operator()<std::uint32_t>(threads);
+            check_width.template operator()<std::uint64_t>(threads);
         }
     }
 }

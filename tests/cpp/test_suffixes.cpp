@@ -90,7 +90,7 @@ void check_key_widths() {
                 tokens.push_back(i >= 80 && random.below(12) != 0 ? tokens[i - 80]
                                                                   : static_cast<Token>(id));
             }
-            for (const int depth : {2, 7, 64, 255}) {
+            for (const int depth : {2, 7, 255}) {
                 for (const bool backward : {false, true}) {
                     const Token token = static_cast<Token>(vocab - 1);
                     const SuffixOrder order{depth, backward, random.below(2) ? vocab - 1 : -1};
@@ -106,18 +106,16 @@ void check_key_widths() {
 }
 
 // Buckets of more than 2^16 positions take another path through the sorting of keys.
-template <class Token>
 void check_large_buckets() {
     check::Random random(29);
-    constexpr std::size_t kTokens = 120'000;
-    const auto word = check::fibonacci_word(kTokens);
-    check_suffix_array(check::make_stream<Token>("long Fibonacci word", word, 2, random),
-                       {20, false, -1});
+    const auto word = check::fibonacci_word(110'000);
+    check_suffix_array(check::make_stream<std::uint16_t>("long Fibonacci word", word, 2, random),
+                       {9, false, -1});
     std::vector<Index> values;
-    for (std::size_t i = 0; i < kTokens; ++i) {
-        values.push_back(random.below(8) == 0 ? random.below(3000) : 7);
+    for (int i = 0; i < 80'000; ++i) {
+        values.push_back(random.below(10) == 0 ? random.below(3000) : 7);
     }
-    check_suffix_array(check::make_stream<Token>("one token often", values, 3000, random),
+    check_suffix_array(check::make_stream<std::uint32_t>("one token often", values, 3000, random),
                        {9, true, 0});
 }
 
@@ -142,7 +140,7 @@ void refuses_bad_arguments() {
 int main() {
     check::for_token_types([]<class Token>() {
         for (const auto& stream : check::streams<Token>()) {
-            for (const int depth : {1, 2, 7, 64, 255}) {
+            for (const int depth : {1, 2, 7, 64}) {
                 for (const bool backward : {false, true}) {
                     for (const Index stop : {Index{-1}, stream.separator}) {
                         check_suffix_array(stream, {depth, backward, stop});
@@ -151,7 +149,7 @@ int main() {
             }
         }
         check_key_widths<Token>();
-        check_large_buckets<Token>();
     });
+    check_large_buckets();
     refuses_bad_arguments();
 }
