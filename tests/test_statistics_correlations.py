@@ -219,9 +219,26 @@ def test_halves_share_the_tokens_evenly():
 
 
 def test_default_lags_leave_room_in_short_corpora():
-    assert default_lags(15) == (1,)
-    assert default_lags(1000)[-1] == 80
-    assert default_lags(10**9)[-1] == 512
+    def lags(n: int, document: int = 0) -> tuple[int, ...]:
+        ends = np.arange(document, n + 1, document) if document else None
+        corpus = ngramstat.Corpus.from_arrays(
+            np.zeros(n, np.uint16), vocab_size=1, document_ends=ends
+        )
+        return default_lags(corpus, "document" if document else "stream")
+
+    assert lags(15) == (1,)
+    assert lags(1000)[-1] == 80
+    assert lags(100_000)[-1] == 512
+    assert lags(100_000, document=100)[-1] == 80
+
+
+def test_a_corpus_of_one_type_has_no_covariance():
+    corpus = ngramstat.Corpus.from_arrays(np.zeros(5000, np.uint16), vocab_size=1)
+    run = ngramstat.measure(corpus, max_context=2)
+    assert not run.correlations.valid.any()
+    np.testing.assert_allclose(run.correlations.norm, 0, atol=1e-14)
+    np.testing.assert_allclose(run.entropies.plug_in, 0, atol=1e-12)
+    assert not any(e.reportable for e in run.exponents.values())
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,8 @@ def correlations(
     ----------
     corpus : Corpus
     lags : sequence of int, optional
-        Separations in tokens, increasing; by default about three an octave up to 512, or up to a
-        tenth of the corpus if that is less.
+        Separations in tokens, increasing; by default about three an octave up to 512, as far as
+        the corpus (with boundary ``document``, its documents) has enough pairs.
     boundary : str
         ``stream``: pairs run across documents, as in the paper; ``document``: they stay inside.
     singular_values : int
@@ -219,7 +219,9 @@ def run(
         "seed": seed,
     }
     pair_options = CorrelationOptions(
-        lags=tuple(int(lag) for lag in lags) if lags is not None else default_lags(corpus.n_tokens),
+        lags=tuple(int(lag) for lag in lags)
+        if lags is not None
+        else default_lags(corpus, boundary),
         singular_values=singular_values,
         window=None if beta_window is None else (int(beta_window[0]), int(beta_window[1])),
         **shared,

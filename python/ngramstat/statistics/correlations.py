@@ -54,6 +54,8 @@ DEFAULT_LAGS = (
 )
 # A norm is the corpus's own if it is this many times what noise alone would show (THEORY 1.5).
 VALID_RATIO = 1.5
+# Entries of C(t) are differences of probabilities: what is smaller than this is rounding.
+_ROUNDING = 1e-13
 # A norm whose residual is more than this share of it is not known well enough to be used.
 _LARGEST_RESIDUAL = 1e-2
 # The floor is compared with a factor of 1.5, so a per mille of it is plenty.
@@ -119,9 +121,21 @@ class LagMeasurement:
     sequential_replicates: Floats
 
 
-def default_lags(n_tokens: int) -> tuple[int, ...]:
-    """DEFAULT_LAGS up to a tenth of the stream (but at least lag 1)."""
-    return tuple(lag for lag in DEFAULT_LAGS if lag == 1 or lag * 10 <= n_tokens)
+def default_lags(corpus: Corpus, boundary: str = "stream") -> tuple[int, ...]:
+    """DEFAULT_LAGS at which the corpus has enough pairs, at least lag 1.
+
+    Enough: the stream is ten times as long; with boundary ``document``, also at least a tenth of
+    the tokens have a partner that far on in their document.
+    """
+    n = corpus.n_tokens
+    lengths = np.array([n])
+    if boundary == "document" and corpus.document_ends is not None:
+        lengths = np.diff(corpus.document_ends, prepend=0)
+    return tuple(
+        lag
+        for lag in DEFAULT_LAGS
+        if lag == 1 or (lag * 10 <= n and np.maximum(lengths - lag, 0).sum() * 10 >= n)
+    )
 
 
 def measure_lags(
@@ -159,7 +173,7 @@ def measure_lags(
         except StopIteration:
             return
         except IndexError as error:
-            raise InputError(f"{corpus.path}: {error}") from error
+            raise InputError(f"{corpus.path}: {error}; check --dtype and --vocab-size") from error
         if composition_counts is None:
             composition_counts = count_document_tokens(
                 corpus.tokens, corpus.vocab_size, units.spans, threads=threads
@@ -340,7 +354,7 @@ def assemble_correlations(
         ]
     )
     settled = column("residual") <= _LARGEST_RESIDUAL * norm
-    valid = (norm >= VALID_RATIO * floor) & settled
+    valid = (norm >= VALID_RATIO * floor) & (norm > _ROUNDING) & settled
     valid_sequential = np.nan_to_num(sequential) >= VALID_RATIO * floor
     n = corpus.n_tokens
     crossing = np.array(

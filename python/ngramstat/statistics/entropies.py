@@ -87,7 +87,7 @@ def measure_ngrams(
             progress=progress,
         )
     except IndexError as error:
-        raise InputError(f"{corpus.path}: {error}") from error
+        raise InputError(f"{corpus.path}: {error}; check --dtype and --vocab-size") from error
     if counts.targets == 0:
         raise InputError(
             f"{corpus.path}: no token has {options.max_context} tokens before it; "
