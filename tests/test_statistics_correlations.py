@@ -92,6 +92,20 @@ def test_operators_equal_dense_matrices(vocab_size):
     assert statistics.frobenius() == pytest.approx(np.linalg.norm(full), rel=1e-9)
 
 
+@pytest.mark.parametrize("types", [2, 5, 30])
+def test_low_rank_in_a_large_vocabulary(types):
+    """Few types of many occur: the Krylov space is exhausted after a step or two."""
+    rng = np.random.default_rng(11)
+    tokens = (rng.integers(0, types, 30_000) * 17).astype(np.uint16)
+    tokens[1::2] = tokens[::2]
+    (counts,) = kernels.count_pairs(tokens, 1000, spans_of([14_000, 30_000]), [1])
+    statistics = PairStatistics(counts, across=True)
+    expected = np.linalg.svd(reference.covariance(dense_joint(counts)), compute_uv=False)
+    found = leading_singular_triplets(statistics.covariance(), 8)
+    np.testing.assert_allclose(found.values, expected[:8], atol=1e-15, rtol=1e-9)
+    assert found.residual < 1e-15
+
+
 def test_rows_and_columns_of_the_covariance_sum_to_zero():
     tokens = zipf(50, 5000, seed=3)
     (counts,) = kernels.count_pairs(tokens, 50, spans_of([2000, 5000]), [7])

@@ -13,7 +13,7 @@ import reference
 from ngramstat.kernels import count_ngrams
 from ngramstat.statistics.counts_entropy import chao_shen, miller_madow, plug_in
 from ngramstat.statistics.documents import statistical_units
-from ngramstat.statistics.held_out import Split, held_out_losses, split_units
+from ngramstat.statistics.held_out import held_out_losses, split_units
 from test_statistics_correlations import markov_chain, zipf
 
 
@@ -197,27 +197,19 @@ def test_kneser_ney_equals_kenlm(corpora, tmp_path):
     whole = ngramstat.tokenize(
         [wikipedia / "part-7.jsonl.xz"], tmp_path / "part-7", tokenizer=tokenizer
     )
-    ends = whole.document_ends[:250]
-    held_out = ngramstat.Corpus.from_arrays(
-        np.asarray(whole.tokens[: ends[-1]]),
-        vocab_size=whole.vocab_size,
-        document_ends=ends,
-        separator=0,
-    )
+    with ngramstat.corpus.CorpusWriter(
+        tmp_path / "held-out", vocab_size=whole.vocab_size, dtype=np.uint16, separator=0
+    ) as writer:
+        starts = np.concatenate([[0], whole.document_ends[:249]])
+        for start, end in zip(starts, whole.document_ends[:250], strict=True):
+            writer.append(np.asarray(whole.tokens[start : end - 1]))
+        held_out = writer.finish()
     assert (training.n_tokens, held_out.n_tokens) == (22_017_485, 1_133_272)
-    units = [statistical_units(c, boundary="document", seed=0) for c in (training, held_out)]
-    found = held_out_losses(
-        Split(
-            (training, units[0], np.arange(len(units[0].spans))),
-            (held_out, units[1], np.arange(250)),
-        ),
-        max_context=4,
-        boundary="document",
-        threads=2,
+    found = ngramstat.entropies(
+        training, max_context=4, boundary="document", held_out=tmp_path / "held-out"
     )
-    perplexity = np.exp(found.losses.sum(axis=0) / found.tokens.sum())
     kenlm = [172.515474, 97.059576, 89.527501, 88.174239]
-    np.testing.assert_allclose(perplexity[1:], kenlm, rtol=1e-4)
+    np.testing.assert_allclose(np.exp(found.held_out_kneser_ney[1:]), kenlm, rtol=1e-4)
     table = found.discounts
     np.testing.assert_allclose(table[0]["lower"], [0.300971, 0.996764, 1.34466], rtol=1e-5)
     np.testing.assert_allclose(table[3]["lower"], [0.896807, 1.25717, 1.42294], rtol=1e-5)
