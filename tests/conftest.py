@@ -7,6 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Machines are shared: how long an example takes says nothing about it.
+settings.register_profile("ngramstat", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ngramstat")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

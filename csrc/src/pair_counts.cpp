@@ -115,7 +115,13 @@ std::vector<PairCounts> count_pairs(std::span<const Token> tokens,
                                     std::span<const Index> lags, int threads) {
     require(index.n_classes == 2 && index.remaining.size() == index.positions.size(),
             "count_pairs needs an index with document classes");
-    for (const Index lag : lags) require(lag >= 1, "lags must be at least 1");
+    for (const Index lag : lags) {
+        require(lag >= 1, "lags must be at least 1");
+        // `remaining` holds 32 bits and saturates at 2^32 - 1.
+        require(lag < std::numeric_limits<std::uint32_t>::max() ||
+                    lag >= static_cast<Index>(tokens.size()),
+                "lags within the stream must be below 2^32 - 1");
+    }
     const Index n_rows = index.range.size();
     const Index n_lags = static_cast<Index>(lags.size());
 

@@ -85,15 +85,13 @@ int main() {
     const std::vector<std::uint8_t> classes{1};
     const auto index = index_document_positions<Token, std::uint64_t>(
         tokens, range, kVocab, {ends, starts, ends, classes}, kWorkers);
-    const std::vector<Index> lags{1, (Index{1} << 32) + 700};
+    const std::vector<Index> lags{1, (Index{1} << 31) + 700};
     const auto pairs = count_pairs(tokens, index, kVocab, lags, kWorkers);
     for (std::size_t l = 0; l < lags.size(); ++l) {
         std::map<std::pair<Index, Index>, Count> cells[2];
         for (const Index place : places) {
             if (place + lags[l] >= kTokens) continue;
-            // `remaining` saturates at 2^32 - 1: pairs at longer lags count as across.
-            const bool across = lags[l] > Index{0xffffffff};
-            ++cells[across ? 1 : 0][{data[place], data[place + lags[l]]}];
+            ++cells[0][{data[place], data[place + lags[l]]}];
         }
         const CountMatrix* matrices[2] = {&pairs[l].within, &pairs[l].across};
         for (int kind = 0; kind < 2; ++kind) {
@@ -111,5 +109,7 @@ int main() {
             CHECK(entries == static_cast<Index>(cells[kind].size()));
         }
     }
+    const std::vector<Index> too_long{Index{1} << 32};
+    CHECK_THROWS(std::invalid_argument, count_pairs(tokens, index, kVocab, too_long, kWorkers));
     munmap(memory, bytes);
 }

@@ -22,7 +22,7 @@ struct PairCounts {
 
 // Counts, for every lag, the pairs whose left token lies in index.range; one PairCounts per lag,
 // holding the rows of that range (CountMatrix::append joins ranges).
-//   lags       >= 1
+//   lags       >= 1; below 2^32 - 1 unless they reach past the stream
 //   Complexity: O(pairs + vocab_size * rows / 64) per lag. One random access of the stream per
 //   pair; the row's counters (16 * vocab_size bytes a thread) stay in cache. Throws
 //   std::overflow_error if a token occurs 2^32 times or more within one class.
