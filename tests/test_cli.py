@@ -27,6 +27,7 @@ def error(*arguments: object, code: int = 2) -> str:
     lines = result.stderr.strip().splitlines()
     assert "Traceback" not in result.output
     assert lines[-1].startswith("Error: ")
+    assert len(lines) == 1, lines
     return lines[-1]
 
 
@@ -174,6 +175,11 @@ def test_json_output_has_no_nan(store, tmp_path):
         (["entropies", "RAW", "--dtype", "uint16", "--held-out", "nothing-here"],
          ["nothing-here"]),
         (["predict", "no-such-run"], ["no-such-run"]),
+        (["predict", "UNFINISHED"], ["unfinished", "ngramstat measure"]),
+        (["measure", "HUGE", "-o", "OUT"], ["huge.npy", "4000000001", "dtype"]),
+        (["measure", "RAW", "--dtype", "uint16"], ["--output"]),
+        (["measure", "RAW", "--dtype", "uint16", "-o", "OUT", "--tokens", "-5"], ["-5"]),
+        (["nonsense"], ["nonsense"]),
         (["predict", "RAW"], ["tokens.bin"]),
         (["inspect", "EMPTY"], ["empty.bin", "empty"]),
         (["inspect", "ODD", "--dtype", "uint16"], ["odd.bin"]),
@@ -185,10 +191,24 @@ def test_bad_input_gets_one_line_that_names_it(arguments, words, raw, tmp_path, 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.bin").write_bytes(b"")
     (tmp_path / "odd.bin").write_bytes(b"abc")
-    paths = {"RAW": raw, "EMPTY": "empty.bin", "ODD": "odd.bin", "OUT": "out"}
+    np.save(tmp_path / "huge.npy", np.array([1, 4_000_000_000], dtype=np.uint32))
+    (tmp_path / "begun" / "parts").mkdir(parents=True)
+    paths = {"RAW": raw, "EMPTY": "empty.bin", "ODD": "odd.bin", "OUT": "out",
+             "HUGE": "huge.npy", "UNFINISHED": "begun"}  # fmt: skip
     message = error("--quiet", *(paths.get(a, a) for a in arguments))
     for word in words:
         assert word in message, message
+
+
+def test_a_run_does_not_go_into_a_corpus(store):
+    message = error("--quiet", "measure", store, "-o", store, *SMALL, "--overwrite")
+    assert "is a corpus" in message
+
+
+def test_inspect_doubts_a_wrong_dtype(tmp_path):
+    zipf(50, 5000, seed=2).astype(np.uint32).tofile(tmp_path / "wide.bin")
+    found = json.loads(run("inspect", tmp_path / "wide.bin", "--dtype", "uint16", "--json").output)
+    assert found["problems"] == ["every second id is 0: are these uint32 tokens?"]
 
 
 def test_predict_needs_both_halves(store, tmp_path):

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -291,11 +292,13 @@ def test_check_finds_changed_bytes(corpus: Corpus) -> None:
 
 @settings(deadline=None, max_examples=200)
 @given(data=st.data())
-def test_damaged_directories_never_crash(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
-    directory = tmp_path_factory.getbasetemp() / "fuzz"
-    write(directory, [[1, 2], [3]], overwrite=True)
+def test_damaged_directories_never_crash(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        damage_and_open(Path(temporary) / "c", data)
+
+
+def damage_and_open(directory: Path, data: st.DataObject) -> None:
+    write(directory, [[1, 2], [3]])
     name = data.draw(st.sampled_from(["corpus.json", "documents.bin", "tokens.bin"]))
     raw = bytearray((directory / name).read_bytes())
     if data.draw(st.booleans()):

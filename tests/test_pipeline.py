@@ -117,6 +117,13 @@ def test_more_lags_reuse_what_is_there(corpus, tmp_path, monkeypatch):
     assert wanted == [[3]]
 
 
+def test_other_horizons_are_read_off_a_finished_run(corpus, tmp_path):
+    ngramstat.measure(corpus, output=tmp_path / "run", tokens=[1e6], **OPTIONS)
+    again = ngramstat.measure(corpus, output=tmp_path / "run", tokens=[1e9], **OPTIONS)
+    assert [point.tokens for point in again.prediction.horizon] == [1e9]
+    assert "1e+09 tokens resolve" in repr(again.prediction)
+
+
 def test_another_corpus_is_not_mixed_into_a_run(corpus, tmp_path):
     ngramstat.measure(corpus, output=tmp_path / "run", **OPTIONS)
     other = ngramstat.Corpus.from_arrays(zipf(300, 40_000, seed=2), vocab_size=300)
@@ -171,7 +178,7 @@ def test_control_c_leaves_a_run_that_can_go_on(tmp_path):
     os.kill(child.pid, signal.SIGINT)
     _, errors = child.communicate(timeout=60)
     assert child.returncode == 130, errors
-    assert errors.strip().startswith("Error: interrupted; what was finished is kept")
+    assert errors.strip().startswith("Interrupted. What was finished is kept")
     assert not (tmp_path / "run" / "run.json").exists()
     kept = {p.name: p.stat().st_mtime_ns for p in parts.glob("lag-*.npz")}
     assert kept

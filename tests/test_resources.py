@@ -259,8 +259,8 @@ def test_without_a_terminal_there_is_a_line_every_ten_seconds(
             clock.now += 1
             bar.advance(100_000)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "Count: 1 MB of 4 MB (25%), 0:10 elapsed, 0:30 left"
-    assert lines[-1] == "Count: 4 MB of 4 MB (100%), 0:40 elapsed"
+    assert lines[0] == "Count: 1 M of 4 MB (25%), 0:10 elapsed, 0:30 left"
+    assert lines[-1] == "Count: 4 M of 4 MB (100%), 0:40 elapsed"
     assert len(lines) == 5
 
 

@@ -21,6 +21,10 @@ __all__ = ["main"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+_INTERRUPTED = (
+    "Interrupted. What was finished is kept in the output directory, and the same command goes on "
+    "from it"
+)
 
 
 @dataclass
@@ -36,6 +40,24 @@ class Globals:
 class Group(click.Group):
     """Turns the package's errors into one line and an exit code."""
 
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Runs the command; a usage error, too, is one line and exit code 2."""
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
+        try:
+            code = super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
+        except click.UsageError as error:
+            if not error.message or error.message.startswith("Usage:"):
+                error.show()  # no command at all: the help
+                sys.exit(EXIT_INPUT)
+            hint = f" (see {error.ctx.command_path} --help)" if error.ctx is not None else ""
+            _fail(f"{error.format_message().rstrip('.')}{hint}", EXIT_INPUT)
+        except click.ClickException as error:
+            _fail(error.format_message(), error.exit_code)
+        except click.Abort:
+            _fail(_INTERRUPTED, EXIT_INTERRUPTED)
+        sys.exit(code if isinstance(code, int) else 0)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -46,16 +68,13 @@ class Group(click.Group):
         except MemoryError:
             _fail("out of memory; give a smaller --memory-limit or fewer --lags", EXIT_FAILED)
         except KeyboardInterrupt:
-            _fail(
-                "interrupted; what was finished is kept in the output directory, and the same "
-                "command goes on from it",
-                EXIT_INTERRUPTED,
-            )
+            _fail(_INTERRUPTED, EXIT_INTERRUPTED)
         return None
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"Error: {' '.join(message.split())}", err=True)
+    text = " ".join(message.split())
+    click.echo(text if code == EXIT_INTERRUPTED else f"Error: {text}", err=True)
     sys.exit(code)
 
 
@@ -338,7 +357,10 @@ def inspect(
     as_json: bool,
     output: str | None,
 ) -> None:
-    """What a token store is: format, tokens, documents, vocabulary, separators."""
+    """What a token store is: format, tokens, documents, vocabulary, separators.
+
+    What looks wrong is listed under `problems`; the exit code is 0 all the same.
+    """
     from ngramstat.corpus import inspect as look
 
     found = look(
@@ -501,6 +523,8 @@ def predict(
     from ngramstat.results import RunResult
 
     path = Path(run)
+    if (path / "parts").is_dir() and not (path / "run.json").exists():
+        raise InputError(f"{path}: the run is unfinished; call `ngramstat measure` on it again")
     loaded = RunResult.load(path / "run.json" if path.is_dir() else path)
     if loaded.correlations is None or loaded.entropies is None:
         missing = "correlations" if loaded.correlations is None else "entropies"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
@@ -241,8 +242,11 @@ def run(
         "tokens": [float(t) for t in tokens],
     }
     directory = None if output is None else Path(output)
-    if directory is not None and not overwrite:
-        _refuse_other_run(directory, corpus, settings)
+    for number in tokens:
+        if not (math.isfinite(number) and number > 0):
+            raise InputError(f"tokens: needs positive numbers, got {number:g}")
+    if directory is not None:
+        _refuse_other_run(directory, corpus, settings, overwrite=overwrite)
     store = PartStore(None if directory is None else directory / PARTS, _identity(corpus))
     pair_result = entropy_result = None
     if correlations:
@@ -286,16 +290,21 @@ def _identity(corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def _refuse_other_run(directory: Path, corpus: Corpus, settings: Mapping[str, Any]) -> None:
+def _refuse_other_run(
+    directory: Path, corpus: Corpus, settings: Mapping[str, Any], *, overwrite: bool
+) -> None:
     path = directory / RUN_FILE
-    if not path.exists():
+    if (directory / "corpus.json").exists():
+        raise InputError(f"{directory}: is a corpus; choose another --output for the run")
+    if overwrite or not path.exists():
         return
     old = RunResult.load(path)
     new = RunResult(corpus=corpus.info(), settings=settings, provenance={})
     differing = [
         name
         for name in sorted(old.settings.keys() | new.settings.keys())
-        if old.settings.get(name) != new.settings.get(name)
+        # Horizons are read off the finished run, at whatever numbers of tokens.
+        if name != "tokens" and old.settings.get(name) != new.settings.get(name)
     ]
     if old.corpus.get("sha256") != corpus.sha256:
         differing.insert(0, "corpus")
@@ -323,7 +332,7 @@ def _correlations(
         if found is not None:
             measured[lag] = _lag_from_arrays(found)
     missing = [lag for lag in options.lags if lag not in measured]
-    with Progress(len(options.lags), "C(t)", unit="lag", enabled=progress) as bar:
+    with Progress(len(options.lags), "C(t)", unit="lags", enabled=progress) as bar:
         bar.advance(len(measured))
         for measurement in measure_lags(corpus, options, missing, **resources):
             measured[measurement.lag] = measurement

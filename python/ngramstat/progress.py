@@ -94,10 +94,12 @@ class Progress:
     def _log(self, now: float) -> None:
         self._logged = now
         elapsed = now - self._started
-        line = f"{self._description}: {_scaled(self._done)}{self._unit}"
+        line = f"{self._description}: {_scaled(self._done)}"
         if self._total:
             share = min(1.0, self._done / self._total)
-            line += f" of {_scaled(self._total)}{self._unit} ({share:.0%})"
+            line = f"{line.rstrip()} of {_scaled(self._total)}{self._unit} ({share:.0%})"
+        else:
+            line += self._unit
         line += f", {_clock(elapsed)} elapsed"
         if self._total and 0 < self._done < self._total:
             line += f", {_clock(elapsed * (self._total / self._done - 1))} left"

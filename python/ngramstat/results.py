@@ -942,7 +942,13 @@ class Prediction(Result):
         return header, rows
 
     def __repr__(self) -> str:
-        return f"Prediction\nalpha: {self.alpha!r}\nalpha_finite: {self.alpha_finite!r}"
+        lines = ["Prediction", f"alpha: {self.alpha!r}", f"alpha_finite: {self.alpha_finite!r}"]
+        lines += [f"gate failed: {g.name}: {g.meaning}" for g in self.gates if g.passed is False]
+        for point in self.horizon:
+            reach = "no lag" if point.lag is None else f"lags up to {point.lag:.4g}"
+            doubt = " at least" * point.at_least + ", extrapolated" * point.extrapolated
+            lines.append(f"{point.tokens:.4g} tokens resolve {reach}{doubt}")
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

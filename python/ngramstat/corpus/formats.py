@@ -487,7 +487,7 @@ def _open_npy(path: Path, options: OpenOptions) -> TokenStore:
     if descr not in kinds:
         raise InputError(
             f"{path}: its elements are {str(descr)[:40]!r}, not little-endian uint16, uint32 or "
-            "int32; save it again with .astype('<u4')"
+            "int32; if all ids are whole and not negative, save it again with .astype('<u4')"
         )
     if not (isinstance(shape, tuple) and len(shape) == 1 and type(shape[0]) is int):
         raise InputError(f"{path}: shape {str(shape)[:40]}, one dimension is needed; ravel it")

@@ -115,6 +115,10 @@ def inspect(
         )
     if corpus.separator is not None and separators == 0:
         problems.append(f"the separator {corpus.separator} never occurs")
+    if corpus.format == "raw" and corpus.dtype == np.uint16 and corpus.n_tokens >= 16:
+        high = sum(int(np.count_nonzero(chunk[1::2])) for _, chunk in chunks(corpus.tokens))
+        if high == 0:
+            problems.append("every second id is 0: are these uint32 tokens?")
     lengths = None
     if corpus.document_ends is not None:
         sizes = np.diff(corpus.document_ends, prepend=0)

@@ -46,6 +46,9 @@ from ngramstat.files import (
 __all__ = ["Corpus", "CorpusWriter"]
 
 _MAX_VOCAB = 1 << 32
+# A larger id in a file that does not tell its vocabulary is damage or a wrong dtype: the largest
+# vocabularies in use have some 2^18 types.
+_LARGEST_INFERRED = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,9 +132,15 @@ class Corpus:
         inferred = store.vocab_size is None
         if store.document_ends is not None:
             store.document_ends.setflags(write=False)
+        found = store.vocab_size or largest_id(store.tokens) + 1
+        if inferred and found > _LARGEST_INFERRED:
+            raise InputError(
+                f"{path}: its largest id {found - 1} would make a vocabulary of {found}, which no "
+                "tokenizer has; check the dtype, or give the vocabulary's size"
+            )
         return cls(
             tokens=store.tokens,
-            vocab_size=store.vocab_size or largest_id(store.tokens) + 1,
+            vocab_size=found,
             separator=store.separator,
             separator_position=store.separator_position,
             document_ends=store.document_ends,

@@ -87,6 +87,13 @@ def _verdict(run: RunResult) -> list[str]:
             others = [text for text in map(_alternative, exponent.alternatives) if text]
             if others:
                 lines += _wrap("or " + "; ".join(others), indent=20)
+    if any(e.value is not None and not e.reportable for e in found.values()):
+        lines += _wrap("(in brackets: computed, but not reportable)", indent=2)
+    lines += _wrap(
+        "Intervals hold the sampling error over documents; what else moves a value stands in the "
+        "alternatives and in the conditions below.",
+        indent=2,
+    )
     return lines
 
 

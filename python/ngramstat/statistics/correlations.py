@@ -98,7 +98,7 @@ class CorrelationOptions:
         if not 1 <= self.singular_values <= LANES:
             raise InputError(f"singular_values={self.singular_values}: must lie in 1 .. {LANES}")
         if not 0.5 <= self.level < 1:
-            raise InputError(f"level={self.level}: must lie in 0.5 .. 1")
+            raise InputError(f"level={self.level}: must be at least 0.5 and below 1, such as 0.95")
 
 
 @dataclass(frozen=True)
@@ -204,9 +204,10 @@ class _LagMeasurer:
     def measure(self) -> LagMeasurement:
         statistics = self.statistics
         if min(statistics.half_pairs) == 0:
+            mend = "smaller --lags" if self.stream else "smaller --lags or --boundary stream"
             raise InputError(
-                f"lag {statistics.lag}: no pairs of tokens that far apart in one of the document "
-                "halves; use smaller lags or --boundary stream"
+                f"{self.corpus.path}: lag {statistics.lag}: no pairs of tokens that far apart in "
+                f"one half of its documents; use {mend}"
             )
         full = leading_singular_triplets(
             statistics.covariance(), self.options.singular_values, tolerance=_NORM_TOLERANCE

@@ -61,7 +61,7 @@ class EntropyOptions:
         if not 0 <= self.max_context < MAX_ORDER:
             raise InputError(f"max_context={self.max_context}: must lie in 0 .. {MAX_ORDER - 1}")
         if not 0.5 <= self.level < 1:
-            raise InputError(f"level={self.level}: must lie in 0.5 .. 1")
+            raise InputError(f"level={self.level}: must be at least 0.5 and below 1, such as 0.95")
 
 
 def measure_ngrams(
