@@ -47,8 +47,8 @@ class Group(click.Group):
         try:
             code = super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
         except click.UsageError as error:
-            if not error.message or error.message.startswith("Usage:"):
-                error.show()  # no command at all: the help
+            if type(error).__name__ == "NoArgsIsHelpError":  # newer clicks: no command at all
+                error.show()
                 sys.exit(EXIT_INPUT)
             hint = f" (see {error.ctx.command_path} --help)" if error.ctx is not None else ""
             _fail(f"{error.format_message().rstrip('.')}{hint}", EXIT_INPUT)
