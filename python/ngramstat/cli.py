@@ -194,15 +194,29 @@ class HeldOut(click.ParamType):  # type: ignore[type-arg]
             return str(value)
 
 
-_corpus_options = _compose(
+_store_options = _compose(
     click.argument("corpus", type=click.Path()),
-    click.option("--format", "format_", default="auto", show_default=True, help="Store format."),
+    click.option("--format", default="auto", show_default=True, help="Store format."),
     click.option("--dtype", help="uint16 or uint32, where the file does not say."),
     click.option(
         "--vocab-size", type=click.IntRange(min=1), help="V, where the file does not say."
     ),
     click.option("--separator", type=click.IntRange(min=0), help="Id between documents."),
 )
+
+
+def _corpus_options(command: F) -> F:
+    """Adds the options that say what a token store is, and passes them on as one dict."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, corpus: str, **kwargs: Any) -> Any:
+        names = ("format", "dtype", "vocab_size", "separator")
+        store = {"path": corpus, **{name: kwargs.pop(name) for name in names}}
+        return command(*args, store=store, **kwargs)
+
+    return _store_options(wrapped)  # type: ignore[return-value]
+
+
 _statistics_options = _compose(
     click.option(
         "--boundary",
@@ -254,16 +268,6 @@ def main(
     ngramstat measure corpus -o run           tokens to exponents
     """
     ctx.obj = Globals(threads, memory_limit, seed, quiet)
-
-
-def _open(
-    corpus: str, format_: str, dtype: str | None, vocab_size: int | None, separator: int | None
-) -> Any:
-    from ngramstat.corpus import Corpus
-
-    return Corpus.open(
-        corpus, format=format_, dtype=dtype, vocab_size=vocab_size, separator=separator
-    )
 
 
 def _show(run: Any, as_json: bool) -> None:
@@ -349,11 +353,7 @@ def tokenize(
 @_global_options
 def inspect(
     common: Globals,
-    corpus: str,
-    format_: str,
-    dtype: str | None,
-    vocab_size: int | None,
-    separator: int | None,
+    store: dict[str, Any],
     as_json: bool,
     output: str | None,
 ) -> None:
@@ -363,9 +363,7 @@ def inspect(
     """
     from ngramstat.corpus import inspect as look
 
-    found = look(
-        corpus, format=format_, dtype=dtype, vocab_size=vocab_size, separator=separator
-    ).to_dict()
+    found = look(**store).to_dict()
     _write(found, output)
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
@@ -385,24 +383,13 @@ def inspect(
 @_global_options
 def correlations(
     common: Globals,
-    corpus: str,
-    format_: str,
-    dtype: str | None,
-    vocab_size: int | None,
-    separator: int | None,
+    store: dict[str, Any],
     as_json: bool,
     output: str | None,
     **options: Any,
 ) -> None:
     """C(t): norms of the token covariances, their noise, and beta."""
-    _run(
-        common,
-        _open(corpus, format_, dtype, vocab_size, separator),
-        as_json,
-        output,
-        entropies=False,
-        **options,
-    )
+    _run(common, store, as_json, output, entropies=False, **options)
 
 
 @main.command()
@@ -414,31 +401,23 @@ def correlations(
 @_global_options
 def entropies(
     common: Globals,
-    corpus: str,
-    format_: str,
-    dtype: str | None,
-    vocab_size: int | None,
-    separator: int | None,
+    store: dict[str, Any],
     as_json: bool,
     output: str | None,
     **options: Any,
 ) -> None:
     """H(n): next-token entropies, counted and held out, and gamma."""
-    _run(
-        common,
-        _open(corpus, format_, dtype, vocab_size, separator),
-        as_json,
-        output,
-        correlations=False,
-        **options,
-    )
+    _run(common, store, as_json, output, correlations=False, **options)
 
 
-def _run(common: Globals, corpus: Any, as_json: bool, output: str | None, **options: Any) -> None:
+def _run(
+    common: Globals, store: dict[str, Any], as_json: bool, output: str | None, **options: Any
+) -> None:
+    from ngramstat.corpus import Corpus
     from ngramstat.pipeline import run
 
     result = run(
-        corpus,
+        Corpus.open(**store),
         threads=common.threads,
         memory_limit=common.memory_limit,
         seed=common.seed,
@@ -461,20 +440,17 @@ def _run(common: Globals, corpus: Any, as_json: bool, output: str | None, **opti
 @_global_options
 def measure(
     common: Globals,
-    corpus: str,
-    format_: str,
-    dtype: str | None,
-    vocab_size: int | None,
-    separator: int | None,
+    store: dict[str, Any],
     output: str,
     as_json: bool,
     **options: Any,
 ) -> None:
     """C(t), H(n), the exponents and the prediction. Goes on where it was interrupted."""
+    from ngramstat.corpus import Corpus
     from ngramstat.pipeline import measure as run_all
 
     result = run_all(
-        _open(corpus, format_, dtype, vocab_size, separator),
+        Corpus.open(**store),
         output=output,
         threads=common.threads,
         memory_limit=common.memory_limit,
