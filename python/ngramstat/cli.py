@@ -536,6 +536,7 @@ def quickstart(common: Globals, output: str, as_json: bool) -> None:
             click.echo(f"left out, not UTF-8: {path}", err=True)
     _, result = run_all(
         output,
+        sources=sources,
         threads=common.threads,
         memory_limit=common.memory_limit,
         seed=common.seed,

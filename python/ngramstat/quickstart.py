@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sysconfig
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def standard_library_sources() -> tuple[list[Path], list[Path]]:
 def quickstart(
     output: str | PathLike[str] = "ngramstat-quickstart",
     *,
+    sources: Sequence[Path] | None = None,
     threads: int | None = None,
     memory_limit: str | int | None = None,
     seed: int = 0,
@@ -55,8 +57,9 @@ def quickstart(
 ) -> tuple[Corpus, RunResult]:
     """Tokenize the standard library's sources into ``output/corpus``, measure into ``output/run``.
 
-    One document is one file. A second call finds the corpus there and goes on from what the first
-    one finished.
+    One document is one file; `sources` are those of `standard_library_sources`, which reads every
+    file, if the caller has them already. A second call finds the corpus there and goes on from what
+    the first one finished.
 
     Raises
     ------
@@ -65,10 +68,11 @@ def quickstart(
     """
     directory = Path(output)
     corpus_directory = directory / "corpus"
-    sources, _ = standard_library_sources()
     if (corpus_directory / "corpus.json").exists():
         corpus = Corpus.open(corpus_directory)
     else:
+        if sources is None:
+            sources, _ = standard_library_sources()
         corpus = tokenize(
             sources, corpus_directory, document="file", threads=threads, progress=progress
         )

@@ -34,7 +34,7 @@ from ngramstat.statistics.documents import (
     statistical_units,
 )
 from ngramstat.statistics.noise import noise_edge
-from ngramstat.statistics.singular import leading_singular_triplets
+from ngramstat.statistics.singular import as_block, leading_singular_triplets
 
 __all__ = [
     "DEFAULT_LAGS",
@@ -242,9 +242,7 @@ class _LagMeasurer:
             here = leading_singular_triplets(
                 self.statistics.covariance(half), 1, tolerance=1e-5, start=start
             )
-            block = np.zeros((self.statistics.size, LANES))
-            block[:, 0] = here.right[:, 0]
-            there = self.statistics.covariance(1 - half).multiply(block)[:, 0]
+            there = self.statistics.covariance(1 - half).multiply(as_block(here.right[:, 0]))[:, 0]
             values.append(float(here.left[:, 0] @ there))
         return float(np.mean(values))
 
@@ -311,9 +309,7 @@ class _LagMeasurer:
         product = self._document_sums(
             u, v, spans.content_starts, spans.content_ends, spans.content_ends
         )[1]
-        block = np.zeros((self.statistics.size, LANES))
-        block[:, 0], block[:, 1], block[:, 2] = u, v, u * v
-        projected = self.composition_counts.multiply(block, 1.0, 0.0, self.threads)
+        projected = self.composition_counts.multiply(as_block(u, v, u * v), 1.0, 0.0, self.threads)
         shuffled = per_pair * (projected[:, 0] * projected[:, 1] - projected[:, 2])
         sums = self.bootstrap.sums(np.stack([product - shuffled, pairs], axis=1))
         with np.errstate(invalid="ignore", divide="ignore"):

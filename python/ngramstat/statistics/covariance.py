@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.kernels import LANES, CountMatrix, PairCounts
+from ngramstat.kernels import CountMatrix, PairCounts
+from ngramstat.statistics.singular import as_block
 
 __all__ = ["Composition", "CovarianceOperator", "PairStatistics"]
 
@@ -38,14 +39,13 @@ class Composition:
     _diagonal: Floats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        diagonal = self._spread(self.weights[:, None])
+        diagonal = self._spread(self.weights)[:, None]
         object.__setattr__(self, "_diagonal", diagonal)
 
     def _spread(self, per_document: Floats) -> Floats:
-        block = np.zeros((self.counts.shape[0], LANES))
-        block[:, : per_document.shape[1]] = per_document
-        product = self.counts.multiply_transposed(block, 1.0, 0.0, self.threads)
-        return product[:, : per_document.shape[1]]
+        """c^T x for one value per document."""
+        block = as_block(per_document)
+        return self.counts.multiply_transposed(block, 1.0, 0.0, self.threads)[:, 0]
 
     def multiply(self, x: Floats) -> Floats:
         """K x; K is symmetric."""
@@ -57,7 +57,7 @@ class Composition:
     def marginal(self) -> Floats:
         """Row (and column) sums of K."""
         lengths = self.counts.row_sums()[0].astype(np.float64)
-        return self._spread((self.weights * (lengths - 1.0))[:, None])[:, 0]
+        return self._spread(self.weights * (lengths - 1.0))
 
 
 @dataclass(frozen=True)
@@ -189,8 +189,7 @@ class PairStatistics:
                 factor = 1.0 if i == j else 2.0
                 squares += factor * first.inner_product(second, w, w, self.threads)
         p, q = self.marginals()
-        block = np.zeros((self.size, LANES))
-        block[:, 0] = q
+        block = as_block(q)
         joint = np.zeros(self.size)
         for part in self.parts:
             joint += part.multiply(block, *w, self.threads)[:, 0]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ngramstat.kernels import LANES
 
-__all__ = ["Operator", "SingularTriplets", "leading_singular_triplets"]
+__all__ = ["Operator", "SingularTriplets", "as_block", "leading_singular_triplets"]
 
 Floats = NDArray[np.float64]
 
@@ -60,6 +60,14 @@ class SingularTriplets:
     right: Floats
     residual: float
     products: int
+
+
+def as_block(*vectors: Floats) -> Floats:
+    """At most LANES vectors as the first columns of a block, the others zero."""
+    block = np.zeros((len(vectors[0]), LANES))
+    for column, vector in enumerate(vectors):
+        block[:, column] = vector
+    return block
 
 
 def leading_singular_triplets(
@@ -197,15 +205,9 @@ def _bidiagonal(diagonal: list[Floats], above: list[Floats]) -> Floats:
     return matrix
 
 
-def _padded(vector: Floats) -> Floats:
-    block = np.zeros((len(vector), LANES))
-    block[:, 0] = vector
-    return block
-
-
 def _residual(operator: Operator, value: float, u: Floats, v: Floats) -> float:
-    forward = operator.multiply(_padded(v))[:, 0] - value * u
-    backward = operator.multiply_transposed(_padded(u))[:, 0] - value * v
+    forward = operator.multiply(as_block(v))[:, 0] - value * u
+    backward = operator.multiply_transposed(as_block(u))[:, 0] - value * v
     return float(max(np.linalg.norm(forward), np.linalg.norm(backward)))
 
 
