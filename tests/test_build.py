@@ -136,7 +136,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     assert re.fullmatch(rf"ngramstat-[\d.]+-{version}-{version}-linux_\w+\.whl", wheel.name)
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    for name in ("ngramstat/py.typed", "ngramstat/_core.pyi", "ngramstat/cli.py"):
+    for name in ("ngramstat/py.typed", "ngramstat/_core.pyi", "ngramstat/cli/main.py"):
         assert name in names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     for name in names:

@@ -25,7 +25,7 @@ LAYERS = [
     ["kernels"],
     ["exponents"],
     ["statistics"],
-    ["report", "parts"],
+    ["report", "parts", "synthetic"],
     ["pipeline"],
     ["quickstart"],
     ["cli"],

@@ -138,3 +138,26 @@ def count_ngrams(
     last_token: int,
     threads: int,
 ) -> tuple[list[NDArray[np.uint64]], list[NDArray[np.uint64]], int]: ...
+def sample_trees(
+    levels: list[tuple[int, NDArray[np.uint64], NDArray[np.uint32], NDArray[np.uint32]]],
+    branching: int,
+    by_child: bool,
+    n_tokens: int,
+    key: int,
+    first_leaf: int,
+    out: _Tokens,
+    threads: int,
+) -> None: ...
+def sample_paths(
+    offsets: NDArray[np.int64],
+    threshold: NDArray[np.uint64],
+    alias: NDArray[np.uint32],
+    token: NDArray[np.uint32],
+    next: NDArray[np.uint32],
+    key: int,
+    first_word: int,
+    states: NDArray[np.uint32],
+    length: int,
+    out: _Tokens,
+    threads: int,
+) -> None: ...

@@ -444,11 +444,30 @@ class CorpusWriter:
                     f"{self.directory}: {inside} tokens inside documents {self._documents} to "
                     f"{self._documents + len(documents) - 1} are the separator {self._separator}"
                 )
-        ends = self._last_end + np.cumsum(np.array(lengths, dtype=np.int64))
         self._write_tokens(stream)
-        self._put(1, ends.astype("<i8").tobytes())
-        self._documents += ends.size
-        self._last_end = int(ends[-1])
+        self._end_documents(self._last_end + np.cumsum(np.array(lengths, dtype=np.int64)))
+
+    def write_equal(self, ids: ArrayLike, length: int) -> None:
+        """Write a piece of a stream all of whose documents have `length` tokens.
+
+        Pieces may be cut anywhere; there are no separators.
+
+        Raises
+        ------
+        InputError
+            The writer puts separators between documents, documents written so far have other
+            lengths, or an id is out of range.
+        NgramstatError
+            Writing failed.
+        """
+        piece = _as_ids(ids)
+        if self._separator is not None or length < 1:
+            raise InputError(f"length={length}: must be at least 1, in a store without separators")
+        first, last = self._tokens // length, (self._tokens + piece.size) // length
+        if self._last_end != first * length or self._documents != first:
+            raise InputError(f"length={length}: documents written so far have other lengths")
+        self._write_tokens(piece)
+        self._end_documents(np.arange(first + 1, last + 1, dtype=np.int64) * length)
 
     def write(self, ids: ArrayLike) -> None:
         """Write a piece of the stream without ending a document.
@@ -537,6 +556,12 @@ class CorpusWriter:
         if self._made_directory and not self._finished:
             with contextlib.suppress(OSError):
                 self.directory.rmdir()
+
+    def _end_documents(self, ends: NDArray[np.int64]) -> None:
+        if ends.size:
+            self._put(1, ends.astype("<i8").tobytes())
+            self._documents += ends.size
+            self._last_end = int(ends[-1])
 
     def _write_tokens(self, stream: NDArray[np.int64]) -> None:
         if stream.size == 0:

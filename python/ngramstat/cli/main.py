@@ -1,200 +1,34 @@
-"""The ``ngramstat`` command: each command reads options, calls one library function, shows."""
+"""The commands: each reads its options, calls one library function and shows what came out."""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
 import json
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from ngramstat import __version__
-from ngramstat.errors import InputError, NgramstatError
+from ngramstat.cli.options import (
+    F,
+    Globals,
+    Group,
+    HeldOut,
+    Lags,
+    Numbers,
+    Window,
+    compose,
+    global_options,
+    json_option,
+)
+from ngramstat.cli.worlds import synthesize
+from ngramstat.errors import InputError
 
 __all__ = ["main"]
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
-_INTERRUPTED = (
-    "Interrupted. What was finished is kept in the output directory, and the same command goes on "
-    "from it"
-)
-
-
-@dataclass
-class Globals:
-    """Options that every command takes, before or after its name."""
-
-    threads: int | None = None
-    memory_limit: str | None = None
-    seed: int = 0
-    quiet: bool = False
-
-
-class Group(click.Group):
-    """Turns the package's errors into one line and an exit code."""
-
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
-        """Runs the command; a usage error, too, is one line and exit code 2."""
-        if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
-        try:
-            code = super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
-        except click.UsageError as error:
-            if type(error).__name__ == "NoArgsIsHelpError":  # newer clicks: no command at all
-                error.show()
-                sys.exit(EXIT_INPUT)
-            hint = f" (see {error.ctx.command_path} --help)" if error.ctx is not None else ""
-            _fail(f"{error.format_message().rstrip('.')}{hint}", EXIT_INPUT)
-        except click.ClickException as error:
-            _fail(error.format_message(), error.exit_code)
-        except click.Abort:
-            _fail(_INTERRUPTED, EXIT_INTERRUPTED)
-        sys.exit(code if isinstance(code, int) else 0)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except InputError as error:
-            _fail(str(error), EXIT_INPUT)
-        except NgramstatError as error:
-            _fail(str(error), EXIT_FAILED)
-        except MemoryError:
-            _fail("out of memory; give a smaller --memory-limit or fewer --lags", EXIT_FAILED)
-        except KeyboardInterrupt:
-            _fail(_INTERRUPTED, EXIT_INTERRUPTED)
-        return None
-
-
-def _fail(message: str, code: int) -> None:
-    text = " ".join(message.split())
-    click.echo(text if code == EXIT_INTERRUPTED else f"Error: {text}", err=True)
-    sys.exit(code)
-
-
-def _global_options(command: F) -> F:
-    """Adds the global options and passes them on as one `Globals`."""
-
-    @click.option("--threads", type=int, help="Threads [default: the cores this process may use].")
-    @click.option("--memory-limit", metavar="SIZE", help="Such as 80% (the default) or 16G.")
-    @click.option("--seed", type=click.IntRange(min=0), help="Seed of everything drawn [0].")
-    @click.option("--quiet", is_flag=True, help="No progress on standard error.")
-    @functools.wraps(command)
-    def wrapped(
-        *args: Any,
-        threads: int | None,
-        memory_limit: str | None,
-        seed: int | None,
-        quiet: bool,
-        **kwargs: Any,
-    ) -> Any:
-        # What stands after the command's name wins over what stands before it.
-        given = click.get_current_context().find_object(Globals) or Globals()
-        merged = Globals(
-            threads if threads is not None else given.threads,
-            memory_limit if memory_limit is not None else given.memory_limit,
-            seed if seed is not None else given.seed,
-            quiet or given.quiet,
-        )
-        return command(*args, merged, **kwargs)
-
-    return wrapped  # type: ignore[return-value]
-
-
-def _compose(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
-    def apply(command: F) -> F:
-        for decorator in reversed(decorators):
-            command = decorator(command)
-        return command
-
-    return apply
-
-
-class Lags(click.ParamType):  # type: ignore[type-arg]
-    """``1,2,4``, ``1:32`` (every lag) and ``1:512:20`` (20 lags, evenly spaced in their log)."""
-
-    name = "lags"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Sorted tuple of lags without repeats."""
-        lags: set[int] = set()
-        for item in str(value).split(","):
-            try:
-                bounds = [int(part) for part in item.split(":")]
-            except ValueError:
-                self.fail(f"{item!r} is not a number, A:B or A:B:COUNT", param, ctx)
-            if len(bounds) == 1:
-                lags.add(bounds[0])
-            elif len(bounds) in (2, 3) and 1 <= bounds[0] <= bounds[1]:
-                if bounds[1] - bounds[0] > 1_000_000:
-                    self.fail(f"{item!r}: more than a million lags", param, ctx)
-                lags.update(self._range(*bounds))
-            else:
-                self.fail(f"{item!r}: expected A:B or A:B:COUNT with 1 <= A <= B", param, ctx)
-        if min(lags) < 1:
-            self.fail(f"lag {min(lags)}: lags are at least 1", param, ctx)
-        return tuple(sorted(lags))
-
-    @staticmethod
-    def _range(low: int, high: int, count: int | None = None) -> Any:
-        if count is None:
-            return range(low, high + 1)
-        import numpy as np
-
-        return np.round(np.geomspace(low, high, max(count, 1))).astype(int).tolist()
-
-
-class Window(click.ParamType):  # type: ignore[type-arg]
-    """``LOW:HIGH``, both inclusive."""
-
-    name = "low:high"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """(low, high)."""
-        try:
-            low, high = (int(part) for part in str(value).split(":"))
-        except ValueError:
-            self.fail(f"{value!r} is not LOW:HIGH", param, ctx)
-        if not 1 <= low < high:
-            self.fail(f"{value!r}: expected 1 <= LOW < HIGH", param, ctx)
-        return low, high
-
-
-class Numbers(click.ParamType):  # type: ignore[type-arg]
-    """Positive numbers, comma-separated, such as ``1e9,1e12``."""
-
-    name = "numbers"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Tuple of floats."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(float(part) for part in str(value).split(",") if part.strip())
-        except ValueError:
-            self.fail(f"{value!r} is not a list of numbers such as 1e9,1e12", param, ctx)
-
-
-class HeldOut(click.ParamType):  # type: ignore[type-arg]
-    """A share such as ``0.01``, or the path of a held-out corpus."""
-
-    name = "share|path"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """float or str."""
-        try:
-            return float(value)
-        except ValueError:
-            return str(value)
-
-
-_store_options = _compose(
+_store_options = compose(
     click.argument("corpus", type=click.Path()),
     click.option("--format", default="auto", show_default=True, help="Store format."),
     click.option("--dtype", help="uint16 or uint32, where the file does not say."),
@@ -217,7 +51,7 @@ def _corpus_options(command: F) -> F:
     return _store_options(wrapped)  # type: ignore[return-value]
 
 
-_statistics_options = _compose(
+_statistics_options = compose(
     click.option(
         "--boundary",
         type=click.Choice(["stream", "document"]),
@@ -228,12 +62,12 @@ _statistics_options = _compose(
     click.option("--replicates", type=click.IntRange(min=0), default=999, show_default=True),
     click.option("--level", type=float, default=0.95, show_default=True, help="Of the intervals."),
 )
-_pair_options = _compose(
+_pair_options = compose(
     click.option("--lags", type=Lags(), help="Such as 1,2,4 or 1:32 or 1:512:20."),
     click.option("--singular-values", type=click.IntRange(1, 8), default=8, show_default=True),
     click.option("--beta-window", type=Window(), help="Lags to fit beta on [default: found]."),
 )
-_entropy_options = _compose(
+_entropy_options = compose(
     click.option("--max-context", type=int, default=5, show_default=True),
     click.option(
         "--held-out",
@@ -243,7 +77,6 @@ _entropy_options = _compose(
         help="Share of documents to hold out, or a held-out corpus.",
     ),
 )
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 _file_option = click.option("-o", "--output", type=click.Path(), help="JSON file to write.")
 
 
@@ -308,8 +141,8 @@ def _write(obj: dict[str, Any], output: str | None) -> None:
     help="What one document is.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a corpus that is there.")
-@_json_option
-@_global_options
+@json_option
+@global_options
 def tokenize(
     common: Globals,
     inputs: tuple[str, ...],
@@ -348,9 +181,9 @@ def tokenize(
 
 @main.command()
 @_corpus_options
-@_json_option
+@json_option
 @_file_option
-@_global_options
+@global_options
 def inspect(
     common: Globals,
     store: dict[str, Any],
@@ -378,9 +211,9 @@ def inspect(
 @_corpus_options
 @_statistics_options
 @_pair_options
-@_json_option
+@json_option
 @_file_option
-@_global_options
+@global_options
 def correlations(
     common: Globals,
     store: dict[str, Any],
@@ -396,9 +229,9 @@ def correlations(
 @_corpus_options
 @_statistics_options
 @_entropy_options
-@_json_option
+@json_option
 @_file_option
-@_global_options
+@global_options
 def entropies(
     common: Globals,
     store: dict[str, Any],
@@ -436,8 +269,8 @@ def _run(
 @click.option("-o", "--output", required=True, type=click.Path(), help="Directory of the run.")
 @click.option("--tokens", type=Numbers(), default=(), help="Training tokens, such as 1e9,1e12.")
 @click.option("--overwrite", is_flag=True, help="Replace another run's result in the output.")
-@_json_option
-@_global_options
+@json_option
+@global_options
 def measure(
     common: Globals,
     store: dict[str, Any],
@@ -486,9 +319,9 @@ def _finish(result: Any, output: str, as_json: bool) -> None:
 @main.command()
 @click.argument("run", type=click.Path())
 @click.option("--tokens", type=Numbers(), default=(), help="Training tokens, such as 1e9,1e12.")
-@_json_option
+@json_option
 @_file_option
-@_global_options
+@global_options
 def predict(
     common: Globals, run: str, tokens: tuple[float, ...], as_json: bool, output: str | None
 ) -> None:
@@ -520,8 +353,8 @@ def predict(
     type=click.Path(),
     help="Directory to write.",
 )
-@_json_option
-@_global_options
+@json_option
+@global_options
 def quickstart(common: Globals, output: str, as_json: bool) -> None:
     """The main job on the sources of this Python's standard library."""
     from ngramstat.quickstart import quickstart as run_all
@@ -543,3 +376,6 @@ def quickstart(common: Globals, output: str, as_json: bool) -> None:
         progress=not common.quiet,
     )
     _finish(result, str(Path(output) / "run"), as_json)
+
+
+main.add_command(synthesize)

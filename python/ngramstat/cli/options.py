@@ -1,0 +1,241 @@
+"""What the commands share: global options, errors as one line, and types of options."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from ngramstat.errors import InputError, NgramstatError
+
+__all__ = [
+    "Count",
+    "Globals",
+    "Group",
+    "HeldOut",
+    "Lags",
+    "Numbers",
+    "Probabilities",
+    "Window",
+    "compose",
+    "global_options",
+    "json_option",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+_INTERRUPTED = (
+    "Interrupted. What was finished is kept in the output directory, and the same command goes on "
+    "from it"
+)
+
+
+@dataclass
+class Globals:
+    """Options that every command takes, before or after its name."""
+
+    threads: int | None = None
+    memory_limit: str | None = None
+    seed: int = 0
+    quiet: bool = False
+
+
+class Group(click.Group):
+    """Turns the package's errors into one line and an exit code."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Runs the command; a usage error, too, is one line and exit code 2."""
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
+        try:
+            code = super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
+        except click.UsageError as error:
+            if type(error).__name__ == "NoArgsIsHelpError":  # newer clicks: no command at all
+                error.show()
+                sys.exit(EXIT_INPUT)
+            hint = f" (see {error.ctx.command_path} --help)" if error.ctx is not None else ""
+            _fail(f"{error.format_message().rstrip('.')}{hint}", EXIT_INPUT)
+        except click.ClickException as error:
+            _fail(error.format_message(), error.exit_code)
+        except click.Abort:
+            _fail(_INTERRUPTED, EXIT_INTERRUPTED)
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            _fail(str(error), EXIT_INPUT)
+        except NgramstatError as error:
+            _fail(str(error), EXIT_FAILED)
+        except MemoryError:
+            _fail("out of memory; give a smaller --memory-limit or fewer --lags", EXIT_FAILED)
+        except KeyboardInterrupt:
+            _fail(_INTERRUPTED, EXIT_INTERRUPTED)
+        return None
+
+
+def _fail(message: str, code: int) -> None:
+    text = " ".join(message.split())
+    click.echo(text if code == EXIT_INTERRUPTED else f"Error: {text}", err=True)
+    sys.exit(code)
+
+
+def global_options(command: F) -> F:
+    """Adds the global options and passes them on as one `Globals`."""
+
+    @click.option("--threads", type=int, help="Threads [default: the cores this process may use].")
+    @click.option("--memory-limit", metavar="SIZE", help="Such as 80% (the default) or 16G.")
+    @click.option("--seed", type=click.IntRange(min=0), help="Seed of everything drawn [0].")
+    @click.option("--quiet", is_flag=True, help="No progress on standard error.")
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any,
+        threads: int | None,
+        memory_limit: str | None,
+        seed: int | None,
+        quiet: bool,
+        **kwargs: Any,
+    ) -> Any:
+        # What stands after the command's name wins over what stands before it.
+        given = click.get_current_context().find_object(Globals) or Globals()
+        merged = Globals(
+            threads if threads is not None else given.threads,
+            memory_limit if memory_limit is not None else given.memory_limit,
+            seed if seed is not None else given.seed,
+            quiet or given.quiet,
+        )
+        return command(*args, merged, **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def compose(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
+    def apply(command: F) -> F:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return apply
+
+
+class Lags(click.ParamType):  # type: ignore[type-arg]
+    """``1,2,4``, ``1:32`` (every lag) and ``1:512:20`` (20 lags, evenly spaced in their log)."""
+
+    name = "lags"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Sorted tuple of lags without repeats."""
+        lags: set[int] = set()
+        for item in str(value).split(","):
+            try:
+                bounds = [int(part) for part in item.split(":")]
+            except ValueError:
+                self.fail(f"{item!r} is not a number, A:B or A:B:COUNT", param, ctx)
+            if len(bounds) == 1:
+                lags.add(bounds[0])
+            elif len(bounds) in (2, 3) and 1 <= bounds[0] <= bounds[1]:
+                if bounds[1] - bounds[0] > 1_000_000:
+                    self.fail(f"{item!r}: more than a million lags", param, ctx)
+                lags.update(self._range(*bounds))
+            else:
+                self.fail(f"{item!r}: expected A:B or A:B:COUNT with 1 <= A <= B", param, ctx)
+        if min(lags) < 1:
+            self.fail(f"lag {min(lags)}: lags are at least 1", param, ctx)
+        return tuple(sorted(lags))
+
+    @staticmethod
+    def _range(low: int, high: int, count: int | None = None) -> Any:
+        if count is None:
+            return range(low, high + 1)
+        import numpy as np
+
+        return np.round(np.geomspace(low, high, max(count, 1))).astype(int).tolist()
+
+
+class Window(click.ParamType):  # type: ignore[type-arg]
+    """``LOW:HIGH``, both inclusive."""
+
+    name = "low:high"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """(low, high)."""
+        try:
+            low, high = (int(part) for part in str(value).split(":"))
+        except ValueError:
+            self.fail(f"{value!r} is not LOW:HIGH", param, ctx)
+        if not 1 <= low < high:
+            self.fail(f"{value!r}: expected 1 <= LOW < HIGH", param, ctx)
+        return low, high
+
+
+class Numbers(click.ParamType):  # type: ignore[type-arg]
+    """Positive numbers, comma-separated, such as ``1e9,1e12``."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Tuple of floats."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in str(value).split(",") if part.strip())
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers such as 1e9,1e12", param, ctx)
+
+
+class HeldOut(click.ParamType):  # type: ignore[type-arg]
+    """A share such as ``0.01``, or the path of a held-out corpus."""
+
+    name = "share|path"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """float or str."""
+        try:
+            return float(value)
+        except ValueError:
+            return str(value)
+
+
+class Count(click.ParamType):  # type: ignore[type-arg]
+    """A whole number, also as ``1e7``, ``10M`` or ``1_000_000``."""
+
+    name = "count"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """int."""
+        text = str(value).strip().replace("_", "").replace(",", "")
+        scale = {"k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12}.get(
+            text[-1:].lower(), 1
+        )
+        try:
+            number = float(text[:-1] if scale > 1 else text) * scale
+            whole = round(number)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is not a count such as 1000000, 1e6 or 1M", param, ctx)
+        if whole != number or not 1 <= whole <= 1 << 62:
+            self.fail(f"{value!r}: must be a whole number from 1 to 2^62", param, ctx)
+        return whole
+
+
+class Probabilities(click.ParamType):  # type: ignore[type-arg]
+    """Comma-separated probabilities."""
+
+    name = "p,p,..."
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Tuple of floats."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers such as 0.5,0.5", param, ctx)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

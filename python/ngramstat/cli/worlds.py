@@ -1,0 +1,256 @@
+"""``ngramstat synthesize``: one command per world of known answer."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ngramstat.cli.options import (
+    Count,
+    Globals,
+    Lags,
+    Probabilities,
+    compose,
+    global_options,
+    json_option,
+)
+from ngramstat.errors import InputError
+
+__all__ = ["synthesize"]
+
+
+@click.group()
+def synthesize() -> None:
+    """Corpora of known answer: exact C(t), H(n) and exponents beside the tokens.
+
+    Each KIND writes a corpus directory with truth.json in it, for instance
+
+    \b
+    ngramstat synthesize rhm --v 16 --m 4 --levels 10 --tokens 1e7 -o rhm
+    ngramstat measure rhm -o run
+    """
+
+
+def _world_command(
+    kind: str, *options: Callable[[Any], Any], document_length: bool
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """Registers `synthesize KIND`; the function below it makes the world from its options."""
+    shared = [
+        click.option("-o", "--output", required=True, type=click.Path(), help="Directory."),
+        click.option("--tokens", type=Count(), default="1e7", show_default=True,
+                     help="Rounded up to whole documents."),
+        click.option("--lags", type=Lags(), help="Of the exact C(t)."),
+        click.option("--max-context", type=click.IntRange(min=0), default=5, show_default=True,
+                     help="Of the exact H(n)."),
+        click.option("--overwrite", is_flag=True, help="Replace a corpus that is there."),
+        json_option,
+    ]  # fmt: skip
+    if document_length:
+        shared.insert(0, click.option("--document-length", type=Count(), default=10_000,
+                                      show_default=True, help="Tokens of a document."))  # fmt: skip
+
+    def register(make: Callable[..., Any]) -> click.Command:
+        @synthesize.command(kind)
+        @compose(*options, *shared)
+        @global_options
+        @functools.wraps(make)
+        def command(
+            common: Globals,
+            output: str,
+            tokens: int,
+            lags: tuple[int, ...] | None,
+            max_context: int,
+            overwrite: bool,
+            as_json: bool,
+            **parameters: Any,
+        ) -> None:
+            from ngramstat.files import read_json
+            from ngramstat.synthetic.write import TRUTH_FILE
+            from ngramstat.synthetic.write import synthesize as write
+
+            corpus = write(
+                make(**parameters),
+                output,
+                tokens=tokens,
+                seed=common.seed,
+                lags=lags,
+                max_context=max_context,
+                threads=common.threads,
+                overwrite=overwrite,
+                progress=not common.quiet,
+            )
+            known = read_json(Path(output) / TRUTH_FILE)
+            if as_json:
+                click.echo(json.dumps(known, indent=2))
+                return
+            click.echo(
+                f"{output}: {corpus.n_tokens:,} tokens, {corpus.n_documents:,} documents, "
+                f"vocabulary {corpus.vocab_size:,}; exact curves in {TRUTH_FILE}"
+            )
+            for name, exponent in known["exponents"].items():
+                value, low, high = (exponent[key] for key in ("value", "low", "high"))
+                shown = "none" if value is None else f"{value:.4g}"
+                if value is None and low is not None and high is not None:
+                    shown = f"{low:.4g} to {high:.4g}"
+                click.echo(f"  {name} {shown}: {exponent['meaning']}")
+            for warning in known["warnings"]:
+                click.echo(f"  note: {warning}")
+
+        return command
+
+    return register
+
+
+@_world_command(
+    "rhm",
+    click.option("--v", type=int, default=16, show_default=True, help="Symbols per level."),
+    click.option("--m", type=int, default=4, show_default=True, help="Rules per symbol."),
+    click.option("--s", type=int, default=2, show_default=True, help="Children per node."),
+    click.option("--levels", "--depth", "-L", type=int, default=10, show_default=True,
+                 help="A string has s^levels tokens."),
+    click.option("--classes", type=int, help="Symbols of the root [default: v]."),
+    click.option("--zipf-a", type=float, help="Rule k has probability ~ k^-(1+a)."),
+    click.option("--zipf-levels", type=click.Choice(["1", "all"]), default="all",
+                 show_default=True, help="Levels with power-law rules, 1: the bottom one."),
+    click.option("--rules-seed", type=click.IntRange(min=0), default=0, show_default=True),
+    click.option("--concatenated", is_flag=True, help="One stream, no document per string."),
+    document_length=False,
+)  # fmt: skip
+def _rhm(**options: Any) -> Any:
+    """Random hierarchy model: a tree of random rules, uniform or power-law."""
+    from ngramstat.synthetic import RandomHierarchy
+
+    return RandomHierarchy(**options)
+
+
+@_world_command(
+    "potts",
+    click.option("--vocab-size", type=int, default=8, show_default=True),
+    click.option("--s", type=int, default=2, show_default=True, help="Children per node."),
+    click.option("--levels", "--depth", "-L", type=int, default=10, show_default=True,
+                 help="A document has s^levels tokens."),
+    click.option("--beta", type=float, help="Decay of C(t) [default: 0.9]."),
+    click.option("--theta", type=float, help="Share of faithful children, instead of --beta."),
+    click.option("--noise-share", type=float, default=0.0, show_default=True,
+                 help="Share of documents without any correlation."),
+    document_length=False,
+)  # fmt: skip
+def _potts(beta: float | None, theta: float | None, **options: Any) -> Any:
+    """Potts broadcast tree: beta exact on powers of s."""
+    from ngramstat.synthetic import BroadcastTree
+
+    if beta is not None and theta is not None:
+        raise InputError("--beta and --theta: give one of the two")
+    if theta is None:
+        return BroadcastTree.with_beta(0.9 if beta is None else beta, **options)
+    return BroadcastTree(theta=theta, **options)
+
+
+@_world_command(
+    "runs",
+    click.option("--mu", type=float, required=True, help="beta = mu, gamma = 1 + mu."),
+    click.option("--vocab-size", type=int, default=4, show_default=True),
+    document_length=True,
+)
+def _runs(**options: Any) -> Any:
+    """Run process: heavy-tailed runs, beta and gamma in closed form."""
+    from ngramstat.synthetic import RunProcess
+
+    return RunProcess(**options)
+
+
+@_world_command(
+    "santa-fe",
+    click.option("--a", type=float, default=0.43, show_default=True, help="gamma = a / (1+a)."),
+    click.option("--eta", type=float, default=3.18, show_default=True,
+                 help="beta = 2 (1+a) / eta."),
+    click.option("--c", type=float, default=0.25, show_default=True),
+    click.option("--kinds", type=int, default=4000, show_default=True, help="V is twice that."),
+    document_length=True,
+)  # fmt: skip
+def _santa_fe(**options: Any) -> Any:
+    """Ergodic Santa Fe process: slowly changing facts, language-like exponents."""
+    from ngramstat.synthetic import SantaFe
+
+    return SantaFe(**options)
+
+
+@_world_command(
+    "copy",
+    click.option("--rho", type=float, default=0.9, show_default=True, help="Share of copies."),
+    click.option("--exponent", type=float, default=1.6, show_default=True,
+                 help="Distances are drawn as d^-exponent."),
+    click.option("--reach", type=int, default=256, show_default=True, help="Longest distance."),
+    click.option("--pi", type=Probabilities(), default="0.4,0.3,0.2,0.1", show_default=True,
+                 help="Distribution of new tokens."),
+    document_length=True,
+)  # fmt: skip
+def _copy(**options: Any) -> Any:
+    """Copy process: exact values by the Yule-Walker equations."""
+    from ngramstat.synthetic import CopyProcess
+
+    return CopyProcess(**options)
+
+
+@_world_command(
+    "markov",
+    click.option("--vocab-size", type=int, default=8, show_default=True),
+    click.option("--order", type=int, default=1, show_default=True),
+    click.option("--concentration", type=float, default=1.0, show_default=True,
+                 help="Of the Dirichlet draws of the transitions."),
+    click.option("--rules-seed", type=click.IntRange(min=0), default=0, show_default=True),
+    click.option("--transitions", type=click.Path(),
+                 help="JSON file with nested lists of probabilities, instead of drawn ones."),
+    document_length=True,
+)  # fmt: skip
+def _markov(transitions: str | None, **options: Any) -> Any:
+    """Markov chain: exponential C(t), constant H(n); exponents must be refused."""
+    from ngramstat.files import read_json
+    from ngramstat.synthetic import MarkovChain
+
+    if transitions is None:
+        return MarkovChain.random(**options)
+    try:
+        return MarkovChain(read_json(transitions), options["document_length"])
+    except InputError as error:
+        if str(error).startswith("transitions:"):
+            raise InputError(f"{transitions}: {error}") from error
+        raise
+
+
+@_world_command(
+    "graph",
+    click.option("--nodes", type=int, default=1000, show_default=True),
+    click.option("--edges", type=int, default=5000, show_default=True),
+    click.option("--rules-seed", type=click.IntRange(min=0), default=0, show_default=True),
+    document_length=True,
+)
+def _graph(**options: Any) -> Any:
+    """Random walk on a random graph; exponents must be refused."""
+    from ngramstat.synthetic import GraphWalk
+
+    return GraphWalk(**options)
+
+
+@_world_command(
+    "independent",
+    click.option("--vocab-size", type=int, default=8192, show_default=True),
+    click.option("--exponent", type=float, default=1.0, show_default=True, help="Of Zipf's law."),
+    click.option("--shift", type=float, default=0.0, show_default=True),
+    click.option("--topics", type=int, default=0, show_default=True,
+                 help="Distributions that documents choose from."),
+    click.option("--concentration", type=float, default=100.0, show_default=True,
+                 help="Of the topics around Zipf's law."),
+    click.option("--rules-seed", type=click.IntRange(min=0), default=0, show_default=True),
+    document_length=True,
+)  # fmt: skip
+def _independent(**options: Any) -> Any:
+    """Independent Zipf tokens, optionally with topics; no sequential correlation."""
+    from ngramstat.synthetic import IndependentTokens
+
+    return IndependentTokens(**options)

@@ -1,0 +1,28 @@
+"""Worlds of known answer: random sources with exact C(t), H(n) and exponents beside a corpus."""
+
+from __future__ import annotations
+
+from ngramstat.synthetic.broadcast import BroadcastTree
+from ngramstat.synthetic.copying import CopyProcess
+from ngramstat.synthetic.hierarchy import RandomHierarchy
+from ngramstat.synthetic.independent import IndependentTokens
+from ngramstat.synthetic.markov import GraphWalk, MarkovChain
+from ngramstat.synthetic.runs import RunProcess
+from ngramstat.synthetic.santa_fe import SantaFe
+from ngramstat.synthetic.world import KnownExponent, World
+from ngramstat.synthetic.write import synthesize, truth
+
+__all__ = [
+    "BroadcastTree",
+    "CopyProcess",
+    "GraphWalk",
+    "IndependentTokens",
+    "KnownExponent",
+    "MarkovChain",
+    "RandomHierarchy",
+    "RunProcess",
+    "SantaFe",
+    "World",
+    "synthesize",
+    "truth",
+]

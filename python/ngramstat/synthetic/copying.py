@@ -1,0 +1,193 @@
+"""Copy process (DAR): every token repeats one some way back, or is new (THEORY 9.5)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.errors import InputError
+from ngramstat.synthetic.sampling import check_probabilities
+from ngramstat.synthetic.world import (
+    Floats,
+    KnownExponent,
+    StationaryWorld,
+    Tokens,
+    block_entropy,
+    zipf_law,
+)
+
+__all__ = ["CopyProcess"]
+
+_GROUP = 1 << 20
+# Share of tokens whose chain of copies may reach back beyond what is drawn before a document.
+_CUT = 1e-12
+
+
+@dataclass(frozen=True)
+class CopyProcess(StationaryWorld):
+    """X_t = X_{t-D} with probability rho, D ~ d^-exponent (d <= reach); else a new token ~ pi.
+
+    C(n) = r(n) (diag pi - pi pi^T), and r solves the Yule-Walker equations r(n) = rho sum_d phi_d
+    r(n-d): exact values. The slope of r drifts with n, so this is no ruler for exponents.
+
+    Parameters
+    ----------
+    rho : float
+        In (0, 1).
+    exponent : float
+        Of the distances' distribution.
+    reach : int
+        Longest distance.
+    pi : sequence of float
+        Distribution of new tokens; V is its length.
+    document_length : int
+
+    Raises
+    ------
+    InputError
+        A parameter is out of range, or pi does not sum to one.
+    """
+
+    kind: ClassVar[str] = "copy"
+
+    rho: float = 0.9
+    exponent: float = 1.6
+    reach: int = 256
+    pi: Sequence[float] = (0.4, 0.3, 0.2, 0.1)
+    document_length: int = 10_000
+    _r: list[Floats] = field(default_factory=list, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rho < 1:
+            raise InputError(f"rho={self.rho}: must lie between 0 and 1")
+        if not math.isfinite(self.exponent):
+            raise InputError(f"exponent={self.exponent}: must be finite")
+        if not 1 <= self.reach <= 4096:
+            raise InputError(f"reach={self.reach}: must lie in 1 .. 4096")
+        if not 2 <= self.document_length <= 1 << 26:
+            raise InputError(f"document_length={self.document_length}: must lie in 2 .. 2^26")
+        if not 2 <= len(self.pi) <= 1 << 16:
+            raise InputError(f"pi: needs 2 .. 65536 probabilities, got {len(self.pi)}")
+        object.__setattr__(self, "pi", tuple(check_probabilities(self.pi, "pi").tolist()))
+
+    @property
+    def vocab_size(self) -> int:  # type: ignore[override]
+        """Length of pi."""
+        return len(self.pi)
+
+    def parameters(self) -> dict[str, Any]:
+        return {
+            "rho": self.rho,
+            "exponent": self.exponent,
+            "reach": self.reach,
+            "pi": list(self.pi),
+            "document_length": self.document_length,
+        }
+
+    @cached_property
+    def distances(self) -> Floats:
+        """phi_d, d = 1 .. reach."""
+        return zipf_law(self.reach, self.exponent)
+
+    @cached_property
+    def _history(self) -> int:
+        """Tokens before a document after which no chain of copies matters (share below 1e-12)."""
+        # escape(n): a chain of copies from one token passes n tokens back.
+        beyond = 1.0 - np.cumsum(self.distances)
+        escape = [self.rho]
+        while escape[-1] > _CUT:
+            n = len(escape)
+            near = self.distances[: min(n, self.reach)]
+            there = float(near @ np.array(escape[: -len(near) - 1 : -1]))
+            longer = float(beyond[n - 1]) if n <= self.reach else 0.0
+            escape.append(self.rho * (max(longer, 0.0) + there))
+        return len(escape)
+
+    def pieces(self, n_tokens: int, *, seed: int, threads: int = 1) -> Iterator[Tokens]:
+        per_group = max(1, _GROUP // (self.document_length + self._history))
+        size = per_group * self.document_length
+        for group, first in enumerate(range(0, n_tokens, size)):
+            rng = np.random.default_rng([seed, 1, group])
+            yield self._documents(per_group, rng).reshape(-1)[: n_tokens - first]
+
+    def _documents(self, n: int, rng: np.random.Generator) -> Tokens:
+        total = self._history + self.document_length
+        copies = rng.random((n, total)) < self.rho
+        back = 1 + np.searchsorted(np.cumsum(self.distances), rng.random((n, total)), side="right")
+        back = np.minimum(back, self.reach)
+        at = np.arange(n * total).reshape(n, total)
+        column = np.arange(total)
+        source = np.where(copies & (back <= column), at - back, at).reshape(-1)
+        # Copies of copies: follow twice as far in every round, until all have arrived.
+        while True:
+            farther = source[source]
+            if np.array_equal(farther, source):
+                break
+            source = farther
+        fresh = np.searchsorted(np.cumsum(self.pi), rng.random(n * total), side="right")
+        fresh = np.minimum(fresh, self.vocab_size - 1).astype(self.dtype)
+        tokens: NDArray[Any] = fresh[source].reshape(n, total)[:, self._history :]
+        return tokens
+
+    def r(self, longest: int) -> Floats:
+        """r(n), n = 0 .. longest, from the Yule-Walker equations."""
+        if not self._r or len(self._r[0]) <= longest:
+            self._r[:] = [self._yule_walker(longest)]
+        return self._r[0][: longest + 1]
+
+    def _yule_walker(self, longest: int) -> Floats:
+        phi, reach = self.distances, self.reach
+        # r(n) - rho sum_d phi_d r(|n - d|) = 0 for n = 1 .. reach, r(0) = 1.
+        system = np.eye(reach)
+        known = np.zeros(reach)
+        rows = np.arange(1, reach + 1)
+        for d in range(1, reach + 1):
+            other = np.abs(rows - d)
+            inside = other > 0
+            np.add.at(system, (rows[inside] - 1, other[inside] - 1), -self.rho * phi[d - 1])
+            known[d - 1] += self.rho * phi[d - 1]
+        found = np.empty(max(longest, reach) + 1)
+        found[0] = 1.0
+        found[1 : reach + 1] = np.linalg.solve(system, known)
+        for n in range(reach + 1, longest + 1):
+            found[n] = self.rho * float(phi @ found[n - 1 : n - reach - 1 : -1])
+        return found
+
+    @cached_property
+    def _shape(self) -> Floats:
+        pi = np.array(self.pi)
+        return np.diag(pi) - np.outer(pi, pi)
+
+    @cached_property
+    def _shape_norm(self) -> float:
+        return float(np.linalg.norm(self._shape, 2))
+
+    def process_norms(self, lags: Sequence[int], background: Floats | None = None) -> Floats:
+        r = self.r(max([*lags, 0 if background is None else len(background) - 1]))
+        mean = 0.0 if background is None else float(r[: len(background)] @ background)
+        found: Floats = np.abs(r[list(lags)] - mean) * self._shape_norm
+        return found
+
+    def process_covariance(self, lag: int) -> Floats:
+        return float(self.r(lag)[lag]) * self._shape
+
+    def process_entropies(self, max_context: int) -> Floats:
+        # Two tokens t apart are one and the same with probability r(t), else independent.
+        found = np.full(max_context + 1, np.nan)
+        pi = np.array(self.pi)
+        found[0] = block_entropy(pi)
+        if max_context >= 1:
+            r = float(self.r(1)[1])
+            pair = r * np.diag(pi) + (1 - r) * np.outer(pi, pi)
+            found[1] = block_entropy(pair.reshape(-1)) - found[0]
+        return found
+
+    def exponents(self) -> dict[str, KnownExponent]:
+        why = "the slope of the exact C(t) drifts with t; compare values, not exponents"
+        return {name: KnownExponent(None, why) for name in ("beta", "gamma", "alpha")}

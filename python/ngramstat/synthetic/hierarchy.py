@@ -1,0 +1,435 @@
+"""Random hierarchy models: uniform rules, or rules whose frequencies follow a power law.
+
+Cagnetta et al. 2024 (PRX 14, 031001; arXiv 2406.00048); power-law rules: arXiv 2505.07067. THEORY 2
+and 3 give the exponents.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.errors import InputError
+from ngramstat.synthetic.sampling import AliasTable, TreeLevel, TreeSource, random_key
+from ngramstat.synthetic.tree import MOST_TREE_NGRAMS, Tree
+from ngramstat.synthetic.world import (
+    MOST_DENSE,
+    PIECE,
+    Floats,
+    KnownExponent,
+    Tokens,
+    World,
+    conditional_entropies,
+    powers,
+    zipf_law,
+)
+
+__all__ = ["RandomHierarchy", "draw_rules"]
+
+_MOST_TOKENS = 1 << 62
+# Rules of all levels together; a larger grammar would not fit the caches it is drawn from.
+_MOST_CHILDREN = 1 << 28
+
+
+def draw_rules(
+    v: int, m: int, s: int, levels: int, classes: int, rng: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """Rules of every level, the root's first: distinct s-tuples, dealt m per symbol.
+
+    A tuple belongs to one symbol of its level only, so strings can be parsed without doubt.
+    """
+    found = []
+    for level in range(levels):
+        parents = classes if level == 0 else v
+        wanted, possible = parents * m, v**s
+        if possible <= max(4 * wanted, 1 << 20):
+            codes = rng.permutation(possible)[:wanted]
+        else:
+            codes = _distinct_codes(wanted, possible, rng)
+        tuples = np.empty((wanted, s), np.int64)
+        for c in range(s - 1, -1, -1):
+            codes, last = codes // v, codes % v
+            tuples[:, c] = last
+        found.append(tuples.reshape(parents, m, s))
+    return found
+
+
+def _distinct_codes(wanted: int, possible: int, rng: np.random.Generator) -> NDArray[Any]:
+    """Distinct random numbers below `possible`, which may be too large for any array or int64."""
+    seen: dict[int, None] = {}
+    bits = possible.bit_length()
+    while len(seen) < wanted:
+        code = int.from_bytes(rng.bytes((bits + 7) // 8), "little") >> (-bits % 8)
+        if code < possible:
+            seen.setdefault(code)
+    return np.array(list(seen), dtype=object if possible > _MOST_TOKENS else np.int64)
+
+
+@dataclass(frozen=True)
+class RandomHierarchy(World):
+    """Random hierarchy model, optionally with rule k taken with probability ~ k^-(1+a).
+
+    Parameters
+    ----------
+    v : int
+        Symbols per level, and vocabulary size.
+    m : int
+        Rules per symbol; v m distinct tuples per level need v m <= v^s.
+    s : int
+        Children per node.
+    levels : int
+        L; a string (one document) has s^L tokens.
+    classes : int, optional
+        Symbols of the root (class labels); v by default.
+    zipf_a : float, optional
+        Exponent a > 0 of the rules' frequencies; None for uniform rules.
+    zipf_levels : str
+        ``1``: power law on the bottom level only; ``all``: on every level.
+    rules_seed : int
+        Seed of the rules (the seed of a sample is another).
+    concatenated : bool
+        The corpus is one stream of strings without document ends.
+    rules : sequence of (n, m, s) integers, optional
+        Explicit rules, the root's level first, in place of drawn ones.
+
+    Raises
+    ------
+    InputError
+        The rules cannot be unambiguous (m > v^(s-1)), strings are longer than 2^62 tokens, or a
+        parameter is out of range.
+    """
+
+    kind: ClassVar[str] = "rhm"
+
+    v: int
+    m: int
+    s: int
+    levels: int
+    classes: int | None = None
+    zipf_a: float | None = None
+    zipf_levels: str = "all"
+    rules_seed: int = 0
+    concatenated: bool = False
+    rules: tuple[tuple[Any, ...], ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.classes is None:
+            object.__setattr__(self, "classes", self.v)
+        for name, least in (("v", 2), ("m", 1), ("s", 2), ("levels", 1), ("classes", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InputError(f"{name}={value}: must be an integer of at least {least}")
+        if self.v > 1 << 32:
+            raise InputError(f"v={self.v}: token ids have 32 bits")
+        if self.s > 62 or self.levels > 62 or self.s**self.levels > _MOST_TOKENS:
+            raise InputError(
+                f"s={self.s}, levels={self.levels}: a string would have s^levels tokens, more than "
+                "2^62; use fewer levels"
+            )
+        if self.m * max(self.v, self._classes) > self.v**self.s:
+            worst = "classes" if self._classes > self.v else "v"
+            raise InputError(
+                f"m={self.m}: rules are unambiguous only while m {worst} <= v^s, that is m <= "
+                f"{self.v**self.s // max(self.v, self._classes)} here"
+                + (" (v^(s-1))" if worst == "v" else "")
+            )
+        if self.levels * max(self.v, self._classes) * self.m * self.s > _MOST_CHILDREN:
+            raise InputError(f"v={self.v}, m={self.m}: more than {_MOST_CHILDREN} entries of rules")
+        if self.zipf_a is not None and not (math.isfinite(self.zipf_a) and self.zipf_a > 0):
+            raise InputError(f"zipf_a={self.zipf_a}: must be positive")
+        if self.zipf_levels not in ("1", "all"):
+            raise InputError(f"zipf_levels={self.zipf_levels!r}: expected 1 or all")
+
+    @property
+    def _classes(self) -> int:
+        assert self.classes is not None
+        return self.classes
+
+    @property
+    def vocab_size(self) -> int:  # type: ignore[override]
+        """v."""
+        return self.v
+
+    @property
+    def document_length(self) -> int:  # type: ignore[override]
+        """s^levels, tokens of one string."""
+        return int(self.s**self.levels)
+
+    @property
+    def one_stream(self) -> bool:
+        """concatenated."""
+        return self.concatenated
+
+    @property
+    def longest_lag(self) -> int:
+        return _MOST_TOKENS if self.concatenated else self.document_length - 1
+
+    def ruler(self, longest: int) -> list[int]:
+        return powers(self.s, longest)
+
+    @cached_property
+    def frequencies(self) -> list[Floats]:
+        """q of every level, (m,), the root's level first."""
+        uniform = np.full(self.m, 1.0 / self.m)
+        if self.zipf_a is None:
+            return [uniform] * self.levels
+        zipf = zipf_law(self.m, 1.0 + self.zipf_a)
+        every = self.zipf_levels == "all"
+        return [zipf if every or level == self.levels - 1 else uniform
+                for level in range(self.levels)]  # fmt: skip
+
+    @cached_property
+    def tree(self) -> Tree:
+        """The rules with their probabilities."""
+        if self.rules is not None:
+            children = [np.asarray(level, dtype=np.int64) for level in self.rules]
+            self._check_rules(children)
+        else:
+            rng = np.random.default_rng([self.rules_seed, 0x52484D])
+            children = draw_rules(self.v, self.m, self.s, self.levels, self._classes, rng)
+        q = [
+            np.broadcast_to(f, c.shape[:2]) for f, c in zip(self.frequencies, children, strict=True)
+        ]
+        return Tree(children, q, self.v)
+
+    def _check_rules(self, children: list[NDArray[np.int64]]) -> None:
+        shapes = [(self._classes if level == 0 else self.v, self.m, self.s)
+                  for level in range(self.levels)]  # fmt: skip
+        if [c.shape for c in children] != shapes:
+            raise InputError(f"rules: need shapes {shapes}, got {[c.shape for c in children]}")
+        for level, c in enumerate(children):
+            if c.min() < 0 or c.max() >= self.v:
+                raise InputError(f"rules: level {level} makes a symbol outside 0 .. {self.v - 1}")
+            if len(np.unique(c.reshape(-1, self.s), axis=0)) < c.shape[0] * c.shape[1]:
+                raise InputError(f"rules: level {level} gives one tuple to two symbols or rules")
+
+    def parameters(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("v", "m", "s", "levels", "classes", "rules_seed", "concatenated")
+        }
+        if self.zipf_a is not None:
+            found |= {"zipf_a": self.zipf_a, "zipf_levels": self.zipf_levels}
+        if self.rules is not None:
+            found["rules"] = [np.asarray(level).tolist() for level in self.rules]
+        return found
+
+    @cached_property
+    def _source(self) -> TreeSource:
+        levels = [
+            TreeLevel(AliasTable.of(np.asarray(f)), c.astype(np.uint32))
+            for f, c in zip(self.frequencies, self.tree.children, strict=True)
+        ]
+        return TreeSource(levels, self.s, self.v)
+
+    def pieces(self, n_tokens: int, *, seed: int, threads: int = 1) -> Iterator[Tokens]:
+        key = random_key(seed, 1)
+        for first in range(0, n_tokens, PIECE):
+            out = np.empty(min(PIECE, n_tokens - first), self.dtype)
+            self._source.sample(key, first, out, threads)
+            yield out
+
+    def labels(self, n_documents: int, *, seed: int) -> NDArray[np.uint32] | None:
+        """Root symbols of the strings: those that `pieces` with the same seed begin from."""
+        if self.concatenated:
+            return None
+        # The sampler draws a root by the high part of word * classes; words of one string are
+        # its root's and one a node.
+        words = 1 + (self.document_length - 1) // (self.s - 1)
+        key = random_key(seed, 1)
+        numbers = (np.arange(n_documents, dtype=np.uint64) * np.uint64(words)) + np.uint64(1)
+        with np.errstate(over="ignore"):
+            z = np.uint64(key) + numbers * np.uint64(0x9E3779B97F4A7C15)
+            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            z ^= z >> np.uint64(31)
+            # (z * classes) >> 64 in halves, classes < 2^32.
+            n = np.uint64(self._classes)
+            low = (z & np.uint64(0xFFFFFFFF)) * n >> np.uint64(32)
+            return (((z >> np.uint64(32)) * n + low) >> np.uint64(32)).astype(np.uint32)
+
+    # --- exact curves ----------------------------------------------------------------------------
+
+    def covariance(self, lag: int, boundary: str) -> Floats:
+        self.check_boundary(boundary)
+        if self.v > MOST_DENSE:
+            raise InputError(f"v={self.v}: a covariance is a matrix of v^2 numbers")
+        return self.tree.covariance(lag, boundary)
+
+    def norms(self, lags: Sequence[int], boundary: str) -> Floats:
+        self.check_boundary(boundary)
+        return self._norms(lags, lambda lag: self.tree.covariance(lag, boundary), boundary)
+
+    def sequential_norms(self, lags: Sequence[int]) -> Floats:
+        return self._norms(lags, self.tree.sequential_covariance, "document")
+
+    def _norms(self, lags: Sequence[int], matrix: Any, boundary: str) -> Floats:
+        found = np.full(len(lags), np.nan)
+        if self.v > MOST_DENSE:
+            return found
+        for i, lag in enumerate(lags):
+            if boundary == "stream" or lag < self.document_length:
+                found[i] = np.linalg.norm(matrix(int(lag)), 2)
+        return found
+
+    def entropies(self, max_context: int, boundary: str) -> Floats:
+        self.check_boundary(boundary)
+        found = np.full(max_context + 1, np.nan)
+        longest = max_context + 1
+        if boundary == "stream":  # the population does not depend on max_context
+            while longest > 1 and self.v**longest > MOST_TREE_NGRAMS:
+                longest -= 1
+        too_long = boundary == "document" and longest > self.document_length
+        if self.v**longest > MOST_TREE_NGRAMS or too_long:
+            return found
+        window = (
+            self.tree.stream_window(longest)
+            if boundary == "stream"
+            else self.tree.document_window(longest)
+        )
+        found[:longest] = conditional_entropies(window)
+        return found
+
+    # --- exponents -------------------------------------------------------------------------------
+
+    @property
+    def valid_share(self) -> float:
+        """f = m / v^(s-1), the share of tuples that some symbol makes."""
+        return float(self.m / self.v ** (self.s - 1))
+
+    @property
+    def effective_rules(self) -> float:
+        """m_2 = 1 / sum q^2 on all levels but the bottom one, which set the decay of C(t)."""
+        if self.zipf_a is None or self.zipf_levels == "1":
+            return float(self.m)
+        return float(1.0 / np.sum(self.frequencies[0] ** 2))
+
+    @property
+    def typical_share(self) -> float:
+        """f_1/2 = (sum sqrt q)^2 / v^(s-1): Chernoff bound on what a typical rule leaves open."""
+        q = self.frequencies[0 if self.zipf_levels == "all" else self.levels - 1]
+        return float(np.sum(np.sqrt(q)) ** 2 / self.v ** (self.s - 1))
+
+    def exponents(self) -> dict[str, KnownExponent]:
+        log_s, f = math.log(self.s), self.valid_share
+        if f >= 1:
+            none = "every tuple is valid (f = 1), so tokens carry no correlation"
+            return {name: KnownExponent(None, none) for name in ("beta", "gamma", "alpha")}
+        rules = self.effective_rules
+        p2 = (self.v ** (self.s - 1) - 1) / (self.v**self.s - 1)
+        name = "m" if rules == self.m else "m_2"
+        beta = math.log(rules) / log_s
+        finite = (math.log(rules) - math.log1p(-p2)) / log_s
+        gamma = math.log(1 / f) / log_s
+        found = {
+            "beta": KnownExponent(
+                finite,
+                f"[ln {name} - ln(1 - p2)] / ln s: decay of the root-mean-square C(t) over rule "
+                "draws at this v",
+            ),
+            "beta_large_v": KnownExponent(beta, f"ln {name} / ln s, for v to infinity"),
+            "gamma": KnownExponent(
+                gamma,
+                "ln(1/f) / ln s: entropy of the LAST token given the s^l - 1 before it, once "
+                "v f^l < 1; averaged over positions it is another number",
+            ),
+        }
+        every_level = self.zipf_a is not None and self.zipf_levels == "all"
+        if every_level:
+            found["gamma"] = KnownExponent(
+                None,
+                "between ln(1/f) / ln s and ln(1/f_1/2) / ln s (last token, power-law rules on "
+                "all levels)",
+                gamma,
+                max(gamma, math.log(1 / self.typical_share) / log_s)
+                if self.typical_share < 1
+                else None,
+            )
+        if beta > 0:
+            found["alpha"] = KnownExponent(
+                None if every_level else gamma / (2 * beta),
+                "gamma / (2 beta), both for the last token and large v",
+            )
+        if self.zipf_a is not None:
+            found["classification"] = KnownExponent(
+                self.zipf_a / (1 + self.zipf_a),
+                "error of a classifier of the labels falls as P^-a/(1+a)",
+            )
+        return found
+
+    def thresholds(self, levels: int) -> Floats:
+        """P*_l = v m^(2l-1) / (1 - f), tokens that resolve correlations of level l = 1 ..."""
+        if self.valid_share >= 1:
+            return np.full(levels, np.inf)
+        powers = np.array([self.effective_rules ** (2.0 * k - 1) for k in range(1, levels + 1)])
+        found: Floats = self.v * powers / (1 - self.valid_share)
+        return found
+
+    def extras(self) -> dict[str, Any]:
+        tree = self.tree
+        f, q = self.valid_share, self.frequencies[-1]
+        levels = min(self.levels, 12)
+        found: dict[str, Any] = {
+            "m": self.m,
+            "m_2": float(1 / np.sum(q**2)),
+            "m_half": float(np.sum(np.sqrt(q)) ** 2),
+            "f": f,
+            "f_half": self.typical_share,
+            "thresholds": {
+                "meaning": "tokens that resolve correlations of level l = 1 ...",
+                "tokens": [float(p) for p in self.thresholds(levels) if math.isfinite(p)],
+            },
+        }
+        staircase = tree.staircase(min(levels, 8), most_beliefs=1 << 14)
+        known = staircase[np.isfinite(staircase)]
+        found["last_token_entropy"] = {
+            "meaning": "H of a string's last token given the s^l - 1 before it",
+            "context": [self.s**k - 1 for k in range(len(known))],
+            "entropy": known.tolist(),
+            "annealed": [math.log(1 / (1 - f) + self.v * f**k) if f < 1 else math.log(self.v)
+                         for k in range(len(known))],
+        }  # fmt: skip
+        found["position_averaged_entropy"] = self._position_averaged()
+        if self.v <= MOST_DENSE:
+            last = self.document_length - 1
+            lags = [self.s**k - 1 for k in range(1, self.levels + 1)]
+            found["last_token_covariance"] = {
+                "meaning": "norm of the covariance of a string's last token with the one `lag` "
+                "before it; lag s^l - 1 reaches the first token of a block of level l",
+                "lag": lags,
+                "norm": [
+                    float(np.linalg.norm(tree.pair_covariance(last - lag, last), 2)) for lag in lags
+                ],
+            }
+        return found
+
+    def _position_averaged(self) -> dict[str, Any]:
+        contexts = [n for n in (0, 1, 2, 3, 5, 7, 11, 15, 23, 31) if n < self.document_length]
+        rng = np.random.default_rng([self.rules_seed, 0x504F53])
+        estimates = [self.tree.sampled_entropy(n, 400, rng) for n in contexts]
+        return {
+            "meaning": "mean of H(x_i | n tokens before it, i known) over i >= n; Monte Carlo over "
+            "positions and strings with exact probabilities",
+            "context": contexts,
+            "entropy": [value for value, _ in estimates],
+            "standard_error": [error for _, error in estimates],
+        }
+
+    def warnings(self) -> list[str]:
+        found = [
+            "gamma and alpha hold for the entropy of a string's last token; averaged over "
+            "positions, as any counting of a corpus is, the entropy falls with another exponent",
+        ]
+        if self.v < 8:
+            found.append(f"v={self.v} is small: C(t) of single levels can vanish exactly, and the "
+                         "exponents hold on average over rules only")  # fmt: skip
+        if self.concatenated or self.document_length < 1 << 10:
+            found.append("the stream of concatenated strings is periodic in the string's length: "
+                         "its C(t) does not vanish at lags beyond it")  # fmt: skip
+        return found

@@ -1,0 +1,224 @@
+"""Sources that the native samplers draw from: trees of rules and finite-state sources.
+
+All randomness is a counter-based stream of words (SplitMix64), so token i of a seed is the same
+whatever part of the corpus is made, in pieces of whatever size, on however many threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ngramstat import _core
+from ngramstat.errors import InputError
+
+__all__ = [
+    "AliasTable",
+    "StateSource",
+    "TreeLevel",
+    "TreeSource",
+    "check_probabilities",
+    "random_key",
+    "state_source",
+]
+
+Floats = NDArray[np.float64]
+Tokens = NDArray[Any]
+
+_MASK = (1 << 64) - 1
+# A distribution may miss one by rounding, not by more.
+_SUM_TOLERANCE = 1e-9
+
+
+def random_key(seed: int, stream: int = 0) -> int:
+    """Key of the random words of a seed; different streams of one seed are independent."""
+    key = 0
+    for number in (seed, stream):
+        while True:  # seeds of any size, 64 bits at a time
+            key = (key + (number & _MASK) + 1) * 0x9E3779B97F4A7C15 & _MASK
+            key = (key ^ key >> 32) * 0xD6E8FEB86659FD93 & _MASK
+            key ^= key >> 32
+            number >>= 64
+            if number == 0:
+                break
+    return key
+
+
+def check_probabilities(p: ArrayLike, name: str) -> Floats:
+    """`p` as float64, scaled to sum to one exactly as far as floats go.
+
+    Raises
+    ------
+    InputError
+        Something is negative or not finite, or the last axis does not sum to one.
+    """
+    values = np.asarray(p, dtype=np.float64)
+    if values.ndim == 0 or values.shape[-1] == 0:
+        raise InputError(f"{name}: needs at least one probability")
+    if not np.all(np.isfinite(values)) or np.any(values < 0):
+        raise InputError(f"{name}: probabilities must be finite and not negative")
+    sums = values.sum(axis=-1, keepdims=True)
+    worst = float(np.abs(sums - 1).max())
+    if worst > _SUM_TOLERANCE:
+        raise InputError(
+            f"{name}: probabilities sum to {1 + worst:.10g} or {1 - worst:.10g}, not 1"
+        )
+    scaled: Floats = values / sums
+    return scaled
+
+
+@dataclass(frozen=True)
+class AliasTable:
+    """Walker's alias method for one discrete distribution.
+
+    Attributes
+    ----------
+    threshold : (k,) uint64
+        Column c is taken with probability threshold[c] / 2^64.
+    alias : (k,) uint32
+        Taken otherwise.
+    """
+
+    threshold: NDArray[np.uint64]
+    alias: NDArray[np.uint32]
+
+    @classmethod
+    def uniform(cls, size: int) -> AliasTable:
+        """Every column with the same probability."""
+        return cls(np.full(size, _MASK, np.uint64), np.arange(size, dtype=np.uint32))
+
+    @classmethod
+    def of(cls, p: Floats) -> AliasTable:
+        """The table of probabilities that sum to one (Vose 1991)."""
+        size = len(p)
+        if np.all(p == p[0]):
+            return cls.uniform(size)
+        share = (p * size).tolist()
+        threshold = [_MASK] * size
+        alias = list(range(size))
+        small = [c for c in range(size) if share[c] < 1.0]
+        large = [c for c in range(size) if share[c] >= 1.0]
+        while small and large:
+            low, high = small.pop(), large[-1]
+            threshold[low] = min(int(share[low] * 2.0**64), _MASK)
+            alias[low] = high
+            share[high] -= 1.0 - share[low]
+            if share[high] < 1.0:
+                small.append(large.pop())
+        # What is left is one to rounding and keeps its full threshold.
+        return cls(np.array(threshold, np.uint64), np.array(alias, np.uint32))
+
+
+@dataclass(frozen=True)
+class TreeLevel:
+    """How one level's symbols make those of the level below.
+
+    Attributes
+    ----------
+    rules : AliasTable
+        Draws the number of the rule (of the child's outcome in a tree drawn child by child).
+    children : (n_parents, rules, branching) or (n_parents, rules) uint32
+        What the rules make; the second form is drawn for every child by itself.
+    """
+
+    rules: AliasTable
+    children: NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class TreeSource:
+    """Independent strings of branching^levels tokens, one after the other.
+
+    Attributes
+    ----------
+    levels : sequence of TreeLevel
+        The root's level first; the roots' symbols are uniform.
+    branching : int
+    n_tokens : int
+        Symbols of the leaves.
+    """
+
+    levels: Sequence[TreeLevel]
+    branching: int
+    n_tokens: int
+
+    def sample(self, key: int, first: int, out: Tokens, threads: int = 1) -> None:
+        """Fill `out` (uint16 or uint32) with tokens first, first + 1, ... of the row of strings."""
+        levels = [
+            (
+                level.children.shape[0],
+                level.rules.threshold,
+                level.rules.alias,
+                np.ascontiguousarray(level.children, np.uint32).reshape(-1),
+            )
+            for level in self.levels
+        ]
+        by_child = self.levels[0].children.ndim == 2
+        _core.sample_trees(
+            levels, self.branching, by_child, self.n_tokens, key, first, out, threads
+        )
+
+
+@dataclass(frozen=True)
+class StateSource:
+    """A source whose state alone decides what comes next.
+
+    Attributes
+    ----------
+    offsets : (n_states + 1,) int64
+        State s draws one of the outcomes offsets[s] .. offsets[s + 1] - 1.
+    threshold, alias : (n_outcomes,) uint64, uint32
+        Alias tables of the states, one after the other; aliases count within a state.
+    token, next : (n_outcomes,) uint32
+        What an outcome emits, and the state it leads to.
+    """
+
+    offsets: NDArray[np.int64]
+    threshold: NDArray[np.uint64]
+    alias: NDArray[np.uint32]
+    token: NDArray[np.uint32]
+    next: NDArray[np.uint32]
+
+    def sample(
+        self,
+        key: int,
+        first: int,
+        states: NDArray[np.uint32],
+        out: Tokens,
+        threads: int = 1,
+    ) -> None:
+        """Fill `out` (uint16 or uint32) with paths of equal length from the given states.
+
+        `states` become the states in which the paths end; random words are used from `first` on.
+        """
+        _core.sample_paths(
+            self.offsets,
+            self.threshold,
+            self.alias,
+            self.token,
+            self.next,
+            key,
+            first,
+            states,
+            len(out) // max(len(states), 1),
+            out,
+            threads,
+        )
+
+
+def state_source(
+    states: Sequence[tuple[Floats, NDArray[Any], NDArray[Any]]],
+) -> StateSource:
+    """A source from (probabilities, tokens, next states) of every state's outcomes."""
+    tables = [AliasTable.of(p) for p, _, _ in states]
+    return StateSource(
+        np.cumsum([0, *(len(p) for p, _, _ in states)]).astype(np.int64),
+        np.concatenate([t.threshold for t in tables]),
+        np.concatenate([t.alias for t in tables]),
+        np.concatenate([np.asarray(t, dtype=np.uint32) for _, t, _ in states]),
+        np.concatenate([np.asarray(n, dtype=np.uint32) for _, _, n in states]),
+    )

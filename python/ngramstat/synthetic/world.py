@@ -1,0 +1,256 @@
+"""What a world of known answer is: tokens that can be drawn, and exact curves beside them.
+
+Curves come in the two forms that the package measures: over pairs inside documents (``document``)
+and over the whole stream of concatenated documents at a random phase (``stream``). NaN stands where
+no exact value is known; it is never replaced by an estimate.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.corpus import Corpus
+from ngramstat.errors import InputError
+
+__all__ = [
+    "KnownExponent",
+    "StationaryWorld",
+    "World",
+    "block_entropy",
+    "conditional_entropies",
+    "powers",
+]
+
+Floats = NDArray[np.float64]
+Tokens = NDArray[Any]
+
+# Tokens drawn at a time: a few MB, and a fraction of a second.
+PIECE = 1 << 22
+# Exact covariances are dense (V, V) matrices.
+MOST_DENSE = 2048
+# Largest table of n-gram probabilities that is made.
+MOST_NGRAMS = 1 << 24
+
+
+@dataclass(frozen=True)
+class KnownExponent:
+    """An exponent of a world, or why it has none.
+
+    Attributes
+    ----------
+    value : float or None
+    meaning : str
+        What it is the exponent of, or why there is none.
+    low, high : float or None
+        Bounds, where only those are known.
+    """
+
+    value: float | None
+    meaning: str
+    low: float | None = None
+    high: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON object."""
+        return {"value": self.value, "low": self.low, "high": self.high, "meaning": self.meaning}
+
+
+class World(ABC):
+    """A random source of documents of equal length with exact statistics.
+
+    Attributes
+    ----------
+    kind : str
+        Name on the command line.
+    vocab_size : int
+        V.
+    document_length : int
+        Tokens per document; documents are independent.
+    """
+
+    kind: ClassVar[str]
+    vocab_size: int
+    document_length: int
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint16 or uint32, the smaller that holds the vocabulary."""
+        return np.dtype(np.uint16 if self.vocab_size <= 1 << 16 else np.uint32)
+
+    @property
+    def one_stream(self) -> bool:
+        """Whether the corpus is one stream without document ends."""
+        return False
+
+    @property
+    def longest_lag(self) -> int:
+        """Largest lag with pairs inside a document (in a single stream: any)."""
+        return self.document_length - 1
+
+    def ruler(self, longest: int) -> list[int]:
+        """Lags at which the world's curve is most telling: powers of 2, of s for trees."""
+        return powers(2, longest)
+
+    @abstractmethod
+    def parameters(self) -> dict[str, Any]:
+        """Everything the world depends on, as JSON."""
+
+    @abstractmethod
+    def pieces(self, n_tokens: int, *, seed: int, threads: int = 1) -> Iterator[Tokens]:
+        """The first `n_tokens` tokens, in pieces; a longer sample begins with a shorter one's."""
+
+    @abstractmethod
+    def norms(self, lags: Sequence[int], boundary: str) -> Floats:
+        """||C(t)||_op, exactly; (n_lags,), NaN where it is not known."""
+
+    @abstractmethod
+    def sequential_norms(self, lags: Sequence[int]) -> Floats:
+        """Norm of the sequential covariance inside documents (THEORY 1.5); (n_lags,)."""
+
+    @abstractmethod
+    def covariance(self, lag: int, boundary: str) -> Floats:
+        """C(t) itself, (V, V); for vocabularies that allow it."""
+
+    @abstractmethod
+    def entropies(self, max_context: int, boundary: str) -> Floats:
+        """Exact H_n, n = 0 .. max_context, in nats per token; NaN where it is not known.
+
+        With boundary ``document`` over the targets that have max_context tokens before them in
+        their document (position unknown), the population that counting uses.
+        """
+
+    @abstractmethod
+    def exponents(self) -> dict[str, KnownExponent]:
+        """beta, gamma, alpha and whatever else the world fixes."""
+
+    def extras(self) -> dict[str, Any]:
+        """Further exact values for ``truth.json``, as JSON."""
+        return {}
+
+    def warnings(self) -> list[str]:
+        """What a user of this world should know before comparing."""
+        return []
+
+    def labels(self, n_documents: int, *, seed: int) -> NDArray[np.uint32] | None:
+        """Class of every document, or None for worlds without classes."""
+        return None
+
+    def corpus(self, n_tokens: int, *, seed: int = 0, threads: int = 1) -> Corpus:
+        """Whole documents of at least `n_tokens` tokens in all, in memory."""
+        n_documents = self.n_documents(n_tokens)
+        total = n_tokens if self.one_stream else n_documents * self.document_length
+        tokens = np.concatenate(list(self.pieces(total, seed=seed, threads=threads)))
+        ends = None
+        if not self.one_stream:
+            ends = np.arange(1, n_documents + 1, dtype=np.int64) * self.document_length
+        return Corpus.from_arrays(tokens, vocab_size=self.vocab_size, document_ends=ends)
+
+    def n_documents(self, n_tokens: int) -> int:
+        """Documents that hold at least `n_tokens` tokens."""
+        if n_tokens < 1:
+            raise InputError(f"tokens={n_tokens}: needs at least 1")
+        return -(-n_tokens // self.document_length)
+
+    def check_boundary(self, boundary: str) -> None:
+        """Refuse anything but ``stream`` and ``document``."""
+        if boundary not in ("stream", "document"):
+            raise InputError(f"boundary={boundary!r}: expected stream or document")
+
+
+class StationaryWorld(World):
+    """Documents that are windows of a stationary process with equal marginals everywhere.
+
+    Then C(t) inside documents is that of the process, pairs across documents are independent, and
+    the stream's C(t) is (1 - t / document_length) of it.
+    """
+
+    @abstractmethod
+    def process_norms(self, lags: Sequence[int], background: Floats | None = None) -> Floats:
+        """Norms of C(t) at the lags, of C(t) - sum_k background[k] (C(k) + C(k)^T) / 2 if given."""
+
+    @abstractmethod
+    def process_entropies(self, max_context: int) -> Floats:
+        """H_n of the process, n = 0 .. max_context; NaN where it is not known."""
+
+    def norms(self, lags: Sequence[int], boundary: str) -> Floats:
+        self.check_boundary(boundary)
+        found = self._inside(lags, None)
+        if boundary == "document":
+            return found
+        shares = [self._share(int(lag), boundary) for lag in lags]
+        return np.where(np.isnan(found), 0.0, found * shares)
+
+    def sequential_norms(self, lags: Sequence[int]) -> Floats:
+        # The mean over shuffles of a document is the mean over all its ordered pairs.
+        length = self.document_length
+        apart = np.arange(length, dtype=np.float64)
+        background = 2.0 * (length - apart) / (length * (length - 1.0))
+        background[0] = 0.0
+        return self._inside(lags, background)
+
+    def _inside(self, lags: Sequence[int], background: Floats | None) -> Floats:
+        found = np.full(len(lags), np.nan)
+        short = [i for i, lag in enumerate(lags) if lag < self.document_length]
+        if short:
+            found[short] = self.process_norms([int(lags[i]) for i in short], background)
+        return found
+
+    def covariance(self, lag: int, boundary: str) -> Floats:
+        self.check_boundary(boundary)
+        if self.vocab_size > MOST_DENSE:
+            raise InputError(f"V = {self.vocab_size}: a covariance is a matrix of V^2 numbers")
+        return self.process_covariance(lag) * self._share(lag, boundary)
+
+    def _share(self, lag: int, boundary: str) -> float:
+        if boundary == "document":
+            return 1.0
+        return max(1.0 - lag / self.document_length, 0.0)
+
+    @abstractmethod
+    def process_covariance(self, lag: int) -> Floats:
+        """C(t) of the process, (V, V)."""
+
+    def entropies(self, max_context: int, boundary: str) -> Floats:
+        self.check_boundary(boundary)
+        found = self.process_entropies(max_context)
+        if boundary == "stream":
+            found[1:] = np.nan  # contexts that cross a document's end mix phases
+        return found
+
+
+def block_entropy(p: Floats) -> float:
+    """-sum p ln p over all entries of an array of probabilities."""
+    p = p[p > 0]
+    return float(-(p @ np.log(p)))
+
+
+def conditional_entropies(window: Floats) -> Floats:
+    """H(last | n before it), n = 0 .. w - 1, from the joint of w tokens, shape (V,) * w."""
+    w = window.ndim
+    found = []
+    for n in range(w):
+        joint = window.sum(axis=tuple(range(w - 1 - n)))
+        found.append(
+            block_entropy(joint.reshape(-1)) - block_entropy(joint.sum(axis=-1).reshape(-1))
+        )
+    return np.array(found)
+
+
+def powers(base: int, longest: int) -> list[int]:
+    found = [1]
+    while found[-1] * base <= longest:
+        found.append(found[-1] * base)
+    return found
+
+
+def zipf_law(size: int, exponent: float, shift: float = 0.0) -> Floats:
+    """p_r ~ (r + shift)^-exponent, r = 1 .. size."""
+    p = (np.arange(1.0, size + 1) + shift) ** -exponent
+    found: Floats = p / p.sum()
+    return found

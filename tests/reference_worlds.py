@@ -1,0 +1,223 @@
+"""Tiny worlds by brute force: every string or window with its probability, and statistics of those.
+
+Nothing here shares code with `ngramstat.synthetic`; probabilities are sums over everything that can
+happen.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+Strings = Mapping[tuple[int, ...], float]
+
+MASK = (1 << 64) - 1
+
+
+def random_word(key: int, n: int) -> int:
+    """SplitMix64's word n."""
+    z = (key + (n + 1) * 0x9E3779B97F4A7C15) & MASK
+    z = ((z ^ z >> 30) * 0xBF58476D1CE4E5B9) & MASK
+    z = ((z ^ z >> 27) * 0x94D049BB133111EB) & MASK
+    return z ^ z >> 31
+
+
+def pick(threshold: list[int], alias: list[int], word: int) -> int:
+    product = word * len(threshold)
+    column, rest = product >> 64, product & MASK
+    return column if rest < threshold[column] else alias[column]
+
+
+def tree_strings(children: list[np.ndarray], q: list[np.ndarray], n_tokens: int) -> Strings:
+    """All strings of a tree of rules (root's level first), roots uniform."""
+    strings: list[dict[tuple[int, ...], float]] = [{(x,): 1.0} for x in range(n_tokens)]
+    for rules, shares in zip(reversed(children), reversed(q), strict=True):
+        made = []
+        for x in range(len(rules)):
+            mine: dict[tuple[int, ...], float] = {}
+            for rule, share in zip(rules[x], shares[x], strict=True):
+                for parts in itertools.product(*(strings[int(c)].items() for c in rule)):
+                    key = tuple(itertools.chain.from_iterable(k for k, _ in parts))
+                    mine[key] = mine.get(key, 0.0) + float(share) * math.prod(p for _, p in parts)
+            made.append(mine)
+        strings = made
+    total: dict[tuple[int, ...], float] = {}
+    for mine in strings:
+        for key, p in mine.items():
+            total[key] = total.get(key, 0.0) + p / len(strings)
+    return total
+
+
+def joint(strings: Strings, i: int, j: int, v: int) -> np.ndarray:
+    out = np.zeros((v, v))
+    for x, p in strings.items():
+        out[x[i], x[j]] += p
+    return out
+
+
+def document_covariance(strings: Strings, lag: int, v: int) -> np.ndarray:
+    d = len(next(iter(strings)))
+    mean = np.mean([joint(strings, i, i + lag, v) for i in range(d - lag)], axis=0)
+    return mean - np.outer(mean.sum(axis=1), mean.sum(axis=0))
+
+
+def marginal(strings: Strings, i: int, v: int) -> np.ndarray:
+    return joint(strings, i, i, v).diagonal()
+
+
+def stream_covariance(strings: Strings, lag: int, v: int) -> np.ndarray:
+    d = len(next(iter(strings)))
+    mean = np.zeros((v, v))
+    for i in range(d):
+        if i + lag < d:
+            mean += joint(strings, i, i + lag, v) / d
+        else:
+            mean += np.outer(marginal(strings, i, v), marginal(strings, (i + lag) % d, v)) / d
+    return mean - np.outer(mean.sum(axis=1), mean.sum(axis=0))
+
+
+def sequential_covariance(strings: Strings, lag: int, v: int) -> np.ndarray:
+    """The joint at a lag minus its mean over all shuffles, which is that over ordered pairs."""
+    d = len(next(iter(strings)))
+    mean = np.mean([joint(strings, i, i + lag, v) for i in range(d - lag)], axis=0)
+    pairs = [joint(strings, i, j, v) for i in range(d) for j in range(d) if i != j]
+    return mean - np.mean(pairs, axis=0)
+
+
+def entropy(counts: Mapping[object, float]) -> float:
+    return -math.fsum(p * math.log(p) for p in counts.values() if p > 0)
+
+
+def window_entropies(windows: Strings) -> list[float]:
+    """H(last | n before it) from the joint distribution of windows."""
+    w = len(next(iter(windows)))
+    found = []
+    for n in range(w):
+        ngrams: dict[tuple[int, ...], float] = {}
+        contexts: dict[tuple[int, ...], float] = {}
+        for x, p in windows.items():
+            ngrams[x[w - 1 - n :]] = ngrams.get(x[w - 1 - n :], 0.0) + p
+            contexts[x[w - 1 - n : -1]] = contexts.get(x[w - 1 - n : -1], 0.0) + p
+        found.append(entropy(ngrams) - entropy(contexts))
+    return found
+
+
+def document_windows(strings: Strings, w: int) -> Strings:
+    d = len(next(iter(strings)))
+    out: dict[tuple[int, ...], float] = {}
+    for x, p in strings.items():
+        for i in range(d - w + 1):
+            out[x[i : i + w]] = out.get(x[i : i + w], 0.0) + p / (d - w + 1)
+    return out
+
+
+def stream_windows(strings: Strings, w: int) -> Strings:
+    d = len(next(iter(strings)))
+    copies = -(-(w + d - 1) // d)
+    out: dict[tuple[int, ...], float] = {}
+    for parts in itertools.product(strings.items(), repeat=copies):
+        x = tuple(itertools.chain.from_iterable(k for k, _ in parts))
+        p = math.prod(weight for _, weight in parts)
+        for i in range(d):
+            out[x[i : i + w]] = out.get(x[i : i + w], 0.0) + p / d
+    return out
+
+
+def position_averaged_entropies(strings: Strings) -> list[float]:
+    d = len(next(iter(strings)))
+    found = []
+    for n in range(d):
+        total = 0.0
+        for i in range(n, d):
+            ngrams: dict[tuple[int, ...], float] = {}
+            contexts: dict[tuple[int, ...], float] = {}
+            for x, p in strings.items():
+                ngrams[x[i - n : i + 1]] = ngrams.get(x[i - n : i + 1], 0.0) + p
+                contexts[x[i - n : i]] = contexts.get(x[i - n : i], 0.0) + p
+            total += entropy(ngrams) - entropy(contexts)
+        found.append(total / (d - n))
+    return found
+
+
+def last_token_entropy(strings: Strings, context: int) -> float:
+    ngrams: dict[tuple[int, ...], float] = {}
+    contexts: dict[tuple[int, ...], float] = {}
+    for x, p in strings.items():
+        key = x[len(x) - 1 - context :]
+        ngrams[key] = ngrams.get(key, 0.0) + p
+        contexts[key[:-1]] = contexts.get(key[:-1], 0.0) + p
+    return entropy(ngrams) - entropy(contexts)
+
+
+def all_windows(v: int, w: int, probability: Callable[[tuple[int, ...]], float]) -> Strings:
+    return {x: probability(x) for x in itertools.product(range(v), repeat=w)}
+
+
+def run_windows(mu: float, v: int, w: int) -> Strings:
+    """Windows of the stationary run process: residual of the first run, whole runs, a cut one."""
+    mean = sum((1 + k) ** -(1 + mu) for k in range(200_000))
+    # What the sum leaves out, by the integral between half-integers.
+    mean += (200_000 + 0.5) ** -mu / mu
+
+    def tail(k: int) -> float:
+        return float((1 + k) ** -(1 + mu))
+
+    def probability(x: tuple[int, ...]) -> float:
+        lengths = [len(list(run)) for _, run in itertools.groupby(x)]
+        p = (1 / v) * (1 / (v - 1)) ** (len(lengths) - 1)
+        if len(lengths) == 1:
+            # P(rest >= w) = 1 - sum_{r < w} P(length >= r) / mean
+            return p * (1 - sum(tail(r - 1) for r in range(1, w)) / mean)
+        p *= tail(lengths[0] - 1) / mean
+        for length in lengths[1:-1]:
+            p *= tail(length - 1) - tail(length)
+        return p * tail(lengths[-1] - 1)
+
+    return all_windows(v, w, probability)
+
+
+def santa_fe_windows(p: np.ndarray, flip: np.ndarray, w: int) -> Strings:
+    """Windows of (fact, bit) tokens 2 k + bit: every path of every bit, summed."""
+
+    def probability(x: tuple[int, ...]) -> float:
+        total = math.prod(float(p[token // 2]) for token in x)
+        for k in range(len(p)):
+            seen = {t: token % 2 for t, token in enumerate(x) if token // 2 == k}
+            paths = 0.0
+            for bits in itertools.product((0, 1), repeat=w):
+                if all(bits[t] == b for t, b in seen.items()):
+                    path = 0.5
+                    for one, two in itertools.pairwise(bits):
+                        path *= float(flip[k]) if one != two else 1 - float(flip[k])
+                    paths += path
+            total *= paths
+        return total
+
+    return all_windows(2 * len(p), w, probability)
+
+
+def chain_windows(transitions: np.ndarray, w: int) -> Strings:
+    """Windows of a stationary chain of any order, its start from a long product of matrices."""
+    v, order = transitions.shape[0], transitions.ndim - 1
+    contexts = list(itertools.product(range(v), repeat=order))
+    matrix = np.zeros((len(contexts), len(contexts)))
+    for i, c in enumerate(contexts):
+        for x in range(v):
+            matrix[i, contexts.index((*c[1:], x))] += transitions[(*c, x)]
+    start = np.linalg.matrix_power(matrix, 1 << 12).mean(axis=0)
+
+    def probability(x: tuple[int, ...]) -> float:
+        total = float(start[contexts.index(x[:order])])
+        for t in range(order, w):
+            total *= float(transitions[x[t - order : t + 1]])
+        return total
+
+    return all_windows(v, w, probability)
+
+
+def window_covariance(windows: Strings, lag: int, v: int) -> np.ndarray:
+    both = joint(windows, 0, lag, v)
+    return both - np.outer(both.sum(axis=1), both.sum(axis=0))
