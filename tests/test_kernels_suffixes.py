@@ -135,10 +135,10 @@ def test_ngram_counts_equal_the_reference(tokens, context, cuts, dtype, threads,
         memory_limit=memory_limit,
     )
     ngrams, contexts = reference.ngram_counts(tokens, context, ends)
-    assert counts.targets == sum(ngrams[0].values())
+    assert counts.whole.targets == sum(ngrams[0].values())
     for m in range(context + 1):
-        assert counts.ngrams[m].tolist() == reference.counts_of_counts(ngrams[m])
-        assert counts.contexts[m].tolist() == reference.counts_of_counts(contexts[m])
+        assert counts.whole.ngrams[m].tolist() == reference.counts_of_counts(ngrams[m])
+        assert counts.whole.contexts[m].tolist() == reference.counts_of_counts(contexts[m])
 
 
 def five(counts: Counter[tuple[int, ...]]) -> list[int]:

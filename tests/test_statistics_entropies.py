@@ -20,7 +20,7 @@ from test_statistics_correlations import markov_chain, zipf
 def counts_of(tokens: np.ndarray, vocab_size: int, context: int):
     return count_ngrams(
         tokens, vocab_size, max_context=context, document_ends=np.array([len(tokens)])
-    )
+    ).whole
 
 
 def test_plug_in_equals_the_reference():

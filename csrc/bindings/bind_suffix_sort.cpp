@@ -42,30 +42,42 @@ void bind_for(py::module_& m) {
     m.def(
         "count_ngrams",
         [](const Array<Token>& tokens, Index vocab_size, int max_context,
-           const Array<Index>& document_ends, Index first_token, Index last_token, int threads) {
+           const Array<Index>& document_ends, const Array<Index>& unit_ends,
+           const Array<std::uint8_t>& quarters, const Array<std::uint32_t>& groups, Index n_groups,
+           Index first_token, Index last_token, int threads) {
             const auto stream = as_span(tokens);
             const auto ends = as_span(document_ends);
+            const NgramUnits units{as_span(unit_ends), as_span(quarters), as_span(groups),
+                                   n_groups};
             NgramCounts counts;
             {
                 const py::gil_scoped_release release;
-                counts = count_ngrams(stream, vocab_size, max_context, ends,
+                counts = count_ngrams(stream, vocab_size, max_context, ends, units,
                                       TokenRange{first_token, last_token}, threads);
             }
-            py::list ngrams;
-            py::list contexts;
-            for (const auto& table : counts.ngrams) ngrams.append(to_table(table));
-            for (const auto& table : counts.contexts) contexts.append(to_table(table));
-            return py::make_tuple(ngrams, contexts, counts.targets);
+            py::list subsets;
+            for (int s = 0; s < kSubsets; ++s) {
+                py::list ngrams;
+                py::list contexts;
+                for (const auto& table : counts.ngrams[s]) ngrams.append(to_table(table));
+                for (const auto& table : counts.contexts[s]) contexts.append(to_table(table));
+                subsets.append(py::make_tuple(ngrams, contexts, counts.targets[s]));
+            }
+            return py::make_tuple(subsets,
+                                  to_array(std::move(counts.losses), {n_groups, max_context + 1}),
+                                  to_array(std::move(counts.group_targets)));
         },
         py::arg("tokens").noconvert(), py::arg("vocab_size"), py::arg("max_context"),
-        py::arg("document_ends").noconvert(), py::arg("first_token"), py::arg("last_token"),
-        py::arg("threads"));
+        py::arg("document_ends").noconvert(), py::arg("unit_ends").noconvert(),
+        py::arg("quarters").noconvert(), py::arg("groups").noconvert(), py::arg("n_groups"),
+        py::arg("first_token"), py::arg("last_token"), py::arg("threads"));
 }
 
 }  // namespace
 
 void bind_suffix_sort(py::module_& m) {
     m.attr("MAX_DEPTH") = kMaxDepth;
+    m.attr("LOSS_BITS") = kLossBits;
     bind_for<std::uint16_t>(m);
     bind_for<std::uint32_t>(m);
 }

@@ -285,6 +285,148 @@ PairSums sum_pairs_by_document(std::span<const Token> tokens, Index vocab_size, 
     return sums;
 }
 
+namespace {
+
+void check_classed(const ClassedDocuments& documents, Index n_tokens, Index lag) {
+    require(lag >= 1, "lags must be at least 1");
+    const std::size_t n = documents.starts.size();
+    require(documents.ends.size() == n && documents.right_limits.size() == n &&
+                documents.classes.size() == n,
+            "document arrays must have one length");
+    for (std::size_t d = 0; d < n; ++d) {
+        require(0 <= documents.starts[d] && documents.starts[d] <= documents.ends[d] &&
+                    documents.ends[d] <= n_tokens && 0 <= documents.right_limits[d] &&
+                    documents.right_limits[d] <= n_tokens,
+                "documents must lie inside the stream");
+        require(documents.classes[d] < documents.n_classes,
+                "a document's class must be below n_classes");
+    }
+}
+
+// Number of vectors of `length` that fill `size`, a divisor of n_classes.
+Index sets_of(std::size_t size, Index length, Index n_classes) {
+    require(length > 0 && size % static_cast<std::size_t>(length) == 0,
+            "vectors must have one entry per token type");
+    const Index sets = static_cast<Index>(size) / length;
+    require(sets >= 1 && n_classes % sets == 0, "the vectors must serve equal numbers of classes");
+    return sets;
+}
+
+// Feeds the pairs of one class, document by document, to visit(left token, right token).
+template <class Token, class Visit>
+void for_class_pairs(std::span<const Token> tokens, Index vocab_size, Index lag,
+                     const ClassedDocuments& documents, Index wanted, Visit&& visit) {
+    for (std::size_t d = 0; d < documents.starts.size(); ++d) {
+        if (documents.classes[d] != wanted) continue;
+        const Index stop = std::min(documents.ends[d], documents.right_limits[d] - lag);
+        for (Index i = documents.starts[d]; i < stop; ++i) {
+            const Token a = tokens[i];
+            const Token c = tokens[i + lag];
+            if (static_cast<Index>(a) >= vocab_size) throw_token_out_of_range(a, i, vocab_size);
+            if (static_cast<Index>(c) >= vocab_size) {
+                throw_token_out_of_range(c, i + lag, vocab_size);
+            }
+            visit(a, c);
+        }
+    }
+}
+
+}  // namespace
+
+template <class Token>
+ClassProducts multiply_pairs_by_class(std::span<const Token> tokens, Index vocab_size, Index lag,
+                                      std::span<const double> u, std::span<const double> v,
+                                      const ClassedDocuments& documents, int threads) {
+    check_classed(documents, static_cast<Index>(tokens.size()), lag);
+    const Index sets = sets_of(u.size(), vocab_size, documents.n_classes);
+    require(v.size() == u.size(), "u and v must have one size");
+    const std::size_t size = static_cast<std::size_t>(documents.n_classes * vocab_size);
+    ClassProducts found{std::vector<double>(size), std::vector<double>(size),
+                        std::vector<Count>(size), std::vector<Count>(size)};
+    // What one side of a pair touches lies in one cache line.
+    struct Cell {
+        double left = 0.0;
+        double right = 0.0;
+        Count left_count = 0;
+        Count right_count = 0;
+    };
+    parallel_for(documents.n_classes, threads, [&](Index k) {
+        const Index set = k / (documents.n_classes / sets);
+        const double* mine_u = u.data() + set * vocab_size;
+        const double* mine_v = v.data() + set * vocab_size;
+        std::vector<Cell> cells(static_cast<std::size_t>(vocab_size));
+        for_class_pairs(tokens, vocab_size, lag, documents, k, [&](Token a, Token c) {
+            Cell& here = cells[a];
+            here.left += mine_v[c];
+            ++here.left_count;
+            Cell& there = cells[c];
+            there.right += mine_u[a];
+            ++there.right_count;
+        });
+        for (Index x = 0; x < vocab_size; ++x) {
+            const std::size_t at = static_cast<std::size_t>(k * vocab_size + x);
+            found.left[at] = cells[x].left;
+            found.right[at] = cells[x].right;
+            found.left_count[at] = cells[x].left_count;
+            found.right_count[at] = cells[x].right_count;
+        }
+    });
+    return found;
+}
+
+template <class Token>
+std::vector<double> bilinear_sums_by_class(std::span<const Token> tokens, Index vocab_size,
+                                           Index lag, std::span<const double> a,
+                                           std::span<const double> b,
+                                           const ClassedDocuments& documents, int threads) {
+    check_classed(documents, static_cast<Index>(tokens.size()), lag);
+    const Index sets = sets_of(a.size(), vocab_size * kLanes, documents.n_classes);
+    require(b.size() == a.size(), "a and b must have one size");
+    auto lane_sums = [](std::span<const double> lanes) {
+        std::vector<double> sums(lanes.size() / kLanes);
+        for (std::size_t x = 0; x < sums.size(); ++x) {
+            for (Index k = 0; k < kLanes; ++k) sums[x] += lanes[x * kLanes + k];
+        }
+        return sums;
+    };
+    const auto a_sums = lane_sums(a);
+    const auto b_sums = lane_sums(b);
+    std::vector<double> found(static_cast<std::size_t>(documents.n_classes * kBilinearSums * kLanes));
+    const Index per_set = documents.n_classes / sets;
+    require(per_set <= kLanes, "at most kLanes classes a set of vectors");
+    parallel_for(documents.n_classes, threads, [&](Index k) {
+        const Index set = k / per_set;
+        const Index own = k % per_set;
+        const double* left = a.data() + set * vocab_size * kLanes;
+        const double* right = b.data() + set * vocab_size * kLanes;
+        const double* left_sum = a_sums.data() + set * vocab_size;
+        const double* right_sum = b_sums.data() + set * vocab_size;
+        double both[kLanes] = {};
+        double by_right[kLanes] = {};
+        double by_left[kLanes] = {};
+        double own_left[kLanes] = {};
+        double own_right[kLanes] = {};
+        for_class_pairs(tokens, vocab_size, lag, documents, k, [&](Token x, Token y) {
+            const double* one = left + Index{x} * kLanes;
+            const double* two = right + Index{y} * kLanes;
+            const double one_sum = left_sum[x];
+            const double two_sum = right_sum[y];
+            for (Index lane = 0; lane < kLanes; ++lane) {
+                both[lane] += one[lane] * two[lane];
+                by_right[lane] += one_sum * two[lane];
+                by_left[lane] += one[lane] * two_sum;
+                own_left[lane] += one[own] * two[lane];
+                own_right[lane] += one[lane] * two[own];
+            }
+        });
+        double* out = found.data() + k * kBilinearSums * kLanes;
+        for (const auto* sums : {both, by_right, by_left, own_left, own_right}) {
+            out = std::copy(sums, sums + kLanes, out);
+        }
+    });
+    return found;
+}
+
 #define NGRAMSTAT_INSTANTIATE(Token)                                                            \
     template std::vector<PairCounts> count_pairs(std::span<const Token>,                        \
                                                  const PositionIndex<std::uint32_t>&, Index,    \
@@ -296,7 +438,13 @@ PairSums sum_pairs_by_document(std::span<const Token> tokens, Index vocab_size, 
         std::span<const Token>, Index, std::span<const Index>, std::span<const Index>, int);    \
     template PairSums sum_pairs_by_document(                                                    \
         std::span<const Token>, Index, Index, std::span<const double>, std::span<const double>, \
-        std::span<const Index>, std::span<const Index>, std::span<const Index>, int);
+        std::span<const Index>, std::span<const Index>, std::span<const Index>, int);           \
+    template ClassProducts multiply_pairs_by_class(                                             \
+        std::span<const Token>, Index, Index, std::span<const double>, std::span<const double>, \
+        const ClassedDocuments&, int);                                                          \
+    template std::vector<double> bilinear_sums_by_class(                                        \
+        std::span<const Token>, Index, Index, std::span<const double>, std::span<const double>, \
+        const ClassedDocuments&, int);
 NGRAMSTAT_INSTANTIATE(std::uint16_t)
 NGRAMSTAT_INSTANTIATE(std::uint32_t)
 #undef NGRAMSTAT_INSTANTIATE

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 _Tokens: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
 
 LANES: int
+LOSS_BITS: int
 MAX_DEPTH: int
 MAX_ORDER: int
 
@@ -126,6 +127,32 @@ def sum_pairs_by_document(
     right_limits: NDArray[np.int64],
     threads: int,
 ) -> tuple[NDArray[np.uint64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+def multiply_pairs_by_class(
+    tokens: _Tokens,
+    vocab_size: int,
+    lag: int,
+    u: NDArray[np.float64],
+    v: NDArray[np.float64],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    right_limits: NDArray[np.int64],
+    classes: NDArray[np.uint8],
+    n_classes: int,
+    threads: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint64], NDArray[np.uint64]]: ...
+def bilinear_sums_by_class(
+    tokens: _Tokens,
+    vocab_size: int,
+    lag: int,
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    right_limits: NDArray[np.int64],
+    classes: NDArray[np.uint8],
+    n_classes: int,
+    threads: int,
+) -> NDArray[np.float64]: ...
 def suffix_array(
     tokens: _Tokens, vocab_size: int, depth: int, backward: bool, stop_token: int, threads: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]: ...
@@ -134,10 +161,18 @@ def count_ngrams(
     vocab_size: int,
     max_context: int,
     document_ends: NDArray[np.int64],
+    unit_ends: NDArray[np.int64],
+    quarters: NDArray[np.uint8],
+    groups: NDArray[np.uint32],
+    n_groups: int,
     first_token: int,
     last_token: int,
     threads: int,
-) -> tuple[list[NDArray[np.uint64]], list[NDArray[np.uint64]], int]: ...
+) -> tuple[
+    list[tuple[list[NDArray[np.uint64]], list[NDArray[np.uint64]], int]],
+    NDArray[np.int64],
+    NDArray[np.uint64],
+]: ...
 def sample_trees(
     levels: list[tuple[int, NDArray[np.uint64], NDArray[np.uint32], NDArray[np.uint32]]],
     branching: int,

@@ -20,17 +20,23 @@ from ngramstat.errors import InputError
 
 __all__ = [
     "LANES",
+    "LOSS_BITS",
     "MAX_ORDER",
+    "ClassedDocuments",
     "CountMatrix",
     "DocumentSpans",
     "KneserNey",
     "NgramCounts",
+    "NgramStatistics",
+    "NgramUnits",
     "PairCounts",
+    "bilinear_sums_by_class",
     "build_info",
     "count_document_tokens",
     "count_ngrams",
     "count_pairs",
     "cuda_devices",
+    "multiply_pairs_by_class",
     "simd_level",
     "suffix_array",
     "sum_pairs_by_document",
@@ -38,6 +44,7 @@ __all__ = [
 ]
 
 LANES = _core.LANES
+LOSS_BITS = _core.LOSS_BITS
 MAX_ORDER = _core.MAX_ORDER
 build_info = _core.build_info
 cuda_devices = _core.cuda_devices
@@ -98,8 +105,34 @@ class PairCounts:
 
 
 @dataclass(frozen=True)
+class NgramUnits:
+    """Units of the stream (documents or blocks) for sampling errors and for bias by subsampling.
+
+    Attributes
+    ----------
+    ends : (n_units,) int64
+        Exclusive ends in the stream, strictly increasing; the last is the number of tokens.
+    quarters : (n_units,) uint8
+        0 .. 3; quarters 0 and 1 make the first half.
+    groups : (n_units,) uint32
+        Units that are resampled together, numbered below n_groups.
+    n_groups : int
+    """
+
+    ends: NDArray[np.int64]
+    quarters: NDArray[np.uint8]
+    groups: NDArray[np.uint32]
+    n_groups: int
+
+    @classmethod
+    def one(cls, n_tokens: int) -> NgramUnits:
+        """The whole stream as one unit, for counts alone."""
+        return cls(np.array([n_tokens], np.int64), np.zeros(1, np.uint8), np.zeros(1, np.uint32), 1)
+
+
+@dataclass(frozen=True)
 class NgramCounts:
-    """Counts of counts of n-grams; see `count_ngrams`.
+    """Counts of counts of n-grams over one set of targets; see `count_ngrams`.
 
     Attributes
     ----------
@@ -113,6 +146,28 @@ class NgramCounts:
     targets: int
     ngrams: tuple[NDArray[np.uint64], ...]
     contexts: tuple[NDArray[np.uint64], ...]
+
+
+@dataclass(frozen=True)
+class NgramStatistics:
+    """N-grams of all targets and of subsets of them, and their surprise by groups of units.
+
+    Attributes
+    ----------
+    whole : NgramCounts
+    halves, quarters : tuple of NgramCounts
+        The same over the targets of two halves and four quarters of the units.
+    losses : (n_groups, n_contexts) int64
+        Sum over a group's targets of ln(occurrences of the context) - ln(occurrences of the
+        n-gram), in units of 2^-LOSS_BITS; without the context's part for n = 0.
+    group_targets : (n_groups,) uint64
+    """
+
+    whole: NgramCounts
+    halves: tuple[NgramCounts, ...]
+    quarters: tuple[NgramCounts, ...]
+    losses: NDArray[np.int64]
+    group_targets: NDArray[np.uint64]
 
 
 def _check_tokens(tokens: object, name: str = "tokens") -> None:
@@ -287,6 +342,100 @@ def sum_pairs_by_document(
     )
 
 
+@dataclass(frozen=True)
+class ClassedDocuments:
+    """Documents whose pairs are added up by class; see `sum_pairs_by_document` for which pairs.
+
+    Attributes
+    ----------
+    starts, ends, right_limits : (n_documents,) int64
+    classes : (n_documents,) uint8
+    n_classes : int
+    """
+
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    right_limits: NDArray[np.int64]
+    classes: NDArray[np.uint8]
+    n_classes: int
+
+    def _arrays(
+        self,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8], int]:
+        return (
+            _int64(self.starts),
+            _int64(self.ends),
+            _int64(self.right_limits),
+            np.ascontiguousarray(self.classes, dtype=np.uint8),
+            self.n_classes,
+        )
+
+
+def multiply_pairs_by_class(
+    tokens: Tokens,
+    vocab_size: int,
+    lag: int,
+    u: NDArray[np.float64],
+    v: NDArray[np.float64],
+    documents: ClassedDocuments,
+    *,
+    threads: int = 1,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint64], NDArray[np.uint64]]:
+    """The pairs of each class times a vector: (J v, J^T u, pairs by left, pairs by right token).
+
+    Parameters
+    ----------
+    u, v : (n_sets, V) float64
+        Classes use the sets in order, equally many each.
+
+    Returns
+    -------
+    four arrays of shape (n_classes, V)
+    """
+    _check_tokens(tokens)
+    return _core.multiply_pairs_by_class(
+        tokens,
+        vocab_size,
+        lag,
+        np.ascontiguousarray(u, dtype=np.float64),
+        np.ascontiguousarray(v, dtype=np.float64),
+        *documents._arrays(),
+        threads,
+    )
+
+
+def bilinear_sums_by_class(
+    tokens: Tokens,
+    vocab_size: int,
+    lag: int,
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    documents: ClassedDocuments,
+    *,
+    threads: int = 1,
+) -> NDArray[np.float64]:
+    """Bilinear forms of the pairs of each class, (n_classes, 5, LANES).
+
+    For every lane k: a_k^T J b_k, (sum_j a_j)^T J b_k, a_k^T J (sum_j b_j), a_c^T J b_k and
+    a_k^T J b_c, with c the number of the class within its set.
+
+    Parameters
+    ----------
+    a, b : (n_sets, V, LANES) float64
+        Classes use the sets in order, equally many each, at most LANES.
+    """
+    _check_tokens(tokens)
+    return _core.bilinear_sums_by_class(
+        tokens,
+        vocab_size,
+        lag,
+        np.ascontiguousarray(a, dtype=np.float64),
+        np.ascontiguousarray(b, dtype=np.float64),
+        *documents._arrays(),
+        threads,
+    )
+
+
 def suffix_array(
     tokens: Tokens,
     vocab_size: int,
@@ -359,10 +508,11 @@ def count_ngrams(
     *,
     max_context: int,
     document_ends: NDArray[np.int64],
+    units: NgramUnits | None = None,
     threads: int = 1,
     memory_limit: int | None = None,
     progress: Any = None,
-) -> NgramCounts:
+) -> NgramStatistics:
     """Counts of counts of all n-grams up to max_context + 1 tokens.
 
     Targets are the tokens with at least max_context tokens before them in their document: one
@@ -376,6 +526,8 @@ def count_ngrams(
         0 .. 254.
     document_ends : (n_documents,) int64
         n-grams stay inside documents; ``[n]`` lets them run across the stream.
+    units : NgramUnits, optional
+        By default the whole stream is one unit of the first quarter.
     progress : object with ``advance(tokens)``, optional
 
     Raises
@@ -383,30 +535,66 @@ def count_ngrams(
     IndexError
         A token is not below vocab_size.
     ValueError
-        The documents do not partition the stream.
+        The documents or units do not partition the stream.
     """
     _check_tokens(tokens)
     ends = _int64(document_ends)
-    ngrams: list[list[NDArray[np.uint64]]] = [[] for _ in range(max_context + 1)]
-    contexts: list[list[NDArray[np.uint64]]] = [[] for _ in range(max_context + 1)]
-    targets = 0
+    if units is None:
+        units = NgramUnits.one(len(tokens)) if len(tokens) else NgramUnits(
+            np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros(0, np.uint32), 0
+        )  # fmt: skip
+    parts = [_SubsetTables(max_context) for _ in range(7)]
+    losses = np.zeros((units.n_groups, max_context + 1), np.int64)
+    group_targets = np.zeros(units.n_groups, np.uint64)
     for first, last, size in _Steps(tokens, vocab_size, threads, memory_limit):
-        more_ngrams, more_contexts, more_targets = _core.count_ngrams(
-            tokens, vocab_size, max_context, ends, first, last, threads
+        subsets, more_losses, more_targets = _core.count_ngrams(
+            tokens,
+            vocab_size,
+            max_context,
+            ends,
+            _int64(units.ends),
+            np.ascontiguousarray(units.quarters, dtype=np.uint8),
+            np.ascontiguousarray(units.groups, dtype=np.uint32),
+            units.n_groups,
+            first,
+            last,
+            threads,
         )
-        for n in range(max_context + 1):
-            ngrams[n].append(more_ngrams[n])
-            contexts[n].append(more_contexts[n])
-        targets += more_targets
+        for part, more in zip(parts, subsets, strict=True):
+            part.add(*more)
+        losses += more_losses
+        group_targets += more_targets
         if progress is not None:
             progress.advance(size)
-    # The empty context occurs once before every target.
-    empty = np.array([[targets, 1]] if targets else np.zeros((0, 2)), dtype=np.uint64)
-    return NgramCounts(
-        targets,
-        tuple(_merge_tables(tables) for tables in ngrams),
-        (empty, *(_merge_tables(tables) for tables in contexts[1:])),
-    )
+    whole, *rest = (part.counts() for part in parts)
+    return NgramStatistics(whole, tuple(rest[:2]), tuple(rest[2:]), losses, group_targets)
+
+
+class _SubsetTables:
+    """Tables of one subset of the targets, collected over the steps of a sweep."""
+
+    def __init__(self, max_context: int) -> None:
+        self._ngrams: list[list[NDArray[np.uint64]]] = [[] for _ in range(max_context + 1)]
+        self._contexts: list[list[NDArray[np.uint64]]] = [[] for _ in range(max_context + 1)]
+        self._targets = 0
+
+    def add(
+        self, ngrams: list[NDArray[np.uint64]], contexts: list[NDArray[np.uint64]], targets: int
+    ) -> None:
+        for tables, more in ((self._ngrams, ngrams), (self._contexts, contexts)):
+            for table, addition in zip(tables, more, strict=True):
+                table.append(addition)
+        self._targets += targets
+
+    def counts(self) -> NgramCounts:
+        n = self._targets
+        # The empty context occurs once before every target.
+        empty = np.array([[n, 1]] if n else np.zeros((0, 2)), dtype=np.uint64)
+        return NgramCounts(
+            n,
+            tuple(_merge_tables(tables) for tables in self._ngrams),
+            (empty, *(_merge_tables(tables) for tables in self._contexts[1:])),
+        )
 
 
 class KneserNey:

@@ -19,7 +19,7 @@ from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 from ngramstat.exponents.prediction import predict
 from ngramstat.files import sha256_array
-from ngramstat.kernels import NgramCounts, build_info, simd_level
+from ngramstat.kernels import NgramCounts, NgramStatistics, build_info, simd_level
 from ngramstat.parts import PartStore
 from ngramstat.progress import Progress
 from ngramstat.resources import parse_memory_limit, peak_rss_bytes, resolve_threads
@@ -31,6 +31,7 @@ from ngramstat.statistics.correlations import (
     default_lags,
     measure_lags,
 )
+from ngramstat.statistics.cross_fit import CrossFit
 from ngramstat.statistics.entropies import (
     EntropyOptions,
     assemble_entropies,
@@ -339,19 +340,23 @@ def _correlations(
             store.save(
                 "lag",
                 {**shared, "lag": measurement.lag},
-                {
-                    field.name: np.asarray(getattr(measurement, field.name))
-                    for field in dataclasses.fields(measurement)
-                },
+                _lag_to_arrays(measurement),
             )
             bar.advance()
     return assemble_correlations(corpus, options, [measured[lag] for lag in options.lags])
+
+
+def _lag_to_arrays(measurement: LagMeasurement) -> dict[str, NDArray[Any]]:
+    values = {f.name: getattr(measurement, f.name) for f in dataclasses.fields(measurement)}
+    values["cross_fit"] = dataclasses.astuple(measurement.cross_fit)
+    return {name: np.asarray(value) for name, value in values.items()}
 
 
 def _lag_from_arrays(arrays: Mapping[str, NDArray[Any]]) -> LagMeasurement:
     values: dict[str, Any] = {
         name: value.item() if value.ndim == 0 else value for name, value in arrays.items()
     }
+    values["cross_fit"] = CrossFit(*arrays["cross_fit"].tolist())
     return LagMeasurement(**values)
 
 
@@ -372,11 +377,11 @@ def _entropies(
         store.save(kind, keys, encode(value))
         return value
 
-    counts: NgramCounts = part(
+    counts: NgramStatistics = part(
         "ngrams",
         "H(n) counts",
         lambda bar: measure_ngrams(corpus, options, **resources, progress=bar),
-        {"max_context": options.max_context, "boundary": options.boundary},
+        {name: getattr(options, name) for name in ("max_context", "boundary", "seed")},
     )
     keys: dict[str, Any] = {
         name: getattr(options, name) for name in ("max_context", "boundary", "held_out", "seed")
@@ -392,20 +397,30 @@ def _entropies(
     return assemble_entropies(corpus, options, counts, held_out)
 
 
-def _encode_counts(counts: NgramCounts) -> dict[str, NDArray[Any]]:
-    arrays = {"targets": np.asarray(counts.targets)}
-    for n, (ngrams, contexts) in enumerate(zip(counts.ngrams, counts.contexts, strict=True)):
-        arrays[f"ngrams_{n}"], arrays[f"contexts_{n}"] = ngrams, contexts
+def _encode_counts(statistics: NgramStatistics) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {
+        "losses": statistics.losses,
+        "group_targets": statistics.group_targets,
+    }
+    parts = (statistics.whole, *statistics.halves, *statistics.quarters)
+    for k, counts in enumerate(parts):
+        arrays[f"targets_{k}"] = np.asarray(counts.targets)
+        for n, (ngrams, contexts) in enumerate(zip(counts.ngrams, counts.contexts, strict=True)):
+            arrays[f"ngrams_{k}_{n}"], arrays[f"contexts_{k}_{n}"] = ngrams, contexts
     return arrays
 
 
-def _decode_counts(arrays: Mapping[str, NDArray[Any]]) -> NgramCounts:
-    n_contexts = (len(arrays) - 1) // 2
-    return NgramCounts(
-        int(arrays["targets"]),
-        tuple(arrays[f"ngrams_{n}"] for n in range(n_contexts)),
-        tuple(arrays[f"contexts_{n}"] for n in range(n_contexts)),
+def _decode_counts(arrays: Mapping[str, NDArray[Any]]) -> NgramStatistics:
+    losses = arrays["losses"]
+    whole, *rest = (
+        NgramCounts(
+            int(arrays[f"targets_{k}"]),
+            tuple(arrays[f"ngrams_{k}_{n}"] for n in range(losses.shape[1])),
+            tuple(arrays[f"contexts_{k}_{n}"] for n in range(losses.shape[1])),
+        )
+        for k in range(7)
     )
+    return NgramStatistics(whole, tuple(rest[:2]), tuple(rest[2:]), losses, arrays["group_targets"])
 
 
 def _encode_held_out(held_out: HeldOut) -> dict[str, NDArray[Any]]:

@@ -630,13 +630,15 @@ class CorrelationResult(Result):
     norm : (n_lags,) float64
         Largest singular value of the estimated C(t), the paper's raw ||C(t)||_op.
     norm_low, norm_high : (n_lags,) float64 or None
-        Document-cluster bootstrap interval of `norm` at level `beta.level`.
+        Interval of the true norm at level `beta.level`, around `norm_debiased`.
     norm_sequential : (n_lags,) float64 or None
         Norm with document composition removed (exact mean over within-document shuffles).
     composition_norm : (n_lags,) float64 or None
         Norm of the composition part that was removed.
     norm_crossfit : (n_lags,) float64 or None
         u1' C2 v1 of two document halves: biased down where `norm` is biased up.
+    norm_debiased : (n_lags,) float64 or None
+        Estimate of the true norm, the bias of noise removed by cross-fitting.
     noise_floor : (n_lags,) float64
         Norm that sampling noise alone would show.
     analytic_floor : (n_lags,) float64 or None
@@ -673,6 +675,7 @@ class CorrelationResult(Result):
     norm_sequential: FloatVector | None = None
     composition_norm: FloatVector | None = None
     norm_crossfit: FloatVector | None = None
+    norm_debiased: FloatVector | None = None
     noise_floor: FloatVector
     analytic_floor: FloatVector | None = None
     frobenius: FloatVector | None = None
@@ -704,6 +707,7 @@ class CorrelationResult(Result):
                 "noise_floor",
                 "analytic_floor",
                 "norm_crossfit",
+                "norm_debiased",
                 "norm_sequential",
                 "composition_norm",
                 "frobenius",

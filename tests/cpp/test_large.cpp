@@ -52,7 +52,11 @@ int main() {
 
     check::in_case("count_ngrams");
     const int max_context = 2;
-    const auto counts = count_ngrams(tokens, kVocab, max_context, std::span(ends), range, kWorkers);
+    const std::vector<std::uint8_t> quarters{2};
+    const std::vector<std::uint32_t> groups{0};
+    const NgramUnits units{ends, quarters, groups, 1};
+    const auto counts =
+        count_ngrams(tokens, kVocab, max_context, std::span(ends), units, range, kWorkers);
     std::vector<std::map<std::vector<Index>, Count>> expected(max_context + 1);
     Count targets = 0;
     for (const Index place : places) {
@@ -62,12 +66,12 @@ int main() {
             ++expected[n][std::vector<Index>(data + place - n, data + place + 1)];
         }
     }
-    CHECK(counts.targets == targets);
+    CHECK(counts.targets[0] == targets);
     for (int n = 0; n <= max_context; ++n) {
         std::map<Count, Count> table;
         for (const auto& [gram, count] : expected[n]) ++table[count];
-        CHECK(counts.ngrams[n] == CountsOfCounts(table.begin(), table.end()));
-        CHECK(total(counts.ngrams[n]) == targets);
+        CHECK(counts.ngrams[0][n] == CountsOfCounts(table.begin(), table.end()));
+        CHECK(total(counts.ngrams[0][n]) == targets);
     }
 
     check::in_case("KneserNey");

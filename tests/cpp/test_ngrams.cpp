@@ -1,4 +1,5 @@
 // count_ngrams against maps from n-grams to counts.
+#include <cmath>
 #include <stdexcept>
 
 #include "check.hpp"
@@ -17,24 +18,66 @@ Table counts_of_counts(const std::map<Gram, Count>& grams) {
     return table;
 }
 
+// Everything counted by maps, over one subset of the targets.
+struct Naive {
+    std::vector<std::map<Gram, Count>> ngrams;
+    std::vector<std::map<Gram, Count>> contexts;
+    Count targets = 0;
+};
+
+std::int64_t fixed_log(Count c) {
+    return std::llround(std::ldexp(std::log(static_cast<double>(c)), kLossBits));
+}
+
 template <class Token>
 void check_counts(const check::Stream<Token>& stream, int max_context,
                   const std::vector<Index>& ends) {
-    // By n: the (n+1)-grams that end at targets, and the n-grams just before.
-    std::vector<std::map<Gram, Count>> ngrams(static_cast<std::size_t>(max_context) + 1);
-    auto contexts = ngrams;
-    Count targets = 0;
+    // The stream's own documents are the units; quarters and groups cycle through them.
+    std::vector<std::uint8_t> quarters;
+    std::vector<std::uint32_t> groups;
+    const Index n_groups = 3;
+    for (std::size_t d = 0; d < stream.ends.size(); ++d) {
+        quarters.push_back(static_cast<std::uint8_t>(d * 7 % 5 % 4));
+        groups.push_back(static_cast<std::uint32_t>(d * 5 % 3));
+    }
+    const NgramUnits units{stream.ends, quarters, groups, n_groups};
+    const std::size_t depth = static_cast<std::size_t>(max_context) + 1;
+    std::vector<Naive> naive(kSubsets);
+    for (auto& subset : naive) {
+        subset.ngrams.resize(depth);
+        subset.contexts.resize(depth);
+    }
+    std::vector<Index> targets;
+    std::vector<std::size_t> unit_of;
     Index start = 0;
     for (const Index end : ends) {
         for (Index i = start + max_context; i < end; ++i) {
-            ++targets;
-            for (int n = 0; n <= max_context; ++n) {
-                const auto at = stream.tokens.begin() + i;
-                ++ngrams[n][Gram(at - n, at + 1)];
-                if (n > 0) ++contexts[n][Gram(at - n, at)];
+            const auto unit = static_cast<std::size_t>(
+                std::upper_bound(stream.ends.begin(), stream.ends.end(), i) - stream.ends.begin());
+            targets.push_back(i);
+            unit_of.push_back(unit);
+            for (const int s : {0, 1 + quarters[unit] / 2, 3 + quarters[unit]}) {
+                ++naive[s].targets;
+                for (int n = 0; n <= max_context; ++n) {
+                    const auto at = stream.tokens.begin() + i;
+                    ++naive[s].ngrams[n][Gram(at - n, at + 1)];
+                    if (n > 0) ++naive[s].contexts[n][Gram(at - n, at)];
+                }
             }
         }
         start = end;
+    }
+    std::vector<std::int64_t> losses(static_cast<std::size_t>(n_groups) * depth);
+    std::vector<Count> group_targets(static_cast<std::size_t>(n_groups));
+    for (std::size_t t = 0; t < targets.size(); ++t) {
+        const std::size_t group = groups[unit_of[t]];
+        ++group_targets[group];
+        for (int n = 0; n <= max_context; ++n) {
+            const auto at = stream.tokens.begin() + targets[t];
+            auto& loss = losses[group * depth + static_cast<std::size_t>(n)];
+            loss -= fixed_log(naive[0].ngrams[n].at(Gram(at - n, at + 1)));
+            if (n > 0) loss += fixed_log(naive[0].contexts[n].at(Gram(at - n, at)));
+        }
     }
     const std::vector<std::vector<TokenRange>> partitions{{{0, stream.vocab_size}},
                                                           check::partition(stream.vocab_size)};
@@ -43,31 +86,44 @@ void check_counts(const check::Stream<Token>& stream, int max_context,
             check::in_case(stream.name + ", max_context " + std::to_string(max_context) + ", " +
                            std::to_string(ends.size()) + " documents, threads " +
                            std::to_string(threads) + ", ranges " + std::to_string(ranges.size()));
-            std::vector<Table> found_ngrams(ngrams.size());
+            std::vector<std::vector<Table>> found_ngrams(kSubsets, std::vector<Table>(depth));
             auto found_contexts = found_ngrams;
-            Count found_targets = 0;
+            std::vector<Count> found_targets(kSubsets);
+            std::vector<std::int64_t> found_losses(losses.size());
+            std::vector<Count> found_group_targets(group_targets.size());
             for (const TokenRange range : ranges) {
                 const auto counts = count_ngrams(stream.span(), stream.vocab_size, max_context,
-                                                 std::span(ends), range, threads);
-                CHECK(counts.ngrams.size() == ngrams.size());
-                CHECK(counts.contexts.size() == ngrams.size());
-                found_targets += counts.targets;
-                for (std::size_t n = 0; n < ngrams.size(); ++n) {
-                    Count previous = 0;
-                    for (const auto& [count, number] : counts.ngrams[n]) {
-                        CHECK(count > previous && number > 0);
-                        previous = count;
-                        found_ngrams[n][count] += number;
-                    }
-                    for (const auto& [count, number] : counts.contexts[n]) {
-                        found_contexts[n][count] += number;
+                                                 std::span(ends), units, range, threads);
+                CHECK(counts.losses.size() == losses.size());
+                for (std::size_t i = 0; i < losses.size(); ++i) found_losses[i] += counts.losses[i];
+                for (std::size_t g = 0; g < group_targets.size(); ++g) {
+                    found_group_targets[g] += counts.group_targets[g];
+                }
+                for (int s = 0; s < kSubsets; ++s) {
+                    CHECK(counts.ngrams[s].size() == depth);
+                    CHECK(counts.contexts[s].size() == depth);
+                    found_targets[s] += counts.targets[s];
+                    for (std::size_t n = 0; n < depth; ++n) {
+                        Count previous = 0;
+                        for (const auto& [count, number] : counts.ngrams[s][n]) {
+                            CHECK(count > previous && number > 0);
+                            previous = count;
+                            found_ngrams[s][n][count] += number;
+                        }
+                        for (const auto& [count, number] : counts.contexts[s][n]) {
+                            found_contexts[s][n][count] += number;
+                        }
                     }
                 }
             }
-            CHECK(found_targets == targets);
-            for (std::size_t n = 0; n < ngrams.size(); ++n) {
-                CHECK(found_ngrams[n] == counts_of_counts(ngrams[n]));
-                CHECK(found_contexts[n] == counts_of_counts(contexts[n]));
+            CHECK(found_losses == losses);
+            CHECK(found_group_targets == group_targets);
+            for (int s = 0; s < kSubsets; ++s) {
+                CHECK(found_targets[s] == naive[s].targets);
+                for (std::size_t n = 0; n < depth; ++n) {
+                    CHECK(found_ngrams[s][n] == counts_of_counts(naive[s].ngrams[n]));
+                    CHECK(found_contexts[s][n] == counts_of_counts(naive[s].contexts[n]));
+                }
             }
         }
     }
@@ -76,10 +132,25 @@ void check_counts(const check::Stream<Token>& stream, int max_context,
 void refuses_bad_arguments() {
     check::in_case("bad arguments");
     const std::vector<std::uint16_t> tokens{0, 1, 2};
-    auto count = [&](int max_context, Index vocab_size, const std::vector<Index>& ends) {
+    const std::vector<Index> one{3};
+    const std::vector<std::uint8_t> quarter{0};
+    const std::vector<std::uint32_t> group{0};
+    auto count_units = [&](int max_context, Index vocab_size, const std::vector<Index>& ends,
+                           const NgramUnits& units) {
         count_ngrams(std::span<const std::uint16_t>(tokens), vocab_size, max_context,
-                     std::span<const Index>(ends), {0, vocab_size}, 1);
+                     std::span<const Index>(ends), units, {0, vocab_size}, 1);
     };
+    auto count = [&](int max_context, Index vocab_size, const std::vector<Index>& ends) {
+        count_units(max_context, vocab_size, ends, {one, quarter, group, 1});
+    };
+    count(1, 3, {3});
+    const std::vector<Index> two{2};
+    const std::vector<std::uint8_t> fifth{4};
+    const std::vector<std::uint32_t> beyond{1};
+    CHECK_THROWS(std::invalid_argument, count_units(1, 3, {3}, {two, quarter, group, 1}));
+    CHECK_THROWS(std::invalid_argument, count_units(1, 3, {3}, {one, fifth, group, 1}));
+    CHECK_THROWS(std::invalid_argument, count_units(1, 3, {3}, {one, quarter, beyond, 1}));
+    CHECK_THROWS(std::invalid_argument, count_units(1, 3, {3}, {one, {}, group, 1}));
     CHECK_THROWS(std::invalid_argument, count(-1, 3, {3}));
     CHECK_THROWS(std::invalid_argument, count(255, 3, {3}));
     CHECK_THROWS(std::invalid_argument, count(1, 3, {2}));

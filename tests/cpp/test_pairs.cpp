@@ -181,6 +181,93 @@ void refuses_bad_arguments() {
     CHECK_THROWS(std::out_of_range, sums(9, 1, ends));
     CHECK_THROWS(std::invalid_argument, sums(10, 0, ends));
     CHECK_THROWS(std::invalid_argument, sums(10, 1, beyond));
+
+    auto products = [&](Index vocab, Index lag, const std::vector<double>& u, Index n_classes,
+                        const std::vector<std::uint8_t>& of) {
+        const ClassedDocuments documents{starts, ends, ends, of, n_classes};
+        multiply_pairs_by_class<std::uint16_t>(tokens, vocab, lag, u, u, documents, 1);
+        std::vector<double> lanes(u.size() * kLanes, 1.0);
+        bilinear_sums_by_class<std::uint16_t>(tokens, vocab, lag, lanes, lanes, documents, 1);
+    };
+    products(10, 1, w, 1, {0});
+    CHECK_THROWS(std::out_of_range, products(9, 1, std::vector<double>(9), 1, {0}));
+    CHECK_THROWS(std::invalid_argument, products(10, 0, w, 1, {0}));
+    CHECK_THROWS(std::invalid_argument, products(10, 1, w, 1, {1}));
+    CHECK_THROWS(std::invalid_argument, products(10, 1, w, 1, {}));
+    CHECK_THROWS(std::invalid_argument, products(10, 1, std::vector<double>(11), 1, {0}));
+    CHECK_THROWS(std::invalid_argument, products(10, 1, std::vector<double>(20), 3, {0}));
+}
+
+// Sums by class against loops over pairs; integers as vectors, so that every order sums exactly.
+template <class Token>
+void check_class_products(const check::Stream<Token>& stream) {
+    const Index v = stream.vocab_size;
+    const Index n = stream.size();
+    const Index n_classes = 4;
+    const Index n_sets = 2;
+    std::vector<double> u(static_cast<std::size_t>(n_sets * v));
+    auto w = u;
+    std::vector<double> a(u.size() * kLanes);
+    auto b = a;
+    check::Random random(5);
+    for (auto* values : {&u, &w, &a, &b}) {
+        for (double& x : *values) x = static_cast<double>(random.below(19)) - 9.0;
+    }
+    std::vector<std::uint8_t> classes;
+    std::vector<Index> starts;
+    for (std::size_t d = 0; d < stream.ends.size(); ++d) {
+        classes.push_back(static_cast<std::uint8_t>(d * 3 % 4));
+        starts.push_back(d == 0 ? 0 : stream.ends[d - 1]);
+    }
+    for (const bool across : {false, true}) {
+        const std::vector<Index> limits =
+            across ? std::vector<Index>(stream.ends.size(), n) : stream.ends;
+        const ClassedDocuments documents{starts, stream.ends, limits, classes, n_classes};
+        for (const Index lag : {Index{1}, Index{3}, n + 2}) {
+            ClassProducts expected{std::vector<double>(static_cast<std::size_t>(n_classes * v)),
+                                   std::vector<double>(static_cast<std::size_t>(n_classes * v)),
+                                   std::vector<Count>(static_cast<std::size_t>(n_classes * v)),
+                                   std::vector<Count>(static_cast<std::size_t>(n_classes * v))};
+            std::vector<double> sums(static_cast<std::size_t>(n_classes * kBilinearSums * kLanes));
+            for (std::size_t d = 0; d < classes.size(); ++d) {
+                const Index k = classes[d];
+                const Index set = k / 2;
+                for (Index i = starts[d]; i < stream.ends[d] && i + lag < limits[d]; ++i) {
+                    const Index x = stream.tokens[i];
+                    const Index y = stream.tokens[i + lag];
+                    expected.left[k * v + x] += w[set * v + y];
+                    expected.right[k * v + y] += u[set * v + x];
+                    ++expected.left_count[k * v + x];
+                    ++expected.right_count[k * v + y];
+                    for (Index p = 0; p < kLanes; ++p) {
+                        for (Index q = 0; q < kLanes; ++q) {
+                            const double product =
+                                a[(set * v + x) * kLanes + p] * b[(set * v + y) * kLanes + q];
+                            if (p == q) sums[(k * 5 + 0) * kLanes + p] += product;
+                            sums[(k * 5 + 1) * kLanes + q] += product;
+                            sums[(k * 5 + 2) * kLanes + p] += product;
+                            if (p == k % 2) sums[(k * 5 + 3) * kLanes + q] += product;
+                            if (q == k % 2) sums[(k * 5 + 4) * kLanes + p] += product;
+                        }
+                    }
+                }
+            }
+            for (const int threads : check::kThreads) {
+                check::in_case(stream.name + ", class products, lag " + std::to_string(lag) +
+                               ", threads " + std::to_string(threads));
+                const auto found =
+                    multiply_pairs_by_class(stream.span(), v, lag, std::span<const double>(u),
+                                            std::span<const double>(w), documents, threads);
+                CHECK(found.left == expected.left);
+                CHECK(found.right == expected.right);
+                CHECK(found.left_count == expected.left_count);
+                CHECK(found.right_count == expected.right_count);
+                CHECK(bilinear_sums_by_class(stream.span(), v, lag, std::span<const double>(a),
+                                             std::span<const double>(b), documents,
+                                             threads) == sums);
+            }
+        }
+    }
 }
 
 }  // namespace
@@ -192,6 +279,7 @@ int main() {
             check_pairs<std::uint64_t>(stream);
             check_document_tokens(stream);
             check_pair_sums(stream);
+            check_class_products(stream);
         }
     });
     refuses_bad_arguments();

@@ -54,4 +54,48 @@ PairSums sum_pairs_by_document(std::span<const Token> tokens, Index vocab_size, 
                                std::span<const Index> starts, std::span<const Index> ends,
                                std::span<const Index> right_limits, int threads);
 
+// Documents (spans of one length), each with a class below n_classes.
+struct ClassedDocuments {
+    std::span<const Index> starts;
+    std::span<const Index> ends;
+    std::span<const Index> right_limits;
+    std::span<const std::uint8_t> classes;
+    Index n_classes = 0;
+};
+
+// The pairs of each class of documents (which pairs: see sum_pairs_by_document), multiplied with a
+// vector from either side. All vectors n_classes x vocab_size, row-major; those of class k use
+// u, v of set k / (n_classes / n_sets).
+//   left        sum of v[x_{i+lag}] by x_i             J v, (n_classes x V)
+//   right       sum of u[x_i] by x_{i+lag}             J^T u
+//   left_count, right_count   pairs by x_i and by x_{i+lag}
+struct ClassProducts {
+    std::vector<double> left;
+    std::vector<double> right;
+    std::vector<Count> left_count;
+    std::vector<Count> right_count;
+};
+
+// u, v: n_sets x vocab_size doubles, n_sets a divisor of n_classes. Sums run over a class's
+// documents in their order, whatever the threads. Memory: 32 bytes a class and token type.
+template <class Token>
+ClassProducts multiply_pairs_by_class(std::span<const Token> tokens, Index vocab_size, Index lag,
+                                      std::span<const double> u, std::span<const double> v,
+                                      const ClassedDocuments& documents, int threads);
+
+// For the pairs of each class, with kLanes vectors a_0 .. a_7 on the left and b_0 .. b_7 on the
+// right (n_sets x vocab_size x kLanes doubles, sets as above; at most kLanes classes a set), sums:
+//   [0][k]  sum of a_k[x_i] * b_k[x_{i+lag}]
+//   [1][k]  sum of (a_0 + .. + a_7)[x_i] * b_k[x_{i+lag}]
+//   [2][k]  sum of a_k[x_i] * (b_0 + .. + b_7)[x_{i+lag}]
+//   [3][k]  sum of a_c[x_i] * b_k[x_{i+lag}], c the number of the class within its set
+//   [4][k]  sum of a_k[x_i] * b_c[x_{i+lag}]
+// (n_classes x kBilinearSums x kLanes).
+inline constexpr Index kBilinearSums = 5;
+template <class Token>
+std::vector<double> bilinear_sums_by_class(std::span<const Token> tokens, Index vocab_size,
+                                           Index lag, std::span<const double> a,
+                                           std::span<const double> b,
+                                           const ClassedDocuments& documents, int threads);
+
 }  // namespace ngramstat

@@ -27,6 +27,7 @@ from ngramstat.kernels import (
 )
 from ngramstat.results import CorrelationResult
 from ngramstat.statistics.covariance import Composition, CovarianceOperator, PairStatistics
+from ngramstat.statistics.cross_fit import CrossFit, cross_fit, pair_documents
 from ngramstat.statistics.documents import (
     DocumentBootstrap,
     Units,
@@ -38,6 +39,7 @@ from ngramstat.statistics.singular import as_block, leading_singular_triplets
 
 __all__ = [
     "DEFAULT_LAGS",
+    "FALSE_SHARE",
     "CorrelationOptions",
     "LagMeasurement",
     "assemble_correlations",
@@ -54,6 +56,8 @@ DEFAULT_LAGS = (
 )
 # A norm is the corpus's own if it is this many times what noise alone would show (THEORY 1.5).
 VALID_RATIO = 1.5
+# Without any correlation the cross-fitted norm of a lag passes its test in this share of the cases.
+FALSE_SHARE = 1e-3
 # Entries of C(t) are differences of probabilities: what is smaller than this is rounding.
 _ROUNDING = 1e-13
 # A norm whose residual is more than this share of it is not known well enough to be used.
@@ -111,7 +115,7 @@ class LagMeasurement:
     residual: float
     singular_values: Floats
     frobenius: float
-    norm_crossfit: float
+    cross_fit: CrossFit
     noise_floor: float
     analytic_floor: float
     norm_sequential: float
@@ -225,7 +229,7 @@ class _LagMeasurer:
             residual=full.residual,
             singular_values=full.values,
             frobenius=statistics.frobenius(),
-            norm_crossfit=self._crossfit(full.right),
+            cross_fit=self._cross_fit(full.right),
             noise_floor=float(floor.values[0]),
             analytic_floor=noise_edge(p, q) / float(np.sqrt(statistics.pairs)),
             norm_sequential=sequential,
@@ -235,26 +239,27 @@ class _LagMeasurer:
             sequential_replicates=sequential_replicates,
         )
 
-    def _crossfit(self, start: Floats) -> float:
-        """Mean of u_A^T C_B v_A over both ways: one half's vectors miss the other's noise."""
-        values = []
-        for half in (0, 1):
-            here = leading_singular_triplets(
+    def _cross_fit(self, start: Floats) -> CrossFit:
+        halves = [
+            leading_singular_triplets(
                 self.statistics.covariance(half), 1, tolerance=1e-5, start=start
             )
-            there = self.statistics.covariance(1 - half).multiply(as_block(here.right[:, 0]))[:, 0]
-            values.append(float(here.left[:, 0] @ there))
-        return float(np.mean(values))
+            for half in (0, 1)
+        ]
+        return cross_fit(
+            self.corpus,
+            self.units,
+            self.statistics.lag,
+            np.stack([half.left[:, 0] for half in halves]),
+            np.stack([half.right[:, 0] for half in halves]),
+            stream=self.stream,
+            threads=self.threads,
+        )
 
     def _replicates(self, u: Floats, v: Floats) -> Floats:
         """u^T C* v over resampled documents: the norm to first order, vectors held fixed."""
-        spans = self.units.spans
-        n = self.corpus.n_tokens
-        if self.stream:
-            starts, ends, limits = spans.starts, spans.ends, np.full(len(spans), n)
-        else:
-            starts, ends, limits = spans.content_starts, spans.content_ends, spans.content_ends
-        sums = np.stack(self._document_sums(u, v, starts, ends, limits), axis=1)
+        where = pair_documents(self.corpus, self.units, stream=self.stream)
+        sums = np.stack(self._document_sums(u, v, *where), axis=1)
         pairs, product, left, right = self.bootstrap.sums(sums).T
         with np.errstate(invalid="ignore", divide="ignore"):
             replicates: Floats = product / pairs - (left / pairs) * (right / pairs)
@@ -342,17 +347,26 @@ def assemble_correlations(
 
     norm, floor = column("norm"), column("noise_floor")
     sequential = column("norm_sequential")
-    replicates = np.stack([m.replicates for m in measured], axis=1)
+    fits = [m.cross_fit for m in measured]
+    debiased = np.array([fit.debiased for fit in fits])
+    replicates = _with_noise_of_vectors(
+        np.stack([m.replicates for m in measured], axis=1), norm, fits, options
+    )
     sequential_replicates = np.stack([m.sequential_replicates for m in measured], axis=1)
     intervals = np.array(
         [
-            percentile_interval(r, options.level) if np.isfinite(r).all() else (np.nan, np.nan)
+            percentile_interval(np.maximum(r, 0.0), options.level)
+            if np.isfinite(r).all()
+            else (np.nan, np.nan)
             for r in replicates.T
         ]
     )
     settled = column("residual") <= _LARGEST_RESIDUAL * norm
-    valid = (norm >= VALID_RATIO * floor) & (norm > _ROUNDING) & settled
-    valid_sequential = np.nan_to_num(sequential) >= VALID_RATIO * floor
+    with np.errstate(invalid="ignore"):
+        significant = np.array([fit.crossfit >= _significance(fit) for fit in fits])
+        clear = (debiased >= VALID_RATIO * floor) & (norm > _ROUNDING)
+    valid = significant & clear & settled
+    valid_sequential = (np.nan_to_num(sequential) >= VALID_RATIO * floor) & significant
     n = corpus.n_tokens
     crossing = np.array(
         [units.crossing_pairs(lag) / max(n - lag, 1) for lag in options.lags]
@@ -368,7 +382,8 @@ def assemble_correlations(
         norm_high=intervals[:, 1],
         norm_sequential=sequential,
         composition_norm=column("composition_norm"),
-        norm_crossfit=column("norm_crossfit"),
+        norm_crossfit=np.array([fit.crossfit for fit in fits]),
+        norm_debiased=debiased,
         noise_floor=floor,
         analytic_floor=column("analytic_floor"),
         frobenius=column("frobenius"),
@@ -379,7 +394,7 @@ def assemble_correlations(
         separator_share=column("separator_share"),
         beta=beta_exponent(
             lags,
-            norm,
+            debiased,
             valid,
             replicates=replicates,
             floor=floor,
@@ -398,3 +413,37 @@ def assemble_correlations(
         boundary=options.boundary,
         documents_are_blocks=units.are_blocks,
     )
+
+
+def _significance(fit: CrossFit) -> float:
+    """What u^T C v exceeds by chance, without any correlation, in FALSE_SHARE of the cases."""
+    from scipy.stats import t as student
+
+    if not fit.freedom >= 1:
+        return float("nan")
+    return float(student.isf(FALSE_SHARE, fit.freedom)) * fit.crossfit_error
+
+
+def _with_noise_of_vectors(
+    replicates: Floats, norm: Floats, fits: Sequence[CrossFit], options: CorrelationOptions
+) -> Floats:
+    """Replicates of the debiased norm, (n_replicates, n_lags).
+
+    The document bootstrap holds the vectors fixed; what their own noise adds is known from the
+    jackknife of the debiased norm, whose few degrees of freedom widen it.
+    """
+    from scipy.stats import norm as normal
+    from scipy.stats import t as student
+
+    tail = (1 - options.level) / 2
+    spread = replicates.std(axis=0, ddof=1) if len(replicates) > 1 else np.zeros(len(norm))
+    out = np.full_like(replicates, np.nan)
+    for k, fit in enumerate(fits):
+        if not (np.isfinite(fit.debiased_error) and fit.freedom >= 1):
+            continue
+        wider = float(student.isf(tail, fit.freedom) / normal.isf(tail)) * fit.debiased_error
+        extra = float(np.sqrt(max(wider**2 - spread[k] ** 2, 0.0)))
+        rng = np.random.default_rng([options.seed, 5, options.lags[k]])
+        noise = extra * rng.standard_normal(len(replicates))
+        out[:, k] = fit.debiased + (replicates[:, k] - norm[k]) + noise
+    return out

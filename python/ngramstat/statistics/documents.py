@@ -14,7 +14,14 @@ from ngramstat.errors import InputError
 from ngramstat.exponents.bootstrap import cluster_weights
 from ngramstat.kernels import DocumentSpans
 
-__all__ = ["BOUNDARIES", "DocumentBootstrap", "Units", "separator_positions", "statistical_units"]
+__all__ = [
+    "BOUNDARIES",
+    "PORTIONS",
+    "DocumentBootstrap",
+    "Units",
+    "separator_positions",
+    "statistical_units",
+]
 
 Floats = NDArray[np.float64]
 
@@ -28,6 +35,10 @@ _BLOCKS = 200
 _MOST_CLUSTERS = 4096
 
 
+# Random portions of about equal numbers of tokens, for halves, quarters and the jackknife.
+PORTIONS = 16
+
+
 @dataclass(frozen=True)
 class Units:
     """The documents of a corpus, or equal blocks where it has none.
@@ -37,10 +48,13 @@ class Units:
     spans : DocumentSpans
     are_blocks : bool
         The store has no document ends (or too few for resampling), and equal blocks stand in.
+    portions : (n_units,) uint8
+        0 .. PORTIONS - 1, of about equal numbers of tokens; the first PORTIONS / 2 make half 0.
     """
 
     spans: DocumentSpans
     are_blocks: bool
+    portions: NDArray[np.uint8]
 
     def crossing_pairs(self, lag: int) -> int:
         """Pairs of the stream at this lag whose tokens lie in different units."""
@@ -77,8 +91,9 @@ def statistical_units(corpus: Corpus, *, boundary: str, seed: int) -> Units:
     if separator is not None and not are_blocks:
         content_ends -= corpus.tokens[ends - 1] == separator
         content_starts += (corpus.tokens[starts] == separator) & (content_starts < content_ends)
-    spans = DocumentSpans(ends, content_starts, content_ends, _halves(ends - starts, seed))
-    return Units(spans, are_blocks)
+    portions = _portions(ends - starts, seed)
+    halves = (portions >= PORTIONS // 2).astype(np.uint8)
+    return Units(DocumentSpans(ends, content_starts, content_ends, halves), are_blocks, portions)
 
 
 def separator_positions(corpus: Corpus) -> NDArray[np.int64]:
@@ -91,13 +106,13 @@ def separator_positions(corpus: Corpus) -> NDArray[np.int64]:
     return found
 
 
-def _halves(lengths: NDArray[np.int64], seed: int) -> NDArray[np.uint8]:
-    """0 or 1 per document: random documents fill half 0 up to half of the tokens."""
+def _portions(lengths: NDArray[np.int64], seed: int) -> NDArray[np.uint8]:
+    """The portion of each document: random documents fill one after the other with tokens."""
     order = np.random.default_rng([seed, 1]).permutation(len(lengths))
     before = np.cumsum(lengths[order]) - lengths[order]
-    halves = np.empty(len(lengths), np.uint8)
-    halves[order] = before * 2 >= lengths.sum()
-    return halves
+    portions = np.empty(len(lengths), np.uint8)
+    portions[order] = before * PORTIONS // int(lengths.sum())
+    return portions
 
 
 class DocumentBootstrap:
@@ -108,22 +123,28 @@ class DocumentBootstrap:
     n_documents : int
     replicates : int
     seed : int
+
+    Attributes
+    ----------
+    cluster_of : (n_documents,) int64
+        The random group that a document is resampled with.
+    n_clusters : int
     """
 
     def __init__(self, n_documents: int, replicates: int, seed: int) -> None:
         self.replicates = replicates
-        self._clusters = min(n_documents, _MOST_CLUSTERS)
+        self.n_clusters = min(n_documents, _MOST_CLUSTERS)
         self._seed = seed
         order = np.random.default_rng([seed, 2]).permutation(n_documents)
-        self._cluster_of = np.empty(n_documents, np.int64)
-        self._cluster_of[order] = np.arange(n_documents) % self._clusters
+        self.cluster_of = np.empty(n_documents, np.int64)
+        self.cluster_of[order] = np.arange(n_documents) % self.n_clusters
 
     @cached_property
     def _weights(self) -> list[Floats]:
         generator = np.random.default_rng([self._seed, 3])
         return [
             chunk.astype(np.float32)
-            for chunk in cluster_weights(self._clusters, self.replicates, generator)
+            for chunk in cluster_weights(self.n_clusters, self.replicates, generator)
         ]
 
     def sums(self, per_document: Floats) -> Floats:
@@ -131,13 +152,19 @@ class DocumentBootstrap:
         values = np.asarray(per_document, dtype=np.float64)
         grouped = np.stack(
             [
-                np.bincount(self._cluster_of, weights=column, minlength=self._clusters)
+                np.bincount(self.cluster_of, weights=column, minlength=self.n_clusters).astype(
+                    np.float64
+                )
                 for column in values.T
             ],
             axis=1,
         )
+        return self.cluster_sums(grouped)
+
+    def cluster_sums(self, grouped: Floats) -> Floats:
+        """Resampled sums of values that are summed over clusters already, (n_clusters, k)."""
         rows = [chunk.astype(np.float64) @ grouped for chunk in self._chunks()]
-        return np.concatenate([np.zeros((0, values.shape[1])), *rows], axis=0)
+        return np.concatenate([np.zeros((0, grouped.shape[1])), *rows], axis=0)
 
     def _chunks(self) -> Iterator[Floats]:
         for chunk in self._weights:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,18 @@ from numpy.typing import NDArray
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 from ngramstat.exponents.bootstrap import percentile_interval
+from ngramstat.exponents.drop_decay import gamma_of_drops
 from ngramstat.exponents.entropy_decay import gamma_exponent, gamma_finite_exponent
-from ngramstat.kernels import MAX_ORDER, NgramCounts, count_ngrams
-from ngramstat.results import EntropyResult, LearningCurve
-from ngramstat.statistics.counts_entropy import chao_shen, miller_madow, plug_in
-from ngramstat.statistics.documents import DocumentBootstrap, statistical_units
+from ngramstat.kernels import MAX_ORDER, NgramStatistics, NgramUnits, count_ngrams
+from ngramstat.results import EntropyResult, Exponent, LearningCurve
+from ngramstat.statistics.counts_entropy import (
+    chao_shen,
+    extrapolate,
+    group_losses,
+    miller_madow,
+    plug_in,
+)
+from ngramstat.statistics.documents import PORTIONS, DocumentBootstrap, statistical_units
 from ngramstat.statistics.held_out import HeldOut, Split, held_out_losses, split_units
 
 __all__ = [
@@ -71,24 +79,31 @@ def measure_ngrams(
     threads: int = 1,
     memory_limit: int | None = None,
     progress: Any = None,
-) -> NgramCounts:
+) -> NgramStatistics:
     """Counts of counts of all n-grams of the corpus; every token is used, nothing is held out."""
     units = statistical_units(corpus, boundary=options.boundary, seed=options.seed)
     n = corpus.n_tokens
     ends = units.spans.ends if options.boundary == "document" else np.array([n], dtype=np.int64)
+    bootstrap = DocumentBootstrap(len(units.spans), options.replicates, options.seed)
     try:
         counts = count_ngrams(
             corpus.tokens,
             corpus.vocab_size,
             max_context=options.max_context,
             document_ends=ends,
+            units=NgramUnits(
+                units.spans.ends,
+                units.portions // (PORTIONS // 4),
+                bootstrap.cluster_of.astype(np.uint32),
+                bootstrap.n_clusters,
+            ),
             threads=threads,
             memory_limit=memory_limit,
             progress=progress,
         )
     except IndexError as error:
         raise InputError(f"{corpus.path}: {error}; check --dtype and --vocab-size") from error
-    if counts.targets == 0:
+    if counts.whole.targets == 0:
         raise InputError(
             f"{corpus.path}: no token has {options.max_context} tokens before it; "
             "use a smaller --max-context"
@@ -128,13 +143,15 @@ def measure_held_out(
 
 
 def assemble_entropies(
-    corpus: Corpus, options: EntropyOptions, counts: NgramCounts, held_out: HeldOut
+    corpus: Corpus, options: EntropyOptions, counts: NgramStatistics, held_out: HeldOut
 ) -> EntropyResult:
     """One result from the counts and the held-out losses, with the fits of gamma.
 
-    The bracket of H_n: below, the Miller-Madow estimate (its remaining bias is downward wherever
-    contexts are undersampled); above, the upper end of the held-out interval (a cross-entropy is
-    never below the entropy). `limit` is midway between the two estimates.
+    Where the bias of counting is under control (`extrapolate`), H_n is the extrapolated estimate,
+    and its bracket the sampling error over documents and the doubt about the bias in quadrature,
+    capped by the held-out loss. Elsewhere the bracket runs from the first-order estimate below to
+    the upper end of the held-out interval above (a cross-entropy is never below the entropy), and
+    `limit` is midway between the two estimates.
     """
     units = statistical_units(corpus, boundary=options.boundary, seed=options.seed)
     context = np.arange(options.max_context + 1)
@@ -152,31 +169,28 @@ def assemble_entropies(
             for r in replicates.T
         ]
     )
-    corrected = miller_madow(counts)
-    low = corrected
-    high = np.fmax(np.where(np.isfinite(intervals[:, 1]), intervals[:, 1], loss), low)
-    limit = np.fmax((low + loss) / 2, low)
-    above = np.concatenate([[np.log(corpus.vocab_size)], limit[:-1]])
-    resolved = (high - low) <= RESOLVED_SHARE * (above - limit)
+    loss_high = np.where(np.isfinite(intervals[:, 1]), intervals[:, 1], loss)
+    bracket = _bracket(counts, options, len(units.spans), loss, loss_high)
+    gamma = _gamma(context, bracket, options.level)
     return EntropyResult(
         context=context,
-        targets=np.full(len(context), counts.targets, dtype=np.uint64),
-        distinct=np.array([int(t[:, 1].sum()) for t in counts.contexts], dtype=np.uint64),
-        plug_in=plug_in(counts),
-        miller_madow=corrected,
-        chao_shen=chao_shen(counts),
+        targets=np.full(len(context), counts.whole.targets, dtype=np.uint64),
+        distinct=np.array([int(t[:, 1].sum()) for t in counts.whole.contexts], dtype=np.uint64),
+        plug_in=plug_in(counts.whole),
+        miller_madow=miller_madow(counts.whole),
+        chao_shen=chao_shen(counts.whole),
         held_out_kneser_ney=loss,
         held_out=loss,
         held_out_low=intervals[:, 0],
         held_out_high=intervals[:, 1],
-        limit=limit,
-        limit_low=low,
-        limit_high=high,
-        resolved=resolved,
+        limit=bracket.limit,
+        limit_low=bracket.low,
+        limit_high=bracket.high,
+        resolved=bracket.resolved,
         learning_curve=LearningCurve(
             tokens=np.array([held_out.training_tokens], dtype=np.int64), held_out=loss[None, :]
         ),
-        gamma=gamma_exponent(context, limit, low, high, resolved, level=options.level),
+        gamma=gamma,
         gamma_finite=gamma_finite_exponent(
             context, loss, replicates if enough else None, level=options.level
         ),
@@ -187,3 +201,85 @@ def assemble_entropies(
         training_tokens=held_out.training_tokens,
         documents_are_blocks=units.are_blocks,
     )
+
+
+@dataclass(frozen=True)
+class _Bracket:
+    """Estimates of H_n with all that the fits of gamma need; arrays of (n_contexts,)."""
+
+    limit: Floats
+    low: Floats
+    high: Floats
+    doubt: Floats
+    resolved: NDArray[np.bool_]
+    replicates: Floats
+
+
+def _bracket(
+    counts: NgramStatistics,
+    options: EntropyOptions,
+    n_units: int,
+    loss: Floats,
+    loss_high: Floats,
+) -> _Bracket:
+    found = extrapolate(counts)
+    bootstrap = DocumentBootstrap(n_units, options.replicates, options.seed)
+    sums = bootstrap.cluster_sums(
+        np.column_stack([group_losses(counts), counts.group_targets.astype(np.float64)])
+    )
+    sums = sums[sums[:, -1] > 0]
+    deviations = sums[:, :-1] / sums[:, -1:] - plug_in(counts.whole)
+    ends = np.array([percentile_interval(d, options.level) for d in deviations.T])
+    ends = np.nan_to_num(ends)
+    below, above = np.maximum(-ends[:, 0], 0.0), np.maximum(ends[:, 1], 0.0)
+    trusted = found.trusted
+    with np.errstate(invalid="ignore"):
+        low = np.where(trusted, found.estimate - np.hypot(below, found.doubt), found.lower - below)
+        high = np.where(
+            trusted,
+            np.minimum(
+                found.estimate + np.hypot(above, found.doubt), np.fmax(loss_high, found.estimate)
+            ),
+            np.fmax(loss_high, low),
+        )
+        limit = np.where(trusted, found.estimate, np.fmax((found.lower + loss) / 2, low))
+    low = np.maximum(low, 0.0)
+    limit, high = np.maximum(limit, low), np.maximum(high, low)
+    drops = limit[:-1] - limit[1:]
+    # H_0 has no context before it: it is known where the drop from or to it is.
+    types = max(int(counts.whole.ngrams[0][:, 1].sum()), 1)
+    largest = max(np.log(types) - limit[0], drops[0] if len(drops) else 0.0)
+    drops = np.concatenate([[largest], drops])
+    # What H_n and H_{n-1} share of their sampling error cancels in the drop.
+    steps = np.diff(deviations, axis=1) if len(deviations) else np.zeros((0, len(limit) - 1))
+    spread = np.concatenate([
+        (below + above)[:1] / 2,
+        np.ptp([percentile_interval(d, options.level) for d in steps.T], axis=1) / 2
+        if len(steps) else np.zeros(len(limit) - 1),
+    ])  # fmt: skip
+    with np.errstate(invalid="ignore"):
+        width = np.where(trusted, np.hypot(spread, found.doubt), high - low)
+    resolved = width <= RESOLVED_SHARE * drops
+    return _Bracket(limit, low, high, found.doubt, resolved, limit + deviations)
+
+
+def _gamma(context: NDArray[np.int64], bracket: _Bracket, level: float) -> Exponent:
+    """From the drops where there are enough of them, else in the paper's raw form."""
+    drops = gamma_of_drops(
+        context,
+        bracket.limit,
+        bracket.resolved,
+        bracket.replicates,
+        bracket.doubt,
+        level=level,
+    )
+    raw = gamma_exponent(
+        context, bracket.limit, bracket.low, bracket.high, bracket.resolved, level=level
+    )
+    headline, other = (raw, drops) if drops.value is None else (drops, raw)
+    if other.value is None:
+        return headline
+    entry = {
+        name: getattr(other, name) for name in ("method", "value", "low", "high", "points")
+    } | {"window": None if other.window is None else list(other.window)}
+    return dataclasses.replace(headline, alternatives=(*headline.alternatives, entry))

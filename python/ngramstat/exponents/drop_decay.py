@@ -1,0 +1,252 @@
+"""gamma from the drops of the entropy curve, with H_inf free: ``H_{n-1} - H_n ~ n**-(gamma+1)``.
+
+Drops do not contain H_inf, and most of the sampling error of H_n, which all contexts share, cancels
+in them. At the short contexts that can be counted the law still carries a correction: log drop =
+a - (gamma+1) log n + c/n. Fitting c costs precision and leaving it out costs bias, so both fits are
+made and the interval holds both. On the run process, whose gamma is known, exact drops of
+n = 3 .. 10 give gamma within .04 with the correction and within .07 without.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ngramstat.errors import InputError
+from ngramstat.exponents.bootstrap import needed_replicates, percentile_interval
+from ngramstat.results import Exponent
+
+__all__ = ["LEAST_DROPS", "gamma_of_drops"]
+
+Floats = NDArray[np.float64]
+
+# Three parameters, and two points that could contradict them.
+LEAST_DROPS = 5
+# Scatter of the drops around any law, in log: corrections that no two parameters hold.
+_RIPPLE = 0.03
+_DECISIVE_BIC = 10.0
+_LEAST_USABLE = 0.9
+# An upper bound of the next drop below this share of what the law says contradicts it.
+_CONTRADICTION = 0.5
+
+
+@dataclass(frozen=True)
+class _Law:
+    """A weighted least-squares line through log drops; `linear` maps log drops to gamma."""
+
+    gamma: float
+    chi2: float
+    parameters: int
+    coefficients: Floats
+    linear: Floats
+
+
+def _fit(design: Floats, log_drop: Floats, weights: Floats, column: int) -> _Law:
+    root = np.sqrt(weights)
+    solve = np.linalg.pinv(design * root[:, None]) * root
+    coefficients = solve @ log_drop
+    residuals = (log_drop - design @ coefficients) * root
+    return _Law(
+        gamma=float(coefficients[column]) - 1.0,
+        chi2=float(residuals @ residuals),
+        parameters=design.shape[1],
+        coefficients=coefficients,
+        linear=solve[column],
+    )
+
+
+def _with_correction(n: Floats) -> Floats:
+    return np.column_stack([np.ones(len(n)), -np.log(n), 1.0 / n])
+
+
+def _plain(n: Floats) -> Floats:
+    # The drop between n - 1 and n belongs to the middle of the two.
+    return np.column_stack([np.ones(len(n)), -np.log(n - 0.5)])
+
+
+def gamma_of_drops(
+    context: ArrayLike,
+    limit: ArrayLike,
+    resolved: ArrayLike,
+    replicates: ArrayLike | None,
+    doubt: ArrayLike,
+    *,
+    level: float = 0.95,
+) -> Exponent:
+    """gamma of ``H_n - H_inf ~ n**-gamma`` from the drops of resolved contexts.
+
+    Fitted over the upper two thirds of the resolved range n = 1 .. N: the drops of n = max(2, N/3)
+    .. N.
+
+    Parameters
+    ----------
+    context : (k,) integers
+        0, 1, 2, ...
+    limit : (k,) float64
+        Estimates of H_n, nats per token.
+    resolved : (k,) bool
+        Whether the drop to H_n is known well enough.
+    replicates : (n_rep, k) float64 or None
+        Document-bootstrap replicates of `limit`, coherent over contexts.
+    doubt : (k,) float64
+        How far each estimate may be off for bias; infinite where unknown.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    Exponent
+        Without a value below five drops. Not reportable where an exponential law is decisively
+        better, where the next drop contradicts the law, or where the interval is wider than gamma.
+
+    Raises
+    ------
+    InputError
+        For arrays of different lengths, or contexts that do not count up from 0.
+    """
+    method = "weighted fit of log(H_{n-1} - H_n) = a - (gamma+1) log n + c/n (H_inf free)"
+    n = np.asarray(context, dtype=np.float64)
+    y, error = np.asarray(limit, dtype=np.float64), np.asarray(doubt, dtype=np.float64)
+    marks = np.asarray(resolved, dtype=bool)
+    if n.ndim != 1 or not np.array_equal(n, np.arange(len(n))):
+        raise InputError("context: must count up from 0")
+    if y.shape != n.shape or marks.shape != n.shape or error.shape != n.shape:
+        raise InputError("context, limit, resolved and doubt need one length")
+    longest = int(np.argmin(np.append(marks[1:], False)))
+    first = max(2, math.ceil(longest / 3))
+    points = longest - first + 1
+    if points < LEAST_DROPS:
+        return Exponent.refused(
+            f"{max(points, 0)} drop(s) between resolved contexts, {LEAST_DROPS} needed",
+            method=method,
+            level=level,
+        )
+    drops = _Drops(y, replicates, error, len(n))
+    inside = slice(first - 1, longest)
+    m, drop = n[first : longest + 1], drops.value[inside]
+    relative = drops.spread[inside] / drop
+    weights = 1.0 / (relative**2 + _RIPPLE**2)
+    log_drop = np.log(drop)
+    law = _fit(_with_correction(m), log_drop, weights, 1)
+    plain = _fit(_plain(m), log_drop, weights, 1)
+    exponential = _fit(np.column_stack([np.ones(points), -m]), log_drop, weights, 1)
+
+    reasons = []
+    best = min(_bic(law, points), _bic(plain, points))
+    advantage = best - _bic(exponential, points)
+    if advantage > _DECISIVE_BIC:
+        reasons.append(f"not a power law: exponential drops fit better (BIC by {advantage:.0f})")
+    contradiction = drops.contradiction(longest, law)
+    if contradiction:
+        reasons.append(contradiction)
+    low, high, usable = drops.interval(inside, (law, plain), level)
+    if low is None or high is None:
+        reasons.append("no bootstrap replicates, so no interval")
+    else:
+        if drops.count < needed_replicates(level):
+            reasons.append(
+                f"{drops.count} bootstrap replicates, {needed_replicates(level)} needed "
+                f"for {100 * level:g}%"
+            )
+        if usable < _LEAST_USABLE:
+            reasons.append(
+                f"only {100 * usable:.0f}% of the bootstrap replicates fall at every context"
+            )
+        if low <= 0:
+            reasons.append("the interval includes zero or growth")
+        elif high - low > law.gamma:
+            reasons.append(f"the interval {low:.2f} .. {high:.2f} is wider than gamma itself")
+    return Exponent(
+        value=law.gamma,
+        low=None if low is None else min(low, law.gamma),
+        high=None if high is None else max(high, law.gamma),
+        level=level,
+        window=(float(first), float(longest)),
+        points=points,
+        method=method + "; percentile interval over documents, with and without c",
+        reportable=not reasons,
+        reason="; ".join(reasons) or None,
+        alternatives=(
+            _entry("without the correction c/n", plain, m),
+            *_shorter(m, log_drop, weights),
+        ),
+    )
+
+
+def _bic(law: _Law, points: int) -> float:
+    return law.chi2 + law.parameters * math.log(points)
+
+
+def _entry(method: str, law: _Law, m: Floats) -> dict[str, Any]:
+    return {
+        "method": method,
+        "value": law.gamma,
+        "low": None,
+        "high": None,
+        "window": [float(m[0]), float(m[-1])],
+        "points": len(m),
+    }
+
+
+def _shorter(m: Floats, log_drop: Floats, weights: Floats) -> list[dict[str, Any]]:
+    """The fit with either end of the window left out."""
+    if len(m) <= LEAST_DROPS:
+        return []
+    found = []
+    for name, part in (("first", slice(1, None)), ("last", slice(None, -1))):
+        law = _fit(_with_correction(m[part]), log_drop[part], weights[part], 1)
+        found.append(_entry(f"without the {name} drop", law, m[part]))
+    return found
+
+
+class _Drops:
+    """The drops H_{n-1} - H_n, n = 1 .., with their replicates and doubts."""
+
+    def __init__(self, y: Floats, replicates: ArrayLike | None, doubt: Floats, size: int) -> None:
+        self.value = y[:-1] - y[1:]
+        reps = np.zeros((0, size)) if replicates is None else np.asarray(replicates, np.float64)
+        if reps.ndim != 2 or reps.shape[1] != size:
+            raise InputError(f"replicates: needs shape (n, {size}), got {reps.shape}")
+        self.count = len(reps)
+        sampled = reps[:, :-1] - reps[:, 1:]
+        # A doubt is about two standard errors of a bias; its sign is unknown at every context.
+        rng = np.random.default_rng(0)
+        known = np.where(np.isfinite(doubt[1:]), doubt[1:], 0.0) / 2
+        self._replicates = sampled + known * rng.standard_normal(sampled.shape)
+        self.spread = np.hypot(
+            sampled.std(axis=0, ddof=1) if self.count > 1 else np.zeros(size - 1), known
+        )
+        self._doubt = doubt[1:]
+
+    def interval(
+        self, inside: slice, laws: tuple[_Law, ...], level: float
+    ) -> tuple[float | None, float | None, float]:
+        """Hull of the laws' percentile intervals, and the share of usable replicates."""
+        reps = self._replicates[:, inside]
+        good = np.all(np.isfinite(reps) & (reps > 0), axis=1)
+        share = float(good.mean()) if len(good) else 0.0
+        if not good.any():
+            return None, None, share
+        logs = np.log(reps[good])
+        ends = [percentile_interval(logs @ law.linear - 1.0, level) for law in laws]
+        return min(low for low, _ in ends), max(high for _, high in ends), share
+
+    def contradiction(self, longest: int, law: _Law) -> str | None:
+        """Why the drop after the last resolved context contradicts the law, or None."""
+        if longest >= len(self.value):
+            return None
+        bound = self.value[longest] + 2 * self.spread[longest]
+        if not (math.isfinite(self._doubt[longest]) and math.isfinite(bound)):
+            return None
+        n = np.array([longest + 1.0])
+        expected = float(np.exp((_with_correction(n) @ law.coefficients)[0]))
+        if bound >= _CONTRADICTION * expected:
+            return None
+        return (
+            f"not a power law: H_n falls by at most {max(bound, 0.0):.2g} from n = {longest} to "
+            f"{longest + 1}, where the law says {expected:.2g}"
+        )
