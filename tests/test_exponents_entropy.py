@@ -129,8 +129,8 @@ def test_bending_curve_is_refused_with_both_slopes() -> None:
     result = gamma_finite_exponent(N, y, replicates(y))
     assert not result.reportable
     assert "bends" in str(result.reason)
-    assert "0.300 from n = 1 to 2" in str(result.reason)
-    assert "0.050 from 2 to 3" in str(result.reason)
+    assert "0.300 before n = 2" in str(result.reason)
+    assert "0.050 after it" in str(result.reason)
     assert "short of data beyond n = 2" in str(result.reason)
     assert result.value is not None
 

@@ -59,7 +59,7 @@ def gamma_exponent(
     -------
     Exponent
         Without a value below three resolved contexts; not reportable if the slope is not clear of
-        zero or R^2 < 0.7.
+        zero, R^2 < 0.7, or consecutive local slopes differ by more than a factor 2.
 
     Raises
     ------
@@ -93,6 +93,13 @@ def gamma_exponent(
         reasons.append("the brackets allow a slope of zero or growth")
     if fit.r2 < _LEAST_R2:
         reasons.append(f"a power law explains R^2 = {fit.r2:.2f} of the decay, {_LEAST_R2} needed")
+    bend = _bend(n, y)
+    if bend is not None:
+        here, there, at = bend
+        reasons.append(
+            f"the curve bends: local slope {here:.3f} before n = {at:g}, {there:.3f} after it, so "
+            "H_inf is not 0 here"
+        )
     return Exponent(
         value=fit.exponent,
         low=min(smallest, fit.exponent),
@@ -201,7 +208,16 @@ def gamma_finite_exponent(
     reasons = []
     bend = _bend(n[inside], y[inside])
     if bend is not None:
-        reasons.append(bend)
+        here, there, at = bend
+        cause = (
+            f"the counted learner is short of data beyond n = {at:g}"
+            if there < here
+            else "it does not follow one power law"
+        )
+        reasons.append(
+            f"the held-out curve bends: local slope {here:.3f} before n = {at:g}, {there:.3f} "
+            f"after it: {cause}"
+        )
     if reps is None or len(reps) == 0:
         reasons.append("no bootstrap replicates, so no interval")
     elif len(reps) < needed_replicates(level):
@@ -260,8 +276,8 @@ def _local_slopes(n: Floats, y: Floats, reps: Floats | None, level: float) -> li
     return found
 
 
-def _bend(n: Floats, y: Floats) -> str | None:
-    """Why the points do not lie on one straight line in log-log, or None if they do."""
+def _bend(n: Floats, y: Floats) -> tuple[float, float, float] | None:
+    """(slope before, slope after, where) of the first bend in log-log; None on a straight line."""
     slopes: Sequence[float] = (-np.diff(np.log(y)) / np.diff(np.log(n))).tolist()
     for i in range(len(slopes) - 1):
         here, there = slopes[i], slopes[i + 1]
@@ -269,13 +285,5 @@ def _bend(n: Floats, y: Floats) -> str | None:
         # Slopes that are both zero or negative are refused by the interval, not called a bend.
         if larger <= 0 or (smaller > 0 and larger <= _MOST_BEND * smaller):
             continue
-        cause = (
-            f"the counted learner is short of data beyond n = {n[i + 1]:g}"
-            if there < here
-            else "it does not follow one power law"
-        )
-        return (
-            f"the held-out curve bends: local slope {here:.3f} from n = {n[i]:g} to "
-            f"{n[i + 1]:g}, {there:.3f} from {n[i + 1]:g} to {n[i + 2]:g}: {cause}"
-        )
+        return here, there, float(n[i + 1])
     return None

@@ -132,6 +132,8 @@ class Extrapolation:
 # inverse to the sample's size, near 1 where new n-grams never cease to come.
 _LEAST_RATIO = 1.5
 _REGULAR_RATIO = 1.9
+# Counts per n-gram at which the first-order correction is all there is to correct.
+_AMPLE_COUNTS = 30
 # No correction is trusted beyond a tenth of itself (where counts are about thirty to an n-gram, it
 # was off by a sixteenth on clustered documents).
 _LEAST_DOUBT = 0.1
@@ -159,14 +161,20 @@ def extrapolate(statistics: NgramStatistics) -> Extrapolation:
         second = (8 * whole - 6 * half + quarter) / 3
         powered = whole + near / (ratio - 1)
     regular = (ratio >= _REGULAR_RATIO) | (np.abs(near) <= _ROUNDING)
-    estimate = np.where(regular, second, powered)
-    trusted = regular | (ratio >= _LEAST_RATIO)
-    estimate = np.where(trusted, estimate, lower)
+    powers = (ratio >= _LEAST_RATIO) & ~regular
+    estimate = np.where(regular, second, np.where(powers, powered, lower))
+    # Few n-grams, each seen often: the bias is far below what its noise lets the ratio show.
+    seen = [int(t[:, 1].sum()) for t in statistics.whole.ngrams]
+    ample = np.array(seen) * _AMPLE_COUNTS <= statistics.whole.targets
+    trusted = regular | powers | ample
     return Extrapolation(
         estimate=estimate,
         doubt=np.where(
             trusted,
-            np.maximum(np.abs(estimate - lower), _LEAST_DOUBT * np.abs(estimate - whole)),
+            np.maximum(
+                np.where(regular | powers, np.abs(estimate - lower), np.abs(near)),
+                _LEAST_DOUBT * np.abs(estimate - whole),
+            ),
             np.inf,
         ),
         trusted=trusted,

@@ -229,9 +229,7 @@ def _bracket(
     )
     sums = sums[sums[:, -1] > 0]
     deviations = sums[:, :-1] / sums[:, -1:] - plug_in(counts.whole)
-    ends = np.array([percentile_interval(d, options.level) for d in deviations.T])
-    ends = np.nan_to_num(ends)
-    below, above = np.maximum(-ends[:, 0], 0.0), np.maximum(ends[:, 1], 0.0)
+    below, above = _reach(deviations, options.level)
     trusted = found.trusted
     with np.errstate(invalid="ignore"):
         low = np.where(trusted, found.estimate - np.hypot(below, found.doubt), found.lower - below)
@@ -251,16 +249,23 @@ def _bracket(
     largest = max(np.log(types) - limit[0], drops[0] if len(drops) else 0.0)
     drops = np.concatenate([[largest], drops])
     # What H_n and H_{n-1} share of their sampling error cancels in the drop.
-    steps = np.diff(deviations, axis=1) if len(deviations) else np.zeros((0, len(limit) - 1))
-    spread = np.concatenate([
-        (below + above)[:1] / 2,
-        np.ptp([percentile_interval(d, options.level) for d in steps.T], axis=1) / 2
-        if len(steps) else np.zeros(len(limit) - 1),
-    ])  # fmt: skip
+    spread = np.concatenate(
+        [
+            np.mean(_reach(deviations[:, :1], options.level), axis=0),
+            np.mean(_reach(np.diff(deviations, axis=1), options.level), axis=0),
+        ]
+    )
     with np.errstate(invalid="ignore"):
         width = np.where(trusted, np.hypot(spread, found.doubt), high - low)
     resolved = width <= RESOLVED_SHARE * drops
     return _Bracket(limit, low, high, found.doubt, resolved, limit + deviations)
+
+
+def _reach(deviations: Floats, level: float) -> tuple[Floats, Floats]:
+    """How far an interval reaches below and above, from replicates less their full value."""
+    ends = np.array([percentile_interval(d, level) for d in deviations.T]).reshape(-1, 2)
+    ends = np.nan_to_num(ends)
+    return np.maximum(-ends[:, 0], 0.0), np.maximum(ends[:, 1], 0.0)
 
 
 def _gamma(context: NDArray[np.int64], bracket: _Bracket, level: float) -> Exponent:

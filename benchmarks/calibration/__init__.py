@@ -1,0 +1,1 @@
+"""Bias, error and coverage of every estimate, measured on worlds of known answer."""

@@ -1,0 +1,178 @@
+"""One corpus of a world, measured as `ngramstat measure` does; and many of them, kept on disk."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import zlib
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ngramstat
+from benchmarks.calibration.cases import CASES, Case
+from ngramstat.exponents.prediction import predict
+from ngramstat.progress import Progress
+from ngramstat.synthetic import RandomHierarchy
+
+__all__ = ["Draws", "draw_all", "measure"]
+
+
+def measure(case: Case, tokens: int, draw: int) -> dict[str, Any]:
+    """Draws one corpus and measures it; plain JSON with the exact values beside."""
+    world = case.world(draw)
+    seed = zlib.crc32(f"{case.name} {tokens} {draw}".encode())
+    if case.last_token:
+        assert isinstance(world, RandomHierarchy)
+        return _measure_last_token(case, world, tokens, seed)
+    corpus = world.corpus(tokens, seed=seed)
+    shared: dict[str, Any] = {
+        "boundary": case.boundary, "replicates": case.replicates, "seed": seed % 2**31, "threads": 1
+    }  # fmt: skip
+    out: dict[str, Any] = {"seed": seed, "tokens": corpus.n_tokens}
+    c = e = None
+    if case.lags:
+        c = ngramstat.correlations(
+            corpus, lags=case.lags, singular_values=1, beta_window=case.beta_window, **shared
+        )
+        names = ("norm", "norm_sequential", "norm_crossfit", "norm_debiased", "norm_low",
+                 "norm_high", "noise_floor", "valid")  # fmt: skip
+        out["c"] = {name: _list(getattr(c, name)) for name in names}
+        out["c"] |= {
+            "exact": _list(world.norms(case.lags, case.boundary)),
+            "exact_sequential": _list(world.sequential_norms(case.lags)),
+            "pairs": _list(c.pairs),
+        }
+        out["beta"] = _exponent(c.beta)
+        out["beta_sequential"] = _exponent(c.beta_sequential)
+        if c.beta.window is not None:
+            inside = [t for t in case.lags if c.beta.window[0] <= t <= c.beta.window[1]]
+            exact = world.norms(inside, case.boundary)
+            if len(inside) > 1 and np.all(exact > 0):
+                slope = np.polyfit(np.log(inside), np.log(exact), 1)[0]
+                out["beta"]["exact_in_window"] = -float(slope)
+    if case.max_context >= 0:
+        e = ngramstat.entropies(corpus, max_context=case.max_context, **shared)
+        names = ("plug_in", "miller_madow", "chao_shen", "held_out", "limit", "limit_low",
+                 "limit_high", "resolved")  # fmt: skip
+        out["e"] = {name: _list(getattr(e, name)) for name in names}
+        out["e"]["exact"] = _list(world.entropies(case.max_context, case.boundary))
+        out["gamma"] = _exponent(e.gamma)
+    if c is not None and e is not None:
+        out["alpha"] = _exponent(predict(c, e).alpha)
+    return out
+
+
+def _measure_last_token(
+    case: Case, world: RandomHierarchy, tokens: int, seed: int
+) -> dict[str, Any]:
+    """Pairs (token t before the last, last) of every string, each a document of two tokens."""
+    d = world.document_length
+    n = world.n_documents(tokens)
+    key_tokens: dict[int, list[NDArray[Any]]] = {lag: [] for lag in case.lags}
+    rest = np.zeros(0, world.dtype)
+    for piece in world.pieces(n * d, seed=seed):
+        rest = np.concatenate([rest, piece])
+        whole = len(rest) // d * d
+        strings, rest = rest[:whole].reshape(-1, d), rest[whole:]
+        for lag in case.lags:
+            key_tokens[lag].append(strings[:, [d - 1 - lag, d - 1]])
+    out: dict[str, Any] = {"seed": seed, "tokens": n * d}
+    columns: dict[str, list[Any]] = {}
+    for lag in case.lags:
+        pairs = np.concatenate(key_tokens[lag])
+        corpus = ngramstat.Corpus.from_arrays(
+            pairs.reshape(-1), vocab_size=world.v, document_ends=2 * np.arange(1, len(pairs) + 1)
+        )
+        c = ngramstat.correlations(
+            corpus, lags=[1], boundary="document", singular_values=1, seed=seed % 2**31,
+            replicates=case.replicates, threads=1,
+        )  # fmt: skip
+        exact = float(np.linalg.norm(world.tree.pair_covariance(d - 1 - lag, d - 1), 2))
+        row = {
+            name: _list(getattr(c, name))[0]
+            for name in ("norm", "norm_crossfit", "norm_debiased", "norm_low", "norm_high",
+                         "noise_floor", "valid")
+        }  # fmt: skip
+        row |= {"exact": exact, "pairs": len(pairs), "norm_sequential": None,
+                "exact_sequential": None}  # fmt: skip
+        for name, value in row.items():
+            columns.setdefault(name, []).append(value)
+    out["c"] = columns
+    return out
+
+
+def _list(values: Any) -> list[Any]:
+    return [
+        None if isinstance(x, float) and not math.isfinite(x) else x
+        for x in np.asarray(values).tolist()
+    ]
+
+
+def _exponent(e: ngramstat.Exponent | None) -> dict[str, Any]:
+    if e is None:
+        return {}
+    return {
+        "value": e.value, "low": e.low, "high": e.high, "reportable": e.reportable,
+        "reason": e.reason, "window": None if e.window is None else list(e.window),
+    }  # fmt: skip
+
+
+def _run(name: str, tokens: int, draw: int) -> tuple[str, int, int, dict[str, Any], float]:
+    case = next(c for c in CASES if c.name == name)
+    started = time.monotonic()
+    found = measure(case, tokens, draw)
+    return name, tokens, draw, found, time.monotonic() - started
+
+
+class Draws:
+    """Draws kept on disk, one line each."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def path(self, case: Case, tokens: int) -> Path:
+        name = "".join(ch if ch.isalnum() else "-" for ch in case.name)
+        return self.directory / f"{name}-{tokens}.jsonl"
+
+    def load(self, case: Case, tokens: int) -> dict[int, dict[str, Any]]:
+        path = self.path(case, tokens)
+        found: dict[int, dict[str, Any]] = {}
+        if path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    continue  # a line that an interruption cut short is drawn again
+                found[row["draw"]] = row
+        return found
+
+    def add(self, case: Case, tokens: int, draw: int, row: dict[str, Any]) -> None:
+        with open(self.path(case, tokens), "a", encoding="utf-8") as file:
+            file.write(json.dumps({"draw": draw, **row}) + "\n")
+
+
+def draw_all(cases: list[Case], draws: Draws, workers: int) -> None:
+    """Makes the draws that are not there yet, small corpora first."""
+    wanted = []
+    for case in cases:
+        for tokens, count in case.draws.items():
+            done = draws.load(case, tokens)
+            wanted += [(tokens, case, k) for k in range(count) if k not in done]
+    wanted.sort(key=lambda job: job[0])
+    total = sum(tokens for tokens, _, _ in wanted)
+    with (
+        Progress(total, "calibration", unit="tok") as bar,
+        ProcessPoolExecutor(workers) as pool,
+    ):
+        jobs = [pool.submit(_run, case.name, tokens, k) for tokens, case, k in wanted]
+        by_name = {case.name: case for case in cases}
+        for job in as_completed(jobs):
+            name, tokens, k, row, seconds = job.result()
+            draws.add(by_name[name], tokens, k, {**row, "seconds": round(seconds, 3)})
+            bar.advance(tokens)

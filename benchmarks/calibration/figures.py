@@ -1,0 +1,102 @@
+"""Pictures of the calibration: bias against signal over noise, coverage, exponents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.calibration.tables import tokens_label
+
+__all__ = ["figures"]
+
+
+def figures(summaries: list[dict[str, Any]], directory: Path) -> None:
+    """Bias against signal over noise, coverage, and exponents against the truth."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    names = sorted({s["case"] for s in summaries})
+    colour = {name: plt.get_cmap("tab20")(k % 20) for k, name in enumerate(names)}
+
+    fig, axes = plt.subplots(1, 3, figsize=(15, 4.6), sharey=True, layout="constrained")
+    kinds = (
+        ("norm", "plug-in"), ("norm_crossfit", "cross-fitted"), ("norm_debiased", "debiased"),
+    )  # fmt: skip
+    for ax, (name, title) in zip(axes, kinds, strict=True):
+        for s in summaries:
+            rows = [
+                r for r in s.get("norms", []) if r["exact"] and r[name]["bias"] is not None
+                and s["draws"] >= 10
+            ]  # fmt: skip
+            ax.errorbar(
+                [r["exact_over_floor"] for r in rows], [100 * r[name]["bias"] for r in rows],
+                [200 * r[name]["bias_error"] for r in rows], fmt=".-", lw=0.6, ms=4,
+                color=colour[s["case"]], alpha=0.8,
+            )  # fmt: skip
+        ax.axhline(0, color="black", lw=0.8)
+        ax.axvline(1.5, color="grey", ls="--", lw=0.8)
+        ax.set(xscale="log", xlim=(0.3, None), ylim=(-60, 110), title=title,
+               xlabel="exact norm / noise floor")  # fmt: skip
+    axes[0].set_ylabel("bias of the norm, % (bars: 2 standard errors)")
+    handles = [plt.Line2D([], [], color=colour[n], marker=".", label=n) for n in names]
+    fig.legend(handles=handles, loc="outside right", fontsize=7)
+    fig.savefig(directory / "calibration-norms.png", dpi=110)
+    plt.close(fig)
+
+    fig, ax = plt.subplots(figsize=(10, 6.5), layout="constrained")
+    labels: list[str] = []
+    for s in summaries:
+        points: list[tuple[str, float, int]] = []
+        for kind, section in (("norm", "norms"), ("H(n)", "entropies")):
+            points += [
+                (kind, row["coverage"], row["covered_draws"])
+                for row in s.get(section, [])
+                if row["coverage"] is not None and row["covered_draws"] >= 100 and row["exact"]
+            ]
+        for name in ("beta", "gamma"):
+            e = s.get(name)
+            if e and e["coverage"] is not None and e["covered_draws"] >= 100:
+                points.append((name, e["coverage"], e["covered_draws"]))
+        if not points:
+            continue
+        y = len(labels)
+        labels.append(f"{s['case']}, {tokens_label(s['tokens'])}")
+        for kind, marker, shift in (("norm", "o", 0.2), ("H(n)", "s", 0.0), ("beta", "D", -0.2),
+                                    ("gamma", "^", -0.3)):  # fmt: skip
+            xs = [100 * c for k, c, _ in points if k == kind]
+            ax.plot(xs, [y + shift] * len(xs), marker, ms=4, color=f"C{'noDs^'.find(marker)}",
+                    label=kind if y == 0 else None, alpha=0.8)  # fmt: skip
+    ax.axvspan(90, 99, color="green", alpha=0.12)
+    ax.axvline(95, color="green", lw=0.8)
+    ax.set(yticks=range(len(labels)), yticklabels=labels, xlim=(70, 101),
+           xlabel="coverage of nominal 95 % intervals, % (band: 90 to 99)")  # fmt: skip
+    seen = {}
+    for marker, kind in (("o", "norm"), ("s", "H(n)"), ("D", "beta"), ("^", "gamma")):
+        seen[kind] = plt.Line2D([], [], marker=marker, ls="", label=kind,
+                                color=f"C{'noDs^'.find(marker)}")  # fmt: skip
+    ax.legend(handles=list(seen.values()), loc="lower left")
+    fig.savefig(directory / "calibration-coverage.png", dpi=110)
+    plt.close(fig)
+
+    fig, axes = plt.subplots(1, 2, figsize=(12, 4.8), layout="constrained")
+    for ax, name in zip(axes, ("beta", "gamma"), strict=True):
+        for s in summaries:
+            e = s.get(name)
+            if not e or e["truth"] is None or e["mean_error_to_truth"] is None:
+                continue
+            ax.errorbar(
+                s["tokens"], e["mean_error_to_truth"], e["rmse_to_target"], fmt="o", ms=4,
+                color=colour[s["case"]], capsize=3,
+            )  # fmt: skip
+            ax.annotate(s["case"], (s["tokens"], e["mean_error_to_truth"]), fontsize=6,
+                        xytext=(4, 3), textcoords="offset points")  # fmt: skip
+        ax.axhline(0, color="black", lw=0.8)
+        bound = 0.03 if name == "beta" else 0.05
+        ax.axhspan(-bound, bound, color="green", alpha=0.12)
+        ax.set(xscale="log", xlabel="tokens",
+               ylabel=f"mean error of {name} (bars: rms error to its target)",
+               title=f"{name}, reportable draws; band: {bound}")  # fmt: skip
+    fig.savefig(directory / "calibration-exponents.png", dpi=110)
+    plt.close(fig)

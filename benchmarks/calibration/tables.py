@@ -1,0 +1,275 @@
+"""From draws to bias, error and coverage, as numbers and as Markdown."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.calibration.cases import Case
+from ngramstat.synthetic import RandomHierarchy
+
+__all__ = ["markdown", "summarize_case", "tokens_label"]
+
+Floats = NDArray[np.float64]
+
+
+def _matrix(rows: list[dict[str, Any]], section: str, name: str) -> Floats:
+    return np.array(
+        [[np.nan if x is None else x for x in row[section][name]] for row in rows], dtype=np.float64
+    )
+
+
+def _mean(values: Floats) -> float | None:
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else None
+
+
+def _errors(found: Floats, exact: Floats) -> dict[str, float | None]:
+    """Relative bias, root-mean-square error, and standard error of the bias."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        relative = (found - exact) / exact
+    relative = relative[np.isfinite(relative)]
+    if not len(relative):
+        return {"bias": None, "rmse": None, "bias_error": None}
+    return {
+        "bias": float(relative.mean()),
+        "rmse": float(np.sqrt(np.mean(relative**2))),
+        "bias_error": float(relative.std() / np.sqrt(len(relative))),
+    }
+
+
+def summarize_case(case: Case, tokens: int, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Bias, error and coverage of one case at one size."""
+    out: dict[str, Any] = {
+        "case": case.name, "tokens": tokens, "draws": len(rows), "boundary": case.boundary,
+        "note": case.note, "seconds_per_draw": _mean(np.array([r["seconds"] for r in rows])),
+    }  # fmt: skip
+    if case.lags:
+        out["norms"] = _norm_table(case, rows)
+    if case.max_context >= 0:
+        out["entropies"] = _entropy_table(case, rows)
+    for name in ("beta", "beta_sequential", "gamma", "alpha"):
+        if rows[0].get(name):
+            out[name] = _exponent_table(case, name, rows)
+    if case.last_token:
+        out["beta_last_token"] = _hierarchy_beta(case, rows)
+    return out
+
+
+def _norm_table(case: Case, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    exact, valid = _matrix(rows, "c", "exact"), _matrix(rows, "c", "valid") > 0
+    low, high = _matrix(rows, "c", "norm_low"), _matrix(rows, "c", "norm_high")
+    floor, pairs = _matrix(rows, "c", "noise_floor"), _matrix(rows, "c", "pairs")
+    covered = (low <= exact) & (exact <= high)
+    table = []
+    for k, lag in enumerate(case.lags):
+        row: dict[str, Any] = {
+            "lag": lag,
+            "exact": _mean(exact[:, k]),
+            "exact_over_floor": _mean(exact[:, k] / floor[:, k]),
+            "valid": float(valid[:, k].mean()),
+            "coverage": float(covered[valid[:, k], k].mean()) if valid[:, k].any() else None,
+            "covered_draws": int(valid[:, k].sum()),
+            "noise_constant": _mean(floor[:, k] * np.sqrt(pairs[:, k])),
+        }
+        for name in ("norm", "norm_crossfit", "norm_debiased"):
+            row[name] = _errors(_matrix(rows, "c", name)[:, k], exact[:, k])
+        row["norm_sequential"] = _errors(
+            _matrix(rows, "c", "norm_sequential")[:, k],
+            _matrix(rows, "c", "exact_sequential")[:, k],
+        )
+        table.append(row)
+    return table
+
+
+def _entropy_table(case: Case, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    exact, resolved = _matrix(rows, "e", "exact"), _matrix(rows, "e", "resolved") > 0
+    low, high = _matrix(rows, "e", "limit_low"), _matrix(rows, "e", "limit_high")
+    covered = (low <= exact) & (exact <= high)
+    table = []
+    for n in range(case.max_context + 1):
+        if not np.isfinite(exact[:, n]).any():
+            continue
+        chosen = resolved[:, n]
+        row: dict[str, Any] = {
+            "context": n,
+            "exact": _mean(exact[:, n]),
+            "resolved": float(chosen.mean()),
+            "coverage": float(covered[chosen, n].mean()) if chosen.any() else None,
+            "covered_draws": int(chosen.sum()),
+        }
+        for name in ("plug_in", "miller_madow", "chao_shen", "held_out", "limit"):
+            found = _matrix(rows, "e", name)[:, n] - exact[:, n]
+            row[name] = {"bias": _mean(found), "rmse": math.sqrt(_mean(found**2) or 0.0)}
+        table.append(row)
+    return table
+
+
+def _exponent_table(case: Case, name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    known = case.world(0).exponents().get(name.split("_")[0])
+    truth = None if known is None else known.value
+    found = [row[name] for row in rows]
+    value, low, high, window_truth = (
+        np.array([np.nan if e.get(key) is None else e[key] for e in found], dtype=np.float64)
+        for key in ("value", "low", "high", "exact_in_window")
+    )
+    reportable = np.array([bool(e["reportable"]) for e in found])
+    target = (
+        window_truth if name == "beta" else np.full(len(found), np.nan if truth is None else truth)
+    )
+    usable = reportable & np.isfinite(target)
+    reasons: dict[str, int] = {}
+    for e in found:
+        if not e["reportable"]:
+            short = (e["reason"] or "")[:100]
+            reasons[short] = reasons.get(short, 0) + 1
+    missed = (value - target)[usable]
+    out: dict[str, Any] = {
+        "truth": truth,
+        "reportable": float(reportable.mean()),
+        "mean": _mean(value[reportable]) if reportable.any() else None,
+        "mean_target": _mean(target[usable]) if usable.any() else None,
+        "rmse_to_target": float(np.sqrt(np.mean(missed**2))) if usable.any() else None,
+        "largest_error_to_truth": (
+            float(np.abs(value[reportable] - truth).max()) if truth is not None and reportable.any()
+            else None
+        ),
+        "mean_error_to_truth": (
+            float(np.mean(value[reportable] - truth)) if truth is not None and reportable.any()
+            else None
+        ),
+        "coverage": (
+            float(np.mean((low <= target)[usable] & (target <= high)[usable]))
+            if usable.any() else None
+        ),
+        "covered_draws": int(usable.sum()),
+        "reasons": dict(sorted(reasons.items(), key=lambda item: -item[1])[:4]),
+    }  # fmt: skip
+    return out
+
+
+def _hierarchy_beta(case: Case, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Slope of the geometric mean over rules, against the level of the common ancestor."""
+    world = case.world(0)
+    assert isinstance(world, RandomHierarchy)
+    levels = np.log([lag + 1.0 for lag in case.lags]) / math.log(world.s)
+    truth = world.exponents()["beta"].value
+    slopes: dict[str, float | None] = {}
+    for name in ("exact", "norm", "norm_debiased"):
+        logs = np.log(_matrix(rows, "c", name))
+        known = np.isfinite(logs).any(axis=0)
+        mean = np.nanmean(logs[:, known], axis=0)
+        x = levels[known] * math.log(world.s)
+        slopes[name] = -float(np.polyfit(x, mean, 1)[0]) if len(x) > 1 else None
+    return {"finite_v_law": truth, "large_v": world.exponents()["beta_large_v"].value,
+            "rules": len(rows), **slopes}  # fmt: skip
+
+
+def _percent(x: float | None, digits: int = 1) -> str:
+    return "–" if x is None else f"{100 * x:.{digits}f}"
+
+
+def _number(x: float | None, form: str = ".4g") -> str:
+    return "–" if x is None else format(x, form)
+
+
+def tokens_label(n: int) -> str:
+    exponent = int(math.log10(n))
+    lead = n / 10**exponent
+    return f"10^{exponent}" if lead == 1 else f"{lead:g}·10^{exponent}"
+
+
+def markdown(summaries: list[dict[str, Any]]) -> str:
+    """The whole table as Markdown."""
+    lines = [
+        "# Calibration",
+        "",
+        "Made by `python -m benchmarks.calibration`; figures per draw are in "
+        "`results/calibration.json`. Intervals are nominal 95 %. Bias and error of norms in per "
+        "cent of the exact norm, of entropies in 10^-4 nats. Coverage counts valid lags and "
+        "resolved contexts only, in the draws where they are.",
+        "",
+        "## Exponents",
+        "",
+        "`target` is the slope of the exact curve over the window that the estimate used (for "
+        "gamma and alpha the exact exponent); `truth` is the exponent of the world.",
+        "",
+        "| world | tokens | draws | exponent | reportable % | mean | target | truth | rms error to "
+        "target | coverage % | why refused most often |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for s in summaries:
+        for name in ("beta", "beta_sequential", "gamma", "alpha"):
+            if name not in s:
+                continue
+            e = s[name]
+            why = next(iter(e["reasons"]), "")
+            lines.append(
+                f"| {s['case']} | {tokens_label(s['tokens'])} | {s['draws']} | {name} "
+                f"| {_percent(e['reportable'], 0)} | {_number(e['mean'])} "
+                f"| {_number(e['mean_target'])} | {_number(e['truth'])} "
+                f"| {_number(e['rmse_to_target'], '.3f')} | {_percent(e['coverage'])} | {why} |"
+            )
+    for s in summaries:
+        if "beta_last_token" in s:
+            e = s["beta_last_token"]
+            lines += [
+                "",
+                f"{s['case']}, {tokens_label(s['tokens'])} tokens, {e['rules']} sets of rules, "
+                f"last token: beta {_number(e['norm_debiased'], '.3f')} (plug-in "
+                f"{_number(e['norm'], '.3f')}, exact curves {_number(e['exact'], '.3f')}); "
+                f"finite-v law {e['finite_v_law']:.3f}, large v {e['large_v']:.3f}.",
+            ]
+    lines += ["", "## Norms"]
+    for s in summaries:
+        if "norms" not in s:
+            continue
+        lines += [
+            "",
+            f"### {s['case']}, {tokens_label(s['tokens'])} tokens, {s['draws']} draws"
+            + (f" ({s['note']})" if s["note"] else ""),
+            "",
+            "| lag | exact | exact / floor | bias (rms error) % of norm | of cross-fitted | of "
+            "debiased | of sequential | valid % | coverage % (draws) |",
+            "|---|---|---|---|---|---|---|---|---|",
+        ]
+        for row in s["norms"]:
+            cells = [
+                f"{_percent(row[name]['bias'])} ({_percent(row[name]['rmse'])})"
+                if row["exact"]
+                else "–"
+                for name in ("norm", "norm_crossfit", "norm_debiased", "norm_sequential")
+            ]
+            lines.append(
+                f"| {row['lag']} | {_number(row['exact'])} "
+                f"| {_number(row['exact_over_floor'], '.2f')} | {' | '.join(cells)} "
+                f"| {_percent(row['valid'], 0)} | {_percent(row['coverage'])} "
+                f"({row['covered_draws']}) |"
+            )
+    lines += ["", "## Entropies"]
+    for s in summaries:
+        if "entropies" not in s:
+            continue
+        lines += [
+            "",
+            f"### {s['case']}, {tokens_label(s['tokens'])} tokens, {s['draws']} draws"
+            + (f" ({s['note']})" if s["note"] else ""),
+            "",
+            "| n | exact H_n | bias (rms error), 10^-4 nats: plug-in | Miller-Madow | Chao-Shen | "
+            "held out | estimate | resolved % | coverage % (draws) |",
+            "|---|---|---|---|---|---|---|---|---|",
+        ]
+        for row in s["entropies"]:
+            cells = [
+                f"{1e4 * row[name]['bias']:.1f} ({1e4 * row[name]['rmse']:.1f})"
+                for name in ("plug_in", "miller_madow", "chao_shen", "held_out", "limit")
+            ]
+            lines.append(
+                f"| {row['context']} | {_number(row['exact'], '.5f')} | {' | '.join(cells)} "
+                f"| {_percent(row['resolved'], 0)} | {_percent(row['coverage'])} "
+                f"({row['covered_draws']}) |"
+            )
+    return "\n".join(lines) + "\n"
