@@ -91,6 +91,55 @@ def ngram_counts(
     return ngrams, contexts
 
 
+def ngram_losses(
+    tokens: Sequence[int],
+    max_context: int,
+    ends: Sequence[int],
+    unit_ends: Sequence[int],
+    groups: Sequence[int],
+    bits: int,
+) -> tuple[list[list[int]], list[int]]:
+    """Per group and context length: sum over its targets of ln(context count / n-gram count), each
+    logarithm rounded to 2^-bits; and the targets per group. The empty context's count is left out.
+    """
+    ngrams, contexts = ngram_counts(tokens, max_context, ends)
+    losses = [[0] * (max_context + 1) for _ in range(max(groups) + 1)]
+    targets = [0] * (max(groups) + 1)
+
+    def fixed_log(count: int) -> int:
+        return math.floor(math.log(count) * 2**bits + 0.5)
+
+    for start, end in documents(ends):
+        for i in range(start + max_context, end):
+            unit = next(u for u, last in enumerate(unit_ends) if i < last)
+            targets[groups[unit]] += 1
+            for n in range(max_context + 1):
+                gram = tuple(map(int, tokens[i - n : i + 1]))
+                losses[groups[unit]][n] -= fixed_log(ngrams[n][gram])
+                if n > 0:
+                    losses[groups[unit]][n] += fixed_log(contexts[n][gram[:-1]])
+    return losses, targets
+
+
+def subset_ngram_counts(
+    tokens: Sequence[int],
+    max_context: int,
+    ends: Sequence[int],
+    unit_ends: Sequence[int],
+    chosen: Sequence[bool],
+) -> tuple[list[Counter[tuple[int, ...]]], list[Counter[tuple[int, ...]]]]:
+    """`ngram_counts` over the targets that lie in the chosen units."""
+    ngrams = [Counter[tuple[int, ...]]() for _ in range(max_context + 1)]
+    contexts = [Counter[tuple[int, ...]]() for _ in range(max_context + 1)]
+    for start, end in documents(ends):
+        for i in range(start + max_context, end):
+            if chosen[next(u for u, last in enumerate(unit_ends) if i < last)]:
+                for n in range(max_context + 1):
+                    ngrams[n][tuple(map(int, tokens[i - n : i + 1]))] += 1
+                    contexts[n][tuple(map(int, tokens[i - n : i]))] += 1
+    return ngrams, contexts
+
+
 def counts_of_counts(counts: Counter[tuple[int, ...]]) -> list[list[int]]:
     return [list(item) for item in sorted(Counter(counts.values()).items())]
 

@@ -142,6 +142,35 @@ def test_writer_refuses_options(tmp_path: Path, options: dict[str, Any]) -> None
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.parametrize("piece", [1, 7, 10, 23, 100])
+def test_pieces_of_equal_documents(tmp_path: Path, piece: int) -> None:
+    tokens = np.arange(100) % 9
+    with CorpusWriter(tmp_path / "c", 9) as writer:
+        for start in range(0, 100, piece):
+            writer.write_equal(tokens[start : start + piece], 10)
+        corpus = writer.finish()
+    assert np.array_equal(corpus.tokens, tokens)
+    assert corpus.document_ends is not None
+    assert corpus.document_ends.tolist() == list(range(10, 101, 10))
+
+
+def test_equal_documents_do_not_mix_with_others(tmp_path: Path) -> None:
+    with CorpusWriter(tmp_path / "c", 9) as writer:
+        writer.append([1, 2, 3])
+        with pytest.raises(InputError, match="other lengths"):
+            writer.write_equal([1, 2], 2)
+    with (
+        CorpusWriter(tmp_path / "d", 9, separator=0) as writer,
+        pytest.raises(InputError, match="without separators"),
+    ):
+        writer.write_equal([1, 2], 2)
+    with CorpusWriter(tmp_path / "e", 9) as writer:
+        writer.write_equal([1, 2, 3, 4, 5], 2)  # the last document is cut short, not dropped
+        corpus = writer.finish()
+    assert corpus.document_ends is not None
+    assert corpus.document_ends.tolist() == [2, 4, 5]
+
+
 def test_overwriting_needs_leave_and_an_interruption_keeps_the_old_corpus(tmp_path: Path) -> None:
     write(tmp_path / "a", [[1, 1]], tokenizer=b"{}")
     with pytest.raises(InputError, match="--overwrite"):

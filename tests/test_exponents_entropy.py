@@ -56,6 +56,24 @@ def test_shifted_alternative_recovers_the_entropy_rate() -> None:
     assert result.value < 0.4  # the raw slope is biased low
 
 
+def test_drops_that_contradict_a_limit_of_zero() -> None:
+    """A curve over a high floor: nearly straight in log-log, but its drops are not A n^-gamma's."""
+    n = np.arange(0, 5)
+    y = 1.7 + 0.1 * np.append(3.0, n[1:] ** -0.9)
+    resolved = n >= 0
+    arguments = (n, y, y * 0.999, y * 1.001, resolved)
+    assert gamma_exponent(*arguments).reportable
+    sure = gamma_exponent(*arguments, drop_error=np.full(5, 1e-5))
+    assert not sure.reportable
+    assert "H_inf is not 0 here" in str(sure.reason)
+    unsure = gamma_exponent(*arguments, drop_error=np.full(5, np.inf))
+    assert unsure.reportable
+    raw = gamma_exponent(N, RAW, RAW * 0.999, RAW * 1.001, N <= 6, drop_error=np.full(9, 1e-9))
+    assert raw.reportable
+    with pytest.raises(InputError, match="drop_error"):
+        gamma_exponent(*arguments, drop_error=np.zeros(3))
+
+
 def test_three_points_leave_the_shift_open() -> None:
     result = gamma_exponent(N[:4], RAW[:4], RAW[:4] * 0.99, RAW[:4] * 1.01, N[:4] >= 0)
     assert result.reportable

@@ -141,6 +141,52 @@ def test_ngram_counts_equal_the_reference(tokens, context, cuts, dtype, threads,
         assert counts.whole.contexts[m].tolist() == reference.counts_of_counts(contexts[m])
 
 
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.integers(0, 2), min_size=1, max_size=60),
+    st.integers(0, 3),
+    st.sets(st.integers(1, 59), max_size=4),
+    st.sets(st.integers(1, 59), max_size=8),
+    st.sampled_from([np.uint16, np.uint32]),
+    st.sampled_from([1, 2, 7]),
+    st.sampled_from([None, 200]),
+)
+def test_ngram_subsets_and_losses_equal_the_reference(
+    tokens, context, cuts, unit_cuts, dtype, threads, memory_limit
+):
+    n = len(tokens)
+    ends = [*sorted(c for c in cuts if c < n), n]
+    unit_ends = [*sorted(c for c in unit_cuts if c < n), n]
+    quarters = [(7 * u + 1) % 4 for u in range(len(unit_ends))]
+    groups = [(5 * u + 2) % 3 for u in range(len(unit_ends))]
+    found = kernels.count_ngrams(
+        np.array(tokens, dtype=dtype),
+        3,
+        max_context=context,
+        document_ends=np.array(ends),
+        units=kernels.NgramUnits(
+            np.array(unit_ends), np.array(quarters, np.uint8), np.array(groups, np.uint32), 3
+        ),
+        threads=threads,
+        memory_limit=memory_limit,
+    )
+    losses, targets = reference.ngram_losses(
+        tokens, context, ends, unit_ends, [*groups, 2], kernels.LOSS_BITS
+    )
+    assert found.losses.tolist() == losses
+    assert found.group_targets.tolist() == targets
+    wanted = [
+        *([q // 2 == half for q in quarters] for half in (0, 1)),
+        *([q == quarter for q in quarters] for quarter in range(4)),
+    ]
+    for part, chosen in zip((*found.halves, *found.quarters), wanted, strict=True):
+        ngrams, contexts = reference.subset_ngram_counts(tokens, context, ends, unit_ends, chosen)
+        assert part.targets == sum(ngrams[0].values())
+        for m in range(context + 1):
+            assert part.ngrams[m].tolist() == reference.counts_of_counts(ngrams[m])
+            assert part.contexts[m].tolist() == reference.counts_of_counts(contexts[m])
+
+
 def five(counts: Counter[tuple[int, ...]]) -> list[int]:
     number = Counter(counts.values())
     return [number[1], number[2], number[3], number[4], len(counts)]

@@ -10,10 +10,17 @@ import pytest
 
 import ngramstat
 import reference
-from ngramstat.kernels import count_ngrams
-from ngramstat.statistics.counts_entropy import chao_shen, miller_madow, plug_in
+from ngramstat.kernels import NgramUnits, count_ngrams
+from ngramstat.statistics.counts_entropy import (
+    chao_shen,
+    extrapolate,
+    group_losses,
+    miller_madow,
+    plug_in,
+)
 from ngramstat.statistics.documents import statistical_units
 from ngramstat.statistics.held_out import held_out_losses, split_units
+from ngramstat.synthetic import IndependentTokens, MarkovChain, RunProcess
 from test_statistics_correlations import markov_chain, zipf
 
 
@@ -89,6 +96,108 @@ def test_a_periodic_stream_has_no_entropy_left():
     found = ngramstat.entropies(corpus, max_context=2)
     assert found.plug_in[0] == pytest.approx(math.log(5), abs=1e-6)
     np.testing.assert_allclose(found.plug_in[1:], 0, atol=1e-9)
+
+
+def test_group_losses_add_up_to_the_plug_in_entropy():
+    tokens = zipf(12, 4000, seed=8)
+    corpus = ngramstat.Corpus.from_arrays(
+        tokens, vocab_size=12, document_ends=np.arange(100, 4001, 100)
+    )
+    units = statistical_units(corpus, boundary="document", seed=1)
+    statistics = count_ngrams(
+        tokens,
+        12,
+        max_context=2,
+        document_ends=units.spans.ends,
+        units=NgramUnits(units.spans.ends, units.portions // 4, np.arange(40, dtype=np.uint32), 40),
+    )
+    losses = group_losses(statistics)
+    assert losses.shape == (40, 3)
+    total = statistics.whole.targets
+    np.testing.assert_allclose(losses.sum(axis=0) / total, plug_in(statistics.whole), atol=2e-6)
+
+
+def test_extrapolation_takes_the_bias_off_by_subsampling():
+    """Independent tokens with few and with many types; clustered tokens, whose bias is larger."""
+    rng = np.random.default_rng(9)
+    topics = IndependentTokens(12, 1.0, topics=6, concentration=15.0, document_length=50)
+    plain = IndependentTokens(400, 1.0, document_length=50)
+    for world, contexts in ((plain, 1), (topics, 2)):
+        exact = world.entropies(contexts, "document")
+        errors: dict[str, list[np.ndarray]] = {"plug_in": [], "miller_madow": [], "estimate": []}
+        for _ in range(40):
+            corpus = world.corpus(40_000, seed=int(rng.integers(1 << 30)))
+            units = statistical_units(corpus, boundary="document", seed=0)
+            statistics = count_ngrams(
+                corpus.tokens,
+                corpus.vocab_size,
+                max_context=contexts,
+                document_ends=units.spans.ends,
+                units=NgramUnits(
+                    units.spans.ends, units.portions // 4, np.zeros(len(units.spans), np.uint32), 1
+                ),
+            )
+            found = extrapolate(statistics)
+            errors["plug_in"].append(plug_in(statistics.whole) - exact)
+            errors["miller_madow"].append(miller_madow(statistics.whole) - exact)
+            errors["estimate"].append(found.estimate - exact)
+            assert (found.lower <= found.estimate).all()
+        bias = {name: np.abs(np.mean(e, axis=0)) for name, e in errors.items()}
+        trusted = found.trusted
+        assert trusted[0]
+        assert (bias["estimate"][trusted] < 0.2 * bias["plug_in"][trusted] + 1e-3).all()
+    # 400 types and 160,000 pairs in 38,000 tokens: new pairs keep coming, and it is noticed.
+    assert not extrapolate_of(plain, 40_000).trusted[1]
+
+
+def extrapolate_of(world, tokens: int):
+    corpus = world.corpus(tokens, seed=1)
+    units = statistical_units(corpus, boundary="document", seed=0)
+    return extrapolate(
+        count_ngrams(
+            corpus.tokens,
+            corpus.vocab_size,
+            max_context=1,
+            document_ends=units.spans.ends,
+            units=NgramUnits(
+                units.spans.ends, units.portions // 4, np.zeros(len(units.spans), np.uint32), 1
+            ),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        MarkovChain.random(4, 2, rules_seed=2, document_length=200),
+        IndependentTokens(12, 1.0, topics=8, concentration=20.0, document_length=100),
+    ],
+    ids=["chain", "topics"],
+)
+def test_intervals_of_resolved_entropies_cover(world):
+    exact = world.entropies(2, "document")
+    covered = []
+    for seed in range(60):
+        found = ngramstat.entropies(
+            world.corpus(100_000, seed=seed), max_context=2, boundary="document", held_out=0.1,
+            replicates=199, seed=seed, threads=1,
+        )  # fmt: skip
+        assert found.resolved[:2].all()
+        covered.append((found.limit_low <= exact) & (exact <= found.limit_high))
+    # 180 intervals of nominal 95 %, dependent within a draw.
+    assert 0.87 <= np.mean(covered) <= 1.0
+
+
+def test_gamma_of_the_run_process():
+    """Known gamma = 1 + mu, H_inf far above zero: only the drops show it."""
+    world = RunProcess(1.0, 2, 5000)
+    found = ngramstat.entropies(
+        world.corpus(3_000_000, seed=1), max_context=9, boundary="document", replicates=299
+    ).gamma
+    assert found.reportable
+    assert found.value == pytest.approx(2.0, abs=0.25)
+    assert found.low < 2.0 < found.high
+    assert "H_inf free" in found.method
 
 
 def separated(documents: list[list[int]], separator: int | None, vocab_size: int):

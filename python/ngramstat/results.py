@@ -694,6 +694,13 @@ class CorrelationResult(Result):
             raise InputError("CorrelationResult.lags: must be increasing and at least 1")
         _check_boundary(self.boundary, "CorrelationResult")
 
+    @property
+    def best_norm(self) -> NDArray[np.float64]:
+        """`norm_debiased`, and `norm` where that was not computed; (n_lags,)."""
+        if self.norm_debiased is None:
+            return self.norm
+        return np.where(np.isfinite(self.norm_debiased), self.norm_debiased, self.norm)
+
     def _rows(self) -> tuple[list[str], list[list[Any]]]:
         return _columns(
             self,

@@ -150,6 +150,7 @@ def beta_exponent(
     window: tuple[float, float] | None = None,
     level: float = 0.95,
     min_points: int = 4,
+    quantity: str = "norm",
 ) -> Exponent:
     """Fit ``norm ~ lag**-beta`` and say whether the answer can be reported.
 
@@ -183,6 +184,8 @@ def beta_exponent(
         Confidence level of the percentile interval.
     min_points : int
         Fewest valid lags in the window.
+    quantity : str
+        What `norm` is called in the method.
 
     Returns
     -------
@@ -201,7 +204,7 @@ def beta_exponent(
         raise InputError(f"level: needs a number in (0, 1), got {level:g}")
     if window is not None and not window[0] <= window[1]:
         raise InputError(f"window: needs low <= high, got {window[0]:g}..{window[1]:g}")
-    fitted = "OLS of log norm on log lag"
+    fitted = f"OLS of log {quantity} on log lag"
     automatic = scaling_window(xs, marks)
     chosen = automatic if window is None else window
     if chosen is None:

@@ -29,8 +29,8 @@ Floats = NDArray[np.float64]
 LEAST_DROPS = 5
 # Prior standard deviation of the correction's coefficient.
 _CORRECTION = 0.25
-# Scatters of the log drops around the law beyond sampling error, tried in turn: the first that
-# makes the law fit is taken, so that a rippled curve is not weighted as if it were smooth.
+# Scatters of the log drops beyond sampling error, tried in turn: the first with which a power law
+# or an exponential fits is taken, so that a rippled curve is not weighted as if it were smooth.
 _RIPPLES = (0.01, 0.03, 0.1, 0.3)
 _DECISIVE_BIC = 10.0
 _LEAST_USABLE = 0.9
@@ -144,10 +144,10 @@ def gamma_of_drops(
     for ripple in _RIPPLES:
         weights = 1.0 / (relative**2 + ripple**2)
         law = _power_law(m, log_drop, weights)
-        if law.chi2 <= points - 2:
+        exponential = _fit(np.column_stack([np.ones(points), -m]), log_drop, weights)
+        if min(law.chi2, exponential.chi2) <= points - 2:
             break
     plain = _fit(_plain(m), log_drop, weights)
-    exponential = _fit(np.column_stack([np.ones(points), -m]), log_drop, weights)
 
     reasons = []
     best = min(_bic(law, points), _bic(plain, points))
@@ -158,18 +158,18 @@ def gamma_of_drops(
     if contradiction:
         reasons.append(contradiction)
     low, high, usable = drops.interval(inside, (law, plain), level)
-    if low is None or high is None:
+    if drops.count == 0:
         reasons.append("no bootstrap replicates, so no interval")
-    else:
-        if drops.count < needed_replicates(level):
-            reasons.append(
-                f"{drops.count} bootstrap replicates, {needed_replicates(level)} needed "
-                f"for {100 * level:g}%"
-            )
-        if usable < _LEAST_USABLE:
-            reasons.append(
-                f"only {100 * usable:.0f}% of the bootstrap replicates fall at every context"
-            )
+    elif drops.count < needed_replicates(level):
+        reasons.append(
+            f"{drops.count} bootstrap replicates, {needed_replicates(level)} needed "
+            f"for {100 * level:g}%"
+        )
+    elif usable < _LEAST_USABLE:
+        reasons.append(
+            f"only {100 * usable:.0f}% of the bootstrap replicates fall at every context"
+        )
+    if low is not None and high is not None:
         if low <= 0:
             reasons.append("the interval includes zero or growth")
         elif high - low > law.gamma:

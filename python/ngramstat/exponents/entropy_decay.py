@@ -27,6 +27,8 @@ _LEAST_CONTEXTS = 3
 _LEAST_R2 = 0.7
 # Neighbouring local slopes of one power law agree; beyond this ratio the curve bends.
 _MOST_BEND = 2.0
+# Drops may be this far from the law before their errors are asked.
+_DROP_RIPPLE = 0.1
 
 
 def gamma_exponent(
@@ -36,6 +38,7 @@ def gamma_exponent(
     limit_high: ArrayLike,
     resolved: ArrayLike,
     *,
+    drop_error: ArrayLike | None = None,
     level: float = 0.95,
 ) -> Exponent:
     """Raw log-log slope of the resolved limits of H_n, with the extremes its brackets allow.
@@ -52,6 +55,9 @@ def gamma_exponent(
         Estimate of H_n and its bracket, nats per token. NaN where not computed.
     resolved : (n,) bool
         Whether the bracket is narrow enough to use.
+    drop_error : (n,) float64, optional
+        Standard error of H_{n-1} - H_n, its doubt about bias included; often far smaller than the
+        brackets, which share their sampling error.
     level : float
         Level of the brackets, and of the profile interval of the shifted alternative.
 
@@ -59,7 +65,8 @@ def gamma_exponent(
     -------
     Exponent
         Without a value below three resolved contexts; not reportable if the slope is not clear of
-        zero, R^2 < 0.7, or consecutive local slopes differ by more than a factor 2.
+        zero, R^2 < 0.7, consecutive local slopes differ by more than a factor 2, or the drops
+        contradict H_inf = 0.
 
     Raises
     ------
@@ -83,6 +90,10 @@ def gamma_exponent(
         return Exponent.refused(
             f"{which} of n >= 1 resolved, {_LEAST_CONTEXTS} needed", method=method, level=level
         )
+    errors = None if drop_error is None else np.asarray(drop_error, dtype=np.float64)
+    if errors is not None and errors.shape != usable.shape:
+        raise InputError(f"drop_error: needs {len(usable)} numbers, got shape {errors.shape}")
+    contradiction = None if errors is None else _contradicted(n, y, usable, errors)
     n, y, low, high = n[usable], y[usable], low[usable], high[usable]
     fit = power_law(n, y)
     weights = -slope_weights(np.log(n))
@@ -100,6 +111,8 @@ def gamma_exponent(
             f"the curve bends: local slope {here:.3f} before n = {at:g}, {there:.3f} after it, so "
             "H_inf is not 0 here"
         )
+    elif contradiction is not None:
+        reasons.append(contradiction)
     return Exponent(
         value=fit.exponent,
         low=min(smallest, fit.exponent),
@@ -274,6 +287,23 @@ def _local_slopes(n: Floats, y: Floats, reps: Floats | None, level: float) -> li
         entry = _slope(n[pair], y[pair], None if reps is None else reps[:, pair], level)
         found.append({"method": f"local slope {n[i]:g} -> {n[i + 1]:g}"} | entry)
     return found
+
+
+def _contradicted(n: Floats, y: Floats, usable: NDArray[np.bool_], errors: Floats) -> str | None:
+    """Why the drops between neighbouring contexts are not those of A n^-gamma, or None."""
+    fit = power_law(n[usable], y[usable])
+    for i in range(1, len(n)):
+        if not (usable[i - 1] and usable[i] and np.isfinite(errors[i])):
+            continue
+        found = float(y[i - 1] - y[i])
+        before, after = fit(n[i - 1 : i + 1])
+        expected = float(before - after)
+        if abs(found - expected) > max(3 * errors[i], _DROP_RIPPLE * expected):
+            return (
+                f"from n = {n[i - 1]:g} to {n[i]:g} the entropy falls by {found:.4g}, where "
+                f"H_inf = 0 with this slope asks for {expected:.4g}: H_inf is not 0 here"
+            )
+    return None
 
 
 def _bend(n: Floats, y: Floats) -> tuple[float, float, float] | None:

@@ -219,7 +219,8 @@ def predict(
     c = correlations
     beta = c.beta
     kappa = noise_constant(c.noise_floor, c.pairs)
-    usable = np.where(c.valid, c.norm, np.nan)
+    norm = c.best_norm
+    usable = np.where(c.valid, norm, np.nan)
     needed = (
         thresholds(c.lags, usable, kappa) if kappa is not None else np.full(len(c.lags), np.nan)
     )
@@ -233,7 +234,7 @@ def predict(
             method="gamma / (2 beta), gamma of the held-out curve at this corpus size",
         ),
         gates=tuple(_gates(correlations, entropies)),
-        horizon=tuple(horizon(float(p), c.lags, c.norm, c.valid, kappa, beta) for p in tokens)
+        horizon=tuple(horizon(float(p), c.lags, norm, c.valid, kappa, beta) for p in tokens)
         if kappa is not None
         else (),
         threshold=tuple(

@@ -112,11 +112,12 @@ def _draw_second_stage(ax: Axes, lags: Floats, result: CorrelationResult) -> Non
         window, value = other.get("window"), other.get("value")
         if not other["method"].startswith("second stage") or window is None or value is None:
             continue
-        used = (lags >= window[0]) & (lags <= window[1]) & (result.norm > 0)
+        norm = result.best_norm
+        used = (lags >= window[0]) & (lags <= window[1]) & (norm > 0)
         if not used.any() or window[0] >= window[1]:
             continue
         centre_x = float(np.exp(np.log(lags[used]).mean()))
-        centre_y = float(np.exp(np.log(result.norm[used]).mean()))
+        centre_y = float(np.exp(np.log(norm[used]).mean()))
         line_x = np.array(window, dtype=np.float64)
         ax.plot(
             line_x,
@@ -164,14 +165,14 @@ def plot_correlations(result: CorrelationResult, ax: Axes | None = None) -> Axes
     """
     ax = _new_axes(ax)
     lags = result.lags.astype(np.float64)
-    norm = _positive(result.norm)
+    norm = _positive(result.best_norm)
     ax.set_xscale("log")
     ax.set_yscale("log")
-    _draw_fit(ax, lags, result.norm, result.beta, r"\beta", _RED)
+    _draw_fit(ax, lags, result.best_norm, result.beta, r"\beta", _RED)
     _draw_second_stage(ax, lags, result)
 
     floor = _positive(result.noise_floor)
-    shown = [v for v in (norm, floor, _positive(result.norm_crossfit)) if v is not None]
+    shown = [v for v in (norm, floor, _positive(result.norm)) if v is not None]
     if shown:
         top = 2.0 * max(float(np.nanmax(v)) for v in shown)
         bottom = 0.5 * min(float(np.nanmin(v)) for v in shown)
@@ -181,7 +182,13 @@ def plot_correlations(result: CorrelationResult, ax: Axes | None = None) -> Axes
             ax.plot(lags, floor, color=_GREY, linewidth=1, linestyle=":", label="noise floor")
     for values, label, colour, marker in (
         (_positive(result.norm_sequential), "sequential (composition removed)", _GREEN, "s"),
-        (_positive(result.norm_crossfit), "cross-fit (two halves)", _ORANGE, "^"),
+        (_positive(result.norm_crossfit), "cross-fit (two halves), biased down", _ORANGE, "^"),
+        (
+            None if result.norm_debiased is None else _positive(result.norm),
+            "plug-in, biased up",
+            _GREY,
+            "v",
+        ),
     ):
         if values is not None:
             ax.plot(

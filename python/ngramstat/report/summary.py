@@ -199,6 +199,8 @@ def _correlations(result: CorrelationResult) -> list[str]:
         ("lag", [str(int(t)) for t in result.lags]),
         ("norm", _milli(result.norm)),
     ]
+    if result.norm_debiased is not None:
+        columns.append(("debiased", _milli(result.norm_debiased)))
     if interval:
         columns.append(("interval", _intervals(result.norm_low, result.norm_high, _one_milli)))
     columns.append(("floor", _milli(result.noise_floor)))

@@ -25,9 +25,14 @@ from ngramstat.kernels import (
     count_pairs,
     sum_pairs_by_document,
 )
-from ngramstat.results import CorrelationResult
+from ngramstat.results import CorrelationResult, Exponent
 from ngramstat.statistics.covariance import Composition, CovarianceOperator, PairStatistics
-from ngramstat.statistics.cross_fit import CrossFit, cross_fit, pair_documents
+from ngramstat.statistics.cross_fit import (
+    FEWEST_PORTIONS,
+    CrossFit,
+    cross_fit,
+    pair_documents,
+)
 from ngramstat.statistics.documents import (
     DocumentBootstrap,
     Units,
@@ -392,15 +397,7 @@ def assemble_correlations(
         valid=valid,
         crossing_share=crossing,
         separator_share=column("separator_share"),
-        beta=beta_exponent(
-            lags,
-            debiased,
-            valid,
-            replicates=replicates,
-            floor=floor,
-            window=options.window,
-            level=options.level,
-        ),
+        beta=_beta(lags, debiased, valid, replicates, floor, units, options),
         beta_sequential=beta_exponent(
             lags,
             sequential,
@@ -412,6 +409,34 @@ def assemble_correlations(
         ),
         boundary=options.boundary,
         documents_are_blocks=units.are_blocks,
+    )
+
+
+def _beta(
+    lags: NDArray[np.int64],
+    debiased: Floats,
+    valid: NDArray[np.bool_],
+    replicates: Floats,
+    floor: Floats,
+    units: Units,
+    options: CorrelationOptions,
+) -> Exponent:
+    if np.unique(units.portions).size < FEWEST_PORTIONS:
+        return Exponent.refused(
+            f"{len(units.spans)} are too few documents for independent portions of them, "
+            f"{FEWEST_PORTIONS} of about equal length are needed",
+            method="OLS of log norm on log lag",
+            level=options.level,
+        )
+    return beta_exponent(
+        lags,
+        debiased,
+        valid,
+        replicates=replicates,
+        floor=floor,
+        window=options.window,
+        level=options.level,
+        quantity="debiased norm",
     )
 
 

@@ -33,13 +33,14 @@ from ngramstat.kernels import (
 )
 from ngramstat.statistics.documents import PORTIONS, Units
 
-__all__ = ["CrossFit", "cross_fit", "pair_documents"]
+__all__ = ["FEWEST_PORTIONS", "CrossFit", "cross_fit", "pair_documents"]
 
 Floats = NDArray[np.float64]
 
 _HALF = PORTIONS // 2
-# Distinct portions in three factors, and one more to leave out.
-_FEWEST_PORTIONS = 4
+# In each half: distinct portions in three factors, and one more to leave out.
+_FEWEST_PER_HALF = 4
+FEWEST_PORTIONS = 2 * _FEWEST_PER_HALF
 
 assert _HALF <= LANES
 
@@ -136,7 +137,7 @@ def cross_fit(
         axis=1,
     )
     halves = [_Half(pairs[half == h], x[half == h], sums[half == h][:, :, :_HALF]) for h in (0, 1)]
-    if min(part.portions for part in halves) < _FEWEST_PORTIONS:
+    if min(part.portions for part in halves) < _FEWEST_PER_HALF:
         nothing = math.nan
         return CrossFit(nothing, nothing, nothing, nothing, nothing)
     return _combine(halves)

@@ -213,6 +213,7 @@ class _Bracket:
     doubt: Floats
     resolved: NDArray[np.bool_]
     replicates: Floats
+    drop_error: Floats
 
 
 def _bracket(
@@ -258,7 +259,9 @@ def _bracket(
     with np.errstate(invalid="ignore"):
         width = np.where(trusted, np.hypot(spread, found.doubt), high - low)
     resolved = width <= RESOLVED_SHARE * drops
-    return _Bracket(limit, low, high, found.doubt, resolved, limit + deviations)
+    # `spread` is the half-width of an interval, about two standard errors.
+    drop_error = np.hypot(spread, np.where(trusted, found.doubt, np.inf)) / 2
+    return _Bracket(limit, low, high, found.doubt, resolved, limit + deviations, drop_error)
 
 
 def _reach(deviations: Floats, level: float) -> tuple[Floats, Floats]:
@@ -279,7 +282,13 @@ def _gamma(context: NDArray[np.int64], bracket: _Bracket, level: float) -> Expon
         level=level,
     )
     raw = gamma_exponent(
-        context, bracket.limit, bracket.low, bracket.high, bracket.resolved, level=level
+        context,
+        bracket.limit,
+        bracket.low,
+        bracket.high,
+        bracket.resolved,
+        drop_error=bracket.drop_error,
+        level=level,
     )
     headline, other = (raw, drops) if drops.value is None else (drops, raw)
     if other.value is None:

@@ -1,0 +1,121 @@
+"""gamma from the drops of the entropy curve, on planted curves and on exact ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ngramstat.errors import InputError
+from ngramstat.exponents.drop_decay import LEAST_DROPS, gamma_of_drops
+from ngramstat.synthetic import RunProcess
+
+Floats = NDArray[np.float64]
+N = np.arange(13)
+EVERY = np.ones(13, dtype=bool)
+
+
+def curve(gamma: float, limit: float = 1.0, amplitude: float = 3.0) -> Floats:
+    """H_n = limit + amplitude n^-gamma, and something above it for H_0."""
+    return limit + amplitude * np.append(2.0, N[1:] ** -gamma)
+
+
+def replicates(y: Floats, shared: float = 0.01, own: float = 1e-6, count: int = 200) -> Floats:
+    """Noise that all contexts share, and a little of their own."""
+    rng = np.random.default_rng(5)
+    level = shared * rng.standard_normal((count, 1))
+    return y + level + own * rng.standard_normal((count, len(y)))
+
+
+@pytest.mark.parametrize("gamma", [0.3, 0.7, 1.5])
+@pytest.mark.parametrize("limit", [0.0, 2.0])
+def test_planted_gamma_is_recovered_whatever_the_limit(gamma, limit):
+    y = curve(gamma, limit)
+    found = gamma_of_drops(N, y, EVERY, replicates(y), np.zeros(13))
+    assert found.reportable
+    assert found.value == pytest.approx(gamma, abs=0.04)
+    assert found.window == (4, 12)
+    assert found.points == 9
+    # The shared noise is a hundred times the last drop and cancels.
+    assert found.high - found.low < 0.3
+    assert {"without the correction c/n", "without the last drop"} <= {
+        a["method"] for a in found.alternatives
+    }
+
+
+@pytest.mark.parametrize("mu", [0.5, 1.0, 2.0])
+def test_exact_curves_of_the_run_process(mu):
+    y = RunProcess(mu, 3).process_entropies(12)
+    found = gamma_of_drops(N, y, EVERY, replicates(y, own=1e-9), np.zeros(13))
+    assert found.reportable
+    assert found.value == pytest.approx(1 + mu, abs=0.05)
+
+
+def test_the_doubt_about_bias_widens_the_interval():
+    y = curve(0.7)
+    sure = gamma_of_drops(N, y, EVERY, replicates(y), np.zeros(13))
+    drops = np.append(0.0, y[:-1] - y[1:])
+    unsure = gamma_of_drops(N, y, EVERY, replicates(y), 0.2 * drops)
+    assert unsure.high - unsure.low > 2 * (sure.high - sure.low)
+
+
+def test_exponential_drops_are_refused():
+    y = 1 + 2 * 0.5**N
+    found = gamma_of_drops(N, y, EVERY, replicates(y), np.zeros(13))
+    assert not found.reportable
+    assert "exponential drops fit better" in str(found.reason)
+
+
+def test_a_curve_that_stops_falling_is_refused():
+    """A chain of order 7: the drops end there, and the next one is known to be nothing."""
+    y = curve(0.5)
+    y[8:] = y[7]
+    found = gamma_of_drops(N, y, N <= 7, replicates(y), np.zeros(13))
+    assert not found.reportable
+    assert "not a power law: H_n falls by at most" in str(found.reason)
+    # Without knowing the next drop there is nothing to contradict.
+    doubt = np.where(N >= 8, np.inf, 0.0)
+    assert gamma_of_drops(N, y, N <= 7, replicates(y), doubt).reportable
+
+
+@pytest.mark.parametrize(
+    ("resolved", "window"),
+    [
+        (N != 1, (4, 12)),
+        (N <= 6, (2, 6)),
+        ((N >= 5) & (N <= 10), (5, 10)),
+    ],
+)
+def test_the_longest_run_of_resolved_contexts_is_fitted(resolved, window):
+    y = curve(0.7)
+    found = gamma_of_drops(N, y, resolved, replicates(y), np.zeros(13))
+    assert found.window == window
+
+
+@pytest.mark.parametrize("resolved", [N <= 5, N < 0, (N % 2) == 1])
+def test_too_few_drops_have_no_value(resolved):
+    y = curve(0.7)
+    found = gamma_of_drops(N, y, resolved, replicates(y), np.zeros(13))
+    assert found.value is None
+    assert f"{LEAST_DROPS} needed" in str(found.reason)
+
+
+def test_replicates_that_do_not_fall_are_said_to_be_too_many():
+    y = curve(0.7)
+    found = gamma_of_drops(N, y, EVERY, replicates(y, own=0.3), np.zeros(13))
+    assert not found.reportable
+    assert "of the bootstrap replicates fall" in str(found.reason)
+    alone = gamma_of_drops(N, y, EVERY, None, np.zeros(13))
+    assert "no bootstrap replicates" in str(alone.reason)
+    few = gamma_of_drops(N, y, EVERY, replicates(y, count=10), np.zeros(13))
+    assert "10 bootstrap replicates, 40 needed" in str(few.reason)
+
+
+def test_bad_arrays_are_refused():
+    y = curve(0.7)
+    with pytest.raises(InputError, match="count up from 0"):
+        gamma_of_drops(N + 1, y, EVERY, None, np.zeros(13))
+    with pytest.raises(InputError, match="one length"):
+        gamma_of_drops(N, y[:5], EVERY, None, np.zeros(13))
+    with pytest.raises(InputError, match="replicates: needs shape"):
+        gamma_of_drops(N, y, EVERY, np.zeros((4, 5)), np.zeros(13))
