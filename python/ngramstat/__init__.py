@@ -28,6 +28,7 @@ _HOMES = {
     "inspect": "ngramstat.corpus",
     "measure": "ngramstat.pipeline",
     "predict": "ngramstat.exponents.prediction",
+    "synthesize": "ngramstat.synthetic",
     "tokenize": "ngramstat.corpus",
 }
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         Prediction,
         RunResult,
     )
+    from ngramstat.synthetic import synthesize
 
 __all__ = [
     "Corpus",
@@ -59,6 +61,7 @@ __all__ = [
     "inspect",
     "measure",
     "predict",
+    "synthesize",
     "tokenize",
 ]
 
