@@ -11,7 +11,7 @@ import pytest
 import ngramstat
 from ngramstat import kernels
 from ngramstat.kernels import ClassedDocuments
-from ngramstat.statistics.cross_fit import cross_fit, pair_documents
+from ngramstat.statistics.cross_fit import ShuffledPairs, cross_fit, pair_documents
 from ngramstat.statistics.documents import PORTIONS, Units, statistical_units
 from ngramstat.synthetic import BroadcastTree, IndependentTokens, MarkovChain
 
@@ -21,24 +21,39 @@ def small_corpus(documents: int = 60, length: int = 40, v: int = 5, seed: int = 
     return chain.corpus(documents * length, seed=seed)
 
 
-def portion_covariance(corpus, units: Units, portion: int, lag: int, *, stream: bool):
-    """(C, pairs) of one portion, by loops."""
+def portion_covariance(
+    corpus, units: Units, portion: int, lag: int, *, stream: bool, sequential: bool = False
+):
+    """(C, pairs) of one portion, by loops; or its sequential covariance, with the pairs of all
+    within-document shuffles taken off instead of the product of marginals.
+    """
     v = corpus.vocab_size
     joint = np.zeros((v, v))
+    shuffled = np.zeros((v, v))
     starts, ends, limits = pair_documents(corpus, units, stream=stream)
     for d in np.flatnonzero(units.portions == portion):
         for i in range(starts[d], ends[d]):
             if i + lag < limits[d]:
                 joint[corpus.tokens[i], corpus.tokens[i + lag]] += 1
+        length = ends[d] - starts[d]
+        if length > lag:
+            counts = np.bincount(corpus.tokens[starts[d] : ends[d]], minlength=v)
+            ordered = np.outer(counts, counts) - np.diag(counts)
+            shuffled += (length - lag) / (length * (length - 1)) * ordered
     n = joint.sum()
     if n == 0:
         return joint, 0.0
+    if sequential:
+        return (joint - shuffled) / n, n
     return joint / n - np.outer(joint.sum(axis=1), joint.sum(axis=0)) / n**2, n
 
 
-def brute_force(corpus, units, lag, left, right, *, stream):
+def brute_force(corpus, units, lag, left, right, *, stream, sequential=False):
     """(u^T C v, estimate of the norm, its jackknife error) by sums over distinct portions."""
-    parts = [portion_covariance(corpus, units, k, lag, stream=stream) for k in range(PORTIONS)]
+    parts = [
+        portion_covariance(corpus, units, k, lag, stream=stream, sequential=sequential)
+        for k in range(PORTIONS)
+    ]
     sides = [range(PORTIONS // 2), range(PORTIONS // 2, PORTIONS)]
 
     def moments(side, u, v, without=None):
@@ -90,6 +105,49 @@ def test_moments_equal_sums_over_distinct_portions(stream, lag):
     assert found.debiased_error == pytest.approx(error, rel=1e-7)
     assert found.crossfit_error > 0
     assert 8 < found.freedom <= 14
+
+
+def test_sequential_moments_equal_sums_over_distinct_portions():
+    """Documents of unequal lengths and topics, with sequence inside."""
+    rng = np.random.default_rng(6)
+    documents = []
+    for _ in range(70):
+        favourite = rng.integers(4)
+        start = rng.integers(0, 4, rng.integers(6, 40))
+        documents.append(np.repeat(np.where(rng.random(len(start)) < 0.4, favourite, start), 2))
+    corpus = ngramstat.Corpus.from_arrays(
+        np.concatenate(documents).astype(np.uint16),
+        vocab_size=4,
+        document_ends=np.cumsum([len(d) for d in documents]),
+    )
+    units = statistical_units(corpus, boundary="document", seed=2)
+    spans, lag = units.spans, 1
+    lengths = (spans.ends - spans.starts).astype(float)
+    vectors = rng.standard_normal((2, 2, 4)) * 0.2 + np.array([1.0, -1.0, 0.5, -0.5])
+    shuffled = ShuffledPairs(
+        kernels.count_document_tokens(corpus.tokens, 4, spans),
+        np.maximum(lengths - lag, 0) / (lengths * (lengths - 1)),
+        units.portions,
+    )
+    found = cross_fit(corpus, units, lag, *vectors, stream=False, shuffled=shuffled)
+    first, value, error = brute_force(corpus, units, lag, *vectors, stream=False, sequential=True)
+    assert found.crossfit == pytest.approx(first, rel=1e-10)
+    assert found.debiased == pytest.approx(value, rel=1e-9)
+    assert found.debiased_error == pytest.approx(error, rel=1e-7)
+
+
+def test_topics_are_no_sequence_whatever_the_vocabulary():
+    """Composition alone: lags are valid, sequential ones are not, with few types too."""
+    for v in (4, 30):
+        world = IndependentTokens(v, 0.5, topics=6, concentration=8.0, document_length=50)
+        c = ngramstat.correlations(
+            world.corpus(60_000, seed=v), lags=[1, 2, 4, 8, 16], boundary="document",
+            replicates=199,
+        )  # fmt: skip
+        assert c.valid.all()
+        assert c.beta_sequential.value is None
+        assert "no lag stands clear" in str(c.beta_sequential.reason)
+        assert not c.beta.reportable
 
 
 def test_portions_without_pairs_are_left_out():

@@ -6,6 +6,7 @@ import json
 import math
 import time
 import zlib
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def measure(case: Case, tokens: int, draw: int) -> dict[str, Any]:
         c = ngramstat.correlations(
             corpus, lags=case.lags, singular_values=1, beta_window=case.beta_window, **shared
         )
-        names = ("norm", "norm_sequential", "norm_crossfit", "norm_debiased", "norm_low",
+        names = ("norm", "norm_sequential", "norm_sequential_debiased", "norm_crossfit", "norm_debiased", "norm_low",
                  "norm_high", "noise_floor", "valid")  # fmt: skip
         out["c"] = {name: _list(getattr(c, name)) for name in names}
         out["c"] |= {
@@ -49,12 +50,11 @@ def measure(case: Case, tokens: int, draw: int) -> dict[str, Any]:
         }
         out["beta"] = _exponent(c.beta)
         out["beta_sequential"] = _exponent(c.beta_sequential)
-        if c.beta.window is not None:
-            inside = [t for t in case.lags if c.beta.window[0] <= t <= c.beta.window[1]]
-            exact = world.norms(inside, case.boundary)
-            if len(inside) > 1 and np.all(exact > 0):
-                slope = np.polyfit(np.log(inside), np.log(exact), 1)[0]
-                out["beta"]["exact_in_window"] = -float(slope)
+        for name, curve in (
+            ("beta", lambda lags: world.norms(lags, case.boundary)),
+            ("beta_sequential", world.sequential_norms),
+        ):
+            out[name]["exact_in_window"] = _slope(case.lags, getattr(c, name).window, curve)
     if case.max_context >= 0:
         e = ngramstat.entropies(corpus, max_context=case.max_context, **shared)
         names = ("plug_in", "miller_madow", "chao_shen", "held_out", "limit", "limit_low",
@@ -65,6 +65,17 @@ def measure(case: Case, tokens: int, draw: int) -> dict[str, Any]:
     if c is not None and e is not None:
         out["alpha"] = _exponent(predict(c, e).alpha)
     return out
+
+
+def _slope(lags: Sequence[int], window: Any, curve: Callable[[list[int]], Any]) -> float | None:
+    """Slope of an exact curve over the lags of a window, in log-log."""
+    if window is None:
+        return None
+    inside = [t for t in lags if window[0] <= t <= window[1]]
+    exact = curve(inside)
+    if len(inside) < 2 or not np.all(exact > 0):
+        return None
+    return -float(np.polyfit(np.log(inside), np.log(exact), 1)[0])
 
 
 def _measure_last_token(
@@ -98,7 +109,7 @@ def _measure_last_token(
             for name in ("norm", "norm_crossfit", "norm_debiased", "norm_low", "norm_high",
                          "noise_floor", "valid")
         }  # fmt: skip
-        row |= {"exact": exact, "pairs": len(pairs), "norm_sequential": None,
+        row |= {"exact": exact, "pairs": len(pairs), "norm_sequential": None, "norm_sequential_debiased": None,
                 "exact_sequential": None}  # fmt: skip
         for name, value in row.items():
             columns.setdefault(name, []).append(value)

@@ -77,10 +77,10 @@ def _norm_table(case: Case, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for name in ("norm", "norm_crossfit", "norm_debiased"):
             row[name] = _errors(_matrix(rows, "c", name)[:, k], exact[:, k])
-        row["norm_sequential"] = _errors(
-            _matrix(rows, "c", "norm_sequential")[:, k],
-            _matrix(rows, "c", "exact_sequential")[:, k],
-        )
+        for name in ("norm_sequential", "norm_sequential_debiased"):
+            row[name] = _errors(
+                _matrix(rows, "c", name)[:, k], _matrix(rows, "c", "exact_sequential")[:, k]
+            )
         table.append(row)
     return table
 
@@ -195,7 +195,8 @@ def markdown(summaries: list[dict[str, Any]]) -> str:
         "## Exponents",
         "",
         "`target` is the slope of the exact curve over the window that the estimate used (for "
-        "gamma and alpha the exact exponent); `truth` is the exponent of the world.",
+        "gamma the exact exponent, for alpha that over twice beta's target); `truth` is the "
+        "exponent of the world.",
         "",
         "| world | tokens | draws | exponent | reportable % | mean | target | truth | rms error to "
         "target | coverage % | why refused most often |",
@@ -233,15 +234,21 @@ def markdown(summaries: list[dict[str, Any]]) -> str:
             + (f" ({s['note']})" if s["note"] else ""),
             "",
             "| lag | exact | exact / floor | bias (rms error) % of norm | of cross-fitted | of "
-            "debiased | of sequential | valid % | coverage % (draws) |",
-            "|---|---|---|---|---|---|---|---|---|",
+            "debiased | of sequential | of sequential debiased | valid % | coverage % (draws) |",
+            "|---|---|---|---|---|---|---|---|---|---|",
         ]
         for row in s["norms"]:
             cells = [
                 f"{_percent(row[name]['bias'])} ({_percent(row[name]['rmse'])})"
-                if row["exact"]
+                if row["exact"] and row[name]["bias"] is not None
                 else "–"
-                for name in ("norm", "norm_crossfit", "norm_debiased", "norm_sequential")
+                for name in (
+                    "norm",
+                    "norm_crossfit",
+                    "norm_debiased",
+                    "norm_sequential",
+                    "norm_sequential_debiased",
+                )
             ]
             lines.append(
                 f"| {row['lag']} | {_number(row['exact'])} "

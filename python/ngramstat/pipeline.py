@@ -346,9 +346,13 @@ def _correlations(
     return assemble_correlations(corpus, options, [measured[lag] for lag in options.lags])
 
 
+_CROSS_FITS = ("cross_fit", "cross_fit_sequential")
+
+
 def _lag_to_arrays(measurement: LagMeasurement) -> dict[str, NDArray[Any]]:
     values = {f.name: getattr(measurement, f.name) for f in dataclasses.fields(measurement)}
-    values["cross_fit"] = dataclasses.astuple(measurement.cross_fit)
+    for name in _CROSS_FITS:
+        values[name] = dataclasses.astuple(values[name])
     return {name: np.asarray(value) for name, value in values.items()}
 
 
@@ -356,7 +360,8 @@ def _lag_from_arrays(arrays: Mapping[str, NDArray[Any]]) -> LagMeasurement:
     values: dict[str, Any] = {
         name: value.item() if value.ndim == 0 else value for name, value in arrays.items()
     }
-    values["cross_fit"] = CrossFit(*arrays["cross_fit"].tolist())
+    for name in _CROSS_FITS:
+        values[name] = CrossFit(*arrays[name].tolist())
     return LagMeasurement(**values)
 
 

@@ -633,6 +633,8 @@ class CorrelationResult(Result):
         Interval of the true norm at level `beta.level`, around `norm_debiased`.
     norm_sequential : (n_lags,) float64 or None
         Norm with document composition removed (exact mean over within-document shuffles).
+    norm_sequential_debiased : (n_lags,) float64 or None
+        Estimate of its true value, the bias of noise removed by cross-fitting.
     composition_norm : (n_lags,) float64 or None
         Norm of the composition part that was removed.
     norm_crossfit : (n_lags,) float64 or None
@@ -656,9 +658,9 @@ class CorrelationResult(Result):
     separator_share : (n_lags,) float64 or None
         Share of the pairs in which at least one token is the separator.
     beta : Exponent
-        ||C(t)|| ~ t^-beta, from `norm`.
+        ||C(t)|| ~ t^-beta, from `norm_debiased`.
     beta_sequential : Exponent or None
-        The same from `norm_sequential`.
+        The same from `norm_sequential_debiased`.
     boundary : str
         ``stream`` (pairs run across documents) or ``document`` (they stay inside).
     documents_are_blocks : bool
@@ -673,6 +675,7 @@ class CorrelationResult(Result):
     norm_low: FloatVector | None = None
     norm_high: FloatVector | None = None
     norm_sequential: FloatVector | None = None
+    norm_sequential_debiased: FloatVector | None = None
     composition_norm: FloatVector | None = None
     norm_crossfit: FloatVector | None = None
     norm_debiased: FloatVector | None = None
@@ -716,6 +719,7 @@ class CorrelationResult(Result):
                 "norm_crossfit",
                 "norm_debiased",
                 "norm_sequential",
+                "norm_sequential_debiased",
                 "composition_norm",
                 "frobenius",
                 "residual",

@@ -30,6 +30,7 @@ from ngramstat.statistics.covariance import Composition, CovarianceOperator, Pai
 from ngramstat.statistics.cross_fit import (
     FEWEST_PORTIONS,
     CrossFit,
+    ShuffledPairs,
     cross_fit,
     pair_documents,
 )
@@ -124,6 +125,7 @@ class LagMeasurement:
     noise_floor: float
     analytic_floor: float
     norm_sequential: float
+    cross_fit_sequential: CrossFit
     composition_norm: float
     separator_share: float
     replicates: Floats
@@ -191,6 +193,16 @@ def measure_lags(
         yield lag.measure()
 
 
+@dataclass(frozen=True)
+class _Sequential:
+    """What is measured of the sequential covariance at one lag."""
+
+    norm: float
+    composition_norm: float
+    replicates: Floats
+    cross_fit: CrossFit
+
+
 class _LagMeasurer:
     """The measurements at one lag; split into methods that share its counts."""
 
@@ -225,7 +237,7 @@ class _LagMeasurer:
         floor = leading_singular_triplets(
             statistics.half_difference(), 1, value_tolerance=_FLOOR_TOLERANCE
         )
-        sequential, sequential_replicates, composition = self._sequential(full.right)
+        sequential = self._sequential(full.right)
         p, q = statistics.marginals()
         return LagMeasurement(
             lag=statistics.lag,
@@ -237,11 +249,12 @@ class _LagMeasurer:
             cross_fit=self._cross_fit(full.right),
             noise_floor=float(floor.values[0]),
             analytic_floor=noise_edge(p, q) / float(np.sqrt(statistics.pairs)),
-            norm_sequential=sequential,
-            composition_norm=composition,
+            norm_sequential=sequential.norm,
+            cross_fit_sequential=sequential.cross_fit,
+            composition_norm=sequential.composition_norm,
             separator_share=self._separator_share(),
             replicates=self._replicates(u, v),
-            sequential_replicates=sequential_replicates,
+            sequential_replicates=sequential.replicates,
         )
 
     def _cross_fit(self, start: Floats) -> CrossFit:
@@ -290,27 +303,60 @@ class _LagMeasurer:
             threads=self.threads,
         )
 
-    def _sequential(self, start: Floats) -> tuple[float, Floats, float]:
-        """(norm of C_seq, its replicates, norm of the composition covariance); THEORY 1.5."""
+    def _sequential(self, start: Floats) -> _Sequential:
+        """The sequential covariance, THEORY 1.5: its norm, replicates, cross-fit, composition."""
         spans, lag = self.units.spans, self.statistics.lag
         lengths = (spans.content_ends - spans.content_starts).astype(np.float64)
         pairs = np.maximum(lengths - lag, 0.0)
-        nothing = np.full(self.options.replicates, np.nan)
-        if self.statistics.within_pairs == 0:
-            return float("nan"), nothing, float("nan")
         per_pair = np.divide(
             pairs, lengths * (lengths - 1.0), out=np.zeros_like(pairs), where=pairs > 0
         )
-        composition = Composition(
-            self.composition_counts, per_pair / self.statistics.within_pairs, self.threads
-        )
+        if min(self.statistics.within_half_pairs) == 0:
+            nothing = float("nan")
+            return _Sequential(
+                nothing,
+                nothing,
+                np.full(self.options.replicates, nothing),
+                CrossFit(nothing, nothing, nothing, nothing, nothing),
+            )
+
+        def composition(half: int | None = None) -> Composition:
+            kept = True if half is None else spans.halves == half
+            total = self.statistics.within_pairs
+            if half is not None:
+                total = self.statistics.within_half_pairs[half]
+            weights = np.where(kept, per_pair, 0.0) / total
+            return Composition(self.composition_counts, weights, self.threads)
+
+        whole = composition()
         found = leading_singular_triplets(
-            self.statistics.sequential(composition), 1, tolerance=1e-5, start=start
+            self.statistics.sequential(whole), 1, tolerance=1e-5, start=start
         )
-        marginal = composition.marginal()[:, None]
+        halves = [
+            leading_singular_triplets(
+                self.statistics.sequential(composition(half), half),
+                1,
+                tolerance=1e-5,
+                start=found.right,
+            )
+            for half in (0, 1)
+        ]
+        fit = cross_fit(
+            self.corpus,
+            self.units,
+            lag,
+            np.stack([half.left[:, 0] for half in halves]),
+            np.stack([half.right[:, 0] for half in halves]),
+            stream=False,
+            shuffled=ShuffledPairs(
+                self.composition_counts, per_pair, self.units.portions, self.threads
+            ),
+            threads=self.threads,
+        )
+        marginal = whole.marginal()[:, None]
         alone = leading_singular_triplets(
             CovarianceOperator(
-                self.statistics.size, [], marginal, marginal, composition, threads=self.threads
+                self.statistics.size, [], marginal, marginal, whole, threads=self.threads
             ),
             1,
             tolerance=1e-4,
@@ -324,7 +370,7 @@ class _LagMeasurer:
         sums = self.bootstrap.sums(np.stack([product - shuffled, pairs], axis=1))
         with np.errstate(invalid="ignore", divide="ignore"):
             replicates = sums[:, 0] / sums[:, 1]
-        return float(found.values[0]), replicates, float(alone.values[0])
+        return _Sequential(float(found.values[0]), float(alone.values[0]), replicates, fit)
 
     def _separator_share(self) -> float:
         """Share of the counted pairs that touch a separator."""
@@ -352,12 +398,15 @@ def assemble_correlations(
 
     norm, floor = column("norm"), column("noise_floor")
     sequential = column("norm_sequential")
-    fits = [m.cross_fit for m in measured]
-    debiased = np.array([fit.debiased for fit in fits])
-    replicates = _with_noise_of_vectors(
-        np.stack([m.replicates for m in measured], axis=1), norm, fits, options
+    settled = column("residual") <= _LARGEST_RESIDUAL * norm
+    fits = _Fits([m.cross_fit for m in measured], floor)
+    sequential_fits = _Fits([m.cross_fit_sequential for m in measured], floor)
+    valid = fits.valid & (norm > _ROUNDING) & settled
+    valid_sequential = sequential_fits.valid & (np.nan_to_num(sequential) > _ROUNDING)
+    replicates = fits.replicates(np.stack([m.replicates for m in measured], axis=1), norm, options)
+    sequential_replicates = sequential_fits.replicates(
+        np.stack([m.sequential_replicates for m in measured], axis=1), sequential, options
     )
-    sequential_replicates = np.stack([m.sequential_replicates for m in measured], axis=1)
     intervals = np.array(
         [
             percentile_interval(np.maximum(r, 0.0), options.level)
@@ -366,12 +415,6 @@ def assemble_correlations(
             for r in replicates.T
         ]
     )
-    settled = column("residual") <= _LARGEST_RESIDUAL * norm
-    with np.errstate(invalid="ignore"):
-        significant = np.array([fit.crossfit >= _significance(fit) for fit in fits])
-        clear = (debiased >= VALID_RATIO * floor) & (norm > _ROUNDING)
-    valid = significant & clear & settled
-    valid_sequential = (np.nan_to_num(sequential) >= VALID_RATIO * floor) & significant
     n = corpus.n_tokens
     crossing = np.array(
         [units.crossing_pairs(lag) / max(n - lag, 1) for lag in options.lags]
@@ -387,8 +430,9 @@ def assemble_correlations(
         norm_high=intervals[:, 1],
         norm_sequential=sequential,
         composition_norm=column("composition_norm"),
-        norm_crossfit=np.array([fit.crossfit for fit in fits]),
-        norm_debiased=debiased,
+        norm_sequential_debiased=sequential_fits.debiased,
+        norm_crossfit=fits.crossfit,
+        norm_debiased=fits.debiased,
         noise_floor=floor,
         analytic_floor=column("analytic_floor"),
         frobenius=column("frobenius"),
@@ -397,15 +441,15 @@ def assemble_correlations(
         valid=valid,
         crossing_share=crossing,
         separator_share=column("separator_share"),
-        beta=_beta(lags, debiased, valid, replicates, floor, units, options),
-        beta_sequential=beta_exponent(
+        beta=_beta(lags, fits.debiased, valid, replicates, floor, units, options),
+        beta_sequential=_beta(
             lags,
-            sequential,
+            sequential_fits.debiased,
             valid_sequential,
-            replicates=sequential_replicates,
-            floor=floor,
-            window=options.window,
-            level=options.level,
+            sequential_replicates,
+            floor,
+            units,
+            options,
         ),
         boundary=options.boundary,
         documents_are_blocks=units.are_blocks,
@@ -440,35 +484,47 @@ def _beta(
     )
 
 
-def _significance(fit: CrossFit) -> float:
-    """What u^T C v exceeds by chance, without any correlation, in FALSE_SHARE of the cases."""
-    from scipy.stats import t as student
+class _Fits:
+    """The cross-fits of one covariance at all lags; arrays are (n_lags,)."""
 
-    if not fit.freedom >= 1:
-        return float("nan")
-    return float(student.isf(FALSE_SHARE, fit.freedom)) * fit.crossfit_error
+    def __init__(self, fits: Sequence[CrossFit], floor: Floats) -> None:
+        self.fits = fits
+        self.debiased = np.array([fit.debiased for fit in fits])
+        self.crossfit = np.array([fit.crossfit for fit in fits])
+        with np.errstate(invalid="ignore"):
+            significant = self.crossfit >= [self._significance(fit) for fit in fits]
+            self.valid = significant & (self.debiased >= VALID_RATIO * floor)
 
+    @staticmethod
+    def _significance(fit: CrossFit) -> float:
+        """What u^T C v exceeds by chance, without any correlation, in FALSE_SHARE of the cases."""
+        from scipy.stats import t as student
 
-def _with_noise_of_vectors(
-    replicates: Floats, norm: Floats, fits: Sequence[CrossFit], options: CorrelationOptions
-) -> Floats:
-    """Replicates of the debiased norm, (n_replicates, n_lags).
+        if not fit.freedom >= 1:
+            return float("nan")
+        return float(student.isf(FALSE_SHARE, fit.freedom)) * fit.crossfit_error
 
-    The document bootstrap holds the vectors fixed; what their own noise adds is known from the
-    jackknife of the debiased norm, whose few degrees of freedom widen it.
-    """
-    from scipy.stats import norm as normal
-    from scipy.stats import t as student
+    def replicates(
+        self, fixed_vectors: Floats, norm: Floats, options: CorrelationOptions
+    ) -> Floats:
+        """Replicates of the debiased norm, (n_replicates, n_lags).
 
-    tail = (1 - options.level) / 2
-    spread = replicates.std(axis=0, ddof=1) if len(replicates) > 1 else np.zeros(len(norm))
-    out = np.full_like(replicates, np.nan)
-    for k, fit in enumerate(fits):
-        if not (np.isfinite(fit.debiased_error) and fit.freedom >= 1):
-            continue
-        wider = float(student.isf(tail, fit.freedom) / normal.isf(tail)) * fit.debiased_error
-        extra = float(np.sqrt(max(wider**2 - spread[k] ** 2, 0.0)))
-        rng = np.random.default_rng([options.seed, 5, options.lags[k]])
-        noise = extra * rng.standard_normal(len(replicates))
-        out[:, k] = fit.debiased + (replicates[:, k] - norm[k]) + noise
-    return out
+        The document bootstrap holds the vectors fixed; what their own noise adds is known from the
+        jackknife of the debiased norm, whose few degrees of freedom widen it.
+        """
+        from scipy.stats import norm as normal
+        from scipy.stats import t as student
+
+        count = len(fixed_vectors)
+        tail = (1 - options.level) / 2
+        spread = fixed_vectors.std(axis=0, ddof=1) if count > 1 else np.zeros(len(norm))
+        out = np.full_like(fixed_vectors, np.nan)
+        for k, fit in enumerate(self.fits):
+            if not (np.isfinite(fit.debiased_error) and fit.freedom >= 1):
+                continue
+            wider = float(student.isf(tail, fit.freedom) / normal.isf(tail)) * fit.debiased_error
+            extra = float(np.sqrt(max(wider**2 - spread[k] ** 2, 0.0)))
+            rng = np.random.default_rng([options.seed, 5, options.lags[k]])
+            noise = extra * rng.standard_normal(count)
+            out[:, k] = fit.debiased + (fixed_vectors[:, k] - norm[k]) + noise
+        return out

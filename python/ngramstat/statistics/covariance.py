@@ -134,7 +134,9 @@ class PairStatistics:
             self.parts.append(counts.across)
         self._rows = [part.row_sums() for part in self.parts]
         self._columns = [part.column_sums() for part in self.parts]
-        self.within_pairs = int(self._rows[0].sum())
+        within = self._rows[0].sum(axis=1)
+        self.within_half_pairs = (int(within[0]), int(within[1]))
+        self.within_pairs = sum(self.within_half_pairs)
         rows = np.sum(self._rows, axis=0)
         columns = np.sum(self._columns, axis=0)
         # Integer sums per half: halves[h] pairs whose left token lies in half h.
@@ -166,13 +168,17 @@ class PairStatistics:
             np.stack([qa, qb], axis=1),
         )
 
-    def sequential(self, composition: Composition) -> CovarianceOperator:
-        """Joint inside documents minus its mean over shuffles inside documents (THEORY 1.5)."""
-        scale = 1.0 / self.within_pairs
+    def sequential(self, composition: Composition, half: int | None = None) -> CovarianceOperator:
+        """Joint inside documents minus its mean over shuffles inside documents (THEORY 1.5).
+
+        `composition` is that of all documents, or of those of one half.
+        """
+        pairs = self.within_pairs if half is None else self.within_half_pairs[half]
+        a, b = (1.0 / pairs if half in (None, h) else 0.0 for h in (0, 1))
         empty = np.zeros((self.size, 0))
         return CovarianceOperator(
             self.size,
-            [(self.parts[0], scale, scale)],
+            [(self.parts[0], a, b)],
             empty,
             empty,
             composition=composition,

@@ -28,12 +28,14 @@ from ngramstat.corpus import Corpus
 from ngramstat.kernels import (
     LANES,
     ClassedDocuments,
+    CountMatrix,
     bilinear_sums_by_class,
     multiply_pairs_by_class,
 )
 from ngramstat.statistics.documents import PORTIONS, Units
+from ngramstat.statistics.singular import as_block
 
-__all__ = ["FEWEST_PORTIONS", "CrossFit", "cross_fit", "pair_documents"]
+__all__ = ["FEWEST_PORTIONS", "CrossFit", "ShuffledPairs", "cross_fit", "pair_documents"]
 
 Floats = NDArray[np.float64]
 
@@ -76,6 +78,72 @@ def pair_documents(
     return spans.content_starts, spans.content_ends, spans.content_ends
 
 
+@dataclass(frozen=True)
+class ShuffledPairs:
+    """What shuffling inside documents leaves of their pairs, portion by portion (THEORY 1.5).
+
+    K_b = sum over documents d of portion b of rate_d (c_d c_d^T - diag c_d), c_d the counts of the
+    document's tokens: the mean number of pairs over all shuffles.
+
+    Attributes
+    ----------
+    counts : CountMatrix
+        c, (n_documents, V).
+    rates : (n_documents,) float64
+        Pairs at the lag divided by all ordered pairs, L (L - 1).
+    portions : (n_documents,) uint8
+    """
+
+    counts: CountMatrix
+    rates: Floats
+    portions: NDArray[np.uint8]
+    threads: int = 1
+
+    def _by_portion(self, per_document: Floats) -> Floats:
+        """sum of x_d c_d over the documents of each portion, (PORTIONS, V)."""
+        found = []
+        for h in (0, 1):
+            lanes = np.zeros((len(per_document), LANES))
+            mine = np.flatnonzero(self.portions // _HALF == h)
+            lanes[mine, self.portions[mine] % _HALF] = per_document[mine]
+            product = self.counts.multiply_transposed(lanes, 1.0, 0.0, self.threads)
+            found.append(product[:, :_HALF].T)
+        return np.concatenate(found)
+
+    def multiply(self, x: Floats, weights: Floats) -> Floats:
+        """K_b x_h for x of shape (2, V), h the half of b; `weights` is sum of rate_d c_d."""
+        projected = self.counts.multiply(as_block(*x), 1.0, 0.0, self.threads)
+        own = projected[np.arange(len(self.rates)), self.portions // _HALF]
+        half = np.repeat([0, 1], _HALF)
+        product: Floats = self._by_portion(self.rates * own) - weights * x[half]
+        return product
+
+    def weights(self) -> Floats:
+        """sum of rate_d c_d, (PORTIONS, V)."""
+        return self._by_portion(self.rates)
+
+    def bilinear(self, a: Floats, b: Floats, weights: Floats) -> Floats:
+        """The sums of `bilinear_sums_by_class` with K_b for the pairs, (PORTIONS, 5, LANES)."""
+        out = np.zeros((PORTIONS, 5, LANES))
+        for h in (0, 1):
+            left = self.counts.multiply(np.ascontiguousarray(a[h]), 1.0, 0.0, self.threads)
+            right = self.counts.multiply(np.ascontiguousarray(b[h]), 1.0, 0.0, self.threads)
+            a_sum, b_sum = a[h].sum(axis=1), b[h].sum(axis=1)
+            for k in range(_HALF):
+                portion = h * _HALF + k
+                mine = self.portions == portion
+                x, y, rate = left[mine], right[mine], self.rates[mine]
+                m = weights[portion]
+                out[portion] = [
+                    rate @ (x * y) - m @ (a[h] * b[h]),
+                    (rate * x.sum(axis=1)) @ y - (m * a_sum) @ b[h],
+                    (rate * y.sum(axis=1)) @ x - (m * b_sum) @ a[h],
+                    (rate * x[:, k]) @ y - (m * a[h][:, k]) @ b[h],
+                    (rate * y[:, k]) @ x - (m * b[h][:, k]) @ a[h],
+                ]
+        return out
+
+
 def cross_fit(
     corpus: Corpus,
     units: Units,
@@ -84,6 +152,7 @@ def cross_fit(
     right: Floats,
     *,
     stream: bool,
+    shuffled: ShuffledPairs | None = None,
     threads: int = 1,
 ) -> CrossFit:
     """Cross-fitted norm of C(t) at one lag.
@@ -97,6 +166,8 @@ def cross_fit(
         Leading singular vectors u, v of C(t) from each half of the documents.
     stream : bool
         Pairs run across the units' ends.
+    shuffled : ShuffledPairs, optional
+        Take these off the pairs, in place of the product of marginals: the sequential covariance.
     """
     starts, ends, limits = pair_documents(corpus, units, stream=stream)
     documents = ClassedDocuments(starts, ends, limits, units.portions, PORTIONS)
@@ -106,36 +177,27 @@ def cross_fit(
         corpus.tokens, corpus.vocab_size, lag, u, v, documents, threads=threads
     )
     pairs = left_counts.sum(axis=1).astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        p = np.nan_to_num(left_counts / pairs[:, None])
-        q = np.nan_to_num(right_counts / pairs[:, None])
-        jv, ju = np.nan_to_num(jv / pairs[:, None]), np.nan_to_num(ju / pairs[:, None])
     half = np.repeat([0, 1], _HALF)
-    w = jv - p * np.sum(q * v[half], axis=1)[:, None]  # C v of each portion
-    z = ju - q * np.sum(p * u[half], axis=1)[:, None]  # C^T u
+    # Per pair; a portion without pairs has zeros everywhere and no weight.
+    scale = np.divide(1.0, pairs, out=np.zeros_like(pairs), where=pairs > 0)[:, None]
+    if shuffled is None:
+        p, q = left_counts * scale, right_counts * scale
+        w = jv * scale - p * np.sum(q * v[half], axis=1)[:, None]  # C v of each portion
+        z = ju * scale - q * np.sum(p * u[half], axis=1)[:, None]  # C^T u
+    else:
+        expected = shuffled.weights()
+        w = (jv - shuffled.multiply(v, expected)) * scale
+        z = (ju - shuffled.multiply(u, expected)) * scale
     x = np.sum(w * u[half], axis=1)
 
-    weighted = [pairs[:, None] * part for part in (w, z)]
-    a, b = (_lanes(part) for part in weighted)
+    a, b = (_lanes(pairs[:, None] * part) for part in (w, z))
     sums = bilinear_sums_by_class(
         corpus.tokens, corpus.vocab_size, lag, a, b, documents, threads=threads
     )
-    with np.errstate(invalid="ignore", divide="ignore"):
-        sums = np.nan_to_num(sums / pairs[:, None, None])
-    pa = np.einsum("bv,bvk->bk", p, a[half])
-    qb = np.einsum("bv,bvk->bk", q, b[half])
-    own = np.arange(PORTIONS) % _HALF
-    rows = np.arange(PORTIONS)
-    sums -= np.stack(
-        [
-            pa * qb,
-            pa.sum(axis=1, keepdims=True) * qb,
-            pa * qb.sum(axis=1, keepdims=True),
-            pa[rows, own][:, None] * qb,
-            pa * qb[rows, own][:, None],
-        ],
-        axis=1,
-    )
+    if shuffled is None:
+        sums = sums * scale[:, :, None] - _marginal_sums(p, q, a, b)
+    else:
+        sums = (sums - shuffled.bilinear(a, b, expected)) * scale[:, :, None]
     halves = [_Half(pairs[half == h], x[half == h], sums[half == h][:, :, :_HALF]) for h in (0, 1)]
     if min(part.portions for part in halves) < _FEWEST_PER_HALF:
         nothing = math.nan
@@ -149,6 +211,25 @@ def _lanes(rows: Floats) -> Floats:
     out = np.zeros((2, size, LANES))
     out[:, :, :_HALF] = rows.reshape(2, _HALF, size).transpose(0, 2, 1)
     return out
+
+
+def _marginal_sums(p: Floats, q: Floats, a: Floats, b: Floats) -> Floats:
+    """The sums of `bilinear_sums_by_class` with p q^T of each portion for the pairs."""
+    half = np.repeat([0, 1], _HALF)
+    pa = np.einsum("bv,bvk->bk", p, a[half])
+    qb = np.einsum("bv,bvk->bk", q, b[half])
+    rows = np.arange(PORTIONS)
+    own = rows % _HALF
+    return np.stack(
+        [
+            pa * qb,
+            pa.sum(axis=1, keepdims=True) * qb,
+            pa * qb.sum(axis=1, keepdims=True),
+            pa[rows, own][:, None] * qb,
+            pa * qb[rows, own][:, None],
+        ],
+        axis=1,
+    )
 
 
 class _Half:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
-from ngramstat.exponents.bootstrap import cluster_weights
+from ngramstat.exponents.bootstrap import cluster_weights, percentile_interval
 from ngramstat.kernels import DocumentSpans
 
 __all__ = [
@@ -149,8 +150,12 @@ class DocumentBootstrap:
 
     def sums(self, per_document: Floats) -> Floats:
         """Resampled sums of per-document values (n_documents, k): (replicates, k)."""
+        return self.cluster_sums(self.grouped(per_document))
+
+    def grouped(self, per_document: NDArray[Any]) -> Floats:
+        """Sums over clusters of per-document values, (n_clusters, k)."""
         values = np.asarray(per_document, dtype=np.float64)
-        grouped = np.stack(
+        return np.stack(
             [
                 np.bincount(self.cluster_of, weights=column, minlength=self.n_clusters).astype(
                     np.float64
@@ -159,12 +164,59 @@ class DocumentBootstrap:
             ],
             axis=1,
         )
-        return self.cluster_sums(grouped)
 
     def cluster_sums(self, grouped: Floats) -> Floats:
         """Resampled sums of values that are summed over clusters already, (n_clusters, k)."""
         rows = [chunk.astype(np.float64) @ grouped for chunk in self._chunks()]
         return np.concatenate([np.zeros((0, grouped.shape[1])), *rows], axis=0)
+
+    def ratio_reach(
+        self, numerators: Floats, denominators: Floats, level: float
+    ) -> tuple[Floats, Floats]:
+        """How far the intervals of sum(numerators) / sum(denominators) reach below and above.
+
+        Studentised bootstrap (Efron and Tibshirani 1993, ch. 12): replicates in units of their own
+        standard error, which holds where documents are few or unequal and percentiles do not.
+
+        Parameters
+        ----------
+        numerators : (n_clusters, k) float64
+        denominators : (n_clusters,) float64
+        level : float
+
+        Returns
+        -------
+        below, above : (k,) float64
+            Zero without replicates or with a single cluster.
+        """
+        k = numerators.shape[1]
+        clusters, total = len(denominators), denominators.sum()
+        if self.replicates == 0 or clusters < 2 or total <= 0:
+            return np.zeros(k), np.zeros(k)
+        centred = numerators - denominators[:, None] * (numerators.sum(axis=0) / total)
+        errors = np.sqrt((centred**2).sum(axis=0) * clusters / (clusters - 1)) / total
+        sums = self.cluster_sums(
+            np.concatenate(
+                [
+                    denominators[:, None],
+                    denominators[:, None] ** 2,
+                    centred,
+                    centred * denominators[:, None],
+                    centred**2,
+                ],
+                axis=1,
+            )
+        )
+        sums = sums[sums[:, 0] > 0]
+        weight, squared = sums[:, :1], sums[:, 1:2]
+        first, cross, second = (sums[:, 2 + j * k : 2 + (j + 1) * k] for j in range(3))
+        shift = first / weight
+        spread = np.sqrt(np.maximum(second - 2 * shift * cross + shift**2 * squared, 0.0)) / weight
+        with np.errstate(invalid="ignore", divide="ignore"):
+            t = shift / spread
+        ends = np.array([percentile_interval(column, level) for column in t.T]).reshape(-1, 2)
+        ends = np.nan_to_num(ends)
+        return np.maximum(ends[:, 1], 0.0) * errors, np.maximum(-ends[:, 0], 0.0) * errors
 
     def _chunks(self) -> Iterator[Floats]:
         for chunk in self._weights:

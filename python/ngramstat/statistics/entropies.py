@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
-from ngramstat.exponents.bootstrap import percentile_interval
 from ngramstat.exponents.drop_decay import gamma_of_drops
 from ngramstat.exponents.entropy_decay import gamma_exponent, gamma_finite_exponent
 from ngramstat.kernels import MAX_ORDER, NgramStatistics, NgramUnits, count_ngrams
@@ -163,14 +162,16 @@ def assemble_entropies(
     sums = sums[sums[:, -1] > 0]
     replicates = sums[:, :-1] / sums[:, -1:]
     enough = len(held_out.tokens) > 1
-    intervals = np.array(
-        [
-            percentile_interval(r, options.level) if enough else (np.nan, np.nan)
-            for r in replicates.T
-        ]
+    below, above = bootstrap.ratio_reach(
+        bootstrap.grouped(held_out.losses),
+        bootstrap.grouped(held_out.tokens[:, None])[:, 0],
+        options.level,
     )
-    loss_high = np.where(np.isfinite(intervals[:, 1]), intervals[:, 1], loss)
-    bracket = _bracket(counts, options, len(units.spans), loss, loss_high)
+    known = np.where(enough and options.replicates > 0, 1.0, np.nan)
+    loss_low, loss_high = (loss - below) * known, (loss + above) * known
+    bracket = _bracket(
+        counts, options, len(units.spans), loss, np.where(np.isfinite(loss_high), loss_high, loss)
+    )
     gamma = _gamma(context, bracket, options.level)
     return EntropyResult(
         context=context,
@@ -181,8 +182,8 @@ def assemble_entropies(
         chao_shen=chao_shen(counts.whole),
         held_out_kneser_ney=loss,
         held_out=loss,
-        held_out_low=intervals[:, 0],
-        held_out_high=intervals[:, 1],
+        held_out_low=loss_low,
+        held_out_high=loss_high,
         limit=bracket.limit,
         limit_low=bracket.low,
         limit_high=bracket.high,
@@ -230,7 +231,8 @@ def _bracket(
     )
     sums = sums[sums[:, -1] > 0]
     deviations = sums[:, :-1] / sums[:, -1:] - plug_in(counts.whole)
-    below, above = _reach(deviations, options.level)
+    losses, targets = group_losses(counts), counts.group_targets.astype(np.float64)
+    below, above = bootstrap.ratio_reach(losses, targets, options.level)
     trusted = found.trusted
     with np.errstate(invalid="ignore"):
         low = np.where(trusted, found.estimate - np.hypot(below, found.doubt), found.lower - below)
@@ -250,25 +252,14 @@ def _bracket(
     largest = max(np.log(types) - limit[0], drops[0] if len(drops) else 0.0)
     drops = np.concatenate([[largest], drops])
     # What H_n and H_{n-1} share of their sampling error cancels in the drop.
-    spread = np.concatenate(
-        [
-            np.mean(_reach(deviations[:, :1], options.level), axis=0),
-            np.mean(_reach(np.diff(deviations, axis=1), options.level), axis=0),
-        ]
-    )
+    steps = bootstrap.ratio_reach(np.diff(losses, axis=1), targets, options.level)
+    spread = np.append((below + above)[:1], sum(steps)) / 2
     with np.errstate(invalid="ignore"):
         width = np.where(trusted, np.hypot(spread, found.doubt), high - low)
     resolved = width <= RESOLVED_SHARE * drops
     # `spread` is the half-width of an interval, about two standard errors.
     drop_error = np.hypot(spread, np.where(trusted, found.doubt, np.inf)) / 2
     return _Bracket(limit, low, high, found.doubt, resolved, limit + deviations, drop_error)
-
-
-def _reach(deviations: Floats, level: float) -> tuple[Floats, Floats]:
-    """How far an interval reaches below and above, from replicates less their full value."""
-    ends = np.array([percentile_interval(d, level) for d in deviations.T]).reshape(-1, 2)
-    ends = np.nan_to_num(ends)
-    return np.maximum(-ends[:, 0], 0.0), np.maximum(ends[:, 1], 0.0)
 
 
 def _gamma(context: NDArray[np.int64], bracket: _Bracket, level: float) -> Exponent:
