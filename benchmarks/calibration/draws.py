@@ -40,8 +40,10 @@ def measure(case: Case, tokens: int, draw: int) -> dict[str, Any]:
         c = ngramstat.correlations(
             corpus, lags=case.lags, singular_values=1, beta_window=case.beta_window, **shared
         )
-        names = ("norm", "norm_sequential", "norm_sequential_debiased", "norm_crossfit", "norm_debiased", "norm_low",
-                 "norm_high", "noise_floor", "valid")  # fmt: skip
+        names = (
+            *("norm", "norm_low", "norm_high", "norm_crossfit", "norm_debiased"),
+            *("norm_sequential", "norm_sequential_debiased", "noise_floor", "valid"),
+        )
         out["c"] = {name: _list(getattr(c, name)) for name in names}
         out["c"] |= {
             "exact": _list(world.norms(case.lags, case.boundary)),
@@ -109,8 +111,9 @@ def _measure_last_token(
             for name in ("norm", "norm_crossfit", "norm_debiased", "norm_low", "norm_high",
                          "noise_floor", "valid")
         }  # fmt: skip
-        row |= {"exact": exact, "pairs": len(pairs), "norm_sequential": None, "norm_sequential_debiased": None,
-                "exact_sequential": None}  # fmt: skip
+        row |= {"exact": exact, "pairs": len(pairs)}
+        # Pairs at fixed positions have no composition to take off.
+        row |= dict.fromkeys(("norm_sequential", "norm_sequential_debiased", "exact_sequential"))
         for name, value in row.items():
             columns.setdefault(name, []).append(value)
     out["c"] = columns

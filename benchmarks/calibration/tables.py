@@ -117,9 +117,15 @@ def _exponent_table(case: Case, name: str, rows: list[dict[str, Any]]) -> dict[s
         for key in ("value", "low", "high", "exact_in_window")
     )
     reportable = np.array([bool(e["reportable"]) for e in found])
-    target = (
-        window_truth if name == "beta" else np.full(len(found), np.nan if truth is None else truth)
-    )
+    if name.startswith("beta"):
+        target = window_truth
+    elif name == "alpha" and truth is not None:
+        # gamma over twice what beta would be without sampling error.
+        gamma = case.world(0).exponents()["gamma"].value
+        slopes = [row["beta"].get("exact_in_window") for row in rows]
+        target = np.array([np.nan if x is None else gamma / (2 * x) for x in slopes])
+    else:
+        target = np.full(len(found), np.nan if truth is None else truth)
     usable = reportable & np.isfinite(target)
     reasons: dict[str, int] = {}
     for e in found:
