@@ -158,7 +158,11 @@ class Draws:
         path = self.path(case, tokens)
         found: dict[int, dict[str, Any]] = {}
         if path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
+            text = path.read_text(encoding="utf-8")
+            if text and not text.endswith("\n"):
+                with open(path, "a", encoding="utf-8") as file:
+                    file.write("\n")  # so that the next draw begins a line of its own
+            for line in text.splitlines():
                 try:
                     row = json.loads(line)
                 except ValueError:

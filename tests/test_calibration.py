@@ -1,0 +1,71 @@
+"""The calibration on tiny corpora: it draws, resumes, and says what it measured."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks.calibration.__main__ import main
+from benchmarks.calibration.cases import CASES
+from benchmarks.calibration.draws import Draws, measure
+from benchmarks.calibration.tables import markdown, summarize_case, tokens_label
+
+
+def test_cases_have_names_of_their_own():
+    assert len({case.name for case in CASES}) == len(CASES)
+    for case in CASES:
+        world = case.world(0)
+        assert case.lags == () or max(case.lags) < world.document_length
+        assert case.lags or case.max_context >= 0
+
+
+@pytest.mark.parametrize(
+    "name", ["potts 0.9", "runs 1", "independent, 2 types", "hierarchy 16, 4", "markov, order 2"]
+)
+def test_a_draw_holds_measured_and_exact_values(name):
+    case = next(c for c in CASES if c.name == name)
+    found = measure(case, 60_000, 1)
+    json.dumps(found, allow_nan=False)
+    assert found == measure(case, 60_000, 1)
+    assert found != measure(case, 60_000, 2)
+    if case.lags:
+        assert len(found["c"]["exact"]) == len(found["c"]["norm"]) == len(case.lags)
+    if case.max_context >= 0:
+        assert len(found["e"]["exact"]) == case.max_context + 1
+
+
+def test_the_summary_counts_coverage_where_lags_are_valid():
+    case = next(c for c in CASES if c.name == "potts 0.9")
+    rows = [{**measure(case, 60_000, k), "seconds": 1.0} for k in range(3)]
+    summary = summarize_case(case, 60_000, rows)
+    first = summary["norms"][0]
+    assert first["lag"] == 1
+    assert first["exact"] == pytest.approx(case.world(0).norms([1], "document")[0])
+    inside = [r["c"]["norm_low"][0] <= first["exact"] <= r["c"]["norm_high"][0] for r in rows]
+    assert first["coverage"] == pytest.approx(np.mean(inside))
+    bias = np.mean([r["c"]["norm_debiased"][0] / first["exact"] - 1 for r in rows])
+    assert first["norm_debiased"]["bias"] == pytest.approx(bias)
+    text = markdown([summary])
+    assert "### potts 0.9, 6·10^4 tokens, 3 draws" in text
+    assert tokens_label(10**7) == "10^7"
+
+
+def test_the_command_resumes(tmp_path, monkeypatch):
+    arguments = ["calibration", "--smoke", "--only", "markov", "--workers", "1",
+                 "--work", str(tmp_path / "work"), "--output", str(tmp_path)]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", arguments)
+    main()
+    written = sorted(p.name for p in tmp_path.iterdir() if p.is_file())
+    assert "calibration.md" in written
+    assert "calibration-norms.png" in written
+    (draws,) = (tmp_path / "work").iterdir()
+    before = draws.read_text(encoding="utf-8")
+    # A line that was cut short is drawn again; a whole one is not.
+    draws.write_text(before + '{"draw": 1, "see', encoding="utf-8")
+    main()
+    assert draws.read_text(encoding="utf-8") == before + '{"draw": 1, "see\n'
+    case = next(c for c in CASES if c.name == "markov")
+    assert list(Draws(tmp_path / "work").load(case, 200_000)) == [0]
