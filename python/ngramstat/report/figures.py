@@ -166,6 +166,9 @@ def plot_correlations(result: CorrelationResult, ax: Axes | None = None) -> Axes
     ax = _new_axes(ax)
     lags = result.lags.astype(np.float64)
     norm = _positive(result.best_norm)
+    sequential = result.norm_sequential_debiased
+    if sequential is None:
+        sequential = result.norm_sequential
     ax.set_xscale("log")
     ax.set_yscale("log")
     _draw_fit(ax, lags, result.best_norm, result.beta, r"\beta", _RED)
@@ -181,7 +184,7 @@ def plot_correlations(result: CorrelationResult, ax: Axes | None = None) -> Axes
             ax.fill_between(lags, bottom, floor, color=_LIGHT, alpha=0.35, linewidth=0, zorder=1)
             ax.plot(lags, floor, color=_GREY, linewidth=1, linestyle=":", label="noise floor")
     for values, label, colour, marker in (
-        (_positive(result.norm_sequential), "sequential (composition removed)", _GREEN, "s"),
+        (_positive(sequential), "sequential (composition removed)", _GREEN, "s"),
         (_positive(result.norm_crossfit), "cross-fit (two halves), biased down", _ORANGE, "^"),
         (
             None if result.norm_debiased is None else _positive(result.norm),
