@@ -67,22 +67,22 @@ def test_exponential_drops_are_refused():
 
 
 def test_a_curve_that_stops_falling_is_refused():
-    """A chain of order 7: the drops end there, and the next one is known to be nothing."""
+    """A chain of order 8: the drops end there, and the next one is known to be nothing."""
     y = curve(0.5)
-    y[8:] = y[7]
-    found = gamma_of_drops(N, y, N <= 7, replicates(y), np.zeros(13))
+    y[9:] = y[8]
+    found = gamma_of_drops(N, y, N <= 8, replicates(y), np.zeros(13))
     assert not found.reportable
     assert "not a power law: H_n falls by at most" in str(found.reason)
     # Without knowing the next drop there is nothing to contradict.
-    doubt = np.where(N >= 8, np.inf, 0.0)
-    assert gamma_of_drops(N, y, N <= 7, replicates(y), doubt).reportable
+    doubt = np.where(N >= 9, np.inf, 0.0)
+    assert gamma_of_drops(N, y, N <= 8, replicates(y), doubt).reportable
 
 
 @pytest.mark.parametrize(
     ("resolved", "window"),
     [
         (N != 1, (4, 12)),
-        (N <= 6, (2, 6)),
+        (N <= 8, (3, 8)),
         ((N >= 5) & (N <= 10), (5, 10)),
     ],
 )
@@ -92,7 +92,7 @@ def test_the_longest_run_of_resolved_contexts_is_fitted(resolved, window):
     assert found.window == window
 
 
-@pytest.mark.parametrize("resolved", [N <= 5, N < 0, (N % 2) == 1])
+@pytest.mark.parametrize("resolved", [N <= 7, N < 0, (N % 2) == 1])
 def test_too_few_drops_have_no_value(resolved):
     y = curve(0.7)
     found = gamma_of_drops(N, y, resolved, replicates(y), np.zeros(13))
