@@ -206,7 +206,8 @@ void bind_for(py::module_& m, py::class_<PairCounter>& counter) {
                 found = bilinear_sums_by_class(stream, vocab_size, lag, left, right, documents,
                                                threads);
             }
-            return to_array(std::move(found), {n_classes, kBilinearSums, static_cast<py::ssize_t>(kLanes)});
+            return to_array(std::move(found),
+                            {n_classes, kBilinearSums, static_cast<py::ssize_t>(kLanes)});
         },
         py::arg("tokens").noconvert(), py::arg("vocab_size"), py::arg("lag"),
         py::arg("a").noconvert(), py::arg("b").noconvert(), py::arg("starts").noconvert(),

@@ -391,7 +391,8 @@ std::vector<double> bilinear_sums_by_class(std::span<const Token> tokens, Index 
     };
     const auto a_sums = lane_sums(a);
     const auto b_sums = lane_sums(b);
-    std::vector<double> found(static_cast<std::size_t>(documents.n_classes * kBilinearSums * kLanes));
+    std::vector<double> found(
+        static_cast<std::size_t>(documents.n_classes * kBilinearSums * kLanes));
     const Index per_set = documents.n_classes / sets;
     require(per_set <= kLanes, "at most kLanes classes a set of vectors");
     parallel_for(documents.n_classes, threads, [&](Index k) {
