@@ -24,13 +24,18 @@ def small_corpus(documents: int = 60, length: int = 40, v: int = 5, seed: int = 
 def portion_covariance(
     corpus, units: Units, portion: int, lag: int, *, stream: bool, sequential: bool = False
 ):
-    """(C, pairs) of one portion, by loops; or its sequential covariance, with the pairs of all
-    within-document shuffles taken off instead of the product of marginals.
+    """(C, pairs) of one portion, by loops, tokens centred by the marginals of the half's other
+    portions; or its sequential covariance, with the pairs of all within-document shuffles taken off.
     """
     v = corpus.vocab_size
-    joint = np.zeros((v, v))
+    joint, others = np.zeros((v, v)), np.zeros((v, v))
     shuffled = np.zeros((v, v))
     starts, ends, limits = pair_documents(corpus, units, stream=stream)
+    half = units.portions // (PORTIONS // 2)
+    for d in np.flatnonzero((half == portion // (PORTIONS // 2)) & (units.portions != portion)):
+        for i in range(starts[d], ends[d]):
+            if i + lag < limits[d]:
+                others[corpus.tokens[i], corpus.tokens[i + lag]] += 1
     for d in np.flatnonzero(units.portions == portion):
         for i in range(starts[d], ends[d]):
             if i + lag < limits[d]:
@@ -45,7 +50,11 @@ def portion_covariance(
         return joint, 0.0
     if sequential:
         return (joint - shuffled) / n, n
-    return joint / n - np.outer(joint.sum(axis=1), joint.sum(axis=0)) / n**2, n
+    p, q = others.sum(axis=1) / others.sum(), others.sum(axis=0) / others.sum()
+    rows, columns = np.eye(v) - p, np.eye(v) - q  # a token less what the others' tokens are
+    return sum(
+        joint[i, j] / n * np.outer(rows[i], columns[j]) for i in range(v) for j in range(v)
+    ), n
 
 
 def brute_force(corpus, units, lag, left, right, *, stream, sequential=False):

@@ -12,8 +12,10 @@ which multiplies the true component of u v^T by norm^2 and leaves nothing of wha
 zero: exact to all orders for C of rank one and for C with equal singular values, and nearly so in
 between (spectra that fall slowly keep a downward bias of second order, noise^2 / norm^2 times the
 share of near-equal values). a, b, c, d run over distinct portions of the half that u, v do not
-come from. The error is a jackknife over the portions. This estimator is our own;
-`benchmarks/calibration.py` measures its bias and coverage on worlds of known answer.
+come from. The error is a jackknife over the portions. A portion of few documents has marginals of
+its own, and less their product its pairs would miss the composition of those documents; so its
+tokens are centred by the marginals of the half's other portions. This estimator is our own;
+`benchmarks/calibration.md` has its bias and coverage on worlds of known answer.
 """
 
 from __future__ import annotations
@@ -182,8 +184,12 @@ def cross_fit(
     scale = np.divide(1.0, pairs, out=np.zeros_like(pairs), where=pairs > 0)[:, None]
     if shuffled is None:
         p, q = left_counts * scale, right_counts * scale
-        w = jv * scale - p * np.sum(q * v[half], axis=1)[:, None]  # C v of each portion
-        z = ju * scale - q * np.sum(p * u[half], axis=1)[:, None]  # C^T u
+        p_off, q_off = p - _others(left_counts), q - _others(right_counts)
+        p_off, q_off = p_off * (scale > 0), q_off * (scale > 0)
+        # C v of each portion, and C^T u; sum of (e_i - p') (e_j - q')^T over its pairs, p' and q'
+        # the others' marginals, is J - p q^T + (p - p') (q - q')^T.
+        w = jv * scale - p * _dot(q, v[half]) + p_off * _dot(q_off, v[half])
+        z = ju * scale - q * _dot(p, u[half]) + q_off * _dot(p_off, u[half])
     else:
         expected = shuffled.weights()
         w = (jv - shuffled.multiply(v, expected)) * scale
@@ -196,6 +202,7 @@ def cross_fit(
     )
     if shuffled is None:
         sums = sums * scale[:, :, None] - _marginal_sums(p, q, a, b)
+        sums += _marginal_sums(p_off, q_off, a, b)
     else:
         sums = (sums - shuffled.bilinear(a, b, expected)) * scale[:, :, None]
     halves = [_Half(pairs[half == h], x[half == h], sums[half == h][:, :, :_HALF]) for h in (0, 1)]
@@ -203,6 +210,19 @@ def cross_fit(
         nothing = math.nan
         return CrossFit(nothing, nothing, nothing, nothing, nothing)
     return _combine(halves)
+
+
+def _dot(rows: Floats, vectors: Floats) -> Floats:
+    found: Floats = np.sum(rows * vectors, axis=1)[:, None]
+    return found
+
+
+def _others(counts: Floats) -> Floats:
+    """Marginal of the other portions of each portion's half, (PORTIONS, V)."""
+    by_half = counts.reshape(2, _HALF, -1)
+    rest = (by_half.sum(axis=1, keepdims=True) - by_half).reshape(PORTIONS, -1)
+    found: Floats = rest / np.maximum(rest.sum(axis=1), 1.0)[:, None]
+    return found
 
 
 def _lanes(rows: Floats) -> Floats:
