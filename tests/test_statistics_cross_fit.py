@@ -25,7 +25,7 @@ def portion_covariance(
     corpus, units: Units, portion: int, lag: int, *, stream: bool, sequential: bool = False
 ):
     """(C, pairs) of one portion, by loops, tokens centred by the marginals of the half's other
-    portions; or its sequential covariance, with the pairs of all within-document shuffles taken off.
+    portions; or its sequential covariance, the pairs of all within-document shuffles taken off.
     """
     v = corpus.vocab_size
     joint, others = np.zeros((v, v)), np.zeros((v, v))
