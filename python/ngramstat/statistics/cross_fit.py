@@ -217,7 +217,7 @@ def _dot(rows: Floats, vectors: Floats) -> Floats:
     return found
 
 
-def _others(counts: Floats) -> Floats:
+def _others(counts: NDArray[np.uint64]) -> Floats:
     """Marginal of the other portions of each portion's half, (PORTIONS, V)."""
     by_half = counts.reshape(2, _HALF, -1)
     rest = (by_half.sum(axis=1, keepdims=True) - by_half).reshape(PORTIONS, -1)
