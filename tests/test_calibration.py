@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks import calibration
 from benchmarks.calibration.__main__ import main
 from benchmarks.calibration.cases import CASES
-from benchmarks.calibration.draws import Draws, measure
+from benchmarks.calibration.draws import Draws, estimators, measure
 from benchmarks.calibration.tables import markdown, summarize_case, tokens_label
 
 
@@ -23,7 +26,8 @@ def test_cases_have_names_of_their_own():
 
 
 @pytest.mark.parametrize(
-    "name", ["potts 0.9", "runs 1", "independent, 2 types", "hierarchy 16, 4", "markov, order 2"]
+    "name",
+    ["potts 0.9", "runs 1", "independent, 2 types", "hierarchy 16, 4", "markov, unequal documents"],
 )
 def test_a_draw_holds_measured_and_exact_values(name):
     case = next(c for c in CASES if c.name == name)
@@ -39,7 +43,9 @@ def test_a_draw_holds_measured_and_exact_values(name):
 
 def test_the_summary_counts_coverage_where_lags_are_valid():
     case = next(c for c in CASES if c.name == "potts 0.9")
-    rows = [{**measure(case, 60_000, k), "seconds": 1.0} for k in range(3)]
+    rows = [
+        {**measure(case, 60_000, k), "seconds": 1.0, "estimators": estimators()} for k in range(3)
+    ]
     summary = summarize_case(case, 60_000, rows)
     first = summary["norms"][0]
     assert first["lag"] == 1
@@ -63,9 +69,29 @@ def test_the_command_resumes(tmp_path, monkeypatch):
     assert "calibration-norms.png" in written
     (draws,) = (tmp_path / "work").iterdir()
     before = draws.read_text(encoding="utf-8")
-    # A line that was cut short is drawn again; a whole one is not.
-    draws.write_text(before + '{"draw": 1, "see', encoding="utf-8")
     main()
-    assert draws.read_text(encoding="utf-8") == before + '{"draw": 1, "see\n'
-    case = next(c for c in CASES if c.name == "markov")
-    assert list(Draws(tmp_path / "work").load(case, 200_000)) == [0]
+    assert draws.read_text(encoding="utf-8") == before  # it is there, and not drawn again
+    # A line that was cut short is drawn again.
+    draws.write_text(before[:-100], encoding="utf-8")
+    main()
+    first, second = draws.read_text(encoding="utf-8").splitlines()
+    assert first == before[:-100]
+    old, new = json.loads(before), json.loads(second)
+    assert old | {"seconds": 0} == new | {"seconds": 0}
+    # So is one of other estimators, unless it is to be kept.
+    case = replace(next(c for c in CASES if c.name == "markov"), draws={200_000: 1})
+    draws.write_text(before.replace(old["estimators"], "0" * 12), encoding="utf-8")
+    assert Draws(tmp_path / "work").load(case, 200_000) == {}
+    assert list(Draws(tmp_path / "work", keep=True).load(case, 200_000)) == [0]
+
+
+def test_a_part_does_not_replace_the_published_tables(tmp_path, monkeypatch):
+    published = Path(calibration.__file__).parent.parent / "calibration.md"
+    before = published.read_bytes() if published.exists() else None
+    monkeypatch.setattr(
+        sys, "argv", ["calibration", "--smoke", "--only", "independent, 2 types", "--workers", "1",
+                      "--work", str(tmp_path)],
+    )  # fmt: skip
+    main()
+    assert (tmp_path / "report" / "calibration.md").exists()
+    assert before == (published.read_bytes() if published.exists() else None)

@@ -57,6 +57,17 @@ def test_the_doubt_about_bias_widens_the_interval():
     drops = np.append(0.0, y[:-1] - y[1:])
     unsure = gamma_of_drops(N, y, EVERY, replicates(y), 0.2 * drops)
     assert unsure.high - unsure.low > 2 * (sure.high - sure.low)
+    # An estimate that may be off by anything ends the run.
+    unknown = gamma_of_drops(N, y, EVERY, replicates(y), np.where(N > 9, np.inf, 0.0))
+    assert unknown.window == (3, 9)
+
+
+def test_a_curve_without_a_drop_is_refused():
+    y = curve(0.7)
+    y[7] = y[6]
+    found = gamma_of_drops(N, y, EVERY, replicates(y), np.zeros(13))
+    assert found.value is None
+    assert found.reason == "the entropy does not fall from n = 6 to 7"
 
 
 def test_exponential_drops_are_refused():

@@ -10,6 +10,7 @@ import pytest
 
 import ngramstat
 import reference
+from ngramstat.errors import InputError
 from ngramstat.kernels import NgramUnits, count_ngrams
 from ngramstat.statistics.counts_entropy import (
     chao_shen,
@@ -18,7 +19,7 @@ from ngramstat.statistics.counts_entropy import (
     miller_madow,
     plug_in,
 )
-from ngramstat.statistics.documents import statistical_units
+from ngramstat.statistics.documents import DocumentBootstrap, statistical_units
 from ngramstat.statistics.held_out import held_out_losses, split_units
 from ngramstat.synthetic import IndependentTokens, MarkovChain, RunProcess
 from test_statistics_correlations import markov_chain, zipf
@@ -125,6 +126,7 @@ def test_extrapolation_takes_the_bias_off_by_subsampling():
     for world, contexts in ((plain, 1), (topics, 2)):
         exact = world.entropies(contexts, "document")
         errors: dict[str, list[np.ndarray]] = {"plug_in": [], "miller_madow": [], "estimate": []}
+        marks = []
         for _ in range(40):
             corpus = world.corpus(40_000, seed=int(rng.integers(1 << 30)))
             units = statistical_units(corpus, boundary="document", seed=0)
@@ -142,8 +144,9 @@ def test_extrapolation_takes_the_bias_off_by_subsampling():
             errors["miller_madow"].append(miller_madow(statistics.whole) - exact)
             errors["estimate"].append(found.estimate - exact)
             assert (found.lower <= found.estimate).all()
+            marks.append(found.trusted)
         bias = {name: np.abs(np.mean(e, axis=0)) for name, e in errors.items()}
-        trusted = found.trusted
+        trusted = np.mean(marks, axis=0) > 0.5
         assert trusted[0]
         assert (bias["estimate"][trusted] < 0.2 * bias["plug_in"][trusted] + 1e-3).all()
     # 400 types and 160,000 pairs in 38,000 tokens: new pairs keep coming, and it is noticed.
@@ -164,6 +167,116 @@ def extrapolate_of(world, tokens: int):
             ),
         )
     )
+
+
+def independent_documents(lengths, vocab_size: int, seed: int):
+    rng = np.random.default_rng(seed)
+    return ngramstat.Corpus.from_arrays(
+        rng.integers(0, vocab_size, sum(lengths)).astype(np.uint16),
+        vocab_size=vocab_size,
+        document_ends=np.cumsum(lengths),
+    )
+
+
+def test_contexts_seen_once_are_not_taken_for_settled():
+    """Every count is one, in the whole and in its parts alike: no bias is seen, and all is bias."""
+    corpus = independent_documents([200] * 100, 50_000, seed=1)
+    found = ngramstat.entropies(corpus, max_context=4, boundary="document", threads=1)
+    assert found.plug_in[2:].max() < 1e-9
+    assert not found.resolved[1:].any()
+    assert (found.limit_low <= np.log(50_000)).all()
+    assert (found.limit_high >= np.log(50_000)).all()
+
+
+@pytest.mark.parametrize(
+    ("lengths", "vocab_size", "contexts"),
+    [
+        ([90_000, *[2_100] * 100], 200, 1),
+        (np.random.default_rng(3).lognormal(8, 1.5, 40).astype(int) + 1, 20, 2),
+        ([95_000, *[200] * 24], 4, 5),
+    ],
+    ids=["one of a third", "log-normal", "one of nearly all"],
+)
+def test_documents_of_unequal_length(lengths, vocab_size, contexts):
+    exact = np.log(vocab_size)
+    for seed in range(5):
+        corpus = independent_documents(lengths, vocab_size, seed)
+        found = ngramstat.entropies(
+            corpus, max_context=contexts, boundary="document", seed=seed, threads=1, replicates=199
+        )
+        # Intervals of 95 %, held against four standard errors.
+        reach = found.limit_high - found.limit_low
+        assert (found.limit_low - reach <= exact).all()
+        assert (exact <= found.limit_high + reach).all()
+        settled = found.resolved | (reach < 0.02)
+        assert np.abs(found.limit - exact)[settled].max() < 0.02
+        assert (found.limit_low < found.held_out_high).all()
+
+
+@pytest.mark.parametrize("clusters", [2, 3, 7])
+def test_few_documents_have_intervals_by_students_t(clusters):
+    """A replicate of two documents is often one of them alone, with no error of its own."""
+    rng = np.random.default_rng(4)
+    bootstrap = DocumentBootstrap(clusters, 999, 0)
+    ones, covered = np.ones(clusters), []
+    for _ in range(400):
+        values = rng.standard_normal((clusters, 1))
+        below, above = bootstrap.ratio_reach(values, ones, 0.95)
+        assert below == above
+        covered.append(abs(values.mean()) <= above[0])
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.035)
+
+
+def test_equal_documents_have_no_spread():
+    for clusters in (2, 20):
+        bootstrap = DocumentBootstrap(clusters, 199, 0)
+        below, above = bootstrap.ratio_reach(
+            np.full((clusters, 1), 0.1), np.full(clusters, 3.0), 0.95
+        )
+        assert max(below[0], above[0]) < 1e-12
+    alone = DocumentBootstrap(1, 199, 0).ratio_reach(np.ones((1, 1)), np.ones(1), 0.95)
+    assert np.isnan(alone).all()
+
+
+def test_intervals_need_no_replicates():
+    corpus = independent_documents([1000] * 30, 4, seed=2)
+    with_replicates, without = (
+        ngramstat.entropies(
+            corpus, max_context=1, boundary="document", held_out=0.5, replicates=count, threads=1
+        )
+        for count in (999, 0)
+    )
+    for name in ("limit", "held_out"):
+        wide, narrow = (
+            getattr(found, f"{name}_high") - getattr(found, f"{name}_low")
+            for found in (without, with_replicates)
+        )
+        np.testing.assert_allclose(wide, narrow, rtol=0.35)
+
+
+def test_a_period_is_settled_and_has_no_drops():
+    corpus = ngramstat.Corpus.from_arrays(
+        np.tile(np.arange(5, dtype=np.uint16), 4000), vocab_size=5
+    )
+    found = ngramstat.entropies(corpus, max_context=10, threads=1)
+    np.testing.assert_allclose(found.limit, [np.log(5), *[0.0] * 10], atol=1e-9)
+    assert not found.resolved[2:].any()
+    assert found.held_out_high.max() < 2
+    assert found.gamma.value is None
+
+
+@pytest.mark.parametrize("lengths", [[2000, 3000], [3000, 2000], [10, 5000]])
+def test_two_documents_make_two_halves(lengths):
+    corpus = independent_documents(lengths, 5, seed=0)
+    units = statistical_units(corpus, boundary="document", seed=0)
+    assert sorted(units.spans.halves.tolist()) == [0, 1]
+
+
+def test_a_negative_seed_is_refused():
+    corpus = independent_documents([100] * 20, 5, seed=0)
+    for measure in (ngramstat.correlations, ngramstat.entropies):
+        with pytest.raises(InputError, match="seed=-1: cannot be negative"):
+            measure(corpus, seed=-1)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@
 
 Draws many corpora of each world (`CASES`), measures each as `ngramstat measure` does, and compares
 with the exact curves. Every draw is kept in --work as it comes: an interrupted run goes on where it
-stopped, and --report only makes the tables again. Writes `benchmarks/calibration.md`,
-`benchmarks/calibration-*.png` and `benchmarks/results/calibration.json`. All of it takes about four
-hours on two cores; `--smoke` makes every case once, tiny.
+stopped, and --report only makes the tables again. Draws that other versions of the estimators made
+are made again, unless --keep. Writes `benchmarks/calibration.md`, `benchmarks/calibration-*.png`,
+`benchmarks/results/calibration.json` (into --work where only a part is asked for). All of it takes
+about two hours on two cores; `--smoke` makes every case once, tiny.
 """
 
 from __future__ import annotations
@@ -39,10 +40,11 @@ def summaries_of(cases: list[Case], draws: Draws) -> Iterator[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=HERE.parent / "build" / "calibration")
-    parser.add_argument("--output", type=Path, default=HERE)
+    parser.add_argument("--output", type=Path, help="directory of the tables and figures")
     parser.add_argument("--only", action="append", help="name of a case; may be repeated")
     parser.add_argument("--sizes", help="numbers of tokens, such as 1e5,1e6")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--keep", action="store_true", help="count draws of older estimators too")
     parser.add_argument("--report", action="store_true", help="make tables of what is there")
     parser.add_argument("--smoke", action="store_true", help="every case once, tiny")
     options = parser.parse_args()
@@ -54,16 +56,18 @@ def main() -> None:
         cases = [replace(c, draws={n: k for n, k in c.draws.items() if n in sizes}) for c in cases]
     if options.smoke:
         cases = [replace(c, draws={200_000: 1}) for c in cases]
-    draws = Draws(options.work)
+    draws = Draws(options.work, keep=options.keep)
     if not options.report:
         draw_all(cases, draws, options.workers)
     summaries = list(summaries_of(cases, draws))
-    (options.output / "results").mkdir(parents=True, exist_ok=True)
-    result = options.output / "results" / "calibration.json"
+    partly = options.smoke or options.only or options.sizes
+    output = options.output or (options.work / "report" if partly else HERE)
+    (output / "results").mkdir(parents=True, exist_ok=True)
+    result = output / "results" / "calibration.json"
     result.write_text(json.dumps(summaries, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    (options.output / "calibration.md").write_text(markdown(summaries), encoding="utf-8")
-    figures(summaries, options.output)
-    print(f"{len(summaries)} tables in {options.output / 'calibration.md'}")
+    (output / "calibration.md").write_text(markdown(summaries), encoding="utf-8")
+    figures(summaries, output)
+    print(f"{len(summaries)} tables in {output / 'calibration.md'}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
@@ -20,7 +21,22 @@ from ngramstat.exponents.prediction import predict
 from ngramstat.progress import Progress
 from ngramstat.synthetic import RandomHierarchy
 
-__all__ = ["Draws", "draw_all", "measure"]
+__all__ = ["Draws", "draw_all", "estimators", "measure"]
+
+_ROOT = Path(ngramstat.__file__).resolve().parent
+# What an estimate depends on besides its case: draws made with other code are made again.
+_ESTIMATORS = ("statistics", "exponents", "kernels.py", "pipeline.py")
+_KERNELS = Path(__file__).resolve().parents[2] / "csrc"
+
+
+def estimators() -> str:
+    """Short hash of the code of the estimators and kernels."""
+    files = [f for name in _ESTIMATORS for f in (_ROOT / name, *(_ROOT / name).glob("*.py"))]
+    files += [*_KERNELS.glob("src/*.cpp"), *_KERNELS.glob("include/ngramstat/*.hpp")]
+    digest = hashlib.sha256()
+    for file in sorted(f for f in files if f.is_file()):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def measure(case: Case, tokens: int, draw: int) -> dict[str, Any]:
@@ -31,6 +47,8 @@ def measure(case: Case, tokens: int, draw: int) -> dict[str, Any]:
         assert isinstance(world, RandomHierarchy)
         return _measure_last_token(case, world, tokens, seed)
     corpus = world.corpus(tokens, seed=seed)
+    if case.unequal:
+        corpus = _cut(corpus, case.unequal, seed)
     shared: dict[str, Any] = {
         "boundary": case.boundary, "replicates": case.replicates, "seed": seed % 2**31, "threads": 1
     }  # fmt: skip
@@ -67,6 +85,17 @@ def measure(case: Case, tokens: int, draw: int) -> dict[str, Any]:
     if c is not None and e is not None:
         out["alpha"] = _exponent(predict(c, e).alpha)
     return out
+
+
+def _cut(corpus: ngramstat.Corpus, sigma: float, seed: int) -> ngramstat.Corpus:
+    rng = np.random.default_rng([seed, 1])
+    mean = 1000.0
+    lengths = rng.lognormal(np.log(mean) - sigma**2 / 2, sigma, 2 * corpus.n_tokens // int(mean))
+    ends = np.cumsum(np.maximum(lengths.astype(np.int64), 1))
+    ends = np.append(ends[ends < corpus.n_tokens], corpus.n_tokens)
+    return ngramstat.Corpus.from_arrays(
+        corpus.tokens, vocab_size=corpus.vocab_size, document_ends=ends
+    )
 
 
 def _slope(lags: Sequence[int], window: Any, curve: Callable[[list[int]], Any]) -> float | None:
@@ -144,10 +173,18 @@ def _run(name: str, tokens: int, draw: int) -> tuple[str, int, int, dict[str, An
 
 
 class Draws:
-    """Draws kept on disk, one line each."""
+    """Draws kept on disk, one line each.
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    Parameters
+    ----------
+    directory : Path
+    keep : bool
+        Whether draws made with other versions of the estimators count too.
+    """
+
+    def __init__(self, directory: Path, *, keep: bool = False) -> None:
+        self.directory, self.keep = directory, keep
+        self._code = estimators()
         directory.mkdir(parents=True, exist_ok=True)
 
     def path(self, case: Case, tokens: int) -> Path:
@@ -167,12 +204,15 @@ class Draws:
                     row = json.loads(line)
                 except ValueError:
                     continue  # a line that an interruption cut short is drawn again
-                found[row["draw"]] = row
+                if row["draw"] < case.draws[tokens] and (
+                    self.keep or row["estimators"] == self._code
+                ):
+                    found[row["draw"]] = row
         return found
 
     def add(self, case: Case, tokens: int, draw: int, row: dict[str, Any]) -> None:
         with open(self.path(case, tokens), "a", encoding="utf-8") as file:
-            file.write(json.dumps({"draw": draw, **row}) + "\n")
+            file.write(json.dumps({"draw": draw, "estimators": self._code, **row}) + "\n")
 
 
 def draw_all(cases: list[Case], draws: Draws, workers: int) -> None:

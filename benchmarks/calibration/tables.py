@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.calibration.cases import Case
+from benchmarks.calibration.draws import estimators
 from ngramstat.synthetic import RandomHierarchy
 
 __all__ = ["markdown", "summarize_case", "tokens_label"]
@@ -46,6 +47,7 @@ def summarize_case(case: Case, tokens: int, rows: list[dict[str, Any]]) -> dict[
     out: dict[str, Any] = {
         "case": case.name, "tokens": tokens, "draws": len(rows), "boundary": case.boundary,
         "note": case.note, "seconds_per_draw": _mean(np.array([r["seconds"] for r in rows])),
+        "estimators": sorted({r["estimators"] for r in rows}),
     }  # fmt: skip
     if case.lags:
         out["norms"] = _norm_table(case, rows)
@@ -174,6 +176,21 @@ def _hierarchy_beta(case: Case, rows: list[dict[str, Any]]) -> dict[str, Any]:
             "rules": len(rows), **slopes}  # fmt: skip
 
 
+def _versions(summaries: list[dict[str, Any]]) -> list[str]:
+    """What was drawn with other versions of the estimators than the latest."""
+    now = estimators()
+    older = [
+        f"{s['case']} at {tokens_label(s['tokens'])}" for s in summaries if s["estimators"] != [now]
+    ]
+    if not older:
+        return [f"All draws were made with the estimators of this version ({now}).", ""]
+    return [
+        f"Estimators {now}. Made, at least in part, with an earlier version (`estimators` in the "
+        f"JSON): {', '.join(older)}.",
+        "",
+    ]
+
+
 def _percent(x: float | None, digits: int = 1) -> str:
     return "–" if x is None else f"{100 * x:.{digits}f}"
 
@@ -198,6 +215,7 @@ def markdown(summaries: list[dict[str, Any]]) -> str:
         "cent of the exact norm, of entropies in 10^-4 nats. Coverage counts valid lags and "
         "resolved contexts only, in the draws where they are.",
         "",
+        *_versions(summaries),
         "## Exponents",
         "",
         "`target` is the slope of the exact curve over the window that the estimate used (for "

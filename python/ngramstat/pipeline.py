@@ -42,6 +42,8 @@ from ngramstat.statistics.held_out import HeldOut
 
 __all__ = ["correlations", "entropies", "measure", "run"]
 
+# Raised with every change of what a finished part holds or means: an older one is then made again.
+PARTS_VERSION = 2
 RUN_FILE = "run.json"
 PARTS = "parts"
 
@@ -284,6 +286,7 @@ def _identity(corpus: Corpus) -> dict[str, Any]:
     ends = corpus.document_ends
     return {
         "version": __version__,
+        "parts": PARTS_VERSION,
         "tokens": corpus.sha256,
         "vocab_size": corpus.vocab_size,
         "separator": corpus.separator,

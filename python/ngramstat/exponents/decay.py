@@ -177,7 +177,8 @@ def beta_exponent(
     replicates : (n_rep, n) float64, optional
         Document-cluster bootstrap replicates of `norm`, coherent over lags. The window stays fixed.
     floor : (n,) float64, optional
-        Norm that noise alone would show; it raises a norm by about floor^2 / (2 norm).
+        For plug-in norms: the norm that noise alone would show. It raises a norm by about
+        floor^2 / (2 norm), which is then no second stage.
     window : (low, high), optional
         First and last lag to use, inclusive; taken as given, but the gates still apply.
     level : float

@@ -107,7 +107,8 @@ def gamma_of_drops(
     replicates : (n_rep, k) float64 or None
         Document-bootstrap replicates of `limit`, coherent over contexts.
     doubt : (k,) float64
-        How far each estimate may be off for bias; infinite where unknown.
+        How far each estimate may be off for bias; infinite where unknown, which ends the run of
+        contexts.
     level : float
         Confidence level.
 
@@ -130,7 +131,7 @@ def gamma_of_drops(
         raise InputError("context: must count up from 0")
     if y.shape != n.shape or marks.shape != n.shape or error.shape != n.shape:
         raise InputError("context, limit, resolved and doubt need one length")
-    start, longest = _longest_run(marks)
+    start, longest = _longest_run(marks & np.isfinite(error))
     first = max(2, start, math.ceil(longest / 3))
     points = longest - first + 1
     if points < LEAST_DROPS:
@@ -141,6 +142,11 @@ def gamma_of_drops(
         )
     drops = _Drops(y, replicates, error, len(n))
     inside = slice(first - 1, longest)
+    if not np.all(drops.value[inside] > 0):
+        flat = first + int(np.argmin(drops.value[inside] > 0))
+        return Exponent.refused(
+            f"the entropy does not fall from n = {flat - 1} to {flat}", method=method, level=level
+        )
     m, drop = n[first : longest + 1], drops.value[inside]
     relative = drops.spread[inside] / drop
     log_drop = np.log(drop)

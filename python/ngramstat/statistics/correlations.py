@@ -37,6 +37,7 @@ from ngramstat.statistics.cross_fit import (
 from ngramstat.statistics.documents import (
     DocumentBootstrap,
     Units,
+    check_seed,
     separator_positions,
     statistical_units,
 )
@@ -109,6 +110,7 @@ class CorrelationOptions:
             raise InputError(f"singular_values={self.singular_values}: must lie in 1 .. {LANES}")
         if not 0.5 <= self.level < 1:
             raise InputError(f"level={self.level}: must be at least 0.5 and below 1, such as 0.95")
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True)
@@ -441,14 +443,13 @@ def assemble_correlations(
         valid=valid,
         crossing_share=crossing,
         separator_share=column("separator_share"),
-        beta=_beta(lags, fits.debiased, valid, replicates, floor, units, options),
+        beta=_beta(lags, fits, valid, replicates, len(units.spans), options),
         beta_sequential=_beta(
             lags,
-            sequential_fits.debiased,
+            sequential_fits,
             valid_sequential,
             sequential_replicates,
-            floor,
-            units,
+            len(units.spans),
             options,
         ),
         boundary=options.boundary,
@@ -458,26 +459,24 @@ def assemble_correlations(
 
 def _beta(
     lags: NDArray[np.int64],
-    debiased: Floats,
+    fits: _Fits,
     valid: NDArray[np.bool_],
     replicates: Floats,
-    floor: Floats,
-    units: Units,
+    n_documents: int,
     options: CorrelationOptions,
 ) -> Exponent:
-    if np.unique(units.portions).size < FEWEST_PORTIONS:
+    if not fits.enough.any():
         return Exponent.refused(
-            f"{len(units.spans)} are too few documents for independent portions of them, "
-            f"{FEWEST_PORTIONS} of about equal length are needed",
+            f"too few documents for independent portions of them: {n_documents}, where "
+            f"{FEWEST_PORTIONS} of about equal length with pairs at these lags are needed",
             method="OLS of log norm on log lag",
             level=options.level,
         )
     return beta_exponent(
         lags,
-        debiased,
+        fits.debiased,
         valid,
         replicates=replicates,
-        floor=floor,
         window=options.window,
         level=options.level,
         quantity="debiased norm",
@@ -491,6 +490,8 @@ class _Fits:
         self.fits = fits
         self.debiased = np.array([fit.debiased for fit in fits])
         self.crossfit = np.array([fit.crossfit for fit in fits])
+        # Whether there were documents enough to cross-fit.
+        self.enough = np.isfinite(self.crossfit)
         with np.errstate(invalid="ignore"):
             significant = self.crossfit >= [self._significance(fit) for fit in fits]
             self.valid = significant & (self.debiased >= VALID_RATIO * floor)

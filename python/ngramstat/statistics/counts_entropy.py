@@ -119,7 +119,8 @@ class Extrapolation:
         Whether the bias falls with the sample's size as it must for the estimate to hold.
     lower : float64
         First-order estimate. Beyond first order the bias is downward while contexts are
-        undersampled, so this is a lower bound but for sampling error.
+        undersampled, so this is a lower bound but for sampling error. The plug-in entropy where
+        the parts are too unequal.
     """
 
     estimate: Floats
@@ -137,8 +138,10 @@ _AMPLE_COUNTS = 30
 # No correction is trusted beyond a tenth of itself (where counts are about thirty to an n-gram, it
 # was off by a sixteenth on clustered documents).
 _LEAST_DOUBT = 0.1
+# The second-order term supposes parts of about equal size: each has this share of its fair one.
+_LEAST_BALANCE = 0.5
 # Differences below this are rounding.
-_ROUNDING = 1e-12
+ROUNDING = 1e-12
 
 
 def extrapolate(statistics: NgramStatistics) -> Extrapolation:
@@ -148,35 +151,65 @@ def extrapolate(statistics: NgramStatistics) -> Extrapolation:
     1955; Harris 1975), (8 H_1 - 6 H_2 + H_4) / 3 has neither term. Unlike counting n-grams
     (`miller_madow`) this holds for clustered documents too, whose counts are worth fewer
     independent ones. Where the bias falls more slowly than 1/T, as it does while new n-grams keep
-    coming, its observed power is continued instead.
+    coming, its observed power is continued instead. Parts count by their targets, which keeps the
+    first-order term in place whatever their sizes; the others are dropped where sizes differ much,
+    as with one very long document.
     """
-    whole, half, quarter = (
-        np.mean([plug_in(part) for part in parts], axis=0)
-        for parts in ((statistics.whole,), statistics.halves, statistics.quarters)
-    )
-    near, far = whole - half, half - quarter
-    lower = whole + near
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(np.abs(near) > _ROUNDING, far / near, 2.0)
-        second = (8 * whole - 6 * half + quarter) / 3
-        powered = whole + near / (ratio - 1)
-    regular = (ratio >= _REGULAR_RATIO) | (np.abs(near) <= _ROUNDING)
-    powers = (ratio >= _LEAST_RATIO) & ~regular
-    estimate = np.where(regular, second, np.where(powers, powered, lower))
+    whole = plug_in(statistics.whole)
+    targets = statistics.whole.targets
+    half, quarter = _mean(statistics.halves), _mean(statistics.quarters)
+    unknown = np.zeros(len(whole), dtype=bool)
+    if half is None:  # one document: nothing shows the bias, and counting is biased down
+        return Extrapolation(whole, np.full(len(whole), np.inf), unknown, whole)
+    near = whole - half
+    balanced = _balanced(statistics)
+    # A small part may have no first order left: its bias is all there is, and lifts the estimate.
+    first = whole + near
+    lower = first if balanced else whole
     # Few n-grams, each seen often: the bias is far below what its noise lets the ratio show.
     seen = [int(t[:, 1].sum()) for t in statistics.whole.ngrams]
-    ample = np.array(seen) * _AMPLE_COUNTS <= statistics.whole.targets
+    ample = np.array(seen) * _AMPLE_COUNTS <= targets
+    regular = powers = unknown
+    estimate = first
+    if quarter is not None and balanced:
+        far = half - quarter
+        # Without any bias all is settled; but contexts that were all seen once show none either.
+        settled = np.abs(near) <= ROUNDING
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(settled, 0.0, far / near)
+            second = (8 * whole - 6 * half + quarter) / 3
+            powered = whole + near / (ratio - 1)
+        regular = (ratio >= _REGULAR_RATIO) | (settled & ample)
+        powers = (ratio >= _LEAST_RATIO) & ~regular
+        estimate = np.where(regular, second, np.where(powers, powered, first))
     trusted = regular | powers | ample
     return Extrapolation(
         estimate=estimate,
         doubt=np.where(
             trusted,
             np.maximum(
-                np.where(regular | powers, np.abs(estimate - lower), np.abs(near)),
+                np.where(regular | powers, np.abs(estimate - first), np.abs(near)),
                 _LEAST_DOUBT * np.abs(estimate - whole),
             ),
             np.inf,
         ),
         trusted=trusted,
         lower=np.minimum(lower, estimate),
+    )
+
+
+def _mean(parts: tuple[NgramCounts, ...]) -> Floats | None:
+    """Plug-in entropies of the parts, weighted by their targets; None if one of them is empty."""
+    targets = np.array([part.targets for part in parts], dtype=np.float64)
+    if targets.min() == 0:
+        return None
+    found: Floats = np.average([plug_in(part) for part in parts], axis=0, weights=targets)
+    return found
+
+
+def _balanced(statistics: NgramStatistics) -> bool:
+    return all(
+        part.targets * len(parts) >= _LEAST_BALANCE * statistics.whole.targets
+        for parts in (statistics.halves, statistics.quarters)
+        for part in parts
     )

@@ -235,9 +235,8 @@ def _lanes(rows: Floats) -> Floats:
 
 def _marginal_sums(p: Floats, q: Floats, a: Floats, b: Floats) -> Floats:
     """The sums of `bilinear_sums_by_class` with p q^T of each portion for the pairs."""
-    half = np.repeat([0, 1], _HALF)
-    pa = np.einsum("bv,bvk->bk", p, a[half])
-    qb = np.einsum("bv,bvk->bk", q, b[half])
+    pa = np.concatenate([p[:_HALF] @ a[0], p[_HALF:] @ a[1]])
+    qb = np.concatenate([q[:_HALF] @ b[0], q[_HALF:] @ b[1]])
     rows = np.arange(PORTIONS)
     own = rows % _HALF
     return np.stack(
@@ -316,26 +315,30 @@ class _Half:
         return 1.0 / float(self.shares @ self.shares) - 1.0
 
 
-def _norm(first: float, third: float) -> float:
-    return math.sqrt(third / first) if first > 0 and third > 0 else math.nan
+def _signed_norm(first: float, third: float) -> float:
+    """Square root of third / first with its sign: no norm where negative, but it has an error."""
+    if first == 0:
+        return math.nan
+    ratio = third / first
+    return math.copysign(math.sqrt(abs(ratio)), ratio)
 
 
 def _combine(halves: list[_Half]) -> CrossFit:
     moments = np.array([part.moments() for part in halves])
     first, third = moments.mean(axis=0)
-    debiased = _norm(first, third)
+    whole = _signed_norm(first, third)
     variance = 0.0
     for h, part in enumerate(halves):
         others = []
         for d in range(_HALF):
             changed = moments.copy()
             changed[h] = part.moments(d)
-            others.append(_norm(*changed.mean(axis=0)))
-        variance += part.spread(debiased, np.array(others)) ** 2
+            others.append(_signed_norm(*changed.mean(axis=0)))
+        variance += part.spread(whole, np.array(others)) ** 2
     return CrossFit(
         crossfit=float(first),
         crossfit_error=math.hypot(*(part.error_of_first() for part in halves)) / 2,
-        debiased=debiased,
+        debiased=whole if first > 0 and third > 0 else math.nan,
         debiased_error=math.sqrt(variance),
         freedom=sum(part.freedom for part in halves),
     )

@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
-from ngramstat.exponents.bootstrap import cluster_weights, percentile_interval
+from ngramstat.exponents.bootstrap import (
+    cluster_weights,
+    needed_replicates,
+    percentile_interval,
+)
 from ngramstat.kernels import DocumentSpans
 
 __all__ = [
@@ -20,6 +24,7 @@ __all__ = [
     "PORTIONS",
     "DocumentBootstrap",
     "Units",
+    "check_seed",
     "separator_positions",
     "statistical_units",
 ]
@@ -35,6 +40,12 @@ _BLOCKS = 200
 # thousands of documents does not need them one by one, and the weights stay small.
 _MOST_CLUSTERS = 4096
 
+
+# Replicates of fewer documents often hold one or two of them alone, many times.
+_FEWEST_CLUSTERS = 8
+# Share of the replicates that must have a spread of their own, and what spread is none.
+_LEAST_TELLING = 0.9
+_ROUNDING = 1e-6
 
 # Random portions of about equal numbers of tokens, for halves, quarters and the jackknife.
 PORTIONS = 16
@@ -97,6 +108,12 @@ def statistical_units(corpus: Corpus, *, boundary: str, seed: int) -> Units:
     return Units(DocumentSpans(ends, content_starts, content_ends, halves), are_blocks, portions)
 
 
+def check_seed(seed: int) -> None:
+    """Refuse a seed that NumPy's generators do not take."""
+    if seed < 0:
+        raise InputError(f"seed={seed}: cannot be negative")
+
+
 def separator_positions(corpus: Corpus) -> NDArray[np.int64]:
     """Positions of the separators, which stand at the ends or starts of documents."""
     if corpus.separator is None or corpus.document_ends is None:
@@ -110,9 +127,10 @@ def separator_positions(corpus: Corpus) -> NDArray[np.int64]:
 def _portions(lengths: NDArray[np.int64], seed: int) -> NDArray[np.uint8]:
     """The portion of each document: random documents fill one after the other with tokens."""
     order = np.random.default_rng([seed, 1]).permutation(len(lengths))
-    before = np.cumsum(lengths[order]) - lengths[order]
+    # By its middle: so both halves have documents as soon as there are two.
+    middle = 2 * np.cumsum(lengths[order]) - lengths[order]
     portions = np.empty(len(lengths), np.uint8)
-    portions[order] = before * PORTIONS // int(lengths.sum())
+    portions[order] = middle * (PORTIONS // 2) // int(lengths.sum())
     return portions
 
 
@@ -176,7 +194,9 @@ class DocumentBootstrap:
         """How far the intervals of sum(numerators) / sum(denominators) reach below and above.
 
         Studentised bootstrap (Efron and Tibshirani 1993, ch. 12): replicates in units of their own
-        standard error, which holds where documents are few or unequal and percentiles do not.
+        standard error, which holds where documents are few or unequal and percentiles do not. With
+        too few clusters for replicates to have an error of their own, or too few replicates,
+        Student's t.
 
         Parameters
         ----------
@@ -187,14 +207,20 @@ class DocumentBootstrap:
         Returns
         -------
         below, above : (k,) float64
-            Zero without replicates or with a single cluster.
+            NaN with a single cluster.
         """
+        from scipy.stats import t as student
+
         k = numerators.shape[1]
-        clusters, total = len(denominators), denominators.sum()
-        if self.replicates == 0 or clusters < 2 or total <= 0:
-            return np.zeros(k), np.zeros(k)
+        clusters, total = int(np.count_nonzero(denominators)), denominators.sum()
+        if clusters < 2:
+            return np.full(k, np.nan), np.full(k, np.nan)
         centred = numerators - denominators[:, None] * (numerators.sum(axis=0) / total)
         errors = np.sqrt((centred**2).sum(axis=0) * clusters / (clusters - 1)) / total
+        reach = float(student.isf((1 - level) / 2, clusters - 1)) * errors
+        below, above = reach.copy(), reach.copy()
+        if clusters < _FEWEST_CLUSTERS or self.replicates < needed_replicates(level):
+            return below, above
         sums = self.cluster_sums(
             np.concatenate(
                 [
@@ -212,11 +238,13 @@ class DocumentBootstrap:
         first, cross, second = (sums[:, 2 + j * k : 2 + (j + 1) * k] for j in range(3))
         shift = first / weight
         spread = np.sqrt(np.maximum(second - 2 * shift * cross + shift**2 * squared, 0.0)) / weight
-        with np.errstate(invalid="ignore", divide="ignore"):
-            t = shift / spread
-        ends = np.array([percentile_interval(column, level) for column in t.T]).reshape(-1, 2)
-        ends = np.nan_to_num(ends)
-        return np.maximum(ends[:, 1], 0.0) * errors, np.maximum(-ends[:, 0], 0.0) * errors
+        # A replicate of equal values has a spread of rounding alone, and says nothing.
+        telling = spread > _ROUNDING * errors
+        for j in np.flatnonzero(telling.mean(axis=0) >= _LEAST_TELLING):
+            t = shift[telling[:, j], j] / spread[telling[:, j], j]
+            low, high = percentile_interval(t, level)
+            below[j], above[j] = max(high, 0.0) * errors[j], max(-low, 0.0) * errors[j]
+        return below, above
 
     def _chunks(self) -> Iterator[Floats]:
         for chunk in self._weights:

@@ -17,13 +17,19 @@ from ngramstat.exponents.entropy_decay import gamma_exponent, gamma_finite_expon
 from ngramstat.kernels import MAX_ORDER, NgramStatistics, NgramUnits, count_ngrams
 from ngramstat.results import EntropyResult, Exponent, LearningCurve
 from ngramstat.statistics.counts_entropy import (
+    ROUNDING,
     chao_shen,
     extrapolate,
     group_losses,
     miller_madow,
     plug_in,
 )
-from ngramstat.statistics.documents import PORTIONS, DocumentBootstrap, statistical_units
+from ngramstat.statistics.documents import (
+    PORTIONS,
+    DocumentBootstrap,
+    check_seed,
+    statistical_units,
+)
 from ngramstat.statistics.held_out import HeldOut, Split, held_out_losses, split_units
 
 __all__ = [
@@ -52,7 +58,7 @@ class EntropyOptions:
     held_out : float or str
         Share of documents to hold out, or the path of a held-out corpus.
     replicates : int
-        Bootstrap replicates over held-out documents.
+        Bootstrap replicates over documents.
     level : float
     seed : int
     """
@@ -69,6 +75,7 @@ class EntropyOptions:
             raise InputError(f"max_context={self.max_context}: must lie in 0 .. {MAX_ORDER - 1}")
         if not 0.5 <= self.level < 1:
             raise InputError(f"level={self.level}: must be at least 0.5 and below 1, such as 0.95")
+        check_seed(self.seed)
 
 
 def measure_ngrams(
@@ -161,14 +168,12 @@ def assemble_entropies(
     # A replicate without a scored token says nothing.
     sums = sums[sums[:, -1] > 0]
     replicates = sums[:, :-1] / sums[:, -1:]
-    enough = len(held_out.tokens) > 1
     below, above = bootstrap.ratio_reach(
         bootstrap.grouped(held_out.losses),
         bootstrap.grouped(held_out.tokens[:, None])[:, 0],
         options.level,
     )
-    known = np.where(enough and options.replicates > 0, 1.0, np.nan)
-    loss_low, loss_high = (loss - below) * known, (loss + above) * known
+    loss_low, loss_high = np.maximum(loss - below, 0.0), loss + above
     bracket = _bracket(
         counts, options, len(units.spans), loss, np.where(np.isfinite(loss_high), loss_high, loss)
     )
@@ -193,7 +198,10 @@ def assemble_entropies(
         ),
         gamma=gamma,
         gamma_finite=gamma_finite_exponent(
-            context, loss, replicates if enough else None, level=options.level
+            context,
+            loss,
+            replicates if len(held_out.tokens) > 1 else None,
+            level=options.level,
         ),
         discounts=held_out.discounts,
         boundary=options.boundary,
@@ -235,7 +243,12 @@ def _bracket(
     below, above = bootstrap.ratio_reach(losses, targets, options.level)
     trusted = found.trusted
     with np.errstate(invalid="ignore"):
-        low = np.where(trusted, found.estimate - np.hypot(below, found.doubt), found.lower - below)
+        # Noise may lift the first-order estimate above the loss, which is never below H_n.
+        low = np.where(
+            trusted,
+            found.estimate - np.hypot(below, found.doubt),
+            np.fmin(found.lower, loss) - below,
+        )
         high = np.where(
             trusted,
             np.minimum(
@@ -245,7 +258,7 @@ def _bracket(
         )
         limit = np.where(trusted, found.estimate, np.fmax((found.lower + loss) / 2, low))
     low = np.maximum(low, 0.0)
-    limit, high = np.maximum(limit, low), np.maximum(high, low)
+    limit, high = np.fmax(limit, low), np.maximum(high, low)
     drops = limit[:-1] - limit[1:]
     # H_0 has no context before it: it is known where the drop from or to it is.
     types = max(int(counts.whole.ngrams[0][:, 1].sum()), 1)
@@ -256,10 +269,12 @@ def _bracket(
     spread = np.append((below + above)[:1], sum(steps)) / 2
     with np.errstate(invalid="ignore"):
         width = np.where(trusted, np.hypot(spread, found.doubt), high - low)
-    resolved = width <= RESOLVED_SHARE * drops
+    # Without a drop, as after the end of a period, there is nothing that the width is small beside.
+    resolved = (width <= RESOLVED_SHARE * drops) & (drops > ROUNDING)
     # `spread` is the half-width of an interval, about two standard errors.
     drop_error = np.hypot(spread, np.where(trusted, found.doubt, np.inf)) / 2
-    return _Bracket(limit, low, high, found.doubt, resolved, limit + deviations, drop_error)
+    doubt = np.where(trusted, found.doubt, (high - low) / 2)
+    return _Bracket(limit, low, high, doubt, resolved, limit + deviations, drop_error)
 
 
 def _gamma(context: NDArray[np.int64], bracket: _Bracket, level: float) -> Exponent:
