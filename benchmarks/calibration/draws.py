@@ -34,7 +34,8 @@ def estimators() -> str:
     files = [f for name in _ESTIMATORS for f in (_ROOT / name, *(_ROOT / name).glob("*.py"))]
     files += [*_KERNELS.glob("src/*.cpp"), *_KERNELS.glob("include/ngramstat/*.hpp")]
     digest = hashlib.sha256()
-    for file in sorted(f for f in files if f.is_file()):
+    # By folder and name: the same wherever the package is installed.
+    for file in sorted((f for f in files if f.is_file()), key=lambda f: (f.parent.name, f.name)):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:12]
 
