@@ -54,6 +54,12 @@ def test_the_summary_counts_coverage_where_lags_are_valid():
     assert first["coverage"] == pytest.approx(np.mean(inside))
     bias = np.mean([r["c"]["norm_debiased"][0] / first["exact"] - 1 for r in rows])
     assert first["norm_debiased"]["bias"] == pytest.approx(bias)
+    null = next(c for c in CASES if c.name == "independent, 20 types")
+    row = measure(null, 60_000, 0) | {"seconds": 1.0, "estimators": estimators()}
+    without = summarize_case(null, 60_000, [row])["null"]
+    assert without["draws_with_a_valid_lag"] == int(any(row["c"]["valid"]))
+    # Few types are below the edge, which holds for many.
+    assert 0.4 < without["noise_constant"] / without["noise_constant_theory"] < 1.1
     text = markdown([summary])
     assert "### potts 0.9, 6·10^4 tokens, 3 draws" in text
     assert tokens_label(10**7) == "10^7"

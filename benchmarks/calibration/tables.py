@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.calibration.cases import Case
 from benchmarks.calibration.draws import estimators
-from ngramstat.synthetic import RandomHierarchy
+from ngramstat.synthetic import IndependentTokens, RandomHierarchy
 
 __all__ = ["markdown", "summarize_case", "tokens_label"]
 
@@ -58,6 +58,16 @@ def summarize_case(case: Case, tokens: int, rows: list[dict[str, Any]]) -> dict[
             out[name] = _exponent_table(case, name, rows)
     if case.last_token:
         out["beta_last_token"] = _hierarchy_beta(case, rows)
+    world = case.world(0)
+    if isinstance(world, IndependentTokens) and not world.topics:
+        known = world.extras()
+        out["null"] = {
+            "draws_with_a_valid_lag": int(np.any(_matrix(rows, "c", "valid") > 0, axis=1).sum()),
+            "lags": len(case.lags),
+            "noise_constant": float(np.mean([row["noise_constant"] for row in out["norms"]])),
+            "noise_constant_theory": known["noise_constant"],
+            "noise_constant_approximation": known["noise_constant_approximation"],
+        }
     return out
 
 
@@ -247,6 +257,18 @@ def markdown(summaries: list[dict[str, Any]]) -> str:
                 f"last token: beta {_number(e['norm_debiased'], '.3f')} (plug-in "
                 f"{_number(e['norm'], '.3f')}, exact curves {_number(e['exact'], '.3f')}); "
                 f"finite-v law {e['finite_v_law']:.3f}, large v {e['large_v']:.3f}.",
+            ]
+    lines += ["", "## No correlation at all"]
+    for s in summaries:
+        if "null" in s:
+            e = s["null"]
+            lines += [
+                "",
+                f"{s['case']}, {tokens_label(s['tokens'])} tokens: some of {e['lags']} lags valid "
+                f"in {e['draws_with_a_valid_lag']} of {s['draws']} draws; noise floor times the "
+                f"root of the pairs {e['noise_constant']:.4f}, by theory "
+                f"{e['noise_constant_theory']:.4f} (1.25 sqrt(p_max) = "
+                f"{e['noise_constant_approximation']:.4f}).",
             ]
     lines += ["", "## Norms"]
     for s in summaries:
