@@ -56,6 +56,14 @@ def test_shifted_alternative_recovers_the_entropy_rate() -> None:
     assert result.value < 0.4  # the raw slope is biased low
 
 
+def test_a_curve_that_hardly_falls_says_nothing_of_its_limit() -> None:
+    y = 2 * np.arange(1, 4.0) ** -0.016
+    result = gamma_exponent([1, 2, 3], y, y * 0.999, y * 1.001, np.ones(3, dtype=bool))
+    assert result.value == pytest.approx(0.016)
+    assert result.reason is not None
+    assert result.reason.startswith("the entropy falls by 1.7% from n = 1 to 3, 10% needed")
+
+
 def test_drops_that_contradict_a_limit_of_zero() -> None:
     """A curve over a high floor: nearly straight in log-log, but its drops are not A n^-gamma's."""
     n = np.arange(0, 5)
