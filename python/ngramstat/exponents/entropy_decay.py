@@ -27,8 +27,8 @@ _LEAST_CONTEXTS = 3
 _LEAST_R2 = 0.7
 # Neighbouring local slopes of one power law agree; beyond this ratio the curve bends.
 _MOST_BEND = 2.0
-# Share of H_n that it must fall by. Below, any H_inf fits: of 10^5 tokens whose entropy fell by 2 %,
-# "gamma = .016" was reported in four draws of five, and of larger samples it was refused.
+# Share of H_n that it must fall by. Below, any H_inf fits: at 10^5 tokens and a fall of 2 %
+# "gamma = .016" was reported in four draws of five, and at 10^6 in none.
 _LEAST_FALL = 0.1
 # Drops may be this far from the law before their errors are asked.
 _DROP_RIPPLE = 0.1
