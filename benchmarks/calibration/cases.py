@@ -130,7 +130,7 @@ CASES = [
          {10**7: 16}, last_token=True, lags=(1, 3, 7, 15),
          note="another set of rules every draw; last token of a string"),
     Case("hierarchy 32, 8", lambda draw: RandomHierarchy(32, 8, 2, 5, rules_seed=draw),
-         {10**8: 8}, last_token=True, lags=(1, 3, 7),
+         {10**8: 4}, last_token=True, lags=(1, 3, 7),
          note="another set of rules every draw; last token of a string"),
     Case("hierarchy 8, 4", lambda draw: RandomHierarchy(8, 4, 2, 8), {10**6: 200}, lags=(1, 2, 3),
          max_context=3, note="entropies of a fixed grammar; position averaged"),
