@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.synthetic.sampling import check_probabilities
+from ngramstat.synthetic.sampling import check_probabilities, random_generator
 from ngramstat.synthetic.world import (
     Floats,
     KnownExponent,
     StationaryWorld,
     Tokens,
     block_entropy,
+    pair_shares,
     zipf_law,
 )
 
@@ -27,6 +28,13 @@ __all__ = ["CopyProcess"]
 _GROUP = 1 << 20
 # Share of tokens whose chain of copies may reach back beyond what is drawn before a document.
 _CUT = 1e-12
+# Tokens drawn before a document, at most: a fraction of a group, and a second to find.
+_MOST_HISTORY = 1 << 18
+# r(n) below this is nothing beside what it is added to.
+_FORGOTTEN = 1e-18
+# Lags to which r is followed until then, and products of all of them: seconds.
+_MOST_LAGS = 1 << 22
+_MOST_PRODUCTS = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,7 @@ class CopyProcess(StationaryWorld):
             raise InputError(f"document_length={self.document_length}: must lie in 2 .. 2^26")
         if not 2 <= len(self.pi) <= 1 << 16:
             raise InputError(f"pi: needs 2 .. 65536 probabilities, got {len(self.pi)}")
+        _ = self.distances  # refuses an exponent that leaves floating-point numbers
         object.__setattr__(self, "pi", tuple(check_probabilities(self.pi, "pi").tolist()))
 
     @property
@@ -97,23 +106,36 @@ class CopyProcess(StationaryWorld):
 
     @cached_property
     def _history(self) -> int:
-        """Tokens before a document after which no chain of copies matters (share below 1e-12)."""
-        # escape(n): a chain of copies from one token passes n tokens back.
+        """Tokens before a document after which no chain of copies matters (share below 1e-12).
+
+        Raises
+        ------
+        InputError
+            There would be too many.
+        """
+        # escape[n]: a chain of copies from one token passes n tokens back; the array is filled
+        # from its end, so that what came last lies as `distances` does.
         beyond = 1.0 - np.cumsum(self.distances)
-        escape = [self.rho]
-        while escape[-1] > _CUT:
-            n = len(escape)
+        escape = np.empty(_MOST_HISTORY)
+        escape[-1] = self.rho
+        for n in range(1, _MOST_HISTORY):
+            if escape[-n] <= _CUT:
+                return n
             near = self.distances[: min(n, self.reach)]
-            there = float(near @ np.array(escape[: -len(near) - 1 : -1]))
+            there = float(near @ escape[len(escape) - n :][: len(near)])
             longer = float(beyond[n - 1]) if n <= self.reach else 0.0
-            escape.append(self.rho * (max(longer, 0.0) + there))
-        return len(escape)
+            escape[-n - 1] = self.rho * (max(longer, 0.0) + there)
+        raise InputError(
+            f"rho={self.rho}, reach={self.reach}: copies of copies reach more than {_MOST_HISTORY} "
+            "tokens back, which would have to be drawn before every document; use a smaller rho "
+            "or reach, or a larger exponent"
+        )
 
     def pieces(self, n_tokens: int, *, seed: int, threads: int = 1) -> Iterator[Tokens]:
         per_group = max(1, _GROUP // (self.document_length + self._history))
         size = per_group * self.document_length
         for group, first in enumerate(range(0, n_tokens, size)):
-            rng = np.random.default_rng([seed, 1, group])
+            rng = random_generator(seed, 1, group)
             yield self._documents(per_group, rng).reshape(-1)[: n_tokens - first]
 
     def _documents(self, n: int, rng: np.random.Generator) -> Tokens:
@@ -137,11 +159,20 @@ class CopyProcess(StationaryWorld):
 
     def r(self, longest: int) -> Floats:
         """r(n), n = 0 .. longest, from the Yule-Walker equations."""
-        if not self._r or len(self._r[0]) <= longest:
-            self._r[:] = [self._yule_walker(longest)]
+        if not self._r:
+            self._r[:] = [self._yule_walker()]
+        known = self._r[0]
+        if len(known) <= longest:
+            from scipy.signal import lfilter, lfiltic
+
+            recursion = np.concatenate([[1.0], -self.rho * self.distances])
+            state = lfiltic([1.0], recursion, known[: -self.reach - 1 : -1])
+            far, _ = lfilter([1.0], recursion, np.zeros(longest + 1 - len(known)), zi=state)
+            self._r[:] = [np.concatenate([known, far])]
         return self._r[0][: longest + 1]
 
-    def _yule_walker(self, longest: int) -> Floats:
+    def _yule_walker(self) -> Floats:
+        """r(n), n = 0 .. reach, which determine each other."""
         phi, reach = self.distances, self.reach
         # r(n) - rho sum_d phi_d r(|n - d|) = 0 for n = 1 .. reach, r(0) = 1.
         system = np.eye(reach)
@@ -152,12 +183,7 @@ class CopyProcess(StationaryWorld):
             inside = other > 0
             np.add.at(system, (rows[inside] - 1, other[inside] - 1), -self.rho * phi[d - 1])
             known[d - 1] += self.rho * phi[d - 1]
-        found = np.empty(max(longest, reach) + 1)
-        found[0] = 1.0
-        found[1 : reach + 1] = np.linalg.solve(system, known)
-        for n in range(reach + 1, longest + 1):
-            found[n] = self.rho * float(phi @ found[n - 1 : n - reach - 1 : -1])
-        return found
+        return np.concatenate([[1.0], np.linalg.solve(system, known)])
 
     @cached_property
     def _shape(self) -> Floats:
@@ -168,13 +194,34 @@ class CopyProcess(StationaryWorld):
     def _shape_norm(self) -> float:
         return float(np.linalg.norm(self._shape, 2))
 
-    def process_norms(self, lags: Sequence[int], background: Floats | None = None) -> Floats:
-        r = self.r(max([*lags, 0 if background is None else len(background) - 1]))
-        mean = 0.0 if background is None else float(r[: len(background)] @ background)
-        found: Floats = np.abs(r[list(lags)] - mean) * self._shape_norm
+    def process_norms(self, lags: Sequence[int], *, sequential: bool = False) -> Floats:
+        wanted, d = np.array(lags), self.document_length
+        last = min(int(wanted.max()), self._most_lags)
+        beyond = np.nan
+        mean = 0.0
+        if sequential:
+            # r falls exponentially in the end, and the mean needs no more of it.
+            most = min(d - 1, self._most_lags)
+            last = min(1024, most)
+            while last < most and self.r(last)[-self.reach :].max() > _FORGOTTEN:
+                last = min(2 * last, most)
+            if last == d - 1 or self.r(last)[-self.reach :].max() <= _FORGOTTEN:
+                beyond = 0.0
+            mean = float(self.r(last)[1:] @ pair_shares(d, 1, last + 1)) + beyond
+        r = np.append(self.r(last), beyond)
+        found: Floats = np.abs(r[np.minimum(wanted, last + 1)] - mean) * self._shape_norm
         return found
 
+    @property
+    def _most_lags(self) -> int:
+        """Largest lag to which r is followed."""
+        return min(_MOST_LAGS, _MOST_PRODUCTS // self.reach)
+
     def process_covariance(self, lag: int) -> Floats:
+        if lag > self._most_lags:
+            raise InputError(
+                f"lag={lag}: r(t) of this process is out of reach; use lags up to {self._most_lags}"
+            )
         return float(self.r(lag)[lag]) * self._shape
 
     def process_entropies(self, max_context: int) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ngramstat.errors import InputError
 from ngramstat.synthetic.markov import _paths
-from ngramstat.synthetic.sampling import StateSource, state_source
+from ngramstat.synthetic.sampling import StateSource, random_generator, state_source
 from ngramstat.synthetic.world import (
     MOST_NGRAMS,
     Floats,
@@ -95,9 +95,15 @@ class IndependentTokens(StationaryWorld):
         """One row per topic (one alone without topics), (topics, V)."""
         if not self.topics:
             return self.zipf[None, :]
-        rng = np.random.default_rng([self.rules_seed, 0x544F50])
+        rng = random_generator(self.rules_seed, 0x544F50, name="rules_seed")
         drawn = rng.standard_gamma(self.concentration * self.zipf, (self.topics, self.vocab_size))
-        found: Floats = drawn / drawn.sum(axis=1, keepdims=True)
+        total = drawn.sum(axis=1, keepdims=True)
+        if not (np.all(np.isfinite(total)) and np.all(total > 0)):
+            raise InputError(
+                f"concentration={self.concentration:g}: the Dirichlet draws of the topics are too "
+                "small or too large for floating-point numbers; use a value nearer to 100"
+            )
+        found: Floats = drawn / total
         return found
 
     @cached_property
@@ -127,9 +133,9 @@ class IndependentTokens(StationaryWorld):
         apart = (self.distributions - self.marginal) / math.sqrt(len(self.distributions))
         return float(np.linalg.norm(apart @ apart.T, 2)) if self.topics else 0.0
 
-    def process_norms(self, lags: Sequence[int], background: Floats | None = None) -> Floats:
+    def process_norms(self, lags: Sequence[int], *, sequential: bool = False) -> Floats:
         # Every lag has the same covariance, which a mean over all pairs removes.
-        return np.full(len(lags), self._composition_norm if background is None else 0.0)
+        return np.full(len(lags), 0.0 if sequential else self._composition_norm)
 
     def process_covariance(self, lag: int) -> Floats:
         apart = (self.distributions - self.marginal) / math.sqrt(len(self.distributions))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from typing import Any, ClassVar
@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.synthetic.sampling import StateSource, check_probabilities, random_key, state_source
+from ngramstat.synthetic.sampling import (
+    StateSource,
+    check_probabilities,
+    random_generator,
+    random_key,
+    state_source,
+)
 from ngramstat.synthetic.world import (
     MOST_DENSE,
     PIECE,
@@ -22,6 +28,8 @@ from ngramstat.synthetic.world import (
     StationaryWorld,
     Tokens,
     block_entropy,
+    mean_powers,
+    pair_shares,
 )
 
 __all__ = ["GraphWalk", "MarkovChain"]
@@ -29,8 +37,23 @@ __all__ = ["GraphWalk", "MarkovChain"]
 # Contexts of a chain, each a state with V outcomes.
 _MOST_OUTCOMES = 1 << 24
 _MOST_NODES = 1 << 20
-# A chain whose covariance fell below this has forgotten; what is left is rounding.
-_FORGOTTEN = 1e-17
+# Largest dense linear system for a stationary distribution: every chain of order 1, in seconds.
+_MOST_SOLVED = 4096
+# Parts of a chain that are joined by less than this are apart in any corpus, and in rounding.
+_LEAST_JOINT = 1e-15
+# A stationary distribution may miss balance by this, in the sum of absolute differences.
+_BALANCE = 1e-12
+# A chain has forgotten where its norm is below this share of C(1)'s: what is left is rounding.
+_FORGOTTEN = 1e-14
+# Steps from lag to lag, and multiplications in all of them: seconds.
+_MOST_STEPS = 1 << 17
+_MOST_PRODUCTS = 1 << 33
+# How many times faster those are in dense matrices.
+_DENSE_SPEED = 8
+# Transitions that the truth of a drawn chain lists.
+_MOST_LISTED = 1 << 16
+# Edges times lag of a walk on a graph with too many nodes for its spectrum: about a second a lag.
+_MOST_STEPPED = 1 << 25
 
 
 def _paths(
@@ -84,6 +107,7 @@ class MarkovChain(StationaryWorld):
 
     transitions: Any
     document_length: int = 10_000
+    _drawn: dict[str, Any] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         try:
@@ -94,8 +118,7 @@ class MarkovChain(StationaryWorld):
             raise InputError(f"transitions: needs shape (V, ..., V), got {given.shape}")
         if given.size > _MOST_OUTCOMES:
             raise InputError(f"transitions: {given.size} numbers, at most {_MOST_OUTCOMES}")
-        if not 2 <= self.document_length <= 1 << 40:
-            raise InputError(f"document_length={self.document_length}: must lie in 2 .. 2^40")
+        _check_length(self.document_length)
         table = check_probabilities(given, "transitions")
         table.setflags(write=False)
         object.__setattr__(self, "transitions", table)
@@ -120,9 +143,21 @@ class MarkovChain(StationaryWorld):
             )
         if not (math.isfinite(concentration) and concentration > 0):
             raise InputError(f"concentration={concentration}: must be positive")
-        rng = np.random.default_rng([rules_seed, 0x4D4B56])
+        rng = random_generator(rules_seed, 0x4D4B56, name="rules_seed")
         rows = rng.dirichlet(np.full(vocab_size, concentration), vocab_size**order)
-        return cls(rows.reshape((vocab_size,) * (order + 1)), document_length)
+        table = rows.reshape((vocab_size,) * (order + 1))
+        _check_length(document_length)
+        drawn: dict[str, Any] = {"concentration": concentration, "rules_seed": rules_seed}
+        try:
+            chain = cls(table, document_length, drawn)
+            _ = chain.stationary  # a chain that is nearly in parts shows it here
+        except InputError as error:
+            raise InputError(
+                f"concentration={concentration:g}: transitions drawn with rules_seed={rules_seed} "
+                "cannot be used, since almost all of a row's probability is on one token; use a "
+                f"larger concentration or another rules_seed ({error})"
+            ) from error
+        return chain
 
     @property
     def order(self) -> int:
@@ -135,12 +170,17 @@ class MarkovChain(StationaryWorld):
         return int(self.transitions.shape[0])
 
     def parameters(self) -> dict[str, Any]:
-        return {
+        found: dict[str, Any] = {
             "order": self.order,
             "vocab_size": self.vocab_size,
             "document_length": self.document_length,
-            "transitions": self.transitions.tolist(),
         }
+        if self._drawn is not None:
+            found |= self._drawn
+        # What a drawn chain was drawn from says as much as a table of millions.
+        if self._drawn is None or self.transitions.size <= _MOST_LISTED:
+            found["transitions"] = self.transitions.tolist()
+        return found
 
     @cached_property
     def _chain(self) -> Any:
@@ -156,6 +196,7 @@ class MarkovChain(StationaryWorld):
         from scipy.sparse.csgraph import connected_components
 
         chain = self._chain.copy()
+        chain.data[chain.data < _LEAST_JOINT] = 0.0
         chain.eliminate_zeros()
         count, label = connected_components(chain, directed=True, connection="strong")
         if count > 1:
@@ -163,23 +204,33 @@ class MarkovChain(StationaryWorld):
             rows, columns = chain.nonzero()
             left = np.unique(label[rows[label[rows] != label[columns]]])
             if count - len(left) > 1:
-                raise InputError("transitions: the chain falls into parts that it never leaves")
+                raise InputError(
+                    "transitions: the chain falls into parts that it never leaves, or leaves with "
+                    f"probabilities below {_LEAST_JOINT:g}; give larger ones between the parts"
+                )
 
     @cached_property
     def stationary(self) -> Floats:
-        """Distribution of the context, (V,) * order."""
-        n = self.vocab_size**self.order
-        if n <= MOST_DENSE:
-            system = np.eye(n) - self._chain.toarray().T
-            system[-1] = 1.0
-            pi = np.linalg.solve(system, np.concatenate([np.zeros(n - 1), [1.0]]))
-        else:
-            from scipy.sparse.linalg import eigs
+        """Distribution of the context, (V,) * order.
 
-            _, vectors = eigs(self._chain.T.astype(np.float64), k=1, which="LM", tol=1e-14)
-            pi = np.abs(vectors[:, 0].real)
+        Raises
+        ------
+        InputError
+            It cannot be found in floating-point numbers.
+        """
+        n = self.vocab_size**self.order
+        pi = _null_vector(self._chain) if n <= _MOST_SOLVED else _leading_vector(self._chain)
         pi = np.maximum(pi, 0.0)
-        found: Floats = (pi / pi.sum()).reshape((self.vocab_size,) * self.order)
+        with np.errstate(invalid="ignore"):
+            pi /= pi.sum()
+            missed = float(np.abs(self._chain.T @ pi - pi).sum())
+        if not missed < _BALANCE:
+            raise InputError(
+                "transitions: the stationary distribution is not known to rounding, because the "
+                "chain nearly falls into parts that it hardly ever leaves; use larger "
+                "probabilities between the parts"
+            )
+        found: Floats = pi.reshape((self.vocab_size,) * self.order)
         return found
 
     @cached_property
@@ -214,39 +265,70 @@ class MarkovChain(StationaryWorld):
         found: Floats = self.stationary.sum(axis=tuple(range(1, self.order)))
         return found
 
-    def _covariances(self) -> Iterator[Floats]:
-        """C(1), C(2), ..., the chain stepped once per lag."""
+    def _covariances(self) -> Iterator[tuple[Floats, float]]:
+        """C(1), C(2), ... with what the contexts still know of the token so many steps back.
+
+        The latter is the sum of |P(token, context) - P(token) P(context)|, and infinite at lags
+        below the order. Once it is nothing, so are all covariances to come, while a single one may
+        vanish before those at longer lags.
+        """
         v, k = self.vocab_size, self.order
-        if v > MOST_DENSE:
-            raise InputError(f"V = {v}: a covariance is a matrix of V^2 numbers")
         product = np.outer(self.marginal, self.marginal)
         for lag in range(1, k):
             others = tuple(a for a in range(1, k) if a != lag)
-            yield self.stationary.sum(axis=others) - product
-        # joint[x, context]: token x, and the context that ends some steps later.
+            yield self.stationary.sum(axis=others) - product, np.inf
         n = v**k
-        joint = np.zeros((v, n))
-        joint[np.arange(n) // v ** (k - 1), np.arange(n)] = self.stationary.reshape(-1)
+        pi = self.stationary.reshape(-1)
+        apart = -np.outer(self.marginal, pi)
+        apart[np.arange(n) // v ** (k - 1), np.arange(n)] += pi
+        back = self.transitions.T if k == 1 else self._chain.T
         while True:
-            joint = (self._chain.T @ joint.T).T
-            yield joint.reshape(v, -1, v).sum(axis=1) - product
+            apart = (back @ apart.T).T
+            yield apart.reshape(v, -1, v).sum(axis=1), float(np.abs(apart).sum())
+
+    @cached_property
+    def _most_steps(self) -> int:
+        """Largest lag that is stepped to."""
+        products = self.transitions.size * self.vocab_size
+        if self.order == 1:
+            products //= _DENSE_SPEED
+        return int(max(1, min(_MOST_STEPS, _MOST_PRODUCTS // max(products, 1))))
 
     def process_covariance(self, lag: int) -> Floats:
-        return next(islice(self._covariances(), lag - 1, None))
+        if lag > self._most_steps:
+            raise InputError(
+                f"lag={lag}: C(t) of this chain is out of reach; use lags up to {self._most_steps}"
+            )
+        return next(islice(self._covariances(), lag - 1, None))[0]
 
-    def process_norms(self, lags: Sequence[int], background: Floats | None = None) -> Floats:
+    def process_norms(self, lags: Sequence[int], *, sequential: bool = False) -> Floats:
+        v, d = self.vocab_size, self.document_length
+        found = np.full(len(lags), np.nan)
+        if v > MOST_DENSE:
+            return found
+        now = np.diag(self.marginal) - np.outer(self.marginal, self.marginal)
+        rounding = _FORGOTTEN * float(np.linalg.norm(now, 2))
+        last = d - 1 if sequential else max((t for t in lags if t <= self._most_steps), default=0)
+        steps = min(last, self._most_steps)
+        share = pair_shares(d, 1, steps + 1) if sequential else np.zeros(0)
         wanted: dict[int, Floats] = {}
-        mean = np.zeros((self.vocab_size, self.vocab_size))
-        last = max(lags)
-        longest = last if background is None else max(last, len(background) - 1)
-        for t, c in enumerate(islice(self._covariances(), longest), start=1):
+        mean = np.zeros((v, v))
+        forgotten = False
+        for t, (c, known) in enumerate(islice(self._covariances(), steps), start=1):
             if t in lags:
                 wanted[t] = c
-            if background is not None and t < len(background):
-                mean += background[t] * (c + c.T) / 2
-            if t >= last and np.abs(c).max() < _FORGOTTEN:
+            if sequential:
+                mean += share[t - 1] * (c + c.T) / 2
+            forgotten = known < rounding
+            if forgotten:
                 break
-        return np.array([np.linalg.norm(wanted[lag] - mean, 2) for lag in lags])
+        if sequential and not forgotten and steps < last:
+            return found
+        for i, lag in enumerate(lags):
+            if lag in wanted or (sequential and forgotten):
+                norm = float(np.linalg.norm(wanted.get(lag, 0.0) - mean, 2))
+                found[i] = norm if norm >= rounding else np.nan
+        return found
 
     def process_entropies(self, max_context: int) -> Floats:
         found = np.empty(max_context + 1)
@@ -262,8 +344,8 @@ class MarkovChain(StationaryWorld):
         return found
 
     def exponents(self) -> dict[str, KnownExponent]:
-        why = "not a power law: C(t) falls exponentially, H_n is constant from the chain's order on"
-        return {name: KnownExponent(None, why) for name in ("beta", "gamma", "alpha")}
+        constant = "H_n is constant from the chain's order on"
+        return _no_exponents(_period(self._chain, self.stationary), constant)
 
 
 @dataclass(frozen=True)
@@ -305,10 +387,14 @@ class GraphWalk(StationaryWorld):
                 f"edges={self.edges}: must lie in 1 .. {min(most, _MOST_OUTCOMES)} for "
                 f"{self.nodes} nodes"
             )
-        if not 2 <= self.document_length <= 1 << 40:
-            raise InputError(f"document_length={self.document_length}: must lie in 2 .. 2^40")
+        _check_length(self.document_length)
         if self.links is not None:
-            array = np.asarray(self.links)
+            try:
+                array = np.asarray(self.links)
+            except ValueError as error:
+                raise InputError(
+                    "links: the rows differ in length; give pairs of node numbers"
+                ) from error
             if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
                 raise InputError("links: needs pairs of node numbers")
             if array.min() < 0 or array.max() >= self.nodes or len(array) != self.edges:
@@ -323,18 +409,7 @@ class GraphWalk(StationaryWorld):
         from scipy.sparse.csgraph import connected_components
 
         n = self.nodes
-        if self.links is not None:
-            pairs = np.asarray(self.links, dtype=np.int64)
-        else:
-            rng = np.random.default_rng([self.rules_seed, 0x475248])
-            found: NDArray[np.int64] = np.zeros(0, np.int64)
-            while len(found) < self.edges:
-                more = rng.integers(0, n * n, 2 * (self.edges - len(found)) + 16)
-                more = more[more // n < more % n]
-                together = np.concatenate([found, more])
-                _, first = np.unique(together, return_index=True)
-                found = together[np.sort(first)][: self.edges]
-            pairs = np.stack([found // n, found % n], axis=1)
+        pairs = self._drawn_edges() if self.links is None else np.asarray(self.links, np.int64)
         pairs = pairs[pairs[:, 0] != pairs[:, 1]]
         both = np.concatenate([pairs, pairs[:, ::-1]])
         graph = coo_array((np.ones(len(both)), (both[:, 0], both[:, 1])), shape=(n, n)).tocsr()
@@ -342,6 +417,26 @@ class GraphWalk(StationaryWorld):
         _, label = connected_components(graph, directed=False)
         largest = np.flatnonzero(label == np.bincount(label).argmax())
         return graph[largest][:, largest].tocsr()
+
+    def _drawn_edges(self) -> NDArray[np.int64]:
+        """(edges, 2) distinct pairs of nodes, the smaller number first."""
+        n, most = self.nodes, self.nodes * (self.nodes - 1) // 2
+        rng = random_generator(self.rules_seed, 0x475248, name="rules_seed")
+        if self.edges > most // 2:
+            # Of so many pairs, almost all that are drawn anew would be there already.
+            numbers = np.sort(rng.permutation(most)[: self.edges])
+            # Pairs in the rows above each.
+            before = np.concatenate([[0], np.cumsum(np.arange(n - 1, 0, -1))])
+            row = np.searchsorted(before, numbers, side="right") - 1
+            return np.stack([row, numbers - before[row] + row + 1], axis=1)
+        found: NDArray[np.int64] = np.zeros(0, np.int64)
+        while len(found) < self.edges:
+            more = rng.integers(0, n * n, 2 * (self.edges - len(found)) + 16)
+            more = more[more // n < more % n]
+            together = np.concatenate([found, more])
+            _, first = np.unique(together, return_index=True)
+            found = together[np.sort(first)][: self.edges]
+        return np.stack([found // n, found % n], axis=1)
 
     @cached_property
     def vocab_size(self) -> int:  # type: ignore[override]
@@ -395,52 +490,89 @@ class GraphWalk(StationaryWorld):
             raise InputError(f"V = {self.vocab_size}: a covariance is a matrix of V^2 numbers")
         scale = 1.0 / np.sqrt(self.degrees)
         values, vectors = np.linalg.eigh(self.adjacency.toarray() * np.outer(scale, scale))
-        return values, vectors
+        # Rounding beyond one would grow with the power.
+        return np.clip(values, -1.0, 1.0), vectors
+
+    @cached_property
+    def _modes(self) -> Floats:
+        """D_pi^1/2 times the eigenvectors but the constant one (eigenvalue one), (V, V - 1)."""
+        found: Floats = np.sqrt(self.stationary)[:, None] * self._spectrum[1][:, :-1]
+        return found
 
     def _matrix(self, of_values: Floats) -> Floats:
-        """D_pi^1/2 f(walk) D_pi^1/2 without its constant part (the eigenvalue one)."""
-        _, vectors = self._spectrum
-        moved = np.sqrt(self.stationary)[:, None] * vectors[:, :-1]
-        matrix: Floats = (moved * of_values[:-1]) @ moved.T
+        """D_pi^1/2 f(walk) D_pi^1/2 without its constant part, from f of the eigenvalues."""
+        matrix: Floats = (self._modes * of_values[:-1]) @ self._modes.T
         return matrix
+
+    def _norm(self, of_values: Floats) -> float:
+        """Largest absolute eigenvalue of that matrix."""
+        from scipy.sparse.linalg import LinearOperator
+
+        scale = float(np.abs(of_values[:-1]).max())
+        if scale == 0.0:
+            return 0.0
+        # The iteration takes a start that it maps to squares below the smallest float for zero.
+        scaled, modes, n = of_values / scale, self._modes, self.vocab_size
+        if n <= 64:
+            return scale * float(np.abs(np.linalg.eigvalsh(self._matrix(scaled))).max())
+
+        def apply(x: Floats) -> Floats:
+            y: Floats = modes @ (scaled[:-1] * (modes.T @ np.asarray(x).reshape(-1)))
+            return y
+
+        return scale * _largest_value(LinearOperator((n, n), matvec=apply, dtype=np.float64))
 
     def process_covariance(self, lag: int) -> Floats:
         return self._matrix(self._spectrum[0] ** lag)
 
-    def process_norms(self, lags: Sequence[int], background: Floats | None = None) -> Floats:
+    def process_norms(self, lags: Sequence[int], *, sequential: bool = False) -> Floats:
         if self.vocab_size > MOST_DENSE:
-            if background is not None:
-                return np.full(len(lags), np.nan)
-            return np.array([self._large_norm(lag) for lag in lags])
+            norms = [np.nan if sequential else self._large_norm(lag) for lag in lags]
+            return np.array(norms)
         values = self._spectrum[0]
-        mean = np.zeros(len(values))
-        if background is not None:
-            power = np.ones(len(values))
-            for weight in background[1:].tolist():
-                power = power * values
-                mean += weight * power
-        return np.array([_symmetric_norm(self._matrix(values**lag - mean)) for lag in lags])
+        mean = mean_powers(values, self.document_length) if sequential else 0.0
+        return np.array([self._norm(values**lag - mean) for lag in lags])
 
-    def _large_norm(self, lag: int) -> float:
-        from scipy.sparse.linalg import LinearOperator, eigsh
+    @cached_property
+    def _symmetric_walk(self) -> Any:
+        """D^-1/2 A D^-1/2 without its eigenvalue one, a linear operator (V, V)."""
+        from scipy.sparse.linalg import LinearOperator
 
-        walk = self.adjacency.multiply(1.0 / self.degrees[:, None]).tocsr()
-        pi = self.stationary
+        scale = 1.0 / np.sqrt(self.degrees)
+        walk = self.adjacency.multiply(scale[:, None]).multiply(scale[None, :]).tocsr()
+        constant = np.sqrt(self.stationary)
 
         def apply(x: Floats) -> Floats:
-            # D_pi T^lag x - pi (pi . x); D_pi T^lag is symmetric (detailed balance).
-            y = np.asarray(x, dtype=np.float64).reshape(-1)
-            out = y
+            y: Floats = walk @ np.asarray(x, dtype=np.float64).reshape(-1)
+            return y - constant * (constant @ y)
+
+        return LinearOperator(walk.shape, matvec=apply, dtype=np.float64)
+
+    @cached_property
+    def _second_value(self) -> float:
+        """The walk's second largest eigenvalue in modulus, that modulus."""
+        return _largest_value(self._symmetric_walk)
+
+    def _large_norm(self, lag: int) -> float:
+        """||C(t)|| by steps of the walk, for too many nodes for the spectrum; NaN far away."""
+        from scipy.sparse.linalg import LinearOperator
+
+        if lag * self.adjacency.nnz > _MOST_STEPPED:
+            return np.nan
+        walk, rate, root = self._symmetric_walk, self._second_value, np.sqrt(self.stationary)
+        if rate**lag == 0.0:
+            return 0.0
+
+        def apply(x: Floats) -> Floats:
+            # D_pi^1/2 walk^lag D_pi^1/2; the rate is put back at the end, so nothing underflows.
+            y = root * np.asarray(x, dtype=np.float64).reshape(-1)
             for _ in range(lag):
-                out = walk @ out
-            result: Floats = pi * (out - pi @ y)
+                y = walk.matvec(y) / rate
+            result: Floats = root * y
             return result
 
         n = self.vocab_size
-        operator = LinearOperator((n, n), matvec=apply, dtype=np.float64)
-        start = np.random.default_rng(0).standard_normal(n)
-        values = eigsh(operator, k=1, which="LM", v0=start, return_eigenvectors=False, tol=1e-10)
-        return float(np.abs(values[0]))
+        return _largest_value(LinearOperator((n, n), matvec=apply, dtype=np.float64)) * rate**lag
 
     def process_entropies(self, max_context: int) -> Floats:
         found = np.full(max_context + 1, float(self.stationary @ np.log(self.degrees)))
@@ -448,15 +580,70 @@ class GraphWalk(StationaryWorld):
         return found
 
     def exponents(self) -> dict[str, KnownExponent]:
-        why = "not a power law: C(t) falls exponentially, H_n is constant from n = 1 on"
-        return {name: KnownExponent(None, why) for name in ("beta", "gamma", "alpha")}
+        period = _period(self.adjacency, self.stationary)
+        return _no_exponents(period, "H_n is constant from n = 1 on")
 
 
-def _symmetric_norm(matrix: Floats) -> float:
-    """Largest absolute eigenvalue."""
-    if len(matrix) <= 64:
-        return float(np.abs(np.linalg.eigvalsh(matrix)).max())
+def _check_length(document_length: int) -> None:
+    if not 2 <= document_length <= 1 << 40:
+        raise InputError(f"document_length={document_length}: must lie in 2 .. 2^40")
+
+
+def _null_vector(chain: Any) -> Floats:
+    """Solution of pi (T - 1) = 0, sum(pi) = 1 by elimination; NaN where the system is singular."""
+    n = chain.shape[0]
+    system = -chain.toarray().T
+    # One minus what stays is the sum of what leaves, and that sum does not cancel.
+    np.fill_diagonal(system, 0.0)
+    np.fill_diagonal(system, -system.sum(axis=0))
+    system[-1] = 1.0
+    try:
+        return np.linalg.solve(system, np.concatenate([np.zeros(n - 1), [1.0]]))
+    except np.linalg.LinAlgError:
+        return np.full(n, np.nan)
+
+
+def _leading_vector(chain: Any) -> Floats:
+    """Left eigenvector of the eigenvalue one of a large irreducible chain; NaN if not found."""
+    from scipy.sparse.linalg import ArpackError, eigs
+
+    n = chain.shape[0]
+    # Of a periodic chain's eigenvalues of modulus one, only this one has a real part of one.
+    try:
+        _, vectors = eigs(chain.T, k=1, which="LR", v0=np.linspace(1.0, 2.0, n), tol=0.0)
+    except ArpackError:
+        return np.full(n, np.nan)
+    found: Floats = np.abs(vectors[:, 0].real)
+    return found
+
+
+def _period(graph: Any, stationary: Floats) -> int:
+    """Greatest common divisor of the lengths of all closed walks of a chain's recurrent states."""
+    from scipy.sparse.csgraph import shortest_path
+
+    links = graph.copy()
+    links.eliminate_zeros()
+    start = int(np.argmax(stationary.reshape(-1)))
+    depth = shortest_path(links, method="D", unweighted=True, indices=start)
+    rows, columns = links.nonzero()
+    seen = np.isfinite(depth[rows])  # from a recurrent state only recurrent ones are reached
+    longer = depth[rows[seen]] + 1 - depth[columns[seen]]
+    return int(np.gcd.reduce(np.abs(longer).astype(np.int64)))
+
+
+def _no_exponents(period: int, entropies: str) -> dict[str, KnownExponent]:
+    falls = "C(t) falls exponentially"
+    if period > 1:
+        falls = f"the chain is periodic with period {period}, so C(t) need not fall at all"
+    why = f"not a power law: {falls}, {entropies}"
+    return {name: KnownExponent(None, why) for name in ("beta", "gamma", "alpha")}
+
+
+def _largest_value(matrix: Any) -> float:
+    """Largest absolute eigenvalue of a large symmetric operator."""
     from scipy.sparse.linalg import eigsh
 
-    start = np.random.default_rng(0).standard_normal(len(matrix))
-    return float(np.abs(eigsh(matrix, k=1, which="LM", v0=start, return_eigenvectors=False))[0])
+    start = np.random.default_rng(0).standard_normal(matrix.shape[0])
+    return float(
+        np.abs(eigsh(matrix, k=1, which="LM", v0=start, tol=1e-10, return_eigenvectors=False))[0]
+    )

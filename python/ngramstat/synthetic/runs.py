@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -10,12 +11,29 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ngramstat.errors import InputError
-from ngramstat.synthetic.world import Floats, KnownExponent, StationaryWorld, Tokens
+from ngramstat.synthetic.sampling import random_generator
+from ngramstat.synthetic.world import (
+    Floats,
+    KnownExponent,
+    StationaryWorld,
+    Tokens,
+    pair_shares,
+)
 
 __all__ = ["RunProcess"]
 
 # Documents are drawn in groups of about this many tokens, each from its own seed.
 _GROUP = 1 << 20
+# Below, runs are too long for any corpus; above, a run longer than one token is a rarity.
+_LEAST_MU, _MOST_MU = 0.01, 20.0
+# From here on NumPy's zeta distribution, which ends at 2^63, lacks less than 3e-6 of its tail.
+_LEAST_NUMPY_MU = 0.3
+# rho is found term by term up to here; beyond, by Fourier transforms and to an absolute rounding
+# error, up to the second.
+_STEPPED = 1 << 13
+_MOST_LAGS = 1 << 22
+# Far values of rho below this are mostly such rounding.
+_LEAST_FAR = 1e-9
 
 
 @dataclass(frozen=True)
@@ -28,7 +46,7 @@ class RunProcess(StationaryWorld):
     Parameters
     ----------
     mu : float
-        Above 0.
+        Between 0.01 and 20.
     vocab_size : int
     document_length : int
         Tokens of a document, a window of the stationary process.
@@ -47,8 +65,11 @@ class RunProcess(StationaryWorld):
     _rho: list[Floats] = field(default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.mu) and self.mu > 0):
-            raise InputError(f"mu={self.mu}: must be positive")
+        if not _LEAST_MU <= self.mu <= _MOST_MU:
+            raise InputError(
+                f"mu={self.mu}: must lie in {_LEAST_MU} .. {_MOST_MU:g}; smaller ones have runs "
+                "longer than any corpus, larger ones hardly a run of two tokens"
+            )
         if not 2 <= self.vocab_size <= 1 << 16:
             raise InputError(f"vocab_size={self.vocab_size}: must lie in 2 .. 65536")
         if not 2 <= self.document_length <= 1 << 27:
@@ -62,7 +83,7 @@ class RunProcess(StationaryWorld):
         per_group = max(1, _GROUP // self.document_length)
         size = per_group * self.document_length
         for group, first in enumerate(range(0, n_tokens, size)):
-            rng = np.random.default_rng([seed, 1, group])
+            rng = random_generator(seed, 1, group)
             yield self._documents(per_group, rng).reshape(-1)[: n_tokens - first]
 
     def _documents(self, n: int, rng: np.random.Generator) -> Tokens:
@@ -71,9 +92,7 @@ class RunProcess(StationaryWorld):
         out = np.empty((n, length), self.dtype)
         for row in out:
             symbol = int(rng.integers(self.vocab_size))
-            # What is left of a run at a random time: P(R = r) = P(length >= r) / E(length), a zeta
-            # distribution; later runs have P(length > k) = (1+k)^-(1+mu).
-            end = min(int(rng.zipf(1 + self.mu)), length)
+            end = self._rest(rng)
             row[:end] = symbol
             while end < length:
                 expected = 16 + int((length - end) / self.mean_run * 1.1)
@@ -88,6 +107,24 @@ class RunProcess(StationaryWorld):
                 end += taken
         return out
 
+    def _rest(self, rng: np.random.Generator) -> int:
+        """What is left of a run at a random time, cut at a document's length.
+
+        P(rest = r) = P(length >= r) / E(length), a zeta distribution; later runs have
+        P(length > k) = (1+k)^-(1+mu).
+        """
+        length = self.document_length
+        if self.mu >= _LEAST_NUMPY_MU:
+            return min(int(rng.zipf(1 + self.mu)), length)
+        uniform = rng.random()
+        return 1 + bisect_left(range(1, length), True, key=lambda r: self._beyond(r) <= uniform)
+
+    def _beyond(self, n: Any) -> Any:
+        """P(rest > n)."""
+        from scipy.special import zeta
+
+        return zeta(1 + self.mu, n + 1) / self.mean_run
+
     @property
     def mean_run(self) -> float:
         """E(length) = zeta(1 + mu)."""
@@ -96,31 +133,42 @@ class RunProcess(StationaryWorld):
         return float(zeta(1 + self.mu))
 
     def rho(self, longest: int) -> Floats:
-        """rho(n) for n = 0 .. longest, by the renewal recursion; O(longest^2)."""
-        if self._rho and len(self._rho[0]) > longest:
-            return self._rho[0][: longest + 1]
-        from scipy.special import zeta
+        """rho(n) for n = 0 .. longest, from the renewal equation.
 
-        n = np.arange(longest + 1, dtype=np.float64)
-        tail = (1 + n) ** -(1 + self.mu)  # P(length > k)
-        at = np.zeros(longest + 1)  # P(length = k)
-        at[1:] = tail[:-1] - tail[1:]
-        rest = np.zeros(longest + 1)  # P(rest = r), r >= 1
-        rest[1:] = tail[:-1] / self.mean_run
-        beyond = zeta(1 + self.mu, n + 1) / self.mean_run  # P(rest > n)
-        change = -1.0 / (self.vocab_size - 1)
-        g = np.empty(longest + 1)
-        found = np.empty(longest + 1)
-        for k in range(longest + 1):
-            g[k] = tail[k] + change * float(at[1 : k + 1] @ g[k - 1 :: -1] if k else 0.0)
-            found[k] = beyond[k] + change * float(rest[1 : k + 1] @ g[k - 1 :: -1] if k else 0.0)
-        self._rho[:] = [found]
-        return found
+        Exact to rounding up to n = 2^13, beyond to an absolute 1e-15, up to n = 2^22.
 
-    def process_norms(self, lags: Sequence[int], background: Floats | None = None) -> Floats:
-        rho = self.rho(max([*lags, 0 if background is None else len(background) - 1]))
-        mean = 0.0 if background is None else float(rho[: len(background)] @ background)
-        found: Floats = np.abs(rho[list(lags)] - mean) / self.vocab_size
+        Raises
+        ------
+        InputError
+            `longest` is larger than 2^22.
+        """
+        if longest > _MOST_LAGS:
+            raise InputError(
+                f"lag={longest}: rho of the run process is out of reach; use lags up to "
+                f"{_MOST_LAGS}"
+            )
+        if not self._rho or len(self._rho[0]) <= longest:
+            n = np.arange(longest + 1, dtype=np.float64)
+            tail = (1 + n) ** -(1 + self.mu)  # P(length > k)
+            at = np.concatenate([[0.0], tail[:-1] - tail[1:]])  # P(length = k)
+            rest = np.concatenate([[0.0], tail[:-1] / self.mean_run])  # P(rest = r), r >= 1
+            change = -1.0 / (self.vocab_size - 1)
+            # A new run's first symbol k steps on: g = tail + change (at * g).
+            g = _renewal(tail, change * at)
+            found = self._beyond(n) + change * _product(rest, g)
+            self._rho[:] = [found]
+        return self._rho[0][: longest + 1]
+
+    def process_norms(self, lags: Sequence[int], *, sequential: bool = False) -> Floats:
+        wanted, d = np.array(lags), self.document_length
+        longest = d - 1 if sequential else int(wanted.max())
+        if sequential and longest > _MOST_LAGS:
+            return np.full(len(lags), np.nan)
+        rho = self.rho(min(longest, _MOST_LAGS))
+        mean = float(rho[1:] @ pair_shares(d, 1, d)) if sequential else 0.0
+        values = np.append(rho, np.nan)[np.minimum(wanted, len(rho))] - mean
+        values[(wanted > _STEPPED) & (np.abs(values) < _LEAST_FAR)] = np.nan
+        found: Floats = np.abs(values) / self.vocab_size
         return found
 
     def process_covariance(self, lag: int) -> Floats:
@@ -183,3 +231,35 @@ class RunProcess(StationaryWorld):
             return []
         return ["runs have no finite variance (mu < 1): samples of any size scatter more than "
                 "their number of tokens suggests"]  # fmt: skip
+
+
+def _renewal(start: Floats, kernel: Floats) -> Floats:
+    """Solution g of g = start + kernel * g, a convolution with kernel[0] = 0; (n,)."""
+    g = np.empty(len(start))
+    near = min(len(start), _STEPPED + 1)
+    for k in range(near):
+        g[k] = start[k] + (float(kernel[1 : k + 1] @ g[k - 1 :: -1]) if k else 0.0)
+    if near < len(start):
+        # Newton's iteration for the power series 1 / (1 - kernel) doubles the terms it knows.
+        inverse = _renewal(np.eye(1, near)[0], kernel[:near])
+        while len(inverse) < len(start):
+            size = min(2 * len(inverse), len(start))
+            known = np.pad(inverse, (0, size - len(inverse)))
+            missed = _product(known, kernel[:size]) - known
+            missed[0] += 1.0
+            inverse = known + _product(known, missed)
+        g[near:] = _product(start, inverse)[near:]
+    return g
+
+
+def _product(a: Floats, b: Floats) -> Floats:
+    """First n terms of the convolution of two sequences of n terms; the first ones to rounding."""
+    n = len(a)
+    near = min(n, _STEPPED + 1)
+    first = np.convolve(a[:near], b[:near])[:near]
+    if near == n:
+        return first
+    size = 1 << (2 * n - 1).bit_length()
+    found = np.fft.irfft(np.fft.rfft(a, size) * np.fft.rfft(b, size), size)[:n]
+    found[:near] = first
+    return found

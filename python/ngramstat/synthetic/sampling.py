@@ -22,7 +22,9 @@ __all__ = [
     "TreeLevel",
     "TreeSource",
     "check_probabilities",
+    "random_generator",
     "random_key",
+    "random_words",
     "state_source",
 ]
 
@@ -36,6 +38,7 @@ _SUM_TOLERANCE = 1e-9
 
 def random_key(seed: int, stream: int = 0) -> int:
     """Key of the random words of a seed; different streams of one seed are independent."""
+    _check_seed(seed, "seed")
     key = 0
     for number in (seed, stream):
         while True:  # seeds of any size, 64 bits at a time
@@ -48,6 +51,34 @@ def random_key(seed: int, stream: int = 0) -> int:
     return key
 
 
+def random_words(key: int, numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The random words of these numbers, as the native samplers make them (SplitMix64)."""
+    with np.errstate(over="ignore"):
+        z = np.uint64(key) + (numbers + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        found: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
+    return found
+
+
+def random_generator(seed: int, *stream: int, name: str = "seed") -> np.random.Generator:
+    """NumPy's generator of a stream of a seed, for what is drawn in Python.
+
+    Raises
+    ------
+    InputError
+        The seed, the parameter `name`, is negative.
+    """
+    _check_seed(seed, name)
+    return np.random.default_rng([seed, *stream])
+
+
+def _check_seed(seed: int, name: str) -> None:
+    # NumPy refuses negative numbers only when it draws, and random_key would never come to an end.
+    if seed < 0:
+        raise InputError(f"{name}={seed}: seeds are not negative; use 0 or more")
+
+
 def check_probabilities(p: ArrayLike, name: str) -> Floats:
     """`p` as float64, scaled to sum to one exactly as far as floats go.
 
@@ -56,17 +87,19 @@ def check_probabilities(p: ArrayLike, name: str) -> Floats:
     InputError
         Something is negative or not finite, or the last axis does not sum to one.
     """
-    values = np.asarray(p, dtype=np.float64)
+    try:
+        values = np.asarray(p, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: not a rectangular array of numbers") from error
     if values.ndim == 0 or values.shape[-1] == 0:
         raise InputError(f"{name}: needs at least one probability")
     if not np.all(np.isfinite(values)) or np.any(values < 0):
         raise InputError(f"{name}: probabilities must be finite and not negative")
     sums = values.sum(axis=-1, keepdims=True)
-    worst = float(np.abs(sums - 1).max())
-    if worst > _SUM_TOLERANCE:
-        raise InputError(
-            f"{name}: probabilities sum to {1 + worst:.10g} or {1 - worst:.10g}, not 1"
-        )
+    apart = np.abs(sums - 1)
+    if apart.max() > _SUM_TOLERANCE:
+        worst = float(sums.reshape(-1)[apart.argmax()])
+        raise InputError(f"{name}: probabilities sum to {worst:.10g}, not 1")
     scaled: Floats = values / sums
     return scaled
 

@@ -12,18 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.synthetic.sampling import StateSource, random_key, state_source
+from ngramstat.synthetic.sampling import (
+    StateSource,
+    random_generator,
+    random_key,
+    state_source,
+)
 from ngramstat.synthetic.world import (
     Floats,
     KnownExponent,
     StationaryWorld,
     Tokens,
+    mean_powers,
     zipf_law,
 )
 
 __all__ = ["SantaFe"]
 
 _GROUP = 1 << 20
+# Log of the largest kinds^eta.
+_MOST_LOG = 690.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,12 @@ class SantaFe(StationaryWorld):
             raise InputError(f"c={self.c}: a fact flips with at most probability 1/2")
         if not 1 <= self.kinds <= 1 << 20:
             raise InputError(f"kinds={self.kinds}: must lie in 1 .. 2^20")
+        if self.eta * math.log(self.kinds) > _MOST_LOG:
+            most = _MOST_LOG / math.log(self.kinds)
+            raise InputError(
+                f"eta={self.eta}: the rarest fact flips with probability c kinds^-eta, which is "
+                f"none in floating-point numbers; use eta below {most:.3g} or fewer kinds"
+            )
         if not 2 <= self.document_length <= 1 << 26:
             raise InputError(f"document_length={self.document_length}: must lie in 2 .. 2^26")
 
@@ -97,7 +111,7 @@ class SantaFe(StationaryWorld):
         for group, first in enumerate(range(0, n_tokens, size)):
             facts = np.empty(size, np.uint32)
             self._facts.sample(key, group * size, np.zeros(1, np.uint32), facts, threads)
-            rng = np.random.default_rng([seed, 2, group])
+            rng = random_generator(seed, 2, group)
             bits = self._bits(facts.reshape(per_group, -1), rng)
             yield (2 * facts + bits.reshape(-1))[: n_tokens - first].astype(self.dtype)
 
@@ -122,13 +136,8 @@ class SantaFe(StationaryWorld):
         bits[order] = (parity - before) & 1
         return bits
 
-    def process_norms(self, lags: Sequence[int], background: Floats | None = None) -> Floats:
-        mean = np.zeros(self.kinds)
-        if background is not None:
-            # Some lags at a time: all powers of all facts do not fit.
-            for first in range(0, len(background), 64):
-                powers = np.arange(first, min(first + 64, len(background)))
-                mean += self.memory[:, None] ** powers @ background[powers]
+    def process_norms(self, lags: Sequence[int], *, sequential: bool = False) -> Floats:
+        mean = mean_powers(self.memory, self.document_length) if sequential else 0.0
         squares = self.frequencies**2
         return np.array([np.abs(squares * (self.memory**lag - mean)).max() / 2 for lag in lags])
 

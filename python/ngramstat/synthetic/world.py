@@ -19,12 +19,21 @@ from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 
 __all__ = [
+    "MOST_DENSE",
+    "MOST_NGRAMS",
+    "PIECE",
+    "Floats",
     "KnownExponent",
     "StationaryWorld",
+    "Tokens",
     "World",
     "block_entropy",
     "conditional_entropies",
+    "longest_ngram",
+    "mean_powers",
+    "pair_shares",
     "powers",
+    "zipf_law",
 ]
 
 Floats = NDArray[np.float64]
@@ -137,8 +146,8 @@ class World(ABC):
         """What a user of this world should know before comparing."""
         return []
 
-    def labels(self, n_documents: int, *, seed: int) -> NDArray[np.uint32] | None:
-        """Class of every document, or None for worlds without classes."""
+    def labels(self, n_documents: int, *, seed: int, first: int = 0) -> NDArray[np.uint32] | None:
+        """Classes of `n_documents` documents from `first` on, None for worlds without classes."""
         return None
 
     def corpus(self, n_tokens: int, *, seed: int = 0, threads: int = 1) -> Corpus:
@@ -171,8 +180,12 @@ class StationaryWorld(World):
     """
 
     @abstractmethod
-    def process_norms(self, lags: Sequence[int], background: Floats | None = None) -> Floats:
-        """Norms of C(t) at the lags, of C(t) - sum_k background[k] (C(k) + C(k)^T) / 2 if given."""
+    def process_norms(self, lags: Sequence[int], *, sequential: bool = False) -> Floats:
+        """Norms of C(t) at the lags; (n_lags,), NaN where they are not known.
+
+        With `sequential`, of C(t) - sum_k share_k (C(k) + C(k)^T) / 2, where share_k is the share
+        of pairs k apart among all pairs of a document (`pair_shares`).
+        """
 
     @abstractmethod
     def process_entropies(self, max_context: int) -> Floats:
@@ -180,25 +193,22 @@ class StationaryWorld(World):
 
     def norms(self, lags: Sequence[int], boundary: str) -> Floats:
         self.check_boundary(boundary)
-        found = self._inside(lags, None)
+        found = self._inside(lags, sequential=False)
         if boundary == "document":
             return found
-        shares = [self._share(int(lag), boundary) for lag in lags]
-        return np.where(np.isnan(found), 0.0, found * shares)
+        shares = np.array([self._share(int(lag), boundary) for lag in lags])
+        # Lags beyond a document have no pair inside one, but an unknown norm stays unknown.
+        return np.where(shares == 0.0, 0.0, found * shares)
 
     def sequential_norms(self, lags: Sequence[int]) -> Floats:
         # The mean over shuffles of a document is the mean over all its ordered pairs.
-        length = self.document_length
-        apart = np.arange(length, dtype=np.float64)
-        background = 2.0 * (length - apart) / (length * (length - 1.0))
-        background[0] = 0.0
-        return self._inside(lags, background)
+        return self._inside(lags, sequential=True)
 
-    def _inside(self, lags: Sequence[int], background: Floats | None) -> Floats:
+    def _inside(self, lags: Sequence[int], *, sequential: bool) -> Floats:
         found = np.full(len(lags), np.nan)
         short = [i for i, lag in enumerate(lags) if lag < self.document_length]
         if short:
-            found[short] = self.process_norms([int(lags[i]) for i in short], background)
+            found[short] = self.process_norms([int(lags[i]) for i in short], sequential=sequential)
         return found
 
     def covariance(self, lag: int, boundary: str) -> Floats:
@@ -242,6 +252,49 @@ def conditional_entropies(window: Floats) -> Floats:
     return np.array(found)
 
 
+def longest_ngram(vocab_size: int, most: int) -> int:
+    """Largest n >= 1 with vocab_size^n <= most (1 where even that is too many)."""
+    n = 1
+    while vocab_size ** (n + 1) <= most:
+        n += 1
+    return n
+
+
+def pair_shares(length: int, first: int, last: int) -> Floats:
+    """Share of the pairs first .. last - 1 apart (at least 1) among all pairs of a document."""
+    apart = np.arange(first, last, dtype=np.float64)
+    found: Floats = 2.0 * (length - apart) / (length * (length - 1.0))
+    return found
+
+
+def mean_powers(values: Floats, length: int) -> Floats:
+    """sum_k share_k values^k over the pairs of a document of `length` tokens, in O(log length).
+
+    Parameters
+    ----------
+    values : (n,) float64
+        In [-1, 1].
+    length : int
+
+    Returns
+    -------
+    (n,) float64
+    """
+    # G_n = sum_{k < n} x^k and W_n = G_1 + ... + G_n = sum_{k < n} (n - k) x^k double by sums of
+    # terms of one sign for x > 0, unlike the closed form, which cancels near x = 1.
+    n, power, g, w = 1, values, np.ones_like(values), np.ones_like(values)
+    for bit in bin(length - 1)[3:]:
+        w = w + n * g + power * w
+        g = g + power * g
+        n, power = 2 * n, power * power
+        if bit == "1":
+            g = g + power
+            w = w + g
+            n, power = n + 1, power * values
+    found: Floats = values * w * (2.0 / length / (length - 1.0))
+    return found
+
+
 def powers(base: int, longest: int) -> list[int]:
     found = [1]
     while found[-1] * base <= longest:
@@ -250,7 +303,22 @@ def powers(base: int, longest: int) -> list[int]:
 
 
 def zipf_law(size: int, exponent: float, shift: float = 0.0) -> Floats:
-    """p_r ~ (r + shift)^-exponent, r = 1 .. size."""
-    p = (np.arange(1.0, size + 1) + shift) ** -exponent
-    found: Floats = p / p.sum()
+    """p_r ~ (r + shift)^-exponent, r = 1 .. size.
+
+    Raises
+    ------
+    InputError
+        The weights leave the range of floating-point numbers.
+    """
+    with np.errstate(over="ignore", divide="ignore", under="ignore"):
+        p = (np.arange(1.0, size + 1) + shift) ** -exponent
+        total = p.sum()
+    if not (np.isfinite(total) and total > 0):
+        shifted = f", shift={shift:g}" if shift else ""
+        raise InputError(
+            f"exponent={exponent:g}{shifted}: weights (r + shift)^-exponent, r = 1 .. {size}, are "
+            "too small or too large for floating-point numbers; use an exponent nearer to 0"
+            + (" or a smaller shift" if shift else "")
+        )
+    found: Floats = p / total
     return found
