@@ -16,7 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.synthetic.sampling import AliasTable, TreeLevel, TreeSource, random_key
+from ngramstat.synthetic.sampling import (
+    AliasTable,
+    TreeLevel,
+    TreeSource,
+    random_generator,
+    random_key,
+    random_words,
+)
 from ngramstat.synthetic.tree import MOST_TREE_NGRAMS, Tree
 from ngramstat.synthetic.world import (
     MOST_DENSE,
@@ -25,7 +32,9 @@ from ngramstat.synthetic.world import (
     KnownExponent,
     Tokens,
     World,
+    block_entropy,
     conditional_entropies,
+    longest_ngram,
     powers,
     zipf_law,
 )
@@ -35,6 +44,16 @@ __all__ = ["RandomHierarchy", "draw_rules"]
 _MOST_TOKENS = 1 << 62
 # Rules of all levels together; a larger grammar would not fit the caches it is drawn from.
 _MOST_CHILDREN = 1 << 28
+# Work on the extra entropies of one world: seconds each. Products of beliefs and rules on a level;
+# positions that are gone through and products of matrices in all of these; samples of a Monte-Carlo
+# mean and products in all of these.
+_MOST_BELIEFS = 1 << 20
+_MOST_POSITIONS = 1 << 12
+_MOST_WINDOWS = 1 << 31
+_SAMPLES = 400
+_MOST_SAMPLED = 1 << 29
+# Labels made at a time.
+_LABELS = 1 << 18
 
 
 def draw_rules(
@@ -64,10 +83,15 @@ def _distinct_codes(wanted: int, possible: int, rng: np.random.Generator) -> NDA
     """Distinct random numbers below `possible`, which may be too large for any array or int64."""
     seen: dict[int, None] = {}
     bits = possible.bit_length()
+    width, shift = (bits + 7) // 8, -bits % 8
+    words = -(-width // 4)
     while len(seen) < wanted:
-        code = int.from_bytes(rng.bytes((bits + 7) // 8), "little") >> (-bits % 8)
-        if code < possible:
-            seen.setdefault(code)
+        # No more than are missing, so that the next level goes on from the same random word.
+        data = rng.bytes(4 * words * (wanted - len(seen)))
+        for at in range(0, len(data), 4 * words):
+            code = int.from_bytes(data[at : at + width], "little") >> shift
+            if code < possible:
+                seen.setdefault(code)
     return np.array(list(seen), dtype=object if possible > _MOST_TOKENS else np.int64)
 
 
@@ -188,22 +212,30 @@ class RandomHierarchy(World):
     def tree(self) -> Tree:
         """The rules with their probabilities."""
         if self.rules is not None:
-            children = [np.asarray(level, dtype=np.int64) for level in self.rules]
+            try:
+                children = [np.asarray(level) for level in self.rules]
+            except ValueError as error:
+                raise InputError(
+                    "rules: the rows of a level differ in length; give m tuples of s per symbol"
+                ) from error
             self._check_rules(children)
+            children = [level.astype(np.int64) for level in children]
         else:
-            rng = np.random.default_rng([self.rules_seed, 0x52484D])
+            rng = random_generator(self.rules_seed, 0x52484D, name="rules_seed")
             children = draw_rules(self.v, self.m, self.s, self.levels, self._classes, rng)
         q = [
             np.broadcast_to(f, c.shape[:2]) for f, c in zip(self.frequencies, children, strict=True)
         ]
         return Tree(children, q, self.v)
 
-    def _check_rules(self, children: list[NDArray[np.int64]]) -> None:
+    def _check_rules(self, children: list[NDArray[Any]]) -> None:
         shapes = [(self._classes if level == 0 else self.v, self.m, self.s)
                   for level in range(self.levels)]  # fmt: skip
         if [c.shape for c in children] != shapes:
             raise InputError(f"rules: need shapes {shapes}, got {[c.shape for c in children]}")
         for level, c in enumerate(children):
+            if c.dtype.kind not in "iu":
+                raise InputError(f"rules: level {level} must hold whole numbers, got {c.dtype}")
             if c.min() < 0 or c.max() >= self.v:
                 raise InputError(f"rules: level {level} makes a symbol outside 0 .. {self.v - 1}")
             if len(np.unique(c.reshape(-1, self.s), axis=0)) < c.shape[0] * c.shape[1]:
@@ -235,24 +267,23 @@ class RandomHierarchy(World):
             self._source.sample(key, first, out, threads)
             yield out
 
-    def labels(self, n_documents: int, *, seed: int) -> NDArray[np.uint32] | None:
+    def labels(self, n_documents: int, *, seed: int, first: int = 0) -> NDArray[np.uint32] | None:
         """Root symbols of the strings: those that `pieces` with the same seed begin from."""
         if self.concatenated:
             return None
         # The sampler draws a root by the high part of word * classes; words of one string are
         # its root's and one a node.
-        words = 1 + (self.document_length - 1) // (self.s - 1)
-        key = random_key(seed, 1)
-        numbers = (np.arange(n_documents, dtype=np.uint64) * np.uint64(words)) + np.uint64(1)
-        with np.errstate(over="ignore"):
-            z = np.uint64(key) + numbers * np.uint64(0x9E3779B97F4A7C15)
-            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            z ^= z >> np.uint64(31)
+        words = np.uint64(1 + (self.document_length - 1) // (self.s - 1))
+        key, n = random_key(seed, 1), np.uint64(self._classes)
+        found = np.empty(n_documents, np.uint32)
+        for start in range(0, n_documents, _LABELS):
+            part = found[start : start + _LABELS]
+            strings = np.arange(len(part), dtype=np.uint64) + np.uint64(first + start)
+            z = random_words(key, strings * words)
             # (z * classes) >> 64 in halves, classes < 2^32.
-            n = np.uint64(self._classes)
             low = (z & np.uint64(0xFFFFFFFF)) * n >> np.uint64(32)
-            return (((z >> np.uint64(32)) * n + low) >> np.uint64(32)).astype(np.uint32)
+            part[:] = ((z >> np.uint64(32)) * n + low) >> np.uint64(32)
+        return found
 
     # --- exact curves ----------------------------------------------------------------------------
 
@@ -281,12 +312,11 @@ class RandomHierarchy(World):
     def entropies(self, max_context: int, boundary: str) -> Floats:
         self.check_boundary(boundary)
         found = np.full(max_context + 1, np.nan)
-        longest = max_context + 1
+        longest, most = max_context + 1, longest_ngram(self.v, MOST_TREE_NGRAMS)
         if boundary == "stream":  # the population does not depend on max_context
-            while longest > 1 and self.v**longest > MOST_TREE_NGRAMS:
-                longest -= 1
+            longest = min(longest, most)
         too_long = boundary == "document" and longest > self.document_length
-        if self.v**longest > MOST_TREE_NGRAMS or too_long:
+        if longest > most or too_long:
             return found
         window = (
             self.tree.stream_window(longest)
@@ -317,51 +347,78 @@ class RandomHierarchy(World):
         return float(np.sum(np.sqrt(q)) ** 2 / self.v ** (self.s - 1))
 
     def exponents(self) -> dict[str, KnownExponent]:
-        log_s, f = math.log(self.s), self.valid_share
-        if f >= 1:
-            none = "every tuple is valid (f = 1), so tokens carry no correlation"
-            return {name: KnownExponent(None, none) for name in ("beta", "gamma", "alpha")}
-        rules = self.effective_rules
-        p2 = (self.v ** (self.s - 1) - 1) / (self.v**self.s - 1)
-        name = "m" if rules == self.m else "m_2"
-        beta = math.log(rules) / log_s
-        finite = (math.log(rules) - math.log1p(-p2)) / log_s
-        gamma = math.log(1 / f) / log_s
-        found = {
-            "beta": KnownExponent(
-                finite,
-                f"[ln {name} - ln(1 - p2)] / ln s: decay of the root-mean-square C(t) over rule "
-                "draws at this v",
-            ),
-            "beta_large_v": KnownExponent(beta, f"ln {name} / ln s, for v to infinity"),
-            "gamma": KnownExponent(
-                gamma,
-                "ln(1/f) / ln s: entropy of the LAST token given the s^l - 1 before it, once "
-                "v f^l < 1; averaged over positions it is another number",
-            ),
-        }
-        every_level = self.zipf_a is not None and self.zipf_levels == "all"
-        if every_level:
-            found["gamma"] = KnownExponent(
-                None,
-                "between ln(1/f) / ln s and ln(1/f_1/2) / ln s (last token, power-law rules on "
-                "all levels)",
-                gamma,
-                max(gamma, math.log(1 / self.typical_share) / log_s)
-                if self.typical_share < 1
-                else None,
-            )
-        if beta > 0:
-            found["alpha"] = KnownExponent(
-                None if every_level else gamma / (2 * beta),
-                "gamma / (2 beta), both for the last token and large v",
-            )
+        found = self._exponents_of_full_rules() if self.valid_share >= 1 else self._exponents()
         if self.zipf_a is not None:
             found["classification"] = KnownExponent(
                 self.zipf_a / (1 + self.zipf_a),
                 "error of a classifier of the labels falls as P^-a/(1+a)",
             )
         return found
+
+    def _exponents_of_full_rules(self) -> dict[str, KnownExponent]:
+        """Of f = 1, where the theory's amplitudes, 1 - f, and its gamma, ln(1/f), are nothing."""
+        why = "every tuple is valid (f = 1) and equally likely, so tokens carry no correlation"
+        if self.zipf_a is not None:
+            why = "not known: every tuple is valid (f = 1), and only unequal rules correlate tokens"
+        elif self._classes < self.v:
+            why = "not known: every tuple is valid (f = 1) below the root, which has fewer classes"
+        return {name: KnownExponent(None, why) for name in ("beta", "gamma", "alpha")}
+
+    def _exponents(self) -> dict[str, KnownExponent]:
+        log_s, rules = math.log(self.s), self.effective_rules
+        p2 = (self.v ** (self.s - 1) - 1) / (self.v**self.s - 1)
+        shrink = math.log1p(-p2)
+        name = "m" if rules == self.m else "m_2"
+        beta, uniform = math.log(rules) / log_s, math.log(self.m) / log_s
+        gamma = math.log(1 / self.valid_share) / log_s
+        fastest = math.log(1 / self.typical_share) / log_s
+        every_level = self.zipf_a is not None and self.zipf_levels == "all"
+        last_token = (
+            "ln(1/f) / ln s: entropy of the LAST token given the s^l - 1 before it, once "
+            "v f^l < 1; averaged over positions it is another number"
+        )
+        found = {
+            "beta": KnownExponent(
+                (math.log(rules) - shrink) / log_s,
+                f"[ln {name} - ln(1 - p2)] / ln s: decay of the root-mean-square C(t) over rule "
+                "draws at this v",
+            ),
+            "beta_large_v": KnownExponent(beta, f"ln {name} / ln s, for v to infinity"),
+            "gamma": KnownExponent(gamma, last_token),
+        }
+        if every_level:
+            found["gamma"] = KnownExponent(
+                None,
+                "between ln(1/f) / ln s and ln(1/f_1/2) / ln s (last token, power-law rules on "
+                "all levels)",
+                gamma,
+                fastest,
+            )
+            found["beta_uniform"] = KnownExponent(
+                (math.log(self.m) - shrink) / log_s,
+                "[ln m - ln(1 - p2)] / ln s, were all rules equally likely",
+            )
+            if self.m > 1:
+                found["alpha_uniform"] = KnownExponent(
+                    gamma / (2 * uniform), "ln(1/f) / (2 ln m), were all rules equally likely"
+                )
+        if beta > 0:
+            meaning = "gamma / (2 beta), both for the last token and large v"
+            found["alpha"] = (
+                KnownExponent(None, meaning, gamma / (2 * beta), fastest / (2 * beta))
+                if every_level
+                else KnownExponent(gamma / (2 * beta), meaning)
+            )
+        return found
+
+    @property
+    def entropy_rate(self) -> float:
+        """Entropy of a string per token: rules are unambiguous, so it tells all of them."""
+        d = float(self.document_length)
+        total = math.log(self._classes) / d
+        for level, q in enumerate(self.frequencies):
+            total += float(self.s) ** level / d * block_entropy(q)
+        return total
 
     def thresholds(self, levels: int) -> Floats:
         """P*_l = v m^(2l-1) / (1 - f), tokens that resolve correlations of level l = 1 ..."""
@@ -381,15 +438,17 @@ class RandomHierarchy(World):
             "m_half": float(np.sum(np.sqrt(q)) ** 2),
             "f": f,
             "f_half": self.typical_share,
+            "entropy_rate": self.entropy_rate,
             "thresholds": {
                 "meaning": "tokens that resolve correlations of level l = 1 ...",
                 "tokens": [float(p) for p in self.thresholds(levels) if math.isfinite(p)],
             },
         }
-        staircase = tree.staircase(min(levels, 8), most_beliefs=1 << 14)
+        staircase = tree.staircase(min(levels, 8), _MOST_BELIEFS)
         known = staircase[np.isfinite(staircase)]
         found["last_token_entropy"] = {
-            "meaning": "H of a string's last token given the s^l - 1 before it",
+            "meaning": "H of a string's last token given the s^l - 1 before it, as far as the "
+            "histories can be gone through",
             "context": [self.s**k - 1 for k in range(len(known))],
             "entropy": known.tolist(),
             "annealed": [math.log(1 / (1 - f) + self.v * f**k) if f < 1 else math.log(self.v)
@@ -410,15 +469,28 @@ class RandomHierarchy(World):
         return found
 
     def _position_averaged(self) -> dict[str, Any]:
-        contexts = [n for n in (0, 1, 2, 3, 5, 7, 11, 15, 23, 31) if n < self.document_length]
-        rng = np.random.default_rng([self.rules_seed, 0x504F53])
-        estimates = [self.tree.sampled_entropy(n, 400, rng) for n in contexts]
+        tree, d = self.tree, self.document_length
+        exact = np.zeros(0)
+        longest = longest_ngram(self.v, MOST_TREE_NGRAMS // min(d, MOST_TREE_NGRAMS))
+        products = d * self.levels * self.v ** (longest + 2)
+        if d <= _MOST_POSITIONS and products <= _MOST_WINDOWS:
+            exact = tree.position_averaged_entropies(min(longest, d) - 1)
+        rng = random_generator(self.rules_seed, 0x504F53, name="rules_seed")
+        found: dict[int, tuple[float, float]] = {}
+        for n in (0, 1, 2, 3, 5, 7, 11, 15, 23, 31):
+            # Nodes above a window times rules, for the window with and without its last token.
+            products = 2 * (2 * n + self.levels) * self.v * self.m * self.s
+            if n < len(exact):
+                found[n] = float(exact[n]), 0.0
+            elif n < d and products * _SAMPLES <= _MOST_SAMPLED:
+                found[n] = tree.sampled_entropy(n, _SAMPLES, rng)
         return {
-            "meaning": "mean of H(x_i | n tokens before it, i known) over i >= n; Monte Carlo over "
-            "positions and strings with exact probabilities",
-            "context": contexts,
-            "entropy": [value for value, _ in estimates],
-            "standard_error": [error for _, error in estimates],
+            "meaning": "mean of H(x_i | n tokens before it, i known) over i >= n; exact where the "
+            "standard error is 0, else Monte Carlo over positions and strings with exact "
+            "probabilities; without contexts that would take too long",
+            "context": list(found),
+            "entropy": [value for value, _ in found.values()],
+            "standard_error": [error for _, error in found.values()],
         }
 
     def warnings(self) -> list[str]:

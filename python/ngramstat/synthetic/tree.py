@@ -8,16 +8,18 @@ s^L tokens of a string (THEORY 2.2 and 2.4; the recursion over lags is ours).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.synthetic.world import block_entropy
+from ngramstat.synthetic.world import MOST_DENSE, block_entropy
 
 __all__ = ["MOST_TREE_NGRAMS", "Tree"]
 
@@ -80,7 +82,15 @@ class Tree:
 
     @cached_property
     def transitions(self) -> list[Floats]:
-        """T[l], (s, n_l, n_{l+1}): distribution of child c given its parent."""
+        """T[l], (s, n_l, n_{l+1}): distribution of child c given its parent.
+
+        Raises
+        ------
+        InputError
+            There are too many symbols for dense matrices.
+        """
+        if self.n_tokens > MOST_DENSE:
+            raise InputError(f"v={self.n_tokens}: needs matrices of v^2 numbers; use a smaller v")
         found = []
         for level in range(self.depth):
             t = np.zeros((self.branching, self.symbols(level), self.symbols(level + 1)))
@@ -94,9 +104,17 @@ class Tree:
     def mean_marginals(self) -> list[Floats]:
         """Distribution of a random node's symbol, level 0 .. L."""
         found = [self.root]
-        for t in self.transitions:
-            found.append((found[-1] @ t).mean(axis=0))
+        for level in range(self.depth):
+            children = [self._child(level, c, found[-1]) for c in range(self.branching)]
+            found.append(np.mean(children, axis=0))
         return found
+
+    def _child(self, level: int, c: int, p: Floats) -> Floats:
+        """Distribution of child c of a node of this level whose symbol has distribution p."""
+        weights = (p[:, None] * self.q[level]).reshape(-1)
+        symbols = self.children[level][:, :, c].reshape(-1)
+        counts = np.bincount(symbols, weights, minlength=self.symbols(level + 1))
+        return counts.astype(np.float64, copy=False)
 
     @cached_property
     def _leaf_sums(self) -> list[Floats]:
@@ -246,12 +264,16 @@ class Tree:
 
     def stream_window(self, w: int) -> Floats:
         """Joint of w consecutive tokens of the endless row at a random phase, shape (V,) * w."""
+        if w == 1:
+            return self.mean_marginals[-1]
         return _Windows(self, w).stream()
 
     def document_window(self, w: int) -> Floats:
         """Joint of w consecutive tokens at a random place inside a string, shape (V,) * w."""
         if w > self.length:
             raise InputError(f"{w} tokens: a string has {self.length}")
+        if w == 1:
+            return self.mean_marginals[-1]
         return _Windows(self, w).inside()
 
     def position_averaged_entropies(self, max_context: int) -> Floats:
@@ -308,7 +330,7 @@ class Tree:
             out += joint
         return out
 
-    def staircase(self, levels: int, most_beliefs: int = 1 << 18) -> Floats:
+    def staircase(self, levels: int, most_products: int = 1 << 22) -> Floats:
         """H(last token | the s^l - 1 before it), l = 0 .. levels; for unambiguous rules.
 
         Sibling blocks then tell their symbols, and what is left is a hidden Markov chain down the
@@ -317,60 +339,69 @@ class Tree:
         Returns
         -------
         (levels + 1,) float64
-            NaN from where there are more than `most_beliefs` different beliefs.
+            NaN from where one level of the chain needs more than `most_products` products of a
+            belief and a rule.
         """
+        from scipy.sparse import csr_array
+
         found = np.full(levels + 1, np.nan)
         last = [self.root]
-        for t in self.transitions:
-            last.append(last[-1] @ t[-1])
+        for level in range(self.depth):
+            last.append(self._child(level, self.branching - 1, last[-1]))
         for height in range(min(levels, self.depth) + 1):
-            beliefs, weights = last[self.depth - height][None, :], np.ones(1)
+            beliefs, weights = csr_array(last[self.depth - height][None, :]), np.ones(1)
             for level in range(self.depth - height, self.depth):
-                beliefs, weights = self._reveal_siblings(level, beliefs, weights)
-                if len(weights) > most_beliefs:
+                if beliefs.nnz * self.q[level].shape[1] > most_products:
                     return found
-            logs = np.log(beliefs, out=np.zeros_like(beliefs), where=beliefs > 0)
-            found[height] = float(weights @ -(beliefs * logs).sum(axis=1))
+                beliefs, weights = self._reveal_siblings(level, beliefs, weights)
+            terms = beliefs.copy()
+            terms.data = -terms.data * np.log(terms.data)
+            found[height] = float(weights @ terms.sum(axis=1))
         return found
 
-    def _reveal_siblings(
-        self, level: int, beliefs: Floats, weights: Floats
-    ) -> tuple[Floats, Floats]:
-        """Beliefs about the last child, by what its siblings are; equal ones joined."""
-        rules = self.children[level]
+    def _reveal_siblings(self, level: int, beliefs: Any, weights: Floats) -> tuple[Any, Floats]:
+        """Beliefs about the last child, by what its siblings are; equal ones joined.
+
+        Beliefs are sparse, (n, symbols), with the histories' total weights, (n,).
+        """
+        from scipy.sparse import csr_array
+
         size = self.symbols(level + 1)
-        codes = np.zeros(rules.shape[:2], np.int64)
-        for c in range(self.branching - 1):
-            codes = codes * size + rules[:, :, c]
-        distinct, number = np.unique(codes, return_inverse=True)
-        number = number.reshape(codes.shape)
-        parents = np.broadcast_to(np.arange(len(rules))[:, None], codes.shape)
-        # By what the siblings are: the map from the parent's belief to the last child's.
-        order = np.argsort(number, axis=None)
-        bounds = np.searchsorted(number.reshape(-1)[order], np.arange(len(distinct) + 1))
+        emit, n_siblings = self._emit(level)
+        joint = (beliefs @ emit).tocoo()
+        # A row for every belief and what the siblings are, of those that can happen together.
+        row, last = joint.row.astype(np.int64) * n_siblings + joint.col // size, joint.col % size
+        order = np.lexsort((last, row))
+        row, last, share = row[order], last[order], joint.data[order]
+        starts = np.flatnonzero(np.diff(row, prepend=-1))
+        total = np.add.reduceat(share, starts)
+        weights = weights[row[starts] // n_siblings] * total
+        share = np.round(share / np.repeat(total, np.diff(starts, append=len(row))), _BELIEF_DIGITS)
+        row, last, share = row[share > 0], last[share > 0], share[share > 0]
+        bounds = np.append(np.flatnonzero(np.diff(row, prepend=-1)), len(row))
         joined: dict[bytes, int] = {}
-        kept: list[Floats] = []
-        mass: list[float] = []
-        for k in range(len(distinct)):
-            chosen = order[bounds[k] : bounds[k + 1]]
-            emit = np.zeros((len(rules), size))
-            np.add.at(
-                emit,
-                (parents.reshape(-1)[chosen], rules[:, :, -1].reshape(-1)[chosen]),
-                self.q[level].reshape(-1)[chosen],
-            )
-            joint = beliefs @ emit
-            total = joint.sum(axis=1)
-            seen = total > 0
-            normal = np.round(joint[seen] / total[seen, None], _BELIEF_DIGITS) + 0.0
-            for belief, weight in zip(normal, (weights[seen] * total[seen]).tolist(), strict=True):
-                key = belief.tobytes()
-                at = joined.setdefault(key, len(kept))
-                if at == len(kept):
-                    kept.append(belief)
-                    mass.append(0.0)
-                mass[at] += weight
-        return np.array(kept), np.array(mass)
+        number = np.empty(len(weights), np.int64)
+        for k, (low, high) in enumerate(itertools.pairwise(bounds.tolist())):
+            key = last[low:high].tobytes() + share[low:high].tobytes()
+            number[k] = joined.setdefault(key, len(joined))
+        mass: Floats = np.bincount(number, weights, minlength=len(joined)).astype(np.float64)
+        _, kept = np.unique(number, return_index=True)
+        lengths = np.diff(bounds)[kept]
+        pointer = np.concatenate([[0], np.cumsum(lengths)])
+        at = np.repeat(bounds[kept] - pointer[:-1], lengths) + np.arange(pointer[-1])
+        return csr_array((share[at], last[at], pointer), shape=(len(kept), size)), mass
+
+    def _emit(self, level: int) -> tuple[Any, int]:
+        """P(siblings, last child | parent), sparse (n_l, siblings * n_{l+1}), and how many."""
+        from scipy.sparse import csr_array
+
+        rules, size = self.children[level], self.symbols(level + 1)
+        siblings = rules[:, :, :-1].reshape(-1, self.branching - 1)
+        distinct, number = np.unique(siblings, axis=0, return_inverse=True)
+        columns = number.reshape(-1) * size + rules[:, :, -1].reshape(-1)
+        parents = np.repeat(np.arange(len(rules)), rules.shape[1])
+        entries = (self.q[level].reshape(-1), (parents, columns))
+        return csr_array(entries, shape=(len(rules), len(distinct) * size)), len(distinct)
 
     def sampled_entropy(
         self, context: int, samples: int, rng: np.random.Generator
@@ -386,10 +417,8 @@ class Tree:
         for k in range(samples):
             i = int(rng.integers(context, self.length))
             tokens = self._sample_window(i - context, i + 1, rng)
-            known = self._inside(i - context, tokens, target=True)
-            losses[k] = math.log(self._inside(i - context, tokens[:-1], target=False)) - math.log(
-                known
-            )
+            known = self._inside(i - context, tokens)
+            losses[k] = math.log(self._inside(i - context, tokens[:-1])) - math.log(known)
         return float(losses.mean()), float(losses.std(ddof=1) / math.sqrt(samples))
 
     def _sample_window(self, start: int, end: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -406,11 +435,12 @@ class Tree:
         found: NDArray[np.int64] = symbols
         return found
 
-    def _inside(self, start: int, tokens: NDArray[np.int64], *, target: bool) -> float:
+    def _inside(self, start: int, tokens: NDArray[np.int64]) -> float:
         """Probability of these tokens at start, start + 1, ... of a string."""
         if len(tokens) == 0:
             return 1.0
-        messages = np.eye(self.n_tokens)[tokens]
+        messages = np.zeros((len(tokens), self.n_tokens))
+        messages[np.arange(len(tokens)), tokens] = 1.0
         first = start
         for level in range(self.depth - 1, -1, -1):
             low = first // self.branching
@@ -436,7 +466,7 @@ class _Windows:
     """
 
     def __init__(self, tree: Tree, w: int) -> None:
-        if w < 1 or tree.n_tokens**w > MOST_TREE_NGRAMS:
+        if w < 2 or tree.n_tokens**w > MOST_TREE_NGRAMS:
             raise InputError(
                 f"n-grams of {w} tokens over {tree.n_tokens} types: more than {MOST_TREE_NGRAMS}"
             )
@@ -445,12 +475,10 @@ class _Windows:
         # prefix[j], suffix[j]: the first, last j leaves given the node's symbol, (n_l, V^j).
         prefix, suffix = {1: np.eye(size)}, {1: np.eye(size)}
         self.inside_sum = np.zeros(size**w)
-        if w == 1:
-            self.inside_sum += float(tree.length) * tree.mean_marginals[-1]
         for level in range(tree.depth - 1, -1, -1):
             self._add_cut_windows(level, prefix, suffix)
             n = tree.leaves(level)
-            longest = range(1, min(max(w - 1, 1), n) + 1)
+            longest = range(1, min(w - 1, n) + 1)
             prefix, suffix = (
                 {j: self._given(level, 0, j, prefix, suffix) for j in longest},
                 {j: self._given(level, n - j, j, prefix, suffix) for j in longest},

@@ -26,6 +26,8 @@ TRUTH_SCHEMA = "ngramstat.truth/1"
 _LONGEST_LAG = 4096
 # A sample may be rounded up to one document of this length, not to an astronomical one.
 _LONGEST_ROUNDED = 1 << 24
+# Labels written at a time.
+_LABELS = 1 << 20
 
 
 def default_truth_lags(world: World) -> tuple[int, ...]:
@@ -143,7 +145,7 @@ def synthesize(
         )
     total = tokens if documents is None else documents * length
     exact = truth(world, lags=lags, max_context=max_context)
-    labels = None if documents is None else world.labels(documents, seed=seed)
+    labelled = documents is not None and world.labels(1, seed=seed) is not None
     with CorpusWriter(directory, world.vocab_size, overwrite=overwrite) as writer:
         with Progress(total, f"synthesize {world.kind}", unit="tok", enabled=progress) as bar:
             for piece in world.pieces(total, seed=seed, threads=workers):
@@ -160,13 +162,24 @@ def synthesize(
         "tokens": corpus.n_tokens,
         "documents": corpus.n_documents,
         "sha256": corpus.sha256,
-        "labels": None if labels is None else LABELS_FILE,
+        "labels": LABELS_FILE if labelled else None,
     }
-    if labels is not None:
-        with atomic_write(directory / LABELS_FILE) as file:
-            np.save(file, labels, allow_pickle=False)
+    if documents is not None and labelled:
+        _write_labels(directory / LABELS_FILE, world, documents, seed)
     write_json(directory / TRUTH_FILE, exact)
     return corpus
+
+
+def _write_labels(path: Path, world: World, documents: int, seed: int) -> None:
+    """All documents' classes as one array in NumPy's format, some at a time."""
+    dtype = np.dtype(np.uint32)
+    header = {"descr": dtype.str, "fortran_order": False, "shape": (documents,)}
+    with atomic_write(path) as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for first in range(0, documents, _LABELS):
+            labels = world.labels(min(_LABELS, documents - first), seed=seed, first=first)
+            assert labels is not None
+            file.write(labels.tobytes())
 
 
 def _remove(path: Path) -> None:
