@@ -11,7 +11,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ngramstat.errors import InputError
-from ngramstat.synthetic.sampling import AliasTable, TreeLevel, TreeSource, random_key
+from ngramstat.synthetic.sampling import (
+    AliasTable,
+    TreeLevel,
+    TreeSource,
+    random_generator,
+    random_key,
+)
 from ngramstat.synthetic.tree import MOST_TREE_NGRAMS, Tree
 from ngramstat.synthetic.world import (
     MOST_DENSE,
@@ -21,10 +27,14 @@ from ngramstat.synthetic.world import (
     Tokens,
     World,
     conditional_entropies,
+    longest_ngram,
     powers,
 )
 
 __all__ = ["BroadcastTree"]
+
+# Tokens of a noise document that are drawn from one seed.
+_NOISE_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -62,10 +72,9 @@ class BroadcastTree(World):
     noise_share: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, least in (("vocab_size", 2), ("s", 2), ("levels", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InputError(f"{name}={value}: must be an integer of at least {least}")
+        _check_whole("vocab_size", self.vocab_size, 2)
+        _check_whole("s", self.s, 2)
+        _check_whole("levels", self.levels, 1)
         if self.vocab_size > 1 << 16:
             raise InputError(f"vocab_size={self.vocab_size}: at most 65536 symbols")
         if self.s > 62 or self.levels > 62 or self.s**self.levels > 1 << 62:
@@ -90,7 +99,14 @@ class BroadcastTree(World):
         """The tree whose norms fall as t^-beta."""
         if not (math.isfinite(beta) and beta > 0):
             raise InputError(f"beta={beta}: must be positive")
-        return cls(vocab_size, s, levels, s ** (-beta / 2), noise_share)
+        _check_whole("s", s, 2)
+        theta = s ** (-beta / 2)
+        if not 0 < theta < 1:
+            raise InputError(
+                f"beta={beta}: theta = s^(-beta/2) is {theta:g} in floating-point numbers; use a "
+                f"{'larger' if theta else 'smaller'} beta"
+            )
+        return cls(vocab_size, s, levels, theta, noise_share)
 
     @property
     def document_length(self) -> int:  # type: ignore[override]
@@ -125,16 +141,23 @@ class BroadcastTree(World):
             yield out
 
     def _add_noise(self, out: Tokens, first: int, d: int, seed: int) -> None:
-        """Replaces the noise documents by uniform tokens, each document from its own seed."""
+        """Replaces the noise documents by uniform tokens, each block from its own seed."""
         last = first + len(out)
         for document in range(first // d, -(-last // d)):
-            rng = np.random.default_rng([seed, 2, document])
-            if rng.random() < self.noise_share:
-                # Whole documents are drawn, so that pieces cut anywhere agree.
-                tokens = rng.integers(0, self.vocab_size, d, dtype=self.dtype)
-                start = document * d
-                low, high = max(start, first), min(start + d, last)
-                out[low - first : high - first] = tokens[low - start : high - start]
+            choice = random_generator(seed, 2, document)
+            if choice.random() >= self.noise_share:
+                continue
+            start = document * d
+            low, high = max(start, first), min(start + d, last)
+            end = -((start - high) // _NOISE_BLOCK)
+            for block in range((low - start) // _NOISE_BLOCK, end):
+                rng = choice if block == 0 else random_generator(seed, 2, document, block)
+                # Whole blocks are drawn, so that pieces cut anywhere agree.
+                at = start + block * _NOISE_BLOCK
+                size = min(_NOISE_BLOCK, start + d - at)
+                tokens = rng.integers(0, self.vocab_size, size, dtype=self.dtype)
+                a, b = max(at, low), min(at + size, high)
+                out[a - first : b - first] = tokens[a - at : b - at]
 
     def factor(self, lag: int, boundary: str) -> float:
         """C(t) = factor * (I/V - 11^T/V^2)."""
@@ -185,11 +208,10 @@ class BroadcastTree(World):
         self.check_boundary(boundary)
         v = self.vocab_size
         found = np.full(max_context + 1, np.nan)
-        longest = max_context + 1
+        longest, most = max_context + 1, longest_ngram(v, MOST_TREE_NGRAMS)
         if boundary == "stream":
-            while longest > 1 and v**longest > MOST_TREE_NGRAMS:
-                longest -= 1
-        too_large = v**longest > MOST_TREE_NGRAMS or v ** (self.s + 1) > 1 << 20
+            longest = min(longest, most)
+        too_large = longest > most or v ** (self.s + 1) > 1 << 20
         too_long = boundary == "document" and longest > self.document_length
         if self.noise_share > 0 or too_large or too_long:
             found[0] = math.log(v)
@@ -218,3 +240,8 @@ class BroadcastTree(World):
             f"exact only on lags that are powers of s = {self.s}: between them the curve is "
             "piecewise linear; near a string's length the stream's falls faster",
         ]
+
+
+def _check_whole(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f"{name}={value}: must be an integer of at least {least}")
