@@ -140,7 +140,7 @@ class Lags(click.ParamType):  # type: ignore[type-arg]
             if len(bounds) == 1:
                 lags.add(bounds[0])
             elif len(bounds) in (2, 3) and 1 <= bounds[0] <= bounds[1]:
-                if bounds[1] - bounds[0] > 1_000_000:
+                if (bounds[2] if len(bounds) == 3 else bounds[1] - bounds[0]) > 1_000_000:
                     self.fail(f"{item!r}: more than a million lags", param, ctx)
                 lags.update(self._range(*bounds))
             else:
