@@ -31,6 +31,31 @@ def pick(threshold: list[int], alias: list[int], word: int) -> int:
     return column if rest < threshold[column] else alias[column]
 
 
+def tree_leaf(
+    key: int,
+    position: int,
+    n_roots: int,
+    levels: list[tuple[list[int], list[int], np.ndarray]],
+    s: int,
+    by_child: bool,
+) -> int:
+    """Leaf number `position` of a row of trees; levels hold threshold, alias and children."""
+    depth = len(levels)
+    string, local = divmod(position, s**depth)
+    words = 1 + sum(s ** (k + by_child) for k in range(depth))
+    symbol = random_word(key, string * words) * n_roots >> 64
+    node, offset = 0, 1
+    for k, (threshold, alias, children) in enumerate(levels):
+        c = local // s ** (depth - 1 - k) % s
+        number = node * s + c if by_child else node
+        rule = pick(threshold, alias, random_word(key, string * words + offset + number))
+        made = children[symbol, rule]
+        symbol = int(made if by_child else made[c])
+        offset += s ** (k + by_child)
+        node = node * s + c
+    return symbol
+
+
 def tree_strings(children: list[np.ndarray], q: list[np.ndarray], n_tokens: int) -> Strings:
     """All strings of a tree of rules (root's level first), roots uniform."""
     strings: list[dict[tuple[int, ...], float]] = [{(x,): 1.0} for x in range(n_tokens)]

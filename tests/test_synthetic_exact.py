@@ -20,6 +20,7 @@ from ngramstat.synthetic import (
     RunProcess,
     SantaFe,
 )
+from ngramstat.synthetic.world import conditional_entropies
 
 # THEORY 2.5, also in the shared fixtures: rules of the tiny hierarchy, the root's level first.
 TINY_RULES = (
@@ -65,6 +66,12 @@ def test_tiny_hierarchy_has_the_covariances_of_theory():
 def test_tiny_hierarchy_has_the_entropies_of_theory():
     tree = TINY.tree
     close(tree.staircase(3), "1.011404265 .693147181 .346573590 .173286795")
+    joints = [(tree.root @ tree._window_at(0, 7 - n, n + 1)) for n in range(8)]
+    last = [conditional_entropies(x.reshape((3,) * (n + 1))) for n, x in enumerate(joints)]
+    close(
+        [curve[-1] for curve in last],
+        "1.011404265 .693147181 .588150631 .346573590 .304976319 .274653072 .233681055 .173286795",
+    )
     close(
         tree.position_averaged_entropies(7),
         "1.055008277 .858830483 .837525927 .689792297 .754321599 .617384576 .550057516 .173286795",
@@ -79,6 +86,18 @@ def test_tiny_hierarchy_has_the_entropies_of_theory():
         "1.077556327 2.108546524 3.088913176 4.047234657 4.976199494 5.881675974 6.762167943 "
         "7.629190156",
     )
+
+
+def test_tiny_hierarchy_has_the_strings_of_theory():
+    tree = TINY.tree
+    strings = brute.tree_strings(list(tree.children), list(tree.q), 3)
+    assert len(strings) == 384
+    assert TINY.entropy_rate == pytest.approx(math.log(384) / 8, abs=1e-15)
+    close([TINY.entropy_rate], ".743830319")
+    for position in range(8):
+        marginal = tree.root @ tree._window_at(0, position, 1)
+        expected = [1 / 2, 1 / 6, 1 / 3] if position % 2 else [1 / 3] * 3
+        np.testing.assert_allclose(marginal, expected, rtol=0, atol=1e-15)
 
 
 def test_tiny_hierarchy_equals_the_shared_fixture():
@@ -100,7 +119,8 @@ def test_tiny_hierarchy_equals_the_shared_fixture():
 
 def test_hierarchy_thresholds_and_exponents():
     world = RandomHierarchy(v=16, m=4, s=2, levels=8)
-    close(world.thresholds(4), "85.33 1365.3 21845.3 349525", within=0.5)
+    expected = digits("85.33 1365.3 21845.3 349525")
+    np.testing.assert_allclose(world.thresholds(4), expected, rtol=1e-4)
     known = world.exponents()
     assert known["beta_large_v"].value == pytest.approx(2.0)
     assert known["gamma"].value == pytest.approx(2.0)
@@ -117,9 +137,8 @@ def test_power_law_hierarchy_reports_its_numbers():
     world = RandomHierarchy(16, 8, 2, 6, zipf_a=0.5)
     assert world.effective_rules == pytest.approx(3.106, abs=5e-4)
     assert world.exponents()["beta"].value == pytest.approx(1.72, abs=5e-3)
-    assert RandomHierarchy(32, 16, 2, 6, zipf_a=0.5).effective_rules == pytest.approx(
-        3.745, abs=5e-4
-    )
+    larger = RandomHierarchy(32, 16, 2, 6, zipf_a=0.5)
+    assert larger.effective_rules == pytest.approx(3.745, abs=5e-4)
     assert RandomHierarchy(8, 4, 2, 6, zipf_a=1.0).typical_share == pytest.approx(0.381, abs=5e-4)
     assert RandomHierarchy(8, 4, 2, 6, zipf_a=2.0).typical_share == pytest.approx(0.296, abs=5e-4)
     assert world.exponents()["classification"].value == pytest.approx(1 / 3)
@@ -207,7 +226,9 @@ def test_run_process_has_the_values_of_theory():
     assert known["alpha"].value == pytest.approx(1.5)
     close(RunProcess(2.0, 4).process_norms([2, 4, 8]), ".018915 .004142 .001215", within=6e-7)
     rho = world.rho(4096)
-    assert -np.log(rho[4096] / rho[2048]) / np.log(2) == pytest.approx(0.499, abs=2e-3)
+    assert -np.log(rho[4096] / rho[2048]) / np.log(2) == pytest.approx(0.499, abs=1e-3)
+    excess = world.process_entropies(4096)[[2048, 4096]] - world.entropy_rate()
+    assert -np.log(excess[1] / excess[0]) / np.log(2) == pytest.approx(1.5, abs=5e-4)
 
 
 def test_santa_fe_has_the_values_of_theory():
@@ -222,6 +243,9 @@ def test_santa_fe_has_the_values_of_theory():
         "2.3279656 2.2604800 2.2165122 2.1605352 2.1184146 2.0922489",
         within=6e-8,
     )
+    # THEORY's .48 "at 2048" is the ratio of the drops of H from 512 to 1024 and on to 2048.
+    drops = -np.diff(world.process_entropies(2048)[[512, 1024, 2048]])
+    assert np.log2(drops[0] / drops[1]) == pytest.approx(0.48, abs=5e-3)
     small = SantaFe(1.0, 2.0, c=0.1, kinds=3)
     close(
         small.process_norms([1, 2, 4, 8, 16]),
@@ -244,6 +268,18 @@ def test_chain_has_the_values_of_theory():
     close(world.process_entropies(3), "1.04865379 .74778998 .74778998 .74778998", within=6e-9)
     assert all(e.value is None and "not a power law" in e.meaning
                for e in world.exponents().values())  # fmt: skip
+
+
+def test_graph_walk_has_the_formulas_of_theory():
+    """pi = deg / 2E and H_n = sum pi ln deg, from the list of edges alone."""
+    links = [(0, 1), (1, 2), (2, 0), (2, 3), (3, 4)]
+    degree = np.bincount(np.array(links).reshape(-1))
+    pi = degree / (2 * len(links))
+    world = GraphWalk(5, 5, links=links)
+    np.testing.assert_allclose(world.stationary, pi, rtol=1e-15)
+    known = world.process_entropies(3)
+    assert known[0] == pytest.approx(-float(pi @ np.log(pi)), abs=1e-15)
+    np.testing.assert_allclose(known[1:], float(pi @ np.log(degree)), rtol=1e-14)
 
 
 def test_copy_process_has_the_values_of_theory():

@@ -60,40 +60,45 @@ def world(request):
 # --- samplers ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("by_child", [False, True], ids=["by rule", "by child"])
-def test_trees_equal_the_reference(token_dtype, threads, by_child):
+def random_tree(sizes, s: int, by_child: bool) -> list[TreeLevel]:
     rng = np.random.default_rng(1)
-    s, sizes = 3, [2, 4, 5, 7]
     levels = []
     for above, below in itertools.pairwise(sizes):
         p = rng.dirichlet(np.ones(4))
         shape = (above, 4) if by_child else (above, 4, s)
         levels.append(TreeLevel(AliasTable.of(p), rng.integers(0, below, shape).astype(np.uint32)))
+    return levels
+
+
+def plain(levels: list[TreeLevel]) -> list[tuple[list[int], list[int], np.ndarray]]:
+    return [(x.rules.threshold.tolist(), x.rules.alias.tolist(), x.children) for x in levels]
+
+
+@pytest.mark.parametrize("by_child", [False, True], ids=["by rule", "by child"])
+def test_trees_equal_the_reference(token_dtype, threads, by_child):
+    s, sizes = 3, [2, 4, 5, 7]
+    levels = random_tree(sizes, s, by_child)
     source, key = TreeSource(levels, s, 7), random_key(12)
-    n, d = 100, s**3
-
-    def leaf(position: int) -> int:
-        string, local = divmod(position, d)
-        words = 1 + sum(s ** (k + by_child) for k in range(3))
-        word = brute.random_word(key, string * words)
-        symbol, node, offset = word * sizes[0] >> 64, 0, 1
-        for k, level in enumerate(levels):
-            c = local // s ** (2 - k) % s
-            number = node * s + c if by_child else node
-            rule = brute.pick(
-                level.rules.threshold.tolist(),
-                level.rules.alias.tolist(),
-                brute.random_word(key, string * words + offset + number),
-            )
-            children = level.children[symbol, rule]
-            symbol = int(children if by_child else children[c])
-            offset += s ** (k + by_child)
-            node = node * s + c
-        return symbol
-
-    out = np.empty(n, token_dtype)
+    out = np.empty(100, token_dtype)
     source.sample(key, 20, out, threads)
-    assert out.tolist() == [leaf(20 + i) for i in range(n)]
+    known = plain(levels)
+    expected = [brute.tree_leaf(key, 20 + i, 2, known, s, by_child) for i in range(len(out))]
+    assert out.tolist() == expected
+
+
+@pytest.mark.parametrize("by_child", [False, True], ids=["by rule", "by child"])
+def test_strings_longer_than_a_subtree_equal_the_reference(threads, by_child):
+    """The sampler goes down from the root to subtrees of 4096 leaves."""
+    s, depth = 2, 15
+    sizes = [3, *([5, 4] * 7), 7]
+    levels = random_tree(sizes, s, by_child)
+    source, key, d = TreeSource(levels, s, 7), random_key(5), s**depth
+    known = plain(levels)
+    for first in (0, 4090, d - 7, 3 * d + 12_345):
+        out = np.empty(20, np.uint16)
+        source.sample(key, first, out, threads)
+        expected = [brute.tree_leaf(key, first + i, 3, known, s, by_child) for i in range(len(out))]
+        assert out.tolist() == expected, first
 
 
 def test_paths_equal_the_reference(token_dtype, threads):
@@ -250,16 +255,55 @@ def check_entropies(world, corpus, max_context: int) -> None:
         assert abs(value + bias - exact[n]) < 4 * error + 2 * bias, n
 
 
+def exact_marginal(world) -> np.ndarray:
+    """Distribution of a token at a random place, (V,)."""
+    v = world.vocab_size
+    if isinstance(world, RandomHierarchy):
+        return world.tree.mean_marginals[-1]
+    if isinstance(world, SantaFe):
+        return np.repeat(world.frequencies, 2) / 2
+    if isinstance(world, CopyProcess):
+        return np.array(world.pi)
+    if isinstance(world, GraphWalk):
+        return world.stationary
+    if isinstance(world, MarkovChain | IndependentTokens):
+        return world.marginal
+    return np.full(v, 1 / v)
+
+
+def check_marginal(world, corpus) -> None:
+    """Every token's share within four standard errors over documents."""
+    documents = corpus.tokens.reshape(-1, world.document_length)
+    counts = np.array([np.bincount(x, minlength=world.vocab_size) for x in documents])
+    exact = exact_marginal(world) * world.document_length
+    error = counts.std(axis=0, ddof=1) / np.sqrt(len(counts))
+    # Tokens so rare that their errors are not normal tell nothing.
+    often = counts.sum(axis=0) > 30
+    assert exact[often].sum() > 0.99 * world.document_length
+    assert np.all(np.abs(counts.mean(axis=0) - exact)[often] < 4 * error[often])
+
+
 def check_sample(world, n_tokens: int) -> None:
     corpus = world.corpus(n_tokens, seed=11, threads=2)
-    marginal = np.bincount(corpus.tokens, minlength=world.vocab_size) / corpus.n_tokens
-    assert marginal.sum() == pytest.approx(1)
+    check_marginal(world, corpus)
     for lag in (1, 2, 5, 16):
         for boundary in ("document", "stream"):
             check_covariance(world, corpus, lag, boundary)
-    contexts = {"santa fe": 0, "graph": 1, "independent": 1}
+    # 10^6 tokens are too few for the pairs of a hundred types.
+    facts = 1 if n_tokens >= 10**7 else 0
+    contexts = {"santa fe": facts, "graph": 1, "independent": 1}
     name = next(key for key, value in WORLDS.items() if value is world)
     check_entropies(world, corpus, contexts.get(name, 2))
+
+
+@pytest.mark.parametrize("world", [WORLDS["rhm"]], ids=["rhm"])
+def test_a_wrong_marginal_is_found(world):
+    corpus = world.corpus(1_000_000, seed=11)
+    tokens = np.where(corpus.tokens == 0, 1, corpus.tokens).astype(np.uint16)
+    ends = corpus.document_ends
+    changed = ngramstat.Corpus.from_arrays(tokens, vocab_size=8, document_ends=ends)
+    with pytest.raises(AssertionError):
+        check_marginal(world, changed)
 
 
 def test_samples_agree_with_the_exact_curves(world):
