@@ -125,6 +125,17 @@ def test_run_process_by_fourier_transforms_equals_it_step_by_step(mu, v, monkeyp
     assert np.array_equal(np.isnan(far), (known * v < 1e-9) & (np.array([50, 100, 2500]) > 64))
 
 
+def test_a_changed_world_keeps_no_curve_of_the_old_one():
+    for world, changed in (
+        (RunProcess(1.0, 3), {"mu": 0.5}),
+        (CopyProcess(0.9, reach=8), {"rho": 0.5}),
+        (GraphWalk(30, 60), {"rules_seed": 1}),
+    ):
+        old = world.norms([2], "document")
+        new = dataclasses.replace(world, **changed).norms([2], "document")
+        assert abs(new - old) > 1e-6
+
+
 def test_long_documents_of_the_run_process_are_quick():
     """10^5 tokens took 18 s by the recursion; ten times as many are a second."""
     world = RunProcess(0.5, 4, 1 << 18)

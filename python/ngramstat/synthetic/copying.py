@@ -69,7 +69,7 @@ class CopyProcess(StationaryWorld):
     reach: int = 256
     pi: Sequence[float] = (0.4, 0.3, 0.2, 0.1)
     document_length: int = 10_000
-    _r: list[Floats] = field(default_factory=list, repr=False, compare=False)
+    _r: list[Floats] = field(init=False, default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 0 < self.rho < 1:

@@ -62,7 +62,7 @@ class RunProcess(StationaryWorld):
     mu: float
     vocab_size: int = 4
     document_length: int = 10_000
-    _rho: list[Floats] = field(default_factory=list, repr=False, compare=False)
+    _rho: list[Floats] = field(init=False, default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not _LEAST_MU <= self.mu <= _MOST_MU:
