@@ -48,6 +48,11 @@ def measure(case: Case, tokens: int, draw: int) -> dict[str, Any]:
         assert isinstance(world, RandomHierarchy)
         return _measure_last_token(case, world, tokens, seed)
     corpus = world.corpus(tokens, seed=seed)
+
+    def sequential(lags: Sequence[int]) -> NDArray[np.float64]:
+        # That of the world's own documents, not of the cut ones.
+        return np.full(len(lags), np.nan) if case.unequal else world.sequential_norms(lags)
+
     if case.unequal:
         corpus = _cut(corpus, case.unequal, seed)
     shared: dict[str, Any] = {
@@ -66,14 +71,14 @@ def measure(case: Case, tokens: int, draw: int) -> dict[str, Any]:
         out["c"] = {name: _list(getattr(c, name)) for name in names}
         out["c"] |= {
             "exact": _list(world.norms(case.lags, case.boundary)),
-            "exact_sequential": _list(world.sequential_norms(case.lags)),
+            "exact_sequential": _list(sequential(case.lags)),
             "pairs": _list(c.pairs),
         }
         out["beta"] = _exponent(c.beta)
         out["beta_sequential"] = _exponent(c.beta_sequential)
         for name, curve in (
             ("beta", lambda lags: world.norms(lags, case.boundary)),
-            ("beta_sequential", world.sequential_norms),
+            ("beta_sequential", sequential),
         ):
             out[name]["exact_in_window"] = _slope(case.lags, getattr(c, name).window, curve)
     if case.max_context >= 0:
