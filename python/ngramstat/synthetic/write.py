@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,11 @@ def default_truth_lags(world: World) -> tuple[int, ...]:
 
 
 def truth(
-    world: World, *, lags: Sequence[int] | None = None, max_context: int = 5
+    world: World,
+    *,
+    lags: Sequence[int] | None = None,
+    max_context: int = 5,
+    progress: bool = False,
 ) -> dict[str, Any]:
     """The exact curves and exponents of a world, as ``truth.json`` holds them.
 
@@ -50,27 +54,38 @@ def truth(
         Increasing, at least 1.
     max_context : int
         Longest context of the entropies; fewer where the exact ones are out of reach.
+    progress : bool
+        Show progress on standard error.
     """
     wanted = tuple(int(lag) for lag in lags) if lags is not None else default_truth_lags(world)
     if not wanted or any(b <= a for a, b in zip((0, *wanted), wanted, strict=False)):
         raise InputError(f"lags={list(wanted)}: need increasing integers of at least 1")
     if max_context < 0:
         raise InputError(f"max_context={max_context}: must be at least 0")
+    curves: dict[str, Callable[[], Any]] = {
+        "norm_document": lambda: _numbers(world.norms(wanted, "document")),
+        "norm_stream": lambda: _numbers(world.norms(wanted, "stream")),
+        "norm_sequential": lambda: _numbers(world.sequential_norms(wanted)),
+        "document": lambda: _entropies(world, max_context, "document"),
+        "stream": lambda: _entropies(world, max_context, "stream"),
+        "extras": world.extras,
+    }
+    found: dict[str, Any] = {}
+    with Progress(len(curves), "exact curves", unit="curves", enabled=progress) as bar:
+        for name, curve in curves.items():
+            found[name] = curve()
+            bar.advance()
+    norms = ("norm_stream", "norm_document", "norm_sequential")
     return {
         "schema": TRUTH_SCHEMA,
         "kind": world.kind,
         "parameters": world.parameters(),
         "vocab_size": world.vocab_size,
         "document_length": world.document_length,
-        "correlations": {
-            "lags": list(wanted),
-            "norm_stream": _numbers(world.norms(wanted, "stream")),
-            "norm_document": _numbers(world.norms(wanted, "document")),
-            "norm_sequential": _numbers(world.sequential_norms(wanted)),
-        },
-        "entropies": {b: _entropies(world, max_context, b) for b in ("stream", "document")},
+        "correlations": {"lags": list(wanted), **{name: found[name] for name in norms}},
+        "entropies": {boundary: found[boundary] for boundary in ("stream", "document")},
         "exponents": {name: e.to_dict() for name, e in world.exponents().items()},
-        "extras": world.extras(),
+        "extras": found["extras"],
         "warnings": world.warnings(),
     }
 
@@ -144,7 +159,7 @@ def synthesize(
             "--concatenated)"
         )
     total = tokens if documents is None else documents * length
-    exact = truth(world, lags=lags, max_context=max_context)
+    exact = truth(world, lags=lags, max_context=max_context, progress=progress)
     labelled = documents is not None and world.labels(1, seed=seed) is not None
     with CorpusWriter(directory, world.vocab_size, overwrite=overwrite) as writer:
         with Progress(total, f"synthesize {world.kind}", unit="tok", enabled=progress) as bar:
