@@ -140,13 +140,21 @@ def _measure_last_token(
             corpus, lags=[1], boundary="document", singular_values=1, seed=seed % 2**31,
             replicates=case.replicates, threads=1,
         )  # fmt: skip
-        exact = float(np.linalg.norm(world.tree.pair_covariance(d - 1 - lag, d - 1), 2))
+        covariance = world.tree.pair_covariance(d - 1 - lag, d - 1)
+        # What noise adds to the squared Frobenius norm of nearly independent pairs.
+        p, q = (np.bincount(pairs[:, k], minlength=world.v) / len(pairs) for k in (0, 1))
+        noise = float((1 - p @ p) * (1 - q @ q)) / len(pairs)
         row = {
             name: _list(getattr(c, name))[0]
             for name in ("norm", "norm_crossfit", "norm_debiased", "norm_low", "norm_high",
                          "noise_floor", "valid")
         }  # fmt: skip
-        row |= {"exact": exact, "pairs": len(pairs)}
+        row |= {
+            "exact": float(np.linalg.norm(covariance, 2)),
+            "pairs": len(pairs),
+            "exact_frobenius_squared": float(np.sum(covariance**2)),
+            "frobenius_squared": float(c.frobenius[0]) ** 2 - noise,
+        }
         # Pairs at fixed positions have no composition to take off.
         row |= dict.fromkeys(("norm_sequential", "norm_sequential_debiased", "exact_sequential"))
         for name, value in row.items():

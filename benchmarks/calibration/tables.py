@@ -170,18 +170,25 @@ def _exponent_table(case: Case, name: str, rows: list[dict[str, Any]]) -> dict[s
 
 
 def _hierarchy_beta(case: Case, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Slope of the geometric mean over rules, against the level of the common ancestor."""
+    """Slopes against the level of the common ancestor, over all rules.
+
+    The finite-v law is that of the entries' root mean square over entries and rules, so of the
+    Frobenius norm; the largest singular value falls more slowly while it stands among others.
+    """
     world = case.world(0)
     assert isinstance(world, RandomHierarchy)
     levels = np.log([lag + 1.0 for lag in case.lags]) / math.log(world.s)
     truth = world.exponents()["beta"].value
+    x = levels * math.log(world.s)
     slopes: dict[str, float | None] = {}
-    for name in ("exact", "norm", "norm_debiased"):
-        logs = np.log(_matrix(rows, "c", name))
-        known = np.isfinite(logs).any(axis=0)
-        mean = np.nanmean(logs[:, known], axis=0)
-        x = levels[known] * math.log(world.s)
-        slopes[name] = -float(np.polyfit(x, mean, 1)[0]) if len(x) > 1 else None
+    for name in ("exact", "exact_frobenius_squared", "frobenius_squared", "norm_debiased"):
+        values = _matrix(rows, "c", name)
+        squares = values if name.endswith("squared") else values**2
+        mean = squares.mean(axis=0)  # NaN where one set of rules has no norm
+        known = mean > 0
+        slopes[name] = (
+            -float(np.polyfit(x[known], np.log(mean[known]) / 2, 1)[0]) if known.sum() > 1 else None
+        )
     return {"finite_v_law": truth, "large_v": world.exponents()["beta_large_v"].value,
             "rules": len(rows), **slopes}  # fmt: skip
 
@@ -254,9 +261,12 @@ def markdown(summaries: list[dict[str, Any]]) -> str:
             lines += [
                 "",
                 f"{s['case']}, {tokens_label(s['tokens'])} tokens, {e['rules']} sets of rules, "
-                f"last token: beta {_number(e['norm_debiased'], '.3f')} (plug-in "
-                f"{_number(e['norm'], '.3f')}, exact curves {_number(e['exact'], '.3f')}); "
-                f"finite-v law {e['finite_v_law']:.3f}, large v {e['large_v']:.3f}.",
+                f"last token, lags up to {s['norms'][-1]['lag']}: beta of the Frobenius norm, root "
+                f"mean square over rules, {_number(e['frobenius_squared'], '.3f')} (exact curves "
+                f"{_number(e['exact_frobenius_squared'], '.3f')}; finite-v law "
+                f"{e['finite_v_law']:.3f}); of the debiased largest singular value, where it is "
+                f"found for all rules, {_number(e['norm_debiased'], '.3f')} (exact curves, all "
+                f"lags, {_number(e['exact'], '.3f')}; large v {e['large_v']:.3f}).",
             ]
     lines += ["", "## No correlation at all"]
     for s in summaries:
