@@ -498,3 +498,46 @@ def test_histories_of_the_copy_process_are_as_before(monkeypatch):
     monkeypatch.setattr(copying, "_MOST_HISTORY", len(escape) - 1)
     with pytest.raises(InputError, match="copies of copies"):
         _ = CopyProcess(0.8, 1.6, 16)._history
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["potts", "--tokens", "1e15"], "2,000,000.0 GB of tokens, where"),
+        (["rhm", "--zipf-levels", "1"], "--zipf-levels: means nothing without --zipf-a"),
+        (["independent", "--concentration", "3"], "--concentration: means nothing without"),
+        (["markov", "--transitions", "t.json", "--order", "2"], "--order: means nothing with"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_is_written(arguments, said, tmp_path):
+    run = CliRunner().invoke(main, ["synthesize", *arguments, "-o", str(tmp_path / "w")])
+    assert run.exit_code == 2
+    assert said in run.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_corpus_leaves_everything_as_it_was(tmp_path, monkeypatch):
+    output = tmp_path / "w"
+    arguments = ["synthesize", "potts", "--levels", "6", "--tokens", "1000", "-o", str(output)]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    before = {file.name: file.read_bytes() for file in output.iterdir()}
+
+    def interrupted(self, n_tokens, *, seed, threads=1):
+        yield np.zeros(64, np.uint16)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(BroadcastTree, "pieces", interrupted)
+    run = CliRunner().invoke(main, [*arguments, "--seed", "1", "--overwrite"])
+    assert run.exit_code == 130
+    assert f"Interrupted. {output} is as it was before" in run.output
+    assert {file.name: file.read_bytes() for file in output.iterdir()} == before
+
+
+def test_what_is_no_world_or_number_of_tokens_is_refused(tmp_path):
+    with pytest.raises(InputError, match="world='potts': expected a world of"):
+        synthesize("potts", tmp_path / "w", tokens=10)
+    world = BroadcastTree.with_beta(0.9, 4, 2, 5)
+    for tokens in ("1e5", 10.5, math.inf, math.nan):
+        with pytest.raises(InputError, match="must be a whole number"):
+            synthesize(world, tmp_path / "w", tokens=tokens)
+    assert synthesize(world, tmp_path / "w", tokens=1e3).n_tokens == 1024

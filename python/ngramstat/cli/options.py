@@ -6,7 +6,7 @@ import functools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -59,28 +59,28 @@ class Group(click.Group):
                 error.show()
                 sys.exit(EXIT_INPUT)
             hint = f" (see {error.ctx.command_path} --help)" if error.ctx is not None else ""
-            _fail(f"{error.format_message().rstrip('.')}{hint}", EXIT_INPUT)
+            fail(f"{error.format_message().rstrip('.')}{hint}", EXIT_INPUT)
         except click.ClickException as error:
-            _fail(error.format_message(), error.exit_code)
+            fail(error.format_message(), error.exit_code)
         except click.Abort:
-            _fail(_INTERRUPTED, EXIT_INTERRUPTED)
+            fail(_INTERRUPTED, EXIT_INTERRUPTED)
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except InputError as error:
-            _fail(str(error), EXIT_INPUT)
+            fail(str(error), EXIT_INPUT)
         except NgramstatError as error:
-            _fail(str(error), EXIT_FAILED)
+            fail(str(error), EXIT_FAILED)
         except MemoryError:
-            _fail("out of memory; give a smaller --memory-limit or fewer --lags", EXIT_FAILED)
+            fail("out of memory; give a smaller --memory-limit or fewer --lags", EXIT_FAILED)
         except KeyboardInterrupt:
-            _fail(_INTERRUPTED, EXIT_INTERRUPTED)
-        return None
+            fail(_INTERRUPTED, EXIT_INTERRUPTED)
 
 
-def _fail(message: str, code: int) -> None:
+def fail(message: str, code: int) -> NoReturn:
+    """One line on standard error, and the exit code."""
     text = " ".join(message.split())
     click.echo(text if code == EXIT_INTERRUPTED else f"Error: {text}", err=True)
     sys.exit(code)

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ngramstat.cli.options import (
+    EXIT_INTERRUPTED,
     Count,
     Globals,
     Lags,
     Probabilities,
     compose,
+    fail,
     global_options,
     json_option,
 )
@@ -31,9 +34,18 @@ def synthesize() -> None:
     Each KIND writes a corpus directory with truth.json in it, for instance
 
     \b
-    ngramstat synthesize rhm --v 16 --m 4 --levels 10 --tokens 1e7 -o rhm
-    ngramstat measure rhm -o run
+    ngramstat synthesize potts --beta 0.9 --levels 14 --tokens 1e7 -o potts
+    ngramstat measure potts --boundary document --lags 1,2,4,8,16,32,64,128 -o run
     """
+
+
+def _refuse_unused(needed: str, *names: str) -> None:
+    """Refuse options that were given but mean nothing here."""
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = "--" + name.replace("_", "-")
+            raise InputError(f"{option}: means nothing {needed}; leave it out")
 
 
 def _world_command(
@@ -73,17 +85,23 @@ def _world_command(
             from ngramstat.synthetic.write import TRUTH_FILE
             from ngramstat.synthetic.write import synthesize as write
 
-            corpus = write(
-                make(**parameters),
-                output,
-                tokens=tokens,
-                seed=common.seed,
-                lags=lags,
-                max_context=max_context,
-                threads=common.threads,
-                overwrite=overwrite,
-                progress=not common.quiet,
-            )
+            try:
+                corpus = write(
+                    make(**parameters),
+                    output,
+                    tokens=tokens,
+                    seed=common.seed,
+                    lags=lags,
+                    max_context=max_context,
+                    threads=common.threads,
+                    overwrite=overwrite,
+                    progress=not common.quiet,
+                )
+            except KeyboardInterrupt:
+                fail(
+                    f"Interrupted. {output} is as it was before; the same command begins anew",
+                    EXIT_INTERRUPTED,
+                )
             known = read_json(Path(output) / TRUTH_FILE)
             if as_json:
                 click.echo(json.dumps(known, indent=2))
@@ -125,6 +143,8 @@ def _rhm(**options: Any) -> Any:
     """Random hierarchy model: a tree of random rules, uniform or power-law."""
     from ngramstat.synthetic import RandomHierarchy
 
+    if options["zipf_a"] is None:
+        _refuse_unused("without --zipf-a", "zipf_levels")
     return RandomHierarchy(**options)
 
 
@@ -215,6 +235,7 @@ def _markov(transitions: str | None, **options: Any) -> Any:
 
     if transitions is None:
         return MarkovChain.random(**options)
+    _refuse_unused("with --transitions", "vocab_size", "order", "concentration", "rules_seed")
     try:
         return MarkovChain(read_json(transitions), options["document_length"])
     except InputError as error:
@@ -253,4 +274,6 @@ def _independent(**options: Any) -> Any:
     """Independent Zipf tokens, optionally with topics; no sequential correlation."""
     from ngramstat.synthetic import IndependentTokens
 
+    if not options["topics"]:
+        _refuse_unused("without --topics", "concentration", "rules_seed")
     return IndependentTokens(**options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -109,7 +110,7 @@ def synthesize(
     world: World,
     output: str | PathLike[str],
     *,
-    tokens: int,
+    tokens: float,
     seed: int = 0,
     lags: Sequence[int] | None = None,
     max_context: int = 5,
@@ -124,8 +125,8 @@ def synthesize(
     world : World
     output : path
         Directory to write.
-    tokens : int
-        Tokens wanted; rounded up to whole documents, except in a stream without documents.
+    tokens : whole number
+        Tokens wanted, such as 1e7; rounded up to whole documents, except in a stream without any.
     seed : int
         Of the sample; the world's own rules have another.
     lags, max_context
@@ -145,6 +146,13 @@ def synthesize(
         Writing failed.
     """
     directory = Path(output)
+    if not isinstance(world, World):
+        raise InputError(
+            f"world={world!r}: expected a world of ngramstat.synthetic, such as RunProcess(mu=1.0)"
+        )
+    if not isinstance(tokens, int | float | np.integer) or tokens % 1 != 0:
+        raise InputError(f"tokens={tokens!r}: must be a whole number")
+    tokens = int(tokens)
     if seed < 0:
         raise InputError(f"seed={seed}: must be at least 0")
     if tokens < 1:
@@ -159,6 +167,7 @@ def synthesize(
             "--concatenated)"
         )
     total = tokens if documents is None else documents * length
+    _check_space(directory, total * world.dtype.itemsize)
     exact = truth(world, lags=lags, max_context=max_context, progress=progress)
     labelled = documents is not None and world.labels(1, seed=seed) is not None
     with CorpusWriter(directory, world.vocab_size, overwrite=overwrite) as writer:
@@ -183,6 +192,19 @@ def synthesize(
         _write_labels(directory / LABELS_FILE, world, documents, seed)
     write_json(directory / TRUTH_FILE, exact)
     return corpus
+
+
+def _check_space(directory: Path, needed: int) -> None:
+    """Refuse what the disk cannot hold before anything is written."""
+    place = directory.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise InputError(
+            f"{directory}: {needed / 1e9:,.1f} GB of tokens, where {free / 1e9:,.1f} GB are free; "
+            "use fewer tokens or another disk"
+        )
 
 
 def _write_labels(path: Path, world: World, documents: int, seed: int) -> None:
