@@ -17,8 +17,9 @@ def figures(summaries: list[dict[str, Any]], directory: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    names = sorted({s["case"] for s in summaries})
-    colour = {name: plt.get_cmap("tab20")(k % 20) for k, name in enumerate(names)}
+    names = sorted({s["case"] for s in summaries if any(r["exact"] for r in s.get("norms", []))})
+    others = sorted({s["case"] for s in summaries} - set(names))
+    colour = {name: plt.get_cmap("tab20")(k % 20) for k, name in enumerate([*names, *others])}
 
     fig, axes = plt.subplots(1, 3, figsize=(15, 4.6), sharey=True, layout="constrained")
     kinds = (
@@ -26,18 +27,19 @@ def figures(summaries: list[dict[str, Any]], directory: Path) -> None:
     )  # fmt: skip
     for ax, (name, title) in zip(axes, kinds, strict=True):
         for s in summaries:
+            # A norm far below the floor has no estimate to speak of.
             rows = [
                 r for r in s.get("norms", []) if r["exact"] and r[name]["bias"] is not None
-                and s["draws"] >= 10
+                and s["draws"] >= 10 and r["exact_over_floor"] > 0.5
             ]  # fmt: skip
             ax.errorbar(
                 [r["exact_over_floor"] for r in rows], [100 * r[name]["bias"] for r in rows],
-                [200 * r[name]["bias_error"] for r in rows], fmt=".-", lw=0.6, ms=4,
+                [200 * r[name]["bias_error"] for r in rows], fmt=".", lw=0.6, ms=4,
                 color=colour[s["case"]], alpha=0.8,
             )  # fmt: skip
         ax.axhline(0, color="black", lw=0.8)
         ax.axvline(1.5, color="grey", ls="--", lw=0.8)
-        ax.set(xscale="log", xlim=(0.3, None), ylim=(-60, 110), title=title,
+        ax.set(xscale="log", xlim=(0.5, None), ylim=(-60, 110), title=title,
                xlabel="exact norm / noise floor")  # fmt: skip
     axes[0].set_ylabel("bias of the norm, % (bars: 2 standard errors)")
     handles = [plt.Line2D([], [], color=colour[n], marker=".", label=n) for n in names]
@@ -82,20 +84,20 @@ def figures(summaries: list[dict[str, Any]], directory: Path) -> None:
 
     fig, axes = plt.subplots(1, 2, figsize=(12, 4.8), layout="constrained")
     for ax, name in zip(axes, ("beta", "gamma"), strict=True):
-        for s in summaries:
-            e = s.get(name)
-            if not e or e["truth"] is None or e["mean_error_to_truth"] is None:
-                continue
+        shown = [s for s in summaries if s.get(name) and s[name]["mean_error_to_truth"] is not None]
+        for k, s in enumerate(shown):
+            e = s[name]
+            beside = s["tokens"] * 1.25 ** (k % 5 - 2)  # so that bars do not hide each other
             ax.errorbar(
-                s["tokens"], e["mean_error_to_truth"], e["rmse_to_target"], fmt="o", ms=4,
+                beside, e["mean_error_to_truth"], e["rmse_to_target"], fmt="o", ms=4,
                 color=colour[s["case"]], capsize=3,
             )  # fmt: skip
-            ax.annotate(s["case"], (s["tokens"], e["mean_error_to_truth"]), fontsize=6,
+            ax.annotate(s["case"], (beside, e["mean_error_to_truth"]), fontsize=6,
                         xytext=(4, 3), textcoords="offset points")  # fmt: skip
         ax.axhline(0, color="black", lw=0.8)
         bound = 0.03 if name == "beta" else 0.05
         ax.axhspan(-bound, bound, color="green", alpha=0.12)
-        ax.set(xscale="log", xlabel="tokens",
+        ax.set(xscale="log", xlabel="tokens (moved aside where points would meet)",
                ylabel=f"mean error of {name} (bars: rms error to its target)",
                title=f"{name}, reportable draws; band: {bound}")  # fmt: skip
     fig.savefig(directory / "calibration-exponents.png", dpi=110)

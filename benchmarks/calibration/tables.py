@@ -194,18 +194,20 @@ def _hierarchy_beta(case: Case, rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _versions(summaries: list[dict[str, Any]]) -> list[str]:
-    """What was drawn with other versions of the estimators than the latest."""
+    """Which versions of the estimators the draws were made with."""
     now = estimators()
-    older = [
-        f"{s['case']} at {tokens_label(s['tokens'])}" for s in summaries if s["estimators"] != [now]
-    ]
-    if not older:
+    by_version: dict[str, list[str]] = {}
+    for s in summaries:
+        by_version.setdefault(", ".join(s["estimators"]), []).append(
+            f"{s['case']} at {tokens_label(s['tokens'])}"
+        )
+    if list(by_version) == [now]:
         return [f"All draws were made with the estimators of this version ({now}).", ""]
-    return [
-        f"Estimators {now}. Made, at least in part, with an earlier version (`estimators` in the "
-        f"JSON): {', '.join(older)}.",
-        "",
-    ]
+    lines = ["Draws were made with these versions of the estimators (hashes of their code):", ""]
+    for version in sorted(by_version, key=lambda v: v != now):
+        mark = " (the present one)" if version == now else ""
+        lines.append(f"- {version}{mark}: {'; '.join(by_version[version])}.")
+    return [*lines, ""]
 
 
 def _percent(x: float | None, digits: int = 1) -> str:
@@ -227,7 +229,7 @@ def markdown(summaries: list[dict[str, Any]]) -> str:
     lines = [
         "# Calibration",
         "",
-        "Made by `python -m benchmarks.calibration`; figures per draw are in "
+        "Made by `python -m benchmarks.calibration`; the same numbers and more are in "
         "`results/calibration.json`. Intervals are nominal 95 %. Bias and error of norms in per "
         "cent of the exact norm, of entropies in 10^-4 nats. Coverage counts valid lags and "
         "resolved contexts only, in the draws where they are.",
