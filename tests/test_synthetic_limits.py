@@ -39,9 +39,8 @@ from ngramstat.synthetic.world import mean_powers, pair_shares, zipf_law
 
 @pytest.mark.parametrize(
     "kind",
-    ["rhm", "potts", "runs", "santa-fe", "copy", "markov", "independent",
-     pytest.param("graph", marks=pytest.mark.nightly)],
-)  # fmt: skip
+    ["rhm", "potts", "runs", "santa-fe", "copy", "markov", "graph", "independent"],
+)
 def test_default_options_make_a_corpus(kind, tmp_path):
     mu = ["--mu", "1"] if kind == "runs" else []
     run = CliRunner().invoke(

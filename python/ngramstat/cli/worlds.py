@@ -246,8 +246,8 @@ def _markov(transitions: str | None, **options: Any) -> Any:
 
 @_world_command(
     "graph",
-    click.option("--nodes", type=int, default=1000, show_default=True),
-    click.option("--edges", type=int, default=5000, show_default=True),
+    click.option("--nodes", type=int, default=300, show_default=True),
+    click.option("--edges", type=int, default=1500, show_default=True),
     click.option("--rules-seed", type=click.IntRange(min=0), default=0, show_default=True),
     document_length=True,
 )
