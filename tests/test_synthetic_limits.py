@@ -24,7 +24,6 @@ from ngramstat.synthetic import (
     SantaFe,
     broadcast,
     copying,
-    hierarchy,
     markov,
     runs,
     synthesize,
@@ -362,7 +361,6 @@ def test_noise_documents_do_not_depend_on_pieces_and_may_be_endless(monkeypatch)
 def test_labels_are_made_and_written_in_parts(monkeypatch, tmp_path):
     world = RandomHierarchy(6, 3, 2, 3, classes=4)
     whole = world.labels(1000, seed=3)
-    monkeypatch.setattr(hierarchy, "_LABELS", 64)
     monkeypatch.setattr(write, "_LABELS", 300)
     assert np.array_equal(world.labels(1000, seed=3), whole)
     assert np.array_equal(world.labels(400, seed=3, first=300), whole[300:700])

@@ -26,6 +26,7 @@ from ngramstat.synthetic.world import (
     KnownExponent,
     Tokens,
     World,
+    check_whole,
     conditional_entropies,
     longest_ngram,
     powers,
@@ -72,9 +73,9 @@ class BroadcastTree(World):
     noise_share: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_whole("vocab_size", self.vocab_size, 2)
-        _check_whole("s", self.s, 2)
-        _check_whole("levels", self.levels, 1)
+        check_whole("vocab_size", self.vocab_size, 2)
+        check_whole("s", self.s, 2)
+        check_whole("levels", self.levels, 1)
         if self.vocab_size > 1 << 16:
             raise InputError(f"vocab_size={self.vocab_size}: at most 65536 symbols")
         if self.s > 62 or self.levels > 62 or self.s**self.levels > 1 << 62:
@@ -99,7 +100,7 @@ class BroadcastTree(World):
         """The tree whose norms fall as t^-beta."""
         if not (math.isfinite(beta) and beta > 0):
             raise InputError(f"beta={beta}: must be positive")
-        _check_whole("s", s, 2)
+        check_whole("s", s, 2)
         theta = s ** (-beta / 2)
         if not 0 < theta < 1:
             raise InputError(
@@ -240,8 +241,3 @@ class BroadcastTree(World):
             f"exact only on lags that are powers of s = {self.s}: between them the curve is "
             "piecewise linear; near a string's length the stream's falls faster",
         ]
-
-
-def _check_whole(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"{name}={value}: must be an integer of at least {least}")

@@ -19,6 +19,7 @@ from ngramstat.synthetic.world import (
     StationaryWorld,
     Tokens,
     block_entropy,
+    check_length,
     pair_shares,
     zipf_law,
 )
@@ -78,8 +79,7 @@ class CopyProcess(StationaryWorld):
             raise InputError(f"exponent={self.exponent}: must be finite")
         if not 1 <= self.reach <= 4096:
             raise InputError(f"reach={self.reach}: must lie in 1 .. 4096")
-        if not 2 <= self.document_length <= 1 << 26:
-            raise InputError(f"document_length={self.document_length}: must lie in 2 .. 2^26")
+        check_length(self.document_length, 26)
         if not 2 <= len(self.pi) <= 1 << 16:
             raise InputError(f"pi: needs 2 .. 65536 probabilities, got {len(self.pi)}")
         _ = self.distances  # refuses an exponent that leaves floating-point numbers

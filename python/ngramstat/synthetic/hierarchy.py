@@ -33,6 +33,7 @@ from ngramstat.synthetic.world import (
     Tokens,
     World,
     block_entropy,
+    check_whole,
     conditional_entropies,
     longest_ngram,
     powers,
@@ -52,8 +53,6 @@ _MOST_POSITIONS = 1 << 12
 _MOST_WINDOWS = 1 << 31
 _SAMPLES = 400
 _MOST_SAMPLED = 1 << 29
-# Labels made at a time.
-_LABELS = 1 << 18
 
 
 def draw_rules(
@@ -146,9 +145,7 @@ class RandomHierarchy(World):
         if self.classes is None:
             object.__setattr__(self, "classes", self.v)
         for name, least in (("v", 2), ("m", 1), ("s", 2), ("levels", 1), ("classes", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InputError(f"{name}={value}: must be an integer of at least {least}")
+            check_whole(name, getattr(self, name), least)
         if self.v > 1 << 32:
             raise InputError(f"v={self.v}: token ids have 32 bits")
         if self.s > 62 or self.levels > 62 or self.s**self.levels > _MOST_TOKENS:
@@ -274,16 +271,11 @@ class RandomHierarchy(World):
         # The sampler draws a root by the high part of word * classes; words of one string are
         # its root's and one a node.
         words = np.uint64(1 + (self.document_length - 1) // (self.s - 1))
-        key, n = random_key(seed, 1), np.uint64(self._classes)
-        found = np.empty(n_documents, np.uint32)
-        for start in range(0, n_documents, _LABELS):
-            part = found[start : start + _LABELS]
-            strings = np.arange(len(part), dtype=np.uint64) + np.uint64(first + start)
-            z = random_words(key, strings * words)
-            # (z * classes) >> 64 in halves, classes < 2^32.
-            low = (z & np.uint64(0xFFFFFFFF)) * n >> np.uint64(32)
-            part[:] = ((z >> np.uint64(32)) * n + low) >> np.uint64(32)
-        return found
+        strings = np.arange(first, first + n_documents, dtype=np.uint64)
+        z, n = random_words(random_key(seed, 1), strings * words), np.uint64(self._classes)
+        # (z * classes) >> 64 in halves, classes < 2^32.
+        low = (z & np.uint64(0xFFFFFFFF)) * n >> np.uint64(32)
+        return (((z >> np.uint64(32)) * n + low) >> np.uint64(32)).astype(np.uint32)
 
     # --- exact curves ----------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from ngramstat.synthetic.world import (
     StationaryWorld,
     Tokens,
     block_entropy,
+    check_length,
     conditional_entropies,
     zipf_law,
 )
@@ -76,8 +77,7 @@ class IndependentTokens(StationaryWorld):
             raise InputError(f"topics={self.topics}: needs topics * V in 0 .. {_MOST_TOPIC_TOKENS}")
         if not (math.isfinite(self.concentration) and self.concentration > 0):
             raise InputError(f"concentration={self.concentration}: must be positive")
-        if not 2 <= self.document_length <= 1 << 40:
-            raise InputError(f"document_length={self.document_length}: must lie in 2 .. 2^40")
+        check_length(self.document_length, 40)
 
     def parameters(self) -> dict[str, Any]:
         names = ["vocab_size", "exponent", "shift", "topics", "document_length"]

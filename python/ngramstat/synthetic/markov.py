@@ -28,6 +28,7 @@ from ngramstat.synthetic.world import (
     StationaryWorld,
     Tokens,
     block_entropy,
+    check_length,
     mean_powers,
     pair_shares,
 )
@@ -118,7 +119,7 @@ class MarkovChain(StationaryWorld):
             raise InputError(f"transitions: needs shape (V, ..., V), got {given.shape}")
         if given.size > _MOST_OUTCOMES:
             raise InputError(f"transitions: {given.size} numbers, at most {_MOST_OUTCOMES}")
-        _check_length(self.document_length)
+        check_length(self.document_length, 40)
         table = check_probabilities(given, "transitions")
         table.setflags(write=False)
         object.__setattr__(self, "transitions", table)
@@ -146,7 +147,7 @@ class MarkovChain(StationaryWorld):
         rng = random_generator(rules_seed, 0x4D4B56, name="rules_seed")
         rows = rng.dirichlet(np.full(vocab_size, concentration), vocab_size**order)
         table = rows.reshape((vocab_size,) * (order + 1))
-        _check_length(document_length)
+        check_length(document_length, 40)
         drawn: dict[str, Any] = {"concentration": concentration, "rules_seed": rules_seed}
         try:
             chain = cls(table, document_length, drawn)
@@ -387,7 +388,7 @@ class GraphWalk(StationaryWorld):
                 f"edges={self.edges}: must lie in 1 .. {min(most, _MOST_OUTCOMES)} for "
                 f"{self.nodes} nodes"
             )
-        _check_length(self.document_length)
+        check_length(self.document_length, 40)
         if self.links is not None:
             try:
                 array = np.asarray(self.links)
@@ -584,11 +585,6 @@ class GraphWalk(StationaryWorld):
     def exponents(self) -> dict[str, KnownExponent]:
         period = _period(self.adjacency, self.stationary)
         return _no_exponents(period, "H_n is constant from n = 1 on")
-
-
-def _check_length(document_length: int) -> None:
-    if not 2 <= document_length <= 1 << 40:
-        raise InputError(f"document_length={document_length}: must lie in 2 .. 2^40")
 
 
 def _null_vector(chain: Any) -> Floats:

@@ -17,6 +17,7 @@ from ngramstat.synthetic.world import (
     KnownExponent,
     StationaryWorld,
     Tokens,
+    check_length,
     pair_shares,
 )
 
@@ -72,8 +73,7 @@ class RunProcess(StationaryWorld):
             )
         if not 2 <= self.vocab_size <= 1 << 16:
             raise InputError(f"vocab_size={self.vocab_size}: must lie in 2 .. 65536")
-        if not 2 <= self.document_length <= 1 << 27:
-            raise InputError(f"document_length={self.document_length}: must lie in 2 .. 2^27")
+        check_length(self.document_length, 27)
 
     def parameters(self) -> dict[str, Any]:
         return {"mu": self.mu, "vocab_size": self.vocab_size,

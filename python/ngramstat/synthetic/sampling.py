@@ -22,6 +22,7 @@ __all__ = [
     "TreeLevel",
     "TreeSource",
     "check_probabilities",
+    "check_seed",
     "random_generator",
     "random_key",
     "random_words",
@@ -38,7 +39,7 @@ _SUM_TOLERANCE = 1e-9
 
 def random_key(seed: int, stream: int = 0) -> int:
     """Key of the random words of a seed; different streams of one seed are independent."""
-    _check_seed(seed, "seed")
+    check_seed(seed)
     key = 0
     for number in (seed, stream):
         while True:  # seeds of any size, 64 bits at a time
@@ -69,11 +70,12 @@ def random_generator(seed: int, *stream: int, name: str = "seed") -> np.random.G
     InputError
         The seed, the parameter `name`, is negative.
     """
-    _check_seed(seed, name)
+    check_seed(seed, name)
     return np.random.default_rng([seed, *stream])
 
 
-def _check_seed(seed: int, name: str) -> None:
+def check_seed(seed: int, name: str = "seed") -> None:
+    """Refuse a negative seed."""
     # NumPy refuses negative numbers only when it draws, and random_key would never come to an end.
     if seed < 0:
         raise InputError(f"{name}={seed}: seeds are not negative; use 0 or more")

@@ -23,6 +23,7 @@ from ngramstat.synthetic.world import (
     KnownExponent,
     StationaryWorld,
     Tokens,
+    check_length,
     mean_powers,
     zipf_law,
 )
@@ -78,8 +79,7 @@ class SantaFe(StationaryWorld):
                 f"eta={self.eta}: the rarest fact flips with probability c kinds^-eta, which is "
                 f"none in floating-point numbers; use eta below {most:.3g} or fewer kinds"
             )
-        if not 2 <= self.document_length <= 1 << 26:
-            raise InputError(f"document_length={self.document_length}: must lie in 2 .. 2^26")
+        check_length(self.document_length, 26)
 
     @property
     def vocab_size(self) -> int:  # type: ignore[override]

@@ -28,6 +28,8 @@ __all__ = [
     "Tokens",
     "World",
     "block_entropy",
+    "check_length",
+    "check_whole",
     "conditional_entropies",
     "longest_ngram",
     "mean_powers",
@@ -232,6 +234,18 @@ class StationaryWorld(World):
         if boundary == "stream":
             found[1:] = np.nan  # contexts that cross a document's end mix phases
         return found
+
+
+def check_whole(name: str, value: object, least: int) -> None:
+    """Refuse what is no integer of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f"{name}={value}: must be an integer of at least {least}")
+
+
+def check_length(document_length: int, power: int) -> None:
+    """Refuse lengths of documents outside 2 .. 2^power."""
+    if not 2 <= document_length <= 1 << power:
+        raise InputError(f"document_length={document_length}: must lie in 2 .. 2^{power}")
 
 
 def block_entropy(p: Floats) -> float:

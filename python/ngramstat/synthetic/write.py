@@ -16,6 +16,7 @@ from ngramstat.errors import InputError, NgramstatError
 from ngramstat.files import atomic_write, reason, write_json
 from ngramstat.progress import Progress
 from ngramstat.resources import resolve_threads
+from ngramstat.synthetic.sampling import check_seed
 from ngramstat.synthetic.world import Floats, World
 
 __all__ = ["LABELS_FILE", "TRUTH_FILE", "TRUTH_SCHEMA", "synthesize", "truth"]
@@ -153,8 +154,7 @@ def synthesize(
     if not isinstance(tokens, int | float | np.integer) or tokens % 1 != 0:
         raise InputError(f"tokens={tokens!r}: must be a whole number")
     tokens = int(tokens)
-    if seed < 0:
-        raise InputError(f"seed={seed}: must be at least 0")
+    check_seed(seed)
     if tokens < 1:
         raise InputError(f"tokens={tokens}: needs at least 1")
     workers = resolve_threads(threads)
