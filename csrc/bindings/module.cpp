@@ -37,6 +37,7 @@ PYBIND11_MODULE(_core, m) {
     bind_pair_counts(m);
     bind_suffix_sort(m);
     bind_kneser_ney(m);
+    bind_mixture(m);
     bind_samplers(m);
     bind_cuda(m);
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <cmath>
 #include <mutex>
 
@@ -11,16 +10,6 @@
 namespace ngramstat {
 
 namespace {
-
-constexpr std::uint64_t kEmpty = ~std::uint64_t{0};  // no key: a node number stays below 2^32 - 1
-
-std::uint64_t mix(std::uint64_t key) {  // finaliser of MurmurHash3
-    key ^= key >> 33;
-    key *= 0xff51afd7ed558ccdULL;
-    key ^= key >> 33;
-    key *= 0xc4ceb9fe1a85ec53ULL;
-    return key ^ key >> 33;
-}
 
 std::uint64_t pack(std::uint32_t node, std::uint64_t token) {
     return std::uint64_t{node} << 32 | token;
@@ -62,42 +51,6 @@ double interpolate(const ContextCounts& context, Count count, const Discounts& d
 }
 
 }  // namespace
-
-KeyTable::KeyTable(std::size_t expected) {
-    slots_.assign(std::bit_ceil(std::max<std::size_t>(2 * expected, 16)), Slot{kEmpty, 0});
-    mask_ = slots_.size() - 1;
-}
-
-std::uint32_t KeyTable::find(std::uint64_t key) const {
-    for (std::size_t i = mix(key) & mask_;; i = (i + 1) & mask_) {
-        if (slots_[i].key == key) return slots_[i].number;
-        if (slots_[i].key == kEmpty) return kAbsent;
-    }
-}
-
-std::uint32_t KeyTable::insert(std::uint64_t key) {
-    if (2 * (size_ + 1) > slots_.size()) grow();
-    for (std::size_t i = mix(key) & mask_;; i = (i + 1) & mask_) {
-        if (slots_[i].key == key) return slots_[i].number;
-        if (slots_[i].key == kEmpty) {
-            if (size_ + 2 >= kAbsent) throw std::overflow_error("more than 2^32 held-out n-grams");
-            slots_[i] = {key, static_cast<std::uint32_t>(size_)};
-            return static_cast<std::uint32_t>(size_++);
-        }
-    }
-}
-
-void KeyTable::grow() {
-    std::vector<Slot> old(2 * slots_.size(), Slot{kEmpty, 0});
-    old.swap(slots_);
-    mask_ = slots_.size() - 1;
-    for (const Slot& slot : old) {
-        if (slot.key == kEmpty) continue;
-        std::size_t i = mix(slot.key) & mask_;
-        while (slots_[i].key != kEmpty) i = (i + 1) & mask_;
-        slots_[i] = slot;
-    }
-}
 
 template <class Token>
 KneserNey<Token>::KneserNey(std::span<const Token> held_out, std::span<const std::int32_t> document,

@@ -9,35 +9,13 @@
 #include <span>
 #include <vector>
 
+#include "ngramstat/key_table.hpp"
 #include "ngramstat/position_index.hpp"
 #include "ngramstat/types.hpp"
 
 namespace ngramstat {
 
 inline constexpr int kMaxOrder = 16;
-
-// Open-addressing hash table from a 64-bit key to its number in order of insertion. Keys are whole,
-// not fingerprints: there are no collisions to bound.
-class KeyTable {
-  public:
-    static constexpr std::uint32_t kAbsent = 0xffffffffu;
-
-    explicit KeyTable(std::size_t expected = 0);
-    std::uint32_t find(std::uint64_t key) const;
-    std::uint32_t insert(std::uint64_t key);  // number of the key, new or old
-    std::size_t size() const { return size_; }
-
-  private:
-    void grow();
-
-    struct Slot {
-        std::uint64_t key;
-        std::uint32_t number;
-    };
-    std::vector<Slot> slots_;
-    std::size_t mask_ = 0;
-    std::size_t size_ = 0;
-};
 
 // What interpolation needs of one context h: the sum of the counts of hw over w, and how many w
 // have count 1, 2, and 3 or more.

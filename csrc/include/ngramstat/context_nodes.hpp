@@ -1,0 +1,125 @@
+// What a training text says, after each context of one pattern, about every binary decision on the
+// way to the next token.
+//
+// The vocabulary is a binary tree. A token is the path to its leaf, and a distribution over tokens
+// is the probability of a turn at every inner node, so that estimates from many contexts can be
+// combined turn by turn and still sum to one over the vocabulary.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "ngramstat/key_table.hpp"
+#include "ngramstat/types.hpp"
+
+namespace ngramstat {
+
+// A binary tree over a vocabulary of V tokens in leaf order. Inner nodes are in preorder: node k
+// covers leaves [a, b) and sends those below split[k] to the left, whose subtree starts at k + 1;
+// that of the right child starts at k + (split[k] - a).
+struct TokenTree {
+    std::vector<std::uint32_t> leaf_of;  // by token, a permutation of 0 .. V - 1
+    std::vector<std::uint32_t> split;    // by inner node, V - 1 of them
+};
+
+// Throws std::invalid_argument unless the arrays describe such a tree.
+void check_tree(const TokenTree& tree);
+
+// Number of turns on the way to each token of the vocabulary.
+std::vector<std::uint32_t> path_lengths(const TokenTree& tree);
+
+// Tokens that a pattern looks at: offsets[j] >= 1 tokens back, each read through maps[j], the number
+// of a class map (tokens of one class look alike), or -1 for the token itself.
+struct ContextPattern {
+    std::vector<int> offsets;
+    std::vector<int> maps;
+};
+
+inline constexpr int kMaxOffset = 16;
+// Stretched probabilities ln(p / (1 - p)) are kept as multiples of this, clipped to +-15.99.
+inline constexpr double kStretchUnit = 1.0 / 2048.0;
+// Buckets of how much is known at a node: 16 of the count, twice (both turns seen, or one alone).
+inline constexpr int kBuckets = 32;
+
+// Turns of all targets, target after target: turn e belongs to the target with
+// turn_offsets[target] <= e < turn_offsets[target + 1].
+template <class Token>
+class ContextNodes {
+  public:
+    // text         tokens to score, with the contexts before them
+    // targets      positions of the text to score, ascending
+    // class_maps   (n_maps, n_symbols), row-major; n_symbols = V, or V + 1 with a stop token V
+    // stop_token   contexts reach back to this token and no further; -1: none
+    ContextNodes(std::span<const Token> text, std::span<const Index> targets, const TokenTree& tree,
+                 const ContextPattern& pattern, std::span<const std::uint32_t> class_maps,
+                 Index n_symbols, Index stop_token);
+
+    // Counts the tokens that follow the targets' contexts in the training text, from first_event
+    // on: how often (raw counts), and, with extra_offset > 0, after how many distinct tokens so far
+    // back (lower counts, the continuation counts of Kneser and Ney; where a stop token or the
+    // beginning is nearer than that, every occurrence counts). max_entries bounds the events held
+    // at a time, 8 bytes each: beyond it the training text is read several times. To be called
+    // once. Throws std::invalid_argument where context, token and neighbour do not fit 64 bits.
+    void count(std::span<const Token> training, Index first_event, int extra_offset,
+               Index max_entries, int threads);
+
+    // Numbers of distinct (context, token) with counts 1, 2, 3, 4, over a random sample of all
+    // contexts of the training text: those of the targets alone are frequent ones.
+    std::array<Count, 4> counts_of_counts(bool lower) const;
+
+    // Interpolated absolute discounting of the raw or the lower counts at every turn of every
+    // target's path:
+    //   P(subtree | context) = (sum over its tokens of max(count - D(count), 0)
+    //                           + freed(context) P_parent(subtree)) / sum of counts.
+    // parent_mass  (turns, 2): P_parent of the child taken and of its sibling; empty: uniform over
+    //              the vocabulary
+    // mass         (turns, 2) the same under this pattern; may be empty
+    // stretch      (turns) ln(P(taken) / P(sibling)) in kStretchUnit; may be empty
+    // buckets      (turns) how much was counted at the node, below kBuckets; empty with stretch
+    void evaluate(bool lower, const std::array<double, 3>& discounts, std::span<const Index> turn_offsets,
+                  std::span<const float> parent_mass, std::span<float> mass,
+                  std::span<std::int16_t> stretch, std::span<std::uint8_t> buckets,
+                  int threads) const;
+
+  private:
+    struct Part {  // contexts whose id modulo the number of parts is this part's number
+        std::vector<std::uint64_t> keys;  // id / parts << 32 | leaf, ascending
+        std::vector<Count> counts;
+        std::vector<Count> lower_counts;  // empty without extra_offset
+    };
+    void sample_contexts(std::span<const Token> training, Index first_event, int threads);
+    void count_range(std::span<const Token> training, Index first_event, int extra_offset,
+                     std::uint32_t first_part, std::uint32_t last_part, int threads);
+    // Calls visit(position, key, known) for the events of [first, last) that have a context; known
+    // is how far back the text reaches.
+    template <class Visit>
+    void scan_keys(std::span<const Token> training, Index first, Index last, Visit&& visit) const;
+    // Calls visit(position, context id, known) for those whose context is in the table.
+    template <class Visit>
+    void scan(std::span<const Token> training, Index first, Index last, Visit&& visit) const;
+    bool in_sample(std::uint64_t key) const {
+        // Other bits than the table's slots, or the sample would crowd them.
+        return (mix_bits(key) >> 32 & sample_mask_) == 0;
+    }
+    std::uint64_t key_at(std::span<const Token> text, Index position) const;
+
+    TokenTree tree_;
+    ContextPattern pattern_;
+    std::vector<std::vector<std::uint32_t>> symbols_;  // by offset: the class of each symbol, or {}
+    std::vector<int> bits_;                            // by offset: bits of its symbols
+    bool packed_ = true;                               // keys hold the symbols, else their hash
+    Index reach_ = 0;                                  // largest offset
+    Index vocab_size_;
+    Index n_symbols_;
+    Index stop_token_;
+    std::vector<std::uint32_t> target_leaves_;
+    std::vector<std::uint32_t> target_ids_;  // kAbsent: the context does not reach that far
+    KeyTable contexts_;
+    std::uint64_t sample_mask_ = 0;  // a context is in the sample where its mixed key has none of these
+    std::vector<bool> sampled_;      // by context
+    std::vector<Part> parts_;
+};
+
+}  // namespace ngramstat

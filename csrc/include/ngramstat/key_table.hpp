@@ -1,0 +1,60 @@
+// Open-addressing hash table from a 64-bit key to its number in order of insertion. Keys are whole,
+// not fingerprints: the table itself makes no false match.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace ngramstat {
+
+inline std::uint64_t mix_bits(std::uint64_t key) {  // finaliser of MurmurHash3
+    key ^= key >> 33;
+    key *= 0xff51afd7ed558ccdULL;
+    key ^= key >> 33;
+    key *= 0xc4ceb9fe1a85ec53ULL;
+    return key ^ key >> 33;
+}
+
+class KeyTable {
+  public:
+    static constexpr std::uint32_t kAbsent = 0xffffffffu;
+    static constexpr std::uint64_t kNoKey = ~std::uint64_t{0};  // the one key that cannot be held
+
+    explicit KeyTable(std::size_t expected = 0);
+    std::uint32_t find(std::uint64_t key) const {
+        for (std::size_t i = mix_bits(key) & mask_;; i = (i + 1) & mask_) {
+            if (slots_[i].key == key) return slots_[i].number;
+            if (slots_[i].key == kNoKey) return kAbsent;
+        }
+    }
+    // Number of the key, new or old. Throws std::overflow_error beyond 2^32 - 2 keys.
+    std::uint32_t insert(std::uint64_t key);
+    void prefetch(std::uint64_t key) const {
+#if defined(__GNUC__) || defined(__clang__)
+        __builtin_prefetch(&slots_[mix_bits(key) & mask_]);
+#else
+        static_cast<void>(key);
+#endif
+    }
+    std::size_t size() const { return size_; }
+    template <class Visit>
+    void for_each(Visit&& visit) const {  // visit(key, number), in no particular order
+        for (const Slot& slot : slots_) {
+            if (slot.key != kNoKey) visit(slot.key, slot.number);
+        }
+    }
+
+  private:
+    void grow();
+
+    struct Slot {
+        std::uint64_t key;
+        std::uint32_t number;
+    };
+    std::vector<Slot> slots_;
+    std::size_t mask_ = 0;
+    std::size_t size_ = 0;
+};
+
+}  // namespace ngramstat

@@ -1,0 +1,52 @@
+// Logistic mixing: estimates of one binary probability from many contexts, combined in the
+// logarithm of the odds with weights that depend on how much each context has seen.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "ngramstat/types.hpp"
+
+namespace ngramstat {
+
+// Turns to learn from or to score. All arrays are (rows, turns), row-major.
+struct MixerInputs {
+    Index turns = 0;
+    std::span<const std::int16_t> stretch;   // (n_patterns, turns), in kStretchUnit
+    std::span<const std::uint8_t> buckets;   // (n_patterns, turns)
+    std::span<const std::uint16_t> selectors;  // (n_selectors, turns)
+};
+
+// log odds = sum over inputs i of (own[i][bucket_i] + sum over selectors s of table_s[state_s][i])
+//            * (stretch_i - stretch of i's parent),
+// so that with weight one along a chain of parents and zero elsewhere it is the chain's last input.
+class Mixer {
+  public:
+    // patterns         row of each input in MixerInputs
+    // parents          input that each input is taken relative to, before it in order; -1: none
+    // initial          first own weight of each input
+    // selector_sizes   number of states of each selector
+    Mixer(std::vector<Index> patterns, std::vector<Index> parents, std::vector<double> initial,
+          std::vector<Index> selector_sizes);
+
+    // One pass over turns [first, last) in order, each weight stepping by rate * gradient over the
+    // root of its sum of squared gradients so far. Returns the loss before the steps, nats.
+    double train(const MixerInputs& inputs, Index first, Index last, double rate);
+
+    // Sum of -ln p over the turns of each target, nats.
+    void score(const MixerInputs& inputs, std::span<const Index> turn_offsets,
+               std::span<double> losses) const;
+
+  private:
+    void load(const MixerInputs& inputs, Index turn, float* relative) const;
+    void check(const MixerInputs& inputs) const;
+    float* row(std::size_t table, std::size_t state);
+
+    std::vector<Index> patterns_, parents_, selector_sizes_;
+    std::size_t n_inputs_;
+    std::vector<float> own_, own_squares_;                 // (n_inputs, kBuckets)
+    std::vector<std::vector<float>> tables_, squares_;     // by selector: (states, n_inputs)
+};
+
+}  // namespace ngramstat

@@ -1,0 +1,494 @@
+#include "ngramstat/context_nodes.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <memory>
+#include <mutex>
+
+#include "ngramstat/error.hpp"
+#include "ngramstat/parallel.hpp"
+
+namespace ngramstat {
+
+namespace {
+
+constexpr std::uint32_t kParts = 512;  // a part's events then sort inside the L2 cache
+constexpr Index kBlock = 1 << 18;      // training positions of one task
+
+// Least-significant-digit radix sort of the low `bits` bits; the result is in `keys`.
+void sort_keys(std::vector<std::uint64_t>& keys, std::vector<std::uint64_t>& buffer, int bits) {
+    constexpr int kDigit = 8;
+    constexpr std::size_t kSmall = 256;
+    if (keys.size() <= kSmall) {
+        std::sort(keys.begin(), keys.end());
+        return;
+    }
+    buffer.resize(keys.size());
+    for (int shift = 0; shift < bits; shift += kDigit) {
+        std::array<std::size_t, (1 << kDigit) + 1> start{};
+        for (const std::uint64_t key : keys) ++start[(key >> shift & 0xff) + 1];
+        for (std::size_t d = 0; d < 1 << kDigit; ++d) start[d + 1] += start[d];
+        for (const std::uint64_t key : keys) buffer[start[key >> shift & 0xff]++] = key;
+        keys.swap(buffer);
+    }
+}
+
+std::uint8_t bucket_of(Count taken, Count other) {
+    const Count n = taken + other;
+    if (n == 0) return 0;
+    constexpr std::array<Count, 14> kLast{1, 2, 3, 5, 8, 12, 20, 36, 70, 150, 400, 1500, 8000, 60000};
+    const auto at = std::lower_bound(kLast.begin(), kLast.end(), n);
+    const int size = 1 + static_cast<int>(at - kLast.begin());
+    return static_cast<std::uint8_t>(size + (taken == 0 || other == 0 ? kBuckets / 2 : 0));
+}
+
+std::int16_t stretch_of(double taken, double other) {
+    const double value = std::log(taken / other) / kStretchUnit;
+    return static_cast<std::int16_t>(std::lrint(std::clamp(value, -32750.0, 32750.0)));
+}
+
+// One node on the way down: leaves [a, b), parted at m.
+struct Walk {
+    std::uint32_t node = 0, a = 0, b = 0, m = 0;
+    bool right = false;
+
+    Walk(const TokenTree& tree, std::uint32_t leaf) : b(static_cast<std::uint32_t>(tree.leaf_of.size())) {
+        look(tree, leaf);
+    }
+    bool done() const { return b - a <= 1; }
+    void down(const TokenTree& tree, std::uint32_t leaf) {
+        if (right) {
+            node += m - a;
+            a = m;
+        } else {
+            ++node;
+            b = m;
+        }
+        look(tree, leaf);
+    }
+
+  private:
+    void look(const TokenTree& tree, std::uint32_t leaf) {
+        if (done()) return;
+        m = tree.split[node];
+        right = leaf >= m;
+    }
+};
+
+}  // namespace
+
+void check_tree(const TokenTree& tree) {
+    const std::size_t n = tree.leaf_of.size();
+    require(n >= 1 && n < KeyTable::kAbsent, "a tree needs at least one token");
+    require(tree.split.size() == n - 1, "a tree of V tokens has V - 1 inner nodes");
+    std::vector<bool> seen(n, false);
+    for (const std::uint32_t leaf : tree.leaf_of) {
+        require(leaf < n && !seen[leaf], "leaf_of must be a permutation");
+        seen[leaf] = true;
+    }
+    struct Range {
+        std::size_t a, b;
+    };
+    std::vector<Range> open{{0, n}};
+    std::size_t node = 0;
+    while (!open.empty()) {
+        const Range range = open.back();
+        open.pop_back();
+        if (range.b - range.a <= 1) continue;
+        const std::size_t m = tree.split[node++];
+        require(m > range.a && m < range.b, "a split must lie inside the leaves of its node");
+        open.push_back({m, range.b});
+        open.push_back({range.a, m});
+    }
+}
+
+std::vector<std::uint32_t> path_lengths(const TokenTree& tree) {
+    check_tree(tree);
+    std::vector<std::uint32_t> lengths(tree.leaf_of.size(), 0);
+    for (std::size_t token = 0; token < lengths.size(); ++token) {
+        const std::uint32_t leaf = tree.leaf_of[token];
+        for (Walk walk(tree, leaf); !walk.done(); walk.down(tree, leaf)) ++lengths[token];
+    }
+    return lengths;
+}
+
+template <class Token>
+ContextNodes<Token>::ContextNodes(std::span<const Token> text, std::span<const Index> targets,
+                                  const TokenTree& tree, const ContextPattern& pattern,
+                                  std::span<const std::uint32_t> class_maps, Index n_symbols,
+                                  Index stop_token)
+    : tree_(tree),
+      pattern_(pattern),
+      vocab_size_(static_cast<Index>(tree.leaf_of.size())),
+      n_symbols_(n_symbols),
+      stop_token_(stop_token),
+      contexts_(targets.size()),
+      parts_(kParts) {
+    check_tree(tree_);
+    require(pattern.maps.size() == pattern.offsets.size(), "one map per offset");
+    require(n_symbols == vocab_size_ || (n_symbols == vocab_size_ + 1 && stop_token == vocab_size_),
+            "n_symbols must be the vocabulary's size, or one more for a stop token");
+    require(stop_token >= -1 && stop_token < n_symbols, "stop_token must be -1 or a symbol");
+    const Index n_maps = static_cast<Index>(class_maps.size()) / n_symbols;
+    require(n_maps * n_symbols == static_cast<Index>(class_maps.size()),
+            "class_maps must be (n_maps, n_symbols)");
+    int bits = 0;
+    for (std::size_t j = 0; j < pattern.offsets.size(); ++j) {
+        require(pattern.offsets[j] >= 1 && pattern.offsets[j] <= kMaxOffset,
+                "offsets must lie in 1 .. 16");
+        require(pattern.maps[j] >= -1 && pattern.maps[j] < n_maps, "there is no such class map");
+        reach_ = std::max<Index>(reach_, pattern.offsets[j]);
+        std::uint64_t largest = static_cast<std::uint64_t>(n_symbols - 1);
+        symbols_.emplace_back();
+        if (pattern.maps[j] >= 0) {
+            const auto map = class_maps.subspan(
+                static_cast<std::size_t>(pattern.maps[j] * n_symbols), static_cast<std::size_t>(n_symbols));
+            symbols_.back().assign(map.begin(), map.end());
+            largest = *std::max_element(map.begin(), map.end());
+        }
+        bits_.push_back(static_cast<int>(std::bit_width(largest)));
+        bits += bits_.back();
+    }
+    packed_ = bits < 64;
+    for (const Token token : text) {
+        if (static_cast<Index>(token) >= n_symbols) {
+            throw_token_out_of_range(token, &token - text.data(), n_symbols);
+        }
+    }
+    target_ids_.reserve(targets.size());
+    target_leaves_.reserve(targets.size());
+    Index seen = 0, last_stop = -1;
+    for (const Index i : targets) {
+        require(i >= 0 && i < static_cast<Index>(text.size()), "targets must lie inside the text");
+        require(i >= seen, "targets must ascend");
+        for (; seen < i; ++seen) {
+            if (static_cast<Index>(text[seen]) == stop_token_) last_stop = seen;
+        }
+        require(static_cast<Index>(text[i]) < vocab_size_, "a stop token cannot be scored");
+        target_leaves_.push_back(tree_.leaf_of[text[i]]);
+        const Index known = stop_token_ < 0 || last_stop < 0 ? i : i - last_stop;
+        target_ids_.push_back(known < reach_ ? KeyTable::kAbsent
+                                             : contexts_.insert(key_at(text, i)));
+    }
+}
+
+template <class Token>
+std::uint64_t ContextNodes<Token>::key_at(std::span<const Token> text, Index position) const {
+    std::uint64_t key = 0;
+    for (std::size_t j = 0; j < pattern_.offsets.size(); ++j) {
+        const Token token = text[static_cast<std::size_t>(position - pattern_.offsets[j])];
+        const std::uint64_t symbol = symbols_[j].empty() ? token : symbols_[j][token];
+        // A hash of 64 bits takes two of n contexts for one with a probability below n^2 / 2^65.
+        key = packed_ ? key << bits_[j] | symbol : mix_bits(key + symbol + 0x9e3779b97f4a7c15ULL);
+    }
+    return packed_ ? key : key >> 1;  // never KeyTable::kNoKey
+}
+
+template <class Token>
+template <class Visit>
+void ContextNodes<Token>::scan_keys(std::span<const Token> training, Index first, Index last,
+                                    Visit&& visit) const {
+    Index last_stop = -1;
+    bool stopped = false;
+    // A stop token reaches into the contexts of the kMaxOffset positions after it.
+    for (Index i = std::max<Index>(0, first - kMaxOffset); i < first; ++i) {
+        if (static_cast<Index>(training[i]) == stop_token_) last_stop = i, stopped = true;
+    }
+    for (Index i = first; i < last; ++i) {
+        const Index token = static_cast<Index>(training[i]);
+        if (token >= n_symbols_) throw_token_out_of_range(training[i], i, n_symbols_);
+        const Index known = stopped ? i - last_stop : i;
+        if (token == stop_token_) last_stop = i, stopped = true;
+        if (token < vocab_size_ && known >= reach_) visit(i, key_at(training, i), known);
+    }
+}
+
+template <class Token>
+template <class Visit>
+void ContextNodes<Token>::scan(std::span<const Token> training, Index first, Index last,
+                               Visit&& visit) const {
+    constexpr int kAhead = 32;
+    struct Event {
+        std::uint64_t key;
+        Index position, known;
+    };
+    std::array<Event, kAhead> events;
+    int waiting = 0;
+    auto flush = [&] {
+        for (int k = 0; k < waiting; ++k) {
+            const std::uint32_t id = contexts_.find(events[k].key);
+            if (id != KeyTable::kAbsent) visit(events[k].position, id, events[k].known);
+        }
+        waiting = 0;
+    };
+    scan_keys(training, first, last, [&](Index i, std::uint64_t key, Index known) {
+        contexts_.prefetch(key);
+        events[waiting] = {key, i, known};
+        if (++waiting == kAhead) flush();
+    });
+    flush();
+}
+
+template <class Token>
+void ContextNodes<Token>::sample_contexts(std::span<const Token> training, Index first_event,
+                                          int threads) {
+    // Patterns with so few contexts have met about all of them in the targets.
+    constexpr std::size_t kFew = 1 << 16;
+    const Index events = static_cast<Index>(training.size()) - first_event;
+    if (contexts_.size() > kFew) {
+        // About 2^20 contexts at most, were every event to have its own.
+        sample_mask_ = (std::uint64_t{1} << std::bit_width(static_cast<std::uint64_t>(events) >> 20)) - 1;
+        const Index tasks = (events + kBlock - 1) / kBlock;
+        std::vector<std::vector<std::uint64_t>> found(static_cast<std::size_t>(tasks));
+        parallel_for(tasks, threads, [&](Index task) {
+            const Index first = first_event + task * kBlock;
+            const Index last = std::min<Index>(first + kBlock, static_cast<Index>(training.size()));
+            scan_keys(training, first, last, [&](Index, std::uint64_t key, Index) {
+                if (in_sample(key)) found[task].push_back(key);
+            });
+        });
+        // In the order of the text, so that the numbers of contexts do not depend on threads.
+        for (const auto& keys : found) {
+            for (const std::uint64_t key : keys) contexts_.insert(key);
+        }
+    }
+    sampled_.assign(contexts_.size(), false);
+    contexts_.for_each([&](std::uint64_t key, std::uint32_t id) { sampled_[id] = in_sample(key); });
+}
+
+template <class Token>
+void ContextNodes<Token>::count(std::span<const Token> training, Index first_event,
+                                int extra_offset, Index max_entries, int threads) {
+    require(extra_offset >= 0 && extra_offset <= kMaxOffset, "extra_offset must lie in 0 .. 16");
+    require(first_event >= 0, "first_event must not be negative");
+    require(max_entries > 0, "max_entries must be positive");
+    const Index events = static_cast<Index>(training.size()) - first_event;
+    if (events <= 0) return;
+    sample_contexts(training, first_event, threads);
+    if (events <= max_entries) {
+        count_range(training, first_event, extra_offset, 0, kParts, threads);
+        return;
+    }
+    // Too many to hold at once if all of them match: count how many there are of each part.
+    std::vector<Index> sizes(kParts + 1, 0);
+    std::mutex mutex;
+    parallel_for((events + kBlock - 1) / kBlock, threads, [&](Index task) {
+        std::vector<Index> mine(kParts, 0);
+        const Index first = first_event + task * kBlock;
+        scan(training, first, std::min<Index>(first + kBlock, static_cast<Index>(training.size())),
+             [&](Index, std::uint32_t id, Index) { ++mine[id % kParts]; });
+        const std::lock_guard<std::mutex> lock(mutex);
+        for (std::uint32_t p = 0; p < kParts; ++p) sizes[p] += mine[p];
+    });
+    for (std::uint32_t first = 0; first < kParts;) {
+        std::uint32_t last = first + 1;
+        Index total = sizes[first];
+        while (last < kParts && total + sizes[last] <= max_entries) total += sizes[last++];
+        count_range(training, first_event, extra_offset, first, last, threads);
+        first = last;
+    }
+}
+
+template <class Token>
+void ContextNodes<Token>::count_range(std::span<const Token> training, Index first_event,
+                                      int extra_offset, std::uint32_t first_part,
+                                      std::uint32_t last_part, int threads) {
+    constexpr std::size_t kChunk = 128;  // events a task keeps of a part before it hands them over
+    const Index events = static_cast<Index>(training.size()) - first_event;
+    const std::uint32_t n_parts = last_part - first_part;
+    // An event is one number: id / kParts, leaf, and the neighbour (n_symbols_: there is none).
+    const int leaf_bits = std::bit_width(static_cast<std::uint64_t>(vocab_size_ - 1));
+    const int id_bits = std::bit_width(contexts_.size() / kParts);
+    const int extra_bits =
+        extra_offset > 0 ? std::bit_width(static_cast<std::uint64_t>(n_symbols_)) : 0;
+    require(leaf_bits + id_bits + extra_bits <= 64,
+            "the vocabulary is too large for the counts of this pattern");
+    std::vector<std::vector<std::uint64_t>> gathered(n_parts);
+    std::vector<std::mutex> locks(n_parts);
+    parallel_for((events + kBlock - 1) / kBlock, threads, [&](Index task) {
+        std::vector<std::uint64_t> chunks(n_parts * kChunk);
+        std::vector<std::uint32_t> filled(n_parts, 0);
+        auto hand_over = [&](std::uint32_t p) {
+            const std::lock_guard<std::mutex> lock(locks[p]);
+            const auto begin = chunks.begin() + static_cast<std::ptrdiff_t>(p * kChunk);
+            gathered[p].insert(gathered[p].end(), begin, begin + filled[p]);
+            filled[p] = 0;
+        };
+        const Index first = first_event + task * kBlock;
+        scan(training, first, std::min<Index>(first + kBlock, static_cast<Index>(training.size())),
+             [&](Index i, std::uint32_t id, Index known) {
+                 const std::uint32_t p = id % kParts - first_part;
+                 if (p >= n_parts) return;
+                 std::uint64_t event =
+                     std::uint64_t{id / kParts} << leaf_bits | tree_.leaf_of[training[i]];
+                 if (extra_offset > 0) {
+                     const std::uint64_t extra =
+                         known >= extra_offset ? static_cast<std::uint64_t>(training[i - extra_offset])
+                                               : static_cast<std::uint64_t>(n_symbols_);
+                     event = event << extra_bits | extra;
+                 }
+                 chunks[p * kChunk + filled[p]] = event;
+                 if (++filled[p] == kChunk) hand_over(p);
+             });
+        for (std::uint32_t p = 0; p < n_parts; ++p) hand_over(p);
+    });
+    parallel_for(n_parts, threads, [&](Index p) {
+        std::vector<std::uint64_t> events_here = std::move(gathered[p]);
+        std::vector<std::uint64_t> buffer;
+        sort_keys(events_here, buffer, leaf_bits + id_bits + extra_bits);
+        Part& part = parts_[first_part + static_cast<std::uint32_t>(p)];
+        std::size_t distinct = 0;
+        for (std::size_t k = 0; k < events_here.size(); ++k) {
+            distinct += k == 0 || events_here[k] >> extra_bits != events_here[k - 1] >> extra_bits;
+        }
+        part.keys.reserve(distinct);
+        part.counts.reserve(distinct);
+        if (extra_offset > 0) part.lower_counts.reserve(distinct);
+        const std::uint64_t leaf_mask = (std::uint64_t{1} << leaf_bits) - 1;
+        const std::uint64_t extra_mask = (std::uint64_t{1} << extra_bits) - 1;
+        for (std::size_t k = 0; k < events_here.size();) {
+            const std::uint64_t key = events_here[k] >> extra_bits;
+            const std::size_t begin = k;
+            Count lower = 0;
+            for (; k < events_here.size() && events_here[k] >> extra_bits == key; ++k) {
+                lower += k == begin || events_here[k] != events_here[k - 1] ||
+                         (events_here[k] & extra_mask) == static_cast<std::uint64_t>(n_symbols_);
+            }
+            part.keys.push_back(key >> leaf_bits << 32 | (key & leaf_mask));
+            part.counts.push_back(k - begin);
+            if (extra_offset > 0) part.lower_counts.push_back(lower);
+        }
+    });
+}
+
+template <class Token>
+std::array<Count, 4> ContextNodes<Token>::counts_of_counts(bool lower) const {
+    std::array<Count, 4> numbers{};
+    for (std::size_t p = 0; p < parts_.size(); ++p) {
+        const std::vector<Count>& counts = lower ? parts_[p].lower_counts : parts_[p].counts;
+        for (std::size_t k = 0; k < counts.size(); ++k) {
+            const std::size_t id = static_cast<std::size_t>(parts_[p].keys[k] >> 32) * kParts + p;
+            if (counts[k] <= 4 && sampled_[id]) ++numbers[counts[k] - 1];
+        }
+    }
+    return numbers;
+}
+
+template <class Token>
+void ContextNodes<Token>::evaluate(bool lower, const std::array<double, 3>& discounts,
+                                   std::span<const Index> turn_offsets,
+                                   std::span<const float> parent_mass, std::span<float> mass,
+                                   std::span<std::int16_t> stretch,
+                                   std::span<std::uint8_t> buckets, int threads) const {
+    const Index n = static_cast<Index>(target_ids_.size());
+    require(static_cast<Index>(turn_offsets.size()) == n + 1, "one turn offset per target, and an end");
+    const Index turns = turn_offsets.back();
+    require(stretch.empty() || static_cast<Index>(stretch.size()) == turns,
+            "stretch must be (turns)");
+    require(buckets.size() == stretch.size(), "one bucket per stretch");
+    require(parent_mass.empty() || static_cast<Index>(parent_mass.size()) == 2 * turns,
+            "parent_mass must be (turns, 2)");
+    require(mass.empty() || static_cast<Index>(mass.size()) == 2 * turns,
+            "mass must be (turns, 2)");
+
+    // Targets of each context, and those without one.
+    std::vector<Index> offsets(contexts_.size() + 2, 0);
+    const std::size_t none = contexts_.size();
+    auto slot = [&](Index t) { return target_ids_[t] == KeyTable::kAbsent ? none : target_ids_[t]; };
+    for (Index t = 0; t < n; ++t) ++offsets[slot(t) + 1];
+    for (std::size_t s = 0; s + 1 < offsets.size(); ++s) offsets[s + 1] += offsets[s];
+    std::vector<Index> order(static_cast<std::size_t>(n));
+    {
+        std::vector<Index> next(offsets.begin(), offsets.end() - 1);
+        for (Index t = 0; t < n; ++t) order[next[slot(t)]++] = t;
+    }
+
+    // Followers of one context in leaf order, as running sums.
+    struct Followers {
+        std::vector<std::uint32_t> leaves;
+        std::vector<double> kept{0.0};   // after discounting
+        std::vector<Count> counts{0};
+        double freed = 0.0;
+    };
+    auto write_target = [&](Index t, const Followers& followers) {
+        const std::uint32_t leaf = target_leaves_[t];
+        const double total = static_cast<double>(followers.counts.back());
+        const double freed = total > 0 ? followers.freed / total : 1.0;
+        const double scale = total > 0 ? 1.0 / total : 0.0;
+        auto begin = followers.leaves.begin();
+        std::size_t low = 0, high = followers.leaves.size();
+        Index e = turn_offsets[t];
+        for (Walk walk(tree_, leaf); !walk.done(); walk.down(tree_, leaf), ++e) {
+            const std::size_t middle = static_cast<std::size_t>(
+                std::lower_bound(begin + static_cast<std::ptrdiff_t>(low),
+                                 begin + static_cast<std::ptrdiff_t>(high), walk.m) - begin);
+            double taken = followers.kept[high] - followers.kept[middle];
+            double other = followers.kept[middle] - followers.kept[low];
+            Count taken_count = followers.counts[high] - followers.counts[middle];
+            Count other_count = followers.counts[middle] - followers.counts[low];
+            if (!walk.right) {
+                std::swap(taken, other);
+                std::swap(taken_count, other_count);
+                high = middle;
+            } else {
+                low = middle;
+            }
+            double parent_taken, parent_other;
+            if (parent_mass.empty()) {
+                const double left = static_cast<double>(walk.m - walk.a);
+                const double right = static_cast<double>(walk.b - walk.m);
+                const double uniform = 1.0 / static_cast<double>(vocab_size_);
+                parent_taken = (walk.right ? right : left) * uniform;
+                parent_other = (walk.right ? left : right) * uniform;
+            } else {
+                parent_taken = static_cast<double>(parent_mass[2 * e]);
+                parent_other = static_cast<double>(parent_mass[2 * e + 1]);
+            }
+            taken = taken * scale + freed * parent_taken;
+            other = other * scale + freed * parent_other;
+            if (!stretch.empty()) {
+                stretch[e] = stretch_of(taken, other);
+                buckets[e] = bucket_of(taken_count, other_count);
+            }
+            if (!mass.empty()) {
+                mass[2 * e] = static_cast<float>(taken);
+                mass[2 * e + 1] = static_cast<float>(other);
+            }
+        }
+    };
+
+    parallel_for(kParts, threads, [&](Index p) {
+        const Part& part = parts_[p];
+        const std::vector<Count>& counts = lower ? part.lower_counts : part.counts;
+        require(counts.size() == part.keys.size(), "lower counts need an extra_offset");
+        Followers followers;
+        std::size_t k = 0;
+        for (std::size_t id = static_cast<std::size_t>(p); id < contexts_.size(); id += kParts) {
+            const std::uint64_t local = id / kParts;
+            followers.leaves.clear();
+            followers.kept.resize(1);
+            followers.counts.resize(1);
+            followers.freed = 0.0;
+            for (; k < part.keys.size() && part.keys[k] >> 32 == local; ++k) {
+                const Count count = counts[k];
+                const double discount =
+                    std::min(discounts[std::min<Count>(count, 3) - 1], static_cast<double>(count));
+                followers.leaves.push_back(static_cast<std::uint32_t>(part.keys[k]));
+                followers.kept.push_back(followers.kept.back() + static_cast<double>(count) - discount);
+                followers.counts.push_back(followers.counts.back() + count);
+                followers.freed += discount;
+            }
+            for (Index j = offsets[id]; j < offsets[id + 1]; ++j) write_target(order[j], followers);
+        }
+    });
+    const Index unreached = offsets[none + 1] - offsets[none];
+    parallel_for(unreached, threads, [&](Index j) {
+        write_target(order[offsets[none] + j], Followers{});
+    });
+}
+
+template class ContextNodes<std::uint16_t>;
+template class ContextNodes<std::uint32_t>;
+
+}  // namespace ngramstat

@@ -1,0 +1,147 @@
+#include "ngramstat/mixer.hpp"
+
+#include <array>
+#include <cmath>
+
+#include "ngramstat/context_nodes.hpp"
+#include "ngramstat/error.hpp"
+
+namespace ngramstat {
+
+namespace {
+
+constexpr std::size_t kMaxInputs = 64;
+constexpr float kFirstSquare = 1e-2f;  // of a weight that has seen no gradient
+
+// -ln of the logistic function, without overflow.
+double loss_of(double log_odds) {
+    return log_odds > 0 ? std::log1p(std::exp(-log_odds)) : -log_odds + std::log1p(std::exp(log_odds));
+}
+
+}  // namespace
+
+Mixer::Mixer(std::vector<Index> patterns, std::vector<Index> parents, std::vector<double> initial,
+             std::vector<Index> selector_sizes)
+    : patterns_(std::move(patterns)),
+      parents_(std::move(parents)),
+      selector_sizes_(std::move(selector_sizes)),
+      n_inputs_(patterns_.size()) {
+    require(n_inputs_ >= 1 && n_inputs_ <= kMaxInputs, "a mixer has 1 .. 64 inputs");
+    require(parents_.size() == n_inputs_ && initial.size() == n_inputs_,
+            "one parent and one initial weight per input");
+    own_.resize(n_inputs_ * kBuckets);
+    own_squares_.assign(own_.size(), kFirstSquare);
+    for (std::size_t i = 0; i < n_inputs_; ++i) {
+        require(parents_[i] >= -1 && parents_[i] < static_cast<Index>(i),
+                "an input's parent comes before it");
+        for (int b = 0; b < kBuckets; ++b) own_[i * kBuckets + b] = static_cast<float>(initial[i]);
+    }
+    for (const Index size : selector_sizes_) {
+        require(size >= 1 && size <= 65536, "a selector has 1 .. 65536 states");
+        tables_.emplace_back(static_cast<std::size_t>(size) * n_inputs_, 0.0f);
+        squares_.emplace_back(static_cast<std::size_t>(size) * n_inputs_, kFirstSquare);
+    }
+}
+
+void Mixer::check(const MixerInputs& inputs) const {
+    require(inputs.turns >= 0, "turns must not be negative");
+    require(inputs.stretch.size() == inputs.buckets.size(), "one bucket per stretch");
+    for (const Index pattern : patterns_) {
+        require(pattern >= 0 && (pattern + 1) * inputs.turns <= static_cast<Index>(inputs.stretch.size()),
+                "there is no such pattern");
+    }
+    require(static_cast<Index>(inputs.selectors.size()) ==
+                inputs.turns * static_cast<Index>(selector_sizes_.size()),
+            "selectors must be (n_selectors, turns)");
+    for (const std::uint8_t bucket : inputs.buckets) require(bucket < kBuckets, "no such bucket");
+    for (std::size_t s = 0; s < selector_sizes_.size(); ++s) {
+        const auto states = inputs.selectors.subspan(s * static_cast<std::size_t>(inputs.turns),
+                                                     static_cast<std::size_t>(inputs.turns));
+        for (const std::uint16_t state : states) {
+            require(state < selector_sizes_[s], "a selector has no such state");
+        }
+    }
+}
+
+void Mixer::load(const MixerInputs& inputs, Index turn, float* relative) const {
+    std::array<float, kMaxInputs> x;
+    for (std::size_t i = 0; i < n_inputs_; ++i) {
+        x[i] = static_cast<float>(kStretchUnit) *
+               static_cast<float>(inputs.stretch[static_cast<std::size_t>(patterns_[i] * inputs.turns + turn)]);
+        relative[i] = parents_[i] < 0 ? x[i] : x[i] - x[static_cast<std::size_t>(parents_[i])];
+    }
+}
+
+double Mixer::train(const MixerInputs& inputs, Index first, Index last, double rate) {
+    check(inputs);
+    require(first >= 0 && first <= last && last <= inputs.turns, "turns must lie in the inputs");
+    const float step = static_cast<float>(rate);
+    std::array<float, kMaxInputs> relative;
+    std::array<float, kMaxInputs> weight;
+    std::array<std::size_t, kMaxInputs> own;
+    std::vector<float*> rows(tables_.size()), squares(tables_.size());
+    double loss = 0.0;
+    for (Index turn = first; turn < last; ++turn) {
+        load(inputs, turn, relative.data());
+        for (std::size_t i = 0; i < n_inputs_; ++i) {
+            own[i] = i * kBuckets +
+                     inputs.buckets[static_cast<std::size_t>(patterns_[i] * inputs.turns + turn)];
+            weight[i] = own_[own[i]];
+        }
+        for (std::size_t s = 0; s < tables_.size(); ++s) {
+            const std::size_t state =
+                inputs.selectors[s * static_cast<std::size_t>(inputs.turns) + static_cast<std::size_t>(turn)];
+            rows[s] = tables_[s].data() + state * n_inputs_;
+            squares[s] = squares_[s].data() + state * n_inputs_;
+            for (std::size_t i = 0; i < n_inputs_; ++i) weight[i] += rows[s][i];
+        }
+        float log_odds = 0.0f;
+        for (std::size_t i = 0; i < n_inputs_; ++i) log_odds += weight[i] * relative[i];
+        loss += loss_of(log_odds);
+        const float error = 1.0f / (1.0f + std::exp(log_odds));
+        for (std::size_t i = 0; i < n_inputs_; ++i) relative[i] *= error;
+        for (std::size_t i = 0; i < n_inputs_; ++i) {
+            const float g = relative[i];
+            own_squares_[own[i]] += g * g;
+            own_[own[i]] += step * g / std::sqrt(own_squares_[own[i]]);
+        }
+        for (std::size_t s = 0; s < tables_.size(); ++s) {
+            for (std::size_t i = 0; i < n_inputs_; ++i) {
+                const float g = relative[i];
+                squares[s][i] += g * g;
+                rows[s][i] += step * g / std::sqrt(squares[s][i]);
+            }
+        }
+    }
+    return loss;
+}
+
+void Mixer::score(const MixerInputs& inputs, std::span<const Index> turn_offsets,
+                  std::span<double> losses) const {
+    check(inputs);
+    require(turn_offsets.size() == losses.size() + 1 && turn_offsets.front() >= 0 &&
+                turn_offsets.back() <= inputs.turns,
+            "one turn offset per target, and an end");
+    std::array<float, kMaxInputs> relative;
+    for (std::size_t t = 0; t < losses.size(); ++t) {
+        double loss = 0.0;
+        for (Index turn = turn_offsets[t]; turn < turn_offsets[t + 1]; ++turn) {
+            load(inputs, turn, relative.data());
+            float log_odds = 0.0f;
+            for (std::size_t i = 0; i < n_inputs_; ++i) {
+                float weight = own_[i * kBuckets + inputs.buckets[static_cast<std::size_t>(
+                                                       patterns_[i] * inputs.turns + turn)]];
+                for (std::size_t s = 0; s < tables_.size(); ++s) {
+                    const std::size_t state = inputs.selectors[s * static_cast<std::size_t>(inputs.turns) +
+                                                               static_cast<std::size_t>(turn)];
+                    weight += tables_[s][state * n_inputs_ + i];
+                }
+                log_odds += weight * relative[i];
+            }
+            loss += loss_of(log_odds);
+        }
+        losses[t] = loss;
+    }
+}
+
+}  // namespace ngramstat
