@@ -34,9 +34,9 @@ void sort_keys(std::vector<std::uint64_t>& keys, std::vector<std::uint64_t>& buf
     }
 }
 
-std::uint8_t bucket_of(Count taken, Count other) {
+std::uint8_t bucket_of(Count taken, Count other, bool seen) {
     const Count n = taken + other;
-    if (n == 0) return 0;
+    if (n == 0) return seen ? kBuckets / 2 : 0;
     constexpr std::array<Count, 14> kLast{1, 2, 3, 5, 8, 12, 20, 36, 70, 150, 400, 1500, 8000, 60000};
     const auto at = std::lower_bound(kLast.begin(), kLast.end(), n);
     const int size = 1 + static_cast<int>(at - kLast.begin());
@@ -449,7 +449,7 @@ void ContextNodes<Token>::evaluate(bool lower, const std::array<double, 3>& disc
             other = other * scale + freed * parent_other;
             if (!stretch.empty()) {
                 stretch[e] = stretch_of(taken, other);
-                buckets[e] = bucket_of(taken_count, other_count);
+                buckets[e] = bucket_of(taken_count, other_count, total > 0);
             }
             if (!mass.empty()) {
                 mass[2 * e] = static_cast<float>(taken);

@@ -1,0 +1,425 @@
+"""The best held-out predictor that can be counted: evidence of many contexts, mixed in the log odds.
+
+A token is a path in a binary tree (`ngramstat.statistics.token_tree`). At every turn of the path
+each pattern of context (the last n tokens, some of them skipped, older ones replaced by their
+class) gives a Kneser-Ney estimate of the turn's probability, and a logistic mixer adds their log
+odds with weights that depend on how often each context was seen there (Mattern 2013; the mixing of
+Mahoney's PAQ). The weights are fitted on a slice of the training documents that is not counted,
+and frozen on the held-out ones. The turns of a path multiply to a probability over the whole
+vocabulary, which sums to one; two trees and two mixers on each are averaged.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.kernels import ContextNodes, Mixer, path_lengths
+from ngramstat.statistics.token_tree import TokenTree, bisection_tree, places
+
+__all__ = ["MixtureText", "mixture_losses", "patterns"]
+
+Floats = NDArray[np.float64]
+Discount = tuple[float, float, float]
+
+# Depths at which the tree of contexts is cut into classes, by their letters in `_PATTERNS`.
+_CLASS_DEPTHS = {"b": 6, "c": 8, "e": 10}
+# Below this size of the vocabulary, classes of tokens are the tokens again.
+_LEAST_CLASSED = 1 << 10
+# Each pattern with the one it falls back on: "1c2" is the last token and the class of the one
+# before it.
+_PATTERNS = """
+1<root c1<root e1<root
+2<root 12<1 1c2<1 1e2<1 c12<2 c1c2<c1 e1e2<e1 b1b2<root
+13<1 23<2 123<12 12c3<12 12e3<12 1c2c3<1c2 1e2e3<1e2 c1c2c3<c1c2 e1e2e3<e1e2 b1b2b3<b1b2
+124<12 1234<123 123c4<123 12c3c4<12c3 1c2c3c4<1c2c3 c1c2c3c4<c1c2c3 b1b2b3b4<b1b2b3
+12345<1234 123c4c5<123c4 b1b2b3b4b5<b1b2b3b4
+"""
+_DIMENSIONS = 96
+# Tokens that place the vocabulary, and tokens scored in one piece: bounds of time and memory.
+_PLACING_TOKENS = 30_000_000
+_PIECE_TOKENS = 2_500_000
+# Passes over the slice, by their rate: without weights of single nodes, and with them.
+_RATES = ((0.02, 0.01), (0.02,))
+_DEPTHS = 32
+# Coarse states of a count's bucket: none, a few, ... many.
+_COARSE = np.tile(np.repeat(np.arange(5, dtype=np.uint16), (1, 2, 3, 4, 6)), 2)
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """One pattern of context.
+
+    Attributes
+    ----------
+    name : str
+    offsets : tuple of int
+        How many tokens back it looks.
+    letters : tuple of str
+        By offset: the class map, or "" for the token itself.
+    parent : str or None
+        The pattern it falls back on; None falls back on the uniform distribution.
+    """
+
+    name: str
+    offsets: tuple[int, ...]
+    letters: tuple[str, ...]
+    parent: str | None
+
+    @property
+    def reach(self) -> int:
+        """Largest offset, 0 without any."""
+        return max(self.offsets, default=0)
+
+    @property
+    def neighbour(self) -> int:
+        """The nearest offset that it skips, whose distinct tokens its lower counts count."""
+        return next(k for k in range(1, len(self.offsets) + 2) if k not in self.offsets)
+
+
+def patterns(max_context: int, *, classed: bool) -> list[Pattern]:
+    """Patterns within max_context tokens, each after the one it falls back on."""
+    found = [Pattern("root", (), (), None)]
+    for text in _PATTERNS.split():
+        name, parent = text.split("<")
+        parts = re.findall(r"([a-z]?)(\d)", name)
+        pattern = Pattern(
+            name, tuple(int(k) for _, k in parts), tuple(letter for letter, _ in parts), parent
+        )
+        if pattern.reach <= max_context and (classed or not any(pattern.letters)):
+            found.append(pattern)
+    for n in range(6, max_context + 1):
+        name = "".join(str(k) + "," for k in range(1, n + 1))
+        parent = found[-1].name if n > 6 else "12345"
+        found.append(Pattern(name, tuple(range(1, n + 1)), ("",) * n, parent))
+    return found
+
+
+@dataclass(frozen=True)
+class MixtureText:
+    """Texts of one training and its scoring, as `ngramstat.statistics.held_out` lays them out.
+
+    Attributes
+    ----------
+    counted : (n,) uint16 or uint32
+        Training text that is counted.
+    first_event : int
+        Tokens before it only serve as context.
+    tuning, tuning_document : the slice of training documents that fits the weights
+    held_out, held_out_document : the text to score
+        Documents are numbered from 0; -1 only serves as context.
+    vocab_size : int
+    stop_token : int or None
+    """
+
+    counted: NDArray[Any]
+    first_event: int
+    tuning: NDArray[Any]
+    tuning_document: NDArray[np.int32]
+    held_out: NDArray[Any]
+    held_out_document: NDArray[np.int32]
+    vocab_size: int
+    stop_token: int | None
+
+
+def mixture_losses(
+    text: MixtureText,
+    *,
+    max_context: int,
+    n_documents: int,
+    threads: int = 1,
+    progress: Any = None,
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Held-out losses of the mixture with contexts of n = 1 .. max_context tokens.
+
+    Parameters
+    ----------
+    text : MixtureText
+    max_context : int
+        At least 1.
+    n_documents : int
+        Held-out documents.
+    threads : int
+        Does not change the result.
+    progress : object with ``advance(share)``, optional
+        Told shares of the work that add up to one.
+
+    Returns
+    -------
+    losses : (n_documents, max_context) float64
+        Sum of -ln p over each document; column n - 1 is context n.
+    better : (max_context,) bool
+        Whether the mixture beat its own starting point, a Kneser-Ney model, on the second half of
+        the tuning slice, before it had learned from it.
+    """
+    size = text.vocab_size
+    classed = size >= _LEAST_CLASSED
+    placed = places(text.counted[text.counted < size][:_PLACING_TOKENS], size, _DIMENSIONS)
+    contexts = bisection_tree(placed.after, placed.frequency)
+    maps = _class_maps(contexts, text) if classed else np.zeros((0, _symbols(text)), np.uint32)
+    trees = (
+        bisection_tree(placed.before, placed.frequency),
+        # Places weighted otherwise: another tree, whose errors are others.
+        bisection_tree(placed.before[:, ::-1][:, : max(1, placed.before.shape[1] * 2 // 3)],
+                       placed.frequency),
+    )  # fmt: skip
+    used = patterns(max_context, classed=classed)
+    pieces = list(_pieces(text))
+    shares = 1.0 / (len(trees) * len(pieces) * (len(used) + max_context))
+    losses = np.zeros((n_documents, max_context))
+    better = np.zeros(max_context, bool)
+    members: list[list[Floats]] = [[] for _ in range(max_context)]
+    for tree in trees:
+        evidence = _Evidence(text, tree, used, maps, threads)
+        fitted: list[list[Mixer]] = []
+        scored: list[list[list[Floats]]] = [[] for _ in range(max_context)]
+        for piece in pieces:
+            turns = evidence.gather(piece, progress, shares)
+            for n in range(1, max_context + 1):
+                selection = turns.select(n)
+                if piece.tuned:
+                    mixers, improved = _fit(turns, selection)
+                    fitted.append(mixers)
+                    better[n - 1] |= improved
+                scored[n - 1].append(
+                    [turns.score(mixer, selection, k) for k, mixer in enumerate(fitted[n - 1])]
+                )
+                if progress is not None:
+                    progress.advance(shares)
+        for n in range(max_context):
+            for member in zip(*scored[n], strict=True):
+                members[n].append(np.concatenate(member))
+    document = text.held_out_document[text.held_out_document >= 0]
+    for n in range(max_context):
+        # The mean of probabilities, in a form that does not underflow.
+        stacked = np.stack(members[n])
+        least = stacked.min(axis=0)
+        mean = least - np.log(np.exp(least - stacked).mean(axis=0))
+        losses[:, n] = np.bincount(document, weights=mean, minlength=n_documents)
+    return losses, better
+
+
+def _symbols(text: MixtureText) -> int:
+    return text.vocab_size + (text.stop_token == text.vocab_size)
+
+
+def _class_maps(tree: TokenTree, text: MixtureText) -> NDArray[np.uint32]:
+    """(maps, symbols); a stop token that is no type of the vocabulary is a class of its own."""
+    rows = []
+    for depth in _CLASS_DEPTHS.values():
+        classes = tree.classes(depth)
+        if _symbols(text) > text.vocab_size:
+            classes = np.append(classes, classes.max() + 1).astype(np.uint32)
+        rows.append(classes)
+    return np.stack(rows)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A stretch of text with the positions to score; `tuned` of them, at the front, are tuning."""
+
+    text: NDArray[Any]
+    targets: NDArray[np.int64]
+    tuned: int
+
+
+def _pieces(text: MixtureText) -> Iterator[_Piece]:
+    """The tuning slice with the first held-out tokens, then more of them, in fixed sizes."""
+    tuning = np.flatnonzero(text.tuning_document >= 0)
+    held_out = np.flatnonzero(text.held_out_document >= 0)
+    offset = len(text.tuning)
+    joined = np.concatenate([text.tuning, text.held_out])
+    room = max(_PIECE_TOKENS - len(tuning), 1)
+    first = held_out[:room]
+    end = offset + int(first[-1]) + 1
+    yield _Piece(joined[:end], np.concatenate([tuning, offset + first]), len(tuning))
+    for start in range(room, len(held_out), _PIECE_TOKENS):
+        part = held_out[start : start + _PIECE_TOKENS]
+        begin = max(0, int(part[0]) - _MOST_REACH)
+        yield _Piece(text.held_out[begin : int(part[-1]) + 1], part - begin, 0)
+
+
+_MOST_REACH = 16
+
+
+class _Evidence:
+    """Estimates of all patterns at all turns of a piece of text, in one tree."""
+
+    def __init__(
+        self,
+        text: MixtureText,
+        tree: TokenTree,
+        used: Sequence[Pattern],
+        maps: NDArray[np.uint32],
+        threads: int,
+    ) -> None:
+        self._text, self._tree, self._used, self._maps = text, tree, used, maps
+        self._threads = threads
+        self._lengths = path_lengths(tree.leaf_of, tree.split)
+        # The discounts of the first piece, which holds the tuning slice, serve the later ones.
+        self._discounts: dict[str, tuple[Discount, Discount]] = {}
+
+    def gather(self, piece: _Piece, progress: Any, share: float) -> _Turns:
+        """Count the contexts of the piece and evaluate every pattern at its turns."""
+        lengths = self._lengths[piece.text[piece.targets]]
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+        turns = _Turns(self._used, offsets, piece, self._tree)
+        children: dict[str | None, list[int]] = {}
+        for i, pattern in enumerate(self._used):
+            children.setdefault(pattern.parent, []).append(i)
+
+        def visit(i: int, parent_mass: NDArray[np.float32] | None) -> None:
+            pattern = self._used[i]
+            below = children.get(pattern.name, [])
+            nodes = ContextNodes(
+                piece.text,
+                piece.targets,
+                self._tree.leaf_of,
+                self._tree.split,
+                offsets=pattern.offsets,
+                maps=[list(_CLASS_DEPTHS).index(c) if c else -1 for c in pattern.letters],
+                class_maps=self._maps,
+                stop_token=self._text.stop_token,
+            )
+            nodes.count(
+                self._text.counted,
+                first_event=self._text.first_event,
+                neighbour=pattern.neighbour if below else 0,
+                threads=self._threads,
+            )
+            raw, lower = self._discounts.setdefault(
+                pattern.name, (nodes.discounts(), nodes.discounts(lower=True))
+            )
+            turns.stretch[i], turns.buckets[i] = nodes.evaluate(
+                raw, offsets, parent_mass, threads=self._threads
+            )
+            mass = nodes.lower_mass(lower, offsets, parent_mass, self._threads) if below else None
+            if progress is not None:
+                progress.advance(share)
+            del nodes
+            for child in below:
+                visit(child, mass)
+
+        visit(0, None)
+        return turns
+
+
+class _Turns:
+    """Inputs of the mixers at the turns of one piece."""
+
+    def __init__(
+        self,
+        used: Sequence[Pattern],
+        offsets: NDArray[np.int64],
+        piece: _Piece,
+        tree: TokenTree,
+    ) -> None:
+        self._used, self.offsets, self.tuned = used, offsets, piece.tuned
+        turns = int(offsets[-1])
+        self.stretch = np.zeros((len(used), turns), np.int16)
+        self.buckets = np.zeros((len(used), turns), np.uint8)
+        self._depth, self._node = _positions(tree, piece.text[piece.targets], offsets)
+
+    def select(self, n: int) -> _Selection:
+        """The patterns and states that a mixer of context n sees."""
+        rows = [i for i, pattern in enumerate(self._used) if pattern.reach <= n]
+        names = [self._used[i].name for i in rows]
+        chain = {
+            i
+            for i in rows
+            if not any(self._used[i].letters)
+            and self._used[i].offsets == tuple(range(1, self._used[i].reach + 1))
+        }
+        counts = np.zeros(len(self._depth), np.uint16)
+        for i in sorted(chain, key=lambda i: self._used[i].reach)[1:4]:
+            counts = counts * 5 + _COARSE[self.buckets[i]]
+        states = [self._depth, counts]
+        sizes = [_DEPTHS, 5 ** min(n, 3)]
+        parents = [
+            names.index(parent) if (parent := self._used[i].parent) is not None else -1
+            for i in rows
+        ]
+        initial = [1.0 if i in chain else 0.0 for i in rows]
+        # Nodes beyond 2^16 share the weights of their remainders.
+        nodes = int(min(self._node.max(initial=0) + 1, 1 << 16))
+        return _Selection(
+            rows,
+            parents,
+            initial,
+            (np.stack(states), np.stack([*states, (self._node % nodes).astype(np.uint16)])),
+            (sizes, [*sizes, nodes]),
+        )
+
+    def score(self, mixer: Mixer, selection: _Selection, member: int) -> Floats:
+        """-ln p of every held-out token of the piece."""
+        return mixer.score(
+            self.stretch, self.buckets, selection.states[member], self.offsets[self.tuned :]
+        )
+
+
+@dataclass(frozen=True)
+class _Selection:
+    rows: list[int]
+    parents: list[int]
+    initial: list[float]
+    states: tuple[NDArray[np.uint16], ...]
+    sizes: tuple[list[int], ...]
+
+
+def _fit(turns: _Turns, selection: _Selection) -> tuple[list[Mixer], bool]:
+    """Mixers fitted on the tuning slice, and whether that helped on its second half."""
+    middle, end = (int(turns.offsets[k]) for k in (turns.tuned // 2, turns.tuned))
+    mixers, improved = [], False
+    for k, rates in enumerate(_RATES):
+        states = selection.states[k]
+        mixer = Mixer(selection.rows, selection.parents, selection.initial, selection.sizes[k])
+        second_half = turns.offsets[turns.tuned // 2 : turns.tuned + 1]
+        before = float(mixer.score(turns.stretch, turns.buckets, states, second_half).sum())
+        for j, rate in enumerate(rates):
+            mixer.train(turns.stretch, turns.buckets, states, 0, middle, rate)
+            ahead = mixer.train(turns.stretch, turns.buckets, states, middle, end, rate)
+            if j == 0:
+                improved |= ahead < before
+        mixers.append(mixer)
+    return mixers, improved
+
+
+def _positions(
+    tree: TokenTree, tokens: NDArray[Any], offsets: NDArray[np.int64]
+) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
+    """Depth (below _DEPTHS) and inner node of every turn."""
+    size = len(tree.leaf_of)
+    depth = np.zeros(int(offsets[-1]), np.uint16)
+    node_of = np.zeros(int(offsets[-1]), np.int64)
+    paths: list[list[int]] = [[] for _ in range(size)]
+    stack = [(0, 0, size, [])] if size > 1 else []  # type: list[tuple[int, int, int, list[int]]]
+    token_of = np.empty(size, np.int64)
+    token_of[tree.leaf_of] = np.arange(size)
+    while stack:
+        node, first, end, above = stack.pop()
+        if end - first == 1:
+            paths[int(token_of[first])] = above
+            continue
+        at = int(tree.split[node])
+        path = [*above, node]
+        stack.append((node + 1, first, at, path))
+        stack.append((node + at - first, at, end, path))
+    flat = np.concatenate([np.array(path, np.int64) for path in paths]) if size > 1 else node_of
+    lengths = np.array([len(path) for path in paths], np.int64)
+    begin = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    chunk = 1 << 20
+    for start in range(0, len(tokens), chunk):
+        part = tokens[start : start + chunk]
+        first_turn, last_turn = int(offsets[start]), int(offsets[start + len(part)])
+        which = np.repeat(np.arange(len(part)), lengths[part])
+        within = np.arange(last_turn - first_turn) - (
+            offsets[start : start + len(part)] - first_turn
+        )[which]
+        depth[first_turn:last_turn] = np.minimum(within, _DEPTHS - 1)
+        node_of[first_turn:last_turn] = flat[begin[part][which] + within]
+    return depth, node_of
