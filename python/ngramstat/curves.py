@@ -57,10 +57,7 @@ def read_curves(path: str | PathLike[str]) -> CurveTable:
     InputError
         Naming the file, the line (CSV) or entry (JSON), the cause and the mend.
     """
-    if str(path).lower().endswith(".json"):
-        rows = _json_rows(path)
-    else:
-        rows = _csv_rows(path)
+    rows = _json_rows(path) if str(path).lower().endswith(".json") else _csv_rows(path)
     if not rows:
         raise InputError(f"{path}: has no losses; give one row for each context and tokens")
     groups: dict[tuple[int, float], list[tuple[float, float | None]]] = {}

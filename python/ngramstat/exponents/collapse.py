@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ngramstat.errors import InputError
 from ngramstat.results import Collapse
 
-__all__ = ["collapse", "collapse_distance", "rescaled"]
+__all__ = ["collapse", "collapse_distance", "collapse_members", "rescaled"]
 
 Floats = NDArray[np.float64]
 
@@ -90,6 +90,19 @@ def _distance(n: Floats, x: Floats, y: Floats) -> tuple[float, float]:
     return float(np.sqrt(squares / compared)), float(spanned.mean())
 
 
+def collapse_members(context: ArrayLike, loss: ArrayLike, entropy_rate: float) -> NDArray[np.bool_]:
+    """Which losses a collapse uses.
+
+    Left out are losses at or below H_inf, context 0 (nothing scales with it), and contexts with
+    fewer than 3 other losses left.
+    """
+    n, y = np.asarray(context, dtype=np.float64), np.asarray(loss, dtype=np.float64)
+    above = (y > entropy_rate) & (n >= 1)
+    values, counts = np.unique(n[above], return_counts=True)
+    found: NDArray[np.bool_] = above & np.isin(n, values[counts >= _LEAST_SIZES])
+    return found
+
+
 def collapse(
     context: ArrayLike,
     tokens: ArrayLike,
@@ -105,11 +118,11 @@ def collapse(
     Parameters
     ----------
     context, tokens, loss : (k,) arrays
-        One loss a row; context 0 is left out, since nothing scales with it.
+        One loss a row; see `collapse_members` for what is left out.
     gamma, beta : float
         Positive.
     entropy_rate : float
-        H_inf: 0 for the raw protocol. Losses must lie above it.
+        H_inf: 0 for the raw protocol.
     source : str
         Whose losses these are.
 
@@ -121,21 +134,17 @@ def collapse(
     Raises
     ------
     InputError
-        For arrays of different lengths, exponents that are not positive, or a loss at or below
-        `entropy_rate`.
+        For arrays of different lengths, or exponents that are not positive.
     """
     n, p, y = (np.asarray(a, dtype=np.float64) for a in (context, tokens, loss))
     if n.ndim != 1 or p.shape != n.shape or y.shape != n.shape:
         raise InputError("context, tokens and loss need one length")
     if not (gamma > 0 and beta > 0):
         raise InputError(f"gamma and beta must be positive, got {gamma:g} and {beta:g}")
-    values, counts = np.unique(n, return_counts=True)
-    kept = np.isin(n, values[(counts >= _LEAST_SIZES) & (values >= 1)])
+    kept = collapse_members(n, y, entropy_rate)
     n, p, y = n[kept], p[kept], y[kept]
     if len(np.unique(n)) < _LEAST_CONTEXTS:
         return None
-    if float(y.min()) <= entropy_rate:
-        raise InputError(f"entropy_rate: {entropy_rate:g} is not below every loss")
     log_n, log_p, log_y = np.log(n), np.log(p), np.log(y - entropy_rate)
     before, _ = _distance(n, log_p, log_y)
 

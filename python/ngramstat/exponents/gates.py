@@ -7,9 +7,16 @@ from collections.abc import Mapping
 
 from ngramstat.exponents.decay import BREAK_RANGE, JACKKNIFE
 from ngramstat.exponents.learning import LimitFit
-from ngramstat.results import ContextPoint, CorrelationResult, EntropyResult, Exponent, Gate
+from ngramstat.results import (
+    ContextPoint,
+    CorrelationResult,
+    EntropyResult,
+    Exponent,
+    Gate,
+    StagePoint,
+)
 
-__all__ = ["context_gate", "exponent_gates", "fast_learning_gate", "lag_gates"]
+__all__ = ["context_gate", "exponent_gates", "fast_learning_gate", "lag_gates", "stage_gate"]
 
 _LEAST_DECADES = 1.0
 # Exponents from raw and composition-free norms should agree within this, or within the interval.
@@ -167,4 +174,24 @@ def context_gate(points: tuple[ContextPoint, ...], context: int | None) -> Gate:
         value=point.limit,
         threshold=most,
         meaning=f"{meaning}, {context:,} tokens, at P = {point.tokens:.3g}{note}",
+    )
+
+
+def stage_gate(points: tuple[StagePoint, ...], beta: Exponent) -> Gate:
+    """Whether beta is that of the lags which a learner reaches at the asked numbers of tokens."""
+    name = "stage of beta"
+    meaning = "the horizons that a learner reaches lie in the stage of the decay that beta is of"
+    if not points:
+        return Gate(name=name, passed=None, meaning=f"{meaning}; needs tokens (--tokens)")
+    off = [p for p in points if p.stage == "indeterminate" or p.beta != beta.value]
+    listed = ", ".join(f"{p.stage} stage at P = {p.tokens:.3g}" for p in points)
+    if points[0].stage == "single":
+        listed = "there is one stage"
+    wrong = [p for p in off if p.stage != "indeterminate"]
+    return Gate(
+        name=name,
+        passed=False if wrong else None if off else True,
+        value=(wrong or off or list(points))[0].beta,
+        threshold=beta.value,
+        meaning=f"{meaning}: {listed}",
     )

@@ -19,9 +19,9 @@ from ngramstat.exponents.entropy_decay import (
     shifted_alternative,
 )
 from ngramstat.exponents.learning import LimitFit, learning_limit
-from ngramstat.results import CurvesResult, CurveTable, Exponent
+from ngramstat.results import CurvesResult, CurveTable, EntropyResult, Exponent
 
-__all__ = ["curve_limits", "curves_result"]
+__all__ = ["counted_curves", "curve_limits", "curves_result"]
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +32,21 @@ _RESOLVED_SHARE = 0.25
 _LEAST_CONTEXTS = 3
 _REPLICATES = 999
 _SEED = 21
+
+
+def counted_curves(entropies: EntropyResult) -> CurveTable | None:
+    """The learning curves of the best counted predictor, one loss a row; None without several."""
+    curve = entropies.learning_curve
+    if curve is None or len(curve.tokens) < 2:
+        return None
+    n, p = np.meshgrid(entropies.context, curve.tokens.astype(np.float64), indexing="ij")
+    y = curve.held_out.T
+    good = np.isfinite(y) & (y > 0) & (n >= 1)
+    if not good.any():
+        return None
+    return CurveTable(
+        context=n[good], tokens=p[good], loss=y[good], replicates=np.ones(good.sum(), np.int64)
+    )
 
 
 def curve_limits(

@@ -26,6 +26,7 @@ from ngramstat.exponents.gates import (
     exponent_gates,
     fast_learning_gate,
     lag_gates,
+    stage_gate,
 )
 from ngramstat.exponents.horizons import (
     Curve,
@@ -36,7 +37,7 @@ from ngramstat.exponents.horizons import (
     stages,
     thresholds,
 )
-from ngramstat.exponents.imported import curve_limits, curves_result
+from ngramstat.exponents.imported import counted_curves, curve_limits, curves_result
 from ngramstat.exponents.loss_curve import loss_curve
 from ngramstat.results import (
     Collapse,
@@ -113,12 +114,14 @@ def predict(
     # Of what can be reported first, and the limit's before the finite one.
     chosen = min(alphas, key=lambda a: (not a.exponent.reportable, a.exponent.value is None))
     known = _at_contexts(c, needed)
-    counted = _counted_curves(entropies)
+    counted = counted_curves(entropies)
     counted_fits = {} if counted is None else curve_limits(counted, known, level=c.beta.level)
     imported: CurvesResult | None = None
-    imported_fits = counted_fits
+    gate_fits, gate_alpha = counted_fits, chosen.exponent
     if curves is not None:
-        imported, imported_fits = curves_result(curves, c.beta, known, level=c.beta.level)
+        imported, gate_fits = curves_result(curves, c.beta, known, level=c.beta.level)
+        theirs = [a for a in (imported.alpha, imported.alpha_finite) if a.value is not None]
+        gate_alpha = min(theirs, key=lambda a: not a.reportable) if theirs else gate_alpha
         if context is None:
             context = int(imported.context.max())
     curve = None
@@ -128,6 +131,7 @@ def predict(
         )
     lengths = tuple(context_length(curve, p) for p in asked) if curve is not None else ()
     by_stage = {i: _of_stage(chosen, beta, c.beta) for i, beta in enumerate(stages(c.beta))}
+    stage = tuple(alpha_of_stages(curve, b.tokens, by_stage, b) for b in lengths if curve)
     points, fit = _losses(losses, chosen, asked)
     return Prediction(
         alpha=alphas[0].exponent,
@@ -135,10 +139,9 @@ def predict(
         gates=(
             *exponent_gates(c, entropies),
             *lag_gates(c),
-            fast_learning_gate(
-                imported_fits, chosen.exponent, "counted" if curves is None else "imported"
-            ),
+            fast_learning_gate(gate_fits, gate_alpha, "counted" if curves is None else "imported"),
             context_gate(lengths, context),
+            stage_gate(stage, c.beta),
         ),
         horizon=tuple(curve.horizon(p) for p in asked) if curve is not None else (),
         threshold=tuple(
@@ -147,9 +150,7 @@ def predict(
         ),
         kappa=kappa,
         context_length=lengths,
-        stage=tuple(
-            alpha_of_stages(curve, band.tokens, by_stage, band) for band in lengths if curve
-        ),
+        stage=stage,
         loss_curve=points,
         loss_fit=fit,
         collapse=tuple(
@@ -198,21 +199,6 @@ def _at_contexts(correlations: CorrelationResult, needed: Floats) -> dict[int, f
     return dict(zip(n.tolist(), values.tolist(), strict=True))
 
 
-def _counted_curves(entropies: EntropyResult) -> CurveTable | None:
-    """The learning curves of the best counted predictor, one loss a row; None without several."""
-    curve = entropies.learning_curve
-    if curve is None or len(curve.tokens) < 2:
-        return None
-    n, p = np.meshgrid(entropies.context, curve.tokens.astype(np.float64), indexing="ij")
-    y = curve.held_out.T
-    good = np.isfinite(y) & (y > 0) & (n >= 1)
-    if not good.any():
-        return None
-    return CurveTable(
-        context=n[good], tokens=p[good], loss=y[good], replicates=np.ones(good.sum(), np.int64)
-    )
-
-
 def _losses(
     losses: Sequence[tuple[float, float]], chosen: _Alpha, tokens: Sequence[float]
 ) -> tuple[tuple[LossPoint, ...], LossFit | None]:
@@ -235,7 +221,7 @@ def _collapses(
             break
     found = []
     for value, rate in wanted:
-        if value is None or value <= 0 or rate >= float(table.loss.min()):
+        if value is None or value <= 0:
             continue
         result = collapse(
             table.context, table.tokens, table.loss, value, beta.value,
