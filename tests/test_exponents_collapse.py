@@ -99,9 +99,9 @@ def test_what_is_left_out():
     n = np.array([0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 3])
     y = np.full(11, 2.0)
     y[-1] = 0.5
-    assert collapse_members(n, y, 0.0).tolist() == [False] * 3 + [True] * 3 + [False] * 2 + [
-        True
-    ] * 3
+    assert (
+        collapse_members(n, y, 0.0).tolist() == [False] * 3 + [True] * 3 + [False] * 2 + [True] * 3
+    )
     assert collapse_members(n, y, 1.0).tolist() == [False] * 3 + [True] * 3 + [False] * 5
     assert collapse(n, np.tile([1.0, 2.0, 3.0, 4.0], 3)[:11], y, 0.3, 0.9) is None
     with pytest.raises(InputError, match="one length"):

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from ngramstat.exponents.decay import BREAK_RANGE, JACKKNIFE
 from ngramstat.exponents.learning import LimitFit
 from ngramstat.results import (
-    ContextPoint,
     CorrelationResult,
     EntropyResult,
     Exponent,
     Gate,
+    HorizonPoint,
     StagePoint,
 )
 
@@ -147,7 +147,7 @@ def fast_learning_gate(fits: Mapping[int, LimitFit], alpha: Exponent, source: st
     )
 
 
-def context_gate(points: tuple[ContextPoint, ...], context: int | None) -> Gate:
+def context_gate(points: tuple[HorizonPoint, ...], context: int | None) -> Gate:
     """Whether the horizon of the largest asked number of tokens lies well inside the context."""
     name = "horizon inside the context"
     meaning = f"n*(P) is at most 1/{_INSIDE:g} of the context of the model"
@@ -161,17 +161,18 @@ def context_gate(points: tuple[ContextPoint, ...], context: int | None) -> Gate:
         )
     point = max(points, key=lambda p: p.tokens)
     most = context / _INSIDE
+    # By its interval; a lower bound can fail the gate but not pass it.
     passed: bool | None = None
-    if point.limit is None or point.limit > most:
-        passed = point.limit is None
-    elif not point.at_least:
+    if point.lag is None or (not point.at_least and max(point.lag, point.high or 0.0) <= most):
         passed = True
+    elif (point.lag if point.low is None else point.low) > most:
+        passed = False
     note = " (n* is a lower bound)" if point.at_least else ""
     note += " (n* is extrapolated)" if point.extrapolated else ""
     return Gate(
         name=name,
         passed=passed,
-        value=point.limit,
+        value=point.lag,
         threshold=most,
         meaning=f"{meaning}, {context:,} tokens, at P = {point.tokens:.3g}{note}",
     )

@@ -129,6 +129,7 @@ def predict(
         curve = Curve(
             c.lags, c.best_norm, c.valid, kappa, c.beta, norm_low=c.norm_low, norm_high=c.norm_high
         )
+    horizons = tuple(curve.horizon(p) for p in asked) if curve is not None else ()
     lengths = tuple(context_length(curve, p) for p in asked) if curve is not None else ()
     by_stage = {i: _of_stage(chosen, beta, c.beta) for i, beta in enumerate(stages(c.beta))}
     stage = tuple(alpha_of_stages(curve, b.tokens, by_stage, b) for b in lengths if curve)
@@ -140,10 +141,10 @@ def predict(
             *exponent_gates(c, entropies),
             *lag_gates(c),
             fast_learning_gate(gate_fits, gate_alpha, "counted" if curves is None else "imported"),
-            context_gate(lengths, context),
+            context_gate(horizons, context),
             stage_gate(stage, c.beta),
         ),
-        horizon=tuple(curve.horizon(p) for p in asked) if curve is not None else (),
+        horizon=horizons,
         threshold=tuple(
             ThresholdPoint(lag=int(lag), tokens=None if math.isnan(p) else float(p))
             for lag, p in zip(c.lags, needed, strict=True)

@@ -1,4 +1,4 @@
-"""Figure of a scaling collapse: curves as measured and rescaled, and how sharp the exponents are."""
+"""Figure of a scaling collapse: measured and rescaled curves, and how sharp the exponents are."""
 
 from __future__ import annotations
 
