@@ -294,6 +294,11 @@ def test_stage_follows_the_learners_horizon(headline: str) -> None:
     assert gate.passed is False
     alone = predict(correlations, entropies, tokens=asked[:1] if headline == "first" else asked[2:])
     assert next(g for g in alone.gates if g.name == "stage of beta").passed is True
+    assert result.loss_fit is None
+    losses = [(1e6, 5.0), (1e7, 4.0)]
+    curve = predict(correlations, entropies, tokens=asked, losses=losses).loss_fit
+    assert not curve.reportable
+    assert "stage of the decay" in str(curve.reason)
     middle = predict(correlations, entropies, tokens=asked[1:2])
     assert next(g for g in middle.gates if g.name == "stage of beta").passed is None
 

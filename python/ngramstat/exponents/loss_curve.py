@@ -31,6 +31,7 @@ def loss_curve(
     tokens: Sequence[float],
     *,
     name: str = "alpha",
+    doubts: Sequence[str] = (),
 ) -> tuple[tuple[LossPoint, ...], LossFit]:
     """Expected losses at `tokens`, with bands over alpha and the scatter of what was measured.
 
@@ -51,6 +52,8 @@ def loss_curve(
         Where the loss is wanted.
     name : str
         Which exponent this is.
+    doubts : sequence of str
+        Reasons not to report the curve besides those of alpha itself.
 
     Raises
     ------
@@ -58,7 +61,7 @@ def loss_curve(
         For fewer than two losses, repeated numbers of tokens, or numbers that are not positive.
     """
     p, y = _checked(measured)
-    reasons = [] if alpha.reportable else [f"alpha: {alpha.reason}"]
+    reasons = [*([] if alpha.reportable else [f"alpha: {alpha.reason}"]), *doubts]
 
     def fit(**values: float | None) -> LossFit:
         return LossFit(

@@ -49,6 +49,7 @@ from ngramstat.results import (
     LossFit,
     LossPoint,
     Prediction,
+    StagePoint,
     ThresholdPoint,
 )
 
@@ -133,7 +134,7 @@ def predict(
     lengths = tuple(context_length(curve, p) for p in asked) if curve is not None else ()
     by_stage = {i: _of_stage(chosen, beta, c.beta) for i, beta in enumerate(stages(c.beta))}
     stage = tuple(alpha_of_stages(curve, b.tokens, by_stage, b) for b in lengths if curve)
-    points, fit = _losses(losses, chosen, asked)
+    points, fit = _losses(losses, chosen, asked, stage, c.beta)
     return Prediction(
         alpha=alphas[0].exponent,
         alpha_finite=alphas[1].exponent,
@@ -201,11 +202,25 @@ def _at_contexts(correlations: CorrelationResult, needed: Floats) -> dict[int, f
 
 
 def _losses(
-    losses: Sequence[tuple[float, float]], chosen: _Alpha, tokens: Sequence[float]
+    losses: Sequence[tuple[float, float]],
+    chosen: _Alpha,
+    tokens: Sequence[float],
+    stage: Sequence[StagePoint],
+    beta: Exponent,
 ) -> tuple[tuple[LossPoint, ...], LossFit | None]:
     if not losses:
         return (), None
-    return loss_curve(losses, chosen.exponent, chosen.draws, tokens, name=chosen.name)
+    others = [p for p in stage if p.stage in ("first", "second") and p.beta != beta.value]
+    doubts = []
+    if others:
+        listed = ", ".join(f"{p.tokens:.3g}" for p in others)
+        doubts.append(
+            f"at {listed} tokens the {others[0].stage} stage of the decay of ||C(t)|| holds, with "
+            "an alpha of its own"
+        )
+    return loss_curve(
+        losses, chosen.exponent, chosen.draws, tokens, name=chosen.name, doubts=doubts
+    )
 
 
 def _collapses(
