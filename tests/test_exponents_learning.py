@@ -62,6 +62,29 @@ def test_predict_then_check(context):
         assert low < measured < high
 
 
+# Our modified Kneser-Ney on the ergodic Santa Fe world (`ngramstat synthesize santa-fe`, defaults),
+# training sets of 2^k x 250,000 tokens, one held-out corpus of 10^6 tokens; H_n is exact.
+WORLD = {
+    1: (4.02847, 0.0030, [4.1245, 4.1065, 4.0930, 4.0810, 4.0708, 4.0615, 4.0545]),
+    2: (4.01184, 0.0031, [4.2023, 4.1846, 4.1677, 4.1510, 4.1351, 4.1203, 4.1058]),
+    3: (3.99957, 0.0033, [4.2508, 4.2398, 4.2287, 4.2167, 4.2028, 4.1901, 4.1756]),
+}
+
+
+@pytest.mark.parametrize("context", WORLD)
+@pytest.mark.parametrize("sizes", [5, 6, 7])
+def test_counted_curves_of_a_known_world(context, sizes):
+    entropy, error, losses = WORLD[context]
+    tokens = 250_000 * 2.0 ** np.arange(sizes)
+    fit = learning_limit(tokens, losses[:sizes], common_error=error)
+    if context == 1:
+        assert fit.low < entropy < fit.high
+        assert fit.identifiable or sizes < 7
+    else:  # still far from the limit, and gathering speed
+        assert not fit.identifiable
+    assert fit.at(250_000 * 2**6)[0] == pytest.approx(losses[6], rel=2e-3)
+
+
 def curve(x, limit, amplitude, delta, drift):
     path = x if drift == 0 else np.expm1(drift * x) / drift
     return limit + amplitude * np.exp(-delta * path)

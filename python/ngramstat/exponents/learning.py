@@ -92,7 +92,8 @@ class LimitFit:
     level : float
         Of the intervals.
     identifiable : bool
-        Whether the data determine the limit.
+        Whether the data determine the limit. Where they do not, `low` and `high` bound nothing: a
+        curve far from its limit may still be gathering speed, which no prior of k allows for.
     method : str
         How it was found.
     reason : str or None
