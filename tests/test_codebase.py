@@ -21,7 +21,7 @@ LAYERS = [
     ["errors", "_core"],
     ["files", "resources", "progress"],
     ["results"],
-    ["corpus"],
+    ["corpus", "curves"],
     ["kernels"],
     ["exponents"],
     ["statistics"],

@@ -28,12 +28,14 @@ _HOMES = {
     "inspect": "ngramstat.corpus",
     "measure": "ngramstat.pipeline",
     "predict": "ngramstat.exponents.prediction",
+    "read_curves": "ngramstat.curves",
     "synthesize": "ngramstat.synthetic",
     "tokenize": "ngramstat.corpus",
 }
 
 if TYPE_CHECKING:
     from ngramstat.corpus import Corpus, inspect, tokenize
+    from ngramstat.curves import read_curves
     from ngramstat.errors import InputError, NgramstatError
     from ngramstat.exponents.prediction import predict
     from ngramstat.pipeline import correlations, entropies, measure
@@ -61,6 +63,7 @@ __all__ = [
     "inspect",
     "measure",
     "predict",
+    "read_curves",
     "synthesize",
     "tokenize",
 ]

@@ -34,15 +34,23 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SCHEMA",
+    "Collapse",
+    "ContextPoint",
     "CorrelationResult",
+    "CurveTable",
+    "CurvesResult",
     "EntropyResult",
     "Exponent",
     "Gate",
     "HorizonPoint",
     "LearningCurve",
+    "LossFit",
+    "LossPoint",
     "Prediction",
+    "Replicates",
     "Result",
     "RunResult",
+    "StagePoint",
     "ThresholdPoint",
 ]
 
@@ -614,6 +622,38 @@ class Gate(Result):
     meaning: str
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Replicates(Result):
+    """Exponents of every bootstrap replicate, so that combinations keep their joint error.
+
+    Row r of two of these with the same `seed` and `clusters` is the same resampling of documents.
+    All vectors have one length, NaN where a replicate has no such exponent; None where an exponent
+    was not computed.
+
+    Attributes
+    ----------
+    seed : int
+        Of the resampling.
+    clusters : int
+        Groups of documents that were resampled.
+    beta, beta_sequential, gamma, gamma_finite : (n_replicates,) float64 or None
+    """
+
+    seed: int
+    clusters: int
+    beta: FloatVector | None = None
+    beta_sequential: FloatVector | None = None
+    gamma: FloatVector | None = None
+    gamma_finite: FloatVector | None = None
+
+    def _check(self) -> None:
+        names = ("beta", "beta_sequential", "gamma", "gamma_finite")
+        found = {name: getattr(self, name) for name in names}
+        lengths = {name: len(value) for name, value in found.items() if value is not None}
+        if len(set(lengths.values())) > 1:
+            raise InputError(f"Replicates: its vectors have different lengths, {lengths}")
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CorrelationResult(Result):
     """Norms of the token covariance C(t) over lags t, with their floors and exponents.
@@ -661,6 +701,8 @@ class CorrelationResult(Result):
         ||C(t)|| ~ t^-beta, from `norm_debiased`.
     beta_sequential : Exponent or None
         The same from `norm_sequential_debiased`.
+    bootstrap : Replicates or None
+        Exponents of the replicates behind the intervals.
     boundary : str
         ``stream`` (pairs run across documents) or ``document`` (they stay inside).
     documents_are_blocks : bool
@@ -689,6 +731,7 @@ class CorrelationResult(Result):
     separator_share: FloatVector | None = None
     beta: Exponent
     beta_sequential: Exponent | None = None
+    bootstrap: Replicates | None = None
     boundary: str = "stream"
     documents_are_blocks: bool = False
 
@@ -798,6 +841,8 @@ class EntropyResult(Result):
         H_n - H_inf ~ n^-gamma, from `limit`.
     gamma_finite : Exponent
         Log-log slope of `held_out` at this number of training tokens.
+    bootstrap : Replicates or None
+        Exponents of the replicates behind the intervals.
     discounts : tuple of dict
         Kneser-Ney discounts by context.
     boundary : str
@@ -827,6 +872,7 @@ class EntropyResult(Result):
     learning_curve: LearningCurve | None = None
     gamma: Exponent
     gamma_finite: Exponent
+    bootstrap: Replicates | None = None
     discounts: tuple[JsonObject, ...] = ()
     boundary: str = "stream"
     held_out_documents: int | None = None
@@ -896,7 +942,8 @@ class HorizonPoint(Result):
     lag : float or None
         Horizon in tokens; None if no lag is resolved.
     low, high : float or None
-        The horizon with beta at the ends of its interval (extrapolated points only).
+        Its interval: from the intervals of the norms within the measured lags, with beta at the
+        ends of its interval beyond them.
     extrapolated : bool
         True where `lag` lies beyond the measured lags and rests on the fitted beta.
     at_least : bool
@@ -919,6 +966,247 @@ class ThresholdPoint(Result):
     tokens: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ContextPoint(Result):
+    """Context lengths that `tokens` training tokens can teach a model to use.
+
+    A learner needs 10 to 1000 times the tokens that counting needs to resolve a lag, so its horizon
+    lies between n*(P / 1000) and n*(P / 10); context beyond n*(P) itself cannot be learned.
+
+    Attributes
+    ----------
+    tokens : float
+        Training tokens P.
+    low, high : float or None
+        The learner's band, tokens; None where not even one lag is resolved.
+    limit : float or None
+        n*(P), the horizon of counting.
+    extrapolated, at_least : bool
+        Of `high` or `limit`, as for `HorizonPoint`.
+    """
+
+    tokens: float
+    low: float | None = None
+    high: float | None = None
+    limit: float | None = None
+    extrapolated: bool = False
+    at_least: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StagePoint(Result):
+    """Which stage of the decay of ||C(t)|| holds at the horizons of a learner with P tokens.
+
+    Attributes
+    ----------
+    tokens : float
+        Training tokens P.
+    stage : str
+        ``single`` where the decay has one stage; else ``first``, ``second``, or ``indeterminate``
+        where the learner's band of horizons spans both.
+    beta, alpha : float or None
+        Of that stage, and of the first where it is indeterminate.
+    alpha_low, alpha_high : float or None
+        Interval of `alpha`.
+    other_beta, other_alpha, other_low, other_high : float or None
+        The same of the other stage.
+    """
+
+    tokens: float
+    stage: str
+    beta: float | None = None
+    alpha: float | None = None
+    alpha_low: float | None = None
+    alpha_high: float | None = None
+    other_beta: float | None = None
+    other_alpha: float | None = None
+    other_low: float | None = None
+    other_high: float | None = None
+
+    def _check(self) -> None:
+        if self.stage not in ("single", "first", "second", "indeterminate"):
+            raise InputError(f"StagePoint.stage: not a stage: {self.stage[:60]!r}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LossPoint(Result):
+    """Expected loss at one number of training tokens, nats per token, with its band."""
+
+    tokens: float
+    loss: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LossFit(Result):
+    """``L(P) = limit + B P^-alpha`` through measured losses, with the alpha of the corpus.
+
+    Attributes
+    ----------
+    tokens, loss : (n_losses,) float64
+        What was measured.
+    alpha : str
+        Which exponent: ``alpha`` or ``alpha_finite``.
+    limit, limit_low, limit_high : float or None
+        Loss at infinite P; zero where the interval reaches below it.
+    scatter : float or None
+        Residual standard error of the losses about the curve; None for two losses.
+    reportable : bool
+        Whether that exponent is.
+    reason : str or None
+        Why not.
+    """
+
+    _axis: ClassVar[str | None] = "tokens"
+
+    tokens: FloatVector
+    loss: FloatVector
+    alpha: str
+    limit: float | None = None
+    limit_low: float | None = None
+    limit_high: float | None = None
+    scatter: float | None = None
+    reportable: bool = False
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Collapse(Result):
+    """How well ``(L_n(P) - H_inf) n^gamma`` against ``P / n^(2 beta)`` falls on one curve.
+
+    Attributes
+    ----------
+    source : str
+        ``counted`` or ``imported``.
+    protocol : str
+        ``raw`` (H_inf = 0) or ``shifted``.
+    gamma, beta, entropy_rate : float
+        Exponents asked about, and H_inf.
+    quality : float or None
+        Root-mean-square distance between the rescaled curves where they overlap, relative to that
+        of the unscaled ones; small is good, 1 is no gain. None where too little overlaps.
+    overlap : float
+        Share of the points that another rescaled curve spans.
+    best_gamma, best_beta, best_quality : float or None
+        Of the best collapse on the grid.
+    gamma_low, gamma_high, beta_low, beta_high : float or None
+        Range on the grid where the distance is at most twice the best one.
+    grid_gamma, grid_beta : (n,), (m,) float64
+        Values tried.
+    grid_quality : (n, m) float64
+        Quality at each pair.
+    points, contexts : int
+        Number of losses and of contexts used.
+    """
+
+    source: str
+    protocol: str
+    gamma: float
+    beta: float
+    entropy_rate: float
+    quality: float | None = None
+    overlap: float
+    best_gamma: float | None = None
+    best_beta: float | None = None
+    best_quality: float | None = None
+    gamma_low: float | None = None
+    gamma_high: float | None = None
+    beta_low: float | None = None
+    beta_high: float | None = None
+    grid_gamma: FloatVector
+    grid_beta: FloatVector
+    grid_quality: FloatMatrix
+    points: int
+    contexts: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CurveTable(Result):
+    """Measured losses L_n(P), one a row; sorted by context, then by tokens.
+
+    Attributes
+    ----------
+    context : (n,) int64
+        Tokens of context.
+    tokens : (n,) float64
+        Training tokens P.
+    loss : (n,) float64
+        Nats per token; the mean over replicates.
+    error : (n,) float64 or None
+        Standard error of each loss, NaN where unknown.
+    replicates : (n,) int64
+        Rows averaged.
+    """
+
+    _axis: ClassVar[str | None] = "context"
+
+    context: IntVector
+    tokens: FloatVector
+    loss: FloatVector
+    error: FloatVector | None = None
+    replicates: IntVector
+
+    def _check(self) -> None:
+        if np.any(self.context < 0):
+            raise InputError("CurveTable.context: cannot be negative")
+        for name in ("tokens", "loss"):
+            values = getattr(self, name)
+            if not np.all(np.isfinite(values) & (values > 0)):
+                raise InputError(f"CurveTable.{name}: must be positive and finite")
+        steps = np.diff(self.context)
+        if np.any((steps < 0) | ((steps == 0) & (np.diff(self.tokens) <= 0))):
+            raise InputError("CurveTable: must be sorted by context and tokens, without repeats")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CurvesResult(Result):
+    """What learning curves from elsewhere say: limits, exponents and alpha; one row a context.
+
+    Attributes
+    ----------
+    context : (n_contexts,) int64
+    limit, limit_low, limit_high : (n_contexts,) float64
+        L_n at infinite P with its interval; NaN where the fit was refused.
+    identifiable : (n_contexts,) bool
+    delta, delta_low, delta_high : (n_contexts,) float64
+        L_n - limit ~ P^-delta.
+    points : (n_contexts,) int64
+        Sizes fitted; those below 10 P*_n are left out where the threshold is known.
+    reasons : tuple of str
+        One a context, empty where the limit is identifiable.
+    largest_tokens : float or None
+        P of `gamma_finite`.
+    gamma : Exponent
+        Of the limits.
+    gamma_finite : Exponent
+        Of the losses at `largest_tokens`, raw (H_inf = 0).
+    alpha, alpha_finite : Exponent
+        gamma / (2 beta) with the beta of the corpus.
+    table : CurveTable
+        What was read.
+    """
+
+    _axis: ClassVar[str | None] = "context"
+
+    context: IntVector
+    limit: FloatVector
+    limit_low: FloatVector
+    limit_high: FloatVector
+    identifiable: BoolVector
+    delta: FloatVector
+    delta_low: FloatVector
+    delta_high: FloatVector
+    points: IntVector
+    reasons: tuple[str, ...] = ()
+    largest_tokens: float | None = None
+    gamma: Exponent
+    gamma_finite: Exponent
+    alpha: Exponent
+    alpha_finite: Exponent
+    table: CurveTable
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Prediction(Result):
     """Data-scaling exponent alpha_D = gamma / (2 beta), its conditions, horizons and thresholds.
@@ -935,6 +1223,18 @@ class Prediction(Result):
         Tokens needed to resolve each measured lag.
     kappa : float or None
         Noise constant used for both: the floor is kappa / sqrt(pairs).
+    context_length : tuple of ContextPoint
+        Context lengths worth training at the asked numbers of tokens.
+    stage : tuple of StagePoint
+        Which stage of the decay of ||C(t)|| holds at these numbers.
+    loss_curve : tuple of LossPoint
+        Expected loss at these numbers, given measured losses.
+    loss_fit : LossFit or None
+        The curve behind it.
+    collapse : tuple of Collapse
+        Of the counted learner's curves and of imported ones.
+    curves : CurvesResult or None
+        What imported curves say.
     """
 
     alpha: Exponent
@@ -943,6 +1243,12 @@ class Prediction(Result):
     horizon: tuple[HorizonPoint, ...] = ()
     threshold: tuple[ThresholdPoint, ...] = ()
     kappa: float | None = None
+    context_length: tuple[ContextPoint, ...] = ()
+    stage: tuple[StagePoint, ...] = ()
+    loss_curve: tuple[LossPoint, ...] = ()
+    loss_fit: LossFit | None = None
+    collapse: tuple[Collapse, ...] = ()
+    curves: CurvesResult | None = None
 
     def _rows(self) -> tuple[list[str], list[list[Any]]]:
         header = ["quantity", "value", "low", "high", "reportable", "reason"]

@@ -17,6 +17,7 @@ from ngramstat.cli.options import (
     Group,
     HeldOut,
     Lags,
+    MeasuredLoss,
     Numbers,
     Window,
     compose,
@@ -319,18 +320,40 @@ def _finish(result: Any, output: str, as_json: bool) -> None:
 @main.command()
 @click.argument("run", type=click.Path())
 @click.option("--tokens", type=Numbers(), default=(), help="Training tokens, such as 1e9,1e12.")
+@click.option(
+    "--loss",
+    "losses",
+    type=MeasuredLoss(),
+    multiple=True,
+    help="A measured loss in nats per token, such as 1e9:3.2; two or more give a loss curve.",
+)
+@click.option("--context", type=click.IntRange(min=1), help="Context of your models, in tokens.")
+@click.option(
+    "--curves",
+    type=click.Path(),
+    help="CSV or JSON of your models' losses: context, tokens, loss and, if any, seed, error.",
+)
 @json_option
 @_file_option
 @global_options
 def predict(
-    common: Globals, run: str, tokens: tuple[float, ...], as_json: bool, output: str | None
+    common: Globals,
+    run: str,
+    tokens: tuple[float, ...],
+    losses: tuple[tuple[float, float], ...],
+    context: int | None,
+    curves: str | None,
+    as_json: bool,
+    output: str | None,
 ) -> None:
-    """alpha = gamma / (2 beta) with its gates, horizons n*(P) and thresholds, from a run."""
+    """alpha = gamma / (2 beta) with its gates, horizons n*(P), thresholds and expected losses."""
     import dataclasses
 
+    from ngramstat.curves import read_curves
     from ngramstat.exponents.prediction import predict as make
     from ngramstat.results import RunResult
 
+    table = None if curves is None else read_curves(curves)
     path = Path(run)
     if (path / "parts").is_dir() and not (path / "run.json").exists():
         raise InputError(f"{path}: the run is unfinished; call `ngramstat measure` on it again")
@@ -338,7 +361,14 @@ def predict(
     if loaded.correlations is None or loaded.entropies is None:
         missing = "correlations" if loaded.correlations is None else "entropies"
         raise InputError(f"{path}: has no {missing}; `ngramstat measure` computes both halves")
-    prediction = make(loaded.correlations, loaded.entropies, tokens=tokens)
+    prediction = make(
+        loaded.correlations,
+        loaded.entropies,
+        tokens=tokens,
+        losses=losses,
+        context=context,
+        curves=table,
+    )
     result = dataclasses.replace(loaded, prediction=prediction)
     _write(result.to_dict(), output)
     _show(result, as_json)

@@ -18,6 +18,7 @@ __all__ = [
     "Group",
     "HeldOut",
     "Lags",
+    "MeasuredLoss",
     "Numbers",
     "Probabilities",
     "Window",
@@ -187,6 +188,22 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]
             return tuple(float(part) for part in str(value).split(",") if part.strip())
         except ValueError:
             self.fail(f"{value!r} is not a list of numbers such as 1e9,1e12", param, ctx)
+
+
+class MeasuredLoss(click.ParamType):  # type: ignore[type-arg]
+    """``TOKENS:LOSS``, the loss in nats per token, such as ``1e9:3.2``."""
+
+    name = "tokens:loss"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """(tokens, loss)."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            tokens, loss = (float(part) for part in str(value).split(":"))
+        except ValueError:
+            self.fail(f"{value!r} is not TOKENS:LOSS such as 1e9:3.2", param, ctx)
+        return tokens, loss
 
 
 class HeldOut(click.ParamType):  # type: ignore[type-arg]

@@ -19,7 +19,7 @@ from ngramstat.exponents.bootstrap import needed_replicates, percentile_interval
 from ngramstat.exponents.fit import power_law, shifted_power_law, slope_weights
 from ngramstat.results import Exponent
 
-__all__ = ["gamma_exponent", "gamma_finite_exponent"]
+__all__ = ["gamma_exponent", "gamma_finite_exponent", "shifted_alternative"]
 
 Floats = NDArray[np.float64]
 
@@ -132,11 +132,11 @@ def gamma_exponent(
         method=f"{method}; contexts {names}",
         reportable=not reasons,
         reason="; ".join(reasons) or None,
-        alternatives=tuple(_shifted(n, y, level)),
+        alternatives=tuple(shifted_alternative(n, y, level)),
     )
 
 
-def _shifted(n: Floats, y: Floats, level: float) -> list[dict[str, Any]]:
+def shifted_alternative(n: Floats, y: Floats, level: float) -> list[dict[str, Any]]:
     """The fit with a free H_inf; without interval where the data cannot tell the two apart."""
     fit = shifted_power_law(n, y, level=level)
     method = "shifted: H_n = H_inf + A n^-gamma"

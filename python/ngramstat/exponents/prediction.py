@@ -1,27 +1,55 @@
-"""alpha_D = gamma / (2 beta), with its error, its conditions, and what P tokens can resolve.
+"""What a run predicts: alpha_D with its conditions, horizons, thresholds and expected losses.
 
-Cagnetta et al. 2026, eqs. 28-31 (thresholds and horizon), 42 (exponent) and 56 (error). No
-prefactor of a loss curve and no absolute horizon of a trained learner is predicted: horizons here
-are those of counting, in the units of the measured noise.
+Cagnetta et al. 2026, eqs. 28-31 and 42. No prefactor of a loss curve and no absolute horizon of a
+trained learner is predicted from the text alone: expected losses need two measured ones.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.exponents.decay import BREAK_RANGE, JACKKNIFE
+from ngramstat.exponents.alpha import (
+    alpha_draws,
+    alpha_error,
+    alpha_exponent,
+    paired_replicates,
+)
+from ngramstat.exponents.collapse import collapse
+from ngramstat.exponents.gates import (
+    context_gate,
+    exponent_gates,
+    fast_learning_gate,
+    lag_gates,
+    stage_gate,
+)
+from ngramstat.exponents.horizons import (
+    Curve,
+    alpha_of_stages,
+    context_length,
+    horizon,
+    noise_constant,
+    stages,
+    thresholds,
+)
+from ngramstat.exponents.imported import counted_curves, curve_limits, curves_result
+from ngramstat.exponents.loss_curve import loss_curve
 from ngramstat.results import (
+    Collapse,
     CorrelationResult,
+    CurvesResult,
+    CurveTable,
     EntropyResult,
     Exponent,
-    Gate,
-    HorizonPoint,
+    LossFit,
+    LossPoint,
     Prediction,
+    StagePoint,
     ThresholdPoint,
 )
 
@@ -29,175 +57,25 @@ __all__ = ["alpha_error", "alpha_exponent", "horizon", "noise_constant", "predic
 
 Floats = NDArray[np.float64]
 
-# A horizon is continued at most this far beyond the last resolved lag; farther, it is a bound.
-_MOST_EXTRAPOLATION = 100.0
-_LEAST_DECADES = 1.0
-# Exponents from raw and composition-free norms should agree within this, or within the interval.
-_MOST_DIFFERENCE = 0.1
-# Relative error of beta from the choice of lags; alpha inherits it. The paper's own, a bootstrap
-# over lags, is 17% on WikiText-103 and 7% on TinyStories.
-_MOST_SENSITIVITY = 0.15
 
+@dataclass(frozen=True)
+class _Alpha:
+    """One of the two alphas, with draws that stand for its error."""
 
-def alpha_error(gamma: float, d_gamma: float, beta: float, d_beta: float) -> float:
-    """Standard error of gamma / (2 beta) from those of its parts (Cagnetta et al. 2026, eq. 56)."""
-    return math.hypot(d_gamma / (2 * beta), gamma * d_beta / (2 * beta**2))
-
-
-def alpha_exponent(
-    gamma: Exponent, beta: Exponent, *, method: str = "gamma / (2 beta)"
-) -> Exponent:
-    """The data-scaling exponent from its two parts.
-
-    Intervals are read as central normal ones at their own levels, turned into standard errors,
-    combined by `alpha_error`, and turned back into an interval at the level of `beta`.
-
-    Parameters
-    ----------
-    gamma, beta : Exponent
-        Either may be unreportable; alpha then is too, with the reasons of both. Its value is
-        still given where both values exist and beta is positive.
-    method : str
-        What to call this combination.
-    """
-    reasons = [
-        f"{name}: {part.reason}"
-        for name, part in (("gamma", gamma), ("beta", beta))
-        if not part.reportable
-    ]
-    if gamma.value is None or beta.value is None or beta.value <= 0:
-        if not reasons:
-            reasons.append("beta: is not positive")
-        return Exponent.refused("; ".join(reasons), method=method, level=beta.level)
-    value = gamma.value / (2 * beta.value)
-    d_gamma, d_beta = _standard_error(gamma), _standard_error(beta)
-    low = high = None
-    if d_gamma is not None and d_beta is not None:
-        half = alpha_error(gamma.value, d_gamma, beta.value, d_beta) * _normal_quantile(beta.level)
-        low, high = value - half, value + half
-        method += ", errors combined by eq. 56"
-        if low <= 0:
-            reasons.append("the interval includes zero")
-    return Exponent(
-        value=value,
-        low=low,
-        high=high,
-        level=beta.level,
-        method=method,
-        reportable=not reasons,
-        reason="; ".join(reasons) or None,
-    )
-
-
-def _normal_quantile(level: float) -> float:
-    from scipy.special import ndtri
-
-    return float(ndtri((1 + level) / 2))
-
-
-def _standard_error(exponent: Exponent) -> float | None:
-    if exponent.low is None or exponent.high is None:
-        return None
-    return (exponent.high - exponent.low) / (2 * _normal_quantile(exponent.level))
-
-
-def noise_constant(noise_floor: ArrayLike, pairs: ArrayLike) -> float | None:
-    """kappa of ``floor = kappa / sqrt(pairs)``: the median over lags, None without a floor."""
-    values = np.asarray(noise_floor, dtype=np.float64) * np.sqrt(
-        np.asarray(pairs, dtype=np.float64)
-    )
-    values = values[np.isfinite(values) & (values > 0)]
-    return float(np.median(values)) if len(values) else None
-
-
-def thresholds(lags: ArrayLike, norm: ArrayLike, kappa: float) -> Floats:
-    """Tokens needed to resolve each lag, ``P*_n = (kappa / norm)^2`` (eq. 28).
-
-    Returns
-    -------
-    (n,) float64
-        NaN where the norm is not positive.
-    """
-    ys = np.asarray(norm, dtype=np.float64)
-    if ys.shape != np.asarray(lags).shape:
-        raise InputError("lags and norm need one length")
-    out = np.full(ys.shape, np.nan)
-    good = np.isfinite(ys) & (ys > 0)
-    out[good] = (kappa / ys[good]) ** 2
-    return out
-
-
-def horizon(
-    tokens: float,
-    lags: ArrayLike,
-    norm: ArrayLike,
-    valid: ArrayLike,
-    kappa: float,
-    beta: Exponent,
-) -> HorizonPoint:
-    """The largest lag whose norm exceeds the noise ``kappa / sqrt(tokens)``.
-
-    Between valid lags the norm is interpolated in log-log; beyond the last one it is continued
-    with `beta` (if reportable), and marked. A horizon below the first lag is None. Marked
-    `at_least`, being lower bounds only, are horizons that would lie more than a factor 100 beyond
-    the last lag, that have no reportable beta to go by, or that start from lags beyond the window
-    of beta, where the measured decay is slower.
-
-    Parameters
-    ----------
-    tokens : float
-        Training tokens P > 0.
-    lags, norm, valid : (n,) arrays
-        The measured curve; lags that are not valid are not used.
-    kappa : float
-        Noise constant, see `noise_constant`.
-    beta : Exponent
-        Decay beyond the measured lags.
-
-    Raises
-    ------
-    InputError
-        If `tokens` or `kappa` is not a positive finite number.
-    """
-    for name, number in (("tokens", tokens), ("kappa", kappa)):
-        if not (math.isfinite(number) and number > 0):
-            raise InputError(f"{name}: needs a positive number, got {number:g}")
-    ys = np.asarray(norm, dtype=np.float64)
-    good = np.asarray(valid, dtype=bool) & np.isfinite(ys) & (ys > 0)
-    xs, ys = np.asarray(lags, dtype=np.float64)[good], ys[good]
-    level = kappa / math.sqrt(tokens)
-    above = np.flatnonzero(ys >= level)
-    if len(above) == 0:
-        return HorizonPoint(tokens=tokens)
-    i = int(above[-1])
-    if i + 1 < len(xs):
-        share = math.log(ys[i] / level) / math.log(ys[i] / ys[i + 1])
-        return HorizonPoint(tokens=tokens, lag=float(xs[i] * (xs[i + 1] / xs[i]) ** share))
-    last = float(xs[i])
-    if not beta.reportable or beta.value is None:
-        return HorizonPoint(tokens=tokens, lag=last, at_least=True)
-    excess = math.log(ys[i] / level)
-
-    def reach(exponent: float | None) -> float | None:
-        if exponent is None or exponent <= 0:
-            return None
-        return last * math.exp(min(excess / exponent, math.log(_MOST_EXTRAPOLATION)))
-
-    lag = reach(beta.value)
-    slower = beta.window is not None and last > beta.window[1]
-    at_least = excess > 0 and (slower or excess / beta.value >= math.log(_MOST_EXTRAPOLATION))
-    return HorizonPoint(
-        tokens=tokens,
-        lag=lag,
-        low=reach(beta.high),  # a faster decay is lost in the noise earlier
-        high=None if at_least else reach(beta.low),
-        extrapolated=excess > 0,
-        at_least=at_least,
-    )
+    name: str
+    exponent: Exponent
+    gamma: Exponent
+    draws: Floats | None
 
 
 def predict(
-    correlations: CorrelationResult, entropies: EntropyResult, *, tokens: Sequence[float] = ()
+    correlations: CorrelationResult,
+    entropies: EntropyResult,
+    *,
+    tokens: Sequence[float] = (),
+    losses: Sequence[tuple[float, float]] = (),
+    context: int | None = None,
+    curves: CurveTable | None = None,
 ) -> Prediction:
     """alpha_D from both halves of a run, with its gates, horizons and thresholds.
 
@@ -206,115 +84,165 @@ def predict(
     correlations, entropies : CorrelationResult, EntropyResult
         Of the same corpus.
     tokens : sequence of float
-        Numbers of training tokens at which the horizon is wanted.
+        Numbers of training tokens P at which horizon, context length, stage and expected loss are
+        wanted.
+    losses : sequence of (float, float)
+        (training tokens, loss in nats per token) of one's own models, two at least; the expected
+        loss curve goes through them.
+    context : int, optional
+        Context T of those models, in tokens; else the largest context of `curves`.
+    curves : CurveTable, optional
+        Losses of one's own models by context and training tokens.
 
     Raises
     ------
     InputError
-        If a number of tokens is not positive and finite.
+        If a number of tokens is not positive and finite, or losses cannot be used.
     """
     for number in tokens:
         if not (math.isfinite(number) and number > 0):
             raise InputError(f"tokens: needs positive numbers, got {number:g}")
+    if context is not None and context < 1:
+        raise InputError(f"context: needs at least 1, got {context}")
+    asked = [float(p) for p in tokens]
     c = correlations
-    beta = c.beta
     kappa = noise_constant(c.noise_floor, c.pairs)
-    norm = c.best_norm
-    usable = np.where(c.valid, norm, np.nan)
+    usable = np.where(c.valid, c.best_norm, np.nan)
     needed = (
         thresholds(c.lags, usable, kappa) if kappa is not None else np.full(len(c.lags), np.nan)
     )
+    alphas = [_alpha(c, entropies, name) for name in ("gamma", "gamma_finite")]
+    # Of what can be reported first, and the limit's before the finite one.
+    chosen = min(alphas, key=lambda a: (not a.exponent.reportable, a.exponent.value is None))
+    known = _at_contexts(c, needed)
+    counted = counted_curves(entropies)
+    counted_fits = {} if counted is None else curve_limits(counted, known, level=c.beta.level)
+    imported: CurvesResult | None = None
+    gate_fits, gate_alpha = counted_fits, chosen.exponent
+    if curves is not None:
+        imported, gate_fits = curves_result(curves, c.beta, known, level=c.beta.level)
+        theirs = [a for a in (imported.alpha, imported.alpha_finite) if a.value is not None]
+        gate_alpha = min(theirs, key=lambda a: not a.reportable) if theirs else gate_alpha
+        if context is None:
+            context = int(imported.context.max())
+    curve = None
+    if kappa is not None:
+        curve = Curve(
+            c.lags, c.best_norm, c.valid, kappa, c.beta, norm_low=c.norm_low, norm_high=c.norm_high
+        )
+    horizons = tuple(curve.horizon(p) for p in asked) if curve is not None else ()
+    lengths = tuple(context_length(curve, p) for p in asked) if curve is not None else ()
+    by_stage = {i: _of_stage(chosen, beta, c.beta) for i, beta in enumerate(stages(c.beta))}
+    stage = tuple(alpha_of_stages(curve, b.tokens, by_stage, b) for b in lengths if curve)
+    points, fit = _losses(losses, chosen, asked, stage, c.beta)
     return Prediction(
-        alpha=alpha_exponent(
-            entropies.gamma, beta, method="gamma / (2 beta), gamma of the limit curve"
+        alpha=alphas[0].exponent,
+        alpha_finite=alphas[1].exponent,
+        gates=(
+            *exponent_gates(c, entropies),
+            *lag_gates(c),
+            fast_learning_gate(gate_fits, gate_alpha, "counted" if curves is None else "imported"),
+            context_gate(horizons, context),
+            stage_gate(stage, c.beta),
         ),
-        alpha_finite=alpha_exponent(
-            entropies.gamma_finite,
-            beta,
-            method="gamma / (2 beta), gamma of the held-out curve at this corpus size",
-        ),
-        gates=tuple(_gates(correlations, entropies)),
-        horizon=tuple(horizon(float(p), c.lags, norm, c.valid, kappa, beta) for p in tokens)
-        if kappa is not None
-        else (),
+        horizon=horizons,
         threshold=tuple(
             ThresholdPoint(lag=int(lag), tokens=None if math.isnan(p) else float(p))
             for lag, p in zip(c.lags, needed, strict=True)
         ),
         kappa=kappa,
+        context_length=lengths,
+        stage=stage,
+        loss_curve=points,
+        loss_fit=fit,
+        collapse=tuple(
+            _collapses(entropies.gamma, entropies.gamma_finite, c.beta, counted, "counted")
+            + (
+                []
+                if imported is None
+                else _collapses(imported.gamma, imported.gamma_finite, c.beta, curves, "imported")
+            )
+        ),
+        curves=imported,
     )
 
 
-def _gates(correlations: CorrelationResult, entropies: EntropyResult) -> list[Gate]:
-    beta, sequential = correlations.beta, correlations.beta_sequential
-    gates = [
-        Gate(
-            name=name,
-            passed=exponent.reportable,
-            value=exponent.value,
-            meaning="its fit passes every check"
-            if exponent.reportable
-            else f"its fit must pass every check, but: {exponent.reason}",
-        )
-        for name, exponent in (
-            ("beta", beta),
-            ("gamma", entropies.gamma),
-            ("gamma_finite", entropies.gamma_finite),
-        )
-    ]
-    decades = None if beta.window is None else math.log10(beta.window[1] / beta.window[0])
-    gates.append(
-        Gate(
-            name="decades of lags",
-            passed=decades is not None and decades >= _LEAST_DECADES,
-            value=decades,
-            threshold=_LEAST_DECADES,
-            meaning="the power law of ||C(t)|| holds over at least one decade of lags",
-        )
-    )
-    gates.append(_stability_gate(beta))
-    difference = allowed = None
-    if sequential is not None and sequential.value is not None and beta.value is not None:
-        difference = abs(sequential.value - beta.value)
-        allowed = _MOST_DIFFERENCE
-        if beta.low is not None and beta.high is not None:
-            allowed = max(allowed, (beta.high - beta.low) / 2)
-    gates.append(
-        Gate(
-            name="document composition",
-            passed=None if difference is None or allowed is None else difference <= allowed,
-            value=difference,
-            threshold=allowed,
-            meaning="beta is the same with the composition of documents removed from C(t)",
-        )
-    )
-    gates.append(
-        Gate(
-            name="fast learning",
-            passed=None,
-            meaning="alpha_D is the smaller of delta and gamma / (2 beta); delta, the speed at "
-            "which a learner gains within its horizon, cannot be read from counts",
-        )
-    )
-    return gates
+_METHODS = {
+    "gamma": "gamma / (2 beta), gamma of the limit curve",
+    "gamma_finite": "gamma / (2 beta), gamma of the held-out curve at this corpus size",
+}
 
 
-def _stability_gate(beta: Exponent) -> Gate:
-    """Whether beta hangs on single lags or on where exactly its window ends."""
-    moves = [
-        (other["high"] - other["low"]) / 2
-        for other in beta.alternatives
-        if other["method"] in (BREAK_RANGE, JACKKNIFE)
-        and other.get("low") is not None
-        and other.get("high") is not None
-    ]
-    known = bool(moves) and beta.value is not None and beta.value > 0
-    move = max(moves) / beta.value if known and beta.value is not None else None
-    return Gate(
-        name="choice of lags",
-        passed=None if move is None else move <= _MOST_SENSITIVITY,
-        value=move,
-        threshold=_MOST_SENSITIVITY,
-        meaning="beta moves by a small share of its value when single lags are left out or the "
-        "break is moved; its interval holds the sampling error alone",
+def _alpha(correlations: CorrelationResult, entropies: EntropyResult, name: str) -> _Alpha:
+    gamma: Exponent = getattr(entropies, name)
+    pairs = paired_replicates(correlations, entropies, name)
+    beta = correlations.beta
+    return _Alpha(
+        "alpha" if name == "gamma" else "alpha_finite",
+        alpha_exponent(gamma, beta, method=_METHODS[name], replicates=pairs),
+        gamma,
+        alpha_draws(gamma, beta, replicates=pairs),
     )
+
+
+def _of_stage(chosen: _Alpha, beta: Exponent, headline: Exponent) -> Exponent:
+    """alpha with the beta of one stage; the headline's keeps its joint interval."""
+    return chosen.exponent if beta is headline else alpha_exponent(chosen.gamma, beta)
+
+
+def _at_contexts(correlations: CorrelationResult, needed: Floats) -> dict[int, float]:
+    """P*_n at every n up to the last resolved lag, interpolated in log-log between the lags."""
+    good = np.isfinite(needed)
+    if not good.any():
+        return {}
+    lags = correlations.lags[good].astype(np.float64)
+    n = np.arange(int(lags[0]), int(lags[-1]) + 1)
+    values = np.exp(np.interp(np.log(n), np.log(lags), np.log(needed[good])))
+    return dict(zip(n.tolist(), values.tolist(), strict=True))
+
+
+def _losses(
+    losses: Sequence[tuple[float, float]],
+    chosen: _Alpha,
+    tokens: Sequence[float],
+    stage: Sequence[StagePoint],
+    beta: Exponent,
+) -> tuple[tuple[LossPoint, ...], LossFit | None]:
+    if not losses:
+        return (), None
+    others = [p for p in stage if p.stage in ("first", "second") and p.beta != beta.value]
+    doubts = []
+    if others:
+        listed = ", ".join(f"{p.tokens:.3g}" for p in others)
+        doubts.append(
+            f"at {listed} tokens the {others[0].stage} stage of the decay of ||C(t)|| holds, with "
+            "an alpha of its own"
+        )
+    return loss_curve(
+        losses, chosen.exponent, chosen.draws, tokens, name=chosen.name, doubts=doubts
+    )
+
+
+def _collapses(
+    gamma: Exponent, finite: Exponent, beta: Exponent, table: CurveTable | None, source: str
+) -> list[Collapse]:
+    """The raw protocol with the slope at this P, and the shifted one where H_inf is identified."""
+    if table is None or beta.value is None or beta.value <= 0:
+        return []
+    wanted = [(finite.value, 0.0)]
+    for other in (*gamma.alternatives, *finite.alternatives):
+        rate = other.get("entropy_rate")
+        if other.get("identifiable") and other.get("value") and rate is not None and rate > 0:
+            wanted.append((float(other["value"]), float(rate)))
+            break
+    found = []
+    for value, rate in wanted:
+        if value is None or value <= 0:
+            continue
+        result = collapse(
+            table.context, table.tokens, table.loss, value, beta.value,
+            entropy_rate=rate, source=source,
+        )  # fmt: skip
+        if result is not None:
+            found.append(result)
+    return found

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_correlations", "plot_entropies", "plot_run"]
+__all__ = ["new_figure", "plot_correlations", "plot_entropies", "plot_run"]
 
 Floats = NDArray[np.float64]
 
@@ -34,10 +34,17 @@ def _new_axes(ax: Axes | None) -> Axes:
     """The given axes, or new ones in a figure that belongs to no window."""
     if ax is not None:
         return ax
-    return _new_figure(1)[1][0]
+    return new_figure(1)[1][0]
 
 
-def _new_figure(panels: int) -> tuple[Figure, list[Axes]]:
+def new_figure(panels: int) -> tuple[Figure, list[Axes]]:
+    """A figure of panels side by side that belongs to no window.
+
+    Raises
+    ------
+    NgramstatError
+        If matplotlib is not installed.
+    """
     # Without pyplot: no global list of open figures, no backend, no display.
     try:
         from matplotlib.figure import Figure
@@ -324,7 +331,7 @@ def plot_run(run: RunResult) -> Figure:
     parts = [part for part in (run.correlations, run.entropies) if part is not None]
     if not parts:
         raise NgramstatError("the run has neither correlations nor entropies: nothing to draw")
-    figure, axes = _new_figure(len(parts))
+    figure, axes = new_figure(len(parts))
     for part, ax in zip(parts, axes, strict=True):
         part.plot(ax)
     return figure

@@ -10,12 +10,18 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ngramstat.results import (
+    Collapse,
+    ContextPoint,
     CorrelationResult,
+    CurvesResult,
     EntropyResult,
     Exponent,
     Gate,
+    LossFit,
+    LossPoint,
     Prediction,
     RunResult,
+    StagePoint,
 )
 
 __all__ = ["WIDTH", "summarize"]
@@ -254,13 +260,136 @@ def _prediction(result: Prediction) -> list[str]:
         if point.lag is None:
             text = "no lag"
         else:
-            doubt = "at least " if point.at_least else ""
-            text = f"{doubt}{_lag(point.lag)}"
+            text = _reach(point.lag, at_least=point.at_least)
             if point.low is not None and point.high is not None:
                 text += f" [{_lag(point.low)}, {_lag(point.high)}]"
-            if point.extrapolated:
-                text += ", extrapolated"
+            text += ", extrapolated" * point.extrapolated
         lines += _wrap(f"{_count(point.tokens)} tokens resolve lags up to {text}", indent=2)
+    for length in result.context_length:
+        lines += _wrap(_context_length(length), indent=2, hang=2)
+    for stage in result.stage:
+        if stage.stage != "single":
+            lines += _wrap(_stage(stage), indent=2, hang=2)
+    if result.loss_fit is not None:
+        lines += _expected_losses(result.loss_fit, result.loss_curve)
+    for collapse in result.collapse:
+        lines += _wrap(_collapse(collapse), indent=2, hang=2)
+    if result.curves is not None:
+        lines += _curves(result.curves)
+    return lines
+
+
+def _reach(lag: float, *, at_least: bool) -> str:
+    return ("at least " if at_least else "") + _lag(lag)
+
+
+def _context_length(point: ContextPoint) -> str:
+    head = f"context worth training at {_count(point.tokens)} tokens: "
+    if point.limit is None or point.high is None:
+        return head + "none; no lag is resolved"
+    low = "less than the first lag" if point.low is None else _lag(point.low)
+    text = f"{head}between {low} and {_reach(point.high, at_least=point.at_least)} tokens"
+    text += ", extrapolated" * point.extrapolated
+    # A lower bound of n* bounds nothing from above.
+    return text if point.at_least else f"{text}; beyond {_lag(point.limit)} nothing can be learned"
+
+
+def _stage(point: StagePoint) -> str:
+    names = {"first": "second", "second": "first", "indeterminate": "second"}
+    here = "first" if point.stage == "indeterminate" else point.stage
+
+    def part(name: str, beta: float | None, alpha: tuple[float | None, ...]) -> str:
+        if beta is None:
+            return f"{name} stage unknown"
+        text = f"{name} stage beta {_exponent_number(beta)}"
+        value, low, high = alpha
+        if value is not None:
+            text += f", alpha {_exponent_number(value)}"
+        if low is not None and high is not None:
+            text += f" [{_exponent_number(low)}, {_exponent_number(high)}]"
+        return text
+
+    one = part(here, point.beta, (point.alpha, point.alpha_low, point.alpha_high))
+    other = part(
+        names[point.stage],
+        point.other_beta,
+        (point.other_alpha, point.other_low, point.other_high),
+    )
+    joint = "or" if point.stage == "indeterminate" else "not"
+    doubt = "stage indeterminate: " if point.stage == "indeterminate" else ""
+    return f"at {_count(point.tokens)} tokens {doubt}{one}; {joint} {other}"
+
+
+def _expected_losses(fit: LossFit, points: Sequence[LossPoint]) -> list[str]:
+    name = _SYMBOLS[fit.alpha][0]
+    title = (
+        f"expected losses, L_inf + B P^-alpha through {len(fit.tokens)} measured ones with {name}"
+    )
+    lines = _wrap(title, indent=2)
+    if not fit.reportable:
+        lines += _wrap(f"not reportable: {fit.reason}", indent=4)
+    if fit.limit is not None:
+        lines += _wrap(f"L_inf {_with_band(fit.limit, fit.limit_low, fit.limit_high)}", indent=4)
+    for point in points:
+        text = _with_band(point.loss, point.low, point.high)
+        # A curve that is not reportable is never shown bare.
+        text = text if fit.reportable else f"({text})"
+        lines += _wrap(f"{_count(point.tokens)} tokens: {text} nats", indent=4)
+    return lines
+
+
+def _with_band(value: float, low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return f"{_nats(value)} (no interval)"
+    return f"{_nats(value)} [{_nats(low)}, {_nats(high)}]"
+
+
+def _collapse(result: Collapse) -> str:
+    text = (
+        f"collapse of {result.source} curves, {result.protocol} (H_inf {result.entropy_rate:.3g}): "
+    )
+    at = f"at gamma {result.gamma:.3f}, beta {result.beta:.3f}"
+    if result.quality is None:
+        return f"{text}unknown {at}, only {_percent(result.overlap)} of the points overlap"
+    text += f"distance {result.quality:.2f} of the unscaled one {at}"
+    if result.best_quality is not None:
+        grids = (result.grid_gamma, result.best_gamma), (result.grid_beta, result.best_beta)
+        edge = any(best in (grid[0], grid[-1]) for grid, best in grids)
+        text += ", the best at the edge of what was tried" * edge
+        text += (
+            f"; best {result.best_quality:.2f} at {result.best_gamma:.3f}, {result.best_beta:.3f} "
+            f"(within twice that for gamma {result.gamma_low:.3f}..{result.gamma_high:.3f}, "
+            f"beta {result.beta_low:.3f}..{result.beta_high:.3f})"
+        )
+    return text
+
+
+def _curves(result: CurvesResult) -> list[str]:
+    columns: list[tuple[str, list[str]]] = [
+        ("context", [str(int(n)) for n in result.context]),
+        ("sizes", [str(int(n)) for n in result.points]),
+        ("limit", [_nats(x) for x in result.limit]),
+        ("interval", _intervals(result.limit_low, result.limit_high, _nats)),
+        ("identified", ["yes" if v else "no" for v in result.identifiable]),
+        ("delta", [_nats(x) for x in result.delta]),
+        ("its interval", _intervals(result.delta_low, result.delta_high, _nats)),
+    ]
+    lines = ["", "CURVES  imported losses in nats per token, L = limit + A P^-delta"]
+    lines += _table(columns)
+    for n, text in zip(result.context, result.reasons, strict=True):
+        if text:
+            lines += _wrap(f"context {n}: {text}", indent=2, hang=2)
+    for name, exponent in (
+        ("gamma", result.gamma),
+        ("gamma, finite", result.gamma_finite),
+        ("alpha", result.alpha),
+        ("alpha, finite", result.alpha_finite),
+    ):
+        lines.append(f"  {name:<17} {_estimate(exponent):<23} {_scope(exponent)}".rstrip())
+        if not exponent.reportable:
+            lines += _wrap(f"not reportable: {exponent.reason}", indent=20)
+    if result.largest_tokens is not None:
+        lines += _wrap(f"finite: the losses at {_count(result.largest_tokens)} tokens", indent=2)
     return lines
 
 
