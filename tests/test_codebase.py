@@ -22,7 +22,7 @@ LAYERS = [
     ["files", "resources", "progress"],
     ["results"],
     ["corpus", "curves"],
-    ["kernels"],
+    ["kernels", "context_kernels"],
     ["exponents"],
     ["statistics"],
     ["report", "parts", "synthetic"],
@@ -32,7 +32,11 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # Forbidden although the order would allow them: fits work on arrays alone.
-FORBIDDEN = {"exponents": {"corpus", "kernels"}, "kernels": {"corpus", "results"}}
+FORBIDDEN = {
+    "exponents": {"corpus", "kernels"},
+    "kernels": {"corpus", "results"},
+    "context_kernels": {"corpus", "results"},
+}
 # results.py offers .plot() and reaches up for it when it is called.
 LAZY = {("results", "report")}
 

@@ -23,24 +23,24 @@ template <class Token>
 void bind_nodes(py::module_& m, const char* name) {
     using Nodes = ContextNodes<Token>;
     py::class_<Nodes>(m, name)
-        .def(py::init([](const Array<Token>& text, const Array<Index>& targets,
-                         const Array<std::uint32_t>& leaf_of, const Array<std::uint32_t>& split,
-                         std::vector<int> offsets, std::vector<int> maps,
-                         const Array<std::uint32_t>& class_maps, Index n_symbols,
-                         Index stop_token) {
-                 const auto tree = to_tree(leaf_of, split);
-                 const auto tokens = as_span(text);
-                 const auto positions = as_span(targets);
-                 const auto classes = as_span(class_maps);
-                 const ContextPattern pattern{std::move(offsets), std::move(maps)};
-                 const py::gil_scoped_release release;
-                 return std::make_unique<Nodes>(tokens, positions, tree, pattern, classes,
-                                                n_symbols, stop_token);
-             }),
-             py::arg("text").noconvert(), py::arg("targets").noconvert(),
-             py::arg("leaf_of").noconvert(), py::arg("split").noconvert(), py::arg("offsets"),
-             py::arg("maps"), py::arg("class_maps").noconvert(), py::arg("n_symbols"),
-             py::arg("stop_token"))
+        .def(
+            py::init([](const Array<Token>& text, const Array<Index>& targets,
+                        const Array<std::uint32_t>& leaf_of, const Array<std::uint32_t>& split,
+                        std::vector<int> offsets, std::vector<int> maps,
+                        const Array<std::uint32_t>& class_maps, Index n_symbols, Index stop_token) {
+                const auto tree = to_tree(leaf_of, split);
+                const auto tokens = as_span(text);
+                const auto positions = as_span(targets);
+                const auto classes = as_span(class_maps);
+                const ContextPattern pattern{std::move(offsets), std::move(maps)};
+                const py::gil_scoped_release release;
+                return std::make_unique<Nodes>(tokens, positions, tree, pattern, classes, n_symbols,
+                                               stop_token);
+            }),
+            py::arg("text").noconvert(), py::arg("targets").noconvert(),
+            py::arg("leaf_of").noconvert(), py::arg("split").noconvert(), py::arg("offsets"),
+            py::arg("maps"), py::arg("class_maps").noconvert(), py::arg("n_symbols"),
+            py::arg("stop_token"))
         .def(
             "count",
             [](Nodes& self, const Array<Token>& training, Index first_event, int extra_offset,
@@ -60,9 +60,10 @@ void bind_nodes(py::module_& m, const char* name) {
             py::arg("lower"))
         .def(
             "evaluate",
-            [](const Nodes& self, bool lower, std::array<double, 3> discounts, const Array<Index>& turn_offsets,
-               const Array<float>& parent_mass, Array<float>& mass, Array<std::int16_t>& stretch,
-               Array<std::uint8_t>& buckets, int threads) {
+            [](const Nodes& self, bool lower, std::array<double, 3> discounts,
+               const Array<Index>& turn_offsets, const Array<float>& parent_mass,
+               Array<float>& mass, Array<std::int16_t>& stretch, Array<std::uint8_t>& buckets,
+               int threads) {
                 const auto offsets = as_span(turn_offsets);
                 const auto parent = as_span(parent_mass);
                 const auto out_mass = as_writable(mass);

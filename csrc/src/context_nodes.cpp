@@ -37,7 +37,8 @@ void sort_keys(std::vector<std::uint64_t>& keys, std::vector<std::uint64_t>& buf
 std::uint8_t bucket_of(Count taken, Count other, bool seen) {
     const Count n = taken + other;
     if (n == 0) return seen ? kBuckets / 2 : 0;
-    constexpr std::array<Count, 14> kLast{1, 2, 3, 5, 8, 12, 20, 36, 70, 150, 400, 1500, 8000, 60000};
+    constexpr std::array<Count, 14> kLast{1,  2,  3,   5,   8,    12,   20,
+                                          36, 70, 150, 400, 1500, 8000, 60000};
     const auto at = std::lower_bound(kLast.begin(), kLast.end(), n);
     const int size = 1 + static_cast<int>(at - kLast.begin());
     return static_cast<std::uint8_t>(size + (taken == 0 || other == 0 ? kBuckets / 2 : 0));
@@ -53,7 +54,8 @@ struct Walk {
     std::uint32_t node = 0, a = 0, b = 0, m = 0;
     bool right = false;
 
-    Walk(const TokenTree& tree, std::uint32_t leaf) : b(static_cast<std::uint32_t>(tree.leaf_of.size())) {
+    Walk(const TokenTree& tree, std::uint32_t leaf)
+        : b(static_cast<std::uint32_t>(tree.leaf_of.size())) {
         look(tree, leaf);
     }
     bool done() const { return b - a <= 1; }
@@ -142,8 +144,9 @@ ContextNodes<Token>::ContextNodes(std::span<const Token> text, std::span<const I
         std::uint64_t largest = static_cast<std::uint64_t>(n_symbols - 1);
         symbols_.emplace_back();
         if (pattern.maps[j] >= 0) {
-            const auto map = class_maps.subspan(
-                static_cast<std::size_t>(pattern.maps[j] * n_symbols), static_cast<std::size_t>(n_symbols));
+            const auto map =
+                class_maps.subspan(static_cast<std::size_t>(pattern.maps[j] * n_symbols),
+                                   static_cast<std::size_t>(n_symbols));
             symbols_.back().assign(map.begin(), map.end());
             largest = *std::max_element(map.begin(), map.end());
         }
@@ -231,33 +234,6 @@ void ContextNodes<Token>::scan(std::span<const Token> training, Index first, Ind
 }
 
 template <class Token>
-void ContextNodes<Token>::sample_contexts(std::span<const Token> training, Index first_event,
-                                          int threads) {
-    // Patterns with so few contexts have met about all of them in the targets.
-    constexpr std::size_t kFew = 1 << 16;
-    const Index events = static_cast<Index>(training.size()) - first_event;
-    if (contexts_.size() > kFew) {
-        // About 2^20 contexts at most, were every event to have its own.
-        sample_mask_ = (std::uint64_t{1} << std::bit_width(static_cast<std::uint64_t>(events) >> 20)) - 1;
-        const Index tasks = (events + kBlock - 1) / kBlock;
-        std::vector<std::vector<std::uint64_t>> found(static_cast<std::size_t>(tasks));
-        parallel_for(tasks, threads, [&](Index task) {
-            const Index first = first_event + task * kBlock;
-            const Index last = std::min<Index>(first + kBlock, static_cast<Index>(training.size()));
-            scan_keys(training, first, last, [&](Index, std::uint64_t key, Index) {
-                if (in_sample(key)) found[task].push_back(key);
-            });
-        });
-        // In the order of the text, so that the numbers of contexts do not depend on threads.
-        for (const auto& keys : found) {
-            for (const std::uint64_t key : keys) contexts_.insert(key);
-        }
-    }
-    sampled_.assign(contexts_.size(), false);
-    contexts_.for_each([&](std::uint64_t key, std::uint32_t id) { sampled_[id] = in_sample(key); });
-}
-
-template <class Token>
 void ContextNodes<Token>::count(std::span<const Token> training, Index first_event,
                                 int extra_offset, Index max_entries, int threads) {
     require(extra_offset >= 0 && extra_offset <= kMaxOffset, "extra_offset must lie in 0 .. 16");
@@ -265,7 +241,6 @@ void ContextNodes<Token>::count(std::span<const Token> training, Index first_eve
     require(max_entries > 0, "max_entries must be positive");
     const Index events = static_cast<Index>(training.size()) - first_event;
     if (events <= 0) return;
-    sample_contexts(training, first_event, threads);
     if (events <= max_entries) {
         count_range(training, first_event, extra_offset, 0, kParts, threads);
         return;
@@ -324,8 +299,9 @@ void ContextNodes<Token>::count_range(std::span<const Token> training, Index fir
                      std::uint64_t{id / kParts} << leaf_bits | tree_.leaf_of[training[i]];
                  if (extra_offset > 0) {
                      const std::uint64_t extra =
-                         known >= extra_offset ? static_cast<std::uint64_t>(training[i - extra_offset])
-                                               : static_cast<std::uint64_t>(n_symbols_);
+                         known >= extra_offset
+                             ? static_cast<std::uint64_t>(training[i - extra_offset])
+                             : static_cast<std::uint64_t>(n_symbols_);
                      event = event << extra_bits | extra;
                  }
                  chunks[p * kChunk + filled[p]] = event;
@@ -365,11 +341,9 @@ void ContextNodes<Token>::count_range(std::span<const Token> training, Index fir
 template <class Token>
 std::array<Count, 4> ContextNodes<Token>::counts_of_counts(bool lower) const {
     std::array<Count, 4> numbers{};
-    for (std::size_t p = 0; p < parts_.size(); ++p) {
-        const std::vector<Count>& counts = lower ? parts_[p].lower_counts : parts_[p].counts;
-        for (std::size_t k = 0; k < counts.size(); ++k) {
-            const std::size_t id = static_cast<std::size_t>(parts_[p].keys[k] >> 32) * kParts + p;
-            if (counts[k] <= 4 && sampled_[id]) ++numbers[counts[k] - 1];
+    for (const Part& part : parts_) {
+        for (const Count count : lower ? part.lower_counts : part.counts) {
+            if (count <= 4) ++numbers[count - 1];
         }
     }
     return numbers;
@@ -379,10 +353,11 @@ template <class Token>
 void ContextNodes<Token>::evaluate(bool lower, const std::array<double, 3>& discounts,
                                    std::span<const Index> turn_offsets,
                                    std::span<const float> parent_mass, std::span<float> mass,
-                                   std::span<std::int16_t> stretch,
-                                   std::span<std::uint8_t> buckets, int threads) const {
+                                   std::span<std::int16_t> stretch, std::span<std::uint8_t> buckets,
+                                   int threads) const {
     const Index n = static_cast<Index>(target_ids_.size());
-    require(static_cast<Index>(turn_offsets.size()) == n + 1, "one turn offset per target, and an end");
+    require(static_cast<Index>(turn_offsets.size()) == n + 1,
+            "one turn offset per target, and an end");
     const Index turns = turn_offsets.back();
     require(stretch.empty() || static_cast<Index>(stretch.size()) == turns,
             "stretch must be (turns)");
@@ -395,7 +370,9 @@ void ContextNodes<Token>::evaluate(bool lower, const std::array<double, 3>& disc
     // Targets of each context, and those without one.
     std::vector<Index> offsets(contexts_.size() + 2, 0);
     const std::size_t none = contexts_.size();
-    auto slot = [&](Index t) { return target_ids_[t] == KeyTable::kAbsent ? none : target_ids_[t]; };
+    auto slot = [&](Index t) {
+        return target_ids_[t] == KeyTable::kAbsent ? none : target_ids_[t];
+    };
     for (Index t = 0; t < n; ++t) ++offsets[slot(t) + 1];
     for (std::size_t s = 0; s + 1 < offsets.size(); ++s) offsets[s + 1] += offsets[s];
     std::vector<Index> order(static_cast<std::size_t>(n));
@@ -407,7 +384,7 @@ void ContextNodes<Token>::evaluate(bool lower, const std::array<double, 3>& disc
     // Followers of one context in leaf order, as running sums.
     struct Followers {
         std::vector<std::uint32_t> leaves;
-        std::vector<double> kept{0.0};   // after discounting
+        std::vector<double> kept{0.0};  // after discounting
         std::vector<Count> counts{0};
         double freed = 0.0;
     };
@@ -422,7 +399,8 @@ void ContextNodes<Token>::evaluate(bool lower, const std::array<double, 3>& disc
         for (Walk walk(tree_, leaf); !walk.done(); walk.down(tree_, leaf), ++e) {
             const std::size_t middle = static_cast<std::size_t>(
                 std::lower_bound(begin + static_cast<std::ptrdiff_t>(low),
-                                 begin + static_cast<std::ptrdiff_t>(high), walk.m) - begin);
+                                 begin + static_cast<std::ptrdiff_t>(high), walk.m) -
+                begin);
             double taken = followers.kept[high] - followers.kept[middle];
             double other = followers.kept[middle] - followers.kept[low];
             Count taken_count = followers.counts[high] - followers.counts[middle];
@@ -475,7 +453,8 @@ void ContextNodes<Token>::evaluate(bool lower, const std::array<double, 3>& disc
                 const double discount =
                     std::min(discounts[std::min<Count>(count, 3) - 1], static_cast<double>(count));
                 followers.leaves.push_back(static_cast<std::uint32_t>(part.keys[k]));
-                followers.kept.push_back(followers.kept.back() + static_cast<double>(count) - discount);
+                followers.kept.push_back(followers.kept.back() + static_cast<double>(count) -
+                                         discount);
                 followers.counts.push_back(followers.counts.back() + count);
                 followers.freed += discount;
             }
@@ -483,9 +462,8 @@ void ContextNodes<Token>::evaluate(bool lower, const std::array<double, 3>& disc
         }
     });
     const Index unreached = offsets[none + 1] - offsets[none];
-    parallel_for(unreached, threads, [&](Index j) {
-        write_target(order[offsets[none] + j], Followers{});
-    });
+    parallel_for(unreached, threads,
+                 [&](Index j) { write_target(order[offsets[none] + j], Followers{}); });
 }
 
 template class ContextNodes<std::uint16_t>;

@@ -15,7 +15,8 @@ constexpr float kFirstSquare = 1e-2f;  // of a weight that has seen no gradient
 
 // -ln of the logistic function, without overflow.
 double loss_of(double log_odds) {
-    return log_odds > 0 ? std::log1p(std::exp(-log_odds)) : -log_odds + std::log1p(std::exp(log_odds));
+    return log_odds > 0 ? std::log1p(std::exp(-log_odds))
+                        : -log_odds + std::log1p(std::exp(log_odds));
 }
 
 }  // namespace
@@ -47,7 +48,8 @@ void Mixer::check(const MixerInputs& inputs) const {
     require(inputs.turns >= 0, "turns must not be negative");
     require(inputs.stretch.size() == inputs.buckets.size(), "one bucket per stretch");
     for (const Index pattern : patterns_) {
-        require(pattern >= 0 && (pattern + 1) * inputs.turns <= static_cast<Index>(inputs.stretch.size()),
+        require(pattern >= 0 &&
+                    (pattern + 1) * inputs.turns <= static_cast<Index>(inputs.stretch.size()),
                 "there is no such pattern");
     }
     require(static_cast<Index>(inputs.selectors.size()) ==
@@ -67,7 +69,8 @@ void Mixer::load(const MixerInputs& inputs, Index turn, float* relative) const {
     std::array<float, kMaxInputs> x;
     for (std::size_t i = 0; i < n_inputs_; ++i) {
         x[i] = static_cast<float>(kStretchUnit) *
-               static_cast<float>(inputs.stretch[static_cast<std::size_t>(patterns_[i] * inputs.turns + turn)]);
+               static_cast<float>(
+                   inputs.stretch[static_cast<std::size_t>(patterns_[i] * inputs.turns + turn)]);
         relative[i] = parents_[i] < 0 ? x[i] : x[i] - x[static_cast<std::size_t>(parents_[i])];
     }
 }
@@ -89,8 +92,8 @@ double Mixer::train(const MixerInputs& inputs, Index first, Index last, double r
             weight[i] = own_[own[i]];
         }
         for (std::size_t s = 0; s < tables_.size(); ++s) {
-            const std::size_t state =
-                inputs.selectors[s * static_cast<std::size_t>(inputs.turns) + static_cast<std::size_t>(turn)];
+            const std::size_t state = inputs.selectors[s * static_cast<std::size_t>(inputs.turns) +
+                                                       static_cast<std::size_t>(turn)];
             rows[s] = tables_[s].data() + state * n_inputs_;
             squares[s] = squares_[s].data() + state * n_inputs_;
             for (std::size_t i = 0; i < n_inputs_; ++i) weight[i] += rows[s][i];
@@ -132,8 +135,9 @@ void Mixer::score(const MixerInputs& inputs, std::span<const Index> turn_offsets
                 float weight = own_[i * kBuckets + inputs.buckets[static_cast<std::size_t>(
                                                        patterns_[i] * inputs.turns + turn)]];
                 for (std::size_t s = 0; s < tables_.size(); ++s) {
-                    const std::size_t state = inputs.selectors[s * static_cast<std::size_t>(inputs.turns) +
-                                                               static_cast<std::size_t>(turn)];
+                    const std::size_t state =
+                        inputs.selectors[s * static_cast<std::size_t>(inputs.turns) +
+                                         static_cast<std::size_t>(turn)];
                     weight += tables_[s][state * n_inputs_ + i];
                 }
                 log_odds += weight * relative[i];

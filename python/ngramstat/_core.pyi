@@ -196,3 +196,102 @@ def sample_paths(
     out: _Tokens,
     threads: int,
 ) -> None: ...
+
+BUCKETS: int
+MAX_OFFSET: int
+STRETCH_UNIT: float
+
+def path_lengths(leaf_of: NDArray[np.uint32], split: NDArray[np.uint32]) -> NDArray[np.uint32]: ...
+
+class ContextNodes16:
+    def __init__(
+        self,
+        text: NDArray[np.uint16],
+        targets: NDArray[np.int64],
+        leaf_of: NDArray[np.uint32],
+        split: NDArray[np.uint32],
+        offsets: list[int],
+        maps: list[int],
+        class_maps: NDArray[np.uint32],
+        n_symbols: int,
+        stop_token: int,
+    ) -> None: ...
+    def count(
+        self,
+        training: NDArray[np.uint16],
+        first_event: int,
+        extra_offset: int,
+        max_entries: int,
+        threads: int,
+    ) -> None: ...
+    def counts_of_counts(self, lower: bool) -> NDArray[np.uint64]: ...
+    def evaluate(
+        self,
+        lower: bool,
+        discounts: list[float],
+        turn_offsets: NDArray[np.int64],
+        parent_mass: NDArray[np.float32],
+        mass: NDArray[np.float32],
+        stretch: NDArray[np.int16],
+        buckets: NDArray[np.uint8],
+        threads: int,
+    ) -> None: ...
+
+class ContextNodes32:
+    def __init__(
+        self,
+        text: NDArray[np.uint32],
+        targets: NDArray[np.int64],
+        leaf_of: NDArray[np.uint32],
+        split: NDArray[np.uint32],
+        offsets: list[int],
+        maps: list[int],
+        class_maps: NDArray[np.uint32],
+        n_symbols: int,
+        stop_token: int,
+    ) -> None: ...
+    def count(
+        self,
+        training: NDArray[np.uint32],
+        first_event: int,
+        extra_offset: int,
+        max_entries: int,
+        threads: int,
+    ) -> None: ...
+    def counts_of_counts(self, lower: bool) -> NDArray[np.uint64]: ...
+    def evaluate(
+        self,
+        lower: bool,
+        discounts: list[float],
+        turn_offsets: NDArray[np.int64],
+        parent_mass: NDArray[np.float32],
+        mass: NDArray[np.float32],
+        stretch: NDArray[np.int16],
+        buckets: NDArray[np.uint8],
+        threads: int,
+    ) -> None: ...
+
+class Mixer:
+    def __init__(
+        self,
+        patterns: list[int],
+        parents: list[int],
+        initial: list[float],
+        selector_sizes: list[int],
+    ) -> None: ...
+    def train(
+        self,
+        stretch: NDArray[np.int16],
+        buckets: NDArray[np.uint8],
+        selectors: NDArray[np.uint16],
+        first: int,
+        last: int,
+        rate: float,
+    ) -> float: ...
+    def score(
+        self,
+        stretch: NDArray[np.int16],
+        buckets: NDArray[np.uint8],
+        selectors: NDArray[np.uint16],
+        turn_offsets: NDArray[np.int64],
+    ) -> NDArray[np.float64]: ...

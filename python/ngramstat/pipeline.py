@@ -35,10 +35,15 @@ from ngramstat.statistics.cross_fit import CrossFit
 from ngramstat.statistics.entropies import (
     EntropyOptions,
     assemble_entropies,
+    learning_subsets,
     measure_held_out,
+    measure_mixture,
     measure_ngrams,
+    measure_subset,
 )
 from ngramstat.statistics.held_out import HeldOut
+from ngramstat.statistics.learning_curves import LearningPoint
+from ngramstat.statistics.mixture import MixtureLosses
 
 __all__ = ["correlations", "entropies", "measure", "run"]
 
@@ -118,6 +123,8 @@ def entropies(
     max_context: int = 5,
     boundary: str = "stream",
     held_out: float | str | PathLike[str] = 0.01,
+    predictor: str = "mixture",
+    learning_sizes: int = 7,
     replicates: int = 999,
     level: float = 0.95,
     seed: int = 0,
@@ -136,6 +143,10 @@ def entropies(
         ``stream``: contexts run across documents; ``document``: they stay inside.
     held_out : float or path
         Share of the documents to hold out, or a held-out corpus.
+    predictor : str
+        Best predictor to look for: ``mixture`` of contexts, or ``kneser-ney`` alone.
+    learning_sizes : int
+        Sizes of the training set on the learning curve, each half of the next.
     replicates, level, seed, threads, memory_limit, progress
         As for `correlations`.
 
@@ -150,6 +161,8 @@ def entropies(
         max_context=max_context,
         boundary=boundary,
         held_out=held_out,
+        predictor=predictor,
+        learning_sizes=learning_sizes,
         replicates=replicates,
         level=level,
         seed=seed,
@@ -205,6 +218,8 @@ def run(
     max_context: int = 5,
     boundary: str = "stream",
     held_out: float | str | PathLike[str] = 0.01,
+    predictor: str = "mixture",
+    learning_sizes: int = 7,
     singular_values: int = 8,
     beta_window: tuple[int, int] | None = None,
     replicates: int = 999,
@@ -233,6 +248,8 @@ def run(
     entropy_options = EntropyOptions(
         max_context=max_context,
         held_out=held_out if isinstance(held_out, float | int) else str(held_out),
+        predictor=predictor,
+        learning_sizes=learning_sizes,
         **shared,
     )
     resources = {
@@ -375,21 +392,25 @@ def _entropies(
     resources: Mapping[str, int],
     progress: bool,
 ) -> EntropyResult:
-    def part(kind: str, description: str, compute: Callable[[Any], Any], keys: Any) -> Any:
+    def part(
+        kind: str, description: str, compute: Callable[[Any], Any], keys: Any, total: float = 1.0
+    ) -> Any:
         encode, decode = _CODECS[kind]
         found = store.load(kind, keys)
         if found is not None:
             return decode(found)
-        with Progress(corpus.n_tokens, description, unit="tok", enabled=progress) as bar:
+        with Progress(total, description, unit="tok", enabled=progress) as bar:
             value = compute(bar)
         store.save(kind, keys, encode(value))
         return value
 
+    n = corpus.n_tokens
     counts: NgramStatistics = part(
         "ngrams",
         "H(n) counts",
         lambda bar: measure_ngrams(corpus, options, **resources, progress=bar),
         {name: getattr(options, name) for name in ("max_context", "boundary", "seed")},
+        n,
     )
     keys: dict[str, Any] = {
         name: getattr(options, name) for name in ("max_context", "boundary", "held_out", "seed")
@@ -401,8 +422,65 @@ def _entropies(
         "H(n) held out",
         lambda bar: measure_held_out(corpus, options, **resources, progress=bar),
         keys,
+        n,
     )
-    return assemble_entropies(corpus, options, counts, held_out)
+    points: list[LearningPoint] = []
+    subsets = learning_subsets(corpus, options)
+    # One bar for all of them: its total is what they train on.
+    with Progress(
+        sum(0.5**s.halvings for s in subsets) * n, "H(n) learning", unit="tok", enabled=progress
+    ) as bar:
+        for subset in subsets:
+            where = {**keys, "halvings": subset.halvings, "replicate": subset.replicate}
+            found = store.load("learning", where)
+            if found is None:
+                point = measure_subset(corpus, options, subset, **resources, progress=bar)
+                store.save("learning", where, _encode_point(point))
+            else:
+                point = _decode_point(found)
+                bar.advance(point.tokens)
+            points.append(point)
+    mixture: MixtureLosses | None = None
+    if options.predictor == "mixture" and options.max_context > 0:
+        mixture = part(
+            "mixture",
+            "H(n) mixture",
+            lambda bar: measure_mixture(
+                corpus,
+                options,
+                threads=resources["threads"],
+                progress=_Scaled(bar, n),
+            ),
+            keys,
+            n,
+        )
+    return assemble_entropies(corpus, options, counts, held_out, mixture, points)
+
+
+class _Scaled:
+    """Progress told in shares of the whole, shown in tokens."""
+
+    def __init__(self, bar: Progress, total: int) -> None:
+        self._bar, self._total = bar, total
+
+    def advance(self, share: float) -> None:
+        self._bar.advance(share * self._total)
+
+
+def _encode_point(point: LearningPoint) -> dict[str, NDArray[Any]]:
+    return {name: np.asarray(value) for name, value in vars(point).items()}
+
+
+def _decode_point(arrays: Mapping[str, NDArray[Any]]) -> LearningPoint:
+    return LearningPoint(int(arrays["halvings"]), int(arrays["tokens"]), arrays["losses"])
+
+
+def _encode_mixture(mixture: MixtureLosses) -> dict[str, NDArray[Any]]:
+    return {name: np.asarray(value) for name, value in vars(mixture).items()}
+
+
+def _decode_mixture(arrays: Mapping[str, NDArray[Any]]) -> MixtureLosses:
+    return MixtureLosses(arrays["losses"], arrays["better"], int(arrays["tuning_tokens"]))
 
 
 def _encode_counts(statistics: NgramStatistics) -> dict[str, NDArray[Any]]:
@@ -452,4 +530,5 @@ def _decode_held_out(arrays: Mapping[str, NDArray[Any]]) -> HeldOut:
 _CODECS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "ngrams": (_encode_counts, _decode_counts),
     "held-out": (_encode_held_out, _decode_held_out),
+    "mixture": (_encode_mixture, _decode_mixture),
 }

@@ -797,12 +797,21 @@ class LearningCurve(Result):
         Training tokens P, increasing.
     held_out : (n_sizes, n_contexts) float64
         L_n(P) in nats per token; columns follow `EntropyResult.context`.
+    error : (n_sizes, n_contexts) float64 or None
+        Standard error between training sets of this size.
+    replicates : (n_sizes,) int64 or None
+        Training sets averaged.
+    predictor : str
+        Whose losses these are.
     """
 
     _axis: ClassVar[str | None] = "tokens"
 
     tokens: IntVector
     held_out: FloatMatrix
+    error: FloatMatrix | None = None
+    replicates: IntVector | None = None
+    predictor: str = "kneser_ney"
 
     def _check(self) -> None:
         if np.any(self.tokens < 1) or np.any(np.diff(self.tokens) < 1):
@@ -831,12 +840,23 @@ class EntropyResult(Result):
         Held-out cross-entropy of the best counted predictor, an upper bound of H_n in expectation.
     held_out_low, held_out_high : (n_contexts,) float64 or None
         Its document-bootstrap interval.
+    learning_limit, learning_low, learning_high : (n_contexts,) float64 or None
+        Limit of the learning curve at infinite P, with its interval; NaN where it has none.
+    delta, delta_low, delta_high : (n_contexts,) float64 or None
+        Exponent of the learning curve's approach to it, L_n(P) - H_n ~ P^-delta.
     limit, limit_low, limit_high : (n_contexts,) float64
         Estimate of H_n and the bracket it lies in.
     resolved : (n_contexts,) bool
         Whether the bracket is narrow enough to use.
+    tokens_needed : (n_contexts,) float64 or None
+        Training tokens at which the held-out loss alone would resolve the context, by the fit of
+        the learning curve; NaN where it is resolved or unknown.
     learning_curve : LearningCurve or None
         Held-out cross-entropy against training tokens.
+    mixture_used : (n_contexts,) bool or None
+        Whether `held_out` is that of the mixture of contexts, not of Kneser-Ney.
+    tuning_tokens : int or None
+        Training tokens that fitted the mixture's weights and were not counted for it.
     gamma : Exponent
         H_n - H_inf ~ n^-gamma, from `limit`.
     gamma_finite : Exponent
@@ -865,10 +885,19 @@ class EntropyResult(Result):
     held_out: FloatVector | None = None
     held_out_low: FloatVector | None = None
     held_out_high: FloatVector | None = None
+    learning_limit: FloatVector | None = None
+    learning_low: FloatVector | None = None
+    learning_high: FloatVector | None = None
+    delta: FloatVector | None = None
+    delta_low: FloatVector | None = None
+    delta_high: FloatVector | None = None
     limit: FloatVector | None = None
     limit_low: FloatVector | None = None
     limit_high: FloatVector | None = None
     resolved: BoolVector
+    tokens_needed: FloatVector | None = None
+    mixture_used: BoolVector | None = None
+    tuning_tokens: int | None = None
     learning_curve: LearningCurve | None = None
     gamma: Exponent
     gamma_finite: Exponent
@@ -908,10 +937,15 @@ class EntropyResult(Result):
                 "held_out",
                 "held_out_low",
                 "held_out_high",
+                "learning_limit",
+                "learning_low",
+                "learning_high",
+                "delta",
                 "limit",
                 "limit_low",
                 "limit_high",
                 "resolved",
+                "tokens_needed",
             ],
         )
 

@@ -30,8 +30,8 @@ void check_tree(const TokenTree& tree);
 // Number of turns on the way to each token of the vocabulary.
 std::vector<std::uint32_t> path_lengths(const TokenTree& tree);
 
-// Tokens that a pattern looks at: offsets[j] >= 1 tokens back, each read through maps[j], the number
-// of a class map (tokens of one class look alike), or -1 for the token itself.
+// Tokens that a pattern looks at: offsets[j] >= 1 tokens back, each read through maps[j], the
+// number of a class map (tokens of one class look alike), or -1 for the token itself.
 struct ContextPattern {
     std::vector<int> offsets;
     std::vector<int> maps;
@@ -65,8 +65,7 @@ class ContextNodes {
     void count(std::span<const Token> training, Index first_event, int extra_offset,
                Index max_entries, int threads);
 
-    // Numbers of distinct (context, token) with counts 1, 2, 3, 4, over a random sample of all
-    // contexts of the training text: those of the targets alone are frequent ones.
+    // Numbers of distinct (context, token) with counts 1, 2, 3, 4 among the targets' contexts.
     std::array<Count, 4> counts_of_counts(bool lower) const;
 
     // Interpolated absolute discounting of the raw or the lower counts at every turn of every
@@ -78,10 +77,10 @@ class ContextNodes {
     // mass         (turns, 2) the same under this pattern; may be empty
     // stretch      (turns) ln(P(taken) / P(sibling)) in kStretchUnit; may be empty
     // buckets      (turns) how much was counted at the node, below kBuckets; empty with stretch
-    void evaluate(bool lower, const std::array<double, 3>& discounts, std::span<const Index> turn_offsets,
-                  std::span<const float> parent_mass, std::span<float> mass,
-                  std::span<std::int16_t> stretch, std::span<std::uint8_t> buckets,
-                  int threads) const;
+    void evaluate(bool lower, const std::array<double, 3>& discounts,
+                  std::span<const Index> turn_offsets, std::span<const float> parent_mass,
+                  std::span<float> mass, std::span<std::int16_t> stretch,
+                  std::span<std::uint8_t> buckets, int threads) const;
 
   private:
     struct Part {  // contexts whose id modulo the number of parts is this part's number
@@ -89,7 +88,6 @@ class ContextNodes {
         std::vector<Count> counts;
         std::vector<Count> lower_counts;  // empty without extra_offset
     };
-    void sample_contexts(std::span<const Token> training, Index first_event, int threads);
     void count_range(std::span<const Token> training, Index first_event, int extra_offset,
                      std::uint32_t first_part, std::uint32_t last_part, int threads);
     // Calls visit(position, key, known) for the events of [first, last) that have a context; known
@@ -99,10 +97,6 @@ class ContextNodes {
     // Calls visit(position, context id, known) for those whose context is in the table.
     template <class Visit>
     void scan(std::span<const Token> training, Index first, Index last, Visit&& visit) const;
-    bool in_sample(std::uint64_t key) const {
-        // Other bits than the table's slots, or the sample would crowd them.
-        return (mix_bits(key) >> 32 & sample_mask_) == 0;
-    }
     std::uint64_t key_at(std::span<const Token> text, Index position) const;
 
     TokenTree tree_;
@@ -117,8 +111,6 @@ class ContextNodes {
     std::vector<std::uint32_t> target_leaves_;
     std::vector<std::uint32_t> target_ids_;  // kAbsent: the context does not reach that far
     KeyTable contexts_;
-    std::uint64_t sample_mask_ = 0;  // a context is in the sample where its mixed key has none of these
-    std::vector<bool> sampled_;      // by context
     std::vector<Part> parts_;
 };
 

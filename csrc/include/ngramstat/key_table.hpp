@@ -38,12 +38,6 @@ class KeyTable {
 #endif
     }
     std::size_t size() const { return size_; }
-    template <class Visit>
-    void for_each(Visit&& visit) const {  // visit(key, number), in no particular order
-        for (const Slot& slot : slots_) {
-            if (slot.key != kNoKey) visit(slot.key, slot.number);
-        }
-    }
 
   private:
     void grow();

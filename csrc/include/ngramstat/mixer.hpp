@@ -13,8 +13,8 @@ namespace ngramstat {
 // Turns to learn from or to score. All arrays are (rows, turns), row-major.
 struct MixerInputs {
     Index turns = 0;
-    std::span<const std::int16_t> stretch;   // (n_patterns, turns), in kStretchUnit
-    std::span<const std::uint8_t> buckets;   // (n_patterns, turns)
+    std::span<const std::int16_t> stretch;     // (n_patterns, turns), in kStretchUnit
+    std::span<const std::uint8_t> buckets;     // (n_patterns, turns)
     std::span<const std::uint16_t> selectors;  // (n_selectors, turns)
 };
 
@@ -45,8 +45,8 @@ class Mixer {
 
     std::vector<Index> patterns_, parents_, selector_sizes_;
     std::size_t n_inputs_;
-    std::vector<float> own_, own_squares_;                 // (n_inputs, kBuckets)
-    std::vector<std::vector<float>> tables_, squares_;     // by selector: (states, n_inputs)
+    std::vector<float> own_, own_squares_;              // (n_inputs, kBuckets)
+    std::vector<std::vector<float>> tables_, squares_;  // by selector: (states, n_inputs)
 };
 
 }  // namespace ngramstat

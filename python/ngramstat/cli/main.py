@@ -77,6 +77,20 @@ _entropy_options = compose(
         show_default=True,
         help="Share of documents to hold out, or a held-out corpus.",
     ),
+    click.option(
+        "--predictor",
+        type=click.Choice(["mixture", "kneser-ney"]),
+        default="mixture",
+        show_default=True,
+        help="Best held-out predictor to count: contexts mixed, or Kneser-Ney alone.",
+    ),
+    click.option(
+        "--learning-sizes",
+        type=click.IntRange(1, 20),
+        default=7,
+        show_default=True,
+        help="Training-set sizes on the learning curve, each half of the next.",
+    ),
 )
 _file_option = click.option("-o", "--output", type=click.Path(), help="JSON file to write.")
 

@@ -44,8 +44,15 @@ def counted_curves(entropies: EntropyResult) -> CurveTable | None:
     good = np.isfinite(y) & (y > 0) & (n >= 1)
     if not good.any():
         return None
+    replicates = np.ones(len(curve.tokens), np.int64)
+    if curve.replicates is not None:
+        replicates = curve.replicates
     return CurveTable(
-        context=n[good], tokens=p[good], loss=y[good], replicates=np.ones(good.sum(), np.int64)
+        context=n[good],
+        tokens=p[good],
+        loss=y[good],
+        error=None if curve.error is None else curve.error.T[good],
+        replicates=np.broadcast_to(replicates, y.shape)[good],
     )
 
 

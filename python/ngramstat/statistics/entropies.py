@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 from ngramstat.exponents.drop_decay import gamma_of_drops
 from ngramstat.exponents.entropy_decay import gamma_exponent, gamma_finite_exponent
+from ngramstat.exponents.learning import LimitFit, learning_limit
 from ngramstat.kernels import MAX_ORDER, NgramStatistics, NgramUnits, count_ngrams
 from ngramstat.results import EntropyResult, Exponent, LearningCurve
 from ngramstat.statistics.counts_entropy import (
@@ -30,19 +32,38 @@ from ngramstat.statistics.documents import (
     check_seed,
     statistical_units,
 )
-from ngramstat.statistics.held_out import HeldOut, Split, held_out_losses, split_units
+from ngramstat.statistics.held_out import (
+    HeldOut,
+    Split,
+    held_out_losses,
+    split_texts,
+    split_units,
+)
+from ngramstat.statistics.learning_curves import (
+    LearningPoint,
+    PooledCurve,
+    Subset,
+    nested_subsets,
+    pooled_curve,
+    subset_losses,
+)
+from ngramstat.statistics.mixture import MixtureLosses, mixture_losses, tuning_split
 
 __all__ = [
     "EntropyOptions",
     "assemble_entropies",
+    "learning_subsets",
     "measure_held_out",
+    "measure_mixture",
     "measure_ngrams",
+    "measure_subset",
 ]
 
 Floats = NDArray[np.float64]
 
 # A context is resolved where the bracket is at most this share of the drop H_{n-1} - H_n.
 RESOLVED_SHARE = 0.25
+PREDICTORS = ("mixture", "kneser-ney")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +78,10 @@ class EntropyOptions:
         ``stream`` or ``document``.
     held_out : float or str
         Share of documents to hold out, or the path of a held-out corpus.
+    predictor : str
+        Best predictor to look for: ``mixture``, or ``kneser-ney`` alone.
+    learning_sizes : int
+        Sizes of the training set on the learning curve, each half of the next.
     replicates : int
         Bootstrap replicates over documents.
     level : float
@@ -66,11 +91,17 @@ class EntropyOptions:
     max_context: int = 5
     boundary: str = "stream"
     held_out: float | str = 0.01
+    predictor: str = "mixture"
+    learning_sizes: int = 7
     replicates: int = 999
     level: float = 0.95
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.predictor not in PREDICTORS:
+            raise InputError(f"predictor={self.predictor!r}: expected {' or '.join(PREDICTORS)}")
+        if not 1 <= self.learning_sizes <= 20:
+            raise InputError(f"learning_sizes={self.learning_sizes}: must lie in 1 .. 20")
         if not 0 <= self.max_context < MAX_ORDER:
             raise InputError(f"max_context={self.max_context}: must lie in 0 .. {MAX_ORDER - 1}")
         if not 0.5 <= self.level < 1:
@@ -148,8 +179,56 @@ def measure_held_out(
     )
 
 
+def measure_mixture(
+    corpus: Corpus, options: EntropyOptions, *, threads: int = 1, progress: Any = None
+) -> MixtureLosses:
+    """Held-out losses of the mixture of contexts, on the split of `measure_held_out`."""
+    texts = split_texts(_split(corpus, options), boundary=options.boundary)
+    text = tuning_split(texts, options.seed)
+    losses, better = mixture_losses(
+        text,
+        max_context=options.max_context,
+        n_documents=len(texts.scored),
+        threads=threads,
+        progress=progress,
+    )
+    return MixtureLosses(losses, better, int(np.count_nonzero(text.tuning_document >= 0)))
+
+
+def learning_subsets(corpus: Corpus, options: EntropyOptions) -> list[Subset]:
+    """Training sets of the learning curve, without the whole one."""
+    split = _split(corpus, options)
+    return list(nested_subsets(split, sizes=options.learning_sizes, seed=options.seed))
+
+
+def measure_subset(
+    corpus: Corpus,
+    options: EntropyOptions,
+    subset: Subset,
+    *,
+    threads: int = 1,
+    memory_limit: int | None = None,
+    progress: Any = None,
+) -> LearningPoint:
+    """One point of the learning curve."""
+    return subset_losses(
+        _split(corpus, options),
+        subset,
+        max_context=options.max_context,
+        boundary=options.boundary,
+        threads=threads,
+        memory_limit=memory_limit,
+        progress=progress,
+    )
+
+
 def assemble_entropies(
-    corpus: Corpus, options: EntropyOptions, counts: NgramStatistics, held_out: HeldOut
+    corpus: Corpus,
+    options: EntropyOptions,
+    counts: NgramStatistics,
+    held_out: HeldOut,
+    mixture: MixtureLosses | None = None,
+    points: Sequence[LearningPoint] = (),
 ) -> EntropyResult:
     """One result from the counts and the held-out losses, with the fits of gamma.
 
@@ -162,22 +241,37 @@ def assemble_entropies(
     units = statistical_units(corpus, boundary=options.boundary, seed=options.seed)
     context = np.arange(options.max_context + 1)
     tokens = held_out.tokens.sum()
-    loss = held_out.losses.sum(axis=0) / tokens
+    kneser_ney = held_out.losses.sum(axis=0) / tokens
+    losses, used = _best_losses(held_out, mixture)
+    loss = losses.sum(axis=0) / tokens
     bootstrap = DocumentBootstrap(len(held_out.tokens), options.replicates, options.seed)
-    sums = bootstrap.sums(np.column_stack([held_out.losses, held_out.tokens]))
+    sums = bootstrap.sums(np.column_stack([losses, held_out.tokens]))
     # A replicate without a scored token says nothing.
     sums = sums[sums[:, -1] > 0]
     replicates = sums[:, :-1] / sums[:, -1:]
     below, above = bootstrap.ratio_reach(
-        bootstrap.grouped(held_out.losses),
+        bootstrap.grouped(losses),
         bootstrap.grouped(held_out.tokens[:, None])[:, 0],
         options.level,
     )
     loss_low, loss_high = np.maximum(loss - below, 0.0), loss + above
+    curve = pooled_curve(held_out, list(points))
+    fits = _learning_fits(curve, (below + above) / 2, options.level)
     bracket = _bracket(
-        counts, options, len(units.spans), loss, np.where(np.isfinite(loss_high), loss_high, loss)
+        counts,
+        options,
+        len(units.spans),
+        loss,
+        np.where(np.isfinite(loss_high), loss_high, loss),
+        fits,
     )
-    gamma = _gamma(context, bracket, options.level)
+    needed = _tokens_needed(bracket, fits)
+    gamma = _gamma(context, bracket, options.level, needed)
+
+    def column(name: str) -> Floats:
+        values = [getattr(fit, name) if fit.identifiable else None for fit in fits]
+        return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+
     return EntropyResult(
         context=context,
         targets=np.full(len(context), counts.whole.targets, dtype=np.uint64),
@@ -185,16 +279,28 @@ def assemble_entropies(
         plug_in=plug_in(counts.whole),
         miller_madow=miller_madow(counts.whole),
         chao_shen=chao_shen(counts.whole),
-        held_out_kneser_ney=loss,
+        held_out_kneser_ney=kneser_ney,
         held_out=loss,
         held_out_low=loss_low,
         held_out_high=loss_high,
+        learning_limit=column("limit"),
+        learning_low=column("low"),
+        learning_high=column("high"),
+        delta=column("delta"),
+        delta_low=column("delta_low"),
+        delta_high=column("delta_high"),
         limit=bracket.limit,
         limit_low=bracket.low,
         limit_high=bracket.high,
         resolved=bracket.resolved,
+        tokens_needed=needed,
+        mixture_used=used,
+        tuning_tokens=None if mixture is None else mixture.tuning_tokens,
         learning_curve=LearningCurve(
-            tokens=np.array([held_out.training_tokens], dtype=np.int64), held_out=loss[None, :]
+            tokens=curve.tokens,
+            held_out=curve.losses,
+            error=curve.errors,
+            replicates=curve.replicates,
         ),
         gamma=gamma,
         gamma_finite=gamma_finite_exponent(
@@ -210,6 +316,47 @@ def assemble_entropies(
         training_tokens=held_out.training_tokens,
         documents_are_blocks=units.are_blocks,
     )
+
+
+def _best_losses(
+    held_out: HeldOut, mixture: MixtureLosses | None
+) -> tuple[Floats, NDArray[np.bool_] | None]:
+    """Losses of the mixture where it proved itself on its tuning slice, else of Kneser-Ney."""
+    if mixture is None:
+        return held_out.losses, None
+    used = np.concatenate([[False], mixture.better])
+    padded = np.column_stack([held_out.losses[:, :1], mixture.losses])
+    return np.where(used, padded, held_out.losses), used
+
+
+def _learning_fits(curve: PooledCurve, half_width: Floats, level: float) -> list[LimitFit]:
+    """The limit of each context's learning curve."""
+    # `half_width` is about two standard errors over held-out documents, which all sizes share.
+    common = np.where(np.isfinite(half_width), half_width, 0.0) / 2
+    return [
+        learning_limit(
+            curve.tokens,
+            curve.losses[:, n],
+            None if curve.errors is None or not np.all(curve.errors[:, n] > 0)
+            else curve.errors[:, n],
+            common_error=float(common[n]),
+            level=level,
+        )
+        for n in range(curve.losses.shape[1])
+    ]  # fmt: skip
+
+
+def _tokens_needed(bracket: _Bracket, fits: list[LimitFit]) -> Floats:
+    """Tokens at which the excess of the held-out loss is the share that resolves a context."""
+    needed = np.full(len(fits), np.nan)
+    for n in range(1, len(fits)):
+        drop = bracket.limit[n - 1] - bracket.limit[n]
+        if bracket.resolved[n] or not (drop > ROUNDING and fits[n].limit is not None):
+            continue
+        reached = fits[n].tokens_to_reach(RESOLVED_SHARE * drop)
+        if reached is not None and np.isfinite(reached[0]):
+            needed[n] = reached[0]
+    return needed
 
 
 @dataclass(frozen=True)
@@ -231,6 +378,7 @@ def _bracket(
     n_units: int,
     loss: Floats,
     loss_high: Floats,
+    fits: list[LimitFit],
 ) -> _Bracket:
     found = extrapolate(counts)
     bootstrap = DocumentBootstrap(n_units, options.replicates, options.seed)
@@ -257,6 +405,14 @@ def _bracket(
             np.fmax(loss_high, low),
         )
         limit = np.where(trusted, found.estimate, np.fmax((found.lower + loss) / 2, low))
+    for n in np.flatnonzero(~trusted):
+        # The limit of the learning curve joins, where it has an interval that meets the bracket.
+        fit = fits[n]
+        if fit.identifiable and fit.low is not None and fit.high is not None:
+            if fit.low < high[n] and fit.high > low[n]:
+                low[n], high[n] = max(low[n], fit.low), min(high[n], fit.high)
+            if fit.limit is not None:
+                limit[n] = min(max(fit.limit, low[n]), high[n])
     low = np.maximum(low, 0.0)
     limit, high = np.fmax(limit, low), np.maximum(high, low)
     drops = limit[:-1] - limit[1:]
@@ -277,7 +433,7 @@ def _bracket(
     return _Bracket(limit, low, high, doubt, resolved, limit + deviations, drop_error)
 
 
-def _gamma(context: NDArray[np.int64], bracket: _Bracket, level: float) -> Exponent:
+def _gamma(context: NDArray[np.int64], bracket: _Bracket, level: float, needed: Floats) -> Exponent:
     """From the drops where there are enough of them, else in the paper's raw form."""
     drops = gamma_of_drops(
         context,
@@ -297,6 +453,16 @@ def _gamma(context: NDArray[np.int64], bracket: _Bracket, level: float) -> Expon
         level=level,
     )
     headline, other = (raw, drops) if drops.value is None else (drops, raw)
+    missing = [n for n in range(1, len(needed)) if not bracket.resolved[n]][:2]
+    if headline.value is None and any(np.isfinite(needed[missing])):
+        tokens = ", ".join(
+            f"n = {n} from about {needed[n]:.1g} tokens on" for n in missing if needed[n] > 0
+        )
+        headline = dataclasses.replace(
+            headline,
+            reason=f"{headline.reason}; by the learning curves, held-out losses would resolve "
+            f"{tokens}",
+        )
     if other.value is None:
         return headline
     entry = {

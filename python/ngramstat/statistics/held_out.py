@@ -19,7 +19,16 @@ from ngramstat.errors import InputError
 from ngramstat.kernels import KneserNey
 from ngramstat.statistics.documents import Units
 
-__all__ = ["FALLBACK_DISCOUNTS", "HeldOut", "Split", "discounts", "held_out_losses", "split_units"]
+__all__ = [
+    "FALLBACK_DISCOUNTS",
+    "HeldOut",
+    "Split",
+    "SplitTexts",
+    "discounts",
+    "held_out_losses",
+    "split_texts",
+    "split_units",
+]
 
 Floats = NDArray[np.float64]
 
@@ -131,6 +140,89 @@ def held_out_losses(
         The two corpora differ in vocabulary or separator, a token is not below the vocabulary's
         size, or one side is empty.
     """
+    texts = split_texts(split, boundary=boundary)
+    try:
+        model = KneserNey(
+            texts.held_out,
+            texts.document,
+            texts.vocab_size,
+            order=max_context + 1,
+            stop_token=texts.stop_token,
+        )
+        model.train(
+            texts.training,
+            first_event=texts.first_event,
+            threads=threads,
+            memory_limit=memory_limit,
+            progress=progress,
+        )
+    except IndexError as error:
+        raise InputError(f"{split.training[0].path}: {error} (of the split's text)") from error
+    raw_counts, lower_counts = model.counts()
+    table: list[dict[str, Any]] = []
+    raw: list[Floats] = []
+    lower: list[Floats] = []
+    for m in range(max_context + 1):
+        top, top_fallback = discounts(raw_counts[m])
+        raw.append(top)
+        row: dict[str, Any] = {
+            "order": m + 1,
+            "distinct": int(raw_counts[m][4]),
+            "raw": top.tolist(),
+            "raw_counts_of_counts": raw_counts[m][:4].tolist(),
+            "raw_is_fallback": top_fallback,
+        }
+        if m < max_context:
+            below, below_fallback = discounts(lower_counts[m])
+            lower.append(below)
+            row["lower"] = below.tolist()
+            row["lower_counts_of_counts"] = lower_counts[m][:4].tolist()
+            row["lower_is_fallback"] = below_fallback
+        table.append(row)
+    losses = model.score(
+        np.stack(raw), np.array(lower, dtype=np.float64).reshape(-1, 3), threads=threads
+    )
+    return HeldOut(losses, texts.scored, texts.training_tokens, tuple(table))
+
+
+@dataclass(frozen=True)
+class SplitTexts:
+    """Both sides of a split as contiguous texts.
+
+    Attributes
+    ----------
+    training : (n,) uint16 or uint32
+    training_document : (n,) int32
+        Number of the document, counted over the training side; -1 only serves as context.
+    held_out, document : the same of the held-out side
+    vocab_size : int
+    stop_token : int or None
+        Contexts reach back to this token; vocab_size where the store has no separator.
+    scored : (n_documents,) int64
+        Held-out tokens to score.
+    """
+
+    training: NDArray[Any]
+    training_document: NDArray[np.int32]
+    held_out: NDArray[Any]
+    document: NDArray[np.int32]
+    vocab_size: int
+    stop_token: int | None
+    scored: NDArray[np.int64]
+
+    @property
+    def first_event(self) -> int:
+        """Training tokens before it only serve as context."""
+        return int(np.argmax(self.training_document >= 0))
+
+    @property
+    def training_tokens(self) -> int:
+        """Tokens trained on."""
+        return int(np.count_nonzero(self.training_document >= 0))
+
+
+def split_texts(split: Split, *, boundary: str) -> SplitTexts:
+    """The texts of a split; see `held_out_losses` for boundaries and errors."""
     training_corpus, held_out_corpus = split.training[0], split.held_out[0]
     vocab_size = training_corpus.vocab_size
     if held_out_corpus.vocab_size != vocab_size:
@@ -156,43 +248,9 @@ def held_out_losses(
     scored = np.bincount(document[document >= 0], minlength=len(split.held_out[2]))
     if not len(training) or not scored.sum():
         raise InputError(f"{training_corpus.path}: the held-out split leaves one side empty")
-    try:
-        model = KneserNey(held_out, document, vocab_size, order=max_context + 1, stop_token=stop)
-        model.train(
-            training,
-            first_event=int(np.argmax(training_document >= 0)),
-            threads=threads,
-            memory_limit=memory_limit,
-            progress=progress,
-        )
-    except IndexError as error:
-        raise InputError(f"{training_corpus.path}: {error} (of the split's text)") from error
-    raw_counts, lower_counts = model.counts()
-    table: list[dict[str, Any]] = []
-    raw: list[Floats] = []
-    lower: list[Floats] = []
-    for m in range(max_context + 1):
-        top, top_fallback = discounts(raw_counts[m])
-        raw.append(top)
-        row: dict[str, Any] = {
-            "order": m + 1,
-            "distinct": int(raw_counts[m][4]),
-            "raw": top.tolist(),
-            "raw_counts_of_counts": raw_counts[m][:4].tolist(),
-            "raw_is_fallback": top_fallback,
-        }
-        if m < max_context:
-            below, below_fallback = discounts(lower_counts[m])
-            lower.append(below)
-            row["lower"] = below.tolist()
-            row["lower_counts_of_counts"] = lower_counts[m][:4].tolist()
-            row["lower_is_fallback"] = below_fallback
-        table.append(row)
-    losses = model.score(
-        np.stack(raw), np.array(lower, dtype=np.float64).reshape(-1, 3), threads=threads
+    return SplitTexts(
+        training, training_document, held_out, document, vocab_size, stop, scored.astype(np.int64)
     )
-    training_tokens = int(np.count_nonzero(training_document >= 0))
-    return HeldOut(losses, scored.astype(np.int64), training_tokens, tuple(table))
 
 
 def _text(

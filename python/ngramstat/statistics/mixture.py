@@ -18,14 +18,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
-from ngramstat.kernels import ContextNodes, Mixer, path_lengths
+from ngramstat.context_kernels import MAX_OFFSET, ContextNodes, Mixer, path_lengths
+from ngramstat.statistics.held_out import SplitTexts, discounts
 from ngramstat.statistics.token_tree import TokenTree, bisection_tree, places
 
-__all__ = ["MixtureText", "mixture_losses", "patterns"]
+__all__ = [
+    "MixtureLosses",
+    "MixtureText",
+    "Pattern",
+    "mixture_losses",
+    "patterns",
+    "tuning_split",
+]
 
 Floats = NDArray[np.float64]
-Discount = tuple[float, float, float]
 
 # Depths at which the tree of contexts is cut into classes, by their letters in `_PATTERNS`.
 _CLASS_DEPTHS = {"b": 6, "c": 8, "e": 10}
@@ -127,6 +135,66 @@ class MixtureText:
     stop_token: int | None
 
 
+@dataclass(frozen=True)
+class MixtureLosses:
+    """Held-out losses of the mixture for contexts of n = 1 .. max_context tokens.
+
+    Attributes
+    ----------
+    losses : (n_documents, max_context) float64
+        Sum of -ln p over the scored tokens of each held-out document; column n - 1 is context n.
+    better : (max_context,) bool
+        Whether the mixture beat its own starting point, a Kneser-Ney model, on the second half of
+        the tuning slice, before it had learned from it.
+    tuning_tokens : int
+        Tokens of the slice.
+    """
+
+    losses: Floats
+    better: NDArray[np.bool_]
+    tuning_tokens: int
+
+
+def tuning_split(texts: SplitTexts, seed: int) -> MixtureText:
+    """Takes whole random documents of the training text for the weights.
+
+    A fiftieth of the tokens: at least 50,000 of them, but no more than a tenth, and at most two
+    million.
+    """
+    document = texts.training_document
+    lengths = np.bincount(document[document >= 0])
+    total = int(lengths.sum())
+    wanted = min(max(0.02 * total, min(5e4, 0.1 * total)), 2e6)
+    order = np.random.default_rng([seed, 5]).permutation(len(lengths))
+    running = np.cumsum(lengths[order])
+    # One at least, and one left to count.
+    number = int(np.clip(np.searchsorted(running, wanted) + 1, 1, max(len(lengths) - 1, 1)))
+    chosen = np.zeros(len(lengths), bool)
+    chosen[order[:number]] = True
+    # A separator that is no event goes with the document before it; the very first with none.
+    owner = np.maximum.accumulate(document)
+    inside = np.append(chosen, False)[owner]
+    counted = ~inside
+    tuning, tuning_document = texts.training[inside], document[inside]
+    text = texts.training[counted]
+    first_event = int(np.argmax(document[counted] >= 0))
+    if texts.stop_token is not None:
+        # Contexts of the first document begin with the stop token, as everywhere.
+        stop = np.array([texts.stop_token], dtype=tuning.dtype)
+        tuning = np.concatenate([stop, tuning])
+        tuning_document = np.concatenate([np.array([-1], np.int32), tuning_document])
+    return MixtureText(
+        text,
+        first_event,
+        tuning,
+        tuning_document,
+        texts.held_out,
+        texts.document,
+        texts.vocab_size,
+        texts.stop_token,
+    )
+
+
 def mixture_losses(
     text: MixtureText,
     *,
@@ -159,15 +227,18 @@ def mixture_losses(
     """
     size = text.vocab_size
     classed = size >= _LEAST_CLASSED
-    placed = places(text.counted[text.counted < size][:_PLACING_TOKENS], size, _DIMENSIONS)
-    contexts = bisection_tree(placed.after, placed.frequency)
+    if size == 1:  # nothing to predict
+        return np.zeros((n_documents, max_context)), np.ones(max_context, bool)
+    # Thousands of small decompositions: threads of the linear algebra would only wait.
+    with threadpool_limits(1):
+        placed = places(text.counted[text.counted < size][:_PLACING_TOKENS], size, _DIMENSIONS)
+        contexts = bisection_tree(placed.after, placed.frequency)
+        trees = (
+            bisection_tree(placed.before, placed.frequency),
+            # Places weighted otherwise: another tree, whose errors are others.
+            bisection_tree(_weighted_otherwise(placed.before), placed.frequency),
+        )
     maps = _class_maps(contexts, text) if classed else np.zeros((0, _symbols(text)), np.uint32)
-    trees = (
-        bisection_tree(placed.before, placed.frequency),
-        # Places weighted otherwise: another tree, whose errors are others.
-        bisection_tree(placed.before[:, ::-1][:, : max(1, placed.before.shape[1] * 2 // 3)],
-                       placed.frequency),
-    )  # fmt: skip
     used = patterns(max_context, classed=classed)
     pieces = list(_pieces(text))
     shares = 1.0 / (len(trees) * len(pieces) * (len(used) + max_context))
@@ -202,6 +273,12 @@ def mixture_losses(
         mean = least - np.log(np.exp(least - stacked).mean(axis=0))
         losses[:, n] = np.bincount(document, weights=mean, minlength=n_documents)
     return losses, better
+
+
+def _weighted_otherwise(where: Floats) -> Floats:
+    """The places with their directions scaled by the square of their spread."""
+    weighted: Floats = where * np.sqrt((where**2).mean(axis=0))
+    return weighted
 
 
 def _symbols(text: MixtureText) -> int:
@@ -240,11 +317,8 @@ def _pieces(text: MixtureText) -> Iterator[_Piece]:
     yield _Piece(joined[:end], np.concatenate([tuning, offset + first]), len(tuning))
     for start in range(room, len(held_out), _PIECE_TOKENS):
         part = held_out[start : start + _PIECE_TOKENS]
-        begin = max(0, int(part[0]) - _MOST_REACH)
+        begin = max(0, int(part[0]) - MAX_OFFSET)
         yield _Piece(text.held_out[begin : int(part[-1]) + 1], part - begin, 0)
-
-
-_MOST_REACH = 16
 
 
 class _Evidence:
@@ -262,7 +336,7 @@ class _Evidence:
         self._threads = threads
         self._lengths = path_lengths(tree.leaf_of, tree.split)
         # The discounts of the first piece, which holds the tuning slice, serve the later ones.
-        self._discounts: dict[str, tuple[Discount, Discount]] = {}
+        self._discounts: dict[str, tuple[Floats, Floats]] = {}
 
     def gather(self, piece: _Piece, progress: Any, share: float) -> _Turns:
         """Count the contexts of the piece and evaluate every pattern at its turns."""
@@ -292,13 +366,18 @@ class _Evidence:
                 neighbour=pattern.neighbour if below else 0,
                 threads=self._threads,
             )
-            raw, lower = self._discounts.setdefault(
-                pattern.name, (nodes.discounts(), nodes.discounts(lower=True))
-            )
+            if pattern.name not in self._discounts:
+                self._discounts[pattern.name] = (
+                    discounts(nodes.counts_of_counts())[0],
+                    discounts(nodes.counts_of_counts(lower=True))[0],
+                )
+            raw, lower = self._discounts[pattern.name]
             turns.stretch[i], turns.buckets[i] = nodes.evaluate(
-                raw, offsets, parent_mass, threads=self._threads
+                raw.tolist(), offsets, parent_mass, threads=self._threads
             )
-            mass = nodes.lower_mass(lower, offsets, parent_mass, self._threads) if below else None
+            mass = None
+            if below:
+                mass = nodes.mass(lower.tolist(), offsets, parent_mass, threads=self._threads)
             if progress is not None:
                 progress.advance(share)
             del nodes
@@ -417,9 +496,10 @@ def _positions(
         part = tokens[start : start + chunk]
         first_turn, last_turn = int(offsets[start]), int(offsets[start + len(part)])
         which = np.repeat(np.arange(len(part)), lengths[part])
-        within = np.arange(last_turn - first_turn) - (
-            offsets[start : start + len(part)] - first_turn
-        )[which]
+        within = (
+            np.arange(last_turn - first_turn)
+            - (offsets[start : start + len(part)] - first_turn)[which]
+        )
         depth[first_turn:last_turn] = np.minimum(within, _DEPTHS - 1)
         node_of[first_turn:last_turn] = flat[begin[part][which] + within]
     return depth, node_of
