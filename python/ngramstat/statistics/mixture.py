@@ -1,4 +1,4 @@
-"""The best held-out predictor that can be counted: evidence of many contexts, mixed in the log odds.
+"""The best held-out predictor that can be counted: many contexts, mixed in the log odds.
 
 A token is a path in a binary tree (`ngramstat.statistics.token_tree`). At every turn of the path
 each pattern of context (the last n tokens, some of them skipped, older ones replaced by their
