@@ -276,8 +276,17 @@ def test_zero_and_negative_norms_never_crash() -> None:
     result = beta_exponent(
         LAGS, norm, np.ones(12, dtype=bool), replicates=replicate(np.abs(norm), 0.01)
     )
-    assert result.value == pytest.approx(1.0, abs=1e-9)
-    assert "3 lag(s) without a positive norm left out" in result.method
+    # Without the low points the curve would be flatter: the window ends before them.
+    assert result.window == (1, 3)
+    given = beta_exponent(
+        LAGS,
+        norm,
+        np.ones(12, dtype=bool),
+        replicates=replicate(np.abs(norm), 0.01),
+        window=(1, 64),
+    )
+    assert given.value == pytest.approx(1.0, abs=1e-9)
+    assert "3 lag(s) inside the window have no positive norm" in str(given.reason)
     broken = np.full((200, 12), -1.0)
     assert "only 0%" in str(
         beta_exponent(LAGS, LAGS**-1.0, np.ones(12, dtype=bool), replicates=broken).reason

@@ -24,10 +24,10 @@ from ngramstat.parts import PartStore
 from ngramstat.progress import Progress
 from ngramstat.resources import parse_memory_limit, peak_rss_bytes, resolve_threads
 from ngramstat.results import CorrelationResult, EntropyResult, RunResult
+from ngramstat.statistics.assembly import assemble_correlations
 from ngramstat.statistics.correlations import (
     CorrelationOptions,
     LagMeasurement,
-    assemble_correlations,
     default_lags,
     measure_lags,
 )

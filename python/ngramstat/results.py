@@ -493,6 +493,8 @@ class Exponent(Result):
         Whether every gate was passed. A value that is not reportable is shown only with `reason`.
     reason : str or None
         Why it is not reportable.
+    weights : (points,) float64 or None
+        Weights of the squared residuals in the fit, mean 1; None: equal, or not a fit.
     alternatives : tuple of dict
         Other estimates of the same exponent, each with `method`, `value`, `low`, `high`,
         `window`, `points` and sometimes further numbers.
@@ -507,6 +509,7 @@ class Exponent(Result):
     method: str
     reportable: bool
     reason: str | None = None
+    weights: FloatVector | None = None
     alternatives: tuple[Alternative, ...] = ()
 
     def _check(self) -> None:

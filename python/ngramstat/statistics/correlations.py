@@ -14,9 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
-from ngramstat.errors import InputError, NgramstatError
-from ngramstat.exponents.bootstrap import percentile_interval
-from ngramstat.exponents.decay import beta_exponent
+from ngramstat.errors import InputError
 from ngramstat.kernels import (
     LANES,
     CountMatrix,
@@ -25,10 +23,8 @@ from ngramstat.kernels import (
     count_pairs,
     sum_pairs_by_document,
 )
-from ngramstat.results import CorrelationResult, Exponent
 from ngramstat.statistics.covariance import Composition, CovarianceOperator, PairStatistics
 from ngramstat.statistics.cross_fit import (
-    FEWEST_PORTIONS,
     CrossFit,
     ShuffledPairs,
     cross_fit,
@@ -46,10 +42,8 @@ from ngramstat.statistics.singular import as_block, leading_singular_triplets
 
 __all__ = [
     "DEFAULT_LAGS",
-    "FALSE_SHARE",
     "CorrelationOptions",
     "LagMeasurement",
-    "assemble_correlations",
     "default_lags",
     "measure_lags",
 ]
@@ -61,14 +55,6 @@ DEFAULT_LAGS = (
     *(1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64),
     *(80, 101, 128, 161, 203, 256, 362, 512),
 )
-# A norm is the corpus's own if it is this many times what noise alone would show (THEORY 1.5).
-VALID_RATIO = 1.5
-# Without any correlation the cross-fitted norm of a lag passes its test in this share of the cases.
-FALSE_SHARE = 1e-3
-# Entries of C(t) are differences of probabilities: what is smaller than this is rounding.
-_ROUNDING = 1e-13
-# A norm whose residual is more than this share of it is not known well enough to be used.
-_LARGEST_RESIDUAL = 1e-2
 # The floor is compared with a factor of 1.5, so a per mille of it is plenty.
 _FLOOR_TOLERANCE = 1e-3
 _NORM_TOLERANCE = 1e-7
@@ -384,148 +370,3 @@ class _LagMeasurer:
         as_right = at[at >= lag]
         both = int(np.count_nonzero(tokens[as_left + lag] == self.corpus.separator))
         return (len(as_left) + len(as_right) - both) / max(len(tokens) - lag, 1)
-
-
-def assemble_correlations(
-    corpus: Corpus, options: CorrelationOptions, measured: Sequence[LagMeasurement]
-) -> CorrelationResult:
-    """One result from the measurements at all lags, with the fits of beta."""
-    units = statistical_units(corpus, boundary=options.boundary, seed=options.seed)
-    lags = np.array([m.lag for m in measured], dtype=np.int64)
-    if lags.tolist() != list(options.lags):
-        raise NgramstatError("the measured lags are not those of the options")
-
-    def column(name: str) -> Floats:
-        return np.array([getattr(m, name) for m in measured], dtype=np.float64)
-
-    norm, floor = column("norm"), column("noise_floor")
-    sequential = column("norm_sequential")
-    settled = column("residual") <= _LARGEST_RESIDUAL * norm
-    fits = _Fits([m.cross_fit for m in measured], floor)
-    sequential_fits = _Fits([m.cross_fit_sequential for m in measured], floor)
-    valid = fits.valid & (norm > _ROUNDING) & settled
-    valid_sequential = sequential_fits.valid & (np.nan_to_num(sequential) > _ROUNDING)
-    replicates = fits.replicates(np.stack([m.replicates for m in measured], axis=1), norm, options)
-    sequential_replicates = sequential_fits.replicates(
-        np.stack([m.sequential_replicates for m in measured], axis=1), sequential, options
-    )
-    intervals = np.array(
-        [
-            percentile_interval(np.maximum(r, 0.0), options.level)
-            if np.isfinite(r).all()
-            else (np.nan, np.nan)
-            for r in replicates.T
-        ]
-    )
-    n = corpus.n_tokens
-    crossing = np.array(
-        [units.crossing_pairs(lag) / max(n - lag, 1) for lag in options.lags]
-        if options.boundary == "stream" and not units.are_blocks
-        else np.zeros(len(lags))
-    )
-    k = min(len(m.singular_values) for m in measured)
-    return CorrelationResult(
-        lags=lags,
-        pairs=np.array([m.pairs for m in measured], dtype=np.uint64),
-        norm=norm,
-        norm_low=intervals[:, 0],
-        norm_high=intervals[:, 1],
-        norm_sequential=sequential,
-        composition_norm=column("composition_norm"),
-        norm_sequential_debiased=sequential_fits.debiased,
-        norm_crossfit=fits.crossfit,
-        norm_debiased=fits.debiased,
-        noise_floor=floor,
-        analytic_floor=column("analytic_floor"),
-        frobenius=column("frobenius"),
-        singular_values=np.stack([m.singular_values[:k] for m in measured]),
-        residual=column("residual"),
-        valid=valid,
-        crossing_share=crossing,
-        separator_share=column("separator_share"),
-        beta=_beta(lags, fits, valid, replicates, len(units.spans), options),
-        beta_sequential=_beta(
-            lags,
-            sequential_fits,
-            valid_sequential,
-            sequential_replicates,
-            len(units.spans),
-            options,
-        ),
-        boundary=options.boundary,
-        documents_are_blocks=units.are_blocks,
-    )
-
-
-def _beta(
-    lags: NDArray[np.int64],
-    fits: _Fits,
-    valid: NDArray[np.bool_],
-    replicates: Floats,
-    n_documents: int,
-    options: CorrelationOptions,
-) -> Exponent:
-    if not fits.enough.any():
-        return Exponent.refused(
-            f"too few documents for independent portions of them: {n_documents}, where "
-            f"{FEWEST_PORTIONS} of about equal length with pairs at these lags are needed",
-            method="OLS of log norm on log lag",
-            level=options.level,
-        )
-    return beta_exponent(
-        lags,
-        fits.debiased,
-        valid,
-        replicates=replicates,
-        window=options.window,
-        level=options.level,
-        quantity="debiased norm",
-    )
-
-
-class _Fits:
-    """The cross-fits of one covariance at all lags; arrays are (n_lags,)."""
-
-    def __init__(self, fits: Sequence[CrossFit], floor: Floats) -> None:
-        self.fits = fits
-        self.debiased = np.array([fit.debiased for fit in fits])
-        self.crossfit = np.array([fit.crossfit for fit in fits])
-        # Whether there were documents enough to cross-fit.
-        self.enough = np.isfinite(self.crossfit)
-        with np.errstate(invalid="ignore"):
-            significant = self.crossfit >= [self._significance(fit) for fit in fits]
-            self.valid = significant & (self.debiased >= VALID_RATIO * floor)
-
-    @staticmethod
-    def _significance(fit: CrossFit) -> float:
-        """What u^T C v exceeds by chance, without any correlation, in FALSE_SHARE of the cases."""
-        from scipy.stats import t as student
-
-        if not fit.freedom >= 1:
-            return float("nan")
-        return float(student.isf(FALSE_SHARE, fit.freedom)) * fit.crossfit_error
-
-    def replicates(
-        self, fixed_vectors: Floats, norm: Floats, options: CorrelationOptions
-    ) -> Floats:
-        """Replicates of the debiased norm, (n_replicates, n_lags).
-
-        The document bootstrap holds the vectors fixed; what their own noise adds is known from the
-        jackknife of the debiased norm, whose few degrees of freedom widen it.
-        """
-        from scipy.stats import norm as normal
-        from scipy.stats import t as student
-
-        count = len(fixed_vectors)
-        tail = (1 - options.level) / 2
-        spread = fixed_vectors.std(axis=0, ddof=1) if count > 1 else np.zeros(len(norm))
-        out = np.full_like(fixed_vectors, np.nan)
-        for k, fit in enumerate(self.fits):
-            if not (np.isfinite(fit.debiased_error) and fit.freedom >= 1):
-                continue
-            wider = float(student.isf(tail, fit.freedom) / normal.isf(tail)) * fit.debiased_error
-            extra = float(np.sqrt(max(wider**2 - spread[k] ** 2, 0.0)))
-            rng = np.random.default_rng([options.seed, 5, options.lags[k]])
-            noise = extra * rng.standard_normal(count)
-            out[:, k] = fit.debiased + (fixed_vectors[:, k] - norm[k]) + noise
-        return out
