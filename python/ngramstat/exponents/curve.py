@@ -85,21 +85,37 @@ class DecayCurve:
         """The weighted power law."""
         return power_law(self.lags, self.norm, self.weights)
 
-    def interval(self, weights: Floats) -> tuple[float | None, float | None, float]:
-        """Percentile interval of the exponent in this window, and the share of usable replicates.
+    def _exponents(self, weights: Floats) -> Floats:
+        """Exponents of the usable replicates.
 
         The slope is linear in the log norms, so all replicates are fitted by one product, with the
         weights of the fit.
         """
-        if self.replicates is None or len(self.replicates) == 0 or len(self.lags) < 2:
-            return None, None, 0.0
+        if self.replicates is None or len(self.lags) < 2:
+            return np.zeros(0)
         usable = np.all(np.isfinite(self.replicates) & (self.replicates > 0), axis=1)
-        share = float(usable.mean())
-        if not usable.any():
+        found: Floats = -np.log(self.replicates[usable]) @ slope_weights(np.log(self.lags), weights)
+        return found
+
+    @property
+    def bootstrap_error(self) -> float | None:
+        """Standard error of the exponent over replicates; None without two of them."""
+        found = self._exponents(self.weights)
+        return float(found.std(ddof=1)) if len(found) > 1 else None
+
+    def interval(self, weights: Floats) -> tuple[float | None, float | None, float]:
+        """Percentile interval of the exponent here, and the share of usable replicates."""
+        found = self._exponents(weights)
+        share = 0.0 if not self.replicates_count else len(found) / self.replicates_count
+        if len(found) == 0:
             return None, None, share
-        slopes = slope_weights(np.log(self.lags), weights)
-        low, high = percentile_interval(-np.log(self.replicates[usable]) @ slopes, self.level)
+        low, high = percentile_interval(found, self.level)
         return low, high, share
+
+    @property
+    def replicates_count(self) -> int:
+        """Number of replicates, usable or not."""
+        return 0 if self.replicates is None else len(self.replicates)
 
     def alternative(self, method: str, *, equal_weights: bool = False) -> dict[str, Any] | None:
         """This window's fit as an entry of `Exponent.alternatives`; None below two lags."""

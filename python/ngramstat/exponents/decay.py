@@ -22,10 +22,12 @@ from ngramstat.exponents.bootstrap import needed_replicates
 from ngramstat.exponents.curve import RIPPLE, DecayCurve
 from ngramstat.exponents.decay_choices import (
     BREAK_RANGE,
+    DOCUMENT_JACKKNIFE,
     JACKKNIFE,
     LEAST_RATIO,
     WINDOW_RANGE,
     break_range,
+    document_jackknife,
     lag_jackknife,
     local_peaks,
     window_range,
@@ -41,6 +43,7 @@ from ngramstat.results import Exponent
 
 __all__ = [
     "BREAK_RANGE",
+    "DOCUMENT_JACKKNIFE",
     "FIRST_STAGE",
     "JACKKNIFE",
     "METHOD",
@@ -65,6 +68,8 @@ _LEAST_STAGE_POINTS = 4
 _PAPER_WINDOW = (1, 32)
 # Share of replicates that must allow a fit; below it the interval would be that of a selection.
 _LEAST_USABLE = 0.9
+# A jackknife over 16 portions has a fifth of relative error: this ratio is no chance.
+_WIDE_JACKKNIFE = 1.5
 
 
 def scaling_window(
@@ -122,6 +127,7 @@ def beta_exponent(
     min_points: int = 4,
     quantity: str = "norm",
     longest: tuple[float, str] | None = None,
+    left_out: ArrayLike | None = None,
 ) -> Exponent:
     """Fit ``norm ~ lag**-beta`` and say whether the answer can be reported.
 
@@ -165,6 +171,8 @@ def beta_exponent(
         What `norm` is called in the method.
     longest : (lag, str), optional
         Largest lag of the automatic window, and what is wrong with larger ones.
+    left_out : (n_portions, n) float64, optional
+        Norms with one portion of the documents left out, for the document jackknife.
 
     Returns
     -------
@@ -246,6 +254,20 @@ def beta_exponent(
     if low is not None:
         method.append("percentile interval of document-bootstrap replicates, window fixed")
 
+    jackknife = None
+    if left_out is not None:
+        portions = np.asarray(left_out, dtype=np.float64)
+        if portions.ndim != 2 or portions.shape[1] != len(xs):
+            raise InputError(f"left_out: needs shape (n, {len(xs)}), got {portions.shape}")
+        inside = has_log & (xs >= span[0]) & (xs <= span[1])
+        jackknife = document_jackknife(headline, portions[:, inside], headline.bootstrap_error)
+        ratio = None if jackknife is None else jackknife["ratio"]
+        if ratio is not None and ratio > _WIDE_JACKKNIFE:
+            method.append(
+                f"the {DOCUMENT_JACKKNIFE}'s error is {ratio:.1f} times the bootstrap's: the "
+                "interval may be too narrow"
+            )
+
     reasons = _reasons(headline, min_points)
     absent = int(np.sum(~has_log & (xs >= span[0]) & (xs <= span[1])))
     if absent:
@@ -258,6 +280,7 @@ def beta_exponent(
         *_alternatives(everything, headline, automatic, window),
         without_peaks(headline, [p for p in peaks if span[0] <= p[0] <= span[1]]),
         lag_jackknife(headline),
+        jackknife,
     ]
     return Exponent(
         value=headline.fit.exponent,

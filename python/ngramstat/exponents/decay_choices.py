@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.exponents.curve import RIPPLE, DecayCurve
-from ngramstat.exponents.fit import power_law
+from ngramstat.exponents.fit import power_law, slope_weights
 
 __all__ = [
     "BREAK_RANGE",
+    "DOCUMENT_JACKKNIFE",
     "JACKKNIFE",
     "LEAST_RATIO",
     "WINDOW_RANGE",
     "break_range",
+    "document_jackknife",
     "lag_jackknife",
     "local_peaks",
     "window_range",
@@ -30,6 +32,8 @@ Floats = NDArray[np.float64]
 JACKKNIFE = "leave-one-lag-out jackknife interval"
 BREAK_RANGE = "range over where the first stage may end"
 WINDOW_RANGE = "range over reasonable windows"
+# The sampling error once more, from a few large portions of the documents.
+DOCUMENT_JACKKNIFE = "document jackknife"
 
 # A window shorter than a decade cannot tell a power law from anything else that falls.
 LEAST_RATIO = 10.0
@@ -122,6 +126,51 @@ def lag_jackknife(curve: DecayCurve) -> dict[str, Any] | None:
         "high": full + half_width,
         "window": [float(curve.lags[0]), float(curve.lags[-1])],
         "points": n,
+    }
+
+
+def document_jackknife(
+    curve: DecayCurve, left_out: Floats, bootstrap_error: float | None
+) -> dict[str, Any] | None:
+    """Interval from norms with one portion of the documents left out at all lags.
+
+    A check of the bootstrap, which holds the singular vectors fixed and adds the noise of every lag
+    on its own: here what the lags share is left out together, and the vectors' noise with it.
+
+    Parameters
+    ----------
+    curve : DecayCurve
+        The window of the headline.
+    left_out : (n_portions, n) float64
+        At the lags of `curve`. The portions make two halves of equal number, each of which stands
+        for itself.
+    bootstrap_error : float or None
+        Standard error of the bootstrap, to be compared with.
+
+    Returns
+    -------
+    dict or None
+        With `standard_error` and `ratio`, that to the bootstrap's; None if a norm is not positive.
+    """
+    if len(left_out) < 4 or not np.all(left_out > 0):
+        return None
+    from scipy.stats import t as student
+
+    value = curve.fit.exponent
+    others = -np.log(left_out) @ slope_weights(np.log(curve.lags), curve.weights)
+    halves = others.reshape(2, -1)
+    m = halves.shape[1]
+    error = math.sqrt((m - 1) / m * float(np.sum((halves - value) ** 2)))
+    reach = float(student.ppf((1 + curve.level) / 2, 2 * (m - 1))) * error
+    return {
+        "method": DOCUMENT_JACKKNIFE,
+        "value": value,
+        "low": value - reach,
+        "high": value + reach,
+        "window": [float(curve.lags[0]), float(curve.lags[-1])],
+        "points": len(curve.lags),
+        "standard_error": error,
+        "ratio": error / bootstrap_error if bootstrap_error else None,
     }
 
 

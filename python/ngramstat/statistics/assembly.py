@@ -11,10 +11,11 @@ from ngramstat.corpus import Corpus
 from ngramstat.errors import NgramstatError
 from ngramstat.exponents.bootstrap import percentile_interval
 from ngramstat.exponents.decay import METHOD, beta_exponent
-from ngramstat.results import CorrelationResult, Exponent
-from ngramstat.statistics.correlations import CorrelationOptions, LagMeasurement
+from ngramstat.kernels import token_counts
+from ngramstat.results import CorrelationResult, Exponent, VocabCut
+from ngramstat.statistics.correlations import CorrelationOptions, LagMeasurement, most_frequent
 from ngramstat.statistics.cross_fit import FEWEST_PORTIONS, CrossFit
-from ngramstat.statistics.documents import Units, statistical_units
+from ngramstat.statistics.documents import PORTIONS, Units, statistical_units
 
 __all__ = [
     "FALSE_SHARE",
@@ -62,7 +63,11 @@ def assemble_correlations(
     sequential = column("norm_sequential")
     settled = column("residual") <= _LARGEST_RESIDUAL * norm
     fits = _Fits([m.cross_fit for m in measured], floor)
-    sequential_fits = _Fits([m.cross_fit_sequential for m in measured], floor)
+    shuffled_floor = column("permutation_floor")
+    # The sequential norm has to stand clear of both nulls.
+    sequential_fits = _Fits(
+        [m.cross_fit_sequential for m in measured], np.fmax(floor, shuffled_floor)
+    )
     valid = fits.valid & (norm > _ROUNDING) & settled
     valid_sequential = sequential_fits.valid & (np.nan_to_num(sequential) > _ROUNDING)
     replicates = fits.replicates(np.stack([m.replicates for m in measured], axis=1), norm, options)
@@ -92,11 +97,16 @@ def assemble_correlations(
         norm_high=intervals[:, 1],
         norm_sequential=sequential,
         composition_norm=column("composition_norm"),
+        position_norm=column("position_norm"),
+        position_floor=column("position_floor"),
         norm_sequential_debiased=sequential_fits.debiased,
         norm_crossfit=fits.crossfit,
         norm_debiased=fits.debiased,
         noise_floor=floor,
+        permutation_floor=shuffled_floor,
         analytic_floor=column("analytic_floor"),
+        valid_sequential=valid_sequential,
+        vocab_cut=_vocab_cut(corpus, options, norm, column("full_norm")),
         frobenius=column("frobenius"),
         singular_values=np.stack([m.singular_values[:k] for m in measured]),
         residual=column("residual"),
@@ -115,6 +125,22 @@ def assemble_correlations(
         ),
         boundary=options.boundary,
         documents_are_blocks=units.are_blocks,
+    )
+
+
+def _vocab_cut(
+    corpus: Corpus, options: CorrelationOptions, norm: Floats, full_norm: Floats
+) -> VocabCut | None:
+    if options.vocab_top is None:
+        return None
+    kept = most_frequent(corpus, options.vocab_top)
+    counts = token_counts(corpus.tokens, corpus.vocab_size)
+    return VocabCut(
+        top=int(kept.sum()),
+        dropped_mass=float(counts[~kept].sum() / corpus.n_tokens),
+        full_norm=full_norm,
+        # A principal submatrix never has the larger norm; what rounding says else is none.
+        bound=np.maximum(full_norm - norm, 0.0),
     )
 
 
@@ -214,6 +240,7 @@ def _beta(
         level=options.level,
         quantity="debiased norm",
         longest=longest,
+        left_out=fits.left_out,
     )
 
 
@@ -224,6 +251,11 @@ class _Fits:
         self.fits = fits
         self.debiased = np.array([fit.debiased for fit in fits])
         self.crossfit = np.array([fit.crossfit for fit in fits])
+        self.left_out = (
+            np.array([fit.left_out or (np.nan,) * PORTIONS for fit in fits])
+            .reshape(len(fits), PORTIONS)
+            .T
+        )
         # Whether there were documents enough to cross-fit.
         self.enough = np.isfinite(self.crossfit)
         with np.errstate(invalid="ignore"):

@@ -19,9 +19,11 @@ from ngramstat.kernels import (
     LANES,
     CountMatrix,
     PairCounts,
+    Tokens,
     count_document_tokens,
     count_pairs,
     sum_pairs_by_document,
+    token_counts,
 )
 from ngramstat.statistics.covariance import Composition, CovarianceOperator, PairStatistics
 from ngramstat.statistics.cross_fit import (
@@ -38,6 +40,8 @@ from ngramstat.statistics.documents import (
     statistical_units,
 )
 from ngramstat.statistics.noise import noise_edge
+from ngramstat.statistics.permutation import permutation_floor, shuffled_inside_documents
+from ngramstat.statistics.position import position_norm
 from ngramstat.statistics.singular import as_block, leading_singular_triplets
 
 __all__ = [
@@ -46,6 +50,7 @@ __all__ = [
     "LagMeasurement",
     "default_lags",
     "measure_lags",
+    "most_frequent",
 ]
 
 Floats = NDArray[np.float64]
@@ -79,6 +84,8 @@ class CorrelationOptions:
     seed : int
     window : (low, high) or None
         Lags to fit beta on, inclusive; None finds them.
+    vocab_top : int or None
+        Restrict C(t) to this many of the most frequent types; None: all types.
     """
 
     lags: tuple[int, ...]
@@ -88,6 +95,7 @@ class CorrelationOptions:
     level: float = 0.95
     seed: int = 0
     window: tuple[int, int] | None = None
+    vocab_top: int | None = None
 
     def __post_init__(self) -> None:
         if not self.lags or any(b <= a for a, b in zip((0, *self.lags), self.lags, strict=False)):
@@ -96,6 +104,8 @@ class CorrelationOptions:
             raise InputError(f"singular_values={self.singular_values}: must lie in 1 .. {LANES}")
         if not 0.5 <= self.level < 1:
             raise InputError(f"level={self.level}: must be at least 0.5 and below 1, such as 0.95")
+        if self.vocab_top is not None and self.vocab_top < 1:
+            raise InputError(f"vocab_top={self.vocab_top}: must be at least 1")
         check_seed(self.seed)
 
 
@@ -111,10 +121,14 @@ class LagMeasurement:
     frobenius: float
     cross_fit: CrossFit
     noise_floor: float
+    permutation_floor: float
     analytic_floor: float
     norm_sequential: float
     cross_fit_sequential: CrossFit
     composition_norm: float
+    position_norm: float
+    position_floor: float
+    full_norm: float
     separator_share: float
     replicates: Floats
     sequential_replicates: Floats
@@ -157,15 +171,21 @@ def measure_lags(
     """
     units = statistical_units(corpus, boundary=options.boundary, seed=options.seed)
     bootstrap = DocumentBootstrap(len(units.spans), options.replicates, options.seed)
+    kept: NDArray[np.bool_] | None = None
     composition_counts: CountMatrix | None = None
-    pairs = count_pairs(
-        corpus.tokens,
-        corpus.vocab_size,
-        units.spans,
-        lags,
-        threads=threads,
-        memory_limit=memory_limit,
-    )
+
+    def counted(tokens: Tokens) -> Iterator[PairCounts]:
+        return count_pairs(
+            tokens,
+            corpus.vocab_size,
+            units.spans,
+            lags,
+            threads=threads,
+            memory_limit=None if memory_limit is None else memory_limit // 2,
+        )
+
+    pairs = counted(corpus.tokens)
+    shuffled_pairs: Iterator[PairCounts] = iter(())
     while True:
         try:
             counts = next(pairs)
@@ -177,8 +197,19 @@ def measure_lags(
             composition_counts = count_document_tokens(
                 corpus.tokens, corpus.vocab_size, units.spans, threads=threads
             )
-        lag = _LagMeasurer(corpus, options, units, bootstrap, composition_counts, counts, threads)
-        yield lag.measure()
+            shuffled_pairs = counted(shuffled_inside_documents(corpus, units, options.seed))
+            if options.vocab_top is not None:
+                kept = most_frequent(corpus, options.vocab_top, threads=threads)
+        shared = _Shared(corpus, options, units, bootstrap, composition_counts, kept, threads)
+        yield _LagMeasurer(shared, counts, next(shuffled_pairs)).measure()
+
+
+def most_frequent(corpus: Corpus, top: int, *, threads: int = 1) -> NDArray[np.bool_]:
+    """The `top` most frequent types as a mask, (V,); of equally frequent ones the smaller ids."""
+    counts = token_counts(corpus.tokens, corpus.vocab_size, threads=threads)
+    kept = np.zeros(corpus.vocab_size, dtype=bool)
+    kept[np.argsort(-counts, kind="stable")[:top]] = True
+    return kept
 
 
 @dataclass(frozen=True)
@@ -186,29 +217,38 @@ class _Sequential:
     """What is measured of the sequential covariance at one lag."""
 
     norm: float
+    permutation_floor: float
     composition_norm: float
     replicates: Floats
     cross_fit: CrossFit
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """What all lags share."""
+
+    corpus: Corpus
+    options: CorrelationOptions
+    units: Units
+    bootstrap: DocumentBootstrap
+    composition_counts: CountMatrix
+    kept: NDArray[np.bool_] | None
+    threads: int
+
+
 class _LagMeasurer:
     """The measurements at one lag; split into methods that share its counts."""
 
-    def __init__(
-        self,
-        corpus: Corpus,
-        options: CorrelationOptions,
-        units: Units,
-        bootstrap: DocumentBootstrap,
-        composition_counts: CountMatrix,
-        counts: PairCounts,
-        threads: int,
-    ) -> None:
-        self.corpus, self.options, self.units = corpus, options, units
-        self.bootstrap, self.composition_counts = bootstrap, composition_counts
-        self.threads = threads
-        self.stream = options.boundary == "stream"
-        self.statistics = PairStatistics(counts, across=self.stream, threads=threads)
+    def __init__(self, shared: _Shared, counts: PairCounts, shuffled: PairCounts) -> None:
+        self.corpus, self.options, self.units = shared.corpus, shared.options, shared.units
+        self.bootstrap, self.composition_counts = shared.bootstrap, shared.composition_counts
+        self.threads, self.kept = shared.threads, shared.kept
+        self.stream = shared.options.boundary == "stream"
+        self.counts = counts
+        self.statistics, self.shuffled = (
+            PairStatistics(part, across=across, threads=shared.threads, kept=shared.kept)
+            for part, across in ((counts, self.stream), (shuffled, False))
+        )
 
     def measure(self) -> LagMeasurement:
         statistics = self.statistics
@@ -227,23 +267,42 @@ class _LagMeasurer:
         )
         sequential = self._sequential(full.right)
         p, q = statistics.marginals()
+        if self.kept is not None:
+            p, q = p[self.kept], q[self.kept]
+        position, position_floor = position_norm(
+            self.corpus, self.units, statistics.lag, kept=self.kept, threads=self.threads
+        )
         return LagMeasurement(
             lag=statistics.lag,
             pairs=statistics.pairs,
             norm=float(full.values[0]),
             residual=full.residual,
             singular_values=full.values,
-            frobenius=statistics.frobenius(),
+            frobenius=statistics.frobenius() if self.kept is None else float("nan"),
             cross_fit=self._cross_fit(full.right),
             noise_floor=float(floor.values[0]),
+            permutation_floor=sequential.permutation_floor,
             analytic_floor=noise_edge(p, q) / float(np.sqrt(statistics.pairs)),
             norm_sequential=sequential.norm,
             cross_fit_sequential=sequential.cross_fit,
             composition_norm=sequential.composition_norm,
+            position_norm=position,
+            position_floor=position_floor,
+            full_norm=self._full_norm(full.right),
             separator_share=self._separator_share(),
             replicates=self._replicates(u, v),
             sequential_replicates=sequential.replicates,
         )
+
+    def _full_norm(self, start: Floats) -> float:
+        """Norm over all types, where they are restricted."""
+        if self.kept is None:
+            return float("nan")
+        everything = PairStatistics(self.counts, across=self.stream, threads=self.threads)
+        found = leading_singular_triplets(
+            everything.covariance(), 1, tolerance=_NORM_TOLERANCE, start=start
+        )
+        return float(found.values[0])
 
     def _cross_fit(self, start: Floats) -> CrossFit:
         halves = [
@@ -259,6 +318,7 @@ class _LagMeasurer:
             np.stack([half.left[:, 0] for half in halves]),
             np.stack([half.right[:, 0] for half in halves]),
             stream=self.stream,
+            kept=self.kept,
             threads=self.threads,
         )
 
@@ -304,8 +364,9 @@ class _LagMeasurer:
             return _Sequential(
                 nothing,
                 nothing,
+                nothing,
                 np.full(self.options.replicates, nothing),
-                CrossFit(nothing, nothing, nothing, nothing, nothing),
+                CrossFit(),
             )
 
         def composition(half: int | None = None) -> Composition:
@@ -336,6 +397,7 @@ class _LagMeasurer:
             np.stack([half.left[:, 0] for half in halves]),
             np.stack([half.right[:, 0] for half in halves]),
             stream=False,
+            kept=self.kept,
             shuffled=ShuffledPairs(
                 self.composition_counts, per_pair, self.units.portions, self.threads
             ),
@@ -344,7 +406,13 @@ class _LagMeasurer:
         marginal = whole.marginal()[:, None]
         alone = leading_singular_triplets(
             CovarianceOperator(
-                self.statistics.size, [], marginal, marginal, whole, threads=self.threads
+                self.statistics.size,
+                [],
+                marginal,
+                marginal,
+                whole,
+                kept=self.kept,
+                threads=self.threads,
             ),
             1,
             tolerance=1e-4,
@@ -358,7 +426,8 @@ class _LagMeasurer:
         sums = self.bootstrap.sums(np.stack([product - shuffled, pairs], axis=1))
         with np.errstate(invalid="ignore", divide="ignore"):
             replicates = sums[:, 0] / sums[:, 1]
-        return _Sequential(float(found.values[0]), float(alone.values[0]), replicates, fit)
+        floor = permutation_floor(self.shuffled, whole)
+        return _Sequential(float(found.values[0]), floor, float(alone.values[0]), replicates, fit)
 
     def _separator_share(self) -> float:
         """Share of the counted pairs that touch a separator."""
