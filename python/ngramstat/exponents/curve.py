@@ -85,29 +85,33 @@ class DecayCurve:
         """The weighted power law."""
         return power_law(self.lags, self.norm, self.weights)
 
-    def _exponents(self, weights: Floats) -> Floats:
-        """Exponents of the usable replicates.
+    def replicate_exponents(self, weights: Floats) -> Floats:
+        """Exponent of every replicate, NaN where a norm is not positive; (n_rep,).
 
         The slope is linear in the log norms, so all replicates are fitted by one product, with the
         weights of the fit.
         """
         if self.replicates is None or len(self.lags) < 2:
-            return np.zeros(0)
+            return np.full(self.replicates_count, np.nan)
         usable = np.all(np.isfinite(self.replicates) & (self.replicates > 0), axis=1)
-        found: Floats = -np.log(self.replicates[usable]) @ slope_weights(np.log(self.lags), weights)
+        found = np.full(len(usable), np.nan)
+        slopes = slope_weights(np.log(self.lags), weights)
+        found[usable] = -np.log(self.replicates[usable]) @ slopes
         return found
 
     @property
     def bootstrap_error(self) -> float | None:
         """Standard error of the exponent over replicates; None without two of them."""
-        found = self._exponents(self.weights)
+        found = self.replicate_exponents(self.weights)
+        found = found[np.isfinite(found)]
         return float(found.std(ddof=1)) if len(found) > 1 else None
 
     def interval(self, weights: Floats) -> tuple[float | None, float | None, float]:
         """Percentile interval of the exponent here, and the share of usable replicates."""
-        found = self._exponents(weights)
-        share = 0.0 if not self.replicates_count else len(found) / self.replicates_count
-        if len(found) == 0:
+        found = self.replicate_exponents(weights)
+        usable = int(np.isfinite(found).sum())
+        share = usable / len(found) if len(found) else 0.0
+        if usable == 0:
             return None, None, share
         low, high = percentile_interval(found, self.level)
         return low, high, share

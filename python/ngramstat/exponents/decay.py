@@ -50,6 +50,7 @@ __all__ = [
     "SECOND_STAGE",
     "WINDOW_RANGE",
     "beta_exponent",
+    "replicate_exponents",
     "scaling_window",
 ]
 
@@ -295,6 +296,38 @@ def beta_exponent(
         weights=headline.weights,
         alternatives=tuple(entry for entry in found if entry is not None),
     )
+
+
+def replicate_exponents(fitted: Exponent, lags: ArrayLike, replicates: ArrayLike) -> Floats:
+    """The exponent of every replicate of a curve, in the window and with the weights of its fit.
+
+    Parameters
+    ----------
+    fitted : Exponent
+        What `beta_exponent` made of the curve.
+    lags : (n,) integers
+    replicates : (n_rep, n) float64
+        Of the norms.
+
+    Returns
+    -------
+    (n_rep,) float64
+        In the order of the replicates; NaN where a norm in the window is not positive, and
+        everywhere if there was no fit or lags without a norm lie in its window.
+    """
+    xs, reps = np.asarray(lags, dtype=np.float64), np.asarray(replicates, dtype=np.float64)
+    if reps.ndim != 2 or reps.shape[1] != len(xs):
+        raise InputError(f"replicates: needs shape (n, {len(xs)}), got {reps.shape}")
+    nothing: Floats = np.full(len(reps), np.nan)
+    if fitted.window is None or fitted.weights is None:
+        return nothing
+    inside = (xs >= fitted.window[0]) & (xs <= fitted.window[1])
+    if int(inside.sum()) != len(fitted.weights):
+        return nothing
+    curve = DecayCurve(
+        xs[inside], np.ones(int(inside.sum())), reps[:, inside], None, inside[inside], fitted.level
+    )
+    return curve.replicate_exponents(np.asarray(fitted.weights))
 
 
 def _late_stage_start(curve: DecayCurve) -> float | None:

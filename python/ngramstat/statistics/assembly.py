@@ -42,6 +42,8 @@ _MOST_CROSSING = 0.25
 # What removing the composition takes from every lag may be at most the third part of what it
 # leaves: the norm is then short by a quarter at the most.
 _LEAST_LEFT = 3.0
+# Of a document's pairs, at least this share counts as beyond what the sum over lags has seen.
+_LEAST_UNSEEN = 0.25
 # And lags are at most this share of a typical document, whose ends hold few pairs and many effects
 # of position.
 _MOST_OF_DOCUMENT = 0.25
@@ -160,10 +162,12 @@ def sequential_reach(
     """Largest lag at which document lengths hardly touch the sequential norms, and why no more.
 
     The mean over all shuffles of a document holds the pairs of all its lags, so that removing it
-    takes M = sum_t v_t C(t) from C at every lag, v_t the share of a document's pairs at lag t: the
-    sequential covariances sum to zero, and where C(t) is below M they turn round. With the norms up
-    to the last lag T the sum over shorter lags is S, so that those beyond are about -S / (1 - V), V
-    the sum of v_t up to T: our estimate of M, a lower one where C is still above M at T.
+    takes M = sum_t v_t C(t) from C at every lag, v_t the share of a document's pairs at lag t;
+    where C(t) is below M the sequential covariance turns round. M is estimated from the sequential
+    norms s(t) = C(t) - M themselves: with S and V the sums of v_t s(t) and v_t up to the lag T
+    where the norm is least, so has not turned round yet, and C ~ 1 / t beyond it,
+
+        M = S + V M + G (s(T) + M),  G = sum over t > T of v_t T / t.
 
     Parameters
     ----------
@@ -193,12 +197,18 @@ def sequential_reach(
     if not short.any():
         return reach
     known, heights = lags[short], np.nan_to_num(norm[short])
-    grid = np.arange(1, int(known[-1]) + 1)
-    share = 2 * np.array([np.maximum(1 - t / lengths, 0.0).sum() for t in known])
+    falling = slice(0, int(np.argmin(heights)) + 1)
+    last = int(known[falling][-1])
+    grid = np.arange(1, last + 1)
+    share = 2 * np.array([np.maximum(1 - t / lengths, 0.0).sum() for t in known[falling]])
     share /= float((lengths - 1).sum())
-    weights = np.interp(grid, known, share)
-    curve = np.interp(np.log(grid), np.log(known), heights)
-    removed = float(weights @ curve) / max(1 - float(weights.sum()), 0.5)
+    weights = np.interp(grid, known[falling], share)
+    curve = np.interp(np.log(grid), np.log(known[falling]), heights[falling])
+    # v_t T / t, in the limit of many lags: 2 (L - t) / L^2, by its integral.
+    ratio = np.maximum(lengths / last, 1.0)
+    tail = float((2 * last * (np.log(ratio) - 1 + 1 / ratio)).sum() / lengths.sum())
+    left = 1 - float(weights.sum()) - tail
+    removed = (float(weights @ curve) + tail * heights[falling][-1]) / max(left, _LEAST_UNSEEN)
     lost = _before(
         known,
         heights < _LEAST_LEFT * removed,

@@ -18,6 +18,7 @@ __all__ = ["permutation_floor", "shuffled_inside_documents"]
 
 # The edge of a noise spectrum settles slowly, and the floor is compared with a factor of 1.5.
 _TOLERANCE = 0.02
+_MOST_STEPS = 5
 
 
 def shuffled_inside_documents(corpus: Corpus, units: Units, seed: int) -> Tokens:
@@ -46,6 +47,9 @@ def permutation_floor(shuffled: PairStatistics, composition: Composition) -> flo
     if shuffled.within_pairs == 0:
         return float("nan")
     found = leading_singular_triplets(
-        shuffled.sequential(composition), 1, value_tolerance=_TOLERANCE
+        shuffled.sequential(composition),
+        1,
+        value_tolerance=_TOLERANCE,
+        max_steps=_MOST_STEPS,
     )
     return float(found.values[0])

@@ -81,9 +81,11 @@ def position_norm(
 
 
 def _norm(rows: Floats, columns: Floats) -> float:
-    """Largest singular value of rows^T columns, (r, V) each."""
-    a, b = (np.linalg.qr(part.T)[1] for part in (rows, columns))
-    return float(np.linalg.norm(a @ b.T, 2))
+    """Largest singular value of rows^T columns, (r, V) each: its square is an eigenvalue of the
+    product of the two small Gram matrices.
+    """
+    squares = np.linalg.eigvals((rows @ rows.T) @ (columns @ columns.T))
+    return float(np.sqrt(max(float(squares.real.max()), 0.0)))
 
 
 def _segments(units: Units) -> ClassedDocuments:
