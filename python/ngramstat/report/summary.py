@@ -212,15 +212,19 @@ def _correlations(result: CorrelationResult) -> list[str]:
     for label, values in (
         ("cross-fit", result.norm_crossfit),
         ("sequential", result.norm_sequential),
-        ("shuffled", result.permutation_floor),
-        ("composition", result.composition_norm),
-        ("position", result.position_norm),
     ):
         if values is not None:
             columns.append((label, _milli(values)))
     if result.crossing_share is not None:
         columns.append(("crossing", [_percent(x) for x in result.crossing_share]))
     columns.append(("valid", ["yes" if v else "no" for v in result.valid]))
+    for label, values in (
+        ("shuffled", result.permutation_floor),
+        ("composition", result.composition_norm),
+        ("position", result.position_norm),
+    ):
+        if values is not None:
+            columns.append((label, _milli(values)))
     title = f"CORRELATIONS  ||C(t)|| x 1e-3, lags in tokens, boundary {result.boundary}"
     cut = result.vocab_cut
     note: list[str] = []
