@@ -167,7 +167,17 @@ def _corpus_card(run: RunResult) -> list[str]:
 
 
 # Options that change numbers come first; the rest are in run.json.
-_SETTINGS = ("boundary", "lags", "max_context", "held_out", "level", "replicates", "seed", "window")
+_SETTINGS = (
+    "boundary",
+    "lags",
+    "vocab_top",
+    "max_context",
+    "held_out",
+    "level",
+    "replicates",
+    "seed",
+    "window",
+)
 _LONGEST_VALUE = 24
 _PROVENANCE = ("version", "commit", "backend", "threads", "seconds")
 
