@@ -249,6 +249,20 @@ def test_quickstart_on_a_small_library(tmp_path, monkeypatch):
     run("--quiet", "quickstart", "-o", tmp_path / "q")
 
 
+def test_restricted_types_stand_beside_the_numbers(store, tmp_path):
+    shown = run(
+        "--quiet", "correlations", store, *SMALL, "--vocab-top", "50", "-o", tmp_path / "c.json"
+    ).stdout
+    result = ngramstat.RunResult.load(tmp_path / "c.json")
+    assert result.settings["vocab_top"] == 50
+    cut = result.correlations.vocab_cut
+    assert cut.top == 50
+    assert "Restricted to the 50 most frequent types" in shown
+    assert f"{100 * cut.dropped_mass:.1f}% of the tokens" in " ".join(shown.split())
+    assert "cut, at most +" in shown
+    assert (cut.bound >= 0).all()
+
+
 def test_numbers_in_the_summary_are_those_of_the_json(store, tmp_path):
     shown = run("--quiet", "correlations", store, *SMALL, "-o", tmp_path / "c.json").stdout
     result = ngramstat.RunResult.load(tmp_path / "c.json").correlations

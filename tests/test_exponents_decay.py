@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
 from ngramstat.exponents.bootstrap import cluster_weights
-from ngramstat.exponents.decay import beta_exponent, scaling_window
+from ngramstat.exponents.decay import beta_exponent, replicate_exponents, scaling_window
 from ngramstat.results import Exponent
 
 Floats = NDArray[np.float64]
@@ -70,6 +70,159 @@ def test_interval_covers_with_document_bootstrap() -> None:
         inside += result.low <= 0.9 <= result.high
     # Standard error 1.3% over 300 draws; a percentile interval of 80 documents is 1-2% short.
     assert 0.90 <= inside / draws <= 0.98
+
+
+def test_weak_last_lags_do_not_decide() -> None:
+    """Errors that grow to 30 %: the weighted fit is nearer the truth, and its interval covers."""
+    rng = np.random.default_rng(12)
+    errors = np.geomspace(0.01, 0.3, len(LAGS))
+    weighted, equal, inside = [], [], 0
+    for seed in range(200):
+        norm = LAGS**-0.9 * (1 + errors * rng.normal(size=len(LAGS)))
+        noise = errors * np.random.default_rng(seed).normal(size=(200, len(LAGS)))
+        result = beta_exponent(
+            LAGS, norm, np.ones(12, dtype=bool), replicates=norm + LAGS**-0.9 * noise,
+            window=(1, 64),
+        )  # fmt: skip
+        assert result.value is not None
+        assert result.low is not None
+        assert result.high is not None
+        weighted.append(result.value)
+        equal.append(float(str(method_of(result, "equal weights")["value"])))
+        inside += result.low <= 0.9 <= result.high
+    assert np.std(weighted) < 0.6 * np.std(equal)
+    assert np.mean(weighted) == pytest.approx(0.9, abs=0.01)
+    assert inside >= 180
+
+
+def test_a_precise_curve_with_ripples_is_not_fitted_by_its_first_lags_alone() -> None:
+    norm = LAGS**-0.9 * np.exp(0.2 * np.cos(3 * np.arange(12)))
+    errors = np.geomspace(1e-4, 1e-2, 12)
+    reps = norm * (1 + errors * np.random.default_rng(1).normal(size=(200, 12)))
+    result = beta_exponent(LAGS, norm, np.ones(12, dtype=bool), replicates=reps)
+    assert result.weights is not None
+    assert result.weights.min() > 0.9
+    assert result.value == pytest.approx(0.9, abs=0.05)
+
+
+def test_replicates_are_refitted_with_the_weights_of_the_fit() -> None:
+    norm = LAGS**-0.9
+    reps = replicate(norm, 0.05)
+    reps[3, 2] = -1.0
+    result = beta_exponent(LAGS, norm, np.ones(12, dtype=bool), replicates=reps)
+    found = replicate_exponents(result, LAGS, reps)
+    assert np.isnan(found).tolist() == [k == 3 for k in range(200)]
+    assert result.weights is not None
+    for k in (0, 7):
+        slope = np.polyfit(np.log(LAGS), np.log(reps[k]), 1, w=np.sqrt(result.weights))[0]
+        assert found[k] == pytest.approx(-slope, rel=1e-9)
+    low, high = np.nanquantile(found, [0.025, 0.975])
+    assert (result.low, result.high) == (pytest.approx(low), pytest.approx(high))
+    assert np.isnan(replicate_exponents(Exponent.refused("no", method=""), LAGS, reps)).all()
+
+
+def test_both_stages_can_be_read_by_machine() -> None:
+    lags = np.array([1, 2, 4, 8, 16, 32, 64, 128, 256, 512])
+    norm = np.where(lags <= 32, lags**-1.0, 32**-0.7 * lags**-0.3)
+    result = fit(norm, lags=lags)
+    stages = {a["method"]: a for a in result.alternatives if a["method"].endswith("stage")}
+    assert list(stages) == ["first stage", "second stage"]
+    first, second = stages.values()
+    assert (first["value"], first["low"], first["high"]) == (result.value, result.low, result.high)
+    assert first["window"] == list(result.window or ())
+    assert (second["window"], second["points"]) == ([32, 512], 5)
+    assert second["low"] < 0.3 < second["high"]
+    assert second["reportable"]
+    assert second["reason"] is None
+
+
+def test_local_peak_is_named_and_moves_the_fit() -> None:
+    norm = LAGS**-0.9
+    norm[6] *= 1.3  # lag 11
+    result = fit(norm, noise=0.01)
+    assert "local peak at lag 11 (+30 %)" in result.method
+    without = method_of(result, "without local peaks")
+    assert without["peaks"] == [11]
+    assert without["value"] == pytest.approx(0.9, abs=1e-9)
+    # Noise of the same size is none, and neither is a ripple.
+    assert "peak" not in fit(norm, noise=0.15).method
+    norm[6] *= 1.04 / 1.3
+    assert "peak" not in fit(norm, noise=0.001).method
+
+
+def test_range_over_windows_holds_the_slopes_of_a_bent_curve() -> None:
+    lags = np.array([1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128])
+    norm = lags ** -(0.7 + 0.1 * np.log10(lags))
+    result = fit(norm, lags=lags)
+    spread = method_of(result, "range over reasonable windows")
+    low, high = float(str(spread["low"])), float(str(spread["high"]))
+    assert result.value is not None
+    assert low < result.value < high
+    # The earliest and the latest decade: local slopes 0.7 + 0.2 log10(lag).
+    assert low == pytest.approx(0.8, abs=0.03)
+    assert high == pytest.approx(1.02, abs=0.03)
+    assert spread["window_of_low"][0] == 1
+    assert spread["window_of_high"][1] == 128
+
+
+def test_lags_beyond_reach_are_left_out_and_the_reason_is_told() -> None:
+    norm = np.where(LAGS <= 16, LAGS**-0.9, 0.05)
+    marks = np.ones(12, dtype=bool)
+    reps = replicate(norm, 0.02)
+    why = "documents end there"
+    result = beta_exponent(LAGS, norm, marks, replicates=reps, longest=(16, why))
+    assert result.window == (1, 16)
+    assert result.reportable
+    assert "lags beyond 16 left out: documents end there" in result.method
+    short = beta_exponent(LAGS, norm, marks, replicates=reps, longest=(8, why))
+    assert not short.reportable
+    assert "lags beyond 8 are left out, as documents end there" in str(short.reason)
+    none = beta_exponent(LAGS, norm, marks, replicates=reps, longest=(0, why))
+    assert none.value is None
+    assert why in str(none.reason)
+    # A window of the user's own stands.
+    given = beta_exponent(LAGS, norm, marks, replicates=reps, longest=(8, why), window=(1, 16))
+    assert given.window == (1, 16)
+    # Noise that ends the window before is not blamed on the reach.
+    noisy = beta_exponent(LAGS, norm, LAGS <= 8, replicates=reps, longest=(16, why))
+    assert why not in noisy.method
+
+
+def test_a_rising_norm_is_called_so() -> None:
+    result = fit(LAGS**0.5)
+    assert "the norm rises over the window" in str(result.reason)
+    assert "includes zero" not in str(result.reason)
+
+
+def test_document_jackknife_is_the_textbook_one() -> None:
+    """Means over 16 portions: leaving one out gives the standard error of the mean."""
+    rng = np.random.default_rng(4)
+    logs = -0.9 * np.log(LAGS) + 0.01 * rng.normal(size=(16, 12))
+    # Norms whose logs are means over portions, one left out; each half stands for half the norm.
+    halves = logs.reshape(2, 8, 12)
+    means = halves.mean(axis=1)
+    left_out = [
+        np.exp((means[1 - h] + (8 * means[h] - halves[h, d]) / 7) / 2)
+        for h in range(2)
+        for d in range(8)
+    ]
+    norm = np.exp(logs.mean(axis=0))
+    marks = np.ones(12, dtype=bool)
+    result = beta_exponent(
+        LAGS, norm, marks, replicates=replicate(norm, 0.0025), left_out=np.array(left_out)
+    )
+    slopes = np.array([-np.polyfit(np.log(LAGS), y, 1)[0] for y in logs]).reshape(2, 8)
+    expected = np.sqrt(np.sum(slopes.var(axis=1, ddof=1) / 8)) / 2
+    jackknife = method_of(result, "document jackknife")
+    assert jackknife["standard_error"] == pytest.approx(expected, rel=0.01)
+    assert 0.4 < float(str(jackknife["ratio"])) < 1.5
+    assert "jackknife" not in result.method
+    narrow = beta_exponent(
+        LAGS, norm, marks, replicates=replicate(norm, 0.0005), left_out=np.array(left_out)
+    )
+    assert "the interval may be too narrow" in narrow.method
+    with pytest.raises(InputError, match="left_out"):
+        beta_exponent(LAGS, norm, marks, left_out=np.ones((16, 3)))
 
 
 def test_two_stages_headline_is_the_first() -> None:
@@ -188,6 +341,12 @@ def test_scaling_window(marks: str, window: tuple[int, int] | None) -> None:
     assert scaling_window(LAGS, np.array([m == "1" for m in marks])) == window
 
 
+def test_a_lag_without_a_norm_ends_the_window() -> None:
+    missing = LAGS == 11
+    assert scaling_window(LAGS, ~missing, missing) == (1, 8)
+    assert scaling_window(LAGS, ~missing) == (1, 64)
+
+
 def test_scaling_window_is_stricter_with_few_lags() -> None:
     assert scaling_window(LAGS[:8], np.array([1, 1, 1, 0, 0, 1, 1, 1], dtype=bool)) == (1, 3)
     assert scaling_window(LAGS[:4], np.array([1, 1, 0, 1], dtype=bool)) == (1, 2)
@@ -276,8 +435,17 @@ def test_zero_and_negative_norms_never_crash() -> None:
     result = beta_exponent(
         LAGS, norm, np.ones(12, dtype=bool), replicates=replicate(np.abs(norm), 0.01)
     )
-    assert result.value == pytest.approx(1.0, abs=1e-9)
-    assert "3 lag(s) without a positive norm left out" in result.method
+    # Without the low points the curve would be flatter: the window ends before them.
+    assert result.window == (1, 3)
+    given = beta_exponent(
+        LAGS,
+        norm,
+        np.ones(12, dtype=bool),
+        replicates=replicate(np.abs(norm), 0.01),
+        window=(1, 64),
+    )
+    assert given.value == pytest.approx(1.0, abs=1e-9)
+    assert "3 lag(s) inside the window have no positive norm" in str(given.reason)
     broken = np.full((200, 12), -1.0)
     assert "only 0%" in str(
         beta_exponent(LAGS, LAGS**-1.0, np.ones(12, dtype=bool), replicates=broken).reason

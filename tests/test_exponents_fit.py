@@ -20,6 +20,7 @@ from ngramstat.exponents.fit import (
     broken_power_law,
     exponential_law_bic,
     power_law,
+    scatter_weights,
     shifted_power_law,
 )
 
@@ -45,6 +46,40 @@ def test_power_law_agrees_with_scipy_linregress() -> None:
     assert fit.exponent == pytest.approx(-reference.slope, rel=1e-12)
     assert fit.standard_error == pytest.approx(reference.stderr, rel=1e-10)
     assert fit.r2 == pytest.approx(reference.rvalue**2, rel=1e-10)
+
+
+def test_weights_are_those_of_polyfit_and_their_scale_does_not_matter() -> None:
+    rng = np.random.default_rng(2)
+    x = np.array([1, 2, 3, 5, 8, 13.0])
+    y = x**-0.7 * np.exp(0.1 * rng.normal(size=6))
+    weights = rng.uniform(0.1, 5, 6)
+    fit = power_law(x, y, weights)
+    slope, intercept = np.polyfit(np.log(x), np.log(y), 1, w=np.sqrt(weights))
+    assert fit.exponent == pytest.approx(-slope, rel=1e-10)
+    assert fit.amplitude == pytest.approx(np.exp(intercept), rel=1e-10)
+    assert power_law(x, y, 7 * weights).bic == pytest.approx(fit.bic, rel=1e-12)
+    hinge = broken_power_law(x, y, np.ones(6))
+    assert hinge == broken_power_law(x, y)
+    for bad in (np.zeros(6), np.ones(5), np.full(6, np.nan)):
+        with pytest.raises(InputError, match="weights"):
+            power_law(x, y, bad)
+
+
+def test_scatter_is_what_the_points_stray_beyond_their_errors() -> None:
+    rng = np.random.default_rng(3)
+    x = np.arange(1.0, 201)
+    errors = np.where(x < 100, 0.01, 0.3)
+    for scatter, expected in ((0.2, 0.2), (0.0, 0.03)):
+        noise = np.hypot(errors, scatter) * rng.normal(size=200)
+        found = scatter_weights(x, x**-0.9 * np.exp(noise), errors, least=0.03)
+        assert found.mean() == pytest.approx(1)
+        # The ratio of two weights tells the scatter that was found.
+        ratio = found[0] / found[-1]
+        squared = (0.3**2 - ratio * 0.01**2) / (ratio - 1)
+        assert math.sqrt(squared) == pytest.approx(expected, rel=0.15)
+    assert np.ptp(scatter_weights([1, 2, 4], [4, 2, 1], np.zeros(3), least=0.05)) == 0
+    # Two points leave nothing to stray.
+    np.testing.assert_allclose(scatter_weights([1, 2], [4, 2], [0.3, 0.3], least=0.05), 1)
 
 
 def test_standard_error_of_two_points_is_unknown() -> None:

@@ -162,7 +162,7 @@ def test_contract_field_names() -> None:
     assert set(data["prediction"]) >= {"alpha", "alpha_finite", "gates", "horizon", "threshold"}
     assert set(data["correlations"]["beta"]) == {
         "value", "low", "high", "level", "window", "points", "method", "reportable", "reason",
-        "alternatives",
+        "alternatives", "weights",
     }  # fmt: skip
     assert data["correlations"]["beta"]["window"] == [1, 32]
 

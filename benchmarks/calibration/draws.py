@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 import ngramstat
 from benchmarks.calibration.cases import CASES, Case
+from ngramstat.exponents.fit import power_law
 from ngramstat.exponents.prediction import predict
 from ngramstat.progress import Progress
 from ngramstat.synthetic import RandomHierarchy
@@ -80,7 +81,7 @@ def measure(case: Case, tokens: int, draw: int) -> dict[str, Any]:
             ("beta", lambda lags: world.norms(lags, case.boundary)),
             ("beta_sequential", sequential),
         ):
-            out[name]["exact_in_window"] = _slope(case.lags, getattr(c, name).window, curve)
+            out[name]["exact_in_window"] = _slope(case.lags, getattr(c, name), curve)
     if case.max_context >= 0:
         e = ngramstat.entropies(corpus, max_context=case.max_context, **shared)
         names = ("plug_in", "miller_madow", "chao_shen", "held_out", "limit", "limit_low",
@@ -104,15 +105,17 @@ def _cut(corpus: ngramstat.Corpus, sigma: float, seed: int) -> ngramstat.Corpus:
     )
 
 
-def _slope(lags: Sequence[int], window: Any, curve: Callable[[list[int]], Any]) -> float | None:
-    """Slope of an exact curve over the lags of a window, in log-log."""
-    if window is None:
+def _slope(
+    lags: Sequence[int], fitted: ngramstat.Exponent, curve: Callable[[list[int]], Any]
+) -> float | None:
+    """Slope of an exact curve over the lags of a fit, with its weights, in log-log."""
+    if fitted.window is None:
         return None
-    inside = [t for t in lags if window[0] <= t <= window[1]]
+    inside = [t for t in lags if fitted.window[0] <= t <= fitted.window[1]]
     exact = curve(inside)
-    if len(inside) < 2 or not np.all(exact > 0):
+    if len(inside) < 2 or len(inside) != fitted.points or not np.all(exact > 0):
         return None
-    return -float(np.polyfit(np.log(inside), np.log(exact), 1)[0])
+    return power_law(inside, exact, fitted.weights).exponent
 
 
 def _measure_last_token(

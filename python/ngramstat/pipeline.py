@@ -24,10 +24,10 @@ from ngramstat.parts import PartStore
 from ngramstat.progress import Progress
 from ngramstat.resources import parse_memory_limit, peak_rss_bytes, resolve_threads
 from ngramstat.results import CorrelationResult, EntropyResult, RunResult
+from ngramstat.statistics.assembly import assemble_correlations
 from ngramstat.statistics.correlations import (
     CorrelationOptions,
     LagMeasurement,
-    assemble_correlations,
     default_lags,
     measure_lags,
 )
@@ -48,7 +48,7 @@ from ngramstat.statistics.mixture import MixtureLosses
 __all__ = ["correlations", "entropies", "measure", "run"]
 
 # Raised with every change of what a finished part holds or means: an older one is then made again.
-PARTS_VERSION = 2
+PARTS_VERSION = 3
 RUN_FILE = "run.json"
 PARTS = "parts"
 
@@ -60,6 +60,7 @@ def correlations(
     boundary: str = "stream",
     singular_values: int = 8,
     beta_window: tuple[int, int] | None = None,
+    vocab_top: int | None = None,
     replicates: int = 999,
     level: float = 0.95,
     seed: int = 0,
@@ -81,6 +82,9 @@ def correlations(
         How many leading singular values to return, 1 .. 8.
     beta_window : (low, high), optional
         Lags to fit beta on, inclusive; found from the data by default.
+    vocab_top : int, optional
+        Restrict C(t) to the most frequent types, this many; what that leaves out is in
+        `vocab_cut` of the result. By default all types count.
     replicates : int
         Bootstrap replicates over documents.
     level : float
@@ -106,6 +110,7 @@ def correlations(
         boundary=boundary,
         singular_values=singular_values,
         beta_window=beta_window,
+        vocab_top=vocab_top,
         replicates=replicates,
         level=level,
         seed=seed,
@@ -222,6 +227,7 @@ def run(
     learning_sizes: int = 7,
     singular_values: int = 8,
     beta_window: tuple[int, int] | None = None,
+    vocab_top: int | None = None,
     replicates: int = 999,
     level: float = 0.95,
     seed: int = 0,
@@ -243,6 +249,7 @@ def run(
         else default_lags(corpus, boundary),
         singular_values=singular_values,
         window=None if beta_window is None else (int(beta_window[0]), int(beta_window[1])),
+        vocab_top=vocab_top,
         **shared,
     )
     entropy_options = EntropyOptions(
@@ -372,7 +379,7 @@ _CROSS_FITS = ("cross_fit", "cross_fit_sequential")
 def _lag_to_arrays(measurement: LagMeasurement) -> dict[str, NDArray[Any]]:
     values = {f.name: getattr(measurement, f.name) for f in dataclasses.fields(measurement)}
     for name in _CROSS_FITS:
-        values[name] = dataclasses.astuple(values[name])
+        values[name] = values[name].to_array()
     return {name: np.asarray(value) for name, value in values.items()}
 
 
@@ -381,7 +388,7 @@ def _lag_from_arrays(arrays: Mapping[str, NDArray[Any]]) -> LagMeasurement:
         name: value.item() if value.ndim == 0 else value for name, value in arrays.items()
     }
     for name in _CROSS_FITS:
-        values[name] = CrossFit(*arrays[name].tolist())
+        values[name] = CrossFit.from_array(arrays[name])
     return LagMeasurement(**values)
 
 

@@ -52,6 +52,7 @@ __all__ = [
     "RunResult",
     "StagePoint",
     "ThresholdPoint",
+    "VocabCut",
 ]
 
 SCHEMA = "ngramstat.run/1"
@@ -501,6 +502,8 @@ class Exponent(Result):
         Whether every gate was passed. A value that is not reportable is shown only with `reason`.
     reason : str or None
         Why it is not reportable.
+    weights : (points,) float64 or None
+        Weights of the squared residuals in the fit, mean 1; None: equal, or not a fit.
     alternatives : tuple of dict
         Other estimates of the same exponent, each with `method`, `value`, `low`, `high`,
         `window`, `points` and sometimes further numbers.
@@ -515,6 +518,7 @@ class Exponent(Result):
     method: str
     reportable: bool
     reason: str | None = None
+    weights: FloatVector | None = None
     alternatives: tuple[Alternative, ...] = ()
 
     def _check(self) -> None:
@@ -654,6 +658,33 @@ class Replicates(Result):
             raise InputError(f"Replicates: its vectors have different lengths, {lengths}")
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class VocabCut(Result):
+    """What restricting C(t) to the most frequent types leaves out.
+
+    The norm of a part is at most that of the whole: the norm over all types lies in
+    [norm, norm + bound].
+
+    Attributes
+    ----------
+    top : int
+        Number of types kept.
+    dropped_mass : float
+        Share of the tokens whose types were dropped.
+    full_norm : (n_lags,) float64
+        Plug-in norm over all types.
+    bound : (n_lags,) float64
+        By how much it exceeds that over the types kept.
+    """
+
+    _axis: ClassVar[str | None] = "bound"
+
+    top: int
+    dropped_mass: float
+    full_norm: FloatVector
+    bound: FloatVector
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CorrelationResult(Result):
     """Norms of the token covariance C(t) over lags t, with their floors and exponents.
@@ -677,14 +708,19 @@ class CorrelationResult(Result):
         Estimate of its true value, the bias of noise removed by cross-fitting.
     composition_norm : (n_lags,) float64 or None
         Norm of the composition part that was removed.
+    position_norm, position_floor : (n_lags,) float64 or None
+        Norm of the covariance that position in the document alone makes among pairs inside
+        documents, and the size of the noise in it.
     norm_crossfit : (n_lags,) float64 or None
         u1' C2 v1 of two document halves: biased down where `norm` is biased up.
     norm_debiased : (n_lags,) float64 or None
         Estimate of the true norm, the bias of noise removed by cross-fitting.
     noise_floor : (n_lags,) float64
         Norm that sampling noise alone would show.
+    permutation_floor : (n_lags,) float64 or None
+        Norm that `norm_sequential` has once every document is shuffled.
     analytic_floor : (n_lags,) float64 or None
-        The same from the unigram distribution, kappa / sqrt(pairs).
+        As `noise_floor`, from the unigram distribution: kappa / sqrt(pairs).
     frobenius : (n_lags,) float64 or None
         Frobenius norm of C(t).
     singular_values : (n_lags, k) float64 or None
@@ -693,6 +729,8 @@ class CorrelationResult(Result):
         Residual of the singular triplet, relative to the norm.
     valid : (n_lags,) bool
         Whether the norm stands clear of the noise floor.
+    valid_sequential : (n_lags,) bool or None
+        The same of the sequential norm, which has to stand clear of `permutation_floor` too.
     crossing_share : (n_lags,) float64 or None
         Share of the pairs whose two tokens lie in different documents.
     separator_share : (n_lags,) float64 or None
@@ -707,6 +745,8 @@ class CorrelationResult(Result):
         ``stream`` (pairs run across documents) or ``document`` (they stay inside).
     documents_are_blocks : bool
         True where the store has no document ends and equal blocks stood in for documents.
+    vocab_cut : VocabCut or None
+        What restricting the vocabulary left out; None: C(t) is over all types.
     """
 
     _axis: ClassVar[str | None] = "lags"
@@ -719,14 +759,18 @@ class CorrelationResult(Result):
     norm_sequential: FloatVector | None = None
     norm_sequential_debiased: FloatVector | None = None
     composition_norm: FloatVector | None = None
+    position_norm: FloatVector | None = None
+    position_floor: FloatVector | None = None
     norm_crossfit: FloatVector | None = None
     norm_debiased: FloatVector | None = None
     noise_floor: FloatVector
+    permutation_floor: FloatVector | None = None
     analytic_floor: FloatVector | None = None
     frobenius: FloatVector | None = None
     singular_values: FloatMatrix | None = None
     residual: FloatVector | None = None
     valid: BoolVector
+    valid_sequential: BoolVector | None = None
     crossing_share: FloatVector | None = None
     separator_share: FloatVector | None = None
     beta: Exponent
@@ -734,8 +778,11 @@ class CorrelationResult(Result):
     bootstrap: Replicates | None = None
     boundary: str = "stream"
     documents_are_blocks: bool = False
+    vocab_cut: VocabCut | None = None
 
     def _check(self) -> None:
+        if self.vocab_cut is not None and len(self.vocab_cut.bound) != len(self.lags):
+            raise InputError("CorrelationResult.vocab_cut: needs one bound per lag")
         if np.any(self.lags < 1) or np.any(np.diff(self.lags) < 1):
             raise InputError("CorrelationResult.lags: must be increasing and at least 1")
         _check_boundary(self.boundary, "CorrelationResult")
@@ -764,6 +811,9 @@ class CorrelationResult(Result):
                 "norm_sequential",
                 "norm_sequential_debiased",
                 "composition_norm",
+                "position_norm",
+                "position_floor",
+                "permutation_floor",
                 "frobenius",
                 "residual",
                 "valid",

@@ -66,6 +66,11 @@ _statistics_options = compose(
 _pair_options = compose(
     click.option("--lags", type=Lags(), help="Such as 1,2,4 or 1:32 or 1:512:20."),
     click.option("--singular-values", type=click.IntRange(1, 8), default=8, show_default=True),
+    click.option(
+        "--vocab-top",
+        type=click.IntRange(1),
+        help="Restrict C(t) to this many of the most frequent types.  [default: all]",
+    ),
     click.option("--beta-window", type=Window(), help="Lags to fit beta on [default: found]."),
 )
 _entropy_options = compose(

@@ -23,7 +23,7 @@ from ngramstat.errors import InputError
 from ngramstat.exponents.bootstrap import needed_replicates, percentile_interval
 from ngramstat.results import Exponent
 
-__all__ = ["LEAST_DROPS", "gamma_of_drops"]
+__all__ = ["LEAST_DROPS", "gamma_of_drops", "replicate_drop_gammas"]
 
 Floats = NDArray[np.float64]
 
@@ -194,6 +194,7 @@ def gamma_of_drops(
         window=(float(first), float(longest)),
         points=points,
         method=method + "; percentile interval over documents, with and without c, and a free c",
+        weights=weights,
         reportable=not reasons,
         reason="; ".join(reasons) or None,
         alternatives=(
@@ -202,6 +203,32 @@ def gamma_of_drops(
             *_shorter(m, log_drop, weights),
         ),
     )
+
+
+def replicate_drop_gammas(fitted: Exponent, replicates: ArrayLike) -> Floats:
+    """gamma of every replicate of the entropies, in the window and with the weights of its fit.
+
+    Parameters
+    ----------
+    fitted : Exponent
+        What `gamma_of_drops` made of the curve, with a value.
+    replicates : (n_rep, k) float64
+        Of the entropies of n = 0, 1, 2, ...
+
+    Returns
+    -------
+    (n_rep,) float64
+        NaN where the entropy does not fall at every context of the window.
+    """
+    reps = np.asarray(replicates, dtype=np.float64)
+    assert fitted.window is not None and fitted.weights is not None
+    first, last = (int(n) for n in fitted.window)
+    m = np.arange(first, last + 1, dtype=np.float64)
+    linear = _power_law(m, np.zeros(len(m)), np.asarray(fitted.weights)).linear
+    with np.errstate(invalid="ignore", divide="ignore"):
+        logs = np.log(reps[:, first - 1 : last] - reps[:, first : last + 1])
+        found: Floats = logs @ linear - 1.0
+    return np.where(np.isfinite(found), found, np.nan)
 
 
 def _longest_run(marks: NDArray[np.bool_]) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from ngramstat.exponents.bootstrap import needed_replicates, percentile_interval
 from ngramstat.exponents.fit import power_law, shifted_power_law, slope_weights
 from ngramstat.results import Exponent
 
-__all__ = ["gamma_exponent", "gamma_finite_exponent", "shifted_alternative"]
+__all__ = ["gamma_exponent", "gamma_finite_exponent", "replicate_gammas", "shifted_alternative"]
 
 Floats = NDArray[np.float64]
 
@@ -263,6 +263,20 @@ def gamma_finite_exponent(
         reason="; ".join(reasons) or None,
         alternatives=tuple(others),
     )
+
+
+def replicate_gammas(fitted: Exponent, context: ArrayLike, replicates: ArrayLike) -> Floats:
+    """Raw slope of every replicate of a curve over the window of its fit, (n_rep,).
+
+    NaN where a replicate is not positive there, and everywhere without a fit.
+    """
+    n, reps = _contexts(context), np.asarray(replicates, dtype=np.float64)
+    if fitted.window is None:
+        return np.full(len(reps), np.nan)
+    inside = (n >= fitted.window[0]) & (n <= fitted.window[1])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: Floats = np.log(reps[:, inside]) @ -slope_weights(np.log(n[inside]))
+    return np.where(np.isfinite(found), found, np.nan)
 
 
 def _contexts(context: ArrayLike) -> Floats:

@@ -1,9 +1,11 @@
 """Least-squares fits of decaying power laws: single, broken and shifted.
 
 Exponents are positive for decay: ``y = A x**-exponent``. Single and broken laws are fitted to
-``log y`` on ``log x`` with equal weights, as the paper does (Cagnetta et al. 2026, section 1.3 of
-our theory sheet); intervals come from replicates of the curve (`ngramstat.exponents.bootstrap`),
-because points of one corpus share their documents and are not independent.
+``log y`` on ``log x``: with equal weights, as the paper does (Cagnetta et al. 2026, section 1.3 of
+our theory sheet), or weighted by the errors of the points and the scatter of the curve about the
+law (`scatter_weights`). Intervals come from replicates of the curve
+(`ngramstat.exponents.bootstrap`), because points of one corpus share their documents and are not
+independent.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ __all__ = [
     "broken_power_law",
     "exponential_law_bic",
     "power_law",
+    "scatter_weights",
     "shifted_power_law",
     "slope_weights",
 ]
@@ -127,11 +130,66 @@ def bic(rss: float, points: int, parameters: int) -> float:
     return points * math.log(max(rss / points, _ROUNDING**2)) + parameters * math.log(points)
 
 
-def slope_weights(log_x: Floats) -> Floats:
-    """Weights w with ``slope = w @ log_y`` for the least-squares line: the slope is linear."""
-    centred = log_x - log_x.mean()
-    weights: Floats = centred / (centred @ centred)
-    return weights
+def slope_weights(log_x: Floats, weights: Floats | None = None) -> Floats:
+    """w with ``slope = w @ log_y`` for the (weighted) least-squares line: the slope is linear."""
+    if weights is None:
+        weights = np.ones(len(log_x))
+    centred = log_x - float(weights @ log_x) / float(weights.sum())
+    found: Floats = weights * centred / float(weights @ centred**2)
+    return found
+
+
+def scatter_weights(
+    x: ArrayLike, y: ArrayLike, relative_errors: ArrayLike, *, least: float
+) -> Floats:
+    """Weights ``1 / (error^2 + scatter^2)`` of the points of a power law, of mean 1.
+
+    The scatter is what the points stray from the law by beyond their errors: the smallest, from
+    `least` on, at which the weighted sum of squared residuals is no more than its expectation
+    (Paule and Mandel 1982). It keeps a curve that is no exact power law from being fitted by its
+    most precise points alone.
+
+    Parameters
+    ----------
+    x, y : (n,) positive numbers
+        n >= 2, x increasing.
+    relative_errors : (n,) float64
+        Standard errors of log y, at least 0.
+    least : float
+        Least scatter, in log y; above 0.
+    """
+    xs, ys = _checked(x, y, 2)
+    squares = np.asarray(relative_errors, dtype=np.float64) ** 2
+    if squares.shape != xs.shape or not np.all(np.isfinite(squares)):
+        raise InputError("relative_errors: needs one finite number per point")
+    log_x, log_y = np.log(xs), np.log(ys)
+
+    def weights(scatter: float) -> Floats:
+        return 1.0 / (squares + scatter**2)
+
+    def excess(scatter: float) -> float:
+        w = weights(scatter)
+        _, residuals = _line(log_x, log_y, w)
+        return float(w @ residuals**2) - (len(xs) - 2)
+
+    scatter = least
+    if len(xs) > 2 and excess(least) > 0:
+        from scipy.optimize import brentq
+
+        # No residual exceeds the range of log y, so here their sum of squares is below 1.
+        upper = float(np.ptp(log_y)) * math.sqrt(len(xs)) + least
+        scatter = float(brentq(excess, least, upper))
+    found = weights(scatter)
+    scaled: Floats = found / found.mean()
+    return scaled
+
+
+def _line(x: Floats, y: Floats, weights: Floats) -> tuple[float, Floats]:
+    """Slope and residuals of the weighted least-squares line."""
+    slope = float(slope_weights(x, weights) @ y)
+    total = float(weights.sum())
+    residuals: Floats = y - float(weights @ y) / total - slope * (x - float(weights @ x) / total)
+    return slope, residuals
 
 
 def _checked(x: ArrayLike, y: ArrayLike, least: int) -> tuple[Floats, Floats]:
@@ -150,13 +208,25 @@ def _checked(x: ArrayLike, y: ArrayLike, least: int) -> tuple[Floats, Floats]:
     return xs, ys
 
 
-def power_law(x: ArrayLike, y: ArrayLike) -> PowerLaw:
-    """Ordinary least squares of ``log y`` on ``log x``.
+def _mean_one(weights: ArrayLike | None, points: int) -> Floats:
+    if weights is None:
+        return np.ones(points)
+    found = np.asarray(weights, dtype=np.float64)
+    if found.shape != (points,) or not (np.all(np.isfinite(found)) and np.all(found > 0)):
+        raise InputError("weights: needs one positive number per point")
+    scaled: Floats = found / found.mean()
+    return scaled
+
+
+def power_law(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> PowerLaw:
+    """Least squares of ``log y`` on ``log x``.
 
     Parameters
     ----------
     x, y : (n,) positive numbers
         n >= 2, x increasing.
+    weights : (n,) positive numbers, optional
+        Of the squared residuals; their scale does not matter. Equal by default.
 
     Raises
     ------
@@ -164,18 +234,18 @@ def power_law(x: ArrayLike, y: ArrayLike) -> PowerLaw:
         For fewer points, or numbers whose logarithm does not exist.
     """
     xs, ys = _checked(x, y, 2)
-    log_x, log_y = np.log(xs), np.log(ys)
-    slope = float(slope_weights(log_x) @ log_y)
-    intercept = float(log_y.mean() - slope * log_x.mean())
-    residuals = log_y - intercept - slope * log_x
-    rss = float(residuals @ residuals)
-    spread = log_y - log_y.mean()
-    total = float(spread @ spread)
     n = len(xs)
+    w = _mean_one(weights, n)
+    log_x, log_y = np.log(xs), np.log(ys)
+    slope, residuals = _line(log_x, log_y, w)
+    centre = float(w @ log_x) / n
+    intercept = float(w @ log_y) / n - slope * centre
+    rss = float(w @ residuals**2)
+    total = float(w @ (log_y - float(w @ log_y) / n) ** 2)
     # A curve that is constant to rounding has no variance to explain, and no decay either.
     r2 = 1 - rss / total if total > n * _ROUNDING**2 else 0.0
-    centred = log_x - log_x.mean()
-    error = math.sqrt(rss / (n - 2) / float(centred @ centred)) if n > 2 else math.nan
+    spread = float(w @ (log_x - centre) ** 2)
+    error = math.sqrt(rss / (n - 2) / spread) if n > 2 else math.nan
     with np.errstate(over="ignore", under="ignore"):
         amplitude = float(np.exp(intercept))  # infinite for slopes no curve of ours has
     return PowerLaw(
@@ -188,22 +258,28 @@ def power_law(x: ArrayLike, y: ArrayLike) -> PowerLaw:
     )
 
 
-def exponential_law_bic(x: ArrayLike, y: ArrayLike) -> float:
-    """BIC of ``y = A exp(-x / scale)``: a line of log y in x, 2 parameters, as `PowerLaw.bic`."""
+def exponential_law_bic(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """BIC of ``y = A exp(-x / scale)``: a line of log y in x, 2 parameters, as `PowerLaw.bic`.
+
+    To be compared with a `PowerLaw` of the same weights.
+    """
     xs, ys = _checked(x, y, 2)
-    log_y = np.log(ys)
-    slope = float(slope_weights(xs) @ log_y)
-    residuals = log_y - log_y.mean() - slope * (xs - xs.mean())
-    return bic(float(residuals @ residuals), len(xs), 2)
+    w = _mean_one(weights, len(xs))
+    _, residuals = _line(xs, np.log(ys), w)
+    return bic(float(w @ residuals**2), len(xs), 2)
 
 
-def broken_power_law(x: ArrayLike, y: ArrayLike, *, side_points: int = 3) -> BrokenPowerLaw | None:
+def broken_power_law(
+    x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None, *, side_points: int = 3
+) -> BrokenPowerLaw | None:
     """The best continuous hinge in log-log, its break scanned over the interior points.
 
     Parameters
     ----------
     x, y : (n,) positive numbers
         x increasing.
+    weights : (n,) positive numbers, optional
+        Of the squared residuals; equal by default.
     side_points : int
         Least number of points at or before the break, and after it.
 
@@ -213,16 +289,18 @@ def broken_power_law(x: ArrayLike, y: ArrayLike, *, side_points: int = 3) -> Bro
         None where there are too few points for a break.
     """
     xs, ys = _checked(x, y, 2)
-    log_x, log_y = np.log(xs), np.log(ys)
     n = len(xs)
+    w = _mean_one(weights, n)
+    root = np.sqrt(w)
+    log_x, log_y = np.log(xs), np.log(ys)
     best: tuple[float, Floats, float] | None = None
     scan: list[tuple[float, float]] = []
     for j in range(side_points - 1, n - side_points):
         hinge = np.maximum(log_x - log_x[j], 0.0)
         design = np.column_stack([np.ones(n), log_x - log_x[j], hinge])
-        coefficients, *_ = np.linalg.lstsq(design, log_y, rcond=None)
+        coefficients, *_ = np.linalg.lstsq(design * root[:, None], log_y * root, rcond=None)
         residuals = log_y - design @ coefficients
-        value = bic(float(residuals @ residuals), n, 4)
+        value = bic(float(w @ residuals**2), n, 4)
         scan.append((float(xs[j]), value))
         if best is None or value < best[0]:
             best = (value, coefficients, float(xs[j]))
@@ -234,7 +312,7 @@ def broken_power_law(x: ArrayLike, y: ArrayLike, *, side_points: int = 3) -> Bro
         second=-float(coefficients[1] + coefficients[2]),
         break_at=break_at,
         bic=value,
-        delta_bic=power_law(xs, ys).bic - value,
+        delta_bic=power_law(xs, ys, w).bic - value,
         scan=tuple(scan),
     )
 

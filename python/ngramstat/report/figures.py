@@ -182,7 +182,11 @@ def plot_correlations(result: CorrelationResult, ax: Axes | None = None) -> Axes
     _draw_second_stage(ax, lags, result)
 
     floor = _positive(result.noise_floor)
-    shown = [v for v in (norm, floor, _positive(result.norm)) if v is not None]
+    shown = [
+        v
+        for v in (norm, floor, _positive(result.norm), _positive(result.permutation_floor))
+        if v is not None
+    ]
     if shown:
         top = 2.0 * max(float(np.nanmax(v)) for v in shown)
         bottom = 0.5 * min(float(np.nanmin(v)) for v in shown)
@@ -190,6 +194,12 @@ def plot_correlations(result: CorrelationResult, ax: Axes | None = None) -> Axes
         if floor is not None:
             ax.fill_between(lags, bottom, floor, color=_LIGHT, alpha=0.35, linewidth=0, zorder=1)
             ax.plot(lags, floor, color=_GREY, linewidth=1, linestyle=":", label="noise floor")
+    shuffled = _positive(result.permutation_floor)
+    if shuffled is not None:
+        ax.plot(
+            lags, shuffled, color=_GREEN, linewidth=1, linestyle=":",
+            label="shuffled inside documents",
+        )  # fmt: skip
     for values, label, colour, marker in (
         (_positive(sequential), "sequential (composition removed)", _GREEN, "s"),
         (_positive(result.norm_crossfit), "cross-fit (two halves), biased down", _ORANGE, "^"),

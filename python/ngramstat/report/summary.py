@@ -90,7 +90,12 @@ def _verdict(run: RunResult) -> list[str]:
         if not exponent.reportable:
             lines += _wrap(f"not reportable: {exponent.reason}", indent=20)
         if name in ("beta", "gamma"):
-            others = [text for text in map(_alternative, exponent.alternatives) if text]
+            others = [
+                text
+                for other in exponent.alternatives
+                # The headline is the first stage: its numbers stand above already.
+                if other["method"] != "first stage" and (text := _alternative(other))
+            ]
             if others:
                 lines += _wrap("or " + "; ".join(others), indent=20)
     if any(e.value is not None and not e.reportable for e in found.values()):
@@ -168,7 +173,17 @@ def _corpus_card(run: RunResult) -> list[str]:
 
 
 # Options that change numbers come first; the rest are in run.json.
-_SETTINGS = ("boundary", "lags", "max_context", "held_out", "level", "replicates", "seed", "window")
+_SETTINGS = (
+    "boundary",
+    "lags",
+    "vocab_top",
+    "max_context",
+    "held_out",
+    "level",
+    "replicates",
+    "seed",
+    "window",
+)
 _LONGEST_VALUE = 24
 _PROVENANCE = ("version", "commit", "backend", "threads", "seconds")
 
@@ -219,8 +234,26 @@ def _correlations(result: CorrelationResult) -> list[str]:
     if result.crossing_share is not None:
         columns.append(("crossing", [_percent(x) for x in result.crossing_share]))
     columns.append(("valid", ["yes" if v else "no" for v in result.valid]))
+    for label, values in (
+        ("shuffled", result.permutation_floor),
+        ("composition", result.composition_norm),
+        ("position", result.position_norm),
+    ):
+        if values is not None:
+            columns.append((label, _milli(values)))
     title = f"CORRELATIONS  ||C(t)|| x 1e-3, lags in tokens, boundary {result.boundary}"
-    return [title, *_table(columns)]
+    cut = result.vocab_cut
+    note: list[str] = []
+    if cut is not None:
+        # Beside every number: by how much the norm over all types can be larger.
+        columns.insert(2, ("cut, at most +", _milli(cut.bound)))
+        note = _wrap(
+            f"Restricted to the {cut.top:,} most frequent types: {_percent(cut.dropped_mass)} of "
+            'the tokens are dropped, and the norm over all types exceeds "norm" by no more than '
+            "the column beside it.",
+            indent=2,
+        )
+    return [title, *note, *_table(columns)]
 
 
 def _entropies(result: EntropyResult) -> list[str]:

@@ -14,21 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
-from ngramstat.errors import InputError, NgramstatError
-from ngramstat.exponents.bootstrap import percentile_interval
-from ngramstat.exponents.decay import beta_exponent
+from ngramstat.errors import InputError
 from ngramstat.kernels import (
     LANES,
     CountMatrix,
     PairCounts,
+    Tokens,
     count_document_tokens,
     count_pairs,
     sum_pairs_by_document,
+    token_counts,
 )
-from ngramstat.results import CorrelationResult, Exponent
 from ngramstat.statistics.covariance import Composition, CovarianceOperator, PairStatistics
 from ngramstat.statistics.cross_fit import (
-    FEWEST_PORTIONS,
     CrossFit,
     ShuffledPairs,
     cross_fit,
@@ -42,16 +40,17 @@ from ngramstat.statistics.documents import (
     statistical_units,
 )
 from ngramstat.statistics.noise import noise_edge
+from ngramstat.statistics.permutation import permutation_floor, shuffled_inside_documents
+from ngramstat.statistics.position import position_norm
 from ngramstat.statistics.singular import as_block, leading_singular_triplets
 
 __all__ = [
     "DEFAULT_LAGS",
-    "FALSE_SHARE",
     "CorrelationOptions",
     "LagMeasurement",
-    "assemble_correlations",
     "default_lags",
     "measure_lags",
+    "most_frequent",
 ]
 
 Floats = NDArray[np.float64]
@@ -61,14 +60,6 @@ DEFAULT_LAGS = (
     *(1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64),
     *(80, 101, 128, 161, 203, 256, 362, 512),
 )
-# A norm is the corpus's own if it is this many times what noise alone would show (THEORY 1.5).
-VALID_RATIO = 1.5
-# Without any correlation the cross-fitted norm of a lag passes its test in this share of the cases.
-FALSE_SHARE = 1e-3
-# Entries of C(t) are differences of probabilities: what is smaller than this is rounding.
-_ROUNDING = 1e-13
-# A norm whose residual is more than this share of it is not known well enough to be used.
-_LARGEST_RESIDUAL = 1e-2
 # The floor is compared with a factor of 1.5, so a per mille of it is plenty.
 _FLOOR_TOLERANCE = 1e-3
 _NORM_TOLERANCE = 1e-7
@@ -93,6 +84,8 @@ class CorrelationOptions:
     seed : int
     window : (low, high) or None
         Lags to fit beta on, inclusive; None finds them.
+    vocab_top : int or None
+        Restrict C(t) to this many of the most frequent types; None: all types.
     """
 
     lags: tuple[int, ...]
@@ -102,6 +95,7 @@ class CorrelationOptions:
     level: float = 0.95
     seed: int = 0
     window: tuple[int, int] | None = None
+    vocab_top: int | None = None
 
     def __post_init__(self) -> None:
         if not self.lags or any(b <= a for a, b in zip((0, *self.lags), self.lags, strict=False)):
@@ -110,6 +104,8 @@ class CorrelationOptions:
             raise InputError(f"singular_values={self.singular_values}: must lie in 1 .. {LANES}")
         if not 0.5 <= self.level < 1:
             raise InputError(f"level={self.level}: must be at least 0.5 and below 1, such as 0.95")
+        if self.vocab_top is not None and self.vocab_top < 1:
+            raise InputError(f"vocab_top={self.vocab_top}: must be at least 1")
         check_seed(self.seed)
 
 
@@ -125,10 +121,14 @@ class LagMeasurement:
     frobenius: float
     cross_fit: CrossFit
     noise_floor: float
+    permutation_floor: float
     analytic_floor: float
     norm_sequential: float
     cross_fit_sequential: CrossFit
     composition_norm: float
+    position_norm: float
+    position_floor: float
+    full_norm: float
     separator_share: float
     replicates: Floats
     sequential_replicates: Floats
@@ -171,15 +171,21 @@ def measure_lags(
     """
     units = statistical_units(corpus, boundary=options.boundary, seed=options.seed)
     bootstrap = DocumentBootstrap(len(units.spans), options.replicates, options.seed)
+    kept: NDArray[np.bool_] | None = None
     composition_counts: CountMatrix | None = None
-    pairs = count_pairs(
-        corpus.tokens,
-        corpus.vocab_size,
-        units.spans,
-        lags,
-        threads=threads,
-        memory_limit=memory_limit,
-    )
+
+    def counted(tokens: Tokens) -> Iterator[PairCounts]:
+        return count_pairs(
+            tokens,
+            corpus.vocab_size,
+            units.spans,
+            lags,
+            threads=threads,
+            memory_limit=None if memory_limit is None else memory_limit // 2,
+        )
+
+    pairs = counted(corpus.tokens)
+    shuffled_pairs: Iterator[PairCounts] = iter(())
     while True:
         try:
             counts = next(pairs)
@@ -191,8 +197,19 @@ def measure_lags(
             composition_counts = count_document_tokens(
                 corpus.tokens, corpus.vocab_size, units.spans, threads=threads
             )
-        lag = _LagMeasurer(corpus, options, units, bootstrap, composition_counts, counts, threads)
-        yield lag.measure()
+            shuffled_pairs = counted(shuffled_inside_documents(corpus, units, options.seed))
+            if options.vocab_top is not None:
+                kept = most_frequent(corpus, options.vocab_top, threads=threads)
+        shared = _Shared(corpus, options, units, bootstrap, composition_counts, kept, threads)
+        yield _LagMeasurer(shared, counts, next(shuffled_pairs)).measure()
+
+
+def most_frequent(corpus: Corpus, top: int, *, threads: int = 1) -> NDArray[np.bool_]:
+    """The `top` most frequent types as a mask, (V,); of equally frequent ones the smaller ids."""
+    counts = token_counts(corpus.tokens, corpus.vocab_size, threads=threads)
+    kept = np.zeros(corpus.vocab_size, dtype=bool)
+    kept[np.argsort(-counts, kind="stable")[:top]] = True
+    return kept
 
 
 @dataclass(frozen=True)
@@ -200,29 +217,38 @@ class _Sequential:
     """What is measured of the sequential covariance at one lag."""
 
     norm: float
+    permutation_floor: float
     composition_norm: float
     replicates: Floats
     cross_fit: CrossFit
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """What all lags share."""
+
+    corpus: Corpus
+    options: CorrelationOptions
+    units: Units
+    bootstrap: DocumentBootstrap
+    composition_counts: CountMatrix
+    kept: NDArray[np.bool_] | None
+    threads: int
+
+
 class _LagMeasurer:
     """The measurements at one lag; split into methods that share its counts."""
 
-    def __init__(
-        self,
-        corpus: Corpus,
-        options: CorrelationOptions,
-        units: Units,
-        bootstrap: DocumentBootstrap,
-        composition_counts: CountMatrix,
-        counts: PairCounts,
-        threads: int,
-    ) -> None:
-        self.corpus, self.options, self.units = corpus, options, units
-        self.bootstrap, self.composition_counts = bootstrap, composition_counts
-        self.threads = threads
-        self.stream = options.boundary == "stream"
-        self.statistics = PairStatistics(counts, across=self.stream, threads=threads)
+    def __init__(self, shared: _Shared, counts: PairCounts, shuffled: PairCounts) -> None:
+        self.corpus, self.options, self.units = shared.corpus, shared.options, shared.units
+        self.bootstrap, self.composition_counts = shared.bootstrap, shared.composition_counts
+        self.threads, self.kept = shared.threads, shared.kept
+        self.stream = shared.options.boundary == "stream"
+        self.counts = counts
+        self.statistics, self.shuffled = (
+            PairStatistics(part, across=across, threads=shared.threads, kept=shared.kept)
+            for part, across in ((counts, self.stream), (shuffled, False))
+        )
 
     def measure(self) -> LagMeasurement:
         statistics = self.statistics
@@ -241,23 +267,42 @@ class _LagMeasurer:
         )
         sequential = self._sequential(full.right)
         p, q = statistics.marginals()
+        if self.kept is not None:
+            p, q = p[self.kept], q[self.kept]
+        position, position_floor = position_norm(
+            self.corpus, self.units, statistics.lag, kept=self.kept, threads=self.threads
+        )
         return LagMeasurement(
             lag=statistics.lag,
             pairs=statistics.pairs,
             norm=float(full.values[0]),
             residual=full.residual,
             singular_values=full.values,
-            frobenius=statistics.frobenius(),
+            frobenius=statistics.frobenius() if self.kept is None else float("nan"),
             cross_fit=self._cross_fit(full.right),
             noise_floor=float(floor.values[0]),
+            permutation_floor=sequential.permutation_floor,
             analytic_floor=noise_edge(p, q) / float(np.sqrt(statistics.pairs)),
             norm_sequential=sequential.norm,
             cross_fit_sequential=sequential.cross_fit,
             composition_norm=sequential.composition_norm,
+            position_norm=position,
+            position_floor=position_floor,
+            full_norm=self._full_norm(full.right),
             separator_share=self._separator_share(),
             replicates=self._replicates(u, v),
             sequential_replicates=sequential.replicates,
         )
+
+    def _full_norm(self, start: Floats) -> float:
+        """Norm over all types, where they are restricted."""
+        if self.kept is None:
+            return float("nan")
+        everything = PairStatistics(self.counts, across=self.stream, threads=self.threads)
+        found = leading_singular_triplets(
+            everything.covariance(), 1, tolerance=_NORM_TOLERANCE, start=start
+        )
+        return float(found.values[0])
 
     def _cross_fit(self, start: Floats) -> CrossFit:
         halves = [
@@ -273,6 +318,7 @@ class _LagMeasurer:
             np.stack([half.left[:, 0] for half in halves]),
             np.stack([half.right[:, 0] for half in halves]),
             stream=self.stream,
+            kept=self.kept,
             threads=self.threads,
         )
 
@@ -318,8 +364,9 @@ class _LagMeasurer:
             return _Sequential(
                 nothing,
                 nothing,
+                nothing,
                 np.full(self.options.replicates, nothing),
-                CrossFit(nothing, nothing, nothing, nothing, nothing),
+                CrossFit(),
             )
 
         def composition(half: int | None = None) -> Composition:
@@ -350,6 +397,7 @@ class _LagMeasurer:
             np.stack([half.left[:, 0] for half in halves]),
             np.stack([half.right[:, 0] for half in halves]),
             stream=False,
+            kept=self.kept,
             shuffled=ShuffledPairs(
                 self.composition_counts, per_pair, self.units.portions, self.threads
             ),
@@ -358,7 +406,13 @@ class _LagMeasurer:
         marginal = whole.marginal()[:, None]
         alone = leading_singular_triplets(
             CovarianceOperator(
-                self.statistics.size, [], marginal, marginal, whole, threads=self.threads
+                self.statistics.size,
+                [],
+                marginal,
+                marginal,
+                whole,
+                kept=self.kept,
+                threads=self.threads,
             ),
             1,
             tolerance=1e-4,
@@ -372,7 +426,8 @@ class _LagMeasurer:
         sums = self.bootstrap.sums(np.stack([product - shuffled, pairs], axis=1))
         with np.errstate(invalid="ignore", divide="ignore"):
             replicates = sums[:, 0] / sums[:, 1]
-        return _Sequential(float(found.values[0]), float(alone.values[0]), replicates, fit)
+        floor = permutation_floor(self.shuffled, whole)
+        return _Sequential(float(found.values[0]), floor, float(alone.values[0]), replicates, fit)
 
     def _separator_share(self) -> float:
         """Share of the counted pairs that touch a separator."""
@@ -384,148 +439,3 @@ class _LagMeasurer:
         as_right = at[at >= lag]
         both = int(np.count_nonzero(tokens[as_left + lag] == self.corpus.separator))
         return (len(as_left) + len(as_right) - both) / max(len(tokens) - lag, 1)
-
-
-def assemble_correlations(
-    corpus: Corpus, options: CorrelationOptions, measured: Sequence[LagMeasurement]
-) -> CorrelationResult:
-    """One result from the measurements at all lags, with the fits of beta."""
-    units = statistical_units(corpus, boundary=options.boundary, seed=options.seed)
-    lags = np.array([m.lag for m in measured], dtype=np.int64)
-    if lags.tolist() != list(options.lags):
-        raise NgramstatError("the measured lags are not those of the options")
-
-    def column(name: str) -> Floats:
-        return np.array([getattr(m, name) for m in measured], dtype=np.float64)
-
-    norm, floor = column("norm"), column("noise_floor")
-    sequential = column("norm_sequential")
-    settled = column("residual") <= _LARGEST_RESIDUAL * norm
-    fits = _Fits([m.cross_fit for m in measured], floor)
-    sequential_fits = _Fits([m.cross_fit_sequential for m in measured], floor)
-    valid = fits.valid & (norm > _ROUNDING) & settled
-    valid_sequential = sequential_fits.valid & (np.nan_to_num(sequential) > _ROUNDING)
-    replicates = fits.replicates(np.stack([m.replicates for m in measured], axis=1), norm, options)
-    sequential_replicates = sequential_fits.replicates(
-        np.stack([m.sequential_replicates for m in measured], axis=1), sequential, options
-    )
-    intervals = np.array(
-        [
-            percentile_interval(np.maximum(r, 0.0), options.level)
-            if np.isfinite(r).all()
-            else (np.nan, np.nan)
-            for r in replicates.T
-        ]
-    )
-    n = corpus.n_tokens
-    crossing = np.array(
-        [units.crossing_pairs(lag) / max(n - lag, 1) for lag in options.lags]
-        if options.boundary == "stream" and not units.are_blocks
-        else np.zeros(len(lags))
-    )
-    k = min(len(m.singular_values) for m in measured)
-    return CorrelationResult(
-        lags=lags,
-        pairs=np.array([m.pairs for m in measured], dtype=np.uint64),
-        norm=norm,
-        norm_low=intervals[:, 0],
-        norm_high=intervals[:, 1],
-        norm_sequential=sequential,
-        composition_norm=column("composition_norm"),
-        norm_sequential_debiased=sequential_fits.debiased,
-        norm_crossfit=fits.crossfit,
-        norm_debiased=fits.debiased,
-        noise_floor=floor,
-        analytic_floor=column("analytic_floor"),
-        frobenius=column("frobenius"),
-        singular_values=np.stack([m.singular_values[:k] for m in measured]),
-        residual=column("residual"),
-        valid=valid,
-        crossing_share=crossing,
-        separator_share=column("separator_share"),
-        beta=_beta(lags, fits, valid, replicates, len(units.spans), options),
-        beta_sequential=_beta(
-            lags,
-            sequential_fits,
-            valid_sequential,
-            sequential_replicates,
-            len(units.spans),
-            options,
-        ),
-        boundary=options.boundary,
-        documents_are_blocks=units.are_blocks,
-    )
-
-
-def _beta(
-    lags: NDArray[np.int64],
-    fits: _Fits,
-    valid: NDArray[np.bool_],
-    replicates: Floats,
-    n_documents: int,
-    options: CorrelationOptions,
-) -> Exponent:
-    if not fits.enough.any():
-        return Exponent.refused(
-            f"too few documents for independent portions of them: {n_documents}, where "
-            f"{FEWEST_PORTIONS} of about equal length with pairs at these lags are needed",
-            method="OLS of log norm on log lag",
-            level=options.level,
-        )
-    return beta_exponent(
-        lags,
-        fits.debiased,
-        valid,
-        replicates=replicates,
-        window=options.window,
-        level=options.level,
-        quantity="debiased norm",
-    )
-
-
-class _Fits:
-    """The cross-fits of one covariance at all lags; arrays are (n_lags,)."""
-
-    def __init__(self, fits: Sequence[CrossFit], floor: Floats) -> None:
-        self.fits = fits
-        self.debiased = np.array([fit.debiased for fit in fits])
-        self.crossfit = np.array([fit.crossfit for fit in fits])
-        # Whether there were documents enough to cross-fit.
-        self.enough = np.isfinite(self.crossfit)
-        with np.errstate(invalid="ignore"):
-            significant = self.crossfit >= [self._significance(fit) for fit in fits]
-            self.valid = significant & (self.debiased >= VALID_RATIO * floor)
-
-    @staticmethod
-    def _significance(fit: CrossFit) -> float:
-        """What u^T C v exceeds by chance, without any correlation, in FALSE_SHARE of the cases."""
-        from scipy.stats import t as student
-
-        if not fit.freedom >= 1:
-            return float("nan")
-        return float(student.isf(FALSE_SHARE, fit.freedom)) * fit.crossfit_error
-
-    def replicates(
-        self, fixed_vectors: Floats, norm: Floats, options: CorrelationOptions
-    ) -> Floats:
-        """Replicates of the debiased norm, (n_replicates, n_lags).
-
-        The document bootstrap holds the vectors fixed; what their own noise adds is known from the
-        jackknife of the debiased norm, whose few degrees of freedom widen it.
-        """
-        from scipy.stats import norm as normal
-        from scipy.stats import t as student
-
-        count = len(fixed_vectors)
-        tail = (1 - options.level) / 2
-        spread = fixed_vectors.std(axis=0, ddof=1) if count > 1 else np.zeros(len(norm))
-        out = np.full_like(fixed_vectors, np.nan)
-        for k, fit in enumerate(self.fits):
-            if not (np.isfinite(fit.debiased_error) and fit.freedom >= 1):
-                continue
-            wider = float(student.isf(tail, fit.freedom) / normal.isf(tail)) * fit.debiased_error
-            extra = float(np.sqrt(max(wider**2 - spread[k] ** 2, 0.0)))
-            rng = np.random.default_rng([options.seed, 5, options.lags[k]])
-            noise = extra * rng.standard_normal(count)
-            out[:, k] = fit.debiased + (fixed_vectors[:, k] - norm[k]) + noise
-        return out

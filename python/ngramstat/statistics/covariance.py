@@ -73,6 +73,8 @@ class CovarianceOperator:
         Low-rank term.
     composition : Composition, optional
     sign : float
+    kept : (V,) bool, optional
+        Types whose principal submatrix this is; rows and columns of the others are zero.
     threads : int
     """
 
@@ -82,6 +84,7 @@ class CovarianceOperator:
     right: Floats
     composition: Composition | None = None
     sign: float = 1.0
+    kept: NDArray[np.bool_] | None = None
     threads: int = 1
 
     @property
@@ -91,6 +94,7 @@ class CovarianceOperator:
 
     def multiply(self, x: Floats) -> Floats:
         """A x for x (V, LANES)."""
+        x = self._masked(x)
         out = self.left @ (self.right.T @ x)
         np.negative(out, out=out)
         for counts, a, b in self.parts:
@@ -99,6 +103,7 @@ class CovarianceOperator:
 
     def multiply_transposed(self, x: Floats) -> Floats:
         """A^T x for x (V, LANES)."""
+        x = self._masked(x)
         out = self.right @ (self.left.T @ x)
         np.negative(out, out=out)
         for counts, a, b in self.parts:
@@ -108,7 +113,10 @@ class CovarianceOperator:
     def _with_composition(self, out: Floats, x: Floats) -> Floats:
         if self.composition is not None:
             out += self.sign * self.composition.multiply(x)
-        return out
+        return self._masked(out)
+
+    def _masked(self, x: Floats) -> Floats:
+        return x if self.kept is None else x * self.kept[:, None]
 
 
 class PairStatistics:
@@ -122,10 +130,21 @@ class PairStatistics:
     across : bool
         Include the pairs that cross a document's end or touch a separator (boundary ``stream``).
     threads : int
+    kept : (V,) bool, optional
+        Types that the covariances are restricted to: principal submatrices. The marginals are
+        those of all types.
     """
 
-    def __init__(self, counts: PairCounts, *, across: bool, threads: int = 1) -> None:
+    def __init__(
+        self,
+        counts: PairCounts,
+        *,
+        across: bool,
+        threads: int = 1,
+        kept: NDArray[np.bool_] | None = None,
+    ) -> None:
         self.lag = counts.lag
+        self.kept = kept
         self.threads = threads
         self.size = counts.within.shape[0]
         # A matrix without entries costs a pass over its row pointers in every product.
@@ -183,11 +202,12 @@ class PairStatistics:
             empty,
             composition=composition,
             sign=-1.0,
+            kept=self.kept,
             threads=self.threads,
         )
 
     def frobenius(self) -> float:
-        """Frobenius norm of C(t), from sums over counts."""
+        """Frobenius norm of C(t) over all types, from sums over counts."""
         w = (1.0 / self.pairs, 1.0 / self.pairs)
         squares = 0.0
         for i, first in enumerate(self.parts):
@@ -204,4 +224,6 @@ class PairStatistics:
 
     def _operator(self, a: float, b: float, left: Floats, right: Floats) -> CovarianceOperator:
         parts = [(part, a, b) for part in self.parts]
-        return CovarianceOperator(self.size, parts, left, right, threads=self.threads)
+        return CovarianceOperator(
+            self.size, parts, left, right, kept=self.kept, threads=self.threads
+        )

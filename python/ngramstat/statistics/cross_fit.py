@@ -21,7 +21,7 @@ tokens are centred by the marginals of the half's other portions. This estimator
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,13 +61,29 @@ class CrossFit:
         Estimate of the norm, and its jackknife standard error.
     freedom : float
         Degrees of freedom of both errors.
+    left_out : tuple of float
+        The debiased norm with each of the PORTIONS left out, those of half 0 first; empty where
+        there is none.
     """
 
-    crossfit: float
-    crossfit_error: float
-    debiased: float
-    debiased_error: float
-    freedom: float
+    crossfit: float = math.nan
+    crossfit_error: float = math.nan
+    debiased: float = math.nan
+    debiased_error: float = math.nan
+    freedom: float = math.nan
+    left_out: tuple[float, ...] = ()
+
+    def to_array(self) -> Floats:
+        """All numbers in one array."""
+        *numbers, left_out = astuple(self)
+        return np.array([*numbers, *left_out])
+
+    @classmethod
+    def from_array(cls, values: Floats) -> CrossFit:
+        """What `to_array` was made of."""
+        names = [f.name for f in fields(cls)][:-1]
+        numbers = dict(zip(names, values.tolist(), strict=False))
+        return cls(**numbers, left_out=tuple(values[len(names) :].tolist()))
 
 
 def pair_documents(
@@ -155,6 +171,7 @@ def cross_fit(
     *,
     stream: bool,
     shuffled: ShuffledPairs | None = None,
+    kept: NDArray[np.bool_] | None = None,
     threads: int = 1,
 ) -> CrossFit:
     """Cross-fitted norm of C(t) at one lag.
@@ -170,6 +187,8 @@ def cross_fit(
         Pairs run across the units' ends.
     shuffled : ShuffledPairs, optional
         Take these off the pairs, in place of the product of marginals: the sequential covariance.
+    kept : (V,) bool, optional
+        Types that C(t) is restricted to; `left` and `right` are zero at the others.
     """
     starts, ends, limits = pair_documents(corpus, units, stream=stream)
     documents = ClassedDocuments(starts, ends, limits, units.portions, PORTIONS)
@@ -194,6 +213,8 @@ def cross_fit(
         expected = shuffled.weights()
         w = (jv - shuffled.multiply(v, expected)) * scale
         z = (ju - shuffled.multiply(u, expected)) * scale
+    if kept is not None:
+        w, z = w * kept, z * kept
     x = np.sum(w * u[half], axis=1)
 
     a, b = (_lanes(pairs[:, None] * part) for part in (w, z))
@@ -207,8 +228,7 @@ def cross_fit(
         sums = (sums - shuffled.bilinear(a, b, expected)) * scale[:, :, None]
     halves = [_Half(pairs[half == h], x[half == h], sums[half == h][:, :, :_HALF]) for h in (0, 1)]
     if min(part.portions for part in halves) < _FEWEST_PER_HALF:
-        nothing = math.nan
-        return CrossFit(nothing, nothing, nothing, nothing, nothing)
+        return CrossFit()
     return _combine(halves)
 
 
@@ -328,6 +348,7 @@ def _combine(halves: list[_Half]) -> CrossFit:
     first, third = moments.mean(axis=0)
     whole = _signed_norm(first, third)
     variance = 0.0
+    left_out: list[float] = []
     for h, part in enumerate(halves):
         others = []
         for d in range(_HALF):
@@ -335,10 +356,12 @@ def _combine(halves: list[_Half]) -> CrossFit:
             changed[h] = part.moments(d)
             others.append(_signed_norm(*changed.mean(axis=0)))
         variance += part.spread(whole, np.array(others)) ** 2
+        left_out += others
     return CrossFit(
         crossfit=float(first),
         crossfit_error=math.hypot(*(part.error_of_first() for part in halves)) / 2,
         debiased=whole if first > 0 and third > 0 else math.nan,
         debiased_error=math.sqrt(variance),
         freedom=sum(part.freedom for part in halves),
+        left_out=tuple(left_out),
     )

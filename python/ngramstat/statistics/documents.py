@@ -68,6 +68,12 @@ class Units:
     are_blocks: bool
     portions: NDArray[np.uint8]
 
+    @property
+    def content_lengths(self) -> NDArray[np.int64]:
+        """Tokens of each unit without its separators, (n_units,)."""
+        lengths: NDArray[np.int64] = self.spans.content_ends - self.spans.content_starts
+        return lengths
+
     def crossing_pairs(self, lag: int) -> int:
         """Pairs of the stream at this lag whose tokens lie in different units."""
         lengths = np.diff(self.spans.ends, prepend=0)

@@ -13,11 +13,15 @@ from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
-from ngramstat.exponents.drop_decay import gamma_of_drops
-from ngramstat.exponents.entropy_decay import gamma_exponent, gamma_finite_exponent
+from ngramstat.exponents.drop_decay import gamma_of_drops, replicate_drop_gammas
+from ngramstat.exponents.entropy_decay import (
+    gamma_exponent,
+    gamma_finite_exponent,
+    replicate_gammas,
+)
 from ngramstat.exponents.learning import LimitFit, learning_limit
 from ngramstat.kernels import MAX_ORDER, NgramStatistics, NgramUnits, count_ngrams
-from ngramstat.results import EntropyResult, Exponent, LearningCurve
+from ngramstat.results import EntropyResult, Exponent, LearningCurve, Replicates
 from ngramstat.statistics.counts_entropy import (
     ROUNDING,
     chao_shen,
@@ -266,7 +270,10 @@ def assemble_entropies(
         fits,
     )
     needed = _tokens_needed(bracket, fits)
-    gamma = _gamma(context, bracket, options.level, needed)
+    gamma, gammas = _gamma(context, bracket, options.level, needed)
+    gamma_finite = gamma_finite_exponent(
+        context, loss, replicates if len(held_out.tokens) > 1 else None, level=options.level
+    )
 
     def column(name: str) -> Floats:
         values = [getattr(fit, name) if fit.identifiable else None for fit in fits]
@@ -303,11 +310,12 @@ def assemble_entropies(
             replicates=curve.replicates,
         ),
         gamma=gamma,
-        gamma_finite=gamma_finite_exponent(
-            context,
-            loss,
-            replicates if len(held_out.tokens) > 1 else None,
-            level=options.level,
+        gamma_finite=gamma_finite,
+        bootstrap=_bootstrap(
+            gammas,
+            replicate_gammas(gamma_finite, context, replicates),
+            DocumentBootstrap(len(units.spans), options.replicates, options.seed),
+            options.seed,
         ),
         discounts=held_out.discounts,
         boundary=options.boundary,
@@ -316,6 +324,15 @@ def assemble_entropies(
         training_tokens=held_out.training_tokens,
         documents_are_blocks=units.are_blocks,
     )
+
+
+def _bootstrap(
+    gammas: Floats, finite: Floats, bootstrap: DocumentBootstrap, seed: int
+) -> Replicates | None:
+    """Replicates of both exponents; held-out documents are resampled on their own."""
+    if len(gammas) == 0 or len(finite) != len(gammas):
+        return None
+    return Replicates(seed=seed, clusters=bootstrap.n_clusters, gamma=gammas, gamma_finite=finite)
 
 
 def _best_losses(
@@ -433,8 +450,13 @@ def _bracket(
     return _Bracket(limit, low, high, doubt, resolved, limit + deviations, drop_error)
 
 
-def _gamma(context: NDArray[np.int64], bracket: _Bracket, level: float, needed: Floats) -> Exponent:
-    """From the drops where there are enough of them, else in the paper's raw form."""
+def _gamma(
+    context: NDArray[np.int64], bracket: _Bracket, level: float, needed: Floats
+) -> tuple[Exponent, Floats]:
+    """From the drops where there are enough of them, else in the paper's raw form.
+
+    With gamma of every bootstrap replicate, NaN where it has none.
+    """
     drops = gamma_of_drops(
         context,
         bracket.limit,
@@ -453,6 +475,7 @@ def _gamma(context: NDArray[np.int64], bracket: _Bracket, level: float, needed: 
         level=level,
     )
     headline, other = (raw, drops) if drops.value is None else (drops, raw)
+    from_drops = headline is drops
     missing = [n for n in range(1, len(needed)) if not bracket.resolved[n]][:2]
     if headline.value is None and any(np.isfinite(needed[missing])):
         tokens = ", ".join(
@@ -463,9 +486,14 @@ def _gamma(context: NDArray[np.int64], bracket: _Bracket, level: float, needed: 
             reason=f"{headline.reason}; by the learning curves, held-out losses would resolve "
             f"{tokens}",
         )
+    gammas = (
+        replicate_drop_gammas(drops, bracket.replicates)
+        if from_drops
+        else replicate_gammas(raw, context, bracket.replicates)
+    )
     if other.value is None:
-        return headline
+        return headline, gammas
     entry = {
         name: getattr(other, name) for name in ("method", "value", "low", "high", "points")
     } | {"window": None if other.window is None else list(other.window)}
-    return dataclasses.replace(headline, alternatives=(*headline.alternatives, entry))
+    return dataclasses.replace(headline, alternatives=(*headline.alternatives, entry)), gammas

@@ -1,0 +1,55 @@
+"""What pairs inside documents show once the order of the tokens in every document is destroyed.
+
+The null of the sequential covariance: its value on a shuffled copy of the corpus, which has the
+same documents and no sequence (THEORY 1.5).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ngramstat.corpus import Corpus
+from ngramstat.kernels import Tokens
+from ngramstat.statistics.covariance import Composition, PairStatistics
+from ngramstat.statistics.documents import Units
+from ngramstat.statistics.singular import leading_singular_triplets
+
+__all__ = ["permutation_floor", "shuffled_inside_documents"]
+
+# The edge of a noise spectrum settles slowly, and the floor is compared with a factor of 1.5.
+_TOLERANCE = 0.02
+_MOST_STEPS = 5
+
+
+def shuffled_inside_documents(corpus: Corpus, units: Units, seed: int) -> Tokens:
+    """A copy of the tokens with every unit's content in random order; separators stay.
+
+    One shuffle by `seed`, whatever the lags.
+    """
+    rng = np.random.default_rng([seed, 7])
+    shuffled = np.array(corpus.tokens)
+    spans = units.spans
+    for start, end in zip(spans.content_starts.tolist(), spans.content_ends.tolist(), strict=True):
+        rng.shuffle(shuffled[start:end])
+    return shuffled
+
+
+def permutation_floor(shuffled: PairStatistics, composition: Composition) -> float:
+    """Norm of the shuffled pairs inside documents less their exact mean over all shuffles.
+
+    Parameters
+    ----------
+    shuffled : PairStatistics
+        Of the tokens of `shuffled_inside_documents`.
+    composition : Composition
+        The mean, that of the corpus at this lag.
+    """
+    if shuffled.within_pairs == 0:
+        return float("nan")
+    found = leading_singular_triplets(
+        shuffled.sequential(composition),
+        1,
+        value_tolerance=_TOLERANCE,
+        max_steps=_MOST_STEPS,
+    )
+    return float(found.values[0])
