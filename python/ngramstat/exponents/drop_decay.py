@@ -221,7 +221,8 @@ def replicate_drop_gammas(fitted: Exponent, replicates: ArrayLike) -> Floats:
         NaN where the entropy does not fall at every context of the window.
     """
     reps = np.asarray(replicates, dtype=np.float64)
-    assert fitted.window is not None and fitted.weights is not None
+    assert fitted.window is not None
+    assert fitted.weights is not None
     first, last = (int(n) for n in fitted.window)
     m = np.arange(first, last + 1, dtype=np.float64)
     linear = _power_law(m, np.zeros(len(m)), np.asarray(fitted.weights)).linear
