@@ -173,6 +173,9 @@ def test_crossing_pairs_end_the_window_of_the_stream():
     found = ngramstat.correlations(corpus, lags=[1, 2, 3, 4, 6, 8, 11, 16, 23, 32], replicates=99)
     assert found.crossing_share[7] == pytest.approx(0.25, abs=0.01)
     assert found.beta.window[1] <= 16
+    # The interval is that of the replicates that other exponents are combined with.
+    low, high = np.nanquantile(found.bootstrap.beta, [0.025, 0.975])
+    assert (found.beta.low, found.beta.high) == (pytest.approx(low), pytest.approx(high))
     assert "cross document ends" in found.beta.method
 
 
