@@ -150,7 +150,11 @@ def bisection_tree(where: Floats, weight: Floats) -> TokenTree:
         order = np.argsort(_along(centred, share), kind="stable")
         running = np.cumsum(share[order])
         least = max(1, int(np.ceil(m * _LEAST_SHARE)))
-        cut = int(np.clip(np.searchsorted(running, running[-1] / 2), least, m - least))
+        half = running[-1] / 2
+        cut = int(np.searchsorted(running, half))
+        if cut == 0 or running[cut] - half < half - running[cut - 1]:  # the nearer of the two
+            cut += 1
+        cut = int(np.clip(cut, least, m - least))
         split.append(base + cut)
         # Preorder: the left branch is next.
         stack.append((members[order[cut:]], base + cut))

@@ -1,0 +1,146 @@
+"""Slow, obvious versions of the kernels behind the mixture of contexts."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+
+
+def random_tree(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """(leaf_of, split in preorder) of a random binary tree."""
+    split: list[int] = []
+
+    def grow(a: int, b: int) -> None:
+        if b - a > 1:
+            m = int(rng.integers(a + 1, b))
+            split.append(m)
+            grow(a, m)
+            grow(m, b)
+
+    grow(0, size)
+    return rng.permutation(size).astype(np.uint32), np.array(split, np.uint32)
+
+
+def path(leaf: int, split: Sequence[int], size: int) -> list[tuple[int, int, int, bool]]:
+    """(a, m, b, went right) at every turn on the way to a leaf."""
+    out, node, a, b = [], 0, 0, size
+    while b - a > 1:
+        m = int(split[node])
+        right = leaf >= m
+        out.append((a, m, b, right))
+        node, a, b = (node + m - a, m, b) if right else (node + 1, a, m)
+    return out
+
+
+@dataclass
+class Nodes:
+    """Counts of one pattern: context -> token -> count, and the distinct neighbours."""
+
+    offsets: Sequence[int]
+    maps: Sequence[int]
+    class_maps: np.ndarray
+    stop: int
+    counts: dict = field(default_factory=lambda: defaultdict(Counter))
+    neighbours: dict = field(default_factory=lambda: defaultdict(set))
+    loose: Counter = field(default_factory=Counter)
+
+    def known(self, text, i: int) -> int:
+        """How many tokens back the text reaches at i."""
+        stops = [j for j in range(i) if text[j] == self.stop]
+        return i - stops[-1] if stops else i
+
+    def context(self, text, i: int):
+        if self.known(text, i) < max(self.offsets, default=0):
+            return None
+        return tuple(
+            int(text[i - k]) if m < 0 else int(self.class_maps[m][text[i - k]])
+            for k, m in zip(self.offsets, self.maps, strict=True)
+        )
+
+    def count(self, training, first_event: int, neighbour: int, vocab_size: int) -> None:
+        for i in range(first_event, len(training)):
+            context = self.context(training, i)
+            if context is None or training[i] >= vocab_size:
+                continue
+            token = int(training[i])
+            self.counts[context][token] += 1
+            if neighbour and self.known(training, i) >= neighbour:
+                self.neighbours[context, token].add(int(training[i - neighbour]))
+            else:
+                self.loose[context, token] += 1
+
+    def lower(self, context) -> Counter:
+        return Counter(
+            {w: len(self.neighbours[context, w]) + self.loose[context, w]
+             for w in self.counts[context]}
+        )  # fmt: skip
+
+    def distribution(self, context, counts: Counter, discounts, parent: np.ndarray) -> np.ndarray:
+        """Interpolated absolute discounting over the whole vocabulary."""
+        total = sum(counts.values())
+        if context is None or total == 0:
+            return parent
+        taken = {w: min(discounts[min(c, 3) - 1], c) for w, c in counts.items()}
+        out = sum(taken.values()) * parent / total
+        for w, c in counts.items():
+            out[w] += (c - taken[w]) / total
+        return out
+
+
+def bucket(taken: int, other: int, seen: bool) -> int:
+    n = taken + other
+    if n == 0:
+        return 16 if seen else 0
+    last = [1, 2, 3, 5, 8, 12, 20, 36, 70, 150, 400, 1500, 8000, 60000]
+    size = 1 + sum(n > x for x in last)
+    return size + (16 if taken == 0 or other == 0 else 0)
+
+
+class Mixer:
+    """Logistic mixing in double precision, one turn after the other."""
+
+    def __init__(self, rows, parents, initial, sizes) -> None:
+        self.rows, self.parents = rows, parents
+        self.own = [[w] * 32 for w in initial]
+        self.own_squares = [[1e-2] * 32 for _ in initial]
+        self.tables = [np.zeros((size, len(rows))) for size in sizes]
+        self.squares = [np.full((size, len(rows)), 1e-2) for size in sizes]
+
+    def inputs(self, stretch, t: int) -> list[float]:
+        x = [stretch[row, t] / 2048 for row in self.rows]
+        return [v if p < 0 else v - x[p] for v, p in zip(x, self.parents, strict=True)]
+
+    def log_odds(self, stretch, buckets, states, t: int) -> float:
+        return sum(
+            r * (self.own[i][buckets[self.rows[i], t]]
+                 + sum(table[states[s, t], i] for s, table in enumerate(self.tables)))
+            for i, r in enumerate(self.inputs(stretch, t))
+        )  # fmt: skip
+
+    def train(self, stretch, buckets, states, first: int, last: int, rate: float) -> float:
+        loss = 0.0
+        for t in range(first, last):
+            z = self.log_odds(stretch, buckets, states, t)
+            loss += math.log1p(math.exp(-z))
+            for i, r in enumerate(self.inputs(stretch, t)):
+                g = r / (1 + math.exp(z))
+                b = buckets[self.rows[i], t]
+                self.own_squares[i][b] += g * g
+                self.own[i][b] += rate * g / math.sqrt(self.own_squares[i][b])
+                for s in range(len(self.tables)):
+                    k = states[s, t]
+                    self.squares[s][k, i] += g * g
+                    self.tables[s][k, i] += rate * g / math.sqrt(self.squares[s][k, i])
+        return loss
+
+    def score(self, stretch, buckets, states, offsets) -> list[float]:
+        return [
+            sum(math.log1p(math.exp(-self.log_odds(stretch, buckets, states, t)))
+                for t in range(a, b))
+            for a, b in pairwise(offsets)
+        ]  # fmt: skip

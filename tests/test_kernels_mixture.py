@@ -1,0 +1,177 @@
+"""Node estimates and mixers against their slow versions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ngramstat.context_kernels import STRETCH_UNIT, ContextNodes, Mixer, path_lengths
+from ngramstat.errors import InputError
+from reference_mixture import Mixer as SlowMixer
+from reference_mixture import Nodes, bucket, path, random_tree
+
+PATTERNS = [((), ()), ((1,), (-1,)), ((1, 2), (-1, -1)), ((2,), (0,)), ((1, 3), (0, -1))]
+
+
+def text_of(rng: np.random.Generator, n: int, size: int, dtype: type) -> np.ndarray:
+    """Tokens that repeat themselves, so that contexts are seen several times."""
+    out = rng.integers(0, size, n)
+    for i in range(3, n):
+        if rng.random() < 0.6:
+            out[i] = (out[i - 1] * 2 + out[i - 3]) % size
+    return out.astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
+@pytest.mark.parametrize("stop", [None, 3, "beyond"])
+@pytest.mark.parametrize(("offsets", "maps"), PATTERNS)
+def test_nodes_against_dictionaries(offsets, maps, stop, dtype):
+    rng = np.random.default_rng([len(offsets), 7])
+    size = 11
+    stop_token = size if stop == "beyond" else stop
+    symbols = size + (stop == "beyond")
+    training, text = (text_of(rng, n, symbols, dtype) for n in (700, 120))
+    class_maps = rng.integers(0, 3, (1, symbols)).astype(np.uint32)
+    leaf_of, split = random_tree(size, rng)
+    targets = np.flatnonzero(text < size)[5::2]
+    lengths = path_lengths(leaf_of, split)[text[targets]]
+    turn_offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    neighbour = next(k for k in range(1, 5) if k not in offsets)
+    parent = rng.dirichlet(np.ones(size))
+    discounts = {False: (0.6, 1.1, 1.4), True: (0.7, 1.2, 1.3)}
+
+    slow = Nodes(offsets, maps, class_maps, -1 if stop_token is None else stop_token)
+    slow.count(training, 4, neighbour, size)
+    wanted = {slow.context(text, int(i)) for i in targets} - {None}
+
+    def masses(p: np.ndarray, i: int):
+        by_leaf = np.empty(size)
+        by_leaf[leaf_of] = p
+        for a, m, b, right in path(int(leaf_of[text[i]]), split, size):
+            left_right = by_leaf[a:m].sum(), by_leaf[m:b].sum()
+            yield left_right[::-1] if right else left_right
+
+    parent_mass = np.array([x for i in targets for x in masses(parent, i)], np.float32)
+    for threads, most in ((1, 1 << 20), (3, 1 << 20), (2, 50)):
+        nodes = ContextNodes(
+            text, targets, leaf_of, split, offsets=offsets, maps=maps, class_maps=class_maps,
+            stop_token=stop_token,
+        )  # fmt: skip
+        nodes.count(training, first_event=4, neighbour=neighbour, most_events=most, threads=threads)
+        for lower in (False, True):
+            tables = {c: slow.lower(c) if lower else slow.counts[c] for c in wanted}
+            numbers = [
+                sum(k == c for t in tables.values() for k in t.values()) for c in range(1, 5)
+            ]
+            assert nodes.counts_of_counts(lower=lower).tolist() == numbers
+            mass = nodes.mass(
+                discounts[lower], turn_offsets, parent_mass, lower=lower, threads=threads
+            )
+            expected = []
+            for i in targets:
+                c = slow.context(text, int(i))
+                counts = tables.get(c, {})
+                expected += list(masses(slow.distribution(c, counts, discounts[lower], parent), i))
+            np.testing.assert_allclose(mass, expected, rtol=1e-5)
+        stretch, buckets = nodes.evaluate(
+            discounts[False], turn_offsets, parent_mass, threads=threads
+        )
+        e = 0
+        for i in targets:
+            c = slow.context(text, int(i))
+            counts = slow.counts[c] if c is not None else {}
+            p = slow.distribution(c, counts, discounts[False], parent)
+            leaf = int(leaf_of[text[i]])
+            for (taken, other), (a, m, b, right) in zip(
+                masses(p, i), path(leaf, split, size), strict=True
+            ):
+                assert abs(stretch[e] * STRETCH_UNIT - np.log(taken / other)) < 2 * STRETCH_UNIT
+                inside = [
+                    sum(k for w, k in counts.items() if lo <= leaf_of[w] < hi)
+                    for lo, hi in ((a, m), (m, b))
+                ]
+                if right:
+                    inside.reverse()
+                assert buckets[e] == bucket(*inside, bool(counts))
+                e += 1
+
+
+def test_long_patterns_are_hashed_and_count_the_same():
+    rng = np.random.default_rng(0)
+    size = 70_000  # five tokens of 17 bits do not fit a key
+    words = rng.integers(0, size, 9).astype(np.uint32)
+    training, text = words[rng.integers(0, 9, 4000)], words[rng.integers(0, 9, 60)]
+    leaf_of, split = np.arange(size, dtype=np.uint32), np.arange(1, size, dtype=np.uint32)
+    offsets = (1, 2, 3, 4)
+    targets = np.arange(4, 60)
+    nodes = ContextNodes(
+        text, targets, leaf_of, split, offsets=offsets, maps=(-1,) * 4,
+        class_maps=np.zeros((0, size), np.uint32),
+    )  # fmt: skip
+    nodes.count(training)
+    slow = Nodes(offsets, (-1,) * 4, np.zeros((0, size)), -1)
+    slow.count(training, 0, 0, size)
+    wanted = {slow.context(text, int(i)) for i in targets}
+    counts = [k for c in wanted for k in slow.counts[c].values()]
+    assert nodes.counts_of_counts().tolist() == [counts.count(c) for c in range(1, 5)]
+
+
+@pytest.mark.parametrize(
+    ("leaf_of", "split"),
+    [([0, 1, 1], [1, 2]), ([0, 1, 2], [1]), ([0, 1, 2], [3, 2]), ([0, 1, 2], [1, 1]), ([], [])],
+)
+def test_no_tree(leaf_of, split):
+    with pytest.raises(ValueError, match=r"tree|leaf_of|split|token"):
+        path_lengths(np.array(leaf_of, np.uint32), np.array(split, np.uint32))
+
+
+def test_what_does_not_fit_is_refused():
+    leaf_of, split = np.arange(4, dtype=np.uint32), np.array([1, 2, 3], np.uint32)
+    maps = np.zeros((0, 4), np.uint32)
+    text = np.array([0, 1, 2, 3], np.uint16)
+
+    def nodes(**changes):
+        options = {"offsets": (1,), "maps": (-1,), "class_maps": maps} | changes
+        return ContextNodes(text, np.array([2]), leaf_of, split, **options)
+
+    with pytest.raises(ValueError, match="offsets"):
+        nodes(offsets=(17,))
+    with pytest.raises(ValueError, match="class map"):
+        nodes(maps=(0,))
+    with pytest.raises(IndexError, match="token 9 at position 1"):
+        nodes().count(np.array([1, 9], np.uint16))
+    with pytest.raises(InputError, match="dtype"):
+        nodes().count(text.astype(np.uint32))
+    with pytest.raises(ValueError, match="parent"):
+        Mixer([0], [0], [1.0], [])
+
+
+def test_mixer_against_loops():
+    rng = np.random.default_rng(3)
+    turns, rows = 400, [0, 2, 3]
+    stretch = rng.integers(-9000, 9000, (4, turns)).astype(np.int16)
+    buckets = rng.integers(0, 32, (4, turns)).astype(np.uint8)
+    states = np.stack([rng.integers(0, 5, turns), rng.integers(0, 9, turns)]).astype(np.uint16)
+    arguments = (rows, [-1, 0, 1], [1.0, 1.0, 0.0], [5, 9])
+    fast, slow = Mixer(*arguments), SlowMixer(*arguments)
+    offsets = np.arange(0, turns + 1, 8)
+    for _ in range(2):
+        found = fast.train(stretch, buckets, states, 0, 300, 0.02)
+        assert found == pytest.approx(slow.train(stretch, buckets, states, 0, 300, 0.02), rel=1e-4)
+        np.testing.assert_allclose(
+            fast.score(stretch, buckets, states, offsets),
+            slow.score(stretch, buckets, states, offsets),
+            rtol=1e-3,
+        )
+    with pytest.raises(ValueError, match="no such"):
+        fast.score(stretch, buckets + np.uint8(32), states, offsets)
+    with pytest.raises(ValueError, match="state"):
+        fast.score(stretch, buckets, states + np.uint16(5), offsets)
+
+
+def test_an_untrained_mixer_is_its_chain():
+    stretch = np.array([[2048, -2048], [4096, 0]], np.int16)
+    buckets = np.zeros((2, 2), np.uint8)
+    states = np.zeros((0, 2), np.uint16)
+    found = Mixer([0, 1], [-1, 0], [1.0, 1.0], []).score(stretch, buckets, states, np.arange(3))
+    np.testing.assert_allclose(found, np.log1p(np.exp(-stretch[1] / 2048)), rtol=1e-6)

@@ -1,0 +1,166 @@
+"""The mixture of contexts: a distribution, independent of threads, better than its parts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ngramstat
+from ngramstat.statistics import mixture
+from ngramstat.statistics.documents import statistical_units
+from ngramstat.statistics.held_out import held_out_losses, split_texts, split_units
+from ngramstat.statistics.mixture import MixtureText, mixture_losses, patterns, tuning_split
+from ngramstat.statistics.token_tree import bisection_tree, places
+
+
+def classed_text(rng: np.random.Generator, n: int, size: int) -> np.ndarray:
+    """Odd tokens follow even ones, each choosing its successor among three by its class."""
+    out = np.zeros(n, np.int64)
+    for i in range(1, n):
+        kind = (out[i - 1] // 2 + 3 * (out[i - 2] // 4)) % (size // 8)
+        out[i] = (kind * 8 + rng.integers(0, 8)) % size
+    return out.astype(np.uint16)
+
+
+def every_token(contexts: np.ndarray, size: int, dtype: type) -> tuple[np.ndarray, np.ndarray]:
+    """A held-out text that asks for every token after every context, and its documents."""
+    rows, documents = [], []
+    for context in contexts:
+        for token in range(size):
+            rows.append([*context, token])
+            documents.append([-1] * len(context) + [len(documents)])
+    return np.array(rows).astype(dtype).ravel(), np.array(documents, np.int32).ravel()
+
+
+@pytest.mark.parametrize("classed", [False, True])
+@pytest.mark.parametrize("stop", [None, 40])
+def test_probabilities_sum_to_one(classed, stop, monkeypatch):
+    if classed:
+        monkeypatch.setattr(mixture, "_LEAST_CLASSED", 8)
+    rng = np.random.default_rng(1)
+    size, order = 40, 4
+    counted = classed_text(rng, 4000, size)
+    if stop is not None:
+        counted[::50] = stop
+    tuning = classed_text(rng, 600, size)
+    contexts = np.concatenate([tuning[:12].reshape(-1, order), rng.integers(0, size, (3, order))])
+    held_out, document = every_token(contexts, size, np.uint16)
+    text = MixtureText(
+        counted, 0 if stop is None else 1, tuning, np.zeros(600, np.int32), held_out, document,
+        size, stop,
+    )  # fmt: skip
+    losses, _ = mixture_losses(text, max_context=order, n_documents=len(contexts) * size)
+    sums = np.exp(-losses).reshape(len(contexts), size, order).sum(axis=1)
+    # Log odds are rounded to 1/2048, by which a turn's probability and its sibling's agree.
+    np.testing.assert_allclose(sums, 1.0, atol=2e-3)
+    again, _ = mixture_losses(text, max_context=order, n_documents=len(losses), threads=3)
+    assert np.array_equal(losses, again)
+
+
+def test_pieces_do_not_change_the_tokens_scored(monkeypatch):
+    rng = np.random.default_rng(2)
+    size = 24
+    texts = [classed_text(rng, n, size) for n in (5000, 400, 900)]
+    document = np.repeat(np.arange(9, dtype=np.int32), 100)
+    text = MixtureText(
+        texts[0], 0, texts[1], np.zeros(400, np.int32), texts[2], document, size, None
+    )
+    whole, _ = mixture_losses(text, max_context=2, n_documents=9)
+    monkeypatch.setattr(mixture, "_PIECE_TOKENS", 700)
+    pieces, _ = mixture_losses(text, max_context=2, n_documents=9)
+    # Discounts are those of the first piece, whose contexts are fewer.
+    np.testing.assert_allclose(pieces, whole, rtol=0.02)
+    assert np.all(pieces > 0)
+
+
+def test_better_than_kneser_ney_where_classes_rule(monkeypatch):
+    monkeypatch.setattr(mixture, "_LEAST_CLASSED", 8)
+    rng = np.random.default_rng(3)
+    size = 256
+    tokens = classed_text(rng, 60_000, size)
+    corpus = ngramstat.Corpus.from_arrays(
+        tokens, vocab_size=size, document_ends=np.arange(300, 60_001, 300)
+    )
+    units = statistical_units(corpus, boundary="stream", seed=0)
+    split = split_units(corpus, units, share=0.1, seed=0)
+    kneser_ney = held_out_losses(split, max_context=2, boundary="stream")
+    texts = split_texts(split, boundary="stream")
+    losses, better = mixture_losses(
+        tuning_split(texts, 0), max_context=2, n_documents=len(texts.scored)
+    )
+    assert better.all()
+    gain = kneser_ney.losses.sum(axis=0)[1:] - losses.sum(axis=0)
+    assert np.all(gain / texts.scored.sum() > 0.03)  # nats per token; .041 and .053 here
+    # A cross-entropy of n tokens stays above the entropy of this source, ln 8.
+    assert losses.sum(axis=0)[1] / texts.scored.sum() > np.log(8)
+
+
+@pytest.mark.parametrize("boundary", ["stream", "document"])
+@pytest.mark.parametrize("separator", [None, 0])
+def test_the_tuning_slice_is_taken_from_the_training_text(boundary, separator):
+    rng = np.random.default_rng(4)
+    tokens = rng.integers(1, 50, 20_000).astype(np.uint16)
+    ends = np.arange(200, 20_001, 200)
+    if separator is not None:
+        tokens[ends - 1] = separator
+    corpus = ngramstat.Corpus.from_arrays(
+        tokens, vocab_size=50, document_ends=ends, separator=separator
+    )
+    units = statistical_units(corpus, boundary=boundary, seed=0)
+    split = split_units(corpus, units, share=0.1, seed=0)
+    texts = split_texts(split, boundary=boundary)
+    text = tuning_split(texts, 0)
+    scored = int((text.tuning_document >= 0).sum())
+    assert 0.05 * texts.training_tokens < scored < 0.15 * texts.training_tokens
+    counted = np.bincount(text.counted[text.first_event :], minlength=51)
+    tuned = np.bincount(text.tuning, minlength=51)
+    whole = np.bincount(texts.training[texts.first_event :], minlength=51)
+    extra = counted + tuned - whole
+    if texts.stop_token is not None:  # the one that begins the slice
+        extra[texts.stop_token] -= 1
+    assert not extra.any()
+
+
+def test_one_type_is_no_choice():
+    zeros = np.zeros(50, np.uint16)
+    text = MixtureText(
+        zeros, 0, zeros, np.zeros(50, np.int32), zeros, np.zeros(50, np.int32), 1, None
+    )
+    losses, _ = mixture_losses(text, max_context=2, n_documents=1)
+    assert np.array_equal(losses, np.zeros((1, 2)))
+
+
+def test_patterns_come_after_what_they_fall_back_on():
+    for n in range(1, 9):
+        for classed in (False, True):
+            found = patterns(n, classed=classed)
+            names = [p.name for p in found]
+            assert len(set(names)) == len(names)
+            assert max(p.reach for p in found) == n
+            for i, pattern in enumerate(found[1:], start=1):
+                parent = found[names.index(pattern.parent)]
+                assert names.index(parent.name) < i
+                assert parent.reach <= pattern.reach
+            chain = {p.offsets for p in found if not any(p.letters)}
+            assert all(tuple(range(1, m + 1)) in chain for m in range(1, n + 1))
+
+
+def test_tokens_that_follow_alike_share_a_branch():
+    rng = np.random.default_rng(5)
+    size = 64
+    tokens = np.zeros(40_000, np.int64)
+    for i in range(1, len(tokens)):
+        group = (
+            tokens[i - 1] % 4 + 1
+        ) % 4  # tokens of one remainder follow those of the one before
+        tokens[i] = group + 4 * rng.integers(0, size // 4)
+    placed = places(tokens, size, 8)
+    for where in (placed.before, placed.after):
+        tree = bisection_tree(where, placed.frequency)
+        classes = tree.classes(2)
+        assert classes.max() == 3
+        for c in range(4):
+            assert len(set((np.flatnonzero(classes == c) % 4).tolist())) == 1
+    assert np.array_equal(np.sort(tree.leaf_of), np.arange(size))
+    assert tree.classes(30).max() == size - 1
+    assert not tree.classes(0).any()
