@@ -35,7 +35,7 @@ _SEED = 21
 
 
 def counted_curves(entropies: EntropyResult) -> CurveTable | None:
-    """The learning curves of the best counted predictor, one loss a row; None without several."""
+    """The learning curves of the counted learner, one loss a row; None without several."""
     curve = entropies.learning_curve
     if curve is None or len(curve.tokens) < 2:
         return None

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.results import (
@@ -267,8 +268,11 @@ def _entropies(result: EntropyResult) -> list[str]:
         columns.append(("held-out", [_nats(x) for x in result.held_out]))
     if result.held_out_low is not None and result.held_out_high is not None:
         columns.append(("interval", _intervals(result.held_out_low, result.held_out_high, _nats)))
-    # Miller-Madow lies between these two and is left to run.json for room.
-    for label, values in (("plug-in", result.plug_in), ("Chao-Shen", result.chao_shen)):
+    # The corrected estimates are left to run.json for room.
+    for label, values in (
+        ("Kneser-Ney", result.held_out_kneser_ney),
+        ("plug-in", result.plug_in),
+    ):
         if values is not None:
             columns.append((label, [_nats(x) for x in values]))
     title = f"ENTROPIES  H_n in nats per token, boundary {result.boundary}"
@@ -281,8 +285,56 @@ def _entropies(result: EntropyResult) -> list[str]:
         )
         if value is not None
     ]
+    if result.mixture_used is not None:
+        mixed = [str(int(n)) for n in result.context[result.mixture_used]]
+        sizes.append(
+            f"held-out: mixture of contexts at n = {', '.join(mixed)}, its weights fitted on "
+            f"{_count(result.tuning_tokens)} training tokens"
+            if mixed
+            else "held-out: Kneser-Ney, which the mixture of contexts did not beat"
+        )
     lines = [title, *_table(columns)]
-    return [*lines, *_wrap(", ".join(sizes), indent=2)] if sizes else lines
+    lines = [*lines, *_wrap(", ".join(sizes), indent=2)] if sizes else lines
+    return [*lines, *_learning(result)]
+
+
+def _learning(result: EntropyResult) -> list[str]:
+    """Limits of the learning curves, where there are any."""
+    curve = result.learning_curve
+    if curve is None or len(curve.tokens) < 2 or result.learning_limit is None:
+        return []
+    known = np.isfinite(result.learning_limit)
+    first, last = (_count(int(curve.tokens[k])) for k in (0, -1))
+    lines = [
+        "",
+        *_wrap(
+            f"LEARNING CURVES of Kneser-Ney  L_n(P) = H_n + A P^-delta, {len(curve.tokens)} sizes, "
+            f"P = {first} .. {last} tokens",
+            indent=0,
+        ),
+    ]
+    columns = [
+        ("context", [str(int(n)) for n in result.context]),
+        ("at P", [_nats(x) for x in curve.held_out[-1]]),
+        (
+            "limit H_n",
+            [
+                _nats(x) if ok else "not identifiable"
+                for x, ok in zip(result.learning_limit, known, strict=True)
+            ],
+        ),
+        ("interval", _intervals(result.learning_low, result.learning_high, _nats)),
+        ("delta", _numbers(result.delta)),
+        ("delta's interval", _intervals(result.delta_low, result.delta_high, _exponent_number)),
+        ("tokens needed", _numbers(result.tokens_needed, "{:.0e}")),
+    ]
+    return [*lines, *_table([(name, values) for name, values in columns if values])]
+
+
+def _numbers(values: NDArray[Any] | None, form: str = "{:.2f}") -> list[str]:
+    if values is None:
+        return []
+    return [form.format(float(x)) if math.isfinite(x) else _MISSING for x in values]
 
 
 def _prediction(result: Prediction) -> list[str]:

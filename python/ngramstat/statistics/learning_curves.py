@@ -28,6 +28,8 @@ _REPLICATES = (1, 2, 2, 4)
 # Smaller subsets say nothing about the approach to a limit.
 _LEAST_TOKENS = 2_000
 _LEAST_DOCUMENTS = 8
+# And is left out where its documents make more or less than it should hold by this factor.
+_MOST_OFF = 1.25
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,10 @@ def nested_subsets(split: Split, *, sizes: int, seed: int) -> Iterator[Subset]:
             start = total * replicate / replicates
             first, last = np.searchsorted(ends, [start, start + wanted], side="right")
             chosen = order[first:last]
-            if lengths[chosen].sum() < _LEAST_TOKENS or len(chosen) < _LEAST_DOCUMENTS:
+            found = int(lengths[chosen].sum())
+            # A few long documents cannot make every size.
+            fits = wanted / _MOST_OFF <= found <= wanted * _MOST_OFF
+            if found < _LEAST_TOKENS or len(chosen) < _LEAST_DOCUMENTS or not fits:
                 continue
             yield Subset(halvings, replicate, np.sort(training[chosen]))
 
