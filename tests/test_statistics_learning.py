@@ -83,7 +83,7 @@ def test_errors_are_pooled_over_sizes():
 
 
 def test_limits_join_the_bracket():
-    corpus = SantaFe(0.9, 3.0, kinds=200).corpus(300_000, seed=2)
+    corpus = SantaFe(0.9, 3.0, kinds=200, document_length=500).corpus(300_000, seed=2)
     found = ngramstat.entropies(corpus, max_context=2, replicates=99, held_out=0.05)
     curve = found.learning_curve
     assert curve is not None
