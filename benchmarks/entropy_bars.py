@@ -1,6 +1,6 @@
 """Bars of the entropies on a finished run: the mixture's gain, limits and predictions of curves.
 
-    python benchmarks/entropy_bars.py RUN [--output results/entropy_bars.json]
+    python benchmarks/entropy_bars.py RUN [--output FILE] [--picture docs/learning.png]
 
 Gains are of perplexity against Kneser-Ney, with standard errors over held-out documents. Limits and
 predictions are made from the sizes of at most 26 M tokens (or a quarter of the largest) and set
@@ -18,6 +18,7 @@ import numpy as np
 
 import ngramstat
 from ngramstat.exponents.learning import LimitFit, learning_limit
+from ngramstat.report.learning import plot_learning
 from ngramstat.results import RunResult
 
 _ENOUGH = 26e6
@@ -103,6 +104,7 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, default=Path(__file__).parent / "results" / "entropy_bars.json"
     )
+    parser.add_argument("--picture", type=Path, help="Learning curves, drawn.")
     arguments = parser.parse_args()
     run = RunResult.load(arguments.run / "run.json")
     found = {
@@ -113,6 +115,9 @@ def main() -> None:
         "predictions": predictions(arguments.run),
     }
     print(json.dumps(found, indent=2))
+    if arguments.picture is not None and run.entropies is not None:
+        axes = plot_learning(run.entropies)
+        axes.figure.savefig(arguments.picture, dpi=130)
     arguments.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 import ngramstat
+from ngramstat.errors import InputError
+from ngramstat.report.learning import plot_learning
 from ngramstat.statistics.documents import statistical_units
 from ngramstat.statistics.held_out import HeldOut, held_out_losses, split_units
 from ngramstat.statistics.learning_curves import (
@@ -92,6 +96,14 @@ def test_limits_join_the_bracket():
     assert np.all(np.diff(curve.tokens) > 0)
     assert found.mixture_used is not None
     assert not found.mixture_used[0]
+    axes = plot_learning(found)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "n = 0",
+        "n = 1",
+        "n = 2",
+    ]
+    with pytest.raises(InputError, match="learning curve"):
+        plot_learning(dataclasses.replace(found, learning_curve=None))
     for n in range(3):
         assert found.limit_low[n] <= found.limit[n] <= found.limit_high[n]
         if np.isfinite(found.learning_low[n]) and not found.resolved[n]:
