@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ngramstat.errors import InputError
+from ngramstat.exponents.decay import beta_exponent
 from ngramstat.exponents.horizons import stages
 from ngramstat.exponents.imported import curve_limits
 from ngramstat.exponents.prediction import (
@@ -424,3 +425,15 @@ def test_predict_uses_the_replicates_of_both_halves() -> None:
     assert "eq. 56" in apart.alpha.method
     assert joint.alpha.high - joint.alpha.low < 0.2 * (apart.alpha.high - apart.alpha.low)
     assert "eq. 56" in joint.alpha_finite.method
+
+
+def test_stages_of_a_fit_that_lists_both_of_them():
+    lags = np.array([1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 64, 101, 161, 256, 512])
+    norm = np.where(lags <= 16, 0.01 * lags**-1.2, 0.01 * 16**-0.9 * lags**-0.3)
+    rng = np.random.default_rng(0)
+    replicates = norm * np.exp(0.01 * rng.standard_normal((199, len(lags))))
+    beta = beta_exponent(lags, norm, np.ones(len(lags), bool), replicates=replicates)
+    first, second = stages(beta)
+    assert first is beta
+    assert first.value == pytest.approx(1.2, abs=0.05)
+    assert second.value == pytest.approx(0.3, abs=0.05)

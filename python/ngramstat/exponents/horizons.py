@@ -64,13 +64,15 @@ def thresholds(lags: ArrayLike, norm: ArrayLike, kappa: float) -> Floats:
 def stages(beta: Exponent) -> tuple[Exponent, ...]:
     """The stages of the decay, nearest lags first: one or two exponents with their windows.
 
-    The headline may be either stage; the other one stands in its alternatives by name.
+    The headline may be either stage; both stand in its alternatives by name.
     """
     for other in beta.alternatives:
         name = next((n for n in ("first", "second") if other["method"].startswith(n)), None)
         if name is None or not other["method"].startswith(f"{name} stage"):
             continue
         if other.get("value") is None or other.get("window") is None or beta.window is None:
+            continue
+        if tuple(other["window"]) == tuple(beta.window):  # the headline itself, listed by name
             continue
         doubt = None if beta.reportable else beta.reason
         known = other.get("low") is not None and other.get("high") is not None

@@ -189,10 +189,12 @@ def measure_mixture(
     """Held-out losses of the mixture of contexts, on the split of `measure_held_out`."""
     texts = split_texts(_split(corpus, options), boundary=options.boundary)
     text = tuning_split(texts, options.seed)
+    n_documents = len(texts.scored)
+    del texts  # as large as the text that is counted
     losses, better = mixture_losses(
         text,
         max_context=options.max_context,
-        n_documents=len(texts.scored),
+        n_documents=n_documents,
         threads=threads,
         progress=progress,
     )

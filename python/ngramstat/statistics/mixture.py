@@ -51,7 +51,7 @@ _PATTERNS = """
 _DIMENSIONS = 96
 # Tokens that place the vocabulary, and tokens scored in one piece: bounds of time and memory.
 _PLACING_TOKENS = 30_000_000
-_PIECE_TOKENS = 2_500_000
+_PIECE_TOKENS = 2_000_000
 # Passes over the slice, by their rate: without weights of single nodes, and with them.
 _RATES = ((0.02, 0.01), (0.02,))
 _DEPTHS = 32
@@ -158,13 +158,13 @@ class MixtureLosses:
 def tuning_split(texts: SplitTexts, seed: int) -> MixtureText:
     """Takes whole random documents of the training text for the weights.
 
-    A fiftieth of the tokens: at least 50,000 of them, but no more than a tenth, and at most two
+    A fiftieth of the tokens: at least 50,000 of them, but no more than a tenth, and at most one
     million.
     """
     document = texts.training_document
     lengths = np.bincount(document[document >= 0])
     total = int(lengths.sum())
-    wanted = min(max(0.02 * total, min(5e4, 0.1 * total)), 2e6)
+    wanted = min(max(0.02 * total, min(5e4, 0.1 * total)), 1e6)
     order = np.random.default_rng([seed, 5]).permutation(len(lengths))
     running = np.cumsum(lengths[order])
     # One at least, and one left to count.
