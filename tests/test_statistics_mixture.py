@@ -73,6 +73,21 @@ def test_pieces_do_not_change_the_tokens_scored(monkeypatch):
     assert np.all(pieces > 0)
 
 
+def test_later_pieces_may_hold_tokens_that_the_first_has_not(monkeypatch):
+    rng = np.random.default_rng(6)
+    size = 24
+    counted = classed_text(rng, 3000, size)
+    tuning = np.zeros(200, np.uint16)
+    held_out = np.concatenate([np.zeros(300, np.uint16), classed_text(rng, 300, size)])
+    text = MixtureText(
+        counted, 0, tuning, np.zeros(200, np.int32), held_out,
+        np.repeat(np.arange(2, dtype=np.int32), 300), size, None,
+    )  # fmt: skip
+    monkeypatch.setattr(mixture, "_PIECE_TOKENS", 400)
+    losses, _ = mixture_losses(text, max_context=2, n_documents=2)
+    assert np.all(np.isfinite(losses) & (losses > 0))
+
+
 def test_better_than_kneser_ney_where_classes_rule(monkeypatch):
     monkeypatch.setattr(mixture, "_LEAST_CLASSED", 8)
     rng = np.random.default_rng(3)

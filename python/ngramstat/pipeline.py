@@ -399,25 +399,23 @@ def _entropies(
     resources: Mapping[str, int],
     progress: bool,
 ) -> EntropyResult:
-    def part(
-        kind: str, description: str, compute: Callable[[Any], Any], keys: Any, total: float = 1.0
-    ) -> Any:
+    n = corpus.n_tokens
+
+    def part(kind: str, description: str, compute: Callable[[Any], Any], keys: Any) -> Any:
         encode, decode = _CODECS[kind]
         found = store.load(kind, keys)
         if found is not None:
             return decode(found)
-        with Progress(total, description, unit="tok", enabled=progress) as bar:
+        with Progress(n, description, unit="tok", enabled=progress) as bar:
             value = compute(bar)
         store.save(kind, keys, encode(value))
         return value
 
-    n = corpus.n_tokens
     counts: NgramStatistics = part(
         "ngrams",
         "H(n) counts",
         lambda bar: measure_ngrams(corpus, options, **resources, progress=bar),
         {name: getattr(options, name) for name in ("max_context", "boundary", "seed")},
-        n,
     )
     keys: dict[str, Any] = {
         name: getattr(options, name) for name in ("max_context", "boundary", "held_out", "seed")
@@ -429,7 +427,6 @@ def _entropies(
         "H(n) held out",
         lambda bar: measure_held_out(corpus, options, **resources, progress=bar),
         keys,
-        n,
     )
     points: list[LearningPoint] = []
     subsets = learning_subsets(corpus, options)
@@ -459,7 +456,6 @@ def _entropies(
                 progress=_Scaled(bar, n),
             ),
             keys,
-            n,
         )
     return assemble_entropies(corpus, options, counts, held_out, mixture, points)
 

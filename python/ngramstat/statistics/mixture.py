@@ -399,6 +399,7 @@ class _Turns:
         tree: TokenTree,
     ) -> None:
         self._used, self.offsets, self.tuned = used, offsets, piece.tuned
+        self._nodes = len(tree.split)  # of the tree, not of the piece: mixers serve all pieces
         turns = int(offsets[-1])
         self.stretch = np.zeros((len(used), turns), np.int16)
         self.buckets = np.zeros((len(used), turns), np.uint8)
@@ -425,7 +426,7 @@ class _Turns:
         ]
         initial = [1.0 if i in chain else 0.0 for i in rows]
         # Nodes beyond 2^16 share the weights of their remainders.
-        nodes = int(min(self._node.max(initial=0) + 1, 1 << 16))
+        nodes = min(self._nodes, 1 << 16)
         return _Selection(
             rows,
             parents,
@@ -453,12 +454,13 @@ class _Selection:
 def _fit(turns: _Turns, selection: _Selection) -> tuple[list[Mixer], bool]:
     """Mixers fitted on the tuning slice, and whether that helped on its second half."""
     middle, end = (int(turns.offsets[k]) for k in (turns.tuned // 2, turns.tuned))
-    mixers, improved = [], False
+    second_half = turns.offsets[turns.tuned // 2 : turns.tuned + 1]
+    mixers, improved, before = [], False, 0.0
     for k, rates in enumerate(_RATES):
         states = selection.states[k]
         mixer = Mixer(selection.rows, selection.parents, selection.initial, selection.sizes[k])
-        second_half = turns.offsets[turns.tuned // 2 : turns.tuned + 1]
-        before = float(mixer.score(turns.stretch, turns.buckets, states, second_half).sum())
+        if k == 0:  # all of them start as the same chain
+            before = float(mixer.score(turns.stretch, turns.buckets, states, second_half).sum())
         for j, rate in enumerate(rates):
             mixer.train(turns.stretch, turns.buckets, states, 0, middle, rate)
             ahead = mixer.train(turns.stretch, turns.buckets, states, middle, end, rate)
