@@ -1,6 +1,6 @@
 #include "arrays.hpp"
 #include "bind.hpp"
-#include "ngramstat/context_nodes.hpp"
+#include "ngramstat/context_counts.hpp"
 #include "ngramstat/mixer.hpp"
 
 namespace ngramstat::bindings {
@@ -20,70 +20,41 @@ TokenTree to_tree(const Array<std::uint32_t>& leaf_of, const Array<std::uint32_t
 }
 
 template <class Token>
-void bind_nodes(py::module_& m, const char* name) {
-    using Nodes = ContextNodes<Token>;
-    py::class_<Nodes>(m, name)
-        .def(
-            py::init([](const Array<Token>& text, const Array<Index>& targets,
-                        const Array<std::uint32_t>& leaf_of, const Array<std::uint32_t>& split,
-                        std::vector<int> offsets, std::vector<int> maps,
-                        const Array<std::uint32_t>& class_maps, Index n_symbols, Index stop_token) {
-                const auto tree = to_tree(leaf_of, split);
-                const auto tokens = as_span(text);
-                const auto positions = as_span(targets);
-                const auto classes = as_span(class_maps);
-                const ContextPattern pattern{std::move(offsets), std::move(maps)};
-                const py::gil_scoped_release release;
-                return std::make_unique<Nodes>(tokens, positions, tree, pattern, classes, n_symbols,
-                                               stop_token);
-            }),
-            py::arg("text").noconvert(), py::arg("targets").noconvert(),
-            py::arg("leaf_of").noconvert(), py::arg("split").noconvert(), py::arg("offsets"),
-            py::arg("maps"), py::arg("class_maps").noconvert(), py::arg("n_symbols"),
-            py::arg("stop_token"))
+void bind_counts(py::class_<ContextCounts>& counts) {
+    counts
+        .def(py::init([](const Array<Token>& text, const Array<Index>& targets, Index held_in,
+                         Index vocab_size, std::vector<int> offsets, std::vector<int> maps,
+                         const Array<std::uint32_t>& class_maps, Index n_symbols,
+                         Index stop_token) {
+                 const auto tokens = as_span(text);
+                 const auto positions = as_span(targets);
+                 const auto classes = as_span(class_maps);
+                 const ContextPattern pattern{std::move(offsets), std::move(maps)};
+                 const py::gil_scoped_release release;
+                 return std::make_unique<ContextCounts>(tokens, positions, held_in, vocab_size,
+                                                        pattern, classes, n_symbols, stop_token);
+             }),
+             py::arg("text").noconvert(), py::arg("targets").noconvert(), py::arg("held_in"),
+             py::arg("vocab_size"), py::arg("offsets"), py::arg("maps"),
+             py::arg("class_maps").noconvert(), py::arg("n_symbols"), py::arg("stop_token"))
         .def(
             "count",
-            [](Nodes& self, const Array<Token>& training, Index first_event, int extra_offset,
-               Index max_entries, int threads) {
+            [](ContextCounts& self, const Array<Token>& training, Index first_event,
+               Index first_held_in, int extra_offset, Index max_entries, int threads) {
                 const auto tokens = as_span(training);
                 const py::gil_scoped_release release;
-                self.count(tokens, first_event, extra_offset, max_entries, threads);
+                self.count(tokens, first_event, first_held_in, extra_offset, max_entries, threads);
             },
-            py::arg("training").noconvert(), py::arg("first_event"), py::arg("extra_offset"),
-            py::arg("max_entries"), py::arg("threads"))
-        .def(
-            "counts_of_counts",
-            [](const Nodes& self, bool lower) {
-                const auto found = self.counts_of_counts(lower);
-                return to_array(std::vector<Count>(found.begin(), found.end()));
-            },
-            py::arg("lower"))
-        .def(
-            "evaluate",
-            [](const Nodes& self, bool lower, std::array<double, 3> discounts,
-               const Array<Index>& turn_offsets, const Array<float>& parent_mass,
-               Array<float>& mass, Array<std::int16_t>& stretch, Array<std::uint8_t>& buckets,
-               int threads) {
-                const auto offsets = as_span(turn_offsets);
-                const auto parent = as_span(parent_mass);
-                const auto out_mass = as_writable(mass);
-                const auto out_stretch = as_writable(stretch);
-                const auto out_buckets = as_writable(buckets);
-                const py::gil_scoped_release release;
-                self.evaluate(lower, discounts, offsets, parent, out_mass, out_stretch, out_buckets,
-                              threads);
-            },
-            py::arg("lower"), py::arg("discounts"), py::arg("turn_offsets").noconvert(),
-            py::arg("parent_mass").noconvert(), py::arg("mass").noconvert(),
-            py::arg("stretch").noconvert(), py::arg("buckets").noconvert(), py::arg("threads"));
+            py::arg("training").noconvert(), py::arg("first_event"), py::arg("first_held_in"),
+            py::arg("extra_offset"), py::arg("max_entries"), py::arg("threads"));
 }
 
-MixerInputs to_inputs(const Array<std::int16_t>& stretch, const Array<std::uint8_t>& buckets,
+MixerInputs to_inputs(const Array<std::uint16_t>& evidence,
                       const Array<std::uint16_t>& selectors) {
-    if (stretch.ndim() != 2 || selectors.ndim() != 2) {
-        throw std::invalid_argument("stretch and selectors must have two dimensions");
+    if (evidence.ndim() != 2 || selectors.ndim() != 2) {
+        throw std::invalid_argument("evidence and selectors must have two dimensions");
     }
-    return {stretch.shape(1), as_span(stretch), as_span(buckets), as_span(selectors)};
+    return {evidence.shape(1), as_span(evidence), as_span(selectors)};
 }
 
 }  // namespace
@@ -98,28 +69,56 @@ void bind_mixture(py::module_& m) {
             return to_array(path_lengths(to_tree(leaf_of, split)));
         },
         py::arg("leaf_of").noconvert(), py::arg("split").noconvert());
-    bind_nodes<std::uint16_t>(m, "ContextNodes16");
-    bind_nodes<std::uint32_t>(m, "ContextNodes32");
+    py::class_<ContextCounts> counts(m, "ContextCounts");
+    bind_counts<std::uint16_t>(counts);
+    bind_counts<std::uint32_t>(counts);
+    counts
+        .def(
+            "counts_of_counts",
+            [](const ContextCounts& self, bool lower) {
+                const auto found = self.counts_of_counts(lower);
+                return to_array(std::vector<Count>(found.begin(), found.end()));
+            },
+            py::arg("lower"))
+        .def(
+            "evaluate",
+            [](const ContextCounts& self, const Array<std::uint32_t>& leaf_of,
+               const Array<std::uint32_t>& split, std::array<double, 3> raw,
+               std::array<double, 3> lower, const Array<Index>& turn_offsets,
+               const Array<float>& parent_mass, Array<std::uint16_t>& evidence, Array<float>& mass,
+               int threads) {
+                const auto tree = to_tree(leaf_of, split);
+                const auto offsets = as_span(turn_offsets);
+                const auto parent = as_span(parent_mass);
+                const auto out_evidence = as_writable(evidence);
+                const auto out_mass = as_writable(mass);
+                const py::gil_scoped_release release;
+                self.evaluate(tree, {raw, lower}, offsets, parent, out_evidence, out_mass, threads);
+            },
+            py::arg("leaf_of").noconvert(), py::arg("split").noconvert(), py::arg("raw"),
+            py::arg("lower"), py::arg("turn_offsets").noconvert(),
+            py::arg("parent_mass").noconvert(), py::arg("evidence").noconvert(),
+            py::arg("mass").noconvert(), py::arg("threads"));
     py::class_<Mixer>(m, "Mixer")
         .def(py::init<std::vector<Index>, std::vector<Index>, std::vector<double>,
                       std::vector<Index>>(),
              py::arg("patterns"), py::arg("parents"), py::arg("initial"), py::arg("selector_sizes"))
         .def(
             "train",
-            [](Mixer& self, const Array<std::int16_t>& stretch, const Array<std::uint8_t>& buckets,
+            [](Mixer& self, const Array<std::uint16_t>& evidence,
                const Array<std::uint16_t>& selectors, Index first, Index last, double rate) {
-                const auto inputs = to_inputs(stretch, buckets, selectors);
+                const auto inputs = to_inputs(evidence, selectors);
                 const py::gil_scoped_release release;
                 return self.train(inputs, first, last, rate);
             },
-            py::arg("stretch").noconvert(), py::arg("buckets").noconvert(),
+            py::arg("evidence").noconvert(),
             py::arg("selectors").noconvert(), py::arg("first"), py::arg("last"), py::arg("rate"))
         .def(
             "score",
-            [](const Mixer& self, const Array<std::int16_t>& stretch,
-               const Array<std::uint8_t>& buckets, const Array<std::uint16_t>& selectors,
+            [](const Mixer& self, const Array<std::uint16_t>& evidence,
+               const Array<std::uint16_t>& selectors,
                const Array<Index>& turn_offsets) {
-                const auto inputs = to_inputs(stretch, buckets, selectors);
+                const auto inputs = to_inputs(evidence, selectors);
                 const auto offsets = as_span(turn_offsets);
                 if (offsets.empty()) throw std::invalid_argument("turn_offsets must not be empty");
                 std::vector<double> losses(offsets.size() - 1);
@@ -129,7 +128,7 @@ void bind_mixture(py::module_& m) {
                 }
                 return to_array(std::move(losses));
             },
-            py::arg("stretch").noconvert(), py::arg("buckets").noconvert(),
+            py::arg("evidence").noconvert(),
             py::arg("selectors").noconvert(), py::arg("turn_offsets").noconvert());
 }
 

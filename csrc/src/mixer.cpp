@@ -3,7 +3,7 @@
 #include <array>
 #include <cmath>
 
-#include "ngramstat/context_nodes.hpp"
+#include "ngramstat/context_counts.hpp"
 #include "ngramstat/error.hpp"
 
 namespace ngramstat {
@@ -46,16 +46,14 @@ Mixer::Mixer(std::vector<Index> patterns, std::vector<Index> parents, std::vecto
 
 void Mixer::check(const MixerInputs& inputs) const {
     require(inputs.turns >= 0, "turns must not be negative");
-    require(inputs.stretch.size() == inputs.buckets.size(), "one bucket per stretch");
     for (const Index pattern : patterns_) {
         require(pattern >= 0 &&
-                    (pattern + 1) * inputs.turns <= static_cast<Index>(inputs.stretch.size()),
+                    (pattern + 1) * inputs.turns <= static_cast<Index>(inputs.evidence.size()),
                 "there is no such pattern");
     }
     require(static_cast<Index>(inputs.selectors.size()) ==
                 inputs.turns * static_cast<Index>(selector_sizes_.size()),
             "selectors must be (n_selectors, turns)");
-    for (const std::uint8_t bucket : inputs.buckets) require(bucket < kBuckets, "no such bucket");
     for (std::size_t s = 0; s < selector_sizes_.size(); ++s) {
         const auto states = inputs.selectors.subspan(s * static_cast<std::size_t>(inputs.turns),
                                                      static_cast<std::size_t>(inputs.turns));
@@ -65,12 +63,14 @@ void Mixer::check(const MixerInputs& inputs) const {
     }
 }
 
-void Mixer::load(const MixerInputs& inputs, Index turn, float* relative) const {
+void Mixer::load(const MixerInputs& inputs, Index turn, float* relative, std::size_t* own) const {
     std::array<float, kMaxInputs> x;
     for (std::size_t i = 0; i < n_inputs_; ++i) {
+        const std::uint16_t evidence =
+            inputs.evidence[static_cast<std::size_t>(patterns_[i] * inputs.turns + turn)];
         x[i] = static_cast<float>(kStretchUnit) *
-               static_cast<float>(
-                   inputs.stretch[static_cast<std::size_t>(patterns_[i] * inputs.turns + turn)]);
+               static_cast<float>(static_cast<std::int16_t>(evidence) >> kBucketBits);
+        own[i] = i * kBuckets + evidence % kBuckets;
         relative[i] = parents_[i] < 0 ? x[i] : x[i] - x[static_cast<std::size_t>(parents_[i])];
     }
 }
@@ -85,12 +85,8 @@ double Mixer::train(const MixerInputs& inputs, Index first, Index last, double r
     std::vector<float*> rows(tables_.size()), squares(tables_.size());
     double loss = 0.0;
     for (Index turn = first; turn < last; ++turn) {
-        load(inputs, turn, relative.data());
-        for (std::size_t i = 0; i < n_inputs_; ++i) {
-            own[i] = i * kBuckets +
-                     inputs.buckets[static_cast<std::size_t>(patterns_[i] * inputs.turns + turn)];
-            weight[i] = own_[own[i]];
-        }
+        load(inputs, turn, relative.data(), own.data());
+        for (std::size_t i = 0; i < n_inputs_; ++i) weight[i] = own_[own[i]];
         for (std::size_t s = 0; s < tables_.size(); ++s) {
             const std::size_t state = inputs.selectors[s * static_cast<std::size_t>(inputs.turns) +
                                                        static_cast<std::size_t>(turn)];
@@ -126,14 +122,14 @@ void Mixer::score(const MixerInputs& inputs, std::span<const Index> turn_offsets
                 turn_offsets.back() <= inputs.turns,
             "one turn offset per target, and an end");
     std::array<float, kMaxInputs> relative;
+    std::array<std::size_t, kMaxInputs> own;
     for (std::size_t t = 0; t < losses.size(); ++t) {
         double loss = 0.0;
         for (Index turn = turn_offsets[t]; turn < turn_offsets[t + 1]; ++turn) {
-            load(inputs, turn, relative.data());
+            load(inputs, turn, relative.data(), own.data());
             float log_odds = 0.0f;
             for (std::size_t i = 0; i < n_inputs_; ++i) {
-                float weight = own_[i * kBuckets + inputs.buckets[static_cast<std::size_t>(
-                                                       patterns_[i] * inputs.turns + turn)]];
+                float weight = own_[own[i]];
                 for (std::size_t s = 0; s < tables_.size(); ++s) {
                     const std::size_t state =
                         inputs.selectors[s * static_cast<std::size_t>(inputs.turns) +

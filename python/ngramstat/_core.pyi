@@ -203,13 +203,13 @@ STRETCH_UNIT: float
 
 def path_lengths(leaf_of: NDArray[np.uint32], split: NDArray[np.uint32]) -> NDArray[np.uint32]: ...
 
-class ContextNodes16:
+class ContextCounts:
     def __init__(
         self,
-        text: NDArray[np.uint16],
+        text: _Tokens,
         targets: NDArray[np.int64],
-        leaf_of: NDArray[np.uint32],
-        split: NDArray[np.uint32],
+        held_in: int,
+        vocab_size: int,
         offsets: list[int],
         maps: list[int],
         class_maps: NDArray[np.uint32],
@@ -218,8 +218,9 @@ class ContextNodes16:
     ) -> None: ...
     def count(
         self,
-        training: NDArray[np.uint16],
+        training: _Tokens,
         first_event: int,
+        first_held_in: int,
         extra_offset: int,
         max_entries: int,
         threads: int,
@@ -227,47 +228,14 @@ class ContextNodes16:
     def counts_of_counts(self, lower: bool) -> NDArray[np.uint64]: ...
     def evaluate(
         self,
-        lower: bool,
-        discounts: list[float],
-        turn_offsets: NDArray[np.int64],
-        parent_mass: NDArray[np.float32],
-        mass: NDArray[np.float32],
-        stretch: NDArray[np.int16],
-        buckets: NDArray[np.uint8],
-        threads: int,
-    ) -> None: ...
-
-class ContextNodes32:
-    def __init__(
-        self,
-        text: NDArray[np.uint32],
-        targets: NDArray[np.int64],
         leaf_of: NDArray[np.uint32],
         split: NDArray[np.uint32],
-        offsets: list[int],
-        maps: list[int],
-        class_maps: NDArray[np.uint32],
-        n_symbols: int,
-        stop_token: int,
-    ) -> None: ...
-    def count(
-        self,
-        training: NDArray[np.uint32],
-        first_event: int,
-        extra_offset: int,
-        max_entries: int,
-        threads: int,
-    ) -> None: ...
-    def counts_of_counts(self, lower: bool) -> NDArray[np.uint64]: ...
-    def evaluate(
-        self,
-        lower: bool,
-        discounts: list[float],
+        raw: list[float],
+        lower: list[float],
         turn_offsets: NDArray[np.int64],
         parent_mass: NDArray[np.float32],
+        evidence: NDArray[np.uint16],
         mass: NDArray[np.float32],
-        stretch: NDArray[np.int16],
-        buckets: NDArray[np.uint8],
         threads: int,
     ) -> None: ...
 
@@ -281,8 +249,7 @@ class Mixer:
     ) -> None: ...
     def train(
         self,
-        stretch: NDArray[np.int16],
-        buckets: NDArray[np.uint8],
+        evidence: NDArray[np.uint16],
         selectors: NDArray[np.uint16],
         first: int,
         last: int,
@@ -290,8 +257,7 @@ class Mixer:
     ) -> float: ...
     def score(
         self,
-        stretch: NDArray[np.int16],
-        buckets: NDArray[np.uint8],
+        evidence: NDArray[np.uint16],
         selectors: NDArray[np.uint16],
         turn_offsets: NDArray[np.int64],
     ) -> NDArray[np.float64]: ...

@@ -9,14 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat import _core
-from ngramstat.errors import InputError
 
-__all__ = ["BUCKETS", "MAX_OFFSET", "STRETCH_UNIT", "ContextNodes", "Mixer", "path_lengths"]
+__all__ = [
+    "BUCKETS",
+    "MAX_OFFSET",
+    "STRETCH_UNIT",
+    "ContextCounts",
+    "Mixer",
+    "buckets_of",
+    "path_lengths",
+    "stretch_of",
+]
 
 BUCKETS = _core.BUCKETS
 MAX_OFFSET = _core.MAX_OFFSET
 STRETCH_UNIT = _core.STRETCH_UNIT
 
+Evidence = NDArray[np.uint16]
 Masses = NDArray[np.float32]
 
 # (context, token) events held at a time, 8 bytes each.
@@ -28,8 +37,19 @@ def path_lengths(leaf_of: NDArray[np.uint32], split: NDArray[np.uint32]) -> NDAr
     return _core.path_lengths(leaf_of, split)
 
 
-class ContextNodes:
-    """What a training text says after each target's context, at every turn of the target's path.
+def buckets_of(evidence: Evidence) -> NDArray[np.uint16]:
+    """How much each turn's node was seen, below BUCKETS: the lower bits of the evidence."""
+    buckets: NDArray[np.uint16] = evidence & np.uint16(BUCKETS - 1)
+    return buckets
+
+
+def stretch_of(evidence: Evidence) -> NDArray[np.float64]:
+    """ln(p / (1 - p)) of each turn taken: the upper bits of the evidence, in STRETCH_UNIT."""
+    return (evidence.view(np.int16) // BUCKETS).astype(np.float64) * STRETCH_UNIT
+
+
+class ContextCounts:
+    """What a training text says after each target's context, to be read along a tree of tokens.
 
     Parameters
     ----------
@@ -37,8 +57,8 @@ class ContextNodes:
         Tokens to score, with the contexts before them.
     targets : (k,) int64
         Positions of the text to score, ascending.
-    leaf_of, split : uint32
-        The tree, see `ngramstat.statistics.token_tree.TokenTree`.
+    vocab_size : int
+        V.
     offsets : sequence of int
         How many tokens back the pattern looks, 1 .. MAX_OFFSET each.
     maps : sequence of int
@@ -47,6 +67,9 @@ class ContextNodes:
         n_symbols is V, or V + 1 where the stop token is V.
     stop_token : int, optional
         Contexts reach back to this token and no further.
+    held_in : int
+        So many targets, the first ones, are of a text that is counted too: what that text says is
+        taken off again when they are read.
 
     Raises
     ------
@@ -60,111 +83,102 @@ class ContextNodes:
         self,
         text: NDArray[Any],
         targets: NDArray[np.int64],
-        leaf_of: NDArray[np.uint32],
-        split: NDArray[np.uint32],
         *,
+        vocab_size: int,
         offsets: Sequence[int],
         maps: Sequence[int],
         class_maps: NDArray[np.uint32],
         stop_token: int | None = None,
+        held_in: int = 0,
     ) -> None:
-        model: Any = _core.ContextNodes16 if text.dtype == np.uint16 else _core.ContextNodes32
-        self._dtype = text.dtype
-        self._nodes = model(
+        self._counts = _core.ContextCounts(
             text,
             np.ascontiguousarray(targets, dtype=np.int64),
-            leaf_of,
-            split,
+            held_in,
+            vocab_size,
             list(offsets),
             list(maps),
             class_maps,
             class_maps.shape[1],
             -1 if stop_token is None else stop_token,
         )
+        self._has_lower = False
 
     def count(
         self,
         training: NDArray[Any],
         *,
         first_event: int = 0,
+        first_held_in: int | None = None,
         neighbour: int = 0,
         most_events: int = _MOST_EVENTS,
         threads: int = 1,
     ) -> None:
         """Count what follows the contexts in the training text, from `first_event` on. Once.
 
-        With neighbour > 0 also after how many distinct tokens so many places back (lower counts).
-        Beyond `most_events` the training text is read several times; the counts are the same.
+        From `first_held_in` on it is the text of the held-in targets. With neighbour > 0 also
+        after how many distinct tokens so many places back (lower counts). Beyond `most_events` the
+        training text is read several times; the counts are the same.
         """
-        if training.dtype != self._dtype:
-            raise InputError(
-                f"training: dtype {training.dtype} differs from the text's {self._dtype}"
-            )
-        self._nodes.count(training, first_event, neighbour, most_events, threads)
+        first_held_in = len(training) if first_held_in is None else first_held_in
+        self._counts.count(training, first_event, first_held_in, neighbour, most_events, threads)
+        self._has_lower = neighbour > 0
 
     def counts_of_counts(self, *, lower: bool = False) -> NDArray[np.uint64]:
         """Numbers of distinct (context, token) with counts 1, 2, 3, 4; (4,)."""
-        found: NDArray[np.uint64] = self._nodes.counts_of_counts(lower)
+        found: NDArray[np.uint64] = self._counts.counts_of_counts(lower)
         return found
 
     def evaluate(
         self,
-        discounts: Sequence[float],
+        leaf_of: NDArray[np.uint32],
+        split: NDArray[np.uint32],
         turn_offsets: NDArray[np.int64],
         parent_mass: Masses | None,
         *,
+        raw: Sequence[float],
+        lower: Sequence[float] = (0.5, 1.0, 1.5),
+        out: Evidence | None = None,
         threads: int = 1,
-    ) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
-        """Log odds of every turn taken, in STRETCH_UNIT, and its bucket of counts; (turns,) each.
+    ) -> tuple[Evidence, Masses | None]:
+        """The targets' turns along one tree, with absolute discounting.
 
-        `discounts` are D1, D2, D3+; `parent_mass` (turns, 2) what the pattern falls back on, None
-        the uniform distribution. Turns of target k are turn_offsets[k] .. turn_offsets[k + 1].
+        Parameters
+        ----------
+        leaf_of, split : uint32
+            The tree, see `ngramstat.statistics.token_tree.TokenTree`.
+        turn_offsets : (k + 1,) int64
+            Turns of target i are turn_offsets[i] .. turn_offsets[i + 1].
+        parent_mass : (turns, 2) float32, optional
+            What the pattern falls back on; None is the uniform distribution.
+        raw, lower : (3,) floats
+            Discounts D1, D2, D3+ of the raw and of the lower counts.
+        out : (turns,) uint16, optional
+            Where the evidence goes.
+
+        Returns
+        -------
+        evidence : (turns,) uint16
+            Log odds of every turn taken and bucket of counts, see `stretch_of` and `buckets_of`.
+        mass : (turns, 2) float32, or None without lower counts
+            Probability, from the lower counts, of the branch taken and of its sibling.
         """
         turns = int(turn_offsets[-1])
-        stretch, buckets = np.zeros(turns, np.int16), np.zeros(turns, np.uint8)
-        self._run(False, discounts, turn_offsets, parent_mass, None, stretch, buckets, threads)
-        return stretch, buckets
-
-    def mass(
-        self,
-        discounts: Sequence[float],
-        turn_offsets: NDArray[np.int64],
-        parent_mass: Masses | None,
-        *,
-        lower: bool = True,
-        threads: int = 1,
-    ) -> Masses:
-        """(turns, 2): probability of the branch taken and of its sibling, of the whole vocabulary.
-
-        From the lower counts, as patterns that fall back on this one need it, or the raw ones.
-        """
-        mass = np.zeros((int(turn_offsets[-1]), 2), np.float32)
-        none = np.zeros(0, np.int16), np.zeros(0, np.uint8)
-        self._run(lower, discounts, turn_offsets, parent_mass, mass, *none, threads)
-        return mass
-
-    def _run(
-        self,
-        lower: bool,
-        discounts: Sequence[float],
-        turn_offsets: NDArray[np.int64],
-        parent_mass: Masses | None,
-        mass: Masses | None,
-        stretch: NDArray[np.int16],
-        buckets: NDArray[np.uint8],
-        threads: int,
-    ) -> None:
-        empty = np.zeros((0, 2), np.float32)
-        self._nodes.evaluate(
-            lower,
-            [float(d) for d in discounts],
+        evidence = np.zeros(turns, np.uint16) if out is None else out
+        mass = np.zeros((turns if self._has_lower else 0, 2), np.float32)
+        parent = np.zeros((0, 2), np.float32) if parent_mass is None else parent_mass
+        self._counts.evaluate(
+            leaf_of,
+            split,
+            [float(d) for d in raw],
+            [float(d) for d in lower],
             turn_offsets,
-            empty if parent_mass is None else parent_mass,
-            empty if mass is None else mass,
-            stretch,
-            buckets,
+            parent,
+            evidence,
+            mass,
             threads,
         )
+        return evidence, mass if self._has_lower else None
 
 
 class Mixer:
@@ -193,8 +207,7 @@ class Mixer:
 
     def train(
         self,
-        stretch: NDArray[np.int16],
-        buckets: NDArray[np.uint8],
+        evidence: Evidence,
         states: NDArray[np.uint16],
         first: int,
         last: int,
@@ -202,16 +215,15 @@ class Mixer:
     ) -> float:
         """One pass over the turns first .. last; returns their loss before each step, nats.
 
-        stretch and buckets are (n_rows, turns), states (n_selectors, turns).
+        evidence is (n_rows, turns), states (n_selectors, turns).
         """
-        return self._mixer.train(stretch, buckets, states, first, last, rate)
+        return self._mixer.train(evidence, states, first, last, rate)
 
     def score(
         self,
-        stretch: NDArray[np.int16],
-        buckets: NDArray[np.uint8],
+        evidence: Evidence,
         states: NDArray[np.uint16],
         turn_offsets: NDArray[np.int64],
     ) -> NDArray[np.float64]:
         """-ln p of every target, (k,), nats; its turns lie between two turn_offsets, (k + 1,)."""
-        return self._mixer.score(stretch, buckets, states, np.ascontiguousarray(turn_offsets))
+        return self._mixer.score(evidence, states, np.ascontiguousarray(turn_offsets))

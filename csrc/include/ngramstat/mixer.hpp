@@ -13,8 +13,7 @@ namespace ngramstat {
 // Turns to learn from or to score. All arrays are (rows, turns), row-major.
 struct MixerInputs {
     Index turns = 0;
-    std::span<const std::int16_t> stretch;     // (n_patterns, turns), in kStretchUnit
-    std::span<const std::uint8_t> buckets;     // (n_patterns, turns)
+    std::span<const std::uint16_t> evidence;   // (n_patterns, turns), of ContextCounts
     std::span<const std::uint16_t> selectors;  // (n_selectors, turns)
 };
 
@@ -39,7 +38,8 @@ class Mixer {
                std::span<double> losses) const;
 
   private:
-    void load(const MixerInputs& inputs, Index turn, float* relative) const;
+    // The inputs of a turn relative to their parents, and their places in own_.
+    void load(const MixerInputs& inputs, Index turn, float* relative, std::size_t* own) const;
     void check(const MixerInputs& inputs) const;
     float* row(std::size_t table, std::size_t state);
 

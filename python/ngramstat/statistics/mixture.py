@@ -4,15 +4,16 @@ A token is a path in a binary tree (`ngramstat.statistics.token_tree`). At every
 each pattern of context (the last n tokens, some of them skipped, older ones replaced by their
 class) gives a Kneser-Ney estimate of the turn's probability, and a logistic mixer adds their log
 odds with weights that depend on how often each context was seen there (Mattern 2013; the mixing of
-Mahoney's PAQ). The weights are fitted on a slice of the training documents that is not counted,
-and frozen on the held-out ones. The turns of a path multiply to a probability over the whole
-vocabulary, which sums to one; two trees and two mixers on each are averaged.
+Mahoney's PAQ). The weights are fitted on a slice of the training documents, whose own counts are
+taken off there, and frozen on the held-out ones. The turns of a path multiply to a probability over
+the whole vocabulary, which sums to one; several trees and two mixers on each are averaged.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ngramstat.context_kernels import MAX_OFFSET, ContextNodes, Mixer, path_lengths
+from ngramstat.context_kernels import (
+    MAX_OFFSET,
+    ContextCounts,
+    Mixer,
+    buckets_of,
+    path_lengths,
+)
 from ngramstat.statistics.held_out import SplitTexts, discounts
 from ngramstat.statistics.token_tree import TokenTree, bisection_tree, places
 
@@ -35,8 +42,10 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-# Depths at which the tree of contexts is cut into classes, by their letters in `_PATTERNS`.
-_CLASS_DEPTHS = {"b": 6, "c": 8, "e": 10}
+# Classes by their letters in `_PATTERNS`: which tree of contexts, and the depth it is cut at.
+_CLASSES = {"b": (1, 6), "c": (2, 8), "e": (0, 10)}
+# Trees differ by the power of a direction's spread that scales it: their errors differ too.
+_POWERS = (0.0, 1.0, -0.5)
 # Below this size of the vocabulary, classes of tokens are the tokens again.
 _LEAST_CLASSED = 1 << 10
 # Each pattern with the one it falls back on: "1c2" is the last token and the class of the one
@@ -55,6 +64,8 @@ _PIECE_TOKENS = 2_000_000
 # Passes over the slice, by their rate: without weights of single nodes, and with them.
 _RATES = ((0.02, 0.01), (0.02,))
 _DEPTHS = 32
+# Inner nodes beyond so many share the weights of their remainders.
+_NODES = 1 << 16
 # Coarse states of a count's bucket: none, a few, ... many.
 _COARSE = np.tile(np.repeat(np.arange(5, dtype=np.uint16), (1, 2, 3, 4, 6)), 2)
 
@@ -115,9 +126,11 @@ class MixtureText:
     Attributes
     ----------
     counted : (n,) uint16 or uint32
-        Training text that is counted.
+        Training text; the documents of the tuning slice are its end.
     first_event : int
         Tokens before it only serve as context.
+    first_tuning : int
+        Where the tuning slice begins in `counted`.
     tuning, tuning_document : the slice of training documents that fits the weights
     held_out, held_out_document : the text to score
         Documents are numbered from 0; -1 only serves as context.
@@ -127,6 +140,7 @@ class MixtureText:
 
     counted: NDArray[Any]
     first_event: int
+    first_tuning: int
     tuning: NDArray[Any]
     tuning_document: NDArray[np.int32]
     held_out: NDArray[Any]
@@ -174,10 +188,10 @@ def tuning_split(texts: SplitTexts, seed: int) -> MixtureText:
     # A separator that is no event goes with the document before it; the very first with none.
     owner = np.maximum.accumulate(document)
     inside = np.append(chosen, False)[owner]
-    counted = ~inside
     tuning, tuning_document = texts.training[inside], document[inside]
-    text = texts.training[counted]
-    first_event = int(np.argmax(document[counted] >= 0))
+    text = np.concatenate([texts.training[~inside], tuning])
+    first_tuning = len(text) - len(tuning)
+    first_event = int(np.argmax(document[~inside] >= 0))
     if texts.stop_token is not None:
         # Contexts of the first document begin with the stop token, as everywhere.
         stop = np.array([texts.stop_token], dtype=tuning.dtype)
@@ -186,6 +200,7 @@ def tuning_split(texts: SplitTexts, seed: int) -> MixtureText:
     return MixtureText(
         text,
         first_event,
+        first_tuning,
         tuning,
         tuning_document,
         texts.held_out,
@@ -231,65 +246,86 @@ def mixture_losses(
         return np.zeros((n_documents, max_context)), np.ones(max_context, bool)
     # Thousands of small decompositions: threads of the linear algebra would only wait.
     with threadpool_limits(1):
-        placed = places(text.counted[text.counted < size][:_PLACING_TOKENS], size, _DIMENSIONS)
-        contexts = bisection_tree(placed.after, placed.frequency)
-        trees = (
-            bisection_tree(placed.before, placed.frequency),
-            # Places weighted otherwise: another tree, whose errors are others.
-            bisection_tree(_weighted_otherwise(placed.before), placed.frequency),
-        )
+        seen = text.counted[: text.first_tuning]
+        placed = places(seen[seen < size][:_PLACING_TOKENS], size, _DIMENSIONS)
+
+        def trees_of(where: Floats) -> list[TokenTree]:
+            return [bisection_tree(_spread(where, power), placed.frequency) for power in _POWERS]
+
+        trees, contexts = trees_of(placed.before), trees_of(placed.after) if classed else []
     maps = _class_maps(contexts, text) if classed else np.zeros((0, _symbols(text)), np.uint32)
     used = patterns(max_context, classed=classed)
     pieces = list(_pieces(text))
-    shares = 1.0 / (len(trees) * len(pieces) * (len(used) + max_context))
-    losses = np.zeros((n_documents, max_context))
+    share = 1.0 / (len(pieces) * (len(used) + len(trees) * max_context))
+
+    def advance() -> None:
+        if progress is not None:
+            progress.advance(share)
+
+    evidence = _Evidence(text, trees, used, maps, threads)
+    jobs = [(tree, n) for n in range(max_context, 0, -1) for tree in range(len(trees))]
+    fitted: dict[tuple[int, int], list[Mixer]] = {}
     better = np.zeros(max_context, bool)
-    members: list[list[Floats]] = [[] for _ in range(max_context)]
-    for tree in trees:
-        evidence = _Evidence(text, tree, used, maps, threads)
-        fitted: list[list[Mixer]] = []
-        scored: list[list[list[Floats]]] = [[] for _ in range(max_context)]
-        for piece in pieces:
-            turns = evidence.gather(piece, progress, shares)
-            for n in range(1, max_context + 1):
-                selection = turns.select(n)
-                if piece.tuned:
-                    mixers, improved = _fit(turns, selection)
-                    fitted.append(mixers)
-                    better[n - 1] |= improved
-                scored[n - 1].append(
-                    [turns.score(mixer, selection, k) for k, mixer in enumerate(fitted[n - 1])]
-                )
-                if progress is not None:
-                    progress.advance(shares)
+    members: list[list[list[Floats]]] = [[] for _ in range(max_context)]
+    for piece in pieces:
+        turns = evidence.gather(piece, advance)
+
+        def work(
+            job: tuple[int, int], turns: list[_Turns] = turns
+        ) -> tuple[list[Mixer], bool, list[Floats]]:
+            tree, n = job
+            selection = turns[tree].select(n)
+            mixers, improved = fitted.get(job, []), False
+            if not mixers:
+                mixers, improved = _fit(turns[tree], selection)
+            scored = [turns[tree].score(mixer, selection, k) for k, mixer in enumerate(mixers)]
+            return mixers, improved, scored
+
+        scored_here: list[list[Floats]] = [[] for _ in range(max_context)]
+        for job, (mixers, improved, scored) in zip(
+            jobs, _in_threads(work, jobs, threads), strict=True
+        ):
+            fitted[job] = mixers
+            better[job[1] - 1] |= improved
+            scored_here[job[1] - 1] += scored
+            advance()
         for n in range(max_context):
-            for member in zip(*scored[n], strict=True):
-                members[n].append(np.concatenate(member))
+            members[n].append(scored_here[n])
+    losses = np.zeros((n_documents, max_context))
     document = text.held_out_document[text.held_out_document >= 0]
     for n in range(max_context):
+        stacked = np.concatenate(members[n], axis=1)  # (members, tokens)
         # The mean of probabilities, in a form that does not underflow.
-        stacked = np.stack(members[n])
         least = stacked.min(axis=0)
         mean = least - np.log(np.exp(least - stacked).mean(axis=0))
         losses[:, n] = np.bincount(document, weights=mean, minlength=n_documents)
     return losses, better
 
 
-def _weighted_otherwise(where: Floats) -> Floats:
-    """The places with their directions scaled by the square of their spread."""
-    weighted: Floats = where * np.sqrt((where**2).mean(axis=0))
-    return weighted
+def _in_threads(work: Callable[[Any], Any], jobs: Sequence[Any], threads: int) -> Iterator[Any]:
+    """Results in the order of the jobs; what has not begun is dropped on an interrupt."""
+    pool = ThreadPoolExecutor(threads)
+    try:
+        yield from pool.map(work, jobs)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _spread(where: Floats, power: float) -> Floats:
+    """The places with their directions scaled by a power of their spread."""
+    spread: Floats = where * np.maximum((where**2).mean(axis=0), 1e-300) ** (power / 2)
+    return spread
 
 
 def _symbols(text: MixtureText) -> int:
     return text.vocab_size + (text.stop_token == text.vocab_size)
 
 
-def _class_maps(tree: TokenTree, text: MixtureText) -> NDArray[np.uint32]:
+def _class_maps(trees: Sequence[TokenTree], text: MixtureText) -> NDArray[np.uint32]:
     """(maps, symbols); a stop token that is no type of the vocabulary is a class of its own."""
     rows = []
-    for depth in _CLASS_DEPTHS.values():
-        classes = tree.classes(depth)
+    for tree, depth in _CLASSES.values():
+        classes = trees[tree].classes(depth)
         if _symbols(text) > text.vocab_size:
             classes = np.append(classes, classes.max() + 1).astype(np.uint32)
         rows.append(classes)
@@ -322,88 +358,106 @@ def _pieces(text: MixtureText) -> Iterator[_Piece]:
 
 
 class _Evidence:
-    """Estimates of all patterns at all turns of a piece of text, in one tree."""
+    """Estimates of all patterns at all turns of a piece of text, in every tree."""
 
     def __init__(
         self,
         text: MixtureText,
-        tree: TokenTree,
+        trees: Sequence[TokenTree],
         used: Sequence[Pattern],
         maps: NDArray[np.uint32],
         threads: int,
     ) -> None:
-        self._text, self._tree, self._used, self._maps = text, tree, used, maps
+        self._text, self._trees, self._used, self._maps = text, trees, used, maps
         self._threads = threads
-        self._lengths = path_lengths(tree.leaf_of, tree.split)
+        self._lengths = [path_lengths(tree.leaf_of, tree.split) for tree in trees]
         # The discounts of the first piece, which holds the tuning slice, serve the later ones.
         self._discounts: dict[str, tuple[Floats, Floats]] = {}
 
-    def gather(self, piece: _Piece, progress: Any, share: float) -> _Turns:
-        """Count the contexts of the piece and evaluate every pattern at its turns."""
-        lengths = self._lengths[piece.text[piece.targets]]
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
-        turns = _Turns(self._used, offsets, piece, self._tree)
+    def gather(self, piece: _Piece, advance: Callable[[], None]) -> list[_Turns]:
+        """Count the contexts of the piece and read every pattern at its turns, tree by tree."""
+        turns = [
+            _Turns(self._used, piece, tree, lengths)
+            for tree, lengths in zip(self._trees, self._lengths, strict=True)
+        ]
         children: dict[str | None, list[int]] = {}
         for i, pattern in enumerate(self._used):
             children.setdefault(pattern.parent, []).append(i)
-
-        def visit(i: int, parent_mass: NDArray[np.float32] | None) -> None:
-            pattern = self._used[i]
-            below = children.get(pattern.name, [])
-            nodes = ContextNodes(
-                piece.text,
-                piece.targets,
-                self._tree.leaf_of,
-                self._tree.split,
-                offsets=pattern.offsets,
-                maps=[list(_CLASS_DEPTHS).index(c) if c else -1 for c in pattern.letters],
-                class_maps=self._maps,
-                stop_token=self._text.stop_token,
-            )
-            nodes.count(
-                self._text.counted,
-                first_event=self._text.first_event,
-                neighbour=pattern.neighbour if below else 0,
-                threads=self._threads,
-            )
-            if pattern.name not in self._discounts:
-                self._discounts[pattern.name] = (
-                    discounts(nodes.counts_of_counts())[0],
-                    discounts(nodes.counts_of_counts(lower=True))[0],
-                )
-            raw, lower = self._discounts[pattern.name]
-            turns.stretch[i], turns.buckets[i] = nodes.evaluate(
-                raw.tolist(), offsets, parent_mass, threads=self._threads
-            )
-            mass = None
-            if below:
-                mass = nodes.mass(lower.tolist(), offsets, parent_mass, threads=self._threads)
-            if progress is not None:
-                progress.advance(share)
-            del nodes
-            for child in below:
-                visit(child, mass)
-
-        visit(0, None)
+        # What a pattern leaves to those that fall back on it is large: of siblings that with more
+        # descendants comes last, when the others no longer need their parent's.
+        descendants = [0] * len(self._used)
+        for i in reversed(range(len(self._used))):
+            descendants[i] = sum(1 + descendants[j] for j in children.get(self._used[i].name, []))
+        waiting: list[tuple[int, list[Any]]] = [(0, [None] * len(turns))]
+        while waiting:
+            i, parents = waiting.pop()
+            below = children.get(self._used[i].name, [])
+            masses = self._read(i, piece, turns, parents, lower=bool(below))
+            waiting += [(j, masses) for j in sorted(below, key=lambda j: -descendants[j])]
+            advance()
         return turns
+
+    def _read(
+        self, i: int, piece: _Piece, turns: list[_Turns], parents: list[Any], *, lower: bool
+    ) -> list[Any]:
+        """One pattern; returns what those need that fall back on it, by tree."""
+        pattern, text = self._used[i], self._text
+        counts = ContextCounts(
+            piece.text,
+            piece.targets,
+            vocab_size=text.vocab_size,
+            offsets=pattern.offsets,
+            maps=[list(_CLASSES).index(c) if c else -1 for c in pattern.letters],
+            class_maps=self._maps,
+            stop_token=text.stop_token,
+            held_in=piece.tuned,
+        )
+        counts.count(
+            text.counted,
+            first_event=text.first_event,
+            first_held_in=text.first_tuning if piece.tuned else None,
+            neighbour=pattern.neighbour if lower else 0,
+            threads=self._threads,
+        )
+        if pattern.name not in self._discounts:
+            self._discounts[pattern.name] = (
+                discounts(counts.counts_of_counts())[0],
+                discounts(counts.counts_of_counts(lower=True))[0],
+            )
+        raw, below = self._discounts[pattern.name]
+        return [
+            counts.evaluate(
+                tree.leaf_of,
+                tree.split,
+                here.offsets,
+                parent,
+                raw=raw.tolist(),
+                lower=below.tolist(),
+                out=here.evidence[i],
+                threads=self._threads,
+            )[1]
+            for tree, here, parent in zip(self._trees, turns, parents, strict=True)
+        ]
 
 
 class _Turns:
-    """Inputs of the mixers at the turns of one piece."""
+    """Inputs of the mixers at the turns of one piece in one tree."""
 
     def __init__(
         self,
         used: Sequence[Pattern],
-        offsets: NDArray[np.int64],
         piece: _Piece,
         tree: TokenTree,
+        lengths: NDArray[np.uint32],
     ) -> None:
-        self._used, self.offsets, self.tuned = used, offsets, piece.tuned
+        tokens = piece.text[piece.targets]
+        self._used, self.tuned = used, piece.tuned
+        self.offsets = np.concatenate(
+            [np.zeros(1, np.int64), np.cumsum(lengths[tokens], dtype=np.int64)]
+        )
         self._nodes = len(tree.split)  # of the tree, not of the piece: mixers serve all pieces
-        turns = int(offsets[-1])
-        self.stretch = np.zeros((len(used), turns), np.int16)
-        self.buckets = np.zeros((len(used), turns), np.uint8)
-        self._depth, self._node = _positions(tree, piece.text[piece.targets], offsets)
+        self.evidence = np.zeros((len(used), int(self.offsets[-1])), np.uint16)
+        self._depth, self._node = _positions(tree, tokens, self.offsets)
 
     def select(self, n: int) -> _Selection:
         """The patterns and states that a mixer of context n sees."""
@@ -417,7 +471,7 @@ class _Turns:
         }
         counts = np.zeros(len(self._depth), np.uint16)
         for i in sorted(chain, key=lambda i: self._used[i].reach)[1:4]:
-            counts = counts * 5 + _COARSE[self.buckets[i]]
+            counts = counts * 5 + _COARSE[buckets_of(self.evidence[i])]
         states = [self._depth, counts]
         sizes = [_DEPTHS, 5 ** min(n, 3)]
         parents = [
@@ -425,21 +479,18 @@ class _Turns:
             for i in rows
         ]
         initial = [1.0 if i in chain else 0.0 for i in rows]
-        # Nodes beyond 2^16 share the weights of their remainders.
-        nodes = min(self._nodes, 1 << 16)
+        nodes = min(self._nodes, _NODES)
         return _Selection(
             rows,
             parents,
             initial,
-            (np.stack(states), np.stack([*states, (self._node % nodes).astype(np.uint16)])),
+            (np.stack(states), np.stack([*states, self._node])),
             (sizes, [*sizes, nodes]),
         )
 
     def score(self, mixer: Mixer, selection: _Selection, member: int) -> Floats:
         """-ln p of every held-out token of the piece."""
-        return mixer.score(
-            self.stretch, self.buckets, selection.states[member], self.offsets[self.tuned :]
-        )
+        return mixer.score(self.evidence, selection.states[member], self.offsets[self.tuned :])
 
 
 @dataclass(frozen=True)
@@ -460,10 +511,10 @@ def _fit(turns: _Turns, selection: _Selection) -> tuple[list[Mixer], bool]:
         states = selection.states[k]
         mixer = Mixer(selection.rows, selection.parents, selection.initial, selection.sizes[k])
         if k == 0:  # all of them start as the same chain
-            before = float(mixer.score(turns.stretch, turns.buckets, states, second_half).sum())
+            before = float(mixer.score(turns.evidence, states, second_half).sum())
         for j, rate in enumerate(rates):
-            mixer.train(turns.stretch, turns.buckets, states, 0, middle, rate)
-            ahead = mixer.train(turns.stretch, turns.buckets, states, middle, end, rate)
+            mixer.train(turns.evidence, states, 0, middle, rate)
+            ahead = mixer.train(turns.evidence, states, middle, end, rate)
             if j == 0:
                 improved |= ahead < before
         mixers.append(mixer)
@@ -472,11 +523,11 @@ def _fit(turns: _Turns, selection: _Selection) -> tuple[list[Mixer], bool]:
 
 def _positions(
     tree: TokenTree, tokens: NDArray[Any], offsets: NDArray[np.int64]
-) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
-    """Depth (below _DEPTHS) and inner node of every turn."""
+) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """Depth (below _DEPTHS) and inner node (modulo _NODES) of every turn."""
     size = len(tree.leaf_of)
     depth = np.zeros(int(offsets[-1]), np.uint16)
-    node_of = np.zeros(int(offsets[-1]), np.int64)
+    node_of = np.zeros(int(offsets[-1]), np.uint16)
     paths: list[list[int]] = [[] for _ in range(size)]
     stack = [(0, 0, size, [])] if size > 1 else []  # type: list[tuple[int, int, int, list[int]]]
     token_of = np.empty(size, np.int64)
@@ -490,7 +541,11 @@ def _positions(
         path = [*above, node]
         stack.append((node + 1, first, at, path))
         stack.append((node + at - first, at, end, path))
-    flat = np.concatenate([np.array(path, np.int64) for path in paths]) if size > 1 else node_of
+    flat = (
+        np.concatenate([np.array(path, np.int64) for path in paths])
+        if size > 1
+        else np.zeros(0, np.int64)
+    )
     lengths = np.array([len(path) for path in paths], np.int64)
     begin = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     chunk = 1 << 20
@@ -503,5 +558,5 @@ def _positions(
             - (offsets[start : start + len(part)] - first_turn)[which]
         )
         depth[first_turn:last_turn] = np.minimum(within, _DEPTHS - 1)
-        node_of[first_turn:last_turn] = flat[begin[part][which] + within]
+        node_of[first_turn:last_turn] = flat[begin[part][which] + within] % _NODES
     return depth, node_of

@@ -1,5 +1,5 @@
 // What a training text says, after each context of one pattern, about every binary decision on the
-// way to the next token.
+// way to the next token. Counts are of tokens; they are read in as many trees as one likes.
 //
 // The vocabulary is a binary tree. A token is the path to its leaf, and a distribution over tokens
 // is the probability of a turn at every inner node, so that estimates from many contexts can be
@@ -38,68 +38,87 @@ struct ContextPattern {
 };
 
 inline constexpr int kMaxOffset = 16;
-// Stretched probabilities ln(p / (1 - p)) are kept as multiples of this, clipped to +-15.99.
-inline constexpr double kStretchUnit = 1.0 / 2048.0;
-// Buckets of how much is known at a node: 16 of the count, twice (both turns seen, or one alone).
-inline constexpr int kBuckets = 32;
+// Evidence of one pattern at one turn, 16 bits: the stretched probability ln(p / (1 - p)) as a
+// multiple of kStretchUnit within +-16, above kBucketBits bits of how much is known: 16 buckets of
+// the node's count, twice (both turns seen, or one alone).
+inline constexpr int kBucketBits = 5;
+inline constexpr int kBuckets = 1 << kBucketBits;
+inline constexpr double kStretchUnit = 1.0 / 64.0;
+
+// Discounts D1, D2, D3+ of the raw counts and of the lower ones.
+struct Discounts {
+    std::array<double, 3> raw, lower;
+};
 
 // Turns of all targets, target after target: turn e belongs to the target with
 // turn_offsets[target] <= e < turn_offsets[target + 1].
-template <class Token>
-class ContextNodes {
+class ContextCounts {
   public:
     // text         tokens to score, with the contexts before them
     // targets      positions of the text to score, ascending
+    // held_in      so many targets, the first ones, are of a text that is counted too: what that
+    //              text says about them is taken off again
+    // vocab_size   V; other symbols are only ever context
     // class_maps   (n_maps, n_symbols), row-major; n_symbols = V, or V + 1 with a stop token V
     // stop_token   contexts reach back to this token and no further; -1: none
-    ContextNodes(std::span<const Token> text, std::span<const Index> targets, const TokenTree& tree,
-                 const ContextPattern& pattern, std::span<const std::uint32_t> class_maps,
-                 Index n_symbols, Index stop_token);
+    template <class Token>
+    ContextCounts(std::span<const Token> text, std::span<const Index> targets, Index held_in,
+                  Index vocab_size, const ContextPattern& pattern,
+                  std::span<const std::uint32_t> class_maps, Index n_symbols, Index stop_token);
 
     // Counts the tokens that follow the targets' contexts in the training text, from first_event
     // on: how often (raw counts), and, with extra_offset > 0, after how many distinct tokens so far
     // back (lower counts, the continuation counts of Kneser and Ney; where a stop token or the
-    // beginning is nearer than that, every occurrence counts). max_entries bounds the events held
-    // at a time, 8 bytes each: beyond it the training text is read several times. To be called
-    // once. Throws std::invalid_argument where context, token and neighbour do not fit 64 bits.
-    void count(std::span<const Token> training, Index first_event, int extra_offset,
-               Index max_entries, int threads);
+    // beginning is nearer than that, every occurrence counts). From first_held_in on the training
+    // text is that of the first targets. max_entries bounds the events held at a time, 8 bytes
+    // each: beyond it the training text is read several times. To be called once. Throws
+    // std::invalid_argument where context, token and neighbour do not fit 64 bits.
+    template <class Token>
+    void count(std::span<const Token> training, Index first_event, Index first_held_in,
+               int extra_offset, Index max_entries, int threads);
 
     // Numbers of distinct (context, token) with counts 1, 2, 3, 4 among the targets' contexts.
     std::array<Count, 4> counts_of_counts(bool lower) const;
 
-    // Interpolated absolute discounting of the raw or the lower counts at every turn of every
-    // target's path:
+    // Interpolated absolute discounting at every turn of every target's path:
     //   P(subtree | context) = (sum over its tokens of max(count - D(count), 0)
     //                           + freed(context) P_parent(subtree)) / sum of counts.
     // parent_mass  (turns, 2): P_parent of the child taken and of its sibling; empty: uniform over
     //              the vocabulary
-    // mass         (turns, 2) the same under this pattern; may be empty
-    // stretch      (turns) ln(P(taken) / P(sibling)) in kStretchUnit; may be empty
-    // buckets      (turns) how much was counted at the node, below kBuckets; empty with stretch
-    void evaluate(bool lower, const std::array<double, 3>& discounts,
+    // evidence     (turns) of the raw counts
+    // mass         (turns, 2) as parent_mass, of the lower counts, for patterns that fall back on
+    //              this one; may be empty
+    void evaluate(const TokenTree& tree, const Discounts& discounts,
                   std::span<const Index> turn_offsets, std::span<const float> parent_mass,
-                  std::span<float> mass, std::span<std::int16_t> stretch,
-                  std::span<std::uint8_t> buckets, int threads) const;
+                  std::span<std::uint16_t> evidence, std::span<float> mass, int threads) const;
 
   private:
     struct Part {  // contexts whose id modulo the number of parts is this part's number
-        std::vector<std::uint64_t> keys;  // id / parts << 32 | leaf, ascending
+        std::vector<std::uint64_t> keys;  // id / parts << 32 | token, ascending
         std::vector<Count> counts;
         std::vector<Count> lower_counts;  // empty without extra_offset
+        struct HeldIn {
+            std::size_t at;  // number of the key
+            Count count, lower_count;
+        };
+        std::vector<HeldIn> held_in;  // what the held-in text adds to the counts, by key
     };
-    void count_range(std::span<const Token> training, Index first_event, int extra_offset,
-                     std::uint32_t first_part, std::uint32_t last_part, int threads);
+    struct Followers;
+    template <class Token>
+    void count_range(std::span<const Token> training, Index first_event, Index first_held_in,
+                     int extra_offset, std::uint32_t first_part, std::uint32_t last_part,
+                     int threads);
     // Calls visit(position, key, known) for the events of [first, last) that have a context; known
     // is how far back the text reaches.
-    template <class Visit>
+    template <class Token, class Visit>
     void scan_keys(std::span<const Token> training, Index first, Index last, Visit&& visit) const;
     // Calls visit(position, context id, known) for those whose context is in the table.
-    template <class Visit>
+    template <class Token, class Visit>
     void scan(std::span<const Token> training, Index first, Index last, Visit&& visit) const;
+    template <class Token>
     std::uint64_t key_at(std::span<const Token> text, Index position) const;
+    void order_targets();
 
-    TokenTree tree_;
     ContextPattern pattern_;
     std::vector<std::vector<std::uint32_t>> symbols_;  // by offset: the class of each symbol, or {}
     std::vector<int> bits_;                            // by offset: bits of its symbols
@@ -108,8 +127,11 @@ class ContextNodes {
     Index vocab_size_;
     Index n_symbols_;
     Index stop_token_;
-    std::vector<std::uint32_t> target_leaves_;
+    Index held_in_;
+    bool has_lower_ = false;
+    std::vector<std::uint32_t> target_tokens_;
     std::vector<std::uint32_t> target_ids_;  // kAbsent: the context does not reach that far
+    std::vector<Index> order_, offsets_;     // targets by context id, those without one at the end
     KeyTable contexts_;
     std::vector<Part> parts_;
 };

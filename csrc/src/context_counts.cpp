@@ -1,4 +1,4 @@
-#include "ngramstat/context_nodes.hpp"
+#include "ngramstat/context_counts.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -44,9 +44,11 @@ std::uint8_t bucket_of(Count taken, Count other, bool seen) {
     return static_cast<std::uint8_t>(size + (taken == 0 || other == 0 ? kBuckets / 2 : 0));
 }
 
-std::int16_t stretch_of(double taken, double other) {
+std::uint16_t evidence_of(double taken, double other, std::uint8_t bucket) {
+    constexpr double kLargest = (1 << (15 - kBucketBits)) - 1;
     const double value = std::log(taken / other) / kStretchUnit;
-    return static_cast<std::int16_t>(std::lrint(std::clamp(value, -32750.0, 32750.0)));
+    const auto stretch = std::lrint(std::clamp(value, -kLargest, kLargest));
+    return static_cast<std::uint16_t>(stretch << kBucketBits | bucket);
 }
 
 // One node on the way down: leaves [a, b), parted at m.
@@ -116,18 +118,20 @@ std::vector<std::uint32_t> path_lengths(const TokenTree& tree) {
 }
 
 template <class Token>
-ContextNodes<Token>::ContextNodes(std::span<const Token> text, std::span<const Index> targets,
-                                  const TokenTree& tree, const ContextPattern& pattern,
-                                  std::span<const std::uint32_t> class_maps, Index n_symbols,
-                                  Index stop_token)
-    : tree_(tree),
-      pattern_(pattern),
-      vocab_size_(static_cast<Index>(tree.leaf_of.size())),
+ContextCounts::ContextCounts(std::span<const Token> text, std::span<const Index> targets,
+                             Index held_in, Index vocab_size, const ContextPattern& pattern,
+                             std::span<const std::uint32_t> class_maps, Index n_symbols,
+                             Index stop_token)
+    : pattern_(pattern),
+      vocab_size_(vocab_size),
       n_symbols_(n_symbols),
       stop_token_(stop_token),
+      held_in_(held_in),
       contexts_(targets.size()),
       parts_(kParts) {
-    check_tree(tree_);
+    require(vocab_size >= 1 && vocab_size < KeyTable::kAbsent, "vocab_size must be at least 1");
+    require(held_in >= 0 && held_in <= static_cast<Index>(targets.size()),
+            "held_in must lie between 0 and the number of targets");
     require(pattern.maps.size() == pattern.offsets.size(), "one map per offset");
     require(n_symbols == vocab_size_ || (n_symbols == vocab_size_ + 1 && stop_token == vocab_size_),
             "n_symbols must be the vocabulary's size, or one more for a stop token");
@@ -160,7 +164,7 @@ ContextNodes<Token>::ContextNodes(std::span<const Token> text, std::span<const I
         }
     }
     target_ids_.reserve(targets.size());
-    target_leaves_.reserve(targets.size());
+    target_tokens_.reserve(targets.size());
     Index seen = 0, last_stop = -1;
     for (const Index i : targets) {
         require(i >= 0 && i < static_cast<Index>(text.size()), "targets must lie inside the text");
@@ -169,15 +173,29 @@ ContextNodes<Token>::ContextNodes(std::span<const Token> text, std::span<const I
             if (static_cast<Index>(text[seen]) == stop_token_) last_stop = seen;
         }
         require(static_cast<Index>(text[i]) < vocab_size_, "a stop token cannot be scored");
-        target_leaves_.push_back(tree_.leaf_of[text[i]]);
+        target_tokens_.push_back(text[i]);
         const Index known = stop_token_ < 0 || last_stop < 0 ? i : i - last_stop;
         target_ids_.push_back(known < reach_ ? KeyTable::kAbsent
                                              : contexts_.insert(key_at(text, i)));
     }
+    order_targets();
+}
+
+void ContextCounts::order_targets() {
+    const std::size_t none = contexts_.size();
+    const auto slot = [&](std::uint32_t id) { return id == KeyTable::kAbsent ? none : id; };
+    offsets_.assign(none + 2, 0);
+    for (const std::uint32_t id : target_ids_) ++offsets_[slot(id) + 1];
+    for (std::size_t s = 0; s + 1 < offsets_.size(); ++s) offsets_[s + 1] += offsets_[s];
+    std::vector<Index> next(offsets_.begin(), offsets_.end() - 1);
+    order_.resize(target_ids_.size());
+    for (std::size_t t = 0; t < target_ids_.size(); ++t) {
+        order_[next[slot(target_ids_[t])]++] = static_cast<Index>(t);
+    }
 }
 
 template <class Token>
-std::uint64_t ContextNodes<Token>::key_at(std::span<const Token> text, Index position) const {
+std::uint64_t ContextCounts::key_at(std::span<const Token> text, Index position) const {
     std::uint64_t key = 0;
     for (std::size_t j = 0; j < pattern_.offsets.size(); ++j) {
         const Token token = text[static_cast<std::size_t>(position - pattern_.offsets[j])];
@@ -188,9 +206,8 @@ std::uint64_t ContextNodes<Token>::key_at(std::span<const Token> text, Index pos
     return packed_ ? key : key >> 1;  // never KeyTable::kNoKey
 }
 
-template <class Token>
-template <class Visit>
-void ContextNodes<Token>::scan_keys(std::span<const Token> training, Index first, Index last,
+template <class Token, class Visit>
+void ContextCounts::scan_keys(std::span<const Token> training, Index first, Index last,
                                     Visit&& visit) const {
     Index last_stop = -1;
     bool stopped = false;
@@ -207,9 +224,8 @@ void ContextNodes<Token>::scan_keys(std::span<const Token> training, Index first
     }
 }
 
-template <class Token>
-template <class Visit>
-void ContextNodes<Token>::scan(std::span<const Token> training, Index first, Index last,
+template <class Token, class Visit>
+void ContextCounts::scan(std::span<const Token> training, Index first, Index last,
                                Visit&& visit) const {
     constexpr int kAhead = 32;
     struct Event {
@@ -234,15 +250,16 @@ void ContextNodes<Token>::scan(std::span<const Token> training, Index first, Ind
 }
 
 template <class Token>
-void ContextNodes<Token>::count(std::span<const Token> training, Index first_event,
-                                int extra_offset, Index max_entries, int threads) {
+void ContextCounts::count(std::span<const Token> training, Index first_event,
+                          Index first_held_in, int extra_offset, Index max_entries, int threads) {
     require(extra_offset >= 0 && extra_offset <= kMaxOffset, "extra_offset must lie in 0 .. 16");
     require(first_event >= 0, "first_event must not be negative");
     require(max_entries > 0, "max_entries must be positive");
+    has_lower_ = extra_offset > 0;
     const Index events = static_cast<Index>(training.size()) - first_event;
     if (events <= 0) return;
     if (events <= max_entries) {
-        count_range(training, first_event, extra_offset, 0, kParts, threads);
+        count_range(training, first_event, first_held_in, extra_offset, 0, kParts, threads);
         return;
     }
     // Too many to hold at once if all of them match: count how many there are of each part.
@@ -260,24 +277,24 @@ void ContextNodes<Token>::count(std::span<const Token> training, Index first_eve
         std::uint32_t last = first + 1;
         Index total = sizes[first];
         while (last < kParts && total + sizes[last] <= max_entries) total += sizes[last++];
-        count_range(training, first_event, extra_offset, first, last, threads);
+        count_range(training, first_event, first_held_in, extra_offset, first, last, threads);
         first = last;
     }
 }
 
 template <class Token>
-void ContextNodes<Token>::count_range(std::span<const Token> training, Index first_event,
-                                      int extra_offset, std::uint32_t first_part,
-                                      std::uint32_t last_part, int threads) {
+void ContextCounts::count_range(std::span<const Token> training, Index first_event,
+                                Index first_held_in, int extra_offset, std::uint32_t first_part,
+                                std::uint32_t last_part, int threads) {
     constexpr std::size_t kChunk = 128;  // events a task keeps of a part before it hands them over
     const Index events = static_cast<Index>(training.size()) - first_event;
     const std::uint32_t n_parts = last_part - first_part;
-    // An event is one number: id / kParts, leaf, and the neighbour (n_symbols_: there is none).
-    const int leaf_bits = std::bit_width(static_cast<std::uint64_t>(vocab_size_ - 1));
+    // An event is one number: id / kParts, token, neighbour (n_symbols_: there is none), held in.
+    const int token_bits = std::bit_width(static_cast<std::uint64_t>(vocab_size_ - 1));
     const int id_bits = std::bit_width(contexts_.size() / kParts);
     const int extra_bits =
         extra_offset > 0 ? std::bit_width(static_cast<std::uint64_t>(n_symbols_)) : 0;
-    require(leaf_bits + id_bits + extra_bits <= 64,
+    require(token_bits + id_bits + extra_bits + 1 <= 64,
             "the vocabulary is too large for the counts of this pattern");
     std::vector<std::vector<std::uint64_t>> gathered(n_parts);
     std::vector<std::mutex> locks(n_parts);
@@ -296,7 +313,7 @@ void ContextNodes<Token>::count_range(std::span<const Token> training, Index fir
                  const std::uint32_t p = id % kParts - first_part;
                  if (p >= n_parts) return;
                  std::uint64_t event =
-                     std::uint64_t{id / kParts} << leaf_bits | tree_.leaf_of[training[i]];
+                     std::uint64_t{id / kParts} << token_bits | std::uint64_t{training[i]};
                  if (extra_offset > 0) {
                      const std::uint64_t extra =
                          known >= extra_offset
@@ -304,6 +321,7 @@ void ContextNodes<Token>::count_range(std::span<const Token> training, Index fir
                              : static_cast<std::uint64_t>(n_symbols_);
                      event = event << extra_bits | extra;
                  }
+                 event = event << 1 | static_cast<std::uint64_t>(i >= first_held_in);
                  chunks[p * kChunk + filled[p]] = event;
                  if (++filled[p] == kChunk) hand_over(p);
              });
@@ -312,34 +330,46 @@ void ContextNodes<Token>::count_range(std::span<const Token> training, Index fir
     parallel_for(n_parts, threads, [&](Index p) {
         std::vector<std::uint64_t> events_here = std::move(gathered[p]);
         std::vector<std::uint64_t> buffer;
-        sort_keys(events_here, buffer, leaf_bits + id_bits + extra_bits);
+        sort_keys(events_here, buffer, token_bits + id_bits + extra_bits + 1);
         Part& part = parts_[first_part + static_cast<std::uint32_t>(p)];
+        const int key_shift = extra_bits + 1;
         std::size_t distinct = 0;
         for (std::size_t k = 0; k < events_here.size(); ++k) {
-            distinct += k == 0 || events_here[k] >> extra_bits != events_here[k - 1] >> extra_bits;
+            distinct += k == 0 || events_here[k] >> key_shift != events_here[k - 1] >> key_shift;
         }
         part.keys.reserve(distinct);
         part.counts.reserve(distinct);
         if (extra_offset > 0) part.lower_counts.reserve(distinct);
-        const std::uint64_t leaf_mask = (std::uint64_t{1} << leaf_bits) - 1;
+        const std::uint64_t token_mask = (std::uint64_t{1} << token_bits) - 1;
         const std::uint64_t extra_mask = (std::uint64_t{1} << extra_bits) - 1;
         for (std::size_t k = 0; k < events_here.size();) {
-            const std::uint64_t key = events_here[k] >> extra_bits;
+            const std::uint64_t key = events_here[k] >> key_shift;
             const std::size_t begin = k;
-            Count lower = 0;
-            for (; k < events_here.size() && events_here[k] >> extra_bits == key; ++k) {
-                lower += k == begin || events_here[k] != events_here[k - 1] ||
-                         (events_here[k] & extra_mask) == static_cast<std::uint64_t>(n_symbols_);
+            Count held_in = 0, lower = 0, held_in_lower = 0;
+            while (k < events_here.size() && events_here[k] >> key_shift == key) {
+                // One neighbour after the other; its held-in events come last.
+                const std::uint64_t neighbour = events_here[k] >> 1;
+                Count here = 0, held_in_here = 0;
+                for (; k < events_here.size() && events_here[k] >> 1 == neighbour; ++k) {
+                    ++here;
+                    held_in_here += events_here[k] & 1;
+                }
+                held_in += held_in_here;
+                const bool single =
+                    extra_offset > 0 &&
+                    (neighbour & extra_mask) != static_cast<std::uint64_t>(n_symbols_);
+                lower += single ? 1 : here;
+                held_in_lower += single ? here == held_in_here : held_in_here;
             }
-            part.keys.push_back(key >> leaf_bits << 32 | (key & leaf_mask));
+            if (held_in > 0) part.held_in.push_back({part.keys.size(), held_in, held_in_lower});
+            part.keys.push_back(key >> token_bits << 32 | (key & token_mask));
             part.counts.push_back(k - begin);
             if (extra_offset > 0) part.lower_counts.push_back(lower);
         }
     });
 }
 
-template <class Token>
-std::array<Count, 4> ContextNodes<Token>::counts_of_counts(bool lower) const {
+std::array<Count, 4> ContextCounts::counts_of_counts(bool lower) const {
     std::array<Count, 4> numbers{};
     for (const Part& part : parts_) {
         for (const Count count : lower ? part.lower_counts : part.counts) {
@@ -349,124 +379,167 @@ std::array<Count, 4> ContextNodes<Token>::counts_of_counts(bool lower) const {
     return numbers;
 }
 
-template <class Token>
-void ContextNodes<Token>::evaluate(bool lower, const std::array<double, 3>& discounts,
-                                   std::span<const Index> turn_offsets,
-                                   std::span<const float> parent_mass, std::span<float> mass,
-                                   std::span<std::int16_t> stretch, std::span<std::uint8_t> buckets,
-                                   int threads) const {
+// Followers of one context in the order of a tree's leaves, as running sums.
+struct ContextCounts::Followers {
+    struct Item {
+        std::uint32_t leaf;
+        Count count, lower_count;
+    };
+    struct Sums {
+        std::vector<double> kept{0.0};  // after discounting
+        double total = 0.0, freed = 0.0;
+
+        void clear() {
+            kept.resize(1);
+            total = freed = 0.0;
+        }
+        void add(Count count, const std::array<double, 3>& discounts) {
+            double discount = 0.0;
+            if (count > 0) {
+                discount =
+                    std::min(discounts[std::min<Count>(count, 3) - 1], static_cast<double>(count));
+            }
+            kept.push_back(kept.back() + static_cast<double>(count) - discount);
+            total += static_cast<double>(count);
+            freed += discount;
+        }
+        // Probability of followers [first, last) and of what falls back on the parent's.
+        double mass(std::size_t first, std::size_t last, double parent) const {
+            if (total == 0) return parent;
+            return (kept[last] - kept[first] + freed * parent) / total;
+        }
+    };
+    std::vector<std::uint32_t> leaves;
+    std::vector<Count> counts{0};
+    Sums raw, lower;
+
+    void assign(std::span<const Item> items, const Discounts& discounts) {
+        leaves.clear();
+        counts.resize(1);
+        raw.clear();
+        lower.clear();
+        for (const Item& item : items) {
+            if (item.count == 0) continue;  // all of it was held in
+            leaves.push_back(item.leaf);
+            counts.push_back(counts.back() + item.count);
+            raw.add(item.count, discounts.raw);
+            lower.add(item.lower_count, discounts.lower);
+        }
+    }
+};
+
+void ContextCounts::evaluate(const TokenTree& tree, const Discounts& discounts,
+                             std::span<const Index> turn_offsets,
+                             std::span<const float> parent_mass, std::span<std::uint16_t> evidence,
+                             std::span<float> mass, int threads) const {
+    check_tree(tree);
     const Index n = static_cast<Index>(target_ids_.size());
+    require(static_cast<Index>(tree.leaf_of.size()) == vocab_size_,
+            "the tree must be one of the vocabulary");
     require(static_cast<Index>(turn_offsets.size()) == n + 1,
             "one turn offset per target, and an end");
     const Index turns = turn_offsets.back();
-    require(stretch.empty() || static_cast<Index>(stretch.size()) == turns,
-            "stretch must be (turns)");
-    require(buckets.size() == stretch.size(), "one bucket per stretch");
+    require(static_cast<Index>(evidence.size()) == turns, "evidence must be (turns)");
     require(parent_mass.empty() || static_cast<Index>(parent_mass.size()) == 2 * turns,
             "parent_mass must be (turns, 2)");
     require(mass.empty() || static_cast<Index>(mass.size()) == 2 * turns,
             "mass must be (turns, 2)");
+    require(mass.empty() || has_lower_, "lower counts need an extra_offset");
 
-    // Targets of each context, and those without one.
-    std::vector<Index> offsets(contexts_.size() + 2, 0);
-    const std::size_t none = contexts_.size();
-    auto slot = [&](Index t) {
-        return target_ids_[t] == KeyTable::kAbsent ? none : target_ids_[t];
-    };
-    for (Index t = 0; t < n; ++t) ++offsets[slot(t) + 1];
-    for (std::size_t s = 0; s + 1 < offsets.size(); ++s) offsets[s + 1] += offsets[s];
-    std::vector<Index> order(static_cast<std::size_t>(n));
-    {
-        std::vector<Index> next(offsets.begin(), offsets.end() - 1);
-        for (Index t = 0; t < n; ++t) order[next[slot(t)]++] = t;
-    }
-
-    // Followers of one context in leaf order, as running sums.
-    struct Followers {
-        std::vector<std::uint32_t> leaves;
-        std::vector<double> kept{0.0};  // after discounting
-        std::vector<Count> counts{0};
-        double freed = 0.0;
-    };
-    auto write_target = [&](Index t, const Followers& followers) {
-        const std::uint32_t leaf = target_leaves_[t];
-        const double total = static_cast<double>(followers.counts.back());
-        const double freed = total > 0 ? followers.freed / total : 1.0;
-        const double scale = total > 0 ? 1.0 / total : 0.0;
-        auto begin = followers.leaves.begin();
+    const auto write_target = [&](Index t, const Followers& followers) {
+        const std::uint32_t leaf = tree.leaf_of[target_tokens_[t]];
+        const auto begin = followers.leaves.begin();
         std::size_t low = 0, high = followers.leaves.size();
         Index e = turn_offsets[t];
-        for (Walk walk(tree_, leaf); !walk.done(); walk.down(tree_, leaf), ++e) {
+        for (Walk walk(tree, leaf); !walk.done(); walk.down(tree, leaf), ++e) {
             const std::size_t middle = static_cast<std::size_t>(
                 std::lower_bound(begin + static_cast<std::ptrdiff_t>(low),
                                  begin + static_cast<std::ptrdiff_t>(high), walk.m) -
                 begin);
-            double taken = followers.kept[high] - followers.kept[middle];
-            double other = followers.kept[middle] - followers.kept[low];
-            Count taken_count = followers.counts[high] - followers.counts[middle];
-            Count other_count = followers.counts[middle] - followers.counts[low];
-            if (!walk.right) {
-                std::swap(taken, other);
-                std::swap(taken_count, other_count);
-                high = middle;
-            } else {
-                low = middle;
-            }
+            std::array<std::size_t, 2> taken{low, middle}, other{middle, high};
             double parent_taken, parent_other;
             if (parent_mass.empty()) {
-                const double left = static_cast<double>(walk.m - walk.a);
-                const double right = static_cast<double>(walk.b - walk.m);
-                const double uniform = 1.0 / static_cast<double>(vocab_size_);
-                parent_taken = (walk.right ? right : left) * uniform;
-                parent_other = (walk.right ? left : right) * uniform;
+                parent_taken = static_cast<double>(walk.m - walk.a);
+                parent_other = static_cast<double>(walk.b - walk.m);
+                if (walk.right) std::swap(parent_taken, parent_other);
+                parent_taken /= static_cast<double>(vocab_size_);
+                parent_other /= static_cast<double>(vocab_size_);
             } else {
                 parent_taken = static_cast<double>(parent_mass[2 * e]);
                 parent_other = static_cast<double>(parent_mass[2 * e + 1]);
             }
-            taken = taken * scale + freed * parent_taken;
-            other = other * scale + freed * parent_other;
-            if (!stretch.empty()) {
-                stretch[e] = stretch_of(taken, other);
-                buckets[e] = bucket_of(taken_count, other_count, total > 0);
-            }
+            if (walk.right) std::swap(taken, other);
+            const auto bucket = bucket_of(followers.counts[taken[1]] - followers.counts[taken[0]],
+                                          followers.counts[other[1]] - followers.counts[other[0]],
+                                          followers.raw.total > 0);
+            evidence[e] =
+                evidence_of(followers.raw.mass(taken[0], taken[1], parent_taken),
+                            followers.raw.mass(other[0], other[1], parent_other), bucket);
             if (!mass.empty()) {
-                mass[2 * e] = static_cast<float>(taken);
-                mass[2 * e + 1] = static_cast<float>(other);
+                mass[2 * e] =
+                    static_cast<float>(followers.lower.mass(taken[0], taken[1], parent_taken));
+                mass[2 * e + 1] =
+                    static_cast<float>(followers.lower.mass(other[0], other[1], parent_other));
             }
+            low = taken[0];
+            high = taken[1];
         }
     };
 
     parallel_for(kParts, threads, [&](Index p) {
         const Part& part = parts_[p];
-        const std::vector<Count>& counts = lower ? part.lower_counts : part.counts;
-        require(counts.size() == part.keys.size(), "lower counts need an extra_offset");
         Followers followers;
-        std::size_t k = 0;
+        std::vector<Followers::Item> items;
+        std::vector<std::pair<std::uint32_t, std::uint32_t>> by_leaf;  // leaf, number of the item
+        std::vector<Followers::Item> sorted;
+        std::size_t k = 0, held = 0;
         for (std::size_t id = static_cast<std::size_t>(p); id < contexts_.size(); id += kParts) {
-            const std::uint64_t local = id / kParts;
-            followers.leaves.clear();
-            followers.kept.resize(1);
-            followers.counts.resize(1);
-            followers.freed = 0.0;
-            for (; k < part.keys.size() && part.keys[k] >> 32 == local; ++k) {
-                const Count count = counts[k];
-                const double discount =
-                    std::min(discounts[std::min<Count>(count, 3) - 1], static_cast<double>(count));
-                followers.leaves.push_back(static_cast<std::uint32_t>(part.keys[k]));
-                followers.kept.push_back(followers.kept.back() + static_cast<double>(count) -
-                                         discount);
-                followers.counts.push_back(followers.counts.back() + count);
-                followers.freed += discount;
+            const std::size_t first = k;
+            items.clear();
+            by_leaf.clear();
+            for (; k < part.keys.size() && part.keys[k] >> 32 == id / kParts; ++k) {
+                const std::uint32_t leaf = tree.leaf_of[static_cast<std::uint32_t>(part.keys[k])];
+                by_leaf.emplace_back(leaf, static_cast<std::uint32_t>(items.size()));
+                items.push_back({leaf, part.counts[k], has_lower_ ? part.lower_counts[k] : 0});
             }
-            for (Index j = offsets[id]; j < offsets[id + 1]; ++j) write_target(order[j], followers);
+            std::sort(by_leaf.begin(), by_leaf.end());
+            const auto assign = [&] {
+                sorted.clear();
+                for (const auto& [leaf, number] : by_leaf) sorted.push_back(items[number]);
+                followers.assign(sorted, discounts);
+            };
+            assign();
+            // Targets of the held-in text come first.
+            const Index begin = offsets_[id], end = offsets_[id + 1];
+            Index j = end;
+            for (; j > begin && order_[j - 1] >= held_in_; --j) write_target(order_[j - 1], followers);
+            if (j > begin) {
+                const std::size_t before = held;
+                for (; held < part.held_in.size() && part.held_in[held].at < k; ++held) {
+                    Followers::Item& item = items[part.held_in[held].at - first];
+                    item.count -= part.held_in[held].count;
+                    if (has_lower_) item.lower_count -= part.held_in[held].lower_count;
+                }
+                if (held > before) assign();
+                for (; j > begin; --j) write_target(order_[j - 1], followers);
+            }
+            while (held < part.held_in.size() && part.held_in[held].at < k) ++held;
         }
     });
-    const Index unreached = offsets[none + 1] - offsets[none];
+    const std::size_t none = contexts_.size();
+    const Index unreached = offsets_[none + 1] - offsets_[none];
+    const Followers nothing;
     parallel_for(unreached, threads,
-                 [&](Index j) { write_target(order[offsets[none] + j], Followers{}); });
+                 [&](Index j) { write_target(order_[offsets_[none] + j], nothing); });
 }
 
-template class ContextNodes<std::uint16_t>;
-template class ContextNodes<std::uint32_t>;
+#define NGRAMSTAT_INSTANTIATE(Token)                                                             \
+    template ContextCounts::ContextCounts(std::span<const Token>, std::span<const Index>, Index, \
+                                          Index, const ContextPattern&,                          \
+                                          std::span<const std::uint32_t>, Index, Index);         \
+    template void ContextCounts::count(std::span<const Token>, Index, Index, int, Index, int);
+NGRAMSTAT_INSTANTIATE(std::uint16_t)
+NGRAMSTAT_INSTANTIATE(std::uint32_t)
+#undef NGRAMSTAT_INSTANTIATE
 
 }  // namespace ngramstat
