@@ -112,7 +112,7 @@ class Mixer:
         self.squares = [np.full((size, len(rows)), 1e-2) for size in sizes]
 
     def inputs(self, stretch, t: int) -> list[float]:
-        x = [stretch[row, t] / 2048 for row in self.rows]
+        x = [stretch[row, t] for row in self.rows]
         return [v if p < 0 else v - x[p] for v, p in zip(x, self.parents, strict=True)]
 
     def log_odds(self, stretch, buckets, states, t: int) -> float:

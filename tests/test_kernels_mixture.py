@@ -5,8 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ngramstat.context_kernels import STRETCH_UNIT, ContextNodes, Mixer, path_lengths
-from ngramstat.errors import InputError
+from ngramstat.context_kernels import (
+    BUCKETS,
+    STRETCH_UNIT,
+    ContextCounts,
+    Mixer,
+    buckets_of,
+    path_lengths,
+    stretch_of,
+)
 from reference_mixture import Mixer as SlowMixer
 from reference_mixture import Nodes, bucket, path, random_tree
 
@@ -38,11 +45,17 @@ def test_nodes_against_dictionaries(offsets, maps, stop, dtype):
     turn_offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     neighbour = next(k for k in range(1, 5) if k not in offsets)
     parent = rng.dirichlet(np.ones(size))
-    discounts = {False: (0.6, 1.1, 1.4), True: (0.7, 1.2, 1.3)}
+    raw, below = (0.6, 1.1, 1.4), (0.7, 1.2, 1.3)
+    # Targets from the first half of the text are held in: the end of the training text, from 600
+    # on, is taken off for them.
+    held_in, first_held_in = len(targets) // 2, 600
 
-    slow = Nodes(offsets, maps, class_maps, -1 if stop_token is None else stop_token)
-    slow.count(training, 4, neighbour, size)
-    wanted = {slow.context(text, int(i)) for i in targets} - {None}
+    whole, outside = (
+        Nodes(offsets, maps, class_maps, -1 if stop_token is None else stop_token) for _ in range(2)
+    )
+    whole.count(training, 4, neighbour, size)
+    outside.count(training[:first_held_in], 4, neighbour, size)
+    wanted = {whole.context(text, int(i)) for i in targets} - {None}
 
     def masses(p: np.ndarray, i: int):
         by_leaf = np.empty(size)
@@ -53,47 +66,45 @@ def test_nodes_against_dictionaries(offsets, maps, stop, dtype):
 
     parent_mass = np.array([x for i in targets for x in masses(parent, i)], np.float32)
     for threads, most in ((1, 1 << 20), (3, 1 << 20), (2, 50)):
-        nodes = ContextNodes(
-            text, targets, leaf_of, split, offsets=offsets, maps=maps, class_maps=class_maps,
-            stop_token=stop_token,
+        counts = ContextCounts(
+            text, targets, vocab_size=size, offsets=offsets, maps=maps, class_maps=class_maps,
+            stop_token=stop_token, held_in=held_in,
         )  # fmt: skip
-        nodes.count(training, first_event=4, neighbour=neighbour, most_events=most, threads=threads)
+        counts.count(
+            training, first_event=4, first_held_in=first_held_in, neighbour=neighbour,
+            most_events=most, threads=threads,
+        )  # fmt: skip
         for lower in (False, True):
-            tables = {c: slow.lower(c) if lower else slow.counts[c] for c in wanted}
-            numbers = [
-                sum(k == c for t in tables.values() for k in t.values()) for c in range(1, 5)
-            ]
-            assert nodes.counts_of_counts(lower=lower).tolist() == numbers
-            mass = nodes.mass(
-                discounts[lower], turn_offsets, parent_mass, lower=lower, threads=threads
-            )
-            expected = []
-            for i in targets:
-                c = slow.context(text, int(i))
-                counts = tables.get(c, {})
-                expected += list(masses(slow.distribution(c, counts, discounts[lower], parent), i))
-            np.testing.assert_allclose(mass, expected, rtol=1e-5)
-        stretch, buckets = nodes.evaluate(
-            discounts[False], turn_offsets, parent_mass, threads=threads
+            tables = [whole.lower(c) if lower else whole.counts[c] for c in wanted]
+            numbers = [sum(k == c for t in tables for k in t.values()) for c in range(1, 5)]
+            assert counts.counts_of_counts(lower=lower).tolist() == numbers
+        evidence, mass = counts.evaluate(
+            leaf_of, split, turn_offsets, parent_mass, raw=raw, lower=below, threads=threads
         )
         e = 0
-        for i in targets:
+        for k, i in enumerate(targets):
+            slow = outside if k < held_in else whole
             c = slow.context(text, int(i))
-            counts = slow.counts[c] if c is not None else {}
-            p = slow.distribution(c, counts, discounts[False], parent)
+            seen = slow.counts[c] if c is not None else {}
+            p = slow.distribution(c, seen, raw, parent)
+            continued = slow.lower(c) if c is not None else {}
+            q = list(masses(slow.distribution(c, continued, below, parent), i))
             leaf = int(leaf_of[text[i]])
-            for (taken, other), (a, m, b, right) in zip(
-                masses(p, i), path(leaf, split, size), strict=True
+            for (taken, other), lower_mass, (a, m, b, right) in zip(
+                masses(p, i), q, path(leaf, split, size), strict=True
             ):
-                assert abs(stretch[e] * STRETCH_UNIT - np.log(taken / other)) < 2 * STRETCH_UNIT
+                log_odds = np.clip(np.log(taken / other), -16 + STRETCH_UNIT, 16 - STRETCH_UNIT)
+                assert abs(stretch_of(evidence)[e] - log_odds) < 0.51 * STRETCH_UNIT
                 inside = [
-                    sum(k for w, k in counts.items() if lo <= leaf_of[w] < hi)
+                    sum(k for w, k in seen.items() if lo <= leaf_of[w] < hi)
                     for lo, hi in ((a, m), (m, b))
                 ]
                 if right:
                     inside.reverse()
-                assert buckets[e] == bucket(*inside, bool(counts))
+                assert buckets_of(evidence)[e] == bucket(*inside, bool(seen))
+                np.testing.assert_allclose(mass[e], lower_mass, rtol=1e-5)
                 e += 1
+        assert e == turn_offsets[-1]
 
 
 def test_long_patterns_are_hashed_and_count_the_same():
@@ -101,19 +112,18 @@ def test_long_patterns_are_hashed_and_count_the_same():
     size = 70_000  # five tokens of 17 bits do not fit a key
     words = rng.integers(0, size, 9).astype(np.uint32)
     training, text = words[rng.integers(0, 9, 4000)], words[rng.integers(0, 9, 60)]
-    leaf_of, split = np.arange(size, dtype=np.uint32), np.arange(1, size, dtype=np.uint32)
     offsets = (1, 2, 3, 4)
     targets = np.arange(4, 60)
-    nodes = ContextNodes(
-        text, targets, leaf_of, split, offsets=offsets, maps=(-1,) * 4,
+    fast = ContextCounts(
+        text, targets, vocab_size=size, offsets=offsets, maps=(-1,) * 4,
         class_maps=np.zeros((0, size), np.uint32),
     )  # fmt: skip
-    nodes.count(training)
+    fast.count(training)
     slow = Nodes(offsets, (-1,) * 4, np.zeros((0, size)), -1)
     slow.count(training, 0, 0, size)
     wanted = {slow.context(text, int(i)) for i in targets}
     counts = [k for c in wanted for k in slow.counts[c].values()]
-    assert nodes.counts_of_counts().tolist() == [counts.count(c) for c in range(1, 5)]
+    assert fast.counts_of_counts().tolist() == [counts.count(c) for c in range(1, 5)]
 
 
 @pytest.mark.parametrize(
@@ -130,48 +140,64 @@ def test_what_does_not_fit_is_refused():
     maps = np.zeros((0, 4), np.uint32)
     text = np.array([0, 1, 2, 3], np.uint16)
 
-    def nodes(**changes):
-        options = {"offsets": (1,), "maps": (-1,), "class_maps": maps} | changes
-        return ContextNodes(text, np.array([2]), leaf_of, split, **options)
+    def counts(**changes):
+        options = {"vocab_size": 4, "offsets": (1,), "maps": (-1,), "class_maps": maps} | changes
+        return ContextCounts(text, np.array([2]), **options)
 
     with pytest.raises(ValueError, match="offsets"):
-        nodes(offsets=(17,))
+        counts(offsets=(17,))
     with pytest.raises(ValueError, match="class map"):
-        nodes(maps=(0,))
+        counts(maps=(0,))
+    with pytest.raises(ValueError, match="held_in"):
+        counts(held_in=2)
     with pytest.raises(IndexError, match="token 9 at position 1"):
-        nodes().count(np.array([1, 9], np.uint16))
-    with pytest.raises(InputError, match="dtype"):
-        nodes().count(text.astype(np.uint32))
+        counts().count(np.array([1, 9], np.uint16))
     with pytest.raises(ValueError, match="parent"):
         Mixer([0], [0], [1.0], [])
+    raw = (0.5, 1.0, 1.5)
+    with pytest.raises(ValueError, match="tree must be one of the vocabulary"):
+        counts().evaluate(leaf_of[:3], split[:2], np.array([0, 2]), None, raw=raw)
+    with pytest.raises(ValueError, match="one turn offset"):
+        counts().evaluate(leaf_of, split, np.array([0, 2, 3]), None, raw=raw)
+    with pytest.raises(ValueError, match="parent_mass"):
+        counts().evaluate(leaf_of, split, np.array([0, 3]), np.zeros((2, 2), np.float32), raw=raw)
+
+
+def packed(stretch: np.ndarray, buckets: np.ndarray) -> np.ndarray:
+    """Evidence of whole numbers of STRETCH_UNIT."""
+    return (stretch * BUCKETS + buckets).astype(np.int16).view(np.uint16)
 
 
 def test_mixer_against_loops():
     rng = np.random.default_rng(3)
     turns, rows = 400, [0, 2, 3]
-    stretch = rng.integers(-9000, 9000, (4, turns)).astype(np.int16)
-    buckets = rng.integers(0, 32, (4, turns)).astype(np.uint8)
+    stretch = rng.integers(-300, 300, (4, turns))
+    buckets = rng.integers(0, BUCKETS, (4, turns))
+    evidence = packed(stretch, buckets)
+    assert np.array_equal(stretch_of(evidence), stretch * STRETCH_UNIT)
+    assert np.array_equal(buckets_of(evidence), buckets)
+    stretch = stretch * STRETCH_UNIT
     states = np.stack([rng.integers(0, 5, turns), rng.integers(0, 9, turns)]).astype(np.uint16)
     arguments = (rows, [-1, 0, 1], [1.0, 1.0, 0.0], [5, 9])
     fast, slow = Mixer(*arguments), SlowMixer(*arguments)
     offsets = np.arange(0, turns + 1, 8)
     for _ in range(2):
-        found = fast.train(stretch, buckets, states, 0, 300, 0.02)
+        found = fast.train(evidence, states, 0, 300, 0.02)
         assert found == pytest.approx(slow.train(stretch, buckets, states, 0, 300, 0.02), rel=1e-4)
         np.testing.assert_allclose(
-            fast.score(stretch, buckets, states, offsets),
+            fast.score(evidence, states, offsets),
             slow.score(stretch, buckets, states, offsets),
             rtol=1e-3,
         )
-    with pytest.raises(ValueError, match="no such"):
-        fast.score(stretch, buckets + np.uint8(32), states, offsets)
+    with pytest.raises(ValueError, match="no such pattern"):
+        fast.score(evidence[:3], states, offsets)
     with pytest.raises(ValueError, match="state"):
-        fast.score(stretch, buckets, states + np.uint16(5), offsets)
+        fast.score(evidence, states + np.uint16(5), offsets)
 
 
 def test_an_untrained_mixer_is_its_chain():
-    stretch = np.array([[2048, -2048], [4096, 0]], np.int16)
-    buckets = np.zeros((2, 2), np.uint8)
+    stretch = np.array([[64, -64], [128, 0]])
+    evidence = packed(stretch, np.zeros((2, 2), int))
     states = np.zeros((0, 2), np.uint16)
-    found = Mixer([0, 1], [-1, 0], [1.0, 1.0], []).score(stretch, buckets, states, np.arange(3))
-    np.testing.assert_allclose(found, np.log1p(np.exp(-stretch[1] / 2048)), rtol=1e-6)
+    found = Mixer([0, 1], [-1, 0], [1.0, 1.0], []).score(evidence, states, np.arange(3))
+    np.testing.assert_allclose(found, np.log1p(np.exp(-stretch[1] * STRETCH_UNIT)), rtol=1e-6)

@@ -22,21 +22,21 @@ TokenTree to_tree(const Array<std::uint32_t>& leaf_of, const Array<std::uint32_t
 template <class Token>
 void bind_counts(py::class_<ContextCounts>& counts) {
     counts
-        .def(py::init([](const Array<Token>& text, const Array<Index>& targets, Index held_in,
-                         Index vocab_size, std::vector<int> offsets, std::vector<int> maps,
-                         const Array<std::uint32_t>& class_maps, Index n_symbols,
-                         Index stop_token) {
-                 const auto tokens = as_span(text);
-                 const auto positions = as_span(targets);
-                 const auto classes = as_span(class_maps);
-                 const ContextPattern pattern{std::move(offsets), std::move(maps)};
-                 const py::gil_scoped_release release;
-                 return std::make_unique<ContextCounts>(tokens, positions, held_in, vocab_size,
-                                                        pattern, classes, n_symbols, stop_token);
-             }),
-             py::arg("text").noconvert(), py::arg("targets").noconvert(), py::arg("held_in"),
-             py::arg("vocab_size"), py::arg("offsets"), py::arg("maps"),
-             py::arg("class_maps").noconvert(), py::arg("n_symbols"), py::arg("stop_token"))
+        .def(
+            py::init([](const Array<Token>& text, const Array<Index>& targets, Index held_in,
+                        Index vocab_size, std::vector<int> offsets, std::vector<int> maps,
+                        const Array<std::uint32_t>& class_maps, Index n_symbols, Index stop_token) {
+                const auto tokens = as_span(text);
+                const auto positions = as_span(targets);
+                const auto classes = as_span(class_maps);
+                const ContextPattern pattern{std::move(offsets), std::move(maps)};
+                const py::gil_scoped_release release;
+                return std::make_unique<ContextCounts>(tokens, positions, held_in, vocab_size,
+                                                       pattern, classes, n_symbols, stop_token);
+            }),
+            py::arg("text").noconvert(), py::arg("targets").noconvert(), py::arg("held_in"),
+            py::arg("vocab_size"), py::arg("offsets"), py::arg("maps"),
+            py::arg("class_maps").noconvert(), py::arg("n_symbols"), py::arg("stop_token"))
         .def(
             "count",
             [](ContextCounts& self, const Array<Token>& training, Index first_event,
@@ -49,8 +49,7 @@ void bind_counts(py::class_<ContextCounts>& counts) {
             py::arg("extra_offset"), py::arg("max_entries"), py::arg("threads"));
 }
 
-MixerInputs to_inputs(const Array<std::uint16_t>& evidence,
-                      const Array<std::uint16_t>& selectors) {
+MixerInputs to_inputs(const Array<std::uint16_t>& evidence, const Array<std::uint16_t>& selectors) {
     if (evidence.ndim() != 2 || selectors.ndim() != 2) {
         throw std::invalid_argument("evidence and selectors must have two dimensions");
     }
@@ -111,13 +110,12 @@ void bind_mixture(py::module_& m) {
                 const py::gil_scoped_release release;
                 return self.train(inputs, first, last, rate);
             },
-            py::arg("evidence").noconvert(),
-            py::arg("selectors").noconvert(), py::arg("first"), py::arg("last"), py::arg("rate"))
+            py::arg("evidence").noconvert(), py::arg("selectors").noconvert(), py::arg("first"),
+            py::arg("last"), py::arg("rate"))
         .def(
             "score",
             [](const Mixer& self, const Array<std::uint16_t>& evidence,
-               const Array<std::uint16_t>& selectors,
-               const Array<Index>& turn_offsets) {
+               const Array<std::uint16_t>& selectors, const Array<Index>& turn_offsets) {
                 const auto inputs = to_inputs(evidence, selectors);
                 const auto offsets = as_span(turn_offsets);
                 if (offsets.empty()) throw std::invalid_argument("turn_offsets must not be empty");
@@ -128,8 +126,8 @@ void bind_mixture(py::module_& m) {
                 }
                 return to_array(std::move(losses));
             },
-            py::arg("evidence").noconvert(),
-            py::arg("selectors").noconvert(), py::arg("turn_offsets").noconvert());
+            py::arg("evidence").noconvert(), py::arg("selectors").noconvert(),
+            py::arg("turn_offsets").noconvert());
 }
 
 }  // namespace ngramstat::bindings

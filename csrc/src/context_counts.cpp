@@ -208,7 +208,7 @@ std::uint64_t ContextCounts::key_at(std::span<const Token> text, Index position)
 
 template <class Token, class Visit>
 void ContextCounts::scan_keys(std::span<const Token> training, Index first, Index last,
-                                    Visit&& visit) const {
+                              Visit&& visit) const {
     Index last_stop = -1;
     bool stopped = false;
     // A stop token reaches into the contexts of the kMaxOffset positions after it.
@@ -226,7 +226,7 @@ void ContextCounts::scan_keys(std::span<const Token> training, Index first, Inde
 
 template <class Token, class Visit>
 void ContextCounts::scan(std::span<const Token> training, Index first, Index last,
-                               Visit&& visit) const {
+                         Visit&& visit) const {
     constexpr int kAhead = 32;
     struct Event {
         std::uint64_t key;
@@ -250,8 +250,8 @@ void ContextCounts::scan(std::span<const Token> training, Index first, Index las
 }
 
 template <class Token>
-void ContextCounts::count(std::span<const Token> training, Index first_event,
-                          Index first_held_in, int extra_offset, Index max_entries, int threads) {
+void ContextCounts::count(std::span<const Token> training, Index first_event, Index first_held_in,
+                          int extra_offset, Index max_entries, int threads) {
     require(extra_offset >= 0 && extra_offset <= kMaxOffset, "extra_offset must lie in 0 .. 16");
     require(first_event >= 0, "first_event must not be negative");
     require(max_entries > 0, "max_entries must be positive");
@@ -355,9 +355,8 @@ void ContextCounts::count_range(std::span<const Token> training, Index first_eve
                     held_in_here += events_here[k] & 1;
                 }
                 held_in += held_in_here;
-                const bool single =
-                    extra_offset > 0 &&
-                    (neighbour & extra_mask) != static_cast<std::uint64_t>(n_symbols_);
+                const bool single = extra_offset > 0 && (neighbour & extra_mask) !=
+                                                            static_cast<std::uint64_t>(n_symbols_);
                 lower += single ? 1 : here;
                 held_in_lower += single ? here == held_in_here : held_in_here;
             }
@@ -472,9 +471,8 @@ void ContextCounts::evaluate(const TokenTree& tree, const Discounts& discounts,
             const auto bucket = bucket_of(followers.counts[taken[1]] - followers.counts[taken[0]],
                                           followers.counts[other[1]] - followers.counts[other[0]],
                                           followers.raw.total > 0);
-            evidence[e] =
-                evidence_of(followers.raw.mass(taken[0], taken[1], parent_taken),
-                            followers.raw.mass(other[0], other[1], parent_other), bucket);
+            evidence[e] = evidence_of(followers.raw.mass(taken[0], taken[1], parent_taken),
+                                      followers.raw.mass(other[0], other[1], parent_other), bucket);
             if (!mass.empty()) {
                 mass[2 * e] =
                     static_cast<float>(followers.lower.mass(taken[0], taken[1], parent_taken));
@@ -512,7 +510,8 @@ void ContextCounts::evaluate(const TokenTree& tree, const Discounts& discounts,
             // Targets of the held-in text come first.
             const Index begin = offsets_[id], end = offsets_[id + 1];
             Index j = end;
-            for (; j > begin && order_[j - 1] >= held_in_; --j) write_target(order_[j - 1], followers);
+            for (; j > begin && order_[j - 1] >= held_in_; --j)
+                write_target(order_[j - 1], followers);
             if (j > begin) {
                 const std::size_t before = held;
                 for (; held < part.held_in.size() && part.held_in[held].at < k; ++held) {

@@ -4,7 +4,7 @@
 #include <stdexcept>
 
 #include "check.hpp"
-#include "ngramstat/context_nodes.hpp"
+#include "ngramstat/context_counts.hpp"
 #include "ngramstat/mixer.hpp"
 
 namespace {
@@ -21,8 +21,7 @@ TokenTree chain_tree(Index size) {  // one leaf to the left at every node
 struct Evaluated {
     std::array<Count, 4> raw, lower;
     std::vector<float> mass;
-    std::vector<std::int16_t> stretch;
-    std::vector<std::uint8_t> buckets;
+    std::vector<std::uint16_t> evidence;
     bool operator==(const Evaluated&) const = default;
 };
 
@@ -47,13 +46,13 @@ void check_nodes(Index stop) {
     const std::size_t turns = static_cast<std::size_t>(offsets.back());
 
     auto run = [&](Index most, int threads) {
-        ContextNodes<Token> nodes(text, targets, tree, {{1, 2}, {-1, -1}}, {}, size, stop);
-        nodes.count(training, 0, 3, most, threads);
-        Evaluated out{nodes.counts_of_counts(false), nodes.counts_of_counts(true),
-                      std::vector<float>(2 * turns), std::vector<std::int16_t>(turns),
-                      std::vector<std::uint8_t>(turns)};
-        nodes.evaluate(true, {0.5, 1.0, 1.5}, offsets, {}, out.mass, out.stretch, out.buckets,
-                       threads);
+        ContextCounts counts(std::span<const Token>(text), targets, 100, size, {{1, 2}, {-1, -1}},
+                             {}, size, stop);
+        counts.count(std::span<const Token>(training), 0, 250'000, 3, most, threads);
+        Evaluated out{counts.counts_of_counts(false), counts.counts_of_counts(true),
+                      std::vector<float>(2 * turns), std::vector<std::uint16_t>(turns)};
+        counts.evaluate(tree, {{0.5, 1.0, 1.5}, {0.6, 1.1, 1.6}}, offsets, {}, out.evidence,
+                        out.mass, threads);
         return out;
     };
     const Evaluated once = run(Index{1} << 40, 1);
@@ -93,10 +92,12 @@ void check_nodes(Index stop) {
 
 void check_mixer() {
     check::in_case("mixer");
-    const std::vector<std::int16_t> stretch{2048, -2048, 1024, 0, 100, -100};
-    const std::vector<std::uint8_t> buckets(6, 3);
+    std::vector<std::uint16_t> evidence;
+    for (const int stretch : {64, -64, 32, 0, 100, -100}) {
+        evidence.push_back(static_cast<std::uint16_t>(stretch * kBuckets + 3));
+    }
     const std::vector<std::uint16_t> states{0, 1, 0};
-    const MixerInputs inputs{3, stretch, buckets, states};
+    const MixerInputs inputs{3, evidence, states};
     Mixer mixer({0, 1}, {-1, 0}, {1.0, 0.0}, {2});
     std::vector<double> losses(1);
     const std::vector<Index> all{0, 3};
@@ -114,16 +115,26 @@ void check_mixer() {
 
 void check_bad_input() {
     check::in_case("bad input");
-    using Nodes = ContextNodes<std::uint16_t>;
     const std::vector<std::uint16_t> text{0, 1, 2, 7};
     const std::vector<Index> targets{2};
     const TokenTree tree = chain_tree(4);
-    CHECK_THROWS(std::out_of_range, Nodes(text, targets, tree, {{1}, {-1}}, {}, 4, -1));
-    const std::span<const std::uint16_t> good(text.data(), 3);
-    CHECK_THROWS(std::invalid_argument, Nodes(good, targets, tree, {{0}, {-1}}, {}, 4, -1));
-    CHECK_THROWS(std::invalid_argument, Nodes(good, targets, tree, {{1}, {0}}, {}, 4, -1));
-    Nodes nodes(good, targets, tree, {{1}, {-1}}, {}, 4, -1);
-    CHECK_THROWS(std::out_of_range, nodes.count(text, 0, 0, 100, 2));
+    using Text = std::span<const std::uint16_t>;
+    const auto counts = [&](Text tokens, const ContextPattern& pattern, Index held_in) {
+        return ContextCounts(tokens, targets, held_in, 4, pattern, {}, 4, -1);
+    };
+    CHECK_THROWS(std::out_of_range, counts(text, {{1}, {-1}}, 0));
+    const Text good(text.data(), 3);
+    CHECK_THROWS(std::invalid_argument, counts(good, {{0}, {-1}}, 0));
+    CHECK_THROWS(std::invalid_argument, counts(good, {{1}, {0}}, 0));
+    CHECK_THROWS(std::invalid_argument, counts(good, {{1}, {-1}}, 2));
+    ContextCounts kept = counts(good, {{1}, {-1}}, 0);
+    CHECK_THROWS(std::out_of_range, kept.count(Text(text), 0, 4, 0, 100, 2));
+    std::vector<std::uint16_t> evidence(3);
+    std::vector<float> mass(6);
+    const std::vector<Index> offsets{0, 3};
+    CHECK_THROWS(std::invalid_argument,
+                 kept.evaluate(chain_tree(3), {}, offsets, {}, evidence, {}, 1));
+    CHECK_THROWS(std::invalid_argument, kept.evaluate(tree, {}, offsets, {}, evidence, mass, 1));
     TokenTree broken = tree;
     broken.split[1] = 1;
     CHECK_THROWS(std::invalid_argument, check_tree(broken));
