@@ -48,7 +48,7 @@ from ngramstat.statistics.mixture import MixtureLosses
 __all__ = ["correlations", "entropies", "measure", "run"]
 
 # Raised with every change of what a finished part holds or means: an older one is then made again.
-PARTS_VERSION = 3
+PARTS_VERSION = 4
 RUN_FILE = "run.json"
 PARTS = "parts"
 

@@ -43,7 +43,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 # Classes by their letters in `_PATTERNS`: which tree of contexts, and the depth it is cut at.
-_CLASSES = {"b": (1, 6), "c": (2, 8), "e": (0, 10)}
+_CLASSES = {"b": (1, 6), "c": (2, 8), "f": (0, 8), "e": (0, 10), "g": (1, 10)}
 # Trees differ by the power of a direction's spread that scales it: their errors differ too.
 _POWERS = (0.0, 1.0, -0.5)
 # Below this size of the vocabulary, classes of tokens are the tokens again.
@@ -51,10 +51,12 @@ _LEAST_CLASSED = 1 << 10
 # Each pattern with the one it falls back on: "1c2" is the last token and the class of the one
 # before it.
 _PATTERNS = """
-1<root c1<root e1<root
-2<root 12<1 1c2<1 1e2<1 c12<2 c1c2<c1 e1e2<e1 b1b2<root
-13<1 23<2 123<12 12c3<12 12e3<12 1c2c3<1c2 1e2e3<1e2 c1c2c3<c1c2 e1e2e3<e1e2 b1b2b3<b1b2
-124<12 1234<123 123c4<123 12c3c4<12c3 1c2c3c4<1c2c3 c1c2c3c4<c1c2c3 b1b2b3b4<b1b2b3
+1<root c1<root f1<root e1<root
+2<root 12<1 1c2<1 1f2<1 1e2<1 1g2<1 c12<2 g12<2 c1c2<c1 f1f2<f1 e1e2<e1 b1b2<root
+13<1 23<2 123<12 12c3<12 12f3<12 12e3<12 12g3<12 1c2c3<1c2 1f2f3<1f2 1e2e3<1e2 c1c2c3<c1c2
+e1e2e3<e1e2 b1b2b3<b1b2
+124<12 1234<123 123c4<123 123f4<123 12c3c4<12c3 12f3f4<12f3 1c2c3c4<1c2c3 c1c2c3c4<c1c2c3
+b1b2b3b4<b1b2b3
 12345<1234 123c4c5<123c4 b1b2b3b4b5<b1b2b3b4
 """
 _DIMENSIONS = 96
