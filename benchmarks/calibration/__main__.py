@@ -1,6 +1,7 @@
 """Bias, error and coverage of every estimate, measured on worlds of known answer.
 
-    python -m benchmarks.calibration [--work DIR] [--only NAME ...] [--sizes 1e5,1e6] [--report]
+    python -m benchmarks.calibration [--work DIR] [--only NAME ...] [--sizes 1e5,1e6]
+                                    [--draws N] [--report]
 
 Draws many corpora of each world (`CASES`), measures each as `ngramstat measure` does, and compares
 with the exact curves. Every draw is kept in --work as it comes: an interrupted run goes on where it
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="directory of the tables and figures")
     parser.add_argument("--only", action="append", help="name of a case; may be repeated")
     parser.add_argument("--sizes", help="numbers of tokens, such as 1e5,1e6")
+    parser.add_argument("--draws", type=int, help="at most so many draws of a case and size")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--keep", action="store_true", help="count draws of older estimators too")
     parser.add_argument("--report", action="store_true", help="make tables of what is there")
@@ -54,6 +56,10 @@ def main() -> None:
     if options.sizes:
         sizes = [round(float(x)) for x in options.sizes.split(",")]
         cases = [replace(c, draws={n: k for n, k in c.draws.items() if n in sizes}) for c in cases]
+    if options.draws is not None:
+        cases = [
+            replace(c, draws={n: min(k, options.draws) for n, k in c.draws.items()}) for c in cases
+        ]
     if options.smoke:
         cases = [replace(c, draws={200_000: 1}) for c in cases]
     draws = Draws(options.work, keep=options.keep)

@@ -233,13 +233,13 @@ class Draws:
 
 
 def draw_all(cases: list[Case], draws: Draws, workers: int) -> None:
-    """Makes the draws that are not there yet, small corpora first."""
+    """Makes the draws that are not there yet: small corpora first, then the first of every case."""
     wanted = []
     for case in cases:
         for tokens, count in case.draws.items():
             done = draws.load(case, tokens)
             wanted += [(tokens, case, k) for k in range(count) if k not in done]
-    wanted.sort(key=lambda job: job[0])
+    wanted.sort(key=lambda job: (job[0], job[2]))
     total = sum(tokens for tokens, _, _ in wanted)
     with (
         Progress(total, "calibration", unit="tok") as bar,

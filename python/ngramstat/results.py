@@ -906,7 +906,7 @@ class EntropyResult(Result):
     mixture_used : (n_contexts,) bool or None
         Whether `held_out` is that of the mixture of contexts, not of Kneser-Ney.
     tuning_tokens : int or None
-        Training tokens that fitted the mixture's weights and were not counted for it.
+        Training tokens that fitted the mixture's weights.
     gamma : Exponent
         H_n - H_inf ~ n^-gamma, from `limit`.
     gamma_finite : Exponent
