@@ -119,6 +119,11 @@ def test_products_are_bit_identical_over_instruction_sets_and_threads(monkeypatc
     for threads in (1, 2, 7):
         assert np.array_equal(matrix.multiply(x, 0.3, 0.7, threads), expected[0])
         assert np.array_equal(matrix.multiply_transposed(y, 0.3, 0.7, threads), expected[1])
+        # Some rows weigh nothing and are passed over.
+        weights = np.where(np.arange(301) % 5 < 2, 0.0, np.linspace(-1, 2, 301))
+        per_row = matrix.multiply(x, 1.0, 0.0, threads) * weights[:, None]
+        gram = matrix.multiply_gram(x, weights, threads)
+        assert np.array_equal(gram, matrix.multiply_transposed(per_row, 1.0, 0.0, threads))
 
 
 def test_an_unknown_instruction_set_is_refused_by_the_kernels(monkeypatch):

@@ -247,6 +247,22 @@ void bind_pair_counts(py::module_& m) {
             },
             py::arg("x").noconvert(), py::arg("first"), py::arg("second"), py::arg("threads"))
         .def(
+            "multiply_gram",
+            [](const CountMatrix& c, const Block& x, const Block& row_weights, int threads) {
+                require_block(x, c.n_cols());
+                Block out({static_cast<py::ssize_t>(c.n_cols()), static_cast<py::ssize_t>(kLanes)});
+                const auto in = as_span(x);
+                const auto weights = as_span(row_weights);
+                const std::span<double> target(out.mutable_data(),
+                                               static_cast<std::size_t>(out.size()));
+                {
+                    const py::gil_scoped_release release;
+                    c.multiply_gram(in, weights, target, threads);
+                }
+                return out;
+            },
+            py::arg("x").noconvert(), py::arg("row_weights").noconvert(), py::arg("threads"))
+        .def(
             "multiply_transposed",
             [](const CountMatrix& c, const Block& x, double w0, double w1, int threads) {
                 require_block(x, c.n_rows());

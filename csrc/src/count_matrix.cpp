@@ -1,6 +1,7 @@
 #include "ngramstat/count_matrix.hpp"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 #include "ngramstat/parallel.hpp"
@@ -19,16 +20,17 @@ namespace {
 // multiplications and additions in the same order in every lane, and the build forbids contraction
 // to fused operations
 // (-ffp-contract=off), so their results are equal to the last bit.
-using BlockProduct = void (*)(const CountBlock&, Index begin, Index end, const double* x, double w0,
-                              double w1, double* out);
+// `first_row` is the place of the block's first row in the vectors.
+using BlockProduct = void (*)(const CountBlock&, Index begin, Index end, Index first_row,
+                              const double* x, double w0, double w1, double* out);
 
 double entry_value(const CountBlock& block, Index k, double w0, double w1) {
     const double first = w0 * block.first[k];
     return block.second.empty() ? first : first + w1 * block.second[k];
 }
 
-void multiply_scalar(const CountBlock& block, Index begin, Index end, const double* x, double w0,
-                     double w1, double* out) {
+void multiply_scalar(const CountBlock& block, Index begin, Index end, Index first_row,
+                     const double* x, double w0, double w1, double* out) {
     for (Index r = begin; r < end; ++r) {
         double sum[kLanes] = {};
         for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
@@ -36,14 +38,14 @@ void multiply_scalar(const CountBlock& block, Index begin, Index end, const doub
             const double* row = x + Index{block.column[k]} * kLanes;
             for (Index lane = 0; lane < kLanes; ++lane) sum[lane] += value * row[lane];
         }
-        std::copy(sum, sum + kLanes, out + (block.first_row + r) * kLanes);
+        std::copy(sum, sum + kLanes, out + (first_row + r) * kLanes);
     }
 }
 
-void scatter_scalar(const CountBlock& block, Index begin, Index end, const double* x, double w0,
-                    double w1, double* out) {
+void scatter_scalar(const CountBlock& block, Index begin, Index end, Index first_row,
+                    const double* x, double w0, double w1, double* out) {
     for (Index r = begin; r < end; ++r) {
-        const double* row = x + (block.first_row + r) * kLanes;
+        const double* row = x + (first_row + r) * kLanes;
         for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
             const double value = entry_value(block, k, w0, w1);
             double* target = out + Index{block.column[k]} * kLanes;
@@ -55,8 +57,8 @@ void scatter_scalar(const CountBlock& block, Index begin, Index end, const doubl
 #ifdef NGRAMSTAT_X86
 
 __attribute__((target("avx2"))) void multiply_avx2(const CountBlock& block, Index begin, Index end,
-                                                   const double* x, double w0, double w1,
-                                                   double* out) {
+                                                   Index first_row, const double* x, double w0,
+                                                   double w1, double* out) {
     for (Index r = begin; r < end; ++r) {
         __m256d low = _mm256_setzero_pd();
         __m256d high = _mm256_setzero_pd();
@@ -66,17 +68,17 @@ __attribute__((target("avx2"))) void multiply_avx2(const CountBlock& block, Inde
             low = _mm256_add_pd(low, _mm256_mul_pd(value, _mm256_loadu_pd(row)));
             high = _mm256_add_pd(high, _mm256_mul_pd(value, _mm256_loadu_pd(row + 4)));
         }
-        double* target = out + (block.first_row + r) * kLanes;
+        double* target = out + (first_row + r) * kLanes;
         _mm256_storeu_pd(target, low);
         _mm256_storeu_pd(target + 4, high);
     }
 }
 
 __attribute__((target("avx2"))) void scatter_avx2(const CountBlock& block, Index begin, Index end,
-                                                  const double* x, double w0, double w1,
-                                                  double* out) {
+                                                  Index first_row, const double* x, double w0,
+                                                  double w1, double* out) {
     for (Index r = begin; r < end; ++r) {
-        const double* row = x + (block.first_row + r) * kLanes;
+        const double* row = x + (first_row + r) * kLanes;
         const __m256d low = _mm256_loadu_pd(row);
         const __m256d high = _mm256_loadu_pd(row + 4);
         for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
@@ -91,8 +93,8 @@ __attribute__((target("avx2"))) void scatter_avx2(const CountBlock& block, Index
 }
 
 __attribute__((target("avx512f"))) void multiply_avx512(const CountBlock& block, Index begin,
-                                                        Index end, const double* x, double w0,
-                                                        double w1, double* out) {
+                                                        Index end, Index first_row, const double* x,
+                                                        double w0, double w1, double* out) {
     for (Index r = begin; r < end; ++r) {
         __m512d sum = _mm512_setzero_pd();
         for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
@@ -100,15 +102,15 @@ __attribute__((target("avx512f"))) void multiply_avx512(const CountBlock& block,
             const __m512d row = _mm512_loadu_pd(x + Index{block.column[k]} * kLanes);
             sum = _mm512_add_pd(sum, _mm512_mul_pd(value, row));
         }
-        _mm512_storeu_pd(out + (block.first_row + r) * kLanes, sum);
+        _mm512_storeu_pd(out + (first_row + r) * kLanes, sum);
     }
 }
 
 __attribute__((target("avx512f"))) void scatter_avx512(const CountBlock& block, Index begin,
-                                                       Index end, const double* x, double w0,
-                                                       double w1, double* out) {
+                                                       Index end, Index first_row, const double* x,
+                                                       double w0, double w1, double* out) {
     for (Index r = begin; r < end; ++r) {
-        const __m512d row = _mm512_loadu_pd(x + (block.first_row + r) * kLanes);
+        const __m512d row = _mm512_loadu_pd(x + (first_row + r) * kLanes);
         for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
             const __m512d value = _mm512_set1_pd(entry_value(block, k, w0, w1));
             double* target = out + Index{block.column[k]} * kLanes;
@@ -272,8 +274,8 @@ void CountMatrix::multiply(std::span<const double> x, std::array<double, 2> weig
             "multiply: x must be (n_cols, 8) and out (n_rows, 8)");
     const Products products = choose_products();
     parallel_for(static_cast<Index>(blocks_.size()), threads, [&](Index b) {
-        products.multiply(blocks_[b], 0, blocks_[b].n_rows(), x.data(), weights[0], weights[1],
-                          out.data());
+        products.multiply(blocks_[b], 0, blocks_[b].n_rows(), blocks_[b].first_row, x.data(),
+                          weights[0], weights[1], out.data());
     });
 }
 
@@ -284,19 +286,59 @@ void CountMatrix::multiply_transposed(std::span<const double> x, std::array<doub
                 static_cast<Index>(out.size()) == n_cols_ * kLanes,
             "multiply_transposed: x must be (n_rows, 8) and out (n_cols, 8)");
     const Products products = choose_products();
-    // Each part of the rows adds into its own copy of out; the copies are summed in order. Wide
-    // matrices take fewer copies to bound the scratch.
+    sum_over_rows(out, threads, [&](Index first_row, Index last_row, double* copy) {
+        for_blocks(first_row, last_row, [&](const CountBlock& block, Index begin, Index end) {
+            products.scatter(block, begin, end, block.first_row, x.data(), weights[0], weights[1],
+                             copy);
+        });
+    });
+}
+
+void CountMatrix::multiply_gram(std::span<const double> x, std::span<const double> row_weights,
+                                std::span<double> out, int threads) const {
+    require_complete();
+    require(x.size() == out.size() && static_cast<Index>(x.size()) == n_cols_ * kLanes &&
+                static_cast<Index>(row_weights.size()) == n_rows_,
+            "multiply_gram: x and out must be (n_cols, 8), row_weights (n_rows)");
+    const Products products = choose_products();
+    sum_over_rows(out, threads, [&](Index first_row, Index last_row, double* copy) {
+        // The products of a run of rows, short enough to find the rows in the cache again.
+        constexpr Index kRun = 16;
+        for_blocks(first_row, last_row, [&](const CountBlock& block, Index begin, Index end) {
+            std::array<double, kRun * kLanes> per_row;
+            for (Index r = begin; r < end;) {
+                if (row_weights[block.first_row + r] == 0.0) {
+                    ++r;
+                    continue;
+                }
+                Index last = r + 1;
+                while (last < end && last - r < kRun &&
+                       row_weights[block.first_row + last] != 0.0) {
+                    ++last;
+                }
+                products.multiply(block, r, last, -r, x.data(), 1.0, 0.0, per_row.data());
+                for (Index k = r; k < last; ++k) {
+                    for (Index lane = 0; lane < kLanes; ++lane) {
+                        per_row[(k - r) * kLanes + lane] *= row_weights[block.first_row + k];
+                    }
+                }
+                products.scatter(block, r, last, -r, per_row.data(), 1.0, 0.0, copy);
+                r = last;
+            }
+        });
+    });
+}
+
+template <class Scatter>
+void CountMatrix::sum_over_rows(std::span<double> out, int threads, Scatter&& scatter) const {
+    // Each part of the rows adds into its own copy of out; the copies are summed in order.
     const auto bounds = row_parts(n_cols_ <= (1 << 16) ? 16 : 4);
     const Index parts = static_cast<Index>(bounds.size()) - 1;
     const std::size_t size = out.size();
     std::vector<std::vector<double>> partial(static_cast<std::size_t>(parts));
     parallel_for(parts, threads, [&](Index part) {
         partial[part].assign(size, 0.0);
-        for_blocks(bounds[part], bounds[part + 1],
-                   [&](const CountBlock& block, Index begin, Index end) {
-                       products.scatter(block, begin, end, x.data(), weights[0], weights[1],
-                                        partial[part].data());
-                   });
+        scatter(bounds[part], bounds[part + 1], partial[part].data());
     });
     constexpr Index kSlice = 1 << 14;
     const Index slices = (static_cast<Index>(size) + kSlice - 1) / kSlice;

@@ -1,22 +1,63 @@
 #include "ngramstat/mixer.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
 #include "ngramstat/context_counts.hpp"
 #include "ngramstat/error.hpp"
+#include "ngramstat/simd.hpp"
 
 namespace ngramstat {
 
 namespace {
 
 constexpr std::size_t kMaxInputs = 64;
+constexpr std::size_t kVector = 8;     // rows of weights are padded to whole vectors
 constexpr float kFirstSquare = 1e-2f;  // of a weight that has seen no gradient
 
 // -ln of the logistic function, without overflow.
 double loss_of(double log_odds) {
     return log_odds > 0 ? std::log1p(std::exp(-log_odds))
                         : -log_odds + std::log1p(std::exp(log_odds));
+}
+
+// weight[i] += table[i].
+using Add = void (*)(const float* table, float* weight, std::size_t n);
+// square[i] += g[i]^2, weight[i] += step g[i] / sqrt(square[i]).
+using Step = void (*)(const float* g, float step, float* weight, float* square, std::size_t n);
+
+// Element by element, in one order whatever the vector width: bit-identical over instruction sets.
+#define NGRAMSTAT_MIXER_LOOPS(suffix, attribute)                                           \
+    attribute void add_##suffix(const float* table, float* weight, std::size_t n) {        \
+        for (std::size_t i = 0; i < n; ++i) weight[i] += table[i];                         \
+    }                                                                                      \
+    attribute void step_##suffix(const float* g, float step, float* weight, float* square, \
+                                 std::size_t n) {                                          \
+        for (std::size_t i = 0; i < n; ++i) {                                              \
+            square[i] += g[i] * g[i];                                                      \
+            weight[i] += step * g[i] / std::sqrt(square[i]);                               \
+        }                                                                                  \
+    }
+NGRAMSTAT_MIXER_LOOPS(scalar, )
+#if defined(__x86_64__) && defined(__GNUC__)
+NGRAMSTAT_MIXER_LOOPS(avx2, __attribute__((target("avx2"))))
+#endif
+#undef NGRAMSTAT_MIXER_LOOPS
+
+struct Loops {
+    Add add = add_scalar;
+    Step step = step_scalar;
+};
+
+Loops choose_loops() {
+    const SimdLevel level = simd_level();
+#if defined(__x86_64__) && defined(__GNUC__)
+    if (level >= SimdLevel::avx2) return {add_avx2, step_avx2};
+#else
+    static_cast<void>(level);
+#endif
+    return {};
 }
 
 }  // namespace
@@ -26,7 +67,8 @@ Mixer::Mixer(std::vector<Index> patterns, std::vector<Index> parents, std::vecto
     : patterns_(std::move(patterns)),
       parents_(std::move(parents)),
       selector_sizes_(std::move(selector_sizes)),
-      n_inputs_(patterns_.size()) {
+      n_inputs_(patterns_.size()),
+      row_size_((n_inputs_ + kVector - 1) / kVector * kVector) {
     require(n_inputs_ >= 1 && n_inputs_ <= kMaxInputs, "a mixer has 1 .. 64 inputs");
     require(parents_.size() == n_inputs_ && initial.size() == n_inputs_,
             "one parent and one initial weight per input");
@@ -39,8 +81,8 @@ Mixer::Mixer(std::vector<Index> patterns, std::vector<Index> parents, std::vecto
     }
     for (const Index size : selector_sizes_) {
         require(size >= 1 && size <= 65536, "a selector has 1 .. 65536 states");
-        tables_.emplace_back(static_cast<std::size_t>(size) * n_inputs_, 0.0f);
-        squares_.emplace_back(static_cast<std::size_t>(size) * n_inputs_, kFirstSquare);
+        tables_.emplace_back(static_cast<std::size_t>(size) * row_size_, 0.0f);
+        squares_.emplace_back(static_cast<std::size_t>(size) * row_size_, kFirstSquare);
     }
 }
 
@@ -79,37 +121,39 @@ double Mixer::train(const MixerInputs& inputs, Index first, Index last, double r
     check(inputs);
     require(first >= 0 && first <= last && last <= inputs.turns, "turns must lie in the inputs");
     const float step = static_cast<float>(rate);
-    std::array<float, kMaxInputs> relative;
-    std::array<float, kMaxInputs> weight;
+    const Loops loops = choose_loops();
+    // Padding stays zero: its gradients are, and so its weights.
+    alignas(32) std::array<float, kMaxInputs> relative{}, weight{}, own_weight{}, own_square;
+    own_square.fill(kFirstSquare);
     std::array<std::size_t, kMaxInputs> own;
     std::vector<float*> rows(tables_.size()), squares(tables_.size());
     double loss = 0.0;
     for (Index turn = first; turn < last; ++turn) {
         load(inputs, turn, relative.data(), own.data());
-        for (std::size_t i = 0; i < n_inputs_; ++i) weight[i] = own_[own[i]];
+        for (std::size_t i = 0; i < n_inputs_; ++i) {
+            own_weight[i] = own_[own[i]];
+            own_square[i] = own_squares_[own[i]];
+        }
+        weight = own_weight;
         for (std::size_t s = 0; s < tables_.size(); ++s) {
             const std::size_t state = inputs.selectors[s * static_cast<std::size_t>(inputs.turns) +
                                                        static_cast<std::size_t>(turn)];
-            rows[s] = tables_[s].data() + state * n_inputs_;
-            squares[s] = squares_[s].data() + state * n_inputs_;
-            for (std::size_t i = 0; i < n_inputs_; ++i) weight[i] += rows[s][i];
+            rows[s] = tables_[s].data() + state * row_size_;
+            squares[s] = squares_[s].data() + state * row_size_;
+            loops.add(rows[s], weight.data(), row_size_);
         }
         float log_odds = 0.0f;
         for (std::size_t i = 0; i < n_inputs_; ++i) log_odds += weight[i] * relative[i];
-        loss += loss_of(log_odds);
+        loss += loss_of(static_cast<double>(log_odds));
         const float error = 1.0f / (1.0f + std::exp(log_odds));
-        for (std::size_t i = 0; i < n_inputs_; ++i) relative[i] *= error;
+        for (std::size_t i = 0; i < n_inputs_; ++i) relative[i] *= error;  // now the gradient
+        loops.step(relative.data(), step, own_weight.data(), own_square.data(), row_size_);
         for (std::size_t i = 0; i < n_inputs_; ++i) {
-            const float g = relative[i];
-            own_squares_[own[i]] += g * g;
-            own_[own[i]] += step * g / std::sqrt(own_squares_[own[i]]);
+            own_[own[i]] = own_weight[i];
+            own_squares_[own[i]] = own_square[i];
         }
         for (std::size_t s = 0; s < tables_.size(); ++s) {
-            for (std::size_t i = 0; i < n_inputs_; ++i) {
-                const float g = relative[i];
-                squares[s][i] += g * g;
-                rows[s][i] += step * g / std::sqrt(squares[s][i]);
-            }
+            loops.step(relative.data(), step, rows[s], squares[s], row_size_);
         }
     }
     return loss;
@@ -121,24 +165,23 @@ void Mixer::score(const MixerInputs& inputs, std::span<const Index> turn_offsets
     require(turn_offsets.size() == losses.size() + 1 && turn_offsets.front() >= 0 &&
                 turn_offsets.back() <= inputs.turns,
             "one turn offset per target, and an end");
-    std::array<float, kMaxInputs> relative;
+    const Loops loops = choose_loops();
+    alignas(32) std::array<float, kMaxInputs> relative, weight{};
     std::array<std::size_t, kMaxInputs> own;
     for (std::size_t t = 0; t < losses.size(); ++t) {
         double loss = 0.0;
         for (Index turn = turn_offsets[t]; turn < turn_offsets[t + 1]; ++turn) {
             load(inputs, turn, relative.data(), own.data());
-            float log_odds = 0.0f;
-            for (std::size_t i = 0; i < n_inputs_; ++i) {
-                float weight = own_[own[i]];
-                for (std::size_t s = 0; s < tables_.size(); ++s) {
-                    const std::size_t state =
-                        inputs.selectors[s * static_cast<std::size_t>(inputs.turns) +
-                                         static_cast<std::size_t>(turn)];
-                    weight += tables_[s][state * n_inputs_ + i];
-                }
-                log_odds += weight * relative[i];
+            for (std::size_t i = 0; i < n_inputs_; ++i) weight[i] = own_[own[i]];
+            for (std::size_t s = 0; s < tables_.size(); ++s) {
+                const std::size_t state =
+                    inputs.selectors[s * static_cast<std::size_t>(inputs.turns) +
+                                     static_cast<std::size_t>(turn)];
+                loops.add(tables_[s].data() + state * row_size_, weight.data(), row_size_);
             }
-            loss += loss_of(log_odds);
+            float log_odds = 0.0f;
+            for (std::size_t i = 0; i < n_inputs_; ++i) log_odds += weight[i] * relative[i];
+            loss += loss_of(static_cast<double>(log_odds));
         }
         losses[t] = loss;
     }

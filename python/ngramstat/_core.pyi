@@ -30,6 +30,9 @@ class CountMatrix:
     def multiply_transposed(
         self, x: NDArray[np.float64], first: float, second: float, threads: int
     ) -> NDArray[np.float64]: ...
+    def multiply_gram(
+        self, x: NDArray[np.float64], row_weights: NDArray[np.float64], threads: int
+    ) -> NDArray[np.float64]: ...
     def inner_product(
         self,
         other: CountMatrix,

@@ -220,6 +220,7 @@ void joins_and_refuses() {
     CHECK_THROWS(std::invalid_argument, whole.append(CountMatrix(5, 3)));
     CHECK_THROWS(std::invalid_argument, whole.multiply(out, {1, 1}, out, 1));
     CHECK_THROWS(std::invalid_argument, whole.multiply_transposed(x, {1, 1}, x, 1));
+    CHECK_THROWS(std::invalid_argument, whole.multiply_gram(x, {}, x, 1));
     CHECK_THROWS(std::invalid_argument, whole.inner_product(CountMatrix(4, 5), {1, 1}, {1, 1}, 1));
     CHECK_THROWS(std::invalid_argument, CountMatrix(1, 0));
     CHECK_THROWS(std::invalid_argument, CountMatrix(-1, 1));

@@ -57,6 +57,11 @@ class CountMatrix {
     // copies of out.
     void multiply_transposed(std::span<const double> x, std::array<double, 2> weights,
                              std::span<double> out, int threads) const;
+    // out (n_cols x kLanes) = F^T diag(row_weights) F x with F the counts of channel 0, x (n_cols x
+    // kLanes); rows of weight zero cost nothing. The same bits as the two products one after the
+    // other, but each row is read once.
+    void multiply_gram(std::span<const double> x, std::span<const double> row_weights,
+                       std::span<double> out, int threads) const;
     // Sum over entries of M * M', for the Frobenius norm of sums of matrices.
     double inner_product(const CountMatrix& other, std::array<double, 2> weights,
                          std::array<double, 2> other_weights, int threads) const;
@@ -66,6 +71,10 @@ class CountMatrix {
     // Bounds of about `wanted` runs of rows with about equal work. They depend on the counts alone,
     // not on how the rows came in blocks: that fixes the order of every sum, and so its bits.
     std::vector<Index> row_parts(Index wanted) const;
+    // out = sum over parts of the rows of what scatter(first_row, last_row, copy) adds to its copy
+    // of out, in order. Wide matrices take fewer parts to bound the scratch.
+    template <class Scatter>
+    void sum_over_rows(std::span<double> out, int threads, Scatter&& scatter) const;
     // visit(block, begin, end) for the rows [first_row, last_row), begin and end within the block.
     template <class Visit>
     void for_blocks(Index first_row, Index last_row, Visit&& visit) const;

@@ -41,12 +41,12 @@ class Mixer {
     // The inputs of a turn relative to their parents, and their places in own_.
     void load(const MixerInputs& inputs, Index turn, float* relative, std::size_t* own) const;
     void check(const MixerInputs& inputs) const;
-    float* row(std::size_t table, std::size_t state);
 
     std::vector<Index> patterns_, parents_, selector_sizes_;
     std::size_t n_inputs_;
+    std::size_t row_size_;                              // n_inputs, padded to whole vectors
     std::vector<float> own_, own_squares_;              // (n_inputs, kBuckets)
-    std::vector<std::vector<float>> tables_, squares_;  // by selector: (states, n_inputs)
+    std::vector<std::vector<float>> tables_, squares_;  // by selector: (states, row_size)
 };
 
 }  // namespace ngramstat

@@ -259,7 +259,10 @@ class _LagMeasurer:
                 f"one half of its documents; use {mend}"
             )
         full = leading_singular_triplets(
-            statistics.covariance(), self.options.singular_values, tolerance=_NORM_TOLERANCE
+            statistics.covariance(),
+            self.options.singular_values,
+            tolerance=_NORM_TOLERANCE,
+            verified=True,
         )
         u, v = full.left[:, 0], full.right[:, 0]
         floor = leading_singular_triplets(

@@ -49,9 +49,7 @@ class Composition:
 
     def multiply(self, x: Floats) -> Floats:
         """K x; K is symmetric."""
-        per_document = self.counts.multiply(x, 1.0, 0.0, self.threads)
-        per_document *= self.weights[:, None]
-        product = self.counts.multiply_transposed(per_document, 1.0, 0.0, self.threads)
+        product = self.counts.multiply_gram(x, self.weights, self.threads)
         return product - self._diagonal * x
 
     def marginal(self) -> Floats:

@@ -49,8 +49,9 @@ class SingularTriplets:
     left, right : (rows, k), (columns, k) float64
         Unit vectors.
     residual : float
-        max(|A v - s u|, |A^T u - s v|) of the first triplet, computed from the matrix itself: a
-        singular value lies within it of values[0] (Weyl).
+        max(|A v - s u|, |A^T u - s v|) of the first triplet: a singular value lies within it of
+        values[0] (Weyl). Computed from the matrix itself where `verified` was asked for, else what
+        the recurrence says.
     products : int
         Multiplications with blocks that were spent.
     """
@@ -78,6 +79,7 @@ def leading_singular_triplets(
     value_tolerance: float = 0.0,
     start: Floats | None = None,
     max_steps: int = 60,
+    verified: bool = False,
 ) -> SingularTriplets:
     """The k largest singular values of an operator, with their vectors.
 
@@ -98,6 +100,8 @@ def leading_singular_triplets(
     max_steps : int
         Steps of the recurrence after which it ends with the residual it has. The edge of a pure
         noise spectrum takes long to settle; its value is known much earlier.
+    verified : bool
+        Spend two more products on the residual of the result.
     """
     rows, columns = operator.shape
     if min(rows, columns) <= _DENSE_SIZE:
@@ -145,10 +149,11 @@ def leading_singular_triplets(
     basis_right = np.concatenate(right, axis=1)
     triplets_left = basis_left @ p[:, :k]
     triplets_right = basis_right @ qt[:k].T
-    residual = _residual(operator, values[0], triplets_left[:, 0], triplets_right[:, 0])
-    return SingularTriplets(
-        values[:k].copy(), triplets_left, triplets_right, residual, products + 2
-    )
+    residual = float(residuals[0]) * scale
+    if verified:
+        residual = _residual(operator, values[0], triplets_left[:, 0], triplets_right[:, 0])
+        products += 2
+    return SingularTriplets(values[:k].copy(), triplets_left, triplets_right, residual, products)
 
 
 def _change(history: list[Floats], steps: int) -> Floats:
