@@ -22,28 +22,40 @@ double loss_of(double log_odds) {
                         : -log_odds + std::log1p(std::exp(log_odds));
 }
 
+#if defined(__GNUC__) || defined(__clang__)
+#define NGRAMSTAT_RESTRICT __restrict__
+#else
+#define NGRAMSTAT_RESTRICT
+#endif
+
 // weight[i] += table[i].
 using Add = void (*)(const float* table, float* weight, std::size_t n);
 // square[i] += g[i]^2, weight[i] += step g[i] / sqrt(square[i]).
 using Step = void (*)(const float* g, float step, float* weight, float* square, std::size_t n);
 
 // Element by element, in one order whatever the vector width: bit-identical over instruction sets.
-#define NGRAMSTAT_MIXER_LOOPS(suffix, attribute)                                           \
-    attribute void add_##suffix(const float* table, float* weight, std::size_t n) {        \
-        for (std::size_t i = 0; i < n; ++i) weight[i] += table[i];                         \
-    }                                                                                      \
-    attribute void step_##suffix(const float* g, float step, float* weight, float* square, \
-                                 std::size_t n) {                                          \
-        for (std::size_t i = 0; i < n; ++i) {                                              \
-            square[i] += g[i] * g[i];                                                      \
-            weight[i] += step * g[i] / std::sqrt(square[i]);                               \
-        }                                                                                  \
+// n is a multiple of kVector.
+#define NGRAMSTAT_MIXER_LOOPS(suffix, attribute)                                    \
+    attribute void add_##suffix(const float* NGRAMSTAT_RESTRICT table,              \
+                                float* NGRAMSTAT_RESTRICT weight, std::size_t n) {  \
+        n = n / kVector * kVector;                                                  \
+        for (std::size_t i = 0; i < n; ++i) weight[i] += table[i];                  \
+    }                                                                               \
+    attribute void step_##suffix(const float* NGRAMSTAT_RESTRICT g, float step,     \
+                                 float* NGRAMSTAT_RESTRICT weight,                  \
+                                 float* NGRAMSTAT_RESTRICT square, std::size_t n) { \
+        n = n / kVector * kVector;                                                  \
+        for (std::size_t i = 0; i < n; ++i) {                                       \
+            square[i] += g[i] * g[i];                                               \
+            weight[i] += step * g[i] / std::sqrt(square[i]);                        \
+        }                                                                           \
     }
 NGRAMSTAT_MIXER_LOOPS(scalar, )
 #if defined(__x86_64__) && defined(__GNUC__)
 NGRAMSTAT_MIXER_LOOPS(avx2, __attribute__((target("avx2"))))
 #endif
 #undef NGRAMSTAT_MIXER_LOOPS
+#undef NGRAMSTAT_RESTRICT
 
 struct Loops {
     Add add = add_scalar;
@@ -117,6 +129,31 @@ void Mixer::load(const MixerInputs& inputs, Index turn, float* relative, std::si
     }
 }
 
+void Mixer::prefetch(const MixerInputs& inputs, Index turn) const {
+#if defined(__GNUC__) || defined(__clang__)
+    // Many streams, more than the hardware follows; rows of tables come in no order.
+    constexpr Index kLine = 32, kRows = 4;
+    if (turn % kLine == 0 && turn + 2 * kLine < inputs.turns) {
+        for (const Index pattern : patterns_) {
+            __builtin_prefetch(&inputs.evidence[static_cast<std::size_t>(pattern * inputs.turns +
+                                                                         turn + 2 * kLine)]);
+        }
+    }
+    if (turn + kRows >= inputs.turns) return;
+    for (std::size_t s = 0; s < tables_.size(); ++s) {
+        const std::size_t state = inputs.selectors[s * static_cast<std::size_t>(inputs.turns) +
+                                                   static_cast<std::size_t>(turn + kRows)];
+        for (std::size_t i = 0; i < row_size_; i += 16) {
+            __builtin_prefetch(&tables_[s][state * row_size_ + i]);
+            __builtin_prefetch(&squares_[s][state * row_size_ + i]);
+        }
+    }
+#else
+    static_cast<void>(inputs);
+    static_cast<void>(turn);
+#endif
+}
+
 double Mixer::train(const MixerInputs& inputs, Index first, Index last, double rate) {
     check(inputs);
     require(first >= 0 && first <= last && last <= inputs.turns, "turns must lie in the inputs");
@@ -129,6 +166,7 @@ double Mixer::train(const MixerInputs& inputs, Index first, Index last, double r
     std::vector<float*> rows(tables_.size()), squares(tables_.size());
     double loss = 0.0;
     for (Index turn = first; turn < last; ++turn) {
+        prefetch(inputs, turn);
         load(inputs, turn, relative.data(), own.data());
         for (std::size_t i = 0; i < n_inputs_; ++i) {
             own_weight[i] = own_[own[i]];

@@ -40,6 +40,7 @@ class Mixer {
   private:
     // The inputs of a turn relative to their parents, and their places in own_.
     void load(const MixerInputs& inputs, Index turn, float* relative, std::size_t* own) const;
+    void prefetch(const MixerInputs& inputs, Index turn) const;
     void check(const MixerInputs& inputs) const;
 
     std::vector<Index> patterns_, parents_, selector_sizes_;
