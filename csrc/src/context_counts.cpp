@@ -51,6 +51,35 @@ std::uint16_t evidence_of(double taken, double other, std::uint8_t bucket) {
     return static_cast<std::uint16_t>(stretch << kBucketBits | bucket);
 }
 
+// Events in blocks of one size: a vector would leave up to half of its room empty as it grows.
+class EventList {
+  public:
+    void append(std::span<const std::uint64_t> events) {
+        constexpr std::size_t kRoom = 4096;
+        if (blocks_.empty() || blocks_.back().size() + events.size() > kRoom) {
+            blocks_.emplace_back();
+            blocks_.back().reserve(kRoom);
+        }
+        blocks_.back().insert(blocks_.back().end(), events.begin(), events.end());
+    }
+    // All of them in one piece; the list is empty afterwards.
+    std::vector<std::uint64_t> take() {
+        std::size_t size = 0;
+        for (const auto& block : blocks_) size += block.size();
+        std::vector<std::uint64_t> events;
+        events.reserve(size);
+        for (auto& block : blocks_) {
+            events.insert(events.end(), block.begin(), block.end());
+            std::vector<std::uint64_t>().swap(block);
+        }
+        blocks_.clear();
+        return events;
+    }
+
+  private:
+    std::vector<std::vector<std::uint64_t>> blocks_;
+};
+
 // One node on the way down: leaves [a, b), parted at m.
 struct Walk {
     std::uint32_t node = 0, a = 0, b = 0, m = 0;
@@ -286,9 +315,14 @@ template <class Token>
 void ContextCounts::count_range(std::span<const Token> training, Index first_event,
                                 Index first_held_in, int extra_offset, std::uint32_t first_part,
                                 std::uint32_t last_part, int threads) {
-    constexpr std::size_t kChunk = 128;  // events a task keeps of a part before it hands them over
+    constexpr std::size_t kChunk = 128;  // events a task keeps of a bin before it hands them over
     const Index events = static_cast<Index>(training.size()) - first_event;
+    const std::uint32_t n_contexts = static_cast<std::uint32_t>(contexts_.size());
+    last_part = std::min(last_part, std::max(n_contexts, first_part));
     const std::uint32_t n_parts = last_part - first_part;
+    // Parts of few contexts, which would be large, are cut by token: they are of one context each.
+    const std::uint32_t cuts = n_contexts * 2 <= kParts ? kParts / std::max(n_contexts, 1u) : 1;
+    const std::uint32_t n_bins = n_parts * cuts;
     // An event is one number: id / kParts, token, neighbour (n_symbols_: there is none), held in.
     const int token_bits = std::bit_width(static_cast<std::uint64_t>(vocab_size_ - 1));
     const int id_bits = std::bit_width(contexts_.size() / kParts);
@@ -296,16 +330,15 @@ void ContextCounts::count_range(std::span<const Token> training, Index first_eve
         extra_offset > 0 ? std::bit_width(static_cast<std::uint64_t>(n_symbols_)) : 0;
     require(token_bits + id_bits + extra_bits + 1 <= 64,
             "the vocabulary is too large for the counts of this pattern");
-    std::vector<std::vector<std::uint64_t>> gathered(n_parts);
-    std::vector<std::mutex> locks(n_parts);
+    std::vector<EventList> gathered(n_bins);
+    std::vector<std::mutex> locks(n_bins);
     parallel_for((events + kBlock - 1) / kBlock, threads, [&](Index task) {
-        std::vector<std::uint64_t> chunks(n_parts * kChunk);
-        std::vector<std::uint32_t> filled(n_parts, 0);
-        auto hand_over = [&](std::uint32_t p) {
-            const std::lock_guard<std::mutex> lock(locks[p]);
-            const auto begin = chunks.begin() + static_cast<std::ptrdiff_t>(p * kChunk);
-            gathered[p].insert(gathered[p].end(), begin, begin + filled[p]);
-            filled[p] = 0;
+        std::vector<std::uint64_t> chunks(n_bins * kChunk);
+        std::vector<std::uint32_t> filled(n_bins, 0);
+        auto hand_over = [&](std::uint32_t bin) {
+            const std::lock_guard<std::mutex> lock(locks[bin]);
+            gathered[bin].append({chunks.data() + bin * kChunk, filled[bin]});
+            filled[bin] = 0;
         };
         const Index first = first_event + task * kBlock;
         scan(training, first, std::min<Index>(first + kBlock, static_cast<Index>(training.size())),
@@ -322,16 +355,19 @@ void ContextCounts::count_range(std::span<const Token> training, Index first_eve
                      event = event << extra_bits | extra;
                  }
                  event = event << 1 | static_cast<std::uint64_t>(i >= first_held_in);
-                 chunks[p * kChunk + filled[p]] = event;
-                 if (++filled[p] == kChunk) hand_over(p);
+                 const std::uint32_t bin =
+                     p * cuts + static_cast<std::uint32_t>(training[i]) % cuts;
+                 chunks[bin * kChunk + filled[bin]] = event;
+                 if (++filled[bin] == kChunk) hand_over(bin);
              });
-        for (std::uint32_t p = 0; p < n_parts; ++p) hand_over(p);
+        for (std::uint32_t bin = 0; bin < n_bins; ++bin) hand_over(bin);
     });
-    parallel_for(n_parts, threads, [&](Index p) {
-        std::vector<std::uint64_t> events_here = std::move(gathered[p]);
+    std::vector<Part> counted(n_bins);
+    parallel_for(n_bins, threads, [&](Index bin) {
+        std::vector<std::uint64_t> events_here = gathered[bin].take();
         std::vector<std::uint64_t> buffer;
         sort_keys(events_here, buffer, token_bits + id_bits + extra_bits + 1);
-        Part& part = parts_[first_part + static_cast<std::uint32_t>(p)];
+        Part& part = counted[bin];
         const int key_shift = extra_bits + 1;
         std::size_t distinct = 0;
         for (std::size_t k = 0; k < events_here.size(); ++k) {
@@ -366,6 +402,23 @@ void ContextCounts::count_range(std::span<const Token> training, Index first_eve
             if (extra_offset > 0) part.lower_counts.push_back(lower);
         }
     });
+    for (std::uint32_t p = 0; p < n_parts; ++p) {
+        Part& part = parts_[first_part + p];
+        if (cuts == 1) {
+            part = std::move(counted[p]);
+            continue;
+        }
+        for (std::uint32_t cut = 0; cut < cuts; ++cut) {
+            const Part& more = counted[p * cuts + cut];
+            for (const auto& held : more.held_in) {
+                part.held_in.push_back({held.at + part.keys.size(), held.count, held.lower_count});
+            }
+            part.keys.insert(part.keys.end(), more.keys.begin(), more.keys.end());
+            part.counts.insert(part.counts.end(), more.counts.begin(), more.counts.end());
+            part.lower_counts.insert(part.lower_counts.end(), more.lower_counts.begin(),
+                                     more.lower_counts.end());
+        }
+    }
 }
 
 std::array<Count, 4> ContextCounts::counts_of_counts(bool lower) const {

@@ -94,7 +94,7 @@ class ContextCounts {
 
   private:
     struct Part {  // contexts whose id modulo the number of parts is this part's number
-        std::vector<std::uint64_t> keys;  // id / parts << 32 | token, ascending
+        std::vector<std::uint64_t> keys;  // id / parts << 32 | token, by ascending id
         std::vector<Count> counts;
         std::vector<Count> lower_counts;  // empty without extra_offset
         struct HeldIn {
