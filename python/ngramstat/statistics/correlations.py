@@ -173,6 +173,7 @@ def measure_lags(
     bootstrap = DocumentBootstrap(len(units.spans), options.replicates, options.seed)
     kept: NDArray[np.bool_] | None = None
     composition_counts: CountMatrix | None = None
+    composition_start = np.zeros((0, 0))
 
     def counted(tokens: Tokens) -> Iterator[PairCounts]:
         return count_pairs(
@@ -200,7 +201,10 @@ def measure_lags(
             shuffled_pairs = counted(shuffled_inside_documents(corpus, units, options.seed))
             if options.vocab_top is not None:
                 kept = most_frequent(corpus, options.vocab_top, threads=threads)
-        shared = _Shared(corpus, options, units, bootstrap, composition_counts, kept, threads)
+            composition_start = _composition_start(composition_counts, units, kept, threads)
+            shared = _Shared(
+            corpus, options, units, bootstrap, composition_counts, composition_start, kept, threads
+        )
         yield _LagMeasurer(shared, counts, next(shuffled_pairs)).measure()
 
 
@@ -232,8 +236,30 @@ class _Shared:
     units: Units
     bootstrap: DocumentBootstrap
     composition_counts: CountMatrix
+    composition_start: Floats
     kept: NDArray[np.bool_] | None
     threads: int
+
+
+def _composition_operator(
+    composition: Composition, kept: NDArray[np.bool_] | None, threads: int
+) -> CovarianceOperator:
+    """Covariance of pairs drawn from one document each, in whatever order."""
+    marginal = composition.marginal()[:, None]
+    return CovarianceOperator(
+        len(marginal), [], marginal, marginal, composition, kept=kept, threads=threads
+    )
+
+
+def _composition_start(
+    counts: CountMatrix, units: Units, kept: NDArray[np.bool_] | None, threads: int
+) -> Floats:
+    """Singular vectors of the composition of all pairs, near those of the pairs at any one lag."""
+    lengths = (units.spans.content_ends - units.spans.content_starts).astype(np.float64)
+    weights = np.divide(1.0, lengths - 1.0, out=np.zeros_like(lengths), where=lengths > 1)
+    weights /= max(float(lengths[lengths > 1].sum()), 1.0)
+    operator = _composition_operator(Composition(counts, weights, threads), kept, threads)
+    return leading_singular_triplets(operator, 1, tolerance=1e-4).right
 
 
 class _LagMeasurer:
@@ -242,6 +268,7 @@ class _LagMeasurer:
     def __init__(self, shared: _Shared, counts: PairCounts, shuffled: PairCounts) -> None:
         self.corpus, self.options, self.units = shared.corpus, shared.options, shared.units
         self.bootstrap, self.composition_counts = shared.bootstrap, shared.composition_counts
+        self.composition_start = shared.composition_start
         self.threads, self.kept = shared.threads, shared.kept
         self.stream = shared.options.boundary == "stream"
         self.counts = counts
@@ -406,19 +433,11 @@ class _LagMeasurer:
             ),
             threads=self.threads,
         )
-        marginal = whole.marginal()[:, None]
         alone = leading_singular_triplets(
-            CovarianceOperator(
-                self.statistics.size,
-                [],
-                marginal,
-                marginal,
-                whole,
-                kept=self.kept,
-                threads=self.threads,
-            ),
+            _composition_operator(whole, self.kept, self.threads),
             1,
             tolerance=1e-4,
+            start=self.composition_start,
         )
         u, v = found.left[:, 0], found.right[:, 0]
         product = self._document_sums(
