@@ -203,8 +203,15 @@ def measure_lags(
                 kept = most_frequent(corpus, options.vocab_top, threads=threads)
             composition_start = _composition_start(composition_counts, units, kept, threads)
             shared = _Shared(
-            corpus, options, units, bootstrap, composition_counts, composition_start, kept, threads
-        )
+                corpus,
+                options,
+                units,
+                bootstrap,
+                composition_counts,
+                composition_start,
+                kept,
+                threads,
+            )
         yield _LagMeasurer(shared, counts, next(shuffled_pairs)).measure()
 
 
