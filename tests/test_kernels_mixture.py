@@ -189,10 +189,37 @@ def test_mixer_against_loops():
             slow.score(stretch, buckets, states, offsets),
             rtol=1e-3,
         )
+    with pytest.raises(ValueError, match="ascend"):
+        fast.score(evidence, states, np.array([0, 300, 8]))
     with pytest.raises(ValueError, match="no such pattern"):
         fast.score(evidence[:3], states, offsets)
     with pytest.raises(ValueError, match="state"):
         fast.score(evidence, states + np.uint16(5), offsets)
+
+
+@pytest.mark.parametrize("simd", ["scalar", "avx2"])
+def test_mixers_are_bit_identical_over_instruction_sets(monkeypatch, simd):
+    rng = np.random.default_rng(4)
+    turns, inputs = 1000, 13
+    evidence = packed(
+        rng.integers(-300, 300, (inputs, turns)), rng.integers(0, BUCKETS, (inputs, turns))
+    )
+    states = rng.integers(0, 9, (2, turns)).astype(np.uint16)
+
+    def run() -> tuple[float, np.ndarray]:
+        mixer = Mixer(list(range(inputs)), [-1, *range(inputs - 1)], [1.0] * inputs, [9, 9])
+        loss = mixer.train(evidence, states, 3, 800, 0.02)
+        return loss, mixer.score(evidence, states, np.arange(0, turns + 1, 7))
+
+    monkeypatch.setenv("NGRAMSTAT_SIMD", "scalar")
+    loss, scored = run()
+    monkeypatch.setenv("NGRAMSTAT_SIMD", simd)
+    try:
+        again, scored_again = run()
+    except ValueError as error:
+        pytest.skip(str(error))
+    assert again == loss
+    assert np.array_equal(scored_again, scored)
 
 
 def test_an_untrained_mixer_is_its_chain():

@@ -445,6 +445,8 @@ struct ContextCounts::Followers {
             kept.resize(1);
             total = freed = 0.0;
         }
+        // What to multiply weights by to make them probabilities.
+        double scale() const { return total > 0 ? 1.0 / total : 1.0; }
         void add(Count count, const std::array<double, 3>& discounts) {
             double discount = 0.0;
             if (count > 0) {
@@ -455,10 +457,10 @@ struct ContextCounts::Followers {
             total += static_cast<double>(count);
             freed += discount;
         }
-        // Probability of followers [first, last) and of what falls back on the parent's.
-        double mass(std::size_t first, std::size_t last, double parent) const {
+        // Weight of followers [first, last) and of what falls back on the parent's.
+        double weight(std::size_t first, std::size_t last, double parent) const {
             if (total == 0) return parent;
-            return (kept[last] - kept[first] + freed * parent) / total;
+            return kept[last] - kept[first] + freed * parent;
         }
     };
     std::vector<std::uint32_t> leaves;
@@ -500,6 +502,7 @@ void ContextCounts::evaluate(const TokenTree& tree, const Discounts& discounts,
 
     const auto write_target = [&](Index t, const Followers& followers) {
         const std::uint32_t leaf = tree.leaf_of[target_tokens_[t]];
+        const double lower_scale = followers.lower.scale();
         const auto begin = followers.leaves.begin();
         std::size_t low = 0, high = followers.leaves.size();
         Index e = turn_offsets[t];
@@ -524,13 +527,15 @@ void ContextCounts::evaluate(const TokenTree& tree, const Discounts& discounts,
             const auto bucket = bucket_of(followers.counts[taken[1]] - followers.counts[taken[0]],
                                           followers.counts[other[1]] - followers.counts[other[0]],
                                           followers.raw.total > 0);
-            evidence[e] = evidence_of(followers.raw.mass(taken[0], taken[1], parent_taken),
-                                      followers.raw.mass(other[0], other[1], parent_other), bucket);
+            evidence[e] =
+                evidence_of(followers.raw.weight(taken[0], taken[1], parent_taken),
+                            followers.raw.weight(other[0], other[1], parent_other), bucket);
             if (!mass.empty()) {
-                mass[2 * e] =
-                    static_cast<float>(followers.lower.mass(taken[0], taken[1], parent_taken));
-                mass[2 * e + 1] =
-                    static_cast<float>(followers.lower.mass(other[0], other[1], parent_other));
+                const Followers::Sums& lower = followers.lower;
+                mass[2 * e] = static_cast<float>(lower_scale *
+                                                 lower.weight(taken[0], taken[1], parent_taken));
+                mass[2 * e + 1] = static_cast<float>(
+                    lower_scale * lower.weight(other[0], other[1], parent_other));
             }
             low = taken[0];
             high = taken[1];

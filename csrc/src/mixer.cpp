@@ -117,28 +117,42 @@ void Mixer::check(const MixerInputs& inputs) const {
     }
 }
 
-void Mixer::load(const MixerInputs& inputs, Index turn, float* relative, std::size_t* own) const {
-    std::array<float, kMaxInputs> x;
-    for (std::size_t i = 0; i < n_inputs_; ++i) {
-        const std::uint16_t evidence =
-            inputs.evidence[static_cast<std::size_t>(patterns_[i] * inputs.turns + turn)];
-        x[i] = static_cast<float>(kStretchUnit) *
-               static_cast<float>(static_cast<std::int16_t>(evidence) >> kBucketBits);
-        own[i] = i * kBuckets + evidence % kBuckets;
-        relative[i] = parents_[i] < 0 ? x[i] : x[i] - x[static_cast<std::size_t>(parents_[i])];
+void Mixer::Window::load(const Mixer& mixer, const MixerInputs& inputs, Index turn, Index end) {
+    first_ = turn;
+    last_ = std::min(turn + kTurns, end);
+    const std::size_t turns = static_cast<std::size_t>(last_ - first_);
+    const std::size_t n = mixer.n_inputs_;
+    for (std::size_t i = 0; i < n; ++i) {
+        const std::uint16_t* evidence =
+            inputs.evidence.data() + mixer.patterns_[i] * inputs.turns + first_;
+        float* x = &x_[i * kTurns];
+        for (std::size_t t = 0; t < turns; ++t) {
+            x[t] = static_cast<float>(kStretchUnit) *
+                   static_cast<float>(static_cast<std::int16_t>(evidence[t]) >> kBucketBits);
+        }
+        for (std::size_t t = 0; t < turns; ++t) {
+            own_[t * n + i] = static_cast<std::uint32_t>(i * kBuckets) + evidence[t] % kBuckets;
+        }
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+        const float* x = &x_[i * kTurns];
+        const float* parent = mixer.parents_[i] < 0
+                                  ? nullptr
+                                  : &x_[static_cast<std::size_t>(mixer.parents_[i]) * kTurns];
+        for (std::size_t t = 0; t < turns; ++t) {
+            relative_[t * mixer.row_size_ + i] = parent == nullptr ? x[t] : x[t] - parent[t];
+        }
     }
 }
 
+Mixer::Window::Window(const Mixer& mixer)
+    : x_(mixer.n_inputs_ * kTurns),
+      relative_(mixer.row_size_ * kTurns, 0.0f),
+      own_(mixer.n_inputs_ * kTurns) {}
+
 void Mixer::prefetch(const MixerInputs& inputs, Index turn) const {
 #if defined(__GNUC__) || defined(__clang__)
-    // Many streams, more than the hardware follows; rows of tables come in no order.
-    constexpr Index kLine = 32, kRows = 4;
-    if (turn % kLine == 0 && turn + 2 * kLine < inputs.turns) {
-        for (const Index pattern : patterns_) {
-            __builtin_prefetch(&inputs.evidence[static_cast<std::size_t>(pattern * inputs.turns +
-                                                                         turn + 2 * kLine)]);
-        }
-    }
+    constexpr Index kRows = 4;  // ahead
     if (turn + kRows >= inputs.turns) return;
     for (std::size_t s = 0; s < tables_.size(); ++s) {
         const std::size_t state = inputs.selectors[s * static_cast<std::size_t>(inputs.turns) +
@@ -160,14 +174,16 @@ double Mixer::train(const MixerInputs& inputs, Index first, Index last, double r
     const float step = static_cast<float>(rate);
     const Loops loops = choose_loops();
     // Padding stays zero: its gradients are, and so its weights.
-    alignas(32) std::array<float, kMaxInputs> relative{}, weight{}, own_weight{}, own_square;
+    alignas(32) std::array<float, kMaxInputs> weight{}, own_weight{}, own_square;
     own_square.fill(kFirstSquare);
-    std::array<std::size_t, kMaxInputs> own;
+    Window window(*this);
     std::vector<float*> rows(tables_.size()), squares(tables_.size());
     double loss = 0.0;
     for (Index turn = first; turn < last; ++turn) {
         prefetch(inputs, turn);
-        load(inputs, turn, relative.data(), own.data());
+        if (!window.holds(turn)) window.load(*this, inputs, turn, last);
+        float* relative = window.relative(*this, turn);
+        const std::uint32_t* own = window.own(*this, turn);
         for (std::size_t i = 0; i < n_inputs_; ++i) {
             own_weight[i] = own_[own[i]];
             own_square[i] = own_squares_[own[i]];
@@ -185,13 +201,13 @@ double Mixer::train(const MixerInputs& inputs, Index first, Index last, double r
         loss += loss_of(static_cast<double>(log_odds));
         const float error = 1.0f / (1.0f + std::exp(log_odds));
         for (std::size_t i = 0; i < n_inputs_; ++i) relative[i] *= error;  // now the gradient
-        loops.step(relative.data(), step, own_weight.data(), own_square.data(), row_size_);
+        loops.step(relative, step, own_weight.data(), own_square.data(), row_size_);
         for (std::size_t i = 0; i < n_inputs_; ++i) {
             own_[own[i]] = own_weight[i];
             own_squares_[own[i]] = own_square[i];
         }
         for (std::size_t s = 0; s < tables_.size(); ++s) {
-            loops.step(relative.data(), step, rows[s], squares[s], row_size_);
+            loops.step(relative, step, rows[s], squares[s], row_size_);
         }
     }
     return loss;
@@ -203,13 +219,16 @@ void Mixer::score(const MixerInputs& inputs, std::span<const Index> turn_offsets
     require(turn_offsets.size() == losses.size() + 1 && turn_offsets.front() >= 0 &&
                 turn_offsets.back() <= inputs.turns,
             "one turn offset per target, and an end");
+    require(std::is_sorted(turn_offsets.begin(), turn_offsets.end()), "turn offsets must ascend");
     const Loops loops = choose_loops();
-    alignas(32) std::array<float, kMaxInputs> relative, weight{};
-    std::array<std::size_t, kMaxInputs> own;
+    alignas(32) std::array<float, kMaxInputs> weight{};
+    Window window(*this);
     for (std::size_t t = 0; t < losses.size(); ++t) {
         double loss = 0.0;
         for (Index turn = turn_offsets[t]; turn < turn_offsets[t + 1]; ++turn) {
-            load(inputs, turn, relative.data(), own.data());
+            if (!window.holds(turn)) window.load(*this, inputs, turn, turn_offsets.back());
+            const float* relative = window.relative(*this, turn);
+            const std::uint32_t* own = window.own(*this, turn);
             for (std::size_t i = 0; i < n_inputs_; ++i) weight[i] = own_[own[i]];
             for (std::size_t s = 0; s < tables_.size(); ++s) {
                 const std::size_t state =

@@ -38,8 +38,30 @@ class Mixer {
                std::span<double> losses) const;
 
   private:
-    // The inputs of a turn relative to their parents, and their places in own_.
-    void load(const MixerInputs& inputs, Index turn, float* relative, std::size_t* own) const;
+    // Inputs of a run of turns, turned around: evidence lies pattern by pattern, and so many
+    // streams at once are more than the hardware follows.
+    class Window {
+      public:
+        explicit Window(const Mixer& mixer);
+        // Loads the turns from `turn` on, up to `end`.
+        void load(const Mixer& mixer, const MixerInputs& inputs, Index turn, Index end);
+        bool holds(Index turn) const { return turn >= first_ && turn < last_; }
+        // Inputs of one turn relative to their parents, padded with zeros.
+        float* relative(const Mixer& mixer, Index turn) {
+            return &relative_[static_cast<std::size_t>(turn - first_) * mixer.row_size_];
+        }
+        // Their places in own_.
+        const std::uint32_t* own(const Mixer& mixer, Index turn) const {
+            return &own_[static_cast<std::size_t>(turn - first_) * mixer.n_inputs_];
+        }
+
+      private:
+        static constexpr Index kTurns = 64;
+        Index first_ = 0, last_ = 0;
+        std::vector<float> x_;         // (n_inputs, kTurns)
+        std::vector<float> relative_;  // (kTurns, row_size)
+        std::vector<std::uint32_t> own_;
+    };
     void prefetch(const MixerInputs& inputs, Index turn) const;
     void check(const MixerInputs& inputs) const;
 
