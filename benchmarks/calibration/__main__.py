@@ -8,7 +8,7 @@ with the exact curves. Every draw is kept in --work as it comes: an interrupted 
 stopped, and --report only makes the tables again. Draws that other versions of the estimators made
 are made again, unless --keep. Writes `benchmarks/calibration.md`, `benchmarks/calibration-*.png`,
 `benchmarks/results/calibration.json` (into --work where only a part is asked for). All of it takes
-about two hours on two cores; `--smoke` makes every case once, tiny.
+about three hours on two cores; `--smoke` makes every case once, tiny.
 """
 
 from __future__ import annotations
