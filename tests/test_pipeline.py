@@ -165,8 +165,13 @@ def test_threads_and_memory_do_not_change_a_run(corpus, threads):
 def test_control_c_leaves_a_run_that_can_go_on(tmp_path):
     """The real thing: the command in a child process, interrupted between lags."""
     np.save(tmp_path / "tokens.npy", zipf(300, 300_000, seed=3))
+    # A shell's background job, as these tests may be, hands down that it ignores Ctrl-C.
+    start = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from ngramstat.cli import main; main()"
+    )
     command = [
-        sys.executable, "-c", "from ngramstat.cli import main; main()", "--quiet", "measure",
+        sys.executable, "-c", start, "--quiet", "measure",
         str(tmp_path / "tokens.npy"), "--vocab-size", "300", "-o", str(tmp_path / "run"),
         "--lags", "1:60", "--max-context", "1", "--replicates", "50",
     ]  # fmt: skip
