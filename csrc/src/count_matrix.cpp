@@ -7,8 +7,7 @@
 #include "ngramstat/parallel.hpp"
 #include "ngramstat/simd.hpp"
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define NGRAMSTAT_X86 1
+#ifdef NGRAMSTAT_X86
 #include <immintrin.h>
 #endif
 

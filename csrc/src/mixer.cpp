@@ -6,6 +6,7 @@
 
 #include "ngramstat/context_counts.hpp"
 #include "ngramstat/error.hpp"
+#include "ngramstat/prefetch.hpp"
 #include "ngramstat/simd.hpp"
 
 namespace ngramstat {
@@ -51,7 +52,7 @@ using Step = void (*)(const float* g, float step, float* weight, float* square, 
         }                                                                           \
     }
 NGRAMSTAT_MIXER_LOOPS(scalar, )
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef NGRAMSTAT_X86
 NGRAMSTAT_MIXER_LOOPS(avx2, __attribute__((target("avx2"))))
 #endif
 #undef NGRAMSTAT_MIXER_LOOPS
@@ -64,7 +65,7 @@ struct Loops {
 
 Loops choose_loops() {
     const SimdLevel level = simd_level();
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef NGRAMSTAT_X86
     if (level >= SimdLevel::avx2) return {add_avx2, step_avx2};
 #else
     static_cast<void>(level);
@@ -151,21 +152,16 @@ Mixer::Window::Window(const Mixer& mixer)
       own_(mixer.n_inputs_ * kTurns) {}
 
 void Mixer::prefetch(const MixerInputs& inputs, Index turn) const {
-#if defined(__GNUC__) || defined(__clang__)
     constexpr Index kRows = 4;  // ahead
     if (turn + kRows >= inputs.turns) return;
     for (std::size_t s = 0; s < tables_.size(); ++s) {
         const std::size_t state = inputs.selectors[s * static_cast<std::size_t>(inputs.turns) +
                                                    static_cast<std::size_t>(turn + kRows)];
         for (std::size_t i = 0; i < row_size_; i += 16) {
-            __builtin_prefetch(&tables_[s][state * row_size_ + i]);
-            __builtin_prefetch(&squares_[s][state * row_size_ + i]);
+            ngramstat::prefetch(&tables_[s][state * row_size_ + i]);
+            ngramstat::prefetch(&squares_[s][state * row_size_ + i]);
         }
     }
-#else
-    static_cast<void>(inputs);
-    static_cast<void>(turn);
-#endif
 }
 
 double Mixer::train(const MixerInputs& inputs, Index first, Index last, double rate) {

@@ -8,7 +8,7 @@ namespace ngramstat {
 namespace {
 
 SimdLevel best_level() {
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef NGRAMSTAT_X86
     if (__builtin_cpu_supports("avx512f")) return SimdLevel::avx512;
     if (__builtin_cpu_supports("avx2")) return SimdLevel::avx2;
 #endif

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "ngramstat/prefetch.hpp"
+
 namespace ngramstat {
 
 inline std::uint64_t mix_bits(std::uint64_t key) {  // finaliser of MurmurHash3
@@ -30,13 +32,7 @@ class KeyTable {
     }
     // Number of the key, new or old. Throws std::overflow_error beyond 2^32 - 2 keys.
     std::uint32_t insert(std::uint64_t key);
-    void prefetch(std::uint64_t key) const {
-#if defined(__GNUC__) || defined(__clang__)
-        __builtin_prefetch(&slots_[mix_bits(key) & mask_]);
-#else
-        static_cast<void>(key);
-#endif
-    }
+    void prefetch(std::uint64_t key) const { ngramstat::prefetch(&slots_[mix_bits(key) & mask_]); }
     std::size_t size() const { return size_; }
 
   private:

@@ -3,6 +3,11 @@
 
 #include <string>
 
+// Compilers that can build single functions for AVX2 and AVX-512.
+#if defined(__x86_64__) && defined(__GNUC__)
+#define NGRAMSTAT_X86 1
+#endif
+
 namespace ngramstat {
 
 enum class SimdLevel { scalar, avx2, avx512 };
