@@ -8,6 +8,7 @@
 
 #include "ngramstat/error.hpp"
 #include "ngramstat/parallel.hpp"
+#include "ngramstat/simd.hpp"
 
 namespace ngramstat {
 
@@ -16,8 +17,10 @@ namespace {
 constexpr std::uint32_t kParts = 512;  // a part's events then sort inside the L2 cache
 constexpr Index kBlock = 1 << 18;      // training positions of one task
 
-// Least-significant-digit radix sort of the low `bits` bits; the result is in `keys`.
-void sort_keys(std::vector<std::uint64_t>& keys, std::vector<std::uint64_t>& buffer, int bits) {
+// Least-significant-digit radix sort by bits [first, last), which no bit above them must
+// contradict; the result is in `keys`.
+void sort_keys(std::vector<std::uint64_t>& keys, std::vector<std::uint64_t>& buffer, int first,
+               int last) {
     constexpr int kDigit = 8;
     constexpr std::size_t kSmall = 256;
     if (keys.size() <= kSmall) {
@@ -25,7 +28,7 @@ void sort_keys(std::vector<std::uint64_t>& keys, std::vector<std::uint64_t>& buf
         return;
     }
     buffer.resize(keys.size());
-    for (int shift = 0; shift < bits; shift += kDigit) {
+    for (int shift = first; shift < last; shift += kDigit) {
         std::array<std::size_t, (1 << kDigit) + 1> start{};
         for (const std::uint64_t key : keys) ++start[(key >> shift & 0xff) + 1];
         for (std::size_t d = 0; d < 1 << kDigit; ++d) start[d + 1] += start[d];
@@ -34,21 +37,70 @@ void sort_keys(std::vector<std::uint64_t>& keys, std::vector<std::uint64_t>& buf
     }
 }
 
+// Size of a node's count in its evidence: 1 .. 15.
+constexpr std::uint8_t size_of(Count n) {
+    constexpr std::array<Count, 14> kLast{1,  2,  3,   5,   8,    12,   20,
+                                          36, 70, 150, 400, 1500, 8000, 60000};
+    return static_cast<std::uint8_t>(
+        1 + (std::lower_bound(kLast.begin(), kLast.end(), n) - kLast.begin()));
+}
+
+constexpr auto kSizes = [] {
+    std::array<std::uint8_t, 512> sizes{};
+    for (std::size_t n = 0; n < sizes.size(); ++n) sizes[n] = size_of(n);
+    return sizes;
+}();
+
 std::uint8_t bucket_of(Count taken, Count other, bool seen) {
     const Count n = taken + other;
     if (n == 0) return seen ? kBuckets / 2 : 0;
-    constexpr std::array<Count, 14> kLast{1,  2,  3,   5,   8,    12,   20,
-                                          36, 70, 150, 400, 1500, 8000, 60000};
-    const auto at = std::lower_bound(kLast.begin(), kLast.end(), n);
-    const int size = 1 + static_cast<int>(at - kLast.begin());
+    const std::uint8_t size = n < kSizes.size() ? kSizes[n] : size_of(n);
     return static_cast<std::uint8_t>(size + (taken == 0 || other == 0 ? kBuckets / 2 : 0));
 }
 
-std::uint16_t evidence_of(double taken, double other, std::uint8_t bucket) {
-    constexpr double kLargest = (1 << (15 - kBucketBits)) - 1;
-    const double value = std::log(taken / other) / kStretchUnit;
-    const auto stretch = std::lrint(std::clamp(value, -kLargest, kLargest));
-    return static_cast<std::uint16_t>(stretch << kBucketBits | bucket);
+// Evidence of n turns, a multiple of kVector: ln(odds[k]) to a few 1e-7 (atanh series about the
+// nearest power of two), far below its unit, without a call. Operations of single elements in one
+// order, whatever the vector width: bit-identical over instruction sets.
+constexpr std::size_t kVector = 8;
+using Pack = void (*)(const float* odds, const std::int32_t* bucket, std::int32_t* evidence,
+                      std::size_t n);
+
+#define NGRAMSTAT_PACK(suffix, attribute)                                                       \
+    attribute void pack_##suffix(const float* odds, const std::int32_t* bucket,                 \
+                                 std::int32_t* evidence, std::size_t n) {                       \
+        constexpr std::int32_t kLargest = (1 << (15 - kBucketBits)) - 1;                        \
+        constexpr std::int32_t kHalf = 0x3f3504f3;                      /* sqrt(1/2) */         \
+        constexpr std::int32_t kLeast = 0x322bcc77, kMost = 0x4cbebc20; /* 1e-8, 1e8 */         \
+        n = n / kVector * kVector;                                                              \
+        for (std::size_t k = 0; k < n; ++k) {                                                   \
+            /* Bits of positive numbers are ordered as they are; infinity and NaN come last. */ \
+            const std::int32_t x = std::bit_cast<std::int32_t>(odds[k]);                        \
+            const std::int32_t bits = std::clamp(x, kLeast, kMost) - kHalf;                     \
+            const float power = static_cast<float>(bits >> 23);                                 \
+            const float m = std::bit_cast<float>((bits & 0x7fffff) + kHalf);                    \
+            const float s = (m - 1.0f) / (m + 1.0f), s2 = s * s;                                \
+            const float tail = s2 * (2.0f / 5 + s2 * (2.0f / 7 + s2 * (2.0f / 9)));             \
+            const float series = s * (2.0f + s2 * (2.0f / 3 + tail));                           \
+            const float value =                                                                 \
+                (power * 0.693147181f + series) * static_cast<float>(1.0 / kStretchUnit);       \
+            /* Rounded to nearest: in the bits of 1.5 * 2^23 + value. */                        \
+            const std::int32_t stretch =                                                        \
+                std::bit_cast<std::int32_t>(value + 12582912.0f) - 0x4b400000;                  \
+            evidence[k] =                                                                       \
+                std::clamp(stretch, -kLargest, kLargest) * (1 << kBucketBits) + bucket[k];      \
+        }                                                                                       \
+    }
+NGRAMSTAT_PACK(scalar, )
+#ifdef NGRAMSTAT_X86
+NGRAMSTAT_PACK(avx2, __attribute__((target("avx2"))))
+#endif
+#undef NGRAMSTAT_PACK
+
+Pack choose_pack() {
+#ifdef NGRAMSTAT_X86
+    if (simd_level() >= SimdLevel::avx2) return pack_avx2;
+#endif
+    return pack_scalar;
 }
 
 // Events in blocks of one size: a vector would leave up to half of its room empty as it grows.
@@ -192,8 +244,8 @@ ContextCounts::ContextCounts(std::span<const Token> text, std::span<const Index>
             throw_token_out_of_range(token, &token - text.data(), n_symbols);
         }
     }
-    target_ids_.reserve(targets.size());
     target_tokens_.reserve(targets.size());
+    std::vector<std::uint64_t> keys(targets.size(), KeyTable::kNoKey);
     Index seen = 0, last_stop = -1;
     for (const Index i : targets) {
         require(i >= 0 && i < static_cast<Index>(text.size()), "targets must lie inside the text");
@@ -202,24 +254,36 @@ ContextCounts::ContextCounts(std::span<const Token> text, std::span<const Index>
             if (static_cast<Index>(text[seen]) == stop_token_) last_stop = seen;
         }
         require(static_cast<Index>(text[i]) < vocab_size_, "a stop token cannot be scored");
-        target_tokens_.push_back(text[i]);
         const Index known = stop_token_ < 0 || last_stop < 0 ? i : i - last_stop;
-        target_ids_.push_back(known < reach_ ? KeyTable::kAbsent
-                                             : contexts_.insert(key_at(text, i)));
+        if (known >= reach_) keys[target_tokens_.size()] = key_at(text, i);
+        target_tokens_.push_back(text[i]);
+    }
+    constexpr std::size_t kAhead = 16;
+    target_ids_.reserve(targets.size());
+    for (std::size_t t = 0; t < keys.size(); ++t) {
+        if (t + kAhead < keys.size()) contexts_.prefetch(keys[t + kAhead]);
+        target_ids_.push_back(keys[t] == KeyTable::kNoKey ? KeyTable::kAbsent
+                                                          : contexts_.insert(keys[t]));
     }
     order_targets();
 }
 
 void ContextCounts::order_targets() {
-    const std::size_t none = contexts_.size();
-    const auto slot = [&](std::uint32_t id) { return id == KeyTable::kAbsent ? none : id; };
-    offsets_.assign(none + 2, 0);
+    const std::size_t n = contexts_.size();
+    first_of_part_.assign(kParts + 1, 0);
+    for (std::size_t p = 0; p < kParts; ++p) {
+        first_of_part_[p + 1] = first_of_part_[p] + (n + kParts - 1 - p) / kParts;
+    }
+    const auto slot = [&](std::uint32_t id) {
+        return id == KeyTable::kAbsent ? n : first_of_part_[id % kParts] + id / kParts;
+    };
+    offsets_.assign(n + 2, 0);
     for (const std::uint32_t id : target_ids_) ++offsets_[slot(id) + 1];
     for (std::size_t s = 0; s + 1 < offsets_.size(); ++s) offsets_[s + 1] += offsets_[s];
     std::vector<Index> next(offsets_.begin(), offsets_.end() - 1);
     order_.resize(target_ids_.size());
     for (std::size_t t = 0; t < target_ids_.size(); ++t) {
-        order_[next[slot(target_ids_[t])]++] = static_cast<Index>(t);
+        order_[static_cast<std::size_t>(next[slot(target_ids_[t])]++)] = static_cast<Index>(t);
     }
 }
 
@@ -366,7 +430,7 @@ void ContextCounts::count_range(std::span<const Token> training, Index first_eve
     parallel_for(n_bins, threads, [&](Index bin) {
         std::vector<std::uint64_t> events_here = gathered[bin].take();
         std::vector<std::uint64_t> buffer;
-        sort_keys(events_here, buffer, token_bits + id_bits + extra_bits + 1);
+        sort_keys(events_here, buffer, 0, token_bits + id_bits + extra_bits + 1);
         Part& part = counted[bin];
         const int key_shift = extra_bits + 1;
         std::size_t distinct = 0;
@@ -433,52 +497,62 @@ std::array<Count, 4> ContextCounts::counts_of_counts(bool lower) const {
 
 // Followers of one context in the order of a tree's leaves, as running sums.
 struct ContextCounts::Followers {
-    struct Item {
-        std::uint32_t leaf;
-        Count count, lower_count;
+    struct Entry {
+        std::uint32_t leaf = 0;  // of the follower; none of the entry behind the last
+        // Of the followers before it: counts, and what discounting leaves of raw and lower counts.
+        Count count = 0;
+        double raw = 0.0, lower = 0.0;
+
+        Entry operator-(const Entry& before) const {
+            return {0, count - before.count, raw - before.raw, lower - before.lower};
+        }
     };
-    struct Sums {
-        std::vector<double> kept{0.0};  // after discounting
+    struct Sums {  // of all followers
         double total = 0.0, freed = 0.0;
 
-        void clear() {
-            kept.resize(1);
-            total = freed = 0.0;
-        }
         // What to multiply weights by to make them probabilities.
         double scale() const { return total > 0 ? 1.0 / total : 1.0; }
-        void add(Count count, const std::array<double, 3>& discounts) {
-            double discount = 0.0;
-            if (count > 0) {
-                discount =
-                    std::min(discounts[std::min<Count>(count, 3) - 1], static_cast<double>(count));
-            }
-            kept.push_back(kept.back() + static_cast<double>(count) - discount);
-            total += static_cast<double>(count);
+        // Adds a count; returns what its discount leaves of it.
+        double add(Count count, const std::array<double, 3>& discounts) {
+            if (count == 0) return 0.0;
+            const double value = static_cast<double>(count);
+            const double discount = std::min(discounts[std::min<Count>(count, 3) - 1], value);
+            total += value;
             freed += discount;
+            return value - discount;
         }
-        // Weight of followers [first, last) and of what falls back on the parent's.
-        double weight(std::size_t first, std::size_t last, double parent) const {
-            if (total == 0) return parent;
-            return kept[last] - kept[first] + freed * parent;
+        // Of a subtree: what is left of its followers, and what falls back on the parent.
+        double weight(double kept, double parent) const {
+            return total > 0 ? kept + freed * parent : parent;
         }
     };
-    std::vector<std::uint32_t> leaves;
-    std::vector<Count> counts{0};
+    std::vector<Entry> entries{1};
+    std::size_t size = 0;
     Sums raw, lower;
 
-    void assign(std::span<const Item> items, const Discounts& discounts) {
-        leaves.clear();
-        counts.resize(1);
-        raw.clear();
-        lower.clear();
-        for (const Item& item : items) {
-            if (item.count == 0) continue;  // all of it was held in
-            leaves.push_back(item.leaf);
-            counts.push_back(counts.back() + item.count);
-            raw.add(item.count, discounts.raw);
-            lower.add(item.lower_count, discounts.lower);
+    void clear(std::size_t room) {
+        if (entries.size() <= room) entries.resize(room + 1);
+        size = 0;
+        entries[0] = {};
+        raw = lower = {};
+    }
+    void add(std::uint32_t leaf, Count count, Count lower_count, const Discounts& discounts) {
+        if (count == 0) return;  // all of it was held in
+        entries[size].leaf = leaf;
+        const Entry& here = entries[size];
+        entries[size + 1] = {0, here.count + count, here.raw + raw.add(count, discounts.raw),
+                             here.lower + lower.add(lower_count, discounts.lower)};
+        ++size;
+    }
+    // First of the followers [low, high) whose leaf is not below this one.
+    std::size_t from(std::size_t low, std::size_t high, std::uint32_t leaf) const {
+        while (low < high) {
+            const std::size_t middle = (low + high) / 2;
+            const bool below = entries[middle].leaf < leaf;
+            low = below ? middle + 1 : low;
+            high = below ? high : middle;
         }
+        return low;
     }
 };
 
@@ -500,18 +574,50 @@ void ContextCounts::evaluate(const TokenTree& tree, const Discounts& discounts,
             "mass must be (turns, 2)");
     require(mass.empty() || has_lower_, "lower counts need an extra_offset");
 
-    const auto write_target = [&](Index t, const Followers& followers) {
+    const Pack pack = choose_pack();
+    const int leaf_bits = std::bit_width(tree.leaf_of.size() - 1);
+    struct Turns {  // of one target, in whole vectors
+        std::vector<float> odds;
+        std::vector<std::int32_t> bucket, evidence;
+
+        void resize(std::size_t n) {
+            if (n <= odds.size()) return;
+            odds.resize(n, 1.0f);
+            bucket.resize(n);
+            evidence.resize(n);
+        }
+    };
+    // Targets of one context lie anywhere in the text, and so do the turns read and written.
+    const auto prefetch_target = [&](Index j, Index end) {
+        constexpr Index kFar = 24, kNear = 12;
+        if (j + kFar < end) {
+            const Index t = order_[static_cast<std::size_t>(j + kFar)];
+            prefetch(&turn_offsets[t]);
+            prefetch(&target_tokens_[t]);
+        }
+        if (j + kNear < end) {
+            const Index e = turn_offsets[order_[static_cast<std::size_t>(j + kNear)]];
+            prefetch(evidence.data() + e);
+            for (Index line = 0; line < 32; line += 16) {
+                if (!parent_mass.empty()) prefetch(parent_mass.data() + 2 * e + line);
+                if (!mass.empty()) prefetch(mass.data() + 2 * e + line);
+            }
+        }
+    };
+    const auto write_target = [&](Index t, const Followers& followers, Turns& turns_here) {
         const std::uint32_t leaf = tree.leaf_of[target_tokens_[t]];
         const double lower_scale = followers.lower.scale();
-        const auto begin = followers.leaves.begin();
-        std::size_t low = 0, high = followers.leaves.size();
-        Index e = turn_offsets[t];
-        for (Walk walk(tree, leaf); !walk.done(); walk.down(tree, leaf), ++e) {
-            const std::size_t middle = static_cast<std::size_t>(
-                std::lower_bound(begin + static_cast<std::ptrdiff_t>(low),
-                                 begin + static_cast<std::ptrdiff_t>(high), walk.m) -
-                begin);
-            std::array<std::size_t, 2> taken{low, middle}, other{middle, high};
+        const Index first = turn_offsets[t];
+        const std::size_t count = static_cast<std::size_t>(turn_offsets[t + 1] - first);
+        const std::size_t padded = (count + kVector - 1) / kVector * kVector;
+        turns_here.resize(padded);
+        std::size_t low = 0, high = followers.size, k = 0;
+        for (Walk walk(tree, leaf); !walk.done(); walk.down(tree, leaf), ++k) {
+            const std::size_t e = static_cast<std::size_t>(first) + k;
+            const std::size_t middle = followers.from(low, high, walk.m);
+            const Followers::Entry& between = followers.entries[middle];
+            Followers::Entry taken = between - followers.entries[low];
+            Followers::Entry other = followers.entries[high] - between;
             double parent_taken, parent_other;
             if (parent_mass.empty()) {
                 parent_taken = static_cast<double>(walk.m - walk.a);
@@ -524,70 +630,91 @@ void ContextCounts::evaluate(const TokenTree& tree, const Discounts& discounts,
                 parent_other = static_cast<double>(parent_mass[2 * e + 1]);
             }
             if (walk.right) std::swap(taken, other);
-            const auto bucket = bucket_of(followers.counts[taken[1]] - followers.counts[taken[0]],
-                                          followers.counts[other[1]] - followers.counts[other[0]],
-                                          followers.raw.total > 0);
-            evidence[e] =
-                evidence_of(followers.raw.weight(taken[0], taken[1], parent_taken),
-                            followers.raw.weight(other[0], other[1], parent_other), bucket);
+            turns_here.bucket[k] = bucket_of(taken.count, other.count, followers.raw.total > 0);
+            turns_here.odds[k] = static_cast<float>(followers.raw.weight(taken.raw, parent_taken)) /
+                                 static_cast<float>(followers.raw.weight(other.raw, parent_other));
             if (!mass.empty()) {
                 const Followers::Sums& lower = followers.lower;
-                mass[2 * e] = static_cast<float>(lower_scale *
-                                                 lower.weight(taken[0], taken[1], parent_taken));
-                mass[2 * e + 1] = static_cast<float>(
-                    lower_scale * lower.weight(other[0], other[1], parent_other));
+                mass[2 * e] =
+                    static_cast<float>(lower_scale * lower.weight(taken.lower, parent_taken));
+                mass[2 * e + 1] =
+                    static_cast<float>(lower_scale * lower.weight(other.lower, parent_other));
             }
-            low = taken[0];
-            high = taken[1];
+            (walk.right ? low : high) = middle;
         }
+        pack(turns_here.odds.data(), turns_here.bucket.data(), turns_here.evidence.data(), padded);
+        std::copy_n(turns_here.evidence.begin(), count, evidence.begin() + first);
     };
 
     parallel_for(kParts, threads, [&](Index p) {
-        const Part& part = parts_[p];
+        const Part& part = parts_[static_cast<std::size_t>(p)];
         Followers followers;
-        std::vector<Followers::Item> items;
-        std::vector<std::pair<std::uint32_t, std::uint32_t>> by_leaf;  // leaf, number of the item
-        std::vector<Followers::Item> sorted;
+        Turns turns_here;
+        std::vector<std::uint64_t> by_leaf, buffer;  // leaf << 32 | number of the context's key
+        std::vector<Part::HeldIn> held_in;           // by number of the context's key
         std::size_t k = 0, held = 0;
-        for (std::size_t id = static_cast<std::size_t>(p); id < contexts_.size(); id += kParts) {
+        const std::size_t first_slot = first_of_part_[static_cast<std::size_t>(p)];
+        const std::size_t last_slot = first_of_part_[static_cast<std::size_t>(p) + 1];
+        for (std::size_t slot = first_slot; slot < last_slot; ++slot) {
             const std::size_t first = k;
-            items.clear();
             by_leaf.clear();
-            for (; k < part.keys.size() && part.keys[k] >> 32 == id / kParts; ++k) {
-                const std::uint32_t leaf = tree.leaf_of[static_cast<std::uint32_t>(part.keys[k])];
-                by_leaf.emplace_back(leaf, static_cast<std::uint32_t>(items.size()));
-                items.push_back({leaf, part.counts[k], has_lower_ ? part.lower_counts[k] : 0});
+            for (; k < part.keys.size() && part.keys[k] >> 32 == slot - first_slot; ++k) {
+                const std::uint64_t leaf = tree.leaf_of[static_cast<std::uint32_t>(part.keys[k])];
+                by_leaf.push_back(leaf << 32 | (k - first));
             }
-            std::sort(by_leaf.begin(), by_leaf.end());
-            const auto assign = [&] {
-                sorted.clear();
-                for (const auto& [leaf, number] : by_leaf) sorted.push_back(items[number]);
-                followers.assign(sorted, discounts);
-            };
-            assign();
-            // Targets of the held-in text come first.
-            const Index begin = offsets_[id], end = offsets_[id + 1];
-            Index j = end;
-            for (; j > begin && order_[j - 1] >= held_in_; --j)
-                write_target(order_[j - 1], followers);
-            if (j > begin) {
-                const std::size_t before = held;
-                for (; held < part.held_in.size() && part.held_in[held].at < k; ++held) {
-                    Followers::Item& item = items[part.held_in[held].at - first];
-                    item.count -= part.held_in[held].count;
-                    if (has_lower_) item.lower_count -= part.held_in[held].lower_count;
+            sort_keys(by_leaf, buffer, 32, 32 + leaf_bits);
+            held_in.clear();
+            const auto follow = [&] {
+                followers.clear(by_leaf.size());
+                for (const std::uint64_t entry : by_leaf) {
+                    const std::size_t number = static_cast<std::uint32_t>(entry);
+                    Count count = part.counts[first + number];
+                    Count lower = has_lower_ ? part.lower_counts[first + number] : 0;
+                    if (!held_in.empty()) {
+                        count -= held_in[number].count;
+                        lower -= held_in[number].lower_count;
+                    }
+                    followers.add(static_cast<std::uint32_t>(entry >> 32), count, lower, discounts);
                 }
-                if (held > before) assign();
-                for (; j > begin; --j) write_target(order_[j - 1], followers);
+            };
+            const auto write = [&](Index from, Index to) {
+                for (Index j = from; j < to; ++j) {
+                    prefetch_target(j, offsets_[last_slot]);
+                    write_target(order_[static_cast<std::size_t>(j)], followers, turns_here);
+                }
+            };
+            // Targets of the held-in text come first.
+            const Index begin = offsets_[slot], end = offsets_[slot + 1];
+            const Index middle =
+                std::lower_bound(order_.begin() + begin, order_.begin() + end, held_in_) -
+                order_.begin();
+            if (middle < end) {
+                follow();
+                write(middle, end);
+            }
+            if (middle > begin) {
+                held_in.assign(by_leaf.size(), Part::HeldIn{0, 0, 0});
+                for (; held < part.held_in.size() && part.held_in[held].at < k; ++held) {
+                    held_in[part.held_in[held].at - first] = part.held_in[held];
+                }
+                follow();
+                write(begin, middle);
             }
             while (held < part.held_in.size() && part.held_in[held].at < k) ++held;
         }
     });
-    const std::size_t none = contexts_.size();
-    const Index unreached = offsets_[none + 1] - offsets_[none];
+    const Index none = static_cast<Index>(contexts_.size());
     const Followers nothing;
-    parallel_for(unreached, threads,
-                 [&](Index j) { write_target(order_[offsets_[none] + j], nothing); });
+    constexpr Index kTogether = 1024;
+    const Index first_unreached = offsets_[none], last_unreached = offsets_[none + 1];
+    parallel_for((last_unreached - first_unreached + kTogether - 1) / kTogether, threads,
+                 [&](Index task) {
+                     Turns turns_here;
+                     const Index first = first_unreached + task * kTogether;
+                     const Index last = std::min(first + kTogether, last_unreached);
+                     for (Index j = first; j < last; ++j)
+                         write_target(order_[j], nothing, turns_here);
+                 });
 }
 
 #define NGRAMSTAT_INSTANTIATE(Token)                                                             \

@@ -131,7 +131,10 @@ class ContextCounts {
     bool has_lower_ = false;
     std::vector<std::uint32_t> target_tokens_;
     std::vector<std::uint32_t> target_ids_;  // kAbsent: the context does not reach that far
-    std::vector<Index> order_, offsets_;     // targets by context id, those without one at the end
+    // Contexts by their part (`Part`), then by id: the first one of each part, the targets in that
+    // order (those without a context at the end), and where those of each context begin.
+    std::vector<std::size_t> first_of_part_;
+    std::vector<Index> order_, offsets_;
     KeyTable contexts_;
     std::vector<Part> parts_;
 };

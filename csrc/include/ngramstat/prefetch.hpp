@@ -6,6 +6,8 @@ namespace ngramstat {
 inline void prefetch(const void* address) {
 #if defined(__GNUC__) || defined(__clang__)
     __builtin_prefetch(address);
+    // GCC takes a function that does nothing but this for one without effect, and drops its calls.
+    asm volatile("");
 #else
     static_cast<void>(address);
 #endif
