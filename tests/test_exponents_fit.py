@@ -68,18 +68,31 @@ def test_weights_are_those_of_polyfit_and_their_scale_does_not_matter() -> None:
 def test_scatter_is_what_the_points_stray_beyond_their_errors() -> None:
     rng = np.random.default_rng(3)
     x = np.arange(1.0, 201)
-    errors = np.where(x < 100, 0.01, 0.3)
-    for scatter, expected in ((0.2, 0.2), (0.0, 0.03)):
+    law, errors = x**-0.9, np.where(x < 100, 0.01, 0.15)
+    for scatter, expected in ((0.1, 0.1), (0.0, 0.03)):
         noise = np.hypot(errors, scatter) * rng.normal(size=200)
-        found = scatter_weights(x, x**-0.9 * np.exp(noise), errors, least=0.03)
+        found = scatter_weights(x, law * (1 + noise), errors * law, least=0.03)
         assert found.mean() == pytest.approx(1)
-        # The ratio of two weights tells the scatter that was found.
+        # The ratio of two weights tells the scatter that was found. Their law is a fitted one.
         ratio = found[0] / found[-1]
-        squared = (0.3**2 - ratio * 0.01**2) / (ratio - 1)
+        squared = (0.15**2 - ratio * 0.01**2) / (ratio - 1)
         assert math.sqrt(squared) == pytest.approx(expected, rel=0.15)
     assert np.ptp(scatter_weights([1, 2, 4], [4, 2, 1], np.zeros(3), least=0.05)) == 0
     # Two points leave nothing to stray.
-    np.testing.assert_allclose(scatter_weights([1, 2], [4, 2], [0.3, 0.3], least=0.05), 1)
+    np.testing.assert_allclose(scatter_weights([1, 2], [4, 2], [1.2, 0.6], least=0.05), 1)
+
+
+def test_points_that_noise_has_raised_do_not_look_more_precise() -> None:
+    rng = np.random.default_rng(5)
+    x = 2.0 ** np.arange(8)
+    law, errors = x**-1.0, np.full(8, 0.5 * x[-1] ** -1.0)
+    found, by_points = [], []
+    for _ in range(600):
+        y = law + errors * rng.normal(size=8)
+        if np.all(y > 0.1 * law):
+            found.append(power_law(x, y, scatter_weights(x, y, errors, least=0.05)).exponent)
+            by_points.append(power_law(x, y, 1 / ((errors / y) ** 2 + 0.05**2)).exponent)
+    assert abs(np.mean(found) - 1) < 0.004 < 1 - np.mean(by_points)
 
 
 def test_standard_error_of_two_points_is_unknown() -> None:

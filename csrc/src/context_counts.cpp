@@ -14,7 +14,7 @@ namespace ngramstat {
 
 namespace {
 
-constexpr std::uint32_t kParts = 512;  // a part's events then sort inside the L2 cache
+constexpr std::uint32_t kParts = 512;  // few enough for buffers of all of them in the L2 cache
 constexpr Index kBlock = 1 << 18;      // training positions of one task
 
 // Least-significant-digit radix sort by bits [first, last), which no bit above them must
@@ -208,7 +208,6 @@ ContextCounts::ContextCounts(std::span<const Token> text, std::span<const Index>
       n_symbols_(n_symbols),
       stop_token_(stop_token),
       held_in_(held_in),
-      contexts_(targets.size()),
       parts_(kParts) {
     require(vocab_size >= 1 && vocab_size < KeyTable::kAbsent, "vocab_size must be at least 1");
     require(held_in >= 0 && held_in <= static_cast<Index>(targets.size()),

@@ -1,15 +1,10 @@
 #include "ngramstat/key_table.hpp"
 
-#include <algorithm>
-#include <bit>
 #include <stdexcept>
 
 namespace ngramstat {
 
-KeyTable::KeyTable(std::size_t expected) {
-    slots_.assign(std::bit_ceil(std::max<std::size_t>(2 * expected, 16)), Slot{kNoKey, 0});
-    mask_ = slots_.size() - 1;
-}
+KeyTable::KeyTable() : slots_(16, Slot{kNoKey, 0}), mask_(slots_.size() - 1) {}
 
 std::uint32_t KeyTable::insert(std::uint64_t key) {
     if (2 * (size_ + 1) > slots_.size()) grow();
@@ -24,7 +19,7 @@ std::uint32_t KeyTable::insert(std::uint64_t key) {
 }
 
 void KeyTable::grow() {
-    std::vector<Slot> old(2 * slots_.size(), Slot{kNoKey, 0});
+    decltype(slots_) old(2 * slots_.size(), Slot{kNoKey, 0});
     old.swap(slots_);
     mask_ = slots_.size() - 1;
     for (const Slot& slot : old) {

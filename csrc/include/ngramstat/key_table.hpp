@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "ngramstat/huge_pages.hpp"
 #include "ngramstat/prefetch.hpp"
 
 namespace ngramstat {
@@ -23,7 +24,7 @@ class KeyTable {
     static constexpr std::uint32_t kAbsent = 0xffffffffu;
     static constexpr std::uint64_t kNoKey = ~std::uint64_t{0};  // the one key that cannot be held
 
-    explicit KeyTable(std::size_t expected = 0);
+    KeyTable();
     std::uint32_t find(std::uint64_t key) const {
         for (std::size_t i = mix_bits(key) & mask_;; i = (i + 1) & mask_) {
             if (slots_[i].key == key) return slots_[i].number;
@@ -42,7 +43,7 @@ class KeyTable {
         std::uint64_t key;
         std::uint32_t number;
     };
-    std::vector<Slot> slots_;
+    std::vector<Slot, HugePageAllocator<Slot>> slots_;
     std::size_t mask_ = 0;
     std::size_t size_ = 0;
 };

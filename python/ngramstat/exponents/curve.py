@@ -78,7 +78,7 @@ class DecayCurve:
     @cached_property
     def weights(self) -> Floats:
         """Weights of the fit, of mean 1: errors and the scatter about the law, at least RIPPLE."""
-        return scatter_weights(self.lags, self.norm, self.errors, least=RIPPLE)
+        return scatter_weights(self.lags, self.norm, self.errors * self.norm, least=RIPPLE)
 
     @cached_property
     def fit(self) -> PowerLaw:
@@ -89,14 +89,17 @@ class DecayCurve:
         """Exponent of every replicate, NaN where a norm is not positive; (n_rep,).
 
         The slope is linear in the log norms, so all replicates are fitted by one product, with the
-        weights of the fit.
+        weights of the fit. They are centred on the exponent of the norms: replicates are noisier
+        than what they were made of, and the logarithm of a noisy norm lies low on average.
         """
         if self.replicates is None or len(self.lags) < 2:
             return np.full(self.replicates_count, np.nan)
         usable = np.all(np.isfinite(self.replicates) & (self.replicates > 0), axis=1)
         found = np.full(len(usable), np.nan)
-        slopes = slope_weights(np.log(self.lags), weights)
-        found[usable] = -np.log(self.replicates[usable]) @ slopes
+        if usable.any():
+            logs = np.log(self.replicates[usable])
+            centred = logs - logs.mean(axis=0) + np.log(self.norm)
+            found[usable] = -centred @ slope_weights(np.log(self.lags), weights)
         return found
 
     @property

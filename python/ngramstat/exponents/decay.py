@@ -298,7 +298,9 @@ def beta_exponent(
     )
 
 
-def replicate_exponents(fitted: Exponent, lags: ArrayLike, replicates: ArrayLike) -> Floats:
+def replicate_exponents(
+    fitted: Exponent, lags: ArrayLike, norm: ArrayLike, replicates: ArrayLike
+) -> Floats:
     """The exponent of every replicate of a curve, in the window and with the weights of its fit.
 
     Parameters
@@ -306,6 +308,7 @@ def replicate_exponents(fitted: Exponent, lags: ArrayLike, replicates: ArrayLike
     fitted : Exponent
         What `beta_exponent` made of the curve.
     lags : (n,) integers
+    norm : (n,) float64
     replicates : (n_rep, n) float64
         Of the norms.
 
@@ -315,7 +318,7 @@ def replicate_exponents(fitted: Exponent, lags: ArrayLike, replicates: ArrayLike
         In the order of the replicates; NaN where a norm in the window is not positive, and
         everywhere if there was no fit or lags without a norm lie in its window.
     """
-    xs, reps = np.asarray(lags, dtype=np.float64), np.asarray(replicates, dtype=np.float64)
+    xs, ys, reps = (np.asarray(a, dtype=np.float64) for a in (lags, norm, replicates))
     if reps.ndim != 2 or reps.shape[1] != len(xs):
         raise InputError(f"replicates: needs shape (n, {len(xs)}), got {reps.shape}")
     nothing: Floats = np.full(len(reps), np.nan)
@@ -324,9 +327,7 @@ def replicate_exponents(fitted: Exponent, lags: ArrayLike, replicates: ArrayLike
     inside = (xs >= fitted.window[0]) & (xs <= fitted.window[1])
     if int(inside.sum()) != len(fitted.weights):
         return nothing
-    curve = DecayCurve(
-        xs[inside], np.ones(int(inside.sum())), reps[:, inside], None, inside[inside], fitted.level
-    )
+    curve = DecayCurve(xs[inside], ys[inside], reps[:, inside], None, inside[inside], fitted.level)
     return curve.replicate_exponents(np.asarray(fitted.weights))
 
 

@@ -38,6 +38,11 @@ Floats = NDArray[np.float64]
 # a law exactly would be minus infinity and any two exact laws could not be compared.
 _ROUNDING = 1e-12
 
+# Rounds in which law and weights are found in turn; more change exponents by less than rounding in
+# figures that anyone reads. A law is at most so far below a point, in log y.
+_REWEIGHTINGS = 4
+_FURTHEST = 5.0
+
 # Range of exponents searched by the shifted fit. Decays slower than the first cannot be told from
 # a constant, faster than the last from one drop, on any range of n this package meets.
 _SHIFTED_RANGE = (1e-3, 20.0)
@@ -139,10 +144,12 @@ def slope_weights(log_x: Floats, weights: Floats | None = None) -> Floats:
     return found
 
 
-def scatter_weights(
-    x: ArrayLike, y: ArrayLike, relative_errors: ArrayLike, *, least: float
-) -> Floats:
+def scatter_weights(x: ArrayLike, y: ArrayLike, errors: ArrayLike, *, least: float) -> Floats:
     """Weights ``1 / (error^2 + scatter^2)`` of the points of a power law, of mean 1.
+
+    Errors and scatter are relative to the law, not to the points: else those that noise has raised
+    would look more precise than those it has lowered, and flatten the law. So law and weights are
+    found in turn (iteratively reweighted least squares).
 
     The scatter is what the points stray from the law by beyond their errors: the smallest, from
     `least` on, at which the weighted sum of squared residuals is no more than its expectation
@@ -153,35 +160,41 @@ def scatter_weights(
     ----------
     x, y : (n,) positive numbers
         n >= 2, x increasing.
-    relative_errors : (n,) float64
-        Standard errors of log y, at least 0.
+    errors : (n,) float64
+        Standard errors of y, at least 0.
     least : float
-        Least scatter, in log y; above 0.
+        Least scatter, as a share of the law; above 0.
     """
     xs, ys = _checked(x, y, 2)
-    squares = np.asarray(relative_errors, dtype=np.float64) ** 2
-    if squares.shape != xs.shape or not np.all(np.isfinite(squares)):
-        raise InputError("relative_errors: needs one finite number per point")
+    deviations = np.asarray(errors, dtype=np.float64)
+    if deviations.shape != xs.shape or not np.all(np.isfinite(deviations)):
+        raise InputError("errors: needs one finite number per point")
     log_x, log_y = np.log(xs), np.log(ys)
+    weights = 1.0 / ((deviations / ys) ** 2 + least**2)
+    for _ in range(_REWEIGHTINGS):
+        _, residuals = _line(log_x, log_y, weights)
+        # A law far below a point would let it go altogether.
+        law = ys * np.exp(-np.minimum(residuals, _FURTHEST))
+        squares = (deviations / law) ** 2
+        weights = 1.0 / (squares + _scatter(ys / law - 1.0, squares, least) ** 2)
+    scaled: Floats = weights / weights.mean()
+    return scaled
 
-    def weights(scatter: float) -> Floats:
-        return 1.0 / (squares + scatter**2)
+
+def _scatter(residuals: Floats, squares: Floats, least: float) -> float:
+    """Least scatter from `least` on with which the residuals of a line are what is expected."""
+    freedom = len(residuals) - 2
 
     def excess(scatter: float) -> float:
-        w = weights(scatter)
-        _, residuals = _line(log_x, log_y, w)
-        return float(w @ residuals**2) - (len(xs) - 2)
+        return float(np.sum(residuals**2 / (squares + scatter**2))) - freedom
 
-    scatter = least
-    if len(xs) > 2 and excess(least) > 0:
-        from scipy.optimize import brentq
+    if freedom < 1 or excess(least) <= 0:
+        return least
+    from scipy.optimize import brentq
 
-        # No residual exceeds the range of log y, so here their sum of squares is below 1.
-        upper = float(np.ptp(log_y)) * math.sqrt(len(xs)) + least
-        scatter = float(brentq(excess, least, upper))
-    found = weights(scatter)
-    scaled: Floats = found / found.mean()
-    return scaled
+    # Without errors this much would do.
+    most = math.sqrt(float(residuals @ residuals) / freedom) + least
+    return float(brentq(excess, least, most))
 
 
 def _line(x: Floats, y: Floats, weights: Floats) -> tuple[float, Floats]:

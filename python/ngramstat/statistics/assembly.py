@@ -137,8 +137,10 @@ def assemble_correlations(
             clusters=DocumentBootstrap(
                 len(units.spans), options.replicates, options.seed
             ).n_clusters,
-            beta=replicate_exponents(beta, lags, replicates),
-            beta_sequential=replicate_exponents(beta_sequential, lags, sequential_replicates),
+            beta=replicate_exponents(beta, lags, fits.debiased, replicates),
+            beta_sequential=replicate_exponents(
+                beta_sequential, lags, sequential_fits.debiased, sequential_replicates
+            ),
         )
         if options.replicates > 0
         else None,

@@ -178,22 +178,30 @@ def tuning_split(texts: SplitTexts, seed: int) -> MixtureText:
     million.
     """
     document = texts.training_document
-    lengths = np.bincount(document[document >= 0])
+    # Documents begin where the numbers rise. A separator that is no event goes with the document
+    # before it; the very first with none.
+    starts = np.flatnonzero(document[1:] > document[:-1]) + 1
+    if document[0] >= 0:
+        starts = np.concatenate([[0], starts])
+    number = document[starts]
+    lengths = np.zeros(int(number[-1]) + 1, np.int64)
+    lengths[number] = np.add.reduceat(document >= 0, starts, dtype=np.int64)
     total = int(lengths.sum())
     wanted = min(max(0.02 * total, min(5e4, 0.1 * total)), 1e6)
     order = np.random.default_rng([seed, 5]).permutation(len(lengths))
     running = np.cumsum(lengths[order])
     # One at least, and one left to count.
-    number = int(np.clip(np.searchsorted(running, wanted) + 1, 1, max(len(lengths) - 1, 1)))
-    chosen = np.zeros(len(lengths), bool)
-    chosen[order[:number]] = True
-    # A separator that is no event goes with the document before it; the very first with none.
-    owner = np.maximum.accumulate(document)
-    inside = np.append(chosen, False)[owner]
-    tuning, tuning_document = texts.training[inside], document[inside]
-    text = np.concatenate([texts.training[~inside], tuning])
+    taken = int(np.clip(np.searchsorted(running, wanted) + 1, 1, max(len(lengths) - 1, 1)))
+    chosen = np.isin(number, order[:taken])
+    spans = list(zip(starts.tolist(), [*starts[1:].tolist(), len(document)], strict=True))
+    first_event = spans[0][0]
+    kept = [slice(0, first_event)]
+    kept += [slice(*span) for span, here in zip(spans, chosen, strict=True) if not here]
+    held_in = [slice(*span) for span, here in zip(spans, chosen, strict=True) if here]
+    tuning = np.concatenate([texts.training[part] for part in held_in])
+    tuning_document = np.concatenate([document[part] for part in held_in])
+    text = np.concatenate([texts.training[part] for part in (*kept, *held_in)])
     first_tuning = len(text) - len(tuning)
-    first_event = int(np.argmax(document[~inside] >= 0))
     if texts.stop_token is not None:
         # Contexts of the first document begin with the stop token, as everywhere.
         stop = np.array([texts.stop_token], dtype=tuning.dtype)
@@ -390,19 +398,30 @@ class _Evidence:
         descendants = [0] * len(self._used)
         for i in reversed(range(len(self._used))):
             descendants[i] = sum(1 + descendants[j] for j in children.get(self._used[i].name, []))
-        waiting: list[tuple[int, list[Any]]] = [(0, [None] * len(turns))]
+        # By pattern: the masses it falls back on, and whether it is the last that needs them.
+        waiting: list[tuple[int, list[Any], bool]] = [(0, [None] * len(turns), True)]
         while waiting:
-            i, parents = waiting.pop()
-            below = children.get(self._used[i].name, [])
-            masses = self._read(i, piece, turns, parents, lower=bool(below))
-            waiting += [(j, masses) for j in sorted(below, key=lambda j: -descendants[j])]
+            i, parents, last = waiting.pop()
+            below = sorted(children.get(self._used[i].name, []), key=lambda j: -descendants[j])
+            masses = self._read(i, piece, turns, parents, last=last, lower=bool(below))
+            waiting += [(j, masses, j == below[0]) for j in below]
             advance()
         return turns
 
     def _read(
-        self, i: int, piece: _Piece, turns: list[_Turns], parents: list[Any], *, lower: bool
+        self,
+        i: int,
+        piece: _Piece,
+        turns: list[_Turns],
+        parents: list[Any],
+        *,
+        last: bool,
+        lower: bool,
     ) -> list[Any]:
-        """One pattern; returns what those need that fall back on it, by tree."""
+        """One pattern; returns what those need that fall back on it, by tree.
+
+        The last to need its parents' masses lets go of each as it is read.
+        """
         pattern, text = self._used[i], self._text
         counts = ContextCounts(
             piece.text,
@@ -427,19 +446,22 @@ class _Evidence:
                 discounts(counts.counts_of_counts(lower=True))[0],
             )
         raw, below = self._discounts[pattern.name]
-        return [
-            counts.evaluate(
+        masses = []
+        for k, (tree, here) in enumerate(zip(self._trees, turns, strict=True)):
+            _, mass = counts.evaluate(
                 tree.leaf_of,
                 tree.split,
                 here.offsets,
-                parent,
+                parents[k],
                 raw=raw.tolist(),
                 lower=below.tolist(),
                 out=here.evidence[i],
                 threads=self._threads,
-            )[1]
-            for tree, here, parent in zip(self._trees, turns, parents, strict=True)
-        ]
+            )
+            masses.append(mass)
+            if last:
+                parents[k] = None
+        return masses
 
 
 class _Turns:

@@ -22,19 +22,32 @@ def noise_edge(p: Floats, q: Floats) -> float:
     p, q : (V,) float64
         Distributions of left and right tokens.
     """
-    from scipy.optimize import brentq, minimize_scalar
+    from scipy.optimize import minimize_scalar, newton
 
-    p = p[p > 0]
-    q = q[q > 0]
+    # Rare types share their counts: sums over distinct values are many times shorter.
+    p, times_p = np.unique(p[p > 0], return_counts=True)
+    q, times_q = np.unique(q[q > 0], return_counts=True)
 
     def z_of(share: float) -> float:
         # h in (0, 1/max q) parametrises the curve; z then solves h = sum p / (z - p m).
-        h = share / q.max()
-        m = float(np.sum(q / (1.0 - q * h)))
-        low = float(p.max()) * m
-        # The sum falls from infinity at `low`, and is at most 1 / (z - low), as the p sum to one.
+        h = share / q[-1]
+        m = float(times_q @ (q / (1.0 - q * h)))
+
+        def sums(z: float) -> tuple[float, float]:
+            gap = 1.0 / (z - p * m)
+            weighted = times_p * p * gap
+            return float(weighted.sum()), float(weighted @ gap)
+
+        # 1 / sum is concave in z, and the largest p alone makes the sum at least h at the start:
+        # Newton's steps stay on this side of the root, and inside the sum's domain.
+        start = float(p[-1]) * (m + 1.0 / h)
         return float(
-            brentq(lambda z: float(np.sum(p / (z - p * m))) - h, low * (1 + 1e-13), low + 2.0 / h)
+            newton(
+                lambda z: 1.0 / sums(z)[0] - 1.0 / h,
+                start,
+                fprime=lambda z: sums(z)[1] / sums(z)[0] ** 2,
+                tol=1e-9 * start,
+            )
         )
 
     found = minimize_scalar(z_of, bounds=(1e-6, 1 - 1e-6), method="bounded")
