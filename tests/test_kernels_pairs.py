@@ -46,14 +46,21 @@ def as_counters(matrix: kernels.CountMatrix) -> list[Counter[tuple[int, int]]]:
     st.sampled_from([np.uint16, np.uint32]),
     st.sampled_from([1, 2, 7]),
     st.sampled_from([None, 400]),
+    st.booleans(),
 )
-def test_pairs_equal_the_reference(corpus, dtype, threads, memory_limit):
+def test_pairs_equal_the_reference(corpus, dtype, threads, memory_limit, tables):
     tokens, vocab_size, spans = corpus
     tokens = tokens.astype(dtype)
     lags = [1, 2, 5, len(tokens), len(tokens) + 3]
     content = list(zip(spans.content_starts, spans.content_ends, strict=True))
     counted = kernels.count_pairs(
-        tokens, vocab_size, spans, lags, threads=threads, memory_limit=memory_limit
+        tokens,
+        vocab_size,
+        spans,
+        lags,
+        threads=threads,
+        memory_limit=memory_limit,
+        tables=tables,
     )
     for lag, counts in zip(lags, counted, strict=True):
         assert counts.lag == lag
@@ -62,15 +69,19 @@ def test_pairs_equal_the_reference(corpus, dtype, threads, memory_limit):
         assert as_counters(counts.across) == across
 
 
+@pytest.mark.parametrize("tables", [True, False], ids=["tables", "rows"])
 @pytest.mark.parametrize("vocab_size", [50, 3000, 100_000], ids=lambda v: f"V={v}")
-def test_pairs_equal_numpy_on_a_size_that_does_not_divide(vocab_size, threads):
-    # V=50 counts rows in dense counters, V=100000 by sorting, V=3000 both ways.
+def test_pairs_equal_numpy_on_a_size_that_does_not_divide(vocab_size, tables, threads):
+    # Row by row, V=50 is counted in dense counters, V=100000 by sorting, V=3000 both ways; V=100000
+    # has no tables.
     rng = np.random.default_rng(1)
     tokens = (vocab_size * rng.random(100_003) ** 3).astype(np.uint32)
     n = len(tokens)
     ends = np.array([40_000, n], dtype=np.int64)
     spans = DocumentSpans(ends, np.array([0, 40_000]), ends, np.array([0, 1], dtype=np.uint8))
-    for counts in kernels.count_pairs(tokens, vocab_size, spans, [1, 97], threads=threads):
+    for counts in kernels.count_pairs(
+        tokens, vocab_size, spans, [1, 97], threads=threads, tables=tables
+    ):
         total = Counter()
         for matrix in (counts.within, counts.across):
             for channel in as_counters(matrix):
@@ -83,6 +94,36 @@ def test_pairs_equal_numpy_on_a_size_that_does_not_divide(vocab_size, threads):
             (int(k) // vocab_size, int(k) % vocab_size): int(c)
             for k, c in zip(keys, numbers, strict=True)
         }
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
+@pytest.mark.parametrize("vocab_size", [3, 300, 8192, 16_384], ids=lambda v: f"V={v}")
+def test_tables_equal_rows(vocab_size, dtype, threads):
+    """Counters that pass 255 many times, short documents, more lags than one entry holds, ranges."""
+    rng = np.random.default_rng(vocab_size)
+    tokens = np.minimum(rng.zipf(1.5, 300_000) - 1, vocab_size - 1).astype(dtype)
+    ends = np.append(np.unique(rng.integers(1, 300_000, 200)), 300_000)
+    starts = np.concatenate([[0], ends[:-1]])
+    spans = DocumentSpans(ends, starts, ends - 1, rng.integers(0, 2, len(ends)).astype(np.uint8))
+    lags = [900, 1, 2, 3, 5, 8, 5000, 13, 21, 34, 55]
+    memory_limit = 6_000_000 if threads == 2 else None
+    both = (
+        kernels.count_pairs(
+            tokens, vocab_size, spans, lags, threads=n, memory_limit=memory_limit, tables=tables
+        )
+        for n, tables in ((threads, True), (1, False))
+    )
+    largest = 0
+    for counted, expected in zip(*both, strict=True):
+        assert counted.lag == expected.lag
+        for ours, theirs in (
+            (counted.within, expected.within),
+            (counted.across, expected.across),
+        ):
+            for mine, other in zip(ours.to_coo(), theirs.to_coo(), strict=True):
+                assert np.array_equal(mine, other)
+            largest = max(largest, int(ours.to_coo()[2].max(initial=0)))
+    assert largest > 10_000
 
 
 def random_counts(rows: int, columns: int, seed: int = 0) -> kernels.CountMatrix:

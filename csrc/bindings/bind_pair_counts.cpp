@@ -4,6 +4,7 @@
 #include "arrays.hpp"
 #include "bind.hpp"
 #include "ngramstat/pair_counts.hpp"
+#include "ngramstat/pair_tables.hpp"
 
 namespace ngramstat::bindings {
 
@@ -11,55 +12,64 @@ namespace {
 
 using Block = Array<double>;
 
-// The index type follows the stream's length; Python sees one class.
+// Tables for small vocabularies, else an index whose type follows the stream's length; Python sees
+// one class.
 class PairCounter {
   public:
     template <class Token>
     PairCounter(const Array<Token>& tokens, Index vocab_size, const Array<Index>& ends,
                 const Array<Index>& content_starts, const Array<Index>& content_ends,
-                const Array<std::uint8_t>& classes, Index first, Index last, int threads)
+                const Array<std::uint8_t>& classes, Index first, Index last, bool tables,
+                int threads)
         : tokens_(tokens), vocab_size_(vocab_size) {
         const auto stream = as_span(tokens);
         const DocumentSpans documents{as_span(ends), as_span(content_starts), as_span(content_ends),
                                       as_span(classes)};
         const TokenRange range{first, last};
         const py::gil_scoped_release release;
-        if (stream.size() <= std::size_t{1} << 32) {
-            index_ = index_document_positions<Token, std::uint32_t>(stream, range, vocab_size,
-                                                                    documents, threads);
+        if (tables && pair_tables_fit(vocab_size)) {
+            way_.emplace<PairTables<Token>>(stream, range, vocab_size, documents, threads);
+        } else if (stream.size() <= std::size_t{1} << 32) {
+            way_ = index_document_positions<Token, std::uint32_t>(stream, range, vocab_size,
+                                                                  documents, threads);
         } else {
-            index_ = index_document_positions<Token, std::uint64_t>(stream, range, vocab_size,
-                                                                    documents, threads);
+            way_ = index_document_positions<Token, std::uint64_t>(stream, range, vocab_size,
+                                                                  documents, threads);
         }
     }
 
     std::vector<std::pair<CountMatrix, CountMatrix>> count(const std::vector<Index>& lags,
-                                                           int threads) const {
+                                                           int threads) {
         std::vector<std::pair<CountMatrix, CountMatrix>> result;
-        auto run = [&](auto stream) {
-            const py::gil_scoped_release release;
-            auto counts = std::visit(
-                [&](const auto& index) {
-                    return count_pairs(stream, index, vocab_size_, std::span<const Index>(lags),
-                                       threads);
-                },
-                index_);
-            for (auto& pair : counts) {
-                result.emplace_back(std::move(pair.within), std::move(pair.across));
-            }
-        };
-        if (py::isinstance<Array<std::uint16_t>>(tokens_)) {
-            run(as_span(Array<std::uint16_t>(tokens_)));
-        } else {
-            run(as_span(Array<std::uint32_t>(tokens_)));
+        const py::gil_scoped_release release;
+        auto counts = std::visit([&](auto& way) { return count_by(way, lags, threads); }, way_);
+        for (auto& pair : counts) {
+            result.emplace_back(std::move(pair.within), std::move(pair.across));
         }
         return result;
     }
 
   private:
-    py::array tokens_;  // keeps the stream alive
+    template <class Token>
+    std::vector<PairCounts> count_by(PairTables<Token>& tables, std::span<const Index> lags,
+                                     int threads) const {
+        return tables.count(lags, threads);
+    }
+    template <class Position>
+    std::vector<PairCounts> count_by(const PositionIndex<Position>& index,
+                                     std::span<const Index> lags, int threads) const {
+        return std::visit(
+            [&](const auto& tokens) {
+                return count_pairs(as_span(tokens), index, vocab_size_, lags, threads);
+            },
+            tokens_);
+    }
+
+    std::variant<Array<std::uint16_t>, Array<std::uint32_t>> tokens_;  // keeps the stream alive
     Index vocab_size_;
-    std::variant<PositionIndex<std::uint32_t>, PositionIndex<std::uint64_t>> index_;
+    std::variant<PositionIndex<std::uint32_t>, PositionIndex<std::uint64_t>,
+                 PairTables<std::uint16_t>, PairTables<std::uint32_t>>
+        way_;
 };
 
 template <class T>
@@ -108,12 +118,13 @@ py::tuple to_coo(const CountMatrix& matrix) {
 
 template <class Token>
 void bind_for(py::module_& m, py::class_<PairCounter>& counter) {
-    counter.def(py::init<const Array<Token>&, Index, const Array<Index>&, const Array<Index>&,
-                         const Array<Index>&, const Array<std::uint8_t>&, Index, Index, int>(),
-                py::arg("tokens").noconvert(), py::arg("vocab_size"),
-                py::arg("document_ends").noconvert(), py::arg("content_starts").noconvert(),
-                py::arg("content_ends").noconvert(), py::arg("classes").noconvert(),
-                py::arg("first_token"), py::arg("last_token"), py::arg("threads"));
+    counter.def(
+        py::init<const Array<Token>&, Index, const Array<Index>&, const Array<Index>&,
+                 const Array<Index>&, const Array<std::uint8_t>&, Index, Index, bool, int>(),
+        py::arg("tokens").noconvert(), py::arg("vocab_size"), py::arg("document_ends").noconvert(),
+        py::arg("content_starts").noconvert(), py::arg("content_ends").noconvert(),
+        py::arg("classes").noconvert(), py::arg("first_token"), py::arg("last_token"),
+        py::arg("tables"), py::arg("threads"));
     m.def(
         "token_counts",
         [](const Array<Token>& tokens, Index vocab_size, int threads) {

@@ -52,6 +52,7 @@ class PairCounter:
         classes: NDArray[np.uint8],
         first_token: int,
         last_token: int,
+        tables: bool,
         threads: int,
     ) -> None: ...
     def count(self, lags: list[int], threads: int) -> list[tuple[CountMatrix, CountMatrix]]: ...

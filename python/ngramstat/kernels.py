@@ -226,6 +226,7 @@ def count_pairs(
     *,
     threads: int = 1,
     memory_limit: int | None = None,
+    tables: bool = True,
 ) -> Iterator[PairCounts]:
     """Count the pairs (x_i, x_{i+lag}), one lag after the other.
 
@@ -239,8 +240,11 @@ def count_pairs(
         At least 1 each, in tokens.
     threads : int
     memory_limit : int, optional
-        Bytes that the index of positions and the counts may take together; where the whole index
-        does not fit, ranges of rows are counted one after the other.
+        Bytes that the pairs written out (or the index of positions) and the counts may take
+        together; where all do not fit, ranges of rows are counted one after the other.
+    tables : bool
+        Count small vocabularies in tables of the cache's size; larger ones, and all where False,
+        row by row. The counts are the same.
 
     Yields
     ------
@@ -268,7 +272,7 @@ def count_pairs(
     )
 
     def counter(first: int, last: int) -> _core.PairCounter:
-        return _core.PairCounter(tokens, vocab_size, *arrays, first, last, threads)
+        return _core.PairCounter(tokens, vocab_size, *arrays, first, last, tables, threads)
 
     if n * per_position <= budget // 2:
         ranges = [(0, vocab_size)]

@@ -1,9 +1,11 @@
-// count_pairs, count_document_tokens and sum_pairs_by_document against loops over all pairs.
+// count_pairs, PairTables, count_document_tokens and sum_pairs_by_document against loops over all
+// pairs.
 #include <array>
 #include <stdexcept>
 
 #include "check.hpp"
 #include "ngramstat/pair_counts.hpp"
+#include "ngramstat/pair_tables.hpp"
 
 namespace {
 
@@ -72,24 +74,35 @@ void check_pairs(const check::Stream<Token>& stream) {
             if (vocab > 10'000 && (threads == 1 || ranges.size() == 1)) continue;
             check::in_case(stream.name + ", threads " + std::to_string(threads) + ", ranges " +
                            std::to_string(ranges.size()));
-            std::vector<PairCounts> joined;
-            for (std::size_t l = 0; l < lags.size(); ++l) {
-                joined.push_back({CountMatrix(vocab, vocab), CountMatrix(vocab, vocab)});
-            }
-            for (const TokenRange range : ranges) {
+            const auto check_counts = [&](auto&& count) {
+                std::vector<PairCounts> joined;
+                for (std::size_t l = 0; l < lags.size(); ++l) {
+                    joined.push_back({CountMatrix(vocab, vocab), CountMatrix(vocab, vocab)});
+                }
+                for (const TokenRange range : ranges) {
+                    auto counts = count(range);
+                    CHECK(counts.size() == lags.size());
+                    for (std::size_t l = 0; l < lags.size(); ++l) {
+                        joined[l].within.append(std::move(counts[l].within));
+                        joined[l].across.append(std::move(counts[l].across));
+                    }
+                }
+                for (std::size_t l = 0; l < lags.size(); ++l) {
+                    CHECK(cells_of(joined[l].within) == expected[l].first);
+                    CHECK(cells_of(joined[l].across) == expected[l].second);
+                }
+            };
+            check_counts([&](TokenRange range) {
                 const auto index = index_document_positions<Token, Position>(
                     stream.span(), range, vocab, stream.documents(), threads);
-                auto counts = count_pairs(stream.span(), index, vocab, lags, threads);
-                CHECK(counts.size() == lags.size());
-                for (std::size_t l = 0; l < lags.size(); ++l) {
-                    joined[l].within.append(std::move(counts[l].within));
-                    joined[l].across.append(std::move(counts[l].across));
-                }
-            }
-            for (std::size_t l = 0; l < lags.size(); ++l) {
-                CHECK(cells_of(joined[l].within) == expected[l].first);
-                CHECK(cells_of(joined[l].across) == expected[l].second);
-            }
+                return count_pairs(stream.span(), index, vocab, lags, threads);
+            });
+            if (!pair_tables_fit(vocab)) continue;
+            check_counts([&](TokenRange range) {
+                PairTables<Token> tables(stream.span(), range, vocab, stream.documents(), threads);
+                tables.count(std::vector<Index>{3, 1}, threads);  // leaves nothing behind
+                return tables.count(lags, threads);
+            });
         }
     }
 }
@@ -166,6 +179,13 @@ void refuses_bad_arguments() {
     const auto index = index_document_positions<std::uint16_t, std::uint32_t>(
         tokens, {0, 10}, 10, {ends, starts, ends, classes}, 1);
     CHECK_THROWS(std::invalid_argument, count_pairs(tokens, index, 10, zero_lag, 1));
+    const DocumentSpans whole{ends, starts, ends, classes};
+    PairTables<std::uint16_t> tables(tokens, {0, 10}, 10, whole, 1);
+    CHECK_THROWS(std::invalid_argument, tables.count(zero_lag, 1));
+    using Tables = PairTables<std::uint16_t>;
+    CHECK_THROWS(std::out_of_range, Tables(tokens, {0, 9}, 9, whole, 1));
+    CHECK_THROWS(std::invalid_argument, Tables(tokens, {0, 11}, 10, whole, 1));
+    CHECK_THROWS(std::invalid_argument, Tables(tokens, {0, 1}, 100'000, whole, 1));
 
     CHECK_THROWS(std::out_of_range, count_document_tokens(tokens, 9, starts, ends, 1));
     const std::vector<Index> beyond{5};

@@ -1,5 +1,6 @@
-// Memory of tables that are read at random: in huge pages where the system has them, so that a
-// lookup does not also wait for the address translation.
+// Memory of tables that are read at random or written in many places: in huge pages where the
+// system has them, so that an access does not also wait for the address translation. It begins with
+// a cache line.
 #pragma once
 
 #include <cstddef>
@@ -20,23 +21,22 @@ struct HugePageAllocator {
     HugePageAllocator(const HugePageAllocator<Other>&) {}
 
     T* allocate(std::size_t n) {
-        if (!is_large(n)) return static_cast<T*>(::operator new(n * sizeof(T)));
-        void* memory = ::operator new(n * sizeof(T), std::align_val_t{kHugePage});
+        void* memory = ::operator new(n * sizeof(T), alignment(n));
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
         // Whole pages only: what lies behind the end may be others'. Nothing is lost on a refusal.
-        madvise(memory, n * sizeof(T) / kHugePage * kHugePage, MADV_HUGEPAGE);
+        if (is_large(n)) madvise(memory, n * sizeof(T) / kHugePage * kHugePage, MADV_HUGEPAGE);
 #endif
         return static_cast<T*>(memory);
     }
-    void deallocate(T* memory, std::size_t n) {
-        if (!is_large(n)) return ::operator delete(memory);
-        ::operator delete(memory, std::align_val_t{kHugePage});
-    }
+    void deallocate(T* memory, std::size_t n) { ::operator delete(memory, alignment(n)); }
     bool operator==(const HugePageAllocator&) const { return true; }
 
   private:
     static constexpr std::size_t kHugePage = std::size_t{1} << 21;
     static bool is_large(std::size_t n) { return n >= kHugePage / sizeof(T); }
+    static std::align_val_t alignment(std::size_t n) {
+        return std::align_val_t{is_large(n) ? kHugePage : 64};
+    }
 };
 
 }  // namespace ngramstat
