@@ -99,7 +99,7 @@ def test_pairs_equal_numpy_on_a_size_that_does_not_divide(vocab_size, tables, th
 @pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
 @pytest.mark.parametrize("vocab_size", [3, 300, 8192, 16_384], ids=lambda v: f"V={v}")
 def test_tables_equal_rows(vocab_size, dtype, threads):
-    """Counters that pass 255 many times, short documents, more lags than one entry holds, ranges."""
+    """Counters that pass 255 often, short documents, more lags than an entry holds, ranges."""
     rng = np.random.default_rng(vocab_size)
     tokens = np.minimum(rng.zipf(1.5, 300_000) - 1, vocab_size - 1).astype(dtype)
     ends = np.append(np.unique(rng.integers(1, 300_000, 200)), 300_000)
