@@ -1,8 +1,9 @@
 """Time of each kernel on one corpus, with its answer checked against NumPy while it is timed.
 
-    python benchmarks/kernels.py CORPUS [--rounds 3]
+    python benchmarks/kernels.py CORPUS [--rounds 3] [--only pairs]
 
-Arms are interleaved; the median round counts. Writes benchmarks/results/kernels.json.
+Arms are interleaved; the median round counts. Writes benchmarks/results/kernels.json, or
+kernels-ARM.json for the arms of --only.
 """
 
 from __future__ import annotations
@@ -22,27 +23,34 @@ from ngramstat import Corpus, kernels
 from ngramstat.statistics.documents import statistical_units
 
 HERE = Path(__file__).resolve().parent
-LAGS = (1, 8, 100, 512)
+# 30 lags; arms that take long are given three of them.
+LAGS = tuple(np.unique(np.geomspace(1, 1000, 33).round().astype(int)).tolist())
+FEW_LAGS = (1, 100, 1000)
 
 
 def pair_arms(corpus: Corpus) -> dict[str, Callable[[], Any]]:
-    """Counting all pairs at LAGS: ours on one and two threads, and NumPy at one lag."""
+    """Counting all pairs: in tables on one and two threads, row by row, and by NumPy."""
     tokens, size = np.asarray(corpus.tokens), corpus.vocab_size
     spans = statistical_units(corpus, boundary="stream", seed=0).spans
 
-    def ours(threads: int) -> list[int]:
+    def ours(lags: tuple[int, ...], threads: int, *, tables: bool) -> list[int]:
         return [
             int(p.within.row_sums().sum() + p.across.row_sums().sum())
-            for p in kernels.count_pairs(tokens, size, spans, LAGS, threads=threads)
+            for p in kernels.count_pairs(tokens, size, spans, lags, threads=threads, tables=tables)
         ]
 
     def numpy() -> list[int]:
-        keys = tokens[: -LAGS[0]].astype(np.int64) * size + tokens[LAGS[0] :]
-        return [int(np.bincount(keys, minlength=size * size).sum())]
+        found = []
+        for lag in FEW_LAGS:
+            keys = tokens[:-lag].astype(np.int64) * size + tokens[lag:]
+            found.append(int(np.bincount(keys, minlength=size * size).sum()))
+        return found
 
     return {
-        "pairs, 1 thread": lambda: ours(1),
-        "pairs, 2 threads": lambda: ours(2),
+        "pairs, 1 thread": lambda: ours(LAGS, 1, tables=True),
+        "pairs, 2 threads": lambda: ours(LAGS, 2, tables=True),
+        "pairs, 1 thread, row by row": lambda: ours(FEW_LAGS, 1, tables=False),
+        "pairs, 2 threads, row by row": lambda: ours(FEW_LAGS, 2, tables=False),
         "pairs, numpy.bincount": numpy,
     }
 
@@ -72,7 +80,7 @@ def sort_arms(corpus: Corpus) -> dict[str, Callable[[], Any]]:
 def expected(name: str, tokens: int) -> list[int]:
     """What the counts must add up to."""
     if name.startswith("pairs"):
-        lags = LAGS[:1] if "numpy" in name else LAGS
+        lags = FEW_LAGS if "numpy" in name or "row" in name else LAGS
         return [tokens - lag for lag in lags]
     if name.startswith("n-gram"):
         return [tokens - 5] * 6
@@ -83,9 +91,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", help="first word of the arms to run")
     options = parser.parse_args()
     corpus = Corpus.open(options.corpus)
-    arms = {**pair_arms(corpus), **sort_arms(corpus)}
+    arms = {
+        name: arm
+        for name, arm in {**pair_arms(corpus), **sort_arms(corpus)}.items()
+        if options.only is None or name.startswith(options.only)
+    }
+    if not arms:
+        parser.error(f"--only {options.only}: no arm begins so")
     seconds: dict[str, list[float]] = {name: [] for name in arms}
     for _ in range(options.rounds):
         for name, arm in arms.items():
@@ -106,7 +121,8 @@ def main() -> None:
         },
         "rounds": {name: [round(t, 3) for t in times] for name, times in seconds.items()},
     }
-    output = HERE / "results" / "kernels.json"
+    suffix = "" if options.only is None else f"-{options.only}"
+    output = HERE / "results" / f"kernels{suffix}.json"
     output.parent.mkdir(exist_ok=True)
     output.write_text(json.dumps(table, indent=2) + "\n")
     print(json.dumps(table["nanoseconds_per_item"], indent=2))
