@@ -104,10 +104,12 @@ py::tuple to_coo(const CountMatrix& matrix) {
                             static_cast<std::size_t>(block.row_start[r + 1] - block.row_start[r]),
                             block.first_row + r);
             }
-            columns.insert(columns.end(), block.column.begin(), block.column.end());
-            counts[0].insert(counts[0].end(), block.first.begin(), block.first.end());
-            std::copy(block.second.begin(), block.second.end(),
-                      counts[1].begin() + static_cast<std::ptrdiff_t>(offset));
+            block.with_entries([&](const auto& entries) {
+                columns.insert(columns.end(), entries.column.begin(), entries.column.end());
+                counts[0].insert(counts[0].end(), entries.first.begin(), entries.first.end());
+                std::copy(entries.second.begin(), entries.second.end(),
+                          counts[1].begin() + static_cast<std::ptrdiff_t>(offset));
+            });
         }
     }
     const py::ssize_t nnz = static_cast<py::ssize_t>(rows.size());

@@ -17,37 +17,46 @@ namespace {
 
 // Product of rows [begin, end) of one block with kLanes vectors. The three versions do the same
 // multiplications and additions in the same order in every lane, and the build forbids contraction
-// to fused operations
-// (-ffp-contract=off), so their results are equal to the last bit.
+// to fused operations (-ffp-contract=off), so their results are equal to the last bit.
 // `first_row` is the place of the block's first row in the vectors.
-using BlockProduct = void (*)(const CountBlock&, Index begin, Index end, Index first_row,
+template <class Integer>
+struct Rows {
+    const CountEntries<Integer>& entries;
+    const Index* row_start;
+
+    double value(Index k, double w0, double w1) const {
+        const double first_value = w0 * entries.first[k];
+        return entries.second.empty() ? first_value : first_value + w1 * entries.second[k];
+    }
+    Index column(Index k) const { return entries.column[k]; }
+};
+
+template <class Integer>
+using BlockProduct = void (*)(const Rows<Integer>& rows, Index begin, Index end, Index first_row,
                               const double* x, double w0, double w1, double* out);
 
-double entry_value(const CountBlock& block, Index k, double w0, double w1) {
-    const double first = w0 * block.first[k];
-    return block.second.empty() ? first : first + w1 * block.second[k];
-}
-
-void multiply_scalar(const CountBlock& block, Index begin, Index end, Index first_row,
+template <class Integer>
+void multiply_scalar(const Rows<Integer>& rows, Index begin, Index end, Index first_row,
                      const double* x, double w0, double w1, double* out) {
     for (Index r = begin; r < end; ++r) {
         double sum[kLanes] = {};
-        for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
-            const double value = entry_value(block, k, w0, w1);
-            const double* row = x + Index{block.column[k]} * kLanes;
+        for (Index k = rows.row_start[r]; k < rows.row_start[r + 1]; ++k) {
+            const double value = rows.value(k, w0, w1);
+            const double* row = x + rows.column(k) * kLanes;
             for (Index lane = 0; lane < kLanes; ++lane) sum[lane] += value * row[lane];
         }
         std::copy(sum, sum + kLanes, out + (first_row + r) * kLanes);
     }
 }
 
-void scatter_scalar(const CountBlock& block, Index begin, Index end, Index first_row,
+template <class Integer>
+void scatter_scalar(const Rows<Integer>& rows, Index begin, Index end, Index first_row,
                     const double* x, double w0, double w1, double* out) {
     for (Index r = begin; r < end; ++r) {
         const double* row = x + (first_row + r) * kLanes;
-        for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
-            const double value = entry_value(block, k, w0, w1);
-            double* target = out + Index{block.column[k]} * kLanes;
+        for (Index k = rows.row_start[r]; k < rows.row_start[r + 1]; ++k) {
+            const double value = rows.value(k, w0, w1);
+            double* target = out + rows.column(k) * kLanes;
             for (Index lane = 0; lane < kLanes; ++lane) target[lane] += value * row[lane];
         }
     }
@@ -55,15 +64,16 @@ void scatter_scalar(const CountBlock& block, Index begin, Index end, Index first
 
 #ifdef NGRAMSTAT_X86
 
-__attribute__((target("avx2"))) void multiply_avx2(const CountBlock& block, Index begin, Index end,
-                                                   Index first_row, const double* x, double w0,
-                                                   double w1, double* out) {
+template <class Integer>
+__attribute__((target("avx2"))) void multiply_avx2(const Rows<Integer>& rows, Index begin,
+                                                   Index end, Index first_row, const double* x,
+                                                   double w0, double w1, double* out) {
     for (Index r = begin; r < end; ++r) {
         __m256d low = _mm256_setzero_pd();
         __m256d high = _mm256_setzero_pd();
-        for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
-            const __m256d value = _mm256_set1_pd(entry_value(block, k, w0, w1));
-            const double* row = x + Index{block.column[k]} * kLanes;
+        for (Index k = rows.row_start[r]; k < rows.row_start[r + 1]; ++k) {
+            const __m256d value = _mm256_set1_pd(rows.value(k, w0, w1));
+            const double* row = x + rows.column(k) * kLanes;
             low = _mm256_add_pd(low, _mm256_mul_pd(value, _mm256_loadu_pd(row)));
             high = _mm256_add_pd(high, _mm256_mul_pd(value, _mm256_loadu_pd(row + 4)));
         }
@@ -73,16 +83,17 @@ __attribute__((target("avx2"))) void multiply_avx2(const CountBlock& block, Inde
     }
 }
 
-__attribute__((target("avx2"))) void scatter_avx2(const CountBlock& block, Index begin, Index end,
+template <class Integer>
+__attribute__((target("avx2"))) void scatter_avx2(const Rows<Integer>& rows, Index begin, Index end,
                                                   Index first_row, const double* x, double w0,
                                                   double w1, double* out) {
     for (Index r = begin; r < end; ++r) {
         const double* row = x + (first_row + r) * kLanes;
         const __m256d low = _mm256_loadu_pd(row);
         const __m256d high = _mm256_loadu_pd(row + 4);
-        for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
-            const __m256d value = _mm256_set1_pd(entry_value(block, k, w0, w1));
-            double* target = out + Index{block.column[k]} * kLanes;
+        for (Index k = rows.row_start[r]; k < rows.row_start[r + 1]; ++k) {
+            const __m256d value = _mm256_set1_pd(rows.value(k, w0, w1));
+            double* target = out + rows.column(k) * kLanes;
             _mm256_storeu_pd(target,
                              _mm256_add_pd(_mm256_loadu_pd(target), _mm256_mul_pd(value, low)));
             _mm256_storeu_pd(
@@ -91,28 +102,30 @@ __attribute__((target("avx2"))) void scatter_avx2(const CountBlock& block, Index
     }
 }
 
-__attribute__((target("avx512f"))) void multiply_avx512(const CountBlock& block, Index begin,
+template <class Integer>
+__attribute__((target("avx512f"))) void multiply_avx512(const Rows<Integer>& rows, Index begin,
                                                         Index end, Index first_row, const double* x,
                                                         double w0, double w1, double* out) {
     for (Index r = begin; r < end; ++r) {
         __m512d sum = _mm512_setzero_pd();
-        for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
-            const __m512d value = _mm512_set1_pd(entry_value(block, k, w0, w1));
-            const __m512d row = _mm512_loadu_pd(x + Index{block.column[k]} * kLanes);
+        for (Index k = rows.row_start[r]; k < rows.row_start[r + 1]; ++k) {
+            const __m512d value = _mm512_set1_pd(rows.value(k, w0, w1));
+            const __m512d row = _mm512_loadu_pd(x + rows.column(k) * kLanes);
             sum = _mm512_add_pd(sum, _mm512_mul_pd(value, row));
         }
         _mm512_storeu_pd(out + (first_row + r) * kLanes, sum);
     }
 }
 
-__attribute__((target("avx512f"))) void scatter_avx512(const CountBlock& block, Index begin,
+template <class Integer>
+__attribute__((target("avx512f"))) void scatter_avx512(const Rows<Integer>& rows, Index begin,
                                                        Index end, Index first_row, const double* x,
                                                        double w0, double w1, double* out) {
     for (Index r = begin; r < end; ++r) {
         const __m512d row = _mm512_loadu_pd(x + (first_row + r) * kLanes);
-        for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
-            const __m512d value = _mm512_set1_pd(entry_value(block, k, w0, w1));
-            double* target = out + Index{block.column[k]} * kLanes;
+        for (Index k = rows.row_start[r]; k < rows.row_start[r + 1]; ++k) {
+            const __m512d value = _mm512_set1_pd(rows.value(k, w0, w1));
+            double* target = out + rows.column(k) * kLanes;
             _mm512_storeu_pd(target,
                              _mm512_add_pd(_mm512_loadu_pd(target), _mm512_mul_pd(value, row)));
         }
@@ -121,9 +134,27 @@ __attribute__((target("avx512f"))) void scatter_avx512(const CountBlock& block, 
 
 #endif
 
+// One product in both widths of entries.
+struct Product {
+    BlockProduct<std::uint16_t> narrow;
+    BlockProduct<std::uint32_t> wide;
+
+    void operator()(const CountBlock& block, Index begin, Index end, Index first_row,
+                    const double* x, double w0, double w1, double* out) const {
+        block.with_entries([&]<class Integer>(const CountEntries<Integer>& entries) {
+            const Rows<Integer> rows{entries, block.row_start.data()};
+            if constexpr (sizeof(Integer) == 2) {
+                narrow(rows, begin, end, first_row, x, w0, w1, out);
+            } else {
+                wide(rows, begin, end, first_row, x, w0, w1, out);
+            }
+        });
+    }
+};
+
 struct Products {
-    BlockProduct multiply = multiply_scalar;
-    BlockProduct scatter = scatter_scalar;
+    Product multiply{multiply_scalar, multiply_scalar};
+    Product scatter{scatter_scalar, scatter_scalar};
 };
 
 Products choose_products() {
@@ -131,9 +162,9 @@ Products choose_products() {
 #ifdef NGRAMSTAT_X86
     switch (simd_level()) {
         case SimdLevel::avx512:
-            return {multiply_avx512, scatter_avx512};
+            return {{multiply_avx512, multiply_avx512}, {scatter_avx512, scatter_avx512}};
         case SimdLevel::avx2:
-            return {multiply_avx2, scatter_avx2};
+            return {{multiply_avx2, multiply_avx2}, {scatter_avx2, scatter_avx2}};
         case SimdLevel::scalar:
             break;
     }
@@ -143,25 +174,54 @@ Products choose_products() {
     return products;
 }
 
-// Merges the two sorted rows and sums the products of entries in common columns.
-double row_inner_product(const CountBlock& a, Index row_a, const CountBlock& b, Index row_b,
+// Merges two sorted rows and sums the products of entries in common columns.
+template <class A, class B>
+double row_inner_product(const Rows<A>& a, Index row_a, const Rows<B>& b, Index row_b,
                          std::array<double, 2> wa, std::array<double, 2> wb) {
     double sum = 0.0;
     Index i = a.row_start[row_a];
     Index j = b.row_start[row_b];
     while (i < a.row_start[row_a + 1] && j < b.row_start[row_b + 1]) {
-        if (a.column[i] < b.column[j]) {
+        if (a.column(i) < b.column(j)) {
             ++i;
-        } else if (b.column[j] < a.column[i]) {
+        } else if (b.column(j) < a.column(i)) {
             ++j;
         } else {
-            sum += entry_value(a, i++, wa[0], wa[1]) * entry_value(b, j++, wb[0], wb[1]);
+            sum += a.value(i++, wa[0], wa[1]) * b.value(j++, wb[0], wb[1]);
         }
     }
     return sum;
 }
 
+template <class Integer>
+bool all_fit_16_bits(std::span<const Integer> values) {
+    Integer bits = 0;
+    for (const Integer value : values) bits |= value;
+    return bits <= std::numeric_limits<std::uint16_t>::max();
+}
+
 }  // namespace
+
+void CountBlock::set_entries(const CountEntries<std::uint32_t>& wide) {
+    set_entries(wide, wide.column.size());
+}
+
+void CountBlock::set_entries(const CountEntries<std::uint32_t>& wide, std::size_t n) {
+    const auto take = [n](const std::vector<std::uint32_t>& values) {
+        return std::span(values).first(values.empty() ? 0 : n);
+    };
+    const auto column = take(wide.column), first = take(wide.first), second = take(wide.second);
+    const auto assign = [&]<class Integer>(CountEntries<Integer>& to) {
+        to.column.assign(column.begin(), column.end());
+        to.first.assign(first.begin(), first.end());
+        to.second.assign(second.begin(), second.end());
+    };
+    if (all_fit_16_bits(column) && all_fit_16_bits(first) && all_fit_16_bits(second)) {
+        assign(entries.emplace<CountEntries<std::uint16_t>>());
+    } else {
+        assign(entries.emplace<CountEntries<std::uint32_t>>());
+    }
+}
 
 CountMatrix::CountMatrix(Index n_rows, Index n_cols) : n_rows_(n_rows), n_cols_(n_cols) {
     require(n_rows >= 0 && n_cols > 0, "a count matrix needs at least one column");
@@ -223,16 +283,18 @@ void CountMatrix::for_blocks(Index first_row, Index last_row, Visit&& visit) con
 
 Index CountMatrix::nnz() const {
     Index total = 0;
-    for (const auto& block : blocks_) total += static_cast<Index>(block.column.size());
+    for (const auto& block : blocks_) total += block.row_start.back();
     return total;
 }
 
 Index CountMatrix::bytes() const {
     Index total = 0;
     for (const auto& block : blocks_) {
-        total += static_cast<Index>(
-            4 * (block.column.size() + block.first.size() + block.second.size()) +
-            8 * block.row_start.size());
+        const std::size_t bytes =
+            block.with_entries([]<class Integer>(const CountEntries<Integer>& e) {
+                return sizeof(Integer) * (e.column.size() + e.first.size() + e.second.size());
+            });
+        total += static_cast<Index>(bytes + sizeof(Index) * block.row_start.size());
     }
     return total;
 }
@@ -242,12 +304,15 @@ std::array<std::vector<Count>, 2> CountMatrix::row_sums() const {
     std::array<std::vector<Count>, 2> sums;
     for (auto& channel : sums) channel.assign(static_cast<std::size_t>(n_rows_), 0);
     for (const auto& block : blocks_) {
-        for (Index r = 0; r < block.n_rows(); ++r) {
-            for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
-                sums[0][block.first_row + r] += block.first[k];
-                if (!block.second.empty()) sums[1][block.first_row + r] += block.second[k];
+        block.with_entries([&](const auto& entries) {
+            for (Index r = 0; r < block.n_rows(); ++r) {
+                const Index row = block.first_row + r;
+                for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
+                    sums[0][row] += entries.first[k];
+                    if (!entries.second.empty()) sums[1][row] += entries.second[k];
+                }
             }
-        }
+        });
     }
     return sums;
 }
@@ -257,10 +322,12 @@ std::array<std::vector<Count>, 2> CountMatrix::column_sums() const {
     std::array<std::vector<Count>, 2> sums;
     for (auto& channel : sums) channel.assign(static_cast<std::size_t>(n_cols_), 0);
     for (const auto& block : blocks_) {
-        for (std::size_t k = 0; k < block.column.size(); ++k) {
-            sums[0][block.column[k]] += block.first[k];
-            if (!block.second.empty()) sums[1][block.column[k]] += block.second[k];
-        }
+        block.with_entries([&](const auto& entries) {
+            for (std::size_t k = 0; k < entries.column.size(); ++k) {
+                sums[0][entries.column[k]] += entries.first[k];
+                if (!entries.second.empty()) sums[1][entries.column[k]] += entries.second[k];
+            }
+        });
     }
     return sums;
 }
@@ -361,18 +428,25 @@ double CountMatrix::inner_product(const CountMatrix& other, std::array<double, 2
     const auto bounds = row_parts(64);
     std::vector<double> sums(bounds.size() - 1, 0.0);
     parallel_for(static_cast<Index>(sums.size()), threads, [&](Index part) {
-        for_blocks(bounds[part], bounds[part + 1],
-                   [&](const CountBlock& block, Index begin, Index end) {
-                       // The other matrix may be cut into other blocks.
-                       Index row = begin;
-                       other.for_blocks(block.first_row + begin, block.first_row + end,
-                                        [&](const CountBlock& there, Index first, Index last) {
-                                            for (Index r = first; r < last; ++r) {
-                                                sums[part] += row_inner_product(
-                                                    block, row++, there, r, weights, other_weights);
-                                            }
-                                        });
-                   });
+        for_blocks(
+            bounds[part], bounds[part + 1], [&](const CountBlock& block, Index begin, Index end) {
+                // The other matrix may be cut into other blocks.
+                Index row = begin;
+                other.for_blocks(block.first_row + begin, block.first_row + end,
+                                 [&](const CountBlock& there, Index first, Index last) {
+                                     block.with_entries([&]<class A>(const CountEntries<A>& a) {
+                                         there.with_entries([&]<class B>(const CountEntries<B>& b) {
+                                             const Rows<A> ours{a, block.row_start.data()};
+                                             const Rows<B> theirs{b, there.row_start.data()};
+                                             for (Index r = first; r < last; ++r) {
+                                                 sums[part] +=
+                                                     row_inner_product(ours, row++, theirs, r,
+                                                                       weights, other_weights);
+                                             }
+                                         });
+                                     });
+                                 });
+            });
     });
     double total = 0.0;
     for (const double sum : sums) total += sum;

@@ -19,6 +19,20 @@ constexpr Index kDenseShare = 8;
 // Counters of one row, kinds: within A, within B, across A, across B.
 constexpr int kKinds = 4;
 
+// A block while its rows are counted.
+struct Growing {
+    std::vector<Index> row_start{0};
+    CountEntries<std::uint32_t> entries;
+
+    CountBlock finish(Index first_row) {
+        CountBlock block;
+        block.first_row = first_row;
+        block.row_start = std::move(row_start);
+        block.set_entries(entries);
+        return block;
+    }
+};
+
 struct RowCounter {
     explicit RowCounter(Index vocab_size) : vocab(vocab_size) {}
 
@@ -30,15 +44,15 @@ struct RowCounter {
         return dense.data() + cls * vocab;
     }
 
-    // Adds one finished row to the two blocks, from the dense counters, and clears them.
-    void flush_dense(CountBlock& within, CountBlock& across) {
+    // Adds one finished row to the two runs of rows, from the dense counters, and clears them.
+    void flush_dense(Growing& within, Growing& across) {
         flush_dense_into(dense.data(), within);
         flush_dense_into(dense.data() + 2 * vocab, across);
         std::fill(dense.begin(), dense.end(), 0);
     }
 
     // The same from sorted keys column * kKinds + kind.
-    void flush_sparse(CountBlock& within, CountBlock& across) {
+    void flush_sparse(Growing& within, Growing& across) {
         std::sort(keys.begin(), keys.end());
         for (std::size_t i = 0; i < keys.size();) {
             const std::uint64_t column = keys[i] / kKinds;
@@ -57,30 +71,24 @@ struct RowCounter {
     std::vector<std::uint64_t> keys;
 
   private:
-    static void push(CountBlock& block, std::uint64_t column, std::uint32_t a, std::uint32_t b) {
+    static void push(Growing& rows, std::uint64_t column, std::uint32_t a, std::uint32_t b) {
         if ((a | b) == 0) return;
-        block.column.push_back(static_cast<std::uint32_t>(column));
-        block.first.push_back(a);
-        block.second.push_back(b);
+        rows.entries.column.push_back(static_cast<std::uint32_t>(column));
+        rows.entries.first.push_back(a);
+        rows.entries.second.push_back(b);
     }
 
-    static void end_row(CountBlock& block) {
-        block.row_start.push_back(static_cast<Index>(block.column.size()));
+    static void end_row(Growing& rows) {
+        rows.row_start.push_back(static_cast<Index>(rows.entries.column.size()));
     }
 
-    void flush_dense_into(const std::uint32_t* counts, CountBlock& block) const {
+    void flush_dense_into(const std::uint32_t* counts, Growing& rows) const {
         for (Index column = 0; column < vocab; ++column) {
-            push(block, static_cast<std::uint64_t>(column), counts[column], counts[vocab + column]);
+            push(rows, static_cast<std::uint64_t>(column), counts[column], counts[vocab + column]);
         }
-        end_row(block);
+        end_row(rows);
     }
 };
-
-void shrink(CountBlock& block) {
-    block.column.shrink_to_fit();
-    block.first.shrink_to_fit();
-    block.second.shrink_to_fit();
-}
 
 // Feeds every pair of one group of positions at one lag to visit(right token, is_across).
 template <class Token, class Position, class Visit>
@@ -135,11 +143,7 @@ std::vector<PairCounts> count_pairs(std::span<const Token> tokens,
     auto across = within;
     parallel_for(n_blocks, threads, [&](Index b) {
         RowCounter counter(vocab_size);
-        within[b].resize(static_cast<std::size_t>(n_lags));
-        across[b].resize(static_cast<std::size_t>(n_lags));
-        for (Index l = 0; l < n_lags; ++l) {
-            within[b][l].first_row = across[b][l].first_row = index.range.first + bounds[b];
-        }
+        std::vector<Growing> inside(static_cast<std::size_t>(n_lags)), outside(inside.size());
         for (Index row = bounds[b]; row < bounds[b + 1]; ++row) {
             const Index occurrences = index.offsets[2 * row + 2] - index.offsets[2 * row];
             const bool use_dense = occurrences * kDenseShare >= vocab_size;
@@ -161,15 +165,15 @@ std::vector<PairCounts> count_pairs(std::span<const Token> tokens,
                     }
                 }
                 if (use_dense) {
-                    counter.flush_dense(within[b][l], across[b][l]);
+                    counter.flush_dense(inside[l], outside[l]);
                 } else {
-                    counter.flush_sparse(within[b][l], across[b][l]);
+                    counter.flush_sparse(inside[l], outside[l]);
                 }
             }
         }
         for (Index l = 0; l < n_lags; ++l) {
-            shrink(within[b][l]);
-            shrink(across[b][l]);
+            within[b].push_back(inside[l].finish(index.range.first + bounds[b]));
+            across[b].push_back(outside[l].finish(index.range.first + bounds[b]));
         }
     });
 
@@ -204,8 +208,7 @@ CountMatrix count_document_tokens(std::span<const Token> tokens, Index vocab_siz
     const Index n_blocks = n_documents == 0 ? 0 : static_cast<Index>(bounds.size()) - 1;
     std::vector<CountBlock> blocks(static_cast<std::size_t>(n_blocks));
     parallel_for(n_blocks, threads, [&](Index b) {
-        CountBlock& block = blocks[b];
-        block.first_row = bounds[b];
+        Growing rows;
         std::vector<Token> sorted;
         for (Index d = bounds[b]; d < bounds[b + 1]; ++d) {
             check_row_fits(content_ends[d] - content_starts[d]);
@@ -219,13 +222,13 @@ CountMatrix count_document_tokens(std::span<const Token> tokens, Index vocab_siz
             for (std::size_t i = 0; i < sorted.size();) {
                 std::size_t end = i;
                 while (end < sorted.size() && sorted[end] == sorted[i]) ++end;
-                block.column.push_back(sorted[i]);
-                block.first.push_back(static_cast<std::uint32_t>(end - i));
+                rows.entries.column.push_back(sorted[i]);
+                rows.entries.first.push_back(static_cast<std::uint32_t>(end - i));
                 i = end;
             }
-            block.row_start.push_back(static_cast<Index>(block.column.size()));
+            rows.row_start.push_back(static_cast<Index>(rows.entries.column.size()));
         }
-        shrink(block);
+        blocks[b] = rows.finish(bounds[b]);
     });
     CountMatrix counts(n_documents, vocab_size);
     for (auto& block : blocks) counts.append(std::move(block));

@@ -95,15 +95,16 @@ struct PairTables<Token>::Table {
     static constexpr std::uint32_t kWrap = 255;
     Index stride;  // counters of a row: its columns, that of no pair, and padding
     std::vector<std::uint8_t> counters;
-    std::vector<std::uint32_t> wrapped;                // cells
-    std::vector<std::uint32_t> column, first, second;  // of the non-zero cells
+    std::vector<std::uint32_t> wrapped;  // cells
+    CountEntries<std::uint32_t> cells;   // those that are not zero, from the front on
 
     Table(Index rows, Index vocab_size)
         : stride((vocab_size + 64) / 64 * 64),
-          counters(static_cast<std::size_t>(2 * rows * stride)),
-          column(static_cast<std::size_t>(rows * vocab_size)),
-          first(column.size()),
-          second(column.size()) {}
+          counters(static_cast<std::size_t>(2 * rows * stride)) {
+        for (auto* values : {&cells.column, &cells.first, &cells.second}) {
+            values->resize(static_cast<std::size_t>(rows * vocab_size));
+        }
+    }
 };
 
 template <class Token>
@@ -313,17 +314,18 @@ CountBlock PairTables<Token>::count_block(Index block, int slot, Table& table) c
             std::uint64_t marks = (((either & kLow) + kLow) | either) & ~kLow;
             for (; marks != 0; marks &= marks - 1) {
                 const int bit = std::countr_zero(marks) & ~7;
-                table.column[found] = static_cast<std::uint32_t>(c + bit / 8);
-                table.first[found] = static_cast<std::uint32_t>(a >> bit & 0xff);
-                table.second[found] = static_cast<std::uint32_t>(b >> bit & 0xff);
+                table.cells.column[found] = static_cast<std::uint32_t>(c + bit / 8);
+                table.cells.first[found] = static_cast<std::uint32_t>(a >> bit & 0xff);
+                table.cells.second[found] = static_cast<std::uint32_t>(b >> bit & 0xff);
                 ++found;
             }
         }
-        const auto columns = std::span(table.column).subspan(first_of_row, found - first_of_row);
+        const auto columns =
+            std::span(table.cells.column).subspan(first_of_row, found - first_of_row);
         for (int cls = 0; cls < 2; ++cls) {
             const std::uint32_t base =
                 static_cast<std::uint32_t>((r + cls * block_rows()) * table.stride);
-            auto& counts = cls == 0 ? table.first : table.second;
+            auto& counts = cls == 0 ? table.cells.first : table.cells.second;
             auto wrap = std::lower_bound(table.wrapped.begin(), table.wrapped.end(), base);
             while (wrap != table.wrapped.end() && *wrap < base + vocab_size_) {
                 const std::uint32_t cell = *wrap;
@@ -343,11 +345,7 @@ CountBlock PairTables<Token>::count_block(Index block, int slot, Table& table) c
         }
         out.row_start.push_back(static_cast<Index>(found));
     }
-    // Of their final size at once: growing would touch several times the memory.
-    const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(found);
-    out.column.assign(table.column.begin(), table.column.begin() + size);
-    out.first.assign(table.first.begin(), table.first.begin() + size);
-    out.second.assign(table.second.begin(), table.second.begin() + size);
+    out.set_entries(table.cells, found);
     return out;
 }
 

@@ -57,14 +57,16 @@ CountMatrix build(const Case& c, Index block_rows) {
     for (Index start = 0; start < c.n_rows; start += block_rows) {
         CountBlock block;
         block.first_row = start;
+        CountEntries<std::uint32_t> entries;
         for (Index row = start; row < std::min(start + block_rows, c.n_rows); ++row) {
             for (; next < c.entries.size() && c.entries[next].row == row; ++next) {
-                block.column.push_back(c.entries[next].column);
-                block.first.push_back(c.entries[next].first);
-                if (c.two_channels) block.second.push_back(c.entries[next].second);
+                entries.column.push_back(c.entries[next].column);
+                entries.first.push_back(c.entries[next].first);
+                if (c.two_channels) entries.second.push_back(c.entries[next].second);
             }
-            block.row_start.push_back(static_cast<Index>(block.column.size()));
+            block.row_start.push_back(static_cast<Index>(entries.column.size()));
         }
+        block.set_entries(entries);
         matrix.append(std::move(block));
     }
     return matrix;

@@ -22,18 +22,20 @@ Cells cells_of(const CountMatrix& matrix) {
     for (const CountBlock& block : matrix.blocks()) {
         CHECK(block.first_row == next_row && block.n_rows() > 0);
         CHECK(block.row_start.front() == 0);
-        CHECK(block.row_start.back() == static_cast<Index>(block.column.size()));
-        CHECK(block.first.size() == block.column.size());
-        CHECK(block.second.empty() || block.second.size() == block.column.size());
-        for (Index r = 0; r < block.n_rows(); ++r) {
-            for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
-                CHECK(k == block.row_start[r] || block.column[k - 1] < block.column[k]);
-                const Count second = block.second.empty() ? 0 : block.second[k];
-                CHECK(block.first[k] + second > 0);
-                cells[{block.first_row + r, block.column[k]}] = {block.first[k], second};
-                ++entries;
+        block.with_entries([&](const auto& e) {
+            CHECK(block.row_start.back() == static_cast<Index>(e.column.size()));
+            CHECK(e.first.size() == e.column.size());
+            CHECK(e.second.empty() || e.second.size() == e.column.size());
+            for (Index r = 0; r < block.n_rows(); ++r) {
+                for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
+                    CHECK(k == block.row_start[r] || e.column[k - 1] < e.column[k]);
+                    const Count second = e.second.empty() ? 0 : e.second[k];
+                    CHECK(e.first[k] + second > 0);
+                    cells[{block.first_row + r, e.column[k]}] = {e.first[k], second};
+                    ++entries;
+                }
             }
-        }
+        });
         next_row += block.n_rows();
     }
     CHECK(next_row == matrix.n_rows());

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <span>
+#include <variant>
 #include <vector>
 
 #include "ngramstat/error.hpp"
@@ -14,15 +15,31 @@ namespace ngramstat {
 // register, so eight products cost little more than one.
 inline constexpr Index kLanes = 8;
 
-// Compressed rows of [first_row, first_row + n_rows); columns ascend within a row.
+// Entries of a run of rows, row by row; columns ascend within a row.
+template <class Integer>
+struct CountEntries {
+    std::vector<Integer> column;
+    std::vector<Integer> first;   // counts of class 0 (document half A)
+    std::vector<Integer> second;  // counts of class 1 (half B); empty: all zero
+};
+
+// Compressed rows of [first_row, first_row + n_rows). Entries take 16 bits wherever all of a block's
+// columns and counts fit: half the memory, the same time.
 struct CountBlock {
     Index first_row = 0;
-    std::vector<Index> row_start{0};  // n_rows + 1 offsets into the arrays below
-    std::vector<std::uint32_t> column;
-    std::vector<std::uint32_t> first;   // counts of class 0 (document half A)
-    std::vector<std::uint32_t> second;  // counts of class 1 (half B); empty: all zero
+    std::vector<Index> row_start{0};  // n_rows + 1 offsets into the entries
+    std::variant<CountEntries<std::uint16_t>, CountEntries<std::uint32_t>> entries;
 
     Index n_rows() const { return static_cast<Index>(row_start.size()) - 1; }
+    // Calls visit(entries of either width) and returns what it does.
+    template <class Visit>
+    decltype(auto) with_entries(Visit&& visit) const {
+        return std::visit(visit, entries);
+    }
+    // Takes the entries in the narrowest width that holds them.
+    void set_entries(const CountEntries<std::uint32_t>& wide);
+    // The same of the first n of each vector.
+    void set_entries(const CountEntries<std::uint32_t>& wide, std::size_t n);
 };
 
 // (n_rows x n_cols) counts with two channels. Weights (w0, w1) make a real matrix of it:
