@@ -23,8 +23,8 @@ struct CountEntries {
     std::vector<Integer> second;  // counts of class 1 (half B); empty: all zero
 };
 
-// Compressed rows of [first_row, first_row + n_rows). Entries take 16 bits wherever all of a block's
-// columns and counts fit: half the memory, the same time.
+// Compressed rows of [first_row, first_row + n_rows). Entries take 16 bits wherever all of a
+// block's columns and counts fit: half the memory, the same time.
 struct CountBlock {
     Index first_row = 0;
     std::vector<Index> row_start{0};  // n_rows + 1 offsets into the entries
