@@ -17,8 +17,14 @@ namespace {
 constexpr std::uint32_t kParts = 512;  // few enough for buffers of all of them in the L2 cache
 constexpr Index kBlock = 1 << 18;      // training positions of one task
 
-// Least-significant-digit radix sort by bits [first, last), which no bit above them must
-// contradict; the result is in `keys`.
+// Contexts before those of a part, of n in all, where they go by part (id modulo kParts), then by
+// id.
+std::size_t first_of_part(std::size_t part, std::size_t n) {
+    return part * (n / kParts) + std::min(part, n % kParts);
+}
+
+// Least-significant-digit radix sort by bits [first, last); the result is in `keys`. Bits above
+// must be zero, and bits below ascend already where these are equal.
 void sort_keys(std::vector<std::uint64_t>& keys, std::vector<std::uint64_t>& buffer, int first,
                int last) {
     constexpr int kDigit = 8;
@@ -269,12 +275,8 @@ ContextCounts::ContextCounts(std::span<const Token> text, std::span<const Index>
 
 void ContextCounts::order_targets() {
     const std::size_t n = contexts_.size();
-    first_of_part_.assign(kParts + 1, 0);
-    for (std::size_t p = 0; p < kParts; ++p) {
-        first_of_part_[p + 1] = first_of_part_[p] + (n + kParts - 1 - p) / kParts;
-    }
     const auto slot = [&](std::uint32_t id) {
-        return id == KeyTable::kAbsent ? n : first_of_part_[id % kParts] + id / kParts;
+        return id == KeyTable::kAbsent ? n : first_of_part(id % kParts, n) + id / kParts;
     };
     offsets_.assign(n + 2, 0);
     for (const std::uint32_t id : target_ids_) ++offsets_[slot(id) + 1];
@@ -652,8 +654,9 @@ void ContextCounts::evaluate(const TokenTree& tree, const Discounts& discounts,
         std::vector<std::uint64_t> by_leaf, buffer;  // leaf << 32 | number of the context's key
         std::vector<Part::HeldIn> held_in;           // by number of the context's key
         std::size_t k = 0, held = 0;
-        const std::size_t first_slot = first_of_part_[static_cast<std::size_t>(p)];
-        const std::size_t last_slot = first_of_part_[static_cast<std::size_t>(p) + 1];
+        const std::size_t own = static_cast<std::size_t>(p);
+        const std::size_t first_slot = first_of_part(own, contexts_.size());
+        const std::size_t last_slot = first_of_part(own + 1, contexts_.size());
         for (std::size_t slot = first_slot; slot < last_slot; ++slot) {
             const std::size_t first = k;
             by_leaf.clear();

@@ -193,10 +193,9 @@ double row_inner_product(const Rows<A>& a, Index row_a, const Rows<B>& b, Index 
     return sum;
 }
 
-template <class Integer>
-bool all_fit_16_bits(std::span<const Integer> values) {
-    Integer bits = 0;
-    for (const Integer value : values) bits |= value;
+bool all_fit_16_bits(std::span<const std::uint32_t> values) {
+    std::uint32_t bits = 0;
+    for (const std::uint32_t value : values) bits |= value;
     return bits <= std::numeric_limits<std::uint16_t>::max();
 }
 

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "ngramstat/parallel.hpp"
+#include "ngramstat/prefetch.hpp"
 
 namespace ngramstat {
 
@@ -104,7 +105,7 @@ void for_pairs(std::span<const Token> tokens, const PositionIndex<Position>& ind
     if (n == 0) return;  // the lag may reach past the stream, where no pointer may point
     const Token* shifted = tokens.data() + lag;
     for (Index k = 0; k < n; ++k) {
-        if (k + kPrefetchAhead < n) __builtin_prefetch(shifted + positions[k + kPrefetchAhead]);
+        if (k + kPrefetchAhead < n) prefetch(shifted + positions[k + kPrefetchAhead]);
         visit(shifted[positions[k]], static_cast<Index>(remaining[k]) < lag);
     }
 }

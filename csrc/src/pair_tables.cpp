@@ -25,7 +25,6 @@ constexpr int kMostRowBits = 8;
 constexpr int kMostLags = 8;  // in one entry
 constexpr Index kLine = 8;    // entries of a cache line
 constexpr Index kRuns = 32;   // of blocks, for each lag: enough to balance any thread count
-constexpr Index kLeastChunk = 1 << 16;  // tokens
 
 int row_bits_of(Index vocab_size) {
     int bits = 0;
@@ -126,9 +125,7 @@ PairTables<Token>::PairTables(std::span<const Token> tokens, TokenRange range, I
     const Index n = static_cast<Index>(tokens.size());
     check_documents(documents, n);
     n_blocks_ = (range.size() + block_rows() - 1) / block_rows();
-    const Index wanted = std::clamp<Index>(n / kLeastChunk, 1, 4 * std::max(threads, 1));
-    for (Index c = 0; c <= wanted; ++c) chunks_.push_back(n / wanted * c);
-    chunks_.back() = n;
+    chunks_ = chunk_bounds(n, 4 * Index{std::max(threads, 1)});
 
     std::vector<std::vector<Index>> sizes(static_cast<std::size_t>(n_chunks()));
     parallel_for(n_chunks(), threads, [&](Index c) {
@@ -179,32 +176,17 @@ void PairTables<Token>::write_chunk(Kind kind, std::span<const Index> lags, Inde
         line[at % kLine] = entry;
         if (at % kLine == kLine - 1) store_line(entries_.data() + at - (kLine - 1), line.data());
     };
-    const auto in_range = [&](Index i) {
-        const Index token = stream[i];
-        return token >= range_.first && token < range_.last;
-    };
-    // Positions all of whose lags are pairs of this kind.
-    const auto write_all = [&](Index first, Index last, std::uint64_t cls) {
+    // Positions of which some lag is a pair of this kind: counted(i + lag).
+    const auto write = [&](Index first, Index last, std::uint64_t cls, auto&& counted) {
         for (Index i = first; i < last; ++i) {
-            if (!in_range(i)) continue;
-            std::uint64_t entry = cls;
-            for (int s = 0; s < kLags; ++s) {
-                entry |= std::uint64_t{stream[i + lag[s]]} << (row_bits_ + 1 + s * column_bits_);
-            }
-            put(i, entry);
-        }
-    };
-    // Those of which only some may be: counted(i + lag).
-    const auto write_some = [&](Index first, Index last, std::uint64_t cls, auto&& counted) {
-        for (Index i = first; i < last; ++i) {
-            if (!in_range(i)) continue;
+            const Index token = stream[i];
+            if (token < range_.first || token >= range_.last) continue;
             std::uint64_t entry = cls;
             bool any = false;
             for (int s = 0; s < kLags; ++s) {
                 const bool here = counted(i + lag[s]);
                 any = any || here;
-                entry |= (here ? std::uint64_t{stream[i + lag[s]]} : none)
-                         << (row_bits_ + 1 + s * column_bits_);
+                entry |= (here ? std::uint64_t{stream[i + lag[s]]} : none) << column_shift(s);
             }
             if (any) put(i, entry);
         }
@@ -220,15 +202,15 @@ void PairTables<Token>::write_chunk(Kind kind, std::span<const Index> lags, Inde
         if (kind == Kind::within) {
             const Index first = std::max(i, begin);
             const Index full = std::min(stop, end - longest), last = std::min(stop, end - shortest);
-            write_all(first, full, cls);
-            write_some(std::max(first, full), last, cls, [&](Index right) { return right < end; });
+            write(first, full, cls, [](Index) { return true; });
+            write(std::max(first, full), last, cls, [&](Index right) { return right < end; });
         } else {
             const auto anywhere = [&](Index right) { return right < n; };
-            write_some(i, std::min(stop, begin), cls, anywhere);
+            write(i, std::min(stop, begin), cls, anywhere);
             const Index inside = std::max({i, begin, end - longest});
-            write_some(inside, std::min(stop, end), cls,
-                       [&](Index right) { return right >= end && right < n; });
-            write_some(std::max({i, begin, end}), stop, cls, anywhere);
+            write(inside, std::min(stop, end), cls,
+                  [&](Index right) { return right >= end && right < n; });
+            write(std::max({i, begin, end}), stop, cls, anywhere);
         }
         i = stop;
     }
@@ -287,9 +269,9 @@ CountBlock PairTables<Token>::count_block(Index block, int slot, Table& table) c
     }
     std::fill(table.counters.begin(), table.counters.end(), 0);
     table.wrapped.clear();
-    const Layout layout{
-        (std::uint32_t{2} << row_bits_) - 1, static_cast<std::uint32_t>(table.stride),
-        (std::uint32_t{1} << column_bits_) - 1, row_bits_ + 1 + slot * column_bits_};
+    const Layout layout{(std::uint32_t{2} << row_bits_) - 1,
+                        static_cast<std::uint32_t>(table.stride),
+                        (std::uint32_t{1} << column_bits_) - 1, column_shift(slot)};
     for (Index c = 0; c < n_chunks(); ++c) {
         const std::size_t k = region(c, block);
         count_entries({entries_.data() + begin_[k], end_[k] - begin_[k]}, layout,
@@ -365,7 +347,7 @@ std::vector<PairCounts> PairTables<Token>::count(std::span<const Index> lags, in
     std::sort(by_lag.begin(), by_lag.end(),
               [&](std::size_t x, std::size_t y) { return lags[x] < lags[y]; });
     const std::size_t together =
-        static_cast<std::size_t>(std::min(kMostLags, (64 - row_bits_ - 1) / column_bits_));
+        static_cast<std::size_t>(std::min(kMostLags, (64 - column_shift(0)) / column_bits_));
     for (std::size_t start = 0; start < by_lag.size(); start += together) {
         const std::size_t here = std::min(together, by_lag.size() - start);
         std::vector<Index> chosen;

@@ -8,16 +8,6 @@ namespace {
 
 constexpr std::uint32_t kSaturated = std::numeric_limits<std::uint32_t>::max();
 
-// Chunk boundaries for `threads` workers. The index does not depend on them: chunks are filled in
-// stream order.
-std::vector<Index> chunk_bounds(Index n, int threads) {
-    const Index chunks = std::max<Index>(1, std::min<Index>(threads, n / (1 << 16)));
-    std::vector<Index> bounds;
-    for (Index c = 0; c <= chunks; ++c) bounds.push_back(n / chunks * c);
-    bounds.back() = n;
-    return bounds;
-}
-
 // Calls visit(position, class, remaining) for every position of [first, last).
 template <class Visit>
 void for_positions(const DocumentSpans* documents, Index first, Index last, Visit&& visit) {
@@ -52,6 +42,7 @@ PositionIndex<Position> build(std::span<const Token> tokens, TokenRange range, I
             "position type too narrow for this stream");
     const int n_classes = documents == nullptr ? 1 : 2;
     const Index n_groups = range.size() * n_classes;
+    // The index does not depend on the chunks: they are filled in stream order.
     const auto bounds = chunk_bounds(n, threads);
     const Index n_chunks = static_cast<Index>(bounds.size()) - 1;
 

@@ -131,9 +131,8 @@ class ContextCounts {
     bool has_lower_ = false;
     std::vector<std::uint32_t> target_tokens_;
     std::vector<std::uint32_t> target_ids_;  // kAbsent: the context does not reach that far
-    // Contexts by their part (`Part`), then by id: the first one of each part, the targets in that
-    // order (those without a context at the end), and where those of each context begin.
-    std::vector<std::size_t> first_of_part_;
+    // Contexts by their part (`Part`), then by id: the targets in that order (those without a
+    // context at the end), and where those of each context begin.
     std::vector<Index> order_, offsets_;
     KeyTable contexts_;
     std::vector<Part> parts_;

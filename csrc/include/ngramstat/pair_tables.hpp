@@ -22,7 +22,8 @@ bool pair_tables_fit(Index vocab_size);
 // buffer of their block of rows, a cache line at a time and past the cache; the buffers are then
 // counted one by one with counters of 8 bits, whose overflows are listed.
 //
-//   Time: 2 to 4 ns a pair. Memory: 8 bytes per position of the range, from construction on.
+//   Time: 6 ns a pair on one thread, 3 on two (benchmarks/kernels.py). Memory: 8 bytes per position
+//   of the range, from construction on.
 template <class Token>
 class PairTables {
   public:
@@ -31,7 +32,7 @@ class PairTables {
                const DocumentSpans& documents, int threads);
 
     // One PairCounts per lag (>= 1), holding the rows of the range. Throws std::overflow_error
-    // where a count of one class does not fit 32 bits.
+    // where a count of one class does not fit 32 bits. Not for two callers at once.
     std::vector<PairCounts> count(std::span<const Index> lags, int threads);
 
   private:
@@ -51,6 +52,8 @@ class PairTables {
     }
     Index n_chunks() const { return static_cast<Index>(chunks_.size()) - 1; }
     Index block_rows() const { return Index{1} << row_bits_; }
+    // Of an entry, from the lowest bit on: row in the block, class, one column per lag.
+    int column_shift(int slot) const { return row_bits_ + 1 + slot * column_bits_; }
 
     std::span<const Token> tokens_;
     TokenRange range_;

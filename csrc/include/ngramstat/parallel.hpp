@@ -55,6 +55,15 @@ void parallel_for(Index n_tasks, int threads, Body&& body) {
     if (error) std::rethrow_exception(error);
 }
 
+// Bounds of at most `most` chunks of [0, n), about equal and none of them tiny.
+inline std::vector<Index> chunk_bounds(Index n, Index most) {
+    const Index chunks = std::max<Index>(1, std::min<Index>(most, n / (1 << 16)));
+    std::vector<Index> bounds;
+    for (Index c = 0; c <= chunks; ++c) bounds.push_back(n / chunks * c);
+    bounds.back() = n;
+    return bounds;
+}
+
 // Cuts items with the given weights (through their prefix sums, weights[i] = prefix[i+1]-prefix[i])
 // into at most n_blocks contiguous runs of about equal weight. Returns the run boundaries. The cut
 // depends on the data alone, never on the number of threads.
