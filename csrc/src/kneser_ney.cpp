@@ -5,11 +5,15 @@
 #include <cmath>
 #include <mutex>
 
+#include "ngramstat/prefetch.hpp"
 #include "ngramstat/suffix_sort.hpp"
 
 namespace ngramstat {
 
 namespace {
+
+// Positions whose text is fetched ahead.
+constexpr Index kAhead = 24;
 
 std::uint64_t pack(std::uint32_t node, std::uint64_t token) {
     return std::uint64_t{node} << 32 | token;
@@ -115,36 +119,26 @@ void KneserNey<Token>::sweep(std::span<const Token> training, Index first_event,
                              int threads) {
     // A separator symbol equal to vocab_size is a token of the stream, though never an event.
     const Index symbols = stop_token_ == vocab_size_ ? vocab_size_ + 1 : vocab_size_;
-    auto index = index_positions<Token, Position>(training, range, symbols, threads);
-    const SuffixOrder suffix_order{order_, true, stop_token_};
-    const auto tasks = bucket_tasks(index);
+    const Index n_training = static_cast<Index>(training.size());
+    const Segment events{std::min(first_event, n_training), n_training};
+    const SuffixBlocks<Token, Position> blocks(
+        training, symbols, SuffixOrder{order_, true, stop_token_}, range, {&events, 1}, threads);
     std::mutex mutex;
 
-    parallel_for(static_cast<Index>(tasks.size()) - 1, threads, [&](Index task) {
-        KneserNeyCounts mine;
-        mine.raw.resize(counts_.raw.size());
-        mine.lower.resize(counts_.lower.size());
-        SuffixScratch scratch;
-        std::vector<std::uint8_t> lcp;
-        // The open n-gram of each order m: where it began, its distinct left neighbours so far, and
-        // the node of its context in the held-out trie (kAbsent: never asked for).
-        std::array<Index, kMaxOrder + 2> start{};
-        std::array<Count, kMaxOrder + 2> children{};
-        std::array<std::uint32_t, kMaxOrder + 2> node{};
-        for (Index g = tasks[task]; g < tasks[task + 1]; ++g) {
-            Index begin = index.offsets[g];
-            while (begin < index.offsets[g + 1] &&
-                   static_cast<Index>(index.positions[begin]) < first_event) {
-                ++begin;
-            }
-            const Index n = index.offsets[g + 1] - begin;
-            if (n == 0) continue;
-            const std::span<Position> bucket(index.positions.data() + begin,
-                                             static_cast<std::size_t>(n));
-            lcp.resize(static_cast<std::size_t>(n));
-            sort_bucket(training, symbols, suffix_order, bucket, std::span<std::uint8_t>(lcp),
-                        scratch);
-            const std::uint64_t word = static_cast<std::uint64_t>(range.first + g);
+    parallel_with(
+        blocks.n_blocks(), threads, [] { return SuffixScratch<Position>(); },
+        [&](Index block, SuffixScratch<Position>& scratch) {
+            KneserNeyCounts mine;
+            mine.raw.resize(counts_.raw.size());
+            mine.lower.resize(counts_.lower.size());
+            // The open n-gram of each order m: where it began, its distinct left neighbours so far,
+            // and the node of its context in the held-out trie (kAbsent: never asked for).
+            std::array<Index, kMaxOrder + 2> start{};
+            std::array<Count, kMaxOrder + 2> children{};
+            std::array<std::uint32_t, kMaxOrder + 2> node{};
+            const auto [positions, lcp] = blocks.sort(block, scratch);
+            const Index n = static_cast<Index>(positions.size());
+            std::uint64_t word = 0;  // the last token of the open n-grams
 
             // Closes the n-gram of order m whose positions are the sorted places [start[m], end);
             // `last` is one of these positions.
@@ -180,11 +174,13 @@ void KneserNey<Token>::sweep(std::span<const Token> training, Index first_event,
             for (Index k = 0; k <= n; ++k) {
                 const int shared = k < n ? lcp[k] : 0;
                 if (k > 0) {
-                    const Index last = static_cast<Index>(bucket[k - 1]);
+                    const Index last = static_cast<Index>(positions[k - 1]);
                     for (int m = open; m > shared; --m) close(m, k, last);
                 }
                 if (k == n) break;
-                const Index i = static_cast<Index>(bucket[k]);
+                const Index i = static_cast<Index>(positions[k]);
+                if (k + kAhead < n) prefetch(&training[positions[k + kAhead]]);
+                if (shared == 0) word = static_cast<std::uint64_t>(training[i]);
                 const int reach = symbols_at(i);
                 for (int m = shared + 1; m <= reach; ++m) {
                     start[m] = k;
@@ -205,11 +201,11 @@ void KneserNey<Token>::sweep(std::span<const Token> training, Index first_event,
                 if (reach < order_) ++children[reach];
                 open = reach;
             }
-        }
-        const std::lock_guard<std::mutex> lock(mutex);
-        for (std::size_t m = 0; m < mine.raw.size(); ++m) merge(counts_.raw[m], mine.raw[m]);
-        for (std::size_t m = 0; m < mine.lower.size(); ++m) merge(counts_.lower[m], mine.lower[m]);
-    });
+            const std::lock_guard<std::mutex> lock(mutex);
+            for (std::size_t m = 0; m < mine.raw.size(); ++m) merge(counts_.raw[m], mine.raw[m]);
+            for (std::size_t m = 0; m < mine.lower.size(); ++m)
+                merge(counts_.lower[m], mine.lower[m]);
+        });
 }
 
 template <class Token>

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <deque>
 #include <map>
 #include <mutex>
 
@@ -12,50 +13,28 @@ namespace ngramstat {
 
 namespace {
 
-class Bits {
-  public:
-    explicit Bits(Index n) : words_(static_cast<std::size_t>(n) / 64 + 1, 0) {}
-    void set(Index i) { words_[static_cast<std::size_t>(i) >> 6] |= std::uint64_t{1} << (i & 63); }
-    bool test(Index i) const { return words_[static_cast<std::size_t>(i) >> 6] >> (i & 63) & 1; }
-
-  private:
-    std::vector<std::uint64_t> words_;
-};
-
-// The positions at the edges of documents where an n-gram may end that is no target, or no context
-// of a target. All other positions with max_context - 1 tokens before them are both.
-struct Population {
-    Bits outside;
-    Bits not_target;
-    Bits not_context;
-
-    Population(Index n_tokens, std::span<const Index> ends, int max_context)
-        : outside(n_tokens), not_target(n_tokens), not_context(n_tokens) {
-        Index start = 0;
-        for (const Index end : ends) {
-            const Index first_target = std::min<Index>(start + max_context, end);
-            const Index first_context = max_context == 0 ? start : first_target - 1;
-            for (Index i = start; i < first_context; ++i) outside.set(i);
-            if (first_target == end) {  // no target at all: nothing of this document counts
-                for (Index i = std::max(first_context, start); i < end; ++i) outside.set(i);
-            } else {
-                for (Index i = first_context; i < first_target; ++i) not_target.set(i);
-                not_context.set(end - 1);
-            }
-            start = end;
-        }
+// The positions where an n-gram ends that is a target or the context of one: in every document with
+// targets, from the first context to the end. The first is no target, the last no context.
+std::vector<Segment> population(std::span<const Index> ends, int max_context) {
+    std::vector<Segment> segments;
+    Index start = 0;
+    for (const Index end : ends) {
+        const Index first_target = start + max_context;
+        if (first_target < end) segments.push_back({std::max(first_target - 1, start), end});
+        start = end;
     }
-};
+    return segments;
+}
 
 // Histogram of counts that is dense where nearly all of them are.
 class Histogram {
   public:
-    void add(Count count) {
+    void add(Count count, Count number = 1) {
         if (count == 0) return;
         if (count < kDense) {
-            ++dense_[count];
+            dense_[count] += number;
         } else {
-            ++large_[count];
+            large_[count] += number;
         }
     }
 
@@ -94,25 +73,33 @@ class Logarithms {
     std::vector<std::int64_t> table_ = std::vector<std::int64_t>(4096, 0);
 };
 
-// The unit of a position: a coarse table of the first unit of every block of tokens, then a walk.
-class UnitLookup {
+// Which of the intervals, given by their ends, holds a position: a table by stretches of the
+// stream, small enough for the cache, then a search.
+class IntervalLookup {
   public:
-    explicit UnitLookup(std::span<const Index> ends) : ends_(ends) {
-        std::uint32_t unit = 0;
-        for (Index start = 0; start < ends.back(); start += kBlock) {
-            while (ends[unit] <= start) ++unit;
-            first_.push_back(unit);
+    template <class End>
+    IntervalLookup(Index n_intervals, End&& end) {
+        for (Index k = 0; k < n_intervals; ++k) ends_.push_back(end(k));
+        const Index n = n_intervals == 0 ? 0 : ends_.back();
+        while (n >> bits_ > std::max<Index>(kTable, n_intervals)) ++bits_;
+        std::uint32_t interval = 0;
+        for (Index start = 0; start < n; start += Index{1} << bits_) {
+            while (ends_[interval] <= start) ++interval;
+            first_.push_back(interval);
         }
     }
     std::uint32_t operator()(Index position) const {
-        std::uint32_t unit = first_[static_cast<std::size_t>(position / kBlock)];
-        while (ends_[unit] <= position) ++unit;
-        return unit;
+        std::uint32_t interval = first_[static_cast<std::size_t>(position >> bits_)];
+        while (ends_[interval] <= position) ++interval;
+        return interval;
     }
+    Index end(std::uint32_t interval) const { return ends_[interval]; }
 
   private:
-    static constexpr Index kBlock = 64;
-    std::span<const Index> ends_;
+    static constexpr Index kTable = 1 << 16;
+
+    int bits_ = 6;
+    std::vector<Index> ends_;
     std::vector<std::uint32_t> first_;
 };
 
@@ -131,6 +118,13 @@ struct Subsets {
         histograms[2].add(second);
         for (int q = 0; q < kQuarters; ++q) histograms[3 + q].add(counts[q]);
     }
+    // So many n-grams, by quarter, that occur once.
+    void add_single(const Quarters& numbers) {
+        histograms[0].add(1, numbers[0] + numbers[1] + numbers[2] + numbers[3]);
+        histograms[1].add(1, numbers[0] + numbers[1]);
+        histograms[2].add(1, numbers[2] + numbers[3]);
+        for (int q = 0; q < kQuarters; ++q) histograms[3 + q].add(1, numbers[q]);
+    }
 };
 
 Quarters difference(const Quarters& a, const Quarters& b) {
@@ -139,16 +133,24 @@ Quarters difference(const Quarters& a, const Quarters& b) {
 
 Count sum(const Quarters& counts) { return counts[0] + counts[1] + counts[2] + counts[3]; }
 
-// Everything counted, by one task or by all: integers that add up in any order.
+// Everything counted, by one worker or by all: integers that add up in any order.
 struct Totals {
     std::vector<Subsets> ngrams;
     std::vector<Subsets> contexts;
     Quarters targets{};
     std::vector<std::int64_t> losses;
     std::vector<Count> group_targets;
+    // N-grams that occur once, at a target or before one, from [m] tokens on.
+    std::vector<Quarters> single_targets;
+    std::vector<Quarters> single_contexts;
 
     Totals(std::size_t depth, std::size_t n_groups)
-        : ngrams(depth), contexts(depth), losses(n_groups * depth), group_targets(n_groups) {}
+        : ngrams(depth),
+          contexts(depth),
+          losses(n_groups * depth + 1),
+          group_targets(n_groups),
+          single_targets(depth + 2),
+          single_contexts(depth + 2) {}
 
     void add(const Totals& other) {
         for (std::size_t n = 0; n < ngrams.size(); ++n) {
@@ -162,108 +164,165 @@ struct Totals {
         for (std::size_t g = 0; g < group_targets.size(); ++g) {
             group_targets[g] += other.group_targets[g];
         }
+        Quarters ngram_once{}, context_once{};
+        for (std::size_t m = 1; m <= ngrams.size(); ++m) {
+            for (int q = 0; q < kQuarters; ++q) {
+                ngram_once[q] += other.single_targets[m][q];
+                context_once[q] += other.single_contexts[m][q];
+            }
+            ngrams[m - 1].add_single(ngram_once);
+            if (m < ngrams.size()) contexts[m].add_single(context_once);
+        }
     }
 };
 
-// What is known of a position of the sorted bucket: the unit of the target that it is, and of the
-// target that follows it (its n-grams are that one's contexts). kNone: it is none.
-constexpr std::uint32_t kNone = ~std::uint32_t{0};
+// What is known of a position of a sorted block: the group of the target that it is, and of the
+// target that follows it (its n-grams are that one's contexts); one more group for those that are
+// none.
 struct Member {
-    std::uint32_t target = kNone;
-    std::uint32_t context = kNone;
+    std::uint32_t target;
+    std::uint32_t context;
+    std::uint8_t target_quarter;  // kQuarters: none
+    std::uint8_t context_quarter;
+};
+
+// One worker's pass over sorted blocks. Only n-grams that occur twice are ever opened.
+template <class Position>
+class Sweep {
+  public:
+    Sweep(int depth, std::span<const Segment> segments, const IntervalLookup& segment_of,
+          const NgramUnits& units, const IntervalLookup& unit_of, const Logarithms& logarithm)
+        : totals(static_cast<std::size_t>(depth), static_cast<std::size_t>(units.n_groups) + 1),
+          depth_(depth),
+          none_(static_cast<std::uint32_t>(units.n_groups)),
+          segments_(segments),
+          segment_of_(segment_of),
+          units_(units),
+          unit_of_(unit_of),
+          logarithm_(logarithm),
+          open_(static_cast<std::size_t>(depth) + 1) {}
+
+    SuffixScratch<Position> scratch;
+    Totals totals;
+
+    void add(const SortedSuffixes<Position>& sorted) {
+        const auto& [positions, lcp] = sorted;
+        const std::size_t n = positions.size();
+        members_.resize(std::max(members_.size(), n));
+        label(positions);
+        targets_ = contexts_ = Quarters{};
+        int open = 0;
+        for (std::size_t k = 0; k < n; ++k) {
+            const int shared = lcp[k], next = k + 1 < n ? lcp[k + 1] : 0;
+            for (int m = open; m > shared; --m) close(m, k);
+            for (int m = shared + 1; m <= next; ++m) open_[m] = {targets_, contexts_, k};
+            open = std::max(shared, next);
+            count(members_[k], open + 1);
+        }
+        for (int m = open; m > 0; --m) close(m, n);
+        for (int q = 0; q < kQuarters; ++q) totals.targets[q] += targets_[q];
+    }
+
+  private:
+    // N-grams of one length that are open: what was seen before they began, and where.
+    struct Open {
+        Quarters targets, contexts;
+        std::size_t first;
+    };
+
+    // By itself, as the lookups of different positions do not wait for each other.
+    void label(std::span<const Position> positions) {
+        for (std::size_t k = 0; k < positions.size(); ++k) {
+            const Index position = static_cast<Index>(positions[k]);
+            const Segment& segment = segments_[segment_of_(position)];
+            const std::uint32_t unit = unit_of_(position);
+            Member& member = members_[k] = {none_, none_, kQuarters, kQuarters};
+            // With contexts of no tokens every position is a target.
+            if (depth_ == 1 || position > segment.first) {
+                member.target = units_.groups[unit];
+                member.target_quarter = units_.quarters[unit];
+            }
+            if (position + 1 < segment.last) {
+                const std::uint32_t after =
+                    position + 1 < unit_of_.end(unit) ? unit : unit_of_(position + 1);
+                member.context = units_.groups[after];
+                member.context_quarter = units_.quarters[after];
+            }
+        }
+    }
+
+    // The n-grams of `alone` tokens and more that end here occur nowhere else.
+    void count(const Member& member, int alone) {
+        ++totals.group_targets[member.target];
+        if (member.target_quarter < kQuarters) {
+            ++targets_[member.target_quarter];
+            ++totals.single_targets[alone][member.target_quarter];
+        }
+        if (member.context_quarter < kQuarters) {
+            ++contexts_[member.context_quarter];
+            ++totals.single_contexts[alone][member.context_quarter];
+        }
+    }
+
+    void close(int m, std::size_t end) {
+        const Open& opened = open_[m];
+        const std::size_t depth = static_cast<std::size_t>(depth_);
+        const auto order = static_cast<std::size_t>(m);
+        const Quarters here = difference(targets_, opened.targets);
+        totals.ngrams[order - 1].add(here);
+        const std::int64_t loss = logarithm_(sum(here));
+        std::int64_t gain = 0;
+        if (m < depth_) {
+            const Quarters before = difference(contexts_, opened.contexts);
+            totals.contexts[order].add(before);
+            gain = logarithm_(sum(before));
+        }
+        if (loss == 0 && gain == 0) return;
+        for (std::size_t j = opened.first; j < end; ++j) {
+            totals.losses[members_[j].target * depth + order - 1] -= loss;
+            // Of the longest n-grams there is nothing to gain: this adds zero to another length.
+            totals.losses[members_[j].context * depth + order] += gain;
+        }
+    }
+
+    int depth_;
+    std::uint32_t none_;
+    std::span<const Segment> segments_;
+    const IntervalLookup& segment_of_;
+    const NgramUnits& units_;
+    const IntervalLookup& unit_of_;
+    const Logarithms& logarithm_;
+    std::vector<Open> open_;
+    std::vector<Member> members_;
+    Quarters targets_{}, contexts_{};
 };
 
 template <class Token, class Position>
 NgramCounts count(std::span<const Token> tokens, Index vocab_size, int max_context,
-                  const Population& population, const NgramUnits& units, TokenRange range,
+                  std::span<const Segment> segments, const NgramUnits& units, TokenRange range,
                   int threads) {
-    auto index = index_positions<Token, Position>(tokens, range, vocab_size, threads);
     const int depth = max_context + 1;
-    const SuffixOrder order{depth, true, -1};
-    const auto tasks = bucket_tasks(index);
+    const SuffixBlocks<Token, Position> blocks(tokens, vocab_size, SuffixOrder{depth, true, -1},
+                                               range, segments, threads);
     const Logarithms logarithm;
-    const UnitLookup unit_of(units.ends);
-    const std::size_t n_groups = static_cast<std::size_t>(units.n_groups);
-    Totals totals(static_cast<std::size_t>(depth), n_groups);
+    const IntervalLookup segment_of(static_cast<Index>(segments.size()),
+                                    [&](Index s) { return segments[s].last; });
+    const IntervalLookup unit_of(static_cast<Index>(units.ends.size()),
+                                 [&](Index u) { return units.ends[u]; });
+    std::deque<Sweep<Position>> sweeps;
     std::mutex mutex;
-
-    parallel_for(static_cast<Index>(tasks.size()) - 1, threads, [&](Index task) {
-        Totals mine(static_cast<std::size_t>(depth), n_groups);
-        SuffixScratch scratch;
-        std::vector<std::uint8_t> lcp;
-        std::vector<Position> bucket;
-        std::vector<Member> members;
-        // Targets and contexts seen before the open group of each depth began, and where it began.
-        std::vector<Quarters> target_start(static_cast<std::size_t>(depth) + 1);
-        std::vector<Quarters> context_start(static_cast<std::size_t>(depth) + 1);
-        std::vector<std::size_t> member_start(static_cast<std::size_t>(depth) + 1);
-
-        // Ends the open group of n-grams of m tokens.
-        auto close = [&](int m, std::size_t end, const Quarters& targets,
-                         const Quarters& contexts) {
-            const Quarters here = difference(targets, target_start[m]);
-            mine.ngrams[m - 1].add(here);
-            const std::int64_t loss = logarithm(sum(here));
-            if (loss > 0) {
-                for (std::size_t j = member_start[m]; j < end; ++j) {
-                    if (members[j].target == kNone) continue;
-                    mine.losses[units.groups[members[j].target] * static_cast<std::size_t>(depth) +
-                                static_cast<std::size_t>(m) - 1] -= loss;
-                }
-            }
-            if (m < depth) {
-                const Quarters before = difference(contexts, context_start[m]);
-                mine.contexts[m].add(before);
-                const std::int64_t gain = logarithm(sum(before));
-                if (gain > 0) {
-                    for (std::size_t j = member_start[m]; j < end; ++j) {
-                        if (members[j].context == kNone) continue;
-                        mine.losses[units.groups[members[j].context] *
-                                        static_cast<std::size_t>(depth) +
-                                    static_cast<std::size_t>(m)] += gain;
-                    }
-                }
-            }
-            target_start[m] = targets;
-            context_start[m] = contexts;
-            member_start[m] = end;
-        };
-
-        for (Index g = tasks[task]; g < tasks[task + 1]; ++g) {
-            bucket.clear();
-            for (const Position p : index.group(g)) {
-                if (!population.outside.test(static_cast<Index>(p))) bucket.push_back(p);
-            }
-            if (bucket.empty()) continue;
-            lcp.resize(bucket.size());
-            sort_bucket(tokens, vocab_size, order, std::span<Position>(bucket),
-                        std::span<std::uint8_t>(lcp), scratch);
-            members.assign(bucket.size(), Member{});
-            Quarters targets{};
-            Quarters contexts{};
-            std::fill(target_start.begin(), target_start.end(), Quarters{});
-            std::fill(context_start.begin(), context_start.end(), Quarters{});
-            std::fill(member_start.begin(), member_start.end(), 0);
-            for (std::size_t k = 0; k <= bucket.size(); ++k) {
-                const int shared = k < bucket.size() ? lcp[k] : 0;
-                for (int m = depth; k > 0 && m > shared; --m) close(m, k, targets, contexts);
-                if (k == bucket.size()) break;
-                const Index position = static_cast<Index>(bucket[k]);
-                if (!population.not_target.test(position)) {
-                    members[k].target = unit_of(position);
-                    ++targets[units.quarters[members[k].target]];
-                    ++mine.group_targets[units.groups[members[k].target]];
-                }
-                if (!population.not_context.test(position)) {
-                    members[k].context = unit_of(position + 1);
-                    ++contexts[units.quarters[members[k].context]];
-                }
-            }
-            for (int q = 0; q < kQuarters; ++q) mine.targets[q] += targets[q];
-        }
-        const std::lock_guard<std::mutex> lock(mutex);
-        totals.add(mine);
-    });
+    parallel_with(
+        blocks.n_blocks(), threads,
+        [&] {
+            const std::lock_guard<std::mutex> lock(mutex);
+            return &sweeps.emplace_back(depth, segments, segment_of, units, unit_of, logarithm);
+        },
+        [&](Index block, Sweep<Position>* sweep) {
+            sweep->add(blocks.sort(block, sweep->scratch));
+        });
+    const auto n_groups = static_cast<std::size_t>(units.n_groups);
+    Totals totals(static_cast<std::size_t>(depth), n_groups + 1);
+    for (const auto& sweep : sweeps) totals.add(sweep.totals);
 
     NgramCounts counts;
     for (int s = 0; s < kSubsets; ++s) {
@@ -277,6 +336,9 @@ NgramCounts count(std::span<const Token> tokens, Index vocab_size, int max_conte
     counts.targets[1] = targets[0] + targets[1];
     counts.targets[2] = targets[2] + targets[3];
     for (int q = 0; q < kQuarters; ++q) counts.targets[3 + q] = targets[q];
+    // Without the group of those that are none.
+    totals.losses.resize(n_groups * static_cast<std::size_t>(depth));
+    totals.group_targets.resize(n_groups);
     counts.losses = std::move(totals.losses);
     counts.group_targets = std::move(totals.group_targets);
     return counts;
@@ -322,12 +384,12 @@ NgramCounts count_ngrams(std::span<const Token> tokens, Index vocab_size, int ma
         counts.group_targets.assign(static_cast<std::size_t>(units.n_groups), 0);
         return counts;
     }
-    const Population population(n_tokens, document_ends, max_context);
+    const std::vector<Segment> segments = population(document_ends, max_context);
     if (tokens.size() <= std::size_t{1} << 32) {
-        return count<Token, std::uint32_t>(tokens, vocab_size, max_context, population, units,
-                                           range, threads);
+        return count<Token, std::uint32_t>(tokens, vocab_size, max_context, segments, units, range,
+                                           threads);
     }
-    return count<Token, std::uint64_t>(tokens, vocab_size, max_context, population, units, range,
+    return count<Token, std::uint64_t>(tokens, vocab_size, max_context, segments, units, range,
                                        threads);
 }
 

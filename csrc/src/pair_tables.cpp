@@ -10,10 +10,6 @@
 #include "ngramstat/parallel.hpp"
 #include "ngramstat/simd.hpp"
 
-#ifdef NGRAMSTAT_X86
-#include <emmintrin.h>
-#endif
-
 namespace ngramstat {
 
 namespace {
@@ -23,7 +19,6 @@ constexpr Index kTableBytes = 1 << 18;
 constexpr Index kMostBlocks = 2048;  // each is a stream of its own while entries are written
 constexpr int kMostRowBits = 8;
 constexpr int kMostLags = 8;  // in one entry
-constexpr Index kLine = 8;    // entries of a cache line
 constexpr Index kRuns = 32;   // of blocks, for each lag: enough to balance any thread count
 
 int row_bits_of(Index vocab_size) {
@@ -33,18 +28,6 @@ int row_bits_of(Index vocab_size) {
         ++bits;
     }
     return bits;
-}
-
-// Copies a full line of entries to memory that nobody reads soon.
-void store_line(std::uint64_t* target, const std::uint64_t* line) {
-#ifdef NGRAMSTAT_X86
-    for (int k = 0; k < 4; ++k) {
-        _mm_stream_si128(reinterpret_cast<__m128i*>(target) + k,
-                         _mm_load_si128(reinterpret_cast<const __m128i*>(line) + k));
-    }
-#else
-    std::memcpy(target, line, kLine * sizeof(std::uint64_t));
-#endif
 }
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -73,12 +56,6 @@ NGRAMSTAT_APART void count_entries(std::span<const std::uint64_t> entries, Layou
             wrapped.push_back(cell);
         }
     }
-}
-
-void finish_stores() {
-#ifdef NGRAMSTAT_X86
-    _mm_sfence();
-#endif
 }
 
 }  // namespace
@@ -143,22 +120,19 @@ PairTables<Token>::PairTables(std::span<const Token> tokens, TokenRange range, I
     for (Index b = 0; b < n_blocks_; ++b) {
         for (Index c = 0; c < n_chunks(); ++c) {
             begin_.push_back(total);
-            total += static_cast<std::size_t>((sizes[c][b] + kLine - 1) / kLine * kLine);
+            total = EntryStreams::begin_after(total + static_cast<std::size_t>(sizes[c][b]));
         }
     }
     end_ = begin_;
-    entries_.resize(total);  // every region begins with a cache line
+    entries_.resize(total);
 }
 
 template <class Token>
 template <int kLags>
 void PairTables<Token>::write_chunk(Kind kind, std::span<const Index> lags, Index chunk) {
-    struct alignas(64) Line {
-        std::array<std::uint64_t, kLine> entries;
-    };
-    std::vector<Line> lines(static_cast<std::size_t>(n_blocks_));
-    std::vector<std::size_t> next(static_cast<std::size_t>(n_blocks_));
-    for (Index b = 0; b < n_blocks_; ++b) next[b] = begin_[region(chunk, b)];
+    std::vector<std::size_t> begins;
+    for (Index b = 0; b < n_blocks_; ++b) begins.push_back(begin_[region(chunk, b)]);
+    EntryStreams streams(entries_, std::move(begins));
     const std::uint64_t row_mask = (std::uint64_t{1} << row_bits_) - 1;
     const std::uint64_t none = static_cast<std::uint64_t>(vocab_size_);
     std::array<Index, kLags> lag;
@@ -169,12 +143,8 @@ void PairTables<Token>::write_chunk(Kind kind, std::span<const Index> lags, Inde
 
     const auto put = [&](Index i, std::uint64_t entry) {
         const Index row = static_cast<Index>(stream[i]) - range_.first;
-        const std::size_t block = static_cast<std::size_t>(row >> row_bits_);
-        entry |= static_cast<std::uint64_t>(row) & row_mask;
-        const std::size_t at = next[block]++;
-        auto& line = lines[block].entries;
-        line[at % kLine] = entry;
-        if (at % kLine == kLine - 1) store_line(entries_.data() + at - (kLine - 1), line.data());
+        streams.put(static_cast<std::size_t>(row >> row_bits_),
+                    entry | (static_cast<std::uint64_t>(row) & row_mask));
     };
     // Positions of which some lag is a pair of this kind: counted(i + lag).
     const auto write = [&](Index first, Index last, std::uint64_t cls, auto&& counted) {
@@ -215,13 +185,9 @@ void PairTables<Token>::write_chunk(Kind kind, std::span<const Index> lags, Inde
         i = stop;
     }
     for (Index b = 0; b < n_blocks_; ++b) {
-        const std::size_t at = next[b], rest = at % kLine;
-        // What is left of a last line; the line before it is stored.
-        const std::size_t first = std::max(at - rest, begin_[region(chunk, b)]);
-        std::copy_n(lines[b].entries.begin(), at - first, entries_.begin() + first);
-        end_[region(chunk, b)] = at;
+        end_[region(chunk, b)] = streams.next()[static_cast<std::size_t>(b)];
     }
-    finish_stores();
+    streams.finish();
 }
 
 template <class Token>
@@ -362,13 +328,14 @@ std::vector<PairCounts> PairTables<Token>::count(std::span<const Index> lags, in
             const Index runs = n_blocks_ == 0 ? 0 : static_cast<Index>(bounds.size()) - 1;
             const Index slots = static_cast<Index>(here);
             std::vector<CountBlock> found(static_cast<std::size_t>(n_blocks_ * slots));
-            parallel_for(runs * slots, threads, [&](Index task) {
-                const Index run = task / slots, slot = task % slots;
-                Table table(block_rows(), vocab_size_);
-                for (Index b = bounds[run]; b < bounds[run + 1]; ++b) {
-                    found[slot * n_blocks_ + b] = count_block(b, static_cast<int>(slot), table);
-                }
-            });
+            parallel_with(
+                runs * slots, threads, [&] { return Table(block_rows(), vocab_size_); },
+                [&](Index task, Table& table) {
+                    const Index run = task / slots, slot = task % slots;
+                    for (Index b = bounds[run]; b < bounds[run + 1]; ++b) {
+                        found[slot * n_blocks_ + b] = count_block(b, static_cast<int>(slot), table);
+                    }
+                });
             for (Index slot = 0; slot < slots; ++slot) {
                 PairCounts& of_lag = counts[by_lag[start + static_cast<std::size_t>(slot)]];
                 CountMatrix& matrix = kind == Kind::within ? of_lag.within : of_lag.across;

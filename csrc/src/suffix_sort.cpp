@@ -1,213 +1,587 @@
 #include "ngramstat/suffix_sort.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <limits>
+
+#include "ngramstat/parallel.hpp"
+#include "ngramstat/prefetch.hpp"
 
 namespace ngramstat {
 
 namespace {
 
-using Entry = SuffixScratch::Entry;
+// An entry, from the lowest bit on: its position in a cell of the stream, symbols entry_symbols ..
+// 1, and the low bits of the first token.
+constexpr int kCellBits = 18;
+constexpr Index kCell = Index{1} << kCellBits;
+constexpr std::uint64_t kCellMask = kCell - 1;
+constexpr int kKeyBits = 64 - kCellBits;
+// Each block is a stream of its own while entries are written.
+constexpr Index kMostBlocks = 1024;
+// Keys sorted at a time: with their double in half of a second-level cache.
+constexpr Index kLeaf = Index{1} << 15;
+static_assert(kLeaf <= kCell, "a key and the place in its leaf must fit 64 bits");
+constexpr int kSplitBits = 9;
+// Positions whose text is fetched ahead.
+constexpr Index kAhead = 96;
 
-bool entry_less(const Entry& a, const Entry& b) {
-    return a.key != b.key ? a.key < b.key : a.position < b.position;
-}
-
-// Stable sort by key. Entries come in ascending position order, so (key, position) is the result
-// of both branches.
-void sort_entries(Entry* entries, Entry* buffer, Index n, int key_bits) {
-    // Below: comparison sort wins (2 cores, Xeon 2.0 GHz, 2026-11). Above: one counting pass on the
-    // high bits first, so that the passes over the parts stay in the L2 cache.
-    constexpr Index kComparison = 192;
-    constexpr Index kInCache = 1 << 16;
-    constexpr int kHighBits = 10;
-    if (n <= kComparison) {
-        std::sort(entries, entries + n, entry_less);
-        return;
-    }
-    if (n > kInCache && key_bits > kHighBits) {
-        const int shift = key_bits - kHighBits;
-        std::vector<Index> start((std::size_t{1} << kHighBits) + 1, 0);
-        const std::uint64_t mask = (std::uint64_t{1} << kHighBits) - 1;
-        for (Index i = 0; i < n; ++i) ++start[(entries[i].key >> shift & mask) + 1];
-        for (std::size_t d = 1; d < start.size(); ++d) start[d] += start[d - 1];
-        std::vector<Index> next(start.begin(), start.end() - 1);
-        for (Index i = 0; i < n; ++i) buffer[next[entries[i].key >> shift & mask]++] = entries[i];
-        std::copy(buffer, buffer + n, entries);
-        for (std::size_t d = 0; d + 1 < start.size(); ++d) {
-            sort_entries(entries + start[d], buffer + start[d], start[d + 1] - start[d], shift);
-        }
-        return;
-    }
-    constexpr int kDigits = 8;
-    Index histogram[kDigits][256] = {};
-    const int digits = (key_bits + 7) / 8;
-    for (Index i = 0; i < n; ++i) {
-        for (int d = 0; d < digits; ++d) ++histogram[d][entries[i].key >> (8 * d) & 255];
-    }
-    Entry* from = entries;
-    Entry* to = buffer;
-    for (int d = 0; d < digits; ++d) {
-        Index* counts = histogram[d];
-        if (counts[from[0].key >> (8 * d) & 255] == n) continue;  // one value: nothing to move
-        Index total = 0;
-        for (int v = 0; v < 256; ++v) {
-            const Index count = counts[v];
-            counts[v] = total;
-            total += count;
-        }
-        for (Index i = 0; i < n; ++i) to[counts[from[i].key >> (8 * d) & 255]++] = from[i];
-        std::swap(from, to);
-    }
-    if (from != entries) std::copy(from, from + n, entries);
+int row_bits_of(TokenRange range) {
+    int bits = 0;
+    while ((range.size() - 1) >> bits >= kMostBlocks) ++bits;
+    return bits;
 }
 
 // Reads symbols of suffixes and packs them into keys, most significant first; 0 is "ended".
 template <class Token>
 class SymbolReader {
   public:
-    SymbolReader(std::span<const Token> tokens, Index vocab_size, const SuffixOrder& order)
-        : tokens_(tokens),
+    SymbolReader(std::span<const Token> tokens, const SuffixOrder& order, int bits)
+        : tokens_(tokens.data()),
+          size_(static_cast<Index>(tokens.size())),
           order_(order),
-          bits_(std::bit_width(static_cast<std::uint64_t>(vocab_size))),
-          per_key_(std::max(1, 64 / bits_)) {}
+          bits_(bits),
+          per_key_(64 / bits) {}
 
+    // Symbols of a key of 64 bits.
     int per_key() const { return per_key_; }
-    int key_bits() const { return per_key_ * bits_; }
 
-    // Symbols [from, from + per_key) of the suffix at i, as far as depth reaches.
-    std::uint64_t key(Index i, int from) const {
+    const Token* address(Index i, int from) const {
+        const Index at = order_.backward ? i - from : i + from;
+        return tokens_ + std::clamp<Index>(at, 0, size_ - 1);
+    }
+
+    // Symbols [from, from + n) of the suffix at i, as far as depth reaches. The stop token ends a
+    // sequence after itself; symbol 0 never does. None of symbols 1 .. from - 1 is one.
+    std::uint64_t key(Index i, int from, int n) const {
+        const int wanted = std::min(n, order_.depth - from);
+        const Index first = order_.backward ? i - from : i + from;
+        const Index left = order_.backward ? first + 1 : size_ - first;  // symbols of the stream
+        const Index step = order_.backward ? -1 : 1;
         std::uint64_t packed = 0;
-        int taken = 0;
-        const int wanted = std::min(per_key_, order_.depth - from);
-        // The stop token ends a sequence after itself; symbol 0 never stops it. Symbols before
-        // `from` are shared by all entries of a tie group and hold no stop token.
-        for (; taken < wanted; ++taken) {
-            const Index at = order_.backward ? i - from - taken : i + from + taken;
-            if (at < 0 || at >= static_cast<Index>(tokens_.size())) break;
-            const Index token = static_cast<Index>(tokens_[at]);
-            packed = packed << bits_ | static_cast<std::uint64_t>(token + 1);
-            if (token == order_.stop_token && from + taken > 0) {
-                ++taken;
-                break;
+        if (left >= wanted && order_.stop_token < 0) [[likely]] {
+            for (int taken = 0; taken < wanted; ++taken) {
+                packed = packed << bits_ |
+                         (static_cast<std::uint64_t>(tokens_[first + step * taken]) + 1);
             }
+            return padded(packed, n - wanted);
         }
-        const int missing = per_key_ - taken;
-        return missing == 0 ? packed : missing * bits_ >= 64 ? 0 : packed << (missing * bits_);
+        const int here = static_cast<int>(std::clamp<Index>(left, 0, wanted));
+        int taken = 0;
+        while (taken < here) {
+            const Index token = static_cast<Index>(tokens_[first + step * taken]);
+            packed = packed << bits_ | static_cast<std::uint64_t>(token + 1);
+            ++taken;
+            if (token == order_.stop_token) break;
+        }
+        return padded(packed, n - taken);
     }
 
-    // Leading symbols that two different keys share.
-    int common(std::uint64_t a, std::uint64_t b) const {
-        return (std::countl_zero(a ^ b) - (64 - key_bits())) / bits_;
+    // Leading symbols that two different keys of n symbols share.
+    int common(std::uint64_t a, std::uint64_t b, int n) const {
+        return n - 1 - (63 - std::countl_zero(a ^ b)) / bits_;
     }
 
-    // Symbols a key holds before it ends.
-    int symbols(std::uint64_t key) const {
-        if (key == 0) return 0;
-        return per_key_ - std::countr_zero(key) / bits_;
+    // Symbols that a key of n holds before it ends.
+    int symbols(std::uint64_t key, int n) const {
+        return key == 0 ? 0 : n - std::countr_zero(key) / bits_;
     }
 
-    // Whether sequences with this key may differ in later symbols.
-    bool goes_on(std::uint64_t key, int from) const {
-        const std::uint64_t mask =
-            bits_ == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << bits_) - 1;
-        const std::uint64_t last = key & mask;
-        return from + per_key_ < order_.depth && last != 0 &&
+    // Whether sequences with this key may differ after it.
+    bool goes_on(std::uint64_t key, int symbols_so_far) const {
+        const std::uint64_t last = key & mask();
+        return symbols_so_far < order_.depth && last != 0 &&
                static_cast<Index>(last) - 1 != order_.stop_token;
     }
 
   private:
-    std::span<const Token> tokens_;
+    // In two steps, as all of the bits may be missing.
+    std::uint64_t padded(std::uint64_t packed, int missing) const {
+        return missing == 0 ? packed : packed << (missing * bits_ - 1) << 1;
+    }
+    std::uint64_t mask() const { return (std::uint64_t{1} << bits_) - 1; }
+
+    const Token* tokens_;
+    Index size_;
     SuffixOrder order_;
     int bits_;
     int per_key_;
 };
 
-// Sorts positions that share their first `from` symbols. lcp[0] is left alone.
-template <class Token, class Position>
-void refine(const SymbolReader<Token>& reader, const SuffixOrder& order, int from,
-            std::span<Position> positions, std::span<std::uint8_t> lcp, SuffixScratch& scratch) {
-    const Index n = static_cast<Index>(positions.size());
-    if (n <= 1) return;
-    if (from >= order.depth) {
-        std::fill(lcp.begin() + 1, lcp.end(), static_cast<std::uint8_t>(order.depth));
-        return;
-    }
-    if (static_cast<Index>(scratch.entries.size()) < n) {
-        scratch.entries.resize(static_cast<std::size_t>(n));
-        scratch.buffer.resize(static_cast<std::size_t>(n));
-    }
-    Entry* entries = scratch.entries.data();
-    for (Index k = 0; k < n; ++k) {
-        entries[k] = {reader.key(static_cast<Index>(positions[k]), from), positions[k]};
-    }
-    sort_entries(entries, scratch.buffer.data(), n, reader.key_bits());
-
-    // The recursion reuses the scratch, so all that the entries tell is written out first.
-    std::vector<std::pair<Index, Index>> ties;
-    positions[0] = static_cast<Position>(entries[0].position);
-    Index group = 0;
-    for (Index k = 1; k <= n; ++k) {
-        if (k < n) positions[k] = static_cast<Position>(entries[k].position);
-        if (k < n && entries[k].key == entries[k - 1].key) {
-            lcp[k] = static_cast<std::uint8_t>(
-                std::min(order.depth, from + reader.symbols(entries[k].key)));
-            continue;
-        }
-        if (k - group > 1 && reader.goes_on(entries[group].key, from)) ties.emplace_back(group, k);
-        if (k < n) {
-            lcp[k] =
-                static_cast<std::uint8_t>(from + reader.common(entries[k].key, entries[k - 1].key));
-        }
-        group = k;
-    }
-    for (const auto& [begin, end] : ties) {
-        const std::size_t first = static_cast<std::size_t>(begin);
-        const std::size_t size = static_cast<std::size_t>(end - begin);
-        refine(reader, order, from + reader.per_key(), positions.subspan(first, size),
-               lcp.subspan(first, size), scratch);
+// Turns counts into where each begins, and returns their sum.
+template <class Integer>
+void begins(std::span<Integer> counts) {
+    Integer total = 0;
+    for (Integer& count : counts) {
+        const Integer here = count;
+        count = total;
+        total += here;
     }
 }
 
-void check_order(const SuffixOrder& order) {
-    require(order.depth >= 1 && order.depth <= kMaxDepth, "depth must lie in 1 .. 255");
+// The highest bit in which keys differ; -1: none.
+class VaryingBits {
+  public:
+    void add(std::uint64_t key) {
+        some_ |= key;
+        all_ &= key;
+    }
+    int highest() const { return 63 - std::countl_zero(some_ ^ all_); }
+
+  private:
+    std::uint64_t some_ = 0, all_ = ~std::uint64_t{0};
+};
+
+// Sorts by the bits from `low` up to `high`; the result is in either of the two.
+std::uint64_t* radix_sort(std::uint64_t* from, std::uint64_t* to, std::size_t n, int low,
+                          int high) {
+    constexpr int kMostDigits = 8;
+    constexpr int kMostBits = 11;
+    // Clearing the wider histograms has to pay.
+    const int widest = n < 4096 ? 8 : kMostBits;
+    const int digits = (high - low + widest) / widest;
+    const int bits = (high - low + digits) / digits;
+    const std::uint64_t mask = (std::uint64_t{1} << bits) - 1;
+    std::array<std::uint32_t, kMostDigits << kMostBits> histogram;
+    std::fill_n(histogram.begin(), static_cast<std::size_t>(digits) << bits, 0);
+    for (std::size_t i = 0; i < n; ++i) {
+        std::uint64_t rest = from[i] >> low;
+        for (int d = 0; d < digits; ++d, rest >>= bits) {
+            ++histogram[(static_cast<std::size_t>(d) << bits) + (rest & mask)];
+        }
+    }
+    for (int d = 0; d < digits; ++d) {
+        const std::span<std::uint32_t> counts(
+            histogram.data() + (static_cast<std::size_t>(d) << bits), std::size_t{1} << bits);
+        const int shift = low + d * bits;
+        if (counts[from[0] >> shift & mask] == n) continue;  // one value: nothing to move
+        begins(counts);
+        for (std::size_t i = 0; i < n; ++i) to[counts[from[i] >> shift & mask]++] = from[i];
+        std::swap(from, to);
+    }
+    return from;
+}
+
+template <class T>
+std::span<T> room(std::vector<T>& values, std::size_t n) {
+    if (values.size() < n) values.resize(n);
+    return {values.data(), n};
+}
+
+// Ties of few positions, and of many: stable by key, as positions come ascending.
+template <class Keyed>
+void sort_keyed(std::span<Keyed> entries, std::vector<Keyed>& buffer) {
+    if (entries.size() == 2) {  // most of them
+        if (entries[1].key < entries[0].key) std::swap(entries[0], entries[1]);
+        return;
+    }
+    constexpr std::size_t kInsertion = 24;
+    constexpr std::size_t kComparison = 512;
+    if (entries.size() <= kInsertion) {
+        for (std::size_t i = 1; i < entries.size(); ++i) {
+            const Keyed entry = entries[i];
+            std::size_t at = i;
+            for (; at > 0 && entries[at - 1].key > entry.key; --at) entries[at] = entries[at - 1];
+            entries[at] = entry;
+        }
+        return;
+    }
+    if (entries.size() <= kComparison) {
+        std::stable_sort(entries.begin(), entries.end(),
+                         [](const Keyed& a, const Keyed& b) { return a.key < b.key; });
+        return;
+    }
+    std::span<Keyed> from = entries, to = room(buffer, entries.size());
+    for (int shift = 0; shift < 64; shift += 8) {
+        std::array<std::size_t, 256> counts{};
+        for (const Keyed& entry : from) ++counts[entry.key >> shift & 255];
+        if (counts[from[0].key >> shift & 255] == from.size()) continue;
+        begins(std::span<std::size_t>(counts));
+        for (const Keyed& entry : from) to[counts[entry.key >> shift & 255]++] = entry;
+        std::swap(from, to);
+    }
+    if (from.data() != entries.data()) std::copy(from.begin(), from.end(), entries.begin());
 }
 
 template <class Token, class Position>
 void fill_suffix_array(std::span<const Token> tokens, Index vocab_size, const SuffixOrder& order,
                        std::span<Index> suffixes, std::span<std::uint8_t> lcp, int threads) {
-    auto index =
-        index_positions<Token, Position>(tokens, TokenRange{0, vocab_size}, vocab_size, threads);
-    const auto tasks = bucket_tasks(index);
-    parallel_for(static_cast<Index>(tasks.size()) - 1, threads, [&](Index task) {
-        SuffixScratch scratch;
-        for (Index g = tasks[task]; g < tasks[task + 1]; ++g) {
-            const std::size_t start = static_cast<std::size_t>(index.offsets[g]);
-            const std::size_t size = static_cast<std::size_t>(index.size(g));
-            const std::span<Position> bucket(index.positions.data() + start, size);
-            sort_bucket(tokens, vocab_size, order, bucket, lcp.subspan(start, size), scratch);
-            std::copy(bucket.begin(), bucket.end(), suffixes.begin() + index.offsets[g]);
-        }
-    });
+    const Segment all{0, static_cast<Index>(tokens.size())};
+    const SuffixBlocks<Token, Position> blocks(tokens, vocab_size, order, {0, vocab_size},
+                                               {&all, 1}, threads);
+    parallel_with(
+        blocks.n_blocks(), threads, [] { return SuffixScratch<Position>(); },
+        [&](Index block, SuffixScratch<Position>& scratch) {
+            const auto sorted = blocks.sort(block, scratch);
+            const Index begin = blocks.offsets()[block];
+            std::copy(sorted.positions.begin(), sorted.positions.end(), suffixes.begin() + begin);
+            std::copy(sorted.lcp.begin(), sorted.lcp.end(), lcp.begin() + begin);
+        });
 }
 
 }  // namespace
 
 template <class Token, class Position>
-void sort_bucket(std::span<const Token> tokens, Index vocab_size, const SuffixOrder& order,
-                 std::span<Position> positions, std::span<std::uint8_t> lcp,
-                 SuffixScratch& scratch) {
-    check_order(order);
-    if (positions.empty()) return;
+SuffixBlocks<Token, Position>::SuffixBlocks(std::span<const Token> tokens, Index vocab_size,
+                                            const SuffixOrder& order, TokenRange range,
+                                            std::span<const Segment> segments, int threads)
+    : tokens_(tokens),
+      order_(order),
+      range_(range),
+      vocab_size_(vocab_size),
+      symbol_bits_(static_cast<int>(std::bit_width(static_cast<std::uint64_t>(vocab_size)))) {
+    require(order.depth >= 1 && order.depth <= kMaxDepth, "depth must lie in 1 .. 255");
+    require(vocab_size > 0, "vocab_size must be positive");
+    require(0 <= range.first && range.first <= range.last && range.last <= vocab_size,
+            "token range must lie inside [0, vocab_size]");
+    const Index n = static_cast<Index>(tokens.size());
+    require(n == 0 || static_cast<std::uint64_t>(n - 1) <= std::numeric_limits<Position>::max(),
+            "position type too narrow for this stream");
+    Index before = 0;
+    for (const Segment& segment : segments) {
+        require(before <= segment.first && segment.first <= segment.last && segment.last <= n,
+                "segments must be ascending, disjoint and inside the stream");
+        before = segment.last;
+    }
+    row_bits_ = row_bits_of(range);
+    entry_symbols_ = std::min(order.depth - 1, (kKeyBits - row_bits_) / symbol_bits_);
+    n_blocks_ = range.size() == 0 ? 0 : ((range.size() - 1) >> row_bits_) + 1;
+    n_cells_ = (n + kCell - 1) >> kCellBits;
+    const Index n_chunks =
+        std::clamp<Index>(4 * Index{std::max(threads, 1)}, 1, std::max<Index>(n_cells_, 1));
+    for (Index c = 0; c <= n_chunks; ++c) chunks_.push_back(n_cells_ * c / n_chunks);
+    count_entries(segments, threads);
+    write_entries(segments, threads);
+}
+
+template <class Token, class Position>
+template <class Visit>
+void SuffixBlocks<Token, Position>::for_positions(std::span<const Segment> segments, Index first,
+                                                  Index last, Visit&& visit) const {
+    auto segment = std::upper_bound(segments.begin(), segments.end(), first,
+                                    [](Index i, const Segment& s) { return i < s.last; });
+    for (; segment != segments.end() && segment->first < last; ++segment) {
+        visit(std::max(first, segment->first), std::min(last, segment->last));
+    }
+}
+
+template <class Token, class Position>
+void SuffixBlocks<Token, Position>::count_entries(std::span<const Segment> segments, int threads) {
+    const Index n = static_cast<Index>(tokens_.size());
+    const Index n_chunks = static_cast<Index>(chunks_.size()) - 1;
+    std::vector<std::vector<Index>> sizes(static_cast<std::size_t>(n_chunks));
+    parallel_for(n_chunks, threads, [&](Index c) {
+        auto& mine = sizes[c];
+        mine.assign(static_cast<std::size_t>(n_blocks_), 0);
+        const Index first = chunks_[c] << kCellBits,
+                    last = std::min(n, chunks_[c + 1] << kCellBits);
+        // Also those outside all segments: they are symbols of their neighbours.
+        for (Index i = first; i < last; ++i) {
+            if (static_cast<Index>(tokens_[i]) >= vocab_size_) {
+                throw_token_out_of_range(tokens_[i], i, vocab_size_);
+            }
+        }
+        for_positions(segments, first, last, [&](Index begin, Index end) {
+            for (Index i = begin; i < end; ++i) {
+                const Index token = static_cast<Index>(tokens_[i]);
+                if (token >= range_.first && token < range_.last) {
+                    ++mine[(token - range_.first) >> row_bits_];
+                }
+            }
+        });
+    });
+    std::size_t total = 0;
+    offsets_.assign(1, 0);
+    chunk_end_.resize(static_cast<std::size_t>(n_chunks * n_blocks_));
+    for (Index b = 0; b < n_blocks_; ++b) {
+        Index of_block = 0;
+        for (Index c = 0; c < n_chunks; ++c) {
+            total = EntryStreams::begin_after(total);
+            chunk_end_[c * n_blocks_ + b] = total;  // where they begin, until they are written
+            total += static_cast<std::size_t>(sizes[c][b]);
+            of_block += sizes[c][b];
+        }
+        offsets_.push_back(offsets_.back() + of_block);
+    }
+    entries_.resize(EntryStreams::begin_after(total));
+}
+
+template <class Token, class Position>
+void SuffixBlocks<Token, Position>::write_entries(std::span<const Segment> segments, int threads) {
+    const Index n = static_cast<Index>(tokens_.size());
+    const Index n_chunks = static_cast<Index>(chunks_.size()) - 1;
+    const SymbolReader<Token> reader(tokens_, order_, symbol_bits_);
+    const std::uint64_t row_mask = (std::uint64_t{1} << row_bits_) - 1;
+    const int key_shift = entry_symbols_ * symbol_bits_;
+    // What a symbol is moved by to be the first behind the first token.
+    const int newest = std::max(entry_symbols_ - 1, 0) * symbol_bits_;
+    cell_begin_.resize(static_cast<std::size_t>(n_cells_ * n_blocks_));
+    parallel_for(n_chunks, threads, [&](Index c) {
+        const auto begin = chunk_end_.begin() + c * n_blocks_;
+        EntryStreams streams(entries_, {begin, begin + n_blocks_});
+        for (Index cell = chunks_[c]; cell < chunks_[c + 1]; ++cell) {
+            std::copy(streams.next().begin(), streams.next().end(),
+                      cell_begin_.begin() + cell * n_blocks_);
+            const Index first = cell << kCellBits, last = std::min(n, first + kCell);
+            const auto put = [&](Index i, std::uint64_t symbols) {
+                const Index token = static_cast<Index>(tokens_[i]);
+                if (token < range_.first || token >= range_.last) return;
+                const std::uint64_t row = static_cast<std::uint64_t>(token - range_.first);
+                const std::uint64_t key = (row & row_mask) << key_shift | symbols;
+                streams.put(static_cast<std::size_t>(row >> row_bits_),
+                            key << kCellBits | static_cast<std::uint64_t>(i - first));
+            };
+            for_positions(segments, first, last, [&](Index from, Index to) {
+                if (entry_symbols_ == 0) {
+                    for (Index i = from; i < to; ++i) put(i, 0);
+                } else if (order_.backward) {
+                    // The symbols of the next position are these and one more.
+                    std::uint64_t symbols = reader.key(from, 1, entry_symbols_);
+                    for (Index i = from; i < to; ++i) {
+                        put(i, symbols);
+                        const Index token = static_cast<Index>(tokens_[i]);
+                        const std::uint64_t older =
+                            token == order_.stop_token ? 0 : symbols >> symbol_bits_;
+                        symbols = static_cast<std::uint64_t>(token + 1) << newest | older;
+                    }
+                } else {
+                    for (Index i = from; i < to; ++i) put(i, reader.key(i, 1, entry_symbols_));
+                }
+            });
+        }
+        std::copy(streams.next().begin(), streams.next().end(), begin);
+        streams.finish();
+    });
+}
+
+template <class Token, class Position>
+SortedSuffixes<Position> SuffixBlocks<Token, Position>::sort(
+    Index block, SuffixScratch<Position>& scratch) const {
+    const std::size_t n = static_cast<std::size_t>(size(block));
+    const auto keys = room(scratch.keys, n);
+    const auto positions = room(scratch.positions, n);
+    const auto lcp = room(scratch.lcp, n);
+    const SortedSuffixes<Position> sorted{positions, lcp};
+    if (n == 0) return sorted;
+
+    const auto for_entries = [&](auto&& visit) {
+        Index chunk = 0;
+        for (Index cell = 0; cell < n_cells_; ++cell) {
+            while (chunks_[chunk + 1] <= cell) ++chunk;
+            const bool last = cell + 1 == chunks_[chunk + 1];
+            const std::size_t end = last ? chunk_end_[chunk * n_blocks_ + block]
+                                         : cell_begin_[(cell + 1) * n_blocks_ + block];
+            const Index first = cell << kCellBits;
+            for (std::size_t k = cell_begin_[cell * n_blocks_ + block]; k < end; ++k) {
+                visit(entries_[k] >> kCellBits,
+                      static_cast<Position>(first + static_cast<Index>(entries_[k] & kCellMask)));
+            }
+        }
+    };
+    const int key_bits = row_bits_ + entry_symbols_ * symbol_bits_;
+    std::uint64_t before = ~std::uint64_t{0};
+    if (static_cast<Index>(n) <= kLeaf) {
+        std::size_t k = 0;
+        for_entries([&](std::uint64_t key, Position position) {
+            keys[k] = key;
+            positions[k++] = position;
+        });
+        sort_part(keys, positions, lcp, before, key_bits, scratch);
+    } else {
+        // Moved to their parts on the way in.
+        VaryingBits varying;
+        for_entries([&](std::uint64_t key, Position) { varying.add(key); });
+        const int shift = std::max(varying.highest() + 1 - kSplitBits, 0);
+        constexpr std::uint64_t kMask = (1 << kSplitBits) - 1;
+        std::array<std::size_t, (1 << kSplitBits) + 1> next{};
+        for_entries([&](std::uint64_t key, Position) { ++next[key >> shift & kMask]; });
+        begins(std::span<std::size_t>(next));
+        const auto bounds = next;
+        for_entries([&](std::uint64_t key, Position position) {
+            const std::size_t k = next[key >> shift & kMask]++;
+            keys[k] = key;
+            positions[k] = position;
+        });
+        for (std::size_t d = 0; d + 1 < bounds.size(); ++d) {
+            const std::size_t begin = bounds[d], here = bounds[d + 1] - begin;
+            sort_part(keys.subspan(begin, here), positions.subspan(begin, here),
+                      lcp.subspan(begin, here), before, shift, scratch);
+        }
+    }
     lcp[0] = 0;
-    refine(SymbolReader<Token>(tokens, vocab_size, order), order, 1, positions, lcp, scratch);
+    return sorted;
+}
+
+// Sorts by the lowest key_bits bits, in which alone these keys differ. `before` is the key before.
+template <class Token, class Position>
+void SuffixBlocks<Token, Position>::sort_part(std::span<std::uint64_t> keys,
+                                              std::span<Position> positions,
+                                              std::span<std::uint8_t> lcp, std::uint64_t& before,
+                                              int key_bits,
+                                              SuffixScratch<Position>& scratch) const {
+    if (keys.empty()) return;
+    if (static_cast<Index>(keys.size()) <= kLeaf || key_bits == 0) {
+        return sort_leaf(keys, positions, lcp, before, key_bits, scratch);
+    }
+    const int shift = std::max(key_bits - kSplitBits, 0);
+    constexpr std::uint64_t kMask = (1 << kSplitBits) - 1;
+    const std::uint64_t mask = std::min(kMask, (std::uint64_t{1} << key_bits) - 1);
+    std::array<std::size_t, (1 << kSplitBits) + 1> next{};
+    for (const std::uint64_t key : keys) ++next[key >> shift & mask];
+    begins(std::span<std::size_t>(next));
+    const auto bounds = next;
+    const auto moved_keys = room(scratch.moved_keys, keys.size());
+    const auto moved_positions = room(scratch.moved_positions, keys.size());
+    for (std::size_t k = 0; k < keys.size(); ++k) {
+        const std::size_t to = next[keys[k] >> shift & mask]++;
+        moved_keys[to] = keys[k];
+        moved_positions[to] = positions[k];
+    }
+    std::copy(moved_keys.begin(), moved_keys.end(), keys.begin());
+    std::copy(moved_positions.begin(), moved_positions.end(), positions.begin());
+    for (std::size_t d = 0; d + 1 < bounds.size(); ++d) {
+        const std::size_t begin = bounds[d], here = bounds[d + 1] - begin;
+        sort_part(keys.subspan(begin, here), positions.subspan(begin, here),
+                  lcp.subspan(begin, here), before, shift, scratch);
+    }
+}
+
+template <class Token, class Position>
+void SuffixBlocks<Token, Position>::sort_leaf(std::span<std::uint64_t> keys,
+                                              std::span<Position> positions,
+                                              std::span<std::uint8_t> lcp, std::uint64_t& before,
+                                              int key_bits,
+                                              SuffixScratch<Position>& scratch) const {
+    const SymbolReader<Token> reader(tokens_, order_, symbol_bits_);
+    const std::size_t n = keys.size();
+    const int known = 1 + entry_symbols_;
+    auto& ties = scratch.ties;
+    ties.clear();
+    // Of keys that are equal: what they share, and whether more may follow.
+    const std::uint64_t symbols_mask = (std::uint64_t{1} << (entry_symbols_ * symbol_bits_)) - 1;
+    const auto shared = [&](std::uint64_t key) {
+        return static_cast<std::uint8_t>(1 + reader.symbols(key & symbols_mask, entry_symbols_));
+    };
+    const auto add_tie = [&](std::size_t first, std::size_t last, std::uint64_t key) {
+        const bool more = entry_symbols_ == 0 ? order_.depth > 1 : reader.goes_on(key, known);
+        if (more) {
+            ties.push_back({static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(last)});
+        }
+    };
+    // Symbols shared by keys whose highest different bit is this one.
+    std::array<std::uint8_t, 64> common{};
+    for (int bit = 0; bit < entry_symbols_ * symbol_bits_; ++bit) {
+        common[bit] = static_cast<std::uint8_t>(entry_symbols_ - bit / symbol_bits_);
+    }
+    const std::uint64_t previous = before;
+    if (key_bits == 0) {
+        std::fill(lcp.begin(), lcp.end(), shared(keys[0]));
+        if (n > 1) add_tie(0, n, keys[0]);
+        before = keys[0];
+        lcp[0] = common[63 - std::countl_zero(previous ^ before)];
+        return break_ties(positions, lcp, scratch);
+    }
+
+    std::uint64_t* leaf = room(scratch.leaf, n).data();
+    VaryingBits varying;
+    for (std::size_t k = 0; k < n; ++k) {
+        varying.add(keys[k]);
+        leaf[k] = keys[k] << kCellBits | k;
+    }
+    constexpr std::size_t kComparison = 64;
+    if (n <= kComparison) {
+        std::sort(leaf, leaf + n);
+    } else if (varying.highest() >= 0) {
+        leaf = radix_sort(leaf, room(scratch.buffer, n).data(), n, kCellBits,
+                          kCellBits + varying.highest());
+    }
+
+    const auto sorted = room(scratch.sorted, n);
+    std::uint64_t last = previous;
+    std::size_t group = 0;
+    for (std::size_t k = 0; k < n; ++k) {
+        sorted[k] = positions[leaf[k] & kCellMask];
+        const std::uint64_t key = leaf[k] >> kCellBits;
+        const std::uint64_t different = key ^ last;
+        if (different == 0) {
+            lcp[k] = shared(key);
+            continue;
+        }
+        lcp[k] = common[63 - std::countl_zero(different)];
+        if (k - group > 1) add_tie(group, k, last);
+        group = k;
+        last = key;
+    }
+    if (n - group > 1) add_tie(group, n, last);
+    before = last;
+    std::copy(sorted.begin(), sorted.end(), positions.begin());
+    break_ties(positions, lcp, scratch);
+}
+
+// Sorts what shares all symbols of its entries, by a key of the next ones at a time.
+template <class Token, class Position>
+void SuffixBlocks<Token, Position>::break_ties(std::span<Position> positions,
+                                               std::span<std::uint8_t> lcp,
+                                               SuffixScratch<Position>& scratch) const {
+    const SymbolReader<Token> reader(tokens_, order_, symbol_bits_);
+    const int per_key = reader.per_key();
+    auto& ties = scratch.ties;
+    auto& still_tied = scratch.still_tied;
+    for (int from = 1 + entry_symbols_; !ties.empty(); from += per_key) {
+        still_tied.clear();
+        std::size_t ahead = 0;
+        Index fetched = 0;
+        for (const auto& [first, last] : ties) {
+            while (ahead < ties.size() && fetched < kAhead) {
+                const auto& next = ties[ahead++];
+                fetched += static_cast<Index>(next.last - next.first);
+                const std::uint32_t most = std::min<std::uint32_t>(
+                    next.last, next.first + static_cast<std::uint32_t>(kAhead));
+                for (std::uint32_t k = next.first; k < most; ++k) {
+                    prefetch(reader.address(static_cast<Index>(positions[k]), from));
+                }
+            }
+            const std::size_t n = last - first;
+            fetched -= static_cast<Index>(n);
+            const auto group = room(scratch.group, n);
+            for (std::size_t k = 0; k < n; ++k) {
+                if (k + kAhead < n) {
+                    prefetch(
+                        reader.address(static_cast<Index>(positions[first + k + kAhead]), from));
+                }
+                const Position position = positions[first + k];
+                group[k] = {reader.key(static_cast<Index>(position), from, per_key), position};
+            }
+            sort_keyed(group, scratch.group_buffer);
+            std::size_t start = 0;
+            for (std::size_t k = 0; k <= n; ++k) {
+                if (k < n) positions[first + k] = group[k].position;
+                if (k == 0) continue;
+                const std::uint64_t key = group[k - 1].key;
+                if (k < n && group[k].key == key) {
+                    lcp[first + k] = static_cast<std::uint8_t>(
+                        std::min(order_.depth, from + reader.symbols(key, per_key)));
+                    continue;
+                }
+                if (k - start > 1 && reader.goes_on(key, from + per_key)) {
+                    still_tied.push_back({first + static_cast<std::uint32_t>(start),
+                                          first + static_cast<std::uint32_t>(k)});
+                }
+                if (k < n) {
+                    lcp[first + k] =
+                        static_cast<std::uint8_t>(from + reader.common(group[k].key, key, per_key));
+                }
+                start = k;
+            }
+        }
+        std::swap(ties, still_tied);
+    }
 }
 
 template <class Token>
 void suffix_array(std::span<const Token> tokens, Index vocab_size, const SuffixOrder& order,
                   std::span<Index> suffixes, std::span<std::uint8_t> lcp, int threads) {
-    check_order(order);
     require(suffixes.size() == tokens.size() && lcp.size() == tokens.size(),
             "suffixes and lcp must have one entry per token");
     if (tokens.size() <= std::size_t{1} << 32) {
@@ -217,15 +591,13 @@ void suffix_array(std::span<const Token> tokens, Index vocab_size, const SuffixO
     }
 }
 
-#define NGRAMSTAT_INSTANTIATE(Token)                                                              \
-    template void sort_bucket(std::span<const Token>, Index, const SuffixOrder&,                  \
-                              std::span<std::uint32_t>, std::span<std::uint8_t>, SuffixScratch&); \
-    template void sort_bucket(std::span<const Token>, Index, const SuffixOrder&,                  \
-                              std::span<std::uint64_t>, std::span<std::uint8_t>, SuffixScratch&); \
-    template void suffix_array(std::span<const Token>, Index, const SuffixOrder&,                 \
-                               std::span<Index>, std::span<std::uint8_t>, int);
-NGRAMSTAT_INSTANTIATE(std::uint16_t)
-NGRAMSTAT_INSTANTIATE(std::uint32_t)
-#undef NGRAMSTAT_INSTANTIATE
+template class SuffixBlocks<std::uint16_t, std::uint32_t>;
+template class SuffixBlocks<std::uint16_t, std::uint64_t>;
+template class SuffixBlocks<std::uint32_t, std::uint32_t>;
+template class SuffixBlocks<std::uint32_t, std::uint64_t>;
+template void suffix_array(std::span<const std::uint16_t>, Index, const SuffixOrder&,
+                           std::span<Index>, std::span<std::uint8_t>, int);
+template void suffix_array(std::span<const std::uint32_t>, Index, const SuffixOrder&,
+                           std::span<Index>, std::span<std::uint8_t>, int);
 
 }  // namespace ngramstat

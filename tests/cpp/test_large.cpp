@@ -101,14 +101,17 @@ int main() {
         for (int kind = 0; kind < 2; ++kind) {
             Index entries = 0;
             for (const CountBlock& block : matrices[kind]->blocks()) {
-                for (Index r = 0; r < block.n_rows(); ++r) {
-                    for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
-                        const auto it = cells[kind].find({block.first_row + r, block.column[k]});
-                        CHECK(it != cells[kind].end() && it->second == block.second[k]);
-                        CHECK(block.first[k] == 0);
-                        ++entries;
+                block.with_entries([&](const auto& found) {
+                    for (Index r = 0; r < block.n_rows(); ++r) {
+                        for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
+                            const auto it =
+                                cells[kind].find({block.first_row + r, found.column[k]});
+                            CHECK(it != cells[kind].end() && it->second == found.second[k]);
+                            CHECK(found.first[k] == 0);
+                            ++entries;
+                        }
                     }
-                }
+                });
             }
             CHECK(entries == static_cast<Index>(cells[kind].size()));
         }

@@ -1,4 +1,4 @@
-// suffix_array and sort_bucket against sorting of whole sequences.
+// suffix_array and SuffixBlocks against sorting of whole sequences.
 #include <algorithm>
 #include <stdexcept>
 
@@ -60,19 +60,25 @@ void check_suffix_array(const check::Stream<Token>& stream, const SuffixOrder& o
 
 template <class Position, class Token>
 void check_bucket(std::span<const Token> tokens, Index vocab_size, Token token,
-                  const SuffixOrder& order, SuffixScratch& scratch) {
+                  const SuffixOrder& order, std::span<const Segment> segments,
+                  SuffixScratch<Position>& scratch) {
     std::vector<Index> positions;
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-        if (tokens[i] == token) positions.push_back(static_cast<Index>(i));
+    for (const Segment& segment : segments) {
+        for (Index i = segment.first; i < segment.last; ++i) {
+            if (tokens[i] == token) positions.push_back(i);
+        }
     }
     const Sorted expected = naive(tokens, positions, order);
-    std::vector<Position> bucket(positions.begin(), positions.end());
-    std::vector<std::uint8_t> lcp(bucket.size(), 255);
-    sort_bucket(tokens, vocab_size, order, std::span(bucket), std::span(lcp), scratch);
-    CHECK(std::equal(bucket.begin(), bucket.end(), expected.positions.begin(),
+    const SuffixBlocks<Token, Position> blocks(tokens, vocab_size, order,
+                                               {Index{token}, Index{token} + 1}, segments, 2);
+    CHECK(blocks.n_blocks() == 1);
+    CHECK(blocks.size(0) == static_cast<Index>(positions.size()));
+    const auto sorted = blocks.sort(0, scratch);
+    CHECK(std::equal(sorted.positions.begin(), sorted.positions.end(), expected.positions.begin(),
                      expected.positions.end(),
                      [](Position a, Index b) { return static_cast<Index>(a) == b; }));
-    CHECK(lcp == expected.lcp);
+    CHECK(
+        std::equal(sorted.lcp.begin(), sorted.lcp.end(), expected.lcp.begin(), expected.lcp.end()));
 }
 
 // The number of symbols that fit one sorting key follows from vocab_size: every such number, on
@@ -80,7 +86,8 @@ void check_bucket(std::span<const Token> tokens, Index vocab_size, Token token,
 template <class Token>
 void check_key_widths() {
     check::Random random(23);
-    SuffixScratch scratch;  // kept over calls, as a worker does
+    SuffixScratch<std::uint32_t> scratch;  // kept over calls, as a worker does
+    SuffixScratch<std::uint64_t> wide_scratch;
     for (int bits = 1; bits <= static_cast<int>(8 * sizeof(Token)); ++bits) {
         for (const Index vocab : {(Index{1} << bits) - 1, Index{1} << bits}) {
             std::vector<Token> tokens;
@@ -97,15 +104,17 @@ void check_key_widths() {
                     check::in_case("vocab_size " + std::to_string(vocab) + ", depth " +
                                    std::to_string(depth));
                     const std::span<const Token> span(tokens);
-                    check_bucket<std::uint32_t>(span, vocab, token, order, scratch);
-                    check_bucket<std::uint64_t>(span, vocab, token, order, scratch);
+                    const std::vector<Segment> all{{0, 260}}, some{{0, 0}, {3, 90}, {91, 230}};
+                    check_bucket<std::uint32_t>(span, vocab, token, order, all, scratch);
+                    check_bucket<std::uint64_t>(span, vocab, token, order, some, wide_scratch);
                 }
             }
         }
     }
 }
 
-// Buckets of more than 2^16 positions take another path through the sorting of keys.
+// Blocks of more than 2^15 positions are split by their keys, and streams of more than 2^18 tokens
+// tell positions by cells.
 void check_large_buckets() {
     check::Random random(29);
     const auto word = check::fibonacci_word(110'000);
@@ -117,6 +126,11 @@ void check_large_buckets() {
     }
     check_suffix_array(check::make_stream<std::uint32_t>("one token often", values, 3000, random),
                        {9, true, 0});
+    for (int i = 0; i < 450'000; ++i) values.push_back(random.below(5) * random.below(1500));
+    check_suffix_array(check::make_stream<std::uint16_t>("several cells", values, 8192, random),
+                       {5, true, -1});
+    check_suffix_array(check::make_stream<std::uint32_t>("several cells", values, 70'000, random),
+                       {5, false, 0});
 }
 
 void refuses_bad_arguments() {

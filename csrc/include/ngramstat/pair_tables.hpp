@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "ngramstat/huge_pages.hpp"
+#include "ngramstat/entry_streams.hpp"
 #include "ngramstat/pair_counts.hpp"
 #include "ngramstat/position_index.hpp"
 #include "ngramstat/types.hpp"
@@ -37,7 +37,6 @@ class PairTables {
 
   private:
     enum class Kind { within, across };
-    using Entries = std::vector<std::uint64_t, HugePageAllocator<std::uint64_t>>;
     struct Table;
 
     // Entries of one kind for some lags, by chunk of the stream and block of rows.
@@ -65,7 +64,7 @@ class PairTables {
     Index n_blocks_ = 0;
     std::vector<Index> chunks_;             // bounds in the stream
     std::vector<std::size_t> begin_, end_;  // of each region's entries
-    Entries entries_;
+    EntryBuffer entries_;
 };
 
 }  // namespace ngramstat

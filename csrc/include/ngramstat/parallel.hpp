@@ -12,15 +12,18 @@
 
 namespace ngramstat {
 
-// Calls body(task) once for every task in [0, n_tasks), tasks handed out in order to `threads`
-// workers. Which worker runs a task is not fixed, so a body writes only to what its task owns (or
-// adds integers); results then do not depend on `threads`. The exception of the lowest failing task
-// is rethrown, after all workers have stopped.
-template <class Body>
-void parallel_for(Index n_tasks, int threads, Body&& body) {
+// Calls body(task, state) once for every task in [0, n_tasks), tasks handed out in order to
+// `threads` workers, each of which makes a state of its own: memory to be used again from task to
+// task. Which worker runs a task is not fixed, so a body writes only to what its task owns (or adds
+// integers); results then do not depend on `threads`. The exception of the lowest failing task is
+// rethrown, after all workers have stopped.
+template <class MakeState, class Body>
+void parallel_with(Index n_tasks, int threads, MakeState&& make_state, Body&& body) {
     const int workers = static_cast<int>(std::min<Index>(std::max(threads, 1), n_tasks));
     if (workers <= 1) {
-        for (Index task = 0; task < n_tasks; ++task) body(task);
+        if (n_tasks <= 0) return;
+        auto state = make_state();
+        for (Index task = 0; task < n_tasks; ++task) body(task, state);
         return;
     }
     std::atomic<Index> next{0};
@@ -28,18 +31,16 @@ void parallel_for(Index n_tasks, int threads, Body&& body) {
     std::exception_ptr error;
     Index error_task = n_tasks;
     auto work = [&] {
-        for (;;) {
-            const Index task = next.fetch_add(1);
-            if (task >= n_tasks) return;
-            try {
-                body(task);
-            } catch (...) {
-                next.store(n_tasks);  // later tasks are pointless; earlier ones still finish
-                const std::lock_guard<std::mutex> lock(mutex);
-                if (task < error_task) {
-                    error_task = task;
-                    error = std::current_exception();
-                }
+        Index task = 0;
+        try {
+            auto state = make_state();
+            while ((task = next.fetch_add(1)) < n_tasks) body(task, state);
+        } catch (...) {
+            next.store(n_tasks);  // later tasks are pointless; earlier ones still finish
+            const std::lock_guard<std::mutex> lock(mutex);
+            if (task < error_task) {
+                error_task = task;
+                error = std::current_exception();
             }
         }
     };
@@ -53,6 +54,14 @@ void parallel_for(Index n_tasks, int threads, Body&& body) {
     work();
     for (auto& thread : pool) thread.join();
     if (error) std::rethrow_exception(error);
+}
+
+// The same for a body(task) without a state.
+template <class Body>
+void parallel_for(Index n_tasks, int threads, Body&& body) {
+    struct Nothing {};
+    parallel_with(
+        n_tasks, threads, [] { return Nothing{}; }, [&](Index task, Nothing&) { body(task); });
 }
 
 // Bounds of at most `most` chunks of [0, n), about equal and none of them tiny.
