@@ -22,6 +22,7 @@ from ngramstat.statistics.counts_entropy import (
 from ngramstat.statistics.documents import DocumentBootstrap, statistical_units
 from ngramstat.statistics.held_out import held_out_losses, split_units
 from ngramstat.synthetic import IndependentTokens, MarkovChain, RunProcess
+from ngramstat.workspace import Workspace
 from test_statistics_correlations import markov_chain, zipf
 
 
@@ -333,7 +334,7 @@ def test_held_out_losses_equal_the_reference(separator, boundary):
     corpus = separated(documents, separator, 6)
     units = statistical_units(corpus, boundary=boundary, seed=0)
     split = split_units(corpus, units, share=0.2, seed=0)
-    found = held_out_losses(split, max_context=3, boundary=boundary, threads=2)
+    found = held_out_losses(split, max_context=3, boundary=boundary, workspace=Workspace(2))
 
     def text(chosen: np.ndarray) -> tuple[list[int], list[int]]:
         """(tokens, positions to score), with a mark between documents that contexts stop at."""

@@ -19,6 +19,7 @@ from ngramstat.statistics.learning_curves import (
     subset_losses,
 )
 from ngramstat.synthetic import SantaFe
+from ngramstat.workspace import Workspace
 from test_statistics_correlations import zipf
 
 
@@ -56,7 +57,7 @@ def test_a_point_is_the_model_of_its_subset(split):
         type(split)((corpus, units, subset.documents), split.held_out),
         max_context=2,
         boundary="stream",
-        threads=2,
+        workspace=Workspace(2),
     )
     assert point.tokens == alone.training_tokens == 100 * len(subset.documents)
     assert np.array_equal(point.losses, alone.losses.sum(axis=0) / alone.tokens.sum())

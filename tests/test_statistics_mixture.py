@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 import ngramstat
+from ngramstat.resources import anonymous_bytes
 from ngramstat.statistics import mixture
 from ngramstat.statistics.documents import statistical_units
 from ngramstat.statistics.held_out import held_out_losses, split_texts, split_units
 from ngramstat.statistics.mixture import MixtureText, mixture_losses, patterns, tuning_split
 from ngramstat.statistics.token_tree import bisection_tree, places
+from ngramstat.workspace import Workspace
 
 
 def classed_text(rng: np.random.Generator, n: int, size: int) -> np.ndarray:
@@ -53,7 +55,13 @@ def test_probabilities_sum_to_one(classed, stop, monkeypatch):
     sums = np.exp(-losses).reshape(len(contexts), size, order).sum(axis=1)
     # Log odds are rounded to one grid, on which a turn's and its sibling's are opposites.
     np.testing.assert_allclose(sums, 1.0, atol=1e-5)
-    again, _ = mixture_losses(text, max_context=order, n_documents=len(losses), threads=3)
+    again, _ = mixture_losses(
+        text, max_context=order, n_documents=len(losses), workspace=Workspace(3)
+    )
+    assert np.array_equal(losses, again)
+    # Little room: tree by tree, and the training text read several times.
+    few = Workspace(2, memory_limit=anonymous_bytes() * 8 // 7 + 1)
+    again, _ = mixture_losses(text, max_context=order, n_documents=len(losses), workspace=few)
     assert np.array_equal(losses, again)
 
 
@@ -107,10 +115,8 @@ def test_better_than_kneser_ney_where_classes_rule(monkeypatch):
     units = statistical_units(corpus, boundary="stream", seed=0)
     split = split_units(corpus, units, share=0.1, seed=0)
     kneser_ney = held_out_losses(split, max_context=2, boundary="stream")
-    texts = split_texts(split, boundary="stream")
-    losses, better = mixture_losses(
-        tuning_split(texts, 0), max_context=2, n_documents=len(texts.scored)
-    )
+    with split_texts(split, boundary="stream") as texts, tuning_split(texts, 0) as text:
+        losses, better = mixture_losses(text, max_context=2, n_documents=len(texts.scored))
     assert better.all()
     gain = kneser_ney.losses.sum(axis=0)[1:] - losses.sum(axis=0)
     assert np.all(gain / texts.scored.sum() > 0.03)  # nats per token; .041 and .053 here
@@ -120,7 +126,7 @@ def test_better_than_kneser_ney_where_classes_rule(monkeypatch):
 
 @pytest.mark.parametrize("boundary", ["stream", "document"])
 @pytest.mark.parametrize("separator", [None, 0])
-def test_the_tuning_slice_is_taken_from_the_training_text(boundary, separator):
+def test_the_tuning_slice_is_taken_from_the_training_text(boundary, separator, tmp_path):
     rng = np.random.default_rng(4)
     tokens = rng.integers(1, 50, 20_000).astype(np.uint16)
     ends = np.arange(200, 20_001, 200)
@@ -131,16 +137,21 @@ def test_the_tuning_slice_is_taken_from_the_training_text(boundary, separator):
     )
     units = statistical_units(corpus, boundary=boundary, seed=0)
     split = split_units(corpus, units, share=0.1, seed=0)
-    texts = split_texts(split, boundary=boundary)
-    text = tuning_split(texts, 0)
-    scored = int((text.tuning_document >= 0).sum())
-    assert 0.05 * texts.training_tokens < scored < 0.15 * texts.training_tokens
-    # All of the training text is counted, the slice at its end.
-    assert np.array_equal(np.sort(text.counted), np.sort(texts.training))
-    tail = text.counted[text.first_tuning :]
-    begins = 0 if texts.stop_token is None else 1  # the slice begins with a stop token of its own
-    assert np.array_equal(text.tuning[begins:], tail)
-    assert np.array_equal(text.tuning_document[begins:] >= 0, tail < 50)
+    # In memory, and in files where the limit is one byte.
+    for space in (Workspace(), Workspace(memory_limit=1, directory=tmp_path)):
+        with (
+            split_texts(split, boundary=boundary, workspace=space) as texts,
+            tuning_split(texts, 0, space) as text,
+        ):
+            scored = int((text.tuning_document >= 0).sum())
+            assert 0.05 * texts.training_tokens < scored < 0.15 * texts.training_tokens
+            # All of the training text is counted, the slice at its end.
+            assert np.array_equal(np.sort(text.counted), np.sort(texts.training))
+            tail = text.counted[text.first_tuning :]
+            # The slice begins with a stop token of its own.
+            begins = 0 if texts.stop_token is None else 1
+            assert np.array_equal(text.tuning[begins:], tail)
+            assert np.array_equal(text.tuning_document[begins:] >= 0, tail < 50)
 
 
 def test_one_type_is_no_choice():

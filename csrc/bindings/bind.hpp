@@ -9,6 +9,7 @@ void bind_pair_counts(py::module_& m);
 void bind_suffix_sort(py::module_& m);
 void bind_kneser_ney(py::module_& m);
 void bind_mixture(py::module_& m);
+void bind_resident(py::module_& m);
 void bind_samplers(py::module_& m);
 void bind_cuda(py::module_& m);
 

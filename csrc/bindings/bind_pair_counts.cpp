@@ -12,6 +12,11 @@ namespace {
 
 using Block = Array<double>;
 
+// Memory that the counters of several streams and ranges take turns in.
+struct PairRoom {
+    EntryBuffer entries;
+};
+
 // Tables for small vocabularies, else an index whose type follows the stream's length; Python sees
 // one class.
 class PairCounter {
@@ -39,10 +44,11 @@ class PairCounter {
     }
 
     std::vector<std::pair<CountMatrix, CountMatrix>> count(const std::vector<Index>& lags,
-                                                           int threads) {
+                                                           PairRoom& room, int threads) {
         std::vector<std::pair<CountMatrix, CountMatrix>> result;
         const py::gil_scoped_release release;
-        auto counts = std::visit([&](auto& way) { return count_by(way, lags, threads); }, way_);
+        auto counts =
+            std::visit([&](auto& way) { return count_by(way, lags, room, threads); }, way_);
         for (auto& pair : counts) {
             result.emplace_back(std::move(pair.within), std::move(pair.across));
         }
@@ -52,12 +58,12 @@ class PairCounter {
   private:
     template <class Token>
     std::vector<PairCounts> count_by(PairTables<Token>& tables, std::span<const Index> lags,
-                                     int threads) const {
-        return tables.count(lags, threads);
+                                     PairRoom& room, int threads) const {
+        return tables.count(lags, room.entries, threads);
     }
     template <class Position>
     std::vector<PairCounts> count_by(const PositionIndex<Position>& index,
-                                     std::span<const Index> lags, int threads) const {
+                                     std::span<const Index> lags, PairRoom&, int threads) const {
         return std::visit(
             [&](const auto& tokens) {
                 return count_pairs(as_span(tokens), index, vocab_size_, lags, threads);
@@ -299,10 +305,13 @@ void bind_pair_counts(py::module_& m) {
             },
             py::arg("other"), py::arg("weights"), py::arg("other_weights"), py::arg("threads"));
 
+    m.def("pair_tables_fit", &pair_tables_fit, py::arg("vocab_size"),
+          "Whether pairs of so many types are counted in tables.");
+    py::class_<PairRoom>(m, "PairRoom").def(py::init<>());
     py::class_<PairCounter> counter(m, "PairCounter");
     bind_for<std::uint16_t>(m, counter);
     bind_for<std::uint32_t>(m, counter);
-    counter.def("count", &PairCounter::count, py::arg("lags"), py::arg("threads"),
+    counter.def("count", &PairCounter::count, py::arg("lags"), py::arg("room"), py::arg("threads"),
                 "One (within, across) pair of count matrices per lag.");
 }
 

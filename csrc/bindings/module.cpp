@@ -38,6 +38,7 @@ PYBIND11_MODULE(_core, m) {
     bind_suffix_sort(m);
     bind_kneser_ney(m);
     bind_mixture(m);
+    bind_resident(m);
     bind_samplers(m);
     bind_cuda(m);
 }

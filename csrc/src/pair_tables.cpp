@@ -124,7 +124,7 @@ PairTables<Token>::PairTables(std::span<const Token> tokens, TokenRange range, I
         }
     }
     end_ = begin_;
-    entries_.resize(total);
+    n_entries_ = total;
 }
 
 template <class Token>
@@ -240,8 +240,8 @@ CountBlock PairTables<Token>::count_block(Index block, int slot, Table& table) c
                         (std::uint32_t{1} << column_bits_) - 1, column_shift(slot)};
     for (Index c = 0; c < n_chunks(); ++c) {
         const std::size_t k = region(c, block);
-        count_entries({entries_.data() + begin_[k], end_[k] - begin_[k]}, layout,
-                      table.counters.data(), table.wrapped);
+        count_entries({entries_ + begin_[k], end_[k] - begin_[k]}, layout, table.counters.data(),
+                      table.wrapped);
     }
 
     std::sort(table.wrapped.begin(), table.wrapped.end());
@@ -298,8 +298,14 @@ CountBlock PairTables<Token>::count_block(Index block, int slot, Table& table) c
 }
 
 template <class Token>
-std::vector<PairCounts> PairTables<Token>::count(std::span<const Index> lags, int threads) {
+std::vector<PairCounts> PairTables<Token>::count(std::span<const Index> lags, EntryBuffer& room,
+                                                 int threads) {
     for (const Index lag : lags) require(lag >= 1, "lags must be at least 1");
+    if (room.size() < n_entries_) {
+        EntryBuffer().swap(room);  // nothing to copy
+        room.resize(n_entries_);
+    }
+    entries_ = room.data();
     std::vector<PairCounts> counts;
     for (std::size_t l = 0; l < lags.size(); ++l) {
         counts.push_back(

@@ -248,9 +248,12 @@ SuffixBlocks<Token, Position>::SuffixBlocks(std::span<const Token> tokens, Index
     entry_symbols_ = std::min(order.depth - 1, (kKeyBits - row_bits_) / symbol_bits_);
     n_blocks_ = range.size() == 0 ? 0 : ((range.size() - 1) >> row_bits_) + 1;
     n_cells_ = (n + kCell - 1) >> kCellBits;
+    const Index cells = std::max<Index>(n_cells_, 1);
     const Index n_chunks =
-        std::clamp<Index>(4 * Index{std::max(threads, 1)}, 1, std::max<Index>(n_cells_, 1));
-    for (Index c = 0; c <= n_chunks; ++c) chunks_.push_back(n_cells_ * c / n_chunks);
+        static_cast<Index>(chunk_bounds(n, 4 * Index{std::max(threads, 1)}).size()) - 1;
+    for (Index c = 0; c <= std::min(n_chunks, cells); ++c) {
+        chunks_.push_back(n_cells_ * c / std::min(n_chunks, cells));
+    }
     count_entries(segments, threads);
     write_entries(segments, threads);
 }
@@ -319,7 +322,7 @@ void SuffixBlocks<Token, Position>::write_entries(std::span<const Segment> segme
     cell_begin_.resize(static_cast<std::size_t>(n_cells_ * n_blocks_));
     parallel_for(n_chunks, threads, [&](Index c) {
         const auto begin = chunk_end_.begin() + c * n_blocks_;
-        EntryStreams streams(entries_, {begin, begin + n_blocks_});
+        EntryStreams streams(entries_.data(), {begin, begin + n_blocks_});
         for (Index cell = chunks_[c]; cell < chunks_[c + 1]; ++cell) {
             std::copy(streams.next().begin(), streams.next().end(),
                       cell_begin_.begin() + cell * n_blocks_);
@@ -422,6 +425,7 @@ void SuffixBlocks<Token, Position>::sort_part(std::span<std::uint64_t> keys,
                                               SuffixScratch<Position>& scratch) const {
     if (keys.empty()) return;
     if (static_cast<Index>(keys.size()) <= kLeaf || key_bits == 0) {
+        keep_resident_memory_low();
         return sort_leaf(keys, positions, lcp, before, key_bits, scratch);
     }
     const int shift = std::max(key_bits - kSplitBits, 0);

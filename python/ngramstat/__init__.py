@@ -27,6 +27,7 @@ _HOMES = {
     "entropies": "ngramstat.pipeline",
     "inspect": "ngramstat.corpus",
     "measure": "ngramstat.pipeline",
+    "plan": "ngramstat.pipeline",
     "predict": "ngramstat.exponents.prediction",
     "read_curves": "ngramstat.curves",
     "synthesize": "ngramstat.synthetic",
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from ngramstat.curves import read_curves
     from ngramstat.errors import InputError, NgramstatError
     from ngramstat.exponents.prediction import predict
-    from ngramstat.pipeline import correlations, entropies, measure
+    from ngramstat.pipeline import correlations, entropies, measure, plan
     from ngramstat.results import (
         CorrelationResult,
         EntropyResult,
@@ -62,6 +63,7 @@ __all__ = [
     "entropies",
     "inspect",
     "measure",
+    "plan",
     "predict",
     "read_curves",
     "synthesize",

@@ -12,7 +12,9 @@ from ngramstat import _core
 
 __all__ = [
     "BUCKETS",
+    "EVENT_BYTES",
     "MAX_OFFSET",
+    "MOST_EVENTS",
     "STRETCH_UNIT",
     "ContextCounts",
     "Mixer",
@@ -28,8 +30,9 @@ STRETCH_UNIT = _core.STRETCH_UNIT
 Evidence = NDArray[np.uint16]
 Masses = NDArray[np.float32]
 
-# (context, token) events held at a time, 8 bytes each.
-_MOST_EVENTS = 1 << 27
+# (context, token) events held at a time, and what each takes.
+MOST_EVENTS = 1 << 27
+EVENT_BYTES = 8
 
 
 def path_lengths(leaf_of: NDArray[np.uint32], split: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -111,7 +114,7 @@ class ContextCounts:
         first_event: int = 0,
         first_held_in: int | None = None,
         neighbour: int = 0,
-        most_events: int = _MOST_EVENTS,
+        most_events: int = MOST_EVENTS,
         threads: int = 1,
     ) -> None:
         """Count what follows the contexts in the training text, from `first_event` on. Once.

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat import _core
-from ngramstat._core import CountMatrix
+from ngramstat._core import CountMatrix, PairRoom
 from ngramstat.errors import InputError
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "NgramStatistics",
     "NgramUnits",
     "PairCounts",
+    "PairRoom",
     "bilinear_sums_by_class",
     "build_info",
     "count_document_tokens",
@@ -37,7 +38,10 @@ __all__ = [
     "count_pairs",
     "cuda_devices",
     "multiply_pairs_by_class",
+    "pair_bytes",
+    "pair_tables_fit",
     "simd_level",
+    "step_bytes",
     "suffix_array",
     "sum_pairs_by_document",
     "token_counts",
@@ -48,12 +52,20 @@ LOSS_BITS = _core.LOSS_BITS
 MAX_ORDER = _core.MAX_ORDER
 build_info = _core.build_info
 cuda_devices = _core.cuda_devices
+pair_tables_fit = _core.pair_tables_fit
 simd_level = _core.simd_level
 
 Tokens = NDArray[np.uint16] | NDArray[np.uint32]
 
-# Bytes a counted pair takes in a CountMatrix: column and two counts.
-_PAIR_BYTES = 12
+# Bytes a counted pair takes in a CountMatrix, column and two counts: where ids fit 16 bits so do
+# nearly all counts.
+_PAIR_BYTES = 6
+_WIDE_PAIR_BYTES = 12
+# Bytes of a position to be sorted; and of one in the block at work, beside the position itself: key
+# and common prefix, and what counting n-grams knows of it.
+_ENTRY_BYTES = 8
+_SORT_BYTES = 9
+_COUNT_BYTES = _SORT_BYTES + 12
 # Lags counted in one go share the cache lines of the stream; more than this many gain nothing.
 _LAG_GROUP = 4
 
@@ -218,6 +230,16 @@ def _position_bytes(n_tokens: int) -> int:
     return 4 if n_tokens <= 1 << 32 else 8
 
 
+def pair_bytes(vocab_size: int) -> int:
+    """Bytes of a counted pair of types in a CountMatrix."""
+    return _PAIR_BYTES if vocab_size <= 1 << 16 else _WIDE_PAIR_BYTES
+
+
+def step_bytes(n_tokens: int, per_position: int) -> tuple[int, int]:
+    """Bytes that sorting takes: of a position of the range, and of one of the block at work."""
+    return _ENTRY_BYTES, per_position + _position_bytes(n_tokens)
+
+
 def count_pairs(
     tokens: Tokens,
     vocab_size: int,
@@ -227,6 +249,7 @@ def count_pairs(
     threads: int = 1,
     memory_limit: int | None = None,
     tables: bool = True,
+    room: PairRoom | None = None,
 ) -> Iterator[PairCounts]:
     """Count the pairs (x_i, x_{i+lag}), one lag after the other.
 
@@ -245,6 +268,8 @@ def count_pairs(
     tables : bool
         Count small vocabularies in tables of the cache's size; larger ones, and all where False,
         row by row. The counts are the same.
+    room : PairRoom, optional
+        Memory to write pairs to, which several streams may share.
 
     Yields
     ------
@@ -260,10 +285,12 @@ def count_pairs(
     """
     _check_tokens(tokens)
     n = len(tokens)
-    per_position = _position_bytes(n) + 4
+    # Entries of 8 bytes, or a position and what is left of its document.
+    per_position = max(_position_bytes(n) + 4, 8)
     budget = memory_limit if memory_limit is not None else 1 << 62
-    table = min(n, vocab_size * vocab_size) * _PAIR_BYTES
+    table = min(n, vocab_size * vocab_size) * pair_bytes(vocab_size)
     group = max(1, min(_LAG_GROUP, budget // 4 // max(table, 1)))
+    room = PairRoom() if room is None else room
     arrays = (
         _int64(documents.ends),
         _int64(documents.content_starts),
@@ -276,12 +303,11 @@ def count_pairs(
 
     if n * per_position <= budget // 2:
         ranges = [(0, vocab_size)]
-        whole = counter(0, vocab_size)
     else:
         occurrences = _core.token_counts(tokens, vocab_size, threads)
         ranges = _token_ranges(occurrences, max(budget // 2 // per_position, 1))
-        whole = None
     wanted = [int(lag) for lag in lags]
+    whole = counter(0, vocab_size) if len(ranges) == 1 else None
     for start in range(0, len(wanted), group):
         chunk = wanted[start : start + group]
         joined = [
@@ -291,7 +317,7 @@ def count_pairs(
         for first, last in ranges:
             part = whole if whole is not None else counter(first, last)
             for (within, across), (more_within, more_across) in zip(
-                joined, part.count(chunk, threads), strict=True
+                joined, part.count(chunk, room, threads), strict=True
             ):
                 within.take(more_within)
                 across.take(more_across)
@@ -490,15 +516,27 @@ def _merge_tables(tables: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
 
 
 class _Steps:
-    """Ranges of token ids for one sweep over sorted suffixes: bounded memory, about a second."""
+    """Ranges of token ids for one sweep over sorted suffixes: bounded memory, seconds each.
 
-    def __init__(self, tokens: Tokens, vocab_size: int, threads: int, memory_limit: int | None):
+    `per_position` bytes are those that a worker takes for each position of the block it is at,
+    beside the entries of all positions of the range.
+    """
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        vocab_size: int,
+        threads: int,
+        memory_limit: int | None,
+        per_position: int,
+    ) -> None:
         # A step takes some 70 ns a token and thread (2 cores of an EPYC, 2026-11).
         budget = 24_000_000 * threads
-        if memory_limit is not None:
-            # Position, and an entry with its double for sorting the largest bucket.
-            budget = min(budget, max(memory_limit // 2 // (_position_bytes(len(tokens)) + 32), 1))
         self.occurrences = _core.token_counts(tokens, vocab_size, threads)
+        if memory_limit is not None:
+            blocks = np.sort(self.occurrences)[-threads:]
+            entry, of_block = step_bytes(len(tokens), per_position)
+            budget = min(budget, max((memory_limit - int(blocks.sum()) * of_block) // entry, 1))
         self.ranges = _token_ranges(self.occurrences, budget)
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
@@ -550,7 +588,7 @@ def count_ngrams(
     parts = [_SubsetTables(max_context) for _ in range(7)]
     losses = np.zeros((units.n_groups, max_context + 1), np.int64)
     group_targets = np.zeros(units.n_groups, np.uint64)
-    for first, last, size in _Steps(tokens, vocab_size, threads, memory_limit):
+    for first, last, size in _Steps(tokens, vocab_size, threads, memory_limit, _COUNT_BYTES):
         subsets, more_losses, more_targets = _core.count_ngrams(
             tokens,
             vocab_size,
@@ -655,7 +693,7 @@ class KneserNey:
                 f"training: dtype {training.dtype} differs from the held-out text's {self._dtype}"
             )
         symbols = self._vocab_size + (self._stop == self._vocab_size)
-        for first, last, size in _Steps(training, symbols, threads, memory_limit):
+        for first, last, size in _Steps(training, symbols, threads, memory_limit, _SORT_BYTES):
             events = min(last, self._vocab_size)
             if first < events:
                 self._model.add_training(training, first_event, first, events, threads)

@@ -21,6 +21,7 @@ from ngramstat.exponents.prediction import predict
 from ngramstat.files import sha256_array
 from ngramstat.kernels import NgramCounts, NgramStatistics, build_info, simd_level
 from ngramstat.parts import PartStore
+from ngramstat.planning import Plan, make_plan, require_room
 from ngramstat.progress import Progress
 from ngramstat.resources import parse_memory_limit, peak_rss_bytes, resolve_threads
 from ngramstat.results import CorrelationResult, EntropyResult, RunResult
@@ -44,8 +45,9 @@ from ngramstat.statistics.entropies import (
 from ngramstat.statistics.held_out import HeldOut
 from ngramstat.statistics.learning_curves import LearningPoint
 from ngramstat.statistics.mixture import MixtureLosses
+from ngramstat.workspace import Workspace
 
-__all__ = ["correlations", "entropies", "measure", "run"]
+__all__ = ["correlations", "entropies", "measure", "plan", "run"]
 
 # Raised with every change of what a finished part holds or means: an older one is then made again.
 PARTS_VERSION = 4
@@ -237,6 +239,111 @@ def run(
 ) -> RunResult:
     """One or both halves of `measure`, as one result with settings and provenance."""
     started = time.monotonic()
+    pair_options, entropy_options = _options(
+        corpus,
+        lags=lags,
+        max_context=max_context,
+        held_out=held_out,
+        predictor=predictor,
+        learning_sizes=learning_sizes,
+        singular_values=singular_values,
+        beta_window=beta_window,
+        vocab_top=vocab_top,
+        boundary=boundary,
+        replicates=replicates,
+        level=level,
+        seed=seed,
+    )
+    settings = {
+        **(dataclasses.asdict(pair_options) if correlations else {}),
+        **(dataclasses.asdict(entropy_options) if entropies else {}),
+        "tokens": [float(t) for t in tokens],
+    }
+    directory = None if output is None else Path(output)
+    workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit), directory)
+    for number in tokens:
+        if not (math.isfinite(number) and number > 0):
+            raise InputError(f"tokens: needs positive numbers, got {number:g}")
+    if directory is not None:
+        _refuse_other_run(directory, corpus, settings, overwrite=overwrite)
+    store = PartStore(None if directory is None else directory / PARTS, _identity(corpus))
+    require_room(
+        corpus,
+        pair_options if correlations else None,
+        entropy_options if entropies else None,
+        workspace,
+    )
+    pair_result = entropy_result = None
+    with workspace.watching(corpus.tokens):
+        if correlations:
+            pair_result = _correlations(corpus, pair_options, store, workspace, progress)
+        if entropies:
+            entropy_result = _entropies(corpus, entropy_options, store, workspace, progress)
+    prediction = None
+    if pair_result is not None and entropy_result is not None:
+        prediction = predict(pair_result, entropy_result, tokens=tokens)
+    result = RunResult(
+        corpus={**corpus.info(), "boundary": boundary, "separator": corpus.separator},
+        settings=settings,
+        provenance={
+            "version": __version__,
+            "commit": build_info()["commit"] or None,
+            "backend": "cpu",
+            "simd": simd_level(),
+            "threads": workspace.threads,
+            "memory_limit_bytes": workspace.memory_limit,
+            "seconds": round(time.monotonic() - started, 3),
+            "peak_rss_bytes": peak_rss_bytes(),
+        },
+        correlations=pair_result,
+        entropies=entropy_result,
+        prediction=prediction,
+    )
+    if directory is not None:
+        result.save(directory / RUN_FILE)
+    return result
+
+
+def plan(
+    corpus: Corpus,
+    *,
+    correlations: bool = True,
+    entropies: bool = True,
+    threads: int | None = None,
+    memory_limit: str | int | None = None,
+    output: str | PathLike[str] | None = None,
+    **options: Any,
+) -> Plan:
+    """What `measure` would take with these options: passes, memory, temporary disk and time.
+
+    Takes a few seconds, most of them to time the kernels on the first two million tokens.
+    """
+    pair_options, entropy_options = _options(corpus, **options)
+    return make_plan(
+        corpus,
+        pair_options if correlations else None,
+        entropy_options if entropies else None,
+        Workspace(resolve_threads(threads), parse_memory_limit(memory_limit), output),
+    )
+
+
+def _options(
+    corpus: Corpus,
+    *,
+    lags: Sequence[int] | None = None,
+    max_context: int = 5,
+    held_out: float | str | PathLike[str] = 0.01,
+    predictor: str = "mixture",
+    learning_sizes: int = 7,
+    singular_values: int = 8,
+    beta_window: tuple[int, int] | None = None,
+    vocab_top: int | None = None,
+    boundary: str = "stream",
+    replicates: int = 999,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[CorrelationOptions, EntropyOptions]:
+    """Options of both halves, checked."""
     shared: dict[str, Any] = {
         "boundary": boundary,
         "replicates": replicates,
@@ -259,50 +366,7 @@ def run(
         learning_sizes=learning_sizes,
         **shared,
     )
-    resources = {
-        "threads": resolve_threads(threads),
-        "memory_limit": parse_memory_limit(memory_limit),
-    }
-    settings = {
-        **(dataclasses.asdict(pair_options) if correlations else {}),
-        **(dataclasses.asdict(entropy_options) if entropies else {}),
-        "tokens": [float(t) for t in tokens],
-    }
-    directory = None if output is None else Path(output)
-    for number in tokens:
-        if not (math.isfinite(number) and number > 0):
-            raise InputError(f"tokens: needs positive numbers, got {number:g}")
-    if directory is not None:
-        _refuse_other_run(directory, corpus, settings, overwrite=overwrite)
-    store = PartStore(None if directory is None else directory / PARTS, _identity(corpus))
-    pair_result = entropy_result = None
-    if correlations:
-        pair_result = _correlations(corpus, pair_options, store, resources, progress)
-    if entropies:
-        entropy_result = _entropies(corpus, entropy_options, store, resources, progress)
-    prediction = None
-    if pair_result is not None and entropy_result is not None:
-        prediction = predict(pair_result, entropy_result, tokens=tokens)
-    result = RunResult(
-        corpus={**corpus.info(), "boundary": boundary, "separator": corpus.separator},
-        settings=settings,
-        provenance={
-            "version": __version__,
-            "commit": build_info()["commit"] or None,
-            "backend": "cpu",
-            "simd": simd_level(),
-            "threads": resources["threads"],
-            "memory_limit_bytes": resources["memory_limit"],
-            "seconds": round(time.monotonic() - started, 3),
-            "peak_rss_bytes": peak_rss_bytes(),
-        },
-        correlations=pair_result,
-        entropies=entropy_result,
-        prediction=prediction,
-    )
-    if directory is not None:
-        result.save(directory / RUN_FILE)
-    return result
+    return pair_options, entropy_options
 
 
 def _identity(corpus: Corpus) -> dict[str, Any]:
@@ -347,7 +411,7 @@ def _correlations(
     corpus: Corpus,
     options: CorrelationOptions,
     store: PartStore,
-    resources: Mapping[str, int],
+    workspace: Workspace,
     progress: bool,
 ) -> CorrelationResult:
     # The lags and the window of the fit are not part of what one lag's measurement depends on.
@@ -362,7 +426,7 @@ def _correlations(
     missing = [lag for lag in options.lags if lag not in measured]
     with Progress(len(options.lags), "C(t)", unit="lags", enabled=progress) as bar:
         bar.advance(len(measured))
-        for measurement in measure_lags(corpus, options, missing, **resources):
+        for measurement in measure_lags(corpus, options, missing, workspace=workspace):
             measured[measurement.lag] = measurement
             store.save(
                 "lag",
@@ -396,7 +460,7 @@ def _entropies(
     corpus: Corpus,
     options: EntropyOptions,
     store: PartStore,
-    resources: Mapping[str, int],
+    workspace: Workspace,
     progress: bool,
 ) -> EntropyResult:
     n = corpus.n_tokens
@@ -414,7 +478,7 @@ def _entropies(
     counts: NgramStatistics = part(
         "ngrams",
         "H(n) counts",
-        lambda bar: measure_ngrams(corpus, options, **resources, progress=bar),
+        lambda bar: measure_ngrams(corpus, options, workspace=workspace, progress=bar),
         {name: getattr(options, name) for name in ("max_context", "boundary", "seed")},
     )
     keys: dict[str, Any] = {
@@ -425,7 +489,7 @@ def _entropies(
     held_out: HeldOut = part(
         "held-out",
         "H(n) held out",
-        lambda bar: measure_held_out(corpus, options, **resources, progress=bar),
+        lambda bar: measure_held_out(corpus, options, workspace=workspace, progress=bar),
         keys,
     )
     points: list[LearningPoint] = []
@@ -438,7 +502,7 @@ def _entropies(
             where = {**keys, "halvings": subset.halvings, "replicate": subset.replicate}
             found = store.load("learning", where)
             if found is None:
-                point = measure_subset(corpus, options, subset, **resources, progress=bar)
+                point = measure_subset(corpus, options, subset, workspace=workspace, progress=bar)
                 store.save("learning", where, _encode_point(point))
             else:
                 point = _decode_point(found)
@@ -452,7 +516,7 @@ def _entropies(
             lambda bar: measure_mixture(
                 corpus,
                 options,
-                threads=resources["threads"],
+                workspace=workspace,
                 progress=_Scaled(bar, n),
             ),
             keys,

@@ -12,6 +12,7 @@ from pathlib import Path
 from ngramstat.errors import InputError, NgramstatError
 
 __all__ = [
+    "anonymous_bytes",
     "available_memory_bytes",
     "available_threads",
     "parse_memory_limit",
@@ -128,6 +129,18 @@ def peak_rss_bytes() -> int | None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Linux counts KiB, macOS bytes.
     return int(peak) if sys.platform == "darwin" else int(peak) * 1024
+
+
+def anonymous_bytes() -> int:
+    """Resident memory of this process that is its own, not pages of files; 0 where not offered."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            for line in file:
+                if line.startswith("RssAnon:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return 0
 
 
 def _cgroup_cpu_quotas() -> Iterator[float]:

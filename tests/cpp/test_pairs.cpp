@@ -101,9 +101,10 @@ void check_pairs(const check::Stream<Token>& stream) {
             });
             if (!pair_tables_fit(vocab)) continue;
             check_counts([&](TokenRange range) {
+                EntryBuffer room;
                 PairTables<Token> tables(stream.span(), range, vocab, stream.documents(), threads);
-                tables.count(std::vector<Index>{3, 1}, threads);  // leaves nothing behind
-                return tables.count(lags, threads);
+                tables.count(std::vector<Index>{3, 1}, room, threads);  // leaves nothing behind
+                return tables.count(lags, room, threads);
             });
         }
     }
@@ -181,9 +182,10 @@ void refuses_bad_arguments() {
     const auto index = index_document_positions<std::uint16_t, std::uint32_t>(
         tokens, {0, 10}, 10, {ends, starts, ends, classes}, 1);
     CHECK_THROWS(std::invalid_argument, count_pairs(tokens, index, 10, zero_lag, 1));
+    EntryBuffer room;
     const DocumentSpans whole{ends, starts, ends, classes};
     PairTables<std::uint16_t> tables(tokens, {0, 10}, 10, whole, 1);
-    CHECK_THROWS(std::invalid_argument, tables.count(zero_lag, 1));
+    CHECK_THROWS(std::invalid_argument, tables.count(zero_lag, room, 1));
     using Tables = PairTables<std::uint16_t>;
     CHECK_THROWS(std::out_of_range, Tables(tokens, {0, 9}, 9, whole, 1));
     CHECK_THROWS(std::invalid_argument, Tables(tokens, {0, 11}, 10, whole, 1));

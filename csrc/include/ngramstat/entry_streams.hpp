@@ -31,8 +31,8 @@ class EntryStreams {
     static std::size_t begin_after(std::size_t end) { return (end + kLine - 1) / kLine * kLine; }
 
     // Stream s is written from buffer[begin[s]] on; begin[s] is the first entry of a cache line.
-    EntryStreams(EntryBuffer& buffer, std::vector<std::size_t> begin)
-        : buffer_(buffer.data()), begin_(std::move(begin)), next_(begin_), lines_(begin_.size()) {}
+    EntryStreams(std::uint64_t* buffer, std::vector<std::size_t> begin)
+        : buffer_(buffer), begin_(std::move(begin)), next_(begin_), lines_(begin_.size()) {}
 
     void put(std::size_t stream, std::uint64_t entry) {
         const std::size_t at = next_[stream]++;

@@ -1,10 +1,11 @@
 // Memory of tables that are read at random or written in many places: in huge pages where the
 // system has them, so that an access does not also wait for the address translation. It begins with
-// a cache line.
+// a cache line, and is not cleared: what a vector grows by holds anything until it is written.
 #pragma once
 
 #include <cstddef>
 #include <new>
+#include <utility>
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -29,6 +30,14 @@ struct HugePageAllocator {
         return static_cast<T*>(memory);
     }
     void deallocate(T* memory, std::size_t n) { ::operator delete(memory, alignment(n)); }
+    template <class U>
+    void construct(U* at) {
+        ::new (static_cast<void*>(at)) U;
+    }
+    template <class U, class... Arguments>
+    void construct(U* at, Arguments&&... arguments) {
+        ::new (static_cast<void*>(at)) U(std::forward<Arguments>(arguments)...);
+    }
     bool operator==(const HugePageAllocator&) const { return true; }
 
   private:

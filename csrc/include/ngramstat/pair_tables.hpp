@@ -23,7 +23,7 @@ bool pair_tables_fit(Index vocab_size);
 // counted one by one with counters of 8 bits, whose overflows are listed.
 //
 //   Time: 6 ns a pair on one thread, 3 on two (benchmarks/kernels.py). Memory: 8 bytes per position
-//   of the range, from construction on.
+//   of the range, in room that the tables of several ranges and streams may share.
 template <class Token>
 class PairTables {
   public:
@@ -32,8 +32,9 @@ class PairTables {
                const DocumentSpans& documents, int threads);
 
     // One PairCounts per lag (>= 1), holding the rows of the range. Throws std::overflow_error
-    // where a count of one class does not fit 32 bits. Not for two callers at once.
-    std::vector<PairCounts> count(std::span<const Index> lags, int threads);
+    // where a count of one class does not fit 32 bits. `room` grows to what is needed; what it held
+    // is lost. Not for two callers at once.
+    std::vector<PairCounts> count(std::span<const Index> lags, EntryBuffer& room, int threads);
 
   private:
     enum class Kind { within, across };
@@ -64,7 +65,8 @@ class PairTables {
     Index n_blocks_ = 0;
     std::vector<Index> chunks_;             // bounds in the stream
     std::vector<std::size_t> begin_, end_;  // of each region's entries
-    EntryBuffer entries_;
+    std::size_t n_entries_ = 0;
+    std::uint64_t* entries_ = nullptr;  // of the call at work
 };
 
 }  // namespace ngramstat

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "ngramstat/resident.hpp"
 #include "ngramstat/types.hpp"
 
 namespace ngramstat {
@@ -23,7 +24,10 @@ void parallel_with(Index n_tasks, int threads, MakeState&& make_state, Body&& bo
     if (workers <= 1) {
         if (n_tasks <= 0) return;
         auto state = make_state();
-        for (Index task = 0; task < n_tasks; ++task) body(task, state);
+        for (Index task = 0; task < n_tasks; ++task) {
+            body(task, state);
+            keep_resident_memory_low();
+        }
         return;
     }
     std::atomic<Index> next{0};
@@ -34,7 +38,10 @@ void parallel_with(Index n_tasks, int threads, MakeState&& make_state, Body&& bo
         Index task = 0;
         try {
             auto state = make_state();
-            while ((task = next.fetch_add(1)) < n_tasks) body(task, state);
+            while ((task = next.fetch_add(1)) < n_tasks) {
+                body(task, state);
+                keep_resident_memory_low();
+            }
         } catch (...) {
             next.store(n_tasks);  // later tasks are pointless; earlier ones still finish
             const std::lock_guard<std::mutex> lock(mutex);
@@ -64,9 +71,12 @@ void parallel_for(Index n_tasks, int threads, Body&& body) {
         n_tasks, threads, [] { return Nothing{}; }, [&](Index task, Nothing&) { body(task); });
 }
 
-// Bounds of at most `most` chunks of [0, n), about equal and none of them tiny.
+// Bounds of chunks of [0, n), about equal: at most `most`, or more where they would be so large
+// that reading one fills much memory, and none of them tiny.
 inline std::vector<Index> chunk_bounds(Index n, Index most) {
-    const Index chunks = std::max<Index>(1, std::min<Index>(most, n / (1 << 16)));
+    constexpr Index kLargest = Index{1} << 25;
+    const Index wanted = std::max(most, n / kLargest);
+    const Index chunks = std::max<Index>(1, std::min<Index>(wanted, n / (1 << 16)));
     std::vector<Index> bounds;
     for (Index c = 0; c <= chunks; ++c) bounds.push_back(n / chunks * c);
     bounds.back() = n;

@@ -12,6 +12,7 @@ import click
 
 from ngramstat import __version__
 from ngramstat.cli.options import (
+    EXIT_INPUT,
     F,
     Globals,
     Group,
@@ -21,6 +22,7 @@ from ngramstat.cli.options import (
     Numbers,
     Window,
     compose,
+    fail,
     global_options,
     json_option,
 )
@@ -312,6 +314,46 @@ def measure(
         **options,
     )
     _finish(result, output, as_json)
+
+
+@main.command()
+@_corpus_options
+@_statistics_options
+@_pair_options
+@_entropy_options
+@json_option
+@_file_option
+@global_options
+def plan(
+    common: Globals,
+    store: dict[str, Any],
+    as_json: bool,
+    output: str | None,
+    **options: Any,
+) -> None:
+    """What `measure` would take, before any of it: passes, memory, disk, time.
+
+    Exit code 2 where the memory limit is too small.
+    """
+    from ngramstat.corpus import Corpus
+    from ngramstat.pipeline import plan as make
+
+    found = make(
+        Corpus.open(**store),
+        threads=common.threads,
+        memory_limit=common.memory_limit,
+        seed=common.seed,
+        **options,
+    ).to_dict()
+    _write(found, output)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        from ngramstat.report.summary import plan_table
+
+        click.echo(plan_table(found))
+    if found["problems"]:
+        fail("; ".join(found["problems"]), EXIT_INPUT)
 
 
 def _finish(result: Any, output: str, as_json: bool) -> None:

@@ -25,12 +25,53 @@ from ngramstat.results import (
     StagePoint,
 )
 
-__all__ = ["WIDTH", "summarize"]
+__all__ = ["WIDTH", "plan_table", "summarize"]
 
 # Widest line written; terminals of 100 columns show everything unwrapped.
 WIDTH = 100
 
 _MISSING = "-"
+
+
+def plan_table(plan: Mapping[str, Any]) -> str:
+    """What `ngramstat plan` found (`Plan.to_dict`), as a table."""
+
+    def size(number: float) -> str:
+        return f"{number / 1e9:.2f} GB" if number else _MISSING
+
+    def minutes(seconds: float | None) -> str:
+        if seconds is None:
+            return _MISSING
+        return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+
+    rows = [["", "passes", "memory", "at least", "temporary disk", "time"]]
+    rows += [
+        [
+            stage["name"],
+            f"{stage['passes']}",
+            size(stage["memory_bytes"]),
+            size(stage["least_memory_bytes"]),
+            size(stage["disk_bytes"]),
+            minutes(stage["seconds"]),
+        ]
+        for stage in plan["stages"]
+    ]
+    rows.append(
+        ["all", "", size(plan["memory_bytes"]), "", size(plan["disk_bytes"]),
+         minutes(plan["seconds"])]
+    )  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            [
+                row[0].ljust(widths[0]),
+                *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
+            ]
+        )
+        for row in rows
+    ]
+    limit = f"Memory limit {size(plan['memory_limit_bytes'])}, {plan['threads']} threads."
+    return "\n".join([*lines, "", limit])
 
 
 def summarize(run: RunResult) -> str:

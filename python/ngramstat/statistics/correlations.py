@@ -19,9 +19,11 @@ from ngramstat.kernels import (
     LANES,
     CountMatrix,
     PairCounts,
+    PairRoom,
     Tokens,
     count_document_tokens,
     count_pairs,
+    pair_tables_fit,
     sum_pairs_by_document,
     token_counts,
 )
@@ -43,6 +45,7 @@ from ngramstat.statistics.noise import noise_edge
 from ngramstat.statistics.permutation import permutation_floor, shuffled_inside_documents
 from ngramstat.statistics.position import position_norm
 from ngramstat.statistics.singular import as_block, leading_singular_triplets
+from ngramstat.workspace import Workspace
 
 __all__ = [
     "DEFAULT_LAGS",
@@ -156,8 +159,7 @@ def measure_lags(
     options: CorrelationOptions,
     lags: Sequence[int],
     *,
-    threads: int = 1,
-    memory_limit: int | None = None,
+    workspace: Workspace | None = None,
 ) -> Iterator[LagMeasurement]:
     """Count and measure the given lags, one after the other.
 
@@ -169,50 +171,60 @@ def measure_lags(
         A token is not below the vocabulary's size, a lag leaves no pair in one of the halves, or
         the boundary asks for documents that the store does not have.
     """
+    workspace = Workspace() if workspace is None else workspace
+    threads = workspace.threads
     units = statistical_units(corpus, boundary=options.boundary, seed=options.seed)
     bootstrap = DocumentBootstrap(len(units.spans), options.replicates, options.seed)
-    kept: NDArray[np.bool_] | None = None
-    composition_counts: CountMatrix | None = None
-    composition_start = np.zeros((0, 0))
+    if not lags:
+        return
+    try:
+        composition_counts = count_document_tokens(
+            corpus.tokens, corpus.vocab_size, units.spans, threads=threads
+        )
+        kept = None
+        if options.vocab_top is not None:
+            kept = most_frequent(corpus, options.vocab_top, threads=threads)
+        shared = _Shared(
+            corpus,
+            options,
+            units,
+            bootstrap,
+            composition_counts,
+            _composition_start(composition_counts, units, kept, threads),
+            kept,
+            threads,
+        )
+        with workspace.array(corpus.n_tokens, corpus.tokens.dtype) as shuffled:
+            shuffled_inside_documents(corpus, units, options.seed, shuffled)
+            pairs, shuffled_pairs = _counted(corpus, units, lags, shuffled, workspace)
+            for counts, shuffled_counts in zip(pairs, shuffled_pairs, strict=True):
+                yield _LagMeasurer(shared, counts, shuffled_counts).measure()
+                del counts, shuffled_counts
+    except IndexError as error:
+        raise InputError(f"{corpus.path}: {error}; check --dtype and --vocab-size") from error
 
-    def counted(tokens: Tokens) -> Iterator[PairCounts]:
-        return count_pairs(
+
+def _counted(
+    corpus: Corpus, units: Units, lags: Sequence[int], shuffled: Tokens, workspace: Workspace
+) -> tuple[Iterator[PairCounts], Iterator[PairCounts]]:
+    """Pairs of the corpus and of its shuffled copy, lag by lag, within the room that is left."""
+    room = workspace.room()
+    if room is not None and not pair_tables_fit(corpus.vocab_size):
+        room //= 2  # each holds an index of its own; tables are written in turns to one memory
+    memory = PairRoom()
+    first, second = (
+        count_pairs(
             tokens,
             corpus.vocab_size,
             units.spans,
             lags,
-            threads=threads,
-            memory_limit=None if memory_limit is None else memory_limit // 2,
+            threads=workspace.threads,
+            memory_limit=room,
+            room=memory,
         )
-
-    pairs = counted(corpus.tokens)
-    shuffled_pairs: Iterator[PairCounts] = iter(())
-    while True:
-        try:
-            counts = next(pairs)
-        except StopIteration:
-            return
-        except IndexError as error:
-            raise InputError(f"{corpus.path}: {error}; check --dtype and --vocab-size") from error
-        if composition_counts is None:
-            composition_counts = count_document_tokens(
-                corpus.tokens, corpus.vocab_size, units.spans, threads=threads
-            )
-            shuffled_pairs = counted(shuffled_inside_documents(corpus, units, options.seed))
-            if options.vocab_top is not None:
-                kept = most_frequent(corpus, options.vocab_top, threads=threads)
-            composition_start = _composition_start(composition_counts, units, kept, threads)
-            shared = _Shared(
-                corpus,
-                options,
-                units,
-                bootstrap,
-                composition_counts,
-                composition_start,
-                kept,
-                threads,
-            )
-        yield _LagMeasurer(shared, counts, next(shuffled_pairs)).measure()
+        for tokens in (corpus.tokens, shuffled)
+    )
+    return first, second
 
 
 def most_frequent(corpus: Corpus, top: int, *, threads: int = 1) -> NDArray[np.bool_]:

@@ -52,6 +52,7 @@ from ngramstat.statistics.learning_curves import (
     subset_losses,
 )
 from ngramstat.statistics.mixture import MixtureLosses, mixture_losses, tuning_split
+from ngramstat.workspace import Workspace
 
 __all__ = [
     "EntropyOptions",
@@ -117,11 +118,11 @@ def measure_ngrams(
     corpus: Corpus,
     options: EntropyOptions,
     *,
-    threads: int = 1,
-    memory_limit: int | None = None,
+    workspace: Workspace | None = None,
     progress: Any = None,
 ) -> NgramStatistics:
     """Counts of counts of all n-grams of the corpus; every token is used, nothing is held out."""
+    workspace = Workspace() if workspace is None else workspace
     units = statistical_units(corpus, boundary=options.boundary, seed=options.seed)
     n = corpus.n_tokens
     ends = units.spans.ends if options.boundary == "document" else np.array([n], dtype=np.int64)
@@ -138,8 +139,8 @@ def measure_ngrams(
                 bootstrap.cluster_of.astype(np.uint32),
                 bootstrap.n_clusters,
             ),
-            threads=threads,
-            memory_limit=memory_limit,
+            threads=workspace.threads,
+            memory_limit=workspace.room(text_bytes=corpus.tokens.nbytes),
             progress=progress,
         )
     except IndexError as error:
@@ -168,8 +169,7 @@ def measure_held_out(
     corpus: Corpus,
     options: EntropyOptions,
     *,
-    threads: int = 1,
-    memory_limit: int | None = None,
+    workspace: Workspace | None = None,
     progress: Any = None,
 ) -> HeldOut:
     """Held-out losses of the Kneser-Ney models of every order."""
@@ -177,28 +177,33 @@ def measure_held_out(
         _split(corpus, options),
         max_context=options.max_context,
         boundary=options.boundary,
-        threads=threads,
-        memory_limit=memory_limit,
+        workspace=workspace,
         progress=progress,
     )
 
 
 def measure_mixture(
-    corpus: Corpus, options: EntropyOptions, *, threads: int = 1, progress: Any = None
+    corpus: Corpus,
+    options: EntropyOptions,
+    *,
+    workspace: Workspace | None = None,
+    progress: Any = None,
 ) -> MixtureLosses:
     """Held-out losses of the mixture of contexts, on the split of `measure_held_out`."""
-    texts = split_texts(_split(corpus, options), boundary=options.boundary)
-    text = tuning_split(texts, options.seed)
-    n_documents = len(texts.scored)
-    del texts  # as large as the text that is counted
-    losses, better = mixture_losses(
-        text,
-        max_context=options.max_context,
-        n_documents=n_documents,
-        threads=threads,
-        progress=progress,
-    )
-    return MixtureLosses(losses, better, int(np.count_nonzero(text.tuning_document >= 0)))
+    workspace = Workspace() if workspace is None else workspace
+    split = _split(corpus, options)
+    with (
+        split_texts(split, boundary=options.boundary, workspace=workspace) as texts,
+        tuning_split(texts, options.seed, workspace) as text,
+    ):
+        losses, better = mixture_losses(
+            text,
+            max_context=options.max_context,
+            n_documents=len(texts.scored),
+            workspace=workspace,
+            progress=progress,
+        )
+        return MixtureLosses(losses, better, int(np.count_nonzero(text.tuning_document >= 0)))
 
 
 def learning_subsets(corpus: Corpus, options: EntropyOptions) -> list[Subset]:
@@ -212,8 +217,7 @@ def measure_subset(
     options: EntropyOptions,
     subset: Subset,
     *,
-    threads: int = 1,
-    memory_limit: int | None = None,
+    workspace: Workspace | None = None,
     progress: Any = None,
 ) -> LearningPoint:
     """One point of the learning curve."""
@@ -222,8 +226,7 @@ def measure_subset(
         subset,
         max_context=options.max_context,
         boundary=options.boundary,
-        threads=threads,
-        memory_limit=memory_limit,
+        workspace=workspace,
         progress=progress,
     )
 

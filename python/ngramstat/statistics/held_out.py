@@ -8,6 +8,8 @@ start and end.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,20 +20,25 @@ from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 from ngramstat.kernels import KneserNey
 from ngramstat.statistics.documents import Units
+from ngramstat.workspace import Workspace
 
 __all__ = [
     "FALLBACK_DISCOUNTS",
+    "MOST_HELD_OUT",
     "HeldOut",
     "Split",
     "SplitTexts",
     "discounts",
     "held_out_losses",
+    "held_out_size",
     "split_texts",
     "split_units",
 ]
 
 Floats = NDArray[np.float64]
 
+# A million tokens tell a loss to about 3e-3 nats; a share of a large corpus may be far more.
+MOST_HELD_OUT = 1 << 20
 # Where the counts of counts do not give discounts (tiny or artificial data): KenLM's fallback.
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 
@@ -72,8 +79,17 @@ class HeldOut:
     discounts: tuple[dict[str, Any], ...]
 
 
+def held_out_size(corpus: Corpus, held_out: float | str) -> int:
+    """About how many tokens are held out, for plans."""
+    if isinstance(held_out, str):
+        return Corpus.open(held_out).n_tokens
+    return min(round(held_out * corpus.n_tokens), MOST_HELD_OUT)
+
+
 def split_units(corpus: Corpus, units: Units, *, share: float, seed: int) -> Split:
     """Random documents with about `share` of all documents (at least 2, at most half) held out.
+
+    No more than MOST_HELD_OUT tokens, unless a few documents have more.
 
     Raises
     ------
@@ -89,8 +105,12 @@ def split_units(corpus: Corpus, units: Units, *, share: float, seed: int) -> Spl
             "give a held-out corpus with --held-out PATH"
         )
     # Twenty documents at least, where that is not more than a fifth: fewer carry no interval.
-    wanted = max(round(share * n), min(20, n // 5), 2)
+    least = max(min(20, n // 5), 2)
     order = np.random.default_rng([seed, 4]).permutation(n)
+    # And no more than say anything new: memory and time of the models follow the held-out text.
+    lengths = np.diff(units.spans.ends, prepend=0)[order]
+    most = int(np.searchsorted(np.cumsum(lengths), MOST_HELD_OUT, side="right"))
+    wanted = max(min(round(share * n), most), least)
     held_out, training = np.sort(order[:wanted]), np.sort(order[wanted:])
     return Split((corpus, units, training), (corpus, units, held_out))
 
@@ -123,8 +143,7 @@ def held_out_losses(
     *,
     max_context: int,
     boundary: str,
-    threads: int = 1,
-    memory_limit: int | None = None,
+    workspace: Workspace | None = None,
     progress: Any = None,
 ) -> HeldOut:
     """Train on the one side of a split, score the other.
@@ -140,24 +159,27 @@ def held_out_losses(
         The two corpora differ in vocabulary or separator, a token is not below the vocabulary's
         size, or one side is empty.
     """
-    texts = split_texts(split, boundary=boundary)
-    try:
-        model = KneserNey(
-            texts.held_out,
-            texts.document,
-            texts.vocab_size,
-            order=max_context + 1,
-            stop_token=texts.stop_token,
-        )
-        model.train(
-            texts.training,
-            first_event=texts.first_event,
-            threads=threads,
-            memory_limit=memory_limit,
-            progress=progress,
-        )
-    except IndexError as error:
-        raise InputError(f"{split.training[0].path}: {error} (of the split's text)") from error
+    workspace = Workspace() if workspace is None else workspace
+    threads = workspace.threads
+    with split_texts(split, boundary=boundary, workspace=workspace) as texts:
+        scored, training_tokens = texts.scored, texts.training_tokens
+        try:
+            model = KneserNey(
+                texts.held_out,
+                texts.document,
+                texts.vocab_size,
+                order=max_context + 1,
+                stop_token=texts.stop_token,
+            )
+            model.train(
+                texts.training,
+                first_event=texts.first_event,
+                threads=threads,
+                memory_limit=workspace.room(text_bytes=texts.training.nbytes),
+                progress=progress,
+            )
+        except IndexError as error:
+            raise InputError(f"{split.training[0].path}: {error} (of the split's text)") from error
     raw_counts, lower_counts = model.counts()
     table: list[dict[str, Any]] = []
     raw: list[Floats] = []
@@ -182,7 +204,7 @@ def held_out_losses(
     losses = model.score(
         np.stack(raw), np.array(lower, dtype=np.float64).reshape(-1, 3), threads=threads
     )
-    return HeldOut(losses, texts.scored, texts.training_tokens, tuple(table))
+    return HeldOut(losses, scored, training_tokens, tuple(table))
 
 
 @dataclass(frozen=True)
@@ -192,18 +214,24 @@ class SplitTexts:
     Attributes
     ----------
     training : (n,) uint16 or uint32
-    training_document : (n,) int32
-        Number of the document, counted over the training side; -1 only serves as context.
-    held_out, document : the same of the held-out side
+    training_ends : (n_documents,) int64
+        Where each training document ends, with the separator behind it that is an event.
+    first_event : int
+        Training tokens before it only serve as context.
+    held_out : (n,) uint16 or uint32
+    document : (n,) int32
+        Held-out document of each token; -1 only serves as context.
     vocab_size : int
     stop_token : int or None
-        Contexts reach back to this token; vocab_size where the store has no separator.
+        Contexts reach back to this token; vocab_size where the store has no separator, and then it
+        is no event.
     scored : (n_documents,) int64
         Held-out tokens to score.
     """
 
     training: NDArray[Any]
-    training_document: NDArray[np.int32]
+    training_ends: NDArray[np.int64]
+    first_event: int
     held_out: NDArray[Any]
     document: NDArray[np.int32]
     vocab_size: int
@@ -211,18 +239,17 @@ class SplitTexts:
     scored: NDArray[np.int64]
 
     @property
-    def first_event(self) -> int:
-        """Training tokens before it only serve as context."""
-        return int(np.argmax(self.training_document >= 0))
-
-    @property
     def training_tokens(self) -> int:
         """Tokens trained on."""
-        return int(np.count_nonzero(self.training_document >= 0))
+        no_events = len(self.training_ends) if self.stop_token == self.vocab_size else 0
+        return len(self.training) - self.first_event - no_events
 
 
-def split_texts(split: Split, *, boundary: str) -> SplitTexts:
-    """The texts of a split; see `held_out_losses` for boundaries and errors."""
+@contextmanager
+def split_texts(
+    split: Split, *, boundary: str, workspace: Workspace | None = None
+) -> Iterator[SplitTexts]:
+    """The texts of a split, for as long as the context is open; see `held_out_losses`."""
     training_corpus, held_out_corpus = split.training[0], split.held_out[0]
     vocab_size = training_corpus.vocab_size
     if held_out_corpus.vocab_size != vocab_size:
@@ -243,46 +270,77 @@ def split_texts(split: Split, *, boundary: str) -> SplitTexts:
         corpus.tokens.dtype == np.uint32 for corpus in (training_corpus, held_out_corpus)
     )
     dtype = np.dtype(np.uint32 if wide else np.uint16)
-    training, training_document = _text(split.training, stop, vocab_size, dtype)
-    held_out, document = _text(split.held_out, stop, vocab_size, dtype)
-    scored = np.bincount(document[document >= 0], minlength=len(split.held_out[2]))
-    if not len(training) or not scored.sum():
-        raise InputError(f"{training_corpus.path}: the held-out split leaves one side empty")
-    return SplitTexts(
-        training, training_document, held_out, document, vocab_size, stop, scored.astype(np.int64)
-    )
+    workspace = Workspace() if workspace is None else workspace
+    (first, last), held_out_spans = _spans(split.training, stop), _spans(split.held_out, stop)
+    with workspace.array(_size(first, last, stop), dtype) as training:
+        ends = _write_text(training, split.training[0], first, last, stop)
+        held_out = np.empty(_size(*held_out_spans, stop), dtype)
+        held_out_ends = _write_text(held_out, split.held_out[0], *held_out_spans, stop)
+        document = _documents(held_out_ends, len(held_out), stop, vocab_size)
+        scored = np.bincount(document[document >= 0], minlength=len(split.held_out[2]))
+        if not len(ends) or not len(training) or not scored.sum():
+            raise InputError(f"{training_corpus.path}: the held-out split leaves one side empty")
+        yield SplitTexts(
+            training,
+            ends,
+            0 if stop is None else 1,
+            held_out,
+            document,
+            vocab_size,
+            stop,
+            scored.astype(np.int64),
+        )
 
 
-def _text(
-    side: tuple[Corpus, Units, NDArray[np.int64]],
+def _spans(
+    side: tuple[Corpus, Units, NDArray[np.int64]], stop: int | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the documents of one side lie in their corpus."""
+    _, units, chosen = side
+    spans = units.spans
+    if stop is None:
+        return spans.starts[chosen], spans.ends[chosen]
+    return spans.content_starts[chosen], spans.content_ends[chosen]
+
+
+def _size(first: NDArray[np.int64], last: NDArray[np.int64], stop: int | None) -> int:
+    extra = 0 if stop is None else 1
+    return int((last - first).sum()) + extra * (len(first) + 1)
+
+
+def _write_text(
+    text: NDArray[Any],
+    corpus: Corpus,
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
     stop: int | None,
-    vocab_size: int,
-    dtype: np.dtype[Any],
-) -> tuple[NDArray[Any], NDArray[np.int32]]:
-    """The documents one after the other, and the document of each token (-1: context only).
+) -> NDArray[np.int64]:
+    """Writes the documents one after the other, and returns where each ends.
 
     With a stop token the text begins with one and every document's content is followed by one, so
     that it is the end of one document and the start of the next.
     """
-    corpus, units, chosen = side
-    spans = units.spans
-    if stop is None:
-        first, last = spans.starts[chosen], spans.ends[chosen]
-    else:
-        first, last = spans.content_starts[chosen], spans.content_ends[chosen]
     extra = 0 if stop is None else 1
-    lengths = last - first + extra
-    ends = np.cumsum(lengths) + extra
-    text = np.empty(int(ends[-1]) if len(ends) else extra, dtype=dtype)
-    document = np.repeat(np.arange(len(chosen), dtype=np.int32), lengths)
+    ends = np.cumsum(last - first + extra) + extra
     if stop is not None:
         text[0] = stop
-        document = np.concatenate([np.full(1, -1, np.int32), document])
     for begin, end, stop_at in zip(first.tolist(), last.tolist(), ends.tolist(), strict=True):
         at = stop_at - extra
         text[at - (end - begin) : at] = corpus.tokens[begin:end]
         if stop is not None:
             text[at] = stop
-            if stop == vocab_size:
-                document[at] = -1
-    return text, document
+    return ends.astype(np.int64)
+
+
+def _documents(
+    ends: NDArray[np.int64], size: int, stop: int | None, vocab_size: int
+) -> NDArray[np.int32]:
+    """The document of each token of a text; -1 where it is no event."""
+    lengths = np.diff(ends, prepend=0 if stop is None else 1)
+    document = np.repeat(np.arange(len(ends), dtype=np.int32), lengths)
+    if stop is None:
+        return document
+    document = np.concatenate([np.full(size - len(document), -1, np.int32), document])
+    if stop == vocab_size:
+        document[ends - 1] = -1
+    return document

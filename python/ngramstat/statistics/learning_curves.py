@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ngramstat.statistics.documents import Units
 from ngramstat.statistics.held_out import HeldOut, Split, held_out_losses
+from ngramstat.workspace import Workspace
 
 __all__ = ["LearningPoint", "Subset", "nested_subsets", "pooled_curve", "subset_losses"]
 
@@ -96,8 +97,7 @@ def subset_losses(
     *,
     max_context: int,
     boundary: str,
-    threads: int = 1,
-    memory_limit: int | None = None,
+    workspace: Workspace | None = None,
     progress: Any = None,
 ) -> LearningPoint:
     """Train on the subset, score the held-out side."""
@@ -107,8 +107,7 @@ def subset_losses(
         dataclasses.replace(split, training=side),
         max_context=max_context,
         boundary=boundary,
-        threads=threads,
-        memory_limit=memory_limit,
+        workspace=workspace,
         progress=progress,
     )
     return _point(found, subset.halvings)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from ngramstat.context_kernels import (
+    EVENT_BYTES,
     MAX_OFFSET,
+    MOST_EVENTS,
     ContextCounts,
     Mixer,
     buckets_of,
@@ -30,12 +33,15 @@ from ngramstat.context_kernels import (
 )
 from ngramstat.statistics.held_out import SplitTexts, discounts
 from ngramstat.statistics.token_tree import TokenTree, bisection_tree, places
+from ngramstat.workspace import Workspace
 
 __all__ = [
     "MixtureLosses",
     "MixtureText",
     "Pattern",
+    "evidence_bytes",
     "mixture_losses",
+    "n_patterns",
     "patterns",
     "tuning_split",
 ]
@@ -68,6 +74,10 @@ _RATES = ((0.02, 0.01), (0.02,))
 _DEPTHS = 32
 # Inner nodes beyond so many share the weights of their remainders.
 _NODES = 1 << 16
+# Bytes of a turn beside its evidence: masses of a few patterns, and states. And the share of a
+# step's room for all of that; the rest is for counting.
+_TURN_BYTES = 24
+_EVIDENCE_SHARE = 0.75
 # Coarse states of a count's bucket: none, a few, ... many.
 _COARSE = np.tile(np.repeat(np.arange(5, dtype=np.uint16), (1, 2, 3, 4, 6)), 2)
 
@@ -171,53 +181,59 @@ class MixtureLosses:
     tuning_tokens: int
 
 
-def tuning_split(texts: SplitTexts, seed: int) -> MixtureText:
+@contextmanager
+def tuning_split(
+    texts: SplitTexts, seed: int, workspace: Workspace | None = None
+) -> Iterator[MixtureText]:
     """Takes whole random documents of the training text for the weights.
 
     A fiftieth of the tokens: at least 50,000 of them, but no more than a tenth, and at most one
-    million.
+    million. The text is there for as long as the context is open.
     """
-    document = texts.training_document
-    # Documents begin where the numbers rise. A separator that is no event goes with the document
-    # before it; the very first with none.
-    starts = np.flatnonzero(document[1:] > document[:-1]) + 1
-    if document[0] >= 0:
-        starts = np.concatenate([[0], starts])
-    number = document[starts]
-    lengths = np.zeros(int(number[-1]) + 1, np.int64)
-    lengths[number] = np.add.reduceat(document >= 0, starts, dtype=np.int64)
+    workspace = Workspace() if workspace is None else workspace
+    # A separator that is no event goes with the document before it; the very first with none.
+    no_event = int(texts.stop_token == texts.vocab_size)
+    ends = texts.training_ends
+    starts = np.concatenate([[texts.first_event], ends[:-1]])
+    lengths = ends - starts - no_event
     total = int(lengths.sum())
     wanted = min(max(0.02 * total, min(5e4, 0.1 * total)), 1e6)
     order = np.random.default_rng([seed, 5]).permutation(len(lengths))
     running = np.cumsum(lengths[order])
     # One at least, and one left to count.
     taken = int(np.clip(np.searchsorted(running, wanted) + 1, 1, max(len(lengths) - 1, 1)))
-    chosen = np.isin(number, order[:taken])
-    spans = list(zip(starts.tolist(), [*starts[1:].tolist(), len(document)], strict=True))
-    first_event = spans[0][0]
-    kept = [slice(0, first_event)]
-    kept += [slice(*span) for span, here in zip(spans, chosen, strict=True) if not here]
-    held_in = [slice(*span) for span, here in zip(spans, chosen, strict=True) if here]
+    chosen = np.zeros(len(lengths), bool)
+    chosen[order[:taken]] = True
+    spans = [slice(*span) for span in zip(starts.tolist(), ends.tolist(), strict=True)]
+    held_in = [span for span, here in zip(spans, chosen, strict=True) if here]
     tuning = np.concatenate([texts.training[part] for part in held_in])
-    tuning_document = np.concatenate([document[part] for part in held_in])
-    text = np.concatenate([texts.training[part] for part in (*kept, *held_in)])
-    first_tuning = len(text) - len(tuning)
-    if texts.stop_token is not None:
-        # Contexts of the first document begin with the stop token, as everywhere.
-        stop = np.array([texts.stop_token], dtype=tuning.dtype)
-        tuning = np.concatenate([stop, tuning])
-        tuning_document = np.concatenate([np.array([-1], np.int32), tuning_document])
-    return MixtureText(
-        text,
-        first_event,
-        first_tuning,
-        tuning,
-        tuning_document,
-        texts.held_out,
-        texts.document,
-        texts.vocab_size,
-        texts.stop_token,
-    )
+    numbers = np.flatnonzero(chosen).astype(np.int32)
+    tuning_document = np.repeat(numbers, lengths[chosen] + no_event)
+    if no_event:
+        tuning_document[np.cumsum(lengths[chosen] + 1) - 1] = -1
+    with workspace.array(len(texts.training), texts.training.dtype) as text:
+        at = 0
+        kept = (span for span, here in zip(spans, chosen, strict=True) if not here)
+        for part in (slice(0, texts.first_event), *kept, *held_in):
+            size = part.stop - part.start
+            text[at : at + size] = texts.training[part]
+            at += size
+        if texts.stop_token is not None:
+            # Contexts of the first document begin with the stop token, as everywhere.
+            stop = np.array([texts.stop_token], dtype=tuning.dtype)
+            tuning = np.concatenate([stop, tuning])
+            tuning_document = np.concatenate([np.array([-1], np.int32), tuning_document])
+        yield MixtureText(
+            text,
+            texts.first_event,
+            len(text) - sum(part.stop - part.start for part in held_in),
+            tuning,
+            tuning_document,
+            texts.held_out,
+            texts.document,
+            texts.vocab_size,
+            texts.stop_token,
+        )
 
 
 def mixture_losses(
@@ -225,7 +241,7 @@ def mixture_losses(
     *,
     max_context: int,
     n_documents: int,
-    threads: int = 1,
+    workspace: Workspace | None = None,
     progress: Any = None,
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Held-out losses of the mixture with contexts of n = 1 .. max_context tokens.
@@ -237,8 +253,9 @@ def mixture_losses(
         At least 1.
     n_documents : int
         Held-out documents.
-    threads : int
-        Does not change the result.
+    workspace : Workspace, optional
+        Does not change the result. Where its room does not hold the evidence of all trees, they are
+        read one after the other.
     progress : object with ``advance(share)``, optional
         Told shares of the work that add up to one.
 
@@ -250,6 +267,8 @@ def mixture_losses(
         Whether the mixture beat its own starting point, a Kneser-Ney model, on the second half of
         the tuning slice, before it had learned from it.
     """
+    workspace = Workspace() if workspace is None else workspace
+    threads = workspace.threads
     size = text.vocab_size
     classed = size >= _LEAST_CLASSED
     if size == 1:  # nothing to predict
@@ -266,39 +285,45 @@ def mixture_losses(
     maps = _class_maps(contexts, text) if classed else np.zeros((0, _symbols(text)), np.uint32)
     used = patterns(max_context, classed=classed)
     pieces = list(_pieces(text))
-    share = 1.0 / (len(pieces) * (len(used) + len(trees) * max_context))
+    together, most_events = _share_of_room(workspace.room(), pieces, trees, len(used))
+    groups = [range(k, min(k + together, len(trees))) for k in range(0, len(trees), together)]
+    share = 1.0 / (len(pieces) * (len(groups) * len(used) + len(trees) * max_context))
 
     def advance() -> None:
         if progress is not None:
             progress.advance(share)
 
-    evidence = _Evidence(text, trees, used, maps, threads)
-    jobs = [(tree, n) for n in range(max_context, 0, -1) for tree in range(len(trees))]
+    evidence = _Evidence(text, used, maps, most_events, threads)
     fitted: dict[tuple[int, int], list[Mixer]] = {}
     better = np.zeros(max_context, bool)
     members: list[list[list[Floats]]] = [[] for _ in range(max_context)]
     for piece in pieces:
-        turns = evidence.gather(piece, advance)
-
-        def work(
-            job: tuple[int, int], turns: list[_Turns] = turns
-        ) -> tuple[list[Mixer], bool, list[Floats]]:
-            tree, n = job
-            selection = turns[tree].select(n)
-            mixers, improved = fitted.get(job, []), False
-            if not mixers:
-                mixers, improved = _fit(turns[tree], selection)
-            scored = [turns[tree].score(mixer, selection, k) for k, mixer in enumerate(mixers)]
-            return mixers, improved, scored
-
         scored_here: list[list[Floats]] = [[] for _ in range(max_context)]
-        for job, (mixers, improved, scored) in zip(
-            jobs, _in_threads(work, jobs, threads), strict=True
-        ):
-            fitted[job] = mixers
-            better[job[1] - 1] |= improved
-            scored_here[job[1] - 1] += scored
-            advance()
+        for group in groups:
+            turns = dict(
+                zip(group, evidence.gather(piece, [trees[k] for k in group], advance), strict=True)
+            )
+            jobs = [(tree, n) for n in range(max_context, 0, -1) for tree in group]
+
+            def work(
+                job: tuple[int, int], turns: dict[int, _Turns] = turns
+            ) -> tuple[list[Mixer], bool, list[Floats]]:
+                tree, n = job
+                selection = turns[tree].select(n)
+                mixers, improved = fitted.get(job, []), False
+                if not mixers:
+                    mixers, improved = _fit(turns[tree], selection)
+                scored = [turns[tree].score(mixer, selection, k) for k, mixer in enumerate(mixers)]
+                return mixers, improved, scored
+
+            for job, (mixers, improved, scored) in zip(
+                jobs, _in_threads(work, jobs, threads), strict=True
+            ):
+                fitted[job] = mixers
+                better[job[1] - 1] |= improved
+                scored_here[job[1] - 1] += scored
+                advance()
+            del turns, work
         for n in range(max_context):
             members[n].append(scored_here[n])
     losses = np.zeros((n_documents, max_context))
@@ -310,6 +335,32 @@ def mixture_losses(
         mean = least - np.log(np.exp(least - stacked).mean(axis=0))
         losses[:, n] = np.bincount(document, weights=mean, minlength=n_documents)
     return losses, better
+
+
+def n_patterns(max_context: int, vocab_size: int) -> int:
+    """Patterns of context that a mixture of this size reads."""
+    return len(patterns(max_context, classed=vocab_size >= _LEAST_CLASSED))
+
+
+def evidence_bytes(tokens: int, vocab_size: int, used: int) -> int:
+    """About what the evidence of so many tokens takes in one tree, for plans."""
+    return int(tokens * np.log2(max(vocab_size, 2)) * (2 * used + _TURN_BYTES))
+
+
+def _share_of_room(
+    room: int | None, pieces: Sequence[_Piece], trees: Sequence[TokenTree], n_patterns: int
+) -> tuple[int, int]:
+    """How many trees to read at a time, and events to count at a time."""
+    if room is None:
+        return len(trees), MOST_EVENTS
+    largest = max(
+        sum(int(path_lengths(tree.leaf_of, tree.split)[piece.text[piece.targets]].sum())
+            for tree in trees)
+        for piece in pieces
+    )  # fmt: skip
+    fits = largest * (2 * n_patterns + _TURN_BYTES) <= room * _EVIDENCE_SHARE
+    events = int(room * (1 - _EVIDENCE_SHARE) / 2) // EVENT_BYTES
+    return len(trees) if fits else 1, min(MOST_EVENTS, max(events, 1 << 20))
 
 
 def _in_threads(work: Callable[[Any], Any], jobs: Sequence[Any], threads: int) -> Iterator[Any]:
@@ -373,23 +424,21 @@ class _Evidence:
     def __init__(
         self,
         text: MixtureText,
-        trees: Sequence[TokenTree],
         used: Sequence[Pattern],
         maps: NDArray[np.uint32],
+        most_events: int,
         threads: int,
     ) -> None:
-        self._text, self._trees, self._used, self._maps = text, trees, used, maps
-        self._threads = threads
-        self._lengths = [path_lengths(tree.leaf_of, tree.split) for tree in trees]
+        self._text, self._used, self._maps = text, used, maps
+        self._most_events, self._threads = most_events, threads
         # The discounts of the first piece, which holds the tuning slice, serve the later ones.
         self._discounts: dict[str, tuple[Floats, Floats]] = {}
 
-    def gather(self, piece: _Piece, advance: Callable[[], None]) -> list[_Turns]:
+    def gather(
+        self, piece: _Piece, trees: Sequence[TokenTree], advance: Callable[[], None]
+    ) -> list[_Turns]:
         """Count the contexts of the piece and read every pattern at its turns, tree by tree."""
-        turns = [
-            _Turns(self._used, piece, tree, lengths)
-            for tree, lengths in zip(self._trees, self._lengths, strict=True)
-        ]
+        turns = [_Turns(self._used, piece, tree) for tree in trees]
         children: dict[str | None, list[int]] = {}
         for i, pattern in enumerate(self._used):
             children.setdefault(pattern.parent, []).append(i)
@@ -403,7 +452,7 @@ class _Evidence:
         while waiting:
             i, parents, last = waiting.pop()
             below = sorted(children.get(self._used[i].name, []), key=lambda j: -descendants[j])
-            masses = self._read(i, piece, turns, parents, last=last, lower=bool(below))
+            masses = self._read(i, piece, trees, turns, parents, last=last, lower=bool(below))
             waiting += [(j, masses, j == below[0]) for j in below]
             advance()
         return turns
@@ -412,6 +461,7 @@ class _Evidence:
         self,
         i: int,
         piece: _Piece,
+        trees: Sequence[TokenTree],
         turns: list[_Turns],
         parents: list[Any],
         *,
@@ -438,6 +488,7 @@ class _Evidence:
             first_event=text.first_event,
             first_held_in=text.first_tuning if piece.tuned else None,
             neighbour=pattern.neighbour if lower else 0,
+            most_events=self._most_events,
             threads=self._threads,
         )
         if pattern.name not in self._discounts:
@@ -447,7 +498,7 @@ class _Evidence:
             )
         raw, below = self._discounts[pattern.name]
         masses = []
-        for k, (tree, here) in enumerate(zip(self._trees, turns, strict=True)):
+        for k, (tree, here) in enumerate(zip(trees, turns, strict=True)):
             _, mass = counts.evaluate(
                 tree.leaf_of,
                 tree.split,
@@ -472,9 +523,9 @@ class _Turns:
         used: Sequence[Pattern],
         piece: _Piece,
         tree: TokenTree,
-        lengths: NDArray[np.uint32],
     ) -> None:
         tokens = piece.text[piece.targets]
+        lengths = path_lengths(tree.leaf_of, tree.split)
         self._used, self.tuned = used, piece.tuned
         self.offsets = np.concatenate(
             [np.zeros(1, np.int64), np.cumsum(lengths[tokens], dtype=np.int64)]

@@ -21,13 +21,16 @@ _TOLERANCE = 0.02
 _MOST_STEPS = 5
 
 
-def shuffled_inside_documents(corpus: Corpus, units: Units, seed: int) -> Tokens:
+def shuffled_inside_documents(
+    corpus: Corpus, units: Units, seed: int, out: Tokens | None = None
+) -> Tokens:
     """A copy of the tokens with every unit's content in random order; separators stay.
 
-    One shuffle by `seed`, whatever the lags.
+    One shuffle by `seed`, whatever the lags. `out`, (n,), is filled and returned where given.
     """
     rng = np.random.default_rng([seed, 7])
-    shuffled = np.array(corpus.tokens)
+    shuffled: Tokens = np.empty_like(corpus.tokens) if out is None else out
+    shuffled[:] = corpus.tokens
     spans = units.spans
     for start, end in zip(spans.content_starts.tolist(), spans.content_ends.tolist(), strict=True):
         rng.shuffle(shuffled[start:end])
