@@ -34,3 +34,9 @@ def corpora() -> Path:
     if not directory.is_dir():
         pytest.skip(f"the shared corpora are not at {directory}; point NGRAMSTAT_CORPORA at them")
     return directory
+
+
+@pytest.fixture
+def any_limit(monkeypatch):
+    """Limits that no run would be given: every step is as small as it can be."""
+    monkeypatch.setattr("ngramstat.pipeline.require_room", lambda *_: None)

@@ -154,7 +154,7 @@ def test_nothing_is_written_without_an_output(corpus, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_threads_and_memory_do_not_change_a_run(corpus, threads):
+def test_threads_and_memory_do_not_change_a_run(corpus, threads, any_limit):
     plain = ngramstat.measure(corpus, threads=1, **OPTIONS)
     other = ngramstat.measure(corpus, threads=threads, memory_limit=300_000, **OPTIONS)
     assert without_provenance(other) == without_provenance(plain)

@@ -183,7 +183,7 @@ def test_noise_edge_values_of_theory(p, kappa):
     assert noise_edge(p, p) == pytest.approx(kappa, abs=5e-4)
 
 
-def test_results_are_bit_identical_over_threads_dtypes_and_memory(threads, token_dtype):
+def test_results_are_bit_identical_over_threads_dtypes_and_memory(threads, token_dtype, any_limit):
     tokens = zipf(400, 30_001, seed=7).astype(token_dtype)
     ends = np.append(np.arange(1000, 30_001, 1000), 30_001)
     corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=400, document_ends=ends)
@@ -303,3 +303,19 @@ def test_norms_equal_scipy_svds_at_ten_lags(corpora, tmp_path):
     expected = [scipy_norm(np.asarray(corpus.tokens), corpus.vocab_size, lag) for lag in lags]
     np.testing.assert_allclose(found.norm, expected, rtol=1e-8)
     assert (found.residual <= 1e-6 * found.norm).all()
+
+
+def test_without_the_sequential_covariance_the_rest_is_the_same():
+    tokens = zipf(60, 30_000, seed=9)
+    corpus = ngramstat.Corpus.from_arrays(
+        tokens, vocab_size=60, document_ends=np.arange(500, 30_001, 500)
+    )
+    both = ngramstat.correlations(corpus, lags=[1, 2, 3], replicates=49)
+    plain = ngramstat.correlations(corpus, lags=[1, 2, 3], replicates=49, sequential=False)
+    for name in ("norm", "norm_debiased", "norm_crossfit", "noise_floor", "analytic_floor"):
+        np.testing.assert_array_equal(getattr(plain, name), getattr(both, name))
+    assert plain.beta == both.beta
+    assert np.isnan(plain.norm_sequential).all()
+    assert np.isnan(plain.permutation_floor).all()
+    assert plain.beta_sequential.reason == "not measured (--no-sequential)"
+    assert np.isfinite(both.norm_sequential).all()

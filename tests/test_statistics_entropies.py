@@ -379,7 +379,7 @@ def test_a_held_out_corpus_can_be_given(tmp_path):
         ngramstat.entropies(wide, max_context=2, held_out=str(tmp_path / "other"))
 
 
-def test_results_are_bit_identical_over_threads_dtypes_and_memory(threads, token_dtype):
+def test_results_are_bit_identical_over_threads_dtypes_and_memory(threads, token_dtype, any_limit):
     tokens = zipf(60, 20_001, seed=7).astype(token_dtype)
     ends = np.append(np.arange(500, 20_001, 500), 20_001)
     options = {"max_context": 4, "replicates": 99, "held_out": 0.2}

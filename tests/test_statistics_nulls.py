@@ -228,7 +228,7 @@ def test_cross_fit_and_plug_in_bracket_the_truth_at_few_tokens():
     assert np.mean(covered) >= 0.85
 
 
-def test_nulls_are_bit_identical_over_threads_and_memory(threads):
+def test_nulls_are_bit_identical_over_threads_and_memory(threads, any_limit):
     corpus = ngramstat.Corpus.from_arrays(
         zipf(400, 30_000, seed=7), vocab_size=400, document_ends=np.arange(1000, 30_001, 1000)
     )

@@ -91,12 +91,13 @@ def corpus(tmp_path_factory):
 
 
 MEASURE = """
-import sys, resource
+import sys
 from ngramstat.cli import main
+from ngramstat.resources import peak_rss_bytes
 try:
     main()
 finally:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, file=sys.stderr)
+    print(peak_rss_bytes(), file=sys.stderr)
 """
 
 

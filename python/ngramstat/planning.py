@@ -46,6 +46,8 @@ _SAMPLE_TOKENS = 2_000_000
 # the documents' composition, and passes over the text beside counting (bilinear forms of both
 # cross-fits, sums by document and by class of position).
 _PRODUCTS, _TRANSPOSED, _GRAMS, _STREAMS = 58, 62, 36, 5
+# What of these is left without the sequential covariance, and how many streams are counted.
+_PLAIN_SHARE = 0.5
 # Vectors of a Krylov space and copies of a product, of 8 bytes a lane.
 _BLOCKS_OF_VECTORS = 40
 # Bytes of a held-out token and order in a Kneser-Ney model.
@@ -148,12 +150,15 @@ def make_plan(
     """
     limit = workspace.memory_limit
     assert limit is not None
-    sample = _Sample(corpus, workspace.threads, timed=timed)
     stages: list[Stage] = []
-    if pairs is not None:
-        stages.append(_pair_stage(sample, pairs, workspace))
-    if entropies is not None:
-        stages += _entropy_stages(sample, entropies, workspace)
+    try:
+        sample = _Sample(corpus, workspace.threads, timed=timed)
+        if pairs is not None:
+            stages.append(_pair_stage(sample, pairs, workspace))
+        if entropies is not None:
+            stages += _entropy_stages(sample, entropies, workspace)
+    except IndexError as error:
+        raise InputError(f"{corpus.path}: {error}; check --dtype and --vocab-size") from error
     return Plan(tuple(stages), limit, workspace.threads)
 
 
@@ -252,29 +257,36 @@ def _pair_stage(sample: _Sample, options: CorrelationOptions, workspace: Workspa
     matrix = distinct * pair_bytes(v)
     vectors = _BLOCKS_OF_VECTORS * v * LANES * 8
     per_position = 8 if pair_tables_fit(v) else 12
-    shares = 1 if pair_tables_fit(v) else 2
-    disk = _on_disk(sample.text_bytes, workspace)
-    fixed = workspace.resident_now + composition + vectors + sample.text_bytes - disk
+    streams = 2 if options.sequential else 1
+    shares = 1 if pair_tables_fit(v) else streams
+    disk, fixed = 0, 0.0
+    if options.sequential:
+        disk = _on_disk(sample.text_bytes, workspace)
+        fixed = composition + sample.text_bytes - disk
+    fixed += workspace.resident_now + vectors
     room = workspace.usable - fixed
     # As in `count_pairs`: half of the room for entries or an index, a quarter for counts.
     held = min(n, max(room / 2 / shares / per_position, sample.most_frequent(1)))
     ranges = math.ceil(n / max(held, 1))
     group = max(1, min(4, int(room / 4 / shares / max(min(n, v * v) * pair_bytes(v), 1))))
-    flexible = shares * per_position * held + 2 * group * matrix
-    least = fixed + shares * per_position * sample.most_frequent(1) + 2 * matrix
+    flexible = shares * per_position * held + streams * group * matrix
+    least = fixed + shares * per_position * sample.most_frequent(1) + streams * matrix
     n_lags = len(options.lags)
-    passes = 2 + n_lags * _STREAMS + math.ceil(n_lags / group) * ranges * 2 * 2
+    per_lag = _STREAMS if options.sequential else _STREAMS * _PLAIN_SHARE
+    passes = math.ceil(2 + n_lags * per_lag + math.ceil(n_lags / group) * ranges * 2 * streams)
     return Stage(
         "C(t)",
         passes,
-        int(min(fixed + flexible + 2 * sample.text_bytes, workspace.usable)),
+        int(min(fixed + flexible + streams * sample.text_bytes, workspace.usable)),
         workspace.limit_for(int(least)),
         disk,
-        _pair_seconds(sample, counts, documents, distinct, lag) * n_lags,
+        _pair_seconds(sample, counts, documents, distinct, lag, options.sequential) * n_lags,
     )
 
 
-def _pair_seconds(sample: _Sample, counts: Any, documents: Any, distinct: float, lag: int) -> float:
+def _pair_seconds(
+    sample: _Sample, counts: Any, documents: Any, distinct: float, lag: int, sequential: bool
+) -> float:
     """Seconds of one lag of the whole corpus."""
     v, threads = sample.corpus.vocab_size, sample.threads
     spans = sample.units.spans
@@ -299,9 +311,12 @@ def _pair_seconds(sample: _Sample, counts: Any, documents: Any, distinct: float,
             sample.part.tokens, v, lag, block[None], block[None], classes, threads=threads
         )
     )
-    counting = 2 * sample.time(lambda: sample.pairs(sample.part, sample.units, lag))
-    text = (_STREAMS / 2 * stream + counting + _GRAMS * gram) * sample.growth
-    return float(per_entry * distinct + text)
+    counting = sample.time(lambda: sample.pairs(sample.part, sample.units, lag))
+    twice = _STREAMS / 2 * stream + 2 * counting
+    seconds = per_entry * distinct + twice * sample.growth
+    if not sequential:
+        return float(seconds * _PLAIN_SHARE)
+    return float(seconds + _GRAMS * gram * sample.growth)
 
 
 def _entropy_stages(

@@ -122,6 +122,9 @@ def parse_memory_limit(limit: str | int | None) -> int:
 
 def peak_rss_bytes() -> int | None:
     """Largest resident memory of this process so far, in bytes; None where that is not offered."""
+    # Not what getrusage says: that begins with the memory of the process which started this one.
+    if (peak := _status_bytes("VmHWM")) is not None:
+        return peak
     if sys.platform == "win32":
         return None
     import resource
@@ -133,14 +136,18 @@ def peak_rss_bytes() -> int | None:
 
 def anonymous_bytes() -> int:
     """Resident memory of this process that is its own, not pages of files; 0 where not offered."""
+    return _status_bytes("RssAnon") or 0
+
+
+def _status_bytes(name: str) -> int | None:
     try:
         with open("/proc/self/status", encoding="ascii", errors="replace") as file:
             for line in file:
-                if line.startswith("RssAnon:"):
+                if line.startswith(f"{name}:"):
                     return int(line.split()[1]) * 1024
     except (OSError, ValueError, IndexError):
         pass
-    return 0
+    return None
 
 
 def _cgroup_cpu_quotas() -> Iterator[float]:

@@ -73,6 +73,12 @@ _pair_options = compose(
         type=click.IntRange(1),
         help="Restrict C(t) to this many of the most frequent types.  [default: all]",
     ),
+    click.option(
+        "--sequential/--no-sequential",
+        default=True,
+        show_default=True,
+        help="Also with the documents' composition removed, which takes two thirds of the time.",
+    ),
     click.option("--beta-window", type=Window(), help="Lags to fit beta on [default: found]."),
 )
 _entropy_options = compose(

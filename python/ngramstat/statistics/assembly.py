@@ -104,6 +104,7 @@ def assemble_correlations(
         units,
         options,
         sequential_reach(lags, sequential_fits.debiased, units.content_lengths),
+        measured=options.sequential,
     )
     k = min(len(m.singular_values) for m in measured)
     return CorrelationResult(
@@ -252,7 +253,14 @@ def _beta(
     units: Units,
     options: CorrelationOptions,
     longest: tuple[float, str] | None,
+    measured: bool = True,
 ) -> Exponent:
+    if not measured:
+        return Exponent.refused(
+            "not measured (--no-sequential)",
+            method=METHOD.format("debiased norm"),
+            level=options.level,
+        )
     if not fits.enough.any():
         return Exponent.refused(
             f"too few documents for independent portions of them: {len(units.spans)}, where "

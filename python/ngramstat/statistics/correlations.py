@@ -6,6 +6,7 @@ pairs (Cagnetta et al. 2026, section 2); its largest singular value falls as t^-
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -89,6 +90,8 @@ class CorrelationOptions:
         Lags to fit beta on, inclusive; None finds them.
     vocab_top : int or None
         Restrict C(t) to this many of the most frequent types; None: all types.
+    sequential : bool
+        Measure the sequential covariance and its nulls, too; they take most of the time.
     """
 
     lags: tuple[int, ...]
@@ -99,6 +102,7 @@ class CorrelationOptions:
     seed: int = 0
     window: tuple[int, int] | None = None
     vocab_top: int | None = None
+    sequential: bool = True
 
     def __post_init__(self) -> None:
         if not self.lags or any(b <= a for a, b in zip((0, *self.lags), self.lags, strict=False)):
@@ -177,42 +181,39 @@ def measure_lags(
     bootstrap = DocumentBootstrap(len(units.spans), options.replicates, options.seed)
     if not lags:
         return
+    kept = None
     try:
-        composition_counts = count_document_tokens(
-            corpus.tokens, corpus.vocab_size, units.spans, threads=threads
-        )
-        kept = None
         if options.vocab_top is not None:
             kept = most_frequent(corpus, options.vocab_top, threads=threads)
-        shared = _Shared(
-            corpus,
-            options,
-            units,
-            bootstrap,
-            composition_counts,
-            _composition_start(composition_counts, units, kept, threads),
-            kept,
-            threads,
-        )
-        with workspace.array(corpus.n_tokens, corpus.tokens.dtype) as shuffled:
-            shuffled_inside_documents(corpus, units, options.seed, shuffled)
-            pairs, shuffled_pairs = _counted(corpus, units, lags, shuffled, workspace)
-            for counts, shuffled_counts in zip(pairs, shuffled_pairs, strict=True):
-                yield _LagMeasurer(shared, counts, shuffled_counts).measure()
-                del counts, shuffled_counts
+        documents = _documents(corpus, units, kept, threads) if options.sequential else None
+        shared = _Shared(corpus, options, units, bootstrap, documents, kept, threads)
+        with contextlib.ExitStack() as stack:
+            streams = [corpus.tokens]
+            if options.sequential:
+                shuffled = stack.enter_context(
+                    workspace.array(corpus.n_tokens, corpus.tokens.dtype)
+                )
+                streams.append(shuffled_inside_documents(corpus, units, options.seed, shuffled))
+            for counts in zip(*_counted(corpus, units, lags, streams, workspace), strict=True):
+                yield _LagMeasurer(shared, *counts).measure()
+                del counts
     except IndexError as error:
         raise InputError(f"{corpus.path}: {error}; check --dtype and --vocab-size") from error
 
 
 def _counted(
-    corpus: Corpus, units: Units, lags: Sequence[int], shuffled: Tokens, workspace: Workspace
-) -> tuple[Iterator[PairCounts], Iterator[PairCounts]]:
-    """Pairs of the corpus and of its shuffled copy, lag by lag, within the room that is left."""
+    corpus: Corpus,
+    units: Units,
+    lags: Sequence[int],
+    streams: Sequence[Tokens],
+    workspace: Workspace,
+) -> list[Iterator[PairCounts]]:
+    """Pairs of each stream, lag by lag, within the room that is left."""
     room = workspace.room()
     if room is not None and not pair_tables_fit(corpus.vocab_size):
-        room //= 2  # each holds an index of its own; tables are written in turns to one memory
+        room //= len(streams)  # each holds an index of its own; tables take turns in one memory
     memory = PairRoom()
-    first, second = (
+    return [
         count_pairs(
             tokens,
             corpus.vocab_size,
@@ -222,9 +223,8 @@ def _counted(
             memory_limit=room,
             room=memory,
         )
-        for tokens in (corpus.tokens, shuffled)
-    )
-    return first, second
+        for tokens in streams
+    ]
 
 
 def most_frequent(corpus: Corpus, top: int, *, threads: int = 1) -> NDArray[np.bool_]:
@@ -254,10 +254,24 @@ class _Shared:
     options: CorrelationOptions
     units: Units
     bootstrap: DocumentBootstrap
-    composition_counts: CountMatrix
-    composition_start: Floats
+    documents: _Documents | None
     kept: NDArray[np.bool_] | None
     threads: int
+
+
+@dataclass(frozen=True)
+class _Documents:
+    """Tokens of the documents, (n_documents, V), and where to look for their composition's norm."""
+
+    counts: CountMatrix
+    composition_start: Floats
+
+
+def _documents(
+    corpus: Corpus, units: Units, kept: NDArray[np.bool_] | None, threads: int
+) -> _Documents:
+    counts = count_document_tokens(corpus.tokens, corpus.vocab_size, units.spans, threads=threads)
+    return _Documents(counts, _composition_start(counts, units, kept, threads))
 
 
 def _composition_operator(
@@ -284,17 +298,19 @@ def _composition_start(
 class _LagMeasurer:
     """The measurements at one lag; split into methods that share its counts."""
 
-    def __init__(self, shared: _Shared, counts: PairCounts, shuffled: PairCounts) -> None:
+    def __init__(
+        self, shared: _Shared, counts: PairCounts, shuffled: PairCounts | None = None
+    ) -> None:
         self.corpus, self.options, self.units = shared.corpus, shared.options, shared.units
-        self.bootstrap, self.composition_counts = shared.bootstrap, shared.composition_counts
-        self.composition_start = shared.composition_start
+        self.bootstrap, self.documents = shared.bootstrap, shared.documents
         self.threads, self.kept = shared.threads, shared.kept
         self.stream = shared.options.boundary == "stream"
         self.counts = counts
-        self.statistics, self.shuffled = (
-            PairStatistics(part, across=across, threads=shared.threads, kept=shared.kept)
-            for part, across in ((counts, self.stream), (shuffled, False))
-        )
+        self.statistics = self._statistics(counts, self.stream)
+        self.shuffled = None if shuffled is None else self._statistics(shuffled, False)
+
+    def _statistics(self, counts: PairCounts, across: bool) -> PairStatistics:
+        return PairStatistics(counts, across=across, threads=self.threads, kept=self.kept)
 
     def measure(self) -> LagMeasurement:
         statistics = self.statistics
@@ -408,7 +424,12 @@ class _LagMeasurer:
         per_pair = np.divide(
             pairs, lengths * (lengths - 1.0), out=np.zeros_like(pairs), where=pairs > 0
         )
-        if min(self.statistics.within_half_pairs) == 0:
+        documents, shuffled_pairs = self.documents, self.shuffled
+        if (
+            documents is None
+            or shuffled_pairs is None
+            or min(self.statistics.within_half_pairs) == 0
+        ):
             nothing = float("nan")
             return _Sequential(
                 nothing,
@@ -424,7 +445,7 @@ class _LagMeasurer:
             if half is not None:
                 total = self.statistics.within_half_pairs[half]
             weights = np.where(kept, per_pair, 0.0) / total
-            return Composition(self.composition_counts, weights, self.threads)
+            return Composition(documents.counts, weights, self.threads)
 
         whole = composition()
         found = leading_singular_triplets(
@@ -447,27 +468,25 @@ class _LagMeasurer:
             np.stack([half.right[:, 0] for half in halves]),
             stream=False,
             kept=self.kept,
-            shuffled=ShuffledPairs(
-                self.composition_counts, per_pair, self.units.portions, self.threads
-            ),
+            shuffled=ShuffledPairs(documents.counts, per_pair, self.units.portions, self.threads),
             threads=self.threads,
         )
         alone = leading_singular_triplets(
             _composition_operator(whole, self.kept, self.threads),
             1,
             tolerance=1e-4,
-            start=self.composition_start,
+            start=documents.composition_start,
         )
         u, v = found.left[:, 0], found.right[:, 0]
         product = self._document_sums(
             u, v, spans.content_starts, spans.content_ends, spans.content_ends
         )[1]
-        projected = self.composition_counts.multiply(as_block(u, v, u * v), 1.0, 0.0, self.threads)
+        projected = documents.counts.multiply(as_block(u, v, u * v), 1.0, 0.0, self.threads)
         shuffled = per_pair * (projected[:, 0] * projected[:, 1] - projected[:, 2])
         sums = self.bootstrap.sums(np.stack([product - shuffled, pairs], axis=1))
         with np.errstate(invalid="ignore", divide="ignore"):
             replicates = sums[:, 0] / sums[:, 1]
-        floor = permutation_floor(self.shuffled, whole)
+        floor = permutation_floor(shuffled_pairs, whole)
         return _Sequential(float(found.values[0]), floor, float(alone.values[0]), replicates, fit)
 
     def _separator_share(self) -> float:
