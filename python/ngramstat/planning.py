@@ -191,11 +191,12 @@ class _Sample:
     def __init__(self, corpus: Corpus, threads: int, *, timed: bool) -> None:
         self.corpus, self.threads, self.timed = corpus, threads, timed
         self.size = min(corpus.n_tokens, _SAMPLE_TOKENS)
+        head = np.asarray(corpus.tokens[: self.size])
+        self.occurrences = token_counts(head, corpus.vocab_size, threads=threads)
         self.part = self._first(self.size)
         self.units = statistical_units(self.part, boundary="stream", seed=0)
         self.growth = corpus.n_tokens / self.size
         self.text_bytes = corpus.tokens.nbytes
-        self.occurrences = token_counts(self.part.tokens, corpus.vocab_size, threads=threads)
 
     def _first(self, size: int) -> Corpus:
         corpus = self.corpus
