@@ -200,7 +200,7 @@ def test_class_products_equal_the_reference(token_dtype, threads):
     classes = rng.integers(0, 6, len(ends)).astype(np.uint8)
     documents = ClassedDocuments(starts, ends, ends, classes, 6)
     u, w = rng.integers(-5, 6, (2, 2, v)).astype(float)
-    a, b = rng.integers(-5, 6, (2, 2, v, kernels.LANES)).astype(float)
+    a, b = rng.integers(-5, 6, (2, 2, v, kernels.LANES)).astype(np.float32)
     found = kernels.multiply_pairs_by_class(tokens, v, lag, u, w, documents, threads=threads)
     sums = kernels.bilinear_sums_by_class(tokens, v, lag, a, b, documents, threads=threads)
     for k in range(6):
@@ -213,7 +213,7 @@ def test_class_products_equal_the_reference(token_dtype, threads):
         assert np.array_equal(found[1][k], joint.T @ u[s])
         assert np.array_equal(found[2][k], joint.sum(axis=1))
         assert np.array_equal(found[3][k], joint.sum(axis=0))
-        form = a[s].T @ joint @ b[s]
+        form = a[s].T.astype(float) @ joint @ b[s]
         expected = [np.diag(form), form.sum(axis=0), form.sum(axis=1), form[own], form[:, own]]
         assert np.array_equal(sums[k], expected)
 

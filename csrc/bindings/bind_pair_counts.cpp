@@ -210,8 +210,8 @@ void bind_for(py::module_& m, py::class_<PairCounter>& counter) {
         py::arg("classes").noconvert(), py::arg("n_classes"), py::arg("threads"));
     m.def(
         "bilinear_sums_by_class",
-        [](const Array<Token>& tokens, Index vocab_size, Index lag, const Array<double>& a,
-           const Array<double>& b, const Array<Index>& starts, const Array<Index>& ends,
+        [](const Array<Token>& tokens, Index vocab_size, Index lag, const Array<float>& a,
+           const Array<float>& b, const Array<Index>& starts, const Array<Index>& ends,
            const Array<Index>& right_limits, const Array<std::uint8_t>& classes, Index n_classes,
            int threads) {
             const auto stream = as_span(tokens);
@@ -265,6 +265,13 @@ void bind_pair_counts(py::module_& m) {
                 return out;
             },
             py::arg("x").noconvert(), py::arg("first"), py::arg("second"), py::arg("threads"))
+        .def(
+            "transposed",
+            [](const CountMatrix& c, int threads) {
+                const py::gil_scoped_release release;
+                return c.transposed(threads);
+            },
+            py::arg("threads"))
         .def(
             "multiply_gram",
             [](const CountMatrix& c, const Block& x, const Block& row_weights, int threads) {

@@ -331,6 +331,67 @@ std::array<std::vector<Count>, 2> CountMatrix::column_sums() const {
     return sums;
 }
 
+CountMatrix CountMatrix::transposed(int threads) const {
+    require_complete();
+    require(n_rows_ > 0, "transposed: a count matrix needs at least one column");
+    // Where each column's entries begin.
+    std::vector<Index> start(static_cast<std::size_t>(n_cols_) + 1, 0);
+    bool two = false;
+    for (const auto& block : blocks_) {
+        block.with_entries([&](const auto& entries) {
+            two = two || !entries.second.empty();
+            for (const auto column : entries.column) ++start[Index{column} + 1];
+        });
+    }
+    for (Index c = 0; c < n_cols_; ++c) start[c + 1] += start[c];
+    // Runs of columns, each of which goes over all rows: few, as reading them costs as well.
+    const auto bounds = balanced_blocks(start, std::max<Index>(2, 2 * Index{threads}));
+    constexpr Index kBlockColumns = 64;
+    std::vector<std::vector<CountBlock>> made(bounds.size() - 1);
+    parallel_for(static_cast<Index>(bounds.size()) - 1, threads, [&](Index run) {
+        const Index first = bounds[run], last = bounds[run + 1];
+        const std::size_t size = static_cast<std::size_t>(start[last] - start[first]);
+        CountEntries<std::uint32_t> all;
+        all.column.resize(size);
+        all.first.resize(size);
+        all.second.resize(two ? size : 0);
+        std::vector<Index> next(start.begin() + first, start.begin() + last);
+        for (const auto& block : blocks_) {
+            block.with_entries([&](const auto& entries) {
+                for (Index r = 0; r < block.n_rows(); ++r) {
+                    for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
+                        const Index column = Index{entries.column[k]};
+                        if (column < first || column >= last) continue;
+                        const auto at =
+                            static_cast<std::size_t>(next[column - first]++ - start[first]);
+                        all.column[at] = static_cast<std::uint32_t>(block.first_row + r);
+                        all.first[at] = entries.first[k];
+                        if (!entries.second.empty()) all.second[at] = entries.second[k];
+                    }
+                }
+            });
+        }
+        for (Index c = first; c < last; c += kBlockColumns) {
+            const Index end = std::min(last, c + kBlockColumns);
+            const auto part = [&](const std::vector<std::uint32_t>& values) {
+                if (values.empty()) return std::vector<std::uint32_t>();
+                return std::vector<std::uint32_t>(values.begin() + (start[c] - start[first]),
+                                                  values.begin() + (start[end] - start[first]));
+            };
+            CountBlock block;
+            block.first_row = c;
+            for (Index k = c; k < end; ++k) block.row_start.push_back(start[k + 1] - start[c]);
+            block.set_entries({part(all.column), part(all.first), part(all.second)});
+            made[run].push_back(std::move(block));
+        }
+    });
+    CountMatrix result(n_cols_, n_rows_);
+    for (auto& blocks : made) {
+        for (auto& block : blocks) result.append(std::move(block));
+    }
+    return result;
+}
+
 void CountMatrix::multiply(std::span<const double> x, std::array<double, 2> weights,
                            std::span<double> out, int threads) const {
     require_complete();

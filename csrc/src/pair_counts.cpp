@@ -1,10 +1,13 @@
 #include "ngramstat/pair_counts.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 #include <limits>
 
 #include "ngramstat/parallel.hpp"
 #include "ngramstat/prefetch.hpp"
+#include "ngramstat/simd.hpp"
 
 namespace ngramstat {
 
@@ -316,22 +319,132 @@ Index sets_of(std::size_t size, Index length, Index n_classes) {
     return sets;
 }
 
-// Feeds the pairs of one class, document by document, to visit(left token, right token).
+template <class Token>
+void check_tokens(std::span<const Token> tokens, Index first, Index last, Index vocab_size) {
+    Token largest = 0;
+    for (Index i = first; i < last; ++i) largest = std::max(largest, tokens[i]);
+    if (first == last || static_cast<Index>(largest) < vocab_size) return;
+    Index at = first;
+    while (static_cast<Index>(tokens[at]) < vocab_size) ++at;
+    throw_token_out_of_range(tokens[at], at, vocab_size);
+}
+
+// Visits the left positions [first, last) of the pairs of one class, document by document. All
+// tokens of a pair are checked before.
 template <class Token, class Visit>
-void for_class_pairs(std::span<const Token> tokens, Index vocab_size, Index lag,
-                     const ClassedDocuments& documents, Index wanted, Visit&& visit) {
+void for_class_runs(std::span<const Token> tokens, Index vocab_size, Index lag,
+                    const ClassedDocuments& documents, Index wanted, Visit&& visit) {
     for (std::size_t d = 0; d < documents.starts.size(); ++d) {
         if (documents.classes[d] != wanted) continue;
-        const Index stop = std::min(documents.ends[d], documents.right_limits[d] - lag);
-        for (Index i = documents.starts[d]; i < stop; ++i) {
-            const Token a = tokens[i];
-            const Token c = tokens[i + lag];
-            if (static_cast<Index>(a) >= vocab_size) throw_token_out_of_range(a, i, vocab_size);
-            if (static_cast<Index>(c) >= vocab_size) {
-                throw_token_out_of_range(c, i + lag, vocab_size);
-            }
-            visit(a, c);
-        }
+        const Index first = documents.starts[d];
+        const Index last = std::min(documents.ends[d], documents.right_limits[d] - lag);
+        if (first >= last) continue;
+        check_tokens(tokens, first, last, vocab_size);
+        check_tokens(tokens, first + lag, last + lag, vocab_size);
+        visit(first, last);
+    }
+}
+
+struct BilinearTables {
+    const float* left;  // vocab_size x kLanes
+    const float* right;
+    const double* left_sum;  // over lanes, vocab_size
+    const double* right_sum;
+    Index own;
+};
+using BilinearSums = std::array<std::array<double, kLanes>, kBilinearSums>;
+
+// Lanes side by side, in registers as wide as the target of a function has them: the order of every
+// lane's sum is the same for all of them, and with it its bits.
+#if defined(__GNUC__) || defined(__clang__)
+#define NGRAMSTAT_INLINE __attribute__((always_inline)) inline
+using Lanes = double __attribute__((vector_size(kLanes * sizeof(double))));
+using FloatLanes = float __attribute__((vector_size(kLanes * sizeof(float))));
+// Not by value: functions for different targets would hand wide vectors over in different ways.
+NGRAMSTAT_INLINE void load_lanes(const float* from, Lanes& to) {
+    FloatLanes lanes;
+    std::memcpy(&lanes, from, sizeof lanes);
+    to = __builtin_convertvector(lanes, Lanes);
+}
+#else
+#define NGRAMSTAT_INLINE inline
+struct Lanes {
+    double value[kLanes] = {};
+    friend Lanes operator*(Lanes a, const Lanes& b) {
+        for (Index k = 0; k < kLanes; ++k) a.value[k] *= b.value[k];
+        return a;
+    }
+    friend Lanes operator*(double a, Lanes b) {
+        for (double& value : b.value) value *= a;
+        return b;
+    }
+    Lanes& operator+=(const Lanes& other) {
+        for (Index k = 0; k < kLanes; ++k) value[k] += other.value[k];
+        return *this;
+    }
+};
+inline void load_lanes(const float* from, Lanes& to) { std::copy_n(from, kLanes, to.value); }
+#endif
+
+template <class Token>
+NGRAMSTAT_INLINE void add_bilinear(const Token* left, const Token* right, Index n,
+                                   const BilinearTables& tables, BilinearSums& sums) {
+    Lanes both{}, by_right{}, by_left{}, own_left{}, own_right{};
+    for (Index i = 0; i < n; ++i) {
+        const float* one = tables.left + Index{left[i]} * kLanes;
+        const float* two = tables.right + Index{right[i]} * kLanes;
+        Lanes x, y;
+        load_lanes(one, x);
+        load_lanes(two, y);
+        both += x * y;
+        by_right += tables.left_sum[left[i]] * y;
+        by_left += tables.right_sum[right[i]] * x;
+        own_left += static_cast<double>(one[tables.own]) * y;
+        own_right += static_cast<double>(two[tables.own]) * x;
+    }
+    Index s = 0;
+    for (const Lanes* lanes : {&both, &by_right, &by_left, &own_left, &own_right}) {
+        std::array<double, kLanes> values;
+        std::memcpy(values.data(), lanes, sizeof values);
+        for (Index k = 0; k < kLanes; ++k) sums[s][k] += values[k];
+        ++s;
+    }
+}
+
+template <class Token>
+using Bilinear = void (*)(const Token*, const Token*, Index, const BilinearTables&, BilinearSums&);
+
+template <class Token>
+void bilinear_scalar(const Token* left, const Token* right, Index n, const BilinearTables& tables,
+                     BilinearSums& sums) {
+    add_bilinear(left, right, n, tables, sums);
+}
+#ifdef NGRAMSTAT_X86
+template <class Token>
+__attribute__((target("avx2"))) void bilinear_avx2(const Token* left, const Token* right, Index n,
+                                                   const BilinearTables& tables,
+                                                   BilinearSums& sums) {
+    add_bilinear(left, right, n, tables, sums);
+}
+template <class Token>
+__attribute__((target("avx512f,prefer-vector-width=512"))) void bilinear_avx512(
+    const Token* left, const Token* right, Index n, const BilinearTables& tables,
+    BilinearSums& sums) {
+    add_bilinear(left, right, n, tables, sums);
+}
+#endif
+
+template <class Token>
+Bilinear<Token> choose_bilinear() {
+    switch (simd_level()) {
+#ifdef NGRAMSTAT_X86
+        case SimdLevel::avx512:
+            return bilinear_avx512<Token>;
+        case SimdLevel::avx2:
+            return bilinear_avx2<Token>;
+#endif
+        default:
+            return bilinear_scalar<Token>;
     }
 }
 
@@ -359,13 +472,16 @@ ClassProducts multiply_pairs_by_class(std::span<const Token> tokens, Index vocab
         const double* mine_u = u.data() + set * vocab_size;
         const double* mine_v = v.data() + set * vocab_size;
         std::vector<Cell> cells(static_cast<std::size_t>(vocab_size));
-        for_class_pairs(tokens, vocab_size, lag, documents, k, [&](Token a, Token c) {
-            Cell& here = cells[a];
-            here.left += mine_v[c];
-            ++here.left_count;
-            Cell& there = cells[c];
-            there.right += mine_u[a];
-            ++there.right_count;
+        for_class_runs(tokens, vocab_size, lag, documents, k, [&](Index first, Index last) {
+            for (Index i = first; i < last; ++i) {
+                const Token one = tokens[i], two = tokens[i + lag];
+                Cell& here = cells[one];
+                here.left += mine_v[two];
+                ++here.left_count;
+                Cell& there = cells[two];
+                there.right += mine_u[one];
+                ++there.right_count;
+            }
         });
         for (Index x = 0; x < vocab_size; ++x) {
             const std::size_t at = static_cast<std::size_t>(k * vocab_size + x);
@@ -380,13 +496,13 @@ ClassProducts multiply_pairs_by_class(std::span<const Token> tokens, Index vocab
 
 template <class Token>
 std::vector<double> bilinear_sums_by_class(std::span<const Token> tokens, Index vocab_size,
-                                           Index lag, std::span<const double> a,
-                                           std::span<const double> b,
+                                           Index lag, std::span<const float> a,
+                                           std::span<const float> b,
                                            const ClassedDocuments& documents, int threads) {
     check_classed(documents, static_cast<Index>(tokens.size()), lag);
     const Index sets = sets_of(a.size(), vocab_size * kLanes, documents.n_classes);
     require(b.size() == a.size(), "a and b must have one size");
-    auto lane_sums = [](std::span<const double> lanes) {
+    auto lane_sums = [](std::span<const float> lanes) {
         std::vector<double> sums(lanes.size() / kLanes);
         for (std::size_t x = 0; x < sums.size(); ++x) {
             for (Index k = 0; k < kLanes; ++k) sums[x] += lanes[x * kLanes + k];
@@ -399,35 +515,19 @@ std::vector<double> bilinear_sums_by_class(std::span<const Token> tokens, Index 
         static_cast<std::size_t>(documents.n_classes * kBilinearSums * kLanes));
     const Index per_set = documents.n_classes / sets;
     require(per_set <= kLanes, "at most kLanes classes a set of vectors");
+    const auto add_pairs = choose_bilinear<Token>();
     parallel_for(documents.n_classes, threads, [&](Index k) {
         const Index set = k / per_set;
-        const Index own = k % per_set;
-        const double* left = a.data() + set * vocab_size * kLanes;
-        const double* right = b.data() + set * vocab_size * kLanes;
-        const double* left_sum = a_sums.data() + set * vocab_size;
-        const double* right_sum = b_sums.data() + set * vocab_size;
-        double both[kLanes] = {};
-        double by_right[kLanes] = {};
-        double by_left[kLanes] = {};
-        double own_left[kLanes] = {};
-        double own_right[kLanes] = {};
-        for_class_pairs(tokens, vocab_size, lag, documents, k, [&](Token x, Token y) {
-            const double* one = left + Index{x} * kLanes;
-            const double* two = right + Index{y} * kLanes;
-            const double one_sum = left_sum[x];
-            const double two_sum = right_sum[y];
-            for (Index lane = 0; lane < kLanes; ++lane) {
-                both[lane] += one[lane] * two[lane];
-                by_right[lane] += one_sum * two[lane];
-                by_left[lane] += one[lane] * two_sum;
-                own_left[lane] += one[own] * two[lane];
-                own_right[lane] += one[lane] * two[own];
-            }
+        const BilinearTables tables{
+            a.data() + set * vocab_size * kLanes, b.data() + set * vocab_size * kLanes,
+            a_sums.data() + set * vocab_size, b_sums.data() + set * vocab_size, k % per_set};
+        BilinearSums sums{};
+        for_class_runs(tokens, vocab_size, lag, documents, k, [&](Index first, Index last) {
+            add_pairs(tokens.data() + first, tokens.data() + first + lag, last - first, tables,
+                      sums);
         });
         double* out = found.data() + k * kBilinearSums * kLanes;
-        for (const auto* sums : {both, by_right, by_left, own_left, own_right}) {
-            out = std::copy(sums, sums + kLanes, out);
-        }
+        for (const auto& lanes : sums) out = std::copy(lanes.begin(), lanes.end(), out);
     });
     return found;
 }
@@ -448,7 +548,7 @@ std::vector<double> bilinear_sums_by_class(std::span<const Token> tokens, Index 
         std::span<const Token>, Index, Index, std::span<const double>, std::span<const double>, \
         const ClassedDocuments&, int);                                                          \
     template std::vector<double> bilinear_sums_by_class(                                        \
-        std::span<const Token>, Index, Index, std::span<const double>, std::span<const double>, \
+        std::span<const Token>, Index, Index, std::span<const float>, std::span<const float>,   \
         const ClassedDocuments&, int);
 NGRAMSTAT_INSTANTIATE(std::uint16_t)
 NGRAMSTAT_INSTANTIATE(std::uint32_t)

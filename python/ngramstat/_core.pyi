@@ -30,6 +30,7 @@ class CountMatrix:
     def multiply_transposed(
         self, x: NDArray[np.float64], first: float, second: float, threads: int
     ) -> NDArray[np.float64]: ...
+    def transposed(self, threads: int) -> CountMatrix: ...
     def multiply_gram(
         self, x: NDArray[np.float64], row_weights: NDArray[np.float64], threads: int
     ) -> NDArray[np.float64]: ...
@@ -157,8 +158,8 @@ def bilinear_sums_by_class(
     tokens: _Tokens,
     vocab_size: int,
     lag: int,
-    a: NDArray[np.float64],
-    b: NDArray[np.float64],
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
     right_limits: NDArray[np.int64],

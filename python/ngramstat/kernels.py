@@ -438,8 +438,8 @@ def bilinear_sums_by_class(
     tokens: Tokens,
     vocab_size: int,
     lag: int,
-    a: NDArray[np.float64],
-    b: NDArray[np.float64],
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
     documents: ClassedDocuments,
     *,
     threads: int = 1,
@@ -451,7 +451,7 @@ def bilinear_sums_by_class(
 
     Parameters
     ----------
-    a, b : (n_sets, V, LANES) float64
+    a, b : (n_sets, V, LANES) float32
         Classes use the sets in order, equally many each, at most LANES.
     """
     _check_tokens(tokens)
@@ -459,8 +459,8 @@ def bilinear_sums_by_class(
         tokens,
         vocab_size,
         lag,
-        np.ascontiguousarray(a, dtype=np.float64),
-        np.ascontiguousarray(b, dtype=np.float64),
+        np.ascontiguousarray(a, dtype=np.float32),
+        np.ascontiguousarray(b, dtype=np.float32),
         *documents._arrays(),
         threads,
     )

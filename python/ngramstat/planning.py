@@ -292,6 +292,7 @@ def _pair_seconds(
     v, threads = sample.corpus.vocab_size, sample.threads
     spans = sample.units.spans
     block = np.ones((v, LANES))
+    short = np.ones((1, v, LANES), np.float32)
     entries = max(counts.within.nnz, 1)
     ways = (
         (_PRODUCTS, lambda: counts.within.multiply(block, 1.0, 1.0, threads)),
@@ -309,7 +310,7 @@ def _pair_seconds(
     )
     stream = sample.time(
         lambda: bilinear_sums_by_class(
-            sample.part.tokens, v, lag, block[None], block[None], classes, threads=threads
+            sample.part.tokens, v, lag, short, short, classes, threads=threads
         )
     )
     counting = sample.time(lambda: sample.pairs(sample.part, sample.units, lag))

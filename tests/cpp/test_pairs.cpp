@@ -210,7 +210,7 @@ void refuses_bad_arguments() {
                         const std::vector<std::uint8_t>& of) {
         const ClassedDocuments documents{starts, ends, ends, of, n_classes};
         multiply_pairs_by_class<std::uint16_t>(tokens, vocab, lag, u, u, documents, 1);
-        std::vector<double> lanes(u.size() * kLanes, 1.0);
+        std::vector<float> lanes(u.size() * kLanes, 1.0f);
         bilinear_sums_by_class<std::uint16_t>(tokens, vocab, lag, lanes, lanes, documents, 1);
     };
     products(10, 1, w, 1, {0});
@@ -231,11 +231,14 @@ void check_class_products(const check::Stream<Token>& stream) {
     const Index n_sets = 2;
     std::vector<double> u(static_cast<std::size_t>(n_sets * v));
     auto w = u;
-    std::vector<double> a(u.size() * kLanes);
+    std::vector<float> a(u.size() * kLanes);
     auto b = a;
     check::Random random(5);
-    for (auto* values : {&u, &w, &a, &b}) {
+    for (auto* values : {&u, &w}) {
         for (double& x : *values) x = static_cast<double>(random.below(19)) - 9.0;
+    }
+    for (auto* values : {&a, &b}) {
+        for (float& x : *values) x = static_cast<float>(random.below(19)) - 9.0f;
     }
     std::vector<std::uint8_t> classes;
     std::vector<Index> starts;
@@ -286,8 +289,8 @@ void check_class_products(const check::Stream<Token>& stream) {
                 CHECK(found.right == expected.right);
                 CHECK(found.left_count == expected.left_count);
                 CHECK(found.right_count == expected.right_count);
-                CHECK(bilinear_sums_by_class(stream.span(), v, lag, std::span<const double>(a),
-                                             std::span<const double>(b), documents,
+                CHECK(bilinear_sums_by_class(stream.span(), v, lag, std::span<const float>(a),
+                                             std::span<const float>(b), documents,
                                              threads) == sums);
             }
         }

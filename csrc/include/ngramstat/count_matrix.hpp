@@ -67,6 +67,10 @@ class CountMatrix {
     std::array<std::vector<Count>, 2> row_sums() const;
     std::array<std::vector<Count>, 2> column_sums() const;
 
+    // The same entries with rows for columns: its multiply is this one's multiply_transposed, in
+    // half of the time, for twice the memory.
+    CountMatrix transposed(int threads) const;
+
     // out (n_rows x kLanes) = M x, x (n_cols x kLanes), both row-major. Overwrites out.
     void multiply(std::span<const double> x, std::array<double, 2> weights, std::span<double> out,
                   int threads) const;

@@ -84,18 +84,19 @@ ClassProducts multiply_pairs_by_class(std::span<const Token> tokens, Index vocab
                                       const ClassedDocuments& documents, int threads);
 
 // For the pairs of each class, with kLanes vectors a_0 .. a_7 on the left and b_0 .. b_7 on the
-// right (n_sets x vocab_size x kLanes doubles, sets as above; at most kLanes classes a set), sums:
+// right (n_sets x vocab_size x kLanes floats, sets as above; at most kLanes classes a set), sums:
 //   [0][k]  sum of a_k[x_i] * b_k[x_{i+lag}]
 //   [1][k]  sum of (a_0 + .. + a_7)[x_i] * b_k[x_{i+lag}]
 //   [2][k]  sum of a_k[x_i] * (b_0 + .. + b_7)[x_{i+lag}]
 //   [3][k]  sum of a_c[x_i] * b_k[x_{i+lag}], c the number of the class within its set
 //   [4][k]  sum of a_k[x_i] * b_c[x_{i+lag}]
-// (n_classes x kBilinearSums x kLanes).
+// (n_classes x kBilinearSums x kLanes). The vectors are read at random, and of floats they stay in
+// the second-level cache; products and sums are of doubles.
 inline constexpr Index kBilinearSums = 5;
 template <class Token>
 std::vector<double> bilinear_sums_by_class(std::span<const Token> tokens, Index vocab_size,
-                                           Index lag, std::span<const double> a,
-                                           std::span<const double> b,
+                                           Index lag, std::span<const float> a,
+                                           std::span<const float> b,
                                            const ClassedDocuments& documents, int threads);
 
 }  // namespace ngramstat

@@ -306,11 +306,14 @@ class _LagMeasurer:
         self.threads, self.kept = shared.threads, shared.kept
         self.stream = shared.options.boundary == "stream"
         self.counts = counts
-        self.statistics = self._statistics(counts, self.stream)
-        self.shuffled = None if shuffled is None else self._statistics(shuffled, False)
-
-    def _statistics(self, counts: PairCounts, across: bool) -> PairStatistics:
-        return PairStatistics(counts, across=across, threads=self.threads, kept=self.kept)
+        self.statistics = PairStatistics(
+            counts, across=self.stream, threads=self.threads, kept=self.kept, transpose=True
+        )
+        self.shuffled = None
+        if shuffled is not None:
+            self.shuffled = PairStatistics(
+                shuffled, across=False, threads=self.threads, kept=self.kept
+            )
 
     def measure(self) -> LagMeasurement:
         statistics = self.statistics

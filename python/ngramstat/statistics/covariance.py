@@ -59,14 +59,29 @@ class Composition:
 
 
 @dataclass(frozen=True)
+class WeightedCounts:
+    """first * weights[0] + second * weights[1] of a count matrix, and its transpose if at hand."""
+
+    counts: CountMatrix
+    weights: tuple[float, float]
+    transpose: CountMatrix | None = None
+
+    def multiply_transposed(self, x: Floats, threads: int) -> Floats:
+        """A^T x for x (n_rows, LANES)."""
+        if self.transpose is None:
+            return self.counts.multiply_transposed(x, *self.weights, threads)
+        return self.transpose.multiply(x, *self.weights, threads)
+
+
+@dataclass(frozen=True)
 class CovarianceOperator:
-    """sum_i (a_i first_i + b_i second_i) - left right^T + sign * composition.
+    """Sum of weighted counts - left right^T + sign * composition.
 
     Attributes
     ----------
     size : int
         V; the matrix is (V, V).
-    parts : sequence of (CountMatrix, a, b)
+    parts : sequence of WeightedCounts
     left, right : (V, r) float64
         Low-rank term.
     composition : Composition, optional
@@ -77,7 +92,7 @@ class CovarianceOperator:
     """
 
     size: int
-    parts: Sequence[tuple[CountMatrix, float, float]]
+    parts: Sequence[WeightedCounts]
     left: Floats
     right: Floats
     composition: Composition | None = None
@@ -95,8 +110,8 @@ class CovarianceOperator:
         x = self._masked(x)
         out = self.left @ (self.right.T @ x)
         np.negative(out, out=out)
-        for counts, a, b in self.parts:
-            out += counts.multiply(x, a, b, self.threads)
+        for part in self.parts:
+            out += part.counts.multiply(x, *part.weights, self.threads)
         return self._with_composition(out, x)
 
     def multiply_transposed(self, x: Floats) -> Floats:
@@ -104,8 +119,8 @@ class CovarianceOperator:
         x = self._masked(x)
         out = self.right @ (self.left.T @ x)
         np.negative(out, out=out)
-        for counts, a, b in self.parts:
-            out += counts.multiply_transposed(x, a, b, self.threads)
+        for part in self.parts:
+            out += part.multiply_transposed(x, self.threads)
         return self._with_composition(out, x)
 
     def _with_composition(self, out: Floats, x: Floats) -> Floats:
@@ -131,6 +146,8 @@ class PairStatistics:
     kept : (V,) bool, optional
         Types that the covariances are restricted to: principal submatrices. The marginals are
         those of all types.
+    transpose : bool
+        Keep transposes of the counts, too: worth their making for more than a few products.
     """
 
     def __init__(
@@ -140,6 +157,7 @@ class PairStatistics:
         across: bool,
         threads: int = 1,
         kept: NDArray[np.bool_] | None = None,
+        transpose: bool = False,
     ) -> None:
         self.lag = counts.lag
         self.kept = kept
@@ -149,6 +167,7 @@ class PairStatistics:
         self.parts = [counts.within]
         if across and counts.across.nnz:
             self.parts.append(counts.across)
+        self._transposes = [part.transposed(threads) if transpose else None for part in self.parts]
         self._rows = [part.row_sums() for part in self.parts]
         self._columns = [part.column_sums() for part in self.parts]
         within = self._rows[0].sum(axis=1)
@@ -195,7 +214,7 @@ class PairStatistics:
         empty = np.zeros((self.size, 0))
         return CovarianceOperator(
             self.size,
-            [(self.parts[0], a, b)],
+            [WeightedCounts(self.parts[0], (a, b), self._transposes[0])],
             empty,
             empty,
             composition=composition,
@@ -221,7 +240,10 @@ class PairStatistics:
         return float(np.sqrt(max(total, 0.0)))
 
     def _operator(self, a: float, b: float, left: Floats, right: Floats) -> CovarianceOperator:
-        parts = [(part, a, b) for part in self.parts]
+        parts = [
+            WeightedCounts(part, (a, b), transpose)
+            for part, transpose in zip(self.parts, self._transposes, strict=True)
+        ]
         return CovarianceOperator(
             self.size, parts, left, right, kept=self.kept, threads=self.threads
         )

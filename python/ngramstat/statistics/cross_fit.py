@@ -217,10 +217,12 @@ def cross_fit(
         w, z = w * kept, z * kept
     x = np.sum(w * u[half], axis=1)
 
-    a, b = (_lanes(pairs[:, None] * part) for part in (w, z))
+    # Rounded, which moves vectors that are estimates anyway; all below is of what they then are.
+    short_a, short_b = (_lanes(pairs[:, None] * part).astype(np.float32) for part in (w, z))
     sums = bilinear_sums_by_class(
-        corpus.tokens, corpus.vocab_size, lag, a, b, documents, threads=threads
+        corpus.tokens, corpus.vocab_size, lag, short_a, short_b, documents, threads=threads
     )
+    a, b = short_a.astype(np.float64), short_b.astype(np.float64)
     if shuffled is None:
         sums = sums * scale[:, :, None] - _marginal_sums(p, q, a, b)
         sums += _marginal_sums(p_off, q_off, a, b)
