@@ -156,3 +156,13 @@ def test_the_stub_describes_the_extension():
         "--allowlist",
         "tests/stubtest_allowlist.txt",
     )
+
+
+def test_the_table_of_speed_is_that_of_the_committed_results():
+    code = "import sys; sys.path.insert(0, 'benchmarks'); import json, readme_table as t; " \
+        "s = json.load(open('benchmarks/results/speed.json')); r = open('README.md').read(); " \
+        "assert t.with_table(r, s) == r, 'run python benchmarks/readme_table.py'"  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

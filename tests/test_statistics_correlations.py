@@ -319,3 +319,27 @@ def test_without_the_sequential_covariance_the_rest_is_the_same():
     assert np.isnan(plain.permutation_floor).all()
     assert plain.beta_sequential.reason == "not measured (--no-sequential)"
     assert np.isfinite(both.norm_sequential).all()
+
+
+@pytest.mark.parametrize("boundary", ["stream", "document"])
+def test_without_counting_the_norms_are_the_same(boundary, threads):
+    tokens = zipf(300, 30_000, seed=9)
+    corpus = ngramstat.Corpus.from_arrays(
+        tokens, vocab_size=300, document_ends=np.arange(500, 30_001, 500)
+    )
+    options = {
+        "lags": [1, 7], "replicates": 49, "sequential": False, "boundary": boundary,
+        "vocab_top": 250,
+    }  # fmt: skip
+    counted = ngramstat.correlations(corpus, **options)
+    streamed = ngramstat.correlations(corpus, **options, matrix_free=True, threads=threads)
+    for name in ("pairs", "crossing_share", "separator_share"):
+        np.testing.assert_array_equal(getattr(streamed, name), getattr(counted, name))
+    for name in ("norm", "norm_crossfit", "norm_debiased", "singular_values"):
+        np.testing.assert_allclose(getattr(streamed, name), getattr(counted, name), rtol=1e-7)
+    np.testing.assert_allclose(streamed.noise_floor, counted.noise_floor, rtol=1e-3)
+    assert np.isnan(streamed.frobenius).all()
+    again = ngramstat.correlations(corpus, **options, matrix_free=True, threads=1)
+    assert again.to_dict() == streamed.to_dict()
+    with pytest.raises(ngramstat.InputError, match="needs sequential=False"):
+        ngramstat.correlations(corpus, lags=[1], matrix_free=True)

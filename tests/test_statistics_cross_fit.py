@@ -110,8 +110,9 @@ def test_moments_equal_sums_over_distinct_portions(stream, lag):
     found = cross_fit(corpus, units, lag, left, right, stream=stream, threads=2)
     first, value, error = brute_force(corpus, units, lag, left, right, stream=stream)
     assert found.crossfit == pytest.approx(first, rel=1e-10)
-    assert found.debiased == pytest.approx(value, rel=1e-9)
-    assert found.debiased_error == pytest.approx(error, rel=1e-7)
+    # Vectors of the last step are rounded to floats.
+    assert found.debiased == pytest.approx(value, rel=1e-7)
+    assert found.debiased_error == pytest.approx(error, rel=1e-5)
     assert found.crossfit_error > 0
     assert 8 < found.freedom <= 14
 
@@ -141,8 +142,9 @@ def test_sequential_moments_equal_sums_over_distinct_portions():
     found = cross_fit(corpus, units, lag, *vectors, stream=False, shuffled=shuffled)
     first, value, error = brute_force(corpus, units, lag, *vectors, stream=False, sequential=True)
     assert found.crossfit == pytest.approx(first, rel=1e-10)
-    assert found.debiased == pytest.approx(value, rel=1e-9)
-    assert found.debiased_error == pytest.approx(error, rel=1e-7)
+    # Vectors of the last step are rounded to floats.
+    assert found.debiased == pytest.approx(value, rel=1e-7)
+    assert found.debiased_error == pytest.approx(error, rel=1e-5)
 
 
 def test_topics_are_no_sequence_whatever_the_vocabulary():
@@ -216,6 +218,40 @@ def test_class_products_equal_the_reference(token_dtype, threads):
         form = a[s].T.astype(float) @ joint @ b[s]
         expected = [np.diag(form), form.sum(axis=0), form.sum(axis=1), form[own], form[:, own]]
         assert np.array_equal(sums[k], expected)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_products_without_a_table_equal_the_reference(token_dtype, threads, transposed):
+    rng = np.random.default_rng(5)
+    n, v, lag = 3001, 9, 4
+    tokens = rng.integers(0, v, n).astype(token_dtype)
+    ends = np.append(np.sort(rng.choice(np.arange(1, n), 40, replace=False)), n)
+    starts = np.concatenate([[0], ends[:-1]])
+    classes = rng.integers(0, 3, len(ends)).astype(np.uint8)
+    x = rng.integers(-5, 6, (v, kernels.LANES)).astype(float)
+    weights = np.array([2.0, 0.0, -3.0])
+    for limits in (ends, np.full(len(ends), n)):
+        found = kernels.multiply_pairs(
+            tokens, v, lag, x, weights, ClassedDocuments(starts, ends, limits, classes, 3),
+            transposed=transposed, threads=threads,
+        )  # fmt: skip
+        joint = np.zeros((v, v))
+        for start, end, limit, k in zip(starts, ends, limits, classes, strict=True):
+            for i in range(start, min(end, limit - lag)):
+                joint[tokens[i], tokens[i + lag]] += weights[k]
+        assert np.array_equal(found, (joint.T if transposed else joint) @ x)
+
+
+def test_products_without_a_table_refuse_what_does_not_fit():
+    tokens, one = np.array([0, 1, 2, 1], np.uint16), np.array([4], np.int64)
+    documents = ClassedDocuments(np.zeros(1, np.int64), one, one, np.zeros(1, np.uint8), 1)
+    x = np.ones((3, kernels.LANES))
+    with pytest.raises(IndexError, match="token 2 at position 2"):
+        kernels.multiply_pairs(tokens, 2, 1, x[:2], np.ones(1), documents)
+    with pytest.raises(ValueError, match="vocab_size, 8"):
+        kernels.multiply_pairs(tokens, 3, 1, x[:2], np.ones(1), documents)
+    with pytest.raises(ValueError, match="one weight per class"):
+        kernels.multiply_pairs(tokens, 3, 1, x, np.ones(2), documents)
 
 
 @pytest.mark.parametrize(

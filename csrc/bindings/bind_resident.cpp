@@ -8,6 +8,8 @@ namespace ngramstat::bindings {
 void bind_resident(py::module_& m) {
     m.def("resident_bytes", &resident_bytes,
           "Resident memory of this process in bytes; 0 where the system does not tell.");
+    m.def("keep_resident_memory_low", &keep_resident_memory_low,
+          "What workers do between tasks, for loops outside of them.");
     m.def("trim_heap", &trim_heap, "Give freed memory back to the system.");
     m.def(
         "let_go_of",

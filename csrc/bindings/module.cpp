@@ -35,6 +35,7 @@ PYBIND11_MODULE(_core, m) {
         "simd_level", [] { return simd_name(simd_level()); },
         "Instruction set that the next kernel call uses: scalar, avx2 or avx512.");
     bind_pair_counts(m);
+    bind_pair_products(m);
     bind_suffix_sort(m);
     bind_kneser_ney(m);
     bind_mixture(m);

@@ -14,6 +14,7 @@ namespace {
 
 // Positions whose text is fetched ahead.
 constexpr Index kAhead = 24;
+constexpr Index kNodeAhead = 8;  // whose context is looked up ahead
 
 std::uint64_t pack(std::uint32_t node, std::uint64_t token) {
     return std::uint64_t{node} << 32 | token;
@@ -170,6 +171,43 @@ void KneserNey<Token>::sweep(std::span<const Token> training, Index first_event,
                 return m;
             };
 
+            // The node of the context that one more token makes of a parent's.
+            auto child_of = [&](std::uint32_t parent, Index before) {
+                if (parent == KeyTable::kAbsent) return parent;
+                const std::uint32_t child =
+                    nodes_.find(pack(parent, static_cast<std::uint64_t>(training[before])));
+                return child == KeyTable::kAbsent ? child : child + 1;
+            };
+            // What a position will look up first that is likely not in the cache: its context of
+            // two tokens.
+            auto fetch_node = [&](Index i) {
+                if (order_ < 3 || i < 2) return;
+                const std::uint32_t parent = child_of(0, i - 1);
+                if (parent == KeyTable::kAbsent) return;
+                nodes_.prefetch(pack(parent, static_cast<std::uint64_t>(training[i - 2])));
+            };
+
+            // N-grams that occur once, by the orders from and to which a position has them; they
+            // are never opened.
+            std::array<Count, kMaxOrder + 2> once_from{};
+            std::array<Count, kMaxOrder + 2> once_to{};
+            auto count_once = [&](Index i, int from, int to) {
+                ++once_from[from];
+                ++once_to[to + 1];
+                std::uint32_t here = from == 1 ? 0 : child_of(node[from - 1], i - from + 1);
+                for (int m = from; here != KeyTable::kAbsent;) {
+                    add_count(raw_contexts_[here], 1);
+                    if (m < order_) add_count(lower_contexts_[here], 1);
+                    const std::uint32_t ngram = ngrams_.find(pack(here, word));
+                    if (ngram != KeyTable::kAbsent) {
+                        raw_ngrams_[ngram] = 1;
+                        if (m < order_) lower_ngrams_[ngram] = 1;
+                    }
+                    if (++m > to) break;
+                    here = child_of(here, i - m + 1);
+                }
+            };
+
             int open = 0;  // orders 1 .. open have an open n-gram
             for (Index k = 0; k <= n; ++k) {
                 const int shared = k < n ? lcp[k] : 0;
@@ -180,26 +218,32 @@ void KneserNey<Token>::sweep(std::span<const Token> training, Index first_event,
                 if (k == n) break;
                 const Index i = static_cast<Index>(positions[k]);
                 if (k + kAhead < n) prefetch(&training[positions[k + kAhead]]);
+                if (k + kNodeAhead < n && lcp[k + kNodeAhead] < 3) {
+                    fetch_node(static_cast<Index>(positions[k + kNodeAhead]));
+                }
                 if (shared == 0) word = static_cast<std::uint64_t>(training[i]);
-                const int reach = symbols_at(i);
-                for (int m = shared + 1; m <= reach; ++m) {
+                const int next = k + 1 < n ? lcp[k + 1] : 0;
+                for (int m = shared + 1; m <= next; ++m) {
                     start[m] = k;
                     children[m] = 0;
                     if (m > 1) ++children[m - 1];
-                    if (m == 1) {
-                        node[1] = 0;
-                    } else if (node[m - 1] == KeyTable::kAbsent) {
-                        node[m] = KeyTable::kAbsent;
-                    } else {
-                        const std::uint64_t before =
-                            static_cast<std::uint64_t>(training[i - m + 1]);
-                        const std::uint32_t child = nodes_.find(pack(node[m - 1], before));
-                        node[m] = child == KeyTable::kAbsent ? child : child + 1;
-                    }
+                    node[m] = m == 1 ? 0 : child_of(node[m - 1], i - m + 1);
                 }
-                // The beginning of the stream is a left neighbour like any other.
-                if (reach < order_) ++children[reach];
-                open = reach;
+                open = std::max(shared, next);
+                const int reach = symbols_at(i);
+                // What stands before the longest n-gram that is open; the beginning of the stream
+                // is a left neighbour like any other.
+                if (open > 0 && open < order_) ++children[open];
+                if (open < reach) count_once(i, open + 1, reach);
+            }
+            Count once = 0;
+            for (int m = 1; m <= order_; ++m) {
+                once += once_from[m] - once_to[m];
+                mine.raw[m - 1].distinct += once;
+                mine.raw[m - 1].number[0] += once;
+                if (m == order_) break;
+                mine.lower[m - 1].distinct += once;
+                mine.lower[m - 1].number[0] += once;
             }
             const std::lock_guard<std::mutex> lock(mutex);
             for (std::size_t m = 0; m < mine.raw.size(); ++m) merge(counts_.raw[m], mine.raw[m]);

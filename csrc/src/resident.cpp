@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <mutex>
 
+#include "ngramstat/huge_pages.hpp"
+
 #ifdef __linux__
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -51,6 +53,7 @@ std::size_t resident_bytes() {
 }
 
 void trim_heap() {
+    free_kept_memory();
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif

@@ -37,11 +37,13 @@ __all__ = [
     "count_ngrams",
     "count_pairs",
     "cuda_devices",
+    "multiply_pairs",
     "multiply_pairs_by_class",
     "pair_bytes",
     "pair_tables_fit",
     "simd_level",
     "step_bytes",
+    "step_tokens",
     "suffix_array",
     "sum_pairs_by_document",
     "token_counts",
@@ -233,6 +235,15 @@ def _position_bytes(n_tokens: int) -> int:
 def pair_bytes(vocab_size: int) -> int:
     """Bytes of a counted pair of types in a CountMatrix."""
     return _PAIR_BYTES if vocab_size <= 1 << 16 else _WIDE_PAIR_BYTES
+
+
+def step_tokens(n_tokens: int, threads: int) -> int:
+    """Tokens that a step over sorted suffixes takes at most, where memory allows it.
+
+    Some 70 ns each and thread (2 cores of an EPYC, 2026-11): a second or two, but of a long text a
+    sixth, as each step reads all of it.
+    """
+    return max(24_000_000 * threads, n_tokens // 6)
 
 
 def step_bytes(n_tokens: int, per_position: int) -> tuple[int, int]:
@@ -466,6 +477,39 @@ def bilinear_sums_by_class(
     )
 
 
+def multiply_pairs(
+    tokens: Tokens,
+    vocab_size: int,
+    lag: int,
+    x: NDArray[np.float64],
+    class_weights: NDArray[np.float64],
+    documents: ClassedDocuments,
+    *,
+    transposed: bool = False,
+    threads: int = 1,
+) -> NDArray[np.float64]:
+    """The pairs of all documents times a block of vectors, (V, LANES), without a table of pairs.
+
+    Parameters
+    ----------
+    x : (V, LANES) float64
+        By right token; with `transposed`, by left token.
+    class_weights : (n_classes,) float64
+        What a pair counts, by the class of its document.
+    """
+    _check_tokens(tokens)
+    return _core.multiply_pairs(
+        tokens,
+        vocab_size,
+        lag,
+        np.ascontiguousarray(x, dtype=np.float64),
+        np.ascontiguousarray(class_weights, dtype=np.float64),
+        *documents._arrays(),
+        transposed,
+        threads,
+    )
+
+
 def suffix_array(
     tokens: Tokens,
     vocab_size: int,
@@ -530,8 +574,7 @@ class _Steps:
         memory_limit: int | None,
         per_position: int,
     ) -> None:
-        # A step takes some 70 ns a token and thread (2 cores of an EPYC, 2026-11).
-        budget = 24_000_000 * threads
+        budget = step_tokens(len(tokens), threads)
         self.occurrences = _core.token_counts(tokens, vocab_size, threads)
         if memory_limit is not None:
             blocks = np.sort(self.occurrences)[-threads:]

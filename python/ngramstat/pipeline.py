@@ -64,6 +64,7 @@ def correlations(
     beta_window: tuple[int, int] | None = None,
     vocab_top: int | None = None,
     sequential: bool = True,
+    matrix_free: bool = False,
     replicates: int = 999,
     level: float = 0.95,
     seed: int = 0,
@@ -91,6 +92,8 @@ def correlations(
     sequential : bool
         Measure the sequential covariance (composition of the documents removed) and its nulls, too.
         Without it C(t) takes a third of the time.
+    matrix_free : bool
+        Count no pairs, which takes memory of O(V) and more time; only without `sequential`.
     replicates : int
         Bootstrap replicates over documents.
     level : float
@@ -118,6 +121,7 @@ def correlations(
         beta_window=beta_window,
         vocab_top=vocab_top,
         sequential=sequential,
+        matrix_free=matrix_free,
         replicates=replicates,
         level=level,
         seed=seed,
@@ -236,6 +240,7 @@ def run(
     beta_window: tuple[int, int] | None = None,
     vocab_top: int | None = None,
     sequential: bool = True,
+    matrix_free: bool = False,
     replicates: int = 999,
     level: float = 0.95,
     seed: int = 0,
@@ -256,6 +261,7 @@ def run(
         beta_window=beta_window,
         vocab_top=vocab_top,
         sequential=sequential,
+        matrix_free=matrix_free,
         boundary=boundary,
         replicates=replicates,
         level=level,
@@ -346,6 +352,7 @@ def _options(
     beta_window: tuple[int, int] | None = None,
     vocab_top: int | None = None,
     sequential: bool = True,
+    matrix_free: bool = False,
     boundary: str = "stream",
     replicates: int = 999,
     level: float = 0.95,
@@ -366,6 +373,7 @@ def _options(
         window=None if beta_window is None else (int(beta_window[0]), int(beta_window[1])),
         vocab_top=vocab_top,
         sequential=sequential,
+        matrix_free=matrix_free,
         **shared,
     )
     entropy_options = EntropyOptions(

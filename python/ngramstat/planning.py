@@ -27,9 +27,11 @@ from ngramstat.kernels import (
     count_document_tokens,
     count_ngrams,
     count_pairs,
+    multiply_pairs,
     pair_bytes,
     pair_tables_fit,
     step_bytes,
+    step_tokens,
     token_counts,
 )
 from ngramstat.statistics.correlations import CorrelationOptions
@@ -273,6 +275,17 @@ def _pair_stage(sample: _Sample, options: CorrelationOptions, workspace: Workspa
     flexible = shares * per_position * held + streams * group * matrix
     least = fixed + shares * per_position * sample.most_frequent(1) + streams * matrix
     n_lags = len(options.lags)
+    if options.matrix_free:
+        fixed += (16 if v <= 1 << 16 else 4) * v * LANES * 8
+        stream = _stream_seconds(sample, lag) * (_PRODUCTS + _TRANSPOSED) * _PLAIN_SHARE
+        return Stage(
+            "C(t)",
+            math.ceil(n_lags * (_PRODUCTS + _TRANSPOSED) * _PLAIN_SHARE),
+            int(min(fixed + sample.text_bytes, workspace.usable)),
+            workspace.limit_for(int(fixed)),
+            0,
+            stream * n_lags,
+        )
     per_lag = _STREAMS if options.sequential else _STREAMS * _PLAIN_SHARE
     passes = math.ceil(2 + n_lags * per_lag + math.ceil(n_lags / group) * ranges * 2 * streams)
     return Stage(
@@ -283,6 +296,21 @@ def _pair_stage(sample: _Sample, options: CorrelationOptions, workspace: Workspa
         disk,
         _pair_seconds(sample, counts, documents, distinct, lag, options.sequential) * n_lags,
     )
+
+
+def _stream_seconds(sample: _Sample, lag: int) -> float:
+    """Seconds of one product of the whole corpus without a table."""
+    spans, v = sample.units.spans, sample.corpus.vocab_size
+    documents = ClassedDocuments(
+        spans.starts, spans.ends, np.full(len(spans), sample.size, np.int64), spans.halves, 2
+    )
+    block, weights = np.ones((v, LANES)), np.ones(2)
+    one = sample.time(
+        lambda: multiply_pairs(
+            sample.part.tokens, v, lag, block, weights, documents, threads=sample.threads
+        )
+    )
+    return one * sample.growth
 
 
 def _pair_seconds(
@@ -335,7 +363,7 @@ def _entropy_stages(
         largest = sample.most_frequent(threads) * block
         text = min(sample.text_bytes, workspace.usable // 3)
         room = workspace.usable - base - fixed - largest - text
-        held = min(24_000_000 * threads, max(room / entry, sample.most_frequent(1)), size)
+        held = min(step_tokens(size, threads), max(room / entry, sample.most_frequent(1)), size)
         disk = 0 if name == "H(n) counts" else _on_disk(sample.text_bytes, workspace)
         used = base + fixed + largest + entry * held
         return Stage(

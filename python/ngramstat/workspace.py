@@ -23,7 +23,10 @@ from ngramstat.errors import InputError
 from ngramstat.files import reason
 from ngramstat.resources import anonymous_bytes
 
-__all__ = ["Workspace"]
+__all__ = ["Workspace", "let_pages_go"]
+
+# For loops over mapped arrays in Python, what kernels do between their tasks: next to free.
+let_pages_go = _core.keep_resident_memory_low
 
 # Kept free of a step's own memory, at most: mapped text that workers read between two looks at
 # what is resident, and what the allocator holds back.

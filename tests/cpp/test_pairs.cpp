@@ -5,6 +5,7 @@
 
 #include "check.hpp"
 #include "ngramstat/pair_counts.hpp"
+#include "ngramstat/pair_products.hpp"
 #include "ngramstat/pair_tables.hpp"
 
 namespace {

@@ -7,11 +7,16 @@
 #include <new>
 #include <utility>
 
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
-
 namespace ngramstat {
+
+// Large memory (from 2 MB on). The last large piece that was freed is kept for the next one that it
+// fits: memory that the system has not handed out before costs more than what is done with it.
+void* allocate_large(std::size_t bytes);
+void free_large(void* memory, std::size_t bytes);
+// Gives up what is kept.
+void free_kept_memory();
+
+inline constexpr std::size_t kHugePage = std::size_t{1} << 21;
 
 template <class T>
 struct HugePageAllocator {
@@ -22,14 +27,13 @@ struct HugePageAllocator {
     HugePageAllocator(const HugePageAllocator<Other>&) {}
 
     T* allocate(std::size_t n) {
-        void* memory = ::operator new(n * sizeof(T), alignment(n));
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-        // Whole pages only: what lies behind the end may be others'. Nothing is lost on a refusal.
-        if (is_large(n)) madvise(memory, n * sizeof(T) / kHugePage * kHugePage, MADV_HUGEPAGE);
-#endif
-        return static_cast<T*>(memory);
+        if (is_large(n)) return static_cast<T*>(allocate_large(n * sizeof(T)));
+        return static_cast<T*>(::operator new(n * sizeof(T), kLine));
     }
-    void deallocate(T* memory, std::size_t n) { ::operator delete(memory, alignment(n)); }
+    void deallocate(T* memory, std::size_t n) {
+        if (is_large(n)) return free_large(memory, n * sizeof(T));
+        ::operator delete(memory, kLine);
+    }
     template <class U>
     void construct(U* at) {
         ::new (static_cast<void*>(at)) U;
@@ -41,11 +45,8 @@ struct HugePageAllocator {
     bool operator==(const HugePageAllocator&) const { return true; }
 
   private:
-    static constexpr std::size_t kHugePage = std::size_t{1} << 21;
+    static constexpr std::align_val_t kLine{64};
     static bool is_large(std::size_t n) { return n >= kHugePage / sizeof(T); }
-    static std::align_val_t alignment(std::size_t n) {
-        return std::align_val_t{is_large(n) ? kHugePage : 64};
-    }
 };
 
 }  // namespace ngramstat

@@ -79,6 +79,11 @@ _pair_options = compose(
         show_default=True,
         help="Also with the documents' composition removed, which takes two thirds of the time.",
     ),
+    click.option(
+        "--matrix-free",
+        is_flag=True,
+        help="Count no pairs: little memory at any vocabulary, more time. With --no-sequential.",
+    ),
     click.option("--beta-window", type=Window(), help="Lags to fit beta on [default: found]."),
 )
 _entropy_options = compose(

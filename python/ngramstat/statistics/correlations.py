@@ -46,6 +46,7 @@ from ngramstat.statistics.noise import noise_edge
 from ngramstat.statistics.permutation import permutation_floor, shuffled_inside_documents
 from ngramstat.statistics.position import position_norm
 from ngramstat.statistics.singular import as_block, leading_singular_triplets
+from ngramstat.statistics.streamed import StreamedPairs
 from ngramstat.workspace import Workspace
 
 __all__ = [
@@ -92,6 +93,9 @@ class CorrelationOptions:
         Restrict C(t) to this many of the most frequent types; None: all types.
     sequential : bool
         Measure the sequential covariance and its nulls, too; they take most of the time.
+    matrix_free : bool
+        Count no pairs: every product is a pass over the tokens (`StreamedPairs`). Not with
+        `sequential`; Frobenius norms are not measured.
     """
 
     lags: tuple[int, ...]
@@ -103,6 +107,7 @@ class CorrelationOptions:
     window: tuple[int, int] | None = None
     vocab_top: int | None = None
     sequential: bool = True
+    matrix_free: bool = False
 
     def __post_init__(self) -> None:
         if not self.lags or any(b <= a for a, b in zip((0, *self.lags), self.lags, strict=False)):
@@ -113,6 +118,8 @@ class CorrelationOptions:
             raise InputError(f"level={self.level}: must be at least 0.5 and below 1, such as 0.95")
         if self.vocab_top is not None and self.vocab_top < 1:
             raise InputError(f"vocab_top={self.vocab_top}: must be at least 1")
+        if self.matrix_free and self.sequential:
+            raise InputError("matrix_free=True: needs sequential=False (--no-sequential)")
         check_seed(self.seed)
 
 
@@ -187,6 +194,10 @@ def measure_lags(
             kept = most_frequent(corpus, options.vocab_top, threads=threads)
         documents = _documents(corpus, units, kept, threads) if options.sequential else None
         shared = _Shared(corpus, options, units, bootstrap, documents, kept, threads)
+        if options.matrix_free:
+            for lag in lags:
+                yield _LagMeasurer(shared, lag).measure()
+            return
         with contextlib.ExitStack() as stack:
             streams = [corpus.tokens]
             if options.sequential:
@@ -195,7 +206,7 @@ def measure_lags(
                 )
                 streams.append(shuffled_inside_documents(corpus, units, options.seed, shuffled))
             for counts in zip(*_counted(corpus, units, lags, streams, workspace), strict=True):
-                yield _LagMeasurer(shared, *counts).measure()
+                yield _LagMeasurer(shared, counts[0].lag, *counts).measure()
                 del counts
     except IndexError as error:
         raise InputError(f"{corpus.path}: {error}; check --dtype and --vocab-size") from error
@@ -299,21 +310,37 @@ class _LagMeasurer:
     """The measurements at one lag; split into methods that share its counts."""
 
     def __init__(
-        self, shared: _Shared, counts: PairCounts, shuffled: PairCounts | None = None
+        self,
+        shared: _Shared,
+        lag: int,
+        counts: PairCounts | None = None,
+        shuffled: PairCounts | None = None,
     ) -> None:
         self.corpus, self.options, self.units = shared.corpus, shared.options, shared.units
         self.bootstrap, self.documents = shared.bootstrap, shared.documents
         self.threads, self.kept = shared.threads, shared.kept
         self.stream = shared.options.boundary == "stream"
-        self.counts = counts
-        self.statistics = PairStatistics(
-            counts, across=self.stream, threads=self.threads, kept=self.kept, transpose=True
-        )
+        self.lag, self.counts = lag, counts
+        self.statistics = self._covariances(self.kept)
         self.shuffled = None
         if shuffled is not None:
             self.shuffled = PairStatistics(
                 shuffled, across=False, threads=self.threads, kept=self.kept
             )
+
+    def _covariances(self, kept: NDArray[np.bool_] | None) -> PairStatistics | StreamedPairs:
+        if self.counts is None:
+            return StreamedPairs(
+                self.corpus,
+                self.units,
+                self.lag,
+                across=self.stream,
+                threads=self.threads,
+                kept=kept,
+            )
+        return PairStatistics(
+            self.counts, across=self.stream, threads=self.threads, kept=kept, transpose=True
+        )
 
     def measure(self) -> LagMeasurement:
         statistics = self.statistics
@@ -366,7 +393,7 @@ class _LagMeasurer:
         """Norm over all types, where they are restricted."""
         if self.kept is None:
             return float("nan")
-        everything = PairStatistics(self.counts, across=self.stream, threads=self.threads)
+        everything = self._covariances(None)
         found = leading_singular_triplets(
             everything.covariance(), 1, tolerance=_NORM_TOLERANCE, start=start
         )
@@ -427,11 +454,12 @@ class _LagMeasurer:
         per_pair = np.divide(
             pairs, lengths * (lengths - 1.0), out=np.zeros_like(pairs), where=pairs > 0
         )
-        documents, shuffled_pairs = self.documents, self.shuffled
+        documents, shuffled_pairs, statistics = self.documents, self.shuffled, self.statistics
         if (
             documents is None
             or shuffled_pairs is None
-            or min(self.statistics.within_half_pairs) == 0
+            or isinstance(statistics, StreamedPairs)
+            or min(statistics.within_half_pairs) == 0
         ):
             nothing = float("nan")
             return _Sequential(
@@ -444,19 +472,19 @@ class _LagMeasurer:
 
         def composition(half: int | None = None) -> Composition:
             kept = True if half is None else spans.halves == half
-            total = self.statistics.within_pairs
+            total = statistics.within_pairs
             if half is not None:
-                total = self.statistics.within_half_pairs[half]
+                total = statistics.within_half_pairs[half]
             weights = np.where(kept, per_pair, 0.0) / total
             return Composition(documents.counts, weights, self.threads)
 
         whole = composition()
         found = leading_singular_triplets(
-            self.statistics.sequential(whole), 1, tolerance=1e-5, start=start
+            statistics.sequential(whole), 1, tolerance=1e-5, start=start
         )
         halves = [
             leading_singular_triplets(
-                self.statistics.sequential(composition(half), half),
+                statistics.sequential(composition(half), half),
                 1,
                 tolerance=1e-5,
                 start=found.right,

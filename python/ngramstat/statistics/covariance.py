@@ -7,8 +7,10 @@ sequential covariance, the composition of the documents.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from ngramstat.kernels import CountMatrix, PairCounts
 from ngramstat.statistics.singular import as_block
 
-__all__ = ["Composition", "CovarianceOperator", "PairStatistics"]
+__all__ = ["Composition", "CovarianceOperator", "Covariances", "PairStatistics", "Part"]
 
 Floats = NDArray[np.float64]
 
@@ -58,6 +60,16 @@ class Composition:
         return self._spread(self.weights * (lengths - 1.0))
 
 
+class Part(Protocol):
+    """A matrix known by its products with blocks of LANES vectors, on so many threads."""
+
+    def multiply(self, x: Floats, threads: int) -> Floats:
+        """A x."""
+
+    def multiply_transposed(self, x: Floats, threads: int) -> Floats:
+        """A^T x."""
+
+
 @dataclass(frozen=True)
 class WeightedCounts:
     """first * weights[0] + second * weights[1] of a count matrix, and its transpose if at hand."""
@@ -65,6 +77,10 @@ class WeightedCounts:
     counts: CountMatrix
     weights: tuple[float, float]
     transpose: CountMatrix | None = None
+
+    def multiply(self, x: Floats, threads: int) -> Floats:
+        """A x for x (n_cols, LANES)."""
+        return self.counts.multiply(x, *self.weights, threads)
 
     def multiply_transposed(self, x: Floats, threads: int) -> Floats:
         """A^T x for x (n_rows, LANES)."""
@@ -81,7 +97,7 @@ class CovarianceOperator:
     ----------
     size : int
         V; the matrix is (V, V).
-    parts : sequence of WeightedCounts
+    parts : sequence of Part
     left, right : (V, r) float64
         Low-rank term.
     composition : Composition, optional
@@ -92,7 +108,7 @@ class CovarianceOperator:
     """
 
     size: int
-    parts: Sequence[WeightedCounts]
+    parts: Sequence[Part]
     left: Floats
     right: Floats
     composition: Composition | None = None
@@ -111,7 +127,7 @@ class CovarianceOperator:
         out = self.left @ (self.right.T @ x)
         np.negative(out, out=out)
         for part in self.parts:
-            out += part.counts.multiply(x, *part.weights, self.threads)
+            out += part.multiply(x, self.threads)
         return self._with_composition(out, x)
 
     def multiply_transposed(self, x: Floats) -> Floats:
@@ -132,53 +148,41 @@ class CovarianceOperator:
         return x if self.kept is None else x * self.kept[:, None]
 
 
-class PairStatistics:
-    """Marginals and covariance operators of the pairs at one lag.
+class Covariances(ABC):
+    """Marginals and covariance operators of the pairs at one lag, from whatever counts them.
 
     Both marginals come from the same pairs as the joint, so rows and columns of C(t) sum to zero.
 
     Parameters
     ----------
-    counts : PairCounts
-    across : bool
-        Include the pairs that cross a document's end or touch a separator (boundary ``stream``).
+    lag : int
+    left, right : (2, V) uint64
+        Pairs by left and by right token, of each document half (that of the left token).
     threads : int
     kept : (V,) bool, optional
         Types that the covariances are restricted to: principal submatrices. The marginals are
         those of all types.
-    transpose : bool
-        Keep transposes of the counts, too: worth their making for more than a few products.
     """
 
     def __init__(
         self,
-        counts: PairCounts,
+        lag: int,
+        left: NDArray[np.uint64],
+        right: NDArray[np.uint64],
         *,
-        across: bool,
         threads: int = 1,
         kept: NDArray[np.bool_] | None = None,
-        transpose: bool = False,
     ) -> None:
-        self.lag = counts.lag
-        self.kept = kept
-        self.threads = threads
-        self.size = counts.within.shape[0]
-        # A matrix without entries costs a pass over its row pointers in every product.
-        self.parts = [counts.within]
-        if across and counts.across.nnz:
-            self.parts.append(counts.across)
-        self._transposes = [part.transposed(threads) if transpose else None for part in self.parts]
-        self._rows = [part.row_sums() for part in self.parts]
-        self._columns = [part.column_sums() for part in self.parts]
-        within = self._rows[0].sum(axis=1)
-        self.within_half_pairs = (int(within[0]), int(within[1]))
-        self.within_pairs = sum(self.within_half_pairs)
-        rows = np.sum(self._rows, axis=0)
-        columns = np.sum(self._columns, axis=0)
+        self.lag, self.kept, self.threads = lag, kept, threads
+        self.size = left.shape[1]
         # Integer sums per half: halves[h] pairs whose left token lies in half h.
-        self.half_pairs = (int(rows[0].sum()), int(rows[1].sum()))
+        self.half_pairs = (int(left[0].sum()), int(left[1].sum()))
         self.pairs = sum(self.half_pairs)
-        self._left, self._right = rows, columns
+        self._left, self._right = left, right
+
+    @abstractmethod
+    def _parts(self, a: float, b: float) -> Sequence[Part]:
+        """a times the pairs of the first half of the documents and b times those of the second."""
 
     def marginals(self, half: int | None = None) -> tuple[Floats, Floats]:
         """(p, q), the distributions of left and right tokens, (V,) each; of one half or of all."""
@@ -202,6 +206,51 @@ class PairStatistics:
             -0.5 / self.half_pairs[1],
             np.stack([0.5 * pa, -0.5 * pb], axis=1),
             np.stack([qa, qb], axis=1),
+        )
+
+    def _operator(self, a: float, b: float, left: Floats, right: Floats) -> CovarianceOperator:
+        return CovarianceOperator(
+            self.size, self._parts(a, b), left, right, kept=self.kept, threads=self.threads
+        )
+
+
+class PairStatistics(Covariances):
+    """Covariances from counts of all pairs.
+
+    Parameters
+    ----------
+    counts : PairCounts
+    across : bool
+        Include the pairs that cross a document's end or touch a separator (boundary ``stream``).
+    threads : int
+    kept : (V,) bool, optional
+        Types that the covariances are restricted to: principal submatrices. The marginals are
+        those of all types.
+    transpose : bool
+        Keep transposes of the counts, too: worth their making for more than a few products.
+    """
+
+    def __init__(
+        self,
+        counts: PairCounts,
+        *,
+        across: bool,
+        threads: int = 1,
+        kept: NDArray[np.bool_] | None = None,
+        transpose: bool = False,
+    ) -> None:
+        # A matrix without entries costs a pass over its row pointers in every product.
+        self.parts = [counts.within]
+        if across and counts.across.nnz:
+            self.parts.append(counts.across)
+        self._transposes = [part.transposed(threads) if transpose else None for part in self.parts]
+        rows = [part.row_sums() for part in self.parts]
+        columns = [part.column_sums() for part in self.parts]
+        within = rows[0].sum(axis=1)
+        self.within_half_pairs = (int(within[0]), int(within[1]))
+        self.within_pairs = sum(self.within_half_pairs)
+        super().__init__(
+            counts.lag, np.sum(rows, axis=0), np.sum(columns, axis=0), threads=threads, kept=kept
         )
 
     def sequential(self, composition: Composition, half: int | None = None) -> CovarianceOperator:
@@ -239,11 +288,8 @@ class PairStatistics:
         total = squares - 2.0 * float(p @ joint) + float(p @ p) * float(q @ q)
         return float(np.sqrt(max(total, 0.0)))
 
-    def _operator(self, a: float, b: float, left: Floats, right: Floats) -> CovarianceOperator:
-        parts = [
+    def _parts(self, a: float, b: float) -> Sequence[Part]:
+        return [
             WeightedCounts(part, (a, b), transpose)
             for part, transpose in zip(self.parts, self._transposes, strict=True)
         ]
-        return CovarianceOperator(
-            self.size, parts, left, right, kept=self.kept, threads=self.threads
-        )

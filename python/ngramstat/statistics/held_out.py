@@ -20,7 +20,7 @@ from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 from ngramstat.kernels import KneserNey
 from ngramstat.statistics.documents import Units
-from ngramstat.workspace import Workspace
+from ngramstat.workspace import Workspace, let_pages_go
 
 __all__ = [
     "FALLBACK_DISCOUNTS",
@@ -329,6 +329,7 @@ def _write_text(
         text[at - (end - begin) : at] = corpus.tokens[begin:end]
         if stop is not None:
             text[at] = stop
+        let_pages_go()
     return ends.astype(np.int64)
 
 

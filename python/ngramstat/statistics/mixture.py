@@ -33,7 +33,7 @@ from ngramstat.context_kernels import (
 )
 from ngramstat.statistics.held_out import SplitTexts, discounts
 from ngramstat.statistics.token_tree import TokenTree, bisection_tree, places
-from ngramstat.workspace import Workspace
+from ngramstat.workspace import Workspace, let_pages_go
 
 __all__ = [
     "MixtureLosses",
@@ -218,6 +218,7 @@ def tuning_split(
             size = part.stop - part.start
             text[at : at + size] = texts.training[part]
             at += size
+            let_pages_go()
         if texts.stop_token is not None:
             # Contexts of the first document begin with the stop token, as everywhere.
             stop = np.array([texts.stop_token], dtype=tuning.dtype)

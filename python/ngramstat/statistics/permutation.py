@@ -13,6 +13,7 @@ from ngramstat.kernels import Tokens
 from ngramstat.statistics.covariance import Composition, PairStatistics
 from ngramstat.statistics.documents import Units
 from ngramstat.statistics.singular import leading_singular_triplets
+from ngramstat.workspace import let_pages_go
 
 __all__ = ["permutation_floor", "shuffled_inside_documents"]
 
@@ -30,10 +31,16 @@ def shuffled_inside_documents(
     """
     rng = np.random.default_rng([seed, 7])
     shuffled: Tokens = np.empty_like(corpus.tokens) if out is None else out
-    shuffled[:] = corpus.tokens
     spans = units.spans
-    for start, end in zip(spans.content_starts.tolist(), spans.content_ends.tolist(), strict=True):
+    for document, start, end in zip(
+        map(slice, spans.starts.tolist(), spans.ends.tolist()),
+        spans.content_starts.tolist(),
+        spans.content_ends.tolist(),
+        strict=True,
+    ):
+        shuffled[document] = corpus.tokens[document]
         rng.shuffle(shuffled[start:end])
+        let_pages_go()
     return shuffled
 
 

@@ -1,0 +1,238 @@
+"""How time and memory grow: with tokens up to 10^9, lags, vocabulary and threads.
+
+    python benchmarks/scale.py runs CORPUS... --work DIR [--limits 12G,3G]
+    python benchmarks/scale.py kernels CORPUS [--others CORPUS...]
+    python benchmarks/scale.py plot
+
+`runs` measures each corpus (smallest first) with the first limit and the largest with all of them,
+24 lags and contexts to 5, and compares the numbers of the largest under its limits. `kernels` times
+the kernels on prefixes of one corpus, and on others of other vocabularies. Every point is a process
+of its own, whose peak resident memory is taken. Writes benchmarks/results/scale-runs.json and
+scale-kernels.json; `plot` draws scale.png from them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bars import machine
+from ngramstat import Corpus, kernels
+from ngramstat.resources import peak_rss_bytes
+from ngramstat.statistics.documents import statistical_units
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+OPTIONS = ("--no-sequential", "--predictor", "kneser-ney", "--learning-sizes", "4", "--max-context",
+           "5", "--quiet", "--json")  # fmt: skip
+COMMAND = """
+import sys
+from ngramstat.cli import main
+from ngramstat.resources import peak_rss_bytes
+try:
+    main()
+finally:
+    print(peak_rss_bytes(), file=sys.stderr)
+"""
+LAG = 32
+
+
+def ngramstat(*arguments: object) -> dict[str, Any]:
+    """Wall seconds and peak resident bytes of one command."""
+    started = time.monotonic()
+    child = subprocess.run(
+        [sys.executable, "-c", COMMAND, *map(str, arguments)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    if child.returncode != 0:
+        raise SystemExit(child.stderr)
+    seconds = time.monotonic() - started
+    peak = int(child.stderr.strip().splitlines()[-1])
+    return {"seconds": round(seconds, 1), "peak_bytes": peak}
+
+
+def parts(run: Path) -> dict[str, Any]:
+    found = json.loads((run / "run.json").read_text())
+    return {name: found[name] for name in ("correlations", "entropies", "prediction")}
+
+
+def runs(options: argparse.Namespace) -> None:
+    corpora = sorted((Corpus.open(path) for path in options.corpora), key=lambda c: c.n_tokens)
+    limits = options.limits.split(",")
+    rows: list[dict[str, Any]] = []
+    numbers: list[dict[str, Any]] = []
+    for corpus in corpora:
+        for limit in limits if corpus is corpora[-1] else limits[:1]:
+            run = options.work / f"run-{corpus.n_tokens}-{limit}"
+            shutil.rmtree(run, ignore_errors=True)
+            row = {"tokens": corpus.n_tokens, "memory_limit": limit}
+            row |= ngramstat("measure", corpus.path, "-o", run, "--memory-limit", limit, *OPTIONS)
+            found = json.loads((run / "run.json").read_text())
+            row["lags"] = len(found["correlations"]["lags"])
+            row["kept"] = row["peak_bytes"] <= found["provenance"]["memory_limit_bytes"]
+            if corpus is corpora[-1]:
+                numbers.append(parts(run))
+            rows.append(row)
+            print(json.dumps(row), flush=True)
+    first = [row for row in rows if row["memory_limit"] == limits[0]]
+    exponents = [
+        round(float(np.log(b["seconds"] / a["seconds"]) / np.log(b["tokens"] / a["tokens"])), 3)
+        for a, b in itertools.pairwise(first)
+    ]
+    table = {
+        "machine": machine(),
+        "options": " ".join(OPTIONS),
+        "runs": rows,
+        "time_exponents": exponents,
+        "same_numbers_under_all_limits": all(n == numbers[0] for n in numbers),
+    }
+    (RESULTS / "scale-runs.json").write_text(json.dumps(table, indent=2) + "\n")
+    print(json.dumps(table, indent=2))
+
+
+def point(corpus: Corpus, kind: str, tokens: int, lags: int, threads: int) -> dict[str, Any]:
+    """One kernel on a prefix; the corpus is opened and its tokens are in memory before."""
+    text = np.array(corpus.tokens[:tokens])
+    size = corpus.vocab_size
+    ends = np.asarray(corpus.document_ends)
+    ends = np.append(ends[ends < tokens], tokens)
+    part = Corpus.from_arrays(text, vocab_size=size, document_ends=ends, separator=corpus.separator)
+    spans = statistical_units(part, boundary="stream", seed=0).spans
+    before = peak_rss_bytes() or 0
+    started = time.perf_counter()
+    if kind == "pairs":
+        wanted = tuple(LAG + 3 * k for k in range(lags))
+        for _ in kernels.count_pairs(text, size, spans, wanted, threads=threads):
+            pass
+    else:
+        kernels.count_ngrams(
+            text, size, max_context=5, document_ends=np.array([tokens]), threads=threads
+        )
+    seconds = time.perf_counter() - started
+    return {
+        "kernel": kind,
+        "tokens": tokens,
+        "vocab_size": size,
+        "lags": lags,
+        "threads": threads,
+        "seconds": round(seconds, 4),
+        "added_bytes": (peak_rss_bytes() or 0) - before,
+    }
+
+
+def grow(options: argparse.Namespace) -> None:
+    whole = Corpus.open(options.corpus)
+    sizes = [s for s in (10**6, 10**7, 10**8, 10**9) if s <= whole.n_tokens]
+    middle = sizes[min(2, len(sizes) - 1)]
+    wanted: list[tuple[Path, str, int, int, int]] = []
+    for kind in ("pairs", "ngrams"):
+        wanted += [(options.corpus, kind, s, 4, 2) for s in sizes]
+        wanted += [(options.corpus, kind, middle, 4, 1)]
+        wanted += [(other, kind, min(middle, Corpus.open(other).n_tokens), 4, 2)
+                   for other in options.others]  # fmt: skip
+    wanted += [(options.corpus, "pairs", middle, lags, 2) for lags in (1, 2, 8, 16)]
+    rows = []
+    for path, *rest in wanted:
+        command = [sys.executable, __file__, "point", str(path), *map(str, rest)]
+        # The shorter of two: the first may be the one that the host backs its memory for.
+        found = [
+            json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            for _ in range(2)
+        ]
+        rows.append(min(found, key=lambda row: row["seconds"]))
+        print(json.dumps(rows[-1]), flush=True)
+    table = {"machine": machine(), "points": rows}
+    (RESULTS / "scale-kernels.json").write_text(json.dumps(table, indent=2) + "\n")
+
+
+def plot() -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    points = json.loads((RESULTS / "scale-kernels.json").read_text())["points"]
+    whole = json.loads((RESULTS / "scale-runs.json").read_text())["runs"]
+    names = {"pairs": "pair counts (per lag, of 4)", "ngrams": "n-gram counts to depth 6"}
+    figure, axes = plt.subplots(2, 2, figsize=(10, 7.2), layout="constrained")
+    (time_axis, memory_axis), (lag_axis, size_axis) = axes
+    base = [p for p in points if p["lags"] == 4 and p["threads"] == 2 and p["vocab_size"] == 8192]
+    for kind, marker in (("pairs", "o"), ("ngrams", "s")):
+        mine = sorted((p for p in base if p["kernel"] == kind), key=lambda p: p["tokens"])
+        lags = 4 if kind == "pairs" else 1
+        x = [p["tokens"] for p in mine]
+        time_axis.loglog(x, [p["seconds"] / lags for p in mine], marker=marker, label=names[kind])
+        memory_axis.loglog(x, [p["added_bytes"] / 1e9 for p in mine], marker=marker,
+                           label=names[kind])  # fmt: skip
+        other = sorted((p for p in points if p["kernel"] == kind and p["threads"] == 2
+                        and p["lags"] == 4 and p["tokens"] > 5e7 and p["tokens"] < 5e8),
+                       key=lambda p: p["vocab_size"])  # fmt: skip
+        size_axis.semilogx([p["vocab_size"] for p in other],
+                           [1e9 * p["seconds"] / p["tokens"] / lags for p in other],
+                           marker=marker, label=names[kind])  # fmt: skip
+    for limit in dict.fromkeys(row["memory_limit"] for row in whole):
+        mine = [row for row in whole if row["memory_limit"] == limit]
+        x = [row["tokens"] for row in mine]
+        style = {"marker": "^", "linestyle": "--", "label": f"measure, limit {limit}"}
+        time_axis.loglog(x, [row["seconds"] for row in mine], **style)
+        memory_axis.loglog(x, [row["peak_bytes"] / 1e9 for row in mine], **style)
+    by_lags = sorted((p for p in points if p["kernel"] == "pairs" and p["threads"] == 2
+                      and p["vocab_size"] == 8192 and 5e7 < p["tokens"] < 5e8),
+                     key=lambda p: p["lags"])  # fmt: skip
+    per_pair = [1e9 * p["seconds"] / p["tokens"] / p["lags"] for p in by_lags]
+    lag_axis.plot([p["lags"] for p in by_lags], per_pair, marker="o")
+    for axis, x, y in (
+        (time_axis, "tokens", "seconds"),
+        (memory_axis, "tokens", "GB (kernels: beside the text)"),
+        (lag_axis, "lags counted together", "ns per pair"),
+        (size_axis, "vocabulary", "ns per token (and lag)"),
+    ):
+        axis.set(xlabel=x, ylabel=y)
+        axis.grid(alpha=0.3)
+    for axis in (lag_axis, size_axis):
+        axis.set_ylim(bottom=0)
+    for axis in (time_axis, memory_axis, size_axis):
+        axis.legend(fontsize=8)
+    figure.savefig(HERE / "scale.png", dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    whole = commands.add_parser("runs")
+    whole.add_argument("corpora", nargs="+", type=Path)
+    whole.add_argument("--work", type=Path, required=True)
+    whole.add_argument("--limits", default="12G,3G")
+    each = commands.add_parser("kernels")
+    each.add_argument("corpus", type=Path)
+    each.add_argument("--others", nargs="*", type=Path, default=[])
+    commands.add_parser("plot")
+    one = commands.add_parser("point")
+    one.add_argument("corpus", type=Path)
+    one.add_argument("kind")
+    for name in ("tokens", "lags", "threads"):
+        one.add_argument(name, type=int)
+    options = parser.parse_args()
+    if options.command == "runs":
+        runs(options)
+    elif options.command == "kernels":
+        grow(options)
+    elif options.command == "plot":
+        plot()
+    else:
+        corpus = Corpus.open(options.corpus)
+        print(json.dumps(point(corpus, options.kind, options.tokens, options.lags,
+                               options.threads)))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+// Large memory that is kept for the next that fits, and pages of files that are let go of.
+#include <cstdio>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "check.hpp"
+#include "ngramstat/huge_pages.hpp"
+#include "ngramstat/resident.hpp"
+
+#ifdef __linux__
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
+
+namespace {
+
+using namespace ngramstat;
+
+constexpr std::size_t kMega = std::size_t{1} << 20;
+using Bytes = std::vector<unsigned char, HugePageAllocator<unsigned char>>;
+
+void reuses_what_fits() {
+    check::in_case("kept memory");
+    free_kept_memory();
+    const void* first = nullptr;
+    {
+        Bytes bytes(100 * kMega);
+        std::memset(bytes.data(), 7, bytes.size());
+        first = bytes.data();
+    }
+    {
+        Bytes smaller(80 * kMega);
+        CHECK(smaller.data() == first);
+        Bytes another(90 * kMega);  // nothing is kept any more
+        CHECK(another.data() != first);
+    }
+    free_kept_memory();
+    {
+        const Bytes bytes(300 * kMega);
+        first = bytes.data();
+    }
+    {
+        // Far less than is kept, and then more.
+        const Bytes few(70 * kMega), more(310 * kMega);
+        CHECK(few.data() != first);
+    }
+    Bytes grown;
+    for (std::size_t n = 1; n <= 200 * kMega; n *= 3) {
+        grown.resize(n);
+        grown[n - 1] = static_cast<unsigned char>(n);
+    }
+    for (std::size_t n = 1; n <= 200 * kMega; n *= 3) {
+        CHECK(grown[n - 1] == static_cast<unsigned char>(n));
+    }
+    free_kept_memory();
+    free_kept_memory();
+}
+
+void is_safe_for_many_threads() {
+    check::in_case("kept memory, threads");
+    std::vector<std::thread> pool;
+    for (int t = 0; t < 4; ++t) {
+        pool.emplace_back([t] {
+            for (int round = 0; round < 20; ++round) {
+                Bytes bytes(static_cast<std::size_t>(65 + t + round) * kMega);
+                bytes.front() = bytes.back() = static_cast<unsigned char>(t);
+                CHECK(bytes.front() == t && bytes.back() == t);
+            }
+        });
+    }
+    for (auto& thread : pool) thread.join();
+    trim_heap();
+}
+
+#ifdef __linux__
+void lets_pages_of_files_go() {
+    check::in_case("pages of a file");
+    constexpr std::size_t size = 64 * kMega;
+    std::FILE* file = std::tmpfile();
+    CHECK(file != nullptr && ftruncate(fileno(file), size) == 0);
+    void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fileno(file), 0);
+    CHECK(memory != MAP_FAILED);
+    std::memset(memory, 5, size);
+    const std::size_t full = resident_bytes();
+    CHECK(full > size);
+    keep_resident_memory_low();  // nothing is watched yet
+    CHECK(resident_bytes() + size / 4 > full);
+    // Off the page's start: what lies beside the mapping's whole pages stays.
+    let_go_of({{static_cast<char*>(memory) + 100, size - 200}}, full + 16 * kMega);
+    keep_resident_memory_low();
+    CHECK(resident_bytes() + size / 4 > full);
+    let_go_of({{static_cast<char*>(memory) + 100, size - 200}}, full - kMega);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    keep_resident_memory_low();
+    CHECK(resident_bytes() < full - size / 2);
+    const auto* bytes = static_cast<const unsigned char*>(memory);
+    for (std::size_t i = 0; i < size; i += 4096) CHECK(bytes[i] == 5);
+    let_go_of({}, 0);
+    munmap(memory, size);
+    std::fclose(file);
+}
+#endif
+
+}  // namespace
+
+int main() {
+    reuses_what_fits();
+    is_safe_for_many_threads();
+#ifdef __linux__
+    lets_pages_of_files_go();
+#endif
+}
