@@ -5,7 +5,8 @@
     python benchmarks/scale.py plot
 
 `runs` measures each corpus (smallest first) with the first limit and the largest with all of them,
-24 lags and contexts to 5, and compares the numbers of the largest under its limits. `kernels` times
+24 lags and contexts to 5, and compares the numbers of the largest under its limits; what DIR holds from an earlier call is not done
+again. `kernels` times
 the kernels on prefixes of one corpus, and on others of other vocabularies. Every point is a process
 of its own, whose peak resident memory is taken. Writes benchmarks/results/scale-runs.json and
 scale-kernels.json; `plot` draws scale.png from them.
@@ -73,9 +74,20 @@ def runs(options: argparse.Namespace) -> None:
     for corpus in corpora:
         for limit in limits if corpus is corpora[-1] else limits[:1]:
             run = options.work / f"run-{corpus.n_tokens}-{limit}"
-            shutil.rmtree(run, ignore_errors=True)
-            row = {"tokens": corpus.n_tokens, "memory_limit": limit}
-            row |= ngramstat("measure", corpus.path, "-o", run, "--memory-limit", limit, *OPTIONS)
+            done = options.work / f"{run.name}.json"
+            if done.exists():
+                row = json.loads(done.read_text())
+            else:
+                shutil.rmtree(run, ignore_errors=True)
+                row = {
+                    "tokens": corpus.n_tokens,
+                    "memory_limit": limit,
+                    "commit": machine()["commit"],
+                    **ngramstat(
+                        "measure", corpus.path, "-o", run, "--memory-limit", limit, *OPTIONS
+                    ),
+                }
+                done.write_text(json.dumps(row))
             found = json.loads((run / "run.json").read_text())
             row["lags"] = len(found["correlations"]["lags"])
             row["kept"] = row["peak_bytes"] <= found["provenance"]["memory_limit_bytes"]

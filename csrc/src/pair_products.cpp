@@ -118,6 +118,8 @@ void for_class_runs(std::span<const Token> tokens, Index vocab_size, Index lag,
         check_tokens(tokens, first, last, vocab_size);
         check_tokens(tokens, first + lag, last + lag, vocab_size);
         visit(first, last);
+        // One class's documents lie all over the stream: its task reads most pages of it.
+        keep_resident_memory_low();
     }
 }
 
