@@ -23,7 +23,7 @@ from ngramstat.errors import InputError
 from ngramstat.files import reason
 from ngramstat.resources import anonymous_bytes
 
-__all__ = ["Workspace", "let_pages_go"]
+__all__ = ["Workspace", "let_pages_go", "take"]
 
 # For loops over mapped arrays in Python, what kernels do between their tasks: next to free.
 let_pages_go = _core.keep_resident_memory_low
@@ -31,10 +31,22 @@ let_pages_go = _core.keep_resident_memory_low
 # Kept free of a step's own memory, at most: mapped text that workers read between two looks at
 # what is resident, and what the allocator holds back.
 _RESERVE = 384 << 20
+# Positions looked up between two looks at what is resident.
+_TAKEN = 512
 # An array of more than this share of the limit goes to a file.
 _LARGEST_SHARE = 1 / 8
 # Of a step's room, what mapped text that is read in no order may fill.
 _TEXT_SHARE = 1 / 3
+
+
+def take(array: NDArray[Any], positions: NDArray[np.int64]) -> NDArray[Any]:
+    """array[positions], of an array that may be mapped: a position each brings in many pages."""
+    found = np.empty(len(positions), array.dtype)
+    for start in range(0, len(positions), _TAKEN):
+        part = slice(start, start + _TAKEN)
+        found[part] = array[positions[part]]
+        let_pages_go()
+    return found
 
 
 class Workspace:

@@ -47,7 +47,7 @@ from ngramstat.statistics.permutation import permutation_floor, shuffled_inside_
 from ngramstat.statistics.position import position_norm
 from ngramstat.statistics.singular import as_block, leading_singular_triplets
 from ngramstat.statistics.streamed import StreamedPairs
-from ngramstat.workspace import Workspace
+from ngramstat.workspace import Workspace, take
 
 __all__ = [
     "DEFAULT_LAGS",
@@ -528,5 +528,5 @@ class _LagMeasurer:
         at = separator_positions(self.corpus)
         as_left = at[at + lag < len(tokens)]
         as_right = at[at >= lag]
-        both = int(np.count_nonzero(tokens[as_left + lag] == self.corpus.separator))
+        both = int(np.count_nonzero(take(tokens, as_left + lag) == self.corpus.separator))
         return (len(as_left) + len(as_right) - both) / max(len(tokens) - lag, 1)

@@ -18,6 +18,7 @@ from ngramstat.exponents.bootstrap import (
     percentile_interval,
 )
 from ngramstat.kernels import DocumentSpans
+from ngramstat.workspace import take
 
 __all__ = [
     "BOUNDARIES",
@@ -107,8 +108,10 @@ def statistical_units(corpus: Corpus, *, boundary: str, seed: int) -> Units:
     content_starts, content_ends = starts.copy(), ends.copy()
     separator = corpus.separator
     if separator is not None and not are_blocks:
-        content_ends -= corpus.tokens[ends - 1] == separator
-        content_starts += (corpus.tokens[starts] == separator) & (content_starts < content_ends)
+        content_ends -= take(corpus.tokens, ends - 1) == separator
+        content_starts += (take(corpus.tokens, starts) == separator) & (
+            content_starts < content_ends
+        )
     portions = _portions(ends - starts, seed)
     halves = (portions >= PORTIONS // 2).astype(np.uint8)
     return Units(DocumentSpans(ends, content_starts, content_ends, halves), are_blocks, portions)
@@ -126,7 +129,7 @@ def separator_positions(corpus: Corpus) -> NDArray[np.int64]:
         return np.zeros(0, np.int64)
     ends = np.asarray(corpus.document_ends)
     edges = np.unique(np.concatenate([np.zeros(1, np.int64), ends[:-1], ends - 1]))
-    found: NDArray[np.int64] = edges[corpus.tokens[edges] == corpus.separator]
+    found: NDArray[np.int64] = edges[take(corpus.tokens, edges) == corpus.separator]
     return found
 
 
