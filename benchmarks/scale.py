@@ -5,8 +5,8 @@
     python benchmarks/scale.py plot
 
 `runs` measures each corpus (smallest first) with the first limit and the largest with all of them,
-24 lags and contexts to 5, and compares the numbers of the largest under its limits; what DIR holds
-from an earlier call is not done again. `kernels` times the kernels on prefixes of one corpus, and on
+24 lags and contexts to 5, and compares the numbers of the largest under its limits; what DIR has
+from an earlier call is not done again. `kernels` times kernels on prefixes of one corpus, and on
 others of other vocabularies. Every point is a process of its own, whose peak resident memory is
 taken. Writes benchmarks/results/scale-runs.json and scale-kernels.json; `plot` draws scale.png.
 """

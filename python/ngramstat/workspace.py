@@ -148,7 +148,7 @@ class Workspace:
         if self.memory_limit is None:
             yield
             return
-        threshold = self.memory_limit - self._reserve // 2
+        threshold = self.usable
         with _WATCH:
             mine = [
                 _WATCHED.add(array.ctypes.data, array.nbytes, threshold)

@@ -74,7 +74,7 @@ void parallel_for(Index n_tasks, int threads, Body&& body) {
 // Bounds of chunks of [0, n), about equal: at most `most`, or more where they would be so large
 // that reading one fills much memory, and none of them tiny.
 inline std::vector<Index> chunk_bounds(Index n, Index most) {
-    constexpr Index kLargest = Index{1} << 25;
+    constexpr Index kLargest = Index{1} << 23;
     const Index wanted = std::max(most, n / kLargest);
     const Index chunks = std::max<Index>(1, std::min<Index>(wanted, n / (1 << 16)));
     std::vector<Index> bounds;
