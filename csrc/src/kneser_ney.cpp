@@ -14,7 +14,8 @@ namespace {
 
 // Positions whose text is fetched ahead.
 constexpr Index kAhead = 24;
-constexpr Index kNodeAhead = 8;  // whose context is looked up ahead
+constexpr Index kNodeAhead = 8;       // whose context is looked up ahead
+constexpr Index kBetweenLooks = 512;  // read between two looks at what is resident
 
 std::uint64_t pack(std::uint32_t node, std::uint64_t token) {
     return std::uint64_t{node} << 32 | token;
@@ -218,6 +219,8 @@ void KneserNey<Token>::sweep(std::span<const Token> training, Index first_event,
                 if (k == n) break;
                 const Index i = static_cast<Index>(positions[k]);
                 if (k + kAhead < n) prefetch(&training[positions[k + kAhead]]);
+                // Every position may bring in pages of its own.
+                if (k % kBetweenLooks == 0) keep_resident_memory_low();
                 if (k + kNodeAhead < n && lcp[k + kNodeAhead] < 3) {
                     fetch_node(static_cast<Index>(positions[k + kNodeAhead]));
                 }

@@ -24,8 +24,9 @@ constexpr Index kMostBlocks = 1024;
 constexpr Index kLeaf = Index{1} << 15;
 static_assert(kLeaf <= kCell, "a key and the place in its leaf must fit 64 bits");
 constexpr int kSplitBits = 9;
-// Positions whose text is fetched ahead.
+// Positions whose text is fetched ahead, and read between two looks at what is resident.
 constexpr Index kAhead = 96;
+constexpr Index kBetweenLooks = 512;
 
 int row_bits_of(TokenRange range) {
     int bits = 0;
@@ -536,7 +537,14 @@ void SuffixBlocks<Token, Position>::break_ties(std::span<Position> positions,
         still_tied.clear();
         std::size_t ahead = 0;
         Index fetched = 0;
+        Index read = 0;
         for (const auto& [first, last] : ties) {
+            // Every position may bring in pages of its own.
+            read += static_cast<Index>(last - first);
+            if (read >= kBetweenLooks) {
+                keep_resident_memory_low();
+                read = 0;
+            }
             while (ahead < ties.size() && fetched < kAhead) {
                 const auto& next = ties[ahead++];
                 fetched += static_cast<Index>(next.last - next.first);
