@@ -577,9 +577,11 @@ class _Steps:
         budget = step_tokens(len(tokens), threads)
         self.occurrences = _core.token_counts(tokens, vocab_size, threads)
         if memory_limit is not None:
-            blocks = np.sort(self.occurrences)[-threads:]
             entry, of_block = step_bytes(len(tokens), per_position)
-            budget = min(budget, max((memory_limit - int(blocks.sum()) * of_block) // entry, 1))
+            # Workers are at the largest blocks at worst, or at all of a small range.
+            largest = int(np.sort(self.occurrences)[-threads:].sum()) * of_block
+            fits = max((memory_limit - largest) // entry, memory_limit // (entry + of_block), 1)
+            budget = min(budget, fits)
         self.ranges = _token_ranges(self.occurrences, budget)
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:

@@ -360,17 +360,19 @@ def _entropy_stages(
     def sweep(name: str, size: int, fixed: float, per_position: int, seconds: float) -> Stage:
         """A pass over sorted suffixes in steps that fit."""
         entry, block = step_bytes(n, per_position)
-        largest = sample.most_frequent(threads) * block
         text = min(sample.text_bytes, workspace.usable // 3)
-        room = workspace.usable - base - fixed - largest - text
-        held = min(step_tokens(size, threads), max(room / entry, sample.most_frequent(1)), size)
+        room = workspace.usable - base - fixed - text
+        most = sample.most_frequent(threads) * block
+        fits = max((room - most) / entry, room / (entry + block), sample.most_frequent(1))
+        held = min(step_tokens(size, threads), fits, size)
+        largest = min(most, held * block)
         disk = 0 if name == "H(n) counts" else _on_disk(sample.text_bytes, workspace)
         used = base + fixed + largest + entry * held
         return Stage(
             name,
             2 * math.ceil(size / max(held, 1)),
             int(min(used + sample.text_bytes, workspace.usable)),
-            workspace.limit_for(int(base + fixed + largest + entry * sample.most_frequent(1))),
+            workspace.limit_for(int(base + fixed + (entry + block) * sample.most_frequent(1))),
             disk,
             seconds,
         )
