@@ -1,6 +1,7 @@
 #include <cstdint>
 
 #include "bind.hpp"
+#include "ngramstat/huge_pages.hpp"
 #include "ngramstat/resident.hpp"
 
 namespace ngramstat::bindings {

@@ -2,8 +2,13 @@
 
 #include <mutex>
 
+#include "ngramstat/resident.hpp"
+
 #ifdef __linux__
 #include <sys/mman.h>
+#endif
+#ifdef __GLIBC__
+#include <malloc.h>
 #endif
 
 namespace ngramstat {
@@ -31,6 +36,7 @@ void* allocate_large(std::size_t bytes) {
     if (void* memory = take_kept(bytes)) return memory;
     // Never both what is kept and as much again.
     if (bytes >= kLeastKept) free_kept_memory();
+    make_room_for(bytes);
     void* memory = ::operator new(bytes, kAlignment);
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
     // Whole pages only: what lies behind the end may be others'. Nothing is lost on a refusal.
@@ -51,6 +57,13 @@ void free_large(void* memory, std::size_t bytes) {
 void free_kept_memory() {
     const std::lock_guard<std::mutex> lock(mutex);
     if (kept != nullptr) ::operator delete(std::exchange(kept, nullptr), kAlignment);
+}
+
+void trim_heap() {
+    free_kept_memory();
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 }  // namespace ngramstat

@@ -208,7 +208,10 @@ class Sweep {
     void add(const SortedSuffixes<Position>& sorted) {
         const auto& [positions, lcp] = sorted;
         const std::size_t n = positions.size();
-        members_.resize(std::max(members_.size(), n));
+        if (members_.size() < n) {
+            decltype(members_)().swap(members_);  // nothing to copy, and never both
+            members_.resize(n);
+        }
         label(positions);
         targets_ = contexts_ = Quarters{};
         int open = 0;
@@ -293,7 +296,7 @@ class Sweep {
     const IntervalLookup& unit_of_;
     const Logarithms& logarithm_;
     std::vector<Open> open_;
-    std::vector<Member> members_;
+    std::vector<Member, HugePageAllocator<Member>> members_;
     Quarters targets_{}, contexts_{};
 };
 

@@ -5,17 +5,12 @@
 #include <cstdint>
 #include <mutex>
 
-#include "ngramstat/huge_pages.hpp"
-
 #ifdef __linux__
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstdio>
-#endif
-#ifdef __GLIBC__
-#include <malloc.h>
 #endif
 
 namespace ngramstat {
@@ -52,12 +47,26 @@ std::size_t resident_bytes() {
 #endif
 }
 
-void trim_heap() {
-    free_kept_memory();
-#ifdef __GLIBC__
-    malloc_trim(0);
+namespace {
+
+// Lets all pages go if so many more bytes would be too many.
+void release_beyond([[maybe_unused]] std::size_t added) {
+#ifdef __linux__
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (resident_bytes() + added <= most_resident) return;
+    const std::uintptr_t page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+    for (const MappedFile& mapping : releasable) {
+        // Whole pages only: what else lies on the first and the last is not known here.
+        const auto begin = reinterpret_cast<std::uintptr_t>(mapping.begin);
+        const std::uintptr_t first = (begin + page - 1) / page * page;
+        const std::uintptr_t last = (begin + mapping.bytes) / page * page;
+        // A refusal leaves the pages where they are.
+        if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+    }
 #endif
 }
+
+}  // namespace
 
 void let_go_of(std::vector<MappedFile> mappings, std::size_t threshold) {
     const std::lock_guard<std::mutex> lock(mutex);
@@ -75,18 +84,12 @@ void keep_resident_memory_low() {
     // One worker looks, the others go on.
     const Clock::rep then = now + std::chrono::duration_cast<Clock::duration>(kInterval).count();
     if (!next_look.compare_exchange_strong(due, then)) return;
-    if (resident_bytes() <= most_resident) return;
-    const std::lock_guard<std::mutex> lock(mutex);
-    const std::uintptr_t page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
-    for (const MappedFile& mapping : releasable) {
-        // Whole pages only: what else lies on the first and the last is not known here.
-        const auto begin = reinterpret_cast<std::uintptr_t>(mapping.begin);
-        const std::uintptr_t first = (begin + page - 1) / page * page;
-        const std::uintptr_t last = (begin + mapping.bytes) / page * page;
-        // A refusal leaves the pages where they are.
-        if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
-    }
+    release_beyond(0);
 #endif
+}
+
+void make_room_for(std::size_t bytes) {
+    if (watching.load(std::memory_order_relaxed)) release_beyond(bytes);
 }
 
 }  // namespace ngramstat

@@ -164,9 +164,13 @@ std::uint64_t* radix_sort(std::uint64_t* from, std::uint64_t* to, std::size_t n,
     return from;
 }
 
-template <class T>
-std::span<T> room(std::vector<T>& values, std::size_t n) {
-    if (values.size() < n) values.resize(n);
+// What the values were is lost.
+template <class T, class Allocator>
+std::span<T> room(std::vector<T, Allocator>& values, std::size_t n) {
+    if (values.size() < n) {
+        std::vector<T, Allocator>().swap(values);  // nothing to copy, and never both
+        values.resize(n);
+    }
     return {values.data(), n};
 }
 

@@ -53,7 +53,7 @@ _PLAIN_SHARE = 0.5
 # Vectors of a Krylov space and copies of a product, of 8 bytes a lane.
 _BLOCKS_OF_VECTORS = 40
 # Bytes of a held-out token and order in a Kneser-Ney model.
-_MODEL_BYTES = 100
+_MODEL_BYTES = 150
 # A training token of the mixture and pattern, against one of Kneser-Ney's sweep; and a turn and
 # pattern, read and mixed for five contexts.
 _PATTERN_SHARE = 0.1

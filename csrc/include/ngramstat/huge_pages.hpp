@@ -15,6 +15,8 @@ void* allocate_large(std::size_t bytes);
 void free_large(void* memory, std::size_t bytes);
 // Gives up what is kept.
 void free_kept_memory();
+// Gives that and what else was freed back to the system, where the allocator can.
+void trim_heap();
 
 inline constexpr std::size_t kHugePage = std::size_t{1} << 21;
 

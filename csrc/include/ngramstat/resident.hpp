@@ -23,10 +23,10 @@ void let_go_of(std::vector<MappedFile> mappings, std::size_t threshold);
 // What workers call between tasks. Costs next to nothing, most of the time.
 void keep_resident_memory_low();
 
+// The same before so many bytes are added at once.
+void make_room_for(std::size_t bytes);
+
 // Resident bytes of this process now; 0 where the system does not tell.
 std::size_t resident_bytes();
-
-// Gives memory that was freed back to the system, where the allocator can.
-void trim_heap();
 
 }  // namespace ngramstat

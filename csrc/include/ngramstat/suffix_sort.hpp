@@ -52,16 +52,19 @@ struct SuffixScratch {
         std::uint64_t key;
         Position position;
     };
-    std::vector<std::uint64_t> keys;
-    std::vector<Position> positions, sorted;
-    std::vector<std::uint8_t> lcp;
+    template <class T>
+    using Large = std::vector<T, HugePageAllocator<T>>;
+    Large<std::uint64_t> keys;
+    Large<Position> positions;
+    Large<std::uint8_t> lcp;
     // Of a leaf: what fits the second-level cache.
     std::vector<std::uint64_t> leaf, buffer;
+    std::vector<Position> sorted;
     std::vector<Tie> ties, still_tied;
     std::vector<Keyed> group, group_buffer;
     // Of the parts of what is larger.
-    std::vector<std::uint64_t> moved_keys;
-    std::vector<Position> moved_positions;
+    Large<std::uint64_t> moved_keys;
+    Large<Position> moved_positions;
 };
 
 // The positions of a stream whose first token lies in a range, ready to be sorted.
