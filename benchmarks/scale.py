@@ -104,7 +104,9 @@ def runs(options: argparse.Namespace) -> None:
         "options": " ".join(OPTIONS),
         "runs": rows,
         "time_exponents": exponents,
-        "same_numbers_under_all_limits": all(n == numbers[0] for n in numbers),
+        "same_numbers_under_all_limits": all(n == numbers[0] for n in numbers)
+        if len(numbers) > 1
+        else None,
     }
     (RESULTS / "scale-runs.json").write_text(json.dumps(table, indent=2) + "\n")
     print(json.dumps(table, indent=2))
