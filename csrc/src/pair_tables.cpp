@@ -95,10 +95,8 @@ PairTables<Token>::PairTables(std::span<const Token> tokens, TokenRange range, I
       classes_(documents.classes.begin(), documents.classes.end()),
       row_bits_(row_bits_of(vocab_size)),
       column_bits_(static_cast<int>(std::bit_width(static_cast<std::uint64_t>(vocab_size)))) {
-    require(vocab_size > 0, "vocab_size must be positive");
+    check_range(range, vocab_size);
     require(pair_tables_fit(vocab_size), "the vocabulary is too large for tables");
-    require(0 <= range.first && range.first <= range.last && range.last <= vocab_size,
-            "token range must lie inside [0, vocab_size]");
     const Index n = static_cast<Index>(tokens.size());
     check_documents(documents, n);
     n_blocks_ = (range.size() + block_rows() - 1) / block_rows();

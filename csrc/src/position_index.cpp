@@ -34,9 +34,7 @@ void for_positions(const DocumentSpans* documents, Index first, Index last, Visi
 template <class Token, class Position>
 PositionIndex<Position> build(std::span<const Token> tokens, TokenRange range, Index vocab_size,
                               const DocumentSpans* documents, int threads) {
-    require(vocab_size > 0, "vocab_size must be positive");
-    require(0 <= range.first && range.first <= range.last && range.last <= vocab_size,
-            "token range must lie inside [0, vocab_size]");
+    check_range(range, vocab_size);
     const Index n = static_cast<Index>(tokens.size());
     require(n == 0 || static_cast<std::uint64_t>(n - 1) <= std::numeric_limits<Position>::max(),
             "position type too narrow for this stream");

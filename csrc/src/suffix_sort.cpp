@@ -237,9 +237,7 @@ SuffixBlocks<Token, Position>::SuffixBlocks(std::span<const Token> tokens, Index
       vocab_size_(vocab_size),
       symbol_bits_(static_cast<int>(std::bit_width(static_cast<std::uint64_t>(vocab_size)))) {
     require(order.depth >= 1 && order.depth <= kMaxDepth, "depth must lie in 1 .. 255");
-    require(vocab_size > 0, "vocab_size must be positive");
-    require(0 <= range.first && range.first <= range.last && range.last <= vocab_size,
-            "token range must lie inside [0, vocab_size]");
+    check_range(range, vocab_size);
     const Index n = static_cast<Index>(tokens.size());
     require(n == 0 || static_cast<std::uint64_t>(n - 1) <= std::numeric_limits<Position>::max(),
             "position type too narrow for this stream");

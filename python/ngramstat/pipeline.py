@@ -230,43 +230,14 @@ def run(
     output: str | PathLike[str] | None = None,
     overwrite: bool = False,
     tokens: Sequence[float] = (),
-    lags: Sequence[int] | None = None,
-    max_context: int = 5,
-    boundary: str = "stream",
-    held_out: float | str | PathLike[str] = 0.01,
-    predictor: str = "mixture",
-    learning_sizes: int = 7,
-    singular_values: int = 8,
-    beta_window: tuple[int, int] | None = None,
-    vocab_top: int | None = None,
-    sequential: bool = True,
-    matrix_free: bool = False,
-    replicates: int = 999,
-    level: float = 0.95,
-    seed: int = 0,
     threads: int | None = None,
     memory_limit: str | int | None = None,
     progress: bool = False,
+    **options: Any,
 ) -> RunResult:
     """One or both halves of `measure`, as one result with settings and provenance."""
     started = time.monotonic()
-    pair_options, entropy_options = _options(
-        corpus,
-        lags=lags,
-        max_context=max_context,
-        held_out=held_out,
-        predictor=predictor,
-        learning_sizes=learning_sizes,
-        singular_values=singular_values,
-        beta_window=beta_window,
-        vocab_top=vocab_top,
-        sequential=sequential,
-        matrix_free=matrix_free,
-        boundary=boundary,
-        replicates=replicates,
-        level=level,
-        seed=seed,
-    )
+    pair_options, entropy_options = _options(corpus, **options)
     settings = {
         **(dataclasses.asdict(pair_options) if correlations else {}),
         **(dataclasses.asdict(entropy_options) if entropies else {}),
@@ -296,7 +267,7 @@ def run(
     if pair_result is not None and entropy_result is not None:
         prediction = predict(pair_result, entropy_result, tokens=tokens)
     result = RunResult(
-        corpus={**corpus.info(), "boundary": boundary, "separator": corpus.separator},
+        corpus={**corpus.info(), "boundary": pair_options.boundary, "separator": corpus.separator},
         settings=settings,
         provenance={
             "version": __version__,

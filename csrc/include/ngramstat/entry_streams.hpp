@@ -32,7 +32,7 @@ class EntryStreams {
 
     // Stream s is written from buffer[begin[s]] on; begin[s] is the first entry of a cache line.
     EntryStreams(std::uint64_t* buffer, std::vector<std::size_t> begin)
-        : buffer_(buffer), begin_(std::move(begin)), next_(begin_), lines_(begin_.size()) {}
+        : buffer_(buffer), next_(std::move(begin)), lines_(next_.size()) {}
 
     void put(std::size_t stream, std::uint64_t entry) {
         const std::size_t at = next_[stream]++;
@@ -72,7 +72,7 @@ class EntryStreams {
     }
 
     std::uint64_t* buffer_;
-    std::vector<std::size_t> begin_, next_;
+    std::vector<std::size_t> next_;
     std::vector<Line> lines_;
 };
 

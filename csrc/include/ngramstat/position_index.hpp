@@ -19,6 +19,13 @@ struct TokenRange {
     Index size() const { return last - first; }
 };
 
+// Throws std::invalid_argument unless the range lies inside the vocabulary.
+inline void check_range(TokenRange range, Index vocab_size) {
+    require(vocab_size > 0, "vocab_size must be positive");
+    require(0 <= range.first && range.first <= range.last && range.last <= vocab_size,
+            "token range must lie inside [0, vocab_size]");
+}
+
 // Number of times each token id occurs. Throws std::out_of_range for a token >= vocab_size, with
 // its position. O(n) time, O(threads * vocab_size) scratch.
 template <class Token>

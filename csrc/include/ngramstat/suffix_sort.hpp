@@ -42,7 +42,7 @@ struct SortedSuffixes {
     std::span<const std::uint8_t> lcp;
 };
 
-// Room of one thread. Grows to 9 + 2 sizeof(Position) bytes per position of the largest block.
+// Room of one thread. Grows to 9 + sizeof(Position) bytes per position of the largest block.
 template <class Position>
 struct SuffixScratch {
     struct Tie {
@@ -92,8 +92,6 @@ class SuffixBlocks {
     SortedSuffixes<Position> sort(Index block, SuffixScratch<Position>& scratch) const;
 
   private:
-    class Leaf;
-
     void count_entries(std::span<const Segment> segments, int threads);
     void write_entries(std::span<const Segment> segments, int threads);
     template <class Visit>
