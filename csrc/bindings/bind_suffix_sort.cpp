@@ -78,6 +78,13 @@ void bind_for(py::module_& m) {
 void bind_suffix_sort(py::module_& m) {
     m.attr("MAX_DEPTH") = kMaxDepth;
     m.attr("LOSS_BITS") = kLossBits;
+    m.def(
+        "suffix_packing",
+        [](Index vocab_size, int depth) {
+            const SuffixPacking packing(vocab_size, depth);
+            return py::make_tuple(packing.entry_bytes(), packing.known());
+        },
+        py::arg("vocab_size"), py::arg("depth"));
     bind_for<std::uint16_t>(m);
     bind_for<std::uint32_t>(m);
 }

@@ -138,19 +138,23 @@ void KneserNey<Token>::sweep(std::span<const Token> training, Index first_event,
             std::array<Index, kMaxOrder + 2> start{};
             std::array<Count, kMaxOrder + 2> children{};
             std::array<std::uint32_t, kMaxOrder + 2> node{};
-            const auto [positions, lcp] = blocks.sort(block, scratch);
+            const SortedSuffixes<Position> sorted = blocks.sort(block, scratch);
+            const auto positions = sorted.positions;
+            const auto lcp = sorted.lcp;
             const Index n = static_cast<Index>(positions.size());
+            const bool reads_text = blocks.known_symbols() < order_;
+            const auto symbol = [&](Index place, int m) {
+                return blocks.symbol(sorted, static_cast<std::size_t>(place), m);
+            };
             std::uint64_t word = 0;  // the last token of the open n-grams
 
-            // Closes the n-gram of order m whose positions are the sorted places [start[m], end);
-            // `last` is one of these positions.
-            auto close = [&](int m, Index end, Index last) {
+            // Closes the n-gram of order m whose positions are the sorted places [start[m], end).
+            auto close = [&](int m, Index end) {
                 const Count count = static_cast<Count>(end - start[m]);
                 tally(mine.raw[m - 1], count);
                 Count lower = 0;
                 if (m < order_) {
-                    const bool begins =
-                        m > 1 && static_cast<Index>(training[last - m + 1]) == stop_token_;
+                    const bool begins = m > 1 && symbol(end - 1, m - 1) == stop_token_;
                     lower = begins ? count : children[m];
                     tally(mine.lower[m - 1], lower);
                 }
@@ -162,13 +166,10 @@ void KneserNey<Token>::sweep(std::span<const Token> training, Index first_event,
                 raw_ngrams_[ngram] = count;
                 if (m < order_) lower_ngrams_[ngram] = lower;
             };
-            // Symbols that the suffix at i has, at most order_.
-            auto symbols_at = [&](Index i) {
+            // Symbols that the suffix at place k has, at most order_.
+            auto symbols_at = [&](Index k) {
                 int m = 1;
-                while (m < order_ && i - m >= 0) {
-                    if (m > 1 && static_cast<Index>(training[i - m + 1]) == stop_token_) break;
-                    ++m;
-                }
+                while (m < order_ && symbol(k, m) >= 0) ++m;
                 return m;
             };
 
@@ -176,26 +177,28 @@ void KneserNey<Token>::sweep(std::span<const Token> training, Index first_event,
             auto child_of = [&](std::uint32_t parent, Index before) {
                 if (parent == KeyTable::kAbsent) return parent;
                 const std::uint32_t child =
-                    nodes_.find(pack(parent, static_cast<std::uint64_t>(training[before])));
+                    nodes_.find(pack(parent, static_cast<std::uint64_t>(before)));
                 return child == KeyTable::kAbsent ? child : child + 1;
             };
-            // What a position will look up first that is likely not in the cache: its context of
-            // two tokens.
-            auto fetch_node = [&](Index i) {
-                if (order_ < 3 || i < 2) return;
-                const std::uint32_t parent = child_of(0, i - 1);
+            // What a place will look up first that is likely not in the cache: its context of two
+            // tokens.
+            auto fetch_node = [&](Index k) {
+                if (order_ < 3) return;
+                const Index first = symbol(k, 1), second = first < 0 ? first : symbol(k, 2);
+                if (second < 0) return;
+                const std::uint32_t parent = child_of(0, first);
                 if (parent == KeyTable::kAbsent) return;
-                nodes_.prefetch(pack(parent, static_cast<std::uint64_t>(training[i - 2])));
+                nodes_.prefetch(pack(parent, static_cast<std::uint64_t>(second)));
             };
 
             // N-grams that occur once, by the orders from and to which a position has them; they
             // are never opened.
             std::array<Count, kMaxOrder + 2> once_from{};
             std::array<Count, kMaxOrder + 2> once_to{};
-            auto count_once = [&](Index i, int from, int to) {
+            auto count_once = [&](Index k, int from, int to) {
                 ++once_from[from];
                 ++once_to[to + 1];
-                std::uint32_t here = from == 1 ? 0 : child_of(node[from - 1], i - from + 1);
+                std::uint32_t here = from == 1 ? 0 : child_of(node[from - 1], symbol(k, from - 1));
                 for (int m = from; here != KeyTable::kAbsent;) {
                     add_count(raw_contexts_[here], 1);
                     if (m < order_) add_count(lower_contexts_[here], 1);
@@ -205,39 +208,35 @@ void KneserNey<Token>::sweep(std::span<const Token> training, Index first_event,
                         if (m < order_) lower_ngrams_[ngram] = 1;
                     }
                     if (++m > to) break;
-                    here = child_of(here, i - m + 1);
+                    here = child_of(here, symbol(k, m - 1));
                 }
             };
 
             int open = 0;  // orders 1 .. open have an open n-gram
             for (Index k = 0; k <= n; ++k) {
                 const int shared = k < n ? lcp[k] : 0;
-                if (k > 0) {
-                    const Index last = static_cast<Index>(positions[k - 1]);
-                    for (int m = open; m > shared; --m) close(m, k, last);
-                }
+                for (int m = open; m > shared; --m) close(m, k);
                 if (k == n) break;
-                const Index i = static_cast<Index>(positions[k]);
-                if (k + kAhead < n) prefetch(&training[positions[k + kAhead]]);
-                // Every position may bring in pages of its own.
-                if (k % kBetweenLooks == 0) keep_resident_memory_low();
-                if (k + kNodeAhead < n && lcp[k + kNodeAhead] < 3) {
-                    fetch_node(static_cast<Index>(positions[k + kNodeAhead]));
+                if (reads_text) {
+                    if (k + kAhead < n) prefetch(&training[positions[k + kAhead]]);
+                    // Every position may bring in pages of its own.
+                    if (k % kBetweenLooks == 0) keep_resident_memory_low();
                 }
-                if (shared == 0) word = static_cast<std::uint64_t>(training[i]);
+                if (k + kNodeAhead < n && lcp[k + kNodeAhead] < 3) fetch_node(k + kNodeAhead);
+                if (shared == 0) word = static_cast<std::uint64_t>(symbol(k, 0));
                 const int next = k + 1 < n ? lcp[k + 1] : 0;
                 for (int m = shared + 1; m <= next; ++m) {
                     start[m] = k;
                     children[m] = 0;
                     if (m > 1) ++children[m - 1];
-                    node[m] = m == 1 ? 0 : child_of(node[m - 1], i - m + 1);
+                    node[m] = m == 1 ? 0 : child_of(node[m - 1], symbol(k, m - 1));
                 }
                 open = std::max(shared, next);
-                const int reach = symbols_at(i);
+                const int reach = symbols_at(k);
                 // What stands before the longest n-gram that is open; the beginning of the stream
                 // is a left neighbour like any other.
                 if (open > 0 && open < order_) ++children[open];
-                if (open < reach) count_once(i, open + 1, reach);
+                if (open < reach) count_once(k, open + 1, reach);
             }
             Count once = 0;
             for (int m = 1; m <= order_; ++m) {

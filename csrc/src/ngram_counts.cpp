@@ -176,14 +176,25 @@ struct Totals {
     }
 };
 
-// What is known of a position of a sorted block: the group of the target that it is, and of the
-// target that follows it (its n-grams are that one's contexts); one more group for those that are
-// none.
+// The group and the quarter of a target. One more group, of quarter kQuarters, is for none.
+class Label {
+  public:
+    static constexpr Index kMostGroups = Index{1} << 29;
+
+    Label() = default;
+    Label(std::uint32_t group, int quarter) : bits_(group << 3 | static_cast<unsigned>(quarter)) {}
+    std::uint32_t group() const { return bits_ >> 3; }
+    int quarter() const { return static_cast<int>(bits_ & 7); }
+
+  private:
+    std::uint32_t bits_;
+};
+
+// What is known of a position of a sorted block: the target that it is, and the target that follows
+// it (its n-grams are that one's contexts).
 struct Member {
-    std::uint32_t target;
-    std::uint32_t context;
-    std::uint8_t target_quarter;  // kQuarters: none
-    std::uint8_t context_quarter;
+    Label target;
+    Label context;
 };
 
 // One worker's pass over sorted blocks. Only n-grams that occur twice are ever opened.
@@ -194,7 +205,7 @@ class Sweep {
           const NgramUnits& units, const IntervalLookup& unit_of, const Logarithms& logarithm)
         : totals(static_cast<std::size_t>(depth), static_cast<std::size_t>(units.n_groups) + 1),
           depth_(depth),
-          none_(static_cast<std::uint32_t>(units.n_groups)),
+          none_(static_cast<std::uint32_t>(units.n_groups), kQuarters),
           segments_(segments),
           segment_of_(segment_of),
           units_(units),
@@ -206,7 +217,8 @@ class Sweep {
     Totals totals;
 
     void add(const SortedSuffixes<Position>& sorted) {
-        const auto& [positions, lcp] = sorted;
+        const auto positions = sorted.positions;
+        const auto lcp = sorted.lcp;
         const std::size_t n = positions.size();
         if (members_.size() < n) {
             decltype(members_)().swap(members_);  // nothing to copy, and never both
@@ -239,31 +251,29 @@ class Sweep {
             const Index position = static_cast<Index>(positions[k]);
             const Segment& segment = segments_[segment_of_(position)];
             const std::uint32_t unit = unit_of_(position);
-            Member& member = members_[k] = {none_, none_, kQuarters, kQuarters};
+            Member& member = members_[k] = {none_, none_};
             // With contexts of no tokens every position is a target.
-            if (depth_ == 1 || position > segment.first) {
-                member.target = units_.groups[unit];
-                member.target_quarter = units_.quarters[unit];
-            }
+            if (depth_ == 1 || position > segment.first) member.target = label_of(unit);
             if (position + 1 < segment.last) {
-                const std::uint32_t after =
-                    position + 1 < unit_of_.end(unit) ? unit : unit_of_(position + 1);
-                member.context = units_.groups[after];
-                member.context_quarter = units_.quarters[after];
+                const bool same = position + 1 < unit_of_.end(unit);
+                member.context = label_of(same ? unit : unit_of_(position + 1));
             }
         }
+    }
+    Label label_of(std::uint32_t unit) const {
+        return {units_.groups[unit], units_.quarters[unit]};
     }
 
     // The n-grams of `alone` tokens and more that end here occur nowhere else.
     void count(const Member& member, int alone) {
-        ++totals.group_targets[member.target];
-        if (member.target_quarter < kQuarters) {
-            ++targets_[member.target_quarter];
-            ++totals.single_targets[alone][member.target_quarter];
+        ++totals.group_targets[member.target.group()];
+        if (const int quarter = member.target.quarter(); quarter < kQuarters) {
+            ++targets_[quarter];
+            ++totals.single_targets[alone][quarter];
         }
-        if (member.context_quarter < kQuarters) {
-            ++contexts_[member.context_quarter];
-            ++totals.single_contexts[alone][member.context_quarter];
+        if (const int quarter = member.context.quarter(); quarter < kQuarters) {
+            ++contexts_[quarter];
+            ++totals.single_contexts[alone][quarter];
         }
     }
 
@@ -282,14 +292,14 @@ class Sweep {
         }
         if (loss == 0 && gain == 0) return;
         for (std::size_t j = opened.first; j < end; ++j) {
-            totals.losses[members_[j].target * depth + order - 1] -= loss;
+            totals.losses[members_[j].target.group() * depth + order - 1] -= loss;
             // Of the longest n-grams there is nothing to gain: this adds zero to another length.
-            totals.losses[members_[j].context * depth + order] += gain;
+            totals.losses[members_[j].context.group() * depth + order] += gain;
         }
     }
 
     int depth_;
-    std::uint32_t none_;
+    Label none_;
     std::span<const Segment> segments_;
     const IntervalLookup& segment_of_;
     const NgramUnits& units_;
@@ -370,6 +380,7 @@ NgramCounts count_ngrams(std::span<const Token> tokens, Index vocab_size, int ma
                "the last unit must end where the stream ends");
     require(units.quarters.size() == units.ends.size() && units.groups.size() == units.ends.size(),
             "arrays of units must have one length");
+    require(units.n_groups < Label::kMostGroups, "too many groups");
     for (std::size_t u = 0; u < units.ends.size(); ++u) {
         require(units.quarters[u] < kQuarters, "a unit's quarter must lie in 0 .. 3");
         require(static_cast<Index>(units.groups[u]) < units.n_groups,

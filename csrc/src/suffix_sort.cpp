@@ -12,8 +12,9 @@ namespace ngramstat {
 
 namespace {
 
-// An entry, from the lowest bit on: its position in a cell of the stream, symbols entry_symbols ..
-// 1, and the low bits of the first token.
+// The first word of an entry, from the lowest bit on: its position in a cell of the stream, symbols
+// entry_symbols .. 1, and the low bits of the first token. The second, where there is one: the
+// symbols behind.
 constexpr int kCellBits = 18;
 constexpr Index kCell = Index{1} << kCellBits;
 constexpr std::uint64_t kCellMask = kCell - 1;
@@ -24,6 +25,8 @@ constexpr Index kMostBlocks = 1024;
 constexpr Index kLeaf = Index{1} << 15;
 static_assert(kLeaf <= kCell, "a key and the place in its leaf must fit 64 bits");
 constexpr int kSplitBits = 9;
+constexpr std::uint64_t kSplitMask = (std::uint64_t{1} << kSplitBits) - 1;
+using SplitCounts = std::array<std::size_t, (std::size_t{1} << kSplitBits) + 1>;
 // Positions whose text is fetched ahead, and read between two looks at what is resident.
 constexpr Index kAhead = 96;
 constexpr Index kBetweenLooks = 512;
@@ -77,6 +80,18 @@ class SymbolReader {
             if (token == order_.stop_token) break;
         }
         return padded(packed, n - taken);
+    }
+
+    // The same where one of symbols 1 .. from - 1 may be the stop token or past the stream's end.
+    std::uint64_t tail(Index i, int from, int n) const {
+        if (order_.stop_token >= 0) {
+            for (int m = 1; m < from; ++m) {
+                const Index at = order_.backward ? i - m : i + m;
+                if (at < 0 || at >= size_) return 0;
+                if (static_cast<Index>(tokens_[at]) == order_.stop_token) return 0;
+            }
+        }
+        return key(i, from, n);
     }
 
     // Leading symbols that two different keys of n symbols share.
@@ -227,6 +242,16 @@ void fill_suffix_array(std::span<const Token> tokens, Index vocab_size, const Su
 
 }  // namespace
 
+SuffixPacking::SuffixPacking(Index vocab_size, int depth) {
+    require(depth >= 1 && depth <= kMaxDepth, "depth must lie in 1 .. 255");
+    require(vocab_size > 0, "vocab_size must be positive");
+    symbol_bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(vocab_size)));
+    const int most = (kKeyBits - row_bits_of({0, vocab_size})) / symbol_bits;
+    entry_symbols = std::min(depth - 1, most);
+    const int left = depth - 1 - entry_symbols;
+    tail_symbols = left <= 64 / symbol_bits ? left : 0;
+}
+
 template <class Token, class Position>
 SuffixBlocks<Token, Position>::SuffixBlocks(std::span<const Token> tokens, Index vocab_size,
                                             const SuffixOrder& order, TokenRange range,
@@ -235,8 +260,8 @@ SuffixBlocks<Token, Position>::SuffixBlocks(std::span<const Token> tokens, Index
       order_(order),
       range_(range),
       vocab_size_(vocab_size),
-      symbol_bits_(static_cast<int>(std::bit_width(static_cast<std::uint64_t>(vocab_size)))) {
-    require(order.depth >= 1 && order.depth <= kMaxDepth, "depth must lie in 1 .. 255");
+      packing_(vocab_size, order.depth),
+      words_(packing_.tail_symbols > 0 ? 2 : 1) {
     check_range(range, vocab_size);
     const Index n = static_cast<Index>(tokens.size());
     require(n == 0 || static_cast<std::uint64_t>(n - 1) <= std::numeric_limits<Position>::max(),
@@ -248,7 +273,6 @@ SuffixBlocks<Token, Position>::SuffixBlocks(std::span<const Token> tokens, Index
         before = segment.last;
     }
     row_bits_ = row_bits_of(range);
-    entry_symbols_ = std::min(order.depth - 1, (kKeyBits - row_bits_) / symbol_bits_);
     n_blocks_ = range.size() == 0 ? 0 : ((range.size() - 1) >> row_bits_) + 1;
     n_cells_ = (n + kCell - 1) >> kCellBits;
     const Index cells = std::max<Index>(n_cells_, 1);
@@ -305,7 +329,7 @@ void SuffixBlocks<Token, Position>::count_entries(std::span<const Segment> segme
         for (Index c = 0; c < n_chunks; ++c) {
             total = EntryStreams::begin_after(total);
             chunk_end_[c * n_blocks_ + b] = total;  // where they begin, until they are written
-            total += static_cast<std::size_t>(sizes[c][b]);
+            total += static_cast<std::size_t>(sizes[c][b]) * words_;
             of_block += sizes[c][b];
         }
         offsets_.push_back(offsets_.back() + of_block);
@@ -317,11 +341,13 @@ template <class Token, class Position>
 void SuffixBlocks<Token, Position>::write_entries(std::span<const Segment> segments, int threads) {
     const Index n = static_cast<Index>(tokens_.size());
     const Index n_chunks = static_cast<Index>(chunks_.size()) - 1;
-    const SymbolReader<Token> reader(tokens_, order_, symbol_bits_);
+    const int bits = packing_.symbol_bits, in_entry = packing_.entry_symbols,
+              in_tail = packing_.tail_symbols;
+    const SymbolReader<Token> reader(tokens_, order_, bits);
     const std::uint64_t row_mask = (std::uint64_t{1} << row_bits_) - 1;
-    const int key_shift = entry_symbols_ * symbol_bits_;
-    // What a symbol is moved by to be the first behind the first token.
-    const int newest = std::max(entry_symbols_ - 1, 0) * symbol_bits_;
+    const int key_shift = in_entry * bits;
+    // What a symbol is moved by to be the first behind the first token, and the first of the tail.
+    const int newest = std::max(in_entry - 1, 0) * bits, newest_of_tail = (in_tail - 1) * bits;
     cell_begin_.resize(static_cast<std::size_t>(n_cells_ * n_blocks_));
     parallel_for(n_chunks, threads, [&](Index c) {
         const auto begin = chunk_end_.begin() + c * n_blocks_;
@@ -330,29 +356,41 @@ void SuffixBlocks<Token, Position>::write_entries(std::span<const Segment> segme
             std::copy(streams.next().begin(), streams.next().end(),
                       cell_begin_.begin() + cell * n_blocks_);
             const Index first = cell << kCellBits, last = std::min(n, first + kCell);
-            const auto put = [&](Index i, std::uint64_t symbols) {
+            const auto put = [&](Index i, std::uint64_t symbols, std::uint64_t tail) {
                 const Index token = static_cast<Index>(tokens_[i]);
                 if (token < range_.first || token >= range_.last) return;
                 const std::uint64_t row = static_cast<std::uint64_t>(token - range_.first);
                 const std::uint64_t key = (row & row_mask) << key_shift | symbols;
-                streams.put(static_cast<std::size_t>(row >> row_bits_),
-                            key << kCellBits | static_cast<std::uint64_t>(i - first));
+                const auto stream = static_cast<std::size_t>(row >> row_bits_);
+                streams.put(stream, key << kCellBits | static_cast<std::uint64_t>(i - first));
+                if (in_tail > 0) streams.put(stream, tail);
             };
             for_positions(segments, first, last, [&](Index from, Index to) {
-                if (entry_symbols_ == 0) {
-                    for (Index i = from; i < to; ++i) put(i, 0);
+                if (in_entry == 0) {
+                    for (Index i = from; i < to; ++i) {
+                        put(i, 0, in_tail == 0 ? 0 : reader.key(i, 1, in_tail));
+                    }
                 } else if (order_.backward) {
                     // The symbols of the next position are these and one more.
-                    std::uint64_t symbols = reader.key(from, 1, entry_symbols_);
+                    std::uint64_t symbols = reader.key(from, 1, in_entry);
+                    std::uint64_t tail =
+                        in_tail == 0 ? 0 : reader.tail(from, 1 + in_entry, in_tail);
                     for (Index i = from; i < to; ++i) {
-                        put(i, symbols);
+                        put(i, symbols, tail);
                         const Index token = static_cast<Index>(tokens_[i]);
-                        const std::uint64_t older =
-                            token == order_.stop_token ? 0 : symbols >> symbol_bits_;
+                        const bool ends = token == order_.stop_token;
+                        if (in_tail > 0) {
+                            const std::uint64_t leaves = symbols & symbol_mask();
+                            tail = ends ? 0 : leaves << newest_of_tail | tail >> bits;
+                        }
+                        const std::uint64_t older = ends ? 0 : symbols >> bits;
                         symbols = static_cast<std::uint64_t>(token + 1) << newest | older;
                     }
                 } else {
-                    for (Index i = from; i < to; ++i) put(i, reader.key(i, 1, entry_symbols_));
+                    for (Index i = from; i < to; ++i) {
+                        put(i, reader.key(i, 1, in_entry),
+                            in_tail == 0 ? 0 : reader.tail(i, 1 + in_entry, in_tail));
+                    }
                 }
             });
         }
@@ -365,10 +403,11 @@ template <class Token, class Position>
 SortedSuffixes<Position> SuffixBlocks<Token, Position>::sort(
     Index block, SuffixScratch<Position>& scratch) const {
     const std::size_t n = static_cast<std::size_t>(size(block));
-    const auto keys = room(scratch.keys, n);
-    const auto positions = room(scratch.positions, n);
-    const auto lcp = room(scratch.lcp, n);
-    const SortedSuffixes<Position> sorted{positions, lcp};
+    const bool has_tails = packing_.tail_symbols > 0;
+    const Part whole{room(scratch.keys, n), room(scratch.positions, n), room(scratch.lcp, n),
+                     room(scratch.tails, has_tails ? n : 0)};
+    const SortedSuffixes<Position> sorted{whole.positions, whole.lcp, whole.keys, whole.tails,
+                                          range_.first + (block << row_bits_)};
     if (n == 0) return sorted;
 
     const auto for_entries = [&](auto&& visit) {
@@ -379,107 +418,110 @@ SortedSuffixes<Position> SuffixBlocks<Token, Position>::sort(
             const std::size_t end = last ? chunk_end_[chunk * n_blocks_ + block]
                                          : cell_begin_[(cell + 1) * n_blocks_ + block];
             const Index first = cell << kCellBits;
-            for (std::size_t k = cell_begin_[cell * n_blocks_ + block]; k < end; ++k) {
-                visit(entries_[k] >> kCellBits,
+            for (std::size_t k = cell_begin_[cell * n_blocks_ + block]; k < end; k += words_) {
+                visit(k, entries_[k] >> kCellBits,
                       static_cast<Position>(first + static_cast<Index>(entries_[k] & kCellMask)));
             }
         }
     };
-    const int key_bits = row_bits_ + entry_symbols_ * symbol_bits_;
+    const auto place = [&](std::size_t k, std::size_t entry, std::uint64_t key, Position position) {
+        whole.keys[k] = key;
+        whole.positions[k] = position;
+        if (has_tails) whole.tails[k] = entries_[entry + 1];
+    };
+    const int key_bits = row_bits_ + packing_.entry_symbols * packing_.symbol_bits;
     std::uint64_t before = ~std::uint64_t{0};
     if (static_cast<Index>(n) <= kLeaf) {
         std::size_t k = 0;
-        for_entries([&](std::uint64_t key, Position position) {
-            keys[k] = key;
-            positions[k++] = position;
+        for_entries([&](std::size_t entry, std::uint64_t key, Position position) {
+            place(k++, entry, key, position);
         });
-        sort_part(keys, positions, lcp, before, key_bits, scratch);
+        sort_part(whole, before, key_bits, scratch);
     } else {
         // Moved to their parts on the way in.
         VaryingBits varying;
-        for_entries([&](std::uint64_t key, Position) { varying.add(key); });
+        for_entries([&](std::size_t, std::uint64_t key, Position) { varying.add(key); });
         const int shift = std::max(varying.highest() + 1 - kSplitBits, 0);
-        constexpr std::uint64_t kMask = (1 << kSplitBits) - 1;
-        std::array<std::size_t, (1 << kSplitBits) + 1> next{};
-        for_entries([&](std::uint64_t key, Position) { ++next[key >> shift & kMask]; });
+        SplitCounts next{};
+        for_entries(
+            [&](std::size_t, std::uint64_t key, Position) { ++next[key >> shift & kSplitMask]; });
         begins(std::span<std::size_t>(next));
-        const auto bounds = next;
-        for_entries([&](std::uint64_t key, Position position) {
-            const std::size_t k = next[key >> shift & kMask]++;
-            keys[k] = key;
-            positions[k] = position;
+        const SplitCounts bounds = next;
+        for_entries([&](std::size_t entry, std::uint64_t key, Position position) {
+            place(next[key >> shift & kSplitMask]++, entry, key, position);
         });
         for (std::size_t d = 0; d + 1 < bounds.size(); ++d) {
-            const std::size_t begin = bounds[d], here = bounds[d + 1] - begin;
-            sort_part(keys.subspan(begin, here), positions.subspan(begin, here),
-                      lcp.subspan(begin, here), before, shift, scratch);
+            sort_part(whole.of(bounds[d], bounds[d + 1] - bounds[d]), before, shift, scratch);
         }
     }
-    lcp[0] = 0;
+    whole.lcp[0] = 0;
     return sorted;
+}
+
+template <class Token, class Position>
+Index SuffixBlocks<Token, Position>::symbol_of_text(Index position, int m) const {
+    const SymbolReader<Token> reader(tokens_, order_, packing_.symbol_bits);
+    return static_cast<Index>(reader.tail(position, m, 1)) - 1;
 }
 
 // Sorts by the lowest key_bits bits, in which alone these keys differ. `before` is the key before.
 template <class Token, class Position>
-void SuffixBlocks<Token, Position>::sort_part(std::span<std::uint64_t> keys,
-                                              std::span<Position> positions,
-                                              std::span<std::uint8_t> lcp, std::uint64_t& before,
-                                              int key_bits,
+void SuffixBlocks<Token, Position>::sort_part(const Part& part, std::uint64_t& before, int key_bits,
                                               SuffixScratch<Position>& scratch) const {
-    if (keys.empty()) return;
-    if (static_cast<Index>(keys.size()) <= kLeaf || key_bits == 0) {
+    const std::size_t n = part.keys.size();
+    if (n == 0) return;
+    if (static_cast<Index>(n) <= kLeaf || key_bits == 0) {
         keep_resident_memory_low();
-        return sort_leaf(keys, positions, lcp, before, key_bits, scratch);
+        return sort_leaf(part, before, key_bits, scratch);
     }
     const int shift = std::max(key_bits - kSplitBits, 0);
-    constexpr std::uint64_t kMask = (1 << kSplitBits) - 1;
-    const std::uint64_t mask = std::min(kMask, (std::uint64_t{1} << key_bits) - 1);
-    std::array<std::size_t, (1 << kSplitBits) + 1> next{};
-    for (const std::uint64_t key : keys) ++next[key >> shift & mask];
+    const std::uint64_t mask = std::min(kSplitMask, (std::uint64_t{1} << key_bits) - 1);
+    SplitCounts next{};
+    for (const std::uint64_t key : part.keys) ++next[key >> shift & mask];
     begins(std::span<std::size_t>(next));
-    const auto bounds = next;
-    const auto moved_keys = room(scratch.moved_keys, keys.size());
-    const auto moved_positions = room(scratch.moved_positions, keys.size());
-    for (std::size_t k = 0; k < keys.size(); ++k) {
-        const std::size_t to = next[keys[k] >> shift & mask]++;
-        moved_keys[to] = keys[k];
-        moved_positions[to] = positions[k];
+    const SplitCounts bounds = next;
+    const auto moved_keys = room(scratch.moved_keys, n);
+    const auto moved_positions = room(scratch.moved_positions, n);
+    const auto moved_tails = room(scratch.moved_tails, part.tails.size());
+    for (std::size_t k = 0; k < n; ++k) {
+        const std::size_t to = next[part.keys[k] >> shift & mask]++;
+        moved_keys[to] = part.keys[k];
+        moved_positions[to] = part.positions[k];
+        if (!moved_tails.empty()) moved_tails[to] = part.tails[k];
     }
-    std::copy(moved_keys.begin(), moved_keys.end(), keys.begin());
-    std::copy(moved_positions.begin(), moved_positions.end(), positions.begin());
+    std::copy(moved_keys.begin(), moved_keys.end(), part.keys.begin());
+    std::copy(moved_positions.begin(), moved_positions.end(), part.positions.begin());
+    std::copy(moved_tails.begin(), moved_tails.end(), part.tails.begin());
     for (std::size_t d = 0; d + 1 < bounds.size(); ++d) {
-        const std::size_t begin = bounds[d], here = bounds[d + 1] - begin;
-        sort_part(keys.subspan(begin, here), positions.subspan(begin, here),
-                  lcp.subspan(begin, here), before, shift, scratch);
+        sort_part(part.of(bounds[d], bounds[d + 1] - bounds[d]), before, shift, scratch);
     }
 }
 
 template <class Token, class Position>
-void SuffixBlocks<Token, Position>::sort_leaf(std::span<std::uint64_t> keys,
-                                              std::span<Position> positions,
-                                              std::span<std::uint8_t> lcp, std::uint64_t& before,
-                                              int key_bits,
+void SuffixBlocks<Token, Position>::sort_leaf(const Part& part, std::uint64_t& before, int key_bits,
                                               SuffixScratch<Position>& scratch) const {
-    const SymbolReader<Token> reader(tokens_, order_, symbol_bits_);
+    const auto& [keys, positions, lcp, tails] = part;
+    const int bits = packing_.symbol_bits, in_entry = packing_.entry_symbols;
+    const SymbolReader<Token> reader(tokens_, order_, bits);
     const std::size_t n = keys.size();
-    const int known = 1 + entry_symbols_;
+    const int known = 1 + in_entry;
     auto& ties = scratch.ties;
     ties.clear();
     // Of keys that are equal: what they share, and whether more may follow.
-    const std::uint64_t symbols_mask = (std::uint64_t{1} << (entry_symbols_ * symbol_bits_)) - 1;
+    const std::uint64_t symbols_mask = (std::uint64_t{1} << (in_entry * bits)) - 1;
     const auto shared = [&](std::uint64_t key) {
-        return static_cast<std::uint8_t>(1 + reader.symbols(key & symbols_mask, entry_symbols_));
+        return static_cast<std::uint8_t>(1 + reader.symbols(key & symbols_mask, in_entry));
     };
     const auto add_tie = [&](std::size_t first, std::size_t last, std::uint64_t key) {
-        const bool more = entry_symbols_ == 0 ? order_.depth > 1 : reader.goes_on(key, known);
+        const bool more = in_entry == 0 ? order_.depth > 1 : reader.goes_on(key, known);
         if (more) {
             ties.push_back({static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(last)});
         }
     };
     // Symbols shared by keys whose highest different bit is this one.
     std::array<std::uint8_t, 64> common{};
-    for (int bit = 0; bit < entry_symbols_ * symbol_bits_; ++bit) {
-        common[bit] = static_cast<std::uint8_t>(entry_symbols_ - bit / symbol_bits_);
+    for (int bit = 0; bit < in_entry * bits; ++bit) {
+        common[bit] = static_cast<std::uint8_t>(in_entry - bit / bits);
     }
     const std::uint64_t previous = before;
     if (key_bits == 0) {
@@ -487,7 +529,7 @@ void SuffixBlocks<Token, Position>::sort_leaf(std::span<std::uint64_t> keys,
         if (n > 1) add_tie(0, n, keys[0]);
         before = keys[0];
         lcp[0] = common[63 - std::countl_zero(previous ^ before)];
-        return break_ties(positions, lcp, scratch);
+        return break_ties(part, scratch);
     }
 
     std::uint64_t* leaf = room(scratch.leaf, n).data();
@@ -505,11 +547,14 @@ void SuffixBlocks<Token, Position>::sort_leaf(std::span<std::uint64_t> keys,
     }
 
     const auto sorted = room(scratch.sorted, n);
+    const auto sorted_tails = room(scratch.sorted_tails, tails.size());
     std::uint64_t last = previous;
     std::size_t group = 0;
     for (std::size_t k = 0; k < n; ++k) {
-        sorted[k] = positions[leaf[k] & kCellMask];
-        const std::uint64_t key = leaf[k] >> kCellBits;
+        const std::uint64_t from = leaf[k] & kCellMask;
+        sorted[k] = positions[from];
+        if (!tails.empty()) sorted_tails[k] = tails[from];
+        const std::uint64_t key = keys[k] = leaf[k] >> kCellBits;
         const std::uint64_t different = key ^ last;
         if (different == 0) {
             lcp[k] = shared(key);
@@ -523,54 +568,67 @@ void SuffixBlocks<Token, Position>::sort_leaf(std::span<std::uint64_t> keys,
     if (n - group > 1) add_tie(group, n, last);
     before = last;
     std::copy(sorted.begin(), sorted.end(), positions.begin());
-    break_ties(positions, lcp, scratch);
+    std::copy(sorted_tails.begin(), sorted_tails.end(), tails.begin());
+    break_ties(part, scratch);
 }
 
 // Sorts what shares all symbols of its entries, by a key of the next ones at a time.
+// Sorts what shares all symbols of its entries: by its tails, or else by a key of the next symbols
+// in the text at a time.
 template <class Token, class Position>
-void SuffixBlocks<Token, Position>::break_ties(std::span<Position> positions,
-                                               std::span<std::uint8_t> lcp,
+void SuffixBlocks<Token, Position>::break_ties(const Part& part,
                                                SuffixScratch<Position>& scratch) const {
-    const SymbolReader<Token> reader(tokens_, order_, symbol_bits_);
-    const int per_key = reader.per_key();
+    const auto& [keys, positions, lcp, tails] = part;
+    const SymbolReader<Token> reader(tokens_, order_, packing_.symbol_bits);
+    const bool has_tails = !tails.empty();
+    const int per_key = has_tails ? packing_.tail_symbols : reader.per_key();
     auto& ties = scratch.ties;
     auto& still_tied = scratch.still_tied;
-    for (int from = 1 + entry_symbols_; !ties.empty(); from += per_key) {
+    for (int from = 1 + packing_.entry_symbols; !ties.empty(); from += per_key) {
         still_tied.clear();
         std::size_t ahead = 0;
         Index fetched = 0;
         Index read = 0;
         for (const auto& [first, last] : ties) {
-            // Every position may bring in pages of its own.
-            read += static_cast<Index>(last - first);
-            if (read >= kBetweenLooks) {
-                keep_resident_memory_low();
-                read = 0;
-            }
-            while (ahead < ties.size() && fetched < kAhead) {
-                const auto& next = ties[ahead++];
-                fetched += static_cast<Index>(next.last - next.first);
-                const std::uint32_t most = std::min<std::uint32_t>(
-                    next.last, next.first + static_cast<std::uint32_t>(kAhead));
-                for (std::uint32_t k = next.first; k < most; ++k) {
-                    prefetch(reader.address(static_cast<Index>(positions[k]), from));
-                }
-            }
             const std::size_t n = last - first;
-            fetched -= static_cast<Index>(n);
             const auto group = room(scratch.group, n);
-            for (std::size_t k = 0; k < n; ++k) {
-                if (k + kAhead < n) {
-                    prefetch(
-                        reader.address(static_cast<Index>(positions[first + k + kAhead]), from));
+            if (has_tails) {
+                for (std::size_t k = 0; k < n; ++k) {
+                    group[k] = {tails[first + k], positions[first + k]};
                 }
-                const Position position = positions[first + k];
-                group[k] = {reader.key(static_cast<Index>(position), from, per_key), position};
+            } else {
+                // Every position may bring in pages of its own.
+                read += static_cast<Index>(n);
+                if (read >= kBetweenLooks) {
+                    keep_resident_memory_low();
+                    read = 0;
+                }
+                while (ahead < ties.size() && fetched < kAhead) {
+                    const auto& next = ties[ahead++];
+                    fetched += static_cast<Index>(next.last - next.first);
+                    const std::uint32_t most = std::min<std::uint32_t>(
+                        next.last, next.first + static_cast<std::uint32_t>(kAhead));
+                    for (std::uint32_t k = next.first; k < most; ++k) {
+                        prefetch(reader.address(static_cast<Index>(positions[k]), from));
+                    }
+                }
+                fetched -= static_cast<Index>(n);
+                for (std::size_t k = 0; k < n; ++k) {
+                    if (k + kAhead < n) {
+                        const Position next = positions[first + k + kAhead];
+                        prefetch(reader.address(static_cast<Index>(next), from));
+                    }
+                    const Position position = positions[first + k];
+                    group[k] = {reader.key(static_cast<Index>(position), from, per_key), position};
+                }
             }
             sort_keyed(group, scratch.group_buffer);
             std::size_t start = 0;
             for (std::size_t k = 0; k <= n; ++k) {
-                if (k < n) positions[first + k] = group[k].position;
+                if (k < n) {
+                    positions[first + k] = group[k].position;
+                    if (has_tails) tails[first + k] = group[k].key;
+                }
                 if (k == 0) continue;
                 const std::uint64_t key = group[k - 1].key;
                 if (k < n && group[k].key == key) {

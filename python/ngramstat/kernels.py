@@ -42,7 +42,8 @@ __all__ = [
     "pair_bytes",
     "pair_tables_fit",
     "simd_level",
-    "step_bytes",
+    "SuffixCost",
+    "suffix_cost",
     "step_tokens",
     "suffix_array",
     "sum_pairs_by_document",
@@ -63,11 +64,8 @@ Tokens = NDArray[np.uint16] | NDArray[np.uint32]
 # nearly all counts.
 _PAIR_BYTES = 6
 _WIDE_PAIR_BYTES = 12
-# Bytes of a position to be sorted; and of one in the block at work, beside the position itself: key
-# and common prefix, and what counting n-grams knows of it.
-_ENTRY_BYTES = 8
-_SORT_BYTES = 9
-_COUNT_BYTES = _SORT_BYTES + 12
+# What counting n-grams knows of a position in the block at work.
+_MEMBER_BYTES = 8
 # Lags counted in one go share the cache lines of the stream; more than this many gain nothing.
 _LAG_GROUP = 4
 
@@ -246,9 +244,34 @@ def step_tokens(n_tokens: int, threads: int) -> int:
     return max(24_000_000 * threads, n_tokens // 6)
 
 
-def step_bytes(n_tokens: int, per_position: int) -> tuple[int, int]:
-    """Bytes that sorting takes: of a position of the range, and of one of the block at work."""
-    return _ENTRY_BYTES, per_position + _position_bytes(n_tokens)
+@dataclass(frozen=True)
+class SuffixCost:
+    """Memory that sorted suffixes take.
+
+    Attributes
+    ----------
+    entry_bytes : int
+        Of each position of the range of a step.
+    block_bytes : int
+        Beside that, of each position of the block that a worker is at.
+    reads_text : bool
+        Whether the text is read in no order, and so wants to stay in memory.
+    """
+
+    entry_bytes: int
+    block_bytes: int
+    reads_text: bool
+
+
+def suffix_cost(
+    n_tokens: int, vocab_size: int, depth: int, *, counting_ngrams: bool = False
+) -> SuffixCost:
+    """What sorting by `depth` symbols takes, for Kneser-Ney or to count n-grams."""
+    entry, known = _core.suffix_packing(vocab_size, depth)
+    common_prefix = 1
+    members = _MEMBER_BYTES if counting_ngrams else 0
+    block = entry + _position_bytes(n_tokens) + common_prefix + members
+    return SuffixCost(entry, block, known < depth)
 
 
 def count_pairs(
@@ -560,11 +583,7 @@ def _merge_tables(tables: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
 
 
 class _Steps:
-    """Ranges of token ids for one sweep over sorted suffixes: bounded memory, seconds each.
-
-    `per_position` bytes are those that a worker takes for each position of the block it is at,
-    beside the entries of all positions of the range.
-    """
+    """Ranges of token ids for one sweep over sorted suffixes: bounded memory, seconds each."""
 
     def __init__(
         self,
@@ -572,12 +591,12 @@ class _Steps:
         vocab_size: int,
         threads: int,
         memory_limit: int | None,
-        per_position: int,
+        cost: SuffixCost,
     ) -> None:
         budget = step_tokens(len(tokens), threads)
         self.occurrences = _core.token_counts(tokens, vocab_size, threads)
         if memory_limit is not None:
-            entry, of_block = step_bytes(len(tokens), per_position)
+            entry, of_block = cost.entry_bytes, cost.block_bytes
             # Workers are at the largest blocks at worst, or at all of a small range.
             largest = int(np.sort(self.occurrences)[-threads:].sum()) * of_block
             fits = max((memory_limit - largest) // entry, memory_limit // (entry + of_block), 1)
@@ -633,7 +652,8 @@ def count_ngrams(
     parts = [_SubsetTables(max_context) for _ in range(7)]
     losses = np.zeros((units.n_groups, max_context + 1), np.int64)
     group_targets = np.zeros(units.n_groups, np.uint64)
-    for first, last, size in _Steps(tokens, vocab_size, threads, memory_limit, _COUNT_BYTES):
+    cost = suffix_cost(len(tokens), vocab_size, max_context + 1, counting_ngrams=True)
+    for first, last, size in _Steps(tokens, vocab_size, threads, memory_limit, cost):
         subsets, more_losses, more_targets = _core.count_ngrams(
             tokens,
             vocab_size,
@@ -715,9 +735,19 @@ class KneserNey:
         model: Any = _core.KneserNey16 if held_out.dtype == np.uint16 else _core.KneserNey32
         self._stop = -1 if stop_token is None else stop_token
         self._vocab_size = vocab_size
+        self._order = order
         self._dtype = held_out.dtype
         self._document = np.ascontiguousarray(document, dtype=np.int32)
         self._model = model(held_out, self._document, vocab_size, order, self._stop)
+
+    @property
+    def _symbols(self) -> int:
+        """Ids that occur in a text: the separator may be one more."""
+        return self._vocab_size + (self._stop == self._vocab_size)
+
+    def cost(self, n_tokens: int) -> SuffixCost:
+        """Memory that training on so many tokens takes."""
+        return suffix_cost(n_tokens, self._symbols, self._order)
 
     def train(
         self,
@@ -737,8 +767,8 @@ class KneserNey:
             raise InputError(
                 f"training: dtype {training.dtype} differs from the held-out text's {self._dtype}"
             )
-        symbols = self._vocab_size + (self._stop == self._vocab_size)
-        for first, last, size in _Steps(training, symbols, threads, memory_limit, _SORT_BYTES):
+        cost = self.cost(len(training))
+        for first, last, size in _Steps(training, self._symbols, threads, memory_limit, cost):
             events = min(last, self._vocab_size)
             if first < events:
                 self._model.add_training(training, first_event, first, events, threads)

@@ -30,8 +30,8 @@ from ngramstat.kernels import (
     multiply_pairs,
     pair_bytes,
     pair_tables_fit,
-    step_bytes,
     step_tokens,
+    suffix_cost,
     token_counts,
 )
 from ngramstat.statistics.correlations import CorrelationOptions
@@ -357,16 +357,17 @@ def _entropy_stages(
     base = workspace.resident_now
     part = np.asarray(sample.part.tokens)
 
-    def sweep(name: str, size: int, fixed: float, per_position: int, seconds: float) -> Stage:
+    def sweep(name: str, size: int, fixed: float, counting: bool, seconds: float) -> Stage:
         """A pass over sorted suffixes in steps that fit."""
-        entry, block = step_bytes(n, per_position)
-        text = min(sample.text_bytes, workspace.usable // 3)
+        cost = suffix_cost(n, v, depth, counting_ngrams=counting)
+        entry, block = cost.entry_bytes, cost.block_bytes
+        text = min(sample.text_bytes, workspace.usable // 3) if cost.reads_text else 0
         room = workspace.usable - base - fixed - text
         most = sample.most_frequent(threads) * block
         fits = max((room - most) / entry, room / (entry + block), sample.most_frequent(1))
         held = min(step_tokens(size, threads), fits, size)
         largest = min(most, held * block)
-        disk = 0 if name == "H(n) counts" else _on_disk(sample.text_bytes, workspace)
+        disk = 0 if counting else _on_disk(sample.text_bytes, workspace)
         used = base + fixed + largest + entry * held
         return Stage(
             name,
@@ -384,7 +385,7 @@ def _entropy_stages(
             part, v, max_context=options.max_context, document_ends=units.ends, threads=threads
         )
     )
-    yield sweep("H(n) counts", n, 40 * n_units, 21, counting * sample.growth)
+    yield sweep("H(n) counts", n, 40 * n_units, True, counting * sample.growth)
 
     held_out = held_out_size(corpus, options.held_out)
     model_bytes = _MODEL_BYTES * depth * held_out
@@ -395,10 +396,10 @@ def _entropy_stages(
         model.train(part, threads=threads)
 
     per_run = sample.time(kneser_ney) * sample.growth
-    yield sweep("H(n) held out", n, model_bytes, 9, per_run)
+    yield sweep("H(n) held out", n, model_bytes, False, per_run)
     curve = sum((1, 2, 2, 4)[min(h, 3)] * 0.5**h for h in range(1, options.learning_sizes))
     if curve:
-        yield sweep("H(n) learning", n // 2, model_bytes, 9, per_run * curve)
+        yield sweep("H(n) learning", n // 2, model_bytes, False, per_run * curve)
     if options.predictor == "mixture" and options.max_context > 0 and v > 1:
         tuning = int(min(max(0.02 * n, min(5e4, 0.1 * n)), 1e6))
         used = n_patterns(options.max_context, v)

@@ -79,6 +79,16 @@ void check_bucket(std::span<const Token> tokens, Index vocab_size, Token token,
                      [](Position a, Index b) { return static_cast<Index>(a) == b; }));
     CHECK(
         std::equal(sorted.lcp.begin(), sorted.lcp.end(), expected.lcp.begin(), expected.lcp.end()));
+    for (std::size_t k = 0; k < expected.positions.size(); ++k) {
+        std::vector<Index> symbols;
+        for (int m = 0; m < order.depth; ++m) {
+            const Index symbol = blocks.symbol(sorted, k, m);
+            if (symbol < 0) break;
+            symbols.push_back(symbol);
+        }
+        CHECK(symbols == check::sequence(tokens, expected.positions[k], order.depth, order.backward,
+                                         order.stop_token));
+    }
 }
 
 // The number of symbols that fit one sorting key follows from vocab_size: every such number, on
@@ -97,7 +107,7 @@ void check_key_widths() {
                 tokens.push_back(i >= 80 && random.below(12) != 0 ? tokens[i - 80]
                                                                   : static_cast<Token>(id));
             }
-            for (const int depth : {2, 7, 255}) {
+            for (const int depth : {2, 4, 7, 255}) {
                 for (const bool backward : {false, true}) {
                     const Token token = static_cast<Token>(vocab - 1);
                     const SuffixOrder order{depth, backward, random.below(2) ? vocab - 1 : -1};
@@ -133,6 +143,17 @@ void check_large_buckets() {
                        {5, false, 0});
 }
 
+// Which symbols are sorted without the text.
+void packs_symbols() {
+    check::in_case("packing");
+    const SuffixPacking short_contexts(8192, 4), contexts(8192, 6), long_contexts(8192, 32);
+    CHECK(short_contexts.entry_bytes() == 8 && short_contexts.known() == 4);
+    CHECK(contexts.entry_bytes() == 16 && contexts.known() == 6);
+    CHECK(long_contexts.entry_bytes() == 8 && long_contexts.known() == 4);
+    CHECK(SuffixPacking(262'144, 6).known() == 6);
+    CHECK(SuffixPacking(Index{1} << 32, 2).known() == 2);
+}
+
 void refuses_bad_arguments() {
     check::in_case("bad arguments");
     const std::vector<std::uint16_t> tokens{0, 1, 2};
@@ -165,5 +186,6 @@ int main() {
         check_key_widths<Token>();
     });
     check_large_buckets();
+    packs_symbols();
     refuses_bad_arguments();
 }

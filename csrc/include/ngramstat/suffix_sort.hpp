@@ -33,16 +33,34 @@ struct Segment {
     Index last;
 };
 
+// How the first symbols of a suffix are packed, so that it can be sorted without looking at the
+// text. It follows from the vocabulary and the depth alone.
+struct SuffixPacking {
+    int symbol_bits;    // of a symbol; 0: the sequence has ended
+    int entry_symbols;  // behind the first, in an entry of 8 bytes beside the position
+    int tail_symbols;   // behind these, in 8 more bytes: all that are left, or none
+    SuffixPacking(Index vocab_size, int depth);
+    int entry_bytes() const { return tail_symbols > 0 ? 16 : 8; }
+    // Symbols of a suffix that are known without the text.
+    int known() const { return 1 + entry_symbols + tail_symbols; }
+};
+
 // Positions in suffix order: a sequence that ends sorts before its extensions; equal sequences stay
 // in ascending order of position. lcp[k] is the number of symbols, at most depth, that
-// positions[k - 1] and positions[k] share; lcp[0] = 0. Good until its scratch is used again.
+// positions[k - 1] and positions[k] share; lcp[0] = 0. keys and tails: the packed symbols of each,
+// see SuffixBlocks::symbol; no tails where the packing has none. Good until its scratch is used
+// again.
 template <class Position>
 struct SortedSuffixes {
     std::span<const Position> positions;
     std::span<const std::uint8_t> lcp;
+    std::span<const std::uint64_t> keys;
+    std::span<const std::uint64_t> tails;
+    Index first_token;  // of the block
 };
 
-// Room of one thread. Grows to 9 + sizeof(Position) bytes per position of the largest block.
+// Room of one thread. Grows to 1 + sizeof(Position) bytes and an entry's per position of the
+// largest block.
 template <class Position>
 struct SuffixScratch {
     struct Tie {
@@ -57,23 +75,26 @@ struct SuffixScratch {
     Large<std::uint64_t> keys;
     Large<Position> positions;
     Large<std::uint8_t> lcp;
+    Large<std::uint64_t> tails;
     // Of a leaf: what fits the second-level cache.
     std::vector<std::uint64_t> leaf, buffer;
     std::vector<Position> sorted;
+    std::vector<std::uint64_t> sorted_tails;
     std::vector<Tie> ties, still_tied;
     std::vector<Keyed> group, group_buffer;
     // Of the parts of what is larger.
     Large<std::uint64_t> moved_keys;
     Large<Position> moved_positions;
+    Large<std::uint64_t> moved_tails;
 };
 
 // The positions of a stream whose first token lies in a range, ready to be sorted.
 //
-// A position's next few symbols are packed into an entry of 8 bytes as the stream goes by, so that
-// most positions are sorted without being looked at again; the entries are written to the stream of
-// their block. Only ties read the text at random, several at a time.
+// A position's next few symbols are packed into an entry as the stream goes by and written to the
+// stream of its block. Where an entry of 16 bytes holds all symbols that are compared, the text is
+// not read again; else ties read it at random, several at a time.
 //
-//   Memory: 8 bytes per position of the range, and what SuffixScratch takes.
+//   Memory: an entry per position of the range, and what SuffixScratch takes.
 //   Position: uint32_t for streams of at most 2^32 tokens, or uint64_t.
 template <class Token, class Position>
 class SuffixBlocks {
@@ -91,34 +112,63 @@ class SuffixBlocks {
     // Blocks hold first tokens in ascending order. For any number of callers at once.
     SortedSuffixes<Position> sort(Index block, SuffixScratch<Position>& scratch) const;
 
+    // Symbol m, below the depth, of the suffix at a place of a sorted block; -1: it has ended.
+    Index symbol(const SortedSuffixes<Position>& sorted, std::size_t place, int m) const {
+        const int in_tail = m - packing_.entry_symbols;
+        if (in_tail <= 0) {
+            const std::uint64_t row = sorted.keys[place] >> (-in_tail * packing_.symbol_bits);
+            if (m == 0) return sorted.first_token + static_cast<Index>(row);
+            return static_cast<Index>(row & symbol_mask()) - 1;
+        }
+        if (in_tail <= packing_.tail_symbols) {
+            const int shift = (packing_.tail_symbols - in_tail) * packing_.symbol_bits;
+            return static_cast<Index>(sorted.tails[place] >> shift & symbol_mask()) - 1;
+        }
+        return symbol_of_text(static_cast<Index>(sorted.positions[place]), m);
+    }
+    // Symbols that `symbol` finds without the text.
+    int known_symbols() const { return packing_.known(); }
+
   private:
+    // A stretch of a block.
+    struct Part {
+        std::span<std::uint64_t> keys;
+        std::span<Position> positions;
+        std::span<std::uint8_t> lcp;
+        std::span<std::uint64_t> tails;  // empty without any
+
+        Part of(std::size_t begin, std::size_t n) const {
+            return {keys.subspan(begin, n), positions.subspan(begin, n), lcp.subspan(begin, n),
+                    tails.empty() ? tails : tails.subspan(begin, n)};
+        }
+    };
+
+    std::uint64_t symbol_mask() const { return (std::uint64_t{1} << packing_.symbol_bits) - 1; }
+    Index symbol_of_text(Index position, int m) const;
     void count_entries(std::span<const Segment> segments, int threads);
     void write_entries(std::span<const Segment> segments, int threads);
     template <class Visit>
     void for_positions(std::span<const Segment> segments, Index first, Index last,
                        Visit&& visit) const;
-    void sort_part(std::span<std::uint64_t> keys, std::span<Position> positions,
-                   std::span<std::uint8_t> lcp, std::uint64_t& before, int key_bits,
+    void sort_part(const Part& part, std::uint64_t& before, int key_bits,
                    SuffixScratch<Position>& scratch) const;
-    void sort_leaf(std::span<std::uint64_t> keys, std::span<Position> positions,
-                   std::span<std::uint8_t> lcp, std::uint64_t& before, int key_bits,
+    void sort_leaf(const Part& part, std::uint64_t& before, int key_bits,
                    SuffixScratch<Position>& scratch) const;
-    void break_ties(std::span<Position> positions, std::span<std::uint8_t> lcp,
-                    SuffixScratch<Position>& scratch) const;
+    void break_ties(const Part& part, SuffixScratch<Position>& scratch) const;
 
     std::span<const Token> tokens_;
     SuffixOrder order_;
     TokenRange range_;
     Index vocab_size_;
-    int symbol_bits_;    // of a symbol behind the first; 0: the sequence has ended
-    int entry_symbols_;  // symbols behind the first in an entry
+    SuffixPacking packing_;
+    std::size_t words_;  // of an entry
     int row_bits_;       // of the first token, what tells those of one block apart
     Index n_blocks_ = 0;
     Index n_cells_ = 0;           // stretches of the stream in which an entry tells its position
     std::vector<Index> chunks_;   // bounds in cells: what one task writes
     std::vector<Index> offsets_;  // positions before each block
-    // Where the entries of a cell begin in a block's stream (n_cells x n_blocks), and where those
-    // of a chunk end (n_chunks x n_blocks).
+    // Where the words of a cell begin in a block's stream (n_cells x n_blocks), and where those of
+    // a chunk end (n_chunks x n_blocks).
     std::vector<std::size_t> cell_begin_, chunk_end_;
     EntryBuffer entries_;
 };

@@ -20,7 +20,7 @@ from ngramstat.exponents.entropy_decay import (
     replicate_gammas,
 )
 from ngramstat.exponents.learning import LimitFit, learning_limit
-from ngramstat.kernels import MAX_ORDER, NgramStatistics, NgramUnits, count_ngrams
+from ngramstat.kernels import MAX_ORDER, NgramStatistics, NgramUnits, count_ngrams, suffix_cost
 from ngramstat.results import EntropyResult, Exponent, LearningCurve, Replicates
 from ngramstat.statistics.counts_entropy import (
     ROUNDING,
@@ -127,6 +127,7 @@ def measure_ngrams(
     n = corpus.n_tokens
     ends = units.spans.ends if options.boundary == "document" else np.array([n], dtype=np.int64)
     bootstrap = DocumentBootstrap(len(units.spans), options.replicates, options.seed)
+    cost = suffix_cost(n, corpus.vocab_size, options.max_context + 1, counting_ngrams=True)
     try:
         counts = count_ngrams(
             corpus.tokens,
@@ -140,7 +141,9 @@ def measure_ngrams(
                 bootstrap.n_clusters,
             ),
             threads=workspace.threads,
-            memory_limit=workspace.room(text_bytes=corpus.tokens.nbytes),
+            memory_limit=workspace.room(
+                text_bytes=corpus.tokens.nbytes if cost.reads_text else 0
+            ),
             progress=progress,
         )
     except IndexError as error:

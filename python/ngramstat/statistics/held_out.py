@@ -171,11 +171,14 @@ def held_out_losses(
                 order=max_context + 1,
                 stop_token=texts.stop_token,
             )
+            reads_text = model.cost(len(texts.training)).reads_text
             model.train(
                 texts.training,
                 first_event=texts.first_event,
                 threads=threads,
-                memory_limit=workspace.room(text_bytes=texts.training.nbytes),
+                memory_limit=workspace.room(
+                    text_bytes=texts.training.nbytes if reads_text else 0
+                ),
                 progress=progress,
             )
         except IndexError as error:
