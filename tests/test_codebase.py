@@ -22,12 +22,15 @@ LAYERS = [
     ["files", "resources", "progress"],
     ["workspace"],
     ["results"],
+    ["validation_results"],
     ["corpus", "curves"],
     ["kernels", "context_kernels"],
     ["exponents"],
     ["statistics"],
     ["report", "parts", "synthetic", "planning"],
+    ["lm"],
     ["pipeline"],
+    ["validation"],
     ["quickstart"],
     ["cli"],
 ]
@@ -39,7 +42,7 @@ FORBIDDEN = {
     "context_kernels": {"corpus", "results"},
 }
 # results.py offers .plot() and reaches up for it when it is called.
-LAZY = {("results", "report")}
+LAZY = {("results", "report"), ("validation_results", "report")}
 
 MODULES = sorted(p for p in SOURCE.rglob("*.py") if p.name != "__init__.py" or p.parent != SOURCE)
 

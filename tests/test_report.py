@@ -12,7 +12,8 @@ import pytest
 
 from ngramstat.errors import NgramstatError
 from ngramstat.exponents import beta_exponent, gamma_exponent, gamma_finite_exponent, predict
-from ngramstat.report.summary import WIDTH, summarize
+from ngramstat.report.summary import summarize
+from ngramstat.report.text import WIDTH
 from ngramstat.results import CorrelationResult, EntropyResult, Exponent, RunResult
 
 

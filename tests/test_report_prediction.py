@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from ngramstat.cli import main
 from ngramstat.exponents.collapse import collapse
 from ngramstat.exponents.prediction import predict
-from ngramstat.report.summary import WIDTH, summarize
+from ngramstat.report.summary import summarize
+from ngramstat.report.text import WIDTH
 from ngramstat.results import Collapse, CurveTable, RunResult
 from test_exponents_prediction import learned_curves
 from test_report import planted_correlations, planted_entropies, planted_run

@@ -23,6 +23,7 @@ _HOMES = {
     "NgramstatError": "ngramstat.errors",
     "Prediction": "ngramstat.results",
     "RunResult": "ngramstat.results",
+    "ValidationResult": "ngramstat.validation_results",
     "correlations": "ngramstat.pipeline",
     "entropies": "ngramstat.pipeline",
     "inspect": "ngramstat.corpus",
@@ -32,6 +33,7 @@ _HOMES = {
     "read_curves": "ngramstat.curves",
     "synthesize": "ngramstat.synthetic",
     "tokenize": "ngramstat.corpus",
+    "validate": "ngramstat.validation",
 }
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
         RunResult,
     )
     from ngramstat.synthetic import synthesize
+    from ngramstat.validation import validate
+    from ngramstat.validation_results import ValidationResult
 
 __all__ = [
     "Corpus",
@@ -58,6 +62,7 @@ __all__ = [
     "NgramstatError",
     "Prediction",
     "RunResult",
+    "ValidationResult",
     "__version__",
     "correlations",
     "entropies",
@@ -68,6 +73,7 @@ __all__ = [
     "read_curves",
     "synthesize",
     "tokenize",
+    "validate",
 ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import json
 from pathlib import Path
@@ -13,7 +12,6 @@ import click
 from ngramstat import __version__
 from ngramstat.cli.options import (
     EXIT_INPUT,
-    F,
     Globals,
     Group,
     HeldOut,
@@ -22,37 +20,16 @@ from ngramstat.cli.options import (
     Numbers,
     Window,
     compose,
+    corpus_options,
     fail,
     global_options,
     json_option,
 )
+from ngramstat.cli.validate import validate
 from ngramstat.cli.worlds import synthesize
 from ngramstat.errors import InputError
 
 __all__ = ["main"]
-
-_store_options = compose(
-    click.argument("corpus", type=click.Path()),
-    click.option("--format", default="auto", show_default=True, help="Store format."),
-    click.option("--dtype", help="uint16 or uint32, where the file does not say."),
-    click.option(
-        "--vocab-size", type=click.IntRange(min=1), help="V, where the file does not say."
-    ),
-    click.option("--separator", type=click.IntRange(min=0), help="Id between documents."),
-)
-
-
-def _corpus_options(command: F) -> F:
-    """Adds the options that say what a token store is, and passes them on as one dict."""
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, corpus: str, **kwargs: Any) -> Any:
-        names = ("format", "dtype", "vocab_size", "separator")
-        store = {"path": corpus, **{name: kwargs.pop(name) for name in names}}
-        return command(*args, store=store, **kwargs)
-
-    return _store_options(wrapped)  # type: ignore[return-value]
-
 
 _statistics_options = compose(
     click.option(
@@ -213,7 +190,7 @@ def tokenize(
 
 
 @main.command()
-@_corpus_options
+@corpus_options
 @json_option
 @_file_option
 @global_options
@@ -241,7 +218,7 @@ def inspect(
 
 
 @main.command()
-@_corpus_options
+@corpus_options
 @_statistics_options
 @_pair_options
 @json_option
@@ -259,7 +236,7 @@ def correlations(
 
 
 @main.command()
-@_corpus_options
+@corpus_options
 @_statistics_options
 @_entropy_options
 @json_option
@@ -295,7 +272,7 @@ def _run(
 
 
 @main.command()
-@_corpus_options
+@corpus_options
 @_statistics_options
 @_pair_options
 @_entropy_options
@@ -328,7 +305,7 @@ def measure(
 
 
 @main.command()
-@_corpus_options
+@corpus_options
 @_statistics_options
 @_pair_options
 @_entropy_options
@@ -481,3 +458,4 @@ def quickstart(common: Globals, output: str, as_json: bool) -> None:
 
 
 main.add_command(synthesize)
+main.add_command(validate)

@@ -14,15 +14,18 @@ from ngramstat.errors import InputError, NgramstatError
 
 __all__ = [
     "Count",
+    "Duration",
     "Globals",
     "Group",
     "HeldOut",
     "Lags",
+    "ListOf",
     "MeasuredLoss",
     "Numbers",
     "Probabilities",
     "Window",
     "compose",
+    "corpus_options",
     "global_options",
     "json_option",
 ]
@@ -240,6 +243,39 @@ class Count(click.ParamType):  # type: ignore[type-arg]
         return whole
 
 
+class ListOf(click.ParamType):  # type: ignore[type-arg]
+    """Comma-separated values of another type."""
+
+    def __init__(self, of: click.ParamType) -> None:  # type: ignore[type-arg]
+        self.of = of
+        self.name = f"{of.name},..."
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Tuple of what the other type makes."""
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in str(value).split(",") if part.strip()]
+        return tuple(self.of.convert(part, param, ctx) for part in parts)
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]
+    """``90s``, ``45m``, ``2h`` or a number of seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Seconds."""
+        text = str(value).strip().lower()
+        scale = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}.get(text[-1:], 0.0)
+        try:
+            seconds = float(text[:-1]) * scale if scale else float(text)
+        except ValueError:
+            self.fail(f"{value!r} is not a duration such as 90s, 45m or 2h", param, ctx)
+        if not 0 < seconds < 1e9:
+            self.fail(f"{value!r}: must be over 0 and below 30 years", param, ctx)
+        return seconds
+
+
 class Probabilities(click.ParamType):  # type: ignore[type-arg]
     """Comma-separated probabilities."""
 
@@ -253,6 +289,29 @@ class Probabilities(click.ParamType):  # type: ignore[type-arg]
             return tuple(float(part) for part in str(value).split(","))
         except ValueError:
             self.fail(f"{value!r} is not a list of numbers such as 0.5,0.5", param, ctx)
+
+
+_store_options = compose(
+    click.argument("corpus", type=click.Path()),
+    click.option("--format", default="auto", show_default=True, help="Store format."),
+    click.option("--dtype", help="uint16 or uint32, where the file does not say."),
+    click.option(
+        "--vocab-size", type=click.IntRange(min=1), help="V, where the file does not say."
+    ),
+    click.option("--separator", type=click.IntRange(min=0), help="Id between documents."),
+)
+
+
+def corpus_options(command: F) -> F:
+    """Adds the options that say what a token store is, and passes them on as one dict."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, corpus: str, **kwargs: Any) -> Any:
+        names = ("format", "dtype", "vocab_size", "separator")
+        store = {"path": corpus, **{name: kwargs.pop(name) for name in names}}
+        return command(*args, store=store, **kwargs)
+
+    return _store_options(wrapped)  # type: ignore[return-value]
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ngramstat.report.text import (
+    GATE_MARKS,
+    count,
+    estimate,
+    exponent_number,
+    gate_text,
+    plain,
+    scope,
+    table,
+    wrap,
+)
 from ngramstat.results import (
     Collapse,
     ContextPoint,
     CorrelationResult,
     CurvesResult,
     EntropyResult,
-    Exponent,
-    Gate,
     LossFit,
     LossPoint,
     Prediction,
@@ -25,10 +33,7 @@ from ngramstat.results import (
     StagePoint,
 )
 
-__all__ = ["WIDTH", "plan_table", "summarize"]
-
-# Widest line written; terminals of 100 columns show everything unwrapped.
-WIDTH = 100
+__all__ = ["plan_table", "summarize"]
 
 _MISSING = "-"
 
@@ -96,12 +101,7 @@ def summarize(run: RunResult) -> str:
         blocks.append(_prediction(run.prediction))
     blocks.append(_settings(run))
     text = "\n\n".join("\n".join(block) for block in blocks if block)
-    return _plain(text) + "\n"
-
-
-def _plain(text: str) -> str:
-    """Text from files may hold control codes; none may reach the terminal."""
-    return "".join(c if c == "\n" or c.isprintable() else "?" for c in text)
+    return plain(text) + "\n"
 
 
 # --- verdict ---------------------------------------------------------------------------------
@@ -127,10 +127,10 @@ def _verdict(run: RunResult) -> list[str]:
         lines[0] += f" (intervals at {100 * levels.pop():g}%)"
     for name, exponent in found.items():
         label, meaning = _SYMBOLS[name]
-        row = f"  {label:<17} {_estimate(exponent):<23} {_scope(exponent):<19} {meaning}"
+        row = f"  {label:<17} {estimate(exponent):<23} {scope(exponent):<19} {meaning}"
         lines.append(row.rstrip())
         if not exponent.reportable:
-            lines += _wrap(f"not reportable: {exponent.reason}", indent=20)
+            lines += wrap(f"not reportable: {exponent.reason}", indent=20)
         if name in ("beta", "gamma"):
             others = [
                 text
@@ -139,10 +139,10 @@ def _verdict(run: RunResult) -> list[str]:
                 if other["method"] != "first stage" and (text := _alternative(other))
             ]
             if others:
-                lines += _wrap("or " + "; ".join(others), indent=20)
+                lines += wrap("or " + "; ".join(others), indent=20)
     if any(e.value is not None and not e.reportable for e in found.values()):
-        lines += _wrap("(in brackets: computed, but not reportable)", indent=2)
-    lines += _wrap(
+        lines += wrap("(in brackets: computed, but not reportable)", indent=2)
+    lines += wrap(
         "Intervals hold the sampling error over documents; what else moves a value stands in the "
         "alternatives and in the conditions below.",
         indent=2,
@@ -154,33 +154,12 @@ def _alternative(other: Mapping[str, Any]) -> str | None:
     value, low, high, window = (other.get(key) for key in ("value", "low", "high", "window"))
     if value is None:
         return None
-    text = _exponent_number(value)
+    text = exponent_number(value)
     if low is not None and high is not None:
-        text += f" [{_exponent_number(low)}, {_exponent_number(high)}]"
+        text += f" [{exponent_number(low)}, {exponent_number(high)}]"
     if window is not None:
         text += f" on {window[0]:g}..{window[1]:g}"
     return f"{text} ({other['method']})"
-
-
-def _estimate(exponent: Exponent) -> str:
-    if exponent.value is None:
-        return "not reportable"
-    # Parentheses mark a value that failed a check, wherever it is shown.
-    text = _exponent_number(exponent.value)
-    if exponent.low is not None and exponent.high is not None:
-        text += f" [{_exponent_number(exponent.low)}, {_exponent_number(exponent.high)}]"
-    return text if exponent.reportable else f"({text})"
-
-
-def _exponent_number(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.2g}"
-
-
-def _scope(exponent: Exponent) -> str:
-    if exponent.window is None:
-        return ""
-    low, high = exponent.window
-    return f"{low:g}..{high:g}, {exponent.points} points"
 
 
 # --- corpus and settings ---------------------------------------------------------------------
@@ -190,14 +169,14 @@ def _corpus_card(run: RunResult) -> list[str]:
     corpus = run.corpus
     lines = ["CORPUS"]
     if "path" in corpus:
-        lines += _wrap(f"{corpus['path']}", indent=2)
+        lines += wrap(f"{corpus['path']}", indent=2)
     facts = [
-        f"{_count(corpus[key])} {label}"
+        f"{count(corpus[key])} {label}"
         for key, label in (("tokens", "tokens"), ("documents", "documents"))
         if corpus.get(key) is not None
     ]
     if corpus.get("vocab_size") is not None:
-        facts.append(f"vocabulary {_count(corpus['vocab_size'])}")
+        facts.append(f"vocabulary {count(corpus['vocab_size'])}")
     facts += [
         f"{key} {corpus[key]}"
         for key in ("dtype", "format", "boundary")
@@ -205,10 +184,10 @@ def _corpus_card(run: RunResult) -> list[str]:
     ]
     if isinstance(corpus.get("sha256"), str):
         facts.append(f"sha256 {corpus['sha256'][:12]}")
-    lines += _wrap(", ".join(facts), indent=2)
+    lines += wrap(", ".join(facts), indent=2)
     parts = [part for part in (run.correlations, run.entropies) if part is not None]
     if any(part.documents_are_blocks for part in parts):
-        lines += _wrap(
+        lines += wrap(
             "the store has no document ends: equal blocks stood in for documents", indent=2
         )
     return lines if len(lines) > 1 else []
@@ -237,7 +216,7 @@ def _settings(run: RunResult) -> list[str]:
         for name in names
         if source.get(name) is not None
     ]
-    return ["SETTINGS", *_wrap(", ".join(facts), indent=2)] if facts else []
+    return ["SETTINGS", *wrap(", ".join(facts), indent=2)] if facts else []
 
 
 def _value(value: Any) -> str:
@@ -289,13 +268,13 @@ def _correlations(result: CorrelationResult) -> list[str]:
     if cut is not None:
         # Beside every number: by how much the norm over all types can be larger.
         columns.insert(2, ("cut, at most +", _milli(cut.bound)))
-        note = _wrap(
+        note = wrap(
             f"Restricted to the {cut.top:,} most frequent types: {_percent(cut.dropped_mass)} of "
             'the tokens are dropped, and the norm over all types exceeds "norm" by no more than '
             "the column beside it.",
             indent=2,
         )
-    return [title, *note, *_table(columns)]
+    return [title, *note, *table(columns)]
 
 
 def _entropies(result: EntropyResult) -> list[str]:
@@ -318,7 +297,7 @@ def _entropies(result: EntropyResult) -> list[str]:
             columns.append((label, [_nats(x) for x in values]))
     title = f"ENTROPIES  H_n in nats per token, boundary {result.boundary}"
     sizes = [
-        f"{_count(value)} {label}"
+        f"{count(value)} {label}"
         for value, label in (
             (result.training_tokens, "training tokens"),
             (result.held_out_tokens, "held-out tokens"),
@@ -330,12 +309,12 @@ def _entropies(result: EntropyResult) -> list[str]:
         mixed = [str(int(n)) for n in result.context[result.mixture_used]]
         sizes.append(
             f"held-out: mixture of contexts at n = {', '.join(mixed)}, its weights fitted on "
-            f"{_count(result.tuning_tokens)} training tokens"
+            f"{count(result.tuning_tokens)} training tokens"
             if mixed
             else "held-out: Kneser-Ney, which the mixture of contexts did not beat"
         )
-    lines = [title, *_table(columns)]
-    lines = [*lines, *_wrap(", ".join(sizes), indent=2)] if sizes else lines
+    lines = [title, *table(columns)]
+    lines = [*lines, *wrap(", ".join(sizes), indent=2)] if sizes else lines
     return [*lines, *_learning(result)]
 
 
@@ -345,10 +324,10 @@ def _learning(result: EntropyResult) -> list[str]:
     if curve is None or len(curve.tokens) < 2 or result.learning_limit is None:
         return []
     known = np.isfinite(result.learning_limit)
-    first, last = (_count(int(curve.tokens[k])) for k in (0, -1))
+    first, last = (count(int(curve.tokens[k])) for k in (0, -1))
     lines = [
         "",
-        *_wrap(
+        *wrap(
             f"LEARNING CURVES of Kneser-Ney  L_n(P) = H_n + A P^-delta, {len(curve.tokens)} sizes, "
             f"P = {first} .. {last} tokens",
             indent=0,
@@ -366,10 +345,10 @@ def _learning(result: EntropyResult) -> list[str]:
         ),
         ("interval", _intervals(result.learning_low, result.learning_high, _nats)),
         ("delta", _numbers(result.delta)),
-        ("delta's interval", _intervals(result.delta_low, result.delta_high, _exponent_number)),
+        ("delta's interval", _intervals(result.delta_low, result.delta_high, exponent_number)),
         ("tokens needed", _numbers(result.tokens_needed, "{:.0e}")),
     ]
-    return [*lines, *_table([(name, values) for name, values in columns if values])]
+    return [*lines, *table([(name, values) for name, values in columns if values])]
 
 
 def _numbers(values: NDArray[Any] | None, form: str = "{:.2f}") -> list[str]:
@@ -381,7 +360,9 @@ def _numbers(values: NDArray[Any] | None, form: str = "{:.2f}") -> list[str]:
 def _prediction(result: Prediction) -> list[str]:
     lines = ["PREDICTION  alpha = gamma / (2 beta), under these conditions"]
     for gate in result.gates:
-        lines += _wrap(f"{_GATE_MARKS[gate.passed]}  {gate.name}: {_gate(gate)}", indent=2, hang=11)
+        lines += wrap(
+            f"{GATE_MARKS[gate.passed]}  {gate.name}: {gate_text(gate)}", indent=2, hang=11
+        )
     for point in result.horizon:
         if point.lag is None:
             text = "no lag"
@@ -390,16 +371,16 @@ def _prediction(result: Prediction) -> list[str]:
             if point.low is not None and point.high is not None:
                 text += f" [{_lag(point.low)}, {_lag(point.high)}]"
             text += ", extrapolated" * point.extrapolated
-        lines += _wrap(f"{_count(point.tokens)} tokens resolve lags up to {text}", indent=2)
+        lines += wrap(f"{count(point.tokens)} tokens resolve lags up to {text}", indent=2)
     for length in result.context_length:
-        lines += _wrap(_context_length(length), indent=2, hang=2)
+        lines += wrap(_context_length(length), indent=2, hang=2)
     for stage in result.stage:
         if stage.stage != "single":
-            lines += _wrap(_stage(stage), indent=2, hang=2)
+            lines += wrap(_stage(stage), indent=2, hang=2)
     if result.loss_fit is not None:
         lines += _expected_losses(result.loss_fit, result.loss_curve)
     for collapse in result.collapse:
-        lines += _wrap(_collapse(collapse), indent=2, hang=2)
+        lines += wrap(_collapse(collapse), indent=2, hang=2)
     if result.curves is not None:
         lines += _curves(result.curves)
     return lines
@@ -410,7 +391,7 @@ def _reach(lag: float, *, at_least: bool) -> str:
 
 
 def _context_length(point: ContextPoint) -> str:
-    head = f"context worth training at {_count(point.tokens)} tokens: "
+    head = f"context worth training at {count(point.tokens)} tokens: "
     if point.limit is None or point.high is None:
         return head + "none; no lag is resolved"
     low = "less than the first lag" if point.low is None else _lag(point.low)
@@ -427,12 +408,12 @@ def _stage(point: StagePoint) -> str:
     def part(name: str, beta: float | None, alpha: tuple[float | None, ...]) -> str:
         if beta is None:
             return f"{name} stage unknown"
-        text = f"{name} stage beta {_exponent_number(beta)}"
+        text = f"{name} stage beta {exponent_number(beta)}"
         value, low, high = alpha
         if value is not None:
-            text += f", alpha {_exponent_number(value)}"
+            text += f", alpha {exponent_number(value)}"
         if low is not None and high is not None:
-            text += f" [{_exponent_number(low)}, {_exponent_number(high)}]"
+            text += f" [{exponent_number(low)}, {exponent_number(high)}]"
         return text
 
     one = part(here, point.beta, (point.alpha, point.alpha_low, point.alpha_high))
@@ -443,7 +424,7 @@ def _stage(point: StagePoint) -> str:
     )
     joint = "or" if point.stage == "indeterminate" else "not"
     doubt = "stage indeterminate: " if point.stage == "indeterminate" else ""
-    return f"at {_count(point.tokens)} tokens {doubt}{one}; {joint} {other}"
+    return f"at {count(point.tokens)} tokens {doubt}{one}; {joint} {other}"
 
 
 def _expected_losses(fit: LossFit, points: Sequence[LossPoint]) -> list[str]:
@@ -451,16 +432,16 @@ def _expected_losses(fit: LossFit, points: Sequence[LossPoint]) -> list[str]:
     title = (
         f"expected losses, L_inf + B P^-alpha through {len(fit.tokens)} measured ones with {name}"
     )
-    lines = _wrap(title, indent=2)
+    lines = wrap(title, indent=2)
     if not fit.reportable:
-        lines += _wrap(f"not reportable: {fit.reason}", indent=4)
+        lines += wrap(f"not reportable: {fit.reason}", indent=4)
     if fit.limit is not None:
-        lines += _wrap(f"L_inf {_with_band(fit.limit, fit.limit_low, fit.limit_high)}", indent=4)
+        lines += wrap(f"L_inf {_with_band(fit.limit, fit.limit_low, fit.limit_high)}", indent=4)
     for point in points:
         text = _with_band(point.loss, point.low, point.high)
         # A curve that is not reportable is never shown bare.
         text = text if fit.reportable else f"({text})"
-        lines += _wrap(f"{_count(point.tokens)} tokens: {text} nats", indent=4)
+        lines += wrap(f"{count(point.tokens)} tokens: {text} nats", indent=4)
     return lines
 
 
@@ -501,50 +482,21 @@ def _curves(result: CurvesResult) -> list[str]:
         ("its interval", _intervals(result.delta_low, result.delta_high, _nats)),
     ]
     lines = ["", "CURVES  imported losses in nats per token, L = limit + A P^-delta"]
-    lines += _table(columns)
+    lines += table(columns)
     for n, text in zip(result.context, result.reasons, strict=True):
         if text:
-            lines += _wrap(f"context {n}: {text}", indent=2, hang=2)
+            lines += wrap(f"context {n}: {text}", indent=2, hang=2)
     for name, exponent in (
         ("gamma", result.gamma),
         ("gamma, finite", result.gamma_finite),
         ("alpha", result.alpha),
         ("alpha, finite", result.alpha_finite),
     ):
-        lines.append(f"  {name:<17} {_estimate(exponent):<23} {_scope(exponent)}".rstrip())
+        lines.append(f"  {name:<17} {estimate(exponent):<23} {scope(exponent)}".rstrip())
         if not exponent.reportable:
-            lines += _wrap(f"not reportable: {exponent.reason}", indent=20)
+            lines += wrap(f"not reportable: {exponent.reason}", indent=20)
     if result.largest_tokens is not None:
-        lines += _wrap(f"finite: the losses at {_count(result.largest_tokens)} tokens", indent=2)
-    return lines
-
-
-_GATE_MARKS = {True: "passed ", False: "FAILED ", None: "unknown"}
-
-
-def _gate(gate: Gate) -> str:
-    if gate.value is None or gate.threshold is None:
-        return gate.meaning
-    return f"{gate.meaning} ({gate.value:.3g}, threshold {gate.threshold:.3g})"
-
-
-def _table(columns: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
-    """Right-aligned columns; columns that do not fit go to a second table under the first key."""
-    widths = [max(len(head), *(len(cell) for cell in cells), 0) for head, cells in columns]
-    groups: list[list[int]] = [[0]]
-    used = widths[0]
-    for i in range(1, len(columns)):
-        if 2 + used + 2 + widths[i] > WIDTH:
-            groups.append([0])
-            used = widths[0]
-        groups[-1].append(i)
-        used += 2 + widths[i]
-    lines: list[str] = []
-    for group in groups:
-        lines.append("  " + "  ".join(columns[i][0].rjust(widths[i]) for i in group))
-        for row in range(len(columns[0][1])):
-            cells = (columns[i][1][row].rjust(widths[i]) for i in group)
-            lines.append("  " + "  ".join(cells))
+        lines += wrap(f"finite: the losses at {count(result.largest_tokens)} tokens", indent=2)
     return lines
 
 
@@ -585,27 +537,5 @@ def _intervals(
     ]
 
 
-def _count(value: Any) -> str:
-    """A count with separators up to a million, then with four figures and its power of ten."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    if value < 1e6:
-        return f"{value:,.0f}"
-    for scale, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
-        if value >= scale:
-            return f"{value / scale:.4g} {suffix}"
-    return f"{value:g}"
-
-
 def _lag(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _wrap(text: str, *, indent: int, hang: int = 0) -> list[str]:
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=" " * indent,
-        subsequent_indent=" " * (indent + hang),
-        break_on_hyphens=False,
-    )

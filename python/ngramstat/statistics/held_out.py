@@ -176,9 +176,7 @@ def held_out_losses(
                 texts.training,
                 first_event=texts.first_event,
                 threads=threads,
-                memory_limit=workspace.room(
-                    text_bytes=texts.training.nbytes if reads_text else 0
-                ),
+                memory_limit=workspace.room(text_bytes=texts.training.nbytes if reads_text else 0),
                 progress=progress,
             )
         except IndexError as error:

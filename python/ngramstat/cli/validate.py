@@ -1,0 +1,136 @@
+"""`ngramstat validate`: transformers against the prediction."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ngramstat.cli.options import (
+    Count,
+    Duration,
+    Globals,
+    ListOf,
+    corpus_options,
+    global_options,
+    json_option,
+)
+from ngramstat.errors import NgramstatError
+
+__all__ = ["validate"]
+
+
+@click.command()
+@corpus_options
+@click.option("-o", "--output", required=True, type=click.Path(), help="Directory of the runs.")
+@click.option(
+    "--models",
+    type=ListOf(click.Choice(["gpt2", "gpt2-rotary", "llama"])),
+    default="gpt2",
+    show_default=True,
+    help="Comma-separated: gpt2, gpt2-rotary, llama.",
+)
+@click.option(
+    "--size",
+    type=click.Choice(["0.1M", "0.3M", "1M", "3M", "10M", "30M", "100M"]),
+    default="0.1M",
+    show_default=True,
+    help="Parameters beside embeddings.",
+)
+@click.option(
+    "--contexts",
+    type=ListOf(Count()),
+    default="64",
+    show_default=True,
+    help="Context lengths T, such as 32,64.",
+)
+@click.option(
+    "--sizes",
+    type=ListOf(Count()),
+    default=None,
+    help="Training-set sizes P in tokens, such as 1e5,2e5,4e5.  [default: doubling from 1e5]",
+)
+@click.option("--seeds", type=click.IntRange(1, 20), default=1, show_default=True)
+@click.option(
+    "--trials",
+    type=click.IntRange(1, 100),
+    default=6,
+    show_default=True,
+    help="Settings (rate, decay, epochs, batch) tried for every size at most.",
+)
+@click.option(
+    "--capacity/--no-capacity",
+    default=True,
+    show_default=True,
+    help="Train a larger model once, to see that it gains nothing.",
+)
+@click.option(
+    "--targets",
+    type=click.Choice(["all", "last", "class"]),
+    default="all",
+    show_default=True,
+    help="Predict every token; the last of every document, or its class (hierarchy worlds).",
+)
+@click.option("--held-out", type=Count(), default="262144", help="Tokens to measure with.")
+@click.option("--tuning", type=Count(), default="32768", help="Tokens to stop and tune by.")
+@click.option("--budget", type=Duration(), help="Of training, over all calls: 45m, 2h, 900s.")
+@click.option(
+    "--measured",
+    type=click.Path(),
+    help="A finished run of `measure` on this corpus.  [default: measure it here]",
+)
+@click.option("--device", help="cpu or cuda  [default: a GPU if there is one].")
+@click.option("--level", type=float, default=0.95, show_default=True, help="Of the intervals.")
+@json_option
+@global_options
+def validate(
+    common: Globals,
+    store: dict[str, Any],
+    output: str,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train transformers on growing shares of the corpus and compare alpha with its prediction.
+
+    Needs torch (pip install 'ngramstat[torch]'). Goes on where it was interrupted.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise NgramstatError(
+            "validate trains models with torch, which is not installed: "
+            "pip install 'ngramstat[torch]'"
+        )
+    from ngramstat.corpus import Corpus
+    from ngramstat.files import atomic_write
+    from ngramstat.report.validation_summary import summarize_validation
+    from ngramstat.validation import validate as run
+
+    options["sizes"] = options["sizes"] or ()
+    result = run(
+        Corpus.open(**store),
+        output=output,
+        threads=common.threads,
+        memory_limit=common.memory_limit,
+        seed=common.seed,
+        progress=not common.quiet,
+        **options,
+    )
+    directory = Path(output)
+    text = summarize_validation(result)
+    written = [directory / "validation.json", directory / "runs.csv", directory / "summary.txt"]
+    with atomic_write(written[2]) as file:
+        file.write(text.encode())
+    if importlib.util.find_spec("matplotlib") is not None:
+        from ngramstat.report.validation import plot_validation, plot_validation_collapse
+
+        figures = {"losses.png": plot_validation(result)}
+        for found in plot_validation_collapse(result):
+            figures[f"collapse-{len(figures)}.png"] = found
+        for name, figure in figures.items():
+            written.append(directory / name)
+            with atomic_write(written[-1]) as file:
+                figure.savefig(file, format="png", dpi=150)
+    click.echo(json.dumps(result.to_dict(), indent=2, allow_nan=False) if as_json else text)
+    click.echo(f"Wrote {', '.join(map(str, written))}", err=True)

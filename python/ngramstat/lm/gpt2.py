@@ -1,0 +1,95 @@
+"""GPT-2 (Radford et al. 2019), with its learned positions or with rotary ones."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu, linear, scaled_dot_product_attention
+
+from ngramstat.lm.rotary import rotate, rotations
+from ngramstat.lm.shape import Shape
+
+__all__ = ["GPT2"]
+
+_STD = 0.02
+
+
+class _Attention(nn.Module):
+    turns: Tensor | None
+
+    def __init__(self, shape: Shape, *, rotary: bool) -> None:
+        super().__init__()
+        self.heads = shape.heads
+        self.in_proj = nn.Linear(shape.width, 3 * shape.width)
+        self.out_proj = nn.Linear(shape.width, shape.width)
+        turns = rotations(shape.context, shape.head_width) if rotary else None
+        self.register_buffer("turns", turns, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, length, width = x.shape
+        heads = self.in_proj(x).view(batch, length, 3, self.heads, width // self.heads)
+        q, k, v = heads.permute(2, 0, 3, 1, 4)  # (B, heads, T, head_width) each
+        if self.turns is not None:
+            q, k = rotate(q, self.turns), rotate(k, self.turns)
+        y = scaled_dot_product_attention(q, k, v, is_causal=True)
+        out: Tensor = self.out_proj(y.transpose(1, 2).reshape(batch, length, width))
+        return out
+
+
+class _MLP(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.in_proj = nn.Linear(shape.width, 4 * shape.width)
+        self.out_proj = nn.Linear(4 * shape.width, shape.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.out_proj(gelu(self.in_proj(x), approximate="tanh"))
+        return out
+
+
+class _Block(nn.Module):
+    def __init__(self, shape: Shape, *, rotary: bool) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(shape.width)
+        self.attention = _Attention(shape, rotary=rotary)
+        self.mlp_norm = nn.LayerNorm(shape.width)
+        self.mlp = _MLP(shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.attention_norm(x))
+        out: Tensor = x + self.mlp(self.mlp_norm(x))
+        return out
+
+
+class GPT2(nn.Module):
+    """Pre-norm transformer with biases, GELU, and one matrix for input and output embeddings.
+
+    Initialised as published: normal with deviation 0.02, the projections onto the residual stream
+    divided by the root of their number, biases zero.
+    """
+
+    def __init__(self, shape: Shape, *, rotary: bool = False) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embedding = nn.Embedding(shape.vocab_size + 1, shape.width)
+        self.positions = None if rotary else nn.Embedding(shape.context, shape.width)
+        self.blocks = nn.ModuleList(_Block(shape, rotary=rotary) for _ in range(shape.layers))
+        self.norm = nn.LayerNorm(shape.width)
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            elif parameter.ndim == 2:
+                onto_stream = name.endswith("out_proj.weight")
+                shrunk = math.sqrt(2 * shape.layers) if onto_stream else 1.0
+                nn.init.normal_(parameter, std=_STD / shrunk)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits of the next token, (B, T, V), after tokens (B, T) int64."""
+        x = self.embedding(tokens)  # (B, T, width)
+        if self.positions is not None:
+            x = x + self.positions(torch.arange(tokens.shape[1], device=tokens.device))
+        for block in self.blocks:
+            x = block(x)
+        return linear(self.norm(x), self.embedding.weight[: self.shape.vocab_size])

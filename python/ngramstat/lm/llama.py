@@ -1,0 +1,92 @@
+"""LLaMA (Touvron et al. 2023): RMS norms, SwiGLU, rotary positions, no biases."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.functional import linear, scaled_dot_product_attention, silu
+
+from ngramstat.lm.rotary import rotate, rotations
+from ngramstat.lm.shape import Shape
+
+__all__ = ["LLaMA", "hidden_width"]
+
+_STD = 0.02
+_EPSILON = 1e-5
+
+
+def hidden_width(width: int) -> int:
+    """Of SwiGLU: 8/3 of the width, so that its three matrices have two fat ones' parameters."""
+    return -(-8 * width // 3 // 16) * 16
+
+
+class _Attention(nn.Module):
+    turns: Tensor
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.heads = shape.heads
+        self.in_proj = nn.Linear(shape.width, 3 * shape.width, bias=False)
+        self.out_proj = nn.Linear(shape.width, shape.width, bias=False)
+        turns = rotations(shape.context, shape.head_width)
+        self.register_buffer("turns", turns, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, length, width = x.shape
+        heads = self.in_proj(x).view(batch, length, 3, self.heads, width // self.heads)
+        q, k, v = heads.permute(2, 0, 3, 1, 4)  # (B, heads, T, head_width) each
+        q, k = rotate(q, self.turns), rotate(k, self.turns)
+        y = scaled_dot_product_attention(q, k, v, is_causal=True)
+        out: Tensor = self.out_proj(y.transpose(1, 2).reshape(batch, length, width))
+        return out
+
+
+class _MLP(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        hidden = hidden_width(shape.width)
+        self.gate = nn.Linear(shape.width, hidden, bias=False)
+        self.in_proj = nn.Linear(shape.width, hidden, bias=False)
+        self.out_proj = nn.Linear(hidden, shape.width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.out_proj(silu(self.gate(x)) * self.in_proj(x))
+        return out
+
+
+class _Block(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.attention_norm = nn.RMSNorm(shape.width, eps=_EPSILON)
+        self.attention = _Attention(shape)
+        self.mlp_norm = nn.RMSNorm(shape.width, eps=_EPSILON)
+        self.mlp = _MLP(shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.attention_norm(x))
+        out: Tensor = x + self.mlp(self.mlp_norm(x))
+        return out
+
+
+class LLaMA(nn.Module):
+    """Pre-norm transformer without biases; input and output share their embedding.
+
+    The embedding is shared as in the small models of LLaMA 3.2, which the paper scales down; the
+    larger ones have two. All matrices start normal with deviation 0.02.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embedding = nn.Embedding(shape.vocab_size + 1, shape.width)
+        self.blocks = nn.ModuleList(_Block(shape) for _ in range(shape.layers))
+        self.norm = nn.RMSNorm(shape.width, eps=_EPSILON)
+        for parameter in self.parameters():
+            if parameter.ndim == 2:
+                nn.init.normal_(parameter, std=_STD)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits of the next token, (B, T, V), after tokens (B, T) int64."""
+        x = self.embedding(tokens)  # (B, T, width)
+        for block in self.blocks:
+            x = block(x)
+        return linear(self.norm(x), self.embedding.weight[: self.shape.vocab_size])

@@ -1,0 +1,46 @@
+"""The architectures by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from ngramstat.errors import InputError
+from ngramstat.lm.gpt2 import GPT2
+from ngramstat.lm.llama import LLaMA
+from ngramstat.lm.shape import Shape
+
+__all__ = ["MODELS", "build", "parameters_without_embeddings"]
+
+MODELS: dict[str, Callable[[Shape], nn.Module]] = {
+    "gpt2": GPT2,
+    "gpt2-rotary": lambda shape: GPT2(shape, rotary=True),
+    "llama": LLaMA,
+}
+
+
+def build(name: str, shape: Shape, *, seed: int) -> nn.Module:
+    """A freshly initialised model; the same seed gives the same weights.
+
+    Raises
+    ------
+    InputError
+        There is no such architecture.
+    """
+    if name not in MODELS:
+        raise InputError(f"model {name!r}: expected one of {', '.join(MODELS)}")
+    # The generator of everybody else goes on where it was.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MODELS[name](shape)
+
+
+def parameters_without_embeddings(model: nn.Module) -> int:
+    """Parameters beside the embeddings of tokens and positions."""
+    return sum(
+        parameter.numel()
+        for name, parameter in model.named_parameters()
+        if not name.startswith(("embedding.", "positions."))
+    )

@@ -1,0 +1,327 @@
+"""A sweep of training runs: training sets of growing size, tuned, within a budget of time.
+
+What is done stands in a table beside what is still to do and what was left out for want of time.
+The same call goes on where the last one ended.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ngramstat.errors import InputError
+from ngramstat.files import atomic_write
+from ngramstat.lm.data import TARGETS, Texts, Windows
+from ngramstat.lm.models import MODELS
+from ngramstat.lm.search import Search, first_guess
+from ngramstat.lm.shape import SIZES, size_above
+from ngramstat.lm.train import Run, RunResult, Settings, read_result, seconds_per_token, train
+from ngramstat.progress import Progress
+
+__all__ = ["Plan", "Record", "Sweep", "loss_of_run"]
+
+# A run takes longer than its steps: it looks at the tuning text, and is scored at the end.
+_MARGIN = 1.15
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to train.
+
+    Attributes
+    ----------
+    models : tuple of str
+    size : str
+    contexts : tuple of int
+        T.
+    tokens : tuple of int
+        P, ascending.
+    seeds : int
+        Trainings of the best settings of every (model, T, P), other weights and order in each.
+    trials : int
+        Settings tried for every (model, T, P) at most.
+    capacity : bool
+        Also train the next larger size, to see that it gains nothing.
+    targets : str
+        ``all`` tokens, the ``last`` of every document, or its ``class``.
+    """
+
+    models: tuple[str, ...]
+    size: str
+    contexts: tuple[int, ...]
+    tokens: tuple[int, ...]
+    seeds: int = 1
+    trials: int = 6
+    capacity: bool = True
+    targets: str = "all"
+
+    def __post_init__(self) -> None:
+        for model in self.models:
+            if model not in MODELS:
+                raise InputError(f"model {model!r}: expected one of {', '.join(MODELS)}")
+        if self.targets not in TARGETS:
+            raise InputError(f"targets {self.targets!r}: expected one of {', '.join(TARGETS)}")
+        if self.size not in SIZES:
+            raise InputError(f"size {self.size!r}: expected one of {', '.join(SIZES)}")
+        if not self.models or not self.contexts or not self.tokens:
+            raise InputError("a sweep needs at least one model, one context and one size")
+        if min(self.contexts) < 2:
+            raise InputError("context: needs at least 2 tokens")
+        if min(self.tokens) < max(self.contexts):
+            raise InputError("tokens: the smallest training set is shorter than one context")
+
+
+@dataclass
+class Record:
+    """One run and what became of it.
+
+    Attributes
+    ----------
+    run : Run
+    purpose : str
+        ``search``, ``seed`` or ``capacity``.
+    status : str
+        ``done``, ``to do`` or ``left out``.
+    expected_seconds : float
+    result : RunResult, optional
+    """
+
+    run: Run
+    purpose: str
+    status: str
+    expected_seconds: float
+    result: RunResult | None = None
+
+
+def loss_of_run(run: Run, result: RunResult) -> float:
+    """Held-out loss over the targets of a run, nats per target."""
+    found = result.by_context
+    return float(found[-1] if run.only_last else found.mean())
+
+
+@dataclass(frozen=True)
+class _Cell:
+    model: str
+    size: str
+    context: int
+    tokens: int
+
+
+@dataclass
+class Sweep:
+    """Runs a plan.
+
+    Parameters
+    ----------
+    texts : Texts
+    plan : Plan
+    directory : Path
+        Gets ``runs/`` and ``runs.csv``.
+    data : str
+        Hash of the corpus and its split.
+    tuning_tokens, measuring_tokens : int
+        Held-out tokens to stop by and to measure with.
+    budget : float, optional
+        Seconds of training, those of earlier calls included; None: no end.
+    device : str
+    seed : int
+    progress : bool
+
+    Attributes
+    ----------
+    records : list of Record
+        By the time they were decided on.
+    settled : dict
+        By (model, T, P): whether no neighbour of the best settings is left to try.
+    """
+
+    texts: Texts
+    plan: Plan
+    directory: Path
+    data: str
+    tuning_tokens: int
+    measuring_tokens: int
+    budget: float | None = None
+    device: str = "cpu"
+    seed: int = 0
+    progress: bool = False
+    records: list[Record] = field(default_factory=list)
+    settled: dict[tuple[str, int, int], bool] = field(default_factory=dict)
+    _spent: float = 0.0
+    _pace: dict[tuple[str, str, int], float] = field(default_factory=dict)
+    _windows: dict[int, tuple[Windows, Windows]] = field(default_factory=dict)
+
+    def run(self) -> list[Record]:
+        """Train all that fits the budget."""
+        cells = [
+            _Cell(model, self.plan.size, context, tokens)
+            for model in self.plan.models
+            for context in self.plan.contexts
+            for tokens in self.plan.tokens
+        ]
+        guesses = {cell: self._cost(cell, self._guess(cell)) for cell in cells}
+        kept = self._within_budget(cells, guesses)
+        for cell in cells:
+            if cell not in kept:
+                self._leave_out(self._make(cell, self._guess(cell), 0), "search", guesses[cell])
+        best: dict[_Cell, Settings] = {}
+        for number, cell in enumerate(kept):
+            reserved = sum(guesses[later] for later in kept[number + 1 :])
+            before = best.get(kept[number - 1]) if number else None
+            same = number and kept[number - 1].context == cell.context
+            same = same and kept[number - 1].model == cell.model
+            start = before if before is not None and same else self._guess(cell)
+            best[cell] = self._search(cell, self._batch_of(start, cell), reserved)
+        self._check_capacity(kept, best)
+        for seed in range(1, self.plan.seeds):
+            for cell in sorted(kept, key=lambda c: c.tokens):
+                self._try(self._make(cell, best[cell], seed), "seed", 0.0)
+        self._write_table()
+        return self.records
+
+    def _guess(self, cell: _Cell) -> Settings:
+        return first_guess(cell.size, cell.context, cell.tokens)
+
+    def _batch_of(self, settings: Settings, cell: _Cell) -> Settings:
+        """Settings of a smaller training set for a larger: its batch grows as the guesses do."""
+        if cell.tokens == min(self.plan.tokens):
+            return settings
+        place = self.plan.tokens.index(cell.tokens)
+        smaller = dataclasses.replace(cell, tokens=self.plan.tokens[place - 1])
+        grown = self._guess(cell).batch / self._guess(smaller).batch
+        return dataclasses.replace(settings, batch=max(1, round(settings.batch * grown)))
+
+    def _within_budget(self, cells: Sequence[_Cell], costs: dict[_Cell, float]) -> list[_Cell]:
+        """Cells whose first guesses fit; the most expensive go first."""
+        kept = sorted(cells, key=lambda cell: costs[cell])
+        if self.budget is not None:
+            while kept and sum(costs[cell] for cell in kept) > self.budget:
+                kept.pop()
+        if not kept:
+            raise InputError(
+                f"the budget of {self.budget:.0f} s is too small for any training set: the "
+                f"smallest takes about {min(costs.values()):.0f} s"
+            )
+        return [cell for cell in cells if cell in kept]
+
+    def _search(self, cell: _Cell, start: Settings, reserved: float) -> Settings:
+        search = Search(start)
+        where = (cell.model, cell.context, cell.tokens)
+        self.settled[where] = False
+        for _ in range(self.plan.trials):
+            settings = search.propose()
+            if settings is None:
+                self.settled[where] = True
+                break
+            needed = reserved if search.tried else 0.0
+            result = self._try(self._make(cell, settings, 0), "search", needed)
+            if result is None:
+                break
+            search.report(settings, result.tuning_loss)
+        return search.best
+
+    def _check_capacity(self, kept: Sequence[_Cell], best: dict[_Cell, Settings]) -> None:
+        """The next larger size at the largest training set for which there is time."""
+        larger = size_above(self.plan.size)
+        if not self.plan.capacity or larger is None:
+            return
+        for cell in sorted(kept, key=lambda c: c.tokens, reverse=True):
+            other = _Cell(cell.model, larger, cell.context, cell.tokens)
+            run = self._make(other, best[cell], 0)
+            if self._try(run, "capacity", 0.0, record_left_out=False) is not None:
+                return
+
+    def _try(
+        self, run: Run, purpose: str, reserved: float, *, record_left_out: bool = True
+    ) -> RunResult | None:
+        """Trains a run if that leaves `reserved` seconds of the budget."""
+        for record in self.records:
+            if record.run == run and record.result is not None:
+                return record.result
+        folder = self.directory / "runs" / run.key
+        done = read_result(folder, run)
+        cell = _Cell(run.model, run.size, run.context, run.tokens)
+        cost = 0.0 if done is not None else self._cost(cell, run.settings)
+        if done is None and self.budget is not None and self._spent + cost + reserved > self.budget:
+            if record_left_out:
+                self._leave_out(run, purpose, cost)
+            return None
+        record = Record(run, purpose, "to do", cost, done)
+        self.records.append(record)
+        if done is None:
+            self._write_table()
+            tuning, measuring = self._held_out(run.context)
+            total = run.steps(run.tokens) * run.settings.batch * run.context
+            with Progress(total, self._title(run), unit="tok", enabled=self.progress) as progress:
+                record.result = train(
+                    run, self.texts, tuning, measuring, folder, device=self.device,
+                    progress=progress,
+                )  # fmt: skip
+        record.status = "done"
+        assert record.result is not None
+        self._spent += record.result.seconds
+        return record.result
+
+    def _title(self, run: Run) -> str:
+        """Which run of how much of the budget."""
+        number = sum(record.status == "done" for record in self.records) + 1
+        used = "" if self.budget is None else f", {self._spent:.0f} of {self.budget:.0f} s used"
+        return f"run {number}{used}: {run.model} {run.size} T={run.context} P={run.tokens:,}"
+
+    def _leave_out(self, run: Run, purpose: str, cost: float) -> None:
+        self.records.append(Record(run, purpose, "left out", cost))
+
+    def _make(self, cell: _Cell, settings: Settings, seed: int) -> Run:
+        return Run(
+            cell.model, cell.size, cell.context, cell.tokens, self.seed + seed, settings, self.data,
+            self.texts.corpus.vocab_size, self.plan.targets,
+        )  # fmt: skip
+
+    def _held_out(self, context: int) -> tuple[Windows, Windows]:
+        if context not in self._windows:
+            texts = self.texts
+            self._windows[context] = (
+                texts.windows(texts.tuning, context, most=self.tuning_tokens),
+                texts.windows(texts.measuring, context, most=self.measuring_tokens),
+            )
+        return self._windows[context]
+
+    def _cost(self, cell: _Cell, settings: Settings) -> float:
+        """Seconds that a run may take, measured on a few steps."""
+        run = self._make(cell, settings, 0)
+        kind = (cell.model, cell.size, cell.context)
+        if kind not in self._pace:
+            self._pace[kind] = seconds_per_token(run, device=self.device)
+        looked = 8 * self.tuning_tokens + self.measuring_tokens / 3
+        return _MARGIN * self._pace[kind] * (cell.tokens * settings.epochs + looked)
+
+    def _write_table(self) -> None:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(
+            ["status", "purpose", "model", "size", "context", "tokens", "seed", "learning_rate",
+             "weight_decay", "epochs", "batch", "tuning_loss", "held_out", "best_step", "steps",
+             "seconds", "run"]
+        )  # fmt: skip
+        for record in self.records:
+            run, settings, result = record.run, record.run.settings, record.result
+            row: list[Any] = [
+                record.status, record.purpose, run.model, run.size, run.context, run.tokens,
+                run.seed, settings.learning_rate, settings.weight_decay, settings.epochs,
+                settings.batch,
+            ]  # fmt: skip
+            if result is None:
+                row += ["", "", "", "", f"{record.expected_seconds:.0f} expected"]
+            else:
+                row += [
+                    f"{result.tuning_loss:.6f}", f"{loss_of_run(run, result):.6f}",
+                    result.best_step, result.steps, f"{result.seconds:.1f}",
+                ]  # fmt: skip
+            writer.writerow([*row, run.key])
+        with atomic_write(self.directory / "runs.csv") as file:
+            file.write(text.getvalue().encode())

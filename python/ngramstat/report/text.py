@@ -1,0 +1,101 @@
+"""Plain text for terminals: wrapped lines, tables, exponents and gates in words."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from ngramstat.results import Exponent, Gate
+
+__all__ = [
+    "GATE_MARKS",
+    "WIDTH",
+    "count",
+    "estimate",
+    "exponent_number",
+    "gate_text",
+    "plain",
+    "scope",
+    "table",
+    "wrap",
+]
+
+# Widest line written; terminals of 100 columns show everything unwrapped.
+WIDTH = 100
+
+GATE_MARKS = {True: "passed ", False: "FAILED ", None: "unknown"}
+
+
+def plain(text: str) -> str:
+    """Text from files may hold control codes; none may reach the terminal."""
+    return "".join(c if c == "\n" or c.isprintable() else "?" for c in text)
+
+
+def estimate(exponent: Exponent) -> str:
+    if exponent.value is None:
+        return "not reportable"
+    # Parentheses mark a value that failed a check, wherever it is shown.
+    text = exponent_number(exponent.value)
+    if exponent.low is not None and exponent.high is not None:
+        text += f" [{exponent_number(exponent.low)}, {exponent_number(exponent.high)}]"
+    return text if exponent.reportable else f"({text})"
+
+
+def exponent_number(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.2g}"
+
+
+def scope(exponent: Exponent) -> str:
+    if exponent.window is None:
+        return ""
+    low, high = exponent.window
+    return f"{low:g}..{high:g}, {exponent.points} points"
+
+
+def gate_text(gate: Gate) -> str:
+    if gate.value is None or gate.threshold is None:
+        return gate.meaning
+    return f"{gate.meaning} ({gate.value:.3g}, threshold {gate.threshold:.3g})"
+
+
+def table(columns: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    """Right-aligned columns; columns that do not fit go to a second table under the first key."""
+    widths = [max(len(head), *(len(cell) for cell in cells), 0) for head, cells in columns]
+    groups: list[list[int]] = [[0]]
+    used = widths[0]
+    for i in range(1, len(columns)):
+        if 2 + used + 2 + widths[i] > WIDTH:
+            groups.append([0])
+            used = widths[0]
+        groups[-1].append(i)
+        used += 2 + widths[i]
+    lines: list[str] = []
+    for group in groups:
+        lines.append("  " + "  ".join(columns[i][0].rjust(widths[i]) for i in group))
+        for row in range(len(columns[0][1])):
+            cells = (columns[i][1][row].rjust(widths[i]) for i in group)
+            lines.append("  " + "  ".join(cells))
+    return lines
+
+
+def count(value: Any) -> str:
+    """A count with separators up to a million, then with four figures and its power of ten."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if value < 1e6:
+        return f"{value:,.0f}"
+    for scale, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if value >= scale:
+            return f"{value / scale:.4g} {suffix}"
+    return f"{value:g}"
+
+
+def wrap(text: str, *, indent: int, hang: int = 0) -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + hang),
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,143 @@
+"""Figures of trained models against the prediction, in the paper's forms; extra ``plot``."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.report.collapse import plot_collapse
+from ngramstat.report.figures import new_figure
+from ngramstat.results import CurveTable, Exponent
+from ngramstat.validation_results import TrainedLoss, ValidationResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_validation", "plot_validation_collapse"]
+
+Floats = NDArray[np.float64]
+
+# Okabe and Ito's palette, as in the other figures.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_GREY = "#7f7f7f"
+_MARKERS = "osD^vP"
+
+
+def plot_validation(result: ValidationResult) -> Figure:
+    """Losses with their envelope and both alphas, and L_n against n for every P.
+
+    Bars are intervals over held-out documents. The dashed line has the predicted slope, with the
+    fan of its interval, through the middle of the fitted points; a prediction that cannot be
+    reported is grey.
+
+    Raises
+    ------
+    NgramstatError
+        matplotlib is not installed.
+    """
+    curves = result.prediction.curves
+    figure, axes = new_figure(1 if curves is None else 2)
+    _draw_envelope(axes[0], result)
+    if curves is not None:
+        _draw_contexts(axes[1], curves.table, curves.gamma_finite)
+    return figure
+
+
+def plot_validation_collapse(result: ValidationResult) -> list[Figure]:
+    """The scaling collapse of the trained models' curves, raw and shifted, where there is one."""
+    curves = result.prediction.curves
+    if curves is None:
+        return []
+    return [
+        plot_collapse(curves.table, found)
+        for found in result.prediction.collapse
+        if found.source == "imported"
+    ]
+
+
+def _draw_envelope(ax: Axes, result: ValidationResult) -> None:
+    kinds: dict[tuple[str, int], list[TrainedLoss]] = {}
+    for point in result.losses:
+        kinds.setdefault((point.model, point.context), []).append(point)
+    for k, ((model, context), points) in enumerate(sorted(kinds.items())):
+        p = np.array([point.tokens for point in points])
+        y = np.array([point.loss for point in points])
+        bars = None
+        if all(point.low is not None and point.high is not None for point in points):
+            low = np.array([point.low for point in points], dtype=np.float64)
+            high = np.array([point.high for point in points], dtype=np.float64)
+            bars = np.maximum([y - low, high - y], 0.0)
+        ax.errorbar(
+            p, y, yerr=bars, color=_COLOURS[k % 6], marker=_MARKERS[k % 6], markersize=4,
+            linewidth=0.8, elinewidth=1, capsize=2, label=f"{model}, T = {context}",
+        )  # fmt: skip
+    best = [point for point in result.losses if point.on_envelope]
+    p = np.array([point.tokens for point in sorted(best, key=lambda point: point.tokens)])
+    y = np.array([point.loss for point in sorted(best, key=lambda point: point.tokens)])
+    ax.plot(p, y, color="black", linewidth=1.6, label="lower envelope", zorder=5)
+    for comparison in result.comparisons:
+        if comparison.name == "raw":
+            _draw_slope(ax, p, y, comparison.measured, "measured", "#000000", ":")
+            _draw_slope(ax, p, y, comparison.predicted, "predicted", _COLOURS[1], "--")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.grid(True, which="major", color="#dddddd", linewidth=0.5)
+    ax.set_xlabel("training tokens $P$")
+    ax.set_ylabel("held-out loss $L(P)$ (nats per token)")
+    ax.set_title(f"{result.outcome}: losses as they are ($H_\\infty = 0$)", fontsize=10)
+    ax.legend(fontsize=7.5)
+
+
+def _draw_slope(
+    ax: Axes, p: Floats, y: Floats, exponent: Exponent, name: str, colour: str, style: str
+) -> None:
+    if exponent.value is None or len(p) < 2:
+        return
+    x = np.geomspace(p[0], p[-1], 40)
+    middle_x, middle_y = math.exp(np.log(p).mean()), math.exp(np.log(y).mean())
+    shown = colour if exponent.reportable else _GREY
+    doubt = "" if exponent.reportable else " (not reportable)"
+    label = rf"{name}: $\alpha = {exponent.value:.3f}$"
+    if exponent.low is not None and exponent.high is not None:
+        label += f" [{exponent.low:.3f}, {exponent.high:.3f}]"
+        fan = [middle_y * (x / middle_x) ** -a for a in (exponent.low, exponent.high)]
+        ax.fill_between(x, np.minimum(*fan), np.maximum(*fan), color=shown, alpha=0.12, linewidth=0)
+    line = middle_y * (x / middle_x) ** -exponent.value
+    ax.plot(x, line, color=shown, linestyle=style, linewidth=1.3, label=label + doubt)
+
+
+def _draw_contexts(ax: Axes, table: CurveTable, gamma: Exponent) -> None:
+    """L_n against n, one line for every P, with the raw slope at the largest."""
+    from matplotlib import colormaps
+
+    sizes = np.unique(table.tokens)
+    colours = colormaps["viridis_r"](np.linspace(0.1, 1, len(sizes)))
+    for p, colour in zip(sizes, colours, strict=True):
+        rows = (table.tokens == p) & (table.context >= 1)
+        bars = None if table.error is None else 2 * np.nan_to_num(table.error[rows])
+        ax.errorbar(
+            table.context[rows], table.loss[rows], yerr=bars, color=colour, marker="o",
+            markersize=3, linewidth=1, label=f"P = {p:,.0f}",
+        )  # fmt: skip
+    if gamma.value is not None and gamma.window is not None:
+        rows = (table.tokens == sizes[-1]) & (table.context >= 1)
+        n, y = table.context[rows].astype(np.float64), table.loss[rows]
+        used = (n >= gamma.window[0]) & (n <= gamma.window[1])
+        x = np.geomspace(n[used][0], n[-1], 40)
+        middle_x, middle_y = math.exp(np.log(n[used]).mean()), math.exp(np.log(y[used]).mean())
+        label = rf"$\gamma = {gamma.value:.3f}$ (raw, n = {n[used][0]:g}..{n[used][-1]:g})"
+        ax.plot(
+            x, middle_y * (x / middle_x) ** -gamma.value, color="#D55E00", linestyle="--",
+            linewidth=1.2, label=label + ("" if gamma.reportable else ", not reportable"),
+        )  # fmt: skip
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.grid(True, which="major", color="#dddddd", linewidth=0.5)
+    ax.set_xlabel("context $n$ (tokens)")
+    ax.set_ylabel("held-out loss $L_n(P)$ (nats per token)")
+    ax.set_title("losses by context", fontsize=10)
+    ax.legend(fontsize=7.5)

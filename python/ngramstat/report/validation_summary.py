@@ -1,0 +1,70 @@
+"""A validation as compact terminal text: the verdict first."""
+
+from __future__ import annotations
+
+from ngramstat.report.text import GATE_MARKS, count, estimate, gate_text, plain, scope, table, wrap
+from ngramstat.results import Exponent
+from ngramstat.validation_results import ValidationResult
+
+__all__ = ["summarize_validation"]
+
+
+def summarize_validation(result: ValidationResult) -> str:
+    """The verdict, what was compared, the losses, the gates and what was left out.
+
+    At most 100 columns wide, without control codes.
+    """
+    lines = [f"VERDICT  {result.outcome}"]
+    lines += wrap(result.meaning, indent=2)
+    lines += ["", "ALPHA"]
+    for comparison in result.comparisons:
+        lines.append(f"  {comparison.name}: {comparison.outcome}")
+        for name, exponent in (
+            ("predicted", comparison.predicted),
+            ("measured", comparison.measured),
+        ):
+            lines += _exponent(name, exponent)
+    for name, value in result.known.items():
+        if isinstance(value, dict) and value.get("value") is not None:
+            lines += wrap(f"known {name}: {value['value']:.4g}", indent=2, hang=2)
+    lines += ["", "LOSSES  held out, nats per target; * on the lower envelope"]
+    rows = result.losses
+    lines += table(
+        [
+            ("model", [r.model for r in rows]),
+            ("T", [str(r.context) for r in rows]),
+            ("P", [f"{r.tokens:,.0f}" for r in rows]),
+            ("loss", [f"{r.loss:.4f}" for r in rows]),
+            ("interval", [_interval(r.low, r.high) for r in rows]),
+            ("seeds", [str(r.seeds) for r in rows]),
+            ("", ["*" if r.on_envelope else "" for r in rows]),
+        ]
+    )
+    if result.time_exponent is not None:
+        lines += ["", "TIME  training loss against summed learning rate (1/3 in Liu et al. 2026)"]
+        lines += _exponent("largest P", result.time_exponent)
+    lines += ["", "GATES"]
+    for gate in result.gates:
+        lines += wrap(
+            f"{GATE_MARKS[gate.passed]} {gate.name}: {gate_text(gate)}", indent=2, hang=10
+        )
+    runs = result.runs
+    lines += ["", f"RUNS  {runs['done']} done, {runs['left_out']} left out"]
+    if runs["left_out"]:
+        sizes = ", ".join(count(p) for p in runs["left_out_sizes"])
+        lines += wrap(
+            f"for want of time, about {runs['left_out_seconds']:,} s more: sizes {sizes}", indent=2
+        )
+    return plain("\n".join(lines)) + "\n"
+
+
+def _exponent(name: str, exponent: Exponent) -> list[str]:
+    lines = [f"    {name:<10} {estimate(exponent):<23} {scope(exponent)}".rstrip()]
+    lines += wrap(exponent.method, indent=6)
+    if not exponent.reportable:
+        lines += wrap(f"not reportable: {exponent.reason}", indent=6)
+    return lines
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else f"[{low:.4f}, {high:.4f}]"

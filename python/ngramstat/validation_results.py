@@ -1,0 +1,152 @@
+"""What `ngramstat validate` finds: measured alpha beside the predicted one, and a verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ngramstat.errors import InputError
+from ngramstat.results import (
+    Exponent,
+    Gate,
+    JsonObject,
+    Prediction,
+    Result,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["OUTCOMES", "VALIDATION_SCHEMA", "Comparison", "TrainedLoss", "ValidationResult"]
+
+VALIDATION_SCHEMA = "ngramstat.validation/1"
+OUTCOMES = ("consistent", "inconsistent", "indeterminate")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainedLoss(Result):
+    """The loss of one model and context length at one training-set size, tuned.
+
+    Attributes
+    ----------
+    tokens : float
+        P.
+    loss : float
+        Mean over positions and seeds, nats per token.
+    low, high : float or None
+        Interval over held-out documents.
+    model : str
+    context : int
+        T.
+    seeds : int
+        Trainings averaged.
+    on_envelope : bool
+        Whether no other model or context has a smaller loss at this P.
+    """
+
+    _axis: ClassVar[str | None] = None
+
+    tokens: float
+    loss: float
+    low: float | None = None
+    high: float | None = None
+    model: str
+    context: int
+    seeds: int
+    on_envelope: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Comparison(Result):
+    """A predicted and a measured alpha of the same kind, side by side.
+
+    Attributes
+    ----------
+    name : str
+        What kind: ``raw`` (losses as they are, as in the paper), ``limit`` (the loss at infinite P
+        fitted), ``known limit`` (a world of known entropy rate).
+    predicted, measured : Exponent
+    outcome : str
+        ``consistent`` where the intervals overlap, ``inconsistent`` where they do not, and
+        ``indeterminate`` where one of the two cannot be reported.
+    reason : str
+    """
+
+    name: str
+    predicted: Exponent
+    measured: Exponent
+    outcome: str
+    reason: str
+
+    def _check(self) -> None:
+        if self.outcome not in OUTCOMES:
+            raise InputError(f"Comparison.outcome: needs one of {', '.join(OUTCOMES)}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ValidationResult(Result):
+    """Transformers trained on growing shares of a corpus, against what its text predicts.
+
+    Attributes
+    ----------
+    schema : str
+        Always ``ngramstat.validation/1``.
+    corpus, settings, provenance : dict
+        Plain JSON objects.
+    runs : dict
+        Numbers of runs by status, and what was left out.
+    losses : tuple of TrainedLoss
+        By model, context and P.
+    prediction : Prediction
+        From the corpus's statistics, with the models' learning curves.
+    comparisons : tuple of Comparison
+    outcome : str
+    meaning : str
+        The verdict in a sentence.
+    gates : tuple of Gate
+        What has to hold for the comparison to test the theory.
+    known : dict
+        Exact exponents, where the corpus is a world of known answer.
+    time_exponent : Exponent or None
+        Of the training loss against training time, in the run at the largest P.
+    """
+
+    schema: str = VALIDATION_SCHEMA
+    corpus: JsonObject
+    settings: JsonObject
+    provenance: JsonObject
+    runs: JsonObject
+    losses: tuple[TrainedLoss, ...]
+    prediction: Prediction
+    comparisons: tuple[Comparison, ...]
+    outcome: str
+    meaning: str
+    gates: tuple[Gate, ...]
+    known: JsonObject
+    time_exponent: Exponent | None = None
+
+    def _check(self) -> None:
+        if self.schema != VALIDATION_SCHEMA:
+            raise InputError(
+                f"ValidationResult.schema: needs {VALIDATION_SCHEMA!r}, got {self.schema[:60]!r}"
+            )
+        if self.outcome not in OUTCOMES:
+            raise InputError(f"ValidationResult.outcome: needs one of {', '.join(OUTCOMES)}")
+
+    def _rows(self) -> tuple[list[str], list[list[Any]]]:
+        header = ["model", "context", "tokens", "loss", "low", "high", "seeds", "on_envelope"]
+        return header, [[getattr(point, name) for name in header] for point in self.losses]
+
+    def _caption(self) -> str:
+        return f"ngramstat validation on {self.corpus.get('path', 'a corpus')}: {self.outcome}"
+
+    def __repr__(self) -> str:
+        lines = [f"ValidationResult: {self.outcome}. {self.meaning}"]
+        lines += [f"  {c.name}: {c.outcome}, {c.reason}" for c in self.comparisons]
+        return "\n".join(lines)
+
+    def plot(self) -> Figure:
+        """The loss curves with their envelope; see `ngramstat.report.validation`."""
+        from ngramstat.report.validation import plot_validation
+
+        return plot_validation(self)
