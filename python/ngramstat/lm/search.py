@@ -35,7 +35,7 @@ _LIMITS = {
     "batch": (1, 1 << 16),
 }
 # In the order in which they are tried: factor, and by how much it goes up.
-_FACTORS = (("epochs", 2.0), ("learning_rate", 2.0), ("weight_decay", 3.0), ("batch", 2.0))
+_FACTORS = (("learning_rate", 2.0), ("epochs", 2.0), ("weight_decay", 3.0), ("batch", 2.0))
 
 
 def first_guess(size: str, context: int, tokens: int) -> Settings:

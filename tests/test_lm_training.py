@@ -1,0 +1,382 @@
+"""Texts, training runs and sweeps: nothing dropped, resumable to the bit, within a budget."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+import pickle
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra torch")
+
+from ngramstat import Corpus  # noqa: E402
+from ngramstat.errors import InputError, NgramstatError  # noqa: E402
+from ngramstat.lm import train as training  # noqa: E402
+from ngramstat.lm.data import labelled, make_texts, strings, windows_of_epoch  # noqa: E402
+from ngramstat.lm.models import build  # noqa: E402
+from ngramstat.lm.search import Search, first_guess  # noqa: E402
+from ngramstat.lm.shape import Shape  # noqa: E402
+from ngramstat.lm.sweep import Plan, Sweep  # noqa: E402
+from ngramstat.lm.train import Run, Settings, held_out_losses, loss_of, train  # noqa: E402
+from ngramstat.synthetic import MarkovChain, RandomHierarchy  # noqa: E402
+
+V = 12
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return MarkovChain.random(
+        vocab_size=V, order=1, concentration=0.3, rules_seed=1, document_length=50
+    ).corpus(12_000, seed=2)
+
+
+@pytest.fixture
+def texts(corpus):
+    return make_texts(corpus, held_out=1000, seed=0)
+
+
+def make_run(settings=None, **changes):
+    settings = settings or Settings(learning_rate=5e-3, weight_decay=0.1, epochs=3, batch=8)
+    fields = {"model": "gpt2", "size": "0.1M", "context": 16, "tokens": 2000, "seed": 0,
+              "settings": settings, "data": "here", "vocab_size": V}  # fmt: skip
+    return Run(**(fields | changes))
+
+
+def read_table(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def held_out(texts, context=16):
+    return (
+        texts.windows(texts.tuning, context, most=400),
+        texts.windows(texts.measuring, context, most=800),
+    )
+
+
+# --- texts ---
+
+
+def test_parts_are_whole_documents_that_share_nothing(texts, corpus):
+    starts, ends = texts.starts, texts.ends
+    assert sorted(ends.tolist()) == corpus.document_ends.tolist()
+    assert bool(np.all(ends - starts == 50))
+    assert texts.tuning == (0, 20)
+    assert texts.measuring == (20, 40)
+    assert texts.most_tokens == 12_000 - 2000
+    document = np.searchsorted(corpus.document_ends, starts, side="right")
+    assert len(set(document.tolist())) == 240
+
+
+def test_training_sets_are_nested_and_of_the_size_asked_for(texts):
+    small, large = texts.training(2000), texts.training(5030)
+    assert len(small) == 2000
+    assert len(large) == 5050  # whole documents
+    np.testing.assert_array_equal(large[:2000], small)
+    assert len(texts.training(10_000)) == 10_000
+    with pytest.raises(InputError, match="smaller --sizes"):
+        texts.training(12_000)
+
+
+def test_groups_of_documents_are_the_same_for_every_context(texts):
+    one, two = (texts.windows(texts.measuring, t, most=800) for t in (8, 25))
+    assert one.n_clusters == two.n_clusters == 16
+    assert one.tokens.shape == (100, 8)
+    np.testing.assert_array_equal(one.tokens.ravel()[:800], two.tokens.ravel()[:800])
+    assert one.cluster.tolist() == [k * 8 // 50 for k in range(100)]
+
+
+@pytest.mark.parametrize(("length", "context"), [(64, 16), (67, 16), (5, 4), (16, 16)])
+def test_an_epoch_has_every_token_as_a_target(length, context):
+    seen = set()
+    for epoch in range(3):
+        starts = windows_of_epoch(length, context, seed=1, epoch=epoch)
+        assert len(starts) == -(-length // context)
+        places = (starts[:, None] + np.arange(context)) % length
+        counts = np.bincount(places.ravel(), minlength=length)
+        assert counts.min() == 1
+        assert counts.sum() - length < context
+        seen.add(tuple(starts.tolist()))
+    assert len(seen) == 3 or length == context
+    again = windows_of_epoch(length, context, seed=1, epoch=0)
+    assert tuple(again.tolist()) in seen
+
+
+def test_batches_are_the_epochs_one_after_the_other(texts, tmp_path):
+    run = make_run(Settings(1e-3, 0.1, epochs=3, batch=7))
+    tuning, _ = held_out(texts)
+    text = texts.training(200)
+    loop = training._Trainer(dataclasses.replace(run, tokens=200), text, tuning, tmp_path, "cpu")
+    rows = np.concatenate([loop._batch(step) for step in range(loop.steps)])
+    expected = [
+        text[(start + np.arange(16)) % len(text)]
+        for epoch in range(3)
+        for start in windows_of_epoch(len(text), 16, seed=0, epoch=epoch)
+    ]
+    np.testing.assert_array_equal(rows, expected)
+    assert loop.steps == math.ceil(13 * 3 / 7)
+
+
+def test_too_small_a_corpus_is_refused():
+    few = Corpus.from_arrays(np.zeros(60, np.uint16), vocab_size=2, document_ends=[30, 60])
+    with pytest.raises(InputError, match="less than one context"):
+        few_texts = make_texts(few, held_out=10, seed=0)
+        few_texts.windows(few_texts.tuning, 64, most=100)
+
+
+# --- training ---
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gpt2-rotary", "llama"])
+def test_one_batch_is_learnt_by_heart(name):
+    shape = Shape(vocab_size=V, context=16, layers=2, heads=2, width=64)
+    model = build(name, shape, seed=0)
+    targets = torch.from_numpy(np.random.default_rng(1).integers(V, size=(4, 16)))
+    # Nothing tells the windows apart before their first token: it is drawn for all alike.
+    targets[:, 0] = torch.arange(4)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.0)
+    for _ in range(300):
+        losses = loss_of(model, targets, shape.start)[:, 1:]
+        optimizer.zero_grad()
+        torch.autograd.backward(losses.mean())
+        optimizer.step()
+    assert float(losses.mean().detach()) < 0.01
+
+
+def test_scores_are_sums_over_groups_and_positions(texts):
+    _, measuring = held_out(texts)
+    model = build("gpt2", Shape(V, 16, 1, 1, 16), seed=0)
+    sums = held_out_losses(model, measuring, start=V, device="cpu")
+    with torch.no_grad():
+        losses = loss_of(model, torch.from_numpy(measuring.tokens.astype(np.int64)), V).numpy()
+    for cluster in range(measuring.n_clusters):
+        expected = losses[measuring.cluster == cluster].sum(axis=0)
+        np.testing.assert_allclose(sums[cluster], expected, rtol=1e-5)
+
+
+def test_a_markov_chain_is_learnt(texts, corpus, tmp_path):
+    settings = Settings(learning_rate=5e-3, weight_decay=0.1, epochs=12, batch=16)
+    tuning, measuring = held_out(texts)
+    result = train(make_run(settings, tokens=10_000), texts, tuning, measuring, tmp_path / "run")
+    # Held-out entropies by counting all but the held-out text would do no better than this.
+    exact = MarkovChain.random(
+        vocab_size=V, order=1, concentration=0.3, rules_seed=1, document_length=50
+    ).entropies(2, "document")
+    found = result.by_context
+    assert found.shape == (16,)
+    assert found[0] == pytest.approx(exact[0], abs=0.15)
+    assert found[2:].mean() == pytest.approx(exact[1], abs=0.15)
+    assert result.tokens == 10_000
+    assert result.counts.sum() == 50
+    log = read_table(tmp_path / "run" / "log.csv")
+    assert float(log[-1]["tuning_loss"]) < float(log[0]["tuning_loss"])
+    assert min(float(row["tuning_loss"]) for row in log) == pytest.approx(result.tuning_loss)
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+class StopAfter:
+    """A progress that interrupts after so many steps."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    def advance(self, amount):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+    def describe(self, text):
+        pass
+
+
+@pytest.mark.parametrize("stops", [(4,), (9, 17), (1, 1, 30)])
+def test_stopped_and_resumed_is_the_same_to_the_bit(texts, tmp_path, monkeypatch, stops):
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
+    tuning, measuring = held_out(texts)
+    run = make_run()
+    whole = train(run, texts, tuning, measuring, tmp_path / "whole")
+    for stop in stops:
+        with pytest.raises(KeyboardInterrupt):
+            train(run, texts, tuning, measuring, tmp_path / "parts", progress=StopAfter(stop))
+    resumed = train(run, texts, tuning, measuring, tmp_path / "parts")
+    np.testing.assert_array_equal(resumed.losses, whole.losses)
+    assert resumed.tuning_loss == whole.tuning_loss
+    assert (resumed.best_step, resumed.steps) == (whole.best_step, whole.steps)
+    logs = [read_table(tmp_path / name / "log.csv") for name in ("whole", "parts")]
+    for row in (*logs[0], *logs[1]):
+        del row["seconds"]
+    assert logs[0] == logs[1]
+
+
+def test_a_finished_run_is_read_not_trained(texts, tmp_path):
+    tuning, measuring = held_out(texts)
+    first = train(make_run(), texts, tuning, measuring, tmp_path / "run")
+    again = train(make_run(), texts, tuning, measuring, tmp_path / "run", progress=StopAfter(1))
+    np.testing.assert_array_equal(first.losses, again.losses)
+    with pytest.raises(InputError, match="another run"):
+        train(make_run(seed=5), texts, tuning, measuring, tmp_path / "run")
+    (tmp_path / "run" / "losses.npz").write_bytes(b"damaged")
+    mended = train(make_run(), texts, tuning, measuring, tmp_path / "run")
+    np.testing.assert_array_equal(first.losses, mended.losses)
+
+
+class Harmful:
+    def __reduce__(self):
+        return (print, ("a pickle was run",))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", pickle.dumps(Harmful())])
+def test_a_checkpoint_that_is_none_is_refused(texts, tmp_path, content, capsys):
+    tuning, measuring = held_out(texts)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(InputError, match=r"checkpoint\.pt: is no checkpoint of this run"):
+        train(make_run(), texts, tuning, measuring, tmp_path / "run")
+    assert "a pickle was run" not in capsys.readouterr().out
+
+
+def test_overfitting_ends_a_run_and_the_best_weights_are_kept(texts, tmp_path):
+    settings = Settings(learning_rate=1e-2, weight_decay=0.0, epochs=200, batch=8)
+    tuning, measuring = held_out(texts)
+    result = train(make_run(settings, tokens=400), texts, tuning, measuring, tmp_path / "run")
+    run = make_run(settings, tokens=400)
+    assert result.steps < run.steps(400)
+    assert result.best_step < result.steps
+
+
+def test_a_loss_that_is_no_number_is_an_error(texts, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "_CLIP", math.inf)
+    tuning, measuring = held_out(texts)
+    wild = make_run(Settings(learning_rate=1e20, weight_decay=0.0, epochs=3, batch=8))
+    with pytest.raises(NgramstatError, match="smaller learning rate"):
+        train(wild, texts, tuning, measuring, tmp_path / "run")
+
+
+# --- hierarchy worlds ---
+
+
+def test_last_tokens_and_classes_of_strings(tmp_path):
+    world = RandomHierarchy(v=6, m=2, s=2, levels=3)
+    from ngramstat.synthetic import synthesize
+
+    corpus = synthesize(world, tmp_path / "rhm", tokens=8 * 600, seed=1)
+    assert strings(corpus) == 8
+    with_class = labelled(corpus)
+    labels = np.load(tmp_path / "rhm" / "labels.npy")
+    rows = np.asarray(with_class.tokens).reshape(-1, 9)
+    np.testing.assert_array_equal(rows[:, -1], labels)
+    np.testing.assert_array_equal(rows[:, :-1].ravel(), np.asarray(corpus.tokens))
+
+    texts = make_texts(corpus, held_out=800, seed=0)
+    tuning, measuring = held_out(texts, context=8)
+    run = make_run(
+        Settings(3e-3, 0.1, 20, 16), context=8, tokens=3200, vocab_size=6, targets="last"
+    )
+    result = train(run, texts, tuning, measuring, tmp_path / "run")
+    # Only the last position was trained.
+    assert result.by_context[-1] < result.by_context[:-1].min()
+    unequal = Corpus.from_arrays(np.zeros(9, np.uint16), vocab_size=2, document_ends=[4, 9])
+    with pytest.raises(InputError, match="need one length"):
+        strings(unequal)
+
+
+# --- search and sweep ---
+
+
+def test_the_search_finds_the_best_neighbourhood_and_tries_nothing_twice():
+    best = Settings(learning_rate=1.2e-2, weight_decay=0.3, epochs=8, batch=8)
+
+    def loss(settings):
+        return sum(
+            math.log(getattr(settings, name) / getattr(best, name)) ** 2
+            for name in ("learning_rate", "weight_decay", "epochs", "batch")
+        )
+
+    search = Search(Settings(learning_rate=3e-3, weight_decay=0.1, epochs=4, batch=16))
+    tried = []
+    while (settings := search.propose()) is not None:
+        assert settings not in tried
+        tried.append(settings)
+        search.report(settings, loss(settings))
+        assert len(tried) < 40
+    assert search.best.epochs == 8
+    assert search.best.batch == 8
+    assert search.best.learning_rate == pytest.approx(1.2e-2)
+    assert search.best.weight_decay == pytest.approx(0.3)
+
+
+def test_first_guesses_follow_the_size_of_the_training_set():
+    small, large = first_guess("0.1M", 64, 100_000), first_guess("0.1M", 64, 10_000_000)
+    assert small.epochs > large.epochs
+    assert small.batch < large.batch
+    assert first_guess("100M", 64, 100_000).learning_rate < small.learning_rate
+
+
+def make_sweep(texts, directory, **changes):
+    plan = Plan(("gpt2",), "0.1M", (16,), (1000, 2000), trials=2, capacity=False)
+    fields = {"texts": texts, "plan": plan, "directory": directory, "data": "here",
+              "tuning_tokens": 400, "measuring_tokens": 800}  # fmt: skip
+    return Sweep(**(fields | changes))
+
+
+def test_a_sweep_does_all_and_goes_on_where_it_ended(texts, tmp_path, monkeypatch):
+    monkeypatch.setattr("ngramstat.lm.search._EPOCHS", (1, 2))
+    records = make_sweep(texts, tmp_path).run()
+    assert [r.status for r in records] == ["done"] * 4
+    rows = read_table(tmp_path / "runs.csv")
+    assert [row["tokens"] for row in rows] == ["1000", "1000", "2000", "2000"]
+    assert {p.name for p in (tmp_path / "runs").iterdir()} == {row["run"] for row in rows}
+    monkeypatch.setattr("ngramstat.lm.sweep.train", None)  # nothing is left to train
+    again = make_sweep(texts, tmp_path).run()
+    assert [r.run for r in again] == [r.run for r in records]
+    np.testing.assert_array_equal(again[3].result.losses, records[3].result.losses)
+    run = json.loads((tmp_path / "runs" / rows[0]["run"] / "run.json").read_text())
+    assert run["settings"]["batch"] == int(rows[0]["batch"])
+
+
+def test_a_budget_leaves_out_the_largest_first_and_says_so(texts, tmp_path, monkeypatch):
+    monkeypatch.setattr("ngramstat.lm.search._EPOCHS", (1, 2))
+    sweep = make_sweep(texts, tmp_path)
+    costs = {1000: 10.0, 2000: 50.0}
+    monkeypatch.setattr(Sweep, "_cost", lambda self, cell, settings: costs[cell.tokens])
+    sweep.budget = 55.0
+    records = sweep.run()
+    left_out = [r for r in records if r.status == "left out"]
+    assert {r.run.tokens for r in left_out if r.purpose == "search"} >= {2000}
+    assert {r.run.tokens for r in records if r.status == "done"} == {1000}
+    rows = read_table(tmp_path / "runs.csv")
+    assert "left out" in {row["status"] for row in rows}
+    with pytest.raises(InputError, match="too small for any training set"):
+        make_sweep(texts, tmp_path / "other", budget=5.0).run()
+
+
+def test_seeds_and_a_larger_model(texts, tmp_path, monkeypatch):
+    monkeypatch.setattr("ngramstat.lm.search._EPOCHS", (1, 1))
+    plan = Plan(("gpt2",), "0.1M", (16,), (1000,), seeds=2, trials=1, capacity=True)
+    records = make_sweep(texts, tmp_path, plan=plan).run()
+    assert [(r.purpose, r.run.size, r.run.seed) for r in records] == [
+        ("search", "0.1M", 0), ("capacity", "0.3M", 0), ("seed", "0.1M", 1),
+    ]  # fmt: skip
+
+
+def test_plans_that_cannot_be_are_refused():
+    with pytest.raises(InputError, match="expected one of gpt2"):
+        Plan(("mamba",), "0.1M", (16,), (1000,))
+    with pytest.raises(InputError, match="expected one of"):
+        Plan(("gpt2",), "7B", (16,), (1000,))
+    with pytest.raises(InputError, match="shorter than one context"):
+        Plan(("gpt2",), "0.1M", (64,), (50,))
+    with pytest.raises(InputError, match="at least 2"):
+        Plan(("gpt2",), "0.1M", (1,), (50,))
