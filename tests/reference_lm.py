@@ -80,9 +80,11 @@ def llama(weights, tokens, layers, heads):
         x = x + attention(h, weights, p + "attention.", heads, rotary=True, bias=False)
         h = rms_norm(x, weights[p + "mlp_norm.weight"])
         gate = silu(h @ weights[p + "mlp.gate.weight"].T)
-        x = x + (gate * (h @ weights[p + "mlp.in_proj.weight"].T)) @ weights[
-            p + "mlp.out_proj.weight"
-        ].T
+        x = (
+            x
+            + (gate * (h @ weights[p + "mlp.in_proj.weight"].T))
+            @ weights[p + "mlp.out_proj.weight"].T
+        )
     return rms_norm(x, weights["norm.weight"]) @ weights["embedding.weight"][:-1].T
 
 

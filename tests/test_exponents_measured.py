@@ -73,7 +73,12 @@ def test_what_cannot_be_fitted_is_refused_with_the_reason():
 
 def exponent(value, half, **kwargs):
     return Exponent(
-        value=value, low=value - half, high=value + half, method="planted", reportable=True, **kwargs
+        value=value,
+        low=value - half,
+        high=value + half,
+        method="planted",
+        reportable=True,
+        **kwargs,
     )
 
 

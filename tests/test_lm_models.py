@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 import reference_lm
 
 torch = pytest.importorskip("torch", reason="needs the extra torch")
@@ -112,9 +113,7 @@ def test_rotary_scores_depend_on_distance_alone():
     scores = turned_q @ turned_k.T
     for distance in (0, 1, 5, 17):
         diagonal = scores.diagonal(-distance)
-        torch.testing.assert_close(
-            diagonal, diagonal[:1].expand_as(diagonal), atol=1e-5, rtol=1e-5
-        )
+        torch.testing.assert_close(diagonal, diagonal[:1].expand_as(diagonal), atol=1e-5, rtol=1e-5)
     assert float((scores[20, 19] - scores[20, 3]).abs()) > 1e-3
 
 

@@ -131,8 +131,8 @@ def test_batches_are_the_epochs_one_after_the_other(texts, tmp_path):
 
 def test_too_small_a_corpus_is_refused():
     few = Corpus.from_arrays(np.zeros(60, np.uint16), vocab_size=2, document_ends=[30, 60])
+    few_texts = make_texts(few, held_out=10, seed=0)
     with pytest.raises(InputError, match="less than one context"):
-        few_texts = make_texts(few, held_out=10, seed=0)
         few_texts.windows(few_texts.tuning, 64, most=100)
 
 
@@ -158,12 +158,14 @@ def test_one_batch_is_learnt_by_heart(name):
 def test_scores_are_sums_over_groups_and_positions(texts):
     _, measuring = held_out(texts)
     model = build("gpt2", Shape(V, 16, 1, 1, 16), seed=0)
-    sums = held_out_losses(model, measuring, start=V, device="cpu")
+    sums, errors = held_out_losses(model, measuring, start=V, device="cpu")
     with torch.no_grad():
         losses = loss_of(model, torch.from_numpy(measuring.tokens.astype(np.int64)), V).numpy()
     for cluster in range(measuring.n_clusters):
         expected = losses[measuring.cluster == cluster].sum(axis=0)
         np.testing.assert_allclose(sums[cluster], expected, rtol=1e-5)
+    assert 0 < errors.sum() <= len(measuring.tokens)
+    assert errors.shape == (measuring.n_clusters,)
 
 
 def test_a_markov_chain_is_learnt(texts, corpus, tmp_path):

@@ -210,6 +210,11 @@ class _Group:
         """Mean over the seeds, nats per target."""
         return float(np.mean([loss_of_run(r.run, r.result) for r in self.records if r.result]))
 
+    @property
+    def error_rate(self) -> float:
+        """Of the last token, mean over the seeds."""
+        return float(np.mean([r.result.error_rate for r in self.records if r.result]))
+
     def replicates(self, level: float) -> Floats:
         """The loss over resampled groups of held-out documents, (r,); the same draws for all."""
         results = [r.result for r in self.records if r.result is not None]
@@ -303,6 +308,15 @@ def _assemble(
         context=longest, curves=table,
     )  # fmt: skip
     comparisons = _compare(prediction.curves, measured, level)
+    if settings["targets"] == "class" and known:
+        rates = np.array([groups[i].error_rate for i in rows])
+        comparisons = [
+            compare(
+                "classification error",
+                _exact(known["classification"], level),
+                alpha_of_losses(p[rows], rates, level=level),
+            )
+        ]
     if limit is not None and "alpha" in known:
         exact = alpha_of_losses(
             p[rows], y[rows], entropy_rate=limit, replicates=replicates, level=level
@@ -358,9 +372,7 @@ def _known(corpus: Corpus, targets: str) -> tuple[dict[str, Any], float | None]:
     truth = read_json(path)
     exponents = dict(truth.get("exponents", {}))
     if targets == "class":
-        extras = truth.get("extras", {})
-        exponents = {k: v for k, v in exponents.items() if k == "classification"}
-        return exponents | {"classification": extras.get("classification")}, None
+        return {k: v for k, v in exponents.items() if k == "classification"}, None
     if targets != "last":
         return exponents, None
     staircase = truth.get("extras", {}).get("last_token_entropy", {})

@@ -104,4 +104,3 @@ def _aligned(gaps: NDArray[np.float32], beta: float) -> tuple[float, float]:
         loss += float(np.log(total, dtype=np.float64).sum())
         slope += float(((weights * part).sum(axis=1) / total).sum())
     return loss / len(gaps), slope / len(gaps)
-

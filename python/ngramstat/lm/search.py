@@ -38,13 +38,13 @@ _LIMITS = {
 _FACTORS = (("learning_rate", 2.0), ("epochs", 2.0), ("weight_decay", 3.0), ("batch", 2.0))
 
 
-def first_guess(size: str, context: int, tokens: int) -> Settings:
-    """Settings to begin with."""
+def first_guess(size: str, context: int, tokens: int, *, only_last: bool = False) -> Settings:
+    """Settings to begin with; one target a window takes as many epochs as any text may."""
     width = SIZES[size][2]
     least, most = _STEP_TOKENS
     step = min(max(tokens * _STEP_SHARE, least), most)
     epochs = _EPOCHS[0]
-    while epochs < _EPOCHS[1] and 2 * epochs * tokens <= _TOKENS_SEEN:
+    while epochs < _EPOCHS[1] and (only_last or 2 * epochs * tokens <= _TOKENS_SEEN):
         epochs *= 2
     return Settings(
         learning_rate=_LEARNING_RATE * (64 / width) ** 0.5,

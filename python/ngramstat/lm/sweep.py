@@ -185,7 +185,8 @@ class Sweep:
         return self.records
 
     def _guess(self, cell: _Cell) -> Settings:
-        return first_guess(cell.size, cell.context, cell.tokens)
+        only_last = self.plan.targets != "all"
+        return first_guess(cell.size, cell.context, cell.tokens, only_last=only_last)
 
     def _batch_of(self, settings: Settings, cell: _Cell) -> Settings:
         """Settings of a smaller training set for a larger: its batch grows as the guesses do."""

@@ -151,6 +151,8 @@ class RunResult:
         Sums of held-out -ln p by group of documents and position: column n has n tokens of context.
     counts : (n_clusters,) int64
         Windows of each group.
+    errors : (n_clusters,) int64
+        Windows whose last token is not the most likely one.
     """
 
     tokens: int
@@ -161,6 +163,12 @@ class RunResult:
     seconds: float
     losses: Floats
     counts: NDArray[np.int64]
+    errors: NDArray[np.int64]
+
+    @property
+    def error_rate(self) -> float:
+        """Share of the windows whose last token is not the most likely one."""
+        return float(self.errors.sum() / self.counts.sum())
 
     @property
     def by_context(self) -> Floats:
@@ -171,26 +179,41 @@ class RunResult:
 
 def loss_of(model: nn.Module, targets: Tensor, start: int) -> Tensor:
     """-ln p of every token of the windows (B, T) given those before it in its window, (B, T)."""
+    return _losses(_logits(model, targets, start), targets)
+
+
+def _logits(model: nn.Module, targets: Tensor, start: int) -> Tensor:
     before = torch.full((len(targets), 1), start, dtype=targets.dtype, device=targets.device)
-    logits = model(torch.cat([before, targets[:, :-1]], dim=1))
+    found: Tensor = model(torch.cat([before, targets[:, :-1]], dim=1))
+    return found
+
+
+def _losses(logits: Tensor, targets: Tensor) -> Tensor:
     flat = cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
     return flat.view(targets.shape)
 
 
 @torch.no_grad()
-def held_out_losses(model: nn.Module, windows: Windows, *, start: int, device: str) -> Floats:
-    """Sums of -ln p by group and position, (n_clusters, T)."""
+def held_out_losses(
+    model: nn.Module, windows: Windows, *, start: int, device: str
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Sums of -ln p by group and position, (n_clusters, T), and `RunResult.errors`."""
     n, context = windows.tokens.shape
     sums = np.zeros((windows.n_clusters, context))
+    errors = np.zeros(windows.n_clusters, np.int64)
     batch = max(1, _MOST_LOGITS // (context * start))
     model.eval()
     for first in range(0, n, batch):
         part = _as_tensor(windows.tokens[first : first + batch], device)
         with _precision(device):
-            losses = loss_of(model, part, start)
-        np.add.at(sums, windows.cluster[first : first + batch], losses.double().cpu().numpy())
+            logits = _logits(model, part, start)
+        losses = _losses(logits, part)
+        wrong = logits[:, -1].argmax(dim=-1) != part[:, -1]
+        groups = windows.cluster[first : first + batch]
+        np.add.at(sums, groups, losses.double().cpu().numpy())
+        np.add.at(errors, groups, wrong.cpu().numpy())
     model.train()
-    return sums
+    return sums, errors
 
 
 def train(
@@ -228,7 +251,9 @@ def train(
     write_json(directory / "run.json", dataclasses.asdict(run))
     trainer = _Trainer(run, texts.training(run.tokens), tuning, directory, device)
     trainer.go_on(progress)
-    losses = held_out_losses(trainer.best_model(), measuring, start=run.vocab_size, device=device)
+    losses, errors = held_out_losses(
+        trainer.best_model(), measuring, start=run.vocab_size, device=device
+    )
     counts = np.bincount(measuring.cluster, minlength=measuring.n_clusters)
     result = RunResult(
         tokens=len(trainer.text),
@@ -239,6 +264,7 @@ def train(
         seconds=trainer.state.seconds,
         losses=losses,
         counts=counts.astype(np.int64),
+        errors=errors,
     )
     numbers = dataclasses.asdict(result)
     arrays = {name: np.asarray(value) for name, value in numbers.items()}
@@ -432,7 +458,7 @@ class _Trainer:
     def _look(self) -> float:
         """The tuning loss now; keeps the weights if it is the least, ends where it has risen."""
         state = self.state
-        sums = held_out_losses(self.model, self.tuning, start=self.start, device=self.device)
+        sums, _ = held_out_losses(self.model, self.tuning, start=self.start, device=self.device)
         by_context = sums.sum(axis=0) / len(self.tuning.tokens)
         loss = float(by_context[-1] if self.run.only_last else by_context.mean())
         if loss < state.best_loss:
