@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import math
+import os
 import pickle
 
 import numpy as np
@@ -264,6 +265,20 @@ def test_a_loss_that_is_no_number_is_an_error(texts, tmp_path, monkeypatch):
     wild = make_run(Settings(learning_rate=1e20, weight_decay=0.0, epochs=3, batch=8))
     with pytest.raises(NgramstatError, match="smaller learning rate"):
         train(wild, texts, tuning, measuring, tmp_path / "run")
+
+
+@pytest.mark.gpu
+def test_a_gpu_trains_as_well_as_the_cpu(texts, tmp_path):
+    if not torch.cuda.is_available():
+        assert os.environ.get("NGRAMSTAT_REQUIRE_GPU") != "1", "no GPU"
+        pytest.skip("torch sees no GPU")
+    tuning, measuring = held_out(texts)
+    run = make_run(Settings(5e-3, 0.1, epochs=6, batch=16), tokens=10_000)
+    found = [
+        train(run, texts, tuning, measuring, tmp_path / device, device=device)
+        for device in ("cpu", "cuda")
+    ]
+    assert found[1].by_context.mean() == pytest.approx(found[0].by_context.mean(), abs=0.03)
 
 
 # --- hierarchy worlds ---

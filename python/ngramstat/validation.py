@@ -376,8 +376,14 @@ def _known(corpus: Corpus, targets: str) -> tuple[dict[str, Any], float | None]:
     if targets != "last":
         return exponents, None
     staircase = truth.get("extras", {}).get("last_token_entropy", {})
-    entropies = staircase.get("entropy") or staircase.get("exact")
-    return exponents, float(entropies[-1]) if entropies else None
+    entropies = [h for h in staircase.get("entropy", []) if h is not None]
+    if not entropies:
+        return exponents, None
+    # Every string has one target: thresholds are numbers of strings.
+    levels = truth.get("extras", {}).get("thresholds", {}).get("tokens", [])
+    length = int(truth.get("document_length", 1))
+    exponents["staircase"] = {"entropy": entropies, "tokens": [p * length for p in levels]}
+    return exponents, float(entropies[-1])
 
 
 def _exact(value: dict[str, Any], level: float) -> Exponent:

@@ -83,13 +83,41 @@ def _draw_envelope(ax: Axes, result: ValidationResult) -> None:
         if comparison.name == "raw":
             _draw_slope(ax, p, y, comparison.measured, "measured", "#000000", ":")
             _draw_slope(ax, p, y, comparison.predicted, "predicted", _COLOURS[1], "--")
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.grid(True, which="major", color="#dddddd", linewidth=0.5)
+    _draw_staircase(ax, result)
+    _log_axes(ax)
     ax.set_xlabel("training tokens $P$")
     ax.set_ylabel("held-out loss $L(P)$ (nats per token)")
     ax.set_title(f"{result.outcome}: losses as they are ($H_\\infty = 0$)", fontsize=10)
     ax.legend(fontsize=7.5)
+
+
+def _log_axes(ax: Axes) -> None:
+    """Logarithmic both ways, losses as plain numbers."""
+    from matplotlib.ticker import ScalarFormatter
+
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(ScalarFormatter())
+    ax.yaxis.set_minor_formatter(ScalarFormatter())
+    ax.grid(True, which="major", color="#dddddd", linewidth=0.5)
+
+
+def _draw_staircase(ax: Axes, result: ValidationResult) -> None:
+    """A hierarchy world's entropies by level, and the strings that resolve each level."""
+    steps = result.known.get("staircase")
+    if not isinstance(steps, dict):
+        return
+    best = [point.loss for point in result.losses if point.on_envelope]
+    tokens = [point.tokens for point in result.losses]
+    for k, entropy in enumerate(steps["entropy"]):
+        label = "known entropies by level" if k == 0 else None
+        ax.axhline(entropy, color=_GREY, linewidth=0.8, linestyle="-.", label=label, zorder=1)
+    shown = [p for p in steps["tokens"] if tokens and min(tokens) / 2 < p < 2 * max(tokens)]
+    for k, p in enumerate(shown):
+        label = "known thresholds $P^*_l$" if k == 0 else None
+        ax.axvline(p, color="#b8b8b8", linewidth=0.8, linestyle=":", label=label, zorder=1)
+    if best:
+        ax.set_ylim(0.8 * min(*best, *steps["entropy"]), 1.25 * max(*best, *steps["entropy"]))
 
 
 def _draw_slope(
@@ -134,9 +162,7 @@ def _draw_contexts(ax: Axes, table: CurveTable, gamma: Exponent) -> None:
             x, middle_y * (x / middle_x) ** -gamma.value, color="#D55E00", linestyle="--",
             linewidth=1.2, label=label + ("" if gamma.reportable else ", not reportable"),
         )  # fmt: skip
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.grid(True, which="major", color="#dddddd", linewidth=0.5)
+    _log_axes(ax)
     ax.set_xlabel("context $n$ (tokens)")
     ax.set_ylabel("held-out loss $L_n(P)$ (nats per token)")
     ax.set_title("losses by context", fontsize=10)
