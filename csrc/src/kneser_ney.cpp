@@ -123,8 +123,9 @@ void KneserNey<Token>::sweep(std::span<const Token> training, Index first_event,
     const Index symbols = stop_token_ == vocab_size_ ? vocab_size_ + 1 : vocab_size_;
     const Index n_training = static_cast<Index>(training.size());
     const Segment events{std::min(first_event, n_training), n_training};
-    const SuffixBlocks<Token, Position> blocks(
-        training, symbols, SuffixOrder{order_, true, stop_token_}, range, {&events, 1}, threads);
+    const SuffixBlocks<Token, Position> blocks(training, symbols,
+                                               SuffixOrder{order_, true, stop_token_}, range,
+                                               {&events, 1}, threads, false);
     std::mutex mutex;
 
     parallel_with(
@@ -141,7 +142,7 @@ void KneserNey<Token>::sweep(std::span<const Token> training, Index first_event,
             const SortedSuffixes<Position> sorted = blocks.sort(block, scratch);
             const auto positions = sorted.positions;
             const auto lcp = sorted.lcp;
-            const Index n = static_cast<Index>(positions.size());
+            const Index n = static_cast<Index>(lcp.size());
             const bool reads_text = blocks.known_symbols() < order_;
             const auto symbol = [&](Index place, int m) {
                 return blocks.symbol(sorted, static_cast<std::size_t>(place), m);

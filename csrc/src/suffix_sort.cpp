@@ -255,13 +255,15 @@ SuffixPacking::SuffixPacking(Index vocab_size, int depth) {
 template <class Token, class Position>
 SuffixBlocks<Token, Position>::SuffixBlocks(std::span<const Token> tokens, Index vocab_size,
                                             const SuffixOrder& order, TokenRange range,
-                                            std::span<const Segment> segments, int threads)
+                                            std::span<const Segment> segments, int threads,
+                                            bool with_positions)
     : tokens_(tokens),
       order_(order),
       range_(range),
       vocab_size_(vocab_size),
       packing_(vocab_size, order.depth),
-      words_(packing_.tail_symbols > 0 ? 2 : 1) {
+      words_(packing_.tail_symbols > 0 ? 2 : 1),
+      with_positions_(with_positions || packing_.reads_text(order.depth)) {
     check_range(range, vocab_size);
     const Index n = static_cast<Index>(tokens.size());
     require(n == 0 || static_cast<std::uint64_t>(n - 1) <= std::numeric_limits<Position>::max(),
@@ -404,8 +406,8 @@ SortedSuffixes<Position> SuffixBlocks<Token, Position>::sort(
     Index block, SuffixScratch<Position>& scratch) const {
     const std::size_t n = static_cast<std::size_t>(size(block));
     const bool has_tails = packing_.tail_symbols > 0;
-    const Part whole{room(scratch.keys, n), room(scratch.positions, n), room(scratch.lcp, n),
-                     room(scratch.tails, has_tails ? n : 0)};
+    const Part whole{room(scratch.keys, n), room(scratch.positions, with_positions_ ? n : 0),
+                     room(scratch.lcp, n), room(scratch.tails, has_tails ? n : 0)};
     const SortedSuffixes<Position> sorted{whole.positions, whole.lcp, whole.keys, whole.tails,
                                           range_.first + (block << row_bits_)};
     if (n == 0) return sorted;
@@ -426,7 +428,7 @@ SortedSuffixes<Position> SuffixBlocks<Token, Position>::sort(
     };
     const auto place = [&](std::size_t k, std::size_t entry, std::uint64_t key, Position position) {
         whole.keys[k] = key;
-        whole.positions[k] = position;
+        if (with_positions_) whole.positions[k] = position;
         if (has_tails) whole.tails[k] = entries_[entry + 1];
     };
     const int key_bits = row_bits_ + packing_.entry_symbols * packing_.symbol_bits;
@@ -481,12 +483,12 @@ void SuffixBlocks<Token, Position>::sort_part(const Part& part, std::uint64_t& b
     begins(std::span<std::size_t>(next));
     const SplitCounts bounds = next;
     const auto moved_keys = room(scratch.moved_keys, n);
-    const auto moved_positions = room(scratch.moved_positions, n);
+    const auto moved_positions = room(scratch.moved_positions, part.positions.size());
     const auto moved_tails = room(scratch.moved_tails, part.tails.size());
     for (std::size_t k = 0; k < n; ++k) {
         const std::size_t to = next[part.keys[k] >> shift & mask]++;
         moved_keys[to] = part.keys[k];
-        moved_positions[to] = part.positions[k];
+        if (!moved_positions.empty()) moved_positions[to] = part.positions[k];
         if (!moved_tails.empty()) moved_tails[to] = part.tails[k];
     }
     std::copy(moved_keys.begin(), moved_keys.end(), part.keys.begin());
@@ -546,13 +548,13 @@ void SuffixBlocks<Token, Position>::sort_leaf(const Part& part, std::uint64_t& b
                           kCellBits + varying.highest());
     }
 
-    const auto sorted = room(scratch.sorted, n);
+    const auto sorted = room(scratch.sorted, positions.size());
     const auto sorted_tails = room(scratch.sorted_tails, tails.size());
     std::uint64_t last = previous;
     std::size_t group = 0;
     for (std::size_t k = 0; k < n; ++k) {
         const std::uint64_t from = leaf[k] & kCellMask;
-        sorted[k] = positions[from];
+        if (!positions.empty()) sorted[k] = positions[from];
         if (!tails.empty()) sorted_tails[k] = tails[from];
         const std::uint64_t key = keys[k] = leaf[k] >> kCellBits;
         const std::uint64_t different = key ^ last;
@@ -594,7 +596,8 @@ void SuffixBlocks<Token, Position>::break_ties(const Part& part,
             const auto group = room(scratch.group, n);
             if (has_tails) {
                 for (std::size_t k = 0; k < n; ++k) {
-                    group[k] = {tails[first + k], positions[first + k]};
+                    group[k] = {tails[first + k],
+                                positions.empty() ? Position{0} : positions[first + k]};
                 }
             } else {
                 // Every position may bring in pages of its own.
@@ -626,7 +629,7 @@ void SuffixBlocks<Token, Position>::break_ties(const Part& part,
             std::size_t start = 0;
             for (std::size_t k = 0; k <= n; ++k) {
                 if (k < n) {
-                    positions[first + k] = group[k].position;
+                    if (!positions.empty()) positions[first + k] = group[k].position;
                     if (has_tails) tails[first + k] = group[k].key;
                 }
                 if (k == 0) continue;

@@ -7,6 +7,7 @@ to the same counts whatever their size, as they do for any number of threads.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +65,8 @@ Tokens = NDArray[np.uint16] | NDArray[np.uint32]
 # nearly all counts.
 _PAIR_BYTES = 6
 _WIDE_PAIR_BYTES = 12
+# Of a block, the part with the most frequent second tokens is held twice while it is sorted.
+_MOVED_SHARE = 0.25
 # What counting n-grams knows of a position in the block at work.
 _MEMBER_BYTES = 8
 # Lags counted in one go share the cache lines of the stream; more than this many gain nothing.
@@ -267,11 +270,13 @@ def suffix_cost(
     n_tokens: int, vocab_size: int, depth: int, *, counting_ngrams: bool = False
 ) -> SuffixCost:
     """What sorting by `depth` symbols takes, for Kneser-Ney or to count n-grams."""
-    entry, known = _core.suffix_packing(vocab_size, depth)
+    entry, reads_text = _core.suffix_packing(vocab_size, depth)
     common_prefix = 1
     members = _MEMBER_BYTES if counting_ngrams else 0
-    block = entry + _position_bytes(n_tokens) + common_prefix + members
-    return SuffixCost(entry, block, known < depth)
+    positions = _position_bytes(n_tokens) if counting_ngrams or reads_text else 0
+    moved = entry + positions
+    block = moved + common_prefix + members + math.ceil(_MOVED_SHARE * moved)
+    return SuffixCost(entry, block, reads_text)
 
 
 def count_pairs(

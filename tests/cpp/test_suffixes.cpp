@@ -59,6 +59,22 @@ void check_suffix_array(const check::Stream<Token>& stream, const SuffixOrder& o
 }
 
 template <class Position, class Token>
+void check_symbols(std::span<const Token> tokens, const SuffixBlocks<Token, Position>& blocks,
+                   const SortedSuffixes<Position>& sorted, const Sorted& expected,
+                   const SuffixOrder& order) {
+    for (std::size_t k = 0; k < expected.positions.size(); ++k) {
+        std::vector<Index> symbols;
+        for (int m = 0; m < order.depth; ++m) {
+            const Index symbol = blocks.symbol(sorted, k, m);
+            if (symbol < 0) break;
+            symbols.push_back(symbol);
+        }
+        CHECK(symbols == check::sequence(tokens, expected.positions[k], order.depth, order.backward,
+                                         order.stop_token));
+    }
+}
+
+template <class Position, class Token>
 void check_bucket(std::span<const Token> tokens, Index vocab_size, Token token,
                   const SuffixOrder& order, std::span<const Segment> segments,
                   SuffixScratch<Position>& scratch) {
@@ -79,16 +95,15 @@ void check_bucket(std::span<const Token> tokens, Index vocab_size, Token token,
                      [](Position a, Index b) { return static_cast<Index>(a) == b; }));
     CHECK(
         std::equal(sorted.lcp.begin(), sorted.lcp.end(), expected.lcp.begin(), expected.lcp.end()));
-    for (std::size_t k = 0; k < expected.positions.size(); ++k) {
-        std::vector<Index> symbols;
-        for (int m = 0; m < order.depth; ++m) {
-            const Index symbol = blocks.symbol(sorted, k, m);
-            if (symbol < 0) break;
-            symbols.push_back(symbol);
-        }
-        CHECK(symbols == check::sequence(tokens, expected.positions[k], order.depth, order.backward,
-                                         order.stop_token));
-    }
+    check_symbols(tokens, blocks, sorted, expected, order);
+    const SuffixBlocks<Token, Position> symbols_only(
+        tokens, vocab_size, order, {Index{token}, Index{token} + 1}, segments, 2, false);
+    const auto without = symbols_only.sort(0, scratch);
+    CHECK(positions.empty() || without.positions.empty() !=
+                                   SuffixPacking(vocab_size, order.depth).reads_text(order.depth));
+    CHECK(std::equal(without.lcp.begin(), without.lcp.end(), expected.lcp.begin(),
+                     expected.lcp.end()));
+    check_symbols(tokens, symbols_only, without, expected, order);
 }
 
 // The number of symbols that fit one sorting key follows from vocab_size: every such number, on

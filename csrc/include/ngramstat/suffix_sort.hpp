@@ -43,13 +43,15 @@ struct SuffixPacking {
     int entry_bytes() const { return tail_symbols > 0 ? 16 : 8; }
     // Symbols of a suffix that are known without the text.
     int known() const { return 1 + entry_symbols + tail_symbols; }
+    // Whether ties among sequences of so many symbols read the text.
+    bool reads_text(int depth) const { return known() < depth; }
 };
 
 // Positions in suffix order: a sequence that ends sorts before its extensions; equal sequences stay
 // in ascending order of position. lcp[k] is the number of symbols, at most depth, that
 // positions[k - 1] and positions[k] share; lcp[0] = 0. keys and tails: the packed symbols of each,
-// see SuffixBlocks::symbol; no tails where the packing has none. Good until its scratch is used
-// again.
+// see SuffixBlocks::symbol; no tails where the packing has none, and no positions where nobody
+// needs them. Good until its scratch is used again.
 template <class Position>
 struct SortedSuffixes {
     std::span<const Position> positions;
@@ -100,10 +102,12 @@ template <class Token, class Position>
 class SuffixBlocks {
   public:
     // segments: which positions count, ascending and disjoint. Symbols are read across their ends.
-    // Reads the stream twice. Throws std::invalid_argument for a bad depth, std::out_of_range for a
-    // token >= vocab_size in a segment.
+    // with_positions: false where symbols alone are asked for; where ties read the text there are
+    // positions all the same. Reads the stream twice. Throws std::invalid_argument for a bad depth,
+    // std::out_of_range for a token >= vocab_size in a segment.
     SuffixBlocks(std::span<const Token> tokens, Index vocab_size, const SuffixOrder& order,
-                 TokenRange range, std::span<const Segment> segments, int threads);
+                 TokenRange range, std::span<const Segment> segments, int threads,
+                 bool with_positions = true);
 
     Index n_blocks() const { return n_blocks_; }
     // Positions of a block, and of all blocks before it.
@@ -133,13 +137,14 @@ class SuffixBlocks {
     // A stretch of a block.
     struct Part {
         std::span<std::uint64_t> keys;
-        std::span<Position> positions;
+        std::span<Position> positions;  // these and the tails: empty without any
         std::span<std::uint8_t> lcp;
-        std::span<std::uint64_t> tails;  // empty without any
+        std::span<std::uint64_t> tails;
 
         Part of(std::size_t begin, std::size_t n) const {
-            return {keys.subspan(begin, n), positions.subspan(begin, n), lcp.subspan(begin, n),
-                    tails.empty() ? tails : tails.subspan(begin, n)};
+            return {keys.subspan(begin, n),
+                    positions.empty() ? positions : positions.subspan(begin, n),
+                    lcp.subspan(begin, n), tails.empty() ? tails : tails.subspan(begin, n)};
         }
     };
 
@@ -162,7 +167,8 @@ class SuffixBlocks {
     Index vocab_size_;
     SuffixPacking packing_;
     std::size_t words_;  // of an entry
-    int row_bits_;       // of the first token, what tells those of one block apart
+    bool with_positions_;
+    int row_bits_;  // of the first token, what tells those of one block apart
     Index n_blocks_ = 0;
     Index n_cells_ = 0;           // stretches of the stream in which an entry tells its position
     std::vector<Index> chunks_;   // bounds in cells: what one task writes

@@ -175,8 +175,13 @@ class Sweep:
             before = best.get(kept[number - 1]) if number else None
             same = number and kept[number - 1].context == cell.context
             same = same and kept[number - 1].model == cell.model
-            start = before if before is not None and same else self._guess(cell)
-            best[cell] = self._search(cell, self._batch_of(start, cell), reserved)
+            start = self._guess(cell)
+            if before is not None and same:
+                carried = self._batch_of(before, cell)
+                # More epochs than there is time for are no reason to leave a size out.
+                if self._fits(self._cost(cell, carried) + reserved):
+                    start = carried
+            best[cell] = self._search(cell, start, reserved)
         self._check_capacity(kept, best)
         for seed in range(1, self.plan.seeds):
             for cell in sorted(kept, key=lambda c: c.tokens):
@@ -248,7 +253,7 @@ class Sweep:
         done = read_result(folder, run)
         cell = _Cell(run.model, run.size, run.context, run.tokens)
         cost = 0.0 if done is not None else self._cost(cell, run.settings)
-        if done is None and self.budget is not None and self._spent + cost + reserved > self.budget:
+        if done is None and not self._fits(cost + reserved):
             if record_left_out:
                 self._leave_out(run, purpose, cost)
             return None
@@ -273,6 +278,9 @@ class Sweep:
         number = sum(record.status == "done" for record in self.records) + 1
         used = "" if self.budget is None else f", {self._spent:.0f} of {self.budget:.0f} s used"
         return f"run {number}{used}: {run.model} {run.size} T={run.context} P={run.tokens:,}"
+
+    def _fits(self, seconds: float) -> bool:
+        return self.budget is None or self._spent + seconds <= self.budget
 
     def _leave_out(self, run: Run, purpose: str, cost: float) -> None:
         self.records.append(Record(run, purpose, "left out", cost))
