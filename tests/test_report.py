@@ -218,3 +218,27 @@ def test_imports_stay_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_summary_shows_what_correlates() -> None:
+    types = np.tile(np.arange(12), (10, 3, 1))
+    values = np.tile(np.linspace(0.6, -0.5, 12), (10, 3, 1))
+    run = planted_run(
+        correlations=planted_correlations(
+            left_types=types,
+            left_loadings=values,
+            right_types=types[..., ::-1],
+            right_loadings=values,
+            type_texts={"0": " of", "11": '"\x1b[31m<script>"'},
+        )
+    )
+    text = summarize(run)
+    part = text[text.index("WHAT CORRELATES") :]
+    assert '" of" +0.60, 1 +0.50' in part
+    assert "\x1b" not in text
+    assert [line.split()[1] for line in part.splitlines() if line.startswith("  lag")] == [
+        "1", "8", "128",
+    ]  # fmt: skip
+    assert max(map(len, text.splitlines())) <= WIDTH
+    loaded = RunResult.from_dict(run.to_dict())
+    assert loaded.to_dict() == run.to_dict()

@@ -16,6 +16,7 @@ from ngramstat.statistics.covariance import Composition, PairStatistics
 from ngramstat.statistics.documents import statistical_units
 from ngramstat.statistics.noise import noise_edge
 from ngramstat.statistics.singular import leading_singular_triplets
+from ngramstat.synthetic import MarkovChain
 
 # THEORY 9.4: a chain with eigenvalues below one, so C(t) falls exponentially.
 MARKOV = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.3, 0.6]])
@@ -343,3 +344,32 @@ def test_without_counting_the_norms_are_the_same(boundary, threads):
     assert again.to_dict() == streamed.to_dict()
     with pytest.raises(ngramstat.InputError, match="needs sequential=False"):
         ngramstat.correlations(corpus, lags=[1], matrix_free=True)
+
+
+def test_the_heaviest_types_are_those_of_the_dense_vectors():
+    world = MarkovChain.random(
+        vocab_size=20, order=1, concentration=0.3, rules_seed=1, document_length=100
+    )
+    corpus = world.corpus(20_000, seed=1)
+    lags = [1, 2, 4]
+    result = ngramstat.correlations(corpus, lags=lags, sequential=False, replicates=50)
+    tokens = np.asarray(corpus.tokens).astype(int)
+    for row, lag in enumerate(lags):
+        joint = np.zeros((20, 20))
+        np.add.at(joint, (tokens[:-lag], tokens[lag:]), 1)
+        joint /= joint.sum()
+        u, _, vt = np.linalg.svd(joint - np.outer(joint.sum(axis=1), joint.sum(axis=0)))
+        for k in range(3):
+            sign = np.sign(u[np.abs(u[:, k]).argmax(), k])
+            for vector, types, loadings in (
+                (sign * u[:, k], result.left_types[row, k], result.left_loadings[row, k]),
+                (sign * vt[k], result.right_types[row, k], result.right_loadings[row, k]),
+            ):
+                assert types.tolist() == np.argsort(-np.abs(vector))[:12].tolist()
+                np.testing.assert_allclose(loadings, vector[types], atol=1e-6)
+    assert result.type_texts is None
+    few = MarkovChain.random(vocab_size=5, order=1, concentration=1.0, rules_seed=1,
+                             document_length=100).corpus(5000, seed=1)  # fmt: skip
+    padded = ngramstat.correlations(few, lags=[1], sequential=False, replicates=50)
+    assert (padded.left_types[0, :, 5:] == -1).all()
+    assert (padded.left_loadings[0, :, 5:] == 0).all()

@@ -29,6 +29,7 @@ from ngramstat.statistics.assembly import assemble_correlations
 from ngramstat.statistics.correlations import (
     CorrelationOptions,
     LagMeasurement,
+    Loadings,
     default_lags,
     measure_lags,
 )
@@ -50,7 +51,7 @@ from ngramstat.workspace import Workspace
 __all__ = ["correlations", "entropies", "measure", "plan", "run"]
 
 # Raised with every change of what a finished part holds or means: an older one is then made again.
-PARTS_VERSION = 5
+PARTS_VERSION = 6
 RUN_FILE = "run.json"
 PARTS = "parts"
 
@@ -426,12 +427,16 @@ def _correlations(
 
 
 _CROSS_FITS = ("cross_fit", "cross_fit_sequential")
+_LOADINGS = ("left", "right")
 
 
 def _lag_to_arrays(measurement: LagMeasurement) -> dict[str, NDArray[Any]]:
     values = {f.name: getattr(measurement, f.name) for f in dataclasses.fields(measurement)}
     for name in _CROSS_FITS:
         values[name] = values[name].to_array()
+    for name in _LOADINGS:
+        found = values.pop(name)
+        values[f"{name}_types"], values[f"{name}_values"] = found.types, found.values
     return {name: np.asarray(value) for name, value in values.items()}
 
 
@@ -441,6 +446,8 @@ def _lag_from_arrays(arrays: Mapping[str, NDArray[Any]]) -> LagMeasurement:
     }
     for name in _CROSS_FITS:
         values[name] = CrossFit.from_array(arrays[name])
+    for name in _LOADINGS:
+        values[name] = Loadings(values.pop(f"{name}_types"), values.pop(f"{name}_values"))
     return LagMeasurement(**values)
 
 

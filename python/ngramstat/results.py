@@ -108,14 +108,17 @@ class _Array(_Kind):
         return _encode_nested(value.tolist())
 
     def decode(self, value: Any, where: str) -> NDArray[Any]:
-        if self.ndim == 1:
-            return self.coerce(self._numbers(value, where), where)
+        return self.coerce(self._nested(value, where, self.ndim), where)
+
+    def _nested(self, value: Any, where: str, ndim: int) -> NDArray[Any]:
+        if ndim == 1:
+            return self._numbers(value, where)
         if not isinstance(value, list):
             raise InputError(f"{where}: needs a list of lists, got {_kind_name(value)}")
-        rows = [self._numbers(row, f"{where}[{i}]") for i, row in enumerate(value)]
-        if len({len(row) for row in rows}) > 1:
+        rows = [self._nested(row, f"{where}[{i}]", ndim - 1) for i, row in enumerate(value)]
+        if len({row.shape for row in rows}) > 1:
             raise InputError(f"{where}: its rows have different lengths")
-        return np.stack(rows) if rows else np.zeros((0, 0), dtype=self.dtype)
+        return np.stack(rows) if rows else np.zeros((0,) * ndim, dtype=self.dtype)
 
     def _numbers(self, value: Any, where: str) -> NDArray[Any]:
         if not isinstance(value, list):
@@ -193,6 +196,8 @@ FloatVector = Annotated[NDArray[np.float64], _Array("float64")]
 IntVector = Annotated[NDArray[np.int64], _Array("int64")]
 CountVector = Annotated[NDArray[np.uint64], _Array("uint64")]
 BoolVector = Annotated[NDArray[np.bool_], _Array("bool")]
+FloatCube = Annotated[NDArray[np.float64], _Array("float64", 3)]
+IntCube = Annotated[NDArray[np.int64], _Array("int64", 3)]
 FloatMatrix = Annotated[NDArray[np.float64], _Array("float64", 2)]
 JsonObject = Annotated[Mapping[str, Any], _Json()]
 Alternative = Annotated[Mapping[str, Any], _Alternative()]
@@ -725,6 +730,14 @@ class CorrelationResult(Result):
         Frobenius norm of C(t).
     singular_values : (n_lags, k) float64 or None
         Leading singular values, falling.
+    left_types, right_types : (n_lags, c, 12) int64 or None
+        Types that weigh most in the first c left and right singular vectors; -1 beyond the
+        vocabulary.
+    left_loadings, right_loadings : (n_lags, c, 12) float64 or None
+        Their entries, falling in size. Types of one sign to the left go with those of the same
+        sign to the right; a whole vector has length 1.
+    type_texts : dict or None
+        Text of each of these types by its id, where a tokenizer is recorded with the corpus.
     residual : (n_lags,) float64 or None
         Residual of the singular triplet, relative to the norm.
     valid : (n_lags,) bool
@@ -768,6 +781,11 @@ class CorrelationResult(Result):
     analytic_floor: FloatVector | None = None
     frobenius: FloatVector | None = None
     singular_values: FloatMatrix | None = None
+    left_types: IntCube | None = None
+    left_loadings: FloatCube | None = None
+    right_types: IntCube | None = None
+    right_loadings: FloatCube | None = None
+    type_texts: JsonObject | None = None
     residual: FloatVector | None = None
     valid: BoolVector
     valid_sequential: BoolVector | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -94,7 +95,7 @@ def summarize(run: RunResult) -> str:
     """
     blocks = [_verdict(run), _corpus_card(run)]
     if run.correlations is not None:
-        blocks.append(_correlations(run.correlations))
+        blocks.append([*_correlations(run.correlations), *_loadings(run.correlations)])
     if run.entropies is not None:
         blocks.append(_entropies(run.entropies))
     if run.prediction is not None:
@@ -275,6 +276,41 @@ def _correlations(result: CorrelationResult) -> list[str]:
             indent=2,
         )
     return [title, *note, *table(columns)]
+
+
+# Lags whose heaviest types are shown: the nearest measured ones.
+_SHOWN_LAGS = (1, 10, 100)
+_SHOWN_TYPES = 8
+
+
+def _loadings(result: CorrelationResult) -> list[str]:
+    """What correlates: the heaviest types of the first singular vectors at a few lags."""
+    left, right = result.left_types, result.right_types
+    if left is None or right is None or left.size == 0:
+        return []
+    assert result.left_loadings is not None
+    assert result.right_loadings is not None
+    lines = ["", "WHAT CORRELATES  types that weigh most in the first singular vectors"]
+    lags = result.lags.astype(np.float64)
+    shown = {int(np.abs(np.log(lags / lag)).argmin()) for lag in _SHOWN_LAGS if lag <= lags[-1]}
+    for row in sorted(shown):
+        for name, types, values in (
+            ("left", left[row, 0], result.left_loadings[row, 0]),
+            ("right", right[row, 0], result.right_loadings[row, 0]),
+        ):
+            words = [
+                f"{_type_text(result, int(i))} {v:+.2f}"
+                for i, v in zip(types[:_SHOWN_TYPES], values, strict=False)
+                if i >= 0
+            ]
+            head = f"lag {result.lags[row]}" if name == "left" else ""
+            lines += wrap(f"{head:<9} {name:<5} {', '.join(words)}", indent=2, hang=16)
+    return lines
+
+
+def _type_text(result: CorrelationResult, token: int) -> str:
+    text = None if result.type_texts is None else result.type_texts.get(str(token))
+    return str(token) if text is None else json.dumps(str(text)[:20], ensure_ascii=False)
 
 
 def _entropies(result: EntropyResult) -> list[str]:

@@ -106,6 +106,8 @@ def assemble_correlations(
         sequential_reach(lags, sequential_fits.debiased, units.content_lengths),
         measured=options.sequential,
     )
+    left_types = np.stack([m.left.types for m in measured])
+    right_types = np.stack([m.right.types for m in measured])
     k = min(len(m.singular_values) for m in measured)
     return CorrelationResult(
         lags=lags,
@@ -127,6 +129,11 @@ def assemble_correlations(
         vocab_cut=_vocab_cut(corpus, options, norm, column("full_norm")),
         frobenius=column("frobenius"),
         singular_values=np.stack([m.singular_values[:k] for m in measured]),
+        left_types=left_types,
+        left_loadings=np.stack([m.left.values for m in measured]),
+        right_types=right_types,
+        right_loadings=np.stack([m.right.values for m in measured]),
+        type_texts=_texts(corpus, left_types, right_types),
         residual=column("residual"),
         valid=valid,
         crossing_share=crossing,
@@ -148,6 +155,15 @@ def assemble_correlations(
         boundary=options.boundary,
         documents_are_blocks=units.are_blocks,
     )
+
+
+def _texts(corpus: Corpus, *types: NDArray[np.int64]) -> dict[str, str] | None:
+    """What the named types stand for; None without a tokenizer."""
+    if corpus.tokenizer_path is None:
+        return None
+    ids = np.unique(np.concatenate([part.ravel() for part in types]))
+    ids = ids[ids >= 0]
+    return dict(zip(map(str, ids.tolist()), corpus.decode(ids), strict=True))
 
 
 def _vocab_cut(

@@ -53,6 +53,7 @@ __all__ = [
     "DEFAULT_LAGS",
     "CorrelationOptions",
     "LagMeasurement",
+    "Loadings",
     "default_lags",
     "measure_lags",
     "most_frequent",
@@ -68,6 +69,9 @@ DEFAULT_LAGS = (
 # The floor is compared with a factor of 1.5, so a per mille of it is plenty.
 _FLOOR_TOLERANCE = 1e-3
 _NORM_TOLERANCE = 1e-7
+# Singular vectors whose heaviest types are kept, and how many of these.
+_LOADED = 3
+LOADINGS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +128,35 @@ class CorrelationOptions:
 
 
 @dataclass(frozen=True)
+class Loadings:
+    """The types that weigh most in some singular vectors.
+
+    Attributes
+    ----------
+    types : (c, LOADINGS) int64
+        -1 beyond the vocabulary.
+    values : (c, LOADINGS) float64
+        Entries of the vectors, falling in size.
+    """
+
+    types: NDArray[np.int64]
+    values: Floats
+
+    @classmethod
+    def of(cls, vectors: Floats, signs: Floats) -> Loadings:
+        """The largest entries of the first vectors, (V, k), turned by `signs`, (c,)."""
+        c = len(signs)
+        types = np.full((c, LOADINGS), -1, np.int64)
+        values = np.zeros((c, LOADINGS))
+        for j, sign in enumerate(signs):
+            vector = vectors[:, j]
+            # Of equal sizes the smaller ids.
+            first = np.argsort(-np.abs(vector), kind="stable")[:LOADINGS]
+            types[j, : len(first)], values[j, : len(first)] = first, sign * vector[first]
+        return cls(types, values)
+
+
+@dataclass(frozen=True)
 class LagMeasurement:
     """Everything measured at one lag, in plain numbers and arrays (one resumable part of a run)."""
 
@@ -132,6 +165,8 @@ class LagMeasurement:
     norm: float
     residual: float
     singular_values: Floats
+    left: Loadings
+    right: Loadings
     frobenius: float
     cross_fit: CrossFit
     noise_floor: float
@@ -367,8 +402,14 @@ class _LagMeasurer:
         position, position_floor = position_norm(
             self.corpus, self.units, statistics.lag, kept=self.kept, threads=self.threads
         )
+        # Both vectors of a pair may be turned round: the largest entry to the left is positive.
+        c = min(_LOADED, full.left.shape[1])
+        largest = np.abs(full.left[:, :c]).argmax(axis=0)
+        signs = np.where(full.left[largest, np.arange(c)] < 0, -1.0, 1.0)
         return LagMeasurement(
             lag=statistics.lag,
+            left=Loadings.of(full.left, signs),
+            right=Loadings.of(full.right, signs),
             pairs=statistics.pairs,
             norm=float(full.values[0]),
             residual=full.residual,
