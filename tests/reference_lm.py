@@ -85,7 +85,7 @@ def llama(weights, tokens, layers, heads):
             + (gate * (h @ weights[p + "mlp.in_proj.weight"].T))
             @ weights[p + "mlp.out_proj.weight"].T
         )
-    return rms_norm(x, weights["norm.weight"]) @ weights["embedding.weight"][:-1].T
+    return rms_norm(x, weights["norm.weight"]) @ weights["head.weight"].T
 
 
 def losses(logits, targets):

@@ -15,7 +15,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra torch")
 
 from ngramstat import Corpus  # noqa: E402
-from ngramstat.errors import InputError, NgramstatError  # noqa: E402
+from ngramstat.errors import InputError  # noqa: E402
+from ngramstat.lm import search  # noqa: E402
 from ngramstat.lm import train as training  # noqa: E402
 from ngramstat.lm.data import labelled, make_texts, strings, windows_of_epoch  # noqa: E402
 from ngramstat.lm.models import build  # noqa: E402
@@ -45,7 +46,7 @@ def corpus():
 
 @pytest.fixture
 def texts(corpus):
-    return make_texts(corpus, held_out=1000, seed=0)
+    return make_texts(corpus, tuning=1000, measuring=1000, seed=0)
 
 
 def make_run(settings=None, **changes):
@@ -132,9 +133,21 @@ def test_batches_are_the_epochs_one_after_the_other(texts, tmp_path):
 
 def test_too_small_a_corpus_is_refused():
     few = Corpus.from_arrays(np.zeros(60, np.uint16), vocab_size=2, document_ends=[30, 60])
-    few_texts = make_texts(few, held_out=10, seed=0)
+    few_texts = make_texts(few, tuning=6, measuring=6, seed=0)
+    assert few_texts.are_blocks
     with pytest.raises(InputError, match="less than one context"):
         few_texts.windows(few_texts.tuning, 64, most=100)
+    ends = np.cumsum([20] * 44 + [20_000])
+    unequal = Corpus.from_arrays(np.zeros(ends[-1], np.uint16), vocab_size=2, document_ends=ends)
+    refused = 0
+    for seed in range(30):
+        try:
+            parts = make_texts(unequal, tuning=100, measuring=100, seed=seed)
+        except InputError:
+            refused += 1
+        else:
+            assert parts.most_tokens >= 20_000
+    assert 0 < refused < 30
 
 
 # --- training ---
@@ -196,11 +209,11 @@ class StopAfter:
         self.left = steps
 
     def advance(self, amount):
-        self.left -= 1
+        self.left -= amount > 0
         if self.left == 0:
             raise KeyboardInterrupt
 
-    def describe(self, text):
+    def show_value(self, text):
         pass
 
 
@@ -230,7 +243,12 @@ def test_a_finished_run_is_read_not_trained(texts, tmp_path):
     np.testing.assert_array_equal(first.losses, again.losses)
     with pytest.raises(InputError, match="another run"):
         train(make_run(seed=5), texts, tuning, measuring, tmp_path / "run")
-    (tmp_path / "run" / "losses.npz").write_bytes(b"damaged")
+    path = tmp_path / "run" / "losses.npz"
+    for damaged in (b"damaged", path.read_bytes()[:-200]):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"losses\.npz: damaged"):
+            train(make_run(), texts, tuning, measuring, tmp_path / "run")
+    path.unlink()
     mended = train(make_run(), texts, tuning, measuring, tmp_path / "run")
     np.testing.assert_array_equal(first.losses, mended.losses)
 
@@ -259,12 +277,23 @@ def test_overfitting_ends_a_run_and_the_best_weights_are_kept(texts, tmp_path):
     assert result.best_step < result.steps
 
 
-def test_a_loss_that_is_no_number_is_an_error(texts, tmp_path, monkeypatch):
+def test_a_loss_that_is_no_number_ends_a_run_not_a_sweep(texts, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "_CLIP", math.inf)
     tuning, measuring = held_out(texts)
-    wild = make_run(Settings(learning_rate=1e20, weight_decay=0.0, epochs=3, batch=8))
-    with pytest.raises(NgramstatError, match="smaller learning rate"):
-        train(wild, texts, tuning, measuring, tmp_path / "run")
+    wild = make_run(Settings(learning_rate=1e30, weight_decay=0.0, epochs=3, batch=8))
+    result = train(wild, texts, tuning, measuring, tmp_path / "run")
+    assert result.diverged
+    assert np.isnan(result.losses).all()
+    again = train(wild, texts, tuning, measuring, tmp_path / "run", progress=StopAfter(1))
+    assert again.diverged
+
+    monkeypatch.setattr("ngramstat.lm.search._LEARNING_RATE", 1e30)
+    monkeypatch.setattr("ngramstat.lm.search._EPOCHS", (1, 1))
+    monkeypatch.setitem(search._LIMITS, "learning_rate", (1e-4, 1e31))
+    records = make_sweep(texts, tmp_path / "sweep").run()
+    assert {r.status for r in records} == {"diverged"}
+    rows = read_table(tmp_path / "sweep" / "runs.csv")
+    assert {row["tuning_loss"] for row in rows} == {"inf"}
 
 
 @pytest.mark.gpu
@@ -296,7 +325,7 @@ def test_last_tokens_and_classes_of_strings(tmp_path):
     np.testing.assert_array_equal(rows[:, -1], labels)
     np.testing.assert_array_equal(rows[:, :-1].ravel(), np.asarray(corpus.tokens))
 
-    texts = make_texts(corpus, held_out=800, seed=0)
+    texts = make_texts(corpus, tuning=400, measuring=800, seed=0)
     tuning, measuring = held_out(texts, context=8)
     run = make_run(
         Settings(3e-3, 0.1, 20, 16), context=8, tokens=3200, vocab_size=6, targets="last"
@@ -321,17 +350,31 @@ def test_the_search_finds_the_best_neighbourhood_and_tries_nothing_twice():
             for name in ("learning_rate", "weight_decay", "epochs", "batch")
         )
 
-    search = Search(Settings(learning_rate=3e-3, weight_decay=0.1, epochs=4, batch=16))
-    tried = []
-    while (settings := search.propose()) is not None:
-        assert settings not in tried
-        tried.append(settings)
-        search.report(settings, loss(settings))
-        assert len(tried) < 40
-    assert search.best.epochs == 8
-    assert search.best.batch == 8
-    assert search.best.learning_rate == pytest.approx(1.2e-2)
-    assert search.best.weight_decay == pytest.approx(0.3)
+    def searched(loss):
+        found = Search(Settings(learning_rate=3e-3, weight_decay=0.1, epochs=4, batch=16))
+        while (settings := found.propose()) is not None:
+            assert settings == found.propose()
+            assert settings not in found.tried
+            found.report(settings, loss(settings))
+            assert len(found.tried) < 60
+        return found
+
+    found = searched(loss)
+    assert found.best.epochs == 8
+    assert found.best.batch == 8
+    assert found.best.learning_rate == pytest.approx(1.2e-2)
+    assert found.best.weight_decay == pytest.approx(0.3)
+
+    def valley(settings):
+        """Rate and batch go together: one factor at a time takes several rounds."""
+        rate, batch = math.log2(settings.learning_rate / 3e-3), math.log2(settings.batch / 16)
+        return 3 * abs(rate - batch) + abs(rate + batch - 4)
+
+    found = searched(valley)
+    for name, factor in search._FACTORS:
+        for step in (factor, 1 / factor):
+            neighbour = search._moved(found.best, name, step)
+            assert neighbour is None or found.tried[neighbour] >= found.best_loss
 
 
 def test_first_guesses_follow_the_size_of_the_training_set():
@@ -359,15 +402,16 @@ def test_a_sweep_does_all_and_goes_on_where_it_ended(texts, tmp_path, monkeypatc
     again = make_sweep(texts, tmp_path).run()
     assert [r.run for r in again] == [r.run for r in records]
     np.testing.assert_array_equal(again[3].result.losses, records[3].result.losses)
-    run = json.loads((tmp_path / "runs" / rows[0]["run"] / "run.json").read_text())
-    assert run["settings"]["batch"] == int(rows[0]["batch"])
+    content = json.loads((tmp_path / "runs" / rows[0]["run"] / "run.json").read_text())
+    assert content["run"]["settings"]["batch"] == int(rows[0]["batch"])
+    assert content["environment"]["device"] == "cpu"
 
 
 def test_a_budget_leaves_out_the_largest_first_and_says_so(texts, tmp_path, monkeypatch):
     monkeypatch.setattr("ngramstat.lm.search._EPOCHS", (1, 2))
     sweep = make_sweep(texts, tmp_path)
     costs = {1000: 10.0, 2000: 50.0}
-    monkeypatch.setattr(Sweep, "_cost", lambda self, cell, settings: costs[cell.tokens])
+    monkeypatch.setattr(Sweep, "_cost", lambda self, run: costs[run.tokens])
     sweep.budget = 55.0
     records = sweep.run()
     left_out = [r for r in records if r.status == "left out"]
@@ -386,6 +430,28 @@ def test_seeds_and_a_larger_model(texts, tmp_path, monkeypatch):
     assert [(r.purpose, r.run.size, r.run.seed) for r in records] == [
         ("search", "0.1M", 0), ("capacity", "0.3M", 0), ("seed", "0.1M", 1),
     ]  # fmt: skip
+    base, larger = records[0].run.settings, records[1].run.settings
+    assert larger.learning_rate == pytest.approx(base.learning_rate * (64 / 96) ** 0.5)
+
+
+def test_a_capacity_run_without_time_is_listed(texts, tmp_path, monkeypatch):
+    monkeypatch.setattr("ngramstat.lm.search._EPOCHS", (1, 1))
+    plan = Plan(("gpt2",), "0.1M", (16,), (1000,), trials=1, capacity=True)
+    sweep = make_sweep(texts, tmp_path, plan=plan, budget=100.0)
+    monkeypatch.setattr(Sweep, "_cost", lambda self, run: 1.0 if run.size == "0.1M" else 1e4)
+    records = sweep.run()
+    assert [(r.purpose, r.status) for r in records] == [
+        ("search", "done"), ("capacity", "left out"),
+    ]  # fmt: skip
+
+
+def test_decisions_do_not_change_with_the_machine(texts, tmp_path, monkeypatch):
+    """What was left out or tried under a budget is the same when the call is repeated."""
+    monkeypatch.setattr("ngramstat.lm.search._EPOCHS", (1, 2))
+    first = make_sweep(texts, tmp_path, budget=1e4).run()
+    monkeypatch.setattr("ngramstat.lm.sweep.seconds_per_token", lambda *a, **k: 1e9)
+    again = make_sweep(texts, tmp_path, budget=1e4).run()
+    assert [(r.run, r.status) for r in again] == [(r.run, r.status) for r in first]
 
 
 def test_plans_that_cannot_be_are_refused():

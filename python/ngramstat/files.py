@@ -9,7 +9,8 @@ import math
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -21,12 +22,14 @@ from ngramstat.errors import InputError, NgramstatError
 
 __all__ = [
     "atomic_write",
+    "read_arrays",
     "read_json",
     "reason",
     "regular_file_size",
     "sha256_array",
     "sha256_file",
     "sync_directory",
+    "write_arrays",
     "write_json",
 ]
 
@@ -167,6 +170,39 @@ def read_json(path: str | PathLike[str], *, max_bytes: int = 1 << 30) -> Any:
         raise InputError(f"{path}: not UTF-8 at byte {error.start}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON: {reason(error)}") from error
+
+
+def write_arrays(path: str | PathLike[str], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays of numbers or text as .npz, atomically.
+
+    Raises
+    ------
+    NgramstatError
+        An array holds Python objects, or writing failed.
+    """
+    for name, array in arrays.items():
+        # NumPy would pickle them, and before 2.2 knows no word against it.
+        if np.asarray(array).dtype.hasobject:
+            raise NgramstatError(f"{path}: {name} holds objects, which are not written")
+    with atomic_write(path) as file:
+        np.savez(file, **dict(arrays))  # type: ignore[arg-type]
+
+
+def read_arrays(path: str | PathLike[str]) -> dict[str, NDArray[Any]]:
+    """Read what `write_arrays` wrote; nothing in it is executed.
+
+    Raises
+    ------
+    InputError
+        The file is absent or damaged.
+    """
+    regular_file_size(path)
+    try:
+        # Opened here: np.load leaves a damaged file open when it gives up on it.
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: damaged: {reason(error)}") from error
 
 
 def sha256_array(array: NDArray[Any]) -> str:

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.files import atomic_write
+from ngramstat.files import read_arrays, write_arrays
 
 __all__ = ["PartStore"]
 
@@ -61,10 +59,8 @@ class PartStore:
         if path is None or not path.is_file():
             return None
         try:
-            # Opened here: np.load leaves a damaged file open when it gives up on it.
-            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return read_arrays(path)
+        except InputError:
             # A part is only a saving of time: a damaged one is computed again and replaced.
             return None
 
@@ -72,5 +68,4 @@ class PartStore:
         """Keep a part, atomically."""
         path = self.path(kind, options)
         if path is not None:
-            with atomic_write(path) as file:
-                np.savez(file, allow_pickle=False, **arrays)
+            write_arrays(path, arrays)

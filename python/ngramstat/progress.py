@@ -40,6 +40,7 @@ class Progress:
     ) -> None:
         self._total = total
         self._description = description
+        self._value = ""
         self._unit = unit
         self._enabled = enabled
         self._done = 0.0
@@ -91,6 +92,12 @@ class Progress:
         if self._bar is not None:
             self._bar.set_description(description, refresh=False)
 
+    def show_value(self, text: str) -> None:
+        """Show a number that changes as the work goes on, such as a loss."""
+        self._value = text
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)
+
     def _log(self, now: float) -> None:
         self._logged = now
         elapsed = now - self._started
@@ -103,6 +110,8 @@ class Progress:
         line += f", {_clock(elapsed)} elapsed"
         if self._total and 0 < self._done < self._total:
             line += f", {_clock(elapsed * (self._total / self._done - 1))} left"
+        if self._value:
+            line += f", {self._value}"
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
 

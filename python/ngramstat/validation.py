@@ -26,15 +26,16 @@ from ngramstat.exponents.measured import alpha_of_losses, alpha_with_limit, lowe
 from ngramstat.exponents.prediction import predict
 from ngramstat.exponents.training_time import time_exponent
 from ngramstat.exponents.verdict import compare, conclude
-from ngramstat.files import atomic_write, read_json, write_json
+from ngramstat.files import atomic_write, read_json, sha256_array, write_json
 from ngramstat.kernels import build_info
-from ngramstat.lm.data import labelled, make_texts, strings
+from ngramstat.lm.data import TARGETS, Texts, labelled, make_texts, strings
 from ngramstat.lm.sweep import Plan, Record, Sweep, loss_of_run
+from ngramstat.lm.train import RunResult as TrainingResult
 from ngramstat.lm.train import device_of, set_threads
 from ngramstat.pipeline import RUN_FILE, measure
 from ngramstat.resources import peak_rss_bytes, resolve_threads
 from ngramstat.results import CurveTable, Exponent, Gate, RunResult
-from ngramstat.validation_results import Comparison, TrainedLoss, ValidationResult
+from ngramstat.validation_results import TrainedLoss, ValidationResult
 
 __all__ = ["default_sizes", "validate"]
 
@@ -42,6 +43,9 @@ Floats = NDArray[np.float64]
 
 _SMALLEST, _FACTOR = 100_000, 2
 _REPLICATES = 999
+_CONTEXT = 64
+# Groups of held-out documents that an interval needs.
+_FEWEST_CLUSTERS = 10
 # A larger model may gain this share of what twice the data gain.
 _MOST_GAIN = 0.25
 # Contexts of the curves: all the short ones, then about four in a factor of two.
@@ -62,7 +66,7 @@ def validate(
     output: str | PathLike[str],
     models: Sequence[str] = ("gpt2",),
     size: str = "0.1M",
-    contexts: Sequence[int] = (64,),
+    contexts: Sequence[int] = (),
     sizes: Sequence[int] = (),
     seeds: int = 1,
     trials: int = 6,
@@ -94,7 +98,8 @@ def validate(
     size : str
         Parameters beside embeddings: one of `ngramstat.lm.shape.SIZES`.
     contexts : sequence of int
-        Context lengths T; with targets ``last`` or ``class`` the documents' length alone.
+        Context lengths T, by default 64; with targets ``last`` or ``class`` they follow from the
+        documents' length.
     sizes : sequence of int, optional
         Training-set sizes P in tokens; by default 10^5 and twice as many each, up to all.
     seeds : int
@@ -107,9 +112,9 @@ def validate(
         ``all`` tokens; the ``last`` of every document, whose exponents are known in hierarchy
         worlds; or its ``class``.
     held_out, tuning : int
-        Tokens to measure with and to tune by.
+        Tokens to measure with and to tune by, each a tenth of the corpus at most.
     budget : float, optional
-        Seconds of training, over all calls. What does not fit is left out, and listed.
+        Seconds of training, earlier calls included. What does not fit is left out, and listed.
     measured : path, optional
         A finished run of `measure` on this corpus; without one the corpus is measured here.
     device : str, optional
@@ -125,34 +130,37 @@ def validate(
     """
     started = time.monotonic()
     directory = Path(output)
+    if not 0.5 <= level < 1:
+        raise InputError(f"level={level}: must be at least 0.5 and below 1, such as 0.95")
     threads = resolve_threads(threads)
     set_threads(threads)
     where = device_of(device)
-    text = corpus
-    if targets != "all":
-        length = strings(corpus)
-        text = labelled(corpus) if targets == "class" else corpus
-        contexts = (length + 1 if targets == "class" else length,)
-    texts = make_texts(text, held_out=held_out, seed=seed)
+    text, contexts = _targets(corpus, targets, contexts)
+    held_out, tuning = (min(n, text.n_tokens // 10) for n in (held_out, tuning))
+    texts = make_texts(text, tuning=tuning, measuring=held_out, seed=seed)
     wanted = tuple(sorted({int(p) for p in sizes})) or default_sizes(texts.most_tokens)
     plan = Plan(
         tuple(models), size, tuple(sorted(set(contexts))), wanted, seeds, trials, capacity, targets
     )
-    texts.training(wanted[-1])  # refused before hours of work
+    sweep = Sweep(
+        texts, plan, directory, _data_hash(text, held_out, tuning, seed, targets),
+        tuning_tokens=tuning, measuring_tokens=held_out, budget=budget, device=where, seed=seed,
+        progress=progress,
+    )  # fmt: skip
+    # Refused before hours of work.
+    _refuse_equal_sizes(texts, wanted)
+    for context in plan.contexts:
+        sweep.held_out(context)
     directory.mkdir(parents=True, exist_ok=True)
     run = _measured(corpus, measured, directory, threads, memory_limit, seed, progress)
     settings = {
         "models": list(models), "size": size, "contexts": list(plan.contexts),
         "sizes": list(wanted), "seeds": seeds, "trials": trials, "capacity": capacity,
         "targets": targets, "held_out": held_out, "tuning": tuning, "budget": budget,
-        "device": where, "level": level, "seed": seed,
+        "measured": None if measured is None else str(measured), "device": where,
+        "level": level, "seed": seed, "threads": threads,
+        "memory_limit": memory_limit,
     }  # fmt: skip
-    split = json.dumps([corpus.sha256, held_out, tuning, seed, targets, __version__])
-    sweep = Sweep(
-        texts, plan, directory, hashlib.sha256(split.encode()).hexdigest()[:32],
-        tuning_tokens=tuning, measuring_tokens=held_out, budget=budget, device=where, seed=seed,
-        progress=progress,
-    )  # fmt: skip
     records = sweep.run()
     tables = _curves(records, directory, targets)
     result = _assemble(corpus, run, records, sweep, tables, settings, level)
@@ -161,7 +169,7 @@ def validate(
         provenance={
             "version": __version__,
             "commit": build_info().get("commit"),
-            "backend": where,
+            "devices": sorted({r.result.device for r in records if r.result}),
             "threads": threads,
             "seconds": round(time.monotonic() - started, 3),
             "training_seconds": round(sum(r.result.seconds for r in records if r.result), 3),
@@ -170,6 +178,43 @@ def validate(
     )
     write_json(directory / "validation.json", result.to_dict())
     return result
+
+
+def _targets(corpus: Corpus, targets: str, contexts: Sequence[int]) -> tuple[Corpus, Sequence[int]]:
+    """The text that is trained on and its context lengths."""
+    if targets not in TARGETS:
+        raise InputError(f"targets {targets!r}: expected one of {', '.join(TARGETS)}")
+    if targets == "all":
+        return corpus, contexts or (_CONTEXT,)
+    if contexts:
+        raise InputError(
+            f"contexts {list(contexts)}: follow from the documents' length with targets {targets}; "
+            "leave them out"
+        )
+    length = strings(corpus)
+    if targets == "last":
+        return corpus, (length,)
+    return labelled(corpus), (length + 1,)
+
+
+def _data_hash(text: Corpus, held_out: int, tuning: int, seed: int, targets: str) -> str:
+    """Of all that decides which tokens are trained on, tuned by and measured with."""
+    ends = None if text.document_ends is None else sha256_array(text.document_ends)
+    parts = [text.sha256, ends, text.vocab_size, held_out, tuning, seed, targets, __version__]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def _refuse_equal_sizes(texts: Texts, sizes: Sequence[int]) -> None:
+    """Whole documents may make one training set of two sizes."""
+    found: dict[int, int] = {}
+    for size in sizes:
+        tokens = len(texts.training(size))
+        if tokens in found:
+            raise InputError(
+                f"sizes {found[tokens]:,} and {size:,}: both come to {tokens:,} tokens of whole "
+                "documents; leave one out"
+            )
+        found[tokens] = size
 
 
 def _measured(
@@ -183,7 +228,7 @@ def _measured(
 ) -> RunResult:
     if given is None:
         return measure(
-            corpus, output=directory / "measured", predictor="kneser-ney", threads=threads,
+            corpus, output=directory / f"measured-{seed}", predictor="kneser-ney", threads=threads,
             memory_limit=memory_limit, seed=seed, progress=progress,
         )  # fmt: skip
     path = Path(given)
@@ -213,24 +258,37 @@ class _Group:
     @property
     def error_rate(self) -> float:
         """Of the last token, mean over the seeds."""
-        return float(np.mean([r.result.error_rate for r in self.records if r.result]))
+        return float(np.mean([r.error_rate for r in self._results]))
 
-    def replicates(self, level: float) -> Floats:
+    @property
+    def clusters(self) -> int:
+        """Groups of held-out documents with a window."""
+        return int(np.count_nonzero(self._results[0].counts))
+
+    @property
+    def _results(self) -> list[TrainingResult]:
+        return [r.result for r in self.records if r.result is not None]
+
+    def replicates(self) -> Floats:
         """The loss over resampled groups of held-out documents, (r,); the same draws for all."""
-        results = [r.result for r in self.records if r.result is not None]
         last = self.records[0].run.only_last
-        sums = np.mean(
-            [r.losses[:, -1] if last else r.losses.mean(axis=1) for r in results], axis=0
-        )
-        counts = results[0].counts
-        draws = cluster_weights(len(counts), _REPLICATES, np.random.default_rng(31))
-        found = [(w @ sums) / np.maximum(w @ counts, 1) for w in draws]
-        return np.concatenate(found)
+        rows = [r.losses[:, -1] if last else r.losses.mean(axis=1) for r in self._results]
+        return self._resampled(np.mean(rows, axis=0))
+
+    def error_replicates(self) -> Floats:
+        """The same of the error rate."""
+        return self._resampled(np.mean([r.errors for r in self._results], axis=0))
+
+    def _resampled(self, sums: Floats) -> Floats:
+        counts = self._results[0].counts
+        used = counts > 0
+        draws = cluster_weights(int(used.sum()), _REPLICATES, np.random.default_rng(31))
+        return np.concatenate([(w @ sums[used]) / (w @ counts[used]) for w in draws])
 
 
 def _groups(records: Sequence[Record]) -> list[_Group]:
     """Best settings by tuning loss, with all seeds of these settings; by model, context and P."""
-    done = [r for r in records if r.result is not None and r.purpose != "capacity"]
+    done = [r for r in records if r.status == "done" and r.purpose != "capacity"]
     cells: dict[tuple[str, int, int], list[Record]] = {}
     for record in done:
         run = record.run
@@ -238,6 +296,8 @@ def _groups(records: Sequence[Record]) -> list[_Group]:
     found = []
     for (model, context, wanted), members in sorted(cells.items()):
         searched = [r for r in members if r.purpose == "search"]
+        if not searched:
+            continue  # its settings all diverged
         best = min(searched, key=lambda r: r.result.tuning_loss if r.result else math.inf)
         same = [r for r in members if r.run.settings == best.run.settings]
         assert best.result is not None
@@ -247,6 +307,8 @@ def _groups(records: Sequence[Record]) -> list[_Group]:
 
 def _curves(records: Sequence[Record], directory: Path, targets: str) -> dict[str, CurveTable]:
     """Writes L_n(P) of every model and T, and reads them as any user's curves."""
+    for stale in (*directory.glob("curves-*.csv"), *directory.glob("collapse-*.png")):
+        stale.unlink()  # of a call with other options
     tables: dict[str, CurveTable] = {}
     if targets != "all":
         return tables
@@ -290,46 +352,49 @@ def _assemble(
 ) -> ValidationResult:
     groups = _groups(records)
     if not groups:
-        raise NgramstatError("no run has been finished; give a larger --budget")
+        raise NgramstatError("no run came to a loss; give a larger --budget or smaller --sizes")
     p, y = np.array([g.tokens for g in groups], float), np.array([g.loss for g in groups])
     rows = lower_envelope(p, y)
-    replicates = np.stack([groups[i].replicates(level) for i in rows], axis=1)
-    measured = {
-        "raw": alpha_of_losses(p[rows], y[rows], replicates=replicates, level=level),
-        "limit": alpha_with_limit(p[rows], y[rows], level=level),
-    }
+    best = groups[int(rows[-1])]
+    # Few documents say nothing about how much they vary.
+    sampled = min(g.clusters for g in groups) >= _FEWEST_CLUSTERS
+    draws = np.stack([g.replicates() for g in groups], axis=1) if sampled else None
+    on_envelope = None if draws is None else draws[:, rows]
     known, limit = _known(corpus, settings["targets"])
     assert run.correlations is not None
     assert run.entropies is not None
-    longest = max(settings["contexts"])
-    table = next((t for kind, t in tables.items() if kind.endswith(f"-T{longest}")), None)
+    source = f"{best.model}-T{best.context}"
     prediction = predict(
         run.correlations, run.entropies, tokens=[float(v) for v in p[rows]],
-        context=longest, curves=table,
+        context=best.context, curves=tables.get(source),
     )  # fmt: skip
-    comparisons = _compare(prediction.curves, measured, level)
-    if settings["targets"] == "class" and known:
+    gates = _training_gates(records, groups, sweep)
+    if settings["targets"] == "class":
         rates = np.array([groups[i].error_rate for i in rows])
+        spread = None
+        if sampled:
+            spread = np.stack([groups[i].error_replicates() for i in rows], axis=1)
+        error = alpha_of_losses(p[rows], rates, replicates=spread, level=level)
+        exact = _exact(known.get("classification"), level)
+        comparisons = [compare("classification error", exact, error)]
+    elif settings["targets"] == "last":
+        above = _above(limit, p[rows], y[rows], on_envelope, level)
+        comparisons = [compare("known limit", _exact(known.get("alpha"), level), above)]
+    else:
+        raw = alpha_of_losses(p[rows], y[rows], replicates=on_envelope, level=level)
+        fitted = alpha_with_limit(p[rows], y[rows], level=level)
+        curves = prediction.curves
+        assert curves is not None
         comparisons = [
-            compare(
-                "classification error",
-                _exact(known["classification"], level),
-                alpha_of_losses(p[rows], rates, level=level),
-            )
-        ]
-    if limit is not None and "alpha" in known:
-        exact = alpha_of_losses(
-            p[rows], y[rows], entropy_rate=limit, replicates=replicates, level=level
-        )
-        comparisons.append(compare("known limit", _exact(known["alpha"], level), exact))
-    gates = [*prediction.gates, *_training_gates(records, groups, sweep)]
-    if known:
-        # The theory's own conditions are not in doubt there.
-        gates = _training_gates(records, groups, sweep)
+            compare("raw", curves.alpha_finite, raw), compare("limit", curves.alpha, fitted)
+        ]  # fmt: skip
+        # Exact exponents do not rest on the text's; these do.
+        gates = [*prediction.gates, *gates]
     outcome, meaning = conclude(comparisons, gates)
-    ends = [np.quantile(groups[i].replicates(level), [(1 - level) / 2, (1 + level) / 2])
-            for i in range(len(groups))]  # fmt: skip
-    best = groups[int(rows[-1])].records[0]
+    ends: list[tuple[float | None, float | None]] = [(None, None)] * len(groups)
+    if draws is not None:
+        low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        ends = list(zip(low.tolist(), high.tolist(), strict=True))
     return ValidationResult(
         corpus=corpus.info(),
         settings=settings,
@@ -337,62 +402,79 @@ def _assemble(
         runs=_counted(records),
         losses=tuple(
             TrainedLoss(
-                tokens=float(g.tokens), loss=g.loss, low=float(low), high=float(high),
+                tokens=float(g.tokens), loss=g.loss, low=ends[i][0], high=ends[i][1],
                 model=g.model, context=g.context, seeds=len(g.records),
                 on_envelope=bool(i in rows),
             )
-            for i, (g, (low, high)) in enumerate(zip(groups, ends, strict=True))
+            for i, g in enumerate(groups)
         ),
+        curves=source if source in tables else None,
         prediction=prediction,
         comparisons=tuple(comparisons),
         outcome=outcome,
         meaning=meaning,
         gates=tuple(gates),
         known=known,
-        time_exponent=_time(sweep.directory / "runs" / best.run.key / "log.csv", level),
+        time_exponent=_time(
+            sweep.directory / "runs" / best.records[0].run.key / "log.csv", level
+        ),
+        documents_are_blocks=sweep.texts.are_blocks,
     )  # fmt: skip
 
 
-def _compare(curves: Any, measured: dict[str, Exponent], level: float) -> list[Comparison]:
-    """Raw with raw and limit with limit; the predictions take gamma from the models' own curves."""
-    if curves is None:
-        missing = Exponent.refused("no curves by context", method="gamma / (2 beta)", level=level)
-        return [compare(name, missing, found) for name, found in measured.items()]
-    return [
-        compare("raw", curves.alpha_finite, measured["raw"]),
-        compare("limit", curves.alpha, measured["limit"]),
-    ]
+def _above(
+    limit: float | None, p: Floats, y: Floats, replicates: Floats | None, level: float
+) -> Exponent:
+    if limit is None:
+        return Exponent.refused(
+            "the world's truth.json has no entropy of the last token given all others",
+            method="OLS of log loss on log P, above the known limit", level=level,
+        )  # fmt: skip
+    return alpha_of_losses(p, y, entropy_rate=limit, replicates=replicates, level=level)
 
 
 def _known(corpus: Corpus, targets: str) -> tuple[dict[str, Any], float | None]:
-    """Exact exponents of a world, and the limit of its loss where the targets have one."""
+    """Exact exponents of a world, and the limit of the loss of its strings' last tokens."""
     path = None if corpus.path is None else Path(str(corpus.path)) / "truth.json"
     if path is None or not path.is_file():
         return {}, None
     truth = read_json(path)
-    exponents = dict(truth.get("exponents", {}))
-    if targets == "class":
-        return {k: v for k, v in exponents.items() if k == "classification"}, None
-    if targets != "last":
-        return exponents, None
-    staircase = truth.get("extras", {}).get("last_token_entropy", {})
-    entropies = [h for h in staircase.get("entropy", []) if h is not None]
-    if not entropies:
-        return exponents, None
-    # Every string has one target: thresholds are numbers of strings.
-    levels = truth.get("extras", {}).get("thresholds", {}).get("tokens", [])
-    length = int(truth.get("document_length", 1))
-    exponents["staircase"] = {"entropy": entropies, "tokens": [p * length for p in levels]}
-    return exponents, float(entropies[-1])
+    try:
+        known = {
+            name: {key: value.get(key) for key in ("value", "low", "high", "meaning")}
+            for name, value in truth["exponents"].items()
+        }
+        if targets != "last":
+            return known, None
+        extras, length = truth["extras"], int(truth["document_length"])
+        stairs = extras["last_token_entropy"]
+        entropies = [float(h) for h in stairs["entropy"]]
+        # Every string has one target: thresholds are numbers of strings.
+        levels = [float(p) * length for p in extras["thresholds"]["tokens"]]
+        known["staircase"] = {"entropy": entropies, "tokens": levels}
+        whole = bool(stairs["context"]) and int(stairs["context"][-1]) == length - 1
+        return known, entropies[-1] if whole else None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path}: not the truth of a hierarchy world ({type(error).__name__}: {error}); use "
+            "--targets all, or a corpus of `ngramstat synthesize rhm`"
+        ) from error
 
 
-def _exact(value: dict[str, Any], level: float) -> Exponent:
-    number = value.get("value")
-    method = str(value.get("meaning", "known exactly"))
+def _exact(value: dict[str, Any] | None, level: float) -> Exponent:
+    """A known exponent; where only bounds are known, their middle with them as the interval."""
+    if value is None:
+        return Exponent.refused("not known for this corpus", method="known exactly", level=level)
+    method = str(value["meaning"])
+    number, low, high = (value[key] for key in ("value", "low", "high"))
+    if number is None and low is not None and high is not None:
+        number = (low + high) / 2
     if number is None:
         return Exponent.refused("not known for this world", method=method, level=level)
-    low, high = value.get("low") or number, value.get("high") or number
-    return Exponent(value=number, low=low, high=high, level=level, method=method, reportable=True)
+    return Exponent(
+        value=number, low=number if low is None else low, high=number if high is None else high,
+        level=level, method=method, reportable=True,
+    )  # fmt: skip
 
 
 def _training_gates(
@@ -400,34 +482,34 @@ def _training_gates(
 ) -> list[Gate]:
     """Whether the losses are those of the data, not of the training."""
     settled = [sweep.settled.get((g.model, g.context, g.wanted), False) for g in groups]
-    left_out = sum(r.status == "left out" for r in records)
+    clusters = min(g.clusters for g in groups)
     gates = [
         Gate(
             name="settings searched",
             passed=all(settled) or None,
             value=float(np.mean(settled)),
             threshold=1.0,
-            meaning="at every size no neighbour of the best settings is better or untried",
+            meaning="share of the sizes where every neighbour of the best settings was tried",
         ),
         Gate(
-            name="nothing left out",
-            passed=left_out == 0 or None,
-            value=float(left_out),
-            threshold=0.0,
-            meaning="the budget had time for every run",
+            name="held-out documents",
+            passed=clusters >= _FEWEST_CLUSTERS,
+            value=float(clusters),
+            threshold=float(_FEWEST_CLUSTERS),
+            meaning="enough of them to tell how much they vary",
         ),
     ]
-    larger = next((r for r in records if r.purpose == "capacity" and r.result), None)
-    gain = None
-    if larger is not None and larger.result is not None:
+    larger = next((r for r in records if r.purpose == "capacity"), None)
+    gain, where = None, "none was planned"
+    if larger is not None:
         run = larger.run
+        where = f"{run.model} {run.size}, T={run.context}, P={run.tokens:,}: {larger.status}"
         mine = [g for g in groups if (g.model, g.context) == (run.model, run.context)]
-        here = next(g for g in mine if g.wanted == run.tokens)
+        here = next((g for g in mine if g.wanted == run.tokens), None)
         before = [g for g in mine if g.wanted < run.tokens]
-        if before:
+        if larger.result is not None and larger.status == "done" and here and before:
             last = before[-1]
-            doublings = math.log2(here.tokens / last.tokens)
-            fall = (last.loss - here.loss) / doublings
+            fall = (last.loss - here.loss) / math.log2(here.tokens / last.tokens)
             if fall > 0:
                 gain = (here.loss - loss_of_run(run, larger.result)) / fall
     gates.append(
@@ -436,7 +518,7 @@ def _training_gates(
             passed=None if gain is None else gain <= _MOST_GAIN,
             value=gain,
             threshold=_MOST_GAIN,
-            meaning="a larger model gains less than this share of what twice the data gain",
+            meaning=f"a larger model gains less than this share of twice the data ({where})",
         )
     )
     return gates
@@ -446,6 +528,7 @@ def _counted(records: Sequence[Record]) -> dict[str, Any]:
     left_out = [r for r in records if r.status == "left out"]
     return {
         "done": sum(r.status == "done" for r in records),
+        "diverged": sum(r.status == "diverged" for r in records),
         "left_out": len(left_out),
         "left_out_seconds": round(sum(r.expected_seconds for r in left_out)),
         "left_out_sizes": sorted({r.run.tokens for r in left_out}),

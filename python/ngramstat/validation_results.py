@@ -64,7 +64,7 @@ class Comparison(Result):
     ----------
     name : str
         What kind: ``raw`` (losses as they are, as in the paper), ``limit`` (the loss at infinite P
-        fitted), ``known limit`` (a world of known entropy rate).
+        fitted), ``known limit`` (last tokens of a hierarchy world), ``classification error``.
     predicted, measured : Exponent
     outcome : str
         ``consistent`` where the intervals overlap, ``inconsistent`` where they do not, and
@@ -97,8 +97,11 @@ class ValidationResult(Result):
         Numbers of runs by status, and what was left out.
     losses : tuple of TrainedLoss
         By model, context and P.
+    curves : str or None
+        Model and T whose learning curves by context the prediction uses: those of the least loss
+        at the largest P. None where only last tokens or classes were trained on.
     prediction : Prediction
-        From the corpus's statistics, with the models' learning curves.
+        From the corpus's statistics, with these curves.
     comparisons : tuple of Comparison
     outcome : str
     meaning : str
@@ -109,6 +112,8 @@ class ValidationResult(Result):
         Exact exponents, where the corpus is a world of known answer.
     time_exponent : Exponent or None
         Of the training loss against training time, in the run at the largest P.
+    documents_are_blocks : bool
+        Equal blocks stood for documents, of which the store has too few.
     """
 
     schema: str = VALIDATION_SCHEMA
@@ -117,6 +122,7 @@ class ValidationResult(Result):
     provenance: JsonObject
     runs: JsonObject
     losses: tuple[TrainedLoss, ...]
+    curves: str | None = None
     prediction: Prediction
     comparisons: tuple[Comparison, ...]
     outcome: str
@@ -124,6 +130,7 @@ class ValidationResult(Result):
     gates: tuple[Gate, ...]
     known: JsonObject
     time_exponent: Exponent | None = None
+    documents_are_blocks: bool = False
 
     def _check(self) -> None:
         if self.schema != VALIDATION_SCHEMA:

@@ -43,9 +43,8 @@ __all__ = ["validate"]
 @click.option(
     "--contexts",
     type=ListOf(Count()),
-    default="64",
-    show_default=True,
-    help="Context lengths T, such as 32,64.",
+    default=None,
+    help="Context lengths T, such as 32,64.  [default: 64]",
 )
 @click.option(
     "--sizes",
@@ -107,7 +106,8 @@ def validate(
     from ngramstat.report.validation_summary import summarize_validation
     from ngramstat.validation import validate as run
 
-    options["sizes"] = options["sizes"] or ()
+    for name in ("sizes", "contexts"):
+        options[name] = options[name] or ()
     result = run(
         Corpus.open(**store),
         output=output,
@@ -122,7 +122,10 @@ def validate(
     written = [directory / "validation.json", directory / "runs.csv", directory / "summary.txt"]
     with atomic_write(written[2]) as file:
         file.write(text.encode())
-    if importlib.util.find_spec("matplotlib") is not None:
+    hint = ""
+    if importlib.util.find_spec("matplotlib") is None:
+        hint = "For pictures: pip install 'ngramstat[plot]'"
+    else:
         from ngramstat.report.validation import plot_validation, plot_validation_collapse
 
         figures = {"losses.png": plot_validation(result)}
@@ -134,3 +137,5 @@ def validate(
                 figure.savefig(file, format="png", dpi=150)
     click.echo(json.dumps(result.to_dict(), indent=2, allow_nan=False) if as_json else text)
     click.echo(f"Wrote {', '.join(map(str, written))}", err=True)
+    if hint:
+        click.echo(hint, err=True)

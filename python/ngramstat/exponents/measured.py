@@ -124,7 +124,6 @@ def alpha_of_losses(
 def alpha_with_limit(
     tokens: ArrayLike,
     losses: ArrayLike,
-    errors: ArrayLike | None = None,
     *,
     level: float = 0.95,
 ) -> Exponent:
@@ -136,7 +135,7 @@ def alpha_with_limit(
         For arrays of different lengths.
     """
     p = np.asarray(tokens, dtype=np.float64)
-    fit = learning_limit(p, losses, errors, level=level)
+    fit = learning_limit(p, losses, level=level)
     method = "L(P) = H + A P^-alpha, H fitted"
     if fit.delta is None or fit.delta_low is None or fit.delta_high is None:
         return Exponent.refused(fit.reason or "no fit", method=method, level=level)
@@ -188,8 +187,8 @@ def _fit(
 def _bend(p: Floats, y: Floats) -> float:
     """Ratio of the slopes of the first and the last half of the points, at least 1."""
     m = (len(p) + 1) // 2
-    first = _fit(p[: max(m, 2)], y[: max(m, 2)], None, 0.95)[0]
-    last = _fit(p[-max(m, 2) :], y[-max(m, 2) :], None, 0.95)[0]
+    first = _fit(p[:m], y[:m], None, 0.95)[0]
+    last = _fit(p[-m:], y[-m:], None, 0.95)[0]
     if min(first, last) <= 0:
         return math.inf
     return max(first / last, last / first)

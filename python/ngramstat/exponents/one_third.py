@@ -23,7 +23,7 @@ WINDOW = (1e3, 1e6)
 
 
 def binary_losses(times: ArrayLike) -> Floats:
-    """Loss of two types with hard labels under gradient flow from zero, exactly (THEORY 6).
+    """Loss of two types with hard labels under gradient flow from zero, exactly.
 
     L(D) = E ln(1 + exp(-D |u|)) with u standard normal, dD/dt = -L'(D); tends to (pi/6) t^(-1/3).
 
@@ -54,8 +54,8 @@ def binary_losses(times: ArrayLike) -> Floats:
     slope = pairs[:, 1]
     pieces = np.diff(d) / 6 * (1 / slope[:-1] + 4 / middle + 1 / slope[1:])
     reached = np.concatenate([[0.0], np.cumsum(pieces)])
-    if t.max() > reached[-1]:
-        raise InputError(f"times: beyond {reached[-1]:.3g}")
+    if t.min() < reached[1] or t.max() > reached[-1]:
+        raise InputError(f"times: must lie between {reached[1]:.2g} and {reached[-1]:.2g}")
     at = np.interp(np.log(t), np.log(reached[1:]), np.log(d[1:]))
     return np.array([loss_and_slope(float(np.exp(value)))[0] for value in at.ravel()]).reshape(
         t.shape
@@ -77,8 +77,29 @@ def aligned_losses(
     """Loss of a student with logits beta E on the teacher's most likely type, E normal.
 
     Gradient flow on beta from zero, over a fixed draw of `samples` rows of logits.
+
+    Parameters
+    ----------
+    times : (k,) float64
+        Positive.
+    vocab_size : int
+        Types, at least 2.
+    samples : int
+    seed : int
+
+    Returns
+    -------
+    (k,) float64
+        Nats.
+
+    Raises
+    ------
+    InputError
+        A time is not positive, or there are fewer than two types.
     """
     t = np.asarray(times, dtype=np.float64)
+    if t.size == 0 or np.any(~np.isfinite(t) | (t <= 0)) or vocab_size < 2:
+        raise InputError("needs positive times and at least two types")
     rng = np.random.default_rng(seed)
     # What decides is how far the others lie below the largest logit.
     logits = rng.standard_normal((samples, vocab_size)).astype(np.float32)
@@ -89,6 +110,7 @@ def aligned_losses(
     # Trapezoids in the logarithm of the slope, which is smooth.
     middle = np.exp((np.log(slopes[1:]) + np.log(slopes[:-1])) / 2)
     reached = np.concatenate([[0.0], np.cumsum(np.diff(beta) / middle)])
+    assert reached[-1] >= t.max()
     found: Floats = np.exp(np.interp(t, reached, np.log(losses)))
     return found
 

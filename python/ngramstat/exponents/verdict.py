@@ -44,8 +44,7 @@ def compare(name: str, predicted: Exponent, measured: Exponent) -> Comparison:
 def conclude(comparisons: Sequence[Comparison], gates: Sequence[Gate]) -> tuple[str, str]:
     """(outcome, meaning) of all comparisons, given the gates that have to hold.
 
-    A gate that failed makes any difference, and any agreement, one of the training rather than of
-    the theory.
+    Where a gate failed, neither agreement nor difference says anything about the theory.
     """
     decided = [c for c in comparisons if c.outcome != "indeterminate"]
     if not decided:

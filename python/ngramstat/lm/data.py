@@ -28,8 +28,8 @@ TARGETS = ("all", "last", "class")
 # A corpus without documents is cut into this many blocks.
 _BLOCKS = 4096
 _FEWEST_DOCUMENTS = 40
-# Held out at most, to tune and to measure by together.
-_MOST_SHARE = 0.2
+# Held out at most, to tune by and to measure with, each.
+_MOST_SHARE = 0.1
 # Documents are resampled in this many groups at most.
 _MOST_CLUSTERS = 200
 
@@ -62,6 +62,8 @@ class Texts:
         In random order: those to tune by, those to measure with, those to train on.
     tuning, measuring : (int, int)
         First and last document (exclusive) of these parts.
+    are_blocks : bool
+        Equal blocks stand for documents, of which the store has too few.
     """
 
     corpus: Corpus
@@ -69,6 +71,7 @@ class Texts:
     ends: Ints
     tuning: tuple[int, int]
     measuring: tuple[int, int]
+    are_blocks: bool
 
     @property
     def most_tokens(self) -> int:
@@ -122,27 +125,29 @@ class Texts:
         return np.concatenate(parts) if parts else np.empty(0, self.corpus.dtype)
 
 
-def make_texts(corpus: Corpus, *, held_out: int, seed: int) -> Texts:
-    """Split a corpus; about `held_out` tokens to tune by, and as many to measure with.
+def make_texts(corpus: Corpus, *, tuning: int, measuring: int, seed: int) -> Texts:
+    """Split a corpus; about so many tokens to tune by and to measure with, each a tenth at most.
 
     Raises
     ------
     InputError
-        The corpus has too few tokens to be split.
+        The corpus has too few documents for that, or a few that hold nearly all of it.
     """
-    ends, _ = corpus.documents_or_blocks(n_blocks=_BLOCKS, fewest=_FEWEST_DOCUMENTS)
+    ends, are_blocks = corpus.documents_or_blocks(n_blocks=_BLOCKS, fewest=_FEWEST_DOCUMENTS)
     starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
     order = np.random.default_rng([seed, 11]).permutation(len(ends))
     starts, ends = starts[order], np.asarray(ends)[order]
     sizes = np.cumsum(ends - starts)
-    each = min(held_out, int(corpus.n_tokens * _MOST_SHARE / 2))
-    tuning = int(np.searchsorted(sizes, each)) + 1
-    measuring = int(np.searchsorted(sizes, 2 * each)) + 1
-    if measuring >= len(ends):
+    most = int(corpus.n_tokens * _MOST_SHARE)
+    first = int(np.searchsorted(sizes, min(tuning, most))) + 1
+    before = int(sizes[first - 1])
+    last = int(np.searchsorted(sizes, before + min(measuring, most))) + 1
+    if last >= len(ends) or sizes[last - 1] > corpus.n_tokens / 2:
         raise InputError(
-            f"{corpus.path}: {len(ends)} documents are too few to hold some out and train on others"
+            f"{corpus.path}: its {len(ends)} documents are too few or too unequal to hold some out "
+            "and train on others; use a smaller --held-out or more data"
         )
-    return Texts(corpus, starts, ends, (0, tuning), (tuning, max(measuring, tuning + 1)))
+    return Texts(corpus, starts, ends, (0, first), (first, last), are_blocks)
 
 
 def strings(corpus: Corpus) -> int:
@@ -151,14 +156,14 @@ def strings(corpus: Corpus) -> int:
     Raises
     ------
     InputError
-        They differ, or there are none.
+        They differ, or are too few.
     """
     ends = corpus.document_ends
     lengths = np.unique(np.diff(ends, prepend=0)) if ends is not None else np.zeros(0, np.int64)
-    if len(lengths) != 1 or lengths[0] < 2:
+    if len(lengths) != 1 or lengths[0] < 2 or corpus.n_documents < _FEWEST_DOCUMENTS:
         raise InputError(
-            f"{corpus.path}: its documents need one length for --targets last or class, as those "
-            "of `ngramstat synthesize rhm` have"
+            f"{corpus.path}: its documents need one length, and to be {_FEWEST_DOCUMENTS} at "
+            "least, for --targets last or class, as those of `ngramstat synthesize rhm`"
         )
     return int(lengths[0])
 
@@ -183,8 +188,8 @@ def labelled(corpus: Corpus) -> Corpus:
         raise InputError(
             f"{path}: needs one whole number for each of {corpus.n_documents} documents"
         )
-    if labels.max() >= corpus.vocab_size:
-        raise InputError(f"{path}: class {labels.max()} is not below the vocabulary's size")
+    if int(labels.min()) < 0 or int(labels.max()) >= corpus.vocab_size:
+        raise InputError(f"{path}: its classes must lie between 0 and {corpus.vocab_size - 1}")
     rows = np.asarray(corpus.tokens).reshape(-1, length)
     joined = np.column_stack([rows, labels.astype(rows.dtype)])
     ends = np.arange(1, len(rows) + 1) * (length + 1)

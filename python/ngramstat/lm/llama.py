@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn.functional import linear, scaled_dot_product_attention, silu
+from torch.nn.functional import scaled_dot_product_attention, silu
 
 from ngramstat.lm.rotary import rotate, rotations
 from ngramstat.lm.shape import Shape
@@ -68,10 +68,9 @@ class _Block(nn.Module):
 
 
 class LLaMA(nn.Module):
-    """Pre-norm transformer without biases; input and output share their embedding.
+    """Pre-norm transformer without biases, with embeddings of its own for input and output.
 
-    The embedding is shared as in the small models of LLaMA 3.2, which the paper scales down; the
-    larger ones have two. All matrices start normal with deviation 0.02.
+    All matrices start normal with deviation 0.02.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -80,6 +79,7 @@ class LLaMA(nn.Module):
         self.embedding = nn.Embedding(shape.vocab_size + 1, shape.width)
         self.blocks = nn.ModuleList(_Block(shape) for _ in range(shape.layers))
         self.norm = nn.RMSNorm(shape.width, eps=_EPSILON)
+        self.head = nn.Linear(shape.width, shape.vocab_size, bias=False)
         for parameter in self.parameters():
             if parameter.ndim == 2:
                 nn.init.normal_(parameter, std=_STD)
@@ -89,4 +89,5 @@ class LLaMA(nn.Module):
         x = self.embedding(tokens)  # (B, T, width)
         for block in self.blocks:
             x = block(x)
-        return linear(self.norm(x), self.embedding.weight[: self.shape.vocab_size])
+        logits: Tensor = self.head(self.norm(x))
+        return logits

@@ -38,9 +38,9 @@ def build(name: str, shape: Shape, *, seed: int) -> nn.Module:
 
 
 def parameters_without_embeddings(model: nn.Module) -> int:
-    """Parameters beside the embeddings of tokens and positions."""
+    """Parameters beside the embeddings of tokens (in and out) and positions."""
     return sum(
         parameter.numel()
         for name, parameter in model.named_parameters()
-        if not name.startswith(("embedding.", "positions."))
+        if not name.startswith(("embedding.", "positions.", "head."))
     )

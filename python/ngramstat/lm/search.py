@@ -62,33 +62,40 @@ class Search:
         self.best_loss = float("inf")
         self.tried: dict[Settings, float] = {}
         self._moves = self._all_moves()
+        self._next: Settings | None = None
 
     def propose(self) -> Settings | None:
         """The next settings to try; None where no neighbour is left."""
         if not self.tried:
             return self.best
-        for settings in self._moves:
-            if settings not in self.tried:
-                return settings
-        return None
+        if self._next is None:
+            self._next = next((s for s in self._moves if s not in self.tried), None)
+        return self._next
 
     def report(self, settings: Settings, loss: float) -> None:
         """The tuning loss of settings that were tried."""
         self.tried[settings] = loss
+        self._next = None
         if loss < self.best_loss:
             self.best, self.best_loss = settings, loss
 
     def _all_moves(self) -> Iterator[Settings]:
-        """Neighbours of the best: on in a direction while it helps, then the next factor."""
-        for name, factor in _FACTORS:
-            for step in (factor, 1 / factor):
-                before = self.best
-                while (settings := _moved(self.best, name, step)) is not None:
-                    yield settings
-                    if self.best != settings:
+        """Neighbours of the best: on in a direction while it helps, then the next factor.
+
+        Round again until no factor moves.
+        """
+        at_start = None
+        while self.best != at_start:
+            at_start = self.best
+            for name, factor in _FACTORS:
+                for step in (factor, 1 / factor):
+                    before = self.best
+                    while (settings := _moved(self.best, name, step)) is not None:
+                        yield settings
+                        if self.best != settings:
+                            break
+                    if self.best != before:
                         break
-                if self.best != before:
-                    break
 
 
 def _moved(settings: Settings, name: str, factor: float) -> Settings | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ngramstat.errors import InputError
-from ngramstat.files import atomic_write
+from ngramstat.files import atomic_write, read_json, write_json
 from ngramstat.lm.data import TARGETS, Texts, Windows
 from ngramstat.lm.models import MODELS
 from ngramstat.lm.search import Search, first_guess
@@ -70,6 +70,8 @@ class Plan:
             raise InputError(f"size {self.size!r}: expected one of {', '.join(SIZES)}")
         if not self.models or not self.contexts or not self.tokens:
             raise InputError("a sweep needs at least one model, one context and one size")
+        if min(self.seeds, self.trials) < 1:
+            raise InputError("seeds and trials: at least 1")
         if min(self.contexts) < 2:
             raise InputError("context: needs at least 2 tokens")
         if min(self.tokens) < max(self.contexts):
@@ -86,7 +88,7 @@ class Record:
     purpose : str
         ``search``, ``seed`` or ``capacity``.
     status : str
-        ``done``, ``to do`` or ``left out``.
+        ``done``, ``diverged`` (the loss became no number), ``to do`` or ``left out``.
     expected_seconds : float
     result : RunResult, optional
     """
@@ -121,13 +123,14 @@ class Sweep:
     texts : Texts
     plan : Plan
     directory : Path
-        Gets ``runs/`` and ``runs.csv``.
+        Gets ``runs/``, ``runs.csv`` and ``pace.json``, the speeds that decisions were made on: the
+        same call makes the same ones again.
     data : str
         Hash of the corpus and its split.
     tuning_tokens, measuring_tokens : int
         Held-out tokens to stop by and to measure with.
     budget : float, optional
-        Seconds of training, those of earlier calls included; None: no end.
+        Seconds of training of the plan's runs, those of earlier calls included; None: no end.
     device : str
     seed : int
     progress : bool
@@ -135,7 +138,7 @@ class Sweep:
     Attributes
     ----------
     records : list of Record
-        By the time they were decided on.
+        What was decided on, in that order.
     settled : dict
         By (model, T, P): whether no neighbour of the best settings is left to try.
     """
@@ -153,39 +156,61 @@ class Sweep:
     records: list[Record] = field(default_factory=list)
     settled: dict[tuple[str, int, int], bool] = field(default_factory=dict)
     _spent: float = 0.0
-    _pace: dict[tuple[str, str, int], float] = field(default_factory=dict)
     _windows: dict[int, tuple[Windows, Windows]] = field(default_factory=dict)
 
+    def held_out(self, context: int) -> tuple[Windows, Windows]:
+        """Windows to tune by and to measure with.
+
+        Raises
+        ------
+        InputError
+            There is not one whole window.
+        """
+        if context not in self._windows:
+            texts = self.texts
+            self._windows[context] = (
+                texts.windows(texts.tuning, context, most=self.tuning_tokens),
+                texts.windows(texts.measuring, context, most=self.measuring_tokens),
+            )
+        return self._windows[context]
+
     def run(self) -> list[Record]:
-        """Train all that fits the budget."""
+        """Train all that fits the budget.
+
+        Raises
+        ------
+        InputError
+            The budget is too small for any run.
+        """
         cells = [
             _Cell(model, self.plan.size, context, tokens)
             for model in self.plan.models
             for context in self.plan.contexts
             for tokens in self.plan.tokens
         ]
-        guesses = {cell: self._cost(cell, self._guess(cell)) for cell in cells}
+        self.directory.mkdir(parents=True, exist_ok=True)
+        guesses = {cell: self._cost(self._make(cell, self._guess(cell), 0)) for cell in cells}
         kept = self._within_budget(cells, guesses)
         for cell in cells:
-            if cell not in kept:
-                self._leave_out(self._make(cell, self._guess(cell), 0), "search", guesses[cell])
-        best: dict[_Cell, Settings] = {}
+            status = "to do" if cell in kept else "left out"
+            run = self._make(cell, self._guess(cell), 0)
+            self.records.append(Record(run, "search", status, guesses[cell]))
+        self._write_table()
+        best: dict[_Cell, tuple[Settings, float]] = {}
         for number, cell in enumerate(kept):
             reserved = sum(guesses[later] for later in kept[number + 1 :])
-            before = best.get(kept[number - 1]) if number else None
-            same = number and kept[number - 1].context == cell.context
-            same = same and kept[number - 1].model == cell.model
             start = self._guess(cell)
-            if before is not None and same:
-                carried = self._batch_of(before, cell)
+            before = kept[number - 1] if number else None
+            if before and (before.model, before.context) == (cell.model, cell.context):
+                carried = self._grown(best[before][0], before, cell)
                 # More epochs than there is time for are no reason to leave a size out.
-                if self._fits(self._cost(cell, carried) + reserved):
+                if self._fits(self._cost(self._make(cell, carried, 0)) + reserved):
                     start = carried
             best[cell] = self._search(cell, start, reserved)
-        self._check_capacity(kept, best)
+        self._check_capacity(best)
         for seed in range(1, self.plan.seeds):
             for cell in sorted(kept, key=lambda c: c.tokens):
-                self._try(self._make(cell, best[cell], seed), "seed", 0.0)
+                self._try(self._make(cell, best[cell][0], seed), "seed")
         self._write_table()
         return self.records
 
@@ -193,18 +218,14 @@ class Sweep:
         only_last = self.plan.targets != "all"
         return first_guess(cell.size, cell.context, cell.tokens, only_last=only_last)
 
-    def _batch_of(self, settings: Settings, cell: _Cell) -> Settings:
+    def _grown(self, settings: Settings, smaller: _Cell, cell: _Cell) -> Settings:
         """Settings of a smaller training set for a larger: its batch grows as the guesses do."""
-        if cell.tokens == min(self.plan.tokens):
-            return settings
-        place = self.plan.tokens.index(cell.tokens)
-        smaller = dataclasses.replace(cell, tokens=self.plan.tokens[place - 1])
-        grown = self._guess(cell).batch / self._guess(smaller).batch
-        return dataclasses.replace(settings, batch=max(1, round(settings.batch * grown)))
+        ratio = self._guess(cell).batch / self._guess(smaller).batch
+        return dataclasses.replace(settings, batch=max(1, round(settings.batch * ratio)))
 
     def _within_budget(self, cells: Sequence[_Cell], costs: dict[_Cell, float]) -> list[_Cell]:
-        """Cells whose first guesses fit; the most expensive go first."""
-        kept = sorted(cells, key=lambda cell: costs[cell])
+        """Cells whose first guesses fit; the largest training sets go first."""
+        kept = sorted(cells, key=lambda cell: (cell.tokens, costs[cell]))
         if self.budget is not None:
             while kept and sum(costs[cell] for cell in kept) > self.budget:
                 kept.pop()
@@ -215,75 +236,69 @@ class Sweep:
             )
         return [cell for cell in cells if cell in kept]
 
-    def _search(self, cell: _Cell, start: Settings, reserved: float) -> Settings:
+    def _search(self, cell: _Cell, start: Settings, reserved: float) -> tuple[Settings, float]:
+        """The best settings and their tuning loss."""
         search = Search(start)
-        where = (cell.model, cell.context, cell.tokens)
-        self.settled[where] = False
+        first = self._make(cell, self._guess(cell), 0)
+        self.records = [r for r in self.records if not (r.run == first and r.status == "to do")]
         for _ in range(self.plan.trials):
             settings = search.propose()
             if settings is None:
-                self.settled[where] = True
                 break
-            needed = reserved if search.tried else 0.0
-            result = self._try(self._make(cell, settings, 0), "search", needed)
+            run = self._make(cell, settings, 0)
+            result = self._try(run, "search", reserved if search.tried else 0.0)
             if result is None:
                 break
             search.report(settings, result.tuning_loss)
-        return search.best
+        self.settled[cell.model, cell.context, cell.tokens] = search.propose() is None
+        return search.best, search.best_loss
 
-    def _check_capacity(self, kept: Sequence[_Cell], best: dict[_Cell, Settings]) -> None:
-        """The next larger size at the largest training set for which there is time."""
+    def _check_capacity(self, best: dict[_Cell, tuple[Settings, float]]) -> None:
+        """The next larger size where the largest training set did best."""
         larger = size_above(self.plan.size)
         if not self.plan.capacity or larger is None:
             return
-        for cell in sorted(kept, key=lambda c: c.tokens, reverse=True):
-            other = _Cell(cell.model, larger, cell.context, cell.tokens)
-            run = self._make(other, best[cell], 0)
-            if self._try(run, "capacity", 0.0, record_left_out=False) is not None:
-                return
+        most = max(cell.tokens for cell in best)
+        cell = min((c for c in best if c.tokens == most), key=lambda c: best[c][1])
+        other = dataclasses.replace(cell, size=larger)
+        # Rates fall with width.
+        ratio = self._guess(other).learning_rate / self._guess(cell).learning_rate
+        settings = best[cell][0]
+        settings = dataclasses.replace(settings, learning_rate=settings.learning_rate * ratio)
+        self._try(self._make(other, settings, 0), "capacity")
 
-    def _try(
-        self, run: Run, purpose: str, reserved: float, *, record_left_out: bool = True
-    ) -> RunResult | None:
+    def _try(self, run: Run, purpose: str, reserved: float = 0.0) -> RunResult | None:
         """Trains a run if that leaves `reserved` seconds of the budget."""
-        for record in self.records:
-            if record.run == run and record.result is not None:
-                return record.result
         folder = self.directory / "runs" / run.key
         done = read_result(folder, run)
-        cell = _Cell(run.model, run.size, run.context, run.tokens)
-        cost = 0.0 if done is not None else self._cost(cell, run.settings)
+        cost = self._cost(run) if done is None else 0.0
         if done is None and not self._fits(cost + reserved):
-            if record_left_out:
-                self._leave_out(run, purpose, cost)
+            self.records.append(Record(run, purpose, "left out", cost))
             return None
         record = Record(run, purpose, "to do", cost, done)
         self.records.append(record)
         if done is None:
             self._write_table()
-            tuning, measuring = self._held_out(run.context)
+            tuning, measuring = self.held_out(run.context)
             total = run.steps(run.tokens) * run.settings.batch * run.context
             with Progress(total, self._title(run), unit="tok", enabled=self.progress) as progress:
                 record.result = train(
                     run, self.texts, tuning, measuring, folder, device=self.device,
                     progress=progress,
                 )  # fmt: skip
-        record.status = "done"
         assert record.result is not None
+        record.status = "diverged" if record.result.diverged else "done"
         self._spent += record.result.seconds
         return record.result
 
     def _title(self, run: Run) -> str:
         """Which run of how much of the budget."""
-        number = sum(record.status == "done" for record in self.records) + 1
+        number = sum(record.result is not None for record in self.records) + 1
         used = "" if self.budget is None else f", {self._spent:.0f} of {self.budget:.0f} s used"
         return f"run {number}{used}: {run.model} {run.size} T={run.context} P={run.tokens:,}"
 
     def _fits(self, seconds: float) -> bool:
         return self.budget is None or self._spent + seconds <= self.budget
-
-    def _leave_out(self, run: Run, purpose: str, cost: float) -> None:
-        self.records.append(Record(run, purpose, "left out", cost))
 
     def _make(self, cell: _Cell, settings: Settings, seed: int) -> Run:
         return Run(
@@ -291,23 +306,22 @@ class Sweep:
             self.texts.corpus.vocab_size, self.plan.targets,
         )  # fmt: skip
 
-    def _held_out(self, context: int) -> tuple[Windows, Windows]:
-        if context not in self._windows:
-            texts = self.texts
-            self._windows[context] = (
-                texts.windows(texts.tuning, context, most=self.tuning_tokens),
-                texts.windows(texts.measuring, context, most=self.measuring_tokens),
-            )
-        return self._windows[context]
-
-    def _cost(self, cell: _Cell, settings: Settings) -> float:
+    def _cost(self, run: Run) -> float:
         """Seconds that a run may take, measured on a few steps."""
-        run = self._make(cell, settings, 0)
-        kind = (cell.model, cell.size, cell.context)
-        if kind not in self._pace:
-            self._pace[kind] = seconds_per_token(run, device=self.device)
         looked = 8 * self.tuning_tokens + self.measuring_tokens / 3
-        return _MARGIN * self._pace[kind] * (cell.tokens * settings.epochs + looked)
+        return _MARGIN * self._pace(run) * (run.tokens * run.settings.epochs + looked)
+
+    def _pace(self, run: Run) -> float:
+        """Seconds a token takes, measured once for an output directory."""
+        path = self.directory / "pace.json"
+        known = read_json(path) if path.exists() else {}
+        kind = f"{run.model} {run.size} T={run.context} on {self.device}"
+        if not isinstance(known, dict) or not isinstance(known.get(kind, 0.0), float):
+            raise InputError(f"{path}: no table of speeds; remove it to measure them again")
+        if kind not in known:
+            known[kind] = seconds_per_token(run, device=self.device)
+            write_json(path, known)
+        return float(known[kind])
 
     def _write_table(self) -> None:
         text = io.StringIO()

@@ -26,8 +26,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ngramstat.errors import InputError, NgramstatError
-from ngramstat.files import atomic_write, read_json, write_json
+from ngramstat import __version__
+from ngramstat.errors import InputError
+from ngramstat.files import atomic_write, read_arrays, read_json, write_arrays, write_json
+from ngramstat.kernels import build_info
 from ngramstat.lm.data import Texts, Windows, windows_of_epoch
 from ngramstat.lm.models import build, parameters_without_embeddings
 from ngramstat.lm.shape import shape_of
@@ -51,7 +53,7 @@ _BETAS = (0.9, 0.95)
 _CLIP = 1.0
 # Of all steps, but no more than so many, the rate rises to its full value.
 _WARM_UP_SHARE, _MOST_WARM_UP = 0.05, 200
-# Looks at the tuning loss in one run, and how many in a row may be worse before it ends.
+# Looks at the tuning loss in one run, and how many since the least one may be worse before it ends.
 _LOOKS, _PATIENCE = 24, 4
 # A rise by less is no sign of overfitting yet.
 _RISE = 1e-3
@@ -154,6 +156,8 @@ class RunResult:
         Windows of each group.
     errors : (n_clusters,) int64
         Windows whose last token is not the most likely one.
+    device : str
+        That it was trained on.
     """
 
     tokens: int
@@ -165,6 +169,12 @@ class RunResult:
     losses: Floats
     counts: NDArray[np.int64]
     errors: NDArray[np.int64]
+    device: str
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss was no number before it was ever looked at."""
+        return not math.isfinite(self.tuning_loss)
 
     @property
     def error_rate(self) -> float:
@@ -237,24 +247,38 @@ def train(
     directory : Path
         Of this run alone: run.json, log.csv, checkpoint.pt while it goes, losses.npz at the end.
     device : str
-    progress : object with ``advance(tokens)`` and ``describe(text)``, optional
+    progress : object with ``advance(tokens)`` and ``show_value(text)``, optional
+
+    Returns
+    -------
+    RunResult
+        Where the loss is no number any more the run ends: with the weights of the least tuning
+        loss before, or `diverged` without any.
 
     Raises
     ------
-    NgramstatError
-        The loss is no number any more.
+    InputError
+        The directory holds another run, or a checkpoint or result that cannot be read.
     """
     done = read_result(directory, run)
     if done is not None:
         return done
     directory.mkdir(parents=True, exist_ok=True)
-    write_json(directory / "run.json", dataclasses.asdict(run))
+    environment = {
+        "version": __version__, "commit": build_info().get("commit"), "torch": torch.__version__,
+        "device": device, "threads": torch.get_num_threads(),
+    }  # fmt: skip
+    content = {"run": dataclasses.asdict(run), "environment": environment}
+    write_json(directory / "run.json", content)
     trainer = _Trainer(run, texts.training(run.tokens), tuning, directory, device)
     trainer.go_on(progress)
-    losses, errors = held_out_losses(
-        trainer.best_model(), measuring, start=run.vocab_size, device=device
-    )
     counts = np.bincount(measuring.cluster, minlength=measuring.n_clusters)
+    losses = np.full((measuring.n_clusters, run.context), math.nan)
+    errors = counts
+    if trainer.best:
+        losses, errors = held_out_losses(
+            trainer.best_model(), measuring, start=run.vocab_size, device=device
+        )
     result = RunResult(
         tokens=len(trainer.text),
         tuning_loss=trainer.state.best_loss,
@@ -265,11 +289,12 @@ def train(
         losses=losses,
         counts=counts.astype(np.int64),
         errors=errors,
+        device=device,
     )
     numbers = dataclasses.asdict(result)
-    arrays = {name: np.asarray(value) for name, value in numbers.items()}
-    with atomic_write(directory / "losses.npz") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    write_arrays(
+        directory / "losses.npz", {name: np.asarray(value) for name, value in numbers.items()}
+    )
     (directory / "checkpoint.pt").unlink(missing_ok=True)
     return result
 
@@ -280,8 +305,10 @@ def seconds_per_token(run: Run, *, device: str) -> float:
     model = build(run.model, shape, seed=0).to(device)
     forward = _compiled(model, device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    # As many as a usual step, but no more than are timed soon.
-    batch = max(1, min(run.settings.batch, _TIMED_TOKENS // run.context))
+    batch = run.settings.batch
+    if device == "cpu":
+        # No more than are timed soon; a GPU needs its whole step to be busy.
+        batch = max(1, min(batch, _TIMED_TOKENS // run.context))
     tokens = np.random.default_rng(0).integers(run.vocab_size, size=(batch, run.context))
     targets = _as_tensor(tokens, device)
     steps, seconds = 0, 0.0
@@ -305,23 +332,35 @@ def set_threads(threads: int) -> None:
 
 
 def read_result(directory: Path, run: Run) -> RunResult | None:
-    """The result of a run that is finished; None of another or an unfinished one."""
+    """The result of a run that is finished; None of an unfinished one.
+
+    Raises
+    ------
+    InputError
+        The directory holds another run, or a result that cannot be read.
+    """
     path = directory / "losses.npz"
-    if not path.is_file() or not (directory / "run.json").is_file():
+    if not (directory / "run.json").is_file():
         return None
-    if read_json(directory / "run.json") != dataclasses.asdict(run):
+    held = read_json(directory / "run.json")
+    if not isinstance(held, dict) or held.get("run") != dataclasses.asdict(run):
         raise InputError(f"{directory}: holds another run; use another --output")
+    if not path.exists():
+        return None
+    found: dict[str, Any] = dict(read_arrays(path))
     try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
         for name in ("tokens", "best_step", "steps", "parameters"):
             found[name] = int(found[name])
         for name in ("tuning_loss", "seconds"):
             found[name] = float(found[name])
-        return RunResult(**found)
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
-        # Only a saving of time: what is damaged is trained again.
-        return None
+        found["device"] = str(found["device"])
+        result = RunResult(**found)
+        groups = len(result.counts)
+        if result.losses.shape != (groups, run.context) or result.errors.shape != (groups,):
+            raise ValueError("its arrays have other shapes")
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: damaged: {error}; remove it to train again") from error
+    return result
 
 
 @dataclass
@@ -345,7 +384,6 @@ class _Trainer:
     ) -> None:
         self.run, self.text, self.tuning = run, text, tuning
         self.directory, self.device = directory, device
-        self.title = f"{run.model} {run.size} T={run.context} P={run.tokens:,}"
         shape = shape_of(run.size, run.vocab_size, run.context)
         self.model = build(run.model, shape, seed=run.seed).to(device)
         self.forward = _compiled(self.model, device)
@@ -383,6 +421,8 @@ class _Trainer:
         state = self.state
         saved = time.monotonic()
         per_step = self.run.settings.batch * self.run.context
+        if progress is not None:
+            progress.advance(state.step * per_step)
         since, total, counted = time.monotonic(), torch.zeros((), device=self.device), 0
         while not state.ended:
             rate = self._set_rate(state.step)
@@ -394,18 +434,14 @@ class _Trainer:
                 progress.advance(per_step)
             if state.step in self.looks or state.step == self.steps:
                 mean = float(total) / counted
-                if not math.isfinite(mean):
-                    raise NgramstatError(
-                        f"{self.directory}: the loss is {mean} after {state.step} steps; use a "
-                        "smaller learning rate"
-                    )
-                tuning = self._look()
+                tuning = self._look() if math.isfinite(mean) else math.nan
+                state.ended |= not math.isfinite(tuning)
                 now = time.monotonic()
                 state.seconds += now - since
                 since, total, counted = now, torch.zeros((), device=self.device), 0
                 self.log.append([state.step, state.rate_sum, mean, tuning, state.seconds])
                 if progress is not None:
-                    progress.describe(f"{self.title}, loss {tuning:.3f}")
+                    progress.show_value(f"loss {tuning:.3f}")
                 if now - saved >= _CHECKPOINT_SECONDS:
                     self._save()
                     saved = now
@@ -509,7 +545,7 @@ class _Trainer:
 
 
 def _look_steps(steps: int) -> frozenset[int]:
-    """Steps after which the tuning loss is looked at: evenly, but sooner at the start."""
+    """Steps after which the tuning loss is looked at."""
     even = np.linspace(steps / _LOOKS, steps, _LOOKS)
     return frozenset(int(step) for step in np.unique(np.rint(even)) if step >= 1)
 
@@ -542,8 +578,12 @@ def device_of(wanted: str | None) -> str:
     """
     if wanted is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device {wanted!r}: torch sees no GPU here; use --device cpu")
-    if wanted != "cpu" and not wanted.startswith("cuda"):
-        raise InputError(f"device {wanted!r}: expected cpu or cuda")
+    name, _, number = wanted.partition(":")
+    if name not in ("cpu", "cuda") or (number and not (name == "cuda" and number.isdecimal())):
+        raise InputError(f"device {wanted!r}: expected cpu, cuda or cuda:0")
+    if name == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"device {wanted!r}: torch sees {torch.cuda.device_count()} GPUs, no GPU of that "
+            "number; use --device cpu"
+        )
     return wanted

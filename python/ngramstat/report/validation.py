@@ -80,14 +80,16 @@ def _draw_envelope(ax: Axes, result: ValidationResult) -> None:
     y = np.array([point.loss for point in sorted(best, key=lambda point: point.tokens)])
     ax.plot(p, y, color="black", linewidth=1.6, label="lower envelope", zorder=5)
     for comparison in result.comparisons:
-        if comparison.name == "raw":
-            _draw_slope(ax, p, y, comparison.measured, "measured", "#000000", ":")
-            _draw_slope(ax, p, y, comparison.predicted, "predicted", _COLOURS[1], "--")
+        if comparison.name in ("raw", "known limit"):
+            known = comparison.name == "known limit"
+            limit = float(result.known["staircase"]["entropy"][-1]) if known else 0.0
+            _draw_law(ax, p, y, limit, comparison.measured, "measured", "#000000", ":")
+            _draw_law(ax, p, y, limit, comparison.predicted, "predicted", _COLOURS[1], "--")
     _draw_staircase(ax, result)
     _log_axes(ax)
     ax.set_xlabel("training tokens $P$")
     ax.set_ylabel("held-out loss $L(P)$ (nats per token)")
-    ax.set_title(f"{result.outcome}: losses as they are ($H_\\infty = 0$)", fontsize=10)
+    ax.set_title(f"{result.outcome}: {result.comparisons[0].name}", fontsize=10)
     ax.legend(fontsize=7.5)
 
 
@@ -120,22 +122,36 @@ def _draw_staircase(ax: Axes, result: ValidationResult) -> None:
         ax.set_ylim(0.8 * min(*best, *steps["entropy"]), 1.25 * max(*best, *steps["entropy"]))
 
 
-def _draw_slope(
-    ax: Axes, p: Floats, y: Floats, exponent: Exponent, name: str, colour: str, style: str
+def _draw_law(
+    ax: Axes,
+    p: Floats,
+    y: Floats,
+    limit: float,
+    exponent: Exponent,
+    name: str,
+    colour: str,
+    style: str,
 ) -> None:
-    if exponent.value is None or len(p) < 2:
+    """limit + A P^-alpha through the middle of the points, with the fan of its interval."""
+    if exponent.value is None or len(p) < 2 or np.any(y <= limit):
         return
-    x = np.geomspace(p[0], p[-1], 40)
-    middle_x, middle_y = math.exp(np.log(p).mean()), math.exp(np.log(y).mean())
+    x = np.geomspace(p[0], p[-1], 60)
+    middle_x, middle_y = math.exp(np.log(p).mean()), math.exp(np.log(y - limit).mean())
+
+    def law(alpha: float) -> Floats:
+        found: Floats = limit + middle_y * (x / middle_x) ** -alpha
+        return found
+
     shown = colour if exponent.reportable else _GREY
-    doubt = "" if exponent.reportable else " (not reportable)"
     label = rf"{name}: $\alpha = {exponent.value:.3f}$"
     if exponent.low is not None and exponent.high is not None:
         label += f" [{exponent.low:.3f}, {exponent.high:.3f}]"
-        fan = [middle_y * (x / middle_x) ** -a for a in (exponent.low, exponent.high)]
-        ax.fill_between(x, np.minimum(*fan), np.maximum(*fan), color=shown, alpha=0.12, linewidth=0)
-    line = middle_y * (x / middle_x) ** -exponent.value
-    ax.plot(x, line, color=shown, linestyle=style, linewidth=1.3, label=label + doubt)
+        low, high = law(exponent.low), law(exponent.high)
+        ax.fill_between(
+            x, np.minimum(low, high), np.maximum(low, high), color=shown, alpha=0.12, linewidth=0
+        )
+    label += "" if exponent.reportable else " (not reportable)"
+    ax.plot(x, law(exponent.value), color=shown, linestyle=style, linewidth=1.3, label=label)
 
 
 def _draw_contexts(ax: Axes, table: CurveTable, gamma: Exponent) -> None:

@@ -49,7 +49,11 @@ def summarize_validation(result: ValidationResult) -> str:
             f"{GATE_MARKS[gate.passed]} {gate.name}: {gate_text(gate)}", indent=2, hang=10
         )
     runs = result.runs
-    lines += ["", f"RUNS  {runs['done']} done, {runs['left_out']} left out"]
+    counted = ", ".join(f"{runs[name]} {name.replace('_', ' ')}"
+                        for name in ("done", "diverged", "left_out"))  # fmt: skip
+    lines += ["", f"RUNS  {counted}"]
+    if result.documents_are_blocks:
+        lines += wrap("too few documents: equal blocks of the stream stood for them", indent=2)
     if runs["left_out"]:
         sizes = ", ".join(count(p) for p in runs["left_out_sizes"])
         lines += wrap(
