@@ -15,7 +15,7 @@ from ngramstat.cli import main  # noqa: E402
 from ngramstat.curves import read_curves  # noqa: E402
 from ngramstat.errors import InputError  # noqa: E402
 from ngramstat.synthetic import MarkovChain, RandomHierarchy, synthesize  # noqa: E402
-from ngramstat.validation import default_sizes  # noqa: E402
+from ngramstat.validation import _above, default_sizes  # noqa: E402
 from ngramstat.validation_results import ValidationResult  # noqa: E402
 
 SMALL = ["--size", "0.1M", "--contexts", "8", "--sizes", "1000,2000,4000,8000", "--trials", "1",
@@ -174,6 +174,20 @@ def test_without_torch_the_command_says_how_to_get_it(chain, tmp_path, monkeypat
     result = invoke(chain / "corpus", "-o", tmp_path / "v", *SMALL)
     assert result.exit_code == 1
     assert "pip install 'ngramstat[torch]'" in result.stderr
+
+
+def test_alpha_of_a_staircase_is_taken_on_the_staircase():
+    """Sizes before the lowest level is learnt, and those at the limit, are left out."""
+    stairs = [2.0, 1.0, 0.4, 0.16, 0.1]
+    p = 1000.0 * 2 ** np.arange(10)
+    y = np.concatenate([[1.9, 1.7, 1.3], 0.1 + 0.8 * (p[3:8] / p[3]) ** -0.9, [0.1005, 0.0998]])
+    draws = np.random.default_rng(1).normal(y, 0.002, (400, 10))
+    found = _above(stairs, p, y, draws, 0.95)
+    assert found.value == pytest.approx(0.9, abs=0.02)
+    assert found.window == (p[3], p[7])
+    assert found.low < 0.9 < found.high
+    assert found.alternatives[0]["window"] == [p[0], p[-1]]
+    assert _above([], p, y, draws, 0.95).value is None
 
 
 def test_default_sizes_double():

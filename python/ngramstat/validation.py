@@ -360,7 +360,7 @@ def _assemble(
     sampled = min(g.clusters for g in groups) >= _FEWEST_CLUSTERS
     draws = np.stack([g.replicates() for g in groups], axis=1) if sampled else None
     on_envelope = None if draws is None else draws[:, rows]
-    known, limit = _known(corpus, settings["targets"])
+    known, stairs = _known(corpus, settings["targets"])
     assert run.correlations is not None
     assert run.entropies is not None
     source = f"{best.model}-T{best.context}"
@@ -378,7 +378,7 @@ def _assemble(
         exact = _exact(known.get("classification"), level)
         comparisons = [compare("classification error", exact, error)]
     elif settings["targets"] == "last":
-        above = _above(limit, p[rows], y[rows], on_envelope, level)
+        above = _above(stairs, p[rows], y[rows], on_envelope, level)
         comparisons = [compare("known limit", _exact(known.get("alpha"), level), above)]
     else:
         raw = alpha_of_losses(p[rows], y[rows], replicates=on_envelope, level=level)
@@ -423,21 +423,44 @@ def _assemble(
 
 
 def _above(
-    limit: float | None, p: Floats, y: Floats, replicates: Floats | None, level: float
+    stairs: list[float], p: Floats, y: Floats, replicates: Floats | None, level: float
 ) -> Exponent:
-    if limit is None:
+    """alpha of the losses above their limit, on the staircase.
+
+    The entropies fall as a power law only once the lowest level is known, and a loss whose interval
+    reaches the limit says nothing of its distance. The fit of all sizes is among the alternatives.
+    """
+    if not stairs:
         return Exponent.refused(
             "the world's truth.json has no entropy of the last token given all others",
             method="OLS of log loss on log P, above the known limit", level=level,
         )  # fmt: skip
-    return alpha_of_losses(p, y, entropy_rate=limit, replicates=replicates, level=level)
+    limit, lowest = stairs[-1], stairs[min(1, len(stairs) - 1)]
+    on = (y < lowest) & (y > limit)
+    if replicates is not None:
+        on &= np.quantile(replicates, (1 - level) / 2, axis=0) > limit
+    drawn = None if replicates is None else replicates[:, on]
+    found = alpha_of_losses(p[on], y[on], entropy_rate=limit, replicates=drawn, level=level)
+    whole = alpha_of_losses(p, y, entropy_rate=limit, replicates=replicates, level=level)
+    everything = {
+        "method": f"{whole.method}, all sizes", "value": whole.value, "low": whole.low,
+        "high": whole.high, "window": [float(p[0]), float(p[-1])], "points": len(p),
+    }  # fmt: skip
+    return dataclasses.replace(
+        found,
+        method=f"{found.method}, sizes with the lowest level learnt and the limit not reached",
+        alternatives=(everything, *found.alternatives),
+    )
 
 
-def _known(corpus: Corpus, targets: str) -> tuple[dict[str, Any], float | None]:
-    """Exact exponents of a world, and the limit of the loss of its strings' last tokens."""
+def _known(corpus: Corpus, targets: str) -> tuple[dict[str, Any], list[float]]:
+    """Exact exponents of a world, and the entropies of its strings' last tokens by level.
+
+    The latter end with the limit of the loss, or are empty where it is not known.
+    """
     path = None if corpus.path is None else Path(str(corpus.path)) / "truth.json"
     if path is None or not path.is_file():
-        return {}, None
+        return {}, []
     truth = read_json(path)
     try:
         known = {
@@ -445,7 +468,7 @@ def _known(corpus: Corpus, targets: str) -> tuple[dict[str, Any], float | None]:
             for name, value in truth["exponents"].items()
         }
         if targets != "last":
-            return known, None
+            return known, []
         extras, length = truth["extras"], int(truth["document_length"])
         stairs = extras["last_token_entropy"]
         entropies = [float(h) for h in stairs["entropy"]]
@@ -453,7 +476,7 @@ def _known(corpus: Corpus, targets: str) -> tuple[dict[str, Any], float | None]:
         levels = [float(p) * length for p in extras["thresholds"]["tokens"]]
         known["staircase"] = {"entropy": entropies, "tokens": levels}
         whole = bool(stairs["context"]) and int(stairs["context"][-1]) == length - 1
-        return known, entropies[-1] if whole else None
+        return known, entropies if whole else []
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{path}: not the truth of a hierarchy world ({type(error).__name__}: {error}); use "

@@ -358,12 +358,74 @@ def _finish(result: Any, output: str, as_json: bool) -> None:
         hint = "For pictures: pip install 'ngramstat[plot]'"
     else:
         written.append(directory / "figures.png")
-        with atomic_write(written[2]) as file:
+        with atomic_write(written[-1]) as file:
             result.plot().savefig(file, format="png", dpi=150)
+    written.append(directory / "report.html")
+    _write_page(result, written[-1])
     _show(result, as_json)
     click.echo(f"Wrote {', '.join(map(str, written))}", err=as_json)
     if hint:
         click.echo(hint, err=True)
+
+
+def _write_page(run: Any, path: Path) -> None:
+    from ngramstat.files import atomic_write
+    from ngramstat.report.page import render_page
+
+    page = render_page(run)
+    with atomic_write(path) as file:
+        file.write(page.encode())
+
+
+def _load_run(path: Path) -> Any:
+    """The result of a run from its directory or its file."""
+    from ngramstat.results import RunResult
+
+    if (path / "parts").is_dir() and not (path / "run.json").exists():
+        raise InputError(f"{path}: the run is unfinished; call `ngramstat measure` on it again")
+    return RunResult.load(path / "run.json" if path.is_dir() else path)
+
+
+@main.command()
+@click.argument("run", type=click.Path())
+@click.option("-o", "--output", type=click.Path(), help="HTML file [default: in the run].")
+@click.option(
+    "--figures",
+    type=click.Path(),
+    help="Directory for the figures as files of their own, too (extra plot).",
+)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["png", "svg", "pdf"]),
+    default="png",
+    show_default=True,
+    help="Of these files.",
+)
+@global_options
+def report(common: Globals, run: str, output: str | None, figures: str | None, kind: str) -> None:
+    """One self-contained HTML page of a run: opens offline, light and dark, on a phone."""
+    from ngramstat.files import atomic_write
+
+    path = Path(run)
+    loaded = _load_run(path)
+    if output is None:
+        output = str((path if path.is_dir() else path.parent) / "report.html")
+    written = [Path(output)]
+    _write_page(loaded, written[0])
+    if figures is not None:
+        from ngramstat.report.page import figures_of
+
+        directory = Path(figures)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{directory}: cannot be made: {error.strerror}") from error
+        for name, draw in figures_of(loaded).items():
+            written.append(directory / f"{name}.{kind}")
+            with atomic_write(written[-1]) as file:
+                draw().savefig(file, format=kind, dpi=150)
+    click.echo(f"Wrote {', '.join(map(str, written))}")
 
 
 @main.command()
@@ -400,13 +462,10 @@ def predict(
 
     from ngramstat.curves import read_curves
     from ngramstat.exponents.prediction import predict as make
-    from ngramstat.results import RunResult
 
     table = None if curves is None else read_curves(curves)
     path = Path(run)
-    if (path / "parts").is_dir() and not (path / "run.json").exists():
-        raise InputError(f"{path}: the run is unfinished; call `ngramstat measure` on it again")
-    loaded = RunResult.load(path / "run.json" if path.is_dir() else path)
+    loaded = _load_run(path)
     if loaded.correlations is None or loaded.entropies is None:
         missing = "correlations" if loaded.correlations is None else "entropies"
         raise InputError(f"{path}: has no {missing}; `ngramstat measure` computes both halves")

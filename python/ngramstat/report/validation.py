@@ -83,8 +83,15 @@ def _draw_envelope(ax: Axes, result: ValidationResult) -> None:
         if comparison.name in ("raw", "known limit"):
             known = comparison.name == "known limit"
             limit = float(result.known["staircase"]["entropy"][-1]) if known else 0.0
-            _draw_law(ax, p, y, limit, comparison.measured, "measured", "#000000", ":")
-            _draw_law(ax, p, y, limit, comparison.predicted, "predicted", _COLOURS[1], "--")
+            window = comparison.measured.window or (p[0], p[-1])
+            used = (p >= window[0]) & (p <= window[1])
+            label = f"window {window[0]:,.0f} to {window[1]:,.0f}"
+            ax.axvspan(*window, color="#f7f3e6", zorder=0, label=label)
+            for name, exponent, colour, style in (
+                ("measured", comparison.measured, "#000000", ":"),
+                ("predicted", comparison.predicted, _COLOURS[1], "--"),
+            ):
+                _draw_law(ax, p[used], y[used], limit, exponent, name, colour, style)
     _draw_staircase(ax, result)
     _log_axes(ax)
     ax.set_xlabel("training tokens $P$")
