@@ -20,7 +20,9 @@ import pytest
 from click.testing import CliRunner
 
 from ngramstat.cli import main
-from ngramstat.report.page import figures_of, render_page
+from ngramstat.report.compare import plot_plane, render_comparison
+from ngramstat.report.gallery import figures_of
+from ngramstat.report.page import render_page
 from ngramstat.report.style import STYLE
 from ngramstat.results import LearningCurve, RunResult
 from test_report import planted_correlations, planted_entropies, planted_run
@@ -223,6 +225,33 @@ def test_the_command(tmp_path: Any) -> None:
         result = call(path)
         assert result.exit_code == 2
         assert message in result.stderr
+
+
+def test_several_runs_on_one_page(tmp_path: Any) -> None:
+    run = rich_run()
+    only = dataclasses.replace(run, entropies=None, prediction=None)
+    runs = [("one", run), (HARMFUL, run), ("half", only)]
+    page = Page(render_comparison(runs))
+    shown = " ".join(page.text)
+    assert HARMFUL in shown
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "img"}
+    beta = run.exponents["beta"]
+    assert shown.count(f"{beta.value:.4g}") >= 3
+    axes = plot_plane(runs).axes[0]
+    # Two gammas of each run that has both halves.
+    assert len(axes.containers) == 4
+    lines = [line for line in axes.lines if line.get_color() == "#b8b8b8"]
+    for line in lines:
+        slopes = line.get_ydata() / line.get_xdata() / 2
+        assert np.ptp(slopes) < 1e-9
+    for name in ("a", "b"):
+        run.save(tmp_path / f"{name}.json")
+    out = tmp_path / "both.html"
+    arguments = ["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json"), "-o", str(out)]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert "2 runs" in out.read_text(encoding="utf-8")
+    assert CliRunner().invoke(main, ["compare", str(tmp_path / "none")]).exit_code == 2
 
 
 @pytest.mark.parametrize("width", [375, 768, 1440])

@@ -414,7 +414,7 @@ def report(common: Globals, run: str, output: str | None, figures: str | None, k
     written = [Path(output)]
     _write_page(loaded, written[0])
     if figures is not None:
-        from ngramstat.report.page import figures_of
+        from ngramstat.report.gallery import figures_of
 
         directory = Path(figures)
         try:
@@ -426,6 +426,21 @@ def report(common: Globals, run: str, output: str | None, figures: str | None, k
             with atomic_write(written[-1]) as file:
                 draw().savefig(file, format=kind, dpi=150)
     click.echo(f"Wrote {', '.join(map(str, written))}")
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path())
+@click.option("-o", "--output", default="comparison.html", show_default=True, type=click.Path())
+@global_options
+def compare(common: Globals, runs: tuple[str, ...], output: str) -> None:
+    """Several runs on one page: beta and gamma in one plane with lines of equal alpha."""
+    from ngramstat.files import atomic_write
+    from ngramstat.report.compare import render_comparison
+
+    page = render_comparison([(path, _load_run(Path(path))) for path in runs])
+    with atomic_write(output) as file:
+        file.write(page.encode())
+    click.echo(f"Wrote {output}")
 
 
 @main.command()

@@ -1,0 +1,129 @@
+"""Pieces of a page: text that cannot become markup, tables, figures, downloads."""
+
+from __future__ import annotations
+
+import base64
+import html
+import importlib.util
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ngramstat.report.style import STYLE
+from ngramstat.report.svg import inline_svg
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "document",
+    "download",
+    "figure",
+    "fold",
+    "number",
+    "section",
+    "span",
+    "table",
+    "text_of",
+]
+
+
+def document(title: str, heading: str, eyebrow: str, body: str) -> str:
+    """A whole page around a body that is HTML already."""
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{text_of(title)}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<header><p class="eyebrow">{text_of(eyebrow)}</p><h1>{text_of(heading)}</h1></header>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def text_of(value: object) -> str:
+    """Anything as text of the page: no markup and no control codes get through."""
+    shown = "".join(c if c.isprintable() else "�" for c in str(value))
+    return html.escape(shown, quote=True)
+
+
+def number(value: Any) -> str:
+    """The numbers of run.json with five figures at most."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "–"
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, int | np.integer) or (float(value).is_integer() and abs(value) < 1e15):
+        return f"{int(value):,}"
+    return f"{value:.5g}"
+
+
+def section(title: str, *parts: str, lead: str = "") -> str:
+    shown = f'<p class="lead">{lead}</p>' if lead else ""
+    inside = "\n".join(part for part in (shown, *parts) if part)
+    anchor = "".join(c if c.isalnum() else "-" for c in title.lower())
+    return f'<section id="{anchor}"><h2>{text_of(title)}</h2>\n{inside}\n</section>'
+
+
+def table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    caption: str = "",
+    stacked: bool = False,
+) -> str:
+    """Cells are HTML already. Wide tables scroll in their own box, not the page.
+
+    `stacked`: on a narrow screen every row is a block, its cells labelled by all headers but the
+    first.
+    """
+    labels = ["", *header[1:]] if stacked else []
+    head = "".join(f"<th scope='col'>{cell}</th>" for cell in header)
+
+    def cell(k: int, content: str) -> str:
+        label = f' data-label="{labels[k]}"' if labels else ""
+        return f"<td{label}>{content}</td>"
+
+    body = "\n".join(
+        "<tr>" + "".join(cell(k, c) for k, c in enumerate(row)) + "</tr>" for row in rows
+    )
+    title = f"<caption>{text_of(caption)}</caption>" if caption else ""
+    label = text_of(caption or header[0] or "table")
+    kind = "scroll stack" if stacked else "scroll"
+    return (
+        f'<div class="{kind}" tabindex="0" role="region" aria-label="{label}"><table>{title}'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def fold(summary: str, content: str) -> str:
+    return f"<details><summary>{text_of(summary)}</summary>\n{content}\n</details>"
+
+
+def figure(draw: Callable[[], Figure], name: str, description: str) -> str:
+    if importlib.util.find_spec("matplotlib") is None:
+        return (
+            '<p class="note">No picture: matplotlib is not installed '
+            "(pip install 'ngramstat[plot]').</p>"
+        )
+    drawn = inline_svg(draw, name=name, description=description)
+    return f"<figure>{drawn}<figcaption>{text_of(description)}</figcaption></figure>"
+
+
+def span(low: float | None, high: float | None) -> str:
+    return "–" if low is None or high is None else f"{number(low)} to {number(high)}"
+
+
+def download(name: str, kind: str, content: str) -> str:
+    data = base64.b64encode(content.encode()).decode()
+    return f'<a download="{name}" href="data:{kind};base64,{data}">{name}</a>'
