@@ -1,6 +1,6 @@
 """Trained transformers against the prediction, on a hierarchy world and on real text.
 
-    python benchmarks/validation/run.py CORPUS --work DIR [--rhm-budget 12m] [--text-budget 30m]
+    python benchmarks/validation/run.py CORPUS --work DIR [--rhm-budget 8m] [--text-budget 40m]
 
 Both are `ngramstat validate` calls (printed), which go on where an earlier one ended. What came out
 is copied here: one folder each, with validation.json, runs.csv, the curves, summary.txt and the
@@ -49,8 +49,8 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--measured", type=Path, help="a finished `measure` of the corpus")
-    parser.add_argument("--rhm-budget", default="10m")
-    parser.add_argument("--text-budget", default="30m")
+    parser.add_argument("--rhm-budget", default="8m")
+    parser.add_argument("--text-budget", default="40m")
     parser.add_argument("--full", action="store_true", help="the paper's sizes; for a GPU")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def main() -> None:
         return
     call(
         "validate", options.corpus, "-o", run, *measured, "--sizes", TEXT_SIZES,
-        "--trials", 4, "--budget", options.text_budget,
+        "--trials", 1, "--budget", options.text_budget,
     )  # fmt: skip
     keep(run, "text")
 

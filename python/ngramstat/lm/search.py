@@ -22,10 +22,11 @@ __all__ = ["Search", "first_guess"]
 _LEARNING_RATE = 3e-3
 _WEIGHT_DECAY = 0.1
 # Tokens seen in all that a first guess of the epochs comes to, within a range of epochs.
-_TOKENS_SEEN = 1_600_000
+_TOKENS_SEEN = 3_200_000
 _EPOCHS = (2, 16)
-# Tokens of a step: a share of the training text, within a range.
-_STEP_SHARE = 1 / 100
+# Tokens of a step: a share of the training text, within a range. Two hundred steps are too few for
+# small models of text (tried); windows of one target each need more of them for as little noise.
+_STEP_SHARE, _STEP_SHARE_OF_LAST = 1 / 1000, 1 / 100
 _STEP_TOKENS = (1024, 65_536)
 # Ranges that the search stays in.
 _LIMITS = {
@@ -42,7 +43,8 @@ def first_guess(size: str, context: int, tokens: int, *, only_last: bool = False
     """Settings to begin with; one target a window takes as many epochs as any text may."""
     width = SIZES[size][2]
     least, most = _STEP_TOKENS
-    step = min(max(tokens * _STEP_SHARE, least), most)
+    share = _STEP_SHARE_OF_LAST if only_last else _STEP_SHARE
+    step = min(max(tokens * share, least), most)
     epochs = _EPOCHS[0]
     while epochs < _EPOCHS[1] and (only_last or 2 * epochs * tokens <= _TOKENS_SEEN):
         epochs *= 2
