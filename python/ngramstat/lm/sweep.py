@@ -203,7 +203,7 @@ class Sweep:
             before = kept[number - 1] if number else None
             if before and (before.model, before.context) == (cell.model, cell.context):
                 carried = self._grown(best[before][0], before, cell)
-                # More epochs than there is time for are no reason to leave a size out.
+                # More epochs than there is time for are no reason to leave out a size.
                 if self._fits(self._cost(self._make(cell, carried, 0)) + reserved):
                     start = carried
             best[cell] = self._search(cell, start, reserved)
@@ -219,9 +219,13 @@ class Sweep:
         return first_guess(cell.size, cell.context, cell.tokens, only_last=only_last)
 
     def _grown(self, settings: Settings, smaller: _Cell, cell: _Cell) -> Settings:
-        """Settings of a smaller training set for a larger: its batch grows as the guesses do."""
-        ratio = self._guess(cell).batch / self._guess(smaller).batch
-        return dataclasses.replace(settings, batch=max(1, round(settings.batch * ratio)))
+        """Settings of a smaller training set for a larger: batch and epochs go as the guesses."""
+        before, now = self._guess(smaller), self._guess(cell)
+        return dataclasses.replace(
+            settings,
+            batch=max(1, round(settings.batch * now.batch / before.batch)),
+            epochs=max(1, round(settings.epochs * now.epochs / before.epochs)),
+        )
 
     def _within_budget(self, cells: Sequence[_Cell], costs: dict[_Cell, float]) -> list[_Cell]:
         """Cells whose first guesses fit; the largest training sets go first."""
