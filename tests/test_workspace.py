@@ -122,7 +122,7 @@ def test_a_run_keeps_its_limit_and_its_numbers(corpus, tmp_path):
 
 
 def test_what_does_not_fit_is_refused_with_the_number(corpus):
-    with pytest.raises(InputError, match=r"H\(n\) held out needs \d+ MB .*limit is 20 MB"):
+    with pytest.raises(InputError, match=r"H\(n\) held out needs [\d.]+ [MG]B .*limit is 20 MB"):
         ngramstat.measure(ngramstat.Corpus.open(corpus), memory_limit=20_000_000)
     shown = CliRunner().invoke(main, ["plan", str(corpus), "--memory-limit", "20000000"])
     assert shown.exit_code == 2
