@@ -10,6 +10,7 @@ pictures. On a GPU, --full asks for the sizes of the paper.
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import shutil
 import subprocess
@@ -42,6 +43,13 @@ def keep(run: Path, name: str) -> None:
     for pattern in COPIED:
         for path in sorted(run.glob(pattern)):
             shutil.copy(path, target)
+    # Where things lay on this machine says nothing to others.
+    result = json.loads((target / "validation.json").read_text(encoding="utf-8"))
+    for section, key in (("corpus", "path"), ("settings", "measured")):
+        if result[section][key] is not None:
+            result[section][key] = Path(result[section][key]).name
+    text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+    (target / "validation.json").write_text(text, encoding="utf-8")
 
 
 def main() -> None:
