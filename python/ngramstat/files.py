@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
+import io
 import json
 import math
 import os
 import secrets
 import stat
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -30,6 +32,7 @@ __all__ = [
     "sha256_file",
     "sync_directory",
     "write_arrays",
+    "write_csv",
     "write_json",
 ]
 
@@ -186,6 +189,24 @@ def write_arrays(path: str | PathLike[str], arrays: Mapping[str, NDArray[Any]]) 
             raise NgramstatError(f"{path}: {name} holds objects, which are not written")
     with atomic_write(path) as file:
         np.savez(file, **dict(arrays))  # type: ignore[arg-type]
+
+
+def write_csv(
+    path: str | PathLike[str], header: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    """Write a table as UTF-8 CSV, atomically.
+
+    Raises
+    ------
+    NgramstatError
+        Writing failed.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    with atomic_write(path) as file:
+        file.write(text.getvalue().encode("utf-8"))
 
 
 def read_arrays(path: str | PathLike[str]) -> dict[str, NDArray[Any]]:

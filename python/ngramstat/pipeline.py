@@ -48,7 +48,7 @@ from ngramstat.statistics.learning_curves import LearningPoint
 from ngramstat.statistics.mixture import MixtureLosses
 from ngramstat.workspace import Workspace
 
-__all__ = ["correlations", "entropies", "measure", "plan", "run"]
+__all__ = ["correlations", "entropies", "load_run", "measure", "plan", "run"]
 
 # Raised with every change of what a finished part holds or means: an older one is then made again.
 PARTS_VERSION = 6
@@ -310,6 +310,20 @@ def plan(
         entropy_options if entropies else None,
         Workspace(resolve_threads(threads), parse_memory_limit(memory_limit), output),
     )
+
+
+def load_run(path: str | PathLike[str]) -> RunResult:
+    """The result of `measure`, from its directory or its file.
+
+    Raises
+    ------
+    InputError
+        The run is unfinished, or the file is absent or no run.
+    """
+    place = Path(path)
+    if (place / PARTS).is_dir() and not (place / RUN_FILE).exists():
+        raise InputError(f"{place}: the run is unfinished; call `ngramstat measure` on it again")
+    return RunResult.load(place / RUN_FILE if place.is_dir() else place)
 
 
 def _options(

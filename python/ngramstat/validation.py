@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import hashlib
-import io
 import json
 import math
 import time
@@ -26,13 +25,13 @@ from ngramstat.exponents.measured import alpha_of_losses, alpha_with_limit, lowe
 from ngramstat.exponents.prediction import predict
 from ngramstat.exponents.training_time import time_exponent
 from ngramstat.exponents.verdict import compare, conclude
-from ngramstat.files import atomic_write, read_json, sha256_array, write_json
+from ngramstat.files import read_json, sha256_array, write_csv, write_json
 from ngramstat.kernels import build_info
 from ngramstat.lm.data import TARGETS, Texts, labelled, make_texts, strings
 from ngramstat.lm.sweep import Plan, Record, Sweep, loss_of_run
 from ngramstat.lm.train import RunResult as TrainingResult
 from ngramstat.lm.train import device_of, set_threads
-from ngramstat.pipeline import RUN_FILE, measure
+from ngramstat.pipeline import load_run, measure
 from ngramstat.resources import peak_rss_bytes, resolve_threads
 from ngramstat.results import CurveTable, Exponent, Gate, RunResult
 from ngramstat.validation_results import TrainedLoss, ValidationResult
@@ -162,8 +161,11 @@ def validate(
         "memory_limit": memory_limit,
     }  # fmt: skip
     records = sweep.run()
-    tables = _curves(records, directory, targets)
-    result = _assemble(corpus, run, records, sweep, tables, settings, level)
+    groups = _groups(records)
+    if not groups:
+        raise NgramstatError("no run came to a loss; give a larger --budget or smaller --sizes")
+    tables = _curves(groups, directory, targets)
+    result = _assemble(corpus, run, groups, sweep, tables, settings, level)
     result = dataclasses.replace(
         result,
         provenance={
@@ -232,7 +234,7 @@ def _measured(
             memory_limit=memory_limit, seed=seed, progress=progress,
         )  # fmt: skip
     path = Path(given)
-    run = RunResult.load(path / RUN_FILE if path.is_dir() else path)
+    run = load_run(path)
     if run.correlations is None or run.entropies is None:
         raise InputError(f"{path}: has not both halves; `ngramstat measure` computes them")
     if run.corpus.get("sha256") not in (None, corpus.sha256):
@@ -305,7 +307,7 @@ def _groups(records: Sequence[Record]) -> list[_Group]:
     return found
 
 
-def _curves(records: Sequence[Record], directory: Path, targets: str) -> dict[str, CurveTable]:
+def _curves(groups: Sequence[_Group], directory: Path, targets: str) -> dict[str, CurveTable]:
     """Writes L_n(P) of every model and T, and reads them as any user's curves."""
     for stale in (*directory.glob("curves-*.csv"), *directory.glob("collapse-*.png")):
         stale.unlink()  # of a call with other options
@@ -313,21 +315,18 @@ def _curves(records: Sequence[Record], directory: Path, targets: str) -> dict[st
     if targets != "all":
         return tables
     by_kind: dict[str, list[_Group]] = {}
-    for group in _groups(records):
+    for group in groups:
         by_kind.setdefault(f"{group.model}-T{group.context}", []).append(group)
-    for kind, groups in by_kind.items():
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["context", "tokens", "loss", "seed"])
-        for group in groups:
-            for record in group.records:
-                assert record.result is not None
-                losses = record.result.by_context
-                for n in _shown_contexts(group.context):
-                    writer.writerow([n, group.tokens, f"{losses[n]:.7f}", record.run.seed])
+    for kind, members in by_kind.items():
         path = directory / f"curves-{kind}.csv"
-        with atomic_write(path) as file:
-            file.write(text.getvalue().encode())
+        rows = [
+            (n, group.tokens, f"{record.result.by_context[n]:.7f}", record.run.seed)
+            for group in members
+            for record in group.records
+            if record.result is not None
+            for n in _shown_contexts(group.context)
+        ]
+        write_csv(path, ("context", "tokens", "loss", "seed"), rows)
         tables[kind] = read_curves(path)
     return tables
 
@@ -344,15 +343,13 @@ def _shown_contexts(context: int) -> list[int]:
 def _assemble(
     corpus: Corpus,
     run: RunResult,
-    records: Sequence[Record],
+    groups: Sequence[_Group],
     sweep: Sweep,
     tables: dict[str, CurveTable],
     settings: dict[str, Any],
     level: float,
 ) -> ValidationResult:
-    groups = _groups(records)
-    if not groups:
-        raise NgramstatError("no run came to a loss; give a larger --budget or smaller --sizes")
+    records = sweep.records
     p, y = np.array([g.tokens for g in groups], float), np.array([g.loss for g in groups])
     rows = lower_envelope(p, y)
     best = groups[int(rows[-1])]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import click
 
 from ngramstat import __version__
+from ngramstat.cli.figures import hint_at_pictures, pictures_can_be_drawn, save_figure
 from ngramstat.cli.options import (
     EXIT_INPUT,
     Globals,
@@ -353,19 +353,13 @@ def _finish(result: Any, output: str, as_json: bool) -> None:
     written = [directory / "run.json", directory / "summary.txt"]
     with atomic_write(written[1]) as file:
         file.write((summarize(result) + "\n").encode())
-    hint = ""
-    if importlib.util.find_spec("matplotlib") is None:
-        hint = "For pictures: pip install 'ngramstat[plot]'"
-    else:
-        written.append(directory / "figures.png")
-        with atomic_write(written[-1]) as file:
-            result.plot().savefig(file, format="png", dpi=150)
+    if pictures_can_be_drawn():
+        written.append(save_figure(result.plot(), directory / "figures.png"))
     written.append(directory / "report.html")
     _write_page(result, written[-1])
     _show(result, as_json)
     click.echo(f"Wrote {', '.join(map(str, written))}", err=as_json)
-    if hint:
-        click.echo(hint, err=True)
+    hint_at_pictures()
 
 
 def _write_page(run: Any, path: Path) -> None:
@@ -375,15 +369,6 @@ def _write_page(run: Any, path: Path) -> None:
     page = render_page(run)
     with atomic_write(path) as file:
         file.write(page.encode())
-
-
-def _load_run(path: Path) -> Any:
-    """The result of a run from its directory or its file."""
-    from ngramstat.results import RunResult
-
-    if (path / "parts").is_dir() and not (path / "run.json").exists():
-        raise InputError(f"{path}: the run is unfinished; call `ngramstat measure` on it again")
-    return RunResult.load(path / "run.json" if path.is_dir() else path)
 
 
 @main.command()
@@ -405,10 +390,10 @@ def _load_run(path: Path) -> Any:
 @global_options
 def report(common: Globals, run: str, output: str | None, figures: str | None, kind: str) -> None:
     """One self-contained HTML page of a run: opens offline, light and dark, on a phone."""
-    from ngramstat.files import atomic_write
+    from ngramstat.pipeline import load_run
 
     path = Path(run)
-    loaded = _load_run(path)
+    loaded = load_run(path)
     if output is None:
         output = str((path if path.is_dir() else path.parent) / "report.html")
     written = [Path(output)]
@@ -422,9 +407,7 @@ def report(common: Globals, run: str, output: str | None, figures: str | None, k
         except OSError as error:
             raise InputError(f"{directory}: cannot be made: {error.strerror}") from error
         for name, draw in figures_of(loaded).items():
-            written.append(directory / f"{name}.{kind}")
-            with atomic_write(written[-1]) as file:
-                draw().savefig(file, format=kind, dpi=150)
+            written.append(save_figure(draw(), directory / f"{name}.{kind}"))
     click.echo(f"Wrote {', '.join(map(str, written))}")
 
 
@@ -435,9 +418,10 @@ def report(common: Globals, run: str, output: str | None, figures: str | None, k
 def compare(common: Globals, runs: tuple[str, ...], output: str) -> None:
     """Several runs on one page: beta and gamma in one plane with lines of equal alpha."""
     from ngramstat.files import atomic_write
+    from ngramstat.pipeline import load_run
     from ngramstat.report.compare import render_comparison
 
-    page = render_comparison([(path, _load_run(Path(path))) for path in runs])
+    page = render_comparison([(path, load_run(path)) for path in runs])
     with atomic_write(output) as file:
         file.write(page.encode())
     click.echo(f"Wrote {output}")
@@ -477,10 +461,11 @@ def predict(
 
     from ngramstat.curves import read_curves
     from ngramstat.exponents.prediction import predict as make
+    from ngramstat.pipeline import load_run
 
     table = None if curves is None else read_curves(curves)
     path = Path(run)
-    loaded = _load_run(path)
+    loaded = load_run(path)
     if loaded.correlations is None or loaded.entropies is None:
         missing = "correlations" if loaded.correlations is None else "entropies"
         raise InputError(f"{path}: has no {missing}; `ngramstat measure` computes both halves")

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ngramstat.cli.figures import hint_at_pictures, pictures_can_be_drawn, save_figure
 from ngramstat.cli.options import (
     Count,
     Duration,
@@ -122,20 +123,12 @@ def validate(
     written = [directory / "validation.json", directory / "runs.csv", directory / "summary.txt"]
     with atomic_write(written[2]) as file:
         file.write(text.encode())
-    hint = ""
-    if importlib.util.find_spec("matplotlib") is None:
-        hint = "For pictures: pip install 'ngramstat[plot]'"
-    else:
+    if pictures_can_be_drawn():
         from ngramstat.report.validation import plot_validation, plot_validation_collapse
 
-        figures = {"losses.png": plot_validation(result)}
-        for found in plot_validation_collapse(result):
-            figures[f"collapse-{len(figures)}.png"] = found
-        for name, figure in figures.items():
-            written.append(directory / name)
-            with atomic_write(written[-1]) as file:
-                figure.savefig(file, format="png", dpi=150)
+        written.append(save_figure(plot_validation(result), directory / "losses.png"))
+        for k, found in enumerate(plot_validation_collapse(result), start=1):
+            written.append(save_figure(found, directory / f"collapse-{k}.png"))
     click.echo(json.dumps(result.to_dict(), indent=2, allow_nan=False) if as_json else text)
     click.echo(f"Wrote {', '.join(map(str, written))}", err=True)
-    if hint:
-        click.echo(hint, err=True)
+    hint_at_pictures()

@@ -6,9 +6,10 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, linear, scaled_dot_product_attention
+from torch.nn.functional import gelu, linear
 
-from ngramstat.lm.rotary import rotate, rotations
+from ngramstat.lm.attention import causal_attention
+from ngramstat.lm.rotary import rotations
 from ngramstat.lm.shape import Shape
 
 __all__ = ["GPT2"]
@@ -28,13 +29,8 @@ class _Attention(nn.Module):
         self.register_buffer("turns", turns, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, length, width = x.shape
-        heads = self.in_proj(x).view(batch, length, 3, self.heads, width // self.heads)
-        q, k, v = heads.permute(2, 0, 3, 1, 4)  # (B, heads, T, head_width) each
-        if self.turns is not None:
-            q, k = rotate(q, self.turns), rotate(k, self.turns)
-        y = scaled_dot_product_attention(q, k, v, is_causal=True)
-        out: Tensor = self.out_proj(y.transpose(1, 2).reshape(batch, length, width))
+        y = causal_attention(self.in_proj(x), self.heads, self.turns)
+        out: Tensor = self.out_proj(y)
         return out
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention, silu
+from torch.nn.functional import silu
 
-from ngramstat.lm.rotary import rotate, rotations
+from ngramstat.lm.attention import causal_attention
+from ngramstat.lm.rotary import rotations
 from ngramstat.lm.shape import Shape
 
 __all__ = ["LLaMA", "hidden_width"]
@@ -31,12 +32,8 @@ class _Attention(nn.Module):
         self.register_buffer("turns", turns, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, length, width = x.shape
-        heads = self.in_proj(x).view(batch, length, 3, self.heads, width // self.heads)
-        q, k, v = heads.permute(2, 0, 3, 1, 4)  # (B, heads, T, head_width) each
-        q, k = rotate(q, self.turns), rotate(k, self.turns)
-        y = scaled_dot_product_attention(q, k, v, is_causal=True)
-        out: Tensor = self.out_proj(y.transpose(1, 2).reshape(batch, length, width))
+        y = causal_attention(self.in_proj(x), self.heads, self.turns)
+        out: Tensor = self.out_proj(y)
         return out
 
 

@@ -6,16 +6,14 @@ The same call goes on where the last one ended.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ngramstat.errors import InputError
-from ngramstat.files import atomic_write, read_json, write_json
+from ngramstat.files import read_json, write_csv, write_json
 from ngramstat.lm.data import TARGETS, Texts, Windows
 from ngramstat.lm.models import MODELS
 from ngramstat.lm.search import Search, first_guess
@@ -328,27 +326,25 @@ class Sweep:
         return float(known[kind])
 
     def _write_table(self) -> None:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(
-            ["status", "purpose", "model", "size", "context", "tokens", "seed", "learning_rate",
-             "weight_decay", "epochs", "batch", "tuning_loss", "held_out", "best_step", "steps",
-             "seconds", "run"]
+        header = (
+            "status", "purpose", "model", "size", "context", "tokens", "seed", "learning_rate",
+            "weight_decay", "epochs", "batch", "tuning_loss", "held_out", "best_step", "steps",
+            "seconds", "run",
         )  # fmt: skip
-        for record in self.records:
-            run, settings, result = record.run, record.run.settings, record.result
-            row: list[Any] = [
-                record.status, record.purpose, run.model, run.size, run.context, run.tokens,
-                run.seed, settings.learning_rate, settings.weight_decay, settings.epochs,
-                settings.batch,
-            ]  # fmt: skip
-            if result is None:
-                row += ["", "", "", "", f"{record.expected_seconds:.0f} expected"]
-            else:
-                row += [
-                    f"{result.tuning_loss:.6f}", f"{loss_of_run(run, result):.6f}",
-                    result.best_step, result.steps, f"{result.seconds:.1f}",
-                ]  # fmt: skip
-            writer.writerow([*row, run.key])
-        with atomic_write(self.directory / "runs.csv") as file:
-            file.write(text.getvalue().encode())
+        write_csv(self.directory / "runs.csv", header, map(_row, self.records))
+
+
+def _row(record: Record) -> list[Any]:
+    run, settings, result = record.run, record.run.settings, record.result
+    row: list[Any] = [
+        record.status, record.purpose, run.model, run.size, run.context, run.tokens, run.seed,
+        settings.learning_rate, settings.weight_decay, settings.epochs, settings.batch,
+    ]  # fmt: skip
+    if result is None:
+        row += ["", "", "", "", f"{record.expected_seconds:.0f} expected"]
+    else:
+        row += [
+            f"{result.tuning_loss:.6f}", f"{loss_of_run(run, result):.6f}", result.best_step,
+            result.steps, f"{result.seconds:.1f}",
+        ]  # fmt: skip
+    return [*row, run.key]

@@ -8,10 +8,8 @@ was killed goes on from its last checkpoint, on the CPU to the same bits.
 from __future__ import annotations
 
 import copy
-import csv
 import dataclasses
 import hashlib
-import io
 import json
 import math
 import time
@@ -28,7 +26,14 @@ from torch.nn.functional import cross_entropy
 
 from ngramstat import __version__
 from ngramstat.errors import InputError
-from ngramstat.files import atomic_write, read_arrays, read_json, write_arrays, write_json
+from ngramstat.files import (
+    atomic_write,
+    read_arrays,
+    read_json,
+    write_arrays,
+    write_csv,
+    write_json,
+)
 from ngramstat.kernels import build_info
 from ngramstat.lm.data import Texts, Windows, windows_of_epoch
 from ngramstat.lm.models import build, parameters_without_embeddings
@@ -536,12 +541,8 @@ class _Trainer:
             ) from error
 
     def _write_log(self) -> None:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["step", "rate_sum", "training_loss", "tuning_loss", "seconds"])
-        writer.writerows(self.log)
-        with atomic_write(self.directory / "log.csv") as file:
-            file.write(text.getvalue().encode())
+        header = ("step", "rate_sum", "training_loss", "tuning_loss", "seconds")
+        write_csv(self.directory / "log.csv", header, self.log)
 
 
 def _look_steps(steps: int) -> frozenset[int]:

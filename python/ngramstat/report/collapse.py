@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ngramstat.exponents.collapse import collapse_members, rescaled
-from ngramstat.report.figures import new_figure
+from ngramstat.report.figures import logarithmic, new_figure
 from ngramstat.results import Collapse, CurveTable
 
 if TYPE_CHECKING:
@@ -61,9 +61,7 @@ def plot_collapse(table: CurveTable, found: Collapse) -> Figure:
             markersize=4, label="left out",
         )  # fmt: skip
     for ax in (before, after):
-        ax.set_xscale("log")
-        ax.set_yscale("log")
-        ax.grid(True, which="major", color="#dddddd", linewidth=0.5)
+        logarithmic(ax)
     before.set_xlabel("training tokens $P$")
     before.set_ylabel("loss $L_n(P)$ (nats per token)")
     before.set_title(f"{found.source} curves", fontsize=10)

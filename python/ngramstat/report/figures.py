@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["new_figure", "plot_correlations", "plot_entropies", "plot_run"]
+__all__ = ["logarithmic", "new_figure", "plot_correlations", "plot_entropies", "plot_run"]
 
 Floats = NDArray[np.float64]
 
@@ -55,6 +55,13 @@ def new_figure(panels: int) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(6.2 * panels, 4.8), layout="constrained", dpi=120)
     axes = figure.subplots(1, panels, squeeze=False)
     return figure, list(axes[0])
+
+
+def logarithmic(ax: Axes) -> None:
+    """Logarithmic scales both ways, with a faint grid."""
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.grid(True, which="major", color="#dddddd", linewidth=0.5)
 
 
 def _label(symbol: str, exponent: Exponent) -> str:

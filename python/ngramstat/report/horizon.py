@@ -8,7 +8,7 @@ import numpy as np
 
 from ngramstat.errors import InputError
 from ngramstat.exponents.horizons import LEARNER_FACTORS
-from ngramstat.report.figures import new_figure
+from ngramstat.report.figures import logarithmic, new_figure
 from ngramstat.results import Prediction
 
 if TYPE_CHECKING:
@@ -52,11 +52,9 @@ def plot_horizon(result: Prediction) -> Figure:
                 markerfacecolor="white" if point.at_least or point.extrapolated else "#D55E00",
                 capsize=2, label="horizon (open: extrapolated or a bound)" if k == 0 else None,
             )  # fmt: skip
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    logarithmic(axes)
     axes.set_xlabel("training tokens $P$")
     axes.set_ylabel("lag resolved, $n^*(P)$ (tokens)")
     axes.set_title("Horizons", fontsize=10)
-    axes.grid(True, which="major", color="#dddddd", linewidth=0.5)
     axes.legend(fontsize=7.5, loc="upper left")
     return figure

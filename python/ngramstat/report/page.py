@@ -8,10 +8,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from ngramstat.report.exponent_rows import exponent_row
 from ngramstat.report.gallery import figures_of
+from ngramstat.report.loadings import rows_near, type_text
 from ngramstat.report.markup import (
     document,
     download,
@@ -164,12 +163,8 @@ def _loadings(result: CorrelationResult) -> str:
         return ""
     assert result.left_loadings is not None
     assert result.right_loadings is not None
-    lags = result.lags.astype(np.float64)
-    shown = sorted(
-        {int(np.abs(np.log(lags / lag)).argmin()) for lag in (1, 2, 10, 100) if lag <= lags[-1]}
-    )
     rows = []
-    for row in shown:
+    for row in rows_near(result, (1, 2, 10, 100)):
         for k in range(left.shape[1]):
             sides = [
                 ", ".join(
@@ -196,8 +191,8 @@ def _loadings(result: CorrelationResult) -> str:
 
 
 def _type(result: CorrelationResult, token: int) -> str:
-    text = None if result.type_texts is None else result.type_texts.get(str(token))
-    shown = f"#{token}" if text is None else str(text)
+    text = type_text(result, token)
+    shown = f"#{token}" if text is None else text
     if len(shown) > 24:
         shown = shown[:23] + "…"
     # Blanks have to be seen.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ngramstat.errors import InputError
-from ngramstat.report.figures import new_figure
+from ngramstat.report.figures import logarithmic, new_figure
 from ngramstat.results import CorrelationResult
 
 if TYPE_CHECKING:
@@ -43,11 +43,9 @@ def plot_spectrum(result: CorrelationResult, ax: Axes | None = None) -> Axes:
         result.lags, np.nanmin(floor) / 3, floor, color="#b8b8b8", alpha=0.35, linewidth=0,
         label="noise floor of the first",
     )  # fmt: skip
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    logarithmic(axes)
     axes.set_xlabel("lag $t$ (tokens)")
     axes.set_ylabel("singular values of $C(t)$, plug-in")
     axes.set_title("Spectrum (biased up near the floor)", fontsize=10)
-    axes.grid(True, which="major", color="#dddddd", linewidth=0.5)
     axes.legend(fontsize=7.5, ncols=3)
     return axes

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ngramstat.report.loadings import rows_near, type_text
 from ngramstat.report.text import (
     GATE_MARKS,
     count,
@@ -291,9 +292,7 @@ def _loadings(result: CorrelationResult) -> list[str]:
     assert result.left_loadings is not None
     assert result.right_loadings is not None
     lines = ["", "WHAT CORRELATES  types that weigh most in the first singular vectors"]
-    lags = result.lags.astype(np.float64)
-    shown = {int(np.abs(np.log(lags / lag)).argmin()) for lag in _SHOWN_LAGS if lag <= lags[-1]}
-    for row in sorted(shown):
+    for row in rows_near(result, _SHOWN_LAGS):
         for name, types, values in (
             ("left", left[row, 0], result.left_loadings[row, 0]),
             ("right", right[row, 0], result.right_loadings[row, 0]),
@@ -309,8 +308,8 @@ def _loadings(result: CorrelationResult) -> list[str]:
 
 
 def _type_text(result: CorrelationResult, token: int) -> str:
-    text = None if result.type_texts is None else result.type_texts.get(str(token))
-    return str(token) if text is None else json.dumps(str(text)[:20], ensure_ascii=False)
+    text = type_text(result, token)
+    return str(token) if text is None else json.dumps(text[:20], ensure_ascii=False)
 
 
 def _entropies(result: EntropyResult) -> list[str]:

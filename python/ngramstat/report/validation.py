@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.report.collapse import plot_collapse
-from ngramstat.report.figures import new_figure
+from ngramstat.report.figures import logarithmic, new_figure
 from ngramstat.results import CurveTable, Exponent
 from ngramstat.validation_results import TrainedLoss, ValidationResult
 
@@ -104,11 +104,9 @@ def _log_axes(ax: Axes) -> None:
     """Logarithmic both ways, losses as plain numbers."""
     from matplotlib.ticker import ScalarFormatter
 
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    logarithmic(ax)
     ax.yaxis.set_major_formatter(ScalarFormatter())
     ax.yaxis.set_minor_formatter(ScalarFormatter())
-    ax.grid(True, which="major", color="#dddddd", linewidth=0.5)
 
 
 def _draw_staircase(ax: Axes, result: ValidationResult) -> None:
