@@ -20,6 +20,7 @@ SOURCE = REPOSITORY / "python" / "ngramstat"
 LAYERS = [
     ["errors", "_core"],
     ["files", "resources", "progress"],
+    ["gpus"],
     ["workspace"],
     ["results"],
     ["validation_results"],

@@ -26,7 +26,7 @@ __all__ = ["Draws", "draw_all", "estimators", "measure"]
 
 _ROOT = Path(ngramstat.__file__).resolve().parent
 # What an estimate depends on besides its case: draws made with other code are made again.
-_ESTIMATORS = ("statistics", "exponents", "kernels.py", "pipeline.py")
+_ESTIMATORS = ("statistics", "exponents", "kernels", "pipeline.py")
 _KERNELS = Path(__file__).resolve().parents[2] / "csrc"
 
 

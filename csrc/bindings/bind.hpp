@@ -12,6 +12,6 @@ void bind_kneser_ney(py::module_& m);
 void bind_mixture(py::module_& m);
 void bind_resident(py::module_& m);
 void bind_samplers(py::module_& m);
-void bind_cuda(py::module_& m);
+void bind_gpu(py::module_& m);
 
 }  // namespace ngramstat::bindings

@@ -1,23 +1,11 @@
 #include "arrays.hpp"
 #include "bind.hpp"
-#include "ngramstat/ngram_counts.hpp"
+#include "ngram_tables.hpp"
 #include "ngramstat/suffix_sort.hpp"
 
 namespace ngramstat::bindings {
 
 namespace {
-
-// (k, 2) array of (count, number of n-grams with that count).
-py::array_t<Count> to_table(const CountsOfCounts& counts) {
-    std::vector<Count> flat;
-    flat.reserve(2 * counts.size());
-    for (const auto& [count, number] : counts) {
-        flat.push_back(count);
-        flat.push_back(number);
-    }
-    const py::ssize_t rows = static_cast<py::ssize_t>(counts.size());
-    return to_array(std::move(flat), {rows, 2});
-}
 
 template <class Token>
 void bind_for(py::module_& m) {
@@ -55,17 +43,7 @@ void bind_for(py::module_& m) {
                 counts = count_ngrams(stream, vocab_size, max_context, ends, units,
                                       TokenRange{first_token, last_token}, threads);
             }
-            py::list subsets;
-            for (int s = 0; s < kSubsets; ++s) {
-                py::list ngrams;
-                py::list contexts;
-                for (const auto& table : counts.ngrams[s]) ngrams.append(to_table(table));
-                for (const auto& table : counts.contexts[s]) contexts.append(to_table(table));
-                subsets.append(py::make_tuple(ngrams, contexts, counts.targets[s]));
-            }
-            return py::make_tuple(subsets,
-                                  to_array(std::move(counts.losses), {n_groups, max_context + 1}),
-                                  to_array(std::move(counts.group_targets)));
+            return to_tuple(std::move(counts), n_groups, max_context);
         },
         py::arg("tokens").noconvert(), py::arg("vocab_size"), py::arg("max_context"),
         py::arg("document_ends").noconvert(), py::arg("unit_ends").noconvert(),

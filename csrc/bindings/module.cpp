@@ -29,7 +29,9 @@ py::dict build_info() {
 
 PYBIND11_MODULE(_core, m) {
     m.doc() = "Counting and sorting kernels of ngramstat.";
-    py::register_exception<DeviceError>(m, "DeviceError", PyExc_RuntimeError);
+    const auto device_error =
+        py::register_exception<DeviceError>(m, "DeviceError", PyExc_RuntimeError);
+    py::register_exception<DeviceMemoryError>(m, "DeviceMemoryError", device_error.ptr());
     m.def("build_info", &build_info, "Version, compiler and options of this build.");
     m.def(
         "simd_level", [] { return simd_name(simd_level()); },
@@ -41,7 +43,7 @@ PYBIND11_MODULE(_core, m) {
     bind_mixture(m);
     bind_resident(m);
     bind_samplers(m);
-    bind_cuda(m);
+    bind_gpu(m);
 }
 
 }  // namespace ngramstat::bindings

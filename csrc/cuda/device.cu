@@ -21,4 +21,11 @@ std::vector<Device> devices() {
     return found;
 }
 
+std::size_t free_bytes(int device) {
+    std::size_t free = 0, total = 0;
+    NGRAMSTAT_CUDA_CHECK(cudaSetDevice(device));
+    NGRAMSTAT_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+    return free;
+}
+
 }  // namespace ngramstat::cuda

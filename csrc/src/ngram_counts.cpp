@@ -13,19 +13,6 @@ namespace ngramstat {
 
 namespace {
 
-// The positions where an n-gram ends that is a target or the context of one: in every document with
-// targets, from the first context to the end. The first is no target, the last no context.
-std::vector<Segment> population(std::span<const Index> ends, int max_context) {
-    std::vector<Segment> segments;
-    Index start = 0;
-    for (const Index end : ends) {
-        const Index first_target = start + max_context;
-        if (first_target < end) segments.push_back({std::max(first_target - 1, start), end});
-        start = end;
-    }
-    return segments;
-}
-
 // Histogram of counts that is dense where nearly all of them are.
 class Histogram {
   public:
@@ -58,18 +45,17 @@ class Histogram {
     std::map<Count, Count> large_;
 };
 
-// ln c in units of 2^-kLossBits.
+// scaled_logarithm, most of it from a table.
 class Logarithms {
   public:
     Logarithms() {
-        for (std::size_t c = 1; c < table_.size(); ++c) table_[c] = compute(c);
+        for (std::size_t c = 0; c < table_.size(); ++c) table_[c] = scaled_logarithm(c);
     }
-    std::int64_t operator()(Count c) const { return c < table_.size() ? table_[c] : compute(c); }
+    std::int64_t operator()(Count c) const {
+        return c < table_.size() ? table_[c] : scaled_logarithm(c);
+    }
 
   private:
-    static std::int64_t compute(Count c) {
-        return std::llround(std::ldexp(std::log(static_cast<double>(c)), kLossBits));
-    }
     std::vector<std::int64_t> table_ = std::vector<std::int64_t>(4096, 0);
 };
 
@@ -179,8 +165,6 @@ struct Totals {
 // The group and the quarter of a target. One more group, of quarter kQuarters, is for none.
 class Label {
   public:
-    static constexpr Index kMostGroups = Index{1} << 29;
-
     Label() = default;
     Label(std::uint32_t group, int quarter) : bits_(group << 3 | static_cast<unsigned>(quarter)) {}
     std::uint32_t group() const { return bits_ >> 3; }
@@ -368,24 +352,45 @@ void check_ends(std::span<const Index> ends, Index n_tokens, const char* order, 
 
 }  // namespace
 
-template <class Token>
-NgramCounts count_ngrams(std::span<const Token> tokens, Index vocab_size, int max_context,
-                         std::span<const Index> document_ends, const NgramUnits& units,
-                         TokenRange range, int threads) {
+std::vector<Segment> ngram_population(std::span<const Index> ends, int max_context) {
+    std::vector<Segment> segments;
+    Index start = 0;
+    for (const Index end : ends) {
+        const Index first_target = start + max_context;
+        if (first_target < end) segments.push_back({std::max(first_target - 1, start), end});
+        start = end;
+    }
+    return segments;
+}
+
+std::int64_t scaled_logarithm(Count c) {
+    if (c < 2) return 0;
+    return std::llround(std::ldexp(std::log(static_cast<double>(c)), kLossBits));
+}
+
+void check_ngrams(Index n_tokens, int max_context, std::span<const Index> document_ends,
+                  const NgramUnits& units) {
     require(max_context >= 0 && max_context < kMaxDepth, "max_context must lie in 0 .. 254");
-    const Index n_tokens = static_cast<Index>(tokens.size());
     check_ends(document_ends, n_tokens, "document_ends must be strictly increasing",
                "the last document must end where the stream ends");
     check_ends(units.ends, n_tokens, "ends of units must be strictly increasing",
                "the last unit must end where the stream ends");
     require(units.quarters.size() == units.ends.size() && units.groups.size() == units.ends.size(),
             "arrays of units must have one length");
-    require(units.n_groups < Label::kMostGroups, "too many groups");
+    require(units.n_groups < kMostNgramGroups, "too many groups");
     for (std::size_t u = 0; u < units.ends.size(); ++u) {
         require(units.quarters[u] < kQuarters, "a unit's quarter must lie in 0 .. 3");
         require(static_cast<Index>(units.groups[u]) < units.n_groups,
                 "a unit's group must be below n_groups");
     }
+}
+
+template <class Token>
+NgramCounts count_ngrams(std::span<const Token> tokens, Index vocab_size, int max_context,
+                         std::span<const Index> document_ends, const NgramUnits& units,
+                         TokenRange range, int threads) {
+    const Index n_tokens = static_cast<Index>(tokens.size());
+    check_ngrams(n_tokens, max_context, document_ends, units);
     if (n_tokens == 0) {
         NgramCounts counts;
         for (int s = 0; s < kSubsets; ++s) {
@@ -398,7 +403,7 @@ NgramCounts count_ngrams(std::span<const Token> tokens, Index vocab_size, int ma
         counts.group_targets.assign(static_cast<std::size_t>(units.n_groups), 0);
         return counts;
     }
-    const std::vector<Segment> segments = population(document_ends, max_context);
+    const std::vector<Segment> segments = ngram_population(document_ends, max_context);
     if (tokens.size() <= std::size_t{1} << 32) {
         return count<Token, std::uint32_t>(tokens, vocab_size, max_context, segments, units, range,
                                            threads);

@@ -19,6 +19,7 @@ from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 from ngramstat.exponents.prediction import predict
 from ngramstat.files import sha256_array
+from ngramstat.gpus import Backend, open_gpus
 from ngramstat.kernels import NgramCounts, NgramStatistics, build_info, simd_level
 from ngramstat.parts import PartStore
 from ngramstat.planning import Plan, make_plan, require_room
@@ -71,6 +72,8 @@ def correlations(
     seed: int = 0,
     threads: int | None = None,
     memory_limit: str | int | None = None,
+    backend: Backend = "auto",
+    gpu_memory: str | int | None = None,
     progress: bool = False,
 ) -> CorrelationResult:
     """Covariances C(t) of a corpus, their noise and beta.
@@ -105,6 +108,12 @@ def correlations(
         By default the cores this process may use. Does not change the result.
     memory_limit : str or int, optional
         Such as "80%" (the default) or "16G". Does not change the result.
+    backend : str
+        ``cuda``: GPUs count, and multiply counts by vectors; ``cpu``; or ``auto``: GPUs where
+        there are any. Counts are the same, norms agree to 1e-7.
+    gpu_memory : str or int, optional
+        What may be taken of each GPU's memory, such as "40G" or "50%" of what is free (by default
+        nearly all).
     progress : bool
         Show progress on standard error.
 
@@ -128,6 +137,8 @@ def correlations(
         seed=seed,
         threads=threads,
         memory_limit=memory_limit,
+        backend=backend,
+        gpu_memory=gpu_memory,
         progress=progress,
     ).correlations
     assert result is not None
@@ -147,6 +158,8 @@ def entropies(
     seed: int = 0,
     threads: int | None = None,
     memory_limit: str | int | None = None,
+    backend: Backend = "auto",
+    gpu_memory: str | int | None = None,
     progress: bool = False,
 ) -> EntropyResult:
     """Entropies H(n) of a corpus, bracketed by counts and held-out losses, and gamma.
@@ -164,7 +177,7 @@ def entropies(
         Best predictor to look for: ``mixture`` of contexts, or ``kneser-ney`` alone.
     learning_sizes : int
         Sizes of the training set on the learning curve, each half of the next.
-    replicates, level, seed, threads, memory_limit, progress
+    replicates, level, seed, threads, memory_limit, backend, gpu_memory, progress
         As for `correlations`.
 
     Raises
@@ -185,6 +198,8 @@ def entropies(
         seed=seed,
         threads=threads,
         memory_limit=memory_limit,
+        backend=backend,
+        gpu_memory=gpu_memory,
         progress=progress,
     ).entropies
     assert result is not None
@@ -233,6 +248,8 @@ def run(
     tokens: Sequence[float] = (),
     threads: int | None = None,
     memory_limit: str | int | None = None,
+    backend: Backend = "auto",
+    gpu_memory: str | int | None = None,
     progress: bool = False,
     **options: Any,
 ) -> RunResult:
@@ -245,7 +262,10 @@ def run(
         "tokens": [float(t) for t in tokens],
     }
     directory = None if output is None else Path(output)
-    workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit), directory)
+    gpus = open_gpus(backend, gpu_memory)
+    workspace = Workspace(
+        resolve_threads(threads), parse_memory_limit(memory_limit), directory, gpus
+    )
     for number in tokens:
         if not (math.isfinite(number) and number > 0):
             raise InputError(f"tokens: needs positive numbers, got {number:g}")
@@ -259,7 +279,7 @@ def run(
         workspace,
     )
     pair_result = entropy_result = None
-    with workspace.watching(corpus.tokens):
+    with workspace.watching(corpus.tokens), gpus.errors():
         if correlations:
             pair_result = _correlations(corpus, pair_options, store, workspace, progress)
         if entropies:
@@ -273,7 +293,8 @@ def run(
         provenance={
             "version": __version__,
             "commit": build_info()["commit"] or None,
-            "backend": "cpu",
+            "backend": gpus.name,
+            "gpus": [gpu.name for gpu in gpus.devices],
             "simd": simd_level(),
             "threads": workspace.threads,
             "memory_limit_bytes": workspace.memory_limit,

@@ -52,6 +52,8 @@ def quickstart(
     sources: Sequence[Path] | None = None,
     threads: int | None = None,
     memory_limit: str | int | None = None,
+    backend: str = "auto",
+    gpu_memory: str | int | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> tuple[Corpus, RunResult]:
@@ -81,6 +83,8 @@ def quickstart(
         output=directory / "run",
         threads=threads,
         memory_limit=memory_limit,
+        backend=backend,
+        gpu_memory=gpu_memory,
         seed=seed,
         progress=progress,
     )

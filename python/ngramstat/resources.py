@@ -6,7 +6,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ngramstat.errors import InputError, NgramstatError
@@ -16,6 +16,7 @@ __all__ = [
     "available_memory_bytes",
     "available_threads",
     "parse_memory_limit",
+    "parse_size",
     "peak_rss_bytes",
     "resolve_threads",
 ]
@@ -102,22 +103,32 @@ def parse_memory_limit(limit: str | int | None) -> int:
     InputError
         The text is none of these, or the limit is nothing or over 100%.
     """
-    if limit is None:
-        limit = "80%"
-    text = str(limit).strip().upper()
+    return parse_size("80%" if limit is None else limit, available_memory_bytes, "memory limit")
+
+
+def parse_size(size: str | int, whole: int | Callable[[], int], name: str) -> int:
+    """Bytes meant by a size: as text with a unit, in bytes, or as a percentage of the whole.
+
+    Raises
+    ------
+    InputError
+        The text is none of these, or the size is nothing or over 100%; the message begins with
+        `name`.
+    """
+    text = str(size).strip().upper()
     if found := _PERCENT.fullmatch(text):
         percent = float(found[1])
         if not 0 < percent <= 100:
-            raise InputError(f"memory limit {limit!r}: must be over 0% and at most 100%")
-        return max(1, int(available_memory_bytes() * percent / 100))
+            raise InputError(f"{name} {size!r}: must be over 0% and at most 100%")
+        return max(1, int((whole() if callable(whole) else whole) * percent / 100))
     found = _SIZE.fullmatch(text)
-    if found is None or isinstance(limit, bool):
-        raise InputError(f"memory limit {limit!r}: write it like 80%, 16G, 512M or bytes")
+    if found is None or isinstance(size, bool):
+        raise InputError(f"{name} {size!r}: write it like 80%, 16G, 512M or bytes")
     number, unit = found[1], _UNITS[found[2] or ""]
-    size = int(number) * unit if number.isdigit() else int(float(number) * unit)
-    if size < 1:
-        raise InputError(f"memory limit {limit!r}: must be at least one byte")
-    return size
+    meant = int(number) * unit if number.isdigit() else int(float(number) * unit)
+    if meant < 1:
+        raise InputError(f"{name} {size!r}: must be at least one byte")
+    return meant
 
 
 def peak_rss_bytes() -> int | None:

@@ -80,6 +80,8 @@ def validate(
     seed: int = 0,
     threads: int | None = None,
     memory_limit: str | int | None = None,
+    backend: str = "auto",
+    gpu_memory: str | int | None = None,
     progress: bool = False,
 ) -> ValidationResult:
     """Train models on growing shares of a corpus and compare alpha with its prediction.
@@ -119,7 +121,7 @@ def validate(
     device : str, optional
         By default a GPU if there is one, else ``cpu``.
     level : float
-    seed, threads, memory_limit, progress
+    seed, threads, memory_limit, backend, gpu_memory, progress
         As of `measure`.
 
     Raises
@@ -151,7 +153,10 @@ def validate(
     for context in plan.contexts:
         sweep.held_out(context)
     directory.mkdir(parents=True, exist_ok=True)
-    run = _measured(corpus, measured, directory, threads, memory_limit, seed, progress)
+    run = _measured(
+        corpus, measured, directory, threads=threads, memory_limit=memory_limit, backend=backend,
+        gpu_memory=gpu_memory, seed=seed, progress=progress,
+    )  # fmt: skip
     settings = {
         "models": list(models), "size": size, "contexts": list(plan.contexts),
         "sizes": list(wanted), "seeds": seeds, "trials": trials, "capacity": capacity,
@@ -223,15 +228,14 @@ def _measured(
     corpus: Corpus,
     given: str | PathLike[str] | None,
     directory: Path,
-    threads: int,
-    memory_limit: str | int | None,
+    *,
     seed: int,
-    progress: bool,
+    **options: Any,
 ) -> RunResult:
     if given is None:
         return measure(
-            corpus, output=directory / f"measured-{seed}", predictor="kneser-ney", threads=threads,
-            memory_limit=memory_limit, seed=seed, progress=progress,
+            corpus, output=directory / f"measured-{seed}", predictor="kneser-ney", seed=seed,
+            **options,
         )  # fmt: skip
     path = Path(given)
     run = load_run(path)

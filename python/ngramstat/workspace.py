@@ -1,4 +1,4 @@
-"""Threads and memory of a run: what a step may still take, and where the rest goes.
+"""Threads, GPUs and memory of a run: what a step may still take, and where the rest goes.
 
 The limit is one of resident memory. Results never depend on it: steps are cut smaller, arrays that
 are read in order go to temporary files, and pages of mapped files are let go of when there are too
@@ -21,6 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 from ngramstat import _core
 from ngramstat.errors import InputError
 from ngramstat.files import reason
+from ngramstat.gpus import CPU, Gpus
 from ngramstat.resources import anonymous_bytes
 
 __all__ = ["Workspace", "let_pages_go", "take"]
@@ -50,7 +51,7 @@ def take(array: NDArray[Any], positions: NDArray[np.int64]) -> NDArray[Any]:
 
 
 class Workspace:
-    """Threads, a limit of resident memory, and temporary files.
+    """Threads, GPUs, a limit of resident memory, and temporary files.
 
     Parameters
     ----------
@@ -60,6 +61,8 @@ class Workspace:
     directory : path, optional
         Where temporary files go (they have no name, and vanish with the process); by default where
         the system puts them.
+    gpus : Gpus
+        Devices that count what they have kernels for; none: the CPU does.
     """
 
     def __init__(
@@ -67,8 +70,10 @@ class Workspace:
         threads: int = 1,
         memory_limit: int | None = None,
         directory: str | os.PathLike[str] | None = None,
+        gpus: Gpus = CPU,
     ) -> None:
         self.threads = threads
+        self.gpus = gpus
         self.memory_limit = memory_limit
         self._directory = None if directory is None else Path(directory)
         # Pages of the program and its libraries, which stay.

@@ -17,6 +17,16 @@ class DeviceError : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+// No room on the device, or within what it may take of it.
+class DeviceMemoryError : public DeviceError {
+  public:
+    DeviceMemoryError(std::size_t wanted, std::size_t room, std::size_t limit)
+        : DeviceError("no room for " + std::to_string(wanted) +
+                      " bytes on the GPU: " + std::to_string(room) + " are left of the " +
+                      std::to_string(limit) + " that may be taken") {}
+    using DeviceError::DeviceError;
+};
+
 inline void require(bool condition, const char* message) {
     if (!condition) throw std::invalid_argument(message);
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ngramstat/position_index.hpp"
+#include "ngramstat/suffix_sort.hpp"
 #include "ngramstat/types.hpp"
 
 namespace ngramstat {
@@ -48,6 +49,20 @@ struct NgramCounts {
 };
 
 inline constexpr int kLossBits = 20;
+// Groups are packed with a quarter into 32 bits.
+inline constexpr Index kMostNgramGroups = Index{1} << 29;
+
+// ln c in units of 2^-kLossBits, rounded; 0 for c = 0.
+std::int64_t scaled_logarithm(Count c);
+
+// The positions where an n-gram ends that is a target or the context of one: in every document with
+// targets, from the first context to the end. The first is no target, the last no context.
+std::vector<Segment> ngram_population(std::span<const Index> document_ends, int max_context);
+
+// Throws std::invalid_argument for a max_context outside 0 .. 254, and unless documents and units
+// partition [0, n_tokens), with quarters below 4 and groups below n_groups.
+void check_ngrams(Index n_tokens, int max_context, std::span<const Index> document_ends,
+                  const NgramUnits& units);
 
 // Counts the n-grams whose last token lies in `range`: results of ranges that partition the
 // vocabulary add up (contexts[s][0], the empty context, is the sum over ranges of `targets[s]`, and

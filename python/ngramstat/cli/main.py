@@ -19,10 +19,12 @@ from ngramstat.cli.options import (
     MeasuredLoss,
     Numbers,
     Window,
+    backend_option,
     compose,
     corpus_options,
     fail,
     global_options,
+    gpu_memory_option,
     json_option,
 )
 from ngramstat.cli.validate import validate
@@ -97,11 +99,19 @@ _file_option = click.option("-o", "--output", type=click.Path(), help="JSON file
 @click.version_option(__version__, prog_name="ngramstat")
 @click.option("--threads", type=int, help="Threads [default: the cores this process may use].")
 @click.option("--memory-limit", metavar="SIZE", help="Such as 80% (the default) or 16G.")
+@backend_option(default="auto")
+@gpu_memory_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 @click.pass_context
 def main(
-    ctx: click.Context, threads: int | None, memory_limit: str | None, seed: int, quiet: bool
+    ctx: click.Context,
+    threads: int | None,
+    memory_limit: str | None,
+    backend: str,
+    gpu_memory: str | None,
+    seed: int,
+    quiet: bool,
 ) -> None:
     """How language-model loss will fall with data, from the text alone.
 
@@ -110,7 +120,7 @@ def main(
     ngramstat tokenize text.jsonl -o corpus   text to tokens
     ngramstat measure corpus -o run           tokens to exponents
     """
-    ctx.obj = Globals(threads, memory_limit, seed, quiet)
+    ctx.obj = Globals(threads, memory_limit, backend, gpu_memory, seed, quiet)
 
 
 def _show(run: Any, as_json: bool) -> None:
@@ -263,6 +273,8 @@ def _run(
         Corpus.open(**store),
         threads=common.threads,
         memory_limit=common.memory_limit,
+        backend=common.backend,
+        gpu_memory=common.gpu_memory,
         seed=common.seed,
         progress=not common.quiet,
         **options,
@@ -297,6 +309,8 @@ def measure(
         output=output,
         threads=common.threads,
         memory_limit=common.memory_limit,
+        backend=common.backend,
+        gpu_memory=common.gpu_memory,
         seed=common.seed,
         progress=not common.quiet,
         **options,
@@ -510,6 +524,8 @@ def quickstart(common: Globals, output: str, as_json: bool) -> None:
         sources=sources,
         threads=common.threads,
         memory_limit=common.memory_limit,
+        backend=common.backend,
+        gpu_memory=common.gpu_memory,
         seed=common.seed,
         progress=not common.quiet,
     )

@@ -24,9 +24,11 @@ __all__ = [
     "Numbers",
     "Probabilities",
     "Window",
+    "backend_option",
     "compose",
     "corpus_options",
     "global_options",
+    "gpu_memory_option",
     "json_option",
 ]
 
@@ -45,6 +47,8 @@ class Globals:
 
     threads: int | None = None
     memory_limit: str | None = None
+    backend: str = "auto"
+    gpu_memory: str | None = None
     seed: int = 0
     quiet: bool = False
 
@@ -90,11 +94,28 @@ def fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def backend_option(**extra: Any) -> Callable[[F], F]:
+    """--backend; the command line's own list of names, as numpy is not imported for it."""
+    return click.option(
+        "--backend",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        help="Who counts [auto: GPUs where there are any].",
+        **extra,
+    )
+
+
+gpu_memory_option = click.option(
+    "--gpu-memory", metavar="SIZE", help="Of each GPU, such as 50% of what is free, or 40G."
+)
+
+
 def global_options(command: F) -> F:
     """Adds the global options and passes them on as one `Globals`."""
 
     @click.option("--threads", type=int, help="Threads [default: the cores this process may use].")
     @click.option("--memory-limit", metavar="SIZE", help="Such as 80% (the default) or 16G.")
+    @backend_option()
+    @gpu_memory_option
     @click.option("--seed", type=click.IntRange(min=0), help="Seed of everything drawn [0].")
     @click.option("--quiet", is_flag=True, help="No progress on standard error.")
     @functools.wraps(command)
@@ -102,6 +123,8 @@ def global_options(command: F) -> F:
         *args: Any,
         threads: int | None,
         memory_limit: str | None,
+        backend: str | None,
+        gpu_memory: str | None,
         seed: int | None,
         quiet: bool,
         **kwargs: Any,
@@ -111,6 +134,8 @@ def global_options(command: F) -> F:
         merged = Globals(
             threads if threads is not None else given.threads,
             memory_limit if memory_limit is not None else given.memory_limit,
+            backend if backend is not None else given.backend,
+            gpu_memory if gpu_memory is not None else given.gpu_memory,
             seed if seed is not None else given.seed,
             quiet or given.quiet,
         )

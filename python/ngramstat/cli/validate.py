@@ -114,6 +114,8 @@ def validate(
         output=output,
         threads=common.threads,
         memory_limit=common.memory_limit,
+        backend=common.backend,
+        gpu_memory=common.gpu_memory,
         seed=common.seed,
         progress=not common.quiet,
         **options,

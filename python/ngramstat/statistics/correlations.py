@@ -268,6 +268,7 @@ def _counted(
             threads=workspace.threads,
             memory_limit=room,
             room=memory,
+            backend=workspace.gpus,
         )
         for tokens in streams
     ]

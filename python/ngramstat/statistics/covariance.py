@@ -15,8 +15,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.kernels import CountMatrix, PairCounts
-from ngramstat.statistics.singular import as_block
+from ngramstat.kernels import CountMatrix, GpuCounts, PairCounts
+from ngramstat.statistics.device import GpuSpace
+from ngramstat.statistics.singular import HostSpace, Space, as_block
 
 __all__ = ["Composition", "CovarianceOperator", "Covariances", "PairStatistics", "Part"]
 
@@ -74,7 +75,7 @@ class Part(Protocol):
 class WeightedCounts:
     """first * weights[0] + second * weights[1] of a count matrix, and its transpose if at hand."""
 
-    counts: CountMatrix
+    counts: CountMatrix | GpuCounts
     weights: tuple[float, float]
     transpose: CountMatrix | None = None
 
@@ -120,6 +121,20 @@ class CovarianceOperator:
     def shape(self) -> tuple[int, int]:
         """(V, V)."""
         return self.size, self.size
+
+    def space(self) -> Space:
+        """On the GPU where all counts lie there and nothing else is needed."""
+        parts = []
+        for part in self.parts:
+            if not isinstance(part, WeightedCounts) or not isinstance(part.counts, GpuCounts):
+                return HostSpace(self)
+            parts.append((part.counts, *part.weights))
+        if self.composition is not None or not parts:
+            return HostSpace(self)
+        gpu = parts[0][0].gpu
+        kept = None if self.kept is None else self.kept.astype(np.uint8)
+        columns = (as_block(*self.left.T), as_block(*self.right.T))
+        return GpuSpace(gpu, gpu.covariance(parts, *columns, kept))
 
     def multiply(self, x: Floats) -> Floats:
         """A x for x (V, LANES)."""
@@ -214,6 +229,19 @@ class Covariances(ABC):
         )
 
 
+def _inner_product(
+    a: CountMatrix | GpuCounts,
+    b: CountMatrix | GpuCounts,
+    weights: tuple[float, float],
+    threads: int,
+) -> float:
+    if isinstance(a, GpuCounts):
+        assert isinstance(b, GpuCounts)
+        return a.inner_product(b, weights, weights, threads)
+    assert isinstance(b, CountMatrix)
+    return a.inner_product(b, weights, weights, threads)
+
+
 class PairStatistics(Covariances):
     """Covariances from counts of all pairs.
 
@@ -243,7 +271,11 @@ class PairStatistics(Covariances):
         self.parts = [counts.within]
         if across and counts.across.nnz:
             self.parts.append(counts.across)
-        self._transposes = [part.transposed(threads) if transpose else None for part in self.parts]
+        # Those that lie on a GPU have theirs.
+        self._transposes = [
+            part.transposed(threads) if transpose and isinstance(part, CountMatrix) else None
+            for part in self.parts
+        ]
         rows = [part.row_sums() for part in self.parts]
         columns = [part.column_sums() for part in self.parts]
         within = rows[0].sum(axis=1)
@@ -279,7 +311,7 @@ class PairStatistics(Covariances):
         for i, first in enumerate(self.parts):
             for j, second in enumerate(self.parts[i:], start=i):
                 factor = 1.0 if i == j else 2.0
-                squares += factor * first.inner_product(second, w, w, self.threads)
+                squares += factor * _inner_product(first, second, w, self.threads)
         p, q = self.marginals()
         block = as_block(q)
         joint = np.zeros(self.size)

@@ -143,6 +143,7 @@ def measure_ngrams(
             threads=workspace.threads,
             memory_limit=workspace.room(text_bytes=corpus.tokens.nbytes if cost.reads_text else 0),
             progress=progress,
+            backend=workspace.gpus,
         )
     except IndexError as error:
         raise InputError(f"{corpus.path}: {error}; check --dtype and --vocab-size") from error

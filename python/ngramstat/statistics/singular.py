@@ -8,15 +8,26 @@ of singular values that noise matrices have at their edge.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.kernels import LANES
 
-__all__ = ["Operator", "SingularTriplets", "as_block", "leading_singular_triplets"]
+__all__ = [
+    "Basis",
+    "HasSpace",
+    "HostSpace",
+    "Operator",
+    "SingularTriplets",
+    "Space",
+    "as_block",
+    "leading_singular_triplets",
+    "orthonormal_rows",
+]
 
 Floats = NDArray[np.float64]
 
@@ -37,6 +48,96 @@ class Operator(Protocol):
 
     def multiply_transposed(self, x: Floats) -> Floats:
         """A^T x, for x of shape (rows, LANES)."""
+
+
+class Basis(Protocol):
+    """Orthonormal blocks of LANES vectors, wherever they are kept."""
+
+    @property
+    def last(self) -> Any:
+        """The block that came last."""
+
+    def extend(self, x: Any, along_last: Floats | None = None) -> Floats:
+        """Takes the part of x outside of the basis as its next block q: x = q r up to that part.
+
+        `along_last` is the known part of x along the last block. Returns r, (LANES, LANES).
+        """
+
+    def combine(self, coefficients: Floats) -> Floats:
+        """The first blocks times coefficients, (blocks LANES, k): vectors (n, k)."""
+
+
+class Space(Protocol):
+    """Where the products with an operator and the vectors of its Krylov space are made."""
+
+    def block(self, x: Floats) -> Any:
+        """A block of vectors from host memory."""
+
+    def multiply(self, x: Any) -> Any:
+        """A x."""
+
+    def multiply_transposed(self, x: Any) -> Any:
+        """A^T x."""
+
+    def basis(self, rng: np.random.Generator) -> Basis:
+        """A basis without blocks."""
+
+
+@runtime_checkable
+class HasSpace(Protocol):
+    """An operator that knows a better place for its products than host memory."""
+
+    def space(self) -> Space:
+        """That place."""
+
+
+@dataclass(frozen=True)
+class HostSpace:
+    """Blocks are arrays, (n, LANES)."""
+
+    operator: Operator
+
+    def block(self, x: Floats) -> Floats:
+        return x
+
+    def multiply(self, x: Floats) -> Floats:
+        return self.operator.multiply(np.ascontiguousarray(x))
+
+    def multiply_transposed(self, x: Floats) -> Floats:
+        return self.operator.multiply_transposed(np.ascontiguousarray(x))
+
+    def basis(self, rng: np.random.Generator) -> Basis:
+        return _HostBasis(rng)
+
+
+class _HostBasis:
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._blocks: list[Floats] = []
+        self._rng = rng
+
+    @property
+    def last(self) -> Floats:
+        return self._blocks[-1]
+
+    def extend(self, x: Floats, along_last: Floats | None = None) -> Floats:
+        if along_last is not None:
+            x = x - self.last @ along_last
+        size = float(np.linalg.norm(x))
+        rows = np.ascontiguousarray(self._outside(x).T)
+        r = orthonormal_rows(rows, size, self._outside, self._rng)
+        self._blocks.append(np.ascontiguousarray(rows.T))
+        return r
+
+    def combine(self, coefficients: Floats) -> Floats:
+        blocks = self._blocks[: len(coefficients) // LANES]
+        return np.concatenate(blocks, axis=1) @ coefficients
+
+    def _outside(self, x: Floats) -> Floats:
+        """x minus its part in the basis."""
+        for _ in range(2):
+            for q in self._blocks:
+                x = x - q @ (q.T @ x)
+        return x
 
 
 @dataclass(frozen=True)
@@ -111,25 +212,20 @@ def leading_singular_triplets(
 
     # A fixed seed: the same matrix gives the same numbers in every run.
     rng = np.random.default_rng(0)
-    block = rng.standard_normal((columns, LANES))
+    first = rng.standard_normal((columns, LANES))
     if start is not None:
-        block[:, : min(start.shape[1], LANES)] = start[:, :LANES]
-    right = [_next_block(block, [], rng)[0]]
-    left: list[Floats] = []
+        first[:, : min(start.shape[1], LANES)] = start[:, :LANES]
+    space = operator.space() if isinstance(operator, HasSpace) else HostSpace(operator)
+    left, right = space.basis(rng), space.basis(rng)
+    right.extend(space.block(first))
     # The projected matrix U^T A V is upper block-bidiagonal: diagonal blocks[j], upper above[j].
     diagonal: list[Floats] = []
     above: list[Floats] = []
     products = 0
     history: list[Floats] = []
     for step in range(max_steps):
-        w = operator.multiply(np.ascontiguousarray(right[-1]))
-        if left:
-            w -= left[-1] @ above[-1]
-        u, r = _next_block(w, left, rng)
-        left.append(u)
-        diagonal.append(r)
-        z = operator.multiply_transposed(np.ascontiguousarray(u)) - right[-1] @ r.T
-        v, r = _next_block(z, right, rng)
+        diagonal.append(left.extend(space.multiply(right.last), above[-1] if above else None))
+        r = right.extend(space.multiply_transposed(left.last), diagonal[-1].T)
         products += 2
         projected = _bidiagonal(diagonal, above)
         p, values, qt = np.linalg.svd(projected)
@@ -143,12 +239,9 @@ def leading_singular_triplets(
             settled = settled or bool(_change(history, 2)[0] <= value_tolerance * scale)
         if settled or step + 1 == max_steps or space_full:
             break
-        right.append(v)
         above.append(r.T)
-    basis_left = np.concatenate(left, axis=1)
-    basis_right = np.concatenate(right, axis=1)
-    triplets_left = basis_left @ p[:, :k]
-    triplets_right = basis_right @ qt[:k].T
+    triplets_left = left.combine(p[:, :k])
+    triplets_right = right.combine(qt[:k].T)
     residual = float(residuals[0]) * scale
     if verified:
         residual = _residual(operator, values[0], triplets_left[:, 0], triplets_right[:, 0])
@@ -163,16 +256,20 @@ def _change(history: list[Floats], steps: int) -> Floats:
     return np.abs(history[-1] - history[-1 - steps])
 
 
-def _next_block(x: Floats, basis: list[Floats], rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """(q, r) with x = q r up to its part in the basis, q orthonormal and orthogonal to the basis.
+def orthonormal_rows(
+    rows: Floats,
+    size: float,
+    outside: Callable[[Floats], Floats],
+    rng: np.random.Generator,
+) -> Floats:
+    """Makes rows orthonormal in place; returns r, (LANES, LANES), with before^T = after^T r.
 
     Gram-Schmidt, everything twice (Giraud et al. 2005); on these tall narrow blocks it is many
-    times quicker than LAPACK's QR. A column with nothing left, as a matrix of low rank gives, is
-    replaced by a new direction with coefficient zero: normalised rounding errors would lie
-    anywhere, also in the basis, and bring singular values in twice.
+    times quicker than LAPACK's QR. A row with nothing left of the `size` that the block had, as a
+    matrix of low rank gives, is replaced by a new direction with coefficient zero: normalised
+    rounding errors would lie anywhere, also in the basis, and bring singular values in twice.
+    `outside` takes from columns their part in the basis.
     """
-    size = float(np.linalg.norm(x))
-    rows = np.ascontiguousarray(_orthogonalise(x, basis).T)
     r = np.zeros((LANES, LANES))
     for j, row in enumerate(rows):
         for _ in range(2):
@@ -186,18 +283,10 @@ def _next_block(x: Floats, basis: list[Floats], rng: np.random.Generator) -> tup
             continue
         row[:] = rng.standard_normal(len(row))
         for _ in range(2):
-            row[:] = _orthogonalise(row[:, None], basis)[:, 0]
+            row[:] = outside(row[:, None])[:, 0]
             row -= (rows[:j] @ row) @ rows[:j]
             row /= np.linalg.norm(row)
-    return np.ascontiguousarray(rows.T), r
-
-
-def _orthogonalise(x: Floats, basis: list[Floats]) -> Floats:
-    """x minus its part in the basis."""
-    for _ in range(2):
-        for q in basis:
-            x = x - q @ (q.T @ x)
-    return x
+    return r
 
 
 def _bidiagonal(diagonal: list[Floats], above: list[Floats]) -> Floats:

@@ -1,0 +1,40 @@
+"""Every GPU kernel once, on little: what compute-sanitizer watches."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ngramstat import kernels
+from ngramstat.gpus import open_gpus
+from ngramstat.kernels import DocumentSpans
+from ngramstat.statistics.covariance import PairStatistics
+from ngramstat.statistics.singular import leading_singular_triplets
+
+
+def main() -> None:
+    rng = np.random.default_rng(0)
+    n = 40_000
+    ends = np.arange(100, n + 1, 100, dtype=np.int64)
+    spans = DocumentSpans(
+        ends, ends - 100, ends - 1, rng.integers(0, 2, len(ends)).astype(np.uint8)
+    )
+    # Tables whole and in pieces of the stream, then sorted keys.
+    for vocab_size, memory in ((300, "1G"), (300, "6M"), (20_000, "1G"), (20_000, "12M")):
+        gpus = open_gpus("cuda", memory)
+        tokens = np.minimum(rng.zipf(1.3, n) - 1, vocab_size - 1).astype(np.uint16)
+        for found in kernels.count_pairs(tokens, vocab_size, spans, [1, 5], backend=gpus):
+            (expected,) = kernels.count_pairs(tokens, vocab_size, spans, [found.lag])
+            for a, b in ((found.within, expected.within), (found.across, expected.across)):
+                assert all(
+                    np.array_equal(x, y) for x, y in zip(a.to_coo(), b.to_coo(), strict=True)
+                )
+            statistics = PairStatistics(found, across=True)
+            statistics.frobenius()
+            leading_singular_triplets(statistics.covariance(), 2, max_steps=4)
+        kernels.suffix_array(tokens, vocab_size, depth=6, backend=gpus)
+        kernels.count_ngrams(tokens, vocab_size, max_context=3, document_ends=ends, backend=gpus)
+    print("every kernel ran, counts equal the CPU's")
+
+
+if __name__ == "__main__":
+    main()

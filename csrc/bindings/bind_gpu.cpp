@@ -1,0 +1,413 @@
+#include <memory>
+#include <optional>
+
+#include "arrays.hpp"
+#include "bind.hpp"
+#include "dlpack.hpp"
+#include "ngram_tables.hpp"
+#include "ngramstat/gpu/gpu.hpp"
+
+#ifdef NGRAMSTAT_WITH_CUDA
+#include "ngramstat/cuda/device.hpp"
+#endif
+
+namespace ngramstat::bindings {
+
+namespace {
+
+using Values = Array<double>;
+
+// A device, and which one: -1 for the emulated.
+struct Device {
+    std::shared_ptr<gpu::Gpu> gpu;
+    int number;
+};
+
+#ifndef NGRAMSTAT_WITH_CUDA
+[[noreturn]] void no_cuda() {
+    throw DeviceError(
+        "this build of ngramstat has no CUDA: install it where nvcc is on PATH, with "
+        "-C cmake.define.NGRAMSTAT_CUDA=ON");
+}
+#endif
+
+// Tokens as an argument: an array in host memory, or a tensor on that very device.
+AnyStream stream_of(const Device& device, const py::object& tokens) {
+    if (py::isinstance<Array<std::uint16_t>>(tokens)) {
+        const auto array = tokens.cast<Array<std::uint16_t>>();
+        return gpu::Stream<std::uint16_t>{array.data(), static_cast<Index>(array.size()), false};
+    }
+    if (py::isinstance<Array<std::uint32_t>>(tokens)) {
+        const auto array = tokens.cast<Array<std::uint32_t>>();
+        return gpu::Stream<std::uint32_t>{array.data(), static_cast<Index>(array.size()), false};
+    }
+    const auto& there = tokens.cast<const DeviceTokens&>();
+    if (device.number < 0 ? there.on_cuda() : !there.on_cuda() || there.device() != device.number) {
+        throw std::invalid_argument("tokens lie on another device than the one that is to count");
+    }
+    device.gpu->wait_for_others();
+    return there.stream();
+}
+
+// Keep what they point to, so that no order of deletion is wrong.
+struct GpuCounts {
+    Device on;
+    std::shared_ptr<gpu::Counts> counts;
+};
+struct GpuBlock {
+    std::shared_ptr<gpu::Gpu> gpu;
+    std::unique_ptr<gpu::Block> block;
+};
+struct GpuOperator {
+    std::shared_ptr<gpu::Gpu> gpu;
+    std::unique_ptr<gpu::Operator> op;
+};
+struct GpuPairCounter {
+    Device on;
+    py::object tokens;
+    std::unique_ptr<gpu::PairCounter> counter;
+};
+struct GpuNgramCounter {
+    std::shared_ptr<gpu::Gpu> gpu;
+    py::object tokens;
+    std::unique_ptr<gpu::NgramCounter> counter;
+    Index n_groups;
+    int max_context;
+};
+
+std::span<double> target(Values& values) {
+    return {values.mutable_data(), static_cast<std::size_t>(values.size())};
+}
+
+void require_block(const Values& x, Index rows) {
+    if (x.ndim() != 2 || x.shape(0) != rows || x.shape(1) != kLanes) {
+        throw std::invalid_argument("a block of vectors must have shape (" + std::to_string(rows) +
+                                    ", " + std::to_string(kLanes) + ")");
+    }
+}
+
+void bind_counts(py::module_& m) {
+    const auto sums = [](std::array<std::vector<Count>, 2>&& both) {
+        const py::ssize_t n = static_cast<py::ssize_t>(both[0].size());
+        both[0].insert(both[0].end(), both[1].begin(), both[1].end());
+        return to_array(std::move(both[0]), {2, n});
+    };
+    const auto product = [](const GpuCounts& c, const Values& x, double w0, double w1,
+                            bool transposed) {
+        const Index rows = transposed ? c.counts->n_cols() : c.counts->n_rows();
+        require_block(x, transposed ? c.counts->n_rows() : c.counts->n_cols());
+        Values out({static_cast<py::ssize_t>(rows), static_cast<py::ssize_t>(kLanes)});
+        const auto in = as_span(x);
+        const auto to = target(out);
+        {
+            const py::gil_scoped_release release;
+            c.counts->multiply(in, {w0, w1}, to, transposed);
+        }
+        return out;
+    };
+    py::class_<GpuCounts>(m, "GpuCounts")
+        .def_property_readonly("shape",
+                               [](const GpuCounts& c) {
+                                   return py::make_tuple(c.counts->n_rows(), c.counts->n_cols());
+                               })
+        .def_property_readonly("gpu", [](const GpuCounts& c) { return c.on; })
+        .def_property_readonly("nnz", [](const GpuCounts& c) { return c.counts->nnz(); })
+        .def_property_readonly("nbytes", [](const GpuCounts& c) { return c.counts->bytes(); })
+        .def("row_sums", [sums](const GpuCounts& c) { return sums(c.counts->row_sums()); })
+        .def("column_sums", [sums](const GpuCounts& c) { return sums(c.counts->column_sums()); })
+        .def(
+            "to_host",
+            [](const GpuCounts& c, int threads) {
+                const py::gil_scoped_release release;
+                return c.counts->to_host(threads);
+            },
+            py::arg("threads"), "The same counts in host memory.")
+        .def(
+            "to_coo",
+            [](const GpuCounts& c) { return py::cast(c.counts->to_host(1)).attr("to_coo")(); },
+            "(rows, columns, counts of shape (2, nnz)), in host memory.")
+        .def(
+            "multiply",
+            [product](const GpuCounts& c, const Values& x, double w0, double w1, int) {
+                return product(c, x, w0, w1, false);
+            },
+            py::arg("x").noconvert(), py::arg("first"), py::arg("second"), py::arg("threads"))
+        .def(
+            "multiply_transposed",
+            [product](const GpuCounts& c, const Values& x, double w0, double w1, int) {
+                return product(c, x, w0, w1, true);
+            },
+            py::arg("x").noconvert(), py::arg("first"), py::arg("second"), py::arg("threads"))
+        .def(
+            "inner_product",
+            [](const GpuCounts& a, const GpuCounts& b, std::pair<double, double> wa,
+               std::pair<double, double> wb, int) {
+                const py::gil_scoped_release release;
+                return a.counts->inner_product(*b.counts, {wa.first, wa.second},
+                                               {wb.first, wb.second});
+            },
+            py::arg("other"), py::arg("weights"), py::arg("other_weights"), py::arg("threads"));
+}
+
+void bind_vectors(py::module_& m) {
+    py::class_<GpuBlock>(m, "GpuBlock")
+        .def_property_readonly("rows", [](const GpuBlock& b) { return b.block->rows(); })
+        .def("to_host",
+             [](const GpuBlock& b) {
+                 Values out(
+                     {static_cast<py::ssize_t>(b.block->rows()), static_cast<py::ssize_t>(kLanes)});
+                 const auto to = target(out);
+                 {
+                     const py::gil_scoped_release release;
+                     b.block->to_host(to);
+                 }
+                 return out;
+             })
+        .def("copy", [](const GpuBlock& b) { return GpuBlock{b.gpu, b.block->copy()}; })
+        .def("project_out", [](GpuBlock& b, const GpuBlock& q) { b.block->project_out(*q.block); })
+        .def(
+            "subtract",
+            [](GpuBlock& b, const GpuBlock& q, const Values& c) {
+                b.block->subtract(*q.block, as_span(c));
+            },
+            py::arg("q"), py::arg("coefficients").noconvert())
+        .def(
+            "transform", [](GpuBlock& b, const Values& c) { b.block->transform(as_span(c)); },
+            py::arg("coefficients").noconvert())
+        .def("gram", [](const GpuBlock& b) {
+            Values out({static_cast<py::ssize_t>(kLanes), static_cast<py::ssize_t>(kLanes)});
+            const auto gram = b.block->gram();
+            std::copy(gram.begin(), gram.end(), out.mutable_data());
+            return out;
+        });
+    py::class_<GpuOperator>(m, "GpuOperator")
+        .def("multiply",
+             [](const GpuOperator& o, const GpuBlock& x) {
+                 const py::gil_scoped_release release;
+                 return GpuBlock{o.gpu, o.op->multiply(*x.block, false)};
+             })
+        .def("multiply_transposed", [](const GpuOperator& o, const GpuBlock& x) {
+            const py::gil_scoped_release release;
+            return GpuBlock{o.gpu, o.op->multiply(*x.block, true)};
+        });
+}
+
+void bind_counters(py::module_& m) {
+    py::class_<GpuPairCounter>(m, "GpuPairCounter")
+        .def_property_readonly("lags_at_once",
+                               [](const GpuPairCounter& c) { return c.counter->lags_at_once(); })
+        .def(
+            "count",
+            [](GpuPairCounter& c, const std::vector<Index>& lags) {
+                std::vector<gpu::CountsOfPairs> counted;
+                {
+                    const py::gil_scoped_release release;
+                    counted = c.counter->count(lags);
+                }
+                std::vector<std::pair<GpuCounts, GpuCounts>> result;
+                for (auto& [within, across] : counted) {
+                    result.push_back({GpuCounts{c.on, within}, GpuCounts{c.on, across}});
+                }
+                return result;
+            },
+            py::arg("lags"), "One (within, across) pair of counts per lag.");
+    py::class_<GpuNgramCounter>(m, "GpuNgramCounter")
+        .def_property_readonly(
+            "token_counts",
+            [](const GpuNgramCounter& c) { return to_array(c.counter->token_counts()); })
+        .def_property_readonly(
+            "positions_that_fit",
+            [](const GpuNgramCounter& c) { return c.counter->positions_that_fit(); })
+        .def(
+            "count",
+            [](GpuNgramCounter& c, Index first, Index last) {
+                NgramCounts counts;
+                {
+                    const py::gil_scoped_release release;
+                    counts = c.counter->count(TokenRange{first, last});
+                }
+                return to_tuple(std::move(counts), c.n_groups, c.max_context);
+            },
+            py::arg("first_token"), py::arg("last_token"));
+}
+
+void bind_device(py::module_& m) {
+    py::class_<Device>(m, "Gpu")
+        .def(py::init([](int device, [[maybe_unused]] std::size_t memory_limit) {
+#ifdef NGRAMSTAT_WITH_CUDA
+                 return Device{cuda::open(device, memory_limit), device};
+#else
+                 no_cuda();
+                 return Device{nullptr, device};
+#endif
+             }),
+             py::arg("device"), py::arg("memory_limit"))
+        .def_static(
+            "emulated",
+            [](std::size_t memory_limit, std::size_t shared_bytes) {
+                return Device{gpu::open_emulated(memory_limit, shared_bytes), -1};
+            },
+            py::arg("memory_limit"), py::arg("shared_bytes") = std::size_t{227} << 10,
+            "A device whose kernels run on the CPU, one thread after the other: for tests.")
+        .def_property_readonly("name", [](const Device& d) { return d.gpu->name(); })
+        .def_property_readonly("number", [](const Device& d) { return d.number; })
+        .def_property_readonly("memory_limit",
+                               [](const Device& d) { return d.gpu->memory_limit(); })
+        .def_property_readonly("used_bytes", [](const Device& d) { return d.gpu->used_bytes(); })
+        .def_property_readonly("peak_bytes", [](const Device& d) { return d.gpu->peak_bytes(); })
+        .def(
+            "token_counts",
+            [](const Device& d, const py::object& tokens, Index vocab_size) {
+                const auto any = stream_of(d, tokens);
+                std::vector<Index> counts;
+                {
+                    const py::gil_scoped_release release;
+                    counts = std::visit(
+                        [&](const auto& s) { return d.gpu->token_counts(s, vocab_size); }, any);
+                }
+                return to_array(std::move(counts));
+            },
+            py::arg("tokens"), py::arg("vocab_size"))
+        .def(
+            "pair_counter",
+            [](const Device& d, const py::object& tokens, Index vocab_size,
+               const Array<Index>& ends, const Array<Index>& content_starts,
+               const Array<Index>& content_ends, const Array<std::uint8_t>& classes) {
+                const DocumentSpans documents{as_span(ends), as_span(content_starts),
+                                              as_span(content_ends), as_span(classes)};
+                const auto any = stream_of(d, tokens);
+                std::unique_ptr<gpu::PairCounter> counter;
+                {
+                    const py::gil_scoped_release release;
+                    counter = std::visit(
+                        [&](const auto& s) {
+                            return d.gpu->pair_counter(s, vocab_size, documents);
+                        },
+                        any);
+                }
+                return GpuPairCounter{d, tokens, std::move(counter)};
+            },
+            py::arg("tokens"), py::arg("vocab_size"), py::arg("document_ends").noconvert(),
+            py::arg("content_starts").noconvert(), py::arg("content_ends").noconvert(),
+            py::arg("classes").noconvert())
+        .def(
+            "ngram_counter",
+            [](const Device& d, const py::object& tokens, Index vocab_size, int max_context,
+               const Array<Index>& document_ends, const Array<Index>& unit_ends,
+               const Array<std::uint8_t>& quarters, const Array<std::uint32_t>& groups,
+               Index n_groups) {
+                const auto ends = as_span(document_ends);
+                const NgramUnits units{as_span(unit_ends), as_span(quarters), as_span(groups),
+                                       n_groups};
+                const auto any = stream_of(d, tokens);
+                std::unique_ptr<gpu::NgramCounter> counter;
+                {
+                    const py::gil_scoped_release release;
+                    counter = std::visit(
+                        [&](const auto& s) {
+                            return d.gpu->ngram_counter(s, vocab_size, max_context, ends, units);
+                        },
+                        any);
+                }
+                return GpuNgramCounter{d.gpu, tokens, std::move(counter), n_groups, max_context};
+            },
+            py::arg("tokens"), py::arg("vocab_size"), py::arg("max_context"),
+            py::arg("document_ends").noconvert(), py::arg("unit_ends").noconvert(),
+            py::arg("quarters").noconvert(), py::arg("groups").noconvert(), py::arg("n_groups"))
+        .def(
+            "suffix_array",
+            [](const Device& d, const py::object& tokens, Index vocab_size, int depth,
+               bool backward, Index stop_token) {
+                const auto any = stream_of(d, tokens);
+                const Index n = std::visit([](const auto& s) { return s.size; }, any);
+                py::array_t<Index> suffixes(n);
+                py::array_t<std::uint8_t> lcp(n);
+                const std::span<Index> order(suffixes.mutable_data(), static_cast<std::size_t>(n));
+                const std::span<std::uint8_t> shared(lcp.mutable_data(),
+                                                     static_cast<std::size_t>(n));
+                {
+                    const py::gil_scoped_release release;
+                    std::visit(
+                        [&](const auto& s) {
+                            d.gpu->suffix_array(s, vocab_size,
+                                                SuffixOrder{depth, backward, stop_token}, order,
+                                                shared);
+                        },
+                        any);
+                }
+                return py::make_tuple(suffixes, lcp);
+            },
+            py::arg("tokens"), py::arg("vocab_size"), py::arg("depth"), py::arg("backward"),
+            py::arg("stop_token"))
+        .def(
+            "block",
+            [](const Device& d, const Values& values) {
+                if (values.ndim() != 2) throw std::invalid_argument("a block has two dimensions");
+                require_block(values, values.shape(0));
+                return GpuBlock{d.gpu, d.gpu->block(as_span(values))};
+            },
+            py::arg("values").noconvert())
+        .def(
+            "covariance",
+            [](const Device& d,
+               const std::vector<std::tuple<const GpuCounts*, double, double>>& parts,
+               const Values& left, const Values& right,
+               const std::optional<Array<std::uint8_t>>& kept) {
+                std::vector<gpu::WeightedCounts> weighted;
+                for (const auto& [counts, w0, w1] : parts) {
+                    if (counts->on.gpu != d.gpu) {
+                        throw std::invalid_argument("counts lie on another device");
+                    }
+                    weighted.push_back({counts->counts, {w0, w1}});
+                }
+                const auto flags = kept ? as_span(*kept) : std::span<const std::uint8_t>();
+                return GpuOperator{d.gpu, d.gpu->covariance(std::move(weighted), as_span(left),
+                                                            as_span(right), flags)};
+            },
+            py::arg("parts"), py::arg("left").noconvert(), py::arg("right").noconvert(),
+            py::arg("kept"));
+    py::class_<DeviceTokens>(m, "DeviceTokens")
+        .def(py::init<const py::object&>(), py::arg("tensor"))
+        .def("__len__", &DeviceTokens::size)
+        .def_property_readonly("bits", &DeviceTokens::bits)
+        .def_property_readonly("device",
+                               [](const DeviceTokens& t) { return t.on_cuda() ? t.device() : -1; });
+}
+
+}  // namespace
+
+void bind_gpu(py::module_& m) {
+    m.def(
+        "cuda_devices",
+        [] {
+            py::list found;
+#ifdef NGRAMSTAT_WITH_CUDA
+            for (const auto& device : cuda::devices()) {
+                py::dict entry;
+                entry["name"] = device.name;
+                entry["memory_bytes"] = device.memory_bytes;
+                entry["compute_capability"] = py::make_tuple(device.major, device.minor);
+                found.append(entry);
+            }
+#endif
+            return found;
+        },
+        "CUDA devices this process sees; empty in a build without CUDA.");
+    m.def(
+        "cuda_free_bytes",
+        []([[maybe_unused]] int device) {
+#ifdef NGRAMSTAT_WITH_CUDA
+            return cuda::free_bytes(device);
+#else
+            no_cuda();
+            return std::size_t{0};
+#endif
+        },
+        py::arg("device"), "Bytes of a device's memory that are free now.");
+    bind_counts(m);
+    bind_vectors(m);
+    bind_counters(m);
+    bind_device(m);
+}
+
+}  // namespace ngramstat::bindings

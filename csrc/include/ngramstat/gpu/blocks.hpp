@@ -1,0 +1,217 @@
+// Blocks of vectors in device memory, and the products that a Krylov space is made of.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "ngramstat/gpu/counts.hpp"
+#include "ngramstat/gpu/executor.hpp"
+#include "ngramstat/gpu/gpu.hpp"
+
+namespace ngramstat::gpu {
+
+inline constexpr int kPairsOfLanes = kLaneThreads * kLaneThreads;
+
+// Sums over stretches of rows of a^T b, one thread per pair of lanes.
+struct PartialGrams {
+    static constexpr int kPhases = 1;
+    static constexpr Index kRows = 128;
+
+    const double *a, *b;
+    Index rows;
+    double* partial;  // (stretches, 64)
+
+    template <int kPhase>
+    NGRAMSTAT_HD void phase(const BlockThread& at) const {
+        const int i = at.thread / kLaneThreads, j = at.thread % kLaneThreads;
+        const Index begin = at.block * kRows;
+        const Index end = begin + kRows < rows ? begin + kRows : rows;
+        double sum = 0;
+        for (Index r = begin; r < end; ++r) {
+            sum += a[r * kLaneThreads + i] * b[r * kLaneThreads + j];
+        }
+        partial[at.block * kPairsOfLanes + at.thread] = sum;
+    }
+};
+
+struct SumGrams {
+    const double* partial;
+    Index stretches;
+    double* gram;
+
+    NGRAMSTAT_HD void operator()(Index pair) const {
+        double sum = 0;
+        for (Index s = 0; s < stretches; ++s) sum += partial[s * kPairsOfLanes + pair];
+        gram[pair] = sum;
+    }
+};
+
+// x -= q C, one thread per element.
+struct SubtractProduct {
+    const double *q, *coefficients;
+    double* x;
+
+    NGRAMSTAT_HD void operator()(Index element) const {
+        const Index row = element / kLaneThreads, lane = element % kLaneThreads;
+        double sum = 0;
+        for (int k = 0; k < kLaneThreads; ++k) {
+            sum += q[row * kLaneThreads + k] * coefficients[k * kLaneThreads + lane];
+        }
+        x[element] -= sum;
+    }
+};
+
+// x = x C, one thread per row.
+struct TransformRows {
+    const double* coefficients;
+    double* x;
+
+    NGRAMSTAT_HD void operator()(Index row) const {
+        double before[kLaneThreads];
+        for (int k = 0; k < kLaneThreads; ++k) before[k] = x[row * kLaneThreads + k];
+        for (int lane = 0; lane < kLaneThreads; ++lane) {
+            double sum = 0;
+            for (int k = 0; k < kLaneThreads; ++k) {
+                sum += before[k] * coefficients[k * kLaneThreads + lane];
+            }
+            x[row * kLaneThreads + lane] = sum;
+        }
+    }
+};
+
+struct KeepRows {
+    const std::uint8_t* kept;
+    const double* from;
+    double* to;
+
+    NGRAMSTAT_HD void operator()(Index element) const {
+        to[element] = kept[element / kLaneThreads] != 0 ? from[element] : 0.0;
+    }
+};
+
+template <class Executor>
+class BlockOn : public Block {
+  public:
+    BlockOn(Executor& on, Index rows) : on_(on), rows_(rows), values_(on, rows * kLanes) {}
+
+    Index rows() const override { return rows_; }
+    double* data() const { return values_.data(); }
+    void to_host(std::span<double> out) const override {
+        on_.activate();
+        require(static_cast<Index>(out.size()) == values_.size(), "a block has another size");
+        on_.download(out.data(), values_.data(), values_.size());
+    }
+    std::unique_ptr<Block> copy() const override {
+        on_.activate();
+        auto result = std::make_unique<BlockOn>(on_, rows_);
+        on_.copy(result->data(), data(), values_.size());
+        return result;
+    }
+    void project_out(const Block& q) override {
+        on_.activate();
+        const Buffer<double> overlap = product_with(of(q));
+        on_.for_each(values_.size(), SubtractProduct{of(q).data(), overlap.data(), data()});
+    }
+    void subtract(const Block& q, std::span<const double> coefficients) override {
+        on_.activate();
+        const Buffer<double> sent = coefficients_on_device(coefficients);
+        on_.for_each(values_.size(), SubtractProduct{of(q).data(), sent.data(), data()});
+    }
+    void transform(std::span<const double> coefficients) override {
+        on_.activate();
+        const Buffer<double> sent = coefficients_on_device(coefficients);
+        on_.for_each(rows_, TransformRows{sent.data(), data()});
+    }
+    std::array<double, 64> gram() const override {
+        on_.activate();
+        const Buffer<double> product = product_with(*this);
+        std::array<double, 64> host;
+        on_.download(host.data(), product.data(), kPairsOfLanes);
+        return host;
+    }
+    // q^T x in device memory.
+    Buffer<double> product_with(const BlockOn& q) const {
+        const Index stretches = (rows_ + PartialGrams::kRows - 1) / PartialGrams::kRows;
+        Buffer<double> partial(on_, stretches * kPairsOfLanes), product(on_, kPairsOfLanes);
+        on_.for_blocks(stretches, kPairsOfLanes, 0,
+                       PartialGrams{q.data(), data(), rows_, partial.data()});
+        on_.for_each(kPairsOfLanes, SumGrams{partial.data(), stretches, product.data()});
+        return product;
+    }
+
+  private:
+    const BlockOn& of(const Block& other) const {
+        const auto& block = dynamic_cast<const BlockOn&>(other);
+        require(block.rows_ == rows_, "blocks have different numbers of rows");
+        return block;
+    }
+    Buffer<double> coefficients_on_device(std::span<const double> coefficients) const {
+        require(coefficients.size() == kPairsOfLanes, "coefficients must have shape (8, 8)");
+        Buffer<double> sent(on_, kPairsOfLanes);
+        on_.upload(sent.data(), coefficients.data(), kPairsOfLanes);
+        return sent;
+    }
+
+    Executor& on_;
+    Index rows_;
+    Buffer<double> values_;
+};
+
+template <class Executor>
+class OperatorOn : public Operator {
+  public:
+    OperatorOn(Executor& on, std::vector<WeightedCounts> parts, std::span<const double> left,
+               std::span<const double> right, std::span<const std::uint8_t> kept)
+        : on_(on),
+          parts_(std::move(parts)),
+          left_(on, static_cast<Index>(left.size()) / kLanes),
+          right_(on, static_cast<Index>(right.size()) / kLanes),
+          kept_(on, static_cast<Index>(kept.size())) {
+        for (const auto& part : parts_) {
+            require(part.counts->n_rows() == left_.rows() && part.counts->n_cols() == right_.rows(),
+                    "parts of an operator must have its shape");
+        }
+        require(kept.empty() || (left_.rows() == right_.rows() && kept_.size() == left_.rows()),
+                "one flag for each type");
+        on_.upload(left_.data(), left.data(), left_.rows() * kLanes);
+        on_.upload(right_.data(), right.data(), right_.rows() * kLanes);
+        on_.upload(kept_.data(), kept.data(), kept_.size());
+    }
+
+    std::unique_ptr<Block> multiply(const Block& x, bool transposed) const override {
+        on_.activate();
+        const auto& given = dynamic_cast<const BlockOn<Executor>&>(x);
+        const auto& from = transposed ? left_ : right_;
+        const auto& to = transposed ? right_ : left_;
+        require(given.rows() == from.rows(), "a block has another number of rows");
+        std::unique_ptr<BlockOn<Executor>> masked;
+        if (kept_.size() > 0) {
+            masked = std::make_unique<BlockOn<Executor>>(on_, given.rows());
+            on_.for_each(given.rows() * kLanes,
+                         KeepRows{kept_.data(), given.data(), masked->data()});
+        }
+        const auto& in = masked ? *masked : given;
+        auto out = std::make_unique<BlockOn<Executor>>(on_, to.rows());
+        on_.clear(out->data(), to.rows() * kLanes);
+        for (const auto& part : parts_) {
+            dynamic_cast<const CountsOn<Executor>&>(*part.counts)
+                .multiply_on_device(in.data(), part.weights, out->data(), transposed, true);
+        }
+        const Buffer<double> overlap = in.product_with(from);
+        on_.for_each(to.rows() * kLanes, SubtractProduct{to.data(), overlap.data(), out->data()});
+        if (kept_.size() > 0) {
+            on_.for_each(to.rows() * kLanes, KeepRows{kept_.data(), out->data(), out->data()});
+        }
+        return out;
+    }
+
+  private:
+    Executor& on_;
+    std::vector<WeightedCounts> parts_;
+    BlockOn<Executor> left_, right_;
+    Buffer<std::uint8_t> kept_;
+};
+
+}  // namespace ngramstat::gpu

@@ -1,0 +1,146 @@
+// What a GPU does for the rest of the core. No CUDA types here: CUDA and its emulation implement
+// it.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ngramstat/count_matrix.hpp"
+#include "ngramstat/ngram_counts.hpp"
+#include "ngramstat/position_index.hpp"
+#include "ngramstat/suffix_sort.hpp"
+#include "ngramstat/types.hpp"
+
+namespace ngramstat::gpu {
+
+// A stream of tokens in the memory of the host or of the device; it must outlive its users.
+template <class Token>
+struct Stream {
+    const Token* data;
+    Index size;
+    bool on_device;
+};
+
+// A block of kLanes vectors in device memory, (rows x kLanes) row-major doubles.
+class Block {
+  public:
+    virtual ~Block() = default;
+    virtual Index rows() const = 0;
+    virtual void to_host(std::span<double> out) const = 0;
+    virtual std::unique_ptr<Block> copy() const = 0;
+    // x -= q (q^T x): for orthonormal q, what is left of x outside of it.
+    virtual void project_out(const Block& q) = 0;
+    // x -= q C and x = x C, with C (kLanes x kLanes) row-major in host memory.
+    virtual void subtract(const Block& q, std::span<const double> coefficients) = 0;
+    virtual void transform(std::span<const double> coefficients) = 0;
+    // x^T x, (kLanes x kLanes).
+    virtual std::array<double, 64> gram() const = 0;
+};
+
+// Counts of pairs in device memory: CountMatrix without its host memory. Sums of doubles run in an
+// order fixed by the counts, though not in CountMatrix's.
+class Counts {
+  public:
+    virtual ~Counts() = default;
+    virtual Index n_rows() const = 0;
+    virtual Index n_cols() const = 0;
+    virtual Index nnz() const = 0;
+    virtual Index bytes() const = 0;
+    virtual std::array<std::vector<Count>, 2> row_sums() const = 0;
+    virtual std::array<std::vector<Count>, 2> column_sums() const = 0;
+    virtual CountMatrix to_host(int threads) const = 0;
+    // x and out in host memory; see CountMatrix.
+    virtual void multiply(std::span<const double> x, std::array<double, 2> weights,
+                          std::span<double> out, bool transposed) const = 0;
+    virtual double inner_product(const Counts& other, std::array<double, 2> weights,
+                                 std::array<double, 2> other_weights) const = 0;
+};
+
+// A part of an operator: first * weights[0] + second * weights[1].
+struct WeightedCounts {
+    std::shared_ptr<const Counts> counts;
+    std::array<double, 2> weights;
+};
+
+// Sum of weighted counts minus left right^T, restricted to the kept types.
+class Operator {
+  public:
+    virtual ~Operator() = default;
+    virtual std::unique_ptr<Block> multiply(const Block& x, bool transposed) const = 0;
+};
+
+using CountsOfPairs = std::pair<std::shared_ptr<Counts>, std::shared_ptr<Counts>>;
+
+class PairCounter {
+  public:
+    virtual ~PairCounter() = default;
+    // (within, across) for each lag >= 1; see ngramstat::PairCounts. Where memory is short, the
+    // stream goes through it in smaller pieces. Throws DeviceMemoryError where even the smallest
+    // does not fit, std::overflow_error where a count does not fit 32 bits.
+    virtual std::vector<CountsOfPairs> count(std::span<const Index> lags) = 0;
+    // So many are counted in one go.
+    virtual Index lags_at_once() const = 0;
+};
+
+class NgramCounter {
+  public:
+    virtual ~NgramCounter() = default;
+    // See ngramstat::count_ngrams.
+    virtual NgramCounts count(TokenRange range) = 0;
+    // Positions that a range may hold in the memory that is left.
+    virtual Index positions_that_fit() const = 0;
+    // Occurrences of every token.
+    virtual std::vector<Index> token_counts() const = 0;
+};
+
+class Gpu {
+  public:
+    virtual ~Gpu() = default;
+    virtual std::string name() const = 0;
+    virtual std::size_t memory_limit() const = 0;
+    virtual std::size_t used_bytes() const = 0;
+    virtual std::size_t peak_bytes() const = 0;
+    // Waits for what others, such as the owner of tokens that lie on the device, gave it to do.
+    virtual void wait_for_others() = 0;
+
+    virtual std::unique_ptr<PairCounter> pair_counter(const Stream<std::uint16_t>& tokens,
+                                                      Index vocab_size,
+                                                      const DocumentSpans& documents) = 0;
+    virtual std::unique_ptr<PairCounter> pair_counter(const Stream<std::uint32_t>& tokens,
+                                                      Index vocab_size,
+                                                      const DocumentSpans& documents) = 0;
+    virtual std::unique_ptr<NgramCounter> ngram_counter(const Stream<std::uint16_t>& tokens,
+                                                        Index vocab_size, int max_context,
+                                                        std::span<const Index> document_ends,
+                                                        const NgramUnits& units) = 0;
+    virtual std::unique_ptr<NgramCounter> ngram_counter(const Stream<std::uint32_t>& tokens,
+                                                        Index vocab_size, int max_context,
+                                                        std::span<const Index> document_ends,
+                                                        const NgramUnits& units) = 0;
+    virtual void suffix_array(const Stream<std::uint16_t>& tokens, Index vocab_size,
+                              const SuffixOrder& order, std::span<Index> suffixes,
+                              std::span<std::uint8_t> lcp) = 0;
+    virtual void suffix_array(const Stream<std::uint32_t>& tokens, Index vocab_size,
+                              const SuffixOrder& order, std::span<Index> suffixes,
+                              std::span<std::uint8_t> lcp) = 0;
+    virtual std::vector<Index> token_counts(const Stream<std::uint16_t>& tokens,
+                                            Index vocab_size) = 0;
+    virtual std::vector<Index> token_counts(const Stream<std::uint32_t>& tokens,
+                                            Index vocab_size) = 0;
+
+    virtual std::unique_ptr<Block> block(std::span<const double> values) = 0;
+    // left, right: (n_rows x kLanes) and (n_cols x kLanes); kept: one flag a row, or empty.
+    virtual std::unique_ptr<Operator> covariance(std::vector<WeightedCounts> parts,
+                                                 std::span<const double> left,
+                                                 std::span<const double> right,
+                                                 std::span<const std::uint8_t> kept) = 0;
+};
+
+// An emulated device with so much memory, of which a block may share so much.
+std::unique_ptr<Gpu> open_emulated(std::size_t memory_limit, std::size_t shared_bytes);
+
+}  // namespace ngramstat::gpu

@@ -1,0 +1,77 @@
+"""Typed, checked front of the C++ kernels: integer counts of pairs, n-grams and documents.
+
+Everything here returns exact integers; all floats are made in `ngramstat.statistics`. Work comes
+in steps of about a second, so that the caller can show progress and be interrupted; steps add up
+to the same counts whatever their size, as they do for any number of threads and on any backend.
+"""
+
+from __future__ import annotations
+
+from ngramstat import _core
+from ngramstat._core import CountMatrix, GpuCounts, PairRoom
+from ngramstat.kernels.kneser_ney import KneserNey
+from ngramstat.kernels.pairs import (
+    ClassedDocuments,
+    DocumentSpans,
+    PairCounts,
+    bilinear_sums_by_class,
+    count_document_tokens,
+    count_pairs,
+    multiply_pairs,
+    multiply_pairs_by_class,
+    pair_bytes,
+    sum_pairs_by_document,
+)
+from ngramstat.kernels.suffixes import (
+    NgramCounts,
+    NgramStatistics,
+    NgramUnits,
+    SuffixCost,
+    count_ngrams,
+    step_tokens,
+    suffix_array,
+    suffix_cost,
+)
+from ngramstat.kernels.tokens import Tokens, token_counts
+
+LANES = _core.LANES
+LOSS_BITS = _core.LOSS_BITS
+MAX_ORDER = _core.MAX_ORDER
+build_info = _core.build_info
+cuda_devices = _core.cuda_devices
+pair_tables_fit = _core.pair_tables_fit
+simd_level = _core.simd_level
+
+__all__ = [
+    "LANES",
+    "LOSS_BITS",
+    "MAX_ORDER",
+    "ClassedDocuments",
+    "CountMatrix",
+    "DocumentSpans",
+    "GpuCounts",
+    "KneserNey",
+    "NgramCounts",
+    "NgramStatistics",
+    "NgramUnits",
+    "PairCounts",
+    "PairRoom",
+    "SuffixCost",
+    "Tokens",
+    "bilinear_sums_by_class",
+    "build_info",
+    "count_document_tokens",
+    "count_ngrams",
+    "count_pairs",
+    "cuda_devices",
+    "multiply_pairs",
+    "multiply_pairs_by_class",
+    "pair_bytes",
+    "pair_tables_fit",
+    "simd_level",
+    "step_tokens",
+    "suffix_array",
+    "suffix_cost",
+    "sum_pairs_by_document",
+    "token_counts",
+]

@@ -1,0 +1,112 @@
+"""Interpolated modified Kneser-Ney models, counted for one held-out text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat import _core
+from ngramstat.errors import InputError
+from ngramstat.kernels.suffixes import Steps, SuffixCost, suffix_cost
+from ngramstat.kernels.tokens import Tokens, check_tokens
+
+__all__ = ["KneserNey"]
+
+
+class KneserNey:
+    """Interpolated modified Kneser-Ney models of orders 1 .. order, counted for one held-out text.
+
+    Parameters
+    ----------
+    held_out : (n,) uint16 or uint32
+        Text to score with the contexts before it.
+    document : (n,) int32
+        Document in which each token is scored, ascending from 0; -1: serves as context only.
+    vocab_size : int
+        V; probabilities sum to one over it. The id V itself may stand for a separator that is
+        never predicted.
+    order : int
+        Highest n-gram order, 1 .. 16: contexts of 0 .. order - 1 tokens.
+    stop_token : int, optional
+        Contexts reach back to this token and no further.
+    """
+
+    def __init__(
+        self,
+        held_out: Tokens,
+        document: NDArray[np.int32],
+        vocab_size: int,
+        *,
+        order: int,
+        stop_token: int | None = None,
+    ) -> None:
+        check_tokens(held_out, "held_out")
+        model: Any = _core.KneserNey16 if held_out.dtype == np.uint16 else _core.KneserNey32
+        self._stop = -1 if stop_token is None else stop_token
+        self._vocab_size = vocab_size
+        self._order = order
+        self._dtype = held_out.dtype
+        self._document = np.ascontiguousarray(document, dtype=np.int32)
+        self._model = model(held_out, self._document, vocab_size, order, self._stop)
+
+    @property
+    def _symbols(self) -> int:
+        """Ids that occur in a text: the separator may be one more."""
+        return self._vocab_size + (self._stop == self._vocab_size)
+
+    def cost(self, n_tokens: int) -> SuffixCost:
+        """Memory that training on so many tokens takes."""
+        return suffix_cost(n_tokens, self._symbols, self._order)
+
+    def train(
+        self,
+        training: Tokens,
+        *,
+        first_event: int = 0,
+        threads: int = 1,
+        memory_limit: int | None = None,
+        progress: Any = None,
+    ) -> None:
+        """Count the training text, whose dtype must be that of the held-out text.
+
+        Tokens before `first_event` serve as context only.
+        """
+        check_tokens(training, "training")
+        if training.dtype != self._dtype:
+            raise InputError(
+                f"training: dtype {training.dtype} differs from the held-out text's {self._dtype}"
+            )
+        cost = self.cost(len(training))
+        for first, last, size in Steps(training, self._symbols, threads, memory_limit, cost):
+            events = min(last, self._vocab_size)
+            if first < events:
+                self._model.add_training(training, first_event, first, events, threads)
+            if progress is not None:
+                progress.advance(size)
+
+    def counts(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        """(raw, lower) numbers of n-grams per order with counts 1, 2, 3, 4, and distinct ones.
+
+        raw is (order, 5); lower, of continuation counts, (order - 1, 5).
+        """
+        raw, lower = self._model.counts()
+        return raw, lower
+
+    def score(
+        self, raw: NDArray[np.float64], lower: NDArray[np.float64], *, threads: int = 1
+    ) -> NDArray[np.float64]:
+        """Sum of -ln p over each document, (n_documents, order), nats; column n: context n.
+
+        raw (order, 3) and lower (order - 1, 3) are the discounts D1, D2, D3+ of every order as the
+        highest of its model and below.
+        """
+        n_documents = int(self._document.max(initial=-1)) + 1
+        losses: NDArray[np.float64] = self._model.score(
+            np.ascontiguousarray(raw, dtype=np.float64).reshape(-1, 3),
+            np.ascontiguousarray(lower, dtype=np.float64).reshape(-1, 3),
+            n_documents,
+            threads,
+        )
+        return losses

@@ -1,0 +1,412 @@
+"""Counts of token pairs at a lag, and sums over pairs that need no counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat import _core
+from ngramstat._core import CountMatrix, GpuCounts, PairRoom
+from ngramstat.gpus import Backend, Gpus, open_gpus
+from ngramstat.kernels.on_gpus import gpu_tokens, spread
+from ngramstat.kernels.tokens import (
+    Tokens,
+    check_tokens,
+    int64,
+    position_bytes,
+    token_ranges,
+)
+
+__all__ = [
+    "ClassedDocuments",
+    "DocumentSpans",
+    "PairCounts",
+    "bilinear_sums_by_class",
+    "count_document_tokens",
+    "count_pairs",
+    "multiply_pairs",
+    "multiply_pairs_by_class",
+    "pair_bytes",
+    "sum_pairs_by_document",
+]
+
+# Bytes a counted pair takes in a CountMatrix, column and two counts: where ids fit 16 bits so do
+# nearly all counts.
+_PAIR_BYTES = 6
+_WIDE_PAIR_BYTES = 12
+# Lags counted in one go share the cache lines of the stream; more than this many gain nothing.
+_LAG_GROUP = 4
+
+
+@dataclass(frozen=True)
+class DocumentSpans:
+    """Where the documents of a stream lie, and which half each belongs to.
+
+    Attributes
+    ----------
+    ends : (n_documents,) int64
+        Exclusive ends in the stream, strictly increasing; the last is the number of tokens.
+    content_starts, content_ends : (n_documents,) int64
+        The document without its separator.
+    halves : (n_documents,) uint8
+        0 or 1.
+    """
+
+    ends: NDArray[np.int64]
+    content_starts: NDArray[np.int64]
+    content_ends: NDArray[np.int64]
+    halves: NDArray[np.uint8]
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """Inclusive starts in the stream."""
+        return np.concatenate([np.zeros(1, np.int64), self.ends[:-1]])
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def _arrays(
+        self,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+        return (
+            int64(self.ends),
+            int64(self.content_starts),
+            int64(self.content_ends),
+            np.ascontiguousarray(self.halves, dtype=np.uint8),
+        )
+
+
+@dataclass(frozen=True)
+class PairCounts:
+    """Pairs at one lag, (V, V) with rows for the left token and channels for document halves.
+
+    Attributes
+    ----------
+    lag : int
+    within : CountMatrix or GpuCounts
+        Both tokens lie in the content of one document. GpuCounts stay in the memory of the device
+        that counted them; their ``to_host`` is the CountMatrix.
+    across : CountMatrix or GpuCounts
+        All other pairs of the stream: they cross a document's end or touch a separator.
+    """
+
+    lag: int
+    within: CountMatrix | GpuCounts
+    across: CountMatrix | GpuCounts
+
+
+def pair_bytes(vocab_size: int) -> int:
+    """Bytes of a counted pair of types in a CountMatrix."""
+    return _PAIR_BYTES if vocab_size <= 1 << 16 else _WIDE_PAIR_BYTES
+
+
+def count_pairs(
+    tokens: Tokens,
+    vocab_size: int,
+    documents: DocumentSpans,
+    lags: Sequence[int],
+    *,
+    threads: int = 1,
+    memory_limit: int | None = None,
+    tables: bool = True,
+    room: PairRoom | None = None,
+    backend: Backend = "cpu",
+) -> Iterator[PairCounts]:
+    """Count the pairs (x_i, x_{i+lag}), one lag after the other.
+
+    Parameters
+    ----------
+    tokens : (n,) uint16 or uint32
+        With GPUs also a tensor that lies on one (DLPack: torch, CuPy, JAX), of uint16, uint32 or
+        int32; it is not copied.
+    vocab_size : int
+        V; every id must be below it.
+    documents : DocumentSpans
+    lags : sequence of int
+        At least 1 each, in tokens.
+    threads : int
+    memory_limit : int, optional
+        Bytes that the pairs written out (or the index of positions) and the counts may take
+        together; where all do not fit, ranges of rows are counted one after the other.
+    tables : bool
+        Count small vocabularies in tables of the cache's size; larger ones, and all where False,
+        row by row. The counts are the same.
+    room : PairRoom, optional
+        Memory to write pairs to, which several streams may share.
+    backend : str or Gpus
+        ``auto``, ``cpu``, ``cuda``, or open devices (`open_gpus`), whose own limits of memory
+        count instead; several devices share the lags. The counts are the same.
+
+    Yields
+    ------
+    PairCounts
+        In the order of `lags`.
+
+    Raises
+    ------
+    IndexError
+        A token is not below vocab_size.
+    ValueError
+        The documents do not partition the stream, or a lag is below 1.
+    """
+    if gpus := open_gpus(backend):
+        return _count_on_gpus(gpus, tokens, vocab_size, documents, lags)
+    return _count_on_cpu(tokens, vocab_size, documents, lags, threads, memory_limit, tables, room)
+
+
+def _count_on_gpus(
+    gpus: Gpus, tokens: Tokens, vocab_size: int, documents: DocumentSpans, lags: Sequence[int]
+) -> Iterator[PairCounts]:
+    stream = gpu_tokens(tokens)
+    counters = [gpu.pair_counter(stream, vocab_size, *documents._arrays()) for gpu in gpus.devices]
+    wanted = [int(lag) for lag in lags]
+    group = min(counter.lags_at_once for counter in counters)
+    groups = [wanted[start : start + group] for start in range(0, len(wanted), group)]
+
+    def count(counter: _core.GpuPairCounter, lags: list[int]) -> Iterator[PairCounts]:
+        try:
+            counted = counter.count(lags)
+        except _core.DeviceMemoryError:
+            if len(lags) == 1:
+                raise
+            # The counts of several lags may be too many at a time for what one has room for.
+            for lag in lags:
+                yield PairCounts(lag, *counter.count([lag])[0])
+            return
+        # Popped one by one, so that a lag's counts are free once the caller is done with them.
+        counted.reverse()
+        for lag in lags:
+            yield PairCounts(lag, *counted.pop())
+
+    if len(counters) == 1:
+        for lags in groups:
+            yield from count(counters[0], lags)
+        return
+    for found in spread(counters, groups, lambda counter, lags: list(count(counter, lags))):
+        found.reverse()
+        while found:
+            yield found.pop()
+
+
+def _count_on_cpu(
+    tokens: Tokens,
+    vocab_size: int,
+    documents: DocumentSpans,
+    lags: Sequence[int],
+    threads: int,
+    memory_limit: int | None,
+    tables: bool,
+    room: PairRoom | None,
+) -> Iterator[PairCounts]:
+    check_tokens(tokens)
+    n = len(tokens)
+    # Entries of 8 bytes, or a position and what is left of its document.
+    per_position = max(position_bytes(n) + 4, 8)
+    budget = memory_limit if memory_limit is not None else 1 << 62
+    table = min(n, vocab_size * vocab_size) * pair_bytes(vocab_size)
+    group = max(1, min(_LAG_GROUP, budget // 4 // max(table, 1)))
+    room = PairRoom() if room is None else room
+    arrays = documents._arrays()
+
+    def counter(first: int, last: int) -> _core.PairCounter:
+        return _core.PairCounter(tokens, vocab_size, *arrays, first, last, tables, threads)
+
+    if n * per_position <= budget // 2:
+        ranges = [(0, vocab_size)]
+    else:
+        occurrences = _core.token_counts(tokens, vocab_size, threads)
+        ranges = token_ranges(occurrences, max(budget // 2 // per_position, 1))
+    wanted = [int(lag) for lag in lags]
+    whole = counter(0, vocab_size) if len(ranges) == 1 else None
+    for start in range(0, len(wanted), group):
+        chunk = wanted[start : start + group]
+        joined = [
+            (CountMatrix(vocab_size, vocab_size), CountMatrix(vocab_size, vocab_size))
+            for _ in chunk
+        ]
+        for first, last in ranges:
+            part = whole if whole is not None else counter(first, last)
+            for (within, across), (more_within, more_across) in zip(
+                joined, part.count(chunk, room, threads), strict=True
+            ):
+                within.take(more_within)
+                across.take(more_across)
+        # Popped one by one, so that a lag's table is free once the caller is done with it.
+        joined.reverse()
+        for lag in chunk:
+            yield PairCounts(lag, *joined.pop())
+
+
+def count_document_tokens(
+    tokens: Tokens, vocab_size: int, documents: DocumentSpans, *, threads: int = 1
+) -> CountMatrix:
+    """Token counts of every document's content, (n_documents, V), in the first channel."""
+    check_tokens(tokens)
+    return _core.document_token_counts(
+        tokens,
+        vocab_size,
+        int64(documents.content_starts),
+        int64(documents.content_ends),
+        threads,
+    )
+
+
+def sum_pairs_by_document(
+    tokens: Tokens,
+    vocab_size: int,
+    lag: int,
+    u: NDArray[np.float64],
+    v: NDArray[np.float64],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    right_limits: NDArray[np.int64],
+    *,
+    threads: int = 1,
+) -> tuple[NDArray[np.uint64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Per-document sums over the pairs at one lag: (pairs, sum u v, sum u, sum v).
+
+    A pair belongs to the document [starts, ends) that holds its left token; its right token lies
+    below that document's right limit. Each result is (n_documents,).
+    """
+    check_tokens(tokens)
+    return _core.sum_pairs_by_document(
+        tokens,
+        vocab_size,
+        lag,
+        np.ascontiguousarray(u, dtype=np.float64),
+        np.ascontiguousarray(v, dtype=np.float64),
+        int64(starts),
+        int64(ends),
+        int64(right_limits),
+        threads,
+    )
+
+
+@dataclass(frozen=True)
+class ClassedDocuments:
+    """Documents whose pairs are added up by class; see `sum_pairs_by_document` for which pairs.
+
+    Attributes
+    ----------
+    starts, ends, right_limits : (n_documents,) int64
+    classes : (n_documents,) uint8
+    n_classes : int
+    """
+
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    right_limits: NDArray[np.int64]
+    classes: NDArray[np.uint8]
+    n_classes: int
+
+    def _arrays(
+        self,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8], int]:
+        return (
+            int64(self.starts),
+            int64(self.ends),
+            int64(self.right_limits),
+            np.ascontiguousarray(self.classes, dtype=np.uint8),
+            self.n_classes,
+        )
+
+
+def multiply_pairs_by_class(
+    tokens: Tokens,
+    vocab_size: int,
+    lag: int,
+    u: NDArray[np.float64],
+    v: NDArray[np.float64],
+    documents: ClassedDocuments,
+    *,
+    threads: int = 1,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint64], NDArray[np.uint64]]:
+    """The pairs of each class times a vector: (J v, J^T u, pairs by left, pairs by right token).
+
+    Parameters
+    ----------
+    u, v : (n_sets, V) float64
+        Classes use the sets in order, equally many each.
+
+    Returns
+    -------
+    four arrays of shape (n_classes, V)
+    """
+    check_tokens(tokens)
+    return _core.multiply_pairs_by_class(
+        tokens,
+        vocab_size,
+        lag,
+        np.ascontiguousarray(u, dtype=np.float64),
+        np.ascontiguousarray(v, dtype=np.float64),
+        *documents._arrays(),
+        threads,
+    )
+
+
+def bilinear_sums_by_class(
+    tokens: Tokens,
+    vocab_size: int,
+    lag: int,
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    documents: ClassedDocuments,
+    *,
+    threads: int = 1,
+) -> NDArray[np.float64]:
+    """Bilinear forms of the pairs of each class, (n_classes, 5, LANES).
+
+    For every lane k: a_k^T J b_k, (sum_j a_j)^T J b_k, a_k^T J (sum_j b_j), a_c^T J b_k and
+    a_k^T J b_c, with c the number of the class within its set.
+
+    Parameters
+    ----------
+    a, b : (n_sets, V, LANES) float32
+        Classes use the sets in order, equally many each, at most LANES.
+    """
+    check_tokens(tokens)
+    return _core.bilinear_sums_by_class(
+        tokens,
+        vocab_size,
+        lag,
+        np.ascontiguousarray(a, dtype=np.float32),
+        np.ascontiguousarray(b, dtype=np.float32),
+        *documents._arrays(),
+        threads,
+    )
+
+
+def multiply_pairs(
+    tokens: Tokens,
+    vocab_size: int,
+    lag: int,
+    x: NDArray[np.float64],
+    class_weights: NDArray[np.float64],
+    documents: ClassedDocuments,
+    *,
+    transposed: bool = False,
+    threads: int = 1,
+) -> NDArray[np.float64]:
+    """The pairs of all documents times a block of vectors, (V, LANES), without a table of pairs.
+
+    Parameters
+    ----------
+    x : (V, LANES) float64
+        By right token; with `transposed`, by left token.
+    class_weights : (n_classes,) float64
+        What a pair counts, by the class of its document.
+    """
+    check_tokens(tokens)
+    return _core.multiply_pairs(
+        tokens,
+        vocab_size,
+        lag,
+        np.ascontiguousarray(x, dtype=np.float64),
+        np.ascontiguousarray(class_weights, dtype=np.float64),
+        *documents._arrays(),
+        transposed,
+        threads,
+    )

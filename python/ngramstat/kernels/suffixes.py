@@ -1,0 +1,357 @@
+"""Sorted suffixes, and the n-grams of every order that one sweep over them counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat import _core
+from ngramstat.gpus import Backend, Gpus, open_gpus
+from ngramstat.kernels.on_gpus import gpu_tokens, spread
+from ngramstat.kernels.tokens import (
+    Tokens,
+    check_tokens,
+    int64,
+    position_bytes,
+    token_ranges,
+)
+
+__all__ = [
+    "NgramCounts",
+    "NgramStatistics",
+    "NgramUnits",
+    "Steps",
+    "SuffixCost",
+    "count_ngrams",
+    "step_tokens",
+    "suffix_array",
+    "suffix_cost",
+]
+
+# Of a block, the part with the most frequent second tokens is held twice while it is sorted.
+_MOVED_SHARE = 0.25
+# What counting n-grams knows of a position in the block at work.
+_MEMBER_BYTES = 8
+# Positions in a step of a GPU.
+_GPU_STEP = 1 << 30
+
+
+@dataclass(frozen=True)
+class NgramUnits:
+    """Units of the stream (documents or blocks) for sampling errors and for bias by subsampling.
+
+    Attributes
+    ----------
+    ends : (n_units,) int64
+        Exclusive ends in the stream, strictly increasing; the last is the number of tokens.
+    quarters : (n_units,) uint8
+        0 .. 3; quarters 0 and 1 make the first half.
+    groups : (n_units,) uint32
+        Units that are resampled together, numbered below n_groups.
+    n_groups : int
+    """
+
+    ends: NDArray[np.int64]
+    quarters: NDArray[np.uint8]
+    groups: NDArray[np.uint32]
+    n_groups: int
+
+    @classmethod
+    def one(cls, n_tokens: int) -> NgramUnits:
+        """The whole stream as one unit, for counts alone."""
+        return cls(np.array([n_tokens], np.int64), np.zeros(1, np.uint8), np.zeros(1, np.uint32), 1)
+
+
+@dataclass(frozen=True)
+class NgramCounts:
+    """Counts of counts of n-grams over one set of targets; see `count_ngrams`.
+
+    Attributes
+    ----------
+    targets : int
+        Tokens that were counted as the last of an n-gram.
+    ngrams, contexts : tuple of (k, 2) uint64
+        For n = 0 .. max_context: rows (count c, number of distinct n-grams seen c times), of the
+        (n+1)-grams that end at a target and of the n-grams just before one.
+    """
+
+    targets: int
+    ngrams: tuple[NDArray[np.uint64], ...]
+    contexts: tuple[NDArray[np.uint64], ...]
+
+
+@dataclass(frozen=True)
+class NgramStatistics:
+    """N-grams of all targets and of subsets of them, and their surprise by groups of units.
+
+    Attributes
+    ----------
+    whole : NgramCounts
+    halves, quarters : tuple of NgramCounts
+        The same over the targets of two halves and four quarters of the units.
+    losses : (n_groups, n_contexts) int64
+        Sum over a group's targets of ln(occurrences of the context) - ln(occurrences of the
+        n-gram), in units of 2^-LOSS_BITS; without the context's part for n = 0.
+    group_targets : (n_groups,) uint64
+    """
+
+    whole: NgramCounts
+    halves: tuple[NgramCounts, ...]
+    quarters: tuple[NgramCounts, ...]
+    losses: NDArray[np.int64]
+    group_targets: NDArray[np.uint64]
+
+
+def step_tokens(n_tokens: int, threads: int) -> int:
+    """Tokens that a step over sorted suffixes takes at most, where memory allows it.
+
+    Some 70 ns each and thread (2 cores of an EPYC, 2026-11): a second or two, but of a long text a
+    sixth, as each step reads all of it.
+    """
+    return max(24_000_000 * threads, n_tokens // 6)
+
+
+@dataclass(frozen=True)
+class SuffixCost:
+    """Memory that sorted suffixes take.
+
+    Attributes
+    ----------
+    entry_bytes : int
+        Of each position of the range of a step.
+    block_bytes : int
+        Beside that, of each position of the block that a worker is at.
+    reads_text : bool
+        Whether the text is read in no order, and so wants to stay in memory.
+    """
+
+    entry_bytes: int
+    block_bytes: int
+    reads_text: bool
+
+
+def suffix_cost(
+    n_tokens: int, vocab_size: int, depth: int, *, counting_ngrams: bool = False
+) -> SuffixCost:
+    """What sorting by `depth` symbols takes, for Kneser-Ney or to count n-grams."""
+    entry, reads_text = _core.suffix_packing(vocab_size, depth)
+    common_prefix = 1
+    members = _MEMBER_BYTES if counting_ngrams else 0
+    positions = position_bytes(n_tokens) if counting_ngrams or reads_text else 0
+    moved = entry + positions
+    block = moved + common_prefix + members + math.ceil(_MOVED_SHARE * moved)
+    return SuffixCost(entry, block, reads_text)
+
+
+def suffix_array(
+    tokens: Tokens,
+    vocab_size: int,
+    *,
+    depth: int,
+    backward: bool = False,
+    stop_token: int | None = None,
+    threads: int = 1,
+    backend: Backend = "cpu",
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Positions sorted by their first `depth` symbols, with the common prefix of neighbours.
+
+    Parameters
+    ----------
+    tokens : (n,) uint16 or uint32
+    vocab_size : int
+    depth : int
+        Symbols compared, 1 .. 255. A suffix that ends sorts before its extensions; equal ones
+        keep the order of their positions.
+    backward : bool
+        Read x[i], x[i-1], ... instead of x[i], x[i+1], ...
+    stop_token : int, optional
+        Sequences end after the first such token beyond their first symbol.
+    backend : str or Gpus
+        ``auto``, ``cpu``, ``cuda`` or open devices, of which one sorts. The order is the same.
+
+    Returns
+    -------
+    suffixes : (n,) int64
+    lcp : (n,) uint8
+        Symbols shared with the suffix before, at most depth; 0 for the first.
+
+    Raises
+    ------
+    IndexError
+        A token is not below vocab_size.
+    ValueError
+        For a depth outside 1 .. 255.
+    """
+    stop = -1 if stop_token is None else stop_token
+    if gpus := open_gpus(backend):
+        return gpus.devices[0].suffix_array(gpu_tokens(tokens), vocab_size, depth, backward, stop)
+    check_tokens(tokens)
+    return _core.suffix_array(tokens, vocab_size, depth, backward, stop, threads)
+
+
+def _merge_tables(tables: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+    stacked = np.concatenate([np.zeros((0, 2), np.uint64), *tables])
+    counts, inverse = np.unique(stacked[:, 0], return_inverse=True)
+    numbers = np.zeros(len(counts), np.uint64)
+    np.add.at(numbers, inverse, stacked[:, 1])
+    return np.stack([counts, numbers], axis=1)
+
+
+class Steps:
+    """Ranges of token ids for one sweep over sorted suffixes: bounded memory, seconds each."""
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        vocab_size: int,
+        threads: int,
+        memory_limit: int | None,
+        cost: SuffixCost,
+    ) -> None:
+        budget = step_tokens(len(tokens), threads)
+        self.occurrences = _core.token_counts(tokens, vocab_size, threads)
+        if memory_limit is not None:
+            entry, of_block = cost.entry_bytes, cost.block_bytes
+            # Workers are at the largest blocks at worst, or at all of a small range.
+            largest = int(np.sort(self.occurrences)[-threads:].sum()) * of_block
+            fits = max((memory_limit - largest) // entry, memory_limit // (entry + of_block), 1)
+            budget = min(budget, fits)
+        self.ranges = token_ranges(self.occurrences, budget)
+
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        for first, last in self.ranges:
+            yield first, last, int(self.occurrences[first:last].sum())
+
+
+def count_ngrams(
+    tokens: Tokens,
+    vocab_size: int,
+    *,
+    max_context: int,
+    document_ends: NDArray[np.int64],
+    units: NgramUnits | None = None,
+    threads: int = 1,
+    memory_limit: int | None = None,
+    progress: Any = None,
+    backend: Backend = "cpu",
+) -> NgramStatistics:
+    """Counts of counts of all n-grams up to max_context + 1 tokens.
+
+    Targets are the tokens with at least max_context tokens before them in their document: one
+    population for every n, so that H_n falls with n (THEORY 10.4).
+
+    Parameters
+    ----------
+    tokens : (n,) uint16 or uint32
+    vocab_size : int
+    max_context : int
+        0 .. 254.
+    document_ends : (n_documents,) int64
+        n-grams stay inside documents; ``[n]`` lets them run across the stream.
+    units : NgramUnits, optional
+        By default the whole stream is one unit of the first quarter.
+    progress : object with ``advance(tokens)``, optional
+    backend : str or Gpus
+        ``auto``, ``cpu``, ``cuda`` or open devices, whose own limits of memory count instead;
+        several devices share the n-grams by their last token. The counts are the same.
+
+    Raises
+    ------
+    IndexError
+        A token is not below vocab_size.
+    ValueError
+        The documents or units do not partition the stream.
+    """
+    if units is None:
+        units = NgramUnits.one(len(tokens)) if len(tokens) else NgramUnits(
+            np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros(0, np.uint32), 0
+        )  # fmt: skip
+    arrays = (
+        int64(document_ends),
+        int64(units.ends),
+        np.ascontiguousarray(units.quarters, dtype=np.uint8),
+        np.ascontiguousarray(units.groups, dtype=np.uint32),
+        units.n_groups,
+    )
+    if gpus := open_gpus(backend):
+        steps = _steps_on_gpus(gpus, tokens, vocab_size, max_context, arrays)
+    else:
+        steps = _steps_on_cpu(tokens, vocab_size, max_context, arrays, threads, memory_limit)
+    parts = [_SubsetTables(max_context) for _ in range(7)]
+    losses = np.zeros((units.n_groups, max_context + 1), np.int64)
+    group_targets = np.zeros(units.n_groups, np.uint64)
+    for (subsets, more_losses, more_targets), size in steps:
+        for part, more in zip(parts, subsets, strict=True):
+            part.add(*more)
+        losses += more_losses
+        group_targets += more_targets
+        if progress is not None:
+            progress.advance(size)
+    whole, *rest = (part.counts() for part in parts)
+    return NgramStatistics(whole, tuple(rest[:2]), tuple(rest[2:]), losses, group_targets)
+
+
+def _steps_on_cpu(
+    tokens: Tokens,
+    vocab_size: int,
+    max_context: int,
+    arrays: tuple[Any, ...],
+    threads: int,
+    memory_limit: int | None,
+) -> Iterator[tuple[Any, int]]:
+    """What `_core.count_ngrams` finds in each range of last tokens, and the range's tokens."""
+    check_tokens(tokens)
+    cost = suffix_cost(len(tokens), vocab_size, max_context + 1, counting_ngrams=True)
+    for first, last, size in Steps(tokens, vocab_size, threads, memory_limit, cost):
+        counted = _core.count_ngrams(tokens, vocab_size, max_context, *arrays, first, last, threads)
+        yield counted, size
+
+
+def _steps_on_gpus(
+    gpus: Gpus, tokens: Tokens, vocab_size: int, max_context: int, arrays: tuple[Any, ...]
+) -> Iterator[tuple[Any, int]]:
+    stream = gpu_tokens(tokens)
+    counters = [gpu.ngram_counter(stream, vocab_size, max_context, *arrays) for gpu in gpus.devices]
+    occurrences = counters[0].token_counts
+    fits = min(counter.positions_that_fit for counter in counters)
+    # Every device gets a share, and every step is a second at most.
+    budget = min(fits, -(-len(stream) // len(counters)), _GPU_STEP)
+    ranges = token_ranges(occurrences, max(budget, 1))
+
+    def count(counter: _core.GpuNgramCounter, tokens: tuple[int, int]) -> tuple[Any, int]:
+        first, last = tokens
+        return counter.count(first, last), int(occurrences[first:last].sum())
+
+    yield from spread(counters, ranges, count)
+
+
+class _SubsetTables:
+    """Tables of one subset of the targets, collected over the steps of a sweep."""
+
+    def __init__(self, max_context: int) -> None:
+        self._ngrams: list[list[NDArray[np.uint64]]] = [[] for _ in range(max_context + 1)]
+        self._contexts: list[list[NDArray[np.uint64]]] = [[] for _ in range(max_context + 1)]
+        self._targets = 0
+
+    def add(
+        self, ngrams: list[NDArray[np.uint64]], contexts: list[NDArray[np.uint64]], targets: int
+    ) -> None:
+        for tables, more in ((self._ngrams, ngrams), (self._contexts, contexts)):
+            for table, addition in zip(tables, more, strict=True):
+                table.append(addition)
+        self._targets += targets
+
+    def counts(self) -> NgramCounts:
+        n = self._targets
+        # The empty context occurs once before every target.
+        empty = np.array([[n, 1]] if n else np.zeros((0, 2)), dtype=np.uint64)
+        return NgramCounts(
+            n,
+            tuple(_merge_tables(tables) for tables in self._ngrams),
+            (empty, *(_merge_tables(tables) for tables in self._contexts[1:])),
+        )

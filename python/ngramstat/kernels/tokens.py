@@ -1,0 +1,60 @@
+"""Streams of token ids, as every kernel takes them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat import _core
+
+__all__ = ["Tokens", "check_tokens", "int64", "position_bytes", "token_counts", "token_ranges"]
+
+Tokens = NDArray[np.uint16] | NDArray[np.uint32]
+
+
+def check_tokens(tokens: object, name: str = "tokens") -> None:
+    if not isinstance(tokens, np.ndarray):
+        raise TypeError(f"{name}: expected a NumPy array, got {type(tokens).__name__}")
+    if tokens.dtype not in (np.dtype(np.uint16), np.dtype(np.uint32)):
+        raise TypeError(
+            f"{name}: expected dtype uint16 or uint32 in native byte order, got "
+            f"{tokens.dtype.str}; convert it with .astype(np.uint32)"
+        )
+    if tokens.ndim != 1 or not tokens.flags.c_contiguous:
+        raise TypeError(
+            f"{name}: expected a contiguous one-dimensional array; "
+            "use np.ascontiguousarray(x).reshape(-1)"
+        )
+
+
+def int64(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.ascontiguousarray(values, dtype=np.int64)
+
+
+def token_counts(tokens: Tokens, vocab_size: int, *, threads: int = 1) -> NDArray[np.int64]:
+    """Occurrences of each token id, (V,) int64.
+
+    Raises
+    ------
+    IndexError
+        A token is not below vocab_size; the message gives its position.
+    """
+    check_tokens(tokens)
+    return _core.token_counts(tokens, vocab_size, threads)
+
+
+def token_ranges(counts: NDArray[np.int64], budget: int) -> list[tuple[int, int]]:
+    """Contiguous ranges of token ids, each with at most `budget` occurrences (but one id)."""
+    ranges: list[tuple[int, int]] = []
+    start, held = 0, 0
+    for token, count in enumerate(counts.tolist()):
+        if token > start and held + count > budget:
+            ranges.append((start, token))
+            start, held = token, 0
+        held += count
+    ranges.append((start, len(counts)))
+    return ranges
+
+
+def position_bytes(n_tokens: int) -> int:
+    return 4 if n_tokens <= 1 << 32 else 8
