@@ -1,10 +1,11 @@
 // Pair counts on a GPU.
 //
-// Small vocabularies: positions are ranked by their token once; then, for four lags at a time, what
-// stands after a position goes to its rank as one entry of 8 bytes, so that a row's entries lie
-// together, and blocks of threads count stretches of one row in memory that they share. Device
-// memory sees no addition per pair, only those of the counters that are not zero at the end.
-//   Bytes a position and four lags: 8 written, 8 read, 8 of ranks and documents, the tokens.
+// Small vocabularies: positions are sorted by their token once. Then, for up to sixteen lags at a
+// time, what stands after each position is written in the order of the text, one entry of 8 bytes
+// for four lags, and read in the order of the sorted positions, so that a row's entries lie
+// together (reading 32 bytes in no order is twice as fast on an H200 as writing 8); blocks of
+// threads count stretches of one row in memory that they share. Device memory sees no addition per
+// pair, only those of the counters that are not zero at the end.
 //
 // Large vocabularies: pairs become keys of 64 bits, are sorted, and runs of equal ones counted.
 #pragma once
@@ -23,7 +24,9 @@
 
 namespace ngramstat::gpu {
 
-inline constexpr int kGroup = 4;  // lags of an entry
+inline constexpr int kGroup = 4;        // lags of an entry
+inline constexpr int kMostEntries = 4;  // of a position: 32 bytes, what memory reads at once
+inline constexpr int kMostLags = kGroup * kMostEntries;
 // Of an entry's 16 bits a lag, two tell the kind of pair.
 inline constexpr Index kMostTableTypes = Index{1} << 14;
 inline constexpr std::uint32_t kWithin = 1, kAcross = 2;
@@ -31,9 +34,28 @@ inline constexpr std::uint32_t kRemaining = 0x7fffffff;
 
 // Arrays of the documents in device memory.
 struct DocumentsView {
+    static constexpr int kShift = 12;
+
     const Index *ends, *starts, *content_ends;
     const std::uint8_t* classes;
     Index n;
+    const std::uint32_t* coarse;  // the document of every 2^kShift-th position
+
+    NGRAMSTAT_HD Index at(Index position) const {
+        const Index low = coarse[position >> kShift], high = coarse[(position >> kShift) + 1];
+        return low + first_above(ends + low, high - low, position);
+    }
+};
+
+struct CoarseDocuments {
+    const Index* ends;
+    Index n;
+    std::uint32_t* coarse;
+
+    NGRAMSTAT_HD void operator()(Index k) const {
+        const Index d = first_above(ends, n, k << DocumentsView::kShift);
+        coarse[k] = static_cast<std::uint32_t>(d < n ? d : n - 1);
+    }
 };
 
 // Class of a position's document in the top bit; below, how many tokens of its content follow.
@@ -44,7 +66,7 @@ struct Describe {
 
     NGRAMSTAT_HD void operator()(Index i) const {
         const Index position = first + i;
-        const Index d = first_above(documents.ends, documents.n, position);
+        const Index d = documents.at(position);
         std::uint32_t remaining = 0;
         if (position >= documents.starts[d] && position < documents.content_ends[d]) {
             const Index left = documents.content_ends[d] - position;
@@ -70,15 +92,6 @@ struct RowKeys {
     }
 };
 
-struct Ranks {
-    const std::uint32_t* places;
-    std::uint32_t* ranks;
-
-    NGRAMSTAT_HD void operator()(Index r) const {
-        ranks[places[r]] = static_cast<std::uint32_t>(r);
-    }
-};
-
 struct StartsOfRows {
     const std::uint16_t* keys;
     Index n;
@@ -90,24 +103,63 @@ struct StartsOfRows {
     }
 };
 
-template <class Token>
+// Entries of positions in the order of the text. Threads read neighbouring tokens; what they make
+// of them goes through shared memory, so that they write neighbouring entries.
+template <class Token, int kEntries>
 struct WriteEntries {
-    const Token* right[kGroup];  // what stands a lag after each position
-    Index limit[kGroup];         // positions that have it; 0: no such lag
-    std::uint32_t lag[kGroup];
-    const std::uint32_t *about, *ranks;
+    static constexpr int kPhases = 2;
+    static constexpr int kThreads = 256;
+    static constexpr int kPositions = 1024;  // of a block
+    static constexpr std::size_t kShared = kEntries * kPositions * sizeof(std::uint64_t);
+
+    const Token* right[kMostLags];  // what stands a lag after each position
+    Index limit[kMostLags];         // positions that have it; 0: no such lag
+    std::uint32_t lag[kMostLags];
+    const std::uint32_t* about;
+    Index n;
     std::uint64_t* entries;
 
-    NGRAMSTAT_HD void operator()(Index i) const {
-        const std::uint32_t remaining = about[i] & kRemaining;
-        std::uint64_t entry = 0;
-        for (int k = 0; k < kGroup; ++k) {
-            if (i < limit[k]) {
-                const std::uint64_t kind = lag[k] < remaining ? kWithin : kAcross;
-                entry |= (static_cast<std::uint64_t>(right[k][i]) << 2 | kind) << (16 * k);
+    template <int kPhase>
+    NGRAMSTAT_HD void phase(const BlockThread& at) const {
+        auto* made = at.shared_as<std::uint64_t>();
+        const Index first = at.block * kPositions;
+        const int size = static_cast<int>(n - first < kPositions ? n - first : kPositions);
+        if constexpr (kPhase == 0) {
+            for (int j = at.thread; j < size; j += at.threads) {
+                const Index i = first + j;
+                const std::uint32_t remaining = about[i] & kRemaining;
+                for (int e = 0; e < kEntries; ++e) {
+                    std::uint64_t entry = 0;
+                    for (int k = 0; k < kGroup; ++k) {
+                        const int l = e * kGroup + k;
+                        if (i < limit[l]) {
+                            const std::uint64_t kind = lag[l] < remaining ? kWithin : kAcross;
+                            const auto column = static_cast<std::uint64_t>(right[l][i]);
+                            entry |= (column << 2 | kind) << (16 * k);
+                        }
+                    }
+                    made[e * kPositions + j] = entry;
+                }
+            }
+        } else {
+            for (int k = at.thread; k < size * kEntries; k += at.threads) {
+                entries[first * kEntries + k] = made[k % kEntries * kPositions + k / kEntries];
             }
         }
-        entries[ranks[i]] = entry;
+    }
+};
+
+// Entries in the order of the sorted positions, those of each group of lags by themselves.
+template <int kEntries>
+struct GatherEntries {
+    const std::uint32_t* places;
+    const std::uint64_t* entries;
+    Index n;
+    std::uint64_t* sorted;  // (kEntries, n)
+
+    NGRAMSTAT_HD void operator()(Index number) const {
+        const Index rank = number / kEntries, which = number % kEntries;
+        sorted[which * n + rank] = entries[static_cast<Index>(places[rank]) * kEntries + which];
     }
 };
 
@@ -117,125 +169,121 @@ struct Slice {
 };
 inline constexpr std::uint32_t kSliceEntries = 65535;
 
-// Counters (lag, kind, column) of 16 bits, two in a word.
+// Counters (lag, kind, column) of 16 bits, two columns in a word.
 struct CountSlices {
     static constexpr int kPhases = 3;
+    static constexpr int kAhead = 4;  // entries that a thread reads before it counts them
 
     const Slice* slices;
     const std::uint64_t* entries;
-    Index vocab_size;
+    Index vocab_size, width;  // width: of a row of the tables, even
     int first_lag, n_lags;
     std::uint32_t* tables;  // (lag, kind, class, row, column)
 
-    static std::size_t shared_bytes(Index vocab_size, int lags) {
-        return static_cast<std::size_t>(words(vocab_size, lags)) * sizeof(std::uint32_t);
-    }
-    NGRAMSTAT_HD static Index words(Index vocab_size, int lags) {
-        return (2 * lags * vocab_size + 1) / 2;
+    static std::size_t shared_bytes(Index width, int lags) {
+        return static_cast<std::size_t>(lags * width) * sizeof(std::uint32_t);
     }
 
     template <int kPhase>
     NGRAMSTAT_HD void phase(const BlockThread& at) const {
         auto* counters = at.shared_as<std::uint32_t>();
         const Slice slice = slices[at.block];
-        const int n_words = static_cast<int>(words(vocab_size, n_lags));
-        const auto width = static_cast<std::uint32_t>(vocab_size);
+        const int words = static_cast<int>(width / 2), n_tables = 2 * n_lags;
         if constexpr (kPhase == 0) {
-            for (int w = at.thread; w < n_words; w += at.threads) counters[w] = 0;
+            for (int w = at.thread; w < n_tables * words; w += at.threads) counters[w] = 0;
         } else if constexpr (kPhase == 1) {
             const auto step = static_cast<std::uint32_t>(at.threads);
-            for (std::uint32_t e = slice.begin + static_cast<std::uint32_t>(at.thread);
-                 e < slice.end; e += step) {
-                const std::uint64_t entry = entries[e] >> (16 * first_lag);
-                for (int k = 0; k < n_lags; ++k) {
-                    const auto field = static_cast<std::uint32_t>(entry >> (16 * k)) & 0xffffu;
-                    const std::uint32_t kind = field & 3;
-                    if (kind == 0) continue;
-                    const std::uint32_t cell =
-                        (2 * static_cast<std::uint32_t>(k) + kind - 1) * width + (field >> 2);
-                    add(&counters[cell >> 1], std::uint32_t{1} << (16 * (cell & 1)));
+            std::uint32_t e = slice.begin + static_cast<std::uint32_t>(at.thread);
+            for (; e < slice.end; e += kAhead * step) {
+                std::uint64_t ahead[kAhead];
+                for (std::uint32_t j = 0; j < kAhead; ++j) {
+                    ahead[j] = e + j * step < slice.end ? entries[e + j * step] : 0;
                 }
+                for (int j = 0; j < kAhead; ++j) count(counters, ahead[j] >> (16 * first_lag));
             }
         } else {
-            const std::uint32_t cls = slice.row / width, row = slice.row % width;
-            for (int w = at.thread; w < n_words; w += at.threads) {
-                const std::uint32_t both = counters[w];
-                if (both == 0) continue;
-                for (int half = 0; half < 2; ++half) {
-                    const std::uint32_t count = half == 0 ? both & 0xffffu : both >> 16;
-                    if (count == 0) continue;
-                    const std::uint32_t cell =
-                        2 * static_cast<std::uint32_t>(w) + static_cast<std::uint32_t>(half);
-                    const std::uint32_t table = cell / width, column = cell % width;
-                    const Index place =
-                        ((static_cast<Index>(2 * first_lag) + table) * 2 + cls) * vocab_size + row;
-                    add(&tables[place * vocab_size + column], count);
+            const auto v = static_cast<std::uint32_t>(vocab_size);
+            const Index cls = slice.row / v, row = slice.row % v;
+            for (int table = 0; table < n_tables; ++table) {
+                const Index place = ((2 * first_lag + table) * 2 + cls) * vocab_size + row;
+                auto* to = reinterpret_cast<std::uint64_t*>(tables + place * width);
+                for (int w = at.thread; w < words; w += at.threads) {
+                    const std::uint64_t both = counters[table * words + w];
+                    // Two counters of 32 bits that no addition makes overflow.
+                    if (both != 0) add(&to[w], (both & 0xffffu) | (both >> 16) << 32);
                 }
             }
         }
     }
-};
 
-// Stretches of a table's row whose entries one thread finds.
-struct Segments {
-    static constexpr Index kColumns = 64;
-
-    const std::uint32_t *first, *second;  // (V, V), of both classes
-    Index vocab_size, per_row;
-
-    static Index in_row(Index vocab_size) { return (vocab_size + kColumns - 1) / kColumns; }
-    template <class Visit>
-    NGRAMSTAT_HD void visit(Index segment, Visit&& visit) const {
-        const Index row = segment / per_row, begin = segment % per_row * kColumns;
-        const Index end = begin + kColumns < vocab_size ? begin + kColumns : vocab_size;
-        for (Index y = begin; y < end; ++y) {
-            const std::uint32_t a = first[row * vocab_size + y], b = second[row * vocab_size + y];
-            if ((a | b) != 0) visit(static_cast<std::uint32_t>(y), a, b);
+    NGRAMSTAT_HD void count(std::uint32_t* counters, std::uint64_t entry) const {
+        for (int k = 0; k < kGroup; ++k, entry >>= 16) {
+            const auto field = static_cast<std::uint32_t>(entry & 0xffffu);
+            const std::uint32_t kind = field & 3;
+            if (k >= n_lags || kind == 0) continue;
+            const std::uint32_t cell =
+                (2 * static_cast<std::uint32_t>(k) + kind - 1) * static_cast<std::uint32_t>(width) +
+                (field >> 2);
+            add(&counters[cell >> 1], std::uint32_t{1} << (16 * (cell & 1)));
         }
     }
 };
 
-struct CountSegments {
-    Segments segments;
-    std::uint64_t* numbers;
+// One row of both classes' tables, by a block of threads: reads in order, and writes in order what
+// is not zero. First only how many that is.
+template <bool kWrite>
+struct CompressRow {
+    static constexpr int kPhases = kWrite ? 5 : 3;
+    static constexpr int kThreads = 256;
 
-    struct Counter {
-        std::uint64_t& n;
-        NGRAMSTAT_HD void operator()(std::uint32_t, std::uint32_t, std::uint32_t) { ++n; }
-    };
-    NGRAMSTAT_HD void operator()(Index segment) const {
-        std::uint64_t n = 0;
-        segments.visit(segment, Counter{n});
-        numbers[segment] = n;
+    const std::uint32_t *first, *second;  // (V, width)
+    Index vocab_size, width;
+    Index* row_start;  // numbers of entries, then offsets
+    std::uint32_t *column, *first_out, *second_out;
+
+    // Columns that are not zero, in order, and how many each thread's stretch has.
+    static std::size_t shared_bytes(Index vocab_size) {
+        return (kThreads + 1) * sizeof(std::uint32_t) +
+               static_cast<std::size_t>(vocab_size) * (kWrite ? 3 : 1);
     }
-};
 
-struct WriteSegments {
-    Segments segments;
-    const std::uint64_t* offsets;
-    std::uint32_t *column, *first, *second;
-
-    struct Writer {
-        const WriteSegments& to;
-        std::uint64_t at;
-        NGRAMSTAT_HD void operator()(std::uint32_t y, std::uint32_t a, std::uint32_t b) {
-            to.column[at] = y;
-            to.first[at] = a;
-            to.second[at++] = b;
+    template <int kPhase>
+    NGRAMSTAT_HD void phase(const BlockThread& at) const {
+        auto* numbers = at.shared_as<std::uint32_t>();
+        auto* columns = reinterpret_cast<std::uint16_t*>(numbers + kThreads + 1);
+        auto* there = reinterpret_cast<std::uint8_t*>(columns + (kWrite ? vocab_size : 0));
+        const std::uint32_t* a = first + at.block * width;
+        const std::uint32_t* b = second + at.block * width;
+        const int v = static_cast<int>(vocab_size);
+        const int stretch = (v + at.threads - 1) / at.threads;
+        const int begin = at.thread * stretch;
+        const int end = begin + stretch < v ? begin + stretch : v;
+        if constexpr (kPhase == 0) {
+            for (int y = at.thread; y < v; y += at.threads) there[y] = (a[y] | b[y]) != 0;
+        } else if constexpr (kPhase == 1) {
+            std::uint32_t n = 0;
+            for (int y = begin; y < end; ++y) n += there[y];
+            numbers[at.thread + 1] = n;
+        } else if constexpr (kPhase == 2) {
+            if (at.thread != 0) return;
+            numbers[0] = 0;
+            for (int t = 0; t < at.threads; ++t) numbers[t + 1] += numbers[t];
+            if constexpr (!kWrite) row_start[at.block] = numbers[at.threads];
+        } else if constexpr (kPhase == 3) {
+            std::uint32_t to = numbers[at.thread];
+            for (int y = begin; y < end; ++y) {
+                if (there[y] != 0) columns[to++] = static_cast<std::uint16_t>(y);
+            }
+        } else {
+            const Index offset = row_start[at.block];
+            for (std::uint32_t k = static_cast<std::uint32_t>(at.thread); k < numbers[at.threads];
+                 k += static_cast<std::uint32_t>(at.threads)) {
+                const std::uint32_t y = columns[k];
+                column[offset + k] = y;
+                first_out[offset + k] = a[y];
+                second_out[offset + k] = b[y];
+            }
         }
-    };
-    NGRAMSTAT_HD void operator()(Index segment) const {
-        segments.visit(segment, Writer{*this, offsets[segment]});
-    }
-};
-
-struct RowStartsOfSegments {
-    const std::uint64_t* offsets;
-    Index per_row;
-    Index* row_start;
-
-    NGRAMSTAT_HD void operator()(Index row) const {
-        row_start[row] = static_cast<Index>(offsets[row * per_row]);
     }
 };
 
@@ -323,6 +371,8 @@ class PairCounterOn : public PairCounter {
         starts_ = sent(documents.content_starts);
         content_ends_ = sent(documents.content_ends);
         classes_ = sent(documents.classes);
+        coarse_ = Buffer<std::uint32_t>(on_, (n_ >> DocumentsView::kShift) + 2);
+        on_.for_each(coarse_.size(), CoarseDocuments{ends_.data(), n_documents_, coarse_.data()});
         windows_.emplace(on_, tokens, kStreamShare);
         const auto counts = count_tokens(on_, *windows_, tokens, vocab_size);
         windows_->drop();
@@ -336,7 +386,8 @@ class PairCounterOn : public PairCounter {
         std::vector<CountsOfPairs> result;
         for (std::size_t done = 0; done < lags.size();) {
             plan();
-            const std::size_t size = std::min<std::size_t>(group_, lags.size() - done);
+            const std::size_t size =
+                std::min<std::size_t>(static_cast<std::size_t>(batch_), lags.size() - done);
             try {
                 auto counted = tables_ ? count_in_tables(lags.subspan(done, size))
                                        : count_keys(lags.subspan(done, size));
@@ -360,21 +411,19 @@ class PairCounterOn : public PairCounter {
         return result;
     }
 
-    Index lags_at_once() const override { return tables_ ? kGroup : 1; }
+    Index lags_at_once() const override { return tables_ ? kMostLags : 1; }
 
   private:
     static constexpr double kStreamShare = 0.3;
     static constexpr Index kLargestChunk = Index{1} << 30;
     static constexpr Index kSmallestChunk = 1 << 12;
-    static constexpr Index kBytesOfPosition = 34;  // ranking and entries
-    static constexpr Index kBytesOfKey = 44;       // keys, sorted keys, runs
     static constexpr int kThreads = 1024;
 
     // What all groups of lags share of a chunk.
     struct Prepared {
         Index first = 0, size = 0;
-        Buffer<std::uint32_t> about, ranks;
-        Buffer<std::uint64_t> entries;
+        Buffer<std::uint32_t> about, places;
+        Buffer<std::uint64_t> entries, sorted;
         Buffer<Slice> slices;
     };
 
@@ -403,46 +452,57 @@ class PairCounterOn : public PairCounter {
     }
 
     std::size_t bytes_of_tables(int lags) const {
-        return static_cast<std::size_t>(lags) * 4 * static_cast<std::size_t>(vocab_size_) *
-               static_cast<std::size_t>(vocab_size_) * sizeof(std::uint32_t);
+        return static_cast<std::size_t>(lags * 4 * cells()) * sizeof(std::uint32_t);
     }
+    // Of a row of the tables: even, so that two counters are one word of 64 bits.
+    Index width() const { return (vocab_size_ + 1) / 2 * 2; }
     // Lags whose counters fit the memory of a block.
     int lags_of_pass() const {
         int lags = kGroup;
-        while (lags > 0 && CountSlices::shared_bytes(vocab_size_, lags) > on_.max_shared_bytes()) {
+        while (lags > 0 && CountSlices::shared_bytes(width(), lags) > on_.max_shared_bytes()) {
             --lags;
         }
         return lags;
     }
 
+    // What a position of a chunk takes at most: ranking, then entries twice; or keys, sorted keys
+    // and runs.
+    std::size_t bytes_of_position() const {
+        const Index windows = windows_->whole() == nullptr ? 2 * sizeof(Token) : 0;
+        return static_cast<std::size_t>(windows + (tables_ ? 8 + 16 * entries_of(batch_) : 44));
+    }
+    // Memory for positions, where that for tables is left alone. A chunk that is not the whole
+    // stream needs the tables of all its lags.
+    std::size_t room_for_positions() const {
+        const std::size_t room = on_.room();
+        if (!tables_) return room / 2;
+        const std::size_t tables =
+            bytes_of_tables(n_chunks() > 1 ? batch_ : std::min(batch_, kGroup));
+        return tables < room ? (room - tables) * 3 / 4 : 0;
+    }
     // Lags and positions at a time that fit the memory that is left, as far as that is known.
     void plan() {
         if (prepared_) return;
-        const std::size_t room = on_.room();
-        if (tables_) {
-            while (group_ > 1 && bytes_of_tables(group_) > room / 2) group_ /= 2;
-            if (bytes_of_tables(group_) > room / 2) {
-                tables_ = false;
-                group_ = 1;
-            }
-        } else {
-            group_ = 1;
-        }
-        const std::size_t left = tables_ ? (room - bytes_of_tables(group_)) * 3 / 4 : room / 2;
-        const std::size_t each =
-            static_cast<std::size_t>(tables_ ? kBytesOfPosition : kBytesOfKey) +
-            (windows_->whole() == nullptr ? 4 * sizeof(Token) : 0);
-        while (chunk_ > kSmallestChunk && static_cast<std::size_t>(chunk_) * each > left) {
-            chunk_ = (chunk_ + 1) / 2;
+        if (!tables_) batch_ = 1;
+        while (!fits() && shrink()) {
         }
     }
+    bool fits() const {
+        return static_cast<std::size_t>(chunk_) * bytes_of_position() <= room_for_positions();
+    }
+    // Less at a time: lags of an entry share its cost, and so do entries of a position.
     bool shrink() {
-        if (chunk_ > kSmallestChunk) {
+        if (tables_ && batch_ > kGroup) {
+            batch_ -= kGroup;
+        } else if (chunk_ > kSmallestChunk) {
             chunk_ = (chunk_ + 1) / 2;
-        } else if (group_ > 1) {
-            group_ /= 2;
+        } else if (tables_ && batch_ > 1) {
+            batch_ /= 2;
+            chunk_ = std::min(n_, kLargestChunk);
         } else if (tables_) {
             tables_ = false;
+            batch_ = 1;
+            chunk_ = std::min(n_, kLargestChunk);
         } else {
             return false;
         }
@@ -453,7 +513,8 @@ class PairCounterOn : public PairCounter {
     Index chunk_end(Index chunk) const { return std::min(n_, (chunk + 1) * chunk_); }
 
     DocumentsView documents() const {
-        return {ends_.data(), starts_.data(), content_ends_.data(), classes_.data(), n_documents_};
+        return {ends_.data(),    starts_.data(), content_ends_.data(),
+                classes_.data(), n_documents_,   coarse_.data()};
     }
 
     // Lags that reach beyond the stream have no pairs, whatever they are. Longer ones than this are
@@ -495,7 +556,6 @@ class PairCounterOn : public PairCounter {
         ready.first = first;
         ready.size = size;
         ready.about = Buffer<std::uint32_t>(on_, size);
-        ready.ranks = Buffer<std::uint32_t>(on_, size);
         on_.for_each(size, Describe{documents(), first, ready.about.data()});
         const Index rows = 2 * vocab_size_;
         Buffer<std::uint32_t> starts(on_, rows + 1);
@@ -506,8 +566,8 @@ class PairCounterOn : public PairCounter {
                                               places.data()});
             on_.sort_pairs(keys, other_keys, places, other_places, size,
                            bits_below(static_cast<std::uint64_t>(rows)));
-            on_.for_each(size, Ranks{places.data(), ready.ranks.data()});
             on_.for_each(rows + 1, StartsOfRows{keys.data(), size, starts.data()});
+            ready.places = std::move(places);
             meanwhile();
         }
         std::vector<std::uint32_t> bounds(static_cast<std::size_t>(rows) + 1);
@@ -524,64 +584,137 @@ class PairCounterOn : public PairCounter {
         }
         ready.slices = Buffer<Slice>(on_, static_cast<Index>(slices.size()));
         on_.upload(ready.slices.data(), slices.data(), ready.slices.size());
-        ready.entries = Buffer<std::uint64_t>(on_, size);
+        ready.entries = Buffer<std::uint64_t>(on_, size * entries_of(batch_));
+        ready.sorted = Buffer<std::uint64_t>(on_, size * entries_of(batch_));
         prepared_ = std::make_unique<Prepared>(std::move(ready));
     }
 
     std::vector<CountsOfPairs> count_in_tables(std::span<const Index> lags) {
-        const int n_lags = static_cast<int>(lags.size());
-        const Index cells = vocab_size_ * vocab_size_;
-        Buffer<std::uint32_t> tables(on_, n_lags * 4 * cells);
-        on_.clear(tables.data(), tables.size());
+        // With the whole stream prepared, tables of a group of lags make room for the next.
+        if (n_chunks() <= 1) {
+            std::vector<CountsOfPairs> result;
+            for_chunks(lags, [&](Index chunk, const Token* left, auto&& fetch_next) {
+                prepare(chunk, left, fetch_next);
+                arrange(lags, left);
+                for (std::size_t k = 0; k < lags.size(); k += kGroup) {
+                    const std::size_t now = std::min<std::size_t>(kGroup, lags.size() - k);
+                    auto tables = zero_tables(now);
+                    count_entries(k / kGroup, static_cast<int>(now), tables.data());
+                    compress(tables, now, result);
+                }
+            });
+            return n_ > 0 ? std::move(result) : empty(lags.size());
+        }
+        auto tables = zero_tables(lags.size());
         for_chunks(lags, [&](Index chunk, const Token* left, auto&& fetch_next) {
             prepare(chunk, left, fetch_next);
-            WriteEntries<Token> write{};
-            for (int k = 0; k < n_lags; ++k) {
-                write.lag[k] = checked(lags[k]);
-                write.right[k] = left + std::min(lags[k], n_);
-                write.limit[k] =
-                    std::clamp<Index>(n_ - lags[k] - prepared_->first, 0, prepared_->size);
+            arrange(lags, left);
+            for (std::size_t k = 0; k < lags.size(); k += kGroup) {
+                const std::size_t now = std::min<std::size_t>(kGroup, lags.size() - k);
+                count_entries(k / kGroup, static_cast<int>(now),
+                              tables.data() + static_cast<Index>(k) * 4 * cells());
             }
-            write.about = prepared_->about.data();
-            write.ranks = prepared_->ranks.data();
-            write.entries = prepared_->entries.data();
-            on_.for_each(prepared_->size, write);
-            const int pass = lags_of_pass();
-            for (int k = 0; k < n_lags; k += pass) {
-                const int now = std::min(pass, n_lags - k);
-                on_.for_blocks(prepared_->slices.size(), kThreads,
-                               CountSlices::shared_bytes(vocab_size_, now),
-                               CountSlices{prepared_->slices.data(), prepared_->entries.data(),
-                                           vocab_size_, k, now, tables.data()});
-            }
-            if (n_chunks() > 1) prepared_.reset();
+            prepared_.reset();
         });
         std::vector<CountsOfPairs> result;
-        for (int k = 0; k < n_lags; ++k) {
-            const std::uint32_t* table = tables.data() + k * 4 * cells;
-            auto within = compressed(table, table + cells);
-            auto across = compressed(table + 2 * cells, table + 3 * cells);
+        compress(tables, lags.size(), result);
+        return result;
+    }
+
+    std::vector<CountsOfPairs> empty(std::size_t n_lags) const {
+        const auto tables = zero_tables(n_lags);
+        std::vector<CountsOfPairs> result;
+        compress(tables, n_lags, result);
+        return result;
+    }
+
+    static int entries_of(int lags) { return (lags + kGroup - 1) / kGroup; }
+    Index cells() const { return vocab_size_ * width(); }
+
+    // (lag, kind, class, row, column).
+    Buffer<std::uint32_t> zero_tables(std::size_t n_lags) const {
+        Buffer<std::uint32_t> tables(on_, static_cast<Index>(n_lags) * 4 * cells());
+        on_.clear(tables.data(), tables.size());
+        return tables;
+    }
+
+    // Entries of all lags, in the order of the rows.
+    void arrange(std::span<const Index> lags, const Token* left) {
+        switch (entries_of(static_cast<int>(lags.size()))) {
+            case 1:
+                return arrange_as<1>(lags, left);
+            case 2:
+                return arrange_as<2>(lags, left);
+            case 3:
+                return arrange_as<3>(lags, left);
+            default:
+                return arrange_as<4>(lags, left);
+        }
+    }
+    template <int kEntries>
+    void arrange_as(std::span<const Index> lags, const Token* left) {
+        static_assert(kEntries <= kMostEntries);
+        const Index size = prepared_->size;
+        WriteEntries<Token, kEntries> write{};
+        for (std::size_t k = 0; k < lags.size(); ++k) {
+            write.lag[k] = checked(lags[k]);
+            write.right[k] = left + std::min(lags[k], n_);
+            write.limit[k] = std::clamp<Index>(n_ - lags[k] - prepared_->first, 0, size);
+        }
+        write.about = prepared_->about.data();
+        write.n = size;
+        write.entries = prepared_->entries.data();
+        on_.for_blocks((size + write.kPositions - 1) / write.kPositions, write.kThreads,
+                       write.kShared, write);
+        on_.for_each(size * kEntries,
+                     GatherEntries<kEntries>{prepared_->places.data(), prepared_->entries.data(),
+                                             size, prepared_->sorted.data()});
+    }
+
+    void count_entries(std::size_t which, int n_lags, std::uint32_t* tables) const {
+        const std::uint64_t* entries =
+            prepared_->sorted.data() + static_cast<Index>(which) * prepared_->size;
+        const int pass = lags_of_pass();
+        for (int k = 0; k < n_lags; k += pass) {
+            const int now = std::min(pass, n_lags - k);
+            on_.for_blocks(prepared_->slices.size(), kThreads,
+                           CountSlices::shared_bytes(width(), now),
+                           CountSlices{prepared_->slices.data(), entries, vocab_size_, width(), k,
+                                       now, tables});
+        }
+    }
+
+    void compress(const Buffer<std::uint32_t>& tables, std::size_t n_lags,
+                  std::vector<CountsOfPairs>& result) const {
+        for (std::size_t k = 0; k < n_lags; ++k) {
+            const std::uint32_t* table = tables.data() + static_cast<Index>(k) * 4 * cells();
+            auto within = compressed(table, table + cells());
+            auto across = compressed(table + 2 * cells(), table + 3 * cells());
             result.emplace_back(std::move(within), std::move(across));
         }
-        return result;
     }
 
     std::shared_ptr<Counts> compressed(const std::uint32_t* first,
                                        const std::uint32_t* second) const {
-        const Index per_row = Segments::in_row(vocab_size_);
-        const Segments segments{first, second, vocab_size_, per_row};
-        const Index n = vocab_size_ * per_row;
-        Buffer<std::uint64_t> offsets(on_, n + 1);
-        on_.clear(offsets.data() + n, 1);
-        on_.for_each(n, CountSegments{segments, offsets.data()});
-        on_.exclusive_sum(offsets.data(), n + 1);
-        std::uint64_t entries = 0;
-        on_.download(&entries, offsets.data() + n, 1);
-        Csr csr(on_, vocab_size_, vocab_size_, static_cast<Index>(entries));
-        on_.for_each(n, WriteSegments{segments, offsets.data(), csr.column.data(), csr.first.data(),
-                                      csr.second.data()});
-        on_.for_each(vocab_size_ + 1,
-                     RowStartsOfSegments{offsets.data(), per_row, csr.row_start.data()});
+        Buffer<Index> row_start(on_, vocab_size_ + 1);
+        on_.clear(row_start.data() + vocab_size_, 1);
+        CompressRow<false> count{first,   second,  vocab_size_, width(), row_start.data(),
+                                 nullptr, nullptr, nullptr};
+        on_.for_blocks(vocab_size_, count.kThreads, count.shared_bytes(vocab_size_), count);
+        on_.exclusive_sum(row_start.data(), vocab_size_ + 1);
+        Index entries = 0;
+        on_.download(&entries, row_start.data() + vocab_size_, 1);
+        Csr csr(on_, vocab_size_, vocab_size_, entries);
+        csr.row_start = std::move(row_start);
+        CompressRow<true> write{first,
+                                second,
+                                vocab_size_,
+                                width(),
+                                csr.row_start.data(),
+                                csr.column.data(),
+                                csr.first.data(),
+                                csr.second.data()};
+        on_.for_blocks(vocab_size_, write.kThreads, write.shared_bytes(vocab_size_), write);
         return std::make_shared<CountsOn<Executor>>(on_, std::move(csr));
     }
 
@@ -701,10 +834,11 @@ class PairCounterOn : public PairCounter {
     Index n_, vocab_size_, n_documents_ = 0;
     Buffer<Index> ends_, starts_, content_ends_;
     Buffer<std::uint8_t> classes_;
+    Buffer<std::uint32_t> coarse_;
     std::optional<Windows<Executor, Token>> windows_;
     std::unique_ptr<Prepared> prepared_;
     bool tables_ = true;
-    int group_ = kGroup;
+    int batch_ = kMostLags;
     Index chunk_ = 0;
 };
 

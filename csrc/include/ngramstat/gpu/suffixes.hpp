@@ -420,25 +420,45 @@ struct SumLosses {
 
 // Targets by group and quarter.
 struct CountTargets {
-    static constexpr Index kStretch = 64;
+    static constexpr int kPhases = 3;
+    static constexpr int kThreads = 512;
+    static constexpr Index kMembers = 1 << 16;  // of a block
 
     const std::uint32_t* targets;
     Index n;
-    std::uint32_t none;
-    std::uint64_t *groups, *quarters;
+    std::uint32_t none;     // group of those that are none
+    bool shared;            // whether a block's sums fit its memory
+    std::uint64_t* totals;  // groups, then quarters
 
-    NGRAMSTAT_HD void operator()(Index stretch) const {
-        const Index begin = stretch * kStretch;
-        const Index end = begin + kStretch < n ? begin + kStretch : n;
-        std::uint64_t held[4] = {};
-        for (Index k = begin; k < end; ++k) {
-            const std::uint32_t group = targets[k] >> 3;
-            if (group == none) continue;
-            add(&groups[group], std::uint64_t{1});
-            for (std::uint32_t q = 0; q < 4; ++q) held[q] += (targets[k] & 7) == q;
-        }
-        for (int q = 0; q < 4; ++q) {
-            if (held[q] != 0) add(&quarters[q], held[q]);
+    template <int kPhase>
+    NGRAMSTAT_HD void phase(const BlockThread& at) const {
+        auto* mine = at.shared_as<std::uint32_t>();
+        if constexpr (kPhase == 1) {
+            std::uint32_t held[4] = {};
+            const Index begin = at.block * kMembers;
+            const Index end = begin + kMembers < n ? begin + kMembers : n;
+            for (Index k = begin + at.thread; k < end; k += at.threads) {
+                const std::uint32_t group = targets[k] >> 3;
+                if (group == none) continue;
+                for (std::uint32_t q = 0; q < 4; ++q) held[q] += (targets[k] & 7) == q;
+                if (shared) {
+                    add(&mine[group], std::uint32_t{1});
+                } else {
+                    add(&totals[group], std::uint64_t{1});
+                }
+            }
+            for (std::uint32_t q = 0; q < 4; ++q) {
+                if (held[q] != 0) add(&totals[none + q], std::uint64_t{held[q]});
+            }
+        } else if (shared) {
+            for (auto g = static_cast<std::uint32_t>(at.thread); g < none;
+                 g += static_cast<std::uint32_t>(at.threads)) {
+                if constexpr (kPhase == 0) {
+                    mine[g] = 0;
+                } else if (mine[g] != 0) {
+                    add(&totals[g], std::uint64_t{mine[g]});
+                }
+            }
         }
     }
 };
@@ -507,6 +527,8 @@ class NgramCounterOn : public NgramCounter {
     // Sorted positions and common prefixes (5), labels (8), runs (4) and their counts (at most 32)
     // at the end, with what a sort of the list of large counts takes.
     static constexpr Index kBytesOfPosition = 52;
+    // Sums that a block keeps to itself; more of them are added up where all blocks meet.
+    static constexpr std::size_t kSharedSums = 48 << 10;
     using Map = std::map<Count, Count>;
 
     struct Totals {
@@ -595,9 +617,11 @@ class NgramCounterOn : public NgramCounter {
     void count_targets(const Buffer<std::uint32_t>& targets, Index n, Totals& totals) const {
         Buffer<std::uint64_t> sums(on_, static_cast<Index>(n_groups_) + 4);
         on_.clear(sums.data(), sums.size());
-        on_.for_each(
-            (n + CountTargets::kStretch - 1) / CountTargets::kStretch,
-            CountTargets{targets.data(), n, n_groups_, sums.data(), sums.data() + n_groups_});
+        const std::size_t shared = static_cast<std::size_t>(n_groups_) * sizeof(std::uint32_t);
+        const bool fits = shared <= kSharedSums;
+        on_.for_blocks((n + CountTargets::kMembers - 1) / CountTargets::kMembers,
+                       CountTargets::kThreads, fits ? shared : 0,
+                       CountTargets{targets.data(), n, n_groups_, fits, sums.data()});
         on_.download(totals.group_targets.data(), sums.data(), static_cast<Index>(n_groups_));
         on_.download(totals.targets.data(), sums.data() + n_groups_, 4);
     }
@@ -660,8 +684,7 @@ class NgramCounterOn : public NgramCounter {
         Buffer<std::uint64_t> losses(on_, 2 * static_cast<Index>(n_groups_));
         on_.clear(losses.data(), losses.size());
         const std::size_t shared = losses.bytes();
-        // Several blocks to a processor, or sums where all meet.
-        const bool fits = shared <= std::min<std::size_t>(on_.max_shared_bytes(), 48 << 10);
+        const bool fits = shared <= kSharedSums;
         on_.for_blocks(
             (n + SumLosses::kMembers - 1) / SumLosses::kMembers, SumLosses::kThreads,
             fits ? shared : 0,
