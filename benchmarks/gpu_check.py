@@ -13,13 +13,13 @@ from ngramstat.statistics.singular import leading_singular_triplets
 
 def main() -> None:
     rng = np.random.default_rng(0)
-    n = 40_000
+    n = 400_000
     ends = np.arange(100, n + 1, 100, dtype=np.int64)
     spans = DocumentSpans(
         ends, ends - 100, ends - 1, rng.integers(0, 2, len(ends)).astype(np.uint8)
     )
     # Tables whole and in pieces of the stream, then sorted keys.
-    for vocab_size, memory in ((300, "1G"), (300, "6M"), (20_000, "1G"), (20_000, "12M")):
+    for vocab_size, memory in ((300, "1G"), (300, "12M"), (20_000, "1G"), (20_000, "30M")):
         gpus = open_gpus("cuda", memory)
         tokens = np.minimum(rng.zipf(1.3, n) - 1, vocab_size - 1).astype(np.uint16)
         for found in kernels.count_pairs(tokens, vocab_size, spans, [1, 5], backend=gpus):

@@ -32,7 +32,7 @@ def emulated(memory: int = 1 << 30, shared: int = SHARED) -> Gpus:
     return Gpus((_core.Gpu.emulated(memory, shared),))
 
 
-def cuda(memory: int | None = None) -> Gpus:
+def cuda(memory: str | None = None) -> Gpus:
     if not _core.cuda_devices():
         assert os.environ.get("NGRAMSTAT_REQUIRE_GPU") != "1", "no CUDA device"
         pytest.skip("no CUDA device")
@@ -106,13 +106,20 @@ def test_pairs_equal_the_cpu_kernels(vocab_size, dtype, n, memory, shared):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("memory", [None, 40 << 20], ids=["whole", "pieces"])
 @pytest.mark.parametrize("vocab_size", [50, 8192, 16_384, 20_000, 131_072])
 @pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
-def test_pairs_on_a_gpu_equal_the_cpu_kernels(vocab_size, dtype, memory):
+def test_pairs_on_a_gpu_equal_the_cpu_kernels(vocab_size, dtype):
     if vocab_size > 1 << 16 and dtype is np.uint16:
         pytest.skip("ids do not fit")
-    check_pairs(cuda(memory), vocab_size, dtype, 3_000_017)
+    check_pairs(cuda(), vocab_size, dtype, 3_000_017)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("vocab_size", "memory"), [(50, "100M"), (1000, "200M"), (20_000, "800M"), (131_072, "900M")]
+)
+def test_pairs_in_pieces_on_a_gpu_equal_the_cpu_kernels(vocab_size, memory):
+    check_pairs(cuda(memory), vocab_size, np.uint32, 12_000_017)
 
 
 def check_pairs(gpus, vocab_size, dtype, n):
@@ -211,7 +218,7 @@ def test_suffixes_and_ngrams_equal_the_cpu_kernels(vocab_size, dtype, n, memory)
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("memory", [None, 60 << 20], ids=["whole", "ranges"])
+@pytest.mark.parametrize("memory", [None, "40M"], ids=["whole", "ranges"])
 @pytest.mark.parametrize("vocab_size", [3, 8192, 131_072])
 def test_suffixes_on_a_gpu_equal_the_cpu_kernels(vocab_size, memory):
     check_suffixes(cuda(memory), vocab_size, np.uint32, 1_000_003)
@@ -301,6 +308,23 @@ def test_singular_triplets_equal_the_hosts(device, kept):
         for mine, yours in ((found.left, expected.left), (found.right, expected.right)):
             assert np.abs(np.sum(mine * yours, axis=0)) == pytest.approx(np.ones(4), abs=1e-5)
     assert ours.frobenius() == pytest.approx(theirs.frobenius(), rel=1e-9)
+
+
+@pytest.mark.parametrize("boundary", ["stream", "document"])
+@pytest.mark.parametrize(("vocab_size", "kept"), [(120, None), (300, None), (300, 150)])
+def test_streamed_pairs_equal_the_cpus(device, boundary, vocab_size, kept):
+    rng = np.random.default_rng(9)
+    tokens, spans = draw_corpus(rng, 60_000, vocab_size, np.uint16, mean_length=200)
+    corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=vocab_size, document_ends=spans.ends)
+    options = CorrelationOptions(lags=(2, 50), replicates=5, sequential=False, matrix_free=True,
+                                 boundary=boundary, vocab_top=kept)  # fmt: skip
+    ours = measure_lags(corpus, options, options.lags, workspace=Workspace(gpus=device()))
+    theirs = measure_lags(corpus, options, options.lags, workspace=Workspace(gpus=CPU))
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a.lag, a.pairs) == (b.lag, b.pairs)
+        assert a.singular_values == pytest.approx(b.singular_values, rel=1e-6)
+        assert a.noise_floor == pytest.approx(b.noise_floor, rel=2e-3)
+        assert a.residual < 1e-5 * a.norm
 
 
 def test_singular_values_of_a_matrix_of_low_rank(device):
@@ -402,7 +426,7 @@ def test_backends_that_are_not_there():
     assert not open_gpus("cpu")
     if not _core.cuda_devices():
         assert not open_gpus("auto")
-        with pytest.raises(InputError, match="backend 'cuda': .*use --backend cpu"):
+        with pytest.raises(InputError, match=r"backend 'cuda': .*use --backend cpu"):
             open_gpus("cuda")
 
 

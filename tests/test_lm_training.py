@@ -296,6 +296,8 @@ def test_a_loss_that_is_no_number_ends_a_run_not_a_sweep(texts, tmp_path, monkey
     assert {row["tuning_loss"] for row in rows} == {"inf"}
 
 
+# torch.compile brings in parts of torch that warn of torch.jit.
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 @pytest.mark.gpu
 def test_a_gpu_trains_as_well_as_the_cpu(texts, tmp_path):
     if not torch.cuda.is_available():

@@ -54,6 +54,15 @@ struct GpuCounts {
     Device on;
     std::shared_ptr<gpu::Counts> counts;
 };
+struct GpuPart {
+    Device on;
+    std::shared_ptr<gpu::Part> part;
+};
+struct GpuPairStream {
+    Device on;
+    py::object tokens;
+    std::shared_ptr<gpu::PairStream> stream;
+};
 struct GpuBlock {
     std::shared_ptr<gpu::Gpu> gpu;
     std::unique_ptr<gpu::Block> block;
@@ -86,12 +95,13 @@ void require_block(const Values& x, Index rows) {
     }
 }
 
+py::array_t<Count> sums(std::array<std::vector<Count>, 2>&& both) {
+    const py::ssize_t n = static_cast<py::ssize_t>(both[0].size());
+    both[0].insert(both[0].end(), both[1].begin(), both[1].end());
+    return to_array(std::move(both[0]), {2, n});
+}
+
 void bind_counts(py::module_& m) {
-    const auto sums = [](std::array<std::vector<Count>, 2>&& both) {
-        const py::ssize_t n = static_cast<py::ssize_t>(both[0].size());
-        both[0].insert(both[0].end(), both[1].begin(), both[1].end());
-        return to_array(std::move(both[0]), {2, n});
-    };
     const auto product = [](const GpuCounts& c, const Values& x, double w0, double w1,
                             bool transposed) {
         const Index rows = transposed ? c.counts->n_cols() : c.counts->n_rows();
@@ -113,8 +123,8 @@ void bind_counts(py::module_& m) {
         .def_property_readonly("gpu", [](const GpuCounts& c) { return c.on; })
         .def_property_readonly("nnz", [](const GpuCounts& c) { return c.counts->nnz(); })
         .def_property_readonly("nbytes", [](const GpuCounts& c) { return c.counts->bytes(); })
-        .def("row_sums", [sums](const GpuCounts& c) { return sums(c.counts->row_sums()); })
-        .def("column_sums", [sums](const GpuCounts& c) { return sums(c.counts->column_sums()); })
+        .def("row_sums", [](const GpuCounts& c) { return sums(c.counts->row_sums()); })
+        .def("column_sums", [](const GpuCounts& c) { return sums(c.counts->column_sums()); })
         .def(
             "to_host",
             [](const GpuCounts& c, int threads) {
@@ -138,6 +148,12 @@ void bind_counts(py::module_& m) {
                 return product(c, x, w0, w1, true);
             },
             py::arg("x").noconvert(), py::arg("first"), py::arg("second"), py::arg("threads"))
+        .def(
+            "weighted",
+            [](const GpuCounts& c, double w0, double w1) {
+                return GpuPart{c.on, c.counts->weighted({w0, w1})};
+            },
+            py::arg("first"), py::arg("second"), "A part of an operator.")
         .def(
             "inner_product",
             [](const GpuCounts& a, const GpuCounts& b, std::pair<double, double> wa,
@@ -190,6 +206,32 @@ void bind_vectors(py::module_& m) {
             const py::gil_scoped_release release;
             return GpuBlock{o.gpu, o.op->multiply(*x.block, true)};
         });
+}
+
+void bind_streams(py::module_& m) {
+    py::class_<GpuPart>(m, "GpuPart").def_property_readonly("gpu", [](const GpuPart& p) {
+        return p.on;
+    });
+    py::class_<GpuPairStream>(m, "GpuPairStream")
+        .def_property_readonly("gpu", [](const GpuPairStream& s) { return s.on; })
+        .def(
+            "counts",
+            [](const GpuPairStream& s, Index lag, bool by_right) {
+                std::array<std::vector<Count>, 2> counted;
+                {
+                    const py::gil_scoped_release release;
+                    counted = s.stream->counts(lag, by_right);
+                }
+                return sums(std::move(counted));
+            },
+            py::arg("lag"), py::arg("by_right"),
+            "Pairs of each class by left or by right token, (2, V).")
+        .def(
+            "weighted",
+            [](const GpuPairStream& s, Index lag, double w0, double w1) {
+                return GpuPart{s.on, s.stream->weighted(lag, {w0, w1})};
+            },
+            py::arg("lag"), py::arg("first"), py::arg("second"), "A part of an operator.");
 }
 
 void bind_counters(py::module_& m) {
@@ -291,6 +333,28 @@ void bind_device(py::module_& m) {
             py::arg("content_starts").noconvert(), py::arg("content_ends").noconvert(),
             py::arg("classes").noconvert())
         .def(
+            "pair_stream",
+            [](const Device& d, const py::object& tokens, Index vocab_size,
+               const Array<Index>& ends, const Array<Index>& content_starts,
+               const Array<Index>& content_ends, const Array<std::uint8_t>& classes, bool across) {
+                const DocumentSpans documents{as_span(ends), as_span(content_starts),
+                                              as_span(content_ends), as_span(classes)};
+                const auto any = stream_of(d, tokens);
+                std::shared_ptr<gpu::PairStream> stream;
+                {
+                    const py::gil_scoped_release release;
+                    stream = std::visit(
+                        [&](const auto& s) {
+                            return d.gpu->pair_stream(s, vocab_size, documents, across);
+                        },
+                        any);
+                }
+                return GpuPairStream{d, tokens, std::move(stream)};
+            },
+            py::arg("tokens"), py::arg("vocab_size"), py::arg("document_ends").noconvert(),
+            py::arg("content_starts").noconvert(), py::arg("content_ends").noconvert(),
+            py::arg("classes").noconvert(), py::arg("across"))
+        .def(
             "ngram_counter",
             [](const Device& d, const py::object& tokens, Index vocab_size, int max_context,
                const Array<Index>& document_ends, const Array<Index>& unit_ends,
@@ -349,19 +413,17 @@ void bind_device(py::module_& m) {
             py::arg("values").noconvert())
         .def(
             "covariance",
-            [](const Device& d,
-               const std::vector<std::tuple<const GpuCounts*, double, double>>& parts,
-               const Values& left, const Values& right,
-               const std::optional<Array<std::uint8_t>>& kept) {
-                std::vector<gpu::WeightedCounts> weighted;
-                for (const auto& [counts, w0, w1] : parts) {
-                    if (counts->on.gpu != d.gpu) {
-                        throw std::invalid_argument("counts lie on another device");
+            [](const Device& d, const std::vector<const GpuPart*>& parts, const Values& left,
+               const Values& right, const std::optional<Array<std::uint8_t>>& kept) {
+                std::vector<std::shared_ptr<gpu::Part>> shared;
+                for (const GpuPart* part : parts) {
+                    if (part->on.gpu != d.gpu) {
+                        throw std::invalid_argument("a part lies on another device");
                     }
-                    weighted.push_back({counts->counts, {w0, w1}});
+                    shared.push_back(part->part);
                 }
                 const auto flags = kept ? as_span(*kept) : std::span<const std::uint8_t>();
-                return GpuOperator{d.gpu, d.gpu->covariance(std::move(weighted), as_span(left),
+                return GpuOperator{d.gpu, d.gpu->covariance(std::move(shared), as_span(left),
                                                             as_span(right), flags)};
             },
             py::arg("parts"), py::arg("left").noconvert(), py::arg("right").noconvert(),
@@ -405,6 +467,7 @@ void bind_gpu(py::module_& m) {
         },
         py::arg("device"), "Bytes of a device's memory that are free now.");
     bind_counts(m);
+    bind_streams(m);
     bind_vectors(m);
     bind_counters(m);
     bind_device(m);

@@ -330,6 +330,17 @@ class GpuCounts:
         other_weights: tuple[float, float],
         threads: int,
     ) -> float: ...
+    def weighted(self, first: float, second: float) -> GpuPart: ...
+
+class GpuPart:
+    @property
+    def gpu(self) -> Gpu: ...
+
+class GpuPairStream:
+    @property
+    def gpu(self) -> Gpu: ...
+    def counts(self, lag: int, by_right: bool) -> NDArray[np.uint64]: ...
+    def weighted(self, lag: int, first: float, second: float) -> GpuPart: ...
 
 class GpuBlock:
     @property
@@ -381,6 +392,16 @@ class Gpu:
         content_ends: NDArray[np.int64],
         classes: NDArray[np.uint8],
     ) -> GpuPairCounter: ...
+    def pair_stream(
+        self,
+        tokens: object,
+        vocab_size: int,
+        document_ends: NDArray[np.int64],
+        content_starts: NDArray[np.int64],
+        content_ends: NDArray[np.int64],
+        classes: NDArray[np.uint8],
+        across: bool,
+    ) -> GpuPairStream: ...
     def ngram_counter(
         self,
         tokens: object,
@@ -398,7 +419,7 @@ class Gpu:
     def block(self, values: NDArray[np.float64]) -> GpuBlock: ...
     def covariance(
         self,
-        parts: list[tuple[GpuCounts, float, float]],
+        parts: list[GpuPart],
         left: NDArray[np.float64],
         right: NDArray[np.float64],
         kept: NDArray[np.uint8] | None,

@@ -20,6 +20,7 @@ from ngramstat.kernels.pairs import (
     multiply_pairs,
     multiply_pairs_by_class,
     pair_bytes,
+    stream_pairs,
     sum_pairs_by_document,
 )
 from ngramstat.kernels.suffixes import (
@@ -70,6 +71,7 @@ __all__ = [
     "pair_tables_fit",
     "simd_level",
     "step_tokens",
+    "stream_pairs",
     "suffix_array",
     "suffix_cost",
     "sum_pairs_by_document",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat import _core
-from ngramstat._core import CountMatrix, GpuCounts, PairRoom
+from ngramstat._core import CountMatrix, Gpu, GpuCounts, GpuPairStream, PairRoom
 from ngramstat.gpus import Backend, Gpus, open_gpus
 from ngramstat.kernels.on_gpus import gpu_tokens, spread
 from ngramstat.kernels.tokens import (
@@ -30,6 +30,7 @@ __all__ = [
     "multiply_pairs",
     "multiply_pairs_by_class",
     "pair_bytes",
+    "stream_pairs",
     "sum_pairs_by_document",
 ]
 
@@ -155,6 +156,28 @@ def count_pairs(
     if gpus := open_gpus(backend):
         return _count_on_gpus(gpus, tokens, vocab_size, documents, lags)
     return _count_on_cpu(tokens, vocab_size, documents, lags, threads, memory_limit, tables, room)
+
+
+def stream_pairs(
+    tokens: Tokens, vocab_size: int, documents: DocumentSpans, gpu: Gpu, *, across: bool
+) -> GpuPairStream:
+    """The pairs of a stream on a GPU, for products without counts of them.
+
+    Takes memory for the tokens and 12 bytes a position, and 24 while it is made.
+
+    Parameters
+    ----------
+    tokens : (n,) uint16 or uint32
+        Or a tensor on the GPU; see `count_pairs`.
+    across : bool
+        Pairs that are not inside the content of one document count, too.
+
+    Raises
+    ------
+    DeviceMemoryError
+        The GPU has no room.
+    """
+    return gpu.pair_stream(gpu_tokens(tokens), vocab_size, *documents._arrays(), across)
 
 
 def _count_on_gpus(

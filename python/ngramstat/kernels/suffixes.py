@@ -37,6 +37,8 @@ __all__ = [
 _MOVED_SHARE = 0.25
 # What counting n-grams knows of a position in the block at work.
 _MEMBER_BYTES = 8
+# Ends of documents; ends, quarters, groups of units; number of groups.
+_Arrays = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8], NDArray[np.uint32], int]
 # Positions in a step of a GPU.
 _GPU_STEP = 1 << 30
 
@@ -300,7 +302,7 @@ def _steps_on_cpu(
     tokens: Tokens,
     vocab_size: int,
     max_context: int,
-    arrays: tuple[Any, ...],
+    arrays: _Arrays,
     threads: int,
     memory_limit: int | None,
 ) -> Iterator[tuple[Any, int]]:
@@ -313,7 +315,7 @@ def _steps_on_cpu(
 
 
 def _steps_on_gpus(
-    gpus: Gpus, tokens: Tokens, vocab_size: int, max_context: int, arrays: tuple[Any, ...]
+    gpus: Gpus, tokens: Tokens, vocab_size: int, max_context: int, arrays: _Arrays
 ) -> Iterator[tuple[Any, int]]:
     stream = gpu_tokens(tokens)
     counters = [gpu.ngram_counter(stream, vocab_size, max_context, *arrays) for gpu in gpus.devices]

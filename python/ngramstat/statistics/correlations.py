@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ngramstat._core import GpuPairStream
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 from ngramstat.kernels import (
@@ -25,6 +26,7 @@ from ngramstat.kernels import (
     count_document_tokens,
     count_pairs,
     pair_tables_fit,
+    stream_pairs,
     sum_pairs_by_document,
     token_counts,
 )
@@ -230,8 +232,14 @@ def measure_lags(
         documents = _documents(corpus, units, kept, threads) if options.sequential else None
         shared = _Shared(corpus, options, units, bootstrap, documents, kept, threads)
         if options.matrix_free:
+            stream = None
+            if workspace.gpus:
+                stream = stream_pairs(
+                    corpus.tokens, corpus.vocab_size, units.spans, workspace.gpus.devices[0],
+                    across=options.boundary == "stream",
+                )  # fmt: skip
             for lag in lags:
-                yield _LagMeasurer(shared, lag).measure()
+                yield _LagMeasurer(shared, lag, stream=stream).measure()
             return
         with contextlib.ExitStack() as stack:
             streams = [corpus.tokens]
@@ -351,12 +359,13 @@ class _LagMeasurer:
         lag: int,
         counts: PairCounts | None = None,
         shuffled: PairCounts | None = None,
+        stream: GpuPairStream | None = None,
     ) -> None:
         self.corpus, self.options, self.units = shared.corpus, shared.options, shared.units
         self.bootstrap, self.documents = shared.bootstrap, shared.documents
         self.threads, self.kept = shared.threads, shared.kept
         self.stream = shared.options.boundary == "stream"
-        self.lag, self.counts = lag, counts
+        self.lag, self.counts, self._pairs = lag, counts, stream
         self.statistics = self._covariances(self.kept)
         self.shuffled = None
         if shuffled is not None:
@@ -373,6 +382,7 @@ class _LagMeasurer:
                 across=self.stream,
                 threads=self.threads,
                 kept=kept,
+                stream=self._pairs,
             )
         return PairStatistics(
             self.counts, across=self.stream, threads=self.threads, kept=kept, transpose=True

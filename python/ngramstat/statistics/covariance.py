@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ngramstat._core import GpuPart
 from ngramstat.kernels import CountMatrix, GpuCounts, PairCounts
 from ngramstat.statistics.device import GpuSpace
 from ngramstat.statistics.singular import HostSpace, Space, as_block
@@ -70,6 +71,9 @@ class Part(Protocol):
     def multiply_transposed(self, x: Floats, threads: int) -> Floats:
         """A^T x."""
 
+    def gpu_part(self) -> GpuPart | None:
+        """The same on a GPU, for those that live there."""
+
 
 @dataclass(frozen=True)
 class WeightedCounts:
@@ -88,6 +92,10 @@ class WeightedCounts:
         if self.transpose is None:
             return self.counts.multiply_transposed(x, *self.weights, threads)
         return self.transpose.multiply(x, *self.weights, threads)
+
+    def gpu_part(self) -> GpuPart | None:
+        """The counts' own, where they lie on a GPU."""
+        return self.counts.weighted(*self.weights) if isinstance(self.counts, GpuCounts) else None
 
 
 @dataclass(frozen=True)
@@ -123,15 +131,12 @@ class CovarianceOperator:
         return self.size, self.size
 
     def space(self) -> Space:
-        """On the GPU where all counts lie there and nothing else is needed."""
-        parts = []
-        for part in self.parts:
-            if not isinstance(part, WeightedCounts) or not isinstance(part.counts, GpuCounts):
-                return HostSpace(self)
-            parts.append((part.counts, *part.weights))
-        if self.composition is not None or not parts:
+        """On the GPU where all parts live there and nothing else is needed."""
+        found = [part.gpu_part() for part in self.parts] if self.composition is None else []
+        parts = [part for part in found if part is not None]
+        if not parts or len(parts) < len(found):
             return HostSpace(self)
-        gpu = parts[0][0].gpu
+        gpu = parts[0].gpu
         kept = None if self.kept is None else self.kept.astype(np.uint8)
         columns = (as_block(*self.left.T), as_block(*self.right.T))
         return GpuSpace(gpu, gpu.covariance(parts, *columns, kept))

@@ -30,6 +30,9 @@ class GpuSpace:
     def block(self, x: Floats) -> GpuBlock:
         return self.gpu.block(np.ascontiguousarray(x))
 
+    def to_host(self, x: GpuBlock) -> Floats:
+        return x.to_host()
+
     def multiply(self, x: GpuBlock) -> GpuBlock:
         return self.operator.multiply(x)
 

@@ -73,6 +73,9 @@ class Space(Protocol):
     def block(self, x: Floats) -> Any:
         """A block of vectors from host memory."""
 
+    def to_host(self, x: Any) -> Floats:
+        """A block in host memory."""
+
     def multiply(self, x: Any) -> Any:
         """A x."""
 
@@ -98,6 +101,9 @@ class HostSpace:
     operator: Operator
 
     def block(self, x: Floats) -> Floats:
+        return x
+
+    def to_host(self, x: Floats) -> Floats:
         return x
 
     def multiply(self, x: Floats) -> Floats:
@@ -205,8 +211,9 @@ def leading_singular_triplets(
         Spend two more products on the residual of the result.
     """
     rows, columns = operator.shape
+    space = operator.space() if isinstance(operator, HasSpace) else HostSpace(operator)
     if min(rows, columns) <= _DENSE_SIZE:
-        return _dense(operator, min(k, rows, columns))
+        return _dense(space, operator.shape, min(k, rows, columns))
     if not 1 <= k <= LANES:
         raise ValueError(f"k={k}: must lie in 1 .. {LANES}")
 
@@ -215,7 +222,6 @@ def leading_singular_triplets(
     first = rng.standard_normal((columns, LANES))
     if start is not None:
         first[:, : min(start.shape[1], LANES)] = start[:, :LANES]
-    space = operator.space() if isinstance(operator, HasSpace) else HostSpace(operator)
     left, right = space.basis(rng), space.basis(rng)
     right.extend(space.block(first))
     # The projected matrix U^T A V is upper block-bidiagonal: diagonal blocks[j], upper above[j].
@@ -244,7 +250,7 @@ def leading_singular_triplets(
     triplets_right = right.combine(qt[:k].T)
     residual = float(residuals[0]) * scale
     if verified:
-        residual = _residual(operator, values[0], triplets_left[:, 0], triplets_right[:, 0])
+        residual = _residual(space, values[0], triplets_left[:, 0], triplets_right[:, 0])
         products += 2
     return SingularTriplets(values[:k].copy(), triplets_left, triplets_right, residual, products)
 
@@ -299,23 +305,24 @@ def _bidiagonal(diagonal: list[Floats], above: list[Floats]) -> Floats:
     return matrix
 
 
-def _residual(operator: Operator, value: float, u: Floats, v: Floats) -> float:
-    forward = operator.multiply(as_block(v))[:, 0] - value * u
-    backward = operator.multiply_transposed(as_block(u))[:, 0] - value * v
+def _residual(space: Space, value: float, u: Floats, v: Floats) -> float:
+    forward = space.to_host(space.multiply(space.block(as_block(v))))[:, 0] - value * u
+    backward = space.to_host(space.multiply_transposed(space.block(as_block(u))))[:, 0] - value * v
     return float(max(np.linalg.norm(forward), np.linalg.norm(backward)))
 
 
-def _dense(operator: Operator, k: int) -> SingularTriplets:
-    rows, columns = operator.shape
+def _dense(space: Space, shape: tuple[int, int], k: int) -> SingularTriplets:
+    rows, columns = shape
     eye = np.eye(rows, max(rows, LANES)) if rows < columns else np.eye(columns, max(columns, LANES))
     eye = np.concatenate([eye, np.zeros((len(eye), -eye.shape[1] % LANES))], axis=1)
-    product = operator.multiply_transposed if rows < columns else operator.multiply
+    product = space.multiply_transposed if rows < columns else space.multiply
     parts = [
-        product(np.ascontiguousarray(eye[:, j : j + LANES])) for j in range(0, eye.shape[1], LANES)
+        space.to_host(product(space.block(np.ascontiguousarray(eye[:, j : j + LANES]))))
+        for j in range(0, eye.shape[1], LANES)
     ]
     matrix = np.concatenate(parts, axis=1)[:, : len(eye)]
     if rows < columns:
         matrix = matrix.T
     u, values, vt = np.linalg.svd(matrix, full_matrices=False)
-    residual = _residual(operator, float(values[0]), u[:, 0], vt[0])
+    residual = _residual(space, float(values[0]), u[:, 0], vt[0])
     return SingularTriplets(values[:k].copy(), u[:, :k], vt[:k].T, residual, len(parts) + 2)

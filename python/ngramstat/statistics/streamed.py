@@ -13,8 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ngramstat._core import GpuPairStream, GpuPart
 from ngramstat.corpus import Corpus
 from ngramstat.kernels import (
+    LANES,
     ClassedDocuments,
     Tokens,
     multiply_pairs,
@@ -22,6 +24,7 @@ from ngramstat.kernels import (
 )
 from ngramstat.statistics.covariance import Covariances, Part
 from ngramstat.statistics.cross_fit import pair_documents
+from ngramstat.statistics.device import GpuSpace
 from ngramstat.statistics.documents import Units
 
 __all__ = ["StreamedPairs"]
@@ -57,6 +60,35 @@ class _WeightedStream:
     def multiply_transposed(self, x: Floats, threads: int) -> Floats:
         return self._product(x, threads, transposed=True)
 
+    def gpu_part(self) -> GpuPart | None:
+        return None
+
+
+@dataclass(frozen=True)
+class _GpuStream:
+    """The same on a GPU."""
+
+    stream: GpuPairStream
+    size: int
+    lag: int
+    weights: tuple[float, float]
+
+    def _space(self) -> GpuSpace:
+        nothing = np.zeros((self.size, LANES))
+        gpu = self.stream.gpu
+        return GpuSpace(gpu, gpu.covariance([self.gpu_part()], nothing, nothing, None))
+
+    def multiply(self, x: Floats, threads: int) -> Floats:
+        space = self._space()
+        return space.to_host(space.multiply(space.block(x)))
+
+    def multiply_transposed(self, x: Floats, threads: int) -> Floats:
+        space = self._space()
+        return space.to_host(space.multiply_transposed(space.block(x)))
+
+    def gpu_part(self) -> GpuPart:
+        return self.stream.weighted(self.lag, *self.weights)
+
 
 class StreamedPairs(Covariances):
     """Covariances at one lag from passes over the tokens.
@@ -68,6 +100,8 @@ class StreamedPairs(Covariances):
     lag : int
     across : bool
         Include the pairs that cross a document's end or touch a separator.
+    stream : GpuPairStream, optional
+        The corpus on a GPU, with the same `across`: products are made there.
     """
 
     def __init__(
@@ -79,8 +113,13 @@ class StreamedPairs(Covariances):
         across: bool,
         threads: int = 1,
         kept: NDArray[np.bool_] | None = None,
+        stream: GpuPairStream | None = None,
     ) -> None:
-        self._tokens = corpus.tokens
+        self._tokens, self._stream = corpus.tokens, stream
+        if stream is not None:
+            left, right = stream.counts(lag, False), stream.counts(lag, True)
+            super().__init__(lag, left, right, threads=threads, kept=kept)
+            return
         where = pair_documents(corpus, units, stream=across)
         self._documents = ClassedDocuments(*where, units.spans.halves, 2)
         nothing = np.zeros((1, corpus.vocab_size))
@@ -96,6 +135,8 @@ class StreamedPairs(Covariances):
         super().__init__(lag, left, right, threads=threads, kept=kept)
 
     def _parts(self, a: float, b: float) -> Sequence[Part]:
+        if self._stream is not None:
+            return [_GpuStream(self._stream, self.size, self.lag, (a, b))]
         return [
             _WeightedStream(self._tokens, self.size, self.lag, self._documents, np.array([a, b]))
         ]

@@ -162,7 +162,7 @@ class BlockOn : public Block {
 template <class Executor>
 class OperatorOn : public Operator {
   public:
-    OperatorOn(Executor& on, std::vector<WeightedCounts> parts, std::span<const double> left,
+    OperatorOn(Executor& on, std::vector<std::shared_ptr<Part>> parts, std::span<const double> left,
                std::span<const double> right, std::span<const std::uint8_t> kept)
         : on_(on),
           parts_(std::move(parts)),
@@ -170,7 +170,7 @@ class OperatorOn : public Operator {
           right_(on, static_cast<Index>(right.size()) / kLanes),
           kept_(on, static_cast<Index>(kept.size())) {
         for (const auto& part : parts_) {
-            require(part.counts->n_rows() == left_.rows() && part.counts->n_cols() == right_.rows(),
+            require(part->n_rows() == left_.rows() && part->n_cols() == right_.rows(),
                     "parts of an operator must have its shape");
         }
         require(kept.empty() || (left_.rows() == right_.rows() && kept_.size() == left_.rows()),
@@ -196,8 +196,8 @@ class OperatorOn : public Operator {
         auto out = std::make_unique<BlockOn<Executor>>(on_, to.rows());
         on_.clear(out->data(), to.rows() * kLanes);
         for (const auto& part : parts_) {
-            dynamic_cast<const CountsOn<Executor>&>(*part.counts)
-                .multiply_on_device(in.data(), part.weights, out->data(), transposed, true);
+            dynamic_cast<const PartOn&>(*part).multiply_on_device(in.data(), out->data(),
+                                                                  transposed, true);
         }
         const Buffer<double> overlap = in.product_with(from);
         on_.for_each(to.rows() * kLanes, SubtractProduct{to.data(), overlap.data(), out->data()});
@@ -209,7 +209,7 @@ class OperatorOn : public Operator {
 
   private:
     Executor& on_;
-    std::vector<WeightedCounts> parts_;
+    std::vector<std::shared_ptr<Part>> parts_;
     BlockOn<Executor> left_, right_;
     Buffer<std::uint8_t> kept_;
 };

@@ -180,6 +180,14 @@ struct RowStartsOfKeys {
     }
 };
 
+// A part that knows how to multiply a block in device memory.
+class PartOn : public Part {
+  public:
+    // out = or += the product with x.
+    virtual void multiply_on_device(const double* x, double* out, bool transposed,
+                                    bool accumulate) const = 0;
+};
+
 template <class Executor>
 class CountsOn : public Counts {
   public:
@@ -231,6 +239,11 @@ class CountsOn : public Counts {
         return total;
     }
 
+    std::shared_ptr<Part> weighted(std::array<double, 2> weights) override {
+        auto self = std::static_pointer_cast<const CountsOn>(shared_from_this());
+        return std::make_shared<Weighted>(std::move(self), weights);
+    }
+
     CountMatrix to_host(int threads) const override {
         on_.activate();
         std::vector<Index> row_start(static_cast<std::size_t>(csr_.rows) + 1);
@@ -270,6 +283,22 @@ class CountsOn : public Counts {
     }
 
   private:
+    class Weighted : public PartOn {
+      public:
+        Weighted(std::shared_ptr<const CountsOn> counts, std::array<double, 2> weights)
+            : counts_(std::move(counts)), weights_(weights) {}
+        Index n_rows() const override { return counts_->n_rows(); }
+        Index n_cols() const override { return counts_->n_cols(); }
+        void multiply_on_device(const double* x, double* out, bool transposed,
+                                bool accumulate) const override {
+            counts_->multiply_on_device(x, weights_, out, transposed, accumulate);
+        }
+
+      private:
+        std::shared_ptr<const CountsOn> counts_;
+        std::array<double, 2> weights_;
+    };
+
     // Made when it is first asked for: products with it need no additions in arbitrary order.
     const Csr& transposed() const {
         const std::lock_guard<std::mutex> lock(mutex_);

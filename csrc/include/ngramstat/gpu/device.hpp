@@ -10,6 +10,7 @@
 #include "ngramstat/gpu/counts.hpp"
 #include "ngramstat/gpu/gpu.hpp"
 #include "ngramstat/gpu/pairs.hpp"
+#include "ngramstat/gpu/streams.hpp"
 #include "ngramstat/gpu/suffixes.hpp"
 
 namespace ngramstat::gpu {
@@ -54,11 +55,21 @@ class GpuOn : public Gpu {
         return std::make_unique<NgramCounterOn<Executor, std::uint32_t>>(
             on_, tokens, vocab_size, max_context, document_ends, units);
     }
+    std::shared_ptr<PairStream> pair_stream(const Stream<std::uint16_t>& tokens, Index vocab_size,
+                                            const DocumentSpans& documents, bool across) override {
+        return std::make_shared<PairStreamOn<Executor, std::uint16_t>>(on_, tokens, vocab_size,
+                                                                       documents, across);
+    }
     void suffix_array(const Stream<std::uint16_t>& tokens, Index vocab_size,
                       const SuffixOrder& order, std::span<Index> suffixes,
                       std::span<std::uint8_t> lcp) override {
         on_.activate();
         suffix_array_on(on_, tokens, vocab_size, order, suffixes, lcp);
+    }
+    std::shared_ptr<PairStream> pair_stream(const Stream<std::uint32_t>& tokens, Index vocab_size,
+                                            const DocumentSpans& documents, bool across) override {
+        return std::make_shared<PairStreamOn<Executor, std::uint32_t>>(on_, tokens, vocab_size,
+                                                                       documents, across);
     }
     void suffix_array(const Stream<std::uint32_t>& tokens, Index vocab_size,
                       const SuffixOrder& order, std::span<Index> suffixes,
@@ -81,7 +92,7 @@ class GpuOn : public Gpu {
         on_.upload(result->data(), values.data(), static_cast<Index>(values.size()));
         return result;
     }
-    std::unique_ptr<Operator> covariance(std::vector<WeightedCounts> parts,
+    std::unique_ptr<Operator> covariance(std::vector<std::shared_ptr<Part>> parts,
                                          std::span<const double> left,
                                          std::span<const double> right,
                                          std::span<const std::uint8_t> kept) override {

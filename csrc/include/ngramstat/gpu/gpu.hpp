@@ -41,9 +41,17 @@ class Block {
     virtual std::array<double, 64> gram() const = 0;
 };
 
+// A part of an operator: a real matrix in device memory, or known by a stream of tokens there.
+class Part {
+  public:
+    virtual ~Part() = default;
+    virtual Index n_rows() const = 0;
+    virtual Index n_cols() const = 0;
+};
+
 // Counts of pairs in device memory: CountMatrix without its host memory. Sums of doubles run in an
 // order fixed by the counts, though not in CountMatrix's.
-class Counts {
+class Counts : public std::enable_shared_from_this<Counts> {
   public:
     virtual ~Counts() = default;
     virtual Index n_rows() const = 0;
@@ -58,15 +66,21 @@ class Counts {
                           std::span<double> out, bool transposed) const = 0;
     virtual double inner_product(const Counts& other, std::array<double, 2> weights,
                                  std::array<double, 2> other_weights) const = 0;
+    // first * weights[0] + second * weights[1].
+    virtual std::shared_ptr<Part> weighted(std::array<double, 2> weights) = 0;
 };
 
-// A part of an operator: first * weights[0] + second * weights[1].
-struct WeightedCounts {
-    std::shared_ptr<const Counts> counts;
-    std::array<double, 2> weights;
+// The pairs of a stream, which are not counted but gone through for every product.
+class PairStream : public std::enable_shared_from_this<PairStream> {
+  public:
+    virtual ~PairStream() = default;
+    // Pairs of each class by their left or by their right token.
+    virtual std::array<std::vector<Count>, 2> counts(Index lag, bool by_right) const = 0;
+    // The pairs at a lag, those of class c with weights[c].
+    virtual std::shared_ptr<Part> weighted(Index lag, std::array<double, 2> weights) = 0;
 };
 
-// Sum of weighted counts minus left right^T, restricted to the kept types.
+// Sum of parts minus left right^T, restricted to the kept types.
 class Operator {
   public:
     virtual ~Operator() = default;
@@ -121,6 +135,15 @@ class Gpu {
                                                         Index vocab_size, int max_context,
                                                         std::span<const Index> document_ends,
                                                         const NgramUnits& units) = 0;
+    // `across`: pairs that are not inside one document's content count, too.
+    virtual std::shared_ptr<PairStream> pair_stream(const Stream<std::uint16_t>& tokens,
+                                                    Index vocab_size,
+                                                    const DocumentSpans& documents,
+                                                    bool across) = 0;
+    virtual std::shared_ptr<PairStream> pair_stream(const Stream<std::uint32_t>& tokens,
+                                                    Index vocab_size,
+                                                    const DocumentSpans& documents,
+                                                    bool across) = 0;
     virtual void suffix_array(const Stream<std::uint16_t>& tokens, Index vocab_size,
                               const SuffixOrder& order, std::span<Index> suffixes,
                               std::span<std::uint8_t> lcp) = 0;
@@ -134,7 +157,7 @@ class Gpu {
 
     virtual std::unique_ptr<Block> block(std::span<const double> values) = 0;
     // left, right: (n_rows x kLanes) and (n_cols x kLanes); kept: one flag a row, or empty.
-    virtual std::unique_ptr<Operator> covariance(std::vector<WeightedCounts> parts,
+    virtual std::unique_ptr<Operator> covariance(std::vector<std::shared_ptr<Part>> parts,
                                                  std::span<const double> left,
                                                  std::span<const double> right,
                                                  std::span<const std::uint8_t> kept) = 0;

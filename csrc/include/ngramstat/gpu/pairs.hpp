@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "ngramstat/gpu/counts.hpp"
+#include "ngramstat/gpu/documents.hpp"
 #include "ngramstat/gpu/executor.hpp"
 #include "ngramstat/gpu/gpu.hpp"
 #include "ngramstat/gpu/tokens.hpp"
@@ -30,52 +31,6 @@ inline constexpr int kMostLags = kGroup * kMostEntries;
 // Of an entry's 16 bits a lag, two tell the kind of pair.
 inline constexpr Index kMostTableTypes = Index{1} << 14;
 inline constexpr std::uint32_t kWithin = 1, kAcross = 2;
-inline constexpr std::uint32_t kRemaining = 0x7fffffff;
-
-// Arrays of the documents in device memory.
-struct DocumentsView {
-    static constexpr int kShift = 12;
-
-    const Index *ends, *starts, *content_ends;
-    const std::uint8_t* classes;
-    Index n;
-    const std::uint32_t* coarse;  // the document of every 2^kShift-th position
-
-    NGRAMSTAT_HD Index at(Index position) const {
-        const Index low = coarse[position >> kShift], high = coarse[(position >> kShift) + 1];
-        return low + first_above(ends + low, high - low, position);
-    }
-};
-
-struct CoarseDocuments {
-    const Index* ends;
-    Index n;
-    std::uint32_t* coarse;
-
-    NGRAMSTAT_HD void operator()(Index k) const {
-        const Index d = first_above(ends, n, k << DocumentsView::kShift);
-        coarse[k] = static_cast<std::uint32_t>(d < n ? d : n - 1);
-    }
-};
-
-// Class of a position's document in the top bit; below, how many tokens of its content follow.
-struct Describe {
-    DocumentsView documents;
-    Index first;
-    std::uint32_t* about;
-
-    NGRAMSTAT_HD void operator()(Index i) const {
-        const Index position = first + i;
-        const Index d = documents.at(position);
-        std::uint32_t remaining = 0;
-        if (position >= documents.starts[d] && position < documents.content_ends[d]) {
-            const Index left = documents.content_ends[d] - position;
-            remaining = left < static_cast<Index>(kRemaining) ? static_cast<std::uint32_t>(left)
-                                                              : kRemaining;
-        }
-        about[i] = static_cast<std::uint32_t>(documents.classes[d]) << 31 | remaining;
-    }
-};
 
 template <class Token>
 struct RowKeys {
@@ -362,17 +317,10 @@ class PairCounterOn : public PairCounter {
     PairCounterOn(Executor& on, const Stream<Token>& tokens, Index vocab_size,
                   const DocumentSpans& documents)
         : on_(on), n_(tokens.size), vocab_size_(vocab_size) {
-        check_documents(documents, n_);
         require(vocab_size <= std::numeric_limits<std::int32_t>::max(),
                 "the GPU counts pairs of at most 2^31 - 1 types");
         on_.activate();
-        n_documents_ = static_cast<Index>(documents.ends.size());
-        ends_ = sent(documents.ends);
-        starts_ = sent(documents.content_starts);
-        content_ends_ = sent(documents.content_ends);
-        classes_ = sent(documents.classes);
-        coarse_ = Buffer<std::uint32_t>(on_, (n_ >> DocumentsView::kShift) + 2);
-        on_.for_each(coarse_.size(), CoarseDocuments{ends_.data(), n_documents_, coarse_.data()});
+        documents_.emplace(on_, documents, n_);
         windows_.emplace(on_, tokens, kStreamShare);
         const auto counts = count_tokens(on_, *windows_, tokens, vocab_size);
         windows_->drop();
@@ -432,13 +380,6 @@ class PairCounterOn : public PairCounter {
         Buffer<std::uint64_t> keys, counts;
         Index n = 0;
     };
-
-    template <class T>
-    Buffer<T> sent(std::span<const T> values) const {
-        Buffer<T> buffer(on_, static_cast<Index>(values.size()));
-        on_.upload(buffer.data(), values.data(), buffer.size());
-        return buffer;
-    }
 
     // Counters of a row hold 32 bits.
     void check_counts(const std::vector<Index>& counts) const {
@@ -512,20 +453,6 @@ class PairCounterOn : public PairCounter {
     Index n_chunks() const { return (n_ + chunk_ - 1) / std::max<Index>(chunk_, 1); }
     Index chunk_end(Index chunk) const { return std::min(n_, (chunk + 1) * chunk_); }
 
-    DocumentsView documents() const {
-        return {ends_.data(),    starts_.data(), content_ends_.data(),
-                classes_.data(), n_documents_,   coarse_.data()};
-    }
-
-    // Lags that reach beyond the stream have no pairs, whatever they are. Longer ones than this are
-    // not told from documents that go on for as long.
-    std::uint32_t checked(Index lag) const {
-        require(lag >= 1, "lags must be at least 1");
-        require(lag < static_cast<Index>(kRemaining) || lag >= n_,
-                "the GPU counts lags below 2^31 - 1");
-        return static_cast<std::uint32_t>(std::min(lag, static_cast<Index>(kRemaining)));
-    }
-
     // visit(chunk, left tokens, right tokens by lag) over all chunks. The stream's windows hold a
     // chunk and what the lags reach behind it, or chunk and reach alone for a lag at a time.
     template <class Visit>
@@ -555,8 +482,7 @@ class PairCounterOn : public PairCounter {
         Prepared ready;
         ready.first = first;
         ready.size = size;
-        ready.about = Buffer<std::uint32_t>(on_, size);
-        on_.for_each(size, Describe{documents(), first, ready.about.data()});
+        ready.about = documents_->describe(first, size);
         const Index rows = 2 * vocab_size_;
         Buffer<std::uint32_t> starts(on_, rows + 1);
         {
@@ -657,7 +583,7 @@ class PairCounterOn : public PairCounter {
         const Index size = prepared_->size;
         WriteEntries<Token, kEntries> write{};
         for (std::size_t k = 0; k < lags.size(); ++k) {
-            write.lag[k] = checked(lags[k]);
+            write.lag[k] = checked_lag(lags[k], n_);
             write.right[k] = left + std::min(lags[k], n_);
             write.limit[k] = std::clamp<Index>(n_ - lags[k] - prepared_->first, 0, size);
         }
@@ -722,7 +648,7 @@ class PairCounterOn : public PairCounter {
         std::vector<CountsOfPairs> result;
         for (const Index lag : lags) {
             Runs all;
-            const std::uint32_t distance = checked(lag);
+            const std::uint32_t distance = checked_lag(lag, n_);
             for_chunks(std::span<const Index>(&lag, 1), [&](Index chunk, const Token* left,
                                                             auto&& fetch_next) {
                 const Index first = chunk * chunk_;
@@ -750,8 +676,7 @@ class PairCounterOn : public PairCounter {
                  Meanwhile&& meanwhile) {
         Buffer<std::uint64_t> keys(on_, n), other(on_, n);
         {
-            Buffer<std::uint32_t> about(on_, n);
-            on_.for_each(n, Describe{documents(), first, about.data()});
+            const auto about = documents_->describe(first, n);
             on_.for_each(n, PairKeys<Token>{left, left + lag, about.data(), lag,
                                             static_cast<std::uint64_t>(vocab_size_), keys.data()});
         }
@@ -831,10 +756,8 @@ class PairCounterOn : public PairCounter {
     }
 
     Executor& on_;
-    Index n_, vocab_size_, n_documents_ = 0;
-    Buffer<Index> ends_, starts_, content_ends_;
-    Buffer<std::uint8_t> classes_;
-    Buffer<std::uint32_t> coarse_;
+    Index n_, vocab_size_;
+    std::optional<DocumentsOn<Executor>> documents_;
     std::optional<Windows<Executor, Token>> windows_;
     std::unique_ptr<Prepared> prepared_;
     bool tables_ = true;

@@ -1,0 +1,107 @@
+// Documents in device memory, and what they say of every position.
+#pragma once
+
+#include <algorithm>
+
+#include "ngramstat/gpu/executor.hpp"
+#include "ngramstat/position_index.hpp"
+
+namespace ngramstat::gpu {
+
+inline constexpr std::uint32_t kRemaining = 0x7fffffff;
+
+// A lag as bodies compare it. Those that reach beyond the stream have no pairs, whatever they are;
+// longer ones than kRemaining are not told from documents that go on for as long.
+inline std::uint32_t checked_lag(Index lag, Index n_tokens) {
+    require(lag >= 1, "lags must be at least 1");
+    require(lag < static_cast<Index>(kRemaining) || lag >= n_tokens,
+            "the GPU counts lags below 2^31 - 1");
+    return static_cast<std::uint32_t>(std::min(lag, static_cast<Index>(kRemaining)));
+}
+
+// Arrays of the documents in device memory.
+struct DocumentsView {
+    static constexpr int kShift = 12;
+
+    const Index *ends, *starts, *content_ends;
+    const std::uint8_t* classes;
+    Index n;
+    const std::uint32_t* coarse;  // the document of every 2^kShift-th position
+
+    NGRAMSTAT_HD Index at(Index position) const {
+        const Index low = coarse[position >> kShift], high = coarse[(position >> kShift) + 1];
+        return low + first_above(ends + low, high - low, position);
+    }
+};
+
+struct CoarseDocuments {
+    const Index* ends;
+    Index n;
+    std::uint32_t* coarse;
+
+    NGRAMSTAT_HD void operator()(Index k) const {
+        const Index d = first_above(ends, n, k << DocumentsView::kShift);
+        coarse[k] = static_cast<std::uint32_t>(d < n ? d : n - 1);
+    }
+};
+
+// Class of a position's document in the top bit; below, how many tokens of its content follow.
+struct Describe {
+    DocumentsView documents;
+    Index first;
+    std::uint32_t* about;
+
+    NGRAMSTAT_HD void operator()(Index i) const {
+        const Index position = first + i;
+        const Index d = documents.at(position);
+        std::uint32_t remaining = 0;
+        if (position >= documents.starts[d] && position < documents.content_ends[d]) {
+            const Index left = documents.content_ends[d] - position;
+            remaining = left < static_cast<Index>(kRemaining) ? static_cast<std::uint32_t>(left)
+                                                              : kRemaining;
+        }
+        about[i] = static_cast<std::uint32_t>(documents.classes[d]) << 31 | remaining;
+    }
+};
+
+template <class Executor>
+class DocumentsOn {
+  public:
+    // Throws std::invalid_argument unless the documents partition [0, n_tokens).
+    DocumentsOn(Executor& on, const DocumentSpans& documents, Index n_tokens)
+        : on_(on), n_(static_cast<Index>(documents.ends.size())) {
+        check_documents(documents, n_tokens);
+        ends_ = sent(documents.ends);
+        starts_ = sent(documents.content_starts);
+        content_ends_ = sent(documents.content_ends);
+        classes_ = sent(documents.classes);
+        coarse_ = Buffer<std::uint32_t>(on, (n_tokens >> DocumentsView::kShift) + 2);
+        on.for_each(coarse_.size(), CoarseDocuments{ends_.data(), n_, coarse_.data()});
+    }
+
+    // See Describe, for the positions [first, first + n).
+    Buffer<std::uint32_t> describe(Index first, Index n) const {
+        Buffer<std::uint32_t> about(on_, n);
+        const DocumentsView view{
+            ends_.data(), starts_.data(), content_ends_.data(), classes_.data(),
+            n_,           coarse_.data()};
+        on_.for_each(n, Describe{view, first, about.data()});
+        return about;
+    }
+
+  private:
+    template <class T>
+    Buffer<T> sent(std::span<const T> values) const {
+        Buffer<T> buffer(on_, static_cast<Index>(values.size()));
+        on_.upload(buffer.data(), values.data(), buffer.size());
+        return buffer;
+    }
+
+    Executor& on_;
+    Index n_;
+    Buffer<Index> ends_, starts_, content_ends_;
+    Buffer<std::uint8_t> classes_;
+    Buffer<std::uint32_t> coarse_;
+};
+
+}  // namespace ngramstat::gpu
