@@ -19,7 +19,7 @@ def main() -> None:
         ends, ends - 100, ends - 1, rng.integers(0, 2, len(ends)).astype(np.uint8)
     )
     # Tables whole and in pieces of the stream, then sorted keys.
-    for vocab_size, memory in ((300, "1G"), (300, "12M"), (20_000, "1G"), (20_000, "30M")):
+    for vocab_size, memory in ((300, "1G"), (300, "12M"), (20_000, "1G"), (20_000, "60M")):
         gpus = open_gpus("cuda", memory)
         tokens = np.minimum(rng.zipf(1.3, n) - 1, vocab_size - 1).astype(np.uint16)
         for found in kernels.count_pairs(tokens, vocab_size, spans, [1, 5], backend=gpus):
@@ -31,6 +31,13 @@ def main() -> None:
             statistics = PairStatistics(found, across=True)
             statistics.frobenius()
             leading_singular_triplets(statistics.covariance(), 2, max_steps=4)
+        (gpu,) = gpus.devices
+        stream = kernels.stream_pairs(tokens, vocab_size, spans, gpu, across=True)
+        stream.counts(1, True)
+        nothing = np.zeros((vocab_size, kernels.LANES))
+        operator = gpu.covariance([stream.weighted(1, 0.5, 0.5)], nothing, nothing, None)
+        for product in (operator.multiply, operator.multiply_transposed):
+            product(gpu.block(nothing)).to_host()
         kernels.suffix_array(tokens, vocab_size, depth=6, backend=gpus)
         kernels.count_ngrams(tokens, vocab_size, max_context=3, document_ends=ends, backend=gpus)
     print("every kernel ran, counts equal the CPU's")

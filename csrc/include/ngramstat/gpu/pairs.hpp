@@ -409,7 +409,7 @@ class PairCounterOn : public PairCounter {
     // What a position of a chunk takes at most: ranking, then entries twice; or keys, sorted keys
     // and runs.
     std::size_t bytes_of_position() const {
-        const Index windows = windows_->whole() == nullptr ? 2 * sizeof(Token) : 0;
+        const Index windows = !windows_->is_whole() ? 2 * sizeof(Token) : 0;
         return static_cast<std::size_t>(windows + (tables_ ? 8 + 16 * entries_of(batch_) : 44));
     }
     // Memory for positions, where that for tables is left alone. A chunk that is not the whole
@@ -459,7 +459,7 @@ class PairCounterOn : public PairCounter {
     void for_chunks(std::span<const Index> lags, Visit&& visit) {
         const Index reach = lags.empty() ? 0 : *std::max_element(lags.begin(), lags.end());
         const auto last = [&](Index chunk) { return std::min(n_, chunk_end(chunk) + reach); };
-        if (windows_->whole() == nullptr) windows_->reserve(std::min(n_, chunk_ + reach));
+        if (!windows_->is_whole()) windows_->reserve(std::min(n_, chunk_ + reach));
         if (n_ > 0) windows_->fetch(0, 0, last(0));
         for (Index chunk = 0; chunk < n_chunks(); ++chunk) {
             const int slot = static_cast<int>(chunk % 2);

@@ -149,7 +149,7 @@ class PairStreamOn : public PairStream {
         on_.activate();
         const DocumentsOn<Executor> there(on_, documents, n_);
         windows_.emplace(on_, tokens, 1.0);
-        if (windows_->whole() == nullptr) {
+        if (!windows_->is_whole()) {
             throw DeviceMemoryError(static_cast<std::size_t>(n_) * sizeof(Token), on_.room(),
                                     on_.limit());
         }

@@ -121,7 +121,7 @@ class SuffixSorter {
         require(order.depth >= 1 && order.depth <= kMaxDepth, "depth must lie in 1 .. 255");
         require(n_ <= Index{1} << 32, "the GPU sorts streams of at most 2^32 tokens");
         windows_.emplace(on_, tokens, 1.0);
-        if (windows_->whole() == nullptr) {
+        if (!windows_->is_whole()) {
             throw DeviceMemoryError(static_cast<std::size_t>(n_) * sizeof(Token), on_.room(),
                                     on_.limit());
         }

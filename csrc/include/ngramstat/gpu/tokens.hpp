@@ -18,6 +18,7 @@ class Windows {
     Windows(Executor& on, const Stream<Token>& stream, double share) : on_(on), stream_(stream) {
         if (stream.on_device) {
             whole_ = stream.data;
+            is_whole_ = true;
             return;
         }
         const auto bytes = static_cast<double>(stream.size) * sizeof(Token);
@@ -25,14 +26,16 @@ class Windows {
         kept_ = Buffer<Token>(on, stream.size);
         on.upload(kept_.data(), stream.data, stream.size);
         whole_ = kept_.data();
+        is_whole_ = true;
     }
 
-    // Null where the stream does not lie on the device.
+    // Whether the whole stream lies on the device, and where.
+    bool is_whole() const { return is_whole_; }
     const Token* whole() const { return whole_; }
 
     // Room for windows of at most so many tokens; none is needed for a stream that is there whole.
     void reserve(Index largest) {
-        if (whole_ != nullptr) return;
+        if (is_whole_) return;
         for (auto& slot : slots_) {
             if (slot.size() < largest) {
                 slot.reset();
@@ -49,24 +52,25 @@ class Windows {
     // Begins to fetch [first, last) into a slot, behind the work that was released from it.
     void fetch(int slot, Index first, Index last) {
         firsts_[static_cast<std::size_t>(slot)] = first;
-        if (whole_ != nullptr) return;
+        if (is_whole_) return;
         on_.copy_ahead(slots_[static_cast<std::size_t>(slot)].data(), stream_.data + first,
                        last - first, slot);
     }
     // Where the first token of the window lies; work after this waits for the fetch.
     const Token* use(int slot) {
-        if (whole_ != nullptr) return whole_ + firsts_[static_cast<std::size_t>(slot)];
+        if (is_whole_) return whole_ + firsts_[static_cast<std::size_t>(slot)];
         on_.wait_for_copy(slot);
         return slots_[static_cast<std::size_t>(slot)].data();
     }
     // The slot may be filled again once the work so far is done.
     void release(int slot) {
-        if (whole_ == nullptr) on_.release_slot(slot);
+        if (!is_whole_) on_.release_slot(slot);
     }
 
   private:
     Executor& on_;
     Stream<Token> stream_;
+    bool is_whole_ = false;
     const Token* whole_ = nullptr;
     Buffer<Token> kept_;
     std::array<Buffer<Token>, 2> slots_;
@@ -129,8 +133,8 @@ std::vector<Index> count_tokens(Executor& on, Windows<Executor, Token>& windows,
     const std::size_t shared = static_cast<std::size_t>(vocab_size) * sizeof(std::uint32_t);
     const bool fits = shared <= on.max_shared_bytes();
     Index window = std::min(stream.size, kWindow);
-    if (windows.whole() != nullptr) window = stream.size;
-    while (windows.whole() == nullptr && window > 4096 &&
+    if (windows.is_whole()) window = stream.size;
+    while (!windows.is_whole() && window > 4096 &&
            static_cast<std::size_t>(2 * window) * sizeof(Token) > on.room() / 2) {
         window /= 2;
     }
@@ -154,7 +158,7 @@ std::vector<Index> count_tokens(Executor& on, Windows<Executor, Token>& windows,
     on.download(host.data(), counts.data(), vocab_size + 1);
     if (const std::uint64_t position = host.back(); position != ~std::uint64_t{0}) {
         Token token{};
-        if (windows.whole() != nullptr) {
+        if (windows.is_whole()) {
             on.download(&token, windows.whole() + position, 1);
         } else {
             token = stream.data[position];

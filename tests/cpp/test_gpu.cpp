@@ -1,0 +1,141 @@
+// GPU kernels on the emulated device against the CPU's; under a sanitizer, every access of device
+// and shared memory is watched.
+#include <stdexcept>
+
+#include "check.hpp"
+#include "ngramstat/gpu/gpu.hpp"
+#include "ngramstat/pair_counts.hpp"
+
+namespace {
+
+using namespace ngramstat;
+
+using Entries = std::vector<std::array<Count, 4>>;  // row, column, counts of both classes
+
+Entries entries_of(const CountMatrix& matrix) {
+    Entries found;
+    for (const CountBlock& block : matrix.blocks()) {
+        block.with_entries([&](const auto& e) {
+            for (Index r = 0; r < block.n_rows(); ++r) {
+                for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
+                    found.push_back({static_cast<Count>(block.first_row + r), e.column[k],
+                                     e.first[k], e.second.empty() ? Count{0} : Count{e.second[k]}});
+                }
+            }
+        });
+    }
+    return found;
+}
+
+// A device of so much memory; its cache is tiny, its blocks share what any device's can.
+std::unique_ptr<gpu::Gpu> device(std::size_t memory) {
+    return gpu::open_emulated(memory, std::size_t{48} << 10);
+}
+
+template <class Token>
+void check_pairs(const check::Stream<Token>& stream, std::size_t memory) {
+    const DocumentSpans documents{stream.ends, stream.content_starts, stream.content_ends,
+                                  stream.classes};
+    const auto gpu = device(memory);
+    const auto counter = gpu->pair_counter({stream.tokens.data(), stream.size(), false},
+                                           stream.vocab_size, documents);
+    const auto index = index_document_positions<Token, std::uint32_t>(
+        stream.span(), TokenRange{0, stream.vocab_size}, stream.vocab_size, documents, 1);
+    const std::vector<Index> lags{1, 2, 5, std::max<Index>(stream.size(), 1), stream.size() + 3};
+    const auto expected =
+        count_pairs(stream.span(), index, stream.vocab_size, std::span<const Index>(lags), 1);
+    const auto across = gpu->pair_stream({stream.tokens.data(), stream.size(), false},
+                                         stream.vocab_size, documents, true);
+    std::vector<double> x(static_cast<std::size_t>(stream.vocab_size * kLanes));
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<double>(i % 7) - 3.0;
+    const std::vector<double> nothing(x.size(), 0.0);
+    const auto block = gpu->block(x);
+    for (std::size_t k = 0; k < lags.size(); ++k) {
+        const auto found = counter->count(std::span<const Index>(lags).subspan(k, 1));
+        const auto& [within, other] = found.front();
+        CHECK(entries_of(within->to_host(1)) == entries_of(expected[k].within));
+        CHECK(entries_of(other->to_host(1)) == entries_of(expected[k].across));
+        CHECK(within->row_sums() == expected[k].within.row_sums());
+        CHECK(within->column_sums() == expected[k].within.column_sums());
+        auto total = expected[k].within.row_sums();
+        for (int c = 0; c < 2; ++c) {
+            const auto more = expected[k].across.row_sums()[c];
+            for (std::size_t v = 0; v < total[c].size(); ++v) total[c][v] += more[v];
+        }
+        CHECK(across->counts(lags[k], false) == total);
+        // Counts and stream are the same operator, in whole numbers to the last bit.
+        for (const bool transposed : {false, true}) {
+            const std::array<double, 2> weights{1.0, 2.0};
+            std::vector<double> a(x.size()), b(x.size());
+            gpu->covariance({within->weighted(weights), other->weighted(weights)}, nothing, nothing,
+                            {})
+                ->multiply(*block, transposed)
+                ->to_host(a);
+            gpu->covariance({across->weighted(lags[k], weights)}, nothing, nothing, {})
+                ->multiply(*block, transposed)
+                ->to_host(b);
+            CHECK(a == b);
+        }
+    }
+    CHECK(gpu->peak_bytes() <= memory);
+}
+
+template <class Token>
+void check_suffixes(const check::Stream<Token>& stream, std::size_t memory) {
+    const auto gpu = device(memory);
+    const gpu::Stream<Token> tokens{stream.tokens.data(), stream.size(), false};
+    const auto n = static_cast<std::size_t>(stream.size());
+    for (const SuffixOrder order : {SuffixOrder{1, false, -1}, SuffixOrder{6, true, -1},
+                                    SuffixOrder{9, true, stream.separator}}) {
+        std::vector<Index> found(n), expected(n);
+        std::vector<std::uint8_t> lcp(n), expected_lcp(n);
+        gpu->suffix_array(tokens, stream.vocab_size, order, found, lcp);
+        suffix_array(stream.span(), stream.vocab_size, order, std::span<Index>(expected),
+                     std::span<std::uint8_t>(expected_lcp), 1);
+        CHECK(found == expected);
+        CHECK(lcp == expected_lcp);
+    }
+    std::vector<std::uint8_t> quarters;
+    std::vector<std::uint32_t> groups;
+    for (std::size_t d = 0; d < stream.ends.size(); ++d) {
+        quarters.push_back(static_cast<std::uint8_t>(d * 7 % 5 % 4));
+        groups.push_back(static_cast<std::uint32_t>(d * 5 % 3));
+    }
+    const NgramUnits units{stream.ends, quarters, groups, 3};
+    for (const int max_context : {0, 3}) {
+        const TokenRange all{0, stream.vocab_size};
+        const auto found =
+            gpu->ngram_counter(tokens, stream.vocab_size, max_context, stream.ends, units)
+                ->count(all);
+        const auto expected =
+            count_ngrams(stream.span(), stream.vocab_size, max_context, stream.ends, units, all, 1);
+        CHECK(found.losses == expected.losses);
+        CHECK(found.group_targets == expected.group_targets);
+        for (int s = 0; s < kSubsets; ++s) {
+            CHECK(found.ngrams[s] == expected.ngrams[s]);
+            CHECK(found.contexts[s] == expected.contexts[s]);
+            CHECK(found.targets[s] == expected.targets[s]);
+        }
+    }
+    CHECK(gpu->peak_bytes() <= memory);
+}
+
+}  // namespace
+
+int main() {
+    check::for_token_types([]<class Token>() {
+        for (const auto& stream : check::streams<Token>()) {
+            check::in_case(stream.name);
+            check_pairs(stream, std::size_t{1} << 30);
+            check_suffixes(stream, std::size_t{1} << 30);
+        }
+    });
+    check::in_case("no room");
+    const auto gpu = device(1000);
+    const std::vector<std::uint16_t> tokens(500, 1);
+    CHECK_THROWS(DeviceMemoryError, (void)gpu->token_counts({tokens.data(), 500, false}, 2000));
+    check::in_case("a token outside");
+    CHECK_THROWS(std::out_of_range,
+                 (void)device(1 << 20)->token_counts({tokens.data(), 500, false}, 1));
+    return 0;
+}
