@@ -16,16 +16,18 @@ from numpy.typing import NDArray
 
 from ngramstat import __version__
 from ngramstat.corpus import Corpus
+from ngramstat.curves import read_curves
 from ngramstat.errors import InputError
+from ngramstat.exponents.measured import alpha_of_losses, lower_envelope
 from ngramstat.exponents.prediction import predict
 from ngramstat.files import sha256_array
 from ngramstat.gpus import Backend, open_gpus
-from ngramstat.kernels import NgramCounts, NgramStatistics, build_info, simd_level
+from ngramstat.kernels import MAX_ORDER, NgramCounts, NgramStatistics, build_info, simd_level
 from ngramstat.parts import PartStore
 from ngramstat.planning import Plan, make_plan, require_room
 from ngramstat.progress import Progress
 from ngramstat.resources import parse_memory_limit, peak_rss_bytes, resolve_threads
-from ngramstat.results import CorrelationResult, EntropyResult, RunResult
+from ngramstat.results import CorrelationResult, EntropyResult, Exponent, RunResult
 from ngramstat.statistics.assembly import assemble_correlations
 from ngramstat.statistics.correlations import (
     CorrelationOptions,
@@ -47,13 +49,19 @@ from ngramstat.statistics.entropies import (
 from ngramstat.statistics.held_out import HeldOut
 from ngramstat.statistics.learning_curves import LearningPoint
 from ngramstat.statistics.mixture import MixtureLosses
+from ngramstat.theories.growth import measure_growth
+from ngramstat.theories.panel import assemble
+from ngramstat.theories.spectra import measure_spectra
+from ngramstat.theory_results import TheoriesResult
+from ngramstat.validation_results import ValidationResult
 from ngramstat.workspace import Workspace
 
-__all__ = ["correlations", "entropies", "load_run", "measure", "plan", "run"]
+__all__ = ["correlations", "entropies", "load_run", "measure", "plan", "run", "theories"]
 
 # Raised with every change of what a finished part holds or means: an older one is then made again.
 PARTS_VERSION = 6
 RUN_FILE = "run.json"
+THEORIES_FILE = "theories.json"
 PARTS = "parts"
 
 
@@ -345,6 +353,90 @@ def load_run(path: str | PathLike[str]) -> RunResult:
     if (place / PARTS).is_dir() and not (place / RUN_FILE).exists():
         raise InputError(f"{place}: the run is unfinished; call `ngramstat measure` on it again")
     return RunResult.load(place / RUN_FILE if place.is_dir() else place)
+
+
+def theories(
+    run: str | PathLike[str] | RunResult,
+    *,
+    corpus: str | PathLike[str] | Corpus | None = None,
+    validation: str | PathLike[str] | None = None,
+    curves: str | PathLike[str] | None = None,
+    longest: int = 4,
+    seed: int = 0,
+    threads: int | None = None,
+    memory_limit: str | int | None = None,
+    backend: Backend = "auto",
+    gpu_memory: str | int | None = None,
+    progress: bool = False,
+) -> TheoriesResult:
+    """What other theories predict of a run's corpus, beside alpha = gamma / (2 beta).
+
+    Parameters
+    ----------
+    run : path or RunResult
+    corpus : path or Corpus, optional
+        By default where the run found it. Without it, what needs counting is refused.
+    validation : path, optional
+        Directory or file of `validate`, whose measured exponents predictions are held against.
+    curves : path, optional
+        CSV or JSON of measured losses (see `read_curves`), for the same.
+    longest : int
+        k-grams of 1 .. longest tokens are counted, at most 16.
+    seed, threads, memory_limit, backend, gpu_memory, progress
+        As for `correlations`.
+
+    Raises
+    ------
+    InputError
+        The corpus given is another than the run's, or a file cannot be read.
+    """
+    found = run if isinstance(run, RunResult) else load_run(run)
+    if not 1 <= longest <= MAX_ORDER:
+        raise InputError(f"longest={longest}: must lie in 1 .. {MAX_ORDER}")
+    store = _corpus_of(found, corpus)
+    measured = _measured_alphas(validation, curves)
+    growth = spectra = None
+    if store is not None:
+        gpus = open_gpus(backend, gpu_memory)
+        workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit), gpus=gpus)
+        boundary = str(found.corpus.get("boundary") or "stream")
+        with workspace.watching(store.tokens), gpus.errors():
+            with Progress(2 * store.n_tokens, "k-grams", unit="tok", enabled=progress) as bar:
+                growth = measure_growth(
+                    store, longest=longest, seed=seed, workspace=workspace, progress=bar
+                )
+            spectra = measure_spectra(store, boundary=boundary, seed=seed, workspace=workspace)
+    return assemble(found, store, growth, spectra, measured)
+
+
+def _corpus_of(run: RunResult, given: str | PathLike[str] | Corpus | None) -> Corpus | None:
+    """The corpus of a run, where it can be found and is the same."""
+    wanted = run.corpus.get("sha256")
+    if given is None:
+        path = run.corpus.get("path")
+        if path is None or not Path(path).exists():
+            return None
+        corpus = Corpus.open(path)
+        return corpus if corpus.sha256 == wanted else None
+    corpus = given if isinstance(given, Corpus) else Corpus.open(given)
+    if wanted is not None and corpus.sha256 != wanted:
+        raise InputError(f"{corpus.path}: is another corpus than that of the run")
+    return corpus
+
+
+def _measured_alphas(
+    validation: str | PathLike[str] | None, curves: str | PathLike[str] | None
+) -> list[tuple[str, Exponent]]:
+    found: list[tuple[str, Exponent]] = []
+    if validation is not None:
+        path = Path(validation)
+        result = ValidationResult.load(path / "validation.json" if path.is_dir() else path)
+        found += [(f"validation, {c.name}", c.measured) for c in result.comparisons]
+    if curves is not None:
+        table = read_curves(curves)
+        best = lower_envelope(table.tokens, table.loss)
+        found.append(("curves, raw", alpha_of_losses(table.tokens[best], table.loss[best])))
+    return found
 
 
 def _options(

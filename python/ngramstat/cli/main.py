@@ -376,11 +376,11 @@ def _finish(result: Any, output: str, as_json: bool) -> None:
     hint_at_pictures()
 
 
-def _write_page(run: Any, path: Path) -> None:
+def _write_page(run: Any, path: Path, theories: Any = None) -> None:
     from ngramstat.files import atomic_write
     from ngramstat.report.page import render_page
 
-    page = render_page(run)
+    page = render_page(run, theories)
     with atomic_write(path) as file:
         file.write(page.encode())
 
@@ -404,14 +404,18 @@ def _write_page(run: Any, path: Path) -> None:
 @global_options
 def report(common: Globals, run: str, output: str | None, figures: str | None, kind: str) -> None:
     """One self-contained HTML page of a run: opens offline, light and dark, on a phone."""
-    from ngramstat.pipeline import load_run
+    from ngramstat.pipeline import THEORIES_FILE, load_run
+    from ngramstat.theory_results import TheoriesResult
 
     path = Path(run)
     loaded = load_run(path)
+    directory = path if path.is_dir() else path.parent
     if output is None:
-        output = str((path if path.is_dir() else path.parent) / "report.html")
+        output = str(directory / "report.html")
+    panel = directory / THEORIES_FILE
+    found = TheoriesResult.load(panel) if panel.exists() else None
     written = [Path(output)]
-    _write_page(loaded, written[0])
+    _write_page(loaded, written[0], found)
     if figures is not None:
         from ngramstat.report.gallery import figures_of
 
@@ -423,6 +427,59 @@ def report(common: Globals, run: str, output: str | None, figures: str | None, k
         for name, draw in figures_of(loaded).items():
             written.append(save_figure(draw(), directory / f"{name}.{kind}"))
     click.echo(f"Wrote {', '.join(map(str, written))}")
+
+
+@main.command()
+@click.argument("run", type=click.Path())
+@click.option("--corpus", type=click.Path(), help="Its corpus [default: where the run found it].")
+@click.option("--validation", type=click.Path(), help="A finished run of `validate`.")
+@click.option("--curves", type=click.Path(), help="CSV or JSON of your models' losses.")
+@click.option(
+    "--longest",
+    type=click.IntRange(1, 16),
+    default=4,
+    show_default=True,
+    help="k-grams of up to so many tokens are counted.",
+)
+@json_option
+@click.option("-o", "--output", type=click.Path(), help="JSON file [default: in the run].")
+@global_options
+def theories(
+    common: Globals,
+    run: str,
+    corpus: str | None,
+    validation: str | None,
+    curves: str | None,
+    longest: int,
+    as_json: bool,
+    output: str | None,
+) -> None:
+    """Other theories of scaling on the same corpus, beside alpha = gamma / (2 beta)."""
+    from ngramstat.pipeline import THEORIES_FILE
+    from ngramstat.pipeline import theories as run_all
+    from ngramstat.report.theories import summarize_theories
+
+    result = run_all(
+        run,
+        corpus=corpus,
+        validation=validation,
+        curves=curves,
+        longest=longest,
+        seed=common.seed,
+        threads=common.threads,
+        memory_limit=common.memory_limit,
+        backend=common.backend,
+        gpu_memory=common.gpu_memory,
+        progress=not common.quiet,
+    )
+    path = Path(run)
+    if output is None:
+        output = str((path if path.is_dir() else path.parent) / THEORIES_FILE)
+    result.save(output)
+    click.echo(
+        json.dumps(result.to_dict(), indent=2) if as_json
+        else f"{summarize_theories(result)}\nWrote {output}; `ngramstat report` shows it, too"
+    )  # fmt: skip
 
 
 @main.command()

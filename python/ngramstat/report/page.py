@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ngramstat.report.exponent_rows import exponent_row
 from ngramstat.report.gallery import figures_of
@@ -22,7 +22,12 @@ from ngramstat.report.markup import (
     table,
     text_of,
 )
+from ngramstat.report.theories import plot_theories, theories_section
 from ngramstat.results import CorrelationResult, Prediction, Result, RunResult
+from ngramstat.theory_results import TheoriesResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["render_page"]
 
@@ -34,7 +39,7 @@ _CONTEXT_COLUMNS = ("context", "plug_in", "held_out", "limit", "limit_low", "lim
 _MARKS = {True: ("passed", "✓ passed"), False: ("failed", "✗ failed"), None: ("unknown", "? open")}
 
 
-def render_page(run: RunResult) -> str:
+def render_page(run: RunResult, theories: TheoriesResult | None = None) -> str:
     """The report of a run.
 
     Parameters
@@ -42,6 +47,8 @@ def render_page(run: RunResult) -> str:
     run : RunResult
         Parts that were not computed are left out. Without matplotlib there are no pictures, and
         the page says so.
+    theories : TheoriesResult, optional
+        The panel of other theories for the same corpus.
 
     Returns
     -------
@@ -57,7 +64,9 @@ def render_page(run: RunResult) -> str:
     if run.prediction is not None:
         sections.append(_horizons(run))
         sections.append(_gates(run.prediction))
-    sections += [_card(run), _data(run)]
+    if theories is not None:
+        sections.append(_theories(theories))
+    sections += [_card(run), _data(run, theories)]
     return document(f"ngramstat: {name}", name, "ngramstat report", "\n".join(sections))
 
 
@@ -252,6 +261,14 @@ def _gates(prediction: Prediction) -> str:
     )
 
 
+def _theories(result: TheoriesResult) -> str:
+    def draw() -> Figure:
+        return plot_theories(result).get_figure(root=True)  # type: ignore[return-value]
+
+    text = "Exponents by theory with their intervals, hollow where they cannot be reported."
+    return theories_section(result, figure(draw, "theories", text))
+
+
 def _card(run: RunResult) -> str:
     def listed(title: str, values: Mapping[str, Any]) -> str:
         rows = "".join(
@@ -275,7 +292,7 @@ def _card(run: RunResult) -> str:
     )
 
 
-def _data(run: RunResult) -> str:
+def _data(run: RunResult, theories: TheoriesResult | None) -> str:
     links = [download("run.json", "application/json", json.dumps(run.to_dict(), allow_nan=False))]
     for name, part in (
         ("correlations.csv", run.correlations),
@@ -284,6 +301,9 @@ def _data(run: RunResult) -> str:
     ):
         if part is not None:
             links.append(download(name, "text/csv", _csv(part)))
+    if theories is not None:
+        found = json.dumps(theories.to_dict(), allow_nan=False)
+        links.append(download("theories.json", "application/json", found))
     items = "".join(f"<li>{link}</li>" for link in links)
     return section("Data", f"<ul>{items}</ul>", lead="All numbers, inside this file.")
 

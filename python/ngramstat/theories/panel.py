@@ -1,0 +1,280 @@
+"""Every theory's exponent of the loss against training tokens, from what a corpus shows.
+
+Formulas, guards and examples: section 8 of our theory sheet. A theory whose statistic cannot be
+trusted here, or that speaks of something a corpus does not show, is refused with the reason.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ngramstat.corpus import Corpus
+from ngramstat.exponents.verdict import compare
+from ngramstat.results import Exponent, RunResult
+from ngramstat.theories.growth import Growth
+from ngramstat.theories.spectra import Spectra
+from ngramstat.theory_results import KgramTable, SpectrumTable, TheoriesResult, TheoryRow
+
+__all__ = ["assemble", "transformed"]
+
+_NO_CORPUS = "the corpus is not at hand; give its path with --corpus"
+# Ranks of a spectrum that are kept.
+_KEPT = 4096
+
+
+def transformed(statistic: Exponent, function: Callable[[float], float], formula: str) -> Exponent:
+    """The exponent that a monotone function makes of a statistic, with its interval and doubts."""
+    if statistic.value is None:
+        return Exponent.refused(
+            statistic.reason or "not measured", method=formula, level=statistic.level
+        )
+    ends = [function(x) for x in (statistic.low, statistic.high) if x is not None]
+    low, high = (min(ends), max(ends)) if len(ends) == 2 else (None, None)
+    value = function(statistic.value)
+    finite = all(math.isfinite(x) for x in (value, low or 0.0, high or 0.0))
+    reason = statistic.reason
+    if statistic.reportable and not finite:
+        reason = "the formula has no value there"
+    return Exponent(
+        value=value if math.isfinite(value) else None,
+        low=low if finite else None,
+        high=high if finite else None,
+        level=statistic.level,
+        window=statistic.window,
+        points=statistic.points,
+        method=f"{formula}; {statistic.method}",
+        reportable=statistic.reportable and finite,
+        reason=reason,
+    )
+
+
+def assemble(
+    run: RunResult,
+    corpus: Corpus | None,
+    growth: Growth | None,
+    spectra: Spectra | None,
+    measured: Sequence[tuple[str, Exponent]] = (),
+) -> TheoriesResult:
+    """The panel: predictions first, correlates, then what trained models did.
+
+    Parameters
+    ----------
+    run : RunResult
+    corpus, growth, spectra
+        None where the corpus is not at hand.
+    measured : sequence of (name, alpha)
+        Of trained models; the first that is reportable is what predictions are held against.
+    """
+    rows = [
+        *_horizon(run),
+        *_hilberg(run),
+        *_kgrams(growth),
+        *_spectrum(spectra),
+        *_hierarchies(run),
+        *_predictive(spectra),
+    ]
+    rows += [
+        TheoryRow(
+            name=name, source="trained models", kind="measured", formula="slope of the loss",
+            exponent=alpha, assumption="the largest P are still limited by data",
+            falsifier="a larger model or a longer context lowers the loss there",
+        )
+        for name, alpha in measured
+    ]  # fmt: skip
+    judge = next((alpha for _, alpha in measured if alpha.reportable), None)
+    if judge is not None:
+        rows = [_judged(row, judge) for row in rows]
+    kgrams: tuple[KgramTable, ...] = ()
+    tables: tuple[SpectrumTable, ...] = ()
+    if growth is not None:
+        kgrams = tuple(
+            KgramTable(k=g.k, tokens=g.tokens, types=g.types, singletons=g.singletons)
+            for g in growth.kgrams
+        )
+    if spectra is not None:
+        tables = tuple(
+            SpectrumTable(of=of, index=np.arange(1, len(values[:_KEPT]) + 1), value=values[:_KEPT])
+            for of, values in (
+                ("covariance of one-hot tokens", spectra.eigenvalues),
+                ("predictive contributions of contexts of one token", spectra.contributions),
+            )
+        )
+    return TheoriesResult(
+        corpus=run.corpus,
+        provenance={
+            **{name: run.provenance.get(name) for name in ("version", "commit")},
+            "corpus": None if corpus is None else str(corpus.path),
+        },
+        rows=tuple(rows),
+        kgrams=kgrams,
+        spectra=tables,
+    )
+
+
+def _judged(row: TheoryRow, measured: Exponent) -> TheoryRow:
+    if row.kind != "prediction":
+        return row
+    return dataclasses.replace(row, agreement=compare(row.name, row.exponent, measured).outcome)
+
+
+def _missing(name: str, reason: str) -> Exponent:
+    return Exponent.refused(reason, method=name)
+
+
+def _horizon(run: RunResult) -> list[TheoryRow]:
+    prediction = run.prediction
+    absent = "the run has not both halves; `ngramstat measure` computes them"
+    return [
+        TheoryRow(
+            name=name, source="Cagnetta, Raventos, Ganguli, Wyart 2026", formula="gamma / (2 beta)",
+            exponent=_missing("gamma / (2 beta)", absent) if prediction is None
+            else getattr(prediction, attribute),
+            assumption="P tokens resolve correlations up to n*(P) ~ P^(1/2beta), and the learner "
+            "uses all of these",
+            falsifier="learning curves by context that do not collapse when P is scaled by "
+            "n^(2beta)",
+        )
+        for name, attribute in (("horizon", "alpha"), ("horizon, finite P", "alpha_finite"))
+    ]  # fmt: skip
+
+
+def _hilberg(run: RunResult) -> list[TheoryRow]:
+    entropies = run.entropies
+    gamma = _missing("gamma", "the run has no entropies") if entropies is None else entropies.gamma
+    return [
+        TheoryRow(
+            name="hilberg", source="Hilberg 1990; Debowski 2025", formula="gamma",
+            statistic=gamma, exponent=transformed(gamma, lambda g: g, "gamma"),
+            assumption="training data act as context: P tokens are worth a context of P",
+            falsifier="a loss that falls faster or slower with P than H(n) with n",
+        )
+    ]  # fmt: skip
+
+
+def _kgrams(growth: Growth | None) -> list[TheoryRow]:
+    if growth is None:
+        refused = _missing("k-grams", _NO_CORPUS)
+        return [
+            TheoryRow(name=name, source=source, formula=formula, exponent=refused,
+                      assumption=assumption, falsifier=falsifier)
+            for name, source, formula, assumption, falsifier in _KGRAM_THEORIES
+        ]  # fmt: skip
+    rows = []
+    for name, source, formula, assumption, falsifier in _KGRAM_THEORIES:
+        for kgram in growth.kgrams:
+            statistic, function = {
+                "heaps": (kgram.heaps, lambda h: 1.0 - h),
+                "quanta": (kgram.zipf, lambda z: (z - 1.0) / z if z > 0 else math.nan),
+                "missing mass": (kgram.missing, lambda x: x),
+            }[name]
+            rows.append(
+                TheoryRow(
+                    name=f"{name}, k={kgram.k}", source=source, formula=formula,
+                    statistic=statistic, exponent=transformed(statistic, function, formula),
+                    assumption=assumption, falsifier=falsifier,
+                )
+            )  # fmt: skip
+    return rows
+
+
+_KGRAM_THEORIES = (
+    (
+        "heaps",
+        "Heaps 1978; Debowski 2025",
+        "1 - h",
+        "what is new in a text is all that a model lacks, and new k-grams stand for it",
+        "1 - h that depends on k, or on the text's size",
+    ),
+    (
+        "quanta",
+        "Michaud, Liu, Girit, Tegmark 2023; Hutter 2021",
+        "(z - 1) / z",
+        "loss is a sum of skills that are learnt one by one in the order of their use, and "
+        "k-grams are used as skills are",
+        "z that depends on k, or losses by skill that do not fall in steps",
+    ),
+    (
+        "missing mass",
+        "Good 1953",
+        "-d ln(N_1 / P) / d ln P",
+        "a model errs where it has never seen the k-gram",
+        "an exponent that depends on k",
+    ),
+)
+
+
+def _spectrum(spectra: Spectra | None) -> list[TheoryRow]:
+    statistic = None if spectra is None else spectra.decay
+    exponent = (
+        _missing("s - 1", _NO_CORPUS)
+        if statistic is None
+        else transformed(statistic, lambda s: s - 1.0, "s - 1")
+    )
+    return [
+        TheoryRow(
+            name="spectrum of tokens", source="Maloney, Roberts, Sully 2022",
+            formula="s - 1, with eigenvalues ~ i^-s", statistic=statistic, exponent=exponent,
+            assumption="features behave as random ones over latents with the spectrum of one-hot "
+            "tokens, and parameters do not bind",
+            falsifier="a loss that keeps falling beyond as many tokens as there are latents, or "
+            "different exponents in data and in parameters",
+        )
+    ]  # fmt: skip
+
+
+def _hierarchies(run: RunResult) -> list[TheoryRow]:
+    beta = None if run.correlations is None else run.correlations.beta
+    gamma = None if run.entropies is None else run.entropies.gamma
+    alpha = None if run.prediction is None else run.prediction.alpha
+    absent = "the run has not both halves"
+    uniform = alpha if alpha is not None else _missing("ln(1/f) / (2 ln m)", absent)
+    note = ""
+    if beta is not None and gamma is not None and beta.value and gamma.value is not None:
+        note = (
+            f" (here, with s = 2: m = {2**beta.value:.2f} synonyms, "
+            f"share f = {2**-gamma.value:.2f} of strings allowed)"
+        )
+    return [
+        TheoryRow(
+            name="hierarchy, uniform rules", source="Cagnetta and Wyart 2024",
+            formula="ln(1/f) / (2 ln m)" + note, exponent=uniform,
+            assumption="the text is a random hierarchy with m = s^beta equally likely rules a "
+            "symbol; fitted to C(t) and H(n) this is the horizon's exponent",
+            falsifier="drops of H(n) between n = s, s^2, ... that do not shrink by one factor",
+        ),
+        TheoryRow(
+            name="hierarchy, power-law rules", source="Cagnetta et al. 2025",
+            formula="a / (1 + a), rules ~ k^-(1+a)",
+            exponent=_missing(
+                "a / (1 + a)",
+                "a text does not show how its rules are distributed; `ngramstat synthesize rhm "
+                "--zipf-a` makes worlds where it is known",
+            ),
+            assumption="classification of whole strings, where rare rules are learnt last",
+            falsifier="next-token losses that depend on a",
+        ),
+    ]  # fmt: skip
+
+
+def _predictive(spectra: Spectra | None) -> list[TheoryRow]:
+    statistic = None if spectra is None else spectra.tail
+    value = None if statistic is None else statistic.value
+    reason = _NO_CORPUS
+    if statistic is not None:
+        reason = statistic.reason or (
+            f"a tail slope of {value:.3f} is said to go with the exponent over corpora, not to be "
+            "it: how many states P tokens resolve is not derived"
+        )
+    return [
+        TheoryRow(
+            name="predictive spectrum", source="arXiv 2605.20196", kind="correlate",
+            formula="tail slope b - 1 of mass times divergence of contexts of one token",
+            statistic=statistic, exponent=_missing("(b - 1) d ln K / d ln P", reason),
+            assumption="states are learnt in the order of what they tell",
+            falsifier="corpora of equal tail slopes whose losses fall differently",
+        )
+    ]  # fmt: skip
