@@ -83,7 +83,7 @@ def measure_growth(
     corpus: Corpus,
     *,
     longest: int = 4,
-    boundary: str = "document",
+    boundary: str = "stream",
     seed: int = 0,
     workspace: Workspace | None = None,
     progress: Any = None,

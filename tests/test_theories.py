@@ -1,0 +1,252 @@
+"""The panel of theories: exponents of planted corpora, what is refused, and where it is shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import ngramstat
+from ngramstat.cli import main
+from ngramstat.errors import InputError
+from ngramstat.pipeline import theories
+from ngramstat.report.page import render_page
+from ngramstat.report.theories import plot_theories, summarize_theories
+from ngramstat.results import Exponent
+from ngramstat.statistics.documents import statistical_units
+from ngramstat.theories.growth import measure_growth, tail_exponent
+from ngramstat.theories.panel import transformed
+from ngramstat.theories.spectra import measure_spectra, token_eigenvalues
+from ngramstat.theory_results import TheoriesResult
+
+DOCUMENT = 1000
+
+
+def planted(z, types, n, seed):
+    """Independent tokens with p_k ~ k^-z, in documents, and the exact exponents at this size."""
+    p = np.arange(1, types + 1) ** -float(z)
+    p /= p.sum()
+    rng = np.random.default_rng(seed)
+    tokens = np.searchsorted(np.cumsum(p), rng.random(n)).clip(0, types - 1).astype(np.uint32)
+    corpus = ngramstat.Corpus.from_arrays(
+        tokens, vocab_size=types, document_ends=np.arange(DOCUMENT, n + 1, DOCUMENT)
+    )
+    sizes = np.array([n / 2, n])
+    seen = np.array([-np.expm1(q * np.log1p(-p)).sum() for q in sizes])
+    once = np.array([(q * p * np.exp((q - 1) * np.log1p(-p))).sum() for q in sizes])
+    return corpus, {
+        "heaps": np.log(seen[1] / seen[0]) / np.log(2),
+        "missing": -np.log(once[1] / (2 * once[0])) / np.log(2),
+        "zipf": z,
+    }
+
+
+@pytest.mark.parametrize("z", [1.3, 1.5, 2.0])
+def test_exponents_of_planted_corpora_lie_in_their_intervals(z):
+    inside = {"heaps": 0, "missing": 0, "zipf": 0}
+    draws = 12
+    for seed in range(draws):
+        corpus, truth = planted(z, 300_000, 300_000, seed)
+        (kgram,) = measure_growth(corpus, longest=1).kgrams
+        for name in inside:
+            exponent = getattr(kgram, name)
+            assert exponent.value is not None, exponent.reason
+            inside[name] += exponent.low <= truth[name] <= exponent.high
+    # 95 % intervals: fewer than 9 of 12 have a chance of 2 in 1000.
+    assert min(inside.values()) >= 9, inside
+    # What the theories make of them, and their laws for endless texts.
+    assert kgram.zipf.value == pytest.approx(z, rel=0.2)
+    quanta = transformed(kgram.zipf, lambda x: (x - 1) / x, "(z - 1) / z")
+    assert quanta.value == pytest.approx(1 - 1 / z, abs=0.1)
+    assert quanta.low < 1 - 1 / z < quanta.high or seed
+    assert transformed(kgram.heaps, lambda h: 1 - h, "1 - h").low == 1 - kgram.heaps.high
+
+
+def test_types_and_singletons_are_those_of_a_set():
+    corpus, _ = planted(1.5, 5000, 64_000, 0)
+    growth = measure_growth(corpus, longest=2)
+    documents = np.asarray(corpus.tokens).reshape(-1, DOCUMENT)
+    for kgram in growth.kgrams:
+        grams = np.concatenate([
+            np.lib.stride_tricks.sliding_window_view(d[2 - kgram.k :], kgram.k) for d in documents
+        ])  # fmt: skip
+        _, counts = np.unique(grams, axis=0, return_counts=True)
+        assert kgram.types[-1] == len(counts)
+        assert kgram.singletons[-1] == np.count_nonzero(counts == 1)
+        assert kgram.tokens[-1] == len(documents) * (DOCUMENT - 1)
+        assert np.all(np.diff(kgram.tokens) > 0)
+        assert len(kgram.tokens) == 6
+
+
+def test_a_closed_vocabulary_has_no_heaps_exponent():
+    rng = np.random.default_rng(0)
+    corpus = ngramstat.Corpus.from_arrays(
+        rng.integers(0, 50, 64_000).astype(np.uint16), vocab_size=50,
+        document_ends=np.arange(DOCUMENT, 64_001, DOCUMENT),
+    )  # fmt: skip
+    (kgram,) = measure_growth(corpus, longest=1).kgrams
+    assert not kgram.heaps.reportable
+    assert "closed" in kgram.heaps.reason
+    assert "0 1-grams occur once" in kgram.missing.reason
+    assert "less than a decade of ranks" in kgram.zipf.reason
+
+
+def test_few_documents_have_no_parts():
+    tokens = np.random.default_rng(0).integers(0, 9, 31).astype(np.uint16)
+    corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=9, document_ends=np.arange(1, 32))
+    if len(statistical_units(corpus, boundary="document", seed=0).spans) < 32:
+        with pytest.raises(InputError, match="needed for nested parts"):
+            measure_growth(corpus, longest=1)
+
+
+def test_the_tail_of_exact_numbers():
+    # Expected numbers of types by count under p_k ~ k^-z, as the law has them.
+    from scipy.special import gammaln
+
+    counts = np.arange(1, 5001, dtype=np.float64)
+    for z in (0.8, 1.2, 2.5):
+        expected = 1e9 * np.exp(gammaln(counts - 1 / z) - gammaln(counts + 1)) if z > 1 else None
+        if expected is None:
+            expected = np.where(counts > 2, 1e9 * np.exp(
+                gammaln(np.maximum(counts - 1 / z, 0.1)) - gammaln(counts + 1)), 0)  # fmt: skip
+        table = np.stack([counts, np.round(expected)], axis=1).astype(np.uint64)
+        assert tail_exponent(table, 10, 1000) == pytest.approx(z, rel=1e-3)
+    assert np.isnan(tail_exponent(np.zeros((0, 2), np.uint64), 10, 1000))
+
+
+def test_token_eigenvalues_bracket_those_of_the_covariance():
+    counts = np.random.default_rng(0).integers(1, 1000, 60)
+    p = counts / counts.sum()
+    exact = np.sort(np.linalg.eigvalsh(np.diag(p) - np.outer(p, p)))[::-1]
+    found = token_eigenvalues(counts)
+    assert np.all(exact <= found + 1e-12)
+    assert np.all(exact[:-1] >= found[1:] - 1e-12)
+
+
+def test_contributions_are_masses_times_divergences():
+    rng = np.random.default_rng(1)
+    tokens = rng.integers(0, 30, 200_000).astype(np.uint16)
+    tokens[1::2] = (tokens[::2] + rng.integers(0, 2, 100_000)) % 30
+    corpus = ngramstat.Corpus.from_arrays(
+        tokens, vocab_size=30, document_ends=np.arange(1000, 200_001, 1000)
+    )
+    spectra = measure_spectra(corpus)
+    joint = np.zeros((30, 30))
+    np.add.at(joint, (tokens[:-1], tokens[1:]), 1)
+    joint /= joint.sum()
+    p, q = joint.sum(axis=1), joint.sum(axis=0)
+    exact = np.sort((joint * np.log(joint / np.outer(p, q), where=joint > 0,
+                                    out=np.zeros_like(joint))).sum(axis=1))[::-1]  # fmt: skip
+    # The plug-in less its bias (Miller): every context is followed by all 30 types.
+    assert spectra.contributions == pytest.approx(exact - 29 / (2 * (len(tokens) - 1)), abs=1e-9)
+    assert "1,000 needed" in spectra.tail.reason
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    root = tmp_path_factory.mktemp("theories")
+    rng = np.random.default_rng(3)
+    words = np.minimum(rng.zipf(1.4, 120_000) - 1, 3999).astype(np.uint16)
+    words[1:] = np.where(rng.random(119_999) < 0.3, (words[:-1] * 7 + 1) % 4000, words[1:])
+    np.save(root / "tokens.npy", words)
+    corpus = ngramstat.Corpus.open(root / "tokens.npy", vocab_size=4000)
+    run = ngramstat.measure(
+        corpus, output=root / "run", lags=[1, 2, 4, 8, 16], max_context=2, sequential=False,
+        predictor="kneser-ney", learning_sizes=2, replicates=20,
+    )  # fmt: skip
+    return root, corpus, run
+
+
+def test_the_panel_has_every_theory_with_its_doubts(measured):
+    root, corpus, run = measured
+    result = theories(root / "run", corpus=corpus, longest=2)
+    names = [row.name for row in result.rows]
+    assert names == [
+        "horizon", "horizon, finite P", "hilberg", "heaps, k=1", "heaps, k=2", "quanta, k=1",
+        "quanta, k=2", "missing mass, k=1", "missing mass, k=2", "spectrum of tokens",
+        "hierarchy, uniform rules", "hierarchy, power-law rules", "predictive spectrum",
+    ]  # fmt: skip
+    for row in result.rows:
+        assert row.assumption
+        assert row.falsifier
+        assert row.exponent.reportable or row.exponent.reason
+        assert row.agreement == ""
+    by_name = dict(zip(names, result.rows, strict=True))
+    assert by_name["horizon"].exponent == run.prediction.alpha
+    assert by_name["predictive spectrum"].kind == "correlate"
+    assert "synthesize rhm" in by_name["hierarchy, power-law rules"].exponent.reason
+    again = TheoriesResult.from_dict(json.loads(json.dumps(result.to_dict())))
+    assert again == result
+
+
+def test_predictions_are_held_against_trained_models(measured, tmp_path):
+    root, corpus, _ = measured
+    curves = tmp_path / "curves.csv"
+    rows = [f"64,{p},{6 * p**-0.3}" for p in (1e5, 3e5, 1e6, 3e6, 1e7)]
+    curves.write_text("context,tokens,loss\n" + "\n".join(rows) + "\n")
+    result = theories(root / "run", corpus=corpus, curves=curves, longest=1)
+    last = result.rows[-1]
+    assert (last.name, last.kind) == ("curves, raw", "measured")
+    assert last.exponent.value == pytest.approx(0.3, abs=1e-6)
+    assert {row.agreement for row in result.rows[:-1] if row.kind == "prediction"} <= {
+        "consistent", "inconsistent", "indeterminate",
+    }  # fmt: skip
+    assert all(row.agreement for row in result.rows if row.kind == "prediction")
+
+
+def test_another_corpus_is_refused_and_none_leaves_its_rows_open(measured):
+    root, corpus, run = measured
+    other = ngramstat.Corpus.from_arrays(np.asarray(corpus.tokens)[:-1], vocab_size=4000)
+    with pytest.raises(InputError, match="another corpus"):
+        theories(run, corpus=other)
+    gone = dataclasses.replace(run, corpus={**run.corpus, "path": str(root / "nowhere")})
+    result = theories(gone)
+    refused = {row.name for row in result.rows if "--corpus" in (row.exponent.reason or "")}
+    assert refused == {
+        "heaps", "quanta", "missing mass", "spectrum of tokens", "predictive spectrum",
+    }  # fmt: skip
+
+
+def test_the_command_its_table_and_the_page(measured, capsys):
+    root, _, _ = measured
+    with pytest.raises(SystemExit) as stop:
+        main(["theories", str(root / "run"), "--corpus", str(root / "tokens.npy"), "--quiet"])
+    assert stop.value.code in (0, 2)
+    if stop.value.code == 2:  # an .npy does not tell its vocabulary
+        result = theories(root / "run", corpus=measured[1], longest=1)
+        result.save(root / "run" / "theories.json")
+    loaded = TheoriesResult.load(root / "run" / "theories.json")
+    text = summarize_theories(loaded)
+    for row in loaded.rows:
+        assert row.name in text
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main(["report", str(root / "run")])
+    assert stop.value.code == 0
+    page = (root / "run" / "report.html").read_text(encoding="utf-8")
+    assert "Other theories" in page
+    assert 'download="theories.json"' in page
+    for row in loaded.rows:
+        assert row.name in page
+
+
+def test_text_of_a_panel_does_no_harm_on_the_page(measured):
+    _, _, run = measured
+    result = theories(dataclasses.replace(run, corpus={**run.corpus, "path": None}))
+    evil = dataclasses.replace(
+        result.rows[0], name="<script>alert(1)</script>",
+        exponent=Exponent.refused("<img src=x>", method="m"),
+    )  # fmt: skip
+    page = render_page(run, dataclasses.replace(result, rows=(evil,)))
+    assert "<script>" not in page
+    assert "<img src=x>" not in page
+
+
+def test_the_picture_shows_every_value(measured):
+    pytest.importorskip("matplotlib")
+    _, corpus, run = measured
+    result = theories(run, corpus=corpus, longest=1)
+    labels = [label.get_text() for label in plot_theories(result).get_yticklabels()]
+    assert labels == [row.name for row in reversed(result.rows) if row.exponent.value is not None]
