@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ngramstat.errors import NgramstatError
+from ngramstat.errors import InputError, NgramstatError
 from ngramstat.exponents import beta_exponent, gamma_exponent, gamma_finite_exponent, predict
+from ngramstat.report.residuals import plot_residuals
+from ngramstat.report.sparkline import sparkline, sparklines
 from ngramstat.report.summary import summarize
 from ngramstat.report.text import WIDTH
 from ngramstat.results import CorrelationResult, EntropyResult, Exponent, RunResult
@@ -242,3 +244,44 @@ def test_summary_shows_what_correlates() -> None:
     assert max(map(len, text.splitlines())) <= WIDTH
     loaded = RunResult.from_dict(run.to_dict())
     assert loaded.to_dict() == run.to_dict()
+
+
+def test_sparklines_fall_with_the_curve() -> None:
+    assert sparkline([4, 3, 2, 1]) == "█▆▃▁"
+    assert sparkline([1, np.nan, 8]) == "▁ █"
+    assert sparkline([2, 2]) == "▁▁"
+    assert sparkline([np.nan]) == " "
+    text = sparklines(planted_run())
+    norms, entropies = text.strip().split("\n")
+    assert "lags 1..512" in norms
+    assert norms.index("█") < norms.index("▁")
+    assert "contexts 0.." in entropies
+    assert sparklines(RunResult(corpus={}, settings={}, provenance={})) == ""
+
+
+def test_residuals_are_one_on_the_law() -> None:
+    pytest.importorskip("matplotlib")
+    result = planted_correlations()
+    axes = plot_residuals(result)
+    for line in axes.get_lines():
+        heights = np.asarray(line.get_ydata(), dtype=np.float64)
+        if len(heights) == np.count_nonzero(result.valid):
+            assert heights == pytest.approx(np.ones(len(heights)), rel=1e-6)
+            break
+    else:
+        pytest.fail("the fitted lags are not drawn")
+    refused = Exponent.refused("no", method="m")
+    with pytest.raises(InputError, match="nothing is left over"):
+        plot_residuals(planted_correlations(beta=refused))
+
+
+def test_the_horizons_show_the_users_tokens_and_context() -> None:
+    pytest.importorskip("matplotlib")
+    run = planted_run()
+    assert run.correlations is not None
+    assert run.entropies is not None
+    prediction = predict(run.correlations, run.entropies, tokens=[1e6, 1e7], context=64)
+    (axes,) = prediction.plot().axes
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert "half of your context of 64" in labels
+    assert "asked for" in labels

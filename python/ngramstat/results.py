@@ -1352,6 +1352,12 @@ class Prediction(Result):
     collapse: tuple[Collapse, ...] = ()
     curves: CurvesResult | None = None
 
+    def plot(self) -> Figure:
+        """Draw the horizons; see `ngramstat.report.horizon.plot_horizon`."""
+        from ngramstat.report.horizon import plot_horizon
+
+        return plot_horizon(self)
+
     def _rows(self) -> tuple[list[str], list[list[Any]]]:
         header = ["quantity", "value", "low", "high", "reportable", "reason"]
         rows: list[list[Any]] = [

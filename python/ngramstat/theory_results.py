@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ngramstat.errors import InputError
 from ngramstat.results import (
@@ -13,6 +13,9 @@ from ngramstat.results import (
     JsonObject,
     Result,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["THEORIES_SCHEMA", "KgramTable", "SpectrumTable", "TheoriesResult", "TheoryRow"]
 
@@ -139,3 +142,9 @@ class TheoriesResult(Result):
 
     def _caption(self) -> str:
         return "Data exponents by theory"
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Every exponent with its interval; see `ngramstat.report.theories`."""
+        from ngramstat.report.theories import plot_theories
+
+        return plot_theories(self, ax)

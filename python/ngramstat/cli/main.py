@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +128,12 @@ def _show(run: Any, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(run.to_dict(), indent=2, allow_nan=False))
     else:
+        from ngramstat.report.sparkline import sparklines
         from ngramstat.report.summary import summarize
 
-        click.echo(summarize(run))
+        # Pictures in a line are for eyes, not for files.
+        glance = sparklines(run) if sys.stdout.isatty() else ""
+        click.echo(glance + summarize(run))
 
 
 def _write(obj: dict[str, Any], output: str | None) -> None:

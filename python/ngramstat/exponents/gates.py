@@ -16,7 +16,17 @@ from ngramstat.results import (
     StagePoint,
 )
 
-__all__ = ["context_gate", "exponent_gates", "fast_learning_gate", "lag_gates", "stage_gate"]
+__all__ = [
+    "HORIZON_GATE",
+    "context_gate",
+    "exponent_gates",
+    "fast_learning_gate",
+    "lag_gates",
+    "stage_gate",
+]
+
+# Whose threshold is half of the context that a user gave.
+HORIZON_GATE = "horizon inside the context"
 
 _LEAST_DECADES = 1.0
 # Exponents from raw and composition-free norms should agree within this, or within the interval.
@@ -149,7 +159,7 @@ def fast_learning_gate(fits: Mapping[int, LimitFit], alpha: Exponent, source: st
 
 def context_gate(points: tuple[HorizonPoint, ...], context: int | None) -> Gate:
     """Whether the horizon of the largest asked number of tokens lies well inside the context."""
-    name = "horizon inside the context"
+    name = HORIZON_GATE
     meaning = f"n*(P) is at most 1/{_INSIDE:g} of the context of the model"
     if context is None or not points:
         lacking = "the context (--context)" if context is None else "tokens (--tokens)"

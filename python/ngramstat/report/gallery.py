@@ -11,6 +11,7 @@ from ngramstat.report.collapse import plot_collapse
 from ngramstat.report.figures import plot_correlations, plot_entropies
 from ngramstat.report.horizon import plot_horizon
 from ngramstat.report.learning import plot_learning
+from ngramstat.report.residuals import plot_residuals
 from ngramstat.report.spectrum import plot_spectrum
 from ngramstat.results import RunResult
 
@@ -30,6 +31,8 @@ def figures_of(run: RunResult) -> dict[str, Callable[[], Figure]]:
     correlations, entropies, prediction = run.correlations, run.entropies, run.prediction
     if correlations is not None:
         found["correlations"] = _of_axes(plot_correlations, correlations)
+        if correlations.beta.value is not None and correlations.beta.window is not None:
+            found["residuals"] = _of_axes(plot_residuals, correlations)
         if correlations.singular_values is not None:
             found["spectrum"] = _of_axes(plot_spectrum, correlations)
     if entropies is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ngramstat.errors import InputError
+from ngramstat.exponents.gates import HORIZON_GATE
 from ngramstat.exponents.horizons import LEARNER_FACTORS
 from ngramstat.report.figures import logarithmic, new_figure
 from ngramstat.results import Prediction
@@ -52,6 +53,12 @@ def plot_horizon(result: Prediction) -> Figure:
                 markerfacecolor="white" if point.at_least or point.extrapolated else "#D55E00",
                 capsize=2, label="horizon (open: extrapolated or a bound)" if k == 0 else None,
             )  # fmt: skip
+    inside = next((g for g in result.gates if g.name == HORIZON_GATE), None)
+    if inside is not None and inside.threshold is not None:
+        axes.axhline(
+            inside.threshold, color="#009E73", linewidth=1, linestyle="-.",
+            label=f"half of your context of {2 * inside.threshold:g}",
+        )  # fmt: skip
     logarithmic(axes)
     axes.set_xlabel("training tokens $P$")
     axes.set_ylabel("lag resolved, $n^*(P)$ (tokens)")

@@ -76,6 +76,8 @@ def render_page(run: RunResult, theories: TheoriesResult | None = None) -> str:
 _DESCRIPTIONS = {
     "correlations": "Norms of C(t) against lag with their intervals, the noise floor, the window "
     "of the fit with its interval, and excluded lags in grey.",
+    "residuals": "Norms over the fitted law with their intervals, at the lags that were fitted and "
+    "at those that were not.",
     "spectrum": "The leading singular values at every lag beside the noise floor.",
     "entropies": "Next-token entropies against context: the bracket of counts below and held-out "
     "losses above, and the window of the fit.",
@@ -155,7 +157,7 @@ def _meaning(run: RunResult) -> str:
 def _correlations(run: RunResult) -> str:
     assert run.correlations is not None
     result = run.correlations
-    parts = [_figures(run, "correlations", "spectrum")]
+    parts = [_figures(run, "correlations", "residuals", "spectrum")]
     parts.append(_loadings(result))
     parts.append(fold("All lags", _columns(result, _LAG_COLUMNS)))
     lead = (
