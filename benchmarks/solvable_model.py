@@ -39,7 +39,7 @@ def grid() -> list[dict[str, Any]]:
     rows = []
     for alpha, features, samples, ridge in GRID:
         model = SolvableModel(spectrum(alpha, LATENTS), features, samples, ridge)
-        found, error = simulate(model, draws=100, teachers=64, seed=5)
+        found, error = simulate(model, draws=60, teachers=64, seed=5)
         planar = planar_loss(model)
         corrected = planar * (finite_size_factor(features, samples) if ridge == 0 else 1.0)
         rows.append({
@@ -60,7 +60,7 @@ def exponents() -> list[dict[str, Any]]:
             for n in SIZES:
                 shape = (4 * n, n) if which == "data" else (n, 4 * n)
                 model = SolvableModel(lam, *shape)
-                losses.append(simulate(model, draws=8, teachers=64, seed=n)[0])
+                losses.append(simulate(model, draws=5, teachers=64, seed=n)[0])
             x = np.log(np.array(SIZES) + 0.5)
             slope = float(-np.polyfit(x, np.log(losses), 1)[0])
             rows.append({"alpha": alpha, "exponent": which, "sizes": SIZES, "losses": losses,

@@ -81,6 +81,14 @@ def test_a_plateau_where_features_bind_and_a_peak_where_they_meet_samples():
     assert simulate(model(1, 400, 350, latents=300), draws=2)[0] < 1e-12
 
 
+@pytest.mark.parametrize(("features", "samples"), [(50, 10), (50, 49), (50, 51), (50, 4000)])
+def test_a_small_ridge_changes_nothing(features, samples):
+    without = planar_loss(model(1, features, samples, latents=300))
+    assert planar_loss(model(1, features, samples, 1e-13, latents=300)) == pytest.approx(
+        without, rel=1e-6
+    )
+
+
 def test_noise_is_added_and_a_plateau():
     clean, noisy = (model(1, 50, 400, 1e-2, noise_variance=s) for s in (0.0, 0.5))
     assert planar_loss(noisy) > planar_loss(clean) + 0.5

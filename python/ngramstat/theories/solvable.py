@@ -154,23 +154,20 @@ def finite_size_factor(features: int, samples: int) -> float:
 
 def _ridge_loss(model: SolvableModel) -> float:
     lam, n, t, r = model.eigenvalues, model.features, model.samples, model.ridge
+    least = min(n, t)
 
-    def parts(log_g: float) -> tuple[float, float, float]:
-        g = math.exp(log_g)
-        z = float(np.sum(lam / (lam + g)))
-        kappa = (n - z) * g / n
-        return g, z, kappa
+    def parts(log_gap: float) -> tuple[float, float, float]:
+        # By how far z is from min(N, T): that may be tiny, and then N - z or T - z is.
+        gap = math.exp(log_gap)
+        kappa = r / (t - least + gap)
+        return n * kappa / (n - least + gap), least - gap, kappa
 
-    def excess(log_g: float) -> float:
-        _, z, kappa = parts(log_g)
-        return z + r / kappa - t if kappa > 0 else math.inf
+    def excess(log_gap: float) -> float:
+        g, z, _ = parts(log_gap)
+        return float(np.sum(lam / (lam + g))) - z
 
-    # z < N from here on; the excess falls with g.
-    low = math.log(implicit_scale(lam, n)) + 1e-12 if n < len(lam) else math.log(lam.min()) - 60.0
-    high = math.log(float(lam.sum()) + r) + 5.0
-    while excess(high) > 0:
-        high += 5.0
-    g, z, kappa = parts(_root(excess, low, high))
+    # z = 0 at one end, where the sum is positive; at the other g is larger than any eigenvalue.
+    g, z, kappa = parts(_root(excess, -690.0, math.log(least)))
     share = lam / (lam + g)
     q = float(np.sum(share**2))
     target = lam * (model.teacher_variance / len(lam))
