@@ -9,21 +9,27 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
 from ngramstat.exponents.verdict import compare
 from ngramstat.results import Exponent, RunResult
 from ngramstat.theories.growth import Growth
+from ngramstat.theories.solvable import implicit_scale, local_exponents
 from ngramstat.theories.spectra import Spectra
 from ngramstat.theory_results import KgramTable, SpectrumTable, TheoriesResult, TheoryRow
 
 __all__ = ["assemble", "transformed"]
 
+Floats = NDArray[np.float64]
+
 _NO_CORPUS = "the corpus is not at hand; give its path with --corpus"
-# Ranks of a spectrum that are kept.
+# Ranks of a spectrum that are kept, and samples at which random features over it are asked.
 _KEPT = 4096
+_SAMPLES = (4, 16, 64, 256, 1024)
 
 
 def transformed(statistic: Exponent, function: Callable[[float], float], formula: str) -> Exponent:
@@ -209,11 +215,12 @@ _KGRAM_THEORIES = (
 
 def _spectrum(spectra: Spectra | None) -> list[TheoryRow]:
     statistic = None if spectra is None else spectra.decay
-    exponent = (
-        _missing("s - 1", _NO_CORPUS)
-        if statistic is None
-        else transformed(statistic, lambda s: s - 1.0, "s - 1")
-    )
+    exponent = _missing("s - 1", _NO_CORPUS)
+    if spectra is not None:
+        exponent = transformed(spectra.decay, lambda s: s - 1.0, "s - 1")
+        exponent = dataclasses.replace(
+            exponent, alternatives=tuple(_random_features(spectra.eigenvalues))
+        )
     return [
         TheoryRow(
             name="spectrum of tokens", source="Maloney, Roberts, Sully 2022",
@@ -222,6 +229,19 @@ def _spectrum(spectra: Spectra | None) -> list[TheoryRow]:
             "tokens, and parameters do not bind",
             falsifier="a loss that keeps falling beyond as many tokens as there are latents, or "
             "different exponents in data and in parameters",
+        )
+    ]  # fmt: skip
+
+
+def _random_features(eigenvalues: Floats) -> list[dict[str, Any]]:
+    """Exponents of the planar loss g(n) n over the spectrum as it was measured, law or not."""
+    sizes = [float(n) for n in _SAMPLES if 8 * n <= np.count_nonzero(eigenvalues)]
+    losses = [implicit_scale(eigenvalues, n) * n for n in sizes]
+    return [
+        {"method": f"random features over the measured spectrum, {a:g} to {b:g} samples",
+         "value": float(slope), "low": None, "high": None, "window": [a, b], "points": 2}
+        for a, b, slope in zip(
+            sizes, sizes[1:], local_exponents(sizes, losses), strict=False
         )
     ]  # fmt: skip
 
