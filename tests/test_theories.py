@@ -17,9 +17,9 @@ from ngramstat.report.theories import plot_theories, summarize_theories
 from ngramstat.results import Exponent
 from ngramstat.statistics.documents import statistical_units
 from ngramstat.theories.growth import measure_growth, tail_exponent
-from ngramstat.theories.panel import transformed
+from ngramstat.theories.panel import MeasuredAlpha, _judged, transformed
 from ngramstat.theories.spectra import measure_spectra, token_eigenvalues
-from ngramstat.theory_results import TheoriesResult
+from ngramstat.theory_results import TheoriesResult, TheoryRow
 
 DOCUMENT = 1000
 
@@ -188,16 +188,37 @@ def test_the_panel_has_every_theory_with_its_doubts(measured):
 def test_predictions_are_held_against_trained_models(measured, tmp_path):
     root, corpus, _ = measured
     curves = tmp_path / "curves.csv"
-    rows = [f"64,{p},{6 * p**-0.3}" for p in (1e5, 3e5, 1e6, 3e6, 1e7)]
+    tokens = np.geomspace(1e5, 1e8, 9)
+    rows = [f"64,{p:.0f},{1.5 + 40 * p**-0.3:.9f}" for p in tokens]
     curves.write_text("context,tokens,loss\n" + "\n".join(rows) + "\n")
     result = theories(root / "run", corpus=corpus, curves=curves, longest=1)
-    last = result.rows[-1]
-    assert (last.name, last.kind) == ("curves, raw", "measured")
-    assert last.exponent.value == pytest.approx(0.3, abs=1e-6)
-    assert {row.agreement for row in result.rows[:-1] if row.kind == "prediction"} <= {
+    raw, limit = result.rows[-2:]
+    assert (raw.name, limit.name) == ("curves, raw", "curves, limit")
+    assert limit.exponent.value == pytest.approx(0.3, abs=0.02)
+    assert raw.exponent.value < 0.2
+    predictions = [row for row in result.rows if row.kind == "prediction"]
+    assert {row.agreement for row in predictions} <= {
         "consistent", "inconsistent", "indeterminate",
     }  # fmt: skip
-    assert all(row.agreement for row in result.rows if row.kind == "prediction")
+    # Theories are held against the loss above its limit, the slope at finite P against the raw one.
+
+    def known(value, width):
+        return Exponent(
+            value=value, low=value - width, high=value + width, method="m", reportable=True
+        )
+
+    row = TheoryRow(name="planted", source="s", formula="f", assumption="a", falsifier="f",
+                    exponent=known(0.3, 0.01))  # fmt: skip
+    alphas = [
+        MeasuredAlpha("one", "raw", known(0.1, 0.01)),
+        MeasuredAlpha("two", "limit", known(0.3, 0.02)),
+    ]
+    assert _judged(row, alphas).agreement == "consistent"
+    finite = dataclasses.replace(row, name="horizon, finite P")
+    assert _judged(finite, alphas).agreement == "inconsistent"
+    unsound = [dataclasses.replace(one, sound=False) for one in alphas]
+    assert _judged(row, unsound).agreement == "indeterminate"
+    assert _judged(row, []).agreement == ""
 
 
 def test_another_corpus_is_refused_and_none_leaves_its_rows_open(measured):

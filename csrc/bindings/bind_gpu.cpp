@@ -56,6 +56,7 @@ struct GpuCounts {
 };
 struct GpuPart {
     Device on;
+    py::object tokens;  // that the part reads where they lie
     std::shared_ptr<gpu::Part> part;
 };
 struct GpuPairStream {
@@ -68,6 +69,7 @@ struct GpuBlock {
     std::unique_ptr<gpu::Block> block;
 };
 struct GpuOperator {
+    std::vector<py::object> tokens;
     std::shared_ptr<gpu::Gpu> gpu;
     std::unique_ptr<gpu::Operator> op;
 };
@@ -151,7 +153,7 @@ void bind_counts(py::module_& m) {
         .def(
             "weighted",
             [](const GpuCounts& c, double w0, double w1) {
-                return GpuPart{c.on, c.counts->weighted({w0, w1})};
+                return GpuPart{c.on, py::none(), c.counts->weighted({w0, w1})};
             },
             py::arg("first"), py::arg("second"), "A part of an operator.")
         .def(
@@ -229,7 +231,7 @@ void bind_streams(py::module_& m) {
         .def(
             "weighted",
             [](const GpuPairStream& s, Index lag, double w0, double w1) {
-                return GpuPart{s.on, s.stream->weighted(lag, {w0, w1})};
+                return GpuPart{s.on, s.tokens, s.stream->weighted(lag, {w0, w1})};
             },
             py::arg("lag"), py::arg("first"), py::arg("second"), "A part of an operator.");
 }
@@ -416,15 +418,18 @@ void bind_device(py::module_& m) {
             [](const Device& d, const std::vector<const GpuPart*>& parts, const Values& left,
                const Values& right, const std::optional<Array<std::uint8_t>>& kept) {
                 std::vector<std::shared_ptr<gpu::Part>> shared;
+                std::vector<py::object> tokens;
                 for (const GpuPart* part : parts) {
                     if (part->on.gpu != d.gpu) {
                         throw std::invalid_argument("a part lies on another device");
                     }
                     shared.push_back(part->part);
+                    tokens.push_back(part->tokens);
                 }
                 const auto flags = kept ? as_span(*kept) : std::span<const std::uint8_t>();
-                return GpuOperator{d.gpu, d.gpu->covariance(std::move(shared), as_span(left),
-                                                            as_span(right), flags)};
+                return GpuOperator{
+                    std::move(tokens), d.gpu,
+                    d.gpu->covariance(std::move(shared), as_span(left), as_span(right), flags)};
             },
             py::arg("parts"), py::arg("left").noconvert(), py::arg("right").noconvert(),
             py::arg("kept"));

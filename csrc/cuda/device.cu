@@ -23,8 +23,12 @@ std::vector<Device> devices() {
 
 std::size_t free_bytes(int device) {
     std::size_t free = 0, total = 0;
+    int before = 0;
+    NGRAMSTAT_CUDA_CHECK(cudaGetDevice(&before));
     NGRAMSTAT_CUDA_CHECK(cudaSetDevice(device));
-    NGRAMSTAT_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+    const cudaError_t status = cudaMemGetInfo(&free, &total);
+    NGRAMSTAT_CUDA_CHECK(cudaSetDevice(before));
+    NGRAMSTAT_CUDA_CHECK(status);
     return free;
 }
 

@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(1024) blocks(Body body, Index n) {
 class CudaExecutor : public Memory {
   public:
     CudaExecutor(int device, std::size_t limit) : Memory(limit), device_(device) {
-        activate();
+        const Active held(*this);
         NGRAMSTAT_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
         NGRAMSTAT_CUDA_CHECK(cudaStreamCreateWithFlags(&copies_, cudaStreamNonBlocking));
         for (auto* events : {&copied_, &released_, &staged_}) {
@@ -91,6 +91,8 @@ class CudaExecutor : public Memory {
             cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep));
     }
     ~CudaExecutor() override {
+        int before = 0;
+        (void)cudaGetDevice(&before);
         (void)cudaSetDevice(device_);
         (void)cudaStreamSynchronize(copies_);
         (void)cudaStreamSynchronize(stream_);
@@ -101,11 +103,28 @@ class CudaExecutor : public Memory {
         }
         (void)cudaStreamDestroy(copies_);
         (void)cudaStreamDestroy(stream_);
+        (void)cudaSetDevice(before);
     }
+
+    // The device's lock, and the device as the current one while it is held.
+    class Active {
+      public:
+        explicit Active(const CudaExecutor& on) : lock_(on.mutex()) {
+            NGRAMSTAT_CUDA_CHECK(cudaGetDevice(&before_));
+            NGRAMSTAT_CUDA_CHECK(cudaSetDevice(on.device_));
+        }
+        ~Active() { (void)cudaSetDevice(before_); }
+        Active(const Active&) = delete;
+        Active& operator=(const Active&) = delete;
+
+      private:
+        std::unique_lock<std::recursive_mutex> lock_;
+        int before_ = 0;
+    };
 
     std::size_t max_shared_bytes() const { return shared_bytes_; }
     int multiprocessors() const { return multiprocessors_; }
-    void activate() const { NGRAMSTAT_CUDA_CHECK(cudaSetDevice(device_)); }
+    Active activate() const { return Active(*this); }
     // Work that others gave to the device.
     void wait_for_others() const { NGRAMSTAT_CUDA_CHECK(cudaDeviceSynchronize()); }
     void synchronize() const { NGRAMSTAT_CUDA_CHECK(cudaStreamSynchronize(stream_)); }
@@ -126,6 +145,8 @@ class CudaExecutor : public Memory {
         auto* host = reinterpret_cast<std::byte*>(to);
         const auto* device = reinterpret_cast<const std::byte*>(from);
         std::array<std::size_t, 2> begin{}, size{};
+        // What another stream still takes from the pieces.
+        for (const auto& event : staged_) NGRAMSTAT_CUDA_CHECK(cudaEventSynchronize(event));
         for (std::size_t at = 0, turn = 0; at < bytes || turn < 2 || size[turn % 2] > 0;) {
             const std::size_t slot = turn++ % 2;
             if (size[slot] > 0) {
@@ -224,6 +245,7 @@ class CudaExecutor : public Memory {
     template <class T>
     void exclusive_sum(T* values, Index n) {
         if (n == 0) return;
+        check_items(n);
         with_scratch([&](void* scratch, std::size_t& bytes) {
             return cub::DeviceScan::ExclusiveSum(scratch, bytes, values, values, n, stream_);
         });
@@ -231,6 +253,7 @@ class CudaExecutor : public Memory {
     template <class T>
     void inclusive_sum(T* values, Index n) {
         if (n == 0) return;
+        check_items(n);
         with_scratch([&](void* scratch, std::size_t& bytes) {
             return cub::DeviceScan::InclusiveSum(scratch, bytes, values, values, n, stream_);
         });
@@ -244,6 +267,7 @@ class CudaExecutor : public Memory {
     }
     Index sum_by_key(const std::uint64_t* keys, const std::uint64_t* values, Index n,
                      std::uint64_t* unique, std::uint64_t* sums) {
+        check_items(n);
         return numbered(n, [&](void* scratch, std::size_t& bytes, std::uint64_t* found) {
             return cub::DeviceReduce::ReduceByKey(scratch, bytes, keys, unique, values, sums, found,
                                                   kernels::Plus{}, n, stream_);
@@ -270,13 +294,23 @@ class CudaExecutor : public Memory {
         return memory;
     }
     void give(void* memory) noexcept override {
+        int before = 0;
+        (void)cudaGetDevice(&before);
         (void)cudaSetDevice(device_);
         (void)cudaFreeAsync(memory, stream_);
+        (void)cudaSetDevice(before);
     }
 
   private:
     static constexpr std::size_t kStagingBytes = std::size_t{32} << 20;
     static constexpr std::size_t kSharedByDefault = 48 << 10;
+
+    // Older CUBs count the items of a scan in 32 bits.
+    static void check_items([[maybe_unused]] Index n) {
+#if CUDART_VERSION < 12060
+        if (n > 0x7fffffff) throw DeviceError("more than 2^31 items for the CUB of this CUDA");
+#endif
+    }
 
     // Calls one of CUB's functions for the size of its scratch, then with it.
     template <class Call>

@@ -18,6 +18,8 @@ __all__ = ["BACKENDS", "CPU", "Backend", "Gpus", "open_gpus"]
 
 BACKENDS = ("auto", "cpu", "cuda")
 
+# The oldest cards that the kernels are compiled for.
+_CAPABILITY = (8, 0)
 # The share of a device's free memory that is taken by default: a little is left to others.
 _SHARE = "94%"
 
@@ -77,26 +79,46 @@ def open_gpus(backend: Backend = "auto", gpu_memory: str | int | None = None) ->
     InputError
         The backend has another name, or is ``"cuda"`` where this build has no CUDA or this process
         sees no device.
+    NgramstatError
+        The backend is ``"cuda"`` and a device cannot be opened.
     """
     if isinstance(backend, Gpus):
         return backend
     if backend not in BACKENDS:
         raise InputError(f"backend {backend!r}: expected {', '.join(BACKENDS)}")
-    devices = _core.cuda_devices() if backend != "cpu" else []
+    if backend == "cpu":
+        return CPU
     if backend == "cuda" and not _core.build_info()["cuda"]:
         raise InputError(
             "backend 'cuda': this build of ngramstat has no CUDA; install it where nvcc is on PATH "
             "with -C cmake.define.NGRAMSTAT_CUDA=ON, or use --backend cpu"
         )
-    if backend == "cuda" and not devices:
+    try:
+        opened = _open(gpu_memory)
+    except _core.DeviceError as error:
+        # A card that is taken or broken is none, where nobody insists on one.
+        if backend == "auto":
+            return CPU
+        raise NgramstatError(f"backend 'cuda': {error}; --backend cpu does without it") from error
+    if backend == "cuda" and not opened:
         raise InputError(
-            "backend 'cuda': this process sees no CUDA device (see nvidia-smi, and "
-            "CUDA_VISIBLE_DEVICES); use --backend cpu"
+            "backend 'cuda': this process sees no CUDA device of compute capability 8.0 (A100) or "
+            "later (see nvidia-smi, and CUDA_VISIBLE_DEVICES); use --backend cpu"
         )
+    return opened
+
+
+def _open(gpu_memory: str | int | None) -> Gpus:
+    """Every device that the kernels are compiled for."""
+    numbers = [
+        number
+        for number, device in enumerate(_core.cuda_devices())
+        if device["compute_capability"] >= _CAPABILITY
+    ]
     wanted = _SHARE if gpu_memory is None else gpu_memory
     return Gpus(
         tuple(
             _core.Gpu(number, parse_size(wanted, _core.cuda_free_bytes(number), "gpu memory"))
-            for number in range(len(devices))
+            for number in numbers
         )
     )

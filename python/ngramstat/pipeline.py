@@ -18,7 +18,7 @@ from ngramstat import __version__
 from ngramstat.corpus import Corpus
 from ngramstat.curves import read_curves
 from ngramstat.errors import InputError
-from ngramstat.exponents.measured import alpha_of_losses, lower_envelope
+from ngramstat.exponents.measured import alpha_of_losses, alpha_with_limit, lower_envelope
 from ngramstat.exponents.prediction import predict
 from ngramstat.files import sha256_array
 from ngramstat.gpus import Backend, open_gpus
@@ -27,7 +27,7 @@ from ngramstat.parts import PartStore
 from ngramstat.planning import Plan, make_plan, require_room
 from ngramstat.progress import Progress
 from ngramstat.resources import parse_memory_limit, peak_rss_bytes, resolve_threads
-from ngramstat.results import CorrelationResult, EntropyResult, Exponent, RunResult
+from ngramstat.results import CorrelationResult, EntropyResult, RunResult
 from ngramstat.statistics.assembly import assemble_correlations
 from ngramstat.statistics.correlations import (
     CorrelationOptions,
@@ -49,8 +49,8 @@ from ngramstat.statistics.entropies import (
 from ngramstat.statistics.held_out import HeldOut
 from ngramstat.statistics.learning_curves import LearningPoint
 from ngramstat.statistics.mixture import MixtureLosses
-from ngramstat.theories.growth import measure_growth
-from ngramstat.theories.panel import assemble
+from ngramstat.theories.growth import Growth, measure_growth
+from ngramstat.theories.panel import NO_CORPUS, MeasuredAlpha, assemble
 from ngramstat.theories.spectra import measure_spectra
 from ngramstat.theory_results import TheoriesResult
 from ngramstat.validation_results import ValidationResult
@@ -394,17 +394,21 @@ def theories(
     if not 1 <= longest <= MAX_ORDER:
         raise InputError(f"longest={longest}: must lie in 1 .. {MAX_ORDER}")
     store = _corpus_of(found, corpus)
-    measured = _measured_alphas(validation, curves)
-    growth = spectra = None
+    measured = _measured_alphas(validation, curves, found.corpus.get("sha256"))
+    growth: Growth | str = NO_CORPUS
+    spectra = None
     if store is not None:
         gpus = open_gpus(backend, gpu_memory)
         workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit), gpus=gpus)
         boundary = str(found.corpus.get("boundary") or "stream")
         with workspace.watching(store.tokens), gpus.errors():
             with Progress(2 * store.n_tokens, "k-grams", unit="tok", enabled=progress) as bar:
-                growth = measure_growth(
-                    store, longest=longest, seed=seed, workspace=workspace, progress=bar
-                )
+                try:
+                    growth = measure_growth(
+                        store, longest=longest, seed=seed, workspace=workspace, progress=bar
+                    )
+                except InputError as error:
+                    growth = str(error)  # too few documents: the other rows stand
             spectra = measure_spectra(store, boundary=boundary, seed=seed, workspace=workspace)
     return assemble(found, store, growth, spectra, measured)
 
@@ -425,17 +429,25 @@ def _corpus_of(run: RunResult, given: str | PathLike[str] | Corpus | None) -> Co
 
 
 def _measured_alphas(
-    validation: str | PathLike[str] | None, curves: str | PathLike[str] | None
-) -> list[tuple[str, Exponent]]:
-    found: list[tuple[str, Exponent]] = []
+    validation: str | PathLike[str] | None, curves: str | PathLike[str] | None, sha256: Any
+) -> list[MeasuredAlpha]:
+    found: list[MeasuredAlpha] = []
     if validation is not None:
         path = Path(validation)
         result = ValidationResult.load(path / "validation.json" if path.is_dir() else path)
-        found += [(f"validation, {c.name}", c.measured) for c in result.comparisons]
+        if sha256 is not None and result.corpus.get("sha256") not in (None, sha256):
+            raise InputError(f"{path}: was trained on another corpus than that of the run")
+        sound = all(gate.passed is not False for gate in result.gates)
+        found += [
+            MeasuredAlpha(f"validation, {c.name}", c.name, c.measured, sound)
+            for c in result.comparisons
+        ]
     if curves is not None:
         table = read_curves(curves)
         best = lower_envelope(table.tokens, table.loss)
-        found.append(("curves, raw", alpha_of_losses(table.tokens[best], table.loss[best])))
+        tokens, losses = table.tokens[best], table.loss[best]
+        found.append(MeasuredAlpha("curves, raw", "raw", alpha_of_losses(tokens, losses)))
+        found.append(MeasuredAlpha("curves, limit", "limit", alpha_with_limit(tokens, losses)))
     return found
 
 

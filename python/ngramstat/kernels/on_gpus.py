@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ngramstat import _core
+from ngramstat.errors import InputError
+from ngramstat.gpus import Gpus
 from ngramstat.kernels.tokens import check_tokens
 
-__all__ = ["gpu_tokens", "spread"]
+__all__ = ["devices_for", "gpu_tokens", "spread"]
 
 Work = TypeVar("Work")
 Result = TypeVar("Result")
@@ -31,6 +33,23 @@ def gpu_tokens(tokens: Any) -> Any:
         check_tokens(tokens)
         return tokens
     return _core.DeviceTokens(tokens)
+
+
+def devices_for(gpus: Gpus, stream: Any) -> tuple[_core.Gpu, ...]:
+    """The devices that may count a stream: all of them, or the one on which its tensor lies.
+
+    Raises
+    ------
+    InputError
+        The tensor lies on none of them.
+    """
+    if isinstance(stream, np.ndarray):
+        return gpus.devices
+    found = tuple(gpu for gpu in gpus.devices if gpu.number == stream.device)
+    if not found:
+        where = "in host memory" if stream.device < 0 else f"on GPU {stream.device}"
+        raise InputError(f"tokens: lie {where}, which is none of the devices in use")
+    return found
 
 
 def spread(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ngramstat import _core
 from ngramstat._core import CountMatrix, Gpu, GpuCounts, GpuPairStream, PairRoom
 from ngramstat.gpus import Backend, Gpus, open_gpus
-from ngramstat.kernels.on_gpus import gpu_tokens, spread
+from ngramstat.kernels.on_gpus import devices_for, gpu_tokens, spread
 from ngramstat.kernels.tokens import (
     Tokens,
     check_tokens,
@@ -184,7 +184,10 @@ def _count_on_gpus(
     gpus: Gpus, tokens: Tokens, vocab_size: int, documents: DocumentSpans, lags: Sequence[int]
 ) -> Iterator[PairCounts]:
     stream = gpu_tokens(tokens)
-    counters = [gpu.pair_counter(stream, vocab_size, *documents._arrays()) for gpu in gpus.devices]
+    counters = [
+        gpu.pair_counter(stream, vocab_size, *documents._arrays())
+        for gpu in devices_for(gpus, stream)
+    ]
     wanted = [int(lag) for lag in lags]
     group = min(counter.lags_at_once for counter in counters)
     groups = [wanted[start : start + group] for start in range(0, len(wanted), group)]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ngramstat import _core
 from ngramstat.gpus import Backend, Gpus, open_gpus
-from ngramstat.kernels.on_gpus import gpu_tokens, spread
+from ngramstat.kernels.on_gpus import devices_for, gpu_tokens, spread
 from ngramstat.kernels.tokens import (
     Tokens,
     check_tokens,
@@ -191,7 +191,9 @@ def suffix_array(
     """
     stop = -1 if stop_token is None else stop_token
     if gpus := open_gpus(backend):
-        return gpus.devices[0].suffix_array(gpu_tokens(tokens), vocab_size, depth, backward, stop)
+        stream = gpu_tokens(tokens)
+        gpu = devices_for(gpus, stream)[0]
+        return gpu.suffix_array(stream, vocab_size, depth, backward, stop)
     check_tokens(tokens)
     return _core.suffix_array(tokens, vocab_size, depth, backward, stop, threads)
 
@@ -318,7 +320,10 @@ def _steps_on_gpus(
     gpus: Gpus, tokens: Tokens, vocab_size: int, max_context: int, arrays: _Arrays
 ) -> Iterator[tuple[Any, int]]:
     stream = gpu_tokens(tokens)
-    counters = [gpu.ngram_counter(stream, vocab_size, max_context, *arrays) for gpu in gpus.devices]
+    counters = [
+        gpu.ngram_counter(stream, vocab_size, max_context, *arrays)
+        for gpu in devices_for(gpus, stream)
+    ]
     occurrences = counters[0].token_counts
     fits = min(counter.positions_that_fit for counter in counters)
     # Every device gets a share, and every step is a second at most.

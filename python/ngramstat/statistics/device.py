@@ -58,8 +58,10 @@ class _GpuBasis:
             x.subtract(self.last, np.ascontiguousarray(along_last))
         size = float(np.sqrt(np.trace(x.gram())))
         self._project_out(x)
-        r = self._orthonormalise(x, size)
-        if r is None:
+        made = self._orthonormalise(x, size)
+        if made is not None:
+            x, r = made
+        else:
             rows = np.ascontiguousarray(x.to_host().T)
             r = orthonormal_rows(rows, size, self._outside, self._rng)
             x = self._space.block(rows.T)
@@ -86,9 +88,10 @@ class _GpuBasis:
         return block.to_host()[:, :1]
 
     @staticmethod
-    def _orthonormalise(x: GpuBlock, size: float) -> Floats | None:
-        """Cholesky QR, twice (Yamamoto et al. 2015), in place; None, and x as it was, if x is not
-        independent enough for it."""
+    def _orthonormalise(x: GpuBlock, size: float) -> tuple[GpuBlock, Floats] | None:
+        """(q, r) with x = q r, by Cholesky QR, twice (Yamamoto et al. 2015); None if the columns of
+        x are not independent enough for it."""
+        x = x.copy()
         total = np.eye(LANES)
         for _ in range(2):
             try:
@@ -100,4 +103,4 @@ class _GpuBasis:
             x.transform(np.ascontiguousarray(np.linalg.inv(r)))
             total = r @ total
             size = 1.0
-        return total
+        return x, total

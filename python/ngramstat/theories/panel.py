@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,14 +23,36 @@ from ngramstat.theories.solvable import implicit_scale, local_exponents
 from ngramstat.theories.spectra import Spectra
 from ngramstat.theory_results import KgramTable, SpectrumTable, TheoriesResult, TheoryRow
 
-__all__ = ["assemble", "transformed"]
+__all__ = ["NO_CORPUS", "MeasuredAlpha", "assemble", "transformed"]
 
 Floats = NDArray[np.float64]
 
-_NO_CORPUS = "the corpus is not at hand; give its path with --corpus"
+NO_CORPUS = "the corpus is not at hand; give its path with --corpus"
+_FINITE = "horizon, finite P"
 # Ranks of a spectrum that are kept, and samples at which random features over it are asked.
 _KEPT = 4096
 _SAMPLES = (4, 16, 64, 256, 1024)
+
+
+@dataclass(frozen=True)
+class MeasuredAlpha:
+    """What trained models did.
+
+    Attributes
+    ----------
+    name : str
+    protocol : str
+        ``limit``: of the loss above its fitted limit; ``raw``: of the loss itself; or another,
+        which nothing is held against.
+    alpha : Exponent
+    sound : bool
+        Whether no condition of the measurement is known to have failed.
+    """
+
+    name: str
+    protocol: str
+    alpha: Exponent
+    sound: bool = True
 
 
 def transformed(statistic: Exponent, function: Callable[[float], float], formula: str) -> Exponent:
@@ -61,19 +84,21 @@ def transformed(statistic: Exponent, function: Callable[[float], float], formula
 def assemble(
     run: RunResult,
     corpus: Corpus | None,
-    growth: Growth | None,
+    growth: Growth | str,
     spectra: Spectra | None,
-    measured: Sequence[tuple[str, Exponent]] = (),
+    measured: Sequence[MeasuredAlpha] = (),
 ) -> TheoriesResult:
     """The panel: predictions first, correlates, then what trained models did.
 
     Parameters
     ----------
     run : RunResult
-    corpus, growth, spectra
+    corpus, spectra
         None where the corpus is not at hand.
-    measured : sequence of (name, alpha)
-        Of trained models; the first that is reportable is what predictions are held against.
+    growth : Growth or str
+        Or why k-grams were not counted.
+    measured : sequence of MeasuredAlpha
+        Of trained models.
     """
     rows = [
         *_horizon(run),
@@ -85,18 +110,16 @@ def assemble(
     ]
     rows += [
         TheoryRow(
-            name=name, source="trained models", kind="measured", formula="slope of the loss",
-            exponent=alpha, assumption="the largest P are still limited by data",
+            name=one.name, source="trained models", kind="measured", formula="slope of the loss",
+            exponent=one.alpha, assumption="the largest P are still limited by data",
             falsifier="a larger model or a longer context lowers the loss there",
         )
-        for name, alpha in measured
+        for one in measured
     ]  # fmt: skip
-    judge = next((alpha for _, alpha in measured if alpha.reportable), None)
-    if judge is not None:
-        rows = [_judged(row, judge) for row in rows]
+    rows = [_judged(row, measured) for row in rows]
     kgrams: tuple[KgramTable, ...] = ()
     tables: tuple[SpectrumTable, ...] = ()
-    if growth is not None:
+    if isinstance(growth, Growth):
         kgrams = tuple(
             KgramTable(k=g.k, tokens=g.tokens, types=g.types, singletons=g.singletons)
             for g in growth.kgrams
@@ -121,10 +144,19 @@ def assemble(
     )
 
 
-def _judged(row: TheoryRow, measured: Exponent) -> TheoryRow:
+def _judged(row: TheoryRow, measured: Sequence[MeasuredAlpha]) -> TheoryRow:
+    """Theories speak of the loss above its limit; the slope at finite P is held against raw ones.
+
+    Where the conditions of the measurement failed, neither agreement nor difference says anything.
+    """
     if row.kind != "prediction":
         return row
-    return dataclasses.replace(row, agreement=compare(row.name, row.exponent, measured).outcome)
+    protocol = "raw" if row.name == _FINITE else "limit"
+    for one in measured:
+        if one.protocol == protocol and one.alpha.value is not None:
+            outcome = compare(row.name, row.exponent, one.alpha).outcome
+            return dataclasses.replace(row, agreement=outcome if one.sound else "indeterminate")
+    return row
 
 
 def _missing(name: str, reason: str) -> Exponent:
@@ -144,7 +176,7 @@ def _horizon(run: RunResult) -> list[TheoryRow]:
             falsifier="learning curves by context that do not collapse when P is scaled by "
             "n^(2beta)",
         )
-        for name, attribute in (("horizon", "alpha"), ("horizon, finite P", "alpha_finite"))
+        for name, attribute in (("horizon", "alpha"), (_FINITE, "alpha_finite"))
     ]  # fmt: skip
 
 
@@ -161,9 +193,9 @@ def _hilberg(run: RunResult) -> list[TheoryRow]:
     ]  # fmt: skip
 
 
-def _kgrams(growth: Growth | None) -> list[TheoryRow]:
-    if growth is None:
-        refused = _missing("k-grams", _NO_CORPUS)
+def _kgrams(growth: Growth | str) -> list[TheoryRow]:
+    if isinstance(growth, str):
+        refused = _missing("k-grams", growth)
         return [
             TheoryRow(name=name, source=source, formula=formula, exponent=refused,
                       assumption=assumption, falsifier=falsifier)
@@ -215,7 +247,7 @@ _KGRAM_THEORIES = (
 
 def _spectrum(spectra: Spectra | None) -> list[TheoryRow]:
     statistic = None if spectra is None else spectra.decay
-    exponent = _missing("s - 1", _NO_CORPUS)
+    exponent = _missing("s - 1", NO_CORPUS)
     if spectra is not None:
         exponent = transformed(spectra.decay, lambda s: s - 1.0, "s - 1")
         exponent = dataclasses.replace(
@@ -283,7 +315,7 @@ def _hierarchies(run: RunResult) -> list[TheoryRow]:
 def _predictive(spectra: Spectra | None) -> list[TheoryRow]:
     statistic = None if spectra is None else spectra.tail
     value = None if statistic is None else statistic.value
-    reason = _NO_CORPUS
+    reason = NO_CORPUS
     if statistic is not None:
         reason = statistic.reason or (
             f"a tail slope of {value:.3f} is said to go with the exponent over corpora, not to be "

@@ -109,6 +109,8 @@ def _decay(values: Floats, halves: list[Floats], trusted: int) -> Exponent:
     reason = None
     if abs(pieces[0] - pieces[1]) > _STABLE * value:
         reason = f"no one power law: {pieces[0]:.3f} up to rank {middle}, {pieces[1]:.3f} beyond it"
+    elif value <= 1:
+        reason = f"s = {value:.3f}: eigenvalues fall too slowly for the model, s > 1 needed"
     # Half the difference of two halves is one draw of the whole's error, so Student's t with one
     # degree of freedom, 95 %.
     error = 12.7 * abs(each[0] - each[1]) / 2
@@ -163,6 +165,15 @@ def _tail(values: Floats, halves: list[Floats]) -> Exponent:
         return power_law(ranks.astype(np.float64), beyond[ranks]).exponent
 
     value = slope(values)
+    beyond = np.cumsum(values[::-1])[::-1]
+    middle = int(last / np.sqrt(10))
+    pieces = [
+        float(-np.log(beyond[b] / beyond[a]) / np.log(b / a))
+        for a, b in ((last // 10, middle), (middle, last))
+    ]
+    reason = None
+    if not abs(pieces[0] - pieces[1]) <= _STABLE * abs(value):
+        reason = f"no one power law: {pieces[0]:.3f} up to rank {middle}, {pieces[1]:.3f} beyond it"
     each = [slope(half) for half in halves]
     error = 12.7 * abs(each[0] - each[1]) / 2
     return Exponent(
@@ -172,5 +183,6 @@ def _tail(values: Floats, halves: list[Floats]) -> Exponent:
         window=(float(last // 10), float(last)),
         points=40,
         method=f"{method}; error from the two document halves",
-        reportable=True,
+        reportable=reason is None,
+        reason=reason,
     )

@@ -99,33 +99,33 @@ class BlockOn : public Block {
     Index rows() const override { return rows_; }
     double* data() const { return values_.data(); }
     void to_host(std::span<double> out) const override {
-        on_.activate();
+        const auto held = on_.activate();
         require(static_cast<Index>(out.size()) == values_.size(), "a block has another size");
         on_.download(out.data(), values_.data(), values_.size());
     }
     std::unique_ptr<Block> copy() const override {
-        on_.activate();
+        const auto held = on_.activate();
         auto result = std::make_unique<BlockOn>(on_, rows_);
         on_.copy(result->data(), data(), values_.size());
         return result;
     }
     void project_out(const Block& q) override {
-        on_.activate();
+        const auto held = on_.activate();
         const Buffer<double> overlap = product_with(of(q));
         on_.for_each(values_.size(), SubtractProduct{of(q).data(), overlap.data(), data()});
     }
     void subtract(const Block& q, std::span<const double> coefficients) override {
-        on_.activate();
+        const auto held = on_.activate();
         const Buffer<double> sent = coefficients_on_device(coefficients);
         on_.for_each(values_.size(), SubtractProduct{of(q).data(), sent.data(), data()});
     }
     void transform(std::span<const double> coefficients) override {
-        on_.activate();
+        const auto held = on_.activate();
         const Buffer<double> sent = coefficients_on_device(coefficients);
         on_.for_each(rows_, TransformRows{sent.data(), data()});
     }
     std::array<double, 64> gram() const override {
-        on_.activate();
+        const auto held = on_.activate();
         const Buffer<double> product = product_with(*this);
         std::array<double, 64> host;
         on_.download(host.data(), product.data(), kPairsOfLanes);
@@ -181,7 +181,7 @@ class OperatorOn : public Operator {
     }
 
     std::unique_ptr<Block> multiply(const Block& x, bool transposed) const override {
-        on_.activate();
+        const auto held = on_.activate();
         const auto& given = dynamic_cast<const BlockOn<Executor>&>(x);
         const auto& from = transposed ? left_ : right_;
         const auto& to = transposed ? right_ : left_;

@@ -214,7 +214,7 @@ class CountsOn : public Counts {
 
     void multiply(std::span<const double> x, std::array<double, 2> weights, std::span<double> out,
                   bool transposed) const override {
-        on_.activate();
+        const auto held = on_.activate();
         Buffer<double> in(on_, static_cast<Index>(x.size()));
         Buffer<double> product(on_, static_cast<Index>(out.size()));
         on_.upload(in.data(), x.data(), in.size());
@@ -224,7 +224,7 @@ class CountsOn : public Counts {
 
     double inner_product(const Counts& other, std::array<double, 2> weights,
                          std::array<double, 2> other_weights) const override {
-        on_.activate();
+        const auto held = on_.activate();
         const auto& b = dynamic_cast<const CountsOn&>(other);
         require(b.csr_.rows == csr_.rows && b.csr_.cols == csr_.cols,
                 "counts of different shapes have no inner product");
@@ -245,7 +245,7 @@ class CountsOn : public Counts {
     }
 
     CountMatrix to_host(int threads) const override {
-        on_.activate();
+        const auto held = on_.activate();
         std::vector<Index> row_start(static_cast<std::size_t>(csr_.rows) + 1);
         CountEntries<std::uint32_t> all;
         for (auto* values : {&all.column, &all.first, &all.second}) {
@@ -303,7 +303,7 @@ class CountsOn : public Counts {
     const Csr& transposed() const {
         const std::lock_guard<std::mutex> lock(mutex_);
         if (!turned_) {
-            on_.activate();
+            const auto held = on_.activate();
             turned_ = transpose();
         }
         return *turned_;
@@ -326,7 +326,7 @@ class CountsOn : public Counts {
     }
 
     std::array<std::vector<Count>, 2> sums(const Csr& csr) const {
-        on_.activate();
+        const auto held = on_.activate();
         Buffer<std::uint64_t> sums(on_, 2 * csr.rows);
         on_.for_blocks(csr.rows, RowSums::kThreads, RowSums::kShared,
                        RowSums{csr, csr.rows, sums.data()});

@@ -27,7 +27,7 @@ class GpuOn : public Gpu {
     std::size_t used_bytes() const override { return on_.used(); }
     std::size_t peak_bytes() const override { return on_.peak(); }
     void wait_for_others() override {
-        on_.activate();
+        const auto held = on_.activate();
         on_.wait_for_others();
     }
 
@@ -63,7 +63,7 @@ class GpuOn : public Gpu {
     void suffix_array(const Stream<std::uint16_t>& tokens, Index vocab_size,
                       const SuffixOrder& order, std::span<Index> suffixes,
                       std::span<std::uint8_t> lcp) override {
-        on_.activate();
+        const auto held = on_.activate();
         suffix_array_on(on_, tokens, vocab_size, order, suffixes, lcp);
     }
     std::shared_ptr<PairStream> pair_stream(const Stream<std::uint32_t>& tokens, Index vocab_size,
@@ -74,7 +74,7 @@ class GpuOn : public Gpu {
     void suffix_array(const Stream<std::uint32_t>& tokens, Index vocab_size,
                       const SuffixOrder& order, std::span<Index> suffixes,
                       std::span<std::uint8_t> lcp) override {
-        on_.activate();
+        const auto held = on_.activate();
         suffix_array_on(on_, tokens, vocab_size, order, suffixes, lcp);
     }
     std::vector<Index> token_counts(const Stream<std::uint16_t>& tokens,
@@ -86,7 +86,7 @@ class GpuOn : public Gpu {
         return counted(tokens, vocab_size);
     }
     std::unique_ptr<Block> block(std::span<const double> values) override {
-        on_.activate();
+        const auto held = on_.activate();
         auto result =
             std::make_unique<BlockOn<Executor>>(on_, static_cast<Index>(values.size()) / kLanes);
         on_.upload(result->data(), values.data(), static_cast<Index>(values.size()));
@@ -96,14 +96,14 @@ class GpuOn : public Gpu {
                                          std::span<const double> left,
                                          std::span<const double> right,
                                          std::span<const std::uint8_t> kept) override {
-        on_.activate();
+        const auto held = on_.activate();
         return std::make_unique<OperatorOn<Executor>>(on_, std::move(parts), left, right, kept);
     }
 
   private:
     template <class Token>
     std::vector<Index> counted(const Stream<Token>& tokens, Index vocab_size) {
-        on_.activate();
+        const auto held = on_.activate();
         Windows<Executor, Token> windows(on_, tokens, 0.5);
         return count_tokens(on_, windows, tokens, vocab_size);
     }

@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <utility>
 
 #include "ngramstat/error.hpp"
@@ -120,8 +121,13 @@ class Memory {
     std::size_t peak() const { return peak_; }
     std::size_t room() const { return limit_ - used_; }
 
+    // Whoever gives the device work holds this, and so does whoever takes or returns memory: other
+    // threads' results may be freed at any time.
+    std::recursive_mutex& mutex() const { return mutex_; }
+
     // Throws DeviceMemoryError where the limit or the device has no room.
     void* allocate(std::size_t bytes) {
+        const std::lock_guard<std::recursive_mutex> lock(mutex_);
         if (bytes > room()) throw DeviceMemoryError(bytes, room(), limit_);
         void* memory = take(bytes);
         if (memory == nullptr) throw DeviceMemoryError(bytes, room(), limit_);
@@ -130,6 +136,7 @@ class Memory {
         return memory;
     }
     void release(void* memory, std::size_t bytes) noexcept {
+        const std::lock_guard<std::recursive_mutex> lock(mutex_);
         give(memory);
         used_ -= bytes;
     }
@@ -142,6 +149,7 @@ class Memory {
     std::size_t limit_;
     std::size_t used_ = 0;
     std::size_t peak_ = 0;
+    mutable std::recursive_mutex mutex_;
 };
 
 // Device memory of n values, not cleared.

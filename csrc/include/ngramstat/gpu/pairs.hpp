@@ -319,18 +319,17 @@ class PairCounterOn : public PairCounter {
         : on_(on), n_(tokens.size), vocab_size_(vocab_size) {
         require(vocab_size <= std::numeric_limits<std::int32_t>::max(),
                 "the GPU counts pairs of at most 2^31 - 1 types");
-        on_.activate();
+        const auto held = on_.activate();
         documents_.emplace(on_, documents, n_);
         windows_.emplace(on_, tokens, kStreamShare);
         const auto counts = count_tokens(on_, *windows_, tokens, vocab_size);
         windows_->drop();
         if (n_ > 0) check_counts(counts);
-        tables_ = vocab_size <= kMostTableTypes && lags_of_pass() > 0;
-        chunk_ = std::min(n_, kLargestChunk);
+        begin_anew();
     }
 
     std::vector<CountsOfPairs> count(std::span<const Index> lags) override {
-        on_.activate();
+        const auto held = on_.activate();
         std::vector<CountsOfPairs> result;
         for (std::size_t done = 0; done < lags.size();) {
             plan();
@@ -344,7 +343,12 @@ class PairCounterOn : public PairCounter {
             } catch (const DeviceMemoryError&) {
                 prepared_.reset();
                 windows_->drop();
-                if (!shrink()) throw;
+                // What fills the memory may be the counts themselves; smaller pieces do not help
+                // then, and the next call begins anew.
+                if (!result.empty() || !shrink()) {
+                    begin_anew();
+                    throw;
+                }
             }
         }
         // Products with the counts want their transposes, too, and some room beside.
@@ -431,11 +435,18 @@ class PairCounterOn : public PairCounter {
     bool fits() const {
         return static_cast<std::size_t>(chunk_) * bytes_of_position() <= room_for_positions();
     }
+    void begin_anew() {
+        tables_ = vocab_size_ <= kMostTableTypes && lags_of_pass() > 0;
+        batch_ = kMostLags;
+        chunk_ = std::min(n_, kLargestChunk);
+    }
+    // A stream in more pieces than this takes longer than anyone waits.
+    Index smallest_chunk() const { return std::max(kSmallestChunk, n_ / 256); }
     // Less at a time: lags of an entry share its cost, and so do entries of a position.
     bool shrink() {
         if (tables_ && batch_ > kGroup) {
             batch_ -= kGroup;
-        } else if (chunk_ > kSmallestChunk) {
+        } else if (chunk_ > smallest_chunk()) {
             chunk_ = (chunk_ + 1) / 2;
         } else if (tables_ && batch_ > 1) {
             batch_ /= 2;

@@ -23,7 +23,9 @@ class SerialExecutor : public Memory {
 
     std::size_t max_shared_bytes() const { return shared_bytes_; }
     int multiprocessors() const { return 2; }
-    void activate() const {}
+    std::unique_lock<std::recursive_mutex> activate() const {
+        return std::unique_lock<std::recursive_mutex>(mutex());
+    }
     void synchronize() const {}
     void wait_for_others() const {}
 

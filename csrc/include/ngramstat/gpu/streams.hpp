@@ -41,15 +41,15 @@ struct PairAt {
     const Token* tokens;
     const std::uint32_t* about;
     Index n;
-    std::uint32_t lag;
+    Index lag;
     bool across;  // pairs that are not inside a document count, too
     bool backward;
 
     // The class of the left token's document; -1: there is no such pair.
     NGRAMSTAT_HD int class_of(Index place) const {
         const Index left = backward ? place - lag : place;
-        if (left < 0 || left + lag >= n) return -1;
-        if (!across && lag >= (about[left] & kRemaining)) return -1;
+        if (lag >= n || left < 0 || left + lag >= n) return -1;
+        if (!across && lag >= static_cast<Index>(about[left] & kRemaining)) return -1;
         return static_cast<int>(about[left] >> 31);
     }
     NGRAMSTAT_HD Index other(Index place) const {
@@ -145,8 +145,8 @@ class PairStreamOn : public PairStream {
     PairStreamOn(Executor& on, const Stream<Token>& tokens, Index vocab_size,
                  const DocumentSpans& documents, bool across)
         : on_(on), n_(tokens.size), vocab_size_(vocab_size), across_(across) {
-        require(n_ < Index{1} << 32, "the GPU reads streams of less than 2^32 tokens");
-        on_.activate();
+        if (n_ > kMostTokens) throw DeviceError("the GPU streams at most 2^32 - 256 tokens");
+        const auto held = on_.activate();
         const DocumentsOn<Executor> there(on_, documents, n_);
         windows_.emplace(on_, tokens, 1.0);
         if (!windows_->is_whole()) {
@@ -183,10 +183,13 @@ class PairStreamOn : public PairStream {
         on_.upload(first_run_.data(), first_run.data(), vocab_size + 1);
     }
 
+    // Products return before they are done, and what they read may be the caller's.
+    ~PairStreamOn() override { on_.synchronize(); }
+
     Index vocab_size() const { return vocab_size_; }
 
     std::array<std::vector<Count>, 2> counts(Index lag, bool by_right) const override {
-        on_.activate();
+        const auto held = on_.activate();
         Buffer<std::uint64_t> sums(on_, 2 * vocab_size_);
         on_.clear(sums.data(), sums.size());
         using Body = CountRuns<Token>;
@@ -216,9 +219,11 @@ class PairStreamOn : public PairStream {
 
   private:
     static constexpr std::uint32_t kMostOfRun = 1 << 14;
+    static constexpr Index kMostTokens = (Index{1} << 32) - 256;
 
     PairAt<Token> pair(Index lag, bool backward) const {
-        return {windows_->whole(), about_.data(), n_, checked_lag(lag, n_), across_, backward};
+        checked_lag(lag, n_);
+        return {windows_->whole(), about_.data(), n_, lag, across_, backward};
     }
 
     Executor& on_;

@@ -119,7 +119,9 @@ class SuffixSorter {
                  const SuffixOrder& order)
         : on_(on), n_(tokens.size), order_(order) {
         require(order.depth >= 1 && order.depth <= kMaxDepth, "depth must lie in 1 .. 255");
-        require(n_ <= Index{1} << 32, "the GPU sorts streams of at most 2^32 tokens");
+        if (n_ > (Index{1} << 32) - 256) {
+            throw DeviceError("the GPU sorts streams of at most 2^32 - 256 tokens");
+        }
         windows_.emplace(on_, tokens, 1.0);
         if (!windows_->is_whole()) {
             throw DeviceMemoryError(static_cast<std::size_t>(n_) * sizeof(Token), on_.room(),
@@ -474,7 +476,7 @@ class NgramCounterOn : public NgramCounter {
           n_units_(static_cast<Index>(units.ends.size())),
           n_groups_(static_cast<std::uint32_t>(units.n_groups)) {
         check_ngrams(tokens.size, max_context, document_ends, units);
-        on_.activate();
+        const auto held = on_.activate();
         sorter_.emplace(on_, tokens, vocab_size, SuffixOrder{depth_, true, -1});
         std::vector<Index> firsts, lasts;
         for (const Segment& segment : ngram_population(document_ends, max_context)) {
@@ -502,7 +504,7 @@ class NgramCounterOn : public NgramCounter {
     std::vector<Index> token_counts() const override { return sorter_->counts(); }
 
     NgramCounts count(TokenRange range) override {
-        on_.activate();
+        const auto held = on_.activate();
         check_range(range, vocab_size_);
         Totals totals(depth_, n_groups_);
         std::vector<TokenRange> todo = token_ranges(sorter_->counts(), range, positions_that_fit());

@@ -29,6 +29,13 @@ class Windows {
         is_whole_ = true;
     }
 
+    ~Windows() {
+        // A fetch may still be under way into a slot.
+        if (slots_[0].size() > 0) on_.drop_copies();
+    }
+    Windows(const Windows&) = delete;
+    Windows& operator=(const Windows&) = delete;
+
     // Whether the whole stream lies on the device, and where.
     bool is_whole() const { return is_whole_; }
     const Token* whole() const { return whole_; }
