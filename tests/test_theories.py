@@ -93,6 +93,15 @@ def test_a_closed_vocabulary_has_no_heaps_exponent():
     assert "less than a decade of ranks" in kgram.zipf.reason
 
 
+def test_singletons_that_become_fewer_are_of_a_closed_set():
+    # All 2000 types are met in half of the text; a few hundred still occur once.
+    corpus, _ = planted(1.1, 2000, 40_000, 0)
+    (kgram,) = measure_growth(corpus, longest=1).kgrams
+    assert kgram.singletons[-1] < kgram.singletons[-2]
+    assert not kgram.missing.reportable
+    assert "closed set" in kgram.missing.reason
+
+
 def test_few_documents_have_no_parts():
     tokens = np.random.default_rng(0).integers(0, 9, 31).astype(np.uint16)
     corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=9, document_ends=np.arange(1, 32))

@@ -184,6 +184,8 @@ def _growth(k: int, whole: _Part, parts: list[_Part]) -> KgramGrowth:
     few = None
     if singles[-1] <= _SINGLETONS:
         few = f"{singles[-1]:.0f} {k}-grams occur once, {_SINGLETONS} needed"
+    elif singles[-1] < singles[-2]:
+        few = f"fewer {k}-grams occur once in the text than in half of it: they are a closed set"
     heaps = _slope(
         growth,
         np.array([_part_slope(part, k, _types) for part in parts]),
