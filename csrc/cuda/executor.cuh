@@ -331,7 +331,7 @@ class CudaExecutor : public Memory {
         return static_cast<Index>(number);
     }
 
-    // From host memory. Returns when `from` may change; small and pinned sources as well.
+    // From host memory. Returns when `from` may change.
     void copy_staged(void* to, const void* from, std::size_t bytes, cudaStream_t stream) const {
         auto* device = static_cast<std::byte*>(to);
         const auto* host = static_cast<const std::byte*>(from);

@@ -275,12 +275,7 @@ def _run(
 
     result = run(
         Corpus.open(**store),
-        threads=common.threads,
-        memory_limit=common.memory_limit,
-        backend=common.backend,
-        gpu_memory=common.gpu_memory,
-        seed=common.seed,
-        progress=not common.quiet,
+        **common.of_run(),
         **options,
     )
     _write(result.to_dict(), output)
@@ -311,12 +306,7 @@ def measure(
     result = run_all(
         Corpus.open(**store),
         output=output,
-        threads=common.threads,
-        memory_limit=common.memory_limit,
-        backend=common.backend,
-        gpu_memory=common.gpu_memory,
-        seed=common.seed,
-        progress=not common.quiet,
+        **common.of_run(),
         **options,
     )
     _finish(result, output, as_json)
@@ -469,12 +459,7 @@ def theories(
         validation=validation,
         curves=curves,
         longest=longest,
-        seed=common.seed,
-        threads=common.threads,
-        memory_limit=common.memory_limit,
-        backend=common.backend,
-        gpu_memory=common.gpu_memory,
-        progress=not common.quiet,
+        **common.of_run(),
     )
     path = Path(run)
     if output is None:
@@ -583,12 +568,7 @@ def quickstart(common: Globals, output: str, as_json: bool) -> None:
     _, result = run_all(
         output,
         sources=sources,
-        threads=common.threads,
-        memory_limit=common.memory_limit,
-        backend=common.backend,
-        gpu_memory=common.gpu_memory,
-        seed=common.seed,
-        progress=not common.quiet,
+        **common.of_run(),
     )
     _finish(result, str(Path(output) / "run"), as_json)
 

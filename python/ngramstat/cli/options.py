@@ -52,6 +52,17 @@ class Globals:
     seed: int = 0
     quiet: bool = False
 
+    def of_run(self) -> dict[str, Any]:
+        """As the functions take them that do a run."""
+        return {
+            "threads": self.threads,
+            "memory_limit": self.memory_limit,
+            "backend": self.backend,
+            "gpu_memory": self.gpu_memory,
+            "seed": self.seed,
+            "progress": not self.quiet,
+        }
+
 
 class Group(click.Group):
     """Turns the package's errors into one line and an exit code."""

@@ -112,12 +112,7 @@ def validate(
     result = run(
         Corpus.open(**store),
         output=output,
-        threads=common.threads,
-        memory_limit=common.memory_limit,
-        backend=common.backend,
-        gpu_memory=common.gpu_memory,
-        seed=common.seed,
-        progress=not common.quiet,
+        **common.of_run(),
         **options,
     )
     directory = Path(output)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ngramstat.report.markup import text_of
 from ngramstat.results import Exponent
 
-__all__ = ["SYMBOLS", "exponent_row"]
+__all__ = ["SYMBOLS", "exponent_row", "value_and_interval"]
 
 SYMBOLS = {
     "beta": ("β", "‖C(t)‖ ~ t^−β: how fast correlations fall with distance"),
@@ -17,15 +17,22 @@ SYMBOLS = {
 }
 
 
-def exponent_row(name: str, exponent: Exponent) -> list[str]:
-    symbol, meaning = SYMBOLS[name]
+def value_and_interval(exponent: Exponent) -> tuple[str, str]:
+    """Dashes where there is none; a value in parentheses cannot be reported."""
     value = "–" if exponent.value is None else f"{exponent.value:.4g}"
+    if exponent.value is not None and not exponent.reportable:
+        value = f"({value})"
     interval = "–"
     if exponent.low is not None and exponent.high is not None:
         interval = f"{exponent.low:.4g} to {exponent.high:.4g}"
+    return value, interval
+
+
+def exponent_row(name: str, exponent: Exponent) -> list[str]:
+    symbol, meaning = SYMBOLS[name]
+    value, interval = value_and_interval(exponent)
     status = '<span class="passed">reportable</span>'
     if not exponent.reportable:
-        value = f"({value})" if exponent.value is not None else value
         status = f'<span class="failed">not reportable</span>: {text_of(exponent.reason)}'
     window = ""
     if exponent.window is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ngramstat.report.exponent_rows import value_and_interval
 from ngramstat.report.figures import new_figure
 from ngramstat.report.markup import section, table, text_of
 from ngramstat.report.text import estimate, plain, wrap
@@ -82,14 +83,9 @@ def theories_section(result: TheoriesResult, picture: str = "") -> str:
 
 def _cells(row: TheoryRow) -> list[str]:
     exponent = row.exponent
-    value = "–" if exponent.value is None else f"{exponent.value:.4g}"
-    if not exponent.reportable and exponent.value is not None:
-        value = f"({value})"
+    value, interval = value_and_interval(exponent)
     if row.agreement:
         value += f"<br><small>{text_of(row.agreement)}</small>"
-    interval = "–"
-    if exponent.low is not None and exponent.high is not None:
-        interval = f"{exponent.low:.4g} to {exponent.high:.4g}"
     if exponent.reason:
         interval += f"<br><small>{text_of(exponent.reason)}</small>"
     name = (

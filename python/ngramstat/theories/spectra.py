@@ -90,6 +90,12 @@ def token_eigenvalues(counts: NDArray[Any]) -> Floats:
     return np.asarray(p / p.sum())
 
 
+def _error(halves: list[float]) -> float:
+    """Half the difference of two halves is one draw of the whole's error: Student's t with one
+    degree of freedom, 95 %."""
+    return 12.7 * abs(halves[0] - halves[1]) / 2
+
+
 def _decay(values: Floats, halves: list[Floats], trusted: int) -> Exponent:
     method = f"least squares of log eigenvalue on log rank, ranks {_FIRST} to {trusted}"
     if trusted < 10 * _FIRST:
@@ -111,9 +117,7 @@ def _decay(values: Floats, halves: list[Floats], trusted: int) -> Exponent:
         reason = f"no one power law: {pieces[0]:.3f} up to rank {middle}, {pieces[1]:.3f} beyond it"
     elif value <= 1:
         reason = f"s = {value:.3f}: eigenvalues fall too slowly for the model, s > 1 needed"
-    # Half the difference of two halves is one draw of the whole's error, so Student's t with one
-    # degree of freedom, 95 %.
-    error = 12.7 * abs(each[0] - each[1]) / 2
+    error = _error(each)
     return Exponent(
         value=value,
         low=value - error,
@@ -175,7 +179,7 @@ def _tail(values: Floats, halves: list[Floats]) -> Exponent:
     if not abs(pieces[0] - pieces[1]) <= _STABLE * abs(value):
         reason = f"no one power law: {pieces[0]:.3f} up to rank {middle}, {pieces[1]:.3f} beyond it"
     each = [slope(half) for half in halves]
-    error = 12.7 * abs(each[0] - each[1]) / 2
+    error = _error(each)
     return Exponent(
         value=value,
         low=value - error,

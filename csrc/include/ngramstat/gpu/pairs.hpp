@@ -464,8 +464,8 @@ class PairCounterOn : public PairCounter {
     Index n_chunks() const { return (n_ + chunk_ - 1) / std::max<Index>(chunk_, 1); }
     Index chunk_end(Index chunk) const { return std::min(n_, (chunk + 1) * chunk_); }
 
-    // visit(chunk, left tokens, right tokens by lag) over all chunks. The stream's windows hold a
-    // chunk and what the lags reach behind it, or chunk and reach alone for a lag at a time.
+    // visit(chunk, its tokens, what begins to fetch the next) over all chunks. A window holds a
+    // chunk and what the lags reach behind it.
     template <class Visit>
     void for_chunks(std::span<const Index> lags, Visit&& visit) {
         const Index reach = lags.empty() ? 0 : *std::max_element(lags.begin(), lags.end());
