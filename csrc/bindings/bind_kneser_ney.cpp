@@ -16,11 +16,11 @@ py::array_t<Count> to_table(const std::vector<OrderCounts>& orders) {
     return to_array(std::move(flat), {static_cast<py::ssize_t>(orders.size()), 5});
 }
 
-std::vector<Discounts> to_discounts(const Array<double>& values) {
+std::vector<OrderDiscounts> to_discounts(const Array<double>& values) {
     if (values.ndim() != 2 || values.shape(1) != 3) {
         throw std::invalid_argument("discounts must have shape (orders, 3)");
     }
-    std::vector<Discounts> discounts(static_cast<std::size_t>(values.shape(0)));
+    std::vector<OrderDiscounts> discounts(static_cast<std::size_t>(values.shape(0)));
     for (std::size_t m = 0; m < discounts.size(); ++m) {
         std::copy(values.data() + 3 * m, values.data() + 3 * m + 3, discounts[m].begin());
     }

@@ -64,50 +64,37 @@ std::uint8_t bucket_of(Count taken, Count other, bool seen) {
     return static_cast<std::uint8_t>(size + (taken == 0 || other == 0 ? kBuckets / 2 : 0));
 }
 
+constexpr std::size_t kVector = 8;
+
 // Evidence of n turns, a multiple of kVector: ln(odds[k]) to a few 1e-7 (atanh series about the
 // nearest power of two), far below its unit, without a call. Operations of single elements in one
 // order, whatever the vector width: bit-identical over instruction sets.
-constexpr std::size_t kVector = 8;
-using Pack = void (*)(const float* odds, const std::int32_t* bucket, std::int32_t* evidence,
-                      std::size_t n);
-
-#define NGRAMSTAT_PACK(suffix, attribute)                                                       \
-    attribute void pack_##suffix(const float* odds, const std::int32_t* bucket,                 \
-                                 std::int32_t* evidence, std::size_t n) {                       \
-        constexpr std::int32_t kLargest = (1 << (15 - kBucketBits)) - 1;                        \
-        constexpr std::int32_t kHalf = 0x3f3504f3;                      /* sqrt(1/2) */         \
-        constexpr std::int32_t kLeast = 0x322bcc77, kMost = 0x4cbebc20; /* 1e-8, 1e8 */         \
-        n = n / kVector * kVector;                                                              \
-        for (std::size_t k = 0; k < n; ++k) {                                                   \
-            /* Bits of positive numbers are ordered as they are; infinity and NaN come last. */ \
-            const std::int32_t x = std::bit_cast<std::int32_t>(odds[k]);                        \
-            const std::int32_t bits = std::clamp(x, kLeast, kMost) - kHalf;                     \
-            const float power = static_cast<float>(bits >> 23);                                 \
-            const float m = std::bit_cast<float>((bits & 0x7fffff) + kHalf);                    \
-            const float s = (m - 1.0f) / (m + 1.0f), s2 = s * s;                                \
-            const float tail = s2 * (2.0f / 5 + s2 * (2.0f / 7 + s2 * (2.0f / 9)));             \
-            const float series = s * (2.0f + s2 * (2.0f / 3 + tail));                           \
-            const float value =                                                                 \
-                (power * 0.693147181f + series) * static_cast<float>(1.0 / kStretchUnit);       \
-            /* Rounded to nearest: in the bits of 1.5 * 2^23 + value. */                        \
-            const std::int32_t stretch =                                                        \
-                std::bit_cast<std::int32_t>(value + 12582912.0f) - 0x4b400000;                  \
-            evidence[k] =                                                                       \
-                std::clamp(stretch, -kLargest, kLargest) * (1 << kBucketBits) + bucket[k];      \
-        }                                                                                       \
+struct Pack {
+    template <int>
+    static void run(const float* odds, const std::int32_t* bucket, std::int32_t* evidence,
+                    std::size_t n) {
+        constexpr std::int32_t kLargest = (1 << (15 - kBucketBits)) - 1;
+        constexpr std::int32_t kHalf = 0x3f3504f3;                       // sqrt(1/2)
+        constexpr std::int32_t kLeast = 0x322bcc77, kMost = 0x4cbebc20;  // 1e-8, 1e8
+        n = n / kVector * kVector;
+        for (std::size_t k = 0; k < n; ++k) {
+            // Bits of positive numbers are ordered as they are; infinity and NaN come last.
+            const std::int32_t x = std::bit_cast<std::int32_t>(odds[k]);
+            const std::int32_t bits = std::clamp(x, kLeast, kMost) - kHalf;
+            const float power = static_cast<float>(bits >> 23);
+            const float m = std::bit_cast<float>((bits & 0x7fffff) + kHalf);
+            const float s = (m - 1.0f) / (m + 1.0f), s2 = s * s;
+            const float tail = s2 * (2.0f / 5 + s2 * (2.0f / 7 + s2 * (2.0f / 9)));
+            const float series = s * (2.0f + s2 * (2.0f / 3 + tail));
+            const float value =
+                (power * 0.693147181f + series) * static_cast<float>(1.0 / kStretchUnit);
+            // Rounded to nearest: in the bits of 1.5 * 2^23 + value.
+            const std::int32_t stretch =
+                std::bit_cast<std::int32_t>(value + 12582912.0f) - 0x4b400000;
+            evidence[k] = std::clamp(stretch, -kLargest, kLargest) * (1 << kBucketBits) + bucket[k];
+        }
     }
-NGRAMSTAT_PACK(scalar, )
-#ifdef NGRAMSTAT_X86
-NGRAMSTAT_PACK(avx2, __attribute__((target("avx2"))))
-#endif
-#undef NGRAMSTAT_PACK
-
-Pack choose_pack() {
-#ifdef NGRAMSTAT_X86
-    if (simd_level() >= SimdLevel::avx2) return pack_avx2;
-#endif
-    return pack_scalar;
-}
+};
 
 // Events in blocks of one size: a vector would leave up to half of its room empty as it grows.
 class EventList {
@@ -575,7 +562,7 @@ void ContextCounts::evaluate(const TokenTree& tree, const Discounts& discounts,
             "mass must be (turns, 2)");
     require(mass.empty() || has_lower_, "lower counts need an extra_offset");
 
-    const Pack pack = choose_pack();
+    const auto pack = built_for_level<Pack>(SimdLevel::avx2);
     const int leaf_bits = std::bit_width(tree.leaf_of.size() - 1);
     struct Turns {  // of one target, in whole vectors
         std::vector<float> odds;

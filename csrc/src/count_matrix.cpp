@@ -5,20 +5,14 @@
 #include <limits>
 
 #include "ngramstat/parallel.hpp"
-#include "ngramstat/simd.hpp"
-
-#ifdef NGRAMSTAT_X86
-#include <immintrin.h>
-#endif
 
 namespace ngramstat {
 
 namespace {
 
-// Product of rows [begin, end) of one block with kLanes vectors. The three versions do the same
-// multiplications and additions in the same order in every lane, and the build forbids contraction
-// to fused operations (-ffp-contract=off), so their results are equal to the last bit.
-// `first_row` is the place of the block's first row in the vectors.
+// Entries whose values are made together, in vectors.
+constexpr Index kAtOnce = 64;
+
 template <class Integer>
 struct Rows {
     const CountEntries<Integer>& entries;
@@ -29,115 +23,69 @@ struct Rows {
         return entries.second.empty() ? first_value : first_value + w1 * entries.second[k];
     }
     Index column(Index k) const { return entries.column[k]; }
+
+    // visit(column, value) for the entries of one row.
+    template <class Visit>
+    void for_entries(Index row, double w0, double w1, Visit&& visit) const {
+        const Integer* first = entries.first.data();
+        const Integer* second = entries.second.empty() ? nullptr : entries.second.data();
+        const Index end = row_start[row + 1];
+        for (Index k = row_start[row]; k < end; k += kAtOnce) {
+            const Index n = std::min(kAtOnce, end - k);
+            double values[kAtOnce];
+            for (Index i = 0; i < n; ++i) values[i] = w0 * first[k + i];
+            if (second != nullptr) {
+                for (Index i = 0; i < n; ++i) values[i] += w1 * second[k + i];
+            }
+            for (Index i = 0; i < n; ++i) visit(column(k + i), values[i]);
+        }
+    }
+};
+
+// Products of rows [begin, end) of one block with kLanes vectors. `first_row` is the place of the
+// block's first row in the vectors.
+template <class Integer>
+struct Multiply {
+    template <int kBytes>
+    static void run(const Rows<Integer>& rows, Index begin, Index end, Index first_row,
+                    const double* x, double w0, double w1, double* out) {
+        for (Index r = begin; r < end; ++r) {
+            Lanes<kBytes> sum{};
+            rows.for_entries(r, w0, w1, [&](Index column, double value) {
+                Lanes<kBytes> row;
+                row.load(x + column * kLanes);
+                sum.add_product(value, row);
+            });
+            sum.store(out + (first_row + r) * kLanes);
+        }
+    }
 };
 
 template <class Integer>
-using BlockProduct = void (*)(const Rows<Integer>& rows, Index begin, Index end, Index first_row,
-                              const double* x, double w0, double w1, double* out);
-
-template <class Integer>
-void multiply_scalar(const Rows<Integer>& rows, Index begin, Index end, Index first_row,
-                     const double* x, double w0, double w1, double* out) {
-    for (Index r = begin; r < end; ++r) {
-        double sum[kLanes] = {};
-        for (Index k = rows.row_start[r]; k < rows.row_start[r + 1]; ++k) {
-            const double value = rows.value(k, w0, w1);
-            const double* row = x + rows.column(k) * kLanes;
-            for (Index lane = 0; lane < kLanes; ++lane) sum[lane] += value * row[lane];
-        }
-        std::copy(sum, sum + kLanes, out + (first_row + r) * kLanes);
-    }
-}
-
-template <class Integer>
-void scatter_scalar(const Rows<Integer>& rows, Index begin, Index end, Index first_row,
+struct Scatter {
+    template <int kBytes>
+    static void run(const Rows<Integer>& rows, Index begin, Index end, Index first_row,
                     const double* x, double w0, double w1, double* out) {
-    for (Index r = begin; r < end; ++r) {
-        const double* row = x + (first_row + r) * kLanes;
-        for (Index k = rows.row_start[r]; k < rows.row_start[r + 1]; ++k) {
-            const double value = rows.value(k, w0, w1);
-            double* target = out + rows.column(k) * kLanes;
-            for (Index lane = 0; lane < kLanes; ++lane) target[lane] += value * row[lane];
+        for (Index r = begin; r < end; ++r) {
+            Lanes<kBytes> row;
+            row.load(x + (first_row + r) * kLanes);
+            rows.for_entries(r, w0, w1, [&](Index column, double value) {
+                double* target = out + column * kLanes;
+                Lanes<kBytes> sum;
+                sum.load(target);
+                sum.add_product(value, row);
+                sum.store(target);
+            });
         }
     }
-}
+};
 
-#ifdef NGRAMSTAT_X86
-
-template <class Integer>
-__attribute__((target("avx2"))) void multiply_avx2(const Rows<Integer>& rows, Index begin,
-                                                   Index end, Index first_row, const double* x,
-                                                   double w0, double w1, double* out) {
-    for (Index r = begin; r < end; ++r) {
-        __m256d low = _mm256_setzero_pd();
-        __m256d high = _mm256_setzero_pd();
-        for (Index k = rows.row_start[r]; k < rows.row_start[r + 1]; ++k) {
-            const __m256d value = _mm256_set1_pd(rows.value(k, w0, w1));
-            const double* row = x + rows.column(k) * kLanes;
-            low = _mm256_add_pd(low, _mm256_mul_pd(value, _mm256_loadu_pd(row)));
-            high = _mm256_add_pd(high, _mm256_mul_pd(value, _mm256_loadu_pd(row + 4)));
-        }
-        double* target = out + (first_row + r) * kLanes;
-        _mm256_storeu_pd(target, low);
-        _mm256_storeu_pd(target + 4, high);
-    }
-}
-
-template <class Integer>
-__attribute__((target("avx2"))) void scatter_avx2(const Rows<Integer>& rows, Index begin, Index end,
-                                                  Index first_row, const double* x, double w0,
-                                                  double w1, double* out) {
-    for (Index r = begin; r < end; ++r) {
-        const double* row = x + (first_row + r) * kLanes;
-        const __m256d low = _mm256_loadu_pd(row);
-        const __m256d high = _mm256_loadu_pd(row + 4);
-        for (Index k = rows.row_start[r]; k < rows.row_start[r + 1]; ++k) {
-            const __m256d value = _mm256_set1_pd(rows.value(k, w0, w1));
-            double* target = out + rows.column(k) * kLanes;
-            _mm256_storeu_pd(target,
-                             _mm256_add_pd(_mm256_loadu_pd(target), _mm256_mul_pd(value, low)));
-            _mm256_storeu_pd(
-                target + 4, _mm256_add_pd(_mm256_loadu_pd(target + 4), _mm256_mul_pd(value, high)));
-        }
-    }
-}
-
-template <class Integer>
-__attribute__((target("avx512f"))) void multiply_avx512(const Rows<Integer>& rows, Index begin,
-                                                        Index end, Index first_row, const double* x,
-                                                        double w0, double w1, double* out) {
-    for (Index r = begin; r < end; ++r) {
-        __m512d sum = _mm512_setzero_pd();
-        for (Index k = rows.row_start[r]; k < rows.row_start[r + 1]; ++k) {
-            const __m512d value = _mm512_set1_pd(rows.value(k, w0, w1));
-            const __m512d row = _mm512_loadu_pd(x + rows.column(k) * kLanes);
-            sum = _mm512_add_pd(sum, _mm512_mul_pd(value, row));
-        }
-        _mm512_storeu_pd(out + (first_row + r) * kLanes, sum);
-    }
-}
-
-template <class Integer>
-__attribute__((target("avx512f"))) void scatter_avx512(const Rows<Integer>& rows, Index begin,
-                                                       Index end, Index first_row, const double* x,
-                                                       double w0, double w1, double* out) {
-    for (Index r = begin; r < end; ++r) {
-        const __m512d row = _mm512_loadu_pd(x + (first_row + r) * kLanes);
-        for (Index k = rows.row_start[r]; k < rows.row_start[r + 1]; ++k) {
-            const __m512d value = _mm512_set1_pd(rows.value(k, w0, w1));
-            double* target = out + rows.column(k) * kLanes;
-            _mm512_storeu_pd(target,
-                             _mm512_add_pd(_mm512_loadu_pd(target), _mm512_mul_pd(value, row)));
-        }
-    }
-}
-
-#endif
-
-// One product in both widths of entries.
+// One of the products, for both widths of entries.
+template <template <class> class Loop>
 struct Product {
-    BlockProduct<std::uint16_t> narrow;
-    BlockProduct<std::uint32_t> wide;
+    typename BuiltFor<Loop<std::uint16_t>>::Function narrow =
+        built_for_level<Loop<std::uint16_t>>();
+    typename BuiltFor<Loop<std::uint32_t>>::Function wide = built_for_level<Loop<std::uint32_t>>();
 
     void operator()(const CountBlock& block, Index begin, Index end, Index first_row,
                     const double* x, double w0, double w1, double* out) const {
@@ -151,28 +99,6 @@ struct Product {
         });
     }
 };
-
-struct Products {
-    Product multiply{multiply_scalar, multiply_scalar};
-    Product scatter{scatter_scalar, scatter_scalar};
-};
-
-Products choose_products() {
-    Products products;
-#ifdef NGRAMSTAT_X86
-    switch (simd_level()) {
-        case SimdLevel::avx512:
-            return {{multiply_avx512, multiply_avx512}, {scatter_avx512, scatter_avx512}};
-        case SimdLevel::avx2:
-            return {{multiply_avx2, multiply_avx2}, {scatter_avx2, scatter_avx2}};
-        case SimdLevel::scalar:
-            break;
-    }
-#else
-    simd_level();  // still refuses a level that this machine does not have
-#endif
-    return products;
-}
 
 // Merges two sorted rows and sums the products of entries in common columns.
 template <class A, class B>
@@ -358,15 +284,18 @@ CountMatrix CountMatrix::transposed(int threads) const {
         std::vector<Index> next(start.begin() + first, start.begin() + last);
         for (const auto& block : blocks_) {
             block.with_entries([&](const auto& entries) {
+                const auto* columns = entries.column.data();
                 for (Index r = 0; r < block.n_rows(); ++r) {
-                    for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
-                        const Index column = Index{entries.column[k]};
-                        if (column < first || column >= last) continue;
-                        const auto at =
-                            static_cast<std::size_t>(next[column - first]++ - start[first]);
-                        all.column[at] = static_cast<std::uint32_t>(block.first_row + r);
-                        all.first[at] = entries.first[k];
-                        if (!entries.second.empty()) all.second[at] = entries.second[k];
+                    // Columns ascend within a row: those of this run lie together.
+                    const auto* end = columns + block.row_start[r + 1];
+                    const auto* at = std::lower_bound(columns + block.row_start[r], end, first);
+                    for (; at < end && *at < last; ++at) {
+                        const Index k = at - columns;
+                        const auto to =
+                            static_cast<std::size_t>(next[*at - first]++ - start[first]);
+                        all.column[to] = static_cast<std::uint32_t>(block.first_row + r);
+                        all.first[to] = entries.first[k];
+                        if (!entries.second.empty()) all.second[to] = entries.second[k];
                     }
                 }
             });
@@ -398,10 +327,10 @@ void CountMatrix::multiply(std::span<const double> x, std::array<double, 2> weig
     require(static_cast<Index>(x.size()) == n_cols_ * kLanes &&
                 static_cast<Index>(out.size()) == n_rows_ * kLanes,
             "multiply: x must be (n_cols, 8) and out (n_rows, 8)");
-    const Products products = choose_products();
+    const Product<Multiply> multiply_rows;
     parallel_for(static_cast<Index>(blocks_.size()), threads, [&](Index b) {
-        products.multiply(blocks_[b], 0, blocks_[b].n_rows(), blocks_[b].first_row, x.data(),
-                          weights[0], weights[1], out.data());
+        multiply_rows(blocks_[b], 0, blocks_[b].n_rows(), blocks_[b].first_row, x.data(),
+                      weights[0], weights[1], out.data());
     });
 }
 
@@ -411,11 +340,11 @@ void CountMatrix::multiply_transposed(std::span<const double> x, std::array<doub
     require(static_cast<Index>(x.size()) == n_rows_ * kLanes &&
                 static_cast<Index>(out.size()) == n_cols_ * kLanes,
             "multiply_transposed: x must be (n_rows, 8) and out (n_cols, 8)");
-    const Products products = choose_products();
+    const Product<Scatter> scatter_rows;
     sum_over_rows(out, threads, [&](Index first_row, Index last_row, double* copy) {
         for_blocks(first_row, last_row, [&](const CountBlock& block, Index begin, Index end) {
-            products.scatter(block, begin, end, block.first_row, x.data(), weights[0], weights[1],
-                             copy);
+            scatter_rows(block, begin, end, block.first_row, x.data(), weights[0], weights[1],
+                         copy);
         });
     });
 }
@@ -426,7 +355,8 @@ void CountMatrix::multiply_gram(std::span<const double> x, std::span<const doubl
     require(x.size() == out.size() && static_cast<Index>(x.size()) == n_cols_ * kLanes &&
                 static_cast<Index>(row_weights.size()) == n_rows_,
             "multiply_gram: x and out must be (n_cols, 8), row_weights (n_rows)");
-    const Products products = choose_products();
+    const Product<Multiply> multiply_rows;
+    const Product<Scatter> scatter_rows;
     sum_over_rows(out, threads, [&](Index first_row, Index last_row, double* copy) {
         // The products of a run of rows, short enough to find the rows in the cache again.
         constexpr Index kRun = 16;
@@ -442,13 +372,13 @@ void CountMatrix::multiply_gram(std::span<const double> x, std::span<const doubl
                        row_weights[block.first_row + last] != 0.0) {
                     ++last;
                 }
-                products.multiply(block, r, last, -r, x.data(), 1.0, 0.0, per_row.data());
+                multiply_rows(block, r, last, -r, x.data(), 1.0, 0.0, per_row.data());
                 for (Index k = r; k < last; ++k) {
                     for (Index lane = 0; lane < kLanes; ++lane) {
                         per_row[(k - r) * kLanes + lane] *= row_weights[block.first_row + k];
                     }
                 }
-                products.scatter(block, r, last, -r, per_row.data(), 1.0, 0.0, copy);
+                scatter_rows(block, r, last, -r, per_row.data(), 1.0, 0.0, copy);
                 r = last;
             }
         });

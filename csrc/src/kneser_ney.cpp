@@ -25,7 +25,7 @@ void atomic_add(Count& target, Count value) {
     std::atomic_ref<Count>(target).fetch_add(value, std::memory_order_relaxed);
 }
 
-void add_count(ContextCounts& context, Count count) {
+void add_count(FollowerCounts& context, Count count) {
     atomic_add(context.sum, count);
     atomic_add(context.number[std::min<Count>(count, 3) - 1], 1);
 }
@@ -40,12 +40,12 @@ void merge(OrderCounts& into, const OrderCounts& from) {
     for (std::size_t c = 0; c < from.number.size(); ++c) into.number[c] += from.number[c];
 }
 
-double discount(const Discounts& discounts, Count count) {
+double discount(const OrderDiscounts& discounts, Count count) {
     return count == 0 ? 0.0 : discounts[std::min<Count>(count, 3) - 1];
 }
 
 // One level of interpolation; a context without counts leaves the lower order as it is.
-double interpolate(const ContextCounts& context, Count count, const Discounts& discounts,
+double interpolate(const FollowerCounts& context, Count count, const OrderDiscounts& discounts,
                    double lower) {
     if (context.sum == 0) return lower;
     double freed = 0.0;
@@ -256,8 +256,9 @@ void KneserNey<Token>::sweep(std::span<const Token> training, Index first_event,
 }
 
 template <class Token>
-void KneserNey<Token>::score(std::span<const Discounts> raw, std::span<const Discounts> lower,
-                             std::span<double> losses, Index n_documents, int threads) const {
+void KneserNey<Token>::score(std::span<const OrderDiscounts> raw,
+                             std::span<const OrderDiscounts> lower, std::span<double> losses,
+                             Index n_documents, int threads) const {
     require(static_cast<int>(raw.size()) == order_ && static_cast<int>(lower.size()) == order_ - 1,
             "score: one discount triple per order, and one less for the lower orders");
     require(static_cast<Index>(losses.size()) == n_documents * order_,

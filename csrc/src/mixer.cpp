@@ -29,49 +29,37 @@ double loss_of(double log_odds) {
 #define NGRAMSTAT_RESTRICT
 #endif
 
-// weight[i] += table[i].
-using Add = void (*)(const float* table, float* weight, std::size_t n);
-// square[i] += g[i]^2, weight[i] += step g[i] / sqrt(square[i]).
-using Step = void (*)(const float* g, float step, float* weight, float* square, std::size_t n);
-
 // Element by element, in one order whatever the vector width: bit-identical over instruction sets.
 // n is a multiple of kVector.
-#define NGRAMSTAT_MIXER_LOOPS(suffix, attribute)                                    \
-    attribute void add_##suffix(const float* NGRAMSTAT_RESTRICT table,              \
-                                float* NGRAMSTAT_RESTRICT weight, std::size_t n) {  \
-        n = n / kVector * kVector;                                                  \
-        for (std::size_t i = 0; i < n; ++i) weight[i] += table[i];                  \
-    }                                                                               \
-    attribute void step_##suffix(const float* NGRAMSTAT_RESTRICT g, float step,     \
-                                 float* NGRAMSTAT_RESTRICT weight,                  \
-                                 float* NGRAMSTAT_RESTRICT square, std::size_t n) { \
-        n = n / kVector * kVector;                                                  \
-        for (std::size_t i = 0; i < n; ++i) {                                       \
-            square[i] += g[i] * g[i];                                               \
-            weight[i] += step * g[i] / std::sqrt(square[i]);                        \
-        }                                                                           \
+
+// weight[i] += table[i].
+struct Add {
+    template <int>
+    static void run(const float* NGRAMSTAT_RESTRICT table, float* NGRAMSTAT_RESTRICT weight,
+                    std::size_t n) {
+        n = n / kVector * kVector;
+        for (std::size_t i = 0; i < n; ++i) weight[i] += table[i];
     }
-NGRAMSTAT_MIXER_LOOPS(scalar, )
-#ifdef NGRAMSTAT_X86
-NGRAMSTAT_MIXER_LOOPS(avx2, __attribute__((target("avx2"))))
-#endif
-#undef NGRAMSTAT_MIXER_LOOPS
+};
+
+// square[i] += g[i]^2, weight[i] += step g[i] / sqrt(square[i]).
+struct Step {
+    template <int>
+    static void run(const float* NGRAMSTAT_RESTRICT g, float step, float* NGRAMSTAT_RESTRICT weight,
+                    float* NGRAMSTAT_RESTRICT square, std::size_t n) {
+        n = n / kVector * kVector;
+        for (std::size_t i = 0; i < n; ++i) {
+            square[i] += g[i] * g[i];
+            weight[i] += step * g[i] / std::sqrt(square[i]);
+        }
+    }
+};
 #undef NGRAMSTAT_RESTRICT
 
 struct Loops {
-    Add add = add_scalar;
-    Step step = step_scalar;
+    BuiltFor<Add>::Function add = built_for_level<Add>(SimdLevel::avx2);
+    BuiltFor<Step>::Function step = built_for_level<Step>(SimdLevel::avx2);
 };
-
-Loops choose_loops() {
-    const SimdLevel level = simd_level();
-#ifdef NGRAMSTAT_X86
-    if (level >= SimdLevel::avx2) return {add_avx2, step_avx2};
-#else
-    static_cast<void>(level);
-#endif
-    return {};
-}
 
 }  // namespace
 
@@ -168,7 +156,7 @@ double Mixer::train(const MixerInputs& inputs, Index first, Index last, double r
     check(inputs);
     require(first >= 0 && first <= last && last <= inputs.turns, "turns must lie in the inputs");
     const float step = static_cast<float>(rate);
-    const Loops loops = choose_loops();
+    const Loops loops;
     // Padding stays zero: its gradients are, and so its weights.
     alignas(32) std::array<float, kMaxInputs> weight{}, own_weight{}, own_square;
     own_square.fill(kFirstSquare);
@@ -216,7 +204,7 @@ void Mixer::score(const MixerInputs& inputs, std::span<const Index> turn_offsets
                 turn_offsets.back() <= inputs.turns,
             "one turn offset per target, and an end");
     require(std::is_sorted(turn_offsets.begin(), turn_offsets.end()), "turn offsets must ascend");
-    const Loops loops = choose_loops();
+    const Loops loops;
     alignas(32) std::array<float, kMaxInputs> weight{};
     Window window(*this);
     for (std::size_t t = 0; t < losses.size(); ++t) {

@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 #include "ngramstat/error.hpp"
 #include "ngramstat/parallel.hpp"
-#include "ngramstat/simd.hpp"
 
 namespace ngramstat {
 
@@ -132,99 +130,33 @@ struct BilinearTables {
 };
 using BilinearSums = std::array<std::array<double, kLanes>, kBilinearSums>;
 
-// Lanes side by side, in registers as wide as the target of a function has them: the order of every
-// lane's sum is the same for all of them, and with it its bits.
-#if defined(__GNUC__) || defined(__clang__)
-#define NGRAMSTAT_INLINE __attribute__((always_inline)) inline
-using Lanes = double __attribute__((vector_size(kLanes * sizeof(double))));
-using FloatLanes = float __attribute__((vector_size(kLanes * sizeof(float))));
-// Not by value: functions for different targets would hand wide vectors over in different ways.
-NGRAMSTAT_INLINE void load_lanes(const float* from, Lanes& to) {
-    FloatLanes lanes;
-    std::memcpy(&lanes, from, sizeof lanes);
-    to = __builtin_convertvector(lanes, Lanes);
-}
-#else
-#define NGRAMSTAT_INLINE inline
-struct Lanes {
-    double value[kLanes] = {};
-    friend Lanes operator*(Lanes a, const Lanes& b) {
-        for (Index k = 0; k < kLanes; ++k) a.value[k] *= b.value[k];
-        return a;
-    }
-    friend Lanes operator*(double a, Lanes b) {
-        for (double& value : b.value) value *= a;
-        return b;
-    }
-    Lanes& operator+=(const Lanes& other) {
-        for (Index k = 0; k < kLanes; ++k) value[k] += other.value[k];
-        return *this;
+template <class Token>
+struct AddBilinear {
+    template <int kBytes>
+    static void run(const Token* left, const Token* right, Index n, const BilinearTables& tables,
+                    BilinearSums& sums) {
+        Lanes<kBytes> both{}, by_right{}, by_left{}, own_left{}, own_right{};
+        for (Index i = 0; i < n; ++i) {
+            const float* one = tables.left + Index{left[i]} * kLanes;
+            const float* two = tables.right + Index{right[i]} * kLanes;
+            Lanes<kBytes> x, y;
+            x.load(one);
+            y.load(two);
+            both.add_product(x, y);
+            by_right.add_product(tables.left_sum[left[i]], y);
+            by_left.add_product(tables.right_sum[right[i]], x);
+            own_left.add_product(static_cast<double>(one[tables.own]), y);
+            own_right.add_product(static_cast<double>(two[tables.own]), x);
+        }
+        Index s = 0;
+        for (const auto* lanes : {&both, &by_right, &by_left, &own_left, &own_right}) {
+            std::array<double, kLanes> values;
+            lanes->store(values.data());
+            for (Index k = 0; k < kLanes; ++k) sums[s][k] += values[k];
+            ++s;
+        }
     }
 };
-inline void load_lanes(const float* from, Lanes& to) { std::copy_n(from, kLanes, to.value); }
-#endif
-
-template <class Token>
-NGRAMSTAT_INLINE void add_bilinear(const Token* left, const Token* right, Index n,
-                                   const BilinearTables& tables, BilinearSums& sums) {
-    Lanes both{}, by_right{}, by_left{}, own_left{}, own_right{};
-    for (Index i = 0; i < n; ++i) {
-        const float* one = tables.left + Index{left[i]} * kLanes;
-        const float* two = tables.right + Index{right[i]} * kLanes;
-        Lanes x, y;
-        load_lanes(one, x);
-        load_lanes(two, y);
-        both += x * y;
-        by_right += tables.left_sum[left[i]] * y;
-        by_left += tables.right_sum[right[i]] * x;
-        own_left += static_cast<double>(one[tables.own]) * y;
-        own_right += static_cast<double>(two[tables.own]) * x;
-    }
-    Index s = 0;
-    for (const Lanes* lanes : {&both, &by_right, &by_left, &own_left, &own_right}) {
-        std::array<double, kLanes> values;
-        std::memcpy(values.data(), lanes, sizeof values);
-        for (Index k = 0; k < kLanes; ++k) sums[s][k] += values[k];
-        ++s;
-    }
-}
-
-template <class Token>
-using Bilinear = void (*)(const Token*, const Token*, Index, const BilinearTables&, BilinearSums&);
-
-template <class Token>
-void bilinear_scalar(const Token* left, const Token* right, Index n, const BilinearTables& tables,
-                     BilinearSums& sums) {
-    add_bilinear(left, right, n, tables, sums);
-}
-#ifdef NGRAMSTAT_X86
-template <class Token>
-__attribute__((target("avx2"))) void bilinear_avx2(const Token* left, const Token* right, Index n,
-                                                   const BilinearTables& tables,
-                                                   BilinearSums& sums) {
-    add_bilinear(left, right, n, tables, sums);
-}
-template <class Token>
-__attribute__((target("avx512f,prefer-vector-width=512"))) void bilinear_avx512(
-    const Token* left, const Token* right, Index n, const BilinearTables& tables,
-    BilinearSums& sums) {
-    add_bilinear(left, right, n, tables, sums);
-}
-#endif
-
-template <class Token>
-Bilinear<Token> choose_bilinear() {
-    switch (simd_level()) {
-#ifdef NGRAMSTAT_X86
-        case SimdLevel::avx512:
-            return bilinear_avx512<Token>;
-        case SimdLevel::avx2:
-            return bilinear_avx2<Token>;
-#endif
-        default:
-            return bilinear_scalar<Token>;
-    }
-}
 
 }  // namespace
 
@@ -293,7 +225,7 @@ std::vector<double> bilinear_sums_by_class(std::span<const Token> tokens, Index 
         static_cast<std::size_t>(documents.n_classes * kBilinearSums * kLanes));
     const Index per_set = documents.n_classes / sets;
     require(per_set <= kLanes, "at most kLanes classes a set of vectors");
-    const auto add_pairs = choose_bilinear<Token>();
+    const auto add_pairs = built_for_level<AddBilinear<Token>>();
     parallel_for(documents.n_classes, threads, [&](Index k) {
         const Index set = k / per_set;
         const BilinearTables tables{
@@ -314,52 +246,20 @@ namespace {
 
 // target[a[i]] += weight * source[b[i]], for rows of kLanes.
 template <class Token>
-NGRAMSTAT_INLINE void add_products(const Token* a, const Token* b, Index n, double weight,
-                                   const double* source, double* target) {
-    for (Index i = 0; i < n; ++i) {
-        Lanes row, sum;
-        std::memcpy(&row, source + Index{b[i]} * kLanes, sizeof row);
-        std::memcpy(&sum, target + Index{a[i]} * kLanes, sizeof sum);
-        sum += weight * row;
-        std::memcpy(target + Index{a[i]} * kLanes, &sum, sizeof sum);
+struct AddProducts {
+    template <int kBytes>
+    static void run(const Token* a, const Token* b, Index n, double weight, const double* source,
+                    double* target) {
+        for (Index i = 0; i < n; ++i) {
+            double* to = target + Index{a[i]} * kLanes;
+            Lanes<kBytes> row, sum;
+            row.load(source + Index{b[i]} * kLanes);
+            sum.load(to);
+            sum.add_product(weight, row);
+            sum.store(to);
+        }
     }
-}
-
-template <class Token>
-using AddProducts = void (*)(const Token*, const Token*, Index, double, const double*, double*);
-
-template <class Token>
-void products_scalar(const Token* a, const Token* b, Index n, double weight, const double* source,
-                     double* target) {
-    add_products(a, b, n, weight, source, target);
-}
-#ifdef NGRAMSTAT_X86
-template <class Token>
-__attribute__((target("avx2"))) void products_avx2(const Token* a, const Token* b, Index n,
-                                                   double weight, const double* source,
-                                                   double* target) {
-    add_products(a, b, n, weight, source, target);
-}
-template <class Token>
-__attribute__((target("avx512f,prefer-vector-width=512"))) void products_avx512(
-    const Token* a, const Token* b, Index n, double weight, const double* source, double* target) {
-    add_products(a, b, n, weight, source, target);
-}
-#endif
-
-template <class Token>
-AddProducts<Token> choose_products() {
-    switch (simd_level()) {
-#ifdef NGRAMSTAT_X86
-        case SimdLevel::avx512:
-            return products_avx512<Token>;
-        case SimdLevel::avx2:
-            return products_avx2<Token>;
-#endif
-        default:
-            return products_scalar<Token>;
-    }
-}
+};
 
 }  // namespace
 
@@ -382,7 +282,7 @@ void multiply_pairs(std::span<const Token> tokens, Index vocab_size, Index lag,
     const auto bounds = balanced_blocks(prefix, vocab_size <= (1 << 16) ? 16 : 4);
     const Index runs = documents.starts.empty() ? 0 : static_cast<Index>(bounds.size()) - 1;
     std::vector<std::vector<double>> partial(static_cast<std::size_t>(runs));
-    const auto add = choose_products<Token>();
+    const auto add = built_for_level<AddProducts<Token>>();
     parallel_for(runs, threads, [&](Index run) {
         partial[run].assign(size, 0.0);
         for (Index d = bounds[run]; d < bounds[run + 1]; ++d) {

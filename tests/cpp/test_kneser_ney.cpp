@@ -71,14 +71,14 @@ struct Model {
     }
 
     // p(last token of gram | the rest) where the model of order m is the highest one.
-    double probability(const Gram& gram, int m, const std::vector<Discounts>& raw_discounts,
-                       const std::vector<Discounts>& lower_discounts) const {
+    double probability(const Gram& gram, int m, const std::vector<OrderDiscounts>& raw_discounts,
+                       const std::vector<OrderDiscounts>& lower_discounts) const {
         double below = 1.0 / static_cast<double>(vocab_size);
         for (int k = 1; k <= std::min(m, static_cast<int>(gram.size())); ++k) {
             const bool top = k == m;
             const auto& counts = top ? raw[k] : lower[k];
             const auto& followers = top ? raw_followers[k] : lower_followers[k];
-            const Discounts& discounts = (top ? raw_discounts : lower_discounts)[k - 1];
+            const OrderDiscounts& discounts = (top ? raw_discounts : lower_discounts)[k - 1];
             const Gram tail(gram.end() - k, gram.end());
             const auto it = followers.find(Gram(tail.begin(), tail.end() - 1));
             if (it == followers.end()) continue;
@@ -118,8 +118,8 @@ void check_model(const check::Stream<Token>& stream, int order, Index stop_token
         const bool event = static_cast<Index>(held_out[i]) < stream.vocab_size;
         document.push_back(i % 11 == 3 || !event ? -1 : d == 2 ? 3 : d);
     }
-    std::vector<Discounts> raw_discounts;
-    std::vector<Discounts> lower_discounts;
+    std::vector<OrderDiscounts> raw_discounts;
+    std::vector<OrderDiscounts> lower_discounts;
     for (int m = 1; m <= order; ++m) {
         raw_discounts.push_back({0.5 + 0.02 * m, 1.0, 1.4});
         if (m < order) lower_discounts.push_back({0.6, 1.1 - 0.01 * m, 1.5});
@@ -201,8 +201,8 @@ void refuses_bad_arguments() {
 
     auto good = model({0, 1, 1}, 3, 2, -1);
     CHECK_THROWS(std::invalid_argument, good.add_training(tokens, 0, {0, 4}, 1));
-    const std::vector<Discounts> raw(2, Discounts{0.5, 1.0, 1.5});
-    const std::vector<Discounts> lower(1, Discounts{0.5, 1.0, 1.5});
+    const std::vector<OrderDiscounts> raw(2, OrderDiscounts{0.5, 1.0, 1.5});
+    const std::vector<OrderDiscounts> lower(1, OrderDiscounts{0.5, 1.0, 1.5});
     std::vector<double> losses(4);
     good.score(raw, lower, losses, 2, 1);
     CHECK_THROWS(std::invalid_argument, good.score(lower, lower, losses, 2, 1));

@@ -7,13 +7,10 @@
 #include <vector>
 
 #include "ngramstat/error.hpp"
+#include "ngramstat/lanes.hpp"
 #include "ngramstat/types.hpp"
 
 namespace ngramstat {
-
-// Vectors per product. One width for all: eight doubles are one cache line and one AVX-512
-// register, so eight products cost little more than one.
-inline constexpr Index kLanes = 8;
 
 // Entries of a run of rows, row by row; columns ascend within a row.
 template <class Integer>

@@ -19,7 +19,7 @@ inline constexpr int kMaxOrder = 16;
 
 // What interpolation needs of one context h: the sum of the counts of hw over w, and how many w
 // have count 1, 2, and 3 or more.
-struct ContextCounts {
+struct FollowerCounts {
     Count sum = 0;
     std::array<Count, 3> number{};
 };
@@ -30,8 +30,8 @@ struct OrderCounts {
     Count distinct = 0;
 };
 
-// Discounts D1, D2, D3+ of one order.
-using Discounts = std::array<double, 3>;
+// OrderDiscounts D1, D2, D3+ of one order.
+using OrderDiscounts = std::array<double, 3>;
 
 // Two kinds of counts for every order m: `raw` counts serve where m is the highest order of a
 // model; `lower` (adjusted) counts everywhere below: the number of distinct tokens seen before the
@@ -62,7 +62,7 @@ class KneserNey {
 
     // Sum of -ln p over each document's scored tokens: losses[document * order + n] for contexts of
     // n = 0 .. order-1 tokens. raw, lower: discounts by order. Nats.
-    void score(std::span<const Discounts> raw, std::span<const Discounts> lower,
+    void score(std::span<const OrderDiscounts> raw, std::span<const OrderDiscounts> lower,
                std::span<double> losses, Index n_documents, int threads) const;
 
   private:
@@ -80,10 +80,10 @@ class KneserNey {
     // number + 1 is the node; node 0 is the empty context. N-grams: key (context node, last token).
     KeyTable nodes_;
     KeyTable ngrams_;
-    std::vector<ContextCounts> raw_contexts_;    // by node
-    std::vector<ContextCounts> lower_contexts_;  // by node
-    std::vector<Count> raw_ngrams_;              // by n-gram
-    std::vector<Count> lower_ngrams_;            // by n-gram
+    std::vector<FollowerCounts> raw_contexts_;    // by node
+    std::vector<FollowerCounts> lower_contexts_;  // by node
+    std::vector<Count> raw_ngrams_;               // by n-gram
+    std::vector<Count> lower_ngrams_;             // by n-gram
     // By held-out position and order m = 1 .. order: the context node and the n-gram, or kAbsent
     // where the context cannot reach that far.
     std::vector<std::uint32_t> position_nodes_;

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from ngramstat._core import GpuPairStream
 from ngramstat.corpus import Corpus
@@ -239,7 +240,7 @@ def measure_lags(
                     across=options.boundary == "stream",
                 )  # fmt: skip
             for lag in lags:
-                yield _LagMeasurer(shared, lag, stream=stream).measure()
+                yield _measured(_LagMeasurer(shared, lag, stream=stream))
             return
         with contextlib.ExitStack() as stack:
             streams = [corpus.tokens]
@@ -249,10 +250,17 @@ def measure_lags(
                 )
                 streams.append(shuffled_inside_documents(corpus, units, options.seed, shuffled))
             for counts in zip(*_counted(corpus, units, lags, streams, workspace), strict=True):
-                yield _LagMeasurer(shared, counts[0].lag, *counts).measure()
+                yield _measured(_LagMeasurer(shared, counts[0].lag, *counts))
                 del counts
     except IndexError as error:
         raise InputError(f"{corpus.path}: {error}; check --dtype and --vocab-size") from error
+
+
+def _measured(measurer: _LagMeasurer) -> LagMeasurement:
+    # Threads of the linear algebra wait for its next small product in a loop, on the cores that our
+    # own threads need.
+    with threadpool_limits(1):
+        return measurer.measure()
 
 
 def _counted(
