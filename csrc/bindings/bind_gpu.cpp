@@ -3,6 +3,7 @@
 
 #include "arrays.hpp"
 #include "bind.hpp"
+#include "count_arrays.hpp"
 #include "dlpack.hpp"
 #include "ngram_tables.hpp"
 #include "ngramstat/gpu/gpu.hpp"
@@ -32,7 +33,7 @@ struct Device {
 #endif
 
 // Tokens as an argument: an array in host memory, or a tensor on that very device.
-AnyStream stream_of(const Device& device, const py::object& tokens) {
+gpu::AnyStream stream_of(const Device& device, const py::object& tokens) {
     if (py::isinstance<Array<std::uint16_t>>(tokens)) {
         const auto array = tokens.cast<Array<std::uint16_t>>();
         return gpu::Stream<std::uint16_t>{array.data(), static_cast<Index>(array.size()), false};
@@ -86,31 +87,14 @@ struct GpuNgramCounter {
     int max_context;
 };
 
-std::span<double> target(Values& values) {
-    return {values.mutable_data(), static_cast<std::size_t>(values.size())};
-}
-
-void require_block(const Values& x, Index rows) {
-    if (x.ndim() != 2 || x.shape(0) != rows || x.shape(1) != kLanes) {
-        throw std::invalid_argument("a block of vectors must have shape (" + std::to_string(rows) +
-                                    ", " + std::to_string(kLanes) + ")");
-    }
-}
-
-py::array_t<Count> sums(std::array<std::vector<Count>, 2>&& both) {
-    const py::ssize_t n = static_cast<py::ssize_t>(both[0].size());
-    both[0].insert(both[0].end(), both[1].begin(), both[1].end());
-    return to_array(std::move(both[0]), {2, n});
-}
-
 void bind_counts(py::module_& m) {
     const auto product = [](const GpuCounts& c, const Values& x, double w0, double w1,
                             bool transposed) {
         const Index rows = transposed ? c.counts->n_cols() : c.counts->n_rows();
         require_block(x, transposed ? c.counts->n_rows() : c.counts->n_cols());
-        Values out({static_cast<py::ssize_t>(rows), static_cast<py::ssize_t>(kLanes)});
+        Values out = new_block(rows);
         const auto in = as_span(x);
-        const auto to = target(out);
+        const auto to = as_target(out);
         {
             const py::gil_scoped_release release;
             c.counts->multiply(in, {w0, w1}, to, transposed);
@@ -125,8 +109,9 @@ void bind_counts(py::module_& m) {
         .def_property_readonly("gpu", [](const GpuCounts& c) { return c.on; })
         .def_property_readonly("nnz", [](const GpuCounts& c) { return c.counts->nnz(); })
         .def_property_readonly("nbytes", [](const GpuCounts& c) { return c.counts->bytes(); })
-        .def("row_sums", [](const GpuCounts& c) { return sums(c.counts->row_sums()); })
-        .def("column_sums", [](const GpuCounts& c) { return sums(c.counts->column_sums()); })
+        .def("row_sums", [](const GpuCounts& c) { return two_channels(c.counts->row_sums()); })
+        .def("column_sums",
+             [](const GpuCounts& c) { return two_channels(c.counts->column_sums()); })
         .def(
             "to_host",
             [](const GpuCounts& c, int threads) {
@@ -172,9 +157,8 @@ void bind_vectors(py::module_& m) {
         .def_property_readonly("rows", [](const GpuBlock& b) { return b.block->rows(); })
         .def("to_host",
              [](const GpuBlock& b) {
-                 Values out(
-                     {static_cast<py::ssize_t>(b.block->rows()), static_cast<py::ssize_t>(kLanes)});
-                 const auto to = target(out);
+                 Values out = new_block(b.block->rows());
+                 const auto to = as_target(out);
                  {
                      const py::gil_scoped_release release;
                      b.block->to_host(to);
@@ -193,7 +177,7 @@ void bind_vectors(py::module_& m) {
             "transform", [](GpuBlock& b, const Values& c) { b.block->transform(as_span(c)); },
             py::arg("coefficients").noconvert())
         .def("gram", [](const GpuBlock& b) {
-            Values out({static_cast<py::ssize_t>(kLanes), static_cast<py::ssize_t>(kLanes)});
+            Values out = new_block(kLanes);
             const auto gram = b.block->gram();
             std::copy(gram.begin(), gram.end(), out.mutable_data());
             return out;
@@ -224,7 +208,7 @@ void bind_streams(py::module_& m) {
                     const py::gil_scoped_release release;
                     counted = s.stream->counts(lag, by_right);
                 }
-                return sums(std::move(counted));
+                return two_channels(std::move(counted));
             },
             py::arg("lag"), py::arg("by_right"),
             "Pairs of each class by left or by right token, (2, V).")
@@ -300,19 +284,6 @@ void bind_device(py::module_& m) {
         .def_property_readonly("used_bytes", [](const Device& d) { return d.gpu->used_bytes(); })
         .def_property_readonly("peak_bytes", [](const Device& d) { return d.gpu->peak_bytes(); })
         .def(
-            "token_counts",
-            [](const Device& d, const py::object& tokens, Index vocab_size) {
-                const auto any = stream_of(d, tokens);
-                std::vector<Index> counts;
-                {
-                    const py::gil_scoped_release release;
-                    counts = std::visit(
-                        [&](const auto& s) { return d.gpu->token_counts(s, vocab_size); }, any);
-                }
-                return to_array(std::move(counts));
-            },
-            py::arg("tokens"), py::arg("vocab_size"))
-        .def(
             "pair_counter",
             [](const Device& d, const py::object& tokens, Index vocab_size,
                const Array<Index>& ends, const Array<Index>& content_starts,
@@ -323,11 +294,7 @@ void bind_device(py::module_& m) {
                 std::unique_ptr<gpu::PairCounter> counter;
                 {
                     const py::gil_scoped_release release;
-                    counter = std::visit(
-                        [&](const auto& s) {
-                            return d.gpu->pair_counter(s, vocab_size, documents);
-                        },
-                        any);
+                    counter = d.gpu->pair_counter(any, vocab_size, documents);
                 }
                 return GpuPairCounter{d, tokens, std::move(counter)};
             },
@@ -345,11 +312,7 @@ void bind_device(py::module_& m) {
                 std::shared_ptr<gpu::PairStream> stream;
                 {
                     const py::gil_scoped_release release;
-                    stream = std::visit(
-                        [&](const auto& s) {
-                            return d.gpu->pair_stream(s, vocab_size, documents, across);
-                        },
-                        any);
+                    stream = d.gpu->pair_stream(any, vocab_size, documents, across);
                 }
                 return GpuPairStream{d, tokens, std::move(stream)};
             },
@@ -369,11 +332,7 @@ void bind_device(py::module_& m) {
                 std::unique_ptr<gpu::NgramCounter> counter;
                 {
                     const py::gil_scoped_release release;
-                    counter = std::visit(
-                        [&](const auto& s) {
-                            return d.gpu->ngram_counter(s, vocab_size, max_context, ends, units);
-                        },
-                        any);
+                    counter = d.gpu->ngram_counter(any, vocab_size, max_context, ends, units);
                 }
                 return GpuNgramCounter{d.gpu, tokens, std::move(counter), n_groups, max_context};
             },
@@ -393,13 +352,8 @@ void bind_device(py::module_& m) {
                                                      static_cast<std::size_t>(n));
                 {
                     const py::gil_scoped_release release;
-                    std::visit(
-                        [&](const auto& s) {
-                            d.gpu->suffix_array(s, vocab_size,
-                                                SuffixOrder{depth, backward, stop_token}, order,
-                                                shared);
-                        },
-                        any);
+                    d.gpu->suffix_array(any, vocab_size, SuffixOrder{depth, backward, stop_token},
+                                        order, shared);
                 }
                 return py::make_tuple(suffixes, lcp);
             },
@@ -436,7 +390,6 @@ void bind_device(py::module_& m) {
     py::class_<DeviceTokens>(m, "DeviceTokens")
         .def(py::init<const py::object&>(), py::arg("tensor"))
         .def("__len__", &DeviceTokens::size)
-        .def_property_readonly("bits", &DeviceTokens::bits)
         .def_property_readonly("device",
                                [](const DeviceTokens& t) { return t.on_cuda() ? t.device() : -1; });
 }

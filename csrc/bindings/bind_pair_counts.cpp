@@ -3,6 +3,7 @@
 
 #include "arrays.hpp"
 #include "bind.hpp"
+#include "count_arrays.hpp"
 #include "ngramstat/pair_counts.hpp"
 #include "ngramstat/pair_tables.hpp"
 
@@ -77,20 +78,6 @@ class PairCounter {
                  PairTables<std::uint16_t>, PairTables<std::uint32_t>>
         way_;
 };
-
-template <class T>
-py::array_t<T> two_channels(std::array<std::vector<T>, 2>&& sums) {
-    const py::ssize_t n = static_cast<py::ssize_t>(sums[0].size());
-    sums[0].insert(sums[0].end(), sums[1].begin(), sums[1].end());
-    return to_array(std::move(sums[0]), {2, n});
-}
-
-void require_block(const Block& x, Index rows) {
-    if (x.ndim() != 2 || x.shape(0) != rows || x.shape(1) != kLanes) {
-        throw std::invalid_argument("a block of vectors must have shape (" + std::to_string(rows) +
-                                    ", " + std::to_string(kLanes) + ")");
-    }
-}
 
 py::tuple to_coo(const CountMatrix& matrix) {
     std::vector<Index> rows;
@@ -179,10 +166,9 @@ void bind_pair_counts(py::module_& m) {
             "multiply",
             [](const CountMatrix& c, const Block& x, double w0, double w1, int threads) {
                 require_block(x, c.n_cols());
-                Block out({static_cast<py::ssize_t>(c.n_rows()), static_cast<py::ssize_t>(kLanes)});
+                Block out = new_block(c.n_rows());
                 const auto in = as_span(x);
-                const std::span<double> target(out.mutable_data(),
-                                               static_cast<std::size_t>(out.size()));
+                const auto target = as_target(out);
                 {
                     const py::gil_scoped_release release;
                     c.multiply(in, {w0, w1}, target, threads);
@@ -201,11 +187,10 @@ void bind_pair_counts(py::module_& m) {
             "multiply_gram",
             [](const CountMatrix& c, const Block& x, const Block& row_weights, int threads) {
                 require_block(x, c.n_cols());
-                Block out({static_cast<py::ssize_t>(c.n_cols()), static_cast<py::ssize_t>(kLanes)});
+                Block out = new_block(c.n_cols());
                 const auto in = as_span(x);
                 const auto weights = as_span(row_weights);
-                const std::span<double> target(out.mutable_data(),
-                                               static_cast<std::size_t>(out.size()));
+                const auto target = as_target(out);
                 {
                     const py::gil_scoped_release release;
                     c.multiply_gram(in, weights, target, threads);
@@ -217,10 +202,9 @@ void bind_pair_counts(py::module_& m) {
             "multiply_transposed",
             [](const CountMatrix& c, const Block& x, double w0, double w1, int threads) {
                 require_block(x, c.n_rows());
-                Block out({static_cast<py::ssize_t>(c.n_cols()), static_cast<py::ssize_t>(kLanes)});
+                Block out = new_block(c.n_cols());
                 const auto in = as_span(x);
-                const std::span<double> target(out.mutable_data(),
-                                               static_cast<std::size_t>(out.size()));
+                const auto target = as_target(out);
                 {
                     const py::gil_scoped_release release;
                     c.multiply_transposed(in, {w0, w1}, target, threads);

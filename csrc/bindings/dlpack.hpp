@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <string>
-#include <variant>
 
 #include "arrays.hpp"
 #include "ngramstat/gpu/gpu.hpp"
@@ -35,8 +34,6 @@ struct Managed {
 inline constexpr std::int32_t kCpu = 1, kCuda = 2;
 inline constexpr std::uint8_t kInt = 0, kUInt = 1;
 }  // namespace dlpack
-
-using AnyStream = std::variant<gpu::Stream<std::uint16_t>, gpu::Stream<std::uint32_t>>;
 
 // A tensor that is read where it lies, and kept alive meanwhile.
 class DeviceTokens {
@@ -84,10 +81,9 @@ class DeviceTokens {
     }
 
     Index size() const { return size_; }
-    int bits() const { return bits_; }
     bool on_cuda() const { return device_.type == dlpack::kCuda; }
     int device() const { return device_.id; }
-    AnyStream stream() const {
+    gpu::AnyStream stream() const {
         if (bits_ == 16) {
             return gpu::Stream<std::uint16_t>{reinterpret_cast<const std::uint16_t*>(data_), size_,
                                               true};

@@ -37,15 +37,14 @@ void check_pairs(const check::Stream<Token>& stream, std::size_t memory) {
     const DocumentSpans documents{stream.ends, stream.content_starts, stream.content_ends,
                                   stream.classes};
     const auto gpu = device(memory);
-    const auto counter = gpu->pair_counter({stream.tokens.data(), stream.size(), false},
-                                           stream.vocab_size, documents);
+    const gpu::Stream<Token> tokens{stream.tokens.data(), stream.size(), false};
+    const auto counter = gpu->pair_counter(tokens, stream.vocab_size, documents);
     const auto index = index_document_positions<Token, std::uint32_t>(
         stream.span(), TokenRange{0, stream.vocab_size}, stream.vocab_size, documents, 1);
     const std::vector<Index> lags{1, 2, 5, std::max<Index>(stream.size(), 1), stream.size() + 3};
     const auto expected =
         count_pairs(stream.span(), index, stream.vocab_size, std::span<const Index>(lags), 1);
-    const auto across = gpu->pair_stream({stream.tokens.data(), stream.size(), false},
-                                         stream.vocab_size, documents, true);
+    const auto across = gpu->pair_stream(tokens, stream.vocab_size, documents, true);
     std::vector<double> x(static_cast<std::size_t>(stream.vocab_size * kLanes));
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<double>(i % 7) - 3.0;
     const std::vector<double> nothing(x.size(), 0.0);
@@ -130,12 +129,14 @@ int main() {
             check_suffixes(stream, std::size_t{1} << 30);
         }
     });
+    const std::vector<std::uint16_t> ones(500, 1);
+    const gpu::Stream<std::uint16_t> tokens{ones.data(), 500, false};
+    const std::vector<Index> start{0}, end{500};
+    const std::vector<std::uint8_t> classes{0};
+    const DocumentSpans documents{end, start, end, classes};
     check::in_case("no room");
-    const auto gpu = device(1000);
-    const std::vector<std::uint16_t> tokens(500, 1);
-    CHECK_THROWS(DeviceMemoryError, (void)gpu->token_counts({tokens.data(), 500, false}, 2000));
+    CHECK_THROWS(DeviceMemoryError, (void)device(1000)->pair_counter(tokens, 2000, documents));
     check::in_case("a token outside");
-    CHECK_THROWS(std::out_of_range,
-                 (void)device(1 << 20)->token_counts({tokens.data(), 500, false}, 1));
+    CHECK_THROWS(std::out_of_range, (void)device(1 << 20)->pair_counter(tokens, 1, documents));
     return 0;
 }

@@ -170,16 +170,6 @@ struct TransposeEntries {
     }
 };
 
-struct RowStartsOfKeys {
-    const std::uint32_t* keys;
-    Index n;
-    Index* row_start;
-
-    NGRAMSTAT_HD void operator()(Index row) const {
-        row_start[row] = first_not_below(keys, n, static_cast<std::uint32_t>(row));
-    }
-};
-
 // A part that knows how to multiply a block in device memory.
 class PartOn : public Part {
   public:
@@ -317,8 +307,8 @@ class CountsOn : public Counts {
             on_.sort_pairs(keys, other_keys, numbers, other_numbers, csr_.nnz,
                            bits_below(static_cast<std::uint64_t>(std::max<Index>(csr_.cols, 1))));
         }
-        on_.for_each(csr_.cols + 1,
-                     RowStartsOfKeys{keys.data(), csr_.nnz, turned.row_start.data()});
+        on_.for_each(csr_.cols + 1, RowStarts<std::uint32_t, Index>{keys.data(), csr_.nnz, 0, 0,
+                                                                    turned.row_start.data()});
         on_.for_each(csr_.nnz,
                      TransposeEntries{csr_, csr_.rows, numbers.data(), turned.column.data(),
                                       turned.first.data(), turned.second.data()});

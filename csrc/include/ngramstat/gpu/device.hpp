@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "ngramstat/gpu/blocks.hpp"
@@ -31,60 +32,45 @@ class GpuOn : public Gpu {
         on_.wait_for_others();
     }
 
-    std::unique_ptr<PairCounter> pair_counter(const Stream<std::uint16_t>& tokens, Index vocab_size,
+    std::unique_ptr<PairCounter> pair_counter(const AnyStream& tokens, Index vocab_size,
                                               const DocumentSpans& documents) override {
-        return std::make_unique<PairCounterOn<Executor, std::uint16_t>>(on_, tokens, vocab_size,
+        return std::visit(
+            [&]<class Token>(const Stream<Token>& stream) -> std::unique_ptr<PairCounter> {
+                return std::make_unique<PairCounterOn<Executor, Token>>(on_, stream, vocab_size,
                                                                         documents);
+            },
+            tokens);
     }
-    std::unique_ptr<PairCounter> pair_counter(const Stream<std::uint32_t>& tokens, Index vocab_size,
-                                              const DocumentSpans& documents) override {
-        return std::make_unique<PairCounterOn<Executor, std::uint32_t>>(on_, tokens, vocab_size,
-                                                                        documents);
+    std::shared_ptr<PairStream> pair_stream(const AnyStream& tokens, Index vocab_size,
+                                            const DocumentSpans& documents, bool across) override {
+        return std::visit(
+            [&]<class Token>(const Stream<Token>& stream) -> std::shared_ptr<PairStream> {
+                return std::make_shared<PairStreamOn<Executor, Token>>(on_, stream, vocab_size,
+                                                                       documents, across);
+            },
+            tokens);
     }
-    std::unique_ptr<NgramCounter> ngram_counter(const Stream<std::uint16_t>& tokens,
-                                                Index vocab_size, int max_context,
+    std::unique_ptr<NgramCounter> ngram_counter(const AnyStream& tokens, Index vocab_size,
+                                                int max_context,
                                                 std::span<const Index> document_ends,
                                                 const NgramUnits& units) override {
-        return std::make_unique<NgramCounterOn<Executor, std::uint16_t>>(
-            on_, tokens, vocab_size, max_context, document_ends, units);
+        return std::visit(
+            [&]<class Token>(const Stream<Token>& stream) -> std::unique_ptr<NgramCounter> {
+                return std::make_unique<NgramCounterOn<Executor, Token>>(
+                    on_, stream, vocab_size, max_context, document_ends, units);
+            },
+            tokens);
     }
-    std::unique_ptr<NgramCounter> ngram_counter(const Stream<std::uint32_t>& tokens,
-                                                Index vocab_size, int max_context,
-                                                std::span<const Index> document_ends,
-                                                const NgramUnits& units) override {
-        return std::make_unique<NgramCounterOn<Executor, std::uint32_t>>(
-            on_, tokens, vocab_size, max_context, document_ends, units);
-    }
-    std::shared_ptr<PairStream> pair_stream(const Stream<std::uint16_t>& tokens, Index vocab_size,
-                                            const DocumentSpans& documents, bool across) override {
-        return std::make_shared<PairStreamOn<Executor, std::uint16_t>>(on_, tokens, vocab_size,
-                                                                       documents, across);
-    }
-    void suffix_array(const Stream<std::uint16_t>& tokens, Index vocab_size,
-                      const SuffixOrder& order, std::span<Index> suffixes,
-                      std::span<std::uint8_t> lcp) override {
+    void suffix_array(const AnyStream& tokens, Index vocab_size, const SuffixOrder& order,
+                      std::span<Index> suffixes, std::span<std::uint8_t> lcp) override {
         const auto held = on_.activate();
-        suffix_array_on(on_, tokens, vocab_size, order, suffixes, lcp);
+        std::visit(
+            [&](const auto& stream) {
+                suffix_array_on(on_, stream, vocab_size, order, suffixes, lcp);
+            },
+            tokens);
     }
-    std::shared_ptr<PairStream> pair_stream(const Stream<std::uint32_t>& tokens, Index vocab_size,
-                                            const DocumentSpans& documents, bool across) override {
-        return std::make_shared<PairStreamOn<Executor, std::uint32_t>>(on_, tokens, vocab_size,
-                                                                       documents, across);
-    }
-    void suffix_array(const Stream<std::uint32_t>& tokens, Index vocab_size,
-                      const SuffixOrder& order, std::span<Index> suffixes,
-                      std::span<std::uint8_t> lcp) override {
-        const auto held = on_.activate();
-        suffix_array_on(on_, tokens, vocab_size, order, suffixes, lcp);
-    }
-    std::vector<Index> token_counts(const Stream<std::uint16_t>& tokens,
-                                    Index vocab_size) override {
-        return counted(tokens, vocab_size);
-    }
-    std::vector<Index> token_counts(const Stream<std::uint32_t>& tokens,
-                                    Index vocab_size) override {
-        return counted(tokens, vocab_size);
-    }
+
     std::unique_ptr<Block> block(std::span<const double> values) override {
         const auto held = on_.activate();
         auto result =
@@ -101,13 +87,6 @@ class GpuOn : public Gpu {
     }
 
   private:
-    template <class Token>
-    std::vector<Index> counted(const Stream<Token>& tokens, Index vocab_size) {
-        const auto held = on_.activate();
-        Windows<Executor, Token> windows(on_, tokens, 0.5);
-        return count_tokens(on_, windows, tokens, vocab_size);
-    }
-
     std::string name_;
     Executor on_;
 };

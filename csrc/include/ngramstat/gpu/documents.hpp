@@ -71,10 +71,10 @@ class DocumentsOn {
     DocumentsOn(Executor& on, const DocumentSpans& documents, Index n_tokens)
         : on_(on), n_(static_cast<Index>(documents.ends.size())) {
         check_documents(documents, n_tokens);
-        ends_ = sent(documents.ends);
-        starts_ = sent(documents.content_starts);
-        content_ends_ = sent(documents.content_ends);
-        classes_ = sent(documents.classes);
+        ends_ = sent(on, documents.ends);
+        starts_ = sent(on, documents.content_starts);
+        content_ends_ = sent(on, documents.content_ends);
+        classes_ = sent(on, documents.classes);
         coarse_ = Buffer<std::uint32_t>(on, (n_tokens >> DocumentsView::kShift) + 2);
         on.for_each(coarse_.size(), CoarseDocuments{ends_.data(), n_, coarse_.data()});
     }
@@ -90,13 +90,6 @@ class DocumentsOn {
     }
 
   private:
-    template <class T>
-    Buffer<T> sent(std::span<const T> values) const {
-        Buffer<T> buffer(on_, static_cast<Index>(values.size()));
-        on_.upload(buffer.data(), values.data(), buffer.size());
-        return buffer;
-    }
-
     Executor& on_;
     Index n_;
     Buffer<Index> ends_, starts_, content_ends_;

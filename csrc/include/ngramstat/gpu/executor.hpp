@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <span>
 #include <utility>
 
 #include "ngramstat/error.hpp"
@@ -186,6 +187,29 @@ class Buffer {
     Memory* memory_ = nullptr;
     T* data_ = nullptr;
     Index size_ = 0;
+};
+
+// A copy of values in the memory of the device.
+template <class Executor, class T>
+Buffer<T> sent(Executor& on, std::span<const T> values) {
+    Buffer<T> buffer(on, static_cast<Index>(values.size()));
+    on.upload(buffer.data(), values.data(), buffer.size());
+    return buffer;
+}
+
+// Where each row's entries begin among entries sorted by row; first_row is that of starts[0], and
+// `offset` the place that counts as 0.
+template <class Row, class Start>
+struct RowStarts {
+    const Row* rows;  // of the entries
+    Index n;
+    Index first_row, offset;
+    Start* starts;
+
+    NGRAMSTAT_HD void operator()(Index row) const {
+        starts[row] = static_cast<Start>(
+            first_not_below(rows, n, static_cast<std::uint64_t>(first_row + row)) - offset);
+    }
 };
 
 // Bits that hold every value below n.

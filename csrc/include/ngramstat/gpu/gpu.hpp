@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "ngramstat/count_matrix.hpp"
@@ -24,6 +25,7 @@ struct Stream {
     Index size;
     bool on_device;
 };
+using AnyStream = std::variant<Stream<std::uint16_t>, Stream<std::uint32_t>>;
 
 // A block of kLanes vectors in device memory, (rows x kLanes) row-major doubles.
 class Block {
@@ -121,39 +123,19 @@ class Gpu {
     // Waits for what others, such as the owner of tokens that lie on the device, gave it to do.
     virtual void wait_for_others() = 0;
 
-    virtual std::unique_ptr<PairCounter> pair_counter(const Stream<std::uint16_t>& tokens,
-                                                      Index vocab_size,
+    virtual std::unique_ptr<PairCounter> pair_counter(const AnyStream& tokens, Index vocab_size,
                                                       const DocumentSpans& documents) = 0;
-    virtual std::unique_ptr<PairCounter> pair_counter(const Stream<std::uint32_t>& tokens,
-                                                      Index vocab_size,
-                                                      const DocumentSpans& documents) = 0;
-    virtual std::unique_ptr<NgramCounter> ngram_counter(const Stream<std::uint16_t>& tokens,
-                                                        Index vocab_size, int max_context,
-                                                        std::span<const Index> document_ends,
-                                                        const NgramUnits& units) = 0;
-    virtual std::unique_ptr<NgramCounter> ngram_counter(const Stream<std::uint32_t>& tokens,
-                                                        Index vocab_size, int max_context,
-                                                        std::span<const Index> document_ends,
-                                                        const NgramUnits& units) = 0;
     // `across`: pairs that are not inside one document's content count, too.
-    virtual std::shared_ptr<PairStream> pair_stream(const Stream<std::uint16_t>& tokens,
-                                                    Index vocab_size,
+    virtual std::shared_ptr<PairStream> pair_stream(const AnyStream& tokens, Index vocab_size,
                                                     const DocumentSpans& documents,
                                                     bool across) = 0;
-    virtual std::shared_ptr<PairStream> pair_stream(const Stream<std::uint32_t>& tokens,
-                                                    Index vocab_size,
-                                                    const DocumentSpans& documents,
-                                                    bool across) = 0;
-    virtual void suffix_array(const Stream<std::uint16_t>& tokens, Index vocab_size,
-                              const SuffixOrder& order, std::span<Index> suffixes,
-                              std::span<std::uint8_t> lcp) = 0;
-    virtual void suffix_array(const Stream<std::uint32_t>& tokens, Index vocab_size,
-                              const SuffixOrder& order, std::span<Index> suffixes,
-                              std::span<std::uint8_t> lcp) = 0;
-    virtual std::vector<Index> token_counts(const Stream<std::uint16_t>& tokens,
-                                            Index vocab_size) = 0;
-    virtual std::vector<Index> token_counts(const Stream<std::uint32_t>& tokens,
-                                            Index vocab_size) = 0;
+    virtual std::unique_ptr<NgramCounter> ngram_counter(const AnyStream& tokens, Index vocab_size,
+                                                        int max_context,
+                                                        std::span<const Index> document_ends,
+                                                        const NgramUnits& units) = 0;
+    // See ngramstat::suffix_array.
+    virtual void suffix_array(const AnyStream& tokens, Index vocab_size, const SuffixOrder& order,
+                              std::span<Index> suffixes, std::span<std::uint8_t> lcp) = 0;
 
     virtual std::unique_ptr<Block> block(std::span<const double> values) = 0;
     // left, right: (n_rows x kLanes) and (n_cols x kLanes); kept: one flag a row, or empty.

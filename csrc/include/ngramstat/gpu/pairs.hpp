@@ -47,17 +47,6 @@ struct RowKeys {
     }
 };
 
-struct StartsOfRows {
-    const std::uint16_t* keys;
-    Index n;
-    std::uint32_t* starts;
-
-    NGRAMSTAT_HD void operator()(Index row) const {
-        starts[row] =
-            static_cast<std::uint32_t>(first_not_below(keys, n, static_cast<std::uint32_t>(row)));
-    }
-};
-
 // Entries of positions in the order of the text. Threads read neighbouring tokens; what they make
 // of them goes through shared memory, so that they write neighbouring entries.
 template <class Token, int kEntries>
@@ -298,19 +287,6 @@ struct EntriesOfKeys {
     }
 };
 
-struct RowStartsOfRows {
-    const std::uint64_t* rows;
-    Index n;
-    std::uint64_t first_row;
-    Index offset;
-    Index* row_start;
-
-    NGRAMSTAT_HD void operator()(Index row) const {
-        row_start[row] =
-            first_not_below(rows, n, first_row + static_cast<std::uint64_t>(row)) - offset;
-    }
-};
-
 template <class Executor, class Token>
 class PairCounterOn : public PairCounter {
   public:
@@ -461,7 +437,7 @@ class PairCounterOn : public PairCounter {
         return true;
     }
 
-    Index n_chunks() const { return (n_ + chunk_ - 1) / std::max<Index>(chunk_, 1); }
+    Index n_chunks() const { return n_ == 0 ? 0 : (n_ + chunk_ - 1) / chunk_; }
     Index chunk_end(Index chunk) const { return std::min(n_, (chunk + 1) * chunk_); }
 
     // visit(chunk, its tokens, what begins to fetch the next) over all chunks. A window holds a
@@ -503,7 +479,8 @@ class PairCounterOn : public PairCounter {
                                               places.data()});
             on_.sort_pairs(keys, other_keys, places, other_places, size,
                            bits_below(static_cast<std::uint64_t>(rows)));
-            on_.for_each(rows + 1, StartsOfRows{keys.data(), size, starts.data()});
+            on_.for_each(rows + 1, RowStarts<std::uint16_t, std::uint32_t>{keys.data(), size, 0, 0,
+                                                                           starts.data()});
             ready.places = std::move(places);
             meanwhile();
         }
@@ -528,7 +505,7 @@ class PairCounterOn : public PairCounter {
 
     std::vector<CountsOfPairs> count_in_tables(std::span<const Index> lags) {
         // With the whole stream prepared, tables of a group of lags make room for the next.
-        if (n_chunks() <= 1) {
+        if (n_chunks() == 1) {
             std::vector<CountsOfPairs> result;
             for_chunks(lags, [&](Index chunk, const Token* left, auto&& fetch_next) {
                 prepare(chunk, left, fetch_next);
@@ -540,7 +517,7 @@ class PairCounterOn : public PairCounter {
                     compress(tables, now, result);
                 }
             });
-            return n_ > 0 ? std::move(result) : empty(lags.size());
+            return result;
         }
         auto tables = zero_tables(lags.size());
         for_chunks(lags, [&](Index chunk, const Token* left, auto&& fetch_next) {
@@ -555,13 +532,6 @@ class PairCounterOn : public PairCounter {
         });
         std::vector<CountsOfPairs> result;
         compress(tables, lags.size(), result);
-        return result;
-    }
-
-    std::vector<CountsOfPairs> empty(std::size_t n_lags) const {
-        const auto tables = zero_tables(n_lags);
-        std::vector<CountsOfPairs> result;
-        compress(tables, n_lags, result);
         return result;
     }
 
@@ -745,18 +715,17 @@ class PairCounterOn : public PairCounter {
         }
         places.reset();
         Buffer<Index> bounds(on_, 2);
-        on_.for_each(2, RowStartsOfRows{rows.data(), n, static_cast<std::uint64_t>(vocab_size_), 0,
-                                        bounds.data()});
+        on_.for_each(
+            2, RowStarts<std::uint64_t, Index>{rows.data(), n, vocab_size_, 0, bounds.data()});
         Index split = 0;
         on_.download(&split, bounds.data(), 1);
         std::array<std::shared_ptr<Counts>, 2> both;
         for (int kind = 0; kind < 2; ++kind) {
             const Index begin = kind == 0 ? 0 : split, end = kind == 0 ? split : n;
             Csr csr(on_, vocab_size_, vocab_size_, end - begin);
-            on_.for_each(
-                vocab_size_ + 1,
-                RowStartsOfRows{rows.data(), n, static_cast<std::uint64_t>(kind * vocab_size_),
-                                begin, csr.row_start.data()});
+            on_.for_each(vocab_size_ + 1,
+                         RowStarts<std::uint64_t, Index>{rows.data(), n, kind * vocab_size_, begin,
+                                                         csr.row_start.data()});
             on_.copy(csr.column.data(), column.data() + begin, csr.nnz);
             on_.copy(csr.first.data(), first.data() + begin, csr.nnz);
             on_.copy(csr.second.data(), second.data() + begin, csr.nnz);

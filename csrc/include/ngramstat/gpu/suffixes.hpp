@@ -198,6 +198,27 @@ inline std::vector<TokenRange> token_ranges(const std::vector<Index>& counts, To
     return ranges;
 }
 
+// work(range) over such ranges, in order. One that does not fit the memory after all is halved;
+// work must leave nothing behind where it throws DeviceMemoryError.
+template <class Work>
+void for_ranges_that_fit(const std::vector<Index>& counts, TokenRange within, Index budget,
+                         Work&& work) {
+    std::vector<TokenRange> todo = token_ranges(counts, within, budget);
+    std::reverse(todo.begin(), todo.end());
+    while (!todo.empty()) {
+        const TokenRange range = todo.back();
+        todo.pop_back();
+        try {
+            work(range);
+        } catch (const DeviceMemoryError&) {
+            if (range.size() < 2) throw;
+            const Index middle = range.first + range.size() / 2;
+            todo.push_back({middle, range.last});
+            todo.push_back({range.first, middle});
+        }
+    }
+}
+
 template <class Executor, class Token>
 void suffix_array_on(Executor& on, const Stream<Token>& tokens, Index vocab_size,
                      const SuffixOrder& order, std::span<Index> suffixes,
@@ -211,26 +232,15 @@ void suffix_array_on(Executor& on, const Stream<Token>& tokens, Index vocab_size
     Index budget = std::max<Index>(
         1, static_cast<Index>(on.room()) / SuffixSorter<Executor, Token>::kBytesOfPosition);
     std::size_t done = 0;
-    std::vector<TokenRange> todo = token_ranges(sorter.counts(), {0, vocab_size}, budget);
-    std::reverse(todo.begin(), todo.end());
     std::vector<std::uint32_t> positions;
-    while (!todo.empty()) {
-        const TokenRange range = todo.back();
-        todo.pop_back();
-        try {
-            const Sorted sorted = sorter.sort(range, bounds.data(), bounds.data() + 1, 1);
-            positions.resize(static_cast<std::size_t>(sorted.n));
-            on.download(positions.data(), sorted.positions.data(), sorted.n);
-            std::copy(positions.begin(), positions.end(), suffixes.begin() + done);
-            on.download(lcp.data() + done, sorted.lcp.data(), sorted.n);
-            done += positions.size();
-        } catch (const DeviceMemoryError&) {
-            if (range.size() < 2) throw;
-            const Index middle = range.first + range.size() / 2;
-            todo.push_back({middle, range.last});
-            todo.push_back({range.first, middle});
-        }
-    }
+    for_ranges_that_fit(sorter.counts(), {0, vocab_size}, budget, [&](TokenRange range) {
+        const Sorted sorted = sorter.sort(range, bounds.data(), bounds.data() + 1, 1);
+        positions.resize(static_cast<std::size_t>(sorted.n));
+        on.download(positions.data(), sorted.positions.data(), sorted.n);
+        std::copy(positions.begin(), positions.end(), suffixes.begin() + done);
+        on.download(lcp.data() + done, sorted.lcp.data(), sorted.n);
+        done += positions.size();
+    });
 }
 
 // The group and the quarter of a position's target, as ngramstat::Label packs them; `none` where it
@@ -483,11 +493,11 @@ class NgramCounterOn : public NgramCounter {
             firsts.push_back(segment.first);
             lasts.push_back(segment.last);
         }
-        firsts_ = sent<Index>(firsts);
-        lasts_ = sent<Index>(lasts);
-        unit_ends_ = sent(units.ends);
-        quarters_ = sent(units.quarters);
-        groups_ = sent(units.groups);
+        firsts_ = sent(on_, std::span<const Index>(firsts));
+        lasts_ = sent(on_, std::span<const Index>(lasts));
+        unit_ends_ = sent(on_, units.ends);
+        quarters_ = sent(on_, units.quarters);
+        groups_ = sent(on_, units.groups);
         // One label more, for what follows the last position.
         labels_ = Buffer<std::uint32_t>(on_, tokens.size + 1);
         on_.for_each(tokens.size, LabelTargets{firsts_.data(), lasts_.data(), unit_ends_.data(),
@@ -507,21 +517,11 @@ class NgramCounterOn : public NgramCounter {
         const auto held = on_.activate();
         check_range(range, vocab_size_);
         Totals totals(depth_, n_groups_);
-        std::vector<TokenRange> todo = token_ranges(sorter_->counts(), range, positions_that_fit());
-        while (!todo.empty()) {
-            const TokenRange next = todo.back();
-            todo.pop_back();
-            try {
-                Totals more(depth_, n_groups_);
-                add(next, more);
-                totals.add(more);
-            } catch (const DeviceMemoryError&) {
-                if (next.size() < 2) throw;
-                const Index middle = next.first + next.size() / 2;
-                todo.push_back({next.first, middle});
-                todo.push_back({middle, next.last});
-            }
-        }
+        for_ranges_that_fit(sorter_->counts(), range, positions_that_fit(), [&](TokenRange part) {
+            Totals more(depth_, n_groups_);
+            add(part, more);
+            totals.add(more);
+        });
         return totals.counts();
     }
 
@@ -584,13 +584,6 @@ class NgramCounterOn : public NgramCounter {
     };
 
     std::uint32_t none() const { return n_groups_ << 3 | 7; }
-
-    template <class T>
-    Buffer<T> sent(std::span<const T> values) const {
-        Buffer<T> buffer(on_, static_cast<Index>(values.size()));
-        on_.upload(buffer.data(), values.data(), buffer.size());
-        return buffer;
-    }
 
     void add(TokenRange range, Totals& totals) const {
         const Sorted sorted = sorter_->sort(range, firsts_.data(), lasts_.data(), lasts_.size());
@@ -681,8 +674,8 @@ class NgramCounterOn : public NgramCounter {
         large.erase(std::unique(large.begin(), large.end()), large.end());
         values.insert(values.end(), large.begin(), large.end());
         for (const std::uint32_t value : values) logarithms.push_back(scaled_logarithm(value));
-        const auto values_there = sent<std::uint32_t>(values);
-        const auto logarithms_there = sent<std::int64_t>(logarithms);
+        const auto values_there = sent(on_, std::span<const std::uint32_t>(values));
+        const auto logarithms_there = sent(on_, std::span<const std::int64_t>(logarithms));
         Buffer<std::uint64_t> losses(on_, 2 * static_cast<Index>(n_groups_));
         on_.clear(losses.data(), losses.size());
         const std::size_t shared = losses.bytes();

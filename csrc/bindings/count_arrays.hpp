@@ -1,0 +1,39 @@
+// What bindings of counts have in common, wherever the counts lie.
+#pragma once
+
+#include <array>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "arrays.hpp"
+#include "ngramstat/lanes.hpp"
+
+namespace ngramstat::bindings {
+
+// Vectors of both channels as the rows of one array, (2, n).
+template <class T>
+py::array_t<T> two_channels(std::array<std::vector<T>, 2>&& both) {
+    const py::ssize_t n = static_cast<py::ssize_t>(both[0].size());
+    both[0].insert(both[0].end(), both[1].begin(), both[1].end());
+    return to_array(std::move(both[0]), {2, n});
+}
+
+// Throws std::invalid_argument unless x is (rows, kLanes).
+inline void require_block(const Array<double>& x, Index rows) {
+    if (x.ndim() != 2 || x.shape(0) != rows || x.shape(1) != kLanes) {
+        throw std::invalid_argument("a block of vectors must have shape (" + std::to_string(rows) +
+                                    ", " + std::to_string(kLanes) + ")");
+    }
+}
+
+// A block of `rows` rows, not cleared, and its memory.
+inline Array<double> new_block(Index rows) {
+    return Array<double>({static_cast<py::ssize_t>(rows), static_cast<py::ssize_t>(kLanes)});
+}
+inline std::span<double> as_target(Array<double>& block) {
+    return {block.mutable_data(), static_cast<std::size_t>(block.size())};
+}
+
+}  // namespace ngramstat::bindings
