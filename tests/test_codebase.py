@@ -23,7 +23,6 @@ LAYERS = [
     ["gpus"],
     ["workspace"],
     ["results"],
-    ["validation_results", "theory_results"],
     ["corpus", "curves"],
     ["kernels", "context_kernels"],
     ["exponents"],
@@ -43,11 +42,9 @@ FORBIDDEN = {
     "kernels": {"corpus", "results"},
     "context_kernels": {"corpus", "results"},
 }
-# results.py offers .plot() and reaches up for it when it is called.
+# Results offer .plot() and reach up for it when it is called.
 LAZY = {
     ("results", "report"),
-    ("theory_results", "report"),
-    ("validation_results", "report"),
 }
 
 MODULES = sorted(p for p in SOURCE.rglob("*.py") if p.name != "__init__.py" or p.parent != SOURCE)

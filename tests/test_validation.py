@@ -14,9 +14,9 @@ import ngramstat  # noqa: E402
 from ngramstat.cli import main  # noqa: E402
 from ngramstat.curves import read_curves  # noqa: E402
 from ngramstat.errors import InputError  # noqa: E402
+from ngramstat.results import ValidationResult  # noqa: E402
 from ngramstat.synthetic import MarkovChain, RandomHierarchy, synthesize  # noqa: E402
 from ngramstat.validation import _above, default_sizes  # noqa: E402
-from ngramstat.validation_results import ValidationResult  # noqa: E402
 
 SMALL = ["--size", "0.1M", "--contexts", "8", "--sizes", "1000,2000,4000,8000", "--trials", "1",
          "--no-capacity", "--held-out", "2000", "--tuning", "1000"]  # fmt: skip

@@ -23,7 +23,7 @@ _HOMES = {
     "NgramstatError": "ngramstat.errors",
     "Prediction": "ngramstat.results",
     "RunResult": "ngramstat.results",
-    "ValidationResult": "ngramstat.validation_results",
+    "ValidationResult": "ngramstat.results",
     "correlations": "ngramstat.pipeline",
     "entropies": "ngramstat.pipeline",
     "inspect": "ngramstat.corpus",
@@ -48,10 +48,10 @@ if TYPE_CHECKING:
         Exponent,
         Prediction,
         RunResult,
+        ValidationResult,
     )
     from ngramstat.synthetic import synthesize
     from ngramstat.validation import validate
-    from ngramstat.validation_results import ValidationResult
 
 __all__ = [
     "Corpus",

@@ -27,7 +27,13 @@ from ngramstat.parts import PartStore
 from ngramstat.planning import Plan, make_plan, require_room
 from ngramstat.progress import Progress
 from ngramstat.resources import parse_memory_limit, peak_rss_bytes, resolve_threads
-from ngramstat.results import CorrelationResult, EntropyResult, RunResult
+from ngramstat.results import (
+    CorrelationResult,
+    EntropyResult,
+    RunResult,
+    TheoriesResult,
+    ValidationResult,
+)
 from ngramstat.statistics.assembly import assemble_correlations
 from ngramstat.statistics.correlations import (
     CorrelationOptions,
@@ -52,8 +58,6 @@ from ngramstat.statistics.mixture import MixtureLosses
 from ngramstat.theories.growth import Growth, measure_growth
 from ngramstat.theories.panel import NO_CORPUS, MeasuredAlpha, assemble
 from ngramstat.theories.spectra import measure_spectra
-from ngramstat.theory_results import TheoriesResult
-from ngramstat.validation_results import ValidationResult
 from ngramstat.workspace import Workspace
 
 __all__ = ["correlations", "entropies", "load_run", "measure", "plan", "run", "theories"]

@@ -33,8 +33,7 @@ from ngramstat.lm.train import RunResult as TrainingResult
 from ngramstat.lm.train import device_of, set_threads
 from ngramstat.pipeline import load_run, measure
 from ngramstat.resources import peak_rss_bytes, resolve_threads
-from ngramstat.results import CurveTable, Exponent, Gate, RunResult
-from ngramstat.validation_results import TrainedLoss, ValidationResult
+from ngramstat.results import CurveTable, Exponent, Gate, RunResult, TrainedLoss, ValidationResult
 
 __all__ = ["default_sizes", "validate"]
 

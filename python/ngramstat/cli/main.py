@@ -399,7 +399,7 @@ def _write_page(run: Any, path: Path, theories: Any = None) -> None:
 def report(common: Globals, run: str, output: str | None, figures: str | None, kind: str) -> None:
     """One self-contained HTML page of a run: opens offline, light and dark, on a phone."""
     from ngramstat.pipeline import THEORIES_FILE, load_run
-    from ngramstat.theory_results import TheoriesResult
+    from ngramstat.results import TheoriesResult
 
     path = Path(run)
     loaded = load_run(path)

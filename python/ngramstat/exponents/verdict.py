@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ngramstat.results import Exponent, Gate
-from ngramstat.validation_results import Comparison
+from ngramstat.results import Comparison, Exponent, Gate
 
 __all__ = ["compare", "conclude"]
 

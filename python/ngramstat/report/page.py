@@ -23,8 +23,7 @@ from ngramstat.report.markup import (
     text_of,
 )
 from ngramstat.report.theories import plot_theories, theories_section
-from ngramstat.results import CorrelationResult, Prediction, Result, RunResult
-from ngramstat.theory_results import TheoriesResult
+from ngramstat.results import CorrelationResult, Prediction, Result, RunResult, TheoriesResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,7 +8,7 @@ from ngramstat.report.exponent_rows import value_and_interval
 from ngramstat.report.figures import new_figure
 from ngramstat.report.markup import section, table, text_of
 from ngramstat.report.text import estimate, plain, wrap
-from ngramstat.theory_results import TheoriesResult, TheoryRow
+from ngramstat.results import TheoriesResult, TheoryRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from ngramstat.report.collapse import plot_collapse
 from ngramstat.report.figures import logarithmic, new_figure
-from ngramstat.results import CurveTable, Exponent
-from ngramstat.validation_results import TrainedLoss, ValidationResult
+from ngramstat.results import CurveTable, Exponent, TrainedLoss, ValidationResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

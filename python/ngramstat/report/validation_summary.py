@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ngramstat.report.text import GATE_MARKS, count, estimate, gate_text, plain, scope, table, wrap
-from ngramstat.results import Exponent
-from ngramstat.validation_results import ValidationResult
+from ngramstat.results import Exponent, ValidationResult
 
 __all__ = ["summarize_validation"]
 

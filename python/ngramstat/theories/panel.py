@@ -17,11 +17,17 @@ from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
 from ngramstat.exponents.verdict import compare
-from ngramstat.results import Exponent, RunResult
+from ngramstat.results import (
+    Exponent,
+    KgramTable,
+    RunResult,
+    SpectrumTable,
+    TheoriesResult,
+    TheoryRow,
+)
 from ngramstat.theories.growth import Growth
 from ngramstat.theories.solvable import implicit_scale, local_exponents
 from ngramstat.theories.spectra import Spectra
-from ngramstat.theory_results import KgramTable, SpectrumTable, TheoriesResult, TheoryRow
 
 __all__ = ["NO_CORPUS", "MeasuredAlpha", "assemble", "transformed"]
 

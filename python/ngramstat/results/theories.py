@@ -6,13 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ngramstat.errors import InputError
-from ngramstat.results import (
-    Exponent,
-    FloatVector,
-    IntVector,
-    JsonObject,
-    Result,
-)
+from ngramstat.results.base import FloatVector, IntVector, JsonObject, Result
+from ngramstat.results.exponent import Exponent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ngramstat.errors import InputError
-from ngramstat.results import (
-    Exponent,
-    Gate,
-    JsonObject,
-    Prediction,
-    Result,
-)
+from ngramstat.results.base import JsonObject, Result
+from ngramstat.results.exponent import Exponent, Gate
+from ngramstat.results.prediction import Prediction
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

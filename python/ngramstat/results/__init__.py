@@ -1,0 +1,70 @@
+"""Frozen results: what every computation returns, and how it is written as JSON.
+
+Units: lags, contexts and horizons are tokens; entropies are nats per token; entries of C(t) and
+its norms are dimensionless probabilities.
+"""
+
+from __future__ import annotations
+
+from ngramstat.results.base import Result
+from ngramstat.results.correlations import CorrelationResult, VocabCut
+from ngramstat.results.curves import Collapse, CurvesResult, CurveTable
+from ngramstat.results.entropies import EntropyResult, LearningCurve
+from ngramstat.results.exponent import Exponent, Gate, Replicates
+from ngramstat.results.prediction import (
+    ContextPoint,
+    HorizonPoint,
+    LossFit,
+    LossPoint,
+    Prediction,
+    StagePoint,
+    ThresholdPoint,
+)
+from ngramstat.results.run import SCHEMA, RunResult
+from ngramstat.results.theories import (
+    THEORIES_SCHEMA,
+    KgramTable,
+    SpectrumTable,
+    TheoriesResult,
+    TheoryRow,
+)
+from ngramstat.results.validation import (
+    OUTCOMES,
+    VALIDATION_SCHEMA,
+    Comparison,
+    TrainedLoss,
+    ValidationResult,
+)
+
+__all__ = [
+    "OUTCOMES",
+    "SCHEMA",
+    "THEORIES_SCHEMA",
+    "VALIDATION_SCHEMA",
+    "Collapse",
+    "Comparison",
+    "ContextPoint",
+    "CorrelationResult",
+    "CurveTable",
+    "CurvesResult",
+    "EntropyResult",
+    "Exponent",
+    "Gate",
+    "HorizonPoint",
+    "KgramTable",
+    "LearningCurve",
+    "LossFit",
+    "LossPoint",
+    "Prediction",
+    "Replicates",
+    "Result",
+    "RunResult",
+    "SpectrumTable",
+    "StagePoint",
+    "TheoriesResult",
+    "TheoryRow",
+    "ThresholdPoint",
+    "TrainedLoss",
+    "ValidationResult",
+    "VocabCut",
+]

@@ -1,0 +1,482 @@
+"""What all results have in common: checks on construction, JSON both ways, small tables.
+
+Every result is an immutable dataclass with NumPy arrays inside (copied and made read-only on
+construction), checks its own shapes, and converts to and from plain JSON objects with the field
+names of the public contract. In memory a number that was not computed is NaN inside an array and
+``None`` elsewhere; in JSON both are ``null``. Finite floats survive a save and load bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, fields
+from functools import cache
+from html import escape
+from os import PathLike
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.errors import InputError, NgramstatError
+from ngramstat.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = [
+    "Alternative",
+    "BoolVector",
+    "CountVector",
+    "FloatCube",
+    "FloatMatrix",
+    "FloatVector",
+    "IntCube",
+    "IntVector",
+    "JsonObject",
+    "Result",
+    "Window",
+    "check_boundary",
+]
+
+# Deeper objects than this in a file are refused before they can exhaust the interpreter's stack.
+_MAX_JSON_DEPTH = 24
+
+
+# --- field kinds: how one dataclass field is checked, encoded and decoded --------------------
+
+
+class _Kind:
+    """One way to check a field in memory (`coerce`), and to read and write it as JSON."""
+
+    def coerce(self, value: Any, where: str) -> Any:
+        raise NotImplementedError
+
+    def encode(self, value: Any) -> Any:
+        raise NotImplementedError
+
+    def decode(self, value: Any, where: str) -> Any:
+        raise NotImplementedError
+
+
+class _Array(_Kind):
+    """An array of one dtype and rank; the first axis is the section's axis."""
+
+    def __init__(self, dtype: str, ndim: int = 1) -> None:
+        self.dtype = np.dtype(dtype)
+        self.ndim = ndim
+
+    def coerce(self, value: Any, where: str) -> NDArray[Any]:
+        try:
+            given = np.asarray(value)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise InputError(f"{where}: not a rectangular array of numbers") from error
+        if given.size == 0 and given.dtype == np.float64:
+            given = given.astype(self.dtype)  # an empty list has no dtype of its own
+        allowed = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}[self.dtype.kind]
+        if given.dtype.kind not in allowed:
+            raise InputError(f"{where}: needs {self.dtype} numbers, got dtype {given.dtype}")
+        if given.ndim != self.ndim:
+            raise InputError(f"{where}: needs {self.ndim} dimension(s), got {given.ndim}")
+        if self.dtype.kind in "iu" and given.size:
+            bounds = np.iinfo(self.dtype)
+            if int(given.min()) < bounds.min or int(given.max()) > bounds.max:
+                raise InputError(f"{where}: a value does not fit {self.dtype}")
+        array = np.array(given, dtype=self.dtype, copy=True)
+        array.setflags(write=False)
+        return array
+
+    def encode(self, value: NDArray[Any]) -> Any:
+        return _encode_nested(value.tolist())
+
+    def decode(self, value: Any, where: str) -> NDArray[Any]:
+        return self.coerce(self._nested(value, where, self.ndim), where)
+
+    def _nested(self, value: Any, where: str, ndim: int) -> NDArray[Any]:
+        if ndim == 1:
+            return self._numbers(value, where)
+        if not isinstance(value, list):
+            raise InputError(f"{where}: needs a list of lists, got {_kind_name(value)}")
+        rows = [self._nested(row, f"{where}[{i}]", ndim - 1) for i, row in enumerate(value)]
+        if len({row.shape for row in rows}) > 1:
+            raise InputError(f"{where}: its rows have different lengths")
+        return np.stack(rows) if rows else np.zeros((0,) * ndim, dtype=self.dtype)
+
+    def _numbers(self, value: Any, where: str) -> NDArray[Any]:
+        if not isinstance(value, list):
+            raise InputError(f"{where}: needs a list, got {_kind_name(value)}")
+        if self.dtype.kind == "f":
+            out = [math.nan if x is None else _read_float(x, where) for x in value]
+            return np.array(out, dtype=np.float64)
+        wanted: type = bool if self.dtype.kind == "b" else int
+        for item in value:
+            if type(item) is not wanted:
+                raise InputError(f"{where}: needs {wanted.__name__} items, got {_kind_name(item)}")
+        if wanted is int:
+            bounds = np.iinfo(self.dtype)
+            if any(not bounds.min <= item <= bounds.max for item in value):
+                raise InputError(f"{where}: a value does not fit {self.dtype}")
+        return np.array(value, dtype=self.dtype)
+
+
+class _Json(_Kind):
+    """A free JSON object (settings, provenance, ...), checked only to be JSON."""
+
+    def coerce(self, value: Any, where: str) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            raise InputError(f"{where}: needs an object, got {_kind_name(value)}")
+        copied = _plain_json(value, where, _MAX_JSON_DEPTH)
+        assert isinstance(copied, dict)
+        return copied
+
+    def encode(self, value: Mapping[str, Any]) -> Any:
+        return _plain_json(value, "value", _MAX_JSON_DEPTH)
+
+    def decode(self, value: Any, where: str) -> dict[str, Any]:
+        return self.coerce(value, where)
+
+
+class _Window(_Kind):
+    """``(low, high)``, both inclusive; integral ends are kept as integers for readable JSON."""
+
+    def coerce(self, value: Any, where: str) -> tuple[float, float]:
+        if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str):
+            raise InputError(f"{where}: needs [low, high], got {_kind_name(value)}")
+        if len(value) != 2:
+            raise InputError(f"{where}: needs two numbers [low, high], got {len(value)}")
+        low, high = (_read_float(_scalar(x), where) for x in value)
+        if low > high:
+            raise InputError(f"{where}: its low end {low:g} is above its high end {high:g}")
+        return _integral(low), _integral(high)
+
+    def encode(self, value: tuple[float, float]) -> Any:
+        return list(value)
+
+    def decode(self, value: Any, where: str) -> tuple[float, float]:
+        return self.coerce(value, where)
+
+
+class _Alternative(_Json):
+    """Another estimate of the same exponent: ``method`` and usually value, low, high, window."""
+
+    def coerce(self, value: Any, where: str) -> dict[str, Any]:
+        copied = super().coerce(value, where)
+        if not isinstance(copied.get("method"), str):
+            raise InputError(f"{where}.method: needs a string")
+        for name in ("value", "low", "high"):
+            if copied.get(name) is not None:
+                copied[name] = _read_float(copied[name], f"{where}.{name}")
+        points = copied.get("points")
+        if points is not None and type(points) is not int:
+            raise InputError(f"{where}.points: needs an integer, got {_kind_name(points)}")
+        if copied.get("window") is not None:
+            copied["window"] = list(_Window().coerce(copied["window"], f"{where}.window"))
+        return copied
+
+
+FloatVector = Annotated[NDArray[np.float64], _Array("float64")]
+IntVector = Annotated[NDArray[np.int64], _Array("int64")]
+CountVector = Annotated[NDArray[np.uint64], _Array("uint64")]
+BoolVector = Annotated[NDArray[np.bool_], _Array("bool")]
+FloatCube = Annotated[NDArray[np.float64], _Array("float64", 3)]
+IntCube = Annotated[NDArray[np.int64], _Array("int64", 3)]
+FloatMatrix = Annotated[NDArray[np.float64], _Array("float64", 2)]
+JsonObject = Annotated[Mapping[str, Any], _Json()]
+Alternative = Annotated[Mapping[str, Any], _Alternative()]
+Window = Annotated[tuple[float, float], _Window()]
+
+
+def _kind_name(value: Any) -> str:
+    return "null" if value is None else type(value).__name__
+
+
+def _scalar(value: Any) -> Any:
+    """A NumPy scalar as the Python number it holds; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _integral(value: float) -> float:
+    return int(value) if float(value).is_integer() and abs(value) < 2**63 else value
+
+
+def _read_float(value: Any, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{where}: needs a number, got {_kind_name(value)}")
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise InputError(f"{where}: a number is too large") from error
+    if not math.isfinite(number):
+        raise InputError(f"{where}: needs a finite number, got {number}")
+    return number
+
+
+def _encode_nested(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_encode_nested(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _plain_json(value: Any, where: str, depth: int) -> Any:
+    """`value` as new plain JSON objects; NaN and infinities become None."""
+    if depth == 0:
+        raise InputError(f"{where}: nested too deeply")
+    value = _scalar(value)
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, np.ndarray):
+        return _encode_nested(value.tolist())
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise InputError(f"{where}: object keys must be strings, got {_kind_name(key)}")
+        return {k: _plain_json(v, f"{where}.{k}", depth - 1) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_json(v, f"{where}[{i}]", depth - 1) for i, v in enumerate(value)]
+    raise InputError(f"{where}: {type(value).__name__} cannot be written as JSON")
+
+
+@cache
+def _hints(cls: Any) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return {f.name: hints[f.name] for f in _fields(cls)}
+
+
+def _fields(cls: Any) -> tuple[Field[Any], ...]:
+    return fields(cls)  # `Result` itself is not a dataclass, every class below it is
+
+
+def _split_optional(hint: Any) -> tuple[Any, bool]:
+    if typing.get_origin(hint) in (Union, UnionType):
+        inner = [arg for arg in typing.get_args(hint) if arg is not type(None)]
+        return inner[0], True
+    return hint, False
+
+
+def _annotated_kind(hint: Any) -> _Kind | None:
+    kind = hint.__metadata__[0] if typing.get_origin(hint) is Annotated else None
+    return kind if isinstance(kind, _Kind) else None
+
+
+def _convert(hint: Any, value: Any, where: str, *, from_json: bool) -> Any:
+    """Check `value` against one field's type; from JSON also build the nested results."""
+    hint, optional = _split_optional(hint)
+    if value is None:
+        if optional:
+            return None
+        raise InputError(f"{where}: is missing (null)")
+    kind = _annotated_kind(hint)
+    if kind is not None:
+        return kind.decode(value, where) if from_json else kind.coerce(value, where)
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list if from_json else list | tuple):
+            raise InputError(f"{where}: needs a list, got {_kind_name(value)}")
+        item = typing.get_args(hint)[0]
+        return tuple(
+            _convert(item, v, f"{where}[{i}]", from_json=from_json) for i, v in enumerate(value)
+        )
+    if issubclass(hint, Result):
+        if from_json:
+            return hint._read(value, where)
+        if not isinstance(value, hint):
+            raise InputError(f"{where}: needs {hint.__name__}, got {_kind_name(value)}")
+        return value
+    value = _scalar(value)
+    if hint is float:
+        if not from_json and isinstance(value, float) and not math.isfinite(value):
+            if optional:
+                return None  # NaN means "not computed", and that is null everywhere outside arrays
+            raise InputError(f"{where}: needs a finite number, got {value}")
+        return _read_float(value, where)
+    if type(value) is not hint:
+        raise InputError(f"{where}: needs {hint.__name__}, got {_kind_name(value)}")
+    return value
+
+
+def _encode(hint: Any, value: Any) -> Any:
+    hint, _ = _split_optional(hint)
+    if value is None:
+        return None
+    kind = _annotated_kind(hint)
+    if kind is not None:
+        return kind.encode(value)
+    if isinstance(value, Result):
+        return value.to_dict()
+    if isinstance(value, tuple):
+        return [_encode(typing.get_args(hint)[0], item) for item in value]
+    return value
+
+
+class Result:
+    """Base of every result: checks on construction, JSON both ways, equality by content."""
+
+    # Name of the array field that gives the section's length, or None.
+    _axis: ClassVar[str | None] = None
+
+    def __post_init__(self) -> None:
+        for name, hint in self._hints().items():
+            where = f"{type(self).__name__}.{name}"
+            value = _convert(hint, getattr(self, name), where, from_json=False)
+            object.__setattr__(self, name, value)
+        if self._axis is not None:
+            length = len(getattr(self, self._axis))
+            for name, hint in self._hints().items():
+                value = getattr(self, name)
+                is_array = isinstance(_annotated_kind(_split_optional(hint)[0]), _Array)
+                if is_array and value is not None and len(value) != length:
+                    raise InputError(
+                        f"{type(self).__name__}.{name}: has length {len(value)}, "
+                        f"but {self._axis} has {length}"
+                    )
+        self._check()
+
+    @classmethod
+    def _hints(cls) -> dict[str, Any]:
+        """Field name -> resolved annotation, in the order of the class."""
+        key: Any = cls  # mypy does not see that a class with unhashable instances is hashable
+        return _hints(key)
+
+    def _check(self) -> None:
+        """Class-specific checks, after types and lengths are known to be right."""
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        assert isinstance(other, Result)
+        return self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]  # arrays inside: equal by content, not hashable
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready object; numbers that were not computed are None."""
+        return {name: _encode(hint, getattr(self, name)) for name, hint in self._hints().items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Build the result from the object that `to_dict` makes.
+
+        The object is not trusted: unknown or missing fields, wrong types, numbers that do not fit
+        and arrays of different lengths are refused.
+
+        Raises
+        ------
+        InputError
+            Naming the field and what is wrong with it.
+        """
+        return cls._read(data, cls.__name__)
+
+    @classmethod
+    def _read(cls, data: Any, where: str) -> Self:
+        if not isinstance(data, Mapping):
+            raise InputError(f"{where}: needs an object, got {_kind_name(data)}")
+        hints = cls._hints()
+        unknown = sorted(str(key) for key in data if key not in hints)
+        if unknown:
+            raise InputError(f"{where}: unknown field {unknown[0][:60]!r}")
+        values = {
+            name: _convert(hints[name], value, f"{where}.{name}", from_json=True)
+            for name, value in data.items()
+        }
+        required = {f.name for f in _fields(cls) if not _has_default(f)}
+        missing = sorted(required - set(values))
+        if missing:
+            raise InputError(f"{where}: field {missing[0]!r} is missing")
+        return cls(**values)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the result as JSON, atomically.
+
+        Raises
+        ------
+        NgramstatError
+            If the file cannot be written.
+        """
+        write_json(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        InputError
+            If the file is not such a result; the message names the file and the field.
+        """
+        data = read_json(path)
+        try:
+            return cls.from_dict(data)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+
+    def _rows(self) -> tuple[list[str], list[list[Any]]]:
+        """Header and rows of the small table shown in notebooks and given to pandas."""
+        return ["field", "value"], [[k, v] for k, v in self.to_dict().items()]
+
+    def _columns(
+        self, label: str, axis: NDArray[np.int64], names: Sequence[str]
+    ) -> tuple[list[str], list[list[Any]]]:
+        """Header and rows with one row an element of `axis`; fields that are None are left out."""
+        present = [name for name in names if getattr(self, name) is not None]
+        columns = [axis.tolist(), *(getattr(self, name).tolist() for name in present)]
+        return [label, *present], [list(row) for row in zip(*columns, strict=True)]
+
+    def to_pandas(self) -> DataFrame:
+        """The result's main table as a pandas DataFrame.
+
+        Raises
+        ------
+        NgramstatError
+            If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise NgramstatError(
+                "to_pandas needs pandas, which is not installed: pip install 'ngramstat[pandas]'"
+            ) from error
+        header, rows = self._rows()
+        return pandas.DataFrame(rows, columns=header)
+
+    def _repr_html_(self) -> str:
+        header, rows = self._rows()
+        head = "".join(f"<th>{escape(name)}</th>" for name in header)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(_cell(value))}</td>" for value in row) + "</tr>"
+            for row in rows
+        )
+        caption = escape(self._caption())
+        return (
+            f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead>"
+            f"<tbody>{body}</tbody></table>"
+        )
+
+    def _caption(self) -> str:
+        return type(self).__name__
+
+
+def _has_default(field: Field[Any]) -> bool:
+    return field.default is not MISSING
+
+
+def _cell(value: Any) -> str:
+    value = _scalar(value)
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    return str(value)
+
+
+def check_boundary(boundary: str, where: str) -> None:
+    """Throws InputError unless it is one of the boundaries that pairs may keep to."""
+    if boundary not in ("stream", "document"):
+        raise InputError(f"{where}.boundary: needs stream or document, got {boundary[:60]!r}")

@@ -1,0 +1,220 @@
+"""Norms of C(t) over the lags, and beta."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.errors import InputError
+from ngramstat.results.base import (
+    BoolVector,
+    CountVector,
+    FloatCube,
+    FloatMatrix,
+    FloatVector,
+    IntCube,
+    IntVector,
+    JsonObject,
+    Result,
+    check_boundary,
+)
+from ngramstat.results.exponent import Exponent, Replicates
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["CorrelationResult", "VocabCut"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class VocabCut(Result):
+    """What restricting C(t) to the most frequent types leaves out.
+
+    The norm of a part is at most that of the whole: the norm over all types lies in
+    [norm, norm + bound].
+
+    Attributes
+    ----------
+    top : int
+        Number of types kept.
+    dropped_mass : float
+        Share of the tokens whose types were dropped.
+    full_norm : (n_lags,) float64
+        Plug-in norm over all types.
+    bound : (n_lags,) float64
+        By how much it exceeds that over the types kept.
+    """
+
+    _axis: ClassVar[str | None] = "bound"
+
+    top: int
+    dropped_mass: float
+    full_norm: FloatVector
+    bound: FloatVector
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class CorrelationResult(Result):
+    """Norms of the token covariance C(t) over lags t, with their floors and exponents.
+
+    Every array has length n_lags. Optional arrays are None as a whole, and NaN at single lags,
+    where they were not computed.
+
+    Attributes
+    ----------
+    lags : (n_lags,) int64
+        Separations t >= 1 in tokens, increasing.
+    pairs : (n_lags,) uint64
+        Number of pairs (i, i + t) counted at each lag.
+    norm : (n_lags,) float64
+        Largest singular value of the estimated C(t), the paper's raw ||C(t)||_op.
+    norm_low, norm_high : (n_lags,) float64 or None
+        Interval of the true norm at level `beta.level`, around `norm_debiased`.
+    norm_sequential : (n_lags,) float64 or None
+        Norm with document composition removed (exact mean over within-document shuffles).
+    norm_sequential_debiased : (n_lags,) float64 or None
+        Estimate of its true value, the bias of noise removed by cross-fitting.
+    composition_norm : (n_lags,) float64 or None
+        Norm of the composition part that was removed.
+    position_norm, position_floor : (n_lags,) float64 or None
+        Norm of the covariance that position in the document alone makes among pairs inside
+        documents, and the size of the noise in it.
+    norm_crossfit : (n_lags,) float64 or None
+        u1' C2 v1 of two document halves: biased down where `norm` is biased up.
+    norm_debiased : (n_lags,) float64 or None
+        Estimate of the true norm, the bias of noise removed by cross-fitting.
+    noise_floor : (n_lags,) float64
+        Norm that sampling noise alone would show.
+    permutation_floor : (n_lags,) float64 or None
+        Norm that `norm_sequential` has once every document is shuffled.
+    analytic_floor : (n_lags,) float64 or None
+        As `noise_floor`, from the unigram distribution: kappa / sqrt(pairs).
+    frobenius : (n_lags,) float64 or None
+        Frobenius norm of C(t).
+    singular_values : (n_lags, k) float64 or None
+        Leading singular values, falling.
+    left_types, right_types : (n_lags, c, 12) int64 or None
+        Types that weigh most in the first c left and right singular vectors; -1 beyond the
+        vocabulary.
+    left_loadings, right_loadings : (n_lags, c, 12) float64 or None
+        Their entries, falling in size. Types of one sign to the left go with those of the same
+        sign to the right; a whole vector has length 1.
+    type_texts : dict or None
+        Text of each of these types by its id, where a tokenizer is recorded with the corpus.
+    residual : (n_lags,) float64 or None
+        Residual of the singular triplet, relative to the norm.
+    valid : (n_lags,) bool
+        Whether the norm stands clear of the noise floor.
+    valid_sequential : (n_lags,) bool or None
+        The same of the sequential norm, which has to stand clear of `permutation_floor` too.
+    crossing_share : (n_lags,) float64 or None
+        Share of the pairs whose two tokens lie in different documents.
+    separator_share : (n_lags,) float64 or None
+        Share of the pairs in which at least one token is the separator.
+    beta : Exponent
+        ||C(t)|| ~ t^-beta, from `norm_debiased`.
+    beta_sequential : Exponent or None
+        The same from `norm_sequential_debiased`.
+    bootstrap : Replicates or None
+        Exponents of the replicates behind the intervals.
+    boundary : str
+        ``stream`` (pairs run across documents) or ``document`` (they stay inside).
+    documents_are_blocks : bool
+        True where the store has no document ends and equal blocks stood in for documents.
+    vocab_cut : VocabCut or None
+        What restricting the vocabulary left out; None: C(t) is over all types.
+    """
+
+    _axis: ClassVar[str | None] = "lags"
+
+    lags: IntVector
+    pairs: CountVector
+    norm: FloatVector
+    norm_low: FloatVector | None = None
+    norm_high: FloatVector | None = None
+    norm_sequential: FloatVector | None = None
+    norm_sequential_debiased: FloatVector | None = None
+    composition_norm: FloatVector | None = None
+    position_norm: FloatVector | None = None
+    position_floor: FloatVector | None = None
+    norm_crossfit: FloatVector | None = None
+    norm_debiased: FloatVector | None = None
+    noise_floor: FloatVector
+    permutation_floor: FloatVector | None = None
+    analytic_floor: FloatVector | None = None
+    frobenius: FloatVector | None = None
+    singular_values: FloatMatrix | None = None
+    left_types: IntCube | None = None
+    left_loadings: FloatCube | None = None
+    right_types: IntCube | None = None
+    right_loadings: FloatCube | None = None
+    type_texts: JsonObject | None = None
+    residual: FloatVector | None = None
+    valid: BoolVector
+    valid_sequential: BoolVector | None = None
+    crossing_share: FloatVector | None = None
+    separator_share: FloatVector | None = None
+    beta: Exponent
+    beta_sequential: Exponent | None = None
+    bootstrap: Replicates | None = None
+    boundary: str = "stream"
+    documents_are_blocks: bool = False
+    vocab_cut: VocabCut | None = None
+
+    def _check(self) -> None:
+        if self.vocab_cut is not None and len(self.vocab_cut.bound) != len(self.lags):
+            raise InputError("CorrelationResult.vocab_cut: needs one bound per lag")
+        if np.any(self.lags < 1) or np.any(np.diff(self.lags) < 1):
+            raise InputError("CorrelationResult.lags: must be increasing and at least 1")
+        check_boundary(self.boundary, "CorrelationResult")
+
+    @property
+    def best_norm(self) -> NDArray[np.float64]:
+        """`norm_debiased`, and `norm` where that was not computed; (n_lags,)."""
+        if self.norm_debiased is None:
+            return self.norm
+        return np.where(np.isfinite(self.norm_debiased), self.norm_debiased, self.norm)
+
+    def _rows(self) -> tuple[list[str], list[list[Any]]]:
+        return self._columns(
+            "lag",
+            self.lags,
+            [
+                "pairs",
+                "norm",
+                "norm_low",
+                "norm_high",
+                "noise_floor",
+                "analytic_floor",
+                "norm_crossfit",
+                "norm_debiased",
+                "norm_sequential",
+                "norm_sequential_debiased",
+                "composition_norm",
+                "position_norm",
+                "position_floor",
+                "permutation_floor",
+                "frobenius",
+                "residual",
+                "valid",
+                "crossing_share",
+                "separator_share",
+            ],
+        )
+
+    def _caption(self) -> str:
+        return f"Correlations ({self.boundary}); beta: {self.beta.summary()}"
+
+    def __repr__(self) -> str:
+        return f"CorrelationResult: {len(self.lags)} lags, boundary {self.boundary}\nbeta: " + repr(
+            self.beta
+        )
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the norms; see `ngramstat.report.figures.plot_correlations`."""
+        from ngramstat.report.figures import plot_correlations
+
+        return plot_correlations(self, ax)

@@ -1,0 +1,203 @@
+"""Entropies H(n) over the contexts, their learning curves, and gamma."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ngramstat.errors import InputError
+from ngramstat.results.base import (
+    BoolVector,
+    CountVector,
+    FloatMatrix,
+    FloatVector,
+    IntVector,
+    JsonObject,
+    Result,
+    check_boundary,
+)
+from ngramstat.results.exponent import Exponent, Replicates
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["EntropyResult", "LearningCurve"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LearningCurve(Result):
+    """Held-out cross-entropy against training tokens.
+
+    Attributes
+    ----------
+    tokens : (n_sizes,) int64
+        Training tokens P, increasing.
+    held_out : (n_sizes, n_contexts) float64
+        L_n(P) in nats per token; columns follow `EntropyResult.context`.
+    error : (n_sizes, n_contexts) float64 or None
+        Standard error between training sets of this size.
+    replicates : (n_sizes,) int64 or None
+        Training sets averaged.
+    predictor : str
+        Whose losses these are.
+    """
+
+    _axis: ClassVar[str | None] = "tokens"
+
+    tokens: IntVector
+    held_out: FloatMatrix
+    error: FloatMatrix | None = None
+    replicates: IntVector | None = None
+    predictor: str = "kneser_ney"
+
+    def _check(self) -> None:
+        if np.any(self.tokens < 1) or np.any(np.diff(self.tokens) < 1):
+            raise InputError("LearningCurve.tokens: must be increasing and at least 1")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class EntropyResult(Result):
+    """Next-token conditional entropies H_n over context lengths n, in nats per token.
+
+    Every array has length n_contexts; optional ones are None where they were not computed.
+
+    Attributes
+    ----------
+    context : (n_contexts,) int64
+        Number of tokens conditioned on, increasing from 0 (unigram).
+    targets : (n_contexts,) uint64
+        Number of (context, next token) events counted.
+    distinct : (n_contexts,) uint64
+        Number of distinct contexts seen.
+    plug_in, miller_madow, chao_shen : (n_contexts,) float64 or None
+        Entropy of the counts, and two bias corrections of it.
+    held_out_kneser_ney : (n_contexts,) float64 or None
+        Held-out cross-entropy of interpolated modified Kneser-Ney.
+    held_out : (n_contexts,) float64
+        Held-out cross-entropy of the best counted predictor, an upper bound of H_n in expectation.
+    held_out_low, held_out_high : (n_contexts,) float64 or None
+        Its document-bootstrap interval.
+    learning_limit, learning_low, learning_high : (n_contexts,) float64 or None
+        Limit of the learning curve at infinite P, with its interval; NaN where it has none.
+    delta, delta_low, delta_high : (n_contexts,) float64 or None
+        Exponent of the learning curve's approach to it, L_n(P) - H_n ~ P^-delta.
+    limit, limit_low, limit_high : (n_contexts,) float64
+        Estimate of H_n and the bracket it lies in.
+    resolved : (n_contexts,) bool
+        Whether the bracket is narrow enough to use.
+    tokens_needed : (n_contexts,) float64 or None
+        Training tokens at which the held-out loss alone would resolve the context, by the fit of
+        the learning curve; NaN where it is resolved or unknown.
+    learning_curve : LearningCurve or None
+        Held-out cross-entropy against training tokens.
+    mixture_used : (n_contexts,) bool or None
+        Whether `held_out` is that of the mixture of contexts, not of Kneser-Ney.
+    tuning_tokens : int or None
+        Training tokens that fitted the mixture's weights.
+    gamma : Exponent
+        H_n - H_inf ~ n^-gamma, from `limit`.
+    gamma_finite : Exponent
+        Log-log slope of `held_out` at this number of training tokens.
+    bootstrap : Replicates or None
+        Exponents of the replicates behind the intervals.
+    discounts : tuple of dict
+        Kneser-Ney discounts by context.
+    boundary : str
+        ``stream`` or ``document``, as for the correlations.
+    held_out_documents, held_out_tokens, training_tokens : int or None
+        Sizes of the split.
+    documents_are_blocks : bool
+        True where equal blocks stood in for documents.
+    """
+
+    _axis: ClassVar[str | None] = "context"
+
+    context: IntVector
+    targets: CountVector
+    distinct: CountVector
+    plug_in: FloatVector
+    miller_madow: FloatVector | None = None
+    chao_shen: FloatVector | None = None
+    held_out_kneser_ney: FloatVector | None = None
+    held_out: FloatVector | None = None
+    held_out_low: FloatVector | None = None
+    held_out_high: FloatVector | None = None
+    learning_limit: FloatVector | None = None
+    learning_low: FloatVector | None = None
+    learning_high: FloatVector | None = None
+    delta: FloatVector | None = None
+    delta_low: FloatVector | None = None
+    delta_high: FloatVector | None = None
+    limit: FloatVector | None = None
+    limit_low: FloatVector | None = None
+    limit_high: FloatVector | None = None
+    resolved: BoolVector
+    tokens_needed: FloatVector | None = None
+    mixture_used: BoolVector | None = None
+    tuning_tokens: int | None = None
+    learning_curve: LearningCurve | None = None
+    gamma: Exponent
+    gamma_finite: Exponent
+    bootstrap: Replicates | None = None
+    discounts: tuple[JsonObject, ...] = ()
+    boundary: str = "stream"
+    held_out_documents: int | None = None
+    held_out_tokens: int | None = None
+    training_tokens: int | None = None
+    documents_are_blocks: bool = False
+
+    def _check(self) -> None:
+        if np.any(self.context < 0) or np.any(np.diff(self.context) < 1):
+            raise InputError("EntropyResult.context: must be increasing and at least 0")
+        check_boundary(self.boundary, "EntropyResult")
+        curve = self.learning_curve
+        if curve is not None and len(curve.tokens):
+            columns = curve.held_out.shape[1]
+            if columns != len(self.context):
+                raise InputError(
+                    f"EntropyResult.learning_curve.held_out: has {columns} columns, "
+                    f"but context has {len(self.context)}"
+                )
+
+    def _rows(self) -> tuple[list[str], list[list[Any]]]:
+        return self._columns(
+            "context",
+            self.context,
+            [
+                "targets",
+                "distinct",
+                "plug_in",
+                "miller_madow",
+                "chao_shen",
+                "held_out_kneser_ney",
+                "held_out",
+                "held_out_low",
+                "held_out_high",
+                "learning_limit",
+                "learning_low",
+                "learning_high",
+                "delta",
+                "limit",
+                "limit_low",
+                "limit_high",
+                "resolved",
+                "tokens_needed",
+            ],
+        )
+
+    def _caption(self) -> str:
+        return f"Entropies, nats per token ({self.boundary}); gamma: {self.gamma.summary()}"
+
+    def __repr__(self) -> str:
+        return (
+            f"EntropyResult: {len(self.context)} contexts, boundary {self.boundary}\n"
+            f"gamma: {self.gamma!r}\ngamma_finite: {self.gamma_finite!r}"
+        )
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the entropies; see `ngramstat.report.figures.plot_entropies`."""
+        from ngramstat.report.figures import plot_entropies
+
+        return plot_entropies(self, ax)

@@ -1,0 +1,235 @@
+"""Alpha, its conditions, and what it says at a number of training tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ngramstat.errors import InputError
+from ngramstat.results.base import FloatVector, Result
+from ngramstat.results.curves import Collapse, CurvesResult
+from ngramstat.results.exponent import Exponent, Gate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "ContextPoint",
+    "HorizonPoint",
+    "LossFit",
+    "LossPoint",
+    "Prediction",
+    "StagePoint",
+    "ThresholdPoint",
+]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HorizonPoint(Result):
+    """The largest lag n*(P) that `tokens` training tokens resolve.
+
+    Attributes
+    ----------
+    tokens : float
+        Training tokens P.
+    lag : float or None
+        Horizon in tokens; None if no lag is resolved.
+    low, high : float or None
+        Its interval: from the intervals of the norms within the measured lags, with beta at the
+        ends of its interval beyond them.
+    extrapolated : bool
+        True where `lag` lies beyond the measured lags and rests on the fitted beta.
+    at_least : bool
+        True where `lag` is only a lower bound: nothing measured says how much farther it reaches.
+    """
+
+    tokens: float
+    lag: float | None = None
+    low: float | None = None
+    high: float | None = None
+    extrapolated: bool = False
+    at_least: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ThresholdPoint(Result):
+    """Tokens P*_n needed to resolve one lag; None where its norm is not clear of the noise."""
+
+    lag: int
+    tokens: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ContextPoint(Result):
+    """Context lengths that `tokens` training tokens can teach a model to use.
+
+    A learner needs 10 to 1000 times the tokens that counting needs to resolve a lag, so its horizon
+    lies between n*(P / 1000) and n*(P / 10); context beyond n*(P) itself cannot be learned.
+
+    Attributes
+    ----------
+    tokens : float
+        Training tokens P.
+    low, high : float or None
+        The learner's band, tokens; None where not even one lag is resolved.
+    limit : float or None
+        n*(P), the horizon of counting.
+    extrapolated, at_least : bool
+        Of `high` or `limit`, as for `HorizonPoint`.
+    """
+
+    tokens: float
+    low: float | None = None
+    high: float | None = None
+    limit: float | None = None
+    extrapolated: bool = False
+    at_least: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StagePoint(Result):
+    """Which stage of the decay of ||C(t)|| holds at the horizons of a learner with P tokens.
+
+    Attributes
+    ----------
+    tokens : float
+        Training tokens P.
+    stage : str
+        ``single`` where the decay has one stage; else ``first``, ``second``, or ``indeterminate``
+        where the learner's band of horizons spans both.
+    beta, alpha : float or None
+        Of that stage, and of the first where it is indeterminate.
+    alpha_low, alpha_high : float or None
+        Interval of `alpha`.
+    other_beta, other_alpha, other_low, other_high : float or None
+        The same of the other stage.
+    """
+
+    tokens: float
+    stage: str
+    beta: float | None = None
+    alpha: float | None = None
+    alpha_low: float | None = None
+    alpha_high: float | None = None
+    other_beta: float | None = None
+    other_alpha: float | None = None
+    other_low: float | None = None
+    other_high: float | None = None
+
+    def _check(self) -> None:
+        if self.stage not in ("single", "first", "second", "indeterminate"):
+            raise InputError(f"StagePoint.stage: not a stage: {self.stage[:60]!r}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LossPoint(Result):
+    """Expected loss at one number of training tokens, nats per token, with its band."""
+
+    tokens: float
+    loss: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LossFit(Result):
+    """``L(P) = limit + B P^-alpha`` through measured losses, with the alpha of the corpus.
+
+    Attributes
+    ----------
+    tokens, loss : (n_losses,) float64
+        What was measured.
+    alpha : str
+        Which exponent: ``alpha`` or ``alpha_finite``.
+    limit, limit_low, limit_high : float or None
+        Loss at infinite P; zero where the interval reaches below it.
+    scatter : float or None
+        Residual standard error of the losses about the curve; None for two losses.
+    reportable : bool
+        Whether that exponent is.
+    reason : str or None
+        Why not.
+    """
+
+    _axis: ClassVar[str | None] = "tokens"
+
+    tokens: FloatVector
+    loss: FloatVector
+    alpha: str
+    limit: float | None = None
+    limit_low: float | None = None
+    limit_high: float | None = None
+    scatter: float | None = None
+    reportable: bool = False
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Prediction(Result):
+    """Data-scaling exponent alpha_D = gamma / (2 beta), its conditions, horizons and thresholds.
+
+    Attributes
+    ----------
+    alpha, alpha_finite : Exponent
+        From `EntropyResult.gamma` and from `EntropyResult.gamma_finite`.
+    gates : tuple of Gate
+        Conditions under which the formula holds.
+    horizon : tuple of HorizonPoint
+        Largest resolved lag at the asked numbers of training tokens.
+    threshold : tuple of ThresholdPoint
+        Tokens needed to resolve each measured lag.
+    kappa : float or None
+        Noise constant used for both: the floor is kappa / sqrt(pairs).
+    context_length : tuple of ContextPoint
+        Context lengths worth training at the asked numbers of tokens.
+    stage : tuple of StagePoint
+        Which stage of the decay of ||C(t)|| holds at these numbers.
+    loss_curve : tuple of LossPoint
+        Expected loss at these numbers, given measured losses.
+    loss_fit : LossFit or None
+        The curve behind it.
+    collapse : tuple of Collapse
+        Of the counted learner's curves and of imported ones.
+    curves : CurvesResult or None
+        What imported curves say.
+    """
+
+    alpha: Exponent
+    alpha_finite: Exponent
+    gates: tuple[Gate, ...] = ()
+    horizon: tuple[HorizonPoint, ...] = ()
+    threshold: tuple[ThresholdPoint, ...] = ()
+    kappa: float | None = None
+    context_length: tuple[ContextPoint, ...] = ()
+    stage: tuple[StagePoint, ...] = ()
+    loss_curve: tuple[LossPoint, ...] = ()
+    loss_fit: LossFit | None = None
+    collapse: tuple[Collapse, ...] = ()
+    curves: CurvesResult | None = None
+
+    def plot(self) -> Figure:
+        """Draw the horizons; see `ngramstat.report.horizon.plot_horizon`."""
+        from ngramstat.report.horizon import plot_horizon
+
+        return plot_horizon(self)
+
+    def _rows(self) -> tuple[list[str], list[list[Any]]]:
+        header = ["quantity", "value", "low", "high", "reportable", "reason"]
+        rows: list[list[Any]] = [
+            [name, e.value, e.low, e.high, e.reportable, e.reason]
+            for name, e in (("alpha", self.alpha), ("alpha_finite", self.alpha_finite))
+        ]
+        rows += [
+            [f"horizon at {p.tokens:.4g} tokens", p.lag, p.low, p.high, None, None]
+            for p in self.horizon
+        ]
+        return header, rows
+
+    def __repr__(self) -> str:
+        lines = ["Prediction", f"alpha: {self.alpha!r}", f"alpha_finite: {self.alpha_finite!r}"]
+        lines += [f"gate failed: {g.name}: {g.meaning}" for g in self.gates if g.passed is False]
+        for point in self.horizon:
+            reach = "no lag" if point.lag is None else f"lags up to {point.lag:.4g}"
+            doubt = " at least" * point.at_least + ", extrapolated" * point.extrapolated
+            lines.append(f"{point.tokens:.4g} tokens resolve {reach}{doubt}")
+        return "\n".join(lines)

@@ -1,0 +1,88 @@
+"""A whole run, as ``run.json`` keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ngramstat.errors import InputError
+from ngramstat.results.base import JsonObject, Result
+from ngramstat.results.correlations import CorrelationResult
+from ngramstat.results.entropies import EntropyResult
+from ngramstat.results.exponent import Exponent
+from ngramstat.results.prediction import Prediction
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["SCHEMA", "RunResult"]
+
+SCHEMA = "ngramstat.run/1"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class RunResult(Result):
+    """One run: the corpus, every resolved option, provenance, and the parts that were computed.
+
+    Attributes
+    ----------
+    schema : str
+        Always ``ngramstat.run/1``.
+    corpus, settings, provenance : dict
+        Plain JSON objects.
+    correlations : CorrelationResult or None
+    entropies : EntropyResult or None
+    prediction : Prediction or None
+        None where the part was not computed.
+    """
+
+    schema: str = SCHEMA
+    corpus: JsonObject
+    settings: JsonObject
+    provenance: JsonObject
+    correlations: CorrelationResult | None = None
+    entropies: EntropyResult | None = None
+    prediction: Prediction | None = None
+
+    def _check(self) -> None:
+        if self.schema != SCHEMA:
+            raise InputError(f"RunResult.schema: needs {SCHEMA!r}, got {self.schema[:60]!r}")
+
+    @property
+    def exponents(self) -> dict[str, Exponent]:
+        """The exponents that were computed, by name, in reading order."""
+        found: dict[str, Exponent | None] = {}
+        if self.correlations is not None:
+            found["beta"] = self.correlations.beta
+            found["beta_sequential"] = self.correlations.beta_sequential
+        if self.entropies is not None:
+            found["gamma"] = self.entropies.gamma
+            found["gamma_finite"] = self.entropies.gamma_finite
+        if self.prediction is not None:
+            found["alpha"] = self.prediction.alpha
+            found["alpha_finite"] = self.prediction.alpha_finite
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _rows(self) -> tuple[list[str], list[list[Any]]]:
+        header = ["exponent", "value", "low", "high", "level", "window", "reportable", "reason"]
+        rows: list[list[Any]] = []
+        for name, e in self.exponents.items():
+            window = None if e.window is None else f"{e.window[0]:g}..{e.window[1]:g}"
+            rows.append([name, e.value, e.low, e.high, e.level, window, e.reportable, e.reason])
+        return header, rows
+
+    def _caption(self) -> str:
+        return f"ngramstat run of {self.corpus.get('path', 'a corpus')}"
+
+    def __repr__(self) -> str:
+        lines = [f"RunResult of {self.corpus.get('path', 'a corpus')}"]
+        for name, e in self.exponents.items():
+            doubt = "" if e.reportable else f" (not reportable: {e.reason})"
+            lines.append(f"  {name}: {e.summary()}{doubt}")
+        return "\n".join(lines)
+
+    def plot(self) -> Figure:
+        """Draw norms and entropies side by side; see `ngramstat.report.figures.plot_run`."""
+        from ngramstat.report.figures import plot_run
+
+        return plot_run(self)
