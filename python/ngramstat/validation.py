@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ngramstat import __version__
 from ngramstat.corpus import Corpus
 from ngramstat.curves import read_curves
-from ngramstat.errors import InputError, NgramstatError
+from ngramstat.errors import InputError, NgramstatError, check_choice
 from ngramstat.exponents.bootstrap import cluster_weights
 from ngramstat.exponents.measured import alpha_of_losses, alpha_with_limit, lower_envelope
 from ngramstat.exponents.prediction import predict
@@ -188,8 +188,7 @@ def validate(
 
 def _targets(corpus: Corpus, targets: str, contexts: Sequence[int]) -> tuple[Corpus, Sequence[int]]:
     """The text that is trained on and its context lengths."""
-    if targets not in TARGETS:
-        raise InputError(f"targets {targets!r}: expected one of {', '.join(TARGETS)}")
+    check_choice("targets", targets, TARGETS)
     if targets == "all":
         return corpus, contexts or (_CONTEXT,)
     if contexts:

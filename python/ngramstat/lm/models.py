@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from ngramstat.errors import InputError
+from ngramstat.errors import check_choice
 from ngramstat.lm.gpt2 import GPT2
 from ngramstat.lm.llama import LLaMA
 from ngramstat.lm.shape import Shape
@@ -29,8 +29,7 @@ def build(name: str, shape: Shape, *, seed: int) -> nn.Module:
     InputError
         There is no such architecture.
     """
-    if name not in MODELS:
-        raise InputError(f"model {name!r}: expected one of {', '.join(MODELS)}")
+    check_choice("model", name, MODELS)
     # The generator of everybody else goes on where it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

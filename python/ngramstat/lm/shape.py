@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ngramstat.errors import InputError
+from ngramstat.errors import InputError, check_choice
 
 __all__ = ["SIZES", "Shape", "shape_of", "size_above"]
 
@@ -67,8 +67,7 @@ def shape_of(size: str, vocab_size: int, context: int) -> Shape:
     InputError
         There is no such size.
     """
-    if size not in SIZES:
-        raise InputError(f"size {size!r}: expected one of {', '.join(SIZES)}")
+    check_choice("size", size, SIZES)
     layers, heads, width = SIZES[size]
     return Shape(vocab_size, context, layers, heads, width)
 

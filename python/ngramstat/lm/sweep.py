@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ngramstat.errors import InputError
+from ngramstat.errors import InputError, check_choice
 from ngramstat.files import read_json, write_csv, write_json
 from ngramstat.lm.data import TARGETS, Texts, Windows
 from ngramstat.lm.models import MODELS
@@ -60,12 +60,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         for model in self.models:
-            if model not in MODELS:
-                raise InputError(f"model {model!r}: expected one of {', '.join(MODELS)}")
-        if self.targets not in TARGETS:
-            raise InputError(f"targets {self.targets!r}: expected one of {', '.join(TARGETS)}")
-        if self.size not in SIZES:
-            raise InputError(f"size {self.size!r}: expected one of {', '.join(SIZES)}")
+            check_choice("model", model, MODELS)
+        check_choice("targets", self.targets, TARGETS)
+        check_choice("size", self.size, SIZES)
         if not self.models or not self.contexts or not self.tokens:
             raise InputError("a sweep needs at least one model, one context and one size")
         if min(self.seeds, self.trials) < 1:

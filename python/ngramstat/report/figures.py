@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["logarithmic", "new_figure", "plot_correlations", "plot_entropies", "plot_run"]
+__all__ = [
+    "logarithmic",
+    "middle_of_fit",
+    "new_figure",
+    "plot_correlations",
+    "plot_entropies",
+    "plot_run",
+]
 
 Floats = NDArray[np.float64]
 
@@ -73,13 +80,32 @@ def _label(symbol: str, exponent: Exponent) -> str:
     return text if exponent.reportable else f"{text} (not reportable)"
 
 
-def _draw_fit(
-    ax: Axes, x: ArrayLike, y: ArrayLike, exponent: Exponent, symbol: str, colour: str
-) -> None:
-    """Window shading, fitted line and the fan of its interval.
+def middle_of_fit(x: Floats, y: Floats, exponent: Exponent) -> tuple[float, float]:
+    """The point in log-log that the fitted line goes through: the points' mean, weighted as there.
 
-    The line has the fitted exponent and passes through the middle of the fitted points in log-log,
-    as the least-squares line does; the fan turns about that point.
+    x, y : (points,) the fitted points.
+    """
+    weights = exponent.weights
+    if weights is not None and len(weights) != len(x):
+        weights = None
+    return (
+        float(np.exp(np.average(np.log(x), weights=weights))),
+        float(np.exp(np.average(np.log(y), weights=weights))),
+    )
+
+
+def _draw_fit(
+    ax: Axes,
+    x: ArrayLike,
+    y: ArrayLike,
+    exponent: Exponent,
+    symbol: str,
+    colour: str,
+    valid: NDArray[np.bool_] | None = None,
+) -> None:
+    """Window shading, fitted line and the fan of its interval about the middle of the fit.
+
+    `valid` are the points that a fit may use, of all those in the window.
     """
     if exponent.value is None or exponent.window is None:
         return
@@ -87,11 +113,12 @@ def _draw_fit(
     xs, ys = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     with np.errstate(invalid="ignore"):
         used = (xs >= low) & (xs <= high) & (ys > 0) & np.isfinite(ys)
+    if valid is not None:
+        used &= valid
     if not used.any():
         return
     ax.axvspan(low, high, color=_WINDOW, zorder=0, label=f"window {low:g}..{high:g}")
-    centre_x = float(np.exp(np.log(xs[used]).mean()))
-    centre_y = float(np.exp(np.log(ys[used]).mean()))
+    centre_x, centre_y = middle_of_fit(xs[used], ys[used], exponent)
     line_x = np.geomspace(low, high, 50) if high > low else np.array([low])
 
     def curve(slope: float) -> Floats:
@@ -185,7 +212,7 @@ def plot_correlations(result: CorrelationResult, ax: Axes | None = None) -> Axes
         sequential = result.norm_sequential
     ax.set_xscale("log")
     ax.set_yscale("log")
-    _draw_fit(ax, lags, result.best_norm, result.beta, r"\beta", _RED)
+    _draw_fit(ax, lags, result.best_norm, result.beta, r"\beta", _RED, result.valid)
     _draw_second_stage(ax, lags, result)
 
     floor = _positive(result.noise_floor)

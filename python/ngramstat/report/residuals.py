@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ngramstat.errors import InputError
-from ngramstat.report.figures import new_figure
+from ngramstat.report.figures import middle_of_fit, new_figure
 from ngramstat.results import CorrelationResult
 
 if TYPE_CHECKING:
@@ -33,11 +33,8 @@ def plot_residuals(result: CorrelationResult, ax: Axes | None = None) -> Axes:
     lags, norm = result.lags.astype(np.float64), result.best_norm
     low, high = beta.window
     fitted = result.valid & (lags >= low) & (lags <= high) & (norm > 0)
-    weights = np.ones(np.count_nonzero(fitted))
-    if beta.weights is not None and len(beta.weights) == len(weights):
-        weights = beta.weights
-    shift = np.average(np.log(norm[fitted]) + beta.value * np.log(lags[fitted]), weights=weights)
-    law = np.exp(shift) * lags**-beta.value
+    middle_lag, middle_norm = middle_of_fit(lags[fitted], norm[fitted], beta)
+    law = middle_norm * (lags / middle_lag) ** -beta.value
     axes.axvspan(low, high, color="#f0e6c8", alpha=0.6, linewidth=0, label="window of the fit")
     axes.axhline(1.0, color="#7f7f7f", linewidth=1)
     for keep, colour, face, label in (
