@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
 import subprocess
 import sys
 
@@ -75,6 +76,17 @@ def test_copies_on_write_are_never_let_go_of(tmp_path):
     with Workspace(memory_limit=1).watching(tokens):
         assert token_counts(tokens, 3, threads=2).tolist() == [0, 0, 1_000_000]
         assert token_counts(tokens, 3, threads=2).tolist() == [0, 0, 1_000_000]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators may not give back")
+def test_what_was_freed_between_pieces_in_use_is_given_back():
+    pieces = [np.ones(50_000, np.uint8) for _ in range(2000)]
+    del pieces[::2]
+    before = _core.resident_bytes()
+    Workspace().give_back()  # without a limit it stays at hand
+    assert _core.resident_bytes() > before - 5_000_000
+    Workspace(memory_limit=1 << 40).give_back()
+    assert _core.resident_bytes() < before - 25_000_000
 
 
 @pytest.fixture(scope="module")

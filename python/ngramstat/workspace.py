@@ -111,11 +111,20 @@ class Workspace:
         """
         if self.memory_limit is None:
             return None
-        _core.trim_heap()
+        self.give_back()
         left = self.usable - self.resident_now
         left -= min(text_bytes, int(max(left, 0) * _TEXT_SHARE))
         # A step told of no room at all still takes its smallest parts.
         return max(left, 1)
+
+    def give_back(self) -> None:
+        """Gives freed memory back to the system, where a limit counts it.
+
+        The allocator keeps what lies between pieces that are still in use, more of it in every
+        round of work.
+        """
+        if self.memory_limit is not None:
+            _core.trim_heap()
 
     @contextmanager
     def array(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> Iterator[NDArray[Any]]:

@@ -252,6 +252,7 @@ def measure_lags(
             for counts in zip(*_counted(corpus, units, lags, streams, workspace), strict=True):
                 yield _measured(_LagMeasurer(shared, counts[0].lag, *counts))
                 del counts
+                workspace.give_back()
     except IndexError as error:
         raise InputError(f"{corpus.path}: {error}; check --dtype and --vocab-size") from error
 
