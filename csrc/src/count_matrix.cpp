@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "ngramstat/parallel.hpp"
+#include "ngramstat/resident.hpp"
 
 namespace ngramstat {
 
@@ -277,6 +278,8 @@ CountMatrix CountMatrix::transposed(int threads) const {
     parallel_for(static_cast<Index>(bounds.size()) - 1, threads, [&](Index run) {
         const Index first = bounds[run], last = bounds[run + 1];
         const std::size_t size = static_cast<std::size_t>(start[last] - start[first]);
+        // Written out wide first, and again as blocks.
+        make_room_for(2 * size * (two ? 3 : 2) * sizeof(std::uint32_t));
         CountEntries<std::uint32_t> all;
         all.column.resize(size);
         all.first.resize(size);
