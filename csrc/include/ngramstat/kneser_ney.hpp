@@ -30,7 +30,7 @@ struct OrderCounts {
     Count distinct = 0;
 };
 
-// OrderDiscounts D1, D2, D3+ of one order.
+// Discounts D1, D2, D3+ of one order.
 using OrderDiscounts = std::array<double, 3>;
 
 // Two kinds of counts for every order m: `raw` counts serve where m is the highest order of a

@@ -80,12 +80,11 @@ def _label(symbol: str, exponent: Exponent) -> str:
     return text if exponent.reportable else f"{text} (not reportable)"
 
 
-def middle_of_fit(x: Floats, y: Floats, exponent: Exponent) -> tuple[float, float]:
-    """The point in log-log that the fitted line goes through: the points' mean, weighted as there.
+def middle_of_fit(x: Floats, y: Floats, weights: Floats | None = None) -> tuple[float, float]:
+    """The point that a fitted line goes through: the mean of the fitted points in log-log.
 
-    x, y : (points,) the fitted points.
+    x, y : (points,); `weights` are those of the fit, which count if they are of these points.
     """
-    weights = exponent.weights
     if weights is not None and len(weights) != len(x):
         weights = None
     return (
@@ -118,7 +117,7 @@ def _draw_fit(
     if not used.any():
         return
     ax.axvspan(low, high, color=_WINDOW, zorder=0, label=f"window {low:g}..{high:g}")
-    centre_x, centre_y = middle_of_fit(xs[used], ys[used], exponent)
+    centre_x, centre_y = middle_of_fit(xs[used], ys[used], exponent.weights)
     line_x = np.geomspace(low, high, 50) if high > low else np.array([low])
 
     def curve(slope: float) -> Floats:
@@ -157,8 +156,7 @@ def _draw_second_stage(ax: Axes, lags: Floats, result: CorrelationResult) -> Non
         used = (lags >= window[0]) & (lags <= window[1]) & (norm > 0)
         if not used.any() or window[0] >= window[1]:
             continue
-        centre_x = float(np.exp(np.log(lags[used]).mean()))
-        centre_y = float(np.exp(np.log(norm[used]).mean()))
+        centre_x, centre_y = middle_of_fit(lags[used], norm[used])
         line_x = np.array(window, dtype=np.float64)
         ax.plot(
             line_x,

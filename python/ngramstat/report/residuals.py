@@ -33,7 +33,7 @@ def plot_residuals(result: CorrelationResult, ax: Axes | None = None) -> Axes:
     lags, norm = result.lags.astype(np.float64), result.best_norm
     low, high = beta.window
     fitted = result.valid & (lags >= low) & (lags <= high) & (norm > 0)
-    middle_lag, middle_norm = middle_of_fit(lags[fitted], norm[fitted], beta)
+    middle_lag, middle_norm = middle_of_fit(lags[fitted], norm[fitted], beta.weights)
     law = middle_norm * (lags / middle_lag) ** -beta.value
     axes.axvspan(low, high, color="#f0e6c8", alpha=0.6, linewidth=0, label="window of the fit")
     axes.axhline(1.0, color="#7f7f7f", linewidth=1)
