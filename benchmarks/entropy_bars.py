@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import ngramstat
-from ngramstat.exponents.learning import LimitFit, learning_limit
+from ngramstat.exponents.learning_limit import LimitFit, learning_limit
 from ngramstat.report.learning import plot_learning
 from ngramstat.results import RunResult
 

@@ -21,10 +21,10 @@ import numpy as np
 import torch
 
 from ngramstat import kernels
-from ngramstat.gpus import Gpus, open_gpus
+from ngramstat.covariance.operators import PairStatistics
 from ngramstat.kernels import DocumentSpans, NgramUnits
-from ngramstat.statistics.covariance import PairStatistics
-from ngramstat.statistics.singular import leading_singular_triplets
+from ngramstat.linear_algebra.lanczos import leading_singular_triplets
+from ngramstat.runtime.gpus import Gpus, open_gpus
 
 HERE = Path(__file__).resolve().parent
 VOCAB = 8192

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ngramstat import kernels
-from ngramstat.gpus import open_gpus
+from ngramstat.covariance.operators import PairStatistics
 from ngramstat.kernels import DocumentSpans
-from ngramstat.statistics.covariance import PairStatistics
-from ngramstat.statistics.singular import leading_singular_triplets
+from ngramstat.linear_algebra.lanczos import leading_singular_triplets
+from ngramstat.runtime.gpus import open_gpus
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
         (gpu,) = gpus.devices
         stream = kernels.stream_pairs(tokens, vocab_size, spans, gpu, across=True)
         stream.counts(1, True)
-        nothing = np.zeros((vocab_size, kernels.LANES))
+        nothing = np.zeros((vocab_size, kernels.BLOCK_SIZE))
         operator = gpu.covariance([stream.weighted(1, 0.5, 0.5)], nothing, nothing, None)
         for product in (operator.multiply, operator.multiply_transposed):
             product(gpu.block(nothing)).to_host()

@@ -24,7 +24,7 @@ from bars import machine
 from ngramstat.lm.models import build, parameters_without_embeddings
 from ngramstat.lm.shape import Shape, shape_of
 from ngramstat.lm.train import Run, Settings, seconds_per_token
-from ngramstat.resources import available_threads
+from ngramstat.runtime.resources import available_threads
 
 RESULTS = Path(__file__).resolve().parent / "results"
 VOCAB = 8192

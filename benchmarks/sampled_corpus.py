@@ -18,8 +18,8 @@ import numpy as np
 import ngramstat
 from ngramstat.corpus import CorpusWriter
 from ngramstat.kernels import suffix_array
-from ngramstat.progress import Progress
-from ngramstat.resources import available_threads
+from ngramstat.runtime.progress import Progress
+from ngramstat.runtime.resources import available_threads
 
 WALKERS = 50_000
 BLOCK = 250  # steps kept before they are written

@@ -27,8 +27,8 @@ import numpy as np
 
 from bars import machine
 from ngramstat import Corpus, kernels
-from ngramstat.resources import peak_rss_bytes
-from ngramstat.statistics.documents import statistical_units
+from ngramstat.runtime.resources import peak_rss_bytes
+from ngramstat.sampling.documents import statistical_units
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -37,7 +37,7 @@ OPTIONS = ("--no-sequential", "--predictor", "kneser-ney", "--learning-sizes", "
 COMMAND = """
 import sys
 from ngramstat.cli import main
-from ngramstat.resources import peak_rss_bytes
+from ngramstat.runtime.resources import peak_rss_bytes
 try:
     main()
 finally:

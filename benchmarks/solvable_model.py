@@ -23,7 +23,7 @@ from ngramstat.theories.solvable import (
 )
 
 HERE = Path(__file__).resolve().parent
-# alpha, N, T, ridge: the grid of section 4 of the theory sheet, 1000 latents.
+# alpha, N, T, ridge: the grid of docs/theory.md 7, 1000 latents.
 GRID = [
     (0.5, 50, 200, 0.0), (0.5, 200, 50, 0.0), (0.5, 100, 400, 0.0), (0.5, 100, 120, 0.0),
     (1.0, 50, 200, 0.0), (1.0, 100, 400, 0.0), (1.0, 100, 120, 0.0), (1.0, 100, 100, 1e-2),

@@ -31,10 +31,10 @@ import numpy as np
 
 from bars import machine
 from ngramstat import Corpus, kernels
-from ngramstat.resources import peak_rss_bytes
-from ngramstat.statistics.documents import statistical_units
-from ngramstat.statistics.held_out import held_out_losses, split_units
-from ngramstat.workspace import Workspace
+from ngramstat.entropy.kneser_ney import held_out_losses, split_units
+from ngramstat.runtime.resources import peak_rss_bytes
+from ngramstat.runtime.workspace import Workspace
+from ngramstat.sampling.documents import statistical_units
 
 HERE = Path(__file__).resolve().parent
 # 30 lags; slow arms are given three of them.

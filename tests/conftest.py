@@ -39,4 +39,4 @@ def corpora() -> Path:
 @pytest.fixture
 def any_limit(monkeypatch):
     """Limits that no run would be given: every step is as small as it can be."""
-    monkeypatch.setattr("ngramstat.pipeline.require_room", lambda *_: None)
+    monkeypatch.setattr("ngramstat.api.require_room", lambda *_: None)

@@ -27,7 +27,7 @@ def random_tree(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
 
 
 def path(leaf: int, split: Sequence[int], size: int) -> list[tuple[int, int, int, bool]]:
-    """(a, m, b, went right) at every turn on the way to a leaf."""
+    """(a, m, b, went right) at every decision on the way to a leaf."""
     out, node, a, b = [], 0, 0, size
     while b - a > 1:
         m = int(split[node])
@@ -102,7 +102,7 @@ def bucket(taken: int, other: int, seen: bool) -> int:
 
 
 class Mixer:
-    """Logistic mixing in double precision, one turn after the other."""
+    """Logistic mixing in double precision, one decision after the other."""
 
     def __init__(self, rows, parents, initial, sizes) -> None:
         self.rows, self.parents = rows, parents

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import ngramstat
 from ngramstat.cli import main
-from test_statistics_correlations import zipf
+from test_covariance_measurement import zipf
 
 SMALL = ["--lags", "1,2,4,8", "--replicates", "50"]
 CONTEXT = ["--max-context", "2", "--replicates", "50", "--held-out", "0.1"]

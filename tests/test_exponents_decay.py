@@ -202,10 +202,10 @@ def test_a_rising_norm_is_called_so() -> None:
 
 
 def test_document_jackknife_is_the_textbook_one() -> None:
-    """Means over 16 portions: leaving one out gives the standard error of the mean."""
+    """Means over 16 folds: leaving one out gives the standard error of the mean."""
     rng = np.random.default_rng(4)
     logs = -0.9 * np.log(LAGS) + 0.01 * rng.normal(size=(16, 12))
-    # Norms whose logs are means over portions, one left out; each half stands for half the norm.
+    # Norms whose logs are means over folds, one left out; each half stands for half the norm.
     halves = logs.reshape(2, 8, 12)
     means = halves.mean(axis=1)
     left_out = [
@@ -265,7 +265,7 @@ def test_wikipedia_norms_of_the_theory_sheet() -> None:
     paper = beta_exponent(
         lags, norm, valid, replicates=replicate(norm, 0.02), window=(1, 32), level=0.95
     )
-    # The theory sheet's .979 came from a denser set of lags.
+    # The .979 of docs/theory.md 4, came from a denser set of lags.
     assert paper.value == pytest.approx(0.979, abs=0.05)
     assert paper.reportable
     # 8 million tokens: kappa = .24 gives the floor, which lifts the last norms by some 10 %.
@@ -377,7 +377,7 @@ def test_exponential_is_refused() -> None:
 
 
 def test_markov_norms_are_refused() -> None:
-    """Exact norms of the 3-state chain of the theory sheet, section 9.4."""
+    """Exact norms of the 3-state chain of docs/theory.md 12.4."""
     matrix = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.3, 0.6]])
     pi = np.array([0.45, 0.35, 0.2])
     lags = np.arange(1, 25)

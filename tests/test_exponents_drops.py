@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.exponents.drop_decay import LEAST_DROPS, gamma_of_drops
+from ngramstat.exponents.drop_decay import MIN_DROPS, gamma_of_drops
 from ngramstat.synthetic import RunProcess
 
 Floats = NDArray[np.float64]
@@ -108,7 +108,7 @@ def test_too_few_drops_have_no_value(resolved):
     y = curve(0.7)
     found = gamma_of_drops(N, y, resolved, replicates(y), np.zeros(13))
     assert found.value is None
-    assert f"{LEAST_DROPS} needed" in str(found.reason)
+    assert f"{MIN_DROPS} needed" in str(found.reason)
 
 
 def test_replicates_that_do_not_fall_are_said_to_be_too_many():

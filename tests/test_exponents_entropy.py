@@ -105,7 +105,7 @@ def test_too_few_resolved_contexts(resolved: NDArray[np.bool_], match: str) -> N
 
 
 def test_markov_entropies_are_refused() -> None:
-    """H_n = H_1 for n >= 1 (theory sheet 9.4): no decay to fit."""
+    """H_n = H_1 for n >= 1 (docs/theory.md 12.4): no decay to fit."""
     y = np.concatenate([[1.04865379], np.full(8, 0.74778998)])
     result = gamma_exponent(N, y, y * 0.999, y * 1.001, np.ones(9, dtype=bool))
     assert not result.reportable

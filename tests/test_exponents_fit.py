@@ -197,7 +197,7 @@ def test_shifted_power_law_noise_hides_the_limit() -> None:
 
 
 def ansatz_loss(tokens: float, beta: float, gamma: float, delta: float) -> float:
-    """L_AR of the synthetic curves in theory sheet 1.6: sum over lags of gains times f."""
+    """L_AR of the synthetic curves in docs/theory.md 2.3: sum over lags of gains times f."""
     n = np.arange(1, int((tokens / 100) ** (1 / (2 * beta))) + 2, dtype=np.float64)
     gain = 4 * (n + 1) ** -gamma - 4 * n**-gamma
     ratio = tokens / (100 * n ** (2 * beta))

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 import ngramstat
 import reference
 from ngramstat import _core, kernels
+from ngramstat.covariance.measurement import CorrelationOptions, measure_lags
+from ngramstat.covariance.operators import PairStatistics
 from ngramstat.errors import InputError, NgramstatError
-from ngramstat.gpus import CPU, Gpus, open_gpus
 from ngramstat.kernels import DocumentSpans, NgramUnits
-from ngramstat.statistics.correlations import CorrelationOptions, measure_lags
-from ngramstat.statistics.covariance import PairStatistics
-from ngramstat.statistics.singular import HostSpace, leading_singular_triplets
-from ngramstat.workspace import Workspace
+from ngramstat.linear_algebra.lanczos import HostBackend, leading_singular_triplets
+from ngramstat.runtime.gpus import CPU, Gpus, open_gpus
+from ngramstat.runtime.workspace import Workspace
 from test_kernels_pairs import as_counters, corpora
 
 SHARED = 227 << 10
@@ -127,7 +127,7 @@ def check_pairs(gpus, vocab_size, dtype, n):
     lags = [1, 2, 3, 7, 100, n - 1, n, n + 5]
     found = kernels.count_pairs(tokens, vocab_size, spans, lags, backend=gpus)
     expected = kernels.count_pairs(tokens, vocab_size, spans, lags, threads=2)
-    x = np.random.default_rng(0).standard_normal((vocab_size, kernels.LANES))
+    x = np.random.default_rng(0).standard_normal((vocab_size, kernels.BLOCK_SIZE))
     for a, b in zip(found, expected, strict=True):
         assert a.lag == b.lag
         for mine, theirs in ((a.within, b.within), (a.across, b.across)):
@@ -300,7 +300,7 @@ def test_singular_triplets_equal_the_hosts(device, kept):
         (ours.covariance(), theirs.covariance()),
         (ours.half_difference(), theirs.half_difference()),
     ):
-        assert not isinstance(operator.space(), HostSpace)
+        assert not isinstance(operator.space(), HostBackend)
         found = leading_singular_triplets(operator, 4, tolerance=1e-9, verified=True)
         expected = leading_singular_triplets(reference_operator, 4, tolerance=1e-9)
         assert found.values == pytest.approx(expected.values, rel=1e-6)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ngramstat.context_kernels import (
+from ngramstat.kernels.mixing import (
     BUCKETS,
-    STRETCH_UNIT,
+    LOGIT_UNIT,
     ContextCounts,
     Mixer,
     buckets_of,
+    logits_of,
     path_lengths,
-    stretch_of,
 )
 from reference_mixture import Mixer as SlowMixer
 from reference_mixture import Nodes, bucket, path, random_tree
@@ -42,19 +42,19 @@ def test_nodes_against_dictionaries(offsets, maps, stop, dtype):
     leaf_of, split = random_tree(size, rng)
     targets = np.flatnonzero(text < size)[5::2]
     lengths = path_lengths(leaf_of, split)[text[targets]]
-    turn_offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    decision_offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     neighbour = next(k for k in range(1, 5) if k not in offsets)
     parent = rng.dirichlet(np.ones(size))
     raw, below = (0.6, 1.1, 1.4), (0.7, 1.2, 1.3)
     # Targets from the first half of the text are held in: the end of the training text, from 600
     # on, is taken off for them.
-    held_in, first_held_in = len(targets) // 2, 600
+    leave_one_out, first_leave_one_out = len(targets) // 2, 600
 
     whole, outside = (
         Nodes(offsets, maps, class_maps, -1 if stop_token is None else stop_token) for _ in range(2)
     )
     whole.count(training, 4, neighbour, size)
-    outside.count(training[:first_held_in], 4, neighbour, size)
+    outside.count(training[:first_leave_one_out], 4, neighbour, size)
     wanted = {whole.context(text, int(i)) for i in targets} - {None}
 
     def masses(p: np.ndarray, i: int):
@@ -68,22 +68,22 @@ def test_nodes_against_dictionaries(offsets, maps, stop, dtype):
     for threads, most in ((1, 1 << 20), (3, 1 << 20), (2, 50)):
         counts = ContextCounts(
             text, targets, vocab_size=size, offsets=offsets, maps=maps, class_maps=class_maps,
-            stop_token=stop_token, held_in=held_in,
+            stop_token=stop_token, leave_one_out=leave_one_out,
         )  # fmt: skip
         counts.count(
-            training, first_event=4, first_held_in=first_held_in, neighbour=neighbour,
+            training, first_event=4, first_leave_one_out=first_leave_one_out, neighbour=neighbour,
             most_events=most, threads=threads,
         )  # fmt: skip
         for lower in (False, True):
             tables = [whole.lower(c) if lower else whole.counts[c] for c in wanted]
             numbers = [sum(k == c for t in tables for k in t.values()) for c in range(1, 5)]
             assert counts.counts_of_counts(lower=lower).tolist() == numbers
-        evidence, mass = counts.evaluate(
-            leaf_of, split, turn_offsets, parent_mass, raw=raw, lower=below, threads=threads
+        packed_logits, mass = counts.evaluate(
+            leaf_of, split, decision_offsets, parent_mass, raw=raw, lower=below, threads=threads
         )
         e = 0
         for k, i in enumerate(targets):
-            slow = outside if k < held_in else whole
+            slow = outside if k < leave_one_out else whole
             c = slow.context(text, int(i))
             seen = slow.counts[c] if c is not None else {}
             p = slow.distribution(c, seen, raw, parent)
@@ -93,18 +93,18 @@ def test_nodes_against_dictionaries(offsets, maps, stop, dtype):
             for (taken, other), lower_mass, (a, m, b, right) in zip(
                 masses(p, i), q, path(leaf, split, size), strict=True
             ):
-                log_odds = np.clip(np.log(taken / other), -16 + STRETCH_UNIT, 16 - STRETCH_UNIT)
-                assert abs(stretch_of(evidence)[e] - log_odds) < 0.51 * STRETCH_UNIT
+                log_odds = np.clip(np.log(taken / other), -16 + LOGIT_UNIT, 16 - LOGIT_UNIT)
+                assert abs(logits_of(packed_logits)[e] - log_odds) < 0.51 * LOGIT_UNIT
                 inside = [
                     sum(k for w, k in seen.items() if lo <= leaf_of[w] < hi)
                     for lo, hi in ((a, m), (m, b))
                 ]
                 if right:
                     inside.reverse()
-                assert buckets_of(evidence)[e] == bucket(*inside, bool(seen))
+                assert buckets_of(packed_logits)[e] == bucket(*inside, bool(seen))
                 np.testing.assert_allclose(mass[e], lower_mass, rtol=1e-5)
                 e += 1
-        assert e == turn_offsets[-1]
+        assert e == decision_offsets[-1]
 
 
 def test_long_patterns_are_hashed_and_count_the_same():
@@ -148,8 +148,8 @@ def test_what_does_not_fit_is_refused():
         counts(offsets=(17,))
     with pytest.raises(ValueError, match="class map"):
         counts(maps=(0,))
-    with pytest.raises(ValueError, match="held_in"):
-        counts(held_in=2)
+    with pytest.raises(ValueError, match="leave_one_out"):
+        counts(leave_one_out=2)
     with pytest.raises(IndexError, match="token 9 at position 1"):
         counts().count(np.array([1, 9], np.uint16))
     with pytest.raises(ValueError, match="parent"):
@@ -164,52 +164,54 @@ def test_what_does_not_fit_is_refused():
 
 
 def packed(stretch: np.ndarray, buckets: np.ndarray) -> np.ndarray:
-    """Evidence of whole numbers of STRETCH_UNIT."""
+    """PackedLogits of whole numbers of LOGIT_UNIT."""
     return (stretch * BUCKETS + buckets).astype(np.int16).view(np.uint16)
 
 
 def test_mixer_against_loops():
     rng = np.random.default_rng(3)
-    turns, rows = 400, [0, 2, 3]
-    stretch = rng.integers(-300, 300, (4, turns))
-    buckets = rng.integers(0, BUCKETS, (4, turns))
-    evidence = packed(stretch, buckets)
-    assert np.array_equal(stretch_of(evidence), stretch * STRETCH_UNIT)
-    assert np.array_equal(buckets_of(evidence), buckets)
-    stretch = stretch * STRETCH_UNIT
-    states = np.stack([rng.integers(0, 5, turns), rng.integers(0, 9, turns)]).astype(np.uint16)
+    decisions, rows = 400, [0, 2, 3]
+    stretch = rng.integers(-300, 300, (4, decisions))
+    buckets = rng.integers(0, BUCKETS, (4, decisions))
+    packed_logits = packed(stretch, buckets)
+    assert np.array_equal(logits_of(packed_logits), stretch * LOGIT_UNIT)
+    assert np.array_equal(buckets_of(packed_logits), buckets)
+    stretch = stretch * LOGIT_UNIT
+    states = np.stack([rng.integers(0, 5, decisions), rng.integers(0, 9, decisions)]).astype(
+        np.uint16
+    )
     arguments = (rows, [-1, 0, 1], [1.0, 1.0, 0.0], [5, 9])
     fast, slow = Mixer(*arguments), SlowMixer(*arguments)
-    offsets = np.arange(0, turns + 1, 8)
+    offsets = np.arange(0, decisions + 1, 8)
     for _ in range(2):
-        found = fast.train(evidence, states, 0, 300, 0.02)
+        found = fast.train(packed_logits, states, 0, 300, 0.02)
         assert found == pytest.approx(slow.train(stretch, buckets, states, 0, 300, 0.02), rel=1e-4)
         np.testing.assert_allclose(
-            fast.score(evidence, states, offsets),
+            fast.score(packed_logits, states, offsets),
             slow.score(stretch, buckets, states, offsets),
             rtol=1e-3,
         )
     with pytest.raises(ValueError, match="ascend"):
-        fast.score(evidence, states, np.array([0, 300, 8]))
+        fast.score(packed_logits, states, np.array([0, 300, 8]))
     with pytest.raises(ValueError, match="no such pattern"):
-        fast.score(evidence[:3], states, offsets)
+        fast.score(packed_logits[:3], states, offsets)
     with pytest.raises(ValueError, match="state"):
-        fast.score(evidence, states + np.uint16(5), offsets)
+        fast.score(packed_logits, states + np.uint16(5), offsets)
 
 
 @pytest.mark.parametrize("simd", ["scalar", "avx2"])
 def test_mixers_are_bit_identical_over_instruction_sets(monkeypatch, simd):
     rng = np.random.default_rng(4)
-    turns, inputs = 1000, 13
-    evidence = packed(
-        rng.integers(-300, 300, (inputs, turns)), rng.integers(0, BUCKETS, (inputs, turns))
+    decisions, inputs = 1000, 13
+    packed_logits = packed(
+        rng.integers(-300, 300, (inputs, decisions)), rng.integers(0, BUCKETS, (inputs, decisions))
     )
-    states = rng.integers(0, 9, (2, turns)).astype(np.uint16)
+    states = rng.integers(0, 9, (2, decisions)).astype(np.uint16)
 
     def run() -> tuple[float, np.ndarray]:
         mixer = Mixer(list(range(inputs)), [-1, *range(inputs - 1)], [1.0] * inputs, [9, 9])
-        loss = mixer.train(evidence, states, 3, 800, 0.02)
-        return loss, mixer.score(evidence, states, np.arange(0, turns + 1, 7))
+        loss = mixer.train(packed_logits, states, 3, 800, 0.02)
+        return loss, mixer.score(packed_logits, states, np.arange(0, decisions + 1, 7))
 
     monkeypatch.setenv("NGRAMSTAT_SIMD", "scalar")
     loss, scored = run()
@@ -224,7 +226,7 @@ def test_mixers_are_bit_identical_over_instruction_sets(monkeypatch, simd):
 
 def test_an_untrained_mixer_is_its_chain():
     stretch = np.array([[64, -64], [128, 0]])
-    evidence = packed(stretch, np.zeros((2, 2), int))
+    packed_logits = packed(stretch, np.zeros((2, 2), int))
     states = np.zeros((0, 2), np.uint16)
-    found = Mixer([0, 1], [-1, 0], [1.0, 1.0], []).score(evidence, states, np.arange(3))
-    np.testing.assert_allclose(found, np.log1p(np.exp(-stretch[1] * STRETCH_UNIT)), rtol=1e-6)
+    found = Mixer([0, 1], [-1, 0], [1.0, 1.0], []).score(packed_logits, states, np.arange(3))
+    np.testing.assert_allclose(found, np.log1p(np.exp(-stretch[1] * LOGIT_UNIT)), rtol=1e-6)

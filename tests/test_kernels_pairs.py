@@ -146,8 +146,8 @@ def dense(matrix: kernels.CountMatrix) -> np.ndarray:
 @pytest.mark.parametrize("simd", ["scalar", "avx2", "avx512"])
 def test_products_are_bit_identical_over_instruction_sets_and_threads(monkeypatch, simd):
     matrix = random_counts(301, 97)
-    x = np.random.default_rng(2).standard_normal((97, kernels.LANES))
-    y = np.random.default_rng(3).standard_normal((301, kernels.LANES))
+    x = np.random.default_rng(2).standard_normal((97, kernels.BLOCK_SIZE))
+    y = np.random.default_rng(3).standard_normal((301, kernels.BLOCK_SIZE))
     monkeypatch.setenv("NGRAMSTAT_SIMD", "scalar")
     expected = matrix.multiply(x, 0.3, 0.7, 1), matrix.multiply_transposed(y, 0.3, 0.7, 1)
     np.testing.assert_allclose(expected[0], 0.3 * dense(matrix)[0] @ x, rtol=1e-12, atol=1e-12)
@@ -170,7 +170,7 @@ def test_products_are_bit_identical_over_instruction_sets_and_threads(monkeypatc
 def test_an_unknown_instruction_set_is_refused_by_the_kernels(monkeypatch):
     monkeypatch.setenv("NGRAMSTAT_SIMD", "mmx")
     with pytest.raises(ValueError, match="expected scalar, avx2 or avx512"):
-        random_counts(10, 5).multiply(np.zeros((5, kernels.LANES)), 1.0, 0.0, 1)
+        random_counts(10, 5).multiply(np.zeros((5, kernels.BLOCK_SIZE)), 1.0, 0.0, 1)
 
 
 def test_inner_product_and_sums_of_both_channels():

@@ -255,7 +255,7 @@ def test_kneser_ney_probabilities_sum_to_one(stop_token):
 
 def test_textbook_discounts():
     """Chen and Goodman (1999): D_k = k - (k + 1) Y n_{k+1} / n_k with Y = n1 / (n1 + 2 n2)."""
-    from ngramstat.statistics.held_out import FALLBACK_DISCOUNTS, discounts
+    from ngramstat.entropy.kneser_ney import FALLBACK_DISCOUNTS, discounts
 
     # 100 / (100 + 80) = 5/9; 1 - 2 (5/9)(40/100); 2 - 3 (5/9)(20/40); 3 - 4 (5/9)(12/20)
     found, fallback = discounts(np.array([100, 40, 20, 12]))

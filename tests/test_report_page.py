@@ -21,7 +21,7 @@ from click.testing import CliRunner
 
 from ngramstat.cli import main
 from ngramstat.report.compare import plot_plane, render_comparison
-from ngramstat.report.gallery import figures_of
+from ngramstat.report.figure_index import figures_of
 from ngramstat.report.page import render_page
 from ngramstat.report.style import STYLE
 from ngramstat.results import LearningCurve, RunResult

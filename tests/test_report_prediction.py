@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 from ngramstat.cli import main
-from ngramstat.exponents.collapse import collapse
-from ngramstat.exponents.prediction import predict
+from ngramstat.prediction.collapse import collapse
+from ngramstat.prediction.predict import predict
 from ngramstat.report.summary import summarize
 from ngramstat.report.text import WIDTH
 from ngramstat.results import Collapse, CurveTable, RunResult
-from test_exponents_prediction import learned_curves
+from test_prediction import learned_curves
 from test_report import planted_correlations, planted_entropies, planted_run
 
 LIMITS = 4 * np.arange(1, 5) ** -0.3

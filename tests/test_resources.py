@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ngramstat import progress, resources
 from ngramstat.errors import InputError, NgramstatError
-from ngramstat.files import atomic_write, read_json, sha256_array, sha256_file, write_json
-from ngramstat.progress import Progress
-from ngramstat.resources import parse_memory_limit, resolve_threads
+from ngramstat.runtime import progress, resources
+from ngramstat.runtime.files import atomic_write, read_json, sha256_array, sha256_file, write_json
+from ngramstat.runtime.progress import Progress
+from ngramstat.runtime.resources import parse_memory_limit, resolve_threads
 
 # --- files -------------------------------------------------------------------------------------
 

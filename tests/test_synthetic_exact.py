@@ -1,4 +1,4 @@
-"""Exact curves of the worlds: against THEORY's values, and against brute force to 1e-12."""
+"""Exact curves of the worlds: against the values of docs/theory.md, and against brute force to 1e-12."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ngramstat.synthetic import (
 )
 from ngramstat.synthetic.world import conditional_entropies
 
-# THEORY 2.5, also in the shared fixtures: rules of the tiny hierarchy, the root's level first.
+# docs/theory.md 5.5, also in the shared fixtures: rules of the tiny hierarchy, the root's level first.
 TINY_RULES = (
     (((0, 1), (1, 2)), ((2, 0), (0, 0)), ((1, 1), (2, 2))),
     (((0, 2), (1, 0)), ((2, 1), (1, 1)), ((0, 0), (2, 2))),
@@ -40,7 +40,7 @@ def close(found, expected: str, within: float = 6e-10) -> None:
     np.testing.assert_allclose(found, digits(expected), rtol=0, atol=within)
 
 
-# --- THEORY's values -----------------------------------------------------------------------------
+# --- values of docs/theory.md -----------------------------------------------------------------------------
 
 
 def test_tiny_hierarchy_has_the_covariances_of_theory():
@@ -128,12 +128,12 @@ def test_hierarchy_thresholds_and_exponents():
     p2 = 15 / 255
     assert known["beta"].value == pytest.approx((math.log(4) - math.log(1 - p2)) / math.log(2))
     assert any("averaged" in w for w in world.warnings())
-    # THEORY 8: (16, 8, 2) -> alpha .1667
+    # docs/theory.md 11: (16, 8, 2) -> alpha .1667
     assert RandomHierarchy(16, 8, 2, 4).exponents()["alpha"].value == pytest.approx(1 / 6)
 
 
 def test_power_law_hierarchy_reports_its_numbers():
-    # THEORY 3: m_2, f_1/2 and the predicted beta with the finite-v correction.
+    # docs/theory.md 6: m_2, f_1/2 and the predicted beta with the finite-v correction.
     world = RandomHierarchy(16, 8, 2, 6, zipf_a=0.5)
     assert world.effective_rules == pytest.approx(3.106, abs=5e-4)
     assert world.exponents()["beta"].value == pytest.approx(1.72, abs=5e-3)
@@ -155,7 +155,7 @@ def test_power_law_hierarchy_reports_its_numbers():
     ],
 )
 def test_mean_staircases_are_near_those_of_theory(v, m, expected):
-    """THEORY 2.3 gives means over few seeds of its own, and rule draws scatter."""
+    """docs/theory.md 5.3 gives means over few seeds of its own, and rule draws scatter."""
     levels = len(expected.split()) - 1
     found = [
         RandomHierarchy(v, m, 2, levels, rules_seed=seed).tree.staircase(levels)
@@ -212,7 +212,7 @@ def test_run_process_has_the_values_of_theory():
         ".12240221 .10478463 .08173890 .06179288 .04552125 .03295324 .02360086",
         within=6e-9,
     )
-    # THEORY's last two figures are rounded down by up to 8e-8: at 30 digits H_8 = .944505227 and
+    # Those of docs/theory.md: last two figures are rounded down by up to 8e-8: at 30 digits H_8 = .944505227 and
     # H_inf = .937213519 (mpmath, our own check).
     close(
         world.process_entropies(32)[[0, 1, 2, 4, 8, 16, 32]],
@@ -243,7 +243,7 @@ def test_santa_fe_has_the_values_of_theory():
         "2.3279656 2.2604800 2.2165122 2.1605352 2.1184146 2.0922489",
         within=6e-8,
     )
-    # THEORY's .48 "at 2048" is the ratio of the drops of H from 512 to 1024 and on to 2048.
+    # Those of docs/theory.md: .48 "at 2048" is the ratio of the drops of H from 512 to 1024 and on to 2048.
     drops = -np.diff(world.process_entropies(2048)[[512, 1024, 2048]])
     assert np.log2(drops[0] / drops[1]) == pytest.approx(0.48, abs=5e-3)
     small = SantaFe(1.0, 2.0, c=0.1, kinds=3)

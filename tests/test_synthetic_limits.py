@@ -160,7 +160,7 @@ def test_stationary_distributions_of_many_contexts(periodic):
     table = parity_chain(v) if periodic else np.random.default_rng(3).dirichlet(np.ones(v), (v, v))
     world = MarkovChain(table)
     pi = world.stationary
-    assert pi.size > markov._MOST_SOLVED
+    assert pi.size > markov._MAX_SOLVED
     # Joint of three tokens: the last two are distributed as the first two.
     np.testing.assert_allclose(np.einsum("ab,abc->bc", pi, table), pi, rtol=0, atol=1e-15)
     if periodic:
@@ -284,7 +284,7 @@ def test_full_rules_correlate_where_rules_or_classes_are_unequal():
 
 
 def test_power_laws_on_all_levels_give_both_predictions():
-    """THEORY 3: m_2's and the uniform exponents, and bounds of alpha as of gamma."""
+    """docs/theory.md 6: m_2's and the uniform exponents, and bounds of alpha as of gamma."""
     for v, m, beta, uniform in ((16, 8, 1.72, 3.09), (32, 16, 1.95, 4.04)):
         known = RandomHierarchy(v, m, 2, 6, zipf_a=0.5).exponents()
         assert known["beta"].value == pytest.approx(beta, abs=5e-3)
@@ -375,7 +375,7 @@ def test_drawn_chains_record_what_they_were_drawn_from(monkeypatch):
     parameters = world.parameters()
     assert (parameters["concentration"], parameters["rules_seed"]) == (0.5, 7)
     assert np.array_equal(parameters["transitions"], world.transitions)
-    monkeypatch.setattr(markov, "_MOST_LISTED", 26)
+    monkeypatch.setattr(markov, "_MAX_LISTED", 26)
     assert "transitions" not in world.parameters()
     given = MarkovChain(world.transitions).parameters()
     assert "rules_seed" not in given
@@ -492,7 +492,7 @@ def test_histories_of_the_copy_process_are_as_before(monkeypatch):
         there = sum(world.distances[d - 1] * escape[n - d] for d in range(1, min(n, 16) + 1))
         escape.append(world.rho * ((max(beyond[n - 1], 0.0) if n <= 16 else 0.0) + there))
     assert world._history == len(escape)
-    monkeypatch.setattr(copying, "_MOST_HISTORY", len(escape) - 1)
+    monkeypatch.setattr(copying, "_MAX_HISTORY", len(escape) - 1)
     with pytest.raises(InputError, match="copies of copies"):
         _ = CopyProcess(0.8, 1.6, 16)._history
 

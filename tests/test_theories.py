@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import ngramstat
+from ngramstat.api import theories
 from ngramstat.cli import main
 from ngramstat.errors import InputError
-from ngramstat.pipeline import theories
 from ngramstat.report.page import render_page
 from ngramstat.report.theories import plot_theories, summarize_theories
 from ngramstat.results import Exponent, TheoriesResult, TheoryRow
-from ngramstat.statistics.documents import statistical_units
+from ngramstat.sampling.documents import statistical_units
 from ngramstat.theories.growth import measure_growth, tail_exponent
 from ngramstat.theories.panel import MeasuredAlpha, _judged, transformed
 from ngramstat.theories.spectra import measure_spectra, token_eigenvalues

@@ -27,7 +27,7 @@ def model(alpha, features, samples, ridge=0.0, latents=M, **extra):
     return SolvableModel(spectrum(alpha, latents), features, samples, ridge, **extra)
 
 
-# THEORY 4: M E at s_w^2 = 1.
+# docs/theory.md 7: M E at s_w^2 = 1.
 TABLE = [
     (0.5, 50, 200, 0, 0.56909), (0.5, 200, 50, 0, 0.56909), (0.5, 100, 400, 0, 0.36532),
     (0.5, 100, 120, 0, 1.64393), (1, 50, 200, 0, 0.06183), (1, 100, 400, 0, 0.02987),

@@ -12,8 +12,8 @@ torch = pytest.importorskip("torch", reason="needs the extra torch")
 
 import ngramstat  # noqa: E402
 from ngramstat.cli import main  # noqa: E402
-from ngramstat.curves import read_curves  # noqa: E402
 from ngramstat.errors import InputError  # noqa: E402
+from ngramstat.prediction.curve_files import read_curves  # noqa: E402
 from ngramstat.results import ValidationResult  # noqa: E402
 from ngramstat.synthetic import MarkovChain, RandomHierarchy, synthesize  # noqa: E402
 from ngramstat.validation import _above, default_sizes  # noqa: E402

@@ -16,13 +16,13 @@ from click.testing import CliRunner
 import ngramstat
 from ngramstat import _core
 from ngramstat.cli import main
+from ngramstat.covariance.measurement import CorrelationOptions
+from ngramstat.entropy.assembly import EntropyOptions
 from ngramstat.errors import InputError
 from ngramstat.kernels import token_counts
-from ngramstat.planning import make_plan
-from ngramstat.resources import anonymous_bytes
-from ngramstat.statistics.correlations import CorrelationOptions
-from ngramstat.statistics.entropies import EntropyOptions
-from ngramstat.workspace import Workspace
+from ngramstat.runtime.resources import anonymous_bytes
+from ngramstat.runtime.workspace import Workspace
+from ngramstat.stages.plan import make_plan
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and uses Linux's madvise")
 
@@ -54,18 +54,18 @@ def test_pages_of_a_file_go_when_there_are_too_many(tmp_path):
     size = 60_000_000
     np.full(size, 3, np.uint16).tofile(tmp_path / "tokens.bin")
     tokens = np.memmap(tmp_path / "tokens.bin", np.uint16, mode="r")
-    before = _core.resident_bytes()
+    before = _core.rss_bytes()
     expected = token_counts(tokens, 5, threads=2)
-    grown = _core.resident_bytes() - before
+    grown = _core.rss_bytes() - before
     assert grown > 1.5 * size  # nearly all of its 2 bytes a token
     space = Workspace(2, memory_limit=before + 30_000_000)
     with space.watching(tokens, np.zeros(10)):  # what is memory is left alone
         assert np.array_equal(token_counts(tokens, 5, threads=2), expected)
         assert np.array_equal(token_counts(tokens, 5, threads=2), expected)
-    assert _core.resident_bytes() - before < grown / 2
+    assert _core.rss_bytes() - before < grown / 2
     # No longer watched.
     assert np.array_equal(token_counts(tokens, 5, threads=2), expected)
-    assert _core.resident_bytes() - before > 1.5 * size
+    assert _core.rss_bytes() - before > 1.5 * size
 
 
 @LINUX
@@ -82,11 +82,11 @@ def test_copies_on_write_are_never_let_go_of(tmp_path):
 def test_what_was_freed_between_pieces_in_use_is_given_back():
     pieces = [np.ones(50_000, np.uint8) for _ in range(2000)]
     del pieces[::2]
-    before = _core.resident_bytes()
-    Workspace().give_back()  # without a limit it stays at hand
-    assert _core.resident_bytes() > before - 5_000_000
-    Workspace(memory_limit=1 << 40).give_back()
-    assert _core.resident_bytes() < before - 25_000_000
+    before = _core.rss_bytes()
+    Workspace().trim_heap()  # without a limit it stays at hand
+    assert _core.rss_bytes() > before - 5_000_000
+    Workspace(memory_limit=1 << 40).trim_heap()
+    assert _core.rss_bytes() < before - 25_000_000
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def corpus(tmp_path_factory):
 MEASURE = """
 import sys
 from ngramstat.cli import main
-from ngramstat.resources import peak_rss_bytes
+from ngramstat.runtime.resources import peak_rss_bytes
 try:
     main()
 finally:

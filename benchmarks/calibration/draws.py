@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 import ngramstat
 from benchmarks.calibration.cases import CASES, Case
 from ngramstat.exponents.fit import power_law
-from ngramstat.exponents.prediction import predict
-from ngramstat.progress import Progress
+from ngramstat.prediction.predict import predict
+from ngramstat.runtime.progress import Progress
 from ngramstat.synthetic import RandomHierarchy
 
 __all__ = ["Draws", "draw_all", "estimators", "measure"]

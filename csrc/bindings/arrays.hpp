@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "ngramstat/types.hpp"
+#include "ngramstat/base/types.hpp"
 #include "pybind.hpp"
 
 namespace ngramstat::bindings {

@@ -177,7 +177,7 @@ void bind_vectors(py::module_& m) {
             "transform", [](GpuBlock& b, const Values& c) { b.block->transform(as_span(c)); },
             py::arg("coefficients").noconvert())
         .def("gram", [](const GpuBlock& b) {
-            Values out = new_block(kLanes);
+            Values out = new_block(kBlockSize);
             const auto gram = b.block->gram();
             std::copy(gram.begin(), gram.end(), out.mutable_data());
             return out;

@@ -1,6 +1,6 @@
 #include "arrays.hpp"
 #include "bind.hpp"
-#include "ngramstat/kneser_ney.hpp"
+#include "ngramstat/suffixes/kneser_ney.hpp"
 
 namespace ngramstat::bindings {
 

@@ -1,7 +1,7 @@
 #include "arrays.hpp"
 #include "bind.hpp"
-#include "ngramstat/context_counts.hpp"
-#include "ngramstat/mixer.hpp"
+#include "ngramstat/mixing/context_counts.hpp"
+#include "ngramstat/mixing/mixer.hpp"
 
 namespace ngramstat::bindings {
 
@@ -23,7 +23,7 @@ template <class Token>
 void bind_counts(py::class_<ContextCounts>& counts) {
     counts
         .def(
-            py::init([](const Array<Token>& text, const Array<Index>& targets, Index held_in,
+            py::init([](const Array<Token>& text, const Array<Index>& targets, Index leave_one_out,
                         Index vocab_size, std::vector<int> offsets, std::vector<int> maps,
                         const Array<std::uint32_t>& class_maps, Index n_symbols, Index stop_token) {
                 const auto tokens = as_span(text);
@@ -31,35 +31,37 @@ void bind_counts(py::class_<ContextCounts>& counts) {
                 const auto classes = as_span(class_maps);
                 const ContextPattern pattern{std::move(offsets), std::move(maps)};
                 const py::gil_scoped_release release;
-                return std::make_unique<ContextCounts>(tokens, positions, held_in, vocab_size,
+                return std::make_unique<ContextCounts>(tokens, positions, leave_one_out, vocab_size,
                                                        pattern, classes, n_symbols, stop_token);
             }),
-            py::arg("text").noconvert(), py::arg("targets").noconvert(), py::arg("held_in"),
+            py::arg("text").noconvert(), py::arg("targets").noconvert(), py::arg("leave_one_out"),
             py::arg("vocab_size"), py::arg("offsets"), py::arg("maps"),
             py::arg("class_maps").noconvert(), py::arg("n_symbols"), py::arg("stop_token"))
         .def(
             "count",
             [](ContextCounts& self, const Array<Token>& training, Index first_event,
-               Index first_held_in, int extra_offset, Index max_entries, int threads) {
+               Index first_leave_one_out, int extra_offset, Index max_entries, int threads) {
                 const auto tokens = as_span(training);
                 const py::gil_scoped_release release;
-                self.count(tokens, first_event, first_held_in, extra_offset, max_entries, threads);
+                self.count(tokens, first_event, first_leave_one_out, extra_offset, max_entries,
+                           threads);
             },
-            py::arg("training").noconvert(), py::arg("first_event"), py::arg("first_held_in"),
+            py::arg("training").noconvert(), py::arg("first_event"), py::arg("first_leave_one_out"),
             py::arg("extra_offset"), py::arg("max_entries"), py::arg("threads"));
 }
 
-MixerInputs to_inputs(const Array<std::uint16_t>& evidence, const Array<std::uint16_t>& selectors) {
-    if (evidence.ndim() != 2 || selectors.ndim() != 2) {
-        throw std::invalid_argument("evidence and selectors must have two dimensions");
+MixerInputs to_inputs(const Array<std::uint16_t>& packed_logits,
+                      const Array<std::uint16_t>& selectors) {
+    if (packed_logits.ndim() != 2 || selectors.ndim() != 2) {
+        throw std::invalid_argument("packed_logits and selectors must have two dimensions");
     }
-    return {evidence.shape(1), as_span(evidence), as_span(selectors)};
+    return {packed_logits.shape(1), as_span(packed_logits), as_span(selectors)};
 }
 
 }  // namespace
 
 void bind_mixture(py::module_& m) {
-    m.attr("STRETCH_UNIT") = kStretchUnit;
+    m.attr("LOGIT_UNIT") = kLogitUnit;
     m.attr("BUCKETS") = kBuckets;
     m.attr("MAX_OFFSET") = kMaxOffset;
     m.def(
@@ -83,20 +85,20 @@ void bind_mixture(py::module_& m) {
             "evaluate",
             [](const ContextCounts& self, const Array<std::uint32_t>& leaf_of,
                const Array<std::uint32_t>& split, std::array<double, 3> raw,
-               std::array<double, 3> lower, const Array<Index>& turn_offsets,
-               const Array<float>& parent_mass, Array<std::uint16_t>& evidence, Array<float>& mass,
-               int threads) {
+               std::array<double, 3> lower, const Array<Index>& decision_offsets,
+               const Array<float>& parent_mass, Array<std::uint16_t>& packed_logits,
+               Array<float>& mass, int threads) {
                 const auto tree = to_tree(leaf_of, split);
-                const auto offsets = as_span(turn_offsets);
+                const auto offsets = as_span(decision_offsets);
                 const auto parent = as_span(parent_mass);
-                const auto out_evidence = as_writable(evidence);
+                const auto out_evidence = as_writable(packed_logits);
                 const auto out_mass = as_writable(mass);
                 const py::gil_scoped_release release;
                 self.evaluate(tree, {raw, lower}, offsets, parent, out_evidence, out_mass, threads);
             },
             py::arg("leaf_of").noconvert(), py::arg("split").noconvert(), py::arg("raw"),
-            py::arg("lower"), py::arg("turn_offsets").noconvert(),
-            py::arg("parent_mass").noconvert(), py::arg("evidence").noconvert(),
+            py::arg("lower"), py::arg("decision_offsets").noconvert(),
+            py::arg("parent_mass").noconvert(), py::arg("packed_logits").noconvert(),
             py::arg("mass").noconvert(), py::arg("threads"));
     py::class_<Mixer>(m, "Mixer")
         .def(py::init<std::vector<Index>, std::vector<Index>, std::vector<double>,
@@ -104,21 +106,22 @@ void bind_mixture(py::module_& m) {
              py::arg("patterns"), py::arg("parents"), py::arg("initial"), py::arg("selector_sizes"))
         .def(
             "train",
-            [](Mixer& self, const Array<std::uint16_t>& evidence,
+            [](Mixer& self, const Array<std::uint16_t>& packed_logits,
                const Array<std::uint16_t>& selectors, Index first, Index last, double rate) {
-                const auto inputs = to_inputs(evidence, selectors);
+                const auto inputs = to_inputs(packed_logits, selectors);
                 const py::gil_scoped_release release;
                 return self.train(inputs, first, last, rate);
             },
-            py::arg("evidence").noconvert(), py::arg("selectors").noconvert(), py::arg("first"),
-            py::arg("last"), py::arg("rate"))
+            py::arg("packed_logits").noconvert(), py::arg("selectors").noconvert(),
+            py::arg("first"), py::arg("last"), py::arg("rate"))
         .def(
             "score",
-            [](const Mixer& self, const Array<std::uint16_t>& evidence,
-               const Array<std::uint16_t>& selectors, const Array<Index>& turn_offsets) {
-                const auto inputs = to_inputs(evidence, selectors);
-                const auto offsets = as_span(turn_offsets);
-                if (offsets.empty()) throw std::invalid_argument("turn_offsets must not be empty");
+            [](const Mixer& self, const Array<std::uint16_t>& packed_logits,
+               const Array<std::uint16_t>& selectors, const Array<Index>& decision_offsets) {
+                const auto inputs = to_inputs(packed_logits, selectors);
+                const auto offsets = as_span(decision_offsets);
+                if (offsets.empty())
+                    throw std::invalid_argument("decision_offsets must not be empty");
                 std::vector<double> losses(offsets.size() - 1);
                 {
                     const py::gil_scoped_release release;
@@ -126,8 +129,8 @@ void bind_mixture(py::module_& m) {
                 }
                 return to_array(std::move(losses));
             },
-            py::arg("evidence").noconvert(), py::arg("selectors").noconvert(),
-            py::arg("turn_offsets").noconvert());
+            py::arg("packed_logits").noconvert(), py::arg("selectors").noconvert(),
+            py::arg("decision_offsets").noconvert());
 }
 
 }  // namespace ngramstat::bindings

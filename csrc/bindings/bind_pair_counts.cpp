@@ -4,8 +4,8 @@
 #include "arrays.hpp"
 #include "bind.hpp"
 #include "count_arrays.hpp"
-#include "ngramstat/pair_counts.hpp"
-#include "ngramstat/pair_tables.hpp"
+#include "ngramstat/pairs/pair_counts.hpp"
+#include "ngramstat/pairs/pair_tables.hpp"
 
 namespace ngramstat::bindings {
 
@@ -14,7 +14,7 @@ namespace {
 using Block = Array<double>;
 
 // Memory that the counters of several streams and ranges take turns in.
-struct PairRoom {
+struct PairBuffer {
     EntryBuffer entries;
 };
 
@@ -45,7 +45,7 @@ class PairCounter {
     }
 
     std::vector<std::pair<CountMatrix, CountMatrix>> count(const std::vector<Index>& lags,
-                                                           PairRoom& room, int threads) {
+                                                           PairBuffer& room, int threads) {
         std::vector<std::pair<CountMatrix, CountMatrix>> result;
         const py::gil_scoped_release release;
         auto counts =
@@ -59,12 +59,12 @@ class PairCounter {
   private:
     template <class Token>
     std::vector<PairCounts> count_by(PairTables<Token>& tables, std::span<const Index> lags,
-                                     PairRoom& room, int threads) const {
+                                     PairBuffer& room, int threads) const {
         return tables.count(lags, room.entries, threads);
     }
     template <class Position>
     std::vector<PairCounts> count_by(const PositionIndex<Position>& index,
-                                     std::span<const Index> lags, PairRoom&, int threads) const {
+                                     std::span<const Index> lags, PairBuffer&, int threads) const {
         return std::visit(
             [&](const auto& tokens) {
                 return count_pairs(as_span(tokens), index, vocab_size_, lags, threads);
@@ -149,7 +149,7 @@ void bind_for(py::module_& m, py::class_<PairCounter>& counter) {
 }  // namespace
 
 void bind_pair_counts(py::module_& m) {
-    m.attr("LANES") = kLanes;
+    m.attr("BLOCK_SIZE") = kBlockSize;
     py::class_<CountMatrix>(m, "CountMatrix")
         .def(py::init<Index, Index>(), py::arg("n_rows"), py::arg("n_cols"))
         .def_property_readonly(
@@ -223,7 +223,7 @@ void bind_pair_counts(py::module_& m) {
 
     m.def("pair_tables_fit", &pair_tables_fit, py::arg("vocab_size"),
           "Whether pairs of so many types are counted in tables.");
-    py::class_<PairRoom>(m, "PairRoom").def(py::init<>());
+    py::class_<PairBuffer>(m, "PairBuffer").def(py::init<>());
     py::class_<PairCounter> counter(m, "PairCounter");
     bind_for<std::uint16_t>(m, counter);
     bind_for<std::uint32_t>(m, counter);

@@ -1,6 +1,6 @@
 #include "arrays.hpp"
 #include "bind.hpp"
-#include "ngramstat/pair_products.hpp"
+#include "ngramstat/pairs/pair_products.hpp"
 
 namespace ngramstat::bindings {
 
@@ -77,7 +77,7 @@ void bind_for(py::module_& m) {
                                                threads);
             }
             return to_array(std::move(found),
-                            {n_classes, kBilinearSums, static_cast<py::ssize_t>(kLanes)});
+                            {n_classes, kBilinearSums, static_cast<py::ssize_t>(kBlockSize)});
         },
         py::arg("tokens").noconvert(), py::arg("vocab_size"), py::arg("lag"),
         py::arg("a").noconvert(), py::arg("b").noconvert(), py::arg("starts").noconvert(),
@@ -94,7 +94,7 @@ void bind_for(py::module_& m) {
             const auto weights = as_span(class_weights);
             const ClassedDocuments documents{as_span(starts), as_span(ends), as_span(right_limits),
                                              as_span(classes), n_classes};
-            py::array_t<double> out({vocab_size, kLanes});
+            py::array_t<double> out({vocab_size, kBlockSize});
             const std::span<double> target(out.mutable_data(),
                                            static_cast<std::size_t>(out.size()));
             {

@@ -1,6 +1,6 @@
 #include "arrays.hpp"
 #include "bind.hpp"
-#include "ngramstat/samplers.hpp"
+#include "ngramstat/worlds/samplers.hpp"
 
 namespace ngramstat::bindings {
 

@@ -1,7 +1,7 @@
 #include "arrays.hpp"
 #include "bind.hpp"
 #include "ngram_tables.hpp"
-#include "ngramstat/suffix_sort.hpp"
+#include "ngramstat/suffixes/suffix_sort.hpp"
 
 namespace ngramstat::bindings {
 

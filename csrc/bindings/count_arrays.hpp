@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "arrays.hpp"
-#include "ngramstat/lanes.hpp"
+#include "ngramstat/base/vector_block.hpp"
 
 namespace ngramstat::bindings {
 
@@ -20,17 +20,17 @@ py::array_t<T> two_channels(std::array<std::vector<T>, 2>&& both) {
     return to_array(std::move(both[0]), {2, n});
 }
 
-// Throws std::invalid_argument unless x is (rows, kLanes).
+// Throws std::invalid_argument unless x is (rows, kBlockSize).
 inline void require_block(const Array<double>& x, Index rows) {
-    if (x.ndim() != 2 || x.shape(0) != rows || x.shape(1) != kLanes) {
+    if (x.ndim() != 2 || x.shape(0) != rows || x.shape(1) != kBlockSize) {
         throw std::invalid_argument("a block of vectors must have shape (" + std::to_string(rows) +
-                                    ", " + std::to_string(kLanes) + ")");
+                                    ", " + std::to_string(kBlockSize) + ")");
     }
 }
 
 // A block of `rows` rows, not cleared, and its memory.
 inline Array<double> new_block(Index rows) {
-    return Array<double>({static_cast<py::ssize_t>(rows), static_cast<py::ssize_t>(kLanes)});
+    return Array<double>({static_cast<py::ssize_t>(rows), static_cast<py::ssize_t>(kBlockSize)});
 }
 inline std::span<double> as_target(Array<double>& block) {
     return {block.mutable_data(), static_cast<std::size_t>(block.size())};

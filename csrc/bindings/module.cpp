@@ -1,7 +1,7 @@
 // Index of the extension module ngramstat._core.
 #include "bind.hpp"
-#include "ngramstat/error.hpp"
-#include "ngramstat/simd.hpp"
+#include "ngramstat/base/error.hpp"
+#include "ngramstat/base/simd.hpp"
 
 namespace ngramstat::bindings {
 
@@ -41,7 +41,7 @@ PYBIND11_MODULE(_core, m) {
     bind_suffix_sort(m);
     bind_kneser_ney(m);
     bind_mixture(m);
-    bind_resident(m);
+    bind_page_cache(m);
     bind_samplers(m);
     bind_gpu(m);
 }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "arrays.hpp"
-#include "ngramstat/ngram_counts.hpp"
+#include "ngramstat/suffixes/ngram_counts.hpp"
 
 namespace ngramstat::bindings {
 

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "ngramstat/error.hpp"
+#include "ngramstat/base/error.hpp"
 
 #ifdef __FILE_NAME__
 #define NGRAMSTAT_FILE __FILE_NAME__

@@ -215,8 +215,8 @@ class CudaExecutor : public Memory {
                                                       cudaFuncAttributeMaxDynamicSharedMemorySize,
                                                       static_cast<int>(shared_bytes)));
         }
-        constexpr Index kMostBlocks = 0x7fffffff;
-        kernels::blocks<<<static_cast<unsigned>(std::min(blocks, kMostBlocks)),
+        constexpr Index kMaxBlocks = 0x7fffffff;
+        kernels::blocks<<<static_cast<unsigned>(std::min(blocks, kMaxBlocks)),
                           static_cast<unsigned>(threads), shared_bytes, stream_>>>(body, blocks);
         NGRAMSTAT_CUDA_CHECK(cudaGetLastError());
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from ngramstat.version import __version__
 
 # Where each public name lives. Loaded on first use, so that `import ngramstat` stays light.
 _HOMES = {
@@ -24,24 +24,24 @@ _HOMES = {
     "Prediction": "ngramstat.results",
     "RunResult": "ngramstat.results",
     "ValidationResult": "ngramstat.results",
-    "correlations": "ngramstat.pipeline",
-    "entropies": "ngramstat.pipeline",
+    "correlations": "ngramstat.api",
+    "entropies": "ngramstat.api",
     "inspect": "ngramstat.corpus",
-    "measure": "ngramstat.pipeline",
-    "plan": "ngramstat.pipeline",
-    "predict": "ngramstat.exponents.prediction",
-    "read_curves": "ngramstat.curves",
+    "measure": "ngramstat.api",
+    "plan": "ngramstat.api",
+    "predict": "ngramstat.prediction.predict",
+    "read_curves": "ngramstat.prediction.curve_files",
     "synthesize": "ngramstat.synthetic",
     "tokenize": "ngramstat.corpus",
     "validate": "ngramstat.validation",
 }
 
 if TYPE_CHECKING:
+    from ngramstat.api import correlations, entropies, measure, plan
     from ngramstat.corpus import Corpus, inspect, tokenize
-    from ngramstat.curves import read_curves
     from ngramstat.errors import InputError, NgramstatError
-    from ngramstat.exponents.prediction import predict
-    from ngramstat.pipeline import correlations, entropies, measure, plan
+    from ngramstat.prediction.curve_files import read_curves
+    from ngramstat.prediction.predict import predict
     from ngramstat.results import (
         CorrelationResult,
         EntropyResult,

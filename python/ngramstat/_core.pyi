@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 _Tokens: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
 
-LANES: int
+BLOCK_SIZE: int
 LOSS_BITS: int
 MAX_DEPTH: int
 MAX_ORDER: int
@@ -49,7 +49,7 @@ class CountMatrix:
         threads: int,
     ) -> float: ...
 
-class PairRoom:
+class PairBuffer:
     def __init__(self) -> None: ...
 
 class PairCounter:
@@ -67,7 +67,7 @@ class PairCounter:
         threads: int,
     ) -> None: ...
     def count(
-        self, lags: list[int], room: PairRoom, threads: int
+        self, lags: list[int], room: PairBuffer, threads: int
     ) -> list[tuple[CountMatrix, CountMatrix]]: ...
 
 class KneserNey16:
@@ -124,11 +124,11 @@ class KneserNey32:
 
 def build_info() -> dict[str, Any]: ...
 def simd_level() -> str: ...
-def resident_bytes() -> int: ...
+def rss_bytes() -> int: ...
 def trim_heap() -> None: ...
-def keep_resident_memory_low() -> None: ...
+def release_pages_if_needed() -> None: ...
 def pair_tables_fit(vocab_size: int) -> bool: ...
-def let_go_of(mappings: list[tuple[int, int]], threshold: int) -> None: ...
+def set_releasable_mappings(mappings: list[tuple[int, int]], threshold: int) -> None: ...
 def cuda_devices() -> list[dict[str, Any]]: ...
 def cuda_free_bytes(device: int) -> int: ...
 def token_counts(tokens: _Tokens, vocab_size: int, threads: int) -> NDArray[np.int64]: ...
@@ -233,7 +233,7 @@ def sample_paths(
 
 BUCKETS: int
 MAX_OFFSET: int
-STRETCH_UNIT: float
+LOGIT_UNIT: float
 
 def path_lengths(leaf_of: NDArray[np.uint32], split: NDArray[np.uint32]) -> NDArray[np.uint32]: ...
 
@@ -242,7 +242,7 @@ class ContextCounts:
         self,
         text: _Tokens,
         targets: NDArray[np.int64],
-        held_in: int,
+        leave_one_out: int,
         vocab_size: int,
         offsets: list[int],
         maps: list[int],
@@ -254,7 +254,7 @@ class ContextCounts:
         self,
         training: _Tokens,
         first_event: int,
-        first_held_in: int,
+        first_leave_one_out: int,
         extra_offset: int,
         max_entries: int,
         threads: int,
@@ -266,9 +266,9 @@ class ContextCounts:
         split: NDArray[np.uint32],
         raw: list[float],
         lower: list[float],
-        turn_offsets: NDArray[np.int64],
+        decision_offsets: NDArray[np.int64],
         parent_mass: NDArray[np.float32],
-        evidence: NDArray[np.uint16],
+        packed_logits: NDArray[np.uint16],
         mass: NDArray[np.float32],
         threads: int,
     ) -> None: ...
@@ -283,7 +283,7 @@ class Mixer:
     ) -> None: ...
     def train(
         self,
-        evidence: NDArray[np.uint16],
+        packed_logits: NDArray[np.uint16],
         selectors: NDArray[np.uint16],
         first: int,
         last: int,
@@ -291,9 +291,9 @@ class Mixer:
     ) -> float: ...
     def score(
         self,
-        evidence: NDArray[np.uint16],
+        packed_logits: NDArray[np.uint16],
         selectors: NDArray[np.uint16],
-        turn_offsets: NDArray[np.int64],
+        decision_offsets: NDArray[np.int64],
     ) -> NDArray[np.float64]: ...
 
 class DeviceTokens:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
+from ngramstat.api import measure
 from ngramstat.corpus import Corpus, tokenize
 from ngramstat.errors import NgramstatError
-from ngramstat.pipeline import measure
 from ngramstat.results import RunResult
 
 __all__ = ["quickstart", "standard_library_sources"]

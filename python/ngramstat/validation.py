@@ -16,24 +16,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat import __version__
+from ngramstat.api import load_run, measure
 from ngramstat.corpus import Corpus
-from ngramstat.curves import read_curves
 from ngramstat.errors import InputError, NgramstatError, check_choice
 from ngramstat.exponents.bootstrap import cluster_weights
-from ngramstat.exponents.measured import alpha_of_losses, alpha_with_limit, lower_envelope
-from ngramstat.exponents.prediction import predict
-from ngramstat.exponents.training_time import time_exponent
-from ngramstat.exponents.verdict import compare, conclude
-from ngramstat.files import read_json, sha256_array, write_csv, write_json
 from ngramstat.kernels import build_info
 from ngramstat.lm.data import TARGETS, Texts, labelled, make_texts, strings
 from ngramstat.lm.sweep import Plan, Record, Sweep, loss_of_run
 from ngramstat.lm.train import RunResult as TrainingResult
 from ngramstat.lm.train import device_of, set_threads
-from ngramstat.pipeline import load_run, measure
-from ngramstat.resources import peak_rss_bytes, resolve_threads
+from ngramstat.prediction.curve_files import read_curves
+from ngramstat.prediction.measured import alpha_of_losses, alpha_with_limit, lower_envelope
+from ngramstat.prediction.predict import predict
+from ngramstat.prediction.training_time import time_exponent
+from ngramstat.prediction.verdict import compare, conclude
 from ngramstat.results import CurveTable, Exponent, Gate, RunResult, TrainedLoss, ValidationResult
+from ngramstat.runtime.files import read_json, sha256_array, write_csv, write_json
+from ngramstat.runtime.resources import peak_rss_bytes, resolve_threads
+from ngramstat.version import __version__
 
 __all__ = ["default_sizes", "validate"]
 
@@ -43,9 +43,9 @@ _SMALLEST, _FACTOR = 100_000, 2
 _REPLICATES = 999
 _CONTEXT = 64
 # Groups of held-out documents that an interval needs.
-_FEWEST_CLUSTERS = 10
+_MIN_CLUSTERS = 10
 # A larger model may gain this share of what twice the data gain.
-_MOST_GAIN = 0.25
+_MAX_GAIN = 0.25
 # Contexts of the curves: all the short ones, then about four in a factor of two.
 _CONTEXTS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28)
 
@@ -356,7 +356,7 @@ def _assemble(
     rows = lower_envelope(p, y)
     best = groups[int(rows[-1])]
     # Few documents say nothing about how much they vary.
-    sampled = min(g.clusters for g in groups) >= _FEWEST_CLUSTERS
+    sampled = min(g.clusters for g in groups) >= _MIN_CLUSTERS
     draws = np.stack([g.replicates() for g in groups], axis=1) if sampled else None
     on_envelope = None if draws is None else draws[:, rows]
     known, stairs = _known(corpus, settings["targets"])
@@ -515,9 +515,9 @@ def _training_gates(
         ),
         Gate(
             name="held-out documents",
-            passed=clusters >= _FEWEST_CLUSTERS,
+            passed=clusters >= _MIN_CLUSTERS,
             value=float(clusters),
-            threshold=float(_FEWEST_CLUSTERS),
+            threshold=float(_MIN_CLUSTERS),
             meaning="enough of them to tell how much they vary",
         ),
     ]
@@ -537,9 +537,9 @@ def _training_gates(
     gates.append(
         Gate(
             name="capacity",
-            passed=None if gain is None else gain <= _MOST_GAIN,
+            passed=None if gain is None else gain <= _MAX_GAIN,
             value=gain,
-            threshold=_MOST_GAIN,
+            threshold=_MAX_GAIN,
             meaning=f"a larger model gains less than this share of twice the data ({where})",
         )
     )

@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
-#include "ngramstat/position_index.hpp"
-#include "ngramstat/types.hpp"
+#include "ngramstat/base/types.hpp"
+#include "ngramstat/pairs/position_index.hpp"
 
 namespace check {
 

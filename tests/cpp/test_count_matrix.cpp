@@ -8,8 +8,8 @@
 #include <stdexcept>
 
 #include "check.hpp"
-#include "ngramstat/count_matrix.hpp"
-#include "ngramstat/simd.hpp"
+#include "ngramstat/base/simd.hpp"
+#include "ngramstat/pairs/count_matrix.hpp"
 
 namespace {
 
@@ -98,9 +98,9 @@ using Weights = std::array<double, 2>;
 Results compute(const CountMatrix& matrix, const CountMatrix& other, const std::vector<double>& x,
                 const std::vector<double>& y, Weights weights, int threads) {
     const double stale = std::numeric_limits<double>::quiet_NaN();  // outputs are overwritten
-    Results results{std::vector<double>(static_cast<std::size_t>(matrix.n_rows() * kLanes), stale),
-                    std::vector<double>(static_cast<std::size_t>(matrix.n_cols() * kLanes), stale),
-                    0.0};
+    Results results{
+        std::vector<double>(static_cast<std::size_t>(matrix.n_rows() * kBlockSize), stale),
+        std::vector<double>(static_cast<std::size_t>(matrix.n_cols() * kBlockSize), stale), 0.0};
     matrix.multiply(x, weights, results.product, threads);
     matrix.multiply_transposed(y, weights, results.transposed, threads);
     results.inner = matrix.inner_product(other, weights, {1.0, -2.0}, threads);
@@ -144,8 +144,8 @@ void check_transpose(const Case& c) {
 // order of summation gives the same bits.
 void check_products(const Case& c, bool exact) {
     check::Random random(17);
-    std::vector<double> x(static_cast<std::size_t>(c.n_cols * kLanes));
-    std::vector<double> y(static_cast<std::size_t>(c.n_rows * kLanes));
+    std::vector<double> x(static_cast<std::size_t>(c.n_cols * kBlockSize));
+    std::vector<double> y(static_cast<std::size_t>(c.n_rows * kBlockSize));
     for (auto* vector : {&x, &y}) {
         for (double& value : *vector) {
             value = exact ? static_cast<double>(random.below(9) - 4) : random.real();
@@ -159,9 +159,9 @@ void check_products(const Case& c, bool exact) {
         double value = weights[0] * e.first;
         if (c.two_channels) value = value + weights[1] * e.second;
         const double other = 1.0 * e.first + -2.0 * e.second;
-        for (Index lane = 0; lane < kLanes; ++lane) {
-            naive.product[e.row * kLanes + lane] += value * x[e.column * kLanes + lane];
-            naive.transposed[e.column * kLanes + lane] += value * y[e.row * kLanes + lane];
+        for (Index lane = 0; lane < kBlockSize; ++lane) {
+            naive.product[e.row * kBlockSize + lane] += value * x[e.column * kBlockSize + lane];
+            naive.transposed[e.column * kBlockSize + lane] += value * y[e.row * kBlockSize + lane];
         }
         naive.inner += value * other;
     }
@@ -191,11 +191,11 @@ void check_products(const Case& c, bool exact) {
     }
     if (exact) CHECK(first.inner == naive.inner);
     // Otherwise only the order of the sums differs: 2 n u times the sum of magnitudes.
-    for (Index i = 0; i < c.n_cols * kLanes && !exact; ++i) {
+    for (Index i = 0; i < c.n_cols * kBlockSize && !exact; ++i) {
         double magnitude = 0.0;
         Index terms = 0;
         for (const Entry& e : c.entries) {
-            if (e.column != i / kLanes) continue;
+            if (e.column != i / kBlockSize) continue;
             magnitude += weights[0] * e.first + 1.3 * e.second;  // |y| <= 1
             ++terms;
         }
@@ -242,8 +242,8 @@ void joins_and_refuses() {
     tail.append(rows(2, 1));
     tail.append(rows(3, 2));
     CHECK(!head.complete() && !tail.complete());
-    std::vector<double> x(4 * kLanes);
-    std::vector<double> out(5 * kLanes);
+    std::vector<double> x(4 * kBlockSize);
+    std::vector<double> out(5 * kBlockSize);
     CHECK_THROWS(std::invalid_argument, head.multiply(x, {1, 1}, out, 1));
     CHECK_THROWS(std::invalid_argument, tail.row_sums());
     CHECK_THROWS(std::invalid_argument, whole.append(std::move(tail)));  // out of order

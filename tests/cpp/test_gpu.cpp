@@ -4,7 +4,7 @@
 
 #include "check.hpp"
 #include "ngramstat/gpu/gpu.hpp"
-#include "ngramstat/pair_counts.hpp"
+#include "ngramstat/pairs/pair_counts.hpp"
 
 namespace {
 
@@ -45,7 +45,7 @@ void check_pairs(const check::Stream<Token>& stream, std::size_t memory) {
     const auto expected =
         count_pairs(stream.span(), index, stream.vocab_size, std::span<const Index>(lags), 1);
     const auto across = gpu->pair_stream(tokens, stream.vocab_size, documents, true);
-    std::vector<double> x(static_cast<std::size_t>(stream.vocab_size * kLanes));
+    std::vector<double> x(static_cast<std::size_t>(stream.vocab_size * kBlockSize));
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<double>(i % 7) - 3.0;
     const std::vector<double> nothing(x.size(), 0.0);
     const auto block = gpu->block(x);

@@ -5,7 +5,7 @@
 #include <unordered_map>
 
 #include "check.hpp"
-#include "ngramstat/kneser_ney.hpp"
+#include "ngramstat/suffixes/kneser_ney.hpp"
 
 namespace {
 

@@ -4,9 +4,9 @@
 #include <sys/mman.h>
 
 #include "check.hpp"
-#include "ngramstat/kneser_ney.hpp"
-#include "ngramstat/ngram_counts.hpp"
-#include "ngramstat/pair_counts.hpp"
+#include "ngramstat/pairs/pair_counts.hpp"
+#include "ngramstat/suffixes/kneser_ney.hpp"
+#include "ngramstat/suffixes/ngram_counts.hpp"
 
 namespace {
 

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "check.hpp"
-#include "ngramstat/huge_pages.hpp"
-#include "ngramstat/resident.hpp"
+#include "ngramstat/base/huge_pages.hpp"
+#include "ngramstat/base/page_cache.hpp"
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -82,21 +82,21 @@ void lets_pages_of_files_go() {
     void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fileno(file), 0);
     CHECK(memory != MAP_FAILED);
     std::memset(memory, 5, size);
-    const std::size_t full = resident_bytes();
+    const std::size_t full = rss_bytes();
     CHECK(full > size);
-    keep_resident_memory_low();  // nothing is watched yet
-    CHECK(resident_bytes() + size / 4 > full);
+    release_pages_if_needed();  // nothing is watched yet
+    CHECK(rss_bytes() + size / 4 > full);
     // Off the page's start: what lies beside the mapping's whole pages stays.
-    let_go_of({{static_cast<char*>(memory) + 100, size - 200}}, full + 16 * kMega);
-    keep_resident_memory_low();
-    CHECK(resident_bytes() + size / 4 > full);
-    let_go_of({{static_cast<char*>(memory) + 100, size - 200}}, full - kMega);
+    set_releasable_mappings({{static_cast<char*>(memory) + 100, size - 200}}, full + 16 * kMega);
+    release_pages_if_needed();
+    CHECK(rss_bytes() + size / 4 > full);
+    set_releasable_mappings({{static_cast<char*>(memory) + 100, size - 200}}, full - kMega);
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    keep_resident_memory_low();
-    CHECK(resident_bytes() < full - size / 2);
+    release_pages_if_needed();
+    CHECK(rss_bytes() < full - size / 2);
     const auto* bytes = static_cast<const unsigned char*>(memory);
     for (std::size_t i = 0; i < size; i += 4096) CHECK(bytes[i] == 5);
-    let_go_of({}, 0);
+    set_releasable_mappings({}, 0);
     munmap(memory, size);
     std::fclose(file);
 }

@@ -4,8 +4,8 @@
 #include <stdexcept>
 
 #include "check.hpp"
-#include "ngramstat/context_counts.hpp"
-#include "ngramstat/mixer.hpp"
+#include "ngramstat/mixing/context_counts.hpp"
+#include "ngramstat/mixing/mixer.hpp"
 
 namespace {
 
@@ -21,7 +21,7 @@ TokenTree chain_tree(Index size) {  // one leaf to the left at every node
 struct Evaluated {
     std::array<Count, 4> raw, lower;
     std::vector<float> mass;
-    std::vector<std::uint16_t> evidence;
+    std::vector<std::uint16_t> packed_logits;
     bool operator==(const Evaluated&) const = default;
 };
 
@@ -43,15 +43,15 @@ void check_nodes(Index stop) {
     const auto lengths = path_lengths(tree);
     std::vector<Index> offsets{0};
     for (const Index i : targets) offsets.push_back(offsets.back() + lengths[text[i]]);
-    const std::size_t turns = static_cast<std::size_t>(offsets.back());
+    const std::size_t decisions = static_cast<std::size_t>(offsets.back());
 
     auto run = [&](Index most, int threads) {
         ContextCounts counts(std::span<const Token>(text), targets, 100, size, {{1, 2}, {-1, -1}},
                              {}, size, stop);
         counts.count(std::span<const Token>(training), 0, 250'000, 3, most, threads);
         Evaluated out{counts.counts_of_counts(false), counts.counts_of_counts(true),
-                      std::vector<float>(2 * turns), std::vector<std::uint16_t>(turns)};
-        counts.evaluate(tree, {{0.5, 1.0, 1.5}, {0.6, 1.1, 1.6}}, offsets, {}, out.evidence,
+                      std::vector<float>(2 * decisions), std::vector<std::uint16_t>(decisions)};
+        counts.evaluate(tree, {{0.5, 1.0, 1.5}, {0.6, 1.1, 1.6}}, offsets, {}, out.packed_logits,
                         out.mass, threads);
         return out;
     };
@@ -61,8 +61,8 @@ void check_nodes(Index stop) {
         CHECK(run(Index{1} << 40, threads) == once);
         CHECK(run(1000, threads) == once);
     }
-    // The two branches of the first turn are the whole vocabulary, those of a turn the branch taken
-    // before it.
+    // The two branches of the first decision are the whole vocabulary, those of a decision the
+    // branch taken before it.
     for (std::size_t t = 0; t < targets.size(); ++t) {
         double above = 1.0;
         for (Index e = offsets[t]; e < offsets[t + 1]; ++e) {
@@ -92,12 +92,12 @@ void check_nodes(Index stop) {
 
 void check_mixer() {
     check::in_case("mixer");
-    std::vector<std::uint16_t> evidence;
+    std::vector<std::uint16_t> packed_logits;
     for (const int stretch : {64, -64, 32, 0, 100, -100}) {
-        evidence.push_back(static_cast<std::uint16_t>(stretch * kBuckets + 3));
+        packed_logits.push_back(static_cast<std::uint16_t>(stretch * kBuckets + 3));
     }
     const std::vector<std::uint16_t> states{0, 1, 0};
-    const MixerInputs inputs{3, evidence, states};
+    const MixerInputs inputs{3, packed_logits, states};
     Mixer mixer({0, 1}, {-1, 0}, {1.0, 0.0}, {2});
     std::vector<double> losses(1);
     const std::vector<Index> all{0, 3};
@@ -119,8 +119,8 @@ void check_bad_input() {
     const std::vector<Index> targets{2};
     const TokenTree tree = chain_tree(4);
     using Text = std::span<const std::uint16_t>;
-    const auto counts = [&](Text tokens, const ContextPattern& pattern, Index held_in) {
-        return ContextCounts(tokens, targets, held_in, 4, pattern, {}, 4, -1);
+    const auto counts = [&](Text tokens, const ContextPattern& pattern, Index leave_one_out) {
+        return ContextCounts(tokens, targets, leave_one_out, 4, pattern, {}, 4, -1);
     };
     CHECK_THROWS(std::out_of_range, counts(text, {{1}, {-1}}, 0));
     const Text good(text.data(), 3);
@@ -129,12 +129,13 @@ void check_bad_input() {
     CHECK_THROWS(std::invalid_argument, counts(good, {{1}, {-1}}, 2));
     ContextCounts kept = counts(good, {{1}, {-1}}, 0);
     CHECK_THROWS(std::out_of_range, kept.count(Text(text), 0, 4, 0, 100, 2));
-    std::vector<std::uint16_t> evidence(3);
+    std::vector<std::uint16_t> packed_logits(3);
     std::vector<float> mass(6);
     const std::vector<Index> offsets{0, 3};
     CHECK_THROWS(std::invalid_argument,
-                 kept.evaluate(chain_tree(3), {}, offsets, {}, evidence, {}, 1));
-    CHECK_THROWS(std::invalid_argument, kept.evaluate(tree, {}, offsets, {}, evidence, mass, 1));
+                 kept.evaluate(chain_tree(3), {}, offsets, {}, packed_logits, {}, 1));
+    CHECK_THROWS(std::invalid_argument,
+                 kept.evaluate(tree, {}, offsets, {}, packed_logits, mass, 1));
     TokenTree broken = tree;
     broken.split[1] = 1;
     CHECK_THROWS(std::invalid_argument, check_tree(broken));

@@ -3,7 +3,7 @@
 #include <stdexcept>
 
 #include "check.hpp"
-#include "ngramstat/ngram_counts.hpp"
+#include "ngramstat/suffixes/ngram_counts.hpp"
 
 namespace {
 

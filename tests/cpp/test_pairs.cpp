@@ -4,9 +4,9 @@
 #include <stdexcept>
 
 #include "check.hpp"
-#include "ngramstat/pair_counts.hpp"
-#include "ngramstat/pair_products.hpp"
-#include "ngramstat/pair_tables.hpp"
+#include "ngramstat/pairs/pair_counts.hpp"
+#include "ngramstat/pairs/pair_products.hpp"
+#include "ngramstat/pairs/pair_tables.hpp"
 
 namespace {
 
@@ -211,7 +211,7 @@ void refuses_bad_arguments() {
                         const std::vector<std::uint8_t>& of) {
         const ClassedDocuments documents{starts, ends, ends, of, n_classes};
         multiply_pairs_by_class<std::uint16_t>(tokens, vocab, lag, u, u, documents, 1);
-        std::vector<float> lanes(u.size() * kLanes, 1.0f);
+        std::vector<float> lanes(u.size() * kBlockSize, 1.0f);
         bilinear_sums_by_class<std::uint16_t>(tokens, vocab, lag, lanes, lanes, documents, 1);
     };
     products(10, 1, w, 1, {0});
@@ -232,7 +232,7 @@ void check_class_products(const check::Stream<Token>& stream) {
     const Index n_sets = 2;
     std::vector<double> u(static_cast<std::size_t>(n_sets * v));
     auto w = u;
-    std::vector<float> a(u.size() * kLanes);
+    std::vector<float> a(u.size() * kBlockSize);
     auto b = a;
     check::Random random(5);
     for (auto* values : {&u, &w}) {
@@ -256,7 +256,8 @@ void check_class_products(const check::Stream<Token>& stream) {
                                    std::vector<double>(static_cast<std::size_t>(n_classes * v)),
                                    std::vector<Count>(static_cast<std::size_t>(n_classes * v)),
                                    std::vector<Count>(static_cast<std::size_t>(n_classes * v))};
-            std::vector<double> sums(static_cast<std::size_t>(n_classes * kBilinearSums * kLanes));
+            std::vector<double> sums(
+                static_cast<std::size_t>(n_classes * kBilinearSums * kBlockSize));
             for (std::size_t d = 0; d < classes.size(); ++d) {
                 const Index k = classes[d];
                 const Index set = k / 2;
@@ -267,15 +268,15 @@ void check_class_products(const check::Stream<Token>& stream) {
                     expected.right[k * v + y] += u[set * v + x];
                     ++expected.left_count[k * v + x];
                     ++expected.right_count[k * v + y];
-                    for (Index p = 0; p < kLanes; ++p) {
-                        for (Index q = 0; q < kLanes; ++q) {
-                            const double product =
-                                a[(set * v + x) * kLanes + p] * b[(set * v + y) * kLanes + q];
-                            if (p == q) sums[(k * 5 + 0) * kLanes + p] += product;
-                            sums[(k * 5 + 1) * kLanes + q] += product;
-                            sums[(k * 5 + 2) * kLanes + p] += product;
-                            if (p == k % 2) sums[(k * 5 + 3) * kLanes + q] += product;
-                            if (q == k % 2) sums[(k * 5 + 4) * kLanes + p] += product;
+                    for (Index p = 0; p < kBlockSize; ++p) {
+                        for (Index q = 0; q < kBlockSize; ++q) {
+                            const double product = a[(set * v + x) * kBlockSize + p] *
+                                                   b[(set * v + y) * kBlockSize + q];
+                            if (p == q) sums[(k * 5 + 0) * kBlockSize + p] += product;
+                            sums[(k * 5 + 1) * kBlockSize + q] += product;
+                            sums[(k * 5 + 2) * kBlockSize + p] += product;
+                            if (p == k % 2) sums[(k * 5 + 3) * kBlockSize + q] += product;
+                            if (q == k % 2) sums[(k * 5 + 4) * kBlockSize + p] += product;
                         }
                     }
                 }

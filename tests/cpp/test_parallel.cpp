@@ -6,8 +6,8 @@
 #include <thread>
 
 #include "check.hpp"
-#include "ngramstat/error.hpp"
-#include "ngramstat/parallel.hpp"
+#include "ngramstat/base/error.hpp"
+#include "ngramstat/base/parallel.hpp"
 
 namespace {
 

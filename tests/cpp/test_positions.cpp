@@ -3,7 +3,7 @@
 #include <stdexcept>
 
 #include "check.hpp"
-#include "ngramstat/position_index.hpp"
+#include "ngramstat/pairs/position_index.hpp"
 
 namespace {
 

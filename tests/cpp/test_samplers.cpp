@@ -2,7 +2,7 @@
 #include <stdexcept>
 
 #include "check.hpp"
-#include "ngramstat/samplers.hpp"
+#include "ngramstat/worlds/samplers.hpp"
 
 namespace {
 

@@ -3,7 +3,7 @@
 #include <stdexcept>
 
 #include "check.hpp"
-#include "ngramstat/suffix_sort.hpp"
+#include "ngramstat/suffixes/suffix_sort.hpp"
 
 namespace {
 

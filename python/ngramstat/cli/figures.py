@@ -27,7 +27,7 @@ def hint_at_pictures() -> None:
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Writes a figure in the format that the name ends in; returns the path."""
-    from ngramstat.files import atomic_write
+    from ngramstat.runtime.files import atomic_write
 
     with atomic_write(path) as file:
         figure.savefig(file, format=path.suffix[1:], dpi=150)

@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from ngramstat import __version__
 from ngramstat.cli.figures import hint_at_pictures, pictures_can_be_drawn, save_figure
 from ngramstat.cli.options import (
     EXIT_INPUT,
@@ -31,6 +30,7 @@ from ngramstat.cli.options import (
 from ngramstat.cli.validate import validate
 from ngramstat.cli.worlds import synthesize
 from ngramstat.errors import InputError
+from ngramstat.version import __version__
 
 __all__ = ["main"]
 
@@ -138,7 +138,7 @@ def _show(run: Any, as_json: bool) -> None:
 
 def _write(obj: dict[str, Any], output: str | None) -> None:
     if output is not None:
-        from ngramstat.files import write_json
+        from ngramstat.runtime.files import write_json
 
         write_json(output, obj)
         click.echo(f"Wrote {output}", err=True)
@@ -270,8 +270,8 @@ def entropies(
 def _run(
     common: Globals, store: dict[str, Any], as_json: bool, output: str | None, **options: Any
 ) -> None:
+    from ngramstat.api import run
     from ngramstat.corpus import Corpus
-    from ngramstat.pipeline import run
 
     result = run(
         Corpus.open(**store),
@@ -300,8 +300,8 @@ def measure(
     **options: Any,
 ) -> None:
     """C(t), H(n), the exponents and the prediction. Goes on where it was interrupted."""
+    from ngramstat.api import measure as run_all
     from ngramstat.corpus import Corpus
-    from ngramstat.pipeline import measure as run_all
 
     result = run_all(
         Corpus.open(**store),
@@ -331,8 +331,8 @@ def plan(
 
     Exit code 2 where the memory limit is too small.
     """
+    from ngramstat.api import plan as make
     from ngramstat.corpus import Corpus
-    from ngramstat.pipeline import plan as make
 
     found = make(
         Corpus.open(**store),
@@ -354,8 +354,8 @@ def plan(
 
 def _finish(result: Any, output: str, as_json: bool) -> None:
     """Writes the summary and the pictures beside run.json, shows the result and says where."""
-    from ngramstat.files import atomic_write
     from ngramstat.report.summary import summarize
+    from ngramstat.runtime.files import atomic_write
 
     directory = Path(output)
     written = [directory / "run.json", directory / "summary.txt"]
@@ -371,8 +371,8 @@ def _finish(result: Any, output: str, as_json: bool) -> None:
 
 
 def _write_page(run: Any, path: Path, theories: Any = None) -> None:
-    from ngramstat.files import atomic_write
     from ngramstat.report.page import render_page
+    from ngramstat.runtime.files import atomic_write
 
     page = render_page(run, theories)
     with atomic_write(path) as file:
@@ -398,7 +398,7 @@ def _write_page(run: Any, path: Path, theories: Any = None) -> None:
 @global_options
 def report(common: Globals, run: str, output: str | None, figures: str | None, kind: str) -> None:
     """One self-contained HTML page of a run: opens offline, light and dark, on a phone."""
-    from ngramstat.pipeline import THEORIES_FILE, load_run
+    from ngramstat.api import THEORIES_FILE, load_run
     from ngramstat.results import TheoriesResult
 
     path = Path(run)
@@ -411,7 +411,7 @@ def report(common: Globals, run: str, output: str | None, figures: str | None, k
     written = [Path(output)]
     _write_page(loaded, written[0], found)
     if figures is not None:
-        from ngramstat.report.gallery import figures_of
+        from ngramstat.report.figure_index import figures_of
 
         directory = Path(figures)
         try:
@@ -449,8 +449,8 @@ def theories(
     output: str | None,
 ) -> None:
     """Other theories of scaling on the same corpus, beside alpha = gamma / (2 beta)."""
-    from ngramstat.pipeline import THEORIES_FILE
-    from ngramstat.pipeline import theories as run_all
+    from ngramstat.api import THEORIES_FILE
+    from ngramstat.api import theories as run_all
     from ngramstat.report.theories import summarize_theories
 
     result = run_all(
@@ -477,9 +477,9 @@ def theories(
 @global_options
 def compare(common: Globals, runs: tuple[str, ...], output: str) -> None:
     """Several runs on one page: beta and gamma in one plane with lines of equal alpha."""
-    from ngramstat.files import atomic_write
-    from ngramstat.pipeline import load_run
+    from ngramstat.api import load_run
     from ngramstat.report.compare import render_comparison
+    from ngramstat.runtime.files import atomic_write
 
     page = render_comparison([(path, load_run(path)) for path in runs])
     with atomic_write(output) as file:
@@ -519,9 +519,9 @@ def predict(
     """alpha = gamma / (2 beta) with its gates, horizons n*(P), thresholds and expected losses."""
     import dataclasses
 
-    from ngramstat.curves import read_curves
-    from ngramstat.exponents.prediction import predict as make
-    from ngramstat.pipeline import load_run
+    from ngramstat.api import load_run
+    from ngramstat.prediction.curve_files import read_curves
+    from ngramstat.prediction.predict import predict as make
 
     table = None if curves is None else read_curves(curves)
     path = Path(run)

@@ -103,8 +103,8 @@ def validate(
             "pip install 'ngramstat[torch]'"
         )
     from ngramstat.corpus import Corpus
-    from ngramstat.files import atomic_write
     from ngramstat.report.validation_summary import summarize_validation
+    from ngramstat.runtime.files import atomic_write
     from ngramstat.validation import validate as run
 
     for name in ("sizes", "contexts"):

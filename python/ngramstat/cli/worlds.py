@@ -81,7 +81,7 @@ def _world_command(
             as_json: bool,
             **parameters: Any,
         ) -> None:
-            from ngramstat.files import read_json
+            from ngramstat.runtime.files import read_json
             from ngramstat.synthetic.write import TRUTH_FILE
             from ngramstat.synthetic.write import synthesize as write
 
@@ -230,7 +230,7 @@ def _copy(**options: Any) -> Any:
 )  # fmt: skip
 def _markov(transitions: str | None, **options: Any) -> Any:
     """Markov chain: exponential C(t), constant H(n); exponents must be refused."""
-    from ngramstat.files import read_json
+    from ngramstat.runtime.files import read_json
     from ngramstat.synthetic import MarkovChain
 
     if transitions is None:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.files import read_json, reason, regular_file_size
+from ngramstat.runtime.files import read_json, reason, regular_file_size
 
 __all__ = [
     "DOCUMENTS_FILE",

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
 from ngramstat.errors import InputError, NgramstatError
-from ngramstat.files import reason, regular_file_size
+from ngramstat.runtime.files import reason, regular_file_size
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

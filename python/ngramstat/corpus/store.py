@@ -34,7 +34,7 @@ from ngramstat.corpus.formats import (
     token_dtype,
 )
 from ngramstat.errors import InputError, NgramstatError
-from ngramstat.files import (
+from ngramstat.runtime.files import (
     atomic_write,
     reason,
     sha256_array,

@@ -16,9 +16,9 @@ import numpy as np
 from ngramstat.corpus.sources import DocumentUnit, Source, find_sources, read_pieces
 from ngramstat.corpus.store import Corpus, CorpusWriter, check_output_directory
 from ngramstat.errors import InputError, NgramstatError
-from ngramstat.files import reason, regular_file_size, sha256_file
-from ngramstat.progress import Progress
-from ngramstat.resources import resolve_threads
+from ngramstat.runtime.files import reason, regular_file_size, sha256_file
+from ngramstat.runtime.progress import Progress
+from ngramstat.runtime.resources import resolve_threads
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

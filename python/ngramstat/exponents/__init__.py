@@ -10,12 +10,10 @@ from ngramstat.exponents.bootstrap import cluster_weights, percentile_interval
 from ngramstat.exponents.decay import beta_exponent
 from ngramstat.exponents.entropy_decay import gamma_exponent, gamma_finite_exponent
 from ngramstat.exponents.fit import broken_power_law, power_law, shifted_power_law
-from ngramstat.exponents.learning import LimitFit, learning_limit
-from ngramstat.exponents.prediction import alpha_exponent, predict
+from ngramstat.exponents.learning_limit import LimitFit, learning_limit
 
 __all__ = [
     "LimitFit",
-    "alpha_exponent",
     "beta_exponent",
     "broken_power_law",
     "cluster_weights",
@@ -24,6 +22,5 @@ __all__ = [
     "learning_limit",
     "percentile_interval",
     "power_law",
-    "predict",
     "shifted_power_law",
 ]

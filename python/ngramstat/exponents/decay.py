@@ -5,7 +5,7 @@ stage of the decay is split off where the data insist on it, and everything that
 chosen otherwise is kept in `Exponent.alternatives`.
 
 Lags count by their precision: ``1 / (error^2 + scatter^2)``, with the relative errors of the norms
-from the replicates and the scatter of the curve about the law, at least RIPPLE. With equal weights
+from the replicates and the scatter of the curve about the law, at least MODEL_MISFIT. With equal weights
 the last, weakest lags decide, and with the errors alone the first two.
 """
 
@@ -19,12 +19,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
 from ngramstat.exponents.bootstrap import needed_replicates
-from ngramstat.exponents.curve import RIPPLE, DecayCurve
-from ngramstat.exponents.decay_choices import (
+from ngramstat.exponents.decay_curve import MODEL_MISFIT, DecayCurve
+from ngramstat.exponents.decay_sensitivity import (
     BREAK_RANGE,
     DOCUMENT_JACKKNIFE,
     JACKKNIFE,
-    LEAST_RATIO,
+    MIN_RATIO,
     WINDOW_RANGE,
     break_range,
     document_jackknife,
@@ -61,15 +61,15 @@ METHOD = "least squares of log {} on log lag, weighted by errors and scatter"
 
 Floats = NDArray[np.float64]
 
-_LEAST_R2 = 0.7
+_MIN_R2 = 0.7
 # "Very strong" evidence on the usual scale of BIC differences.
 _DECISIVE_BIC = 10.0
-_LEAST_STAGE_POINTS = 4
+_MIN_STAGE_POINTS = 4
 # The paper's own window on WikiText-103 and TinyStories' first stage.
 _PAPER_WINDOW = (1, 32)
 # Share of replicates that must allow a fit; below it the interval would be that of a selection.
-_LEAST_USABLE = 0.9
-# A jackknife over 16 portions has a fifth of relative error: this ratio is no chance.
+_MIN_USABLE = 0.9
+# A jackknife over 16 folds has a fifth of relative error: this ratio is no chance.
 _WIDE_JACKKNIFE = 1.5
 
 
@@ -172,8 +172,8 @@ def beta_exponent(
         What `norm` is called in the method.
     longest : (lag, str), optional
         Largest lag of the automatic window, and what is wrong with larger ones.
-    left_out : (n_portions, n) float64, optional
-        Norms with one portion of the documents left out, for the document jackknife.
+    left_out : (n_folds, n) float64, optional
+        Norms with one fold of the documents left out, for the document jackknife.
 
     Returns
     -------
@@ -257,11 +257,11 @@ def beta_exponent(
 
     jackknife = None
     if left_out is not None:
-        portions = np.asarray(left_out, dtype=np.float64)
-        if portions.ndim != 2 or portions.shape[1] != len(xs):
-            raise InputError(f"left_out: needs shape (n, {len(xs)}), got {portions.shape}")
+        folds = np.asarray(left_out, dtype=np.float64)
+        if folds.ndim != 2 or folds.shape[1] != len(xs):
+            raise InputError(f"left_out: needs shape (n, {len(xs)}), got {folds.shape}")
         inside = has_log & (xs >= span[0]) & (xs <= span[1])
-        jackknife = document_jackknife(headline, portions[:, inside], headline.bootstrap_error)
+        jackknife = document_jackknife(headline, folds[:, inside], headline.bootstrap_error)
         ratio = None if jackknife is None else jackknife["ratio"]
         if ratio is not None and ratio > _WIDE_JACKKNIFE:
             method.append(
@@ -337,10 +337,10 @@ def _late_stage_start(curve: DecayCurve) -> float | None:
     lifted = 0.0 if curve.floor is None else (curve.floor / curve.norm) ** 2 / 2
     # A tail is one stage while no lag strays from its power law by more than three standard errors
     # or the ripple.
-    allowed = np.maximum(3 * curve.errors, RIPPLE) + lifted
+    allowed = np.maximum(3 * curve.errors, MODEL_MISFIT) + lifted
     last = float(curve.lags[-1])
     for j, start in enumerate(curve.lags.tolist()):
-        if len(curve.lags) - j < _LEAST_STAGE_POINTS or last < LEAST_RATIO * start:
+        if len(curve.lags) - j < _MIN_STAGE_POINTS or last < MIN_RATIO * start:
             return None
         tail = power_law(curve.lags[j:], curve.norm[j:], curve.smooth_weights[j:])
         if np.all(np.abs(tail.residuals) <= allowed[j:]):
@@ -382,13 +382,13 @@ def _reasons(curve: DecayCurve, min_points: int) -> list[str]:
             f"{min_points} needed"
         )
     ratio = float(curve.lags[-1] / curve.lags[0])
-    if ratio < LEAST_RATIO:
+    if ratio < MIN_RATIO:
         reasons.append(
             f"the window {curve.lags[0]:g}..{curve.lags[-1]:g} spans "
             f"{math.log10(ratio):.2f} decades, 1 needed"
         )
-    if fit.r2 < _LEAST_R2:
-        reasons.append(f"a power law explains R^2 = {fit.r2:.2f} of the decay, {_LEAST_R2} needed")
+    if fit.r2 < _MIN_R2:
+        reasons.append(f"a power law explains R^2 = {fit.r2:.2f} of the decay, {_MIN_R2} needed")
     if len(curve.lags) >= 3:
         power = power_law(curve.lags, curve.norm, weights)
         advantage = power.bic - exponential_law_bic(curve.lags, curve.norm, weights)
@@ -419,7 +419,7 @@ def _interval_reasons(
         reasons.append(
             f"{len(replicates)} bootstrap replicates, {needed} needed for {100 * level:g}%"
         )
-    if usable < _LEAST_USABLE:
+    if usable < _MIN_USABLE:
         reasons.append(
             f"only {100 * usable:.0f}% of the bootstrap replicates have positive norms "
             "in the whole window"

@@ -23,20 +23,20 @@ from ngramstat.errors import InputError
 from ngramstat.exponents.bootstrap import needed_replicates, percentile_interval
 from ngramstat.results import Exponent
 
-__all__ = ["LEAST_DROPS", "gamma_of_drops", "replicate_drop_gammas"]
+__all__ = ["MIN_DROPS", "gamma_of_drops", "replicate_drop_gammas"]
 
 Floats = NDArray[np.float64]
 
 # Three parameters, and as many points that could contradict them. With five drops, of n = 2 .. 6,
 # gamma = 3 came out as 2.78 with intervals that held it in half of the draws.
-LEAST_DROPS = 6
+MIN_DROPS = 6
 # Prior standard deviation of the correction's coefficient.
 _CORRECTION = 0.5
 # Scatters of the log drops beyond sampling error, tried in turn: the first with which a power law
 # or an exponential fits is taken, so that a rippled curve is not weighted as if it were smooth.
 _RIPPLES = (0.01, 0.03, 0.1, 0.3)
 _DECISIVE_BIC = 10.0
-_LEAST_USABLE = 0.9
+_MIN_USABLE = 0.9
 # An upper bound of the next drop below this share of what the law says contradicts it.
 _CONTRADICTION = 0.5
 
@@ -134,9 +134,9 @@ def gamma_of_drops(
     start, longest = _longest_run(marks & np.isfinite(error))
     first = max(2, start, math.ceil(longest / 3))
     points = longest - first + 1
-    if points < LEAST_DROPS:
+    if points < MIN_DROPS:
         return Exponent.refused(
-            f"{max(points, 0)} drop(s) between resolved contexts, {LEAST_DROPS} needed",
+            f"{max(points, 0)} drop(s) between resolved contexts, {MIN_DROPS} needed",
             method=method,
             level=level,
         )
@@ -177,7 +177,7 @@ def gamma_of_drops(
             f"{drops.count} bootstrap replicates, {needed_replicates(level)} needed "
             f"for {100 * level:g}%"
         )
-    elif usable < _LEAST_USABLE:
+    elif usable < _MIN_USABLE:
         reasons.append(
             f"only {100 * usable:.0f}% of the bootstrap replicates fall at every context"
         )
@@ -260,7 +260,7 @@ def _entry(method: str, law: _Law, m: Floats) -> dict[str, Any]:
 
 def _shorter(m: Floats, log_drop: Floats, weights: Floats) -> list[dict[str, Any]]:
     """The fit with either end of the window left out."""
-    if len(m) <= LEAST_DROPS:
+    if len(m) <= MIN_DROPS:
         return []
     found = []
     for name, part in (("first", slice(1, None)), ("last", slice(None, -1))):

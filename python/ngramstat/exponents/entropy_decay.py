@@ -23,13 +23,13 @@ __all__ = ["gamma_exponent", "gamma_finite_exponent", "replicate_gammas", "shift
 
 Floats = NDArray[np.float64]
 
-_LEAST_CONTEXTS = 3
-_LEAST_R2 = 0.7
+_MIN_CONTEXTS = 3
+_MIN_R2 = 0.7
 # Neighbouring local slopes of one power law agree; beyond this ratio the curve bends.
-_MOST_BEND = 2.0
+_MAX_BEND = 2.0
 # Share of H_n that it must fall by. Below, any H_inf fits: at 10^5 tokens and a fall of 2 %
 # "gamma = .016" was reported in four draws of five, and at 10^6 in none.
-_LEAST_FALL = 0.1
+_MIN_FALL = 0.1
 # Drops may be this far from the law before their errors are asked.
 _DROP_RIPPLE = 0.1
 
@@ -88,10 +88,10 @@ def gamma_exponent(
     with np.errstate(invalid="ignore"):
         usable = marks & (n >= 1) & (low > 0) & (low <= y) & (y <= high) & np.isfinite(high)
     names = ", ".join(str(int(c)) for c in n[usable])
-    if usable.sum() < _LEAST_CONTEXTS:
+    if usable.sum() < _MIN_CONTEXTS:
         which = f"context(s) {names}" if names else "no context"
         return Exponent.refused(
-            f"{which} of n >= 1 resolved, {_LEAST_CONTEXTS} needed", method=method, level=level
+            f"{which} of n >= 1 resolved, {_MIN_CONTEXTS} needed", method=method, level=level
         )
     errors = None if drop_error is None else np.asarray(drop_error, dtype=np.float64)
     if errors is not None and errors.shape != usable.shape:
@@ -106,13 +106,13 @@ def gamma_exponent(
     if smallest <= 0:
         reasons.append("the brackets allow a slope of zero or growth")
     fall = 1 - float(y[-1] / y[0])
-    if fall < _LEAST_FALL:
+    if fall < _MIN_FALL:
         reasons.append(
             f"the entropy falls by {100 * fall:.1f}% from n = {n[0]:g} to {n[-1]:g}, "
-            f"{100 * _LEAST_FALL:g}% needed: so little is consistent with any H_inf"
+            f"{100 * _MIN_FALL:g}% needed: so little is consistent with any H_inf"
         )
-    if fit.r2 < _LEAST_R2:
-        reasons.append(f"a power law explains R^2 = {fit.r2:.2f} of the decay, {_LEAST_R2} needed")
+    if fit.r2 < _MIN_R2:
+        reasons.append(f"a power law explains R^2 = {fit.r2:.2f} of the decay, {_MIN_R2} needed")
     bend = _bend(n, y)
     if bend is not None:
         here, there, at = bend
@@ -212,10 +212,10 @@ def gamma_finite_exponent(
     reps = None if reps is None else reps[:, usable]
     inside = (n >= window[0]) & (n <= window[1])
     others = _local_slopes(n, y, reps, level)
-    if inside.sum() < _LEAST_CONTEXTS:
+    if inside.sum() < _MIN_CONTEXTS:
         return Exponent.refused(
             f"{int(inside.sum())} context(s) in the window {window[0]}..{window[1]}, "
-            f"{_LEAST_CONTEXTS} needed",
+            f"{_MIN_CONTEXTS} needed",
             method=method,
             level=level,
             alternatives=others,
@@ -336,7 +336,7 @@ def _bend(n: Floats, y: Floats) -> tuple[float, float, float] | None:
         here, there = slopes[i], slopes[i + 1]
         smaller, larger = sorted((here, there))
         # Slopes that are both zero or negative are refused by the interval, not called a bend.
-        if larger <= 0 or (smaller > 0 and larger <= _MOST_BEND * smaller):
+        if larger <= 0 or (smaller > 0 and larger <= _MAX_BEND * smaller):
             continue
         return here, there, float(n[i + 1])
     return None

@@ -8,7 +8,7 @@ to the same counts whatever their size, as they do for any number of threads and
 from __future__ import annotations
 
 from ngramstat import _core
-from ngramstat._core import CountMatrix, GpuCounts, PairRoom
+from ngramstat._core import CountMatrix, GpuCounts, PairBuffer
 from ngramstat.kernels.kneser_ney import KneserNey
 from ngramstat.kernels.pairs import (
     ClassedDocuments,
@@ -35,7 +35,7 @@ from ngramstat.kernels.suffixes import (
 )
 from ngramstat.kernels.tokens import Tokens, token_counts
 
-LANES = _core.LANES
+BLOCK_SIZE = _core.BLOCK_SIZE
 LOSS_BITS = _core.LOSS_BITS
 MAX_ORDER = _core.MAX_ORDER
 build_info = _core.build_info
@@ -44,7 +44,7 @@ pair_tables_fit = _core.pair_tables_fit
 simd_level = _core.simd_level
 
 __all__ = [
-    "LANES",
+    "BLOCK_SIZE",
     "LOSS_BITS",
     "MAX_ORDER",
     "ClassedDocuments",
@@ -55,8 +55,8 @@ __all__ = [
     "NgramCounts",
     "NgramStatistics",
     "NgramUnits",
+    "PairBuffer",
     "PairCounts",
-    "PairRoom",
     "SuffixCost",
     "Tokens",
     "bilinear_sums_by_class",

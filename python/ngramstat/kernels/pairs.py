@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat import _core
-from ngramstat._core import CountMatrix, Gpu, GpuCounts, GpuPairStream, PairRoom
-from ngramstat.gpus import Backend, Gpus, open_gpus
-from ngramstat.kernels.on_gpus import devices_for, gpu_tokens, spread
+from ngramstat._core import CountMatrix, Gpu, GpuCounts, GpuPairStream, PairBuffer
+from ngramstat.kernels.gpu_dispatch import devices_for, gpu_tokens, spread
 from ngramstat.kernels.tokens import (
     Tokens,
     check_tokens,
@@ -19,6 +18,7 @@ from ngramstat.kernels.tokens import (
     position_bytes,
     token_ranges,
 )
+from ngramstat.runtime.gpus import Backend, Gpus, open_gpus
 
 __all__ = [
     "ClassedDocuments",
@@ -113,7 +113,7 @@ def count_pairs(
     threads: int = 1,
     memory_limit: int | None = None,
     tables: bool = True,
-    room: PairRoom | None = None,
+    room: PairBuffer | None = None,
     backend: Backend = "cpu",
 ) -> Iterator[PairCounts]:
     """Count the pairs (x_i, x_{i+lag}), one lag after the other.
@@ -135,7 +135,7 @@ def count_pairs(
     tables : bool
         Count small vocabularies in tables of the cache's size; larger ones, and all where False,
         row by row. The counts are the same.
-    room : PairRoom, optional
+    room : PairBuffer, optional
         Memory to write pairs to, which several streams may share.
     backend : str or Gpus
         ``auto``, ``cpu``, ``cuda``, or open devices (`open_gpus`), whose own limits of memory
@@ -225,7 +225,7 @@ def _count_on_cpu(
     threads: int,
     memory_limit: int | None,
     tables: bool,
-    room: PairRoom | None,
+    room: PairBuffer | None,
 ) -> Iterator[PairCounts]:
     check_tokens(tokens)
     n = len(tokens)
@@ -234,7 +234,7 @@ def _count_on_cpu(
     budget = memory_limit if memory_limit is not None else 1 << 62
     table = min(n, vocab_size * vocab_size) * pair_bytes(vocab_size)
     group = max(1, min(_LAG_GROUP, budget // 4 // max(table, 1)))
-    room = PairRoom() if room is None else room
+    room = PairBuffer() if room is None else room
     arrays = documents._arrays()
 
     def counter(first: int, last: int) -> _core.PairCounter:
@@ -383,15 +383,15 @@ def bilinear_sums_by_class(
     *,
     threads: int = 1,
 ) -> NDArray[np.float64]:
-    """Bilinear forms of the pairs of each class, (n_classes, 5, LANES).
+    """Bilinear forms of the pairs of each class, (n_classes, 5, BLOCK_SIZE).
 
     For every lane k: a_k^T J b_k, (sum_j a_j)^T J b_k, a_k^T J (sum_j b_j), a_c^T J b_k and
     a_k^T J b_c, with c the number of the class within its set.
 
     Parameters
     ----------
-    a, b : (n_sets, V, LANES) float32
-        Classes use the sets in order, equally many each, at most LANES.
+    a, b : (n_sets, V, BLOCK_SIZE) float32
+        Classes use the sets in order, equally many each, at most BLOCK_SIZE.
     """
     check_tokens(tokens)
     return _core.bilinear_sums_by_class(
@@ -416,11 +416,11 @@ def multiply_pairs(
     transposed: bool = False,
     threads: int = 1,
 ) -> NDArray[np.float64]:
-    """The pairs of all documents times a block of vectors, (V, LANES), without a table of pairs.
+    """The pairs of all documents times a block of vectors, (V, BLOCK_SIZE), without a table of pairs.
 
     Parameters
     ----------
-    x : (V, LANES) float64
+    x : (V, BLOCK_SIZE) float64
         By right token; with `transposed`, by left token.
     class_weights : (n_classes,) float64
         What a pair counts, by the class of its document.

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat import _core
-from ngramstat.gpus import Backend, Gpus, open_gpus
-from ngramstat.kernels.on_gpus import devices_for, gpu_tokens, spread
+from ngramstat.kernels.gpu_dispatch import devices_for, gpu_tokens, spread
 from ngramstat.kernels.tokens import (
     Tokens,
     check_tokens,
@@ -20,6 +19,7 @@ from ngramstat.kernels.tokens import (
     position_bytes,
     token_ranges,
 )
+from ngramstat.runtime.gpus import Backend, Gpus, open_gpus
 
 __all__ = [
     "NgramCounts",
@@ -247,7 +247,7 @@ def count_ngrams(
     """Counts of counts of all n-grams up to max_context + 1 tokens.
 
     Targets are the tokens with at least max_context tokens before them in their document: one
-    population for every n, so that H_n falls with n (THEORY 10.4).
+    population for every n, so that H_n falls with n (docs/theory.md 13).
 
     Parameters
     ----------

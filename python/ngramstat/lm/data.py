@@ -27,11 +27,11 @@ Ints = NDArray[np.int64]
 TARGETS = ("all", "last", "class")
 # A corpus without documents is cut into this many blocks.
 _BLOCKS = 4096
-_FEWEST_DOCUMENTS = 40
+_MIN_DOCUMENTS = 40
 # Held out at most, to tune by and to measure with, each.
-_MOST_SHARE = 0.1
+_MAX_SHARE = 0.1
 # Documents are resampled in this many groups at most.
-_MOST_CLUSTERS = 200
+_MAX_CLUSTERS = 200
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Texts:
         sizes = np.cumsum(self.ends[first:last] - self.starts[first:last])
         document = np.searchsorted(sizes, np.arange(n) * context, side="right")
         # Of the text, not of its windows: the same groups for every T.
-        clusters = min(int(np.searchsorted(sizes, len(text) - 1, side="right")) + 1, _MOST_CLUSTERS)
+        clusters = min(int(np.searchsorted(sizes, len(text) - 1, side="right")) + 1, _MAX_CLUSTERS)
         return Windows(text[: n * context].reshape(n, context), document % clusters, clusters)
 
     def _joined(self, first: int, last: int) -> NDArray[Any]:
@@ -133,12 +133,12 @@ def make_texts(corpus: Corpus, *, tuning: int, measuring: int, seed: int) -> Tex
     InputError
         The corpus has too few documents for that, or a few that hold nearly all of it.
     """
-    ends, are_blocks = corpus.documents_or_blocks(n_blocks=_BLOCKS, fewest=_FEWEST_DOCUMENTS)
+    ends, are_blocks = corpus.documents_or_blocks(n_blocks=_BLOCKS, fewest=_MIN_DOCUMENTS)
     starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
     order = np.random.default_rng([seed, 11]).permutation(len(ends))
     starts, ends = starts[order], np.asarray(ends)[order]
     sizes = np.cumsum(ends - starts)
-    most = int(corpus.n_tokens * _MOST_SHARE)
+    most = int(corpus.n_tokens * _MAX_SHARE)
     first = int(np.searchsorted(sizes, min(tuning, most))) + 1
     before = int(sizes[first - 1])
     last = int(np.searchsorted(sizes, before + min(measuring, most))) + 1
@@ -160,9 +160,9 @@ def strings(corpus: Corpus) -> int:
     """
     ends = corpus.document_ends
     lengths = np.unique(np.diff(ends, prepend=0)) if ends is not None else np.zeros(0, np.int64)
-    if len(lengths) != 1 or lengths[0] < 2 or corpus.n_documents < _FEWEST_DOCUMENTS:
+    if len(lengths) != 1 or lengths[0] < 2 or corpus.n_documents < _MIN_DOCUMENTS:
         raise InputError(
-            f"{corpus.path}: its documents need one length, and to be {_FEWEST_DOCUMENTS} at "
+            f"{corpus.path}: its documents need one length, and to be {_MIN_DOCUMENTS} at "
             "least, for --targets last or class, as those of `ngramstat synthesize rhm`"
         )
     return int(lengths[0])

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from ngramstat.errors import InputError, check_choice
-from ngramstat.files import read_json, write_csv, write_json
 from ngramstat.lm.data import TARGETS, Texts, Windows
 from ngramstat.lm.models import MODELS
 from ngramstat.lm.search import Search, first_guess
 from ngramstat.lm.shape import SIZES, size_above
 from ngramstat.lm.train import Run, RunResult, Settings, read_result, seconds_per_token, train
-from ngramstat.progress import Progress
+from ngramstat.runtime.files import read_json, write_csv, write_json
+from ngramstat.runtime.progress import Progress
 
 __all__ = ["Plan", "Record", "Sweep", "loss_of_run"]
 

@@ -24,9 +24,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from ngramstat import __version__
 from ngramstat.errors import InputError
-from ngramstat.files import (
+from ngramstat.kernels import build_info
+from ngramstat.lm.data import Texts, Windows, windows_of_epoch
+from ngramstat.lm.models import build, parameters_without_embeddings
+from ngramstat.lm.shape import shape_of
+from ngramstat.runtime.files import (
     atomic_write,
     read_arrays,
     read_json,
@@ -34,10 +37,7 @@ from ngramstat.files import (
     write_csv,
     write_json,
 )
-from ngramstat.kernels import build_info
-from ngramstat.lm.data import Texts, Windows, windows_of_epoch
-from ngramstat.lm.models import build, parameters_without_embeddings
-from ngramstat.lm.shape import shape_of
+from ngramstat.version import __version__
 
 __all__ = [
     "Run",
@@ -57,14 +57,14 @@ Floats = NDArray[np.float64]
 _BETAS = (0.9, 0.95)
 _CLIP = 1.0
 # Of all steps, but no more than so many, the rate rises to its full value.
-_WARM_UP_SHARE, _MOST_WARM_UP = 0.05, 200
+_WARM_UP_SHARE, _MAX_WARM_UP = 0.05, 200
 # Looks at the tuning loss in one run, and how many since the least one may be worse before it ends.
 _LOOKS, _PATIENCE = 24, 4
 # A rise by less is no sign of overfitting yet.
 _RISE = 1e-3
 _CHECKPOINT_SECONDS = 60.0
 # Logits held at a time while scoring.
-_MOST_LOGITS = 1 << 25
+_MAX_LOGITS = 1 << 25
 # Steps are timed on so many tokens, for so long.
 _TIMED_TOKENS, _TIMED_SECONDS = 4096, 0.5
 
@@ -216,7 +216,7 @@ def held_out_losses(
     n, context = windows.tokens.shape
     sums = np.zeros((windows.n_clusters, context))
     errors = np.zeros(windows.n_clusters, np.int64)
-    batch = max(1, _MOST_LOGITS // (context * start))
+    batch = max(1, _MAX_LOGITS // (context * start))
     model.eval()
     for first in range(0, n, batch):
         part = _as_tensor(windows.tokens[first : first + batch], device)
@@ -453,7 +453,7 @@ class _Trainer:
         self._write_log()
 
     def _set_rate(self, step: int) -> float:
-        warm = min(max(1, round(_WARM_UP_SHARE * self.steps)), _MOST_WARM_UP)
+        warm = min(max(1, round(_WARM_UP_SHARE * self.steps)), _MAX_WARM_UP)
         if step < warm:
             share = (step + 1) / warm
         else:

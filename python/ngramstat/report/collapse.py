@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ngramstat.exponents.collapse import collapse_members, rescaled
+from ngramstat.prediction.collapse import collapse_members, rescaled
 from ngramstat.report.figures import logarithmic, new_figure
 from ngramstat.results import Collapse, CurveTable
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ngramstat.errors import InputError
-from ngramstat.exponents.gates import HORIZON_GATE
-from ngramstat.exponents.horizons import LEARNER_FACTORS
+from ngramstat.prediction.gates import HORIZON_GATE
+from ngramstat.prediction.horizons import LEARNER_FACTORS
 from ngramstat.report.figures import logarithmic, new_figure
 from ngramstat.results import Prediction
 

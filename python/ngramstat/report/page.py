@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ngramstat.report.exponent_rows import exponent_row
-from ngramstat.report.gallery import figures_of
-from ngramstat.report.loadings import rows_near, type_text
+from ngramstat.report.figure_index import figures_of
 from ngramstat.report.markup import (
     document,
     download,
@@ -23,6 +22,7 @@ from ngramstat.report.markup import (
     text_of,
 )
 from ngramstat.report.theories import plot_theories, theories_section
+from ngramstat.report.top_tokens import rows_near, type_text
 from ngramstat.results import CorrelationResult, Prediction, Result, RunResult, TheoriesResult
 
 if TYPE_CHECKING:

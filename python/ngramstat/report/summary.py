@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.report.loadings import rows_near, type_text
 from ngramstat.report.text import (
     GATE_MARKS,
     count,
@@ -22,6 +21,7 @@ from ngramstat.report.text import (
     table,
     wrap,
 )
+from ngramstat.report.top_tokens import rows_near, type_text
 from ngramstat.results import (
     Collapse,
     ContextPoint,

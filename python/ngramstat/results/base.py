@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError, NgramstatError
-from ngramstat.files import read_json, write_json
+from ngramstat.runtime.files import read_json, write_json
 
 if TYPE_CHECKING:
     from pandas import DataFrame

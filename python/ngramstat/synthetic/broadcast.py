@@ -1,4 +1,4 @@
-"""Potts broadcast tree: exact ||C(t)||, an exact power law on the lags s^k (THEORY 9.1)."""
+"""Potts broadcast tree: exact ||C(t)||, an exact power law on the lags s^k (docs/theory.md 12.1)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ngramstat.synthetic.sampling import (
     random_generator,
     random_key,
 )
-from ngramstat.synthetic.tree import MOST_TREE_NGRAMS, Tree
+from ngramstat.synthetic.tree import MAX_TREE_NGRAMS, Tree
 from ngramstat.synthetic.world import (
-    MOST_DENSE,
+    MAX_DENSE,
     PIECE,
     Floats,
     KnownExponent,
@@ -189,7 +189,7 @@ class BroadcastTree(World):
 
     def covariance(self, lag: int, boundary: str) -> Floats:
         v = self.vocab_size
-        if v > MOST_DENSE:
+        if v > MAX_DENSE:
             raise InputError(f"vocab_size={v}: a covariance is a matrix of V^2 numbers")
         return self.factor(lag, boundary) * (np.eye(v) / v - 1.0 / v**2)
 
@@ -209,7 +209,7 @@ class BroadcastTree(World):
         self.check_boundary(boundary)
         v = self.vocab_size
         found = np.full(max_context + 1, np.nan)
-        longest, most = max_context + 1, longest_ngram(v, MOST_TREE_NGRAMS)
+        longest, most = max_context + 1, longest_ngram(v, MAX_TREE_NGRAMS)
         if boundary == "stream":
             longest = min(longest, most)
         too_large = longest > most or v ** (self.s + 1) > 1 << 20

@@ -1,4 +1,4 @@
-"""Copy process (DAR): every token repeats one some way back, or is new (THEORY 9.5)."""
+"""Copy process (DAR): every token repeats one some way back, or is new (docs/theory.md 12.5)."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _GROUP = 1 << 20
 # Share of tokens whose chain of copies may reach back beyond what is drawn before a document.
 _CUT = 1e-12
 # Tokens drawn before a document, at most: a fraction of a group, and a second to find.
-_MOST_HISTORY = 1 << 18
+_MAX_HISTORY = 1 << 18
 # r(n) below this is nothing beside what it is added to.
 _FORGOTTEN = 1e-18
 # Lags to which r is followed until then, and products of all of them: seconds.
-_MOST_LAGS = 1 << 22
-_MOST_PRODUCTS = 1 << 31
+_MAX_LAGS = 1 << 22
+_MAX_PRODUCTS = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,9 @@ class CopyProcess(StationaryWorld):
         # escape[n]: a chain of copies from one token passes n tokens back; the array is filled
         # from its end, so that what came last lies as `distances` does.
         beyond = 1.0 - np.cumsum(self.distances)
-        escape = np.empty(_MOST_HISTORY)
+        escape = np.empty(_MAX_HISTORY)
         escape[-1] = self.rho
-        for n in range(1, _MOST_HISTORY):
+        for n in range(1, _MAX_HISTORY):
             if escape[-n] <= _CUT:
                 return n
             near = self.distances[: min(n, self.reach)]
@@ -126,7 +126,7 @@ class CopyProcess(StationaryWorld):
             longer = float(beyond[n - 1]) if n <= self.reach else 0.0
             escape[-n - 1] = self.rho * (max(longer, 0.0) + there)
         raise InputError(
-            f"rho={self.rho}, reach={self.reach}: copies of copies reach more than {_MOST_HISTORY} "
+            f"rho={self.rho}, reach={self.reach}: copies of copies reach more than {_MAX_HISTORY} "
             "tokens back, which would have to be drawn before every document; use a smaller rho "
             "or reach, or a larger exponent"
         )
@@ -215,7 +215,7 @@ class CopyProcess(StationaryWorld):
     @property
     def _most_lags(self) -> int:
         """Largest lag to which r is followed."""
-        return min(_MOST_LAGS, _MOST_PRODUCTS // self.reach)
+        return min(_MAX_LAGS, _MAX_PRODUCTS // self.reach)
 
     def process_covariance(self, lag: int) -> Floats:
         if lag > self._most_lags:

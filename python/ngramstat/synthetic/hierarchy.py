@@ -1,6 +1,6 @@
 """Random hierarchy models: uniform rules, or rules whose frequencies follow a power law.
 
-Cagnetta et al. 2024 (PRX 14, 031001; arXiv 2406.00048); power-law rules: arXiv 2505.07067. THEORY 2
+Cagnetta et al. 2024 (PRX 14, 031001; arXiv 2406.00048); power-law rules: arXiv 2505.07067. docs/theory.md 5
 and 3 give the exponents.
 """
 
@@ -24,9 +24,9 @@ from ngramstat.synthetic.sampling import (
     random_key,
     random_words,
 )
-from ngramstat.synthetic.tree import MOST_TREE_NGRAMS, Tree
+from ngramstat.synthetic.tree import MAX_TREE_NGRAMS, Tree
 from ngramstat.synthetic.world import (
-    MOST_DENSE,
+    MAX_DENSE,
     PIECE,
     Floats,
     KnownExponent,
@@ -42,17 +42,17 @@ from ngramstat.synthetic.world import (
 
 __all__ = ["RandomHierarchy", "draw_rules"]
 
-_MOST_TOKENS = 1 << 62
+_MAX_TOKENS = 1 << 62
 # Rules of all levels together; a larger grammar would not fit the caches it is drawn from.
-_MOST_CHILDREN = 1 << 28
+_MAX_CHILDREN = 1 << 28
 # Work on the extra entropies of one world: seconds each. Products of beliefs and rules on a level;
 # positions that are gone through and products of matrices in all of these; samples of a Monte-Carlo
 # mean and products in all of these.
-_MOST_BELIEFS = 1 << 20
-_MOST_POSITIONS = 1 << 12
-_MOST_WINDOWS = 1 << 31
+_MAX_BELIEFS = 1 << 20
+_MAX_POSITIONS = 1 << 12
+_MAX_WINDOWS = 1 << 31
 _SAMPLES = 400
-_MOST_SAMPLED = 1 << 29
+_MAX_SAMPLED = 1 << 29
 
 
 def draw_rules(
@@ -91,7 +91,7 @@ def _distinct_codes(wanted: int, possible: int, rng: np.random.Generator) -> NDA
             code = int.from_bytes(data[at : at + width], "little") >> shift
             if code < possible:
                 seen.setdefault(code)
-    return np.array(list(seen), dtype=object if possible > _MOST_TOKENS else np.int64)
+    return np.array(list(seen), dtype=object if possible > _MAX_TOKENS else np.int64)
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class RandomHierarchy(World):
             check_whole(name, getattr(self, name), least)
         if self.v > 1 << 32:
             raise InputError(f"v={self.v}: token ids have 32 bits")
-        if self.s > 62 or self.levels > 62 or self.s**self.levels > _MOST_TOKENS:
+        if self.s > 62 or self.levels > 62 or self.s**self.levels > _MAX_TOKENS:
             raise InputError(
                 f"s={self.s}, levels={self.levels}: a string would have s^levels tokens, more than "
                 "2^62; use fewer levels"
@@ -160,8 +160,8 @@ class RandomHierarchy(World):
                 f"{self.v**self.s // max(self.v, self._classes)} here"
                 + (" (v^(s-1))" if worst == "v" else "")
             )
-        if self.levels * max(self.v, self._classes) * self.m * self.s > _MOST_CHILDREN:
-            raise InputError(f"v={self.v}, m={self.m}: more than {_MOST_CHILDREN} entries of rules")
+        if self.levels * max(self.v, self._classes) * self.m * self.s > _MAX_CHILDREN:
+            raise InputError(f"v={self.v}, m={self.m}: more than {_MAX_CHILDREN} entries of rules")
         if self.zipf_a is not None and not (math.isfinite(self.zipf_a) and self.zipf_a > 0):
             raise InputError(f"zipf_a={self.zipf_a}: must be positive")
         if self.zipf_levels not in ("1", "all"):
@@ -189,7 +189,7 @@ class RandomHierarchy(World):
 
     @property
     def longest_lag(self) -> int:
-        return _MOST_TOKENS if self.concatenated else self.document_length - 1
+        return _MAX_TOKENS if self.concatenated else self.document_length - 1
 
     def ruler(self, longest: int) -> list[int]:
         return powers(self.s, longest)
@@ -281,7 +281,7 @@ class RandomHierarchy(World):
 
     def covariance(self, lag: int, boundary: str) -> Floats:
         self.check_boundary(boundary)
-        if self.v > MOST_DENSE:
+        if self.v > MAX_DENSE:
             raise InputError(f"v={self.v}: a covariance is a matrix of v^2 numbers")
         return self.tree.covariance(lag, boundary)
 
@@ -294,7 +294,7 @@ class RandomHierarchy(World):
 
     def _norms(self, lags: Sequence[int], matrix: Any, boundary: str) -> Floats:
         found = np.full(len(lags), np.nan)
-        if self.v > MOST_DENSE:
+        if self.v > MAX_DENSE:
             return found
         for i, lag in enumerate(lags):
             if boundary == "stream" or lag < self.document_length:
@@ -304,7 +304,7 @@ class RandomHierarchy(World):
     def entropies(self, max_context: int, boundary: str) -> Floats:
         self.check_boundary(boundary)
         found = np.full(max_context + 1, np.nan)
-        longest, most = max_context + 1, longest_ngram(self.v, MOST_TREE_NGRAMS)
+        longest, most = max_context + 1, longest_ngram(self.v, MAX_TREE_NGRAMS)
         if boundary == "stream":  # the population does not depend on max_context
             longest = min(longest, most)
         too_long = boundary == "document" and longest > self.document_length
@@ -436,7 +436,7 @@ class RandomHierarchy(World):
                 "tokens": [float(p) for p in self.thresholds(levels) if math.isfinite(p)],
             },
         }
-        staircase = tree.staircase(min(levels, 8), _MOST_BELIEFS)
+        staircase = tree.staircase(min(levels, 8), _MAX_BELIEFS)
         known = staircase[np.isfinite(staircase)]
         found["last_token_entropy"] = {
             "meaning": "H of a string's last token given the s^l - 1 before it, as far as the "
@@ -447,7 +447,7 @@ class RandomHierarchy(World):
                          for k in range(len(known))],
         }  # fmt: skip
         found["position_averaged_entropy"] = self._position_averaged()
-        if self.v <= MOST_DENSE:
+        if self.v <= MAX_DENSE:
             last = self.document_length - 1
             lags = [self.s**k - 1 for k in range(1, self.levels + 1)]
             found["last_token_covariance"] = {
@@ -463,9 +463,9 @@ class RandomHierarchy(World):
     def _position_averaged(self) -> dict[str, Any]:
         tree, d = self.tree, self.document_length
         exact = np.zeros(0)
-        longest = longest_ngram(self.v, MOST_TREE_NGRAMS // min(d, MOST_TREE_NGRAMS))
+        longest = longest_ngram(self.v, MAX_TREE_NGRAMS // min(d, MAX_TREE_NGRAMS))
         products = d * self.levels * self.v ** (longest + 2)
-        if d <= _MOST_POSITIONS and products <= _MOST_WINDOWS:
+        if d <= _MAX_POSITIONS and products <= _MAX_WINDOWS:
             exact = tree.position_averaged_entropies(min(longest, d) - 1)
         rng = random_generator(self.rules_seed, 0x504F53, name="rules_seed")
         found: dict[int, tuple[float, float]] = {}
@@ -474,7 +474,7 @@ class RandomHierarchy(World):
             products = 2 * (2 * n + self.levels) * self.v * self.m * self.s
             if n < len(exact):
                 found[n] = float(exact[n]), 0.0
-            elif n < d and products * _SAMPLES <= _MOST_SAMPLED:
+            elif n < d and products * _SAMPLES <= _MAX_SAMPLED:
                 found[n] = tree.sampled_entropy(n, _SAMPLES, rng)
         return {
             "meaning": "mean of H(x_i | n tokens before it, i known) over i >= n; exact where the "

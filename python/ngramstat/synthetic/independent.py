@@ -1,4 +1,4 @@
-"""Independent Zipf tokens, with and without topics: no sequential correlation (THEORY 9, 1.5)."""
+"""Independent Zipf tokens, with and without topics: no sequential correlation (docs/theory.md 4)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ngramstat.errors import InputError
 from ngramstat.synthetic.markov import _paths
 from ngramstat.synthetic.sampling import StateSource, random_generator, state_source
 from ngramstat.synthetic.world import (
-    MOST_NGRAMS,
+    MAX_NGRAMS,
     Floats,
     KnownExponent,
     StationaryWorld,
@@ -27,7 +27,7 @@ from ngramstat.synthetic.world import (
 
 __all__ = ["IndependentTokens"]
 
-_MOST_TOPIC_TOKENS = 1 << 24
+_MAX_TOPIC_TOKENS = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class IndependentTokens(StationaryWorld):
             raise InputError(f"exponent={self.exponent}: must be at least 0")
         if not (math.isfinite(self.shift) and self.shift > -1):
             raise InputError(f"shift={self.shift}: must be above -1")
-        if not 0 <= self.topics * self.vocab_size <= _MOST_TOPIC_TOKENS:
-            raise InputError(f"topics={self.topics}: needs topics * V in 0 .. {_MOST_TOPIC_TOKENS}")
+        if not 0 <= self.topics * self.vocab_size <= _MAX_TOPIC_TOKENS:
+            raise InputError(f"topics={self.topics}: needs topics * V in 0 .. {_MAX_TOPIC_TOKENS}")
         if not (math.isfinite(self.concentration) and self.concentration > 0):
             raise InputError(f"concentration={self.concentration}: must be positive")
         check_length(self.document_length, 40)
@@ -148,7 +148,7 @@ class IndependentTokens(StationaryWorld):
             return found
         found[0] = block_entropy(self.marginal)
         longest = 1
-        while longest <= max_context and self.vocab_size ** (longest + 1) <= MOST_NGRAMS:
+        while longest <= max_context and self.vocab_size ** (longest + 1) <= MAX_NGRAMS:
             longest += 1
         window = np.zeros(self.vocab_size**longest)
         for row in self.distributions:
@@ -172,8 +172,8 @@ class IndependentTokens(StationaryWorld):
         return super().norms(lags, boundary)
 
     def noise_constant(self) -> float:
-        """kappa: C(t) of P pairs has norm kappa / sqrt(P) by chance (THEORY 1.5)."""
-        from ngramstat.statistics.noise import noise_edge
+        """kappa: C(t) of P pairs has norm kappa / sqrt(P) by chance (docs/theory.md 4)."""
+        from ngramstat.covariance.noise import noise_edge
 
         return noise_edge(self.marginal, self.marginal)
 

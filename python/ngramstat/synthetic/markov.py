@@ -1,4 +1,4 @@
-"""Markov chains of any order and random walks on graphs: exponents must be refused (THEORY 9.4)."""
+"""Markov chains of any order and random walks on graphs: exponents must be refused (docs/theory.md 12.4)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ngramstat.synthetic.sampling import (
     state_source,
 )
 from ngramstat.synthetic.world import (
-    MOST_DENSE,
+    MAX_DENSE,
     PIECE,
     Floats,
     KnownExponent,
@@ -36,25 +36,25 @@ from ngramstat.synthetic.world import (
 __all__ = ["GraphWalk", "MarkovChain"]
 
 # Contexts of a chain, each a state with V outcomes.
-_MOST_OUTCOMES = 1 << 24
-_MOST_NODES = 1 << 20
+_MAX_OUTCOMES = 1 << 24
+_MAX_NODES = 1 << 20
 # Largest dense linear system for a stationary distribution: every chain of order 1, in seconds.
-_MOST_SOLVED = 4096
+_MAX_SOLVED = 4096
 # Parts of a chain that are joined by less than this are apart in any corpus, and in rounding.
-_LEAST_JOINT = 1e-15
+_MIN_JOINT = 1e-15
 # A stationary distribution may miss balance by this, in the sum of absolute differences.
 _BALANCE = 1e-12
 # A chain has forgotten where its norm is below this share of C(1)'s: what is left is rounding.
 _FORGOTTEN = 1e-14
 # Steps from lag to lag, and multiplications in all of them: seconds.
-_MOST_STEPS = 1 << 17
-_MOST_PRODUCTS = 1 << 33
+_MAX_STEPS = 1 << 17
+_MAX_PRODUCTS = 1 << 33
 # How many times faster those are in dense matrices.
 _DENSE_SPEED = 8
 # Transitions that the truth of a drawn chain lists.
-_MOST_LISTED = 1 << 16
+_MAX_LISTED = 1 << 16
 # Edges times lag of a walk on a graph with too many nodes for its spectrum: about a second a lag.
-_MOST_STEPPED = 1 << 25
+_MAX_STEPPED = 1 << 25
 
 
 def _paths(
@@ -117,8 +117,8 @@ class MarkovChain(StationaryWorld):
             raise InputError("transitions: not a rectangular array of numbers") from error
         if given.ndim < 2 or len(set(given.shape)) != 1 or given.shape[0] < 2:
             raise InputError(f"transitions: needs shape (V, ..., V), got {given.shape}")
-        if given.size > _MOST_OUTCOMES:
-            raise InputError(f"transitions: {given.size} numbers, at most {_MOST_OUTCOMES}")
+        if given.size > _MAX_OUTCOMES:
+            raise InputError(f"transitions: {given.size} numbers, at most {_MAX_OUTCOMES}")
         check_length(self.document_length, 40)
         table = check_probabilities(given, "transitions")
         table.setflags(write=False)
@@ -138,9 +138,9 @@ class MarkovChain(StationaryWorld):
         """Transitions drawn from symmetric Dirichlet distributions."""
         if not 2 <= vocab_size <= 1 << 16:
             raise InputError(f"vocab_size={vocab_size}: must lie in 2 .. 65536")
-        if order < 1 or vocab_size ** (order + 1) > _MOST_OUTCOMES:
+        if order < 1 or vocab_size ** (order + 1) > _MAX_OUTCOMES:
             raise InputError(
-                f"order={order}: needs at least 1 and V^(order+1) <= {_MOST_OUTCOMES} transitions"
+                f"order={order}: needs at least 1 and V^(order+1) <= {_MAX_OUTCOMES} transitions"
             )
         if not (math.isfinite(concentration) and concentration > 0):
             raise InputError(f"concentration={concentration}: must be positive")
@@ -179,7 +179,7 @@ class MarkovChain(StationaryWorld):
         if self._drawn is not None:
             found |= self._drawn
         # What a drawn chain was drawn from says as much as a table of millions.
-        if self._drawn is None or self.transitions.size <= _MOST_LISTED:
+        if self._drawn is None or self.transitions.size <= _MAX_LISTED:
             found["transitions"] = self.transitions.tolist()
         return found
 
@@ -197,7 +197,7 @@ class MarkovChain(StationaryWorld):
         from scipy.sparse.csgraph import connected_components
 
         chain = self._chain.copy()
-        chain.data[chain.data < _LEAST_JOINT] = 0.0
+        chain.data[chain.data < _MIN_JOINT] = 0.0
         chain.eliminate_zeros()
         count, label = connected_components(chain, directed=True, connection="strong")
         if count > 1:
@@ -207,7 +207,7 @@ class MarkovChain(StationaryWorld):
             if count - len(left) > 1:
                 raise InputError(
                     "transitions: the chain falls into parts that it never leaves, or leaves with "
-                    f"probabilities below {_LEAST_JOINT:g}; give larger ones between the parts"
+                    f"probabilities below {_MIN_JOINT:g}; give larger ones between the parts"
                 )
 
     @cached_property
@@ -220,7 +220,7 @@ class MarkovChain(StationaryWorld):
             It cannot be found in floating-point numbers.
         """
         n = self.vocab_size**self.order
-        pi = _null_vector(self._chain) if n <= _MOST_SOLVED else _leading_vector(self._chain)
+        pi = _null_vector(self._chain) if n <= _MAX_SOLVED else _leading_vector(self._chain)
         pi = np.maximum(pi, 0.0)
         with np.errstate(invalid="ignore"):
             pi /= pi.sum()
@@ -293,7 +293,7 @@ class MarkovChain(StationaryWorld):
         products = self.transitions.size * self.vocab_size
         if self.order == 1:
             products //= _DENSE_SPEED
-        return int(max(1, min(_MOST_STEPS, _MOST_PRODUCTS // max(products, 1))))
+        return int(max(1, min(_MAX_STEPS, _MAX_PRODUCTS // max(products, 1))))
 
     def process_covariance(self, lag: int) -> Floats:
         if lag > self._most_steps:
@@ -305,7 +305,7 @@ class MarkovChain(StationaryWorld):
     def process_norms(self, lags: Sequence[int], *, sequential: bool = False) -> Floats:
         v, d = self.vocab_size, self.document_length
         found = np.full(len(lags), np.nan)
-        if v > MOST_DENSE:
+        if v > MAX_DENSE:
             return found
         now = np.diag(self.marginal) - np.outer(self.marginal, self.marginal)
         rounding = _FORGOTTEN * float(np.linalg.norm(now, 2))
@@ -380,12 +380,12 @@ class GraphWalk(StationaryWorld):
     links: Sequence[Sequence[int]] | None = None
 
     def __post_init__(self) -> None:
-        if not 2 <= self.nodes <= _MOST_NODES:
+        if not 2 <= self.nodes <= _MAX_NODES:
             raise InputError(f"nodes={self.nodes}: must lie in 2 .. 2^20")
         most = self.nodes * (self.nodes - 1) // 2
-        if not 1 <= self.edges <= min(most, _MOST_OUTCOMES):
+        if not 1 <= self.edges <= min(most, _MAX_OUTCOMES):
             raise InputError(
-                f"edges={self.edges}: must lie in 1 .. {min(most, _MOST_OUTCOMES)} for "
+                f"edges={self.edges}: must lie in 1 .. {min(most, _MAX_OUTCOMES)} for "
                 f"{self.nodes} nodes"
             )
         check_length(self.document_length, 40)
@@ -487,7 +487,7 @@ class GraphWalk(StationaryWorld):
     @cached_property
     def _spectrum(self) -> tuple[Floats, Floats]:
         """Eigenvalues and vectors of D^-1/2 A D^-1/2, the walk made symmetric."""
-        if self.vocab_size > MOST_DENSE:
+        if self.vocab_size > MAX_DENSE:
             raise InputError(f"V = {self.vocab_size}: a covariance is a matrix of V^2 numbers")
         scale = 1.0 / np.sqrt(self.degrees)
         values, vectors = np.linalg.eigh(self.adjacency.toarray() * np.outer(scale, scale))
@@ -524,7 +524,7 @@ class GraphWalk(StationaryWorld):
         return self._matrix(self._spectrum[0] ** lag)
 
     def process_norms(self, lags: Sequence[int], *, sequential: bool = False) -> Floats:
-        if self.vocab_size > MOST_DENSE:
+        if self.vocab_size > MAX_DENSE:
             norms = [np.nan if sequential else self._large_norm(lag) for lag in lags]
             return np.array(norms)
         values = self._spectrum[0]
@@ -560,7 +560,7 @@ class GraphWalk(StationaryWorld):
         """||C(t)|| by steps of the walk, for too many nodes for the spectrum; NaN far away."""
         from scipy.sparse.linalg import LinearOperator
 
-        if lag * self.adjacency.nnz > _MOST_STEPPED:
+        if lag * self.adjacency.nnz > _MAX_STEPPED:
             return np.nan
         walk, rate, root = self._symmetric_walk, self._second_value, np.sqrt(self.stationary)
         if rate**lag == 0.0:

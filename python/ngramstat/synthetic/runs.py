@@ -1,4 +1,4 @@
-"""Run process: heavy-tailed runs of one symbol, with beta and gamma in closed form (THEORY 9.2)."""
+"""Run process: heavy-tailed runs of one symbol, with beta and gamma in closed form (docs/theory.md 12.2)."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ __all__ = ["RunProcess"]
 # Documents are drawn in groups of about this many tokens, each from its own seed.
 _GROUP = 1 << 20
 # Below, runs are too long for any corpus; above, a run longer than one token is a rarity.
-_LEAST_MU, _MOST_MU = 0.01, 20.0
+_MIN_MU, _MAX_MU = 0.01, 20.0
 # From here on NumPy's zeta distribution, which ends at 2^63, lacks less than 3e-6 of its tail.
-_LEAST_NUMPY_MU = 0.3
+_MIN_NUMPY_MU = 0.3
 # rho is found term by term up to here; beyond, by Fourier transforms and to an absolute rounding
 # error, up to the second.
 _STEPPED = 1 << 13
-_MOST_LAGS = 1 << 22
+_MAX_LAGS = 1 << 22
 # Far values of rho below this are mostly such rounding.
-_LEAST_FAR = 1e-9
+_MIN_FAR = 1e-9
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ class RunProcess(StationaryWorld):
     _rho: list[Floats] = field(init=False, default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not _LEAST_MU <= self.mu <= _MOST_MU:
+        if not _MIN_MU <= self.mu <= _MAX_MU:
             raise InputError(
-                f"mu={self.mu}: must lie in {_LEAST_MU} .. {_MOST_MU:g}; smaller ones have runs "
+                f"mu={self.mu}: must lie in {_MIN_MU} .. {_MAX_MU:g}; smaller ones have runs "
                 "longer than any corpus, larger ones hardly a run of two tokens"
             )
         if not 2 <= self.vocab_size <= 1 << 16:
@@ -114,7 +114,7 @@ class RunProcess(StationaryWorld):
         P(length > k) = (1+k)^-(1+mu).
         """
         length = self.document_length
-        if self.mu >= _LEAST_NUMPY_MU:
+        if self.mu >= _MIN_NUMPY_MU:
             return min(int(rng.zipf(1 + self.mu)), length)
         uniform = rng.random()
         return 1 + bisect_left(range(1, length), True, key=lambda r: self._beyond(r) <= uniform)
@@ -142,10 +142,9 @@ class RunProcess(StationaryWorld):
         InputError
             `longest` is larger than 2^22.
         """
-        if longest > _MOST_LAGS:
+        if longest > _MAX_LAGS:
             raise InputError(
-                f"lag={longest}: rho of the run process is out of reach; use lags up to "
-                f"{_MOST_LAGS}"
+                f"lag={longest}: rho of the run process is out of reach; use lags up to {_MAX_LAGS}"
             )
         if not self._rho or len(self._rho[0]) <= longest:
             n = np.arange(longest + 1, dtype=np.float64)
@@ -162,12 +161,12 @@ class RunProcess(StationaryWorld):
     def process_norms(self, lags: Sequence[int], *, sequential: bool = False) -> Floats:
         wanted, d = np.array(lags), self.document_length
         longest = d - 1 if sequential else int(wanted.max())
-        if sequential and longest > _MOST_LAGS:
+        if sequential and longest > _MAX_LAGS:
             return np.full(len(lags), np.nan)
-        rho = self.rho(min(longest, _MOST_LAGS))
+        rho = self.rho(min(longest, _MAX_LAGS))
         mean = float(rho[1:] @ pair_shares(d, 1, d)) if sequential else 0.0
         values = np.append(rho, np.nan)[np.minimum(wanted, len(rho))] - mean
-        values[(wanted > _STEPPED) & (np.abs(values) < _LEAST_FAR)] = np.nan
+        values[(wanted > _STEPPED) & (np.abs(values) < _MIN_FAR)] = np.nan
         found: Floats = np.abs(values) / self.vocab_size
         return found
 

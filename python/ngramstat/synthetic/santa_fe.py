@@ -1,4 +1,4 @@
-"""Ergodic Santa Fe process: facts that are named at random and change slowly (THEORY 9.3)."""
+"""Ergodic Santa Fe process: facts that are named at random and change slowly (docs/theory.md 12.3)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["SantaFe"]
 
 _GROUP = 1 << 20
 # Log of the largest kinds^eta.
-_MOST_LOG = 690.0
+_MAX_LOG = 690.0
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class SantaFe(StationaryWorld):
             raise InputError(f"c={self.c}: a fact flips with at most probability 1/2")
         if not 1 <= self.kinds <= 1 << 20:
             raise InputError(f"kinds={self.kinds}: must lie in 1 .. 2^20")
-        if self.eta * math.log(self.kinds) > _MOST_LOG:
-            most = _MOST_LOG / math.log(self.kinds)
+        if self.eta * math.log(self.kinds) > _MAX_LOG:
+            most = _MAX_LOG / math.log(self.kinds)
             raise InputError(
                 f"eta={self.eta}: the rarest fact flips with probability c kinds^-eta, which is "
                 f"none in floating-point numbers; use eta below {most:.3g} or fewer kinds"

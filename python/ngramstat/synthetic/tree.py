@@ -3,7 +3,7 @@
 A tree has levels l = 0 (root) .. L - 1; a symbol x of level l takes rule r with probability
 q_l[x, r] and becomes the s symbols children_l[x, r] of the next level; those of level L are tokens.
 Roots are uniform. Everything here follows from the tree by sums over levels; nothing grows with the
-s^L tokens of a string (THEORY 2.2 and 2.4; the recursion over lags is ours).
+s^L tokens of a string (docs/theory.md 5.2 and 5.4; the recursion over lags is ours).
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.synthetic.world import MOST_DENSE, block_entropy
+from ngramstat.synthetic.world import MAX_DENSE, block_entropy
 
-__all__ = ["MOST_TREE_NGRAMS", "Tree"]
+__all__ = ["MAX_TREE_NGRAMS", "Tree"]
 
 Floats = NDArray[np.float64]
 Rules = NDArray[np.int64]
 Edges = dict[int, Floats]
 
 # Largest table of n-gram probabilities that is made for a tree (some of its size are needed).
-MOST_TREE_NGRAMS = 1 << 21
+MAX_TREE_NGRAMS = 1 << 21
 
 # Beliefs that differ by less than this are one (they are the same up to rounding).
 _BELIEF_DIGITS = 13
@@ -89,7 +89,7 @@ class Tree:
         InputError
             There are too many symbols for dense matrices.
         """
-        if self.n_tokens > MOST_DENSE:
+        if self.n_tokens > MAX_DENSE:
             raise InputError(f"v={self.n_tokens}: needs matrices of v^2 numbers; use a smaller v")
         found = []
         for level in range(self.depth):
@@ -222,7 +222,7 @@ class Tree:
         return joint / d - np.outer(mean, mean)
 
     def sequential_covariance(self, lag: int) -> Floats:
-        """Joint at a lag minus the mean over shuffles inside strings, (V, V) (THEORY 1.5)."""
+        """Joint at a lag minus the mean over shuffles inside strings, (V, V) (docs/theory.md 4)."""
         d = self.length
         everything = np.zeros((self.n_tokens, self.n_tokens))
         for level in range(self.depth):
@@ -279,14 +279,14 @@ class Tree:
     def position_averaged_entropies(self, max_context: int) -> Floats:
         """H(x_i | n tokens before it) with i known, averaged over the positions i >= n.
 
-        The population changes with n, so the curve need not fall (THEORY 2.5).
+        The population changes with n, so the curve need not fall (docs/theory.md 5.5).
 
         Raises
         ------
         InputError
             There are too many positions and n-grams to go through.
         """
-        if self.length * self.n_tokens ** (max_context + 1) > MOST_TREE_NGRAMS:
+        if self.length * self.n_tokens ** (max_context + 1) > MAX_TREE_NGRAMS:
             raise InputError("position_averaged_entropies: too many positions and n-grams")
         found = []
         for n in range(max_context + 1):
@@ -334,7 +334,7 @@ class Tree:
         """H(last token | the s^l - 1 before it), l = 0 .. levels; for unambiguous rules.
 
         Sibling blocks then tell their symbols, and what is left is a hidden Markov chain down the
-        last children, whose histories with equal beliefs are one (THEORY 2.4a).
+        last children, whose histories with equal beliefs are one (docs/theory.md 5.4).
 
         Returns
         -------
@@ -409,7 +409,7 @@ class Tree:
         """(mean, standard error) of -ln P(x_i | `context` tokens before it, i), i >= context.
 
         Positions are drawn at random, strings from the tree; the probabilities are exact, by the
-        inside pass over the nodes that the window touches (THEORY 2.4b).
+        inside pass over the nodes that the window touches (docs/theory.md 5.4).
         """
         if context >= self.length:
             raise InputError(f"context {context}: a string has {self.length} tokens")
@@ -459,16 +459,16 @@ class Tree:
 
 
 class _Windows:
-    """Joint distributions of w consecutive leaves, by recursion over the levels (THEORY 2.4d).
+    """Joint distributions of w consecutive leaves, by recursion over the levels (docs/theory.md 5.4).
 
     From the leaves up, of every level only the first and last j < w leaves given a node's symbol
     are needed: windows lie inside a child or are cut by edges between children.
     """
 
     def __init__(self, tree: Tree, w: int) -> None:
-        if w < 2 or tree.n_tokens**w > MOST_TREE_NGRAMS:
+        if w < 2 or tree.n_tokens**w > MAX_TREE_NGRAMS:
             raise InputError(
-                f"n-grams of {w} tokens over {tree.n_tokens} types: more than {MOST_TREE_NGRAMS}"
+                f"n-grams of {w} tokens over {tree.n_tokens} types: more than {MAX_TREE_NGRAMS}"
             )
         self.tree, self.w = tree, w
         size = tree.n_tokens

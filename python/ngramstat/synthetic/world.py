@@ -19,8 +19,8 @@ from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 
 __all__ = [
-    "MOST_DENSE",
-    "MOST_NGRAMS",
+    "MAX_DENSE",
+    "MAX_NGRAMS",
     "PIECE",
     "Floats",
     "KnownExponent",
@@ -44,9 +44,9 @@ Tokens = NDArray[Any]
 # Tokens drawn at a time: a few MB, and a fraction of a second.
 PIECE = 1 << 22
 # Exact covariances are dense (V, V) matrices.
-MOST_DENSE = 2048
+MAX_DENSE = 2048
 # Largest table of n-gram probabilities that is made.
-MOST_NGRAMS = 1 << 24
+MAX_NGRAMS = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class World(ABC):
 
     @abstractmethod
     def sequential_norms(self, lags: Sequence[int]) -> Floats:
-        """Norm of the sequential covariance inside documents (THEORY 1.5); (n_lags,)."""
+        """Norm of the sequential covariance inside documents (docs/theory.md 4); (n_lags,)."""
 
     @abstractmethod
     def covariance(self, lag: int, boundary: str) -> Floats:
@@ -215,7 +215,7 @@ class StationaryWorld(World):
 
     def covariance(self, lag: int, boundary: str) -> Floats:
         self.check_boundary(boundary)
-        if self.vocab_size > MOST_DENSE:
+        if self.vocab_size > MAX_DENSE:
             raise InputError(f"V = {self.vocab_size}: a covariance is a matrix of V^2 numbers")
         return self.process_covariance(lag) * self._share(lag, boundary)
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from ngramstat.corpus import Corpus, CorpusWriter
 from ngramstat.errors import InputError, NgramstatError
-from ngramstat.files import atomic_write, reason, write_json
-from ngramstat.progress import Progress
-from ngramstat.resources import resolve_threads
+from ngramstat.runtime.files import atomic_write, reason, write_json
+from ngramstat.runtime.progress import Progress
+from ngramstat.runtime.resources import resolve_threads
 from ngramstat.synthetic.sampling import check_seed
 from ngramstat.synthetic.world import Floats, World
 

@@ -3,7 +3,7 @@
 Everything here is counted on random nested parts of the corpus (whole documents): all of it, its
 halves and quarters, and eighths with theirs, so that every size down to 1/32 has several parts
 whose scatter is the sampling error. Sources: Heaps 1978; Good 1953; Michaud et al. 2023 and
-Debowski 2025 for what the exponents mean (sections 5 and 7 of our theory sheet).
+Debowski 2025 for what the exponents mean (docs/theory.md 8 and 10).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 from ngramstat.kernels import NgramCounts, NgramUnits, count_ngrams
 from ngramstat.results import Exponent
-from ngramstat.statistics.documents import Units, statistical_units
-from ngramstat.workspace import Workspace, let_pages_go
+from ngramstat.runtime.workspace import Workspace, release_pages_if_needed
+from ngramstat.sampling.documents import Units, statistical_units
 
 __all__ = ["Growth", "KgramGrowth", "measure_growth"]
 
@@ -38,7 +38,7 @@ _OTHER_TAILS = ((5, 300), (20, 3000))
 _SHAPES = (1e-3, 3.0)
 # Estimates from other windows, and slopes of neighbouring doublings, may differ by this share.
 _STABLE = 0.1
-# Singletons below which their share is noise (section 8 of the theory sheet).
+# Singletons below which their share is noise (docs/theory.md 11).
 _SINGLETONS = 100
 # A closed vocabulary has nearly all of its types long before the end.
 _NEW_TYPES = 1e-3
@@ -142,7 +142,7 @@ def _counted(
     with workspace.array(int(document_ends[-1]), corpus.dtype) as tokens:
         for a, b, end in zip(starts, ends, document_ends, strict=True):
             tokens[end - (b - a) : end] = corpus.tokens[a:b]
-            let_pages_go()
+            release_pages_if_needed()
         found = count_ngrams(
             tokens,
             corpus.vocab_size,

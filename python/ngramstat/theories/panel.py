@@ -1,6 +1,6 @@
 """Every theory's exponent of the loss against training tokens, from what a corpus shows.
 
-Formulas, guards and examples: section 8 of our theory sheet. A theory whose statistic cannot be
+Formulas, guards and examples: docs/theory.md 11. A theory whose statistic cannot be
 trusted here, or that speaks of something a corpus does not show, is refused with the reason.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
-from ngramstat.exponents.verdict import compare
+from ngramstat.prediction.verdict import compare
 from ngramstat.results import (
     Exponent,
     KgramTable,

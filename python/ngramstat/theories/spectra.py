@@ -12,8 +12,8 @@ from ngramstat.corpus import Corpus
 from ngramstat.exponents.fit import power_law
 from ngramstat.kernels import CountMatrix, count_pairs, token_counts
 from ngramstat.results import Exponent
-from ngramstat.statistics.documents import statistical_units
-from ngramstat.workspace import Workspace
+from ngramstat.runtime.workspace import Workspace
+from ngramstat.sampling.documents import statistical_units
 
 __all__ = ["Spectra", "measure_spectra"]
 
@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 # Eigenvalues that are fitted: behind the few frequent types that make no law, down to types seen
 # often enough for their rank to mean something.
 _FIRST = 10
-_LEAST_COUNT = 100
+_MIN_COUNT = 100
 # Halves of the range, in log rank, whose slopes must agree to this share.
 _STABLE = 0.15
 # Predictive states: at least so many occurrences, and a tail over a decade of ranks.
@@ -71,7 +71,7 @@ def measure_spectra(
     eigenvalues = token_eigenvalues(counts)
     left = np.sum([part.row_sums() for part in joined], axis=0)
     half_values = [token_eigenvalues(left[half]) for half in (0, 1)]
-    trusted = int(np.count_nonzero(counts >= _LEAST_COUNT))
+    trusted = int(np.count_nonzero(counts >= _MIN_COUNT))
     return Spectra(
         eigenvalues,
         _decay(eigenvalues, half_values, trusted),
@@ -100,7 +100,7 @@ def _decay(values: Floats, halves: list[Floats], trusted: int) -> Exponent:
     method = f"least squares of log eigenvalue on log rank, ranks {_FIRST} to {trusted}"
     if trusted < 10 * _FIRST:
         return Exponent.refused(
-            f"{trusted} types occur {_LEAST_COUNT} times: less than a decade of ranks",
+            f"{trusted} types occur {_MIN_COUNT} times: less than a decade of ranks",
             method=method,
         )
 

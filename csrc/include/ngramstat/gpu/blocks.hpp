@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "ngramstat/gpu/counts.hpp"
+#include "ngramstat/gpu/count_matrix.hpp"
 #include "ngramstat/gpu/executor.hpp"
 #include "ngramstat/gpu/gpu.hpp"
 
@@ -94,7 +94,7 @@ struct KeepRows {
 template <class Executor>
 class BlockOn : public Block {
   public:
-    BlockOn(Executor& on, Index rows) : on_(on), rows_(rows), values_(on, rows * kLanes) {}
+    BlockOn(Executor& on, Index rows) : on_(on), rows_(rows), values_(on, rows * kBlockSize) {}
 
     Index rows() const override { return rows_; }
     double* data() const { return values_.data(); }
@@ -166,8 +166,8 @@ class OperatorOn : public Operator {
                std::span<const double> right, std::span<const std::uint8_t> kept)
         : on_(on),
           parts_(std::move(parts)),
-          left_(on, static_cast<Index>(left.size()) / kLanes),
-          right_(on, static_cast<Index>(right.size()) / kLanes),
+          left_(on, static_cast<Index>(left.size()) / kBlockSize),
+          right_(on, static_cast<Index>(right.size()) / kBlockSize),
           kept_(on, static_cast<Index>(kept.size())) {
         for (const auto& part : parts_) {
             require(part->n_rows() == left_.rows() && part->n_cols() == right_.rows(),
@@ -175,8 +175,8 @@ class OperatorOn : public Operator {
         }
         require(kept.empty() || (left_.rows() == right_.rows() && kept_.size() == left_.rows()),
                 "one flag for each type");
-        on_.upload(left_.data(), left.data(), left_.rows() * kLanes);
-        on_.upload(right_.data(), right.data(), right_.rows() * kLanes);
+        on_.upload(left_.data(), left.data(), left_.rows() * kBlockSize);
+        on_.upload(right_.data(), right.data(), right_.rows() * kBlockSize);
         on_.upload(kept_.data(), kept.data(), kept_.size());
     }
 
@@ -189,20 +189,21 @@ class OperatorOn : public Operator {
         std::unique_ptr<BlockOn<Executor>> masked;
         if (kept_.size() > 0) {
             masked = std::make_unique<BlockOn<Executor>>(on_, given.rows());
-            on_.for_each(given.rows() * kLanes,
+            on_.for_each(given.rows() * kBlockSize,
                          KeepRows{kept_.data(), given.data(), masked->data()});
         }
         const auto& in = masked ? *masked : given;
         auto out = std::make_unique<BlockOn<Executor>>(on_, to.rows());
-        on_.clear(out->data(), to.rows() * kLanes);
+        on_.clear(out->data(), to.rows() * kBlockSize);
         for (const auto& part : parts_) {
             dynamic_cast<const PartOn&>(*part).multiply_on_device(in.data(), out->data(),
                                                                   transposed, true);
         }
         const Buffer<double> overlap = in.product_with(from);
-        on_.for_each(to.rows() * kLanes, SubtractProduct{to.data(), overlap.data(), out->data()});
+        on_.for_each(to.rows() * kBlockSize,
+                     SubtractProduct{to.data(), overlap.data(), out->data()});
         if (kept_.size() > 0) {
-            on_.for_each(to.rows() * kLanes, KeepRows{kept_.data(), out->data(), out->data()});
+            on_.for_each(to.rows() * kBlockSize, KeepRows{kept_.data(), out->data(), out->data()});
         }
         return out;
     }

@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "ngramstat/gpu/blocks.hpp"
-#include "ngramstat/gpu/counts.hpp"
+#include "ngramstat/gpu/count_matrix.hpp"
 #include "ngramstat/gpu/gpu.hpp"
-#include "ngramstat/gpu/pairs.hpp"
-#include "ngramstat/gpu/streams.hpp"
-#include "ngramstat/gpu/suffixes.hpp"
+#include "ngramstat/gpu/pair_counts.hpp"
+#include "ngramstat/gpu/pair_products.hpp"
+#include "ngramstat/gpu/suffix_sort.hpp"
 
 namespace ngramstat::gpu {
 
@@ -73,8 +73,8 @@ class GpuOn : public Gpu {
 
     std::unique_ptr<Block> block(std::span<const double> values) override {
         const auto held = on_.activate();
-        auto result =
-            std::make_unique<BlockOn<Executor>>(on_, static_cast<Index>(values.size()) / kLanes);
+        auto result = std::make_unique<BlockOn<Executor>>(
+            on_, static_cast<Index>(values.size()) / kBlockSize);
         on_.upload(result->data(), values.data(), static_cast<Index>(values.size()));
         return result;
     }

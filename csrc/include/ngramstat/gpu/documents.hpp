@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "ngramstat/gpu/executor.hpp"
-#include "ngramstat/position_index.hpp"
+#include "ngramstat/pairs/position_index.hpp"
 
 namespace ngramstat::gpu {
 

@@ -18,8 +18,8 @@
 #include <span>
 #include <utility>
 
-#include "ngramstat/error.hpp"
-#include "ngramstat/types.hpp"
+#include "ngramstat/base/error.hpp"
+#include "ngramstat/base/types.hpp"
 
 #ifdef __CUDACC__
 #define NGRAMSTAT_HD __host__ __device__

@@ -10,11 +10,11 @@
 #include <variant>
 #include <vector>
 
-#include "ngramstat/count_matrix.hpp"
-#include "ngramstat/ngram_counts.hpp"
-#include "ngramstat/position_index.hpp"
-#include "ngramstat/suffix_sort.hpp"
-#include "ngramstat/types.hpp"
+#include "ngramstat/base/types.hpp"
+#include "ngramstat/pairs/count_matrix.hpp"
+#include "ngramstat/pairs/position_index.hpp"
+#include "ngramstat/suffixes/ngram_counts.hpp"
+#include "ngramstat/suffixes/suffix_sort.hpp"
 
 namespace ngramstat::gpu {
 
@@ -27,7 +27,7 @@ struct Stream {
 };
 using AnyStream = std::variant<Stream<std::uint16_t>, Stream<std::uint32_t>>;
 
-// A block of kLanes vectors in device memory, (rows x kLanes) row-major doubles.
+// A block of kBlockSize vectors in device memory, (rows x kBlockSize) row-major doubles.
 class Block {
   public:
     virtual ~Block() = default;
@@ -36,10 +36,10 @@ class Block {
     virtual std::unique_ptr<Block> copy() const = 0;
     // x -= q (q^T x): for orthonormal q, what is left of x outside of it.
     virtual void project_out(const Block& q) = 0;
-    // x -= q C and x = x C, with C (kLanes x kLanes) row-major in host memory.
+    // x -= q C and x = x C, with C (kBlockSize x kBlockSize) row-major in host memory.
     virtual void subtract(const Block& q, std::span<const double> coefficients) = 0;
     virtual void transform(std::span<const double> coefficients) = 0;
-    // x^T x, (kLanes x kLanes).
+    // x^T x, (kBlockSize x kBlockSize).
     virtual std::array<double, 64> gram() const = 0;
 };
 
@@ -138,7 +138,7 @@ class Gpu {
                               std::span<Index> suffixes, std::span<std::uint8_t> lcp) = 0;
 
     virtual std::unique_ptr<Block> block(std::span<const double> values) = 0;
-    // left, right: (n_rows x kLanes) and (n_cols x kLanes); kept: one flag a row, or empty.
+    // left, right: (n_rows x kBlockSize) and (n_cols x kBlockSize); kept: one flag a row, or empty.
     virtual std::unique_ptr<Operator> covariance(std::vector<std::shared_ptr<Part>> parts,
                                                  std::span<const double> left,
                                                  std::span<const double> right,

@@ -1,0 +1,29 @@
+#include <cstdint>
+
+#include "bind.hpp"
+#include "ngramstat/base/huge_pages.hpp"
+#include "ngramstat/base/page_cache.hpp"
+
+namespace ngramstat::bindings {
+
+void bind_page_cache(py::module_& m) {
+    m.def("rss_bytes", &rss_bytes,
+          "Resident memory of this process in bytes; 0 where the system does not tell.");
+    m.def("release_pages_if_needed", &release_pages_if_needed,
+          "What workers do between tasks, for loops outside of them.");
+    m.def("trim_heap", &trim_heap, "Give freed memory back to the system.");
+    m.def(
+        "set_releasable_mappings",
+        [](const std::vector<std::pair<std::uintptr_t, std::size_t>>& mappings,
+           std::size_t threshold) {
+            std::vector<MappedFile> files;
+            for (const auto& [address, bytes] : mappings) {
+                files.push_back({reinterpret_cast<const void*>(address), bytes});
+            }
+            set_releasable_mappings(std::move(files), threshold);
+        },
+        py::arg("mappings"), py::arg("threshold"),
+        "Mapped files (address, bytes) whose pages workers let go of beyond a threshold.");
+}
+
+}  // namespace ngramstat::bindings

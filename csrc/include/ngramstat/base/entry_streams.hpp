@@ -1,0 +1,79 @@
+// Entries of 8 bytes written to many streams at once: a cache line at a time, and past the cache to
+// memory that nobody reads soon.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "ngramstat/base/huge_pages.hpp"
+#include "ngramstat/base/simd.hpp"
+#include "ngramstat/base/types.hpp"
+
+#ifdef NGRAMSTAT_X86
+#include <emmintrin.h>
+#endif
+
+namespace ngramstat {
+
+// Begins with a cache line, as every stream has to.
+using EntryBuffer = std::vector<std::uint64_t, HugePageAllocator<std::uint64_t>>;
+
+class EntryStreams {
+  public:
+    static constexpr std::size_t kLine = 8;  // entries of a cache line
+
+    // The place of a stream of n entries after one that ends at `end`.
+    static std::size_t begin_after(std::size_t end) { return (end + kLine - 1) / kLine * kLine; }
+
+    // Stream s is written from buffer[begin[s]] on; begin[s] is the first entry of a cache line.
+    EntryStreams(std::uint64_t* buffer, std::vector<std::size_t> begin)
+        : buffer_(buffer), next_(std::move(begin)), lines_(next_.size()) {}
+
+    void put(std::size_t stream, std::uint64_t entry) {
+        const std::size_t at = next_[stream]++;
+        auto& line = lines_[stream].entries;
+        line[at % kLine] = entry;
+        if (at % kLine == kLine - 1) store_line(buffer_ + at - (kLine - 1), line.data());
+    }
+
+    // Where each stream goes on.
+    const std::vector<std::size_t>& next() const { return next_; }
+
+    // Writes what is left of the last lines. To be called once, after the last entry.
+    void finish() {
+        for (std::size_t s = 0; s < next_.size(); ++s) {
+            const std::size_t rest = next_[s] % kLine;
+            std::copy_n(lines_[s].entries.begin(), rest, buffer_ + next_[s] - rest);
+        }
+#ifdef NGRAMSTAT_X86
+        _mm_sfence();
+#endif
+    }
+
+  private:
+    struct alignas(64) Line {
+        std::array<std::uint64_t, kLine> entries;
+    };
+
+    static void store_line(std::uint64_t* target, const std::uint64_t* line) {
+#ifdef NGRAMSTAT_X86
+        for (int k = 0; k < 4; ++k) {
+            _mm_stream_si128(reinterpret_cast<__m128i*>(target) + k,
+                             _mm_load_si128(reinterpret_cast<const __m128i*>(line) + k));
+        }
+#else
+        std::memcpy(target, line, kLine * sizeof(std::uint64_t));
+#endif
+    }
+
+    std::uint64_t* buffer_;
+    std::vector<std::size_t> next_;
+    std::vector<Line> lines_;
+};
+
+}  // namespace ngramstat

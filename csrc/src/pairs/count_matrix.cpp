@@ -1,0 +1,449 @@
+#include "ngramstat/pairs/count_matrix.hpp"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include "ngramstat/base/page_cache.hpp"
+#include "ngramstat/base/parallel.hpp"
+
+namespace ngramstat {
+
+namespace {
+
+// Entries whose values are made together, in vectors.
+constexpr Index kAtOnce = 64;
+
+template <class Integer>
+struct Rows {
+    const CountEntries<Integer>& entries;
+    const Index* row_start;
+
+    double value(Index k, double w0, double w1) const {
+        const double first_value = w0 * entries.first[k];
+        return entries.second.empty() ? first_value : first_value + w1 * entries.second[k];
+    }
+    Index column(Index k) const { return entries.column[k]; }
+
+    // visit(column, value) for the entries of one row.
+    template <class Visit>
+    void for_entries(Index row, double w0, double w1, Visit&& visit) const {
+        const Integer* first = entries.first.data();
+        const Integer* second = entries.second.empty() ? nullptr : entries.second.data();
+        const Index end = row_start[row + 1];
+        for (Index k = row_start[row]; k < end; k += kAtOnce) {
+            const Index n = std::min(kAtOnce, end - k);
+            double values[kAtOnce];
+            for (Index i = 0; i < n; ++i) values[i] = w0 * first[k + i];
+            if (second != nullptr) {
+                for (Index i = 0; i < n; ++i) values[i] += w1 * second[k + i];
+            }
+            for (Index i = 0; i < n; ++i) visit(column(k + i), values[i]);
+        }
+    }
+};
+
+// Products of rows [begin, end) of one block with kBlockSize vectors. `first_row` is the place of
+// the block's first row in the vectors.
+template <class Integer>
+struct Multiply {
+    template <int kBytes>
+    static void run(const Rows<Integer>& rows, Index begin, Index end, Index first_row,
+                    const double* x, double w0, double w1, double* out) {
+        for (Index r = begin; r < end; ++r) {
+            Lanes<kBytes> sum{};
+            rows.for_entries(r, w0, w1, [&](Index column, double value) {
+                Lanes<kBytes> row;
+                row.load(x + column * kBlockSize);
+                sum.add_product(value, row);
+            });
+            sum.store(out + (first_row + r) * kBlockSize);
+        }
+    }
+};
+
+template <class Integer>
+struct Scatter {
+    template <int kBytes>
+    static void run(const Rows<Integer>& rows, Index begin, Index end, Index first_row,
+                    const double* x, double w0, double w1, double* out) {
+        for (Index r = begin; r < end; ++r) {
+            Lanes<kBytes> row;
+            row.load(x + (first_row + r) * kBlockSize);
+            rows.for_entries(r, w0, w1, [&](Index column, double value) {
+                double* target = out + column * kBlockSize;
+                Lanes<kBytes> sum;
+                sum.load(target);
+                sum.add_product(value, row);
+                sum.store(target);
+            });
+        }
+    }
+};
+
+// One of the products, for both widths of entries.
+template <template <class> class Loop>
+struct Product {
+    typename BuiltFor<Loop<std::uint16_t>>::Function narrow =
+        built_for_level<Loop<std::uint16_t>>();
+    typename BuiltFor<Loop<std::uint32_t>>::Function wide = built_for_level<Loop<std::uint32_t>>();
+
+    void operator()(const CountBlock& block, Index begin, Index end, Index first_row,
+                    const double* x, double w0, double w1, double* out) const {
+        block.with_entries([&]<class Integer>(const CountEntries<Integer>& entries) {
+            const Rows<Integer> rows{entries, block.row_start.data()};
+            if constexpr (sizeof(Integer) == 2) {
+                narrow(rows, begin, end, first_row, x, w0, w1, out);
+            } else {
+                wide(rows, begin, end, first_row, x, w0, w1, out);
+            }
+        });
+    }
+};
+
+// Merges two sorted rows and sums the products of entries in common columns.
+template <class A, class B>
+double row_inner_product(const Rows<A>& a, Index row_a, const Rows<B>& b, Index row_b,
+                         std::array<double, 2> wa, std::array<double, 2> wb) {
+    double sum = 0.0;
+    Index i = a.row_start[row_a];
+    Index j = b.row_start[row_b];
+    while (i < a.row_start[row_a + 1] && j < b.row_start[row_b + 1]) {
+        if (a.column(i) < b.column(j)) {
+            ++i;
+        } else if (b.column(j) < a.column(i)) {
+            ++j;
+        } else {
+            sum += a.value(i++, wa[0], wa[1]) * b.value(j++, wb[0], wb[1]);
+        }
+    }
+    return sum;
+}
+
+bool all_fit_16_bits(std::span<const std::uint32_t> values) {
+    std::uint32_t bits = 0;
+    for (const std::uint32_t value : values) bits |= value;
+    return bits <= std::numeric_limits<std::uint16_t>::max();
+}
+
+}  // namespace
+
+void CountBlock::set_entries(const CountEntries<std::uint32_t>& wide) {
+    set_entries(wide, wide.column.size());
+}
+
+void CountBlock::set_entries(const CountEntries<std::uint32_t>& wide, std::size_t n) {
+    const auto take = [n](const std::vector<std::uint32_t>& values) {
+        return std::span(values).first(values.empty() ? 0 : n);
+    };
+    const auto column = take(wide.column), first = take(wide.first), second = take(wide.second);
+    const auto assign = [&]<class Integer>(CountEntries<Integer>& to) {
+        to.column.assign(column.begin(), column.end());
+        to.first.assign(first.begin(), first.end());
+        to.second.assign(second.begin(), second.end());
+    };
+    if (all_fit_16_bits(column) && all_fit_16_bits(first) && all_fit_16_bits(second)) {
+        assign(entries.emplace<CountEntries<std::uint16_t>>());
+    } else {
+        assign(entries.emplace<CountEntries<std::uint32_t>>());
+    }
+}
+
+CountMatrix::CountMatrix(Index n_rows, Index n_cols) : n_rows_(n_rows), n_cols_(n_cols) {
+    require(n_rows >= 0 && n_cols > 0, "a count matrix needs at least one column");
+    require(n_cols <= Index{std::numeric_limits<std::uint32_t>::max()} + 1,
+            "a count matrix has at most 2^32 columns");
+}
+
+void CountMatrix::start_at(Index row) {
+    require(blocks_.empty() && row >= 0 && row <= n_rows_,
+            "start_at: an empty count matrix and a row of it are needed");
+    first_row_ = next_row_ = row;
+}
+
+void CountMatrix::append(CountBlock&& block) {
+    if (block.n_rows() == 0) return;
+    require(block.first_row == next_row_ && next_row_ + block.n_rows() <= n_rows_,
+            "count blocks must follow each other in row order");
+    next_row_ += block.n_rows();
+    blocks_.push_back(std::move(block));
+}
+
+void CountMatrix::append(CountMatrix&& other) {
+    require(other.n_rows_ == n_rows_ && other.n_cols_ == n_cols_,
+            "count matrices must have one shape to be joined");
+    for (auto& block : other.blocks_) append(std::move(block));
+    other.blocks_.clear();
+    other.next_row_ = other.first_row_;
+}
+
+void CountMatrix::require_complete() const {
+    require(complete(), "count matrix has rows that were not counted yet");
+}
+
+std::vector<Index> CountMatrix::row_parts(Index wanted) const {
+    std::vector<Index> prefix;
+    prefix.reserve(static_cast<std::size_t>(n_rows_) + 1);
+    prefix.push_back(0);
+    for (const auto& block : blocks_) {
+        for (Index r = 0; r < block.n_rows(); ++r) {
+            prefix.push_back(prefix.back() + block.row_start[r + 1] - block.row_start[r] + 1);
+        }
+    }
+    return balanced_blocks(prefix, wanted);
+}
+
+template <class Visit>
+void CountMatrix::for_blocks(Index first_row, Index last_row, Visit&& visit) const {
+    auto it = std::upper_bound(
+        blocks_.begin(), blocks_.end(), first_row,
+        [](Index row, const CountBlock& candidate) { return row < candidate.first_row; });
+    for (std::size_t b = static_cast<std::size_t>(it - blocks_.begin()) - 1; first_row < last_row;
+         ++b) {
+        const CountBlock& block = blocks_[b];
+        const Index end = std::min(last_row - block.first_row, block.n_rows());
+        visit(block, first_row - block.first_row, end);
+        first_row = block.first_row + end;
+    }
+}
+
+Index CountMatrix::nnz() const {
+    Index total = 0;
+    for (const auto& block : blocks_) total += block.row_start.back();
+    return total;
+}
+
+Index CountMatrix::bytes() const {
+    Index total = 0;
+    for (const auto& block : blocks_) {
+        const std::size_t bytes =
+            block.with_entries([]<class Integer>(const CountEntries<Integer>& e) {
+                return sizeof(Integer) * (e.column.size() + e.first.size() + e.second.size());
+            });
+        total += static_cast<Index>(bytes + sizeof(Index) * block.row_start.size());
+    }
+    return total;
+}
+
+std::array<std::vector<Count>, 2> CountMatrix::row_sums() const {
+    require_complete();
+    std::array<std::vector<Count>, 2> sums;
+    for (auto& channel : sums) channel.assign(static_cast<std::size_t>(n_rows_), 0);
+    for (const auto& block : blocks_) {
+        block.with_entries([&](const auto& entries) {
+            for (Index r = 0; r < block.n_rows(); ++r) {
+                const Index row = block.first_row + r;
+                for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
+                    sums[0][row] += entries.first[k];
+                    if (!entries.second.empty()) sums[1][row] += entries.second[k];
+                }
+            }
+        });
+    }
+    return sums;
+}
+
+std::array<std::vector<Count>, 2> CountMatrix::column_sums() const {
+    require_complete();
+    std::array<std::vector<Count>, 2> sums;
+    for (auto& channel : sums) channel.assign(static_cast<std::size_t>(n_cols_), 0);
+    for (const auto& block : blocks_) {
+        block.with_entries([&](const auto& entries) {
+            for (std::size_t k = 0; k < entries.column.size(); ++k) {
+                sums[0][entries.column[k]] += entries.first[k];
+                if (!entries.second.empty()) sums[1][entries.column[k]] += entries.second[k];
+            }
+        });
+    }
+    return sums;
+}
+
+CountMatrix CountMatrix::transposed(int threads) const {
+    require_complete();
+    require(n_rows_ > 0, "transposed: a count matrix needs at least one column");
+    // Where each column's entries begin.
+    std::vector<Index> start(static_cast<std::size_t>(n_cols_) + 1, 0);
+    bool two = false;
+    for (const auto& block : blocks_) {
+        block.with_entries([&](const auto& entries) {
+            two = two || !entries.second.empty();
+            for (const auto column : entries.column) ++start[Index{column} + 1];
+        });
+    }
+    for (Index c = 0; c < n_cols_; ++c) start[c + 1] += start[c];
+    // Runs of columns, each of which goes over all rows: few, as reading them costs as well.
+    const auto bounds = balanced_blocks(start, std::max<Index>(2, 2 * Index{threads}));
+    constexpr Index kBlockColumns = 64;
+    std::vector<std::vector<CountBlock>> made(bounds.size() - 1);
+    parallel_for(static_cast<Index>(bounds.size()) - 1, threads, [&](Index run) {
+        const Index first = bounds[run], last = bounds[run + 1];
+        const std::size_t size = static_cast<std::size_t>(start[last] - start[first]);
+        // Written out wide first, and again as blocks.
+        release_pages_before(2 * size * (two ? 3 : 2) * sizeof(std::uint32_t));
+        CountEntries<std::uint32_t> all;
+        all.column.resize(size);
+        all.first.resize(size);
+        all.second.resize(two ? size : 0);
+        std::vector<Index> next(start.begin() + first, start.begin() + last);
+        for (const auto& block : blocks_) {
+            block.with_entries([&](const auto& entries) {
+                const auto* columns = entries.column.data();
+                for (Index r = 0; r < block.n_rows(); ++r) {
+                    // Columns ascend within a row: those of this run lie together.
+                    const auto* end = columns + block.row_start[r + 1];
+                    const auto* at = std::lower_bound(columns + block.row_start[r], end, first);
+                    for (; at < end && *at < last; ++at) {
+                        const Index k = at - columns;
+                        const auto to =
+                            static_cast<std::size_t>(next[*at - first]++ - start[first]);
+                        all.column[to] = static_cast<std::uint32_t>(block.first_row + r);
+                        all.first[to] = entries.first[k];
+                        if (!entries.second.empty()) all.second[to] = entries.second[k];
+                    }
+                }
+            });
+        }
+        for (Index c = first; c < last; c += kBlockColumns) {
+            const Index end = std::min(last, c + kBlockColumns);
+            const auto part = [&](const std::vector<std::uint32_t>& values) {
+                if (values.empty()) return std::vector<std::uint32_t>();
+                return std::vector<std::uint32_t>(values.begin() + (start[c] - start[first]),
+                                                  values.begin() + (start[end] - start[first]));
+            };
+            CountBlock block;
+            block.first_row = c;
+            for (Index k = c; k < end; ++k) block.row_start.push_back(start[k + 1] - start[c]);
+            block.set_entries({part(all.column), part(all.first), part(all.second)});
+            made[run].push_back(std::move(block));
+        }
+    });
+    CountMatrix result(n_cols_, n_rows_);
+    for (auto& blocks : made) {
+        for (auto& block : blocks) result.append(std::move(block));
+    }
+    return result;
+}
+
+void CountMatrix::multiply(std::span<const double> x, std::array<double, 2> weights,
+                           std::span<double> out, int threads) const {
+    require_complete();
+    require(static_cast<Index>(x.size()) == n_cols_ * kBlockSize &&
+                static_cast<Index>(out.size()) == n_rows_ * kBlockSize,
+            "multiply: x must be (n_cols, 8) and out (n_rows, 8)");
+    const Product<Multiply> multiply_rows;
+    parallel_for(static_cast<Index>(blocks_.size()), threads, [&](Index b) {
+        multiply_rows(blocks_[b], 0, blocks_[b].n_rows(), blocks_[b].first_row, x.data(),
+                      weights[0], weights[1], out.data());
+    });
+}
+
+void CountMatrix::multiply_transposed(std::span<const double> x, std::array<double, 2> weights,
+                                      std::span<double> out, int threads) const {
+    require_complete();
+    require(static_cast<Index>(x.size()) == n_rows_ * kBlockSize &&
+                static_cast<Index>(out.size()) == n_cols_ * kBlockSize,
+            "multiply_transposed: x must be (n_rows, 8) and out (n_cols, 8)");
+    const Product<Scatter> scatter_rows;
+    sum_over_rows(out, threads, [&](Index first_row, Index last_row, double* copy) {
+        for_blocks(first_row, last_row, [&](const CountBlock& block, Index begin, Index end) {
+            scatter_rows(block, begin, end, block.first_row, x.data(), weights[0], weights[1],
+                         copy);
+        });
+    });
+}
+
+void CountMatrix::multiply_gram(std::span<const double> x, std::span<const double> row_weights,
+                                std::span<double> out, int threads) const {
+    require_complete();
+    require(x.size() == out.size() && static_cast<Index>(x.size()) == n_cols_ * kBlockSize &&
+                static_cast<Index>(row_weights.size()) == n_rows_,
+            "multiply_gram: x and out must be (n_cols, 8), row_weights (n_rows)");
+    const Product<Multiply> multiply_rows;
+    const Product<Scatter> scatter_rows;
+    sum_over_rows(out, threads, [&](Index first_row, Index last_row, double* copy) {
+        // The products of a run of rows, short enough to find the rows in the cache again.
+        constexpr Index kRun = 16;
+        for_blocks(first_row, last_row, [&](const CountBlock& block, Index begin, Index end) {
+            std::array<double, kRun * kBlockSize> per_row;
+            for (Index r = begin; r < end;) {
+                if (row_weights[block.first_row + r] == 0.0) {
+                    ++r;
+                    continue;
+                }
+                Index last = r + 1;
+                while (last < end && last - r < kRun &&
+                       row_weights[block.first_row + last] != 0.0) {
+                    ++last;
+                }
+                multiply_rows(block, r, last, -r, x.data(), 1.0, 0.0, per_row.data());
+                for (Index k = r; k < last; ++k) {
+                    for (Index lane = 0; lane < kBlockSize; ++lane) {
+                        per_row[(k - r) * kBlockSize + lane] *= row_weights[block.first_row + k];
+                    }
+                }
+                scatter_rows(block, r, last, -r, per_row.data(), 1.0, 0.0, copy);
+                r = last;
+            }
+        });
+    });
+}
+
+template <class Scatter>
+void CountMatrix::sum_over_rows(std::span<double> out, int threads, Scatter&& scatter) const {
+    // Each part of the rows adds into its own copy of out; the copies are summed in order.
+    const auto bounds = row_parts(n_cols_ <= (1 << 16) ? 16 : 4);
+    const Index parts = static_cast<Index>(bounds.size()) - 1;
+    const std::size_t size = out.size();
+    std::vector<std::vector<double>> partial(static_cast<std::size_t>(parts));
+    parallel_for(parts, threads, [&](Index part) {
+        partial[part].assign(size, 0.0);
+        scatter(bounds[part], bounds[part + 1], partial[part].data());
+    });
+    constexpr Index kSlice = 1 << 14;
+    const Index slices = (static_cast<Index>(size) + kSlice - 1) / kSlice;
+    parallel_for(slices, threads, [&](Index slice) {
+        const std::size_t begin = static_cast<std::size_t>(slice * kSlice);
+        const std::size_t end = std::min(size, begin + static_cast<std::size_t>(kSlice));
+        for (std::size_t i = begin; i < end; ++i) {
+            double sum = 0.0;
+            for (const auto& copy : partial) sum += copy[i];
+            out[i] = sum;
+        }
+    });
+}
+
+double CountMatrix::inner_product(const CountMatrix& other, std::array<double, 2> weights,
+                                  std::array<double, 2> other_weights, int threads) const {
+    require_complete();
+    other.require_complete();
+    require(n_rows_ == other.n_rows_ && n_cols_ == other.n_cols_,
+            "inner_product: matrices must have one shape");
+    const auto bounds = row_parts(64);
+    std::vector<double> sums(bounds.size() - 1, 0.0);
+    parallel_for(static_cast<Index>(sums.size()), threads, [&](Index part) {
+        for_blocks(
+            bounds[part], bounds[part + 1], [&](const CountBlock& block, Index begin, Index end) {
+                // The other matrix may be cut into other blocks.
+                Index row = begin;
+                other.for_blocks(block.first_row + begin, block.first_row + end,
+                                 [&](const CountBlock& there, Index first, Index last) {
+                                     block.with_entries([&]<class A>(const CountEntries<A>& a) {
+                                         there.with_entries([&]<class B>(const CountEntries<B>& b) {
+                                             const Rows<A> ours{a, block.row_start.data()};
+                                             const Rows<B> theirs{b, there.row_start.data()};
+                                             for (Index r = first; r < last; ++r) {
+                                                 sums[part] +=
+                                                     row_inner_product(ours, row++, theirs, r,
+                                                                       weights, other_weights);
+                                             }
+                                         });
+                                     });
+                                 });
+            });
+    });
+    double total = 0.0;
+    for (const double sum : sums) total += sum;
+    return total;
+}
+
+}  // namespace ngramstat

@@ -1,0 +1,252 @@
+#include "ngramstat/pairs/pair_counts.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "ngramstat/base/parallel.hpp"
+#include "ngramstat/base/prefetch.hpp"
+
+namespace ngramstat {
+
+namespace {
+
+constexpr Index kBlocks = 256;        // row blocks per matrix: enough to balance any thread count
+constexpr Index kPrefetchAhead = 24;  // positions; hides the latency of one random line
+
+// A row with fewer occurrences than this share of the vocabulary is counted by sorting its columns
+// instead of scanning vocab_size counters for the non-zero ones.
+constexpr Index kDenseShare = 8;
+
+// Counters of one row, kinds: within A, within B, across A, across B.
+constexpr int kKinds = 4;
+
+// A block while its rows are counted.
+struct Growing {
+    std::vector<Index> row_start{0};
+    CountEntries<std::uint32_t> entries;
+
+    CountBlock finish(Index first_row) {
+        CountBlock block;
+        block.first_row = first_row;
+        block.row_start = std::move(row_start);
+        block.set_entries(entries);
+        return block;
+    }
+};
+
+struct RowCounter {
+    explicit RowCounter(Index vocab_size) : vocab(vocab_size) {}
+
+    // The counters of one class, all zero. Made for the first row that wants them: most blocks of a
+    // large vocabulary hold rare tokens only, and zeroing 16 * vocab bytes for each of them costs
+    // more than their counting.
+    std::uint32_t* dense_counts(int cls) {
+        if (dense.empty()) dense.assign(static_cast<std::size_t>(kKinds * vocab), 0);
+        return dense.data() + cls * vocab;
+    }
+
+    // Adds one finished row to the two runs of rows, from the dense counters, and clears them.
+    void flush_dense(Growing& within, Growing& across) {
+        flush_dense_into(dense.data(), within);
+        flush_dense_into(dense.data() + 2 * vocab, across);
+        std::fill(dense.begin(), dense.end(), 0);
+    }
+
+    // The same from sorted keys column * kKinds + kind.
+    void flush_sparse(Growing& within, Growing& across) {
+        std::sort(keys.begin(), keys.end());
+        for (std::size_t i = 0; i < keys.size();) {
+            const std::uint64_t column = keys[i] / kKinds;
+            std::uint32_t counts[kKinds] = {};
+            for (; i < keys.size() && keys[i] / kKinds == column; ++i) ++counts[keys[i] % kKinds];
+            push(within, column, counts[0], counts[1]);
+            push(across, column, counts[2], counts[3]);
+        }
+        end_row(within);
+        end_row(across);
+        keys.clear();
+    }
+
+    Index vocab;
+    std::vector<std::uint32_t> dense;
+    std::vector<std::uint64_t> keys;
+
+  private:
+    static void push(Growing& rows, std::uint64_t column, std::uint32_t a, std::uint32_t b) {
+        if ((a | b) == 0) return;
+        rows.entries.column.push_back(static_cast<std::uint32_t>(column));
+        rows.entries.first.push_back(a);
+        rows.entries.second.push_back(b);
+    }
+
+    static void end_row(Growing& rows) {
+        rows.row_start.push_back(static_cast<Index>(rows.entries.column.size()));
+    }
+
+    void flush_dense_into(const std::uint32_t* counts, Growing& rows) const {
+        for (Index column = 0; column < vocab; ++column) {
+            push(rows, static_cast<std::uint64_t>(column), counts[column], counts[vocab + column]);
+        }
+        end_row(rows);
+    }
+};
+
+// Feeds every pair of one group of positions at one lag to visit(right token, is_across).
+template <class Token, class Position, class Visit>
+void for_pairs(std::span<const Token> tokens, const PositionIndex<Position>& index, Index group,
+               Index lag, Visit&& visit) {
+    const auto positions = index.group(group);
+    const std::uint32_t* remaining = index.remaining.data() + index.offsets[group];
+    const Index last = static_cast<Index>(tokens.size()) - lag;  // left positions lie below it
+    const Index n =
+        std::lower_bound(positions.begin(), positions.end(), std::max<Index>(last, 0),
+                         [](Position p, Index limit) { return static_cast<Index>(p) < limit; }) -
+        positions.begin();
+    if (n == 0) return;  // the lag may reach past the stream, where no pointer may point
+    const Token* shifted = tokens.data() + lag;
+    for (Index k = 0; k < n; ++k) {
+        if (k + kPrefetchAhead < n) prefetch(shifted + positions[k + kPrefetchAhead]);
+        visit(shifted[positions[k]], static_cast<Index>(remaining[k]) < lag);
+    }
+}
+
+void check_row_fits(Index occurrences) {
+    if (occurrences > Index{std::numeric_limits<std::uint32_t>::max()}) {
+        throw std::overflow_error("a token occurs more than 2^32-1 times within one document half");
+    }
+}
+
+}  // namespace
+
+template <class Token, class Position>
+std::vector<PairCounts> count_pairs(std::span<const Token> tokens,
+                                    const PositionIndex<Position>& index, Index vocab_size,
+                                    std::span<const Index> lags, int threads) {
+    require(index.n_classes == 2 && index.remaining.size() == index.positions.size(),
+            "count_pairs needs an index with document classes");
+    for (const Index lag : lags) {
+        require(lag >= 1, "lags must be at least 1");
+        // `remaining` holds 32 bits and saturates at 2^32 - 1.
+        require(lag < std::numeric_limits<std::uint32_t>::max() ||
+                    lag >= static_cast<Index>(tokens.size()),
+                "lags within the stream must be below 2^32 - 1");
+    }
+    const Index n_rows = index.range.size();
+    const Index n_lags = static_cast<Index>(lags.size());
+
+    std::vector<Index> row_prefix(static_cast<std::size_t>(n_rows) + 1);
+    for (Index r = 0; r <= n_rows; ++r) row_prefix[r] = index.offsets[2 * r] + r;
+    for (Index g = 0; g < 2 * n_rows; ++g) check_row_fits(index.size(g));
+    const auto bounds = balanced_blocks(row_prefix, kBlocks);
+    const Index n_blocks = n_rows == 0 ? 0 : static_cast<Index>(bounds.size()) - 1;
+
+    std::vector<std::vector<CountBlock>> within(static_cast<std::size_t>(n_blocks));
+    auto across = within;
+    parallel_for(n_blocks, threads, [&](Index b) {
+        RowCounter counter(vocab_size);
+        std::vector<Growing> inside(static_cast<std::size_t>(n_lags)), outside(inside.size());
+        for (Index row = bounds[b]; row < bounds[b + 1]; ++row) {
+            const Index occurrences = index.offsets[2 * row + 2] - index.offsets[2 * row];
+            const bool use_dense = occurrences * kDenseShare >= vocab_size;
+            // The lags of one row follow each other: neighbouring lags find the row's lines of the
+            // stream still in cache.
+            for (Index l = 0; l < n_lags; ++l) {
+                for (int cls = 0; cls < 2; ++cls) {
+                    const Index group = 2 * row + cls;
+                    if (use_dense) {
+                        std::uint32_t* counts = counter.dense_counts(cls);
+                        for_pairs(tokens, index, group, lags[l], [&](Token right, bool is_across) {
+                            ++counts[(is_across ? 2 * vocab_size : 0) + right];
+                        });
+                    } else {
+                        for_pairs(tokens, index, group, lags[l], [&](Token right, bool is_across) {
+                            counter.keys.push_back(std::uint64_t{right} * kKinds +
+                                                   (is_across ? 2 : 0) + cls);
+                        });
+                    }
+                }
+                if (use_dense) {
+                    counter.flush_dense(inside[l], outside[l]);
+                } else {
+                    counter.flush_sparse(inside[l], outside[l]);
+                }
+            }
+        }
+        for (Index l = 0; l < n_lags; ++l) {
+            within[b].push_back(inside[l].finish(index.range.first + bounds[b]));
+            across[b].push_back(outside[l].finish(index.range.first + bounds[b]));
+        }
+    });
+
+    std::vector<PairCounts> counts;
+    for (Index l = 0; l < n_lags; ++l) {
+        PairCounts pair{CountMatrix(vocab_size, vocab_size), CountMatrix(vocab_size, vocab_size)};
+        pair.within.start_at(index.range.first);
+        pair.across.start_at(index.range.first);
+        for (Index b = 0; b < n_blocks; ++b) {
+            pair.within.append(std::move(within[b][l]));
+            pair.across.append(std::move(across[b][l]));
+        }
+        counts.push_back(std::move(pair));
+    }
+    return counts;
+}
+
+template <class Token>
+CountMatrix count_document_tokens(std::span<const Token> tokens, Index vocab_size,
+                                  std::span<const Index> content_starts,
+                                  std::span<const Index> content_ends, int threads) {
+    const Index n_documents = static_cast<Index>(content_starts.size());
+    require(content_ends.size() == content_starts.size(), "document arrays must have one length");
+    std::vector<Index> prefix{0};
+    for (Index d = 0; d < n_documents; ++d) {
+        require(0 <= content_starts[d] && content_starts[d] <= content_ends[d] &&
+                    content_ends[d] <= static_cast<Index>(tokens.size()),
+                "document content must lie inside the stream");
+        prefix.push_back(prefix.back() + content_ends[d] - content_starts[d] + 1);
+    }
+    const auto bounds = balanced_blocks(prefix, kBlocks);
+    const Index n_blocks = n_documents == 0 ? 0 : static_cast<Index>(bounds.size()) - 1;
+    std::vector<CountBlock> blocks(static_cast<std::size_t>(n_blocks));
+    parallel_for(n_blocks, threads, [&](Index b) {
+        Growing rows;
+        std::vector<Token> sorted;
+        for (Index d = bounds[b]; d < bounds[b + 1]; ++d) {
+            check_row_fits(content_ends[d] - content_starts[d]);
+            sorted.assign(tokens.begin() + content_starts[d], tokens.begin() + content_ends[d]);
+            std::sort(sorted.begin(), sorted.end());
+            if (!sorted.empty() && static_cast<Index>(sorted.back()) >= vocab_size) {
+                const auto start = tokens.begin() + content_starts[d];
+                const auto at = std::find(start, tokens.begin() + content_ends[d], sorted.back());
+                throw_token_out_of_range(sorted.back(), at - tokens.begin(), vocab_size);
+            }
+            for (std::size_t i = 0; i < sorted.size();) {
+                std::size_t end = i;
+                while (end < sorted.size() && sorted[end] == sorted[i]) ++end;
+                rows.entries.column.push_back(sorted[i]);
+                rows.entries.first.push_back(static_cast<std::uint32_t>(end - i));
+                i = end;
+            }
+            rows.row_start.push_back(static_cast<Index>(rows.entries.column.size()));
+        }
+        blocks[b] = rows.finish(bounds[b]);
+    });
+    CountMatrix counts(n_documents, vocab_size);
+    for (auto& block : blocks) counts.append(std::move(block));
+    return counts;
+}
+
+#define NGRAMSTAT_INSTANTIATE(Token)                                                         \
+    template std::vector<PairCounts> count_pairs(std::span<const Token>,                     \
+                                                 const PositionIndex<std::uint32_t>&, Index, \
+                                                 std::span<const Index>, int);               \
+    template std::vector<PairCounts> count_pairs(std::span<const Token>,                     \
+                                                 const PositionIndex<std::uint64_t>&, Index, \
+                                                 std::span<const Index>, int);               \
+    template CountMatrix count_document_tokens(                                              \
+        std::span<const Token>, Index, std::span<const Index>, std::span<const Index>, int);
+NGRAMSTAT_INSTANTIATE(std::uint16_t)
+NGRAMSTAT_INSTANTIATE(std::uint32_t)
+#undef NGRAMSTAT_INSTANTIATE
+
+}  // namespace ngramstat

@@ -1,0 +1,358 @@
+#include "ngramstat/pairs/pair_tables.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <limits>
+
+#include "ngramstat/base/error.hpp"
+#include "ngramstat/base/parallel.hpp"
+#include "ngramstat/base/simd.hpp"
+
+namespace ngramstat {
+
+namespace {
+
+// Counters of one block of rows, both classes: half of a second-level cache.
+constexpr Index kTableBytes = 1 << 18;
+constexpr Index kMaxBlocks = 2048;  // each is a stream of its own while entries are written
+constexpr int kMaxRowBits = 8;
+constexpr int kMaxLags = 8;  // in one entry
+constexpr Index kRuns = 32;  // of blocks, for each lag: enough to balance any thread count
+
+int row_bits_of(Index vocab_size) {
+    int bits = 0;
+    while (bits < kMaxRowBits && (Index{4} << bits) * vocab_size <= kTableBytes &&
+           (Index{1} << bits) < vocab_size) {
+        ++bits;
+    }
+    return bits;
+}
+
+#if defined(__GNUC__) || defined(__clang__)
+#define NGRAMSTAT_APART __attribute__((noinline))
+#else
+#define NGRAMSTAT_APART
+#endif
+
+// Where an entry counts.
+struct Layout {
+    std::uint32_t group_mask, stride, column_mask;
+    int shift;
+};
+
+// Counters that pass 255 go on from 1, so that they are never zero again; their cells are listed.
+// Apart, so that all of the loop stays in registers.
+NGRAMSTAT_APART void count_entries(std::span<const std::uint64_t> entries, Layout of,
+                                   std::uint8_t* counters, std::vector<std::uint32_t>& wrapped) {
+    const std::uint64_t* const end = entries.data() + entries.size();
+    for (const std::uint64_t* entry = entries.data(); entry < end; ++entry) {
+        const std::uint32_t cell =
+            (static_cast<std::uint32_t>(*entry) & of.group_mask) * of.stride +
+            (static_cast<std::uint32_t>(*entry >> of.shift) & of.column_mask);
+        if (++counters[cell] == 0) [[unlikely]] {
+            counters[cell] = 1;
+            wrapped.push_back(cell);
+        }
+    }
+}
+
+}  // namespace
+
+bool pair_tables_fit(Index vocab_size) {
+    const Index rows = Index{1} << row_bits_of(vocab_size);
+    return 2 * rows * vocab_size <= kTableBytes && (vocab_size + rows - 1) / rows <= kMaxBlocks;
+}
+
+// Counters of the rows of one block, class after class, and what is read from them.
+template <class Token>
+struct PairTables<Token>::Table {
+    static constexpr std::uint32_t kWrap = 255;
+    Index stride;  // counters of a row: its columns, that of no pair, and padding
+    std::vector<std::uint8_t> counters;
+    std::vector<std::uint32_t> wrapped;  // cells
+    CountEntries<std::uint32_t> cells;   // those that are not zero, from the front on
+
+    Table(Index rows, Index vocab_size)
+        : stride((vocab_size + 64) / 64 * 64),
+          counters(static_cast<std::size_t>(2 * rows * stride)) {
+        for (auto* values : {&cells.column, &cells.first, &cells.second}) {
+            values->resize(static_cast<std::size_t>(rows * vocab_size));
+        }
+    }
+};
+
+template <class Token>
+PairTables<Token>::PairTables(std::span<const Token> tokens, TokenRange range, Index vocab_size,
+                              const DocumentSpans& documents, int threads)
+    : tokens_(tokens),
+      range_(range),
+      vocab_size_(vocab_size),
+      ends_(documents.ends.begin(), documents.ends.end()),
+      content_starts_(documents.content_starts.begin(), documents.content_starts.end()),
+      content_ends_(documents.content_ends.begin(), documents.content_ends.end()),
+      classes_(documents.classes.begin(), documents.classes.end()),
+      row_bits_(row_bits_of(vocab_size)),
+      column_bits_(static_cast<int>(std::bit_width(static_cast<std::uint64_t>(vocab_size)))) {
+    check_range(range, vocab_size);
+    require(pair_tables_fit(vocab_size), "the vocabulary is too large for tables");
+    const Index n = static_cast<Index>(tokens.size());
+    check_documents(documents, n);
+    n_blocks_ = (range.size() + block_rows() - 1) / block_rows();
+    chunks_ = chunk_bounds(n, 4 * Index{std::max(threads, 1)});
+
+    std::vector<std::vector<Index>> sizes(static_cast<std::size_t>(n_chunks()));
+    parallel_for(n_chunks(), threads, [&](Index c) {
+        auto& mine = sizes[c];
+        mine.assign(static_cast<std::size_t>(n_blocks_), 0);
+        for (Index i = chunks_[c]; i < chunks_[c + 1]; ++i) {
+            const Index token = tokens_[i];
+            if (token >= vocab_size_) throw_token_out_of_range(tokens_[i], i, vocab_size_);
+            if (token >= range_.first && token < range_.last) {
+                ++mine[(token - range_.first) >> row_bits_];
+            }
+        }
+    });
+    std::size_t total = 0;
+    for (Index b = 0; b < n_blocks_; ++b) {
+        for (Index c = 0; c < n_chunks(); ++c) {
+            begin_.push_back(total);
+            total = EntryStreams::begin_after(total + static_cast<std::size_t>(sizes[c][b]));
+        }
+    }
+    end_ = begin_;
+    n_entries_ = total;
+}
+
+template <class Token>
+template <int kLags>
+void PairTables<Token>::write_chunk(Kind kind, std::span<const Index> lags, Index chunk) {
+    std::vector<std::size_t> begins;
+    for (Index b = 0; b < n_blocks_; ++b) begins.push_back(begin_[region(chunk, b)]);
+    EntryStreams streams(entries_, std::move(begins));
+    const std::uint64_t row_mask = (std::uint64_t{1} << row_bits_) - 1;
+    const std::uint64_t none = static_cast<std::uint64_t>(vocab_size_);
+    std::array<Index, kLags> lag;
+    std::copy_n(lags.begin(), kLags, lag.begin());
+    const Index longest = lag.back(), shortest = lag.front();
+    const Index n = static_cast<Index>(tokens_.size());
+    const Token* stream = tokens_.data();
+
+    const auto put = [&](Index i, std::uint64_t entry) {
+        const Index row = static_cast<Index>(stream[i]) - range_.first;
+        streams.put(static_cast<std::size_t>(row >> row_bits_),
+                    entry | (static_cast<std::uint64_t>(row) & row_mask));
+    };
+    // Positions of which some lag is a pair of this kind: counted(i + lag).
+    const auto write = [&](Index first, Index last, std::uint64_t cls, auto&& counted) {
+        for (Index i = first; i < last; ++i) {
+            const Index token = stream[i];
+            if (token < range_.first || token >= range_.last) continue;
+            std::uint64_t entry = cls;
+            bool any = false;
+            for (int s = 0; s < kLags; ++s) {
+                const bool here = counted(i + lag[s]);
+                any = any || here;
+                entry |= (here ? std::uint64_t{stream[i + lag[s]]} : none) << column_shift(s);
+            }
+            if (any) put(i, entry);
+        }
+    };
+
+    const Index low = chunks_[chunk], high = chunks_[chunk + 1];
+    std::size_t d =
+        static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), low) - ends_.begin());
+    for (Index i = low; i < high; ++d) {
+        const Index stop = std::min(high, ends_[d]);
+        const Index begin = content_starts_[d], end = content_ends_[d];
+        const std::uint64_t cls = std::uint64_t{classes_[d]} << row_bits_;
+        if (kind == Kind::within) {
+            const Index first = std::max(i, begin);
+            const Index full = std::min(stop, end - longest), last = std::min(stop, end - shortest);
+            write(first, full, cls, [](Index) { return true; });
+            write(std::max(first, full), last, cls, [&](Index right) { return right < end; });
+        } else {
+            const auto anywhere = [&](Index right) { return right < n; };
+            write(i, std::min(stop, begin), cls, anywhere);
+            const Index inside = std::max({i, begin, end - longest});
+            write(inside, std::min(stop, end), cls,
+                  [&](Index right) { return right >= end && right < n; });
+            write(std::max({i, begin, end}), stop, cls, anywhere);
+        }
+        i = stop;
+    }
+    for (Index b = 0; b < n_blocks_; ++b) {
+        end_[region(chunk, b)] = streams.next()[static_cast<std::size_t>(b)];
+    }
+    streams.finish();
+}
+
+template <class Token>
+void PairTables<Token>::write_entries(Kind kind, std::span<const Index> lags, int threads) {
+    parallel_for(n_chunks(), threads, [&](Index chunk) {
+        switch (lags.size()) {
+            case 1:
+                return write_chunk<1>(kind, lags, chunk);
+            case 2:
+                return write_chunk<2>(kind, lags, chunk);
+            case 3:
+                return write_chunk<3>(kind, lags, chunk);
+            case 4:
+                return write_chunk<4>(kind, lags, chunk);
+            case 5:
+                return write_chunk<5>(kind, lags, chunk);
+            case 6:
+                return write_chunk<6>(kind, lags, chunk);
+            case 7:
+                return write_chunk<7>(kind, lags, chunk);
+            default:
+                return write_chunk<kMaxLags>(kind, lags, chunk);
+        }
+    });
+}
+
+template <class Token>
+std::size_t PairTables<Token>::entries_of(Index block) const {
+    std::size_t entries = 0;
+    for (Index c = 0; c < n_chunks(); ++c) {
+        entries += end_[region(c, block)] - begin_[region(c, block)];
+    }
+    return entries;
+}
+
+template <class Token>
+CountBlock PairTables<Token>::count_block(Index block, int slot, Table& table) const {
+    const Index first_row = block << row_bits_;
+    const Index rows = std::min(block_rows(), range_.size() - first_row);
+    CountBlock out;
+    out.first_row = range_.first + first_row;
+    if (entries_of(block) == 0) {
+        out.row_start.assign(static_cast<std::size_t>(rows) + 1, 0);
+        return out;
+    }
+    std::fill(table.counters.begin(), table.counters.end(), 0);
+    table.wrapped.clear();
+    const Layout layout{(std::uint32_t{2} << row_bits_) - 1,
+                        static_cast<std::uint32_t>(table.stride),
+                        (std::uint32_t{1} << column_bits_) - 1, column_shift(slot)};
+    for (Index c = 0; c < n_chunks(); ++c) {
+        const std::size_t k = region(c, block);
+        count_entries({entries_ + begin_[k], end_[k] - begin_[k]}, layout, table.counters.data(),
+                      table.wrapped);
+    }
+
+    std::sort(table.wrapped.begin(), table.wrapped.end());
+    const Index padded = (vocab_size_ + 7) / 8 * 8;
+    std::size_t found = 0;
+    for (Index r = 0; r < rows; ++r) {
+        std::uint8_t* const one = table.counters.data() + r * table.stride;
+        std::uint8_t* const two = one + block_rows() * table.stride;
+        one[vocab_size_] = two[vocab_size_] = 0;  // no pairs
+        const std::size_t first_of_row = found;
+        for (Index c = 0; c < padded; c += 8) {
+            std::uint64_t a, b;
+            std::memcpy(&a, one + c, 8);
+            std::memcpy(&b, two + c, 8);
+            // The high bit of every byte that is not zero.
+            constexpr std::uint64_t kLow = 0x7f7f7f7f7f7f7f7fULL;
+            const std::uint64_t either = a | b;
+            std::uint64_t marks = (((either & kLow) + kLow) | either) & ~kLow;
+            for (; marks != 0; marks &= marks - 1) {
+                const int bit = std::countr_zero(marks) & ~7;
+                table.cells.column[found] = static_cast<std::uint32_t>(c + bit / 8);
+                table.cells.first[found] = static_cast<std::uint32_t>(a >> bit & 0xff);
+                table.cells.second[found] = static_cast<std::uint32_t>(b >> bit & 0xff);
+                ++found;
+            }
+        }
+        const auto columns =
+            std::span(table.cells.column).subspan(first_of_row, found - first_of_row);
+        for (int cls = 0; cls < 2; ++cls) {
+            const std::uint32_t base =
+                static_cast<std::uint32_t>((r + cls * block_rows()) * table.stride);
+            auto& counts = cls == 0 ? table.cells.first : table.cells.second;
+            auto wrap = std::lower_bound(table.wrapped.begin(), table.wrapped.end(), base);
+            while (wrap != table.wrapped.end() && *wrap < base + vocab_size_) {
+                const std::uint32_t cell = *wrap;
+                std::uint64_t times = 0;
+                for (; wrap != table.wrapped.end() && *wrap == cell; ++wrap) ++times;
+                const std::size_t at = static_cast<std::size_t>(
+                    std::lower_bound(columns.begin(), columns.end(), cell - base) -
+                    columns.begin());
+                std::uint32_t& counted = counts[first_of_row + at];
+                const std::uint64_t count = counted + times * Table::kWrap;
+                if (count > std::numeric_limits<std::uint32_t>::max()) {
+                    throw std::overflow_error(
+                        "a pair occurs more than 2^32-1 times within one document half");
+                }
+                counted = static_cast<std::uint32_t>(count);
+            }
+        }
+        out.row_start.push_back(static_cast<Index>(found));
+    }
+    out.set_entries(table.cells, found);
+    return out;
+}
+
+template <class Token>
+std::vector<PairCounts> PairTables<Token>::count(std::span<const Index> lags, EntryBuffer& room,
+                                                 int threads) {
+    for (const Index lag : lags) require(lag >= 1, "lags must be at least 1");
+    if (room.size() < n_entries_) {
+        EntryBuffer().swap(room);  // nothing to copy
+        room.resize(n_entries_);
+    }
+    entries_ = room.data();
+    std::vector<PairCounts> counts;
+    for (std::size_t l = 0; l < lags.size(); ++l) {
+        counts.push_back(
+            {CountMatrix(vocab_size_, vocab_size_), CountMatrix(vocab_size_, vocab_size_)});
+        counts.back().within.start_at(range_.first);
+        counts.back().across.start_at(range_.first);
+    }
+    // Ascending lags: those of one entry have a shortest and a longest.
+    std::vector<std::size_t> by_lag(lags.size());
+    for (std::size_t l = 0; l < lags.size(); ++l) by_lag[l] = l;
+    std::sort(by_lag.begin(), by_lag.end(),
+              [&](std::size_t x, std::size_t y) { return lags[x] < lags[y]; });
+    const std::size_t together =
+        static_cast<std::size_t>(std::min(kMaxLags, (64 - column_shift(0)) / column_bits_));
+    for (std::size_t start = 0; start < by_lag.size(); start += together) {
+        const std::size_t here = std::min(together, by_lag.size() - start);
+        std::vector<Index> chosen;
+        for (std::size_t s = 0; s < here; ++s) chosen.push_back(lags[by_lag[start + s]]);
+        for (const Kind kind : {Kind::within, Kind::across}) {
+            write_entries(kind, chosen, threads);
+            std::vector<Index> prefix{0};
+            for (Index b = 0; b < n_blocks_; ++b) {
+                prefix.push_back(prefix.back() + 1 + static_cast<Index>(entries_of(b)));
+            }
+            const auto bounds = balanced_blocks(prefix, kRuns);
+            const Index runs = n_blocks_ == 0 ? 0 : static_cast<Index>(bounds.size()) - 1;
+            const Index slots = static_cast<Index>(here);
+            std::vector<CountBlock> found(static_cast<std::size_t>(n_blocks_ * slots));
+            parallel_with(
+                runs * slots, threads, [&] { return Table(block_rows(), vocab_size_); },
+                [&](Index task, Table& table) {
+                    const Index run = task / slots, slot = task % slots;
+                    for (Index b = bounds[run]; b < bounds[run + 1]; ++b) {
+                        found[slot * n_blocks_ + b] = count_block(b, static_cast<int>(slot), table);
+                    }
+                });
+            for (Index slot = 0; slot < slots; ++slot) {
+                PairCounts& of_lag = counts[by_lag[start + static_cast<std::size_t>(slot)]];
+                CountMatrix& matrix = kind == Kind::within ? of_lag.within : of_lag.across;
+                for (Index b = 0; b < n_blocks_; ++b) {
+                    matrix.append(std::move(found[slot * n_blocks_ + b]));
+                }
+            }
+        }
+    }
+    return counts;
+}
+
+template class PairTables<std::uint16_t>;
+template class PairTables<std::uint32_t>;
+
+}  // namespace ngramstat

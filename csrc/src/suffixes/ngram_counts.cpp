@@ -1,0 +1,420 @@
+#include "ngramstat/suffixes/ngram_counts.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <deque>
+#include <map>
+#include <mutex>
+
+#include "ngramstat/suffixes/suffix_sort.hpp"
+
+namespace ngramstat {
+
+namespace {
+
+// Histogram of counts that is dense where nearly all of them are.
+class Histogram {
+  public:
+    void add(Count count, Count number = 1) {
+        if (count == 0) return;
+        if (count < kDense) {
+            dense_[count] += number;
+        } else {
+            large_[count] += number;
+        }
+    }
+
+    void merge(const Histogram& other) {
+        for (std::size_t c = 0; c < kDense; ++c) dense_[c] += other.dense_[c];
+        for (const auto& [count, number] : other.large_) large_[count] += number;
+    }
+
+    CountsOfCounts counts() const {
+        CountsOfCounts result;
+        for (std::size_t c = 1; c < kDense; ++c) {
+            if (dense_[c] != 0) result.emplace_back(c, dense_[c]);
+        }
+        result.insert(result.end(), large_.begin(), large_.end());
+        return result;
+    }
+
+  private:
+    static constexpr std::size_t kDense = 256;
+    std::vector<Count> dense_ = std::vector<Count>(kDense, 0);
+    std::map<Count, Count> large_;
+};
+
+// scaled_logarithm, most of it from a table.
+class Logarithms {
+  public:
+    Logarithms() {
+        for (std::size_t c = 0; c < table_.size(); ++c) table_[c] = scaled_logarithm(c);
+    }
+    std::int64_t operator()(Count c) const {
+        return c < table_.size() ? table_[c] : scaled_logarithm(c);
+    }
+
+  private:
+    std::vector<std::int64_t> table_ = std::vector<std::int64_t>(4096, 0);
+};
+
+// Which of the intervals, given by their ends, holds a position: a table by stretches of the
+// stream, small enough for the cache, then a search.
+class IntervalLookup {
+  public:
+    template <class End>
+    IntervalLookup(Index n_intervals, End&& end) {
+        for (Index k = 0; k < n_intervals; ++k) ends_.push_back(end(k));
+        const Index n = n_intervals == 0 ? 0 : ends_.back();
+        while (n >> bits_ > std::max<Index>(kTable, n_intervals)) ++bits_;
+        std::uint32_t interval = 0;
+        for (Index start = 0; start < n; start += Index{1} << bits_) {
+            while (ends_[interval] <= start) ++interval;
+            first_.push_back(interval);
+        }
+    }
+    std::uint32_t operator()(Index position) const {
+        std::uint32_t interval = first_[static_cast<std::size_t>(position >> bits_)];
+        while (ends_[interval] <= position) ++interval;
+        return interval;
+    }
+    Index end(std::uint32_t interval) const { return ends_[interval]; }
+
+  private:
+    static constexpr Index kTable = 1 << 16;
+
+    int bits_ = 6;
+    std::vector<Index> ends_;
+    std::vector<std::uint32_t> first_;
+};
+
+constexpr int kQuarters = 4;
+using Quarters = std::array<Count, kQuarters>;
+
+// Histograms of one context length for every subset.
+struct Subsets {
+    Histogram histograms[kSubsets];
+
+    void add(const Quarters& counts) {
+        const Count first = counts[0] + counts[1];
+        const Count second = counts[2] + counts[3];
+        histograms[0].add(first + second);
+        histograms[1].add(first);
+        histograms[2].add(second);
+        for (int q = 0; q < kQuarters; ++q) histograms[3 + q].add(counts[q]);
+    }
+    // So many n-grams, by quarter, that occur once.
+    void add_single(const Quarters& numbers) {
+        histograms[0].add(1, numbers[0] + numbers[1] + numbers[2] + numbers[3]);
+        histograms[1].add(1, numbers[0] + numbers[1]);
+        histograms[2].add(1, numbers[2] + numbers[3]);
+        for (int q = 0; q < kQuarters; ++q) histograms[3 + q].add(1, numbers[q]);
+    }
+};
+
+Quarters difference(const Quarters& a, const Quarters& b) {
+    return {a[0] - b[0], a[1] - b[1], a[2] - b[2], a[3] - b[3]};
+}
+
+Count sum(const Quarters& counts) { return counts[0] + counts[1] + counts[2] + counts[3]; }
+
+// Everything counted, by one worker or by all: integers that add up in any order.
+struct Totals {
+    std::vector<Subsets> ngrams;
+    std::vector<Subsets> contexts;
+    Quarters targets{};
+    std::vector<std::int64_t> losses;
+    std::vector<Count> group_targets;
+    // N-grams that occur once, at a target or before one, from [m] tokens on.
+    std::vector<Quarters> single_targets;
+    std::vector<Quarters> single_contexts;
+
+    Totals(std::size_t depth, std::size_t n_groups)
+        : ngrams(depth),
+          contexts(depth),
+          losses(n_groups * depth + 1),
+          group_targets(n_groups),
+          single_targets(depth + 2),
+          single_contexts(depth + 2) {}
+
+    void add(const Totals& other) {
+        for (std::size_t n = 0; n < ngrams.size(); ++n) {
+            for (int s = 0; s < kSubsets; ++s) {
+                ngrams[n].histograms[s].merge(other.ngrams[n].histograms[s]);
+                contexts[n].histograms[s].merge(other.contexts[n].histograms[s]);
+            }
+        }
+        for (int q = 0; q < kQuarters; ++q) targets[q] += other.targets[q];
+        for (std::size_t i = 0; i < losses.size(); ++i) losses[i] += other.losses[i];
+        for (std::size_t g = 0; g < group_targets.size(); ++g) {
+            group_targets[g] += other.group_targets[g];
+        }
+        Quarters ngram_once{}, context_once{};
+        for (std::size_t m = 1; m <= ngrams.size(); ++m) {
+            for (int q = 0; q < kQuarters; ++q) {
+                ngram_once[q] += other.single_targets[m][q];
+                context_once[q] += other.single_contexts[m][q];
+            }
+            ngrams[m - 1].add_single(ngram_once);
+            if (m < ngrams.size()) contexts[m].add_single(context_once);
+        }
+    }
+};
+
+// The group and the quarter of a target. One more group, of quarter kQuarters, is for none.
+class Label {
+  public:
+    Label() = default;
+    Label(std::uint32_t group, int quarter) : bits_(group << 3 | static_cast<unsigned>(quarter)) {}
+    std::uint32_t group() const { return bits_ >> 3; }
+    int quarter() const { return static_cast<int>(bits_ & 7); }
+
+  private:
+    std::uint32_t bits_;
+};
+
+// What is known of a position of a sorted block: the target that it is, and the target that follows
+// it (its n-grams are that one's contexts).
+struct Member {
+    Label target;
+    Label context;
+};
+
+// One worker's pass over sorted blocks. Only n-grams that occur twice are ever opened.
+template <class Position>
+class Sweep {
+  public:
+    Sweep(int depth, std::span<const Segment> segments, const IntervalLookup& segment_of,
+          const NgramUnits& units, const IntervalLookup& unit_of, const Logarithms& logarithm)
+        : totals(static_cast<std::size_t>(depth), static_cast<std::size_t>(units.n_groups) + 1),
+          depth_(depth),
+          none_(static_cast<std::uint32_t>(units.n_groups), kQuarters),
+          segments_(segments),
+          segment_of_(segment_of),
+          units_(units),
+          unit_of_(unit_of),
+          logarithm_(logarithm),
+          open_(static_cast<std::size_t>(depth) + 1) {}
+
+    SuffixScratch<Position> scratch;
+    Totals totals;
+
+    void add(const SortedSuffixes<Position>& sorted) {
+        const auto positions = sorted.positions;
+        const auto lcp = sorted.lcp;
+        const std::size_t n = positions.size();
+        if (members_.size() < n) {
+            decltype(members_)().swap(members_);  // nothing to copy, and never both
+            members_.resize(n);
+        }
+        label(positions);
+        targets_ = contexts_ = Quarters{};
+        int open = 0;
+        for (std::size_t k = 0; k < n; ++k) {
+            const int shared = lcp[k], next = k + 1 < n ? lcp[k + 1] : 0;
+            for (int m = open; m > shared; --m) close(m, k);
+            for (int m = shared + 1; m <= next; ++m) open_[m] = {targets_, contexts_, k};
+            open = std::max(shared, next);
+            count(members_[k], open + 1);
+        }
+        for (int m = open; m > 0; --m) close(m, n);
+        for (int q = 0; q < kQuarters; ++q) totals.targets[q] += targets_[q];
+    }
+
+  private:
+    // N-grams of one length that are open: what was seen before they began, and where.
+    struct Open {
+        Quarters targets, contexts;
+        std::size_t first;
+    };
+
+    // By itself, as the lookups of different positions do not wait for each other.
+    void label(std::span<const Position> positions) {
+        for (std::size_t k = 0; k < positions.size(); ++k) {
+            const Index position = static_cast<Index>(positions[k]);
+            const Segment& segment = segments_[segment_of_(position)];
+            const std::uint32_t unit = unit_of_(position);
+            Member& member = members_[k] = {none_, none_};
+            // With contexts of no tokens every position is a target.
+            if (depth_ == 1 || position > segment.first) member.target = label_of(unit);
+            if (position + 1 < segment.last) {
+                const bool same = position + 1 < unit_of_.end(unit);
+                member.context = label_of(same ? unit : unit_of_(position + 1));
+            }
+        }
+    }
+    Label label_of(std::uint32_t unit) const {
+        return {units_.groups[unit], units_.quarters[unit]};
+    }
+
+    // The n-grams of `alone` tokens and more that end here occur nowhere else.
+    void count(const Member& member, int alone) {
+        ++totals.group_targets[member.target.group()];
+        if (const int quarter = member.target.quarter(); quarter < kQuarters) {
+            ++targets_[quarter];
+            ++totals.single_targets[alone][quarter];
+        }
+        if (const int quarter = member.context.quarter(); quarter < kQuarters) {
+            ++contexts_[quarter];
+            ++totals.single_contexts[alone][quarter];
+        }
+    }
+
+    void close(int m, std::size_t end) {
+        const Open& opened = open_[m];
+        const std::size_t depth = static_cast<std::size_t>(depth_);
+        const auto order = static_cast<std::size_t>(m);
+        const Quarters here = difference(targets_, opened.targets);
+        totals.ngrams[order - 1].add(here);
+        const std::int64_t loss = logarithm_(sum(here));
+        std::int64_t gain = 0;
+        if (m < depth_) {
+            const Quarters before = difference(contexts_, opened.contexts);
+            totals.contexts[order].add(before);
+            gain = logarithm_(sum(before));
+        }
+        if (loss == 0 && gain == 0) return;
+        for (std::size_t j = opened.first; j < end; ++j) {
+            totals.losses[members_[j].target.group() * depth + order - 1] -= loss;
+            // Of the longest n-grams there is nothing to gain: this adds zero to another length.
+            totals.losses[members_[j].context.group() * depth + order] += gain;
+        }
+    }
+
+    int depth_;
+    Label none_;
+    std::span<const Segment> segments_;
+    const IntervalLookup& segment_of_;
+    const NgramUnits& units_;
+    const IntervalLookup& unit_of_;
+    const Logarithms& logarithm_;
+    std::vector<Open> open_;
+    std::vector<Member, HugePageAllocator<Member>> members_;
+    Quarters targets_{}, contexts_{};
+};
+
+template <class Token, class Position>
+NgramCounts count(std::span<const Token> tokens, Index vocab_size, int max_context,
+                  std::span<const Segment> segments, const NgramUnits& units, TokenRange range,
+                  int threads) {
+    const int depth = max_context + 1;
+    const SuffixBlocks<Token, Position> blocks(tokens, vocab_size, SuffixOrder{depth, true, -1},
+                                               range, segments, threads);
+    const Logarithms logarithm;
+    const IntervalLookup segment_of(static_cast<Index>(segments.size()),
+                                    [&](Index s) { return segments[s].last; });
+    const IntervalLookup unit_of(static_cast<Index>(units.ends.size()),
+                                 [&](Index u) { return units.ends[u]; });
+    std::deque<Sweep<Position>> sweeps;
+    std::mutex mutex;
+    parallel_with(
+        blocks.n_blocks(), threads,
+        [&] {
+            const std::lock_guard<std::mutex> lock(mutex);
+            return &sweeps.emplace_back(depth, segments, segment_of, units, unit_of, logarithm);
+        },
+        [&](Index block, Sweep<Position>* sweep) {
+            sweep->add(blocks.sort(block, sweep->scratch));
+        });
+    const auto n_groups = static_cast<std::size_t>(units.n_groups);
+    Totals totals(static_cast<std::size_t>(depth), n_groups + 1);
+    for (const auto& sweep : sweeps) totals.add(sweep.totals);
+
+    NgramCounts counts;
+    for (int s = 0; s < kSubsets; ++s) {
+        for (int n = 0; n < depth; ++n) {
+            counts.ngrams[s].push_back(totals.ngrams[n].histograms[s].counts());
+            counts.contexts[s].push_back(totals.contexts[n].histograms[s].counts());
+        }
+    }
+    const Quarters& targets = totals.targets;
+    counts.targets[0] = sum(targets);
+    counts.targets[1] = targets[0] + targets[1];
+    counts.targets[2] = targets[2] + targets[3];
+    for (int q = 0; q < kQuarters; ++q) counts.targets[3 + q] = targets[q];
+    // Without the group of those that are none.
+    totals.losses.resize(n_groups * static_cast<std::size_t>(depth));
+    totals.group_targets.resize(n_groups);
+    counts.losses = std::move(totals.losses);
+    counts.group_targets = std::move(totals.group_targets);
+    return counts;
+}
+
+void check_ends(std::span<const Index> ends, Index n_tokens, const char* order, const char* last) {
+    Index before = 0;
+    for (const Index end : ends) {
+        require(end > before, order);
+        before = end;
+    }
+    require(before == n_tokens, last);
+}
+
+}  // namespace
+
+std::vector<Segment> ngram_population(std::span<const Index> ends, int max_context) {
+    std::vector<Segment> segments;
+    Index start = 0;
+    for (const Index end : ends) {
+        const Index first_target = start + max_context;
+        if (first_target < end) segments.push_back({std::max(first_target - 1, start), end});
+        start = end;
+    }
+    return segments;
+}
+
+std::int64_t scaled_logarithm(Count c) {
+    if (c < 2) return 0;
+    return std::llround(std::ldexp(std::log(static_cast<double>(c)), kLossBits));
+}
+
+void check_ngrams(Index n_tokens, int max_context, std::span<const Index> document_ends,
+                  const NgramUnits& units) {
+    require(max_context >= 0 && max_context < kMaxDepth, "max_context must lie in 0 .. 254");
+    check_ends(document_ends, n_tokens, "document_ends must be strictly increasing",
+               "the last document must end where the stream ends");
+    check_ends(units.ends, n_tokens, "ends of units must be strictly increasing",
+               "the last unit must end where the stream ends");
+    require(units.quarters.size() == units.ends.size() && units.groups.size() == units.ends.size(),
+            "arrays of units must have one length");
+    require(units.n_groups < kMaxNgramGroups, "too many groups");
+    for (std::size_t u = 0; u < units.ends.size(); ++u) {
+        require(units.quarters[u] < kQuarters, "a unit's quarter must lie in 0 .. 3");
+        require(static_cast<Index>(units.groups[u]) < units.n_groups,
+                "a unit's group must be below n_groups");
+    }
+}
+
+template <class Token>
+NgramCounts count_ngrams(std::span<const Token> tokens, Index vocab_size, int max_context,
+                         std::span<const Index> document_ends, const NgramUnits& units,
+                         TokenRange range, int threads) {
+    const Index n_tokens = static_cast<Index>(tokens.size());
+    check_ngrams(n_tokens, max_context, document_ends, units);
+    if (n_tokens == 0) {
+        NgramCounts counts;
+        for (int s = 0; s < kSubsets; ++s) {
+            counts.ngrams[s].resize(static_cast<std::size_t>(max_context) + 1);
+            counts.contexts[s].resize(static_cast<std::size_t>(max_context) + 1);
+        }
+        counts.losses.assign(
+            static_cast<std::size_t>(units.n_groups) * (static_cast<std::size_t>(max_context) + 1),
+            0);
+        counts.group_targets.assign(static_cast<std::size_t>(units.n_groups), 0);
+        return counts;
+    }
+    const std::vector<Segment> segments = ngram_population(document_ends, max_context);
+    if (tokens.size() <= std::size_t{1} << 32) {
+        return count<Token, std::uint32_t>(tokens, vocab_size, max_context, segments, units, range,
+                                           threads);
+    }
+    return count<Token, std::uint64_t>(tokens, vocab_size, max_context, segments, units, range,
+                                       threads);
+}
+
+template NgramCounts count_ngrams(std::span<const std::uint16_t>, Index, int,
+                                  std::span<const Index>, const NgramUnits&, TokenRange, int);
+template NgramCounts count_ngrams(std::span<const std::uint32_t>, Index, int,
+                                  std::span<const Index>, const NgramUnits&, TokenRange, int);
+
+}  // namespace ngramstat

@@ -1,0 +1,678 @@
+#include "ngramstat/suffixes/suffix_sort.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <limits>
+
+#include "ngramstat/base/parallel.hpp"
+#include "ngramstat/base/prefetch.hpp"
+
+namespace ngramstat {
+
+namespace {
+
+// The first word of an entry, from the lowest bit on: its position in a cell of the stream, symbols
+// entry_symbols .. 1, and the low bits of the first token. The second, where there is one: the
+// symbols behind.
+constexpr int kCellBits = 18;
+constexpr Index kCell = Index{1} << kCellBits;
+constexpr std::uint64_t kCellMask = kCell - 1;
+constexpr int kKeyBits = 64 - kCellBits;
+// Each block is a stream of its own while entries are written.
+constexpr Index kMaxBlocks = 1024;
+// Keys sorted at a time: with their double in half of a second-level cache.
+constexpr Index kLeaf = Index{1} << 15;
+static_assert(kLeaf <= kCell, "a key and the place in its leaf must fit 64 bits");
+constexpr int kSplitBits = 9;
+constexpr std::uint64_t kSplitMask = (std::uint64_t{1} << kSplitBits) - 1;
+using SplitCounts = std::array<std::size_t, (std::size_t{1} << kSplitBits) + 1>;
+// Positions whose text is fetched ahead, and read between two looks at what is resident.
+constexpr Index kAhead = 96;
+constexpr Index kBetweenLooks = 512;
+
+int row_bits_of(TokenRange range) {
+    int bits = 0;
+    while ((range.size() - 1) >> bits >= kMaxBlocks) ++bits;
+    return bits;
+}
+
+// Reads symbols of suffixes and packs them into keys, most significant first; 0 is "ended".
+template <class Token>
+class SymbolReader {
+  public:
+    SymbolReader(std::span<const Token> tokens, const SuffixOrder& order, int bits)
+        : tokens_(tokens.data()),
+          size_(static_cast<Index>(tokens.size())),
+          order_(order),
+          bits_(bits),
+          per_key_(64 / bits) {}
+
+    // Symbols of a key of 64 bits.
+    int per_key() const { return per_key_; }
+
+    const Token* address(Index i, int from) const {
+        const Index at = order_.backward ? i - from : i + from;
+        return tokens_ + std::clamp<Index>(at, 0, size_ - 1);
+    }
+
+    // Symbols [from, from + n) of the suffix at i, as far as depth reaches. The stop token ends a
+    // sequence after itself; symbol 0 never does. None of symbols 1 .. from - 1 is one.
+    std::uint64_t key(Index i, int from, int n) const {
+        const int wanted = std::min(n, order_.depth - from);
+        const Index first = order_.backward ? i - from : i + from;
+        const Index left = order_.backward ? first + 1 : size_ - first;  // symbols of the stream
+        const Index step = order_.backward ? -1 : 1;
+        std::uint64_t packed = 0;
+        if (left >= wanted && order_.stop_token < 0) [[likely]] {
+            for (int taken = 0; taken < wanted; ++taken) {
+                packed = packed << bits_ |
+                         (static_cast<std::uint64_t>(tokens_[first + step * taken]) + 1);
+            }
+            return padded(packed, n - wanted);
+        }
+        const int here = static_cast<int>(std::clamp<Index>(left, 0, wanted));
+        int taken = 0;
+        while (taken < here) {
+            const Index token = static_cast<Index>(tokens_[first + step * taken]);
+            packed = packed << bits_ | static_cast<std::uint64_t>(token + 1);
+            ++taken;
+            if (token == order_.stop_token) break;
+        }
+        return padded(packed, n - taken);
+    }
+
+    // The same where one of symbols 1 .. from - 1 may be the stop token or past the stream's end.
+    std::uint64_t tail(Index i, int from, int n) const {
+        if (order_.stop_token >= 0) {
+            for (int m = 1; m < from; ++m) {
+                const Index at = order_.backward ? i - m : i + m;
+                if (at < 0 || at >= size_) return 0;
+                if (static_cast<Index>(tokens_[at]) == order_.stop_token) return 0;
+            }
+        }
+        return key(i, from, n);
+    }
+
+    // Leading symbols that two different keys of n symbols share.
+    int common(std::uint64_t a, std::uint64_t b, int n) const {
+        return n - 1 - (63 - std::countl_zero(a ^ b)) / bits_;
+    }
+
+    // Symbols that a key of n holds before it ends.
+    int symbols(std::uint64_t key, int n) const {
+        return key == 0 ? 0 : n - std::countr_zero(key) / bits_;
+    }
+
+    // Whether sequences with this key may differ after it.
+    bool goes_on(std::uint64_t key, int symbols_so_far) const {
+        const std::uint64_t last = key & mask();
+        return symbols_so_far < order_.depth && last != 0 &&
+               static_cast<Index>(last) - 1 != order_.stop_token;
+    }
+
+  private:
+    // In two steps, as all of the bits may be missing.
+    std::uint64_t padded(std::uint64_t packed, int missing) const {
+        return missing == 0 ? packed : packed << (missing * bits_ - 1) << 1;
+    }
+    std::uint64_t mask() const { return (std::uint64_t{1} << bits_) - 1; }
+
+    const Token* tokens_;
+    Index size_;
+    SuffixOrder order_;
+    int bits_;
+    int per_key_;
+};
+
+// Turns counts into where each begins, and returns their sum.
+template <class Integer>
+void begins(std::span<Integer> counts) {
+    Integer total = 0;
+    for (Integer& count : counts) {
+        const Integer here = count;
+        count = total;
+        total += here;
+    }
+}
+
+// The highest bit in which keys differ; -1: none.
+class VaryingBits {
+  public:
+    void add(std::uint64_t key) {
+        some_ |= key;
+        all_ &= key;
+    }
+    int highest() const { return 63 - std::countl_zero(some_ ^ all_); }
+
+  private:
+    std::uint64_t some_ = 0, all_ = ~std::uint64_t{0};
+};
+
+// Sorts by the bits from `low` up to `high`; the result is in either of the two.
+std::uint64_t* radix_sort(std::uint64_t* from, std::uint64_t* to, std::size_t n, int low,
+                          int high) {
+    constexpr int kMaxDigits = 8;
+    constexpr int kMaxBits = 11;
+    // Clearing the wider histograms has to pay.
+    const int widest = n < 4096 ? 8 : kMaxBits;
+    const int digits = (high - low + widest) / widest;
+    const int bits = (high - low + digits) / digits;
+    const std::uint64_t mask = (std::uint64_t{1} << bits) - 1;
+    std::array<std::uint32_t, kMaxDigits << kMaxBits> histogram;
+    std::fill_n(histogram.begin(), static_cast<std::size_t>(digits) << bits, 0);
+    for (std::size_t i = 0; i < n; ++i) {
+        std::uint64_t rest = from[i] >> low;
+        for (int d = 0; d < digits; ++d, rest >>= bits) {
+            ++histogram[(static_cast<std::size_t>(d) << bits) + (rest & mask)];
+        }
+    }
+    for (int d = 0; d < digits; ++d) {
+        const std::span<std::uint32_t> counts(
+            histogram.data() + (static_cast<std::size_t>(d) << bits), std::size_t{1} << bits);
+        const int shift = low + d * bits;
+        if (counts[from[0] >> shift & mask] == n) continue;  // one value: nothing to move
+        begins(counts);
+        for (std::size_t i = 0; i < n; ++i) to[counts[from[i] >> shift & mask]++] = from[i];
+        std::swap(from, to);
+    }
+    return from;
+}
+
+// What the values were is lost.
+template <class T, class Allocator>
+std::span<T> room(std::vector<T, Allocator>& values, std::size_t n) {
+    if (values.size() < n) {
+        std::vector<T, Allocator>().swap(values);  // nothing to copy, and never both
+        values.resize(n);
+    }
+    return {values.data(), n};
+}
+
+// Ties of few positions, and of many: stable by key, as positions come ascending.
+template <class Keyed>
+void sort_keyed(std::span<Keyed> entries, std::vector<Keyed>& buffer) {
+    if (entries.size() == 2) {  // most of them
+        if (entries[1].key < entries[0].key) std::swap(entries[0], entries[1]);
+        return;
+    }
+    constexpr std::size_t kInsertion = 24;
+    constexpr std::size_t kComparison = 512;
+    if (entries.size() <= kInsertion) {
+        for (std::size_t i = 1; i < entries.size(); ++i) {
+            const Keyed entry = entries[i];
+            std::size_t at = i;
+            for (; at > 0 && entries[at - 1].key > entry.key; --at) entries[at] = entries[at - 1];
+            entries[at] = entry;
+        }
+        return;
+    }
+    if (entries.size() <= kComparison) {
+        std::stable_sort(entries.begin(), entries.end(),
+                         [](const Keyed& a, const Keyed& b) { return a.key < b.key; });
+        return;
+    }
+    std::span<Keyed> from = entries, to = room(buffer, entries.size());
+    for (int shift = 0; shift < 64; shift += 8) {
+        std::array<std::size_t, 256> counts{};
+        for (const Keyed& entry : from) ++counts[entry.key >> shift & 255];
+        if (counts[from[0].key >> shift & 255] == from.size()) continue;
+        begins(std::span<std::size_t>(counts));
+        for (const Keyed& entry : from) to[counts[entry.key >> shift & 255]++] = entry;
+        std::swap(from, to);
+    }
+    if (from.data() != entries.data()) std::copy(from.begin(), from.end(), entries.begin());
+}
+
+template <class Token, class Position>
+void fill_suffix_array(std::span<const Token> tokens, Index vocab_size, const SuffixOrder& order,
+                       std::span<Index> suffixes, std::span<std::uint8_t> lcp, int threads) {
+    const Segment all{0, static_cast<Index>(tokens.size())};
+    const SuffixBlocks<Token, Position> blocks(tokens, vocab_size, order, {0, vocab_size},
+                                               {&all, 1}, threads);
+    parallel_with(
+        blocks.n_blocks(), threads, [] { return SuffixScratch<Position>(); },
+        [&](Index block, SuffixScratch<Position>& scratch) {
+            const auto sorted = blocks.sort(block, scratch);
+            const Index begin = blocks.offsets()[block];
+            std::copy(sorted.positions.begin(), sorted.positions.end(), suffixes.begin() + begin);
+            std::copy(sorted.lcp.begin(), sorted.lcp.end(), lcp.begin() + begin);
+        });
+}
+
+}  // namespace
+
+SuffixPacking::SuffixPacking(Index vocab_size, int depth) {
+    require(depth >= 1 && depth <= kMaxDepth, "depth must lie in 1 .. 255");
+    require(vocab_size > 0, "vocab_size must be positive");
+    symbol_bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(vocab_size)));
+    const int most = (kKeyBits - row_bits_of({0, vocab_size})) / symbol_bits;
+    entry_symbols = std::min(depth - 1, most);
+    const int left = depth - 1 - entry_symbols;
+    tail_symbols = left <= 64 / symbol_bits ? left : 0;
+}
+
+template <class Token, class Position>
+SuffixBlocks<Token, Position>::SuffixBlocks(std::span<const Token> tokens, Index vocab_size,
+                                            const SuffixOrder& order, TokenRange range,
+                                            std::span<const Segment> segments, int threads,
+                                            bool with_positions)
+    : tokens_(tokens),
+      order_(order),
+      range_(range),
+      vocab_size_(vocab_size),
+      packing_(vocab_size, order.depth),
+      words_(packing_.tail_symbols > 0 ? 2 : 1),
+      with_positions_(with_positions || packing_.reads_text(order.depth)) {
+    check_range(range, vocab_size);
+    const Index n = static_cast<Index>(tokens.size());
+    require(n == 0 || static_cast<std::uint64_t>(n - 1) <= std::numeric_limits<Position>::max(),
+            "position type too narrow for this stream");
+    Index before = 0;
+    for (const Segment& segment : segments) {
+        require(before <= segment.first && segment.first <= segment.last && segment.last <= n,
+                "segments must be ascending, disjoint and inside the stream");
+        before = segment.last;
+    }
+    row_bits_ = row_bits_of(range);
+    n_blocks_ = range.size() == 0 ? 0 : ((range.size() - 1) >> row_bits_) + 1;
+    n_cells_ = (n + kCell - 1) >> kCellBits;
+    const Index cells = std::max<Index>(n_cells_, 1);
+    const Index n_chunks =
+        static_cast<Index>(chunk_bounds(n, 4 * Index{std::max(threads, 1)}).size()) - 1;
+    for (Index c = 0; c <= std::min(n_chunks, cells); ++c) {
+        chunks_.push_back(n_cells_ * c / std::min(n_chunks, cells));
+    }
+    count_entries(segments, threads);
+    write_entries(segments, threads);
+}
+
+template <class Token, class Position>
+template <class Visit>
+void SuffixBlocks<Token, Position>::for_positions(std::span<const Segment> segments, Index first,
+                                                  Index last, Visit&& visit) const {
+    auto segment = std::upper_bound(segments.begin(), segments.end(), first,
+                                    [](Index i, const Segment& s) { return i < s.last; });
+    for (; segment != segments.end() && segment->first < last; ++segment) {
+        visit(std::max(first, segment->first), std::min(last, segment->last));
+    }
+}
+
+template <class Token, class Position>
+void SuffixBlocks<Token, Position>::count_entries(std::span<const Segment> segments, int threads) {
+    const Index n = static_cast<Index>(tokens_.size());
+    const Index n_chunks = static_cast<Index>(chunks_.size()) - 1;
+    std::vector<std::vector<Index>> sizes(static_cast<std::size_t>(n_chunks));
+    parallel_for(n_chunks, threads, [&](Index c) {
+        auto& mine = sizes[c];
+        mine.assign(static_cast<std::size_t>(n_blocks_), 0);
+        const Index first = chunks_[c] << kCellBits,
+                    last = std::min(n, chunks_[c + 1] << kCellBits);
+        // Also those outside all segments: they are symbols of their neighbours.
+        for (Index i = first; i < last; ++i) {
+            if (static_cast<Index>(tokens_[i]) >= vocab_size_) {
+                throw_token_out_of_range(tokens_[i], i, vocab_size_);
+            }
+        }
+        for_positions(segments, first, last, [&](Index begin, Index end) {
+            for (Index i = begin; i < end; ++i) {
+                const Index token = static_cast<Index>(tokens_[i]);
+                if (token >= range_.first && token < range_.last) {
+                    ++mine[(token - range_.first) >> row_bits_];
+                }
+            }
+        });
+    });
+    std::size_t total = 0;
+    offsets_.assign(1, 0);
+    chunk_end_.resize(static_cast<std::size_t>(n_chunks * n_blocks_));
+    for (Index b = 0; b < n_blocks_; ++b) {
+        Index of_block = 0;
+        for (Index c = 0; c < n_chunks; ++c) {
+            total = EntryStreams::begin_after(total);
+            chunk_end_[c * n_blocks_ + b] = total;  // where they begin, until they are written
+            total += static_cast<std::size_t>(sizes[c][b]) * words_;
+            of_block += sizes[c][b];
+        }
+        offsets_.push_back(offsets_.back() + of_block);
+    }
+    entries_.resize(EntryStreams::begin_after(total));
+}
+
+template <class Token, class Position>
+void SuffixBlocks<Token, Position>::write_entries(std::span<const Segment> segments, int threads) {
+    const Index n = static_cast<Index>(tokens_.size());
+    const Index n_chunks = static_cast<Index>(chunks_.size()) - 1;
+    const int bits = packing_.symbol_bits, in_entry = packing_.entry_symbols,
+              in_tail = packing_.tail_symbols;
+    const SymbolReader<Token> reader(tokens_, order_, bits);
+    const std::uint64_t row_mask = (std::uint64_t{1} << row_bits_) - 1;
+    const int key_shift = in_entry * bits;
+    // What a symbol is moved by to be the first behind the first token, and the first of the tail.
+    const int newest = std::max(in_entry - 1, 0) * bits, newest_of_tail = (in_tail - 1) * bits;
+    cell_begin_.resize(static_cast<std::size_t>(n_cells_ * n_blocks_));
+    parallel_for(n_chunks, threads, [&](Index c) {
+        const auto begin = chunk_end_.begin() + c * n_blocks_;
+        EntryStreams streams(entries_.data(), {begin, begin + n_blocks_});
+        for (Index cell = chunks_[c]; cell < chunks_[c + 1]; ++cell) {
+            std::copy(streams.next().begin(), streams.next().end(),
+                      cell_begin_.begin() + cell * n_blocks_);
+            const Index first = cell << kCellBits, last = std::min(n, first + kCell);
+            const auto put = [&](Index i, std::uint64_t symbols, std::uint64_t tail) {
+                const Index token = static_cast<Index>(tokens_[i]);
+                if (token < range_.first || token >= range_.last) return;
+                const std::uint64_t row = static_cast<std::uint64_t>(token - range_.first);
+                const std::uint64_t key = (row & row_mask) << key_shift | symbols;
+                const auto stream = static_cast<std::size_t>(row >> row_bits_);
+                streams.put(stream, key << kCellBits | static_cast<std::uint64_t>(i - first));
+                if (in_tail > 0) streams.put(stream, tail);
+            };
+            for_positions(segments, first, last, [&](Index from, Index to) {
+                if (in_entry == 0) {
+                    for (Index i = from; i < to; ++i) {
+                        put(i, 0, in_tail == 0 ? 0 : reader.key(i, 1, in_tail));
+                    }
+                } else if (order_.backward) {
+                    // The symbols of the next position are these and one more.
+                    std::uint64_t symbols = reader.key(from, 1, in_entry);
+                    std::uint64_t tail =
+                        in_tail == 0 ? 0 : reader.tail(from, 1 + in_entry, in_tail);
+                    for (Index i = from; i < to; ++i) {
+                        put(i, symbols, tail);
+                        const Index token = static_cast<Index>(tokens_[i]);
+                        const bool ends = token == order_.stop_token;
+                        if (in_tail > 0) {
+                            const std::uint64_t leaves = symbols & symbol_mask();
+                            tail = ends ? 0 : leaves << newest_of_tail | tail >> bits;
+                        }
+                        const std::uint64_t older = ends ? 0 : symbols >> bits;
+                        symbols = static_cast<std::uint64_t>(token + 1) << newest | older;
+                    }
+                } else {
+                    for (Index i = from; i < to; ++i) {
+                        put(i, reader.key(i, 1, in_entry),
+                            in_tail == 0 ? 0 : reader.tail(i, 1 + in_entry, in_tail));
+                    }
+                }
+            });
+        }
+        std::copy(streams.next().begin(), streams.next().end(), begin);
+        streams.finish();
+    });
+}
+
+template <class Token, class Position>
+SortedSuffixes<Position> SuffixBlocks<Token, Position>::sort(
+    Index block, SuffixScratch<Position>& scratch) const {
+    const std::size_t n = static_cast<std::size_t>(size(block));
+    const bool has_tails = packing_.tail_symbols > 0;
+    const Part whole{room(scratch.keys, n), room(scratch.positions, with_positions_ ? n : 0),
+                     room(scratch.lcp, n), room(scratch.tails, has_tails ? n : 0)};
+    const SortedSuffixes<Position> sorted{whole.positions, whole.lcp, whole.keys, whole.tails,
+                                          range_.first + (block << row_bits_)};
+    if (n == 0) return sorted;
+
+    const auto for_entries = [&](auto&& visit) {
+        Index chunk = 0;
+        for (Index cell = 0; cell < n_cells_; ++cell) {
+            while (chunks_[chunk + 1] <= cell) ++chunk;
+            const bool last = cell + 1 == chunks_[chunk + 1];
+            const std::size_t end = last ? chunk_end_[chunk * n_blocks_ + block]
+                                         : cell_begin_[(cell + 1) * n_blocks_ + block];
+            const Index first = cell << kCellBits;
+            for (std::size_t k = cell_begin_[cell * n_blocks_ + block]; k < end; k += words_) {
+                visit(k, entries_[k] >> kCellBits,
+                      static_cast<Position>(first + static_cast<Index>(entries_[k] & kCellMask)));
+            }
+        }
+    };
+    const auto place = [&](std::size_t k, std::size_t entry, std::uint64_t key, Position position) {
+        whole.keys[k] = key;
+        if (with_positions_) whole.positions[k] = position;
+        if (has_tails) whole.tails[k] = entries_[entry + 1];
+    };
+    const int key_bits = row_bits_ + packing_.entry_symbols * packing_.symbol_bits;
+    std::uint64_t before = ~std::uint64_t{0};
+    if (static_cast<Index>(n) <= kLeaf) {
+        std::size_t k = 0;
+        for_entries([&](std::size_t entry, std::uint64_t key, Position position) {
+            place(k++, entry, key, position);
+        });
+        sort_part(whole, before, key_bits, scratch);
+    } else {
+        // Moved to their parts on the way in.
+        VaryingBits varying;
+        for_entries([&](std::size_t, std::uint64_t key, Position) { varying.add(key); });
+        const int shift = std::max(varying.highest() + 1 - kSplitBits, 0);
+        SplitCounts next{};
+        for_entries(
+            [&](std::size_t, std::uint64_t key, Position) { ++next[key >> shift & kSplitMask]; });
+        begins(std::span<std::size_t>(next));
+        const SplitCounts bounds = next;
+        for_entries([&](std::size_t entry, std::uint64_t key, Position position) {
+            place(next[key >> shift & kSplitMask]++, entry, key, position);
+        });
+        for (std::size_t d = 0; d + 1 < bounds.size(); ++d) {
+            sort_part(whole.of(bounds[d], bounds[d + 1] - bounds[d]), before, shift, scratch);
+        }
+    }
+    whole.lcp[0] = 0;
+    return sorted;
+}
+
+template <class Token, class Position>
+Index SuffixBlocks<Token, Position>::symbol_of_text(Index position, int m) const {
+    const SymbolReader<Token> reader(tokens_, order_, packing_.symbol_bits);
+    return static_cast<Index>(reader.tail(position, m, 1)) - 1;
+}
+
+// Sorts by the lowest key_bits bits, in which alone these keys differ. `before` is the key before.
+template <class Token, class Position>
+void SuffixBlocks<Token, Position>::sort_part(const Part& part, std::uint64_t& before, int key_bits,
+                                              SuffixScratch<Position>& scratch) const {
+    const std::size_t n = part.keys.size();
+    if (n == 0) return;
+    if (static_cast<Index>(n) <= kLeaf || key_bits == 0) {
+        release_pages_if_needed();
+        return sort_leaf(part, before, key_bits, scratch);
+    }
+    const int shift = std::max(key_bits - kSplitBits, 0);
+    const std::uint64_t mask = std::min(kSplitMask, (std::uint64_t{1} << key_bits) - 1);
+    SplitCounts next{};
+    for (const std::uint64_t key : part.keys) ++next[key >> shift & mask];
+    begins(std::span<std::size_t>(next));
+    const SplitCounts bounds = next;
+    const auto moved_keys = room(scratch.moved_keys, n);
+    const auto moved_positions = room(scratch.moved_positions, part.positions.size());
+    const auto moved_tails = room(scratch.moved_tails, part.tails.size());
+    for (std::size_t k = 0; k < n; ++k) {
+        const std::size_t to = next[part.keys[k] >> shift & mask]++;
+        moved_keys[to] = part.keys[k];
+        if (!moved_positions.empty()) moved_positions[to] = part.positions[k];
+        if (!moved_tails.empty()) moved_tails[to] = part.tails[k];
+    }
+    std::copy(moved_keys.begin(), moved_keys.end(), part.keys.begin());
+    std::copy(moved_positions.begin(), moved_positions.end(), part.positions.begin());
+    std::copy(moved_tails.begin(), moved_tails.end(), part.tails.begin());
+    for (std::size_t d = 0; d + 1 < bounds.size(); ++d) {
+        sort_part(part.of(bounds[d], bounds[d + 1] - bounds[d]), before, shift, scratch);
+    }
+}
+
+template <class Token, class Position>
+void SuffixBlocks<Token, Position>::sort_leaf(const Part& part, std::uint64_t& before, int key_bits,
+                                              SuffixScratch<Position>& scratch) const {
+    const auto& [keys, positions, lcp, tails] = part;
+    const int bits = packing_.symbol_bits, in_entry = packing_.entry_symbols;
+    const SymbolReader<Token> reader(tokens_, order_, bits);
+    const std::size_t n = keys.size();
+    const int known = 1 + in_entry;
+    auto& ties = scratch.ties;
+    ties.clear();
+    // Of keys that are equal: what they share, and whether more may follow.
+    const std::uint64_t symbols_mask = (std::uint64_t{1} << (in_entry * bits)) - 1;
+    const auto shared = [&](std::uint64_t key) {
+        return static_cast<std::uint8_t>(1 + reader.symbols(key & symbols_mask, in_entry));
+    };
+    const auto add_tie = [&](std::size_t first, std::size_t last, std::uint64_t key) {
+        const bool more = in_entry == 0 ? order_.depth > 1 : reader.goes_on(key, known);
+        if (more) {
+            ties.push_back({static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(last)});
+        }
+    };
+    // Symbols shared by keys whose highest different bit is this one.
+    std::array<std::uint8_t, 64> common{};
+    for (int bit = 0; bit < in_entry * bits; ++bit) {
+        common[bit] = static_cast<std::uint8_t>(in_entry - bit / bits);
+    }
+    const std::uint64_t previous = before;
+    if (key_bits == 0) {
+        std::fill(lcp.begin(), lcp.end(), shared(keys[0]));
+        if (n > 1) add_tie(0, n, keys[0]);
+        before = keys[0];
+        lcp[0] = common[63 - std::countl_zero(previous ^ before)];
+        return break_ties(part, scratch);
+    }
+
+    std::uint64_t* leaf = room(scratch.leaf, n).data();
+    VaryingBits varying;
+    for (std::size_t k = 0; k < n; ++k) {
+        varying.add(keys[k]);
+        leaf[k] = keys[k] << kCellBits | k;
+    }
+    constexpr std::size_t kComparison = 64;
+    if (n <= kComparison) {
+        std::sort(leaf, leaf + n);
+    } else if (varying.highest() >= 0) {
+        leaf = radix_sort(leaf, room(scratch.buffer, n).data(), n, kCellBits,
+                          kCellBits + varying.highest());
+    }
+
+    const auto sorted = room(scratch.sorted, positions.size());
+    const auto sorted_tails = room(scratch.sorted_tails, tails.size());
+    std::uint64_t last = previous;
+    std::size_t group = 0;
+    for (std::size_t k = 0; k < n; ++k) {
+        const std::uint64_t from = leaf[k] & kCellMask;
+        if (!positions.empty()) sorted[k] = positions[from];
+        if (!tails.empty()) sorted_tails[k] = tails[from];
+        const std::uint64_t key = keys[k] = leaf[k] >> kCellBits;
+        const std::uint64_t different = key ^ last;
+        if (different == 0) {
+            lcp[k] = shared(key);
+            continue;
+        }
+        lcp[k] = common[63 - std::countl_zero(different)];
+        if (k - group > 1) add_tie(group, k, last);
+        group = k;
+        last = key;
+    }
+    if (n - group > 1) add_tie(group, n, last);
+    before = last;
+    std::copy(sorted.begin(), sorted.end(), positions.begin());
+    std::copy(sorted_tails.begin(), sorted_tails.end(), tails.begin());
+    break_ties(part, scratch);
+}
+
+// Sorts what shares all symbols of its entries, by a key of the next ones at a time.
+// Sorts what shares all symbols of its entries: by its tails, or else by a key of the next symbols
+// in the text at a time.
+template <class Token, class Position>
+void SuffixBlocks<Token, Position>::break_ties(const Part& part,
+                                               SuffixScratch<Position>& scratch) const {
+    const auto& [keys, positions, lcp, tails] = part;
+    const SymbolReader<Token> reader(tokens_, order_, packing_.symbol_bits);
+    const bool has_tails = !tails.empty();
+    const int per_key = has_tails ? packing_.tail_symbols : reader.per_key();
+    auto& ties = scratch.ties;
+    auto& still_tied = scratch.still_tied;
+    for (int from = 1 + packing_.entry_symbols; !ties.empty(); from += per_key) {
+        still_tied.clear();
+        std::size_t ahead = 0;
+        Index fetched = 0;
+        Index read = 0;
+        for (const auto& [first, last] : ties) {
+            const std::size_t n = last - first;
+            const auto group = room(scratch.group, n);
+            if (has_tails) {
+                for (std::size_t k = 0; k < n; ++k) {
+                    group[k] = {tails[first + k],
+                                positions.empty() ? Position{0} : positions[first + k]};
+                }
+            } else {
+                // Every position may bring in pages of its own.
+                read += static_cast<Index>(n);
+                if (read >= kBetweenLooks) {
+                    release_pages_if_needed();
+                    read = 0;
+                }
+                while (ahead < ties.size() && fetched < kAhead) {
+                    const auto& next = ties[ahead++];
+                    fetched += static_cast<Index>(next.last - next.first);
+                    const std::uint32_t most = std::min<std::uint32_t>(
+                        next.last, next.first + static_cast<std::uint32_t>(kAhead));
+                    for (std::uint32_t k = next.first; k < most; ++k) {
+                        prefetch(reader.address(static_cast<Index>(positions[k]), from));
+                    }
+                }
+                fetched -= static_cast<Index>(n);
+                for (std::size_t k = 0; k < n; ++k) {
+                    if (k + kAhead < n) {
+                        const Position next = positions[first + k + kAhead];
+                        prefetch(reader.address(static_cast<Index>(next), from));
+                    }
+                    const Position position = positions[first + k];
+                    group[k] = {reader.key(static_cast<Index>(position), from, per_key), position};
+                }
+            }
+            sort_keyed(group, scratch.group_buffer);
+            std::size_t start = 0;
+            for (std::size_t k = 0; k <= n; ++k) {
+                if (k < n) {
+                    if (!positions.empty()) positions[first + k] = group[k].position;
+                    if (has_tails) tails[first + k] = group[k].key;
+                }
+                if (k == 0) continue;
+                const std::uint64_t key = group[k - 1].key;
+                if (k < n && group[k].key == key) {
+                    lcp[first + k] = static_cast<std::uint8_t>(
+                        std::min(order_.depth, from + reader.symbols(key, per_key)));
+                    continue;
+                }
+                if (k - start > 1 && reader.goes_on(key, from + per_key)) {
+                    still_tied.push_back({first + static_cast<std::uint32_t>(start),
+                                          first + static_cast<std::uint32_t>(k)});
+                }
+                if (k < n) {
+                    lcp[first + k] =
+                        static_cast<std::uint8_t>(from + reader.common(group[k].key, key, per_key));
+                }
+                start = k;
+            }
+        }
+        std::swap(ties, still_tied);
+    }
+}
+
+template <class Token>
+void suffix_array(std::span<const Token> tokens, Index vocab_size, const SuffixOrder& order,
+                  std::span<Index> suffixes, std::span<std::uint8_t> lcp, int threads) {
+    require(suffixes.size() == tokens.size() && lcp.size() == tokens.size(),
+            "suffixes and lcp must have one entry per token");
+    if (tokens.size() <= std::size_t{1} << 32) {
+        fill_suffix_array<Token, std::uint32_t>(tokens, vocab_size, order, suffixes, lcp, threads);
+    } else {
+        fill_suffix_array<Token, std::uint64_t>(tokens, vocab_size, order, suffixes, lcp, threads);
+    }
+}
+
+template class SuffixBlocks<std::uint16_t, std::uint32_t>;
+template class SuffixBlocks<std::uint16_t, std::uint64_t>;
+template class SuffixBlocks<std::uint32_t, std::uint32_t>;
+template class SuffixBlocks<std::uint32_t, std::uint64_t>;
+template void suffix_array(std::span<const std::uint16_t>, Index, const SuffixOrder&,
+                           std::span<Index>, std::span<std::uint8_t>, int);
+template void suffix_array(std::span<const std::uint32_t>, Index, const SuffixOrder&,
+                           std::span<Index>, std::span<std::uint8_t>, int);
+
+}  // namespace ngramstat

@@ -1,0 +1,163 @@
+"""Learning curves of the counted learner: Kneser-Ney losses on nested subsets of the documents.
+
+The training documents are laid on a circle in random order. Replicate r starts at its own place and
+takes 1/2, 1/4, 1/8 ... of the tokens from there, so its subsets are nested, and the small subsets
+of different replicates share no document. Every subset is scored on the same held-out documents, at
+all orders in one pass.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.entropy.kneser_ney import HeldOut, Split, held_out_losses
+from ngramstat.runtime.workspace import Workspace
+from ngramstat.sampling.documents import Units
+
+__all__ = ["LearningPoint", "Subset", "nested_subsets", "pooled_curve", "subset_losses"]
+
+Floats = NDArray[np.float64]
+
+# Replicates of a halving: two while they are a half or a quarter of all, then four.
+_REPLICATES = (1, 2, 2, 4)
+# Smaller subsets say nothing about the approach to a limit.
+_MIN_TOKENS = 2_000
+_MIN_DOCUMENTS = 8
+# And is left out where its documents make more or less than it should hold by this factor.
+_MAX_OFF = 1.25
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some of the training documents.
+
+    Attributes
+    ----------
+    halvings : int
+        The subset holds about 1 / 2^halvings of the training tokens.
+    replicate : int
+    documents : (k,) int64
+        Their numbers in the corpus, ascending.
+    """
+
+    halvings: int
+    replicate: int
+    documents: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LearningPoint:
+    """Mean losses after training on one subset.
+
+    Attributes
+    ----------
+    halvings : int
+    tokens : int
+        Trained on.
+    losses : (n_contexts,) float64
+        Nats per token.
+    """
+
+    halvings: int
+    tokens: int
+    losses: Floats
+
+
+def nested_subsets(split: Split, *, sizes: int, seed: int) -> Iterator[Subset]:
+    """Subsets of half the training tokens, a quarter, ...: `sizes` - 1 sizes, largest first."""
+    _, units, training = split.training
+    lengths = np.diff(units.spans.ends, prepend=0)[training]
+    order = np.random.default_rng([seed, 6]).permutation(len(training))
+    total = int(lengths.sum())
+    ends = np.cumsum(lengths[order])
+    for halvings in range(1, sizes):
+        wanted = total / 2**halvings
+        replicates = _REPLICATES[min(halvings, len(_REPLICATES) - 1)]
+        for replicate in range(replicates):
+            start = total * replicate / replicates
+            first, last = np.searchsorted(ends, [start, start + wanted], side="right")
+            chosen = order[first:last]
+            found = int(lengths[chosen].sum())
+            # A few long documents cannot make every size.
+            fits = wanted / _MAX_OFF <= found <= wanted * _MAX_OFF
+            if found < _MIN_TOKENS or len(chosen) < _MIN_DOCUMENTS or not fits:
+                continue
+            yield Subset(halvings, replicate, np.sort(training[chosen]))
+
+
+def subset_losses(
+    split: Split,
+    subset: Subset,
+    *,
+    max_context: int,
+    boundary: str,
+    workspace: Workspace | None = None,
+    progress: Any = None,
+) -> LearningPoint:
+    """Train on the subset, score the held-out side."""
+    corpus, units, _ = split.training
+    side: tuple[Any, Units, NDArray[np.int64]] = (corpus, units, subset.documents)
+    found = held_out_losses(
+        dataclasses.replace(split, training=side),
+        max_context=max_context,
+        boundary=boundary,
+        workspace=workspace,
+        progress=progress,
+    )
+    return _point(found, subset.halvings)
+
+
+def _point(found: HeldOut, halvings: int) -> LearningPoint:
+    return LearningPoint(
+        halvings, found.training_tokens, found.losses.sum(axis=0) / found.tokens.sum()
+    )
+
+
+@dataclass(frozen=True)
+class PooledCurve:
+    """One loss per size, smallest first.
+
+    Attributes
+    ----------
+    tokens : (k,) int64
+        Mean over replicates.
+    losses : (k, n_contexts) float64
+    errors : (k, n_contexts) float64 or None
+        Standard error from the spread of replicates; None without any.
+    replicates : (k,) int64
+    """
+
+    tokens: NDArray[np.int64]
+    losses: Floats
+    errors: Floats | None
+    replicates: NDArray[np.int64]
+
+
+def pooled_curve(whole: HeldOut, points: list[LearningPoint]) -> PooledCurve:
+    """Means over the replicates of each size, and their errors.
+
+    The variance between replicates goes as one over their tokens; its constant is pooled over all
+    sizes, because two or four replicates alone say little about their own spread, and the largest
+    size has one.
+    """
+    everything = [*points, _point(whole, 0)]
+    halvings = sorted({point.halvings for point in everything}, reverse=True)
+    groups = [[p for p in everything if p.halvings == h] for h in halvings]
+    replicates = np.array([len(group) for group in groups], dtype=np.int64)
+    tokens = np.array([np.mean([p.tokens for p in group]) for group in groups])
+    losses = np.array([np.mean([p.losses for p in group], axis=0) for group in groups])
+    free = int((replicates - 1).sum())
+    errors = None
+    if free > 0:
+        squares = sum(
+            np.sum([(p.losses - mean) ** 2 for p in group], axis=0) * size
+            for group, mean, size in zip(groups, losses, tokens, strict=True)
+        )
+        errors = np.sqrt(squares / free / (tokens * replicates)[:, None])
+    return PooledCurve(np.rint(tokens).astype(np.int64), losses, errors, replicates)

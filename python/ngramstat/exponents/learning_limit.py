@@ -1,0 +1,504 @@
+"""Learning curves: the loss against training tokens, ``L(P) = H + A P^-delta``, and its limit H.
+
+A constant delta is an assumption, and the limit hangs on it: it lies outside the data, at infinite
+P. Real curves bend slowly. The fit therefore lets delta drift, ``delta(P) = delta (P / P_0)^k``
+with P_0 the middle of the window, where k has a normal prior about zero, and takes the interval of
+the limit over all curves that the data and the prior allow. How wide the prior must be was read off
+curves of real text (see `DRIFT`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ngramstat.errors import InputError
+
+__all__ = ["DRIFT", "LimitFit", "learning_limit"]
+
+Floats = NDArray[np.float64]
+
+# Standard deviation of k, the relative drift of delta per factor e of tokens (6 % per decade).
+# Kneser-Ney curves of English Wikipedia, 1.7 to 105 M tokens (tests/test_exponents_learning_limit.py):
+# delta of windows of a decade moves by 3 to 8 % per decade, up at context 1, down at context 4;
+# and with it the limits at contexts 1 to 3 agree with what counting finds independently.
+DRIFT = 0.025
+_MIN_SIZES = 4
+_MIN_RATIO = 10.0
+# Shorter windows, without the smallest sizes, whose estimates join the interval.
+_MIN_SUBWINDOW_RATIO = 7.5
+# A limit whose interval is wider than all the fall that was seen is not known.
+_MAX_WIDTH = 1.0
+# Exponents searched: slower than the first is no fall, faster than the last a single step.
+_DELTA_RANGE = (2e-3, 8.0)
+_DRIFT_REACH = 4.0
+_DELTAS, _DRIFTS, _ZOOMS = 49, 33, 40
+# Residuals below this share of the loss are rounding.
+_ROUNDING = 1e-12
+# Beyond the last size the drift goes on for one decade, then delta stays what it is.
+_DRIFT_GOES_ON = math.log(10.0)
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Curves that the data allow: one (delta, k) a row, with all that is linear solved.
+
+    For one row the loss is linear in (H, A), so any value h of a linear functional f = H + A e
+    costs ``(h - f)^2 / v`` more than the best of that row; `spare` is what the threshold leaves.
+    """
+
+    delta: Floats
+    drift: Floats
+    limit: Floats
+    amplitude: Floats
+    spare: Floats
+    mean: Floats
+    spread: Floats
+    weight: float
+
+    def reach(self, decay: Floats) -> tuple[Floats, Floats]:
+        """Lowest and highest ``H + A decay`` of each row."""
+        middle = self.limit + self.amplitude * decay
+        half = np.sqrt(self.spare * (1 / self.weight + (decay - self.mean) ** 2 / self.spread))
+        return middle - half, middle + half
+
+    def amplitudes(self) -> tuple[Floats, Floats]:
+        """Lowest and highest amplitude of each row, not below zero."""
+        half = np.sqrt(self.spare / self.spread)
+        return np.maximum(self.amplitude - half, 0.0), self.amplitude + half
+
+
+@dataclass(frozen=True)
+class LimitFit:
+    """The limit of one learning curve, with the interval that its extrapolation deserves.
+
+    Attributes
+    ----------
+    limit : float or None
+        H, the loss at infinite P, nats per token. None if the fit was refused outright.
+    low, high : float or None
+        Its interval at `level`.
+    delta, delta_low, delta_high : float or None
+        Exponent at the middle of the window (in log P), and its interval.
+    amplitude : float or None
+        A of ``A P^-delta`` at the middle of the window.
+    window : (float, float) or None
+        Smallest and largest training set, tokens.
+    points : int
+        Sizes fitted.
+    level : float
+        Of the intervals.
+    identifiable : bool
+        Whether the data determine the limit. Where they do not, `low` and `high` bound nothing: a
+        curve far from its limit may still be gathering speed, which no prior of k allows for.
+    method : str
+        How it was found.
+    reason : str or None
+        Why not identifiable.
+    """
+
+    limit: float | None
+    low: float | None
+    high: float | None
+    delta: float | None
+    delta_low: float | None
+    delta_high: float | None
+    amplitude: float | None
+    window: tuple[float, float] | None
+    points: int
+    level: float
+    identifiable: bool
+    method: str
+    reason: str | None = None
+    _middle: float = field(default=0.0, repr=False)
+    _bounds: tuple[float, float] = field(default=(0.0, math.inf), repr=False)
+    _common: float = field(default=0.0, repr=False)
+    _best: tuple[_Best, ...] = field(default=(), repr=False)
+    _grid: _Grid | None = field(default=None, repr=False)
+
+    def at(self, tokens: float) -> tuple[float, float, float] | None:
+        """The curve at `tokens` training tokens: (loss, low, high), nats per token.
+
+        The band is that of the expected loss, at `level`; one measured loss scatters about it. None
+        if nothing was fitted.
+
+        Raises
+        ------
+        InputError
+            If `tokens` is not a positive finite number.
+        """
+        x = _log(tokens, "tokens") - self._middle
+        if self._grid is None:
+            return None
+        end = self._log_end
+        decay = _decay(x, self._grid.delta, self._grid.drift, end)
+        below, above = self._grid.reach(decay)
+        values = [b.at(x, end) for b in self._best]
+        value = values[0]
+        low = value - math.hypot(value - min(float(below.min()), *values), self._common)
+        high = value + math.hypot(max(float(above.max()), *values) - value, self._common)
+        return value, max(low, self._bounds[0]), high
+
+    def tokens_to_reach(self, excess: float) -> tuple[float, float, float] | None:
+        """Training tokens at which the loss is within `excess` of the limit: (tokens, low, high).
+
+        Infinite where the excess is never that small, or only beyond 1e300 tokens. None if nothing
+        was fitted.
+
+        Raises
+        ------
+        InputError
+            If `excess` is not a positive finite number.
+        """
+        target = _log(excess, "excess")
+        if self._grid is None:
+            return None
+        end = self._log_end
+        few, many = self._grid.amplitudes()
+        ends = [
+            _invert(np.log(np.maximum(a, 1e-300)) - target, self._grid.delta, self._grid.drift, end)
+            for a in (few, many)
+        ]
+        values = [b.tokens(target, end) for b in self._best]
+        low, high = min(float(ends[0].min()), *values), max(float(ends[1].max()), *values)
+        return _exp(self._middle + values[0]), _exp(self._middle + low), _exp(self._middle + high)
+
+    @property
+    def _log_end(self) -> float:
+        assert self.window is not None
+        return math.log(self.window[1]) - self._middle + _DRIFT_GOES_ON
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The best curve of one window; `shift` is its middle from that of the whole window."""
+
+    delta: float
+    drift: float
+    limit: float
+    amplitude: float
+    shift: float
+
+    def at(self, x: float, end: float) -> float:
+        args = np.array([self.delta]), np.array([self.drift])
+        decay = _decay(x - self.shift, *args, end - self.shift)
+        return self.limit + self.amplitude * float(decay[0])
+
+    def tokens(self, target: float, end: float) -> float:
+        args = np.array([self.delta]), np.array([self.drift])
+        level = np.array([math.log(self.amplitude) - target])
+        return float(_invert(level, *args, end - self.shift)[0]) + self.shift
+
+
+def _log(number: float, name: str) -> float:
+    if not (math.isfinite(number) and number > 0):
+        raise InputError(f"{name}: needs a positive number, got {number:g}")
+    return math.log(number)
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 690 else math.inf
+
+
+def _path(x: ArrayLike, drift: Floats) -> Floats:
+    """Integral of exp(k x) from 0, which is x for k = 0."""
+    xs = np.asarray(x, dtype=np.float64)
+    steep = np.abs(drift) > 1e-9
+    safe = np.where(steep, drift, 1.0)
+    out: Floats = np.where(steep, np.expm1(safe * xs) / safe, xs)
+    return out
+
+
+def _decay(x: ArrayLike, delta: Floats, drift: Floats, end: float) -> Floats:
+    """``A(P) / A``: exp of minus the integral of delta(P) over log P, the drift ending at `end`."""
+    xs = np.asarray(x, dtype=np.float64)
+    inside = np.minimum(xs, end)
+    path = _path(inside, drift) + np.exp(drift * end) * (xs - inside)
+    out: Floats = np.exp(-delta * path)
+    return out
+
+
+def _invert(level: Floats, delta: Floats, drift: Floats, end: float) -> Floats:
+    """x at which ``-log decay`` is `level`."""
+    path = level / delta
+    last = _path(end, drift)
+    steep = np.abs(drift) > 1e-9
+    safe = np.where(steep, drift, 1.0)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        inside = np.where(steep, np.log1p(np.maximum(safe * path, -1.0)) / safe, path)
+        beyond = end + (path - last) * np.exp(-drift * end)
+    out: Floats = np.where(path <= last, inside, beyond)
+    return out
+
+
+def learning_limit(
+    tokens: ArrayLike,
+    losses: ArrayLike,
+    errors: ArrayLike | None = None,
+    *,
+    lower: float | None = None,
+    upper: float | None = None,
+    common_error: float = 0.0,
+    level: float = 0.95,
+) -> LimitFit:
+    """Fit ``L(P) = H + A P^-delta`` with a slowly drifting delta.
+
+    For every (delta, k) the rest is linear and solved exactly, so the interval of the limit is the
+    exact hull of all limits whose misfit, the prior of k included, is within the threshold: F(1,
+    points - 3) times the observed scatter without errors, and chi^2(1) with errors, these raised to
+    the observed scatter where they are below it. It is then stretched to the estimates of the
+    shorter windows that leave out the smallest sizes.
+
+    Parameters
+    ----------
+    tokens : (k,) numbers
+        Training tokens P, increasing.
+    losses : (k,) numbers
+        Losses L(P), nats per token.
+    errors : (k,) numbers, optional
+        Standard errors of the losses that are independent between sizes (as from replicates of the
+        training sets).
+    lower, upper : float, optional
+        Bounds of the limit that are known from elsewhere; without them zero, and none.
+    common_error : float
+        Standard error that all sizes share, such as that of the held-out documents; widens the
+        intervals in quadrature.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    LimitFit
+        Refused without values for fewer than 4 sizes, less than a decade of tokens or losses that
+        do not fall. Not identifiable, with values, where the interval reaches `lower` or is wider
+        than the fall of the losses within the window.
+
+    Raises
+    ------
+    InputError
+        For arrays of different lengths, tokens that do not increase, and numbers that are not
+        finite or cannot be.
+    """
+    p, y, sigma = _checked(tokens, losses, errors)
+    least = 0.0 if lower is None else float(lower)
+    most = math.inf if upper is None else float(upper)
+    if not least < most:
+        raise InputError(f"lower: must be below upper, got {least:g} and {most:g}")
+    if not (math.isfinite(common_error) and common_error >= 0):
+        raise InputError(f"common_error: needs a number of at least 0, got {common_error:g}")
+    if not 0 < level < 1:
+        raise InputError(f"level: needs a number in (0, 1), got {level:g}")
+    method = "L = H + A P^-delta, delta drifting slowly, profile interval"
+
+    def refused(reason: str) -> LimitFit:
+        window = (float(p[0]), float(p[-1])) if len(p) else None
+        return LimitFit(
+            *(None,) * 7, window, len(p), level, identifiable=False, method=method, reason=reason
+        )
+
+    if len(p) < _MIN_SIZES:
+        return refused(f"{len(p)} size(s) of training set, {_MIN_SIZES} needed")
+    if p[-1] < _MIN_RATIO * p[0]:
+        return refused(
+            f"the sizes span a factor {p[-1] / p[0]:.3g}, {_MIN_RATIO:g} needed: too little to "
+            "tell the limit from the exponent"
+        )
+    fall = float(y[0] - y[-1])
+    if fall <= 0:
+        return refused("the loss does not fall with the number of training tokens")
+
+    from scipy.special import ndtri
+
+    whole = _fit(p, y, sigma, (least, most), level)
+    if whole is None:
+        return refused("no falling curve within the bounds of the limit fits the losses")
+    best, grid, (low, high) = whole
+    middle = float(np.log(p).mean())
+    every = [best]
+    for start in range(1, len(p) - _MIN_SIZES + 1):
+        if p[-1] < _MIN_SUBWINDOW_RATIO * p[start]:
+            break
+        errors_left = None if sigma is None else sigma[start:]
+        part = _fit(p[start:], y[start:], errors_left, (least, most), level)
+        if part is not None:
+            b = part[0]
+            shift = float(np.log(p[start:]).mean()) - middle
+            every.append(_Best(b.delta, b.drift, b.limit, b.amplitude, shift))
+    low, high = min(low, *(b.limit for b in every)), max(high, *(b.limit for b in every))
+    common = common_error * float(ndtri((1 + level) / 2))
+    low = max(best.limit - math.hypot(best.limit - low, common), least)
+    high = min(best.limit + math.hypot(high - best.limit, common), most)
+    reasons = []
+    if low <= least + _ROUNDING:
+        reasons.append(f"the interval of the limit reaches {least:g}, the least it can be")
+    if high - low > _MAX_WIDTH * fall:
+        reasons.append(
+            f"the limit may lie anywhere in {low:.3g}..{high:.3g}, a wider range than the "
+            f"{fall:.3g} by which the loss falls from {p[0]:.3g} to {p[-1]:.3g} tokens"
+        )
+    if len(every) > 1:
+        method += f", hull with the estimates of {len(every) - 1} shorter window(s)"
+    return LimitFit(
+        limit=best.limit,
+        low=low,
+        high=high,
+        delta=best.delta,
+        delta_low=float(grid.delta.min()),
+        delta_high=float(grid.delta.max()),
+        amplitude=_exp(math.log(best.amplitude) + best.delta * middle),
+        window=(float(p[0]), float(p[-1])),
+        points=len(p),
+        level=level,
+        identifiable=not reasons,
+        method=method,
+        reason="; ".join(reasons) or None,
+        _middle=middle,
+        _bounds=(least, most),
+        _common=common,
+        _best=tuple(every),
+        _grid=grid,
+    )
+
+
+def _checked(
+    tokens: ArrayLike, losses: ArrayLike, errors: ArrayLike | None
+) -> tuple[Floats, Floats, Floats | None]:
+    p, y = np.asarray(tokens, dtype=np.float64), np.asarray(losses, dtype=np.float64)
+    if p.ndim != 1 or p.shape != y.shape:
+        raise InputError(f"tokens and losses need one length, got {p.shape} and {y.shape}")
+    if not (np.all(np.isfinite(p)) and np.all(p > 0) and np.all(np.diff(p) > 0)):
+        raise InputError("tokens: must be positive, finite and increasing")
+    if not np.all(np.isfinite(y)):
+        raise InputError("losses: must be finite")
+    if errors is None:
+        return p, y, None
+    sigma = np.asarray(errors, dtype=np.float64)
+    if sigma.shape != p.shape:
+        raise InputError(f"errors: needs {len(p)} numbers, got shape {sigma.shape}")
+    if not (np.all(np.isfinite(sigma)) and np.all(sigma > 0)):
+        raise InputError("errors: must be positive and finite")
+    return p, y, sigma
+
+
+def _fit(
+    p: Floats, y: Floats, sigma: Floats | None, bounds: tuple[float, float], level: float
+) -> tuple[_Best, _Grid, tuple[float, float]] | None:
+    """Best curve, allowed curves, and the interval of the limit, of one window."""
+    from scipy.stats import chi2, f
+
+    x = np.log(p) - float(np.log(p).mean())
+    w = np.ones(len(p)) if sigma is None else sigma**-2.0
+    curves = _Curves(x, y, w, bounds, 0.0)
+    least = curves.allowed(np.zeros(1), 0.0)
+    if least is None:
+        return None
+    scatter = max(least.cost, float(w @ (_ROUNDING * y) ** 2)) / (len(p) - 3)
+    if sigma is None:
+        threshold = scatter * float(f.ppf(level, 1, len(p) - 3))
+    else:
+        scatter = max(1.0, scatter)
+        threshold = scatter * float(chi2.ppf(level, 1))
+    curves = _Curves(x, y, w, bounds, scatter / DRIFT**2)
+    reach = _DRIFT_REACH * DRIFT
+    low, high = -reach, reach
+    found = None
+    for _ in range(_ZOOMS):
+        drifts = np.linspace(low, high, _DRIFTS)
+        found = curves.allowed(drifts, threshold)
+        if found is None:
+            return None
+        rows = np.flatnonzero(np.isin(drifts, found.grid.drift))
+        if len(rows) > _DRIFTS // 3:
+            break
+        step = float(drifts[1] - drifts[0])
+        low = max(float(drifts[rows[0]]) - step, low)
+        high = min(float(drifts[rows[-1]]) + step, high)
+    assert found is not None
+    below, above = found.grid.reach(np.zeros(len(found.grid.delta)))
+    ends = max(float(below.min()), bounds[0]), min(float(above.max()), bounds[1])
+    return found.best, found.grid, ends
+
+
+@dataclass(frozen=True)
+class _Allowed:
+    """The least cost, its curve, and all curves within the threshold of it."""
+
+    cost: float
+    best: _Best
+    grid: _Grid
+
+
+class _Curves:
+    """Misfits of ``H + A decay(delta, k)``, with what is linear solved exactly."""
+
+    def __init__(
+        self, x: Floats, y: Floats, w: Floats, bounds: tuple[float, float], penalty: float
+    ) -> None:
+        self.x, self.w, self.bounds, self.penalty = x, w, bounds, penalty
+        self.total = float(w.sum())
+        self.mean_y = float(w @ y) / self.total
+        self.y = y - self.mean_y
+
+    def allowed(self, drifts: Floats, threshold: float) -> _Allowed | None:
+        """Everything within `threshold` of the best; None if no curve falls.
+
+        Every drift has a grid of delta of its own, zoomed until what is allowed fills it: the two
+        trade off, and one box about both would be nearly empty.
+        """
+        low, high = (np.full(len(drifts), math.log(d)) for d in _DELTA_RANGE)
+        share = np.linspace(0.0, 1.0, _DELTAS)
+        row = np.arange(len(drifts))
+        for _ in range(_ZOOMS):
+            logs = low[:, None] + (high - low)[:, None] * share
+            cost, free, solved = self._solve(np.exp(logs), drifts[:, None])
+            with np.errstate(invalid="ignore"):
+                near = cost <= cost.min(axis=1, keepdims=True) + threshold
+            first = np.maximum(near.argmax(axis=1) - 1, 0)
+            last = np.minimum(_DELTAS - near[:, ::-1].argmax(axis=1), _DELTAS - 1)
+            if np.all(last - first > _DELTAS // 2) or np.all(high - low < _ROUNDING):
+                break
+            low, high = logs[row, first], logs[row, last]
+        best = float(cost.min())
+        if not math.isfinite(best):
+            return None
+        at = np.unravel_index(int(cost.argmin()), cost.shape)
+        keep = cost <= best + threshold
+        limit, amplitude, mean, spread = solved
+        deltas = np.exp(logs)
+        grid = _Grid(
+            delta=deltas[keep],
+            drift=np.broadcast_to(drifts[:, None], cost.shape)[keep],
+            limit=limit[keep],
+            amplitude=amplitude[keep],
+            spare=best + threshold - free[keep],
+            mean=mean[keep],
+            spread=spread[keep],
+            weight=self.total,
+        )
+        held = min(max(float(limit[at]), self.bounds[0]), self.bounds[1])
+        moved = (held - float(limit[at])) * float(mean[at]) * self.total
+        # The least-squares amplitude once the limit is held at its bound.
+        height = float(amplitude[at]) - moved / (
+            float(spread[at]) + self.total * float(mean[at]) ** 2
+        )
+        if height <= 0:
+            return None
+        chosen = _Best(float(deltas[at]), float(drifts[at[0]]), held, height, 0.0)
+        return _Allowed(best, chosen, grid)
+
+    def _solve(self, delta: Floats, drift: Floats) -> tuple[Floats, Floats, tuple[Floats, ...]]:
+        """(cost, cost with the limit free, (H, A, mean and spread of the decay)) of each pair."""
+        decay = np.exp(-delta[..., None] * _path(self.x, drift[..., None]))
+        mean = decay @ self.w / self.total
+        centred = decay - mean[..., None]
+        spread = centred**2 @ self.w
+        amplitude = centred @ (self.w * self.y) / spread
+        limit = self.mean_y - amplitude * mean
+        misfit = (self.y - amplitude[..., None] * centred) ** 2 @ self.w
+        free = np.where(amplitude > 0, misfit + self.penalty * drift**2, np.inf)
+        held = np.clip(limit, *self.bounds) - limit
+        cost = free + held**2 / (1 / self.total + mean**2 / spread)
+        return cost, free, (limit, amplitude, mean, spread)

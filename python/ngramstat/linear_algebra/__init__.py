@@ -1,0 +1,1 @@
+"""Leading singular triplets of matrices that are known by their products alone."""

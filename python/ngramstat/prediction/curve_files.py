@@ -1,0 +1,225 @@
+"""Reader of learning curves: losses of a user's own models by context and training tokens.
+
+CSV with a header, or JSON (a list of objects, or an object of equally long lists), with the columns
+``context``, ``tokens`` and ``loss`` and, where there are any, ``seed`` and ``error`` (a standard
+error). Losses are in nats per token. Rows may come in any order; rows of one context and one number
+of tokens are replicates, which are averaged and whose spread gives the standard error.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from ngramstat.errors import InputError
+from ngramstat.results import CurveTable
+from ngramstat.runtime.files import read_json, reason, regular_file_size
+
+__all__ = ["read_curves"]
+
+_REQUIRED = ("context", "tokens", "loss")
+_NAMES = {
+    "context": "context", "n": "context",
+    "tokens": "tokens", "p": "tokens",
+    "loss": "loss", "nats": "loss",
+    "error": "error", "standard_error": "error", "stderr": "error", "se": "error",
+    "seed": "seed", "replicate": "seed",
+}  # fmt: skip
+# Enough for every run of a laboratory, little enough to be read whole.
+_MAX_BYTES = 1 << 26
+_MAX_CONTEXT = 1 << 31
+# No model of text is worse than a uniform guess among this many types.
+_MAX_LOSS = 100.0
+
+
+def read_curves(path: str | PathLike[str]) -> CurveTable:
+    """Read learning curves from a CSV or JSON file.
+
+    Parameters
+    ----------
+    path
+        A file whose name ends in ``.json`` is JSON, any other is CSV.
+
+    Returns
+    -------
+    CurveTable
+        Sorted by context and tokens. The standard error of replicates is that of their mean; a
+        given one is combined over replicates, and the larger of the two is kept.
+
+    Raises
+    ------
+    InputError
+        Naming the file, the line (CSV) or entry (JSON), the cause and the mend.
+    """
+    rows = _json_rows(path) if str(path).lower().endswith(".json") else _csv_rows(path)
+    if not rows:
+        raise InputError(f"{path}: has no losses; give one row for each context and tokens")
+    groups: dict[tuple[int, float], list[tuple[float, float | None]]] = {}
+    seeds: dict[tuple[int, float, str], str] = {}
+    for where, values in rows:
+        context, tokens, loss, error, seed = _checked(where, values)
+        if seed is not None:
+            key = (context, tokens, seed)
+            if key in seeds:
+                raise InputError(
+                    f"{where}: context {context}, tokens {tokens:g} and seed {seed[:40]} stand "
+                    f"already at {seeds[key]}; remove one of the two"
+                )
+            seeds[key] = where.rsplit(": ", 1)[-1]
+        groups.setdefault((context, tokens), []).append((loss, error))
+    keys = sorted(groups)
+    found = [_joined(groups[key]) for key in keys]
+    errors = np.array([math.nan if error is None else error for _, error in found])
+    return CurveTable(
+        context=np.array([context for context, _ in keys], dtype=np.int64),
+        tokens=np.array([tokens for _, tokens in keys]),
+        loss=np.array([loss for loss, _ in found]),
+        error=errors if np.isfinite(errors).any() else None,
+        replicates=np.array([len(groups[key]) for key in keys], dtype=np.int64),
+    )
+
+
+def _csv_rows(path: str | PathLike[str]) -> list[tuple[str, Mapping[str, Any]]]:
+    size = regular_file_size(path)
+    if size > _MAX_BYTES:
+        raise InputError(f"{path}: {size} bytes, more than the {_MAX_BYTES} of a table of losses")
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_MAX_BYTES + 1).decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header: list[str] | None = None
+    rows: list[tuple[str, Mapping[str, Any]]] = []
+    try:
+        for cells in reader:
+            where = f"{path}: line {reader.line_num}"
+            if not cells or (len(cells) == 1 and not cells[0].strip()):
+                continue
+            if header is None:
+                header = _header(where, cells)
+                continue
+            if len(cells) != len(header):
+                raise InputError(f"{where}: {len(cells)} cells, but the header has {len(header)}")
+            rows.append((where, dict(zip(header, cells, strict=True))))
+    except csv.Error as error:
+        raise InputError(f"{path}: line {reader.line_num}: not valid CSV: {error}") from error
+    if header is None:
+        raise InputError(f"{path}: is empty; its first line must name context,tokens,loss")
+    return rows
+
+
+def _header(where: str, cells: list[str]) -> list[str]:
+    names = [_NAMES.get(cell.strip().lower(), "") for cell in cells]
+    if not any(names):
+        raise InputError(
+            f"{where}: no header; the first line must name the columns, such as context,tokens,loss"
+        )
+    _check_names(where, names)
+    return names
+
+
+def _check_names(where: str, names: list[str]) -> None:
+    for name in _REQUIRED:
+        if name not in names:
+            raise InputError(
+                f"{where}: no column {name!r}; needed are {', '.join(_REQUIRED)} (losses in nats "
+                "per token), and seed and error may be there"
+            )
+    repeated = [name for name in set(names) - {""} if names.count(name) > 1]
+    if repeated:
+        raise InputError(f"{where}: two columns mean {repeated[0]!r}; remove one")
+
+
+def _json_rows(path: str | PathLike[str]) -> list[tuple[str, Mapping[str, Any]]]:
+    data = read_json(path, max_bytes=_MAX_BYTES)
+    if isinstance(data, dict):
+        columns = {_NAMES.get(key.strip().lower(), ""): value for key, value in data.items()}
+        names = [_NAMES.get(key.strip().lower(), "") for key in data]
+        _check_names(f"{path}", names)
+        columns.pop("", None)
+        for name, value in columns.items():
+            if not isinstance(value, list):
+                raise InputError(f"{path}: {name}: needs a list")
+        lengths = {name: len(value) for name, value in columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise InputError(f"{path}: its lists have different lengths, {lengths}")
+        count = lengths["loss"]
+        return [
+            (f"{path}: entry {i}", {name: value[i] for name, value in columns.items()})
+            for i in range(count)
+        ]
+    if not isinstance(data, list):
+        raise InputError(f"{path}: needs a list of objects with context, tokens and loss")
+    rows: list[tuple[str, Mapping[str, Any]]] = []
+    for i, item in enumerate(data):
+        where = f"{path}: entry {i}"
+        if not isinstance(item, dict):
+            raise InputError(f"{where}: needs an object with context, tokens and loss")
+        names = [_NAMES.get(key.strip().lower(), "") for key in item]
+        _check_names(where, names)
+        rows.append((where, dict(zip(names, item.values(), strict=True))))
+    return rows
+
+
+def _checked(
+    where: str, values: Mapping[str, Any]
+) -> tuple[int, float, float, float | None, str | None]:
+    context = _number(where, "context", values["context"])
+    if not (context.is_integer() and 0 <= context <= _MAX_CONTEXT):
+        raise InputError(f"{where}: context {context:g} is not a whole number of tokens")
+    tokens = _number(where, "tokens", values["tokens"])
+    if tokens < 1:
+        raise InputError(f"{where}: tokens {tokens:g}: at least 1 training token is needed")
+    loss = _number(where, "loss", values["loss"])
+    if not 0 < loss <= _MAX_LOSS:
+        raise InputError(
+            f"{where}: loss {loss:g}: must lie in (0, {_MAX_LOSS:g}] nats per token (a perplexity "
+            "is its exponential)"
+        )
+    error: float | None = None
+    given = values.get("error")
+    if given is not None and str(given).strip():
+        error = _number(where, "error", given)
+        if error <= 0:
+            raise InputError(
+                f"{where}: error {error:g}: must be positive; leave it empty if unknown"
+            )
+    seed = values.get("seed")
+    label = None if seed is None or not str(seed).strip() else str(seed).strip()
+    return int(context), tokens, loss, error, label
+
+
+def _number(where: str, name: str, value: Any) -> float:
+    try:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError
+        number = float(value)
+    except (ValueError, OverflowError) as error:
+        shown = str(value).strip()[:40]
+        raise InputError(f"{where}: {name} {shown!r} is not a number") from error
+    if not math.isfinite(number):
+        raise InputError(f"{where}: {name} is {number}; leave out rows without a finite number")
+    return number
+
+
+def _joined(rows: list[tuple[float, float | None]]) -> tuple[float, float | None]:
+    """Mean of the replicates, and its standard error where anything tells it."""
+    losses = np.array([loss for loss, _ in rows])
+    given = [error for _, error in rows if error is not None]
+    found: list[float] = []
+    if len(losses) > 1:
+        found.append(float(losses.std(ddof=1)) / math.sqrt(len(losses)))
+    if len(given) == len(rows):
+        found.append(math.sqrt(sum(e * e for e in given)) / len(given))
+    error = max(found, default=0.0)
+    # Equal replicates (rounded losses) say nothing about their error.
+    return float(losses.mean()), error if error > 0 else None

@@ -1,0 +1,208 @@
+"""The conditions under which alpha = gamma / (2 beta) holds, each with its number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from ngramstat.exponents.decay import BREAK_RANGE, JACKKNIFE
+from ngramstat.exponents.learning_limit import LimitFit
+from ngramstat.results import (
+    CorrelationResult,
+    EntropyResult,
+    Exponent,
+    Gate,
+    HorizonPoint,
+    StagePoint,
+)
+
+__all__ = [
+    "HORIZON_GATE",
+    "context_gate",
+    "exponent_gates",
+    "fast_learning_gate",
+    "lag_gates",
+    "stage_gate",
+]
+
+# Whose threshold is half of the context that a user gave.
+HORIZON_GATE = "horizon inside the context"
+
+_MIN_DECADES = 1.0
+# Exponents from raw and composition-free norms should agree within this, or within the interval.
+_MAX_DIFFERENCE = 0.1
+# Relative error of beta from the choice of lags; alpha inherits it. The paper's own, a bootstrap
+# over lags, is 17% on WikiText-103 and 7% on TinyStories.
+_MAX_SENSITIVITY = 0.15
+# A model whose context is this many horizons long is limited by data, not by its context.
+_INSIDE = 2.0
+
+
+def exponent_gates(correlations: CorrelationResult, entropies: EntropyResult) -> list[Gate]:
+    """Whether each exponent may be reported."""
+    return [
+        Gate(
+            name=name,
+            passed=exponent.reportable,
+            value=exponent.value,
+            meaning="its fit passes every check"
+            if exponent.reportable
+            else f"its fit must pass every check, but: {exponent.reason}",
+        )
+        for name, exponent in (
+            ("beta", correlations.beta),
+            ("gamma", entropies.gamma),
+            ("gamma_finite", entropies.gamma_finite),
+        )
+    ]
+
+
+def lag_gates(correlations: CorrelationResult) -> list[Gate]:
+    """Whether the decay of ||C(t)|| is one that the theory can use."""
+    beta, sequential = correlations.beta, correlations.beta_sequential
+    decades = None if beta.window is None else math.log10(beta.window[1] / beta.window[0])
+    gates = [
+        Gate(
+            name="decades of lags",
+            passed=decades is not None and decades >= _MIN_DECADES,
+            value=decades,
+            threshold=_MIN_DECADES,
+            meaning="the power law of ||C(t)|| holds over at least one decade of lags",
+        ),
+        _stability_gate(beta),
+    ]
+    difference = allowed = None
+    if sequential is not None and sequential.value is not None and beta.value is not None:
+        difference = abs(sequential.value - beta.value)
+        allowed = _MAX_DIFFERENCE
+        if beta.low is not None and beta.high is not None:
+            allowed = max(allowed, (beta.high - beta.low) / 2)
+    gates.append(
+        Gate(
+            name="document composition",
+            passed=None if difference is None or allowed is None else difference <= allowed,
+            value=difference,
+            threshold=allowed,
+            meaning="beta is the same with the composition of documents removed from C(t)",
+        )
+    )
+    return gates
+
+
+def _stability_gate(beta: Exponent) -> Gate:
+    """Whether beta hangs on single lags or on where exactly its window ends."""
+    moves = [
+        (other["high"] - other["low"]) / 2
+        for other in beta.alternatives
+        if other["method"] in (BREAK_RANGE, JACKKNIFE)
+        and other.get("low") is not None
+        and other.get("high") is not None
+    ]
+    known = bool(moves) and beta.value is not None and beta.value > 0
+    move = max(moves) / beta.value if known and beta.value is not None else None
+    return Gate(
+        name="choice of lags",
+        passed=None if move is None else move <= _MAX_SENSITIVITY,
+        value=move,
+        threshold=_MAX_SENSITIVITY,
+        meaning="beta moves by a small share of its value when single lags are left out or the "
+        "break is moved; its interval holds the sampling error alone",
+    )
+
+
+def fast_learning_gate(fits: Mapping[int, LimitFit], alpha: Exponent, source: str) -> Gate:
+    """Whether the learner gains within its horizon faster than the horizon grows.
+
+    Parameters
+    ----------
+    fits : mapping of context to LimitFit
+        Learning curves of contexts of at least 1.
+    alpha : Exponent
+        gamma / (2 beta), with its interval.
+    source : str
+        Whose curves these are; ``counted`` or ``imported``.
+    """
+    name = "fast learning"
+    meaning = "alpha_D is the smaller of delta and gamma / (2 beta)"
+    known = {
+        n: (fit.delta, fit.delta_low, fit.delta_high)
+        for n, fit in fits.items()
+        if n >= 1 and None not in (fit.delta, fit.delta_low, fit.delta_high)
+    }
+    if not known:
+        return Gate(
+            name=name,
+            passed=None,
+            threshold=alpha.value,
+            meaning=f"{meaning}; delta, the speed at which a learner gains within its horizon, "
+            "needs learning curves of four sizes over a decade of tokens",
+        )
+    slowest = min(known, key=lambda n: known[n][0] or 0.0)
+    listed = ", ".join(
+        f"{d:.3f} [{low:.3f}, {high:.3f}] at n = {n}" for n, (d, low, high) in known.items()
+    )
+    passed: bool | None = None
+    if alpha.low is not None and alpha.high is not None:
+        if all(low is not None and low > alpha.high for _, low, _ in known.values()):
+            passed = True
+        elif any(high is not None and high < alpha.low for _, _, high in known.values()):
+            passed = False
+    return Gate(
+        name=name,
+        passed=passed,
+        value=known[slowest][0],
+        threshold=alpha.value,
+        meaning=f"{meaning}; every delta_n of the {source} curves must exceed the latter, by "
+        f"intervals: {listed}",
+    )
+
+
+def context_gate(points: tuple[HorizonPoint, ...], context: int | None) -> Gate:
+    """Whether the horizon of the largest asked number of tokens lies well inside the context."""
+    name = HORIZON_GATE
+    meaning = f"n*(P) is at most 1/{_INSIDE:g} of the context of the model"
+    if context is None or not points:
+        lacking = "the context (--context)" if context is None else "tokens (--tokens)"
+        return Gate(
+            name=name,
+            passed=None,
+            threshold=None if context is None else context / _INSIDE,
+            meaning=f"{meaning}; needs {lacking}",
+        )
+    point = max(points, key=lambda p: p.tokens)
+    most = context / _INSIDE
+    # By its interval; a lower bound can fail the gate but not pass it.
+    passed: bool | None = None
+    if point.lag is None or (not point.at_least and max(point.lag, point.high or 0.0) <= most):
+        passed = True
+    elif (point.lag if point.low is None else point.low) > most:
+        passed = False
+    note = " (n* is a lower bound)" if point.at_least else ""
+    note += " (n* is extrapolated)" if point.extrapolated else ""
+    return Gate(
+        name=name,
+        passed=passed,
+        value=point.lag,
+        threshold=most,
+        meaning=f"{meaning}, {context:,} tokens, at P = {point.tokens:.3g}{note}",
+    )
+
+
+def stage_gate(points: tuple[StagePoint, ...], beta: Exponent) -> Gate:
+    """Whether beta is that of the lags which a learner reaches at the asked numbers of tokens."""
+    name = "stage of beta"
+    meaning = "the horizons that a learner reaches lie in the stage of the decay that beta is of"
+    if not points:
+        return Gate(name=name, passed=None, meaning=f"{meaning}; needs tokens (--tokens)")
+    off = [p for p in points if p.stage == "indeterminate" or p.beta != beta.value]
+    listed = ", ".join(f"{p.stage} stage at P = {p.tokens:.3g}" for p in points)
+    if points[0].stage == "single":
+        listed = "there is one stage"
+    wrong = [p for p in off if p.stage != "indeterminate"]
+    return Gate(
+        name=name,
+        passed=False if wrong else None if off else True,
+        value=(wrong or off or list(points))[0].beta,
+        threshold=beta.value,
+        meaning=f"{meaning}: {listed}",
+    )

@@ -1,0 +1,194 @@
+"""alpha as trained models show it: how fast their loss falls with training tokens.
+
+The paper (Cagnetta et al. 2026, sec. 5) takes the lower envelope of L(P) over context lengths and
+fits its first m points for every m. Losses as they are (H_inf = 0) bend, as the entropy rate is not
+zero: such slopes are too small, the more so the nearer the limit (docs/theory.md 2.3). So there are
+three protocols: raw, with the limit fitted, and with the limit known.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ngramstat.errors import InputError
+from ngramstat.exponents.learning_limit import learning_limit
+from ngramstat.results import Exponent
+
+__all__ = ["alpha_of_losses", "alpha_with_limit", "lower_envelope"]
+
+Floats = NDArray[np.float64]
+
+_MIN_POINTS = 4
+_MIN_FIRST = 3
+_MIN_RANGE = 10.0
+# A straight line does not bend by more than this from its first to its last part.
+_MAX_BEND = 2.0
+
+
+def lower_envelope(tokens: ArrayLike, losses: ArrayLike) -> NDArray[np.int64]:
+    """Rows with the least loss of each number of tokens, by tokens ascending."""
+    p, y = np.asarray(tokens, dtype=np.float64), np.asarray(losses, dtype=np.float64)
+    order = np.lexsort((y, p))
+    first = np.concatenate([[True], np.diff(p[order]) > 0]) if len(p) else np.zeros(0, bool)
+    found: NDArray[np.int64] = order[first]
+    return found
+
+
+def alpha_of_losses(
+    tokens: ArrayLike,
+    losses: ArrayLike,
+    *,
+    entropy_rate: float = 0.0,
+    replicates: ArrayLike | None = None,
+    level: float = 0.95,
+) -> Exponent:
+    """Minus the log-log slope of the losses above `entropy_rate`, by least squares.
+
+    Parameters
+    ----------
+    tokens, losses : (k,) float64
+        P ascending, and the loss at each, nats per token.
+    entropy_rate : float
+        0 for the raw protocol, or the known limit.
+    replicates : (r, k) float64, optional
+        Losses over resampled held-out documents.
+    level : float
+
+    Returns
+    -------
+    Exponent
+        The interval adds the scatter about the line (Student's t), which holds training noise and
+        curvature, and the sampling of held-out documents in quadrature. The fits of the first m
+        points are among the alternatives. Not reportable with fewer than 4 points, less than a
+        decade of tokens, or a line that bends.
+
+    Raises
+    ------
+    InputError
+        For arrays of different lengths, or tokens that do not ascend.
+    """
+    p, y = np.asarray(tokens, dtype=np.float64), np.asarray(losses, dtype=np.float64)
+    if p.ndim != 1 or p.shape != y.shape:
+        raise InputError(f"tokens and losses need one length, got {p.shape} and {y.shape}")
+    if np.any(np.diff(p) <= 0) or np.any(p <= 0):
+        raise InputError("tokens: must be positive and ascend")
+    kind = "raw (H_inf = 0)" if entropy_rate == 0 else f"above the known limit {entropy_rate:.4g}"
+    method = f"OLS of log loss on log P, {kind}"
+    reps = None if replicates is None else np.asarray(replicates, dtype=np.float64)
+    above = y - entropy_rate
+    if np.any(~np.isfinite(above) | (above <= 0)):
+        return Exponent.refused(
+            f"a loss is not above the limit {entropy_rate:.4g}", method=method, level=level
+        )
+    alternatives: list[dict[str, Any]] = []
+    for m in range(_MIN_FIRST, len(p)):
+        value, low, high = _fit(p[:m], above[:m], _shifted(reps, m, entropy_rate), level)
+        alternatives.append(
+            {"method": f"{method}, first {m} points", "value": value, "low": low, "high": high,
+             "window": [float(p[0]), float(p[m - 1])], "points": m}
+        )  # fmt: skip
+    if len(p) < _MIN_POINTS:
+        return Exponent.refused(
+            f"{len(p)} training-set sizes, {_MIN_POINTS} needed",
+            method=method, level=level, alternatives=alternatives,
+        )  # fmt: skip
+    value, low, high = _fit(p, above, _shifted(reps, len(p), entropy_rate), level)
+    doubts = []
+    if p[-1] < _MIN_RANGE * p[0]:
+        doubts.append(f"sizes span a factor {p[-1] / p[0]:.3g}, {_MIN_RANGE:g} needed")
+    if low is None or low <= 0:
+        doubts.append("the interval reaches zero")
+    bend = _bend(p, above)
+    if bend > _MAX_BEND:
+        doubts.append(
+            f"the slope changes by a factor {bend:.2g} over the sizes, {_MAX_BEND:g} allowed"
+        )
+    return Exponent(
+        value=value,
+        low=low,
+        high=high,
+        level=level,
+        window=(float(p[0]), float(p[-1])),
+        points=len(p),
+        method=method,
+        reportable=not doubts,
+        reason="; ".join(doubts) or None,
+        alternatives=tuple(alternatives),
+    )
+
+
+def alpha_with_limit(
+    tokens: ArrayLike,
+    losses: ArrayLike,
+    *,
+    level: float = 0.95,
+) -> Exponent:
+    """alpha of ``L(P) = H + A P^-alpha`` with H fitted; see `learning_limit` for its interval.
+
+    Raises
+    ------
+    InputError
+        For arrays of different lengths.
+    """
+    p = np.asarray(tokens, dtype=np.float64)
+    fit = learning_limit(p, losses, level=level)
+    method = "L(P) = H + A P^-alpha, H fitted"
+    if fit.delta is None or fit.delta_low is None or fit.delta_high is None:
+        return Exponent.refused(fit.reason or "no fit", method=method, level=level)
+    return Exponent(
+        value=fit.delta,
+        low=fit.delta_low,
+        high=fit.delta_high,
+        level=level,
+        window=fit.window,
+        points=fit.points,
+        method=method,
+        reportable=fit.identifiable,
+        reason=fit.reason if not fit.identifiable else None,
+    )
+
+
+def _shifted(replicates: Floats | None, m: int, entropy_rate: float) -> Floats | None:
+    if replicates is None or len(replicates) == 0:
+        return None
+    found: Floats = replicates[:, :m] - entropy_rate
+    return found
+
+
+def _fit(
+    p: Floats, y: Floats, replicates: Floats | None, level: float
+) -> tuple[float, float | None, float | None]:
+    """Minus the slope, and its interval; none of two points."""
+    from scipy.stats import norm
+    from scipy.stats import t as student
+
+    x = np.log(p) - np.log(p).mean()
+    weights = x / (x @ x)
+    log_y = np.log(y)
+    slope = float(weights @ log_y)
+    free = len(p) - 2
+    if free < 1:
+        return -slope, None, None
+    residuals = log_y - log_y.mean() - slope * x
+    scatter = math.sqrt(float(residuals @ residuals) / free * float(weights @ weights))
+    half = float(student.isf((1 - level) / 2, free)) * scatter
+    if replicates is not None:
+        usable = np.all(replicates > 0, axis=1)
+        if usable.sum() > 2:
+            sampled = float(np.std(np.log(replicates[usable]) @ weights, ddof=1))
+            half = math.hypot(half, float(norm.isf((1 - level) / 2)) * sampled)
+    return -slope, -slope - half, -slope + half
+
+
+def _bend(p: Floats, y: Floats) -> float:
+    """Ratio of the slopes of the first and the last half of the points, at least 1."""
+    m = (len(p) + 1) // 2
+    first = _fit(p[:m], y[:m], None, 0.95)[0]
+    last = _fit(p[-m:], y[-m:], None, 0.95)[0]
+    if min(first, last) <= 0:
+        return math.inf
+    return max(first / last, last / first)

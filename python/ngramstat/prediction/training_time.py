@@ -1,0 +1,57 @@
+"""How fast a training loss falls with training time (Liu et al. 2026: as tau^(-1/3)).
+
+tau is the sum of learning rates over steps. The law is one of time, not of data; the two coincide
+only in a single epoch at a constant rate.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ngramstat.errors import InputError
+from ngramstat.prediction.measured import alpha_of_losses
+from ngramstat.results import Exponent
+
+__all__ = ["time_exponent"]
+
+Floats = NDArray[np.float64]
+
+
+def time_exponent(
+    rate_sum: ArrayLike,
+    losses: ArrayLike,
+    *,
+    window: tuple[float, float] | None = None,
+    level: float = 0.95,
+) -> Exponent:
+    """Minus the log-log slope of a training loss against tau.
+
+    Parameters
+    ----------
+    rate_sum : (k,) float64
+        tau after each loss, ascending.
+    losses : (k,) float64
+        Training losses, nats per token.
+    window : (float, float), optional
+        First and last tau to fit; by default the last decade.
+    level : float
+
+    Raises
+    ------
+    InputError
+        For arrays of different lengths, or a tau that does not ascend.
+    """
+    tau, y = np.asarray(rate_sum, dtype=np.float64), np.asarray(losses, dtype=np.float64)
+    if tau.ndim != 1 or tau.shape != y.shape:
+        raise InputError(f"rate_sum and losses need one length, got {tau.shape} and {y.shape}")
+    method = "OLS of log training loss on log of the summed learning rate"
+    if len(tau) == 0:
+        return Exponent.refused("no losses", method=method, level=level)
+    low, high = (tau[-1] / 10, tau[-1]) if window is None else window
+    inside = (tau >= low) & (tau <= high)
+    found = alpha_of_losses(tau[inside], y[inside], level=level)
+    return Exponent(
+        value=found.value, low=found.low, high=found.high, level=level, window=found.window,
+        points=found.points, method=method, reportable=found.reportable, reason=found.reason,
+    )  # fmt: skip

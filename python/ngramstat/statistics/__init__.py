@@ -1,1 +1,0 @@
-"""From integer counts to C(t) and H(n) with their errors."""

@@ -1,0 +1,193 @@
+"""The main job as a whole: resuming, refusing to mix runs, and what it writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import ngramstat
+from ngramstat import api
+from ngramstat.stages.cache import PartStore
+from test_covariance_measurement import zipf
+
+OPTIONS = {"lags": [1, 2, 5, 12], "max_context": 2, "replicates": 99, "held_out": 0.2}
+
+
+@pytest.fixture
+def corpus():
+    tokens = zipf(300, 40_000, seed=1)
+    tokens[::100] = 0
+    return ngramstat.Corpus.from_arrays(
+        tokens, vocab_size=300, document_ends=np.arange(400, 40_001, 400)
+    )
+
+
+def without_provenance(run: ngramstat.RunResult) -> dict:
+    data = run.to_dict()
+    data.pop("provenance")
+    return data
+
+
+def test_a_run_holds_all_that_the_contract_names(corpus, tmp_path):
+    run = ngramstat.measure(corpus, output=tmp_path / "run", tokens=[1e6], **OPTIONS)
+    data = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert data == run.to_dict()
+    assert data["schema"] == "ngramstat.run/1"
+    names = {
+        "corpus": "path format sha256 tokens documents vocab_size dtype boundary",
+        "provenance": "version commit backend threads seconds peak_rss_bytes",
+        "correlations": "lags pairs norm norm_sequential composition_norm norm_crossfit "
+        "noise_floor frobenius singular_values residual valid beta beta_sequential",
+        "entropies": "context plug_in miller_madow held_out_kneser_ney held_out limit limit_low "
+        "limit_high resolved learning_curve gamma gamma_finite",
+        "prediction": "alpha alpha_finite gates horizon threshold",
+    }
+    for section, fields in names.items():
+        assert set(fields.split()) <= set(data[section]), section
+    exponent = "value low high level window points method reportable reason weights alternatives"
+    for section, name in (("correlations", "beta"), ("entropies", "gamma_finite")):
+        assert set(data[section][name]) == set(exponent.split())
+    for section, axis in (("correlations", "lags"), ("entropies", "context")):
+        lengths = {
+            len(v) for k, v in data[section].items() if isinstance(v, list) and k != "discounts"
+        }
+        assert lengths == {len(data[section][axis])}
+    for option in ("lags", "boundary", "seed", "replicates", "level", "max_context", "held_out"):
+        assert option in data["settings"]
+    assert data["correlations"]["pairs"] == [40_000 - lag for lag in OPTIONS["lags"]]
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(corpus, tmp_path, monkeypatch):
+    whole = ngramstat.measure(corpus, output=tmp_path / "whole", **OPTIONS)
+    measure_lags = api.measure_lags
+    counted: list[list[int]] = []
+
+    def interrupted(corpus, options, lags, **kwargs):
+        counted.append(list(lags))
+        for i, measurement in enumerate(measure_lags(corpus, options, lags, **kwargs)):
+            if i == 2:
+                raise KeyboardInterrupt
+            yield measurement
+
+    monkeypatch.setattr(api, "measure_lags", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ngramstat.measure(corpus, output=tmp_path / "run", **OPTIONS)
+    assert not (tmp_path / "run" / "run.json").exists()
+    again = ngramstat.measure(corpus, output=tmp_path / "run", **OPTIONS)
+    assert counted == [[1, 2, 5, 12], [5, 12]]
+    assert without_provenance(again) == without_provenance(whole)
+    # A third call finds everything.
+    ngramstat.measure(corpus, output=tmp_path / "run", **OPTIONS)
+    assert counted[2] == []
+
+
+@pytest.mark.parametrize("damage", ["truncate", "garbage", "empty"])
+def test_a_damaged_part_is_computed_again(corpus, tmp_path, damage):
+    first = ngramstat.measure(corpus, output=tmp_path / "run", **OPTIONS)
+    for part in (tmp_path / "run" / "parts").iterdir():
+        whole = part.read_bytes()
+        part.write_bytes(
+            {"truncate": whole[: len(whole) // 2], "garbage": whole[::-1], "empty": b""}[damage]
+        )
+    again = ngramstat.measure(corpus, output=tmp_path / "run", **OPTIONS)
+    assert without_provenance(again) == without_provenance(first)
+
+
+def test_more_lags_reuse_what_is_there(corpus, tmp_path, monkeypatch):
+    ngramstat.measure(corpus, output=tmp_path / "run", **OPTIONS)
+    measure_lags = api.measure_lags
+    wanted: list[list[int]] = []
+
+    def watched(corpus, options, lags, **kwargs):
+        wanted.append(list(lags))
+        return measure_lags(corpus, options, lags, **kwargs)
+
+    monkeypatch.setattr(api, "measure_lags", watched)
+    more = {**OPTIONS, "lags": [1, 2, 3, 5, 12]}
+    with pytest.raises(ngramstat.InputError, match="holds a run with another lags"):
+        ngramstat.measure(corpus, output=tmp_path / "run", **more)
+    ngramstat.measure(corpus, output=tmp_path / "run", overwrite=True, **more)
+    assert wanted == [[3]]
+
+
+def test_other_horizons_are_read_off_a_finished_run(corpus, tmp_path):
+    ngramstat.measure(corpus, output=tmp_path / "run", tokens=[1e6], **OPTIONS)
+    again = ngramstat.measure(corpus, output=tmp_path / "run", tokens=[1e9], **OPTIONS)
+    assert [point.tokens for point in again.prediction.horizon] == [1e9]
+    assert "1e+09 tokens resolve" in repr(again.prediction)
+
+
+def test_another_corpus_is_not_mixed_into_a_run(corpus, tmp_path):
+    ngramstat.measure(corpus, output=tmp_path / "run", **OPTIONS)
+    other = ngramstat.Corpus.from_arrays(zipf(300, 40_000, seed=2), vocab_size=300)
+    with pytest.raises(ngramstat.InputError, match="holds a run with another corpus"):
+        ngramstat.measure(other, output=tmp_path / "run", **OPTIONS)
+
+
+def test_parts_depend_on_everything_that_shapes_them(tmp_path):
+    store = PartStore(tmp_path, {"tokens": "a"})
+    store.save("lag", {"lag": 1}, {"x": np.arange(3)})
+    assert store.load("lag", {"lag": 1})["x"].tolist() == [0, 1, 2]
+    assert store.load("lag", {"lag": 2}) is None
+    assert store.load("ngrams", {"lag": 1}) is None
+    assert PartStore(tmp_path, {"tokens": "b"}).load("lag", {"lag": 1}) is None
+    assert PartStore(None, {}).load("lag", {"lag": 1}) is None
+
+
+def test_a_part_with_a_pickle_inside_is_not_loaded(tmp_path):
+    store = PartStore(tmp_path, {})
+    path = store.path("lag", {"lag": 1})
+    np.savez(path, x=np.array([{"not": "an array"}], dtype=object))
+    assert store.load("lag", {"lag": 1}) is None
+
+
+def test_nothing_is_written_without_an_output(corpus, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ngramstat.measure(corpus, **OPTIONS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_and_memory_do_not_change_a_run(corpus, threads, any_limit):
+    plain = ngramstat.measure(corpus, threads=1, **OPTIONS)
+    other = ngramstat.measure(corpus, threads=threads, memory_limit=300_000, **OPTIONS)
+    assert without_provenance(other) == without_provenance(plain)
+    assert other.provenance["threads"] == threads
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a child process")
+def test_control_c_leaves_a_run_that_can_go_on(tmp_path):
+    """The real thing: the command in a child process, interrupted between lags."""
+    np.save(tmp_path / "tokens.npy", zipf(300, 300_000, seed=3))
+    # A shell's background job, as these tests may be, hands down that it ignores Ctrl-C.
+    start = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from ngramstat.cli import main; main()"
+    )
+    command = [
+        sys.executable, "-c", start, "--quiet", "measure",
+        str(tmp_path / "tokens.npy"), "--vocab-size", "300", "-o", str(tmp_path / "run"),
+        "--lags", "1:60", "--max-context", "1", "--replicates", "50",
+    ]  # fmt: skip
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    parts = tmp_path / "run" / "parts"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (parts.is_dir() and any(parts.glob("lag-*.npz"))):
+        time.sleep(0.02)
+    os.kill(child.pid, signal.SIGINT)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 130, errors
+    assert errors.strip().startswith("Interrupted. What was finished is kept")
+    assert not (tmp_path / "run" / "run.json").exists()
+    kept = {p.name: p.stat().st_mtime_ns for p in parts.glob("lag-*.npz")}
+    assert kept
+    assert not list(parts.glob("*.tmp"))
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    assert (tmp_path / "run" / "run.json").exists()
+    assert {n: (parts / n).stat().st_mtime_ns for n in kept} == kept

@@ -1,0 +1,304 @@
+"""The cross-fitted norm: its moments against dense matrices, and its bias on known spectra."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+import ngramstat
+from ngramstat import kernels
+from ngramstat.covariance.cross_fit import ShuffledPairs, cross_fit, pair_documents
+from ngramstat.kernels import ClassedDocuments
+from ngramstat.sampling.documents import FOLDS, Units, statistical_units
+from ngramstat.synthetic import BroadcastTree, IndependentTokens, MarkovChain
+
+
+def small_corpus(documents: int = 60, length: int = 40, v: int = 5, seed: int = 0):
+    chain = MarkovChain.random(v, concentration=0.3, rules_seed=seed, document_length=length)
+    return chain.corpus(documents * length, seed=seed)
+
+
+def portion_covariance(
+    corpus, units: Units, fold: int, lag: int, *, stream: bool, sequential: bool = False
+):
+    """(C, pairs) of one fold, by loops, tokens centred by the marginals of the half's other
+    folds; or its sequential covariance, the pairs of all within-document shuffles taken off.
+    """
+    v = corpus.vocab_size
+    joint, others = np.zeros((v, v)), np.zeros((v, v))
+    shuffled = np.zeros((v, v))
+    starts, ends, limits = pair_documents(corpus, units, stream=stream)
+    half = units.folds // (FOLDS // 2)
+    for d in np.flatnonzero((half == fold // (FOLDS // 2)) & (units.folds != fold)):
+        for i in range(starts[d], ends[d]):
+            if i + lag < limits[d]:
+                others[corpus.tokens[i], corpus.tokens[i + lag]] += 1
+    for d in np.flatnonzero(units.folds == fold):
+        for i in range(starts[d], ends[d]):
+            if i + lag < limits[d]:
+                joint[corpus.tokens[i], corpus.tokens[i + lag]] += 1
+        length = ends[d] - starts[d]
+        if length > lag:
+            counts = np.bincount(corpus.tokens[starts[d] : ends[d]], minlength=v)
+            ordered = np.outer(counts, counts) - np.diag(counts)
+            shuffled += (length - lag) / (length * (length - 1)) * ordered
+    n = joint.sum()
+    if n == 0:
+        return joint, 0.0
+    if sequential:
+        return (joint - shuffled) / n, n
+    p, q = others.sum(axis=1) / others.sum(), others.sum(axis=0) / others.sum()
+    rows, columns = np.eye(v) - p, np.eye(v) - q  # a token less what the others' tokens are
+    return sum(
+        joint[i, j] / n * np.outer(rows[i], columns[j]) for i in range(v) for j in range(v)
+    ), n
+
+
+def brute_force(corpus, units, lag, left, right, *, stream, sequential=False):
+    """(u^T C v, estimate of the norm, its jackknife error) by sums over distinct folds."""
+    parts = [
+        portion_covariance(corpus, units, k, lag, stream=stream, sequential=sequential)
+        for k in range(FOLDS)
+    ]
+    sides = [range(FOLDS // 2), range(FOLDS // 2, FOLDS)]
+
+    def moments(side, u, v, without=None):
+        kept = [k for k in side if k != without]
+        total = sum(parts[k][1] for k in kept)
+        first = sum(parts[k][1] * (u @ parts[k][0] @ v) for k in kept) / total
+        third = weight = 0.0
+        for a, b, c in itertools.permutations(kept, 3):
+            w = parts[a][1] * parts[b][1] * parts[c][1]
+            third += w * (u @ parts[a][0] @ parts[b][0].T @ parts[c][0] @ v)
+            weight += w
+        return first, third / weight
+
+    # Folds of a half meet the vectors of the other.
+    vectors = [(left[1], right[1]), (left[0], right[0])]
+    whole = [moments(side, *uv) for side, uv in zip(sides, vectors, strict=True)]
+    first, third = np.mean(whole, axis=0)
+    value = math.sqrt(third / first)
+    variance = 0.0
+    for h in (0, 1):
+        total = sum(parts[k][1] for k in sides[h])
+        used = [k for k in sides[h] if parts[k][1] > 0]
+        spread = 0.0
+        for k in used:
+            changed = list(whole)
+            changed[h] = moments(sides[h], *vectors[h], without=k)
+            f, t = np.mean(changed, axis=0)
+            spread += ((1 - parts[k][1] / total) * (value - math.sqrt(t / f))) ** 2
+        variance += len(used) / (len(used) - 1) * spread
+    return first, value, math.sqrt(variance)
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "document"])
+@pytest.mark.parametrize("lag", [1, 2])
+def test_moments_equal_sums_over_distinct_portions(stream, lag):
+    corpus = small_corpus()
+    boundary = "stream" if stream else "document"
+    units = statistical_units(corpus, boundary=boundary, seed=3)
+    rng = np.random.default_rng(1)
+    chain = MarkovChain.random(5, concentration=0.3, rules_seed=0, document_length=40)
+    exact = chain.covariance(lag, "document")
+    u, _, vt = np.linalg.svd(exact)
+    left = np.stack([u[:, 0] + 0.1 * rng.standard_normal(5) for _ in range(2)])
+    right = np.stack([vt[0] + 0.1 * rng.standard_normal(5) for _ in range(2)])
+    found = cross_fit(corpus, units, lag, left, right, stream=stream, threads=2)
+    first, value, error = brute_force(corpus, units, lag, left, right, stream=stream)
+    assert found.crossfit == pytest.approx(first, rel=1e-10)
+    # Vectors of the last step are rounded to floats.
+    assert found.debiased == pytest.approx(value, rel=1e-7)
+    assert found.debiased_error == pytest.approx(error, rel=1e-5)
+    assert found.crossfit_error > 0
+    assert 8 < found.freedom <= 14
+
+
+def test_sequential_moments_equal_sums_over_distinct_portions():
+    """Documents of unequal lengths and topics, with sequence inside."""
+    rng = np.random.default_rng(6)
+    documents = []
+    for _ in range(70):
+        favourite = rng.integers(4)
+        start = rng.integers(0, 4, rng.integers(6, 40))
+        documents.append(np.repeat(np.where(rng.random(len(start)) < 0.4, favourite, start), 2))
+    corpus = ngramstat.Corpus.from_arrays(
+        np.concatenate(documents).astype(np.uint16),
+        vocab_size=4,
+        document_ends=np.cumsum([len(d) for d in documents]),
+    )
+    units = statistical_units(corpus, boundary="document", seed=2)
+    spans, lag = units.spans, 1
+    lengths = (spans.ends - spans.starts).astype(float)
+    vectors = rng.standard_normal((2, 2, 4)) * 0.2 + np.array([1.0, -1.0, 0.5, -0.5])
+    shuffled = ShuffledPairs(
+        kernels.count_document_tokens(corpus.tokens, 4, spans),
+        np.maximum(lengths - lag, 0) / (lengths * (lengths - 1)),
+        units.folds,
+    )
+    found = cross_fit(corpus, units, lag, *vectors, stream=False, shuffled=shuffled)
+    first, value, error = brute_force(corpus, units, lag, *vectors, stream=False, sequential=True)
+    assert found.crossfit == pytest.approx(first, rel=1e-10)
+    # Vectors of the last step are rounded to floats.
+    assert found.debiased == pytest.approx(value, rel=1e-7)
+    assert found.debiased_error == pytest.approx(error, rel=1e-5)
+
+
+def test_topics_are_no_sequence_whatever_the_vocabulary():
+    """Composition alone: lags are valid, sequential ones are not, with few types too."""
+    for v in (4, 30):
+        world = IndependentTokens(v, 0.5, topics=6, concentration=8.0, document_length=50)
+        c = ngramstat.correlations(
+            world.corpus(60_000, seed=v), lags=[1, 2, 4, 8, 16], boundary="document",
+            replicates=199,
+        )  # fmt: skip
+        assert c.valid.all()
+        assert c.beta_sequential.value is None
+        assert "no lag stands clear" in str(c.beta_sequential.reason)
+        assert not c.beta.reportable
+
+
+def test_portions_without_pairs_are_left_out():
+    """A lag that only some documents are long enough for."""
+    rng = np.random.default_rng(2)
+    lengths = np.where(np.arange(200) % 3 == 0, 30, 4)
+    tokens = np.repeat(rng.integers(0, 3, lengths.sum() // 2 + 1), 2)[: lengths.sum()]
+    corpus = ngramstat.Corpus.from_arrays(
+        tokens.astype(np.uint16), vocab_size=3, document_ends=np.cumsum(lengths)
+    )
+    units = statistical_units(corpus, boundary="document", seed=0)
+    vectors = np.linalg.svd(rng.standard_normal((2, 3, 3)))[0][:, :, 0]
+    found = cross_fit(corpus, units, 5, vectors, vectors, stream=False)
+    first, _ = brute_force_first(corpus, units, 5, vectors)
+    assert found.crossfit == pytest.approx(first, rel=1e-10, abs=1e-14)
+    # Longer than every document: nothing to say.
+    nothing = cross_fit(corpus, units, 31, vectors, vectors, stream=False)
+    assert math.isnan(nothing.debiased)
+    assert math.isnan(nothing.crossfit)
+
+
+def brute_force_first(corpus, units, lag, vectors):
+    halves = []
+    for h in (0, 1):
+        u = vectors[1 - h]
+        parts = [
+            portion_covariance(corpus, units, k, lag, stream=False)
+            for k in range(h * FOLDS // 2, (h + 1) * FOLDS // 2)
+        ]
+        total = sum(n for _, n in parts)
+        halves.append(sum(n * (u @ c @ u) for c, n in parts) / total)
+    return np.mean(halves), halves
+
+
+def test_class_products_equal_the_reference(token_dtype, threads):
+    rng = np.random.default_rng(4)
+    n, v, lag = 3001, 9, 4
+    tokens = rng.integers(0, v, n).astype(token_dtype)
+    ends = np.append(np.sort(rng.choice(np.arange(1, n), 40, replace=False)), n)
+    starts = np.concatenate([[0], ends[:-1]])
+    classes = rng.integers(0, 6, len(ends)).astype(np.uint8)
+    documents = ClassedDocuments(starts, ends, ends, classes, 6)
+    u, w = rng.integers(-5, 6, (2, 2, v)).astype(float)
+    a, b = rng.integers(-5, 6, (2, 2, v, kernels.BLOCK_SIZE)).astype(np.float32)
+    found = kernels.multiply_pairs_by_class(tokens, v, lag, u, w, documents, threads=threads)
+    sums = kernels.bilinear_sums_by_class(tokens, v, lag, a, b, documents, threads=threads)
+    for k in range(6):
+        joint = np.zeros((v, v))
+        for d in np.flatnonzero(classes == k):
+            for i in range(starts[d], ends[d] - lag):
+                joint[tokens[i], tokens[i + lag]] += 1
+        s, own = divmod(k, 3)
+        assert np.array_equal(found[0][k], joint @ w[s])
+        assert np.array_equal(found[1][k], joint.T @ u[s])
+        assert np.array_equal(found[2][k], joint.sum(axis=1))
+        assert np.array_equal(found[3][k], joint.sum(axis=0))
+        form = a[s].T.astype(float) @ joint @ b[s]
+        expected = [np.diag(form), form.sum(axis=0), form.sum(axis=1), form[own], form[:, own]]
+        assert np.array_equal(sums[k], expected)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_products_without_a_table_equal_the_reference(token_dtype, threads, transposed):
+    rng = np.random.default_rng(5)
+    n, v, lag = 3001, 9, 4
+    tokens = rng.integers(0, v, n).astype(token_dtype)
+    ends = np.append(np.sort(rng.choice(np.arange(1, n), 40, replace=False)), n)
+    starts = np.concatenate([[0], ends[:-1]])
+    classes = rng.integers(0, 3, len(ends)).astype(np.uint8)
+    x = rng.integers(-5, 6, (v, kernels.BLOCK_SIZE)).astype(float)
+    weights = np.array([2.0, 0.0, -3.0])
+    for limits in (ends, np.full(len(ends), n)):
+        found = kernels.multiply_pairs(
+            tokens, v, lag, x, weights, ClassedDocuments(starts, ends, limits, classes, 3),
+            transposed=transposed, threads=threads,
+        )  # fmt: skip
+        joint = np.zeros((v, v))
+        for start, end, limit, k in zip(starts, ends, limits, classes, strict=True):
+            for i in range(start, min(end, limit - lag)):
+                joint[tokens[i], tokens[i + lag]] += weights[k]
+        assert np.array_equal(found, (joint.T if transposed else joint) @ x)
+
+
+def test_products_without_a_table_refuse_what_does_not_fit():
+    tokens, one = np.array([0, 1, 2, 1], np.uint16), np.array([4], np.int64)
+    documents = ClassedDocuments(np.zeros(1, np.int64), one, one, np.zeros(1, np.uint8), 1)
+    x = np.ones((3, kernels.BLOCK_SIZE))
+    with pytest.raises(IndexError, match="token 2 at position 2"):
+        kernels.multiply_pairs(tokens, 2, 1, x[:2], np.ones(1), documents)
+    with pytest.raises(ValueError, match="vocab_size, 8"):
+        kernels.multiply_pairs(tokens, 3, 1, x[:2], np.ones(1), documents)
+    with pytest.raises(ValueError, match="one weight per class"):
+        kernels.multiply_pairs(tokens, 3, 1, x, np.ones(2), documents)
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        BroadcastTree.with_beta(0.9, 8, 2, 9),  # seven equal singular values
+        IndependentTokens(40, 1.0, topics=3, concentration=30.0, document_length=60),
+        MarkovChain.random(12, concentration=0.5, rules_seed=3, document_length=200),
+    ],
+    ids=["equal values", "two values", "one large value"],
+)
+def test_the_norm_is_unbiased_where_the_plug_in_is_not(world):
+    lag, draws = 4, 40
+    exact = world.norms([lag], "document")[0]
+    plug_in, debiased, inside = [], [], 0
+    for seed in range(draws):
+        corpus = world.corpus(60_000, seed=seed)
+        c = ngramstat.correlations(corpus, lags=[lag], boundary="document", replicates=199,
+                                   singular_values=1, seed=seed, threads=1)  # fmt: skip
+        plug_in.append(c.norm[0])
+        debiased.append(c.norm_debiased[0])
+        inside += c.norm_low[0] <= exact <= c.norm_high[0]
+    error = np.std(debiased) / math.sqrt(draws)
+    assert abs(np.mean(debiased) - exact) < 4 * error + 0.01 * exact
+    if isinstance(world, BroadcastTree):
+        assert np.mean(plug_in) - exact > 0.15 * exact
+    assert inside >= 0.85 * draws
+
+
+def test_lags_without_correlation_are_valid_at_the_promised_rate():
+    """Few types, where the norm itself scatters most: independent tokens, one lag in a thousand."""
+    found = []
+    for seed in range(60):
+        world = IndependentTokens(2 + seed % 6, 0.5, document_length=50)
+        c = ngramstat.correlations(
+            world.corpus(20_000, seed=seed), lags=[1, 2, 3, 5, 8, 13], boundary="document",
+            replicates=49, singular_values=1, seed=seed, threads=1,
+        )  # fmt: skip
+        found.append(c.valid)
+    # 360 lags at a rate of 1e-3 (up to 3e-3 where the halves are two vectors of one sign).
+    assert np.sum(found) <= 4
+
+
+def test_too_few_documents_are_said_to_be_too_few():
+    corpus = small_corpus(documents=5, length=400)
+    c = ngramstat.correlations(corpus, lags=[1, 2, 3], boundary="document", replicates=99)
+    assert not c.valid.any()
+    assert np.isnan(c.norm_debiased).all()
+    assert not c.beta.reportable
+    assert "too few documents" in str(c.beta.reason)

@@ -1,0 +1,240 @@
+"""Nulls and their company: shuffled documents, position, restricted types, reach of the lags."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ngramstat
+from ngramstat.covariance.assembly import crossing_reach, sequential_reach
+from ngramstat.covariance.measurement import most_frequent
+from ngramstat.covariance.position import position_norm
+from ngramstat.covariance.shuffling import shuffled_inside_documents
+from ngramstat.sampling.documents import statistical_units
+from ngramstat.synthetic import BroadcastTree, MarkovChain
+from test_covariance_measurement import zipf
+
+
+def documents_of(lengths, v=6, seed=0):
+    """Tokens with topics, a drift over position and a copy of the token before."""
+    rng = np.random.default_rng(seed)
+    pieces = []
+    for length in lengths:
+        p = rng.dirichlet(np.ones(v))
+        tokens = rng.choice(v, length, p=p)
+        tokens[: length // 4] = rng.choice(2, length // 4)
+        again = rng.random(length) < 0.3
+        tokens[1:][again[1:]] = tokens[:-1][again[1:]]
+        pieces.append(tokens)
+    return ngramstat.Corpus.from_arrays(
+        np.concatenate(pieces).astype(np.uint16),
+        vocab_size=v,
+        document_ends=np.cumsum(lengths),
+    )
+
+
+def test_permutation_floor_equals_brute_force():
+    lengths = np.random.default_rng(1).integers(5, 60, 40)
+    corpus, lag = documents_of(lengths), 4
+    found = ngramstat.correlations(corpus, lags=[lag], replicates=9, seed=3)
+    units = statistical_units(corpus, boundary="stream", seed=3)
+    shuffled = shuffled_inside_documents(corpus, units, 3)
+    joint, mean = np.zeros((6, 6)), np.zeros((6, 6))
+    for end, length in zip(np.cumsum(lengths), lengths, strict=True):
+        document = shuffled[end - length : end]
+        original = corpus.tokens[end - length : end]
+        np.testing.assert_array_equal(np.sort(document), np.sort(original))
+        for i in range(length - lag):
+            joint[document[i], document[i + lag]] += 1
+        if length > lag:
+            c = np.bincount(original, minlength=6)
+            mean += (length - lag) / (length * (length - 1)) * (np.outer(c, c) - np.diag(c))
+    expected = np.linalg.norm((joint - mean) / joint.sum(), 2)
+    assert found.permutation_floor[0] == pytest.approx(expected, rel=1e-9)
+
+
+def test_shuffled_documents_keep_their_separators_and_the_seed_decides():
+    tokens = np.array([1, 2, 3, 4, 0] * 30, dtype=np.uint16)
+    corpus = ngramstat.Corpus.from_arrays(
+        tokens, vocab_size=5, document_ends=np.arange(5, 151, 5), separator=0
+    )
+    units = statistical_units(corpus, boundary="document", seed=0)
+    shuffled = shuffled_inside_documents(corpus, units, 0)
+    assert (shuffled[4::5] == 0).all()
+    assert not np.array_equal(shuffled, tokens)
+    np.testing.assert_array_equal(shuffled, shuffled_inside_documents(corpus, units, 0))
+    assert not np.array_equal(shuffled, shuffled_inside_documents(corpus, units, 1))
+    np.testing.assert_array_equal(corpus.tokens, tokens)
+
+
+def test_the_sequential_norm_without_sequence_is_the_permutation_floor():
+    rng = np.random.default_rng(5)
+    topics = rng.dirichlet(np.full(300, 0.3), 8)
+    documents = [rng.choice(300, 500, p=topics[rng.integers(8)]) for _ in range(200)]
+    corpus = ngramstat.Corpus.from_arrays(
+        np.concatenate(documents).astype(np.uint16),
+        vocab_size=300,
+        document_ends=np.arange(1, 201) * 500,
+    )
+    found = ngramstat.correlations(corpus, lags=[1, 4, 16], boundary="document", replicates=99)
+    np.testing.assert_allclose(found.norm_sequential, found.permutation_floor, rtol=0.15)
+    assert not found.valid_sequential.any()
+    assert found.valid.all()  # the composition is no noise
+
+
+def test_position_norm_equals_brute_force():
+    lengths = np.random.default_rng(2).integers(3, 90, 60)
+    corpus, lag = documents_of(lengths, seed=4), 2
+    units = statistical_units(corpus, boundary="stream", seed=0)
+    edges = np.array([0, 1, 2, 4, 8, 16, 32, 64])
+    left, right = np.zeros((2, 8, 6)), np.zeros((2, 8, 6))
+    for end, length, half in zip(np.cumsum(lengths), lengths, units.spans.halves, strict=True):
+        document = corpus.tokens[end - length : end]
+        for i in range(length - lag):
+            b = int(np.searchsorted(edges, i, side="right")) - 1
+            left[half, b, document[i]] += 1
+            right[half, b, document[i + lag]] += 1
+    pairs = left.sum(axis=2)
+    assert (pairs > 0).all()
+    weights = pairs.sum(axis=0) / pairs.sum()
+    p, q = left / pairs[..., None], right / pairs[..., None]
+
+    def covariance(h, g):
+        mean_p, mean_q = weights @ p[h], weights @ q[g]
+        return sum(
+            w * np.outer(a - mean_p, b - mean_q)
+            for w, a, b in zip(weights, p[h], q[g], strict=True)
+        )
+
+    one, other = covariance(0, 1), covariance(1, 0)
+    norm, floor = position_norm(corpus, units, lag)
+    assert norm == pytest.approx(np.linalg.norm(one + other, 2) / 2, rel=1e-9)
+    assert floor == pytest.approx(np.linalg.norm(one - other, 2) / 2, rel=1e-9)
+    # The planted drift: the first quarter of a document has other tokens.
+    assert norm > 3 * floor
+
+
+def test_stationary_documents_have_no_position_covariance():
+    chain = MarkovChain.random(20, concentration=0.3, rules_seed=1, document_length=300)
+    corpus = chain.corpus(300_000, seed=1)
+    found = ngramstat.correlations(corpus, lags=[1, 8], boundary="document", replicates=9)
+    assert (found.position_norm < 3 * found.position_floor).all()
+    assert (found.position_norm < 0.1 * found.analytic_floor).all()
+
+
+def test_restricted_types_are_a_principal_submatrix():
+    corpus = documents_of(np.full(200, 100), v=12, seed=6)
+    options = {"lags": [1, 5], "boundary": "document", "replicates": 99}
+    full = ngramstat.correlations(corpus, **options)
+    cut = ngramstat.correlations(corpus, vocab_top=5, **options)
+    kept = most_frequent(corpus, 5)
+    counts = np.bincount(corpus.tokens, minlength=12)
+    assert counts[kept].min() >= counts[~kept].max()
+    documents = corpus.tokens.reshape(200, 100)
+    for k, lag in enumerate(options["lags"]):
+        joint = np.zeros((12, 12))
+        np.add.at(joint, (documents[:, :-lag].ravel(), documents[:, lag:].ravel()), 1)
+        joint /= joint.sum()
+        c = joint - np.outer(joint.sum(axis=1), joint.sum(axis=0))
+        assert cut.norm[k] == pytest.approx(np.linalg.norm(c[np.ix_(kept, kept)], 2), rel=1e-9)
+        assert cut.vocab_cut.full_norm[k] == pytest.approx(np.linalg.norm(c, 2), rel=1e-6)
+    np.testing.assert_allclose(cut.norm + cut.vocab_cut.bound, full.norm, rtol=1e-6)
+    assert cut.vocab_cut.top == 5
+    assert cut.vocab_cut.dropped_mass == pytest.approx(counts[~kept].sum() / 20_000)
+    # The vectors of the halves are restricted, too.
+    np.testing.assert_allclose(cut.norm_crossfit, cut.norm, rtol=0.02)
+    np.testing.assert_allclose(cut.norm_debiased, cut.norm, rtol=0.02)
+    assert full.vocab_cut is None
+    assert ngramstat.results.CorrelationResult.from_dict(cut.to_dict()) == cut
+    # All types kept are all types.
+    everything = ngramstat.correlations(corpus, vocab_top=12, **options)
+    np.testing.assert_allclose(everything.norm_debiased, full.norm_debiased, rtol=1e-9)
+    np.testing.assert_allclose(everything.vocab_cut.bound, 0, atol=1e-12)
+
+
+def test_equally_frequent_types_are_kept_by_their_ids():
+    tokens = np.array([3, 3, 1, 1, 0, 2, 2, 4], dtype=np.uint16)
+    corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=5)
+    assert np.flatnonzero(most_frequent(corpus, 2)).tolist() == [1, 2]
+    with pytest.raises(ngramstat.InputError, match="vocab_top=0"):
+        ngramstat.correlations(corpus, lags=[1], vocab_top=0)
+
+
+def test_crossing_pairs_end_the_window_of_the_stream():
+    lags = np.array([1, 2, 4, 8, 16])
+    share = np.array([0.01, 0.02, 0.1, 0.3, 0.2])
+    reach = crossing_reach(lags, share)
+    assert reach is not None
+    assert reach[0] == 4
+    assert "25 %" in reach[1]
+    assert crossing_reach(lags, share / 2) is None
+    # Short documents of one tree each: lags beyond a quarter of them are not fitted.
+    corpus = BroadcastTree.with_beta(0.9, 8, 2, 6).corpus(300_000, seed=1)
+    found = ngramstat.correlations(corpus, lags=[1, 2, 3, 4, 6, 8, 11, 16, 23, 32], replicates=99)
+    assert found.crossing_share[7] == pytest.approx(0.25, abs=0.01)
+    assert found.beta.window[1] <= 16
+    # The interval is that of the replicates that other exponents are combined with.
+    low, high = np.nanquantile(found.bootstrap.beta, [0.025, 0.975])
+    assert (found.beta.low, found.beta.high) == (pytest.approx(low), pytest.approx(high))
+    assert "cross document ends" in found.beta.method
+
+
+@pytest.mark.parametrize(("beta", "length"), [(0.9, 1000), (0.5, 4000), (1.5, 300)])
+def test_sequential_reach_leaves_norms_that_are_short_by_about_a_quarter(beta, length):
+    """C = t^-beta, less its mean over the pairs of a document, as removing composition does."""
+    t = np.arange(1, length)
+    share = 2 * (length - t) / (length * (length - 1.0))
+    removed = share @ t**-beta
+    lags = np.array([1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256])
+    norm = np.abs(lags**-beta - removed)
+    reach = sequential_reach(lags, norm, np.full(50, length))
+    assert reach is not None
+    short = removed / lags**-beta
+    assert short[lags <= reach[0]].max() < 0.35  # the mean is known from the measured lags alone
+    assert short[lags > reach[0]].min() > 0.15
+
+
+def test_sequential_reach_of_short_memory_and_of_short_documents():
+    lags = 2 ** np.arange(8)
+    fast = np.where(lags < 16, np.exp(-lags / 2.0), np.nan)
+    assert sequential_reach(lags, fast, np.full(10, 10**6))[0] == 8
+    assert sequential_reach(lags, 0.5 ** lags.astype(float), np.full(10, 10**9))[0] <= 32
+    long = sequential_reach(lags, lags**-1.0, np.full(10, 10**7))
+    assert long is None
+    short = sequential_reach(lags, lags**-3.0, np.full(10, 100))
+    assert short[0] <= 25
+    assert sequential_reach(lags, lags**-1.0, np.array([1, 1])) is None
+
+
+def test_cross_fit_and_plug_in_bracket_the_truth_at_few_tokens():
+    """64 types, 100 000 tokens: noise as large as the norm at the last lag."""
+    world = BroadcastTree.with_beta(0.9, 64, 2, 10)
+    lags = [1, 2, 4, 8]
+    exact = world.norms(lags, "document")
+    plug_in, crossfit, covered = [], [], []
+    for seed in range(12):
+        found = ngramstat.correlations(
+            world.corpus(100_000, seed=seed), lags=lags, boundary="document", replicates=199,
+            seed=seed, singular_values=1, threads=1,
+        )  # fmt: skip
+        plug_in.append(found.norm)
+        crossfit.append(found.norm_crossfit)
+        inside = (found.norm_low <= exact) & (exact <= found.norm_high)
+        covered += inside[np.isfinite(found.norm_debiased)].tolist()
+    assert (np.mean(plug_in, axis=0) > exact).all()
+    assert (np.mean(crossfit, axis=0) < exact).all()
+    assert np.mean(plug_in, axis=0)[-1] > 1.2 * exact[-1]
+    assert np.mean(crossfit, axis=0)[-1] < 0.95 * exact[-1]
+    assert np.mean(covered) >= 0.85
+
+
+def test_nulls_are_bit_identical_over_threads_and_memory(threads, any_limit):
+    corpus = ngramstat.Corpus.from_arrays(
+        zipf(400, 30_000, seed=7), vocab_size=400, document_ends=np.arange(1000, 30_001, 1000)
+    )
+    options = {"lags": [1, 5], "replicates": 9, "vocab_top": 300}
+    found = ngramstat.correlations(corpus, **options, threads=threads, memory_limit=200_000)
+    assert found.to_dict() == ngramstat.correlations(corpus, **options, threads=1).to_dict()
+    alone = ngramstat.correlations(corpus, **{**options, "lags": [5]}, threads=1)
+    assert alone.permutation_floor[0] == found.permutation_floor[1]
+    assert alone.position_norm[0] == found.position_norm[1]

@@ -1,0 +1,111 @@
+"""Learning curves on nested subsets, and how their limits join the bracket."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import ngramstat
+from ngramstat.entropy.kneser_ney import HeldOut, held_out_losses, split_units
+from ngramstat.entropy.learning_curves import (
+    LearningPoint,
+    nested_subsets,
+    pooled_curve,
+    subset_losses,
+)
+from ngramstat.errors import InputError
+from ngramstat.report.learning import plot_learning
+from ngramstat.runtime.workspace import Workspace
+from ngramstat.sampling.documents import statistical_units
+from ngramstat.synthetic import SantaFe
+from test_covariance_measurement import zipf
+
+
+@pytest.fixture
+def split():
+    tokens = zipf(200, 60_000, seed=3)
+    corpus = ngramstat.Corpus.from_arrays(
+        tokens, vocab_size=200, document_ends=np.arange(100, 60_001, 100)
+    )
+    units = statistical_units(corpus, boundary="stream", seed=0)
+    return split_units(corpus, units, share=0.1, seed=0)
+
+
+def test_subsets_are_nested_and_replicates_apart(split):
+    found = list(nested_subsets(split, sizes=5, seed=1))
+    training = set(split.training[2].tolist())
+    by = {(s.halvings, s.replicate): set(s.documents.tolist()) for s in found}
+    assert set(by) == {(h, r) for h in range(1, 5) for r in range((2, 2, 4, 4)[h - 1])}
+    for (h, r), documents in by.items():
+        assert documents <= training
+        assert len(documents) == pytest.approx(len(training) / 2**h, abs=1)
+        count = (1, 2, 2, 4, 4)[h]
+        for other in range(count):
+            if other != r:
+                assert not documents & by[h, other]
+        if h > 1 and (1, 2, 2, 4, 4)[h - 1] == count:
+            assert documents <= by[h - 1, r]
+
+
+def test_a_point_is_the_model_of_its_subset(split):
+    subset = next(iter(nested_subsets(split, sizes=2, seed=1)))
+    point = subset_losses(split, subset, max_context=2, boundary="stream")
+    corpus, units, _ = split.training
+    alone = held_out_losses(
+        type(split)((corpus, units, subset.documents), split.held_out),
+        max_context=2,
+        boundary="stream",
+        workspace=Workspace(2),
+    )
+    assert point.tokens == alone.training_tokens == 100 * len(subset.documents)
+    assert np.array_equal(point.losses, alone.losses.sum(axis=0) / alone.tokens.sum())
+
+
+def test_small_corpora_have_fewer_sizes(split):
+    assert not list(nested_subsets(split, sizes=1, seed=0))
+    sizes = {s.halvings for s in nested_subsets(split, sizes=12, seed=0)}
+    assert sizes == {1, 2, 3, 4}  # the next would have less than 2,000 tokens
+
+
+def test_errors_are_pooled_over_sizes():
+    rng = np.random.default_rng(0)
+    spread = 3.0
+    points = [
+        LearningPoint(h, int(1e6 / 2**h), 2 + spread * np.sqrt(2**h / 1e6) * rng.standard_normal(3))
+        for h in range(1, 7)
+        for _ in range(60)
+    ]
+    whole = HeldOut(np.full((2, 3), 20.0), np.array([10, 10]), 1_000_000, ())
+    curve = pooled_curve(whole, points)
+    assert curve.tokens.tolist() == [int(1e6 / 2**h) for h in range(6, -1, -1)]
+    assert curve.replicates.tolist() == [60] * 6 + [1]
+    assert curve.errors is not None
+    expected = spread / np.sqrt(curve.tokens * curve.replicates)
+    np.testing.assert_allclose(curve.errors, np.repeat(expected[:, None], 3, axis=1), rtol=0.15)
+    assert pooled_curve(whole, []).errors is None
+
+
+def test_limits_join_the_bracket():
+    corpus = SantaFe(0.9, 3.0, kinds=200, document_length=500).corpus(300_000, seed=2)
+    found = ngramstat.entropies(corpus, max_context=2, replicates=99, held_out=0.05)
+    curve = found.learning_curve
+    assert curve is not None
+    assert len(curve.tokens) == 7
+    assert np.array_equal(curve.held_out[-1], found.held_out_kneser_ney)
+    assert np.all(np.diff(curve.tokens) > 0)
+    assert found.mixture_used is not None
+    assert not found.mixture_used[0]
+    axes = plot_learning(found)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "n = 0",
+        "n = 1",
+        "n = 2",
+    ]
+    with pytest.raises(InputError, match="learning curve"):
+        plot_learning(dataclasses.replace(found, learning_curve=None))
+    for n in range(3):
+        assert found.limit_low[n] <= found.limit[n] <= found.limit_high[n]
+        if np.isfinite(found.learning_low[n]) and not found.resolved[n]:
+            assert found.limit_high[n] <= max(found.learning_high[n], found.held_out_high[n])

@@ -1,0 +1,65 @@
+"""The one-third law: its minimal models, and the fit of a loss against training time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ngramstat.errors import InputError
+from ngramstat.prediction.training_time import time_exponent
+from reference_one_third import WINDOW, aligned_losses, binary_losses
+
+# docs/theory.md 9.
+TIMES = np.array([1, 10, 100, 1e3, 1e4, 1e5, 1e6])
+LOSSES = [0.56745688, 0.28221275, 0.11856643, 0.05302759, 0.02437507, 0.01128803, 0.00523674]
+
+
+def test_two_types_have_the_exact_losses():
+    np.testing.assert_allclose(binary_losses(TIMES), LOSSES, rtol=1e-6)
+    late = binary_losses([1e9])[0]
+    assert late == pytest.approx(np.pi / 6 * 1e-3, rel=1e-4)
+
+
+def test_two_types_obey_their_differential_equation():
+    """dL/dt = -L'(D)^2, and L ~ c / D at late times."""
+    t = np.geomspace(10, 1e4, 400)
+    losses = binary_losses(t)
+    slope = np.gradient(losses, t)
+    c = np.pi**2 / (6 * np.sqrt(2 * np.pi))
+    d = c / losses[-2]
+    assert slope[-2] == pytest.approx(-((c / d**2) ** 2), rel=0.02)
+
+
+def test_a_softmax_on_peaked_targets_falls_with_one_third():
+    t = np.geomspace(1, 1e6, 61)
+    losses = aligned_losses(t, samples=40_000)
+    found = time_exponent(t, losses, window=WINDOW)
+    assert found.reportable
+    assert found.value == pytest.approx(1 / 3, abs=0.03)
+    assert found.low <= 0.3333 + 0.01
+    # Not before: the logits have to stand out first.
+    early = time_exponent(t, losses, window=(1, 30))
+    assert early.value > 0.4
+
+
+def test_two_types_are_the_softmax_of_two():
+    """The gap of two normal logits is root 2 |u|, which stretches time by a factor two."""
+    t = np.array([30.0, 300.0, 3000.0])
+    found = aligned_losses(t, vocab_size=2, samples=400_000)
+    np.testing.assert_allclose(found, binary_losses(2 * t), rtol=0.02)
+
+
+def test_the_fit_of_a_power_law_and_its_refusals():
+    tau = np.geomspace(1, 1000, 40)
+    found = time_exponent(tau, 3 * tau**-0.25)
+    assert found.value == pytest.approx(0.25)
+    assert found.window == pytest.approx((tau[tau >= 100][0], 1000))
+    bent = time_exponent(tau, 2 + tau**-0.5, window=(1, 1000))
+    assert not bent.reportable
+    assert "slope changes" in bent.reason
+    short = time_exponent(tau[:2], tau[:2] ** -0.3)
+    assert not short.reportable
+    with pytest.raises(InputError, match="one length"):
+        time_exponent(tau, tau[:3])
+    with pytest.raises(InputError, match="positive"):
+        binary_losses([0.0])
