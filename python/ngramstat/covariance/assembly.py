@@ -1,164 +1,241 @@
-"""Norms over lags put together: validity, replicates, how far the lags reach, and beta."""
+"""The measurements at all lags as one result: validity, intervals, replicates, and beta."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
 from ngramstat.covariance.cross_fit import MIN_FOLDS, CrossFit
-from ngramstat.covariance.measurement import CorrelationOptions, LagMeasurement, most_frequent
+from ngramstat.covariance.lag_limits import LagLimit, crossing_limit, sequential_limit
+from ngramstat.covariance.measurement import LagMeasurement, TopTokens, most_frequent
+from ngramstat.covariance.options import CorrelationOptions
 from ngramstat.errors import NgramstatError
 from ngramstat.exponents.bootstrap import percentile_interval
 from ngramstat.exponents.decay import METHOD, beta_exponent, replicate_exponents
 from ngramstat.kernels import token_counts
 from ngramstat.results import CorrelationResult, Exponent, Replicates, VocabCut
-from ngramstat.sampling.documents import (
-    FOLDS,
-    DocumentBootstrap,
-    Units,
-    statistical_units,
-)
+from ngramstat.sampling.design import FOLDS, SamplingDesign
 
-__all__ = [
-    "FALSE_SHARE",
-    "VALID_RATIO",
-    "assemble_correlations",
-    "crossing_reach",
-    "sequential_reach",
-]
+__all__ = ["FALSE_POSITIVE_RATE", "VALID_RATIO", "assemble_correlations"]
 
 Floats = NDArray[np.float64]
 
-# A norm is the corpus's own if it is this many times what noise alone would show (docs/theory.md 4).
+# A norm belongs to the corpus if it is this many times what noise alone would show
+# (docs/theory.md 4).
 VALID_RATIO = 1.5
-# Without any correlation the cross-fitted norm of a lag passes its test in this share of the cases.
-FALSE_SHARE = 1e-3
+# Without any correlation the cross-fitted norm of a lag passes its test at this rate.
+FALSE_POSITIVE_RATE = 1e-3
 # Entries of C(t) are differences of probabilities: what is smaller than this is rounding.
 _ROUNDING = 1e-13
-# A norm whose residual is more than this share of it is not known well enough to be used.
-_LARGEST_RESIDUAL = 1e-2
-# Lags of the stream at which more of the pairs than this cross document ends are not fitted: they
-# are short by about this share, as tokens of different documents are hardly correlated. Over two
-# decades up to this share the slope is .06 too large, over one .1: the size of the paper's errors.
-_MAX_CROSSING = 0.25
-# What removing the composition takes from every lag may be at most the third part of what it
-# leaves: the norm is then short by a quarter at the most.
-_MIN_LEFT = 3.0
-# Of a document's pairs, at least this share counts as beyond what the sum over lags has seen.
-_MIN_UNSEEN = 0.25
-# And lags are at most this share of a typical document, whose ends hold few pairs and many effects
-# of position.
-_MAX_OF_DOCUMENT = 0.25
+# A norm whose residual is more than this fraction of it is not known well enough to be used.
+_MAX_RESIDUAL = 1e-2
 
 
 def assemble_correlations(
-    corpus: Corpus, options: CorrelationOptions, measured: Sequence[LagMeasurement]
+    design: SamplingDesign, options: CorrelationOptions, measured: Sequence[LagMeasurement]
 ) -> CorrelationResult:
     """One result from the measurements at all lags, with the fits of beta."""
-    units = statistical_units(corpus, boundary=options.boundary, seed=options.seed)
-    lags = np.array([m.lag for m in measured], dtype=np.int64)
-    if lags.tolist() != list(options.lags):
+    if [m.lag for m in measured] != list(options.lags):
         raise NgramstatError("the measured lags are not those of the options")
-
-    def column(name: str) -> Floats:
-        return np.array([getattr(m, name) for m in measured], dtype=np.float64)
-
-    norm, floor = column("norm"), column("noise_floor")
-    sequential = column("norm_sequential")
-    settled = column("residual") <= _LARGEST_RESIDUAL * norm
-    fits = _Fits([m.cross_fit for m in measured], floor)
-    shuffled_floor = column("permutation_floor")
-    # The sequential norm has to stand clear of both nulls.
-    sequential_fits = _Fits(
-        [m.cross_fit_sequential for m in measured], np.fmax(floor, shuffled_floor)
-    )
-    valid = fits.valid & (norm > _ROUNDING) & settled
-    valid_sequential = sequential_fits.valid & (np.nan_to_num(sequential) > _ROUNDING)
-    replicates = fits.replicates(np.stack([m.replicates for m in measured], axis=1), norm, options)
-    sequential_replicates = sequential_fits.replicates(
-        np.stack([m.sequential_replicates for m in measured], axis=1), sequential, options
-    )
-    intervals = np.array(
-        [
-            percentile_interval(np.maximum(r, 0.0), options.level)
-            if np.isfinite(r).all()
-            else (np.nan, np.nan)
-            for r in replicates.T
-        ]
-    )
-    n = corpus.n_tokens
-    crossing = np.array(
-        [units.crossing_pairs(lag) / max(n - lag, 1) for lag in options.lags]
-        if options.boundary == "stream" and not units.are_blocks
-        else np.zeros(len(lags))
-    )
-    beta = _beta(lags, fits, valid, replicates, units, options, crossing_reach(lags, crossing))
+    columns = _shared_columns(measured)
+    plain = _plain_series(options, measured, columns)
+    sequential = _sequential_series(options, measured, columns)
+    low, high = _norm_intervals(plain.replicates, options.level)
+    limits = _lag_limits(design, options, sequential)
+    beta = _beta(design, options, plain, limits[0])
     beta_sequential = _beta(
-        lags,
-        sequential_fits,
-        valid_sequential,
-        sequential_replicates,
-        units,
-        options,
-        sequential_reach(lags, sequential_fits.debiased, units.content_lengths),
-        measured=options.sequential,
+        design, options, sequential, limits[1], is_measured=options.sequential
     )
-    left_types = np.stack([m.left.types for m in measured])
-    right_types = np.stack([m.right.types for m in measured])
-    k = min(len(m.singular_values) for m in measured)
     return CorrelationResult(
-        lags=lags,
-        pairs=np.array([m.pairs for m in measured], dtype=np.uint64),
-        norm=norm,
-        norm_low=intervals[:, 0],
-        norm_high=intervals[:, 1],
-        norm_sequential=sequential,
-        composition_norm=column("composition_norm"),
-        position_norm=column("position_norm"),
-        position_floor=column("position_floor"),
-        norm_sequential_debiased=sequential_fits.debiased,
-        norm_crossfit=fits.crossfit,
-        norm_debiased=fits.debiased,
-        noise_floor=floor,
-        permutation_floor=shuffled_floor,
-        analytic_floor=column("analytic_floor"),
-        valid_sequential=valid_sequential,
-        vocab_cut=_vocab_cut(corpus, options, norm, column("full_norm")),
-        frobenius=column("frobenius"),
-        singular_values=np.stack([m.singular_values[:k] for m in measured]),
-        left_types=left_types,
-        left_loadings=np.stack([m.left.values for m in measured]),
-        right_types=right_types,
-        right_loadings=np.stack([m.right.values for m in measured]),
-        type_texts=_texts(corpus, left_types, right_types),
-        residual=column("residual"),
-        valid=valid,
-        crossing_share=crossing,
-        separator_share=column("separator_share"),
+        lags=np.array(options.lags, dtype=np.int64),
+        **columns,
+        norm_low=low,
+        norm_high=high,
+        norm_crossfit=plain.cross_fits.crossfit,
+        norm_debiased=plain.cross_fits.debiased,
+        norm_sequential_debiased=sequential.cross_fits.debiased,
+        valid=plain.valid,
+        valid_sequential=sequential.valid,
+        crossing_share=_crossing_fractions(design, options),
+        vocab_cut=_vocab_cut(design.corpus, options, measured, columns["norm"]),
+        **_top_tokens(design.corpus, measured),
         beta=beta,
         beta_sequential=beta_sequential,
-        bootstrap=Replicates(
-            seed=options.seed,
-            clusters=DocumentBootstrap(
-                len(units.spans), options.replicates, options.seed
-            ).n_clusters,
-            beta=replicate_exponents(beta, lags, fits.debiased, replicates),
-            beta_sequential=replicate_exponents(
-                beta_sequential, lags, sequential_fits.debiased, sequential_replicates
-            ),
-        )
-        if options.replicates > 0
-        else None,
-        boundary=options.boundary,
-        documents_are_blocks=units.are_blocks,
+        bootstrap=_bootstrap(design, options, plain, sequential, (beta, beta_sequential)),
+        boundary=design.boundary,
+        documents_are_blocks=design.are_blocks,
     )
+
+
+def _shared_columns(measured: Sequence[LagMeasurement]) -> dict[str, Any]:
+    """Fields that a lag's measurement and the result share by name, one entry a lag."""
+    shared = {f.name for f in dataclasses.fields(LagMeasurement)}
+    shared &= {f.name for f in dataclasses.fields(CorrelationResult)}
+    columns: dict[str, Any] = {}
+    for name in shared:
+        values = [getattr(m, name) for m in measured]
+        if isinstance(values[0], np.ndarray):
+            # Small vocabularies have fewer singular values than were asked for.
+            length = min(len(value) for value in values)
+            columns[name] = np.stack([value[:length] for value in values])
+        else:
+            dtype = np.uint64 if isinstance(values[0], int) else np.float64
+            columns[name] = np.array(values, dtype=dtype)
+    return columns
+
+
+@dataclasses.dataclass(frozen=True)
+class _NormSeries:
+    """One of the two norms over the lags, with all that the fit of its exponent needs."""
+
+    cross_fits: _CrossFits
+    valid: NDArray[np.bool_]
+    replicates: Floats
+
+
+def _plain_series(
+    options: CorrelationOptions,
+    measured: Sequence[LagMeasurement],
+    columns: dict[str, Any],
+) -> _NormSeries:
+    """||C(t)||: it has to exceed the noise floor, and its triplet to have converged."""
+    norm = columns["norm"]
+    fits = _CrossFits([m.cross_fit for m in measured], columns["noise_floor"])
+    converged = columns["residual"] <= _MAX_RESIDUAL * norm
+    replicates = np.stack([m.replicates for m in measured], axis=1)
+    return _NormSeries(
+        fits,
+        fits.valid & (norm > _ROUNDING) & converged,
+        fits.replicates(replicates, norm, options),
+    )
+
+
+def _sequential_series(
+    options: CorrelationOptions,
+    measured: Sequence[LagMeasurement],
+    columns: dict[str, Any],
+) -> _NormSeries:
+    """The sequential norm: it has to exceed both nulls."""
+    norm = columns["norm_sequential"]
+    floor = np.fmax(columns["noise_floor"], columns["permutation_floor"])
+    fits = _CrossFits([m.cross_fit_sequential for m in measured], floor)
+    replicates = np.stack([m.sequential_replicates for m in measured], axis=1)
+    return _NormSeries(
+        fits,
+        fits.valid & (np.nan_to_num(norm) > _ROUNDING),
+        fits.replicates(replicates, norm, options),
+    )
+
+
+def _norm_intervals(replicates: Floats, level: float) -> tuple[Floats, Floats]:
+    """(low, high) of the norm at every lag, (n_lags,) each; NaN without replicates."""
+    intervals = [
+        percentile_interval(np.maximum(r, 0.0), level) if np.isfinite(r).all() else (np.nan, np.nan)
+        for r in replicates.T
+    ]
+    low, high = np.array(intervals).T
+    return low, high
+
+
+def _crossing_fractions(design: SamplingDesign, options: CorrelationOptions) -> Floats:
+    """Fraction of the pairs at each lag whose tokens lie in different documents, (n_lags,)."""
+    if not design.boundary.across or design.are_blocks:
+        return np.zeros(len(options.lags))
+    n = design.corpus.n_tokens
+    return np.array([design.crossing_pairs(lag) / max(n - lag, 1) for lag in options.lags])
+
+
+def _lag_limits(
+    design: SamplingDesign, options: CorrelationOptions, sequential: _NormSeries
+) -> tuple[LagLimit | None, LagLimit | None]:
+    """How far the fits of beta and of the sequential beta may go."""
+    lags = np.array(options.lags, dtype=np.int64)
+    return (
+        crossing_limit(lags, _crossing_fractions(design, options)),
+        sequential_limit(lags, sequential.cross_fits.debiased, design.content_lengths),
+    )
+
+
+def _beta(
+    design: SamplingDesign,
+    options: CorrelationOptions,
+    series: _NormSeries,
+    longest: LagLimit | None,
+    *,
+    is_measured: bool = True,
+) -> Exponent:
+    method = METHOD.format("debiased norm")
+    if not is_measured:
+        return Exponent.refused(
+            "not measured (--no-sequential)", method=method, level=options.level
+        )
+    if not series.cross_fits.enough.any():
+        return Exponent.refused(
+            f"too few documents for independent folds of them: {len(design.documents)}, where "
+            f"{MIN_FOLDS} of about equal length with pairs at these lags are needed",
+            method=method,
+            level=options.level,
+        )
+    return beta_exponent(
+        np.array(options.lags, dtype=np.int64),
+        series.cross_fits.debiased,
+        series.valid,
+        replicates=series.replicates,
+        window=options.window,
+        level=options.level,
+        quantity="debiased norm",
+        longest=longest,
+        left_out=series.cross_fits.left_out,
+    )
+
+
+def _bootstrap(
+    design: SamplingDesign,
+    options: CorrelationOptions,
+    plain: _NormSeries,
+    sequential: _NormSeries,
+    betas: tuple[Exponent, Exponent],
+) -> Replicates | None:
+    """Both exponents of every replicate, for joint errors with gamma."""
+    if options.replicates == 0:
+        return None
+    lags = np.array(options.lags, dtype=np.int64)
+    values = [
+        replicate_exponents(beta, lags, series.cross_fits.debiased, series.replicates)
+        for beta, series in zip(betas, (plain, sequential), strict=True)
+    ]
+    return Replicates(
+        seed=options.seed,
+        clusters=design.bootstrap.n_clusters,
+        beta=values[0],
+        beta_sequential=values[1],
+    )
+
+
+def _top_tokens(corpus: Corpus, measured: Sequence[LagMeasurement]) -> dict[str, Any]:
+    """Fields of the vocabulary items that weigh most in the singular vectors, with their texts."""
+    left, right = [m.left for m in measured], [m.right for m in measured]
+
+    def stack(tokens: Sequence[TopTokens], name: str) -> NDArray[Any]:
+        return np.stack([getattr(item, name) for item in tokens])
+
+    types = stack(left, "types"), stack(right, "types")
+    return {
+        "left_types": types[0],
+        "left_loadings": stack(left, "values"),
+        "right_types": types[1],
+        "right_loadings": stack(right, "values"),
+        "type_texts": _texts(corpus, *types),
+    }
 
 
 def _texts(corpus: Corpus, *types: NDArray[np.int64]) -> dict[str, str] | None:
-    """What the named types stand for; None without a tokenizer."""
+    """The text of each of these vocabulary items; None without a tokenizer."""
     if corpus.tokenizer_path is None:
         return None
     ids = np.unique(np.concatenate([part.ravel() for part in types]))
@@ -167,137 +244,27 @@ def _texts(corpus: Corpus, *types: NDArray[np.int64]) -> dict[str, str] | None:
 
 
 def _vocab_cut(
-    corpus: Corpus, options: CorrelationOptions, norm: Floats, full_norm: Floats
+    corpus: Corpus,
+    options: CorrelationOptions,
+    measured: Sequence[LagMeasurement],
+    norm: Floats,
 ) -> VocabCut | None:
+    """What restricting the vocabulary leaves out; None where it is not restricted."""
     if options.vocab_top is None:
         return None
-    kept = most_frequent(corpus, options.vocab_top)
+    full_norm = np.array([m.full_norm for m in measured])
+    vocab_mask = most_frequent(corpus, options.vocab_top)
     counts = token_counts(corpus.tokens, corpus.vocab_size)
     return VocabCut(
-        top=int(kept.sum()),
-        dropped_mass=float(counts[~kept].sum() / corpus.n_tokens),
+        top=int(vocab_mask.sum()),
+        dropped_mass=float(counts[~vocab_mask].sum() / corpus.n_tokens),
         full_norm=full_norm,
-        # A principal submatrix never has the larger norm; what rounding says else is none.
+        # A principal submatrix never has the larger norm; where it seems to, that is rounding.
         bound=np.maximum(full_norm - norm, 0.0),
     )
 
 
-def crossing_reach(lags: NDArray[np.int64], crossing: Floats) -> tuple[float, str] | None:
-    """Largest lag before too many pairs cross document ends, and why no more; None for all."""
-    return _before(
-        lags,
-        crossing > _MAX_CROSSING,
-        f"more than {100 * _MAX_CROSSING:.0f} % of the pairs there cross document ends and are "
-        "hardly correlated (boundary document keeps inside)",
-    )
-
-
-def sequential_reach(
-    lags: NDArray[np.int64], norm: Floats, lengths: NDArray[np.int64]
-) -> tuple[float, str] | None:
-    """Largest lag at which document lengths hardly touch the sequential norms, and why no more.
-
-    The mean over all shuffles of a document holds the pairs of all its lags, so that removing it
-    takes M = sum_t v_t C(t) from C at every lag, v_t the share of a document's pairs at lag t;
-    where C(t) is below M the sequential covariance turns round. M is estimated from the sequential
-    norms s(t) = C(t) - M themselves: with S and V the sums of v_t s(t) and v_t up to the lag T
-    where the norm is least, so has not turned round yet, and C ~ 1 / t beyond it,
-
-        M = S + V M + G (s(T) + M),  G = sum over t > T of v_t T / t.
-
-    Parameters
-    ----------
-    lags : (n,) int64
-    norm : (n,) float64
-        Sequential norms, NaN where lost in the noise.
-    lengths : (n_documents,) int64
-        Tokens of each document, without separators.
-
-    Returns
-    -------
-    (lag, reason) or None
-        None where no measured lag has to be left out.
-    """
-    lengths = np.sort(lengths[lengths > 1]).astype(np.float64)
-    if len(lengths) == 0:
-        return None
-    # Half of the tokens lie in documents at most this long.
-    typical = float(lengths[np.searchsorted(np.cumsum(lengths), lengths.sum() / 2)])
-    short = lags <= _MAX_OF_DOCUMENT * typical
-    reach = _before(
-        lags,
-        ~short,
-        f"documents are typically {typical:,.0f} tokens long, and lags beyond a quarter of that "
-        "are shaped by their ends",
-    )
-    if not short.any():
-        return reach
-    known, heights = lags[short], np.nan_to_num(norm[short])
-    falling = slice(0, int(np.argmin(heights)) + 1)
-    last = int(known[falling][-1])
-    grid = np.arange(1, last + 1)
-    share = 2 * np.array([np.maximum(1 - t / lengths, 0.0).sum() for t in known[falling]])
-    share /= float((lengths - 1).sum())
-    weights = np.interp(grid, known[falling], share)
-    curve = np.interp(np.log(grid), np.log(known[falling]), heights[falling])
-    # v_t T / t, in the limit of many lags: 2 (L - t) / L^2, by its integral.
-    ratio = np.maximum(lengths / last, 1.0)
-    tail = float((2 * last * (np.log(ratio) - 1 + 1 / ratio)).sum() / lengths.sum())
-    left = 1 - float(weights.sum()) - tail
-    removed = (float(weights @ curve) + tail * heights[falling][-1]) / max(left, _MIN_UNSEEN)
-    lost = _before(
-        known,
-        heights < _MIN_LEFT * removed,
-        "documents are so short there that removing their composition takes more than a quarter of "
-        "the norm",
-    )
-    return reach if lost is None else lost
-
-
-def _before(lags: NDArray[np.int64], bad: NDArray[np.bool_], why: str) -> tuple[float, str] | None:
-    if not bad.any():
-        return None
-    first = int(bad.argmax())
-    return (float(lags[first - 1]) if first else 0.0), why
-
-
-def _beta(
-    lags: NDArray[np.int64],
-    fits: _Fits,
-    valid: NDArray[np.bool_],
-    replicates: Floats,
-    units: Units,
-    options: CorrelationOptions,
-    longest: tuple[float, str] | None,
-    measured: bool = True,
-) -> Exponent:
-    if not measured:
-        return Exponent.refused(
-            "not measured (--no-sequential)",
-            method=METHOD.format("debiased norm"),
-            level=options.level,
-        )
-    if not fits.enough.any():
-        return Exponent.refused(
-            f"too few documents for independent folds of them: {len(units.spans)}, where "
-            f"{MIN_FOLDS} of about equal length with pairs at these lags are needed",
-            method=METHOD.format("debiased norm"),
-            level=options.level,
-        )
-    return beta_exponent(
-        lags,
-        fits.debiased,
-        valid,
-        replicates=replicates,
-        window=options.window,
-        level=options.level,
-        quantity="debiased norm",
-        longest=longest,
-        left_out=fits.left_out,
-    )
-
-
-class _Fits:
+class _CrossFits:
     """The cross-fits of one covariance at all lags; arrays are (n_lags,)."""
 
     def __init__(self, fits: Sequence[CrossFit], floor: Floats) -> None:
@@ -312,17 +279,17 @@ class _Fits:
         # Whether there were documents enough to cross-fit.
         self.enough = np.isfinite(self.crossfit)
         with np.errstate(invalid="ignore"):
-            significant = self.crossfit >= [self._significance(fit) for fit in fits]
+            significant = self.crossfit >= [self._critical_value(fit) for fit in fits]
             self.valid = significant & (self.debiased >= VALID_RATIO * floor)
 
     @staticmethod
-    def _significance(fit: CrossFit) -> float:
-        """What u^T C v exceeds by chance, without any correlation, in FALSE_SHARE of the cases."""
+    def _critical_value(fit: CrossFit) -> float:
+        """What u^T C v exceeds by chance, without any correlation, at FALSE_POSITIVE_RATE."""
         from scipy.stats import t as student
 
         if not fit.freedom >= 1:
             return float("nan")
-        return float(student.isf(FALSE_SHARE, fit.freedom)) * fit.crossfit_error
+        return float(student.isf(FALSE_POSITIVE_RATE, fit.freedom)) * fit.crossfit_error
 
     def replicates(
         self, fixed_vectors: Floats, norm: Floats, options: CorrelationOptions

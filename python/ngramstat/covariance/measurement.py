@@ -1,7 +1,11 @@
-"""Token covariances C(t) of a corpus: operator norms, noise, composition and beta.
+"""What is measured of the token covariance C(t) at one lag: norms, their noise and their nulls.
 
 C(t)[a, b] = P(x_i = a, x_{i+t} = b) - P(x_i = a) P(x_{i+t} = b), with both marginals from the same
 pairs (Cagnetta et al. 2026, section 2); its largest singular value falls as t^-beta (eq. 29).
+
+To add a number per lag: a field of `LagMeasurement`, its value in `LagMeasurer.measure`, and a
+field of the same name in `CorrelationResult`. Storage, assembly, JSON and tables follow from the
+fields; raise `LagStage.version` so that parts without it are measured again.
 """
 
 from __future__ import annotations
@@ -9,137 +13,62 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ngramstat._core import GpuPairStream
 from ngramstat.corpus import Corpus
-from ngramstat.covariance.cross_fit import (
-    CrossFit,
-    ShuffledPairs,
-    cross_fit,
-    pair_documents,
-)
-from ngramstat.covariance.matrix_free import StreamedPairs
+from ngramstat.covariance.cross_fit import CrossFit, cross_fit
+from ngramstat.covariance.matrix_free import MatrixFreeCovariances
 from ngramstat.covariance.noise import noise_edge
-from ngramstat.covariance.operators import Composition, CovarianceOperator, PairStatistics
+from ngramstat.covariance.operators import PairStatistics
+from ngramstat.covariance.options import CorrelationOptions
 from ngramstat.covariance.position import position_norm
-from ngramstat.covariance.shuffling import permutation_floor, shuffled_inside_documents
+from ngramstat.covariance.sequential import (
+    DocumentComposition,
+    SequentialMeasurement,
+    measure_sequential,
+)
+from ngramstat.covariance.shuffling import shuffled_inside_documents
 from ngramstat.errors import InputError
 from ngramstat.kernels import (
-    BLOCK_SIZE,
-    CountMatrix,
+    GpuPairStream,
     PairBuffer,
     PairCounts,
     Tokens,
-    count_document_tokens,
     count_pairs,
+    gpu_pair_stream,
     pair_tables_fit,
-    stream_pairs,
     sum_pairs_by_document,
     token_counts,
 )
-from ngramstat.linear_algebra.lanczos import as_block, leading_singular_triplets
-from ngramstat.runtime.workspace import Workspace, take
-from ngramstat.sampling.documents import (
-    DocumentBootstrap,
-    Units,
-    check_seed,
-    separator_positions,
-    statistical_units,
-)
+from ngramstat.linear_algebra.lanczos import SingularTriplets, leading_singular_triplets
+from ngramstat.runtime.workspace import Workspace, gather
+from ngramstat.sampling.design import SamplingDesign
 
-__all__ = [
-    "DEFAULT_LAGS",
-    "CorrelationOptions",
-    "LagMeasurement",
-    "TopTokens",
-    "default_lags",
-    "measure_lags",
-    "most_frequent",
-]
+__all__ = ["LagMeasurement", "TopTokens", "measure_lags", "most_frequent"]
 
 Floats = NDArray[np.float64]
 
-# About three lags an octave: enough to see a break or a local peak, few enough to be quick.
-DEFAULT_LAGS = (
-    *(1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64),
-    *(80, 101, 128, 161, 203, 256, 362, 512),
-)
 # The floor is compared with a factor of 1.5, so a per mille of it is plenty.
 _FLOOR_TOLERANCE = 1e-3
 _NORM_TOLERANCE = 1e-7
-# Singular vectors whose heaviest types are kept, and how many of these.
-_LOADED = 3
+# Singular vectors of halves are estimates anyway: their noise is far above this.
+_HALF_TOLERANCE = 1e-5
+# Singular vectors whose heaviest vocabulary items are kept, and how many of these.
+_VECTORS_KEPT = 3
 TOP_TOKENS = 12
-
-
-@dataclass(frozen=True, kw_only=True)
-class CorrelationOptions:
-    """Resolved options of the correlations; all of them shape the result.
-
-    Attributes
-    ----------
-    lags : tuple of int
-        Separations in tokens, increasing.
-    boundary : str
-        ``stream`` or ``document``.
-    singular_values : int
-        How many leading singular values to return, 1 .. 8.
-    replicates : int
-        Bootstrap replicates over documents.
-    level : float
-        Confidence level of the intervals.
-    seed : int
-    window : (low, high) or None
-        Lags to fit beta on, inclusive; None finds them.
-    vocab_top : int or None
-        Restrict C(t) to this many of the most frequent types; None: all types.
-    sequential : bool
-        Measure the sequential covariance and its nulls, too; they take most of the time.
-    matrix_free : bool
-        Count no pairs: every product is a pass over the tokens (`StreamedPairs`). Not with
-        `sequential`; Frobenius norms are not measured.
-    """
-
-    lags: tuple[int, ...]
-    boundary: str = "stream"
-    singular_values: int = BLOCK_SIZE
-    replicates: int = 999
-    level: float = 0.95
-    seed: int = 0
-    window: tuple[int, int] | None = None
-    vocab_top: int | None = None
-    sequential: bool = True
-    matrix_free: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.lags or any(b <= a for a, b in zip((0, *self.lags), self.lags, strict=False)):
-            raise InputError(f"lags={list(self.lags)}: need increasing integers of at least 1")
-        if not 1 <= self.singular_values <= BLOCK_SIZE:
-            raise InputError(
-                f"singular_values={self.singular_values}: must lie in 1 .. {BLOCK_SIZE}"
-            )
-        if not 0.5 <= self.level < 1:
-            raise InputError(f"level={self.level}: must be at least 0.5 and below 1, such as 0.95")
-        if self.vocab_top is not None and self.vocab_top < 1:
-            raise InputError(f"vocab_top={self.vocab_top}: must be at least 1")
-        if self.matrix_free and self.sequential:
-            raise InputError("matrix_free=True: needs sequential=False (--no-sequential)")
-        check_seed(self.seed)
 
 
 @dataclass(frozen=True)
 class TopTokens:
-    """The types that weigh most in some singular vectors.
+    """The vocabulary items that weigh most in some singular vectors.
 
     Attributes
     ----------
     types : (c, TOP_TOKENS) int64
-        -1 beyond the vocabulary.
+        Their ids; -1 beyond the vocabulary.
     values : (c, TOP_TOKENS) float64
         Entries of the vectors, falling in size.
     """
@@ -149,21 +78,36 @@ class TopTokens:
 
     @classmethod
     def of(cls, vectors: Floats, signs: Floats) -> TopTokens:
-        """The largest entries of the first vectors, (V, k), turned by `signs`, (c,)."""
+        """The largest entries of the first vectors, (V, k), multiplied by `signs`, (c,)."""
         c = len(signs)
         types = np.full((c, TOP_TOKENS), -1, np.int64)
         values = np.zeros((c, TOP_TOKENS))
         for j, sign in enumerate(signs):
             vector = vectors[:, j]
             # Of equal sizes the smaller ids.
-            first = np.argsort(-np.abs(vector), kind="stable")[:TOP_TOKENS]
-            types[j, : len(first)], values[j, : len(first)] = first, sign * vector[first]
+            largest = np.argsort(-np.abs(vector), kind="stable")[:TOP_TOKENS]
+            types[j, : len(largest)] = largest
+            values[j, : len(largest)] = sign * vector[largest]
         return cls(types, values)
 
 
 @dataclass(frozen=True)
 class LagMeasurement:
-    """Everything measured at one lag, in plain numbers and arrays (one resumable part of a run)."""
+    """Everything measured at one lag: one part of a run that can be kept and resumed.
+
+    Fields that `CorrelationResult` has under the same name are described there.
+
+    Attributes
+    ----------
+    left, right : TopTokens
+        Of the leading singular vectors.
+    cross_fit, cross_fit_sequential : CrossFit
+        Debiased norms of C(t) and of its sequential part.
+    full_norm : float
+        Norm over the whole vocabulary where C(t) is restricted, else NaN.
+    replicates, sequential_replicates : (n_replicates,) float64
+        Bootstrap replicates of both norms, singular vectors held fixed.
+    """
 
     lag: int
     pairs: int
@@ -188,25 +132,8 @@ class LagMeasurement:
     sequential_replicates: Floats
 
 
-def default_lags(corpus: Corpus, boundary: str = "stream") -> tuple[int, ...]:
-    """DEFAULT_LAGS at which the corpus has enough pairs, at least lag 1.
-
-    Enough: the stream is ten times as long; with boundary ``document``, also at least a tenth of
-    the tokens have a partner that far on in their document.
-    """
-    n = corpus.n_tokens
-    lengths = np.array([n])
-    if boundary == "document" and corpus.document_ends is not None:
-        lengths = np.diff(corpus.document_ends, prepend=0)
-    return tuple(
-        lag
-        for lag in DEFAULT_LAGS
-        if lag == 1 or (lag * 10 <= n and np.maximum(lengths - lag, 0).sum() * 10 >= n)
-    )
-
-
 def measure_lags(
-    corpus: Corpus,
+    design: SamplingDesign,
     options: CorrelationOptions,
     lags: Sequence[int],
     *,
@@ -219,74 +146,80 @@ def measure_lags(
     Raises
     ------
     InputError
-        A token is not below the vocabulary's size, a lag leaves no pair in one of the halves, or
-        the boundary asks for documents that the store does not have.
+        A token is not below the vocabulary's size, or a lag leaves no pair in one of the halves.
     """
     workspace = Workspace() if workspace is None else workspace
-    threads = workspace.threads
-    units = statistical_units(corpus, boundary=options.boundary, seed=options.seed)
-    bootstrap = DocumentBootstrap(len(units.spans), options.replicates, options.seed)
+    corpus = design.corpus
     if not lags:
         return
-    kept = None
     try:
+        vocab_mask = None
         if options.vocab_top is not None:
-            kept = most_frequent(corpus, options.vocab_top, threads=threads)
-        documents = _documents(corpus, units, kept, threads) if options.sequential else None
-        shared = _Shared(corpus, options, units, bootstrap, documents, kept, threads)
+            vocab_mask = most_frequent(corpus, options.vocab_top, threads=workspace.threads)
+        measurer = LagMeasurer(design, options, vocab_mask, workspace.threads)
         if options.matrix_free:
-            stream = None
-            if workspace.gpus:
-                stream = stream_pairs(
-                    corpus.tokens, corpus.vocab_size, units.spans, workspace.gpus.devices[0],
-                    across=options.boundary == "stream",
-                )  # fmt: skip
-            for lag in lags:
-                yield _measured(_LagMeasurer(shared, lag, stream=stream))
-            return
-        with contextlib.ExitStack() as stack:
-            streams = [corpus.tokens]
-            if options.sequential:
-                shuffled = stack.enter_context(
-                    workspace.array(corpus.n_tokens, corpus.tokens.dtype)
-                )
-                streams.append(shuffled_inside_documents(corpus, units, options.seed, shuffled))
-            for counts in zip(*_counted(corpus, units, lags, streams, workspace), strict=True):
-                yield _measured(_LagMeasurer(shared, counts[0].lag, *counts))
-                del counts
-                workspace.trim_heap()
+            yield from _measure_matrix_free(measurer, lags, workspace)
+        else:
+            yield from _measure_counted(measurer, lags, workspace)
     except IndexError as error:
         raise InputError(f"{corpus.path}: {error}; check --dtype and --vocab-size") from error
 
 
-def _measured(measurer: _LagMeasurer) -> LagMeasurement:
-    # Threads of the linear algebra wait for its next small product in a loop, on the cores that our
-    # own threads need.
-    with threadpool_limits(1):
-        return measurer.measure()
+def _measure_matrix_free(
+    measurer: LagMeasurer, lags: Sequence[int], workspace: Workspace
+) -> Iterator[LagMeasurement]:
+    """Without counts: every product of C(t) with vectors is a pass over the tokens."""
+    design = measurer.design
+    stream: GpuPairStream | None = None
+    if workspace.gpus:
+        stream = gpu_pair_stream(
+            design.corpus.tokens,
+            design.corpus.vocab_size,
+            design.documents,
+            workspace.gpus.devices[0],
+            across=design.boundary.across,
+        )
+    for lag in lags:
+        yield measurer.measure(lag, gpu_stream=stream)
 
 
-def _counted(
-    corpus: Corpus,
-    units: Units,
-    lags: Sequence[int],
-    streams: Sequence[Tokens],
-    workspace: Workspace,
+def _measure_counted(
+    measurer: LagMeasurer, lags: Sequence[int], workspace: Workspace
+) -> Iterator[LagMeasurement]:
+    """From counts of all pairs; with the sequential covariance, of a shuffled copy of them too."""
+    design, corpus = measurer.design, measurer.design.corpus
+    with contextlib.ExitStack() as stack:
+        streams: list[Tokens] = [corpus.tokens]
+        if measurer.options.sequential:
+            shuffled = stack.enter_context(
+                workspace.temporary_array(corpus.n_tokens, corpus.tokens.dtype)
+            )
+            streams.append(shuffled_inside_documents(design, shuffled))
+        for counts in zip(*_count_streams(design, lags, streams, workspace), strict=True):
+            yield measurer.measure(counts[0].lag, *counts)
+            # The counts of a lag are gone before those of the next are made.
+            del counts
+            workspace.trim_heap()
+
+
+def _count_streams(
+    design: SamplingDesign, lags: Sequence[int], streams: Sequence[Tokens], workspace: Workspace
 ) -> list[Iterator[PairCounts]]:
-    """Pairs of each stream, lag by lag, within the room that is left."""
-    room = workspace.room()
-    if room is not None and not pair_tables_fit(corpus.vocab_size):
-        room //= len(streams)  # each holds an index of its own; tables take turns in one memory
-    memory = PairBuffer()
+    """Pairs of each stream, lag by lag, within the memory that is left."""
+    corpus = design.corpus
+    budget = workspace.memory_budget()
+    if budget is not None and not pair_tables_fit(corpus.vocab_size):
+        budget //= len(streams)  # each holds an index of its own; tables take turns in one buffer
+    buffer = PairBuffer()
     return [
         count_pairs(
             tokens,
             corpus.vocab_size,
-            units.spans,
+            design.documents,
             lags,
             threads=workspace.threads,
-            memory_limit=room,
-            room=memory,
+            memory_limit=budget,
+            buffer=buffer,
             backend=workspace.gpus,
         )
         for tokens in streams
@@ -294,302 +227,228 @@ def _counted(
 
 
 def most_frequent(corpus: Corpus, top: int, *, threads: int = 1) -> NDArray[np.bool_]:
-    """The `top` most frequent types as a mask, (V,); of equally frequent ones the smaller ids."""
+    """The `top` most frequent vocabulary items as a mask, (V,); of equals the smaller ids."""
     counts = token_counts(corpus.tokens, corpus.vocab_size, threads=threads)
-    kept = np.zeros(corpus.vocab_size, dtype=bool)
-    kept[np.argsort(-counts, kind="stable")[:top]] = True
-    return kept
+    mask = np.zeros(corpus.vocab_size, dtype=bool)
+    mask[np.argsort(-counts, kind="stable")[:top]] = True
+    return mask
 
 
-@dataclass(frozen=True)
-class _Sequential:
-    """What is measured of the sequential covariance at one lag."""
+class LagMeasurer:
+    """Measures one lag after the other; holds what all lags share.
 
-    norm: float
-    permutation_floor: float
-    composition_norm: float
-    replicates: Floats
-    cross_fit: CrossFit
-
-
-@dataclass(frozen=True)
-class _Shared:
-    """What all lags share."""
-
-    corpus: Corpus
-    options: CorrelationOptions
-    units: Units
-    bootstrap: DocumentBootstrap
-    documents: _Documents | None
-    kept: NDArray[np.bool_] | None
-    threads: int
-
-
-@dataclass(frozen=True)
-class _Documents:
-    """Tokens of the documents, (n_documents, V), and where to look for their composition's norm."""
-
-    counts: CountMatrix
-    composition_start: Floats
-
-
-def _documents(
-    corpus: Corpus, units: Units, kept: NDArray[np.bool_] | None, threads: int
-) -> _Documents:
-    counts = count_document_tokens(corpus.tokens, corpus.vocab_size, units.spans, threads=threads)
-    return _Documents(counts, _composition_start(counts, units, kept, threads))
-
-
-def _composition_operator(
-    composition: Composition, kept: NDArray[np.bool_] | None, threads: int
-) -> CovarianceOperator:
-    """Covariance of pairs drawn from one document each, in whatever order."""
-    marginal = composition.marginal()[:, None]
-    return CovarianceOperator(
-        len(marginal), [], marginal, marginal, composition, kept=kept, threads=threads
-    )
-
-
-def _composition_start(
-    counts: CountMatrix, units: Units, kept: NDArray[np.bool_] | None, threads: int
-) -> Floats:
-    """Singular vectors of the composition of all pairs, near those of the pairs at any one lag."""
-    lengths = (units.spans.content_ends - units.spans.content_starts).astype(np.float64)
-    weights = np.divide(1.0, lengths - 1.0, out=np.zeros_like(lengths), where=lengths > 1)
-    weights /= max(float(lengths[lengths > 1].sum()), 1.0)
-    operator = _composition_operator(Composition(counts, weights, threads), kept, threads)
-    return leading_singular_triplets(operator, 1, tolerance=1e-4).right
-
-
-class _LagMeasurer:
-    """The measurements at one lag; split into methods that share its counts."""
+    Parameters
+    ----------
+    design : SamplingDesign
+    options : CorrelationOptions
+    vocab_mask : (V,) bool or None
+        Vocabulary items that C(t) is restricted to.
+    threads : int
+    """
 
     def __init__(
         self,
-        shared: _Shared,
+        design: SamplingDesign,
+        options: CorrelationOptions,
+        vocab_mask: NDArray[np.bool_] | None,
+        threads: int,
+    ) -> None:
+        self.design, self.options = design, options
+        self.vocab_mask, self.threads = vocab_mask, threads
+        self.composition: DocumentComposition | None = None
+        if options.sequential:
+            self.composition = DocumentComposition.of(design, vocab_mask, threads)
+
+    def measure(
+        self,
         lag: int,
         counts: PairCounts | None = None,
         shuffled: PairCounts | None = None,
-        stream: GpuPairStream | None = None,
-    ) -> None:
-        self.corpus, self.options, self.units = shared.corpus, shared.options, shared.units
-        self.bootstrap, self.documents = shared.bootstrap, shared.documents
-        self.threads, self.kept = shared.threads, shared.kept
-        self.stream = shared.options.boundary == "stream"
-        self.lag, self.counts, self._pairs = lag, counts, stream
-        self.statistics = self._covariances(self.kept)
-        self.shuffled = None
-        if shuffled is not None:
-            self.shuffled = PairStatistics(
-                shuffled, across=False, threads=self.threads, kept=self.kept
+        gpu_stream: GpuPairStream | None = None,
+    ) -> LagMeasurement:
+        """Everything at one lag.
+
+        Parameters
+        ----------
+        lag : int
+        counts : PairCounts, optional
+            Of the corpus; None: products are passes over the tokens.
+        shuffled : PairCounts, optional
+            Of a copy shuffled inside documents, for the sequential covariance.
+        gpu_stream : GpuPairStream, optional
+            The tokens on a GPU, where passes over them are made there.
+        """
+        covariances = self._covariances(lag, counts, self.vocab_mask, gpu_stream)
+        self._require_pairs(covariances)
+        # Threads of the linear algebra wait for its next small product in a loop, on the cores that
+        # our own threads need.
+        with threadpool_limits(1):
+            triplets = leading_singular_triplets(
+                covariances.covariance(),
+                self.options.singular_values,
+                tolerance=_NORM_TOLERANCE,
+                verified=True,
+            )
+            left, right = self._top_tokens(triplets)
+            noise_floor = leading_singular_triplets(
+                covariances.half_difference(), 1, value_tolerance=_FLOOR_TOLERANCE
+            )
+            sequential = self._sequential(covariances, shuffled, triplets.right)
+            position, position_floor = position_norm(
+                self.design, lag, vocab_mask=self.vocab_mask, threads=self.threads
+            )
+            return LagMeasurement(
+                lag=lag,
+                left=left,
+                right=right,
+                pairs=covariances.pairs,
+                norm=float(triplets.values[0]),
+                residual=triplets.residual,
+                singular_values=triplets.values,
+                frobenius=covariances.frobenius() if self.vocab_mask is None else float("nan"),
+                cross_fit=self._cross_fit(covariances, triplets.right),
+                noise_floor=float(noise_floor.values[0]),
+                permutation_floor=sequential.permutation_floor,
+                analytic_floor=self._analytic_floor(covariances),
+                norm_sequential=sequential.norm,
+                cross_fit_sequential=sequential.cross_fit,
+                composition_norm=sequential.composition_norm,
+                position_norm=position,
+                position_floor=position_floor,
+                full_norm=self._full_norm(lag, counts, gpu_stream, triplets.right),
+                separator_share=self._separator_fraction(lag),
+                replicates=self._replicates(lag, triplets),
+                sequential_replicates=sequential.replicates,
             )
 
-    def _covariances(self, kept: NDArray[np.bool_] | None) -> PairStatistics | StreamedPairs:
-        if self.counts is None:
-            return StreamedPairs(
-                self.corpus,
-                self.units,
-                self.lag,
-                across=self.stream,
+    def _covariances(
+        self,
+        lag: int,
+        counts: PairCounts | None,
+        vocab_mask: NDArray[np.bool_] | None,
+        gpu_stream: GpuPairStream | None,
+    ) -> PairStatistics | MatrixFreeCovariances:
+        across = self.design.boundary.across
+        if counts is None:
+            return MatrixFreeCovariances(
+                self.design,
+                lag,
                 threads=self.threads,
-                kept=kept,
-                stream=self._pairs,
+                vocab_mask=vocab_mask,
+                stream=gpu_stream,
             )
         return PairStatistics(
-            self.counts, across=self.stream, threads=self.threads, kept=kept, transpose=True
+            counts, across=across, threads=self.threads, vocab_mask=vocab_mask, transpose=True
         )
 
-    def measure(self) -> LagMeasurement:
-        statistics = self.statistics
-        if min(statistics.half_pairs) == 0:
-            mend = "smaller --lags" if self.stream else "smaller --lags or --boundary stream"
-            raise InputError(
-                f"{self.corpus.path}: lag {statistics.lag}: no pairs of tokens that far apart in "
-                f"one half of its documents; use {mend}"
-            )
-        full = leading_singular_triplets(
-            statistics.covariance(),
-            self.options.singular_values,
-            tolerance=_NORM_TOLERANCE,
-            verified=True,
-        )
-        u, v = full.left[:, 0], full.right[:, 0]
-        floor = leading_singular_triplets(
-            statistics.half_difference(), 1, value_tolerance=_FLOOR_TOLERANCE
-        )
-        sequential = self._sequential(full.right)
-        p, q = statistics.marginals()
-        if self.kept is not None:
-            p, q = p[self.kept], q[self.kept]
-        position, position_floor = position_norm(
-            self.corpus, self.units, statistics.lag, kept=self.kept, threads=self.threads
-        )
-        # Both vectors of a pair may be turned round: the largest entry to the left is positive.
-        c = min(_LOADED, full.left.shape[1])
-        largest = np.abs(full.left[:, :c]).argmax(axis=0)
-        signs = np.where(full.left[largest, np.arange(c)] < 0, -1.0, 1.0)
-        return LagMeasurement(
-            lag=statistics.lag,
-            left=TopTokens.of(full.left, signs),
-            right=TopTokens.of(full.right, signs),
-            pairs=statistics.pairs,
-            norm=float(full.values[0]),
-            residual=full.residual,
-            singular_values=full.values,
-            frobenius=statistics.frobenius() if self.kept is None else float("nan"),
-            cross_fit=self._cross_fit(full.right),
-            noise_floor=float(floor.values[0]),
-            permutation_floor=sequential.permutation_floor,
-            analytic_floor=noise_edge(p, q) / float(np.sqrt(statistics.pairs)),
-            norm_sequential=sequential.norm,
-            cross_fit_sequential=sequential.cross_fit,
-            composition_norm=sequential.composition_norm,
-            position_norm=position,
-            position_floor=position_floor,
-            full_norm=self._full_norm(full.right),
-            separator_share=self._separator_share(),
-            replicates=self._replicates(u, v),
-            sequential_replicates=sequential.replicates,
+    def _require_pairs(self, covariances: PairStatistics | MatrixFreeCovariances) -> None:
+        if min(covariances.half_pairs) > 0:
+            return
+        remedy = "smaller --lags"
+        if not self.design.boundary.across:
+            remedy += " or --boundary stream"
+        raise InputError(
+            f"{self.design.corpus.path}: lag {covariances.lag}: no pairs of tokens that far apart "
+            f"in one half of its documents; use {remedy}"
         )
 
-    def _full_norm(self, start: Floats) -> float:
-        """Norm over all types, where they are restricted."""
-        if self.kept is None:
+    @staticmethod
+    def _top_tokens(triplets: SingularTriplets) -> tuple[TopTokens, TopTokens]:
+        """Of the left and right vectors; each pair is oriented so that its largest left entry is
+        positive (the signs of both vectors of a pair can be changed together)."""
+        c = min(_VECTORS_KEPT, triplets.left.shape[1])
+        largest = np.abs(triplets.left[:, :c]).argmax(axis=0)
+        signs = np.where(triplets.left[largest, np.arange(c)] < 0, -1.0, 1.0)
+        return TopTokens.of(triplets.left, signs), TopTokens.of(triplets.right, signs)
+
+    def _analytic_floor(self, covariances: PairStatistics | MatrixFreeCovariances) -> float:
+        """The norm that independent tokens with these marginals would show."""
+        p, q = covariances.marginals()
+        if self.vocab_mask is not None:
+            p, q = p[self.vocab_mask], q[self.vocab_mask]
+        return noise_edge(p, q) / float(np.sqrt(covariances.pairs))
+
+    def _full_norm(
+        self,
+        lag: int,
+        counts: PairCounts | None,
+        gpu_stream: GpuPairStream | None,
+        start: Floats,
+    ) -> float:
+        """Norm over the whole vocabulary, where C(t) is restricted."""
+        if self.vocab_mask is None:
             return float("nan")
-        everything = self._covariances(None)
-        found = leading_singular_triplets(
-            everything.covariance(), 1, tolerance=_NORM_TOLERANCE, start=start
+        unrestricted = self._covariances(lag, counts, None, gpu_stream)
+        triplets = leading_singular_triplets(
+            unrestricted.covariance(), 1, tolerance=_NORM_TOLERANCE, start=start
         )
-        return float(found.values[0])
+        return float(triplets.values[0])
 
-    def _cross_fit(self, start: Floats) -> CrossFit:
+    def _cross_fit(
+        self, covariances: PairStatistics | MatrixFreeCovariances, start: Floats
+    ) -> CrossFit:
         halves = [
             leading_singular_triplets(
-                self.statistics.covariance(half), 1, tolerance=1e-5, start=start
+                covariances.covariance(half), 1, tolerance=_HALF_TOLERANCE, start=start
             )
             for half in (0, 1)
         ]
         return cross_fit(
-            self.corpus,
-            self.units,
-            self.statistics.lag,
+            self.design,
+            covariances.lag,
             np.stack([half.left[:, 0] for half in halves]),
             np.stack([half.right[:, 0] for half in halves]),
-            stream=self.stream,
-            kept=self.kept,
+            across=self.design.boundary.across,
+            vocab_mask=self.vocab_mask,
             threads=self.threads,
         )
 
-    def _replicates(self, u: Floats, v: Floats) -> Floats:
+    def _replicates(self, lag: int, triplets: SingularTriplets) -> Floats:
         """u^T C* v over resampled documents: the norm to first order, vectors held fixed."""
-        where = pair_documents(self.corpus, self.units, stream=self.stream)
-        sums = np.stack(self._document_sums(u, v, *where), axis=1)
-        pairs, product, left, right = self.bootstrap.sums(sums).T
+        corpus = self.design.corpus
+        sums = sum_pairs_by_document(
+            corpus.tokens,
+            corpus.vocab_size,
+            lag,
+            triplets.left[:, 0],
+            triplets.right[:, 0],
+            self.design.documents,
+            across=self.design.boundary.across,
+            threads=self.threads,
+        )
+        pairs, product, left, right = self.design.bootstrap.sums(np.stack(sums, axis=1)).T
         with np.errstate(invalid="ignore", divide="ignore"):
             replicates: Floats = product / pairs - (left / pairs) * (right / pairs)
         return replicates
 
-    def _document_sums(
+    def _sequential(
         self,
-        u: Floats,
-        v: Floats,
-        starts: NDArray[np.int64],
-        ends: NDArray[np.int64],
-        limits: NDArray[np.int64],
-    ) -> tuple[NDArray[Any], ...]:
-        return sum_pairs_by_document(
-            self.corpus.tokens,
-            self.corpus.vocab_size,
-            self.statistics.lag,
-            u,
-            v,
-            starts,
-            ends,
-            limits,
-            threads=self.threads,
-        )
-
-    def _sequential(self, start: Floats) -> _Sequential:
-        """The sequential covariance, docs/theory.md 4: its norm, replicates, cross-fit, composition."""
-        spans, lag = self.units.spans, self.statistics.lag
-        lengths = (spans.content_ends - spans.content_starts).astype(np.float64)
-        pairs = np.maximum(lengths - lag, 0.0)
-        per_pair = np.divide(
-            pairs, lengths * (lengths - 1.0), out=np.zeros_like(pairs), where=pairs > 0
-        )
-        documents, shuffled_pairs, statistics = self.documents, self.shuffled, self.statistics
+        covariances: PairStatistics | MatrixFreeCovariances,
+        shuffled: PairCounts | None,
+        start: Floats,
+    ) -> SequentialMeasurement:
+        """The sequential covariance and its nulls; NaN where it is not measured."""
         if (
-            documents is None
-            or shuffled_pairs is None
-            or isinstance(statistics, StreamedPairs)
-            or min(statistics.within_half_pairs) == 0
+            self.composition is None
+            or shuffled is None
+            or isinstance(covariances, MatrixFreeCovariances)
+            or min(covariances.within_half_pairs) == 0
         ):
-            nothing = float("nan")
-            return _Sequential(
-                nothing,
-                nothing,
-                nothing,
-                np.full(self.options.replicates, nothing),
-                CrossFit(),
-            )
-
-        def composition(half: int | None = None) -> Composition:
-            kept = True if half is None else spans.halves == half
-            total = statistics.within_pairs
-            if half is not None:
-                total = statistics.within_half_pairs[half]
-            weights = np.where(kept, per_pair, 0.0) / total
-            return Composition(documents.counts, weights, self.threads)
-
-        whole = composition()
-        found = leading_singular_triplets(
-            statistics.sequential(whole), 1, tolerance=1e-5, start=start
+            return SequentialMeasurement.absent(self.options.replicates)
+        shuffled_pairs = PairStatistics(
+            shuffled, across=False, threads=self.threads, vocab_mask=self.vocab_mask
         )
-        halves = [
-            leading_singular_triplets(
-                statistics.sequential(composition(half), half),
-                1,
-                tolerance=1e-5,
-                start=found.right,
-            )
-            for half in (0, 1)
-        ]
-        fit = cross_fit(
-            self.corpus,
-            self.units,
-            lag,
-            np.stack([half.left[:, 0] for half in halves]),
-            np.stack([half.right[:, 0] for half in halves]),
-            stream=False,
-            kept=self.kept,
-            shuffled=ShuffledPairs(documents.counts, per_pair, self.units.folds, self.threads),
-            threads=self.threads,
+        return measure_sequential(
+            self.design, self.composition, covariances, shuffled_pairs, start=start
         )
-        alone = leading_singular_triplets(
-            _composition_operator(whole, self.kept, self.threads),
-            1,
-            tolerance=1e-4,
-            start=documents.composition_start,
-        )
-        u, v = found.left[:, 0], found.right[:, 0]
-        product = self._document_sums(
-            u, v, spans.content_starts, spans.content_ends, spans.content_ends
-        )[1]
-        projected = documents.counts.multiply(as_block(u, v, u * v), 1.0, 0.0, self.threads)
-        shuffled = per_pair * (projected[:, 0] * projected[:, 1] - projected[:, 2])
-        sums = self.bootstrap.sums(np.stack([product - shuffled, pairs], axis=1))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            replicates = sums[:, 0] / sums[:, 1]
-        floor = permutation_floor(shuffled_pairs, whole)
-        return _Sequential(float(found.values[0]), floor, float(alone.values[0]), replicates, fit)
 
-    def _separator_share(self) -> float:
-        """Share of the counted pairs that touch a separator."""
-        if not self.stream:
+    def _separator_fraction(self, lag: int) -> float:
+        """Fraction of the counted pairs that touch a separator."""
+        if not self.design.boundary.across:
             return 0.0
-        tokens, lag = self.corpus.tokens, self.statistics.lag
-        at = separator_positions(self.corpus)
-        as_left = at[at + lag < len(tokens)]
-        as_right = at[at >= lag]
-        both = int(np.count_nonzero(take(tokens, as_left + lag) == self.corpus.separator))
+        tokens, separator = self.design.corpus.tokens, self.design.corpus.separator
+        positions = self.design.separator_positions
+        as_left = positions[positions + lag < len(tokens)]
+        as_right = positions[positions >= lag]
+        both = int(np.count_nonzero(gather(tokens, as_left + lag) == separator))
         return (len(as_left) + len(as_right) - both) / max(len(tokens) - lag, 1)

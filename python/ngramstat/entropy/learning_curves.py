@@ -18,19 +18,29 @@ from numpy.typing import NDArray
 
 from ngramstat.entropy.kneser_ney import HeldOut, Split, held_out_losses
 from ngramstat.runtime.workspace import Workspace
-from ngramstat.sampling.documents import Units
+from ngramstat.boundary import Boundary
+from ngramstat.entropy.kneser_ney import HeldOutLosses, held_out_losses
+from ngramstat.runtime.workspace import Workspace
+from ngramstat.sampling.split import HeldOutSplit
 
-__all__ = ["LearningPoint", "Subset", "nested_subsets", "pooled_curve", "subset_losses"]
+__all__ = [
+    "LearningPoint",
+    "PooledCurve",
+    "Subset",
+    "nested_subsets",
+    "pooled_curve",
+    "relative_work",
+    "subset_losses",
+]
 
 Floats = NDArray[np.float64]
 
-# Replicates of a halving: two while they are a half or a quarter of all, then four.
-_REPLICATES = (1, 2, 2, 4)
 # Smaller subsets say nothing about the approach to a limit.
 _MIN_TOKENS = 2_000
 _MIN_DOCUMENTS = 8
-# And is left out where its documents make more or less than it should hold by this factor.
-_MAX_OFF = 1.25
+# A subset is left out where it has more or fewer tokens than it should by this factor: a few long
+# documents cannot make every size.
+_MAX_RATIO = 1.25
 
 
 @dataclass(frozen=True)
@@ -69,53 +79,63 @@ class LearningPoint:
     losses: Floats
 
 
-def nested_subsets(split: Split, *, sizes: int, seed: int) -> Iterator[Subset]:
+def _replicates(halvings: int) -> int:
+    """Subsets of one size: two while they are a half or a quarter of all, then four."""
+    return (1, 2, 2, 4)[min(halvings, 3)]
+
+
+def relative_work(sizes: int) -> float:
+    """Training tokens of all subsets of `nested_subsets`, relative to the whole training set."""
+    return sum(_replicates(halvings) * 0.5**halvings for halvings in range(1, sizes))
+
+
+def nested_subsets(split: HeldOutSplit, *, sizes: int, seed: int) -> Iterator[Subset]:
     """Subsets of half the training tokens, a quarter, ...: `sizes` - 1 sizes, largest first."""
-    _, units, training = split.training
-    lengths = np.diff(units.spans.ends, prepend=0)[training]
-    order = np.random.default_rng([seed, 6]).permutation(len(training))
+    training = split.training
+    lengths = training.lengths
+    order = np.random.default_rng([seed, 6]).permutation(len(training.chosen))
     total = int(lengths.sum())
     ends = np.cumsum(lengths[order])
     for halvings in range(1, sizes):
-        wanted = total / 2**halvings
-        replicates = _REPLICATES[min(halvings, len(_REPLICATES) - 1)]
+        size = total / 2**halvings
+        replicates = _replicates(halvings)
         for replicate in range(replicates):
             start = total * replicate / replicates
-            first, last = np.searchsorted(ends, [start, start + wanted], side="right")
+            first, last = np.searchsorted(ends, [start, start + size], side="right")
             chosen = order[first:last]
-            found = int(lengths[chosen].sum())
-            # A few long documents cannot make every size.
-            fits = wanted / _MAX_OFF <= found <= wanted * _MAX_OFF
-            if found < _MIN_TOKENS or len(chosen) < _MIN_DOCUMENTS or not fits:
+            tokens = int(lengths[chosen].sum())
+            has_size = size / _MAX_RATIO <= tokens <= size * _MAX_RATIO
+            if tokens < _MIN_TOKENS or len(chosen) < _MIN_DOCUMENTS or not has_size:
                 continue
-            yield Subset(halvings, replicate, np.sort(training[chosen]))
+            yield Subset(halvings, replicate, np.sort(training.chosen[chosen]))
 
 
 def subset_losses(
-    split: Split,
+    split: HeldOutSplit,
     subset: Subset,
     *,
     max_context: int,
-    boundary: str,
+    boundary: Boundary,
     workspace: Workspace | None = None,
     progress: Any = None,
 ) -> LearningPoint:
     """Train on the subset, score the held-out side."""
-    corpus, units, _ = split.training
-    side: tuple[Any, Units, NDArray[np.int64]] = (corpus, units, subset.documents)
-    found = held_out_losses(
-        dataclasses.replace(split, training=side),
+    training = dataclasses.replace(split.training, chosen=subset.documents)
+    losses = held_out_losses(
+        dataclasses.replace(split, training=training),
         max_context=max_context,
         boundary=boundary,
         workspace=workspace,
         progress=progress,
     )
-    return _point(found, subset.halvings)
+    return _point(losses, subset.halvings)
 
 
-def _point(found: HeldOut, halvings: int) -> LearningPoint:
+def _point(held_out: HeldOutLosses, halvings: int) -> LearningPoint:
     return LearningPoint(
-        halvings, found.training_tokens, found.losses.sum(axis=0) / found.tokens.sum()
+        halvings,
+        held_out.training_tokens,
+        held_out.losses.sum(axis=0) / held_out.tokens.sum(),
     )
 
 
@@ -139,25 +159,25 @@ class PooledCurve:
     replicates: NDArray[np.int64]
 
 
-def pooled_curve(whole: HeldOut, points: list[LearningPoint]) -> PooledCurve:
+def pooled_curve(whole: HeldOutLosses, points: list[LearningPoint]) -> PooledCurve:
     """Means over the replicates of each size, and their errors.
 
     The variance between replicates goes as one over their tokens; its constant is pooled over all
     sizes, because two or four replicates alone say little about their own spread, and the largest
     size has one.
     """
-    everything = [*points, _point(whole, 0)]
-    halvings = sorted({point.halvings for point in everything}, reverse=True)
-    groups = [[p for p in everything if p.halvings == h] for h in halvings]
+    all_points = [*points, _point(whole, 0)]
+    halvings = sorted({point.halvings for point in all_points}, reverse=True)
+    groups = [[p for p in all_points if p.halvings == h] for h in halvings]
     replicates = np.array([len(group) for group in groups], dtype=np.int64)
     tokens = np.array([np.mean([p.tokens for p in group]) for group in groups])
     losses = np.array([np.mean([p.losses for p in group], axis=0) for group in groups])
-    free = int((replicates - 1).sum())
+    freedom = int((replicates - 1).sum())
     errors = None
-    if free > 0:
+    if freedom > 0:
         squares = sum(
             np.sum([(p.losses - mean) ** 2 for p in group], axis=0) * size
             for group, mean, size in zip(groups, losses, tokens, strict=True)
         )
-        errors = np.sqrt(squares / free / (tokens * replicates)[:, None])
+        errors = np.sqrt(squares / freedom / (tokens * replicates)[:, None])
     return PooledCurve(np.rint(tokens).astype(np.int64), losses, errors, replicates)

@@ -1,8 +1,9 @@
-"""Finished parts of a run on disk, so that an interrupted run goes on where it stopped.
+"""Finished parts of a run on disk, so that an interrupted run resumes where it stopped.
 
-A part is a set of arrays and numbers in one ``.npz`` file whose name is a hash of everything that
-shapes it: corpus, options, the kind of part and this package's version. A part that is there is
-whole (it was renamed into place after it reached the disk) and is the right one.
+A part is one value in one ``.npz`` file whose name is a hash of everything that determines it: the
+corpus, the stage and its version, the options it depends on, and this package's version. A part
+that is there is complete (it was renamed into place after it reached the disk) and is the right
+one.
 """
 
 from __future__ import annotations
@@ -11,32 +12,47 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from numpy.typing import NDArray
+import numpy as np
 
+from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
-from ngramstat.runtime.files import read_arrays, write_arrays
+from ngramstat.runtime.files import read_arrays, sha256_array, write_arrays
+from ngramstat.stages.codec import from_arrays, to_arrays
+from ngramstat.version import __version__
 
-__all__ = ["PartStore"]
+__all__ = ["PartCache", "corpus_identity"]
 
-Arrays = Mapping[str, NDArray[Any]]
+Value = TypeVar("Value")
 
 
-class PartStore:
+def corpus_identity(corpus: Corpus) -> dict[str, Any]:
+    """What results depend on of a corpus and of this package, as JSON values."""
+    ends = corpus.document_ends
+    return {
+        "version": __version__,
+        "tokens": corpus.sha256,
+        "vocab_size": corpus.vocab_size,
+        "separator": corpus.separator,
+        "documents": None if ends is None else sha256_array(np.asarray(ends)),
+    }
+
+
+class PartCache:
     """Parts of one run in a directory, or nowhere at all.
 
     Parameters
     ----------
     directory : Path or None
         Where parts are kept; None keeps none.
-    base : dict
-        JSON values that every part of this run depends on.
+    identity : dict
+        JSON values that every part of this run depends on, see `corpus_identity`.
     """
 
-    def __init__(self, directory: Path | None, base: Mapping[str, Any]) -> None:
+    def __init__(self, directory: Path | None, identity: Mapping[str, Any]) -> None:
         self._directory = directory
-        self._base = dict(base)
+        self._identity = dict(identity)
         if directory is not None:
             try:
                 directory.mkdir(parents=True, exist_ok=True)
@@ -45,27 +61,39 @@ class PartStore:
                     f"{directory}: cannot be created: {error.strerror}; choose another --output"
                 ) from error
 
-    def path(self, kind: str, options: Mapping[str, Any]) -> Path | None:
-        """The file of a part, whether or not it is there."""
+    def path(self, kind: str, version: int, key: Mapping[str, Any]) -> Path | None:
+        """The file of a part, whether or not it is there.
+
+        Parameters
+        ----------
+        kind : str
+            Of the stage; begins the file's name.
+        version : int
+            Of the stage.
+        key : dict
+            JSON values: the part, and the options that determine it.
+        """
         if self._directory is None:
             return None
-        text = json.dumps([self._base, kind, dict(options)], sort_keys=True)
+        text = json.dumps([self._identity, kind, version, dict(key)], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:32]
         return self._directory / f"{kind}-{digest}.npz"
 
-    def load(self, kind: str, options: Mapping[str, Any]) -> dict[str, NDArray[Any]] | None:
-        """The arrays of a part, or None if it is not there or its file is damaged."""
-        path = self.path(kind, options)
+    def load(
+        self, kind: str, version: int, key: Mapping[str, Any], value: type[Value]
+    ) -> Value | None:
+        """A part, which is a `value`; None if it is not there or its file is damaged."""
+        path = self.path(kind, version, key)
         if path is None or not path.is_file():
             return None
         try:
-            return read_arrays(path)
-        except InputError:
-            # A part is only a saving of time: a damaged one is computed again and replaced.
+            return from_arrays(value, read_arrays(path))
+        except (InputError, KeyError, TypeError, ValueError):
+            # A part only saves time: a damaged one is computed again and replaced.
             return None
 
-    def save(self, kind: str, options: Mapping[str, Any], arrays: Arrays) -> None:
+    def save(self, kind: str, version: int, key: Mapping[str, Any], value: Any) -> None:
         """Keep a part, atomically."""
-        path = self.path(kind, options)
+        path = self.path(kind, version, key)
         if path is not None:
-            write_arrays(path, arrays)
+            write_arrays(path, to_arrays(value))

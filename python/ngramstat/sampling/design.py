@@ -1,0 +1,194 @@
+"""The sampling design of a run: documents, folds, bootstrap clusters and held-out splits.
+
+Every statistic of a run rests on the same cut of the corpus. It is made once, by the run, and
+handed to every stage:
+
+- *documents*: those of the token store, or equal blocks where it has (nearly) none;
+- *folds*: FOLDS random groups of documents with about equal numbers of tokens. The first FOLDS / 2
+  make half 0, the others half 1; four consecutive folds make a quarter;
+- *clusters*: groups of documents that the bootstrap resamples together;
+- *held-out split*: which documents are scored and which are trained on.
+
+All of them are drawn by document numbers and the seed alone, so neither threads nor memory nor the
+boundary change them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.boundary import Boundary
+from ngramstat.corpus import Corpus
+from ngramstat.errors import InputError
+from ngramstat.kernels import Documents
+from ngramstat.runtime.workspace import gather
+from ngramstat.sampling.bootstrap import DocumentBootstrap, assign_clusters
+from ngramstat.sampling.options import SamplingOptions
+from ngramstat.sampling.split import HeldOutSplit, Selection, random_split
+
+__all__ = ["FOLDS", "SamplingDesign", "documents_or_blocks"]
+
+# Sixteen: eight in each half are enough for a jackknife, and quarters are whole folds.
+FOLDS = 16
+# Fewer documents than this do not show their own spread; a stream is then cut into blocks.
+_MIN_DOCUMENTS = 20
+_BLOCKS = 200
+
+
+@dataclass(frozen=True)
+class SamplingDesign:
+    """How one corpus is cut for all statistics of a run; see the module.
+
+    Everything is made at its first use, and once.
+
+    Attributes
+    ----------
+    corpus : Corpus
+    options : SamplingOptions
+    """
+
+    corpus: Corpus
+    options: SamplingOptions
+    _splits: dict[float | str, HeldOutSplit] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def documents(self) -> Documents:
+        """The documents (or blocks), with the fold and the cluster of each.
+
+        Raises
+        ------
+        InputError
+            The corpus is empty, or boundary ``document`` is asked of a store without documents.
+        """
+        return self._documents_or_blocks[0]
+
+    @cached_property
+    def are_blocks(self) -> bool:
+        """Whether equal blocks stand in for documents, of which the store has none or too few."""
+        return self._documents_or_blocks[1]
+
+    @cached_property
+    def _documents_or_blocks(self) -> tuple[Documents, bool]:
+        return documents_or_blocks(self.corpus, self.options)
+
+    @property
+    def boundary(self) -> Boundary:
+        """Whether pairs and contexts cross document ends."""
+        return self.options.boundary
+
+    @property
+    def seed(self) -> int:
+        """Seed of everything that is drawn."""
+        return self.options.seed
+
+    @cached_property
+    def bootstrap(self) -> DocumentBootstrap:
+        """Resampling of all documents, by their clusters."""
+        return DocumentBootstrap(self.documents.clusters, self.options.replicates, self.seed)
+
+    def held_out_bootstrap(self, n_documents: int) -> DocumentBootstrap:
+        """Resampling of the held-out documents, which form clusters of their own."""
+        return DocumentBootstrap.of_documents(n_documents, self.options.replicates, self.seed)
+
+    def held_out_split(self, held_out: float | str) -> HeldOutSplit:
+        """Which documents are scored and which are trained on; made once for each `held_out`.
+
+        Parameters
+        ----------
+        held_out : float or str
+            Fraction of the documents to hold out, or the path of a held-out corpus.
+
+        Raises
+        ------
+        InputError
+            The fraction is not in (0, 0.5], there are too few documents, or the other corpus
+            cannot be read.
+        """
+        if held_out not in self._splits:
+            self._splits[held_out] = self._make_split(held_out)
+        return self._splits[held_out]
+
+    def _make_split(self, held_out: float | str) -> HeldOutSplit:
+        if not isinstance(held_out, str):
+            return random_split(self.corpus, self.documents, fraction=held_out, seed=self.seed)
+        other = SamplingDesign(Corpus.open(held_out), self.options)
+        return HeldOutSplit(
+            Selection(self.corpus, self.documents, np.arange(len(self.documents))),
+            Selection(other.corpus, other.documents, np.arange(len(other.documents))),
+        )
+
+    @cached_property
+    def content_lengths(self) -> NDArray[np.int64]:
+        """Tokens of each document without its separators, (n_documents,)."""
+        lengths: NDArray[np.int64] = self.documents.content_ends - self.documents.content_starts
+        return lengths
+
+    def crossing_pairs(self, lag: int) -> int:
+        """Pairs of the stream at this lag whose tokens lie in different documents."""
+        lengths = self.documents.ends - self.documents.starts
+        return max(self.corpus.n_tokens - lag, 0) - int(np.maximum(lengths - lag, 0).sum())
+
+    @cached_property
+    def separator_positions(self) -> NDArray[np.int64]:
+        """Positions of the separators, which stand at the ends or starts of documents."""
+        corpus = self.corpus
+        if corpus.separator is None or corpus.document_ends is None:
+            return np.zeros(0, np.int64)
+        ends = np.asarray(corpus.document_ends)
+        edges = np.unique(np.concatenate([np.zeros(1, np.int64), ends[:-1], ends - 1]))
+        positions: NDArray[np.int64] = edges[gather(corpus.tokens, edges) == corpus.separator]
+        return positions
+
+
+def documents_or_blocks(corpus: Corpus, options: SamplingOptions) -> tuple[Documents, bool]:
+    """The documents of a corpus with folds and clusters, and whether equal blocks stand in.
+
+    Raises
+    ------
+    InputError
+        The corpus is empty, or boundary ``document`` is asked of a store without documents.
+    """
+    if corpus.n_tokens < 2:
+        raise InputError(f"{corpus.path}: holds {corpus.n_tokens} tokens; at least 2 are needed")
+    stays_inside = options.boundary is Boundary.DOCUMENT
+    known = corpus.document_ends
+    if stays_inside and (known is None or len(known) < 2):
+        raise InputError(
+            f"{corpus.path}: has no documents to stay inside; use --boundary stream, or give the "
+            "separator's id with --separator"
+        )
+    ends, are_blocks = corpus.documents_or_blocks(
+        n_blocks=_BLOCKS, fewest=2 if stays_inside else _MIN_DOCUMENTS
+    )
+    starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
+    content_starts, content_ends = starts.copy(), ends.copy()
+    if corpus.separator is not None and not are_blocks:
+        content_ends -= gather(corpus.tokens, ends - 1) == corpus.separator
+        content_starts += (gather(corpus.tokens, starts) == corpus.separator) & (
+            content_starts < content_ends
+        )
+    clusters = assign_clusters(len(ends), options.seed)
+    documents = Documents(
+        ends,
+        content_starts=content_starts,
+        content_ends=content_ends,
+        folds=_assign_folds(ends - starts, options.seed),
+        n_folds=FOLDS,
+        clusters=clusters,
+        n_clusters=int(clusters.max()) + 1,
+    )
+    return documents, are_blocks
+
+
+def _assign_folds(lengths: NDArray[np.int64], seed: int) -> NDArray[np.uint8]:
+    """The fold of each document: documents in random order fill one fold after the other."""
+    order = np.random.default_rng([seed, 1]).permutation(len(lengths))
+    # By the position of a document's middle: both halves have documents as soon as there are two.
+    middle = 2 * np.cumsum(lengths[order]) - lengths[order]
+    folds = np.empty(len(lengths), np.uint8)
+    folds[order] = middle * (FOLDS // 2) // int(lengths.sum())
+    return folds

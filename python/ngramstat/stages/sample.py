@@ -1,0 +1,86 @@
+"""The first tokens of a corpus: what they show of it, and how long the kernels take on them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.corpus import Corpus
+from ngramstat.kernels import token_counts
+from ngramstat.sampling.design import SamplingDesign
+from ngramstat.sampling.options import SamplingOptions
+
+__all__ = ["CorpusSample"]
+
+_TOKENS = 2_000_000
+
+
+class CorpusSample:
+    """The head of a corpus, for plans.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    threads : int
+    timed : bool
+        Whether `time` runs what it is given.
+
+    Attributes
+    ----------
+    size : int
+        Tokens of the sample.
+    growth : float
+        Tokens of the corpus for each of the sample.
+    occurrences : (V,) int64
+        How often each token occurs in the sample.
+    """
+
+    def __init__(self, corpus: Corpus, threads: int, *, timed: bool) -> None:
+        self.corpus, self.threads, self._timed = corpus, threads, timed
+        self.size = min(corpus.n_tokens, _TOKENS)
+        self.growth = corpus.n_tokens / self.size
+        head = np.asarray(corpus.tokens[: self.size])
+        self.occurrences: NDArray[np.int64] = token_counts(
+            head, corpus.vocab_size, threads=threads
+        )
+
+    @cached_property
+    def design(self) -> SamplingDesign:
+        """Documents of the sample."""
+        return self.head(self.size)
+
+    def head(self, size: int) -> SamplingDesign:
+        """The first tokens as a corpus of their own, with the documents that end there."""
+        corpus, ends = self.corpus, None
+        if corpus.document_ends is not None:
+            ends = np.asarray(corpus.document_ends[: np.searchsorted(corpus.document_ends, size)])
+            if not len(ends) or ends[-1] != size:
+                ends = np.append(ends, size)
+        first = Corpus.from_arrays(
+            np.asarray(corpus.tokens[:size]),
+            vocab_size=corpus.vocab_size,
+            document_ends=ends,
+            separator=corpus.separator,
+        )
+        return SamplingDesign(first, SamplingOptions())
+
+    def most_frequent(self, count: int) -> int:
+        """Occurrences in the whole corpus of its `count` most frequent tokens together."""
+        return int(np.sort(self.occurrences)[-count:].sum() * self.growth)
+
+    def time(self, work: Callable[[], Any]) -> float:
+        """Seconds of a call, the shorter of two; NaN if nothing is to be timed."""
+        if not self._timed:
+            return math.nan
+        seconds = math.inf
+        for _ in range(2):
+            started = time.perf_counter()
+            work()
+            seconds = min(seconds, time.perf_counter() - started)
+        return seconds
