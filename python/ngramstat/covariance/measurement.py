@@ -43,7 +43,7 @@ from ngramstat.kernels import (
     token_counts,
 )
 from ngramstat.linear_algebra.lanczos import as_block, leading_singular_triplets
-from ngramstat.runtime.workspace import Workspace, take
+from ngramstat.runtime.workspace import Workspace, gather
 from ngramstat.sampling.documents import (
     DocumentBootstrap,
     Units,
@@ -248,7 +248,7 @@ def measure_lags(
             streams = [corpus.tokens]
             if options.sequential:
                 shuffled = stack.enter_context(
-                    workspace.array(corpus.n_tokens, corpus.tokens.dtype)
+                    workspace.temporary_array(corpus.n_tokens, corpus.tokens.dtype)
                 )
                 streams.append(shuffled_inside_documents(corpus, units, options.seed, shuffled))
             for counts in zip(*_counted(corpus, units, lags, streams, workspace), strict=True):
@@ -274,7 +274,7 @@ def _counted(
     workspace: Workspace,
 ) -> list[Iterator[PairCounts]]:
     """Pairs of each stream, lag by lag, within the room that is left."""
-    room = workspace.room()
+    room = workspace.memory_budget()
     if room is not None and not pair_tables_fit(corpus.vocab_size):
         room //= len(streams)  # each holds an index of its own; tables take turns in one memory
     memory = PairBuffer()
@@ -591,5 +591,5 @@ class _LagMeasurer:
         at = separator_positions(self.corpus)
         as_left = at[at + lag < len(tokens)]
         as_right = at[at >= lag]
-        both = int(np.count_nonzero(take(tokens, as_left + lag) == self.corpus.separator))
+        both = int(np.count_nonzero(gather(tokens, as_left + lag) == self.corpus.separator))
         return (len(as_left) + len(as_right) - both) / max(len(tokens) - lag, 1)

@@ -141,7 +141,9 @@ def measure_ngrams(
                 bootstrap.n_clusters,
             ),
             threads=workspace.threads,
-            memory_limit=workspace.room(text_bytes=corpus.tokens.nbytes if cost.reads_text else 0),
+            memory_limit=workspace.memory_budget(
+                token_bytes=corpus.tokens.nbytes if cost.reads_text else 0
+            ),
             progress=progress,
             backend=workspace.gpus,
         )

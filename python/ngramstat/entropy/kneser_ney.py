@@ -176,7 +176,9 @@ def held_out_losses(
                 texts.training,
                 first_event=texts.first_event,
                 threads=threads,
-                memory_limit=workspace.room(text_bytes=texts.training.nbytes if reads_text else 0),
+                memory_limit=workspace.memory_budget(
+                    token_bytes=texts.training.nbytes if reads_text else 0
+                ),
                 progress=progress,
             )
         except IndexError as error:
@@ -273,7 +275,7 @@ def split_texts(
     dtype = np.dtype(np.uint32 if wide else np.uint16)
     workspace = Workspace() if workspace is None else workspace
     (first, last), held_out_spans = _spans(split.training, stop), _spans(split.held_out, stop)
-    with workspace.array(_size(first, last, stop), dtype) as training:
+    with workspace.temporary_array(_size(first, last, stop), dtype) as training:
         ends = _write_text(training, split.training[0], first, last, stop)
         held_out = np.empty(_size(*held_out_spans, stop), dtype)
         held_out_ends = _write_text(held_out, split.held_out[0], *held_out_spans, stop)

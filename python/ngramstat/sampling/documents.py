@@ -18,7 +18,7 @@ from ngramstat.exponents.bootstrap import (
     percentile_interval,
 )
 from ngramstat.kernels import DocumentSpans
-from ngramstat.runtime.workspace import take
+from ngramstat.runtime.workspace import gather
 
 __all__ = [
     "BOUNDARIES",
@@ -108,8 +108,8 @@ def statistical_units(corpus: Corpus, *, boundary: str, seed: int) -> Units:
     content_starts, content_ends = starts.copy(), ends.copy()
     separator = corpus.separator
     if separator is not None and not are_blocks:
-        content_ends -= take(corpus.tokens, ends - 1) == separator
-        content_starts += (take(corpus.tokens, starts) == separator) & (
+        content_ends -= gather(corpus.tokens, ends - 1) == separator
+        content_starts += (gather(corpus.tokens, starts) == separator) & (
             content_starts < content_ends
         )
     folds = _assign_folds(ends - starts, seed)
@@ -129,7 +129,7 @@ def separator_positions(corpus: Corpus) -> NDArray[np.int64]:
         return np.zeros(0, np.int64)
     ends = np.asarray(corpus.document_ends)
     edges = np.unique(np.concatenate([np.zeros(1, np.int64), ends[:-1], ends - 1]))
-    found: NDArray[np.int64] = edges[take(corpus.tokens, edges) == corpus.separator]
+    found: NDArray[np.int64] = edges[gather(corpus.tokens, edges) == corpus.separator]
     return found
 
 

@@ -266,8 +266,8 @@ def _pair_stage(sample: _Sample, options: CorrelationOptions, workspace: Workspa
     if options.sequential:
         disk = _on_disk(sample.text_bytes, workspace)
         fixed = composition + sample.text_bytes - disk
-    fixed += workspace.resident_now + vectors
-    room = workspace.usable - fixed
+    fixed += workspace.resident_without_pages + vectors
+    room = workspace.usable_bytes - fixed
     # As in `count_pairs`: half of the room for entries or an index, a quarter for counts.
     held = min(n, max(room / 2 / shares / per_position, sample.most_frequent(1)))
     ranges = math.ceil(n / max(held, 1))
@@ -281,8 +281,8 @@ def _pair_stage(sample: _Sample, options: CorrelationOptions, workspace: Workspa
         return Stage(
             "C(t)",
             math.ceil(n_lags * (_PRODUCTS + _TRANSPOSED) * _PLAIN_SHARE),
-            int(min(fixed + sample.text_bytes, workspace.usable)),
-            workspace.limit_for(int(fixed)),
+            int(min(fixed + sample.text_bytes, workspace.usable_bytes)),
+            workspace.limit_to_hold(int(fixed)),
             0,
             stream * n_lags,
         )
@@ -291,8 +291,8 @@ def _pair_stage(sample: _Sample, options: CorrelationOptions, workspace: Workspa
     return Stage(
         "C(t)",
         passes,
-        int(min(fixed + flexible + streams * sample.text_bytes, workspace.usable)),
-        workspace.limit_for(int(least)),
+        int(min(fixed + flexible + streams * sample.text_bytes, workspace.usable_bytes)),
+        workspace.limit_to_hold(int(least)),
         disk,
         _pair_seconds(sample, counts, documents, distinct, lag, options.sequential) * n_lags,
     )
@@ -354,15 +354,15 @@ def _entropy_stages(
 ) -> Iterator[Stage]:
     corpus, n, v = sample.corpus, sample.corpus.n_tokens, sample.corpus.vocab_size
     threads, depth = workspace.threads, options.max_context + 1
-    base = workspace.resident_now
+    base = workspace.resident_without_pages
     part = np.asarray(sample.part.tokens)
 
     def sweep(name: str, size: int, fixed: float, counting: bool, seconds: float) -> Stage:
         """A pass over sorted suffixes in steps that fit."""
         cost = suffix_cost(n, v, depth, counting_ngrams=counting)
         entry, block = cost.entry_bytes, cost.block_bytes
-        text = min(sample.text_bytes, workspace.usable // 3) if cost.reads_text else 0
-        room = workspace.usable - base - fixed - text
+        text = min(sample.text_bytes, workspace.usable_bytes // 3) if cost.reads_text else 0
+        room = workspace.usable_bytes - base - fixed - text
         most = sample.most_frequent(threads) * block
         fits = max((room - most) / entry, room / (entry + block), sample.most_frequent(1))
         held = min(step_tokens(size, threads), fits, size)
@@ -372,8 +372,8 @@ def _entropy_stages(
         return Stage(
             name,
             2 * math.ceil(size / max(held, 1)),
-            int(min(used + sample.text_bytes, workspace.usable)),
-            workspace.limit_for(int(base + fixed + (entry + block) * sample.most_frequent(1))),
+            int(min(used + sample.text_bytes, workspace.usable_bytes)),
+            workspace.limit_to_hold(int(base + fixed + (entry + block) * sample.most_frequent(1))),
             disk,
             seconds,
         )
@@ -408,19 +408,19 @@ def _entropy_stages(
         texts = 2 * sample.text_bytes - disk
         events = EVENT_BYTES * min(1 << 27, n)
         fixed = base + texts
-        trees = 3 if 3 * one_tree <= 0.75 * (workspace.usable - fixed) else 1
+        trees = 3 if 3 * one_tree <= 0.75 * (workspace.usable_bytes - fixed) else 1
         turns = (tuning + held_out) * math.log2(v)
         work = _PATTERN_SHARE * n * (3 if trees == 1 else 1) + _TURN_SHARE * 3 * turns
         seconds = per_run / max(n, 1) * used * work
         yield Stage(
             "H(n) mixture",
             used * (3 if trees == 1 else 1),
-            int(min(fixed + trees * one_tree + events + sample.text_bytes, workspace.usable)),
-            workspace.limit_for(int(fixed + one_tree / 0.75)),
+            int(min(fixed + trees * one_tree + events + sample.text_bytes, workspace.usable_bytes)),
+            workspace.limit_to_hold(int(fixed + one_tree / 0.75)),
             disk,
             seconds,
         )
 
 
 def _on_disk(size: int, workspace: Workspace) -> int:
-    return size if workspace.goes_to_disk(size) else 0
+    return size if workspace.uses_disk(size) else 0
