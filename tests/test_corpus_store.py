@@ -198,7 +198,7 @@ def test_a_killed_run_leaves_an_unfinished_corpus_that_the_next_run_replaces(
         "w = CorpusWriter(sys.argv[1], 10, separator=0); w.append([1]); os._exit(9)"
     )
     path = tmp_path / "a"
-    source = str(Path(formats.__file__).parents[2])
+    source = str(Path(formats.__file__).parents[3])
     environment = {**os.environ, "PYTHONPATH": source}
     done = subprocess.run([sys.executable, "-c", code, str(path)], env=environment, check=False)
     assert done.returncode == 9
@@ -410,5 +410,5 @@ def test_importing_stays_light() -> None:
         "'pyarrow', 'zstandard'}\n"
         "sys.exit(str(sorted(heavy & set(sys.modules))) if heavy & set(sys.modules) else 0)"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(formats.__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(formats.__file__).parents[3])}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)

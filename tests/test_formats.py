@@ -1,4 +1,4 @@
-"""Foreign token stores: each layout read in place, and damaged files refused, never a crash."""
+"""Token stores of other tools: each layout is read in place, damaged files never cause a crash."""
 
 from __future__ import annotations
 
@@ -16,6 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ngramstat.corpus import Corpus, inspect
+from ngramstat.corpus.formats import (
+    FORMATS,
+    Format,
+    OpenOptions,
+    TokenStore,
+    document_ends_at,
+)
 from ngramstat.errors import InputError
 
 IDS = [9, 1, 2, 9, 3, 4, 5]
@@ -67,7 +74,7 @@ def ends(corpus: Corpus) -> list[int] | None:
     return None if corpus.document_ends is None else corpus.document_ends.tolist()
 
 
-# --- what is read ------------------------------------------------------------------------------
+# --- accepted files -----------------------------------------------------------------------------
 
 # name, files (the first is opened), format, dtype, document ends without and with --separator 9
 GOOD: dict[str, tuple[dict[str, bytes], str, str, list[int] | None, list[int]]] = {
@@ -150,21 +157,21 @@ def test_formats_are_read_in_place(tmp_path: Path, case: str) -> None:
     assert base is not None, "tokens were copied"
     assert ends(corpus) == documents
     assert (corpus.vocab_size, corpus.vocab_size_inferred) == (10, True)
-    told = Corpus.open(path, separator=9, vocab_size=50, dtype=dtype, format=format)
-    assert (told.vocab_size, told.vocab_size_inferred) == (50, False)
-    assert ends(told) == by_separator
-    assert told.separator == 9
-    found = inspect(path, separator=9)
-    assert (found.tokens, found.largest_id, found.separators) == (7, 9, 2)
-    assert found.first_ids == tuple(IDS)
-    assert found.problems == ()
+    stated = Corpus.open(path, separator=9, vocab_size=50, dtype=dtype, format=format)
+    assert (stated.vocab_size, stated.vocab_size_inferred) == (50, False)
+    assert ends(stated) == by_separator
+    assert stated.separator == 9
+    inspection = inspect(path, separator=9)
+    assert (inspection.tokens, inspection.largest_id, inspection.separators) == (7, 9, 2)
+    assert inspection.first_ids == tuple(IDS)
+    assert inspection.problems == ()
     other = "uint32" if dtype == "uint16" else "uint16"
     if format != "raw":
         with pytest.raises(InputError, match=dtype):
             Corpus.open(path, dtype=other)
 
 
-def test_raw_needs_its_type(tmp_path: Path) -> None:
+def test_raw_tokens_need_a_dtype(tmp_path: Path) -> None:
     path = tmp_path / "train.bin"
     path.write_bytes(raw([1, 0, 7, 0]))
     with pytest.raises(InputError, match="--dtype"):
@@ -174,7 +181,7 @@ def test_raw_needs_its_type(tmp_path: Path) -> None:
     assert ends(corpus) == [2, 4]
     assert Corpus.open(path, dtype="uint32").n_tokens == 2
     (tmp_path / "odd").write_bytes(b"abc")
-    with pytest.raises(InputError, match="3 bytes of tokens are no multiple of 2"):
+    with pytest.raises(InputError, match="3 bytes of tokens are not a multiple of 2"):
         Corpus.open(tmp_path / "odd", dtype="uint16")
     (tmp_path / "empty.bin").write_bytes(b"")
     with pytest.raises(InputError, match="no tokens"):
@@ -187,19 +194,38 @@ def test_raw_needs_its_type(tmp_path: Path) -> None:
         Corpus.open(path, dtype="uint16", vocab_size=70_000)
 
 
-def test_text_is_sent_to_tokenize(tmp_path: Path) -> None:
+def test_the_error_for_text_names_tokenize(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\n')
     with pytest.raises(InputError, match="ngramstat tokenize"):
         Corpus.open(tmp_path / "a.jsonl")
 
 
+def test_a_new_format_is_one_more_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_reversed(path: Path, options: OpenOptions) -> TokenStore:
+        tokens = np.memmap(path, "<u2", mode="r")[::-1]
+        return TokenStore(format="reversed", path=path, tokens=tokens, vocab_size=10)
+
+    reader = Format(
+        "reversed",
+        "tokens, last one first",
+        lambda path, head: path.suffix == ".rev",
+        open_reversed,
+    )
+    monkeypatch.setitem(FORMATS, reader.name, reader)
+    (tmp_path / "a.rev").write_bytes(raw(IDS))
+    corpus = Corpus.open(tmp_path / "a.rev", separator=9)
+    assert corpus.format == "reversed"
+    assert corpus.tokens.tolist() == IDS[::-1]
+    assert ends(corpus) == [4, 7]
+    assert inspect(tmp_path / "a.rev").description == reader.description
+
+
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.sampled_from(["before", "after"]))
 def test_documents_by_separator_partition_the_stream(ids: list[int], position: str) -> None:
-    from ngramstat.corpus.formats import _ends_of
-
     tokens = np.array(ids)
-    found = _ends_of(np.flatnonzero(tokens == 0), tokens.size, position)  # type: ignore[arg-type]
-    pieces = np.split(tokens, found[:-1])
+    separators = np.flatnonzero(tokens == 0)
+    document_ends = document_ends_at(separators, tokens.size, position)  # type: ignore[arg-type]
+    pieces = np.split(tokens, document_ends[:-1])
     assert all(piece.size for piece in pieces)
     for number, piece in enumerate(pieces):
         inside = piece[:-1] if position == "after" else piece[1:]
@@ -210,7 +236,7 @@ def test_documents_by_separator_partition_the_stream(ids: list[int], position: s
             assert piece[0] == 0
 
 
-# --- what is refused ---------------------------------------------------------------------------
+# --- refused files ------------------------------------------------------------------------------
 
 BAD: dict[str, tuple[dict[str, bytes], str]] = {
     "npy int64": ({"a.npy": npy(IDS, "<i8")}, "astype"),
@@ -267,7 +293,7 @@ BAD: dict[str, tuple[dict[str, bytes], str]] = {
         }, "do not fit",
     ),
     "Megatron without data": ({"a.idx": megatron_index([7], [0, 1])}, "No such file"),
-    "datatrove untold": ({"a.ds": raw(IDS)}, "--dtype"),
+    "datatrove without a type": ({"a.ds": raw(IDS)}, "--dtype"),
     "datatrove index": (
         {"a.ds": raw(IDS), "a.ds.index": np.array([6], "<u8").tobytes()}, "6 tokens",
     ),
@@ -276,11 +302,11 @@ BAD: dict[str, tuple[dict[str, bytes], str]] = {
     ),
     "datatrove odd index": ({"a.ds": raw(IDS), "a.ds.index": b"123"}, "3 bytes"),
     "datatrove width": ({"a.ds": raw(IDS), "a.ds.metadata": b"x|3"}, "bytes per token"),
-    "dolma untold": ({"a.npy": raw(IDS)}, "--dtype"),
+    "dolma without a type": ({"a.npy": raw(IDS)}, "--dtype"),
     "dolma gap": (
         {"a.npy": raw(IDS), "a.csv.gz": gzip.compress(b"0,3,,,\n4,7,,,\n")}, ":2: the range 4",
     ),
-    "dolma no numbers": ({"a.npy": raw(IDS), "a.csv.gz": gzip.compress(b"start,end\n")}, ":1: no"),
+    "dolma no numbers": ({"a.npy": raw(IDS), "a.csv.gz": gzip.compress(b"start,end\n")}, ":1: not"),
     "dolma truncated": (
         {"a.npy": raw(IDS), "a.csv.gz": gzip.compress(b"0,7,,,\n")[:-9]}, "damaged",
     ),

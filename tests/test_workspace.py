@@ -29,9 +29,9 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and uses
 
 def test_small_arrays_are_memory_and_large_ones_files_without_a_name(tmp_path):
     space = Workspace(memory_limit=1_000_000, directory=tmp_path / "run")
-    with space.array(1000, np.uint16) as small:
+    with space.temporary_array(1000, np.uint16) as small:
         assert not isinstance(small, np.memmap)
-    with space.array((500, 1000), np.uint32) as large:
+    with space.temporary_array((500, 1000), np.uint32) as large:
         assert isinstance(large, np.memmap)
         large[:] = np.arange(500_000).reshape(500, 1000)
         assert list((tmp_path / "run").iterdir()) == []
@@ -45,7 +45,7 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", full)
     space = Workspace(memory_limit=1000, directory=tmp_path)
     no_room = pytest.raises(InputError, match=r"no room for a temporary file of 2,000 bytes")
-    with no_room, space.array(1000, np.uint16):
+    with no_room, space.temporary_array(1000, np.uint16):
         pass
 
 
@@ -59,7 +59,7 @@ def test_pages_of_a_file_go_when_there_are_too_many(tmp_path):
     grown = _core.rss_bytes() - before
     assert grown > 1.5 * size  # nearly all of its 2 bytes a token
     space = Workspace(2, memory_limit=before + 30_000_000)
-    with space.watching(tokens, np.zeros(10)):  # what is memory is left alone
+    with space.managing(tokens, np.zeros(10)):  # what is memory is left alone
         assert np.array_equal(token_counts(tokens, 5, threads=2), expected)
         assert np.array_equal(token_counts(tokens, 5, threads=2), expected)
     assert _core.rss_bytes() - before < grown / 2
@@ -73,7 +73,7 @@ def test_copies_on_write_are_never_let_go_of(tmp_path):
     np.zeros(1_000_000, np.uint16).tofile(tmp_path / "tokens.bin")
     tokens = np.memmap(tmp_path / "tokens.bin", np.uint16, mode="c")
     tokens[:] = 2
-    with Workspace(memory_limit=1).watching(tokens):
+    with Workspace(memory_limit=1).managing(tokens):
         assert token_counts(tokens, 3, threads=2).tolist() == [0, 0, 1_000_000]
         assert token_counts(tokens, 3, threads=2).tolist() == [0, 0, 1_000_000]
 

@@ -291,7 +291,7 @@ def run(
         workspace,
     )
     pair_result = entropy_result = None
-    with workspace.watching(corpus.tokens), gpus.errors():
+    with workspace.managing(corpus.tokens), gpus.errors():
         if correlations:
             pair_result = _correlations(corpus, pair_options, store, workspace, progress)
         if entropies:
@@ -405,7 +405,7 @@ def theories(
         gpus = open_gpus(backend, gpu_memory)
         workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit), gpus=gpus)
         boundary = str(found.corpus.get("boundary") or "stream")
-        with workspace.watching(store.tokens), gpus.errors():
+        with workspace.managing(store.tokens), gpus.errors():
             with Progress(2 * store.n_tokens, "k-grams", unit="tok", enabled=progress) as bar:
                 try:
                     growth = measure_growth(

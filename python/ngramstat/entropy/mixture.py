@@ -211,7 +211,7 @@ def tuning_split(
     tuning_document = np.repeat(numbers, lengths[chosen] + no_event)
     if no_event:
         tuning_document[np.cumsum(lengths[chosen] + 1) - 1] = -1
-    with workspace.array(len(texts.training), texts.training.dtype) as text:
+    with workspace.temporary_array(len(texts.training), texts.training.dtype) as text:
         at = 0
         kept = (span for span, here in zip(spans, chosen, strict=True) if not here)
         for part in (slice(0, texts.first_event), *kept, *leave_one_out):
@@ -286,7 +286,7 @@ def mixture_losses(
     maps = _class_maps(contexts, text) if classed else np.zeros((0, _symbols(text)), np.uint32)
     used = patterns(max_context, classed=classed)
     pieces = list(_pieces(text))
-    together, most_events = _share_of_room(workspace.room(), pieces, trees, len(used))
+    together, most_events = _share_of_room(workspace.memory_budget(), pieces, trees, len(used))
     groups = [range(k, min(k + together, len(trees))) for k in range(0, len(trees), together)]
     share = 1.0 / (len(pieces) * (len(groups) * len(used) + len(trees) * max_context))
 

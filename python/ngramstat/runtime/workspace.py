@@ -1,8 +1,9 @@
-"""Threads, GPUs and memory of a run: what a step may still take, and where the rest goes.
+"""Threads, GPUs and memory of a run: how much a step may use, and where larger arrays go.
 
-The limit is one of resident memory. Results never depend on it: steps are cut smaller, arrays that
-are read in order go to temporary files, and pages of mapped files are let go of when there are too
-many (`ngramstat._core.set_releasable_mappings`).
+The memory limit counts resident memory (RSS). Results never depend on it: under a small limit a
+step works in smaller parts, arrays that are read in order go to temporary files, and pages of
+mapped files are released when too many of them are resident
+(`ngramstat._core.set_releasable_mappings`).
 """
 
 from __future__ import annotations
@@ -24,34 +25,38 @@ from ngramstat.runtime.files import reason
 from ngramstat.runtime.gpus import CPU, Gpus
 from ngramstat.runtime.resources import anonymous_bytes
 
-__all__ = ["Workspace", "release_pages_if_needed", "take"]
+__all__ = ["Workspace", "gather", "release_pages_if_needed"]
 
-# For loops over mapped arrays in Python, what kernels do between their tasks: next to free.
+# Python loops over mapped arrays call this between their parts, as the native kernels do between
+# their tasks. It costs almost nothing while no mapped array is managed.
 release_pages_if_needed = _core.release_pages_if_needed
 
-# Kept free of a step's own memory, at most: mapped text that workers read between two looks at
-# what is resident, and what the allocator holds back.
-_RESERVE = 384 << 20
-# Positions looked up between two looks at what is resident.
-_TAKEN = 512
-# An array of more than this share of the limit goes to a file.
-_LARGEST_SHARE = 1 / 8
-# Of a step's room, what mapped text that is read in no order may fill.
-_TEXT_SHARE = 1 / 3
+# Upper bound of the memory kept free while a step runs, for pages of mapped files that threads read
+# between two checks of the RSS, and for what the allocator holds back.
+_MAX_RESERVE = 384 << 20
+# Positions looked up between two checks of the RSS.
+_GATHER_BLOCK = 512
+# An array larger than this fraction of the limit goes to a file.
+_MAX_ARRAY_FRACTION = 1 / 8
+# Fraction of a step's memory budget that pages of randomly accessed mapped tokens may fill.
+_MAX_PAGES_FRACTION = 1 / 3
 
 
-def take(array: NDArray[Any], positions: NDArray[np.int64]) -> NDArray[Any]:
-    """array[positions], of an array that may be mapped: a position each brings in many pages."""
-    found = np.empty(len(positions), array.dtype)
-    for start in range(0, len(positions), _TAKEN):
-        part = slice(start, start + _TAKEN)
-        found[part] = array[positions[part]]
+def gather(array: NDArray[Any], positions: NDArray[np.int64]) -> NDArray[Any]:
+    """``array[positions]``, releasing pages on the way where `array` is mapped from a file.
+
+    Each position may bring a whole page (and its read-ahead) into memory.
+    """
+    values = np.empty(len(positions), array.dtype)
+    for start in range(0, len(positions), _GATHER_BLOCK):
+        block = slice(start, start + _GATHER_BLOCK)
+        values[block] = array[positions[block]]
         release_pages_if_needed()
-    return found
+    return values
 
 
 class Workspace:
-    """Threads, GPUs, a limit of resident memory, and temporary files.
+    """Threads, GPUs, a limit on resident memory, and temporary files.
 
     Parameters
     ----------
@@ -59,10 +64,10 @@ class Workspace:
     memory_limit : int, optional
         Resident bytes this process may have; None: no limit.
     directory : path, optional
-        Where temporary files go (they have no name, and vanish with the process); by default where
-        the system puts them.
+        Where temporary files go (they are unlinked at once and vanish with the process); by default
+        the system's directory for temporary files.
     gpus : Gpus
-        Devices that count what they have kernels for; none: the CPU does.
+        Devices for the kernels that have a GPU version; empty: everything runs on the CPU.
     """
 
     def __init__(
@@ -76,139 +81,145 @@ class Workspace:
         self.gpus = gpus
         self.memory_limit = memory_limit
         self._directory = None if directory is None else Path(directory)
-        # Pages of the program and its libraries, which stay.
-        self._program = max(_core.rss_bytes() - anonymous_bytes(), 0)
+        # Pages of the program and its libraries, which are never released.
+        self._program_bytes = max(_core.rss_bytes() - anonymous_bytes(), 0)
 
     @property
     def _reserve(self) -> int:
         assert self.memory_limit is not None
-        return min(_RESERVE, self.memory_limit // 8)
+        return min(_MAX_RESERVE, self.memory_limit // 8)
 
     @property
-    def usable(self) -> int:
-        """Bytes that may be resident, without the reserve."""
+    def usable_bytes(self) -> int:
+        """The memory limit without the reserve, in bytes."""
         assert self.memory_limit is not None
         return self.memory_limit - self._reserve
 
     @property
-    def resident_now(self) -> int:
-        """Resident bytes without pages of text, which can go."""
-        return anonymous_bytes() + self._program
+    def resident_without_pages(self) -> int:
+        """Resident bytes that cannot be released: all but the pages of mapped arrays."""
+        return anonymous_bytes() + self._program_bytes
 
-    def limit_for(self, size: int) -> int:
-        """The least limit under which so many bytes may be resident."""
-        return min(size * 8 // 7 + 1, size + _RESERVE)
+    def limit_to_hold(self, size: int) -> int:
+        """Smallest memory limit whose `usable_bytes` are at least `size`."""
+        return min(size * 8 // 7 + 1, size + _MAX_RESERVE)
 
-    def goes_to_disk(self, size: int) -> bool:
-        """Whether `array` makes a temporary file of so many bytes."""
-        return self.memory_limit is not None and size > self.memory_limit * _LARGEST_SHARE
+    def uses_disk(self, size: int) -> bool:
+        """Whether `temporary_array` puts an array of `size` bytes in a temporary file."""
+        return self.memory_limit is not None and size > self.memory_limit * _MAX_ARRAY_FRACTION
 
-    def room(self, *, text_bytes: int = 0) -> int | None:
-        """Bytes that the next step may add to what this process holds now; None: any number.
+    def memory_budget(self, *, token_bytes: int = 0) -> int | None:
+        """Bytes that the next step may allocate on top of what is resident; None: no limit.
 
-        `text_bytes` is the size of the mapped text that the step reads in no order, which needs
-        room too; less of it makes the step slower.
+        `token_bytes` is the size of the mapped tokens that the step accesses at random. Part of the
+        memory is left to their pages; with fewer pages resident the step is slower.
         """
         if self.memory_limit is None:
             return None
         self.trim_heap()
-        left = self.usable - self.resident_now
-        left -= min(text_bytes, int(max(left, 0) * _TEXT_SHARE))
-        # A step told of no room at all still takes its smallest parts.
-        return max(left, 1)
+        free = self.usable_bytes - self.resident_without_pages
+        free -= min(token_bytes, int(max(free, 0) * _MAX_PAGES_FRACTION))
+        # With a budget of one byte a step still runs, in its smallest parts.
+        return max(free, 1)
 
     def trim_heap(self) -> None:
-        """Gives freed memory back to the system, where a limit counts it.
+        """Return freed memory to the system where there is a memory limit.
 
-        The allocator keeps what lies between pieces that are still in use, more of it in every
-        round of work.
+        The allocator keeps freed memory that lies between blocks still in use, and keeps more of it
+        with every step.
         """
         if self.memory_limit is not None:
             _core.trim_heap()
 
     @contextmanager
-    def array(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> Iterator[NDArray[Any]]:
-        """An array to write once and read in order: of memory, or of a temporary file if large.
+    def temporary_array(
+        self, shape: int | tuple[int, ...], dtype: DTypeLike
+    ) -> Iterator[NDArray[Any]]:
+        """An uninitialised array to write once and read in order; a temporary file if it is large.
 
         Raises
         ------
         InputError
-            The disk has no room for it.
+            There is not enough disk space for it.
         """
-        kind = np.dtype(dtype)
-        size = int(np.prod(shape, dtype=object)) * kind.itemsize
-        if not self.goes_to_disk(size):
-            yield np.empty(shape, dtype=kind)
+        item_type = np.dtype(dtype)
+        size = int(np.prod(shape, dtype=object)) * item_type.itemsize
+        if not self.uses_disk(size):
+            yield np.empty(shape, dtype=item_type)
             return
-        where = self._directory if self._directory is not None else Path(tempfile.gettempdir())
+        directory = self._directory if self._directory is not None else Path(tempfile.gettempdir())
         try:
-            where.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=where) as file:
-                # Room is taken now: a full disk could only kill the process later.
+            directory.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=directory) as file:
+                # Disk space is allocated now: writing to a mapping on a full disk would kill the
+                # process.
                 os.posix_fallocate(file.fileno(), 0, size)
-                # The mapping keeps the file.
-                array: NDArray[Any] = np.memmap(file, dtype=kind, mode="r+", shape=shape)
+                # The mapping keeps the file alive after it is closed.
+                array: NDArray[Any] = np.memmap(file, dtype=item_type, mode="r+", shape=shape)
         except OSError as error:
             raise InputError(
-                f"{where}: no room for a temporary file of {size:,} bytes ({reason(error)}); free "
-                "some, or raise --memory-limit"
+                f"{directory}: no room for a temporary file of {size:,} bytes ({reason(error)}); "
+                "free some disk space, or raise --memory-limit"
             ) from error
-        with self.watching(array):
+        with self.managing(array):
             yield array
 
     @contextmanager
-    def watching(self, *arrays: NDArray[Any]) -> Iterator[None]:
-        """Lets pages of arrays that are mapped from files go where memory runs short."""
+    def managing(self, *arrays: NDArray[Any]) -> Iterator[None]:
+        """Release pages of the mapped arrays among `arrays` whenever memory runs short.
+
+        Arrays in memory are ignored, and without a memory limit nothing is released.
+        """
         if self.memory_limit is None:
             yield
             return
-        threshold = self.usable
-        with _WATCH:
-            mine = [
-                _WATCHED.add(array.ctypes.data, array.nbytes, threshold)
+        with _MANAGED_LOCK:
+            handles = [
+                _MANAGED.add(array.ctypes.data, array.nbytes, self.usable_bytes)
                 for array in arrays
                 if _is_mapped(array)
             ]
         try:
             yield
         finally:
-            with _WATCH:
-                for number in mine:
-                    _WATCHED.remove(number)
+            with _MANAGED_LOCK:
+                for handle in handles:
+                    _MANAGED.remove(handle)
 
 
 def _is_mapped(array: Any) -> bool:
     """Whether an array is a view of a mapped file that holds all of its data."""
     while array is not None:
         if isinstance(array, np.memmap):
-            # Pages of mode "c" that were written to are in no file.
+            # With mode "c" (copy on write), changed pages exist in memory only.
             return bool(array.mode in ("r", "r+", "w+"))
         array = getattr(array, "base", None)
     return False
 
 
-class _Watched:
-    """The mappings that may be let go of, of all workspaces of this process."""
+class _ManagedMappings:
+    """Mappings whose pages may be released, those of all workspaces of this process."""
 
     def __init__(self) -> None:
         self._mappings: dict[int, tuple[int, int, int]] = {}
-        self._next = 0
+        self._last_handle = 0
 
     def add(self, address: int, size: int, threshold: int) -> int:
-        self._next += 1
-        self._mappings[self._next] = (address, size, threshold)
-        self._tell()
-        return self._next
+        """Register a mapping; returns the handle with which to remove it."""
+        self._last_handle += 1
+        self._mappings[self._last_handle] = (address, size, threshold)
+        self._update_core()
+        return self._last_handle
 
-    def remove(self, number: int) -> None:
-        del self._mappings[number]
-        self._tell()
+    def remove(self, handle: int) -> None:
+        del self._mappings[handle]
+        self._update_core()
 
-    def _tell(self) -> None:
+    def _update_core(self) -> None:
         mappings = list(self._mappings.values())
-        least = min((threshold for *_, threshold in mappings), default=0)
-        _core.set_releasable_mappings([(address, size) for address, size, _ in mappings], least)
+        threshold = min((threshold for *_, threshold in mappings), default=0)
+        _core.set_releasable_mappings([(address, size) for address, size, _ in mappings], threshold)
 
 
-_WATCH = threading.Lock()
-_WATCHED = _Watched()
+_MANAGED_LOCK = threading.Lock()
+_MANAGED = _ManagedMappings()

@@ -1,7 +1,8 @@
 """Sources that the native samplers draw from: trees of rules and finite-state sources.
 
-All randomness is a counter-based stream of words (SplitMix64), so token i of a seed is the same
-whatever part of the corpus is made, in pieces of whatever size, on however many threads.
+All randomness comes from a counter-based stream of words (SplitMix64). Token i of a seed is
+therefore the same whatever part of the corpus is drawn, in pieces of any size, on any number of
+threads.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ngramstat import _core
 from ngramstat.errors import InputError
+from ngramstat.kernels.worlds import RuleLevel, sample_paths, sample_trees
 
 __all__ = [
     "AliasTable",
@@ -33,7 +34,7 @@ Floats = NDArray[np.float64]
 Tokens = NDArray[Any]
 
 _MASK = (1 << 64) - 1
-# A distribution may miss one by rounding, not by more.
+# The sum of a distribution may differ from 1 by this: rounding, and no more.
 _SUM_TOLERANCE = 1e-9
 
 
@@ -42,7 +43,7 @@ def random_key(seed: int, stream: int = 0) -> int:
     check_seed(seed)
     key = 0
     for number in (seed, stream):
-        while True:  # seeds of any size, 64 bits at a time
+        while True:  # seeds of any size are read 64 bits at a time
             key = (key + (number & _MASK) + 1) * 0x9E3779B97F4A7C15 & _MASK
             key = (key ^ key >> 32) * 0xD6E8FEB86659FD93 & _MASK
             key ^= key >> 32
@@ -58,17 +59,17 @@ def random_words(key: int, numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
         z = np.uint64(key) + (numbers + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        found: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
-    return found
+        words: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
+    return words
 
 
 def random_generator(seed: int, *stream: int, name: str = "seed") -> np.random.Generator:
-    """NumPy's generator of a stream of a seed, for what is drawn in Python.
+    """NumPy's generator for a stream of a seed, for everything that is drawn in Python.
 
     Raises
     ------
     InputError
-        The seed, the parameter `name`, is negative.
+        The seed, which is the parameter called `name`, is negative.
     """
     check_seed(seed, name)
     return np.random.default_rng([seed, *stream])
@@ -76,13 +77,13 @@ def random_generator(seed: int, *stream: int, name: str = "seed") -> np.random.G
 
 def check_seed(seed: int, name: str = "seed") -> None:
     """Refuse a negative seed."""
-    # NumPy refuses negative numbers only when it draws, and random_key would never come to an end.
+    # NumPy refuses negative seeds only when it draws, and the loop in random_key would not end.
     if seed < 0:
-        raise InputError(f"{name}={seed}: seeds are not negative; use 0 or more")
+        raise InputError(f"{name}={seed}: seeds cannot be negative; use 0 or more")
 
 
 def check_probabilities(p: ArrayLike, name: str) -> Floats:
-    """`p` as float64, scaled to sum to one exactly as far as floats go.
+    """`p` as float64, scaled to sum to one up to rounding.
 
     Raises
     ------
@@ -98,9 +99,9 @@ def check_probabilities(p: ArrayLike, name: str) -> Floats:
     if not np.all(np.isfinite(values)) or np.any(values < 0):
         raise InputError(f"{name}: probabilities must be finite and not negative")
     sums = values.sum(axis=-1, keepdims=True)
-    apart = np.abs(sums - 1)
-    if apart.max() > _SUM_TOLERANCE:
-        worst = float(sums.reshape(-1)[apart.argmax()])
+    deviation = np.abs(sums - 1)
+    if deviation.max() > _SUM_TOLERANCE:
+        worst = float(sums.reshape(-1)[deviation.argmax()])
         raise InputError(f"{name}: probabilities sum to {worst:.10g}, not 1")
     scaled: Floats = values / sums
     return scaled
@@ -115,7 +116,7 @@ class AliasTable:
     threshold : (k,) uint64
         Column c is taken with probability threshold[c] / 2^64.
     alias : (k,) uint32
-        Taken otherwise.
+        Column taken otherwise.
     """
 
     threshold: NDArray[np.uint64]
@@ -132,32 +133,33 @@ class AliasTable:
         size = len(p)
         if np.all(p == p[0]):
             return cls.uniform(size)
-        share = (p * size).tolist()
+        scaled = (p * size).tolist()
         threshold = [_MASK] * size
         alias = list(range(size))
-        small = [c for c in range(size) if share[c] < 1.0]
-        large = [c for c in range(size) if share[c] >= 1.0]
+        small = [c for c in range(size) if scaled[c] < 1.0]
+        large = [c for c in range(size) if scaled[c] >= 1.0]
         while small and large:
             low, high = small.pop(), large[-1]
-            threshold[low] = min(int(share[low] * 2.0**64), _MASK)
+            threshold[low] = min(int(scaled[low] * 2.0**64), _MASK)
             alias[low] = high
-            share[high] -= 1.0 - share[low]
-            if share[high] < 1.0:
+            scaled[high] -= 1.0 - scaled[low]
+            if scaled[high] < 1.0:
                 small.append(large.pop())
-        # What is left is one to rounding and keeps its full threshold.
+        # The columns that are left have probability one up to rounding; they keep the full threshold.
         return cls(np.array(threshold, np.uint64), np.array(alias, np.uint32))
 
 
 @dataclass(frozen=True)
 class TreeLevel:
-    """How one level's symbols make those of the level below.
+    """How the symbols of one level produce those of the level below.
 
     Attributes
     ----------
     rules : AliasTable
-        Draws the number of the rule (of the child's outcome in a tree drawn child by child).
+        Draws the number of the rule.
     children : (n_parents, rules, branching) or (n_parents, rules) uint32
-        What the rules make; the second form is drawn for every child by itself.
+        Symbols that the rules produce. In the second form a rule produces one symbol, and a rule
+        is drawn for every child independently.
     """
 
     rules: AliasTable
@@ -173,8 +175,9 @@ class TreeSource:
     levels : sequence of TreeLevel
         The root's level first; the roots' symbols are uniform.
     branching : int
+        Children per node.
     n_tokens : int
-        Symbols of the leaves.
+        Number of leaf symbols, the vocabulary size.
     """
 
     levels: Sequence[TreeLevel]
@@ -182,25 +185,17 @@ class TreeSource:
     n_tokens: int
 
     def sample(self, key: int, first: int, out: Tokens, threads: int = 1) -> None:
-        """Fill `out` (uint16 or uint32) with tokens first, first + 1, ... of the row of strings."""
+        """Fill `out` (uint16 or uint32) with tokens `first`, `first` + 1, ... of all strings."""
         levels = [
-            (
-                level.children.shape[0],
-                level.rules.threshold,
-                level.rules.alias,
-                np.ascontiguousarray(level.children, np.uint32).reshape(-1),
-            )
+            RuleLevel(level.rules.threshold, level.rules.alias, level.children)
             for level in self.levels
         ]
-        by_child = self.levels[0].children.ndim == 2
-        _core.sample_trees(
-            levels, self.branching, by_child, self.n_tokens, key, first, out, threads
-        )
+        sample_trees(levels, self.branching, self.n_tokens, key, first, out, threads=threads)
 
 
 @dataclass(frozen=True)
 class StateSource:
-    """A source whose state alone decides what comes next.
+    """A finite-state source: the state alone determines what can come next.
 
     Attributes
     ----------
@@ -209,7 +204,7 @@ class StateSource:
     threshold, alias : (n_outcomes,) uint64, uint32
         Alias tables of the states, one after the other; aliases count within a state.
     token, next : (n_outcomes,) uint32
-        What an outcome emits, and the state it leads to.
+        The token that an outcome emits, and the state that it leads to.
     """
 
     offsets: NDArray[np.int64]
@@ -226,29 +221,29 @@ class StateSource:
         out: Tokens,
         threads: int = 1,
     ) -> None:
-        """Fill `out` (uint16 or uint32) with paths of equal length from the given states.
+        """Fill `out` (uint16 or uint32) with paths of equal length that start in `states`.
 
-        `states` become the states in which the paths end; random words are used from `first` on.
+        `states` is overwritten with the states in which the paths end. Random words are used from
+        number `first` on.
         """
-        _core.sample_paths(
+        sample_paths(
             self.offsets,
             self.threshold,
             self.alias,
             self.token,
             self.next,
-            key,
-            first,
-            states,
-            len(out) // max(len(states), 1),
-            out,
-            threads,
+            key=key,
+            first_word=first,
+            states=states,
+            out=out,
+            threads=threads,
         )
 
 
 def state_source(
     states: Sequence[tuple[Floats, NDArray[Any], NDArray[Any]]],
 ) -> StateSource:
-    """A source from (probabilities, tokens, next states) of every state's outcomes."""
+    """The source whose states have these outcomes: (probabilities, tokens, next states) each."""
     tables = [AliasTable.of(p) for p, _, _ in states]
     return StateSource(
         np.cumsum([0, *(len(p) for p, _, _ in states)]).astype(np.int64),

@@ -139,7 +139,7 @@ def _counted(
     place = np.empty(len(spans), np.int64)
     place[order] = np.arange(len(spans))
     quarters = (np.argsort(np.argsort(place[chosen])) * 4 // max(len(chosen), 1)).astype(np.uint8)
-    with workspace.array(int(document_ends[-1]), corpus.dtype) as tokens:
+    with workspace.temporary_array(int(document_ends[-1]), corpus.dtype) as tokens:
         for a, b, end in zip(starts, ends, document_ends, strict=True):
             tokens[end - (b - a) : end] = corpus.tokens[a:b]
             release_pages_if_needed()
@@ -150,7 +150,7 @@ def _counted(
             document_ends=document_ends,
             units=NgramUnits(document_ends, quarters, np.zeros(len(document_ends), np.uint32), 1),
             threads=workspace.threads,
-            memory_limit=workspace.room(),
+            memory_limit=workspace.memory_budget(),
             progress=progress,
             backend=workspace.gpus,
         )

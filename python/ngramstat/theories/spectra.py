@@ -62,7 +62,7 @@ def measure_spectra(
         units.spans,
         [1],
         threads=workspace.threads,
-        memory_limit=workspace.room(),
+        memory_limit=workspace.memory_budget(),
     )
     parts = [pairs.within, pairs.across] if boundary == "stream" else [pairs.within]
     joined = [part for part in parts if isinstance(part, CountMatrix)]

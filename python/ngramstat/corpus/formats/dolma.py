@@ -1,0 +1,80 @@
+"""Headerless .npy files of dolma and OLMo, with the document ranges in a .csv.gz beside them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.corpus.formats.mapping import dtype_from_count, map_tokens
+from ngramstat.corpus.formats.token_store import Format, OpenOptions, TokenStore
+from ngramstat.errors import InputError
+from ngramstat.runtime.files import reason, regular_file_size
+
+__all__ = ["FORMAT"]
+
+_MAX_CSV_LINE = 1 << 20
+
+
+def _recognises(path: Path, head: bytes) -> bool:
+    # Files with a .npy header are recognised before this format is tried.
+    return path.suffix == ".npy"
+
+
+def _open(path: Path, options: OpenOptions) -> TokenStore:
+    size = regular_file_size(path)
+    ranges = path.with_suffix(".csv.gz")
+    ends = _document_ends(ranges) if ranges.exists() else None
+    dtype = options.dtype
+    if ends is not None:
+        dtype = dtype_from_count(path, size, int(ends[-1]), dtype)
+    if dtype is None:
+        raise InputError(
+            f"{path}: has no .npy header and no {ranges.name} beside it (a dolma file?); "
+            "give --dtype uint16|uint32"
+        )
+    return TokenStore(
+        format=FORMAT.name, path=path, tokens=map_tokens(path, dtype), document_ends=ends
+    )
+
+
+FORMAT = Format("dolma", "dolma / OLMo headerless .npy", _recognises, _open)
+
+
+def _document_ends(path: Path) -> NDArray[np.int64]:
+    """Document ends from rows ``start,end,id,src,loc``, where each range must follow the last."""
+    regular_file_size(path)
+    ends: list[int] = []
+    previous = 0
+    try:
+        with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+            for number, row in enumerate(csv.reader(_bounded_lines(file)), 1):
+                try:
+                    start, end = int(row[0][:20]), int(row[1][:20])
+                except (IndexError, ValueError) as error:
+                    raise InputError(f"{path}:{number}: not a `start,end,...` row") from error
+                if start != previous or end < start or end >= 1 << 62:
+                    raise InputError(
+                        f"{path}:{number}: the range {start} to {end} does not follow {previous}"
+                    )
+                if end > start:
+                    ends.append(end)
+                previous = end
+    except (OSError, EOFError, zlib.error, csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: damaged: {reason(error)}") from error
+    if not ends:
+        raise InputError(f"{path}: names no documents")
+    return np.array(ends, dtype=np.int64)
+
+
+def _bounded_lines(file: io.TextIOBase) -> Iterator[str]:
+    while line := file.readline(_MAX_CSV_LINE):
+        if len(line) == _MAX_CSV_LINE:
+            raise csv.Error(f"a line of more than {_MAX_CSV_LINE} characters")
+        yield line

@@ -1,0 +1,97 @@
+"""Token files with the 1024-byte header of llm.c, modded-nanogpt and NeMo."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ngramstat.corpus.formats.mapping import check_dtype, map_array, map_tokens, read_bytes
+from ngramstat.corpus.formats.token_store import (
+    Format,
+    OpenOptions,
+    TokenStore,
+    document_ends_at,
+)
+from ngramstat.errors import InputError
+from ngramstat.runtime.files import regular_file_size
+
+__all__ = ["FORMAT"]
+
+_HEADER_BYTES = 1024
+_NEMO_MAGIC = 278895051
+# magic -> (version, bytes per token, or None where the header records it)
+_LAYOUTS: dict[int, tuple[int, int | None]] = {
+    20240520: (1, 2),
+    20240801: (7, 4),
+    _NEMO_MAGIC: (1, None),
+}
+_EVALUATION_MAGIC = 20240522
+
+
+def _recognises(path: Path, head: bytes) -> bool:
+    if len(head) < 8:
+        return False
+    magic, version = struct.unpack_from("<ii", head)
+    if magic == _EVALUATION_MAGIC:
+        return True
+    return magic in _LAYOUTS and version == _LAYOUTS[magic][0]
+
+
+def _open(path: Path, options: OpenOptions) -> TokenStore:
+    size = regular_file_size(path)
+    if size < _HEADER_BYTES:
+        raise InputError(f"{path}: {size} bytes, shorter than an llm.c header; truncated?")
+    magic, version, count, width = struct.unpack("<iiii", read_bytes(path, 0, 16))
+    if magic == _EVALUATION_MAGIC:
+        raise InputError(f"{path}: an llm.c evaluation file (multiple choice), not a token stream")
+    if magic not in _LAYOUTS or version != _LAYOUTS[magic][0]:
+        raise InputError(f"{path}: not an llm.c token file (magic {magic}, version {version})")
+    width = _LAYOUTS[magic][1] or width
+    if width not in (2, 4):
+        raise InputError(f"{path}: {width} bytes per token; only 2 and 4 are supported")
+    if count < 1 or size != _HEADER_BYTES + count * width:
+        raise InputError(
+            f"{path}: its header counts {count} tokens of {width} bytes, so the file should have "
+            f"{_HEADER_BYTES + max(count, 0) * width} bytes but has {size}; truncated?"
+        )
+    tokens = map_tokens(path, f"<u{width}", _HEADER_BYTES)
+    check_dtype(path, tokens.dtype, options.dtype)
+    store = TokenStore(format=FORMAT.name, path=path, tokens=tokens)
+    index = path.with_suffix(".bos.idx")
+    if magic == _NEMO_MAGIC and index.exists():
+        return _with_bos_index(store, index)
+    return store
+
+
+FORMAT = Format("llm.c", "llm.c, modded-nanogpt or NeMo .bin", _recognises, _open, "before")
+
+
+def _with_bos_index(store: TokenStore, index: Path) -> TokenStore:
+    """Add the documents from NeMo's list of the byte offsets of their first tokens."""
+    size = regular_file_size(index)
+    if size == 0 or size % 4:
+        raise InputError(f"{index}: {size} bytes, not a list of 4-byte positions")
+    offsets = np.asarray(map_array(index, "<u4", 0, size // 4), dtype=np.int64) - _HEADER_BYTES
+    width = store.tokens.itemsize
+    positions = offsets // width
+    if (
+        np.any(offsets % width)
+        or positions[0] < 0
+        or positions[-1] >= store.tokens.size
+        or np.any(np.diff(positions) <= 0)
+    ):
+        raise InputError(f"{index}: its positions do not lie in order in {store.path.name}")
+    separators = np.unique(store.tokens[positions])
+    if separators.size != 1:
+        raise InputError(
+            f"{index}: its positions hold {separators.size} different tokens, not one BOS"
+        )
+    return replace(
+        store,
+        separator=int(separators[0]),
+        separator_position="before",
+        document_ends=document_ends_at(positions, store.tokens.size, "before"),
+    )

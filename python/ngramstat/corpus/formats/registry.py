@@ -1,0 +1,126 @@
+"""The list of readers, and opening a store with the right one."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ngramstat.corpus.formats.mapping import read_bytes
+from ngramstat.corpus.formats.token_store import (
+    Format,
+    OpenOptions,
+    SeparatorPosition,
+    TokenStore,
+    check_vocab_size,
+    chunks,
+    document_ends_at,
+)
+from ngramstat.errors import InputError
+from ngramstat.runtime.files import regular_file_size
+
+__all__ = ["FORMATS", "open_store"]
+
+# Modules of this package, each with a `FORMAT`, in the order in which they are tried.
+_READERS = (
+    "corpus_directory",
+    "npy",
+    "llmc",
+    "megatron",
+    "datatrove",
+    "dolma",
+    "raw",
+)
+
+_SNIFFED_BYTES = 16
+
+
+def _load_formats() -> dict[str, Format]:
+    modules = [importlib.import_module(f"ngramstat.corpus.formats.{name}") for name in _READERS]
+    return {module.FORMAT.name: module.FORMAT for module in modules}
+
+
+FORMATS = _load_formats()
+
+
+def open_store(path: Path, format: str, options: OpenOptions) -> TokenStore:
+    """Open a token store.
+
+    Parameters
+    ----------
+    path
+        A file or a corpus directory.
+    format
+        A name in `FORMATS`, or "auto" to recognise the format from the contents.
+    options
+        What the user states about the store.
+
+    Raises
+    ------
+    InputError
+        The store is not recognised, is damaged, or contradicts `options`.
+    """
+    if format != "auto" and format not in FORMATS:
+        raise InputError(f"format {format!r}: must be auto or one of {', '.join(FORMATS)}")
+    reader = _recognise(path, options) if format == "auto" else FORMATS[format]
+    store = reader.open(path, options)
+    if store.vocab_size is None:
+        store = replace(store, vocab_size=options.vocab_size)
+    elif options.vocab_size not in (None, store.vocab_size):
+        raise InputError(
+            f"{path}: records a vocabulary of {store.vocab_size}, not {options.vocab_size}; "
+            "leave out --vocab-size"
+        )
+    if store.vocab_size is not None:
+        check_vocab_size(store.vocab_size, store.tokens.dtype, str(path))
+    return _with_separator(store, options.separator, reader.separator_position)
+
+
+def _recognise(path: Path, options: OpenOptions) -> Format:
+    head = b""
+    if not path.is_dir():
+        head = read_bytes(path, 0, min(_SNIFFED_BYTES, regular_file_size(path)))
+    for candidate in FORMATS.values():
+        if candidate.recognises(path, head):
+            return candidate
+    if options.dtype is not None:
+        return FORMATS["raw"]
+    raise InputError(
+        f"{path}: not a known kind of token store; raw tokens need --dtype uint16|uint32, "
+        "text and JSON need `ngramstat tokenize` first"
+    )
+
+
+def _with_separator(
+    store: TokenStore, separator: int | None, position: SeparatorPosition
+) -> TokenStore:
+    """Apply the user's separator; it ends the documents unless the store records their ends."""
+    if separator is None:
+        return store
+    if store.separator not in (None, separator):
+        raise InputError(
+            f"{store.path}: records the separator {store.separator}, not {separator}; "
+            "leave out --separator"
+        )
+    limit = store.vocab_size or int(np.iinfo(store.tokens.dtype).max) + 1
+    if not 0 <= separator < limit:
+        raise InputError(f"separator {separator}: not an id of {store.path} (0 to {limit - 1})")
+    if store.separator is not None:
+        return store
+    if store.document_ends is not None:
+        return replace(store, separator=separator)
+    pieces = [start + np.flatnonzero(chunk == separator) for start, chunk in chunks(store.tokens)]
+    positions = np.concatenate(pieces).astype(np.int64, copy=False)
+    if positions.size == 0:
+        raise InputError(
+            f"{store.path}: the separator {separator} never occurs; give the right --separator, "
+            "or none to open the store without documents"
+        )
+    return replace(
+        store,
+        separator=separator,
+        separator_position=position,
+        document_ends=document_ends_at(positions, store.tokens.size, position),
+    )

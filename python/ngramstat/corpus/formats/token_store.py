@@ -1,0 +1,185 @@
+"""What a reader returns, what the user may add to it, and the checks that all stores share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.errors import InputError
+
+__all__ = [
+    "Format",
+    "OpenOptions",
+    "SeparatorPosition",
+    "TokenStore",
+    "check_document_ends",
+    "check_vocab_size",
+    "chunks",
+    "document_ends_at",
+    "largest_id",
+    "token_dtype",
+]
+
+SeparatorPosition = Literal["before", "after"]
+
+# Tokens per step of a scan; the temporary arrays stay below a few tens of MiB.
+_CHUNK = 1 << 22
+
+
+@dataclass(frozen=True)
+class OpenOptions:
+    """What the user states about a store that does not record it.
+
+    Attributes
+    ----------
+    dtype
+        Type of the tokens in the file, or None to take it from the file.
+    vocab_size
+        Vocabulary size V, or None.
+    separator
+        Id of the token between documents, or None.
+    """
+
+    dtype: np.dtype[Any] | None = None
+    vocab_size: int | None = None
+    separator: int | None = None
+
+
+@dataclass(frozen=True)
+class TokenStore:
+    """An opened token file or corpus directory.
+
+    Attributes
+    ----------
+    format
+        Name of the format in `FORMATS`.
+    path
+        The file or directory that was opened.
+    tokens
+        (tokens,) uint16 or uint32, native byte order, read-only, mapped from the file.
+    vocab_size
+        Vocabulary size V if the store records it or the user states it.
+    document_ends
+        (documents,) int64, strictly increasing exclusive ends in tokens; None if unknown.
+    separator
+        Id of the separator if the store records it or the user states it.
+    separator_position
+        Whether the separator stands before or after each document.
+    tokenizer_path, tokenizer_sha256
+        The tokenizer recorded with the store, and its checksum.
+    sha256
+        Checksum of the token bytes, if the store records one.
+    """
+
+    format: str
+    path: Path
+    tokens: NDArray[Any]
+    vocab_size: int | None = None
+    document_ends: NDArray[np.int64] | None = None
+    separator: int | None = None
+    separator_position: SeparatorPosition | None = None
+    tokenizer_path: Path | None = None
+    tokenizer_sha256: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format of token stores.
+
+    Attributes
+    ----------
+    name
+        The format's name on the command line and in results.
+    description
+        A few words for the user.
+    recognises
+        Whether a path looks like such a store, from the path and the first 16 bytes of the file
+        (fewer if it is shorter, none for a directory).
+    open
+        Opens the store, or raises `InputError`.
+    separator_position
+        Where a separator that the user names stands in such stores.
+    """
+
+    name: str
+    description: str
+    recognises: Callable[[Path, bytes], bool]
+    open: Callable[[Path, OpenOptions], TokenStore]
+    separator_position: SeparatorPosition = "after"
+
+
+def token_dtype(dtype: Any) -> np.dtype[Any]:
+    """The token type that `dtype` names: uint16 or uint32.
+
+    Raises
+    ------
+    InputError
+        It is neither.
+    """
+    try:
+        token_type: np.dtype[Any] = np.dtype(dtype)
+    except (TypeError, ValueError):
+        token_type = np.dtype(object)
+    if token_type not in (np.dtype(np.uint16), np.dtype(np.uint32)):
+        raise InputError(f"dtype {dtype!r}: must be uint16 or uint32")
+    return token_type
+
+
+def check_vocab_size(vocab_size: int, dtype: np.dtype[Any], where: str) -> None:
+    """Refuse a vocabulary that is empty or larger than the number of values of `dtype`."""
+    if vocab_size < 1:
+        raise InputError(f"{where}: a vocabulary of {vocab_size}; it must be at least 1")
+    if vocab_size > int(np.iinfo(dtype).max) + 1:
+        raise InputError(f"{where}: a vocabulary of {vocab_size} does not fit dtype {dtype}")
+
+
+def check_document_ends(ends: NDArray[np.int64], tokens: int, where: str) -> None:
+    """Refuse document ends that do not increase strictly from above 0 up to `tokens`."""
+    if ends.size == 0:
+        raise InputError(f"{where}: no documents")
+    previous = 0
+    for start, chunk in chunks(ends):
+        steps = np.diff(chunk, prepend=previous)
+        if np.any(steps <= 0):
+            at = start + int(np.argmax(steps <= 0))
+            raise InputError(f"{where}: the end of document {at} is not after the one before it")
+        previous = int(chunk[-1])
+    if previous != tokens:
+        raise InputError(f"{where}: the last document ends at token {previous}, not {tokens}")
+
+
+def document_ends_at(
+    separators: NDArray[np.int64], tokens: int, position: SeparatorPosition
+) -> NDArray[np.int64]:
+    """Document ends from the positions of the separators; each document keeps its separator.
+
+    Parameters
+    ----------
+    separators
+        (separators,) increasing positions in the stream.
+    tokens
+        Length of the stream.
+    position
+        Whether a separator stands before or after its document.
+    """
+    ends = separators + 1 if position == "after" else separators[separators > 0]
+    if ends.size == 0 or ends[-1] != tokens:
+        ends = np.append(ends, tokens)
+    return np.asarray(ends, dtype=np.int64)
+
+
+def chunks(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Consecutive pieces of a one-dimensional array, each with the index it starts at."""
+    for start in range(0, array.size, _CHUNK):
+        yield start, array[start : start + _CHUNK]
+
+
+def largest_id(tokens: NDArray[Any]) -> int:
+    """Largest token id, in bounded memory."""
+    return max(int(chunk.max()) for _, chunk in chunks(tokens))

@@ -1,0 +1,142 @@
+"""Samplers of the synthetic worlds: trees of rules and finite-state sources.
+
+Token i of a key is the same in whatever pieces and on however many threads the tokens are drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat import _core
+
+__all__ = ["RuleLevel", "sample_paths", "sample_trees"]
+
+_TOKEN_TYPES = (np.dtype(np.uint16), np.dtype(np.uint32))
+
+
+@dataclass(frozen=True)
+class RuleLevel:
+    """Arrays of one level of a tree of rules.
+
+    Attributes
+    ----------
+    threshold : (n_rules,) uint64
+    alias : (n_rules,) uint32
+        Alias table of the rule numbers: column c is taken with probability threshold[c] / 2^64,
+        otherwise alias[c].
+    children : (n_parents, n_rules, branching) or (n_parents, n_rules) uint32
+        Symbols that a rule makes of a parent. In the second form a rule makes one symbol, and a
+        rule is drawn for every child.
+    """
+
+    threshold: NDArray[np.uint64]
+    alias: NDArray[np.uint32]
+    children: NDArray[np.uint32]
+
+
+def sample_trees(
+    levels: Sequence[RuleLevel],
+    branching: int,
+    n_tokens: int,
+    key: int,
+    first_token: int,
+    out: NDArray[Any],
+    *,
+    threads: int = 1,
+) -> None:
+    """Fill `out` with consecutive tokens of the row of strings.
+
+    Parameters
+    ----------
+    levels : sequence of RuleLevel
+        The root's level first; all with children of the same form.
+    branching : int
+        Children per node; a string has branching^len(levels) tokens.
+    n_tokens : int
+        Symbols of the last level, the vocabulary size.
+    key : int
+        Key of the random words, 0 .. 2^64 - 1.
+    first_token : int
+        Position in the row of strings of the first token to draw.
+    out : (n,) uint16 or uint32
+        Receives the tokens.
+    threads : int
+
+    Raises
+    ------
+    ValueError
+        The levels do not fit together, or `out` has another form.
+    """
+    _check_out(out)
+    if not levels:
+        raise ValueError("levels: needs at least one")
+    n_dimensions = levels[0].children.ndim
+    if n_dimensions not in (2, 3) or any(x.children.ndim != n_dimensions for x in levels):
+        raise ValueError("children: needs two dimensions on all levels, or three on all levels")
+    arrays = [
+        (
+            level.children.shape[0],
+            level.threshold,
+            level.alias,
+            np.ascontiguousarray(level.children, np.uint32).reshape(-1),
+        )
+        for level in levels
+    ]
+    by_child = n_dimensions == 2
+    _core.sample_trees(arrays, branching, by_child, n_tokens, key, first_token, out, threads)
+
+
+def sample_paths(
+    offsets: NDArray[np.int64],
+    threshold: NDArray[np.uint64],
+    alias: NDArray[np.uint32],
+    token: NDArray[np.uint32],
+    next_state: NDArray[np.uint32],
+    *,
+    key: int,
+    first_word: int,
+    states: NDArray[np.uint32],
+    out: NDArray[Any],
+    threads: int = 1,
+) -> None:
+    """Fill `out` with paths of equal length of a finite-state source.
+
+    Parameters
+    ----------
+    offsets : (n_states + 1,) int64
+        State s draws one of the outcomes offsets[s] .. offsets[s + 1] - 1.
+    threshold, alias : (n_outcomes,) uint64, uint32
+        Alias tables of the states, one after the other; aliases count within a state.
+    token, next_state : (n_outcomes,) uint32
+        The token that an outcome emits, and the state that it leads to.
+    key : int
+        Key of the random words, 0 .. 2^64 - 1.
+    first_word : int
+        Number of the first random word to use; every token uses one.
+    states : (n_paths,) uint32
+        States in which the paths start; overwritten with those in which they end.
+    out : (n_paths * length,) uint16 or uint32
+        Receives the tokens, one path after the other.
+    threads : int
+
+    Raises
+    ------
+    ValueError
+        The source's arrays do not fit together, a path starts in a state that does not exist, or
+        `out` does not hold the same number of tokens for every path.
+    """
+    _check_out(out)
+    length = len(out) // max(len(states), 1)
+    _core.sample_paths(
+        offsets, threshold, alias, token, next_state, key, first_word, states, length, out, threads
+    )
+
+
+def _check_out(out: NDArray[Any]) -> None:
+    if out.ndim != 1 or out.dtype not in _TOKEN_TYPES or not out.flags.c_contiguous:
+        raise ValueError("out: needs a contiguous one-dimensional array of uint16 or uint32")
