@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import csv
+import re
 import subprocess
 import sys
 import tomllib
@@ -16,80 +18,128 @@ from ngramstat import _core
 REPOSITORY = Path(__file__).resolve().parent.parent
 SOURCE = REPOSITORY / "python" / "ngramstat"
 
-# From the bottom up. A module may import what stands in a lower layer or in its own.
-LAYERS = [
-    ["errors", "_core"],
-    ["files", "resources", "progress"],
-    ["gpus"],
-    ["workspace"],
-    ["results"],
-    ["corpus", "curves"],
-    ["kernels", "context_kernels"],
-    ["exponents"],
-    ["statistics"],
-    ["theories"],
-    ["report", "parts", "synthetic", "planning"],
-    ["lm"],
-    ["pipeline"],
-    ["validation"],
-    ["quickstart"],
-    ["cli"],
-]
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-# Forbidden although the order would allow them: fits work on arrays alone.
+def layers() -> dict[str, int]:
+    """The layer of every folder and top module, from the list in docs/architecture.md."""
+    page = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    block = page.split("<!-- layers: begin -->")[1].split("<!-- layers: end -->")[0]
+    order = [re.findall(r"`(\w+)`", line) for line in block.strip().splitlines()]
+    return {name: level for level, names in enumerate(order) for name in names}
+
+
+LEVEL = layers()
+# Forbidden although the order would allow them.
 FORBIDDEN = {
     "exponents": {"corpus", "kernels"},
     "kernels": {"corpus", "results"},
-    "context_kernels": {"corpus", "results"},
-}
-# Results offer .plot() and reach up for it when it is called.
-LAZY = {
-    ("results", "report"),
 }
 
 MODULES = sorted(p for p in SOURCE.rglob("*.py") if p.name != "__init__.py" or p.parent != SOURCE)
 
 
-def part_of(path: Path) -> str:
-    relative = path.relative_to(SOURCE)
-    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+def module_name(path: Path) -> str:
+    """Such as ``kernels.pairs``; a package's ``__init__`` has the package's name."""
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
 
 
-def imports(path: Path) -> list[tuple[str, bool]]:
-    """(part of the package, whether at module level) for every import of our own."""
+NAMES = {module_name(path) for path in MODULES} | {"_core"}
+
+
+def imports(path: Path) -> set[str]:
+    """Modules of this package that a module imports anywhere, but for type checking alone."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    top = set()
-    for node in tree.body:
-        top.update(id(child) for child in ast.walk(node)
-                   if not isinstance(node, ast.FunctionDef | ast.ClassDef))  # fmt: skip
-    found = []
+    for_types = {
+        id(child)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for child in ast.walk(node)
+    }
+    imported = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module is not None and node.level == 0:
+        if id(node) in for_types:
+            continue
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
             if node.module == "ngramstat":
-                names = [alias.name for alias in node.names]
-            elif node.module.startswith("ngramstat."):
-                names = [node.module.split(".")[1]]
-            else:
-                continue
-            found += [(name, id(node) in top) for name in names if name in LEVEL]
+                imported |= {alias.name for alias in node.names}
+            elif node.module and node.module.startswith("ngramstat."):
+                base = node.module.removeprefix("ngramstat.")
+                # `from package import name`: the module of that name, where it is one.
+                imported |= {
+                    f"{base}.{alias.name}" if f"{base}.{alias.name}" in NAMES else base
+                    for alias in node.names
+                }
         elif isinstance(node, ast.Import):
-            found += [
-                (alias.name.split(".")[1], id(node) in top)
+            imported |= {
+                alias.name.removeprefix("ngramstat.")
                 for alias in node.names
                 if alias.name.startswith("ngramstat.")
-            ]
-    return found
+            }
+    return imported
+
+
+def test_the_architecture_page_lists_every_folder():
+    assert {module_name(path).split(".")[0] for path in MODULES} | {"_core"} == set(LEVEL)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_imports_point_down(path):
-    here = part_of(path)
-    assert here in LEVEL, f"{here}: give it a layer"
-    for name, at_top in imports(path):
-        if name == here or (not at_top and (here, name) in LAZY):
-            continue
-        assert LEVEL[name] < LEVEL[here], f"{here} imports {name}"
-        assert name not in FORBIDDEN.get(here, set()), f"{here} imports {name}"
+    """Also inside functions: only the public face, ngramstat/__init__.py, reaches up."""
+    folder = module_name(path).split(".")[0]
+    for name in imports(path):
+        other = name.split(".")[0]
+        assert other in LEVEL, f"{folder} imports {name}, which is no module"
+        assert other == folder or LEVEL[other] < LEVEL[folder], f"{folder} imports {name}"
+        assert other not in FORBIDDEN.get(folder, set()), f"{folder} imports {name}"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {module_name(path): imports(path) & NAMES for path in MODULES}
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join((*trail[trail.index(name) :], name))
+        if name in done:
+            return
+        for other in sorted(graph.get(name, ())):
+            visit(other, (*trail, name))
+        done.add(name)
+
+    for name in sorted(graph):
+        visit(name, ())
+
+
+def test_modules_do_not_import_private_names_of_others():
+    for path in MODULES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ngramstat"):
+                private = [a.name for a in node.names if a.name.startswith("_") and a.name != "_core"]
+                assert not private, f"{path}: imports {private} of {node.module}"
+
+
+def test_the_kernels_are_reached_through_their_wrappers():
+    """`runtime` stands below the wrappers; everything else goes through `ngramstat.kernels`."""
+    for path in MODULES:
+        if module_name(path).split(".")[0] not in ("kernels", "runtime"):
+            assert "_core" not in {name.split(".")[0] for name in imports(path)}, path
+
+
+def test_functions_are_short_enough_to_read():
+    """At most 80 lines, complexity 15 and 8 parameters; exceptions are listed with their reasons."""
+    allowed = (REPOSITORY / "tests" / "long_functions.txt").read_text(encoding="utf-8")
+    exceptions = {line.split()[0] for line in allowed.splitlines() if line and line[0] != "#"}
+    done = subprocess.run(
+        [sys.executable, "-m", "lizard", "-l", "python", "-l", "cpp", "--csv", "python", "csrc"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    too_long = set()
+    for row in csv.reader(done.stdout.splitlines()):
+        complexity, parameters, length = int(row[1]), int(row[3]), int(row[4])
+        if complexity > 15 or length > 80 or parameters > 8:
+            too_long.add(f"{row[6]}:{row[7]}")
+    assert too_long - exceptions == set(), "split these by the steps of their method"
+    assert exceptions - too_long == set(), "these are no longer too long: take them off the list"
 
 
 @pytest.mark.parametrize(

@@ -1,43 +1,21 @@
-"""The main job: a corpus in, C(t), H(n), the exponents and a prediction out."""
+"""The public functions: a corpus in, C(t), H(n), the exponents and a prediction out."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
-from ngramstat.covariance.assembly import assemble_correlations
-from ngramstat.covariance.cross_fit import CrossFit
-from ngramstat.covariance.measurement import (
-    CorrelationOptions,
-    LagMeasurement,
-    TopTokens,
-    default_lags,
-    measure_lags,
-)
-from ngramstat.entropy.assembly import (
-    EntropyOptions,
-    assemble_entropies,
-    learning_subsets,
-    measure_held_out,
-    measure_mixture,
-    measure_ngrams,
-    measure_subset,
-)
-from ngramstat.entropy.kneser_ney import HeldOut
-from ngramstat.entropy.learning_curves import LearningPoint
-from ngramstat.entropy.mixture import MixtureLosses
+from ngramstat.covariance.options import CorrelationOptions, default_lags
+from ngramstat.entropy.options import EntropyOptions
 from ngramstat.errors import InputError
-from ngramstat.kernels import MAX_ORDER, NgramCounts, NgramStatistics, build_info, simd_level
+from ngramstat.kernels import MAX_ORDER, build_info, simd_level
 from ngramstat.prediction.curve_files import read_curves
 from ngramstat.prediction.measured import alpha_of_losses, alpha_with_limit, lower_envelope
 from ngramstat.prediction.predict import predict
@@ -48,13 +26,16 @@ from ngramstat.results import (
     TheoriesResult,
     ValidationResult,
 )
-from ngramstat.runtime.files import sha256_array
 from ngramstat.runtime.gpus import Backend, open_gpus
 from ngramstat.runtime.progress import Progress
 from ngramstat.runtime.resources import parse_memory_limit, peak_rss_bytes, resolve_threads
 from ngramstat.runtime.workspace import Workspace
-from ngramstat.stages.cache import PartStore
-from ngramstat.stages.plan import Plan, make_plan, require_room
+from ngramstat.sampling.design import SamplingDesign
+from ngramstat.sampling.options import SamplingOptions
+from ngramstat.stages.cache import PartCache, corpus_identity
+from ngramstat.stages.plan import MeasurementPlan, make_plan, require_memory
+from ngramstat.stages.runner import Runner, stages_of
+from ngramstat.stages.stage import Stage
 from ngramstat.theories.growth import Growth, measure_growth
 from ngramstat.theories.panel import NO_CORPUS, MeasuredAlpha, assemble
 from ngramstat.theories.spectra import measure_spectra
@@ -62,8 +43,6 @@ from ngramstat.version import __version__
 
 __all__ = ["correlations", "entropies", "load_run", "measure", "plan", "run", "theories"]
 
-# Raised with every change of what a finished part holds or means: an older one is then made again.
-PARTS_VERSION = 6
 RUN_FILE = "run.json"
 THEORIES_FILE = "theories.json"
 PARTS = "parts"
@@ -101,10 +80,10 @@ def correlations(
     singular_values : int
         How many leading singular values to return, 1 .. 8.
     beta_window : (low, high), optional
-        Lags to fit beta on, inclusive; found from the data by default.
+        Lags to fit beta on, inclusive; chosen from the data by default.
     vocab_top : int, optional
-        Restrict C(t) to the most frequent types, this many; what that leaves out is in
-        `vocab_cut` of the result. By default all types count.
+        Restrict C(t) to this many of the most frequent vocabulary items; what that leaves out is
+        in `vocab_cut` of the result. By default the whole vocabulary counts.
     sequential : bool
         Measure the sequential covariance (composition of the documents removed) and its nulls, too.
         Without it C(t) takes a third of the time.
@@ -115,17 +94,16 @@ def correlations(
     level : float
         Confidence level of the intervals.
     seed : int
-        Of the document halves and the bootstrap.
+        Seed of the document folds, the bootstrap and everything else that is drawn.
     threads : int, optional
         By default the cores this process may use. Does not change the result.
     memory_limit : str or int, optional
         Such as "80%" (the default) or "16G". Does not change the result.
     backend : str
-        ``cuda``: GPUs count, and multiply counts by vectors; ``cpu``; or ``auto``: GPUs where
-        there are any. Counts are the same, norms agree to 1e-7.
+        Compute backend: ``cuda`` (GPUs count, and multiply counts by vectors), ``cpu``, or
+        ``auto`` (GPUs where there are any). Counts are the same, norms agree to 1e-7.
     gpu_memory : str or int, optional
-        What may be taken of each GPU's memory, such as "40G" or "50%" of what is free (by default
-        nearly all).
+        Limit of each GPU's memory, such as "40G" or "50%" of what is free (by default nearly all).
     progress : bool
         Show progress on standard error.
 
@@ -184,7 +162,7 @@ def entropies(
     boundary : str
         ``stream``: contexts run across documents; ``document``: they stay inside.
     held_out : float or path
-        Share of the documents to hold out, or a held-out corpus.
+        Fraction of the documents to hold out, or a held-out corpus.
     predictor : str
         Best predictor to look for: ``mixture`` of contexts, or ``kneser-ney`` alone.
     learning_sizes : int
@@ -232,8 +210,8 @@ def measure(
     ----------
     corpus : Corpus
     output : path, optional
-        Directory of the run. What is finished is kept there as it comes, and a later call with the
-        same corpus and options goes on from it; the result is the same as of a call that was never
+        Directory of the run. Finished parts are kept there as they come, and a later call with the
+        same corpus and options resumes from them; the result is that of a call that was never
         interrupted. Without it nothing is written.
     tokens : sequence of float
         Numbers of training tokens at which to give the horizon n*(P).
@@ -267,52 +245,36 @@ def run(
 ) -> RunResult:
     """One or both halves of `measure`, as one result with settings and provenance."""
     started = time.monotonic()
-    pair_options, entropy_options = _options(corpus, **options)
-    settings = {
-        **(dataclasses.asdict(pair_options) if correlations else {}),
-        **(dataclasses.asdict(entropy_options) if entropies else {}),
-        "tokens": [float(t) for t in tokens],
-    }
+    chosen = _Options.of(corpus, correlations=correlations, entropies=entropies, **options)
+    settings = {**chosen.settings(), "tokens": [float(t) for t in tokens]}
     directory = None if output is None else Path(output)
-    gpus = open_gpus(backend, gpu_memory)
     workspace = Workspace(
-        resolve_threads(threads), parse_memory_limit(memory_limit), directory, gpus
+        resolve_threads(threads),
+        parse_memory_limit(memory_limit),
+        directory,
+        open_gpus(backend, gpu_memory),
     )
     for number in tokens:
         if not (math.isfinite(number) and number > 0):
             raise InputError(f"tokens: needs positive numbers, got {number:g}")
     if directory is not None:
         _refuse_other_run(directory, corpus, settings, overwrite=overwrite)
-    store = PartStore(None if directory is None else directory / PARTS, _identity(corpus))
-    require_room(
-        corpus,
-        pair_options if correlations else None,
-        entropy_options if entropies else None,
-        workspace,
-    )
-    pair_result = entropy_result = None
-    with workspace.managing(corpus.tokens), gpus.errors():
-        if correlations:
-            pair_result = _correlations(corpus, pair_options, store, workspace, progress)
-        if entropies:
-            entropy_result = _entropies(corpus, entropy_options, store, workspace, progress)
-    prediction = None
+    cache = PartCache(None if directory is None else directory / PARTS, corpus_identity(corpus))
+    design = SamplingDesign(corpus, chosen.sampling)
+    require_memory(corpus, chosen.stages(design), workspace)
+    runner = Runner(cache, workspace, progress=progress)
+    pair_result = entropy_result = prediction = None
+    with workspace.managing(corpus.tokens), workspace.gpus.errors():
+        if chosen.correlations is not None:
+            pair_result = runner.correlations(design, chosen.correlations)
+        if chosen.entropies is not None:
+            entropy_result = runner.entropies(design, chosen.entropies)
     if pair_result is not None and entropy_result is not None:
         prediction = predict(pair_result, entropy_result, tokens=tokens)
     result = RunResult(
-        corpus={**corpus.info(), "boundary": pair_options.boundary, "separator": corpus.separator},
+        corpus={**corpus.info(), "boundary": design.boundary, "separator": corpus.separator},
         settings=settings,
-        provenance={
-            "version": __version__,
-            "commit": build_info()["commit"] or None,
-            "backend": gpus.name,
-            "gpus": [gpu.name for gpu in gpus.devices],
-            "simd": simd_level(),
-            "threads": workspace.threads,
-            "memory_limit_bytes": workspace.memory_limit,
-            "seconds": round(time.monotonic() - started, 3),
-            "peak_rss_bytes": peak_rss_bytes(),
-        },
+        provenance=_provenance(workspace, time.monotonic() - started),
         correlations=pair_result,
         entropies=entropy_result,
         prediction=prediction,
@@ -320,6 +282,21 @@ def run(
     if directory is not None:
         result.save(directory / RUN_FILE)
     return result
+
+
+def _provenance(workspace: Workspace, seconds: float) -> dict[str, Any]:
+    """What made a result: version, machine, time and memory."""
+    return {
+        "version": __version__,
+        "commit": build_info()["commit"] or None,
+        "backend": workspace.gpus.name,
+        "gpus": [gpu.name for gpu in workspace.gpus.devices],
+        "simd": simd_level(),
+        "threads": workspace.threads,
+        "memory_limit_bytes": workspace.memory_limit,
+        "seconds": round(seconds, 3),
+        "peak_rss_bytes": peak_rss_bytes(),
+    }
 
 
 def plan(
@@ -331,18 +308,14 @@ def plan(
     memory_limit: str | int | None = None,
     output: str | PathLike[str] | None = None,
     **options: Any,
-) -> Plan:
+) -> MeasurementPlan:
     """What `measure` would take with these options: passes, memory, temporary disk and time.
 
     Takes a few seconds, most of them to time the kernels on the first two million tokens.
     """
-    pair_options, entropy_options = _options(corpus, **options)
-    return make_plan(
-        corpus,
-        pair_options if correlations else None,
-        entropy_options if entropies else None,
-        Workspace(resolve_threads(threads), parse_memory_limit(memory_limit), output),
-    )
+    chosen = _Options.of(corpus, correlations=correlations, entropies=entropies, **options)
+    workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit), output)
+    return make_plan(corpus, chosen.stages(SamplingDesign(corpus, chosen.sampling)), workspace)
 
 
 def load_run(path: str | PathLike[str]) -> RunResult:
@@ -394,40 +367,47 @@ def theories(
     InputError
         The corpus given is another than the run's, or a file cannot be read.
     """
-    found = run if isinstance(run, RunResult) else load_run(run)
+    result = run if isinstance(run, RunResult) else load_run(run)
     if not 1 <= longest <= MAX_ORDER:
         raise InputError(f"longest={longest}: must lie in 1 .. {MAX_ORDER}")
-    store = _corpus_of(found, corpus)
-    measured = _measured_alphas(validation, curves, found.corpus.get("sha256"))
+    source = _corpus_of(result, corpus)
+    measured = _measured_alphas(validation, curves, result.corpus.get("sha256"))
     growth: Growth | str = NO_CORPUS
     spectra = None
-    if store is not None:
+    if source is not None:
         gpus = open_gpus(backend, gpu_memory)
         workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit), gpus=gpus)
-        boundary = str(found.corpus.get("boundary") or "stream")
-        with workspace.managing(store.tokens), gpus.errors():
-            with Progress(2 * store.n_tokens, "k-grams", unit="tok", enabled=progress) as bar:
-                try:
-                    growth = measure_growth(
-                        store, longest=longest, seed=seed, workspace=workspace, progress=bar
-                    )
-                except InputError as error:
-                    growth = str(error)  # too few documents: the other rows stand
-            spectra = measure_spectra(store, boundary=boundary, seed=seed, workspace=workspace)
-    return assemble(found, store, growth, spectra, measured)
+        boundary = Boundary.parse(str(result.corpus.get("boundary") or "stream"))
+        with workspace.managing(source.tokens), gpus.errors():
+            growth = _growth(source, longest, seed, workspace, progress)
+            design = SamplingDesign(source, SamplingOptions(boundary=boundary, seed=seed))
+            spectra = measure_spectra(design, workspace=workspace)
+    return assemble(result, source, growth, spectra, measured)
+
+
+def _growth(
+    corpus: Corpus, longest: int, seed: int, workspace: Workspace, progress: bool
+) -> Growth | str:
+    """k-grams in growing parts of the corpus, or why there are none."""
+    design = SamplingDesign(corpus, SamplingOptions(seed=seed))
+    with Progress(2 * corpus.n_tokens, "k-grams", unit="tok", enabled=progress) as bar:
+        try:
+            return measure_growth(design, longest=longest, workspace=workspace, progress=bar)
+        except InputError as error:
+            return str(error)  # too few documents: the other rows of the panel stand
 
 
 def _corpus_of(run: RunResult, given: str | PathLike[str] | Corpus | None) -> Corpus | None:
     """The corpus of a run, where it can be found and is the same."""
-    wanted = run.corpus.get("sha256")
+    sha256 = run.corpus.get("sha256")
     if given is None:
         path = run.corpus.get("path")
         if path is None or not Path(path).exists():
             return None
         corpus = Corpus.open(path)
-        return corpus if corpus.sha256 == wanted else None
+        return corpus if corpus.sha256 == sha256 else None
     corpus = given if isinstance(given, Corpus) else Corpus.open(given)
-    if wanted is not None and corpus.sha256 != wanted:
+    if sha256 is not None and corpus.sha256 != sha256:
         raise InputError(f"{corpus.path}: is another corpus than that of the run")
     return corpus
 
@@ -435,83 +415,87 @@ def _corpus_of(run: RunResult, given: str | PathLike[str] | Corpus | None) -> Co
 def _measured_alphas(
     validation: str | PathLike[str] | None, curves: str | PathLike[str] | None, sha256: Any
 ) -> list[MeasuredAlpha]:
-    found: list[MeasuredAlpha] = []
+    measured: list[MeasuredAlpha] = []
     if validation is not None:
         path = Path(validation)
         result = ValidationResult.load(path / "validation.json" if path.is_dir() else path)
         if sha256 is not None and result.corpus.get("sha256") not in (None, sha256):
             raise InputError(f"{path}: was trained on another corpus than that of the run")
-        sound = all(gate.passed is not False for gate in result.gates)
-        found += [
-            MeasuredAlpha(f"validation, {c.name}", c.name, c.measured, sound)
+        gates_hold = all(gate.passed is not False for gate in result.gates)
+        measured += [
+            MeasuredAlpha(f"validation, {c.name}", c.name, c.measured, gates_hold)
             for c in result.comparisons
         ]
     if curves is not None:
         table = read_curves(curves)
         best = lower_envelope(table.tokens, table.loss)
         tokens, losses = table.tokens[best], table.loss[best]
-        found.append(MeasuredAlpha("curves, raw", "raw", alpha_of_losses(tokens, losses)))
-        found.append(MeasuredAlpha("curves, limit", "limit", alpha_with_limit(tokens, losses)))
-    return found
+        measured.append(MeasuredAlpha("curves, raw", "raw", alpha_of_losses(tokens, losses)))
+        measured.append(MeasuredAlpha("curves, limit", "limit", alpha_with_limit(tokens, losses)))
+    return measured
 
 
-def _options(
-    corpus: Corpus,
-    *,
-    lags: Sequence[int] | None = None,
-    max_context: int = 5,
-    held_out: float | str | PathLike[str] = 0.01,
-    predictor: str = "mixture",
-    learning_sizes: int = 7,
-    singular_values: int = 8,
-    beta_window: tuple[int, int] | None = None,
-    vocab_top: int | None = None,
-    sequential: bool = True,
-    matrix_free: bool = False,
-    boundary: str = "stream",
-    replicates: int = 999,
-    level: float = 0.95,
-    seed: int = 0,
-) -> tuple[CorrelationOptions, EntropyOptions]:
-    """Options of both halves, checked."""
-    shared: dict[str, Any] = {
-        "boundary": boundary,
-        "replicates": replicates,
-        "level": level,
-        "seed": seed,
-    }
-    pair_options = CorrelationOptions(
-        lags=tuple(int(lag) for lag in lags)
-        if lags is not None
-        else default_lags(corpus, boundary),
-        singular_values=singular_values,
-        window=None if beta_window is None else (int(beta_window[0]), int(beta_window[1])),
-        vocab_top=vocab_top,
-        sequential=sequential,
-        matrix_free=matrix_free,
-        **shared,
-    )
-    entropy_options = EntropyOptions(
-        max_context=max_context,
-        held_out=held_out if isinstance(held_out, float | int) else str(held_out),
-        predictor=predictor,
-        learning_sizes=learning_sizes,
-        **shared,
-    )
-    return pair_options, entropy_options
+@dataclasses.dataclass(frozen=True)
+class _Options:
+    """Resolved options of a measurement; None leaves that half out."""
 
+    sampling: SamplingOptions
+    correlations: CorrelationOptions | None
+    entropies: EntropyOptions | None
 
-def _identity(corpus: Corpus) -> dict[str, Any]:
-    """What a part depends on besides its own options."""
-    ends = corpus.document_ends
-    return {
-        "version": __version__,
-        "parts": PARTS_VERSION,
-        "tokens": corpus.sha256,
-        "vocab_size": corpus.vocab_size,
-        "separator": corpus.separator,
-        "documents": None if ends is None else sha256_array(np.asarray(ends)),
-    }
+    @classmethod
+    def of(
+        cls,
+        corpus: Corpus,
+        *,
+        correlations: bool,
+        entropies: bool,
+        boundary: str = "stream",
+        lags: Sequence[int] | None = None,
+        beta_window: tuple[int, int] | None = None,
+        held_out: float | str | PathLike[str] = 0.01,
+        **options: Any,
+    ) -> _Options:
+        """Checked options, by the names of the public functions.
+
+        Options of either half are checked whether or not that half runs. An unknown name is a
+        TypeError, as for any function.
+        """
+        shared = {
+            "boundary": Boundary.parse(boundary),
+            **{
+                name: options.pop(name)
+                for name in ("replicates", "level", "seed")
+                if name in options
+            },
+        }
+        names = {f.name for f in dataclasses.fields(CorrelationOptions)}
+        of_pairs = {name: options.pop(name) for name in list(options) if name in names}
+        if lags is None:
+            lags = default_lags(corpus, shared["boundary"])
+        window = None if beta_window is None else (int(beta_window[0]), int(beta_window[1]))
+        pair_options = CorrelationOptions(
+            lags=tuple(int(lag) for lag in lags), window=window, **of_pairs, **shared
+        )
+        entropy_options = EntropyOptions(
+            held_out=held_out if isinstance(held_out, float | int) else str(held_out),
+            **options,
+            **shared,
+        )
+        return cls(
+            SamplingOptions(**shared),
+            pair_options if correlations else None,
+            entropy_options if entropies else None,
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """All options, as `run.json` records them."""
+        chosen = [part for part in (self.correlations, self.entropies) if part is not None]
+        return {name: value for part in chosen for name, value in dataclasses.asdict(part).items()}
+
+    def stages(self, design: SamplingDesign) -> list[Stage[Any]]:
+        """What has to be run."""
+        return stages_of(design, self.correlations, self.entropies)
 
 
 def _refuse_other_run(
@@ -537,203 +521,3 @@ def _refuse_other_run(
             f"{path}: holds a run with another {', '.join(differing)}; "
             "choose another --output, or pass --overwrite"
         )
-
-
-def _correlations(
-    corpus: Corpus,
-    options: CorrelationOptions,
-    store: PartStore,
-    workspace: Workspace,
-    progress: bool,
-) -> CorrelationResult:
-    # The lags and the window of the fit are not part of what one lag's measurement depends on.
-    shared = dataclasses.asdict(options)
-    shared.pop("lags")
-    shared.pop("window")
-    measured: dict[int, LagMeasurement] = {}
-    for lag in options.lags:
-        found = store.load("lag", {**shared, "lag": lag})
-        if found is not None:
-            measured[lag] = _lag_from_arrays(found)
-    missing = [lag for lag in options.lags if lag not in measured]
-    with Progress(len(options.lags), "C(t)", unit="lags", enabled=progress) as bar:
-        bar.advance(len(measured))
-        for measurement in measure_lags(corpus, options, missing, workspace=workspace):
-            measured[measurement.lag] = measurement
-            store.save(
-                "lag",
-                {**shared, "lag": measurement.lag},
-                _lag_to_arrays(measurement),
-            )
-            bar.advance()
-    return assemble_correlations(corpus, options, [measured[lag] for lag in options.lags])
-
-
-_CROSS_FITS = ("cross_fit", "cross_fit_sequential")
-_LOADINGS = ("left", "right")
-
-
-def _lag_to_arrays(measurement: LagMeasurement) -> dict[str, NDArray[Any]]:
-    values = {f.name: getattr(measurement, f.name) for f in dataclasses.fields(measurement)}
-    for name in _CROSS_FITS:
-        values[name] = values[name].to_array()
-    for name in _LOADINGS:
-        found = values.pop(name)
-        values[f"{name}_types"], values[f"{name}_values"] = found.types, found.values
-    return {name: np.asarray(value) for name, value in values.items()}
-
-
-def _lag_from_arrays(arrays: Mapping[str, NDArray[Any]]) -> LagMeasurement:
-    values: dict[str, Any] = {
-        name: value.item() if value.ndim == 0 else value for name, value in arrays.items()
-    }
-    for name in _CROSS_FITS:
-        values[name] = CrossFit.from_array(arrays[name])
-    for name in _LOADINGS:
-        values[name] = TopTokens(values.pop(f"{name}_types"), values.pop(f"{name}_values"))
-    return LagMeasurement(**values)
-
-
-def _entropies(
-    corpus: Corpus,
-    options: EntropyOptions,
-    store: PartStore,
-    workspace: Workspace,
-    progress: bool,
-) -> EntropyResult:
-    n = corpus.n_tokens
-
-    def part(kind: str, description: str, compute: Callable[[Any], Any], keys: Any) -> Any:
-        encode, decode = _CODECS[kind]
-        found = store.load(kind, keys)
-        if found is not None:
-            return decode(found)
-        with Progress(n, description, unit="tok", enabled=progress) as bar:
-            value = compute(bar)
-        store.save(kind, keys, encode(value))
-        return value
-
-    counts: NgramStatistics = part(
-        "ngrams",
-        "H(n) counts",
-        lambda bar: measure_ngrams(corpus, options, workspace=workspace, progress=bar),
-        {name: getattr(options, name) for name in ("max_context", "boundary", "seed")},
-    )
-    keys: dict[str, Any] = {
-        name: getattr(options, name) for name in ("max_context", "boundary", "held_out", "seed")
-    }
-    if isinstance(options.held_out, str):
-        keys["held_out"] = _identity(Corpus.open(options.held_out))
-    held_out: HeldOut = part(
-        "held-out",
-        "H(n) held out",
-        lambda bar: measure_held_out(corpus, options, workspace=workspace, progress=bar),
-        keys,
-    )
-    points: list[LearningPoint] = []
-    subsets = learning_subsets(corpus, options)
-    # One bar for all of them: its total is what they train on.
-    with Progress(
-        sum(0.5**s.halvings for s in subsets) * n, "H(n) learning", unit="tok", enabled=progress
-    ) as bar:
-        for subset in subsets:
-            where = {**keys, "halvings": subset.halvings, "replicate": subset.replicate}
-            found = store.load("learning", where)
-            if found is None:
-                point = measure_subset(corpus, options, subset, workspace=workspace, progress=bar)
-                store.save("learning", where, _encode_point(point))
-            else:
-                point = _decode_point(found)
-                bar.advance(point.tokens)
-            points.append(point)
-    mixture: MixtureLosses | None = None
-    if options.predictor == "mixture" and options.max_context > 0:
-        mixture = part(
-            "mixture",
-            "H(n) mixture",
-            lambda bar: measure_mixture(
-                corpus,
-                options,
-                workspace=workspace,
-                progress=_Scaled(bar, n),
-            ),
-            keys,
-        )
-    return assemble_entropies(corpus, options, counts, held_out, mixture, points)
-
-
-class _Scaled:
-    """Progress told in shares of the whole, shown in tokens."""
-
-    def __init__(self, bar: Progress, total: int) -> None:
-        self._bar, self._total = bar, total
-
-    def advance(self, share: float) -> None:
-        self._bar.advance(share * self._total)
-
-
-def _encode_point(point: LearningPoint) -> dict[str, NDArray[Any]]:
-    return {name: np.asarray(value) for name, value in vars(point).items()}
-
-
-def _decode_point(arrays: Mapping[str, NDArray[Any]]) -> LearningPoint:
-    return LearningPoint(int(arrays["halvings"]), int(arrays["tokens"]), arrays["losses"])
-
-
-def _encode_mixture(mixture: MixtureLosses) -> dict[str, NDArray[Any]]:
-    return {name: np.asarray(value) for name, value in vars(mixture).items()}
-
-
-def _decode_mixture(arrays: Mapping[str, NDArray[Any]]) -> MixtureLosses:
-    return MixtureLosses(arrays["losses"], arrays["better"], int(arrays["tuning_tokens"]))
-
-
-def _encode_counts(statistics: NgramStatistics) -> dict[str, NDArray[Any]]:
-    arrays: dict[str, NDArray[Any]] = {
-        "losses": statistics.losses,
-        "group_targets": statistics.group_targets,
-    }
-    parts = (statistics.whole, *statistics.halves, *statistics.quarters)
-    for k, counts in enumerate(parts):
-        arrays[f"targets_{k}"] = np.asarray(counts.targets)
-        for n, (ngrams, contexts) in enumerate(zip(counts.ngrams, counts.contexts, strict=True)):
-            arrays[f"ngrams_{k}_{n}"], arrays[f"contexts_{k}_{n}"] = ngrams, contexts
-    return arrays
-
-
-def _decode_counts(arrays: Mapping[str, NDArray[Any]]) -> NgramStatistics:
-    losses = arrays["losses"]
-    whole, *rest = (
-        NgramCounts(
-            int(arrays[f"targets_{k}"]),
-            tuple(arrays[f"ngrams_{k}_{n}"] for n in range(losses.shape[1])),
-            tuple(arrays[f"contexts_{k}_{n}"] for n in range(losses.shape[1])),
-        )
-        for k in range(7)
-    )
-    return NgramStatistics(whole, tuple(rest[:2]), tuple(rest[2:]), losses, arrays["group_targets"])
-
-
-def _encode_held_out(held_out: HeldOut) -> dict[str, NDArray[Any]]:
-    return {
-        "losses": held_out.losses,
-        "tokens": held_out.tokens,
-        "training_tokens": np.asarray(held_out.training_tokens),
-        "discounts": np.frombuffer(json.dumps(held_out.discounts).encode(), dtype=np.uint8),
-    }
-
-
-def _decode_held_out(arrays: Mapping[str, NDArray[Any]]) -> HeldOut:
-    return HeldOut(
-        arrays["losses"],
-        arrays["tokens"],
-        int(arrays["training_tokens"]),
-        tuple(json.loads(arrays["discounts"].tobytes())),
-    )
-
-
-_CODECS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
-    "ngrams": (_encode_counts, _decode_counts),
-    "held-out": (_encode_held_out, _decode_held_out),
-    "mixture": (_encode_mixture, _decode_mixture),
-}

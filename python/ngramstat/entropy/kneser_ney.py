@@ -113,7 +113,7 @@ def held_out_losses(
                 first_event=streams.first_event,
                 threads=workspace.threads,
                 memory_limit=workspace.memory_budget(
-                    text_bytes=streams.training.nbytes if reads_tokens else 0
+                    token_bytes=streams.training.nbytes if reads_tokens else 0
                 ),
                 progress=progress,
             )

@@ -43,6 +43,7 @@ class CorpusSample:
 
     def __init__(self, corpus: Corpus, threads: int, *, timed: bool) -> None:
         self.corpus, self.threads, self._timed = corpus, threads, timed
+        self._seconds: dict[str | None, float] = {}
         self.size = min(corpus.n_tokens, _TOKENS)
         self.growth = corpus.n_tokens / self.size
         head = np.asarray(corpus.tokens[: self.size])
@@ -74,13 +75,20 @@ class CorpusSample:
         """Occurrences in the whole corpus of its `count` most frequent tokens together."""
         return int(np.sort(self.occurrences)[-count:].sum() * self.growth)
 
-    def time(self, work: Callable[[], Any]) -> float:
-        """Seconds of a call, the shorter of two; NaN if nothing is to be timed."""
+    def time(self, work: Callable[[], Any], name: str | None = None) -> float:
+        """Seconds of a call, the shorter of two; NaN if nothing is to be timed.
+
+        Work of one `name` is timed once, whichever stage asks for it.
+        """
         if not self._timed:
             return math.nan
+        if name in self._seconds:
+            return self._seconds[name]
         seconds = math.inf
         for _ in range(2):
             started = time.perf_counter()
             work()
             seconds = min(seconds, time.perf_counter() - started)
+        if name is not None:
+            self._seconds[name] = seconds
         return seconds

@@ -1,0 +1,265 @@
+"""The stage of C(t): every lag is a part."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ngramstat.covariance.measurement import LagMeasurement, measure_lags
+from ngramstat.covariance.options import CorrelationOptions
+from ngramstat.kernels import (
+    BLOCK_SIZE,
+    CountMatrix,
+    PairCounts,
+    PairLabel,
+    PairMemory,
+    bilinear_sums_by_class,
+    count_document_tokens,
+    count_pairs,
+    multiply_pairs,
+    pair_bytes,
+)
+from ngramstat.runtime.workspace import Workspace
+from ngramstat.sampling.design import SamplingDesign
+from ngramstat.stages.sample import CorpusSample
+from ngramstat.stages.stage import Cost, Part, ProgressBar, Stage
+
+__all__ = ["LagStage"]
+
+# Work at one lag, nearly independent of the corpus: products of a block of vectors with its pairs
+# one way and the other, with the documents' composition, and passes over the tokens beside counting
+# (bilinear forms of both cross-fits, sums by document and by position in the document).
+_PRODUCTS, _TRANSPOSED_PRODUCTS, _COMPOSITION_PRODUCTS, _TOKEN_PASSES = 58, 62, 36, 5
+# What remains of these without the sequential covariance.
+_PLAIN_FRACTION = 0.5
+# Blocks of vectors of a Krylov space and copies of a product.
+_KRYLOV_BLOCKS = 40
+# Copies of a block that a matrix-free product adds to, for small and for large vocabularies.
+_SCRATCH_BLOCKS, _WIDE_SCRATCH_BLOCKS, _WIDE_VOCABULARY = 16, 4, 1 << 16
+
+
+class LagStage(Stage[LagMeasurement]):
+    """Counts and measures C(t), one lag after the other."""
+
+    name = "C(t)"
+    kind = "lag"
+    version = 1
+    unit = "lags"
+    value = LagMeasurement
+
+    def __init__(self, design: SamplingDesign, options: CorrelationOptions) -> None:
+        self._design, self._options = design, options
+
+    def parts(self) -> list[Part]:
+        """One part a lag."""
+        shared = dataclasses.asdict(self._options)
+        # A lag's measurement does not depend on which others there are, nor on what is fitted.
+        for name in ("lags", "window", "level"):
+            del shared[name]
+        return [Part({**shared, "lag": lag}, work=1) for lag in self._options.lags]
+
+    def compute(
+        self, parts: Sequence[Part], workspace: Workspace, bar: ProgressBar
+    ) -> Iterator[LagMeasurement]:
+        lags = [part.key["lag"] for part in parts]
+        for measurement in measure_lags(self._design, self._options, lags, workspace=workspace):
+            bar.advance()
+            yield measurement
+
+    def cost(self, sample: CorpusSample, workspace: Workspace) -> Cost:
+        counted = _CountedSample.of(sample, self._options)
+        if self._options.matrix_free:
+            return self._cost_matrix_free(sample, workspace, counted)
+        return self._cost_counted(sample, workspace, counted)
+
+    def _cost_counted(
+        self, sample: CorpusSample, workspace: Workspace, counted: _CountedSample
+    ) -> Cost:
+        options, n = self._options, sample.corpus.n_tokens
+        token_bytes = sample.corpus.tokens.nbytes
+        memory = PairMemory(n, sample.corpus.vocab_size)
+        # The corpus and, for the nulls of the sequential covariance, a shuffled copy of it.
+        streams = 2 if options.sequential else 1
+        disk = 0
+        fixed: float = workspace.resident_without_pages + _krylov_bytes(sample)
+        if options.sequential:
+            disk = token_bytes if workspace.uses_disk(token_bytes) else 0
+            fixed += counted.composition_bytes + token_bytes - disk
+        # Tables of both streams take turns in one buffer; an index has to be held for each.
+        sharing = 1 if memory.uses_tables else streams
+        budget = max((workspace.usable_bytes - fixed) / sharing, 1)
+        most_frequent = sample.most_frequent(1)
+        positions = min(n, max(memory.positions_that_fit(budget), most_frequent))
+        lags_at_once = memory.lags_that_fit(budget)
+        matrix = counted.distinct_pairs * pair_bytes(sample.corpus.vocab_size)
+        per_position = sharing * memory.peak_position_bytes
+        ranges, n_lags = math.ceil(n / max(positions, 1)), len(options.lags)
+        passes_of_lag = _TOKEN_PASSES * (1 if options.sequential else _PLAIN_FRACTION)
+        return Cost(
+            self.name,
+            passes=math.ceil(
+                2
+                + n_lags * passes_of_lag
+                + math.ceil(n_lags / lags_at_once) * ranges * 2 * streams
+            ),
+            memory_bytes=int(
+                min(
+                    fixed
+                    + per_position * positions
+                    + streams * (lags_at_once * matrix + token_bytes),
+                    workspace.usable_bytes,
+                )
+            ),
+            least_memory_bytes=workspace.limit_to_hold(
+                int(fixed + per_position * most_frequent + streams * matrix)
+            ),
+            disk_bytes=disk,
+            seconds=counted.seconds_of_lag(options.sequential) * n_lags,
+        )
+
+    def _cost_matrix_free(
+        self, sample: CorpusSample, workspace: Workspace, counted: _CountedSample
+    ) -> Cost:
+        vocab_size, n_lags = sample.corpus.vocab_size, len(self._options.lags)
+        scratch = _SCRATCH_BLOCKS if vocab_size <= _WIDE_VOCABULARY else _WIDE_SCRATCH_BLOCKS
+        fixed = workspace.resident_without_pages + _krylov_bytes(sample)
+        fixed += scratch * vocab_size * BLOCK_SIZE * 8
+        products = (_PRODUCTS + _TRANSPOSED_PRODUCTS) * _PLAIN_FRACTION
+        return Cost(
+            self.name,
+            passes=math.ceil(n_lags * products),
+            memory_bytes=int(
+                min(fixed + sample.corpus.tokens.nbytes, workspace.usable_bytes)
+            ),
+            least_memory_bytes=workspace.limit_to_hold(int(fixed)),
+            disk_bytes=0,
+            seconds=counted.seconds_of_matrix_free_product() * products * n_lags,
+        )
+
+
+def _krylov_bytes(sample: CorpusSample) -> int:
+    return _KRYLOV_BLOCKS * sample.corpus.vocab_size * BLOCK_SIZE * 8
+
+
+@dataclass(frozen=True)
+class _CountedSample:
+    """Pairs of the sample at a typical lag, and what they show of the corpus.
+
+    Attributes
+    ----------
+    sample : CorpusSample
+    lag : int
+    counts : PairCounts
+    documents : CountMatrix
+        Tokens of each document of the sample.
+    distinct_pairs : float
+        Distinct pairs of the corpus at one lag.
+    composition_bytes : float
+        Of the token counts of all documents.
+    """
+
+    sample: CorpusSample
+    lag: int
+    counts: PairCounts
+    documents: CountMatrix
+    distinct_pairs: float
+    composition_bytes: float
+
+    @classmethod
+    def of(cls, sample: CorpusSample, options: CorrelationOptions) -> _CountedSample:
+        # Most lags have about as many distinct pairs; the sample's quarter has to hold some.
+        quarter = max(sample.size // 4, 1)
+        lag = min(options.lags[len(options.lags) // 2], max(quarter // 4, 1))
+        counts = _count_pairs(sample.design, lag, sample.threads)
+        few = _count_pairs(sample.head(quarter), lag, sample.threads)
+        # Distinct pairs grow as a power of the tokens, up to all pairs of vocabulary items.
+        power = min(math.log(max(_entries(counts), 1) / max(_entries(few), 1), 4), 1.0)
+        design = sample.design
+        documents = count_document_tokens(
+            design.corpus.tokens,
+            design.corpus.vocab_size,
+            design.documents,
+            threads=sample.threads,
+        )
+        n_documents = len(design.documents) * sample.growth
+        return cls(
+            sample,
+            lag,
+            counts,
+            documents,
+            min(
+                _entries(counts) * sample.growth**power,
+                float(sample.corpus.vocab_size) ** 2,
+            ),
+            documents.nbytes * sample.growth + 8 * n_documents,
+        )
+
+    def seconds_of_lag(self, sequential: bool) -> float:
+        """Seconds of one lag of the whole corpus."""
+        sample, design, threads = self.sample, self.sample.design, self.sample.threads
+        tokens, vocab_size = design.corpus.tokens, sample.corpus.vocab_size
+        within = self.counts.within
+        block = np.ones((vocab_size, BLOCK_SIZE))
+        short = np.ones((2, vocab_size, BLOCK_SIZE), np.float32)
+        products = _PRODUCTS * sample.time(lambda: within.multiply(block, 1.0, 1.0, threads))
+        products += _TRANSPOSED_PRODUCTS * sample.time(
+            lambda: within.multiply_transposed(block, 1.0, 1.0, threads)
+        )
+        weights = np.ones(len(design.documents))
+        composition = _COMPOSITION_PRODUCTS * sample.time(
+            lambda: self.documents.multiply_gram(block, weights, threads)
+        )
+        token_pass = sample.time(
+            lambda: bilinear_sums_by_class(
+                tokens,
+                vocab_size,
+                self.lag,
+                short,
+                short,
+                design.documents,
+                across=True,
+                by=PairLabel.fold,
+                threads=threads,
+            )
+        )
+        counting = sample.time(lambda: _count_pairs(design, self.lag, threads))
+        by_pairs = products / max(within.nnz, 1) * self.distinct_pairs
+        by_tokens = (_TOKEN_PASSES / 2 * token_pass + 2 * counting) * sample.growth
+        if not sequential:
+            return (by_pairs + by_tokens) * _PLAIN_FRACTION
+        return by_pairs + by_tokens + composition * sample.growth
+
+    def seconds_of_matrix_free_product(self) -> float:
+        """Seconds of one product of the whole corpus without counts."""
+        design, vocab_size = self.sample.design, self.sample.corpus.vocab_size
+        block, weights = np.ones((vocab_size, BLOCK_SIZE)), np.ones(2)
+        seconds = self.sample.time(
+            lambda: multiply_pairs(
+                design.corpus.tokens,
+                vocab_size,
+                self.lag,
+                block,
+                weights,
+                design.documents,
+                across=True,
+                by=PairLabel.half,
+                threads=self.sample.threads,
+            )
+        )
+        return seconds * self.sample.growth
+
+
+def _count_pairs(design: SamplingDesign, lag: int, threads: int) -> PairCounts:
+    corpus = design.corpus
+    (counts,) = count_pairs(
+        corpus.tokens, corpus.vocab_size, design.documents, [lag], threads=threads
+    )
+    return counts
+
+
+def _entries(counts: PairCounts) -> int:
+    return counts.within.nnz + counts.across.nnz

@@ -1,0 +1,357 @@
+"""The stages of H(n): counts, held-out losses, the learning curve, and the mixture."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ngramstat.corpus import Corpus
+from ngramstat.entropy.kneser_ney import HeldOutLosses, held_out_losses
+from ngramstat.entropy.learning_curves import (
+    LearningPoint,
+    Subset,
+    nested_subsets,
+    relative_work,
+    subset_losses,
+)
+from ngramstat.entropy.mixture import MixtureCost, MixtureLosses, measure_mixture
+from ngramstat.entropy.ngrams import count_design_ngrams
+from ngramstat.entropy.options import EntropyOptions
+from ngramstat.kernels import (
+    KneserNey,
+    NgramStatistics,
+    count_ngrams,
+    positions_that_fit,
+    step_tokens,
+    suffix_cost,
+)
+from ngramstat.runtime.workspace import Workspace
+from ngramstat.sampling.design import SamplingDesign
+from ngramstat.sampling.split import HeldOutSplit, held_out_tokens
+from ngramstat.stages.cache import corpus_identity
+from ngramstat.stages.sample import CorpusSample
+from ngramstat.stages.stage import Cost, Part, ProgressBar, Stage
+
+__all__ = ["HeldOutStage", "LearningStage", "MixtureStage", "NgramStage"]
+
+Value = TypeVar("Value")
+
+# Bytes of a document in the counts by document.
+_DOCUMENT_BYTES = 40
+# Held-out tokens that a trial model is made for, as a fraction of the sample it is trained on.
+_TRIAL_HELD_OUT = 0.01
+
+
+class _EntropyStage(Stage[Value]):
+    """What the stages of H(n) share."""
+
+    def __init__(self, design: SamplingDesign, options: EntropyOptions) -> None:
+        self._design, self._options = design, options
+
+    @property
+    def _split(self) -> HeldOutSplit:
+        return self._design.held_out_split(self._options.held_out)
+
+    def _split_key(self) -> dict[str, Any]:
+        """What the losses on the held-out documents depend on."""
+        options = self._options
+        held_out: Any = options.held_out
+        if isinstance(held_out, str):
+            held_out = corpus_identity(Corpus.open(held_out))
+        return {
+            "max_context": options.max_context,
+            "boundary": options.boundary,
+            "held_out": held_out,
+            "seed": options.seed,
+        }
+
+    @property
+    def _order(self) -> int:
+        return self._options.max_context + 1
+
+
+class _SinglePartStage(_EntropyStage[Value]):
+    """A stage whose work is one part."""
+
+    def parts(self) -> list[Part]:
+        """One part, whose work is the corpus."""
+        return [Part(self._key(), work=self._design.corpus.n_tokens)]
+
+    def compute(
+        self, parts: Sequence[Part], workspace: Workspace, bar: ProgressBar
+    ) -> Iterator[Value]:
+        for _ in parts:
+            yield self._compute(workspace, bar)
+
+    @abstractmethod
+    def _key(self) -> dict[str, Any]:
+        """What the value depends on beside the corpus."""
+
+    @abstractmethod
+    def _compute(self, workspace: Workspace, bar: ProgressBar) -> Value:
+        """The value."""
+
+
+class NgramStage(_SinglePartStage[NgramStatistics]):
+    """Counts of counts of all n-grams, from every token of the corpus."""
+
+    name = "H(n) counts"
+    kind = "ngrams"
+    version = 1
+    value = NgramStatistics
+
+    def _key(self) -> dict[str, Any]:
+        options = self._options
+        return {
+            "max_context": options.max_context,
+            "boundary": options.boundary,
+            "seed": options.seed,
+        }
+
+    def _compute(self, workspace: Workspace, bar: ProgressBar) -> NgramStatistics:
+        return count_design_ngrams(
+            self._design,
+            max_context=self._options.max_context,
+            workspace=workspace,
+            progress=bar,
+        )
+
+    def cost(self, sample: CorpusSample, workspace: Workspace) -> Cost:
+        tokens, vocab_size = sample.design.corpus.tokens, sample.corpus.vocab_size
+        seconds = sample.time(
+            lambda: count_ngrams(
+                tokens,
+                vocab_size,
+                max_context=self._options.max_context,
+                threads=sample.threads,
+            )
+        )
+        n_documents = len(sample.design.documents) * sample.growth
+        return _sweep_cost(
+            self.name,
+            sample,
+            workspace,
+            order=self._order,
+            n_tokens=sample.corpus.n_tokens,
+            fixed_bytes=_DOCUMENT_BYTES * n_documents,
+            counting_ngrams=True,
+            seconds=seconds * sample.growth,
+        )
+
+
+class HeldOutStage(_SinglePartStage[HeldOutLosses]):
+    """Held-out losses of the Kneser-Ney models of every order."""
+
+    name = "H(n) held out"
+    kind = "held-out"
+    version = 1
+    value = HeldOutLosses
+
+    def _key(self) -> dict[str, Any]:
+        return self._split_key()
+
+    def _compute(self, workspace: Workspace, bar: ProgressBar) -> HeldOutLosses:
+        return held_out_losses(
+            self._split,
+            max_context=self._options.max_context,
+            boundary=self._design.boundary,
+            workspace=workspace,
+            progress=bar,
+        )
+
+    def cost(self, sample: CorpusSample, workspace: Workspace) -> Cost:
+        return _kneser_ney_cost(self.name, self._options, sample, workspace, fraction=1.0, work=1.0)
+
+
+class LearningStage(_EntropyStage[LearningPoint]):
+    """Held-out losses of models trained on nested subsets of the training documents."""
+
+    name = "H(n) learning"
+    kind = "learning"
+    version = 1
+    value = LearningPoint
+
+    @cached_property
+    def _subsets(self) -> list[Subset]:
+        options = self._options
+        return list(nested_subsets(self._split, sizes=options.learning_sizes, seed=options.seed))
+
+    def parts(self) -> list[Part]:
+        """One part a subset, whose work is the tokens it trains on."""
+        n, key = self._design.corpus.n_tokens, self._split_key()
+        return [
+            Part(
+                {**key, "halvings": subset.halvings, "replicate": subset.replicate},
+                work=0.5**subset.halvings * n,
+            )
+            for subset in self._subsets
+        ]
+
+    def compute(
+        self, parts: Sequence[Part], workspace: Workspace, bar: ProgressBar
+    ) -> Iterator[LearningPoint]:
+        subsets = {(s.halvings, s.replicate): s for s in self._subsets}
+        for part in parts:
+            yield subset_losses(
+                self._split,
+                subsets[part.key["halvings"], part.key["replicate"]],
+                max_context=self._options.max_context,
+                boundary=self._design.boundary,
+                workspace=workspace,
+                progress=bar,
+            )
+
+    def cost(self, sample: CorpusSample, workspace: Workspace) -> Cost:
+        return _kneser_ney_cost(
+            self.name,
+            self._options,
+            sample,
+            workspace,
+            fraction=0.5,
+            work=relative_work(self._options.learning_sizes),
+        )
+
+
+class MixtureStage(_SinglePartStage[MixtureLosses]):
+    """Held-out losses of the mixture of contexts, on the same split."""
+
+    name = "H(n) mixture"
+    kind = "mixture"
+    version = 1
+    value = MixtureLosses
+
+    def _key(self) -> dict[str, Any]:
+        return self._split_key()
+
+    def _compute(self, workspace: Workspace, bar: ProgressBar) -> MixtureLosses:
+        return measure_mixture(
+            self._split,
+            max_context=self._options.max_context,
+            boundary=self._design.boundary,
+            seed=self._design.seed,
+            workspace=workspace,
+            progress=_FractionBar(bar, self._design.corpus.n_tokens),
+        )
+
+    def cost(self, sample: CorpusSample, workspace: Workspace) -> Cost:
+        corpus, token_bytes = sample.corpus, sample.corpus.tokens.nbytes
+        held_out = held_out_tokens(corpus, self._options.held_out)
+        # Training tokens in the order of the split, and again with the tuning slice at their end.
+        disk = 2 * token_bytes if workspace.uses_disk(token_bytes) else 0
+        fixed = workspace.resident_without_pages + 2 * token_bytes - disk
+        cost = MixtureCost.of(
+            corpus.n_tokens,
+            held_out,
+            corpus.vocab_size,
+            max_context=self._options.max_context,
+            memory_budget=workspace.usable_bytes - fixed,
+        )
+        sweep_seconds = _sweep_seconds(sample, self._order)
+        return Cost(
+            self.name,
+            passes=cost.passes,
+            memory_bytes=int(
+                min(fixed + cost.memory_bytes + token_bytes, workspace.usable_bytes)
+            ),
+            least_memory_bytes=workspace.limit_to_hold(int(fixed + cost.least_memory_bytes)),
+            disk_bytes=disk,
+            seconds=sweep_seconds / max(corpus.n_tokens, 1) * cost.sweep_tokens,
+        )
+
+
+class _FractionBar:
+    """Progress that is told in fractions of the whole and shown in tokens."""
+
+    def __init__(self, bar: ProgressBar, total: int) -> None:
+        self._bar, self._total = bar, total
+
+    def advance(self, fraction: float) -> None:
+        self._bar.advance(fraction * self._total)
+
+
+def _sweep_seconds(sample: CorpusSample, order: int) -> float:
+    """Seconds of training Kneser-Ney models up to this order on the whole corpus."""
+    tokens = np.asarray(sample.design.corpus.tokens)
+    held_out = tokens[: max(int(len(tokens) * _TRIAL_HELD_OUT), 1)]
+
+    def train() -> None:
+        model = KneserNey(
+            held_out, np.zeros(len(held_out), np.int32), sample.corpus.vocab_size, order=order
+        )
+        model.train(tokens, threads=sample.threads)
+
+    return sample.time(train, name=f"Kneser-Ney of order {order}") * sample.growth
+
+
+def _kneser_ney_cost(
+    name: str,
+    options: EntropyOptions,
+    sample: CorpusSample,
+    workspace: Workspace,
+    *,
+    fraction: float,
+    work: float,
+) -> Cost:
+    """Of training on at most `fraction` of the corpus at a time, and on `work` corpora in all."""
+    order = options.max_context + 1
+    held_out = held_out_tokens(sample.corpus, options.held_out)
+    return _sweep_cost(
+        name,
+        sample,
+        workspace,
+        order=order,
+        n_tokens=int(sample.corpus.n_tokens * fraction),
+        fixed_bytes=KneserNey.model_bytes(held_out, order),
+        counting_ngrams=False,
+        seconds=_sweep_seconds(sample, order) * work,
+    )
+
+
+def _sweep_cost(
+    name: str,
+    sample: CorpusSample,
+    workspace: Workspace,
+    *,
+    order: int,
+    n_tokens: int,
+    fixed_bytes: float,
+    counting_ngrams: bool,
+    seconds: float,
+) -> Cost:
+    """Of a sweep over sorted suffixes, in steps that fit the memory.
+
+    `fixed_bytes` are held all along; `order` is the number of tokens that suffixes are sorted by.
+    """
+    corpus, token_bytes = sample.corpus, sample.corpus.tokens.nbytes
+    cost = suffix_cost(
+        corpus.n_tokens, corpus.vocab_size, order, counting_ngrams=counting_ngrams
+    )
+    base = workspace.resident_without_pages + fixed_bytes
+    budget = max(
+        workspace.usable_bytes
+        - base
+        - workspace.bytes_left_to_pages(token_bytes if cost.reads_text else 0),
+        1,
+    )
+    largest_blocks = sample.most_frequent(workspace.threads)
+    most_frequent = sample.most_frequent(1)
+    positions = max(positions_that_fit(cost, budget, largest_blocks), most_frequent)
+    positions = min(step_tokens(n_tokens, workspace.threads), positions, n_tokens)
+    used = base + cost.entry_bytes * positions
+    used += cost.block_bytes * min(largest_blocks, positions)
+    writes_tokens = not counting_ngrams and workspace.uses_disk(token_bytes)
+    return Cost(
+        name,
+        passes=2 * math.ceil(n_tokens / max(positions, 1)),
+        memory_bytes=int(min(used + token_bytes, workspace.usable_bytes)),
+        least_memory_bytes=workspace.limit_to_hold(
+            int(base + (cost.entry_bytes + cost.block_bytes) * most_frequent)
+        ),
+        disk_bytes=token_bytes if writes_tokens else 0,
+        seconds=seconds,
+    )
