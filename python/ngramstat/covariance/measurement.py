@@ -23,7 +23,7 @@ from ngramstat.covariance.cross_fit import (
     cross_fit,
     pair_documents,
 )
-from ngramstat.covariance.matrix_free import StreamedPairs
+from ngramstat.covariance.matrix_free import MatrixFreeCovariances
 from ngramstat.covariance.noise import noise_edge
 from ngramstat.covariance.operators import Composition, CovarianceOperator, PairStatistics
 from ngramstat.covariance.position import position_norm
@@ -101,7 +101,7 @@ class CorrelationOptions:
     sequential : bool
         Measure the sequential covariance and its nulls, too; they take most of the time.
     matrix_free : bool
-        Count no pairs: every product is a pass over the tokens (`StreamedPairs`). Not with
+        Count no pairs: every product is a pass over the tokens (`MatrixFreeCovariances`). Not with
         `sequential`; Frobenius norms are not measured.
     """
 
@@ -346,7 +346,7 @@ def _composition_operator(
     """Covariance of pairs drawn from one document each, in whatever order."""
     marginal = composition.marginal()[:, None]
     return CovarianceOperator(
-        len(marginal), [], marginal, marginal, composition, kept=kept, threads=threads
+        len(marginal), [], marginal, marginal, composition, vocab_mask=kept, threads=threads
     )
 
 
@@ -381,22 +381,24 @@ class _LagMeasurer:
         self.shuffled = None
         if shuffled is not None:
             self.shuffled = PairStatistics(
-                shuffled, across=False, threads=self.threads, kept=self.kept
+                shuffled, across=False, threads=self.threads, vocab_mask=self.kept
             )
 
-    def _covariances(self, kept: NDArray[np.bool_] | None) -> PairStatistics | StreamedPairs:
+    def _covariances(
+        self, kept: NDArray[np.bool_] | None
+    ) -> PairStatistics | MatrixFreeCovariances:
         if self.counts is None:
-            return StreamedPairs(
+            return MatrixFreeCovariances(
                 self.corpus,
                 self.units,
                 self.lag,
                 across=self.stream,
                 threads=self.threads,
-                kept=kept,
+                vocab_mask=kept,
                 stream=self._pairs,
             )
         return PairStatistics(
-            self.counts, across=self.stream, threads=self.threads, kept=kept, transpose=True
+            self.counts, across=self.stream, threads=self.threads, vocab_mask=kept, transpose=True
         )
 
     def measure(self) -> LagMeasurement:
@@ -422,7 +424,7 @@ class _LagMeasurer:
         if self.kept is not None:
             p, q = p[self.kept], q[self.kept]
         position, position_floor = position_norm(
-            self.corpus, self.units, statistics.lag, kept=self.kept, threads=self.threads
+            self.corpus, self.units, statistics.lag, vocab_mask=self.kept, threads=self.threads
         )
         # Both vectors of a pair may be turned round: the largest entry to the left is positive.
         c = min(_LOADED, full.left.shape[1])
@@ -473,10 +475,12 @@ class _LagMeasurer:
             self.corpus,
             self.units,
             self.statistics.lag,
-            np.stack([half.left[:, 0] for half in halves]),
-            np.stack([half.right[:, 0] for half in halves]),
+            (
+                np.stack([half.left[:, 0] for half in halves]),
+                np.stack([half.right[:, 0] for half in halves]),
+            ),
             stream=self.stream,
-            kept=self.kept,
+            vocab_mask=self.kept,
             threads=self.threads,
         )
 
@@ -521,7 +525,7 @@ class _LagMeasurer:
         if (
             documents is None
             or shuffled_pairs is None
-            or isinstance(statistics, StreamedPairs)
+            or isinstance(statistics, MatrixFreeCovariances)
             or min(statistics.within_half_pairs) == 0
         ):
             nothing = float("nan")
@@ -558,10 +562,12 @@ class _LagMeasurer:
             self.corpus,
             self.units,
             lag,
-            np.stack([half.left[:, 0] for half in halves]),
-            np.stack([half.right[:, 0] for half in halves]),
+            (
+                np.stack([half.left[:, 0] for half in halves]),
+                np.stack([half.right[:, 0] for half in halves]),
+            ),
             stream=False,
-            kept=self.kept,
+            vocab_mask=self.kept,
             shuffled=ShuffledPairs(documents.counts, per_pair, self.units.folds, self.threads),
             threads=self.threads,
         )

@@ -418,13 +418,14 @@ def _bracket(
         # Noise may lift the first-order estimate above the loss, which is never below H_n.
         low = np.where(
             trusted,
-            found.estimate - np.hypot(below, found.doubt),
+            found.estimate - np.hypot(below, found.uncertainty),
             np.fmin(found.lower, loss) - below,
         )
         high = np.where(
             trusted,
             np.minimum(
-                found.estimate + np.hypot(above, found.doubt), np.fmax(loss_high, found.estimate)
+                found.estimate + np.hypot(above, found.uncertainty),
+                np.fmax(loss_high, found.estimate),
             ),
             np.fmax(loss_high, low),
         )
@@ -448,12 +449,12 @@ def _bracket(
     steps = bootstrap.ratio_reach(np.diff(losses, axis=1), targets, options.level)
     spread = np.append((below + above)[:1], sum(steps)) / 2
     with np.errstate(invalid="ignore"):
-        width = np.where(trusted, np.hypot(spread, found.doubt), high - low)
+        width = np.where(trusted, np.hypot(spread, found.uncertainty), high - low)
     # Without a drop, as after the end of a period, there is nothing that the width is small beside.
     resolved = (width <= RESOLVED_SHARE * drops) & (drops > ROUNDING)
     # `spread` is the half-width of an interval, about two standard errors.
-    drop_error = np.hypot(spread, np.where(trusted, found.doubt, np.inf)) / 2
-    doubt = np.where(trusted, found.doubt, (high - low) / 2)
+    drop_error = np.hypot(spread, np.where(trusted, found.uncertainty, np.inf)) / 2
+    doubt = np.where(trusted, found.uncertainty, (high - low) / 2)
     return _Bracket(limit, low, high, doubt, resolved, limit + deviations, drop_error)
 
 
