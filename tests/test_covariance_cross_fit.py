@@ -107,7 +107,7 @@ def test_moments_equal_sums_over_distinct_portions(stream, lag):
     u, _, vt = np.linalg.svd(exact)
     left = np.stack([u[:, 0] + 0.1 * rng.standard_normal(5) for _ in range(2)])
     right = np.stack([vt[0] + 0.1 * rng.standard_normal(5) for _ in range(2)])
-    found = cross_fit(corpus, units, lag, left, right, stream=stream, threads=2)
+    found = cross_fit(corpus, units, lag, (left, right), stream=stream, threads=2)
     first, value, error = brute_force(corpus, units, lag, left, right, stream=stream)
     assert found.crossfit == pytest.approx(first, rel=1e-10)
     # Vectors of the last step are rounded to floats.
@@ -139,7 +139,7 @@ def test_sequential_moments_equal_sums_over_distinct_portions():
         np.maximum(lengths - lag, 0) / (lengths * (lengths - 1)),
         units.folds,
     )
-    found = cross_fit(corpus, units, lag, *vectors, stream=False, shuffled=shuffled)
+    found = cross_fit(corpus, units, lag, tuple(vectors), stream=False, shuffled=shuffled)
     first, value, error = brute_force(corpus, units, lag, *vectors, stream=False, sequential=True)
     assert found.crossfit == pytest.approx(first, rel=1e-10)
     # Vectors of the last step are rounded to floats.
@@ -171,11 +171,11 @@ def test_portions_without_pairs_are_left_out():
     )
     units = statistical_units(corpus, boundary="document", seed=0)
     vectors = np.linalg.svd(rng.standard_normal((2, 3, 3)))[0][:, :, 0]
-    found = cross_fit(corpus, units, 5, vectors, vectors, stream=False)
+    found = cross_fit(corpus, units, 5, (vectors, vectors), stream=False)
     first, _ = brute_force_first(corpus, units, 5, vectors)
     assert found.crossfit == pytest.approx(first, rel=1e-10, abs=1e-14)
     # Longer than every document: nothing to say.
-    nothing = cross_fit(corpus, units, 31, vectors, vectors, stream=False)
+    nothing = cross_fit(corpus, units, 31, (vectors, vectors), stream=False)
     assert math.isnan(nothing.debiased)
     assert math.isnan(nothing.crossfit)
 

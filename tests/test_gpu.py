@@ -294,13 +294,13 @@ def test_singular_triplets_equal_the_hosts(device, kept):
     mask = None if kept is None else np.arange(400) < kept
     (there,) = kernels.count_pairs(tokens, 400, spans, [2], backend=device())
     (here,) = kernels.count_pairs(tokens, 400, spans, [2])
-    ours = PairStatistics(there, across=True, kept=mask)
-    theirs = PairStatistics(here, across=True, kept=mask, transpose=True)
+    ours = PairStatistics(there, across=True, vocab_mask=mask)
+    theirs = PairStatistics(here, across=True, vocab_mask=mask, transpose=True)
     for operator, reference_operator in (
         (ours.covariance(), theirs.covariance()),
         (ours.half_difference(), theirs.half_difference()),
     ):
-        assert not isinstance(operator.space(), HostBackend)
+        assert not isinstance(operator.backend(), HostBackend)
         found = leading_singular_triplets(operator, 4, tolerance=1e-9, verified=True)
         expected = leading_singular_triplets(reference_operator, 4, tolerance=1e-9)
         assert found.values == pytest.approx(expected.values, rel=1e-6)

@@ -1,21 +1,36 @@
 """The norm of C(t) without the bias of noise: cross-fitting over folds of the documents.
 
-The largest singular value of an estimated matrix is biased up, since its vectors follow the noise:
-by about noise^2 / norm where the leading value stands alone, and by the noise itself where many are
-equal. Vectors u, v from one half of the documents do not know the noise of the other half, but then
-u^T C v is too small, as they are not the true ones. The remedy is one step of the power iteration
-with independent copies of C in every factor,
+The largest singular value of an estimated matrix is biased upwards, because its singular vectors
+follow the noise: by about noise^2 / norm where the leading singular value is isolated, and by the
+noise itself where many singular values are equal. Vectors u, v estimated from one half of the
+documents are independent of the noise in the other half, but u^T C v is then too small, because
+u and v are not the true singular vectors. The remedy is one step of the power iteration with an
+independent estimate of C in every factor,
 
-    norm^2 = u^T C_a C_b^T C_c v / u^T C_d v,
+    norm^2 = mean of u^T C_a C_b^T C_c v / mean of u^T C_d v.
 
-which multiplies the true component of u v^T by norm^2 and leaves nothing of what lies where C is
-zero: exact to all orders for C of rank one and for C with equal singular values, and nearly so in
-between (spectra that fall slowly keep a downward bias of second order, noise^2 / norm^2 times the
-share of near-equal values). a, b, c, d run over distinct folds of the half that u, v do not
-come from. The error is a jackknife over the folds. A fold of few documents has marginals of
-its own, and less their product its pairs would miss the composition of those documents; so its
-tokens are centred by the marginals of the half's other folds. This estimator is our own;
-`benchmarks/calibration.md` has its bias and coverage on worlds of known answer.
+The step multiplies the true component of u v^T by norm^2 and removes, in the mean, the components
+on which C is zero. It is exact to all orders for C of rank one and for C with equal singular
+values, and nearly unbiased in between: spectra that fall slowly keep a downward bias of second
+order, noise^2 / norm^2 times the fraction of nearly equal values.
+
+The numerator is the third moment, over all ordered triples of distinct folds a, b, c of the half
+that u, v do not come from; the denominator is the first moment, over all folds d of that half.
+`cross_fit` takes these steps for both halves:
+
+1. one pass over the tokens gives the products w_b = C_b v and z_b = C_b^T u of every fold b, and
+   so the first moments u^T C_b v = u^T w_b;
+2. a second pass gives the sums of w_c^T C_b z_a = u^T C_a C_b^T C_c v from which the third moment
+   over distinct folds follows (`_HalfMoments`);
+3. both halves are averaged, and a jackknife over the folds gives the standard errors (`_combine`).
+
+C_b, the covariance of fold b, is not J_b - p_b q_b^T with the fold's own joint and marginals. A
+fold holds few documents, so its own marginals follow the composition of those documents, and
+subtracting their product would remove the covariance that this composition causes. The tokens of
+a fold are therefore centred by the marginals of the other folds of its half.
+
+The estimator is our own; `benchmarks/calibration.md` has its bias and coverage on synthetic worlds
+whose norms are known.
 """
 
 from __future__ import annotations
@@ -41,29 +56,31 @@ __all__ = ["MIN_FOLDS", "CrossFit", "ShuffledPairs", "cross_fit", "pair_document
 
 Floats = NDArray[np.float64]
 
-_HALF = FOLDS // 2
-# In each half: distinct folds in three factors, and one more to leave out.
-_MIN_PER_HALF = 4
-MIN_FOLDS = 2 * _MIN_PER_HALF
+_FOLDS_PER_HALF = FOLDS // 2
+_HALF_OF_FOLD = np.repeat([0, 1], _FOLDS_PER_HALF)
+# The third moment needs three distinct folds, and the jackknife leaves one more out.
+_MIN_FOLDS_PER_HALF = 4
+MIN_FOLDS = 2 * _MIN_FOLDS_PER_HALF
 
-assert _HALF <= BLOCK_SIZE
+# The vectors of the folds of a half are the columns of one block.
+assert _FOLDS_PER_HALF <= BLOCK_SIZE
 
 
 @dataclass(frozen=True)
 class CrossFit:
-    """What cross-fitting finds at one lag; NaN where there are too few documents or no signal.
+    """Cross-fitted norm at one lag; NaN where there are too few documents or no signal.
 
     Attributes
     ----------
     crossfit, crossfit_error : float
-        Mean of u^T C v over both halves (biased down), and its standard error.
+        Mean of u^T C v over both halves (biased downwards), and its standard error.
     debiased, debiased_error : float
         Estimate of the norm, and its jackknife standard error.
     freedom : float
         Degrees of freedom of both errors.
     left_out : tuple of float
-        The debiased norm with each of the FOLDS left out, those of half 0 first; empty where
-        there is none.
+        The debiased norm with each of the FOLDS left out, the folds of half 0 first; empty where
+        no norm was estimated.
     """
 
     crossfit: float = math.nan
@@ -80,7 +97,7 @@ class CrossFit:
 
     @classmethod
     def from_array(cls, values: Floats) -> CrossFit:
-        """What `to_array` was made of."""
+        """The inverse of `to_array`."""
         names = [f.name for f in fields(cls)][:-1]
         numbers = dict(zip(names, values.tolist(), strict=False))
         return cls(**numbers, left_out=tuple(values[len(names) :].tolist()))
@@ -98,18 +115,19 @@ def pair_documents(
 
 @dataclass(frozen=True)
 class ShuffledPairs:
-    """What shuffling inside documents leaves of their pairs, fold by fold (docs/theory.md 4).
+    """Mean pair counts over all shuffles inside documents, fold by fold (docs/theory.md 4).
 
-    K_b = sum over documents d of fold b of rate_d (c_d c_d^T - diag c_d), c_d the counts of the
-    document's tokens: the mean number of pairs over all shuffles.
+    K_b = sum over documents d of fold b of rate_d (c_d c_d^T - diag c_d), with c_d the token counts
+    of document d. Shuffling keeps the composition of a document and destroys its sequence.
 
     Attributes
     ----------
     counts : CountMatrix
         c, (n_documents, V).
     rates : (n_documents,) float64
-        Pairs at the lag divided by all ordered pairs, L (L - 1).
+        Pairs at the lag divided by all ordered pairs, L (L - 1) for L tokens.
     folds : (n_documents,) uint8
+    threads : int
     """
 
     counts: CountMatrix
@@ -117,41 +135,34 @@ class ShuffledPairs:
     folds: NDArray[np.uint8]
     threads: int = 1
 
-    def _by_fold(self, per_document: Floats) -> Floats:
-        """sum of x_d c_d over the documents of each fold, (FOLDS, V)."""
-        found = []
-        for h in (0, 1):
-            lanes = np.zeros((len(per_document), BLOCK_SIZE))
-            mine = np.flatnonzero(self.folds // _HALF == h)
-            lanes[mine, self.folds[mine] % _HALF] = per_document[mine]
-            product = self.counts.multiply_transposed(lanes, 1.0, 0.0, self.threads)
-            found.append(product[:, :_HALF].T)
-        return np.concatenate(found)
+    def weighted_counts(self) -> Floats:
+        """sum of rate_d c_d of each fold, the diagonal that K_b subtracts, (FOLDS, V)."""
+        return self._sum_by_fold(self.rates)
 
-    def multiply(self, x: Floats, weights: Floats) -> Floats:
-        """K_b x_h for x of shape (2, V), h the half of b; `weights` is sum of rate_d c_d."""
-        projected = self.counts.multiply(as_block(*x), 1.0, 0.0, self.threads)
-        own = projected[np.arange(len(self.rates)), self.folds // _HALF]
-        half = np.repeat([0, 1], _HALF)
-        product: Floats = self._by_fold(self.rates * own) - weights * x[half]
+    def multiply(self, x: Floats, diagonals: Floats) -> Floats:
+        """K_b x_h of every fold, h its half, for x (2, V); `diagonals` are `weighted_counts`."""
+        projections = self.counts.multiply(as_block(*x), 1.0, 0.0, self.threads)
+        # c_d^T x_h with the vector of the document's own half.
+        own = projections[np.arange(len(self.rates)), self.folds // _FOLDS_PER_HALF]
+        product: Floats = self._sum_by_fold(self.rates * own) - diagonals * x[_HALF_OF_FOLD]
         return product
 
-    def weights(self) -> Floats:
-        """sum of rate_d c_d, (FOLDS, V)."""
-        return self._by_fold(self.rates)
+    def bilinear(self, a: Floats, b: Floats, diagonals: Floats) -> Floats:
+        """The sums of `bilinear_sums_by_class` with K_b in place of the pairs.
 
-    def bilinear(self, a: Floats, b: Floats, weights: Floats) -> Floats:
-        """The sums of `bilinear_sums_by_class` with K_b for the pairs, (FOLDS, 5, BLOCK_SIZE)."""
+        For a and b of shape (2, V, BLOCK_SIZE); returns (FOLDS, 5, BLOCK_SIZE).
+        """
         out = np.zeros((FOLDS, 5, BLOCK_SIZE))
         for h in (0, 1):
             left = self.counts.multiply(np.ascontiguousarray(a[h]), 1.0, 0.0, self.threads)
             right = self.counts.multiply(np.ascontiguousarray(b[h]), 1.0, 0.0, self.threads)
             a_sum, b_sum = a[h].sum(axis=1), b[h].sum(axis=1)
-            for k in range(_HALF):
-                fold = h * _HALF + k
-                mine = self.folds == fold
-                x, y, rate = left[mine], right[mine], self.rates[mine]
-                m = weights[fold]
+            for k in range(_FOLDS_PER_HALF):
+                fold = h * _FOLDS_PER_HALF + k
+                members = self.folds == fold
+                x, y, rate = left[members], right[members], self.rates[members]
+                m = diagonals[fold]
+                # Each sum is that of rate_d (a^T c_d) (c_d^T b), less that of the diagonal.
                 out[fold] = [
                     rate @ (x * y) - m @ (a[h] * b[h]),
                     (rate * x.sum(axis=1)) @ y - (m * a_sum) @ b[h],
@@ -161,106 +172,216 @@ class ShuffledPairs:
                 ]
         return out
 
+    def _sum_by_fold(self, per_document: Floats) -> Floats:
+        """sum of x_d c_d over the documents of each fold, (FOLDS, V)."""
+        halves = []
+        for h in (0, 1):
+            # One column for each fold of the half; a document has its value in that of its fold.
+            columns = np.zeros((len(per_document), BLOCK_SIZE))
+            members = np.flatnonzero(self.folds // _FOLDS_PER_HALF == h)
+            columns[members, self.folds[members] % _FOLDS_PER_HALF] = per_document[members]
+            product = self.counts.multiply_transposed(columns, 1.0, 0.0, self.threads)
+            halves.append(product[:, :_FOLDS_PER_HALF].T)
+        return np.concatenate(halves)
+
 
 def cross_fit(
     corpus: Corpus,
     units: Units,
     lag: int,
-    left: Floats,
-    right: Floats,
+    vectors: tuple[Floats, Floats],
     *,
     stream: bool,
     shuffled: ShuffledPairs | None = None,
-    kept: NDArray[np.bool_] | None = None,
+    vocab_mask: NDArray[np.bool_] | None = None,
     threads: int = 1,
 ) -> CrossFit:
-    """Cross-fitted norm of C(t) at one lag.
+    """Cross-fitted norm of C(t) at one lag; the module's docstring has the method.
 
     Parameters
     ----------
     corpus : Corpus
     units : Units
     lag : int
-    left, right : (2, V) float64
-        Leading singular vectors u, v of C(t) from each half of the documents.
+    vectors : (u, v), each (2, V) float64
+        Leading left and right singular vectors of C(t) from each half of the documents.
     stream : bool
-        Pairs run across the units' ends.
+        Count pairs across the ends of the units.
     shuffled : ShuffledPairs, optional
-        Take these off the pairs, in place of the product of marginals: the sequential covariance.
-    kept : (V,) bool, optional
-        Types that C(t) is restricted to; `left` and `right` are zero at the others.
+        Subtract these instead of the product of the marginals: the sequential covariance.
+    vocab_mask : (V,) bool, optional
+        Vocabulary items that C(t) is restricted to; `vectors` are zero at the others.
+    threads : int
     """
     starts, ends, limits = pair_documents(corpus, units, stream=stream)
     documents = ClassedDocuments(starts, ends, limits, units.folds, FOLDS)
-    # The folds of a half are measured with the other half's vectors.
-    u, v = left[::-1], right[::-1]
-    jv, ju, left_counts, right_counts = multiply_pairs_by_class(
+    # The folds of each half meet the vectors of the other half, which do not know their noise.
+    u, v = (halves[::-1] for halves in vectors)
+    joint_v, joint_u, left_counts, right_counts = multiply_pairs_by_class(
         corpus.tokens, corpus.vocab_size, lag, u, v, documents, threads=threads
     )
     pairs = left_counts.sum(axis=1).astype(np.float64)
-    half = np.repeat([0, 1], _HALF)
-    # Per pair; a fold without pairs has zeros everywhere and no weight.
-    scale = np.divide(1.0, pairs, out=np.zeros_like(pairs), where=pairs > 0)[:, None]
-    if shuffled is None:
-        p, q = left_counts * scale, right_counts * scale
-        p_off, q_off = p - _others(left_counts), q - _others(right_counts)
-        p_off, q_off = p_off * (scale > 0), q_off * (scale > 0)
-        # C v of each fold, and C^T u; sum of (e_i - p') (e_j - q')^T over its pairs, p' and q'
-        # the others' marginals, is J - p q^T + (p - p') (q - q')^T.
-        w = jv * scale - p * _dot(q, v[half]) + p_off * _dot(q_off, v[half])
-        z = ju * scale - q * _dot(p, u[half]) + q_off * _dot(p_off, u[half])
-    else:
-        expected = shuffled.weights()
-        w = (jv - shuffled.multiply(v, expected)) * scale
-        z = (ju - shuffled.multiply(u, expected)) * scale
-    if kept is not None:
-        w, z = w * kept, z * kept
-    x = np.sum(w * u[half], axis=1)
-
-    # Rounded, which moves vectors that are estimates anyway; all below is of what they then are.
-    short_a, short_b = (_lanes(pairs[:, None] * part).astype(np.float32) for part in (w, z))
-    sums = bilinear_sums_by_class(
-        corpus.tokens, corpus.vocab_size, lag, short_a, short_b, documents, threads=threads
-    )
-    a, b = short_a.astype(np.float64), short_b.astype(np.float64)
-    if shuffled is None:
-        sums = sums * scale[:, :, None] - _marginal_sums(p, q, a, b)
-        sums += _marginal_sums(p_off, q_off, a, b)
-    else:
-        sums = (sums - shuffled.bilinear(a, b, expected)) * scale[:, :, None]
-    halves = [_Half(pairs[half == h], x[half == h], sums[half == h][:, :, :_HALF]) for h in (0, 1)]
-    if min(part.folds for part in halves) < _MIN_PER_HALF:
+    if np.count_nonzero(pairs.reshape(2, -1), axis=1).min() < _MIN_FOLDS_PER_HALF:
         return CrossFit()
-    return _combine(halves)
+
+    # First moments: w_b = C_b v, z_b = C_b^T u and u^T C_b v of every fold b.
+    covariances: _MarginalCentring | _ShuffleCentring
+    if shuffled is None:
+        covariances = _MarginalCentring.of(left_counts, right_counts, pairs)
+    else:
+        covariances = _ShuffleCentring(shuffled, shuffled.weighted_counts(), _per_pair(pairs))
+    w = covariances.multiply(joint_v, v)
+    z = covariances.multiply_transposed(joint_u, u)
+    if vocab_mask is not None:
+        w, z = w * vocab_mask, z * vocab_mask
+    first = np.sum(w * u[_HALF_OF_FOLD], axis=1)
+
+    # Third moments: sums of w_c^T C_b z_a, in which folds count by their pairs. The kernel takes
+    # float32. Rounding moves w and z, which are estimates anyway, by far less than their noise;
+    # the centring then has to use the same rounded vectors as the kernel.
+    w32 = _as_half_blocks(pairs[:, None] * w).astype(np.float32)
+    z32 = _as_half_blocks(pairs[:, None] * z).astype(np.float32)
+    joint_sums = bilinear_sums_by_class(
+        corpus.tokens, corpus.vocab_size, lag, w32, z32, documents, threads=threads
+    )
+    sums = covariances.bilinear(joint_sums, w32.astype(np.float64), z32.astype(np.float64))
+
+    moments = []
+    for h in (0, 1):
+        folds = h == _HALF_OF_FOLD
+        moments.append(_HalfMoments(pairs[folds], first[folds], sums[folds]))
+    return _combine(moments)
 
 
-def _dot(rows: Floats, vectors: Floats) -> Floats:
-    found: Floats = np.sum(rows * vectors, axis=1)[:, None]
-    return found
+@dataclass(frozen=True)
+class _MarginalCentring:
+    """The covariance C_b of each fold, its tokens centred by the marginals of the other folds.
+
+    With J_b the joint of fold b, p, q its own marginals and p', q' those of the other folds of its
+    half, the mean of (e_i - p') (e_j - q')^T over the pairs (i, j) of the fold is
+
+        C_b = J_b - p q^T + (p - p') (q - q')^T.
+
+    Attributes
+    ----------
+    per_pair : (FOLDS, 1) float64
+        One over the pairs of the fold.
+    p, q : (FOLDS, V) float64
+    p_offset, q_offset : (FOLDS, V) float64
+        p - p' and q - q'.
+    """
+
+    per_pair: Floats
+    p: Floats
+    q: Floats
+    p_offset: Floats
+    q_offset: Floats
+
+    @classmethod
+    def of(
+        cls, left_counts: NDArray[np.uint64], right_counts: NDArray[np.uint64], pairs: Floats
+    ) -> _MarginalCentring:
+        """From the pairs of each fold by left and by right token, (FOLDS, V)."""
+        per_pair = _per_pair(pairs)
+        p, q = left_counts * per_pair, right_counts * per_pair
+        p_offset = p - _marginals_of_other_folds(left_counts)
+        q_offset = q - _marginals_of_other_folds(right_counts)
+        # A fold without pairs has no covariance, whatever the marginals of the others.
+        counted = per_pair > 0
+        return cls(per_pair, p, q, p_offset * counted, q_offset * counted)
+
+    def multiply(self, joint_v: Floats, v: Floats) -> Floats:
+        """C_b v of every fold, (FOLDS, V), from the sums of its pairs, and v (2, V) by half."""
+        v = v[_HALF_OF_FOLD]
+        product: Floats = (
+            joint_v * self.per_pair
+            - self.p * _row_dots(self.q, v)
+            + self.p_offset * _row_dots(self.q_offset, v)
+        )
+        return product
+
+    def multiply_transposed(self, joint_u: Floats, u: Floats) -> Floats:
+        """C_b^T u of every fold, (FOLDS, V), from the sums of its pairs, and u (2, V) by half."""
+        u = u[_HALF_OF_FOLD]
+        product: Floats = (
+            joint_u * self.per_pair
+            - self.q * _row_dots(self.p, u)
+            + self.q_offset * _row_dots(self.p_offset, u)
+        )
+        return product
+
+    def bilinear(self, joint_sums: Floats, a: Floats, b: Floats) -> Floats:
+        """The sums of `bilinear_sums_by_class` with C_b in place of the pairs."""
+        sums = joint_sums * self.per_pair[:, :, None] - _rank_one_sums(self.p, self.q, a, b)
+        sums += _rank_one_sums(self.p_offset, self.q_offset, a, b)
+        return sums
 
 
-def _others(counts: NDArray[np.uint64]) -> Floats:
+@dataclass(frozen=True)
+class _ShuffleCentring:
+    """The sequential covariance of each fold: its pairs less their mean over shuffles.
+
+    Attributes
+    ----------
+    shuffled : ShuffledPairs
+    diagonals : (FOLDS, V) float64
+        Its `weighted_counts`.
+    per_pair : (FOLDS, 1) float64
+        One over the pairs of the fold.
+    """
+
+    shuffled: ShuffledPairs
+    diagonals: Floats
+    per_pair: Floats
+
+    def multiply(self, joint_v: Floats, v: Floats) -> Floats:
+        """C_b v of every fold, (FOLDS, V), from the sums of its pairs, and v (2, V) by half."""
+        return (joint_v - self.shuffled.multiply(v, self.diagonals)) * self.per_pair
+
+    def multiply_transposed(self, joint_u: Floats, u: Floats) -> Floats:
+        """C_b^T u of every fold; the mean over shuffles is symmetric."""
+        return self.multiply(joint_u, u)
+
+    def bilinear(self, joint_sums: Floats, a: Floats, b: Floats) -> Floats:
+        """The sums of `bilinear_sums_by_class` with C_b in place of the pairs."""
+        expected = self.shuffled.bilinear(a, b, self.diagonals)
+        return (joint_sums - expected) * self.per_pair[:, :, None]
+
+
+def _per_pair(pairs: Floats) -> Floats:
+    """One over the pairs of each fold, (FOLDS, 1); zero for a fold without pairs."""
+    return np.divide(1.0, pairs, out=np.zeros_like(pairs), where=pairs > 0)[:, None]
+
+
+def _row_dots(a: Floats, b: Floats) -> Floats:
+    """The dot product of each row of a with that of b, as a column."""
+    dots: Floats = np.sum(a * b, axis=1)[:, None]
+    return dots
+
+
+def _marginals_of_other_folds(counts: NDArray[np.uint64]) -> Floats:
     """Marginal of the other folds of each fold's half, (FOLDS, V)."""
-    by_half = counts.reshape(2, _HALF, -1)
-    rest = (by_half.sum(axis=1, keepdims=True) - by_half).reshape(FOLDS, -1)
-    found: Floats = rest / np.maximum(rest.sum(axis=1), 1.0)[:, None]
-    return found
+    by_half = counts.reshape(2, _FOLDS_PER_HALF, -1)
+    others = (by_half.sum(axis=1, keepdims=True) - by_half).reshape(FOLDS, -1)
+    marginals: Floats = others / np.maximum(others.sum(axis=1), 1.0)[:, None]
+    return marginals
 
 
-def _lanes(rows: Floats) -> Floats:
-    """(FOLDS, V) as (2, V, BLOCK_SIZE): a half's folds side by side."""
+def _as_half_blocks(rows: Floats) -> Floats:
+    """(FOLDS, V) as (2, V, BLOCK_SIZE): the folds of a half are the columns of its block."""
     size = rows.shape[1]
-    out = np.zeros((2, size, BLOCK_SIZE))
-    out[:, :, :_HALF] = rows.reshape(2, _HALF, size).transpose(0, 2, 1)
-    return out
+    blocks = np.zeros((2, size, BLOCK_SIZE))
+    blocks[:, :, :_FOLDS_PER_HALF] = rows.reshape(2, _FOLDS_PER_HALF, size).transpose(0, 2, 1)
+    return blocks
 
 
-def _marginal_sums(p: Floats, q: Floats, a: Floats, b: Floats) -> Floats:
-    """The sums of `bilinear_sums_by_class` with p q^T of each fold for the pairs."""
-    pa = np.concatenate([p[:_HALF] @ a[0], p[_HALF:] @ a[1]])
-    qb = np.concatenate([q[:_HALF] @ b[0], q[_HALF:] @ b[1]])
+def _rank_one_sums(p: Floats, q: Floats, a: Floats, b: Floats) -> Floats:
+    """The sums of `bilinear_sums_by_class` with p q^T of each fold in place of the pairs."""
+    n = _FOLDS_PER_HALF
+    pa = np.concatenate([p[:n] @ a[0], p[n:] @ a[1]])
+    qb = np.concatenate([q[:n] @ b[0], q[n:] @ b[1]])
     rows = np.arange(FOLDS)
-    own = rows % _HALF
+    own = rows % n
     return np.stack(
         [
             pa * qb,
@@ -273,60 +394,78 @@ def _marginal_sums(p: Floats, q: Floats, a: Floats, b: Floats) -> Floats:
     )
 
 
-class _Half:
-    """u^T C v and u^T C C^T C v over the folds of one half, whole and with each left out.
+class _HalfMoments:
+    """u^T C v and u^T C C^T C v over the folds of one half, from all folds or with one left out.
 
-    Folds count by their pairs. `sums` are those of `bilinear_sums_by_class`, centred, of the
-    vectors weighted by pairs.
+    Folds are weighted by their pairs.
+
+    Parameters
+    ----------
+    pairs : (folds,) float64
+    first : (folds,) float64
+        u^T C_b v.
+    sums : (folds, 5, BLOCK_SIZE) float64
+        Sums of w_c^T C_b z_a as `bilinear_sums_by_class` orders them, with w and z multiplied by
+        the pairs of their folds.
     """
 
-    def __init__(self, pairs: Floats, x: Floats, sums: Floats) -> None:
-        self.folds = int(np.count_nonzero(pairs))
-        self.shares = pairs / max(pairs.sum(), 1.0)
-        self._pairs, self._x = pairs, x
-        both, by_right, by_left, self._own_row, self._own_column = sums.transpose(1, 0, 2)
-        self._both, self._by_right, self._by_left = both, by_right, by_left
-        own = np.arange(len(pairs))
-        # Sum over distinct folds c, a other than b of w_c^T C_b z_a.
+    def __init__(self, pairs: Floats, first: Floats, sums: Floats) -> None:
+        self.fractions = pairs / max(pairs.sum(), 1.0)
+        self._pairs, self._first = pairs, first
+        # Rows: the middle fold b. Column k of each array, with sums over all folds j:
+        #   same_fold    w_k^T C_b z_k
+        #   any_left     sum_j w_j^T C_b z_k
+        #   any_right    sum_j w_k^T C_b z_j
+        #   middle_left  w_b^T C_b z_k
+        #   middle_right w_k^T C_b z_b
+        by_kind = sums[:, :, : len(pairs)].transpose(1, 0, 2)
+        self._same_fold, self._any_left, self._any_right = by_kind[:3]
+        self._middle_left, self._middle_right = by_kind[3:]
+        b = np.arange(len(pairs))
+        # Sum over distinct folds c, a other than b of w_c^T C_b z_a: that over all c and a, less
+        # those with a = b, with c = b and with c = a, of which a = c = b is in all three.
         self._distinct = (
-            by_right.sum(axis=1)
-            - by_right[own, own]
-            - by_left[own, own]
-            + 2 * both[own, own]
-            - both.sum(axis=1)
+            self._any_left.sum(axis=1)
+            - self._any_left[b, b]
+            - self._any_right[b, b]
+            + 2 * self._same_fold[b, b]
+            - self._same_fold.sum(axis=1)
         )
 
     def moments(self, left_out: int | None = None) -> tuple[float, float]:
-        """(u^T C v, u^T C C^T C v)."""
-        pairs, kept = self._pairs, np.ones(len(self._pairs), dtype=bool)
+        """(u^T C v, u^T C C^T C v), the second over ordered triples of distinct folds."""
+        pairs, used = self._pairs, np.ones(len(self._pairs), dtype=bool)
         distinct = self._distinct
         if left_out is not None:
             d = left_out
-            kept[d] = False
-            # What fold d took part in as w_d or z_d, with every other fold b in the middle.
+            used[d] = False
+            # Subtract the triples that have fold d as a, then those that have it as c. The row
+            # b = d is dropped by `used`.
             distinct = (
                 distinct
-                - (self._by_right[:, d] - self._own_row[:, d] - self._both[:, d])
-                - (self._by_left[:, d] - self._own_column[:, d] - self._both[:, d])
+                - (self._any_left[:, d] - self._middle_left[:, d] - self._same_fold[:, d])
+                - (self._any_right[:, d] - self._middle_right[:, d] - self._same_fold[:, d])
             )
-        n = pairs[kept]
+        n = pairs[used]
         total, squares = n.sum(), float(n @ n)
+        # Sum of n_a n_b n_c over the same triples.
         weight = float(n @ ((total - n) ** 2 - (squares - n**2)))
         with np.errstate(invalid="ignore", divide="ignore"):
-            first = float(np.divide(n @ self._x[kept], total))
-            third = float(np.divide(n @ distinct[kept], weight))
+            first = float(np.divide(n @ self._first[used], total))
+            third = float(np.divide(n @ distinct[used], weight))
         return first, third
 
     def error_of_first(self) -> float:
         """Standard error of u^T C v over the folds."""
-        mean = float(self.shares @ self._x)
-        return self._spread(self.shares * (self._x - mean))
+        mean = float(self.fractions @ self._first)
+        return self._error_from_influence(self.fractions * (self._first - mean))
 
-    def spread(self, whole: float, left_out: Floats) -> float:
-        """Jackknife standard error from a statistic's values with each fold left out."""
-        return self._spread((1 - self.shares) * (whole - left_out))
+    def jackknife_error(self, estimate: float, left_out: Floats) -> float:
+        """Standard error of an estimate from its values with each fold left out."""
+        return self._error_from_influence((1 - self.fractions) * (estimate - left_out))
 
-    def _spread(self, influence: Floats) -> float:
+    def _error_from_influence(self, influence: Floats) -> float:
+        """Root of the summed squares over the m folds with pairs, times m / (m - 1)."""
         influence = influence[self._pairs > 0]
         m = len(influence)
         return math.sqrt(m / (m - 1) * float(influence @ influence))
@@ -334,36 +473,42 @@ class _Half:
     @property
     def freedom(self) -> float:
         """Effective number of folds, less one."""
-        return 1.0 / float(self.shares @ self.shares) - 1.0
+        return 1.0 / float(self.fractions @ self.fractions) - 1.0
 
 
 def _signed_norm(first: float, third: float) -> float:
-    """Square root of third / first with its sign: no norm where negative, but it has an error."""
+    """Root of third / first, negative where the ratio is.
+
+    A negative value is no norm, but noise makes some of the jackknife's values negative, and their
+    scatter is part of the error.
+    """
     if first == 0:
         return math.nan
     ratio = third / first
     return math.copysign(math.sqrt(abs(ratio)), ratio)
 
 
-def _combine(halves: list[_Half]) -> CrossFit:
-    moments = np.array([part.moments() for part in halves])
+def _combine(halves: list[_HalfMoments]) -> CrossFit:
+    """The norm from the moments of both halves, and its jackknife over all folds."""
+    moments = np.array([half.moments() for half in halves])
     first, third = moments.mean(axis=0)
-    whole = _signed_norm(first, third)
+    estimate = _signed_norm(first, third)
     variance = 0.0
     left_out: list[float] = []
-    for h, part in enumerate(halves):
-        others = []
-        for d in range(_HALF):
+    for h, half in enumerate(halves):
+        norms = []
+        for d in range(_FOLDS_PER_HALF):
+            # Leaving a fold out changes the moments of its own half only.
             changed = moments.copy()
-            changed[h] = part.moments(d)
-            others.append(_signed_norm(*changed.mean(axis=0)))
-        variance += part.spread(whole, np.array(others)) ** 2
-        left_out += others
+            changed[h] = half.moments(d)
+            norms.append(_signed_norm(*changed.mean(axis=0)))
+        variance += half.jackknife_error(estimate, np.array(norms)) ** 2
+        left_out += norms
     return CrossFit(
         crossfit=float(first),
-        crossfit_error=math.hypot(*(part.error_of_first() for part in halves)) / 2,
-        debiased=whole if first > 0 and third > 0 else math.nan,
+        crossfit_error=math.hypot(*(half.error_of_first() for half in halves)) / 2,
+        debiased=estimate if first > 0 and third > 0 else math.nan,
         debiased_error=math.sqrt(variance),
-        freedom=sum(part.freedom for part in halves),
+        freedom=sum(half.freedom for half in halves),
         left_out=tuple(left_out),
     )

@@ -1,8 +1,8 @@
 """The covariance matrices of token pairs as operators: counts stay sparse, centring is implicit.
 
-C(t) = J - p q^T has no zeros, but its product with a vector is that of the sparse joint counts
-minus a rank-one term. All matrices here are sums of sparse counts, a low-rank term and, for the
-sequential covariance, the composition of the documents.
+C(t) = J - p q^T has no zeros, but its product with a vector is the product of the sparse joint
+counts J minus a rank-one term. All matrices here are sums of sparse counts, a low-rank term and,
+for the sequential covariance, the composition of the documents.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from ngramstat.kernels import CountMatrix, GpuCounts, PairCounts
 from ngramstat.linear_algebra.gpu_backend import GpuBackend
 from ngramstat.linear_algebra.lanczos import HostBackend, VectorBackend, as_block
 
-__all__ = ["Composition", "CovarianceOperator", "Covariances", "PairStatistics", "Part"]
+__all__ = ["Composition", "CovarianceOperator", "Covariances", "MatrixTerm", "PairStatistics"]
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Composition:
-    """K = sum_d w_d (c_d c_d^T - diag c_d): what shuffling inside documents leaves of the joint.
+    """K = sum_d w_d (c_d c_d^T - diag c_d): the mean joint over all shuffles inside documents.
 
     Attributes
     ----------
     counts : CountMatrix
-        c, (n_documents, V).
+        c, the token counts of the documents, (n_documents, V).
     weights : (n_documents,) float64
         w.
+    threads : int
     """
 
     counts: CountMatrix
@@ -43,11 +44,11 @@ class Composition:
     _diagonal: Floats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        diagonal = self._spread(self.weights)[:, None]
+        diagonal = self._sum_of_counts(self.weights)[:, None]
         object.__setattr__(self, "_diagonal", diagonal)
 
-    def _spread(self, per_document: Floats) -> Floats:
-        """c^T x for one value per document."""
+    def _sum_of_counts(self, per_document: Floats) -> Floats:
+        """c^T x, the counts of all documents weighted by one value per document, (V,)."""
         block = as_block(per_document)
         return self.counts.multiply_transposed(block, 1.0, 0.0, self.threads)[:, 0]
 
@@ -59,11 +60,11 @@ class Composition:
     def marginal(self) -> Floats:
         """Row (and column) sums of K."""
         lengths = self.counts.row_sums()[0].astype(np.float64)
-        return self._spread(self.weights * (lengths - 1.0))
+        return self._sum_of_counts(self.weights * (lengths - 1.0))
 
 
-class Part(Protocol):
-    """A matrix known by its products with blocks of BLOCK_SIZE vectors, on so many threads."""
+class MatrixTerm(Protocol):
+    """A term of a sum of matrices, known by its products with blocks of BLOCK_SIZE vectors."""
 
     def multiply(self, x: Floats, threads: int) -> Floats:
         """A x."""
@@ -72,12 +73,20 @@ class Part(Protocol):
         """A^T x."""
 
     def gpu_part(self) -> GpuPart | None:
-        """The same on a GPU, for those that live there."""
+        """The same term in the memory of a GPU; None if it lies on the host."""
 
 
 @dataclass(frozen=True)
 class WeightedCounts:
-    """first * weights[0] + second * weights[1] of a count matrix, and its transpose if at hand."""
+    """weights[0] A_0 + weights[1] A_1, the channels A_0 and A_1 of a count matrix.
+
+    Attributes
+    ----------
+    counts : CountMatrix or GpuCounts
+    weights : (float, float)
+    transpose : CountMatrix, optional
+        The transposed counts, with which `multiply_transposed` is faster.
+    """
 
     counts: CountMatrix | GpuCounts
     weights: tuple[float, float]
@@ -94,35 +103,35 @@ class WeightedCounts:
         return self.transpose.multiply(x, *self.weights, threads)
 
     def gpu_part(self) -> GpuPart | None:
-        """The counts' own, where they lie on a GPU."""
+        """The weighted counts on the GPU that holds them."""
         return self.counts.weighted(*self.weights) if isinstance(self.counts, GpuCounts) else None
 
 
 @dataclass(frozen=True)
 class CovarianceOperator:
-    """Sum of weighted counts - left right^T + sign * composition.
+    """Sum of the terms - left right^T + sign * composition.
 
     Attributes
     ----------
     size : int
         V; the matrix is (V, V).
-    parts : sequence of Part
+    terms : sequence of MatrixTerm
     left, right : (V, r) float64
         Low-rank term.
     composition : Composition, optional
     sign : float
-    kept : (V,) bool, optional
-        Types whose principal submatrix this is; rows and columns of the others are zero.
+    vocab_mask : (V,) bool, optional
+        Vocabulary items whose principal submatrix this is; rows and columns of the others are zero.
     threads : int
     """
 
     size: int
-    parts: Sequence[Part]
+    terms: Sequence[MatrixTerm]
     left: Floats
     right: Floats
     composition: Composition | None = None
     sign: float = 1.0
-    kept: NDArray[np.bool_] | None = None
+    vocab_mask: NDArray[np.bool_] | None = None
     threads: int = 1
 
     @property
@@ -130,24 +139,25 @@ class CovarianceOperator:
         """(V, V)."""
         return self.size, self.size
 
-    def space(self) -> VectorBackend:
-        """On the GPU where all parts live there and nothing else is needed."""
-        found = [part.gpu_part() for part in self.parts] if self.composition is None else []
-        parts = [part for part in found if part is not None]
-        if not parts or len(parts) < len(found):
+    def backend(self) -> VectorBackend:
+        """The GPU if all terms lie there and there is no composition, else the host."""
+        if self.composition is not None:
             return HostBackend(self)
-        gpu = parts[0].gpu
-        kept = None if self.kept is None else self.kept.astype(np.uint8)
-        columns = (as_block(*self.left.T), as_block(*self.right.T))
-        return GpuBackend(gpu, gpu.covariance(parts, *columns, kept))
+        gpu_parts = [part for term in self.terms if (part := term.gpu_part()) is not None]
+        if not gpu_parts or len(gpu_parts) < len(self.terms):
+            return HostBackend(self)
+        gpu = gpu_parts[0].gpu
+        vocab_mask = None if self.vocab_mask is None else self.vocab_mask.astype(np.uint8)
+        low_rank = (as_block(*self.left.T), as_block(*self.right.T))
+        return GpuBackend(gpu, gpu.covariance(gpu_parts, *low_rank, vocab_mask))
 
     def multiply(self, x: Floats) -> Floats:
         """A x for x (V, BLOCK_SIZE)."""
         x = self._masked(x)
         out = self.left @ (self.right.T @ x)
         np.negative(out, out=out)
-        for part in self.parts:
-            out += part.multiply(x, self.threads)
+        for term in self.terms:
+            out += term.multiply(x, self.threads)
         return self._with_composition(out, x)
 
     def multiply_transposed(self, x: Floats) -> Floats:
@@ -155,8 +165,8 @@ class CovarianceOperator:
         x = self._masked(x)
         out = self.right @ (self.left.T @ x)
         np.negative(out, out=out)
-        for part in self.parts:
-            out += part.multiply_transposed(x, self.threads)
+        for term in self.terms:
+            out += term.multiply_transposed(x, self.threads)
         return self._with_composition(out, x)
 
     def _with_composition(self, out: Floats, x: Floats) -> Floats:
@@ -165,11 +175,11 @@ class CovarianceOperator:
         return self._masked(out)
 
     def _masked(self, x: Floats) -> Floats:
-        return x if self.kept is None else x * self.kept[:, None]
+        return x if self.vocab_mask is None else x * self.vocab_mask[:, None]
 
 
 class Covariances(ABC):
-    """Marginals and covariance operators of the pairs at one lag, from whatever counts them.
+    """Marginals and covariance operators of the pairs at one lag; subclasses supply the joint.
 
     Both marginals come from the same pairs as the joint, so rows and columns of C(t) sum to zero.
 
@@ -177,11 +187,12 @@ class Covariances(ABC):
     ----------
     lag : int
     left, right : (2, V) uint64
-        Pairs by left and by right token, of each document half (that of the left token).
+        Number of pairs by left and by right token in each document half; a pair belongs to the half
+        of its left token.
     threads : int
-    kept : (V,) bool, optional
-        Types that the covariances are restricted to: principal submatrices. The marginals are
-        those of all types.
+    vocab_mask : (V,) bool, optional
+        Vocabulary items that the covariances are restricted to (principal submatrices). The
+        marginals are those of the whole vocabulary.
     """
 
     def __init__(
@@ -191,21 +202,21 @@ class Covariances(ABC):
         right: NDArray[np.uint64],
         *,
         threads: int = 1,
-        kept: NDArray[np.bool_] | None = None,
+        vocab_mask: NDArray[np.bool_] | None = None,
     ) -> None:
-        self.lag, self.kept, self.threads = lag, kept, threads
+        self.lag, self.vocab_mask, self.threads = lag, vocab_mask, threads
         self.size = left.shape[1]
-        # Integer sums per half: halves[h] pairs whose left token lies in half h.
+        # half_pairs[h]: pairs whose left token lies in half h.
         self.half_pairs = (int(left[0].sum()), int(left[1].sum()))
         self.pairs = sum(self.half_pairs)
         self._left, self._right = left, right
 
     @abstractmethod
-    def _parts(self, a: float, b: float) -> Sequence[Part]:
-        """a times the pairs of the first half of the documents and b times those of the second."""
+    def _joint(self, a: float, b: float) -> Sequence[MatrixTerm]:
+        """a times the pairs of document half 0 plus b times those of half 1."""
 
     def marginals(self, half: int | None = None) -> tuple[Floats, Floats]:
-        """(p, q), the distributions of left and right tokens, (V,) each; of one half or of all."""
+        """(p, q), the distributions of left and right tokens, (V,) each; of one half or of both."""
         if half is None:
             return self._left.sum(axis=0) / self.pairs, self._right.sum(axis=0) / self.pairs
         n = self.half_pairs[half]
@@ -219,7 +230,7 @@ class Covariances(ABC):
         return self._operator(a, b, p[:, None], q[:, None])
 
     def half_difference(self) -> CovarianceOperator:
-        """(C_A - C_B) / 2 over the document halves: noise of the size that C(t) carries."""
+        """(C_0 - C_1) / 2 of the document halves: noise of the same size as that in C(t)."""
         (pa, qa), (pb, qb) = self.marginals(0), self.marginals(1)
         return self._operator(
             0.5 / self.half_pairs[0],
@@ -230,7 +241,12 @@ class Covariances(ABC):
 
     def _operator(self, a: float, b: float, left: Floats, right: Floats) -> CovarianceOperator:
         return CovarianceOperator(
-            self.size, self._parts(a, b), left, right, kept=self.kept, threads=self.threads
+            self.size,
+            self._joint(a, b),
+            left,
+            right,
+            vocab_mask=self.vocab_mask,
+            threads=self.threads,
         )
 
 
@@ -254,13 +270,14 @@ class PairStatistics(Covariances):
     ----------
     counts : PairCounts
     across : bool
-        Include the pairs that cross a document's end or touch a separator (boundary ``stream``).
+        Include the pairs that cross the end of a document or touch a separator (boundary
+        ``stream``).
     threads : int
-    kept : (V,) bool, optional
-        Types that the covariances are restricted to: principal submatrices. The marginals are
-        those of all types.
+    vocab_mask : (V,) bool, optional
+        Vocabulary items that the covariances are restricted to (principal submatrices). The
+        marginals are those of the whole vocabulary.
     transpose : bool
-        Keep transposes of the counts, too: worth their making for more than a few products.
+        Keep transposes of the counts, too; this pays off after a few products.
     """
 
     def __init__(
@@ -269,64 +286,73 @@ class PairStatistics(Covariances):
         *,
         across: bool,
         threads: int = 1,
-        kept: NDArray[np.bool_] | None = None,
+        vocab_mask: NDArray[np.bool_] | None = None,
         transpose: bool = False,
     ) -> None:
-        # A matrix without entries costs a pass over its row pointers in every product.
-        self.parts = [counts.within]
+        # An empty matrix is left out: it would cost a pass over its row pointers in every product.
+        self._counts = [counts.within]
         if across and counts.across.nnz:
-            self.parts.append(counts.across)
-        # Those that lie on a GPU have theirs.
+            self._counts.append(counts.across)
+        # GpuCounts hold their own transposes.
         self._transposes = [
-            part.transposed(threads) if transpose and isinstance(part, CountMatrix) else None
-            for part in self.parts
+            matrix.transposed(threads) if transpose and isinstance(matrix, CountMatrix) else None
+            for matrix in self._counts
         ]
-        rows = [part.row_sums() for part in self.parts]
-        columns = [part.column_sums() for part in self.parts]
+        rows = [matrix.row_sums() for matrix in self._counts]
+        columns = [matrix.column_sums() for matrix in self._counts]
         within = rows[0].sum(axis=1)
         self.within_half_pairs = (int(within[0]), int(within[1]))
         self.within_pairs = sum(self.within_half_pairs)
         super().__init__(
-            counts.lag, np.sum(rows, axis=0), np.sum(columns, axis=0), threads=threads, kept=kept
+            counts.lag,
+            np.sum(rows, axis=0),
+            np.sum(columns, axis=0),
+            threads=threads,
+            vocab_mask=vocab_mask,
         )
 
     def sequential(self, composition: Composition, half: int | None = None) -> CovarianceOperator:
         """Joint inside documents minus its mean over shuffles inside documents (docs/theory.md 4).
 
-        `composition` is that of all documents, or of those of one half.
+        `composition` is that of all documents, or of the documents of one half.
         """
         pairs = self.within_pairs if half is None else self.within_half_pairs[half]
         a, b = (1.0 / pairs if half in (None, h) else 0.0 for h in (0, 1))
         empty = np.zeros((self.size, 0))
         return CovarianceOperator(
             self.size,
-            [WeightedCounts(self.parts[0], (a, b), self._transposes[0])],
+            [WeightedCounts(self._counts[0], (a, b), self._transposes[0])],
             empty,
             empty,
             composition=composition,
             sign=-1.0,
-            kept=self.kept,
+            vocab_mask=self.vocab_mask,
             threads=self.threads,
         )
 
     def frobenius(self) -> float:
-        """Frobenius norm of C(t) over all types, from sums over counts."""
+        """Frobenius norm of C(t) over the whole vocabulary.
+
+        |J - p q^T|^2 = |J|^2 - 2 p^T J q + |p|^2 |q|^2, so that no dense matrix is needed.
+        """
         w = (1.0 / self.pairs, 1.0 / self.pairs)
+        # J is a sum of count matrices: |J|^2 is the sum of their inner products.
         squares = 0.0
-        for i, first in enumerate(self.parts):
-            for j, second in enumerate(self.parts[i:], start=i):
+        for i, first in enumerate(self._counts):
+            for j, second in enumerate(self._counts[i:], start=i):
                 factor = 1.0 if i == j else 2.0
                 squares += factor * _inner_product(first, second, w, self.threads)
         p, q = self.marginals()
         block = as_block(q)
-        joint = np.zeros(self.size)
-        for part in self.parts:
-            joint += part.multiply(block, *w, self.threads)[:, 0]
-        total = squares - 2.0 * float(p @ joint) + float(p @ p) * float(q @ q)
+        joint_q = np.zeros(self.size)
+        for matrix in self._counts:
+            joint_q += matrix.multiply(block, *w, self.threads)[:, 0]
+        total = squares - 2.0 * float(p @ joint_q) + float(p @ p) * float(q @ q)
+        # The difference of rounded sums may be slightly negative.
         return float(np.sqrt(max(total, 0.0)))
 
-    def _parts(self, a: float, b: float) -> Sequence[Part]:
+    def _joint(self, a: float, b: float) -> Sequence[MatrixTerm]:
         return [
-            WeightedCounts(part, (a, b), transpose)
-            for part, transpose in zip(self.parts, self._transposes, strict=True)
+            WeightedCounts(matrix, (a, b), transpose)
+            for matrix, transpose in zip(self._counts, self._transposes, strict=True)
         ]

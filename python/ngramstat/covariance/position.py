@@ -1,14 +1,14 @@
-"""The covariance that position in the document alone makes among pairs inside documents.
+"""The covariance of pairs inside documents that comes from position in the document alone.
 
-Tokens at the start of a document are not distributed as those later on. Two tokens that know
-nothing of each other but their positions i and i + t then have the joint distribution
-sum_b w_b p_b q_b^T, b the positions, and so the covariance
+Tokens at the start of a document are distributed differently from those further on. Two tokens
+that are independent given their positions i and i + t have the joint distribution
+sum_b w_b p_b q_b^T over positions b, and so the covariance
 
     sum_b w_b (p_b - p) (q_b - q)^T,
 
-which no longer text makes smaller. Positions are taken in bins that double in length. p_b comes
-from one half of the documents and q_b from the other: within a document its composition, which is
-no matter of position, would count as well.
+which does not vanish with more data. Positions are grouped in bins that double in length. p_b comes
+from one half of the documents and q_b from the other: with both from the same documents, the
+composition of the documents, which does not depend on position, would contribute as well.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["BINS", "position_norm"]
 
 Floats = NDArray[np.float64]
 
-# Positions 0, 1, 2-3, 4-7, ..., and one bin for those of 8192 and more.
+# Positions 0, 1, 2-3, 4-7, ..., and one bin for 8192 and above.
 BINS = 15
 
 
@@ -33,21 +33,22 @@ def position_norm(
     units: Units,
     lag: int,
     *,
-    kept: NDArray[np.bool_] | None = None,
+    vocab_mask: NDArray[np.bool_] | None = None,
     threads: int = 1,
 ) -> tuple[float, float]:
     """Norm of the position covariance at one lag, and the noise in it.
 
-    The two estimates that the halves give, left tokens from the one and right tokens from the
-    other, have their mean's norm taken; half their difference has the size of the mean's noise.
+    There are two estimates: left tokens from one half of the documents and right tokens from the
+    other, and the reverse. The norm is that of their mean; half their difference has the size of
+    the noise in that mean.
 
     Parameters
     ----------
     corpus : Corpus
     units : Units
     lag : int
-    kept : (V,) bool, optional
-        Types that the covariance is restricted to.
+    vocab_mask : (V,) bool, optional
+        Vocabulary items that the covariance is restricted to.
     threads : int
 
     Returns
@@ -62,27 +63,30 @@ def position_norm(
     shape = (2, BINS, corpus.vocab_size)
     left_counts, right_counts = (c.reshape(shape).astype(np.float64) for c in (left, right))
     pairs = left_counts.sum(axis=2)
-    # A bin that one of the halves lacks says nothing about the other's.
+    # Each product takes its two factors from different halves: a bin needs pairs in both.
     both = np.all(pairs > 0, axis=0)
     if not both.any():
         return float("nan"), float("nan")
     pairs = pairs[:, both]
     weights = pairs.sum(axis=0) / pairs.sum()
     p, q = (c[:, both] / pairs[:, :, None] for c in (left_counts, right_counts))
-    p, q = (part - np.einsum("b,hbv->hv", weights, part)[:, None] for part in (p, q))
-    if kept is not None:
-        p, q = p * kept, q * kept
-    half = weights[:, None] / 2
-    columns = np.concatenate([q[1], q[0]])
+    # p_b - p and q_b - q of each half, (2, bins, V).
+    p, q = (d - np.einsum("b,hbv->hv", weights, d)[:, None] for d in (p, q))
+    if vocab_mask is not None:
+        p, q = p * vocab_mask, q * vocab_mask
+    # Mean and half difference of p[0]^T W q[1] and p[1]^T W q[0], as products of stacked factors.
+    half_weights = weights[:, None] / 2
+    swapped_q = np.concatenate([q[1], q[0]])
     return (
-        _norm(np.concatenate([half * p[0], half * p[1]]), columns),
-        _norm(np.concatenate([half * p[0], -half * p[1]]), columns),
+        _product_norm(np.concatenate([half_weights * p[0], half_weights * p[1]]), swapped_q),
+        _product_norm(np.concatenate([half_weights * p[0], -half_weights * p[1]]), swapped_q),
     )
 
 
-def _norm(rows: Floats, columns: Floats) -> float:
-    """Largest singular value of rows^T columns, (r, V) each: its square is an eigenvalue of the
-    product of the two small Gram matrices.
+def _product_norm(rows: Floats, columns: Floats) -> float:
+    """Largest singular value of rows^T columns, for two matrices (r, V) with few rows.
+
+    Its square is the largest eigenvalue of the product of the two (r, r) Gram matrices.
     """
     squares = np.linalg.eigvals((rows @ rows.T) @ (columns @ columns.T))
     return float(np.sqrt(max(float(squares.real.max()), 0.0)))

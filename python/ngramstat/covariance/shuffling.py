@@ -1,7 +1,7 @@
-"""What pairs inside documents show once the order of the tokens in every document is destroyed.
+"""The permutation null: pairs inside documents after the tokens of each document are shuffled.
 
-The null of the sequential covariance: its value on a shuffled copy of the corpus, which has the
-same documents and no sequence (docs/theory.md 4).
+The null value of the sequential covariance is its norm on a shuffled copy of the corpus, in which
+every document has the same tokens and no sequence (docs/theory.md 4).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from ngramstat.sampling.documents import Units
 
 __all__ = ["permutation_floor", "shuffled_inside_documents"]
 
-# The edge of a noise spectrum settles slowly, and the floor is compared with a factor of 1.5.
+# The edge of a noise spectrum converges slowly, and a norm is only asked to exceed the floor by a
+# factor of 1.5.
 _TOLERANCE = 0.02
 _MAX_STEPS = 5
 
@@ -25,9 +26,10 @@ _MAX_STEPS = 5
 def shuffled_inside_documents(
     corpus: Corpus, units: Units, seed: int, out: Tokens | None = None
 ) -> Tokens:
-    """A copy of the tokens with every unit's content in random order; separators stay.
+    """A copy of the tokens with the content of every unit shuffled; separators stay in place.
 
-    One shuffle by `seed`, whatever the lags. `out`, (n,), is filled and returned where given.
+    The shuffle depends on `seed` alone and is the same for all lags. The result is written to
+    `out`, (n_tokens,), if that is given.
     """
     rng = np.random.default_rng([seed, 7])
     shuffled: Tokens = np.empty_like(corpus.tokens) if out is None else out
@@ -45,21 +47,26 @@ def shuffled_inside_documents(
 
 
 def permutation_floor(shuffled: PairStatistics, composition: Composition) -> float:
-    """Norm of the shuffled pairs inside documents less their exact mean over all shuffles.
+    """Norm of the shuffled joint inside documents minus its exact mean over all shuffles.
 
     Parameters
     ----------
     shuffled : PairStatistics
-        Of the tokens of `shuffled_inside_documents`.
+        Pairs of the tokens from `shuffled_inside_documents`.
     composition : Composition
-        The mean, that of the corpus at this lag.
+        The mean: the composition of the corpus at this lag.
+
+    Returns
+    -------
+    float
+        NaN if no document is longer than the lag.
     """
     if shuffled.within_pairs == 0:
         return float("nan")
-    found = leading_singular_triplets(
+    noise = leading_singular_triplets(
         shuffled.sequential(composition),
         1,
         value_tolerance=_TOLERANCE,
         max_steps=_MAX_STEPS,
     )
-    return float(found.values[0])
+    return float(noise.values[0])

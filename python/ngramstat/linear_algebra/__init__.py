@@ -1,1 +1,1 @@
-"""Leading singular triplets of matrices that are known by their products alone."""
+"""Leading singular triplets of matrices that are known only by their products with vectors."""

@@ -1,4 +1,4 @@
-"""Krylov spaces in a GPU's memory: counts and vectors stay there, small matrices come back."""
+"""Krylov spaces in GPU memory: counts and vectors stay there, only small matrices come back."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["GpuBackend"]
 
 Floats = NDArray[np.float64]
 
-# Cholesky of x^T x loses what lies below the square root of the precision; columns that dependent
-# go to the host instead.
-_INDEPENDENT = 1e-6
+# Cholesky QR works on x^T x and so loses directions below the square root of the precision. Blocks
+# with such nearly dependent columns are orthonormalised on the host instead.
+_MIN_INDEPENDENCE = 1e-6
 
 
 @dataclass(frozen=True)
 class GpuBackend:
-    """Blocks lie on the device of the operator's counts; see `singular.VectorBackend`."""
+    """Vectors on the GPU that holds the operator's counts; see `lanczos.VectorBackend`."""
 
     gpu: Gpu
     operator: GpuOperator
@@ -44,8 +44,8 @@ class GpuBackend:
 
 
 class _GpuBasis:
-    def __init__(self, space: GpuBackend, rng: np.random.Generator) -> None:
-        self._space = space
+    def __init__(self, backend: GpuBackend, rng: np.random.Generator) -> None:
+        self._backend = backend
         self._rng = rng
         self._blocks: list[GpuBlock] = []
 
@@ -58,23 +58,23 @@ class _GpuBasis:
             x.subtract(self.last, np.ascontiguousarray(along_last))
         size = float(np.sqrt(np.trace(x.gram())))
         self._project_out(x)
-        made = self._orthonormalise(x, size)
-        if made is not None:
-            x, r = made
+        orthonormal = _cholesky_qr(x, size)
+        if orthonormal is not None:
+            x, r = orthonormal
         else:
             rows = np.ascontiguousarray(x.to_host().T)
             r = orthonormal_rows(rows, size, self._outside, self._rng)
-            x = self._space.block(rows.T)
+            x = self._backend.block(rows.T)
         self._blocks.append(x)
         return r
 
     def combine(self, coefficients: Floats) -> Floats:
-        # x - q c for every block: minus the sum that is wanted.
-        total = self._space.block(np.zeros((self._blocks[0].rows, BLOCK_SIZE)))
+        # Blocks can only be subtracted: this is minus the sum.
+        negative = self._backend.block(np.zeros((self._blocks[0].rows, BLOCK_SIZE)))
         for j in range(len(coefficients) // BLOCK_SIZE):
-            part = coefficients[j * BLOCK_SIZE : (j + 1) * BLOCK_SIZE]
-            total.subtract(self._blocks[j], as_block(*part.T))
-        return -total.to_host()[:, : coefficients.shape[1]]
+            rows = coefficients[j * BLOCK_SIZE : (j + 1) * BLOCK_SIZE]
+            negative.subtract(self._blocks[j], as_block(*rows.T))
+        return -negative.to_host()[:, : coefficients.shape[1]]
 
     def _project_out(self, x: GpuBlock) -> None:
         for _ in range(2):
@@ -82,25 +82,29 @@ class _GpuBasis:
                 x.project_out(q)
 
     def _outside(self, x: Floats) -> Floats:
-        """One column minus its part in the basis, for `orthonormal_rows`."""
-        block = self._space.block(as_block(x[:, 0]))
+        """One column minus its projection on the basis, for `orthonormal_rows`."""
+        block = self._backend.block(as_block(x[:, 0]))
         self._project_out(block)
         return block.to_host()[:, :1]
 
-    @staticmethod
-    def _orthonormalise(x: GpuBlock, size: float) -> tuple[GpuBlock, Floats] | None:
-        """(q, r) with x = q r, by Cholesky QR, twice (Yamamoto et al. 2015); None if the columns of
-        x are not independent enough for it."""
-        x = x.copy()
-        total = np.eye(BLOCK_SIZE)
-        for _ in range(2):
-            try:
-                r = np.linalg.cholesky(x.gram()).T
-            except np.linalg.LinAlgError:
-                return None
-            if not np.diag(r).min() > _INDEPENDENT * max(np.diag(r).max(), size * _INDEPENDENT):
-                return None
-            x.transform(np.ascontiguousarray(np.linalg.inv(r)))
-            total = r @ total
-            size = 1.0
-        return x, total
+
+def _cholesky_qr(x: GpuBlock, size: float) -> tuple[GpuBlock, Floats] | None:
+    """(q, r) with x = q r, by Cholesky QR done twice (Yamamoto et al. 2015).
+
+    None if the columns of x are too close to linear dependence for it. `size` is the norm that x
+    had before its projection on the basis was subtracted.
+    """
+    x = x.copy()
+    total = np.eye(BLOCK_SIZE)
+    for _ in range(2):
+        try:
+            r = np.linalg.cholesky(x.gram()).T
+        except np.linalg.LinAlgError:
+            return None
+        scale = max(np.diag(r).max(), size * _MIN_INDEPENDENCE)
+        if not np.diag(r).min() > _MIN_INDEPENDENCE * scale:
+            return None
+        x.transform(np.ascontiguousarray(np.linalg.inv(r)))
+        total = r @ total
+        size = 1.0
+    return x, total

@@ -1,9 +1,9 @@
-"""Leading singular values of matrices that are only known by their products.
+"""Leading singular values of matrices that are known only by their products with vectors.
 
 Block Golub-Kahan-Lanczos bidiagonalisation with full reorthogonalisation (Golub, Luk and Overton
-1981). SciPy's `svds` multiplies one vector at a time; the count matrices are bound by memory
-traffic, so eight vectors at once cost little more than one, and a block also settles the clusters
-of singular values that noise matrices have at their edge.
+1981). SciPy's `svds` multiplies one vector at a time. Products with count matrices are limited by
+memory traffic, so eight vectors at once cost little more than one, and a block also resolves the
+clusters of singular values that noise matrices have at their edge.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-# Up to this many rows and columns the matrix is written out and handed to LAPACK: exact, and
-# cheaper than a Krylov space that would fill the whole space anyway.
+# Matrices with at most this many rows or columns are written out and passed to LAPACK: exact, and
+# cheaper than a Krylov space that would span the whole space anyway.
 _DENSE_SIZE = 192
 
 
@@ -51,30 +51,31 @@ class Operator(Protocol):
 
 
 class Basis(Protocol):
-    """Orthonormal blocks of BLOCK_SIZE vectors, wherever they are kept."""
+    """Orthonormal blocks of BLOCK_SIZE vectors, in the memory of a vector backend."""
 
     @property
     def last(self) -> Any:
-        """The block that came last."""
+        """The block added last."""
 
     def extend(self, x: Any, along_last: Floats | None = None) -> Floats:
-        """Takes the part of x outside of the basis as its next block q: x = q r up to that part.
+        """Append the part of x orthogonal to the basis as the next block q; return r.
 
-        `along_last` is the known part of x along the last block. Returns r, (BLOCK_SIZE, BLOCK_SIZE).
+        That part of x is q r, with r of shape (BLOCK_SIZE, BLOCK_SIZE). `along_last` holds the
+        coefficients of x along the last block, if they are known.
         """
 
     def combine(self, coefficients: Floats) -> Floats:
-        """The first blocks times coefficients, (blocks BLOCK_SIZE, k): vectors (n, k)."""
+        """The first blocks times coefficients, (blocks * BLOCK_SIZE, k): vectors (n, k)."""
 
 
 class VectorBackend(Protocol):
-    """Where the products with an operator and the vectors of its Krylov space are made."""
+    """Where the vectors of an operator's Krylov space lie and its products are computed."""
 
     def block(self, x: Floats) -> Any:
-        """A block of vectors from host memory."""
+        """Copy of a block of vectors from host memory."""
 
     def to_host(self, x: Any) -> Floats:
-        """A block in host memory."""
+        """Copy of a block in host memory."""
 
     def multiply(self, x: Any) -> Any:
         """A x."""
@@ -83,20 +84,20 @@ class VectorBackend(Protocol):
         """A^T x."""
 
     def basis(self, rng: np.random.Generator) -> Basis:
-        """A basis without blocks."""
+        """An empty basis."""
 
 
 @runtime_checkable
 class HasBackend(Protocol):
-    """An operator that knows a better place for its products than host memory."""
+    """An operator that chooses where its products are computed."""
 
-    def space(self) -> VectorBackend:
-        """That place."""
+    def backend(self) -> VectorBackend:
+        """The backend of its choice."""
 
 
 @dataclass(frozen=True)
 class HostBackend:
-    """Blocks are arrays, (n, BLOCK_SIZE)."""
+    """Vectors in host memory: blocks are arrays, (n, BLOCK_SIZE)."""
 
     operator: Operator
 
@@ -139,7 +140,7 @@ class _HostBasis:
         return np.concatenate(blocks, axis=1) @ coefficients
 
     def _outside(self, x: Floats) -> Floats:
-        """x minus its part in the basis."""
+        """x minus its projection on the basis; twice, which removes what rounding left."""
         for _ in range(2):
             for q in self._blocks:
                 x = x - q @ (q.T @ x)
@@ -156,11 +157,11 @@ class SingularTriplets:
     left, right : (rows, k), (columns, k) float64
         Unit vectors.
     residual : float
-        max(|A v - s u|, |A^T u - s v|) of the first triplet: a singular value lies within it of
-        values[0] (Weyl). Computed from the matrix itself where `verified` was asked for, else what
-        the recurrence says.
+        max(|A v - s u|, |A^T u - s v|) of the first triplet: a singular value lies within this
+        distance of values[0] (Weyl). Computed from the matrix itself if `verified`, else from the
+        recurrence.
     products : int
-        Multiplications with blocks that were spent.
+        Number of products with blocks.
     """
 
     values: Floats
@@ -171,7 +172,7 @@ class SingularTriplets:
 
 
 def as_block(*vectors: Floats) -> Floats:
-    """At most BLOCK_SIZE vectors as the first columns of a block, the others zero."""
+    """At most BLOCK_SIZE vectors as the first columns of a block; the other columns are zero."""
     block = np.zeros((len(vectors[0]), BLOCK_SIZE))
     for column, vector in enumerate(vectors):
         block[:, column] = vector
@@ -196,67 +197,73 @@ def leading_singular_triplets(
     k : int
         At most BLOCK_SIZE (8), or the size of a small matrix if that is less.
     tolerance : float
-        Residual wanted for the first triplet, relative to the largest singular value. The error of
-        a singular value is of the order of the squared residual over its gap. The other values end
-        when a step changes none of them by 1e-6 of the largest.
+        Stop when the residual of the first triplet is at most this, relative to the largest
+        singular value, and a step changes none of the values by more than 1e-6 of the largest. The
+        error of a singular value is of the order of the squared residual over its gap.
     value_tolerance : float
-        Instead, end when two steps changed the largest value by less than this share of it: enough
-        for noise, whose vectors nobody needs and take long to settle.
+        If positive, stop also when two steps changed the largest value by at most this fraction of
+        it. This is enough for noise, whose singular vectors are not needed and converge slowly.
     start : (columns, m) float64, optional
-        Right vectors to begin with, for instance those of a similar matrix.
+        Initial right vectors, for instance those of a similar matrix.
     max_steps : int
-        Steps of the recurrence after which it ends with the residual it has. The edge of a pure
-        noise spectrum takes long to settle; its value is known much earlier.
+        Stop after this many steps, whatever the residual. The vectors at the edge of a pure noise
+        spectrum converge slowly; its value is known much earlier.
     verified : bool
-        Spend two more products on the residual of the result.
+        Compute the residual from the result, with two more products.
+
+    Raises
+    ------
+    ValueError
+        k is not in 1 .. BLOCK_SIZE.
     """
     rows, columns = operator.shape
-    space = operator.space() if isinstance(operator, HasBackend) else HostBackend(operator)
+    backend = operator.backend() if isinstance(operator, HasBackend) else HostBackend(operator)
     if min(rows, columns) <= _DENSE_SIZE:
-        return _dense(space, operator.shape, min(k, rows, columns))
+        return _dense(backend, operator.shape, min(k, rows, columns))
     if not 1 <= k <= BLOCK_SIZE:
         raise ValueError(f"k={k}: must lie in 1 .. {BLOCK_SIZE}")
 
-    # A fixed seed: the same matrix gives the same numbers in every run.
+    # A fixed seed, so that the same matrix gives the same numbers in every run.
     rng = np.random.default_rng(0)
     first = rng.standard_normal((columns, BLOCK_SIZE))
     if start is not None:
         first[:, : min(start.shape[1], BLOCK_SIZE)] = start[:, :BLOCK_SIZE]
-    left, right = space.basis(rng), space.basis(rng)
-    right.extend(space.block(first))
-    # The projected matrix U^T A V is upper block-bidiagonal: diagonal blocks[j], upper above[j].
+    left, right = backend.basis(rng), backend.basis(rng)
+    right.extend(backend.block(first))
+    # The projected matrix U^T A V is upper block-bidiagonal: blocks diagonal[j] on the diagonal,
+    # above[j] to the right of them.
     diagonal: list[Floats] = []
     above: list[Floats] = []
     products = 0
     history: list[Floats] = []
     for step in range(max_steps):
-        diagonal.append(left.extend(space.multiply(right.last), above[-1] if above else None))
-        r = right.extend(space.multiply_transposed(left.last), diagonal[-1].T)
+        diagonal.append(left.extend(backend.multiply(right.last), above[-1] if above else None))
+        r = right.extend(backend.multiply_transposed(left.last), diagonal[-1].T)
         products += 2
         projected = _bidiagonal(diagonal, above)
         p, values, qt = np.linalg.svd(projected)
         scale = max(float(values[0]), np.finfo(np.float64).tiny)
-        # A v = s u holds exactly in the space; A^T u - s v is what the next block adds.
+        # A v = s u holds exactly for the projected triplets; A^T u - s v lies in the next block.
         residuals = np.linalg.norm(r @ p[-BLOCK_SIZE:, :k], axis=0) / scale
-        space_full = (step + 2) * BLOCK_SIZE > min(rows, columns)
+        exhausted = (step + 2) * BLOCK_SIZE > min(rows, columns)
         history.append(values[:k].copy())
-        settled = residuals[0] <= tolerance and _change(history, 1).max() <= 1e-6 * scale
+        converged = residuals[0] <= tolerance and _change(history, 1).max() <= 1e-6 * scale
         if value_tolerance > 0:
-            settled = settled or bool(_change(history, 2)[0] <= value_tolerance * scale)
-        if settled or step + 1 == max_steps or space_full:
+            converged = converged or bool(_change(history, 2)[0] <= value_tolerance * scale)
+        if converged or step + 1 == max_steps or exhausted:
             break
         above.append(r.T)
     triplets_left = left.combine(p[:, :k])
     triplets_right = right.combine(qt[:k].T)
     residual = float(residuals[0]) * scale
     if verified:
-        residual = _residual(space, values[0], triplets_left[:, 0], triplets_right[:, 0])
+        residual = _residual(backend, values[0], triplets_left[:, 0], triplets_right[:, 0])
         products += 2
     return SingularTriplets(values[:k].copy(), triplets_left, triplets_right, residual, products)
 
 
 def _change(history: list[Floats], steps: int) -> Floats:
-    """By how much the values changed in the last steps; infinite before there were as many."""
+    """By how much the values changed over the last `steps` steps; infinite if there were fewer."""
     if len(history) <= steps:
         return np.full_like(history[-1], np.inf)
     return np.abs(history[-1] - history[-1 - steps])
@@ -268,13 +275,14 @@ def orthonormal_rows(
     outside: Callable[[Floats], Floats],
     rng: np.random.Generator,
 ) -> Floats:
-    """Makes rows orthonormal in place; returns r, (BLOCK_SIZE, BLOCK_SIZE), with before^T = after^T r.
+    """Make rows orthonormal in place; return r, (BLOCK_SIZE, BLOCK_SIZE), with old^T = new^T r.
 
-    Gram-Schmidt, everything twice (Giraud et al. 2005); on these tall narrow blocks it is many
-    times quicker than LAPACK's QR. A row with nothing left of the `size` that the block had, as a
-    matrix of low rank gives, is replaced by a new direction with coefficient zero: normalised
-    rounding errors would lie anywhere, also in the basis, and bring singular values in twice.
-    `outside` takes from columns their part in the basis.
+    Gram-Schmidt with every projection done twice (Giraud et al. 2005); on these tall narrow blocks
+    it is many times faster than LAPACK's QR. Matrices of low rank produce rows of which only
+    rounding errors remain, relative to the norm `size` of the block. Normalised rounding errors
+    could point anywhere, also into the basis, and singular values would then appear twice; such a
+    row is replaced by a random direction with coefficient zero. `outside` subtracts from columns
+    their projection on the basis.
     """
     r = np.zeros((BLOCK_SIZE, BLOCK_SIZE))
     for j, row in enumerate(rows):
@@ -296,6 +304,7 @@ def orthonormal_rows(
 
 
 def _bidiagonal(diagonal: list[Floats], above: list[Floats]) -> Floats:
+    """The block-bidiagonal matrix as one array."""
     size = BLOCK_SIZE * len(diagonal)
     matrix = np.zeros((size, size))
     for j, part in enumerate(diagonal):
@@ -307,13 +316,16 @@ def _bidiagonal(diagonal: list[Floats], above: list[Floats]) -> Floats:
     return matrix
 
 
-def _residual(space: VectorBackend, value: float, u: Floats, v: Floats) -> float:
-    forward = space.to_host(space.multiply(space.block(as_block(v))))[:, 0] - value * u
-    backward = space.to_host(space.multiply_transposed(space.block(as_block(u))))[:, 0] - value * v
+def _residual(backend: VectorBackend, value: float, u: Floats, v: Floats) -> float:
+    """max(|A v - s u|, |A^T u - s v|) for the singular value s."""
+    a_v = backend.to_host(backend.multiply(backend.block(as_block(v))))[:, 0]
+    at_u = backend.to_host(backend.multiply_transposed(backend.block(as_block(u))))[:, 0]
+    forward, backward = a_v - value * u, at_u - value * v
     return float(max(np.linalg.norm(forward), np.linalg.norm(backward)))
 
 
-def _dense(space: VectorBackend, shape: tuple[int, int], k: int) -> SingularTriplets:
+def _dense(backend: VectorBackend, shape: tuple[int, int], k: int) -> SingularTriplets:
+    """Triplets of the matrix written out, by products with the unit vectors of its short side."""
     rows, columns = shape
     eye = (
         np.eye(rows, max(rows, BLOCK_SIZE))
@@ -321,14 +333,14 @@ def _dense(space: VectorBackend, shape: tuple[int, int], k: int) -> SingularTrip
         else np.eye(columns, max(columns, BLOCK_SIZE))
     )
     eye = np.concatenate([eye, np.zeros((len(eye), -eye.shape[1] % BLOCK_SIZE))], axis=1)
-    product = space.multiply_transposed if rows < columns else space.multiply
+    product = backend.multiply_transposed if rows < columns else backend.multiply
     parts = [
-        space.to_host(product(space.block(np.ascontiguousarray(eye[:, j : j + BLOCK_SIZE]))))
+        backend.to_host(product(backend.block(np.ascontiguousarray(eye[:, j : j + BLOCK_SIZE]))))
         for j in range(0, eye.shape[1], BLOCK_SIZE)
     ]
     matrix = np.concatenate(parts, axis=1)[:, : len(eye)]
     if rows < columns:
         matrix = matrix.T
     u, values, vt = np.linalg.svd(matrix, full_matrices=False)
-    residual = _residual(space, float(values[0]), u[:, 0], vt[0])
+    residual = _residual(backend, float(values[0]), u[:, 0], vt[0])
     return SingularTriplets(values[:k].copy(), u[:, :k], vt[:k].T, residual, len(parts) + 2)
