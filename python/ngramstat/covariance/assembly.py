@@ -143,7 +143,7 @@ def assemble_correlations(
         bootstrap=Replicates(
             seed=options.seed,
             clusters=DocumentBootstrap(
-                len(units.spans), options.replicates, options.seed
+                len(units.documents), options.replicates, options.seed
             ).n_clusters,
             beta=replicate_exponents(beta, lags, fits.debiased, replicates),
             beta_sequential=replicate_exponents(
@@ -279,7 +279,7 @@ def _beta(
         )
     if not fits.enough.any():
         return Exponent.refused(
-            f"too few documents for independent folds of them: {len(units.spans)}, where "
+            f"too few documents for independent folds of them: {len(units.documents)}, where "
             f"{MIN_FOLDS} of about equal length with pairs at these lags are needed",
             method=METHOD.format("debiased norm"),
             level=options.level,

@@ -29,15 +29,15 @@ from numpy.typing import NDArray
 from ngramstat.corpus import Corpus
 from ngramstat.kernels import (
     BLOCK_SIZE,
-    ClassedDocuments,
     CountMatrix,
+    PairLabel,
     bilinear_sums_by_class,
     multiply_pairs_by_class,
 )
 from ngramstat.linear_algebra.lanczos import as_block
 from ngramstat.sampling.documents import FOLDS, Units
 
-__all__ = ["MIN_FOLDS", "CrossFit", "ShuffledPairs", "cross_fit", "pair_documents"]
+__all__ = ["MIN_FOLDS", "CrossFit", "ShuffledPairs", "cross_fit"]
 
 Floats = NDArray[np.float64]
 
@@ -84,16 +84,6 @@ class CrossFit:
         names = [f.name for f in fields(cls)][:-1]
         numbers = dict(zip(names, values.tolist(), strict=False))
         return cls(**numbers, left_out=tuple(values[len(names) :].tolist()))
-
-
-def pair_documents(
-    corpus: Corpus, units: Units, *, stream: bool
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """(starts, ends, right limits) of the units' pairs: across their ends, or inside content."""
-    spans = units.spans
-    if stream:
-        return spans.starts, spans.ends, np.full(len(spans), corpus.n_tokens)
-    return spans.content_starts, spans.content_ends, spans.content_ends
 
 
 @dataclass(frozen=True)
@@ -190,12 +180,19 @@ def cross_fit(
     kept : (V,) bool, optional
         Types that C(t) is restricted to; `left` and `right` are zero at the others.
     """
-    starts, ends, limits = pair_documents(corpus, units, stream=stream)
-    documents = ClassedDocuments(starts, ends, limits, units.folds, FOLDS)
+    documents = units.documents
     # The folds of a half are measured with the other half's vectors.
     u, v = left[::-1], right[::-1]
     jv, ju, left_counts, right_counts = multiply_pairs_by_class(
-        corpus.tokens, corpus.vocab_size, lag, u, v, documents, threads=threads
+        corpus.tokens,
+        corpus.vocab_size,
+        lag,
+        u,
+        v,
+        documents,
+        across=stream,
+        by=PairLabel.fold,
+        threads=threads,
     )
     pairs = left_counts.sum(axis=1).astype(np.float64)
     half = np.repeat([0, 1], _HALF)
@@ -220,7 +217,15 @@ def cross_fit(
     # Rounded, which moves vectors that are estimates anyway; all below is of what they then are.
     short_a, short_b = (_lanes(pairs[:, None] * part).astype(np.float32) for part in (w, z))
     sums = bilinear_sums_by_class(
-        corpus.tokens, corpus.vocab_size, lag, short_a, short_b, documents, threads=threads
+        corpus.tokens,
+        corpus.vocab_size,
+        lag,
+        short_a,
+        short_b,
+        documents,
+        across=stream,
+        by=PairLabel.fold,
+        threads=threads,
     )
     a, b = short_a.astype(np.float64), short_b.astype(np.float64)
     if shuffled is None:

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from ngramstat._core import GpuPairStream, GpuPart
 from ngramstat.corpus import Corpus
-from ngramstat.covariance.cross_fit import pair_documents
 from ngramstat.covariance.operators import Covariances, Part
 from ngramstat.kernels import (
     BLOCK_SIZE,
-    ClassedDocuments,
+    Documents,
+    PairLabel,
     Tokens,
     multiply_pairs,
     multiply_pairs_by_class,
@@ -39,7 +39,8 @@ class _WeightedStream:
     tokens: Tokens
     size: int
     lag: int
-    documents: ClassedDocuments
+    documents: Documents
+    across: bool
     weights: Floats
 
     def _product(self, x: Floats, threads: int, *, transposed: bool) -> Floats:
@@ -50,6 +51,8 @@ class _WeightedStream:
             x,
             self.weights,
             self.documents,
+            across=self.across,
+            by=PairLabel.half,
             transposed=transposed,
             threads=threads,
         )
@@ -120,8 +123,7 @@ class StreamedPairs(Covariances):
             left, right = stream.counts(lag, False), stream.counts(lag, True)
             super().__init__(lag, left, right, threads=threads, kept=kept)
             return
-        where = pair_documents(corpus, units, stream=across)
-        self._documents = ClassedDocuments(*where, units.spans.halves, 2)
+        self._documents, self._across = units.documents, across
         nothing = np.zeros((1, corpus.vocab_size))
         *_, left, right = multiply_pairs_by_class(
             corpus.tokens,
@@ -130,6 +132,8 @@ class StreamedPairs(Covariances):
             nothing,
             nothing,
             self._documents,
+            across=across,
+            by=PairLabel.half,
             threads=threads,
         )
         super().__init__(lag, left, right, threads=threads, kept=kept)
@@ -138,7 +142,14 @@ class StreamedPairs(Covariances):
         if self._stream is not None:
             return [_GpuStream(self._stream, self.size, self.lag, (a, b))]
         return [
-            _WeightedStream(self._tokens, self.size, self.lag, self._documents, np.array([a, b]))
+            _WeightedStream(
+                self._tokens,
+                self.size,
+                self.lag,
+                self._documents,
+                self._across,
+                np.array([a, b]),
+            )
         ]
 
     def frobenius(self) -> float:

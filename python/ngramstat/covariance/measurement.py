@@ -21,7 +21,6 @@ from ngramstat.covariance.cross_fit import (
     CrossFit,
     ShuffledPairs,
     cross_fit,
-    pair_documents,
 )
 from ngramstat.covariance.matrix_free import StreamedPairs
 from ngramstat.covariance.noise import noise_edge
@@ -225,7 +224,7 @@ def measure_lags(
     workspace = Workspace() if workspace is None else workspace
     threads = workspace.threads
     units = statistical_units(corpus, boundary=options.boundary, seed=options.seed)
-    bootstrap = DocumentBootstrap(len(units.spans), options.replicates, options.seed)
+    bootstrap = DocumentBootstrap(len(units.documents), options.replicates, options.seed)
     if not lags:
         return
     kept = None
@@ -238,7 +237,7 @@ def measure_lags(
             stream = None
             if workspace.gpus:
                 stream = stream_pairs(
-                    corpus.tokens, corpus.vocab_size, units.spans, workspace.gpus.devices[0],
+                    corpus.tokens, corpus.vocab_size, units.documents, workspace.gpus.devices[0],
                     across=options.boundary == "stream",
                 )  # fmt: skip
             for lag in lags:
@@ -282,7 +281,7 @@ def _counted(
         count_pairs(
             tokens,
             corpus.vocab_size,
-            units.spans,
+            units.documents,
             lags,
             threads=workspace.threads,
             memory_limit=room,
@@ -336,7 +335,9 @@ class _Documents:
 def _documents(
     corpus: Corpus, units: Units, kept: NDArray[np.bool_] | None, threads: int
 ) -> _Documents:
-    counts = count_document_tokens(corpus.tokens, corpus.vocab_size, units.spans, threads=threads)
+    counts = count_document_tokens(
+        corpus.tokens, corpus.vocab_size, units.documents, threads=threads
+    )
     return _Documents(counts, _composition_start(counts, units, kept, threads))
 
 
@@ -354,7 +355,7 @@ def _composition_start(
     counts: CountMatrix, units: Units, kept: NDArray[np.bool_] | None, threads: int
 ) -> Floats:
     """Singular vectors of the composition of all pairs, near those of the pairs at any one lag."""
-    lengths = (units.spans.content_ends - units.spans.content_starts).astype(np.float64)
+    lengths = (units.documents.content_ends - units.documents.content_starts).astype(np.float64)
     weights = np.divide(1.0, lengths - 1.0, out=np.zeros_like(lengths), where=lengths > 1)
     weights /= max(float(lengths[lengths > 1].sum()), 1.0)
     operator = _composition_operator(Composition(counts, weights, threads), kept, threads)
@@ -482,36 +483,27 @@ class _LagMeasurer:
 
     def _replicates(self, u: Floats, v: Floats) -> Floats:
         """u^T C* v over resampled documents: the norm to first order, vectors held fixed."""
-        where = pair_documents(self.corpus, self.units, stream=self.stream)
-        sums = np.stack(self._document_sums(u, v, *where), axis=1)
+        sums = np.stack(self._document_sums(u, v, across=self.stream), axis=1)
         pairs, product, left, right = self.bootstrap.sums(sums).T
         with np.errstate(invalid="ignore", divide="ignore"):
             replicates: Floats = product / pairs - (left / pairs) * (right / pairs)
         return replicates
 
-    def _document_sums(
-        self,
-        u: Floats,
-        v: Floats,
-        starts: NDArray[np.int64],
-        ends: NDArray[np.int64],
-        limits: NDArray[np.int64],
-    ) -> tuple[NDArray[Any], ...]:
+    def _document_sums(self, u: Floats, v: Floats, *, across: bool) -> tuple[NDArray[Any], ...]:
         return sum_pairs_by_document(
             self.corpus.tokens,
             self.corpus.vocab_size,
             self.statistics.lag,
             u,
             v,
-            starts,
-            ends,
-            limits,
+            self.units.documents,
+            across=across,
             threads=self.threads,
         )
 
     def _sequential(self, start: Floats) -> _Sequential:
         """The sequential covariance, docs/theory.md 4: its norm, replicates, cross-fit, composition."""
-        spans, lag = self.units.spans, self.statistics.lag
+        spans, lag = self.units.documents, self.statistics.lag
         lengths = (spans.content_ends - spans.content_starts).astype(np.float64)
         pairs = np.maximum(lengths - lag, 0.0)
         per_pair = np.divide(
@@ -562,7 +554,7 @@ class _LagMeasurer:
             np.stack([half.right[:, 0] for half in halves]),
             stream=False,
             kept=self.kept,
-            shuffled=ShuffledPairs(documents.counts, per_pair, self.units.folds, self.threads),
+            shuffled=ShuffledPairs(documents.counts, per_pair, spans.folds, self.threads),
             threads=self.threads,
         )
         alone = leading_singular_triplets(
@@ -572,9 +564,7 @@ class _LagMeasurer:
             start=documents.composition_start,
         )
         u, v = found.left[:, 0], found.right[:, 0]
-        product = self._document_sums(
-            u, v, spans.content_starts, spans.content_ends, spans.content_ends
-        )[1]
+        product = self._document_sums(u, v, across=False)[1]
         projected = documents.counts.multiply(as_block(u, v, u * v), 1.0, 0.0, self.threads)
         shuffled = per_pair * (projected[:, 0] * projected[:, 1] - projected[:, 2])
         sums = self.bootstrap.sums(np.stack([product - shuffled, pairs], axis=1))

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
-from ngramstat.kernels import ClassedDocuments, multiply_pairs_by_class
+from ngramstat.kernels import N_POSITION_BINS, PairLabel, multiply_pairs_by_class
 from ngramstat.sampling.documents import Units
 
 __all__ = ["BINS", "position_norm"]
@@ -25,7 +25,7 @@ __all__ = ["BINS", "position_norm"]
 Floats = NDArray[np.float64]
 
 # Positions 0, 1, 2-3, 4-7, ..., and one bin for those of 8192 and more.
-BINS = 15
+BINS = N_POSITION_BINS
 
 
 def position_norm(
@@ -57,7 +57,15 @@ def position_norm(
     """
     zeros = np.zeros((1, corpus.vocab_size))
     _, _, left, right = multiply_pairs_by_class(
-        corpus.tokens, corpus.vocab_size, lag, zeros, zeros, _segments(units), threads=threads
+        corpus.tokens,
+        corpus.vocab_size,
+        lag,
+        zeros,
+        zeros,
+        units.documents,
+        across=False,
+        by=PairLabel.half_and_position,
+        threads=threads,
     )
     shape = (2, BINS, corpus.vocab_size)
     left_counts, right_counts = (c.reshape(shape).astype(np.float64) for c in (left, right))
@@ -86,28 +94,3 @@ def _norm(rows: Floats, columns: Floats) -> float:
     """
     squares = np.linalg.eigvals((rows @ rows.T) @ (columns @ columns.T))
     return float(np.sqrt(max(float(squares.real.max()), 0.0)))
-
-
-def _segments(units: Units) -> ClassedDocuments:
-    """The content of the units cut into the bins, the class half * BINS + bin."""
-    spans = units.spans
-    starts, ends, limits, classes = [], [], [], []
-    edges = [0, *(1 << b for b in range(BINS - 1))]
-    for b, edge in enumerate(edges):
-        begin = spans.content_starts + edge
-        mine = np.flatnonzero(begin < spans.content_ends)
-        last = b + 1 == BINS
-        end = spans.content_ends if last else spans.content_starts + edges[b + 1]
-        starts.append(begin[mine])
-        ends.append(np.minimum(end, spans.content_ends)[mine])
-        limits.append(spans.content_ends[mine])
-        classes.append(spans.halves[mine] * BINS + b)
-    # In the order of the stream, which the kernel goes through once.
-    order = np.argsort(np.concatenate(starts), kind="stable")
-    return ClassedDocuments(
-        np.concatenate(starts)[order],
-        np.concatenate(ends)[order],
-        np.concatenate(limits)[order],
-        np.concatenate(classes)[order].astype(np.uint8),
-        2 * BINS,
-    )

@@ -44,11 +44,10 @@ from ngramstat.exponents.entropy_decay import (
     replicate_gammas,
 )
 from ngramstat.exponents.learning_limit import LimitFit, learning_limit
-from ngramstat.kernels import MAX_ORDER, NgramStatistics, NgramUnits, count_ngrams, suffix_cost
+from ngramstat.kernels import MAX_ORDER, NgramStatistics, count_ngrams, suffix_cost
 from ngramstat.results import EntropyResult, Exponent, LearningCurve, Replicates
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.documents import (
-    FOLDS,
     DocumentBootstrap,
     check_seed,
     statistical_units,
@@ -124,22 +123,19 @@ def measure_ngrams(
     """Counts of counts of all n-grams of the corpus; every token is used, nothing is held out."""
     workspace = Workspace() if workspace is None else workspace
     units = statistical_units(corpus, boundary=options.boundary, seed=options.seed)
-    n = corpus.n_tokens
-    ends = units.spans.ends if options.boundary == "document" else np.array([n], dtype=np.int64)
-    bootstrap = DocumentBootstrap(len(units.spans), options.replicates, options.seed)
-    cost = suffix_cost(n, corpus.vocab_size, options.max_context + 1, counting_ngrams=True)
+    bootstrap = DocumentBootstrap(len(units.documents), options.replicates, options.seed)
+    cost = suffix_cost(
+        corpus.n_tokens, corpus.vocab_size, options.max_context + 1, counting_ngrams=True
+    )
     try:
         counts = count_ngrams(
             corpus.tokens,
             corpus.vocab_size,
             max_context=options.max_context,
-            document_ends=ends,
-            units=NgramUnits(
-                units.spans.ends,
-                units.folds // (FOLDS // 4),
-                bootstrap.cluster_of.astype(np.uint32),
-                bootstrap.n_clusters,
+            documents=units.documents.with_clusters(
+                bootstrap.cluster_of.astype(np.uint32), bootstrap.n_clusters
             ),
+            across=options.boundary == "stream",
             threads=workspace.threads,
             memory_limit=workspace.room(text_bytes=corpus.tokens.nbytes if cost.reads_text else 0),
             progress=progress,
@@ -162,8 +158,8 @@ def _split(corpus: Corpus, options: EntropyOptions) -> Split:
     other = Corpus.open(Path(options.held_out))
     other_units = statistical_units(other, boundary=options.boundary, seed=options.seed)
     return Split(
-        (corpus, units, np.arange(len(units.spans))),
-        (other, other_units, np.arange(len(other_units.spans))),
+        (corpus, units, np.arange(len(units.documents))),
+        (other, other_units, np.arange(len(other_units.documents))),
     )
 
 
@@ -271,7 +267,7 @@ def assemble_entropies(
     bracket = _bracket(
         counts,
         options,
-        len(units.spans),
+        len(units.documents),
         loss,
         np.where(np.isfinite(loss_high), loss_high, loss),
         fits,
@@ -321,7 +317,7 @@ def assemble_entropies(
         bootstrap=_bootstrap(
             gammas,
             replicate_gammas(gamma_finite, context, replicates),
-            DocumentBootstrap(len(units.spans), options.replicates, options.seed),
+            DocumentBootstrap(len(units.documents), options.replicates, options.seed),
             options.seed,
         ),
         discounts=held_out.discounts,

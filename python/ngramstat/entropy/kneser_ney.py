@@ -98,7 +98,7 @@ def split_units(corpus: Corpus, units: Units, *, share: float, seed: int) -> Spl
     """
     if not 0 < share <= 0.5:
         raise InputError(f"held-out share {share}: must lie over 0 and at most 0.5")
-    n = len(units.spans)
+    n = len(units.documents)
     if n < 4:
         raise InputError(
             f"{corpus.path}: {n} documents are too few to hold some out; "
@@ -108,7 +108,7 @@ def split_units(corpus: Corpus, units: Units, *, share: float, seed: int) -> Spl
     least = max(min(20, n // 5), 2)
     order = np.random.default_rng([seed, 4]).permutation(n)
     # And no more than say anything new: memory and time of the models follow the held-out text.
-    lengths = np.diff(units.spans.ends, prepend=0)[order]
+    lengths = np.diff(units.documents.ends, prepend=0)[order]
     most = int(np.searchsorted(np.cumsum(lengths), MAX_HELD_OUT, side="right"))
     wanted = max(min(round(share * n), most), least)
     held_out, training = np.sort(order[:wanted]), np.sort(order[wanted:])
@@ -298,7 +298,7 @@ def _spans(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where the documents of one side lie in their corpus."""
     _, units, chosen = side
-    spans = units.spans
+    spans = units.documents
     if stop is None:
         return spans.starts[chosen], spans.ends[chosen]
     return spans.content_starts[chosen], spans.content_ends[chosen]

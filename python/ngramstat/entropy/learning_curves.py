@@ -72,7 +72,7 @@ class LearningPoint:
 def nested_subsets(split: Split, *, sizes: int, seed: int) -> Iterator[Subset]:
     """Subsets of half the training tokens, a quarter, ...: `sizes` - 1 sizes, largest first."""
     _, units, training = split.training
-    lengths = np.diff(units.spans.ends, prepend=0)[training]
+    lengths = np.diff(units.documents.ends, prepend=0)[training]
     order = np.random.default_rng([seed, 6]).permutation(len(training))
     total = int(lengths.sum())
     ends = np.cumsum(lengths[order])

@@ -17,7 +17,7 @@ from ngramstat.exponents.bootstrap import (
     needed_replicates,
     percentile_interval,
 )
-from ngramstat.kernels import DocumentSpans
+from ngramstat.kernels import Documents
 from ngramstat.runtime.workspace import take
 
 __all__ = [
@@ -58,28 +58,25 @@ class Units:
 
     Attributes
     ----------
-    spans : DocumentSpans
+    documents : Documents
+        With FOLDS folds of about equal numbers of tokens.
     are_blocks : bool
         The store has no document ends (or too few for resampling), and equal blocks stand in.
-    folds : (n_units,) uint8
-        0 .. FOLDS - 1, of about equal numbers of tokens; the first FOLDS / 2 make half 0.
     """
 
-    spans: DocumentSpans
+    documents: Documents
     are_blocks: bool
-    folds: NDArray[np.uint8]
 
     @property
     def content_lengths(self) -> NDArray[np.int64]:
         """Tokens of each unit without its separators, (n_units,)."""
-        lengths: NDArray[np.int64] = self.spans.content_ends - self.spans.content_starts
+        lengths: NDArray[np.int64] = self.documents.content_ends - self.documents.content_starts
         return lengths
 
     def crossing_pairs(self, lag: int) -> int:
         """Pairs of the stream at this lag whose tokens lie in different units."""
-        lengths = np.diff(self.spans.ends, prepend=0)
-        total = int(self.spans.ends[-1]) if len(self.spans) else 0
-        return max(total - lag, 0) - int(np.maximum(lengths - lag, 0).sum())
+        lengths = np.diff(self.documents.ends, prepend=0)
+        return max(self.documents.n_tokens - lag, 0) - int(np.maximum(lengths - lag, 0).sum())
 
 
 def statistical_units(corpus: Corpus, *, boundary: str, seed: int) -> Units:
@@ -112,9 +109,14 @@ def statistical_units(corpus: Corpus, *, boundary: str, seed: int) -> Units:
         content_starts += (take(corpus.tokens, starts) == separator) & (
             content_starts < content_ends
         )
-    folds = _assign_folds(ends - starts, seed)
-    halves = (folds >= FOLDS // 2).astype(np.uint8)
-    return Units(DocumentSpans(ends, content_starts, content_ends, halves), are_blocks, folds)
+    documents = Documents(
+        ends,
+        content_starts=content_starts,
+        content_ends=content_ends,
+        folds=_assign_folds(ends - starts, seed),
+        n_folds=FOLDS,
+    )
+    return Units(documents, are_blocks)
 
 
 def check_seed(seed: int) -> None:

@@ -23,9 +23,9 @@ from ngramstat.entropy.mixture import n_patterns, packed_logits_bytes
 from ngramstat.errors import InputError
 from ngramstat.kernels import (
     BLOCK_SIZE,
-    ClassedDocuments,
+    Documents,
     KneserNey,
-    NgramUnits,
+    PairLabel,
     bilinear_sums_by_class,
     count_document_tokens,
     count_ngrams,
@@ -231,7 +231,7 @@ class _Sample:
 
     def pairs(self, corpus: Corpus, units: Units, lag: int) -> Any:
         (found,) = count_pairs(
-            corpus.tokens, corpus.vocab_size, units.spans, [lag], threads=self.threads
+            corpus.tokens, corpus.vocab_size, units.documents, [lag], threads=self.threads
         )
         return found
 
@@ -253,9 +253,9 @@ def _pair_stage(sample: _Sample, options: CorrelationOptions, workspace: Workspa
     power = min(math.log(max(entries, 1) / max(few.within.nnz + few.across.nnz, 1), 4), 1.0)
     distinct = min(entries * sample.growth**power, float(v) ** 2)
     documents = count_document_tokens(
-        sample.part.tokens, v, sample.units.spans, threads=sample.threads
+        sample.part.tokens, v, sample.units.documents, threads=sample.threads
     )
-    n_documents = len(sample.units.spans) * sample.growth
+    n_documents = len(sample.units.documents) * sample.growth
     composition = documents.nbytes * sample.growth + 8 * n_documents
     matrix = distinct * pair_bytes(v)
     vectors = _BLOCKS_OF_VECTORS * v * BLOCK_SIZE * 8
@@ -300,14 +300,19 @@ def _pair_stage(sample: _Sample, options: CorrelationOptions, workspace: Workspa
 
 def _stream_seconds(sample: _Sample, lag: int) -> float:
     """Seconds of one product of the whole corpus without a table."""
-    spans, v = sample.units.spans, sample.corpus.vocab_size
-    documents = ClassedDocuments(
-        spans.starts, spans.ends, np.full(len(spans), sample.size, np.int64), spans.halves, 2
-    )
+    v = sample.corpus.vocab_size
     block, weights = np.ones((v, BLOCK_SIZE)), np.ones(2)
     one = sample.time(
         lambda: multiply_pairs(
-            sample.part.tokens, v, lag, block, weights, documents, threads=sample.threads
+            sample.part.tokens,
+            v,
+            lag,
+            block,
+            weights,
+            sample.units.documents,
+            across=True,
+            by=PairLabel.half,
+            threads=sample.threads,
         )
     )
     return one * sample.growth
@@ -318,7 +323,6 @@ def _pair_seconds(
 ) -> float:
     """Seconds of one lag of the whole corpus."""
     v, threads = sample.corpus.vocab_size, sample.threads
-    spans = sample.units.spans
     block = np.ones((v, BLOCK_SIZE))
     short = np.ones((1, v, BLOCK_SIZE), np.float32)
     entries = max(counts.within.nnz, 1)
@@ -327,18 +331,20 @@ def _pair_seconds(
         (_TRANSPOSED, lambda: counts.within.multiply_transposed(block, 1.0, 1.0, threads)),
     )
     per_entry = sum(times * sample.time(work) for times, work in ways) / entries
-    weights = np.ones(len(spans))
+    weights = np.ones(len(sample.units.documents))
     gram = sample.time(lambda: documents.multiply_gram(block, weights, threads))
-    classes = ClassedDocuments(
-        spans.starts,
-        spans.ends,
-        np.full(len(spans), sample.size, np.int64),
-        np.zeros(len(spans), np.uint8),
-        1,
-    )
+    one_document = Documents.single(sample.size)
     stream = sample.time(
         lambda: bilinear_sums_by_class(
-            sample.part.tokens, v, lag, short, short, classes, threads=threads
+            sample.part.tokens,
+            v,
+            lag,
+            short,
+            short,
+            one_document,
+            across=True,
+            by=PairLabel.half,
+            threads=threads,
         )
     )
     counting = sample.time(lambda: sample.pairs(sample.part, sample.units, lag))
@@ -378,12 +384,9 @@ def _entropy_stages(
             seconds,
         )
 
-    n_units = len(sample.units.spans) * sample.growth
-    units = NgramUnits.one(len(part))
+    n_units = len(sample.units.documents) * sample.growth
     counting = sample.time(
-        lambda: count_ngrams(
-            part, v, max_context=options.max_context, document_ends=units.ends, threads=threads
-        )
+        lambda: count_ngrams(part, v, max_context=options.max_context, threads=threads)
     )
     yield sweep("H(n) counts", n, 40 * n_units, True, counting * sample.growth)
 
