@@ -22,7 +22,7 @@ import torch
 
 from ngramstat import kernels
 from ngramstat.covariance.operators import PairStatistics
-from ngramstat.kernels import DocumentSpans, NgramUnits
+from ngramstat.kernels import Documents
 from ngramstat.linear_algebra.lanczos import leading_singular_triplets
 from ngramstat.runtime.gpus import Gpus, open_gpus
 
@@ -77,11 +77,10 @@ def timed(work: Callable[[], Any], rounds: int = ROUNDS) -> tuple[float, list[fl
     return float(np.median(taken)), [round(t, 4) for t in taken], result
 
 
-def documents(n: int) -> DocumentSpans:
+def documents(n: int) -> Documents:
     ends = np.arange(DOCUMENT, n + 1, DOCUMENT, dtype=np.int64)
-    starts = ends - DOCUMENT
     halves = np.random.default_rng(1).integers(0, 2, len(ends)).astype(np.uint8)
-    return DocumentSpans(ends, starts, ends - 1, halves)
+    return Documents(ends, content_ends=ends - 1, folds=halves)
 
 
 def ceilings() -> dict[str, float]:
@@ -97,7 +96,7 @@ def ceilings() -> dict[str, float]:
             "bus_bytes_per_second": 4 * 2**28 / bus}  # fmt: skip
 
 
-def count_all(gpus: Gpus, tokens: Any, spans: DocumentSpans, lags: tuple[int, ...]) -> int:
+def count_all(gpus: Gpus, tokens: Any, spans: Documents, lags: tuple[int, ...]) -> int:
     """Counts the pairs at all lags; how many there are."""
     return sum(
         int(found.within.row_sums().sum() + found.across.row_sums().sum())
@@ -105,7 +104,7 @@ def count_all(gpus: Gpus, tokens: Any, spans: DocumentSpans, lags: tuple[int, ..
     )
 
 
-def case_pairs(gpus: Gpus, tokens: np.ndarray, spans: DocumentSpans) -> dict[str, Any]:
+def case_pairs(gpus: Gpus, tokens: np.ndarray, spans: Documents) -> dict[str, Any]:
     """Counting alone, from host memory and from the card, beside torch.bincount."""
     n = len(tokens)
     there = torch.from_numpy(tokens.view(np.int16)).cuda().view(torch.uint16)
@@ -148,7 +147,7 @@ def case_pairs(gpus: Gpus, tokens: np.ndarray, spans: DocumentSpans) -> dict[str
     return result
 
 
-def case_curve(gpus: Gpus, tokens: np.ndarray, spans: DocumentSpans) -> dict[str, Any]:
+def case_curve(gpus: Gpus, tokens: np.ndarray, spans: Documents) -> dict[str, Any]:
     """All of C(t) but for bootstraps: counts, eight singular values, halves, Frobenius norm."""
     rows = []
 
@@ -187,25 +186,27 @@ def case_curve(gpus: Gpus, tokens: np.ndarray, spans: DocumentSpans) -> dict[str
             "peak_bytes": gpus.devices[0].peak_bytes}  # fmt: skip
 
 
-def case_ngrams(gpus: Gpus, tokens: np.ndarray, spans: DocumentSpans) -> dict[str, Any]:
+def case_ngrams(gpus: Gpus, tokens: np.ndarray, spans: Documents) -> dict[str, Any]:
     """Statistics of n-grams to six tokens, in all subsets and groups."""
     rng = np.random.default_rng(2)
-    units = NgramUnits(spans.ends, rng.integers(0, 4, len(spans)).astype(np.uint8),
-                       rng.integers(0, 200, len(spans)).astype(np.uint32), 200)  # fmt: skip
-    options = {"max_context": 5, "units": units}
+    quarters = rng.integers(0, 4, len(spans)).astype(np.uint8)
+    clusters = rng.integers(0, 200, len(spans)).astype(np.uint32)
+    options = {"max_context": 5, "across": False}
+
+    def labelled(k: int) -> Documents:
+        return Documents(spans.ends[:k], folds=quarters[:k], n_folds=4,
+                         clusters=clusters[:k], n_clusters=200)  # fmt: skip
+
+    everything = labelled(len(spans))
     _, every, found = timed(
-        lambda: kernels.count_ngrams(
-            tokens, VOCAB, document_ends=spans.ends, backend=gpus, **options
-        ),
+        lambda: kernels.count_ngrams(tokens, VOCAB, documents=everything, backend=gpus, **options),
         2,
     )
     assert found.whole.targets == len(spans) * (DOCUMENT - 5)
     small = tokens[: 2 * 10**6]
-    head = documents(len(small))
-    k = len(head)
-    options["units"] = NgramUnits(head.ends, units.quarters[:k], units.groups[:k], 200)
-    ours = kernels.count_ngrams(small, VOCAB, document_ends=head.ends, backend=gpus, **options)
-    theirs = kernels.count_ngrams(small, VOCAB, document_ends=head.ends, threads=16, **options)
+    head = labelled(len(small) // DOCUMENT)
+    ours = kernels.count_ngrams(small, VOCAB, documents=head, backend=gpus, **options)
+    theirs = kernels.count_ngrams(small, VOCAB, documents=head, threads=16, **options)
     assert np.array_equal(ours.losses, theirs.losses)
     for a, b in zip(ours.whole.ngrams, theirs.whole.ngrams, strict=True):
         assert np.array_equal(a, b)

@@ -119,7 +119,7 @@ def point(corpus: Corpus, kind: str, tokens: int, lags: int, threads: int) -> di
     ends = np.asarray(corpus.document_ends)
     ends = np.append(ends[ends < tokens], tokens)
     part = Corpus.from_arrays(text, vocab_size=size, document_ends=ends, separator=corpus.separator)
-    spans = statistical_units(part, boundary="stream", seed=0).spans
+    spans = statistical_units(part, boundary="stream", seed=0).documents
     before = peak_rss_bytes() or 0
     started = time.perf_counter()
     if kind == "pairs":
@@ -127,9 +127,7 @@ def point(corpus: Corpus, kind: str, tokens: int, lags: int, threads: int) -> di
         for _ in kernels.count_pairs(text, size, spans, wanted, threads=threads):
             pass
     else:
-        kernels.count_ngrams(
-            text, size, max_context=5, document_ends=np.array([tokens]), threads=threads
-        )
+        kernels.count_ngrams(text, size, max_context=5, threads=threads)
     seconds = time.perf_counter() - started
     return {
         "kernel": kind,

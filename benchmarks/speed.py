@@ -77,7 +77,7 @@ def pair_items(tokens: np.ndarray, lags: tuple[int, ...]) -> int:
 
 def our_pairs(context: Context, lags: tuple[int, ...], threads: int, tables: bool = True) -> Result:
     tokens, size = context.tokens, context.corpus.vocab_size
-    spans = statistical_units(context.corpus, boundary="stream", seed=0).spans
+    spans = statistical_units(context.corpus, boundary="stream", seed=0).documents
 
     def count() -> dict[str, int]:
         sums = {}
@@ -221,11 +221,8 @@ def our_suffixes(context: Context, threads: int) -> Result:
 
 def our_ngrams(context: Context, threads: int, depth: int) -> Result:
     tokens, size = context.tokens, context.corpus.vocab_size
-    ends = np.array([len(tokens)])
     seconds, counts = timed(
-        lambda: kernels.count_ngrams(
-            tokens, size, max_context=depth - 1, document_ends=ends, threads=threads
-        )
+        lambda: kernels.count_ngrams(tokens, size, max_context=depth - 1, threads=threads)
     )
     assert all(int(t[:, 0] @ t[:, 1]) == len(tokens) - depth + 1 for t in counts.whole.ngrams)
     return len(tokens), seconds, [int(t[:, 1].sum()) for t in counts.whole.ngrams[:4]]
@@ -289,7 +286,7 @@ def kenlm(context: Context) -> Result:
         ("held-out", split.held_out),
     ):
         files[name] = context.work / f"{name}.txt"
-        spans, tokens = its_units.spans, np.asarray(corpus.tokens)
+        spans, tokens = its_units.documents, np.asarray(corpus.tokens)
         with open(files[name], "w", encoding="ascii") as file:
             for d in chosen.tolist():
                 part = tokens[spans.content_starts[d] : spans.content_ends[d]]

@@ -10,8 +10,8 @@ import pytest
 
 import ngramstat
 from ngramstat import kernels
-from ngramstat.covariance.cross_fit import ShuffledPairs, cross_fit, pair_documents
-from ngramstat.kernels import ClassedDocuments
+from ngramstat.covariance.cross_fit import ShuffledPairs, cross_fit
+from ngramstat.kernels import Documents, PairLabel
 from ngramstat.sampling.documents import FOLDS, Units, statistical_units
 from ngramstat.synthetic import BroadcastTree, IndependentTokens, MarkovChain
 
@@ -30,13 +30,19 @@ def portion_covariance(
     v = corpus.vocab_size
     joint, others = np.zeros((v, v)), np.zeros((v, v))
     shuffled = np.zeros((v, v))
-    starts, ends, limits = pair_documents(corpus, units, stream=stream)
-    half = units.folds // (FOLDS // 2)
-    for d in np.flatnonzero((half == fold // (FOLDS // 2)) & (units.folds != fold)):
+    documents = units.documents
+    if stream:
+        starts, ends = documents.starts, documents.ends
+        limits = np.full(len(documents), corpus.n_tokens)
+    else:
+        starts, ends = documents.content_starts, documents.content_ends
+        limits = ends
+    half = units.documents.folds // (FOLDS // 2)
+    for d in np.flatnonzero((half == fold // (FOLDS // 2)) & (units.documents.folds != fold)):
         for i in range(starts[d], ends[d]):
             if i + lag < limits[d]:
                 others[corpus.tokens[i], corpus.tokens[i + lag]] += 1
-    for d in np.flatnonzero(units.folds == fold):
+    for d in np.flatnonzero(units.documents.folds == fold):
         for i in range(starts[d], ends[d]):
             if i + lag < limits[d]:
                 joint[corpus.tokens[i], corpus.tokens[i + lag]] += 1
@@ -131,13 +137,13 @@ def test_sequential_moments_equal_sums_over_distinct_portions():
         document_ends=np.cumsum([len(d) for d in documents]),
     )
     units = statistical_units(corpus, boundary="document", seed=2)
-    spans, lag = units.spans, 1
+    spans, lag = units.documents, 1
     lengths = (spans.ends - spans.starts).astype(float)
     vectors = rng.standard_normal((2, 2, 4)) * 0.2 + np.array([1.0, -1.0, 0.5, -0.5])
     shuffled = ShuffledPairs(
         kernels.count_document_tokens(corpus.tokens, 4, spans),
         np.maximum(lengths - lag, 0) / (lengths * (lengths - 1)),
-        units.folds,
+        units.documents.folds,
     )
     found = cross_fit(corpus, units, lag, tuple(vectors), stream=False, shuffled=shuffled)
     first, value, error = brute_force(corpus, units, lag, *vectors, stream=False, sequential=True)
@@ -200,11 +206,12 @@ def test_class_products_equal_the_reference(token_dtype, threads):
     ends = np.append(np.sort(rng.choice(np.arange(1, n), 40, replace=False)), n)
     starts = np.concatenate([[0], ends[:-1]])
     classes = rng.integers(0, 6, len(ends)).astype(np.uint8)
-    documents = ClassedDocuments(starts, ends, ends, classes, 6)
+    documents = Documents(ends, folds=classes, n_folds=6)
     u, w = rng.integers(-5, 6, (2, 2, v)).astype(float)
     a, b = rng.integers(-5, 6, (2, 2, v, kernels.BLOCK_SIZE)).astype(np.float32)
-    found = kernels.multiply_pairs_by_class(tokens, v, lag, u, w, documents, threads=threads)
-    sums = kernels.bilinear_sums_by_class(tokens, v, lag, a, b, documents, threads=threads)
+    arguments = {"across": False, "by": PairLabel.fold, "threads": threads}
+    found = kernels.multiply_pairs_by_class(tokens, v, lag, u, w, documents, **arguments)
+    sums = kernels.bilinear_sums_by_class(tokens, v, lag, a, b, documents, **arguments)
     for k in range(6):
         joint = np.zeros((v, v))
         for d in np.flatnonzero(classes == k):
@@ -229,10 +236,11 @@ def test_products_without_a_table_equal_the_reference(token_dtype, threads, tran
     starts = np.concatenate([[0], ends[:-1]])
     classes = rng.integers(0, 3, len(ends)).astype(np.uint8)
     x = rng.integers(-5, 6, (v, kernels.BLOCK_SIZE)).astype(float)
-    weights = np.array([2.0, 0.0, -3.0])
-    for limits in (ends, np.full(len(ends), n)):
+    weights = np.array([2.0, 0.0, -3.0, 1.0])
+    documents = Documents(ends, folds=classes, n_folds=4)
+    for across, limits in ((False, ends), (True, np.full(len(ends), n))):
         found = kernels.multiply_pairs(
-            tokens, v, lag, x, weights, ClassedDocuments(starts, ends, limits, classes, 3),
+            tokens, v, lag, x, weights, documents, across=across, by=PairLabel.fold,
             transposed=transposed, threads=threads,
         )  # fmt: skip
         joint = np.zeros((v, v))
@@ -243,15 +251,15 @@ def test_products_without_a_table_equal_the_reference(token_dtype, threads, tran
 
 
 def test_products_without_a_table_refuse_what_does_not_fit():
-    tokens, one = np.array([0, 1, 2, 1], np.uint16), np.array([4], np.int64)
-    documents = ClassedDocuments(np.zeros(1, np.int64), one, one, np.zeros(1, np.uint8), 1)
+    tokens, documents = np.array([0, 1, 2, 1], np.uint16), Documents.single(4)
+    arguments = {"across": True, "by": PairLabel.half}
     x = np.ones((3, kernels.BLOCK_SIZE))
     with pytest.raises(IndexError, match="token 2 at position 2"):
-        kernels.multiply_pairs(tokens, 2, 1, x[:2], np.ones(1), documents)
+        kernels.multiply_pairs(tokens, 2, 1, x[:2], np.ones(2), documents, **arguments)
     with pytest.raises(ValueError, match="vocab_size, 8"):
-        kernels.multiply_pairs(tokens, 3, 1, x[:2], np.ones(1), documents)
+        kernels.multiply_pairs(tokens, 3, 1, x[:2], np.ones(2), documents, **arguments)
     with pytest.raises(ValueError, match="one weight per class"):
-        kernels.multiply_pairs(tokens, 3, 1, x, np.ones(2), documents)
+        kernels.multiply_pairs(tokens, 3, 1, x, np.ones(3), documents, **arguments)
 
 
 @pytest.mark.parametrize(

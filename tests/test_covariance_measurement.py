@@ -13,7 +13,7 @@ from ngramstat import kernels
 from ngramstat.covariance.measurement import CorrelationOptions, default_lags, measure_lags
 from ngramstat.covariance.noise import noise_edge
 from ngramstat.covariance.operators import Composition, PairStatistics
-from ngramstat.kernels import DocumentSpans
+from ngramstat.kernels import Documents
 from ngramstat.linear_algebra.lanczos import leading_singular_triplets
 from ngramstat.sampling.documents import statistical_units
 from ngramstat.synthetic import MarkovChain
@@ -41,10 +41,10 @@ def zipf(vocab_size: int, n: int, seed: int, shift: float = 2.7) -> np.ndarray:
     return rng.choice(vocab_size, n, p=p / p.sum()).astype(np.uint16)
 
 
-def spans_of(ends: list[int], seed: int = 0) -> DocumentSpans:
+def spans_of(ends: list[int], seed: int = 0) -> Documents:
     array = np.array(ends)
     halves = np.random.default_rng(seed).integers(0, 2, len(ends)).astype(np.uint8)
-    return DocumentSpans(array, np.concatenate([[0], array[:-1]]), array, halves)
+    return Documents(array, folds=halves)
 
 
 def dense_joint(counts: kernels.PairCounts, channels: slice = slice(None)) -> np.ndarray:
@@ -210,7 +210,7 @@ def test_document_boundary_counts_only_pairs_inside():
         tokens, vocab_size=3, document_ends=np.arange(3, 121, 3), separator=0
     )
     units = statistical_units(corpus, boundary="document", seed=0)
-    assert (units.spans.content_ends - units.spans.content_starts).tolist() == [2] * 40
+    assert (units.documents.content_ends - units.documents.content_starts).tolist() == [2] * 40
     options = CorrelationOptions(lags=(1,), boundary="document", replicates=9)
     (inside,) = measure_lags(corpus, options, [1])
     assert inside.pairs == 40
@@ -228,7 +228,7 @@ def test_halves_share_the_tokens_evenly():
     corpus = ngramstat.Corpus.from_arrays(
         np.zeros(lengths.sum(), np.uint16), vocab_size=1, document_ends=np.cumsum(lengths)
     )
-    spans = statistical_units(corpus, boundary="stream", seed=3).spans
+    spans = statistical_units(corpus, boundary="stream", seed=3).documents
     first = lengths[spans.halves == 0].sum()
     assert abs(first - lengths.sum() / 2) <= 500
 

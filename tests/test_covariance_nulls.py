@@ -88,7 +88,7 @@ def test_position_norm_equals_brute_force():
     units = statistical_units(corpus, boundary="stream", seed=0)
     edges = np.array([0, 1, 2, 4, 8, 16, 32, 64])
     left, right = np.zeros((2, 8, 6)), np.zeros((2, 8, 6))
-    for end, length, half in zip(np.cumsum(lengths), lengths, units.spans.halves, strict=True):
+    for end, length, half in zip(np.cumsum(lengths), lengths, units.documents.halves, strict=True):
         document = corpus.tokens[end - length : end]
         for i in range(length - lag):
             b = int(np.searchsorted(edges, i, side="right")) - 1

@@ -19,7 +19,7 @@ from ngramstat.entropy.counts import (
 )
 from ngramstat.entropy.kneser_ney import held_out_losses, split_units
 from ngramstat.errors import InputError
-from ngramstat.kernels import NgramUnits, count_ngrams
+from ngramstat.kernels import count_ngrams
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.documents import DocumentBootstrap, statistical_units
 from ngramstat.synthetic import IndependentTokens, MarkovChain, RunProcess
@@ -27,9 +27,7 @@ from test_covariance_measurement import markov_chain, zipf
 
 
 def counts_of(tokens: np.ndarray, vocab_size: int, context: int):
-    return count_ngrams(
-        tokens, vocab_size, max_context=context, document_ends=np.array([len(tokens)])
-    ).whole
+    return count_ngrams(tokens, vocab_size, max_context=context).whole
 
 
 def test_plug_in_equals_the_reference():
@@ -110,8 +108,8 @@ def test_group_losses_add_up_to_the_plug_in_entropy():
         tokens,
         12,
         max_context=2,
-        document_ends=units.spans.ends,
-        units=NgramUnits(units.spans.ends, units.folds // 4, np.arange(40, dtype=np.uint32), 40),
+        documents=units.documents.with_clusters(np.arange(40, dtype=np.uint32), 40),
+        across=False,
     )
     losses = group_losses(statistics)
     assert losses.shape == (40, 3)
@@ -135,10 +133,8 @@ def test_extrapolation_takes_the_bias_off_by_subsampling():
                 corpus.tokens,
                 corpus.vocab_size,
                 max_context=contexts,
-                document_ends=units.spans.ends,
-                units=NgramUnits(
-                    units.spans.ends, units.folds // 4, np.zeros(len(units.spans), np.uint32), 1
-                ),
+                documents=units.documents,
+                across=False,
             )
             found = extrapolate(statistics)
             errors["plug_in"].append(plug_in(statistics.whole) - exact)
@@ -162,10 +158,8 @@ def extrapolate_of(world, tokens: int):
             corpus.tokens,
             corpus.vocab_size,
             max_context=1,
-            document_ends=units.spans.ends,
-            units=NgramUnits(
-                units.spans.ends, units.folds // 4, np.zeros(len(units.spans), np.uint32), 1
-            ),
+            documents=units.documents,
+            across=False,
         )
     )
 
@@ -270,7 +264,7 @@ def test_a_period_is_settled_and_has_no_drops():
 def test_two_documents_make_two_halves(lengths):
     corpus = independent_documents(lengths, 5, seed=0)
     units = statistical_units(corpus, boundary="document", seed=0)
-    assert sorted(units.spans.halves.tolist()) == [0, 1]
+    assert sorted(units.documents.halves.tolist()) == [0, 1]
 
 
 def test_a_negative_seed_is_refused():

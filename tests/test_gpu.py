@@ -19,7 +19,7 @@ from ngramstat import _core, kernels
 from ngramstat.covariance.measurement import CorrelationOptions, measure_lags
 from ngramstat.covariance.operators import PairStatistics
 from ngramstat.errors import InputError, NgramstatError
-from ngramstat.kernels import DocumentSpans, NgramUnits
+from ngramstat.kernels import Documents
 from ngramstat.linear_algebra.lanczos import HostBackend, leading_singular_triplets
 from ngramstat.runtime.gpus import CPU, Gpus, open_gpus
 from ngramstat.runtime.workspace import Workspace
@@ -58,7 +58,7 @@ def draw_corpus(rng, n, vocab_size, dtype, mean_length=40):
     first = np.minimum(starts + rng.integers(0, 2, len(ends)), ends)
     last = np.maximum(first, ends - rng.integers(0, 2, len(ends)))
     halves = rng.integers(0, 2, len(ends)).astype(np.uint8)
-    return tokens, DocumentSpans(ends, first, last, halves)
+    return tokens, Documents(ends, content_starts=first, content_ends=last, folds=halves)
 
 
 def assert_same_counts(found, expected):
@@ -148,7 +148,7 @@ def test_a_row_beyond_one_counter(device):
     tokens = np.zeros(n, np.uint16)
     tokens[::1000] = 1
     ends = np.array([n // 3, n], np.int64)
-    spans = DocumentSpans(ends, np.array([0, n // 3]), ends, np.array([0, 1], np.uint8))
+    spans = Documents(ends, folds=np.array([0, 1], np.uint8))
     (found,) = kernels.count_pairs(tokens, 2, spans, [7], backend=device())
     (expected,) = kernels.count_pairs(tokens, 2, spans, [7])
     assert_same_counts(found.within, expected.within)
@@ -161,7 +161,7 @@ def test_keys_do_not_overflow_32_bits(device):
     vocab_size = 200_000
     tokens = np.array([vocab_size - 1, vocab_size - 2, 0, vocab_size - 1] * 3, np.uint32)
     n = len(tokens)
-    spans = DocumentSpans(*(np.array([k], np.int64) for k in (n, 0, n)), np.zeros(1, np.uint8))
+    spans = Documents.single(n)
     (counts,) = kernels.count_pairs(tokens, vocab_size, spans, [1], backend=device())
     rows, columns, numbers = counts.within.to_coo()
     assert list(zip(rows, columns, numbers[0], strict=True)) == [
@@ -177,7 +177,7 @@ def test_tokens_outside_the_vocabulary_are_errors(device, vocab_size):
     tokens = np.zeros(5000, np.uint32)
     tokens[[3210, 4000]] = vocab_size
     n = len(tokens)
-    spans = DocumentSpans(*(np.array([k], np.int64) for k in (n, 0, n)), np.zeros(1, np.uint8))
+    spans = Documents.single(n)
     gpus = device()
     message = f"token {vocab_size} at position 3210 is not below vocab_size {vocab_size}"
     with pytest.raises(IndexError, match=message):
@@ -185,9 +185,7 @@ def test_tokens_outside_the_vocabulary_are_errors(device, vocab_size):
     with pytest.raises(IndexError, match=message):
         kernels.suffix_array(tokens, vocab_size, depth=3, backend=gpus)
     with pytest.raises(IndexError, match=message):
-        kernels.count_ngrams(
-            tokens, vocab_size, max_context=2, document_ends=np.array([n]), backend=gpus
-        )
+        kernels.count_ngrams(tokens, vocab_size, max_context=2, backend=gpus)
 
 
 def test_several_devices_share_lags_and_ngrams():
@@ -240,13 +238,16 @@ def check_suffixes(gpus, vocab_size, dtype, n):
 
 
 def assert_same_ngrams(gpus, tokens, vocab_size, spans, max_context, rng):
-    n, n_groups = len(spans), 5
-    units = NgramUnits(
-        spans.ends, rng.integers(0, 4, n).astype(np.uint8),
-        rng.integers(0, n_groups, n).astype(np.uint32), n_groups,
-    )  # fmt: skip
-    for ends in (spans.ends, np.array([len(tokens)])):
-        arguments = {"max_context": max_context, "document_ends": ends, "units": units}
+    n, n_clusters = len(spans), 5
+    documents = Documents(
+        spans.ends,
+        folds=rng.integers(0, 4, n).astype(np.uint8),
+        n_folds=4,
+        clusters=rng.integers(0, n_clusters, n).astype(np.uint32),
+        n_clusters=n_clusters,
+    )
+    for across in (False, True):
+        arguments = {"max_context": max_context, "documents": documents, "across": across}
         found = kernels.count_ngrams(tokens, vocab_size, **arguments, backend=gpus)
         expected = kernels.count_ngrams(tokens, vocab_size, **arguments, threads=2)
         assert np.array_equal(found.losses, expected.losses)
@@ -265,22 +266,22 @@ def assert_same_ngrams(gpus, tokens, vocab_size, spans, max_context, rng):
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_few_tokens_and_many_groups(data):
-    # More groups than a block of threads can share sums of.
+def test_few_tokens_and_many_clusters(data):
+    # More clusters than a block of threads can share sums of.
     vocab_size = data.draw(st.integers(1, 4))
     tokens = np.array(data.draw(st.lists(st.integers(0, vocab_size - 1), min_size=1, max_size=40)))
     tokens = tokens.astype(np.uint16)
-    n_groups = data.draw(st.sampled_from([1, 5000]))
-    groups = np.array(data.draw(st.lists(st.integers(0, n_groups - 1), min_size=len(tokens),
-                                         max_size=len(tokens))), np.uint32)  # fmt: skip
-    units = NgramUnits(
-        np.arange(1, len(tokens) + 1), (groups % 4).astype(np.uint8), groups, n_groups
+    n_clusters = data.draw(st.sampled_from([1, 5000]))
+    clusters = np.array(data.draw(st.lists(st.integers(0, n_clusters - 1), min_size=len(tokens),
+                                           max_size=len(tokens))), np.uint32)  # fmt: skip
+    documents = Documents(
+        np.arange(1, len(tokens) + 1),
+        folds=(clusters % 4).astype(np.uint8),
+        n_folds=4,
+        clusters=clusters,
+        n_clusters=n_clusters,
     )
-    arguments = {
-        "max_context": data.draw(st.integers(0, 3)),
-        "document_ends": np.array([len(tokens)]),
-        "units": units,
-    }
+    arguments = {"max_context": data.draw(st.integers(0, 3)), "documents": documents}
     found = kernels.count_ngrams(tokens, vocab_size, **arguments, backend=emulated())
     expected = kernels.count_ngrams(tokens, vocab_size, **arguments)
     assert np.array_equal(found.losses, expected.losses)
@@ -333,7 +334,7 @@ def test_singular_values_of_a_matrix_of_low_rank(device):
     tokens = rng.integers(0, 3, 50_000).astype(np.uint16)
     tokens[: 2 * 300] = np.arange(600) % 300
     n = len(tokens)
-    spans = DocumentSpans(*(np.array([k], np.int64) for k in (n, 0, n)), np.zeros(1, np.uint8))
+    spans = Documents.single(n)
     (there,) = kernels.count_pairs(tokens, 300, spans, [1], backend=device())
     (here,) = kernels.count_pairs(tokens, 300, spans, [1])
     found = leading_singular_triplets(PairStatistics(there, across=True).covariance(), 8)

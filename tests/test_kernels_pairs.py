@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import reference
 from ngramstat import kernels
-from ngramstat.kernels import DocumentSpans
+from ngramstat.kernels import Documents
 
 
 @st.composite
@@ -22,10 +22,9 @@ def corpora(draw):
     n = len(tokens)
     cuts = draw(st.sets(st.integers(1, n - 1), max_size=5)) if n > 1 else set()
     ends = np.array([*sorted(cuts), n], dtype=np.int64)
-    starts = np.concatenate([[0], ends[:-1]])
     separators = np.array(draw(st.lists(st.booleans(), min_size=len(ends), max_size=len(ends))))
     halves = draw(st.lists(st.integers(0, 1), min_size=len(ends), max_size=len(ends)))
-    spans = DocumentSpans(ends, starts, ends - separators, np.array(halves, dtype=np.uint8))
+    spans = Documents(ends, content_ends=ends - separators, folds=np.array(halves, dtype=np.uint8))
     return np.array(tokens), vocab_size, spans
 
 
@@ -78,7 +77,7 @@ def test_pairs_equal_numpy_on_a_size_that_does_not_divide(vocab_size, tables, th
     tokens = (vocab_size * rng.random(100_003) ** 3).astype(np.uint32)
     n = len(tokens)
     ends = np.array([40_000, n], dtype=np.int64)
-    spans = DocumentSpans(ends, np.array([0, 40_000]), ends, np.array([0, 1], dtype=np.uint8))
+    spans = Documents(ends, folds=np.array([0, 1], dtype=np.uint8))
     for counts in kernels.count_pairs(
         tokens, vocab_size, spans, [1, 97], threads=threads, tables=tables
     ):
@@ -103,8 +102,8 @@ def test_tables_equal_rows(vocab_size, dtype, threads):
     rng = np.random.default_rng(vocab_size)
     tokens = np.minimum(rng.zipf(1.5, 300_000) - 1, vocab_size - 1).astype(dtype)
     ends = np.append(np.unique(rng.integers(1, 300_000, 200)), 300_000)
-    starts = np.concatenate([[0], ends[:-1]])
-    spans = DocumentSpans(ends, starts, ends - 1, rng.integers(0, 2, len(ends)).astype(np.uint8))
+    halves = rng.integers(0, 2, len(ends)).astype(np.uint8)
+    spans = Documents(ends, content_ends=ends - 1, folds=halves)
     lags = [900, 1, 2, 3, 5, 8, 5000, 13, 21, 34, 55]
     memory_limit = 6_000_000 if threads == 2 else None
     both = (
@@ -129,10 +128,10 @@ def test_tables_equal_rows(vocab_size, dtype, threads):
 def random_counts(rows: int, columns: int, seed: int = 0) -> kernels.CountMatrix:
     """Documents x types: the one count matrix whose shape is free."""
     rng = np.random.default_rng(seed)
-    lengths = rng.integers(0, 60, rows)
-    ends = np.cumsum(lengths)
+    # Some documents are empty but for their separator.
+    ends = np.cumsum(rng.integers(0, 60, rows) + 1)
     tokens = rng.integers(0, columns, int(ends[-1])).astype(np.uint16)
-    spans = DocumentSpans(ends, ends - lengths, ends, np.zeros(rows, np.uint8))
+    spans = Documents(ends, content_ends=ends - 1)
     return kernels.count_document_tokens(tokens, columns, spans, threads=3)
 
 
@@ -177,7 +176,7 @@ def test_inner_product_and_sums_of_both_channels():
     rng = np.random.default_rng(5)
     tokens = rng.integers(0, 7, 500).astype(np.uint16)
     ends = np.array([150, 320, 500])
-    spans = DocumentSpans(ends, np.array([0, 150, 320]), ends, np.array([0, 1, 0], np.uint8))
+    spans = Documents(ends, folds=np.array([0, 1, 0], np.uint8))
     (counts,) = kernels.count_pairs(tokens, 7, spans, [40])
     a, b = dense(counts.within), dense(counts.across)
     for matrix, full in ((counts.within, a), (counts.across, b)):
@@ -194,9 +193,9 @@ def test_document_sums(threads):
     ends = np.concatenate([ends, [10_003]])
     starts = np.concatenate([[0], ends[:-1]])
     u, v = rng.standard_normal((2, 9))
-    for limits in (ends, np.full(41, 10_003)):
+    for across, limits in ((False, ends), (True, np.full(41, 10_003))):
         pairs, product, left, right = kernels.sum_pairs_by_document(
-            tokens, 9, 13, u, v, starts, ends, limits, threads=threads
+            tokens, 9, 13, u, v, Documents(ends), across=across, threads=threads
         )
         for d in range(41):
             i = np.arange(starts[d], min(ends[d], limits[d] - 13))
@@ -209,8 +208,7 @@ def test_document_sums(threads):
 @pytest.mark.parametrize("tokens", [[3], [0, 1, 3, 0]])
 def test_a_token_outside_the_vocabulary_names_its_position(tokens):
     array = np.array(tokens, dtype=np.uint16)
-    n = len(array)
-    spans = DocumentSpans(np.array([n]), np.array([0]), np.array([n]), np.zeros(1, np.uint8))
+    spans = Documents.single(len(array))
     message = f"token 3 at position {tokens.index(3)} is not below vocab_size 3"
     with pytest.raises(IndexError, match=message):
         list(kernels.count_pairs(array, 3, spans, [1]))
@@ -219,7 +217,7 @@ def test_a_token_outside_the_vocabulary_names_its_position(tokens):
     with pytest.raises(IndexError, match=message):
         kernels.suffix_array(array, 3, depth=2)
     with pytest.raises(IndexError, match=message):
-        kernels.count_ngrams(array, 3, max_context=0, document_ends=np.array([n]))
+        kernels.count_ngrams(array, 3, max_context=0)
     with pytest.raises(IndexError, match=message):
         kernels.count_document_tokens(array, 3, spans)
 
@@ -253,14 +251,20 @@ def test_a_read_only_memory_map_is_counted_in_place(tmp_path):
         (([3, 4], [0, 3], [3, 4], [0, 0]), "must end where the stream ends"),
         (([3, 5], [0, 3], [3, 6], [0, 0]), "content must lie inside"),
         (([3, 5], [0, 2], [3, 5], [0, 0]), "content must lie inside"),
-        (([3, 5], [0, 3], [3, 5], [0, 2]), "must be 0 or 1"),
+        (([3, 5], [0, 3], [3, 5], [0, 2]), "fold must be below n_folds"),
     ],
 )
 def test_documents_that_do_not_partition_the_stream_are_refused(spans, words):
     ends, starts, stops, halves = (np.array(x) for x in spans)
-    bad = DocumentSpans(ends, starts, stops, halves.astype(np.uint8))
+
+    def count() -> None:
+        documents = Documents(
+            ends, content_starts=starts, content_ends=stops, folds=halves.astype(np.uint8)
+        )
+        list(kernels.count_pairs(np.zeros(5, np.uint16), 2, documents, [1]))
+
     with pytest.raises(ValueError, match=words):
-        list(kernels.count_pairs(np.zeros(5, np.uint16), 2, bad, [1]))
+        count()
 
 
 @pytest.mark.nightly
@@ -281,10 +285,10 @@ def test_positions_beyond_2_to_the_32(tmp_path):
     tokens = np.memmap(path, dtype=np.uint16, mode="r")
     assert kernels.token_counts(tokens, 2, threads=2).tolist() == [n - 4, 4]
     indicator = np.array([0.0, 1.0])
-    starts, ends = np.array([0, n - 500]), np.array([n - 500, n])
+    documents = Documents(np.array([n - 500, n]))
     for lag, expected in ((2, [1, 0]), (3, [0, 1])):
         pairs, both, left, right = kernels.sum_pairs_by_document(
-            tokens, 2, lag, indicator, indicator, starts, ends, np.full(2, n), threads=2
+            tokens, 2, lag, indicator, indicator, documents, across=True, threads=2
         )
         assert pairs.tolist() == [n - 500, 500 - lag]
         assert both.tolist() == expected

@@ -130,7 +130,8 @@ def test_ngram_counts_equal_the_reference(tokens, context, cuts, dtype, threads,
         np.array(tokens, dtype=dtype),
         3,
         max_context=context,
-        document_ends=np.array(ends),
+        documents=kernels.Documents(np.array(ends)),
+        across=False,
         threads=threads,
         memory_limit=memory_limit,
     )
@@ -145,28 +146,32 @@ def test_ngram_counts_equal_the_reference(tokens, context, cuts, dtype, threads,
 @given(
     st.lists(st.integers(0, 2), min_size=1, max_size=60),
     st.integers(0, 3),
-    st.sets(st.integers(1, 59), max_size=4),
+    st.booleans(),
     st.sets(st.integers(1, 59), max_size=8),
     st.sampled_from([np.uint16, np.uint32]),
     st.sampled_from([1, 2, 7]),
     st.sampled_from([None, 200]),
 )
 def test_ngram_subsets_and_losses_equal_the_reference(
-    tokens, context, cuts, unit_cuts, dtype, threads, memory_limit
+    tokens, context, across, cuts, dtype, threads, memory_limit
 ):
     n = len(tokens)
-    ends = [*sorted(c for c in cuts if c < n), n]
-    unit_ends = [*sorted(c for c in unit_cuts if c < n), n]
+    unit_ends = [*sorted(c for c in cuts if c < n), n]
+    ends = [n] if across else unit_ends
     quarters = [(7 * u + 1) % 4 for u in range(len(unit_ends))]
     groups = [(5 * u + 2) % 3 for u in range(len(unit_ends))]
     found = kernels.count_ngrams(
         np.array(tokens, dtype=dtype),
         3,
         max_context=context,
-        document_ends=np.array(ends),
-        units=kernels.NgramUnits(
-            np.array(unit_ends), np.array(quarters, np.uint8), np.array(groups, np.uint32), 3
+        documents=kernels.Documents(
+            np.array(unit_ends),
+            folds=np.array(quarters, np.uint8),
+            n_folds=4,
+            clusters=np.array(groups, np.uint32),
+            n_clusters=3,
         ),
+        across=across,
         threads=threads,
         memory_limit=memory_limit,
     )

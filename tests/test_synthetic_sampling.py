@@ -211,12 +211,17 @@ def check_covariance(world, corpus, lag: int, boundary: str) -> None:
     directions = [random]
     if np.abs(exact).max() > 0:
         directions.append(np.stack([left[:, 0], right[0]]))
-    ends = corpus.document_ends
-    starts = np.concatenate([[0], ends[:-1]])
-    limits = ends if boundary == "document" else np.full_like(ends, corpus.n_tokens)
+    documents = kernels.Documents(corpus.document_ends)
     for u, v in directions:
         pairs, product, one, two = kernels.sum_pairs_by_document(
-            corpus.tokens, world.vocab_size, lag, u, v, starts, ends, limits, threads=2
+            corpus.tokens,
+            world.vocab_size,
+            lag,
+            u,
+            v,
+            documents,
+            across=boundary == "stream",
+            threads=2,
         )
         total = pairs.sum()
         mean_one, mean_two = one.sum() / total, two.sum() / total

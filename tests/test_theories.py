@@ -104,7 +104,7 @@ def test_singletons_that_become_fewer_are_of_a_closed_set():
 def test_few_documents_have_no_parts():
     tokens = np.random.default_rng(0).integers(0, 9, 31).astype(np.uint16)
     corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=9, document_ends=np.arange(1, 32))
-    if len(statistical_units(corpus, boundary="document", seed=0).spans) < 32:
+    if len(statistical_units(corpus, boundary="document", seed=0).documents) < 32:
         with pytest.raises(InputError, match="needed for nested parts"):
             measure_growth(corpus, longest=1)
 

@@ -211,7 +211,7 @@ void bind_streams(py::module_& m) {
                 return two_channels(std::move(counted));
             },
             py::arg("lag"), py::arg("by_right"),
-            "Pairs of each class by left or by right token, (2, V).")
+            "Pairs of each half by left or by right token, (2, V).")
         .def(
             "weighted",
             [](const GpuPairStream& s, Index lag, double w0, double w1) {
@@ -286,10 +286,7 @@ void bind_device(py::module_& m) {
         .def(
             "pair_counter",
             [](const Device& d, const py::object& tokens, Index vocab_size,
-               const Array<Index>& ends, const Array<Index>& content_starts,
-               const Array<Index>& content_ends, const Array<std::uint8_t>& classes) {
-                const DocumentSpans documents{as_span(ends), as_span(content_starts),
-                                              as_span(content_ends), as_span(classes)};
+               const Documents& documents) {
                 const auto any = stream_of(d, tokens);
                 std::unique_ptr<gpu::PairCounter> counter;
                 {
@@ -298,16 +295,11 @@ void bind_device(py::module_& m) {
                 }
                 return GpuPairCounter{d, tokens, std::move(counter)};
             },
-            py::arg("tokens"), py::arg("vocab_size"), py::arg("document_ends").noconvert(),
-            py::arg("content_starts").noconvert(), py::arg("content_ends").noconvert(),
-            py::arg("classes").noconvert())
+            py::arg("tokens"), py::arg("vocab_size"), py::arg("documents"))
         .def(
             "pair_stream",
             [](const Device& d, const py::object& tokens, Index vocab_size,
-               const Array<Index>& ends, const Array<Index>& content_starts,
-               const Array<Index>& content_ends, const Array<std::uint8_t>& classes, bool across) {
-                const DocumentSpans documents{as_span(ends), as_span(content_starts),
-                                              as_span(content_ends), as_span(classes)};
+               const Documents& documents, bool across) {
                 const auto any = stream_of(d, tokens);
                 std::shared_ptr<gpu::PairStream> stream;
                 {
@@ -316,29 +308,22 @@ void bind_device(py::module_& m) {
                 }
                 return GpuPairStream{d, tokens, std::move(stream)};
             },
-            py::arg("tokens"), py::arg("vocab_size"), py::arg("document_ends").noconvert(),
-            py::arg("content_starts").noconvert(), py::arg("content_ends").noconvert(),
-            py::arg("classes").noconvert(), py::arg("across"))
+            py::arg("tokens"), py::arg("vocab_size"), py::arg("documents"), py::arg("across"))
         .def(
             "ngram_counter",
             [](const Device& d, const py::object& tokens, Index vocab_size, int max_context,
-               const Array<Index>& document_ends, const Array<Index>& unit_ends,
-               const Array<std::uint8_t>& quarters, const Array<std::uint32_t>& groups,
-               Index n_groups) {
-                const auto ends = as_span(document_ends);
-                const NgramUnits units{as_span(unit_ends), as_span(quarters), as_span(groups),
-                                       n_groups};
+               const Documents& documents, bool across) {
                 const auto any = stream_of(d, tokens);
                 std::unique_ptr<gpu::NgramCounter> counter;
                 {
                     const py::gil_scoped_release release;
-                    counter = d.gpu->ngram_counter(any, vocab_size, max_context, ends, units);
+                    counter = d.gpu->ngram_counter(any, vocab_size, max_context, documents, across);
                 }
-                return GpuNgramCounter{d.gpu, tokens, std::move(counter), n_groups, max_context};
+                return GpuNgramCounter{d.gpu, tokens, std::move(counter), documents.n_clusters(),
+                                       max_context};
             },
-            py::arg("tokens"), py::arg("vocab_size"), py::arg("max_context"),
-            py::arg("document_ends").noconvert(), py::arg("unit_ends").noconvert(),
-            py::arg("quarters").noconvert(), py::arg("groups").noconvert(), py::arg("n_groups"))
+            py::arg("tokens"), py::arg("vocab_size"), py::arg("max_context"), py::arg("documents"),
+            py::arg("across"))
         .def(
             "suffix_array",
             [](const Device& d, const py::object& tokens, Index vocab_size, int depth,

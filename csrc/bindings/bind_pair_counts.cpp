@@ -23,24 +23,21 @@ struct PairBuffer {
 class PairCounter {
   public:
     template <class Token>
-    PairCounter(const Array<Token>& tokens, Index vocab_size, const Array<Index>& ends,
-                const Array<Index>& content_starts, const Array<Index>& content_ends,
-                const Array<std::uint8_t>& classes, Index first, Index last, bool tables,
+    PairCounter(const Array<Token>& tokens, Index vocab_size,
+                std::shared_ptr<const Documents> documents, Index first, Index last, bool tables,
                 int threads)
-        : tokens_(tokens), vocab_size_(vocab_size) {
+        : tokens_(tokens), documents_(std::move(documents)), vocab_size_(vocab_size) {
         const auto stream = as_span(tokens);
-        const DocumentSpans documents{as_span(ends), as_span(content_starts), as_span(content_ends),
-                                      as_span(classes)};
         const TokenRange range{first, last};
         const py::gil_scoped_release release;
         if (tables && pair_tables_fit(vocab_size)) {
-            way_.emplace<PairTables<Token>>(stream, range, vocab_size, documents, threads);
+            way_.emplace<PairTables<Token>>(stream, range, vocab_size, *documents_, threads);
         } else if (stream.size() <= std::size_t{1} << 32) {
             way_ = index_document_positions<Token, std::uint32_t>(stream, range, vocab_size,
-                                                                  documents, threads);
+                                                                  *documents_, threads);
         } else {
             way_ = index_document_positions<Token, std::uint64_t>(stream, range, vocab_size,
-                                                                  documents, threads);
+                                                                  *documents_, threads);
         }
     }
 
@@ -72,7 +69,9 @@ class PairCounter {
             tokens_);
     }
 
-    std::variant<Array<std::uint16_t>, Array<std::uint32_t>> tokens_;  // keeps the stream alive
+    // Kept alive, as tables refer to them.
+    std::variant<Array<std::uint16_t>, Array<std::uint32_t>> tokens_;
+    std::shared_ptr<const Documents> documents_;
     Index vocab_size_;
     std::variant<PositionIndex<std::uint32_t>, PositionIndex<std::uint64_t>,
                  PairTables<std::uint16_t>, PairTables<std::uint32_t>>
@@ -113,13 +112,11 @@ py::tuple to_coo(const CountMatrix& matrix) {
 
 template <class Token>
 void bind_for(py::module_& m, py::class_<PairCounter>& counter) {
-    counter.def(
-        py::init<const Array<Token>&, Index, const Array<Index>&, const Array<Index>&,
-                 const Array<Index>&, const Array<std::uint8_t>&, Index, Index, bool, int>(),
-        py::arg("tokens").noconvert(), py::arg("vocab_size"), py::arg("document_ends").noconvert(),
-        py::arg("content_starts").noconvert(), py::arg("content_ends").noconvert(),
-        py::arg("classes").noconvert(), py::arg("first_token"), py::arg("last_token"),
-        py::arg("tables"), py::arg("threads"));
+    counter.def(py::init<const Array<Token>&, Index, std::shared_ptr<const Documents>, Index, Index,
+                         bool, int>(),
+                py::arg("tokens").noconvert(), py::arg("vocab_size"), py::arg("documents"),
+                py::arg("first_token"), py::arg("last_token"), py::arg("tables"),
+                py::arg("threads"));
     m.def(
         "token_counts",
         [](const Array<Token>& tokens, Index vocab_size, int threads) {
@@ -133,17 +130,14 @@ void bind_for(py::module_& m, py::class_<PairCounter>& counter) {
         },
         py::arg("tokens").noconvert(), py::arg("vocab_size"), py::arg("threads"));
     m.def(
-        "document_token_counts",
-        [](const Array<Token>& tokens, Index vocab_size, const Array<Index>& starts,
-           const Array<Index>& ends, int threads) {
+        "count_document_tokens",
+        [](const Array<Token>& tokens, Index vocab_size, const Documents& documents, int threads) {
             const auto stream = as_span(tokens);
-            const auto first = as_span(starts);
-            const auto last = as_span(ends);
             const py::gil_scoped_release release;
-            return count_document_tokens(stream, vocab_size, first, last, threads);
+            return count_document_tokens(stream, vocab_size, documents, threads);
         },
-        py::arg("tokens").noconvert(), py::arg("vocab_size"), py::arg("content_starts").noconvert(),
-        py::arg("content_ends").noconvert(), py::arg("threads"));
+        py::arg("tokens").noconvert(), py::arg("vocab_size"), py::arg("documents"),
+        py::arg("threads"));
 }
 
 }  // namespace

@@ -30,25 +30,20 @@ void bind_for(py::module_& m) {
     m.def(
         "count_ngrams",
         [](const Array<Token>& tokens, Index vocab_size, int max_context,
-           const Array<Index>& document_ends, const Array<Index>& unit_ends,
-           const Array<std::uint8_t>& quarters, const Array<std::uint32_t>& groups, Index n_groups,
-           Index first_token, Index last_token, int threads) {
+           const Documents& documents, bool across, Index first_token, Index last_token,
+           int threads) {
             const auto stream = as_span(tokens);
-            const auto ends = as_span(document_ends);
-            const NgramUnits units{as_span(unit_ends), as_span(quarters), as_span(groups),
-                                   n_groups};
             NgramCounts counts;
             {
                 const py::gil_scoped_release release;
-                counts = count_ngrams(stream, vocab_size, max_context, ends, units,
+                counts = count_ngrams(stream, vocab_size, max_context, documents, across,
                                       TokenRange{first_token, last_token}, threads);
             }
-            return to_tuple(std::move(counts), n_groups, max_context);
+            return to_tuple(std::move(counts), documents.n_clusters(), max_context);
         },
         py::arg("tokens").noconvert(), py::arg("vocab_size"), py::arg("max_context"),
-        py::arg("document_ends").noconvert(), py::arg("unit_ends").noconvert(),
-        py::arg("quarters").noconvert(), py::arg("groups").noconvert(), py::arg("n_groups"),
-        py::arg("first_token"), py::arg("last_token"), py::arg("threads"));
+        py::arg("documents"), py::arg("across"), py::arg("first_token"), py::arg("last_token"),
+        py::arg("threads"));
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+import enum
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -9,6 +10,7 @@ BLOCK_SIZE: int
 LOSS_BITS: int
 MAX_DEPTH: int
 MAX_ORDER: int
+N_POSITION_BINS: int
 
 _NgramTables = tuple[
     list[tuple[list[NDArray[np.uint64]], list[NDArray[np.uint64]], int]],
@@ -18,6 +20,48 @@ _NgramTables = tuple[
 
 class DeviceError(RuntimeError): ...
 class DeviceMemoryError(DeviceError): ...
+
+class PairLabel(enum.Enum):
+    half = 0
+    fold = 1
+    half_and_position = 2
+
+class Documents:
+    def __init__(
+        self,
+        ends: NDArray[np.int64],
+        *,
+        content_starts: NDArray[np.int64] | None = None,
+        content_ends: NDArray[np.int64] | None = None,
+        folds: NDArray[np.uint8] | None = None,
+        n_folds: int = 2,
+        clusters: NDArray[np.uint32] | None = None,
+        n_clusters: int = 1,
+    ) -> None: ...
+    @staticmethod
+    def single(n_tokens: int) -> Documents: ...
+    def with_clusters(self, clusters: NDArray[np.uint32], n_clusters: int) -> Documents: ...
+    def __len__(self) -> int: ...
+    @property
+    def n_tokens(self) -> int: ...
+    @property
+    def n_folds(self) -> int: ...
+    @property
+    def n_clusters(self) -> int: ...
+    @property
+    def starts(self) -> NDArray[np.int64]: ...
+    @property
+    def ends(self) -> NDArray[np.int64]: ...
+    @property
+    def content_starts(self) -> NDArray[np.int64]: ...
+    @property
+    def content_ends(self) -> NDArray[np.int64]: ...
+    @property
+    def folds(self) -> NDArray[np.uint8]: ...
+    @property
+    def halves(self) -> NDArray[np.uint8]: ...
+    @property
+    def clusters(self) -> NDArray[np.uint32]: ...
 
 class CountMatrix:
     def __init__(self, n_rows: int, n_cols: int) -> None: ...
@@ -57,10 +101,7 @@ class PairCounter:
         self,
         tokens: _Tokens,
         vocab_size: int,
-        document_ends: NDArray[np.int64],
-        content_starts: NDArray[np.int64],
-        content_ends: NDArray[np.int64],
-        classes: NDArray[np.uint8],
+        documents: Documents,
         first_token: int,
         last_token: int,
         tables: bool,
@@ -132,12 +173,8 @@ def set_releasable_mappings(mappings: list[tuple[int, int]], threshold: int) -> 
 def cuda_devices() -> list[dict[str, Any]]: ...
 def cuda_free_bytes(device: int) -> int: ...
 def token_counts(tokens: _Tokens, vocab_size: int, threads: int) -> NDArray[np.int64]: ...
-def document_token_counts(
-    tokens: _Tokens,
-    vocab_size: int,
-    content_starts: NDArray[np.int64],
-    content_ends: NDArray[np.int64],
-    threads: int,
+def count_document_tokens(
+    tokens: _Tokens, vocab_size: int, documents: Documents, threads: int
 ) -> CountMatrix: ...
 def sum_pairs_by_document(
     tokens: _Tokens,
@@ -145,9 +182,8 @@ def sum_pairs_by_document(
     lag: int,
     u: NDArray[np.float64],
     v: NDArray[np.float64],
-    starts: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    right_limits: NDArray[np.int64],
+    documents: Documents,
+    across: bool,
     threads: int,
 ) -> tuple[NDArray[np.uint64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
 def multiply_pairs_by_class(
@@ -156,11 +192,9 @@ def multiply_pairs_by_class(
     lag: int,
     u: NDArray[np.float64],
     v: NDArray[np.float64],
-    starts: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    right_limits: NDArray[np.int64],
-    classes: NDArray[np.uint8],
-    n_classes: int,
+    documents: Documents,
+    across: bool,
+    by: PairLabel,
     threads: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint64], NDArray[np.uint64]]: ...
 def bilinear_sums_by_class(
@@ -169,11 +203,9 @@ def bilinear_sums_by_class(
     lag: int,
     a: NDArray[np.float32],
     b: NDArray[np.float32],
-    starts: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    right_limits: NDArray[np.int64],
-    classes: NDArray[np.uint8],
-    n_classes: int,
+    documents: Documents,
+    across: bool,
+    by: PairLabel,
     threads: int,
 ) -> NDArray[np.float64]: ...
 def multiply_pairs(
@@ -182,11 +214,9 @@ def multiply_pairs(
     lag: int,
     x: NDArray[np.float64],
     class_weights: NDArray[np.float64],
-    starts: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    right_limits: NDArray[np.int64],
-    classes: NDArray[np.uint8],
-    n_classes: int,
+    documents: Documents,
+    across: bool,
+    by: PairLabel,
     transposed: bool,
     threads: int,
 ) -> NDArray[np.float64]: ...
@@ -198,11 +228,8 @@ def count_ngrams(
     tokens: _Tokens,
     vocab_size: int,
     max_context: int,
-    document_ends: NDArray[np.int64],
-    unit_ends: NDArray[np.int64],
-    quarters: NDArray[np.uint8],
-    groups: NDArray[np.uint32],
-    n_groups: int,
+    documents: Documents,
+    across: bool,
     first_token: int,
     last_token: int,
     threads: int,
@@ -384,19 +411,13 @@ class Gpu:
         self,
         tokens: object,
         vocab_size: int,
-        document_ends: NDArray[np.int64],
-        content_starts: NDArray[np.int64],
-        content_ends: NDArray[np.int64],
-        classes: NDArray[np.uint8],
+        documents: Documents,
     ) -> GpuPairCounter: ...
     def pair_stream(
         self,
         tokens: object,
         vocab_size: int,
-        document_ends: NDArray[np.int64],
-        content_starts: NDArray[np.int64],
-        content_ends: NDArray[np.int64],
-        classes: NDArray[np.uint8],
+        documents: Documents,
         across: bool,
     ) -> GpuPairStream: ...
     def ngram_counter(
@@ -404,11 +425,8 @@ class Gpu:
         tokens: object,
         vocab_size: int,
         max_context: int,
-        document_ends: NDArray[np.int64],
-        unit_ends: NDArray[np.int64],
-        quarters: NDArray[np.uint8],
-        groups: NDArray[np.uint32],
-        n_groups: int,
+        documents: Documents,
+        across: bool,
     ) -> GpuNgramCounter: ...
     def suffix_array(
         self, tokens: object, vocab_size: int, depth: int, backward: bool, stop_token: int

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "ngramstat/base/documents.hpp"
 #include "ngramstat/base/types.hpp"
 #include "ngramstat/pairs/position_index.hpp"
 
@@ -74,12 +75,25 @@ struct Stream {
     std::vector<Index> ends;
     std::vector<Index> content_starts;
     std::vector<Index> content_ends;
-    std::vector<std::uint8_t> classes;
+    std::vector<std::uint8_t> halves;
 
     std::span<const Token> span() const { return tokens; }
     Index size() const { return static_cast<Index>(tokens.size()); }
-    ngramstat::DocumentSpans documents() const {
-        return {ends, content_starts, content_ends, classes};
+    ngramstat::Documents documents() const {
+        return {ends,
+                {content_starts, content_ends},
+                {halves, 2},
+                {std::vector<std::uint32_t>(ends.size()), 1}};
+    }
+    // The same documents, all content, in `n_folds` folds and three clusters.
+    ngramstat::Documents documents_in_folds(std::vector<std::uint8_t> folds, Index n_folds) const {
+        std::vector<Index> starts(ends.size());
+        std::vector<std::uint32_t> clusters(ends.size());
+        for (std::size_t d = 0; d < ends.size(); ++d) {
+            starts[d] = d == 0 ? 0 : ends[d - 1];
+            clusters[d] = static_cast<std::uint32_t>(d * 5 % 3);
+        }
+        return {ends, {starts, ends}, {std::move(folds), n_folds}, {clusters, 3}};
     }
 };
 
@@ -100,7 +114,7 @@ Stream<Token> make_stream(std::string name, std::vector<Index> values, Index voc
         stream.ends.push_back(end);
         stream.content_starts.push_back(first);
         stream.content_ends.push_back(std::max(first, end - cut));
-        stream.classes.push_back(static_cast<std::uint8_t>(random.below(2)));
+        stream.halves.push_back(static_cast<std::uint8_t>(random.below(2)));
         start = end;
     }
     return stream;

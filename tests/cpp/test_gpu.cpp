@@ -34,8 +34,7 @@ std::unique_ptr<gpu::Gpu> device(std::size_t memory) {
 
 template <class Token>
 void check_pairs(const check::Stream<Token>& stream, std::size_t memory) {
-    const DocumentSpans documents{stream.ends, stream.content_starts, stream.content_ends,
-                                  stream.classes};
+    const Documents documents = stream.documents();
     const auto gpu = device(memory);
     const gpu::Stream<Token> tokens{stream.tokens.data(), stream.size(), false};
     const auto counter = gpu->pair_counter(tokens, stream.vocab_size, documents);
@@ -95,19 +94,17 @@ void check_suffixes(const check::Stream<Token>& stream, std::size_t memory) {
         CHECK(lcp == expected_lcp);
     }
     std::vector<std::uint8_t> quarters;
-    std::vector<std::uint32_t> groups;
     for (std::size_t d = 0; d < stream.ends.size(); ++d) {
         quarters.push_back(static_cast<std::uint8_t>(d * 7 % 5 % 4));
-        groups.push_back(static_cast<std::uint32_t>(d * 5 % 3));
     }
-    const NgramUnits units{stream.ends, quarters, groups, 3};
+    const Documents documents = stream.documents_in_folds(quarters, 4);
     for (const int max_context : {0, 3}) {
         const TokenRange all{0, stream.vocab_size};
         const auto found =
-            gpu->ngram_counter(tokens, stream.vocab_size, max_context, stream.ends, units)
+            gpu->ngram_counter(tokens, stream.vocab_size, max_context, documents, false)
                 ->count(all);
         const auto expected =
-            count_ngrams(stream.span(), stream.vocab_size, max_context, stream.ends, units, all, 1);
+            count_ngrams(stream.span(), stream.vocab_size, max_context, documents, false, all, 1);
         CHECK(found.losses == expected.losses);
         CHECK(found.group_targets == expected.group_targets);
         for (int s = 0; s < kSubsets; ++s) {
@@ -131,9 +128,7 @@ int main() {
     });
     const std::vector<std::uint16_t> ones(500, 1);
     const gpu::Stream<std::uint16_t> tokens{ones.data(), 500, false};
-    const std::vector<Index> start{0}, end{500};
-    const std::vector<std::uint8_t> classes{0};
-    const DocumentSpans documents{end, start, end, classes};
+    const Documents documents = Documents::single(500);
     check::in_case("no room");
     CHECK_THROWS(DeviceMemoryError, (void)device(1000)->pair_counter(tokens, 2000, documents));
     check::in_case("a token outside");

@@ -48,15 +48,13 @@ int main() {
     for (const Index place : places) data[place] = static_cast<Token>(1 + random.below(kVocab - 1));
     const std::span<const Token> tokens(data, static_cast<std::size_t>(kTokens));
     const TokenRange range{1, kVocab};
-    const std::vector<Index> ends{kTokens};
+    const Documents documents(
+        std::vector<Index>{kTokens}, {std::vector<Index>{0}, std::vector<Index>{kTokens}},
+        {std::vector<std::uint8_t>{1}, 2}, {std::vector<std::uint32_t>{0}, 1});
 
     check::in_case("count_ngrams");
     const int max_context = 2;
-    const std::vector<std::uint8_t> quarters{2};
-    const std::vector<std::uint32_t> groups{0};
-    const NgramUnits units{ends, quarters, groups, 1};
-    const auto counts =
-        count_ngrams(tokens, kVocab, max_context, std::span(ends), units, range, kWorkers);
+    const auto counts = count_ngrams(tokens, kVocab, max_context, documents, true, range, kWorkers);
     std::vector<std::map<std::vector<Index>, Count>> expected(max_context + 1);
     Count targets = 0;
     for (const Index place : places) {
@@ -85,10 +83,8 @@ int main() {
     }
 
     check::in_case("count_pairs");
-    const std::vector<Index> starts{0};
-    const std::vector<std::uint8_t> classes{1};
-    const auto index = index_document_positions<Token, std::uint64_t>(
-        tokens, range, kVocab, {ends, starts, ends, classes}, kWorkers);
+    const auto index =
+        index_document_positions<Token, std::uint64_t>(tokens, range, kVocab, documents, kWorkers);
     const std::vector<Index> lags{1, (Index{1} << 31) + 700};
     const auto pairs = count_pairs(tokens, index, kVocab, lags, kWorkers);
     for (std::size_t l = 0; l < lags.size(); ++l) {

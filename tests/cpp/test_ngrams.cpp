@@ -30,17 +30,17 @@ std::int64_t fixed_log(Count c) {
 }
 
 template <class Token>
-void check_counts(const check::Stream<Token>& stream, int max_context,
-                  const std::vector<Index>& ends) {
-    // The stream's own documents are the units; quarters and groups cycle through them.
+void check_counts(const check::Stream<Token>& stream, int max_context, bool across) {
+    std::vector<Index> ends = stream.ends;
+    if (across && !ends.empty()) ends = {stream.size()};
+    // Quarters and clusters cycle through the documents.
     std::vector<std::uint8_t> quarters;
-    std::vector<std::uint32_t> groups;
     const Index n_groups = 3;
     for (std::size_t d = 0; d < stream.ends.size(); ++d) {
         quarters.push_back(static_cast<std::uint8_t>(d * 7 % 5 % 4));
-        groups.push_back(static_cast<std::uint32_t>(d * 5 % 3));
     }
-    const NgramUnits units{stream.ends, quarters, groups, n_groups};
+    const Documents documents = stream.documents_in_folds(quarters, 4);
+    const auto groups = documents.clusters();
     const std::size_t depth = static_cast<std::size_t>(max_context) + 1;
     std::vector<Naive> naive(kSubsets);
     for (auto& subset : naive) {
@@ -93,7 +93,7 @@ void check_counts(const check::Stream<Token>& stream, int max_context,
             std::vector<Count> found_group_targets(group_targets.size());
             for (const TokenRange range : ranges) {
                 const auto counts = count_ngrams(stream.span(), stream.vocab_size, max_context,
-                                                 std::span(ends), units, range, threads);
+                                                 documents, across, range, threads);
                 CHECK(counts.losses.size() == losses.size());
                 for (std::size_t i = 0; i < losses.size(); ++i) found_losses[i] += counts.losses[i];
                 for (std::size_t g = 0; g < group_targets.size(); ++g) {
@@ -132,33 +132,17 @@ void check_counts(const check::Stream<Token>& stream, int max_context,
 void refuses_bad_arguments() {
     check::in_case("bad arguments");
     const std::vector<std::uint16_t> tokens{0, 1, 2};
-    const std::vector<Index> one{3};
-    const std::vector<std::uint8_t> quarter{0};
-    const std::vector<std::uint32_t> group{0};
-    auto count_units = [&](int max_context, Index vocab_size, const std::vector<Index>& ends,
-                           const NgramUnits& units) {
+    auto count = [&](int max_context, Index vocab_size, Index n_tokens) {
         count_ngrams(std::span<const std::uint16_t>(tokens), vocab_size, max_context,
-                     std::span<const Index>(ends), units, {0, vocab_size}, 1);
+                     Documents::single(n_tokens), true, {0, vocab_size}, 1);
     };
-    auto count = [&](int max_context, Index vocab_size, const std::vector<Index>& ends) {
-        count_units(max_context, vocab_size, ends, {one, quarter, group, 1});
-    };
-    count(1, 3, {3});
-    const std::vector<Index> two{2};
-    const std::vector<std::uint8_t> fifth{4};
-    const std::vector<std::uint32_t> beyond{1};
-    CHECK_THROWS(std::invalid_argument, count_units(1, 3, {3}, {two, quarter, group, 1}));
-    CHECK_THROWS(std::invalid_argument, count_units(1, 3, {3}, {one, fifth, group, 1}));
-    CHECK_THROWS(std::invalid_argument, count_units(1, 3, {3}, {one, quarter, beyond, 1}));
-    CHECK_THROWS(std::invalid_argument, count_units(1, 3, {3}, {one, {}, group, 1}));
-    CHECK_THROWS(std::invalid_argument, count(-1, 3, {3}));
-    CHECK_THROWS(std::invalid_argument, count(255, 3, {3}));
-    CHECK_THROWS(std::invalid_argument, count(1, 3, {2}));
-    CHECK_THROWS(std::invalid_argument, count(1, 3, {4}));
-    CHECK_THROWS(std::invalid_argument, count(1, 3, {}));
-    CHECK_THROWS(std::invalid_argument, count(1, 3, {2, 2, 3}));
-    CHECK_THROWS(std::invalid_argument, count(1, 3, {0, 3}));
-    CHECK_THROWS(std::out_of_range, count(1, 2, {3}));
+    count(1, 3, 3);
+    CHECK_THROWS(std::invalid_argument, count(-1, 3, 3));
+    CHECK_THROWS(std::invalid_argument, count(255, 3, 3));
+    CHECK_THROWS(std::invalid_argument, count(1, 3, 2));
+    CHECK_THROWS(std::invalid_argument, count(1, 3, 4));
+    CHECK_THROWS(std::invalid_argument, count(1, 3, 0));
+    CHECK_THROWS(std::out_of_range, count(1, 2, 3));
 }
 
 }  // namespace
@@ -166,13 +150,11 @@ void refuses_bad_arguments() {
 int main() {
     check::for_token_types([]<class Token>() {
         for (const auto& stream : check::streams<Token>()) {
-            std::vector<Index> whole;
-            if (stream.size() > 0) whole.push_back(stream.size());
             for (const int max_context : {0, 1, 3, 30}) {
-                check_counts(stream, max_context, stream.ends);
-                check_counts(stream, max_context, whole);
+                check_counts(stream, max_context, false);
+                check_counts(stream, max_context, true);
             }
-            if (stream.name == "period 7") check_counts(stream, 254, whole);
+            if (stream.name == "period 7") check_counts(stream, 254, true);
         }
     });
     refuses_bad_arguments();

@@ -55,7 +55,7 @@ std::pair<Cells, Cells> naive_pairs(const check::Stream<Token>& stream, Index la
         const Index last = stream.content_ends[d];
         const bool inside = i >= first && i < last && i + lag < last;
         auto& cells = inside ? within : across;
-        ++cells[{stream.tokens[i], stream.tokens[i + lag]}][stream.classes[d]];
+        ++cells[{stream.tokens[i], stream.tokens[i + lag]}][stream.halves[d]];
     }
     return {within, across};
 }
@@ -70,6 +70,7 @@ void check_pairs(const check::Stream<Token>& stream) {
     if (n >= 1) lags.push_back(n);
     std::vector<std::pair<Cells, Cells>> expected;
     for (const Index lag : lags) expected.push_back(naive_pairs(stream, lag));
+    const Documents documents = stream.documents();
     const std::vector<std::vector<TokenRange>> partitions{{{0, vocab}}, check::partition(vocab)};
     for (const int threads : check::kThreads) {
         for (const auto& ranges : partitions) {
@@ -97,13 +98,13 @@ void check_pairs(const check::Stream<Token>& stream) {
             };
             check_counts([&](TokenRange range) {
                 const auto index = index_document_positions<Token, Position>(
-                    stream.span(), range, vocab, stream.documents(), threads);
+                    stream.span(), range, vocab, documents, threads);
                 return count_pairs(stream.span(), index, vocab, lags, threads);
             });
             if (!pair_tables_fit(vocab)) continue;
             check_counts([&](TokenRange range) {
                 EntryBuffer room;
-                PairTables<Token> tables(stream.span(), range, vocab, stream.documents(), threads);
+                PairTables<Token> tables(stream.span(), range, vocab, documents, threads);
                 tables.count(std::vector<Index>{3, 1}, room, threads);  // leaves nothing behind
                 return tables.count(lags, room, threads);
             });
@@ -121,8 +122,8 @@ void check_document_tokens(const check::Stream<Token>& stream) {
     }
     for (const int threads : check::kThreads) {
         check::in_case(stream.name + ", document tokens, threads " + std::to_string(threads));
-        const auto counts = count_document_tokens(
-            stream.span(), stream.vocab_size, stream.content_starts, stream.content_ends, threads);
+        const auto counts =
+            count_document_tokens(stream.span(), stream.vocab_size, stream.documents(), threads);
         CHECK(counts.n_rows() == static_cast<Index>(stream.ends.size()));
         CHECK(cells_of(counts) == expected);
     }
@@ -135,24 +136,25 @@ void check_pair_sums(const check::Stream<Token>& stream) {
     auto v = u;
     for (double& value : u) value = random.real();
     for (double& value : v) value = random.real();
-    const std::vector<Index> whole(stream.ends.size(), stream.size());
+    const Documents documents = stream.documents();
     for (const Index lag : {Index{1}, Index{7}, stream.size() + 1, Index{1} << 62}) {
-        for (const bool inside : {false, true}) {
-            const auto& starts = stream.content_starts;
-            const auto& ends = stream.content_ends;
-            const auto& limits = inside ? stream.content_ends : whole;
+        for (const bool across : {false, true}) {
+            const auto starts = across ? documents.starts() : documents.content_starts();
+            const auto ends = across ? documents.ends() : documents.content_ends();
             for (const int threads : check::kThreads) {
                 check::in_case(stream.name + ", sums at lag " + std::to_string(lag) + ", threads " +
                                std::to_string(threads));
-                const auto sums = sum_pairs_by_document(stream.span(), stream.vocab_size, lag, u, v,
-                                                        starts, ends, limits, threads);
+                const PairsAtLag<Token> pairs_at_lag{stream.span(), stream.vocab_size, lag};
+                const auto sums =
+                    sum_pairs_by_document<Token>(pairs_at_lag, u, v, documents, across, threads);
                 CHECK(sums.pairs.size() == starts.size());
                 for (std::size_t d = 0; d < starts.size(); ++d) {
                     Count pairs = 0;
                     double product = 0.0;
                     double left = 0.0;
                     double right = 0.0;
-                    for (Index i = starts[d]; i < ends[d] && lag < limits[d] - i; ++i) {
+                    const Index limit = across ? stream.size() : ends[d];
+                    for (Index i = starts[d]; i < ends[d] && lag < limit - i; ++i) {
                         const double a = u[stream.tokens[i]];
                         const double b = v[stream.tokens[i + lag]];
                         ++pairs;
@@ -175,52 +177,45 @@ void refuses_bad_arguments() {
     const std::span<const std::uint16_t> tokens(values);
     const std::vector<Index> lags{1};
     const std::vector<Index> zero_lag{1, 0};
-    const auto plain = index_positions<std::uint16_t, std::uint32_t>(tokens, {0, 10}, 10, 1);
-    CHECK_THROWS(std::invalid_argument, count_pairs(tokens, plain, 10, lags, 1));
-    const std::vector<Index> ends{4};
-    const std::vector<Index> starts{0};
-    const std::vector<std::uint8_t> classes{0};
-    const auto index = index_document_positions<std::uint16_t, std::uint32_t>(
-        tokens, {0, 10}, 10, {ends, starts, ends, classes}, 1);
+    const Documents documents = Documents::single(4);
+    const Documents shorter = Documents::single(3);
+    const auto index =
+        index_document_positions<std::uint16_t, std::uint32_t>(tokens, {0, 10}, 10, documents, 1);
     CHECK_THROWS(std::invalid_argument, count_pairs(tokens, index, 10, zero_lag, 1));
     EntryBuffer room;
-    const DocumentSpans whole{ends, starts, ends, classes};
-    PairTables<std::uint16_t> tables(tokens, {0, 10}, 10, whole, 1);
-    CHECK_THROWS(std::invalid_argument, tables.count(zero_lag, room, 1));
     using Tables = PairTables<std::uint16_t>;
-    CHECK_THROWS(std::out_of_range, Tables(tokens, {0, 9}, 9, whole, 1));
-    CHECK_THROWS(std::invalid_argument, Tables(tokens, {0, 11}, 10, whole, 1));
-    CHECK_THROWS(std::invalid_argument, Tables(tokens, {0, 1}, 100'000, whole, 1));
+    Tables tables(tokens, {0, 10}, 10, documents, 1);
+    CHECK_THROWS(std::invalid_argument, tables.count(zero_lag, room, 1));
+    CHECK_THROWS(std::out_of_range, Tables(tokens, {0, 9}, 9, documents, 1));
+    CHECK_THROWS(std::invalid_argument, Tables(tokens, {0, 11}, 10, documents, 1));
+    CHECK_THROWS(std::invalid_argument, Tables(tokens, {0, 1}, 100'000, documents, 1));
+    CHECK_THROWS(std::invalid_argument, Tables(tokens, {0, 10}, 10, shorter, 1));
 
-    CHECK_THROWS(std::out_of_range, count_document_tokens(tokens, 9, starts, ends, 1));
-    const std::vector<Index> beyond{5};
-    CHECK_THROWS(std::invalid_argument, count_document_tokens(tokens, 10, starts, beyond, 1));
-    CHECK_THROWS(std::invalid_argument, count_document_tokens(tokens, 10, ends, starts, 1));
+    CHECK_THROWS(std::out_of_range, count_document_tokens(tokens, 9, documents, 1));
+    CHECK_THROWS(std::invalid_argument, count_document_tokens(tokens, 10, shorter, 1));
 
     const std::vector<double> w(10, 1.0);
-    auto sums = [&](Index vocab, Index lag, const std::vector<Index>& limits) {
-        sum_pairs_by_document(
-            tokens, vocab, lag, std::span(w).first(static_cast<std::size_t>(vocab)),
-            std::span(w).first(static_cast<std::size_t>(vocab)), starts, ends, limits, 1);
+    auto sums = [&](Index vocab, Index lag, const Documents& of) {
+        const auto u = std::span(w).first(static_cast<std::size_t>(vocab));
+        sum_pairs_by_document<std::uint16_t>({tokens, vocab, lag}, u, u, of, false, 1);
     };
-    CHECK_THROWS(std::out_of_range, sums(9, 1, ends));
-    CHECK_THROWS(std::invalid_argument, sums(10, 0, ends));
-    CHECK_THROWS(std::invalid_argument, sums(10, 1, beyond));
+    CHECK_THROWS(std::out_of_range, sums(9, 1, documents));
+    CHECK_THROWS(std::invalid_argument, sums(10, 0, documents));
+    CHECK_THROWS(std::invalid_argument, sums(10, 1, shorter));
 
-    auto products = [&](Index vocab, Index lag, const std::vector<double>& u, Index n_classes,
-                        const std::vector<std::uint8_t>& of) {
-        const ClassedDocuments documents{starts, ends, ends, of, n_classes};
-        multiply_pairs_by_class<std::uint16_t>(tokens, vocab, lag, u, u, documents, 1);
-        std::vector<float> lanes(u.size() * kBlockSize, 1.0f);
-        bilinear_sums_by_class<std::uint16_t>(tokens, vocab, lag, lanes, lanes, documents, 1);
+    auto products = [&](Index vocab, Index lag, const std::vector<double>& u, const Documents& of) {
+        const PairsAtLag<std::uint16_t> pairs{tokens, vocab, lag};
+        const LabelledSegments segments(of, false, PairLabel::fold);
+        multiply_pairs_by_class<std::uint16_t>(pairs, u, u, segments, 1);
+        const std::vector<float> block(u.size() * kBlockSize, 1.0f);
+        bilinear_sums_by_class<std::uint16_t>(pairs, block, block, segments, 1);
     };
-    products(10, 1, w, 1, {0});
-    CHECK_THROWS(std::out_of_range, products(9, 1, std::vector<double>(9), 1, {0}));
-    CHECK_THROWS(std::invalid_argument, products(10, 0, w, 1, {0}));
-    CHECK_THROWS(std::invalid_argument, products(10, 1, w, 1, {1}));
-    CHECK_THROWS(std::invalid_argument, products(10, 1, w, 1, {}));
-    CHECK_THROWS(std::invalid_argument, products(10, 1, std::vector<double>(11), 1, {0}));
-    CHECK_THROWS(std::invalid_argument, products(10, 1, std::vector<double>(20), 3, {0}));
+    products(10, 1, w, documents);
+    CHECK_THROWS(std::out_of_range, products(9, 1, std::vector<double>(9), documents));
+    CHECK_THROWS(std::invalid_argument, products(10, 0, w, documents));
+    CHECK_THROWS(std::invalid_argument, products(10, 1, w, shorter));
+    CHECK_THROWS(std::invalid_argument, products(10, 1, std::vector<double>(11), documents));
+    CHECK_THROWS(std::invalid_argument, products(10, 1, std::vector<double>(30), documents));
 }
 
 // Sums by class against loops over pairs; integers as vectors, so that every order sums exactly.
@@ -242,15 +237,15 @@ void check_class_products(const check::Stream<Token>& stream) {
         for (float& x : *values) x = static_cast<float>(random.below(19)) - 9.0f;
     }
     std::vector<std::uint8_t> classes;
-    std::vector<Index> starts;
     for (std::size_t d = 0; d < stream.ends.size(); ++d) {
         classes.push_back(static_cast<std::uint8_t>(d * 3 % 4));
-        starts.push_back(d == 0 ? 0 : stream.ends[d - 1]);
     }
+    const Documents documents = stream.documents_in_folds(classes, n_classes);
+    const auto starts = documents.starts();
     for (const bool across : {false, true}) {
         const std::vector<Index> limits =
             across ? std::vector<Index>(stream.ends.size(), n) : stream.ends;
-        const ClassedDocuments documents{starts, stream.ends, limits, classes, n_classes};
+        const LabelledSegments segments(documents, across, PairLabel::fold);
         for (const Index lag : {Index{1}, Index{3}, n + 2}) {
             ClassProducts expected{std::vector<double>(static_cast<std::size_t>(n_classes * v)),
                                    std::vector<double>(static_cast<std::size_t>(n_classes * v)),
@@ -284,16 +279,13 @@ void check_class_products(const check::Stream<Token>& stream) {
             for (const int threads : check::kThreads) {
                 check::in_case(stream.name + ", class products, lag " + std::to_string(lag) +
                                ", threads " + std::to_string(threads));
-                const auto found =
-                    multiply_pairs_by_class(stream.span(), v, lag, std::span<const double>(u),
-                                            std::span<const double>(w), documents, threads);
+                const PairsAtLag<Token> pairs{stream.span(), v, lag};
+                const auto found = multiply_pairs_by_class<Token>(pairs, u, w, segments, threads);
                 CHECK(found.left == expected.left);
                 CHECK(found.right == expected.right);
                 CHECK(found.left_count == expected.left_count);
                 CHECK(found.right_count == expected.right_count);
-                CHECK(bilinear_sums_by_class(stream.span(), v, lag, std::span<const float>(a),
-                                             std::span<const float>(b), documents,
-                                             threads) == sums);
+                CHECK(bilinear_sums_by_class<Token>(pairs, a, b, segments, threads) == sums);
             }
         }
     }

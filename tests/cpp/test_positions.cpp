@@ -13,15 +13,13 @@ constexpr Index kSaturated = 0xffffffff;
 
 // An index as one loop over the stream makes it.
 struct Naive {
-    Index classes;
     std::vector<Index> offsets{0};
     std::vector<Index> positions;
     std::vector<Index> remaining;
 };
 
 template <class Token>
-Naive naive(const check::Stream<Token>& stream, TokenRange range, bool with_documents) {
-    const Index classes = with_documents ? 2 : 1;
+Naive naive(const check::Stream<Token>& stream, TokenRange range) {
     std::map<Index, std::vector<std::pair<Index, Index>>> groups;
     std::size_t d = 0;
     for (Index i = 0; i < stream.size(); ++i) {
@@ -30,16 +28,15 @@ Naive naive(const check::Stream<Token>& stream, TokenRange range, bool with_docu
         if (token < range.first || token >= range.last) continue;
         const bool inside = i >= stream.content_starts[d] && i < stream.content_ends[d];
         const Index left = inside ? std::min(stream.content_ends[d] - 1 - i, kSaturated) : 0;
-        groups[(token - range.first) * classes + (with_documents ? stream.classes[d] : 0)]
-            .emplace_back(i, left);
+        groups[(token - range.first) * 2 + stream.halves[d]].emplace_back(i, left);
     }
-    Naive index{classes, {0}, {}, {}};
-    for (Index g = 0; g < range.size() * classes; ++g) {
+    Naive index{{0}, {}, {}};
+    for (Index g = 0; g < range.size() * 2; ++g) {
         const auto group = groups.find(g);
         if (group != groups.end()) {
             for (const auto& [position, left] : group->second) {
                 index.positions.push_back(position);
-                if (with_documents) index.remaining.push_back(left);
+                index.remaining.push_back(left);
             }
         }
         index.offsets.push_back(static_cast<Index>(index.positions.size()));
@@ -50,7 +47,6 @@ Naive naive(const check::Stream<Token>& stream, TokenRange range, bool with_docu
 template <class Position>
 void check_index(const PositionIndex<Position>& index, TokenRange range, const Naive& expected) {
     CHECK(index.range.first == range.first && index.range.last == range.last);
-    CHECK(index.n_classes == expected.classes);
     CHECK(index.offsets == expected.offsets);
     CHECK(std::ranges::equal(index.positions, expected.positions, {},
                              [](Position p) { return static_cast<Index>(p); }));
@@ -70,14 +66,11 @@ void check_stream(const check::Stream<Token>& stream) {
     }
     for (const TokenRange range :
          {TokenRange{0, vocab}, TokenRange{vocab / 3, vocab / 2 + 1}, TokenRange{vocab, vocab}}) {
-        const Naive plain = naive(stream, range, false);
-        const Naive documents = naive(stream, range, true);
+        const Naive expected = naive(stream, range);
         auto check_width = [&]<class Position>(int threads) {
-            check_index(index_positions<Token, Position>(tokens, range, vocab, threads), range,
-                        plain);
             check_index(index_document_positions<Token, Position>(tokens, range, vocab,
                                                                   stream.documents(), threads),
-                        range, documents);
+                        range, expected);
         };
         for (const int threads : check::kThreads) {
             check::in_case(stream.name + ", threads " + std::to_string(threads) + ", first token " +
@@ -103,7 +96,8 @@ void refuses_tokens_beyond_the_vocabulary() {
             std::string message;
             try {
                 if (index) {
-                    index_positions<std::uint16_t, std::uint32_t>(span, range, 9, threads);
+                    index_document_positions<std::uint16_t, std::uint32_t>(
+                        span, range, 9, Documents::single(500'000), threads);
                 } else {
                     token_counts(span, 9, threads);
                 }
@@ -120,32 +114,16 @@ void refuses_bad_arguments() {
     const std::vector<std::uint32_t> values{0, 1, 2};
     const std::span<const std::uint32_t> tokens(values);
     auto index = [&](TokenRange range, Index vocab) {
-        index_positions<std::uint32_t, std::uint32_t>(tokens, range, vocab, 1);
+        index_document_positions<std::uint32_t, std::uint32_t>(tokens, range, vocab,
+                                                               Documents::single(3), 1);
     };
     CHECK_THROWS(std::invalid_argument, token_counts(tokens, 0, 1));
     CHECK_THROWS(std::invalid_argument, index({0, 0}, 0));
     CHECK_THROWS(std::invalid_argument, index({-1, 2}, 3));
     CHECK_THROWS(std::invalid_argument, index({2, 1}, 3));
     CHECK_THROWS(std::invalid_argument, index({0, 4}, 3));
-
-    using Ends = std::vector<Index>;
-    using Classes = std::vector<std::uint8_t>;
-    auto documents = [&](const Ends& ends, const Ends& starts, const Ends& stops,
-                         const Classes& classes) {
-        check_documents({ends, starts, stops, classes}, 3);
-    };
-    documents({2, 3}, {0, 2}, {1, 3}, {0, 1});
-    documents({3}, {1}, {1}, {1});
-    CHECK_THROWS(std::invalid_argument, documents({}, {}, {}, {}));
-    CHECK_THROWS(std::invalid_argument, documents({2}, {0}, {2}, {0}));
-    CHECK_THROWS(std::invalid_argument, documents({4}, {0}, {3}, {0}));
-    CHECK_THROWS(std::invalid_argument, documents({3, 3}, {0, 3}, {3, 3}, {0, 0}));
-    CHECK_THROWS(std::invalid_argument, documents({0, 3}, {0, 0}, {0, 3}, {0, 0}));
-    CHECK_THROWS(std::invalid_argument, documents({2, 3}, {0, 1}, {2, 3}, {0, 0}));
-    CHECK_THROWS(std::invalid_argument, documents({2, 3}, {0, 2}, {3, 3}, {0, 0}));
-    CHECK_THROWS(std::invalid_argument, documents({2, 3}, {1, 2}, {0, 3}, {0, 0}));
-    CHECK_THROWS(std::invalid_argument, documents({2, 3}, {0, 2}, {2, 3}, {0, 2}));
-    CHECK_THROWS(std::invalid_argument, documents({2, 3}, {0}, {2, 3}, {0, 0}));
+    CHECK_THROWS(std::invalid_argument, index_document_positions<std::uint32_t, std::uint32_t>(
+                                            tokens, {0, 3}, 3, Documents::single(2), 1));
 }
 
 }  // namespace

@@ -122,8 +122,6 @@ template <class Token, class Position>
 std::vector<PairCounts> count_pairs(std::span<const Token> tokens,
                                     const PositionIndex<Position>& index, Index vocab_size,
                                     std::span<const Index> lags, int threads) {
-    require(index.n_classes == 2 && index.remaining.size() == index.positions.size(),
-            "count_pairs needs an index with document classes");
     for (const Index lag : lags) {
         require(lag >= 1, "lags must be at least 1");
         // `remaining` holds 32 bits and saturates at 2^32 - 1.
@@ -194,15 +192,13 @@ std::vector<PairCounts> count_pairs(std::span<const Token> tokens,
 
 template <class Token>
 CountMatrix count_document_tokens(std::span<const Token> tokens, Index vocab_size,
-                                  std::span<const Index> content_starts,
-                                  std::span<const Index> content_ends, int threads) {
-    const Index n_documents = static_cast<Index>(content_starts.size());
-    require(content_ends.size() == content_starts.size(), "document arrays must have one length");
+                                  const Documents& documents, int threads) {
+    documents.require_length(static_cast<Index>(tokens.size()));
+    const auto content_starts = documents.content_starts();
+    const auto content_ends = documents.content_ends();
+    const Index n_documents = documents.size();
     std::vector<Index> prefix{0};
     for (Index d = 0; d < n_documents; ++d) {
-        require(0 <= content_starts[d] && content_starts[d] <= content_ends[d] &&
-                    content_ends[d] <= static_cast<Index>(tokens.size()),
-                "document content must lie inside the stream");
         prefix.push_back(prefix.back() + content_ends[d] - content_starts[d] + 1);
     }
     const auto bounds = balanced_blocks(prefix, kBlocks);
@@ -236,15 +232,15 @@ CountMatrix count_document_tokens(std::span<const Token> tokens, Index vocab_siz
     return counts;
 }
 
-#define NGRAMSTAT_INSTANTIATE(Token)                                                         \
-    template std::vector<PairCounts> count_pairs(std::span<const Token>,                     \
-                                                 const PositionIndex<std::uint32_t>&, Index, \
-                                                 std::span<const Index>, int);               \
-    template std::vector<PairCounts> count_pairs(std::span<const Token>,                     \
-                                                 const PositionIndex<std::uint64_t>&, Index, \
-                                                 std::span<const Index>, int);               \
-    template CountMatrix count_document_tokens(                                              \
-        std::span<const Token>, Index, std::span<const Index>, std::span<const Index>, int);
+#define NGRAMSTAT_INSTANTIATE(Token)                                                            \
+    template std::vector<PairCounts> count_pairs(std::span<const Token>,                        \
+                                                 const PositionIndex<std::uint32_t>&, Index,    \
+                                                 std::span<const Index>, int);                  \
+    template std::vector<PairCounts> count_pairs(std::span<const Token>,                        \
+                                                 const PositionIndex<std::uint64_t>&, Index,    \
+                                                 std::span<const Index>, int);                  \
+    template CountMatrix count_document_tokens(std::span<const Token>, Index, const Documents&, \
+                                               int);
 NGRAMSTAT_INSTANTIATE(std::uint16_t)
 NGRAMSTAT_INSTANTIATE(std::uint32_t)
 #undef NGRAMSTAT_INSTANTIATE

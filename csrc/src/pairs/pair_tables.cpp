@@ -85,20 +85,17 @@ struct PairTables<Token>::Table {
 
 template <class Token>
 PairTables<Token>::PairTables(std::span<const Token> tokens, TokenRange range, Index vocab_size,
-                              const DocumentSpans& documents, int threads)
+                              const Documents& documents, int threads)
     : tokens_(tokens),
       range_(range),
       vocab_size_(vocab_size),
-      ends_(documents.ends.begin(), documents.ends.end()),
-      content_starts_(documents.content_starts.begin(), documents.content_starts.end()),
-      content_ends_(documents.content_ends.begin(), documents.content_ends.end()),
-      classes_(documents.classes.begin(), documents.classes.end()),
+      documents_(&documents),
       row_bits_(row_bits_of(vocab_size)),
       column_bits_(static_cast<int>(std::bit_width(static_cast<std::uint64_t>(vocab_size)))) {
     check_range(range, vocab_size);
     require(pair_tables_fit(vocab_size), "the vocabulary is too large for tables");
     const Index n = static_cast<Index>(tokens.size());
-    check_documents(documents, n);
+    documents.require_length(n);
     n_blocks_ = (range.size() + block_rows() - 1) / block_rows();
     chunks_ = chunk_bounds(n, 4 * Index{std::max(threads, 1)});
 
@@ -161,12 +158,13 @@ void PairTables<Token>::write_chunk(Kind kind, std::span<const Index> lags, Inde
     };
 
     const Index low = chunks_[chunk], high = chunks_[chunk + 1];
+    const auto ends = documents_->ends();
     std::size_t d =
-        static_cast<std::size_t>(std::upper_bound(ends_.begin(), ends_.end(), low) - ends_.begin());
+        static_cast<std::size_t>(std::upper_bound(ends.begin(), ends.end(), low) - ends.begin());
     for (Index i = low; i < high; ++d) {
-        const Index stop = std::min(high, ends_[d]);
-        const Index begin = content_starts_[d], end = content_ends_[d];
-        const std::uint64_t cls = std::uint64_t{classes_[d]} << row_bits_;
+        const Index stop = std::min(high, ends[d]);
+        const Index begin = documents_->content_starts()[d], end = documents_->content_ends()[d];
+        const std::uint64_t cls = std::uint64_t{documents_->halves()[d]} << row_bits_;
         if (kind == Kind::within) {
             const Index first = std::max(i, begin);
             const Index full = std::min(stop, end - longest), last = std::min(stop, end - shortest);

@@ -1,5 +1,6 @@
 #include "ngramstat/pairs/position_index.hpp"
 
+#include <algorithm>
 #include <limits>
 
 namespace ngramstat {
@@ -8,108 +9,27 @@ namespace {
 
 constexpr std::uint32_t kSaturated = std::numeric_limits<std::uint32_t>::max();
 
-// Calls visit(position, class, remaining) for every position of [first, last).
+// Calls visit(position, half, remaining) for every position of [first, last).
 template <class Visit>
-void for_positions(const DocumentSpans* documents, Index first, Index last, Visit&& visit) {
-    if (documents == nullptr) {
-        for (Index i = first; i < last; ++i) visit(i, 0, std::uint32_t{0});
-        return;
-    }
-    const auto& ends = documents->ends;
+void for_positions(const Documents& documents, Index first, Index last, Visit&& visit) {
+    const auto ends = documents.ends();
     std::size_t d =
         static_cast<std::size_t>(std::upper_bound(ends.begin(), ends.end(), first) - ends.begin());
     for (Index i = first; i < last; ++d) {
         const Index stop = std::min(last, ends[d]);
-        const Index begin = documents->content_starts[d];
-        const Index end = documents->content_ends[d];
-        const int cls = documents->classes[d];
+        const Index begin = documents.content_starts()[d];
+        const Index end = documents.content_ends()[d];
+        const int half = documents.halves()[d];
         for (; i < stop; ++i) {
             const bool inside = i >= begin && i < end;
             const Index left = inside ? end - 1 - i : 0;
-            visit(i, cls, left < Index{kSaturated} ? static_cast<std::uint32_t>(left) : kSaturated);
+            visit(i, half,
+                  left < Index{kSaturated} ? static_cast<std::uint32_t>(left) : kSaturated);
         }
     }
-}
-
-template <class Token, class Position>
-PositionIndex<Position> build(std::span<const Token> tokens, TokenRange range, Index vocab_size,
-                              const DocumentSpans* documents, int threads) {
-    check_range(range, vocab_size);
-    const Index n = static_cast<Index>(tokens.size());
-    require(n == 0 || static_cast<std::uint64_t>(n - 1) <= std::numeric_limits<Position>::max(),
-            "position type too narrow for this stream");
-    const int n_classes = documents == nullptr ? 1 : 2;
-    const Index n_groups = range.size() * n_classes;
-    // The index does not depend on the chunks: they are filled in stream order.
-    const auto bounds = chunk_bounds(n, threads);
-    const Index n_chunks = static_cast<Index>(bounds.size()) - 1;
-
-    std::vector<std::vector<Index>> cursor(static_cast<std::size_t>(n_chunks));
-    parallel_for(n_chunks, threads, [&](Index c) {
-        auto& counts = cursor[c];
-        counts.assign(static_cast<std::size_t>(n_groups), 0);
-        for_positions(documents, bounds[c], bounds[c + 1], [&](Index i, int cls, std::uint32_t) {
-            const Index token = static_cast<Index>(tokens[i]);
-            if (token >= vocab_size) throw_token_out_of_range(tokens[i], i, vocab_size);
-            if (token >= range.first && token < range.last) {
-                ++counts[(token - range.first) * n_classes + cls];
-            }
-        });
-    });
-
-    PositionIndex<Position> index;
-    index.range = range;
-    index.n_classes = n_classes;
-    index.offsets.resize(static_cast<std::size_t>(n_groups) + 1);
-    Index total = 0;
-    for (Index g = 0; g < n_groups; ++g) {
-        index.offsets[g] = total;
-        for (auto& counts : cursor) {
-            const Index count = counts[g];
-            counts[g] = total;
-            total += count;
-        }
-    }
-    index.offsets[n_groups] = total;
-    index.positions.resize(static_cast<std::size_t>(total));
-    if (documents != nullptr) index.remaining.resize(static_cast<std::size_t>(total));
-
-    parallel_for(n_chunks, threads, [&](Index c) {
-        auto& next = cursor[c];
-        Position* positions = index.positions.data();
-        std::uint32_t* remaining = documents == nullptr ? nullptr : index.remaining.data();
-        for_positions(documents, bounds[c], bounds[c + 1],
-                      [&](Index i, int cls, std::uint32_t left) {
-                          const Index token = static_cast<Index>(tokens[i]);
-                          if (token < range.first || token >= range.last) return;
-                          const Index slot = next[(token - range.first) * n_classes + cls]++;
-                          positions[slot] = static_cast<Position>(i);
-                          if (remaining != nullptr) remaining[slot] = left;
-                      });
-    });
-    return index;
 }
 
 }  // namespace
-
-void check_documents(const DocumentSpans& documents, Index n_tokens) {
-    const std::size_t n = documents.ends.size();
-    require(documents.content_starts.size() == n && documents.content_ends.size() == n &&
-                documents.classes.size() == n,
-            "document arrays must have one length");
-    require(n_tokens == 0 || n > 0, "a stream with tokens needs at least one document");
-    Index start = 0;
-    for (std::size_t d = 0; d < n; ++d) {
-        require(documents.ends[d] > start, "document_ends must be strictly increasing");
-        require(documents.content_starts[d] >= start &&
-                    documents.content_ends[d] >= documents.content_starts[d] &&
-                    documents.content_ends[d] <= documents.ends[d],
-                "document content must lie inside its document");
-        require(documents.classes[d] <= 1, "document classes must be 0 or 1");
-        start = documents.ends[d];
-    }
-    require(start == n_tokens, "the last document must end where the stream ends");
-}
 
 template <class Token>
 std::vector<Index> token_counts(std::span<const Token> tokens, Index vocab_size, int threads) {
@@ -134,24 +54,68 @@ std::vector<Index> token_counts(std::span<const Token> tokens, Index vocab_size,
 }
 
 template <class Token, class Position>
-PositionIndex<Position> index_positions(std::span<const Token> tokens, TokenRange range,
-                                        Index vocab_size, int threads) {
-    return build<Token, Position>(tokens, range, vocab_size, nullptr, threads);
-}
-
-template <class Token, class Position>
 PositionIndex<Position> index_document_positions(std::span<const Token> tokens, TokenRange range,
-                                                 Index vocab_size, const DocumentSpans& documents,
+                                                 Index vocab_size, const Documents& documents,
                                                  int threads) {
-    check_documents(documents, static_cast<Index>(tokens.size()));
-    return build<Token, Position>(tokens, range, vocab_size, &documents, threads);
+    check_range(range, vocab_size);
+    const Index n = static_cast<Index>(tokens.size());
+    documents.require_length(n);
+    require(n == 0 || static_cast<std::uint64_t>(n - 1) <= std::numeric_limits<Position>::max(),
+            "position type too narrow for this stream");
+    const Index n_groups = 2 * range.size();
+    // The index does not depend on the chunks: they are filled in stream order.
+    const auto bounds = chunk_bounds(n, threads);
+    const Index n_chunks = static_cast<Index>(bounds.size()) - 1;
+
+    std::vector<std::vector<Index>> cursor(static_cast<std::size_t>(n_chunks));
+    parallel_for(n_chunks, threads, [&](Index c) {
+        auto& counts = cursor[c];
+        counts.assign(static_cast<std::size_t>(n_groups), 0);
+        for_positions(documents, bounds[c], bounds[c + 1], [&](Index i, int half, std::uint32_t) {
+            const Index token = static_cast<Index>(tokens[i]);
+            if (token >= vocab_size) throw_token_out_of_range(tokens[i], i, vocab_size);
+            if (token >= range.first && token < range.last) {
+                ++counts[2 * (token - range.first) + half];
+            }
+        });
+    });
+
+    // Counts become the slot where each chunk's positions of a group begin.
+    PositionIndex<Position> index;
+    index.range = range;
+    index.offsets.resize(static_cast<std::size_t>(n_groups) + 1);
+    Index total = 0;
+    for (Index g = 0; g < n_groups; ++g) {
+        index.offsets[g] = total;
+        for (auto& counts : cursor) {
+            const Index count = counts[g];
+            counts[g] = total;
+            total += count;
+        }
+    }
+    index.offsets[n_groups] = total;
+    index.positions.resize(static_cast<std::size_t>(total));
+    index.remaining.resize(static_cast<std::size_t>(total));
+
+    parallel_for(n_chunks, threads, [&](Index c) {
+        auto& next = cursor[c];
+        Position* positions = index.positions.data();
+        std::uint32_t* remaining = index.remaining.data();
+        for_positions(documents, bounds[c], bounds[c + 1],
+                      [&](Index i, int half, std::uint32_t left) {
+                          const Index token = static_cast<Index>(tokens[i]);
+                          if (token < range.first || token >= range.last) return;
+                          const Index slot = next[2 * (token - range.first) + half]++;
+                          positions[slot] = static_cast<Position>(i);
+                          remaining[slot] = left;
+                      });
+    });
+    return index;
 }
 
-#define NGRAMSTAT_INSTANTIATE(Token, Position)                                                 \
-    template PositionIndex<Position> index_positions<Token, Position>(std::span<const Token>,  \
-                                                                      TokenRange, Index, int); \
-    template PositionIndex<Position> index_document_positions<Token, Position>(                \
-        std::span<const Token>, TokenRange, Index, const DocumentSpans&, int);
+#define NGRAMSTAT_INSTANTIATE(Token, Position)                                  \
+    template PositionIndex<Position> index_document_positions<Token, Position>( \
+        std::span<const Token>, TokenRange, Index, const Documents&, int);
 NGRAMSTAT_INSTANTIATE(std::uint16_t, std::uint32_t)
 NGRAMSTAT_INSTANTIATE(std::uint16_t, std::uint64_t)
 NGRAMSTAT_INSTANTIATE(std::uint32_t, std::uint32_t)

@@ -174,6 +174,19 @@ class Label {
     std::uint32_t bits_;
 };
 
+struct DocumentLabels {
+    std::vector<Label> of_document;
+    Label none;
+
+    explicit DocumentLabels(const Documents& documents)
+        : none(static_cast<std::uint32_t>(documents.n_clusters()), kQuarters) {
+        const auto quarters = documents.quarters();
+        for (std::size_t d = 0; d < quarters.size(); ++d) {
+            of_document.emplace_back(documents.clusters()[d], quarters[d]);
+        }
+    }
+};
+
 // What is known of a position of a sorted block: the target that it is, and the target that follows
 // it (its n-grams are that one's contexts).
 struct Member {
@@ -186,13 +199,12 @@ template <class Position>
 class Sweep {
   public:
     Sweep(int depth, std::span<const Segment> segments, const IntervalLookup& segment_of,
-          const NgramUnits& units, const IntervalLookup& unit_of, const Logarithms& logarithm)
-        : totals(static_cast<std::size_t>(depth), static_cast<std::size_t>(units.n_groups) + 1),
+          const DocumentLabels& labels, const IntervalLookup& unit_of, const Logarithms& logarithm)
+        : totals(static_cast<std::size_t>(depth), labels.none.group() + std::size_t{1}),
           depth_(depth),
-          none_(static_cast<std::uint32_t>(units.n_groups), kQuarters),
+          labels_(labels),
           segments_(segments),
           segment_of_(segment_of),
-          units_(units),
           unit_of_(unit_of),
           logarithm_(logarithm),
           open_(static_cast<std::size_t>(depth) + 1) {}
@@ -235,7 +247,7 @@ class Sweep {
             const Index position = static_cast<Index>(positions[k]);
             const Segment& segment = segments_[segment_of_(position)];
             const std::uint32_t unit = unit_of_(position);
-            Member& member = members_[k] = {none_, none_};
+            Member& member = members_[k] = {labels_.none, labels_.none};
             // With contexts of no tokens every position is a target.
             if (depth_ == 1 || position > segment.first) member.target = label_of(unit);
             if (position + 1 < segment.last) {
@@ -244,9 +256,7 @@ class Sweep {
             }
         }
     }
-    Label label_of(std::uint32_t unit) const {
-        return {units_.groups[unit], units_.quarters[unit]};
-    }
+    Label label_of(std::uint32_t unit) const { return labels_.of_document[unit]; }
 
     // The n-grams of `alone` tokens and more that end here occur nowhere else.
     void count(const Member& member, int alone) {
@@ -283,10 +293,9 @@ class Sweep {
     }
 
     int depth_;
-    Label none_;
+    const DocumentLabels& labels_;
     std::span<const Segment> segments_;
     const IntervalLookup& segment_of_;
-    const NgramUnits& units_;
     const IntervalLookup& unit_of_;
     const Logarithms& logarithm_;
     std::vector<Open> open_;
@@ -296,7 +305,7 @@ class Sweep {
 
 template <class Token, class Position>
 NgramCounts count(std::span<const Token> tokens, Index vocab_size, int max_context,
-                  std::span<const Segment> segments, const NgramUnits& units, TokenRange range,
+                  std::span<const Segment> segments, const Documents& documents, TokenRange range,
                   int threads) {
     const int depth = max_context + 1;
     const SuffixBlocks<Token, Position> blocks(tokens, vocab_size, SuffixOrder{depth, true, -1},
@@ -304,20 +313,20 @@ NgramCounts count(std::span<const Token> tokens, Index vocab_size, int max_conte
     const Logarithms logarithm;
     const IntervalLookup segment_of(static_cast<Index>(segments.size()),
                                     [&](Index s) { return segments[s].last; });
-    const IntervalLookup unit_of(static_cast<Index>(units.ends.size()),
-                                 [&](Index u) { return units.ends[u]; });
+    const IntervalLookup unit_of(documents.size(), [&](Index d) { return documents.ends()[d]; });
+    const DocumentLabels labels(documents);
     std::deque<Sweep<Position>> sweeps;
     std::mutex mutex;
     parallel_with(
         blocks.n_blocks(), threads,
         [&] {
             const std::lock_guard<std::mutex> lock(mutex);
-            return &sweeps.emplace_back(depth, segments, segment_of, units, unit_of, logarithm);
+            return &sweeps.emplace_back(depth, segments, segment_of, labels, unit_of, logarithm);
         },
         [&](Index block, Sweep<Position>* sweep) {
             sweep->add(blocks.sort(block, sweep->scratch));
         });
-    const auto n_groups = static_cast<std::size_t>(units.n_groups);
+    const auto n_groups = static_cast<std::size_t>(documents.n_clusters());
     Totals totals(static_cast<std::size_t>(depth), n_groups + 1);
     for (const auto& sweep : sweeps) totals.add(sweep.totals);
 
@@ -341,18 +350,11 @@ NgramCounts count(std::span<const Token> tokens, Index vocab_size, int max_conte
     return counts;
 }
 
-void check_ends(std::span<const Index> ends, Index n_tokens, const char* order, const char* last) {
-    Index before = 0;
-    for (const Index end : ends) {
-        require(end > before, order);
-        before = end;
-    }
-    require(before == n_tokens, last);
-}
-
 }  // namespace
 
-std::vector<Segment> ngram_population(std::span<const Index> ends, int max_context) {
+std::vector<Segment> ngram_population(const Documents& documents, bool across, int max_context) {
+    const Documents stream = Documents::single(documents.n_tokens());
+    const auto ends = across ? stream.ends() : documents.ends();
     std::vector<Segment> segments;
     Index start = 0;
     for (const Index end : ends) {
@@ -368,53 +370,40 @@ std::int64_t scaled_logarithm(Count c) {
     return std::llround(std::ldexp(std::log(static_cast<double>(c)), kLossBits));
 }
 
-void check_ngrams(Index n_tokens, int max_context, std::span<const Index> document_ends,
-                  const NgramUnits& units) {
+void check_ngrams(Index n_tokens, int max_context, const Documents& documents) {
     require(max_context >= 0 && max_context < kMaxDepth, "max_context must lie in 0 .. 254");
-    check_ends(document_ends, n_tokens, "document_ends must be strictly increasing",
-               "the last document must end where the stream ends");
-    check_ends(units.ends, n_tokens, "ends of units must be strictly increasing",
-               "the last unit must end where the stream ends");
-    require(units.quarters.size() == units.ends.size() && units.groups.size() == units.ends.size(),
-            "arrays of units must have one length");
-    require(units.n_groups < kMaxNgramGroups, "too many groups");
-    for (std::size_t u = 0; u < units.ends.size(); ++u) {
-        require(units.quarters[u] < kQuarters, "a unit's quarter must lie in 0 .. 3");
-        require(static_cast<Index>(units.groups[u]) < units.n_groups,
-                "a unit's group must be below n_groups");
-    }
+    documents.require_length(n_tokens);
 }
 
 template <class Token>
 NgramCounts count_ngrams(std::span<const Token> tokens, Index vocab_size, int max_context,
-                         std::span<const Index> document_ends, const NgramUnits& units,
-                         TokenRange range, int threads) {
+                         const Documents& documents, bool across, TokenRange range, int threads) {
     const Index n_tokens = static_cast<Index>(tokens.size());
-    check_ngrams(n_tokens, max_context, document_ends, units);
+    check_ngrams(n_tokens, max_context, documents);
     if (n_tokens == 0) {
         NgramCounts counts;
         for (int s = 0; s < kSubsets; ++s) {
             counts.ngrams[s].resize(static_cast<std::size_t>(max_context) + 1);
             counts.contexts[s].resize(static_cast<std::size_t>(max_context) + 1);
         }
-        counts.losses.assign(
-            static_cast<std::size_t>(units.n_groups) * (static_cast<std::size_t>(max_context) + 1),
-            0);
-        counts.group_targets.assign(static_cast<std::size_t>(units.n_groups), 0);
+        counts.losses.assign(static_cast<std::size_t>(documents.n_clusters()) *
+                                 (static_cast<std::size_t>(max_context) + 1),
+                             0);
+        counts.group_targets.assign(static_cast<std::size_t>(documents.n_clusters()), 0);
         return counts;
     }
-    const std::vector<Segment> segments = ngram_population(document_ends, max_context);
+    const std::vector<Segment> segments = ngram_population(documents, across, max_context);
     if (tokens.size() <= std::size_t{1} << 32) {
-        return count<Token, std::uint32_t>(tokens, vocab_size, max_context, segments, units, range,
-                                           threads);
+        return count<Token, std::uint32_t>(tokens, vocab_size, max_context, segments, documents,
+                                           range, threads);
     }
-    return count<Token, std::uint64_t>(tokens, vocab_size, max_context, segments, units, range,
+    return count<Token, std::uint64_t>(tokens, vocab_size, max_context, segments, documents, range,
                                        threads);
 }
 
-template NgramCounts count_ngrams(std::span<const std::uint16_t>, Index, int,
-                                  std::span<const Index>, const NgramUnits&, TokenRange, int);
-template NgramCounts count_ngrams(std::span<const std::uint32_t>, Index, int,
-                                  std::span<const Index>, const NgramUnits&, TokenRange, int);
+template NgramCounts count_ngrams(std::span<const std::uint16_t>, Index, int, const Documents&,
+                                  bool, TokenRange, int);
+template NgramCounts count_ngrams(std::span<const std::uint32_t>, Index, int, const Documents&,
+                                  bool, TokenRange, int);
 
 }  // namespace ngramstat

@@ -33,7 +33,7 @@ def shuffled_inside_documents(
     """
     rng = np.random.default_rng([seed, 7])
     shuffled: Tokens = np.empty_like(corpus.tokens) if out is None else out
-    spans = units.spans
+    spans = units.documents
     for document, start, end in zip(
         map(slice, spans.starts.tolist(), spans.ends.tolist()),
         spans.content_starts.tolist(),

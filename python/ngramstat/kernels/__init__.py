@@ -8,11 +8,9 @@ to the same counts whatever their size, as they do for any number of threads and
 from __future__ import annotations
 
 from ngramstat import _core
-from ngramstat._core import CountMatrix, GpuCounts, PairBuffer
+from ngramstat._core import CountMatrix, Documents, GpuCounts, PairBuffer, PairLabel
 from ngramstat.kernels.kneser_ney import KneserNey
 from ngramstat.kernels.pairs import (
-    ClassedDocuments,
-    DocumentSpans,
     PairCounts,
     bilinear_sums_by_class,
     count_document_tokens,
@@ -26,7 +24,6 @@ from ngramstat.kernels.pairs import (
 from ngramstat.kernels.suffixes import (
     NgramCounts,
     NgramStatistics,
-    NgramUnits,
     SuffixCost,
     count_ngrams,
     step_tokens,
@@ -38,6 +35,7 @@ from ngramstat.kernels.tokens import Tokens, token_counts
 BLOCK_SIZE = _core.BLOCK_SIZE
 LOSS_BITS = _core.LOSS_BITS
 MAX_ORDER = _core.MAX_ORDER
+N_POSITION_BINS = _core.N_POSITION_BINS
 build_info = _core.build_info
 cuda_devices = _core.cuda_devices
 pair_tables_fit = _core.pair_tables_fit
@@ -47,16 +45,16 @@ __all__ = [
     "BLOCK_SIZE",
     "LOSS_BITS",
     "MAX_ORDER",
-    "ClassedDocuments",
+    "N_POSITION_BINS",
     "CountMatrix",
-    "DocumentSpans",
+    "Documents",
     "GpuCounts",
     "KneserNey",
     "NgramCounts",
     "NgramStatistics",
-    "NgramUnits",
     "PairBuffer",
     "PairCounts",
+    "PairLabel",
     "SuffixCost",
     "Tokens",
     "bilinear_sums_by_class",

@@ -9,21 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat import _core
-from ngramstat._core import CountMatrix, Gpu, GpuCounts, GpuPairStream, PairBuffer
+from ngramstat._core import (
+    CountMatrix,
+    Documents,
+    Gpu,
+    GpuCounts,
+    GpuPairStream,
+    PairBuffer,
+    PairLabel,
+)
 from ngramstat.kernels.gpu_dispatch import devices_for, gpu_tokens, spread
 from ngramstat.kernels.tokens import (
     Tokens,
     check_tokens,
-    int64,
     position_bytes,
     token_ranges,
 )
 from ngramstat.runtime.gpus import Backend, Gpus, open_gpus
 
 __all__ = [
-    "ClassedDocuments",
-    "DocumentSpans",
+    "Documents",
     "PairCounts",
+    "PairLabel",
     "bilinear_sums_by_class",
     "count_document_tokens",
     "count_pairs",
@@ -40,44 +47,6 @@ _PAIR_BYTES = 6
 _WIDE_PAIR_BYTES = 12
 # Lags counted in one go share the cache lines of the stream; more than this many gain nothing.
 _LAG_GROUP = 4
-
-
-@dataclass(frozen=True)
-class DocumentSpans:
-    """Where the documents of a stream lie, and which half each belongs to.
-
-    Attributes
-    ----------
-    ends : (n_documents,) int64
-        Exclusive ends in the stream, strictly increasing; the last is the number of tokens.
-    content_starts, content_ends : (n_documents,) int64
-        The document without its separator.
-    halves : (n_documents,) uint8
-        0 or 1.
-    """
-
-    ends: NDArray[np.int64]
-    content_starts: NDArray[np.int64]
-    content_ends: NDArray[np.int64]
-    halves: NDArray[np.uint8]
-
-    @property
-    def starts(self) -> NDArray[np.int64]:
-        """Inclusive starts in the stream."""
-        return np.concatenate([np.zeros(1, np.int64), self.ends[:-1]])
-
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    def _arrays(
-        self,
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
-        return (
-            int64(self.ends),
-            int64(self.content_starts),
-            int64(self.content_ends),
-            np.ascontiguousarray(self.halves, dtype=np.uint8),
-        )
 
 
 @dataclass(frozen=True)
@@ -107,7 +76,7 @@ def pair_bytes(vocab_size: int) -> int:
 def count_pairs(
     tokens: Tokens,
     vocab_size: int,
-    documents: DocumentSpans,
+    documents: Documents,
     lags: Sequence[int],
     *,
     threads: int = 1,
@@ -125,7 +94,7 @@ def count_pairs(
         int32; it is not copied.
     vocab_size : int
         V; every id must be below it.
-    documents : DocumentSpans
+    documents : Documents
     lags : sequence of int
         At least 1 each, in tokens.
     threads : int
@@ -151,7 +120,7 @@ def count_pairs(
     IndexError
         A token is not below vocab_size.
     ValueError
-        The documents do not partition the stream, or a lag is below 1.
+        The last document does not end where the stream ends, or a lag is below 1.
     """
     if gpus := open_gpus(backend):
         return _count_on_gpus(gpus, tokens, vocab_size, documents, lags)
@@ -159,7 +128,7 @@ def count_pairs(
 
 
 def stream_pairs(
-    tokens: Tokens, vocab_size: int, documents: DocumentSpans, gpu: Gpu, *, across: bool
+    tokens: Tokens, vocab_size: int, documents: Documents, gpu: Gpu, *, across: bool
 ) -> GpuPairStream:
     """The pairs of a stream on a GPU, for products without counts of them.
 
@@ -177,16 +146,15 @@ def stream_pairs(
     DeviceMemoryError
         The GPU has no room.
     """
-    return gpu.pair_stream(gpu_tokens(tokens), vocab_size, *documents._arrays(), across)
+    return gpu.pair_stream(gpu_tokens(tokens), vocab_size, documents, across)
 
 
 def _count_on_gpus(
-    gpus: Gpus, tokens: Tokens, vocab_size: int, documents: DocumentSpans, lags: Sequence[int]
+    gpus: Gpus, tokens: Tokens, vocab_size: int, documents: Documents, lags: Sequence[int]
 ) -> Iterator[PairCounts]:
     stream = gpu_tokens(tokens)
     counters = [
-        gpu.pair_counter(stream, vocab_size, *documents._arrays())
-        for gpu in devices_for(gpus, stream)
+        gpu.pair_counter(stream, vocab_size, documents) for gpu in devices_for(gpus, stream)
     ]
     wanted = [int(lag) for lag in lags]
     group = min(counter.lags_at_once for counter in counters)
@@ -220,7 +188,7 @@ def _count_on_gpus(
 def _count_on_cpu(
     tokens: Tokens,
     vocab_size: int,
-    documents: DocumentSpans,
+    documents: Documents,
     lags: Sequence[int],
     threads: int,
     memory_limit: int | None,
@@ -235,10 +203,9 @@ def _count_on_cpu(
     table = min(n, vocab_size * vocab_size) * pair_bytes(vocab_size)
     group = max(1, min(_LAG_GROUP, budget // 4 // max(table, 1)))
     room = PairBuffer() if room is None else room
-    arrays = documents._arrays()
 
     def counter(first: int, last: int) -> _core.PairCounter:
-        return _core.PairCounter(tokens, vocab_size, *arrays, first, last, tables, threads)
+        return _core.PairCounter(tokens, vocab_size, documents, first, last, tables, threads)
 
     if n * per_position <= budget // 2:
         ranges = [(0, vocab_size)]
@@ -267,17 +234,11 @@ def _count_on_cpu(
 
 
 def count_document_tokens(
-    tokens: Tokens, vocab_size: int, documents: DocumentSpans, *, threads: int = 1
+    tokens: Tokens, vocab_size: int, documents: Documents, *, threads: int = 1
 ) -> CountMatrix:
     """Token counts of every document's content, (n_documents, V), in the first channel."""
     check_tokens(tokens)
-    return _core.document_token_counts(
-        tokens,
-        vocab_size,
-        int64(documents.content_starts),
-        int64(documents.content_ends),
-        threads,
-    )
+    return _core.count_document_tokens(tokens, vocab_size, documents, threads)
 
 
 def sum_pairs_by_document(
@@ -286,16 +247,27 @@ def sum_pairs_by_document(
     lag: int,
     u: NDArray[np.float64],
     v: NDArray[np.float64],
-    starts: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    right_limits: NDArray[np.int64],
+    documents: Documents,
     *,
+    across: bool,
     threads: int = 1,
 ) -> tuple[NDArray[np.uint64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Per-document sums over the pairs at one lag: (pairs, sum u v, sum u, sum v).
 
-    A pair belongs to the document [starts, ends) that holds its left token; its right token lies
-    below that document's right limit. Each result is (n_documents,).
+    A pair belongs to the document that holds its left token.
+
+    Parameters
+    ----------
+    u, v : (V,) float64
+        Values of the left and of the right token.
+    documents : Documents
+    across : bool
+        True: the right token may lie anywhere in the stream, and separators count as tokens.
+        False: only pairs inside the content of one document.
+
+    Returns
+    -------
+    four arrays of shape (n_documents,)
     """
     check_tokens(tokens)
     return _core.sum_pairs_by_document(
@@ -304,40 +276,10 @@ def sum_pairs_by_document(
         lag,
         np.ascontiguousarray(u, dtype=np.float64),
         np.ascontiguousarray(v, dtype=np.float64),
-        int64(starts),
-        int64(ends),
-        int64(right_limits),
+        documents,
+        across,
         threads,
     )
-
-
-@dataclass(frozen=True)
-class ClassedDocuments:
-    """Documents whose pairs are added up by class; see `sum_pairs_by_document` for which pairs.
-
-    Attributes
-    ----------
-    starts, ends, right_limits : (n_documents,) int64
-    classes : (n_documents,) uint8
-    n_classes : int
-    """
-
-    starts: NDArray[np.int64]
-    ends: NDArray[np.int64]
-    right_limits: NDArray[np.int64]
-    classes: NDArray[np.uint8]
-    n_classes: int
-
-    def _arrays(
-        self,
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8], int]:
-        return (
-            int64(self.starts),
-            int64(self.ends),
-            int64(self.right_limits),
-            np.ascontiguousarray(self.classes, dtype=np.uint8),
-            self.n_classes,
-        )
 
 
 def multiply_pairs_by_class(
@@ -346,8 +288,10 @@ def multiply_pairs_by_class(
     lag: int,
     u: NDArray[np.float64],
     v: NDArray[np.float64],
-    documents: ClassedDocuments,
+    documents: Documents,
     *,
+    across: bool,
+    by: PairLabel,
     threads: int = 1,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint64], NDArray[np.uint64]]:
     """The pairs of each class times a vector: (J v, J^T u, pairs by left, pairs by right token).
@@ -356,6 +300,13 @@ def multiply_pairs_by_class(
     ----------
     u, v : (n_sets, V) float64
         Classes use the sets in order, equally many each.
+    documents : Documents
+    across : bool
+        Which pairs: see `sum_pairs_by_document`.
+    by : PairLabel
+        The class of a pair: the half or the fold of its left token's document, or half *
+        N_POSITION_BINS + the bin of the left token's position in the content (0, 1, 2-3, 4-7, ...;
+        the last bin from 8192 on), which is for pairs inside documents only.
 
     Returns
     -------
@@ -368,7 +319,9 @@ def multiply_pairs_by_class(
         lag,
         np.ascontiguousarray(u, dtype=np.float64),
         np.ascontiguousarray(v, dtype=np.float64),
-        *documents._arrays(),
+        documents,
+        across,
+        by,
         threads,
     )
 
@@ -379,19 +332,23 @@ def bilinear_sums_by_class(
     lag: int,
     a: NDArray[np.float32],
     b: NDArray[np.float32],
-    documents: ClassedDocuments,
+    documents: Documents,
     *,
+    across: bool,
+    by: PairLabel,
     threads: int = 1,
 ) -> NDArray[np.float64]:
     """Bilinear forms of the pairs of each class, (n_classes, 5, BLOCK_SIZE).
 
-    For every lane k: a_k^T J b_k, (sum_j a_j)^T J b_k, a_k^T J (sum_j b_j), a_c^T J b_k and
-    a_k^T J b_c, with c the number of the class within its set.
+    For every vector k of the block: a_k^T J b_k, (sum_j a_j)^T J b_k, a_k^T J (sum_j b_j),
+    a_c^T J b_k and a_k^T J b_c, with c the number of the class within its set.
 
     Parameters
     ----------
     a, b : (n_sets, V, BLOCK_SIZE) float32
         Classes use the sets in order, equally many each, at most BLOCK_SIZE.
+    documents, across, by
+        See `multiply_pairs_by_class`.
     """
     check_tokens(tokens)
     return _core.bilinear_sums_by_class(
@@ -400,7 +357,9 @@ def bilinear_sums_by_class(
         lag,
         np.ascontiguousarray(a, dtype=np.float32),
         np.ascontiguousarray(b, dtype=np.float32),
-        *documents._arrays(),
+        documents,
+        across,
+        by,
         threads,
     )
 
@@ -411,8 +370,10 @@ def multiply_pairs(
     lag: int,
     x: NDArray[np.float64],
     class_weights: NDArray[np.float64],
-    documents: ClassedDocuments,
+    documents: Documents,
     *,
+    across: bool,
+    by: PairLabel,
     transposed: bool = False,
     threads: int = 1,
 ) -> NDArray[np.float64]:
@@ -423,7 +384,9 @@ def multiply_pairs(
     x : (V, BLOCK_SIZE) float64
         By right token; with `transposed`, by left token.
     class_weights : (n_classes,) float64
-        What a pair counts, by the class of its document.
+        The weight of a pair, by its class.
+    documents, across, by
+        See `multiply_pairs_by_class`.
     """
     check_tokens(tokens)
     return _core.multiply_pairs(
@@ -432,7 +395,9 @@ def multiply_pairs(
         lag,
         np.ascontiguousarray(x, dtype=np.float64),
         np.ascontiguousarray(class_weights, dtype=np.float64),
-        *documents._arrays(),
+        documents,
+        across,
+        by,
         transposed,
         threads,
     )

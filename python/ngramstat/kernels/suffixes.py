@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat import _core
+from ngramstat._core import Documents
 from ngramstat.kernels.gpu_dispatch import devices_for, gpu_tokens, spread
 from ngramstat.kernels.tokens import (
     Tokens,
     check_tokens,
-    int64,
     position_bytes,
     token_ranges,
 )
@@ -24,7 +24,6 @@ from ngramstat.runtime.gpus import Backend, Gpus, open_gpus
 __all__ = [
     "NgramCounts",
     "NgramStatistics",
-    "NgramUnits",
     "Steps",
     "SuffixCost",
     "count_ngrams",
@@ -37,36 +36,8 @@ __all__ = [
 _MOVED_SHARE = 0.25
 # What counting n-grams knows of a position in the block at work.
 _MEMBER_BYTES = 8
-# Ends of documents; ends, quarters, groups of units; number of groups.
-_Arrays = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8], NDArray[np.uint32], int]
 # Positions in a step of a GPU.
 _GPU_STEP = 1 << 30
-
-
-@dataclass(frozen=True)
-class NgramUnits:
-    """Units of the stream (documents or blocks) for sampling errors and for bias by subsampling.
-
-    Attributes
-    ----------
-    ends : (n_units,) int64
-        Exclusive ends in the stream, strictly increasing; the last is the number of tokens.
-    quarters : (n_units,) uint8
-        0 .. 3; quarters 0 and 1 make the first half.
-    groups : (n_units,) uint32
-        Units that are resampled together, numbered below n_groups.
-    n_groups : int
-    """
-
-    ends: NDArray[np.int64]
-    quarters: NDArray[np.uint8]
-    groups: NDArray[np.uint32]
-    n_groups: int
-
-    @classmethod
-    def one(cls, n_tokens: int) -> NgramUnits:
-        """The whole stream as one unit, for counts alone."""
-        return cls(np.array([n_tokens], np.int64), np.zeros(1, np.uint8), np.zeros(1, np.uint32), 1)
 
 
 @dataclass(frozen=True)
@@ -89,17 +60,17 @@ class NgramCounts:
 
 @dataclass(frozen=True)
 class NgramStatistics:
-    """N-grams of all targets and of subsets of them, and their surprise by groups of units.
+    """N-grams of all targets and of subsets of them, and their surprise by clusters of documents.
 
     Attributes
     ----------
     whole : NgramCounts
     halves, quarters : tuple of NgramCounts
-        The same over the targets of two halves and four quarters of the units.
-    losses : (n_groups, n_contexts) int64
-        Sum over a group's targets of ln(occurrences of the context) - ln(occurrences of the
+        The same over the targets in two halves and four quarters of the documents.
+    losses : (n_clusters, n_contexts) int64
+        Sum over the targets in a cluster of documents of ln(occurrences of the context) - ln(occurrences of the
         n-gram), in units of 2^-LOSS_BITS; without the context's part for n = 0.
-    group_targets : (n_groups,) uint64
+    group_targets : (n_clusters,) uint64
     """
 
     whole: NgramCounts
@@ -237,8 +208,8 @@ def count_ngrams(
     vocab_size: int,
     *,
     max_context: int,
-    document_ends: NDArray[np.int64],
-    units: NgramUnits | None = None,
+    documents: Documents | None = None,
+    across: bool = True,
     threads: int = 1,
     memory_limit: int | None = None,
     progress: Any = None,
@@ -246,8 +217,9 @@ def count_ngrams(
 ) -> NgramStatistics:
     """Counts of counts of all n-grams up to max_context + 1 tokens.
 
-    Targets are the tokens with at least max_context tokens before them in their document: one
-    population for every n, so that H_n falls with n (docs/theory.md 13).
+    Targets are the tokens with at least max_context tokens before them in the stream (with
+    ``across=False``, in their document): one population for every n, so that H_n falls with n
+    (docs/theory.md 13).
 
     Parameters
     ----------
@@ -255,10 +227,12 @@ def count_ngrams(
     vocab_size : int
     max_context : int
         0 .. 254.
-    document_ends : (n_documents,) int64
-        n-grams stay inside documents; ``[n]`` lets them run across the stream.
-    units : NgramUnits, optional
-        By default the whole stream is one unit of the first quarter.
+    documents : Documents, optional
+        Their folds make the halves and quarters, their clusters the groups of the losses. By
+        default the whole stream is one document of the first quarter.
+    across : bool
+        True: n-grams run across the whole stream. False: they stay inside documents, of which
+        separators are a part.
     progress : object with ``advance(tokens)``, optional
     backend : str or Gpus
         ``auto``, ``cpu``, ``cuda`` or open devices, whose own limits of memory count instead;
@@ -269,26 +243,19 @@ def count_ngrams(
     IndexError
         A token is not below vocab_size.
     ValueError
-        The documents or units do not partition the stream.
+        The last document does not end where the stream ends.
     """
-    if units is None:
-        units = NgramUnits.one(len(tokens)) if len(tokens) else NgramUnits(
-            np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros(0, np.uint32), 0
-        )  # fmt: skip
-    arrays = (
-        int64(document_ends),
-        int64(units.ends),
-        np.ascontiguousarray(units.quarters, dtype=np.uint8),
-        np.ascontiguousarray(units.groups, dtype=np.uint32),
-        units.n_groups,
-    )
+    if documents is None:
+        documents = Documents.single(len(tokens))
     if gpus := open_gpus(backend):
-        steps = _steps_on_gpus(gpus, tokens, vocab_size, max_context, arrays)
+        steps = _steps_on_gpus(gpus, tokens, vocab_size, max_context, documents, across)
     else:
-        steps = _steps_on_cpu(tokens, vocab_size, max_context, arrays, threads, memory_limit)
+        steps = _steps_on_cpu(
+            tokens, vocab_size, max_context, documents, across, threads, memory_limit
+        )
     parts = [_SubsetTables(max_context) for _ in range(7)]
-    losses = np.zeros((units.n_groups, max_context + 1), np.int64)
-    group_targets = np.zeros(units.n_groups, np.uint64)
+    losses = np.zeros((documents.n_clusters, max_context + 1), np.int64)
+    group_targets = np.zeros(documents.n_clusters, np.uint64)
     for (subsets, more_losses, more_targets), size in steps:
         for part, more in zip(parts, subsets, strict=True):
             part.add(*more)
@@ -304,7 +271,8 @@ def _steps_on_cpu(
     tokens: Tokens,
     vocab_size: int,
     max_context: int,
-    arrays: _Arrays,
+    documents: Documents,
+    across: bool,
     threads: int,
     memory_limit: int | None,
 ) -> Iterator[tuple[Any, int]]:
@@ -312,16 +280,23 @@ def _steps_on_cpu(
     check_tokens(tokens)
     cost = suffix_cost(len(tokens), vocab_size, max_context + 1, counting_ngrams=True)
     for first, last, size in Steps(tokens, vocab_size, threads, memory_limit, cost):
-        counted = _core.count_ngrams(tokens, vocab_size, max_context, *arrays, first, last, threads)
+        counted = _core.count_ngrams(
+            tokens, vocab_size, max_context, documents, across, first, last, threads
+        )
         yield counted, size
 
 
 def _steps_on_gpus(
-    gpus: Gpus, tokens: Tokens, vocab_size: int, max_context: int, arrays: _Arrays
+    gpus: Gpus,
+    tokens: Tokens,
+    vocab_size: int,
+    max_context: int,
+    documents: Documents,
+    across: bool,
 ) -> Iterator[tuple[Any, int]]:
     stream = gpu_tokens(tokens)
     counters = [
-        gpu.ngram_counter(stream, vocab_size, max_context, *arrays)
+        gpu.ngram_counter(stream, vocab_size, max_context, documents, across)
         for gpu in devices_for(gpus, stream)
     ]
     occurrences = counters[0].token_counts

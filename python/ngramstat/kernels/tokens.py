@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ngramstat import _core
 
-__all__ = ["Tokens", "check_tokens", "int64", "position_bytes", "token_counts", "token_ranges"]
+__all__ = ["Tokens", "check_tokens", "position_bytes", "token_counts", "token_ranges"]
 
 Tokens = NDArray[np.uint16] | NDArray[np.uint32]
 
@@ -25,10 +25,6 @@ def check_tokens(tokens: object, name: str = "tokens") -> None:
             f"{name}: expected a contiguous one-dimensional array; "
             "use np.ascontiguousarray(x).reshape(-1)"
         )
-
-
-def int64(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.ascontiguousarray(values, dtype=np.int64)
 
 
 def token_counts(tokens: Tokens, vocab_size: int, *, threads: int = 1) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
-from ngramstat.kernels import NgramCounts, NgramUnits, count_ngrams
+from ngramstat.kernels import Documents, NgramCounts, count_ngrams
 from ngramstat.results import Exponent
 from ngramstat.runtime.workspace import Workspace, release_pages_if_needed
 from ngramstat.sampling.documents import Units, statistical_units
@@ -100,7 +100,7 @@ def measure_growth(
     """
     workspace = Workspace() if workspace is None else workspace
     units = statistical_units(corpus, boundary=boundary, seed=seed)
-    n_units = len(units.spans)
+    n_units = len(units.documents)
     if n_units < 4 * PARTS:
         raise InputError(
             f"{corpus.path}: {n_units} documents, {4 * PARTS} needed for nested parts of the corpus"
@@ -130,7 +130,7 @@ def _counted(
     workspace: Workspace,
     progress: Any,
 ) -> _Part:
-    spans = units.spans
+    spans = units.documents
     starts, ends = spans.content_starts[chosen], spans.content_ends[chosen]
     kept = ends > starts
     chosen, starts, ends = chosen[kept], starts[kept], ends[kept]
@@ -147,8 +147,8 @@ def _counted(
             tokens,
             corpus.vocab_size,
             max_context=longest - 1,
-            document_ends=document_ends,
-            units=NgramUnits(document_ends, quarters, np.zeros(len(document_ends), np.uint32), 1),
+            documents=Documents(document_ends, folds=quarters, n_folds=4),
+            across=False,
             threads=workspace.threads,
             memory_limit=workspace.memory_budget(),
             progress=progress,

@@ -59,7 +59,7 @@ def measure_spectra(
     (pairs,) = count_pairs(
         corpus.tokens,
         corpus.vocab_size,
-        units.spans,
+        units.documents,
         [1],
         threads=workspace.threads,
         memory_limit=workspace.memory_budget(),

@@ -33,7 +33,7 @@ class GpuOn : public Gpu {
     }
 
     std::unique_ptr<PairCounter> pair_counter(const AnyStream& tokens, Index vocab_size,
-                                              const DocumentSpans& documents) override {
+                                              const Documents& documents) override {
         return std::visit(
             [&]<class Token>(const Stream<Token>& stream) -> std::unique_ptr<PairCounter> {
                 return std::make_unique<PairCounterOn<Executor, Token>>(on_, stream, vocab_size,
@@ -42,7 +42,7 @@ class GpuOn : public Gpu {
             tokens);
     }
     std::shared_ptr<PairStream> pair_stream(const AnyStream& tokens, Index vocab_size,
-                                            const DocumentSpans& documents, bool across) override {
+                                            const Documents& documents, bool across) override {
         return std::visit(
             [&]<class Token>(const Stream<Token>& stream) -> std::shared_ptr<PairStream> {
                 return std::make_shared<PairStreamOn<Executor, Token>>(on_, stream, vocab_size,
@@ -51,13 +51,12 @@ class GpuOn : public Gpu {
             tokens);
     }
     std::unique_ptr<NgramCounter> ngram_counter(const AnyStream& tokens, Index vocab_size,
-                                                int max_context,
-                                                std::span<const Index> document_ends,
-                                                const NgramUnits& units) override {
+                                                int max_context, const Documents& documents,
+                                                bool across) override {
         return std::visit(
             [&]<class Token>(const Stream<Token>& stream) -> std::unique_ptr<NgramCounter> {
                 return std::make_unique<NgramCounterOn<Executor, Token>>(
-                    on_, stream, vocab_size, max_context, document_ends, units);
+                    on_, stream, vocab_size, max_context, documents, across);
             },
             tokens);
     }

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
+#include "ngramstat/base/documents.hpp"
 #include "ngramstat/gpu/executor.hpp"
-#include "ngramstat/pairs/position_index.hpp"
 
 namespace ngramstat::gpu {
 
@@ -23,8 +23,8 @@ inline std::uint32_t checked_lag(Index lag, Index n_tokens) {
 struct DocumentsView {
     static constexpr int kShift = 12;
 
-    const Index *ends, *starts, *content_ends;
-    const std::uint8_t* classes;
+    const Index *ends, *content_starts, *content_ends;
+    const std::uint8_t* halves;
     Index n;
     const std::uint32_t* coarse;  // the document of every 2^kShift-th position
 
@@ -45,7 +45,7 @@ struct CoarseDocuments {
     }
 };
 
-// Class of a position's document in the top bit; below, how many tokens of its content follow.
+// Half of a position's document in the top bit; below, how many tokens of its content follow.
 struct Describe {
     DocumentsView documents;
     Index first;
@@ -55,26 +55,26 @@ struct Describe {
         const Index position = first + i;
         const Index d = documents.at(position);
         std::uint32_t remaining = 0;
-        if (position >= documents.starts[d] && position < documents.content_ends[d]) {
+        if (position >= documents.content_starts[d] && position < documents.content_ends[d]) {
             const Index left = documents.content_ends[d] - position;
             remaining = left < static_cast<Index>(kRemaining) ? static_cast<std::uint32_t>(left)
                                                               : kRemaining;
         }
-        about[i] = static_cast<std::uint32_t>(documents.classes[d]) << 31 | remaining;
+        about[i] = static_cast<std::uint32_t>(documents.halves[d]) << 31 | remaining;
     }
 };
 
 template <class Executor>
 class DocumentsOn {
   public:
-    // Throws std::invalid_argument unless the documents partition [0, n_tokens).
-    DocumentsOn(Executor& on, const DocumentSpans& documents, Index n_tokens)
-        : on_(on), n_(static_cast<Index>(documents.ends.size())) {
-        check_documents(documents, n_tokens);
-        ends_ = sent(on, documents.ends);
-        starts_ = sent(on, documents.content_starts);
-        content_ends_ = sent(on, documents.content_ends);
-        classes_ = sent(on, documents.classes);
+    // Throws std::invalid_argument unless the documents cover the stream.
+    DocumentsOn(Executor& on, const Documents& documents, Index n_tokens)
+        : on_(on), n_(documents.size()) {
+        documents.require_length(n_tokens);
+        ends_ = sent(on, documents.ends());
+        content_starts_ = sent(on, documents.content_starts());
+        content_ends_ = sent(on, documents.content_ends());
+        halves_ = sent(on, documents.halves());
         coarse_ = Buffer<std::uint32_t>(on, (n_tokens >> DocumentsView::kShift) + 2);
         on.for_each(coarse_.size(), CoarseDocuments{ends_.data(), n_, coarse_.data()});
     }
@@ -83,7 +83,7 @@ class DocumentsOn {
     Buffer<std::uint32_t> describe(Index first, Index n) const {
         Buffer<std::uint32_t> about(on_, n);
         const DocumentsView view{
-            ends_.data(), starts_.data(), content_ends_.data(), classes_.data(),
+            ends_.data(), content_starts_.data(), content_ends_.data(), halves_.data(),
             n_,           coarse_.data()};
         on_.for_each(n, Describe{view, first, about.data()});
         return about;
@@ -92,8 +92,8 @@ class DocumentsOn {
   private:
     Executor& on_;
     Index n_;
-    Buffer<Index> ends_, starts_, content_ends_;
-    Buffer<std::uint8_t> classes_;
+    Buffer<Index> ends_, content_starts_, content_ends_;
+    Buffer<std::uint8_t> halves_;
     Buffer<std::uint32_t> coarse_;
 };
 

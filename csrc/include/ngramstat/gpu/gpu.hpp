@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "ngramstat/base/documents.hpp"
 #include "ngramstat/base/types.hpp"
 #include "ngramstat/pairs/count_matrix.hpp"
 #include "ngramstat/pairs/position_index.hpp"
@@ -76,9 +77,9 @@ class Counts : public std::enable_shared_from_this<Counts> {
 class PairStream : public std::enable_shared_from_this<PairStream> {
   public:
     virtual ~PairStream() = default;
-    // Pairs of each class by their left or by their right token.
+    // Pairs of each half by their left or by their right token.
     virtual std::array<std::vector<Count>, 2> counts(Index lag, bool by_right) const = 0;
-    // The pairs at a lag, those of class c with weights[c].
+    // The pairs at a lag, those of half h with weights[h].
     virtual std::shared_ptr<Part> weighted(Index lag, std::array<double, 2> weights) = 0;
 };
 
@@ -124,15 +125,13 @@ class Gpu {
     virtual void wait_for_others() = 0;
 
     virtual std::unique_ptr<PairCounter> pair_counter(const AnyStream& tokens, Index vocab_size,
-                                                      const DocumentSpans& documents) = 0;
+                                                      const Documents& documents) = 0;
     // `across`: pairs that are not inside one document's content count, too.
     virtual std::shared_ptr<PairStream> pair_stream(const AnyStream& tokens, Index vocab_size,
-                                                    const DocumentSpans& documents,
-                                                    bool across) = 0;
+                                                    const Documents& documents, bool across) = 0;
     virtual std::unique_ptr<NgramCounter> ngram_counter(const AnyStream& tokens, Index vocab_size,
-                                                        int max_context,
-                                                        std::span<const Index> document_ends,
-                                                        const NgramUnits& units) = 0;
+                                                        int max_context, const Documents& documents,
+                                                        bool across) = 0;
     // See ngramstat::suffix_array.
     virtual void suffix_array(const AnyStream& tokens, Index vocab_size, const SuffixOrder& order,
                               std::span<Index> suffixes, std::span<std::uint8_t> lcp) = 0;

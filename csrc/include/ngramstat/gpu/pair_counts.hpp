@@ -291,7 +291,7 @@ template <class Executor, class Token>
 class PairCounterOn : public PairCounter {
   public:
     PairCounterOn(Executor& on, const Stream<Token>& tokens, Index vocab_size,
-                  const DocumentSpans& documents)
+                  const Documents& documents)
         : on_(on), n_(tokens.size), vocab_size_(vocab_size) {
         require(vocab_size <= std::numeric_limits<std::int32_t>::max(),
                 "the GPU counts pairs of at most 2^31 - 1 types");

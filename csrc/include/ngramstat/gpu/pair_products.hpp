@@ -143,7 +143,7 @@ template <class Executor, class Token>
 class PairStreamOn : public PairStream {
   public:
     PairStreamOn(Executor& on, const Stream<Token>& tokens, Index vocab_size,
-                 const DocumentSpans& documents, bool across)
+                 const Documents& documents, bool across)
         : on_(on), n_(tokens.size), vocab_size_(vocab_size), across_(across) {
         if (n_ > kMaxTokens) throw DeviceError("the GPU streams at most 2^32 - 256 tokens");
         const auto held = on_.activate();

@@ -479,25 +479,26 @@ template <class Executor, class Token>
 class NgramCounterOn : public NgramCounter {
   public:
     NgramCounterOn(Executor& on, const Stream<Token>& tokens, Index vocab_size, int max_context,
-                   std::span<const Index> document_ends, const NgramUnits& units)
+                   const Documents& documents, bool across)
         : on_(on),
           vocab_size_(vocab_size),
           depth_(max_context + 1),
-          n_units_(static_cast<Index>(units.ends.size())),
-          n_groups_(static_cast<std::uint32_t>(units.n_groups)) {
-        check_ngrams(tokens.size, max_context, document_ends, units);
+          n_units_(documents.size()),
+          n_groups_(static_cast<std::uint32_t>(documents.n_clusters())) {
+        check_ngrams(tokens.size, max_context, documents);
         const auto held = on_.activate();
         sorter_.emplace(on_, tokens, vocab_size, SuffixOrder{depth_, true, -1});
         std::vector<Index> firsts, lasts;
-        for (const Segment& segment : ngram_population(document_ends, max_context)) {
+        for (const Segment& segment : ngram_population(documents, across, max_context)) {
             firsts.push_back(segment.first);
             lasts.push_back(segment.last);
         }
         firsts_ = sent(on_, std::span<const Index>(firsts));
         lasts_ = sent(on_, std::span<const Index>(lasts));
-        unit_ends_ = sent(on_, units.ends);
-        quarters_ = sent(on_, units.quarters);
-        groups_ = sent(on_, units.groups);
+        unit_ends_ = sent(on_, documents.ends());
+        const std::vector<std::uint8_t> quarters = documents.quarters();
+        quarters_ = sent(on_, std::span<const std::uint8_t>(quarters));
+        groups_ = sent(on_, documents.clusters());
         // One label more, for what follows the last position.
         labels_ = Buffer<std::uint32_t>(on_, tokens.size + 1);
         on_.for_each(tokens.size, LabelTargets{firsts_.data(), lasts_.data(), unit_ends_.data(),

@@ -4,13 +4,14 @@
 #include <span>
 #include <vector>
 
+#include "ngramstat/base/documents.hpp"
 #include "ngramstat/base/types.hpp"
 #include "ngramstat/pairs/count_matrix.hpp"
 #include "ngramstat/pairs/position_index.hpp"
 
 namespace ngramstat {
 
-// The pairs at one lag, both V x V (row: left token, column: right token), channels: the class of
+// The pairs at one lag, both V x V (row: left token, column: right token), channels: the half of
 // the document that holds the left token.
 //   within   both tokens in the content of one document
 //   across   all other pairs of the stream: they cross a document's end or touch a separator
@@ -25,16 +26,16 @@ struct PairCounts {
 //   lags       >= 1; below 2^32 - 1 unless they reach past the stream
 //   Complexity: O(pairs + vocab_size * rows / 64) per lag. One random access of the stream per
 //   pair; the row's counters (16 * vocab_size bytes a thread) stay in cache. Throws
-//   std::overflow_error if a token occurs 2^32 times or more within one class.
+//   std::overflow_error if a token occurs 2^32 times or more within one half.
 template <class Token, class Position>
 std::vector<PairCounts> count_pairs(std::span<const Token> tokens,
                                     const PositionIndex<Position>& index, Index vocab_size,
                                     std::span<const Index> lags, int threads);
 
-// Counts of tokens in every document's content: (documents x V), first channel only.
+// Counts of tokens in every document's content: (documents x V), first channel only. Throws
+// std::invalid_argument unless the documents cover the stream.
 template <class Token>
 CountMatrix count_document_tokens(std::span<const Token> tokens, Index vocab_size,
-                                  std::span<const Index> content_starts,
-                                  std::span<const Index> content_ends, int threads);
+                                  const Documents& documents, int threads);
 
 }  // namespace ngramstat

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "ngramstat/base/documents.hpp"
 #include "ngramstat/base/entry_streams.hpp"
 #include "ngramstat/base/types.hpp"
 #include "ngramstat/pairs/pair_counts.hpp"
@@ -22,14 +23,16 @@ bool pair_tables_fit(Index vocab_size);
 // buffer of their block of rows, a cache line at a time and past the cache; the buffers are then
 // counted one by one with counters of 8 bits, whose overflows are listed.
 //
-//   Time: 6 ns a pair on one thread, 3 on two (benchmarks/kernels.py). Memory: 8 bytes per position
+//   Time: 6 ns a pair on one thread, 3 on two (benchmarks/speed.py). Memory: 8 bytes per position
 //   of the range, in room that the tables of several ranges and streams may share.
 template <class Token>
 class PairTables {
   public:
-    // Reads the stream once. Throws std::out_of_range for a token >= vocab_size.
+    // Reads the stream once; the stream and the documents must outlive the tables. Throws
+    // std::out_of_range for a token >= vocab_size, std::invalid_argument unless the documents cover
+    // the stream.
     PairTables(std::span<const Token> tokens, TokenRange range, Index vocab_size,
-               const DocumentSpans& documents, int threads);
+               const Documents& documents, int threads);
 
     // One PairCounts per lag (>= 1), holding the rows of the range. Throws std::overflow_error
     // where a count of one class does not fit 32 bits. `room` grows to what is needed; what it held
@@ -58,8 +61,7 @@ class PairTables {
     std::span<const Token> tokens_;
     TokenRange range_;
     Index vocab_size_;
-    std::vector<Index> ends_, content_starts_, content_ends_;
-    std::vector<std::uint8_t> classes_;
+    const Documents* documents_;
     int row_bits_ = 0;     // rows of a block
     int column_bits_ = 0;  // columns 0 .. vocab_size; the last stands for no pair
     Index n_blocks_ = 0;

@@ -1,11 +1,11 @@
-// Positions of a token stream grouped by the token that stands there: the common first step of pair
-// counting (a row of the count matrix is one token's positions) and of suffix sorting (the first
-// radix digit).
+// Positions of a token stream grouped by the token at each of them: a row of a matrix of pair
+// counts is made of one token's positions.
 #pragma once
 
 #include <span>
 #include <vector>
 
+#include "ngramstat/base/documents.hpp"
 #include "ngramstat/base/error.hpp"
 #include "ngramstat/base/parallel.hpp"
 #include "ngramstat/base/types.hpp"
@@ -32,16 +32,15 @@ template <class Token>
 std::vector<Index> token_counts(std::span<const Token> tokens, Index vocab_size, int threads);
 
 // For the tokens of `range`: positions[offsets[g] .. offsets[g+1]) are the positions of group g in
-// ascending order, where g = (token - range.first) * n_classes + class, and class is the class (0
-// or 1: a document half) of the document that holds the position.
+// ascending order, where g = 2 * (token - range.first) + half, and half is that of the document
+// that holds the position.
 //   Position   uint32_t where the stream has at most 2^32 tokens, else uint64_t
-//   remaining  present if asked for, parallel to positions: how many tokens of the same document's
-//              content follow, saturated at 2^32-1; 0 for a token outside any content (a separator)
-// Memory: (sizeof(Position) + 4 with remaining) bytes per indexed token.
+//   remaining  parallel to positions: how many tokens of the same document's content follow,
+//              saturated at 2^32 - 1; 0 for a token outside any content (a separator)
+// Memory: sizeof(Position) + 4 bytes per indexed token.
 template <class Position>
 struct PositionIndex {
     TokenRange range{0, 0};
-    int n_classes = 1;
     std::vector<Index> offsets;
     std::vector<Position> positions;
     std::vector<std::uint32_t> remaining;
@@ -52,29 +51,11 @@ struct PositionIndex {
     Index size(Index g) const { return offsets[g + 1] - offsets[g]; }
 };
 
-// Documents of a stream, all spans of one length (the number of documents).
-//   ends            exclusive ends; document d is [ends[d-1], ends[d]), ends.back() == n tokens
-//   content_starts, content_ends   the part of the document without its separator
-//   classes         0 or 1 per document
-struct DocumentSpans {
-    std::span<const Index> ends;
-    std::span<const Index> content_starts;
-    std::span<const Index> content_ends;
-    std::span<const std::uint8_t> classes;
-};
-
-// Throws std::invalid_argument unless the spans describe a partition of [0, n_tokens).
-void check_documents(const DocumentSpans& documents, Index n_tokens);
-
-// Index over plain positions (one class, nothing about documents).
-template <class Token, class Position>
-PositionIndex<Position> index_positions(std::span<const Token> tokens, TokenRange range,
-                                        Index vocab_size, int threads);
-
-// Index with two classes and `remaining`, for pair counting.
+// Throws std::invalid_argument unless the documents cover the stream, std::out_of_range for a token
+// >= vocab_size anywhere in the stream.
 template <class Token, class Position>
 PositionIndex<Position> index_document_positions(std::span<const Token> tokens, TokenRange range,
-                                                 Index vocab_size, const DocumentSpans& documents,
+                                                 Index vocab_size, const Documents& documents,
                                                  int threads);
 
 }  // namespace ngramstat

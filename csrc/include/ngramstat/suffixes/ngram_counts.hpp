@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "ngramstat/base/documents.hpp"
 #include "ngramstat/base/types.hpp"
 #include "ngramstat/pairs/position_index.hpp"
 #include "ngramstat/suffixes/suffix_sort.hpp"
@@ -14,32 +15,23 @@ namespace ngramstat {
 // (count c, number of distinct n-grams that occur c times), ascending in c, c >= 1.
 using CountsOfCounts = std::vector<std::pair<Count, Count>>;
 
-// The stream cut into units (documents, or blocks of it), for errors and for bias by subsampling.
-//   ends     strictly increasing exclusive ends, ends.back() == n tokens
-//   quarters 0 .. 3 per unit; quarters 0, 1 make the first half, 2, 3 the second
-//   groups   below n_groups, per unit: units that are resampled together
-struct NgramUnits {
-    std::span<const Index> ends;
-    std::span<const std::uint8_t> quarters;
-    std::span<const std::uint32_t> groups;
-    Index n_groups = 0;
-};
-
-// Subsets of the targets that are counted by themselves: all; the halves; the quarters.
+// Subsets of the targets that are counted by themselves: all; the halves; the quarters of the
+// documents (Documents::quarters).
 inline constexpr int kSubsets = 7;
 
 // For contexts of n = 0 .. max_context tokens, over the targets (positions with at least
-// max_context tokens before them in their document, the same targets for every n):
+// max_context tokens before them in their document, or with `across` in the stream; the same
+// targets for every n):
 //   ngrams[s][n]    of the (n+1)-grams that end at a target of subset s
 //   contexts[s][n]  of the n-grams that end just before a target of subset s
 // so the plug-in entropy given n tokens is (F(contexts[n]) - F(ngrams[n])) / targets with
 // F = sum c log c.
-//   losses[g * (max_context + 1) + n]  sum over the targets of group g of
+//   losses[g * (max_context + 1) + n]  sum over the targets of cluster g of documents of
 //                   L(occurrences of the context) - L(occurrences of the n-gram), counted over all
 //                   targets, where L(c) is ln c in units of 2^-kLossBits, rounded: their mean is
-//                   the plug-in entropy, their spread over groups its sampling error. For n = 0
+//                   the plug-in entropy, their spread over clusters its sampling error. For n = 0
 //                   the context's term, ln of the number of targets, is left out
-//   group_targets[g]                   targets of group g
+//   group_targets[g]                   targets of cluster g
 struct NgramCounts {
     std::vector<CountsOfCounts> ngrams[kSubsets];
     std::vector<CountsOfCounts> contexts[kSubsets];
@@ -49,31 +41,27 @@ struct NgramCounts {
 };
 
 inline constexpr int kLossBits = 20;
-// Groups are packed with a quarter into 32 bits.
-inline constexpr Index kMaxNgramGroups = Index{1} << 29;
-
 // ln c in units of 2^-kLossBits, rounded; 0 for c = 0.
 std::int64_t scaled_logarithm(Count c);
 
 // The positions where an n-gram ends that is a target or the context of one: in every document with
-// targets, from the first context to the end. The first is no target, the last no context.
-std::vector<Segment> ngram_population(std::span<const Index> document_ends, int max_context);
+// targets (with `across`, in the stream as one document), from the first context to the end. The
+// first is no target, the last no context.
+std::vector<Segment> ngram_population(const Documents& documents, bool across, int max_context);
 
-// Throws std::invalid_argument for a max_context outside 0 .. 254, and unless documents and units
-// partition [0, n_tokens), with quarters below 4 and groups below n_groups.
-void check_ngrams(Index n_tokens, int max_context, std::span<const Index> document_ends,
-                  const NgramUnits& units);
+// Throws std::invalid_argument for a max_context outside 0 .. 254, and unless the documents cover
+// the stream.
+void check_ngrams(Index n_tokens, int max_context, const Documents& documents);
 
 // Counts the n-grams whose last token lies in `range`: results of ranges that partition the
 // vocabulary add up (contexts[s][0], the empty context, is the sum over ranges of `targets[s]`, and
 // is left empty here).
-//   document_ends  strictly increasing exclusive ends; n-grams stay inside [ends[d-1], ends[d]).
-//                  One entry, the number of tokens: n-grams run across the whole stream
+//   across   n-grams run across the whole stream; otherwise they stay inside documents, separators
+//            included
 //   Memory: 4 bytes (8 beyond 2^32 tokens) a token of the range, 2.5 bits a token of the stream,
-//   8 bytes a group, context length and task at work.
+//   8 bytes a cluster, context length and task at work.
 template <class Token>
 NgramCounts count_ngrams(std::span<const Token> tokens, Index vocab_size, int max_context,
-                         std::span<const Index> document_ends, const NgramUnits& units,
-                         TokenRange range, int threads);
+                         const Documents& documents, bool across, TokenRange range, int threads);
 
 }  // namespace ngramstat
