@@ -36,23 +36,22 @@ whose norms are known.
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.corpus import Corpus
 from ngramstat.kernels import (
     BLOCK_SIZE,
-    ClassedDocuments,
     CountMatrix,
+    PairLabel,
     bilinear_sums_by_class,
     multiply_pairs_by_class,
 )
 from ngramstat.linear_algebra.lanczos import as_block
-from ngramstat.sampling.documents import FOLDS, Units
+from ngramstat.sampling.design import FOLDS, SamplingDesign
 
-__all__ = ["MIN_FOLDS", "CrossFit", "ShuffledPairs", "cross_fit", "pair_documents"]
+__all__ = ["MIN_FOLDS", "CrossFit", "ShuffledPairs", "cross_fit"]
 
 Floats = NDArray[np.float64]
 
@@ -89,28 +88,6 @@ class CrossFit:
     debiased_error: float = math.nan
     freedom: float = math.nan
     left_out: tuple[float, ...] = ()
-
-    def to_array(self) -> Floats:
-        """All numbers in one array."""
-        *numbers, left_out = astuple(self)
-        return np.array([*numbers, *left_out])
-
-    @classmethod
-    def from_array(cls, values: Floats) -> CrossFit:
-        """The inverse of `to_array`."""
-        names = [f.name for f in fields(cls)][:-1]
-        numbers = dict(zip(names, values.tolist(), strict=False))
-        return cls(**numbers, left_out=tuple(values[len(names) :].tolist()))
-
-
-def pair_documents(
-    corpus: Corpus, units: Units, *, stream: bool
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """(starts, ends, right limits) of the units' pairs: across their ends, or inside content."""
-    spans = units.spans
-    if stream:
-        return spans.starts, spans.ends, np.full(len(spans), corpus.n_tokens)
-    return spans.content_starts, spans.content_ends, spans.content_ends
 
 
 @dataclass(frozen=True)
@@ -186,12 +163,11 @@ class ShuffledPairs:
 
 
 def cross_fit(
-    corpus: Corpus,
-    units: Units,
+    design: SamplingDesign,
     lag: int,
     vectors: tuple[Floats, Floats],
     *,
-    stream: bool,
+    across: bool,
     shuffled: ShuffledPairs | None = None,
     vocab_mask: NDArray[np.bool_] | None = None,
     threads: int = 1,
@@ -200,25 +176,30 @@ def cross_fit(
 
     Parameters
     ----------
-    corpus : Corpus
-    units : Units
+    design : SamplingDesign
     lag : int
     vectors : (u, v), each (2, V) float64
         Leading left and right singular vectors of C(t) from each half of the documents.
-    stream : bool
-        Count pairs across the ends of the units.
+    across : bool
+        Count pairs across the ends of the documents.
     shuffled : ShuffledPairs, optional
         Subtract these instead of the product of the marginals: the sequential covariance.
     vocab_mask : (V,) bool, optional
         Vocabulary items that C(t) is restricted to; `vectors` are zero at the others.
     threads : int
     """
-    starts, ends, limits = pair_documents(corpus, units, stream=stream)
-    documents = ClassedDocuments(starts, ends, limits, units.folds, FOLDS)
+    corpus, documents = design.corpus, design.documents
     # The folds of each half meet the vectors of the other half, which do not know their noise.
     u, v = (halves[::-1] for halves in vectors)
     joint_v, joint_u, left_counts, right_counts = multiply_pairs_by_class(
-        corpus.tokens, corpus.vocab_size, lag, u, v, documents, threads=threads
+        corpus.tokens,
+        corpus.vocab_size,
+        lag,
+        u, v,
+        documents,
+        across=across,
+        by=PairLabel.fold,
+        threads=threads,
     )
     pairs = left_counts.sum(axis=1).astype(np.float64)
     if np.count_nonzero(pairs.reshape(2, -1), axis=1).min() < _MIN_FOLDS_PER_HALF:
@@ -242,7 +223,14 @@ def cross_fit(
     w32 = _as_half_blocks(pairs[:, None] * w).astype(np.float32)
     z32 = _as_half_blocks(pairs[:, None] * z).astype(np.float32)
     joint_sums = bilinear_sums_by_class(
-        corpus.tokens, corpus.vocab_size, lag, w32, z32, documents, threads=threads
+        corpus.tokens,
+        corpus.vocab_size,
+        lag,
+        w32, z32,
+        documents,
+        across=across,
+        by=PairLabel.fold,
+        threads=threads,
     )
     sums = covariances.bilinear(joint_sums, w32.astype(np.float64), z32.astype(np.float64))
 

@@ -13,19 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat._core import GpuPairStream, GpuPart
-from ngramstat.corpus import Corpus
-from ngramstat.covariance.cross_fit import pair_documents
 from ngramstat.covariance.operators import Covariances, MatrixTerm
 from ngramstat.kernels import (
     BLOCK_SIZE,
-    ClassedDocuments,
-    Tokens,
+    GpuPairStream,
+    GpuPart,
+    PairLabel,
     multiply_pairs,
     multiply_pairs_by_class,
 )
 from ngramstat.linear_algebra.gpu_backend import GpuBackend
-from ngramstat.sampling.documents import Units
+from ngramstat.sampling.design import SamplingDesign
 
 __all__ = ["MatrixFreeCovariances"]
 
@@ -36,20 +34,20 @@ Floats = NDArray[np.float64]
 class _TokenPasses:
     """The sum over h of weights[h] times the pairs whose left token lies in document half h."""
 
-    tokens: Tokens
-    size: int
+    design: SamplingDesign
     lag: int
-    documents: ClassedDocuments
     weights: Floats
 
     def _product(self, x: Floats, threads: int, *, transposed: bool) -> Floats:
         return multiply_pairs(
-            self.tokens,
-            self.size,
+            self.design.corpus.tokens,
+            self.design.corpus.vocab_size,
             self.lag,
             x,
             self.weights,
-            self.documents,
+            self.design.documents,
+            across=self.design.boundary.across,
+            by=PairLabel.half,
             transposed=transposed,
             threads=threads,
         )
@@ -95,36 +93,31 @@ class MatrixFreeCovariances(Covariances):
 
     Parameters
     ----------
-    corpus : Corpus
-    units : Units
+    design : SamplingDesign
+        Its boundary says whether pairs that cross a document's end or touch a separator count.
     lag : int
-    across : bool
-        Include the pairs that cross the end of a document or touch a separator.
     threads : int
     vocab_mask : (V,) bool, optional
         Vocabulary items that the covariances are restricted to.
     stream : GpuPairStream, optional
-        The corpus on a GPU, opened with the same `across`: products are computed there.
+        The corpus on a GPU, opened with the same boundary: products are computed there.
     """
 
     def __init__(
         self,
-        corpus: Corpus,
-        units: Units,
+        design: SamplingDesign,
         lag: int,
         *,
-        across: bool,
         threads: int = 1,
         vocab_mask: NDArray[np.bool_] | None = None,
         stream: GpuPairStream | None = None,
     ) -> None:
-        self._tokens, self._stream = corpus.tokens, stream
+        self._design, self._stream = design, stream
         if stream is not None:
             left, right = stream.counts(lag, False), stream.counts(lag, True)
             super().__init__(lag, left, right, threads=threads, vocab_mask=vocab_mask)
             return
-        where = pair_documents(corpus, units, stream=across)
-        self._documents = ClassedDocuments(*where, units.spans.halves, 2)
+        corpus = design.corpus
         # Only the marginals are needed; the products with these vectors are discarded.
         zeros = np.zeros((1, corpus.vocab_size))
         *_, left, right = multiply_pairs_by_class(
@@ -133,7 +126,9 @@ class MatrixFreeCovariances(Covariances):
             lag,
             zeros,
             zeros,
-            self._documents,
+            design.documents,
+            across=design.boundary.across,
+            by=PairLabel.half,
             threads=threads,
         )
         super().__init__(lag, left, right, threads=threads, vocab_mask=vocab_mask)
@@ -142,7 +137,7 @@ class MatrixFreeCovariances(Covariances):
         if self._stream is not None:
             return [_GpuTokenPasses(self._stream, self.size, self.lag, (a, b))]
         weights = np.array([a, b])
-        return [_TokenPasses(self._tokens, self.size, self.lag, self._documents, weights)]
+        return [_TokenPasses(self._design, self.lag, weights)]
 
     def frobenius(self) -> float:
         """NaN: the Frobenius norm needs the counts."""

@@ -396,8 +396,10 @@ class LagMeasurer:
         return cross_fit(
             self.design,
             covariances.lag,
-            np.stack([half.left[:, 0] for half in halves]),
-            np.stack([half.right[:, 0] for half in halves]),
+            (
+                np.stack([half.left[:, 0] for half in halves]),
+                np.stack([half.right[:, 0] for half in halves]),
+            ),
             across=self.design.boundary.across,
             vocab_mask=self.vocab_mask,
             threads=self.threads,

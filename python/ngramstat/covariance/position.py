@@ -16,21 +16,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.corpus import Corpus
-from ngramstat.kernels import ClassedDocuments, multiply_pairs_by_class
-from ngramstat.sampling.documents import Units
+from ngramstat.kernels import N_POSITION_BINS, PairLabel, multiply_pairs_by_class
+from ngramstat.sampling.design import SamplingDesign
 
-__all__ = ["BINS", "position_norm"]
+__all__ = ["position_norm"]
 
 Floats = NDArray[np.float64]
 
-# Positions 0, 1, 2-3, 4-7, ..., and one bin for 8192 and above.
-BINS = 15
-
 
 def position_norm(
-    corpus: Corpus,
-    units: Units,
+    design: SamplingDesign,
     lag: int,
     *,
     vocab_mask: NDArray[np.bool_] | None = None,
@@ -44,8 +39,7 @@ def position_norm(
 
     Parameters
     ----------
-    corpus : Corpus
-    units : Units
+    design : SamplingDesign
     lag : int
     vocab_mask : (V,) bool, optional
         Vocabulary items that the covariance is restricted to.
@@ -56,11 +50,20 @@ def position_norm(
     norm, floor : float
         NaN where a half has no pairs inside documents.
     """
-    zeros = np.zeros((1, corpus.vocab_size))
+    corpus = design.corpus
+    zeros = np.zeros((1, corpus.vocab_size))  # only the counts are needed
     _, _, left, right = multiply_pairs_by_class(
-        corpus.tokens, corpus.vocab_size, lag, zeros, zeros, _segments(units), threads=threads
+        corpus.tokens,
+        corpus.vocab_size,
+        lag,
+        zeros,
+        zeros,
+        design.documents,
+        across=False,
+        by=PairLabel.half_and_position,
+        threads=threads,
     )
-    shape = (2, BINS, corpus.vocab_size)
+    shape = (2, N_POSITION_BINS, corpus.vocab_size)
     left_counts, right_counts = (c.reshape(shape).astype(np.float64) for c in (left, right))
     pairs = left_counts.sum(axis=2)
     # Each product takes its two factors from different halves: a bin needs pairs in both.
@@ -90,28 +93,3 @@ def _product_norm(rows: Floats, columns: Floats) -> float:
     """
     squares = np.linalg.eigvals((rows @ rows.T) @ (columns @ columns.T))
     return float(np.sqrt(max(float(squares.real.max()), 0.0)))
-
-
-def _segments(units: Units) -> ClassedDocuments:
-    """The content of the units cut into the bins, the class half * BINS + bin."""
-    spans = units.spans
-    starts, ends, limits, classes = [], [], [], []
-    edges = [0, *(1 << b for b in range(BINS - 1))]
-    for b, edge in enumerate(edges):
-        begin = spans.content_starts + edge
-        mine = np.flatnonzero(begin < spans.content_ends)
-        last = b + 1 == BINS
-        end = spans.content_ends if last else spans.content_starts + edges[b + 1]
-        starts.append(begin[mine])
-        ends.append(np.minimum(end, spans.content_ends)[mine])
-        limits.append(spans.content_ends[mine])
-        classes.append(spans.halves[mine] * BINS + b)
-    # In the order of the stream, which the kernel goes through once.
-    order = np.argsort(np.concatenate(starts), kind="stable")
-    return ClassedDocuments(
-        np.concatenate(starts)[order],
-        np.concatenate(ends)[order],
-        np.concatenate(limits)[order],
-        np.concatenate(classes)[order].astype(np.uint8),
-        2 * BINS,
-    )

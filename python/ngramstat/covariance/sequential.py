@@ -147,8 +147,10 @@ def measure_sequential(
     fit = cross_fit(
         design,
         lag,
-        np.stack([half.left[:, 0] for half in halves]),
-        np.stack([half.right[:, 0] for half in halves]),
+        (
+            np.stack([half.left[:, 0] for half in halves]),
+            np.stack([half.right[:, 0] for half in halves]),
+        ),
         across=False,
         vocab_mask=documents.vocab_mask,
         shuffled=ShuffledPairs(

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ngramstat.corpus import Corpus
 from ngramstat.covariance.operators import Composition, PairStatistics
 from ngramstat.kernels import Tokens
 from ngramstat.linear_algebra.lanczos import leading_singular_triplets
 from ngramstat.runtime.workspace import release_pages_if_needed
-from ngramstat.sampling.documents import Units
+from ngramstat.sampling.design import SamplingDesign
 
 __all__ = ["permutation_floor", "shuffled_inside_documents"]
 
@@ -23,24 +22,22 @@ _TOLERANCE = 0.02
 _MAX_STEPS = 5
 
 
-def shuffled_inside_documents(
-    corpus: Corpus, units: Units, seed: int, out: Tokens | None = None
-) -> Tokens:
-    """A copy of the tokens with the content of every unit shuffled; separators stay in place.
+def shuffled_inside_documents(design: SamplingDesign, out: Tokens | None = None) -> Tokens:
+    """A copy of the tokens with the content of every document shuffled; separators stay in place.
 
-    The shuffle depends on `seed` alone and is the same for all lags. The result is written to
+    The shuffle depends on the design's seed alone and is the same for all lags. The result is written to
     `out`, (n_tokens,), if that is given.
     """
-    rng = np.random.default_rng([seed, 7])
-    shuffled: Tokens = np.empty_like(corpus.tokens) if out is None else out
-    spans = units.documents
+    rng = np.random.default_rng([design.seed, 7])
+    tokens, documents = design.corpus.tokens, design.documents
+    shuffled: Tokens = np.empty_like(tokens) if out is None else out
     for document, start, end in zip(
-        map(slice, spans.starts.tolist(), spans.ends.tolist()),
-        spans.content_starts.tolist(),
-        spans.content_ends.tolist(),
+        map(slice, documents.starts.tolist(), documents.ends.tolist()),
+        documents.content_starts.tolist(),
+        documents.content_ends.tolist(),
         strict=True,
     ):
-        shuffled[document] = corpus.tokens[document]
+        shuffled[document] = tokens[document]
         rng.shuffle(shuffled[start:end])
         release_pages_if_needed()
     return shuffled
