@@ -31,7 +31,7 @@ from ngramstat.synthetic import (
     write,
 )
 from ngramstat.synthetic.sampling import check_probabilities, random_key
-from ngramstat.synthetic.world import mean_powers, pair_shares, zipf_law
+from ngramstat.synthetic.world import mean_powers, pair_fractions, zipf_law
 
 # --- every kind as the command line makes it -----------------------------------------------------
 
@@ -69,7 +69,7 @@ def test_far_norms_of_a_walk_are_powers_of_its_eigenvalue():
 def test_mean_powers_equal_the_sum(length):
     values = np.array([-1.0, -0.999, -0.3, 0.0, 0.5, 0.99, 1 - 1e-9, 1.0])
     powers = values[:, None] ** np.arange(1, length)
-    expected = powers @ pair_shares(length, 1, length)
+    expected = powers @ pair_fractions(length, 1, length)
     np.testing.assert_allclose(mean_powers(values, length), expected, rtol=1e-12, atol=1e-15)
 
 
@@ -361,7 +361,7 @@ def test_noise_documents_do_not_depend_on_pieces_and_may_be_endless(monkeypatch)
 def test_labels_are_made_and_written_in_parts(monkeypatch, tmp_path):
     world = RandomHierarchy(6, 3, 2, 3, classes=4)
     whole = world.labels(1000, seed=3)
-    monkeypatch.setattr(write, "_LABELS", 300)
+    monkeypatch.setattr(write, "_LABELS_BLOCK", 300)
     assert np.array_equal(world.labels(1000, seed=3), whole)
     assert np.array_equal(world.labels(400, seed=3, first=300), whole[300:700])
     synthesize(world, tmp_path / "w", tokens=8000, seed=3, lags=[1])

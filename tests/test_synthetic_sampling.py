@@ -159,7 +159,7 @@ def test_pieces_continue_across_their_cuts(monkeypatch):
         ("rhm", "hierarchy"),
         ("potts", "broadcast"),
         ("potts clustered", "broadcast"),
-        ("markov", "markov"),
+        ("markov", "sampling"),
     ):
         world = WORLDS[name]
         n = 3 * world.document_length + 77

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ngramstat import _core
 
-__all__ = ["RuleLevel", "sample_paths", "sample_trees"]
+__all__ = ["RuleLevel", "StateTables", "sample_paths", "sample_trees"]
 
 _TOKEN_TYPES = (np.dtype(np.uint16), np.dtype(np.uint32))
 
@@ -37,6 +37,27 @@ class RuleLevel:
     threshold: NDArray[np.uint64]
     alias: NDArray[np.uint32]
     children: NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class StateTables:
+    """Arrays of a finite-state source, in which the state alone determines what can come next.
+
+    Attributes
+    ----------
+    offsets : (n_states + 1,) int64
+        State s draws one of the outcomes offsets[s] .. offsets[s + 1] - 1.
+    threshold, alias : (n_outcomes,) uint64, uint32
+        Alias tables of the states, one after the other; aliases count within a state.
+    token, next : (n_outcomes,) uint32
+        The token that an outcome emits, and the state that it leads to.
+    """
+
+    offsets: NDArray[np.int64]
+    threshold: NDArray[np.uint64]
+    alias: NDArray[np.uint32]
+    token: NDArray[np.uint32]
+    next: NDArray[np.uint32]
 
 
 def sample_trees(
@@ -92,28 +113,19 @@ def sample_trees(
 
 
 def sample_paths(
-    offsets: NDArray[np.int64],
-    threshold: NDArray[np.uint64],
-    alias: NDArray[np.uint32],
-    token: NDArray[np.uint32],
-    next_state: NDArray[np.uint32],
-    *,
+    tables: StateTables,
     key: int,
     first_word: int,
     states: NDArray[np.uint32],
     out: NDArray[Any],
+    *,
     threads: int = 1,
 ) -> None:
     """Fill `out` with paths of equal length of a finite-state source.
 
     Parameters
     ----------
-    offsets : (n_states + 1,) int64
-        State s draws one of the outcomes offsets[s] .. offsets[s + 1] - 1.
-    threshold, alias : (n_outcomes,) uint64, uint32
-        Alias tables of the states, one after the other; aliases count within a state.
-    token, next_state : (n_outcomes,) uint32
-        The token that an outcome emits, and the state that it leads to.
+    tables : StateTables
     key : int
         Key of the random words, 0 .. 2^64 - 1.
     first_word : int
@@ -127,13 +139,22 @@ def sample_paths(
     Raises
     ------
     ValueError
-        The source's arrays do not fit together, a path starts in a state that does not exist, or
-        `out` does not hold the same number of tokens for every path.
+        The tables do not fit together, a path starts in a state that does not exist, or `out` does
+        not hold the same number of tokens for every path.
     """
     _check_out(out)
-    length = len(out) // max(len(states), 1)
     _core.sample_paths(
-        offsets, threshold, alias, token, next_state, key, first_word, states, length, out, threads
+        tables.offsets,
+        tables.threshold,
+        tables.alias,
+        tables.token,
+        tables.next,
+        key,
+        first_word,
+        states,
+        len(out) // max(len(states), 1),
+        out,
+        threads,
     )
 
 

@@ -1,4 +1,4 @@
-"""Worlds of known answer: random sources with exact C(t), H(n) and exponents beside a corpus."""
+"""Synthetic worlds: random sources of tokens whose C(t), H(n) and exponents are known exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Potts broadcast tree: exact ||C(t)||, an exact power law on the lags s^k (docs/theory.md 12.1)."""
+"""Potts broadcast tree: ||C(t)|| is an exact power law on the lags s^k (docs/theory.md 12.1)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from ngramstat.errors import InputError
 from ngramstat.synthetic.sampling import (
+    PIECE,
     AliasTable,
     TreeLevel,
     TreeSource,
@@ -21,7 +22,6 @@ from ngramstat.synthetic.sampling import (
 from ngramstat.synthetic.tree import MAX_TREE_NGRAMS, Tree
 from ngramstat.synthetic.world import (
     MAX_DENSE,
-    PIECE,
     Floats,
     KnownExponent,
     Tokens,
@@ -34,16 +34,16 @@ from ngramstat.synthetic.world import (
 
 __all__ = ["BroadcastTree"]
 
-# Tokens of a noise document that are drawn from one seed.
+# A noise document is drawn in blocks of this many tokens, each from its own seed.
 _NOISE_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
 class BroadcastTree(World):
-    """Every child keeps its parent's symbol with probability theta, else it is uniform.
+    """Every child keeps its parent's symbol with probability theta, otherwise it is uniform.
 
-    C_ij = theta^(2l) (I/V - 11^T/V^2), l the level of the lowest common ancestor, and marginals are
-    uniform everywhere: no periodic plateau. beta = 2 ln(1/theta) / ln s.
+    C_ij = theta^(2l) (I/V - 11^T/V^2) with l the level of the lowest common ancestor. Marginals are
+    uniform at every position, so C(t) has no periodic plateau. beta = 2 ln(1/theta) / ln s.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ class BroadcastTree(World):
     theta : float
         In (0, 1).
     noise_share : float
-        Share of the documents that are independent uniform tokens instead: documents then differ
-        much more than chance would make them, while C(t) is only scaled by 1 - noise_share.
+        Fraction of the documents that consist of independent uniform tokens instead. Documents
+        then differ far more than by chance, while C(t) is only scaled by 1 - noise_share.
 
     Raises
     ------
@@ -142,7 +142,7 @@ class BroadcastTree(World):
             yield out
 
     def _add_noise(self, out: Tokens, first: int, d: int, seed: int) -> None:
-        """Replaces the noise documents by uniform tokens, each block from its own seed."""
+        """Replace the noise documents by uniform tokens, each block from its own seed."""
         last = first + len(out)
         for document in range(first // d, -(-last // d)):
             choice = random_generator(seed, 2, document)
@@ -153,7 +153,7 @@ class BroadcastTree(World):
             end = -((start - high) // _NOISE_BLOCK)
             for block in range((low - start) // _NOISE_BLOCK, end):
                 rng = choice if block == 0 else random_generator(seed, 2, document, block)
-                # Whole blocks are drawn, so that pieces cut anywhere agree.
+                # Whole blocks are drawn, so that the tokens do not depend on where pieces are cut.
                 at = start + block * _NOISE_BLOCK
                 size = min(_NOISE_BLOCK, start + d - at)
                 tokens = rng.integers(0, self.vocab_size, size, dtype=self.dtype)
@@ -161,13 +161,14 @@ class BroadcastTree(World):
                 out[a - first : b - first] = tokens[a - at : b - at]
 
     def factor(self, lag: int, boundary: str) -> float:
-        """C(t) = factor * (I/V - 11^T/V^2)."""
+        """Scalar factor of C(t) = factor * (I/V - 11^T/V^2); NaN where there are no pairs."""
         self.check_boundary(boundary)
         d = float(self.document_length)
         if lag >= d:
             return 0.0 if boundary == "stream" else math.nan
-        powers = [float(self.s) ** level for level in range(self.levels + 1)]
-        inside = [max(1.0 - lag / x, 0.0) for x in powers]
+        block_lengths = [float(self.s) ** level for level in range(self.levels + 1)]
+        # Fraction of the pairs whose lowest common ancestor is at this level or below.
+        inside = [max(1.0 - lag / length, 0.0) for length in block_lengths]
         total = sum(
             (inside[level] - inside[level - 1]) * self.theta ** (2 * level)
             for level in range(1, self.levels + 1)
@@ -178,7 +179,7 @@ class BroadcastTree(World):
         return np.array([self.factor(int(lag), boundary) for lag in lags]) / self.vocab_size
 
     def sequential_norms(self, lags: Sequence[int]) -> Floats:
-        # Of the ordered pairs of a string, d (s^l - s^(l-1)) have their ancestor at level l.
+        # d (s^l - s^(l-1)) of a string's ordered pairs have their common ancestor at level l.
         d, s = float(self.document_length), float(self.s)
         mean = (1 - self.noise_share) * sum(
             (s**level - s ** (level - 1)) / (d - 1) * self.theta ** (2 * level)
@@ -195,7 +196,7 @@ class BroadcastTree(World):
 
     @cached_property
     def tree(self) -> Tree:
-        """The same strings as a tree of V^s rules per symbol; for small V."""
+        """The same strings as a tree with V^s rules per symbol; feasible for small V."""
         v, s = self.vocab_size, self.s
         tuples = np.indices((v,) * s).reshape(s, -1).T
         keep = self.theta * np.eye(v) + (1 - self.theta) / v
@@ -208,22 +209,22 @@ class BroadcastTree(World):
     def entropies(self, max_context: int, boundary: str) -> Floats:
         self.check_boundary(boundary)
         v = self.vocab_size
-        found = np.full(max_context + 1, np.nan)
-        longest, most = max_context + 1, longest_ngram(v, MAX_TREE_NGRAMS)
+        entropies = np.full(max_context + 1, np.nan)
+        longest, feasible = max_context + 1, longest_ngram(v, MAX_TREE_NGRAMS)
         if boundary == "stream":
-            longest = min(longest, most)
-        too_large = longest > most or v ** (self.s + 1) > 1 << 20
+            longest = min(longest, feasible)
+        too_large = longest > feasible or v ** (self.s + 1) > 1 << 20
         too_long = boundary == "document" and longest > self.document_length
         if self.noise_share > 0 or too_large or too_long:
-            found[0] = math.log(v)
-            return found
+            entropies[0] = math.log(v)
+            return entropies
         window = (
             self.tree.stream_window(longest)
             if boundary == "stream"
             else self.tree.document_window(longest)
         )
-        found[:longest] = conditional_entropies(window)
-        return found
+        entropies[:longest] = conditional_entropies(window)
+        return entropies
 
     def exponents(self) -> dict[str, KnownExponent]:
         unknown = "the entropy of this tree has no known closed form"

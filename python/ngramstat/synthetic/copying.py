@@ -1,4 +1,4 @@
-"""Copy process (DAR): every token repeats one some way back, or is new (docs/theory.md 12.5)."""
+"""Copy process (DAR): every token is a copy of an earlier one or new (docs/theory.md 12.5)."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from ngramstat.synthetic.world import (
     Tokens,
     block_entropy,
     check_length,
-    pair_shares,
+    pair_fractions,
     zipf_law,
 )
 
 __all__ = ["CopyProcess"]
 
 _GROUP = 1 << 20
-# Share of tokens whose chain of copies may reach back beyond what is drawn before a document.
+# Fraction of tokens whose chain of copies may reach back beyond the tokens drawn before a document.
 _CUT = 1e-12
-# Tokens drawn before a document, at most: a fraction of a group, and a second to find.
+# Most tokens drawn before a document: a fraction of a group, and a second to compute.
 _MAX_HISTORY = 1 << 18
-# r(n) below this is nothing beside what it is added to.
+# r(n) below this is lost to rounding when it is added to the mean.
 _FORGOTTEN = 1e-18
-# Lags to which r is followed until then, and products of all of them: seconds.
+# Lags up to which r is computed, and products in all of them; both take seconds.
 _MAX_LAGS = 1 << 22
 _MAX_PRODUCTS = 1 << 31
 
 
 @dataclass(frozen=True)
 class CopyProcess(StationaryWorld):
-    """X_t = X_{t-D} with probability rho, D ~ d^-exponent (d <= reach); else a new token ~ pi.
+    """X_t = X_{t-D} with probability rho, P(D=d) ~ d^-exponent, d <= reach; else X_t ~ pi.
 
     C(n) = r(n) (diag pi - pi pi^T), and r solves the Yule-Walker equations r(n) = rho sum_d phi_d
-    r(n-d): exact values. The slope of r drifts with n, so this is no ruler for exponents.
+    r(n-d), so all values are exact. The slope of r drifts with n, so this world has no exponents.
 
     Parameters
     ----------
     rho : float
         In (0, 1).
     exponent : float
-        Of the distances' distribution.
+        Exponent of the distribution of copying distances.
     reach : int
-        Longest distance.
+        Longest copying distance.
     pi : sequence of float
         Distribution of new tokens; V is its length.
     document_length : int
@@ -82,7 +82,7 @@ class CopyProcess(StationaryWorld):
         check_length(self.document_length, 26)
         if not 2 <= len(self.pi) <= 1 << 16:
             raise InputError(f"pi: needs 2 .. 65536 probabilities, got {len(self.pi)}")
-        _ = self.distances  # refuses an exponent that leaves floating-point numbers
+        _ = self.distances  # raises where the weights overflow or underflow
         object.__setattr__(self, "pi", tuple(check_probabilities(self.pi, "pi").tolist()))
 
     @property
@@ -101,20 +101,21 @@ class CopyProcess(StationaryWorld):
 
     @cached_property
     def distances(self) -> Floats:
-        """phi_d, d = 1 .. reach."""
+        """phi_d, probabilities of the distances d = 1 .. reach."""
         return zipf_law(self.reach, self.exponent)
 
     @cached_property
     def _history(self) -> int:
-        """Tokens before a document after which no chain of copies matters (share below 1e-12).
+        """Tokens to draw before a document: longer chains of copies have probability below 1e-12.
 
         Raises
         ------
         InputError
             There would be too many.
         """
-        # escape[n]: a chain of copies from one token passes n tokens back; the array is filled
-        # from its end, so that what came last lies as `distances` does.
+        # escape[-1 - n] is the probability that a token's chain of copies reaches more than n
+        # tokens back. The array is filled from its end, so that its latest entries are in the
+        # order of `distances`.
         beyond = 1.0 - np.cumsum(self.distances)
         escape = np.empty(_MAX_HISTORY)
         escape[-1] = self.rho
@@ -122,9 +123,9 @@ class CopyProcess(StationaryWorld):
             if escape[-n] <= _CUT:
                 return n
             near = self.distances[: min(n, self.reach)]
-            there = float(near @ escape[len(escape) - n :][: len(near)])
+            chained = float(near @ escape[len(escape) - n :][: len(near)])
             longer = float(beyond[n - 1]) if n <= self.reach else 0.0
-            escape[-n - 1] = self.rho * (max(longer, 0.0) + there)
+            escape[-n - 1] = self.rho * (max(longer, 0.0) + chained)
         raise InputError(
             f"rho={self.rho}, reach={self.reach}: copies of copies reach more than {_MAX_HISTORY} "
             "tokens back, which would have to be drawn before every document; use a smaller rho "
@@ -146,12 +147,12 @@ class CopyProcess(StationaryWorld):
         at = np.arange(n * total).reshape(n, total)
         column = np.arange(total)
         source = np.where(copies & (back <= column), at - back, at).reshape(-1)
-        # Copies of copies: follow twice as far in every round, until all have arrived.
+        # Follow the copies to their origins, twice as many links in every round.
         while True:
-            farther = source[source]
-            if np.array_equal(farther, source):
+            doubled = source[source]
+            if np.array_equal(doubled, source):
                 break
-            source = farther
+            source = doubled
         fresh = np.searchsorted(np.cumsum(self.pi), rng.random(n * total), side="right")
         fresh = np.minimum(fresh, self.vocab_size - 1).astype(self.dtype)
         tokens: NDArray[Any] = fresh[source].reshape(n, total)[:, self._history :]
@@ -172,7 +173,7 @@ class CopyProcess(StationaryWorld):
         return self._r[0][: longest + 1]
 
     def _yule_walker(self) -> Floats:
-        """r(n), n = 0 .. reach, which determine each other."""
+        """r(n), n = 0 .. reach, from the linear system that couples them."""
         phi, reach = self.distances, self.reach
         # r(n) - rho sum_d phi_d r(|n - d|) = 0 for n = 1 .. reach, r(0) = 1.
         system = np.eye(reach)
@@ -195,45 +196,45 @@ class CopyProcess(StationaryWorld):
         return float(np.linalg.norm(self._shape, 2))
 
     def process_norms(self, lags: Sequence[int], *, sequential: bool = False) -> Floats:
-        wanted, d = np.array(lags), self.document_length
-        last = min(int(wanted.max()), self._most_lags)
-        beyond = np.nan
+        lag_array, d = np.array(lags), self.document_length
+        last = min(int(lag_array.max()), self._max_lag)
+        beyond = np.nan  # r at lags above `last`
         mean = 0.0
         if sequential:
-            # r falls exponentially in the end, and the mean needs no more of it.
-            most = min(d - 1, self._most_lags)
-            last = min(1024, most)
-            while last < most and self.r(last)[-self.reach :].max() > _FORGOTTEN:
-                last = min(2 * last, most)
+            # r falls exponentially in the end; the mean needs no lags where it is negligible.
+            limit = min(d - 1, self._max_lag)
+            last = min(1024, limit)
+            while last < limit and self.r(last)[-self.reach :].max() > _FORGOTTEN:
+                last = min(2 * last, limit)
             if last == d - 1 or self.r(last)[-self.reach :].max() <= _FORGOTTEN:
                 beyond = 0.0
-            mean = float(self.r(last)[1:] @ pair_shares(d, 1, last + 1)) + beyond
+            mean = float(self.r(last)[1:] @ pair_fractions(d, 1, last + 1)) + beyond
         r = np.append(self.r(last), beyond)
-        found: Floats = np.abs(r[np.minimum(wanted, last + 1)] - mean) * self._shape_norm
-        return found
+        norms: Floats = np.abs(r[np.minimum(lag_array, last + 1)] - mean) * self._shape_norm
+        return norms
 
     @property
-    def _most_lags(self) -> int:
-        """Largest lag to which r is followed."""
+    def _max_lag(self) -> int:
+        """Largest lag at which r is computed."""
         return min(_MAX_LAGS, _MAX_PRODUCTS // self.reach)
 
     def process_covariance(self, lag: int) -> Floats:
-        if lag > self._most_lags:
+        if lag > self._max_lag:
             raise InputError(
-                f"lag={lag}: r(t) of this process is out of reach; use lags up to {self._most_lags}"
+                f"lag={lag}: r(t) cannot be computed at this lag; use lags up to {self._max_lag}"
             )
         return float(self.r(lag)[lag]) * self._shape
 
     def process_entropies(self, max_context: int) -> Floats:
-        # Two tokens t apart are one and the same with probability r(t), else independent.
-        found = np.full(max_context + 1, np.nan)
+        # Two tokens t apart are copies of one token with probability r(t), otherwise independent.
+        entropies = np.full(max_context + 1, np.nan)
         pi = np.array(self.pi)
-        found[0] = block_entropy(pi)
+        entropies[0] = block_entropy(pi)
         if max_context >= 1:
             r = float(self.r(1)[1])
             pair = r * np.diag(pi) + (1 - r) * np.outer(pi, pi)
-            found[1] = block_entropy(pair.reshape(-1)) - found[0]
-        return found
+            entropies[1] = block_entropy(pair.reshape(-1)) - entropies[0]
+        return entropies
 
     def exponents(self) -> dict[str, KnownExponent]:
         why = "the slope of the exact C(t) drifts with t; compare values, not exponents"

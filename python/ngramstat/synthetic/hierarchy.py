@@ -1,7 +1,7 @@
-"""Random hierarchy models: uniform rules, or rules whose frequencies follow a power law.
+"""Random hierarchy models with uniform rules or with power-law rule frequencies.
 
-Cagnetta et al. 2024 (PRX 14, 031001; arXiv 2406.00048); power-law rules: arXiv 2505.07067. docs/theory.md 5
-and 3 give the exponents.
+Cagnetta et al. 2024 (PRX 14, 031001; arXiv 2406.00048); power-law rules: arXiv 2505.07067. The
+exponents are derived in docs/theory.md 5 and 3.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
 from ngramstat.synthetic.sampling import (
+    PIECE,
     AliasTable,
     TreeLevel,
     TreeSource,
@@ -27,7 +28,6 @@ from ngramstat.synthetic.sampling import (
 from ngramstat.synthetic.tree import MAX_TREE_NGRAMS, Tree
 from ngramstat.synthetic.world import (
     MAX_DENSE,
-    PIECE,
     Floats,
     KnownExponent,
     Tokens,
@@ -43,11 +43,11 @@ from ngramstat.synthetic.world import (
 __all__ = ["RandomHierarchy", "draw_rules"]
 
 _MAX_TOKENS = 1 << 62
-# Rules of all levels together; a larger grammar would not fit the caches it is drawn from.
+# Most entries of the rules of all levels together; 2 GB as int64.
 _MAX_CHILDREN = 1 << 28
-# Work on the extra entropies of one world: seconds each. Products of beliefs and rules on a level;
-# positions that are gone through and products of matrices in all of these; samples of a Monte-Carlo
-# mean and products in all of these.
+# Limits of the work on the extra entropies, each a matter of seconds: products of beliefs and rules
+# on a level; positions of the exact mean over positions, and products for all of them; samples of
+# the Monte Carlo mean, and products for all of them.
 _MAX_BELIEFS = 1 << 20
 _MAX_POSITIONS = 1 << 12
 _MAX_WINDOWS = 1 << 31
@@ -58,35 +58,35 @@ _MAX_SAMPLED = 1 << 29
 def draw_rules(
     v: int, m: int, s: int, levels: int, classes: int, rng: np.random.Generator
 ) -> list[NDArray[np.int64]]:
-    """Rules of every level, the root's first: distinct s-tuples, dealt m per symbol.
+    """Rules of every level, the root's first: distinct s-tuples, m per symbol.
 
-    A tuple belongs to one symbol of its level only, so strings can be parsed without doubt.
+    A tuple belongs to only one symbol of its level, so strings can be parsed unambiguously.
     """
-    found = []
+    rules = []
     for level in range(levels):
         parents = classes if level == 0 else v
-        wanted, possible = parents * m, v**s
-        if possible <= max(4 * wanted, 1 << 20):
-            codes = rng.permutation(possible)[:wanted]
+        count, possible = parents * m, v**s
+        if possible <= max(4 * count, 1 << 20):
+            codes = rng.permutation(possible)[:count]
         else:
-            codes = _distinct_codes(wanted, possible, rng)
-        tuples = np.empty((wanted, s), np.int64)
+            codes = _distinct_codes(count, possible, rng)
+        tuples = np.empty((count, s), np.int64)
         for c in range(s - 1, -1, -1):
             codes, last = codes // v, codes % v
             tuples[:, c] = last
-        found.append(tuples.reshape(parents, m, s))
-    return found
+        rules.append(tuples.reshape(parents, m, s))
+    return rules
 
 
-def _distinct_codes(wanted: int, possible: int, rng: np.random.Generator) -> NDArray[Any]:
-    """Distinct random numbers below `possible`, which may be too large for any array or int64."""
+def _distinct_codes(count: int, possible: int, rng: np.random.Generator) -> NDArray[Any]:
+    """`count` distinct random numbers below `possible`, which may exceed the range of int64."""
     seen: dict[int, None] = {}
     bits = possible.bit_length()
     width, shift = (bits + 7) // 8, -bits % 8
     words = -(-width // 4)
-    while len(seen) < wanted:
-        # No more than are missing, so that the next level goes on from the same random word.
-        data = rng.bytes(4 * words * (wanted - len(seen)))
+    while len(seen) < count:
+        # No more than are missing, so that the next level always resumes at the same random word.
+        data = rng.bytes(4 * words * (count - len(seen)))
         for at in range(0, len(data), 4 * words):
             code = int.from_bytes(data[at : at + width], "little") >> shift
             if code < possible:
@@ -96,14 +96,14 @@ def _distinct_codes(wanted: int, possible: int, rng: np.random.Generator) -> NDA
 
 @dataclass(frozen=True)
 class RandomHierarchy(World):
-    """Random hierarchy model, optionally with rule k taken with probability ~ k^-(1+a).
+    """Random hierarchy model; with `zipf_a` rule k has a probability ~ k^-(1+a).
 
     Parameters
     ----------
     v : int
         Symbols per level, and vocabulary size.
     m : int
-        Rules per symbol; v m distinct tuples per level need v m <= v^s.
+        Rules per symbol. A level has v m distinct tuples, which requires v m <= v^s.
     s : int
         Children per node.
     levels : int
@@ -111,7 +111,7 @@ class RandomHierarchy(World):
     classes : int, optional
         Symbols of the root (class labels); v by default.
     zipf_a : float, optional
-        Exponent a > 0 of the rules' frequencies; None for uniform rules.
+        Exponent a > 0 of the rule frequencies; None for uniform rules.
     zipf_levels : str
         ``1``: power law on the bottom level only; ``all``: on every level.
     rules_seed : int
@@ -144,8 +144,8 @@ class RandomHierarchy(World):
     def __post_init__(self) -> None:
         if self.classes is None:
             object.__setattr__(self, "classes", self.v)
-        for name, least in (("v", 2), ("m", 1), ("s", 2), ("levels", 1), ("classes", 1)):
-            check_whole(name, getattr(self, name), least)
+        for name, minimum in (("v", 2), ("m", 1), ("s", 2), ("levels", 1), ("classes", 1)):
+            check_whole(name, getattr(self, name), minimum)
         if self.v > 1 << 32:
             raise InputError(f"v={self.v}: token ids have 32 bits")
         if self.s > 62 or self.levels > 62 or self.s**self.levels > _MAX_TOKENS:
@@ -184,7 +184,7 @@ class RandomHierarchy(World):
 
     @property
     def one_stream(self) -> bool:
-        """concatenated."""
+        """The same as `concatenated`."""
         return self.concatenated
 
     @property
@@ -196,13 +196,13 @@ class RandomHierarchy(World):
 
     @cached_property
     def frequencies(self) -> list[Floats]:
-        """q of every level, (m,), the root's level first."""
+        """Rule probabilities q of every level, (m,) each, the root's level first."""
         uniform = np.full(self.m, 1.0 / self.m)
         if self.zipf_a is None:
             return [uniform] * self.levels
         zipf = zipf_law(self.m, 1.0 + self.zipf_a)
-        every = self.zipf_levels == "all"
-        return [zipf if every or level == self.levels - 1 else uniform
+        all_levels = self.zipf_levels == "all"
+        return [zipf if all_levels or level == self.levels - 1 else uniform
                 for level in range(self.levels)]  # fmt: skip
 
     @cached_property
@@ -239,15 +239,15 @@ class RandomHierarchy(World):
                 raise InputError(f"rules: level {level} gives one tuple to two symbols or rules")
 
     def parameters(self) -> dict[str, Any]:
-        found: dict[str, Any] = {
+        parameters: dict[str, Any] = {
             name: getattr(self, name)
             for name in ("v", "m", "s", "levels", "classes", "rules_seed", "concatenated")
         }
         if self.zipf_a is not None:
-            found |= {"zipf_a": self.zipf_a, "zipf_levels": self.zipf_levels}
+            parameters |= {"zipf_a": self.zipf_a, "zipf_levels": self.zipf_levels}
         if self.rules is not None:
-            found["rules"] = [np.asarray(level).tolist() for level in self.rules]
-        return found
+            parameters["rules"] = [np.asarray(level).tolist() for level in self.rules]
+        return parameters
 
     @cached_property
     def _source(self) -> TreeSource:
@@ -265,11 +265,11 @@ class RandomHierarchy(World):
             yield out
 
     def labels(self, n_documents: int, *, seed: int, first: int = 0) -> NDArray[np.uint32] | None:
-        """Root symbols of the strings: those that `pieces` with the same seed begin from."""
+        """Root symbols of the strings that `pieces` draws with the same seed."""
         if self.concatenated:
             return None
-        # The sampler draws a root by the high part of word * classes; words of one string are
-        # its root's and one a node.
+        # The sampler draws a root from the high half of word * classes. A string uses one word for
+        # its root and one for every other node.
         words = np.uint64(1 + (self.document_length - 1) // (self.s - 1))
         strings = np.arange(first, first + n_documents, dtype=np.uint64)
         z, n = random_words(random_key(seed, 1), strings * words), np.uint64(self._classes)
@@ -293,62 +293,64 @@ class RandomHierarchy(World):
         return self._norms(lags, self.tree.sequential_covariance, "document")
 
     def _norms(self, lags: Sequence[int], matrix: Any, boundary: str) -> Floats:
-        found = np.full(len(lags), np.nan)
+        norms = np.full(len(lags), np.nan)
         if self.v > MAX_DENSE:
-            return found
+            return norms
         for i, lag in enumerate(lags):
             if boundary == "stream" or lag < self.document_length:
-                found[i] = np.linalg.norm(matrix(int(lag)), 2)
-        return found
+                norms[i] = np.linalg.norm(matrix(int(lag)), 2)
+        return norms
 
     def entropies(self, max_context: int, boundary: str) -> Floats:
         self.check_boundary(boundary)
-        found = np.full(max_context + 1, np.nan)
-        longest, most = max_context + 1, longest_ngram(self.v, MAX_TREE_NGRAMS)
+        entropies = np.full(max_context + 1, np.nan)
+        longest, feasible = max_context + 1, longest_ngram(self.v, MAX_TREE_NGRAMS)
         if boundary == "stream":  # the population does not depend on max_context
-            longest = min(longest, most)
+            longest = min(longest, feasible)
         too_long = boundary == "document" and longest > self.document_length
-        if longest > most or too_long:
-            return found
+        if longest > feasible or too_long:
+            return entropies
         window = (
             self.tree.stream_window(longest)
             if boundary == "stream"
             else self.tree.document_window(longest)
         )
-        found[:longest] = conditional_entropies(window)
-        return found
+        entropies[:longest] = conditional_entropies(window)
+        return entropies
 
     # --- exponents -------------------------------------------------------------------------------
 
     @property
-    def valid_share(self) -> float:
-        """f = m / v^(s-1), the share of tuples that some symbol makes."""
+    def valid_fraction(self) -> float:
+        """f = m / v^(s-1), the fraction of tuples that some symbol produces."""
         return float(self.m / self.v ** (self.s - 1))
 
     @property
     def effective_rules(self) -> float:
-        """m_2 = 1 / sum q^2 on all levels but the bottom one, which set the decay of C(t)."""
+        """m_2 = 1 / sum q^2 of the levels above the bottom, which determine the decay of C(t)."""
         if self.zipf_a is None or self.zipf_levels == "1":
             return float(self.m)
         return float(1.0 / np.sum(self.frequencies[0] ** 2))
 
     @property
-    def typical_share(self) -> float:
-        """f_1/2 = (sum sqrt q)^2 / v^(s-1): Chernoff bound on what a typical rule leaves open."""
+    def typical_fraction(self) -> float:
+        """f_1/2 = (sum sqrt q)^2 / v^(s-1), the Chernoff bound in place of f for typical rules."""
         q = self.frequencies[0 if self.zipf_levels == "all" else self.levels - 1]
         return float(np.sum(np.sqrt(q)) ** 2 / self.v ** (self.s - 1))
 
     def exponents(self) -> dict[str, KnownExponent]:
-        found = self._exponents_of_full_rules() if self.valid_share >= 1 else self._exponents()
+        exponents = (
+            self._exponents_of_full_rules() if self.valid_fraction >= 1 else self._exponents()
+        )
         if self.zipf_a is not None:
-            found["classification"] = KnownExponent(
+            exponents["classification"] = KnownExponent(
                 self.zipf_a / (1 + self.zipf_a),
                 "error of a classifier of the labels falls as P^-a/(1+a)",
             )
-        return found
+        return exponents
 
     def _exponents_of_full_rules(self) -> dict[str, KnownExponent]:
-        """Of f = 1, where the theory's amplitudes, 1 - f, and its gamma, ln(1/f), are nothing."""
+        """Exponents for f = 1, where the theory's amplitudes 1 - f and gamma ~ ln(1/f) vanish."""
         why = "every tuple is valid (f = 1) and equally likely, so tokens carry no correlation"
         if self.zipf_a is not None:
             why = "not known: every tuple is valid (f = 1), and only unequal rules correlate tokens"
@@ -362,14 +364,14 @@ class RandomHierarchy(World):
         shrink = math.log1p(-p2)
         name = "m" if rules == self.m else "m_2"
         beta, uniform = math.log(rules) / log_s, math.log(self.m) / log_s
-        gamma = math.log(1 / self.valid_share) / log_s
-        fastest = math.log(1 / self.typical_share) / log_s
+        gamma = math.log(1 / self.valid_fraction) / log_s
+        fastest = math.log(1 / self.typical_fraction) / log_s
         every_level = self.zipf_a is not None and self.zipf_levels == "all"
         last_token = (
             "ln(1/f) / ln s: entropy of the LAST token given the s^l - 1 before it, once "
             "v f^l < 1; averaged over positions it is another number"
         )
-        found = {
+        exponents = {
             "beta": KnownExponent(
                 (math.log(rules) - shrink) / log_s,
                 f"[ln {name} - ln(1 - p2)] / ln s: decay of the root-mean-square C(t) over rule "
@@ -379,33 +381,33 @@ class RandomHierarchy(World):
             "gamma": KnownExponent(gamma, last_token),
         }
         if every_level:
-            found["gamma"] = KnownExponent(
+            exponents["gamma"] = KnownExponent(
                 None,
                 "between ln(1/f) / ln s and ln(1/f_1/2) / ln s (last token, power-law rules on "
                 "all levels)",
                 gamma,
                 fastest,
             )
-            found["beta_uniform"] = KnownExponent(
+            exponents["beta_uniform"] = KnownExponent(
                 (math.log(self.m) - shrink) / log_s,
                 "[ln m - ln(1 - p2)] / ln s, were all rules equally likely",
             )
             if self.m > 1:
-                found["alpha_uniform"] = KnownExponent(
+                exponents["alpha_uniform"] = KnownExponent(
                     gamma / (2 * uniform), "ln(1/f) / (2 ln m), were all rules equally likely"
                 )
         if beta > 0:
             meaning = "gamma / (2 beta), both for the last token and large v"
-            found["alpha"] = (
+            exponents["alpha"] = (
                 KnownExponent(None, meaning, gamma / (2 * beta), fastest / (2 * beta))
                 if every_level
                 else KnownExponent(gamma / (2 * beta), meaning)
             )
-        return found
+        return exponents
 
     @property
     def entropy_rate(self) -> float:
-        """Entropy of a string per token: rules are unambiguous, so it tells all of them."""
+        """Entropy of a string per token; the rules are unambiguous, so a string determines them."""
         d = float(self.document_length)
         total = math.log(self._classes) / d
         for level, q in enumerate(self.frequencies):
@@ -413,23 +415,23 @@ class RandomHierarchy(World):
         return total
 
     def thresholds(self, levels: int) -> Floats:
-        """P*_l = v m^(2l-1) / (1 - f), tokens that resolve correlations of level l = 1 ..."""
-        if self.valid_share >= 1:
+        """P*_l = v m^(2l-1) / (1 - f), tokens needed to resolve correlations of level l = 1 ..."""
+        if self.valid_fraction >= 1:
             return np.full(levels, np.inf)
         powers = np.array([self.effective_rules ** (2.0 * k - 1) for k in range(1, levels + 1)])
-        found: Floats = self.v * powers / (1 - self.valid_share)
-        return found
+        thresholds: Floats = self.v * powers / (1 - self.valid_fraction)
+        return thresholds
 
     def extras(self) -> dict[str, Any]:
         tree = self.tree
-        f, q = self.valid_share, self.frequencies[-1]
+        f, q = self.valid_fraction, self.frequencies[-1]
         levels = min(self.levels, 12)
-        found: dict[str, Any] = {
+        extras: dict[str, Any] = {
             "m": self.m,
             "m_2": float(1 / np.sum(q**2)),
             "m_half": float(np.sum(np.sqrt(q)) ** 2),
             "f": f,
-            "f_half": self.typical_share,
+            "f_half": self.typical_fraction,
             "entropy_rate": self.entropy_rate,
             "thresholds": {
                 "meaning": "tokens that resolve correlations of level l = 1 ...",
@@ -438,7 +440,7 @@ class RandomHierarchy(World):
         }
         staircase = tree.staircase(min(levels, 8), _MAX_BELIEFS)
         known = staircase[np.isfinite(staircase)]
-        found["last_token_entropy"] = {
+        extras["last_token_entropy"] = {
             "meaning": "H of a string's last token given the s^l - 1 before it, as far as the "
             "histories can be gone through",
             "context": [self.s**k - 1 for k in range(len(known))],
@@ -446,11 +448,11 @@ class RandomHierarchy(World):
             "annealed": [math.log(1 / (1 - f) + self.v * f**k) if f < 1 else math.log(self.v)
                          for k in range(len(known))],
         }  # fmt: skip
-        found["position_averaged_entropy"] = self._position_averaged()
+        extras["position_averaged_entropy"] = self._position_averaged()
         if self.v <= MAX_DENSE:
             last = self.document_length - 1
             lags = [self.s**k - 1 for k in range(1, self.levels + 1)]
-            found["last_token_covariance"] = {
+            extras["last_token_covariance"] = {
                 "meaning": "norm of the covariance of a string's last token with the one `lag` "
                 "before it; lag s^l - 1 reaches the first token of a block of level l",
                 "lag": lags,
@@ -458,7 +460,7 @@ class RandomHierarchy(World):
                     float(np.linalg.norm(tree.pair_covariance(last - lag, last), 2)) for lag in lags
                 ],
             }
-        return found
+        return extras
 
     def _position_averaged(self) -> dict[str, Any]:
         tree, d = self.tree, self.document_length
@@ -468,32 +470,36 @@ class RandomHierarchy(World):
         if d <= _MAX_POSITIONS and products <= _MAX_WINDOWS:
             exact = tree.position_averaged_entropies(min(longest, d) - 1)
         rng = random_generator(self.rules_seed, 0x504F53, name="rules_seed")
-        found: dict[int, tuple[float, float]] = {}
+        entropies: dict[int, tuple[float, float]] = {}  # context: (entropy, standard error)
         for n in (0, 1, 2, 3, 5, 7, 11, 15, 23, 31):
-            # Nodes above a window times rules, for the window with and without its last token.
+            # Nodes above a window times rules, once with and once without the last token.
             products = 2 * (2 * n + self.levels) * self.v * self.m * self.s
             if n < len(exact):
-                found[n] = float(exact[n]), 0.0
+                entropies[n] = float(exact[n]), 0.0
             elif n < d and products * _SAMPLES <= _MAX_SAMPLED:
-                found[n] = tree.sampled_entropy(n, _SAMPLES, rng)
+                entropies[n] = tree.sampled_entropy(n, _SAMPLES, rng)
         return {
             "meaning": "mean of H(x_i | n tokens before it, i known) over i >= n; exact where the "
             "standard error is 0, else Monte Carlo over positions and strings with exact "
             "probabilities; without contexts that would take too long",
-            "context": list(found),
-            "entropy": [value for value, _ in found.values()],
-            "standard_error": [error for _, error in found.values()],
+            "context": list(entropies),
+            "entropy": [value for value, _ in entropies.values()],
+            "standard_error": [error for _, error in entropies.values()],
         }
 
     def warnings(self) -> list[str]:
-        found = [
+        warnings = [
             "gamma and alpha hold for the entropy of a string's last token; averaged over "
             "positions, as any counting of a corpus is, the entropy falls with another exponent",
         ]
         if self.v < 8:
-            found.append(f"v={self.v} is small: C(t) of single levels can vanish exactly, and the "
-                         "exponents hold on average over rules only")  # fmt: skip
+            warnings.append(
+                f"v={self.v} is small: C(t) of single levels can vanish exactly, and the "
+                "exponents hold on average over rules only"
+            )
         if self.concatenated or self.document_length < 1 << 10:
-            found.append("the stream of concatenated strings is periodic in the string's length: "
-                         "its C(t) does not vanish at lags beyond it")  # fmt: skip
-        return found
+            warnings.append(
+                "the stream of concatenated strings is periodic in the string's length: "
+                "its C(t) does not vanish at lags beyond it"
+            )
+        return warnings

@@ -1,4 +1,7 @@
-"""Independent Zipf tokens, with and without topics: no sequential correlation (docs/theory.md 4)."""
+"""Independent Zipf tokens, with and without topics (docs/theory.md 4).
+
+There is no sequential correlation; topics alone make C(t) differ from zero.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ngramstat.errors import InputError
-from ngramstat.synthetic.markov import _paths
-from ngramstat.synthetic.sampling import StateSource, random_generator, state_source
+from ngramstat.synthetic.sampling import (
+    StateSource,
+    document_pieces,
+    random_generator,
+    state_source,
+)
 from ngramstat.synthetic.world import (
     MAX_NGRAMS,
     Floats,
@@ -34,18 +41,20 @@ _MAX_TOPIC_TOKENS = 1 << 24
 class IndependentTokens(StationaryWorld):
     """Tokens drawn independently from p_r ~ (r + shift)^-exponent, or from a document's topic.
 
-    Every topic is a Dirichlet draw around p; a document takes one topic at random. C(t) is then the
-    covariance of the topics' distributions at every lag inside documents: composition, no sequence.
+    Every topic is a Dirichlet draw around p, and every document has one topic, chosen at random.
+    C(t) inside documents is then the covariance of the topics' distributions, the same at every
+    lag: an effect of composition, not of sequence.
 
     Parameters
     ----------
     vocab_size : int
     exponent, shift : float
-        Of the Zipf law, r = 1 .. V.
+        Parameters of the Zipf law, r = 1 .. V.
     topics : int
         0: one distribution for all documents.
     concentration : float
-        Of the Dirichlet draws: p is kept to about 1 / sqrt(concentration p) in each token.
+        Concentration of the Dirichlet draws: a topic's probability of a token differs from p by a
+        relative amount of about 1 / sqrt(concentration p).
     rules_seed : int
         Seed of the topics.
     document_length : int
@@ -92,7 +101,7 @@ class IndependentTokens(StationaryWorld):
 
     @cached_property
     def distributions(self) -> Floats:
-        """One row per topic (one alone without topics), (topics, V)."""
+        """One row per topic, (topics, V); a single row without topics."""
         if not self.topics:
             return self.zipf[None, :]
         rng = random_generator(self.rules_seed, 0x544F50, name="rules_seed")
@@ -103,14 +112,14 @@ class IndependentTokens(StationaryWorld):
                 f"concentration={self.concentration:g}: the Dirichlet draws of the topics are too "
                 "small or too large for floating-point numbers; use a value nearer to 100"
             )
-        found: Floats = drawn / total
-        return found
+        distributions: Floats = drawn / total
+        return distributions
 
     @cached_property
     def marginal(self) -> Floats:
         """Distribution of a token, (V,)."""
-        found: Floats = self.distributions.mean(axis=0)
-        return found
+        marginal: Floats = self.distributions.mean(axis=0)
+        return marginal
 
     @cached_property
     def _source(self) -> tuple[StateSource, int]:
@@ -126,27 +135,29 @@ class IndependentTokens(StationaryWorld):
 
     def pieces(self, n_tokens: int, *, seed: int, threads: int = 1) -> Iterator[Tokens]:
         source, start = self._source
-        return _paths(source, start, self.document_length, self.dtype, n_tokens, seed, threads)
+        return document_pieces(
+            source, start, self.document_length, self.dtype, n_tokens, seed=seed, threads=threads
+        )
 
     @cached_property
     def _composition_norm(self) -> float:
-        apart = (self.distributions - self.marginal) / math.sqrt(len(self.distributions))
-        return float(np.linalg.norm(apart @ apart.T, 2)) if self.topics else 0.0
+        deviations = (self.distributions - self.marginal) / math.sqrt(len(self.distributions))
+        return float(np.linalg.norm(deviations @ deviations.T, 2)) if self.topics else 0.0
 
     def process_norms(self, lags: Sequence[int], *, sequential: bool = False) -> Floats:
-        # Every lag has the same covariance, which a mean over all pairs removes.
+        # Every lag has the same covariance, so subtracting the mean over all pairs leaves nothing.
         return np.full(len(lags), 0.0 if sequential else self._composition_norm)
 
     def process_covariance(self, lag: int) -> Floats:
-        apart = (self.distributions - self.marginal) / math.sqrt(len(self.distributions))
-        return apart.T @ apart
+        deviations = (self.distributions - self.marginal) / math.sqrt(len(self.distributions))
+        return deviations.T @ deviations
 
     def process_entropies(self, max_context: int) -> Floats:
-        found = np.full(max_context + 1, np.nan)
+        entropies = np.full(max_context + 1, np.nan)
         if not self.topics:
-            found[:] = block_entropy(self.zipf)
-            return found
-        found[0] = block_entropy(self.marginal)
+            entropies[:] = block_entropy(self.zipf)
+            return entropies
+        entropies[0] = block_entropy(self.marginal)
         longest = 1
         while longest <= max_context and self.vocab_size ** (longest + 1) <= MAX_NGRAMS:
             longest += 1
@@ -156,11 +167,11 @@ class IndependentTokens(StationaryWorld):
             for _ in range(longest - 1):
                 joint = np.outer(joint, row).reshape(-1)
             window += joint / len(self.distributions)
-        found[:longest] = conditional_entropies(window.reshape((self.vocab_size,) * longest))
-        return found
+        entropies[:longest] = conditional_entropies(window.reshape((self.vocab_size,) * longest))
+        return entropies
 
     def entropies(self, max_context: int, boundary: str) -> Floats:
-        if not self.topics:  # independent tokens know no boundary
+        if not self.topics:  # both boundaries give the same curve
             self.check_boundary(boundary)
             return self.process_entropies(max_context)
         return super().entropies(max_context, boundary)
@@ -172,7 +183,7 @@ class IndependentTokens(StationaryWorld):
         return super().norms(lags, boundary)
 
     def noise_constant(self) -> float:
-        """kappa: C(t) of P pairs has norm kappa / sqrt(P) by chance (docs/theory.md 4)."""
+        """kappa: the noise norm of C(t) from P pairs is kappa / sqrt(P) (docs/theory.md 4)."""
         from ngramstat.covariance.noise import noise_edge
 
         return noise_edge(self.marginal, self.marginal)

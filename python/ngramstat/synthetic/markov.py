@@ -1,4 +1,7 @@
-"""Markov chains of any order and random walks on graphs: exponents must be refused (docs/theory.md 12.4)."""
+"""Markov chains of any order and random walks on graphs (docs/theory.md 12.4).
+
+Their C(t) falls exponentially, so an estimator must refuse to report exponents for them.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,12 @@ from ngramstat.errors import InputError
 from ngramstat.synthetic.sampling import (
     StateSource,
     check_probabilities,
+    document_pieces,
     random_generator,
-    random_key,
     state_source,
 )
 from ngramstat.synthetic.world import (
     MAX_DENSE,
-    PIECE,
     Floats,
     KnownExponent,
     StationaryWorld,
@@ -30,61 +32,32 @@ from ngramstat.synthetic.world import (
     block_entropy,
     check_length,
     mean_powers,
-    pair_shares,
+    pair_fractions,
 )
 
 __all__ = ["GraphWalk", "MarkovChain"]
 
-# Contexts of a chain, each a state with V outcomes.
+# Contexts of a chain times V: every context is a state with V outcomes.
 _MAX_OUTCOMES = 1 << 24
 _MAX_NODES = 1 << 20
 # Largest dense linear system for a stationary distribution: every chain of order 1, in seconds.
 _MAX_SOLVED = 4096
-# Parts of a chain that are joined by less than this are apart in any corpus, and in rounding.
+# Transitions below this are ignored: no corpus would show them, and rounding hides them.
 _MIN_JOINT = 1e-15
-# A stationary distribution may miss balance by this, in the sum of absolute differences.
+# Largest sum of absolute differences between a stationary distribution and the one a step later.
 _BALANCE = 1e-12
-# A chain has forgotten where its norm is below this share of C(1)'s: what is left is rounding.
+# Below this fraction of ||C(0)|| a norm is mostly rounding: the chain has forgotten its past.
 _FORGOTTEN = 1e-14
-# Steps from lag to lag, and multiplications in all of them: seconds.
+# Steps from lag to lag, and multiplications in all of them; both take seconds.
 _MAX_STEPS = 1 << 17
 _MAX_PRODUCTS = 1 << 33
-# How many times faster those are in dense matrices.
+# Multiplications are this many times faster in dense matrices.
 _DENSE_SPEED = 8
-# Transitions that the truth of a drawn chain lists.
+# Most transitions that truth.json lists for a chain with drawn transitions.
 _MAX_LISTED = 1 << 16
-# Edges times lag of a walk on a graph with too many nodes for its spectrum: about a second a lag.
+# Largest product of edges and lag for a graph with too many nodes for its spectrum: about a second
+# per lag.
 _MAX_STEPPED = 1 << 25
-
-
-def _paths(
-    source: StateSource,
-    start: int,
-    document_length: int,
-    dtype: np.dtype[Any],
-    n_tokens: int,
-    seed: int,
-    threads: int,
-) -> Iterator[Tokens]:
-    """Documents from one starting state, a longer one in pieces."""
-    key = random_key(seed, 1)
-    per_piece = PIECE // document_length
-    first = 0
-    while first < n_tokens:
-        if per_piece >= 1:
-            documents = min(per_piece, -(-(n_tokens - first) // document_length))
-            out = np.empty(documents * document_length, dtype)
-            states = np.full(documents, start, np.uint32)
-            source.sample(key, first, states, out, threads)
-            yield out[: n_tokens - first]
-            first += len(out)
-            continue
-        states = np.full(1, start, np.uint32)
-        for done in range(0, min(document_length, n_tokens - first), PIECE):
-            out = np.empty(min(PIECE, document_length - done), dtype)
-            source.sample(key, first + done, states, out, threads)
-            yield out[: n_tokens - first - done]
-        first += document_length
 
 
 @dataclass(frozen=True)
@@ -112,15 +85,15 @@ class MarkovChain(StationaryWorld):
 
     def __post_init__(self) -> None:
         try:
-            given = np.asarray(self.transitions, dtype=np.float64)
+            table = np.asarray(self.transitions, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise InputError("transitions: not a rectangular array of numbers") from error
-        if given.ndim < 2 or len(set(given.shape)) != 1 or given.shape[0] < 2:
-            raise InputError(f"transitions: needs shape (V, ..., V), got {given.shape}")
-        if given.size > _MAX_OUTCOMES:
-            raise InputError(f"transitions: {given.size} numbers, at most {_MAX_OUTCOMES}")
+        if table.ndim < 2 or len(set(table.shape)) != 1 or table.shape[0] < 2:
+            raise InputError(f"transitions: needs shape (V, ..., V), got {table.shape}")
+        if table.size > _MAX_OUTCOMES:
+            raise InputError(f"transitions: {table.size} numbers, at most {_MAX_OUTCOMES}")
         check_length(self.document_length, 40)
-        table = check_probabilities(given, "transitions")
+        table = check_probabilities(table, "transitions")
         table.setflags(write=False)
         object.__setattr__(self, "transitions", table)
         self._require_irreducible()
@@ -151,7 +124,7 @@ class MarkovChain(StationaryWorld):
         drawn: dict[str, Any] = {"concentration": concentration, "rules_seed": rules_seed}
         try:
             chain = cls(table, document_length, drawn)
-            _ = chain.stationary  # a chain that is nearly in parts shows it here
+            _ = chain.stationary  # raises where the chain nearly falls into parts
         except InputError as error:
             raise InputError(
                 f"concentration={concentration:g}: transitions drawn with rules_seed={rules_seed} "
@@ -171,17 +144,17 @@ class MarkovChain(StationaryWorld):
         return int(self.transitions.shape[0])
 
     def parameters(self) -> dict[str, Any]:
-        found: dict[str, Any] = {
+        parameters: dict[str, Any] = {
             "order": self.order,
             "vocab_size": self.vocab_size,
             "document_length": self.document_length,
         }
         if self._drawn is not None:
-            found |= self._drawn
-        # What a drawn chain was drawn from says as much as a table of millions.
+            parameters |= self._drawn
+        # The seed and the concentration determine a drawn table, however large it is.
         if self._drawn is None or self.transitions.size <= _MAX_LISTED:
-            found["transitions"] = self.transitions.tolist()
-        return found
+            parameters["transitions"] = self.transitions.tolist()
+        return parameters
 
     @cached_property
     def _chain(self) -> Any:
@@ -201,10 +174,10 @@ class MarkovChain(StationaryWorld):
         chain.eliminate_zeros()
         count, label = connected_components(chain, directed=True, connection="strong")
         if count > 1:
-            # Contexts that are left for good do not matter; two that are never left do.
+            # Transient contexts do not matter; a second closed class does.
             rows, columns = chain.nonzero()
-            left = np.unique(label[rows[label[rows] != label[columns]]])
-            if count - len(left) > 1:
+            transient = np.unique(label[rows[label[rows] != label[columns]]])
+            if count - len(transient) > 1:
                 raise InputError(
                     "transitions: the chain falls into parts that it never leaves, or leaves with "
                     f"probabilities below {_MIN_JOINT:g}; give larger ones between the parts"
@@ -217,30 +190,30 @@ class MarkovChain(StationaryWorld):
         Raises
         ------
         InputError
-            It cannot be found in floating-point numbers.
+            It cannot be computed in floating-point numbers.
         """
         n = self.vocab_size**self.order
         pi = _null_vector(self._chain) if n <= _MAX_SOLVED else _leading_vector(self._chain)
         pi = np.maximum(pi, 0.0)
         with np.errstate(invalid="ignore"):
             pi /= pi.sum()
-            missed = float(np.abs(self._chain.T @ pi - pi).sum())
-        if not missed < _BALANCE:
+            imbalance = float(np.abs(self._chain.T @ pi - pi).sum())
+        if not imbalance < _BALANCE:
             raise InputError(
-                "transitions: the stationary distribution is not known to rounding, because the "
-                "chain nearly falls into parts that it hardly ever leaves; use larger "
+                "transitions: the stationary distribution cannot be computed to rounding, because "
+                "the chain nearly falls into parts that it very rarely leaves; use larger "
                 "probabilities between the parts"
             )
-        found: Floats = pi.reshape((self.vocab_size,) * self.order)
-        return found
+        stationary: Floats = pi.reshape((self.vocab_size,) * self.order)
+        return stationary
 
     @cached_property
     def _source(self) -> tuple[StateSource, int]:
-        """The chain with shorter contexts as further states, so that documents start stationary."""
+        """The chain, with shorter contexts as extra states so that documents start stationary."""
         v, k = self.vocab_size, self.order
         tokens = np.arange(v)
         states = []
-        # Context of j < k tokens: state number first[j] + its number; first[k] = 0 holds the rest.
+        # A context of j tokens has the state number first[j] + (number of the context).
         first = {k: 0}
         total = v**k
         for j in range(k - 1, -1, -1):
@@ -258,20 +231,22 @@ class MarkovChain(StationaryWorld):
 
     def pieces(self, n_tokens: int, *, seed: int, threads: int = 1) -> Iterator[Tokens]:
         source, start = self._source
-        return _paths(source, start, self.document_length, self.dtype, n_tokens, seed, threads)
+        return document_pieces(
+            source, start, self.document_length, self.dtype, n_tokens, seed=seed, threads=threads
+        )
 
     @cached_property
     def marginal(self) -> Floats:
         """Distribution of a token, (V,)."""
-        found: Floats = self.stationary.sum(axis=tuple(range(1, self.order)))
-        return found
+        marginal: Floats = self.stationary.sum(axis=tuple(range(1, self.order)))
+        return marginal
 
     def _covariances(self) -> Iterator[tuple[Floats, float]]:
-        """C(1), C(2), ... with what the contexts still know of the token so many steps back.
+        """C(1), C(2), ..., each with the dependence between a token and the context t tokens later.
 
-        The latter is the sum of |P(token, context) - P(token) P(context)|, and infinite at lags
-        below the order. Once it is nothing, so are all covariances to come, while a single one may
-        vanish before those at longer lags.
+        The dependence is the sum of |P(token, context) - P(token) P(context)|, infinite at lags
+        below the order. Once it vanishes, so do all later covariances. A single covariance may
+        vanish before that.
         """
         v, k = self.vocab_size, self.order
         product = np.outer(self.marginal, self.marginal)
@@ -280,69 +255,88 @@ class MarkovChain(StationaryWorld):
             yield self.stationary.sum(axis=others) - product, np.inf
         n = v**k
         pi = self.stationary.reshape(-1)
-        apart = -np.outer(self.marginal, pi)
-        apart[np.arange(n) // v ** (k - 1), np.arange(n)] += pi
+        # P(token, context) - P(token) P(context)
+        deviation = -np.outer(self.marginal, pi)
+        deviation[np.arange(n) // v ** (k - 1), np.arange(n)] += pi
         back = self.transitions.T if k == 1 else self._chain.T
         while True:
-            apart = (back @ apart.T).T
-            yield apart.reshape(v, -1, v).sum(axis=1), float(np.abs(apart).sum())
+            deviation = (back @ deviation.T).T
+            yield deviation.reshape(v, -1, v).sum(axis=1), float(np.abs(deviation).sum())
 
     @cached_property
-    def _most_steps(self) -> int:
-        """Largest lag that is stepped to."""
+    def _max_steps(self) -> int:
+        """Largest lag whose covariance is computed."""
         products = self.transitions.size * self.vocab_size
         if self.order == 1:
             products //= _DENSE_SPEED
         return int(max(1, min(_MAX_STEPS, _MAX_PRODUCTS // max(products, 1))))
 
     def process_covariance(self, lag: int) -> Floats:
-        if lag > self._most_steps:
+        if lag > self._max_steps:
             raise InputError(
-                f"lag={lag}: C(t) of this chain is out of reach; use lags up to {self._most_steps}"
+                f"lag={lag}: C(t) cannot be computed at this lag; use lags up to {self._max_steps}"
             )
         return next(islice(self._covariances(), lag - 1, None))[0]
 
     def process_norms(self, lags: Sequence[int], *, sequential: bool = False) -> Floats:
+        if self.vocab_size > MAX_DENSE:
+            return np.full(len(lags), np.nan)
+        return self._sequential_norms(lags) if sequential else self._plain_norms(lags)
+
+    @cached_property
+    def _rounding(self) -> float:
+        """Norms below this are mostly rounding."""
+        at_zero = np.diag(self.marginal) - np.outer(self.marginal, self.marginal)
+        return _FORGOTTEN * float(np.linalg.norm(at_zero, 2))
+
+    def _plain_norms(self, lags: Sequence[int]) -> Floats:
+        steps = max((lag for lag in lags if lag <= self._max_steps), default=0)
+        norms = dict.fromkeys(lags, math.nan)
+        for lag, (c, dependence) in enumerate(islice(self._covariances(), steps), start=1):
+            if lag in norms:
+                norms[lag] = self._norm_above_rounding(c)
+            if dependence < self._rounding:
+                break
+        return np.array([norms[lag] for lag in lags])
+
+    def _sequential_norms(self, lags: Sequence[int]) -> Floats:
+        """Norms of C(t) minus the symmetrised mean over all pairs of a document."""
         v, d = self.vocab_size, self.document_length
-        found = np.full(len(lags), np.nan)
-        if v > MAX_DENSE:
-            return found
-        now = np.diag(self.marginal) - np.outer(self.marginal, self.marginal)
-        rounding = _FORGOTTEN * float(np.linalg.norm(now, 2))
-        last = d - 1 if sequential else max((t for t in lags if t <= self._most_steps), default=0)
-        steps = min(last, self._most_steps)
-        share = pair_shares(d, 1, steps + 1) if sequential else np.zeros(0)
-        wanted: dict[int, Floats] = {}
+        steps = min(d - 1, self._max_steps)
+        weights = pair_fractions(d, 1, steps + 1)
+        covariances: dict[int, Floats] = {}
         mean = np.zeros((v, v))
         forgotten = False
-        for t, (c, known) in enumerate(islice(self._covariances(), steps), start=1):
-            if t in lags:
-                wanted[t] = c
-            if sequential:
-                mean += share[t - 1] * (c + c.T) / 2
-            forgotten = known < rounding
+        for lag, (c, dependence) in enumerate(islice(self._covariances(), steps), start=1):
+            if lag in lags:
+                covariances[lag] = c
+            mean += weights[lag - 1] * (c + c.T) / 2
+            forgotten = dependence < self._rounding
             if forgotten:
                 break
-        if sequential and not forgotten and steps < last:
-            return found
-        for i, lag in enumerate(lags):
-            if lag in wanted or (sequential and forgotten):
-                norm = float(np.linalg.norm(wanted.get(lag, 0.0) - mean, 2))
-                found[i] = norm if norm >= rounding else np.nan
-        return found
+        if not forgotten and steps < d - 1:
+            return np.full(len(lags), np.nan)
+        # Once the chain has forgotten its past, C(t) is zero.
+        known = [lag for lag in lags if lag in covariances or forgotten]
+        norms = {lag: self._norm_above_rounding(covariances.get(lag, 0.0) - mean) for lag in known}
+        return np.array([norms.get(lag, math.nan) for lag in lags])
+
+    def _norm_above_rounding(self, covariance: Floats) -> float:
+        norm = float(np.linalg.norm(covariance, 2))
+        return norm if norm >= self._rounding else math.nan
 
     def process_entropies(self, max_context: int) -> Floats:
-        found = np.empty(max_context + 1)
+        entropies = np.empty(max_context + 1)
         v, k = self.vocab_size, self.order
         window = self.stationary.reshape(-1, 1) * self.transitions.reshape(-1, v)
         window = window.reshape((v,) * (k + 1))
         for n in range(max_context + 1):
             short = min(n, k)
             joint = window.sum(axis=tuple(range(k - short)))
-            found[n] = block_entropy(joint.reshape(-1)) - block_entropy(
+            entropies[n] = block_entropy(joint.reshape(-1)) - block_entropy(
                 joint.sum(axis=-1).reshape(-1)
             )
-        return found
+        return entropies
 
     def exponents(self) -> dict[str, KnownExponent]:
         constant = "H_n is constant from the chain's order on"
@@ -382,11 +376,10 @@ class GraphWalk(StationaryWorld):
     def __post_init__(self) -> None:
         if not 2 <= self.nodes <= _MAX_NODES:
             raise InputError(f"nodes={self.nodes}: must lie in 2 .. 2^20")
-        most = self.nodes * (self.nodes - 1) // 2
-        if not 1 <= self.edges <= min(most, _MAX_OUTCOMES):
+        max_edges = min(self.nodes * (self.nodes - 1) // 2, _MAX_OUTCOMES)
+        if not 1 <= self.edges <= max_edges:
             raise InputError(
-                f"edges={self.edges}: must lie in 1 .. {min(most, _MAX_OUTCOMES)} for "
-                f"{self.nodes} nodes"
+                f"edges={self.edges}: must lie in 1 .. {max_edges} for {self.nodes} nodes"
             )
         check_length(self.document_length, 40)
         if self.links is not None:
@@ -405,7 +398,7 @@ class GraphWalk(StationaryWorld):
 
     @cached_property
     def adjacency(self) -> Any:
-        """Of the largest component, sparse (V, V), symmetric, zeros and ones."""
+        """Adjacency matrix of the largest component: sparse (V, V), symmetric, zeros and ones."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
@@ -421,23 +414,24 @@ class GraphWalk(StationaryWorld):
 
     def _drawn_edges(self) -> NDArray[np.int64]:
         """(edges, 2) distinct pairs of nodes, the smaller number first."""
-        n, most = self.nodes, self.nodes * (self.nodes - 1) // 2
+        n = self.nodes
+        possible = n * (n - 1) // 2
         rng = random_generator(self.rules_seed, 0x475248, name="rules_seed")
-        if self.edges > most // 2:
-            # Of so many pairs, almost all that are drawn anew would be there already.
-            numbers = np.sort(rng.permutation(most)[: self.edges])
-            # Pairs in the rows above each.
+        if self.edges > possible // 2:
+            # Rejection would be slow: most newly drawn pairs would have been drawn before.
+            numbers = np.sort(rng.permutation(possible)[: self.edges])
+            # Number of pairs in the rows above each row.
             before = np.concatenate([[0], np.cumsum(np.arange(n - 1, 0, -1))])
             row = np.searchsorted(before, numbers, side="right") - 1
             return np.stack([row, numbers - before[row] + row + 1], axis=1)
-        found: NDArray[np.int64] = np.zeros(0, np.int64)
-        while len(found) < self.edges:
-            more = rng.integers(0, n * n, 2 * (self.edges - len(found)) + 16)
-            more = more[more // n < more % n]
-            together = np.concatenate([found, more])
-            _, first = np.unique(together, return_index=True)
-            found = together[np.sort(first)][: self.edges]
-        return np.stack([found // n, found % n], axis=1)
+        codes: NDArray[np.int64] = np.zeros(0, np.int64)  # n * (smaller node) + larger node
+        while len(codes) < self.edges:
+            new_codes = rng.integers(0, n * n, 2 * (self.edges - len(codes)) + 16)
+            new_codes = new_codes[new_codes // n < new_codes % n]
+            candidates = np.concatenate([codes, new_codes])
+            _, first = np.unique(candidates, return_index=True)
+            codes = candidates[np.sort(first)][: self.edges]
+        return np.stack([codes // n, codes % n], axis=1)
 
     @cached_property
     def vocab_size(self) -> int:  # type: ignore[override]
@@ -445,24 +439,24 @@ class GraphWalk(StationaryWorld):
         return int(self.adjacency.shape[0])
 
     def parameters(self) -> dict[str, Any]:
-        found: dict[str, Any] = {
+        parameters: dict[str, Any] = {
             name: getattr(self, name)
             for name in ("nodes", "edges", "rules_seed", "document_length")
         }
         if self.links is not None:
-            found["links"] = np.asarray(self.links).tolist()
-        return found
+            parameters["links"] = np.asarray(self.links).tolist()
+        return parameters
 
     @cached_property
     def degrees(self) -> Floats:
-        """Neighbours of every node, (V,)."""
+        """Number of neighbours of every node, (V,)."""
         return np.asarray(self.adjacency.sum(axis=1)).reshape(-1)
 
     @cached_property
     def stationary(self) -> Floats:
         """deg / 2E, (V,)."""
-        found: Floats = self.degrees / self.degrees.sum()
-        return found
+        stationary: Floats = self.degrees / self.degrees.sum()
+        return stationary
 
     @cached_property
     def _source(self) -> tuple[StateSource, int]:
@@ -482,23 +476,25 @@ class GraphWalk(StationaryWorld):
 
     def pieces(self, n_tokens: int, *, seed: int, threads: int = 1) -> Iterator[Tokens]:
         source, start = self._source
-        return _paths(source, start, self.document_length, self.dtype, n_tokens, seed, threads)
+        return document_pieces(
+            source, start, self.document_length, self.dtype, n_tokens, seed=seed, threads=threads
+        )
 
     @cached_property
     def _spectrum(self) -> tuple[Floats, Floats]:
-        """Eigenvalues and vectors of D^-1/2 A D^-1/2, the walk made symmetric."""
+        """Eigenvalues and eigenvectors of D^-1/2 A D^-1/2, the symmetrised walk."""
         if self.vocab_size > MAX_DENSE:
             raise InputError(f"V = {self.vocab_size}: a covariance is a matrix of V^2 numbers")
         scale = 1.0 / np.sqrt(self.degrees)
         values, vectors = np.linalg.eigh(self.adjacency.toarray() * np.outer(scale, scale))
-        # Rounding beyond one would grow with the power.
+        # An eigenvalue that rounding puts above one would grow with the power.
         return np.clip(values, -1.0, 1.0), vectors
 
     @cached_property
     def _modes(self) -> Floats:
-        """D_pi^1/2 times the eigenvectors but the constant one (eigenvalue one), (V, V - 1)."""
-        found: Floats = np.sqrt(self.stationary)[:, None] * self._spectrum[1][:, :-1]
-        return found
+        """D_pi^1/2 times the eigenvectors except that of the eigenvalue one, (V, V - 1)."""
+        modes: Floats = np.sqrt(self.stationary)[:, None] * self._spectrum[1][:, :-1]
+        return modes
 
     def _matrix(self, of_values: Floats) -> Floats:
         """D_pi^1/2 f(walk) D_pi^1/2 without its constant part, from f of the eigenvalues."""
@@ -507,17 +503,17 @@ class GraphWalk(StationaryWorld):
 
     def _norm(self, of_values: Floats) -> float:
         """Largest absolute eigenvalue of that matrix."""
-        # By elimination: iterations are slow where most eigenvalues are near the largest.
+        # A dense solver: iterations are slow where most eigenvalues are close to the largest.
         scale = float(np.abs(of_values[:-1]).max())
         if scale == 0.0:
             return 0.0
-        # Nothing beside the largest, and numbers near the smallest float take long.
+        # These do not change the result, and arithmetic on subnormal numbers is slow.
         scaled = np.where(np.abs(of_values) < 1e-30 * scale, 0.0, of_values / scale)
         return scale * float(np.abs(np.linalg.eigvalsh(self._matrix(scaled))).max())
 
     @cached_property
-    def _norm_of(self) -> dict[int, float]:
-        """Norms that are known, by lag: both boundaries need the same."""
+    def _norms_by_lag(self) -> dict[int, float]:
+        """Norms computed so far, by lag; both boundaries need the same ones."""
         return {}
 
     def process_covariance(self, lag: int) -> Floats:
@@ -532,13 +528,13 @@ class GraphWalk(StationaryWorld):
             mean = mean_powers(values, self.document_length)
             return np.array([self._norm(values**lag - mean) for lag in lags])
         for lag in lags:
-            if lag not in self._norm_of:
-                self._norm_of[lag] = self._norm(values**lag)
-        return np.array([self._norm_of[lag] for lag in lags])
+            if lag not in self._norms_by_lag:
+                self._norms_by_lag[lag] = self._norm(values**lag)
+        return np.array([self._norms_by_lag[lag] for lag in lags])
 
     @cached_property
     def _symmetric_walk(self) -> Any:
-        """D^-1/2 A D^-1/2 without its eigenvalue one, a linear operator (V, V)."""
+        """Linear operator D^-1/2 A D^-1/2, (V, V), without the eigenvector of eigenvalue one."""
         from scipy.sparse.linalg import LinearOperator
 
         scale = 1.0 / np.sqrt(self.degrees)
@@ -553,11 +549,11 @@ class GraphWalk(StationaryWorld):
 
     @cached_property
     def _second_value(self) -> float:
-        """The walk's second largest eigenvalue in modulus, that modulus."""
+        """Modulus of the walk's second largest eigenvalue in modulus."""
         return _largest_value(self._symmetric_walk)
 
     def _large_norm(self, lag: int) -> float:
-        """||C(t)|| by steps of the walk, for too many nodes for the spectrum; NaN far away."""
+        """||C(t)|| by steps of the walk, for graphs too large for a spectrum; NaN at long lags."""
         from scipy.sparse.linalg import LinearOperator
 
         if lag * self.adjacency.nnz > _MAX_STEPPED:
@@ -567,7 +563,7 @@ class GraphWalk(StationaryWorld):
             return 0.0
 
         def apply(x: Floats) -> Floats:
-            # D_pi^1/2 walk^lag D_pi^1/2; the rate is put back at the end, so nothing underflows.
+            # D_pi^1/2 walk^lag D_pi^1/2 divided by rate^lag, so that nothing underflows.
             y = root * np.asarray(x, dtype=np.float64).reshape(-1)
             for _ in range(lag):
                 y = walk.matvec(y) / rate
@@ -578,9 +574,9 @@ class GraphWalk(StationaryWorld):
         return _largest_value(LinearOperator((n, n), matvec=apply, dtype=np.float64)) * rate**lag
 
     def process_entropies(self, max_context: int) -> Floats:
-        found = np.full(max_context + 1, float(self.stationary @ np.log(self.degrees)))
-        found[0] = block_entropy(self.stationary)
-        return found
+        entropies = np.full(max_context + 1, float(self.stationary @ np.log(self.degrees)))
+        entropies[0] = block_entropy(self.stationary)
+        return entropies
 
     def exponents(self) -> dict[str, KnownExponent]:
         period = _period(self.adjacency, self.stationary)
@@ -591,7 +587,7 @@ def _null_vector(chain: Any) -> Floats:
     """Solution of pi (T - 1) = 0, sum(pi) = 1 by elimination; NaN where the system is singular."""
     n = chain.shape[0]
     system = -chain.toarray().T
-    # One minus what stays is the sum of what leaves, and that sum does not cancel.
+    # The diagonal of 1 - T as the sum of the other transitions, which does not cancel.
     np.fill_diagonal(system, 0.0)
     np.fill_diagonal(system, -system.sum(axis=0))
     system[-1] = 1.0
@@ -602,7 +598,7 @@ def _null_vector(chain: Any) -> Floats:
 
 
 def _leading_vector(chain: Any) -> Floats:
-    """Left eigenvector of the eigenvalue one of a large irreducible chain; NaN if not found."""
+    """Left eigenvector of the eigenvalue one of a large irreducible chain; NaN on failure."""
     from scipy.sparse.linalg import ArpackError, eigs
 
     n = chain.shape[0]
@@ -611,8 +607,8 @@ def _leading_vector(chain: Any) -> Floats:
         _, vectors = eigs(chain.T, k=1, which="LR", v0=np.linspace(1.0, 2.0, n), tol=0.0)
     except ArpackError:
         return np.full(n, np.nan)
-    found: Floats = np.abs(vectors[:, 0].real)
-    return found
+    leading: Floats = np.abs(vectors[:, 0].real)
+    return leading
 
 
 def _period(graph: Any, stationary: Floats) -> int:

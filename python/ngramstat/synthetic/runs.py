@@ -1,4 +1,7 @@
-"""Run process: heavy-tailed runs of one symbol, with beta and gamma in closed form (docs/theory.md 12.2)."""
+"""Run process: heavy-tailed runs of one symbol (docs/theory.md 12.2).
+
+beta and gamma have closed forms.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +21,22 @@ from ngramstat.synthetic.world import (
     StationaryWorld,
     Tokens,
     check_length,
-    pair_shares,
+    pair_fractions,
 )
 
 __all__ = ["RunProcess"]
 
 # Documents are drawn in groups of about this many tokens, each from its own seed.
 _GROUP = 1 << 20
-# Below, runs are too long for any corpus; above, a run longer than one token is a rarity.
+# Smaller values make runs too long for any corpus, larger ones almost only runs of one token.
 _MIN_MU, _MAX_MU = 0.01, 20.0
-# From here on NumPy's zeta distribution, which ends at 2^63, lacks less than 3e-6 of its tail.
+# NumPy's zeta distribution ends at 2^63; for mu of at least this it misses less than 3e-6.
 _MIN_NUMPY_MU = 0.3
-# rho is found term by term up to here; beyond, by Fourier transforms and to an absolute rounding
-# error, up to the second.
+# rho is computed term by term up to the first lag. Beyond it, up to the second, Fourier transforms
+# leave an absolute rounding error.
 _STEPPED = 1 << 13
 _MAX_LAGS = 1 << 22
-# Far values of rho below this are mostly such rounding.
+# Values of rho below this at lags above `_STEPPED` are mostly rounding.
 _MIN_FAR = 1e-9
 
 
@@ -41,8 +44,9 @@ _MIN_FAR = 1e-9
 class RunProcess(StationaryWorld):
     """Runs with P(length > k) = (1+k)^-(1+mu); the next symbol is uniform among the others.
 
-    C(n) = rho(n) (I/V - 11^T/V^2) with rho ~ n^-mu, so beta = mu; the age of the current run is all
-    that the past tells, and H_n - H_inf ~ n^-(1+mu), so gamma = 1 + mu.
+    C(n) = rho(n) (I/V - 11^T/V^2) with rho ~ n^-mu, so beta = mu. The next token depends on
+    the past only through the symbol and the age of the current run; H_n - H_inf ~ n^-(1+mu), so
+    gamma = 1 + mu.
 
     Parameters
     ----------
@@ -69,7 +73,7 @@ class RunProcess(StationaryWorld):
         if not _MIN_MU <= self.mu <= _MAX_MU:
             raise InputError(
                 f"mu={self.mu}: must lie in {_MIN_MU} .. {_MAX_MU:g}; smaller ones have runs "
-                "longer than any corpus, larger ones hardly a run of two tokens"
+                "longer than any corpus, larger ones almost no run of two tokens"
             )
         if not 2 <= self.vocab_size <= 1 << 16:
             raise InputError(f"vocab_size={self.vocab_size}: must lie in 2 .. 65536")
@@ -102,13 +106,13 @@ class RunProcess(StationaryWorld):
                 symbols = (symbol + np.cumsum(steps)) % self.vocab_size
                 symbol = int(symbols[-1])
                 tokens = np.repeat(symbols.astype(self.dtype), lengths.astype(np.int64))
-                taken = min(len(tokens), length - end)
-                row[end : end + taken] = tokens[:taken]
-                end += taken
+                fitting = min(len(tokens), length - end)
+                row[end : end + fitting] = tokens[:fitting]
+                end += fitting
         return out
 
     def _rest(self, rng: np.random.Generator) -> int:
-        """What is left of a run at a random time, cut at a document's length.
+        """Remaining length of the run at a random time, at most a document's length.
 
         P(rest = r) = P(length >= r) / E(length), a zeta distribution; later runs have
         P(length > k) = (1+k)^-(1+mu).
@@ -120,14 +124,14 @@ class RunProcess(StationaryWorld):
         return 1 + bisect_left(range(1, length), True, key=lambda r: self._beyond(r) <= uniform)
 
     def _beyond(self, n: Any) -> Any:
-        """P(rest > n)."""
+        """P(remaining length > n)."""
         from scipy.special import zeta
 
         return zeta(1 + self.mu, n + 1) / self.mean_run
 
     @property
     def mean_run(self) -> float:
-        """E(length) = zeta(1 + mu)."""
+        """Mean length of a run, zeta(1 + mu)."""
         from scipy.special import zeta
 
         return float(zeta(1 + self.mu))
@@ -135,7 +139,7 @@ class RunProcess(StationaryWorld):
     def rho(self, longest: int) -> Floats:
         """rho(n) for n = 0 .. longest, from the renewal equation.
 
-        Exact to rounding up to n = 2^13, beyond to an absolute 1e-15, up to n = 2^22.
+        Exact to rounding up to n = 2^13, and with an absolute error of 1e-15 up to n = 2^22.
 
         Raises
         ------
@@ -144,71 +148,71 @@ class RunProcess(StationaryWorld):
         """
         if longest > _MAX_LAGS:
             raise InputError(
-                f"lag={longest}: rho of the run process is out of reach; use lags up to {_MAX_LAGS}"
+                f"lag={longest}: rho cannot be computed at this lag; use lags up to {_MAX_LAGS}"
             )
         if not self._rho or len(self._rho[0]) <= longest:
             n = np.arange(longest + 1, dtype=np.float64)
             tail = (1 + n) ** -(1 + self.mu)  # P(length > k)
-            at = np.concatenate([[0.0], tail[:-1] - tail[1:]])  # P(length = k)
+            point = np.concatenate([[0.0], tail[:-1] - tail[1:]])  # P(length = k)
             rest = np.concatenate([[0.0], tail[:-1] / self.mean_run])  # P(rest = r), r >= 1
             change = -1.0 / (self.vocab_size - 1)
-            # A new run's first symbol k steps on: g = tail + change (at * g).
-            g = _renewal(tail, change * at)
-            found = self._beyond(n) + change * _product(rest, g)
-            self._rho[:] = [found]
+            # Correlation k steps after a run began: g = tail + change (point * g).
+            g = _renewal(tail, change * point)
+            self._rho[:] = [self._beyond(n) + change * _product(rest, g)]
         return self._rho[0][: longest + 1]
 
     def process_norms(self, lags: Sequence[int], *, sequential: bool = False) -> Floats:
-        wanted, d = np.array(lags), self.document_length
-        longest = d - 1 if sequential else int(wanted.max())
+        lag_array, d = np.array(lags), self.document_length
+        longest = d - 1 if sequential else int(lag_array.max())
         if sequential and longest > _MAX_LAGS:
             return np.full(len(lags), np.nan)
         rho = self.rho(min(longest, _MAX_LAGS))
-        mean = float(rho[1:] @ pair_shares(d, 1, d)) if sequential else 0.0
-        values = np.append(rho, np.nan)[np.minimum(wanted, len(rho))] - mean
-        values[(wanted > _STEPPED) & (np.abs(values) < _MIN_FAR)] = np.nan
-        found: Floats = np.abs(values) / self.vocab_size
-        return found
+        mean = float(rho[1:] @ pair_fractions(d, 1, d)) if sequential else 0.0
+        values = np.append(rho, np.nan)[np.minimum(lag_array, len(rho))] - mean
+        values[(lag_array > _STEPPED) & (np.abs(values) < _MIN_FAR)] = np.nan
+        norms: Floats = np.abs(values) / self.vocab_size
+        return norms
 
     def process_covariance(self, lag: int) -> Floats:
         v = self.vocab_size
         return float(self.rho(lag)[lag]) * (np.eye(v) / v - 1.0 / v**2)
 
     def _surprise(self, hazard: Floats) -> Floats:
-        """Entropy of the next token where the run ends with probability `hazard`."""
+        """Entropy of the next token if the run ends with probability `hazard`."""
         from scipy.special import entr
 
         change = math.log(self.vocab_size - 1)
-        found: Floats = entr(hazard) + entr(1 - hazard) + hazard * change
-        return found
+        entropy: Floats = entr(hazard) + entr(1 - hazard) + hazard * change
+        return entropy
 
     def _hazard(self, age: Floats) -> Floats:
-        found: Floats = -np.expm1((1 + self.mu) * np.log(age / (age + 1)))
-        return found
+        """Probability that a run of this age ends."""
+        hazard: Floats = -np.expm1((1 + self.mu) * np.log(age / (age + 1)))
+        return hazard
 
     def process_entropies(self, max_context: int) -> Floats:
         from scipy.special import zeta
 
-        found = np.empty(max_context + 1)
-        found[0] = math.log(self.vocab_size)
+        entropies = np.empty(max_context + 1)
+        entropies[0] = math.log(self.vocab_size)
         exponent = 1 + self.mu
         age = np.arange(1, max_context + 1, dtype=np.float64)
         known = np.cumsum(age**-exponent * self._surprise(self._hazard(age))) / self.mean_run
         for n in range(1, max_context + 1):
             older = float(zeta(exponent, n))  # E(length) P(age >= n)
             hazard = np.array([n**-exponent / older])
-            found[n] = (known[n - 2] if n > 1 else 0.0) + older / self.mean_run * float(
+            entropies[n] = (known[n - 2] if n > 1 else 0.0) + older / self.mean_run * float(
                 self._surprise(hazard)[0]
             )
-        return found
+        return entropies
 
     def entropy_rate(self) -> float:
-        """H_inf: the sum over all ages, the far ones by their integral."""
+        """H_inf, a sum over all ages; an integral replaces the sum at large ages."""
         last = 1 << 20
         age = np.arange(1, last + 1, dtype=np.float64)
         exponent = 1 + self.mu
         near = float(np.sum(age**-exponent * self._surprise(self._hazard(age))))
-        # Beyond: hazard ~ (1+mu)/a, surprise ~ hazard (1 - ln hazard + ln(V-1)); midpoint rule.
+        # At large ages a: hazard ~ (1+mu)/a, surprise ~ hazard (1 - ln hazard + ln(V-1)).
         logs = np.linspace(math.log(last + 0.5), math.log(last) + 60 / exponent, 200_001)
         x = np.exp(logs)
         y = x**-exponent * self._surprise(self._hazard(x)) * x
@@ -239,26 +243,29 @@ def _renewal(start: Floats, kernel: Floats) -> Floats:
     for k in range(near):
         g[k] = start[k] + (float(kernel[1 : k + 1] @ g[k - 1 :: -1]) if k else 0.0)
     if near < len(start):
-        # Newton's iteration for the power series 1 / (1 - kernel) doubles the terms it knows.
+        # Newton's iteration for the power series 1 / (1 - kernel) doubles the known terms.
         inverse = _renewal(np.eye(1, near)[0], kernel[:near])
         while len(inverse) < len(start):
             size = min(2 * len(inverse), len(start))
             known = np.pad(inverse, (0, size - len(inverse)))
-            missed = _product(known, kernel[:size]) - known
-            missed[0] += 1.0
-            inverse = known + _product(known, missed)
+            residual = _product(known, kernel[:size]) - known
+            residual[0] += 1.0
+            inverse = known + _product(known, residual)
         g[near:] = _product(start, inverse)[near:]
     return g
 
 
 def _product(a: Floats, b: Floats) -> Floats:
-    """First n terms of the convolution of two sequences of n terms; the first ones to rounding."""
+    """First n terms of the convolution of two sequences of n terms.
+
+    The first `_STEPPED` + 1 terms are exact to rounding.
+    """
     n = len(a)
     near = min(n, _STEPPED + 1)
     first = np.convolve(a[:near], b[:near])[:near]
     if near == n:
         return first
     size = 1 << (2 * n - 1).bit_length()
-    found = np.fft.irfft(np.fft.rfft(a, size) * np.fft.rfft(b, size), size)[:n]
-    found[:near] = first
-    return found
+    product = np.fft.irfft(np.fft.rfft(a, size) * np.fft.rfft(b, size), size)[:n]
+    product[:near] = first
+    return product

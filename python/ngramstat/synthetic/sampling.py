@@ -7,7 +7,7 @@ threads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +15,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.kernels.worlds import RuleLevel, sample_paths, sample_trees
+from ngramstat.kernels.worlds import RuleLevel, StateTables, sample_paths, sample_trees
 
 __all__ = [
+    "PIECE",
     "AliasTable",
     "StateSource",
     "TreeLevel",
     "TreeSource",
     "check_probabilities",
     "check_seed",
+    "document_pieces",
     "random_generator",
     "random_key",
     "random_words",
@@ -32,6 +34,9 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 Tokens = NDArray[Any]
+
+# Tokens drawn at a time: a few MB, and a fraction of a second.
+PIECE = 1 << 22
 
 _MASK = (1 << 64) - 1
 # The sum of a distribution may differ from 1 by this: rounding, and no more.
@@ -145,7 +150,7 @@ class AliasTable:
             scaled[high] -= 1.0 - scaled[low]
             if scaled[high] < 1.0:
                 small.append(large.pop())
-        # The columns that are left have probability one up to rounding; they keep the full threshold.
+        # The columns that are left have probability one up to rounding and keep the full threshold.
         return cls(np.array(threshold, np.uint64), np.array(alias, np.uint32))
 
 
@@ -193,25 +198,8 @@ class TreeSource:
         sample_trees(levels, self.branching, self.n_tokens, key, first, out, threads=threads)
 
 
-@dataclass(frozen=True)
-class StateSource:
-    """A finite-state source: the state alone determines what can come next.
-
-    Attributes
-    ----------
-    offsets : (n_states + 1,) int64
-        State s draws one of the outcomes offsets[s] .. offsets[s + 1] - 1.
-    threshold, alias : (n_outcomes,) uint64, uint32
-        Alias tables of the states, one after the other; aliases count within a state.
-    token, next : (n_outcomes,) uint32
-        The token that an outcome emits, and the state that it leads to.
-    """
-
-    offsets: NDArray[np.int64]
-    threshold: NDArray[np.uint64]
-    alias: NDArray[np.uint32]
-    token: NDArray[np.uint32]
-    next: NDArray[np.uint32]
+class StateSource(StateTables):
+    """A finite-state source."""
 
     def sample(
         self,
@@ -226,18 +214,41 @@ class StateSource:
         `states` is overwritten with the states in which the paths end. Random words are used from
         number `first` on.
         """
-        sample_paths(
-            self.offsets,
-            self.threshold,
-            self.alias,
-            self.token,
-            self.next,
-            key=key,
-            first_word=first,
-            states=states,
-            out=out,
-            threads=threads,
-        )
+        sample_paths(self, key, first, states, out, threads=threads)
+
+
+def document_pieces(
+    source: StateSource,
+    start: int,
+    document_length: int,
+    dtype: np.dtype[Any],
+    n_tokens: int,
+    *,
+    seed: int,
+    threads: int = 1,
+) -> Iterator[Tokens]:
+    """Documents that all begin in the state `start`, in pieces of at most about `PIECE` tokens.
+
+    A piece holds several documents, or a part of a long one.
+    """
+    key = random_key(seed, 1)
+    per_piece = PIECE // document_length
+    first = 0
+    while first < n_tokens:
+        if per_piece >= 1:
+            documents = min(per_piece, -(-(n_tokens - first) // document_length))
+            out = np.empty(documents * document_length, dtype)
+            states = np.full(documents, start, np.uint32)
+            source.sample(key, first, states, out, threads)
+            yield out[: n_tokens - first]
+            first += len(out)
+            continue
+        states = np.full(1, start, np.uint32)
+        for done in range(0, min(document_length, n_tokens - first), PIECE):
+            out = np.empty(min(PIECE, document_length - done), dtype)
+            source.sample(key, first + done, states, out, threads)
+            yield out[: n_tokens - first - done]
+        first += document_length
 
 
 def state_source(

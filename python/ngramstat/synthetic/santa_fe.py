@@ -1,4 +1,7 @@
-"""Ergodic Santa Fe process: facts that are named at random and change slowly (docs/theory.md 12.3)."""
+"""Ergodic Santa Fe process (docs/theory.md 12.3).
+
+Facts are named at random, and their values change slowly.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ from ngramstat.synthetic.world import (
 __all__ = ["SantaFe"]
 
 _GROUP = 1 << 20
-# Log of the largest kinds^eta.
+# Largest log(kinds^eta).
 _MAX_LOG = 690.0
 
 
@@ -74,10 +77,10 @@ class SantaFe(StationaryWorld):
         if not 1 <= self.kinds <= 1 << 20:
             raise InputError(f"kinds={self.kinds}: must lie in 1 .. 2^20")
         if self.eta * math.log(self.kinds) > _MAX_LOG:
-            most = _MAX_LOG / math.log(self.kinds)
+            max_eta = _MAX_LOG / math.log(self.kinds)
             raise InputError(
-                f"eta={self.eta}: the rarest fact flips with probability c kinds^-eta, which is "
-                f"none in floating-point numbers; use eta below {most:.3g} or fewer kinds"
+                f"eta={self.eta}: the rarest fact flips with probability c kinds^-eta, which "
+                f"underflows; use eta below {max_eta:.3g} or fewer kinds"
             )
         check_length(self.document_length, 26)
 
@@ -96,9 +99,9 @@ class SantaFe(StationaryWorld):
 
     @cached_property
     def memory(self) -> Floats:
-        """lambda_k = 1 - 2 q_k, what is left of fact k's bit after a step."""
-        found: Floats = 1.0 - 2.0 * self.c * np.arange(1.0, self.kinds + 1) ** -self.eta
-        return found
+        """lambda_k = 1 - 2 q_k, the correlation of fact k's bit with itself one step later."""
+        memory: Floats = 1.0 - 2.0 * self.c * np.arange(1.0, self.kinds + 1) ** -self.eta
+        return memory
 
     @cached_property
     def _facts(self) -> StateSource:
@@ -116,7 +119,7 @@ class SantaFe(StationaryWorld):
             yield (2 * facts + bits.reshape(-1))[: n_tokens - first].astype(self.dtype)
 
     def _bits(self, facts: NDArray[np.uint32], rng: np.random.Generator) -> NDArray[np.uint32]:
-        """The bit of every named fact: from one naming to the next it flips by its gap."""
+        """The bit of every named fact; it may flip between one naming and the next."""
         n, length = facts.shape
         owner = facts.astype(np.int64) + self.kinds * np.arange(n)[:, None]
         order = np.argsort(owner, axis=None, kind="stable")
@@ -124,11 +127,11 @@ class SantaFe(StationaryWorld):
         gap = np.diff(order, prepend=0)
         first = np.diff(sorted_owner, prepend=-1) != 0
         memory = self.memory[facts.reshape(-1)[order]]
-        # A fact that flips with certainty every other time (lambda = 0) forgets in one step.
+        # With q_k = 1/2 (lambda = 0) a fact forgets its bit in one step.
         with np.errstate(invalid="ignore"):
-            kept = np.where(first, 0.0, memory ** np.where(first, 1, gap))
-        flips = (rng.random(n * length) < (1.0 - kept) / 2).astype(np.uint32)
-        # Parity of the flips so far, counted from the fact's first naming, whose bit is its flip.
+            correlation = np.where(first, 0.0, memory ** np.where(first, 1, gap))
+        flips = (rng.random(n * length) < (1.0 - correlation) / 2).astype(np.uint32)
+        # A bit is the parity of the flips since the fact's first naming, whose flip is its bit.
         parity = np.cumsum(flips, dtype=np.uint32)
         starts = np.flatnonzero(first)
         before = np.repeat(parity[starts] - flips[starts], np.diff(starts, append=n * length))
@@ -142,40 +145,42 @@ class SantaFe(StationaryWorld):
         return np.array([np.abs(squares * (self.memory**lag - mean)).max() / 2 for lag in lags])
 
     def process_covariance(self, lag: int) -> Floats:
-        found = np.zeros((self.vocab_size, self.vocab_size))
+        covariance = np.zeros((self.vocab_size, self.vocab_size))
         signs = np.array([[1.0, -1.0], [-1.0, 1.0]]) / 4
         for k, value in enumerate(self.frequencies**2 * self.memory**lag):
-            found[2 * k : 2 * k + 2, 2 * k : 2 * k + 2] = value * signs
-        return found
+            covariance[2 * k : 2 * k + 2, 2 * k : 2 * k + 2] = value * signs
+        return covariance
 
     def process_entropies(self, max_context: int) -> Floats:
         from scipy.special import entr
 
         p, memory = self.frequencies, self.memory
         uncertain = np.full(self.kinds, math.log(2.0))
-        recalled = np.zeros(self.kinds)  # sum over the last naming of fact k, j <= n steps ago
+        recalled = np.zeros(
+            self.kinds
+        )  # expected entropy of bit k, over its last naming j <= n steps ago
         unnamed = np.ones(self.kinds)
-        found = np.empty(max_context + 1)
+        entropies = np.empty(max_context + 1)
         base = float(entr(p).sum())
         for n in range(max_context + 1):
             if n > 0:
                 flipped = (1.0 - memory**n) / 2
                 recalled += p * unnamed * (entr(flipped) + entr(1.0 - flipped))
                 unnamed *= 1.0 - p
-            found[n] = base + float(p @ (recalled + unnamed * uncertain))
-        return found
+            entropies[n] = base + float(p @ (recalled + unnamed * uncertain))
+        return entropies
 
     def exponents(self) -> dict[str, KnownExponent]:
         beta = 2 * (1 + self.a) / self.eta
-        known = {"beta": KnownExponent(beta, "2 (1+a) / eta, once many facts compete")}
+        exponents = {"beta": KnownExponent(beta, "2 (1+a) / eta, once many facts compete")}
         if self.eta > 1 + self.a:
             gamma = self.a / (1 + self.a)
-            known["gamma"] = KnownExponent(gamma, "a / (1+a), approached slowly (a crossover)")
-            known["alpha"] = KnownExponent(gamma / (2 * beta), "gamma / (2 beta)")
+            exponents["gamma"] = KnownExponent(gamma, "a / (1+a), approached slowly (a crossover)")
+            exponents["alpha"] = KnownExponent(gamma / (2 * beta), "gamma / (2 beta)")
         else:
             why = "facts change faster than they are named (eta <= 1 + a)"
-            known["gamma"] = known["alpha"] = KnownExponent(None, why)
-        return known
+            exponents["gamma"] = exponents["alpha"] = KnownExponent(None, why)
+        return exponents
 
     def warnings(self) -> list[str]:
         return [

@@ -1,9 +1,9 @@
-"""Exact statistics of strings of a tree of rules: covariances, n-grams, entropies.
+"""Exact statistics of the strings that a tree of rules generates: covariances, n-grams, entropies.
 
-A tree has levels l = 0 (root) .. L - 1; a symbol x of level l takes rule r with probability
-q_l[x, r] and becomes the s symbols children_l[x, r] of the next level; those of level L are tokens.
-Roots are uniform. Everything here follows from the tree by sums over levels; nothing grows with the
-s^L tokens of a string (docs/theory.md 5.2 and 5.4; the recursion over lags is ours).
+A tree has levels l = 0 (root) .. L - 1. A symbol x of level l takes rule r with probability
+q_l[x, r] and becomes the s symbols children_l[x, r] of the next level; the symbols of level L are
+tokens. Roots are uniform. All results are sums over levels, so the cost does not grow with the s^L
+tokens of a string (docs/theory.md 5.2 and 5.4; the recursion over lags is our own).
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ Floats = NDArray[np.float64]
 Rules = NDArray[np.int64]
 Edges = dict[int, Floats]
 
-# Largest table of n-gram probabilities that is made for a tree (some of its size are needed).
+# Largest table of n-gram probabilities for a tree; several of this size are needed at once.
 MAX_TREE_NGRAMS = 1 << 21
 
-# Beliefs that differ by less than this are one (they are the same up to rounding).
+# Beliefs that agree to this many digits are equal up to rounding.
 _BELIEF_DIGITS = 13
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A tree of rules; see the module.
+    """A tree of rules, as described in the module.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Tree:
     q : sequence of (n_l, m_l) float64
         Their probabilities; every row sums to one.
     n_tokens : int
-        V, symbols of the leaves.
+        V, number of leaf symbols.
     """
 
     children: Sequence[Rules]
@@ -68,11 +68,11 @@ class Tree:
         return int(self.branching**self.depth)
 
     def leaves(self, level: int) -> int:
-        """Tokens under a node of this level."""
+        """Number of tokens under a node of this level."""
         return int(self.branching ** (self.depth - level))
 
     def symbols(self, level: int) -> int:
-        """Symbols of this level; level L is the tokens."""
+        """Number of symbols of this level; those of level L are the tokens."""
         return self.n_tokens if level == self.depth else int(self.children[level].shape[0])
 
     @cached_property
@@ -91,23 +91,23 @@ class Tree:
         """
         if self.n_tokens > MAX_DENSE:
             raise InputError(f"v={self.n_tokens}: needs matrices of v^2 numbers; use a smaller v")
-        found = []
+        transitions = []
         for level in range(self.depth):
             t = np.zeros((self.branching, self.symbols(level), self.symbols(level + 1)))
             parents = np.arange(self.symbols(level))[:, None]
             for c in range(self.branching):
                 np.add.at(t[c], (parents, self.children[level][:, :, c]), self.q[level])
-            found.append(t)
-        return found
+            transitions.append(t)
+        return transitions
 
     @cached_property
     def mean_marginals(self) -> list[Floats]:
-        """Distribution of a random node's symbol, level 0 .. L."""
-        found = [self.root]
+        """Distribution of the symbol of a random node of each level 0 .. L."""
+        marginals = [self.root]
         for level in range(self.depth):
-            children = [self._child(level, c, found[-1]) for c in range(self.branching)]
-            found.append(np.mean(children, axis=0))
-        return found
+            children = [self._child(level, c, marginals[-1]) for c in range(self.branching)]
+            marginals.append(np.mean(children, axis=0))
+        return marginals
 
     def _child(self, level: int, c: int, p: Floats) -> Floats:
         """Distribution of child c of a node of this level whose symbol has distribution p."""
@@ -119,29 +119,30 @@ class Tree:
     @cached_property
     def _leaf_sums(self) -> list[Floats]:
         """(n_l, V): expected number of each token under a symbol of level l."""
-        found = [np.eye(self.n_tokens)]
+        sums = [np.eye(self.n_tokens)]
         for t in reversed(self.transitions):
-            found.append(t.sum(axis=0) @ found[-1])
-        return found[::-1]
+            sums.append(t.sum(axis=0) @ sums[-1])
+        return sums[::-1]
 
-    def _siblings(self, level: int, a: int, b: int, p: Floats) -> Floats:
-        """Joint of children a and b of a node of this level whose symbol has distribution p."""
+    def sibling_joint(self, level: int, a: int, b: int, p: Floats) -> Floats:
+        """Joint distribution of children a and b of a node whose symbol has distribution p."""
         size = self.symbols(level + 1)
         joint = np.zeros((size, size))
         rules = self.children[level]
         np.add.at(joint, (rules[:, :, a], rules[:, :, b]), p[:, None] * self.q[level])
         return joint
 
-    def _descend(self, spawned: Callable[[int], dict[int, Floats]]) -> Floats:
-        """Joint of tokens from joints of nodes, (V, V).
+    def _descend(self, node_pairs: Callable[[int], dict[int, Floats]]) -> Floats:
+        """Sum of the joint distributions of pairs of leaves under pairs of nodes, (V, V).
 
-        `spawned(level)` gives, by offset delta of leaves, the joint of pairs of nodes of this level
-        whose leaves o and o' = o + delta are wanted for every o. Below such a pair at most two
-        offsets of children occur, so two matrices a level carry all of it.
+        ``node_pairs(level)`` holds, by offset delta, the joint distribution of a pair of nodes of
+        this level; the sum runs over all leaves o of the first node and o + delta of the second.
+        Under such a pair at most two offsets between children occur, so that two matrices per level
+        suffice.
         """
         pending: dict[int, Floats] = {}
         for level in range(self.depth + 1):
-            for delta, joint in spawned(level).items():
+            for delta, joint in node_pairs(level).items():
                 pending[delta] = pending.get(delta, 0.0) + joint
             if level == self.depth:
                 break
@@ -163,12 +164,12 @@ class Tree:
         return empty + pending.get(0, 0.0)
 
     def _pair_sum(self, lag: int) -> Floats:
-        """Sum of the joints of all leaf pairs (i, i + lag) of a string."""
+        """Sum of the joint distributions of all leaf pairs (i, i + lag) of a string."""
 
-        def spawned(level: int) -> dict[int, Floats]:
+        def sibling_pairs(level: int) -> dict[int, Floats]:
             if level == 0:
                 return {}
-            found: dict[int, Floats] = {}
+            pairs: dict[int, Floats] = {}
             size = self.leaves(level)
             nodes = float(self.branching ** (level - 1))
             p = self.mean_marginals[level - 1]
@@ -177,14 +178,14 @@ class Tree:
                 if abs(delta) >= size:
                     continue
                 for a in range(self.branching - e):
-                    more = nodes * self._siblings(level - 1, a, a + e, p)
-                    found[delta] = found.get(delta, 0.0) + more
-            return found
+                    joint = nodes * self.sibling_joint(level - 1, a, a + e, p)
+                    pairs[delta] = pairs.get(delta, 0.0) + joint
+            return pairs
 
-        return self._descend(spawned)
+        return self._descend(sibling_pairs)
 
     def _independent_sum(self, delta: int) -> Floats:
-        """Sum over leaves o of one string and o + delta of another, of the product of marginals."""
+        """Sum of the products of marginals of leaves o of one string and o + delta of another."""
         if abs(delta) >= self.length:
             return np.zeros((self.n_tokens, self.n_tokens))
         product = np.outer(self.root, self.root)
@@ -195,15 +196,15 @@ class Tree:
         total = np.zeros(self.n_tokens)
         p = self.root
         for level, t in enumerate(self.transitions):
-            whole, n = divmod(n, self.leaves(level + 1))
-            total += (p @ t[:whole]).sum(axis=0) @ self._leaf_sums[level + 1]
+            full_children, n = divmod(n, self.leaves(level + 1))
+            total += (p @ t[:full_children]).sum(axis=0) @ self._leaf_sums[level + 1]
             if n == 0:
                 return total
-            p = p @ t[whole]
+            p = p @ t[full_children]
         return total
 
     def covariance(self, lag: int, boundary: str) -> Floats:
-        """C(t), (V, V), over pairs inside strings or over the endless row of strings."""
+        """C(t), (V, V), over pairs inside strings or over the endless stream of strings."""
         d = self.length
         if boundary == "document":
             if lag >= d:
@@ -214,7 +215,7 @@ class Tree:
             return self._pair_sum(lag) / pairs - np.outer(left, right)
         mean = self.mean_marginals[-1]
         joint = self._pair_sum(lag) if lag < d else np.zeros((self.n_tokens, self.n_tokens))
-        # i + lag lies in another string: the next one, or for a whole number of strings more.
+        # Where i + lag lies in another string, the two tokens are independent.
         offset = lag % d
         joint = joint + self._independent_sum(offset - d)
         if lag >= d:
@@ -222,18 +223,21 @@ class Tree:
         return joint / d - np.outer(mean, mean)
 
     def sequential_covariance(self, lag: int) -> Floats:
-        """Joint at a lag minus the mean over shuffles inside strings, (V, V) (docs/theory.md 4)."""
+        """Joint distribution at a lag minus its mean over shuffles of each string, (V, V).
+
+        See docs/theory.md 4.
+        """
         d = self.length
-        everything = np.zeros((self.n_tokens, self.n_tokens))
+        all_pairs = np.zeros((self.n_tokens, self.n_tokens))
         for level in range(self.depth):
             below = self._leaf_sums[level + 1]
             p = self.mean_marginals[level]
             for a in range(self.branching):
                 for b in range(self.branching):
                     if a != b:
-                        joint = self._siblings(level, a, b, p)
-                        everything += float(self.branching**level) * (below.T @ joint @ below)
-        return self._pair_sum(lag) / (d - lag) - everything / d / (d - 1)
+                        joint = self.sibling_joint(level, a, b, p)
+                        all_pairs += float(self.branching**level) * (below.T @ joint @ below)
+        return self._pair_sum(lag) / (d - lag) - all_pairs / d / (d - 1)
 
     def pair_covariance(self, i: int, j: int) -> Floats:
         """Covariance of the tokens at two positions of a string, i < j, (V, V)."""
@@ -246,11 +250,11 @@ class Tree:
             if a == b:
                 p = p @ self.transitions[level][a]
                 continue
-            joint = self._siblings(level, a, b, p)
+            joint = self.sibling_joint(level, a, b, p)
             u, v = self._path(level + 1, i), self._path(level + 1, j)
             joint = u.T @ joint @ v
             return joint - np.outer(joint.sum(axis=1), joint.sum(axis=0))
-        raise AssertionError("two positions part at some level")
+        raise AssertionError("two different positions have a lowest common ancestor")
 
     def _path(self, level: int, leaf: int) -> Floats:
         """Distribution of a leaf under a node given the node's symbol, (n_l, V)."""
@@ -263,13 +267,13 @@ class Tree:
     # --- n-grams ---------------------------------------------------------------------------------
 
     def stream_window(self, w: int) -> Floats:
-        """Joint of w consecutive tokens of the endless row at a random phase, shape (V,) * w."""
+        """Joint of w consecutive tokens at a random phase of the endless stream, shape (V,) * w."""
         if w == 1:
             return self.mean_marginals[-1]
         return _Windows(self, w).stream()
 
     def document_window(self, w: int) -> Floats:
-        """Joint of w consecutive tokens at a random place inside a string, shape (V,) * w."""
+        """Joint of w consecutive tokens at a random position in a string, shape (V,) * w."""
         if w > self.length:
             raise InputError(f"{w} tokens: a string has {self.length}")
         if w == 1:
@@ -277,26 +281,26 @@ class Tree:
         return _Windows(self, w).inside()
 
     def position_averaged_entropies(self, max_context: int) -> Floats:
-        """H(x_i | n tokens before it) with i known, averaged over the positions i >= n.
+        """H(x_i | n tokens before it, i), averaged over the positions i >= n.
 
-        The population changes with n, so the curve need not fall (docs/theory.md 5.5).
+        The population depends on n, so the curve need not decrease (docs/theory.md 5.5).
 
         Raises
         ------
         InputError
-            There are too many positions and n-grams to go through.
+            There are too many positions and n-grams.
         """
         if self.length * self.n_tokens ** (max_context + 1) > MAX_TREE_NGRAMS:
             raise InputError("position_averaged_entropies: too many positions and n-grams")
-        found = []
+        entropies = []
         for n in range(max_context + 1):
             total = 0.0
             for start in range(self.length - n):
                 joint = self._window_at(0, start, n + 1)
                 joint = (self.root @ joint).reshape(-1, self.n_tokens)
                 total += block_entropy(joint.reshape(-1)) - block_entropy(joint.sum(axis=1))
-            found.append(total / (self.length - n))
-        return np.array(found)
+            entropies.append(total / (self.length - n))
+        return np.array(entropies)
 
     def _window_at(self, level: int, start: int, length: int) -> Floats:
         """Leaves start .. start + length given a node's symbol, (n_l, V^length)."""
@@ -306,20 +310,21 @@ class Tree:
         parts = []
         while length:
             child, offset = divmod(start, size)
-            take = min(length, size - offset)
-            parts.append((child, self._window_at(level + 1, offset, take)))
-            start, length = start + take, length - take
+            count = min(length, size - offset)
+            parts.append((child, self._window_at(level + 1, offset, count)))
+            start, length = start + count, length - count
         return self.joined(level, parts)
 
     def joined(self, level: int, parts: Sequence[tuple[int, Floats]]) -> Floats:
         """Joint of leaves of several children given the node's symbol, (n_l, V^...).
 
-        `parts` holds children in ascending order, each with its leaves given its symbol.
+        `parts` holds the children in ascending order, each with the distribution of its leaves
+        given its symbol.
         """
         if len(parts) == 1:
             child, part = parts[0]
-            given: Floats = self.transitions[level][child] @ part
-            return given
+            conditional: Floats = self.transitions[level][child] @ part
+            return conditional
         rules, q = self.children[level], self.q[level]
         out = np.zeros((len(rules), math.prod(part.shape[1] for _, part in parts)))
         for r in range(rules.shape[1]):
@@ -330,69 +335,70 @@ class Tree:
             out += joint
         return out
 
-    def staircase(self, levels: int, most_products: int = 1 << 22) -> Floats:
+    def staircase(self, levels: int, max_products: int = 1 << 22) -> Floats:
         """H(last token | the s^l - 1 before it), l = 0 .. levels; for unambiguous rules.
 
-        Sibling blocks then tell their symbols, and what is left is a hidden Markov chain down the
-        last children, whose histories with equal beliefs are one (docs/theory.md 5.4).
+        Sibling blocks then determine their symbols. What remains is a hidden Markov chain along the
+        last children, in which histories with equal beliefs are merged (docs/theory.md 5.4).
 
         Returns
         -------
         (levels + 1,) float64
-            NaN from where one level of the chain needs more than `most_products` products of a
+            NaN from where one level of the chain needs more than `max_products` products of a
             belief and a rule.
         """
         from scipy.sparse import csr_array
 
-        found = np.full(levels + 1, np.nan)
+        entropies = np.full(levels + 1, np.nan)
         last = [self.root]
         for level in range(self.depth):
             last.append(self._child(level, self.branching - 1, last[-1]))
         for height in range(min(levels, self.depth) + 1):
             beliefs, weights = csr_array(last[self.depth - height][None, :]), np.ones(1)
             for level in range(self.depth - height, self.depth):
-                if beliefs.nnz * self.q[level].shape[1] > most_products:
-                    return found
+                if beliefs.nnz * self.q[level].shape[1] > max_products:
+                    return entropies
                 beliefs, weights = self._reveal_siblings(level, beliefs, weights)
             terms = beliefs.copy()
             terms.data = -terms.data * np.log(terms.data)
-            found[height] = float(weights @ terms.sum(axis=1))
-        return found
+            entropies[height] = float(weights @ terms.sum(axis=1))
+        return entropies
 
     def _reveal_siblings(self, level: int, beliefs: Any, weights: Floats) -> tuple[Any, Floats]:
-        """Beliefs about the last child, by what its siblings are; equal ones joined.
+        """Beliefs about the last child given its siblings, with equal beliefs merged.
 
-        Beliefs are sparse, (n, symbols), with the histories' total weights, (n,).
+        Beliefs are distributions of a symbol, sparse (n, symbols); weights, (n,), are the total
+        probabilities of their histories.
         """
         from scipy.sparse import csr_array
 
         size = self.symbols(level + 1)
         emit, n_siblings = self._emit(level)
         joint = (beliefs @ emit).tocoo()
-        # A row for every belief and what the siblings are, of those that can happen together.
+        # One row for every possible pair of a belief and a tuple of siblings.
         row, last = joint.row.astype(np.int64) * n_siblings + joint.col // size, joint.col % size
         order = np.lexsort((last, row))
-        row, last, share = row[order], last[order], joint.data[order]
+        row, last, p = row[order], last[order], joint.data[order]
         starts = np.flatnonzero(np.diff(row, prepend=-1))
-        total = np.add.reduceat(share, starts)
+        total = np.add.reduceat(p, starts)
         weights = weights[row[starts] // n_siblings] * total
-        share = np.round(share / np.repeat(total, np.diff(starts, append=len(row))), _BELIEF_DIGITS)
-        row, last, share = row[share > 0], last[share > 0], share[share > 0]
+        p = np.round(p / np.repeat(total, np.diff(starts, append=len(row))), _BELIEF_DIGITS)
+        row, last, p = row[p > 0], last[p > 0], p[p > 0]
         bounds = np.append(np.flatnonzero(np.diff(row, prepend=-1)), len(row))
-        joined: dict[bytes, int] = {}
+        merged: dict[bytes, int] = {}
         number = np.empty(len(weights), np.int64)
         for k, (low, high) in enumerate(itertools.pairwise(bounds.tolist())):
-            key = last[low:high].tobytes() + share[low:high].tobytes()
-            number[k] = joined.setdefault(key, len(joined))
-        mass: Floats = np.bincount(number, weights, minlength=len(joined)).astype(np.float64)
-        _, kept = np.unique(number, return_index=True)
-        lengths = np.diff(bounds)[kept]
+            key = last[low:high].tobytes() + p[low:high].tobytes()
+            number[k] = merged.setdefault(key, len(merged))
+        mass: Floats = np.bincount(number, weights, minlength=len(merged)).astype(np.float64)
+        _, representatives = np.unique(number, return_index=True)
+        lengths = np.diff(bounds)[representatives]
         pointer = np.concatenate([[0], np.cumsum(lengths)])
-        at = np.repeat(bounds[kept] - pointer[:-1], lengths) + np.arange(pointer[-1])
-        return csr_array((share[at], last[at], pointer), shape=(len(kept), size)), mass
+        at = np.repeat(bounds[representatives] - pointer[:-1], lengths) + np.arange(pointer[-1])
+        return csr_array((p[at], last[at], pointer), shape=(len(representatives), size)), mass
 
     def _emit(self, level: int) -> tuple[Any, int]:
-        """P(siblings, last child | parent), sparse (n_l, siblings * n_{l+1}), and how many."""
+        """P(siblings, last child | parent), sparse (n_l, siblings * n_{l+1}), and `siblings`."""
         from scipy.sparse import csr_array
 
         rules, size = self.children[level], self.symbols(level + 1)
@@ -406,10 +412,10 @@ class Tree:
     def sampled_entropy(
         self, context: int, samples: int, rng: np.random.Generator
     ) -> tuple[float, float]:
-        """(mean, standard error) of -ln P(x_i | `context` tokens before it, i), i >= context.
+        """Mean and standard error of -ln P(x_i | `context` tokens before it, i), i >= context.
 
-        Positions are drawn at random, strings from the tree; the probabilities are exact, by the
-        inside pass over the nodes that the window touches (docs/theory.md 5.4).
+        Positions are drawn uniformly and strings from the tree. The probabilities are exact: the
+        inside algorithm runs over the nodes above the window (docs/theory.md 5.4).
         """
         if context >= self.length:
             raise InputError(f"context {context}: a string has {self.length} tokens")
@@ -417,8 +423,8 @@ class Tree:
         for k in range(samples):
             i = int(rng.integers(context, self.length))
             tokens = self._sample_window(i - context, i + 1, rng)
-            known = self._inside(i - context, tokens)
-            losses[k] = math.log(self._inside(i - context, tokens[:-1])) - math.log(known)
+            with_target = self._inside(i - context, tokens)
+            losses[k] = math.log(self._inside(i - context, tokens[:-1])) - math.log(with_target)
         return float(losses.mean()), float(losses.std(ddof=1) / math.sqrt(samples))
 
     def _sample_window(self, start: int, end: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -428,12 +434,12 @@ class Tree:
             size = self.leaves(level + 1)
             cumulative = np.cumsum(self.q[level], axis=1)[symbols]
             rule = (rng.random((len(symbols), 1)) * cumulative[:, -1:] >= cumulative).sum(axis=1)
-            made = self.children[level][symbols, rule].reshape(-1)
+            produced = self.children[level][symbols, rule].reshape(-1)
             low, high = start // size, (end - 1) // size + 1
-            symbols = made[low - first * self.branching : high - first * self.branching]
+            symbols = produced[low - first * self.branching : high - first * self.branching]
             first = low
-        found: NDArray[np.int64] = symbols
-        return found
+        tokens: NDArray[np.int64] = symbols
+        return tokens
 
     def _inside(self, start: int, tokens: NDArray[np.int64]) -> float:
         """Probability of these tokens at start, start + 1, ... of a string."""
@@ -459,56 +465,59 @@ class Tree:
 
 
 class _Windows:
-    """Joint distributions of w consecutive leaves, by recursion over the levels (docs/theory.md 5.4).
+    """Joint distributions of w consecutive leaves, by recursion (docs/theory.md 5.4).
 
-    From the leaves up, of every level only the first and last j < w leaves given a node's symbol
-    are needed: windows lie inside a child or are cut by edges between children.
+    A window lies inside one child or crosses edges between children. From the leaves up, every
+    level therefore needs only the distributions of the first and last j < w leaves of a node.
     """
 
     def __init__(self, tree: Tree, w: int) -> None:
         if w < 2 or tree.n_tokens**w > MAX_TREE_NGRAMS:
             raise InputError(
-                f"n-grams of {w} tokens over {tree.n_tokens} types: more than {MAX_TREE_NGRAMS}"
+                f"n-grams of {w} tokens, vocabulary {tree.n_tokens}: more than {MAX_TREE_NGRAMS}"
             )
         self.tree, self.w = tree, w
         size = tree.n_tokens
-        # prefix[j], suffix[j]: the first, last j leaves given the node's symbol, (n_l, V^j).
+        # prefix[j], suffix[j]: distribution of the first and last j leaves given the node's symbol,
+        # (n_l, V^j).
         prefix, suffix = {1: np.eye(size)}, {1: np.eye(size)}
         self.inside_sum = np.zeros(size**w)
         for level in range(tree.depth - 1, -1, -1):
-            self._add_cut_windows(level, prefix, suffix)
+            self._add_crossing_windows(level, prefix, suffix)
             n = tree.leaves(level)
             longest = range(1, min(w - 1, n) + 1)
             prefix, suffix = (
-                {j: self._given(level, 0, j, prefix, suffix) for j in longest},
-                {j: self._given(level, n - j, j, prefix, suffix) for j in longest},
+                {j: self._conditional(level, 0, j, prefix, suffix) for j in longest},
+                {j: self._conditional(level, n - j, j, prefix, suffix) for j in longest},
             )
         self.prefix, self.suffix = prefix, suffix
 
     def _parts(
         self, level: int, start: int, length: int, prefix: Edges, suffix: Edges
     ) -> list[tuple[int, Floats]]:
-        """(child, its leaves given its symbol) of the window's cuts by edges between children."""
+        """The window cut at the edges between children: (child, its leaves given its symbol)."""
         size = self.tree.leaves(level + 1)
-        found: list[tuple[int, Floats]] = []
+        parts: list[tuple[int, Floats]] = []
         while length:
             child, offset = divmod(start, size)
-            take = min(length, size - offset)
-            found.append((child, prefix[take] if offset == 0 else suffix[take]))
-            start, length = start + take, length - take
-        return found
+            count = min(length, size - offset)
+            parts.append((child, prefix[count] if offset == 0 else suffix[count]))
+            start, length = start + count, length - count
+        return parts
 
-    def _given(self, level: int, start: int, length: int, prefix: Edges, suffix: Edges) -> Floats:
+    def _conditional(
+        self, level: int, start: int, length: int, prefix: Edges, suffix: Edges
+    ) -> Floats:
         """Leaves start .. start + length given the node's symbol, (n_l, V^length)."""
         return self.tree.joined(level, self._parts(level, start, length, prefix, suffix))
 
-    def _add_cut_windows(self, level: int, prefix: Edges, suffix: Edges) -> None:
-        """Adds the windows that an edge between children of this level's nodes cuts."""
+    def _add_crossing_windows(self, level: int, prefix: Edges, suffix: Edges) -> None:
+        """Add the windows that cross an edge between children of this level's nodes."""
         tree, w = self.tree, self.w
         n, size = tree.leaves(level), tree.leaves(level + 1)
         p = tree.mean_marginals[level] * float(tree.branching**level)
         for edge in range(size, n, size):
-            # The first edge in the window: its first token lies in the child before it.
+            # `edge` is the first edge in the window: the window begins in the child before it.
             for before in range(1, min(size, w - 1) + 1):
                 start = edge - before
                 if start + w > n:
@@ -516,26 +525,26 @@ class _Windows:
                 parts = self._parts(level, start, w, prefix, suffix)
                 if len(parts) == 2:
                     (a, left), (b, right) = parts
-                    siblings = tree._siblings(level, a, b, p)
+                    siblings = tree.sibling_joint(level, a, b, p)
                     self.inside_sum += (left.T @ siblings @ right).reshape(-1)
                 else:
-                    self.inside_sum += p @ self._given(level, start, w, prefix, suffix)
+                    self.inside_sum += p @ self._conditional(level, start, w, prefix, suffix)
 
     def inside(self) -> Floats:
-        """Mean over the windows inside a string."""
+        """Mean joint distribution of the windows inside a string."""
         mean = self.inside_sum / (self.tree.length - self.w + 1)
         return mean.reshape((self.tree.n_tokens,) * self.w)
 
     def stream(self) -> Floats:
-        """Mean over all windows of the endless row of strings."""
+        """Mean joint distribution of all windows of the endless stream of strings."""
         tree, w = self.tree, self.w
         d = tree.length
         total = self.inside_sum.copy()
         for before in range(1, min(d, w - 1) + 1):
-            joint, left = tree.root @ self.suffix[before], w - before
-            while left:
-                take = min(left, d)
-                joint = np.outer(joint, tree.root @ self.prefix[take]).reshape(-1)
-                left -= take
+            joint, remaining = tree.root @ self.suffix[before], w - before
+            while remaining:
+                count = min(remaining, d)
+                joint = np.outer(joint, tree.root @ self.prefix[count]).reshape(-1)
+                remaining -= count
             total += joint
         return (total / d).reshape((tree.n_tokens,) * w)

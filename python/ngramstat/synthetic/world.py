@@ -1,8 +1,8 @@
-"""What a world of known answer is: tokens that can be drawn, and exact curves beside them.
+"""The base class of the worlds: random sources of tokens whose curves are known exactly.
 
-Curves come in the two forms that the package measures: over pairs inside documents (``document``)
-and over the whole stream of concatenated documents at a random phase (``stream``). NaN stands where
-no exact value is known; it is never replaced by an estimate.
+Curves come in the two forms that the package measures: over pairs inside documents (``document``),
+and over the whole stream of concatenated documents at a random phase (``stream``). Values that are
+not known exactly are NaN, never estimates.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from ngramstat.errors import InputError
 __all__ = [
     "MAX_DENSE",
     "MAX_NGRAMS",
-    "PIECE",
     "Floats",
     "KnownExponent",
     "StationaryWorld",
@@ -33,7 +32,7 @@ __all__ = [
     "conditional_entropies",
     "longest_ngram",
     "mean_powers",
-    "pair_shares",
+    "pair_fractions",
     "powers",
     "zipf_law",
 ]
@@ -41,11 +40,9 @@ __all__ = [
 Floats = NDArray[np.float64]
 Tokens = NDArray[Any]
 
-# Tokens drawn at a time: a few MB, and a fraction of a second.
-PIECE = 1 << 22
 # Exact covariances are dense (V, V) matrices.
 MAX_DENSE = 2048
-# Largest table of n-gram probabilities that is made.
+# Largest table of n-gram probabilities that is computed.
 MAX_NGRAMS = 1 << 24
 
 
@@ -59,7 +56,7 @@ class KnownExponent:
     meaning : str
         What it is the exponent of, or why there is none.
     low, high : float or None
-        Bounds, where only those are known.
+        Bounds, where only bounds are known.
     """
 
     value: float | None
@@ -91,7 +88,7 @@ class World(ABC):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """uint16 or uint32, the smaller that holds the vocabulary."""
+        """uint16 or uint32, the smaller type that holds the vocabulary."""
         return np.dtype(np.uint16 if self.vocab_size <= 1 << 16 else np.uint32)
 
     @property
@@ -101,16 +98,16 @@ class World(ABC):
 
     @property
     def longest_lag(self) -> int:
-        """Largest lag with pairs inside a document (in a single stream: any)."""
+        """Largest lag with pairs inside a document; in a single stream every lag has pairs."""
         return self.document_length - 1
 
     def ruler(self, longest: int) -> list[int]:
-        """Lags at which the world's curve is most telling: powers of 2, of s for trees."""
+        """Lags that show the shape of the world's curve best: powers of 2, or of s for trees."""
         return powers(2, longest)
 
     @abstractmethod
     def parameters(self) -> dict[str, Any]:
-        """Everything the world depends on, as JSON."""
+        """All parameters that determine the world, as JSON values."""
 
     @abstractmethod
     def pieces(self, n_tokens: int, *, seed: int, threads: int = 1) -> Iterator[Tokens]:
@@ -118,7 +115,7 @@ class World(ABC):
 
     @abstractmethod
     def norms(self, lags: Sequence[int], boundary: str) -> Floats:
-        """||C(t)||_op, exactly; (n_lags,), NaN where it is not known."""
+        """Exact ||C(t)||_op, (n_lags,); NaN where it is not known."""
 
     @abstractmethod
     def sequential_norms(self, lags: Sequence[int]) -> Floats:
@@ -126,34 +123,35 @@ class World(ABC):
 
     @abstractmethod
     def covariance(self, lag: int, boundary: str) -> Floats:
-        """C(t) itself, (V, V); for vocabularies that allow it."""
+        """C(t), (V, V); only for vocabularies of up to `MAX_DENSE`."""
 
     @abstractmethod
     def entropies(self, max_context: int, boundary: str) -> Floats:
         """Exact H_n, n = 0 .. max_context, in nats per token; NaN where it is not known.
 
-        With boundary ``document`` over the targets that have max_context tokens before them in
-        their document (position unknown), the population that counting uses.
+        With boundary ``document``, the mean is over the targets that have at least max_context
+        tokens before them in their document, at an unknown position. Counting has the same
+        population.
         """
 
     @abstractmethod
     def exponents(self) -> dict[str, KnownExponent]:
-        """beta, gamma, alpha and whatever else the world fixes."""
+        """beta, gamma, alpha and further exponents that follow from the parameters."""
 
     def extras(self) -> dict[str, Any]:
-        """Further exact values for ``truth.json``, as JSON."""
+        """Further exact values for ``truth.json``, as JSON values."""
         return {}
 
     def warnings(self) -> list[str]:
-        """What a user of this world should know before comparing."""
+        """What to know before comparing a measurement with this world."""
         return []
 
     def labels(self, n_documents: int, *, seed: int, first: int = 0) -> NDArray[np.uint32] | None:
-        """Classes of `n_documents` documents from `first` on, None for worlds without classes."""
+        """Classes of `n_documents` documents from number `first` on; None in worlds without any."""
         return None
 
     def corpus(self, n_tokens: int, *, seed: int = 0, threads: int = 1) -> Corpus:
-        """Whole documents of at least `n_tokens` tokens in all, in memory."""
+        """A corpus in memory of whole documents with at least `n_tokens` tokens in total."""
         n_documents = self.n_documents(n_tokens)
         total = n_tokens if self.one_stream else n_documents * self.document_length
         tokens = np.concatenate(list(self.pieces(total, seed=seed, threads=threads)))
@@ -163,7 +161,7 @@ class World(ABC):
         return Corpus.from_arrays(tokens, vocab_size=self.vocab_size, document_ends=ends)
 
     def n_documents(self, n_tokens: int) -> int:
-        """Documents that hold at least `n_tokens` tokens."""
+        """Number of documents that hold at least `n_tokens` tokens in total."""
         if n_tokens < 1:
             raise InputError(f"tokens={n_tokens}: needs at least 1")
         return -(-n_tokens // self.document_length)
@@ -185,8 +183,8 @@ class StationaryWorld(World):
     def process_norms(self, lags: Sequence[int], *, sequential: bool = False) -> Floats:
         """Norms of C(t) at the lags; (n_lags,), NaN where they are not known.
 
-        With `sequential`, of C(t) - sum_k share_k (C(k) + C(k)^T) / 2, where share_k is the share
-        of pairs k apart among all pairs of a document (`pair_shares`).
+        With `sequential`, norms of C(t) - sum_k w_k (C(k) + C(k)^T) / 2, where w_k is the fraction
+        of the pairs of a document that are k apart (`pair_fractions`).
         """
 
     @abstractmethod
@@ -195,31 +193,33 @@ class StationaryWorld(World):
 
     def norms(self, lags: Sequence[int], boundary: str) -> Floats:
         self.check_boundary(boundary)
-        found = self._inside(lags, sequential=False)
+        norms = self._norms_inside(lags, sequential=False)
         if boundary == "document":
-            return found
-        shares = np.array([self._share(int(lag), boundary) for lag in lags])
-        # Lags beyond a document have no pair inside one, but an unknown norm stays unknown.
-        return np.where(shares == 0.0, 0.0, found * shares)
+            return norms
+        fractions = np.array([self._fraction_inside(int(lag), boundary) for lag in lags])
+        # At lags beyond a document all pairs are independent; elsewhere an unknown norm stays NaN.
+        return np.where(fractions == 0.0, 0.0, norms * fractions)
 
     def sequential_norms(self, lags: Sequence[int]) -> Floats:
         # The mean over shuffles of a document is the mean over all its ordered pairs.
-        return self._inside(lags, sequential=True)
+        return self._norms_inside(lags, sequential=True)
 
-    def _inside(self, lags: Sequence[int], *, sequential: bool) -> Floats:
-        found = np.full(len(lags), np.nan)
+    def _norms_inside(self, lags: Sequence[int], *, sequential: bool) -> Floats:
+        """Norms over pairs inside documents; NaN at lags without such pairs."""
+        norms = np.full(len(lags), np.nan)
         short = [i for i, lag in enumerate(lags) if lag < self.document_length]
         if short:
-            found[short] = self.process_norms([int(lags[i]) for i in short], sequential=sequential)
-        return found
+            norms[short] = self.process_norms([int(lags[i]) for i in short], sequential=sequential)
+        return norms
 
     def covariance(self, lag: int, boundary: str) -> Floats:
         self.check_boundary(boundary)
         if self.vocab_size > MAX_DENSE:
             raise InputError(f"V = {self.vocab_size}: a covariance is a matrix of V^2 numbers")
-        return self.process_covariance(lag) * self._share(lag, boundary)
+        return self.process_covariance(lag) * self._fraction_inside(lag, boundary)
 
-    def _share(self, lag: int, boundary: str) -> float:
+    def _fraction_inside(self, lag: int, boundary: str) -> float:
+        """Fraction of the boundary's pairs whose two tokens lie in one document."""
         if boundary == "document":
             return 1.0
         return max(1.0 - lag / self.document_length, 0.0)
@@ -230,20 +230,21 @@ class StationaryWorld(World):
 
     def entropies(self, max_context: int, boundary: str) -> Floats:
         self.check_boundary(boundary)
-        found = self.process_entropies(max_context)
+        entropies = self.process_entropies(max_context)
         if boundary == "stream":
-            found[1:] = np.nan  # contexts that cross a document's end mix phases
-        return found
+            # Contexts that cross a document's end have a different distribution.
+            entropies[1:] = np.nan
+        return entropies
 
 
-def check_whole(name: str, value: object, least: int) -> None:
-    """Refuse what is no integer of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"{name}={value}: must be an integer of at least {least}")
+def check_whole(name: str, value: object, minimum: int) -> None:
+    """Refuse everything but integers of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise InputError(f"{name}={value}: must be an integer of at least {minimum}")
 
 
 def check_length(document_length: int, power: int) -> None:
-    """Refuse lengths of documents outside 2 .. 2^power."""
+    """Refuse document lengths outside 2 .. 2^power."""
     if not 2 <= document_length <= 1 << power:
         raise InputError(f"document_length={document_length}: must lie in 2 .. 2^{power}")
 
@@ -257,32 +258,32 @@ def block_entropy(p: Floats) -> float:
 def conditional_entropies(window: Floats) -> Floats:
     """H(last | n before it), n = 0 .. w - 1, from the joint of w tokens, shape (V,) * w."""
     w = window.ndim
-    found = []
+    entropies = []
     for n in range(w):
         joint = window.sum(axis=tuple(range(w - 1 - n)))
-        found.append(
+        entropies.append(
             block_entropy(joint.reshape(-1)) - block_entropy(joint.sum(axis=-1).reshape(-1))
         )
-    return np.array(found)
+    return np.array(entropies)
 
 
-def longest_ngram(vocab_size: int, most: int) -> int:
-    """Largest n >= 1 with vocab_size^n <= most (1 where even that is too many)."""
+def longest_ngram(vocab_size: int, max_ngrams: int) -> int:
+    """Largest n with vocab_size^n <= max_ngrams, but at least 1."""
     n = 1
-    while vocab_size ** (n + 1) <= most:
+    while vocab_size ** (n + 1) <= max_ngrams:
         n += 1
     return n
 
 
-def pair_shares(length: int, first: int, last: int) -> Floats:
-    """Share of the pairs first .. last - 1 apart (at least 1) among all pairs of a document."""
-    apart = np.arange(first, last, dtype=np.float64)
-    found: Floats = 2.0 * (length - apart) / (length * (length - 1.0))
-    return found
+def pair_fractions(length: int, first: int, last: int) -> Floats:
+    """Fractions of a document's pairs that are `first` .. `last` - 1 apart, `first` >= 1."""
+    lags = np.arange(first, last, dtype=np.float64)
+    fractions: Floats = 2.0 * (length - lags) / (length * (length - 1.0))
+    return fractions
 
 
 def mean_powers(values: Floats, length: int) -> Floats:
-    """sum_k share_k values^k over the pairs of a document of `length` tokens, in O(log length).
+    """sum_k w_k values^k, with `pair_fractions` w_k of `length` tokens, in O(log length).
 
     Parameters
     ----------
@@ -294,8 +295,8 @@ def mean_powers(values: Floats, length: int) -> Floats:
     -------
     (n,) float64
     """
-    # G_n = sum_{k < n} x^k and W_n = G_1 + ... + G_n = sum_{k < n} (n - k) x^k double by sums of
-    # terms of one sign for x > 0, unlike the closed form, which cancels near x = 1.
+    # G_n = sum_{k < n} x^k and W_n = G_1 + ... + G_n = sum_{k < n} (n - k) x^k are computed by
+    # doubling n. For x > 0 all terms have one sign; the closed form cancels near x = 1.
     n, power, g, w = 1, values, np.ones_like(values), np.ones_like(values)
     for bit in bin(length - 1)[3:]:
         w = w + n * g + power * w
@@ -305,15 +306,16 @@ def mean_powers(values: Floats, length: int) -> Floats:
             g = g + power
             w = w + g
             n, power = n + 1, power * values
-    found: Floats = values * w * (2.0 / length / (length - 1.0))
-    return found
+    mean: Floats = values * w * (2.0 / length / (length - 1.0))
+    return mean
 
 
 def powers(base: int, longest: int) -> list[int]:
-    found = [1]
-    while found[-1] * base <= longest:
-        found.append(found[-1] * base)
-    return found
+    """1, base, base^2, ... up to `longest`."""
+    values = [1]
+    while values[-1] * base <= longest:
+        values.append(values[-1] * base)
+    return values
 
 
 def zipf_law(size: int, exponent: float, shift: float = 0.0) -> Floats:
@@ -334,5 +336,5 @@ def zipf_law(size: int, exponent: float, shift: float = 0.0) -> Floats:
             "too small or too large for floating-point numbers; use an exponent nearer to 0"
             + (" or a smaller shift" if shift else "")
         )
-    found: Floats = p / total
-    return found
+    law: Floats = p / total
+    return law

@@ -1,10 +1,11 @@
-"""A world as a corpus directory, with ``truth.json`` beside the tokens."""
+"""Writing a world as a corpus directory, with ``truth.json`` beside the tokens."""
 
 from __future__ import annotations
 
 import math
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -25,16 +26,16 @@ TRUTH_FILE = "truth.json"
 LABELS_FILE = "labels.npy"
 TRUTH_SCHEMA = "ngramstat.truth/1"
 
-_LONGEST_LAG = 4096
-# A sample may be rounded up to one document of this length, not to an astronomical one.
-_LONGEST_ROUNDED = 1 << 24
+_MAX_DEFAULT_LAG = 4096
+# A sample is rounded up to one whole document only if that document is not longer than this.
+_MAX_ROUNDED_LENGTH = 1 << 24
 # Labels written at a time.
-_LABELS = 1 << 20
+_LABELS_BLOCK = 1 << 20
 
 
 def default_truth_lags(world: World) -> tuple[int, ...]:
-    """Every lag up to 8, then four an octave, and the powers of the world's own ruler."""
-    longest = min(world.longest_lag, _LONGEST_LAG)
+    """Every lag up to 8, then four per octave, and the lags of the world's own ruler."""
+    longest = min(world.longest_lag, _MAX_DEFAULT_LAG)
     fine = {round(2 ** (k / 4)) for k in range(12, 49)}
     lags = {*range(1, 9), *fine, *world.ruler(longest)}
     return tuple(sorted(lag for lag in lags if lag <= longest))
@@ -55,27 +56,32 @@ def truth(
     lags : sequence of int, optional
         Increasing, at least 1.
     max_context : int
-        Longest context of the entropies; fewer where the exact ones are out of reach.
+        Longest context of the entropies; shorter where the exact ones cannot be computed.
     progress : bool
         Show progress on standard error.
+
+    Raises
+    ------
+    InputError
+        The lags do not increase from 1 or more, or max_context is negative.
     """
-    wanted = tuple(int(lag) for lag in lags) if lags is not None else default_truth_lags(world)
-    if not wanted or any(b <= a for a, b in zip((0, *wanted), wanted, strict=False)):
-        raise InputError(f"lags={list(wanted)}: need increasing integers of at least 1")
+    lags = tuple(int(lag) for lag in lags) if lags is not None else default_truth_lags(world)
+    if not lags or any(b <= a for a, b in zip((0, *lags), lags, strict=False)):
+        raise InputError(f"lags={list(lags)}: need increasing integers of at least 1")
     if max_context < 0:
         raise InputError(f"max_context={max_context}: must be at least 0")
     curves: dict[str, Callable[[], Any]] = {
-        "norm_document": lambda: _numbers(world.norms(wanted, "document")),
-        "norm_stream": lambda: _numbers(world.norms(wanted, "stream")),
-        "norm_sequential": lambda: _numbers(world.sequential_norms(wanted)),
+        "norm_document": lambda: _numbers(world.norms(lags, "document")),
+        "norm_stream": lambda: _numbers(world.norms(lags, "stream")),
+        "norm_sequential": lambda: _numbers(world.sequential_norms(lags)),
         "document": lambda: _entropies(world, max_context, "document"),
         "stream": lambda: _entropies(world, max_context, "stream"),
         "extras": world.extras,
     }
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     with Progress(len(curves), "exact curves", unit="curves", enabled=progress) as bar:
         for name, curve in curves.items():
-            found[name] = curve()
+            values[name] = curve()
             bar.advance()
     norms = ("norm_stream", "norm_document", "norm_sequential")
     return {
@@ -84,22 +90,25 @@ def truth(
         "parameters": world.parameters(),
         "vocab_size": world.vocab_size,
         "document_length": world.document_length,
-        "correlations": {"lags": list(wanted), **{name: found[name] for name in norms}},
-        "entropies": {boundary: found[boundary] for boundary in ("stream", "document")},
+        "correlations": {"lags": list(lags), **{name: values[name] for name in norms}},
+        "entropies": {boundary: values[boundary] for boundary in ("stream", "document")},
         "exponents": {name: e.to_dict() for name, e in world.exponents().items()},
-        "extras": found["extras"],
+        "extras": values["extras"],
         "warnings": world.warnings(),
     }
 
 
 def _entropies(world: World, max_context: int, boundary: str) -> dict[str, Any]:
-    """The longest curve up to max_context that is known; its population is that of its own end."""
+    """The longest known curve up to max_context.
+
+    With boundary ``document`` the targets have the longest context of that curve before them.
+    """
     for longest in range(min(max_context, world.document_length - 1), -1, -1):
-        found = world.entropies(longest, boundary)
-        known = np.isfinite(found)
+        entropies = world.entropies(longest, boundary)
+        known = np.isfinite(entropies)
         if known.all() or boundary == "stream" or known[0]:
-            count = int(np.argmin(known)) if not known.all() else len(found)
-            return {"context": list(range(count)), "entropy": _numbers(found[:count])}
+            count = int(np.argmin(known)) if not known.all() else len(entropies)
+            return {"context": list(range(count)), "entropy": _numbers(entropies[:count])}
     return {"context": [], "entropy": []}
 
 
@@ -127,15 +136,15 @@ def synthesize(
     output : path
         Directory to write.
     tokens : whole number
-        Tokens wanted, such as 1e7; rounded up to whole documents, except in a stream without any.
+        Tokens to draw, such as 1e7; rounded up to whole documents, except in a stream without any.
     seed : int
-        Of the sample; the world's own rules have another.
+        Seed of the sample; the world's own rules have another.
     lags, max_context
-        Of the exact curves, see `truth`.
+        Lags and longest context of the exact curves, see `truth`.
     threads : int, optional
         By default the cores this process may use. Does not change the result.
     overwrite : bool
-        Whether a corpus that is there may be replaced.
+        Whether an existing corpus in `output` may be replaced.
     progress : bool
         Show progress on standard error.
 
@@ -147,38 +156,15 @@ def synthesize(
         Writing failed.
     """
     directory = Path(output)
-    if not isinstance(world, World):
-        raise InputError(
-            f"world={world!r}: expected a world of ngramstat.synthetic, such as RunProcess(mu=1.0)"
-        )
-    if not isinstance(tokens, int | float | np.integer) or tokens % 1 != 0:
-        raise InputError(f"tokens={tokens!r}: must be a whole number")
-    tokens = int(tokens)
+    size = _sample_size(world, tokens)
     check_seed(seed)
-    if tokens < 1:
-        raise InputError(f"tokens={tokens}: needs at least 1")
     workers = resolve_threads(threads)
-    documents = None if world.one_stream else world.n_documents(tokens)
-    length = world.document_length
-    if tokens < length and length > _LONGEST_ROUNDED and documents is not None:
-        raise InputError(
-            f"tokens={tokens}: one document of this world has {length} tokens; ask for at least "
-            "that many, or for a stream without documents where the world offers it (rhm "
-            "--concatenated)"
-        )
-    total = tokens if documents is None else documents * length
-    _check_space(directory, total * world.dtype.itemsize)
+    _check_space(directory, size.tokens * world.dtype.itemsize)
     exact = truth(world, lags=lags, max_context=max_context, progress=progress)
-    labelled = documents is not None and world.labels(1, seed=seed) is not None
+    labelled = size.documents is not None and world.labels(1, seed=seed) is not None
     with CorpusWriter(directory, world.vocab_size, overwrite=overwrite) as writer:
-        with Progress(total, f"synthesize {world.kind}", unit="tok", enabled=progress) as bar:
-            for piece in world.pieces(total, seed=seed, threads=workers):
-                if documents is None:
-                    writer.write(piece)
-                else:
-                    writer.write_equal(piece, length)
-                bar.advance(len(piece))
-        for name in (TRUTH_FILE, LABELS_FILE):  # of a corpus that is replaced
+        _draw(world, writer, size, seed, workers, progress)
+        for name in (TRUTH_FILE, LABELS_FILE):  # those of the corpus that is replaced
             _remove(directory / name)
         corpus = writer.finish()
     exact |= {
@@ -188,33 +174,83 @@ def synthesize(
         "sha256": corpus.sha256,
         "labels": LABELS_FILE if labelled else None,
     }
-    if documents is not None and labelled:
-        _write_labels(directory / LABELS_FILE, world, documents, seed)
+    if size.documents is not None and labelled:
+        _write_labels(directory / LABELS_FILE, world, size.documents, seed)
     write_json(directory / TRUTH_FILE, exact)
     return corpus
 
 
+@dataclass(frozen=True)
+class _SampleSize:
+    """Tokens to draw, and the number of documents they make; None in a stream without any."""
+
+    tokens: int
+    documents: int | None
+
+
+def _sample_size(world: World, tokens: float) -> _SampleSize:
+    """Round the requested tokens up to whole documents."""
+    if not isinstance(world, World):
+        raise InputError(
+            f"world={world!r}: expected a world of ngramstat.synthetic, such as RunProcess(mu=1.0)"
+        )
+    if not isinstance(tokens, int | float | np.integer) or tokens % 1 != 0:
+        raise InputError(f"tokens={tokens!r}: must be a whole number")
+    tokens = int(tokens)
+    if tokens < 1:
+        raise InputError(f"tokens={tokens}: needs at least 1")
+    if world.one_stream:
+        return _SampleSize(tokens, None)
+    length = world.document_length
+    if tokens < length and length > _MAX_ROUNDED_LENGTH:
+        raise InputError(
+            f"tokens={tokens}: one document of this world has {length} tokens; ask for at least "
+            "that many, or for a stream without documents where the world offers it (rhm "
+            "--concatenated)"
+        )
+    documents = world.n_documents(tokens)
+    return _SampleSize(documents * length, documents)
+
+
+def _draw(
+    world: World,
+    writer: CorpusWriter,
+    size: _SampleSize,
+    seed: int,
+    threads: int,
+    progress: bool,
+) -> None:
+    """Draw the sample piece by piece and write it."""
+    with Progress(size.tokens, f"synthesize {world.kind}", unit="tok", enabled=progress) as bar:
+        for piece in world.pieces(size.tokens, seed=seed, threads=threads):
+            if size.documents is None:
+                writer.write(piece)
+            else:
+                writer.write_equal(piece, world.document_length)
+            bar.advance(len(piece))
+
+
 def _check_space(directory: Path, needed: int) -> None:
-    """Refuse what the disk cannot hold before anything is written."""
-    place = directory.absolute()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    """Refuse a sample that the disk cannot hold before anything is written."""
+    existing = directory.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
     if needed > free:
         raise InputError(
-            f"{directory}: {needed / 1e9:,.1f} GB of tokens, where {free / 1e9:,.1f} GB are free; "
+            f"{directory}: {needed / 1e9:,.1f} GB of tokens, but {free / 1e9:,.1f} GB are free; "
             "use fewer tokens or another disk"
         )
 
 
 def _write_labels(path: Path, world: World, documents: int, seed: int) -> None:
-    """All documents' classes as one array in NumPy's format, some at a time."""
+    """Write the classes of all documents as one .npy array, a block at a time."""
     dtype = np.dtype(np.uint32)
     header = {"descr": dtype.str, "fortran_order": False, "shape": (documents,)}
     with atomic_write(path) as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for first in range(0, documents, _LABELS):
-            labels = world.labels(min(_LABELS, documents - first), seed=seed, first=first)
+        for first in range(0, documents, _LABELS_BLOCK):
+            labels = world.labels(min(_LABELS_BLOCK, documents - first), seed=seed, first=first)
             assert labels is not None
             file.write(labels.tobytes())
 
