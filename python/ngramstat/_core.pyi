@@ -91,7 +91,7 @@ class KneserNey16:
     def score(
         self,
         raw: NDArray[np.float64],
-        lower: NDArray[np.float64],
+        continuation: NDArray[np.float64],
         n_documents: int,
         threads: int,
     ) -> NDArray[np.float64]: ...
@@ -117,7 +117,7 @@ class KneserNey32:
     def score(
         self,
         raw: NDArray[np.float64],
-        lower: NDArray[np.float64],
+        continuation: NDArray[np.float64],
         n_documents: int,
         threads: int,
     ) -> NDArray[np.float64]: ...
