@@ -53,27 +53,28 @@ void bind_for(py::module_& m, const char* name) {
             py::arg("last_token"), py::arg("threads"))
         .def("counts",
              [](const Model& self) {
-                 return py::make_tuple(to_table(self.counts().raw), to_table(self.counts().lower));
+                 return py::make_tuple(to_table(self.counts().raw),
+                                       to_table(self.counts().continuation));
              })
         .def(
             "score",
-            [](const Model& self, const Array<double>& raw, const Array<double>& lower,
+            [](const Model& self, const Array<double>& raw, const Array<double>& continuation,
                Index n_documents, int threads) {
                 const auto raw_discounts = to_discounts(raw);
-                const auto lower_discounts = to_discounts(lower);
+                const auto continuation_discounts = to_discounts(continuation);
                 if (n_documents < 0)
                     throw std::invalid_argument("n_documents must not be negative");
                 std::vector<double> losses(static_cast<std::size_t>(n_documents) *
                                            raw_discounts.size());
                 {
                     const py::gil_scoped_release release;
-                    self.score(raw_discounts, lower_discounts, losses, n_documents, threads);
+                    self.score(raw_discounts, continuation_discounts, losses, n_documents, threads);
                 }
                 return to_array(std::move(losses),
                                 {static_cast<py::ssize_t>(n_documents),
                                  static_cast<py::ssize_t>(raw_discounts.size())});
             },
-            py::arg("raw").noconvert(), py::arg("lower").noconvert(), py::arg("n_documents"),
+            py::arg("raw").noconvert(), py::arg("continuation").noconvert(), py::arg("n_documents"),
             py::arg("threads"));
 }
 

@@ -132,7 +132,7 @@ class KneserNey16:
     def score(
         self,
         raw: NDArray[np.float64],
-        lower: NDArray[np.float64],
+        continuation: NDArray[np.float64],
         n_documents: int,
         threads: int,
     ) -> NDArray[np.float64]: ...
@@ -158,7 +158,7 @@ class KneserNey32:
     def score(
         self,
         raw: NDArray[np.float64],
-        lower: NDArray[np.float64],
+        continuation: NDArray[np.float64],
         n_documents: int,
         threads: int,
     ) -> NDArray[np.float64]: ...

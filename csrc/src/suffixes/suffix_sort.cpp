@@ -12,24 +12,25 @@ namespace ngramstat {
 
 namespace {
 
-// The first word of an entry, from the lowest bit on: its position in a cell of the stream, symbols
-// entry_symbols .. 1, and the low bits of the first token. The second, where there is one: the
-// symbols behind.
+// The first word of an entry holds, from the lowest bit on: its position in a cell of the stream,
+// symbols entry_symbols .. 1, and the low bits of the first token. The second word, if there is
+// one, holds the symbols that follow (the tail).
 constexpr int kCellBits = 18;
 constexpr Index kCell = Index{1} << kCellBits;
 constexpr std::uint64_t kCellMask = kCell - 1;
 constexpr int kKeyBits = 64 - kCellBits;
 // Each block is a stream of its own while entries are written.
 constexpr Index kMaxBlocks = 1024;
-// Keys sorted at a time: with their double in half of a second-level cache.
+// Keys sorted at a time: together with a buffer of the same size they take half of a second-level
+// cache.
 constexpr Index kLeaf = Index{1} << 15;
 static_assert(kLeaf <= kCell, "a key and the place in its leaf must fit 64 bits");
+// What is larger than a leaf is first split by so many leading bits.
 constexpr int kSplitBits = 9;
 constexpr std::uint64_t kSplitMask = (std::uint64_t{1} << kSplitBits) - 1;
-using SplitCounts = std::array<std::size_t, (std::size_t{1} << kSplitBits) + 1>;
-// Positions whose text is fetched ahead, and read between two looks at what is resident.
+// Positions whose tokens are prefetched, and positions read between two checks of resident memory.
 constexpr Index kAhead = 96;
-constexpr Index kBetweenLooks = 512;
+constexpr Index kBetweenReleases = 512;
 
 int row_bits_of(TokenRange range) {
     int bits = 0;
@@ -48,6 +49,7 @@ class SymbolReader {
           bits_(bits),
           per_key_(64 / bits) {}
 
+    int depth() const { return order_.depth; }
     // Symbols of a key of 64 bits.
     int per_key() const { return per_key_; }
 
@@ -56,33 +58,34 @@ class SymbolReader {
         return tokens_ + std::clamp<Index>(at, 0, size_ - 1);
     }
 
-    // Symbols [from, from + n) of the suffix at i, as far as depth reaches. The stop token ends a
-    // sequence after itself; symbol 0 never does. None of symbols 1 .. from - 1 is one.
+    // Symbols [from, from + n) of the suffix at i, up to the depth. The stop token ends a sequence
+    // after itself, except as symbol 0. Symbols 1 .. from - 1 must not include it.
     std::uint64_t key(Index i, int from, int n) const {
-        const int wanted = std::min(n, order_.depth - from);
+        const int needed = std::min(n, order_.depth - from);
         const Index first = order_.backward ? i - from : i + from;
-        const Index left = order_.backward ? first + 1 : size_ - first;  // symbols of the stream
+        const Index left =
+            order_.backward ? first + 1 : size_ - first;  // symbols left in the stream
         const Index step = order_.backward ? -1 : 1;
         std::uint64_t packed = 0;
-        if (left >= wanted && order_.stop_token < 0) [[likely]] {
-            for (int taken = 0; taken < wanted; ++taken) {
+        if (left >= needed && order_.stop_token < 0) [[likely]] {
+            for (int read = 0; read < needed; ++read) {
                 packed = packed << bits_ |
-                         (static_cast<std::uint64_t>(tokens_[first + step * taken]) + 1);
+                         (static_cast<std::uint64_t>(tokens_[first + step * read]) + 1);
             }
-            return padded(packed, n - wanted);
+            return padded(packed, n - needed);
         }
-        const int here = static_cast<int>(std::clamp<Index>(left, 0, wanted));
-        int taken = 0;
-        while (taken < here) {
-            const Index token = static_cast<Index>(tokens_[first + step * taken]);
+        const int available = static_cast<int>(std::clamp<Index>(left, 0, needed));
+        int read = 0;
+        while (read < available) {
+            const Index token = static_cast<Index>(tokens_[first + step * read]);
             packed = packed << bits_ | static_cast<std::uint64_t>(token + 1);
-            ++taken;
+            ++read;
             if (token == order_.stop_token) break;
         }
-        return padded(packed, n - taken);
+        return padded(packed, n - read);
     }
 
-    // The same where one of symbols 1 .. from - 1 may be the stop token or past the stream's end.
+    // The same where symbols 1 .. from - 1 may include the stop token or the stream's end.
     std::uint64_t tail(Index i, int from, int n) const {
         if (order_.stop_token >= 0) {
             for (int m = 1; m < from; ++m) {
@@ -99,20 +102,20 @@ class SymbolReader {
         return n - 1 - (63 - std::countl_zero(a ^ b)) / bits_;
     }
 
-    // Symbols that a key of n holds before it ends.
+    // Number of symbols in a key of n before its sequence ends.
     int symbols(std::uint64_t key, int n) const {
         return key == 0 ? 0 : n - std::countr_zero(key) / bits_;
     }
 
-    // Whether sequences with this key may differ after it.
-    bool goes_on(std::uint64_t key, int symbols_so_far) const {
+    // Whether sequences that share this key may differ after it.
+    bool may_continue(std::uint64_t key, int symbols_so_far) const {
         const std::uint64_t last = key & mask();
         return symbols_so_far < order_.depth && last != 0 &&
                static_cast<Index>(last) - 1 != order_.stop_token;
     }
 
   private:
-    // In two steps, as all of the bits may be missing.
+    // Shifts in two steps, because a shift by all 64 bits is undefined.
     std::uint64_t padded(std::uint64_t packed, int missing) const {
         return missing == 0 ? packed : packed << (missing * bits_ - 1) << 1;
     }
@@ -125,14 +128,14 @@ class SymbolReader {
     int per_key_;
 };
 
-// Turns counts into where each begins, and returns their sum.
+// Replaces each count by the sum of those before it: where its items begin.
 template <class Integer>
-void begins(std::span<Integer> counts) {
+void exclusive_sums(std::span<Integer> counts) {
     Integer total = 0;
     for (Integer& count : counts) {
-        const Integer here = count;
+        const Integer own = count;
         count = total;
-        total += here;
+        total += own;
     }
 }
 
@@ -149,12 +152,12 @@ class VaryingBits {
     std::uint64_t some_ = 0, all_ = ~std::uint64_t{0};
 };
 
-// Sorts by the bits from `low` up to `high`; the result is in either of the two.
+// Sorts by the bits from `low` up to `high`. Returns where the result is: in either buffer.
 std::uint64_t* radix_sort(std::uint64_t* from, std::uint64_t* to, std::size_t n, int low,
                           int high) {
     constexpr int kMaxDigits = 8;
     constexpr int kMaxBits = 11;
-    // Clearing the wider histograms has to pay.
+    // Wider histograms save passes, but clearing them costs more than that for few keys.
     const int widest = n < 4096 ? 8 : kMaxBits;
     const int digits = (high - low + widest) / widest;
     const int bits = (high - low + digits) / digits;
@@ -172,27 +175,28 @@ std::uint64_t* radix_sort(std::uint64_t* from, std::uint64_t* to, std::size_t n,
             histogram.data() + (static_cast<std::size_t>(d) << bits), std::size_t{1} << bits);
         const int shift = low + d * bits;
         if (counts[from[0] >> shift & mask] == n) continue;  // one value: nothing to move
-        begins(counts);
+        exclusive_sums(counts);
         for (std::size_t i = 0; i < n; ++i) to[counts[from[i] >> shift & mask]++] = from[i];
         std::swap(from, to);
     }
     return from;
 }
 
-// What the values were is lost.
+// The first n elements of a scratch vector, which is enlarged if necessary; old values are lost.
 template <class T, class Allocator>
-std::span<T> room(std::vector<T, Allocator>& values, std::size_t n) {
+std::span<T> scratch_of(std::vector<T, Allocator>& values, std::size_t n) {
     if (values.size() < n) {
-        std::vector<T, Allocator>().swap(values);  // nothing to copy, and never both
+        // Freed first, so that the old and the new memory are never held together.
+        std::vector<T, Allocator>().swap(values);
         values.resize(n);
     }
     return {values.data(), n};
 }
 
-// Ties of few positions, and of many: stable by key, as positions come ascending.
+// Stable sort by key (positions ascend already), by the method that is fastest for the size.
 template <class Keyed>
 void sort_keyed(std::span<Keyed> entries, std::vector<Keyed>& buffer) {
-    if (entries.size() == 2) {  // most of them
+    if (entries.size() == 2) {  // most ties
         if (entries[1].key < entries[0].key) std::swap(entries[0], entries[1]);
         return;
     }
@@ -212,16 +216,99 @@ void sort_keyed(std::span<Keyed> entries, std::vector<Keyed>& buffer) {
                          [](const Keyed& a, const Keyed& b) { return a.key < b.key; });
         return;
     }
-    std::span<Keyed> from = entries, to = room(buffer, entries.size());
+    std::span<Keyed> from = entries, to = scratch_of(buffer, entries.size());
     for (int shift = 0; shift < 64; shift += 8) {
         std::array<std::size_t, 256> counts{};
         for (const Keyed& entry : from) ++counts[entry.key >> shift & 255];
         if (counts[from[0].key >> shift & 255] == from.size()) continue;
-        begins(std::span<std::size_t>(counts));
+        exclusive_sums(std::span<std::size_t>(counts));
         for (const Keyed& entry : from) to[counts[entry.key >> shift & 255]++] = entry;
         std::swap(from, to);
     }
     if (from.data() != entries.data()) std::copy(from.begin(), from.end(), entries.begin());
+}
+
+// Reads keys of symbols from the stream for one tie after the other. Their tokens lie anywhere in
+// the stream, so those of the next ties are prefetched.
+template <class Token, class Position>
+class TieReader {
+  public:
+    using Tie = typename SuffixScratch<Position>::Tie;
+    using Keyed = typename SuffixScratch<Position>::Keyed;
+
+    TieReader(const SymbolReader<Token>& reader, std::span<const Position> positions,
+              std::span<const Tie> ties, int from)
+        : reader_(reader), positions_(positions), ties_(ties), from_(from) {}
+
+    // Fills `group` with the key of symbols [from, from + per_key) and the position of each.
+    void read(const Tie& tie, std::span<Keyed> group) {
+        const std::size_t n = group.size();
+        release_pages(static_cast<Index>(n));
+        prefetch_ties();
+        prefetched_ -= static_cast<Index>(n);
+        for (std::size_t k = 0; k < n; ++k) {
+            if (k + kAhead < n) prefetch_position(positions_[tie.first + k + kAhead]);
+            const Position position = positions_[tie.first + k];
+            group[k] = {reader_.key(static_cast<Index>(position), from_, reader_.per_key()),
+                        position};
+        }
+    }
+
+  private:
+    // Every position may bring in a page of its own.
+    void release_pages(Index n) {
+        read_ += n;
+        if (read_ < kBetweenReleases) return;
+        release_pages_if_needed();
+        read_ = 0;
+    }
+    void prefetch_ties() {
+        while (next_ < ties_.size() && prefetched_ < kAhead) {
+            const Tie& tie = ties_[next_++];
+            prefetched_ += static_cast<Index>(tie.last - tie.first);
+            const std::uint32_t last =
+                std::min<std::uint32_t>(tie.last, tie.first + static_cast<std::uint32_t>(kAhead));
+            for (std::uint32_t k = tie.first; k < last; ++k) prefetch_position(positions_[k]);
+        }
+    }
+    void prefetch_position(Position position) const {
+        prefetch(reader_.address(static_cast<Index>(position), from_));
+    }
+
+    const SymbolReader<Token>& reader_;
+    std::span<const Position> positions_;
+    std::span<const Tie> ties_;
+    int from_;
+    std::size_t next_ = 0;  // first tie that is not prefetched
+    Index prefetched_ = 0;  // positions prefetched and not yet read
+    Index read_ = 0;        // positions read since the last check of resident memory
+};
+
+// After the suffixes of a tie have been sorted by a key of symbols [from, from + per_key): fills
+// their common prefix lengths, and appends the ties that are left.
+template <class Token, class Keyed, class Tie>
+void compare_neighbours(const SymbolReader<Token>& reader, std::span<const Keyed> group,
+                        std::uint32_t first, int from, int per_key, std::span<std::uint8_t> lcp,
+                        std::vector<Tie>& still_tied) {
+    const std::size_t n = group.size();
+    std::size_t start = 0;  // of the run of equal keys
+    for (std::size_t k = 1; k <= n; ++k) {
+        const std::uint64_t key = group[k - 1].key;
+        if (k < n && group[k].key == key) {
+            lcp[first + k] = static_cast<std::uint8_t>(
+                std::min(reader.depth(), from + reader.symbols(key, per_key)));
+            continue;
+        }
+        if (k - start > 1 && reader.may_continue(key, from + per_key)) {
+            still_tied.push_back(
+                {first + static_cast<std::uint32_t>(start), first + static_cast<std::uint32_t>(k)});
+        }
+        if (k < n) {
+            lcp[first + k] =
+                static_cast<std::uint8_t>(from + reader.common(group[k].key, key, per_key));
+        }
+        start = k;
+    }
 }
 
 template <class Token, class Position>
@@ -246,8 +333,8 @@ SuffixPacking::SuffixPacking(Index vocab_size, int depth) {
     require(depth >= 1 && depth <= kMaxDepth, "depth must lie in 1 .. 255");
     require(vocab_size > 0, "vocab_size must be positive");
     symbol_bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(vocab_size)));
-    const int most = (kKeyBits - row_bits_of({0, vocab_size})) / symbol_bits;
-    entry_symbols = std::min(depth - 1, most);
+    const int max_in_entry = (kKeyBits - row_bits_of({0, vocab_size})) / symbol_bits;
+    entry_symbols = std::min(depth - 1, max_in_entry);
     const int left = depth - 1 - entry_symbols;
     tail_symbols = left <= 64 / symbol_bits ? left : 0;
 }
@@ -304,11 +391,11 @@ void SuffixBlocks<Token, Position>::count_entries(std::span<const Segment> segme
     const Index n_chunks = static_cast<Index>(chunks_.size()) - 1;
     std::vector<std::vector<Index>> sizes(static_cast<std::size_t>(n_chunks));
     parallel_for(n_chunks, threads, [&](Index c) {
-        auto& mine = sizes[c];
-        mine.assign(static_cast<std::size_t>(n_blocks_), 0);
+        auto& block_sizes = sizes[c];
+        block_sizes.assign(static_cast<std::size_t>(n_blocks_), 0);
         const Index first = chunks_[c] << kCellBits,
                     last = std::min(n, chunks_[c + 1] << kCellBits);
-        // Also those outside all segments: they are symbols of their neighbours.
+        // Tokens outside all segments are checked too: suffixes of the segments contain them.
         for (Index i = first; i < last; ++i) {
             if (static_cast<Index>(tokens_[i]) >= vocab_size_) {
                 throw_token_out_of_range(tokens_[i], i, vocab_size_);
@@ -318,7 +405,7 @@ void SuffixBlocks<Token, Position>::count_entries(std::span<const Segment> segme
             for (Index i = begin; i < end; ++i) {
                 const Index token = static_cast<Index>(tokens_[i]);
                 if (token >= range_.first && token < range_.last) {
-                    ++mine[(token - range_.first) >> row_bits_];
+                    ++block_sizes[(token - range_.first) >> row_bits_];
                 }
             }
         });
@@ -330,7 +417,7 @@ void SuffixBlocks<Token, Position>::count_entries(std::span<const Segment> segme
         Index of_block = 0;
         for (Index c = 0; c < n_chunks; ++c) {
             total = EntryStreams::begin_after(total);
-            chunk_end_[c * n_blocks_ + b] = total;  // where they begin, until they are written
+            chunk_end_[c * n_blocks_ + b] = total;  // the begin, until write_entries moves it on
             total += static_cast<std::size_t>(sizes[c][b]) * words_;
             of_block += sizes[c][b];
         }
@@ -343,13 +430,9 @@ template <class Token, class Position>
 void SuffixBlocks<Token, Position>::write_entries(std::span<const Segment> segments, int threads) {
     const Index n = static_cast<Index>(tokens_.size());
     const Index n_chunks = static_cast<Index>(chunks_.size()) - 1;
-    const int bits = packing_.symbol_bits, in_entry = packing_.entry_symbols,
-              in_tail = packing_.tail_symbols;
-    const SymbolReader<Token> reader(tokens_, order_, bits);
     const std::uint64_t row_mask = (std::uint64_t{1} << row_bits_) - 1;
-    const int key_shift = in_entry * bits;
-    // What a symbol is moved by to be the first behind the first token, and the first of the tail.
-    const int newest = std::max(in_entry - 1, 0) * bits, newest_of_tail = (in_tail - 1) * bits;
+    const int key_shift = packing_.entry_symbols * packing_.symbol_bits;
+    const bool has_tails = packing_.tail_symbols > 0;
     cell_begin_.resize(static_cast<std::size_t>(n_cells_ * n_blocks_));
     parallel_for(n_chunks, threads, [&](Index c) {
         const auto begin = chunk_end_.begin() + c * n_blocks_;
@@ -365,40 +448,63 @@ void SuffixBlocks<Token, Position>::write_entries(std::span<const Segment> segme
                 const std::uint64_t key = (row & row_mask) << key_shift | symbols;
                 const auto stream = static_cast<std::size_t>(row >> row_bits_);
                 streams.put(stream, key << kCellBits | static_cast<std::uint64_t>(i - first));
-                if (in_tail > 0) streams.put(stream, tail);
+                if (has_tails) streams.put(stream, tail);
             };
-            for_positions(segments, first, last, [&](Index from, Index to) {
-                if (in_entry == 0) {
-                    for (Index i = from; i < to; ++i) {
-                        put(i, 0, in_tail == 0 ? 0 : reader.key(i, 1, in_tail));
-                    }
-                } else if (order_.backward) {
-                    // The symbols of the next position are these and one more.
-                    std::uint64_t symbols = reader.key(from, 1, in_entry);
-                    std::uint64_t tail =
-                        in_tail == 0 ? 0 : reader.tail(from, 1 + in_entry, in_tail);
-                    for (Index i = from; i < to; ++i) {
-                        put(i, symbols, tail);
-                        const Index token = static_cast<Index>(tokens_[i]);
-                        const bool ends = token == order_.stop_token;
-                        if (in_tail > 0) {
-                            const std::uint64_t leaves = symbols & symbol_mask();
-                            tail = ends ? 0 : leaves << newest_of_tail | tail >> bits;
-                        }
-                        const std::uint64_t older = ends ? 0 : symbols >> bits;
-                        symbols = static_cast<std::uint64_t>(token + 1) << newest | older;
-                    }
-                } else {
-                    for (Index i = from; i < to; ++i) {
-                        put(i, reader.key(i, 1, in_entry),
-                            in_tail == 0 ? 0 : reader.tail(i, 1 + in_entry, in_tail));
-                    }
-                }
-            });
+            for_positions(segments, first, last,
+                          [&](Index from, Index to) { pack_symbols(from, to, put); });
         }
         std::copy(streams.next().begin(), streams.next().end(), begin);
         streams.finish();
     });
+}
+
+// Calls put(i, symbols 1 .. entry_symbols, tail) for the positions i of [first, last).
+template <class Token, class Position>
+template <class Put>
+void SuffixBlocks<Token, Position>::pack_symbols(Index first, Index last, Put&& put) const {
+    const int bits = packing_.symbol_bits, in_entry = packing_.entry_symbols,
+              in_tail = packing_.tail_symbols;
+    const SymbolReader<Token> reader(tokens_, order_, bits);
+    const auto tail_at = [&](Index i) {
+        return in_tail == 0 ? 0 : reader.tail(i, 1 + in_entry, in_tail);
+    };
+    if (!order_.backward || in_entry == 0) {
+        for (Index i = first; i < last; ++i) put(i, reader.key(i, 1, in_entry), tail_at(i));
+        return;
+    }
+    // Read backward, the symbols of the next position are these and one more: a sliding window.
+    const int newest = (in_entry - 1) * bits, newest_of_tail = (in_tail - 1) * bits;
+    std::uint64_t symbols = reader.key(first, 1, in_entry), tail = tail_at(first);
+    for (Index i = first; i < last; ++i) {
+        put(i, symbols, tail);
+        const Index token = static_cast<Index>(tokens_[i]);
+        const bool ends = token == order_.stop_token;
+        if (in_tail > 0) {
+            const std::uint64_t oldest = symbols & symbol_mask();  // moves on into the tail
+            tail = ends ? 0 : oldest << newest_of_tail | tail >> bits;
+        }
+        const std::uint64_t older = ends ? 0 : symbols >> bits;
+        symbols = static_cast<std::uint64_t>(token + 1) << newest | older;
+    }
+}
+
+// Calls visit(entry, key, position) for the entries of a block in stream order; the entry is a
+// place in entries_.
+template <class Token, class Position>
+template <class Visit>
+void SuffixBlocks<Token, Position>::for_entries(Index block, Visit&& visit) const {
+    Index chunk = 0;
+    for (Index cell = 0; cell < n_cells_; ++cell) {
+        while (chunks_[chunk + 1] <= cell) ++chunk;
+        const bool last = cell + 1 == chunks_[chunk + 1];
+        const std::size_t end = last ? chunk_end_[chunk * n_blocks_ + block]
+                                     : cell_begin_[(cell + 1) * n_blocks_ + block];
+        const Index first = cell << kCellBits;
+        for (std::size_t k = cell_begin_[cell * n_blocks_ + block]; k < end; k += words_) {
+            visit(k, entries_[k] >> kCellBits,
+                  static_cast<Position>(first + static_cast<Index>(entries_[k] & kCellMask)));
+        }
+    }
 }
 
 template <class Token, class Position>
@@ -406,67 +512,78 @@ SortedSuffixes<Position> SuffixBlocks<Token, Position>::sort(
     Index block, SuffixScratch<Position>& scratch) const {
     const std::size_t n = static_cast<std::size_t>(size(block));
     const bool has_tails = packing_.tail_symbols > 0;
-    const Part whole{room(scratch.keys, n), room(scratch.positions, with_positions_ ? n : 0),
-                     room(scratch.lcp, n), room(scratch.tails, has_tails ? n : 0)};
-    const SortedSuffixes<Position> sorted{whole.positions, whole.lcp, whole.keys, whole.tails,
-                                          range_.first + (block << row_bits_)};
+    const Part block_part{scratch_of(scratch.keys, n),
+                          scratch_of(scratch.positions, with_positions_ ? n : 0),
+                          scratch_of(scratch.lcp, n), scratch_of(scratch.tails, has_tails ? n : 0)};
+    const SortedSuffixes<Position> sorted{block_part.positions, block_part.lcp, block_part.keys,
+                                          block_part.tails, range_.first + (block << row_bits_)};
     if (n == 0) return sorted;
 
-    const auto for_entries = [&](auto&& visit) {
-        Index chunk = 0;
-        for (Index cell = 0; cell < n_cells_; ++cell) {
-            while (chunks_[chunk + 1] <= cell) ++chunk;
-            const bool last = cell + 1 == chunks_[chunk + 1];
-            const std::size_t end = last ? chunk_end_[chunk * n_blocks_ + block]
-                                         : cell_begin_[(cell + 1) * n_blocks_ + block];
-            const Index first = cell << kCellBits;
-            for (std::size_t k = cell_begin_[cell * n_blocks_ + block]; k < end; k += words_) {
-                visit(k, entries_[k] >> kCellBits,
-                      static_cast<Position>(first + static_cast<Index>(entries_[k] & kCellMask)));
-            }
-        }
-    };
+    const auto for_block = [&](auto&& visit) { for_entries(block, visit); };
     const auto place = [&](std::size_t k, std::size_t entry, std::uint64_t key, Position position) {
-        whole.keys[k] = key;
-        if (with_positions_) whole.positions[k] = position;
-        if (has_tails) whole.tails[k] = entries_[entry + 1];
+        block_part.keys[k] = key;
+        if (with_positions_) block_part.positions[k] = position;
+        if (has_tails) block_part.tails[k] = entries_[entry + 1];
     };
-    const int key_bits = row_bits_ + packing_.entry_symbols * packing_.symbol_bits;
     std::uint64_t before = ~std::uint64_t{0};
     if (static_cast<Index>(n) <= kLeaf) {
         std::size_t k = 0;
-        for_entries([&](std::size_t entry, std::uint64_t key, Position position) {
+        for_block([&](std::size_t entry, std::uint64_t key, Position position) {
             place(k++, entry, key, position);
         });
-        sort_part(whole, before, key_bits, scratch);
+        const int key_bits = row_bits_ + packing_.entry_symbols * packing_.symbol_bits;
+        sort_part(block_part, before, key_bits, scratch);
     } else {
-        // Moved to their parts on the way in.
+        // Split while the entries are read, which saves a pass over all of them.
         VaryingBits varying;
-        for_entries([&](std::size_t, std::uint64_t key, Position) { varying.add(key); });
-        const int shift = std::max(varying.highest() + 1 - kSplitBits, 0);
-        SplitCounts next{};
-        for_entries(
-            [&](std::size_t, std::uint64_t key, Position) { ++next[key >> shift & kSplitMask]; });
-        begins(std::span<std::size_t>(next));
-        const SplitCounts bounds = next;
-        for_entries([&](std::size_t entry, std::uint64_t key, Position position) {
-            place(next[key >> shift & kSplitMask]++, entry, key, position);
-        });
-        for (std::size_t d = 0; d + 1 < bounds.size(); ++d) {
-            sort_part(whole.of(bounds[d], bounds[d + 1] - bounds[d]), before, shift, scratch);
-        }
+        for_block([&](std::size_t, std::uint64_t key, Position) { varying.add(key); });
+        const Split split = split_by_leading_bits(varying.highest() + 1, for_block, place);
+        sort_split(block_part, before, split, scratch);
     }
-    whole.lcp[0] = 0;
+    block_part.lcp[0] = 0;
     return sorted;
 }
 
 template <class Token, class Position>
-Index SuffixBlocks<Token, Position>::symbol_of_text(Index position, int m) const {
+Index SuffixBlocks<Token, Position>::symbol_from_stream(Index position, int m) const {
     const SymbolReader<Token> reader(tokens_, order_, packing_.symbol_bits);
     return static_cast<Index>(reader.tail(position, m, 1)) - 1;
 }
 
-// Sorts by the lowest key_bits bits, in which alone these keys differ. `before` is the key before.
+// One pass of a counting sort: places entries, in order, by the kSplitBits highest of the lowest
+// key_bits bits of their keys; above these, the keys must be equal.
+//   for_entries(visit)   calls visit(entry, key, position) for each; called twice
+//   place(k, entry, key, position)  stores an entry in place k
+template <class Token, class Position>
+template <class ForEntries, class Place>
+auto SuffixBlocks<Token, Position>::split_by_leading_bits(int key_bits, ForEntries&& for_entries,
+                                                          Place&& place) -> Split {
+    const int shift = std::max(key_bits - kSplitBits, 0);
+    const std::uint64_t mask = std::min(kSplitMask, (std::uint64_t{1} << key_bits) - 1);
+    Split split{shift, std::vector<std::size_t>(kSplitMask + 2, 0)};
+    std::array<std::size_t, kSplitMask + 2> next{};
+    for_entries([&](std::size_t, std::uint64_t key, Position) { ++next[key >> shift & mask]; });
+    exclusive_sums(std::span<std::size_t>(next));
+    std::copy(next.begin(), next.end(), split.bounds.begin());
+    for_entries([&](std::size_t entry, std::uint64_t key, Position position) {
+        place(next[key >> shift & mask]++, entry, key, position);
+    });
+    return split;
+}
+
+// Sorts each piece of a part that has been split; keys of one piece differ in lower bits alone.
+template <class Token, class Position>
+void SuffixBlocks<Token, Position>::sort_split(const Part& part, std::uint64_t& before,
+                                               const Split& split,
+                                               SuffixScratch<Position>& scratch) const {
+    const auto& bounds = split.bounds;
+    for (std::size_t d = 0; d + 1 < bounds.size(); ++d) {
+        sort_part(part.of(bounds[d], bounds[d + 1] - bounds[d]), before, split.lower_bits, scratch);
+    }
+}
+
+// Sorts a part whose keys differ in their lowest key_bits bits alone. `before` is the key before
+// the part, and becomes its last.
 template <class Token, class Position>
 void SuffixBlocks<Token, Position>::sort_part(const Part& part, std::uint64_t& before, int key_bits,
                                               SuffixScratch<Position>& scratch) const {
@@ -476,29 +593,26 @@ void SuffixBlocks<Token, Position>::sort_part(const Part& part, std::uint64_t& b
         release_pages_if_needed();
         return sort_leaf(part, before, key_bits, scratch);
     }
-    const int shift = std::max(key_bits - kSplitBits, 0);
-    const std::uint64_t mask = std::min(kSplitMask, (std::uint64_t{1} << key_bits) - 1);
-    SplitCounts next{};
-    for (const std::uint64_t key : part.keys) ++next[key >> shift & mask];
-    begins(std::span<std::size_t>(next));
-    const SplitCounts bounds = next;
-    const auto moved_keys = room(scratch.moved_keys, n);
-    const auto moved_positions = room(scratch.moved_positions, part.positions.size());
-    const auto moved_tails = room(scratch.moved_tails, part.tails.size());
-    for (std::size_t k = 0; k < n; ++k) {
-        const std::size_t to = next[part.keys[k] >> shift & mask]++;
-        moved_keys[to] = part.keys[k];
+    const auto moved_keys = scratch_of(scratch.moved_keys, n);
+    const auto moved_positions = scratch_of(scratch.moved_positions, part.positions.size());
+    const auto moved_tails = scratch_of(scratch.moved_tails, part.tails.size());
+    const auto for_part = [&](auto&& visit) {
+        for (std::size_t k = 0; k < n; ++k) visit(k, part.keys[k], Position{});
+    };
+    const auto move = [&](std::size_t to, std::size_t k, std::uint64_t key, Position) {
+        moved_keys[to] = key;
         if (!moved_positions.empty()) moved_positions[to] = part.positions[k];
         if (!moved_tails.empty()) moved_tails[to] = part.tails[k];
-    }
+    };
+    const Split split = split_by_leading_bits(key_bits, for_part, move);
     std::copy(moved_keys.begin(), moved_keys.end(), part.keys.begin());
     std::copy(moved_positions.begin(), moved_positions.end(), part.positions.begin());
     std::copy(moved_tails.begin(), moved_tails.end(), part.tails.begin());
-    for (std::size_t d = 0; d + 1 < bounds.size(); ++d) {
-        sort_part(part.of(bounds[d], bounds[d + 1] - bounds[d]), before, shift, scratch);
-    }
+    sort_split(part, before, split, scratch);
 }
 
+// Sorts a part that fits the cache, first by its keys and then, where these are equal, by what
+// follows (break_ties).
 template <class Token, class Position>
 void SuffixBlocks<Token, Position>::sort_leaf(const Part& part, std::uint64_t& before, int key_bits,
                                               SuffixScratch<Position>& scratch) const {
@@ -509,13 +623,13 @@ void SuffixBlocks<Token, Position>::sort_leaf(const Part& part, std::uint64_t& b
     const int known = 1 + in_entry;
     auto& ties = scratch.ties;
     ties.clear();
-    // Of keys that are equal: what they share, and whether more may follow.
+    // Of equal keys: how many symbols they share, and a tie where more symbols follow.
     const std::uint64_t symbols_mask = (std::uint64_t{1} << (in_entry * bits)) - 1;
     const auto shared = [&](std::uint64_t key) {
         return static_cast<std::uint8_t>(1 + reader.symbols(key & symbols_mask, in_entry));
     };
     const auto add_tie = [&](std::size_t first, std::size_t last, std::uint64_t key) {
-        const bool more = in_entry == 0 ? order_.depth > 1 : reader.goes_on(key, known);
+        const bool more = in_entry == 0 ? order_.depth > 1 : reader.may_continue(key, known);
         if (more) {
             ties.push_back({static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(last)});
         }
@@ -534,7 +648,7 @@ void SuffixBlocks<Token, Position>::sort_leaf(const Part& part, std::uint64_t& b
         return break_ties(part, scratch);
     }
 
-    std::uint64_t* leaf = room(scratch.leaf, n).data();
+    std::uint64_t* leaf = scratch_of(scratch.leaf, n).data();
     VaryingBits varying;
     for (std::size_t k = 0; k < n; ++k) {
         varying.add(keys[k]);
@@ -544,12 +658,12 @@ void SuffixBlocks<Token, Position>::sort_leaf(const Part& part, std::uint64_t& b
     if (n <= kComparison) {
         std::sort(leaf, leaf + n);
     } else if (varying.highest() >= 0) {
-        leaf = radix_sort(leaf, room(scratch.buffer, n).data(), n, kCellBits,
+        leaf = radix_sort(leaf, scratch_of(scratch.buffer, n).data(), n, kCellBits,
                           kCellBits + varying.highest());
     }
 
-    const auto sorted = room(scratch.sorted, positions.size());
-    const auto sorted_tails = room(scratch.sorted_tails, tails.size());
+    const auto sorted = scratch_of(scratch.sorted, positions.size());
+    const auto sorted_tails = scratch_of(scratch.sorted_tails, tails.size());
     std::uint64_t last = previous;
     std::size_t group = 0;
     for (std::size_t k = 0; k < n; ++k) {
@@ -574,83 +688,39 @@ void SuffixBlocks<Token, Position>::sort_leaf(const Part& part, std::uint64_t& b
     break_ties(part, scratch);
 }
 
-// Sorts what shares all symbols of its entries, by a key of the next ones at a time.
-// Sorts what shares all symbols of its entries: by its tails, or else by a key of the next symbols
-// in the text at a time.
+// Sorts what shares all symbols of its entries: by its tails, or else by keys of the next symbols
+// in the stream, one key at a time, until no ties are left.
 template <class Token, class Position>
 void SuffixBlocks<Token, Position>::break_ties(const Part& part,
                                                SuffixScratch<Position>& scratch) const {
     const auto& [keys, positions, lcp, tails] = part;
     const SymbolReader<Token> reader(tokens_, order_, packing_.symbol_bits);
+    using Keyed = typename Scratch::Keyed;
     const bool has_tails = !tails.empty();
     const int per_key = has_tails ? packing_.tail_symbols : reader.per_key();
-    auto& ties = scratch.ties;
-    auto& still_tied = scratch.still_tied;
-    for (int from = 1 + packing_.entry_symbols; !ties.empty(); from += per_key) {
-        still_tied.clear();
-        std::size_t ahead = 0;
-        Index fetched = 0;
-        Index read = 0;
-        for (const auto& [first, last] : ties) {
-            const std::size_t n = last - first;
-            const auto group = room(scratch.group, n);
+    for (int from = 1 + packing_.entry_symbols; !scratch.ties.empty(); from += per_key) {
+        scratch.still_tied.clear();
+        TieReader<Token, Position> tie_reader(reader, positions, scratch.ties, from);
+        for (const auto& tie : scratch.ties) {
+            const std::size_t n = tie.last - tie.first;
+            const auto group = scratch_of(scratch.group, n);
             if (has_tails) {
                 for (std::size_t k = 0; k < n; ++k) {
-                    group[k] = {tails[first + k],
-                                positions.empty() ? Position{0} : positions[first + k]};
+                    group[k] = {tails[tie.first + k],
+                                positions.empty() ? Position{0} : positions[tie.first + k]};
                 }
             } else {
-                // Every position may bring in pages of its own.
-                read += static_cast<Index>(n);
-                if (read >= kBetweenLooks) {
-                    release_pages_if_needed();
-                    read = 0;
-                }
-                while (ahead < ties.size() && fetched < kAhead) {
-                    const auto& next = ties[ahead++];
-                    fetched += static_cast<Index>(next.last - next.first);
-                    const std::uint32_t most = std::min<std::uint32_t>(
-                        next.last, next.first + static_cast<std::uint32_t>(kAhead));
-                    for (std::uint32_t k = next.first; k < most; ++k) {
-                        prefetch(reader.address(static_cast<Index>(positions[k]), from));
-                    }
-                }
-                fetched -= static_cast<Index>(n);
-                for (std::size_t k = 0; k < n; ++k) {
-                    if (k + kAhead < n) {
-                        const Position next = positions[first + k + kAhead];
-                        prefetch(reader.address(static_cast<Index>(next), from));
-                    }
-                    const Position position = positions[first + k];
-                    group[k] = {reader.key(static_cast<Index>(position), from, per_key), position};
-                }
+                tie_reader.read(tie, group);
             }
             sort_keyed(group, scratch.group_buffer);
-            std::size_t start = 0;
-            for (std::size_t k = 0; k <= n; ++k) {
-                if (k < n) {
-                    if (!positions.empty()) positions[first + k] = group[k].position;
-                    if (has_tails) tails[first + k] = group[k].key;
-                }
-                if (k == 0) continue;
-                const std::uint64_t key = group[k - 1].key;
-                if (k < n && group[k].key == key) {
-                    lcp[first + k] = static_cast<std::uint8_t>(
-                        std::min(order_.depth, from + reader.symbols(key, per_key)));
-                    continue;
-                }
-                if (k - start > 1 && reader.goes_on(key, from + per_key)) {
-                    still_tied.push_back({first + static_cast<std::uint32_t>(start),
-                                          first + static_cast<std::uint32_t>(k)});
-                }
-                if (k < n) {
-                    lcp[first + k] =
-                        static_cast<std::uint8_t>(from + reader.common(group[k].key, key, per_key));
-                }
-                start = k;
+            for (std::size_t k = 0; k < n; ++k) {
+                if (!positions.empty()) positions[tie.first + k] = group[k].position;
+                if (has_tails) tails[tie.first + k] = group[k].key;
             }
+            compare_neighbours(reader, std::span<const Keyed>(group), tie.first, from, per_key, lcp,
+                               scratch.still_tied);
         }
-        std::swap(ties, still_tied);
+        std::swap(scratch.ties, scratch.still_tied);
     }
 }
 

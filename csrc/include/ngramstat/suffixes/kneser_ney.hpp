@@ -1,8 +1,12 @@
-// Interpolated modified Kneser-Ney models of all orders, counted for a held-out text.
+// Interpolated modified Kneser-Ney models of all orders, counted for a held-out token stream.
 //
-// Chen and Goodman (1999), section 3. Only the n-grams and contexts of the held-out text are looked
-// up, so memory follows the held-out text and one sweep over the sorted training text serves every
-// order at once.
+// Chen and Goodman (1999), section 3. The n-grams and contexts of the held-out tokens are indexed
+// first, and only these are looked up while counting. Memory is therefore proportional to the
+// held-out tokens, and one sweep over the sorted training stream serves every order at once:
+//   1. the constructor indexes the held-out n-grams and their contexts,
+//   2. add_training counts them, with the continuation counts of the lower orders,
+//   3. counts() returns the counts of counts, from which the caller estimates the discounts,
+//   4. score interpolates the orders and sums -ln p.
 #pragma once
 
 #include <array>
@@ -28,17 +32,30 @@ struct FollowerCounts {
 struct OrderCounts {
     std::array<Count, 4> number{};
     Count distinct = 0;
+
+    void add(Count count) {
+        ++distinct;
+        if (count <= 4) ++number[count - 1];
+    }
+    void add_singletons(Count singletons) {
+        distinct += singletons;
+        number[0] += singletons;
+    }
+    void merge(const OrderCounts& other) {
+        distinct += other.distinct;
+        for (std::size_t c = 0; c < number.size(); ++c) number[c] += other.number[c];
+    }
 };
 
 // Discounts D1, D2, D3+ of one order.
 using OrderDiscounts = std::array<double, 3>;
 
-// Two kinds of counts for every order m: `raw` counts serve where m is the highest order of a
-// model; `lower` (adjusted) counts everywhere below: the number of distinct tokens seen before the
-// n-gram, or the raw count where the n-gram begins with the stop token (no token can precede it).
+// Two kinds of counts for every order m. Raw counts apply where m is the highest order of a model.
+// Continuation counts apply everywhere below: the number of distinct tokens seen before the n-gram,
+// or the raw count where the n-gram begins with the stop token (no token can precede it).
 struct KneserNeyCounts {
-    std::vector<OrderCounts> raw;    // [m - 1], m = 1 .. order
-    std::vector<OrderCounts> lower;  // [m - 1], m = 1 .. order - 1
+    std::vector<OrderCounts> raw;           // [m - 1], m = 1 .. order
+    std::vector<OrderCounts> continuation;  // [m - 1], m = 1 .. order - 1
 };
 
 template <class Token>
@@ -47,27 +64,38 @@ class KneserNey {
     // held_out   tokens to score, and the contexts before them
     // document   one entry per held-out token: the document it is scored in, -1 if it only serves
     //            as context
+    // vocab_size number of tokens that can be predicted; a token == vocab_size may stand for a
+    //            separator that is never predicted
     // order      highest n-gram order, 1 .. 16
-    // stop_token contexts reach back to this token and no further; -1: none
-    // vocab_size event types; a token == vocab_size may stand in for a separator that is no event
+    // stop_token contexts extend back to this token and no further; -1: none
+    // Throws std::invalid_argument for bad arguments, std::out_of_range for a bad token.
     KneserNey(std::span<const Token> held_out, std::span<const std::int32_t> document,
               Index vocab_size, int order, Index stop_token);
 
-    // Adds the training n-grams whose last token lies in range. Ranges partition the vocabulary.
-    // Tokens before first_event only serve as context.
+    // Counts the training n-grams whose last token lies in `range`. To be called once for each
+    // range of a partition of the vocabulary. Tokens before first_event only serve as context.
     void add_training(std::span<const Token> training, Index first_event, TokenRange range,
                       int threads);
 
     const KneserNeyCounts& counts() const { return counts_; }
 
-    // Sum of -ln p over each document's scored tokens: losses[document * order + n] for contexts of
-    // n = 0 .. order-1 tokens. raw, lower: discounts by order. Nats.
-    void score(std::span<const OrderDiscounts> raw, std::span<const OrderDiscounts> lower,
+    // Sum of -ln p over each document's scored tokens, nats: losses[document * order + n] for
+    // contexts of n = 0 .. order - 1 tokens. raw (order) and continuation (order - 1) are the
+    // discounts of every order where it is the highest of its model and where it is not.
+    void score(std::span<const OrderDiscounts> raw, std::span<const OrderDiscounts> continuation,
                std::span<double> losses, Index n_documents, int threads) const;
 
   private:
     template <class Position>
+    class BlockSweep;
+
+    void index_held_out();
+    template <class Position>
     void sweep(std::span<const Token> training, Index first_event, TokenRange range, int threads);
+    void merge(const KneserNeyCounts& of_block);
+    std::vector<Index> document_bounds(Index n_documents) const;
+    void score_position(Index i, std::span<const OrderDiscounts> raw,
+                        std::span<const OrderDiscounts> continuation, double* loss) const;
 
     std::vector<Token> held_out_;
     std::vector<std::int32_t> document_;
@@ -76,16 +104,17 @@ class KneserNey {
     Index stop_token_;
     KneserNeyCounts counts_;
 
-    // Contexts of the held-out text as a trie that grows into the past: key (parent, token before),
-    // number + 1 is the node; node 0 is the empty context. N-grams: key (context node, last token).
+    // Contexts of the held-out tokens as a trie that extends into the past. A node's key is
+    // (parent node, the token before); its number in the table + 1 is the node, and node 0 is the
+    // empty context. The key of an n-gram is (context node, last token).
     KeyTable nodes_;
     KeyTable ngrams_;
-    std::vector<FollowerCounts> raw_contexts_;    // by node
-    std::vector<FollowerCounts> lower_contexts_;  // by node
-    std::vector<Count> raw_ngrams_;               // by n-gram
-    std::vector<Count> lower_ngrams_;             // by n-gram
+    std::vector<FollowerCounts> raw_contexts_;           // by node
+    std::vector<FollowerCounts> continuation_contexts_;  // by node
+    std::vector<Count> raw_ngrams_;                      // by n-gram
+    std::vector<Count> continuation_ngrams_;             // by n-gram
     // By held-out position and order m = 1 .. order: the context node and the n-gram, or kAbsent
-    // where the context cannot reach that far.
+    // where the context is cut off before m - 1 tokens.
     std::vector<std::uint32_t> position_nodes_;
     std::vector<std::uint32_t> position_ngrams_;
 };
