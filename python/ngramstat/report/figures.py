@@ -370,12 +370,14 @@ def plot_run(run: RunResult) -> Figure:
     NgramstatError
         If matplotlib is not installed, or the run has neither half.
     """
-    parts = [part for part in (run.correlations, run.entropies) if part is not None]
-    if not parts:
+    n_parts = (run.correlations is not None) + (run.entropies is not None)
+    if n_parts == 0:
         raise NgramstatError("the run has neither correlations nor entropies: nothing to draw")
-    figure, axes = new_figure(len(parts))
-    for part, ax in zip(parts, axes, strict=True):
-        part.plot(ax)
+    figure, axes = new_figure(n_parts)
+    if run.correlations is not None:
+        plot_correlations(run.correlations, axes[0])
+    if run.entropies is not None:
+        plot_entropies(run.entropies, axes[-1])
     return figure
 
 
