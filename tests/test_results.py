@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ngramstat
 from ngramstat.errors import InputError
 from ngramstat.results import (
     CorrelationResult,
