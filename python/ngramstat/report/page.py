@@ -118,8 +118,8 @@ def _verdict(run: RunResult) -> str:
         "Verdict",
         f'<p class="verdict">{_meaning(run)}</p>',
         table(["exponent", "value", interval, "window", "status"], rows, stacked=True),
-        '<p class="note">Intervals cover the sampling error over documents. Other uncertainties are '
-        "in the conditions below and in the alternatives of run.json.</p>",
+        '<p class="note">Intervals cover the sampling error over documents. Other uncertainties '
+        "are in the conditions below and in the alternatives of run.json.</p>",
     )
 
 
