@@ -22,8 +22,9 @@ from torch.nn import functional
 
 from bars import machine
 from ngramstat.lm.models import build, parameters_without_embeddings
+from ngramstat.lm.run import Run, Settings
 from ngramstat.lm.shape import Shape, shape_of
-from ngramstat.lm.train import Run, Settings, seconds_per_token
+from ngramstat.lm.train import seconds_per_token
 from ngramstat.runtime.resources import available_threads
 
 RESULTS = Path(__file__).resolve().parent / "results"

@@ -200,12 +200,12 @@ def test_bad_input_gets_one_line_that_names_it(arguments, words, raw, tmp_path, 
         assert word in message, message
 
 
-def test_a_run_does_not_go_into_a_corpus(store):
+def test_a_run_is_not_written_into_a_corpus(store):
     message = error("--quiet", "measure", store, "-o", store, *SMALL, "--overwrite")
     assert "is a corpus" in message
 
 
-def test_inspect_doubts_a_wrong_dtype(tmp_path):
+def test_inspect_reports_a_probably_wrong_dtype(tmp_path):
     zipf(50, 5000, seed=2).astype(np.uint32).tofile(tmp_path / "wide.bin")
     found = json.loads(run("inspect", tmp_path / "wide.bin", "--dtype", "uint16", "--json").output)
     assert found["problems"] == ["every second id is 0: are these uint32 tokens?"]
@@ -245,11 +245,11 @@ def test_quickstart_on_a_small_library(tmp_path, monkeypatch):
         assert word in shown.output
     loaded = ngramstat.RunResult.load(tmp_path / "q" / "run" / "run.json")
     assert loaded.corpus["documents"] == 120
-    # Again: goes on from what is there.
+    # Again: resumes from the existing output.
     run("--quiet", "quickstart", "-o", tmp_path / "q")
 
 
-def test_restricted_types_stand_beside_the_numbers(store, tmp_path):
+def test_a_restricted_vocabulary_is_shown_next_to_the_norms(store, tmp_path):
     shown = run(
         "--quiet", "correlations", store, *SMALL, "--vocab-top", "50", "-o", tmp_path / "c.json"
     ).stdout
@@ -257,7 +257,7 @@ def test_restricted_types_stand_beside_the_numbers(store, tmp_path):
     assert result.settings["vocab_top"] == 50
     cut = result.correlations.vocab_cut
     assert cut.top == 50
-    assert "Restricted to the 50 most frequent types" in shown
+    assert "Restricted to the 50 most frequent vocabulary items" in shown
     assert f"{100 * cut.dropped_mass:.1f}% of the tokens" in " ".join(shown.split())
     assert "cut, at most +" in shown
     assert (cut.bound >= 0).all()

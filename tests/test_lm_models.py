@@ -7,11 +7,12 @@ import pytest
 
 import reference_lm
 
-torch = pytest.importorskip("torch", reason="needs the extra torch")
+torch = pytest.importorskip("torch", reason="needs torch: pip install 'ngramstat[torch]'")
 
 from ngramstat.errors import InputError  # noqa: E402
-from ngramstat.lm.models import MODELS, build, parameters_without_embeddings  # noqa: E402
+from ngramstat.lm.models import build, parameters_without_embeddings  # noqa: E402
 from ngramstat.lm.rotary import rotate, rotations  # noqa: E402
+from ngramstat.lm.run import MODELS  # noqa: E402
 from ngramstat.lm.shape import SIZES, Shape, shape_of, size_above  # noqa: E402
 from ngramstat.lm.train import loss_of  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""Texts, training runs and sweeps: nothing dropped, resumable to the bit, within a budget."""
+"""DataSplit, training runs and sweeps: nothing dropped, resumable to the bit, within a budget."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ import pickle
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="needs the extra torch")
+torch = pytest.importorskip("torch", reason="needs torch: pip install 'ngramstat[torch]'")
 
 from ngramstat import Corpus  # noqa: E402
 from ngramstat.errors import InputError  # noqa: E402
 from ngramstat.lm import search  # noqa: E402
 from ngramstat.lm import train as training  # noqa: E402
-from ngramstat.lm.data import labelled, make_texts, strings, windows_of_epoch  # noqa: E402
+from ngramstat.lm.data import append_classes, document_length, split_corpus, windows_of_epoch  # noqa: E402
 from ngramstat.lm.models import build  # noqa: E402
+from ngramstat.lm.run import Run, Settings  # noqa: E402
 from ngramstat.lm.search import Search, first_guess  # noqa: E402
 from ngramstat.lm.shape import Shape  # noqa: E402
-from ngramstat.lm.sweep import Plan, Sweep  # noqa: E402
-from ngramstat.lm.train import Run, Settings, held_out_losses, loss_of, train  # noqa: E402
+from ngramstat.lm.sweep import Sweep, TrainingPlan  # noqa: E402
+from ngramstat.lm.train import held_out_losses, loss_of, train  # noqa: E402
 from ngramstat.synthetic import MarkovChain, RandomHierarchy  # noqa: E402
 
 V = 12
@@ -45,8 +46,8 @@ def corpus():
 
 
 @pytest.fixture
-def texts(corpus):
-    return make_texts(corpus, tuning=1000, measuring=1000, seed=0)
+def split(corpus):
+    return split_corpus(corpus, tuning=1000, measuring=1000, seed=0)
 
 
 def make_run(settings=None, **changes):
@@ -61,39 +62,39 @@ def read_table(path):
         return list(csv.DictReader(file))
 
 
-def held_out(texts, context=16):
+def held_out(split, context=16):
     return (
-        texts.windows(texts.tuning, context, most=400),
-        texts.windows(texts.measuring, context, most=800),
+        split.windows(split.tuning, context, max_tokens=400),
+        split.windows(split.measuring, context, max_tokens=800),
     )
 
 
-# --- texts ---
+# --- split ---
 
 
-def test_parts_are_whole_documents_that_share_nothing(texts, corpus):
-    starts, ends = texts.starts, texts.ends
+def test_parts_are_whole_documents_that_share_nothing(split, corpus):
+    starts, ends = split.starts, split.ends
     assert sorted(ends.tolist()) == corpus.document_ends.tolist()
     assert bool(np.all(ends - starts == 50))
-    assert texts.tuning == (0, 20)
-    assert texts.measuring == (20, 40)
-    assert texts.most_tokens == 12_000 - 2000
+    assert split.tuning == (0, 20)
+    assert split.measuring == (20, 40)
+    assert split.n_training_tokens == 12_000 - 2000
     document = np.searchsorted(corpus.document_ends, starts, side="right")
     assert len(set(document.tolist())) == 240
 
 
-def test_training_sets_are_nested_and_of_the_size_asked_for(texts):
-    small, large = texts.training(2000), texts.training(5030)
+def test_training_sets_are_nested_and_of_the_size_asked_for(split):
+    small, large = split.training(2000), split.training(5030)
     assert len(small) == 2000
     assert len(large) == 5050  # whole documents
     np.testing.assert_array_equal(large[:2000], small)
-    assert len(texts.training(10_000)) == 10_000
+    assert len(split.training(10_000)) == 10_000
     with pytest.raises(InputError, match="smaller --sizes"):
-        texts.training(12_000)
+        split.training(12_000)
 
 
-def test_groups_of_documents_are_the_same_for_every_context(texts):
-    one, two = (texts.windows(texts.measuring, t, most=800) for t in (8, 25))
+def test_groups_of_documents_are_the_same_for_every_context(split):
+    one, two = (split.windows(split.measuring, t, max_tokens=800) for t in (8, 25))
     assert one.n_clusters == two.n_clusters == 16
     assert one.tokens.shape == (100, 8)
     np.testing.assert_array_equal(one.tokens.ravel()[:800], two.tokens.ravel()[:800])
@@ -116,10 +117,10 @@ def test_an_epoch_has_every_token_as_a_target(length, context):
     assert tuple(again.tolist()) in seen
 
 
-def test_batches_are_the_epochs_one_after_the_other(texts, tmp_path):
+def test_batches_are_the_epochs_one_after_the_other(split, tmp_path):
     run = make_run(Settings(1e-3, 0.1, epochs=3, batch=7))
-    tuning, _ = held_out(texts)
-    text = texts.training(200)
+    tuning, _ = held_out(split)
+    text = split.training(200)
     loop = training._Trainer(dataclasses.replace(run, tokens=200), text, tuning, tmp_path, "cpu")
     rows = np.concatenate([loop._batch(step) for step in range(loop.steps)])
     expected = [
@@ -133,20 +134,20 @@ def test_batches_are_the_epochs_one_after_the_other(texts, tmp_path):
 
 def test_too_small_a_corpus_is_refused():
     few = Corpus.from_arrays(np.zeros(60, np.uint16), vocab_size=2, document_ends=[30, 60])
-    few_texts = make_texts(few, tuning=6, measuring=6, seed=0)
-    assert few_texts.are_blocks
+    few_split = split_corpus(few, tuning=6, measuring=6, seed=0)
+    assert few_split.are_blocks
     with pytest.raises(InputError, match="less than one context"):
-        few_texts.windows(few_texts.tuning, 64, most=100)
+        few_split.windows(few_split.tuning, 64, max_tokens=100)
     ends = np.cumsum([20] * 44 + [20_000])
     unequal = Corpus.from_arrays(np.zeros(ends[-1], np.uint16), vocab_size=2, document_ends=ends)
     refused = 0
     for seed in range(30):
         try:
-            parts = make_texts(unequal, tuning=100, measuring=100, seed=seed)
+            parts = split_corpus(unequal, tuning=100, measuring=100, seed=seed)
         except InputError:
             refused += 1
         else:
-            assert parts.most_tokens >= 20_000
+            assert parts.n_training_tokens >= 20_000
     assert 0 < refused < 30
 
 
@@ -169,8 +170,8 @@ def test_one_batch_is_learnt_by_heart(name):
     assert float(losses.mean().detach()) < 0.01
 
 
-def test_scores_are_sums_over_groups_and_positions(texts):
-    _, measuring = held_out(texts)
+def test_scores_are_sums_over_groups_and_positions(split):
+    _, measuring = held_out(split)
     model = build("gpt2", Shape(V, 16, 1, 1, 16), seed=0)
     sums, errors = held_out_losses(model, measuring, start=V, device="cpu")
     with torch.no_grad():
@@ -182,10 +183,10 @@ def test_scores_are_sums_over_groups_and_positions(texts):
     assert errors.shape == (measuring.n_clusters,)
 
 
-def test_a_markov_chain_is_learnt(texts, corpus, tmp_path):
+def test_a_markov_chain_is_learnt(split, corpus, tmp_path):
     settings = Settings(learning_rate=5e-3, weight_decay=0.1, epochs=12, batch=16)
-    tuning, measuring = held_out(texts)
-    result = train(make_run(settings, tokens=10_000), texts, tuning, measuring, tmp_path / "run")
+    tuning, measuring = held_out(split)
+    result = train(make_run(settings, tokens=10_000), split, tuning, measuring, tmp_path / "run")
     # Held-out entropies by counting all but the held-out text would do no better than this.
     exact = MarkovChain.random(
         vocab_size=V, order=1, concentration=0.3, rules_seed=1, document_length=50
@@ -218,15 +219,15 @@ class StopAfter:
 
 
 @pytest.mark.parametrize("stops", [(4,), (9, 17), (1, 1, 30)])
-def test_stopped_and_resumed_is_the_same_to_the_bit(texts, tmp_path, monkeypatch, stops):
+def test_stopped_and_resumed_is_the_same_to_the_bit(split, tmp_path, monkeypatch, stops):
     monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
-    tuning, measuring = held_out(texts)
+    tuning, measuring = held_out(split)
     run = make_run()
-    whole = train(run, texts, tuning, measuring, tmp_path / "whole")
+    whole = train(run, split, tuning, measuring, tmp_path / "whole")
     for stop in stops:
         with pytest.raises(KeyboardInterrupt):
-            train(run, texts, tuning, measuring, tmp_path / "parts", progress=StopAfter(stop))
-    resumed = train(run, texts, tuning, measuring, tmp_path / "parts")
+            train(run, split, tuning, measuring, tmp_path / "parts", progress=StopAfter(stop))
+    resumed = train(run, split, tuning, measuring, tmp_path / "parts")
     np.testing.assert_array_equal(resumed.losses, whole.losses)
     assert resumed.tuning_loss == whole.tuning_loss
     assert (resumed.best_step, resumed.steps) == (whole.best_step, whole.steps)
@@ -236,20 +237,20 @@ def test_stopped_and_resumed_is_the_same_to_the_bit(texts, tmp_path, monkeypatch
     assert logs[0] == logs[1]
 
 
-def test_a_finished_run_is_read_not_trained(texts, tmp_path):
-    tuning, measuring = held_out(texts)
-    first = train(make_run(), texts, tuning, measuring, tmp_path / "run")
-    again = train(make_run(), texts, tuning, measuring, tmp_path / "run", progress=StopAfter(1))
+def test_a_finished_run_is_read_not_trained(split, tmp_path):
+    tuning, measuring = held_out(split)
+    first = train(make_run(), split, tuning, measuring, tmp_path / "run")
+    again = train(make_run(), split, tuning, measuring, tmp_path / "run", progress=StopAfter(1))
     np.testing.assert_array_equal(first.losses, again.losses)
     with pytest.raises(InputError, match="another run"):
-        train(make_run(seed=5), texts, tuning, measuring, tmp_path / "run")
+        train(make_run(seed=5), split, tuning, measuring, tmp_path / "run")
     path = tmp_path / "run" / "losses.npz"
     for damaged in (b"damaged", path.read_bytes()[:-200]):
         path.write_bytes(damaged)
         with pytest.raises(InputError, match=r"losses\.npz: damaged"):
-            train(make_run(), texts, tuning, measuring, tmp_path / "run")
+            train(make_run(), split, tuning, measuring, tmp_path / "run")
     path.unlink()
-    mended = train(make_run(), texts, tuning, measuring, tmp_path / "run")
+    mended = train(make_run(), split, tuning, measuring, tmp_path / "run")
     np.testing.assert_array_equal(first.losses, mended.losses)
 
 
@@ -259,38 +260,38 @@ class Harmful:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", pickle.dumps(Harmful())])
-def test_a_checkpoint_that_is_none_is_refused(texts, tmp_path, content, capsys):
-    tuning, measuring = held_out(texts)
+def test_a_checkpoint_that_is_none_is_refused(split, tmp_path, content, capsys):
+    tuning, measuring = held_out(split)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "checkpoint.pt").write_bytes(content)
     with pytest.raises(InputError, match=r"checkpoint\.pt: is no checkpoint of this run"):
-        train(make_run(), texts, tuning, measuring, tmp_path / "run")
+        train(make_run(), split, tuning, measuring, tmp_path / "run")
     assert "a pickle was run" not in capsys.readouterr().out
 
 
-def test_overfitting_ends_a_run_and_the_best_weights_are_kept(texts, tmp_path):
+def test_overfitting_ends_a_run_and_the_best_weights_are_kept(split, tmp_path):
     settings = Settings(learning_rate=1e-2, weight_decay=0.0, epochs=200, batch=8)
-    tuning, measuring = held_out(texts)
-    result = train(make_run(settings, tokens=400), texts, tuning, measuring, tmp_path / "run")
+    tuning, measuring = held_out(split)
+    result = train(make_run(settings, tokens=400), split, tuning, measuring, tmp_path / "run")
     run = make_run(settings, tokens=400)
     assert result.steps < run.steps(400)
     assert result.best_step < result.steps
 
 
-def test_a_loss_that_is_no_number_ends_a_run_not_a_sweep(texts, tmp_path, monkeypatch):
+def test_a_loss_that_is_no_number_ends_a_run_not_a_sweep(split, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "_CLIP", math.inf)
-    tuning, measuring = held_out(texts)
+    tuning, measuring = held_out(split)
     wild = make_run(Settings(learning_rate=1e30, weight_decay=0.0, epochs=3, batch=8))
-    result = train(wild, texts, tuning, measuring, tmp_path / "run")
+    result = train(wild, split, tuning, measuring, tmp_path / "run")
     assert result.diverged
     assert np.isnan(result.losses).all()
-    again = train(wild, texts, tuning, measuring, tmp_path / "run", progress=StopAfter(1))
+    again = train(wild, split, tuning, measuring, tmp_path / "run", progress=StopAfter(1))
     assert again.diverged
 
     monkeypatch.setattr("ngramstat.lm.search._LEARNING_RATE", 1e30)
     monkeypatch.setattr("ngramstat.lm.search._EPOCHS", (1, 1))
     monkeypatch.setitem(search._LIMITS, "learning_rate", (1e-4, 1e31))
-    records = make_sweep(texts, tmp_path / "sweep").run()
+    records = make_sweep(split, tmp_path / "sweep").run()
     assert {r.status for r in records} == {"diverged"}
     rows = read_table(tmp_path / "sweep" / "runs.csv")
     assert {row["tuning_loss"] for row in rows} == {"inf"}
@@ -299,14 +300,14 @@ def test_a_loss_that_is_no_number_ends_a_run_not_a_sweep(texts, tmp_path, monkey
 # torch.compile brings in parts of torch that warn of torch.jit.
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 @pytest.mark.gpu
-def test_a_gpu_trains_as_well_as_the_cpu(texts, tmp_path):
+def test_a_gpu_trains_as_well_as_the_cpu(split, tmp_path):
     if not torch.cuda.is_available():
         assert os.environ.get("NGRAMSTAT_REQUIRE_GPU") != "1", "no GPU"
         pytest.skip("torch sees no GPU")
-    tuning, measuring = held_out(texts)
+    tuning, measuring = held_out(split)
     run = make_run(Settings(5e-3, 0.1, epochs=6, batch=16), tokens=10_000)
     found = [
-        train(run, texts, tuning, measuring, tmp_path / device, device=device)
+        train(run, split, tuning, measuring, tmp_path / device, device=device)
         for device in ("cpu", "cuda")
     ]
     assert found[1].by_context.mean() == pytest.approx(found[0].by_context.mean(), abs=0.03)
@@ -320,24 +321,24 @@ def test_last_tokens_and_classes_of_strings(tmp_path):
     from ngramstat.synthetic import synthesize
 
     corpus = synthesize(world, tmp_path / "rhm", tokens=8 * 600, seed=1)
-    assert strings(corpus) == 8
-    with_class = labelled(corpus)
+    assert document_length(corpus) == 8
+    with_class = append_classes(corpus)
     labels = np.load(tmp_path / "rhm" / "labels.npy")
     rows = np.asarray(with_class.tokens).reshape(-1, 9)
     np.testing.assert_array_equal(rows[:, -1], labels)
     np.testing.assert_array_equal(rows[:, :-1].ravel(), np.asarray(corpus.tokens))
 
-    texts = make_texts(corpus, tuning=400, measuring=800, seed=0)
-    tuning, measuring = held_out(texts, context=8)
+    split = split_corpus(corpus, tuning=400, measuring=800, seed=0)
+    tuning, measuring = held_out(split, context=8)
     run = make_run(
         Settings(3e-3, 0.1, 20, 16), context=8, tokens=3200, vocab_size=6, targets="last"
     )
-    result = train(run, texts, tuning, measuring, tmp_path / "run")
+    result = train(run, split, tuning, measuring, tmp_path / "run")
     # Only the last position was trained.
     assert result.by_context[-1] < result.by_context[:-1].min()
     unequal = Corpus.from_arrays(np.zeros(9, np.uint16), vocab_size=2, document_ends=[4, 9])
     with pytest.raises(InputError, match="need one length"):
-        strings(unequal)
+        document_length(unequal)
 
 
 # --- search and sweep ---
@@ -386,22 +387,22 @@ def test_first_guesses_follow_the_size_of_the_training_set():
     assert first_guess("100M", 64, 100_000).learning_rate < small.learning_rate
 
 
-def make_sweep(texts, directory, **changes):
-    plan = Plan(("gpt2",), "0.1M", (16,), (1000, 2000), trials=2, capacity=False)
-    fields = {"texts": texts, "plan": plan, "directory": directory, "data": "here",
+def make_sweep(split, directory, **changes):
+    plan = TrainingPlan(("gpt2",), "0.1M", (16,), (1000, 2000), trials=2, capacity=False)
+    fields = {"split": split, "plan": plan, "directory": directory, "data": "here",
               "tuning_tokens": 400, "measuring_tokens": 800}  # fmt: skip
     return Sweep(**(fields | changes))
 
 
-def test_a_sweep_does_all_and_goes_on_where_it_ended(texts, tmp_path, monkeypatch):
+def test_a_sweep_does_all_and_goes_on_where_it_ended(split, tmp_path, monkeypatch):
     monkeypatch.setattr("ngramstat.lm.search._EPOCHS", (1, 2))
-    records = make_sweep(texts, tmp_path).run()
+    records = make_sweep(split, tmp_path).run()
     assert [r.status for r in records] == ["done"] * 4
     rows = read_table(tmp_path / "runs.csv")
     assert [row["tokens"] for row in rows] == ["1000", "1000", "2000", "2000"]
     assert {p.name for p in (tmp_path / "runs").iterdir()} == {row["run"] for row in rows}
-    monkeypatch.setattr("ngramstat.lm.sweep.train", None)  # nothing is left to train
-    again = make_sweep(texts, tmp_path).run()
+    monkeypatch.setattr("ngramstat.lm.train.train", None)  # nothing is left to train
+    again = make_sweep(split, tmp_path).run()
     assert [r.run for r in again] == [r.run for r in records]
     np.testing.assert_array_equal(again[3].result.losses, records[3].result.losses)
     content = json.loads((tmp_path / "runs" / rows[0]["run"] / "run.json").read_text())
@@ -409,9 +410,9 @@ def test_a_sweep_does_all_and_goes_on_where_it_ended(texts, tmp_path, monkeypatc
     assert content["environment"]["device"] == "cpu"
 
 
-def test_a_budget_leaves_out_the_largest_first_and_says_so(texts, tmp_path, monkeypatch):
+def test_a_budget_leaves_out_the_largest_first_and_says_so(split, tmp_path, monkeypatch):
     monkeypatch.setattr("ngramstat.lm.search._EPOCHS", (1, 2))
-    sweep = make_sweep(texts, tmp_path)
+    sweep = make_sweep(split, tmp_path)
     costs = {1000: 10.0, 2000: 50.0}
     monkeypatch.setattr(Sweep, "_cost", lambda self, run: costs[run.tokens])
     sweep.budget = 55.0
@@ -422,13 +423,13 @@ def test_a_budget_leaves_out_the_largest_first_and_says_so(texts, tmp_path, monk
     rows = read_table(tmp_path / "runs.csv")
     assert "left out" in {row["status"] for row in rows}
     with pytest.raises(InputError, match="too small for any training set"):
-        make_sweep(texts, tmp_path / "other", budget=5.0).run()
+        make_sweep(split, tmp_path / "other", budget=5.0).run()
 
 
-def test_seeds_and_a_larger_model(texts, tmp_path, monkeypatch):
+def test_seeds_and_a_larger_model(split, tmp_path, monkeypatch):
     monkeypatch.setattr("ngramstat.lm.search._EPOCHS", (1, 1))
-    plan = Plan(("gpt2",), "0.1M", (16,), (1000,), seeds=2, trials=1, capacity=True)
-    records = make_sweep(texts, tmp_path, plan=plan).run()
+    plan = TrainingPlan(("gpt2",), "0.1M", (16,), (1000,), seeds=2, trials=1, capacity=True)
+    records = make_sweep(split, tmp_path, plan=plan).run()
     assert [(r.purpose, r.run.size, r.run.seed) for r in records] == [
         ("search", "0.1M", 0), ("capacity", "0.3M", 0), ("seed", "0.1M", 1),
     ]  # fmt: skip
@@ -436,10 +437,10 @@ def test_seeds_and_a_larger_model(texts, tmp_path, monkeypatch):
     assert larger.learning_rate == pytest.approx(base.learning_rate * (64 / 96) ** 0.5)
 
 
-def test_a_capacity_run_without_time_is_listed(texts, tmp_path, monkeypatch):
+def test_a_capacity_run_without_time_is_listed(split, tmp_path, monkeypatch):
     monkeypatch.setattr("ngramstat.lm.search._EPOCHS", (1, 1))
-    plan = Plan(("gpt2",), "0.1M", (16,), (1000,), trials=1, capacity=True)
-    sweep = make_sweep(texts, tmp_path, plan=plan, budget=100.0)
+    plan = TrainingPlan(("gpt2",), "0.1M", (16,), (1000,), trials=1, capacity=True)
+    sweep = make_sweep(split, tmp_path, plan=plan, budget=100.0)
     monkeypatch.setattr(Sweep, "_cost", lambda self, run: 1.0 if run.size == "0.1M" else 1e4)
     records = sweep.run()
     assert [(r.purpose, r.status) for r in records] == [
@@ -447,21 +448,21 @@ def test_a_capacity_run_without_time_is_listed(texts, tmp_path, monkeypatch):
     ]  # fmt: skip
 
 
-def test_decisions_do_not_change_with_the_machine(texts, tmp_path, monkeypatch):
+def test_decisions_do_not_change_with_the_machine(split, tmp_path, monkeypatch):
     """What was left out or tried under a budget is the same when the call is repeated."""
     monkeypatch.setattr("ngramstat.lm.search._EPOCHS", (1, 2))
-    first = make_sweep(texts, tmp_path, budget=1e4).run()
-    monkeypatch.setattr("ngramstat.lm.sweep.seconds_per_token", lambda *a, **k: 1e9)
-    again = make_sweep(texts, tmp_path, budget=1e4).run()
+    first = make_sweep(split, tmp_path, budget=1e4).run()
+    monkeypatch.setattr("ngramstat.lm.train.seconds_per_token", lambda *a, **k: 1e9)
+    again = make_sweep(split, tmp_path, budget=1e4).run()
     assert [(r.run, r.status) for r in again] == [(r.run, r.status) for r in first]
 
 
 def test_plans_that_cannot_be_are_refused():
     with pytest.raises(InputError, match="expected one of gpt2"):
-        Plan(("mamba",), "0.1M", (16,), (1000,))
+        TrainingPlan(("mamba",), "0.1M", (16,), (1000,))
     with pytest.raises(InputError, match="expected one of"):
-        Plan(("gpt2",), "7B", (16,), (1000,))
+        TrainingPlan(("gpt2",), "7B", (16,), (1000,))
     with pytest.raises(InputError, match="shorter than one context"):
-        Plan(("gpt2",), "0.1M", (64,), (50,))
+        TrainingPlan(("gpt2",), "0.1M", (64,), (50,))
     with pytest.raises(InputError, match="at least 2"):
-        Plan(("gpt2",), "0.1M", (1,), (50,))
+        TrainingPlan(("gpt2",), "0.1M", (1,), (50,))

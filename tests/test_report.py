@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from ngramstat.errors import InputError, NgramstatError
-from ngramstat.exponents import beta_exponent, gamma_exponent, gamma_finite_exponent, predict
+from ngramstat.exponents import beta_exponent, gamma_exponent, gamma_finite_exponent
+from ngramstat.prediction.predict import predict
 from ngramstat.report.residuals import plot_residuals
 from ngramstat.report.sparkline import sparkline, sparklines
 from ngramstat.report.summary import summarize
@@ -284,4 +285,4 @@ def test_the_horizons_show_the_users_tokens_and_context() -> None:
     (axes,) = prediction.plot().axes
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert "half of your context of 64" in labels
-    assert "asked for" in labels
+    assert "requested tokens" in labels

@@ -166,7 +166,7 @@ def test_what_a_reportable_alpha_means() -> None:
     prediction = dataclasses.replace(run.prediction, alpha=alpha)
     text = render_page(dataclasses.replace(run, prediction=prediction))
     # 1 - 10^-.2 = .369, 1 - 10^-.1 = .206, 1 - 10^-.3 = .499
-    assert "Ten times the tokens take 37 % (between 21 and 50 %)" in text
+    assert "reduce the loss above its limit by 37 % (between 21 and 50 %)" in text
 
 
 def test_without_matplotlib_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ngramstat
 from ngramstat.errors import InputError
 from ngramstat.results import (
     CorrelationResult,
@@ -365,3 +366,12 @@ def test_equality_is_by_content() -> None:
     assert make_correlations() == make_correlations()
     assert make_correlations() != make_correlations(boundary="document")
     assert make_correlations() != make_exponent()
+
+
+def test_results_without_a_figure_have_no_plot():
+    run = make_run()
+    with pytest.raises(InputError, match="has no figure"):
+        ngramstat.plot(run.correlations.beta)
+    assert not hasattr(run.correlations.beta, "plot")
+    with pytest.raises(InputError, match="figure of its own"):
+        run.plot(object())

@@ -17,7 +17,7 @@ from ngramstat.report.theories import plot_theories, summarize_theories
 from ngramstat.results import Exponent, TheoriesResult, TheoryRow
 from ngramstat.sampling.documents import statistical_units
 from ngramstat.theories.growth import measure_growth, tail_exponent
-from ngramstat.theories.panel import MeasuredAlpha, _judged, transformed
+from ngramstat.theories.panel import MeasuredAlpha, judge, transformed
 from ngramstat.theories.spectra import measure_spectra, token_eigenvalues
 
 DOCUMENT = 1000
@@ -63,7 +63,7 @@ def test_exponents_of_planted_corpora_lie_in_their_intervals(z):
     assert transformed(kgram.heaps, lambda h: 1 - h, "1 - h").low == 1 - kgram.heaps.high
 
 
-def test_types_and_singletons_are_those_of_a_set():
+def test_types_and_singletons_equal_a_direct_count():
     corpus, _ = planted(1.5, 5000, 64_000, 0)
     growth = measure_growth(corpus, longest=2)
     documents = np.asarray(corpus.tokens).reshape(-1, DOCUMENT)
@@ -92,7 +92,7 @@ def test_a_closed_vocabulary_has_no_heaps_exponent():
     assert "less than a decade of ranks" in kgram.zipf.reason
 
 
-def test_singletons_that_become_fewer_are_of_a_closed_set():
+def test_a_falling_number_of_singletons_means_a_closed_set():
     # All 2000 types are met in half of the text; a few hundred still occur once.
     corpus, _ = planted(1.1, 2000, 40_000, 0)
     (kgram,) = measure_growth(corpus, longest=1).kgrams
@@ -101,7 +101,7 @@ def test_singletons_that_become_fewer_are_of_a_closed_set():
     assert "closed set" in kgram.missing.reason
 
 
-def test_few_documents_have_no_parts():
+def test_too_few_documents_for_nested_parts_are_refused():
     tokens = np.random.default_rng(0).integers(0, 9, 31).astype(np.uint16)
     corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=9, document_ends=np.arange(1, 32))
     if len(statistical_units(corpus, boundary="document", seed=0).documents) < 32:
@@ -167,7 +167,7 @@ def measured(tmp_path_factory):
     return root, corpus, run
 
 
-def test_the_panel_has_every_theory_with_its_doubts(measured):
+def test_the_panel_has_every_theory_with_its_conditions(measured):
     root, corpus, run = measured
     result = theories(root / "run", corpus=corpus, longest=2)
     names = [row.name for row in result.rows]
@@ -193,7 +193,7 @@ def test_the_panel_has_every_theory_with_its_doubts(measured):
     assert again == result
 
 
-def test_predictions_are_held_against_trained_models(measured, tmp_path):
+def test_predictions_are_compared_with_trained_models(measured, tmp_path):
     root, corpus, _ = measured
     curves = tmp_path / "curves.csv"
     tokens = np.geomspace(1e5, 1e8, 9)
@@ -221,15 +221,15 @@ def test_predictions_are_held_against_trained_models(measured, tmp_path):
         MeasuredAlpha("one", "raw", known(0.1, 0.01)),
         MeasuredAlpha("two", "limit", known(0.3, 0.02)),
     ]
-    assert _judged(row, alphas).agreement == "consistent"
+    assert judge(row, alphas).agreement == "consistent"
     finite = dataclasses.replace(row, name="horizon, finite P")
-    assert _judged(finite, alphas).agreement == "inconsistent"
+    assert judge(finite, alphas).agreement == "inconsistent"
     unsound = [dataclasses.replace(one, sound=False) for one in alphas]
-    assert _judged(row, unsound).agreement == "indeterminate"
-    assert _judged(row, []).agreement == ""
+    assert judge(row, unsound).agreement == "indeterminate"
+    assert judge(row, []).agreement == ""
 
 
-def test_another_corpus_is_refused_and_none_leaves_its_rows_open(measured):
+def test_another_corpus_is_refused_and_a_missing_one_leaves_rows_open(measured):
     root, corpus, run = measured
     other = ngramstat.Corpus.from_arrays(np.asarray(corpus.tokens)[:-1], vocab_size=4000)
     with pytest.raises(InputError, match="another corpus"):
@@ -265,7 +265,7 @@ def test_the_command_its_table_and_the_page(measured, capsys):
         assert row.name in page
 
 
-def test_text_of_a_panel_does_no_harm_on_the_page(measured):
+def test_the_page_escapes_the_text_of_a_panel(measured):
     _, _, run = measured
     result = theories(dataclasses.replace(run, corpus={**run.corpus, "path": None}))
     evil = dataclasses.replace(
@@ -277,7 +277,7 @@ def test_text_of_a_panel_does_no_harm_on_the_page(measured):
     assert "<img src=x>" not in page
 
 
-def test_the_picture_shows_every_value(measured):
+def test_the_figure_shows_every_value(measured):
     pytest.importorskip("matplotlib")
     _, corpus, run = measured
     result = theories(run, corpus=corpus, longest=1)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
-torch = pytest.importorskip("torch", reason="needs the extra torch")
+torch = pytest.importorskip("torch", reason="needs torch: pip install 'ngramstat[torch]'")
 
 import ngramstat  # noqa: E402
 from ngramstat.cli import main  # noqa: E402
@@ -16,14 +15,13 @@ from ngramstat.errors import InputError  # noqa: E402
 from ngramstat.prediction.curve_files import read_curves  # noqa: E402
 from ngramstat.results import ValidationResult  # noqa: E402
 from ngramstat.synthetic import MarkovChain, RandomHierarchy, synthesize  # noqa: E402
-from ngramstat.validation import _above, default_sizes  # noqa: E402
 
 SMALL = ["--size", "0.1M", "--contexts", "8", "--sizes", "1000,2000,4000,8000", "--trials", "1",
          "--no-capacity", "--held-out", "2000", "--tuning", "1000"]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
+def few_epochs(monkeypatch):
     monkeypatch.setattr("ngramstat.lm.search._EPOCHS", (1, 1))
     threads = torch.get_num_threads()
     yield
@@ -87,7 +85,7 @@ def test_a_validation_from_end_to_end(chain, tmp_path):
         assert repeated[name] == found[name]
 
 
-def test_a_corpus_that_was_not_measured_is_measured(chain, tmp_path):
+def test_the_corpus_is_measured_without_a_measured_run(chain, tmp_path):
     out = tmp_path / "v"
     result = invoke(chain / "corpus", "-o", out, "--contexts", "8", "--sizes", "1000,2000",
                     "--trials", "1", "--no-capacity", "--held-out", "1000")  # fmt: skip
@@ -95,7 +93,7 @@ def test_a_corpus_that_was_not_measured_is_measured(chain, tmp_path):
     assert (out / "measured-0" / "run.json").exists()
 
 
-def test_a_hierarchy_world_is_compared_with_what_is_known(tmp_path):
+def test_a_hierarchy_world_is_compared_with_its_known_exponents(tmp_path):
     world = RandomHierarchy(v=6, m=2, s=2, levels=3, zipf_a=0.5)
     synthesize(world, tmp_path / "rhm", tokens=8 * 4000, seed=1)
     for targets in ("last", "class"):
@@ -129,7 +127,7 @@ def test_several_models_and_contexts_share_an_envelope(chain, tmp_path):
     assert found.plot().axes[0].get_xlabel() == "training tokens $P$"
 
 
-def test_what_cannot_be_is_refused_in_one_line(chain, tmp_path):
+def test_invalid_options_are_refused_in_one_line(chain, tmp_path):
     for arguments, message in (
         (("--sizes", "1e9"), "smaller --sizes"),
         (("--device", "cuda"), "no GPU"),
@@ -162,35 +160,3 @@ def test_a_run_of_another_corpus_is_refused(chain, tmp_path):
         ngramstat.validate(
             other, output=tmp_path / "v", measured=chain / "run", sizes=(1000,), contexts=(8,)
         )
-
-
-def test_without_torch_the_command_says_how_to_get_it(chain, tmp_path, monkeypatch):
-    import importlib.util
-
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *a: None if name == "torch" else find(name, *a)
-    )
-    result = invoke(chain / "corpus", "-o", tmp_path / "v", *SMALL)
-    assert result.exit_code == 1
-    assert "pip install 'ngramstat[torch]'" in result.stderr
-
-
-def test_alpha_of_a_staircase_is_taken_on_the_staircase():
-    """Sizes before the lowest level is learnt, and those at the limit, are left out."""
-    stairs = [2.0, 1.0, 0.4, 0.16, 0.1]
-    p = 1000.0 * 2 ** np.arange(10)
-    y = np.concatenate([[1.9, 1.7, 1.3], 0.1 + 0.8 * (p[3:8] / p[3]) ** -0.9, [0.1005, 0.0998]])
-    draws = np.random.default_rng(1).normal(y, 0.002, (400, 10))
-    found = _above(stairs, p, y, draws, 0.95)
-    assert found.value == pytest.approx(0.9, abs=0.02)
-    assert found.window == (p[3], p[7])
-    assert found.low < 0.9 < found.high
-    assert found.alternatives[0]["window"] == [p[0], p[-1]]
-    assert _above([], p, y, draws, 0.95).value is None
-
-
-def test_default_sizes_double():
-    assert default_sizes(1_000_000) == (100_000, 200_000, 400_000, 800_000)
-    assert default_sizes(10) == (100_000,)
-    assert np.all(np.diff(np.log2(default_sizes(10**9))) == 1)

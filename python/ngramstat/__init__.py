@@ -1,9 +1,9 @@
-"""How language-model loss will fall with data, from the text alone.
+"""Predicts how the loss of a language model falls with data, from the token corpus alone.
 
-Two statistics of a token corpus, the covariances C(t) of tokens t apart and the next-token
-entropies H(n) given n tokens, fall as t^-beta and n^-gamma; the data-limited loss then falls with
-the number of training tokens P as P^-alpha with alpha = gamma / (2 beta) (Cagnetta, Raventos,
-Ganguli and Wyart, ICML 2026).
+Two statistics of a corpus fall as power laws: the covariance C(t) of tokens that are t apart, as
+t^-beta, and the entropy H(n) of the next token given n tokens, as n^-gamma. The loss of a model
+that is limited by data then falls with the number P of training tokens as P^-alpha, with
+alpha = gamma / (2 beta) (Cagnetta, Raventos, Ganguli and Wyart, ICML 2026).
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ngramstat.version import __version__
 
-# Where each public name lives. Loaded on first use, so that `import ngramstat` stays light.
+# The module that defines each public name. It is imported when the name is first used, so that
+# `import ngramstat` stays light.
 _HOMES = {
     "Corpus": "ngramstat.corpus",
     "CorrelationResult": "ngramstat.results",
@@ -27,8 +28,10 @@ _HOMES = {
     "correlations": "ngramstat.api",
     "entropies": "ngramstat.api",
     "inspect": "ngramstat.corpus",
+    "load_run": "ngramstat.api",
     "measure": "ngramstat.api",
     "plan": "ngramstat.api",
+    "plot": "ngramstat.report",
     "predict": "ngramstat.prediction.predict",
     "read_curves": "ngramstat.prediction.curve_files",
     "synthesize": "ngramstat.synthetic",
@@ -37,11 +40,12 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    from ngramstat.api import correlations, entropies, measure, plan
+    from ngramstat.api import correlations, entropies, load_run, measure, plan
     from ngramstat.corpus import Corpus, inspect, tokenize
     from ngramstat.errors import InputError, NgramstatError
     from ngramstat.prediction.curve_files import read_curves
     from ngramstat.prediction.predict import predict
+    from ngramstat.report import plot
     from ngramstat.results import (
         CorrelationResult,
         EntropyResult,
@@ -67,8 +71,10 @@ __all__ = [
     "correlations",
     "entropies",
     "inspect",
+    "load_run",
     "measure",
     "plan",
+    "plot",
     "predict",
     "read_curves",
     "synthesize",
@@ -78,6 +84,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    """Import a public name on its first use (PEP 562)."""
     if name in _HOMES:
         value = getattr(import_module(_HOMES[name]), name)
         globals()[name] = value

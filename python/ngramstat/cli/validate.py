@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from ngramstat.cli.options import (
     global_options,
     json_option,
 )
-from ngramstat.errors import NgramstatError
 
 __all__ = ["validate"]
 
@@ -97,11 +95,6 @@ def validate(
 
     Needs torch (pip install 'ngramstat[torch]'). Goes on where it was interrupted.
     """
-    if importlib.util.find_spec("torch") is None:
-        raise NgramstatError(
-            "validate trains models with torch, which is not installed: "
-            "pip install 'ngramstat[torch]'"
-        )
     from ngramstat.corpus import Corpus
     from ngramstat.report.validation_summary import summarize_validation
     from ngramstat.runtime.files import atomic_write

@@ -1,1 +1,4 @@
-"""Transformers trained where data are short, to check what the text predicts; needs torch."""
+"""Transformers trained on scarce data, to check the predicted exponents.
+
+Training needs torch; `run`, `data`, `search`, `shape` and `sweep` can be imported without it.
+"""

@@ -1,4 +1,4 @@
-"""Causal self-attention on projected queries, keys and values; what both architectures share."""
+"""Causal self-attention, shared by both architectures."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ngramstat.lm.rotary import rotate
 __all__ = ["causal_attention"]
 
 
-def causal_attention(joined: Tensor, heads: int, turns: Tensor | None) -> Tensor:
-    """What every position takes from itself and those before, (B, T, width).
+def causal_attention(projected: Tensor, heads: int, rotation: Tensor | None) -> Tensor:
+    """Output of multi-head causal attention, (B, T, width).
 
-    `joined` is (B, T, 3 width): queries, keys and values side by side. With `turns` (see
-    `rotations`) queries and keys turn with their position.
+    `projected` is (B, T, 3 width): queries, keys and values side by side. With a `rotation` (see
+    `rotations`) queries and keys are rotated by their position.
     """
-    batch, length, width = joined.shape[0], joined.shape[1], joined.shape[2] // 3
-    parts = joined.view(batch, length, 3, heads, width // heads)
+    batch, length, width = projected.shape[0], projected.shape[1], projected.shape[2] // 3
+    parts = projected.view(batch, length, 3, heads, width // heads)
     q, k, v = parts.permute(2, 0, 3, 1, 4)  # (B, heads, T, head_width) each
-    if turns is not None:
-        q, k = rotate(q, turns), rotate(k, turns)
+    if rotation is not None:
+        q, k = rotate(q, rotation), rotate(k, rotation)
     y = scaled_dot_product_attention(q, k, v, is_causal=True)
     return y.transpose(1, 2).reshape(batch, length, width)

@@ -1,9 +1,9 @@
-"""Texts to train on, to stop by and to measure with: whole documents, in one random order.
+"""Which tokens to train on, to tune by and to measure with: whole documents in random order.
 
-The held-out documents come first in that order, one half of them to tune by (when to stop, which
-settings), the other to measure; training sets of P tokens are what follows, so a smaller one is
-part of every larger one. Documents stand one behind the other with their separators, as in the
-paper, and windows run across them.
+The held-out documents come first in that order. One half of them is for tuning (when to stop, which
+settings), the other for measuring. Training sets of P tokens are made of the documents that follow,
+so a smaller training set is part of every larger one. Documents are joined with their separators
+into one token stream, as in the paper, and windows run across document ends.
 """
 
 from __future__ import annotations
@@ -18,31 +18,39 @@ from numpy.typing import NDArray
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 
-__all__ = ["TARGETS", "Texts", "Windows", "labelled", "make_texts", "strings", "windows_of_epoch"]
+__all__ = [
+    "TARGETS",
+    "DataSplit",
+    "Windows",
+    "append_classes",
+    "document_length",
+    "split_corpus",
+    "windows_of_epoch",
+]
 
 Ints = NDArray[np.int64]
 
-# What is predicted: every token; the last one of every document, as in a hierarchy world whose
-# strings all have one length; or the class of a string, which stands behind it.
+# What is predicted: every token; the last token of every document (in a hierarchy world, where all
+# documents have one length); or the class of a document, appended as its last token.
 TARGETS = ("all", "last", "class")
 # A corpus without documents is cut into this many blocks.
 _BLOCKS = 4096
 _MIN_DOCUMENTS = 40
-# Held out at most, to tune by and to measure with, each.
-_MAX_SHARE = 0.1
-# Documents are resampled in this many groups at most.
+# Largest fraction of the corpus held out for tuning, and the same for measuring.
+_MAX_HELD_OUT = 0.1
+# Documents are resampled in at most this many groups.
 _MAX_CLUSTERS = 200
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of a text that is scored, and which group of documents each belongs to.
+    """Windows of held-out tokens, and the group of documents that each belongs to.
 
     Attributes
     ----------
     tokens : (n_windows, T) integers
     cluster : (n_windows,) int64
-        Group of the document that its first token lies in.
+        Group of the document that contains the window's first token.
     n_clusters : int
     """
 
@@ -52,18 +60,18 @@ class Windows:
 
 
 @dataclass(frozen=True)
-class Texts:
-    """The parts of a corpus, by documents.
+class DataSplit:
+    """The documents of a corpus, split into tuning, measuring and training.
 
     Attributes
     ----------
     corpus : Corpus
     starts, ends : (n_documents,) int64
-        In random order: those to tune by, those to measure with, those to train on.
+        In random order: tuning documents first, then measuring, then training.
     tuning, measuring : (int, int)
         First and last document (exclusive) of these parts.
     are_blocks : bool
-        Equal blocks stand for documents, of which the store has too few.
+        Equal blocks stand in for documents, because the store has too few.
     """
 
     corpus: Corpus
@@ -74,47 +82,53 @@ class Texts:
     are_blocks: bool
 
     @property
-    def most_tokens(self) -> int:
-        """Tokens of all training documents."""
+    def n_training_tokens(self) -> int:
+        """Number of tokens in all training documents."""
         first = self.measuring[1]
         return int((self.ends[first:] - self.starts[first:]).sum())
 
     def training(self, tokens: int) -> NDArray[Any]:
-        """The first training documents with at least so many tokens, or all of them.
+        """The first training documents with at least this many tokens, or all of them.
 
         Raises
         ------
         InputError
-            There are not nearly so many tokens.
+            More than 5 % more tokens are requested than there are.
         """
         first = self.measuring[1]
         sizes = np.cumsum(self.ends[first:] - self.starts[first:])
         if tokens > sizes[-1] * 1.05:
             raise InputError(
-                f"{self.corpus.path}: {int(sizes[-1]):,} tokens are left to train on, {tokens:,} "
-                "were asked for; use smaller --sizes"
+                f"{self.corpus.path}: {tokens:,} training tokens were requested, but only "
+                f"{int(sizes[-1]):,} are left after holding out; use smaller --sizes"
             )
         last = first + int(np.searchsorted(sizes, min(tokens, int(sizes[-1])))) + 1
         return self._joined(first, last)
 
-    def windows(self, part: tuple[int, int], context: int, *, most: int) -> Windows:
-        """Windows of a part one after the other, the first `most` tokens of them.
+    def windows(self, part: tuple[int, int], context: int, *, max_tokens: int) -> Windows:
+        """Consecutive windows of the first `max_tokens` tokens of a part.
 
-        A last window that is not full is left out: no position may count more texts than another.
+        An incomplete last window is dropped, so that every position averages over the same windows.
+
+        Raises
+        ------
+        InputError
+            The part is shorter than one window.
         """
         first, last = part
-        text = self._joined(first, last)[:most]
-        n = len(text) // context
+        tokens = self._joined(first, last)[:max_tokens]
+        n = len(tokens) // context
         if n == 0:
             raise InputError(
-                f"{self.corpus.path}: {len(text)} held-out tokens are less than one context of "
+                f"{self.corpus.path}: {len(tokens)} held-out tokens are less than one context of "
                 f"{context}; use a shorter --context or more data"
             )
         sizes = np.cumsum(self.ends[first:last] - self.starts[first:last])
         document = np.searchsorted(sizes, np.arange(n) * context, side="right")
-        # Of the text, not of its windows: the same groups for every T.
-        clusters = min(int(np.searchsorted(sizes, len(text) - 1, side="right")) + 1, _MAX_CLUSTERS)
-        return Windows(text[: n * context].reshape(n, context), document % clusters, clusters)
+        # Counted over the tokens, not over the windows, so that every T has the same groups.
+        n_documents = int(np.searchsorted(sizes, len(tokens) - 1, side="right")) + 1
+        clusters = min(n_documents, _MAX_CLUSTERS)
+        return Windows(tokens[: n * context].reshape(n, context), document % clusters, clusters)
 
     def _joined(self, first: int, last: int) -> NDArray[Any]:
         tokens = self.corpus.tokens
@@ -125,58 +139,58 @@ class Texts:
         return np.concatenate(parts) if parts else np.empty(0, self.corpus.dtype)
 
 
-def make_texts(corpus: Corpus, *, tuning: int, measuring: int, seed: int) -> Texts:
-    """Split a corpus; about so many tokens to tune by and to measure with, each a tenth at most.
+def split_corpus(corpus: Corpus, *, tuning: int, measuring: int, seed: int) -> DataSplit:
+    """Hold out about `tuning` and `measuring` tokens, each at most a tenth of the corpus.
 
     Raises
     ------
     InputError
-        The corpus has too few documents for that, or a few that hold nearly all of it.
+        The corpus has too few documents, or a few documents hold most of its tokens.
     """
     ends, are_blocks = corpus.documents_or_blocks(n_blocks=_BLOCKS, fewest=_MIN_DOCUMENTS)
     starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
     order = np.random.default_rng([seed, 11]).permutation(len(ends))
     starts, ends = starts[order], np.asarray(ends)[order]
     sizes = np.cumsum(ends - starts)
-    most = int(corpus.n_tokens * _MAX_SHARE)
-    first = int(np.searchsorted(sizes, min(tuning, most))) + 1
+    max_tokens = int(corpus.n_tokens * _MAX_HELD_OUT)
+    first = int(np.searchsorted(sizes, min(tuning, max_tokens))) + 1
     before = int(sizes[first - 1])
-    last = int(np.searchsorted(sizes, before + min(measuring, most))) + 1
+    last = int(np.searchsorted(sizes, before + min(measuring, max_tokens))) + 1
     if last >= len(ends) or sizes[last - 1] > corpus.n_tokens / 2:
         raise InputError(
-            f"{corpus.path}: its {len(ends)} documents are too few or too unequal to hold some out "
-            "and train on others; use a smaller --held-out or more data"
+            f"{corpus.path}: its {len(ends)} documents are too few or too unequal in length to "
+            "hold some out and train on the others; use a smaller --held-out or more data"
         )
-    return Texts(corpus, starts, ends, (0, first), (first, last), are_blocks)
+    return DataSplit(corpus, starts, ends, (0, first), (first, last), are_blocks)
 
 
-def strings(corpus: Corpus) -> int:
-    """Length of the corpus's documents, which must have one.
+def document_length(corpus: Corpus) -> int:
+    """The common length of the corpus's documents, in tokens.
 
     Raises
     ------
     InputError
-        They differ, or are too few.
+        The lengths differ, or there are too few documents.
     """
     ends = corpus.document_ends
     lengths = np.unique(np.diff(ends, prepend=0)) if ends is not None else np.zeros(0, np.int64)
     if len(lengths) != 1 or lengths[0] < 2 or corpus.n_documents < _MIN_DOCUMENTS:
         raise InputError(
-            f"{corpus.path}: its documents need one length, and to be {_MIN_DOCUMENTS} at "
-            "least, for --targets last or class, as those of `ngramstat synthesize rhm`"
+            f"{corpus.path}: --targets last and class need at least {_MIN_DOCUMENTS} documents, "
+            "all of the same length, as `ngramstat synthesize rhm` writes them"
         )
     return int(lengths[0])
 
 
-def labelled(corpus: Corpus) -> Corpus:
-    """The corpus with the class of every document behind it, as one more token.
+def append_classes(corpus: Corpus) -> Corpus:
+    """The corpus with the class of every document appended to it as one more token.
 
     Raises
     ------
     InputError
-        There are no classes (labels.npy) beside the corpus, or more of them than types.
+        There is no labels.npy in the corpus directory, or a class is not a token id.
     """
-    length = strings(corpus)
+    length = document_length(corpus)
     path = Path(str(corpus.path)) / "labels.npy"
     try:
         labels = np.load(path, allow_pickle=False)
@@ -201,13 +215,14 @@ def labelled(corpus: Corpus) -> Corpus:
 def windows_of_epoch(
     length: int, context: int, *, seed: int, epoch: int, ring: bool = True
 ) -> Ints:
-    """First positions of an epoch's windows, in random order, on a text closed to a ring.
+    """First positions of an epoch's windows, in random order.
 
-    Every token is a target once (and a few twice, where the last window overlaps the first); the
-    ring is cut elsewhere in every epoch. Without `ring` the windows stand one behind the other.
+    The `length` training tokens are treated as a ring that starts at a random token in every epoch.
+    Every token is a target once; a few are targets twice, where the last window overlaps the first.
+    Without `ring` the windows start at multiples of `context`.
     """
     rng = np.random.default_rng([seed, 12, epoch])
     first = int(rng.integers(length)) if ring else 0
     n = -(-length // context)
-    found: Ints = (first + rng.permutation(n) * context) % length
-    return found
+    starts: Ints = (first + rng.permutation(n) * context) % length
+    return starts

@@ -1,4 +1,4 @@
-"""GPT-2 (Radford et al. 2019), with its learned positions or with rotary ones."""
+"""GPT-2 (Radford et al. 2019), with learned or rotary positions."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _STD = 0.02
 
 
 class _Attention(nn.Module):
-    turns: Tensor | None
+    rotation: Tensor | None
 
     def __init__(self, shape: Shape, *, rotary: bool) -> None:
         super().__init__()
         self.heads = shape.heads
         self.in_proj = nn.Linear(shape.width, 3 * shape.width)
         self.out_proj = nn.Linear(shape.width, shape.width)
-        turns = rotations(shape.context, shape.head_width) if rotary else None
-        self.register_buffer("turns", turns, persistent=False)
+        rotation = rotations(shape.context, shape.head_width) if rotary else None
+        self.register_buffer("rotation", rotation, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = causal_attention(self.in_proj(x), self.heads, self.turns)
+        y = causal_attention(self.in_proj(x), self.heads, self.rotation)
         out: Tensor = self.out_proj(y)
         return out
 
@@ -62,8 +62,8 @@ class _Block(nn.Module):
 class GPT2(nn.Module):
     """Pre-norm transformer with biases, GELU, and one matrix for input and output embeddings.
 
-    Initialised as published: normal with deviation 0.02, the projections onto the residual stream
-    divided by the root of their number, biases zero.
+    Initialised as published: normal with standard deviation 0.02, divided by the square root of the
+    number of residual projections for those projections; biases zero.
     """
 
     def __init__(self, shape: Shape, *, rotary: bool = False) -> None:
@@ -77,9 +77,9 @@ class GPT2(nn.Module):
             if name.endswith("bias"):
                 nn.init.zeros_(parameter)
             elif parameter.ndim == 2:
-                onto_stream = name.endswith("out_proj.weight")
-                shrunk = math.sqrt(2 * shape.layers) if onto_stream else 1.0
-                nn.init.normal_(parameter, std=_STD / shrunk)
+                is_residual = name.endswith("out_proj.weight")
+                divisor = math.sqrt(2 * shape.layers) if is_residual else 1.0
+                nn.init.normal_(parameter, std=_STD / divisor)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits of the next token, (B, T, V), after tokens (B, T) int64."""

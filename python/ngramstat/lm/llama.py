@@ -16,23 +16,26 @@ _EPSILON = 1e-5
 
 
 def hidden_width(width: int) -> int:
-    """Of SwiGLU: 8/3 of the width, so that its three matrices have two fat ones' parameters."""
+    """Hidden width of SwiGLU: 8/3 of the width, rounded up to a multiple of 16.
+
+    Its three matrices then have as many parameters as GPT-2's two of 4 times the width.
+    """
     return -(-8 * width // 3 // 16) * 16
 
 
 class _Attention(nn.Module):
-    turns: Tensor
+    rotation: Tensor
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.heads = shape.heads
         self.in_proj = nn.Linear(shape.width, 3 * shape.width, bias=False)
         self.out_proj = nn.Linear(shape.width, shape.width, bias=False)
-        turns = rotations(shape.context, shape.head_width)
-        self.register_buffer("turns", turns, persistent=False)
+        rotation = rotations(shape.context, shape.head_width)
+        self.register_buffer("rotation", rotation, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = causal_attention(self.in_proj(x), self.heads, self.turns)
+        y = causal_attention(self.in_proj(x), self.heads, self.rotation)
         out: Tensor = self.out_proj(y)
         return out
 
@@ -65,9 +68,9 @@ class _Block(nn.Module):
 
 
 class LLaMA(nn.Module):
-    """Pre-norm transformer without biases, with embeddings of its own for input and output.
+    """Pre-norm transformer without biases, with separate input and output embeddings.
 
-    All matrices start normal with deviation 0.02.
+    All matrices are initialised from a normal distribution with standard deviation 0.02.
     """
 
     def __init__(self, shape: Shape) -> None:

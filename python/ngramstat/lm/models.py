@@ -1,4 +1,4 @@
-"""The architectures by name."""
+"""Builds the architectures by name."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from torch import nn
 from ngramstat.errors import check_choice
 from ngramstat.lm.gpt2 import GPT2
 from ngramstat.lm.llama import LLaMA
+from ngramstat.lm.run import MODELS
 from ngramstat.lm.shape import Shape
 
-__all__ = ["MODELS", "build", "parameters_without_embeddings"]
+__all__ = ["build", "parameters_without_embeddings"]
 
-MODELS: dict[str, Callable[[Shape], nn.Module]] = {
+_BUILDERS: dict[str, Callable[[Shape], nn.Module]] = {
     "gpt2": GPT2,
     "gpt2-rotary": lambda shape: GPT2(shape, rotary=True),
     "llama": LLaMA,
@@ -30,14 +31,14 @@ def build(name: str, shape: Shape, *, seed: int) -> nn.Module:
         There is no such architecture.
     """
     check_choice("model", name, MODELS)
-    # The generator of everybody else goes on where it was.
+    # Leaves torch's global generator unchanged for the caller.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return MODELS[name](shape)
+        return _BUILDERS[name](shape)
 
 
 def parameters_without_embeddings(model: nn.Module) -> int:
-    """Parameters beside the embeddings of tokens (in and out) and positions."""
+    """Number of parameters besides the embeddings of tokens (input and output) and positions."""
     return sum(
         parameter.numel()
         for name, parameter in model.named_parameters()

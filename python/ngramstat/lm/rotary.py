@@ -1,4 +1,4 @@
-"""Rotary positions (Su et al. 2021): queries and keys turn with their position."""
+"""Rotary positions (Su et al. 2021): queries and keys are rotated by their position."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def rotations(context: int, head_width: int) -> Tensor:
     return torch.stack([angles.cos(), angles.sin()]).float()
 
 
-def rotate(x: Tensor, turns: Tensor) -> Tensor:
-    """x of shape (..., T, head_width) turned by `rotations`; dimension j pairs with j + half."""
-    cosine, sine = turns[:, : x.shape[-2]].to(x.dtype)
+def rotate(x: Tensor, rotation: Tensor) -> Tensor:
+    """x, (..., T, head_width), rotated by `rotations`; dimension j pairs with j + half."""
+    cosine, sine = rotation[:, : x.shape[-2]].to(x.dtype)
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)

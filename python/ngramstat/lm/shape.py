@@ -8,7 +8,7 @@ from ngramstat.errors import InputError, check_choice
 
 __all__ = ["SIZES", "Shape", "shape_of", "size_above"]
 
-# (layers, heads, width); each has about 12 layers width^2 parameters beside its embeddings.
+# (layers, heads, width); each has about 12 layers width^2 parameters besides its embeddings.
 SIZES: dict[str, tuple[int, int, int]] = {
     "0.1M": (2, 2, 64),
     "0.3M": (3, 3, 96),
@@ -22,15 +22,15 @@ SIZES: dict[str, tuple[int, int, int]] = {
 
 @dataclass(frozen=True)
 class Shape:
-    """What all architectures share.
+    """Vocabulary, context, depth and width: what all architectures share.
 
     Attributes
     ----------
     vocab_size : int
-        V, the types that are predicted. Id V is the start symbol, which only stands before a
-        sequence.
+        V, the number of vocabulary items that are predicted. Id V is the start symbol, which occurs
+        only before a sequence.
     context : int
-        T, the longest sequence.
+        T, the length of the longest sequence.
     layers, heads, width : int
     """
 
@@ -75,5 +75,5 @@ def shape_of(size: str, vocab_size: int, context: int) -> Shape:
 def size_above(size: str) -> str | None:
     """The next larger size; None above the largest."""
     names = list(SIZES)
-    place = names.index(size) + 1
-    return names[place] if place < len(names) else None
+    index = names.index(size) + 1
+    return names[index] if index < len(names) else None

@@ -1,7 +1,7 @@
-"""A sweep of training runs: training sets of growing size, tuned, within a budget of time.
+"""A sweep of training runs: growing training sets, tuned settings, a budget of time.
 
-What is done stands in a table beside what is still to do and what was left out for want of time.
-The same call goes on where the last one ended.
+A table lists the runs that are done, still to do, and left out because they do not fit the budget.
+Calling the sweep again resumes it. torch is imported when the first run starts.
 """
 
 from __future__ import annotations
@@ -13,22 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from ngramstat.errors import InputError, check_choice
-from ngramstat.lm.data import TARGETS, Texts, Windows
-from ngramstat.lm.models import MODELS
+from ngramstat.lm.data import TARGETS, DataSplit, Windows
+from ngramstat.lm.run import MODELS, Run, Settings, TrainingResult, read_result
 from ngramstat.lm.search import Search, first_guess
 from ngramstat.lm.shape import SIZES, size_above
-from ngramstat.lm.train import Run, RunResult, Settings, read_result, seconds_per_token, train
 from ngramstat.runtime.files import read_json, write_csv, write_json
 from ngramstat.runtime.progress import Progress
 
-__all__ = ["Plan", "Record", "Sweep", "loss_of_run"]
+__all__ = ["Record", "Sweep", "TrainingPlan", "loss_of_run"]
 
-# A run takes longer than its steps: it looks at the tuning text, and is scored at the end.
+# A run takes longer than its steps: checkpoints, and scoring at the end.
 _MARGIN = 1.15
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What to train.
 
     Attributes
@@ -40,11 +39,12 @@ class Plan:
     tokens : tuple of int
         P, ascending.
     seeds : int
-        Trainings of the best settings of every (model, T, P), other weights and order in each.
+        Number of trainings with the best settings of every (model, T, P); each has its own initial
+        weights and order of windows.
     trials : int
-        Settings tried for every (model, T, P) at most.
+        Maximum number of settings tried for every (model, T, P).
     capacity : bool
-        Also train the next larger size, to see that it gains nothing.
+        Also train the next larger size once, to check that it gains nothing.
     targets : str
         ``all`` tokens, the ``last`` of every document, or its ``class``.
     """
@@ -75,7 +75,7 @@ class Plan:
 
 @dataclass
 class Record:
-    """One run and what became of it.
+    """One run and its outcome.
 
     Attributes
     ----------
@@ -83,22 +83,22 @@ class Record:
     purpose : str
         ``search``, ``seed`` or ``capacity``.
     status : str
-        ``done``, ``diverged`` (the loss became no number), ``to do`` or ``left out``.
+        ``done``, ``diverged`` (the loss became infinite or NaN), ``to do`` or ``left out``.
     expected_seconds : float
-    result : RunResult, optional
+    result : TrainingResult, optional
     """
 
     run: Run
     purpose: str
     status: str
     expected_seconds: float
-    result: RunResult | None = None
+    result: TrainingResult | None = None
 
 
-def loss_of_run(run: Run, result: RunResult) -> float:
+def loss_of_run(run: Run, result: TrainingResult) -> float:
     """Held-out loss over the targets of a run, nats per target."""
-    found = result.by_context
-    return float(found[-1] if run.only_last else found.mean())
+    losses = result.by_context
+    return float(losses[-1] if run.only_last else losses.mean())
 
 
 @dataclass(frozen=True)
@@ -111,21 +111,21 @@ class _Cell:
 
 @dataclass
 class Sweep:
-    """Runs a plan.
+    """Runs a plan of trainings.
 
     Parameters
     ----------
-    texts : Texts
-    plan : Plan
+    split : DataSplit
+    plan : TrainingPlan
     directory : Path
-        Gets ``runs/``, ``runs.csv`` and ``pace.json``, the speeds that decisions were made on: the
-        same call makes the same ones again.
+        Receives ``runs/``, ``runs.csv`` and ``pace.json``. The last one holds the measured speeds
+        that decisions are based on, so that repeating the call repeats its decisions.
     data : str
         Hash of the corpus and its split.
     tuning_tokens, measuring_tokens : int
-        Held-out tokens to stop by and to measure with.
+        Numbers of held-out tokens for tuning and for measuring.
     budget : float, optional
-        Seconds of training of the plan's runs, those of earlier calls included; None: no end.
+        Seconds of training, earlier calls included; None: no limit.
     device : str
     seed : int
     progress : bool
@@ -133,13 +133,13 @@ class Sweep:
     Attributes
     ----------
     records : list of Record
-        What was decided on, in that order.
+        All runs, in the order in which they were decided on.
     settled : dict
-        By (model, T, P): whether no neighbour of the best settings is left to try.
+        By (model, T, P): whether every neighbour of the best settings was tried.
     """
 
-    texts: Texts
-    plan: Plan
+    split: DataSplit
+    plan: TrainingPlan
     directory: Path
     data: str
     tuning_tokens: int
@@ -154,23 +154,23 @@ class Sweep:
     _windows: dict[int, tuple[Windows, Windows]] = field(default_factory=dict)
 
     def held_out(self, context: int) -> tuple[Windows, Windows]:
-        """Windows to tune by and to measure with.
+        """Windows for tuning and for measuring.
 
         Raises
         ------
         InputError
-            There is not one whole window.
+            The held-out tokens are fewer than one window.
         """
         if context not in self._windows:
-            texts = self.texts
+            split = self.split
             self._windows[context] = (
-                texts.windows(texts.tuning, context, most=self.tuning_tokens),
-                texts.windows(texts.measuring, context, most=self.measuring_tokens),
+                split.windows(split.tuning, context, max_tokens=self.tuning_tokens),
+                split.windows(split.measuring, context, max_tokens=self.measuring_tokens),
             )
         return self._windows[context]
 
     def run(self) -> list[Record]:
-        """Train all that fits the budget.
+        """Train every run that fits the budget.
 
         Raises
         ------
@@ -185,36 +185,44 @@ class Sweep:
         ]
         self.directory.mkdir(parents=True, exist_ok=True)
         guesses = {cell: self._cost(self._make(cell, self._guess(cell), 0)) for cell in cells}
-        kept = self._within_budget(cells, guesses)
+        affordable = self._within_budget(cells, guesses)
         for cell in cells:
-            status = "to do" if cell in kept else "left out"
+            status = "to do" if cell in affordable else "left out"
             run = self._make(cell, self._guess(cell), 0)
             self.records.append(Record(run, "search", status, guesses[cell]))
         self._write_table()
-        best: dict[_Cell, tuple[Settings, float]] = {}
-        for number, cell in enumerate(kept):
-            reserved = sum(guesses[later] for later in kept[number + 1 :])
-            start = self._guess(cell)
-            before = kept[number - 1] if number else None
-            if before and (before.model, before.context) == (cell.model, cell.context):
-                carried = self._grown(best[before][0], before, cell)
-                # More epochs than there is time for are no reason to leave out a size.
-                if self._fits(self._cost(self._make(cell, carried, 0)) + reserved):
-                    start = carried
-            best[cell] = self._search(cell, start, reserved)
+        best = self._search_all(affordable, guesses)
         self._check_capacity(best)
         for seed in range(1, self.plan.seeds):
-            for cell in sorted(kept, key=lambda c: c.tokens):
+            for cell in sorted(affordable, key=lambda c: c.tokens):
                 self._try(self._make(cell, best[cell][0], seed), "seed")
         self._write_table()
         return self.records
+
+    def _search_all(
+        self, cells: Sequence[_Cell], guesses: dict[_Cell, float]
+    ) -> dict[_Cell, tuple[Settings, float]]:
+        """Best settings and tuning loss of every cell, from the smallest training set up."""
+        best: dict[_Cell, tuple[Settings, float]] = {}
+        for number, cell in enumerate(cells):
+            reserved = sum(guesses[later] for later in cells[number + 1 :])
+            start = self._guess(cell)
+            before = cells[number - 1] if number else None
+            if before and (before.model, before.context) == (cell.model, cell.context):
+                scaled = self._scaled(best[before][0], before, cell)
+                # If these settings need too many epochs for the budget, start from the guess:
+                # better a worse start than a missing size.
+                if self._fits(self._cost(self._make(cell, scaled, 0)) + reserved):
+                    start = scaled
+            best[cell] = self._search(cell, start, reserved)
+        return best
 
     def _guess(self, cell: _Cell) -> Settings:
         only_last = self.plan.targets != "all"
         return first_guess(cell.size, cell.context, cell.tokens, only_last=only_last)
 
-    def _grown(self, settings: Settings, smaller: _Cell, cell: _Cell) -> Settings:
-        """Settings of a smaller training set for a larger: batch and epochs go as the guesses."""
+    def _scaled(self, settings: Settings, smaller: _Cell, cell: _Cell) -> Settings:
+        """Settings of a smaller training set, with batch and epochs scaled as the guesses are."""
         before, now = self._guess(smaller), self._guess(cell)
         return dataclasses.replace(
             settings,
@@ -223,17 +231,17 @@ class Sweep:
         )
 
     def _within_budget(self, cells: Sequence[_Cell], costs: dict[_Cell, float]) -> list[_Cell]:
-        """Cells whose first guesses fit; the largest training sets go first."""
-        kept = sorted(cells, key=lambda cell: (cell.tokens, costs[cell]))
+        """Cells whose first guesses fit the budget; the largest training sets are dropped first."""
+        affordable = sorted(cells, key=lambda cell: (cell.tokens, costs[cell]))
         if self.budget is not None:
-            while kept and sum(costs[cell] for cell in kept) > self.budget:
-                kept.pop()
-        if not kept:
+            while affordable and sum(costs[cell] for cell in affordable) > self.budget:
+                affordable.pop()
+        if not affordable:
             raise InputError(
                 f"the budget of {self.budget:.0f} s is too small for any training set: the "
                 f"smallest takes about {min(costs.values()):.0f} s"
             )
-        return [cell for cell in cells if cell in kept]
+        return [cell for cell in cells if cell in affordable]
 
     def _search(self, cell: _Cell, start: Settings, reserved: float) -> tuple[Settings, float]:
         """The best settings and their tuning loss."""
@@ -253,21 +261,21 @@ class Sweep:
         return search.best, search.best_loss
 
     def _check_capacity(self, best: dict[_Cell, tuple[Settings, float]]) -> None:
-        """The next larger size where the largest training set did best."""
+        """Train the next larger model on the largest training set, with the best settings there."""
         larger = size_above(self.plan.size)
         if not self.plan.capacity or larger is None:
             return
-        most = max(cell.tokens for cell in best)
-        cell = min((c for c in best if c.tokens == most), key=lambda c: best[c][1])
+        max_tokens = max(cell.tokens for cell in best)
+        cell = min((c for c in best if c.tokens == max_tokens), key=lambda c: best[c][1])
         other = dataclasses.replace(cell, size=larger)
-        # Rates fall with width.
+        # The optimal learning rate falls with width.
         ratio = self._guess(other).learning_rate / self._guess(cell).learning_rate
         settings = best[cell][0]
         settings = dataclasses.replace(settings, learning_rate=settings.learning_rate * ratio)
         self._try(self._make(other, settings, 0), "capacity")
 
-    def _try(self, run: Run, purpose: str, reserved: float = 0.0) -> RunResult | None:
-        """Trains a run if that leaves `reserved` seconds of the budget."""
+    def _try(self, run: Run, purpose: str, reserved: float = 0.0) -> TrainingResult | None:
+        """Train a run if that leaves `reserved` seconds of the budget."""
         folder = self.directory / "runs" / run.key
         done = read_result(folder, run)
         cost = self._cost(run) if done is None else 0.0
@@ -277,12 +285,14 @@ class Sweep:
         record = Record(run, purpose, "to do", cost, done)
         self.records.append(record)
         if done is None:
+            from ngramstat.lm.train import train  # the first use of torch
+
             self._write_table()
             tuning, measuring = self.held_out(run.context)
             total = run.steps(run.tokens) * run.settings.batch * run.context
             with Progress(total, self._title(run), unit="tok", enabled=self.progress) as progress:
                 record.result = train(
-                    run, self.texts, tuning, measuring, folder, device=self.device,
+                    run, self.split, tuning, measuring, folder, device=self.device,
                     progress=progress,
                 )  # fmt: skip
         assert record.result is not None
@@ -291,7 +301,7 @@ class Sweep:
         return record.result
 
     def _title(self, run: Run) -> str:
-        """Which run of how much of the budget."""
+        """The line of the progress bar: which run, and how much of the budget is used."""
         number = sum(record.result is not None for record in self.records) + 1
         used = "" if self.budget is None else f", {self._spent:.0f} of {self.budget:.0f} s used"
         return f"run {number}{used}: {run.model} {run.size} T={run.context} P={run.tokens:,}"
@@ -302,22 +312,25 @@ class Sweep:
     def _make(self, cell: _Cell, settings: Settings, seed: int) -> Run:
         return Run(
             cell.model, cell.size, cell.context, cell.tokens, self.seed + seed, settings, self.data,
-            self.texts.corpus.vocab_size, self.plan.targets,
+            self.split.corpus.vocab_size, self.plan.targets,
         )  # fmt: skip
 
     def _cost(self, run: Run) -> float:
-        """Seconds that a run may take, measured on a few steps."""
-        looked = 8 * self.tuning_tokens + self.measuring_tokens / 3
-        return _MARGIN * self._pace(run) * (run.tokens * run.settings.epochs + looked)
+        """Expected seconds of a run, from the measured speed of a few steps."""
+        # A forward pass takes about a third of a training step; 24 evaluations make 8 passes.
+        evaluated = 8 * self.tuning_tokens + self.measuring_tokens / 3
+        return _MARGIN * self._pace(run) * (run.tokens * run.settings.epochs + evaluated)
 
     def _pace(self, run: Run) -> float:
-        """Seconds a token takes, measured once for an output directory."""
+        """Seconds per token, measured once for an output directory."""
         path = self.directory / "pace.json"
         known = read_json(path) if path.exists() else {}
         kind = f"{run.model} {run.size} T={run.context} on {self.device}"
         if not isinstance(known, dict) or not isinstance(known.get(kind, 0.0), float):
-            raise InputError(f"{path}: no table of speeds; remove it to measure them again")
+            raise InputError(f"{path}: not a table of speeds; remove it to measure them again")
         if kind not in known:
+            from ngramstat.lm.train import seconds_per_token
+
             known[kind] = seconds_per_token(run, device=self.device)
             write_json(path, known)
         return float(known[kind])

@@ -1,16 +1,15 @@
-"""One training run: to the least loss on the tuning text, resumable, with its curves.
+"""One training run: trains to the smallest tuning loss, resumable, and scores the best model.
 
-Training stops at the number of epochs asked for, or when the tuning loss has risen for a while:
-with data short, the best model is the one at the least loss, and its weights are kept. A run that
-was killed goes on from its last checkpoint, on the CPU to the same bits.
+Training stops after the requested number of epochs, or when the tuning loss has been rising for
+several evaluations. When data are scarce the best model is the one at the smallest tuning loss, so
+its weights are kept. A run that was killed resumes from its last checkpoint; on the CPU the resumed
+run is identical to the last bit.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable
@@ -26,27 +25,17 @@ from torch.nn.functional import cross_entropy
 
 from ngramstat.errors import InputError
 from ngramstat.kernels import build_info
-from ngramstat.lm.data import Texts, Windows, windows_of_epoch
+from ngramstat.lm.data import DataSplit, Windows, windows_of_epoch
 from ngramstat.lm.models import build, parameters_without_embeddings
+from ngramstat.lm.run import Run, TrainingResult, read_result
 from ngramstat.lm.shape import shape_of
-from ngramstat.runtime.files import (
-    atomic_write,
-    read_arrays,
-    read_json,
-    write_arrays,
-    write_csv,
-    write_json,
-)
+from ngramstat.runtime.files import atomic_write, write_arrays, write_csv, write_json
 from ngramstat.version import __version__
 
 __all__ = [
-    "Run",
-    "RunResult",
-    "Settings",
     "device_of",
     "held_out_losses",
     "loss_of",
-    "read_result",
     "seconds_per_token",
     "set_threads",
     "train",
@@ -56,145 +45,22 @@ Floats = NDArray[np.float64]
 
 _BETAS = (0.9, 0.95)
 _CLIP = 1.0
-# Of all steps, but no more than so many, the rate rises to its full value.
-_WARM_UP_SHARE, _MAX_WARM_UP = 0.05, 200
-# Looks at the tuning loss in one run, and how many since the least one may be worse before it ends.
-_LOOKS, _PATIENCE = 24, 4
-# A rise by less is no sign of overfitting yet.
+# The learning rate rises to its peak over this fraction of all steps, and at most so many steps.
+_WARM_UP_FRACTION, _MAX_WARM_UP = 0.05, 200
+# Evaluations of the tuning loss in one run; the run ends once this many since the smallest loss
+# were worse than it.
+_EVALUATIONS, _PATIENCE = 24, 4
+# A smaller rise of the tuning loss, in nats, does not count as worse: it is not yet overfitting.
 _RISE = 1e-3
 _CHECKPOINT_SECONDS = 60.0
-# Logits held at a time while scoring.
+# Logits in memory at a time while scoring.
 _MAX_LOGITS = 1 << 25
-# Steps are timed on so many tokens, for so long.
+# The time of a step is measured on at most this many tokens, for about this many seconds.
 _TIMED_TOKENS, _TIMED_SECONDS = 4096, 0.5
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What may be tuned.
-
-    Attributes
-    ----------
-    learning_rate : float
-        Largest, after warm-up; falls as a cosine to zero.
-    weight_decay : float
-        Of matrices, embeddings among them.
-    epochs : int
-        Passes over the training text at most.
-    batch : int
-        Windows of a step.
-    """
-
-    learning_rate: float
-    weight_decay: float
-    epochs: int
-    batch: int
-
-
-@dataclass(frozen=True)
-class Run:
-    """Everything that decides the outcome of one training.
-
-    Attributes
-    ----------
-    model, size : str
-    context : int
-        T.
-    tokens : int
-        P asked for; whole documents make it a little more.
-    seed : int
-        Of the weights and the order of windows.
-    settings : Settings
-    data : str
-        Hash of the corpus and of how it is split.
-    vocab_size : int
-    targets : str
-        One of TARGETS.
-    """
-
-    model: str
-    size: str
-    context: int
-    tokens: int
-    seed: int
-    settings: Settings
-    data: str
-    vocab_size: int
-    targets: str = "all"
-
-    @property
-    def only_last(self) -> bool:
-        """Whether the last token of a window alone is trained on and scored."""
-        return self.targets != "all"
-
-    @property
-    def key(self) -> str:
-        """A short name of this run alone."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        return f"{self.model}-{self.size}-T{self.context}-P{self.tokens}-s{self.seed}-{digest}"
-
-    def steps(self, length: int) -> int:
-        """Optimiser steps on a text of so many tokens."""
-        windows = -(-length // self.context) * self.settings.epochs
-        return -(-windows // self.settings.batch)
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What one training came to.
-
-    Attributes
-    ----------
-    tokens : int
-        Trained on (distinct; times the epochs in all).
-    tuning_loss : float
-        The least; nats per token.
-    best_step, steps : int
-        Where it was, and how many were made.
-    parameters : int
-        Without embeddings.
-    seconds : float
-    losses : (n_clusters, T) float64
-        Sums of held-out -ln p by group of documents and position: column n has n tokens of context.
-    counts : (n_clusters,) int64
-        Windows of each group.
-    errors : (n_clusters,) int64
-        Windows whose last token is not the most likely one.
-    device : str
-        That it was trained on.
-    """
-
-    tokens: int
-    tuning_loss: float
-    best_step: int
-    steps: int
-    parameters: int
-    seconds: float
-    losses: Floats
-    counts: NDArray[np.int64]
-    errors: NDArray[np.int64]
-    device: str
-
-    @property
-    def diverged(self) -> bool:
-        """Whether the loss was no number before it was ever looked at."""
-        return not math.isfinite(self.tuning_loss)
-
-    @property
-    def error_rate(self) -> float:
-        """Share of the windows whose last token is not the most likely one."""
-        return float(self.errors.sum() / self.counts.sum())
-
-    @property
-    def by_context(self) -> Floats:
-        """L_n for n = 0 .. T - 1, nats per token."""
-        found: Floats = self.losses.sum(axis=0) / self.counts.sum()
-        return found
-
-
 def loss_of(model: Callable[[Tensor], Tensor], targets: Tensor, start: int) -> Tensor:
-    """-ln p of every token of the windows (B, T) given those before it in its window, (B, T)."""
+    """-ln p of every token of the windows (B, T), given those before it in its window; (B, T)."""
     return _losses(_logits(model, targets, start), targets)
 
 
@@ -212,7 +78,7 @@ def _losses(logits: Tensor, targets: Tensor) -> Tensor:
 def held_out_losses(
     model: nn.Module, windows: Windows, *, start: int, device: str
 ) -> tuple[Floats, NDArray[np.int64]]:
-    """Sums of -ln p by group and position, (n_clusters, T), and `RunResult.errors`."""
+    """Sums of -ln p by group and position, (n_clusters, T), and `TrainingResult.errors`."""
     n, context = windows.tokens.shape
     sums = np.zeros((windows.n_clusters, context))
     errors = np.zeros(windows.n_clusters, np.int64)
@@ -233,32 +99,33 @@ def held_out_losses(
 
 def train(
     run: Run,
-    texts: Texts,
+    split: DataSplit,
     tuning: Windows,
     measuring: Windows,
     directory: Path,
     *,
     device: str = "cpu",
     progress: Any = None,
-) -> RunResult:
-    """Train, or go on training, or read what was trained; the result stands in `directory`.
+) -> TrainingResult:
+    """Train a model, resume an interrupted training, or read a finished one from `directory`.
 
     Parameters
     ----------
     run : Run
-    texts : Texts
+    split : DataSplit
     tuning, measuring : Windows
-        To stop by, and to measure with.
+        Windows that decide when to stop, and windows that the result is measured on.
     directory : Path
-        Of this run alone: run.json, log.csv, checkpoint.pt while it goes, losses.npz at the end.
+        Used by this run only: run.json, log.csv, checkpoint.pt during training, losses.npz at the
+        end.
     device : str
     progress : object with ``advance(tokens)`` and ``show_value(text)``, optional
 
     Returns
     -------
-    RunResult
-        Where the loss is no number any more the run ends: with the weights of the least tuning
-        loss before, or `diverged` without any.
+    TrainingResult
+        A run whose loss becomes infinite or NaN ends there. Its result uses the weights of the
+        smallest tuning loss before that; without any, it is `diverged`.
 
     Raises
     ------
@@ -275,8 +142,8 @@ def train(
     }  # fmt: skip
     content = {"run": dataclasses.asdict(run), "environment": environment}
     write_json(directory / "run.json", content)
-    trainer = _Trainer(run, texts.training(run.tokens), tuning, directory, device)
-    trainer.go_on(progress)
+    trainer = _Trainer(run, split.training(run.tokens), tuning, directory, device)
+    trainer.train(progress)
     counts = np.bincount(measuring.cluster, minlength=measuring.n_clusters)
     losses = np.full((measuring.n_clusters, run.context), math.nan)
     errors = counts
@@ -284,8 +151,8 @@ def train(
         losses, errors = held_out_losses(
             trainer.best_model(), measuring, start=run.vocab_size, device=device
         )
-    result = RunResult(
-        tokens=len(trainer.text),
+    result = TrainingResult(
+        tokens=len(trainer.tokens),
         tuning_loss=trainer.state.best_loss,
         best_step=trainer.state.best_step,
         steps=trainer.state.step,
@@ -296,23 +163,22 @@ def train(
         errors=errors,
         device=device,
     )
-    numbers = dataclasses.asdict(result)
-    write_arrays(
-        directory / "losses.npz", {name: np.asarray(value) for name, value in numbers.items()}
-    )
+    fields = dataclasses.asdict(result)
+    arrays = {name: np.asarray(value) for name, value in fields.items()}
+    write_arrays(directory / "losses.npz", arrays)
     (directory / "checkpoint.pt").unlink(missing_ok=True)
     return result
 
 
 def seconds_per_token(run: Run, *, device: str) -> float:
-    """How long a step takes, per token, on random tokens."""
+    """Seconds per token of a training step, measured on random tokens."""
     shape = shape_of(run.size, run.vocab_size, run.context)
     model = build(run.model, shape, seed=0).to(device)
     forward = _compiled(model, device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     batch = run.settings.batch
     if device == "cpu":
-        # No more than are timed soon; a GPU needs its whole step to be busy.
+        # A small batch is timed quickly; a GPU needs the whole batch to be busy.
         batch = max(1, min(batch, _TIMED_TOKENS // run.context))
     tokens = np.random.default_rng(0).integers(run.vocab_size, size=(batch, run.context))
     targets = _as_tensor(tokens, device)
@@ -325,52 +191,20 @@ def seconds_per_token(run: Run, *, device: str) -> float:
         torch.autograd.backward(loss)
         optimizer.step()
         loss.item()
-        # The first step also warms up.
+        # The first step is a warm-up and is not counted.
         seconds += time.monotonic() - started if steps else 0.0
         steps += 1
     return seconds / (steps - 1) / targets.numel()
 
 
 def set_threads(threads: int) -> None:
-    """Threads of torch on the CPU; for one number of them results are the same to the bit."""
+    """Set torch's CPU threads; results are identical to the bit for a fixed number of threads."""
     torch.set_num_threads(threads)
-
-
-def read_result(directory: Path, run: Run) -> RunResult | None:
-    """The result of a run that is finished; None of an unfinished one.
-
-    Raises
-    ------
-    InputError
-        The directory holds another run, or a result that cannot be read.
-    """
-    path = directory / "losses.npz"
-    if not (directory / "run.json").is_file():
-        return None
-    held = read_json(directory / "run.json")
-    if not isinstance(held, dict) or held.get("run") != dataclasses.asdict(run):
-        raise InputError(f"{directory}: holds another run; use another --output")
-    if not path.exists():
-        return None
-    found: dict[str, Any] = dict(read_arrays(path))
-    try:
-        for name in ("tokens", "best_step", "steps", "parameters"):
-            found[name] = int(found[name])
-        for name in ("tuning_loss", "seconds"):
-            found[name] = float(found[name])
-        found["device"] = str(found["device"])
-        result = RunResult(**found)
-        groups = len(result.counts)
-        if result.losses.shape != (groups, run.context) or result.errors.shape != (groups,):
-            raise ValueError("its arrays have other shapes")
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: damaged: {error}; remove it to train again") from error
-    return result
 
 
 @dataclass
 class _State:
-    """What a checkpoint holds beside the weights."""
+    """What a checkpoint holds besides the weights."""
 
     step: int = 0
     seconds: float = 0.0
@@ -382,20 +216,20 @@ class _State:
 
 
 class _Trainer:
-    """The loop of one run."""
+    """The training loop of one run."""
 
     def __init__(
-        self, run: Run, text: NDArray[Any], tuning: Windows, directory: Path, device: str
+        self, run: Run, tokens: NDArray[Any], tuning: Windows, directory: Path, device: str
     ) -> None:
-        self.run, self.text, self.tuning = run, text, tuning
+        self.run, self.tokens, self.tuning = run, tokens, tuning
         self.directory, self.device = directory, device
         shape = shape_of(run.size, run.vocab_size, run.context)
         self.model = build(run.model, shape, seed=run.seed).to(device)
         self.forward = _compiled(self.model, device)
         self.start = shape.start
         self.optimizer = self._make_optimizer()
-        self.steps = run.steps(len(text))
-        self.looks = _look_steps(self.steps)
+        self.steps = run.steps(len(tokens))
+        self.evaluation_steps = _evaluation_steps(self.steps)
         self.state = _State()
         self.best: dict[str, Tensor] = {}
         self.log: list[list[float]] = []
@@ -417,12 +251,12 @@ class _Trainer:
         )
 
     def best_model(self) -> nn.Module:
-        """The model with the weights of the least tuning loss."""
+        """The model with the weights of the smallest tuning loss."""
         self.model.load_state_dict(self.best)
         return self.model
 
-    def go_on(self, progress: Any) -> None:
-        """Train to the end."""
+    def train(self, progress: Any) -> None:
+        """Train from the last checkpoint to the end."""
         state = self.state
         saved = time.monotonic()
         per_step = self.run.settings.batch * self.run.context
@@ -437,9 +271,9 @@ class _Trainer:
             state.step += 1
             if progress is not None:
                 progress.advance(per_step)
-            if state.step in self.looks or state.step == self.steps:
+            if state.step in self.evaluation_steps or state.step == self.steps:
                 mean = float(total) / counted
-                tuning = self._look() if math.isfinite(mean) else math.nan
+                tuning = self._evaluate() if math.isfinite(mean) else math.nan
                 state.ended |= not math.isfinite(tuning)
                 now = time.monotonic()
                 state.seconds += now - since
@@ -453,12 +287,12 @@ class _Trainer:
         self._write_log()
 
     def _set_rate(self, step: int) -> float:
-        warm = min(max(1, round(_WARM_UP_SHARE * self.steps)), _MAX_WARM_UP)
+        warm = min(max(1, round(_WARM_UP_FRACTION * self.steps)), _MAX_WARM_UP)
         if step < warm:
-            share = (step + 1) / warm
+            scale = (step + 1) / warm
         else:
-            share = 0.5 * (1 + math.cos(math.pi * (step - warm) / max(self.steps - warm, 1)))
-        rate = self.run.settings.learning_rate * share
+            scale = 0.5 * (1 + math.cos(math.pi * (step - warm) / max(self.steps - warm, 1)))
+        rate = self.run.settings.learning_rate * scale
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         return rate
@@ -475,9 +309,9 @@ class _Trainer:
         return loss.detach()
 
     def _batch(self, step: int) -> NDArray[Any]:
-        """Windows of a step, (B, T): the next ones of the epochs in a row."""
+        """Windows of a step, (B, T); batches run on from one epoch into the next."""
         context, batch = self.run.context, self.run.settings.batch
-        per_epoch = -(-len(self.text) // context)
+        per_epoch = -(-len(self.tokens) // context)
         first, last = step * batch, min((step + 1) * batch, per_epoch * self.run.settings.epochs)
         starts = np.concatenate(
             [
@@ -485,21 +319,21 @@ class _Trainer:
                 for epoch in range(first // per_epoch, (last - 1) // per_epoch + 1)
             ]
         )
-        places = (starts[:, None] + np.arange(context)) % len(self.text)
-        found: NDArray[Any] = self.text[places]
-        return found
+        positions = (starts[:, None] + np.arange(context)) % len(self.tokens)
+        windows: NDArray[Any] = self.tokens[positions]
+        return windows
 
     def _epoch(self, epoch: int) -> NDArray[np.int64]:
         if self._order is None or self._order[0] != epoch:
             order = windows_of_epoch(
-                len(self.text), self.run.context, seed=self.run.seed, epoch=epoch,
+                len(self.tokens), self.run.context, seed=self.run.seed, epoch=epoch,
                 ring=not self.run.only_last,
             )  # fmt: skip
             self._order = (epoch, order)
         return self._order[1]
 
-    def _look(self) -> float:
-        """The tuning loss now; keeps the weights if it is the least, ends where it has risen."""
+    def _evaluate(self) -> float:
+        """The tuning loss now; keeps the weights of the smallest, and decides when to stop."""
         state = self.state
         sums, _ = held_out_losses(self.model, self.tuning, start=self.start, device=self.device)
         by_context = sums.sum(axis=0) / len(self.tuning.tokens)
@@ -529,15 +363,15 @@ class _Trainer:
         if not path.is_file():
             return
         try:
-            found = torch.load(path, map_location=self.device, weights_only=True)
-            self.model.load_state_dict(found["model"])
-            self.optimizer.load_state_dict(found["optimizer"])
-            self.state = _State(**found["state"])
-            self.best, self.log = found["best"], found["log"]
+            saved = torch.load(path, map_location=self.device, weights_only=True)
+            self.model.load_state_dict(saved["model"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.state = _State(**saved["state"])
+            self.best, self.log = saved["best"], saved["log"]
         except Exception as error:
             raise InputError(
-                f"{path}: is no checkpoint of this run ({' '.join(str(error).split())[:200]}); "
-                "remove it to start anew"
+                f"{path}: not a checkpoint of this run ({' '.join(str(error).split())[:200]}); "
+                "remove it to start again"
             ) from error
 
     def _write_log(self) -> None:
@@ -545,9 +379,9 @@ class _Trainer:
         write_csv(self.directory / "log.csv", header, self.log)
 
 
-def _look_steps(steps: int) -> frozenset[int]:
-    """Steps after which the tuning loss is looked at."""
-    even = np.linspace(steps / _LOOKS, steps, _LOOKS)
+def _evaluation_steps(steps: int) -> frozenset[int]:
+    """Steps after which the tuning loss is evaluated."""
+    even = np.linspace(steps / _EVALUATIONS, steps, _EVALUATIONS)
     return frozenset(int(step) for step in np.unique(np.rint(even)) if step >= 1)
 
 
@@ -556,35 +390,35 @@ def _as_tensor(tokens: NDArray[Any], device: str) -> Tensor:
 
 
 def _compiled(model: nn.Module, device: str) -> Callable[[Tensor], Tensor]:
-    """The model with its kernels fused, on a GPU; on the CPU that takes longer than it saves."""
+    """The compiled model on a GPU; on the CPU compiling takes longer than it saves."""
     if not device.startswith("cuda"):
         return model
-    fused: Callable[[Tensor], Tensor] = torch.compile(model)
-    return fused
+    compiled: Callable[[Tensor], Tensor] = torch.compile(model)
+    return compiled
 
 
 def _precision(device: str) -> torch.autocast:
-    """bfloat16 on a GPU that has it, else full precision."""
+    """bfloat16 on a GPU that supports it, otherwise full precision."""
     capable = device.startswith("cuda") and torch.cuda.is_bf16_supported()
     return torch.autocast("cuda" if capable else "cpu", dtype=torch.bfloat16, enabled=capable)
 
 
-def device_of(wanted: str | None) -> str:
-    """The device asked for; by default a GPU if there is one.
+def device_of(name: str | None) -> str:
+    """The named device, checked; by default a GPU if there is one.
 
     Raises
     ------
     InputError
         There is no such device.
     """
-    if wanted is None:
+    if name is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
-    name, _, number = wanted.partition(":")
-    if name not in ("cpu", "cuda") or (number and not (name == "cuda" and number.isdecimal())):
-        raise InputError(f"device {wanted!r}: expected cpu, cuda or cuda:0")
-    if name == "cuda" and int(number or 0) >= torch.cuda.device_count():
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not (kind == "cuda" and number.isdecimal())):
+        raise InputError(f"device {name!r}: expected cpu, cuda or cuda:0")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         raise InputError(
-            f"device {wanted!r}: torch sees {torch.cuda.device_count()} GPUs, no GPU of that "
+            f"device {name!r}: torch sees {torch.cuda.device_count()} GPUs, no GPU of that "
             "number; use --device cpu"
         )
-    return wanted
+    return name

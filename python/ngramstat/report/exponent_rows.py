@@ -9,7 +9,7 @@ __all__ = ["SYMBOLS", "exponent_row", "value_and_interval"]
 
 SYMBOLS = {
     "beta": ("β", "‖C(t)‖ ~ t^−β: how fast correlations fall with distance"),
-    "beta_sequential": ("β, sequential", "the same with the documents' composition removed"),
+    "beta_sequential": ("β, sequential", "the same with document composition removed"),
     "gamma": ("γ", "H(n) − H∞ ~ n^−γ: how fast the next token becomes predictable"),
     "gamma_finite": ("γ, finite", "slope of the held-out curve at this corpus size"),
     "alpha": ("α", "γ / (2β): how fast loss falls with training tokens"),
@@ -18,7 +18,7 @@ SYMBOLS = {
 
 
 def value_and_interval(exponent: Exponent) -> tuple[str, str]:
-    """Dashes where there is none; a value in parentheses cannot be reported."""
+    """Value and interval as text: dashes if missing, parentheses if not reportable."""
     value = "–" if exponent.value is None else f"{exponent.value:.4g}"
     if exponent.value is not None and not exponent.reportable:
         value = f"({value})"
@@ -29,6 +29,7 @@ def value_and_interval(exponent: Exponent) -> tuple[str, str]:
 
 
 def exponent_row(name: str, exponent: Exponent) -> list[str]:
+    """Cells of HTML: symbol and meaning, value, interval, window, status."""
     symbol, meaning = SYMBOLS[name]
     value, interval = value_and_interval(exponent)
     status = '<span class="passed">reportable</span>'

@@ -1,4 +1,4 @@
-"""The figures of a run by name, for its page and as files."""
+"""Index of the figures of a run by name, for the HTML page and for figure files."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ __all__ = ["figures_of"]
 
 
 def figures_of(run: RunResult) -> dict[str, Callable[[], Figure]]:
-    """What draws each figure of a run, by name, in reading order.
+    """Functions that draw the figures of a run, by name, in reading order.
 
-    Drawing raises NgramstatError without matplotlib.
+    They raise NgramstatError if matplotlib is not installed.
     """
-    found: dict[str, Callable[[], Figure]] = {}
+    figures: dict[str, Callable[[], Figure]] = {}
     correlations, entropies, prediction = run.correlations, run.entropies, run.prediction
     if correlations is not None:
-        found["correlations"] = _of_axes(plot_correlations, correlations)
+        figures["correlations"] = _of_axes(plot_correlations, correlations)
         if correlations.beta.value is not None and correlations.beta.window is not None:
-            found["residuals"] = _of_axes(plot_residuals, correlations)
+            figures["residuals"] = _of_axes(plot_residuals, correlations)
         if correlations.singular_values is not None:
-            found["spectrum"] = _of_axes(plot_spectrum, correlations)
+            figures["spectrum"] = _of_axes(plot_spectrum, correlations)
     if entropies is not None:
-        found["entropies"] = _of_axes(plot_entropies, entropies)
+        figures["entropies"] = _of_axes(plot_entropies, entropies)
         curve = entropies.learning_curve
         if curve is not None and len(curve.tokens) > 1:
-            found["learning"] = _of_axes(plot_learning, entropies)
+            figures["learning"] = _of_axes(plot_learning, entropies)
     if prediction is not None:
         if any(point.tokens is not None for point in prediction.threshold):
-            found["horizon"] = functools.partial(plot_horizon, prediction)
+            figures["horizon"] = functools.partial(plot_horizon, prediction)
         tables = {"imported": None if prediction.curves is None else prediction.curves.table}
         if entropies is not None:
             tables["counted"] = counted_curves(entropies)
@@ -50,8 +50,8 @@ def figures_of(run: RunResult) -> dict[str, Callable[[], Figure]]:
             table = tables.get(collapse.source)
             if table is not None:
                 name = f"collapse-{collapse.source}-{collapse.protocol}"
-                found[name] = functools.partial(plot_collapse, table, collapse)
-    return found
+                figures[name] = functools.partial(plot_collapse, table, collapse)
+    return figures
 
 
 def _of_axes(plot: Callable[[Any], Axes], result: Any) -> Callable[[], Figure]:

@@ -1,74 +1,42 @@
 """Figures of norms and entropies. matplotlib is imported on first use (extra ``plot``).
 
-Every figure shows what the numbers rest on: the noise floor or the bracket, the window of the fit,
-its interval, and the points that were left out.
+Every figure shows what its numbers are based on: the noise floor or the bracket, the window of the
+fit, its interval, and the points that were left out.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import NgramstatError
+from ngramstat.report.axes import (
+    BLUE,
+    GREEN,
+    GREY,
+    LIGHT,
+    ORANGE,
+    PURPLE,
+    RED,
+    WINDOW,
+    add_legend,
+    integer_ticks,
+    new_axes,
+    new_figure,
+    plain_ticks,
+)
+from ngramstat.report.fits import fitted_points, middle_of_fit
 from ngramstat.results import CorrelationResult, EntropyResult, Exponent, RunResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = [
-    "logarithmic",
-    "middle_of_fit",
-    "new_figure",
-    "plot_correlations",
-    "plot_entropies",
-    "plot_run",
-]
+__all__ = ["plot_correlations", "plot_entropies", "plot_run"]
 
 Floats = NDArray[np.float64]
-
-# Okabe and Ito's palette: told apart by every common form of colour vision, and in grey.
-_BLUE, _ORANGE, _GREEN, _RED, _PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
-_GREY, _LIGHT = "#7f7f7f", "#b8b8b8"
-_WINDOW = "#f7f3e6"
-_LABEL_SIZE = 8.5
-
-
-def _new_axes(ax: Axes | None) -> Axes:
-    """The given axes, or new ones in a figure that belongs to no window."""
-    if ax is not None:
-        return ax
-    return new_figure(1)[1][0]
-
-
-def new_figure(panels: int) -> tuple[Figure, list[Axes]]:
-    """A figure of panels side by side that belongs to no window.
-
-    Raises
-    ------
-    NgramstatError
-        If matplotlib is not installed.
-    """
-    # Without pyplot: no global list of open figures, no backend, no display.
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise NgramstatError(
-            "figures need matplotlib, which is not installed: pip install 'ngramstat[plot]'"
-        ) from error
-    figure = Figure(figsize=(6.2 * panels, 4.8), layout="constrained", dpi=120)
-    axes = figure.subplots(1, panels, squeeze=False)
-    return figure, list(axes[0])
-
-
-def logarithmic(ax: Axes) -> None:
-    """Logarithmic scales both ways, with a faint grid."""
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.grid(True, which="major", color="#dddddd", linewidth=0.5)
 
 
 def _label(symbol: str, exponent: Exponent) -> str:
@@ -80,19 +48,6 @@ def _label(symbol: str, exponent: Exponent) -> str:
     return text if exponent.reportable else f"{text} (not reportable)"
 
 
-def middle_of_fit(x: Floats, y: Floats, weights: Floats | None = None) -> tuple[float, float]:
-    """The point that a fitted line goes through: the mean of the fitted points in log-log.
-
-    x, y : (points,); `weights` are those of the fit, which count if they are of these points.
-    """
-    if weights is not None and len(weights) != len(x):
-        weights = None
-    return (
-        float(np.exp(np.average(np.log(x), weights=weights))),
-        float(np.exp(np.average(np.log(y), weights=weights))),
-    )
-
-
 def _draw_fit(
     ax: Axes,
     x: ArrayLike,
@@ -102,21 +57,18 @@ def _draw_fit(
     colour: str,
     valid: NDArray[np.bool_] | None = None,
 ) -> None:
-    """Window shading, fitted line and the fan of its interval about the middle of the fit.
+    """The window, the fitted line, and its interval as a fan around the middle of the fit.
 
-    `valid` are the points that a fit may use, of all those in the window.
+    `valid` marks the points in the window that the fit may use.
     """
     if exponent.value is None or exponent.window is None:
         return
     low, high = exponent.window
     xs, ys = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        used = (xs >= low) & (xs <= high) & (ys > 0) & np.isfinite(ys)
-    if valid is not None:
-        used &= valid
+    used = fitted_points(xs, ys, exponent.window, valid)
     if not used.any():
         return
-    ax.axvspan(low, high, color=_WINDOW, zorder=0, label=f"window {low:g}..{high:g}")
+    ax.axvspan(low, high, color=WINDOW, zorder=0, label=f"window {low:g}..{high:g}")
     centre_x, centre_y = middle_of_fit(xs[used], ys[used], exponent.weights)
     line_x = np.geomspace(low, high, 50) if high > low else np.array([low])
 
@@ -161,7 +113,7 @@ def _draw_second_stage(ax: Axes, lags: Floats, result: CorrelationResult) -> Non
         ax.plot(
             line_x,
             centre_y * (line_x / centre_x) ** -value,
-            color=_RED,
+            color=RED,
             linestyle="--",
             linewidth=1,
             zorder=3,
@@ -170,7 +122,7 @@ def _draw_second_stage(ax: Axes, lags: Floats, result: CorrelationResult) -> Non
 
 
 def _positive(values: NDArray[Any] | None) -> Floats | None:
-    """Values a logarithmic axis can show, the others NaN; None if there are none."""
+    """Values that a logarithmic axis can show, with NaN for the others; None if there are none."""
     if values is None:
         return None
     out = np.where(np.isfinite(values) & (values > 0), values, np.nan)
@@ -189,9 +141,8 @@ def plot_correlations(result: CorrelationResult, ax: Axes | None = None) -> Axes
     Parameters
     ----------
     result : CorrelationResult
-        What to draw.
     ax : matplotlib Axes, optional
-        Where; a new figure if not given.
+        By default new axes in a new figure.
 
     Returns
     -------
@@ -202,87 +153,89 @@ def plot_correlations(result: CorrelationResult, ax: Axes | None = None) -> Axes
     NgramstatError
         If matplotlib is not installed.
     """
-    ax = _new_axes(ax)
+    ax = new_axes(ax)
     lags = result.lags.astype(np.float64)
-    norm = _positive(result.best_norm)
-    sequential = result.norm_sequential_debiased
-    if sequential is None:
-        sequential = result.norm_sequential
     ax.set_xscale("log")
     ax.set_yscale("log")
-    _draw_fit(ax, lags, result.best_norm, result.beta, r"\beta", _RED, result.valid)
+    _draw_fit(ax, lags, result.best_norm, result.beta, r"\beta", RED, result.valid)
     _draw_second_stage(ax, lags, result)
+    _draw_noise_floor(ax, lags, result)
+    _draw_other_norms(ax, lags, result)
+    _draw_norm(ax, lags, result)
+    ax.set_xlabel("lag $t$ (tokens)")
+    ax.set_ylabel("operator norm of $C(t)$ (probability)")
+    ax.set_title(f"Token correlations, boundary: {result.boundary}", fontsize=10)
+    add_legend(ax)
+    return ax
 
-    floor = _positive(result.noise_floor)
+
+def _draw_noise_floor(ax: Axes, lags: Floats, result: CorrelationResult) -> None:
+    """The norms that noise alone would show; sets the limits of the y axis first."""
+    floor, shuffled = _positive(result.noise_floor), _positive(result.permutation_floor)
     shown = [
-        v
-        for v in (norm, floor, _positive(result.norm), _positive(result.permutation_floor))
-        if v is not None
+        values
+        for values in (_positive(result.best_norm), floor, _positive(result.norm), shuffled)
+        if values is not None
     ]
     if shown:
         top = 2.0 * max(float(np.nanmax(v)) for v in shown)
         bottom = 0.5 * min(float(np.nanmin(v)) for v in shown)
         ax.set_ylim(bottom, top)
         if floor is not None:
-            ax.fill_between(lags, bottom, floor, color=_LIGHT, alpha=0.35, linewidth=0, zorder=1)
-            ax.plot(lags, floor, color=_GREY, linewidth=1, linestyle=":", label="noise floor")
-    shuffled = _positive(result.permutation_floor)
+            ax.fill_between(lags, bottom, floor, color=LIGHT, alpha=0.35, linewidth=0, zorder=1)
+            ax.plot(lags, floor, color=GREY, linewidth=1, linestyle=":", label="noise floor")
     if shuffled is not None:
         ax.plot(
-            lags, shuffled, color=_GREEN, linewidth=1, linestyle=":",
+            lags, shuffled, color=GREEN, linewidth=1, linestyle=":",
             label="shuffled inside documents",
         )  # fmt: skip
-    for values, label, colour, marker in (
-        (_positive(sequential), "sequential (composition removed)", _GREEN, "s"),
-        (_positive(result.norm_crossfit), "cross-fit (two halves), biased down", _ORANGE, "^"),
-        (
-            None if result.norm_debiased is None else _positive(result.norm),
-            "plug-in, biased up",
-            _GREY,
-            "v",
-        ),
+
+
+def _draw_other_norms(ax: Axes, lags: Floats, result: CorrelationResult) -> None:
+    """The sequential, cross-fit and plug-in norms, where they were computed."""
+    sequential = result.norm_sequential_debiased
+    if sequential is None:
+        sequential = result.norm_sequential
+    plug_in = None if result.norm_debiased is None else result.norm
+    for norms, label, colour, marker in (
+        (sequential, "sequential (composition removed)", GREEN, "s"),
+        (result.norm_crossfit, "cross-fit (two halves), biased down", ORANGE, "^"),
+        (plug_in, "plug-in, biased up", GREY, "v"),
     ):
+        values = _positive(norms)
         if values is not None:
             ax.plot(
                 lags, values, color=colour, marker=marker, markersize=3.5, linewidth=0.8,
                 alpha=0.9, zorder=3, label=label,
             )  # fmt: skip
-    if norm is not None:
-        bars = _error_bars(norm, result.norm_low, result.norm_high)
-        for keep, colour, face, label in (
-            (result.valid, _BLUE, _BLUE, r"$\|C(t)\|_\mathrm{op}$"),
-            (~result.valid, _GREY, "white", "excluded: too near the floor"),
-        ):
-            if keep.any():
-                ax.errorbar(
-                    lags[keep],
-                    norm[keep],
-                    yerr=None if bars is None else bars[:, keep],
-                    fmt="o",
-                    color=colour,
-                    markerfacecolor=face,
-                    markersize=5,
-                    elinewidth=1,
-                    capsize=2,
-                    zorder=4,
-                    label=label,
-                )
-    ax.set_xlabel("lag $t$ (tokens)")
-    ax.set_ylabel("operator norm of $C(t)$ (probability)")
-    ax.set_title(f"Token correlations, boundary: {result.boundary}", fontsize=10)
-    _finish(ax)
-    return ax
+
+
+def _draw_norm(ax: Axes, lags: Floats, result: CorrelationResult) -> None:
+    """The headline norm with its interval; lags too near the noise floor are open and grey."""
+    norm = _positive(result.best_norm)
+    if norm is None:
+        return
+    bars = _error_bars(norm, result.norm_low, result.norm_high)
+    for keep, colour, face, label in (
+        (result.valid, BLUE, BLUE, r"$\|C(t)\|_\mathrm{op}$"),
+        (~result.valid, GREY, "white", "excluded: too near the floor"),
+    ):
+        if keep.any():
+            ax.errorbar(
+                lags[keep], norm[keep], yerr=None if bars is None else bars[:, keep], fmt="o",
+                color=colour, markerfacecolor=face, markersize=5, elinewidth=1, capsize=2,
+                zorder=4, label=label,
+            )  # fmt: skip
 
 
 def plot_entropies(result: EntropyResult, ax: Axes | None = None) -> Axes:
-    """Conditional entropies against context, on logarithmic axes; context 0 stands at the left.
+    """Conditional entropies against context, on logarithmic axes; context 0 is at the left end.
 
     Parameters
     ----------
     result : EntropyResult
-        What to draw.
     ax : matplotlib Axes, optional
-        Where; a new figure if not given.
+        By default new axes in a new figure.
 
     Returns
     -------
@@ -293,73 +246,89 @@ def plot_entropies(result: EntropyResult, ax: Axes | None = None) -> Axes:
     NgramstatError
         If matplotlib is not installed.
     """
-    ax = _new_axes(ax)
-    # A logarithmic axis has no 0: the unigram stands one half-step left of context 1, and says so.
+    ax = new_axes(ax)
+    # A logarithmic axis has no 0: the unigram is drawn at 1/2, with the tick label 0.
     context = np.where(result.context == 0, 0.5, result.context.astype(np.float64))
     ax.set_xscale("log")
     ax.set_yscale("log")
-    held_out = _positive(result.held_out)
-    limit = _positive(result.limit)
+    held_out, limit = _positive(result.held_out), _positive(result.limit)
     if result.gamma.value is not None and limit is not None:
-        _draw_fit(ax, context, limit, result.gamma, r"\gamma", _RED)
+        _draw_fit(ax, context, limit, result.gamma, r"\gamma", RED)
     elif held_out is not None:
-        _draw_fit(ax, context, held_out, result.gamma_finite, r"\gamma_\mathrm{finite}", _RED)
+        _draw_fit(ax, context, held_out, result.gamma_finite, r"\gamma_\mathrm{finite}", RED)
+    _draw_counted_entropies(ax, context, result)
+    _draw_limit(ax, context, result)
+    if held_out is not None:
+        ax.errorbar(
+            context, held_out,
+            yerr=_error_bars(held_out, result.held_out_low, result.held_out_high), fmt="D-",
+            color=ORANGE, markersize=3.5, linewidth=0.9, elinewidth=1, capsize=2, zorder=3,
+            label="held-out $L_n$ (bounds from above)",
+        )  # fmt: skip
+    _limit_entropy_axis(ax, result)
+    ticks = [(x, f"{n}") for x, n in zip(context, result.context, strict=True)]
+    integer_ticks(ax, ticks)
+    plain_ticks(ax)
+    ax.set_xlabel("context $n$ (tokens; 0 is the unigram)")
+    ax.set_ylabel("conditional entropy (nats per token)")
+    ax.set_title(f"Next-token entropies, boundary: {result.boundary}", fontsize=10)
+    add_legend(ax)
+    return ax
+
+
+def _draw_counted_entropies(ax: Axes, context: Floats, result: EntropyResult) -> None:
+    """The bracket of H_n, and the entropies of the counts."""
     low, high = _positive(result.limit_low), _positive(result.limit_high)
     if low is not None and high is not None:
         ax.fill_between(
-            context, low, high, color=_BLUE, alpha=0.16, linewidth=0, zorder=1,
+            context, low, high, color=BLUE, alpha=0.16, linewidth=0, zorder=1,
             label="bracket of $H_n$",
         )  # fmt: skip
-    for values, label, colour, style in (
-        (_positive(result.plug_in), "plug-in (biased low)", _GREY, ":"),
-        (_positive(result.miller_madow), "Miller-Madow", _GREEN, "--"),
-        (_positive(result.chao_shen), "Chao-Shen", _PURPLE, "-."),
+    for entropies, label, colour, style in (
+        (result.plug_in, "plug-in (biased low)", GREY, ":"),
+        (result.miller_madow, "Miller-Madow", GREEN, "--"),
+        (result.chao_shen, "Chao-Shen", PURPLE, "-."),
     ):
+        values = _positive(entropies)
         if values is not None:
             ax.plot(
                 context, values, color=colour, linestyle=style, linewidth=1.1, marker=".",
                 markersize=3, zorder=2, label=label,
             )  # fmt: skip
-    if limit is not None:
-        for keep, face, label in (
-            (result.resolved, _BLUE, "limit $H_n$, resolved"),
-            (~result.resolved, "white", "limit, not resolved"),
-        ):
-            if (keep & np.isfinite(limit)).any():
-                ax.plot(
-                    context[keep], limit[keep], "o", color=_BLUE, markerfacecolor=face,
-                    markersize=5.5, zorder=4, label=label,
-                )  # fmt: skip
-    if held_out is not None:
-        ax.errorbar(
-            context,
-            held_out,
-            yerr=_error_bars(held_out, result.held_out_low, result.held_out_high),
-            fmt="D-",
-            color=_ORANGE,
-            markersize=3.5,
-            linewidth=0.9,
-            elinewidth=1,
-            capsize=2,
-            zorder=3,
-            label="held-out $L_n$ (bounds from above)",
-        )
-    # Plug-in and bracket fall towards nothing at large n; they must not squeeze the rest.
-    solid = [v for v in (held_out, limit, high) if v is not None]
-    if solid:
-        top = 1.15 * max(float(np.nanmax(v)) for v in solid)
-        least = min(float(np.nanmin(v)) for v in solid)
-        if low is not None:
-            least = max(min(least, float(np.nanmin(low))), least / 2)
-        ax.set_ylim(0.75 * least, top)
-    ticks = [(x, f"{n}") for x, n in zip(context, result.context, strict=True)]
-    _integer_ticks(ax, ticks)
-    _plain_ticks(ax)
-    ax.set_xlabel("context $n$ (tokens; 0 is the unigram)")
-    ax.set_ylabel("conditional entropy (nats per token)")
-    ax.set_title(f"Next-token entropies, boundary: {result.boundary}", fontsize=10)
-    _finish(ax)
-    return ax
+
+
+def _draw_limit(ax: Axes, context: Floats, result: EntropyResult) -> None:
+    """The estimates of H_n; contexts that are not resolved are open."""
+    limit = _positive(result.limit)
+    if limit is None:
+        return
+    for keep, face, label in (
+        (result.resolved, BLUE, "limit $H_n$, resolved"),
+        (~result.resolved, "white", "limit, not resolved"),
+    ):
+        if (keep & np.isfinite(limit)).any():
+            ax.plot(
+                context[keep], limit[keep], "o", color=BLUE, markerfacecolor=face,
+                markersize=5.5, zorder=4, label=label,
+            )  # fmt: skip
+
+
+def _limit_entropy_axis(ax: Axes, result: EntropyResult) -> None:
+    """Limits of the y axis.
+
+    At large n the plug-in entropy and the lower end of the bracket fall towards zero; they must not
+    compress the other curves.
+    """
+    low, high = _positive(result.limit_low), _positive(result.limit_high)
+    curves = (_positive(result.held_out), _positive(result.limit), high)
+    shown = [values for values in curves if values is not None]
+    if not shown:
+        return
+    top = 1.15 * max(float(np.nanmax(v)) for v in shown)
+    bottom = min(float(np.nanmin(v)) for v in shown)
+    if low is not None:
+        bottom = max(min(bottom, float(np.nanmin(low))), bottom / 2)
+    ax.set_ylim(0.75 * bottom, top)
 
 
 def plot_run(run: RunResult) -> Figure:
@@ -370,45 +339,12 @@ def plot_run(run: RunResult) -> Figure:
     NgramstatError
         If matplotlib is not installed, or the run has neither half.
     """
-    parts = [part for part in (run.correlations, run.entropies) if part is not None]
-    if not parts:
+    n_parts = (run.correlations is not None) + (run.entropies is not None)
+    if n_parts == 0:
         raise NgramstatError("the run has neither correlations nor entropies: nothing to draw")
-    figure, axes = new_figure(len(parts))
-    for part, ax in zip(parts, axes, strict=True):
-        part.plot(ax)
+    figure, axes = new_figure(n_parts)
+    if run.correlations is not None:
+        plot_correlations(run.correlations, axes[0])
+    if run.entropies is not None:
+        plot_entropies(run.entropies, axes[-1])
     return figure
-
-
-def _integer_ticks(ax: Axes, ticks: list[tuple[float, str]]) -> None:
-    """Name every context on the axis, thinning where the labels would touch."""
-    from matplotlib.ticker import NullLocator
-
-    kept: list[tuple[float, str]] = []
-    for x, label in ticks:
-        if not kept or x >= 1.18 * kept[-1][0]:
-            kept.append((x, label))
-    ax.set_xticks([x for x, _ in kept], [label for _, label in kept])
-    ax.xaxis.set_minor_locator(NullLocator())
-
-
-def _plain_ticks(ax: Axes) -> None:
-    """Plain numbers on a logarithmic axis of less than two decades, where powers are too few."""
-    from matplotlib.ticker import NullLocator
-
-    low, high = ax.get_ylim()
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
-    for steps in ((1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9), (1, 2, 3, 4, 6, 8), (1, 2, 5), (1,)):
-        ticks = [s * 10.0**d for d in decades for s in steps if low <= s * 10.0**d <= high]
-        if len(ticks) <= 10:
-            break
-    ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
-    ax.yaxis.set_minor_locator(NullLocator())
-
-
-def _finish(ax: Axes) -> None:
-    ax.grid(True, which="major", color="#dddddd", linewidth=0.5, zorder=0)
-    ax.tick_params(labelsize=_LABEL_SIZE)
-    handles, labels = ax.get_legend_handles_labels()
-    if handles:
-        # Falling curves leave the lower left free.
-        ax.legend(handles, labels, loc="lower left", fontsize=7.5, framealpha=0.9)

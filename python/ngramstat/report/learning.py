@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ngramstat.errors import InputError
-from ngramstat.report.figures import new_figure
+from ngramstat.report.axes import BLUE, GREEN, GREY, LIGHT, MARKERS, ORANGE, PURPLE, RED, new_axes
 from ngramstat.results import EntropyResult
 
 if TYPE_CHECKING:
@@ -15,17 +15,18 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_learning"]
 
-# Okabe and Ito's palette, as in the other figures.
-_COLOURS = ("#7f7f7f", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
-_MARKERS = "osD^vP"
+# The unigram is grey.
+_COLOURS = (GREY, BLUE, RED, GREEN, PURPLE, ORANGE)
+# Horizontal positions of the brackets and of the limits, as factors of the largest P.
+_BRACKET_AT, _LIMIT_AT = 1.6, 6
 
 
 def plot_learning(result: EntropyResult, ax: Axes | None = None) -> Axes:
     """L_n(P) against P for every context, with the limit of each and its interval.
 
-    Bars at the points are two standard errors between training sets. At the right edge stands the
-    limit where it is identifiable, with its interval; stars are the mixture at the largest P, and
-    the grey bar beside them the bracket of H_n.
+    Bars at the points are two standard errors between training sets. The limit, where it is
+    identifiable, is drawn at the right edge with its interval. Stars are the mixture of contexts at
+    the largest P, and the grey bars beside them are the brackets of H_n.
 
     Raises
     ------
@@ -37,44 +38,38 @@ def plot_learning(result: EntropyResult, ax: Axes | None = None) -> Axes:
     curve = result.learning_curve
     if curve is None or len(curve.tokens) < 2:
         raise InputError("result: has no learning curve of at least two sizes")
-    axes = new_figure(1)[1][0] if ax is None else ax
+    axes = new_axes(ax)
     tokens = curve.tokens.astype(np.float64)
-    edge, bracket = tokens[-1] * 6, tokens[-1] * 1.6
     for k, n in enumerate(result.context.tolist()):
-        colour, marker = _COLOURS[k % 6], _MARKERS[k % 6]
         axes.errorbar(
-            tokens,
-            curve.held_out[:, k],
+            tokens, curve.held_out[:, k],
             yerr=None if curve.error is None else 2 * curve.error[:, k],
-            color=colour,
-            marker=marker,
-            markersize=4,
-            linewidth=1,
+            color=_COLOURS[k % 6], marker=MARKERS[k % 6], markersize=4, linewidth=1,
             label=f"n = {n}",
-        )
-        if (
-            result.mixture_used is not None
-            and result.mixture_used[k]
-            and result.held_out is not None
-        ):
-            axes.plot(tokens[-1], result.held_out[k], marker="*", markersize=10, color=colour)
-        if result.limit_low is not None and result.limit_high is not None:
-            axes.plot(
-                [bracket * 1.12**k] * 2,
-                [result.limit_low[k], result.limit_high[k]],
-                color="#b8b8b8",
-                linewidth=3,
-            )
-        limits = (result.learning_limit, result.learning_low, result.learning_high)
-        if all(v is not None and np.isfinite(v[k]) for v in limits):
-            limit, low, high = (float(v[k]) for v in limits if v is not None)
-            axes.errorbar(
-                edge, limit, yerr=[[limit - low], [high - limit]], color=colour, marker=marker,
-                markerfacecolor="white", capsize=3,
-            )  # fmt: skip
+        )  # fmt: skip
+        _draw_estimates(axes, result, k, tokens[-1])
     axes.set_xscale("log")
     axes.set_xlabel("training tokens P   (grey: bracket of H_n; open: limit at infinite P)")
     axes.set_ylabel("held-out loss L_n(P), nats per token")
     axes.set_title("Learning curves of Kneser-Ney; stars: the mixture of contexts", fontsize=10)
     axes.legend(fontsize=8, ncols=2)
     return axes
+
+
+def _draw_estimates(axes: Axes, result: EntropyResult, k: int, largest: float) -> None:
+    """The mixture, the bracket and the limit of the k-th context, right of its curve."""
+    colour = _COLOURS[k % 6]
+    if result.mixture_used is not None and result.mixture_used[k] and result.held_out is not None:
+        axes.plot(largest, result.held_out[k], marker="*", markersize=10, color=colour)
+    if result.limit_low is not None and result.limit_high is not None:
+        axes.plot(
+            [largest * _BRACKET_AT * 1.12**k] * 2, [result.limit_low[k], result.limit_high[k]],
+            color=LIGHT, linewidth=3,
+        )  # fmt: skip
+    limits = (result.learning_limit, result.learning_low, result.learning_high)
+    if all(v is not None and np.isfinite(v[k]) for v in limits):
+        limit, low, high = (float(v[k]) for v in limits if v is not None)
+        axes.errorbar(
+            largest * _LIMIT_AT, limit, yerr=[[limit - low], [high - limit]], color=colour,
+            marker=MARKERS[k % 6], markerfacecolor="white", capsize=3,
+        )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Pieces of a page: text that cannot become markup, tables, figures, downloads."""
+"""Parts of an HTML page: escaped text, tables, figures, downloads."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 
 
 def document(title: str, heading: str, eyebrow: str, body: str) -> str:
-    """A whole page around a body that is HTML already."""
+    """A complete page around a body that is HTML already."""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -52,13 +52,13 @@ def document(title: str, heading: str, eyebrow: str, body: str) -> str:
 
 
 def text_of(value: object) -> str:
-    """Anything as text of the page: no markup and no control codes get through."""
+    """Any value as text of the page, with markup escaped and control characters replaced."""
     shown = "".join(c if c.isprintable() else "�" for c in str(value))
     return html.escape(shown, quote=True)
 
 
 def number(value: Any) -> str:
-    """The numbers of run.json with five figures at most."""
+    """A number of run.json with at most five significant digits."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "–"
     if isinstance(value, bool | np.bool_):
@@ -82,10 +82,10 @@ def table(
     caption: str = "",
     stacked: bool = False,
 ) -> str:
-    """Cells are HTML already. Wide tables scroll in their own box, not the page.
+    """A table whose cells are HTML already. A wide table scrolls in its own box, not the page.
 
-    `stacked`: on a narrow screen every row is a block, its cells labelled by all headers but the
-    first.
+    With `stacked` every row becomes a block on a narrow screen, and its cells are labelled by the
+    headers, except the first.
     """
     labels = ["", *header[1:]] if stacked else []
     head = "".join(f"<th scope='col'>{cell}</th>" for cell in header)
@@ -113,7 +113,7 @@ def fold(summary: str, content: str) -> str:
 def figure(draw: Callable[[], Figure], name: str, description: str) -> str:
     if importlib.util.find_spec("matplotlib") is None:
         return (
-            '<p class="note">No picture: matplotlib is not installed '
+            '<p class="note">No figure: matplotlib is not installed '
             "(pip install 'ngramstat[plot]').</p>"
         )
     drawn = inline_svg(draw, name=name, description=description)

@@ -1,4 +1,4 @@
-"""A run as one HTML file: opens offline, light and dark, on paper and on a phone."""
+"""A run as one HTML file that opens offline: light and dark, printable, readable on a phone."""
 
 from __future__ import annotations
 
@@ -22,15 +22,24 @@ from ngramstat.report.markup import (
     text_of,
 )
 from ngramstat.report.theories import plot_theories, theories_section
-from ngramstat.report.top_tokens import rows_near, type_text
-from ngramstat.results import CorrelationResult, Prediction, Result, RunResult, TheoriesResult
+from ngramstat.report.top_tokens import rows_near, token_text
+from ngramstat.results import (
+    CorrelationResult,
+    EntropyResult,
+    Exponent,
+    HorizonPoint,
+    Prediction,
+    Result,
+    RunResult,
+    TheoriesResult,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["render_page"]
 
-# Columns of the tables that people read; the downloads have all of them.
+# Columns of the tables on the page; the downloads have all columns.
 _LAG_COLUMNS = ("lag", "pairs", "norm_debiased", "norm_low", "norm_high", "noise_floor",
                 "norm_sequential_debiased", "composition_norm", "valid")  # fmt: skip
 _CONTEXT_COLUMNS = ("context", "plug_in", "held_out", "limit", "limit_low", "limit_high",
@@ -44,15 +53,15 @@ def render_page(run: RunResult, theories: TheoriesResult | None = None) -> str:
     Parameters
     ----------
     run : RunResult
-        Parts that were not computed are left out. Without matplotlib there are no pictures, and
-        the page says so.
+        Parts that were not computed are left out. Without matplotlib the page has no figures, and
+        says so.
     theories : TheoriesResult, optional
         The panel of other theories for the same corpus.
 
     Returns
     -------
     str
-        HTML without scripts and without anything to fetch.
+        HTML without scripts or external resources.
     """
     name = str(run.corpus.get("path") or "a corpus")
     sections = [_verdict(run)]
@@ -69,27 +78,27 @@ def render_page(run: RunResult, theories: TheoriesResult | None = None) -> str:
     return document(f"ngramstat: {name}", name, "ngramstat report", "\n".join(sections))
 
 
-# --- pieces ----------------------------------------------------------------------------------
+# --- figures ----------------------------------------------------------------------------------
 
 
 _DESCRIPTIONS = {
     "correlations": "Norms of C(t) against lag with their intervals, the noise floor, the window "
     "of the fit with its interval, and excluded lags in grey.",
-    "residuals": "Norms over the fitted law with their intervals, at the lags that were fitted and "
-    "at those that were not.",
-    "spectrum": "The leading singular values at every lag beside the noise floor.",
-    "entropies": "Next-token entropies against context: the bracket of counts below and held-out "
-    "losses above, and the window of the fit.",
+    "residuals": "Norms divided by the fitted power law, with their intervals, at lags inside and "
+    "outside the fit.",
+    "spectrum": "The leading singular values of C(t) at every lag, with the noise floor.",
+    "entropies": "Next-token entropies against context: the bracket between counts (below) and "
+    "held-out losses (above), and the window of the fit.",
     "learning": "Held-out losses against training tokens for every context, and their limits.",
-    "horizon": "Training tokens that resolve each lag, what a learner needs, and the sizes asked "
-    "for.",
-    "collapse": "Scaling collapse of learning curves, before and after rescaling, and how sharply "
-    "it picks the exponents.",
+    "horizon": "Training tokens that resolve each lag, the tokens that a learner needs, and the "
+    "requested sizes.",
+    "collapse": "Scaling collapse of learning curves: before and after rescaling, and its quality "
+    "over the two exponents.",
 }
 
 
 def _figures(run: RunResult, *names: str) -> str:
-    """The figures whose names begin so."""
+    """The figures of a run whose names begin with one of `names`."""
     return "\n".join(
         figure(draw, name, _DESCRIPTIONS[name.split("-")[0]])
         for name, draw in figures_of(run).items()
@@ -101,73 +110,88 @@ def _figures(run: RunResult, *names: str) -> str:
 
 
 def _verdict(run: RunResult) -> str:
-    found = run.exponents
-    rows = [exponent_row(name, exponent) for name, exponent in found.items()]
-    levels = sorted({100 * e.level for e in found.values()})
+    exponents = run.exponents
+    rows = [exponent_row(name, exponent) for name, exponent in exponents.items()]
+    levels = sorted({100 * e.level for e in exponents.values()})
     interval = f"interval at {levels[0]:g} %" if len(levels) == 1 else "interval"
     return section(
         "Verdict",
         f'<p class="verdict">{_meaning(run)}</p>',
         table(["exponent", "value", interval, "window", "status"], rows, stacked=True),
-        '<p class="note">Intervals hold the sampling error over documents. What else moves a value '
-        "stands among the conditions below and in the alternatives of run.json.</p>",
+        '<p class="note">Intervals cover the sampling error over documents. Other uncertainties '
+        "are in the conditions below and in the alternatives of run.json.</p>",
     )
 
 
 def _meaning(run: RunResult) -> str:
-    """What the numbers mean, in sentences."""
-    said: list[str] = []
-    alpha = None if run.prediction is None else run.prediction.alpha
-    if alpha is not None and alpha.reportable and alpha.value is not None:
-        assert alpha.low is not None
-        assert alpha.high is not None
-        drops = [100 * (1 - 10**-a) for a in (alpha.value, alpha.low, alpha.high)]
-        said.append(
-            f"Ten times the tokens take {drops[0]:.0f} % (between {drops[1]:.0f} and "
-            f"{drops[2]:.0f} %) off what the loss has above its limit: α = {alpha.value:.3f}."
-        )
-    elif alpha is not None:
-        said.append(f"α cannot be reported from this text: {text_of(alpha.reason)}.")
-    correlations = run.correlations
-    if correlations is not None:
-        beta = correlations.beta
-        if beta.reportable and beta.value is not None and beta.window is not None:
-            said.append(
-                f"Correlations fall as t<sup>−{beta.value:.2f}</sup> between lags "
-                f"{beta.window[0]:g} and {beta.window[1]:g}."
-            )
-        elif not beta.reportable:
-            said.append(f"β cannot be reported: {text_of(beta.reason)}.")
+    """What the numbers mean, in sentences of HTML."""
+    sentences: list[str] = []
     if run.prediction is not None:
-        for point in run.prediction.horizon:
-            if point.lag is not None:
-                more = " at least" if point.at_least else ""
-                said.append(
-                    f"{point.tokens:.3g} training tokens resolve lags up to{more} "
-                    f"{point.lag:,.0f}; what lies beyond is noise to them."
-                )
-    if run.entropies is not None and run.entropies.resolved is not None:
-        resolved = run.entropies.context[run.entropies.resolved]
-        if len(resolved):
-            said.append(f"H(n) is resolved up to {int(resolved.max())} tokens of context.")
-    return " ".join(said) or "Nothing was computed."
+        sentences.append(_meaning_of_alpha(run.prediction.alpha))
+    if run.correlations is not None:
+        sentences.append(_meaning_of_beta(run.correlations.beta))
+    if run.prediction is not None:
+        sentences += map(_meaning_of_horizon, run.prediction.horizon)
+    if run.entropies is not None:
+        sentences.append(_meaning_of_resolved(run.entropies))
+    return " ".join(filter(None, sentences)) or "Nothing was computed."
+
+
+def _meaning_of_alpha(alpha: Exponent) -> str:
+    if not alpha.reportable or alpha.value is None:
+        return f"α cannot be reported from this corpus: {text_of(alpha.reason)}."
+    assert alpha.low is not None
+    assert alpha.high is not None
+    value, low, high = (100 * (1 - 10**-x) for x in (alpha.value, alpha.low, alpha.high))
+    return (
+        f"Ten times as many training tokens reduce the loss above its limit by {value:.0f} % "
+        f"(between {low:.0f} and {high:.0f} %): α = {alpha.value:.3f}."
+    )
+
+
+def _meaning_of_beta(beta: Exponent) -> str:
+    if not beta.reportable:
+        return f"β cannot be reported: {text_of(beta.reason)}."
+    if beta.value is None or beta.window is None:
+        return ""
+    return (
+        f"Correlations fall as t<sup>−{beta.value:.2f}</sup> between lags {beta.window[0]:g} and "
+        f"{beta.window[1]:g}."
+    )
+
+
+def _meaning_of_horizon(point: HorizonPoint) -> str:
+    if point.lag is None:
+        return ""
+    bound = " at least" if point.at_least else ""
+    return (
+        f"{point.tokens:.3g} training tokens resolve correlations up to lag{bound} "
+        f"{point.lag:,.0f}; at larger lags they show only noise."
+    )
+
+
+def _meaning_of_resolved(entropies: EntropyResult) -> str:
+    resolved = entropies.context[entropies.resolved]
+    if not len(resolved):
+        return ""
+    return f"H(n) is resolved up to {int(resolved.max())} tokens of context."
 
 
 def _correlations(run: RunResult) -> str:
     assert run.correlations is not None
     result = run.correlations
     parts = [_figures(run, "correlations", "residuals", "spectrum")]
-    parts.append(_loadings(result))
+    parts.append(_top_tokens(result))
     parts.append(fold("All lags", _columns(result, _LAG_COLUMNS)))
     lead = (
-        "C(t) is the covariance of tokens t apart; its norm says how much the text t tokens ago "
-        "tells about the next token."
+        "C(t) is the covariance of tokens that are t apart. Its norm measures how strongly a token "
+        "is correlated with the token t positions earlier."
     )
     return section("Correlations", *parts, lead=lead)
 
 
-def _loadings(result: CorrelationResult) -> str:
-    """Which types carry the first singular vectors at a few lags."""
+def _top_tokens(result: CorrelationResult) -> str:
+    """The tokens with the largest entries in the first singular vectors, at a few lags."""
     left, right = result.left_types, result.right_types
     if left is None or right is None:
         return ""
@@ -178,7 +202,7 @@ def _loadings(result: CorrelationResult) -> str:
         for k in range(left.shape[1]):
             sides = [
                 ", ".join(
-                    f"{_type(result, int(i))}&nbsp;<small>{v:+.2f}</small>"
+                    f"{_token(result, int(i))}&nbsp;<small>{v:+.2f}</small>"
                     for i, v in zip(types[row, k], values[row, k], strict=True)
                     if i >= 0
                 )
@@ -192,20 +216,21 @@ def _loadings(result: CorrelationResult) -> str:
             )  # fmt: skip
             rows.append([f"lag {result.lags[row]}", str(k + 1), size, *sides])
     return table(
-        ["", "vector", "singular value", "types to the left", "types to the right"],
+        ["", "vector", "singular value", "tokens to the left", "tokens to the right"],
         rows,
-        caption="What correlates: the types that weigh most in the first singular vectors. Types "
-        "with one sign to the left go with those of the same sign to the right.",
+        caption="What correlates: the tokens with the largest entries in the first singular "
+        "vectors. A token to the left is followed at this lag by tokens of the same sign to the "
+        "right more often than by chance.",
         stacked=True,
     )
 
 
-def _type(result: CorrelationResult, token: int) -> str:
-    text = type_text(result, token)
+def _token(result: CorrelationResult, token: int) -> str:
+    text = token_text(result, token)
     shown = f"#{token}" if text is None else text
     if len(shown) > 24:
         shown = shown[:23] + "…"
-    # Blanks have to be seen.
+    # White space is made visible.
     for blank, mark in ((" ", "·"), ("\n", "⏎"), ("\t", "⇥")):
         shown = shown.replace(blank, mark)
     return f"<code>{text_of(shown)}</code>"
@@ -217,8 +242,8 @@ def _entropies(run: RunResult) -> str:
     parts = [_figures(run, "entropies", "learning")]
     parts.append(fold("All contexts", _columns(result, _CONTEXT_COLUMNS)))
     lead = (
-        "H(n) is the entropy of the next token given n tokens, in nats. It is bracketed from below "
-        "by counting and from above by held-out losses."
+        "H(n) is the entropy of the next token given the n tokens before it, in nats. Counts bound "
+        "it from below, held-out losses from above."
     )
     return section("Entropies", *parts, lead=lead)
 
@@ -233,7 +258,7 @@ def _horizons(run: RunResult) -> str:
              " ".join(["at least"] * p.at_least + ["extrapolated"] * p.extrapolated) or "measured"]
             for p in prediction.horizon
         ]  # fmt: skip
-        head = ["training tokens", "lags resolved up to", "interval", "how"]
+        head = ["training tokens", "lags resolved up to", "interval", "source"]
         parts.append(table(head, rows))
     parts.append(
         fold(
@@ -244,7 +269,7 @@ def _horizons(run: RunResult) -> str:
             ),
         )
     )
-    lead = "P training tokens resolve correlations only as far as these stand clear of noise."
+    lead = "P training tokens resolve correlations up to the lag where they exceed the noise floor."
     return section("Horizons", *parts, lead=lead)
 
 
@@ -257,8 +282,8 @@ def _gates(prediction: Prediction) -> str:
         rows.append([shown, text_of(gate.name), text_of(gate.meaning), *numbers])
     return section(
         "Conditions",
-        table(["", "gate", "what it asks", "value", "threshold"], rows, stacked=True),
-        lead="α = γ/(2β) is derived under conditions. Where one fails, the number is not reported.",
+        table(["", "gate", "what it requires", "value", "threshold"], rows, stacked=True),
+        lead="α = γ/(2β) is derived under these conditions. If one fails, α is not reported.",
     )
 
 
@@ -266,7 +291,7 @@ def _theories(result: TheoriesResult) -> str:
     def draw() -> Figure:
         return plot_theories(result).get_figure(root=True)  # type: ignore[return-value]
 
-    text = "Exponents by theory with their intervals, hollow where they cannot be reported."
+    text = "Exponents by theory with their intervals; open markers are not reportable."
     return theories_section(result, figure(draw, "theories", text))
 
 
@@ -303,18 +328,18 @@ def _data(run: RunResult, theories: TheoriesResult | None) -> str:
         if part is not None:
             links.append(download(name, "text/csv", _csv(part)))
     if theories is not None:
-        found = json.dumps(theories.to_dict(), allow_nan=False)
-        links.append(download("theories.json", "application/json", found))
+        content = json.dumps(theories.to_dict(), allow_nan=False)
+        links.append(download("theories.json", "application/json", content))
     items = "".join(f"<li>{link}</li>" for link in links)
-    return section("Data", f"<ul>{items}</ul>", lead="All numbers, inside this file.")
+    return section("Data", f"<ul>{items}</ul>", lead="All numbers, embedded in this file.")
 
 
-def _columns(result: Result, wanted: Sequence[str]) -> str:
+def _columns(result: Result, names: Sequence[str]) -> str:
     header, rows = result._rows()
-    places = [header.index(name) for name in wanted if name in header]
+    columns = [header.index(name) for name in names if name in header]
     return table(
-        [text_of(header[i].replace("_", " ")) for i in places],
-        [[number(row[i]) for i in places] for row in rows],
+        [text_of(header[i].replace("_", " ")) for i in columns],
+        [[number(row[i]) for i in columns] for row in rows],
     )
 
 

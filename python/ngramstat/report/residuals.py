@@ -1,4 +1,4 @@
-"""Figure of what the fit of beta leaves over; matplotlib is imported on first use."""
+"""Figure of the residuals of the fit of beta; matplotlib is imported on first use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ngramstat.errors import InputError
-from ngramstat.report.figures import middle_of_fit, new_figure
+from ngramstat.report.axes import BLUE, GREY, new_axes
+from ngramstat.report.fits import fitted_points, middle_of_fit
 from ngramstat.results import CorrelationResult
 
 if TYPE_CHECKING:
@@ -17,29 +18,29 @@ __all__ = ["plot_residuals"]
 
 
 def plot_residuals(result: CorrelationResult, ax: Axes | None = None) -> Axes:
-    """Norms over the fitted law at every lag, with their intervals, and the window of the fit.
+    """Norms divided by the fitted power law, with their intervals, and the window of the fit.
 
     Raises
     ------
     InputError
-        beta has no value, so there is no law.
+        beta has no value.
     NgramstatError
         matplotlib is not installed.
     """
     beta = result.beta
     if beta.value is None or beta.window is None:
-        raise InputError("result: beta has no value, so nothing is left over")
-    axes = new_figure(1)[1][0] if ax is None else ax
+        raise InputError("result: beta has no value, so there are no residuals")
+    axes = new_axes(ax)
     lags, norm = result.lags.astype(np.float64), result.best_norm
     low, high = beta.window
-    fitted = result.valid & (lags >= low) & (lags <= high) & (norm > 0)
+    fitted = fitted_points(lags, norm, beta.window, result.valid)
     middle_lag, middle_norm = middle_of_fit(lags[fitted], norm[fitted], beta.weights)
     law = middle_norm * (lags / middle_lag) ** -beta.value
     axes.axvspan(low, high, color="#f0e6c8", alpha=0.6, linewidth=0, label="window of the fit")
-    axes.axhline(1.0, color="#7f7f7f", linewidth=1)
+    axes.axhline(1.0, color=GREY, linewidth=1)
     for keep, colour, face, label in (
-        (fitted, "#0072B2", "#0072B2", "fitted"),
-        (~fitted & (norm > 0), "#7f7f7f", "white", "not fitted"),
+        (fitted, BLUE, BLUE, "fitted"),
+        (~fitted & (norm > 0), GREY, "white", "not fitted"),
     ):
         if not keep.any():
             continue
@@ -54,7 +55,7 @@ def plot_residuals(result: CorrelationResult, ax: Axes | None = None) -> Axes:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("lag $t$ (tokens)")
-    axes.set_ylabel("norm over the fitted law")
-    axes.set_title(f"What $t^{{-{beta.value:.2f}}}$ leaves over", fontsize=10)
+    axes.set_ylabel("norm / fitted power law")
+    axes.set_title(f"Residuals of $t^{{-{beta.value:.2f}}}$", fontsize=10)
     axes.legend(fontsize=7.5)
     return axes

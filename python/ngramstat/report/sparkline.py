@@ -1,4 +1,4 @@
-"""A curve in one line of a terminal."""
+"""Curves as one line of text each, for the terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 def sparkline(values: ArrayLike) -> str:
-    """One bar a value, from the least to the largest; a blank where there is none."""
+    """One bar per value, scaled from the smallest to the largest; a blank for NaN."""
     x = np.asarray(values, dtype=np.float64)
     known = np.isfinite(x)
     if not known.any():
@@ -26,7 +26,7 @@ def sparkline(values: ArrayLike) -> str:
 
 
 def sparklines(run: RunResult) -> str:
-    """Correlations and entropies at a glance; empty where nothing was measured."""
+    """Correlations and entropies at a glance; empty if nothing was measured."""
     lines = []
     if run.correlations is not None:
         norm = run.correlations.best_norm
@@ -37,11 +37,11 @@ def sparklines(run: RunResult) -> str:
             f"{norm[0]:.2g} .. {norm[-1]:.2g}"
         )
     if run.entropies is not None:
-        best = run.entropies.held_out
-        found = run.entropies.plug_in if best is None else best
+        held_out = run.entropies.held_out
+        entropies = run.entropies.plug_in if held_out is None else held_out
         context = run.entropies.context
         lines.append(
-            f"  H(n)          {sparkline(found)}  contexts {context[0]}..{context[-1]}, "
-            f"{found[0]:.2f} .. {found[-1]:.2f} nats"
+            f"  H(n)          {sparkline(entropies)}  contexts {context[0]}..{context[-1]}, "
+            f"{entropies[0]:.2f} .. {entropies[-1]:.2f} nats"
         )
     return "\n".join(lines) + "\n\n" if lines else ""

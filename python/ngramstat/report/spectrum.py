@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ngramstat.errors import InputError
-from ngramstat.report.figures import logarithmic, new_figure
+from ngramstat.report.axes import LIGHT, logarithmic, new_axes
 from ngramstat.results import CorrelationResult
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def plot_spectrum(result: CorrelationResult, ax: Axes | None = None) -> Axes:
     """
     if result.singular_values is None:
         raise InputError("result: has no singular values")
-    axes = new_figure(1)[1][0] if ax is None else ax
+    axes = new_axes(ax)
     from matplotlib import colormaps
 
     values = np.where(result.singular_values > 0, result.singular_values, np.nan)
@@ -40,7 +40,7 @@ def plot_spectrum(result: CorrelationResult, ax: Axes | None = None) -> Axes:
         )  # fmt: skip
     floor = np.where(result.noise_floor > 0, result.noise_floor, np.nan)
     axes.fill_between(
-        result.lags, np.nanmin(floor) / 3, floor, color="#b8b8b8", alpha=0.35, linewidth=0,
+        result.lags, np.nanmin(floor) / 3, floor, color=LIGHT, alpha=0.35, linewidth=0,
         label="noise floor of the first",
     )  # fmt: skip
     logarithmic(axes)

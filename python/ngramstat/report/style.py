@@ -1,4 +1,4 @@
-"""Style sheet of the report. Colours meet WCAG AA (4.5 to 1 for text) on both papers."""
+"""Style sheet of the report. Text contrast meets WCAG AA (4.5 to 1), light and dark."""
 
 from __future__ import annotations
 

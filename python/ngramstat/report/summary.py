@@ -1,4 +1,4 @@
-"""A run as compact terminal text: the verdict first, then the tables it rests on."""
+"""A run as compact terminal text: the exponents first, then the tables behind them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ngramstat.report.text import (
     table,
     wrap,
 )
-from ngramstat.report.top_tokens import rows_near, type_text
+from ngramstat.report.top_tokens import rows_near, token_text
 from ngramstat.results import (
     Collapse,
     ContextPoint,
@@ -41,7 +41,7 @@ _MISSING = "-"
 
 
 def plan_table(plan: Mapping[str, Any]) -> str:
-    """What `ngramstat plan` found (`Plan.to_dict`), as a table."""
+    """The result of `ngramstat plan` (`Plan.to_dict`) as a table."""
 
     def size(number: float) -> str:
         return f"{number / 1e9:.2f} GB" if number else _MISSING
@@ -92,11 +92,11 @@ def summarize(run: RunResult) -> str:
     Returns
     -------
     str
-        Verdict, corpus, correlations, entropies, prediction and settings, ending in a newline.
+        Exponents, corpus, correlations, entropies, prediction and settings, ending in a newline.
     """
-    blocks = [_verdict(run), _corpus_card(run)]
+    blocks = [_exponents(run), _corpus_card(run)]
     if run.correlations is not None:
-        blocks.append([*_correlations(run.correlations), *_loadings(run.correlations)])
+        blocks.append([*_correlations(run.correlations), *_top_tokens(run.correlations)])
     if run.entropies is not None:
         blocks.append(_entropies(run.entropies))
     if run.prediction is not None:
@@ -106,7 +106,7 @@ def summarize(run: RunResult) -> str:
     return plain(text) + "\n"
 
 
-# --- verdict ---------------------------------------------------------------------------------
+# --- exponents ---------------------------------------------------------------------------------
 
 
 _SYMBOLS = {
@@ -119,15 +119,15 @@ _SYMBOLS = {
 }
 
 
-def _verdict(run: RunResult) -> list[str]:
+def _exponents(run: RunResult) -> list[str]:
     lines = ["EXPONENTS"]
-    found = run.exponents
-    if not found:
+    exponents = run.exponents
+    if not exponents:
         return [*lines, "  none computed"]
-    levels = {e.level for e in found.values() if e.low is not None}
+    levels = {e.level for e in exponents.values() if e.low is not None}
     if len(levels) == 1:
         lines[0] += f" (intervals at {100 * levels.pop():g}%)"
-    for name, exponent in found.items():
+    for name, exponent in exponents.items():
         label, meaning = _SYMBOLS[name]
         row = f"  {label:<17} {estimate(exponent):<23} {scope(exponent):<19} {meaning}"
         lines.append(row.rstrip())
@@ -142,10 +142,10 @@ def _verdict(run: RunResult) -> list[str]:
             ]
             if others:
                 lines += wrap("or " + "; ".join(others), indent=20)
-    if any(e.value is not None and not e.reportable for e in found.values()):
-        lines += wrap("(in brackets: computed, but not reportable)", indent=2)
+    if any(e.value is not None and not e.reportable for e in exponents.values()):
+        lines += wrap("(in parentheses: computed, but not reportable)", indent=2)
     lines += wrap(
-        "Intervals hold the sampling error over documents; what else moves a value stands in the "
+        "Intervals cover the sampling error over documents. Other uncertainties are in the "
         "alternatives and in the conditions below.",
         indent=2,
     )
@@ -195,7 +195,7 @@ def _corpus_card(run: RunResult) -> list[str]:
     return lines if len(lines) > 1 else []
 
 
-# Options that change numbers come first; the rest are in run.json.
+# Options that change numbers; the others are in run.json.
 _SETTINGS = (
     "boundary",
     "lags",
@@ -222,7 +222,7 @@ def _settings(run: RunResult) -> list[str]:
 
 
 def _value(value: Any) -> str:
-    """A setting in a few characters; what is cut here is whole in run.json."""
+    """A setting in a few characters; run.json has it in full."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -268,38 +268,38 @@ def _correlations(result: CorrelationResult) -> list[str]:
     cut = result.vocab_cut
     note: list[str] = []
     if cut is not None:
-        # Beside every number: by how much the norm over all types can be larger.
+        # Next to every norm: by how much the norm over the whole vocabulary can be larger.
         columns.insert(2, ("cut, at most +", _milli(cut.bound)))
         note = wrap(
-            f"Restricted to the {cut.top:,} most frequent types: {_percent(cut.dropped_mass)} of "
-            'the tokens are dropped, and the norm over all types exceeds "norm" by no more than '
-            "the column beside it.",
+            f"Restricted to the {cut.top:,} most frequent vocabulary items: "
+            f"{_percent(cut.dropped_mass)} of the tokens are dropped, and the norm over the whole "
+            'vocabulary exceeds "norm" by at most the column next to it.',
             indent=2,
         )
     return [title, *note, *table(columns)]
 
 
-# Lags whose heaviest types are shown: the nearest measured ones.
+# The top tokens are shown at the measured lags nearest to these.
 _SHOWN_LAGS = (1, 10, 100)
-_SHOWN_TYPES = 8
+_SHOWN_TOKENS = 8
 
 
-def _loadings(result: CorrelationResult) -> list[str]:
-    """What correlates: the heaviest types of the first singular vectors at a few lags."""
+def _top_tokens(result: CorrelationResult) -> list[str]:
+    """The tokens with the largest entries in the first singular vectors, at a few lags."""
     left, right = result.left_types, result.right_types
     if left is None or right is None or left.size == 0:
         return []
     assert result.left_loadings is not None
     assert result.right_loadings is not None
-    lines = ["", "WHAT CORRELATES  types that weigh most in the first singular vectors"]
+    lines = ["", "WHAT CORRELATES  tokens with the largest entries in the first singular vectors"]
     for row in rows_near(result, _SHOWN_LAGS):
-        for name, types, values in (
+        for name, tokens, values in (
             ("left", left[row, 0], result.left_loadings[row, 0]),
             ("right", right[row, 0], result.right_loadings[row, 0]),
         ):
             words = [
-                f"{_type_text(result, int(i))} {v:+.2f}"
-                for i, v in zip(types[:_SHOWN_TYPES], values, strict=False)
+                f"{_token_text(result, int(i))} {v:+.2f}"
+                for i, v in zip(tokens[:_SHOWN_TOKENS], values, strict=False)
                 if i >= 0
             ]
             head = f"lag {result.lags[row]}" if name == "left" else ""
@@ -307,54 +307,58 @@ def _loadings(result: CorrelationResult) -> list[str]:
     return lines
 
 
-def _type_text(result: CorrelationResult, token: int) -> str:
-    text = type_text(result, token)
+def _token_text(result: CorrelationResult, token: int) -> str:
+    text = token_text(result, token)
     return str(token) if text is None else json.dumps(text[:20], ensure_ascii=False)
 
 
 def _entropies(result: EntropyResult) -> list[str]:
-    columns: list[tuple[str, list[str]]] = [("context", [str(int(n)) for n in result.context])]
-    if result.limit is not None:
-        columns.append(("limit", [_nats(x) for x in result.limit]))
-    if result.limit_low is not None and result.limit_high is not None:
-        columns.append(("bracket", _intervals(result.limit_low, result.limit_high, _nats)))
-    columns.append(("resolved", ["yes" if v else "no" for v in result.resolved]))
-    if result.held_out is not None:
-        columns.append(("held-out", [_nats(x) for x in result.held_out]))
-    if result.held_out_low is not None and result.held_out_high is not None:
-        columns.append(("interval", _intervals(result.held_out_low, result.held_out_high, _nats)))
-    # The corrected estimates are left to run.json for room.
-    for label, values in (
-        ("Kneser-Ney", result.held_out_kneser_ney),
-        ("plug-in", result.plug_in),
-    ):
-        if values is not None:
-            columns.append((label, [_nats(x) for x in values]))
     title = f"ENTROPIES  H_n in nats per token, boundary {result.boundary}"
-    sizes = [
-        f"{count(value)} {label}"
-        for value, label in (
-            (result.training_tokens, "training tokens"),
-            (result.held_out_tokens, "held-out tokens"),
-            (result.held_out_documents, "held-out documents"),
-        )
-        if value is not None
-    ]
+    notes = _split_sizes(result)
     if result.mixture_used is not None:
-        mixed = [str(int(n)) for n in result.context[result.mixture_used]]
-        sizes.append(
-            f"held-out: mixture of contexts at n = {', '.join(mixed)}, its weights fitted on "
-            f"{count(result.tuning_tokens)} training tokens"
-            if mixed
-            else "held-out: Kneser-Ney, which the mixture of contexts did not beat"
-        )
-    lines = [title, *table(columns)]
-    lines = [*lines, *wrap(", ".join(sizes), indent=2)] if sizes else lines
+        notes.append(_held_out_predictor(result.context[result.mixture_used], result.tuning_tokens))
+    lines = [title, *table(_entropy_columns(result))]
+    if notes:
+        lines += wrap(", ".join(notes), indent=2)
     return [*lines, *_learning(result)]
 
 
+def _entropy_columns(result: EntropyResult) -> list[tuple[str, list[str]]]:
+    """Columns of the table; the bias-corrected entropies are only in run.json, to save width."""
+    contexts = ("context", [str(int(n)) for n in result.context])
+    columns = [
+        ("limit", _nats_column(result.limit)),
+        ("bracket", _intervals(result.limit_low, result.limit_high, _nats)),
+        ("resolved", ["yes" if v else "no" for v in result.resolved]),
+        ("held-out", _nats_column(result.held_out)),
+        ("interval", _intervals(result.held_out_low, result.held_out_high, _nats)),
+        ("Kneser-Ney", _nats_column(result.held_out_kneser_ney)),
+        ("plug-in", _nats_column(result.plug_in)),
+    ]
+    return [contexts, *((name, cells) for name, cells in columns if cells)]
+
+
+def _split_sizes(result: EntropyResult) -> list[str]:
+    sizes = (
+        (result.training_tokens, "training tokens"),
+        (result.held_out_tokens, "held-out tokens"),
+        (result.held_out_documents, "held-out documents"),
+    )
+    return [f"{count(value)} {label}" for value, label in sizes if value is not None]
+
+
+def _held_out_predictor(mixture_contexts: NDArray[Any], tuning_tokens: int | None) -> str:
+    if not len(mixture_contexts):
+        return "held-out: Kneser-Ney, which the mixture of contexts did not improve on"
+    contexts = ", ".join(str(int(n)) for n in mixture_contexts)
+    return (
+        f"held-out: mixture of contexts at n = {contexts}, its weights fitted on "
+        f"{count(tuning_tokens)} training tokens"
+    )
+
+
 def _learning(result: EntropyResult) -> list[str]:
-    """Limits of the learning curves, where there are any."""
+    """Limits of the learning curves; empty without at least two sizes."""
     curve = result.learning_curve
     if curve is None or len(curve.tokens) < 2 or result.learning_limit is None:
         return []
@@ -432,13 +436,13 @@ def _context_length(point: ContextPoint) -> str:
     low = "less than the first lag" if point.low is None else _lag(point.low)
     text = f"{head}between {low} and {_reach(point.high, at_least=point.at_least)} tokens"
     text += ", extrapolated" * point.extrapolated
-    # A lower bound of n* bounds nothing from above.
-    return text if point.at_least else f"{text}; beyond {_lag(point.limit)} nothing can be learned"
+    # A lower bound of n* gives no upper bound of the useful context.
+    return text if point.at_least else f"{text}; nothing can be learned beyond {_lag(point.limit)}"
 
 
 def _stage(point: StagePoint) -> str:
     names = {"first": "second", "second": "first", "indeterminate": "second"}
-    here = "first" if point.stage == "indeterminate" else point.stage
+    this = "first" if point.stage == "indeterminate" else point.stage
 
     def part(name: str, beta: float | None, alpha: tuple[float | None, ...]) -> str:
         if beta is None:
@@ -451,15 +455,15 @@ def _stage(point: StagePoint) -> str:
             text += f" [{exponent_number(low)}, {exponent_number(high)}]"
         return text
 
-    one = part(here, point.beta, (point.alpha, point.alpha_low, point.alpha_high))
+    one = part(this, point.beta, (point.alpha, point.alpha_low, point.alpha_high))
     other = part(
         names[point.stage],
         point.other_beta,
         (point.other_alpha, point.other_low, point.other_high),
     )
     joint = "or" if point.stage == "indeterminate" else "not"
-    doubt = "stage indeterminate: " if point.stage == "indeterminate" else ""
-    return f"at {count(point.tokens)} tokens {doubt}{one}; {joint} {other}"
+    prefix = "stage indeterminate: " if point.stage == "indeterminate" else ""
+    return f"at {count(point.tokens)} tokens {prefix}{one}; {joint} {other}"
 
 
 def _expected_losses(fit: LossFit, points: Sequence[LossPoint]) -> list[str]:
@@ -474,7 +478,7 @@ def _expected_losses(fit: LossFit, points: Sequence[LossPoint]) -> list[str]:
         lines += wrap(f"L_inf {_with_band(fit.limit, fit.limit_low, fit.limit_high)}", indent=4)
     for point in points:
         text = _with_band(point.loss, point.low, point.high)
-        # A curve that is not reportable is never shown bare.
+        # Values of a curve that is not reportable are always in parentheses.
         text = text if fit.reportable else f"({text})"
         lines += wrap(f"{count(point.tokens)} tokens: {text} nats", indent=4)
     return lines
@@ -493,14 +497,14 @@ def _collapse(result: Collapse) -> str:
     at = f"at gamma {result.gamma:.3f}, beta {result.beta:.3f}"
     if result.quality is None:
         return f"{text}unknown {at}, only {_percent(result.overlap)} of the points overlap"
-    text += f"distance {result.quality:.2f} of the unscaled one {at}"
+    text += f"{result.quality:.2f} of the distance before rescaling {at}"
     if result.best_quality is not None:
         grids = (result.grid_gamma, result.best_gamma), (result.grid_beta, result.best_beta)
         edge = any(best in (grid[0], grid[-1]) for grid, best in grids)
-        text += ", the best at the edge of what was tried" * edge
+        text += ", the best is at the edge of the grid" * edge
         text += (
             f"; best {result.best_quality:.2f} at {result.best_gamma:.3f}, {result.best_beta:.3f} "
-            f"(within twice that for gamma {result.gamma_low:.3f}..{result.gamma_high:.3f}, "
+            f"(at most twice that for gamma {result.gamma_low:.3f}..{result.gamma_high:.3f}, "
             f"beta {result.beta_low:.3f}..{result.beta_high:.3f})"
         )
     return text
@@ -514,7 +518,7 @@ def _curves(result: CurvesResult) -> list[str]:
         ("interval", _intervals(result.limit_low, result.limit_high, _nats)),
         ("identified", ["yes" if v else "no" for v in result.identifiable]),
         ("delta", [_nats(x) for x in result.delta]),
-        ("its interval", _intervals(result.delta_low, result.delta_high, _nats)),
+        ("delta's interval", _intervals(result.delta_low, result.delta_high, _nats)),
     ]
     lines = ["", "CURVES  imported losses in nats per token, L = limit + A P^-delta"]
     lines += table(columns)
@@ -531,7 +535,7 @@ def _curves(result: CurvesResult) -> list[str]:
         if not exponent.reportable:
             lines += wrap(f"not reportable: {exponent.reason}", indent=20)
     if result.largest_tokens is not None:
-        lines += wrap(f"finite: the losses at {count(result.largest_tokens)} tokens", indent=2)
+        lines += wrap(f"finite: from the losses at {count(result.largest_tokens)} tokens", indent=2)
     return lines
 
 
@@ -548,6 +552,11 @@ def _one_milli(value: float) -> str:
 
 def _milli(values: Iterable[float]) -> list[str]:
     return [_one_milli(float(x)) for x in values]
+
+
+def _nats_column(values: NDArray[Any] | None) -> list[str]:
+    """Cells of a column of entropies; empty if they were not computed."""
+    return [] if values is None else [_nats(x) for x in values]
 
 
 def _nats(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Figures as SVG inside a page: themed by its style sheet, with ids of their own."""
+"""Figures as inline SVG: themed by the page's style sheet, with unique ids."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["inline_svg"]
 
-# Colours of the drawing that follow the page's theme; no figure uses the first two for data.
+# Colours that are replaced by those of the page's theme. No figure uses the first two for data.
 _INK, _PAPER = "#010203", "#fdfefc"
 _THEMED = {
     _INK: "var(--ink)",
@@ -36,22 +36,22 @@ def _themed() -> Iterator[None]:
            "ytick.color", "legend.labelcolor")  # fmt: skip
     paper = ("figure.facecolor", "axes.facecolor", "savefig.facecolor", "legend.facecolor")
     settings: dict[Any, Any] = {name: _INK for name in ink} | {name: _PAPER for name in paper}
-    # Text stays text: it can be found, copied and read aloud.
+    # Text stays text, so that it can be searched, copied and read aloud.
     with rc_context(settings | {"svg.fonttype": "none", "svg.hashsalt": "ngramstat"}):
         yield
 
 
 def inline_svg(draw: Callable[[], Figure], *, name: str, description: str) -> str:
-    """What `draw` draws, as an SVG element.
+    """The figure that `draw` returns, as an SVG element.
 
     Parameters
     ----------
     draw : callable
         Returns a matplotlib Figure.
     name : str
-        Begins every id inside, so that several drawings fit one page; a word.
+        Prefix of every id inside, so that ids are unique on the page.
     description : str
-        What the picture shows, for those who do not see it.
+        What the figure shows, for screen readers.
 
     Raises
     ------

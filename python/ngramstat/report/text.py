@@ -1,4 +1,4 @@
-"""Plain text for terminals: wrapped lines, tables, exponents and gates in words."""
+"""Plain text for terminals: wrapped lines, tables, exponents and gates."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ __all__ = [
     "wrap",
 ]
 
-# Widest line written; terminals of 100 columns show everything unwrapped.
+# Maximum width of a line.
 WIDTH = 100
 
 GATE_MARKS = {True: "passed ", False: "FAILED ", None: "unknown"}
 
 
 def plain(text: str) -> str:
-    """Text from files may hold control codes; none may reach the terminal."""
+    """The text without control characters, which text from files may contain."""
     return "".join(c if c == "\n" or c.isprintable() else "?" for c in text)
 
 
 def estimate(exponent: Exponent) -> str:
+    """Value and interval; in parentheses if they are not reportable."""
     if exponent.value is None:
         return "not reportable"
-    # Parentheses mark a value that failed a check, wherever it is shown.
     text = exponent_number(exponent.value)
     if exponent.low is not None and exponent.high is not None:
         text += f" [{exponent_number(exponent.low)}, {exponent_number(exponent.high)}]"
@@ -47,6 +47,7 @@ def exponent_number(value: float) -> str:
 
 
 def scope(exponent: Exponent) -> str:
+    """Window and number of points of the fit."""
     if exponent.window is None:
         return ""
     low, high = exponent.window
@@ -54,13 +55,14 @@ def scope(exponent: Exponent) -> str:
 
 
 def gate_text(gate: Gate) -> str:
+    """What a gate requires, with its value and threshold."""
     if gate.value is None or gate.threshold is None:
         return gate.meaning
     return f"{gate.meaning} ({gate.value:.3g}, threshold {gate.threshold:.3g})"
 
 
 def table(columns: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
-    """Right-aligned columns; columns that do not fit go to a second table under the first key."""
+    """Right-aligned columns; columns that do not fit continue in a second table below."""
     widths = [max(len(head), *(len(cell) for cell in cells), 0) for head, cells in columns]
     groups: list[list[int]] = [[0]]
     used = widths[0]
@@ -80,7 +82,7 @@ def table(columns: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
 
 
 def count(value: Any) -> str:
-    """A count with separators up to a million, then with four figures and its power of ten."""
+    """A count with separators below a million, above with four digits and a suffix (M, G, T)."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if value < 1e6:

@@ -9,36 +9,12 @@ __all__ = ["summarize_validation"]
 
 
 def summarize_validation(result: ValidationResult) -> str:
-    """The verdict, what was compared, the losses, the gates and what was left out.
+    """The verdict, the comparisons, the losses, the gates and the runs, as plain text.
 
     At most 100 columns wide, without control codes.
     """
-    lines = [f"VERDICT  {result.outcome}"]
-    lines += wrap(result.meaning, indent=2)
-    lines += ["", "ALPHA"]
-    for comparison in result.comparisons:
-        lines.append(f"  {comparison.name}: {comparison.outcome}")
-        for name, exponent in (
-            ("predicted", comparison.predicted),
-            ("measured", comparison.measured),
-        ):
-            lines += _exponent(name, exponent)
-    for name, value in result.known.items():
-        if isinstance(value, dict) and value.get("value") is not None:
-            lines += wrap(f"known {name}: {value['value']:.4g}", indent=2, hang=2)
-    lines += ["", "LOSSES  held out, nats per target; * on the lower envelope"]
-    rows = result.losses
-    lines += table(
-        [
-            ("model", [r.model for r in rows]),
-            ("T", [str(r.context) for r in rows]),
-            ("P", [f"{r.tokens:,.0f}" for r in rows]),
-            ("loss", [f"{r.loss:.4f}" for r in rows]),
-            ("interval", [_interval(r.low, r.high) for r in rows]),
-            ("seeds", [str(r.seeds) for r in rows]),
-            ("", ["*" if r.on_envelope else "" for r in rows]),
-        ]
-    )
+    lines = [f"VERDICT  {result.outcome}", *wrap(result.meaning, indent=2)]
+    lines += ["", *_comparisons(result), "", *_losses(result)]
     if result.time_exponent is not None:
         lines += ["", "TIME  training loss against summed learning rate (1/3 in Liu et al. 2026)"]
         lines += _exponent("largest P", result.time_exponent)
@@ -47,18 +23,56 @@ def summarize_validation(result: ValidationResult) -> str:
         lines += wrap(
             f"{GATE_MARKS[gate.passed]} {gate.name}: {gate_text(gate)}", indent=2, hang=10
         )
+    lines += ["", *_runs(result)]
+    return plain("\n".join(lines)) + "\n"
+
+
+def _comparisons(result: ValidationResult) -> list[str]:
+    lines = ["ALPHA"]
+    for comparison in result.comparisons:
+        lines.append(f"  {comparison.name}: {comparison.outcome}")
+        lines += _exponent("predicted", comparison.predicted)
+        lines += _exponent("measured", comparison.measured)
+    for name, value in result.known.items():
+        if isinstance(value, dict) and value.get("value") is not None:
+            lines += wrap(f"known {name}: {value['value']:.4g}", indent=2, hang=2)
+    return lines
+
+
+def _losses(result: ValidationResult) -> list[str]:
+    rows = result.losses
+    return [
+        "LOSSES  held out, nats per target; * on the lower envelope",
+        *table(
+            [
+                ("model", [r.model for r in rows]),
+                ("T", [str(r.context) for r in rows]),
+                ("P", [f"{r.tokens:,.0f}" for r in rows]),
+                ("loss", [f"{r.loss:.4f}" for r in rows]),
+                ("interval", [_interval(r.low, r.high) for r in rows]),
+                ("seeds", [str(r.seeds) for r in rows]),
+                ("", ["*" if r.on_envelope else "" for r in rows]),
+            ]
+        ),
+    ]
+
+
+def _runs(result: ValidationResult) -> list[str]:
     runs = result.runs
-    counted = ", ".join(f"{runs[name]} {name.replace('_', ' ')}"
-                        for name in ("done", "diverged", "left_out"))  # fmt: skip
-    lines += ["", f"RUNS  {counted}"]
+    numbers = ", ".join(
+        f"{runs[name]} {name.replace('_', ' ')}" for name in ("done", "diverged", "left_out")
+    )
+    lines = [f"RUNS  {numbers}"]
     if result.documents_are_blocks:
-        lines += wrap("too few documents: equal blocks of the stream stood for them", indent=2)
+        lines += wrap("too few documents: equal blocks of the stream stood in for them", indent=2)
     if runs["left_out"]:
         sizes = ", ".join(count(p) for p in runs["left_out_sizes"])
         lines += wrap(
-            f"for want of time, about {runs['left_out_seconds']:,} s more: sizes {sizes}", indent=2
+            f"left out because they do not fit the budget: sizes {sizes}, which need about "
+            f"{runs['left_out_seconds']:,} s more",
+            indent=2,
         )
-    return plain("\n".join(lines)) + "\n"
+    return lines
 
 
 def _exponent(name: str, exponent: Exponent) -> list[str]:

@@ -6,7 +6,7 @@ its norms are dimensionless probabilities.
 
 from __future__ import annotations
 
-from ngramstat.results.base import Result
+from ngramstat.results.base import DrawableResult, Result
 from ngramstat.results.correlations import CorrelationResult, VocabCut
 from ngramstat.results.curves import Collapse, CurvesResult, CurveTable
 from ngramstat.results.entropies import EntropyResult, LearningCurve
@@ -47,6 +47,7 @@ __all__ = [
     "CorrelationResult",
     "CurveTable",
     "CurvesResult",
+    "DrawableResult",
     "EntropyResult",
     "Exponent",
     "Gate",

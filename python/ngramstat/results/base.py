@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from functools import cache
 from html import escape
+from importlib import import_module
 from os import PathLike
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, Union
@@ -25,12 +26,14 @@ from ngramstat.errors import InputError, NgramstatError
 from ngramstat.runtime.files import read_json, write_json
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from pandas import DataFrame
 
 __all__ = [
     "Alternative",
     "BoolVector",
     "CountVector",
+    "DrawableResult",
     "FloatCube",
     "FloatMatrix",
     "FloatVector",
@@ -276,24 +279,30 @@ def _convert(hint: Any, value: Any, where: str, *, from_json: bool) -> Any:
     if kind is not None:
         return kind.decode(value, where) if from_json else kind.coerce(value, where)
     if typing.get_origin(hint) is tuple:
-        if not isinstance(value, list if from_json else list | tuple):
-            raise InputError(f"{where}: needs a list, got {_kind_name(value)}")
-        item = typing.get_args(hint)[0]
-        return tuple(
-            _convert(item, v, f"{where}[{i}]", from_json=from_json) for i, v in enumerate(value)
-        )
+        return _convert_tuple(typing.get_args(hint)[0], value, where, from_json=from_json)
     if issubclass(hint, Result):
         if from_json:
             return hint._read(value, where)
         if not isinstance(value, hint):
             raise InputError(f"{where}: needs {hint.__name__}, got {_kind_name(value)}")
         return value
+    return _convert_scalar(hint, value, where, nan_is_none=optional and not from_json)
+
+
+def _convert_tuple(item: Any, value: Any, where: str, *, from_json: bool) -> tuple[Any, ...]:
+    if not isinstance(value, list if from_json else list | tuple):
+        raise InputError(f"{where}: needs a list, got {_kind_name(value)}")
+    return tuple(
+        _convert(item, v, f"{where}[{i}]", from_json=from_json) for i, v in enumerate(value)
+    )
+
+
+def _convert_scalar(hint: type, value: Any, where: str, *, nan_is_none: bool) -> Any:
+    """A number, string or bool. Outside arrays a number that was not computed is None, not NaN."""
     value = _scalar(value)
     if hint is float:
-        if not from_json and isinstance(value, float) and not math.isfinite(value):
-            if optional:
-                return None  # NaN means "not computed", and that is null everywhere outside arrays
-            raise InputError(f"{where}: needs a finite number, got {value}")
+        if nan_is_none and isinstance(value, float) and not math.isfinite(value):
+            return None
         return _read_float(value, where)
     if type(value) is not hint:
         raise InputError(f"{where}: needs {hint.__name__}, got {_kind_name(value)}")
@@ -459,6 +468,15 @@ class Result:
 
     def _caption(self) -> str:
         return type(self).__name__
+
+
+class DrawableResult(Result):
+    """A result that has a figure."""
+
+    def plot(self, ax: Axes | None = None) -> Any:
+        """Draw the result; see `ngramstat.plot` for arguments, return value and errors."""
+        # Figures belong to a higher layer, which is reached only through the public package.
+        return import_module("ngramstat").plot(self, ax)
 
 
 def _has_default(field: Field[Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from ngramstat.errors import InputError
 from ngramstat.results.base import (
     BoolVector,
     CountVector,
+    DrawableResult,
     FloatCube,
     FloatMatrix,
     FloatVector,
@@ -22,9 +23,6 @@ from ngramstat.results.base import (
     check_boundary,
 )
 from ngramstat.results.exponent import Exponent, Replicates
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = ["CorrelationResult", "VocabCut"]
 
@@ -57,7 +55,7 @@ class VocabCut(Result):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class CorrelationResult(Result):
+class CorrelationResult(DrawableResult):
     """Norms of the token covariance C(t) over lags t, with their floors and exponents.
 
     Every array has length n_lags. Optional arrays are None as a whole, and NaN at single lags,
@@ -212,9 +210,3 @@ class CorrelationResult(Result):
         return f"CorrelationResult: {len(self.lags)} lags, boundary {self.boundary}\nbeta: " + repr(
             self.beta
         )
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the norms; see `ngramstat.report.figures.plot_correlations`."""
-        from ngramstat.report.figures import plot_correlations
-
-        return plot_correlations(self, ax)

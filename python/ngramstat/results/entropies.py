@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ngramstat.errors import InputError
 from ngramstat.results.base import (
     BoolVector,
     CountVector,
+    DrawableResult,
     FloatMatrix,
     FloatVector,
     IntVector,
@@ -19,9 +20,6 @@ from ngramstat.results.base import (
     check_boundary,
 )
 from ngramstat.results.exponent import Exponent, Replicates
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = ["EntropyResult", "LearningCurve"]
 
@@ -58,7 +56,7 @@ class LearningCurve(Result):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class EntropyResult(Result):
+class EntropyResult(DrawableResult):
     """Next-token conditional entropies H_n over context lengths n, in nats per token.
 
     Every array has length n_contexts; optional ones are None where they were not computed.
@@ -195,9 +193,3 @@ class EntropyResult(Result):
             f"EntropyResult: {len(self.context)} contexts, boundary {self.boundary}\n"
             f"gamma: {self.gamma!r}\ngamma_finite: {self.gamma_finite!r}"
         )
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the entropies; see `ngramstat.report.figures.plot_entropies`."""
-        from ngramstat.report.figures import plot_entropies
-
-        return plot_entropies(self, ax)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from ngramstat.errors import InputError
-from ngramstat.results.base import FloatVector, Result
+from ngramstat.results.base import DrawableResult, FloatVector, Result
 from ngramstat.results.curves import Collapse, CurvesResult
 from ngramstat.results.exponent import Exponent, Gate
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = [
     "ContextPoint",
@@ -165,7 +162,7 @@ class LossFit(Result):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Prediction(Result):
+class Prediction(DrawableResult):
     """Data-scaling exponent alpha_D = gamma / (2 beta), its conditions, horizons and thresholds.
 
     Attributes
@@ -206,12 +203,6 @@ class Prediction(Result):
     loss_fit: LossFit | None = None
     collapse: tuple[Collapse, ...] = ()
     curves: CurvesResult | None = None
-
-    def plot(self) -> Figure:
-        """Draw the horizons; see `ngramstat.report.horizon.plot_horizon`."""
-        from ngramstat.report.horizon import plot_horizon
-
-        return plot_horizon(self)
 
     def _rows(self) -> tuple[list[str], list[list[Any]]]:
         header = ["quantity", "value", "low", "high", "reportable", "reason"]

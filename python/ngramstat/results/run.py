@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ngramstat.errors import InputError
-from ngramstat.results.base import JsonObject, Result
+from ngramstat.results.base import DrawableResult, JsonObject
 from ngramstat.results.correlations import CorrelationResult
 from ngramstat.results.entropies import EntropyResult
 from ngramstat.results.exponent import Exponent
 from ngramstat.results.prediction import Prediction
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["SCHEMA", "RunResult"]
 
@@ -21,7 +18,7 @@ SCHEMA = "ngramstat.run/1"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class RunResult(Result):
+class RunResult(DrawableResult):
     """One run: the corpus, every resolved option, provenance, and the parts that were computed.
 
     Attributes
@@ -80,9 +77,3 @@ class RunResult(Result):
             doubt = "" if e.reportable else f" (not reportable: {e.reason})"
             lines.append(f"  {name}: {e.summary()}{doubt}")
         return "\n".join(lines)
-
-    def plot(self) -> Figure:
-        """Draw norms and entropies side by side; see `ngramstat.report.figures.plot_run`."""
-        from ngramstat.report.figures import plot_run
-
-        return plot_run(self)

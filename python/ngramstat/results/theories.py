@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from ngramstat.errors import InputError
-from ngramstat.results.base import FloatVector, IntVector, JsonObject, Result
+from ngramstat.results.base import DrawableResult, FloatVector, IntVector, JsonObject, Result
 from ngramstat.results.exponent import Exponent
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = ["THEORIES_SCHEMA", "KgramTable", "SpectrumTable", "TheoriesResult", "TheoryRow"]
 
@@ -99,7 +96,7 @@ class SpectrumTable(Result):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TheoriesResult(Result):
+class TheoriesResult(DrawableResult):
     """The panel of theories for one corpus.
 
     Attributes
@@ -137,9 +134,3 @@ class TheoriesResult(Result):
 
     def _caption(self) -> str:
         return "Data exponents by theory"
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Every exponent with its interval; see `ngramstat.report.theories`."""
-        from ngramstat.report.theories import plot_theories
-
-        return plot_theories(self, ax)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from ngramstat.errors import InputError
-from ngramstat.results.base import JsonObject, Result
+from ngramstat.results.base import DrawableResult, JsonObject, Result
 from ngramstat.results.exponent import Exponent, Gate
 from ngramstat.results.prediction import Prediction
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["OUTCOMES", "VALIDATION_SCHEMA", "Comparison", "TrainedLoss", "ValidationResult"]
 
@@ -80,7 +77,7 @@ class Comparison(Result):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class ValidationResult(Result):
+class ValidationResult(DrawableResult):
     """Transformers trained on growing shares of a corpus, against what its text predicts.
 
     Attributes
@@ -147,9 +144,3 @@ class ValidationResult(Result):
         lines = [f"ValidationResult: {self.outcome}. {self.meaning}"]
         lines += [f"  {c.name}: {c.outcome}, {c.reason}" for c in self.comparisons]
         return "\n".join(lines)
-
-    def plot(self) -> Figure:
-        """The loss curves with their envelope; see `ngramstat.report.validation`."""
-        from ngramstat.report.validation import plot_validation
-
-        return plot_validation(self)

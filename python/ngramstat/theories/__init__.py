@@ -1,1 +1,1 @@
-"""Other theories of how loss falls with data, on the same corpus as alpha = gamma / (2 beta)."""
+"""Other theories of how the loss falls with data, for comparison with alpha = gamma / (2 beta)."""

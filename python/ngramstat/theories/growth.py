@@ -1,9 +1,9 @@
-"""How the k-grams of a corpus multiply as it grows: types, singletons, tail of frequencies.
+"""How the k-grams of a corpus grow with it: distinct k-grams, singletons, tail of frequencies.
 
-Everything here is counted on random nested parts of the corpus (whole documents): all of it, its
-halves and quarters, and eighths with theirs, so that every size down to 1/32 has several parts
-whose scatter is the sampling error. Sources: Heaps 1978; Good 1953; Michaud et al. 2023 and
-Debowski 2025 for what the exponents mean (docs/theory.md 8 and 10).
+k-grams are counted on random nested parts of the corpus (whole documents): the whole corpus with
+its halves and quarters, and its eighths with theirs. Every size from 1/2 to 1/32 then has several
+parts, whose scatter gives the sampling error. Sources: Heaps 1978; Good 1953; for what the
+exponents mean, Michaud et al. 2023 and Debowski 2025 (docs/theory.md 8 and 10).
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 from ngramstat.kernels import Documents, NgramCounts, count_ngrams
 from ngramstat.results import Exponent
 from ngramstat.runtime.workspace import Workspace, release_pages_if_needed
-from ngramstat.sampling.documents import Units, statistical_units
+from ngramstat.sampling.design import SamplingDesign
 
 __all__ = ["Growth", "KgramGrowth", "measure_growth"]
 
@@ -29,36 +28,36 @@ Floats = NDArray[np.float64]
 Table = NDArray[np.uint64]
 
 PARTS = 8
-# Student's t of the scatter of eight parts, two sides, 95 %.
+# Student's t for the scatter of eight parts, two-sided, 95 %.
 _T95 = 2.365
-# Counts of the rank-frequency tail that is fitted, and other windows that must agree.
+# Window of counts whose rank-frequency tail is fitted, and other windows that must agree.
 _TAIL = (10, 1000)
 _OTHER_TAILS = ((5, 300), (20, 3000))
-# Range of 1/z.
-_SHAPES = (1e-3, 3.0)
-# Estimates from other windows, and slopes of neighbouring doublings, may differ by this share.
+# Range in which 1/z is searched.
+_INVERSE_Z_RANGE = (1e-3, 3.0)
+# Relative tolerance between estimates of different windows, or slopes of successive doublings.
 _STABLE = 0.1
-# Singletons below which their share is noise (docs/theory.md 11).
-_SINGLETONS = 100
-# A closed vocabulary has nearly all of its types long before the end.
-_NEW_TYPES = 1e-3
+# With fewer singletons their fraction is noise (docs/theory.md 11).
+_MIN_SINGLETONS = 100
+# A vocabulary is closed if the last doubling adds a smaller fraction of new types than this.
+_MIN_NEW_TYPES = 1e-3
 
 
 @dataclass(frozen=True)
 class KgramGrowth:
-    """Of the k-grams of one length.
+    """Growth of the k-grams of one length.
 
     Attributes
     ----------
     k : int
     tokens : (n_sizes,) float64
-        Mean targets of the parts of each size, ascending.
+        Mean number of targets in the parts of each size, ascending.
     types, singletons : (n_sizes,) float64
-        Distinct k-grams, and those that occur once: means over the parts.
+        Mean numbers of distinct k-grams, and of k-grams that occur once.
     heaps : Exponent
         h of V(P) ~ P^h, on the last doubling.
     missing : Exponent
-        -d ln (N_1/P) / d ln P, the fall of the missing mass (Good-Turing), on the last doubling.
+        -d ln (N_1/P) / d ln P, the decay of the missing mass (Good-Turing), on the last doubling.
     zipf : Exponent
         z of p_r ~ r^-z over the tail of frequencies.
     """
@@ -74,76 +73,75 @@ class KgramGrowth:
 
 @dataclass(frozen=True)
 class Growth:
-    """Of all lengths k = 1 .. longest."""
+    """Growth of the k-grams of all lengths k = 1 .. longest."""
 
     kgrams: tuple[KgramGrowth, ...]
 
 
 def measure_growth(
-    corpus: Corpus,
+    design: SamplingDesign,
     *,
     longest: int = 4,
-    boundary: str = "stream",
-    seed: int = 0,
     workspace: Workspace | None = None,
     progress: Any = None,
 ) -> Growth:
-    """Counts k-grams of 1 .. longest tokens on nested random parts of the corpus.
+    """Count k-grams of 1 .. longest tokens on nested random parts of the corpus.
 
-    Two sweeps over the corpus in all. Targets are tokens with longest - 1 tokens before them, the
-    same for every k.
+    This takes two passes over the corpus. Targets are the tokens with at least longest - 1 tokens
+    before them, for every k.
 
     Raises
     ------
     InputError
-        The corpus has fewer than 32 documents (or blocks), so no parts.
+        The corpus has fewer than 32 documents (or blocks), too few for nested parts.
     """
     workspace = Workspace() if workspace is None else workspace
-    units = statistical_units(corpus, boundary=boundary, seed=seed)
-    n_units = len(units.documents)
-    if n_units < 4 * PARTS:
+    n_documents = len(design.documents)
+    if n_documents < 4 * PARTS:
         raise InputError(
-            f"{corpus.path}: {n_units} documents, {4 * PARTS} needed for nested parts of the corpus"
+            f"{design.corpus.path}: {n_documents} documents, {4 * PARTS} needed for nested parts of "
+            "the corpus"
         )
-    order = np.random.default_rng([seed, 8191]).permutation(n_units)
-    whole = _counted(corpus, units, np.arange(n_units), order, longest, workspace, progress)
-    parts = [
-        _counted(corpus, units, np.sort(part), order, longest, workspace, progress)
+    order = np.random.default_rng([design.seed, 8191]).permutation(n_documents)
+    whole = _count_part(design, np.arange(n_documents), order, longest, workspace, progress)
+    eighths = [
+        _count_part(design, np.sort(part), order, longest, workspace, progress)
         for part in np.array_split(order, PARTS)
     ]
-    return Growth(tuple(_growth(k, whole, parts) for k in range(1, longest + 1)))
+    return Growth(tuple(_kgram_growth(k, whole, eighths) for k in range(1, longest + 1)))
 
 
 @dataclass(frozen=True)
 class _Part:
+    """k-gram counts of a part of the corpus, of its halves and of its quarters."""
+
     whole: NgramCounts
     halves: tuple[NgramCounts, ...]
     quarters: tuple[NgramCounts, ...]
 
 
-def _counted(
-    corpus: Corpus,
-    units: Units,
+def _count_part(
+    design: SamplingDesign,
     chosen: NDArray[np.int64],
     order: NDArray[np.int64],
     longest: int,
     workspace: Workspace,
     progress: Any,
 ) -> _Part:
-    spans = units.documents
-    starts, ends = spans.content_starts[chosen], spans.content_ends[chosen]
-    kept = ends > starts
-    chosen, starts, ends = chosen[kept], starts[kept], ends[kept]
+    corpus, documents = design.corpus, design.documents
+    starts, ends = documents.content_starts[chosen], documents.content_ends[chosen]
+    nonempty = ends > starts
+    chosen, starts, ends = chosen[nonempty], starts[nonempty], ends[nonempty]
     document_ends = np.cumsum(ends - starts)
-    # Quarters by place in the random order, the same for every part that holds a document.
-    place = np.empty(len(spans), np.int64)
-    place[order] = np.arange(len(spans))
-    quarters = (np.argsort(np.argsort(place[chosen])) * 4 // max(len(chosen), 1)).astype(np.uint8)
+    # Quarters follow the rank in the random order.
+    rank = np.empty(len(documents), np.int64)
+    rank[order] = np.arange(len(documents))
+    quarters = (np.argsort(np.argsort(rank[chosen])) * 4 // max(len(chosen), 1)).astype(np.uint8)
     with workspace.temporary_array(int(document_ends[-1]), corpus.dtype) as tokens:
         for a, b, end in zip(starts, ends, document_ends, strict=True):
             tokens[end - (b - a) : end] = corpus.tokens[a:b]
             release_pages_if_needed()
-        found = count_ngrams(
+        counts = count_ngrams(
             tokens,
             corpus.vocab_size,
             max_context=longest - 1,
@@ -154,7 +152,7 @@ def _counted(
             progress=progress,
             backend=workspace.gpus,
         )
-    return _Part(found.whole, found.halves, found.quarters)
+    return _Part(counts.whole, counts.halves, counts.quarters)
 
 
 def _types(counts: NgramCounts, k: int) -> float:
@@ -166,48 +164,48 @@ def _singletons(counts: NgramCounts, k: int) -> float:
     return float(table[table[:, 0] == 1, 1].sum())
 
 
-def _growth(k: int, whole: _Part, parts: list[_Part]) -> KgramGrowth:
+def _kgram_growth(k: int, corpus: _Part, eighths: list[_Part]) -> KgramGrowth:
     sizes = [
-        [q for part in parts for q in part.quarters],
-        [h for part in parts for h in part.halves],
-        [part.whole for part in parts],
-        list(whole.quarters),
-        list(whole.halves),
-        [whole.whole],
+        [quarter for eighth in eighths for quarter in eighth.quarters],
+        [half for eighth in eighths for half in eighth.halves],
+        [eighth.whole for eighth in eighths],
+        list(corpus.quarters),
+        list(corpus.halves),
+        [corpus.whole],
     ]
-    tokens = np.array([np.mean([c.targets for c in size]) for size in sizes])
-    types = np.array([np.mean([_types(c, k) for c in size]) for size in sizes])
-    singles = np.array([np.mean([_singletons(c, k) for c in size]) for size in sizes])
+
+    def mean_by_size(statistic: Callable[[NgramCounts], float]) -> Floats:
+        return np.array([np.mean([statistic(counts) for counts in size]) for size in sizes])
+
+    tokens = mean_by_size(lambda counts: counts.targets)
+    types = mean_by_size(lambda counts: _types(counts, k))
+    singletons = mean_by_size(lambda counts: _singletons(counts, k))
+    # Local slopes, on each doubling of the corpus.
     with np.errstate(invalid="ignore", divide="ignore"):
-        growth = np.diff(np.log(types)) / np.diff(np.log(tokens))
-        fall = -np.diff(np.log(singles / tokens)) / np.diff(np.log(tokens))
-    few = None
-    if singles[-1] <= _SINGLETONS:
-        few = f"{singles[-1]:.0f} {k}-grams occur once, {_SINGLETONS} needed"
-    elif singles[-1] < singles[-2]:
-        few = f"fewer {k}-grams occur once in the text than in half of it: they are a closed set"
-    heaps = _slope(
-        growth,
-        np.array([_part_slope(part, k, _types) for part in parts]),
+        heaps_slopes = np.diff(np.log(types)) / np.diff(np.log(tokens))
+        missing_slopes = -np.diff(np.log(singletons / tokens)) / np.diff(np.log(tokens))
+    heaps = _last_slope(
+        heaps_slopes,
+        np.array([_part_slope(eighth, k, _types) for eighth in eighths]),
         types,
         tokens,
-        f"h of {k}-gram types, on the last doubling",
+        f"h of the number of distinct {k}-grams, on the last doubling",
         _why_no_heaps(types),
     )
-    missing = _slope(
-        fall,
-        np.array([1.0 - _part_slope(part, k, _singletons) for part in parts]),
-        singles,
+    missing = _last_slope(
+        missing_slopes,
+        np.array([1.0 - _part_slope(eighth, k, _singletons) for eighth in eighths]),
+        singletons,
         tokens,
-        f"fall of the share of {k}-gram singletons, on the last doubling",
-        few,
+        f"decay of the fraction of {k}-grams that are singletons, on the last doubling",
+        _why_no_missing_mass(k, singletons),
     )
-    zipf = _zipf(k, whole.whole, [part.whole for part in parts])
-    return KgramGrowth(k, tokens, types, singles, heaps, missing, zipf)
+    zipf = _zipf(k, corpus.whole, [eighth.whole for eighth in eighths])
+    return KgramGrowth(k, tokens, types, singletons, heaps, missing, zipf)
 
 
 def _part_slope(part: _Part, k: int, statistic: Callable[[NgramCounts, int], float]) -> float:
-    """d ln statistic / d ln P on the last doubling of an eighth."""
+    """d ln statistic / d ln P on the last doubling of a part."""
     small = float(np.mean([statistic(half, k) for half in part.halves]))
     tokens = float(np.mean([half.targets for half in part.halves]))
     large = statistic(part.whole, k)
@@ -217,12 +215,20 @@ def _part_slope(part: _Part, k: int, statistic: Callable[[NgramCounts, int], flo
 
 
 def _why_no_heaps(types: Floats) -> str | None:
-    if types[-1] / types[-2] - 1 < _NEW_TYPES:
-        return "the vocabulary is closed: the last doubling of the text added no types"
+    if types[-1] / types[-2] - 1 < _MIN_NEW_TYPES:
+        return "the vocabulary is closed: the last doubling of the corpus added almost no types"
     return None
 
 
-def _slope(
+def _why_no_missing_mass(k: int, singletons: Floats) -> str | None:
+    if singletons[-1] <= _MIN_SINGLETONS:
+        return f"{singletons[-1]:.0f} {k}-grams occur once, {_MIN_SINGLETONS} needed"
+    if singletons[-1] < singletons[-2]:
+        return f"fewer {k}-grams occur once in the corpus than in half of it: they are a closed set"
+    return None
+
+
+def _last_slope(
     slopes: Floats,
     parts: Floats,
     counted: Floats,
@@ -230,18 +236,21 @@ def _slope(
     method: str,
     reason: str | None,
 ) -> Exponent:
-    """The last local slope. Its error is the scatter of the eighths' own last slopes, taken down by
-    the square root of how many more k-grams were counted: they come and go one by one."""
+    """The local slope on the last doubling of the corpus.
+
+    Its error is the scatter of the eighths' own last slopes, divided by the square root of the
+    ratio of counted k-grams, whose numbers have independent, Poisson-like errors.
+    """
     if reason is not None or not np.all(np.isfinite(slopes[-2:])):
         return Exponent.refused(reason or "nothing to count", method=method)
     error = float(np.std(parts, ddof=1)) * math.sqrt(counted[2] / counted[-1])
     value = float(slopes[-1])
     change = abs(slopes[-1] - slopes[-2])
     drift = None
-    # The slope before has a larger error than the last.
+    # The error of the slope before is larger than that of the last.
     if change > _STABLE * abs(value) + 2 * _T95 * error:
         drift = (
-            f"the slope still changes with the text's size: {slopes[-2]:.3f} on the doubling "
+            f"the slope still changes with corpus size: {slopes[-2]:.3f} on the doubling "
             f"before the last, {value:.3f} on the last"
         )
     return Exponent(
@@ -252,7 +261,7 @@ def _slope(
         points=2,
         method=f"{method}; error from the scatter of {PARTS} parts of the corpus",
         reportable=drift is None and math.isfinite(error),
-        reason=drift if drift is not None or math.isfinite(error) else "no error can be given",
+        reason=drift if drift is not None or math.isfinite(error) else "its error is unknown",
         alternatives=tuple(
             {"method": f"doubling to {tokens[j + 1]:.4g} tokens", "value": float(slopes[j]),
              "low": None, "high": None, "window": [float(tokens[j]), float(tokens[j + 1])],
@@ -263,11 +272,11 @@ def _slope(
 
 
 def tail_exponent(table: Table, low: int, high: int) -> float:
-    """z of p_r ~ r^-z from the k-grams seen low .. high times; NaN where there are none.
+    """z of p_r ~ r^-z from the k-grams seen low .. high times; NaN if it cannot be estimated.
 
-    Then the number of k-grams seen c times is expected as Gamma(c - h) / Gamma(c + 1), h = 1/z
-    (types whose rates have density rate^-(1+h), counted by a Poisson process): maximum likelihood
-    of that law on the window.
+    Maximum likelihood on the window: if the rates of the k-grams have density rate^-(1+h) with
+    h = 1/z, and k-grams occur as Poisson processes, the expected number of k-grams seen c times is
+    proportional to Gamma(c - h) / Gamma(c + 1).
     """
     from scipy.optimize import brentq
     from scipy.special import digamma, gammaln
@@ -280,17 +289,17 @@ def tail_exponent(table: Table, low: int, high: int) -> float:
     support = np.arange(low, high + 1, dtype=np.float64)
 
     def score(h: float) -> float:
-        """Derivative of the log likelihood of one k-gram."""
+        """Derivative of the mean log likelihood per k-gram."""
         log_weight = gammaln(support - h) - gammaln(support + 1)
         weights = np.exp(log_weight - log_weight.max())
         expected = float(weights @ digamma(support - h) / weights.sum())
         seen = float(numbers @ digamma(counts[inside] - h) / numbers.sum())
         return expected - seen
 
-    least, most = _SHAPES
-    if not score(least) * score(most) < 0:
+    low_h, high_h = _INVERSE_Z_RANGE
+    if not score(low_h) * score(high_h) < 0:
         return math.nan
-    return 1.0 / float(brentq(score, least, most, xtol=1e-12))
+    return 1.0 / float(brentq(score, low_h, high_h, xtol=1e-12))
 
 
 def _tail_types(table: Table, low: int, high: int) -> float:
@@ -309,18 +318,22 @@ def _zipf(k: int, whole: NgramCounts, parts: list[NgramCounts]) -> Exponent:
         )
     value = tail_exponent(table, low, high)
     each = np.array([tail_exponent(part.ngrams[k - 1], low, high) for part in parts])
-    fewer = np.mean([_tail_types(part.ngrams[k - 1], low, high) for part in parts])
-    error = float(np.std(each, ddof=1)) * math.sqrt(fewer / _tail_types(table, low, high))
+    mean_tail = np.mean([_tail_types(part.ngrams[k - 1], low, high) for part in parts])
+    error = float(np.std(each, ddof=1)) * math.sqrt(mean_tail / _tail_types(table, low, high))
     if not (math.isfinite(value) and math.isfinite(error)):
-        return Exponent.refused("frequencies fall as no power law", method=method)
+        return Exponent.refused("the frequencies do not follow a power law", method=method)
     others = [(window, tail_exponent(table, *window)) for window in _OTHER_TAILS]
     off = [f"{other:.3f} for {a} to {b}" for (a, b), other in others
            if not abs(other - value) <= _STABLE * value]  # fmt: skip
     reason = None
     if off:
-        reason = f"no one power law: z = {value:.3f} for {low} to {high} times, {', '.join(off)}"
+        reason = (
+            f"not a single power law: z = {value:.3f} for {low} to {high} times, {', '.join(off)}"
+        )
     elif value <= 1:
-        reason = f"z = {value:.3f}: the tail has no end of its own, z > 1 needed"
+        reason = (
+            f"z = {value:.3f}, but z > 1 is needed: otherwise the frequencies have no finite sum"
+        )
     return Exponent(
         value=value,
         low=value - _T95 * error,

@@ -1,7 +1,7 @@
-"""Every theory's exponent of the loss against training tokens, from what a corpus shows.
+"""The exponent of the loss against training tokens, as each theory predicts it from a corpus.
 
-Formulas, guards and examples: docs/theory.md 11. A theory whose statistic cannot be
-trusted here, or that speaks of something a corpus does not show, is refused with the reason.
+Formulas, conditions and examples: docs/theory.md 11. If a theory's statistic is not reportable, or
+cannot be measured on a corpus, its exponent is refused with the reason.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ from ngramstat.theories.growth import Growth
 from ngramstat.theories.solvable import implicit_scale, local_exponents
 from ngramstat.theories.spectra import Spectra
 
-__all__ = ["NO_CORPUS", "MeasuredAlpha", "assemble", "transformed"]
+__all__ = ["NO_CORPUS", "MeasuredAlpha", "assemble", "judge", "transformed"]
 
 Floats = NDArray[np.float64]
 
-NO_CORPUS = "the corpus is not at hand; give its path with --corpus"
+NO_CORPUS = "the corpus was not found; give its path with --corpus"
 _FINITE = "horizon, finite P"
-# Ranks of a spectrum that are kept, and samples at which random features over it are asked.
-_KEPT = 4096
+# Ranks of a spectrum that are saved, and sample sizes of the random-feature model over it.
+_SAVED_RANKS = 4096
 _SAMPLES = (4, 16, 64, 256, 1024)
 
 
 @dataclass(frozen=True)
 class MeasuredAlpha:
-    """What trained models did.
+    """alpha of trained models.
 
     Attributes
     ----------
     name : str
     protocol : str
-        ``limit``: of the loss above its fitted limit; ``raw``: of the loss itself; or another,
-        which nothing is held against.
+        ``limit``: of the loss above its fitted limit; ``raw``: of the loss itself; predictions are
+        not compared with any other protocol.
     alpha : Exponent
     sound : bool
-        Whether no condition of the measurement is known to have failed.
+        False if a condition of the measurement is known to have failed.
     """
 
     name: str
@@ -62,7 +62,7 @@ class MeasuredAlpha:
 
 
 def transformed(statistic: Exponent, function: Callable[[float], float], formula: str) -> Exponent:
-    """The exponent that a monotone function makes of a statistic, with its interval and doubts."""
+    """A monotone function of a measured exponent, with its interval, reportability and reason."""
     if statistic.value is None:
         return Exponent.refused(
             statistic.reason or "not measured", method=formula, level=statistic.level
@@ -73,7 +73,7 @@ def transformed(statistic: Exponent, function: Callable[[float], float], formula
     finite = all(math.isfinite(x) for x in (value, low or 0.0, high or 0.0))
     reason = statistic.reason
     if statistic.reportable and not finite:
-        reason = "the formula has no value there"
+        reason = "the formula has no finite value at this statistic"
     return Exponent(
         value=value if math.isfinite(value) else None,
         low=low if finite else None,
@@ -94,17 +94,17 @@ def assemble(
     spectra: Spectra | None,
     measured: Sequence[MeasuredAlpha] = (),
 ) -> TheoriesResult:
-    """The panel: predictions first, correlates, then what trained models did.
+    """The panel: the theories' predictions, then the exponents of trained models.
 
     Parameters
     ----------
     run : RunResult
     corpus, spectra
-        None where the corpus is not at hand.
+        None if the corpus was not found.
     growth : Growth or str
-        Or why k-grams were not counted.
+        A str says why k-grams were not counted.
     measured : sequence of MeasuredAlpha
-        Of trained models.
+        Exponents of trained models.
     """
     rows = [
         *_horizon(run),
@@ -117,12 +117,12 @@ def assemble(
     rows += [
         TheoryRow(
             name=one.name, source="trained models", kind="measured", formula="slope of the loss",
-            exponent=one.alpha, assumption="the largest P are still limited by data",
-            falsifier="a larger model or a longer context lowers the loss there",
+            exponent=one.alpha, assumption="the loss is limited by data up to the largest P",
+            falsifier="a larger model or a longer context lowers the loss at the largest P",
         )
         for one in measured
     ]  # fmt: skip
-    rows = [_judged(row, measured) for row in rows]
+    rows = [judge(row, measured) for row in rows]
     kgrams: tuple[KgramTable, ...] = ()
     tables: tuple[SpectrumTable, ...] = ()
     if isinstance(growth, Growth):
@@ -132,7 +132,11 @@ def assemble(
         )
     if spectra is not None:
         tables = tuple(
-            SpectrumTable(of=of, index=np.arange(1, len(values[:_KEPT]) + 1), value=values[:_KEPT])
+            SpectrumTable(
+                of=of,
+                index=np.arange(1, len(values[:_SAVED_RANKS]) + 1),
+                value=values[:_SAVED_RANKS],
+            )
             for of, values in (
                 ("covariance of one-hot tokens", spectra.eigenvalues),
                 ("predictive contributions of contexts of one token", spectra.contributions),
@@ -150,10 +154,11 @@ def assemble(
     )
 
 
-def _judged(row: TheoryRow, measured: Sequence[MeasuredAlpha]) -> TheoryRow:
-    """Theories speak of the loss above its limit; the slope at finite P is held against raw ones.
+def judge(row: TheoryRow, measured: Sequence[MeasuredAlpha]) -> TheoryRow:
+    """The row with its agreement with trained models.
 
-    Where the conditions of the measurement failed, neither agreement nor difference says anything.
+    Theories predict the loss above its limit; only the horizon's slope at finite P is compared with
+    raw losses. If a condition of the measurement failed, the agreement is indeterminate.
     """
     if row.kind != "prediction":
         return row
@@ -171,15 +176,15 @@ def _missing(name: str, reason: str) -> Exponent:
 
 def _horizon(run: RunResult) -> list[TheoryRow]:
     prediction = run.prediction
-    absent = "the run has not both halves; `ngramstat measure` computes them"
+    absent = "the run lacks correlations or entropies; `ngramstat measure` computes both"
     return [
         TheoryRow(
             name=name, source="Cagnetta, Raventos, Ganguli, Wyart 2026", formula="gamma / (2 beta)",
             exponent=_missing("gamma / (2 beta)", absent) if prediction is None
             else getattr(prediction, attribute),
-            assumption="P tokens resolve correlations up to n*(P) ~ P^(1/2beta), and the learner "
-            "uses all of these",
-            falsifier="learning curves by context that do not collapse when P is scaled by "
+            assumption="P tokens resolve correlations up to lag n*(P) ~ P^(1/2beta), and the model "
+            "learns all of them",
+            falsifier="learning curves by context that do not collapse when P is divided by "
             "n^(2beta)",
         )
         for name, attribute in (("horizon", "alpha"), (_FINITE, "alpha_finite"))
@@ -193,8 +198,8 @@ def _hilberg(run: RunResult) -> list[TheoryRow]:
         TheoryRow(
             name="hilberg", source="Hilberg 1990; Debowski 2025", formula="gamma",
             statistic=gamma, exponent=transformed(gamma, lambda g: g, "gamma"),
-            assumption="training data act as context: P tokens are worth a context of P",
-            falsifier="a loss that falls faster or slower with P than H(n) with n",
+            assumption="training data act as context: P of them are worth a context of P tokens",
+            falsifier="a loss that falls faster or slower with P than H(n) falls with n",
         )
     ]  # fmt: skip
 
@@ -230,22 +235,22 @@ _KGRAM_THEORIES = (
         "heaps",
         "Heaps 1978; Debowski 2025",
         "1 - h",
-        "what is new in a text is all that a model lacks, and new k-grams stand for it",
-        "1 - h that depends on k, or on the text's size",
+        "the excess loss is proportional to the rate of new k-grams",
+        "a value of 1 - h that depends on k, or on the size of the corpus",
     ),
     (
         "quanta",
         "Michaud, Liu, Girit, Tegmark 2023; Hutter 2021",
         "(z - 1) / z",
-        "loss is a sum of skills that are learnt one by one in the order of their use, and "
-        "k-grams are used as skills are",
-        "z that depends on k, or losses by skill that do not fall in steps",
+        "the loss is a sum over skills that are learned one by one, most frequent first, and "
+        "frequencies of skills are distributed like those of k-grams",
+        "a value of z that depends on k, or losses of single skills that do not fall in steps",
     ),
     (
         "missing mass",
         "Good 1953",
         "-d ln(N_1 / P) / d ln P",
-        "a model errs where it has never seen the k-gram",
+        "a model errs on k-grams that it has never seen",
         "an exponent that depends on k",
     ),
 )
@@ -265,14 +270,14 @@ def _spectrum(spectra: Spectra | None) -> list[TheoryRow]:
             formula="s - 1, with eigenvalues ~ i^-s", statistic=statistic, exponent=exponent,
             assumption="features behave as random ones over latents with the spectrum of one-hot "
             "tokens, and parameters do not bind",
-            falsifier="a loss that keeps falling beyond as many tokens as there are latents, or "
-            "different exponents in data and in parameters",
+            falsifier="a loss that still falls with more tokens than latents, or different "
+            "exponents in data and in parameters",
         )
     ]  # fmt: skip
 
 
 def _random_features(eigenvalues: Floats) -> list[dict[str, Any]]:
-    """Exponents of the planar loss g(n) n over the spectrum as it was measured, law or not."""
+    """Exponents of the planar loss g(n) n over the measured spectrum, power law or not."""
     sizes = [float(n) for n in _SAMPLES if 8 * n <= np.count_nonzero(eigenvalues)]
     losses = [implicit_scale(eigenvalues, n) * n for n in sizes]
     return [
@@ -288,31 +293,31 @@ def _hierarchies(run: RunResult) -> list[TheoryRow]:
     beta = None if run.correlations is None else run.correlations.beta
     gamma = None if run.entropies is None else run.entropies.gamma
     alpha = None if run.prediction is None else run.prediction.alpha
-    absent = "the run has not both halves"
+    absent = "the run lacks correlations or entropies"
     uniform = alpha if alpha is not None else _missing("ln(1/f) / (2 ln m)", absent)
     note = ""
     if beta is not None and gamma is not None and beta.value and gamma.value is not None:
         note = (
             f" (here, with s = 2: m = {2**beta.value:.2f} synonyms, "
-            f"share f = {2**-gamma.value:.2f} of strings allowed)"
+            f"fraction f = {2**-gamma.value:.2f} of strings allowed)"
         )
     return [
         TheoryRow(
             name="hierarchy, uniform rules", source="Cagnetta and Wyart 2024",
             formula="ln(1/f) / (2 ln m)" + note, exponent=uniform,
-            assumption="the text is a random hierarchy with m = s^beta equally likely rules a "
-            "symbol; fitted to C(t) and H(n) this is the horizon's exponent",
-            falsifier="drops of H(n) between n = s, s^2, ... that do not shrink by one factor",
+            assumption="the corpus comes from a random hierarchy with m = s^beta equally likely "
+            "rules per symbol; with m and f from C(t) and H(n), this is the horizon's exponent",
+            falsifier="drops of H(n) between n = s, s^2, ... that shrink by different factors",
         ),
         TheoryRow(
             name="hierarchy, power-law rules", source="Cagnetta et al. 2025",
             formula="a / (1 + a), rules ~ k^-(1+a)",
             exponent=_missing(
                 "a / (1 + a)",
-                "a text does not show how its rules are distributed; `ngramstat synthesize rhm "
-                "--zipf-a` makes worlds where it is known",
+                "a corpus does not reveal the distribution of its rules; `ngramstat synthesize rhm "
+                "--zipf-a` writes corpora where it is known",
             ),
-            assumption="classification of whole strings, where rare rules are learnt last",
+            assumption="classification of whole strings, in which rare rules are learned last",
             falsifier="next-token losses that depend on a",
         ),
     ]  # fmt: skip
@@ -324,15 +329,15 @@ def _predictive(spectra: Spectra | None) -> list[TheoryRow]:
     reason = NO_CORPUS
     if statistic is not None:
         reason = statistic.reason or (
-            f"a tail slope of {value:.3f} is said to go with the exponent over corpora, not to be "
-            "it: how many states P tokens resolve is not derived"
+            f"the tail slope {value:.3f} is reported to correlate with the exponent over corpora, "
+            "not to equal it: the theory does not derive how many states P tokens resolve"
         )
     return [
         TheoryRow(
             name="predictive spectrum", source="arXiv 2605.20196", kind="correlate",
             formula="tail slope b - 1 of mass times divergence of contexts of one token",
             statistic=statistic, exponent=_missing("(b - 1) d ln K / d ln P", reason),
-            assumption="states are learnt in the order of what they tell",
-            falsifier="corpora of equal tail slopes whose losses fall differently",
+            assumption="contexts are learned in the order of their contribution to the prediction",
+            falsifier="corpora with equal tail slopes whose losses fall differently",
         )
     ]  # fmt: skip

@@ -2,9 +2,9 @@
 
 Latents x_I ~ N(0, lambda_I) with lambda_I = I^-(1+alpha), I = 1 .. M; labels w.x with
 w_I ~ N(0, s_w^2 / M); linear random features F x, entries of F (N x M) of variance 1/N; ridge
-regression on T samples. The planar (large N, T) formulas are those of section 4 of our theory
-sheet, which derives them from deterministic equivalents of random features; the simulation below
-checks them (tests/test_theories_solvable.py, benchmarks/solvable_model.py).
+regression on T samples. The planar (large N, T) formulas are derived in docs/theory.md 4 from
+deterministic equivalents of random features; the simulation below checks them
+(tests/test_theories_solvable.py, benchmarks/solvable_model.py).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 
 # Latents in memory at once while the model is simulated.
 _CHUNK = 1 << 15
-# Range in which the best ridge is looked for, relative to the largest eigenvalue.
+# Range in which the best ridge is searched, relative to the largest eigenvalue.
 _RIDGES = (1e-12, 1e3)
 
 
@@ -48,7 +48,7 @@ def spectrum(alpha: float, latents: int) -> Floats:
 
 
 def implicit_scale(eigenvalues: ArrayLike, n: float) -> float:
-    """g with sum_I lambda_I / (lambda_I + g) = n: the eigenvalue down to which n samples reach.
+    """g with sum_I lambda_I / (lambda_I + g) = n: the smallest eigenvalue that n samples resolve.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def implicit_scale(eigenvalues: ArrayLike, n: float) -> float:
     def excess(log_g: float) -> float:
         return float(np.sum(lam / (lam + math.exp(log_g)))) - n
 
-    # At g = sum / n the sum is at most n; far below the least eigenvalue it is nearly all of them.
+    # At g = sum / n the sum is at most n; far below the smallest eigenvalue it is nearly M.
     high = math.log(float(lam.sum()) / n) + 1e-9
     low = math.log(float(lam.min())) - 1.0
     while excess(low) < 0:
@@ -72,7 +72,7 @@ def implicit_scale(eigenvalues: ArrayLike, n: float) -> float:
 
 
 def asymptotic_scale(alpha: float, n: float) -> float:
-    """g for a power law without an end: [pi / ((1+a) sin(pi/(1+a))) / (n + 1/2)]^(1+a)."""
+    """g for an infinite power-law spectrum: [pi / ((1+a) sin(pi/(1+a))) / (n + 1/2)]^(1+a)."""
     power = 1 + alpha
     return float((math.pi / (power * math.sin(math.pi / power)) / (n + 0.5)) ** power)
 
@@ -88,9 +88,9 @@ class SolvableModel:
     features, samples : int
         N and T.
     ridge : float
-        r in |y - Phi theta|^2 + r |theta|^2; 0: the least-norm solution.
+        r in |y - Phi theta|^2 + r |theta|^2; 0 gives the minimum-norm solution.
     teacher_variance, noise_variance : float
-        s_w^2 and that of the labels' noise.
+        s_w^2, and the variance of the noise of the labels.
     """
 
     eigenvalues: Floats
@@ -117,7 +117,7 @@ def planar_loss(model: SolvableModel) -> float:
     Raises
     ------
     InputError
-        Noise without a ridge, whose formula is not known here.
+        Noise without a ridge, for which there is no formula here.
     """
     lam, n, t = model.eigenvalues, model.features, model.samples
     m = len(lam)
@@ -126,50 +126,50 @@ def planar_loss(model: SolvableModel) -> float:
         return _ridge_loss(model)
     if model.noise_variance > 0:
         raise InputError("noise_variance: needs a ridge; give a small one")
-    least, most = min(n, t), max(n, t)
-    if least >= m:
+    smaller, larger = min(n, t), max(n, t)
+    if smaller >= m:
         return 0.0
-    if least == most:
+    if smaller == larger:
         return math.inf
-    return signal * implicit_scale(lam, least) * least / (1 - least / most)
+    return signal * implicit_scale(lam, smaller) * smaller / (1 - smaller / larger)
 
 
 def finite_size_factor(features: int, samples: int) -> float:
-    """What the ridgeless loss is above the planar formula near N = T, for sizes that are finite.
+    """Ratio of the ridgeless loss at finite N and T to the planar formula; large near N = T.
 
-    Given the features, labels are a Gaussian regression with a residual that the features do not
-    reach, whose loss is (T - 1) / (T - N - 1) times the residual's variance where N < T - 1; the
-    planar formula has T / (T - N). With N and T exchanged where there are more features.
+    Given the features, the labels are a Gaussian linear regression with a residual that the
+    features do not explain. For N < T - 1 its loss is (T - 1) / (T - N - 1) times the variance of
+    the residual, where the planar formula has T / (T - N). For N > T the two are exchanged.
 
     Raises
     ------
     InputError
-        N and T are less than two apart: the mean does not exist.
+        N and T differ by less than two: the mean loss is infinite.
     """
-    least, most = min(features, samples), max(features, samples)
-    if most - least < 2:
+    smaller, larger = min(features, samples), max(features, samples)
+    if larger - smaller < 2:
         raise InputError("features and samples: less than two apart, the mean loss is infinite")
-    return (most - 1) / (most - least - 1) * (most - least) / most
+    return (larger - 1) / (larger - smaller - 1) * (larger - smaller) / larger
 
 
 def _ridge_loss(model: SolvableModel) -> float:
     lam, n, t, r = model.eigenvalues, model.features, model.samples, model.ridge
-    least = min(n, t)
+    smaller = min(n, t)
 
     def parts(log_gap: float) -> tuple[float, float, float]:
-        # By how far z is from min(N, T): that may be tiny, and then N - z or T - z is.
+        # Solved for gap = min(N, T) - z, because N - z or T - z may be tiny.
         gap = math.exp(log_gap)
-        kappa = r / (t - least + gap)
-        return n * kappa / (n - least + gap), least - gap, kappa
+        kappa = r / (t - smaller + gap)
+        return n * kappa / (n - smaller + gap), smaller - gap, kappa
 
     def excess(log_gap: float) -> float:
         g, z, _ = parts(log_gap)
         return float(np.sum(lam / (lam + g))) - z
 
-    # z = 0 at one end, where the sum is positive; at the other g is larger than any eigenvalue.
-    g, z, kappa = parts(_root(excess, -690.0, math.log(least)))
-    share = lam / (lam + g)
-    q = float(np.sum(share**2))
+    # At the upper end z = 0 and the sum is positive; at the lower end z exceeds the sum.
+    g, z, kappa = parts(_root(excess, -690.0, math.log(smaller)))
+    learned = lam / (lam + g)
+    q = float(np.sum(learned**2))
     target = lam * (model.teacher_variance / len(lam))
     bias = g / (lam + g) - kappa * lam / (lam + g) ** 2 * n / (n - q)
     inside = float(np.sum(bias * target)) + model.noise_variance
@@ -177,7 +177,7 @@ def _ridge_loss(model: SolvableModel) -> float:
 
 
 def best_ridge(model: SolvableModel) -> tuple[float, float]:
-    """(ridge, loss) of the ridge with the least planar loss: it removes the peak at N = T."""
+    """(ridge, loss) of the ridge with the smallest planar loss, which has no peak at N = T."""
     scale = float(model.eigenvalues.max())
 
     def loss(log_r: float) -> float:
@@ -190,21 +190,21 @@ def best_ridge(model: SolvableModel) -> tuple[float, float]:
     low, high = (math.log(edge * scale) for edge in _RIDGES)
     grid = np.linspace(low, high, 36)
     values = [loss(float(x)) for x in grid]
-    at = int(np.argmin(values))
-    around = (grid[max(at - 1, 0)], grid[min(at + 1, len(grid) - 1)])
+    best = int(np.argmin(values))
+    around = (grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])
     from scipy.optimize import minimize_scalar
 
-    found = minimize_scalar(loss, bounds=around, method="bounded", options={"xatol": 1e-9})
-    return math.exp(float(found.x)), float(found.fun)
+    minimum = minimize_scalar(loss, bounds=around, method="bounded", options={"xatol": 1e-9})
+    return math.exp(float(minimum.x)), float(minimum.fun)
 
 
 def simulate(
     model: SolvableModel, *, draws: int = 10, teachers: int = 32, seed: int = 0
 ) -> tuple[float, float]:
-    """Mean test loss of the model itself and its standard error over draws.
+    """Mean test loss of the simulated model, and its standard error over draws.
 
-    Every draw has its own samples and features, and `teachers` teachers that share them. The test
-    loss is exact given these: the latents are Gaussian, so it is the norm of w - F^T theta in the
+    Every draw has its own samples and features, which its `teachers` teachers share. Given these
+    the test loss is exact: the latents are Gaussian, so it is the norm of w - F^T theta in the
     metric of lambda, plus the noise.
 
     Raises
@@ -225,7 +225,7 @@ def _draw(model: SolvableModel, teachers: int, seed: np.random.SeedSequence) -> 
     seeds = seed.spawn(len(chunks) + 1)
 
     def chunk(k: int) -> tuple[Floats, Floats, Floats]:
-        """(x, F, w) of some latents; the same at every call."""
+        """(x, F, w) of a chunk of latents; the same in every call."""
         rng = np.random.default_rng(seeds[k])
         part = lam[chunks[k]]
         x = rng.standard_normal((t, len(part))) * np.sqrt(part)
@@ -250,13 +250,13 @@ def _draw(model: SolvableModel, teachers: int, seed: np.random.SeedSequence) -> 
 
 
 def _ridge_solution(features: Floats, labels: Floats, ridge: float) -> Floats:
-    """theta, (N, teachers), of least norm where there is no ridge."""
+    """theta, (N, teachers); the minimum-norm solution without a ridge."""
     u, s, vt = np.linalg.svd(features, full_matrices=False)
     if ridge > 0:
         weights = s / (s**2 + ridge)
     else:
-        kept = s > s.max(initial=0.0) * max(features.shape) * np.finfo(np.float64).eps
-        weights = np.divide(1.0, s, out=np.zeros_like(s), where=kept)
+        nonzero = s > s.max(initial=0.0) * max(features.shape) * np.finfo(np.float64).eps
+        weights = np.divide(1.0, s, out=np.zeros_like(s), where=nonzero)
     return np.asarray(vt.T @ (weights[:, None] * (u.T @ labels)))
 
 
@@ -267,5 +267,5 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
 
 
 def local_exponents(n: Sequence[float], losses: Sequence[float]) -> Floats:
-    """-d ln E / d ln n between neighbouring sizes."""
+    """-d ln E / d ln n between successive sizes."""
     return np.asarray(-np.diff(np.log(losses)) / np.diff(np.log(n)))

@@ -1,4 +1,4 @@
-"""Spectra of a corpus that theories of features speak of."""
+"""Spectra of a corpus that theories of feature learning refer to."""
 
 from __future__ import annotations
 
@@ -8,37 +8,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.corpus import Corpus
 from ngramstat.exponents.fit import power_law
 from ngramstat.kernels import CountMatrix, count_pairs, token_counts
 from ngramstat.results import Exponent
 from ngramstat.runtime.workspace import Workspace
-from ngramstat.sampling.documents import statistical_units
+from ngramstat.sampling.design import SamplingDesign
 
 __all__ = ["Spectra", "measure_spectra"]
 
 Floats = NDArray[np.float64]
 
-# Eigenvalues that are fitted: behind the few frequent types that make no law, down to types seen
-# often enough for their rank to mean something.
+# Ranks of the fitted eigenvalues: after the most frequent types, which follow no power law, down to
+# the types that occur often enough for their rank to be reliable.
 _FIRST = 10
 _MIN_COUNT = 100
-# Halves of the range, in log rank, whose slopes must agree to this share.
+# Relative tolerance between the slopes of the two halves of the range, in log rank.
 _STABLE = 0.15
-# Predictive states: at least so many occurrences, and a tail over a decade of ranks.
-_STATE_COUNT = 100
+# A context counts as a predictive state from this number of occurrences.
+_MIN_STATE_COUNT = 100
 
 
 @dataclass(frozen=True)
 class Spectra:
-    """Attributes
+    """Spectra and their decay exponents.
+
+    Attributes
     ----------
     eigenvalues : (n,) float64
-        Of the covariance of one-hot tokens, largest first.
+        Eigenvalues of the covariance of one-hot tokens, largest first.
     decay : Exponent
         s of lambda_i ~ i^-s.
     contributions : (n,) float64
-        Mass times divergence of each context of one token, largest first, nats.
+        Probability times divergence of each context of one token, largest first, nats.
     tail : Exponent
         b - 1 of R(K) = sum of the contributions beyond the K-th ~ K^-(b-1).
     """
@@ -50,21 +51,21 @@ class Spectra:
 
 
 def measure_spectra(
-    corpus: Corpus, *, boundary: str = "stream", seed: int = 0, workspace: Workspace | None = None
+    design: SamplingDesign, *, workspace: Workspace | None = None
 ) -> Spectra:
-    """Spectra of tokens, and of the contexts of one token, of a corpus and of its two halves."""
+    """Spectra of single tokens and of contexts of one token, with errors from two halves."""
     workspace = Workspace() if workspace is None else workspace
-    units = statistical_units(corpus, boundary=boundary, seed=seed)
+    corpus = design.corpus
     counts = token_counts(corpus.tokens, corpus.vocab_size, threads=workspace.threads)
     (pairs,) = count_pairs(
         corpus.tokens,
         corpus.vocab_size,
-        units.documents,
+        design.documents,
         [1],
         threads=workspace.threads,
         memory_limit=workspace.memory_budget(),
     )
-    parts = [pairs.within, pairs.across] if boundary == "stream" else [pairs.within]
+    parts = [pairs.within, pairs.across] if design.boundary.across else [pairs.within]
     joined = [part for part in parts if isinstance(part, CountMatrix)]
     contributions = _contributions(joined, (1.0, 1.0))
     halves = [_contributions(joined, weights) for weights in ((1.0, 0.0), (0.0, 1.0))]
@@ -81,18 +82,20 @@ def measure_spectra(
 
 
 def token_eigenvalues(counts: NDArray[Any]) -> Floats:
-    """Eigenvalues of diag(p) - p p^T, the covariance of one-hot tokens, largest first, nearly.
+    """Approximate eigenvalues of diag(p) - p p^T, the covariance of one-hot tokens, largest first.
 
-    The i-th lies between the i-th and the next largest p (interlacing under a rank-one update); the
-    larger bound is given, which is off by a share of about p itself.
+    The i-th eigenvalue lies between the i-th and the next largest p (interlacing under a rank-one
+    update). The upper bound is returned; its relative error is about p.
     """
     p = np.sort(counts[counts > 0].astype(np.float64))[::-1]
     return np.asarray(p / p.sum())
 
 
 def _error(halves: list[float]) -> float:
-    """Half the difference of two halves is one draw of the whole's error: Student's t with one
-    degree of freedom, 95 %."""
+    """Half-width of the 95 % interval: Student's t with one degree of freedom.
+
+    Half the difference between the two halves is one draw of the error of their mean.
+    """
     return 12.7 * abs(halves[0] - halves[1]) / 2
 
 
@@ -100,7 +103,7 @@ def _decay(values: Floats, halves: list[Floats], trusted: int) -> Exponent:
     method = f"least squares of log eigenvalue on log rank, ranks {_FIRST} to {trusted}"
     if trusted < 10 * _FIRST:
         return Exponent.refused(
-            f"{trusted} types occur {_MIN_COUNT} times: less than a decade of ranks",
+            f"only {trusted} types occur {_MIN_COUNT} times: less than a decade of ranks",
             method=method,
         )
 
@@ -114,9 +117,11 @@ def _decay(values: Floats, halves: list[Floats], trusted: int) -> Exponent:
     pieces = [slope(values, _FIRST, middle), slope(values, middle, trusted)]
     reason = None
     if abs(pieces[0] - pieces[1]) > _STABLE * value:
-        reason = f"no one power law: {pieces[0]:.3f} up to rank {middle}, {pieces[1]:.3f} beyond it"
+        reason = (
+            f"not a single power law: {pieces[0]:.3f} up to rank {middle}, {pieces[1]:.3f} after"
+        )
     elif value <= 1:
-        reason = f"s = {value:.3f}: eigenvalues fall too slowly for the model, s > 1 needed"
+        reason = f"s = {value:.3f}, but the model needs s > 1: the eigenvalues fall too slowly"
     error = _error(each)
     return Exponent(
         value=value,
@@ -131,16 +136,16 @@ def _decay(values: Floats, halves: list[Floats], trusted: int) -> Exponent:
 
 
 def _contributions(parts: list[CountMatrix], weights: tuple[float, float]) -> Floats:
-    """Mass of each context times the divergence of what follows it, its bias taken off."""
+    """Probability of each context times the divergence of its next-token distribution, debiased."""
     pieces = [part.to_coo() for part in parts]
     rows = np.concatenate([p[0] for p in pieces])
     columns = np.concatenate([p[1] for p in pieces])
     counts = np.concatenate([p[2].T @ np.array(weights) for p in pieces])
     size = parts[0].shape[0]
-    kept = counts > 0
-    key = rows[kept] * size + columns[kept]
+    positive = counts > 0
+    key = rows[positive] * size + columns[positive]
     key, inverse = np.unique(key, return_inverse=True)
-    n = np.bincount(inverse, weights=counts[kept])
+    n = np.bincount(inverse, weights=counts[positive])
     row, column = key // size, key % size
     left = np.bincount(row, weights=n, minlength=size)
     right = np.bincount(column, weights=n, minlength=size)
@@ -150,7 +155,7 @@ def _contributions(parts: list[CountMatrix], weights: tuple[float, float]) -> Fl
     # Miller 1955: an empirical divergence is too large by (support - 1) / 2n.
     support = np.bincount(row, minlength=size)
     divergence -= np.maximum(support - 1, 0) / (2 * total)
-    known = left >= _STATE_COUNT
+    known = left >= _MIN_STATE_COUNT
     return np.sort(np.maximum(divergence[known], 0.0))[::-1]
 
 
@@ -159,7 +164,7 @@ def _tail(values: Floats, halves: list[Floats]) -> Exponent:
     last = len(values) // 10
     if last < 100:
         return Exponent.refused(
-            f"{len(values)} contexts occur {_STATE_COUNT} times, 1,000 needed", method=method
+            f"{len(values)} contexts occur {_MIN_STATE_COUNT} times, 1,000 needed", method=method
         )
 
     def slope(spectrum: Floats) -> float:
@@ -177,7 +182,9 @@ def _tail(values: Floats, halves: list[Floats]) -> Exponent:
     ]
     reason = None
     if not abs(pieces[0] - pieces[1]) <= _STABLE * abs(value):
-        reason = f"no one power law: {pieces[0]:.3f} up to rank {middle}, {pieces[1]:.3f} beyond it"
+        reason = (
+            f"not a single power law: {pieces[0]:.3f} up to rank {middle}, {pieces[1]:.3f} after"
+        )
     each = [slope(half) for half in halves]
     error = _error(each)
     return Exponent(
