@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 import os
 import signal
 import subprocess
@@ -13,8 +15,8 @@ import numpy as np
 import pytest
 
 import ngramstat
-from ngramstat import api
-from ngramstat.stages.cache import PartStore
+from ngramstat.stages import correlations as lag_stage
+from ngramstat.stages.cache import PartCache
 from test_covariance_measurement import zipf
 
 OPTIONS = {"lags": [1, 2, 5, 12], "max_context": 2, "replicates": 99, "held_out": 0.2}
@@ -66,17 +68,17 @@ def test_a_run_holds_all_that_the_contract_names(corpus, tmp_path):
 
 def test_an_interrupted_run_goes_on_and_ends_the_same(corpus, tmp_path, monkeypatch):
     whole = ngramstat.measure(corpus, output=tmp_path / "whole", **OPTIONS)
-    measure_lags = api.measure_lags
+    measure_lags = lag_stage.measure_lags
     counted: list[list[int]] = []
 
-    def interrupted(corpus, options, lags, **kwargs):
+    def interrupted(design, options, lags, **kwargs):
         counted.append(list(lags))
-        for i, measurement in enumerate(measure_lags(corpus, options, lags, **kwargs)):
+        for i, measurement in enumerate(measure_lags(design, options, lags, **kwargs)):
             if i == 2:
                 raise KeyboardInterrupt
             yield measurement
 
-    monkeypatch.setattr(api, "measure_lags", interrupted)
+    monkeypatch.setattr(lag_stage, "measure_lags", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ngramstat.measure(corpus, output=tmp_path / "run", **OPTIONS)
     assert not (tmp_path / "run" / "run.json").exists()
@@ -85,7 +87,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(corpus, tmp_path, monkeypa
     assert without_provenance(again) == without_provenance(whole)
     # A third call finds everything.
     ngramstat.measure(corpus, output=tmp_path / "run", **OPTIONS)
-    assert counted[2] == []
+    assert len(counted) == 2
 
 
 @pytest.mark.parametrize("damage", ["truncate", "garbage", "empty"])
@@ -102,14 +104,14 @@ def test_a_damaged_part_is_computed_again(corpus, tmp_path, damage):
 
 def test_more_lags_reuse_what_is_there(corpus, tmp_path, monkeypatch):
     ngramstat.measure(corpus, output=tmp_path / "run", **OPTIONS)
-    measure_lags = api.measure_lags
+    measure_lags = lag_stage.measure_lags
     wanted: list[list[int]] = []
 
-    def watched(corpus, options, lags, **kwargs):
+    def watched(design, options, lags, **kwargs):
         wanted.append(list(lags))
-        return measure_lags(corpus, options, lags, **kwargs)
+        return measure_lags(design, options, lags, **kwargs)
 
-    monkeypatch.setattr(api, "measure_lags", watched)
+    monkeypatch.setattr(lag_stage, "measure_lags", watched)
     more = {**OPTIONS, "lags": [1, 2, 3, 5, 12]}
     with pytest.raises(ngramstat.InputError, match="holds a run with another lags"):
         ngramstat.measure(corpus, output=tmp_path / "run", **more)
@@ -131,21 +133,41 @@ def test_another_corpus_is_not_mixed_into_a_run(corpus, tmp_path):
         ngramstat.measure(other, output=tmp_path / "run", **OPTIONS)
 
 
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    x: np.ndarray
+    y: float
+
+
 def test_parts_depend_on_everything_that_shapes_them(tmp_path):
-    store = PartStore(tmp_path, {"tokens": "a"})
-    store.save("lag", {"lag": 1}, {"x": np.arange(3)})
-    assert store.load("lag", {"lag": 1})["x"].tolist() == [0, 1, 2]
-    assert store.load("lag", {"lag": 2}) is None
-    assert store.load("ngrams", {"lag": 1}) is None
-    assert PartStore(tmp_path, {"tokens": "b"}).load("lag", {"lag": 1}) is None
-    assert PartStore(None, {}).load("lag", {"lag": 1}) is None
+    cache = PartCache(tmp_path, {"tokens": "a"})
+    cache.save("lag", 1, {"lag": 1}, Numbers(np.arange(3), 0.1))
+    found = cache.load("lag", 1, {"lag": 1}, Numbers)
+    assert found.x.tolist() == [0, 1, 2]
+    assert found.y == 0.1
+    assert cache.load("lag", 1, {"lag": 2}, Numbers) is None
+    assert cache.load("lag", 2, {"lag": 1}, Numbers) is None
+    assert cache.load("ngrams", 1, {"lag": 1}, Numbers) is None
+    assert PartCache(tmp_path, {"tokens": "b"}).load("lag", 1, {"lag": 1}, Numbers) is None
+    assert PartCache(None, {}).load("lag", 1, {"lag": 1}, Numbers) is None
+
+
+def test_parts_without_a_field_are_computed_again(tmp_path):
+    @dataclasses.dataclass(frozen=True)
+    class More(Numbers):
+        z: float
+
+    cache = PartCache(tmp_path, {})
+    cache.save("lag", 1, {"lag": 1}, Numbers(np.arange(3), math.nan))
+    assert math.isnan(cache.load("lag", 1, {"lag": 1}, Numbers).y)
+    assert cache.load("lag", 1, {"lag": 1}, More) is None
 
 
 def test_a_part_with_a_pickle_inside_is_not_loaded(tmp_path):
-    store = PartStore(tmp_path, {})
-    path = store.path("lag", {"lag": 1})
+    cache = PartCache(tmp_path, {})
+    path = cache.path("lag", 1, {"lag": 1})
     np.savez(path, x=np.array([{"not": "an array"}], dtype=object))
-    assert store.load("lag", {"lag": 1}) is None
+    assert cache.load("lag", 1, {"lag": 1}, Numbers) is None
 
 
 def test_nothing_is_written_without_an_output(corpus, tmp_path, monkeypatch):

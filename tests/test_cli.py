@@ -171,7 +171,7 @@ def test_json_output_has_no_nan(store, tmp_path):
         (["correlations", "RAW", "--dtype", "uint16", "--memory-limit", "lots"], ["lots"]),
         (["correlations", "RAW", "--dtype", "uint16", "--threads", "0"], ["threads=0"]),
         (["entropies", "RAW", "--dtype", "uint16", "--max-context", "99"], ["max_context=99"]),
-        (["entropies", "RAW", "--dtype", "uint16", "--held-out", "7"], ["held-out share 7"]),
+        (["entropies", "RAW", "--dtype", "uint16", "--held-out", "7"], ["held-out fraction 7"]),
         (["entropies", "RAW", "--dtype", "uint16", "--held-out", "nothing-here"],
          ["nothing-here"]),
         (["predict", "no-such-run"], ["no-such-run"]),

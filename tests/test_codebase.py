@@ -18,6 +18,7 @@ from ngramstat import _core
 REPOSITORY = Path(__file__).resolve().parent.parent
 SOURCE = REPOSITORY / "python" / "ngramstat"
 
+
 def layers() -> dict[str, int]:
     """The layer of every folder and top module, from the list in docs/architecture.md."""
     page = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -114,7 +115,9 @@ def test_modules_do_not_import_private_names_of_others():
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ngramstat"):
-                private = [a.name for a in node.names if a.name.startswith("_") and a.name != "_core"]
+                private = [
+                    a.name for a in node.names if a.name.startswith("_") and a.name != "_core"
+                ]
                 assert not private, f"{path}: imports {private} of {node.module}"
 
 

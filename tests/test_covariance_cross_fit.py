@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import ngramstat
+from designs import design_of
 from ngramstat import kernels
 from ngramstat.covariance.cross_fit import ShuffledPairs, cross_fit
 from ngramstat.kernels import Documents, PairLabel
-from ngramstat.sampling.documents import FOLDS, Units, statistical_units
+from ngramstat.sampling.design import FOLDS, SamplingDesign
 from ngramstat.synthetic import BroadcastTree, IndependentTokens, MarkovChain
 
 
@@ -21,8 +22,8 @@ def small_corpus(documents: int = 60, length: int = 40, v: int = 5, seed: int = 
     return chain.corpus(documents * length, seed=seed)
 
 
-def portion_covariance(
-    corpus, units: Units, fold: int, lag: int, *, stream: bool, sequential: bool = False
+def fold_covariance(
+    design: SamplingDesign, fold: int, lag: int, *, stream: bool, sequential: bool = False
 ):
     """(C, pairs) of one fold, by loops, tokens centred by the marginals of the half's other
     folds; or its sequential covariance, the pairs of all within-document shuffles taken off.
@@ -30,19 +31,19 @@ def portion_covariance(
     v = corpus.vocab_size
     joint, others = np.zeros((v, v)), np.zeros((v, v))
     shuffled = np.zeros((v, v))
-    documents = units.documents
+    documents = design.documents
     if stream:
         starts, ends = documents.starts, documents.ends
         limits = np.full(len(documents), corpus.n_tokens)
     else:
         starts, ends = documents.content_starts, documents.content_ends
         limits = ends
-    half = units.documents.folds // (FOLDS // 2)
-    for d in np.flatnonzero((half == fold // (FOLDS // 2)) & (units.documents.folds != fold)):
+    half = design.documents.folds // (FOLDS // 2)
+    for d in np.flatnonzero((half == fold // (FOLDS // 2)) & (design.documents.folds != fold)):
         for i in range(starts[d], ends[d]):
             if i + lag < limits[d]:
                 others[corpus.tokens[i], corpus.tokens[i + lag]] += 1
-    for d in np.flatnonzero(units.documents.folds == fold):
+    for d in np.flatnonzero(design.documents.folds == fold):
         for i in range(starts[d], ends[d]):
             if i + lag < limits[d]:
                 joint[corpus.tokens[i], corpus.tokens[i + lag]] += 1
@@ -63,11 +64,10 @@ def portion_covariance(
     ), n
 
 
-def brute_force(corpus, units, lag, left, right, *, stream, sequential=False):
+def brute_force(design, lag, left, right, *, stream, sequential=False):
     """(u^T C v, estimate of the norm, its jackknife error) by sums over distinct folds."""
     parts = [
-        portion_covariance(corpus, units, k, lag, stream=stream, sequential=sequential)
-        for k in range(FOLDS)
+        fold_covariance(design, k, lag, stream=stream, sequential=sequential) for k in range(FOLDS)
     ]
     sides = [range(FOLDS // 2), range(FOLDS // 2, FOLDS)]
 
@@ -106,15 +106,15 @@ def brute_force(corpus, units, lag, left, right, *, stream, sequential=False):
 def test_moments_equal_sums_over_distinct_portions(stream, lag):
     corpus = small_corpus()
     boundary = "stream" if stream else "document"
-    units = statistical_units(corpus, boundary=boundary, seed=3)
+    design = design_of(corpus, boundary=boundary, seed=3)
     rng = np.random.default_rng(1)
     chain = MarkovChain.random(5, concentration=0.3, rules_seed=0, document_length=40)
     exact = chain.covariance(lag, "document")
     u, _, vt = np.linalg.svd(exact)
     left = np.stack([u[:, 0] + 0.1 * rng.standard_normal(5) for _ in range(2)])
     right = np.stack([vt[0] + 0.1 * rng.standard_normal(5) for _ in range(2)])
-    found = cross_fit(corpus, units, lag, (left, right), stream=stream, threads=2)
-    first, value, error = brute_force(corpus, units, lag, left, right, stream=stream)
+    found = cross_fit(design, lag, (left, right), across=stream, threads=2)
+    first, value, error = brute_force(design, lag, left, right, stream=stream)
     assert found.crossfit == pytest.approx(first, rel=1e-10)
     # Vectors of the last step are rounded to floats.
     assert found.debiased == pytest.approx(value, rel=1e-7)
@@ -136,17 +136,17 @@ def test_sequential_moments_equal_sums_over_distinct_portions():
         vocab_size=4,
         document_ends=np.cumsum([len(d) for d in documents]),
     )
-    units = statistical_units(corpus, boundary="document", seed=2)
-    spans, lag = units.documents, 1
+    design = design_of(corpus, boundary="document", seed=2)
+    spans, lag = design.documents, 1
     lengths = (spans.ends - spans.starts).astype(float)
     vectors = rng.standard_normal((2, 2, 4)) * 0.2 + np.array([1.0, -1.0, 0.5, -0.5])
     shuffled = ShuffledPairs(
         kernels.count_document_tokens(corpus.tokens, 4, spans),
         np.maximum(lengths - lag, 0) / (lengths * (lengths - 1)),
-        units.documents.folds,
+        design.documents.folds,
     )
-    found = cross_fit(corpus, units, lag, tuple(vectors), stream=False, shuffled=shuffled)
-    first, value, error = brute_force(corpus, units, lag, *vectors, stream=False, sequential=True)
+    found = cross_fit(design, lag, tuple(vectors), across=False, shuffled=shuffled)
+    first, value, error = brute_force(design, lag, *vectors, stream=False, sequential=True)
     assert found.crossfit == pytest.approx(first, rel=1e-10)
     # Vectors of the last step are rounded to floats.
     assert found.debiased == pytest.approx(value, rel=1e-7)
@@ -175,23 +175,23 @@ def test_portions_without_pairs_are_left_out():
     corpus = ngramstat.Corpus.from_arrays(
         tokens.astype(np.uint16), vocab_size=3, document_ends=np.cumsum(lengths)
     )
-    units = statistical_units(corpus, boundary="document", seed=0)
+    design = design_of(corpus, boundary="document", seed=0)
     vectors = np.linalg.svd(rng.standard_normal((2, 3, 3)))[0][:, :, 0]
-    found = cross_fit(corpus, units, 5, (vectors, vectors), stream=False)
-    first, _ = brute_force_first(corpus, units, 5, vectors)
+    found = cross_fit(design, 5, (vectors, vectors), across=False)
+    first, _ = brute_force_first(design, 5, vectors)
     assert found.crossfit == pytest.approx(first, rel=1e-10, abs=1e-14)
     # Longer than every document: nothing to say.
-    nothing = cross_fit(corpus, units, 31, (vectors, vectors), stream=False)
+    nothing = cross_fit(design, 31, (vectors, vectors), across=False)
     assert math.isnan(nothing.debiased)
     assert math.isnan(nothing.crossfit)
 
 
-def brute_force_first(corpus, units, lag, vectors):
+def brute_force_first(design, lag, vectors):
     halves = []
     for h in (0, 1):
         u = vectors[1 - h]
         parts = [
-            portion_covariance(corpus, units, k, lag, stream=False)
+            fold_covariance(design, k, lag, stream=False)
             for k in range(h * FOLDS // 2, (h + 1) * FOLDS // 2)
         ]
         total = sum(n for _, n in parts)

@@ -9,13 +9,15 @@ from scipy.sparse.linalg import LinearOperator, svds
 
 import ngramstat
 import reference
+from designs import design_of
 from ngramstat import kernels
-from ngramstat.covariance.measurement import CorrelationOptions, default_lags, measure_lags
+from ngramstat.covariance.measurement import measure_lags
 from ngramstat.covariance.noise import noise_edge
 from ngramstat.covariance.operators import Composition, PairStatistics
+from ngramstat.covariance.options import CorrelationOptions, default_lags
 from ngramstat.kernels import Documents
 from ngramstat.linear_algebra.lanczos import leading_singular_triplets
-from ngramstat.sampling.documents import statistical_units
+from ngramstat.sampling.design import SamplingDesign
 from ngramstat.synthetic import MarkovChain
 
 # docs/theory.md 12.4: a chain with eigenvalues below one, so C(t) falls exponentially.
@@ -209,17 +211,19 @@ def test_document_boundary_counts_only_pairs_inside():
     corpus = ngramstat.Corpus.from_arrays(
         tokens, vocab_size=3, document_ends=np.arange(3, 121, 3), separator=0
     )
-    units = statistical_units(corpus, boundary="document", seed=0)
-    assert (units.documents.content_ends - units.documents.content_starts).tolist() == [2] * 40
+    design = design_of(corpus, boundary="document", seed=0)
+    assert (design.documents.content_ends - design.documents.content_starts).tolist() == [2] * 40
     options = CorrelationOptions(lags=(1,), boundary="document", replicates=9)
-    (inside,) = measure_lags(corpus, options, [1])
+    (inside,) = measure_lags(SamplingDesign(corpus, options), options, [1])
     assert inside.pairs == 40
     assert inside.separator_share == 0
-    (stream,) = measure_lags(corpus, CorrelationOptions(lags=(1,), replicates=9), [1])
+    options = CorrelationOptions(lags=(1,), replicates=9)
+    (stream,) = measure_lags(SamplingDesign(corpus, options), options, [1])
     assert stream.pairs == 119
     assert stream.separator_share == pytest.approx((39 + 40) / 119)
     with pytest.raises(ngramstat.InputError, match="lag 2: no pairs of tokens that far apart"):
-        list(measure_lags(corpus, CorrelationOptions(lags=(2,), boundary="document"), [2]))
+        options = CorrelationOptions(lags=(2,), boundary="document")
+        list(measure_lags(SamplingDesign(corpus, options), options, [2]))
 
 
 def test_halves_share_the_tokens_evenly():
@@ -228,7 +232,7 @@ def test_halves_share_the_tokens_evenly():
     corpus = ngramstat.Corpus.from_arrays(
         np.zeros(lengths.sum(), np.uint16), vocab_size=1, document_ends=np.cumsum(lengths)
     )
-    spans = statistical_units(corpus, boundary="stream", seed=3).documents
+    spans = design_of(corpus, boundary="stream", seed=3).documents
     first = lengths[spans.halves == 0].sum()
     assert abs(first - lengths.sum() / 2) <= 500
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import ngramstat
-from ngramstat.covariance.assembly import crossing_reach, sequential_reach
+from designs import design_of
+from ngramstat.covariance.lag_limits import crossing_limit, sequential_limit
 from ngramstat.covariance.measurement import most_frequent
 from ngramstat.covariance.position import position_norm
 from ngramstat.covariance.shuffling import shuffled_inside_documents
-from ngramstat.sampling.documents import statistical_units
 from ngramstat.synthetic import BroadcastTree, MarkovChain
 from test_covariance_measurement import zipf
 
@@ -37,8 +37,8 @@ def test_permutation_floor_equals_brute_force():
     lengths = np.random.default_rng(1).integers(5, 60, 40)
     corpus, lag = documents_of(lengths), 4
     found = ngramstat.correlations(corpus, lags=[lag], replicates=9, seed=3)
-    units = statistical_units(corpus, boundary="stream", seed=3)
-    shuffled = shuffled_inside_documents(corpus, units, 3)
+    design = design_of(corpus, boundary="stream", seed=3)
+    shuffled = shuffled_inside_documents(design)
     joint, mean = np.zeros((6, 6)), np.zeros((6, 6))
     for end, length in zip(np.cumsum(lengths), lengths, strict=True):
         document = shuffled[end - length : end]
@@ -58,12 +58,13 @@ def test_shuffled_documents_keep_their_separators_and_the_seed_decides():
     corpus = ngramstat.Corpus.from_arrays(
         tokens, vocab_size=5, document_ends=np.arange(5, 151, 5), separator=0
     )
-    units = statistical_units(corpus, boundary="document", seed=0)
-    shuffled = shuffled_inside_documents(corpus, units, 0)
+    design = design_of(corpus, boundary="document", seed=0)
+    shuffled = shuffled_inside_documents(design)
     assert (shuffled[4::5] == 0).all()
     assert not np.array_equal(shuffled, tokens)
-    np.testing.assert_array_equal(shuffled, shuffled_inside_documents(corpus, units, 0))
-    assert not np.array_equal(shuffled, shuffled_inside_documents(corpus, units, 1))
+    np.testing.assert_array_equal(shuffled, shuffled_inside_documents(design))
+    other = design_of(corpus, boundary="document", seed=1)
+    assert not np.array_equal(shuffled, shuffled_inside_documents(other))
     np.testing.assert_array_equal(corpus.tokens, tokens)
 
 
@@ -85,10 +86,10 @@ def test_the_sequential_norm_without_sequence_is_the_permutation_floor():
 def test_position_norm_equals_brute_force():
     lengths = np.random.default_rng(2).integers(3, 90, 60)
     corpus, lag = documents_of(lengths, seed=4), 2
-    units = statistical_units(corpus, boundary="stream", seed=0)
+    design = design_of(corpus, boundary="stream", seed=0)
     edges = np.array([0, 1, 2, 4, 8, 16, 32, 64])
     left, right = np.zeros((2, 8, 6)), np.zeros((2, 8, 6))
-    for end, length, half in zip(np.cumsum(lengths), lengths, units.documents.halves, strict=True):
+    for end, length, half in zip(np.cumsum(lengths), lengths, design.documents.halves, strict=True):
         document = corpus.tokens[end - length : end]
         for i in range(length - lag):
             b = int(np.searchsorted(edges, i, side="right")) - 1
@@ -107,7 +108,7 @@ def test_position_norm_equals_brute_force():
         )
 
     one, other = covariance(0, 1), covariance(1, 0)
-    norm, floor = position_norm(corpus, units, lag)
+    norm, floor = position_norm(design, lag)
     assert norm == pytest.approx(np.linalg.norm(one + other, 2) / 2, rel=1e-9)
     assert floor == pytest.approx(np.linalg.norm(one - other, 2) / 2, rel=1e-9)
     # The planted drift: the first quarter of a document has other tokens.
@@ -163,11 +164,11 @@ def test_equally_frequent_types_are_kept_by_their_ids():
 def test_crossing_pairs_end_the_window_of_the_stream():
     lags = np.array([1, 2, 4, 8, 16])
     share = np.array([0.01, 0.02, 0.1, 0.3, 0.2])
-    reach = crossing_reach(lags, share)
+    reach = crossing_limit(lags, share)
     assert reach is not None
     assert reach[0] == 4
     assert "25 %" in reach[1]
-    assert crossing_reach(lags, share / 2) is None
+    assert crossing_limit(lags, share / 2) is None
     # Short documents of one tree each: lags beyond a quarter of them are not fitted.
     corpus = BroadcastTree.with_beta(0.9, 8, 2, 6).corpus(300_000, seed=1)
     found = ngramstat.correlations(corpus, lags=[1, 2, 3, 4, 6, 8, 11, 16, 23, 32], replicates=99)
@@ -180,30 +181,30 @@ def test_crossing_pairs_end_the_window_of_the_stream():
 
 
 @pytest.mark.parametrize(("beta", "length"), [(0.9, 1000), (0.5, 4000), (1.5, 300)])
-def test_sequential_reach_leaves_norms_that_are_short_by_about_a_quarter(beta, length):
+def test_sequential_limit_leaves_norms_that_are_short_by_about_a_quarter(beta, length):
     """C = t^-beta, less its mean over the pairs of a document, as removing composition does."""
     t = np.arange(1, length)
     share = 2 * (length - t) / (length * (length - 1.0))
     removed = share @ t**-beta
     lags = np.array([1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256])
     norm = np.abs(lags**-beta - removed)
-    reach = sequential_reach(lags, norm, np.full(50, length))
+    reach = sequential_limit(lags, norm, np.full(50, length))
     assert reach is not None
     short = removed / lags**-beta
     assert short[lags <= reach[0]].max() < 0.35  # the mean is known from the measured lags alone
     assert short[lags > reach[0]].min() > 0.15
 
 
-def test_sequential_reach_of_short_memory_and_of_short_documents():
+def test_sequential_limit_of_short_memory_and_of_short_documents():
     lags = 2 ** np.arange(8)
     fast = np.where(lags < 16, np.exp(-lags / 2.0), np.nan)
-    assert sequential_reach(lags, fast, np.full(10, 10**6))[0] == 8
-    assert sequential_reach(lags, 0.5 ** lags.astype(float), np.full(10, 10**9))[0] <= 32
-    long = sequential_reach(lags, lags**-1.0, np.full(10, 10**7))
+    assert sequential_limit(lags, fast, np.full(10, 10**6))[0] == 8
+    assert sequential_limit(lags, 0.5 ** lags.astype(float), np.full(10, 10**9))[0] <= 32
+    long = sequential_limit(lags, lags**-1.0, np.full(10, 10**7))
     assert long is None
-    short = sequential_reach(lags, lags**-3.0, np.full(10, 100))
+    short = sequential_limit(lags, lags**-3.0, np.full(10, 100))
     assert short[0] <= 25
-    assert sequential_reach(lags, lags**-1.0, np.array([1, 1])) is None
+    assert sequential_limit(lags, lags**-1.0, np.array([1, 1])) is None
 
 
 def test_cross_fit_and_plug_in_bracket_the_truth_at_few_tokens():

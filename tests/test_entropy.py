@@ -10,6 +10,8 @@ import pytest
 
 import ngramstat
 import reference
+from designs import design_of, split_of
+from ngramstat.boundary import Boundary
 from ngramstat.entropy.counts import (
     chao_shen,
     extrapolate,
@@ -17,11 +19,11 @@ from ngramstat.entropy.counts import (
     miller_madow,
     plug_in,
 )
-from ngramstat.entropy.kneser_ney import held_out_losses, split_units
+from ngramstat.entropy.kneser_ney import held_out_losses
 from ngramstat.errors import InputError
 from ngramstat.kernels import count_ngrams
 from ngramstat.runtime.workspace import Workspace
-from ngramstat.sampling.documents import DocumentBootstrap, statistical_units
+from ngramstat.sampling.bootstrap import DocumentBootstrap
 from ngramstat.synthetic import IndependentTokens, MarkovChain, RunProcess
 from test_covariance_measurement import markov_chain, zipf
 
@@ -103,12 +105,12 @@ def test_group_losses_add_up_to_the_plug_in_entropy():
     corpus = ngramstat.Corpus.from_arrays(
         tokens, vocab_size=12, document_ends=np.arange(100, 4001, 100)
     )
-    units = statistical_units(corpus, boundary="document", seed=1)
+    design = design_of(corpus, boundary="document", seed=1)
     statistics = count_ngrams(
         tokens,
         12,
         max_context=2,
-        documents=units.documents.with_clusters(np.arange(40, dtype=np.uint32), 40),
+        documents=design.documents.with_clusters(np.arange(40, dtype=np.uint32), 40),
         across=False,
     )
     losses = group_losses(statistics)
@@ -128,12 +130,12 @@ def test_extrapolation_takes_the_bias_off_by_subsampling():
         marks = []
         for _ in range(40):
             corpus = world.corpus(40_000, seed=int(rng.integers(1 << 30)))
-            units = statistical_units(corpus, boundary="document", seed=0)
+            design = design_of(corpus, boundary="document", seed=0)
             statistics = count_ngrams(
                 corpus.tokens,
                 corpus.vocab_size,
                 max_context=contexts,
-                documents=units.documents,
+                documents=design.documents,
                 across=False,
             )
             found = extrapolate(statistics)
@@ -152,13 +154,13 @@ def test_extrapolation_takes_the_bias_off_by_subsampling():
 
 def extrapolate_of(world, tokens: int):
     corpus = world.corpus(tokens, seed=1)
-    units = statistical_units(corpus, boundary="document", seed=0)
+    design = design_of(corpus, boundary="document", seed=0)
     return extrapolate(
         count_ngrams(
             corpus.tokens,
             corpus.vocab_size,
             max_context=1,
-            documents=units.documents,
+            documents=design.documents,
             across=False,
         )
     )
@@ -212,11 +214,11 @@ def test_documents_of_unequal_length(lengths, vocab_size, contexts):
 def test_few_documents_have_intervals_by_students_t(clusters):
     """A replicate of two documents is often one of them alone, with no error of its own."""
     rng = np.random.default_rng(4)
-    bootstrap = DocumentBootstrap(clusters, 999, 0)
+    bootstrap = DocumentBootstrap.of_documents(clusters, 999, 0)
     ones, covered = np.ones(clusters), []
     for _ in range(400):
         values = rng.standard_normal((clusters, 1))
-        below, above = bootstrap.ratio_reach(values, ones, 0.95)
+        below, above = bootstrap.ratio_half_widths(values, ones, 0.95)
         assert below == above
         covered.append(abs(values.mean()) <= above[0])
     assert np.mean(covered) == pytest.approx(0.95, abs=0.035)
@@ -224,12 +226,14 @@ def test_few_documents_have_intervals_by_students_t(clusters):
 
 def test_equal_documents_have_no_spread():
     for clusters in (2, 20):
-        bootstrap = DocumentBootstrap(clusters, 199, 0)
-        below, above = bootstrap.ratio_reach(
+        bootstrap = DocumentBootstrap.of_documents(clusters, 199, 0)
+        below, above = bootstrap.ratio_half_widths(
             np.full((clusters, 1), 0.1), np.full(clusters, 3.0), 0.95
         )
         assert max(below[0], above[0]) < 1e-12
-    alone = DocumentBootstrap(1, 199, 0).ratio_reach(np.ones((1, 1)), np.ones(1), 0.95)
+    alone = DocumentBootstrap.of_documents(1, 199, 0).ratio_half_widths(
+        np.ones((1, 1)), np.ones(1), 0.95
+    )
     assert np.isnan(alone).all()
 
 
@@ -263,8 +267,8 @@ def test_a_period_is_settled_and_has_no_drops():
 @pytest.mark.parametrize("lengths", [[2000, 3000], [3000, 2000], [10, 5000]])
 def test_two_documents_make_two_halves(lengths):
     corpus = independent_documents(lengths, 5, seed=0)
-    units = statistical_units(corpus, boundary="document", seed=0)
-    assert sorted(units.documents.halves.tolist()) == [0, 1]
+    design = design_of(corpus, boundary="document", seed=0)
+    assert sorted(design.documents.halves.tolist()) == [0, 1]
 
 
 def test_a_negative_seed_is_refused():
@@ -326,9 +330,11 @@ def test_held_out_losses_equal_the_reference(separator, boundary):
     lower = 0 if separator is None else 1
     documents = [rng.integers(lower, 6, rng.integers(1, 30)).tolist() for _ in range(30)]
     corpus = separated(documents, separator, 6)
-    units = statistical_units(corpus, boundary=boundary, seed=0)
-    split = split_units(corpus, units, share=0.2, seed=0)
-    found = held_out_losses(split, max_context=3, boundary=boundary, workspace=Workspace(2))
+    design = design_of(corpus, boundary=boundary, seed=0)
+    split = split_of(design, 0.2)
+    found = held_out_losses(
+        split, max_context=3, boundary=Boundary(boundary), workspace=Workspace(2)
+    )
 
     def text(chosen: np.ndarray) -> tuple[list[int], list[int]]:
         """(tokens, positions to score), with a mark between documents that contexts stop at."""
@@ -390,8 +396,8 @@ def test_results_are_bit_identical_over_threads_dtypes_and_memory(threads, token
     [
         ({"max_context": -1}, "max_context=-1"),
         ({"max_context": 16}, "max_context=16"),
-        ({"held_out": 0.0}, "held-out share 0.0"),
-        ({"held_out": 0.9}, "held-out share 0.9"),
+        ({"held_out": 0.0}, "held-out fraction 0.0"),
+        ({"held_out": 0.9}, "held-out fraction 0.9"),
         ({"held_out": "no/such/corpus"}, "no/such/corpus"),
     ],
 )

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import ngramstat
-from ngramstat.entropy.kneser_ney import HeldOut, held_out_losses, split_units
+from designs import design_of, split_of
+from ngramstat.boundary import Boundary
+from ngramstat.entropy.kneser_ney import HeldOutLosses, held_out_losses
 from ngramstat.entropy.learning_curves import (
     LearningPoint,
     nested_subsets,
@@ -18,7 +20,6 @@ from ngramstat.entropy.learning_curves import (
 from ngramstat.errors import InputError
 from ngramstat.report.learning import plot_learning
 from ngramstat.runtime.workspace import Workspace
-from ngramstat.sampling.documents import statistical_units
 from ngramstat.synthetic import SantaFe
 from test_covariance_measurement import zipf
 
@@ -29,8 +30,7 @@ def split():
     corpus = ngramstat.Corpus.from_arrays(
         tokens, vocab_size=200, document_ends=np.arange(100, 60_001, 100)
     )
-    units = statistical_units(corpus, boundary="stream", seed=0)
-    return split_units(corpus, units, share=0.1, seed=0)
+    return split_of(design_of(corpus), 0.1)
 
 
 def test_subsets_are_nested_and_replicates_apart(split):
@@ -51,10 +51,11 @@ def test_subsets_are_nested_and_replicates_apart(split):
 
 def test_a_point_is_the_model_of_its_subset(split):
     subset = next(iter(nested_subsets(split, sizes=2, seed=1)))
-    point = subset_losses(split, subset, max_context=2, boundary="stream")
-    corpus, units, _ = split.training
+    point = subset_losses(split, subset, max_context=2, boundary=Boundary.STREAM)
     alone = held_out_losses(
-        type(split)((corpus, units, subset.documents), split.held_out),
+        dataclasses.replace(
+            split, training=dataclasses.replace(split.training, chosen=subset.documents)
+        ),
         max_context=2,
         boundary="stream",
         workspace=Workspace(2),
@@ -77,7 +78,7 @@ def test_errors_are_pooled_over_sizes():
         for h in range(1, 7)
         for _ in range(60)
     ]
-    whole = HeldOut(np.full((2, 3), 20.0), np.array([10, 10]), 1_000_000, ())
+    whole = HeldOutLosses(np.full((2, 3), 20.0), np.array([10, 10]), 1_000_000, ())
     curve = pooled_curve(whole, points)
     assert curve.tokens.tolist() == [int(1e6 / 2**h) for h in range(6, -1, -1)]
     assert curve.replicates.tolist() == [60] * 6 + [1]

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 import ngramstat
+from designs import design_of, split_of
+from ngramstat.boundary import Boundary
 from ngramstat.entropy import mixture
-from ngramstat.entropy.kneser_ney import held_out_losses, split_texts, split_units
+from ngramstat.entropy.kneser_ney import held_out_losses
 from ngramstat.entropy.mixture import MixtureText, mixture_losses, patterns, tuning_split
+from ngramstat.entropy.split_streams import split_streams
 from ngramstat.entropy.token_tree import bisection_tree, places
 from ngramstat.runtime.resources import anonymous_bytes
 from ngramstat.runtime.workspace import Workspace
-from ngramstat.sampling.documents import statistical_units
 
 
 def classed_text(rng: np.random.Generator, n: int, size: int) -> np.ndarray:
@@ -112,10 +114,9 @@ def test_better_than_kneser_ney_where_classes_rule(monkeypatch):
     corpus = ngramstat.Corpus.from_arrays(
         tokens, vocab_size=size, document_ends=np.arange(300, 60_001, 300)
     )
-    units = statistical_units(corpus, boundary="stream", seed=0)
-    split = split_units(corpus, units, share=0.1, seed=0)
-    kneser_ney = held_out_losses(split, max_context=2, boundary="stream")
-    with split_texts(split, boundary="stream") as texts, tuning_split(texts, 0) as text:
+    split = split_of(design_of(corpus), 0.1)
+    kneser_ney = held_out_losses(split, max_context=2, boundary=Boundary.STREAM)
+    with split_streams(split, boundary=Boundary.STREAM) as texts, tuning_split(texts, 0) as text:
         losses, better = mixture_losses(text, max_context=2, n_documents=len(texts.scored))
     assert better.all()
     gain = kneser_ney.losses.sum(axis=0)[1:] - losses.sum(axis=0)
@@ -135,12 +136,11 @@ def test_the_tuning_slice_is_taken_from_the_training_text(boundary, separator, t
     corpus = ngramstat.Corpus.from_arrays(
         tokens, vocab_size=50, document_ends=ends, separator=separator
     )
-    units = statistical_units(corpus, boundary=boundary, seed=0)
-    split = split_units(corpus, units, share=0.1, seed=0)
+    split = split_of(design_of(corpus, boundary=boundary), 0.1)
     # In memory, and in files where the limit is one byte.
     for space in (Workspace(), Workspace(memory_limit=1, directory=tmp_path)):
         with (
-            split_texts(split, boundary=boundary, workspace=space) as texts,
+            split_streams(split, boundary=Boundary(boundary), workspace=space) as texts,
             tuning_split(texts, 0, space) as text,
         ):
             scored = int((text.tuning_document >= 0).sum())

@@ -16,13 +16,15 @@ from hypothesis import strategies as st
 import ngramstat
 import reference
 from ngramstat import _core, kernels
-from ngramstat.covariance.measurement import CorrelationOptions, measure_lags
+from ngramstat.covariance.measurement import measure_lags
 from ngramstat.covariance.operators import PairStatistics
+from ngramstat.covariance.options import CorrelationOptions
 from ngramstat.errors import InputError, NgramstatError
 from ngramstat.kernels import Documents
 from ngramstat.linear_algebra.lanczos import HostBackend, leading_singular_triplets
 from ngramstat.runtime.gpus import CPU, Gpus, open_gpus
 from ngramstat.runtime.workspace import Workspace
+from ngramstat.sampling.design import SamplingDesign
 from test_kernels_pairs import as_counters, corpora
 
 SHARED = 227 << 10
@@ -319,8 +321,12 @@ def test_streamed_pairs_equal_the_cpus(device, boundary, vocab_size, kept):
     corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=vocab_size, document_ends=spans.ends)
     options = CorrelationOptions(lags=(2, 50), replicates=5, sequential=False, matrix_free=True,
                                  boundary=boundary, vocab_top=kept)  # fmt: skip
-    ours = measure_lags(corpus, options, options.lags, workspace=Workspace(gpus=device()))
-    theirs = measure_lags(corpus, options, options.lags, workspace=Workspace(gpus=CPU))
+    ours = measure_lags(
+        SamplingDesign(corpus, options), options, options.lags, workspace=Workspace(gpus=device())
+    )
+    theirs = measure_lags(
+        SamplingDesign(corpus, options), options, options.lags, workspace=Workspace(gpus=CPU)
+    )
     for a, b in zip(ours, theirs, strict=True):
         assert (a.lag, a.pairs) == (b.lag, b.pairs)
         assert a.singular_values == pytest.approx(b.singular_values, rel=1e-6)
@@ -356,8 +362,12 @@ def test_measured_lags_equal_the_cpus(device, sequential):
     # More lags than are counted in one go: with two devices one counts while results are freed.
     lags = (*range(1, 34), 40, 50)
     options = CorrelationOptions(lags=lags, replicates=20, sequential=sequential)
-    ours = measure_lags(corpus, options, options.lags, workspace=Workspace(gpus=device()))
-    theirs = measure_lags(corpus, options, options.lags, workspace=Workspace(gpus=CPU))
+    ours = measure_lags(
+        SamplingDesign(corpus, options), options, options.lags, workspace=Workspace(gpus=device())
+    )
+    theirs = measure_lags(
+        SamplingDesign(corpus, options), options, options.lags, workspace=Workspace(gpus=CPU)
+    )
     for a, b in zip(ours, theirs, strict=True):
         assert (a.lag, a.pairs) == (b.lag, b.pairs)
         for name in ("norm", "frobenius", "noise_floor", "norm_sequential", "permutation_floor",

@@ -139,8 +139,12 @@ def test_power_law_hierarchy_reports_its_numbers():
     assert world.exponents()["beta"].value == pytest.approx(1.72, abs=5e-3)
     larger = RandomHierarchy(32, 16, 2, 6, zipf_a=0.5)
     assert larger.effective_rules == pytest.approx(3.745, abs=5e-4)
-    assert RandomHierarchy(8, 4, 2, 6, zipf_a=1.0).typical_fraction == pytest.approx(0.381, abs=5e-4)
-    assert RandomHierarchy(8, 4, 2, 6, zipf_a=2.0).typical_fraction == pytest.approx(0.296, abs=5e-4)
+    assert RandomHierarchy(8, 4, 2, 6, zipf_a=1.0).typical_fraction == pytest.approx(
+        0.381, abs=5e-4
+    )
+    assert RandomHierarchy(8, 4, 2, 6, zipf_a=2.0).typical_fraction == pytest.approx(
+        0.296, abs=5e-4
+    )
     assert world.exponents()["classification"].value == pytest.approx(1 / 3)
     bottom = RandomHierarchy(16, 8, 2, 6, zipf_a=0.5, zipf_levels="1")
     assert bottom.exponents()["beta"].value == pytest.approx(3.09, abs=5e-3)

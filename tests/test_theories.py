@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import ngramstat
+from designs import design_of
 from ngramstat.api import theories
 from ngramstat.cli import main
 from ngramstat.errors import InputError
 from ngramstat.report.page import render_page
 from ngramstat.report.theories import plot_theories, summarize_theories
 from ngramstat.results import Exponent, TheoriesResult, TheoryRow
-from ngramstat.sampling.documents import statistical_units
 from ngramstat.theories.growth import measure_growth, tail_exponent
 from ngramstat.theories.panel import MeasuredAlpha, judge, transformed
 from ngramstat.theories.spectra import measure_spectra, token_eigenvalues
@@ -48,7 +48,7 @@ def test_exponents_of_planted_corpora_lie_in_their_intervals(z):
     draws = 12
     for seed in range(draws):
         corpus, truth = planted(z, 300_000, 300_000, seed)
-        (kgram,) = measure_growth(corpus, longest=1).kgrams
+        (kgram,) = measure_growth(design_of(corpus), longest=1).kgrams
         for name in inside:
             exponent = getattr(kgram, name)
             assert exponent.value is not None, exponent.reason
@@ -65,7 +65,7 @@ def test_exponents_of_planted_corpora_lie_in_their_intervals(z):
 
 def test_types_and_singletons_equal_a_direct_count():
     corpus, _ = planted(1.5, 5000, 64_000, 0)
-    growth = measure_growth(corpus, longest=2)
+    growth = measure_growth(design_of(corpus), longest=2)
     documents = np.asarray(corpus.tokens).reshape(-1, DOCUMENT)
     for kgram in growth.kgrams:
         grams = np.concatenate([
@@ -85,7 +85,7 @@ def test_a_closed_vocabulary_has_no_heaps_exponent():
         rng.integers(0, 50, 64_000).astype(np.uint16), vocab_size=50,
         document_ends=np.arange(DOCUMENT, 64_001, DOCUMENT),
     )  # fmt: skip
-    (kgram,) = measure_growth(corpus, longest=1).kgrams
+    (kgram,) = measure_growth(design_of(corpus), longest=1).kgrams
     assert not kgram.heaps.reportable
     assert "closed" in kgram.heaps.reason
     assert "0 1-grams occur once" in kgram.missing.reason
@@ -95,7 +95,7 @@ def test_a_closed_vocabulary_has_no_heaps_exponent():
 def test_a_falling_number_of_singletons_means_a_closed_set():
     # All 2000 types are met in half of the text; a few hundred still occur once.
     corpus, _ = planted(1.1, 2000, 40_000, 0)
-    (kgram,) = measure_growth(corpus, longest=1).kgrams
+    (kgram,) = measure_growth(design_of(corpus), longest=1).kgrams
     assert kgram.singletons[-1] < kgram.singletons[-2]
     assert not kgram.missing.reportable
     assert "closed set" in kgram.missing.reason
@@ -104,9 +104,9 @@ def test_a_falling_number_of_singletons_means_a_closed_set():
 def test_too_few_documents_for_nested_parts_are_refused():
     tokens = np.random.default_rng(0).integers(0, 9, 31).astype(np.uint16)
     corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=9, document_ends=np.arange(1, 32))
-    if len(statistical_units(corpus, boundary="document", seed=0).documents) < 32:
+    if len(design_of(corpus, boundary="document").documents) < 32:
         with pytest.raises(InputError, match="needed for nested parts"):
-            measure_growth(corpus, longest=1)
+            measure_growth(design_of(corpus), longest=1)
 
 
 def test_the_tail_of_exact_numbers():
@@ -140,7 +140,7 @@ def test_contributions_are_masses_times_divergences():
     corpus = ngramstat.Corpus.from_arrays(
         tokens, vocab_size=30, document_ends=np.arange(1000, 200_001, 1000)
     )
-    spectra = measure_spectra(corpus)
+    spectra = measure_spectra(design_of(corpus))
     joint = np.zeros((30, 30))
     np.add.at(joint, (tokens[:-1], tokens[1:]), 1)
     joint /= joint.sum()

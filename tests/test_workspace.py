@@ -14,15 +14,17 @@ import pytest
 from click.testing import CliRunner
 
 import ngramstat
+from designs import design_of
 from ngramstat import _core
 from ngramstat.cli import main
-from ngramstat.covariance.measurement import CorrelationOptions
-from ngramstat.entropy.assembly import EntropyOptions
+from ngramstat.covariance.options import CorrelationOptions
+from ngramstat.entropy.options import EntropyOptions
 from ngramstat.errors import InputError
 from ngramstat.kernels import token_counts
 from ngramstat.runtime.resources import anonymous_bytes
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.stages.plan import make_plan
+from ngramstat.stages.runner import stages_of
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and uses Linux's madvise")
 
@@ -161,7 +163,9 @@ def test_less_memory_means_more_passes_and_files(corpus):
     options = CorrelationOptions(lags=(1, 2, 4)), EntropyOptions(predictor="kneser-ney")
     least = anonymous_bytes() + (200 << 20)
     plenty, little = (
-        make_plan(opened, *options, Workspace(2, limit), timed=False).to_dict()
+        make_plan(
+            opened, stages_of(design_of(opened), *options), Workspace(2, limit), timed=False
+        ).to_dict()
         for limit in (8 << 30, least)
     )
     assert plenty["seconds"] is None

@@ -461,14 +461,10 @@ class _Options:
         Options of either half are checked whether or not that half runs. An unknown name is a
         TypeError, as for any function.
         """
-        shared = {
-            "boundary": Boundary.parse(boundary),
-            **{
-                name: options.pop(name)
-                for name in ("replicates", "level", "seed")
-                if name in options
-            },
-        }
+        shared: dict[str, Any] = {"boundary": Boundary.parse(boundary)}
+        for name in ("replicates", "level", "seed"):
+            if name in options:
+                shared[name] = options.pop(name)
         names = {f.name for f in dataclasses.fields(CorrelationOptions)}
         of_pairs = {name: options.pop(name) for name in list(options) if name in names}
         if lags is None:

@@ -48,9 +48,7 @@ def assemble_correlations(
     low, high = _norm_intervals(plain.replicates, options.level)
     limits = _lag_limits(design, options, sequential)
     beta = _beta(design, options, plain, limits[0])
-    beta_sequential = _beta(
-        design, options, sequential, limits[1], is_measured=options.sequential
-    )
+    beta_sequential = _beta(design, options, sequential, limits[1], is_measured=options.sequential)
     return CorrelationResult(
         lags=np.array(options.lags, dtype=np.int64),
         **columns,

@@ -38,8 +38,8 @@ from ngramstat.kernels import (
     PairCounts,
     Tokens,
     count_pairs,
-    gpu_pair_stream,
     pair_tables_fit,
+    stream_pairs,
     sum_pairs_by_document,
     token_counts,
 )
@@ -172,7 +172,7 @@ def _measure_matrix_free(
     design = measurer.design
     stream: GpuPairStream | None = None
     if workspace.gpus:
-        stream = gpu_pair_stream(
+        stream = stream_pairs(
             design.corpus.tokens,
             design.corpus.vocab_size,
             design.documents,
@@ -219,7 +219,7 @@ def _count_streams(
             lags,
             threads=workspace.threads,
             memory_limit=budget,
-            buffer=buffer,
+            room=buffer,
             backend=workspace.gpus,
         )
         for tokens in streams

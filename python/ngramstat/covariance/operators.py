@@ -15,8 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat._core import GpuPart
-from ngramstat.kernels import CountMatrix, GpuCounts, PairCounts
+from ngramstat.kernels import CountMatrix, GpuCounts, GpuPart, PairCounts
 from ngramstat.linear_algebra.gpu_backend import GpuBackend
 from ngramstat.linear_algebra.lanczos import HostBackend, VectorBackend, as_block
 

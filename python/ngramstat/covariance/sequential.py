@@ -126,10 +126,10 @@ def measure_sequential(
 
     def composition(half: int | None = None) -> Composition:
         in_half = True if half is None else design.documents.halves == half
-        total = (
-            covariances.within_pairs if half is None else covariances.within_half_pairs[half]
+        total = covariances.within_pairs if half is None else covariances.within_half_pairs[half]
+        return Composition(
+            documents.counts, np.where(in_half, rates, 0.0) / total, documents.threads
         )
-        return Composition(documents.counts, np.where(in_half, rates, 0.0) / total, documents.threads)
 
     whole = composition()
     triplets = leading_singular_triplets(
@@ -153,9 +153,7 @@ def measure_sequential(
         ),
         across=False,
         vocab_mask=documents.vocab_mask,
-        shuffled=ShuffledPairs(
-            documents.counts, rates, design.documents.folds, documents.threads
-        ),
+        shuffled=ShuffledPairs(documents.counts, rates, design.documents.folds, documents.threads),
         threads=documents.threads,
     )
     alone = leading_singular_triplets(

@@ -183,7 +183,7 @@ def _learning_fits(curve: PooledCurve, half_width: Floats, level: float) -> list
     return fits
 
 
-def _limit_columns(fits: list[LimitFit]) -> dict[str, Floats]:
+def _limit_columns(fits: list[LimitFit]) -> dict[str, Any]:
     """Fields of the result that come from the limits of the learning curves, NaN without one."""
     names = {
         "learning_limit": "limit",

@@ -16,8 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.entropy.kneser_ney import HeldOut, Split, held_out_losses
-from ngramstat.runtime.workspace import Workspace
 from ngramstat.boundary import Boundary
 from ngramstat.entropy.kneser_ney import HeldOutLosses, held_out_losses
 from ngramstat.runtime.workspace import Workspace

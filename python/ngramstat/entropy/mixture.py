@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ngramstat.entropy.kneser_ney import SplitTexts, discounts
+from ngramstat.entropy.kneser_ney import discounts
+from ngramstat.entropy.split_streams import SplitStreams
 from ngramstat.entropy.token_tree import TokenTree, bisection_tree, places
 from ngramstat.kernels.mixing import (
     EVENT_BYTES,
@@ -183,7 +184,7 @@ class MixtureLosses:
 
 @contextmanager
 def tuning_split(
-    texts: SplitTexts, seed: int, workspace: Workspace | None = None
+    texts: SplitStreams, seed: int, workspace: Workspace | None = None
 ) -> Iterator[MixtureText]:
     """Takes whole random documents of the training text for the weights.
 
@@ -642,3 +643,16 @@ def _positions(
         depth[first_turn:last_turn] = np.minimum(within, _DEPTHS - 1)
         node_of[first_turn:last_turn] = flat[begin[part][which] + within] % _NODES
     return depth, node_of
+
+
+N_TREES = len(_POWERS)
+PIECE_TOKENS = _PIECE_TOKENS
+PACKED_LOGITS_FRACTION = _EVIDENCE_SHARE
+
+
+def tuning_tokens(n: int) -> int:
+    return int(min(max(0.02 * n, min(5e4, 0.1 * n)), 1e6))
+
+
+def trees_at_once(budget: float, bytes_of_all: float) -> int:
+    return N_TREES if bytes_of_all <= PACKED_LOGITS_FRACTION * budget else 1

@@ -28,9 +28,7 @@ def count_design_ngrams(
     """
     workspace = Workspace() if workspace is None else workspace
     corpus = design.corpus
-    cost = suffix_cost(
-        corpus.n_tokens, corpus.vocab_size, max_context + 1, counting_ngrams=True
-    )
+    cost = suffix_cost(corpus.n_tokens, corpus.vocab_size, max_context + 1, counting_ngrams=True)
     try:
         counts = count_ngrams(
             corpus.tokens,

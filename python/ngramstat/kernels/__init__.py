@@ -8,10 +8,22 @@ to the same counts whatever their size, as they do for any number of threads and
 from __future__ import annotations
 
 from ngramstat import _core
-from ngramstat._core import CountMatrix, Documents, GpuCounts, PairBuffer, PairLabel
+from ngramstat._core import (
+    CountMatrix,
+    Documents,
+    Gpu,
+    GpuBlock,
+    GpuCounts,
+    GpuOperator,
+    GpuPairStream,
+    GpuPart,
+    PairBuffer,
+    PairLabel,
+)
 from ngramstat.kernels.kneser_ney import KneserNey
 from ngramstat.kernels.pairs import (
     PairCounts,
+    PairMemory,
     bilinear_sums_by_class,
     count_document_tokens,
     count_pairs,
@@ -26,6 +38,7 @@ from ngramstat.kernels.suffixes import (
     NgramStatistics,
     SuffixCost,
     count_ngrams,
+    positions_that_fit,
     step_tokens,
     suffix_array,
     suffix_cost,
@@ -48,13 +61,19 @@ __all__ = [
     "N_POSITION_BINS",
     "CountMatrix",
     "Documents",
+    "Gpu",
+    "GpuBlock",
     "GpuCounts",
+    "GpuOperator",
+    "GpuPairStream",
+    "GpuPart",
     "KneserNey",
     "NgramCounts",
     "NgramStatistics",
     "PairBuffer",
     "PairCounts",
     "PairLabel",
+    "PairMemory",
     "SuffixCost",
     "Tokens",
     "bilinear_sums_by_class",
@@ -67,6 +86,7 @@ __all__ = [
     "multiply_pairs_by_class",
     "pair_bytes",
     "pair_tables_fit",
+    "positions_that_fit",
     "simd_level",
     "step_tokens",
     "stream_pairs",

@@ -14,6 +14,9 @@ from ngramstat.kernels.tokens import Tokens, check_tokens
 
 __all__ = ["KneserNey"]
 
+# Of each held-out token and order.
+_HELD_OUT_TOKEN_BYTES = 150
+
 
 class KneserNey:
     """Interpolated modified Kneser-Ney models of orders 1 .. order, counted for one held-out text.
@@ -59,6 +62,11 @@ class KneserNey:
     def cost(self, n_tokens: int) -> SuffixCost:
         """Memory that training on so many tokens takes."""
         return suffix_cost(n_tokens, self._symbols, self._order)
+
+    @staticmethod
+    def model_bytes(held_out_tokens: int, order: int) -> int:
+        """About what a model takes that is counted for so many held-out tokens."""
+        return _HELD_OUT_TOKEN_BYTES * order * held_out_tokens
 
     def train(
         self,

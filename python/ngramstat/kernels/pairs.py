@@ -31,6 +31,7 @@ __all__ = [
     "Documents",
     "PairCounts",
     "PairLabel",
+    "PairMemory",
     "bilinear_sums_by_class",
     "count_document_tokens",
     "count_pairs",
@@ -71,6 +72,42 @@ class PairCounts:
 def pair_bytes(vocab_size: int) -> int:
     """Bytes of a counted pair of types in a CountMatrix."""
     return _PAIR_BYTES if vocab_size <= 1 << 16 else _WIDE_PAIR_BYTES
+
+
+class PairMemory:
+    """Memory that counting pairs takes, and what fits into a budget of it.
+
+    Half of a budget is for pairs that are written out or the index of positions, a quarter for the
+    counts of the lags at hand, the rest for those of the ranges before.
+
+    Parameters
+    ----------
+    n_tokens, vocab_size : int
+
+    Attributes
+    ----------
+    uses_tables : bool
+        Pairs are written out and counted in tables of the cache's size, not by an index.
+    position_bytes : int
+        Of each token position of the range at work: an entry of 8 bytes, or a position and what is
+        left of its document.
+    peak_position_bytes : int
+        The same while an index is made.
+    """
+
+    def __init__(self, n_tokens: int, vocab_size: int) -> None:
+        self.uses_tables = _core.pair_tables_fit(vocab_size)
+        self.position_bytes = max(position_bytes(n_tokens) + 4, 8)
+        self.peak_position_bytes = self.position_bytes + (0 if self.uses_tables else 4)
+        self._largest_counts = min(n_tokens, vocab_size * vocab_size) * pair_bytes(vocab_size)
+
+    def positions_that_fit(self, budget: float) -> int:
+        """Token positions of a range within this many bytes, at least 1."""
+        return max(int(budget // 2 // self.position_bytes), 1)
+
+    def lags_that_fit(self, budget: float) -> int:
+        """Lags counted at a time within this many bytes, at least 1."""
+        return max(1, min(_LAG_GROUP, int(budget // 4 // max(self._largest_counts, 1))))
 
 
 def count_pairs(
@@ -197,21 +234,19 @@ def _count_on_cpu(
 ) -> Iterator[PairCounts]:
     check_tokens(tokens)
     n = len(tokens)
-    # Entries of 8 bytes, or a position and what is left of its document.
-    per_position = max(position_bytes(n) + 4, 8)
+    memory = PairMemory(n, vocab_size)
     budget = memory_limit if memory_limit is not None else 1 << 62
-    table = min(n, vocab_size * vocab_size) * pair_bytes(vocab_size)
-    group = max(1, min(_LAG_GROUP, budget // 4 // max(table, 1)))
+    group, positions = memory.lags_that_fit(budget), memory.positions_that_fit(budget)
     room = PairBuffer() if room is None else room
 
     def counter(first: int, last: int) -> _core.PairCounter:
         return _core.PairCounter(tokens, vocab_size, documents, first, last, tables, threads)
 
-    if n * per_position <= budget // 2:
+    if n <= positions:
         ranges = [(0, vocab_size)]
     else:
         occurrences = _core.token_counts(tokens, vocab_size, threads)
-        ranges = token_ranges(occurrences, max(budget // 2 // per_position, 1))
+        ranges = token_ranges(occurrences, positions)
     wanted = [int(lag) for lag in lags]
     whole = counter(0, vocab_size) if len(ranges) == 1 else None
     for start in range(0, len(wanted), group):

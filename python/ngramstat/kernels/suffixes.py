@@ -27,6 +27,7 @@ __all__ = [
     "Steps",
     "SuffixCost",
     "count_ngrams",
+    "positions_that_fit",
     "step_tokens",
     "suffix_array",
     "suffix_cost",
@@ -121,6 +122,22 @@ def suffix_cost(
     return SuffixCost(entry, block, reads_text)
 
 
+def positions_that_fit(cost: SuffixCost, budget: int, largest_blocks: int) -> int:
+    """Positions of a step's range within this many bytes, at least 1.
+
+    Parameters
+    ----------
+    cost : SuffixCost
+    budget : int
+        Bytes.
+    largest_blocks : int
+        Positions of the largest blocks, those of the most frequent tokens, one for each worker.
+        Workers are at these at worst, or at all of a small range.
+    """
+    beside_blocks = (budget - largest_blocks * cost.block_bytes) // cost.entry_bytes
+    return max(beside_blocks, budget // (cost.entry_bytes + cost.block_bytes), 1)
+
+
 def suffix_array(
     tokens: Tokens,
     vocab_size: int,
@@ -191,11 +208,8 @@ class Steps:
         budget = step_tokens(len(tokens), threads)
         self.occurrences = _core.token_counts(tokens, vocab_size, threads)
         if memory_limit is not None:
-            entry, of_block = cost.entry_bytes, cost.block_bytes
-            # Workers are at the largest blocks at worst, or at all of a small range.
-            largest = int(np.sort(self.occurrences)[-threads:].sum()) * of_block
-            fits = max((memory_limit - largest) // entry, memory_limit // (entry + of_block), 1)
-            budget = min(budget, fits)
+            largest_blocks = int(np.sort(self.occurrences)[-threads:].sum())
+            budget = min(budget, positions_that_fit(cost, memory_limit, largest_blocks))
         self.ranges = token_ranges(self.occurrences, budget)
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:

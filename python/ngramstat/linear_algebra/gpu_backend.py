@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat._core import Gpu, GpuBlock, GpuOperator
-from ngramstat.kernels import BLOCK_SIZE
+from ngramstat.kernels import BLOCK_SIZE, Gpu, GpuBlock, GpuOperator
 from ngramstat.linear_algebra.lanczos import Basis, as_block, orthonormal_rows
 
 __all__ = ["GpuBackend"]

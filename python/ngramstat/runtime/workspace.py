@@ -118,9 +118,14 @@ class Workspace:
             return None
         self.trim_heap()
         free = self.usable_bytes - self.resident_without_pages
-        free -= min(token_bytes, int(max(free, 0) * _MAX_PAGES_FRACTION))
+        free -= self.bytes_left_to_pages(free, token_bytes)
         # With a budget of one byte a step still runs, in its smallest parts.
         return max(free, 1)
+
+    @staticmethod
+    def bytes_left_to_pages(free: int, token_bytes: int) -> int:
+        """Bytes of the free memory that a step leaves to pages of mapped tokens."""
+        return min(token_bytes, int(max(free, 0) * _MAX_PAGES_FRACTION))
 
     def trim_heap(self) -> None:
         """Return freed memory to the system where there is a memory limit.

@@ -135,9 +135,7 @@ class DocumentBootstrap:
             below[j], above[j] = max(high, 0.0) * errors[j], max(-low, 0.0) * errors[j]
         return below, above
 
-    def _replicates_of_ratio(
-        self, centred: Floats, denominators: Floats
-    ) -> tuple[Floats, Floats]:
+    def _replicates_of_ratio(self, centred: Floats, denominators: Floats) -> tuple[Floats, Floats]:
         """Deviation of every replicate's ratio and its own standard error, (replicates, k) each.
 
         `centred` are the numerators less the ratio times the denominators, (n_clusters, k).

@@ -56,9 +56,9 @@ def from_arrays(kind: type[Value], arrays: Mapping[str, NDArray[Any]]) -> Value:
     def unpack(hint: Any, item: Any) -> Any:
         if isinstance(item, dict) and item.keys() == {_ARRAY}:
             return arrays[item[_ARRAY]]
-        if dataclasses.is_dataclass(hint):
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             hints = _hints(hint)
-            return hint(**{name: unpack(hints[name], child) for name, child in item.items()})  # type: ignore[operator]
+            return hint(**{name: unpack(hints[name], child) for name, child in item.items()})
         if get_origin(hint) is tuple:
             return tuple(unpack(get_args(hint)[0], child) for child in item)
         return item
@@ -68,5 +68,5 @@ def from_arrays(kind: type[Value], arrays: Mapping[str, NDArray[Any]]) -> Value:
 
 
 @cache
-def _hints(kind: Any) -> dict[str, Any]:
+def _hints(kind: type) -> dict[str, Any]:
     return get_type_hints(kind)

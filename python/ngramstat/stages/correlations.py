@@ -102,9 +102,7 @@ class LagStage(Stage[LagMeasurement]):
         return Cost(
             self.name,
             passes=math.ceil(
-                2
-                + n_lags * passes_of_lag
-                + math.ceil(n_lags / lags_at_once) * ranges * 2 * streams
+                2 + n_lags * passes_of_lag + math.ceil(n_lags / lags_at_once) * ranges * 2 * streams
             ),
             memory_bytes=int(
                 min(
@@ -132,9 +130,7 @@ class LagStage(Stage[LagMeasurement]):
         return Cost(
             self.name,
             passes=math.ceil(n_lags * products),
-            memory_bytes=int(
-                min(fixed + sample.corpus.tokens.nbytes, workspace.usable_bytes)
-            ),
+            memory_bytes=int(min(fixed + sample.corpus.tokens.nbytes, workspace.usable_bytes)),
             least_memory_bytes=workspace.limit_to_hold(int(fixed)),
             disk_bytes=0,
             seconds=counted.seconds_of_matrix_free_product() * products * n_lags,

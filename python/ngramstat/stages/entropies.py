@@ -19,9 +19,21 @@ from ngramstat.entropy.learning_curves import (
     relative_work,
     subset_losses,
 )
-from ngramstat.entropy.mixture import MixtureCost, MixtureLosses, measure_mixture
+from ngramstat.entropy.mixture import (
+    N_TREES,
+    PACKED_LOGITS_FRACTION,
+    PIECE_TOKENS,
+    MixtureLosses,
+    mixture_losses,
+    n_patterns,
+    packed_logits_bytes,
+    trees_at_once,
+    tuning_split,
+    tuning_tokens,
+)
 from ngramstat.entropy.ngrams import count_design_ngrams
 from ngramstat.entropy.options import EntropyOptions
+from ngramstat.entropy.split_streams import split_streams
 from ngramstat.kernels import (
     KneserNey,
     NgramStatistics,
@@ -30,6 +42,7 @@ from ngramstat.kernels import (
     step_tokens,
     suffix_cost,
 )
+from ngramstat.kernels.mixing import EVENT_BYTES, MAX_EVENTS
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.design import SamplingDesign
 from ngramstat.sampling.split import HeldOutSplit, held_out_tokens
@@ -41,6 +54,10 @@ __all__ = ["HeldOutStage", "LearningStage", "MixtureStage", "NgramStage"]
 
 Value = TypeVar("Value")
 
+# A training token of the mixture and pattern, relative to one of Kneser-Ney's sweep; and a binary
+# decision and pattern, read and mixed for five contexts.
+_PATTERN_WORK = 0.1
+_DECISION_WORK = 0.7
 # Bytes of a document in the counts by document.
 _DOCUMENT_BYTES = 40
 # Held-out tokens that a trial model is made for, as a fraction of the sample it is trained on.
@@ -229,14 +246,21 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
         return self._split_key()
 
     def _compute(self, workspace: Workspace, bar: ProgressBar) -> MixtureLosses:
-        return measure_mixture(
-            self._split,
-            max_context=self._options.max_context,
-            boundary=self._design.boundary,
-            seed=self._design.seed,
-            workspace=workspace,
-            progress=_FractionBar(bar, self._design.corpus.n_tokens),
-        )
+        with (
+            split_streams(
+                self._split, boundary=self._design.boundary, workspace=workspace
+            ) as streams,
+            tuning_split(streams, self._design.seed, workspace) as text,
+        ):
+            losses, better = mixture_losses(
+                text,
+                max_context=self._options.max_context,
+                n_documents=len(streams.scored),
+                workspace=workspace,
+                progress=_FractionBar(bar, self._design.corpus.n_tokens),
+            )
+            tuning_tokens = int(np.count_nonzero(text.tuning_document >= 0))
+            return MixtureLosses(losses, better, tuning_tokens)
 
     def cost(self, sample: CorpusSample, workspace: Workspace) -> Cost:
         corpus, token_bytes = sample.corpus, sample.corpus.tokens.nbytes
@@ -244,23 +268,31 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
         # Training tokens in the order of the split, and again with the tuning slice at their end.
         disk = 2 * token_bytes if workspace.uses_disk(token_bytes) else 0
         fixed = workspace.resident_without_pages + 2 * token_bytes - disk
-        cost = MixtureCost.of(
-            corpus.n_tokens,
-            held_out,
-            corpus.vocab_size,
-            max_context=self._options.max_context,
-            memory_budget=workspace.usable_bytes - fixed,
+        tuning = tuning_tokens(corpus.n_tokens)
+        used = n_patterns(self._options.max_context, corpus.vocab_size)
+        one_tree = packed_logits_bytes(
+            min(tuning + held_out, PIECE_TOKENS), corpus.vocab_size, used
         )
-        sweep_seconds = _sweep_seconds(sample, self._order)
+        trees = trees_at_once(workspace.usable_bytes - fixed, N_TREES * one_tree)
+        events = EVENT_BYTES * min(MAX_EVENTS, corpus.n_tokens)
+        sweeps = used * (1 if trees == N_TREES else N_TREES)
+        decisions = (tuning + held_out) * math.log2(corpus.vocab_size)
         return Cost(
             self.name,
-            passes=cost.passes,
+            passes=sweeps,
             memory_bytes=int(
-                min(fixed + cost.memory_bytes + token_bytes, workspace.usable_bytes)
+                min(fixed + trees * one_tree + events + token_bytes, workspace.usable_bytes)
             ),
-            least_memory_bytes=workspace.limit_to_hold(int(fixed + cost.least_memory_bytes)),
+            least_memory_bytes=workspace.limit_to_hold(
+                int(fixed + one_tree / PACKED_LOGITS_FRACTION)
+            ),
             disk_bytes=disk,
-            seconds=sweep_seconds / max(corpus.n_tokens, 1) * cost.sweep_tokens,
+            seconds=_sweep_seconds(sample, self._order)
+            / max(corpus.n_tokens, 1)
+            * (
+                _PATTERN_WORK * sweeps * corpus.n_tokens
+                + _DECISION_WORK * used * N_TREES * decisions
+            ),
         )
 
 
@@ -328,15 +360,11 @@ def _sweep_cost(
     `fixed_bytes` are held all along; `order` is the number of tokens that suffixes are sorted by.
     """
     corpus, token_bytes = sample.corpus, sample.corpus.tokens.nbytes
-    cost = suffix_cost(
-        corpus.n_tokens, corpus.vocab_size, order, counting_ngrams=counting_ngrams
-    )
+    cost = suffix_cost(corpus.n_tokens, corpus.vocab_size, order, counting_ngrams=counting_ngrams)
     base = workspace.resident_without_pages + fixed_bytes
+    free = int(workspace.usable_bytes - base)
     budget = max(
-        workspace.usable_bytes
-        - base
-        - workspace.bytes_left_to_pages(token_bytes if cost.reads_text else 0),
-        1,
+        free - workspace.bytes_left_to_pages(free, token_bytes if cost.reads_text else 0), 1
     )
     largest_blocks = sample.most_frequent(workspace.threads)
     most_frequent = sample.most_frequent(1)

@@ -47,9 +47,7 @@ class CorpusSample:
         self.size = min(corpus.n_tokens, _TOKENS)
         self.growth = corpus.n_tokens / self.size
         head = np.asarray(corpus.tokens[: self.size])
-        self.occurrences: NDArray[np.int64] = token_counts(
-            head, corpus.vocab_size, threads=threads
-        )
+        self.occurrences: NDArray[np.int64] = token_counts(head, corpus.vocab_size, threads=threads)
 
     @cached_property
     def design(self) -> SamplingDesign:

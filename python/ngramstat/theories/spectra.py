@@ -50,9 +50,7 @@ class Spectra:
     tail: Exponent
 
 
-def measure_spectra(
-    design: SamplingDesign, *, workspace: Workspace | None = None
-) -> Spectra:
+def measure_spectra(design: SamplingDesign, *, workspace: Workspace | None = None) -> Spectra:
     """Spectra of single tokens and of contexts of one token, with errors from two halves."""
     workspace = Workspace() if workspace is None else workspace
     corpus = design.corpus
