@@ -30,7 +30,16 @@ from ngramstat.prediction.measured import alpha_of_losses, alpha_with_limit, low
 from ngramstat.prediction.predict import predict
 from ngramstat.prediction.training_time import time_exponent
 from ngramstat.prediction.verdict import compare, conclude
-from ngramstat.results import CurveTable, Exponent, Gate, RunResult, TrainedLoss, ValidationResult
+from ngramstat.results import (
+    Alternative,
+    AlternativeKind,
+    CurveTable,
+    Exponent,
+    Gate,
+    RunResult,
+    TrainedLoss,
+    ValidationResult,
+)
 from ngramstat.runtime.files import read_json, sha256_array, write_csv, write_json
 from ngramstat.runtime.resources import peak_rss_bytes, resolve_threads
 from ngramstat.version import __version__
@@ -441,10 +450,10 @@ def _above(
     drawn = None if replicates is None else replicates[:, on]
     found = alpha_of_losses(p[on], y[on], entropy_rate=limit, replicates=drawn, level=level)
     whole = alpha_of_losses(p, y, entropy_rate=limit, replicates=replicates, level=level)
-    everything = {
-        "method": f"{whole.method}, all sizes", "value": whole.value, "low": whole.low,
-        "high": whole.high, "window": [float(p[0]), float(p[-1])], "points": len(p),
-    }  # fmt: skip
+    everything = Alternative(
+        kind=AlternativeKind.ALL_SIZES, method=f"{whole.method}, all sizes", value=whole.value,
+        low=whole.low, high=whole.high, window=(float(p[0]), float(p[-1])), points=len(p),
+    )  # fmt: skip
     return dataclasses.replace(
         found,
         method=f"{found.method}, sizes with the lowest level learnt and the limit not reached",

@@ -12,7 +12,12 @@ from ngramstat.covariance.cross_fit import MIN_FOLDS, CrossFit
 from ngramstat.covariance.measurement import CorrelationOptions, LagMeasurement, most_frequent
 from ngramstat.errors import NgramstatError
 from ngramstat.exponents.bootstrap import percentile_interval
-from ngramstat.exponents.decay import METHOD, beta_exponent, replicate_exponents
+from ngramstat.exponents.decay import (
+    METHOD,
+    MeasuredDecay,
+    beta_exponent,
+    replicate_exponents,
+)
 from ngramstat.kernels import token_counts
 from ngramstat.results import CorrelationResult, Exponent, Replicates, VocabCut
 from ngramstat.sampling.documents import (
@@ -285,15 +290,11 @@ def _beta(
             level=options.level,
         )
     return beta_exponent(
-        lags,
-        fits.debiased,
-        valid,
-        replicates=replicates,
+        MeasuredDecay(lags, fits.debiased, valid, replicates=replicates, left_out=fits.left_out),
         window=options.window,
         level=options.level,
         quantity="debiased norm",
         longest=longest,
-        left_out=fits.left_out,
     )
 
 

@@ -37,6 +37,7 @@ from ngramstat.entropy.learning_curves import (
 )
 from ngramstat.entropy.mixture import MixtureLosses, mixture_losses, tuning_split
 from ngramstat.errors import InputError
+from ngramstat.exponents.criteria import RESOLVED_FRACTION
 from ngramstat.exponents.drop_decay import gamma_of_drops, replicate_drop_gammas
 from ngramstat.exponents.entropy_decay import (
     gamma_exponent,
@@ -45,7 +46,14 @@ from ngramstat.exponents.entropy_decay import (
 )
 from ngramstat.exponents.learning_limit import LimitFit, learning_limit
 from ngramstat.kernels import MAX_ORDER, NgramStatistics, NgramUnits, count_ngrams, suffix_cost
-from ngramstat.results import EntropyResult, Exponent, LearningCurve, Replicates
+from ngramstat.results import (
+    Alternative,
+    AlternativeKind,
+    EntropyResult,
+    Exponent,
+    LearningCurve,
+    Replicates,
+)
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.documents import (
     FOLDS,
@@ -66,8 +74,6 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-# A context is resolved where the bracket is at most this share of the drop H_{n-1} - H_n.
-RESOLVED_SHARE = 0.25
 PREDICTORS = ("mixture", "kneser-ney")
 
 
@@ -377,7 +383,7 @@ def _tokens_needed(bracket: _Bracket, fits: list[LimitFit]) -> Floats:
         drop = bracket.limit[n - 1] - bracket.limit[n]
         if bracket.resolved[n] or not (drop > ROUNDING and fits[n].limit is not None):
             continue
-        reached = fits[n].tokens_to_reach(RESOLVED_SHARE * drop)
+        reached = fits[n].tokens_to_reach(RESOLVED_FRACTION * drop)
         if reached is not None and np.isfinite(reached[0]):
             needed[n] = reached[0]
     return needed
@@ -450,7 +456,7 @@ def _bracket(
     with np.errstate(invalid="ignore"):
         width = np.where(trusted, np.hypot(spread, found.doubt), high - low)
     # Without a drop, as after the end of a period, there is nothing that the width is small beside.
-    resolved = (width <= RESOLVED_SHARE * drops) & (drops > ROUNDING)
+    resolved = (width <= RESOLVED_FRACTION * drops) & (drops > ROUNDING)
     # `spread` is the half-width of an interval, about two standard errors.
     drop_error = np.hypot(spread, np.where(trusted, found.doubt, np.inf)) / 2
     doubt = np.where(trusted, found.doubt, (high - low) / 2)
@@ -500,7 +506,13 @@ def _gamma(
     )
     if other.value is None:
         return headline, gammas
-    entry = {
-        name: getattr(other, name) for name in ("method", "value", "low", "high", "points")
-    } | {"window": None if other.window is None else list(other.window)}
+    entry = Alternative(
+        kind=AlternativeKind.OTHER_ESTIMATOR,
+        method=other.method,
+        value=other.value,
+        low=other.low,
+        high=other.high,
+        window=other.window,
+        points=other.points,
+    )
     return dataclasses.replace(headline, alternatives=(*headline.alternatives, entry)), gammas

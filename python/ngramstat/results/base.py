@@ -12,6 +12,7 @@ import math
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields
+from enum import StrEnum
 from functools import cache
 from html import escape
 from os import PathLike
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 __all__ = [
-    "Alternative",
     "BoolVector",
     "CountVector",
     "FloatCube",
@@ -159,24 +159,6 @@ class _Window(_Kind):
         return self.coerce(value, where)
 
 
-class _Alternative(_Json):
-    """Another estimate of the same exponent: ``method`` and usually value, low, high, window."""
-
-    def coerce(self, value: Any, where: str) -> dict[str, Any]:
-        copied = super().coerce(value, where)
-        if not isinstance(copied.get("method"), str):
-            raise InputError(f"{where}.method: needs a string")
-        for name in ("value", "low", "high"):
-            if copied.get(name) is not None:
-                copied[name] = _read_float(copied[name], f"{where}.{name}")
-        points = copied.get("points")
-        if points is not None and type(points) is not int:
-            raise InputError(f"{where}.points: needs an integer, got {_kind_name(points)}")
-        if copied.get("window") is not None:
-            copied["window"] = list(_Window().coerce(copied["window"], f"{where}.window"))
-        return copied
-
-
 FloatVector = Annotated[NDArray[np.float64], _Array("float64")]
 IntVector = Annotated[NDArray[np.int64], _Array("int64")]
 CountVector = Annotated[NDArray[np.uint64], _Array("uint64")]
@@ -185,7 +167,6 @@ FloatCube = Annotated[NDArray[np.float64], _Array("float64", 3)]
 IntCube = Annotated[NDArray[np.int64], _Array("int64", 3)]
 FloatMatrix = Annotated[NDArray[np.float64], _Array("float64", 2)]
 JsonObject = Annotated[Mapping[str, Any], _Json()]
-Alternative = Annotated[Mapping[str, Any], _Alternative()]
 Window = Annotated[tuple[float, float], _Window()]
 
 
@@ -289,6 +270,8 @@ def _convert(hint: Any, value: Any, where: str, *, from_json: bool) -> Any:
             raise InputError(f"{where}: needs {hint.__name__}, got {_kind_name(value)}")
         return value
     value = _scalar(value)
+    if issubclass(hint, StrEnum):
+        return _enum_member(hint, value, where)
     if hint is float:
         if not from_json and isinstance(value, float) and not math.isfinite(value):
             if optional:
@@ -300,6 +283,13 @@ def _convert(hint: Any, value: Any, where: str, *, from_json: bool) -> Any:
     return value
 
 
+def _enum_member(words: type[StrEnum], value: Any, where: str) -> StrEnum:
+    try:
+        return words(value)
+    except ValueError as error:
+        raise InputError(f"{where}: needs one of {', '.join(words)}, got {value!r:.60}") from error
+
+
 def _encode(hint: Any, value: Any) -> Any:
     hint, _ = _split_optional(hint)
     if value is None:
@@ -309,6 +299,8 @@ def _encode(hint: Any, value: Any) -> Any:
         return kind.encode(value)
     if isinstance(value, Result):
         return value.to_dict()
+    if isinstance(value, StrEnum):
+        return value.value
     if isinstance(value, tuple):
         return [_encode(typing.get_args(hint)[0], item) for item in value]
     return value
@@ -462,7 +454,7 @@ class Result:
 
 
 def _has_default(field: Field[Any]) -> bool:
-    return field.default is not MISSING
+    return field.default is not MISSING or field.default_factory is not MISSING
 
 
 def _cell(value: Any) -> str:

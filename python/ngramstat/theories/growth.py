@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 from ngramstat.kernels import NgramCounts, NgramUnits, count_ngrams
-from ngramstat.results import Exponent
+from ngramstat.results import Alternative, AlternativeKind, Exponent
 from ngramstat.runtime.workspace import Workspace, release_pages_if_needed
 from ngramstat.sampling.documents import Units, statistical_units
 
@@ -254,9 +254,10 @@ def _slope(
         reportable=drift is None and math.isfinite(error),
         reason=drift if drift is not None or math.isfinite(error) else "no error can be given",
         alternatives=tuple(
-            {"method": f"doubling to {tokens[j + 1]:.4g} tokens", "value": float(slopes[j]),
-             "low": None, "high": None, "window": [float(tokens[j]), float(tokens[j + 1])],
-             "points": 2}
+            Alternative(
+                kind=AlternativeKind.DOUBLING, method=f"doubling to {tokens[j + 1]:.4g} tokens",
+                value=float(slopes[j]), window=(float(tokens[j]), float(tokens[j + 1])), points=2,
+            )
             for j in range(len(slopes) - 1) if math.isfinite(slopes[j])
         ),
     )  # fmt: skip
@@ -331,8 +332,10 @@ def _zipf(k: int, whole: NgramCounts, parts: list[NgramCounts]) -> Exponent:
         reportable=reason is None,
         reason=reason,
         alternatives=tuple(
-            {"method": f"seen {a} to {b} times", "value": float(other), "low": None, "high": None,
-             "window": None, "points": 0}
+            Alternative(
+                kind=AlternativeKind.FREQUENCY_WINDOW, method=f"seen {a} to {b} times",
+                value=float(other), points=0,
+            )
             for (a, b), other in others if math.isfinite(other)
         ),
     )  # fmt: skip
