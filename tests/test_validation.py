@@ -186,7 +186,7 @@ def test_alpha_of_a_staircase_is_taken_on_the_staircase():
     assert found.value == pytest.approx(0.9, abs=0.02)
     assert found.window == (p[3], p[7])
     assert found.low < 0.9 < found.high
-    assert found.alternatives[0]["window"] == [p[0], p[-1]]
+    assert found.alternatives[0].window == (p[0], p[-1])
     assert _above([], p, y, draws, 0.95).value is None
 
 

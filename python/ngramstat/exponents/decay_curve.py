@@ -148,13 +148,15 @@ class DecayCurve:
 
     @property
     def smooth_weights(self) -> Floats:
-        """Weights for comparing laws: from errors and MODEL_MISFIT, not from scatter about a law."""
+        """Weights for comparing laws: errors and MODEL_MISFIT, without the scatter about a law."""
         return 1.0 / (self.errors**2 + MODEL_MISFIT**2)
 
     @cached_property
     def weights(self) -> Floats:
         """Weights of the fit, mean 1: from errors and scatter about the law (>= MODEL_MISFIT)."""
-        return scatter_weights(self.lags, self.norm, self.errors * self.norm, least=MODEL_MISFIT)
+        return scatter_weights(
+            self.lags, self.norm, self.errors * self.norm, min_scatter=MODEL_MISFIT
+        )
 
     @cached_property
     def fit(self) -> PowerLaw:
