@@ -31,7 +31,7 @@ def fold_covariance(
     v = corpus.vocab_size
     joint, others = np.zeros((v, v)), np.zeros((v, v))
     shuffled = np.zeros((v, v))
-    documents = design.documents
+    corpus, documents = design.corpus, design.documents
     if stream:
         starts, ends = documents.starts, documents.ends
         limits = np.full(len(documents), corpus.n_tokens)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
 from ngramstat.exponents.bootstrap import cluster_weights
-from ngramstat.exponents.decay import beta_exponent, replicate_exponents, scaling_window
-from ngramstat.results import Exponent
+from ngramstat.exponents.decay import (
+    MeasuredDecay,
+    beta_exponent,
+    replicate_exponents,
+    scaling_window,
+)
+from ngramstat.results import Alternative, AlternativeKind, Exponent
 
 Floats = NDArray[np.float64]
 LAGS = np.array([1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64])
@@ -24,14 +31,27 @@ def replicate(norm: Floats, noise: float, *, seed: int = 0, count: int = 200) ->
     return norm * np.exp(noise * rng.normal(size=(count, len(norm))))
 
 
+def beta_of(
+    lags: ArrayLike,
+    norm: ArrayLike,
+    valid: ArrayLike,
+    *,
+    replicates: ArrayLike | None = None,
+    floor: ArrayLike | None = None,
+    left_out: ArrayLike | None = None,
+    **options: Any,
+) -> Exponent:
+    decay = MeasuredDecay(lags, norm, valid, replicates=replicates, floor=floor, left_out=left_out)
+    return beta_exponent(decay, **options)
+
+
 def fit(norm: Floats, *, lags: NDArray[np.int64] = LAGS, noise: float = 0.02) -> Exponent:
-    return beta_exponent(
-        lags, norm, np.ones(len(lags), dtype=bool), replicates=replicate(norm, noise)
-    )
+    return beta_of(lags, norm, np.ones(len(lags), dtype=bool), replicates=replicate(norm, noise))
 
 
-def method_of(result: Exponent, name: str) -> dict[str, object]:
-    return next(dict(a) for a in result.alternatives if name in a["method"])
+def alternative(result: Exponent, kind: AlternativeKind) -> Alternative:
+    (other,) = result.alternatives_of(kind)
+    return other
 
 
 @pytest.mark.parametrize("beta", [0.3, 0.9, 2.0])
@@ -58,7 +78,7 @@ def test_interval_covers_with_document_bootstrap() -> None:
         scatter = 0.2 * rng.normal(size=(documents, len(LAGS)))
         curves = LAGS**-0.9 * (level + tilt + scatter)  # mean exactly LAGS**-0.9
         weights = np.vstack(list(cluster_weights(documents, 200, rng)))
-        result = beta_exponent(
+        result = beta_of(
             LAGS,
             curves.mean(axis=0),
             np.ones(len(LAGS), dtype=bool),
@@ -72,15 +92,15 @@ def test_interval_covers_with_document_bootstrap() -> None:
     assert 0.90 <= inside / draws <= 0.98
 
 
-def test_weak_last_lags_do_not_decide() -> None:
-    """Errors that grow to 30 %: the weighted fit is nearer the truth, and its interval covers."""
+def test_uncertain_last_lags_do_not_dominate() -> None:
+    """Errors that grow to 30 %: the weighted fit is more accurate, and its interval covers."""
     rng = np.random.default_rng(12)
     errors = np.geomspace(0.01, 0.3, len(LAGS))
     weighted, equal, inside = [], [], 0
     for seed in range(200):
         norm = LAGS**-0.9 * (1 + errors * rng.normal(size=len(LAGS)))
         noise = errors * np.random.default_rng(seed).normal(size=(200, len(LAGS)))
-        result = beta_exponent(
+        result = beta_of(
             LAGS, norm, np.ones(12, dtype=bool), replicates=norm + LAGS**-0.9 * noise,
             window=(1, 64),
         )  # fmt: skip
@@ -88,18 +108,18 @@ def test_weak_last_lags_do_not_decide() -> None:
         assert result.low is not None
         assert result.high is not None
         weighted.append(result.value)
-        equal.append(float(str(method_of(result, "equal weights")["value"])))
+        equal.append(alternative(result, AlternativeKind.EQUAL_WEIGHTS).value)
         inside += result.low <= 0.9 <= result.high
     assert np.std(weighted) < 0.6 * np.std(equal)
     assert np.mean(weighted) == pytest.approx(0.9, abs=0.01)
     assert inside >= 180
 
 
-def test_a_precise_curve_with_ripples_is_not_fitted_by_its_first_lags_alone() -> None:
+def test_a_precise_but_rough_curve_is_not_fitted_by_its_first_lags_alone() -> None:
     norm = LAGS**-0.9 * np.exp(0.2 * np.cos(3 * np.arange(12)))
     errors = np.geomspace(1e-4, 1e-2, 12)
     reps = norm * (1 + errors * np.random.default_rng(1).normal(size=(200, 12)))
-    result = beta_exponent(LAGS, norm, np.ones(12, dtype=bool), replicates=reps)
+    result = beta_of(LAGS, norm, np.ones(12, dtype=bool), replicates=reps)
     assert result.weights is not None
     assert result.weights.min() > 0.9
     assert result.value == pytest.approx(0.9, abs=0.05)
@@ -109,7 +129,7 @@ def test_replicates_are_refitted_with_the_weights_of_the_fit() -> None:
     norm = LAGS**-0.9
     reps = replicate(norm, 0.05)
     reps[3, 2] = -1.0
-    result = beta_exponent(LAGS, norm, np.ones(12, dtype=bool), replicates=reps)
+    result = beta_of(LAGS, norm, np.ones(12, dtype=bool), replicates=reps)
     found = replicate_exponents(result, LAGS, norm, reps)
     assert np.isnan(found).tolist() == [k == 3 for k in range(200)]
     assert result.weights is not None
@@ -118,7 +138,7 @@ def test_replicates_are_refitted_with_the_weights_of_the_fit() -> None:
         for k in range(200)
         if k != 3
     }
-    # About the exponent itself, from which the logarithm of replicates' noise leads away.
+    # Centred on the exponent itself: the logarithm of noisy replicates is biased.
     assert np.nanmean(found) == pytest.approx(result.value, rel=1e-9)
     for k in (0, 7):
         deviation = -slopes[k] + np.mean(list(slopes.values()))
@@ -128,19 +148,18 @@ def test_replicates_are_refitted_with_the_weights_of_the_fit() -> None:
     assert np.isnan(replicate_exponents(Exponent.refused("no", method=""), LAGS, norm, reps)).all()
 
 
-def test_both_stages_can_be_read_by_machine() -> None:
+def test_both_stages_are_alternatives_of_their_own_kind() -> None:
     lags = np.array([1, 2, 4, 8, 16, 32, 64, 128, 256, 512])
     norm = np.where(lags <= 32, lags**-1.0, 32**-0.7 * lags**-0.3)
     result = fit(norm, lags=lags)
-    stages = {a["method"]: a for a in result.alternatives if a["method"].endswith("stage")}
-    assert list(stages) == ["first stage", "second stage"]
-    first, second = stages.values()
-    assert (first["value"], first["low"], first["high"]) == (result.value, result.low, result.high)
-    assert first["window"] == list(result.window or ())
-    assert (second["window"], second["points"]) == ([32, 512], 5)
-    assert second["low"] < 0.3 < second["high"]
-    assert second["reportable"]
-    assert second["reason"] is None
+    first = alternative(result, AlternativeKind.FIRST_STAGE)
+    second = alternative(result, AlternativeKind.SECOND_STAGE)
+    assert (first.value, first.low, first.high) == (result.value, result.low, result.high)
+    assert first.window == result.window
+    assert (second.window, second.points) == ((32, 512), 5)
+    assert second.low < 0.3 < second.high
+    assert second.extra["reportable"]
+    assert second.extra["reason"] is None
 
 
 def test_local_peak_is_named_and_moves_the_fit() -> None:
@@ -148,10 +167,10 @@ def test_local_peak_is_named_and_moves_the_fit() -> None:
     norm[6] *= 1.3  # lag 11
     result = fit(norm, noise=0.01)
     assert "local peak at lag 11 (+30 %)" in result.method
-    without = method_of(result, "without local peaks")
-    assert without["peaks"] == [11]
-    assert without["value"] == pytest.approx(0.9, abs=1e-9)
-    # Noise of the same size is none, and neither is a ripple.
+    without = alternative(result, AlternativeKind.WITHOUT_PEAKS)
+    assert without.extra["peaks"] == [11]
+    assert without.value == pytest.approx(0.9, abs=1e-9)
+    # A deviation as large as the noise is not a peak, and neither is one below MODEL_MISFIT.
     assert "peak" not in fit(norm, noise=0.15).method
     norm[6] *= 1.04 / 1.3
     assert "peak" not in fit(norm, noise=0.001).method
@@ -161,51 +180,51 @@ def test_range_over_windows_holds_the_slopes_of_a_bent_curve() -> None:
     lags = np.array([1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128])
     norm = lags ** -(0.7 + 0.1 * np.log10(lags))
     result = fit(norm, lags=lags)
-    spread = method_of(result, "range over reasonable windows")
-    low, high = float(str(spread["low"])), float(str(spread["high"]))
+    spread = alternative(result, AlternativeKind.WINDOW_RANGE)
+    low, high = spread.low, spread.high
     assert result.value is not None
     assert low < result.value < high
     # The earliest and the latest decade: local slopes 0.7 + 0.2 log10(lag).
     assert low == pytest.approx(0.8, abs=0.03)
     assert high == pytest.approx(1.02, abs=0.03)
-    assert spread["window_of_low"][0] == 1
-    assert spread["window_of_high"][1] == 128
+    assert spread.extra["window_of_low"][0] == 1
+    assert spread.extra["window_of_high"][1] == 128
 
 
-def test_lags_beyond_reach_are_left_out_and_the_reason_is_told() -> None:
+def test_lags_beyond_the_longest_are_left_out_and_the_reason_is_given() -> None:
     norm = np.where(LAGS <= 16, LAGS**-0.9, 0.05)
     marks = np.ones(12, dtype=bool)
     reps = replicate(norm, 0.02)
     why = "documents end there"
-    result = beta_exponent(LAGS, norm, marks, replicates=reps, longest=(16, why))
+    result = beta_of(LAGS, norm, marks, replicates=reps, longest=(16, why))
     assert result.window == (1, 16)
     assert result.reportable
     assert "lags beyond 16 left out: documents end there" in result.method
-    short = beta_exponent(LAGS, norm, marks, replicates=reps, longest=(8, why))
+    short = beta_of(LAGS, norm, marks, replicates=reps, longest=(8, why))
     assert not short.reportable
     assert "lags beyond 8 are left out, as documents end there" in str(short.reason)
-    none = beta_exponent(LAGS, norm, marks, replicates=reps, longest=(0, why))
+    none = beta_of(LAGS, norm, marks, replicates=reps, longest=(0, why))
     assert none.value is None
     assert why in str(none.reason)
-    # A window of the user's own stands.
-    given = beta_exponent(LAGS, norm, marks, replicates=reps, longest=(8, why), window=(1, 16))
+    # A given window is not shortened.
+    given = beta_of(LAGS, norm, marks, replicates=reps, longest=(8, why), window=(1, 16))
     assert given.window == (1, 16)
-    # Noise that ends the window before is not blamed on the reach.
-    noisy = beta_exponent(LAGS, norm, LAGS <= 8, replicates=reps, longest=(16, why))
+    # Where noise ends the window earlier, the longest lag is not the reason.
+    noisy = beta_of(LAGS, norm, LAGS <= 8, replicates=reps, longest=(16, why))
     assert why not in noisy.method
 
 
-def test_a_rising_norm_is_called_so() -> None:
+def test_a_rising_norm_is_named_as_the_reason() -> None:
     result = fit(LAGS**0.5)
     assert "the norm rises over the window" in str(result.reason)
     assert "includes zero" not in str(result.reason)
 
 
-def test_document_jackknife_is_the_textbook_one() -> None:
+def test_document_jackknife_equals_the_textbook_formula() -> None:
     """Means over 16 folds: leaving one out gives the standard error of the mean."""
     rng = np.random.default_rng(4)
     logs = -0.9 * np.log(LAGS) + 0.01 * rng.normal(size=(16, 12))
-    # Norms whose logs are means over folds, one left out; each half stands for half the norm.
+    # Norms whose logs are means over folds, one left out; each half contributes half of the log.
     halves = logs.reshape(2, 8, 12)
     means = halves.mean(axis=1)
     left_out = [
@@ -215,21 +234,21 @@ def test_document_jackknife_is_the_textbook_one() -> None:
     ]
     norm = np.exp(logs.mean(axis=0))
     marks = np.ones(12, dtype=bool)
-    result = beta_exponent(
+    result = beta_of(
         LAGS, norm, marks, replicates=replicate(norm, 0.0025), left_out=np.array(left_out)
     )
     slopes = np.array([-np.polyfit(np.log(LAGS), y, 1)[0] for y in logs]).reshape(2, 8)
     expected = np.sqrt(np.sum(slopes.var(axis=1, ddof=1) / 8)) / 2
-    jackknife = method_of(result, "document jackknife")
-    assert jackknife["standard_error"] == pytest.approx(expected, rel=0.01)
-    assert 0.4 < float(str(jackknife["ratio"])) < 1.5
+    jackknife = alternative(result, AlternativeKind.DOCUMENT_JACKKNIFE)
+    assert jackknife.extra["standard_error"] == pytest.approx(expected, rel=0.01)
+    assert 0.4 < jackknife.extra["ratio"] < 1.5
     assert "jackknife" not in result.method
-    narrow = beta_exponent(
+    narrow = beta_of(
         LAGS, norm, marks, replicates=replicate(norm, 0.0005), left_out=np.array(left_out)
     )
     assert "the interval may be too narrow" in narrow.method
     with pytest.raises(InputError, match="left_out"):
-        beta_exponent(LAGS, norm, marks, left_out=np.ones((16, 3)))
+        beta_of(LAGS, norm, marks, left_out=np.ones((16, 3)))
 
 
 def test_two_stages_headline_is_the_first() -> None:
@@ -240,42 +259,40 @@ def test_two_stages_headline_is_the_first() -> None:
     assert result.value == pytest.approx(1.0, abs=1e-9)
     assert result.window == (1, 32)
     assert "first stage" in result.method
-    second = method_of(result, "second stage")
-    assert second["value"] == pytest.approx(0.3, abs=1e-9)
-    assert second["window"] == [32, 512]
-    single = method_of(result, "single power law over the whole")
-    assert single["window"] == [1, 512]
-    assert 0.3 < float(str(single["value"])) < 1.0
-    assert method_of(result, "first half")["value"] == pytest.approx(1.0, abs=1e-9)
-    assert method_of(result, "jackknife")["low"] == pytest.approx(1.0, abs=1e-9)
+    second = alternative(result, AlternativeKind.SECOND_STAGE)
+    assert second.value == pytest.approx(0.3, abs=1e-9)
+    assert second.window == (32, 512)
+    single = alternative(result, AlternativeKind.SINGLE_LAW)
+    assert single.window == (1, 512)
+    assert 0.3 < single.value < 1.0
+    assert alternative(result, AlternativeKind.HALF_WINDOW).value == pytest.approx(1.0, abs=1e-9)
+    assert alternative(result, AlternativeKind.LAG_JACKKNIFE).low == pytest.approx(1.0, abs=1e-9)
 
 
-def test_steeper_second_stage_stays_one_fit_but_is_told() -> None:
+def test_steeper_second_stage_is_not_split_off_but_reported() -> None:
     lags = 2 ** np.arange(10)
     norm = np.where(lags <= 32, lags**-0.8, 32**0.4 * lags**-1.2)
     result = fit(norm, lags=lags)
     assert result.window == (1, 512)
-    assert method_of(result, "after the best break")["value"] == pytest.approx(1.2, abs=1e-9)
+    assert alternative(result, AlternativeKind.AFTER_BREAK).value == pytest.approx(1.2, abs=1e-9)
 
 
-def test_wikipedia_norms_of_the_theory_sheet() -> None:
+def test_wikipedia_norms_of_the_theory_document() -> None:
     lags = np.array([1, 2, 3, 4, 8, 11, 16, 32, 64, 256, 512])
     norm = 1e-4 * np.array([95.1, 43.6, 17.3, 10.9, 6.62, 5.87, 3.93, 3.11, 2.50, 1.81, 1.87])
     valid = np.ones(11, dtype=bool)
-    paper = beta_exponent(
-        lags, norm, valid, replicates=replicate(norm, 0.02), window=(1, 32), level=0.95
-    )
-    # The .979 of docs/theory.md 4, came from a denser set of lags.
+    paper = beta_of(lags, norm, valid, replicates=replicate(norm, 0.02), window=(1, 32), level=0.95)
+    # The .979 of docs/theory.md 4 came from a denser set of lags.
     assert paper.value == pytest.approx(0.979, abs=0.05)
     assert paper.reportable
-    # 8 million tokens: kappa = .24 gives the floor, which lifts the last norms by some 10 %.
-    automatic = beta_exponent(
+    # 8 million tokens: kappa = .24 gives the floor, which raises the last norms by about 10 %.
+    automatic = beta_of(
         lags, norm, valid, replicates=replicate(norm, 0.02), floor=np.full(11, 0.85e-4)
     )
     assert "first stage" in automatic.method
     assert automatic.window == (1, 16)
     assert automatic.value == pytest.approx(1.14, abs=0.01)
-    assert method_of(automatic, "second stage")["window"] == [16, 512]
+    assert alternative(automatic, AlternativeKind.SECOND_STAGE).window == (16, 512)
 
 
 def test_the_first_stage_ends_where_the_tail_begins_not_at_the_best_hinge() -> None:
@@ -288,7 +305,7 @@ def test_the_first_stage_ends_where_the_tail_begins_not_at_the_best_hinge() -> N
         [94.87, 43.26, 17.55, 10.74, 8.93, 7.61, 6.87, 6.52, 6.13, 5.58, 4.82, 3.97, 3.55, 3.45,
          3.34, 3.23, 2.97, 2.81, 2.55, 2.54, 2.34, 2.53, 2.41, 2.13, 2.03, 2.06, 1.90, 2.01]
     )  # fmt: skip
-    result = beta_exponent(
+    result = beta_of(
         lags,
         norm,
         np.ones(len(lags), dtype=bool),
@@ -297,15 +314,15 @@ def test_the_first_stage_ends_where_the_tail_begins_not_at_the_best_hinge() -> N
     )
     assert result.reportable
     assert result.window == (1, 16)
-    spread = method_of(result, "range over where")
-    assert spread["breaks"][0] == 8  # the best hinge
+    spread = alternative(result, AlternativeKind.BREAK_RANGE)
+    assert spread.extra["breaks"][0] == 8  # the best hinge
     assert result.value is not None
-    assert float(str(spread["low"])) <= result.value <= float(str(spread["high"]))
+    assert spread.low <= result.value <= spread.high
     # The choice of lags moves the exponent by far more than the documents do.
-    jackknife = method_of(result, "jackknife")
+    jackknife = alternative(result, AlternativeKind.LAG_JACKKNIFE)
     assert result.low is not None
     assert result.high is not None
-    width = float(str(jackknife["high"])) - float(str(jackknife["low"]))
+    width = jackknife.high - jackknife.low
     assert width > 3 * (result.high - result.low)
 
 
@@ -314,19 +331,19 @@ def test_sharp_break_within_the_first_decade_is_refused() -> None:
     result = fit(np.where(lags <= 4, lags**-1.5, 4**-1.2 * lags**-0.3), lags=lags)
     assert not result.reportable
     assert "0.60 decades" in str(result.reason)
-    assert method_of(result, "second stage")["value"] == pytest.approx(0.3, abs=1e-9)
+    assert alternative(result, AlternativeKind.SECOND_STAGE).value == pytest.approx(0.3, abs=1e-9)
 
 
 def test_user_window_is_taken_as_given() -> None:
     lags = 2 ** np.arange(10)
     norm = np.where(lags <= 32, lags**-1.0, 32**-0.7 * lags**-0.3)
     valid = np.ones(10, dtype=bool)
-    result = beta_exponent(lags, norm, valid, replicates=replicate(norm, 0.01), window=(32, 512))
+    result = beta_of(lags, norm, valid, replicates=replicate(norm, 0.01), window=(32, 512))
     assert result.window == (32, 512)
     assert result.value == pytest.approx(0.3, abs=1e-9)
     assert "as given" in result.method
-    assert method_of(result, "automatic window")["window"] == [1, 512]
-    short = beta_exponent(lags, norm, valid, replicates=replicate(norm, 0.01), window=(1, 8))
+    assert alternative(result, AlternativeKind.AUTOMATIC_WINDOW).window == (1, 512)
+    short = beta_of(lags, norm, valid, replicates=replicate(norm, 0.01), window=(1, 8))
     assert not short.reportable
     assert "0.90 decades" in str(short.reason)
 
@@ -359,13 +376,13 @@ def test_scaling_window_is_stricter_with_few_lags() -> None:
     assert scaling_window(LAGS[:4], np.array([1, 1, 0, 1], dtype=bool)) == (1, 2)
 
 
-def test_invalid_lags_inside_are_kept_and_told() -> None:
+def test_invalid_lags_inside_the_window_are_used_and_named() -> None:
     valid = np.ones(len(LAGS), dtype=bool)
     valid[5] = False
     norm = LAGS**-0.9
-    result = beta_exponent(LAGS, norm, valid, replicates=replicate(norm, 0.02))
+    result = beta_of(LAGS, norm, valid, replicates=replicate(norm, 0.02))
     assert result.points == 12
-    assert "1 lag(s) under the validity threshold inside the window kept" in result.method
+    assert "1 lag(s) under the validity threshold inside the window are used" in result.method
 
 
 def test_exponential_is_refused() -> None:
@@ -404,22 +421,22 @@ def test_noise_is_refused() -> None:
     refused = 0
     for seed in range(50):
         norm = 1e-4 * np.exp(0.3 * rng.normal(size=12))
-        result = beta_exponent(
+        result = beta_of(
             LAGS, norm, np.ones(12, dtype=bool), replicates=replicate(norm, 0.3, seed=seed)
         )
         refused += not result.reportable
     assert refused == 50
-    nothing = beta_exponent(LAGS, np.ones(12), np.zeros(12, dtype=bool))
+    nothing = beta_of(LAGS, np.ones(12), np.zeros(12, dtype=bool))
     assert nothing.value is None
     assert "noise floor" in str(nothing.reason)
 
 
 def test_too_few_points_and_no_replicates_are_refused() -> None:
-    few = beta_exponent(LAGS[:3], LAGS[:3] ** -1.0, np.ones(3, dtype=bool))
+    few = beta_of(LAGS[:3], LAGS[:3] ** -1.0, np.ones(3, dtype=bool))
     assert few.value == pytest.approx(1.0)
     assert "3 valid lag(s)" in str(few.reason)
     assert "no bootstrap replicates" in str(few.reason)
-    scarce = beta_exponent(
+    scarce = beta_of(
         LAGS,
         LAGS**-1.0,
         np.ones(12, dtype=bool),
@@ -430,7 +447,7 @@ def test_too_few_points_and_no_replicates_are_refused() -> None:
 
 def test_interval_that_includes_zero_is_refused() -> None:
     norm = LAGS**-0.2
-    result = beta_exponent(
+    result = beta_of(
         LAGS, norm, np.ones(12, dtype=bool), replicates=replicate(norm, 2.0, count=400)
     )
     assert "includes zero" in str(result.reason)
@@ -439,12 +456,10 @@ def test_interval_that_includes_zero_is_refused() -> None:
 def test_zero_and_negative_norms_never_crash() -> None:
     norm = 0.01 * LAGS**-1.0
     norm[3], norm[4], norm[5] = 0.0, -1e-5, np.nan
-    result = beta_exponent(
-        LAGS, norm, np.ones(12, dtype=bool), replicates=replicate(np.abs(norm), 0.01)
-    )
+    result = beta_of(LAGS, norm, np.ones(12, dtype=bool), replicates=replicate(np.abs(norm), 0.01))
     # Without the low points the curve would be flatter: the window ends before them.
     assert result.window == (1, 3)
-    given = beta_exponent(
+    given = beta_of(
         LAGS,
         norm,
         np.ones(12, dtype=bool),
@@ -455,7 +470,7 @@ def test_zero_and_negative_norms_never_crash() -> None:
     assert "3 lag(s) inside the window have no positive norm" in str(given.reason)
     broken = np.full((200, 12), -1.0)
     assert "only 0%" in str(
-        beta_exponent(LAGS, LAGS**-1.0, np.ones(12, dtype=bool), replicates=broken).reason
+        beta_of(LAGS, LAGS**-1.0, np.ones(12, dtype=bool), replicates=broken).reason
     )
 
 
@@ -469,7 +484,7 @@ def test_any_curve_gives_an_exponent_or_a_reason(
     norm: Floats, valid: NDArray[np.bool_], window: tuple[int, int] | None
 ) -> None:
     reps = np.tile(norm, (50, 1))
-    result = beta_exponent(2 ** np.arange(8), norm, valid, replicates=reps, window=window)
+    result = beta_of(2 ** np.arange(8), norm, valid, replicates=reps, window=window)
     assert result.reportable == (result.reason is None)
 
 
@@ -489,4 +504,4 @@ def test_bad_input_is_refused(
     lags: list[int], valid: NDArray[np.bool_], options: dict[str, object], match: str
 ) -> None:
     with pytest.raises(InputError, match=match):
-        beta_exponent(lags, np.ones(3), valid, **options)  # type: ignore[arg-type]
+        beta_of(lags, np.ones(3), valid, **options)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
 from ngramstat.exponents.drop_decay import MIN_DROPS, gamma_of_drops
+from ngramstat.results import AlternativeKind
 from ngramstat.synthetic import RunProcess
 
 Floats = NDArray[np.float64]
@@ -16,12 +17,12 @@ EVERY = np.ones(13, dtype=bool)
 
 
 def curve(gamma: float, limit: float = 1.0, amplitude: float = 3.0) -> Floats:
-    """H_n = limit + amplitude n^-gamma, and something above it for H_0."""
+    """H_n = limit + amplitude n^-gamma, and a larger value for H_0."""
     return limit + amplitude * np.append(2.0, N[1:] ** -gamma)
 
 
 def replicates(y: Floats, shared: float = 0.01, own: float = 1e-6, count: int = 200) -> Floats:
-    """Noise that all contexts share, and a little of their own."""
+    """Noise that all contexts share, and a little that they do not."""
     rng = np.random.default_rng(5)
     level = shared * rng.standard_normal((count, 1))
     return y + level + own * rng.standard_normal((count, len(y)))
@@ -38,9 +39,12 @@ def test_planted_gamma_is_recovered_whatever_the_limit(gamma, limit):
     assert found.points == 9
     # The shared noise is a hundred times the last drop and cancels.
     assert found.high - found.low < 0.3
-    assert {"without the correction c/n", "without the last drop"} <= {
-        a["method"] for a in found.alternatives
-    }
+    assert [other.kind for other in found.alternatives] == [
+        AlternativeKind.WITHOUT_CORRECTION,
+        AlternativeKind.FREE_CORRECTION,
+        AlternativeKind.WITHOUT_FIRST_DROP,
+        AlternativeKind.WITHOUT_LAST_DROP,
+    ]
 
 
 @pytest.mark.parametrize("mu", [0.5, 1.0, 2.0])
@@ -51,13 +55,13 @@ def test_exact_curves_of_the_run_process(mu):
     assert found.value == pytest.approx(1 + mu, abs=0.05)
 
 
-def test_the_doubt_about_bias_widens_the_interval():
+def test_uncertainty_from_bias_widens_the_interval():
     y = curve(0.7)
     sure = gamma_of_drops(N, y, EVERY, replicates(y), np.zeros(13))
     drops = np.append(0.0, y[:-1] - y[1:])
     unsure = gamma_of_drops(N, y, EVERY, replicates(y), 0.2 * drops)
     assert unsure.high - unsure.low > 2 * (sure.high - sure.low)
-    # An estimate that may be off by anything ends the run.
+    # An estimate of unknown uncertainty ends the run of contexts.
     unknown = gamma_of_drops(N, y, EVERY, replicates(y), np.where(N > 9, np.inf, 0.0))
     assert unknown.window == (3, 9)
 
@@ -78,15 +82,15 @@ def test_exponential_drops_are_refused():
 
 
 def test_a_curve_that_stops_falling_is_refused():
-    """A chain of order 8: the drops end there, and the next one is known to be nothing."""
+    """A chain of order 8: the drops end there, and the next one is known to be zero."""
     y = curve(0.5)
     y[9:] = y[8]
     found = gamma_of_drops(N, y, N <= 8, replicates(y), np.zeros(13))
     assert not found.reportable
     assert "not a power law: H_n falls by at most" in str(found.reason)
-    # Without knowing the next drop there is nothing to contradict.
-    doubt = np.where(N >= 9, np.inf, 0.0)
-    assert gamma_of_drops(N, y, N <= 8, replicates(y), doubt).reportable
+    # If the next drop is unknown it cannot contradict the law.
+    uncertainty = np.where(N >= 9, np.inf, 0.0)
+    assert gamma_of_drops(N, y, N <= 8, replicates(y), uncertainty).reportable
 
 
 @pytest.mark.parametrize(
@@ -111,7 +115,7 @@ def test_too_few_drops_have_no_value(resolved):
     assert f"{MIN_DROPS} needed" in str(found.reason)
 
 
-def test_replicates_that_do_not_fall_are_said_to_be_too_many():
+def test_too_many_replicates_that_do_not_fall_are_refused():
     y = curve(0.7)
     found = gamma_of_drops(N, y, EVERY, replicates(y, own=0.3), np.zeros(13))
     assert not found.reportable

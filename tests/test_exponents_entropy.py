@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ngramstat.errors import InputError
 from ngramstat.exponents.entropy_decay import gamma_exponent, gamma_finite_exponent
 from ngramstat.exponents.fit import power_law
+from ngramstat.results import AlternativeKind
 
 Floats = NDArray[np.float64]
 N = np.arange(0, 9)
@@ -49,14 +50,15 @@ def test_shifted_alternative_recovers_the_entropy_rate() -> None:
     y = 1 + 4 * np.arange(1, 9.0) ** -0.4
     result = gamma_exponent(np.arange(1, 9), y, y * 0.999, y * 1.001, np.ones(8, dtype=bool))
     shifted = result.alternatives[0]
-    assert shifted["identifiable"]
-    assert shifted["value"] == pytest.approx(0.4, abs=1e-5)
-    assert shifted["entropy_rate"] == pytest.approx(1.0, abs=1e-4)
+    assert shifted.kind is AlternativeKind.SHIFTED
+    assert shifted.identifiable
+    assert shifted.value == pytest.approx(0.4, abs=1e-5)
+    assert shifted.entropy_rate == pytest.approx(1.0, abs=1e-4)
     assert result.value is not None
     assert result.value < 0.4  # the raw slope is biased low
 
 
-def test_a_curve_that_hardly_falls_says_nothing_of_its_limit() -> None:
+def test_a_curve_that_barely_falls_does_not_determine_its_limit() -> None:
     y = 2 * np.arange(1, 4.0) ** -0.016
     result = gamma_exponent([1, 2, 3], y, y * 0.999, y * 1.001, np.ones(3, dtype=bool))
     assert result.value == pytest.approx(0.016)
@@ -73,7 +75,7 @@ def test_drops_that_contradict_a_limit_of_zero() -> None:
     assert gamma_exponent(*arguments).reportable
     sure = gamma_exponent(*arguments, drop_error=np.full(5, 1e-5))
     assert not sure.reportable
-    assert "H_inf is not 0 here" in str(sure.reason)
+    assert "H_inf is not 0" in str(sure.reason)
     unsure = gamma_exponent(*arguments, drop_error=np.full(5, np.inf))
     assert unsure.reportable
     raw = gamma_exponent(N, RAW, RAW * 0.999, RAW * 1.001, N <= 6, drop_error=np.full(9, 1e-9))
@@ -82,11 +84,13 @@ def test_drops_that_contradict_a_limit_of_zero() -> None:
         gamma_exponent(*arguments, drop_error=np.zeros(3))
 
 
-def test_three_points_leave_the_shift_open() -> None:
+def test_three_points_do_not_identify_the_shift() -> None:
     result = gamma_exponent(N[:4], RAW[:4], RAW[:4] * 0.99, RAW[:4] * 1.01, N[:4] >= 0)
     assert result.reportable
-    assert result.alternatives[0]["value"] is None
-    assert "not identifiable" in result.alternatives[0]["method"]
+    shifted = result.alternatives[0]
+    assert shifted.value is None
+    assert not shifted.identifiable
+    assert "not identifiable" in shifted.method
 
 
 @pytest.mark.parametrize(
@@ -128,9 +132,8 @@ def test_finite_gamma_is_recovered_with_its_interval() -> None:
     assert result.low < 0.3 < result.high
     # A level shared by all contexts cancels: only the independent fifth of the noise remains.
     assert result.high - result.low < 4 * 0.003 * 0.2 * 1.5
-    names = [a["method"] for a in result.alternatives]
-    assert "local slope 1 -> 2" in names
-    assert "longer window" in names
+    assert result.alternatives_of(AlternativeKind.LOCAL_SLOPE)[0].method == "local slope 1 -> 2"
+    assert len(result.alternatives_of(AlternativeKind.LONGER_WINDOW)) == 1
     assert result.window == (1, 3)
 
 
@@ -175,14 +178,16 @@ def test_steepening_curve_does_not_blame_the_learner() -> None:
 
 def test_flat_or_missing_curves_are_refused() -> None:
     flat = np.full(9, 3.0)
-    assert "not clear of zero" in str(gamma_finite_exponent(N, flat, replicates(flat)).reason)
+    assert "not significantly above zero" in str(
+        gamma_finite_exponent(N, flat, replicates(flat)).reason
+    )
     assert "no bootstrap" in str(gamma_finite_exponent(N, RAW, None).reason)
     scarce = gamma_finite_exponent(N, RAW, replicates(RAW, count=10))
     assert "40 needed" in str(scarce.reason)
     short = gamma_finite_exponent(N[:3], RAW[:3], replicates(RAW)[:, :3])
     assert short.value is None
     assert "2 context(s)" in str(short.reason)
-    assert short.alternatives[0]["method"] == "local slope 1 -> 2"
+    assert short.alternatives[0].method == "local slope 1 -> 2"
 
 
 def test_bad_input_is_refused() -> None:

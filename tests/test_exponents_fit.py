@@ -71,15 +71,15 @@ def test_scatter_is_what_the_points_stray_beyond_their_errors() -> None:
     law, errors = x**-0.9, np.where(x < 100, 0.01, 0.15)
     for scatter, expected in ((0.1, 0.1), (0.0, 0.03)):
         noise = np.hypot(errors, scatter) * rng.normal(size=200)
-        found = scatter_weights(x, law * (1 + noise), errors * law, least=0.03)
+        found = scatter_weights(x, law * (1 + noise), errors * law, min_scatter=0.03)
         assert found.mean() == pytest.approx(1)
         # The ratio of two weights tells the scatter that was found. Their law is a fitted one.
         ratio = found[0] / found[-1]
         squared = (0.15**2 - ratio * 0.01**2) / (ratio - 1)
         assert math.sqrt(squared) == pytest.approx(expected, rel=0.15)
-    assert np.ptp(scatter_weights([1, 2, 4], [4, 2, 1], np.zeros(3), least=0.05)) == 0
+    assert np.ptp(scatter_weights([1, 2, 4], [4, 2, 1], np.zeros(3), min_scatter=0.05)) == 0
     # Two points leave nothing to stray.
-    np.testing.assert_allclose(scatter_weights([1, 2], [4, 2], [1.2, 0.6], least=0.05), 1)
+    np.testing.assert_allclose(scatter_weights([1, 2], [4, 2], [1.2, 0.6], min_scatter=0.05), 1)
 
 
 def test_points_that_noise_has_raised_do_not_look_more_precise() -> None:
@@ -90,7 +90,7 @@ def test_points_that_noise_has_raised_do_not_look_more_precise() -> None:
     for _ in range(600):
         y = law + errors * rng.normal(size=8)
         if np.all(y > 0.1 * law):
-            found.append(power_law(x, y, scatter_weights(x, y, errors, least=0.05)).exponent)
+            found.append(power_law(x, y, scatter_weights(x, y, errors, min_scatter=0.05)).exponent)
             by_points.append(power_law(x, y, 1 / ((errors / y) ** 2 + 0.05**2)).exponent)
     assert abs(np.mean(found) - 1) < 0.004 < 1 - np.mean(by_points)
 

@@ -10,18 +10,14 @@ import numpy as np
 import pytest
 
 from ngramstat.errors import InputError
-from ngramstat.exponents.decay import beta_exponent
-from ngramstat.prediction.horizons import stages
-from ngramstat.prediction.predict import (
-    alpha_error,
-    alpha_exponent,
-    horizon,
-    noise_constant,
-    predict,
-    thresholds,
-)
+from ngramstat.exponents.decay import MeasuredDecay, beta_exponent
+from ngramstat.prediction.alpha import alpha_error, alpha_exponent
+from ngramstat.prediction.horizons import Curve, noise_constant, stages, thresholds
+from ngramstat.prediction.predict import predict
 from ngramstat.prediction.user_curves import curve_limits
 from ngramstat.results import (
+    Alternative,
+    AlternativeKind,
     CorrelationResult,
     CurveTable,
     EntropyResult,
@@ -81,7 +77,7 @@ def test_error_matches_sampling() -> None:
     assert np.std(draws) == pytest.approx(alpha_error(0.325, 0.003, 0.88, 0.03), rel=0.02)
 
 
-def test_doubts_of_the_parts_are_joined() -> None:
+def test_reasons_of_the_parts_are_joined() -> None:
     gamma = Exponent.refused("2 contexts", method="m")
     beta = planted(0.9, 0.1, reportable=False, reason="R^2 = 0.5")
     result = alpha_exponent(gamma, beta)
@@ -100,7 +96,7 @@ def test_noise_constant_and_thresholds() -> None:
     pairs = 1000 - LAGS
     assert noise_constant(0.24 / np.sqrt(pairs), pairs) == pytest.approx(0.24)
     assert noise_constant(np.array([0.0, np.nan]), np.array([1, 2])) is None
-    # Theory sheet 1.5, kappa .24; wiki norms at n = 1, 2, 8, 16, 32.
+    # docs/theory.md 1.5, kappa .24; Wikipedia norms at n = 1, 2, 8, 16, 32.
     wiki = 1e-4 * np.array([95.1, 43.6, 6.62, 3.93, 3.11])
     np.testing.assert_allclose(
         thresholds([1, 2, 8, 16, 32], wiki, 0.24), [640, 3.0e3, 1.3e5, 3.7e5, 6.0e5], rtol=0.02
@@ -116,35 +112,37 @@ def test_horizon_interpolates_extrapolates_and_stops() -> None:
         """Tokens that resolve exactly `lag` on the planted law."""
         return (kappa / (0.01 * lag**-0.9)) ** 2
 
-    inside = horizon(at(10.0), LAGS, norm, valid, kappa, beta)
+    inside = Curve(LAGS, norm, valid, kappa, beta).horizon(at(10.0))
     assert inside.lag == pytest.approx(10.0, rel=1e-9)
     assert not inside.extrapolated
-    beyond = horizon(at(200.0), LAGS, norm, valid, kappa, beta)
+    beyond = Curve(LAGS, norm, valid, kappa, beta).horizon(at(200.0))
     assert beyond.lag == pytest.approx(200.0, rel=1e-9)
     assert beyond.extrapolated
     assert not beyond.at_least
     assert beyond.low is not None
     assert beyond.high is not None
     assert beyond.low < 200 < beyond.high
-    absurd = horizon(1e30, LAGS, norm, valid, kappa, beta)
+    absurd = Curve(LAGS, norm, valid, kappa, beta).horizon(1e30)
     assert absurd.lag == pytest.approx(6400)
     assert absurd.at_least
     unsure = Exponent.refused("none", method="m")
-    bound = horizon(1e30, LAGS, norm, valid, kappa, unsure)
+    bound = Curve(LAGS, norm, valid, kappa, unsure).horizon(1e30)
     assert bound.lag == 64
     assert bound.at_least
     assert not bound.extrapolated
-    assert horizon(1.0, LAGS, norm, valid, kappa, beta).lag is None
-    assert horizon(1e6, LAGS, norm, ~valid, kappa, beta).lag is None
+    assert Curve(LAGS, norm, valid, kappa, beta).horizon(1.0).lag is None
+    assert Curve(LAGS, norm, ~valid, kappa, beta).horizon(1e6).lag is None
     with pytest.raises(InputError, match="tokens"):
-        horizon(math.inf, LAGS, norm, valid, kappa, beta)
+        Curve(LAGS, norm, valid, kappa, beta).horizon(math.inf)
 
 
 def test_horizon_is_monotone_in_tokens_even_with_a_peak() -> None:
     norm = 0.01 * LAGS**-0.9
     norm[4] *= 2
     beta, valid = planted(0.9, 0.05), np.ones(7, dtype=bool)
-    found = [horizon(p, LAGS, norm, valid, 0.24, beta).lag or 0 for p in np.logspace(2, 9, 200)]
+    found = [
+        Curve(LAGS, norm, valid, 0.24, beta).horizon(p).lag or 0 for p in np.logspace(2, 9, 200)
+    ]
     assert np.all(np.diff(found) >= 0)
 
 
@@ -198,12 +196,13 @@ def test_predict_puts_it_together() -> None:
 @pytest.mark.parametrize(("half_width", "passed"), [(0.1, True), (0.2, False)])
 def test_choice_of_lags_gate(half_width: float, passed: bool) -> None:
     correlations, entropies = make_parts()
-    jackknife = {
-        "method": "leave-one-lag-out jackknife interval",
-        "value": 0.88,
-        "low": 0.88 - half_width,
-        "high": 0.88 + half_width,
-    }
+    jackknife = Alternative(
+        kind=AlternativeKind.LAG_JACKKNIFE,
+        method="leave-one-lag-out jackknife interval",
+        value=0.88,
+        low=0.88 - half_width,
+        high=0.88 + half_width,
+    )
     beta = replace(correlations.beta, alternatives=(jackknife,))
     result = predict(replace(correlations, beta=beta), entropies)
     gate = next(g for g in result.gates if g.name == "choice of lags")
@@ -214,7 +213,7 @@ def test_choice_of_lags_gate(half_width: float, passed: bool) -> None:
 def test_horizon_beyond_the_fitted_window_is_a_lower_bound() -> None:
     """The last lag lies in a slower stage: continuing it with beta can only fall short."""
     norm, valid = 0.01 * LAGS**-0.9, np.ones(7, dtype=bool)
-    point = horizon(1e7, LAGS, norm, valid, 0.24, planted(0.9, 0.05, window=(1, 16)))
+    point = Curve(LAGS, norm, valid, 0.24, planted(0.9, 0.05, window=(1, 16))).horizon(1e7)
     assert point.at_least
     assert point.extrapolated
     assert point.high is None
@@ -229,7 +228,9 @@ def two_stages(headline: str = "first") -> tuple[np.ndarray, Exponent]:
         "second": {"value": 0.3, "low": 0.28, "high": 0.32, "window": (16, 512), "points": 6},
     }
     other = "second" if headline == "first" else "first"
-    alternative = {"method": f"{other} stage"} | parts[other]
+    alternative = Alternative(
+        kind=AlternativeKind(f"{other}_stage"), method=f"{other} stage", **parts[other]
+    )
     beta = Exponent(
         **parts[headline], method="planted", reportable=True, alternatives=(alternative,)
     )
@@ -237,7 +238,7 @@ def two_stages(headline: str = "first") -> tuple[np.ndarray, Exponent]:
 
 
 @pytest.mark.parametrize("headline", ["first", "second"])
-def test_stages_are_found_whichever_is_the_headline(headline: str) -> None:
+def test_stages_are_identified_whichever_is_the_headline(headline: str) -> None:
     _, beta = two_stages(headline)
     first, second = stages(beta)
     assert (first.value, second.value) == (1.0, 0.3)
@@ -251,7 +252,7 @@ def test_horizon_continues_the_stage_that_holds_there(headline: str) -> None:
     norm, beta = two_stages(headline)
     lags, valid = 2 ** np.arange(10), np.ones(10, dtype=bool)
     tokens = (0.24 / (norm[-1] * 4**-0.3)) ** 2  # resolves lag 2048 on the second stage
-    point = horizon(tokens, lags, norm, valid, 0.24, beta)
+    point = Curve(lags, norm, valid, 0.24, beta).horizon(tokens)
     assert point.lag == pytest.approx(2048, rel=1e-6)
     assert point.extrapolated
     assert not point.at_least
@@ -261,10 +262,8 @@ def test_horizon_continues_the_stage_that_holds_there(headline: str) -> None:
 def test_horizon_has_the_interval_of_the_norms() -> None:
     norm, valid = 0.01 * LAGS**-0.9, np.ones(7, dtype=bool)
     beta = planted(0.9, 0.05)
-    point = horizon(
-        (0.24 / (0.01 * 10**-0.9)) ** 2, LAGS, norm, valid, 0.24, beta,
-        norm_low=0.8 * norm, norm_high=1.25 * norm,
-    )  # fmt: skip
+    curve = Curve(LAGS, norm, valid, 0.24, beta, norm_low=0.8 * norm, norm_high=1.25 * norm)
+    point = curve.horizon((0.24 / (0.01 * 10**-0.9)) ** 2)
     assert point.low == pytest.approx(10 * 0.8 ** (1 / 0.9))
     assert point.high == pytest.approx(10 * 1.25 ** (1 / 0.9))
 
@@ -336,14 +335,14 @@ def learned_curves(
 
 
 @pytest.mark.parametrize(("delta", "passed"), [(0.6, True), (0.05, False)], ids=["fast", "slow"])
-def test_fast_learning_gate_of_imported_curves(delta: float, passed: bool) -> None:
+def test_fast_learning_gate_of_user_curves(delta: float, passed: bool) -> None:
     limits = 4 * np.arange(1, 5) ** -0.325
     correlations, entropies = make_parts()
     result = predict(correlations, entropies, curves=learned_curves(delta, limits))
     gate = next(g for g in result.gates if g.name == "fast learning")
     assert gate.passed is passed
     assert gate.value == pytest.approx(delta, rel=0.02)
-    assert "imported" in gate.meaning
+    assert "the user's curves" in gate.meaning
     assert result.curves is not None
     if passed:
         np.testing.assert_allclose(result.curves.limit, limits, atol=1e-3)
@@ -380,7 +379,7 @@ def test_sizes_below_ten_thresholds_are_left_out() -> None:
     assert "7 below 10 P*_n = 1e+08 tokens left out" in str(fits[3].reason)
 
 
-def test_alpha_of_imported_curves_is_covered() -> None:
+def test_alpha_of_user_curves_is_covered() -> None:
     """Curves of known gamma, delta and a corpus of known beta: alpha lies in its interval."""
     rng = np.random.default_rng(9)
     limits, draws, hits, reported = 4 * np.arange(1, 5) ** -0.325, 60, 0, 0
@@ -432,7 +431,8 @@ def test_stages_of_a_fit_that_lists_both_of_them():
     norm = np.where(lags <= 16, 0.01 * lags**-1.2, 0.01 * 16**-0.9 * lags**-0.3)
     rng = np.random.default_rng(0)
     replicates = norm * np.exp(0.01 * rng.standard_normal((199, len(lags))))
-    beta = beta_exponent(lags, norm, np.ones(len(lags), bool), replicates=replicates)
+    decay = MeasuredDecay(lags, norm, np.ones(len(lags), bool), replicates=replicates)
+    beta = beta_exponent(decay)
     first, second = stages(beta)
     assert first is beta
     assert first.value == pytest.approx(1.2, abs=0.05)

@@ -9,7 +9,7 @@ import pytest
 
 from ngramstat.errors import InputError
 from ngramstat.exponents.bootstrap import cluster_weights
-from ngramstat.exponents.decay import beta_exponent
+from ngramstat.exponents.decay import MeasuredDecay, beta_exponent
 from ngramstat.exponents.entropy_decay import gamma_finite_exponent
 from ngramstat.exponents.fit import slope_weights
 from ngramstat.prediction.alpha import alpha_draws, alpha_exponent, paired_replicates, stretched
@@ -45,10 +45,10 @@ def test_interval_is_the_percentiles_of_the_ratio():
     assert shuffled.high - shuffled.low == pytest.approx(by_hand.high - by_hand.low, rel=0.1)
 
 
-def test_doubts_beyond_sampling_stretch_the_replicates():
+def test_uncertainty_beyond_sampling_stretches_the_replicates():
     rng = np.random.default_rng(2)
     gammas, betas = rng.normal(0.3, 0.01, 4000), rng.normal(0.9, 0.001, 4000)
-    gamma = planted(0.3, 0.0, low=0.2, high=0.33)  # a doubt about bias, mostly below
+    gamma = planted(0.3, 0.0, low=0.2, high=0.33)  # uncertainty from bias, mostly below
     beta = from_replicates(0.9, betas)
     found = alpha_exponent(gamma, beta, replicates=(gammas, betas))
     assert found.low == pytest.approx(0.2 / 1.8, rel=0.01)
@@ -149,9 +149,10 @@ def test_coverage_where_both_parts_share_their_documents():
         weights = next(cluster_weights(documents, 300, rng))
         replicates = weights @ values / documents
         mean = values.mean(axis=0)
-        beta = beta_exponent(
+        decay = MeasuredDecay(
             lags.astype(int), mean[:6], np.ones(6, dtype=bool), replicates=replicates[:, :6]
         )
+        beta = beta_exponent(decay)
         gamma = gamma_finite_exponent(contexts, mean[6:], replicates[:, 6:])
         assert beta.reportable, beta.reason
         assert gamma.reportable, gamma.reason

@@ -7,7 +7,7 @@ import pytest
 
 from ngramstat.errors import InputError
 from ngramstat.exponents.learning_limit import learning_limit
-from ngramstat.prediction.collapse import collapse, collapse_distance, collapse_members, rescaled
+from ngramstat.prediction.collapse import collapse, collapse_members, curve_distance, rescaled
 
 BETA, GAMMA = 0.9, 0.3
 LEARNED = np.logspace(3, 9, 7)
@@ -83,12 +83,17 @@ def test_distance_by_hand():
     tokens = np.array([10.0, 100.0, 1000.0])
     n = np.repeat([1, 2], 3)
     loss = np.concatenate([10 * tokens**-0.1, 20 * tokens**-0.1])
-    distance, overlap = collapse_distance(n, np.tile(tokens, 2), loss, 0.0, 0.0)
+
+    def distance_at(gamma: float, beta: float) -> tuple[float, float]:
+        x, y = rescaled(n, np.tile(tokens, 2), loss, gamma, beta)
+        return curve_distance(n, np.log(x), np.log(y))
+
+    distance, overlap = distance_at(0.0, 0.0)
     assert distance == pytest.approx(np.log(2))
     assert overlap == 1.0
-    # n^gamma undoes a factor 2 at gamma = -1; beta slides one curve away until nothing overlaps.
-    assert collapse_distance(n, np.tile(tokens, 2), loss, -1.0, 0.0)[0] < 1e-12
-    far, none = collapse_distance(n, np.tile(tokens, 2), loss, 0.0, 10.0)
+    # n^gamma undoes a factor 2 at gamma = -1; beta shifts one curve until nothing overlaps.
+    assert distance_at(-1.0, 0.0)[0] < 1e-12
+    far, none = distance_at(0.0, 10.0)
     assert np.isnan(far)
     assert none == 0.0
     x, y = rescaled([2], [8.0], [3.0], 1.0, 1.0, 1.0)

@@ -79,7 +79,7 @@ def test_extreme_alphas_stay_finite():
     assert fit.limit_low == 0.0
 
 
-def test_doubts_are_passed_on():
+def test_reasons_are_passed_on():
     measured = [(1e7, 4.0), (1e9, 3.0)]
     unsure = planted(0.17, 0.01, reportable=False, reason="it bends")
     points, fit = loss_curve(measured, unsure, None, [1e10])

@@ -24,8 +24,8 @@ def test_planted_laws_are_found():
     assert raw.value == pytest.approx(0.1)
     assert raw.reportable
     assert raw.points == 7
-    assert [a["points"] for a in raw.alternatives] == [3, 4, 5, 6]
-    assert all(a["value"] == pytest.approx(0.1) for a in raw.alternatives)
+    assert [a.points for a in raw.alternatives] == [3, 4, 5, 6]
+    assert all(a.value == pytest.approx(0.1) for a in raw.alternatives)
     above = alpha_of_losses(P, 2 + 50 * P**-0.4, entropy_rate=2.0)
     assert above.value == pytest.approx(0.4)
     fitted = alpha_with_limit(P, 2 + 50 * P**-0.4)

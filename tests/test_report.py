@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 
 from ngramstat.errors import InputError, NgramstatError
-from ngramstat.exponents import beta_exponent, gamma_exponent, gamma_finite_exponent
+from ngramstat.exponents import (
+    MeasuredDecay,
+    beta_exponent,
+    gamma_exponent,
+    gamma_finite_exponent,
+)
 from ngramstat.prediction.predict import predict
 from ngramstat.report.residuals import plot_residuals
 from ngramstat.report.sparkline import sparkline, sparklines
@@ -42,8 +47,8 @@ def planted_correlations(*, two_stages: bool = False, **changes: Any) -> Correla
         "noise_floor": floor,
         "valid": valid,
         "crossing_share": np.linspace(0, 1, len(lags)),
-        "beta": beta_exponent(lags, norm, valid, replicates=reps),
-        "beta_sequential": beta_exponent(lags, 0.95 * norm, valid, replicates=reps),
+        "beta": beta_exponent(MeasuredDecay(lags, norm, valid, replicates=reps)),
+        "beta_sequential": beta_exponent(MeasuredDecay(lags, 0.95 * norm, valid, replicates=reps)),
     }
     return CorrelationResult(**(values | changes))
 

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 import ngramstat
 from ngramstat.errors import InputError
 from ngramstat.results import (
+    Alternative,
+    AlternativeKind,
     CorrelationResult,
     EntropyResult,
     Exponent,
@@ -38,7 +40,13 @@ def make_exponent(**changes: Any) -> Exponent:
         "method": "OLS",
         "reportable": True,
         "alternatives": (
-            {"method": "single", "value": 0.3, "low": None, "high": None, "window": [1, 64]},
+            Alternative(
+                kind=AlternativeKind.SINGLE_LAW,
+                method="single",
+                value=0.3,
+                window=(1, 64),
+                extra={"r2": 0.9, "reason": None},
+            ),
         ),
     }
     return Exponent(**(values | changes))
@@ -168,6 +176,34 @@ def test_contract_field_names() -> None:
     assert data["correlations"]["beta"]["window"] == [1, 32]
 
 
+def test_alternatives_are_flat_objects_with_a_kind() -> None:
+    data = make_exponent().to_dict()["alternatives"]
+    assert data == [
+        {
+            "kind": "single_law", "method": "single", "value": 0.3, "low": None, "high": None,
+            "window": [1, 64], "points": None, "r2": 0.9, "reason": None,
+        }
+    ]  # fmt: skip
+    assert make_exponent().alternatives_of(AlternativeKind.SECOND_STAGE) == ()
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        ("second stage", "second_stage"),
+        ("leave-one-lag-out jackknife interval", "lag_jackknife"),
+        ("shifted: H_n = H_inf + A n^-gamma, profile interval", "shifted"),
+        ("something else", "other"),
+    ],
+)
+def test_kinds_of_earlier_runs_are_read_from_their_wording(method: str, kind: str) -> None:
+    data = make_exponent().to_dict()
+    data["alternatives"] = [{"method": method, "value": 0.3, "entropy_rate": 1.5}]
+    (other,) = Exponent.from_dict(data).alternatives
+    assert other.kind == kind
+    assert other.entropy_rate == 1.5
+
+
 def test_arrays_are_copied_and_read_only() -> None:
     norm = np.ones(4)
     result = make_correlations(norm=norm)
@@ -213,7 +249,7 @@ def test_learning_curve_columns_follow_contexts() -> None:
         ({"low": 2.0}, "above"),
         ({"level": 1.0}, "level"),
         ({"window": (3, 1)}, "above its high"),
-        ({"alternatives": ({"value": 1.0},)}, "method"),
+        ({"alternatives": ({"value": 1.0},)}, "needs Alternative"),
     ],
 )
 def test_exponent_invariants(changes: dict[str, Any], match: str) -> None:
@@ -236,6 +272,9 @@ def test_exponent_invariants(changes: dict[str, Any], match: str) -> None:
         (("correlations", "singular_values"), [[1.0], [1.0, 2.0], [1.0], [1.0]], "lengths"),
         (("correlations", "beta", "reportable"), 1, "bool"),
         (("correlations", "beta", "alternatives"), {}, "list"),
+        (("correlations", "beta", "alternatives"), [{"value": 1.0}], "'method' is missing"),
+        (("correlations", "beta", "alternatives"), [{"method": "m", "kind": "new"}], "one of"),
+        (("correlations", "beta", "alternatives"), [{"method": "m", "extra": 1}], "name of a"),
         (("correlations", "beta", "window"), [1, 2, 3], "two numbers"),
         (("entropies", "held_out_tokens"), 1.5, "int"),
         (("corpus",), [], "object"),

@@ -186,8 +186,8 @@ def test_the_panel_has_every_theory_with_its_conditions(measured):
     assert by_name["predictive spectrum"].kind == "correlate"
     # The planar loss over the measured spectrum, which is no power law here.
     over_spectrum = by_name["spectrum of tokens"].exponent.alternatives
-    assert [a["window"] for a in over_spectrum] == [[4.0, 16.0], [16.0, 64.0], [64.0, 256.0]]
-    assert all(a["value"] > 0 for a in over_spectrum)
+    assert [a.window for a in over_spectrum] == [(4.0, 16.0), (16.0, 64.0), (64.0, 256.0)]
+    assert all(a.value > 0 for a in over_spectrum)
     assert "synthesize rhm" in by_name["hierarchy, power-law rules"].exponent.reason
     again = TheoriesResult.from_dict(json.loads(json.dumps(result.to_dict())))
     assert again == result

@@ -10,7 +10,6 @@ import pytest
 from ngramstat.errors import InputError
 from ngramstat.theories.solvable import (
     SolvableModel,
-    asymptotic_scale,
     best_ridge,
     finite_size_factor,
     implicit_scale,
@@ -53,6 +52,12 @@ def test_the_model_itself_has_the_planar_loss(alpha, features, samples, ridge):
         expected *= finite_size_factor(features, samples)
     assert found == pytest.approx(expected, rel=0.03)
     assert error < 0.02 * expected
+
+
+def asymptotic_scale(alpha, n):
+    """g for an infinite power law: [pi / ((1+a) sin(pi/(1+a))) / (n + 1/2)]^(1+a)."""
+    power = 1 + alpha
+    return (math.pi / (power * math.sin(math.pi / power)) / (n + 0.5)) ** power
 
 
 def test_implicit_scales():

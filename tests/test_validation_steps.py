@@ -53,7 +53,7 @@ def test_alpha_above_a_known_limit_uses_sizes_on_the_staircase():
     assert found.value == pytest.approx(0.9, abs=0.02)
     assert found.window == (p[3], p[7])
     assert found.low < 0.9 < found.high
-    assert found.alternatives[0]["window"] == [p[0], p[-1]]
+    assert found.alternatives[0].window == (p[0], p[-1])
     assert alpha_above_known_limit([], p, y, draws, 0.95).value is None
 
 

@@ -16,7 +16,12 @@ from ngramstat.covariance.measurement import LagMeasurement, TopTokens, most_fre
 from ngramstat.covariance.options import CorrelationOptions
 from ngramstat.errors import NgramstatError
 from ngramstat.exponents.bootstrap import percentile_interval
-from ngramstat.exponents.decay import METHOD, beta_exponent, replicate_exponents
+from ngramstat.exponents.decay import (
+    METHOD,
+    MeasuredDecay,
+    beta_exponent,
+    replicate_exponents,
+)
 from ngramstat.kernels import token_counts
 from ngramstat.results import CorrelationResult, Exponent, Replicates, VocabCut
 from ngramstat.sampling.design import FOLDS, SamplingDesign
@@ -180,15 +185,17 @@ def _beta(
             level=options.level,
         )
     return beta_exponent(
-        np.array(options.lags, dtype=np.int64),
-        series.cross_fits.debiased,
-        series.valid,
-        replicates=series.replicates,
+        MeasuredDecay(
+            np.array(options.lags, dtype=np.int64),
+            series.cross_fits.debiased,
+            series.valid,
+            replicates=series.replicates,
+            left_out=series.cross_fits.left_out,
+        ),
         window=options.window,
         level=options.level,
         quantity="debiased norm",
         longest=longest,
-        left_out=series.cross_fits.left_out,
     )
 
 

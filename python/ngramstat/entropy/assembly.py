@@ -24,7 +24,14 @@ from ngramstat.exponents.entropy_decay import (
 )
 from ngramstat.exponents.learning_limit import LimitFit, learning_limit
 from ngramstat.kernels import NgramStatistics
-from ngramstat.results import EntropyResult, Exponent, LearningCurve, Replicates
+from ngramstat.results import (
+    Alternative,
+    AlternativeKind,
+    EntropyResult,
+    Exponent,
+    LearningCurve,
+    Replicates,
+)
 from ngramstat.sampling.design import SamplingDesign
 
 __all__ = ["assemble_entropies"]
@@ -245,9 +252,15 @@ def _gamma(
     headline = _with_tokens_needed(headline, bracket, needed)
     if other.value is None:
         return headline, gammas
-    entry = {
-        name: getattr(other, name) for name in ("method", "value", "low", "high", "points")
-    } | {"window": None if other.window is None else list(other.window)}
+    entry = Alternative(
+        kind=AlternativeKind.OTHER_ESTIMATOR,
+        method=other.method,
+        value=other.value,
+        low=other.low,
+        high=other.high,
+        window=other.window,
+        points=other.points,
+    )
     return dataclasses.replace(headline, alternatives=(*headline.alternatives, entry)), gammas
 
 

@@ -8,16 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.entropy.counts import ROUNDING, extrapolate, group_losses, plug_in
+from ngramstat.exponents.criteria import RESOLVED_FRACTION
 from ngramstat.exponents.learning_limit import LimitFit
 from ngramstat.kernels import NgramStatistics
 from ngramstat.sampling.bootstrap import DocumentBootstrap
 
-__all__ = ["RESOLVED_FRACTION", "Bracket", "bracket_entropies", "tokens_needed"]
+__all__ = ["Bracket", "bracket_entropies", "tokens_needed"]
 
 Floats = NDArray[np.float64]
-
-# A context is resolved where the bracket is at most this fraction of the drop H_{n-1} - H_n.
-RESOLVED_FRACTION = 0.25
 
 
 @dataclass(frozen=True)

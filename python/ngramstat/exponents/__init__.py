@@ -1,19 +1,21 @@
-"""Exponents with their windows, intervals and doubts, from arrays alone.
+"""Fits of the exponents, with windows, intervals and reasons not to report them.
 
-Nothing here knows corpora or kernels: every function takes the measured curve and, for its
-interval, replicates of that curve.
+Nothing here depends on corpora or kernels: every function takes arrays, the measured curve and,
+for its interval, replicates of that curve.
 """
 
 from __future__ import annotations
 
 from ngramstat.exponents.bootstrap import cluster_weights, percentile_interval
 from ngramstat.exponents.decay import beta_exponent
+from ngramstat.exponents.decay_curve import MeasuredDecay
 from ngramstat.exponents.entropy_decay import gamma_exponent, gamma_finite_exponent
 from ngramstat.exponents.fit import broken_power_law, power_law, shifted_power_law
 from ngramstat.exponents.learning_limit import LimitFit, learning_limit
 
 __all__ = [
     "LimitFit",
+    "MeasuredDecay",
     "beta_exponent",
     "broken_power_law",
     "cluster_weights",

@@ -1,7 +1,7 @@
 """Document-cluster bootstrap: weights and percentile intervals.
 
-Tokens of one document are dependent, so documents, not tokens or lags, are resampled. One set of
-weights serves every lag or context, which keeps a replicate of the whole curve coherent.
+Tokens of one document are dependent, so the bootstrap resamples documents, not tokens or lags.
+Every lag or context has the same weights, so that the points of a replicate curve vary together.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
 
-__all__ = ["cluster_weights", "needed_replicates", "percentile_interval"]
+__all__ = ["cluster_weights", "needed_replicates", "percentile_interval", "replicates_missing"]
 
 
 def cluster_weights(
@@ -34,7 +34,7 @@ def cluster_weights(
     generator : numpy.random.Generator
         Source of randomness. The rows do not depend on the chunk size.
     chunk_elements : int
-        Most weights held at once (but at least one row).
+        Maximum number of weights in memory at once (but at least one row).
 
     Yields
     ------
@@ -82,6 +82,16 @@ def percentile_interval(replicates: ArrayLike, level: float = 0.95) -> tuple[flo
 
 
 def needed_replicates(level: float) -> int:
-    """Fewest replicates that leave one beyond each end of a central interval at `level`."""
-    # Rounding keeps 2 / (1 - 0.95), which is 40 but for the last bit, from becoming 41.
+    """Minimum number of replicates with one beyond each end of a central interval at `level`."""
+    # 2 / (1 - 0.95) exceeds 40 in the last bit; without rounding it would become 41.
     return int(np.ceil(round(2 / (1 - level), 6)))
+
+
+def replicates_missing(count: int, level: float) -> str | None:
+    """Why `count` replicates are too few for an interval at `level`; None if they suffice."""
+    if count == 0:
+        return "no bootstrap replicates, so no interval"
+    needed = needed_replicates(level)
+    if count < needed:
+        return f"{count} bootstrap replicates, {needed} needed for {100 * level:g}%"
+    return None

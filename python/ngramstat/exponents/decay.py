@@ -1,31 +1,28 @@
 """beta, the decay exponent of the token covariance: ``||C(t)|| ~ t**-beta``.
 
-Cagnetta et al. 2026, eq. 29. The window is chosen from the validity of the lags alone, a second
-stage of the decay is split off where the data insist on it, and everything that could have been
-chosen otherwise is kept in `Exponent.alternatives`.
+Cagnetta et al. 2026, eq. 29. The window depends only on the validity of the lags, a second stage of
+the decay is split off where the data demand it, and the results of all other choices are kept in
+`Exponent.alternatives`.
 
-Lags count by their precision: ``1 / (error^2 + scatter^2)``, with the relative errors of the norms
-from the replicates and the scatter of the curve about the law, at least MODEL_MISFIT. With equal weights
-the last, weakest lags decide, and with the errors alone the first two.
+Lags are weighted by their precision: ``1 / (error^2 + scatter^2)``, with the relative errors of the
+norms from the replicates and the scatter of the curve about the law, at least MODEL_MISFIT. With
+equal weights the last, weakest lags decide, and with the errors alone the first two.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.exponents.bootstrap import needed_replicates
-from ngramstat.exponents.decay_curve import MODEL_MISFIT, DecayCurve
+from ngramstat.exponents.bootstrap import replicates_missing
+from ngramstat.exponents.criteria import DECISIVE_BIC, MIN_R2, MIN_SPAN, MIN_USABLE
+from ngramstat.exponents.decay_curve import MODEL_MISFIT, DecayCurve, MeasuredDecay
 from ngramstat.exponents.decay_sensitivity import (
-    BREAK_RANGE,
-    DOCUMENT_JACKKNIFE,
-    JACKKNIFE,
-    MIN_RATIO,
-    WINDOW_RANGE,
     break_range,
     document_jackknife,
     lag_jackknife,
@@ -39,56 +36,44 @@ from ngramstat.exponents.fit import (
     exponential_law_bic,
     power_law,
 )
-from ngramstat.results import Exponent
+from ngramstat.results import Alternative, AlternativeKind, Exponent
 
 __all__ = [
-    "BREAK_RANGE",
-    "DOCUMENT_JACKKNIFE",
-    "FIRST_STAGE",
-    "JACKKNIFE",
     "METHOD",
-    "SECOND_STAGE",
-    "WINDOW_RANGE",
+    "MeasuredDecay",
     "beta_exponent",
     "replicate_exponents",
     "scaling_window",
 ]
 
-# Names of the alternatives that hold the two stages of a broken decay; the headline is the first.
-FIRST_STAGE = "first stage"
-SECOND_STAGE = "second stage"
 METHOD = "least squares of log {} on log lag, weighted by errors and scatter"
 
 Floats = NDArray[np.float64]
 
-_MIN_R2 = 0.7
-# "Very strong" evidence on the usual scale of BIC differences.
-_DECISIVE_BIC = 10.0
 _MIN_STAGE_POINTS = 4
-# The paper's own window on WikiText-103 and TinyStories' first stage.
+# The paper's own window on WikiText-103 and for the first stage of TinyStories.
 _PAPER_WINDOW = (1, 32)
-# Share of replicates that must allow a fit; below it the interval would be that of a selection.
-_MIN_USABLE = 0.9
-# A jackknife over 16 folds has a fifth of relative error: this ratio is no chance.
+# The error of a jackknife over 16 folds has a relative error of a fifth, so a ratio to the error of
+# the bootstrap above this one is not chance.
 _WIDE_JACKKNIFE = 1.5
 
 
 def scaling_window(
     lags: ArrayLike, valid: ArrayLike, missing: ArrayLike | None = None
 ) -> tuple[int, int] | None:
-    """Range of lags whose norms stand clear of the noise, from their validity alone.
+    """Range of lags whose norms exceed the noise floor, from their validity alone.
 
     From the first valid lag to the last valid one before the first run of three or more
     consecutive invalid lags (two with fewer than 12 lags, one with fewer than 8). Single invalid
-    lags inside are kept: leaving out the low points of a noisy curve would flatten it. A lag
-    without a norm at all cannot be kept, and ends the window for the same reason.
+    lags inside the range are used: leaving out the low points of a noisy curve would flatten it. A
+    lag without a norm cannot be used, and therefore ends the window.
 
     Parameters
     ----------
     lags : (n,) integers
         Increasing.
     valid : (n,) bool
-        Whether each norm stands clear of its floor.
+        Whether each norm exceeds its noise floor.
     missing : (n,) bool, optional
         Whether no positive norm is known.
 
@@ -117,63 +102,48 @@ def scaling_window(
 
 
 def beta_exponent(
-    lags: ArrayLike,
-    norm: ArrayLike,
-    valid: ArrayLike,
+    decay: MeasuredDecay,
     *,
-    replicates: ArrayLike | None = None,
-    floor: ArrayLike | None = None,
     window: tuple[float, float] | None = None,
     level: float = 0.95,
     min_points: int = 4,
     quantity: str = "norm",
     longest: tuple[float, str] | None = None,
-    left_out: ArrayLike | None = None,
 ) -> Exponent:
-    """Fit ``norm ~ lag**-beta`` and say whether the answer can be reported.
+    """Fit ``norm ~ lag**-beta`` and decide whether the exponent can be reported.
 
-    The window is `scaling_window`, or the one given. Natural text decays in two stages: a steep one
-    over tens of tokens, and a slow one where topics take over. In the automatic window a second
+    The window is `scaling_window`, or the given one. Natural text decays in two stages: a steep one
+    over tens of tokens, and a slow one where topics dominate. In the automatic window a second
     stage is split off where (a) a broken power law beats the single one by more than 10 in BIC with
     a slower second slope, and (b) some tail of a decade or more follows one power law to within its
-    own noise. The headline is then the part before the longest such
-    tail; tail and single law become alternatives. A hinge alone does not place the break: where the
-    first stage is rough it prefers the roughness of the first few lags to the end of the stage.
+    own noise. The headline is then the part before the longest such tail. The hinge of the broken
+    law is not used as the border: where the first stage is rough, the best hinge follows the
+    roughness of the first few lags and not the end of the stage.
 
-    Both stages are alternatives named FIRST_STAGE and SECOND_STAGE, each with value, interval,
-    window, points and its own `reportable` and `reason`.
+    Both stages are among the alternatives, each with value, interval, window, points and its own
+    `reportable` and `reason`, and so is the single law.
 
     The interval is the sampling error over documents in that window: every replicate is fitted with
-    the weights of the headline. How much the choice of lags moves the exponent is often more, and
-    stands in the alternatives: WINDOW_RANGE over all windows of a decade or more, leaving out
-    single lags, moving the break, equal weights. Local peaks are named in the method.
+    the weights of the headline. The choice of lags often moves the exponent more. Its effect is
+    among the alternatives: the range over all windows of a decade or more, single lags left out,
+    the break moved, equal weights. Local peaks are named in the method.
 
     Parameters
     ----------
-    lags : (n,) integers
-        Increasing, at least 1, in tokens.
-    norm : (n,) float64
-        ||C(t)||. Norms that are zero, negative or NaN have no logarithm; the automatic window ends
-        before the first of them, and a given window that holds one is not reportable.
-    valid : (n,) bool
-        Whether each norm stands clear of its noise floor.
-    replicates : (n_rep, n) float64, optional
-        Document-cluster bootstrap replicates of `norm`, coherent over lags. The window stays fixed.
-    floor : (n,) float64, optional
-        For plug-in norms: the norm that noise alone would show. It raises a norm by about
-        floor^2 / (2 norm), which is then no second stage.
+    decay : MeasuredDecay
+        The automatic window ends before the first norm without a logarithm. Noise raises a norm
+        by about floor^2 / (2 norm) where a floor is given, which does not count as a second stage.
     window : (low, high), optional
-        First and last lag to use, inclusive; taken as given, but the gates still apply.
+        First and last lag to use, inclusive. It is used as given, but the gates still apply: a
+        window that holds a norm without a logarithm is not reportable.
     level : float
         Confidence level of the percentile interval.
     min_points : int
-        Fewest valid lags in the window.
+        Minimum number of valid lags in the window.
     quantity : str
         What `norm` is called in the method.
     longest : (lag, str), optional
         Largest lag of the automatic window, and what is wrong with larger ones.
-    left_out : (n_folds, n) float64, optional
-        Norms with one fold of the documents left out, for the document jackknife.
 
     Returns
     -------
@@ -185,101 +155,50 @@ def beta_exponent(
     Raises
     ------
     InputError
-        For arrays of different lengths, lags that do not increase, or a window that is no range.
+        For a level outside (0, 1), or a window whose low end is above its high end.
     """
-    xs, ys, marks, reps = _checked(lags, norm, valid, replicates)
     if not 0 < level < 1:
         raise InputError(f"level: needs a number in (0, 1), got {level:g}")
     if window is not None and not window[0] <= window[1]:
         raise InputError(f"window: needs low <= high, got {window[0]:g}..{window[1]:g}")
-    fitted = METHOD.format(quantity)
-    has_log = np.isfinite(ys) & (ys > 0)
-    allowed = xs <= (math.inf if longest is None else longest[0])
-    automatic = scaling_window(xs[allowed], marks[allowed], ~has_log[allowed])
-    chosen = automatic if window is None else window
-    if chosen is None:
-        reason = "no lag stands clear of the noise floor"
-        if longest is not None and np.any(marks & ~allowed):
-            reason += f" up to lag {longest[0]:g}; {longest[1]}"
-        return Exponent.refused(reason, method=fitted, level=level)
-    noise = None if floor is None else np.asarray(floor, dtype=np.float64)
-    if noise is not None and noise.shape != xs.shape:
-        raise InputError(f"floor: needs one value per lag, got shape {noise.shape}")
-    everything = DecayCurve(xs, ys, reps, noise, marks, level).where(has_log)
-    whole = everything.within(*chosen)
+    fit_method = METHOD.format(quantity)
+    selection = _select_window(decay, window, longest)
+    if selection is None:
+        return Exponent.refused(_no_valid_lag(decay, longest), method=fit_method, level=level)
+    whole = decay.curve(level).within(*selection.window)
     if len(whole.lags) < 2:
         return Exponent.refused(
             f"{len(whole.lags)} lag(s) with a positive norm in the window "
-            f"{chosen[0]:g}..{chosen[1]:g}, {min_points} needed",
-            method=fitted,
+            f"{selection.window[0]:g}..{selection.window[1]:g}, {min_points} needed",
+            method=fit_method,
             level=level,
         )
+    stages = _split_stages(whole, may_split=not selection.is_given)
+    return _assessed_fit(decay, selection, stages, fit_method, min_points)
 
-    broken = broken_power_law(whole.lags, whole.norm, whole.smooth_weights)
-    if broken is not None and broken.delta_bic <= _DECISIVE_BIC:
-        broken = None
-    headline = whole
-    cut: float | None = None
-    if broken is not None and window is None and broken.second < broken.first:
-        cut = _late_stage_start(whole)
-        if cut is not None:
-            headline = whole.within(whole.lags[0], cut)
+
+def _assessed_fit(
+    decay: MeasuredDecay, selection: _Selection, stages: _Stages, fit_method: str, min_points: int
+) -> Exponent:
+    """The exponent of the headline's window, with its alternatives and reasons not to report it."""
+    whole, headline = stages.whole, stages.headline
     low, high, _ = headline.interval(headline.weights)
-    span = (float(headline.lags[0]), float(headline.lags[-1]))
-
-    method = [fitted]
-    if window is not None:
-        method.append("window as given")
-    if broken is not None and cut is not None:
-        method.append(
-            f"{FIRST_STAGE}: from lag {cut:g} on another power law holds (a broken law is better "
-            f"by {broken.delta_bic:.0f} in BIC)"
-        )
-    # Whether a longer window could have been had but for `longest`.
-    shortened = (
-        window is None
-        and longest is not None
-        and bool(np.any(marks & ~allowed))
-        and chosen[1] == xs[allowed][-1]
-    )
-    if shortened and longest is not None:
-        method.append(f"lags beyond {longest[0]:g} left out: {longest[1]}")
-    kept = int(np.sum(~headline.valid))
-    if kept > 0:
-        method.append(f"{kept} lag(s) under the validity threshold inside the window kept")
     peaks = local_peaks(whole)
-    if peaks:
-        method.append(
-            "local peak at lag " + ", ".join(f"{t} ({100 * excess:+.0f} %)" for t, excess in peaks)
-        )
-    if low is not None:
-        method.append("percentile interval of document-bootstrap replicates, window fixed")
-
-    jackknife = None
-    if left_out is not None:
-        folds = np.asarray(left_out, dtype=np.float64)
-        if folds.ndim != 2 or folds.shape[1] != len(xs):
-            raise InputError(f"left_out: needs shape (n, {len(xs)}), got {folds.shape}")
-        inside = has_log & (xs >= span[0]) & (xs <= span[1])
-        jackknife = document_jackknife(headline, folds[:, inside], headline.bootstrap_error)
-        ratio = None if jackknife is None else jackknife["ratio"]
-        if ratio is not None and ratio > _WIDE_JACKKNIFE:
-            method.append(
-                f"the {DOCUMENT_JACKKNIFE}'s error is {ratio:.1f} times the bootstrap's: the "
-                "interval may be too narrow"
-            )
-
-    reasons = _reasons(headline, min_points)
-    absent = int(np.sum(~has_log & (xs >= span[0]) & (xs <= span[1])))
-    if absent:
-        reasons.append(f"{absent} lag(s) inside the window have no positive norm")
-    if reasons and shortened and longest is not None and span[1] == chosen[1]:
-        reasons.append(f"lags beyond {longest[0]:g} are left out, as {longest[1]}")
-    found = [
-        *_stages(whole, headline, broken, cut, min_points),
+    jackknife = _jackknife_over_documents(decay, headline)
+    method = [
+        fit_method,
+        *_window_notes(selection, stages),
+        *_point_notes(headline, peaks),
+        *_interval_notes(low, jackknife),
+    ]
+    reasons = _reasons(headline, min_points) + _missing_lags(decay, headline)
+    if reasons and selection.shortened_by and headline.lags[-1] == selection.window[1]:
+        reasons.append("lags beyond {:g} are left out, as {}".format(*selection.shortened_by))
+    alternatives = [
+        *_stage_alternatives(stages, min_points),
         window_range(whole, headline),
-        *_alternatives(everything, headline, automatic, window),
-        without_peaks(headline, [p for p in peaks if span[0] <= p[0] <= span[1]]),
+        *_other_windows(decay.curve(headline.level), headline, selection),
+        without_peaks(headline, [peak for peak in peaks if _in_window(headline, peak[0])]),
         lag_jackknife(headline),
         jackknife,
     ]
@@ -287,14 +206,14 @@ def beta_exponent(
         value=headline.fit.exponent,
         low=low,
         high=high,
-        level=level,
-        window=span,
+        level=headline.level,
+        window=(float(headline.lags[0]), float(headline.lags[-1])),
         points=len(headline.lags),
         method="; ".join(method),
         reportable=not reasons,
         reason="; ".join(reasons) or None,
         weights=headline.weights,
-        alternatives=tuple(entry for entry in found if entry is not None),
+        alternatives=tuple(entry for entry in alternatives if entry is not None),
     )
 
 
@@ -306,7 +225,7 @@ def replicate_exponents(
     Parameters
     ----------
     fitted : Exponent
-        What `beta_exponent` made of the curve.
+        The result of `beta_exponent` for this curve.
     lags : (n,) integers
     norm : (n,) float64
     replicates : (n_rep, n) float64
@@ -321,26 +240,92 @@ def replicate_exponents(
     xs, ys, reps = (np.asarray(a, dtype=np.float64) for a in (lags, norm, replicates))
     if reps.ndim != 2 or reps.shape[1] != len(xs):
         raise InputError(f"replicates: needs shape (n, {len(xs)}), got {reps.shape}")
-    nothing: Floats = np.full(len(reps), np.nan)
+    without_fit: Floats = np.full(len(reps), np.nan)
     if fitted.window is None or fitted.weights is None:
-        return nothing
+        return without_fit
     inside = (xs >= fitted.window[0]) & (xs <= fitted.window[1])
     if int(inside.sum()) != len(fitted.weights):
-        return nothing
+        return without_fit
     curve = DecayCurve(xs[inside], ys[inside], reps[:, inside], None, inside[inside], fitted.level)
     return curve.replicate_exponents(np.asarray(fitted.weights))
 
 
+# --- the window ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Selection:
+    """The window of lags, before a second stage is split off.
+
+    `shortened_by` is `longest` (lag, reason) where the automatic window would reach farther
+    without it.
+    """
+
+    window: tuple[float, float]
+    automatic: tuple[int, int] | None
+    is_given: bool
+    shortened_by: tuple[float, str] | None
+
+
+def _select_window(
+    decay: MeasuredDecay,
+    window: tuple[float, float] | None,
+    longest: tuple[float, str] | None,
+) -> _Selection | None:
+    """The given window, else `scaling_window` up to the longest lag; None if no lag is valid."""
+    allowed = decay.lags <= (math.inf if longest is None else longest[0])
+    automatic = scaling_window(decay.lags[allowed], decay.valid[allowed], ~decay.has_log[allowed])
+    if window is not None:
+        return _Selection(window, automatic, True, None)
+    if automatic is None:
+        return None
+    shortened = bool(np.any(decay.valid & ~allowed)) and automatic[1] == decay.lags[allowed][-1]
+    return _Selection(automatic, automatic, False, longest if shortened else None)
+
+
+def _no_valid_lag(decay: MeasuredDecay, longest: tuple[float, str] | None) -> str:
+    reason = "no lag exceeds the noise floor"
+    if longest is not None and np.any(decay.valid & (decay.lags > longest[0])):
+        reason += f" up to lag {longest[0]:g}; {longest[1]}"
+    return reason
+
+
+# --- two stages ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Stages:
+    """The valid window and its headline, which is all of it unless a second stage was split off.
+
+    `broken` is the broken power law where it is decisively better than the single one;
+    `second_start` is the first lag of the second stage where one was split off.
+    """
+
+    whole: DecayCurve
+    headline: DecayCurve
+    broken: BrokenPowerLaw | None
+    second_start: float | None
+
+
+def _split_stages(whole: DecayCurve, *, may_split: bool) -> _Stages:
+    broken = broken_power_law(whole.lags, whole.norm, whole.smooth_weights)
+    if broken is None or broken.delta_bic <= DECISIVE_BIC:
+        return _Stages(whole, whole, None, None)
+    start = _late_stage_start(whole) if may_split and broken.second < broken.first else None
+    headline = whole if start is None else whole.within(whole.lags[0], start)
+    return _Stages(whole, headline, broken, start)
+
+
 def _late_stage_start(curve: DecayCurve) -> float | None:
     """First lag of the longest tail that is one power law over a decade; None if that is all."""
-    # Noise of size r = floor / norm lifts the norm by about r^2 / 2.
-    lifted = 0.0 if curve.floor is None else (curve.floor / curve.norm) ** 2 / 2
-    # A tail is one stage while no lag strays from its power law by more than three standard errors
-    # or the ripple.
-    allowed = np.maximum(3 * curve.errors, MODEL_MISFIT) + lifted
+    # Noise of size r = floor / norm raises the norm by about r^2 / 2.
+    raised = 0.0 if curve.floor is None else (curve.floor / curve.norm) ** 2 / 2
+    # A tail is one stage if no lag deviates from its power law by more than three standard errors
+    # or MODEL_MISFIT.
+    allowed = np.maximum(3 * curve.errors, MODEL_MISFIT) + raised
     last = float(curve.lags[-1])
     for j, start in enumerate(curve.lags.tolist()):
-        if len(curve.lags) - j < _MIN_STAGE_POINTS or last < MIN_RATIO * start:
+        if len(curve.lags) - j < _MIN_STAGE_POINTS or last < MIN_SPAN * start:
             return None
         tail = power_law(curve.lags[j:], curve.norm[j:], curve.smooth_weights[j:])
         if np.all(np.abs(tail.residuals) <= allowed[j:]):
@@ -348,78 +333,98 @@ def _late_stage_start(curve: DecayCurve) -> float | None:
     return None
 
 
-def _checked(
-    lags: ArrayLike, norm: ArrayLike, valid: ArrayLike, replicates: ArrayLike | None
-) -> tuple[Floats, Floats, NDArray[np.bool_], Floats | None]:
-    xs = np.asarray(lags, dtype=np.float64)
-    ys = np.asarray(norm, dtype=np.float64)
-    marks = np.asarray(valid)
-    if marks.dtype != np.bool_:
-        raise InputError(f"valid: needs bool, got {marks.dtype}")
-    if xs.ndim != 1 or ys.shape != xs.shape or marks.shape != xs.shape:
-        raise InputError(
-            f"lags, norm and valid need one length, got {xs.shape}, {ys.shape}, {marks.shape}"
+# --- what the method says ---------------------------------------------------------------------
+
+
+def _window_notes(selection: _Selection, stages: _Stages) -> Iterator[str]:
+    """How the window was chosen."""
+    if selection.is_given:
+        yield "window as given"
+    if stages.broken is not None and stages.second_start is not None:
+        yield (
+            f"first stage: from lag {stages.second_start:g} on another power law holds (a broken "
+            f"law is better by {stages.broken.delta_bic:.0f} in BIC)"
         )
-    if np.any(xs < 1) or np.any(np.diff(xs) <= 0):
-        raise InputError("lags: must be increasing and at least 1")
-    if replicates is None:
-        return xs, ys, marks, None
-    reps = np.asarray(replicates, dtype=np.float64)
-    if reps.ndim != 2 or reps.shape[1] != len(xs):
-        raise InputError(f"replicates: needs shape (n, {len(xs)}), got {reps.shape}")
-    return xs, ys, marks, reps
+    if selection.shortened_by is not None:
+        yield "lags beyond {:g} left out: {}".format(*selection.shortened_by)
+
+
+def _point_notes(headline: DecayCurve, peaks: list[tuple[int, float]]) -> Iterator[str]:
+    """Lags that a reader may want to leave out."""
+    invalid = int(np.sum(~headline.valid))
+    if invalid > 0:
+        yield f"{invalid} lag(s) under the validity threshold inside the window are used"
+    if peaks:
+        yield "local peak at lag " + ", ".join(
+            f"{lag} ({100 * excess:+.0f} %)" for lag, excess in peaks
+        )
+
+
+def _interval_notes(low: float | None, jackknife: Alternative | None) -> Iterator[str]:
+    """Where the interval comes from, and whether the document jackknife supports it."""
+    if low is not None:
+        yield "percentile interval of document-bootstrap replicates, window fixed"
+    ratio = None if jackknife is None else jackknife.extra["ratio"]
+    if ratio is not None and ratio > _WIDE_JACKKNIFE:
+        yield (
+            f"the document jackknife's error is {ratio:.1f} times the bootstrap's: the interval "
+            "may be too narrow"
+        )
+
+
+# --- whether it can be reported ---------------------------------------------------------------
 
 
 def _reasons(curve: DecayCurve, min_points: int) -> list[str]:
-    """Why this curve in this window is no measured power law."""
-    fit, weights = curve.fit, curve.smooth_weights
-    low, high, usable = curve.interval(curve.weights)
+    """Why this curve in this window is not a measured power law."""
+    return _range_reasons(curve, min_points) + _law_reasons(curve) + _interval_reasons(curve)
+
+
+def _range_reasons(curve: DecayCurve, min_points: int) -> list[str]:
+    """Whether the window holds enough lags over enough decades."""
+    first, last = float(curve.lags[0]), float(curve.lags[-1])
     reasons = []
     valid = int(np.sum(curve.valid))
     if valid < min_points:
         reasons.append(
-            f"{valid} valid lag(s) in the window {curve.lags[0]:g}..{curve.lags[-1]:g}, "
-            f"{min_points} needed"
+            f"{valid} valid lag(s) in the window {first:g}..{last:g}, {min_points} needed"
         )
-    ratio = float(curve.lags[-1] / curve.lags[0])
-    if ratio < MIN_RATIO:
+    if last / first < MIN_SPAN:
         reasons.append(
-            f"the window {curve.lags[0]:g}..{curve.lags[-1]:g} spans "
-            f"{math.log10(ratio):.2f} decades, 1 needed"
+            f"the window {first:g}..{last:g} spans {math.log10(last / first):.2f} decades, 1 needed"
         )
-    if fit.r2 < _MIN_R2:
-        reasons.append(f"a power law explains R^2 = {fit.r2:.2f} of the decay, {_MIN_R2} needed")
+    return reasons
+
+
+def _law_reasons(curve: DecayCurve) -> list[str]:
+    """Whether the norm falls, and as a power law."""
+    fit = curve.fit
+    reasons = []
+    if fit.r2 < MIN_R2:
+        reasons.append(f"a power law explains R^2 = {fit.r2:.2f} of the decay, {MIN_R2} needed")
     if len(curve.lags) >= 3:
-        power = power_law(curve.lags, curve.norm, weights)
-        advantage = power.bic - exponential_law_bic(curve.lags, curve.norm, weights)
-        if advantage > _DECISIVE_BIC:
+        power = power_law(curve.lags, curve.norm, curve.smooth_weights)
+        advantage = power.bic - exponential_law_bic(curve.lags, curve.norm, curve.smooth_weights)
+        if advantage > DECISIVE_BIC:
             reasons.append(
                 f"not a power law: exponential decay fits better (BIC by {advantage:.0f})"
             )
+    _, high, _ = curve.interval(curve.weights)
     if high is not None and high <= 0:
         reasons.append("the norm rises over the window")
     elif fit.exponent <= 0:
         reasons.append("the norm does not fall over the window")
-    return reasons + _interval_reasons(curve.replicates, usable, low, high, curve.level)
+    return reasons
 
 
-def _interval_reasons(
-    replicates: Floats | None,
-    usable: float,
-    low: float | None,
-    high: float | None,
-    level: float,
-) -> list[str]:
-    """Why there is no interval to report, or why it does not exclude zero."""
-    if replicates is None or len(replicates) == 0:
-        return ["no bootstrap replicates, so no interval"]
-    reasons = []
-    needed = needed_replicates(level)
-    if len(replicates) < needed:
-        reasons.append(
-            f"{len(replicates)} bootstrap replicates, {needed} needed for {100 * level:g}%"
-        )
-    if usable < _MIN_USABLE:
+def _interval_reasons(curve: DecayCurve) -> list[str]:
+    """Whether there is an interval to report, and whether it excludes zero."""
+    low, high, usable = curve.interval(curve.weights)
+    missing = replicates_missing(curve.replicates_count, curve.level)
+    reasons = [] if missing is None else [missing]
+    if curve.replicates_count == 0:
+        return reasons
+    if usable < MIN_USABLE:
         reasons.append(
             f"only {100 * usable:.0f}% of the bootstrap replicates have positive norms "
             "in the whole window"
@@ -429,57 +434,89 @@ def _interval_reasons(
     return reasons
 
 
-def _stages(
-    whole: DecayCurve,
-    headline: DecayCurve,
-    broken: BrokenPowerLaw | None,
-    cut: float | None,
-    min_points: int,
-) -> list[dict[str, Any] | None]:
-    """Both stages of a broken decay, or what a break would have given, and the single law."""
+def _in_window(curve: DecayCurve, lag: float) -> bool:
+    return bool(curve.lags[0] <= lag <= curve.lags[-1])
+
+
+def _missing_lags(decay: MeasuredDecay, headline: DecayCurve) -> list[str]:
+    """Whether lags inside the window have no norm that can be fitted."""
+    inside = (decay.lags >= headline.lags[0]) & (decay.lags <= headline.lags[-1])
+    absent = int(np.sum(~decay.has_log & inside))
+    return [f"{absent} lag(s) inside the window have no positive norm"] if absent else []
+
+
+# --- the alternatives -------------------------------------------------------------------------
+
+
+def _jackknife_over_documents(decay: MeasuredDecay, headline: DecayCurve) -> Alternative | None:
+    if decay.left_out is None:
+        return None
+    inside = decay.has_log & (decay.lags >= headline.lags[0]) & (decay.lags <= headline.lags[-1])
+    return document_jackknife(headline, decay.left_out[:, inside], headline.bootstrap_error)
+
+
+def _stage_alternatives(stages: _Stages, min_points: int) -> list[Alternative | None]:
+    """Both stages of a broken decay, or the sides of a break not split off, and the single law."""
+    whole, broken, start = stages.whole, stages.broken, stages.second_start
     if broken is None:
         return []
     first, last = float(whole.lags[0]), float(whole.lags[-1])
-    if cut is None:
-        before = whole.within(first, broken.break_at).alternative("before the best break")
-        after = whole.within(broken.break_at, last).alternative("after the best break")
-        return [before, None if after is None else after | {"delta_bic": broken.delta_bic}]
-    found: list[dict[str, Any] | None] = []
-    for name, stage in ((FIRST_STAGE, headline), (SECOND_STAGE, whole.within(cut, last))):
-        entry = stage.alternative(name)
-        if entry is not None:
-            why = "; ".join(_reasons(stage, min_points)) or None
-            entry |= {"delta_bic": broken.delta_bic, "reportable": why is None, "reason": why}
-        found.append(entry)
-    found.append(break_range(whole, headline, min(broken.break_at, cut)))
-    found.append(whole.alternative("single power law over the whole valid window"))
-    return found
+    delta_bic = {"delta_bic": broken.delta_bic}
+    if start is None:
+        before = whole.within(first, broken.break_at)
+        after = whole.within(broken.break_at, last)
+        return [
+            before.alternative(AlternativeKind.BEFORE_BREAK, "before the best break"),
+            after.alternative(AlternativeKind.AFTER_BREAK, "after the best break", extra=delta_bic),
+        ]
+
+    def stage(kind: AlternativeKind, method: str, curve: DecayCurve) -> Alternative | None:
+        why = "; ".join(_reasons(curve, min_points)) or None
+        return curve.alternative(
+            kind, method, extra=delta_bic | {"reportable": why is None, "reason": why}
+        )
+
+    return [
+        stage(AlternativeKind.FIRST_STAGE, "first stage", stages.headline),
+        stage(AlternativeKind.SECOND_STAGE, "second stage", whole.within(start, last)),
+        break_range(whole, stages.headline, min(broken.break_at, start)),
+        whole.alternative(
+            AlternativeKind.SINGLE_LAW, "single power law over the whole valid window"
+        ),
+    ]
 
 
-def _alternatives(
-    everything: DecayCurve,
-    headline: DecayCurve,
-    automatic: tuple[int, int] | None,
-    given: tuple[float, float] | None,
-) -> list[dict[str, Any] | None]:
+def _other_windows(
+    measured: DecayCurve, headline: DecayCurve, selection: _Selection
+) -> list[Alternative | None]:
     """Other windows and weights."""
-    found: list[dict[str, Any] | None] = []
-    if given is not None and automatic is not None:
-        found.append(
-            everything.within(*automatic).alternative("single power law, automatic window")
+    alternatives: list[Alternative | None] = []
+    if selection.is_given and selection.automatic is not None:
+        alternatives.append(
+            measured.within(*selection.automatic).alternative(
+                AlternativeKind.AUTOMATIC_WINDOW, "single power law, automatic window"
+            )
         )
     low, high = float(headline.lags[0]), float(headline.lags[-1])
     if np.ptp(headline.weights) > 0:
-        found.append(headline.alternative("equal weights, as in the paper", equal_weights=True))
-    half = headline.within(low, math.sqrt(low * high))
-    if 3 <= len(half.lags) < len(headline.lags):
-        found.append(half.alternative("first half of the window (in log lag)"))
-    paper = everything.within(*_PAPER_WINDOW)
-    covered = len(paper.lags) >= 3 and everything.lags[-1] >= _PAPER_WINDOW[1]
-    if covered and (low, high) != (paper.lags[0], paper.lags[-1]):
-        found.append(
-            paper.alternative(
-                "the paper's window on WikiText-103, lags 1..32, equal weights", equal_weights=True
+        alternatives.append(
+            headline.alternative(
+                AlternativeKind.EQUAL_WEIGHTS, "equal weights, as in the paper", equal_weights=True
             )
         )
-    return found
+    half = headline.within(low, math.sqrt(low * high))
+    if 3 <= len(half.lags) < len(headline.lags):
+        alternatives.append(
+            half.alternative(AlternativeKind.HALF_WINDOW, "first half of the window (in log lag)")
+        )
+    paper = measured.within(*_PAPER_WINDOW)
+    covered = len(paper.lags) >= 3 and measured.lags[-1] >= _PAPER_WINDOW[1]
+    if covered and (low, high) != (paper.lags[0], paper.lags[-1]):
+        alternatives.append(
+            paper.alternative(
+                AlternativeKind.PAPER_WINDOW,
+                "the paper's window on WikiText-103, lags 1..32, equal weights",
+                equal_weights=True,
+            )
+        )
+    return alternatives

@@ -1,37 +1,34 @@
 """gamma, the decay exponent of the conditional entropies: ``H_n - H_inf ~ n**-gamma``.
 
-Cagnetta et al. 2026, eq. 21. Two protocols, kept apart: the limit curve (brackets of H_n) and the
+Cagnetta et al. 2026, eq. 21. There are two protocols: the limit curve (brackets of H_n), and the
 held-out curve at one corpus size, which only bounds the limit from above. The headline is the raw
-log-log slope (H_inf = 0), the paper's own form as far as its figures tell; the shifted fit stands
-beside it.
+log-log slope (H_inf = 0), which is what the paper uses as far as its figures show; the shifted fit
+is among the alternatives.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.exponents.bootstrap import needed_replicates, percentile_interval
+from ngramstat.exponents.bootstrap import percentile_interval, replicates_missing
+from ngramstat.exponents.criteria import MAX_BEND, MIN_CONTEXTS, MIN_R2
 from ngramstat.exponents.fit import power_law, shifted_power_law, slope_weights
-from ngramstat.results import Exponent
+from ngramstat.results import Alternative, AlternativeKind, Exponent
 
 __all__ = ["gamma_exponent", "gamma_finite_exponent", "replicate_gammas", "shifted_alternative"]
 
 Floats = NDArray[np.float64]
 
-_MIN_CONTEXTS = 3
-_MIN_R2 = 0.7
-# Neighbouring local slopes of one power law agree; beyond this ratio the curve bends.
-_MAX_BEND = 2.0
-# Share of H_n that it must fall by. Below, any H_inf fits: at 10^5 tokens and a fall of 2 %
-# "gamma = .016" was reported in four draws of five, and at 10^6 in none.
+# Fraction of H_n by which it must fall. With a smaller fall any H_inf fits: at 10^5 tokens and a
+# fall of 2 %, "gamma = .016" was reported in four draws of five, and at 10^6 tokens in none.
 _MIN_FALL = 0.1
-# Drops may be this far from the law before their errors are asked.
-_DROP_RIPPLE = 0.1
+# A drop contradicts the law only if it deviates by more than this fraction, whatever its error.
+_DROP_TOLERANCE = 0.1
 
 
 def gamma_exponent(
@@ -47,8 +44,8 @@ def gamma_exponent(
     """Raw log-log slope of the resolved limits of H_n, with the extremes its brackets allow.
 
     The least-squares slope is linear in the log entropies, so its largest and smallest values over
-    all curves inside the brackets are exact: each point at the end of its bracket that the sign of
-    its weight asks for.
+    all curves inside the brackets are exact: each point is at the end of its bracket given by the
+    sign of its weight.
 
     Parameters
     ----------
@@ -59,17 +56,17 @@ def gamma_exponent(
     resolved : (n,) bool
         Whether the bracket is narrow enough to use.
     drop_error : (n,) float64, optional
-        Standard error of H_{n-1} - H_n, its doubt about bias included; often far smaller than the
-        brackets, which share their sampling error.
+        Standard error of H_{n-1} - H_n, its uncertainty from bias included; often far smaller than
+        the brackets, which share their sampling error.
     level : float
         Level of the brackets, and of the profile interval of the shifted alternative.
 
     Returns
     -------
     Exponent
-        Without a value below three resolved contexts; not reportable if the slope is not clear of
-        zero, the entropy falls by less than a tenth, R^2 < 0.7, consecutive local slopes differ by
-        more than a factor 2, or the drops contradict H_inf = 0.
+        Without a value below three resolved contexts; not reportable if the brackets allow a slope
+        of zero, the entropy falls by less than a tenth, R^2 < 0.7, consecutive local slopes differ
+        by more than a factor 2, or the drops contradict H_inf = 0.
 
     Raises
     ------
@@ -77,31 +74,90 @@ def gamma_exponent(
         For arrays of different lengths or contexts that do not increase.
     """
     method = "raw OLS of log H_n on log n (H_inf = 0), extremes over the brackets"
+    limits = _limit_curve(context, limit, limit_low, limit_high, resolved, drop_error)
+    fitted = limits.where(limits.usable)
+    names = ", ".join(str(int(n)) for n in fitted.n)
+    if len(fitted.n) < MIN_CONTEXTS:
+        which = f"context(s) {names}" if names else "no context"
+        return Exponent.refused(
+            f"{which} of n >= 1 resolved, {MIN_CONTEXTS} needed", method=method, level=level
+        )
+    fit = power_law(fitted.n, fitted.value)
+    smallest, largest = _extreme_slopes(fitted)
+    reasons = [
+        *_fall_reasons(fitted, smallest, fit.r2),
+        *_curvature_reasons(limits, fitted),
+    ]
+    return Exponent(
+        value=fit.exponent,
+        low=min(smallest, fit.exponent),
+        high=max(largest, fit.exponent),
+        level=level,
+        window=(float(fitted.n[0]), float(fitted.n[-1])),
+        points=len(fitted.n),
+        method=f"{method}; contexts {names}",
+        reportable=not reasons,
+        reason="; ".join(reasons) or None,
+        alternatives=(shifted_alternative(fitted.n, fitted.value, level),),
+    )
+
+
+@dataclass(frozen=True)
+class _LimitCurve:
+    """Estimates of H_n with their brackets; `drop_error` is None where nothing is known of it."""
+
+    n: Floats
+    value: Floats
+    low: Floats
+    high: Floats
+    usable: NDArray[np.bool_]
+    drop_error: Floats | None
+
+    def where(self, selected: NDArray[np.bool_]) -> _LimitCurve:
+        return _LimitCurve(
+            self.n[selected],
+            self.value[selected],
+            self.low[selected],
+            self.high[selected],
+            self.usable[selected],
+            None if self.drop_error is None else self.drop_error[selected],
+        )
+
+
+def _limit_curve(
+    context: ArrayLike,
+    limit: ArrayLike,
+    limit_low: ArrayLike,
+    limit_high: ArrayLike,
+    resolved: ArrayLike,
+    drop_error: ArrayLike | None,
+) -> _LimitCurve:
     n = _contexts(context)
-    curves = [np.asarray(a, dtype=np.float64) for a in (limit, limit_low, limit_high)]
+    y, low, high = (np.asarray(a, dtype=np.float64) for a in (limit, limit_low, limit_high))
     marks = np.asarray(resolved)
     if marks.dtype != np.bool_:
         raise InputError(f"resolved: needs bool, got {marks.dtype}")
-    if any(a.shape != n.shape for a in (*curves, marks)):
+    if any(a.shape != n.shape for a in (y, low, high, marks)):
         raise InputError("context, limit, limit_low, limit_high and resolved need one length")
-    y, low, high = curves
+    errors = None if drop_error is None else np.asarray(drop_error, dtype=np.float64)
+    if errors is not None and errors.shape != n.shape:
+        raise InputError(f"drop_error: needs {len(n)} numbers, got shape {errors.shape}")
     with np.errstate(invalid="ignore"):
         usable = marks & (n >= 1) & (low > 0) & (low <= y) & (y <= high) & np.isfinite(high)
-    names = ", ".join(str(int(c)) for c in n[usable])
-    if usable.sum() < _MIN_CONTEXTS:
-        which = f"context(s) {names}" if names else "no context"
-        return Exponent.refused(
-            f"{which} of n >= 1 resolved, {_MIN_CONTEXTS} needed", method=method, level=level
-        )
-    errors = None if drop_error is None else np.asarray(drop_error, dtype=np.float64)
-    if errors is not None and errors.shape != usable.shape:
-        raise InputError(f"drop_error: needs {len(usable)} numbers, got shape {errors.shape}")
-    contradiction = None if errors is None else _contradicted(n, y, usable, errors)
-    n, y, low, high = n[usable], y[usable], low[usable], high[usable]
-    fit = power_law(n, y)
-    weights = -slope_weights(np.log(n))
-    smallest = float(weights @ np.log(np.where(weights > 0, low, high)))
-    largest = float(weights @ np.log(np.where(weights > 0, high, low)))
+    return _LimitCurve(n, y, low, high, usable, errors)
+
+
+def _extreme_slopes(limits: _LimitCurve) -> tuple[float, float]:
+    """Smallest and largest slope of any curve inside the brackets."""
+    weights = -slope_weights(np.log(limits.n))
+    smallest = float(weights @ np.log(np.where(weights > 0, limits.low, limits.high)))
+    largest = float(weights @ np.log(np.where(weights > 0, limits.high, limits.low)))
+    return smallest, largest
+
+
+def _fall_reasons(limits: _LimitCurve, smallest: float, r2: float) -> list[str]:
+    """Whether the entropy falls, by enough, and along a line in log-log."""
+    n, y = limits.n, limits.value
     reasons = []
     if smallest <= 0:
         reasons.append("the brackets allow a slope of zero or growth")
@@ -109,34 +165,26 @@ def gamma_exponent(
     if fall < _MIN_FALL:
         reasons.append(
             f"the entropy falls by {100 * fall:.1f}% from n = {n[0]:g} to {n[-1]:g}, "
-            f"{100 * _MIN_FALL:g}% needed: so little is consistent with any H_inf"
+            f"{100 * _MIN_FALL:g}% needed: so small a fall is consistent with any H_inf"
         )
-    if fit.r2 < _MIN_R2:
-        reasons.append(f"a power law explains R^2 = {fit.r2:.2f} of the decay, {_MIN_R2} needed")
-    bend = _bend(n, y)
+    if r2 < MIN_R2:
+        reasons.append(f"a power law explains R^2 = {r2:.2f} of the decay, {MIN_R2} needed")
+    return reasons
+
+
+def _curvature_reasons(limits: _LimitCurve, fitted: _LimitCurve) -> list[str]:
+    """Whether the curve bends, or its drops contradict the law: H_inf is then not zero."""
+    bend = _bend(fitted.n, fitted.value)
     if bend is not None:
-        here, there, at = bend
-        reasons.append(
-            f"the curve bends: local slope {here:.3f} before n = {at:g}, {there:.3f} after it, so "
-            "H_inf is not 0 here"
-        )
-    elif contradiction is not None:
-        reasons.append(contradiction)
-    return Exponent(
-        value=fit.exponent,
-        low=min(smallest, fit.exponent),
-        high=max(largest, fit.exponent),
-        level=level,
-        window=(float(n[0]), float(n[-1])),
-        points=len(n),
-        method=f"{method}; contexts {names}",
-        reportable=not reasons,
-        reason="; ".join(reasons) or None,
-        alternatives=tuple(shifted_alternative(n, y, level)),
-    )
+        return [
+            f"the curve bends: local slope {bend.before:.3f} before n = {bend.at:g}, "
+            f"{bend.after:.3f} after it, so H_inf is not 0"
+        ]
+    contradiction = _contradicting_drop(limits, fitted)
+    return [] if contradiction is None else [contradiction]
 
 
-def shifted_alternative(n: Floats, y: Floats, level: float) -> list[dict[str, Any]]:
+def shifted_alternative(n: Floats, y: Floats, level: float) -> Alternative:
     """The fit with a free H_inf; without interval where the data cannot tell the two apart."""
     fit = shifted_power_law(n, y, level=level)
     method = "shifted: H_n = H_inf + A n^-gamma"
@@ -144,18 +192,19 @@ def shifted_alternative(n: Floats, y: Floats, level: float) -> list[dict[str, An
         method += ", profile interval"
     else:
         method += " (not identifiable: exponent and H_inf trade off)"
-    return [
-        {
-            "method": method,
-            "value": fit.exponent if fit.identifiable else None,
-            "low": fit.low if fit.identifiable else None,
-            "high": fit.high if fit.identifiable else None,
-            "window": [float(n[0]), float(n[-1])],
-            "points": len(n),
+    return Alternative(
+        kind=AlternativeKind.SHIFTED,
+        method=method,
+        value=fit.exponent if fit.identifiable else None,
+        low=fit.low if fit.identifiable else None,
+        high=fit.high if fit.identifiable else None,
+        window=(float(n[0]), float(n[-1])),
+        points=len(n),
+        extra={
             "entropy_rate": fit.limit if fit.identifiable else None,
             "identifiable": fit.identifiable,
-        }
-    ]
+        },
+    )
 
 
 def gamma_finite_exponent(
@@ -193,12 +242,90 @@ def gamma_finite_exponent(
     Raises
     ------
     InputError
-        For arrays of different lengths, contexts that do not increase, or a window that is no
+        For arrays of different lengths, contexts that do not increase, or a window that is not a
         range of contexts of at least 1.
     """
     if not 1 <= window[0] < window[1]:
         raise InputError(f"window: needs 1 <= low < high, got {window[0]}..{window[1]}")
     method = "OLS of log held-out entropy on log n at this corpus size (H_inf = 0)"
+    curve = _held_out_curve(context, held_out, replicates)
+    inside = curve.within(*window)
+    alternatives = _local_slopes(curve, level)
+    if len(inside.n) < MIN_CONTEXTS:
+        return Exponent.refused(
+            f"{len(inside.n)} context(s) in the window {window[0]}..{window[1]}, "
+            f"{MIN_CONTEXTS} needed",
+            method=method,
+            level=level,
+            alternatives=alternatives,
+        )
+    if curve.n[-1] > window[1]:
+        alternatives.append(
+            curve.within(window[0], curve.n[-1]).alternative(
+                AlternativeKind.LONGER_WINDOW, "longer window", level
+            )
+        )
+    value, (low, high) = inside.slope(), inside.interval(level)
+    reasons = _finite_reasons(inside, value, low, level)
+    return Exponent(
+        value=value,
+        low=low,
+        high=high,
+        level=level,
+        window=(float(inside.n[0]), float(inside.n[-1])),
+        points=len(inside.n),
+        method=method + ("" if low is None else "; percentile interval of document replicates"),
+        reportable=not reasons,
+        reason="; ".join(reasons) or None,
+        alternatives=tuple(alternatives),
+    )
+
+
+@dataclass(frozen=True)
+class _HeldOutCurve:
+    """Positive held-out losses by context, with their replicates."""
+
+    n: Floats
+    loss: Floats
+    replicates: Floats | None
+
+    def where(self, selected: NDArray[np.bool_] | slice) -> _HeldOutCurve:
+        reps = None if self.replicates is None else self.replicates[:, selected]
+        return _HeldOutCurve(self.n[selected], self.loss[selected], reps)
+
+    def within(self, low: float, high: float) -> _HeldOutCurve:
+        return self.where((self.n >= low) & (self.n <= high))
+
+    def slope(self) -> float:
+        """Minus the log-log slope."""
+        return float(-slope_weights(np.log(self.n)) @ np.log(self.loss))
+
+    def interval(self, level: float) -> tuple[float | None, float | None]:
+        """Percentile interval of the slope over the replicates that are positive everywhere."""
+        if self.replicates is None:
+            return None, None
+        positive = np.all(np.isfinite(self.replicates) & (self.replicates > 0), axis=1)
+        if not positive.any():
+            return None, None
+        logs = np.log(self.replicates[positive])
+        return percentile_interval(logs @ -slope_weights(np.log(self.n)), level)
+
+    def alternative(self, kind: AlternativeKind, method: str, level: float) -> Alternative:
+        low, high = self.interval(level)
+        return Alternative(
+            kind=kind,
+            method=method,
+            value=self.slope(),
+            low=low,
+            high=high,
+            window=(float(self.n[0]), float(self.n[-1])),
+            points=len(self.n),
+        )
+
+
+def _held_out_curve(
+    context: ArrayLike, held_out: ArrayLike, replicates: ArrayLike | None
+) -> _HeldOutCurve:
     n = _contexts(context)
     y = np.asarray(held_out, dtype=np.float64)
     if y.shape != n.shape:
@@ -206,63 +333,45 @@ def gamma_finite_exponent(
     reps = None if replicates is None else np.asarray(replicates, dtype=np.float64)
     if reps is not None and (reps.ndim != 2 or reps.shape[1] != len(n)):
         raise InputError(f"replicates: needs shape (n, {len(n)}), got {reps.shape}")
+    return _HeldOutCurve(n, y, reps).where((n >= 1) & np.isfinite(y) & (y > 0))
 
-    usable = (n >= 1) & np.isfinite(y) & (y > 0)
-    n, y = n[usable], y[usable]
-    reps = None if reps is None else reps[:, usable]
-    inside = (n >= window[0]) & (n <= window[1])
-    others = _local_slopes(n, y, reps, level)
-    if inside.sum() < _MIN_CONTEXTS:
-        return Exponent.refused(
-            f"{int(inside.sum())} context(s) in the window {window[0]}..{window[1]}, "
-            f"{_MIN_CONTEXTS} needed",
-            method=method,
-            level=level,
-            alternatives=others,
+
+def _local_slopes(curve: _HeldOutCurve, level: float) -> list[Alternative]:
+    """The slope between every two consecutive contexts."""
+    return [
+        curve.where(slice(i, i + 2)).alternative(
+            AlternativeKind.LOCAL_SLOPE,
+            f"local slope {curve.n[i]:g} -> {curve.n[i + 1]:g}",
+            level,
         )
-    if n[-1] > window[1]:
-        longer = n >= window[0]
-        entry = _slope(n[longer], y[longer], None if reps is None else reps[:, longer], level)
-        others.append({"method": "longer window"} | entry)
+        for i in range(len(curve.n) - 1)
+    ]
 
-    entry = _slope(n[inside], y[inside], None if reps is None else reps[:, inside], level)
-    low, high = entry["low"], entry["high"]
+
+def _finite_reasons(
+    inside: _HeldOutCurve, value: float, low: float | None, level: float
+) -> list[str]:
+    """Why the slope of the held-out curve cannot be reported."""
     reasons = []
-    bend = _bend(n[inside], y[inside])
+    bend = _bend(inside.n, inside.loss)
     if bend is not None:
-        here, there, at = bend
         cause = (
-            f"the counted learner is short of data beyond n = {at:g}"
-            if there < here
+            f"the counted learner is short of data beyond n = {bend.at:g}"
+            if bend.after < bend.before
             else "it does not follow one power law"
         )
         reasons.append(
-            f"the held-out curve bends: local slope {here:.3f} before n = {at:g}, {there:.3f} "
-            f"after it: {cause}"
+            f"the held-out curve bends: local slope {bend.before:.3f} before n = {bend.at:g}, "
+            f"{bend.after:.3f} after it: {cause}"
         )
-    if reps is None or len(reps) == 0:
-        reasons.append("no bootstrap replicates, so no interval")
-    elif len(reps) < needed_replicates(level):
-        reasons.append(
-            f"{len(reps)} bootstrap replicates, {needed_replicates(level)} needed "
-            f"for {100 * level:g}%"
-        )
+    missing = replicates_missing(0 if inside.replicates is None else len(inside.replicates), level)
+    if missing is not None:
+        reasons.append(missing)
     elif low is None:
         reasons.append("no bootstrap replicate is positive over the whole window")
-    if (low is not None and low <= 0) or entry["value"] <= 0:
-        reasons.append("the slope is not clear of zero")
-    return Exponent(
-        value=entry["value"],
-        low=low,
-        high=high,
-        level=level,
-        window=(float(n[inside][0]), float(n[inside][-1])),
-        points=int(inside.sum()),
-        method=method + ("" if low is None else "; percentile interval of document replicates"),
-        reportable=not reasons,
-        reason="; ".join(reasons) or None,
-        alternatives=tuple(others),
-    )
+    if (low is not None and low <= 0) or value <= 0:
+        reasons.append("the slope is not significantly above zero")
+    return reasons
 
 
 def replicate_gammas(fitted: Exponent, context: ArrayLike, replicates: ArrayLike) -> Floats:
@@ -275,8 +384,8 @@ def replicate_gammas(fitted: Exponent, context: ArrayLike, replicates: ArrayLike
         return np.full(len(reps), np.nan)
     inside = (n >= fitted.window[0]) & (n <= fitted.window[1])
     with np.errstate(invalid="ignore", divide="ignore"):
-        found: Floats = np.log(reps[:, inside]) @ -slope_weights(np.log(n[inside]))
-    return np.where(np.isfinite(found), found, np.nan)
+        slopes: Floats = np.log(reps[:, inside]) @ -slope_weights(np.log(n[inside]))
+    return np.where(np.isfinite(slopes), slopes, np.nan)
 
 
 def _contexts(context: ArrayLike) -> Floats:
@@ -286,57 +395,43 @@ def _contexts(context: ArrayLike) -> Floats:
     return n
 
 
-def _slope(n: Floats, y: Floats, reps: Floats | None, level: float) -> dict[str, Any]:
-    weights = -slope_weights(np.log(n))
-    low: float | None = None
-    high: float | None = None
-    if reps is not None:
-        good = reps[np.all(np.isfinite(reps) & (reps > 0), axis=1)]
-        if len(good):
-            low, high = percentile_interval(np.log(good) @ weights, level)
-    return {
-        "value": float(weights @ np.log(y)),
-        "low": low,
-        "high": high,
-        "window": [float(n[0]), float(n[-1])],
-        "points": len(n),
-    }
-
-
-def _local_slopes(n: Floats, y: Floats, reps: Floats | None, level: float) -> list[dict[str, Any]]:
-    found = []
-    for i in range(len(n) - 1):
-        pair = slice(i, i + 2)
-        entry = _slope(n[pair], y[pair], None if reps is None else reps[:, pair], level)
-        found.append({"method": f"local slope {n[i]:g} -> {n[i + 1]:g}"} | entry)
-    return found
-
-
-def _contradicted(n: Floats, y: Floats, usable: NDArray[np.bool_], errors: Floats) -> str | None:
-    """Why the drops between neighbouring contexts are not those of A n^-gamma, or None."""
-    fit = power_law(n[usable], y[usable])
+def _contradicting_drop(limits: _LimitCurve, fitted: _LimitCurve) -> str | None:
+    """The first drop between neighbouring contexts that is not that of A n^-gamma, or None."""
+    if limits.drop_error is None:
+        return None
+    fit = power_law(fitted.n, fitted.value)
+    n, y, usable = limits.n, limits.value, limits.usable
     for i in range(1, len(n)):
-        if not (usable[i - 1] and usable[i] and np.isfinite(errors[i])):
+        error = limits.drop_error[i]
+        if not (usable[i - 1] and usable[i] and np.isfinite(error)):
             continue
-        found = float(y[i - 1] - y[i])
+        drop = float(y[i - 1] - y[i])
         before, after = fit(n[i - 1 : i + 1])
         expected = float(before - after)
-        if abs(found - expected) > max(3 * errors[i], _DROP_RIPPLE * expected):
+        if abs(drop - expected) > max(3 * error, _DROP_TOLERANCE * expected):
             return (
-                f"from n = {n[i - 1]:g} to {n[i]:g} the entropy falls by {found:.4g}, where "
-                f"H_inf = 0 with this slope asks for {expected:.4g}: H_inf is not 0 here"
+                f"from n = {n[i - 1]:g} to {n[i]:g} the entropy falls by {drop:.4g}, where "
+                f"H_inf = 0 with this slope requires {expected:.4g}: H_inf is not 0"
             )
     return None
 
 
-def _bend(n: Floats, y: Floats) -> tuple[float, float, float] | None:
-    """(slope before, slope after, where) of the first bend in log-log; None on a straight line."""
+@dataclass(frozen=True)
+class _Bend:
+    """The first context at which the local slope in log-log changes too much."""
+
+    before: float
+    after: float
+    at: float
+
+
+def _bend(n: Floats, y: Floats) -> _Bend | None:
+    """The first bend in log-log; None on a straight line."""
     slopes: Sequence[float] = (-np.diff(np.log(y)) / np.diff(np.log(n))).tolist()
     for i in range(len(slopes) - 1):
-        here, there = slopes[i], slopes[i + 1]
-        smaller, larger = sorted((here, there))
-        # Slopes that are both zero or negative are refused by the interval, not called a bend.
-        if larger <= 0 or (smaller > 0 and larger <= _MAX_BEND * smaller):
+        smaller, larger = sorted((slopes[i], slopes[i + 1]))
+        # Two slopes of zero or below are no bend; the interval already refuses them.
+        if larger <= 0 or (smaller > 0 and larger <= MAX_BEND * smaller):
             continue
-        return here, there, float(n[i + 1])
+        return _Bend(slopes[i], slopes[i + 1], float(n[i + 1]))
     return None

@@ -4,7 +4,7 @@ Exponents are positive for decay: ``y = A x**-exponent``. Single and broken laws
 ``log y`` on ``log x``: with equal weights, as the paper does (Cagnetta et al. 2026; section 3 of
 docs/theory.md), or weighted by the errors of the points and the scatter of the curve about the
 law (`scatter_weights`). Intervals come from replicates of the curve
-(`ngramstat.exponents.bootstrap`), because points of one corpus share their documents and are not
+(`ngramstat.exponents.bootstrap`): points of one corpus share their documents, so they are not
 independent.
 """
 
@@ -34,17 +34,17 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-# Root-mean-square residuals below this are rounding; without a floor, the BIC of data that follow
-# a law exactly would be minus infinity and any two exact laws could not be compared.
+# Root-mean-square residuals below this are rounding. Without this floor the BIC of data that follow
+# a law exactly would be minus infinity, and two exact laws could not be compared.
 _ROUNDING = 1e-12
 
-# Rounds in which law and weights are found in turn; more change exponents by less than rounding in
-# figures that anyone reads. A law is at most so far below a point, in log y.
+# Iterations of fitting law and weights; further ones change no printed digit of an exponent.
 _REWEIGHTINGS = 4
-_FURTHEST = 5.0
+# Maximum distance, in log y, of a law below a point; see `scatter_weights`.
+_MAX_RESIDUAL = 5.0
 
-# Range of exponents searched by the shifted fit. Decays slower than the first cannot be told from
-# a constant, faster than the last from one drop, on any range of n this package meets.
+# Range of exponents searched by the shifted fit. On the contexts n of this package, a slower decay
+# cannot be distinguished from a constant, and a faster one not from a single drop.
 _SHIFTED_RANGE = (1e-3, 20.0)
 
 
@@ -59,7 +59,7 @@ class PowerLaw:
     standard_error : float
         Of the exponent, from the scatter of the points taken as independent; NaN for two points.
     r2 : float
-        Share of the variance of log y explained; 0 for a constant curve.
+        Fraction of the variance of log y explained; 0 for a constant curve.
     residuals : (n,) float64
         log y minus the fit.
     bic : float
@@ -91,7 +91,7 @@ class BrokenPowerLaw:
     bic : float
         4 parameters: intercept, two slopes, break.
     delta_bic : float
-        BIC of the single law minus that of the hinge: positive where the hinge is preferred.
+        BIC of the single law minus that of the broken one: positive where the latter is preferred.
     scan : tuple of (float, float)
         Every break tried, with its BIC.
     """
@@ -113,12 +113,12 @@ class ShiftedPowerLaw:
     limit, amplitude, exponent : float
         Fitted parameters.
     low, high : float
-        Profile interval of the exponent; an end at the edge of the search is NaN.
+        Profile interval of the exponent; NaN for an end outside the range of the search.
     identifiable : bool
         Whether the profile interval is bounded on both sides. False means that the data cannot
         tell the exponent from the limit.
     r2 : float
-        Share of the variance of y explained, with relative weights.
+        Fraction of the variance of y explained, with relative weights.
     """
 
     limit: float
@@ -140,21 +140,22 @@ def slope_weights(log_x: Floats, weights: Floats | None = None) -> Floats:
     if weights is None:
         weights = np.ones(len(log_x))
     centred = log_x - float(weights @ log_x) / float(weights.sum())
-    found: Floats = weights * centred / float(weights @ centred**2)
-    return found
+    slope: Floats = weights * centred / float(weights @ centred**2)
+    return slope
 
 
-def scatter_weights(x: ArrayLike, y: ArrayLike, errors: ArrayLike, *, least: float) -> Floats:
+def scatter_weights(x: ArrayLike, y: ArrayLike, errors: ArrayLike, *, min_scatter: float) -> Floats:
     """Weights ``1 / (error^2 + scatter^2)`` of the points of a power law, of mean 1.
 
-    Errors and scatter are relative to the law, not to the points: else those that noise has raised
-    would look more precise than those it has lowered, and flatten the law. So law and weights are
-    found in turn (iteratively reweighted least squares).
+    Errors and scatter are relative to the law, not to the points: otherwise points raised by noise
+    would seem more precise than points lowered by it, and flatten the law. The law and the weights
+    therefore depend on each other and are fitted alternately (iteratively reweighted least
+    squares).
 
-    The scatter is what the points stray from the law by beyond their errors: the smallest, from
-    `least` on, at which the weighted sum of squared residuals is no more than its expectation
-    (Paule and Mandel 1982). It keeps a curve that is no exact power law from being fitted by its
-    most precise points alone.
+    The scatter is the deviation of the points from the law beyond their errors: the smallest, not
+    below `min_scatter`, at which the weighted sum of squared residuals does not exceed its
+    expectation (Paule and Mandel 1982). Without it, a curve that is not an exact power law would be
+    fitted by its most precise points alone.
 
     Parameters
     ----------
@@ -162,39 +163,39 @@ def scatter_weights(x: ArrayLike, y: ArrayLike, errors: ArrayLike, *, least: flo
         n >= 2, x increasing.
     errors : (n,) float64
         Standard errors of y, at least 0.
-    least : float
-        Least scatter, as a share of the law; above 0.
+    min_scatter : float
+        Smallest scatter, as a fraction of the law; above 0.
     """
     xs, ys = _checked(x, y, 2)
     deviations = np.asarray(errors, dtype=np.float64)
     if deviations.shape != xs.shape or not np.all(np.isfinite(deviations)):
         raise InputError("errors: needs one finite number per point")
     log_x, log_y = np.log(xs), np.log(ys)
-    weights = 1.0 / ((deviations / ys) ** 2 + least**2)
+    weights = 1.0 / ((deviations / ys) ** 2 + min_scatter**2)
     for _ in range(_REWEIGHTINGS):
         _, residuals = _line(log_x, log_y, weights)
-        # A law far below a point would let it go altogether.
-        law = ys * np.exp(-np.minimum(residuals, _FURTHEST))
+        # A point far above the law would otherwise lose all its weight.
+        law = ys * np.exp(-np.minimum(residuals, _MAX_RESIDUAL))
         squares = (deviations / law) ** 2
-        weights = 1.0 / (squares + _scatter(ys / law - 1.0, squares, least) ** 2)
+        weights = 1.0 / (squares + _scatter(ys / law - 1.0, squares, min_scatter) ** 2)
     scaled: Floats = weights / weights.mean()
     return scaled
 
 
-def _scatter(residuals: Floats, squares: Floats, least: float) -> float:
-    """Least scatter from `least` on with which the residuals of a line are what is expected."""
+def _scatter(residuals: Floats, squares: Floats, min_scatter: float) -> float:
+    """Smallest scatter, not below `min_scatter`, at which the squared residuals are as expected."""
     freedom = len(residuals) - 2
 
     def excess(scatter: float) -> float:
         return float(np.sum(residuals**2 / (squares + scatter**2))) - freedom
 
-    if freedom < 1 or excess(least) <= 0:
-        return least
+    if freedom < 1 or excess(min_scatter) <= 0:
+        return min_scatter
     from scipy.optimize import brentq
 
-    # Without errors this much would do.
-    most = math.sqrt(float(residuals @ residuals) / freedom) + least
-    return float(brentq(excess, least, most))
+    # This scatter would suffice if the points had no errors.
+    sufficient = math.sqrt(float(residuals @ residuals) / freedom) + min_scatter
+    return float(brentq(excess, min_scatter, sufficient))
 
 
 def _line(x: Floats, y: Floats, weights: Floats) -> tuple[float, Floats]:
@@ -205,13 +206,13 @@ def _line(x: Floats, y: Floats, weights: Floats) -> tuple[float, Floats]:
     return slope, residuals
 
 
-def _checked(x: ArrayLike, y: ArrayLike, least: int) -> tuple[Floats, Floats]:
+def _checked(x: ArrayLike, y: ArrayLike, min_points: int) -> tuple[Floats, Floats]:
     xs = np.asarray(x, dtype=np.float64)
     ys = np.asarray(y, dtype=np.float64)
     if xs.ndim != 1 or xs.shape != ys.shape:
         raise InputError(f"x and y need one common length, got shapes {xs.shape} and {ys.shape}")
-    if len(xs) < least:
-        raise InputError(f"the fit needs at least {least} points, got {len(xs)}")
+    if len(xs) < min_points:
+        raise InputError(f"the fit needs at least {min_points} points, got {len(xs)}")
     if not (np.all(np.isfinite(xs)) and np.all(np.isfinite(ys))):
         raise InputError("x and y must be finite")
     if np.any(xs <= 0) or np.any(ys <= 0):
@@ -224,10 +225,10 @@ def _checked(x: ArrayLike, y: ArrayLike, least: int) -> tuple[Floats, Floats]:
 def _mean_one(weights: ArrayLike | None, points: int) -> Floats:
     if weights is None:
         return np.ones(points)
-    found = np.asarray(weights, dtype=np.float64)
-    if found.shape != (points,) or not (np.all(np.isfinite(found)) and np.all(found > 0)):
+    values = np.asarray(weights, dtype=np.float64)
+    if values.shape != (points,) or not (np.all(np.isfinite(values)) and np.all(values > 0)):
         raise InputError("weights: needs one positive number per point")
-    scaled: Floats = found / found.mean()
+    scaled: Floats = values / values.mean()
     return scaled
 
 
@@ -255,12 +256,12 @@ def power_law(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> P
     intercept = float(w @ log_y) / n - slope * centre
     rss = float(w @ residuals**2)
     total = float(w @ (log_y - float(w @ log_y) / n) ** 2)
-    # A curve that is constant to rounding has no variance to explain, and no decay either.
+    # A curve that is constant up to rounding has no variance to explain, and no decay either.
     r2 = 1 - rss / total if total > n * _ROUNDING**2 else 0.0
     spread = float(w @ (log_x - centre) ** 2)
     error = math.sqrt(rss / (n - 2) / spread) if n > 2 else math.nan
     with np.errstate(over="ignore", under="ignore"):
-        amplitude = float(np.exp(intercept))  # infinite for slopes no curve of ours has
+        amplitude = float(np.exp(intercept))  # infinite for extreme slopes only
     return PowerLaw(
         exponent=-slope,
         amplitude=amplitude,
@@ -294,7 +295,7 @@ def broken_power_law(
     weights : (n,) positive numbers, optional
         Of the squared residuals; equal by default.
     side_points : int
-        Least number of points at or before the break, and after it.
+        Minimum number of points at or before the break, and after it.
 
     Returns
     -------
@@ -354,7 +355,7 @@ def shifted_power_law(n: ArrayLike, y: ArrayLike, *, level: float = 0.95) -> Shi
 
     ns, ys = _checked(n, y, 3)
     points = len(ns)
-    # Scaling n keeps n**-g within range for every g searched.
+    # Dividing n by its geometric mean keeps n**-g within range for every g searched.
     log_n = np.log(ns) - float(np.log(ns).mean())
 
     def solve(log_g: float) -> tuple[float, float, float]:

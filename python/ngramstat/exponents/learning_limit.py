@@ -1,14 +1,15 @@
 """Learning curves: the loss against training tokens, ``L(P) = H + A P^-delta``, and its limit H.
 
-A constant delta is an assumption, and the limit hangs on it: it lies outside the data, at infinite
-P. Real curves bend slowly. The fit therefore lets delta drift, ``delta(P) = delta (P / P_0)^k``
-with P_0 the middle of the window, where k has a normal prior about zero, and takes the interval of
-the limit over all curves that the data and the prior allow. How wide the prior must be was read off
+The limit lies outside the data, at infinite P, so it depends on the assumption that delta is
+constant. Real curves bend slowly. The fit therefore lets delta drift as ``delta (P / P_0)^k``, with
+P_0 the middle of the window and a normal prior at zero for k, and takes the interval of the limit
+over all curves that the data and the prior allow. The width of the prior was measured on
 curves of real text (see `DRIFT`).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass, field
 
@@ -16,38 +17,41 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
+from ngramstat.exponents.criteria import MIN_SPAN
 
 __all__ = ["DRIFT", "LimitFit", "learning_limit"]
 
 Floats = NDArray[np.float64]
 
 # Standard deviation of k, the relative drift of delta per factor e of tokens (6 % per decade).
-# Kneser-Ney curves of English Wikipedia, 1.7 to 105 M tokens (tests/test_exponents_learning_limit.py):
-# delta of windows of a decade moves by 3 to 8 % per decade, up at context 1, down at context 4;
-# and with it the limits at contexts 1 to 3 agree with what counting finds independently.
+# Kneser-Ney curves of English Wikipedia, 1.7 to 105 M tokens
+# (tests/test_exponents_learning_limit.py): delta of windows of a decade moves by 3 to 8 % per
+# decade, up at context 1, down at context 4. With this prior the limits at contexts 1 to 3 agree
+# with what counting finds independently.
 DRIFT = 0.025
 _MIN_SIZES = 4
-_MIN_RATIO = 10.0
-# Shorter windows, without the smallest sizes, whose estimates join the interval.
-_MIN_SUBWINDOW_RATIO = 7.5
-# A limit whose interval is wider than all the fall that was seen is not known.
+# Minimum span of the shorter windows, without the smallest sizes, that extend the interval.
+_MIN_SUBWINDOW_SPAN = 7.5
+# A limit is not known if its interval is wider than this multiple of the observed fall.
 _MAX_WIDTH = 1.0
-# Exponents searched: slower than the first is no fall, faster than the last a single step.
+# Exponents searched. A slower decay than the first is flat, a faster one than the last is one step.
 _DELTA_RANGE = (2e-3, 8.0)
-_DRIFT_REACH = 4.0
+# Drifts searched, in standard deviations of the prior.
+_DRIFT_RANGE = 4.0
 _DELTAS, _DRIFTS, _ZOOMS = 49, 33, 40
-# Residuals below this share of the loss are rounding.
+# Residuals below this fraction of the loss are rounding.
 _ROUNDING = 1e-12
-# Beyond the last size the drift goes on for one decade, then delta stays what it is.
-_DRIFT_GOES_ON = math.log(10.0)
+# Beyond the last size the drift continues for one decade; from there on delta is constant.
+_DRIFT_CONTINUES = math.log(10.0)
 
 
 @dataclass(frozen=True)
 class _Grid:
-    """Curves that the data allow: one (delta, k) a row, with all that is linear solved.
+    """Curves that the data allow: one (delta, k) per row, with the linear parameters solved.
 
-    For one row the loss is linear in (H, A), so any value h of a linear functional f = H + A e
-    costs ``(h - f)^2 / v`` more than the best of that row; `spare` is what the threshold leaves.
+    In one row the loss is linear in (H, A), so a value h of a linear functional f = H + A e costs
+    ``(h - f)^2 / v`` more than the best curve of the row; `spare` is the cost that is left up to
+    the threshold.
     """
 
     delta: Floats
@@ -59,7 +63,7 @@ class _Grid:
     spread: Floats
     weight: float
 
-    def reach(self, decay: Floats) -> tuple[Floats, Floats]:
+    def extremes(self, decay: Floats) -> tuple[Floats, Floats]:
         """Lowest and highest ``H + A decay`` of each row."""
         middle = self.limit + self.amplitude * decay
         half = np.sqrt(self.spare * (1 / self.weight + (decay - self.mean) ** 2 / self.spread))
@@ -73,7 +77,7 @@ class _Grid:
 
 @dataclass(frozen=True)
 class LimitFit:
-    """The limit of one learning curve, with the interval that its extrapolation deserves.
+    """The limit of one learning curve, with an interval that allows for a drifting exponent.
 
     Attributes
     ----------
@@ -92,12 +96,12 @@ class LimitFit:
     level : float
         Of the intervals.
     identifiable : bool
-        Whether the data determine the limit. Where they do not, `low` and `high` bound nothing: a
-        curve far from its limit may still be gathering speed, which no prior of k allows for.
+        Whether the data determine the limit. Where they do not, `low` and `high` are no bounds: a
+        curve far from its limit may still fall faster and faster, which the prior of k excludes.
     method : str
-        How it was found.
+        How it was fitted.
     reason : str or None
-        Why not identifiable.
+        Why it is not identifiable.
     """
 
     limit: float | None
@@ -122,8 +126,8 @@ class LimitFit:
     def at(self, tokens: float) -> tuple[float, float, float] | None:
         """The curve at `tokens` training tokens: (loss, low, high), nats per token.
 
-        The band is that of the expected loss, at `level`; one measured loss scatters about it. None
-        if nothing was fitted.
+        The band is that of the expected loss, at `level`; single measured losses scatter more. None
+        if the fit was refused.
 
         Raises
         ------
@@ -135,7 +139,7 @@ class LimitFit:
             return None
         end = self._log_end
         decay = _decay(x, self._grid.delta, self._grid.drift, end)
-        below, above = self._grid.reach(decay)
+        below, above = self._grid.extremes(decay)
         values = [b.at(x, end) for b in self._best]
         value = values[0]
         low = value - math.hypot(value - min(float(below.min()), *values), self._common)
@@ -145,8 +149,8 @@ class LimitFit:
     def tokens_to_reach(self, excess: float) -> tuple[float, float, float] | None:
         """Training tokens at which the loss is within `excess` of the limit: (tokens, low, high).
 
-        Infinite where the excess is never that small, or only beyond 1e300 tokens. None if nothing
-        was fitted.
+        Infinite where the excess is never that small, or only beyond 1e300 tokens. None if the fit
+        was refused.
 
         Raises
         ------
@@ -157,10 +161,10 @@ class LimitFit:
         if self._grid is None:
             return None
         end = self._log_end
-        few, many = self._grid.amplitudes()
+        smallest, largest = self._grid.amplitudes()
         ends = [
             _invert(np.log(np.maximum(a, 1e-300)) - target, self._grid.delta, self._grid.drift, end)
-            for a in (few, many)
+            for a in (smallest, largest)
         ]
         values = [b.tokens(target, end) for b in self._best]
         low, high = min(float(ends[0].min()), *values), max(float(ends[1].max()), *values)
@@ -169,12 +173,15 @@ class LimitFit:
     @property
     def _log_end(self) -> float:
         assert self.window is not None
-        return math.log(self.window[1]) - self._middle + _DRIFT_GOES_ON
+        return math.log(self.window[1]) - self._middle + _DRIFT_CONTINUES
 
 
 @dataclass(frozen=True)
 class _Best:
-    """The best curve of one window; `shift` is its middle from that of the whole window."""
+    """The best curve of one window.
+
+    `shift` is the distance in log P from the middle of the whole window to that of this one.
+    """
 
     delta: float
     drift: float
@@ -246,11 +253,11 @@ def learning_limit(
 ) -> LimitFit:
     """Fit ``L(P) = H + A P^-delta`` with a slowly drifting delta.
 
-    For every (delta, k) the rest is linear and solved exactly, so the interval of the limit is the
-    exact hull of all limits whose misfit, the prior of k included, is within the threshold: F(1,
-    points - 3) times the observed scatter without errors, and chi^2(1) with errors, these raised to
-    the observed scatter where they are below it. It is then stretched to the estimates of the
-    shorter windows that leave out the smallest sizes.
+    For every (delta, k) the other parameters are linear and solved exactly, so the interval of the
+    limit is the exact hull of all limits whose misfit, the prior of k included, is within the
+    threshold: F(1, points - 3) times the observed scatter without errors, and chi^2(1) with errors,
+    which are first scaled up to the observed scatter where they are smaller. The interval is then
+    extended to the estimates of the shorter windows that leave out the smallest sizes.
 
     Parameters
     ----------
@@ -262,7 +269,7 @@ def learning_limit(
         Standard errors of the losses that are independent between sizes (as from replicates of the
         training sets).
     lower, upper : float, optional
-        Bounds of the limit that are known from elsewhere; without them zero, and none.
+        Known bounds of the limit; by default zero, and no upper bound.
     common_error : float
         Standard error that all sizes share, such as that of the held-out documents; widens the
         intervals in quadrature.
@@ -272,73 +279,87 @@ def learning_limit(
     Returns
     -------
     LimitFit
-        Refused without values for fewer than 4 sizes, less than a decade of tokens or losses that
-        do not fall. Not identifiable, with values, where the interval reaches `lower` or is wider
-        than the fall of the losses within the window.
+        Without values for fewer than 4 sizes, less than a decade of tokens or losses that do not
+        fall. Not identifiable, with values, where the interval reaches `lower` or is wider than the
+        fall of the losses within the window.
 
     Raises
     ------
     InputError
         For arrays of different lengths, tokens that do not increase, and numbers that are not
-        finite or cannot be.
+        finite or out of range.
     """
     p, y, sigma = _checked(tokens, losses, errors)
-    least = 0.0 if lower is None else float(lower)
-    most = math.inf if upper is None else float(upper)
-    if not least < most:
-        raise InputError(f"lower: must be below upper, got {least:g} and {most:g}")
+    bounds = 0.0 if lower is None else float(lower), math.inf if upper is None else float(upper)
+    if not bounds[0] < bounds[1]:
+        raise InputError(f"lower: must be below upper, got {bounds[0]:g} and {bounds[1]:g}")
     if not (math.isfinite(common_error) and common_error >= 0):
         raise InputError(f"common_error: needs a number of at least 0, got {common_error:g}")
     if not 0 < level < 1:
         raise InputError(f"level: needs a number in (0, 1), got {level:g}")
-    method = "L = H + A P^-delta, delta drifting slowly, profile interval"
+    refusal = _too_few_losses(p, y)
+    if refusal is not None:
+        return _refused(refusal, p, level)
+    return _profile_fit(p, y, sigma, bounds, common_error, level)
 
-    def refused(reason: str) -> LimitFit:
-        window = (float(p[0]), float(p[-1])) if len(p) else None
-        return LimitFit(
-            *(None,) * 7, window, len(p), level, identifiable=False, method=method, reason=reason
-        )
 
+_METHOD = "L = H + A P^-delta, delta drifting slowly, profile interval"
+
+
+def _refused(reason: str, p: Floats, level: float) -> LimitFit:
+    """A fit without values."""
+    return LimitFit(
+        limit=None,
+        low=None,
+        high=None,
+        delta=None,
+        delta_low=None,
+        delta_high=None,
+        amplitude=None,
+        window=(float(p[0]), float(p[-1])) if len(p) else None,
+        points=len(p),
+        level=level,
+        identifiable=False,
+        method=_METHOD,
+        reason=reason,
+    )
+
+
+def _too_few_losses(p: Floats, y: Floats) -> str | None:
+    """Why no limit can be fitted to these losses, or None."""
     if len(p) < _MIN_SIZES:
-        return refused(f"{len(p)} size(s) of training set, {_MIN_SIZES} needed")
-    if p[-1] < _MIN_RATIO * p[0]:
-        return refused(
-            f"the sizes span a factor {p[-1] / p[0]:.3g}, {_MIN_RATIO:g} needed: too little to "
+        return f"{len(p)} size(s) of training set, {_MIN_SIZES} needed"
+    if p[-1] < MIN_SPAN * p[0]:
+        return (
+            f"the sizes span a factor {p[-1] / p[0]:.3g}, {MIN_SPAN:g} needed: too little to "
             "tell the limit from the exponent"
         )
-    fall = float(y[0] - y[-1])
-    if fall <= 0:
-        return refused("the loss does not fall with the number of training tokens")
+    if y[0] - y[-1] <= 0:
+        return "the loss does not fall with the number of training tokens"
+    return None
 
+
+def _profile_fit(
+    p: Floats,
+    y: Floats,
+    sigma: Floats | None,
+    bounds: tuple[float, float],
+    common_error: float,
+    level: float,
+) -> LimitFit:
+    """The fit of all sizes, its interval extended to the shorter windows and the common error."""
+    fit = _fit(p, y, sigma, bounds, level)
+    if fit is None:
+        return _refused("no falling curve within the bounds of the limit fits the losses", p, level)
     from scipy.special import ndtri
 
-    whole = _fit(p, y, sigma, (least, most), level)
-    if whole is None:
-        return refused("no falling curve within the bounds of the limit fits the losses")
-    best, grid, (low, high) = whole
+    best, grid, interval = fit
     middle = float(np.log(p).mean())
-    every = [best]
-    for start in range(1, len(p) - _MIN_SIZES + 1):
-        if p[-1] < _MIN_SUBWINDOW_RATIO * p[start]:
-            break
-        errors_left = None if sigma is None else sigma[start:]
-        part = _fit(p[start:], y[start:], errors_left, (least, most), level)
-        if part is not None:
-            b = part[0]
-            shift = float(np.log(p[start:]).mean()) - middle
-            every.append(_Best(b.delta, b.drift, b.limit, b.amplitude, shift))
-    low, high = min(low, *(b.limit for b in every)), max(high, *(b.limit for b in every))
+    every = [best, *_shorter_windows(p, y, sigma, bounds, level)]
     common = common_error * float(ndtri((1 + level) / 2))
-    low = max(best.limit - math.hypot(best.limit - low, common), least)
-    high = min(best.limit + math.hypot(high - best.limit, common), most)
-    reasons = []
-    if low <= least + _ROUNDING:
-        reasons.append(f"the interval of the limit reaches {least:g}, the least it can be")
-    if high - low > _MAX_WIDTH * fall:
-        reasons.append(
-            f"the limit may lie anywhere in {low:.3g}..{high:.3g}, a wider range than the "
-            f"{fall:.3g} by which the loss falls from {p[0]:.3g} to {p[-1]:.3g} tokens"
-        )
+    low, high = _limit_interval(every, interval, bounds, common)
+    reasons = _unidentifiable(low, high, bounds[0], p, y)
+    method = _METHOD
     if len(every) > 1:
         method += f", hull with the estimates of {len(every) - 1} shorter window(s)"
     return LimitFit(
@@ -356,11 +377,58 @@ def learning_limit(
         method=method,
         reason="; ".join(reasons) or None,
         _middle=middle,
-        _bounds=(least, most),
+        _bounds=bounds,
         _common=common,
         _best=tuple(every),
         _grid=grid,
     )
+
+
+def _shorter_windows(
+    p: Floats, y: Floats, sigma: Floats | None, bounds: tuple[float, float], level: float
+) -> list[_Best]:
+    """The best curves of the windows that leave out the smallest sizes."""
+    middle = float(np.log(p).mean())
+    curves = []
+    for start in range(1, len(p) - _MIN_SIZES + 1):
+        if p[-1] < _MIN_SUBWINDOW_SPAN * p[start]:
+            break
+        errors = None if sigma is None else sigma[start:]
+        fit = _fit(p[start:], y[start:], errors, bounds, level)
+        if fit is not None:
+            shift = float(np.log(p[start:]).mean()) - middle
+            curves.append(dataclasses.replace(fit[0], shift=shift))
+    return curves
+
+
+def _limit_interval(
+    every: list[_Best],
+    interval: tuple[float, float],
+    bounds: tuple[float, float],
+    common: float,
+) -> tuple[float, float]:
+    """The interval extended to all windows' limits and widened by the common error."""
+    best = every[0].limit
+    low = min(interval[0], *(curve.limit for curve in every))
+    high = max(interval[1], *(curve.limit for curve in every))
+    return (
+        max(best - math.hypot(best - low, common), bounds[0]),
+        min(best + math.hypot(high - best, common), bounds[1]),
+    )
+
+
+def _unidentifiable(low: float, high: float, lower: float, p: Floats, y: Floats) -> list[str]:
+    """Why the data do not determine the limit."""
+    fall = float(y[0] - y[-1])
+    reasons = []
+    if low <= lower + _ROUNDING:
+        reasons.append(f"the interval of the limit reaches {lower:g}, the least it can be")
+    if high - low > _MAX_WIDTH * fall:
+        reasons.append(
+            f"the limit may lie anywhere in {low:.3g}..{high:.3g}, a wider range than the "
+            f"{fall:.3g} by which the loss falls from {p[0]:.3g} to {p[-1]:.3g} tokens"
+        )
+    return reasons
 
 
 def _checked(
@@ -391,40 +459,38 @@ def _fit(
 
     x = np.log(p) - float(np.log(p).mean())
     w = np.ones(len(p)) if sigma is None else sigma**-2.0
-    curves = _Curves(x, y, w, bounds, 0.0)
-    least = curves.allowed(np.zeros(1), 0.0)
-    if least is None:
+    without_drift = _Curves(x, y, w, bounds, 0.0).allowed(np.zeros(1), 0.0)
+    if without_drift is None:
         return None
-    scatter = max(least.cost, float(w @ (_ROUNDING * y) ** 2)) / (len(p) - 3)
+    scatter = max(without_drift.cost, float(w @ (_ROUNDING * y) ** 2)) / (len(p) - 3)
     if sigma is None:
         threshold = scatter * float(f.ppf(level, 1, len(p) - 3))
     else:
         scatter = max(1.0, scatter)
         threshold = scatter * float(chi2.ppf(level, 1))
     curves = _Curves(x, y, w, bounds, scatter / DRIFT**2)
-    reach = _DRIFT_REACH * DRIFT
-    low, high = -reach, reach
-    found = None
+    low, high = -_DRIFT_RANGE * DRIFT, _DRIFT_RANGE * DRIFT
+    allowed = None
     for _ in range(_ZOOMS):
         drifts = np.linspace(low, high, _DRIFTS)
-        found = curves.allowed(drifts, threshold)
-        if found is None:
+        allowed = curves.allowed(drifts, threshold)
+        if allowed is None:
             return None
-        rows = np.flatnonzero(np.isin(drifts, found.grid.drift))
+        rows = np.flatnonzero(np.isin(drifts, allowed.grid.drift))
         if len(rows) > _DRIFTS // 3:
             break
         step = float(drifts[1] - drifts[0])
         low = max(float(drifts[rows[0]]) - step, low)
         high = min(float(drifts[rows[-1]]) + step, high)
-    assert found is not None
-    below, above = found.grid.reach(np.zeros(len(found.grid.delta)))
+    assert allowed is not None
+    below, above = allowed.grid.extremes(np.zeros(len(allowed.grid.delta)))
     ends = max(float(below.min()), bounds[0]), min(float(above.max()), bounds[1])
-    return found.best, found.grid, ends
+    return allowed.best, allowed.grid, ends
 
 
 @dataclass(frozen=True)
 class _Allowed:
-    """The least cost, its curve, and all curves within the threshold of it."""
+    """The minimum cost, its curve, and all curves within the threshold of it."""
 
     cost: float
     best: _Best
@@ -432,7 +498,7 @@ class _Allowed:
 
 
 class _Curves:
-    """Misfits of ``H + A decay(delta, k)``, with what is linear solved exactly."""
+    """Misfits of ``H + A decay(delta, k)``, with H and A solved exactly."""
 
     def __init__(
         self, x: Floats, y: Floats, w: Floats, bounds: tuple[float, float], penalty: float
@@ -445,14 +511,14 @@ class _Curves:
     def allowed(self, drifts: Floats, threshold: float) -> _Allowed | None:
         """Everything within `threshold` of the best; None if no curve falls.
 
-        Every drift has a grid of delta of its own, zoomed until what is allowed fills it: the two
-        trade off, and one box about both would be nearly empty.
+        Every drift has its own grid of delta, zoomed until the allowed values fill it: delta and
+        drift trade off, and a common box around both would be nearly empty.
         """
         low, high = (np.full(len(drifts), math.log(d)) for d in _DELTA_RANGE)
-        share = np.linspace(0.0, 1.0, _DELTAS)
+        fraction = np.linspace(0.0, 1.0, _DELTAS)
         row = np.arange(len(drifts))
         for _ in range(_ZOOMS):
-            logs = low[:, None] + (high - low)[:, None] * share
+            logs = low[:, None] + (high - low)[:, None] * fraction
             cost, free, solved = self._solve(np.exp(logs), drifts[:, None])
             with np.errstate(invalid="ignore"):
                 near = cost <= cost.min(axis=1, keepdims=True) + threshold
@@ -465,32 +531,32 @@ class _Curves:
         if not math.isfinite(best):
             return None
         at = np.unravel_index(int(cost.argmin()), cost.shape)
-        keep = cost <= best + threshold
+        allowed = cost <= best + threshold
         limit, amplitude, mean, spread = solved
         deltas = np.exp(logs)
         grid = _Grid(
-            delta=deltas[keep],
-            drift=np.broadcast_to(drifts[:, None], cost.shape)[keep],
-            limit=limit[keep],
-            amplitude=amplitude[keep],
-            spare=best + threshold - free[keep],
-            mean=mean[keep],
-            spread=spread[keep],
+            delta=deltas[allowed],
+            drift=np.broadcast_to(drifts[:, None], cost.shape)[allowed],
+            limit=limit[allowed],
+            amplitude=amplitude[allowed],
+            spare=best + threshold - free[allowed],
+            mean=mean[allowed],
+            spread=spread[allowed],
             weight=self.total,
         )
-        held = min(max(float(limit[at]), self.bounds[0]), self.bounds[1])
-        moved = (held - float(limit[at])) * float(mean[at]) * self.total
-        # The least-squares amplitude once the limit is held at its bound.
+        bounded = min(max(float(limit[at]), self.bounds[0]), self.bounds[1])
+        moved = (bounded - float(limit[at])) * float(mean[at]) * self.total
+        # The least-squares amplitude once the limit is fixed at its bound.
         height = float(amplitude[at]) - moved / (
             float(spread[at]) + self.total * float(mean[at]) ** 2
         )
         if height <= 0:
             return None
-        chosen = _Best(float(deltas[at]), float(drifts[at[0]]), held, height, 0.0)
-        return _Allowed(best, chosen, grid)
+        best_curve = _Best(float(deltas[at]), float(drifts[at[0]]), bounded, height, 0.0)
+        return _Allowed(best, best_curve, grid)
 
     def _solve(self, delta: Floats, drift: Floats) -> tuple[Floats, Floats, tuple[Floats, ...]]:
-        """(cost, cost with the limit free, (H, A, mean and spread of the decay)) of each pair."""
+        """(cost, cost with H unbounded, (H, A, mean and spread of the decay)) of each pair."""
         decay = np.exp(-delta[..., None] * _path(self.x, drift[..., None]))
         mean = decay @ self.w / self.total
         centred = decay - mean[..., None]

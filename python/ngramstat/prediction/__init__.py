@@ -1,1 +1,1 @@
-"""alpha = gamma / (2 beta), its conditions, and what follows: horizons, losses, collapse."""
+"""alpha = gamma / (2 beta), its conditions, and its consequences: horizons, losses, collapse."""

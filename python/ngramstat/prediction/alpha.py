@@ -1,9 +1,9 @@
 """alpha_D = gamma / (2 beta), with the joint error of its parts.
 
-Cagnetta et al. 2026, eqs. 42 (exponent) and 56 (error by hand). Beta and gamma come from the same
-documents, so their errors are joint: where both halves of a run keep the exponents of their
-bootstrap replicates, alpha is taken in every replicate. Else eq. 56, which takes the errors as
-independent and small, stands in, and the method says so.
+Cagnetta et al. 2026, eqs. 42 (exponent) and 56 (propagated error). beta and gamma come from the
+same documents, so their errors are joint: where both halves of a run store the exponents of their
+bootstrap replicates, alpha is computed in every replicate. Otherwise eq. 56 is used, which assumes
+independent and small errors, and the method says so.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.exponents.bootstrap import needed_replicates, percentile_interval
+from ngramstat.exponents.criteria import MIN_USABLE
 from ngramstat.results import CorrelationResult, EntropyResult, Exponent, Replicates
 
 __all__ = ["alpha_draws", "alpha_error", "alpha_exponent", "paired_replicates"]
 
 Floats = NDArray[np.float64]
 
-# Share of replicates that must have both exponents; below it the interval would be a selection's.
-_MIN_USABLE = 0.9
 _SEED = 56
 
 
@@ -34,10 +33,10 @@ def alpha_error(gamma: float, d_gamma: float, beta: float, d_beta: float) -> flo
 def paired_replicates(
     correlations: CorrelationResult, entropies: EntropyResult, name: str
 ) -> tuple[Floats, Floats] | None:
-    """Replicates of the gamma called `name` and of beta, row by row; None if not both are there.
+    """Replicates of the gamma called `name` and of beta, row by row; None if either is missing.
 
-    Rows of different resamplings (another seed, other clusters, another number of rows) have
-    nothing to do with each other: gamma's are then drawn anew at random, as independent.
+    Rows of different resamplings (another seed, other clusters, another number of rows) are
+    independent of each other: those of gamma are then put in random order.
     """
     first, second = correlations.bootstrap, entropies.bootstrap
     if first is None or second is None or first.beta is None:
@@ -57,18 +56,20 @@ def _same_draws(first: Replicates, second: Replicates, rows: int, others: int) -
 
 @dataclass(frozen=True)
 class _Joint:
+    """alpha of the usable replicates, out of `total`; infinite in the `negative` with beta <= 0."""
+
     draws: Floats
     total: int
     negative: int
 
     @property
-    def text(self) -> str:
+    def description(self) -> str:
         words = f"{self.total} joint bootstrap replicates of both parts"
         missing = self.total - len(self.draws)
         if missing:
             words += f", {missing} of them without one of the two"
         if self.negative:
-            words += f", {self.negative} with beta <= 0 counted as no bound above"
+            words += f", {self.negative} with beta <= 0 counted as no upper bound"
         return words
 
 
@@ -82,7 +83,7 @@ def _joint(
     if gammas.ndim != 1 or gammas.shape != betas.shape:
         return None
     usable = np.isfinite(gammas) & np.isfinite(betas)
-    if len(gammas) < needed_replicates(beta.level) or usable.mean() < _MIN_USABLE:
+    if len(gammas) < needed_replicates(beta.level) or usable.mean() < MIN_USABLE:
         return None
     g, b = stretched(gammas[usable], gamma), stretched(betas[usable], beta)
     falls = b > 0
@@ -94,9 +95,9 @@ def _joint(
 def stretched(replicates: Floats, exponent: Exponent) -> Floats:
     """Replicates whose percentiles are at least as wide as the exponent's own interval.
 
-    An interval may hold more than sampling: doubts about a bias, which no resampling shows.
-    Deviations from the value are then stretched to it, each side by its own factor, which keeps
-    the order of the rows and with it what they share with other exponents.
+    An interval may include more than sampling error: uncertainty from bias, which resampling does
+    not show. Deviations from the value are then stretched to the interval, each side by its own
+    factor. The order of the rows stays, and with it their correlation with other exponents.
     """
     value = exponent.value
     assert value is not None
@@ -119,20 +120,20 @@ def alpha_exponent(
 ) -> Exponent:
     """The data-scaling exponent from its two parts.
 
-    With replicates of both parts the interval is the percentile interval of their ratio. Without,
-    intervals are read as central normal ones at their own levels, turned into standard errors,
-    combined by `alpha_error`, and turned back into an interval at the level of `beta`.
+    With replicates of both parts the interval is the percentile interval of their ratio. Without
+    them, the intervals are read as central normal ones at their own levels, converted to standard
+    errors, combined by `alpha_error`, and converted back to an interval at the level of `beta`.
 
     Parameters
     ----------
     gamma, beta : Exponent
-        Either may be unreportable; alpha then is too, with the reasons of both. Its value is
-        still given where both values exist and beta is positive.
+        If either is not reportable, neither is alpha, with the reasons of both. Its value is
+        given nevertheless where both values exist and beta is positive.
     method : str
-        What to call this combination.
+        Name of this combination.
     replicates : ((n,) float64, (n,) float64), optional
-        Gamma and beta of the same resamplings, see `paired_replicates`. Replicates of beta that
-        are not positive count as an alpha without bound.
+        Gamma and beta of the same resamplings, see `paired_replicates`. A replicate with a beta
+        that is not positive counts as an infinite alpha.
     """
     reasons = [
         f"{name}: {part.reason}"
@@ -151,7 +152,7 @@ def alpha_exponent(
         tails = [(1 - beta.level) / 2, (1 + beta.level) / 2]
         low, high = (float(q) for q in np.quantile(joint.draws, tails, method="inverted_cdf"))
         low, high = min(low, value), max(high, value)
-        method += f", percentile interval of {joint.text}"
+        method += f", percentile interval of {joint.description}"
         if not math.isfinite(high):
             low = high = None
             reasons.append("too many replicates of beta are not positive, so no interval")
@@ -182,7 +183,7 @@ def alpha_draws(
     replicates: tuple[ArrayLike, ArrayLike] | None = None,
     number: int = 999,
 ) -> Floats | None:
-    """Values of alpha that stand for its error: those of the replicates, else normal quantiles.
+    """Values of alpha that represent its error: those of the replicates, else normal quantiles.
 
     Returns
     -------

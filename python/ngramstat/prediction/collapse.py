@@ -2,7 +2,7 @@
 
 Cagnetta et al. 2026, eq. 43 (shifted: the form that holds asymptotically) and eqs. 9 and 42 (raw:
 H_inf = 0, the form printed and plotted). The measure is that of Bhattacharjee and Seno (2001): how
-far each rescaled curve lies from every other one, where the two overlap. It needs no model of the
+far each rescaled curve lies from every other one where the two overlap. It needs no model of the
 common curve.
 """
 
@@ -12,18 +12,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
+from ngramstat.exponents.criteria import MIN_CONTEXTS
 from ngramstat.results import Collapse
 
-__all__ = ["collapse", "collapse_distance", "collapse_members", "rescaled"]
+__all__ = ["collapse", "collapse_members", "curve_distance", "rescaled"]
 
 Floats = NDArray[np.float64]
 
-_MIN_CONTEXTS = 3
 _MIN_SIZES = 3
-# Curves that hardly overlap collapse for want of a comparison.
+# With less overlap there are too few comparisons for the distance to mean anything.
 _MIN_OVERLAP = 0.3
-# The grid reaches from half to one and a half times the estimates.
+# The grid covers half to one and a half times the estimates.
 _GRID = np.linspace(0.5, 1.5, 21)
+# Exponents collapse the curves well if the distance is at most this multiple of the smallest one.
 _TOLERATED = 2.0
 
 
@@ -42,37 +43,23 @@ def rescaled(
     return x, y
 
 
-def collapse_distance(
-    context: ArrayLike,
-    tokens: ArrayLike,
-    loss: ArrayLike,
-    gamma: float,
-    beta: float,
-    entropy_rate: float = 0.0,
-) -> tuple[float, float]:
-    """Root-mean-square distance (in log) between rescaled curves, and the share that overlaps.
+def curve_distance(n: Floats, x: Floats, y: Floats) -> tuple[float, float]:
+    """Root-mean-square distance between the curves, and the fraction of them that overlaps.
 
-    Every point is compared with the line, straight in log-log, through each other context's points
-    that span it.
+    Every point is compared with the line through each other context's points, at the same x, where
+    these points span it.
 
     Parameters
     ----------
-    context, tokens, loss : (k,) arrays
-        One loss a row, contexts of at least 1, losses above `entropy_rate`.
-    gamma, beta, entropy_rate : float
+    n, x, y : (k,) float64
+        Context, and log of the rescaled tokens and losses; one loss per row.
 
     Returns
     -------
     distance, overlap : float
-        NaN and 0 where nothing overlaps. The overlap is the share of points that some other curve
-        spans.
+        NaN and 0 where nothing overlaps. The overlap is the fraction of points that some other
+        curve spans.
     """
-    n = np.asarray(context, dtype=np.float64)
-    x, y = rescaled(n, tokens, loss, gamma, beta, entropy_rate)
-    return _distance(n, np.log(x), np.log(y))
-
-
-def _distance(n: Floats, x: Floats, y: Floats) -> tuple[float, float]:
     curves = [n == value for value in np.unique(n)]
     squares, compared, spanned = 0.0, 0, np.zeros(len(n), dtype=bool)
     for one in curves:
@@ -93,14 +80,14 @@ def _distance(n: Floats, x: Floats, y: Floats) -> tuple[float, float]:
 def collapse_members(context: ArrayLike, loss: ArrayLike, entropy_rate: float) -> NDArray[np.bool_]:
     """Which losses a collapse uses.
 
-    Left out are losses at or below H_inf, context 0 (nothing scales with it), and contexts with
-    fewer than 3 other losses left.
+    Not used are losses at or below H_inf, context 0 (nothing scales with it), and contexts with
+    fewer than 3 remaining losses.
     """
     n, y = np.asarray(context, dtype=np.float64), np.asarray(loss, dtype=np.float64)
     above = (y > entropy_rate) & (n >= 1)
     values, counts = np.unique(n[above], return_counts=True)
-    found: NDArray[np.bool_] = above & np.isin(n, values[counts >= _MIN_SIZES])
-    return found
+    used: NDArray[np.bool_] = above & np.isin(n, values[counts >= _MIN_SIZES])
+    return used
 
 
 def collapse(
@@ -118,13 +105,13 @@ def collapse(
     Parameters
     ----------
     context, tokens, loss : (k,) arrays
-        One loss a row; see `collapse_members` for what is left out.
+        One loss per row; see `collapse_members` for those that are not used.
     gamma, beta : float
         Positive.
     entropy_rate : float
         H_inf: 0 for the raw protocol.
     source : str
-        Whose losses these are.
+        Whose losses these are: ``counted`` or ``imported``.
 
     Returns
     -------
@@ -141,49 +128,63 @@ def collapse(
         raise InputError("context, tokens and loss need one length")
     if not (gamma > 0 and beta > 0):
         raise InputError(f"gamma and beta must be positive, got {gamma:g} and {beta:g}")
-    kept = collapse_members(n, y, entropy_rate)
-    n, p, y = n[kept], p[kept], y[kept]
-    if len(np.unique(n)) < _MIN_CONTEXTS:
+    used = collapse_members(n, y, entropy_rate)
+    n, p, y = n[used], p[used], y[used]
+    if len(np.unique(n)) < MIN_CONTEXTS:
         return None
-    log_n, log_p, log_y = np.log(n), np.log(p), np.log(y - entropy_rate)
-    before, _ = _distance(n, log_p, log_y)
-
-    def quality(g: float, b: float) -> tuple[float, float]:
-        distance, overlap = _distance(n, log_p - 2 * b * log_n, log_y + g * log_n)
-        if before == 0 or overlap < _MIN_OVERLAP:
-            return float("nan"), overlap
-        return distance / before, overlap
-
-    here, overlap = quality(gamma, beta)
+    curves = _LogCurves(n, p, y - entropy_rate)
+    quality, overlap = curves.quality(gamma, beta)
     gammas, betas = gamma * _GRID, beta * _GRID
-    table = np.array([[quality(g, b)[0] for b in betas] for g in gammas])
-    known = np.isfinite(table)
-    best: dict[str, float] = {}
-    if known.any():
-        i, j = np.unravel_index(int(np.nanargmin(table)), table.shape)
-        good = known & (np.where(known, table, np.inf) <= _TOLERATED * table[i, j])
-        rows, columns = np.flatnonzero(good.any(axis=1)), np.flatnonzero(good.any(axis=0))
-        best = {
-            "best_gamma": float(gammas[i]),
-            "best_beta": float(betas[j]),
-            "best_quality": float(table[i, j]),
-            "gamma_low": float(gammas[rows[0]]),
-            "gamma_high": float(gammas[rows[-1]]),
-            "beta_low": float(betas[columns[0]]),
-            "beta_high": float(betas[columns[-1]]),
-        }
+    table = np.array([[curves.quality(g, b)[0] for b in betas] for g in gammas])
     return Collapse(
         source=source,
         protocol="raw" if entropy_rate == 0 else "shifted",
         gamma=gamma,
         beta=beta,
         entropy_rate=entropy_rate,
-        quality=here if np.isfinite(here) else None,
+        quality=quality if np.isfinite(quality) else None,
         overlap=overlap,
         grid_gamma=gammas,
         grid_beta=betas,
         grid_quality=table,
         points=len(n),
         contexts=len(np.unique(n)),
-        **best,
+        **_best_of_grid(gammas, betas, table),
     )
+
+
+class _LogCurves:
+    """Losses above H_inf by context and tokens, in logarithms."""
+
+    def __init__(self, n: Floats, tokens: Floats, excess: Floats) -> None:
+        self.n = n
+        self.log_n, self.log_p, self.log_y = np.log(n), np.log(tokens), np.log(excess)
+        self.distance_before, _ = curve_distance(n, self.log_p, self.log_y)
+
+    def quality(self, gamma: float, beta: float) -> tuple[float, float]:
+        """Distance of the rescaled curves relative to that before, and their overlap."""
+        distance, overlap = curve_distance(
+            self.n, self.log_p - 2 * beta * self.log_n, self.log_y + gamma * self.log_n
+        )
+        if self.distance_before == 0 or overlap < _MIN_OVERLAP:
+            return float("nan"), overlap
+        return distance / self.distance_before, overlap
+
+
+def _best_of_grid(gammas: Floats, betas: Floats, table: Floats) -> dict[str, float]:
+    """The best pair of exponents, and the range of those that collapse the curves well."""
+    known = np.isfinite(table)
+    if not known.any():
+        return {}
+    i, j = np.unravel_index(int(np.nanargmin(table)), table.shape)
+    good = known & (np.where(known, table, np.inf) <= _TOLERATED * table[i, j])
+    rows, columns = np.flatnonzero(good.any(axis=1)), np.flatnonzero(good.any(axis=0))
+    return {
+        "best_gamma": float(gammas[i]),
+        "best_beta": float(betas[j]),
+        "best_quality": float(table[i, j]),
+        "gamma_low": float(gammas[rows[0]]),
+        "gamma_high": float(gammas[rows[-1]]),
+        "beta_low": float(betas[columns[0]]),
+        "beta_high": float(betas[columns[-1]]),
+    }

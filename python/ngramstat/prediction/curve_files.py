@@ -1,9 +1,9 @@
 """Reader of learning curves: losses of a user's own models by context and training tokens.
 
 CSV with a header, or JSON (a list of objects, or an object of equally long lists), with the columns
-``context``, ``tokens`` and ``loss`` and, where there are any, ``seed`` and ``error`` (a standard
-error). Losses are in nats per token. Rows may come in any order; rows of one context and one number
-of tokens are replicates, which are averaged and whose spread gives the standard error.
+``context``, ``tokens`` and ``loss`` and optionally ``seed`` and ``error`` (a standard error).
+Losses are in nats per token. Rows may come in any order. Rows with the same context and number of
+tokens are replicates: they are averaged, and their spread gives the standard error.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _NAMES = {
     "error": "error", "standard_error": "error", "stderr": "error", "se": "error",
     "seed": "seed", "replicate": "seed",
 }  # fmt: skip
-# Enough for every run of a laboratory, little enough to be read whole.
+# More than any table of losses needs, and small enough to be read into memory.
 _MAX_BYTES = 1 << 26
 _MAX_CONTEXT = 1 << 31
-# No model of text is worse than a uniform guess among this many types.
+# A larger loss cannot be in nats per token: a uniform guess among e^100 tokens has this one.
 _MAX_LOSS = 100.0
 
 
@@ -55,7 +55,7 @@ def read_curves(path: str | PathLike[str]) -> CurveTable:
     Raises
     ------
     InputError
-        Naming the file, the line (CSV) or entry (JSON), the cause and the mend.
+        Naming the file, the line (CSV) or entry (JSON), the cause and the remedy.
     """
     rows = _json_rows(path) if str(path).lower().endswith(".json") else _csv_rows(path)
     if not rows:
@@ -68,18 +68,18 @@ def read_curves(path: str | PathLike[str]) -> CurveTable:
             key = (context, tokens, seed)
             if key in seeds:
                 raise InputError(
-                    f"{where}: context {context}, tokens {tokens:g} and seed {seed[:40]} stand "
-                    f"already at {seeds[key]}; remove one of the two"
+                    f"{where}: context {context}, tokens {tokens:g} and seed {seed[:40]} are "
+                    f"already given at {seeds[key]}; remove one of the two"
                 )
             seeds[key] = where.rsplit(": ", 1)[-1]
         groups.setdefault((context, tokens), []).append((loss, error))
     keys = sorted(groups)
-    found = [_joined(groups[key]) for key in keys]
-    errors = np.array([math.nan if error is None else error for _, error in found])
+    means = [_mean(groups[key]) for key in keys]
+    errors = np.array([math.nan if error is None else error for _, error in means])
     return CurveTable(
         context=np.array([context for context, _ in keys], dtype=np.int64),
         tokens=np.array([tokens for _, tokens in keys]),
-        loss=np.array([loss for loss, _ in found]),
+        loss=np.array([loss for loss, _ in means]),
         error=errors if np.isfinite(errors).any() else None,
         replicates=np.array([len(groups[key]) for key in keys], dtype=np.int64),
     )
@@ -131,8 +131,8 @@ def _check_names(where: str, names: list[str]) -> None:
     for name in _REQUIRED:
         if name not in names:
             raise InputError(
-                f"{where}: no column {name!r}; needed are {', '.join(_REQUIRED)} (losses in nats "
-                "per token), and seed and error may be there"
+                f"{where}: no column {name!r}; required are {', '.join(_REQUIRED)} (losses in nats "
+                "per token), and optional are seed and error"
             )
     repeated = [name for name in set(names) - {""} if names.count(name) > 1]
     if repeated:
@@ -186,9 +186,9 @@ def _checked(
             "is its exponential)"
         )
     error: float | None = None
-    given = values.get("error")
-    if given is not None and str(given).strip():
-        error = _number(where, "error", given)
+    error_cell = values.get("error")
+    if error_cell is not None and str(error_cell).strip():
+        error = _number(where, "error", error_cell)
         if error <= 0:
             raise InputError(
                 f"{where}: error {error:g}: must be positive; leave it empty if unknown"
@@ -211,15 +211,15 @@ def _number(where: str, name: str, value: Any) -> float:
     return number
 
 
-def _joined(rows: list[tuple[float, float | None]]) -> tuple[float, float | None]:
-    """Mean of the replicates, and its standard error where anything tells it."""
-    losses = np.array([loss for loss, _ in rows])
-    given = [error for _, error in rows if error is not None]
-    found: list[float] = []
+def _mean(replicates: list[tuple[float, float | None]]) -> tuple[float, float | None]:
+    """Mean of the replicates' losses, and its standard error where anything shows it."""
+    losses = np.array([loss for loss, _ in replicates])
+    given = [error for _, error in replicates if error is not None]
+    estimates: list[float] = []
     if len(losses) > 1:
-        found.append(float(losses.std(ddof=1)) / math.sqrt(len(losses)))
-    if len(given) == len(rows):
-        found.append(math.sqrt(sum(e * e for e in given)) / len(given))
-    error = max(found, default=0.0)
-    # Equal replicates (rounded losses) say nothing about their error.
+        estimates.append(float(losses.std(ddof=1)) / math.sqrt(len(losses)))
+    if len(given) == len(replicates):
+        estimates.append(math.sqrt(sum(e * e for e in given)) / len(given))
+    error = max(estimates, default=0.0)
+    # Equal replicates (rounded losses) do not show an error.
     return float(losses.mean()), error if error > 0 else None

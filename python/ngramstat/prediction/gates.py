@@ -1,13 +1,14 @@
-"""The conditions under which alpha = gamma / (2 beta) holds, each with its number."""
+"""The conditions under which alpha = gamma / (2 beta) holds, each with the number compared."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 
-from ngramstat.exponents.decay import BREAK_RANGE, JACKKNIFE
+from ngramstat.exponents.criteria import MIN_SPAN
 from ngramstat.exponents.learning_limit import LimitFit
 from ngramstat.results import (
+    AlternativeKind,
     CorrelationResult,
     EntropyResult,
     Exponent,
@@ -25,17 +26,18 @@ __all__ = [
     "stage_gate",
 ]
 
-# Whose threshold is half of the context that a user gave.
+# The name by which the figure of horizons finds this gate; its threshold is half of the context.
 HORIZON_GATE = "horizon inside the context"
 
-_MIN_DECADES = 1.0
-# Exponents from raw and composition-free norms should agree within this, or within the interval.
+_MIN_DECADES = math.log10(MIN_SPAN)
+# beta from raw norms and from norms without document composition should agree within this, or
+# within the interval.
 _MAX_DIFFERENCE = 0.1
-# Relative error of beta from the choice of lags; alpha inherits it. The paper's own, a bootstrap
-# over lags, is 17% on WikiText-103 and 7% on TinyStories.
+# Relative error of beta from the choice of lags, which alpha inherits. The paper's own, from a
+# bootstrap over lags, is 17% on WikiText-103 and 7% on TinyStories.
 _MAX_SENSITIVITY = 0.15
 # A model whose context is this many horizons long is limited by data, not by its context.
-_INSIDE = 2.0
+_CONTEXT_PER_HORIZON = 2.0
 
 
 def exponent_gates(correlations: CorrelationResult, entropies: EntropyResult) -> list[Gate]:
@@ -90,23 +92,24 @@ def lag_gates(correlations: CorrelationResult) -> list[Gate]:
 
 
 def _stability_gate(beta: Exponent) -> Gate:
-    """Whether beta hangs on single lags or on where exactly its window ends."""
-    moves = [
-        (other["high"] - other["low"]) / 2
-        for other in beta.alternatives
-        if other["method"] in (BREAK_RANGE, JACKKNIFE)
-        and other.get("low") is not None
-        and other.get("high") is not None
+    """Whether beta depends on single lags or on the exact end of its window."""
+    changes = [
+        (other.high - other.low) / 2
+        for other in beta.alternatives_of(
+            AlternativeKind.BREAK_RANGE, AlternativeKind.LAG_JACKKNIFE
+        )
+        if other.low is not None and other.high is not None
     ]
-    known = bool(moves) and beta.value is not None and beta.value > 0
-    move = max(moves) / beta.value if known and beta.value is not None else None
+    change = None
+    if changes and beta.value is not None and beta.value > 0:
+        change = max(changes) / beta.value
     return Gate(
         name="choice of lags",
-        passed=None if move is None else move <= _MAX_SENSITIVITY,
-        value=move,
+        passed=None if change is None else change <= _MAX_SENSITIVITY,
+        value=change,
         threshold=_MAX_SENSITIVITY,
-        meaning="beta moves by a small share of its value when single lags are left out or the "
-        "break is moved; its interval holds the sampling error alone",
+        meaning="beta changes by a small fraction of its value when single lags are left out or "
+        "the break is moved; its interval includes only the sampling error",
     )
 
 
@@ -120,7 +123,7 @@ def fast_learning_gate(fits: Mapping[int, LimitFit], alpha: Exponent, source: st
     alpha : Exponent
         gamma / (2 beta), with its interval.
     source : str
-        Whose curves these are; ``counted`` or ``imported``.
+        Whose curves these are, such as ``counted``.
     """
     name = "fast learning"
     meaning = "alpha_D is the smaller of delta and gamma / (2 beta)"
@@ -134,7 +137,7 @@ def fast_learning_gate(fits: Mapping[int, LimitFit], alpha: Exponent, source: st
             name=name,
             passed=None,
             threshold=alpha.value,
-            meaning=f"{meaning}; delta, the speed at which a learner gains within its horizon, "
+            meaning=f"{meaning}; delta, the exponent of a learner's gains within its horizon, "
             "needs learning curves of four sizes over a decade of tokens",
         )
     slowest = min(known, key=lambda n: known[n][0] or 0.0)
@@ -158,24 +161,24 @@ def fast_learning_gate(fits: Mapping[int, LimitFit], alpha: Exponent, source: st
 
 
 def context_gate(points: tuple[HorizonPoint, ...], context: int | None) -> Gate:
-    """Whether the horizon of the largest asked number of tokens lies well inside the context."""
+    """Whether the horizon of the largest number of tokens lies well inside the context."""
     name = HORIZON_GATE
-    meaning = f"n*(P) is at most 1/{_INSIDE:g} of the context of the model"
+    meaning = f"n*(P) is at most 1/{_CONTEXT_PER_HORIZON:g} of the context of the model"
     if context is None or not points:
-        lacking = "the context (--context)" if context is None else "tokens (--tokens)"
+        missing = "the context (--context)" if context is None else "tokens (--tokens)"
         return Gate(
             name=name,
             passed=None,
-            threshold=None if context is None else context / _INSIDE,
-            meaning=f"{meaning}; needs {lacking}",
+            threshold=None if context is None else context / _CONTEXT_PER_HORIZON,
+            meaning=f"{meaning}; needs {missing}",
         )
     point = max(points, key=lambda p: p.tokens)
-    most = context / _INSIDE
-    # By its interval; a lower bound can fail the gate but not pass it.
+    largest = context / _CONTEXT_PER_HORIZON
+    # The interval decides; a lower bound can fail the gate but not pass it.
     passed: bool | None = None
-    if point.lag is None or (not point.at_least and max(point.lag, point.high or 0.0) <= most):
+    if point.lag is None or (not point.at_least and max(point.lag, point.high or 0.0) <= largest):
         passed = True
-    elif (point.lag if point.low is None else point.low) > most:
+    elif (point.lag if point.low is None else point.low) > largest:
         passed = False
     note = " (n* is a lower bound)" if point.at_least else ""
     note += " (n* is extrapolated)" if point.extrapolated else ""
@@ -183,26 +186,26 @@ def context_gate(points: tuple[HorizonPoint, ...], context: int | None) -> Gate:
         name=name,
         passed=passed,
         value=point.lag,
-        threshold=most,
+        threshold=largest,
         meaning=f"{meaning}, {context:,} tokens, at P = {point.tokens:.3g}{note}",
     )
 
 
 def stage_gate(points: tuple[StagePoint, ...], beta: Exponent) -> Gate:
-    """Whether beta is that of the lags which a learner reaches at the asked numbers of tokens."""
+    """Whether beta belongs to the lags that a learner reaches at the requested tokens."""
     name = "stage of beta"
-    meaning = "the horizons that a learner reaches lie in the stage of the decay that beta is of"
+    meaning = "the horizons that a learner reaches lie in the stage of the decay beta was fitted to"
     if not points:
         return Gate(name=name, passed=None, meaning=f"{meaning}; needs tokens (--tokens)")
-    off = [p for p in points if p.stage == "indeterminate" or p.beta != beta.value]
     listed = ", ".join(f"{p.stage} stage at P = {p.tokens:.3g}" for p in points)
     if points[0].stage == "single":
         listed = "there is one stage"
-    wrong = [p for p in off if p.stage != "indeterminate"]
+    undecided = [p for p in points if p.stage == "indeterminate"]
+    other_stage = [p for p in points if p.stage != "indeterminate" and p.beta != beta.value]
     return Gate(
         name=name,
-        passed=False if wrong else None if off else True,
-        value=(wrong or off or list(points))[0].beta,
+        passed=False if other_stage else None if undecided else True,
+        value=(other_stage or undecided or list(points))[0].beta,
         threshold=beta.value,
         meaning=f"{meaning}: {listed}",
     )

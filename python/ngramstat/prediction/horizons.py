@@ -1,27 +1,32 @@
-"""What P tokens resolve: thresholds P*_n, horizons n*(P), and what of it a learner reaches.
+"""What P tokens resolve: thresholds P*_n, horizons n*(P), and the lags that a learner reaches.
 
 Cagnetta et al. 2026, eqs. 28-31. The theory predicts no prefactor: horizons are those of counting,
 in units of the measured noise. A learner needs more tokens for the same lag, between 10 and 1000
-times as many where it was measured (docs/theory.md 4), so it has a band.
+times as many in measurements (docs/theory.md 4), so its horizon is a band.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.results import ContextPoint, Exponent, HorizonPoint, StagePoint
+from ngramstat.results import (
+    AlternativeKind,
+    ContextPoint,
+    Exponent,
+    HorizonPoint,
+    StagePoint,
+)
 
 __all__ = [
     "LEARNER_FACTORS",
     "Curve",
     "alpha_of_stages",
     "context_length",
-    "horizon",
     "noise_constant",
     "stages",
     "thresholds",
@@ -29,9 +34,10 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-# A horizon is continued at most this far beyond the last resolved lag; farther, it is a bound.
+# A horizon is extrapolated to at most this multiple of the last resolved lag; beyond that it is
+# only a lower bound.
 _MAX_EXTRAPOLATION = 100.0
-# Tokens a learner needs for a lag, in units of those that counting needs.
+# Tokens that a learner needs for a lag, as multiples of those that counting needs.
 LEARNER_FACTORS = (10.0, 1000.0)
 
 
@@ -64,38 +70,35 @@ def thresholds(lags: ArrayLike, norm: ArrayLike, kappa: float) -> Floats:
 def stages(beta: Exponent) -> tuple[Exponent, ...]:
     """The stages of the decay, nearest lags first: one or two exponents with their windows.
 
-    The headline may be either stage; both stand in its alternatives by name.
+    The headline may be either stage; the alternatives hold both.
     """
-    for other in beta.alternatives:
-        name = next((n for n in ("first", "second") if other["method"].startswith(n)), None)
-        if name is None or not other["method"].startswith(f"{name} stage"):
+    for other in beta.alternatives_of(AlternativeKind.FIRST_STAGE, AlternativeKind.SECOND_STAGE):
+        if other.value is None or other.window is None or beta.window is None:
             continue
-        if other.get("value") is None or other.get("window") is None or beta.window is None:
+        if other.window == beta.window:  # the headline itself
             continue
-        if tuple(other["window"]) == tuple(beta.window):  # the headline itself, listed by name
-            continue
-        doubt = None if beta.reportable else beta.reason
-        known = other.get("low") is not None and other.get("high") is not None
-        if not known:
-            doubt = "no interval"
-        found = Exponent(
-            value=other["value"],
-            low=other.get("low"),
-            high=other.get("high"),
+        reason = None if beta.reportable else beta.reason
+        if other.low is None or other.high is None:
+            reason = "no interval"
+        stage = Exponent(
+            value=other.value,
+            low=other.low,
+            high=other.high,
             level=beta.level,
-            window=other["window"],
-            points=other.get("points") or 0,
-            method=other["method"],
-            reportable=doubt is None,
-            reason=doubt,
+            window=other.window,
+            points=other.points or 0,
+            method=other.method,
+            reportable=reason is None,
+            reason=reason,
         )
-        return (beta, found) if name == "second" else (found, beta)
+        is_second = other.kind is AlternativeKind.SECOND_STAGE
+        return (beta, stage) if is_second else (stage, beta)
     return (beta,)
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The measured norms, and what continues them.
+    """The measured norms, with the noise and the decay beyond them.
 
     Attributes
     ----------
@@ -104,9 +107,10 @@ class Curve:
     kappa : float
         Noise constant, see `noise_constant`.
     beta : Exponent
-        Decay, with its other stage among the alternatives.
+        Decay beyond the measured lags, with its other stage among the alternatives.
     norm_low, norm_high : (n,) arrays or None
-        Interval of the norms.
+        Interval of the norms: where the horizon lies within the measured lags, its own interval is
+        where these two curves cross the noise.
     """
 
     lags: ArrayLike
@@ -118,107 +122,87 @@ class Curve:
     norm_high: ArrayLike | None = None
 
     def horizon(self, tokens: float) -> HorizonPoint:
-        """n*(P), see `horizon`."""
-        return horizon(
-            tokens, self.lags, self.norm, self.valid, self.kappa, self.beta,
-            norm_low=self.norm_low, norm_high=self.norm_high,
-        )  # fmt: skip
+        """The largest lag whose norm exceeds the noise ``kappa / sqrt(tokens)``.
 
+        Between valid lags the norm is interpolated in log-log; beyond the last one it is
+        extrapolated with the stage of `beta` that holds there (if reportable), and marked. A
+        horizon below the first lag is None. Marked `at_least`, because they are only lower bounds,
+        are horizons more than a factor 100 beyond the last lag, those without a reportable beta to
+        extrapolate with, and those that start from lags beyond the window of every stage of beta,
+        where the measured decay is slower.
 
-def horizon(
-    tokens: float,
-    lags: ArrayLike,
-    norm: ArrayLike,
-    valid: ArrayLike,
-    kappa: float,
-    beta: Exponent,
-    *,
-    norm_low: ArrayLike | None = None,
-    norm_high: ArrayLike | None = None,
-) -> HorizonPoint:
-    """The largest lag whose norm exceeds the noise ``kappa / sqrt(tokens)``.
+        Raises
+        ------
+        InputError
+            If `tokens` or `kappa` is not a positive finite number.
+        """
+        for name, number in (("tokens", tokens), ("kappa", self.kappa)):
+            if not (math.isfinite(number) and number > 0):
+                raise InputError(f"{name}: needs a positive number, got {number:g}")
+        norm = np.asarray(self.norm, dtype=np.float64)
+        usable = np.asarray(self.valid, dtype=bool) & np.isfinite(norm) & (norm > 0)
+        lags, norm = np.asarray(self.lags, dtype=np.float64)[usable], norm[usable]
+        noise = self.kappa / math.sqrt(tokens)
+        resolved = np.flatnonzero(norm >= noise)
+        if len(resolved) == 0:
+            return HorizonPoint(tokens=tokens)
+        last = int(resolved[-1])
+        if last + 1 < len(lags):
+            fraction = math.log(norm[last] / noise) / math.log(norm[last] / norm[last + 1])
+            lag = float(lags[last] * (lags[last + 1] / lags[last]) ** fraction)
+            return self._with_interval(tokens, lag)
+        return self._extrapolated(tokens, float(lags[last]), math.log(norm[last] / noise))
 
-    Between valid lags the norm is interpolated in log-log; beyond the last one it is continued
-    with the stage of `beta` that holds there (if reportable), and marked. A horizon below the first
-    lag is None. Marked `at_least`, being lower bounds only, are horizons that would lie more than a
-    factor 100 beyond the last lag, that have no reportable beta to go by, or that start from lags
-    beyond the window of every stage of beta, where the measured decay is slower.
-
-    Parameters
-    ----------
-    tokens : float
-        Training tokens P > 0.
-    lags, norm, valid : (n,) arrays
-        The measured curve; lags that are not valid are not used.
-    kappa : float
-        Noise constant, see `noise_constant`.
-    beta : Exponent
-        Decay beyond the measured lags.
-    norm_low, norm_high : (n,) arrays, optional
-        Interval of the norms: where the horizon lies within the measured lags, its own interval is
-        where these two curves cross the noise.
-
-    Raises
-    ------
-    InputError
-        If `tokens` or `kappa` is not a positive finite number.
-    """
-    for name, number in (("tokens", tokens), ("kappa", kappa)):
-        if not (math.isfinite(number) and number > 0):
-            raise InputError(f"{name}: needs a positive number, got {number:g}")
-    ys = np.asarray(norm, dtype=np.float64)
-    good = np.asarray(valid, dtype=bool) & np.isfinite(ys) & (ys > 0)
-    xs, ys = np.asarray(lags, dtype=np.float64)[good], ys[good]
-    level = kappa / math.sqrt(tokens)
-    above = np.flatnonzero(ys >= level)
-    if len(above) == 0:
-        return HorizonPoint(tokens=tokens)
-    i = int(above[-1])
-    if i + 1 < len(xs):
-        share = math.log(ys[i] / level) / math.log(ys[i] / ys[i + 1])
-        lag = float(xs[i] * (xs[i + 1] / xs[i]) ** share)
-        ends = [
-            None if other is None else horizon(tokens, lags, other, valid, kappa, beta).lag
-            for other in (norm_low, norm_high)
-        ]
-        low, high = ends
+    def _with_interval(self, tokens: float, lag: float) -> HorizonPoint:
+        """A horizon within the measured lags, with the interval that the norms' gives it."""
+        low, high = (
+            None if norm is None else self._with_norm(norm).horizon(tokens).lag
+            for norm in (self.norm_low, self.norm_high)
+        )
         return HorizonPoint(
             tokens=tokens,
             lag=lag,
             low=None if low is None else min(low, lag),
             high=None if high is None else max(high, lag),
         )
-    last = float(xs[i])
-    if not beta.reportable or beta.value is None:
-        return HorizonPoint(tokens=tokens, lag=last, at_least=True)
-    excess = math.log(ys[i] / level)
-    # The stage that holds at the last lag goes on; beyond every window the nearest one is steeper.
-    parts = stages(beta)
-    stage = next((s for s in parts if s.window is not None and last <= s.window[1]), parts[-1])
-    if stage.value is None or stage.value <= 0:
-        return HorizonPoint(tokens=tokens, lag=last, at_least=True)
 
-    def reach(exponent: float | None) -> float | None:
-        if exponent is None or exponent <= 0:
-            return None
-        return last * math.exp(min(excess / exponent, math.log(_MAX_EXTRAPOLATION)))
+    def _with_norm(self, norm: ArrayLike) -> Curve:
+        return replace(self, norm=norm, norm_low=None, norm_high=None)
 
-    slower = stage.window is not None and last > stage.window[1]
-    at_least = excess > 0 and (slower or excess / stage.value >= math.log(_MAX_EXTRAPOLATION))
-    return HorizonPoint(
-        tokens=tokens,
-        lag=reach(stage.value),
-        low=reach(stage.high),  # a faster decay is lost in the noise earlier
-        high=None if at_least else reach(stage.low),
-        extrapolated=excess > 0,
-        at_least=at_least,
-    )
+    def _extrapolated(self, tokens: float, last: float, excess: float) -> HorizonPoint:
+        """A horizon beyond the last lag, whose log norm exceeds the noise by `excess`."""
+        bound = HorizonPoint(tokens=tokens, lag=last, at_least=True)
+        if not self.beta.reportable or self.beta.value is None:
+            return bound
+        # The stage that holds at the last lag continues. Beyond every window the nearest stage is
+        # steeper than the decay, so it gives a bound.
+        parts = stages(self.beta)
+        stage = next((s for s in parts if s.window is not None and last <= s.window[1]), parts[-1])
+        if stage.value is None or stage.value <= 0:
+            return bound
+        farthest = math.log(_MAX_EXTRAPOLATION)
+
+        def lag_at_noise(exponent: float | None) -> float | None:
+            if exponent is None or exponent <= 0:
+                return None
+            return last * math.exp(min(excess / exponent, farthest))
+
+        slower = stage.window is not None and last > stage.window[1]
+        at_least = excess > 0 and (slower or excess / stage.value >= farthest)
+        return HorizonPoint(
+            tokens=tokens,
+            lag=lag_at_noise(stage.value),
+            low=lag_at_noise(stage.high),  # a faster decay reaches the noise at a smaller lag
+            high=None if at_least else lag_at_noise(stage.low),
+            extrapolated=excess > 0,
+            at_least=at_least,
+        )
 
 
 def context_length(curve: Curve, tokens: float) -> ContextPoint:
     """Context lengths that a learner with `tokens` training tokens can use; see `ContextPoint`."""
-    least, most = LEARNER_FACTORS
-    low, high, limit = (curve.horizon(tokens / factor) for factor in (most, least, 1.0))
+    smallest, largest = LEARNER_FACTORS
+    low, high, limit = (curve.horizon(tokens / factor) for factor in (largest, smallest, 1.0))
     return ContextPoint(
         tokens=tokens,
         low=low.lag,
@@ -244,23 +228,23 @@ def alpha_of_stages(
         Of the same number of tokens.
     """
     parts = stages(curve.beta)
-    name, here = "single", 0
+    name, index = "single", 0
     if len(parts) == 2:
         assert parts[1].window is not None
         border = parts[1].window[0]
         first = band.high is None or (band.high <= border and not band.at_least)
         second = band.low is not None and band.low >= border
         name = "first" if first else "second" if second else "indeterminate"
-        here = int(second)
-    one, other = alphas[here], alphas[1 - here] if len(parts) == 2 else None
+        index = int(second)
+    alpha, other = alphas[index], alphas[1 - index] if len(parts) == 2 else None
     return StagePoint(
         tokens=tokens,
         stage=name,
-        beta=parts[here].value,
-        alpha=one.value,
-        alpha_low=one.low,
-        alpha_high=one.high,
-        other_beta=None if other is None else parts[1 - here].value,
+        beta=parts[index].value,
+        alpha=alpha.value,
+        alpha_low=alpha.low,
+        alpha_high=alpha.high,
+        other_beta=None if other is None else parts[1 - index].value,
         other_alpha=None if other is None else other.value,
         other_low=None if other is None else other.low,
         other_high=None if other is None else other.high,

@@ -1,7 +1,7 @@
 """The loss curve that alpha and a few measured losses imply: ``L(P) = L_inf + B P^-alpha``.
 
-The theory gives the exponent alone. Two losses of a user's own model fix L_inf and B; more of them
-show, by their scatter, how well the form holds.
+The theory predicts only the exponent. Two losses of a user's own model determine L_inf and B; more
+losses show, by their scatter, how well the form holds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["loss_curve"]
 
 Floats = NDArray[np.float64]
 
-# Exponents outside are those of a straight line in log P, and of a step.
+# A smaller exponent is a straight line in log P, a larger one a step.
 _ALPHA_RANGE = (1e-6, 50.0)
 _SEED = 34
 
@@ -31,28 +31,28 @@ def loss_curve(
     tokens: Sequence[float],
     *,
     name: str = "alpha",
-    doubts: Sequence[str] = (),
+    caveats: Sequence[str] = (),
 ) -> tuple[tuple[LossPoint, ...], LossFit]:
-    """Expected losses at `tokens`, with bands over alpha and the scatter of what was measured.
+    """Expected losses at `tokens`, with bands from the errors of alpha and of the measured losses.
 
     For every draw of alpha, L_inf and B are solved: exactly for two losses, by least squares for
-    more, with a draw of the residual error (Student's t) on top, so that the band is one for a
-    newly measured loss. With two losses nothing shows their error: the band holds alpha's alone.
+    more, with a draw of the residual error (Student's t) added, so that the band is that of a newly
+    measured loss. Two losses do not show their error: the band then holds only that of alpha.
 
     Parameters
     ----------
     measured : sequence of (float, float)
-        (training tokens, loss in nats per token), two at least, at different numbers of tokens.
+        (training tokens, loss in nats per token), at least two, at different numbers of tokens.
     alpha : Exponent
         Value and level.
     draws : (n,) float64 or None
-        Values of alpha that stand for its error, see `alpha_draws`; None for no band. Values of
-        zero or less are taken as a loss that falls with log P and has no limit.
+        Values of alpha that represent its error, see `alpha_draws`; None for no band. Values of
+        zero or less are treated as a loss that falls with log P and has no limit.
     tokens : sequence of float
-        Where the loss is wanted.
+        Numbers of training tokens at which the loss is predicted.
     name : str
         Which exponent this is.
-    doubts : sequence of str
+    caveats : sequence of str
         Reasons not to report the curve besides those of alpha itself.
 
     Raises
@@ -61,7 +61,7 @@ def loss_curve(
         For fewer than two losses, repeated numbers of tokens, or numbers that are not positive.
     """
     p, y = _checked(measured)
-    reasons = [*([] if alpha.reportable else [f"alpha: {alpha.reason}"]), *doubts]
+    reasons = [*([] if alpha.reportable else [f"alpha: {alpha.reason}"]), *caveats]
 
     def fit(**values: float | None) -> LossFit:
         return LossFit(
@@ -125,12 +125,12 @@ def _solve(
     a = np.clip(alphas, *_ALPHA_RANGE)[:, None]
     # Beyond 700 an exponential overflows; such a term is a step far below the data.
     basis = np.expm1(np.minimum(-a * x, 700.0)) / a
-    wanted = np.expm1(np.minimum(-a * targets, 700.0)) / a
+    at_targets = np.expm1(np.minimum(-a * targets, 700.0)) / a
     mean = basis.mean(axis=1, keepdims=True)
     centred = basis - mean
     power = (centred**2).sum(axis=1, keepdims=True)
     slope = (centred * (y - y.mean())).sum(axis=1, keepdims=True) / power
-    values = y.mean() + slope * (wanted - mean)
+    values = y.mean() + slope * (at_targets - mean)
     limit = y.mean() + slope * (-1 / a - mean)
     free = len(x) - 2
     scatter = np.zeros_like(slope)
@@ -139,7 +139,7 @@ def _solve(
         scatter = np.sqrt((residuals**2).sum(axis=1, keepdims=True) / free)
         if generator is not None:
             shape = (len(alphas), 1)
-            leverage = 1 / len(x) + (wanted - mean) ** 2 / power
+            leverage = 1 / len(x) + (at_targets - mean) ** 2 / power
             t = generator.standard_t(free, shape)
             values = values + t * scatter * np.sqrt(1 + leverage)
             at_end = 1 / len(x) + (-1 / a - mean) ** 2 / power

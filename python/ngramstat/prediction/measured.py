@@ -1,41 +1,39 @@
-"""alpha as trained models show it: how fast their loss falls with training tokens.
+"""alpha measured on trained models: how fast their loss falls with training tokens.
 
 The paper (Cagnetta et al. 2026, sec. 5) takes the lower envelope of L(P) over context lengths and
-fits its first m points for every m. Losses as they are (H_inf = 0) bend, as the entropy rate is not
-zero: such slopes are too small, the more so the nearer the limit (docs/theory.md 2.3). So there are
-three protocols: raw, with the limit fitted, and with the limit known.
+fits its first m points for every m. Raw losses (H_inf = 0) bend because the entropy rate is not
+zero: their slopes are too small, and increasingly so towards the limit (docs/theory.md 2.3). So
+there are three protocols: raw, with the limit fitted, and with the limit known.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
+from ngramstat.exponents.criteria import MAX_BEND, MIN_SPAN
 from ngramstat.exponents.learning_limit import learning_limit
-from ngramstat.results import Exponent
+from ngramstat.results import Alternative, AlternativeKind, Exponent
 
 __all__ = ["alpha_of_losses", "alpha_with_limit", "lower_envelope"]
 
 Floats = NDArray[np.float64]
 
 _MIN_POINTS = 4
-_MIN_FIRST = 3
-_MIN_RANGE = 10.0
-# A straight line does not bend by more than this from its first to its last part.
-_MAX_BEND = 2.0
+# Minimum number of points of the alternative fits to the first ones.
+_MIN_FIRST_POINTS = 3
 
 
 def lower_envelope(tokens: ArrayLike, losses: ArrayLike) -> NDArray[np.int64]:
-    """Rows with the least loss of each number of tokens, by tokens ascending."""
+    """Rows with the smallest loss of each number of tokens, by tokens ascending."""
     p, y = np.asarray(tokens, dtype=np.float64), np.asarray(losses, dtype=np.float64)
     order = np.lexsort((y, p))
     first = np.concatenate([[True], np.diff(p[order]) > 0]) if len(p) else np.zeros(0, bool)
-    found: NDArray[np.int64] = order[first]
-    return found
+    rows: NDArray[np.int64] = order[first]
+    return rows
 
 
 def alpha_of_losses(
@@ -61,9 +59,9 @@ def alpha_of_losses(
     Returns
     -------
     Exponent
-        The interval adds the scatter about the line (Student's t), which holds training noise and
-        curvature, and the sampling of held-out documents in quadrature. The fits of the first m
-        points are among the alternatives. Not reportable with fewer than 4 points, less than a
+        The interval combines in quadrature the scatter about the line (Student's t), which includes
+        training noise and curvature, and the sampling of held-out documents. The fits of the first
+        m points are among the alternatives. Not reportable with fewer than 4 points, less than a
         decade of tokens, or a line that bends.
 
     Raises
@@ -76,37 +74,26 @@ def alpha_of_losses(
         raise InputError(f"tokens and losses need one length, got {p.shape} and {y.shape}")
     if np.any(np.diff(p) <= 0) or np.any(p <= 0):
         raise InputError("tokens: must be positive and ascend")
-    kind = "raw (H_inf = 0)" if entropy_rate == 0 else f"above the known limit {entropy_rate:.4g}"
-    method = f"OLS of log loss on log P, {kind}"
-    reps = None if replicates is None else np.asarray(replicates, dtype=np.float64)
-    above = y - entropy_rate
-    if np.any(~np.isfinite(above) | (above <= 0)):
+    protocol = (
+        "raw (H_inf = 0)" if entropy_rate == 0 else f"above the known limit {entropy_rate:.4g}"
+    )
+    method = f"OLS of log loss on log P, {protocol}"
+    excess = y - entropy_rate
+    if np.any(~np.isfinite(excess) | (excess <= 0)):
         return Exponent.refused(
             f"a loss is not above the limit {entropy_rate:.4g}", method=method, level=level
         )
-    alternatives: list[dict[str, Any]] = []
-    for m in range(_MIN_FIRST, len(p)):
-        value, low, high = _fit(p[:m], above[:m], _shifted(reps, m, entropy_rate), level)
-        alternatives.append(
-            {"method": f"{method}, first {m} points", "value": value, "low": low, "high": high,
-             "window": [float(p[0]), float(p[m - 1])], "points": m}
-        )  # fmt: skip
+    sampled: Floats | None = None
+    if replicates is not None and np.size(replicates):
+        sampled = np.asarray(replicates, dtype=np.float64) - entropy_rate
+    alternatives = _first_points(p, excess, sampled, method, level)
     if len(p) < _MIN_POINTS:
         return Exponent.refused(
             f"{len(p)} training-set sizes, {_MIN_POINTS} needed",
             method=method, level=level, alternatives=alternatives,
         )  # fmt: skip
-    value, low, high = _fit(p, above, _shifted(reps, len(p), entropy_rate), level)
-    doubts = []
-    if p[-1] < _MIN_RANGE * p[0]:
-        doubts.append(f"sizes span a factor {p[-1] / p[0]:.3g}, {_MIN_RANGE:g} needed")
-    if low is None or low <= 0:
-        doubts.append("the interval reaches zero")
-    bend = _bend(p, above)
-    if bend > _MAX_BEND:
-        doubts.append(
-            f"the slope changes by a factor {bend:.2g} over the sizes, {_MAX_BEND:g} allowed"
-        )
+    value, low, high = _fit(p, excess, sampled, level)
+    reasons = _reasons(p, excess, low)
     return Exponent(
         value=value,
         low=low,
@@ -115,10 +102,43 @@ def alpha_of_losses(
         window=(float(p[0]), float(p[-1])),
         points=len(p),
         method=method,
-        reportable=not doubts,
-        reason="; ".join(doubts) or None,
+        reportable=not reasons,
+        reason="; ".join(reasons) or None,
         alternatives=tuple(alternatives),
     )
+
+
+def _first_points(
+    p: Floats, excess: Floats, sampled: Floats | None, method: str, level: float
+) -> list[Alternative]:
+    """The fits of the first m points, for every m below their number."""
+    alternatives = []
+    for m in range(_MIN_FIRST_POINTS, len(p)):
+        value, low, high = _fit(
+            p[:m], excess[:m], None if sampled is None else sampled[:, :m], level
+        )
+        alternatives.append(
+            Alternative(
+                kind=AlternativeKind.FIRST_POINTS, method=f"{method}, first {m} points",
+                value=value, low=low, high=high, window=(float(p[0]), float(p[m - 1])), points=m,
+            )
+        )  # fmt: skip
+    return alternatives
+
+
+def _reasons(p: Floats, excess: Floats, low: float | None) -> list[str]:
+    """Why the losses do not show one power law."""
+    reasons = []
+    if p[-1] < MIN_SPAN * p[0]:
+        reasons.append(f"sizes span a factor {p[-1] / p[0]:.3g}, {MIN_SPAN:g} needed")
+    if low is None or low <= 0:
+        reasons.append("the interval reaches zero")
+    bend = _bend(p, excess)
+    if bend > MAX_BEND:
+        reasons.append(
+            f"the slope changes by a factor {bend:.2g} over the sizes, {MAX_BEND:g} allowed"
+        )
+    return reasons
 
 
 def alpha_with_limit(
@@ -152,17 +172,10 @@ def alpha_with_limit(
     )
 
 
-def _shifted(replicates: Floats | None, m: int, entropy_rate: float) -> Floats | None:
-    if replicates is None or len(replicates) == 0:
-        return None
-    found: Floats = replicates[:, :m] - entropy_rate
-    return found
-
-
 def _fit(
     p: Floats, y: Floats, replicates: Floats | None, level: float
 ) -> tuple[float, float | None, float | None]:
-    """Minus the slope, and its interval; none of two points."""
+    """Minus the slope, and its interval; two points give no interval."""
     from scipy.stats import norm
     from scipy.stats import t as student
 

@@ -1,7 +1,7 @@
 """How fast a training loss falls with training time (Liu et al. 2026: as tau^(-1/3)).
 
-tau is the sum of learning rates over steps. The law is one of time, not of data; the two coincide
-only in a single epoch at a constant rate.
+tau is the sum of the learning rates over steps. The law is about training time, not data; the two
+are proportional only in a single epoch at a constant learning rate.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def time_exponent(
         return Exponent.refused("no losses", method=method, level=level)
     low, high = (tau[-1] / 10, tau[-1]) if window is None else window
     inside = (tau >= low) & (tau <= high)
-    found = alpha_of_losses(tau[inside], y[inside], level=level)
+    fit = alpha_of_losses(tau[inside], y[inside], level=level)
     return Exponent(
-        value=found.value, low=found.low, high=found.high, level=level, window=found.window,
-        points=found.points, method=method, reportable=found.reportable, reason=found.reason,
+        value=fit.value, low=fit.low, high=fit.high, level=level, window=fit.window,
+        points=fit.points, method=method, reportable=fit.reportable, reason=fit.reason,
     )  # fmt: skip

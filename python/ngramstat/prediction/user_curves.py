@@ -1,7 +1,7 @@
-"""Learning curves from elsewhere: limits, delta, gamma and alpha of a user's own models.
+"""Learning curves that the user brings: limits, delta, gamma and alpha of the user's own models.
 
-The same fits and gates as for our counted learners: limits by `learning_limit`, the paper's raw
-slope at one P by `gamma_finite_exponent`, the slope of the limits by `gamma_exponent`.
+They are fitted and checked like those of the counted learners: limits by `learning_limit`, the
+paper's raw slope at one P by `gamma_finite_exponent`, the slope of the limits by `gamma_exponent`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from ngramstat.exponents.criteria import MIN_CONTEXTS, RESOLVED_FRACTION
 from ngramstat.exponents.entropy_decay import (
     gamma_exponent,
     gamma_finite_exponent,
@@ -25,17 +26,15 @@ __all__ = ["counted_curves", "curve_limits", "curves_result"]
 
 Floats = NDArray[np.float64]
 
-# Above this multiple of P*_n the approach to the limit is the power law of delta_n (the paper's).
+# Above this multiple of P*_n the loss approaches the limit by the power law of delta_n (from the
+# paper).
 _ABOVE_THRESHOLD = 10.0
-# A context is resolved where the interval of its limit is at most this share of the drop to it.
-_RESOLVED_SHARE = 0.25
-_MIN_CONTEXTS = 3
 _REPLICATES = 999
 _SEED = 21
 
 
 def counted_curves(entropies: EntropyResult) -> CurveTable | None:
-    """The learning curves of the counted learner, one loss a row; None without several."""
+    """The learning curves of the counted learner, one loss per row; None for a single size."""
     curve = entropies.learning_curve
     if curve is None or len(curve.tokens) < 2:
         return None
@@ -68,7 +67,7 @@ def curve_limits(
         P*_n, where known; contexts without one keep all sizes.
     level : float
     """
-    found = {}
+    fits = {}
     for n in np.unique(table.context).tolist():
         rows = table.context == n
         needed = thresholds.get(n)
@@ -82,14 +81,14 @@ def curve_limits(
         if needed is not None and left_out and fit.limit is None:
             reason = f"{fit.reason} ({left_out} below 10 P*_n = {10 * needed:.3g} tokens left out)"
             fit = dataclasses.replace(fit, reason=reason)
-        found[n] = fit
-    return found
+        fits[n] = fit
+    return fits
 
 
 def curves_result(
     table: CurveTable, beta: Exponent, thresholds: Mapping[int, float], *, level: float = 0.95
 ) -> tuple[CurvesResult, dict[int, LimitFit]]:
-    """Everything that imported curves say, with the beta of the corpus.
+    """Limits and exponents of the user's curves, with the beta of the corpus.
 
     Parameters
     ----------
@@ -127,35 +126,38 @@ def curves_result(
         gamma=gamma,
         gamma_finite=finite,
         alpha=alpha_exponent(
-            gamma, beta, method="gamma / (2 beta), gamma of the imported curves' limits"
+            gamma, beta, method="gamma / (2 beta), gamma of the limits of the user's curves"
         ),
         alpha_finite=alpha_exponent(
-            finite, beta, method="gamma / (2 beta), gamma of the imported curves at their largest P"
+            finite, beta, method="gamma / (2 beta), gamma of the user's curves at their largest P"
         ),
         table=table,
     ), fits
 
 
 def _resolved(limit: Floats, width: Floats) -> NDArray[np.bool_]:
-    """Whether each interval is small beside the drop from the context before (or to the next)."""
+    """Whether each interval is small compared with the drop from the context before it.
+
+    The first context has none before it and is compared with the drop to the next one.
+    """
     if len(limit) < 2:
         return np.zeros(len(limit), dtype=bool)
     drops = limit[:-1] - limit[1:]
     drops = np.append(drops[:1], drops)
     with np.errstate(invalid="ignore"):
-        found: NDArray[np.bool_] = (width <= _RESOLVED_SHARE * drops) & (drops > 0)
-    return found
+        resolved: NDArray[np.bool_] = (width <= RESOLVED_FRACTION * drops) & (drops > 0)
+    return resolved
 
 
 def _at_largest(table: CurveTable, level: float) -> tuple[float | None, Exponent]:
-    """gamma of the raw losses at the largest P that has three contexts of at least 1."""
+    """The largest P with at least three contexts n >= 1, and gamma of the raw losses there."""
     used = table.context >= 1
     sizes, counts = np.unique(table.tokens[used], return_counts=True)
-    enough = sizes[counts >= _MIN_CONTEXTS]
+    enough = sizes[counts >= MIN_CONTEXTS]
     if len(enough) == 0:
-        most = int(counts.max()) if len(counts) else 0
+        largest = int(counts.max()) if len(counts) else 0
         return None, Exponent.refused(
-            f"no number of tokens with losses of {_MIN_CONTEXTS} contexts, {most} at most",
+            f"no number of tokens with losses of {MIN_CONTEXTS} contexts, {largest} at most",
             method="OLS of log loss on log n at one number of tokens (H_inf = 0)",
             level=level,
         )
@@ -167,9 +169,9 @@ def _at_largest(table: CurveTable, level: float) -> tuple[float | None, Exponent
     if errors is not None and np.all(np.isfinite(errors) & (errors > 0)):
         generator = np.random.default_rng(_SEED)
         replicates = y + errors * generator.standard_normal((_REPLICATES, len(y)))
-    window = (int(n[0]), int(n[_MIN_CONTEXTS - 1]))
-    found = gamma_finite_exponent(n, y, replicates, level=level, window=window)
-    if len(n) > _MIN_CONTEXTS:
-        others = (*found.alternatives, *shifted_alternative(n.astype(np.float64), y, level))
-        found = dataclasses.replace(found, alternatives=others)
-    return tokens, found
+    window = (int(n[0]), int(n[MIN_CONTEXTS - 1]))
+    gamma = gamma_finite_exponent(n, y, replicates, level=level, window=window)
+    if len(n) > MIN_CONTEXTS:
+        shifted = shifted_alternative(n.astype(np.float64), y, level)
+        gamma = dataclasses.replace(gamma, alternatives=(*gamma.alternatives, shifted))
+    return tokens, gamma

@@ -28,7 +28,7 @@ from ngramstat.report.axes import (
     plain_ticks,
 )
 from ngramstat.report.fits import fitted_points, middle_of_fit
-from ngramstat.results import CorrelationResult, EntropyResult, Exponent, RunResult
+from ngramstat.results import AlternativeKind, CorrelationResult, EntropyResult, Exponent, RunResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,9 +100,9 @@ def _draw_fit(
 
 def _draw_second_stage(ax: Axes, lags: Floats, result: CorrelationResult) -> None:
     """The slower stage beyond the headline's window, where the fit split one off."""
-    for other in result.beta.alternatives:
-        window, value = other.get("window"), other.get("value")
-        if not other["method"].startswith("second stage") or window is None or value is None:
+    for other in result.beta.alternatives_of(AlternativeKind.SECOND_STAGE):
+        window, value = other.window, other.value
+        if window is None or value is None:
             continue
         norm = result.best_norm
         used = (lags >= window[0]) & (lags <= window[1]) & (norm > 0)

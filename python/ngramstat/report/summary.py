@@ -23,6 +23,8 @@ from ngramstat.report.text import (
 )
 from ngramstat.report.top_tokens import rows_near, token_text
 from ngramstat.results import (
+    Alternative,
+    AlternativeKind,
     Collapse,
     ContextPoint,
     CorrelationResult,
@@ -138,7 +140,7 @@ def _exponents(run: RunResult) -> list[str]:
                 text
                 for other in exponent.alternatives
                 # The headline is the first stage: its numbers stand above already.
-                if other["method"] != "first stage" and (text := _alternative(other))
+                if other.kind is not AlternativeKind.FIRST_STAGE and (text := _alternative(other))
             ]
             if others:
                 lines += wrap("or " + "; ".join(others), indent=20)
@@ -152,8 +154,8 @@ def _exponents(run: RunResult) -> list[str]:
     return lines
 
 
-def _alternative(other: Mapping[str, Any]) -> str | None:
-    value, low, high, window = (other.get(key) for key in ("value", "low", "high", "window"))
+def _alternative(other: Alternative) -> str | None:
+    value, low, high, window = other.value, other.low, other.high, other.window
     if value is None:
         return None
     text = exponent_number(value)
@@ -161,7 +163,7 @@ def _alternative(other: Mapping[str, Any]) -> str | None:
         text += f" [{exponent_number(low)}, {exponent_number(high)}]"
     if window is not None:
         text += f" on {window[0]:g}..{window[1]:g}"
-    return f"{text} ({other['method']})"
+    return f"{text} ({other.method})"
 
 
 # --- corpus and settings ---------------------------------------------------------------------

@@ -10,7 +10,7 @@ from ngramstat.results.base import DrawableResult, Result
 from ngramstat.results.correlations import CorrelationResult, VocabCut
 from ngramstat.results.curves import Collapse, CurvesResult, CurveTable
 from ngramstat.results.entropies import EntropyResult, LearningCurve
-from ngramstat.results.exponent import Exponent, Gate, Replicates
+from ngramstat.results.exponent import Alternative, AlternativeKind, Exponent, Gate, Replicates
 from ngramstat.results.prediction import (
     ContextPoint,
     HorizonPoint,
@@ -41,6 +41,8 @@ __all__ = [
     "SCHEMA",
     "THEORIES_SCHEMA",
     "VALIDATION_SCHEMA",
+    "Alternative",
+    "AlternativeKind",
     "Collapse",
     "Comparison",
     "ContextPoint",

@@ -12,6 +12,7 @@ import math
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields
+from enum import StrEnum
 from functools import cache
 from html import escape
 from importlib import import_module
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 __all__ = [
-    "Alternative",
     "BoolVector",
     "CountVector",
     "DrawableResult",
@@ -162,24 +162,6 @@ class _Window(_Kind):
         return self.coerce(value, where)
 
 
-class _Alternative(_Json):
-    """Another estimate of the same exponent: ``method`` and usually value, low, high, window."""
-
-    def coerce(self, value: Any, where: str) -> dict[str, Any]:
-        copied = super().coerce(value, where)
-        if not isinstance(copied.get("method"), str):
-            raise InputError(f"{where}.method: needs a string")
-        for name in ("value", "low", "high"):
-            if copied.get(name) is not None:
-                copied[name] = _read_float(copied[name], f"{where}.{name}")
-        points = copied.get("points")
-        if points is not None and type(points) is not int:
-            raise InputError(f"{where}.points: needs an integer, got {_kind_name(points)}")
-        if copied.get("window") is not None:
-            copied["window"] = list(_Window().coerce(copied["window"], f"{where}.window"))
-        return copied
-
-
 FloatVector = Annotated[NDArray[np.float64], _Array("float64")]
 IntVector = Annotated[NDArray[np.int64], _Array("int64")]
 CountVector = Annotated[NDArray[np.uint64], _Array("uint64")]
@@ -188,7 +170,6 @@ FloatCube = Annotated[NDArray[np.float64], _Array("float64", 3)]
 IntCube = Annotated[NDArray[np.int64], _Array("int64", 3)]
 FloatMatrix = Annotated[NDArray[np.float64], _Array("float64", 2)]
 JsonObject = Annotated[Mapping[str, Any], _Json()]
-Alternative = Annotated[Mapping[str, Any], _Alternative()]
 Window = Annotated[tuple[float, float], _Window()]
 
 
@@ -300,6 +281,8 @@ def _convert_tuple(item: Any, value: Any, where: str, *, from_json: bool) -> tup
 def _convert_scalar(hint: type, value: Any, where: str, *, nan_is_none: bool) -> Any:
     """A number, string or bool. Outside arrays a number that was not computed is None, not NaN."""
     value = _scalar(value)
+    if issubclass(hint, StrEnum):
+        return _enum_member(hint, value, where)
     if hint is float:
         if nan_is_none and isinstance(value, float) and not math.isfinite(value):
             return None
@@ -307,6 +290,13 @@ def _convert_scalar(hint: type, value: Any, where: str, *, nan_is_none: bool) ->
     if type(value) is not hint:
         raise InputError(f"{where}: needs {hint.__name__}, got {_kind_name(value)}")
     return value
+
+
+def _enum_member(words: type[StrEnum], value: Any, where: str) -> StrEnum:
+    try:
+        return words(value)
+    except ValueError as error:
+        raise InputError(f"{where}: needs one of {', '.join(words)}, got {value!r:.60}") from error
 
 
 def _encode(hint: Any, value: Any) -> Any:
@@ -318,6 +308,8 @@ def _encode(hint: Any, value: Any) -> Any:
         return kind.encode(value)
     if isinstance(value, Result):
         return value.to_dict()
+    if isinstance(value, StrEnum):
+        return value.value
     if isinstance(value, tuple):
         return [_encode(typing.get_args(hint)[0], item) for item in value]
     return value
@@ -480,7 +472,7 @@ class DrawableResult(Result):
 
 
 def _has_default(field: Field[Any]) -> bool:
-    return field.default is not MISSING
+    return field.default is not MISSING or field.default_factory is not MISSING
 
 
 def _cell(value: Any) -> str:

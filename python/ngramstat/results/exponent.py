@@ -1,24 +1,173 @@
-"""Exponents with their intervals and doubts, and the conditions they rest on."""
+"""Exponents with their intervals and alternatives, and the conditions they depend on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
 
 from ngramstat.errors import InputError
-from ngramstat.results.base import Alternative, FloatVector, Result, Window
+from ngramstat.results.base import FloatVector, JsonObject, Result, Window
 
-__all__ = ["Exponent", "Gate", "Replicates"]
+__all__ = ["Alternative", "AlternativeKind", "Exponent", "Gate", "Replicates"]
 
 
 def _number(value: float | None) -> str:
     return "?" if value is None else f"{value:.3f}"
 
 
+class AlternativeKind(StrEnum):
+    """What an alternative estimate changes; code looks alternatives up by these words."""
+
+    # beta: the two stages of a decay that was split, and what the split depends on.
+    FIRST_STAGE = "first_stage"
+    SECOND_STAGE = "second_stage"
+    SINGLE_LAW = "single_law"
+    BREAK_RANGE = "break_range"
+    # The sides of a break that was not split off.
+    BEFORE_BREAK = "before_break"
+    AFTER_BREAK = "after_break"
+    # beta: other windows, weights and points.
+    WINDOW_RANGE = "window_range"
+    AUTOMATIC_WINDOW = "automatic_window"
+    EQUAL_WEIGHTS = "equal_weights"
+    HALF_WINDOW = "half_window"
+    PAPER_WINDOW = "paper_window"
+    WITHOUT_PEAKS = "without_peaks"
+    LAG_JACKKNIFE = "lag_jackknife"
+    DOCUMENT_JACKKNIFE = "document_jackknife"
+    # gamma of the limits: the other of its two estimators, and variants of the fits.
+    OTHER_ESTIMATOR = "other_estimator"
+    WITHOUT_CORRECTION = "without_correction"
+    FREE_CORRECTION = "free_correction"
+    WITHOUT_FIRST_DROP = "without_first_drop"
+    WITHOUT_LAST_DROP = "without_last_drop"
+    SHIFTED = "shifted"
+    # gamma at one corpus size.
+    LOCAL_SLOPE = "local_slope"
+    LONGER_WINDOW = "longer_window"
+    # alpha of measured losses.
+    FIRST_POINTS = "first_points"
+    ALL_SIZES = "all_sizes"
+    # Exponents of other theories.
+    DOUBLING = "doubling"
+    FREQUENCY_WINDOW = "frequency_window"
+    RANDOM_FEATURES = "random_features"
+    # Read from a file of an earlier version that does not say.
+    OTHER = "other"
+
+
+# Runs written before alternatives had a kind tell them apart by the first words of `method`.
+_EARLIER_WORDING = {
+    "first stage": AlternativeKind.FIRST_STAGE,
+    "second stage": AlternativeKind.SECOND_STAGE,
+    "single power law over": AlternativeKind.SINGLE_LAW,
+    "range over where the first stage may end": AlternativeKind.BREAK_RANGE,
+    "before the best break": AlternativeKind.BEFORE_BREAK,
+    "after the best break": AlternativeKind.AFTER_BREAK,
+    "range over reasonable windows": AlternativeKind.WINDOW_RANGE,
+    "single power law, automatic window": AlternativeKind.AUTOMATIC_WINDOW,
+    "equal weights": AlternativeKind.EQUAL_WEIGHTS,
+    "first half of the window": AlternativeKind.HALF_WINDOW,
+    "the paper's window": AlternativeKind.PAPER_WINDOW,
+    "without local peaks": AlternativeKind.WITHOUT_PEAKS,
+    "leave-one-lag-out jackknife": AlternativeKind.LAG_JACKKNIFE,
+    "document jackknife": AlternativeKind.DOCUMENT_JACKKNIFE,
+    "weighted fit of log(H_{n-1} - H_n)": AlternativeKind.OTHER_ESTIMATOR,
+    "raw OLS of log H_n": AlternativeKind.OTHER_ESTIMATOR,
+    "without the correction c/n": AlternativeKind.WITHOUT_CORRECTION,
+    "with a free correction c/n": AlternativeKind.FREE_CORRECTION,
+    "without the first drop": AlternativeKind.WITHOUT_FIRST_DROP,
+    "without the last drop": AlternativeKind.WITHOUT_LAST_DROP,
+    "shifted:": AlternativeKind.SHIFTED,
+    "local slope": AlternativeKind.LOCAL_SLOPE,
+    "longer window": AlternativeKind.LONGER_WINDOW,
+    "doubling to": AlternativeKind.DOUBLING,
+    "random features": AlternativeKind.RANDOM_FEATURES,
+}
+
+
+def _kind_of_earlier_wording(method: object) -> AlternativeKind:
+    for words, kind in _EARLIER_WORDING.items():
+        if isinstance(method, str) and method.startswith(words):
+            return kind
+    return AlternativeKind.OTHER
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Alternative(Result):
+    """Another estimate of the same exponent.
+
+    Attributes
+    ----------
+    kind : AlternativeKind
+        What it changes, as a fixed word.
+    method : str
+        The same as a sentence, for people.
+    value, low, high : float or None
+        Point estimate and interval, at the level of the exponent; for the `..._range` kinds the
+        interval runs from the smallest to the largest estimate.
+    window : (float, float) or None
+        First and last lag, context or number of tokens used, inclusive.
+    points : int or None
+        Number of points fitted.
+    extra : dict
+        Further numbers of that kind. In JSON they stand beside the other fields:
+
+        - fits of beta: `r2`; of a stage also `delta_bic`, `reportable` and `reason`;
+        - `window_range`: `windows` (their number), `window_of_low`, `window_of_high`;
+        - `break_range`: `breaks` (the ends tried);
+        - `without_peaks`: `peaks` (the lags left out);
+        - `document_jackknife`: `standard_error`, `ratio` (to that of the bootstrap);
+        - `shifted`: `identifiable`, `entropy_rate`.
+    """
+
+    kind: AlternativeKind
+    method: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    window: Window | None = None
+    points: int | None = None
+    extra: JsonObject = field(default_factory=dict)
+
+    def _check(self) -> None:
+        clash = sorted(set(self.extra) & set(self._hints()))
+        if clash:
+            raise InputError(f"Alternative.extra: {clash[0]!r} is the name of a field")
+
+    @property
+    def identifiable(self) -> bool:
+        """Of a shifted law: whether the data tell the exponent from H_inf."""
+        return bool(self.extra.get("identifiable"))
+
+    @property
+    def entropy_rate(self) -> float | None:
+        """H_inf of a shifted law, nats per token; None where it is not identifiable."""
+        rate = self.extra.get("entropy_rate")
+        return float(rate) if isinstance(rate, int | float) else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """One flat JSON object: the fields, and beside them the `extra` numbers."""
+        data = super().to_dict()
+        extra: dict[str, Any] = data.pop("extra")
+        return data | extra
+
+    @classmethod
+    def _read(cls, data: Any, where: str) -> Self:
+        if not isinstance(data, Mapping):
+            return super()._read(data, where)
+        names = cls._hints().keys() - {"extra"}
+        fields = {name: value for name, value in data.items() if name in names}
+        extra = {name: value for name, value in data.items() if name not in fields}
+        kind = fields.pop("kind", _kind_of_earlier_wording(data.get("method")))
+        return super()._read({"kind": kind, **fields, "extra": extra}, where)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Exponent(Result):
-    """A fitted exponent with its interval, its window and its doubts.
+    """A fitted exponent with its interval, its window and its alternatives.
 
     Attributes
     ----------
@@ -31,16 +180,15 @@ class Exponent(Result):
     points : int
         Number of points fitted.
     method : str
-        How value and interval were made.
+        How value and interval were computed.
     reportable : bool
         Whether every gate was passed. A value that is not reportable is shown only with `reason`.
     reason : str or None
         Why it is not reportable.
     weights : (points,) float64 or None
         Weights of the squared residuals in the fit, mean 1; None: equal, or not a fit.
-    alternatives : tuple of dict
-        Other estimates of the same exponent, each with `method`, `value`, `low`, `high`,
-        `window`, `points` and sometimes further numbers.
+    alternatives : tuple of Alternative
+        Other estimates of the same exponent.
     """
 
     value: float | None
@@ -74,7 +222,7 @@ class Exponent(Result):
         *,
         method: str,
         level: float = 0.95,
-        alternatives: Sequence[Mapping[str, Any]] = (),
+        alternatives: Sequence[Alternative] = (),
     ) -> Exponent:
         """An exponent without a value, and why."""
         return cls(
@@ -85,6 +233,10 @@ class Exponent(Result):
             reason=reason,
             alternatives=tuple(alternatives),
         )
+
+    def alternatives_of(self, *kinds: AlternativeKind) -> tuple[Alternative, ...]:
+        """The alternatives of these kinds, in their order."""
+        return tuple(other for other in self.alternatives if other.kind in kinds)
 
     def summary(self) -> str:
         """Value, interval and window in one line."""
@@ -105,13 +257,12 @@ class Exponent(Result):
         else:
             lines.append(f"  NOT reportable: {self.reason}")
         for other in self.alternatives:
-            window = other.get("window")
+            window = other.window
             where = f", window {window[0]:g}..{window[1]:g}" if window else ""
-            value = other.get("value")
             interval = ""
-            if other.get("low") is not None and other.get("high") is not None:
-                interval = f" [{_number(other['low'])}, {_number(other['high'])}]"
-            lines.append(f"  or {_number(value)}{interval}{where}: {other['method']}")
+            if other.low is not None and other.high is not None:
+                interval = f" [{_number(other.low)}, {_number(other.high)}]"
+            lines.append(f"  or {_number(other.value)}{interval}{where}: {other.method}")
         return "\n".join(lines)
 
     def _rows(self) -> tuple[list[str], list[list[Any]]]:
@@ -133,25 +284,25 @@ class Exponent(Result):
             ]
         ]
         for other in self.alternatives:
-            row = [other.get(key) for key in ("method", "value", "low", "high")]
-            rows.append([*row, text(other.get("window")), other.get("points"), None, None])
+            row = [other.method, other.value, other.low, other.high]
+            rows.append([*row, text(other.window), other.points, None, None])
         return header, rows
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gate(Result):
-    """One condition of the theory, checked: ``passed`` is None where it cannot be known.
+    """One condition of the theory, checked.
 
     Attributes
     ----------
     name : str
         Short name of the gate.
     passed : bool or None
-        True, False, or None when the data at hand cannot decide it.
+        None where the data cannot decide it.
     value, threshold : float or None
         The number compared and what it was compared with.
     meaning : str
-        What the gate asks, in one sentence.
+        What the gate requires, in one sentence.
     """
 
     name: str
@@ -163,18 +314,18 @@ class Gate(Result):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Replicates(Result):
-    """Exponents of every bootstrap replicate, so that combinations keep their joint error.
+    """Exponents of every bootstrap replicate, from which combinations get their joint error.
 
-    Row r of two of these with the same `seed` and `clusters` is the same resampling of documents.
-    All vectors have one length, NaN where a replicate has no such exponent; None where an exponent
-    was not computed.
+    If two of these have the same `seed` and `clusters`, row r of both is the same resampling of
+    documents. All vectors have one length, NaN where a replicate has no such exponent; None where
+    an exponent was not computed.
 
     Attributes
     ----------
     seed : int
         Of the resampling.
     clusters : int
-        Groups of documents that were resampled.
+        Number of groups of documents that were resampled.
     beta, beta_sequential, gamma, gamma_finite : (n_replicates,) float64 or None
     """
 
@@ -187,7 +338,7 @@ class Replicates(Result):
 
     def _check(self) -> None:
         names = ("beta", "beta_sequential", "gamma", "gamma_finite")
-        found = {name: getattr(self, name) for name in names}
-        lengths = {name: len(value) for name, value in found.items() if value is not None}
+        vectors = {name: getattr(self, name) for name in names}
+        lengths = {name: len(value) for name, value in vectors.items() if value is not None}
         if len(set(lengths.values())) > 1:
             raise InputError(f"Replicates: its vectors have different lengths, {lengths}")

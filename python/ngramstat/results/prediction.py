@@ -1,4 +1,4 @@
-"""Alpha, its conditions, and what it says at a number of training tokens."""
+"""alpha, its conditions, and what follows from it at given numbers of training tokens."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class HorizonPoint(Result):
     lag : float or None
         Horizon in tokens; None if no lag is resolved.
     low, high : float or None
-        Its interval: from the intervals of the norms within the measured lags, with beta at the
-        ends of its interval beyond them.
+        Its interval: within the measured lags from the intervals of the norms, beyond them from the
+        ends of the interval of beta.
     extrapolated : bool
-        True where `lag` lies beyond the measured lags and rests on the fitted beta.
+        True where `lag` lies beyond the measured lags and depends on the fitted beta.
     at_least : bool
-        True where `lag` is only a lower bound: nothing measured says how much farther it reaches.
+        True where `lag` is only a lower bound and no measurement shows how far the horizon extends.
     """
 
     tokens: float
@@ -50,7 +50,7 @@ class HorizonPoint(Result):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ThresholdPoint(Result):
-    """Tokens P*_n needed to resolve one lag; None where its norm is not clear of the noise."""
+    """Tokens P*_n needed to resolve one lag; None where its norm is not valid."""
 
     lag: int
     tokens: float | None = None
@@ -58,7 +58,7 @@ class ThresholdPoint(Result):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ContextPoint(Result):
-    """Context lengths that `tokens` training tokens can teach a model to use.
+    """Context lengths that a model can learn to use from `tokens` training tokens.
 
     A learner needs 10 to 1000 times the tokens that counting needs to resolve a lag, so its horizon
     lies between n*(P / 1000) and n*(P / 10); context beyond n*(P) itself cannot be learned.
@@ -68,11 +68,11 @@ class ContextPoint(Result):
     tokens : float
         Training tokens P.
     low, high : float or None
-        The learner's band, tokens; None where not even one lag is resolved.
+        The learner's band, tokens; None where no lag is resolved.
     limit : float or None
         n*(P), the horizon of counting.
     extrapolated, at_least : bool
-        Of `high` or `limit`, as for `HorizonPoint`.
+        Whether that holds for `high` or `limit`, as in `HorizonPoint`.
     """
 
     tokens: float
@@ -95,7 +95,7 @@ class StagePoint(Result):
         ``single`` where the decay has one stage; else ``first``, ``second``, or ``indeterminate``
         where the learner's band of horizons spans both.
     beta, alpha : float or None
-        Of that stage, and of the first where it is indeterminate.
+        Of that stage; of the first stage where it is indeterminate.
     alpha_low, alpha_high : float or None
         Interval of `alpha`.
     other_beta, other_alpha, other_low, other_high : float or None
@@ -135,7 +135,7 @@ class LossFit(Result):
     Attributes
     ----------
     tokens, loss : (n_losses,) float64
-        What was measured.
+        The measured losses.
     alpha : str
         Which exponent: ``alpha`` or ``alpha_finite``.
     limit, limit_low, limit_high : float or None
@@ -143,9 +143,9 @@ class LossFit(Result):
     scatter : float or None
         Residual standard error of the losses about the curve; None for two losses.
     reportable : bool
-        Whether that exponent is.
+        Whether the exponent is reportable and applies to these losses.
     reason : str or None
-        Why not.
+        Why it is not reportable.
     """
 
     _axis: ClassVar[str | None] = "tokens"
@@ -172,23 +172,23 @@ class Prediction(DrawableResult):
     gates : tuple of Gate
         Conditions under which the formula holds.
     horizon : tuple of HorizonPoint
-        Largest resolved lag at the asked numbers of training tokens.
+        Largest resolved lag at the requested numbers of training tokens.
     threshold : tuple of ThresholdPoint
         Tokens needed to resolve each measured lag.
     kappa : float or None
         Noise constant used for both: the floor is kappa / sqrt(pairs).
     context_length : tuple of ContextPoint
-        Context lengths worth training at the asked numbers of tokens.
+        Context lengths that can be learned at the requested numbers of tokens.
     stage : tuple of StagePoint
         Which stage of the decay of ||C(t)|| holds at these numbers.
     loss_curve : tuple of LossPoint
         Expected loss at these numbers, given measured losses.
     loss_fit : LossFit or None
-        The curve behind it.
+        The fitted curve from which these losses are taken.
     collapse : tuple of Collapse
-        Of the counted learner's curves and of imported ones.
+        Of the counted learner's curves and of the user's.
     curves : CurvesResult or None
-        What imported curves say.
+        Limits and exponents of the user's curves.
     """
 
     alpha: Exponent
@@ -220,7 +220,7 @@ class Prediction(DrawableResult):
         lines = ["Prediction", f"alpha: {self.alpha!r}", f"alpha_finite: {self.alpha_finite!r}"]
         lines += [f"gate failed: {g.name}: {g.meaning}" for g in self.gates if g.passed is False]
         for point in self.horizon:
-            reach = "no lag" if point.lag is None else f"lags up to {point.lag:.4g}"
-            doubt = " at least" * point.at_least + ", extrapolated" * point.extrapolated
-            lines.append(f"{point.tokens:.4g} tokens resolve {reach}{doubt}")
+            lags = "no lag" if point.lag is None else f"lags up to {point.lag:.4g}"
+            note = " at least" * point.at_least + ", extrapolated" * point.extrapolated
+            lines.append(f"{point.tokens:.4g} tokens resolve {lags}{note}")
         return "\n".join(lines)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
 from ngramstat.kernels import Documents, NgramCounts, count_ngrams
-from ngramstat.results import Exponent
+from ngramstat.results import Alternative, AlternativeKind, Exponent
 from ngramstat.runtime.workspace import Workspace, release_pages_if_needed
 from ngramstat.sampling.design import SamplingDesign
 
@@ -263,9 +263,10 @@ def _last_slope(
         reportable=drift is None and math.isfinite(error),
         reason=drift if drift is not None or math.isfinite(error) else "its error is unknown",
         alternatives=tuple(
-            {"method": f"doubling to {tokens[j + 1]:.4g} tokens", "value": float(slopes[j]),
-             "low": None, "high": None, "window": [float(tokens[j]), float(tokens[j + 1])],
-             "points": 2}
+            Alternative(
+                kind=AlternativeKind.DOUBLING, method=f"doubling to {tokens[j + 1]:.4g} tokens",
+                value=float(slopes[j]), window=(float(tokens[j]), float(tokens[j + 1])), points=2,
+            )
             for j in range(len(slopes) - 1) if math.isfinite(slopes[j])
         ),
     )  # fmt: skip
@@ -344,8 +345,10 @@ def _zipf(k: int, whole: NgramCounts, parts: list[NgramCounts]) -> Exponent:
         reportable=reason is None,
         reason=reason,
         alternatives=tuple(
-            {"method": f"seen {a} to {b} times", "value": float(other), "low": None, "high": None,
-             "window": None, "points": 0}
+            Alternative(
+                kind=AlternativeKind.FREQUENCY_WINDOW, method=f"seen {a} to {b} times",
+                value=float(other), points=0,
+            )
             for (a, b), other in others if math.isfinite(other)
         ),
     )  # fmt: skip

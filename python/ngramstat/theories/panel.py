@@ -10,7 +10,6 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,8 @@ from numpy.typing import NDArray
 from ngramstat.corpus import Corpus
 from ngramstat.prediction.verdict import compare
 from ngramstat.results import (
+    Alternative,
+    AlternativeKind,
     Exponent,
     KgramTable,
     RunResult,
@@ -276,13 +277,16 @@ def _spectrum(spectra: Spectra | None) -> list[TheoryRow]:
     ]  # fmt: skip
 
 
-def _random_features(eigenvalues: Floats) -> list[dict[str, Any]]:
+def _random_features(eigenvalues: Floats) -> list[Alternative]:
     """Exponents of the planar loss g(n) n over the measured spectrum, power law or not."""
     sizes = [float(n) for n in _SAMPLES if 8 * n <= np.count_nonzero(eigenvalues)]
     losses = [implicit_scale(eigenvalues, n) * n for n in sizes]
     return [
-        {"method": f"random features over the measured spectrum, {a:g} to {b:g} samples",
-         "value": float(slope), "low": None, "high": None, "window": [a, b], "points": 2}
+        Alternative(
+            kind=AlternativeKind.RANDOM_FEATURES,
+            method=f"random features over the measured spectrum, {a:g} to {b:g} samples",
+            value=float(slope), window=(a, b), points=2,
+        )
         for a, b, slope in zip(
             sizes, sizes[1:], local_exponents(sizes, losses), strict=False
         )

@@ -20,7 +20,6 @@ from ngramstat.errors import InputError
 
 __all__ = [
     "SolvableModel",
-    "asymptotic_scale",
     "best_ridge",
     "finite_size_factor",
     "implicit_scale",
@@ -69,12 +68,6 @@ def implicit_scale(eigenvalues: ArrayLike, n: float) -> float:
     while excess(low) < 0:
         low -= 5.0
     return math.exp(_root(excess, low, high))
-
-
-def asymptotic_scale(alpha: float, n: float) -> float:
-    """g for an infinite power-law spectrum: [pi / ((1+a) sin(pi/(1+a))) / (n + 1/2)]^(1+a)."""
-    power = 1 + alpha
-    return float((math.pi / (power * math.sin(math.pi / power)) / (n + 0.5)) ** power)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ngramstat.prediction.measured import alpha_of_losses, alpha_with_limit
 from ngramstat.prediction.verdict import compare
-from ngramstat.results import Comparison, Exponent, Prediction
+from ngramstat.results import Alternative, AlternativeKind, Comparison, Exponent, Prediction
 from ngramstat.validation.known import exact_exponent
 from ngramstat.validation.trained import LossCurve
 
@@ -88,12 +88,17 @@ def alpha_above_known_limit(
     drawn = None if replicates is None else replicates[:, on]
     found = alpha_of_losses(p[on], y[on], entropy_rate=limit, replicates=drawn, level=level)
     whole = alpha_of_losses(p, y, entropy_rate=limit, replicates=replicates, level=level)
-    everything = {
-        "method": f"{whole.method}, all sizes", "value": whole.value, "low": whole.low,
-        "high": whole.high, "window": [float(p[0]), float(p[-1])], "points": len(p),
-    }  # fmt: skip
+    all_sizes = Alternative(
+        kind=AlternativeKind.ALL_SIZES,
+        method=f"{whole.method}, all sizes",
+        value=whole.value,
+        low=whole.low,
+        high=whole.high,
+        window=(float(p[0]), float(p[-1])),
+        points=len(p),
+    )
     return dataclasses.replace(
         found,
         method=f"{found.method}, sizes with the lowest level learned and the limit not reached",
-        alternatives=(everything, *found.alternatives),
+        alternatives=(all_sizes, *found.alternatives),
     )
