@@ -584,8 +584,8 @@ def compare(common: Globals, runs: tuple[str, ...], output: str) -> None:
     "losses",
     type=MeasuredLoss(),
     multiple=True,
-    help="A measured loss in nats per token, as TOKENS:LOSS, such as 1e9:3.2; repeat the option "
-    "to get a loss curve.",
+    help="A measured loss in nats per token, as TOKENS:LOSS, such as 1e9:3.2; give two "
+    "or more for a loss curve.",
 )
 @click.option(
     "--context", type=click.IntRange(min=1), help="Context length of your models, in tokens."

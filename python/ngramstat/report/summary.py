@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.report.text import (
+    CURVE_SOURCES,
     GATE_MARKS,
     count,
     estimate,
@@ -491,9 +492,7 @@ def _with_band(value: float, low: float | None, high: float | None) -> str:
 
 
 def _collapse(result: Collapse) -> str:
-    text = (
-        f"collapse of {result.source} curves, {result.protocol} (H_inf {result.entropy_rate:.3g}): "
-    )
+    text = f"collapse of {CURVE_SOURCES[result.source]} curves, {result.protocol} (H_inf {result.entropy_rate:.3g}): "
     at = f"at gamma {result.gamma:.3f}, beta {result.beta:.3f}"
     if result.quality is None:
         return f"{text}unknown {at}, only {_percent(result.overlap)} of the points overlap"
@@ -520,7 +519,7 @@ def _curves(result: CurvesResult) -> list[str]:
         ("delta", [_nats(x) for x in result.delta]),
         ("delta's interval", _intervals(result.delta_low, result.delta_high, _nats)),
     ]
-    lines = ["", "CURVES  imported losses in nats per token, L = limit + A P^-delta"]
+    lines = ["", "CURVES  losses of your models in nats per token, L = limit + A P^-delta"]
     lines += table(columns)
     for n, text in zip(result.context, result.reasons, strict=True):
         if text:
