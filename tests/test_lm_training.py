@@ -1,4 +1,4 @@
-"""DataSplit, training runs and sweeps: nothing dropped, resumable to the bit, within a budget."""
+"""Data splits, training runs and sweeps: complete, resumable to the bit, within a budget."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_a_markov_chain_is_learned(split, corpus, tmp_path):
     settings = Settings(learning_rate=5e-3, weight_decay=0.1, epochs=12, batch=16)
     tuning, measuring = held_out(split)
     result = train(make_run(settings, tokens=10_000), split, tuning, measuring, tmp_path / "run")
-    # Held-out entropies by counting all but the held-out text would do no better than this.
+    # The exact entropies of the chain, which no predictor can go below.
     exact = MarkovChain.random(
         vocab_size=V, order=1, concentration=0.3, rules_seed=1, document_length=50
     ).entropies(2, "document")

@@ -203,10 +203,10 @@ def _top_tokens(result: CorrelationResult) -> str:
             sides = [
                 ", ".join(
                     f"{_token(result, int(i))}&nbsp;<small>{v:+.2f}</small>"
-                    for i, v in zip(types[row, k], values[row, k], strict=True)
+                    for i, v in zip(tokens[row, k], values[row, k], strict=True)
                     if i >= 0
                 )
-                for types, values in (
+                for tokens, values in (
                     (left, result.left_loadings),
                     (right, result.right_loadings),
                 )

@@ -492,7 +492,10 @@ def _with_band(value: float, low: float | None, high: float | None) -> str:
 
 
 def _collapse(result: Collapse) -> str:
-    text = f"collapse of {CURVE_SOURCES[result.source]} curves, {result.protocol} (H_inf {result.entropy_rate:.3g}): "
+    text = (
+        f"collapse of {CURVE_SOURCES[result.source]} curves, {result.protocol} "
+        f"(H_inf {result.entropy_rate:.3g}): "
+    )
     at = f"at gamma {result.gamma:.3f}, beta {result.beta:.3f}"
     if result.quality is None:
         return f"{text}unknown {at}, only {_percent(result.overlap)} of the points overlap"
