@@ -19,8 +19,8 @@ __all__ = ["Spectra", "measure_spectra"]
 
 Floats = NDArray[np.float64]
 
-# Ranks of the fitted eigenvalues: after the most frequent tokens, which follow no power law, down to
-# those that occur often enough for their rank to be reliable.
+# Ranks of the fitted eigenvalues: from below the most frequent tokens, which follow no power law,
+# down to those that occur often enough for their rank to be reliable.
 _FIRST = 10
 _MIN_COUNT = 100
 # Relative tolerance between the slopes of the two halves of the range, in log rank.
