@@ -29,6 +29,7 @@ from ngramstat.results import (
     CorrelationResult,
     CurvesResult,
     EntropyResult,
+    HorizonPoint,
     LossFit,
     LossPoint,
     Prediction,
@@ -404,14 +405,7 @@ def _prediction(result: Prediction) -> list[str]:
             f"{GATE_MARKS[gate.passed]}  {gate.name}: {gate_text(gate)}", indent=2, hang=11
         )
     for point in result.horizon:
-        if point.lag is None:
-            text = "no lag"
-        else:
-            text = _reach(point.lag, at_least=point.at_least)
-            if point.low is not None and point.high is not None:
-                text += f" [{_lag(point.low)}, {_lag(point.high)}]"
-            text += ", extrapolated" * point.extrapolated
-        lines += wrap(f"{count(point.tokens)} tokens resolve lags up to {text}", indent=2)
+        lines += wrap(f"{count(point.tokens)} tokens resolve {_horizon(point)}", indent=2)
     for length in result.context_length:
         lines += wrap(_context_length(length), indent=2, hang=2)
     for stage in result.stage:
@@ -426,7 +420,16 @@ def _prediction(result: Prediction) -> list[str]:
     return lines
 
 
-def _reach(lag: float, *, at_least: bool) -> str:
+def _horizon(point: HorizonPoint) -> str:
+    if point.lag is None:
+        return "no lag"
+    text = f"lags up to {_bound(point.lag, at_least=point.at_least)}"
+    if point.low is not None and point.high is not None:
+        text += f" [{_lag(point.low)}, {_lag(point.high)}]"
+    return text + ", extrapolated" * point.extrapolated
+
+
+def _bound(lag: float, *, at_least: bool) -> str:
     return ("at least " if at_least else "") + _lag(lag)
 
 
@@ -435,7 +438,7 @@ def _context_length(point: ContextPoint) -> str:
     if point.limit is None or point.high is None:
         return head + "none; no lag is resolved"
     low = "less than the first lag" if point.low is None else _lag(point.low)
-    text = f"{head}between {low} and {_reach(point.high, at_least=point.at_least)} tokens"
+    text = f"{head}between {low} and {_bound(point.high, at_least=point.at_least)} tokens"
     text += ", extrapolated" * point.extrapolated
     # A lower bound of n* gives no upper bound of the useful context.
     return text if point.at_least else f"{text}; nothing can be learned beyond {_lag(point.limit)}"
@@ -462,9 +465,9 @@ def _stage(point: StagePoint) -> str:
         point.other_beta,
         (point.other_alpha, point.other_low, point.other_high),
     )
-    joint = "or" if point.stage == "indeterminate" else "not"
-    prefix = "stage indeterminate: " if point.stage == "indeterminate" else ""
-    return f"at {count(point.tokens)} tokens {prefix}{one}; {joint} {other}"
+    if point.stage == "indeterminate":
+        return f"at {count(point.tokens)} tokens (stage indeterminate): {one}; or {other}"
+    return f"at {count(point.tokens)} tokens: {one}; not {other}"
 
 
 def _expected_losses(fit: LossFit, points: Sequence[LossPoint]) -> list[str]:
