@@ -62,7 +62,7 @@ def test_version_and_help():
         assert "Usage:" in run(command, "--help").output
 
 
-def test_inspect_says_what_a_store_is(store):
+def test_inspect_describes_a_store(store):
     shown = run("inspect", store).output
     assert "corpus" in shown
     found = json.loads(run("inspect", store, "--json").output)
@@ -72,7 +72,7 @@ def test_inspect_says_what_a_store_is(store):
     assert found["vocab_size"] == corpus.vocab_size
 
 
-def test_correlations_and_entropies_write_their_part(store, tmp_path):
+def test_correlations_and_entropies_write_their_section(store, tmp_path):
     out = tmp_path / "c.json"
     printed = run("--quiet", "correlations", store, *SMALL, "--json", "-o", out).stdout
     assert json.loads(printed) == json.loads(out.read_text())
@@ -216,7 +216,7 @@ def test_predict_needs_both_halves(store, tmp_path):
     assert "has no entropies" in error("predict", tmp_path / "c.json")
 
 
-def test_an_output_that_cannot_be_written(store, tmp_path):
+def test_an_unwritable_output_is_named(store, tmp_path):
     message = error("--quiet", "correlations", store, *SMALL, "-o", tmp_path / "no" / "such.json")
     assert "such.json" in message
 

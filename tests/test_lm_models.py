@@ -41,7 +41,7 @@ def reference(name, model, tokens):
     return reference_lm.gpt2(weights, tokens, SHAPE.layers, SHAPE.heads, name == "gpt2-rotary")
 
 
-def test_losses_are_those_of_a_forward_pass_in_numpy(name):
+def test_losses_equal_a_forward_pass_in_numpy(name):
     model = scrambled(name)
     rng = np.random.default_rng(5)
     targets = rng.integers(23, size=(3, 9))
@@ -56,7 +56,7 @@ def test_losses_are_those_of_a_forward_pass_in_numpy(name):
         np.testing.assert_allclose(exact, expected, atol=2e-6)
 
 
-def test_a_token_changes_nothing_before_it(name):
+def test_the_model_is_causal(name):
     model = scrambled(name)
     tokens = torch.from_numpy(np.random.default_rng(6).integers(23, size=(2, 9)))
     with torch.no_grad():
@@ -78,7 +78,7 @@ def test_shapes_and_shorter_sequences(name):
         torch.testing.assert_close(model(tokens[:, :4]), whole[:, :4])
 
 
-def test_gradients_are_those_of_differences(name):
+def test_gradients_equal_finite_differences(name):
     model = scrambled(name).double()
     targets = torch.from_numpy(np.random.default_rng(8).integers(23, size=(2, 9)))
 
@@ -105,7 +105,7 @@ def test_gradients_are_those_of_differences(name):
             ), label
 
 
-def test_rotary_scores_depend_on_distance_alone():
+def test_rotary_scores_depend_only_on_distance():
     generator = torch.Generator().manual_seed(1)
     q, k = (torch.randn(8, generator=generator, dtype=torch.float64) for _ in range(2))
     turns = rotations(40, 8).double()
@@ -118,7 +118,7 @@ def test_rotary_scores_depend_on_distance_alone():
     assert float((scores[20, 19] - scores[20, 3]).abs()) > 1e-3
 
 
-def test_initialisation_is_the_published_one(name):
+def test_initialisation_is_as_published(name):
     shape = Shape(vocab_size=500, context=32, layers=4, heads=2, width=64)
     model = build(name, shape, seed=0)
     for label, parameter in model.named_parameters():
@@ -137,7 +137,7 @@ def test_initialisation_is_the_published_one(name):
     assert mean == pytest.approx(np.log(500), abs=0.1)
 
 
-def test_a_seed_gives_the_same_weights_and_leaves_the_generator_alone(name):
+def test_a_seed_fixes_the_weights_without_changing_the_global_generator(name):
     torch.manual_seed(11)
     expected = torch.rand(1)
     torch.manual_seed(11)
@@ -149,13 +149,13 @@ def test_a_seed_gives_the_same_weights_and_leaves_the_generator_alone(name):
 
 
 @pytest.mark.parametrize("size", [size for size in SIZES if size not in ("30M", "100M")])
-def test_sizes_have_about_their_number_of_parameters(name, size):
+def test_sizes_have_about_the_stated_number_of_parameters(name, size):
     model = build(name, shape_of(size, 50, 16), seed=0)
     nominal = float(size[:-1]) * 1e6
     assert parameters_without_embeddings(model) == pytest.approx(nominal, rel=0.12)
 
 
-def test_the_largest_sizes_too():
+def test_the_largest_sizes_have_about_the_stated_number_of_parameters():
     for size in ("30M", "100M"):
         layers, heads, width = SIZES[size]
         assert 12 * layers * width**2 == pytest.approx(float(size[:-1]) * 1e6, rel=0.05)

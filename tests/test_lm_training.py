@@ -1,4 +1,4 @@
-"""DataSplit, training runs and sweeps: nothing dropped, resumable to the bit, within a budget."""
+"""Data splits, training runs and sweeps: complete, resumable to the bit, within a budget."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def held_out(split, context=16):
     )
 
 
-# --- split ---
+# --- data ---
 
 
-def test_parts_are_whole_documents_that_share_nothing(split, corpus):
+def test_parts_are_disjoint_sets_of_whole_documents(split, corpus):
     starts, ends = split.starts, split.ends
     assert sorted(ends.tolist()) == corpus.document_ends.tolist()
     assert bool(np.all(ends - starts == 50))
@@ -83,7 +83,7 @@ def test_parts_are_whole_documents_that_share_nothing(split, corpus):
     assert len(set(document.tolist())) == 240
 
 
-def test_training_sets_are_nested_and_of_the_size_asked_for(split):
+def test_training_sets_are_nested_and_have_the_requested_size(split):
     small, large = split.training(2000), split.training(5030)
     assert len(small) == 2000
     assert len(large) == 5050  # whole documents
@@ -117,7 +117,7 @@ def test_an_epoch_has_every_token_as_a_target(length, context):
     assert tuple(again.tolist()) in seen
 
 
-def test_batches_are_the_epochs_one_after_the_other(split, tmp_path):
+def test_batches_run_through_the_epochs_in_order(split, tmp_path):
     run = make_run(Settings(1e-3, 0.1, epochs=3, batch=7))
     tuning, _ = held_out(split)
     text = split.training(200)
@@ -132,7 +132,7 @@ def test_batches_are_the_epochs_one_after_the_other(split, tmp_path):
     assert loop.steps == math.ceil(13 * 3 / 7)
 
 
-def test_too_small_a_corpus_is_refused():
+def test_a_corpus_that_is_too_small_is_refused():
     few = Corpus.from_arrays(np.zeros(60, np.uint16), vocab_size=2, document_ends=[30, 60])
     few_split = split_corpus(few, tuning=6, measuring=6, seed=0)
     assert few_split.are_blocks
@@ -155,7 +155,7 @@ def test_too_small_a_corpus_is_refused():
 
 
 @pytest.mark.parametrize("name", ["gpt2", "gpt2-rotary", "llama"])
-def test_one_batch_is_learnt_by_heart(name):
+def test_one_batch_is_memorised(name):
     shape = Shape(vocab_size=V, context=16, layers=2, heads=2, width=64)
     model = build(name, shape, seed=0)
     targets = torch.from_numpy(np.random.default_rng(1).integers(V, size=(4, 16)))
@@ -183,11 +183,11 @@ def test_scores_are_sums_over_groups_and_positions(split):
     assert errors.shape == (measuring.n_clusters,)
 
 
-def test_a_markov_chain_is_learnt(split, corpus, tmp_path):
+def test_a_markov_chain_is_learned(split, corpus, tmp_path):
     settings = Settings(learning_rate=5e-3, weight_decay=0.1, epochs=12, batch=16)
     tuning, measuring = held_out(split)
     result = train(make_run(settings, tokens=10_000), split, tuning, measuring, tmp_path / "run")
-    # Held-out entropies by counting all but the held-out text would do no better than this.
+    # The exact entropies of the chain, which no predictor can go below.
     exact = MarkovChain.random(
         vocab_size=V, order=1, concentration=0.3, rules_seed=1, document_length=50
     ).entropies(2, "document")
@@ -204,7 +204,7 @@ def test_a_markov_chain_is_learnt(split, corpus, tmp_path):
 
 
 class StopAfter:
-    """A progress that interrupts after so many steps."""
+    """A progress bar that interrupts after some steps."""
 
     def __init__(self, steps):
         self.left = steps
@@ -219,7 +219,7 @@ class StopAfter:
 
 
 @pytest.mark.parametrize("stops", [(4,), (9, 17), (1, 1, 30)])
-def test_stopped_and_resumed_is_the_same_to_the_bit(split, tmp_path, monkeypatch, stops):
+def test_a_resumed_training_is_identical_to_the_bit(split, tmp_path, monkeypatch, stops):
     monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
     tuning, measuring = held_out(split)
     run = make_run()
@@ -237,7 +237,7 @@ def test_stopped_and_resumed_is_the_same_to_the_bit(split, tmp_path, monkeypatch
     assert logs[0] == logs[1]
 
 
-def test_a_finished_run_is_read_not_trained(split, tmp_path):
+def test_a_finished_run_is_read_and_not_trained_again(split, tmp_path):
     tuning, measuring = held_out(split)
     first = train(make_run(), split, tuning, measuring, tmp_path / "run")
     again = train(make_run(), split, tuning, measuring, tmp_path / "run", progress=StopAfter(1))
@@ -250,8 +250,8 @@ def test_a_finished_run_is_read_not_trained(split, tmp_path):
         with pytest.raises(InputError, match=r"losses\.npz: damaged"):
             train(make_run(), split, tuning, measuring, tmp_path / "run")
     path.unlink()
-    mended = train(make_run(), split, tuning, measuring, tmp_path / "run")
-    np.testing.assert_array_equal(first.losses, mended.losses)
+    retrained = train(make_run(), split, tuning, measuring, tmp_path / "run")
+    np.testing.assert_array_equal(first.losses, retrained.losses)
 
 
 class Harmful:
@@ -260,7 +260,7 @@ class Harmful:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", pickle.dumps(Harmful())])
-def test_a_checkpoint_that_is_none_is_refused(split, tmp_path, content, capsys):
+def test_an_invalid_checkpoint_is_refused(split, tmp_path, content, capsys):
     tuning, measuring = held_out(split)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "checkpoint.pt").write_bytes(content)
@@ -278,7 +278,7 @@ def test_overfitting_ends_a_run_and_the_best_weights_are_kept(split, tmp_path):
     assert result.best_step < result.steps
 
 
-def test_a_loss_that_is_no_number_ends_a_run_not_a_sweep(split, tmp_path, monkeypatch):
+def test_a_diverged_run_does_not_end_the_sweep(split, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "_CLIP", math.inf)
     tuning, measuring = held_out(split)
     wild = make_run(Settings(learning_rate=1e30, weight_decay=0.0, epochs=3, batch=8))
@@ -316,7 +316,7 @@ def test_a_gpu_trains_as_well_as_the_cpu(split, tmp_path):
 # --- hierarchy worlds ---
 
 
-def test_last_tokens_and_classes_of_strings(tmp_path):
+def test_last_tokens_and_classes_as_targets(tmp_path):
     world = RandomHierarchy(v=6, m=2, s=2, levels=3)
     from ngramstat.synthetic import synthesize
 
@@ -394,7 +394,7 @@ def make_sweep(split, directory, **changes):
     return Sweep(**(fields | changes))
 
 
-def test_a_sweep_does_all_and_goes_on_where_it_ended(split, tmp_path, monkeypatch):
+def test_a_sweep_is_complete_and_resumes(split, tmp_path, monkeypatch):
     monkeypatch.setattr("ngramstat.lm.search._EPOCHS", (1, 2))
     records = make_sweep(split, tmp_path).run()
     assert [r.status for r in records] == ["done"] * 4
@@ -437,7 +437,7 @@ def test_seeds_and_a_larger_model(split, tmp_path, monkeypatch):
     assert larger.learning_rate == pytest.approx(base.learning_rate * (64 / 96) ** 0.5)
 
 
-def test_a_capacity_run_without_time_is_listed(split, tmp_path, monkeypatch):
+def test_a_capacity_run_beyond_the_budget_is_listed(split, tmp_path, monkeypatch):
     monkeypatch.setattr("ngramstat.lm.search._EPOCHS", (1, 1))
     plan = TrainingPlan(("gpt2",), "0.1M", (16,), (1000,), trials=1, capacity=True)
     sweep = make_sweep(split, tmp_path, plan=plan, budget=100.0)
@@ -448,7 +448,7 @@ def test_a_capacity_run_without_time_is_listed(split, tmp_path, monkeypatch):
     ]  # fmt: skip
 
 
-def test_decisions_do_not_change_with_the_machine(split, tmp_path, monkeypatch):
+def test_decisions_use_the_saved_speeds(split, tmp_path, monkeypatch):
     """What was left out or tried under a budget is the same when the call is repeated."""
     monkeypatch.setattr("ngramstat.lm.search._EPOCHS", (1, 2))
     first = make_sweep(split, tmp_path, budget=1e4).run()
@@ -457,7 +457,7 @@ def test_decisions_do_not_change_with_the_machine(split, tmp_path, monkeypatch):
     assert [(r.run, r.status) for r in again] == [(r.run, r.status) for r in first]
 
 
-def test_plans_that_cannot_be_are_refused():
+def test_invalid_plans_are_refused():
     with pytest.raises(InputError, match="expected one of gpt2"):
         TrainingPlan(("mamba",), "0.1M", (16,), (1000,))
     with pytest.raises(InputError, match="expected one of"):

@@ -95,7 +95,7 @@ def planted_run(**changes: Any) -> RunResult:
     return RunResult(**(values | changes))
 
 
-def test_summary_begins_with_the_verdict_and_fits() -> None:
+def test_summary_begins_with_the_exponents_and_fits_the_width() -> None:
     text = summarize(planted_run())
     lines = text.splitlines()
     assert lines[0] == "EXPONENTS (intervals at 95%)"
@@ -105,7 +105,7 @@ def test_summary_begins_with_the_verdict_and_fits() -> None:
     assert "\x1b" not in text
     for part in ("CORPUS", "CORRELATIONS", "ENTROPIES", "PREDICTION", "SETTINGS"):
         assert part in lines or any(line.startswith(part) for line in lines)
-    assert "10 tokens resolve lags up to no lag" in text
+    assert "10 tokens resolve no lag" in text
     assert "extrapolated" in text
     assert "at least" in text
     assert "unknown  fast learning" in text
@@ -148,14 +148,14 @@ def test_summary_of_an_empty_run() -> None:
     assert text == "EXPONENTS\n  none computed\n"
 
 
-def test_summary_keeps_control_codes_from_the_terminal() -> None:
+def test_summary_has_no_control_codes() -> None:
     text = summarize(planted_run(corpus={"path": "evil\x1b[2J\x07name"}))
     assert "\x1b" not in text
     assert "evil?[2J?name" in text
 
 
 @pytest.mark.parametrize("two_stages", [False, True])
-def test_correlation_figure_shows_what_the_fit_rests_on(two_stages: bool) -> None:
+def test_correlation_figure_shows_the_basis_of_the_fit(two_stages: bool) -> None:
     pytest.importorskip("matplotlib")
     result = planted_correlations(two_stages=two_stages)
     ax = result.plot()
@@ -192,7 +192,7 @@ def test_run_figure_is_drawn_and_saved(tmp_path: Path) -> None:
         RunResult(corpus={}, settings={}, provenance={}).plot()
 
 
-def test_figures_survive_missing_and_negative_numbers() -> None:
+def test_missing_and_negative_numbers_can_be_drawn() -> None:
     pytest.importorskip("matplotlib")
     n = 10
     sparse = planted_correlations(
@@ -265,7 +265,7 @@ def test_sparklines_fall_with_the_curve() -> None:
     assert sparklines(RunResult(corpus={}, settings={}, provenance={})) == ""
 
 
-def test_residuals_are_one_on_the_law() -> None:
+def test_residuals_of_a_power_law_are_one() -> None:
     pytest.importorskip("matplotlib")
     result = planted_correlations()
     axes = plot_residuals(result)
@@ -277,11 +277,11 @@ def test_residuals_are_one_on_the_law() -> None:
     else:
         pytest.fail("the fitted lags are not drawn")
     refused = Exponent.refused("no", method="m")
-    with pytest.raises(InputError, match="nothing is left over"):
+    with pytest.raises(InputError, match="no residuals"):
         plot_residuals(planted_correlations(beta=refused))
 
 
-def test_the_horizons_show_the_users_tokens_and_context() -> None:
+def test_the_horizon_figure_shows_the_requested_tokens_and_context() -> None:
     pytest.importorskip("matplotlib")
     run = planted_run()
     assert run.correlations is not None

@@ -87,7 +87,7 @@ def rich_run(**changes: Any) -> RunResult:
     return planted_run(**(values_of | changes))
 
 
-def test_nothing_is_fetched_run_or_let_through() -> None:
+def test_the_page_has_no_scripts_external_resources_or_raw_markup() -> None:
     run = rich_run(corpus={"path": HARMFUL, "note": "a & b", "tokens": 5})
     text = render_page(run)
     page = Page(text)
@@ -108,7 +108,7 @@ def test_nothing_is_fetched_run_or_let_through() -> None:
     assert "\u202e" not in text
 
 
-def test_ids_are_unique_and_pictures_have_words() -> None:
+def test_ids_are_unique_and_figures_have_descriptions() -> None:
     page = Page(render_page(rich_run()))
     ids = [a["id"] for _, a in page.tags if "id" in a]
     assert len(ids) == len(set(ids))
@@ -119,7 +119,7 @@ def test_ids_are_unique_and_pictures_have_words() -> None:
     assert references <= set(ids)
 
 
-def test_downloads_are_the_run_and_numbers_are_its_numbers() -> None:
+def test_downloads_and_tables_have_the_numbers_of_the_run() -> None:
     run = rich_run()
     page = Page(render_page(run))
     links = page.links()
@@ -157,7 +157,7 @@ def test_parts_that_were_not_computed_are_left_out() -> None:
         assert {"verdict", "corpus-and-run", "data"} <= titles
 
 
-def test_what_a_reportable_alpha_means() -> None:
+def test_a_reportable_alpha_is_explained() -> None:
     run = rich_run()
     assert run.prediction is not None
     alpha = dataclasses.replace(
@@ -202,7 +202,7 @@ def test_colours_of_text_have_enough_contrast() -> None:
         assert contrast(colours["faint"], colours["paper"]) >= 2.5
 
 
-def test_the_command(tmp_path: Any) -> None:
+def test_the_report_command_writes_the_page_and_figures(tmp_path: Any) -> None:
     run = rich_run()
     run.save(tmp_path / "run.json")
 
@@ -227,7 +227,7 @@ def test_the_command(tmp_path: Any) -> None:
         assert message in result.stderr
 
 
-def test_several_runs_on_one_page(tmp_path: Any) -> None:
+def test_compare_shows_several_runs(tmp_path: Any) -> None:
     run = rich_run()
     only = dataclasses.replace(run, entropies=None, prediction=None)
     runs = [("one", run), (HARMFUL, run), ("half", only)]

@@ -35,7 +35,7 @@ def full_run() -> RunResult:
     return planted_run(correlations=correlations, entropies=entropies, prediction=prediction)
 
 
-def test_everything_survives_a_file(tmp_path: Path) -> None:
+def test_a_full_run_survives_saving_and_loading(tmp_path: Path) -> None:
     run = full_run()
     run.save(tmp_path / "run.json")
     assert RunResult.load(tmp_path / "run.json") == run
@@ -49,7 +49,7 @@ def test_everything_survives_a_file(tmp_path: Path) -> None:
     assert type(run.prediction).from_dict(old).loss_curve == ()  # files of before these fields
 
 
-def test_summary_shows_the_prediction_and_its_doubts() -> None:
+def test_summary_shows_the_prediction_and_its_caveats() -> None:
     text = summarize(full_run())
     assert max(len(line) for line in text.splitlines()) <= WIDTH
     flat = " ".join(text.split())
@@ -60,10 +60,10 @@ def test_summary_shows_the_prediction_and_its_doubts() -> None:
         "second stage beta",
         "expected losses, L_inf + B P^-alpha through 3 measured ones",
         "1 T tokens:",
-        "collapse of imported curves, raw (H_inf 0)",
-        "CURVES imported losses",
+        "collapse of user curves, raw (H_inf 0)",
+        "CURVES losses of your models",
         "passed fast learning",
-        "finite: the losses at 128 M tokens",
+        "finite: from the losses at 128 M tokens",
     ):
         assert part in flat, part
     assert "512 tokens" in flat
@@ -72,13 +72,13 @@ def test_summary_shows_the_prediction_and_its_doubts() -> None:
     assert "expected losses" not in plain
 
 
-def test_a_horizon_beyond_the_lags_is_never_bare() -> None:
+def test_a_horizon_beyond_the_measured_lags_is_marked() -> None:
     for line in summarize(full_run()).splitlines():
         if line.startswith(("  1 G tokens resolve", "  1 T tokens resolve")):
             assert "extrapolated" in line or "at least" in line
 
 
-def test_collapse_figure_shows_what_it_rests_on(tmp_path: Path) -> None:
+def test_collapse_figure_shows_the_curves_and_the_grid(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from ngramstat.report.collapse import plot_collapse
 

@@ -43,7 +43,7 @@ def test_planar_losses_equal_the_tabled_ones(alpha, features, samples, ridge, va
 @pytest.mark.parametrize(
     ("alpha", "features", "samples", "ridge"), [case[:4] for case in TABLE if case[3] or case[0]]
 )
-def test_the_model_itself_has_the_planar_loss(alpha, features, samples, ridge):
+def test_the_simulated_model_has_the_planar_loss(alpha, features, samples, ridge):
     one = model(alpha, features, samples, ridge)
     found, error = simulate(one, draws=30, teachers=32, seed=3)
     expected = planar_loss(one)
@@ -94,7 +94,7 @@ def test_a_small_ridge_changes_nothing(features, samples):
     )
 
 
-def test_noise_is_added_and_a_plateau():
+def test_noise_adds_a_plateau():
     clean, noisy = (model(1, 50, 400, 1e-2, noise_variance=s) for s in (0.0, 0.5))
     assert planar_loss(noisy) > planar_loss(clean) + 0.5
     found, error = simulate(noisy, draws=20, teachers=32)
@@ -103,7 +103,7 @@ def test_noise_is_added_and_a_plateau():
         planar_loss(model(1, 50, 400, noise_variance=0.5))
 
 
-def test_the_best_ridge_removes_the_peak_and_asks_for_equal_sizes():
+def test_the_best_ridge_removes_the_peak():
     at_peak = best_ridge(model(1, 100, 100))
     assert at_peak[0] > 0
     assert at_peak[1] < 0.5 * planar_loss(model(1, 100, 120))
@@ -128,7 +128,7 @@ def test_both_exponents_are_alpha(alpha):
 @pytest.mark.nightly
 @pytest.mark.parametrize("alpha", [0.3, 0.7, 1.0])
 @pytest.mark.parametrize("which", ["data", "parameters"])
-def test_both_exponents_of_the_model_itself_are_alpha(alpha, which):
+def test_both_exponents_of_the_simulated_model_are_alpha(alpha, which):
     lam = spectrum(alpha, 400_000)
     sizes = np.array([8, 16, 32, 64])
     losses = [
@@ -143,7 +143,7 @@ def test_both_exponents_of_the_model_itself_are_alpha(alpha, which):
     assert slope == pytest.approx(alpha, abs=0.05)
 
 
-def test_arguments_that_mean_nothing():
+def test_invalid_arguments_are_refused():
     with pytest.raises(InputError, match="alpha=-1"):
         spectrum(-1, 10)
     with pytest.raises(InputError, match="latents=0"):

@@ -1,4 +1,4 @@
-"""The main job on a corpus that every machine has: the sources of Python's standard library."""
+"""All steps on a corpus that every machine has: the sources of Python's standard library."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ngramstat.results import RunResult
 
 __all__ = ["quickstart", "standard_library_sources"]
 
-# Tests and packages that are installed beside the library are not its text.
-_LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
+# Tests, and packages that are installed next to the library, are not part of it.
+_EXCLUDED_FOLDERS = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
 
 
 def standard_library_sources() -> tuple[list[Path], list[Path]]:
-    """(sources, unreadable): the library's own .py files, and those that are not UTF-8.
+    """(sources, unreadable): the library's .py files, and those that are not UTF-8.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def standard_library_sources() -> tuple[list[Path], list[Path]]:
     sources: list[Path] = []
     unreadable: list[Path] = []
     for path in sorted(root.rglob("*.py")):
-        if _LEFT_OUT.intersection(path.relative_to(root).parts[:-1]):
+        if _EXCLUDED_FOLDERS.intersection(path.relative_to(root).parts[:-1]):
             continue
         try:
             path.read_bytes().decode("utf-8")
@@ -40,8 +40,8 @@ def standard_library_sources() -> tuple[list[Path], list[Path]]:
             sources.append(path)
     if len(sources) < 100:
         raise NgramstatError(
-            f"{root}: only {len(sources)} Python sources; this Python does not carry its library "
-            "as text. Use `ngramstat tokenize` and `ngramstat measure` on a text of yours"
+            f"{root}: only {len(sources)} Python sources; this Python has no library "
+            "sources. Use `ngramstat tokenize` and `ngramstat measure` on your own text"
         )
     return sources, unreadable
 
@@ -59,9 +59,16 @@ def quickstart(
 ) -> tuple[Corpus, RunResult]:
     """Tokenize the standard library's sources into ``output/corpus``, measure into ``output/run``.
 
-    One document is one file; `sources` are those of `standard_library_sources`, which reads every
-    file, if the caller has them already. A second call finds the corpus there and goes on from what
-    the first one finished.
+    Every file is one document. A second call reuses the corpus and resumes the run of the first.
+
+    Parameters
+    ----------
+    output : path
+        Directory for ``corpus`` and ``run``.
+    sources : sequence of Path, optional
+        By default those of `standard_library_sources`, which reads every file.
+    threads, memory_limit, backend, gpu_memory, seed, progress
+        As in `measure`.
 
     Raises
     ------

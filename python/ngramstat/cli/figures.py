@@ -1,4 +1,4 @@
-"""Pictures that commands write, where matplotlib is installed."""
+"""Figures that commands write if matplotlib is installed."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import click
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["hint_at_pictures", "pictures_can_be_drawn", "save_figure"]
+__all__ = ["figures_can_be_drawn", "hint_at_figures", "save_figure"]
 
 
-def pictures_can_be_drawn() -> bool:
+def figures_can_be_drawn() -> bool:
     """Whether matplotlib is installed."""
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def hint_at_pictures() -> None:
-    """Says how to get pictures where there were none."""
-    if not pictures_can_be_drawn():
-        click.echo("For pictures: pip install 'ngramstat[plot]'", err=True)
+def hint_at_figures() -> None:
+    """Print how to get figures if matplotlib is not installed."""
+    if not figures_can_be_drawn():
+        click.echo("For figures: pip install 'ngramstat[plot]'", err=True)
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Writes a figure in the format that the name ends in; returns the path."""
+    """Write a figure in the format of the path's suffix; returns the path."""
     from ngramstat.runtime.files import atomic_write
 
     with atomic_write(path) as file:

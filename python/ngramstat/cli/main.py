@@ -1,4 +1,4 @@
-"""The commands: each reads its options, calls one library function and shows what came out."""
+"""The commands: each reads its options, calls one library function and shows the result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ngramstat.cli.figures import hint_at_pictures, pictures_can_be_drawn, save_figure
+from ngramstat.cli.figures import figures_can_be_drawn, hint_at_figures, save_figure
 from ngramstat.cli.options import (
     EXIT_INPUT,
     Globals,
@@ -40,54 +40,83 @@ _statistics_options = compose(
         type=click.Choice(["stream", "document"]),
         default="stream",
         show_default=True,
-        help="Pairs and contexts run across documents, or stay inside.",
+        help="Whether pairs and contexts run across document ends (stream) or not (document).",
     ),
-    click.option("--replicates", type=click.IntRange(min=0), default=999, show_default=True),
-    click.option("--level", type=float, default=0.95, show_default=True, help="Of the intervals."),
+    click.option(
+        "--replicates",
+        type=click.IntRange(min=0),
+        default=999,
+        show_default=True,
+        help="Bootstrap replicates behind the intervals.",
+    ),
+    click.option(
+        "--level",
+        type=float,
+        default=0.95,
+        show_default=True,
+        help="Confidence level of the intervals.",
+    ),
 )
 _pair_options = compose(
-    click.option("--lags", type=Lags(), help="Such as 1,2,4 or 1:32 or 1:512:20."),
-    click.option("--singular-values", type=click.IntRange(1, 8), default=8, show_default=True),
+    click.option(
+        "--lags", type=Lags(), help="Lags t: 1,2,4 or 1:32 (every lag) or 1:512:20 (20 lags)."
+    ),
+    click.option(
+        "--singular-values",
+        type=click.IntRange(1, 8),
+        default=8,
+        show_default=True,
+        help="Leading singular values of C(t) to report.",
+    ),
     click.option(
         "--vocab-top",
         type=click.IntRange(1),
-        help="Restrict C(t) to this many of the most frequent types.  [default: all]",
+        help="Restrict C(t) to this many of the most frequent vocabulary items.  [default: all]",
     ),
     click.option(
         "--sequential/--no-sequential",
         default=True,
         show_default=True,
-        help="Also with the documents' composition removed, which takes two thirds of the time.",
+        help="Also compute norms with document composition removed (two thirds of the time).",
     ),
     click.option(
         "--matrix-free",
         is_flag=True,
-        help="Count no pairs: little memory at any vocabulary, more time. With --no-sequential.",
+        help="Compute norms without a table of pairs: little memory, more time. Needs "
+        "--no-sequential.",
     ),
-    click.option("--beta-window", type=Window(), help="Lags to fit beta on [default: found]."),
+    click.option(
+        "--beta-window", type=Window(), help="Lags to fit beta on.  [default: chosen from the data]"
+    ),
 )
 _entropy_options = compose(
-    click.option("--max-context", type=int, default=5, show_default=True),
+    click.option(
+        "--max-context",
+        type=int,
+        default=5,
+        show_default=True,
+        help="Largest context n of H(n), in tokens.",
+    ),
     click.option(
         "--held-out",
         type=HeldOut(),
         default=0.01,
         show_default=True,
-        help="Share of documents to hold out, or a held-out corpus.",
+        help="Fraction of documents to hold out, or the path of a held-out corpus.",
     ),
     click.option(
         "--predictor",
         type=click.Choice(["mixture", "kneser-ney"]),
         default="mixture",
         show_default=True,
-        help="Best held-out predictor to count: contexts mixed, or Kneser-Ney alone.",
+        help="Held-out predictor: a mixture of contexts, or Kneser-Ney alone.",
     ),
     click.option(
         "--learning-sizes",
         type=click.IntRange(1, 20),
         default=7,
         show_default=True,
-        help="Training-set sizes on the learning curve, each half of the next.",
+        help="Number of training-set sizes on the learning curves; each is half of the next.",
     ),
 )
 _file_option = click.option("-o", "--output", type=click.Path(), help="JSON file to write.")
@@ -98,12 +127,26 @@ _file_option = click.option("-o", "--output", type=click.Path(), help="JSON file
     context_settings={"auto_envvar_prefix": "NGRAMSTAT", "help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="ngramstat")
-@click.option("--threads", type=int, help="Threads [default: the cores this process may use].")
-@click.option("--memory-limit", metavar="SIZE", help="Such as 80% (the default) or 16G.")
+@click.option(
+    "--threads",
+    type=int,
+    help="Number of threads.  [default: the cores that this process may use]",
+)
+@click.option(
+    "--memory-limit",
+    metavar="SIZE",
+    help="Limit of main memory, such as 16G or 80%.  [default: 80%]",
+)
 @backend_option(default="auto")
 @gpu_memory_option
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--quiet", is_flag=True, help="No progress on standard error.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of all random draws.",
+)
+@click.option("--quiet", is_flag=True, help="Show no progress on standard error.")
 @click.pass_context
 def main(
     ctx: click.Context,
@@ -114,10 +157,10 @@ def main(
     seed: int,
     quiet: bool,
 ) -> None:
-    """How language-model loss will fall with data, from the text alone.
+    """Predict how the loss of a language model falls with data, from its corpus alone.
 
     \b
-    ngramstat quickstart                      the whole job on a text you already have
+    ngramstat quickstart                      all steps, on a corpus that you already have
     ngramstat tokenize text.jsonl -o corpus   text to tokens
     ngramstat measure corpus -o run           tokens to exponents
     """
@@ -131,9 +174,9 @@ def _show(run: Any, as_json: bool) -> None:
         from ngramstat.report.sparkline import sparklines
         from ngramstat.report.summary import summarize
 
-        # Pictures in a line are for eyes, not for files.
-        glance = sparklines(run) if sys.stdout.isatty() else ""
-        click.echo(glance + summarize(run))
+        # Sparklines are for terminals, not for redirected output.
+        curves = sparklines(run) if sys.stdout.isatty() else ""
+        click.echo(curves + summarize(run))
 
 
 def _write(obj: dict[str, Any], output: str | None) -> None:
@@ -152,11 +195,22 @@ def _write(obj: dict[str, Any], output: str | None) -> None:
     type=int,
     default=8192,
     show_default=True,
-    help="Types of the byte-level BPE to train.",
+    help="Vocabulary size of the byte-level BPE to train.",
 )
-@click.option("--tokenizer", type=click.Path(), help="A tokenizer.json to use instead.")
-@click.option("--separator", type=click.IntRange(min=0), help="Its id between documents.")
-@click.option("--text-field", default="text", show_default=True, help="Of JSONL and Parquet.")
+@click.option(
+    "--tokenizer", type=click.Path(), help="Use this tokenizer.json instead of training one."
+)
+@click.option(
+    "--separator",
+    type=click.IntRange(min=0),
+    help="Id of the token between documents, with --tokenizer.",
+)
+@click.option(
+    "--text-field",
+    default="text",
+    show_default=True,
+    help="Field of JSONL or column of Parquet that holds the text.",
+)
 @click.option(
     "--document",
     type=click.Choice(["auto", "line", "record", "file"]),
@@ -164,7 +218,7 @@ def _write(obj: dict[str, Any], output: str | None) -> None:
     show_default=True,
     help="What one document is.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a corpus that is there.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing corpus.")
 @json_option
 @global_options
 def tokenize(
@@ -214,19 +268,19 @@ def inspect(
     as_json: bool,
     output: str | None,
 ) -> None:
-    """What a token store is: format, tokens, documents, vocabulary, separators.
+    """Describe a token store: format, tokens, documents, vocabulary, separators.
 
-    What looks wrong is listed under `problems`; the exit code is 0 all the same.
+    Probable mistakes are listed under `problems`; they do not change the exit code.
     """
-    from ngramstat.corpus import inspect as look
+    from ngramstat.corpus import inspect as inspect_store
 
-    found = look(**store).to_dict()
-    _write(found, output)
+    facts = inspect_store(**store).to_dict()
+    _write(facts, output)
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
-    width = max(map(len, found))
-    for name, value in found.items():
+    width = max(map(len, facts))
+    for name, value in facts.items():
         text = json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
         click.echo(f"{name:<{width}}  {'unknown' if value is None else text}")
 
@@ -245,7 +299,7 @@ def correlations(
     output: str | None,
     **options: Any,
 ) -> None:
-    """C(t): norms of the token covariances, their noise, and beta."""
+    """Measure C(t): norms of the token covariances, their noise, and beta."""
     _run(common, store, as_json, output, entropies=False, **options)
 
 
@@ -263,7 +317,7 @@ def entropies(
     output: str | None,
     **options: Any,
 ) -> None:
-    """H(n): next-token entropies, counted and held out, and gamma."""
+    """Measure H(n): next-token entropies, counted and held out, and gamma."""
     _run(common, store, as_json, output, correlations=False, **options)
 
 
@@ -288,8 +342,12 @@ def _run(
 @_pair_options
 @_entropy_options
 @click.option("-o", "--output", required=True, type=click.Path(), help="Directory of the run.")
-@click.option("--tokens", type=Numbers(), default=(), help="Training tokens, such as 1e9,1e12.")
-@click.option("--overwrite", is_flag=True, help="Replace another run's result in the output.")
+@click.option(
+    "--tokens", type=Numbers(), default=(), help="Training tokens to predict for, such as 1e9,1e12."
+)
+@click.option(
+    "--overwrite", is_flag=True, help="Replace the result of another run in the output directory."
+)
 @json_option
 @global_options
 def measure(
@@ -299,7 +357,7 @@ def measure(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """C(t), H(n), the exponents and the prediction. Goes on where it was interrupted."""
+    """Measure C(t), H(n) and the exponents, and predict alpha. Resumes after an interruption."""
     from ngramstat.api import measure as run_all
     from ngramstat.corpus import Corpus
 
@@ -327,33 +385,33 @@ def plan(
     output: str | None,
     **options: Any,
 ) -> None:
-    """What `measure` would take, before any of it: passes, memory, disk, time.
+    """Estimate what `measure` would need: passes over the corpus, memory, disk, time.
 
-    Exit code 2 where the memory limit is too small.
+    The exit code is 2 if the memory limit is too small.
     """
     from ngramstat.api import plan as make
     from ngramstat.corpus import Corpus
 
-    found = make(
+    needs = make(
         Corpus.open(**store),
         threads=common.threads,
         memory_limit=common.memory_limit,
         seed=common.seed,
         **options,
     ).to_dict()
-    _write(found, output)
+    _write(needs, output)
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(needs, indent=2))
     else:
         from ngramstat.report.summary import plan_table
 
-        click.echo(plan_table(found))
-    if found["problems"]:
-        fail("; ".join(found["problems"]), EXIT_INPUT)
+        click.echo(plan_table(needs))
+    if needs["problems"]:
+        fail("; ".join(needs["problems"]), EXIT_INPUT)
 
 
 def _finish(result: Any, output: str, as_json: bool) -> None:
-    """Writes the summary and the pictures beside run.json, shows the result and says where."""
+    """Write summary, figures and page next to run.json, show the result, and name the files."""
     from ngramstat.report.summary import summarize
     from ngramstat.runtime.files import atomic_write
 
@@ -361,13 +419,13 @@ def _finish(result: Any, output: str, as_json: bool) -> None:
     written = [directory / "run.json", directory / "summary.txt"]
     with atomic_write(written[1]) as file:
         file.write((summarize(result) + "\n").encode())
-    if pictures_can_be_drawn():
+    if figures_can_be_drawn():
         written.append(save_figure(result.plot(), directory / "figures.png"))
     written.append(directory / "report.html")
     _write_page(result, written[-1])
     _show(result, as_json)
     click.echo(f"Wrote {', '.join(map(str, written))}", err=as_json)
-    hint_at_pictures()
+    hint_at_figures()
 
 
 def _write_page(run: Any, path: Path, theories: Any = None) -> None:
@@ -381,11 +439,16 @@ def _write_page(run: Any, path: Path, theories: Any = None) -> None:
 
 @main.command()
 @click.argument("run", type=click.Path())
-@click.option("-o", "--output", type=click.Path(), help="HTML file [default: in the run].")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    help="HTML file to write.  [default: report.html in the run]",
+)
 @click.option(
     "--figures",
     type=click.Path(),
-    help="Directory for the figures as files of their own, too (extra plot).",
+    help="Also write every figure as a file into this directory (needs the extra plot).",
 )
 @click.option(
     "--format",
@@ -393,11 +456,11 @@ def _write_page(run: Any, path: Path, theories: Any = None) -> None:
     type=click.Choice(["png", "svg", "pdf"]),
     default="png",
     show_default=True,
-    help="Of these files.",
+    help="File format of --figures.",
 )
 @global_options
 def report(common: Globals, run: str, output: str | None, figures: str | None, kind: str) -> None:
-    """One self-contained HTML page of a run: opens offline, light and dark, on a phone."""
+    """Write a run as one self-contained HTML page, which opens offline and on a phone."""
     from ngramstat.api import THEORIES_FILE, load_run
     from ngramstat.results import TheoriesResult
 
@@ -406,10 +469,10 @@ def report(common: Globals, run: str, output: str | None, figures: str | None, k
     directory = path if path.is_dir() else path.parent
     if output is None:
         output = str(directory / "report.html")
-    panel = directory / THEORIES_FILE
-    found = TheoriesResult.load(panel) if panel.exists() else None
+    path_of_theories = directory / THEORIES_FILE
+    panel = TheoriesResult.load(path_of_theories) if path_of_theories.exists() else None
     written = [Path(output)]
-    _write_page(loaded, written[0], found)
+    _write_page(loaded, written[0], panel)
     if figures is not None:
         from ngramstat.report.figure_index import figures_of
 
@@ -417,7 +480,9 @@ def report(common: Globals, run: str, output: str | None, figures: str | None, k
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"{directory}: cannot be made: {error.strerror}") from error
+            raise InputError(
+                f"{directory}: cannot be created: {error.strerror}; give another --figures"
+            ) from error
         for name, draw in figures_of(loaded).items():
             written.append(save_figure(draw(), directory / f"{name}.{kind}"))
     click.echo(f"Wrote {', '.join(map(str, written))}")
@@ -425,18 +490,33 @@ def report(common: Globals, run: str, output: str | None, figures: str | None, k
 
 @main.command()
 @click.argument("run", type=click.Path())
-@click.option("--corpus", type=click.Path(), help="Its corpus [default: where the run found it].")
-@click.option("--validation", type=click.Path(), help="A finished run of `validate`.")
-@click.option("--curves", type=click.Path(), help="CSV or JSON of your models' losses.")
+@click.option(
+    "--corpus",
+    type=click.Path(),
+    help="Corpus of the run.  [default: the path recorded in the run]",
+)
+@click.option(
+    "--validation", type=click.Path(), help="A finished run of `validate` to compare with."
+)
+@click.option(
+    "--curves",
+    type=click.Path(),
+    help="CSV or JSON of your models' losses, to compare with.",
+)
 @click.option(
     "--longest",
     type=click.IntRange(1, 16),
     default=4,
     show_default=True,
-    help="k-grams of up to so many tokens are counted.",
+    help="Largest k of the k-grams that are counted.",
 )
 @json_option
-@click.option("-o", "--output", type=click.Path(), help="JSON file [default: in the run].")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    help="JSON file to write.  [default: theories.json in the run]",
+)
 @global_options
 def theories(
     common: Globals,
@@ -448,7 +528,7 @@ def theories(
     as_json: bool,
     output: str | None,
 ) -> None:
-    """Other theories of scaling on the same corpus, beside alpha = gamma / (2 beta)."""
+    """Predict the exponent by other theories, to compare with alpha = gamma / (2 beta)."""
     from ngramstat.api import THEORIES_FILE
     from ngramstat.api import theories as run_all
     from ngramstat.report.theories import summarize_theories
@@ -467,16 +547,23 @@ def theories(
     result.save(output)
     click.echo(
         json.dumps(result.to_dict(), indent=2) if as_json
-        else f"{summarize_theories(result)}\nWrote {output}; `ngramstat report` shows it, too"
+        else f"{summarize_theories(result)}\nWrote {output}; `ngramstat report` includes it"
     )  # fmt: skip
 
 
 @main.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path())
-@click.option("-o", "--output", default="comparison.html", show_default=True, type=click.Path())
+@click.option(
+    "-o",
+    "--output",
+    default="comparison.html",
+    show_default=True,
+    type=click.Path(),
+    help="HTML file to write.",
+)
 @global_options
 def compare(common: Globals, runs: tuple[str, ...], output: str) -> None:
-    """Several runs on one page: beta and gamma in one plane with lines of equal alpha."""
+    """Write one HTML page of several runs: beta and gamma with lines of equal alpha."""
     from ngramstat.api import load_run
     from ngramstat.report.compare import render_comparison
     from ngramstat.runtime.files import atomic_write
@@ -489,19 +576,24 @@ def compare(common: Globals, runs: tuple[str, ...], output: str) -> None:
 
 @main.command()
 @click.argument("run", type=click.Path())
-@click.option("--tokens", type=Numbers(), default=(), help="Training tokens, such as 1e9,1e12.")
+@click.option(
+    "--tokens", type=Numbers(), default=(), help="Training tokens to predict for, such as 1e9,1e12."
+)
 @click.option(
     "--loss",
     "losses",
     type=MeasuredLoss(),
     multiple=True,
-    help="A measured loss in nats per token, such as 1e9:3.2; two or more give a loss curve.",
+    help="A measured loss in nats per token, as TOKENS:LOSS, such as 1e9:3.2; give two "
+    "or more for a loss curve.",
 )
-@click.option("--context", type=click.IntRange(min=1), help="Context of your models, in tokens.")
+@click.option(
+    "--context", type=click.IntRange(min=1), help="Context length of your models, in tokens."
+)
 @click.option(
     "--curves",
     type=click.Path(),
-    help="CSV or JSON of your models' losses: context, tokens, loss and, if any, seed, error.",
+    help="CSV or JSON of your models' losses: context, tokens, loss and, optionally, seed, error.",
 )
 @json_option
 @_file_option
@@ -516,7 +608,7 @@ def predict(
     as_json: bool,
     output: str | None,
 ) -> None:
-    """alpha = gamma / (2 beta) with its gates, horizons n*(P), thresholds and expected losses."""
+    """Predict alpha = gamma / (2 beta), horizons n*(P), thresholds and expected losses."""
     import dataclasses
 
     from ngramstat.api import load_run
@@ -554,7 +646,7 @@ def predict(
 @json_option
 @global_options
 def quickstart(common: Globals, output: str, as_json: bool) -> None:
-    """The main job on the sources of this Python's standard library."""
+    """Tokenize and measure the sources of Python's standard library, as an example."""
     from ngramstat.quickstart import quickstart as run_all
     from ngramstat.quickstart import standard_library_sources
 
@@ -564,7 +656,7 @@ def quickstart(common: Globals, output: str, as_json: bool) -> None:
             f"{len(sources)} files of the Python standard library, one document each", err=True
         )
         for path in unreadable:
-            click.echo(f"left out, not UTF-8: {path}", err=True)
+            click.echo(f"skipped, not UTF-8: {path}", err=True)
     _, result = run_all(
         output,
         sources=sources,

@@ -1,4 +1,4 @@
-"""What the commands share: global options, errors as one line, and types of options."""
+"""Shared by all commands: global options, errors as one line, and types of options."""
 
 from __future__ import annotations
 
@@ -36,8 +36,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 _INTERRUPTED = (
-    "Interrupted. What was finished is kept in the output directory, and the same command goes on "
-    "from it"
+    "Interrupted. The output directory keeps what is finished; run the same command again to resume"
 )
 
 
@@ -53,7 +52,7 @@ class Globals:
     quiet: bool = False
 
     def of_run(self) -> dict[str, Any]:
-        """As the functions take them that do a run."""
+        """As keyword arguments of the functions that compute a run."""
         return {
             "threads": self.threads,
             "memory_limit": self.memory_limit,
@@ -65,16 +64,16 @@ class Globals:
 
 
 class Group(click.Group):
-    """Turns the package's errors into one line and an exit code."""
+    """A group of commands that turns the package's errors into one line and an exit code."""
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
-        """Runs the command; a usage error, too, is one line and exit code 2."""
+        """Run the command; usage errors also become one line and exit code 2."""
         if not standalone_mode:
             return super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
         try:
             code = super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
         except click.UsageError as error:
-            if type(error).__name__ == "NoArgsIsHelpError":  # newer clicks: no command at all
+            if type(error).__name__ == "NoArgsIsHelpError":  # newer versions of click: no command
                 error.show()
                 sys.exit(EXIT_INPUT)
             hint = f" (see {error.ctx.command_path} --help)" if error.ctx is not None else ""
@@ -99,36 +98,48 @@ class Group(click.Group):
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """One line on standard error, and the exit code."""
+    """Print one line on standard error and exit."""
     text = " ".join(message.split())
     click.echo(text if code == EXIT_INTERRUPTED else f"Error: {text}", err=True)
     sys.exit(code)
 
 
 def backend_option(**extra: Any) -> Callable[[F], F]:
-    """--backend; the command line's own list of names, as numpy is not imported for it."""
+    """The option --backend. Its names are repeated here, so that --help need not import numpy."""
     return click.option(
         "--backend",
         type=click.Choice(["auto", "cpu", "cuda"]),
-        help="Who counts [auto: GPUs where there are any].",
+        help="Compute backend; auto uses GPUs if there are any.",
         **extra,
     )
 
 
 gpu_memory_option = click.option(
-    "--gpu-memory", metavar="SIZE", help="Of each GPU, such as 50% of what is free, or 40G."
+    "--gpu-memory",
+    metavar="SIZE",
+    help="Memory limit on each GPU, such as 40G, or 50% of its free memory.",
 )
 
 
 def global_options(command: F) -> F:
-    """Adds the global options and passes them on as one `Globals`."""
+    """Add the global options and pass them on as one `Globals`."""
 
-    @click.option("--threads", type=int, help="Threads [default: the cores this process may use].")
-    @click.option("--memory-limit", metavar="SIZE", help="Such as 80% (the default) or 16G.")
+    @click.option(
+        "--threads",
+        type=int,
+        help="Number of threads.  [default: the cores that this process may use]",
+    )
+    @click.option(
+        "--memory-limit",
+        metavar="SIZE",
+        help="Limit of main memory, such as 16G or 80%.  [default: 80%]",
+    )
     @backend_option()
     @gpu_memory_option
-    @click.option("--seed", type=click.IntRange(min=0), help="Seed of everything drawn [0].")
-    @click.option("--quiet", is_flag=True, help="No progress on standard error.")
+    @click.option(
+        "--seed", type=click.IntRange(min=0), help="Seed of all random draws.  [default: 0]"
+    )
+    @click.option("--quiet", is_flag=True, help="Show no progress on standard error.")
     @functools.wraps(command)
     def wrapped(
         *args: Any,
@@ -140,15 +151,15 @@ def global_options(command: F) -> F:
         quiet: bool,
         **kwargs: Any,
     ) -> Any:
-        # What stands after the command's name wins over what stands before it.
-        given = click.get_current_context().find_object(Globals) or Globals()
+        # Options after the command's name take precedence over those before it.
+        before = click.get_current_context().find_object(Globals) or Globals()
         merged = Globals(
-            threads if threads is not None else given.threads,
-            memory_limit if memory_limit is not None else given.memory_limit,
-            backend if backend is not None else given.backend,
-            gpu_memory if gpu_memory is not None else given.gpu_memory,
-            seed if seed is not None else given.seed,
-            quiet or given.quiet,
+            threads if threads is not None else before.threads,
+            memory_limit if memory_limit is not None else before.memory_limit,
+            backend if backend is not None else before.backend,
+            gpu_memory if gpu_memory is not None else before.gpu_memory,
+            seed if seed is not None else before.seed,
+            quiet or before.quiet,
         )
         return command(*args, merged, **kwargs)
 
@@ -156,6 +167,8 @@ def global_options(command: F) -> F:
 
 
 def compose(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
+    """One decorator that applies several, the first one outermost."""
+
     def apply(command: F) -> F:
         for decorator in reversed(decorators):
             command = decorator(command)
@@ -246,9 +259,9 @@ class MeasuredLoss(click.ParamType):  # type: ignore[type-arg]
 
 
 class HeldOut(click.ParamType):  # type: ignore[type-arg]
-    """A share such as ``0.01``, or the path of a held-out corpus."""
+    """A fraction such as ``0.01``, or the path of a held-out corpus."""
 
-    name = "share|path"
+    name = "fraction|path"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         """float or str."""
@@ -287,7 +300,7 @@ class ListOf(click.ParamType):  # type: ignore[type-arg]
         self.name = f"{of.name},..."
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Tuple of what the other type makes."""
+        """Tuple of converted values."""
         if isinstance(value, tuple):
             return value
         parts = [part.strip() for part in str(value).split(",") if part.strip()]
@@ -308,7 +321,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
         except ValueError:
             self.fail(f"{value!r} is not a duration such as 90s, 45m or 2h", param, ctx)
         if not 0 < seconds < 1e9:
-            self.fail(f"{value!r}: must be over 0 and below 30 years", param, ctx)
+            self.fail(f"{value!r}: must be longer than 0 and shorter than 30 years", param, ctx)
         return seconds
 
 
@@ -329,17 +342,21 @@ class Probabilities(click.ParamType):  # type: ignore[type-arg]
 
 _store_options = compose(
     click.argument("corpus", type=click.Path()),
-    click.option("--format", default="auto", show_default=True, help="Store format."),
-    click.option("--dtype", help="uint16 or uint32, where the file does not say."),
+    click.option("--format", default="auto", show_default=True, help="Format of the token store."),
+    click.option("--dtype", help="uint16 or uint32, if the file does not say."),
     click.option(
-        "--vocab-size", type=click.IntRange(min=1), help="V, where the file does not say."
+        "--vocab-size",
+        type=click.IntRange(min=1),
+        help="Vocabulary size V, if the file does not say.",
     ),
-    click.option("--separator", type=click.IntRange(min=0), help="Id between documents."),
+    click.option(
+        "--separator", type=click.IntRange(min=0), help="Id of the token between documents."
+    ),
 )
 
 
 def corpus_options(command: F) -> F:
-    """Adds the options that say what a token store is, and passes them on as one dict."""
+    """Add the options that describe a token store, and pass them on as one dict."""
 
     @functools.wraps(command)
     def wrapped(*args: Any, corpus: str, **kwargs: Any) -> Any:

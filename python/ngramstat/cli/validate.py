@@ -1,4 +1,4 @@
-"""`ngramstat validate`: transformers against the prediction."""
+"""`ngramstat validate`: compares trained transformers with the prediction."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ngramstat.cli.figures import hint_at_pictures, pictures_can_be_drawn, save_figure
+from ngramstat.cli.figures import figures_can_be_drawn, hint_at_figures, save_figure
 from ngramstat.cli.options import (
     Count,
     Duration,
@@ -30,14 +30,14 @@ __all__ = ["validate"]
     type=ListOf(click.Choice(["gpt2", "gpt2-rotary", "llama"])),
     default="gpt2",
     show_default=True,
-    help="Comma-separated: gpt2, gpt2-rotary, llama.",
+    help="Architectures, comma-separated: gpt2, gpt2-rotary, llama.",
 )
 @click.option(
     "--size",
     type=click.Choice(["0.1M", "0.3M", "1M", "3M", "10M", "30M", "100M"]),
     default="0.1M",
     show_default=True,
-    help="Parameters beside embeddings.",
+    help="Number of parameters without embeddings.",
 )
 @click.option(
     "--contexts",
@@ -51,37 +51,66 @@ __all__ = ["validate"]
     default=None,
     help="Training-set sizes P in tokens, such as 1e5,2e5,4e5.  [default: doubling from 1e5]",
 )
-@click.option("--seeds", type=click.IntRange(1, 20), default=1, show_default=True)
+@click.option(
+    "--seeds",
+    type=click.IntRange(1, 20),
+    default=1,
+    show_default=True,
+    help="Trainings with the best settings of every size.",
+)
 @click.option(
     "--trials",
     type=click.IntRange(1, 100),
     default=6,
     show_default=True,
-    help="Settings (rate, decay, epochs, batch) tried for every size at most.",
+    help="Maximum number of settings (learning rate, weight decay, epochs, batch) per size.",
 )
 @click.option(
     "--capacity/--no-capacity",
     default=True,
     show_default=True,
-    help="Train a larger model once, to see that it gains nothing.",
+    help="Also train a larger model once, to check that it gains nothing.",
 )
 @click.option(
     "--targets",
     type=click.Choice(["all", "last", "class"]),
     default="all",
     show_default=True,
-    help="Predict every token; the last of every document, or its class (hierarchy worlds).",
+    help="Predict all tokens, the last token of every document, or its class (the last two for "
+    "hierarchy worlds).",
 )
-@click.option("--held-out", type=Count(), default="262144", help="Tokens to measure with.")
-@click.option("--tuning", type=Count(), default="32768", help="Tokens to stop and tune by.")
-@click.option("--budget", type=Duration(), help="Of training, over all calls: 45m, 2h, 900s.")
+@click.option(
+    "--held-out",
+    type=Count(),
+    default="262144",
+    show_default=True,
+    help="Held-out tokens that losses are measured on.",
+)
+@click.option(
+    "--tuning",
+    type=Count(),
+    default="32768",
+    show_default=True,
+    help="Held-out tokens that settings are tuned on.",
+)
+@click.option(
+    "--budget",
+    type=Duration(),
+    help="Limit of training time over all calls, such as 45m, 2h or 900s.",
+)
 @click.option(
     "--measured",
     type=click.Path(),
-    help="A finished run of `measure` on this corpus.  [default: measure it here]",
+    help="A finished run of `measure` on this corpus.  [default: measure it now]",
 )
-@click.option("--device", help="cpu or cuda  [default: a GPU if there is one].")
-@click.option("--level", type=float, default=0.95, show_default=True, help="Of the intervals.")
+@click.option("--device", help="cpu, cuda or cuda:1.  [default: a GPU if there is one]")
+@click.option(
+    "--level",
+    type=float,
+    default=0.95,
+    show_default=True,
+    help="Confidence level of the intervals.",
+)
 @json_option
 @global_options
 def validate(
@@ -91,9 +120,9 @@ def validate(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train transformers on growing shares of the corpus and compare alpha with its prediction.
+    """Train transformers on growing parts of the corpus and compare alpha with its prediction.
 
-    Needs torch (pip install 'ngramstat[torch]'). Goes on where it was interrupted.
+    Needs torch (pip install 'ngramstat[torch]'). Resumes after an interruption.
     """
     from ngramstat.corpus import Corpus
     from ngramstat.report.validation_summary import summarize_validation
@@ -113,12 +142,12 @@ def validate(
     written = [directory / "validation.json", directory / "runs.csv", directory / "summary.txt"]
     with atomic_write(written[2]) as file:
         file.write(text.encode())
-    if pictures_can_be_drawn():
+    if figures_can_be_drawn():
         from ngramstat.report.validation import plot_validation, plot_validation_collapse
 
         written.append(save_figure(plot_validation(result), directory / "losses.png"))
-        for k, found in enumerate(plot_validation_collapse(result), start=1):
-            written.append(save_figure(found, directory / f"collapse-{k}.png"))
+        for k, figure in enumerate(plot_validation_collapse(result), start=1):
+            written.append(save_figure(figure, directory / f"collapse-{k}.png"))
     click.echo(json.dumps(result.to_dict(), indent=2, allow_nan=False) if as_json else text)
     click.echo(f"Wrote {', '.join(map(str, written))}", err=True)
-    hint_at_pictures()
+    hint_at_figures()

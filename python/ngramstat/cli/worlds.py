@@ -1,4 +1,4 @@
-"""``ngramstat synthesize``: one command per world of known answer."""
+"""``ngramstat synthesize``: one command for every synthetic world with known exponents."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ __all__ = ["synthesize"]
 
 @click.group()
 def synthesize() -> None:
-    """Corpora of known answer: exact C(t), H(n) and exponents beside the tokens.
+    """Write a synthetic corpus with its exact C(t), H(n) and exponents.
 
-    Each KIND writes a corpus directory with truth.json in it, for instance
+    Each KIND writes a corpus directory that contains truth.json, for instance
 
     \b
     ngramstat synthesize potts --beta 0.9 --levels 14 --tokens 1e7 -o potts
@@ -39,27 +39,28 @@ def synthesize() -> None:
     """
 
 
-def _refuse_unused(needed: str, *names: str) -> None:
-    """Refuse options that were given but mean nothing here."""
+def _refuse_unused(condition: str, *names: str) -> None:
+    """Refuse options that were given but have no effect."""
     context = click.get_current_context()
     for name in names:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             option = "--" + name.replace("_", "-")
-            raise InputError(f"{option}: means nothing {needed}; leave it out")
+            raise InputError(f"{option}: has no effect {condition}; leave it out")
 
 
 def _world_command(
     kind: str, *options: Callable[[Any], Any], document_length: bool
 ) -> Callable[[Callable[..., Any]], click.Command]:
-    """Registers `synthesize KIND`; the function below it makes the world from its options."""
+    """Register `synthesize KIND`; the decorated function makes the world from its options."""
     shared = [
-        click.option("-o", "--output", required=True, type=click.Path(), help="Directory."),
+        click.option("-o", "--output", required=True, type=click.Path(),
+                     help="Corpus directory to write."),
         click.option("--tokens", type=Count(), default="1e7", show_default=True,
-                     help="Rounded up to whole documents."),
-        click.option("--lags", type=Lags(), help="Of the exact C(t)."),
+                     help="Number of tokens, rounded up to whole documents."),
+        click.option("--lags", type=Lags(), help="Lags of the exact C(t), such as 1,2,4 or 1:32."),
         click.option("--max-context", type=click.IntRange(min=0), default=5, show_default=True,
-                     help="Of the exact H(n)."),
-        click.option("--overwrite", is_flag=True, help="Replace a corpus that is there."),
+                     help="Largest context n of the exact H(n)."),
+        click.option("--overwrite", is_flag=True, help="Replace an existing corpus."),
         json_option,
     ]  # fmt: skip
     if document_length:
@@ -99,7 +100,7 @@ def _world_command(
                 )
             except KeyboardInterrupt:
                 fail(
-                    f"Interrupted. {output} is as it was before; the same command begins anew",
+                    f"Interrupted. {output} is unchanged; run the same command again to start over",
                     EXIT_INTERRUPTED,
                 )
             known = read_json(Path(output) / TRUTH_FILE)
@@ -130,17 +131,19 @@ def _world_command(
     click.option("--m", type=int, default=4, show_default=True, help="Rules per symbol."),
     click.option("--s", type=int, default=2, show_default=True, help="Children per node."),
     click.option("--levels", "--depth", "-L", type=int, default=10, show_default=True,
-                 help="A string has s^levels tokens."),
-    click.option("--classes", type=int, help="Symbols of the root [default: v]."),
-    click.option("--zipf-a", type=float, help="Rule k has probability ~ k^-(1+a)."),
+                 help="Levels of the tree; a document has s^levels tokens."),
+    click.option("--classes", type=int, help="Number of root symbols (classes).  [default: v]"),
+    click.option("--zipf-a", type=float,
+                 help="Give rule k a probability ~ k^-(1+a).  [default: equal]"),
     click.option("--zipf-levels", type=click.Choice(["1", "all"]), default="all",
-                 show_default=True, help="Levels with power-law rules, 1: the bottom one."),
-    click.option("--rules-seed", type=click.IntRange(min=0), default=0, show_default=True),
-    click.option("--concatenated", is_flag=True, help="One stream, no document per string."),
+                 show_default=True, help="Levels with power-law rules; 1 is the lowest."),
+    click.option("--rules-seed", type=click.IntRange(min=0), default=0, show_default=True,
+                 help="Seed of the rules (--seed is that of the tokens)."),
+    click.option("--concatenated", is_flag=True, help="Write one stream without document ends."),
     document_length=False,
 )  # fmt: skip
 def _rhm(**options: Any) -> Any:
-    """Random hierarchy model: a tree of random rules, uniform or power-law."""
+    """Random hierarchy model: a tree of random production rules, uniform or power-law."""
     from ngramstat.synthetic import RandomHierarchy
 
     if options["zipf_a"] is None:
@@ -150,18 +153,19 @@ def _rhm(**options: Any) -> Any:
 
 @_world_command(
     "potts",
-    click.option("--vocab-size", type=int, default=8, show_default=True),
+    click.option("--vocab-size", type=int, default=8, show_default=True, help="Vocabulary size V."),
     click.option("--s", type=int, default=2, show_default=True, help="Children per node."),
     click.option("--levels", "--depth", "-L", type=int, default=10, show_default=True,
                  help="A document has s^levels tokens."),
-    click.option("--beta", type=float, help="Decay of C(t) [default: 0.9]."),
-    click.option("--theta", type=float, help="Share of faithful children, instead of --beta."),
+    click.option("--beta", type=float, help="Exponent of the decay of C(t).  [default: 0.9]"),
+    click.option("--theta", type=float,
+                 help="Probability that a child copies its parent; instead of --beta."),
     click.option("--noise-share", type=float, default=0.0, show_default=True,
-                 help="Share of documents without any correlation."),
+                 help="Fraction of documents without any correlation."),
     document_length=False,
 )  # fmt: skip
 def _potts(beta: float | None, theta: float | None, **options: Any) -> Any:
-    """Potts broadcast tree: beta exact on powers of s."""
+    """Potts broadcast tree: C(t) decays exactly as t^-beta on powers of s."""
     from ngramstat.synthetic import BroadcastTree
 
     if beta is not None and theta is not None:
@@ -173,12 +177,17 @@ def _potts(beta: float | None, theta: float | None, **options: Any) -> Any:
 
 @_world_command(
     "runs",
-    click.option("--mu", type=float, required=True, help="beta = mu, gamma = 1 + mu."),
-    click.option("--vocab-size", type=int, default=4, show_default=True),
+    click.option(
+        "--mu",
+        type=float,
+        required=True,
+        help="Exponent of the run lengths: beta = mu, gamma = 1 + mu.",
+    ),
+    click.option("--vocab-size", type=int, default=4, show_default=True, help="Vocabulary size V."),
     document_length=True,
 )
 def _runs(**options: Any) -> Any:
-    """Run process: heavy-tailed runs, beta and gamma in closed form."""
+    """Run process: heavy-tailed runs of one token, beta and gamma in closed form."""
     from ngramstat.synthetic import RunProcess
 
     return RunProcess(**options)
@@ -186,15 +195,18 @@ def _runs(**options: Any) -> Any:
 
 @_world_command(
     "santa-fe",
-    click.option("--a", type=float, default=0.43, show_default=True, help="gamma = a / (1+a)."),
+    click.option("--a", type=float, default=0.43, show_default=True,
+                 help="Sets gamma = a / (1+a)."),
     click.option("--eta", type=float, default=3.18, show_default=True,
-                 help="beta = 2 (1+a) / eta."),
-    click.option("--c", type=float, default=0.25, show_default=True),
-    click.option("--kinds", type=int, default=4000, show_default=True, help="V is twice that."),
+                 help="Sets beta = 2 (1+a) / eta."),
+    click.option("--c", type=float, default=0.25, show_default=True,
+                 help="Prefactor of the rates at which facts change."),
+    click.option("--kinds", type=int, default=4000, show_default=True,
+                 help="Number of facts; the vocabulary size is twice that."),
     document_length=True,
 )  # fmt: skip
 def _santa_fe(**options: Any) -> Any:
-    """Ergodic Santa Fe process: slowly changing facts, language-like exponents."""
+    """Ergodic Santa Fe process: slowly changing facts, with exponents like those of language."""
     from ngramstat.synthetic import SantaFe
 
     return SantaFe(**options)
@@ -202,12 +214,14 @@ def _santa_fe(**options: Any) -> Any:
 
 @_world_command(
     "copy",
-    click.option("--rho", type=float, default=0.9, show_default=True, help="Share of copies."),
+    click.option("--rho", type=float, default=0.9, show_default=True,
+                 help="Probability that a token is a copy."),
     click.option("--exponent", type=float, default=1.6, show_default=True,
-                 help="Distances are drawn as d^-exponent."),
-    click.option("--reach", type=int, default=256, show_default=True, help="Longest distance."),
+                 help="Copy distances d are drawn with probability ~ d^-exponent."),
+    click.option("--reach", type=int, default=256, show_default=True,
+                 help="Longest copy distance."),
     click.option("--pi", type=Probabilities(), default="0.4,0.3,0.2,0.1", show_default=True,
-                 help="Distribution of new tokens."),
+                 help="Probabilities of tokens that are not copies."),
     document_length=True,
 )  # fmt: skip
 def _copy(**options: Any) -> Any:
@@ -219,17 +233,19 @@ def _copy(**options: Any) -> Any:
 
 @_world_command(
     "markov",
-    click.option("--vocab-size", type=int, default=8, show_default=True),
-    click.option("--order", type=int, default=1, show_default=True),
+    click.option("--vocab-size", type=int, default=8, show_default=True, help="Vocabulary size V."),
+    click.option("--order", type=int, default=1, show_default=True, help="Order of the chain."),
     click.option("--concentration", type=float, default=1.0, show_default=True,
-                 help="Of the Dirichlet draws of the transitions."),
-    click.option("--rules-seed", type=click.IntRange(min=0), default=0, show_default=True),
+                 help="Concentration of the Dirichlet distribution of the transitions."),
+    click.option("--rules-seed", type=click.IntRange(min=0), default=0, show_default=True,
+                 help="Seed of the rules (--seed is that of the tokens)."),
     click.option("--transitions", type=click.Path(),
-                 help="JSON file with nested lists of probabilities, instead of drawn ones."),
+
+                              help="JSON file with nested lists of transition probabilities."),
     document_length=True,
 )  # fmt: skip
 def _markov(transitions: str | None, **options: Any) -> Any:
-    """Markov chain: exponential C(t), constant H(n); exponents must be refused."""
+    """Markov chain: exponential C(t), constant H(n), so that exponents must be refused."""
     from ngramstat.runtime.files import read_json
     from ngramstat.synthetic import MarkovChain
 
@@ -246,13 +262,19 @@ def _markov(transitions: str | None, **options: Any) -> Any:
 
 @_world_command(
     "graph",
-    click.option("--nodes", type=int, default=300, show_default=True),
-    click.option("--edges", type=int, default=1500, show_default=True),
-    click.option("--rules-seed", type=click.IntRange(min=0), default=0, show_default=True),
+    click.option("--nodes", type=int, default=300, show_default=True, help="Nodes of the graph."),
+    click.option("--edges", type=int, default=1500, show_default=True, help="Edges of the graph."),
+    click.option(
+        "--rules-seed",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Seed of the rules; --seed is that of the tokens.",
+    ),
     document_length=True,
 )
 def _graph(**options: Any) -> Any:
-    """Random walk on a random graph; exponents must be refused."""
+    """Random walk on a random graph, whose exponents must be refused."""
     from ngramstat.synthetic import GraphWalk
 
     return GraphWalk(**options)
@@ -260,18 +282,22 @@ def _graph(**options: Any) -> Any:
 
 @_world_command(
     "independent",
-    click.option("--vocab-size", type=int, default=8192, show_default=True),
-    click.option("--exponent", type=float, default=1.0, show_default=True, help="Of Zipf's law."),
-    click.option("--shift", type=float, default=0.0, show_default=True),
+    click.option("--vocab-size", type=int, default=8192, show_default=True,
+                 help="Vocabulary size V."),
+    click.option("--exponent", type=float, default=1.0, show_default=True,
+                 help="Exponent of Zipf's law."),
+    click.option("--shift", type=float, default=0.0, show_default=True,
+                 help="Shift of the rank in Zipf's law (Mandelbrot)."),
     click.option("--topics", type=int, default=0, show_default=True,
-                 help="Distributions that documents choose from."),
+                 help="Number of topics; each document has one. 0: no topics."),
     click.option("--concentration", type=float, default=100.0, show_default=True,
-                 help="Of the topics around Zipf's law."),
-    click.option("--rules-seed", type=click.IntRange(min=0), default=0, show_default=True),
+                 help="Concentration of the topics around Zipf's law; larger is closer."),
+    click.option("--rules-seed", type=click.IntRange(min=0), default=0, show_default=True,
+                 help="Seed of the rules (--seed is that of the tokens)."),
     document_length=True,
 )  # fmt: skip
 def _independent(**options: Any) -> Any:
-    """Independent Zipf tokens, optionally with topics; no sequential correlation."""
+    """Independent tokens from Zipf's law, optionally with topics; no sequential correlation."""
     from ngramstat.synthetic import IndependentTokens
 
     if not options["topics"]:

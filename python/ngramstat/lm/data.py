@@ -1,9 +1,9 @@
-"""Which tokens to train on, to tune by and to measure with: whole documents in random order.
+"""Splits a corpus into tokens for training, tuning and measuring: whole documents, shuffled.
 
-The held-out documents come first in that order. One half of them is for tuning (when to stop, which
-settings), the other for measuring. Training sets of P tokens are made of the documents that follow,
-so a smaller training set is part of every larger one. Documents are joined with their separators
-into one token stream, as in the paper, and windows run across document ends.
+In the random order the documents for tuning (when to stop, which settings) come first, then those
+for measuring. Training sets of P tokens are made of the documents that follow, so a smaller
+training set is part of every larger one. Documents are joined with their separators into one token
+stream, as in the paper, and windows run across document ends.
 """
 
 from __future__ import annotations

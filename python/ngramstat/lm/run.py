@@ -1,4 +1,4 @@
-"""One training: its settings, its outcome, and the files both are kept in. Needs no torch."""
+"""One training: its settings, its outcome, and the files that hold both. Needs no torch."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ngramstat.prediction.collapse import collapse_members, rescaled
 from ngramstat.report.axes import GREY, logarithmic, new_figure
+from ngramstat.report.text import CURVE_SOURCES
 from ngramstat.results import Collapse, CurveTable
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def plot_collapse(table: CurveTable, collapse: Collapse) -> Figure:
         logarithmic(ax)
     before.set_xlabel("training tokens $P$")
     before.set_ylabel("loss $L_n(P)$ (nats per token)")
-    before.set_title(f"{collapse.source} curves", fontsize=10)
+    before.set_title(f"{CURVE_SOURCES[collapse.source]} curves", fontsize=10)
     before.legend(fontsize=7.5)
     after.set_xlabel(r"$P / n^{2\beta}$")
     rate = "" if collapse.entropy_rate == 0 else rf" - {collapse.entropy_rate:.3g}"

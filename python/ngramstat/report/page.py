@@ -163,10 +163,14 @@ def _meaning_of_beta(beta: Exponent) -> str:
 def _meaning_of_horizon(point: HorizonPoint) -> str:
     if point.lag is None:
         return ""
-    bound = " at least" if point.at_least else ""
+    if point.at_least:
+        return (
+            f"{point.tokens:.3g} training tokens resolve correlations at least up to lag "
+            f"{point.lag:,.0f}."
+        )
     return (
-        f"{point.tokens:.3g} training tokens resolve correlations up to lag{bound} "
-        f"{point.lag:,.0f}; at larger lags they show only noise."
+        f"{point.tokens:.3g} training tokens resolve correlations up to lag {point.lag:,.0f}; at "
+        "larger lags they show only noise."
     )
 
 
@@ -203,10 +207,10 @@ def _top_tokens(result: CorrelationResult) -> str:
             sides = [
                 ", ".join(
                     f"{_token(result, int(i))}&nbsp;<small>{v:+.2f}</small>"
-                    for i, v in zip(types[row, k], values[row, k], strict=True)
+                    for i, v in zip(tokens[row, k], values[row, k], strict=True)
                     if i >= 0
                 )
-                for types, values in (
+                for tokens, values in (
                     (left, result.left_loadings),
                     (right, result.right_loadings),
                 )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.report.text import (
+    CURVE_SOURCES,
     GATE_MARKS,
     count,
     estimate,
@@ -30,6 +31,7 @@ from ngramstat.results import (
     CorrelationResult,
     CurvesResult,
     EntropyResult,
+    HorizonPoint,
     LossFit,
     LossPoint,
     Prediction,
@@ -405,14 +407,7 @@ def _prediction(result: Prediction) -> list[str]:
             f"{GATE_MARKS[gate.passed]}  {gate.name}: {gate_text(gate)}", indent=2, hang=11
         )
     for point in result.horizon:
-        if point.lag is None:
-            text = "no lag"
-        else:
-            text = _reach(point.lag, at_least=point.at_least)
-            if point.low is not None and point.high is not None:
-                text += f" [{_lag(point.low)}, {_lag(point.high)}]"
-            text += ", extrapolated" * point.extrapolated
-        lines += wrap(f"{count(point.tokens)} tokens resolve lags up to {text}", indent=2)
+        lines += wrap(f"{count(point.tokens)} tokens resolve {_horizon(point)}", indent=2)
     for length in result.context_length:
         lines += wrap(_context_length(length), indent=2, hang=2)
     for stage in result.stage:
@@ -427,7 +422,16 @@ def _prediction(result: Prediction) -> list[str]:
     return lines
 
 
-def _reach(lag: float, *, at_least: bool) -> str:
+def _horizon(point: HorizonPoint) -> str:
+    if point.lag is None:
+        return "no lag"
+    text = f"lags up to {_bound(point.lag, at_least=point.at_least)}"
+    if point.low is not None and point.high is not None:
+        text += f" [{_lag(point.low)}, {_lag(point.high)}]"
+    return text + ", extrapolated" * point.extrapolated
+
+
+def _bound(lag: float, *, at_least: bool) -> str:
     return ("at least " if at_least else "") + _lag(lag)
 
 
@@ -436,7 +440,7 @@ def _context_length(point: ContextPoint) -> str:
     if point.limit is None or point.high is None:
         return head + "none; no lag is resolved"
     low = "less than the first lag" if point.low is None else _lag(point.low)
-    text = f"{head}between {low} and {_reach(point.high, at_least=point.at_least)} tokens"
+    text = f"{head}between {low} and {_bound(point.high, at_least=point.at_least)} tokens"
     text += ", extrapolated" * point.extrapolated
     # A lower bound of n* gives no upper bound of the useful context.
     return text if point.at_least else f"{text}; nothing can be learned beyond {_lag(point.limit)}"
@@ -463,9 +467,9 @@ def _stage(point: StagePoint) -> str:
         point.other_beta,
         (point.other_alpha, point.other_low, point.other_high),
     )
-    joint = "or" if point.stage == "indeterminate" else "not"
-    prefix = "stage indeterminate: " if point.stage == "indeterminate" else ""
-    return f"at {count(point.tokens)} tokens {prefix}{one}; {joint} {other}"
+    if point.stage == "indeterminate":
+        return f"at {count(point.tokens)} tokens (stage indeterminate): {one}; or {other}"
+    return f"at {count(point.tokens)} tokens: {one}; not {other}"
 
 
 def _expected_losses(fit: LossFit, points: Sequence[LossPoint]) -> list[str]:
@@ -494,7 +498,8 @@ def _with_band(value: float, low: float | None, high: float | None) -> str:
 
 def _collapse(result: Collapse) -> str:
     text = (
-        f"collapse of {result.source} curves, {result.protocol} (H_inf {result.entropy_rate:.3g}): "
+        f"collapse of {CURVE_SOURCES[result.source]} curves, {result.protocol} "
+        f"(H_inf {result.entropy_rate:.3g}): "
     )
     at = f"at gamma {result.gamma:.3f}, beta {result.beta:.3f}"
     if result.quality is None:
@@ -522,7 +527,7 @@ def _curves(result: CurvesResult) -> list[str]:
         ("delta", [_nats(x) for x in result.delta]),
         ("delta's interval", _intervals(result.delta_low, result.delta_high, _nats)),
     ]
-    lines = ["", "CURVES  imported losses in nats per token, L = limit + A P^-delta"]
+    lines = ["", "CURVES  losses of your models in nats per token, L = limit + A P^-delta"]
     lines += table(columns)
     for n, text in zip(result.context, result.reasons, strict=True):
         if text:

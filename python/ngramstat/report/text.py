@@ -9,6 +9,7 @@ from typing import Any
 from ngramstat.results import Exponent, Gate
 
 __all__ = [
+    "CURVE_SOURCES",
     "GATE_MARKS",
     "WIDTH",
     "count",
@@ -23,6 +24,9 @@ __all__ = [
 
 # Maximum width of a line.
 WIDTH = 100
+
+# The field `source` of a collapse, in words.
+CURVE_SOURCES = {"counted": "counted", "imported": "user"}
 
 GATE_MARKS = {True: "passed ", False: "FAILED ", None: "unknown"}
 

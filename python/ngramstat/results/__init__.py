@@ -1,7 +1,7 @@
-"""Frozen results: what every computation returns, and how it is written as JSON.
+"""The results that computations return: immutable, and convertible to JSON and back.
 
-Units: lags, contexts and horizons are tokens; entropies are nats per token; entries of C(t) and
-its norms are dimensionless probabilities.
+Units: lags, contexts and horizons are tokens; entropies are in nats per token; the
+entries of C(t) and its norms are dimensionless probabilities.
 """
 
 from __future__ import annotations

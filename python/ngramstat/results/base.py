@@ -1,9 +1,9 @@
-"""What all results have in common: checks on construction, JSON both ways, small tables.
+"""Base of all results: checks on construction, JSON both ways, small tables.
 
-Every result is an immutable dataclass with NumPy arrays inside (copied and made read-only on
-construction), checks its own shapes, and converts to and from plain JSON objects with the field
-names of the public contract. In memory a number that was not computed is NaN inside an array and
-``None`` elsewhere; in JSON both are ``null``. Finite floats survive a save and load bit for bit.
+Every result is an immutable dataclass. NumPy arrays in it are copied and made read-only when it is
+constructed, and their shapes are checked. It converts to and from plain JSON objects with the same
+field names. A number that was not computed is NaN inside an array and ``None`` elsewhere; in JSON
+both are ``null``. Finite floats survive saving and loading bit for bit.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = [
     "check_boundary",
 ]
 
-# Deeper objects than this in a file are refused before they can exhaust the interpreter's stack.
+# Objects in a file that are nested more deeply are refused: they could exhaust the stack.
 _MAX_JSON_DEPTH = 24
 
 
@@ -53,7 +53,7 @@ _MAX_JSON_DEPTH = 24
 
 
 class _Kind:
-    """One way to check a field in memory (`coerce`), and to read and write it as JSON."""
+    """Checks a field in memory (`coerce`), and reads and writes it as JSON."""
 
     def coerce(self, value: Any, where: str) -> Any:
         raise NotImplementedError
@@ -66,7 +66,7 @@ class _Kind:
 
 
 class _Array(_Kind):
-    """An array of one dtype and rank; the first axis is the section's axis."""
+    """An array of a given dtype and number of dimensions."""
 
     def __init__(self, dtype: str, ndim: int = 1) -> None:
         self.dtype = np.dtype(dtype)
@@ -74,23 +74,23 @@ class _Array(_Kind):
 
     def coerce(self, value: Any, where: str) -> NDArray[Any]:
         try:
-            given = np.asarray(value)
+            array = np.asarray(value)
         except (ValueError, TypeError, OverflowError) as error:
             raise InputError(f"{where}: not a rectangular array of numbers") from error
-        if given.size == 0 and given.dtype == np.float64:
-            given = given.astype(self.dtype)  # an empty list has no dtype of its own
+        if array.size == 0 and array.dtype == np.float64:
+            array = array.astype(self.dtype)  # an empty list has no dtype of its own
         allowed = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}[self.dtype.kind]
-        if given.dtype.kind not in allowed:
-            raise InputError(f"{where}: needs {self.dtype} numbers, got dtype {given.dtype}")
-        if given.ndim != self.ndim:
-            raise InputError(f"{where}: needs {self.ndim} dimension(s), got {given.ndim}")
-        if self.dtype.kind in "iu" and given.size:
+        if array.dtype.kind not in allowed:
+            raise InputError(f"{where}: needs {self.dtype} numbers, got dtype {array.dtype}")
+        if array.ndim != self.ndim:
+            raise InputError(f"{where}: needs {self.ndim} dimension(s), got {array.ndim}")
+        if self.dtype.kind in "iu" and array.size:
             bounds = np.iinfo(self.dtype)
-            if int(given.min()) < bounds.min or int(given.max()) > bounds.max:
+            if int(array.min()) < bounds.min or int(array.max()) > bounds.max:
                 raise InputError(f"{where}: a value does not fit {self.dtype}")
-        array = np.array(given, dtype=self.dtype, copy=True)
-        array.setflags(write=False)
-        return array
+        owned = np.array(array, dtype=self.dtype, copy=True)
+        owned.setflags(write=False)
+        return owned
 
     def encode(self, value: NDArray[Any]) -> Any:
         return _encode_nested(value.tolist())
@@ -112,13 +112,15 @@ class _Array(_Kind):
         if not isinstance(value, list):
             raise InputError(f"{where}: needs a list, got {_kind_name(value)}")
         if self.dtype.kind == "f":
-            out = [math.nan if x is None else _read_float(x, where) for x in value]
-            return np.array(out, dtype=np.float64)
-        wanted: type = bool if self.dtype.kind == "b" else int
+            numbers = [math.nan if x is None else _read_float(x, where) for x in value]
+            return np.array(numbers, dtype=np.float64)
+        item_type: type = bool if self.dtype.kind == "b" else int
         for item in value:
-            if type(item) is not wanted:
-                raise InputError(f"{where}: needs {wanted.__name__} items, got {_kind_name(item)}")
-        if wanted is int:
+            if type(item) is not item_type:
+                raise InputError(
+                    f"{where}: needs {item_type.__name__} items, got {_kind_name(item)}"
+                )
+        if item_type is int:
             bounds = np.iinfo(self.dtype)
             if any(not bounds.min <= item <= bounds.max for item in value):
                 raise InputError(f"{where}: a value does not fit {self.dtype}")
@@ -126,7 +128,7 @@ class _Array(_Kind):
 
 
 class _Json(_Kind):
-    """A free JSON object (settings, provenance, ...), checked only to be JSON."""
+    """Any JSON object (settings, provenance, ...)."""
 
     def coerce(self, value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, Mapping):
@@ -143,7 +145,7 @@ class _Json(_Kind):
 
 
 class _Window(_Kind):
-    """``(low, high)``, both inclusive; integral ends are kept as integers for readable JSON."""
+    """``(low, high)``, both inclusive; whole numbers stay integers, for readable JSON."""
 
     def coerce(self, value: Any, where: str) -> tuple[float, float]:
         if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str):
@@ -178,7 +180,7 @@ def _kind_name(value: Any) -> str:
 
 
 def _scalar(value: Any) -> Any:
-    """A NumPy scalar as the Python number it holds; anything else as it is."""
+    """A NumPy scalar as a Python number; any other value unchanged."""
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -316,9 +318,9 @@ def _encode(hint: Any, value: Any) -> Any:
 
 
 class Result:
-    """Base of every result: checks on construction, JSON both ways, equality by content."""
+    """Base of all results: checks on construction, JSON both ways, equality by content."""
 
-    # Name of the array field that gives the section's length, or None.
+    # Name of the array whose length all arrays of the class must have, or None.
     _axis: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
@@ -345,7 +347,7 @@ class Result:
         return _hints(key)
 
     def _check(self) -> None:
-        """Class-specific checks, after types and lengths are known to be right."""
+        """Checks specific to a class; types and lengths are checked before."""
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -356,20 +358,20 @@ class Result:
     __hash__ = None  # type: ignore[assignment]  # arrays inside: equal by content, not hashable
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-ready object; numbers that were not computed are None."""
+        """The result as a plain JSON object; numbers that were not computed are None."""
         return {name: _encode(hint, getattr(self, name)) for name, hint in self._hints().items()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Build the result from the object that `to_dict` makes.
+        """Build the result from an object as `to_dict` returns it.
 
-        The object is not trusted: unknown or missing fields, wrong types, numbers that do not fit
-        and arrays of different lengths are refused.
+        The object may come from an untrusted file: unknown or missing fields, wrong types, numbers
+        out of range and arrays of different lengths are refused.
 
         Raises
         ------
         InputError
-            Naming the field and what is wrong with it.
+            The message names the field and what is wrong with it.
         """
         return cls._read(data, cls.__name__)
 
@@ -403,7 +405,7 @@ class Result:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises
         ------
@@ -423,7 +425,7 @@ class Result:
     def _columns(
         self, label: str, axis: NDArray[np.int64], names: Sequence[str]
     ) -> tuple[list[str], list[list[Any]]]:
-        """Header and rows with one row an element of `axis`; fields that are None are left out."""
+        """Header and rows, one row per element of `axis`; fields that are None are left out."""
         present = [name for name in names if getattr(self, name) is not None]
         columns = [axis.tolist(), *(getattr(self, name).tolist() for name in present)]
         return [label, *present], [list(row) for row in zip(*columns, strict=True)]
@@ -487,6 +489,6 @@ def _cell(value: Any) -> str:
 
 
 def check_boundary(boundary: str, where: str) -> None:
-    """Throws InputError unless it is one of the boundaries that pairs may keep to."""
+    """Raises InputError unless the boundary is ``stream`` or ``document``."""
     if boundary not in ("stream", "document"):
         raise InputError(f"{where}.boundary: needs stream or document, got {boundary[:60]!r}")

@@ -29,21 +29,20 @@ __all__ = ["CorrelationResult", "VocabCut"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VocabCut(Result):
-    """What restricting C(t) to the most frequent types leaves out.
+    """What restricting C(t) to the most frequent vocabulary items leaves out.
 
-    The norm of a part is at most that of the whole: the norm over all types lies in
-    [norm, norm + bound].
+    The norm over the whole vocabulary lies in [norm, norm + bound].
 
     Attributes
     ----------
     top : int
-        Number of types kept.
+        Number of vocabulary items kept.
     dropped_mass : float
-        Share of the tokens whose types were dropped.
+        Fraction of the tokens that were dropped.
     full_norm : (n_lags,) float64
-        Plug-in norm over all types.
+        Plug-in norm over the whole vocabulary.
     bound : (n_lags,) float64
-        By how much it exceeds that over the types kept.
+        Upper bound on its excess over the norm of the items kept.
     """
 
     _axis: ClassVar[str | None] = "bound"
@@ -56,7 +55,7 @@ class VocabCut(Result):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CorrelationResult(DrawableResult):
-    """Norms of the token covariance C(t) over lags t, with their floors and exponents.
+    """Norms of the token covariance C(t) over lags t, with noise floors and exponents.
 
     Every array has length n_lags. Optional arrays are None as a whole, and NaN at single lags,
     where they were not computed.
@@ -74,44 +73,44 @@ class CorrelationResult(DrawableResult):
     norm_sequential : (n_lags,) float64 or None
         Norm with document composition removed (exact mean over within-document shuffles).
     norm_sequential_debiased : (n_lags,) float64 or None
-        Estimate of its true value, the bias of noise removed by cross-fitting.
+        Estimate of its true value; cross-fitting removes the bias due to noise.
     composition_norm : (n_lags,) float64 or None
-        Norm of the composition part that was removed.
+        Norm of the part that document composition contributes.
     position_norm, position_floor : (n_lags,) float64 or None
-        Norm of the covariance that position in the document alone makes among pairs inside
-        documents, and the size of the noise in it.
+        Norm of the covariance due to the position in the document alone, for pairs inside
+        documents, and its noise floor.
     norm_crossfit : (n_lags,) float64 or None
-        u1' C2 v1 of two document halves: biased down where `norm` is biased up.
+        u1' C2 v1 of two document halves; biased down, where `norm` is biased up.
     norm_debiased : (n_lags,) float64 or None
-        Estimate of the true norm, the bias of noise removed by cross-fitting.
+        Estimate of the true norm; cross-fitting removes the bias due to noise.
     noise_floor : (n_lags,) float64
-        Norm that sampling noise alone would show.
+        Norm that sampling noise alone would have.
     permutation_floor : (n_lags,) float64 or None
-        Norm that `norm_sequential` has once every document is shuffled.
+        `norm_sequential` after shuffling the tokens inside every document.
     analytic_floor : (n_lags,) float64 or None
-        As `noise_floor`, from the unigram distribution: kappa / sqrt(pairs).
+        The noise floor from the unigram distribution: kappa / sqrt(pairs).
     frobenius : (n_lags,) float64 or None
         Frobenius norm of C(t).
     singular_values : (n_lags, k) float64 or None
-        Leading singular values, falling.
+        Leading singular values, largest first.
     left_types, right_types : (n_lags, c, 12) int64 or None
-        Types that weigh most in the first c left and right singular vectors; -1 beyond the
-        vocabulary.
+        Tokens with the largest entries in the first c left and right singular vectors; -1 where
+        the vocabulary has fewer than 12 items.
     left_loadings, right_loadings : (n_lags, c, 12) float64 or None
-        Their entries, falling in size. Types of one sign to the left go with those of the same
-        sign to the right; a whole vector has length 1.
+        Their entries, largest in magnitude first; the full vectors have length 1. A token on the
+        left is followed by tokens of the same sign on the right more often than by chance.
     type_texts : dict or None
-        Text of each of these types by its id, where a tokenizer is recorded with the corpus.
+        Text of each of these tokens by its id; None without a tokenizer.
     residual : (n_lags,) float64 or None
         Residual of the singular triplet, relative to the norm.
     valid : (n_lags,) bool
-        Whether the norm stands clear of the noise floor.
+        Whether the norm is significantly above the noise floor.
     valid_sequential : (n_lags,) bool or None
-        The same of the sequential norm, which has to stand clear of `permutation_floor` too.
+        The same for the sequential norm, which must also exceed `permutation_floor`.
     crossing_share : (n_lags,) float64 or None
-        Share of the pairs whose two tokens lie in different documents.
+        Fraction of the pairs whose two tokens are in different documents.
     separator_share : (n_lags,) float64 or None
-        Share of the pairs in which at least one token is the separator.
+        Fraction of the pairs in which at least one token is the separator.
     beta : Exponent
         ||C(t)|| ~ t^-beta, from `norm_debiased`.
     beta_sequential : Exponent or None
@@ -121,9 +120,9 @@ class CorrelationResult(DrawableResult):
     boundary : str
         ``stream`` (pairs run across documents) or ``document`` (they stay inside).
     documents_are_blocks : bool
-        True where the store has no document ends and equal blocks stood in for documents.
+        True if the store has no document ends, and equal blocks stood in for documents.
     vocab_cut : VocabCut or None
-        What restricting the vocabulary left out; None: C(t) is over all types.
+        What restricting the vocabulary left out; None if C(t) is over the whole vocabulary.
     """
 
     _axis: ClassVar[str | None] = "lags"
@@ -171,7 +170,7 @@ class CorrelationResult(DrawableResult):
 
     @property
     def best_norm(self) -> NDArray[np.float64]:
-        """`norm_debiased`, and `norm` where that was not computed; (n_lags,)."""
+        """`norm_debiased`, or `norm` where that was not computed; (n_lags,)."""
         if self.norm_debiased is None:
             return self.norm
         return np.where(np.isfinite(self.norm_debiased), self.norm_debiased, self.norm)

@@ -1,4 +1,4 @@
-"""Learning curves from elsewhere, and what they say."""
+"""Learning curves of the user's own models, and the exponents they imply."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Collapse", "CurveTable", "CurvesResult"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CurveTable(Result):
-    """Measured losses L_n(P), one a row; sorted by context, then by tokens.
+    """Measured losses L_n(P), one per row; sorted by context, then by tokens.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class CurveTable(Result):
     error : (n,) float64 or None
         Standard error of each loss, NaN where unknown.
     replicates : (n,) int64
-        Rows averaged.
+        Number of measurements averaged.
     """
 
     _axis: ClassVar[str | None] = "context"
@@ -54,7 +54,7 @@ class CurveTable(Result):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CurvesResult(Result):
-    """What learning curves from elsewhere say: limits, exponents and alpha; one row a context.
+    """Limits, exponents and alpha of the user's learning curves; one row per context.
 
     Attributes
     ----------
@@ -65,19 +65,19 @@ class CurvesResult(Result):
     delta, delta_low, delta_high : (n_contexts,) float64
         L_n - limit ~ P^-delta.
     points : (n_contexts,) int64
-        Sizes fitted; those below 10 P*_n are left out where the threshold is known.
+        Number of sizes fitted. If the threshold P*_n is known, sizes below 10 P*_n are left out.
     reasons : tuple of str
-        One a context, empty where the limit is identifiable.
+        One per context; empty if the limit is identifiable.
     largest_tokens : float or None
-        P of `gamma_finite`.
+        P at which `gamma_finite` is taken.
     gamma : Exponent
-        Of the limits.
+        Exponent of the limits.
     gamma_finite : Exponent
-        Of the losses at `largest_tokens`, raw (H_inf = 0).
+        Exponent of the losses at `largest_tokens`, raw (H_inf = 0).
     alpha, alpha_finite : Exponent
-        gamma / (2 beta) with the beta of the corpus.
+        gamma / (2 beta), with the beta of the corpus.
     table : CurveTable
-        What was read.
+        The curves as read.
     """
 
     _axis: ClassVar[str | None] = "context"
@@ -102,7 +102,7 @@ class CurvesResult(Result):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Collapse(Result):
-    """How well ``(L_n(P) - H_inf) n^gamma`` against ``P / n^(2 beta)`` falls on one curve.
+    """How well ``(L_n(P) - H_inf) n^gamma`` against ``P / n^(2 beta)`` collapses onto one curve.
 
     Attributes
     ----------
@@ -111,20 +111,20 @@ class Collapse(Result):
     protocol : str
         ``raw`` (H_inf = 0) or ``shifted``.
     gamma, beta, entropy_rate : float
-        Exponents asked about, and H_inf.
+        The exponents of the rescaling, and H_inf.
     quality : float or None
-        Root-mean-square distance between the rescaled curves where they overlap, relative to that
-        of the unscaled ones; small is good, 1 is no gain. None where too little overlaps.
+        Root-mean-square distance between the rescaled curves where they overlap, relative to the
+        distance before rescaling; 1 is no improvement. None if too little overlaps.
     overlap : float
-        Share of the points that another rescaled curve spans.
+        Fraction of the points that lie in the range of another rescaled curve.
     best_gamma, best_beta, best_quality : float or None
-        Of the best collapse on the grid.
+        Exponents and quality of the best collapse on the grid.
     gamma_low, gamma_high, beta_low, beta_high : float or None
-        Range on the grid where the distance is at most twice the best one.
+        Range on the grid in which the distance is at most twice the best one.
     grid_gamma, grid_beta : (n,), (m,) float64
-        Values tried.
+        Values of the grid.
     grid_quality : (n, m) float64
-        Quality at each pair.
+        Quality at each pair of values.
     points, contexts : int
         Number of losses and of contexts used.
     """

@@ -39,7 +39,7 @@ class LearningCurve(Result):
     replicates : (n_sizes,) int64 or None
         Training sets averaged.
     predictor : str
-        Whose losses these are.
+        The predictor that has these losses.
     """
 
     _axis: ClassVar[str | None] = "tokens"
@@ -70,7 +70,7 @@ class EntropyResult(DrawableResult):
     distinct : (n_contexts,) uint64
         Number of distinct contexts seen.
     plug_in, miller_madow, chao_shen : (n_contexts,) float64 or None
-        Entropy of the counts, and two bias corrections of it.
+        Entropy of the counts, and two bias-corrected estimates.
     held_out_kneser_ney : (n_contexts,) float64 or None
         Held-out cross-entropy of interpolated modified Kneser-Ney.
     held_out : (n_contexts,) float64
@@ -78,22 +78,22 @@ class EntropyResult(DrawableResult):
     held_out_low, held_out_high : (n_contexts,) float64 or None
         Its document-bootstrap interval.
     learning_limit, learning_low, learning_high : (n_contexts,) float64 or None
-        Limit of the learning curve at infinite P, with its interval; NaN where it has none.
+        Limit of the learning curve at infinite P, with its interval; NaN if not identifiable.
     delta, delta_low, delta_high : (n_contexts,) float64 or None
-        Exponent of the learning curve's approach to it, L_n(P) - H_n ~ P^-delta.
+        Exponent of the learning curve, L_n(P) - H_n ~ P^-delta.
     limit, limit_low, limit_high : (n_contexts,) float64
-        Estimate of H_n and the bracket it lies in.
+        Estimate of H_n, and the bracket around it.
     resolved : (n_contexts,) bool
         Whether the bracket is narrow enough to use.
     tokens_needed : (n_contexts,) float64 or None
-        Training tokens at which the held-out loss alone would resolve the context, by the fit of
-        the learning curve; NaN where it is resolved or unknown.
+        Training tokens at which the held-out loss alone would resolve the context, according to
+        the fit of the learning curve; NaN if the context is resolved or the number is unknown.
     learning_curve : LearningCurve or None
         Held-out cross-entropy against training tokens.
     mixture_used : (n_contexts,) bool or None
-        Whether `held_out` is that of the mixture of contexts, not of Kneser-Ney.
+        Whether `held_out` is the loss of the mixture of contexts, or else of Kneser-Ney.
     tuning_tokens : int or None
-        Training tokens that fitted the mixture's weights.
+        Number of training tokens on which the mixture's weights were fitted.
     gamma : Exponent
         H_n - H_inf ~ n^-gamma, from `limit`.
     gamma_finite : Exponent
@@ -107,7 +107,7 @@ class EntropyResult(DrawableResult):
     held_out_documents, held_out_tokens, training_tokens : int or None
         Sizes of the split.
     documents_are_blocks : bool
-        True where equal blocks stood in for documents.
+        True if equal blocks stood in for documents.
     """
 
     _axis: ClassVar[str | None] = "context"

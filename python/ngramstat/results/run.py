@@ -1,4 +1,4 @@
-"""A whole run, as ``run.json`` keeps it."""
+"""A complete run, as ``run.json`` stores it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEMA = "ngramstat.run/1"
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class RunResult(DrawableResult):
-    """One run: the corpus, every resolved option, provenance, and the parts that were computed.
+    """One run: the corpus, all resolved options, the provenance, and the parts that were computed.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class RunResult(DrawableResult):
     correlations : CorrelationResult or None
     entropies : EntropyResult or None
     prediction : Prediction or None
-        None where the part was not computed.
+        None if the part was not computed.
     """
 
     schema: str = SCHEMA
@@ -48,17 +48,17 @@ class RunResult(DrawableResult):
     @property
     def exponents(self) -> dict[str, Exponent]:
         """The exponents that were computed, by name, in reading order."""
-        found: dict[str, Exponent | None] = {}
+        exponents: dict[str, Exponent | None] = {}
         if self.correlations is not None:
-            found["beta"] = self.correlations.beta
-            found["beta_sequential"] = self.correlations.beta_sequential
+            exponents["beta"] = self.correlations.beta
+            exponents["beta_sequential"] = self.correlations.beta_sequential
         if self.entropies is not None:
-            found["gamma"] = self.entropies.gamma
-            found["gamma_finite"] = self.entropies.gamma_finite
+            exponents["gamma"] = self.entropies.gamma
+            exponents["gamma_finite"] = self.entropies.gamma_finite
         if self.prediction is not None:
-            found["alpha"] = self.prediction.alpha
-            found["alpha_finite"] = self.prediction.alpha_finite
-        return {name: value for name, value in found.items() if value is not None}
+            exponents["alpha"] = self.prediction.alpha
+            exponents["alpha_finite"] = self.prediction.alpha_finite
+        return {name: value for name, value in exponents.items() if value is not None}
 
     def _rows(self) -> tuple[list[str], list[list[Any]]]:
         header = ["exponent", "value", "low", "high", "level", "window", "reportable", "reason"]
@@ -74,6 +74,6 @@ class RunResult(DrawableResult):
     def __repr__(self) -> str:
         lines = [f"RunResult of {self.corpus.get('path', 'a corpus')}"]
         for name, e in self.exponents.items():
-            doubt = "" if e.reportable else f" (not reportable: {e.reason})"
-            lines.append(f"  {name}: {e.summary()}{doubt}")
+            status = "" if e.reportable else f" (not reportable: {e.reason})"
+            lines.append(f"  {name}: {e.summary()}{status}")
         return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What other theories of scaling predict of a corpus, as frozen results with JSON both ways."""
+"""The exponents that other theories of scaling predict from a corpus."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ class TheoryRow(Result):
     Attributes
     ----------
     name : str
-        Such as ``heaps, k=3``.
+        Name of the theory, such as ``heaps, k=3``.
     source : str
-        Whose theory it is.
+        Authors and year.
     kind : str
-        ``prediction``; ``correlate``: said to go with the exponent, not to be it; ``measured``: of
-        trained models.
+        ``prediction``; ``correlate``: a statistic reported to correlate with the exponent, but not
+        to equal it; ``measured``: the exponent of trained models.
     formula : str
-        The exponent from the statistic.
+        The exponent as a function of the statistic.
     statistic : Exponent or None
-        What was measured of the corpus.
+        The statistic measured on the corpus.
     exponent : Exponent
-        Of the loss against training tokens.
+        Exponent of the loss against training tokens.
     assumption, falsifier : str
-        Under what it holds, and what would show that it does not.
+        The condition under which the theory holds, and an observation that would refute it.
     agreement : str
-        Against what trained models did: ``consistent``, ``inconsistent``, ``indeterminate``; empty
-        where nothing was measured.
+        Agreement with trained models: ``consistent``, ``inconsistent`` or ``indeterminate``; empty
+        without trained models.
     """
 
     name: str
@@ -58,13 +58,13 @@ class TheoryRow(Result):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class KgramTable(Result):
-    """How many k-grams of one length there are in parts of the corpus of growing size.
+    """Numbers of k-grams of one length in parts of the corpus of growing size.
 
     Attributes
     ----------
     k : int
     tokens, types, singletons : (n_sizes,) float64
-        Means over the parts of a size.
+        Tokens, distinct k-grams, and k-grams that occur once: means over the parts of a size.
     """
 
     _axis: ClassVar[str | None] = "tokens"
@@ -82,9 +82,9 @@ class SpectrumTable(Result):
     Attributes
     ----------
     of : str
-        Whose spectrum it is.
+        What this is the spectrum of.
     index : (n,) int64
-        From 1.
+        Rank, from 1.
     value : (n,) float64
     """
 

@@ -1,4 +1,4 @@
-"""What `ngramstat validate` finds: measured alpha beside the predicted one, and a verdict."""
+"""The result of `ngramstat validate`: measured and predicted alpha, and a verdict."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OUTCOMES = ("consistent", "inconsistent", "indeterminate")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainedLoss(Result):
-    """The loss of one model and context length at one training-set size, tuned.
+    """The loss of one model and context length at one training-set size, with tuned settings.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class TrainedLoss(Result):
     context : int
         T.
     seeds : int
-        Trainings averaged.
+        Number of trainings averaged.
     on_envelope : bool
         Whether no other model or context has a smaller loss at this P.
     """
@@ -51,17 +51,18 @@ class TrainedLoss(Result):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Comparison(Result):
-    """A predicted and a measured alpha of the same kind, side by side.
+    """A predicted and a measured alpha of the same kind.
 
     Attributes
     ----------
     name : str
-        What kind: ``raw`` (losses as they are, as in the paper), ``limit`` (the loss at infinite P
-        fitted), ``known limit`` (last tokens of a hierarchy world), ``classification error``.
+        The kind of alpha: ``raw`` (of the losses themselves, as in the paper), ``limit`` (of the
+        losses above a fitted limit at infinite P), ``known limit`` (of the last tokens of a
+        hierarchy world), ``classification error``.
     predicted, measured : Exponent
     outcome : str
-        ``consistent`` where the intervals overlap, ``inconsistent`` where they do not, and
-        ``indeterminate`` where one of the two cannot be reported.
+        ``consistent`` if the intervals overlap, ``inconsistent`` if they do not, ``indeterminate``
+        if one of the two is not reportable.
     reason : str
     """
 
@@ -78,7 +79,7 @@ class Comparison(Result):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ValidationResult(DrawableResult):
-    """Transformers trained on growing shares of a corpus, against what its text predicts.
+    """Transformers trained on growing parts of a corpus, compared with its prediction.
 
     Attributes
     ----------
@@ -87,26 +88,26 @@ class ValidationResult(DrawableResult):
     corpus, settings, provenance : dict
         Plain JSON objects.
     runs : dict
-        Numbers of runs by status, and what was left out.
+        Numbers of runs by status, and the sizes that were left out.
     losses : tuple of TrainedLoss
         By model, context and P.
     curves : str or None
-        Model and T whose learning curves by context the prediction uses: those of the least loss
-        at the largest P. None where only last tokens or classes were trained on.
+        Model and T with the smallest loss at the largest P; the prediction uses their learning
+        curves by context. None if only last tokens or classes were predicted.
     prediction : Prediction
-        From the corpus's statistics, with these curves.
+        From the corpus's statistics and these curves.
     comparisons : tuple of Comparison
     outcome : str
     meaning : str
-        The verdict in a sentence.
+        The verdict in one sentence.
     gates : tuple of Gate
-        What has to hold for the comparison to test the theory.
+        Conditions under which the comparison tests the theory.
     known : dict
-        Exact exponents, where the corpus is a world of known answer.
+        Exact exponents, if the corpus is a synthetic world.
     time_exponent : Exponent or None
-        Of the training loss against training time, in the run at the largest P.
+        Exponent of the training loss against training time, in the run at the largest P.
     documents_are_blocks : bool
-        Equal blocks stood for documents, of which the store has too few.
+        Equal blocks stood in for documents, because the store has too few.
     """
 
     schema: str = VALIDATION_SCHEMA

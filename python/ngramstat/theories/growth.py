@@ -39,7 +39,7 @@ _INVERSE_Z_RANGE = (1e-3, 3.0)
 _STABLE = 0.1
 # With fewer singletons their fraction is noise (docs/theory.md 11).
 _MIN_SINGLETONS = 100
-# A vocabulary is closed if the last doubling adds a smaller fraction of new types than this.
+# A vocabulary is closed if the last doubling adds a smaller fraction of new k-grams than this.
 _MIN_NEW_TYPES = 1e-3
 
 
@@ -216,7 +216,7 @@ def _part_slope(part: _Part, k: int, statistic: Callable[[NgramCounts, int], flo
 
 def _why_no_heaps(types: Floats) -> str | None:
     if types[-1] / types[-2] - 1 < _MIN_NEW_TYPES:
-        return "the vocabulary is closed: the last doubling of the corpus added almost no types"
+        return "the vocabulary is closed: the last doubling of the corpus added almost no k-grams"
     return None
 
 

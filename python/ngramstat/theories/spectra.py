@@ -18,8 +18,8 @@ __all__ = ["Spectra", "measure_spectra"]
 
 Floats = NDArray[np.float64]
 
-# Ranks of the fitted eigenvalues: after the most frequent types, which follow no power law, down to
-# the types that occur often enough for their rank to be reliable.
+# Ranks of the fitted eigenvalues: from below the most frequent tokens, which follow no power law,
+# down to those that occur often enough for their rank to be reliable.
 _FIRST = 10
 _MIN_COUNT = 100
 # Relative tolerance between the slopes of the two halves of the range, in log rank.
@@ -101,7 +101,7 @@ def _decay(values: Floats, halves: list[Floats], trusted: int) -> Exponent:
     method = f"least squares of log eigenvalue on log rank, ranks {_FIRST} to {trusted}"
     if trusted < 10 * _FIRST:
         return Exponent.refused(
-            f"only {trusted} types occur {_MIN_COUNT} times: less than a decade of ranks",
+            f"only {trusted} distinct tokens occur {_MIN_COUNT} times: less than a decade of ranks",
             method=method,
         )
 

@@ -1,4 +1,4 @@
-"""Fits alpha to the measured losses and puts it beside the predicted or known exponent."""
+"""Fits alpha to the measured losses and compares it with the predicted or known exponent."""
 
 from __future__ import annotations
 
