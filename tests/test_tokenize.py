@@ -300,7 +300,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokenize_module, "_SEGMENT_CHARS", 200)
     monkeypatch.setattr(tokenize_module, "_GATHER_CHARS", 1000)
     monkeypatch.setattr(tokenize_module, "_WINDOW_CHARS", 64)
-    monkeypatch.setattr(tokenize_module, "_BATCH_BYTES", 700)
+    monkeypatch.setattr(tokenize_module, "_BATCH_CHARS", 700)
     monkeypatch.setattr(sources_module, "_PIECE_BYTES", 333)
 
 

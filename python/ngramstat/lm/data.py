@@ -133,7 +133,7 @@ def make_texts(corpus: Corpus, *, tuning: int, measuring: int, seed: int) -> Tex
     InputError
         The corpus has too few documents for that, or a few that hold nearly all of it.
     """
-    ends, are_blocks = corpus.documents_or_blocks(n_blocks=_BLOCKS, fewest=_MIN_DOCUMENTS)
+    ends, are_blocks = corpus.documents_or_blocks(n_blocks=_BLOCKS, min_documents=_MIN_DOCUMENTS)
     starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
     order = np.random.default_rng([seed, 11]).permutation(len(ends))
     starts, ends = starts[order], np.asarray(ends)[order]

@@ -102,7 +102,7 @@ def statistical_units(corpus: Corpus, *, boundary: str, seed: int) -> Units:
             "separator's id with --separator"
         )
     ends, are_blocks = corpus.documents_or_blocks(
-        n_blocks=_BLOCKS, fewest=2 if boundary == "document" else _MIN_DOCUMENTS
+        n_blocks=_BLOCKS, min_documents=2 if boundary == "document" else _MIN_DOCUMENTS
     )
     starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
     content_starts, content_ends = starts.copy(), ends.copy()
