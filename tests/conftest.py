@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Machines are shared: how long an example takes says nothing about it.
+# No deadline: on shared machines the time of an example varies for other reasons.
 settings.register_profile("ngramstat", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ngramstat")
 
@@ -28,7 +28,7 @@ def threads(request):
 
 @pytest.fixture(scope="session")
 def corpora() -> Path:
-    """The shared corpora (Wikipedia, TinyStories), which are not part of the repository."""
+    """Directory of the shared corpora (Wikipedia, TinyStories), not part of the repository."""
     default = REPOSITORY.parent / "shared" / "corpora"
     directory = Path(os.environ.get("NGRAMSTAT_CORPORA", default))
     if not directory.is_dir():
@@ -38,5 +38,5 @@ def corpora() -> Path:
 
 @pytest.fixture
 def any_limit(monkeypatch):
-    """Limits that no run would be given: every step is as small as it can be."""
+    """Accept memory limits below what a run needs, so that every step has its smallest size."""
     monkeypatch.setattr("ngramstat.api.require_room", lambda *_: None)

@@ -1,7 +1,6 @@
-"""Tiny worlds by brute force: every string or window with its probability, and statistics of those.
+"""Tiny worlds by brute force: the probability of every string or window, and statistics of them.
 
-Nothing here shares code with `ngramstat.synthetic`; probabilities are sums over everything that can
-happen.
+Nothing here shares code with `ngramstat.synthetic`; probabilities are sums over all outcomes.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ MASK = (1 << 64) - 1
 
 
 def random_word(key: int, n: int) -> int:
-    """SplitMix64's word n."""
+    """Word n of SplitMix64."""
     z = (key + (n + 1) * 0x9E3779B97F4A7C15) & MASK
     z = ((z ^ z >> 30) * 0xBF58476D1CE4E5B9) & MASK
     z = ((z ^ z >> 27) * 0x94D049BB133111EB) & MASK
@@ -39,7 +38,7 @@ def tree_leaf(
     s: int,
     by_child: bool,
 ) -> int:
-    """Leaf number `position` of a row of trees; levels hold threshold, alias and children."""
+    """Leaf number `position` of consecutive trees; levels hold threshold, alias and children."""
     depth = len(levels)
     string, local = divmod(position, s**depth)
     words = 1 + sum(s ** (k + by_child) for k in range(depth))
@@ -49,29 +48,30 @@ def tree_leaf(
         c = local // s ** (depth - 1 - k) % s
         number = node * s + c if by_child else node
         rule = pick(threshold, alias, random_word(key, string * words + offset + number))
-        made = children[symbol, rule]
-        symbol = int(made if by_child else made[c])
+        produced = children[symbol, rule]
+        symbol = int(produced if by_child else produced[c])
         offset += s ** (k + by_child)
         node = node * s + c
     return symbol
 
 
 def tree_strings(children: list[np.ndarray], q: list[np.ndarray], n_tokens: int) -> Strings:
-    """All strings of a tree of rules (root's level first), roots uniform."""
+    """All strings of a tree of rules, the root's level first, with uniform roots."""
     strings: list[dict[tuple[int, ...], float]] = [{(x,): 1.0} for x in range(n_tokens)]
-    for rules, shares in zip(reversed(children), reversed(q), strict=True):
-        made = []
+    for rules, probabilities in zip(reversed(children), reversed(q), strict=True):
+        expanded = []
         for x in range(len(rules)):
-            mine: dict[tuple[int, ...], float] = {}
-            for rule, share in zip(rules[x], shares[x], strict=True):
+            below: dict[tuple[int, ...], float] = {}
+            for rule, q_rule in zip(rules[x], probabilities[x], strict=True):
                 for parts in itertools.product(*(strings[int(c)].items() for c in rule)):
                     key = tuple(itertools.chain.from_iterable(k for k, _ in parts))
-                    mine[key] = mine.get(key, 0.0) + float(share) * math.prod(p for _, p in parts)
-            made.append(mine)
-        strings = made
+                    p = float(q_rule) * math.prod(p for _, p in parts)
+                    below[key] = below.get(key, 0.0) + p
+            expanded.append(below)
+        strings = expanded
     total: dict[tuple[int, ...], float] = {}
-    for mine in strings:
-        for key, p in mine.items():
+    for below in strings:
+        for key, p in below.items():
             total[key] = total.get(key, 0.0) + p / len(strings)
     return total
 
@@ -105,7 +105,7 @@ def stream_covariance(strings: Strings, lag: int, v: int) -> np.ndarray:
 
 
 def sequential_covariance(strings: Strings, lag: int, v: int) -> np.ndarray:
-    """The joint at a lag minus its mean over all shuffles, which is that over ordered pairs."""
+    """The joint at a lag minus its mean over all shuffles, which is the mean over ordered pairs."""
     d = len(next(iter(strings)))
     mean = np.mean([joint(strings, i, i + lag, v) for i in range(d - lag)], axis=0)
     pairs = [joint(strings, i, j, v) for i in range(d) for j in range(d) if i != j]
@@ -119,15 +119,15 @@ def entropy(counts: Mapping[object, float]) -> float:
 def window_entropies(windows: Strings) -> list[float]:
     """H(last | n before it) from the joint distribution of windows."""
     w = len(next(iter(windows)))
-    found = []
+    entropies = []
     for n in range(w):
         ngrams: dict[tuple[int, ...], float] = {}
         contexts: dict[tuple[int, ...], float] = {}
         for x, p in windows.items():
             ngrams[x[w - 1 - n :]] = ngrams.get(x[w - 1 - n :], 0.0) + p
             contexts[x[w - 1 - n : -1]] = contexts.get(x[w - 1 - n : -1], 0.0) + p
-        found.append(entropy(ngrams) - entropy(contexts))
-    return found
+        entropies.append(entropy(ngrams) - entropy(contexts))
+    return entropies
 
 
 def document_windows(strings: Strings, w: int) -> Strings:
@@ -153,7 +153,7 @@ def stream_windows(strings: Strings, w: int) -> Strings:
 
 def position_averaged_entropies(strings: Strings) -> list[float]:
     d = len(next(iter(strings)))
-    found = []
+    entropies = []
     for n in range(d):
         total = 0.0
         for i in range(n, d):
@@ -163,8 +163,8 @@ def position_averaged_entropies(strings: Strings) -> list[float]:
                 ngrams[x[i - n : i + 1]] = ngrams.get(x[i - n : i + 1], 0.0) + p
                 contexts[x[i - n : i]] = contexts.get(x[i - n : i], 0.0) + p
             total += entropy(ngrams) - entropy(contexts)
-        found.append(total / (d - n))
-    return found
+        entropies.append(total / (d - n))
+    return entropies
 
 
 def last_token_entropy(strings: Strings, context: int) -> float:
@@ -182,9 +182,9 @@ def all_windows(v: int, w: int, probability: Callable[[tuple[int, ...]], float])
 
 
 def run_windows(mu: float, v: int, w: int) -> Strings:
-    """Windows of the stationary run process: residual of the first run, whole runs, a cut one."""
+    """Windows of the stationary run process: rest of the first run, complete runs, a cut run."""
     mean = sum((1 + k) ** -(1 + mu) for k in range(200_000))
-    # What the sum leaves out, by the integral between half-integers.
+    # The rest of the sum by an integral from the half-integer.
     mean += (200_000 + 0.5) ** -mu / mu
 
     def tail(k: int) -> float:
@@ -205,7 +205,7 @@ def run_windows(mu: float, v: int, w: int) -> Strings:
 
 
 def santa_fe_windows(p: np.ndarray, flip: np.ndarray, w: int) -> Strings:
-    """Windows of (fact, bit) tokens 2 k + bit: every path of every bit, summed."""
+    """Windows of (fact, bit) tokens 2 k + bit: a sum over all paths of all bits."""
 
     def probability(x: tuple[int, ...]) -> float:
         total = math.prod(float(p[token // 2]) for token in x)
@@ -225,7 +225,7 @@ def santa_fe_windows(p: np.ndarray, flip: np.ndarray, w: int) -> Strings:
 
 
 def chain_windows(transitions: np.ndarray, w: int) -> Strings:
-    """Windows of a stationary chain of any order, its start from a long product of matrices."""
+    """Windows of a stationary chain of any order; its start is a high power of the matrix."""
     v, order = transitions.shape[0], transitions.ndim - 1
     contexts = list(itertools.product(range(v), repeat=order))
     matrix = np.zeros((len(contexts), len(contexts)))

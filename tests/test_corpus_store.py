@@ -1,4 +1,4 @@
-"""The corpus in memory and its directory: writing, opening, and refusing what is not one."""
+"""Corpora in memory and corpus directories: writing, opening, and refusing damaged ones."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_round_trip(
     assert lengths.tolist() == [len(document) + 1 for document in documents]
 
 
-def test_pieces_belong_to_the_next_document(tmp_path: Path) -> None:
+def test_pieces_become_part_of_the_next_document(tmp_path: Path) -> None:
     with CorpusWriter(tmp_path / "a", 9, separator=0) as writer:
         writer.append([1])
         writer.write([2, 3])
@@ -113,7 +113,7 @@ def test_a_stream_without_documents(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "ids", [[10], [-1], [0], [1.5], [[1]], np.array([1 << 63], np.uint64), [2**70]]
 )
-def test_writer_refuses_ids(tmp_path: Path, ids: Any) -> None:
+def test_writer_refuses_invalid_ids(tmp_path: Path, ids: Any) -> None:
     with CorpusWriter(tmp_path / "a", 10, separator=0) as writer:
         with pytest.raises(InputError):
             writer.append(ids)
@@ -122,7 +122,7 @@ def test_writer_refuses_ids(tmp_path: Path, ids: Any) -> None:
     assert not (tmp_path / "a").exists()
 
 
-def test_writer_refuses_empty_things(tmp_path: Path) -> None:
+def test_writer_refuses_empty_documents_and_corpora(tmp_path: Path) -> None:
     with CorpusWriter(tmp_path / "a", 10) as writer:
         with pytest.raises(InputError, match="document 0: is empty"):
             writer.append([])
@@ -136,14 +136,14 @@ def test_writer_refuses_empty_things(tmp_path: Path) -> None:
      {"vocab_size": 5, "dtype": "int64"}, {"vocab_size": 5, "separator": 5},
      {"vocab_size": (1 << 32) + 1}],
 )  # fmt: skip
-def test_writer_refuses_options(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_writer_refuses_invalid_options(tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         CorpusWriter(tmp_path / "a", **options)
     assert not (tmp_path / "a").exists()
 
 
 @pytest.mark.parametrize("piece", [1, 7, 10, 23, 100])
-def test_pieces_of_equal_documents(tmp_path: Path, piece: int) -> None:
+def test_documents_of_equal_length_in_pieces(tmp_path: Path, piece: int) -> None:
     tokens = np.arange(100) % 9
     with CorpusWriter(tmp_path / "c", 9) as writer:
         for start in range(0, 100, piece):
@@ -171,7 +171,9 @@ def test_equal_documents_do_not_mix_with_others(tmp_path: Path) -> None:
     assert corpus.document_ends.tolist() == [2, 4, 5]
 
 
-def test_overwriting_needs_leave_and_an_interruption_keeps_the_old_corpus(tmp_path: Path) -> None:
+def test_overwriting_needs_the_option_and_an_interruption_keeps_the_old_corpus(
+    tmp_path: Path,
+) -> None:
     write(tmp_path / "a", [[1, 1]], tokenizer=b"{}")
     with pytest.raises(InputError, match="--overwrite"):
         write(tmp_path / "a", [[2]])
@@ -211,7 +213,7 @@ def test_a_killed_run_leaves_an_unfinished_corpus_that_the_next_run_replaces(
     assert write(path, [[3]]).tokens.tolist() == [3, 0]
 
 
-def test_writer_refuses_places(tmp_path: Path) -> None:
+def test_writer_refuses_directories_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "x").write_text("x")
@@ -235,7 +237,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(
     assert not (tmp_path / "a").exists()
 
 
-# --- opening what is not trusted ---------------------------------------------------------------
+# --- opening untrusted directories --------------------------------------------------------------
 
 
 def change(corpus: Corpus, **values: Any) -> None:
@@ -260,7 +262,7 @@ def change(corpus: Corpus, **values: Any) -> None:
         ("sources", [{"name": "a", "bytes": 1, "sha256": 5}]),
     ],
 )  # fmt: skip
-def test_wrong_metadata_is_refused(corpus: Corpus, field: str, value: Any) -> None:
+def test_invalid_metadata_is_refused(corpus: Corpus, field: str, value: Any) -> None:
     change(corpus, **{field: value})
     assert corpus.path is not None
     with pytest.raises(InputError, match=str(corpus.path)):
@@ -285,7 +287,7 @@ def test_missing_fields_and_files_are_refused(corpus: Corpus, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("ends", [[4, 4, 8], [0, 5, 8], [4, 5, 7], [5, 4, 8], [-1, 5, 8]])
-def test_wrong_document_ends_are_refused(corpus: Corpus, ends: list[int]) -> None:
+def test_invalid_document_ends_are_refused(corpus: Corpus, ends: list[int]) -> None:
     assert corpus.path is not None
     np.array(ends, "<i8").tofile(corpus.path / "documents.bin")
     with pytest.raises(InputError, match=r"documents\.bin"):
@@ -314,9 +316,9 @@ def test_check_finds_changed_bytes(corpus: Corpus) -> None:
         file.write(b"\x0a")
     with pytest.raises(InputError, match="the id 10 at token 3"):
         Corpus.open(corpus.path).check()
-    found = inspect(corpus.path)
-    assert found.largest_id == 10
-    assert len(found.problems) == 1
+    inspection = inspect(corpus.path)
+    assert inspection.largest_id == 10
+    assert len(inspection.problems) == 1
 
 
 @settings(deadline=None, max_examples=200)
@@ -389,7 +391,7 @@ def test_blocks_are_equal_and_cover_the_stream(tokens: int, blocks: int) -> None
     assert sizes.max() - sizes.min() <= 1
 
 
-def test_documents_are_taken_where_there_are_two() -> None:
+def test_documents_are_used_if_there_are_two() -> None:
     two = Corpus.from_arrays([1, 2], vocab_size=3, document_ends=[1, 2])
     assert two.documents_or_blocks()[0].tolist() == [1, 2]
     assert not two.documents_or_blocks()[1]
@@ -403,7 +405,7 @@ def test_decoding_needs_a_tokenizer() -> None:
         corpus.decode([1])
 
 
-def test_importing_stays_light() -> None:
+def test_importing_loads_no_heavy_package() -> None:
     code = (
         "import sys; import ngramstat.corpus\n"
         "heavy = {'scipy', 'torch', 'matplotlib', 'click', 'tokenizers', 'pandas', 'tqdm', "

@@ -28,10 +28,10 @@ def fold_covariance(
     """(C, pairs) of one fold, by loops, tokens centred by the marginals of the half's other
     folds; or its sequential covariance, the pairs of all within-document shuffles taken off.
     """
+    corpus, documents = design.corpus, design.documents
     v = corpus.vocab_size
     joint, others = np.zeros((v, v)), np.zeros((v, v))
     shuffled = np.zeros((v, v))
-    corpus, documents = design.corpus, design.documents
     if stream:
         starts, ends = documents.starts, documents.ends
         limits = np.full(len(documents), corpus.n_tokens)

@@ -221,8 +221,8 @@ def test_document_boundary_counts_only_pairs_inside():
     (stream,) = measure_lags(SamplingDesign(corpus, options), options, [1])
     assert stream.pairs == 119
     assert stream.separator_share == pytest.approx((39 + 40) / 119)
+    options = CorrelationOptions(lags=(2,), boundary="document")
     with pytest.raises(ngramstat.InputError, match="lag 2: no pairs of tokens that far apart"):
-        options = CorrelationOptions(lags=(2,), boundary="document")
         list(measure_lags(SamplingDesign(corpus, options), options, [2]))
 
 

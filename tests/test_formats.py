@@ -367,7 +367,7 @@ def test_damaged_files_open_or_are_refused(
             corpus = Corpus.open(directory / next(iter(files)))
             assert corpus.n_tokens <= 1024
             corpus.check()
-        # Far above what any of these small files needs, far below what a forged count would take.
+        # Far above what these small files need, far below what a forged count would allocate.
         assert tracemalloc.get_traced_memory()[1] < 32 << 20
     finally:
         tracemalloc.stop()

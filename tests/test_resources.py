@@ -24,7 +24,7 @@ from ngramstat.runtime.resources import parse_memory_limit, resolve_threads
 # --- files -------------------------------------------------------------------------------------
 
 
-def test_atomic_write_replaces_whole_and_keeps_the_umask(tmp_path: Path) -> None:
+def test_atomic_write_replaces_the_file_and_respects_the_umask(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"old")
     with atomic_write(path) as file:
@@ -65,7 +65,7 @@ def test_a_full_disk_is_an_error_that_names_the_file(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_atomic_write_follows_links_and_refuses_what_is_no_file(tmp_path: Path) -> None:
+def test_atomic_write_follows_links_and_refuses_directories(tmp_path: Path) -> None:
     real, link = tmp_path / "real", tmp_path / "link"
     real.write_bytes(b"")
     link.symlink_to(real)
@@ -148,8 +148,8 @@ def test_json_round_trip(tmp_path_factory: pytest.TempPathFactory, value: object
 def test_sha256(tmp_path: Path) -> None:
     array = np.arange(1 << 20, dtype=np.uint16)
     array.tofile(tmp_path / "a")
-    wanted = hashlib.sha256(array.tobytes()).hexdigest()
-    assert sha256_array(array) == sha256_file(tmp_path / "a") == wanted
+    expected = hashlib.sha256(array.tobytes()).hexdigest()
+    assert sha256_array(array) == sha256_file(tmp_path / "a") == expected
     assert sha256_array(array[:0]) == hashlib.sha256(b"").hexdigest()
 
 
@@ -158,7 +158,7 @@ def test_sha256(tmp_path: Path) -> None:
 
 @pytest.fixture
 def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A stand-in for /sys/fs/cgroup, with this process in /job of version 2 and of version 1."""
+    """A fake /sys/fs/cgroup, with this process in /job/step (version 2) and /old (version 1)."""
     membership = tmp_path / "membership"
     membership.write_text("0::/job/step\n5:cpu,cpuacct:/old\n4:memory:/old\n")
     root = tmp_path / "cgroup"
@@ -171,7 +171,9 @@ def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def test_threads_are_the_least_of_all_limits(cgroup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_are_the_minimum_of_all_limits(
+    cgroup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert resolve_threads(None) == 16
     (cgroup / "job" / "cpu.max").write_text("max 100000\n")
     assert resolve_threads(None) == 16
@@ -188,7 +190,7 @@ def test_threads_are_the_least_of_all_limits(cgroup: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("garbage", ["", "max", "x y", "-1 0", "0 0", "\xff"])
-def test_unreadable_limits_are_no_limits(
+def test_unreadable_limits_are_ignored(
     cgroup: Path, monkeypatch: pytest.MonkeyPatch, garbage: str
 ) -> None:
     (cgroup / "job" / "cpu.max").write_text(garbage)
@@ -229,7 +231,7 @@ def test_memory_limit_refuses(limit: str) -> None:
 def test_peak_rss_counts_bytes() -> None:
     peak = resources.peak_rss_bytes()
     assert peak is not None
-    # A Python process with NumPy takes tens of MiB: the unit was neither KiB nor pages.
+    # A Python process with NumPy needs tens of MiB, so the unit is neither KiB nor pages.
     assert 10 << 20 < peak < 1 << 40
 
 
@@ -285,7 +287,7 @@ def test_on_a_terminal_there_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_DELAY_SECONDS", 0)
     with Progress(10, "Count") as bar:
         bar.advance(4)
-        bar.advance_to(3)  # never back
+        bar.advance_to(3)  # ignored
         bar.advance_to(10)
     assert "Count" in terminal.getvalue()
     assert "10.0/10.0" in terminal.getvalue()

@@ -1,4 +1,4 @@
-"""Exact curves of the worlds: against the values of docs/theory.md, and against brute force to 1e-12."""
+"""Exact curves of the worlds, compared with docs/theory.md and, to 1e-12, with brute force."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ngramstat.synthetic import (
 )
 from ngramstat.synthetic.world import conditional_entropies
 
-# docs/theory.md 5.5, also in the shared fixtures: rules of the tiny hierarchy, the root's level first.
+# Rules of the tiny hierarchy, the root's level first: docs/theory.md 5.5, also in the fixtures.
 TINY_RULES = (
     (((0, 1), (1, 2)), ((2, 0), (0, 0)), ((1, 1), (2, 2))),
     (((0, 2), (1, 0)), ((2, 1), (1, 1)), ((0, 0), (2, 2))),
@@ -36,11 +36,11 @@ def digits(text: str) -> list[float]:
     return [float(x) for x in text.split()]
 
 
-def close(found, expected: str, within: float = 6e-10) -> None:
-    np.testing.assert_allclose(found, digits(expected), rtol=0, atol=within)
+def close(values, expected: str, within: float = 6e-10) -> None:
+    np.testing.assert_allclose(values, digits(expected), rtol=0, atol=within)
 
 
-# --- values of docs/theory.md -----------------------------------------------------------------------------
+# --- values of docs/theory.md --------------------------------------------------------------------
 
 
 def test_tiny_hierarchy_has_the_covariances_of_theory():
@@ -159,24 +159,24 @@ def test_power_law_hierarchy_reports_its_numbers():
     ],
 )
 def test_mean_staircases_are_near_those_of_theory(v, m, expected):
-    """docs/theory.md 5.3 gives means over few seeds of its own, and rule draws scatter."""
+    """docs/theory.md 5.3 has means over a few other seeds, and rule draws scatter."""
     levels = len(expected.split()) - 1
-    found = [
+    staircases = [
         RandomHierarchy(v, m, 2, levels, rules_seed=seed).tree.staircase(levels)
         for seed in range(8)
     ]
-    spread = np.std(found, axis=0)
-    assert np.all(np.abs(np.mean(found, axis=0) - digits(expected)) < 2.5 * spread)
+    spread = np.std(staircases, axis=0)
+    assert np.all(np.abs(np.mean(staircases, axis=0) - digits(expected)) < 2.5 * spread)
 
 
 @pytest.mark.parametrize(("v", "m"), [(16, 4), (32, 8)])
 def test_finite_v_law_of_the_covariance(v, m):
-    """Root-mean-square entries by level of the common ancestor: measured near theory."""
+    """Root-mean-square entries by level of the common ancestor are close to the theory."""
     levels = 6
     p2 = (v - 1) / (v * v - 1)
-    share = m / v
+    f = m / v
     law = [
-        math.sqrt((1 - share) / (v**3 * m) * ((1 - p2) / m) ** (2 * (height - 1)))
+        math.sqrt((1 - f) / (v**3 * m) * ((1 - p2) / m) ** (2 * (height - 1)))
         for height in range(1, levels + 1)
     ]
     squares = []
@@ -216,8 +216,8 @@ def test_run_process_has_the_values_of_theory():
         ".12240221 .10478463 .08173890 .06179288 .04552125 .03295324 .02360086",
         within=6e-9,
     )
-    # Those of docs/theory.md: last two figures are rounded down by up to 8e-8: at 30 digits H_8 = .944505227 and
-    # H_inf = .937213519 (mpmath, our own check).
+    # docs/theory.md truncates the last two digits, by up to 8e-8. With 30 digits, H_8 = .944505227
+    # and H_inf = .937213519 (mpmath, our own check).
     close(
         world.process_entropies(32)[[0, 1, 2, 4, 8, 16, 32]],
         "1.38629436 1.08595659 .99385490 .95770875 .94450522 .93979566 .93812681",
@@ -247,7 +247,8 @@ def test_santa_fe_has_the_values_of_theory():
         "2.3279656 2.2604800 2.2165122 2.1605352 2.1184146 2.0922489",
         within=6e-8,
     )
-    # Those of docs/theory.md: .48 "at 2048" is the ratio of the drops of H from 512 to 1024 and on to 2048.
+    # The value .48 "at 2048" of docs/theory.md is the ratio of the drops of H from 512 to 1024 and
+    # from 1024 to 2048.
     drops = -np.diff(world.process_entropies(2048)[[512, 1024, 2048]])
     assert np.log2(drops[0] / drops[1]) == pytest.approx(0.48, abs=5e-3)
     small = SantaFe(1.0, 2.0, c=0.1, kinds=3)
@@ -326,7 +327,7 @@ def test_hierarchies_equal_brute_force(name):
     strings = brute.tree_strings(list(tree.children), list(tree.q), v)
     assert math.fsum(strings.values()) == pytest.approx(1, abs=1e-12)
     for lag in range(1, d):
-        for found, expected in (
+        for covariance, expected in (
             (world.covariance(lag, "document"), brute.document_covariance(strings, lag, v)),
             (world.covariance(lag, "stream"), brute.stream_covariance(strings, lag, v)),
             (tree.sequential_covariance(lag), brute.sequential_covariance(strings, lag, v)),
@@ -337,7 +338,7 @@ def test_hierarchies_equal_brute_force(name):
                            brute.marginal(strings, d - 1, v)),
             ),
         ):  # fmt: skip
-            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+            np.testing.assert_allclose(covariance, expected, rtol=0, atol=1e-12)
         assert world.sequential_norms([lag])[0] == pytest.approx(
             np.linalg.norm(brute.sequential_covariance(strings, lag, v), 2), abs=1e-12
         )
@@ -348,7 +349,7 @@ def test_hierarchies_equal_brute_force(name):
             rtol=0,
             atol=1e-12,
         )
-    # Context of n <= 3 tokens: pooled inside strings, and over the endless row of strings.
+    # Contexts of n <= 3 tokens, inside strings and over the endless stream of strings.
     np.testing.assert_allclose(
         world.entropies(3, "document"),
         brute.window_entropies(brute.document_windows(strings, 4)),
@@ -376,7 +377,7 @@ def test_hierarchies_equal_brute_force(name):
 
 
 def test_long_windows_of_the_stream_equal_brute_force():
-    """Windows over more than two strings."""
+    """Windows that span more than two strings."""
     world = RandomHierarchy(3, 2, 2, 1, rules_seed=2)
     tree = world.tree
     strings = brute.tree_strings(list(tree.children), list(tree.q), 3)
@@ -437,7 +438,7 @@ def check_stationary(world, windows, *, entropies: int, document_length: int = 9
         assert world.norms([lag], "document")[0] == pytest.approx(
             np.linalg.norm(expected, 2), abs=1e-12
         )
-        # Strings of one document each, one after the other.
+        # The stream of consecutive documents.
         np.testing.assert_allclose(
             world.covariance(lag, "stream"),
             brute.stream_covariance(windows, lag, v),
@@ -475,8 +476,8 @@ def test_chains_equal_brute_force(v, order):
     check_stationary(world, brute.chain_windows(transitions, 7), entropies=6, document_length=7)
 
 
-def test_copy_process_equals_the_chain_it_is():
-    """With reach 2 it is a chain of order 2."""
+def test_copy_process_equals_the_equivalent_chain():
+    """With reach 2 the copy process is a chain of order 2."""
     pi = np.array([0.5, 0.3, 0.2])
     world = CopyProcess(0.7, 0.9, 2, pi, 7)
     phi = world.distances
@@ -490,12 +491,12 @@ def test_copy_process_equals_the_chain_it_is():
     assert np.isnan(world.process_entropies(3)[2:]).all()
 
 
-def test_graph_walk_equals_the_chain_it_is():
+def test_graph_walk_equals_the_equivalent_chain():
     links = [(0, 1), (1, 2), (2, 0), (2, 3), (5, 6)]
     world = GraphWalk(7, 5, links=links, document_length=6)
     assert world.vocab_size == 4  # the pair 5-6 and the lone node 4 are left out
     transitions = world.adjacency.toarray() / world.degrees[:, None]
-    # A walk on a graph with triangles forgets; the product of matrices finds its start.
+    # A walk on a graph with triangles is aperiodic, so powers of its matrix converge.
     check_stationary(world, brute.chain_windows(transitions, 6), entropies=5, document_length=6)
     large = [world._large_norm(lag) for lag in (1, 2, 5)]
     np.testing.assert_allclose(large, world.norms([1, 2, 5], "document"), rtol=1e-9)

@@ -33,7 +33,7 @@ from ngramstat.synthetic import (
 from ngramstat.synthetic.sampling import check_probabilities, random_key
 from ngramstat.synthetic.world import mean_powers, pair_fractions, zipf_law
 
-# --- every kind as the command line makes it -----------------------------------------------------
+# --- every kind on the command line --------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_default_options_make_a_corpus(kind, tmp_path):
     assert run.exit_code == 0, run.output
 
 
-def test_far_norms_of_a_walk_are_powers_of_its_eigenvalue():
+def test_norms_of_a_walk_at_long_lags_are_powers_of_its_eigenvalue():
     """Up to lags where C(t) is below the smallest float (default lags reach 4096)."""
     world = GraphWalk(100, 400)
     near, far = world.norms([1000, 1010], "document")
@@ -84,21 +84,21 @@ def test_mean_powers_equal_the_sum(length):
     ],
     ids=lambda world: world.kind,
 )
-def test_curves_do_not_grow_with_the_documents(world):
-    """In far less than a second, and near those of documents that are merely long."""
+def test_the_cost_of_curves_does_not_grow_with_the_documents(world):
+    """In far less than a second, and close to the curves of shorter documents."""
     known = world.sequential_norms([1, 2, 8])
     shorter = dataclasses.replace(world, document_length=1 << 16)
     scale = world.norms([1], "document")[0]
     np.testing.assert_allclose(known, shorter.sequential_norms([1, 2, 8]), atol=3e-3 * scale)
 
 
-def test_what_is_out_of_reach_is_unknown_and_says_so():
+def test_values_that_cannot_be_computed_are_nan_or_refused():
     world = RunProcess(0.5, 4, 1 << 27)
     assert np.isnan(world.sequential_norms([1])).all()
     assert np.isfinite(world.norms([1, 1000], "stream")).all()
     with pytest.raises(InputError, match=r"lag=\d+: rho .* use lags up to"):
         world.covariance(1 << 26, "document")
-    # A chain that never forgets, in a document longer than can be stepped through.
+    # A chain that never forgets, in a document with more lags than can be computed.
     flips = MarkovChain([[0.0, 1.0], [1.0, 0.0]], 1 << 40)
     assert np.isnan(flips.sequential_norms([1])).all()
     np.testing.assert_allclose(flips.norms([1, 4001], "document"), 0.5, rtol=1e-12)
@@ -112,18 +112,18 @@ def test_what_is_out_of_reach_is_unknown_and_says_so():
 
 
 @pytest.mark.parametrize(("mu", "v"), [(0.05, 3), (0.5, 4), (2.0, 2)])
-def test_run_process_by_fourier_transforms_equals_it_step_by_step(mu, v, monkeypatch):
+def test_run_process_by_fourier_transforms_equals_the_recursion(mu, v, monkeypatch):
     stepped = RunProcess(mu, v).rho(3000)
     monkeypatch.setattr(runs, "_STEPPED", 64)
     np.testing.assert_allclose(RunProcess(mu, v).rho(3000), stepped, rtol=0, atol=2e-15)
     far = RunProcess(mu, v, 1 << 20).norms([50, 100, 2500], "document")
     known = np.abs(stepped[[50, 100, 2500]]) / v
-    # Values that may be mostly rounding are not given.
+    # Values that may be mostly rounding are NaN.
     np.testing.assert_allclose(far[np.isfinite(far)], known[np.isfinite(far)], rtol=1e-6)
     assert np.array_equal(np.isnan(far), (known * v < 1e-9) & (np.array([50, 100, 2500]) > 64))
 
 
-def test_a_changed_world_keeps_no_curve_of_the_old_one():
+def test_a_changed_world_does_not_reuse_cached_curves():
     for world, changed in (
         (RunProcess(1.0, 3), {"mu": 0.5}),
         (CopyProcess(0.9, reach=8), {"rho": 0.5}),
@@ -134,8 +134,8 @@ def test_a_changed_world_keeps_no_curve_of_the_old_one():
         assert abs(new - old) > 1e-6
 
 
-def test_long_documents_of_the_run_process_are_quick():
-    """10^5 tokens took 18 s by the recursion; ten times as many are a second."""
+def test_long_documents_of_the_run_process_are_fast():
+    """The recursion needed 18 s for 10^5 tokens; now 10^6 tokens take about a second."""
     world = RunProcess(0.5, 4, 1 << 18)
     short = RunProcess(0.5, 4, 1 << 12)
     known = world.sequential_norms([1, 4])
@@ -143,11 +143,11 @@ def test_long_documents_of_the_run_process_are_quick():
     assert np.all(known > short.sequential_norms([1, 4]))
 
 
-# --- chains that repeat, and chains of many contexts ---------------------------------------------
+# --- periodic chains, and chains with many contexts ----------------------------------------------
 
 
 def parity_chain(v: int) -> np.ndarray:
-    """Order 2, (v, v, v): even and odd tokens take turns; other contexts are left for good."""
+    """Order 2, (v, v, v): even and odd tokens alternate; all other contexts are transient."""
     odd = np.arange(v) % 2
     table = np.random.default_rng(3).dirichlet(np.ones(v), (v, v))
     table *= odd[None, :, None] != odd[None, None, :]
@@ -176,7 +176,7 @@ def test_stationary_distribution_of_a_long_ring():
     assert "period 2100" in ring.exponents()["beta"].meaning
 
 
-def test_periodic_sources_say_that_they_are():
+def test_the_exponents_of_periodic_sources_mention_the_period():
     for world in (
         GraphWalk(2, 1),
         MarkovChain([[0, 1], [1, 0]]),
@@ -188,12 +188,12 @@ def test_periodic_sources_say_that_they_are():
         assert world.norms([4001], "document")[0] > 0.1
     for world in (GraphWalk(3, 3), MarkovChain([[0.5, 0.5], [1, 0]])):
         assert "falls exponentially" in world.exponents()["beta"].meaning
-    # A state that is left for good, and that alone returns to itself.
+    # Only the transient state can follow itself.
     left = MarkovChain([[0.5, 0.5, 0], [0, 0, 1], [0, 1, 0]])
     assert "period 2" in left.exponents()["beta"].meaning
 
 
-def test_norms_that_are_rounding_are_unknown():
+def test_norms_that_are_mostly_rounding_are_nan():
     world = MarkovChain.random(8)
     near, far = world.norms([1, 8], "document"), world.norms([100, 4096], "document")
     assert np.isfinite(near).all()
@@ -202,16 +202,16 @@ def test_norms_that_are_rounding_are_unknown():
     assert stream[0] == pytest.approx(near[1] * (1 - 8 / 10_000))
     assert np.isnan(stream[1])
     assert stream[2] == 0.0  # different documents
-    # What is left at such lags is the composition.
+    # At such lags only the composition remains.
     sequential = world.sequential_norms([100, 4096])
     assert sequential[0] == pytest.approx(sequential[1], rel=1e-9)
-    # C(1) = 0 does not mean that the chain forgot: the last but one token is repeated.
+    # C(1) = 0 does not mean that the chain has forgotten: it repeats the token before the last one.
     skips = np.zeros((2, 2, 2))
     skips[0, :, 0] = skips[1, :, 1] = 0.75
     skips[0, :, 1] = skips[1, :, 0] = 0.25
-    found = MarkovChain(skips).norms([1, 2, 3, 4, 6], "document")
-    assert np.isnan(found[[0, 2]]).all()
-    np.testing.assert_allclose(found[[1, 3, 4]], 0.5 ** np.array([2, 3, 4]), rtol=1e-12)
+    norms = MarkovChain(skips).norms([1, 2, 3, 4, 6], "document")
+    assert np.isnan(norms[[0, 2]]).all()
+    np.testing.assert_allclose(norms[[1, 3, 4]], 0.5 ** np.array([2, 3, 4]), rtol=1e-12)
 
 
 # --- large hierarchies ---------------------------------------------------------------------------
@@ -223,7 +223,7 @@ def check_large_hierarchy(world) -> None:
     assert known["entropies"]["stream"]["entropy"][0] == pytest.approx(math.log(world.v), abs=0.1)
     staircase = known["extras"]["last_token_entropy"]["entropy"]
     assert len(staircase) >= 2
-    # The annealed value bounds the mean from above, and not by far.
+    # The annealed value is a close upper bound of the mean.
     annealed = known["extras"]["last_token_entropy"]["annealed"]
     assert 0.7 * annealed[1] < staircase[1] < annealed[1]
     assert "last_token_covariance" not in known["extras"]
@@ -242,33 +242,33 @@ def test_very_large_vocabularies_have_no_dense_matrices():
     check_large_hierarchy(RandomHierarchy(8192, 16, 2, 10))
 
 
-def test_staircase_is_bounded_by_its_work():
+def test_staircase_ends_where_it_needs_too_much_work():
     tree = RandomHierarchy(16, 8, 2, 6).tree
     short, long = tree.staircase(6, 1 << 12), tree.staircase(6, 1 << 18)
     known = np.isfinite(short)
     assert 2 <= known.sum() < np.isfinite(long).sum()
     assert np.array_equal(short[known], long[known])
-    # 24 s with dense matrices.
+    # This took 24 s with dense matrices.
     assert np.isfinite(RandomHierarchy(256, 8, 2, 8).tree.staircase(8, 1 << 20)).all()
 
 
-def test_staircase_tells_siblings_apart_beyond_64_bits():
-    """16^19 siblings: x -> (x, 0, ..., 0, x) tells the last token by the first."""
+def test_staircase_distinguishes_more_than_2_64_siblings():
+    """16^19 tuples of siblings; in x -> (x, 0, ..., 0, x) the first token determines the last."""
     rules = [[[x, *[0] * 18, x]] for x in range(16)]
     world = RandomHierarchy(16, 1, 20, 1, rules=(rules,))
     np.testing.assert_allclose(world.tree.staircase(1), [math.log(16), 0], atol=1e-15)
 
 
-def test_long_contexts_are_refused_at_once():
+def test_long_contexts_are_refused_immediately():
     world = RandomHierarchy(64, 4, 2, 20)
     for boundary in ("stream", "document"):
         assert write._entropies(world, 20_000, boundary)["context"] == [0, 1, 2]
 
 
-# --- what a hierarchy predicts -------------------------------------------------------------------
+# --- exponents of hierarchies --------------------------------------------------------------------
 
 
-def test_full_rules_correlate_where_rules_or_classes_are_unequal():
+def test_full_rules_correlate_tokens_if_rules_or_classes_are_unequal():
     uniform = RandomHierarchy(4, 4, 2, 4)
     assert "no correlation" in uniform.exponents()["beta"].meaning
     assert uniform.norms([1, 2], "document").max() < 1e-15
@@ -284,7 +284,7 @@ def test_full_rules_correlate_where_rules_or_classes_are_unequal():
 
 
 def test_power_laws_on_all_levels_give_both_predictions():
-    """docs/theory.md 6: m_2's and the uniform exponents, and bounds of alpha as of gamma."""
+    """docs/theory.md 6: exponents of m_2 and of uniform rules, and bounds of alpha and gamma."""
     for v, m, beta, uniform in ((16, 8, 1.72, 3.09), (32, 16, 1.95, 4.04)):
         known = RandomHierarchy(v, m, 2, 6, zipf_a=0.5).exponents()
         assert known["beta"].value == pytest.approx(beta, abs=5e-3)
@@ -305,7 +305,7 @@ def test_power_laws_on_all_levels_give_both_predictions():
     assert "beta_uniform" not in bottom
 
 
-def test_position_averages_are_exact_where_they_can_be():
+def test_position_averages_are_exact_where_feasible():
     world = RandomHierarchy(3, 2, 2, 3, rules_seed=1)
     known = world.extras()["position_averaged_entropy"]
     assert known["context"] == [0, 1, 2, 3, 5, 7]
@@ -318,20 +318,20 @@ def test_position_averages_are_exact_where_they_can_be():
     assert errors[31] > 0.0
 
 
-# --- drawing -------------------------------------------------------------------------------------
+# --- samples -------------------------------------------------------------------------------------
 
 
-def test_first_runs_have_their_tail_at_small_mu():
+def test_first_runs_have_the_right_tail_at_small_mu():
     """P(rest > 1000) within four standard errors; NumPy's zeta distribution ends at 2^63."""
     world = RunProcess(0.05, 2, 1001)
     documents = world.corpus(10_000 * 1001, seed=2).tokens.reshape(-1, 1001)
-    found = np.mean((documents == documents[:, :1]).all(axis=1))
+    observed = np.mean((documents == documents[:, :1]).all(axis=1))
     expected = zeta(1.05, 1001) / zeta(1.05)
     assert expected == pytest.approx(0.6879, abs=5e-5)
-    assert abs(found - expected) < 4 * math.sqrt(expected * (1 - expected) / len(documents))
+    assert abs(observed - expected) < 4 * math.sqrt(expected * (1 - expected) / len(documents))
 
 
-def test_graphs_of_most_edges_are_drawn_at_once():
+def test_dense_graphs_are_drawn_without_rejection():
     complete = GraphWalk(300, 300 * 299 // 2)
     assert np.array_equal(complete.adjacency.toarray(), 1 - np.eye(300))
     for edges in (34, 40, 44):
@@ -339,14 +339,14 @@ def test_graphs_of_most_edges_are_drawn_at_once():
         assert graph.sum() == 2 * edges
         assert np.array_equal(graph, graph.T)
         assert not graph.diagonal().any()
-    # Every pair of nodes is as likely as any other.
+    # All pairs of nodes are equally likely.
     total = sum(GraphWalk(6, 11, rules_seed=seed).adjacency.toarray() for seed in range(400))
-    share = total[np.triu_indices(6, 1)] / 400
+    frequency = total[np.triu_indices(6, 1)] / 400
     expected = 11 / 15
-    assert np.abs(share - expected).max() < 5 * math.sqrt(expected * (1 - expected) / 400)
+    assert np.abs(frequency - expected).max() < 5 * math.sqrt(expected * (1 - expected) / 400)
 
 
-def test_noise_documents_do_not_depend_on_pieces_and_may_be_endless(monkeypatch):
+def test_noise_documents_do_not_depend_on_pieces_and_may_be_very_long(monkeypatch):
     monkeypatch.setattr(broadcast, "_NOISE_BLOCK", 100)
     world = BroadcastTree(5, 2, 9, 0.5, noise_share=0.6)
     whole = np.concatenate(list(world.pieces(3000, seed=1)))
@@ -358,7 +358,7 @@ def test_noise_documents_do_not_depend_on_pieces_and_may_be_endless(monkeypatch)
     assert len(set(first.tolist())) == 5
 
 
-def test_labels_are_made_and_written_in_parts(monkeypatch, tmp_path):
+def test_labels_are_drawn_and_written_in_blocks(monkeypatch, tmp_path):
     world = RandomHierarchy(6, 3, 2, 3, classes=4)
     whole = world.labels(1000, seed=3)
     monkeypatch.setattr(write, "_LABELS_BLOCK", 300)
@@ -377,12 +377,12 @@ def test_drawn_chains_record_what_they_were_drawn_from(monkeypatch):
     assert np.array_equal(parameters["transitions"], world.transitions)
     monkeypatch.setattr(markov, "_MAX_LISTED", 26)
     assert "transitions" not in world.parameters()
-    given = MarkovChain(world.transitions).parameters()
-    assert "rules_seed" not in given
-    assert np.array_equal(given["transitions"], world.transitions)
+    explicit = MarkovChain(world.transitions).parameters()
+    assert "rules_seed" not in explicit
+    assert np.array_equal(explicit["transitions"], world.transitions)
 
 
-# --- parameters that cannot be used --------------------------------------------------------------
+# --- invalid parameters --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -422,7 +422,7 @@ def test_drawn_chains_record_what_they_were_drawn_from(monkeypatch):
             lambda: CopyProcess(0.9999, reach=4096).corpus(10),
             "rho=0.9999, reach=4096: .* use a smaller rho or reach",
         ),
-        (lambda: random_key(-1), "seed=-1: seeds are not negative; use 0 or more"),
+        (lambda: random_key(-1), "seed=-1: seeds cannot be negative; use 0 or more"),
         (lambda: RandomHierarchy(4, 2, 2, 3).corpus(10, seed=-1), "seed=-1"),
         (lambda: RunProcess(1.0).corpus(10, seed=-1), "seed=-1"),
         (lambda: next(SantaFe(0.5, 3.0).pieces(10, seed=-1)), "seed=-1"),
@@ -433,13 +433,13 @@ def test_drawn_chains_record_what_they_were_drawn_from(monkeypatch):
         (lambda: IndependentTokens(4, topics=2, rules_seed=-1).distributions, "rules_seed=-1"),
     ],
 )
-def test_bad_parameters_name_cause_and_mend(make, message):
+def test_bad_parameters_name_cause_and_remedy(make, message):
     with pytest.raises(InputError, match=message):
         make()
 
 
 def test_nearly_divided_chains_are_refused():
-    """Parts that floating-point numbers cannot join; rounding does not move what they can."""
+    """Transitions below rounding join no parts; larger ones give an accurate distribution."""
     tiny = 1e-30
     with pytest.raises(InputError, match=r"transitions: .* give larger ones between the parts"):
         MarkovChain([[1.0, tiny], [tiny, 1.0]])
@@ -482,15 +482,15 @@ def test_a_count_of_lags_may_span_millions(tmp_path):
         assert "more than a million lags" in run.output
 
 
-def test_histories_of_the_copy_process_are_as_before(monkeypatch):
-    """Their length fixes what a seed draws; against the sum over the first copy's distance."""
+def test_histories_of_the_copy_process_keep_their_length(monkeypatch):
+    """Their length determines what a seed draws; compared with a plain recursion."""
     world = CopyProcess(0.8, 1.6, 16)
     beyond = 1.0 - np.cumsum(world.distances)
     escape = [world.rho]
     while escape[-1] > copying._CUT:
         n = len(escape)
-        there = sum(world.distances[d - 1] * escape[n - d] for d in range(1, min(n, 16) + 1))
-        escape.append(world.rho * ((max(beyond[n - 1], 0.0) if n <= 16 else 0.0) + there))
+        chained = sum(world.distances[d - 1] * escape[n - d] for d in range(1, min(n, 16) + 1))
+        escape.append(world.rho * ((max(beyond[n - 1], 0.0) if n <= 16 else 0.0) + chained))
     assert world._history == len(escape)
     monkeypatch.setattr(copying, "_MAX_HISTORY", len(escape) - 1)
     with pytest.raises(InputError, match="copies of copies"):
@@ -498,22 +498,22 @@ def test_histories_of_the_copy_process_are_as_before(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (["potts", "--tokens", "1e15"], "2,000,000.0 GB of tokens, where"),
+        (["potts", "--tokens", "1e15"], "2,000,000.0 GB of tokens, but"),
         (["rhm", "--zipf-levels", "1"], "--zipf-levels: means nothing without --zipf-a"),
         (["independent", "--concentration", "3"], "--concentration: means nothing without"),
         (["markov", "--transitions", "t.json", "--order", "2"], "--order: means nothing with"),
     ],
 )
-def test_what_cannot_be_done_is_refused_before_anything_is_written(arguments, said, tmp_path):
+def test_impossible_requests_are_refused_before_anything_is_written(arguments, message, tmp_path):
     run = CliRunner().invoke(main, ["synthesize", *arguments, "-o", str(tmp_path / "w")])
     assert run.exit_code == 2
-    assert said in run.output
+    assert message in run.output
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupted_corpus_leaves_everything_as_it_was(tmp_path, monkeypatch):
+def test_an_interruption_leaves_the_existing_corpus_unchanged(tmp_path, monkeypatch):
     output = tmp_path / "w"
     arguments = ["synthesize", "potts", "--levels", "6", "--tokens", "1000", "-o", str(output)]
     assert CliRunner().invoke(main, arguments).exit_code == 0
@@ -530,7 +530,7 @@ def test_an_interrupted_corpus_leaves_everything_as_it_was(tmp_path, monkeypatch
     assert {file.name: file.read_bytes() for file in output.iterdir()} == before
 
 
-def test_what_is_no_world_or_number_of_tokens_is_refused(tmp_path):
+def test_invalid_worlds_and_numbers_of_tokens_are_refused(tmp_path):
     with pytest.raises(InputError, match="world='potts': expected a world of"):
         synthesize("potts", tmp_path / "w", tokens=10)
     world = BroadcastTree.with_beta(0.9, 4, 2, 5)

@@ -42,7 +42,7 @@ WORLDS = {
     "potts": BroadcastTree.with_beta(0.9, 8, 2, 10),
     "potts clustered": BroadcastTree.with_beta(0.9, 5, 3, 5, noise_share=0.3),
     "runs": RunProcess(1.0, 3, 1000),
-    "runs, two types": RunProcess(2.0, 2, 1000),
+    "runs, two symbols": RunProcess(2.0, 2, 1000),
     "santa fe": SantaFe(0.43, 3.18, kinds=50, document_length=1000),
     "copy": CopyProcess(0.9, 1.6, 64, document_length=1000),
     "markov": MarkovChain.random(4, 2, rules_seed=1, document_length=500),
@@ -88,7 +88,7 @@ def test_trees_equal_the_reference(token_dtype, threads, by_child):
 
 @pytest.mark.parametrize("by_child", [False, True], ids=["by rule", "by child"])
 def test_strings_longer_than_a_subtree_equal_the_reference(threads, by_child):
-    """The sampler goes down from the root to subtrees of 4096 leaves."""
+    """The sampler descends from the root to subtrees of 4096 leaves."""
     s, depth = 2, 15
     sizes = [3, *([5, 4] * 7), 7]
     levels = random_tree(sizes, s, by_child)
@@ -130,11 +130,11 @@ def test_paths_equal_the_reference(token_dtype, threads):
 def test_alias_tables_hold_their_probabilities(size):
     p = np.random.default_rng(size).dirichlet(np.full(size, 0.5))
     table = AliasTable.of(p)
-    found = np.zeros(size)
-    share = table.threshold.astype(np.float64) / 2.0**64
-    np.add.at(found, np.arange(size), share / size)
-    np.add.at(found, table.alias, (1 - share) / size)
-    np.testing.assert_allclose(found, p, rtol=0, atol=1e-12)
+    probabilities = np.zeros(size)
+    kept = table.threshold.astype(np.float64) / 2.0**64
+    np.add.at(probabilities, np.arange(size), kept / size)
+    np.add.at(probabilities, table.alias, (1 - kept) / size)
+    np.testing.assert_allclose(probabilities, p, rtol=0, atol=1e-12)
 
 
 def test_keys_differ_by_seed_and_stream():
@@ -154,7 +154,7 @@ def test_samples_do_not_depend_on_pieces_or_threads(world):
 
 
 def test_pieces_continue_across_their_cuts(monkeypatch):
-    """Samples longer than a piece: the cut falls inside a document."""
+    """Pieces shorter than a document are cut inside it."""
     for name, module in (
         ("rhm", "hierarchy"),
         ("potts", "broadcast"),
@@ -172,14 +172,14 @@ def test_pieces_continue_across_their_cuts(monkeypatch):
         monkeypatch.undo()
 
 
-def test_labels_are_the_roots_that_strings_begin_from():
+def test_labels_are_the_roots_of_the_strings():
     world = RandomHierarchy(6, 3, 2, 3, classes=4, rules_seed=2)
     corpus = world.corpus(4000, seed=5)
     labels = world.labels(corpus.n_documents, seed=5)
     assert labels is not None
     assert set(labels.tolist()) == {0, 1, 2, 3}
     tree = world.tree
-    # Parse every string bottom-up: rules are unambiguous, so its root is certain.
+    # Parse every string bottom-up; the rules are unambiguous, so the root is determined.
     level_symbols = corpus.tokens.reshape(-1, world.document_length).astype(np.int64)
     for children in reversed(tree.children):
         parent = {tuple(t): x for x, rules in enumerate(children.tolist()) for t in rules}
@@ -189,7 +189,7 @@ def test_labels_are_the_roots_that_strings_begin_from():
     assert RandomHierarchy(6, 3, 2, 3, concatenated=True).labels(5, seed=5) is None
 
 
-def test_rules_are_distinct_and_dealt_out():
+def test_rules_are_distinct_and_complete():
     for world in (RandomHierarchy(8, 8, 2, 3), RandomHierarchy(5, 3, 30, 2, rules_seed=4)):
         for children in world.tree.children:
             assert children.shape == (world.v, world.m, world.s)
@@ -203,7 +203,7 @@ def test_rules_are_distinct_and_dealt_out():
 
 
 def check_covariance(world, corpus, lag: int, boundary: str) -> None:
-    """u^T (C_hat - C) v within four standard errors over documents, u and v fixed beforehand."""
+    """u^T (C_hat - C) v is within four standard errors over documents, for fixed u and v."""
     exact = world.covariance(lag, boundary)
     left, _, right = np.linalg.svd(exact)
     rng = np.random.default_rng(lag)
@@ -235,7 +235,7 @@ def check_covariance(world, corpus, lag: int, boundary: str) -> None:
 
 
 def check_entropies(world, corpus, max_context: int) -> None:
-    """Plug-in H_n with its first-order bias taken off, within four standard errors."""
+    """Plug-in H_n minus its first-order bias is within four standard errors."""
     exact = world.entropies(max_context, "document")
     v = world.vocab_size
     tokens = corpus.tokens.reshape(-1, world.document_length).astype(np.int64)
@@ -255,13 +255,13 @@ def check_entropies(world, corpus, max_context: int) -> None:
         total = ngrams.size
         value = sums.sum() / total
         error = np.sqrt(np.sum((sums - value * targets) ** 2)) / total
-        # Clustered counts have a larger bias than independent ones; three times is ample.
+        # Clustered counts have a larger bias than independent ones, but less than three times.
         bias = (np.count_nonzero(counts) - np.count_nonzero(contexts)) / (2 * total)
         assert abs(value + bias - exact[n]) < 4 * error + 2 * bias, n
 
 
 def exact_marginal(world) -> np.ndarray:
-    """Distribution of a token at a random place, (V,)."""
+    """Distribution of a token at a random position, (V,)."""
     v = world.vocab_size
     if isinstance(world, RandomHierarchy):
         return world.tree.mean_marginals[-1]
@@ -277,12 +277,12 @@ def exact_marginal(world) -> np.ndarray:
 
 
 def check_marginal(world, corpus) -> None:
-    """Every token's share within four standard errors over documents."""
+    """The frequency of every token is within four standard errors over documents."""
     documents = corpus.tokens.reshape(-1, world.document_length)
     counts = np.array([np.bincount(x, minlength=world.vocab_size) for x in documents])
     exact = exact_marginal(world) * world.document_length
     error = counts.std(axis=0, ddof=1) / np.sqrt(len(counts))
-    # Tokens so rare that their errors are not normal tell nothing.
+    # The errors of rare tokens are not normal.
     often = counts.sum(axis=0) > 30
     assert exact[often].sum() > 0.99 * world.document_length
     assert np.all(np.abs(counts.mean(axis=0) - exact)[often] < 4 * error[often])
@@ -294,7 +294,7 @@ def check_sample(world, n_tokens: int) -> None:
     for lag in (1, 2, 5, 16):
         for boundary in ("document", "stream"):
             check_covariance(world, corpus, lag, boundary)
-    # 10^6 tokens are too few for the pairs of a hundred types.
+    # 10^6 tokens are too few for the pairs of a hundred tokens.
     facts = 1 if n_tokens >= 10**7 else 0
     contexts = {"santa fe": facts, "graph": 1, "independent": 1}
     name = next(key for key, value in WORLDS.items() if value is world)
@@ -320,19 +320,19 @@ def test_large_samples_agree_with_the_exact_curves(world):
     check_sample(world, 10_000_000)
 
 
-def test_norms_measured_by_the_package_are_those_of_the_world():
-    """Through `correlations` itself, on both boundaries, at 10^6 tokens."""
+def test_norms_measured_by_the_package_agree_with_the_world():
+    """`correlations` itself, on both boundaries, at 2 * 10^6 tokens."""
     world = WORLDS["potts"]
     corpus = world.corpus(2_000_000, seed=1)
     for boundary in ("stream", "document"):
-        found = ngramstat.correlations(corpus, lags=[1, 2, 4], boundary=boundary, replicates=99)
+        measured = ngramstat.correlations(corpus, lags=[1, 2, 4], boundary=boundary, replicates=99)
         exact = world.norms([1, 2, 4], boundary)
-        np.testing.assert_allclose(found.norm, exact, rtol=0.06)
-        np.testing.assert_allclose(found.norm_sequential, world.sequential_norms([1, 2, 4]),
+        np.testing.assert_allclose(measured.norm, exact, rtol=0.06)
+        np.testing.assert_allclose(measured.norm_sequential, world.sequential_norms([1, 2, 4]),
                                    rtol=0.06)  # fmt: skip
 
 
-# --- parameters that cannot be used --------------------------------------------------------------
+# --- invalid parameters --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -399,7 +399,7 @@ def test_synthesize_writes_a_corpus_with_its_truth(world, tmp_path):
         curve = known["entropies"][boundary]
         assert len(curve["context"]) == len(curve["entropy"]) >= 1
     assert known["parameters"] == json.loads(json.dumps(world.parameters()))
-    # The corpus opens like any other, and a second one is not written over it by accident.
+    # The corpus is not overwritten without the option.
     with pytest.raises(InputError, match="overwrite"):
         synthesize(world, tmp_path / "w", tokens=5000)
     other = synthesize(world, tmp_path / "w", tokens=9000, seed=4, overwrite=True)

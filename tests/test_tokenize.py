@@ -1,4 +1,4 @@
-"""Text to tokens: sources of every kind, exact round trips, and errors that name the place."""
+"""Text to tokens: sources of every kind, exact round trips, and errors that name the position."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ngramstat.corpus import Corpus, inspect, tokenize
 from ngramstat.corpus import sources as sources_module
 from ngramstat.errors import InputError, NgramstatError
 
-# The module, which the function of the same name hides in the package.
+# The module; in the package its name refers to the function.
 tokenize_module = sys.modules["ngramstat.corpus.tokenize"]
 
 CORPORA = Path(
@@ -71,7 +71,7 @@ def documents(corpus: Corpus) -> list[str]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small tokenizer.json of ours."""
+    """A small tokenizer.json trained by `tokenize`."""
     directory = tmp_path_factory.mktemp("trained")
     text = "the quick brown fox jumps over the lazy dog and the cat\n" * 50
     (directory / "a.txt").write_text(text)
@@ -79,7 +79,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory / "corpus" / "tokenizer.json"
 
 
-# --- what is read ------------------------------------------------------------------------------
+# --- accepted inputs ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("compression", COMPRESS)
@@ -98,7 +98,7 @@ def test_json_lines_round_trip(tmp_path: Path, compression: str) -> None:
 
 
 @pytest.mark.parametrize("compression", COMPRESS)
-def test_plain_text_is_one_document_or_lines(
+def test_plain_text_is_one_document_or_one_per_line(
     tmp_path: Path, trained: Path, compression: str
 ) -> None:
     text = "one\r\n\ntwo \u00e9\nlast"
@@ -181,7 +181,7 @@ def test_decode_is_one_string_per_id(tmp_path: Path, trained: Path) -> None:
 
 
 def test_training_is_deterministic_and_as_configured(tmp_path: Path) -> None:
-    """The same file of bytes at any number of threads; two processes, since a pool is for life."""
+    """Equal files at any number of threads; in processes, which cannot change their thread pool."""
     rng = np.random.default_rng(5)
     words = ["".join(rng.choice(list("abcdef"), 4)) for _ in range(400)]
     texts = [" ".join(rng.choice(words, 200)) for _ in range(60)]
@@ -210,7 +210,7 @@ def test_training_is_deterministic_and_as_configured(tmp_path: Path) -> None:
     assert len(settings["model"]["vocab"]) == 700
 
 
-def test_the_environment_is_put_back(tmp_path: Path, trained: Path) -> None:
+def test_the_environment_is_restored(tmp_path: Path, trained: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
     before = dict(os.environ)
     tokenize([tmp_path / "a.txt"], tmp_path / "c", tokenizer=trained, threads=3)
@@ -222,7 +222,9 @@ def edited(trained: Path, path: Path, **changes: Any) -> Path:
     return path
 
 
-def test_a_given_tokenizer_adds_and_cuts_nothing(tmp_path: Path, trained: Path) -> None:
+def test_padding_and_truncation_of_a_given_tokenizer_are_ignored(
+    tmp_path: Path, trained: Path
+) -> None:
     template = [{"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}},
                 {"Sequence": {"id": "A", "type_id": 0}}]  # fmt: skip
     changed = edited(
@@ -248,14 +250,14 @@ def test_separator_of_a_given_tokenizer(tmp_path: Path, trained: Path) -> None:
     (tmp_path / "a.txt").write_text("the cat")
     saved = json.loads(trained.read_text())
     special = saved["added_tokens"][0]
-    types = len(saved["model"]["vocab"])
+    n_tokens = len(saved["model"]["vocab"])
     renamed = edited(
         trained,
         tmp_path / "s.json",
-        added_tokens=[special | {"id": types, "content": "</s>"}],
+        added_tokens=[special | {"id": n_tokens, "content": "</s>"}],
     )
     corpus = tokenize([tmp_path / "a.txt"], tmp_path / "s", tokenizer=renamed)
-    assert (corpus.separator, corpus.vocab_size) == (types, types + 1)
+    assert (corpus.separator, corpus.vocab_size) == (n_tokens, n_tokens + 1)
     none = edited(trained, tmp_path / "n.json", added_tokens=[])
     with pytest.raises(InputError, match="--separator"):
         tokenize([tmp_path / "a.txt"], tmp_path / "n", tokenizer=none)
@@ -296,18 +298,18 @@ def test_bad_tokenizers_are_refused(tmp_path: Path, trained: Path) -> None:
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make a document of a few KiB long."""
+    """Make a document of a few KiB count as long."""
     monkeypatch.setattr(tokenize_module, "_SEGMENT_CHARS", 200)
     monkeypatch.setattr(tokenize_module, "_GATHER_CHARS", 1000)
     monkeypatch.setattr(tokenize_module, "_WINDOW_CHARS", 64)
-    monkeypatch.setattr(tokenize_module, "_BATCH_BYTES", 700)
+    monkeypatch.setattr(tokenize_module, "_BATCH_CHARS", 700)
     monkeypatch.setattr(sources_module, "_PIECE_BYTES", 333)
 
 
 LONG = {
     "prose": "the quick brown fox, the lazy dog. \n" * 300,
     "accents": "Gr\u00fc\u00dfe an den Fu\u00df, l\u2019\u00e9t\u00e9 \U0001f600 " * 300,
-    "no cut at all": "0123456789" * 900,
+    "without a cut": "0123456789" * 900,
     "blanks": " " * 9000,
     "cuts late": "7" * 5000 + " the cat" * 500,
     "short": "x",
@@ -318,7 +320,7 @@ LONG = {
 @pytest.mark.usefixtures("small_steps")
 @pytest.mark.parametrize("case", LONG)
 @pytest.mark.parametrize("suffix", ["txt", "jsonl"])
-def test_long_documents_encode_as_if_whole(
+def test_long_documents_encode_like_the_whole_text(
     tmp_path: Path, trained: Path, case: str, suffix: str
 ) -> None:
     text = LONG[case]
@@ -332,7 +334,7 @@ def test_long_documents_encode_as_if_whole(
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_prose_is_cut_and_a_tokenizer_that_looks_far_is_not(trained: Path, tmp_path: Path) -> None:
+def test_prose_is_cut_unless_the_tokenizer_uses_distant_text(trained: Path, tmp_path: Path) -> None:
     model = tokenizers.Tokenizer.from_file(str(trained))
     assert len(tokenize_module._cut(LONG["prose"], model)) > 20
     assert tokenize_module._splits_locally(model)
@@ -342,7 +344,7 @@ def test_prose_is_cut_and_a_tokenizer_that_looks_far_is_not(trained: Path, tmp_p
     assert not tokenize_module._splits_locally(tokenizers.Tokenizer.from_file(str(near)))
 
 
-# --- what is refused ---------------------------------------------------------------------------
+# --- refused inputs -----------------------------------------------------------------------------
 
 BAD_INPUTS: dict[str, tuple[str, bytes, str]] = {
     "text": ("a.txt", b"ok\nab\xffc", r"a\.txt:2: not UTF-8 at byte 5"),
@@ -379,7 +381,7 @@ def test_bad_inputs_are_refused(tmp_path: Path, trained: Path, case: str, train:
     assert not (tmp_path / "c").exists()
 
 
-def test_zstd_damage_is_noticed(tmp_path: Path, trained: Path) -> None:
+def test_zstd_damage_is_detected(tmp_path: Path, trained: Path) -> None:
     whole = zstd(jsonl([f"text {i}" for i in range(999)]))
     for data in (whole[:-5], whole[:3], b"no zstd at all", whole + b"behind it"):
         (tmp_path / "a.jsonl.zst").write_bytes(data)

@@ -1,7 +1,7 @@
-"""The two public exceptions, and the check that most modules share.
+"""The two public exceptions, and a check that many modules share.
 
-A message is one line that names the file or argument, the cause and the mend, because the
-command line prints it as it stands behind ``Error:``.
+A message is one line that names the file or argument, the cause and the remedy. The command line
+prints it unchanged after ``Error:``.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ class NgramstatError(Exception):
 
 
 class InputError(NgramstatError, ValueError):
-    """An argument or an input file cannot be used as given (exit code 2)."""
+    """An argument or an input file is invalid (exit code 2)."""
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
-    """Raises InputError unless an argument of that name is one of the choices."""
+    """Raise InputError unless the argument `name` has one of the allowed values."""
     choices = tuple(choices)
     if value not in choices:
         raise InputError(f"{name} {value!r}: expected one of {', '.join(choices)}")

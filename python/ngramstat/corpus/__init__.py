@@ -1,4 +1,4 @@
-"""Corpora: opening token stores of many formats, and making them from text."""
+"""Corpora: opening token stores of many formats, and tokenizing text into new ones."""
 
 from __future__ import annotations
 

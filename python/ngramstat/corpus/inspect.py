@@ -1,7 +1,8 @@
-"""What a token store is: the facts that tell whether it was read as it was meant."""
+"""Facts about a token store that show whether it was read correctly."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import Any
@@ -16,7 +17,7 @@ __all__ = ["QUANTILES", "Inspection", "inspect"]
 #: Levels of `Inspection.document_lengths`.
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
-_FIRST = 20
+_FIRST_IDS = 20
 
 
 @dataclass(frozen=True)
@@ -26,28 +27,28 @@ class Inspection:
     Attributes
     ----------
     path, format, description
-        What was opened, the format's name and what that is.
+        The opened path, and the name and description of its format.
     dtype
         "uint16" or "uint32".
     tokens
         Number of tokens, separators included.
     documents
-        Number of documents; 0 if the store does not tell them apart.
+        Number of documents; 0 if the documents are unknown.
     vocab_size, vocab_size_inferred
-        Number of token types, and whether it is merely the largest id plus 1.
+        Vocabulary size, and whether it is only the largest id plus 1.
     largest_id
         Largest id that occurs.
     separator, separator_position, separators
         Id of the separator (None if unknown), "before" or "after" each document (None if unknown),
         and how often it occurs.
     document_lengths
-        Quantiles of the documents' lengths in tokens at the levels `QUANTILES`; None if unknown.
+        Quantiles of the document lengths in tokens at the levels `QUANTILES`; None if unknown.
     first_ids, first_text
-        The first 20 ids, and each one's text if a tokenizer is recorded (else None).
+        The first 20 ids, and the text of each if a tokenizer is recorded (otherwise None).
     sha256
         Checksum of the token bytes.
     problems
-        One line for each thing that is wrong or odd.
+        One line for each fault or suspicious fact.
     """
 
     path: str
@@ -69,7 +70,7 @@ class Inspection:
     problems: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, with `document_lengths` keyed by its level."""
+        """Plain JSON values, with `document_lengths` keyed by the quantile levels."""
         values = asdict(self)
         for name, value in values.items():
             if isinstance(value, tuple):
@@ -97,7 +98,7 @@ def inspect(
     Raises
     ------
     InputError
-        The path is no token store, is damaged, or contradicts an option.
+        The path is not a token store, is damaged, or contradicts an option.
     """
     corpus = Corpus.open(
         path, format=format, dtype=dtype, vocab_size=vocab_size, separator=separator
@@ -107,23 +108,7 @@ def inspect(
         largest = max(largest, int(chunk.max()))
         if corpus.separator is not None:
             separators += int(np.count_nonzero(chunk == corpus.separator))
-    problems = []
-    if largest >= corpus.vocab_size:
-        problems.append(
-            f"the largest id {largest} is not in the vocabulary (0 to {corpus.vocab_size - 1}); "
-            "is --dtype or --vocab-size wrong?"
-        )
-    if corpus.separator is not None and separators == 0:
-        problems.append(f"the separator {corpus.separator} never occurs")
-    if corpus.format == "raw" and corpus.dtype == np.uint16 and corpus.n_tokens >= 16:
-        high = sum(int(np.count_nonzero(chunk[1::2])) for _, chunk in chunks(corpus.tokens))
-        if high == 0:
-            problems.append("every second id is 0: are these uint32 tokens?")
-    lengths = None
-    if corpus.document_ends is not None:
-        sizes = np.diff(corpus.document_ends, prepend=0)
-        lengths = tuple(int(q) for q in np.quantile(sizes, QUANTILES, method="inverted_cdf"))
-    first = corpus.tokens[:_FIRST]
+    first = corpus.tokens[:_FIRST_IDS]
     text = None
     if corpus.tokenizer_path is not None and int(first.max()) < corpus.vocab_size:
         text = tuple(corpus.decode(first))
@@ -140,9 +125,32 @@ def inspect(
         separator=corpus.separator,
         separator_position=corpus.separator_position,
         separators=separators,
-        document_lengths=lengths,
+        document_lengths=_document_lengths(corpus),
         first_ids=tuple(int(i) for i in first),
         first_text=text,
         sha256=corpus.sha256,
-        problems=tuple(problems),
+        problems=tuple(_find_problems(corpus, largest, separators)),
     )
+
+
+def _find_problems(corpus: Corpus, largest_id: int, separators: int) -> Iterator[str]:
+    if largest_id >= corpus.vocab_size:
+        yield (
+            f"the largest id {largest_id} is not in the vocabulary (0 to {corpus.vocab_size - 1}); "
+            "is --dtype or --vocab-size wrong?"
+        )
+    if corpus.separator is not None and separators == 0:
+        yield f"the separator {corpus.separator} never occurs"
+    if corpus.format == "raw" and corpus.dtype == np.uint16 and corpus.n_tokens >= 16:
+        # Little-endian uint32 ids below 2^16 read as uint16 are followed by zeros.
+        odd = sum(int(np.count_nonzero(chunk[1::2])) for _, chunk in chunks(corpus.tokens))
+        if odd == 0:
+            yield "every second id is 0: are these uint32 tokens?"
+
+
+def _document_lengths(corpus: Corpus) -> tuple[int, ...] | None:
+    """Quantiles of the document lengths at the levels `QUANTILES`."""
+    if corpus.document_ends is None:
+        return None
+    lengths = np.diff(corpus.document_ends, prepend=0)
+    return tuple(int(q) for q in np.quantile(lengths, QUANTILES, method="inverted_cdf"))

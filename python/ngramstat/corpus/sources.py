@@ -1,7 +1,7 @@
 """Text inputs: plain text, JSON lines and Parquet, compressed or not, read as a stream.
 
-Nothing is skipped or repaired on the way: text that is not UTF-8, a record without its text and a
-truncated file are errors that name the file and the place.
+Nothing is skipped or repaired. Text that is not UTF-8, a record without its text field and a
+truncated file raise errors that name the file and the position.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ _Kind = Literal["text", "json", "parquet"]
 _COMPRESSIONS = (".gz", ".xz", ".zst")
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 
-# A whole text file comes in pieces of this many bytes, so that its size does not matter.
+# A whole text file is read in pieces of this many bytes, so memory does not grow with its size.
 _PIECE_BYTES = 1 << 22
-# One record must fit in memory several times over; a longer line is no record but a mistake (or a
-# small compressed file that unfolds without end).
+# A record must fit in memory several times. A longer line is not a record but an error, such as a
+# small compressed file that expands without end.
 _MAX_RECORD_BYTES = 1 << 30
-# Compressed zstd bytes taken at a time. A zstd block can unfold 4 bytes to 128 KiB, so this bounds
-# what one step can allocate to 128 MiB.
+# Compressed zstd bytes read at a time. A zstd block can expand 4 bytes to 128 KiB, so one step
+# allocates at most 128 MiB.
 _ZSTD_STEP_BYTES = 1 << 12
 _PARQUET_ROWS = 256
-# Progress is reported about once per this many bytes of text.
+# Progress is reported about once per this many characters of text.
 _REPORT_BYTES = 1 << 20
 
-# What the decompressors raise for damaged or truncated data.
+# Exceptions of the decompressors for damaged or truncated data.
 _DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError)
 
 
@@ -57,13 +57,13 @@ class Source:
     path
         The file.
     size
-        Its size in bytes, as it stands (compressed).
+        Size of the file in bytes, before decompression.
     kind
-        "text", "json" (lines) or "parquet", by its name.
+        "text", "json" (JSON lines) or "parquet", from the file name.
     compression
         ".gz", ".xz", ".zst" or "".
     unit
-        What one document is: "line", "record" or "file".
+        What makes one document: a "line", a "record" or the whole "file".
     """
 
     path: Path
@@ -76,21 +76,21 @@ class Source:
 def find_sources(
     inputs: Sequence[str | PathLike[str]], document: DocumentUnit = "auto"
 ) -> list[Source]:
-    """Look at the inputs' names and sizes, and decide what one document is in each.
+    """Classify the inputs by name, and decide what makes one document in each.
 
     Parameters
     ----------
     inputs
-        Files; the kind goes by the name (``.jsonl``, ``.ndjson``, ``.json``, ``.parquet``, else
-        plain text; ``.gz``, ``.xz`` or ``.zst`` behind it).
+        Files. The suffix determines the kind: ``.jsonl``, ``.ndjson``, ``.json`` or ``.parquet``,
+        otherwise plain text; ``.gz``, ``.xz`` or ``.zst`` may follow.
     document
-        "line", "record" (of JSON lines or Parquet) or "file" (plain text); "auto" is the record
-        where there are records and the file elsewhere.
+        "line", "record" (of JSON lines or Parquet) or "file" (plain text); "auto" means the record
+        where there are records, otherwise the file.
 
     Raises
     ------
     InputError
-        There is no input, one cannot be read or is a directory, or it has no such documents.
+        There is no input, an input cannot be read or is a directory, or has no such documents.
     """
     if isinstance(inputs, str | PathLike):
         inputs = [inputs]
@@ -141,20 +141,20 @@ def read_pieces(
     text_field
         Field of a JSON record, or column of a Parquet file, that holds the text.
     report
-        Called now and then with the bytes of the file read so far.
+        Called from time to time with the number of bytes of the file read so far.
 
     Yields
     ------
     (str, bool)
-        A piece of a document, and whether the document ends with it. Only the documents that are
-        whole files come in several pieces. Every piece can be encoded as UTF-8.
+        A piece of a document, and whether the document ends with it. Only documents that are whole
+        files are split into several pieces. Every piece can be encoded as UTF-8.
 
     Raises
     ------
     InputError
-        The file is damaged, not UTF-8, or a record has no text.
+        The file is damaged or not UTF-8, or a record has no text.
     NgramstatError
-        Reading needs a package that is not installed.
+        A package that reads the format is not installed.
     """
     if source.kind == "parquet":
         yield from _read_parquet(source, text_field, report)
@@ -182,12 +182,12 @@ def _read_file(stream: IO[bytes], source: Source, text_field: str) -> Iterator[t
     offset = lines = 0
     while True:
         block = stream.read(_PIECE_BYTES)
-        kept = len(decoder.getstate()[0])
+        undecoded = len(decoder.getstate()[0])
         try:
             piece = decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
             line = lines + error.object.count(b"\n", 0, error.start) + 1
-            raise _not_utf8(source, line, offset - kept + error.start) from error
+            raise _not_utf8(source, line, offset - undecoded + error.start) from error
         yield piece, not block
         if not block:
             return
@@ -208,7 +208,7 @@ def _read_lines(stream: IO[bytes], source: Source, text_field: str) -> Iterator[
         offset += len(raw)
         if source.kind == "text":
             yield line.removesuffix("\n"), True
-        elif line.strip():  # a blank line holds no record
+        elif line.strip():  # skips blank lines
             where = f"{source.path}:{number}"
             yield _record_text(line.removeprefix("\ufeff"), text_field, where), True
 
@@ -218,10 +218,10 @@ def _record_text(line: str, text_field: str, where: str) -> str:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{where}: not valid JSON ({error}); one object a line is needed"
+            f"{where}: not valid JSON ({error}); one object per line is needed"
         ) from error
     if not isinstance(record, dict):
-        raise InputError(f"{where}: not a JSON object; one object a line is needed")
+        raise InputError(f"{where}: not a JSON object; one object per line is needed")
     if text_field not in record:
         present = ", ".join(repr(key)[:60] for key in list(record)[:20]) or "none"
         raise InputError(
@@ -233,24 +233,24 @@ def _record_text(line: str, text_field: str, where: str) -> str:
 
 def _checked_text(value: Any, text_field: str, where: str) -> str:
     if not isinstance(value, str):
-        kind = "null" if value is None else type(value).__name__
-        raise InputError(f"{where}: the field {text_field!r} is {kind}, not a string")
+        type_name = "null" if value is None else type(value).__name__
+        raise InputError(f"{where}: the field {text_field!r} is {type_name}, not a string")
     if not value.isascii():
         try:
             value.encode("utf-8")
         except UnicodeEncodeError as error:
             raise InputError(
                 f"{where}: the text holds half of a surrogate pair "
-                f"(\\u{ord(value[error.start]):04x} at character {error.start}), which is no "
-                "character and cannot be encoded; mend the record"
+                f"(\\u{ord(value[error.start]):04x} at character {error.start}), which cannot be "
+                "encoded as UTF-8; fix the record"
             ) from error
     return value
 
 
 def _not_utf8(source: Source, line: int, offset: int) -> InputError:
-    unpacked = " of its decompressed contents" if source.compression else ""
+    location = " of its decompressed contents" if source.compression else ""
     return InputError(
-        f"{source.path}:{line}: not UTF-8 at byte {offset}{unpacked}; convert it, for instance "
+        f"{source.path}:{line}: not UTF-8 at byte {offset}{location}; convert it, for instance "
         "with iconv"
     )
 
@@ -275,10 +275,13 @@ def _read_parquet(
                     f"{path}: no column {text_field!r}; its columns are {present}: name one with "
                     "--text-field"
                 )
-            kind = file.schema_arrow.field(text_field).type
-            kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-                raise InputError(f"{path}: the column {text_field!r} is {kind}, not a string")
+            column_type = file.schema_arrow.field(text_field).type
+            if pa.types.is_dictionary(column_type):
+                column_type = column_type.value_type
+            if not (pa.types.is_string(column_type) or pa.types.is_large_string(column_type)):
+                raise InputError(
+                    f"{path}: the column {text_field!r} is {column_type}, not a string"
+                )
             row, rows = 0, max(1, file.metadata.num_rows)
             for batch in file.iter_batches(_PARQUET_ROWS, columns=[text_field], use_threads=False):
                 for value in batch.column(0).to_pylist():
@@ -301,7 +304,7 @@ def _decompressed(raw: IO[bytes], source: Source) -> IO[bytes]:
 
 
 class _ZstdReader(io.RawIOBase):
-    """Decompresses zstd frames and, unlike the package's own reader, notices a truncated one."""
+    """Decompresses zstd frames and, unlike the reader of zstandard, detects truncation."""
 
     def __init__(self, raw: IO[bytes], path: Path) -> None:
         try:
@@ -327,7 +330,7 @@ class _ZstdReader(io.RawIOBase):
             self._input = b""
             if not block:
                 if self._frame is not None:
-                    raise EOFError("the last zstd frame is not complete")
+                    raise EOFError("the last zstd frame is incomplete")
                 return 0
             if self._frame is None:
                 self._frame = self._decompressor.decompressobj()

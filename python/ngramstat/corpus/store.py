@@ -1,4 +1,4 @@
-"""A corpus: a stream of token ids with its documents, and the directory that keeps it."""
+"""A corpus, which is a stream of token ids with its documents, and writing corpus directories."""
 
 from __future__ import annotations
 
@@ -46,23 +46,23 @@ from ngramstat.runtime.files import (
 __all__ = ["Corpus", "CorpusWriter"]
 
 _MAX_VOCAB = 1 << 32
-# A larger id in a file that does not tell its vocabulary is damage or a wrong dtype: the largest
-# vocabularies in use have some 2^18 types.
-_LARGEST_INFERRED = 1 << 22
+# Where the vocabulary size is not recorded, a larger id means damage or a wrong dtype: the largest
+# vocabularies in use have about 2^18 tokens.
+_MAX_INFERRED_VOCAB = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A stream of token ids, with separators in it where the store has them.
+    """A stream of token ids, including the separators of the token store.
 
-    Make one with `Corpus.open` or `Corpus.from_arrays`, which check what the fields promise.
+    Use `Corpus.open` or `Corpus.from_arrays` to make one; they check the fields.
 
     Attributes
     ----------
     tokens
-        (tokens,) uint16 or uint32, read-only; mapped from the file, so reading is on demand.
+        (tokens,) uint16 or uint32, read-only; mapped from the file, so pages are read on demand.
     vocab_size
-        Number of token types V; ids are 0 to V - 1.
+        Vocabulary size V; ids are 0 to V - 1.
     separator
         Id of the token that separates documents, or None.
     separator_position
@@ -71,11 +71,11 @@ class Corpus:
         (documents,) int64, read-only, strictly increasing exclusive ends in tokens; a document
         includes its separator, and the last end is the number of tokens. None if unknown.
     path
-        The file or directory, None in memory.
+        The file or directory; None for a corpus in memory.
     format
-        Name of the store's format.
+        Name of the token store's format.
     vocab_size_inferred
-        True where `vocab_size` is merely the largest id plus 1.
+        Whether `vocab_size` is only the largest id plus 1.
     tokenizer_path
         The tokenizer recorded with the corpus, or None.
     """
@@ -102,7 +102,7 @@ class Corpus:
         vocab_size: int | None = None,
         separator: int | None = None,
     ) -> Corpus:
-        """Open a corpus directory or any token store that is recognised, without copying it.
+        """Open a corpus directory or a token store of any known format, without copying it.
 
         Parameters
         ----------
@@ -113,15 +113,15 @@ class Corpus:
         dtype
             "uint16" or "uint32", for files that do not record it.
         vocab_size
-            Number of token types, for files that do not record it; without it the file is
-            scanned and the largest id plus 1 is taken (`vocab_size_inferred`).
+            Vocabulary size, for files that do not record it. Without it the file is scanned, and
+            the vocabulary size is the largest id plus 1 (`vocab_size_inferred`).
         separator
             Id of the token between documents, for files that do not record it.
 
         Raises
         ------
         InputError
-            The path is no token store, is damaged, or contradicts an option.
+            The path is not a token store, is damaged, or contradicts an option.
         """
         options = OpenOptions(
             dtype=None if dtype is None else token_dtype(dtype),
@@ -132,15 +132,15 @@ class Corpus:
         inferred = store.vocab_size is None
         if store.document_ends is not None:
             store.document_ends.setflags(write=False)
-        found = store.vocab_size or largest_id(store.tokens) + 1
-        if inferred and found > _LARGEST_INFERRED:
+        size = store.vocab_size or largest_id(store.tokens) + 1
+        if inferred and size > _MAX_INFERRED_VOCAB:
             raise InputError(
-                f"{path}: its largest id {found - 1} would make a vocabulary of {found}, which no "
-                "tokenizer has; check the dtype, or give the vocabulary's size"
+                f"{path}: its largest id is {size - 1}, but no tokenizer has a vocabulary that "
+                "large; check the dtype, or give the vocabulary's size"
             )
         return cls(
             tokens=store.tokens,
-            vocab_size=found,
+            vocab_size=size,
             separator=store.separator,
             separator_position=store.separator_position,
             document_ends=store.document_ends,
@@ -168,9 +168,9 @@ class Corpus:
         tokens
             (tokens,) integers from 0 to vocab_size - 1. A uint16 or uint32 array is not copied.
         vocab_size
-            Number of token types.
+            Vocabulary size.
         document_ends
-            (documents,) strictly increasing exclusive ends, the last one being the number of
+            (documents,) strictly increasing exclusive ends, the last one equal to the number of
             tokens; None for a stream without documents.
         separator
             Id of the token that separates documents, or None.
@@ -178,7 +178,7 @@ class Corpus:
         Raises
         ------
         InputError
-            Something of this does not hold.
+            An argument violates these conditions.
         """
         vocab = _integer(vocab_size, "vocab_size", 1, _MAX_VOCAB)
         array = np.asarray(tokens)
@@ -194,10 +194,10 @@ class Corpus:
         array.setflags(write=False)
         ends = None
         if document_ends is not None:
-            given = np.asarray(document_ends)
-            if given.ndim != 1 or given.dtype.kind not in "iu":
+            ends_array = np.asarray(document_ends)
+            if ends_array.ndim != 1 or ends_array.dtype.kind not in "iu":
                 raise InputError("document_ends: a one-dimensional array of integers is needed")
-            ends = given.astype(np.int64)
+            ends = ends_array.astype(np.int64)
             check_document_ends(ends, array.size, "document_ends")
             ends.setflags(write=False)
         return cls(
@@ -221,7 +221,7 @@ class Corpus:
 
     @property
     def n_documents(self) -> int:
-        """Number of documents; 0 if the store does not tell them apart."""
+        """Number of documents; 0 if the documents are unknown."""
         return 0 if self.document_ends is None else int(self.document_ends.size)
 
     @property
@@ -231,13 +231,13 @@ class Corpus:
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the token bytes as stored; a corpus directory records it."""
+        """SHA-256 of the token bytes as stored, which a corpus directory records."""
         return self._recorded_sha256 or sha256_array(self.tokens)
 
     def info(self) -> dict[str, Any]:
         """The ``corpus`` part of a result: path, format, sha256, tokens, documents, ...
 
-        A path of None (null) means a corpus in memory; 0 documents means unknown.
+        The path is None (null) for a corpus in memory; 0 documents means that they are unknown.
         """
         return {
             "path": None if self.path is None else str(self.path),
@@ -250,7 +250,7 @@ class Corpus:
         }
 
     def check(self, *, checksum: bool = False) -> None:
-        """Read the whole corpus once and refuse ids that are not below `vocab_size`.
+        """Read the whole corpus once and check that all ids are below `vocab_size`.
 
         Parameters
         ----------
@@ -260,58 +260,58 @@ class Corpus:
         Raises
         ------
         InputError
-            An id is too large, or the bytes are not those that were written.
+            An id is too large, or the bytes have changed since they were written.
         """
         where = "tokens" if self.path is None else str(self.path)
         _refuse_large_ids(self.tokens, self.vocab_size, where)
         if checksum and self._recorded_sha256 not in (None, sha256_array(self.tokens)):
-            raise InputError(f"{where}: its tokens are not those it was written with (checksum)")
+            raise InputError(f"{where}: its tokens have changed since they were written (checksum)")
 
     def documents_or_blocks(
-        self, n_blocks: int = 128, *, fewest: int = 2
+        self, n_blocks: int = 128, *, min_documents: int = 2
     ) -> tuple[NDArray[np.int64], bool]:
-        """Ends of the units that halves, bootstrap and held-out sets are made of.
+        """Ends of the units from which halves, bootstrap samples and held-out sets are made.
 
         Parameters
         ----------
         n_blocks
-            How many equal blocks to cut where there are too few documents. A shorter corpus has as
+            Number of equal blocks to cut if there are too few documents. A shorter corpus has as
             many blocks as tokens.
-        fewest
-            Documents that are enough.
+        min_documents
+            Number of documents that is sufficient.
 
         Returns
         -------
         ends : numpy.ndarray
             (units,) int64, strictly increasing exclusive ends in tokens.
         is_blocks : bool
-            True for equal blocks, False for the corpus's own documents.
+            True for equal blocks, False for the documents of the corpus.
         """
         count = _integer(n_blocks, "n_blocks", 1, 1 << 31)
-        if self.document_ends is not None and self.n_documents >= fewest:
+        if self.document_ends is not None and self.n_documents >= min_documents:
             return self.document_ends, False
         count = min(count, self.n_tokens)
-        # Python integers: tokens * count could pass 2^63.
+        # Python integers, because tokens * count could exceed 2^63.
         ends = [self.n_tokens * (block + 1) // count for block in range(count)]
         return np.array(ends, dtype=np.int64), True
 
     def decode(self, ids: ArrayLike) -> list[str]:
-        """The text of each id by itself, by the tokenizer that is recorded with the corpus.
+        """The text of each single id, decoded with the tokenizer recorded with the corpus.
 
-        A token that is part of a character comes out as the replacement character.
+        A token that is only a part of a character becomes the replacement character.
 
         Raises
         ------
         InputError
-            No tokenizer is recorded, it is not the recorded one, or an id is not in 0 to V - 1.
+            No tokenizer is recorded, its file has changed, or an id is not in 0 to V - 1.
         """
-        given = np.asarray(ids)
-        if given.size and (given.dtype.kind not in "iu" or given.ndim != 1):
+        array = np.asarray(ids)
+        if array.size and (array.dtype.kind not in "iu" or array.ndim != 1):
             raise InputError("ids: a one-dimensional array of integers is needed")
-        if given.size and not 0 <= int(given.min()) <= int(given.max()) < self.vocab_size:
+        if array.size and not 0 <= int(array.min()) <= int(array.max()) < self.vocab_size:
             raise InputError(f"ids: must lie between 0 and {self.vocab_size - 1}")
         tokenizer = self._tokenizer
-        return [str(tokenizer.decode([int(i)], skip_special_tokens=False)) for i in given]
+        return [str(tokenizer.decode([int(i)], skip_special_tokens=False)) for i in array]
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -327,38 +327,40 @@ class Corpus:
             return Tokenizer.from_file(str(self.tokenizer_path))
         except Exception as error:  # the library raises plain Exception
             raise InputError(
-                f"{self.tokenizer_path}: no valid tokenizer: {reason(error)}"
+                f"{self.tokenizer_path}: not a valid tokenizer: {reason(error)}"
             ) from error
 
 
 class CorpusWriter:
     """Writes a corpus directory as a stream; a context manager.
 
-    The data grow under ``*.partial`` names. `finish` renames them and writes the metadata last, so
-    that an interrupted run leaves no directory that could pass for a corpus, and the corpus that
-    it was to replace stays as it was. Leaving the block without `finish` removes what was written.
+    The data are written to ``*.partial`` files. `finish` renames them and writes the metadata last.
+    An interrupted run therefore leaves no directory that could be mistaken for a corpus, and does
+    not change the corpus that it was to replace. Leaving the block without `finish` removes the
+    partial files.
 
     Parameters
     ----------
     directory
-        Where to write; made if it does not exist. Leftovers of an interrupted run are replaced.
+        Directory to write; created if it does not exist. Leftovers of an interrupted run are
+        replaced.
     vocab_size
-        Number of token types.
+        Vocabulary size.
     dtype
-        "uint16" or "uint32"; by default the smaller one that holds `vocab_size`.
+        "uint16" or "uint32"; by default the smaller type that holds `vocab_size`.
     separator
         Id appended to each document by `append`, or None.
     tokenizer
-        Contents of the tokenizer.json to keep with the corpus, or None.
+        Contents of the tokenizer.json to store with the corpus, or None.
     sources
-        What the tokens were made from: ``{"name", "bytes"}`` and optionally ``"sha256"`` each.
+        Files that the tokens were made from: ``{"name", "bytes"}`` each, optionally ``"sha256"``.
     overwrite
-        Whether a corpus that is there may be replaced.
+        Whether an existing corpus in the directory may be replaced.
 
     Raises
     ------
     InputError
-        The directory holds a corpus (and not `overwrite`) or other files, or an argument is wrong.
+        The directory holds other files, or a corpus without `overwrite`, or an argument is invalid.
     NgramstatError
         Writing failed.
     """
@@ -408,11 +410,11 @@ class CorpusWriter:
         self.close()
 
     def append(self, ids: ArrayLike) -> None:
-        """Write one document, with its separator behind it."""
+        """Write one document and the separator after it."""
         self.append_batch([ids])
 
     def append_batch(self, documents: Sequence[ArrayLike]) -> None:
-        """Write several documents, each with its separator behind it.
+        """Write several documents and the separator after each.
 
         Raises
         ------
@@ -425,17 +427,18 @@ class CorpusWriter:
             return
         parts: list[NDArray[np.int64]] = []
         lengths: list[int] = []
-        mark = np.array([] if self._separator is None else [self._separator], dtype=np.int64)
+        separator = np.array([] if self._separator is None else [self._separator], dtype=np.int64)
         for ids in documents:
             part = _as_ids(ids)
             if self._last_end < self._tokens and not parts:
-                lengths.append(self._tokens - self._last_end)  # what `write` began ends here
-                lengths[-1] += part.size + mark.size
+                # The first document continues the pieces that `write` has written.
+                lengths.append(self._tokens - self._last_end)
+                lengths[-1] += part.size + separator.size
             else:
-                lengths.append(part.size + mark.size)
+                lengths.append(part.size + separator.size)
             if lengths[-1] == 0:
                 raise InputError(f"document {self._documents + len(lengths) - 1}: is empty")
-            parts += [part, mark]
+            parts += [part, separator]
         stream = np.concatenate(parts)
         if self._separator is not None:
             inside = int(np.count_nonzero(stream == self._separator)) - len(documents)
@@ -448,9 +451,9 @@ class CorpusWriter:
         self._end_documents(self._last_end + np.cumsum(np.array(lengths, dtype=np.int64)))
 
     def write_equal(self, ids: ArrayLike, length: int) -> None:
-        """Write a piece of a stream all of whose documents have `length` tokens.
+        """Write a piece of a stream in which every document has `length` tokens.
 
-        Pieces may be cut anywhere; there are no separators.
+        Pieces may end anywhere in a document; there are no separators.
 
         Raises
         ------
@@ -462,7 +465,7 @@ class CorpusWriter:
         """
         piece = _as_ids(ids)
         if self._separator is not None or length < 1:
-            raise InputError(f"length={length}: must be at least 1, in a store without separators")
+            raise InputError(f"length={length}: must be at least 1, in a corpus without separators")
         first, last = self._tokens // length, (self._tokens + piece.size) // length
         if self._last_end != first * length or self._documents != first:
             raise InputError(f"length={length}: documents written so far have other lengths")
@@ -472,8 +475,8 @@ class CorpusWriter:
     def write(self, ids: ArrayLike) -> None:
         """Write a piece of the stream without ending a document.
 
-        The next `append` ends the document that it belongs to. A corpus of nothing but such
-        pieces has no documents.
+        The next `append` completes the document that the piece belongs to. A corpus that consists
+        only of such pieces has no documents.
 
         Raises
         ------
@@ -526,7 +529,7 @@ class CorpusWriter:
                 file.flush()
                 os.fsync(file.fileno())
                 file.close()
-            # From here to the new metadata the directory is no corpus.
+            # From here until the new metadata are written, the directory is not a corpus.
             (self.directory / METADATA_FILE).unlink(missing_ok=True)
             for name in (DOCUMENTS_FILE, TOKENIZER_FILE):
                 (self.directory / name).unlink(missing_ok=True)
@@ -545,7 +548,7 @@ class CorpusWriter:
         return Corpus.open(self.directory)
 
     def close(self) -> None:
-        """Give up what is not finished and remove it; does nothing after `finish`."""
+        """Remove the partial files; does nothing after `finish`."""
         for file in self._files:
             with contextlib.suppress(OSError):
                 file.close()
@@ -593,7 +596,7 @@ class CorpusWriter:
 
 
 def check_output_directory(directory: Path, *, overwrite: bool) -> bool:
-    """Refuse a place that a corpus may not be written to.
+    """Refuse a directory that a corpus may not be written to.
 
     Returns
     -------
@@ -603,7 +606,7 @@ def check_output_directory(directory: Path, *, overwrite: bool) -> bool:
     Raises
     ------
     InputError
-        It is a file, holds a corpus (and not `overwrite`), or holds other files.
+        It is a file, holds other files, or holds a corpus without `overwrite`.
     """
     try:
         if not directory.exists():
@@ -615,9 +618,9 @@ def check_output_directory(directory: Path, *, overwrite: bool) -> bool:
         raise InputError(f"{directory}: cannot be read: {reason(error)}") from error
     if METADATA_FILE in names and not overwrite:
         raise InputError(f"{directory}: holds a corpus; give --overwrite to replace it")
-    ours = {METADATA_FILE, TOKENS_FILE, DOCUMENTS_FILE, TOKENIZER_FILE}
-    ours |= {name + PARTIAL_SUFFIX for name in (TOKENS_FILE, DOCUMENTS_FILE)}
-    if names and not names & ours:
+    corpus_files = {METADATA_FILE, TOKENS_FILE, DOCUMENTS_FILE, TOKENIZER_FILE}
+    corpus_files |= {name + PARTIAL_SUFFIX for name in (TOKENS_FILE, DOCUMENTS_FILE)}
+    if names and not names & corpus_files:
         raise InputError(f"{directory}: holds other files; name a new or an empty directory")
     return False
 
@@ -654,7 +657,7 @@ def _optional_integer(value: Any, name: str, low: int, high: int) -> int | None:
 
 
 def _version() -> str:
-    # Not ngramstat.__version__: importing the package from inside it would close a circle.
+    # Not ngramstat.__version__, because importing the package from here would be circular.
     try:
         return importlib.metadata.version("ngramstat")
     except importlib.metadata.PackageNotFoundError:

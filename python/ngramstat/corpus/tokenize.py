@@ -1,4 +1,4 @@
-"""Text to a corpus directory: trains a byte-level BPE, or takes a tokenizer, and encodes."""
+"""Text to a corpus directory: train a byte-level BPE or load a tokenizer, then encode."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,27 +26,28 @@ if TYPE_CHECKING:
 __all__ = ["SEPARATOR_TOKEN", "tokenize"]
 
 SEPARATOR_TOKEN = "<|endoftext|>"
-# End-of-document tokens of other tokenizers, the first one present is taken.
+# End-of-document tokens of other tokenizers; the first one present is used.
 _SEPARATOR_TOKENS = (
     SEPARATOR_TOKEN, "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "[EOS]",
 )  # fmt: skip
 
-# The alphabet of 256 bytes and the separator.
+# 256 bytes and the separator.
 _MIN_VOCAB = 257
 _MAX_VOCAB = 1 << 24
 
-# Text encoded in one call: enough to keep the cores busy, little beside the memory of one encoding.
-_BATCH_BYTES = 4 << 20
+# Characters and pieces encoded in one call: enough to keep all cores busy in little memory.
+_BATCH_CHARS = 4 << 20
 _BATCH_ITEMS = 1 << 14
-# Longer documents are cut into pieces of about this many characters, which are encoded side by
-# side, where the cut provably changes nothing.
+# Longer documents are cut into pieces of about this many characters, which are encoded in parallel,
+# where a check shows that the cut does not change the tokens.
 _SEGMENT_CHARS = 1 << 19
-# A whole-file document is cut once this much of it has been read.
+# A whole-file document is cut once this many characters have been read.
 _GATHER_CHARS = 8 << 20
-# Characters on either side of a cut that are encoded to prove it, and cuts tried before giving up.
+# Characters on either side of a cut that are encoded for the check, and cuts tried before giving
+# up.
 _WINDOW_CHARS = 512
-_CUT_TRIES = 64
-# Between a letter and a blank that a letter follows, every usual pre-tokenizer splits.
+_MAX_CUT_TRIES = 64
+# All common pre-tokenizers split between a letter and a blank that is followed by a letter.
 _CUT = re.compile(r"(?<=[^\W\d_])(?=[ \n][^\W\d_])")
 
 
@@ -65,9 +66,9 @@ def tokenize(
 ) -> Corpus:
     """Make a corpus directory from text.
 
-    The inputs are read twice when a tokenizer is trained, else once; never held in memory. The
-    separator is appended to each document, empty ones too. Text that spells a special token is
-    encoded as the text it is.
+    The inputs are streamed, twice when a tokenizer is trained and otherwise once. The separator is
+    appended to every document, also to empty ones. A special token spelled out in the text is
+    encoded as ordinary text.
 
     Parameters
     ----------
@@ -76,20 +77,20 @@ def tokenize(
     output
         The directory to write.
     vocab_size
-        Token types of the byte-level BPE to train, 257 or more; a small input may yield fewer.
+        Vocabulary size of the byte-level BPE to train, at least 257; a small input may yield less.
     tokenizer
         A ``tokenizer.json`` (Hugging Face) to use instead of training.
     separator
-        Id of the document separator in that tokenizer; by default its end-of-text token.
+        Id of the document separator in `tokenizer`; by default its end-of-text token.
     text_field
         Field or column that holds the text of a record.
     document
         What one document is: "line", "record", "file" or "auto".
     threads
-        Threads to encode with; by default the cores this process may use. The library fixes the
-        number at its first use in a process; later on only 1 or more than 1 makes a difference.
+        Threads to encode with; by default the cores this process may use. The tokenizers library
+        fixes the number at its first use in a process; afterwards only 1 or more than 1 matters.
     overwrite
-        Whether a corpus in `output` may be replaced.
+        Whether an existing corpus in `output` may be replaced.
     progress
         Show progress on standard error.
 
@@ -101,34 +102,32 @@ def tokenize(
     Raises
     ------
     InputError
-        An input, the tokenizer, the output or an option cannot be used as given.
+        An input, the tokenizer, the output or an option is invalid.
     NgramstatError
         Writing failed, or a package is missing.
     """
     directory = Path(output)
     check_output_directory(directory, overwrite=overwrite)
     sources = find_sources(inputs, document)
-    with _parallelism(resolve_threads(threads)):
+    with _thread_settings(resolve_threads(threads)):
         if tokenizer is None:
             if separator is not None:
                 raise InputError(
                     f"separator={separator}: only for a given tokenizer; a trained one has its own"
                 )
             model = _train(sources, vocab_size, text_field, progress)
-            saved = model.to_str().encode("utf-8")
+            contents = model.to_str().encode("utf-8")
         else:
-            model, saved = _load(Path(tokenizer))
+            model, contents = _load(Path(tokenizer))
         model.encode_special_tokens = True
-        mark = _separator_id(model, separator, "tokenizer" if tokenizer is None else str(tokenizer))
-        ids = model.get_vocab(with_added_tokens=True).values()
-        # Ids may have gaps, in which case the count of types is not above all of them.
-        size = max(model.get_vocab_size(with_added_tokens=True), max(ids) + 1)
-        records = [
-            {"name": source.path.name, "bytes": source.size, "sha256": sha256_file(source.path)}
-            for source in sources
-        ]
+        name = "tokenizer" if tokenizer is None else str(tokenizer)
         with CorpusWriter(
-            directory, size, separator=mark, tokenizer=saved, sources=records, overwrite=overwrite
+            directory,
+            _vocab_size(model),
+            separator=_separator_id(model, separator, name),
+            tokenizer=contents,
+            sources=_source_records(sources),
+            overwrite=overwrite,
         ) as writer:
             _encode(model, sources, writer, text_field, progress)
             return writer.finish()
@@ -137,7 +136,7 @@ def tokenize(
 def _train(
     sources: Sequence[Source], vocab_size: int, text_field: str, progress: bool
 ) -> Tokenizer:
-    """Train the byte-level BPE; the result depends on the text alone, not on the threads."""
+    """Train the byte-level BPE; the result depends only on the text, not on the threads."""
     if isinstance(vocab_size, bool) or not _MIN_VOCAB <= vocab_size <= _MAX_VOCAB:
         raise InputError(f"vocab_size={vocab_size}: must lie between {_MIN_VOCAB} and {_MAX_VOCAB}")
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -158,20 +157,33 @@ def _train(
 
 
 def _load(path: Path) -> tuple[Tokenizer, bytes]:
-    """Load a tokenizer.json so that it encodes all of a text, and nothing else."""
+    """Load a tokenizer.json, without truncation, padding or randomness; also its contents."""
     regular_file_size(path)
     from tokenizers import Tokenizer
 
-    saved = path.read_bytes()
+    contents = path.read_bytes()
     try:
-        model = Tokenizer.from_str(saved.decode("utf-8"))
+        model = Tokenizer.from_str(contents.decode("utf-8"))
     except Exception as error:  # the library raises plain Exception
-        raise InputError(f"{path}: no tokenizer.json that can be used: {reason(error)}") from error
+        raise InputError(f"{path}: not a usable tokenizer.json: {reason(error)}") from error
     model.no_truncation()
     model.no_padding()
     if getattr(model.model, "dropout", None):
-        raise InputError(f"{path}: has BPE dropout, so it encodes at random; set it to null")
-    return model, saved
+        raise InputError(f"{path}: has BPE dropout, which makes encoding random; set it to null")
+    return model, contents
+
+
+def _vocab_size(model: Tokenizer) -> int:
+    ids = model.get_vocab(with_added_tokens=True).values()
+    # Ids may have gaps, and then the largest id exceeds the number of tokens.
+    return max(model.get_vocab_size(with_added_tokens=True), max(ids) + 1)
+
+
+def _source_records(sources: Sequence[Source]) -> list[dict[str, Any]]:
+    return [
+        {"name": source.path.name, "bytes": source.size, "sha256": sha256_file(source.path)}
+        for source in sources
+    ]
 
 
 def _separator_id(model: Tokenizer, separator: int | None, where: str) -> int:
@@ -206,7 +218,7 @@ def _encode(
             texts.append(text)
             lasts.append(last)
             size += len(text)
-            if size >= _BATCH_BYTES or len(texts) >= _BATCH_ITEMS:
+            if size >= _BATCH_CHARS or len(texts) >= _BATCH_ITEMS:
                 _encode_batch(model, texts, lasts, writer)
                 texts, lasts, size = [], [], 0
         _encode_batch(model, texts, lasts, writer)
@@ -230,30 +242,30 @@ def _encode_batch(
 
 
 def _segments(model: Tokenizer, pieces: Iterator[tuple[str, bool]]) -> Iterator[tuple[str, bool]]:
-    """Join the pieces of each document, and cut long ones where that changes no token."""
+    """Join the pieces of each document, and cut long documents where that changes no token."""
     cuttable = _splits_locally(model)
-    held: list[str] = []
-    length, wanted = 0, _GATHER_CHARS
+    pending: list[str] = []
+    length, enough = 0, _GATHER_CHARS
     for piece, last in pieces:
-        held.append(piece)
+        pending.append(piece)
         length += len(piece)
-        if not last and length < wanted:
+        if not last and length < enough:
             continue
-        parts = _cut("".join(held), model) if cuttable else ["".join(held)]
+        parts = _cut("".join(pending), model) if cuttable else ["".join(pending)]
         if last:
             yield from ((part, False) for part in parts[:-1])
             yield parts[-1], True
-            held, length, wanted = [], 0, _GATHER_CHARS
+            pending, length, enough = [], 0, _GATHER_CHARS
         else:
             yield from ((part, False) for part in parts[:-1])
-            held, length = [parts[-1]], len(parts[-1])
-            # Where no cut is found the text is gathered in ever larger steps, so that joining and
-            # searching stay proportional to it.
-            wanted = max(_GATHER_CHARS, 2 * length)
+            pending, length = [parts[-1]], len(parts[-1])
+            # Without a cut, twice as much text is gathered before the next attempt. The total cost
+            # of joining and searching therefore stays proportional to the text.
+            enough = max(_GATHER_CHARS, 2 * length)
 
 
 def _cut(text: str, model: Tokenizer) -> list[str]:
-    """Parts of a text that encode, one by one, to the same tokens as the whole."""
+    """Cut a text into parts that encode separately to the same tokens as the whole text."""
     parts: list[str] = []
     start = 0
     while len(text) - start > 2 * _SEGMENT_CHARS:
@@ -267,27 +279,27 @@ def _cut(text: str, model: Tokenizer) -> list[str]:
 
 
 def _find_cut(text: str, start: int, model: Tokenizer) -> int | None:
-    for tries, found in enumerate(_CUT.finditer(text, start, len(text) - _WINDOW_CHARS)):
-        if tries == _CUT_TRIES:
+    for tries, match in enumerate(_CUT.finditer(text, start, len(text) - _WINDOW_CHARS)):
+        if tries == _MAX_CUT_TRIES:
             return None
-        at = found.start()
+        at = match.start()
         left, right = text[at - _WINDOW_CHARS : at], text[at : at + _WINDOW_CHARS]
-        whole, first, second = (
+        together, first, second = (
             encoding.ids
             for encoding in model.encode_batch_fast(
                 [left + right, left, right], add_special_tokens=False
             )
         )
-        if whole == first + second:
+        if together == first + second:
             return at
     return None
 
 
 def _splits_locally(model: Tokenizer) -> bool:
-    """Whether a pre-tokenizer splits the text by a regular expression, looking at near text only.
+    """Whether a pre-tokenizer splits the text by a regular expression, which sees nearby text only.
 
-    Without one (SentencePiece-like models) a merge may depend on text far away, and a normalizer
-    may add something to each text, so that no cut is certain.
+    Without one, as in SentencePiece models, a merge may depend on distant text, and a normalizer
+    may add something to every text. A local check then does not prove a cut.
     """
     description = json.loads(model.to_str())
     if description["normalizer"] is not None or description["pre_tokenizer"] is None:
@@ -319,17 +331,17 @@ def _reading(sources: Sequence[Source], description: str, progress: bool) -> Pro
 
 
 @contextlib.contextmanager
-def _parallelism(threads: int) -> Iterator[None]:
-    """Tell the tokenizers library its threads, by the only means it has: the environment.
+def _thread_settings(threads: int) -> Iterator[None]:
+    """Set the threads of the tokenizers library, which only reads them from the environment.
 
-    Its pool is sized at the first use; the variables are put back afterwards.
+    The size of its thread pool is fixed at the first use. The variables are restored afterwards.
     """
-    wanted = {
+    settings = {
         "RAYON_NUM_THREADS": str(threads),
         "TOKENIZERS_PARALLELISM": "true" if threads > 1 else "false",
     }
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     try:
         yield
     except MemoryError as error:

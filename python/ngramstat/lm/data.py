@@ -147,7 +147,7 @@ def split_corpus(corpus: Corpus, *, tuning: int, measuring: int, seed: int) -> D
     InputError
         The corpus has too few documents, or a few documents hold most of its tokens.
     """
-    ends, are_blocks = corpus.documents_or_blocks(n_blocks=_BLOCKS, fewest=_MIN_DOCUMENTS)
+    ends, are_blocks = corpus.documents_or_blocks(n_blocks=_BLOCKS, min_documents=_MIN_DOCUMENTS)
     starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
     order = np.random.default_rng([seed, 11]).permutation(len(ends))
     starts, ends = starts[order], np.asarray(ends)[order]

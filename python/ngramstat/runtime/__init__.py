@@ -1,1 +1,1 @@
-"""What every part stands on: files, threads and memory, progress, GPUs, temporary arrays."""
+"""Foundations of the package: files, threads and memory, progress, GPUs, temporary arrays."""

@@ -36,8 +36,7 @@ __all__ = [
     "write_json",
 ]
 
-# One read or hash step: large enough that Python's own cost vanishes, small enough to stay unseen
-# beside any corpus.
+# Bytes read or hashed in one step: enough to make Python's overhead negligible, and little memory.
 _BLOCK_BYTES = 1 << 20
 
 
@@ -47,8 +46,8 @@ def regular_file_size(path: str | PathLike[str]) -> int:
     Raises
     ------
     InputError
-        There is no such file, it may not be read, or it is a directory, a pipe or a device (which
-        could block for ever or never end).
+        The file does not exist or cannot be accessed, or it is a directory, a pipe or a device
+        (which could block forever or never end).
     """
     try:
         status = os.stat(path)
@@ -63,10 +62,10 @@ def regular_file_size(path: str | PathLike[str]) -> int:
 
 @contextlib.contextmanager
 def atomic_write(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open `path` for writing so that it holds either its old or its whole new contents.
+    """Open `path` for writing so that it always holds its old or its complete new contents.
 
-    The bytes go to a temporary file in the same directory, which is flushed to the disk and renamed
-    when the block ends, and removed when the block raises.
+    The bytes go to a temporary file in the same directory. When the block ends the file is flushed
+    to disk and renamed; when the block raises it is removed.
 
     Parameters
     ----------
@@ -81,16 +80,16 @@ def atomic_write(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
     Raises
     ------
     InputError
-        The directory is absent or not writable, or `path` is no regular file.
+        The directory is missing or not writable, or `path` is not a regular file.
     NgramstatError
-        Writing failed (for instance a full disk).
+        Writing failed, for instance because the disk is full.
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         raise InputError(f"{path}: is not a regular file, so it cannot be replaced by the output")
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
     try:
-        # Not tempfile: its 0600 mode would survive the rename, against the user's umask.
+        # Not tempfile: its mode 0600 would survive the rename and override the user's umask.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {reason(error)}") from error
@@ -110,9 +109,9 @@ def atomic_write(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
 
 
 def sync_directory(path: Path) -> None:
-    """Flush a directory's entries, so that a rename in it survives a power cut.
+    """Flush a directory's entries, so that a rename in it survives a power failure.
 
-    Best effort: some systems (Windows, some network mounts) do not offer it.
+    Best effort: some systems (Windows, some network mounts) do not support it.
     """
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
@@ -128,7 +127,7 @@ def write_json(path: str | PathLike[str], obj: Any) -> None:
     Raises
     ------
     NgramstatError
-        `obj` holds NaN, an infinity or something that JSON has no form for, or writing failed.
+        `obj` holds NaN, an infinity or a value that JSON cannot represent, or writing failed.
     """
     try:
         text = json.dumps(obj, indent=2, allow_nan=False, ensure_ascii=False)
@@ -152,14 +151,14 @@ def read_json(path: str | PathLike[str], *, max_bytes: int = 1 << 30) -> Any:
     Raises
     ------
     InputError
-        The file is absent, too large, not UTF-8 or not strict JSON.
+        The file is missing, too large, not UTF-8 or not strict JSON.
     """
     size = regular_file_size(path)
     if size > max_bytes:
         raise InputError(f"{path}: {size} bytes, more than the {max_bytes} allowed for this file")
     try:
         with open(path, "rb") as file:
-            # One byte more than allowed, in case the file grew since.
+            # One byte more than allowed detects a file that has grown since.
             text = file.read(max_bytes + 1).decode("utf-8")
         return json.loads(
             text,
@@ -184,7 +183,7 @@ def write_arrays(path: str | PathLike[str], arrays: Mapping[str, NDArray[Any]]) 
         An array holds Python objects, or writing failed.
     """
     for name, array in arrays.items():
-        # NumPy would pickle them, and before 2.2 knows no word against it.
+        # NumPy would pickle them, and versions before 2.2 have no option against it.
         if np.asarray(array).dtype.hasobject:
             raise NgramstatError(f"{path}: {name} holds objects, which are not written")
     with atomic_write(path) as file:
@@ -210,16 +209,16 @@ def write_csv(
 
 
 def read_arrays(path: str | PathLike[str]) -> dict[str, NDArray[Any]]:
-    """Read what `write_arrays` wrote; nothing in it is executed.
+    """Read a file written by `write_arrays`; no code in it is executed.
 
     Raises
     ------
     InputError
-        The file is absent or damaged.
+        The file is missing or damaged.
     """
     regular_file_size(path)
     try:
-        # Opened here: np.load leaves a damaged file open when it gives up on it.
+        # Opened here, because np.load leaves a damaged file open when it fails.
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
@@ -255,7 +254,7 @@ def sha256_file(path: str | PathLike[str]) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """One line for an error, without the path that OSError repeats."""
+    """The message of an error on one line, without the path that OSError adds."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split()) or type(error).__name__
 

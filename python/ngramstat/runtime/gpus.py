@@ -1,7 +1,7 @@
-"""GPUs: which ones a run uses.
+"""The GPUs that a run uses.
 
-A backend is ``"cpu"``, ``"cuda"`` (every device that CUDA shows this process), ``"auto"`` (cuda
-where there is a device, else cpu), or devices that are open already.
+A backend is ``"cpu"``, ``"cuda"`` (all devices visible to this process), ``"auto"`` (cuda if there
+is a device, otherwise cpu), or a `Gpus` object of devices that are already open.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ __all__ = ["BACKENDS", "CPU", "Backend", "Gpus", "open_gpus"]
 
 BACKENDS = ("auto", "cpu", "cuda")
 
-# The oldest cards that the kernels are compiled for.
-_CAPABILITY = (8, 0)
-# The share of a device's free memory that is taken by default: a little is left to others.
-_SHARE = "94%"
+# Lowest compute capability that the kernels are compiled for.
+_MIN_CAPABILITY = (8, 0)
+# Fraction of a device's free memory used by default; a little is left to other processes.
+_DEFAULT_MEMORY = "94%"
 
 
 @dataclass(frozen=True)
 class Gpus:
-    """Devices that are open; none of them: work is done by the CPU."""
+    """Open devices; without any, the work is done on the CPU."""
 
     devices: tuple[_core.Gpu, ...] = ()
 
@@ -35,14 +35,14 @@ class Gpus:
 
     @property
     def name(self) -> str:
-        """``cpu``, ``cuda``, or ``emulated``."""
+        """``cpu``, ``cuda``, or ``emulated`` (a device of the tests, emulated on the CPU)."""
         if not self.devices:
             return "cpu"
         return "cuda" if self.devices[0].number >= 0 else "emulated"
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Turns errors of the devices into the package's.
+        """Turn errors of the devices into `NgramstatError`.
 
         Raises
         ------
@@ -53,10 +53,10 @@ class Gpus:
             yield
         except _core.DeviceMemoryError as error:
             raise NgramstatError(
-                f"GPU memory: {error}; give more of it with --gpu-memory, or use --backend cpu"
+                f"GPU memory: {error}; allow more with --gpu-memory, or use --backend cpu"
             ) from error
         except _core.DeviceError as error:
-            raise NgramstatError(f"GPU: {error}; --backend cpu does without it") from error
+            raise NgramstatError(f"GPU: {error}; --backend cpu runs without a GPU") from error
 
 
 CPU = Gpus()
@@ -64,21 +64,21 @@ Backend = str | Gpus
 
 
 def open_gpus(backend: Backend = "auto", gpu_memory: str | int | None = None) -> Gpus:
-    """The devices that a backend means.
+    """Open the devices of a backend.
 
     Parameters
     ----------
     backend
-        ``"auto"``, ``"cpu"`` or ``"cuda"``; open devices stay what they are.
+        ``"auto"``, ``"cpu"`` or ``"cuda"``; open devices are returned as they are.
     gpu_memory
-        What may be taken of each device's memory, as ``"40G"``, ``"50%"`` (of what is free) or
-        bytes; by default nearly all that is free.
+        Memory to use on each device, as ``"40G"``, ``"50%"`` (of the free memory) or bytes; by
+        default 94% of the free memory.
 
     Raises
     ------
     InputError
-        The backend has another name, or is ``"cuda"`` where this build has no CUDA or this process
-        sees no device.
+        The backend is unknown, or is ``"cuda"`` but this build has no CUDA or this process sees no
+        device.
     NgramstatError
         The backend is ``"cuda"`` and a device cannot be opened.
     """
@@ -96,10 +96,12 @@ def open_gpus(backend: Backend = "auto", gpu_memory: str | int | None = None) ->
     try:
         opened = _open(gpu_memory)
     except _core.DeviceError as error:
-        # A card that is taken or broken is none, where nobody insists on one.
+        # With "auto", a busy or broken device is treated as missing.
         if backend == "auto":
             return CPU
-        raise NgramstatError(f"backend 'cuda': {error}; --backend cpu does without it") from error
+        raise NgramstatError(
+            f"backend 'cuda': {error}; --backend cpu runs without a GPU"
+        ) from error
     if backend == "cuda" and not opened:
         raise InputError(
             "backend 'cuda': this process sees no CUDA device of compute capability 8.0 (A100) or "
@@ -109,16 +111,16 @@ def open_gpus(backend: Backend = "auto", gpu_memory: str | int | None = None) ->
 
 
 def _open(gpu_memory: str | int | None) -> Gpus:
-    """Every device that the kernels are compiled for."""
+    """Open every device that the kernels are compiled for."""
     numbers = [
         number
         for number, device in enumerate(_core.cuda_devices())
-        if device["compute_capability"] >= _CAPABILITY
+        if device["compute_capability"] >= _MIN_CAPABILITY
     ]
-    wanted = _SHARE if gpu_memory is None else gpu_memory
+    memory = _DEFAULT_MEMORY if gpu_memory is None else gpu_memory
     return Gpus(
         tuple(
-            _core.Gpu(number, parse_size(wanted, _core.cuda_free_bytes(number), "gpu memory"))
+            _core.Gpu(number, parse_size(memory, _core.cuda_free_bytes(number), "gpu memory"))
             for number in numbers
         )
     )

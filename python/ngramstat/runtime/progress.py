@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar with the time left, or plain lines without a terminal."""
+"""Progress on standard error: a bar on a terminal, otherwise plain lines, with the time left."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any, Self
 
 __all__ = ["Progress"]
 
-# Work that ends within this many seconds shows nothing.
+# Nothing is shown for work that ends within this many seconds.
 _DELAY_SECONDS = 1.0
-# Without a terminal (a log file, a batch job) one line this often is enough.
+# Seconds between lines without a terminal (a log file, a batch job).
 _LOG_SECONDS = 10.0
 
 
 class Progress:
-    """Shows how far some work has come; a context manager.
+    """Shows the progress of some work; a context manager.
 
     Parameters
     ----------
     total
-        Units of work in all, or None if unknown (then no time left is shown).
+        Total units of work, or None if unknown (then no time left is shown).
     description
-        A short name of the work.
+        Short name of the work.
     unit
-        What is counted: "B" is shown with K, M and G prefixes, as are other units.
+        Name of the unit, such as "B"; shown with the prefixes k, M, G and T.
     enabled
-        False shows nothing at all.
+        False shows nothing.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Progress:
                 self._log(now)
 
     def advance_to(self, done: float) -> None:
-        """Count `done` units as done in all; never goes back."""
+        """Set the total number of units done; a smaller number than before is ignored."""
         if done > self._done:
             self.advance(done - self._done)
 
@@ -93,7 +93,7 @@ class Progress:
             self._bar.set_description(description, refresh=False)
 
     def show_value(self, text: str) -> None:
-        """Show a number that changes as the work goes on, such as a loss."""
+        """Show a value that changes during the work, such as a loss."""
         self._value = text
         if self._bar is not None:
             self._bar.set_postfix_str(text, refresh=False)
@@ -103,8 +103,8 @@ class Progress:
         elapsed = now - self._started
         line = f"{self._description}: {_scaled(self._done)}"
         if self._total:
-            share = min(1.0, self._done / self._total)
-            line = f"{line.rstrip()} of {_scaled(self._total)}{self._unit} ({share:.0%})"
+            fraction = min(1.0, self._done / self._total)
+            line = f"{line.rstrip()} of {_scaled(self._total)}{self._unit} ({fraction:.0%})"
         else:
             line += self._unit
         line += f", {_clock(elapsed)} elapsed"
@@ -120,7 +120,7 @@ def _make_bar(total: float | None, description: str, unit: str) -> Any:
     from tqdm import tqdm
 
     class Bar(tqdm):  # type: ignore[type-arg]
-        # tqdm's monitor thread would outlive the work and be copied into forked children.
+        # tqdm's monitor thread would outlive the work and be inherited by forked children.
         monitor_interval = 0
 
     return Bar(

@@ -1,4 +1,4 @@
-"""What this process may use: cores and memory, and what it has used so far."""
+"""Cores and memory that this process may use, and the memory that it has used."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 _CGROUP_MEMBERSHIP = Path("/proc/self/cgroup")
 
-# More threads than any one machine has; a larger request is a slip of the keyboard.
+# More threads than any machine has; a larger request is a typing error.
 _MAX_THREADS = 4096
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -35,7 +35,7 @@ _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,9})?)\s*%", re.ASCII)
 def available_threads() -> int:
     """Cores this process may use.
 
-    The least of the CPU affinity, the cgroup (container) quota rounded up, and
+    The minimum of the CPU affinity, the cgroup (container) quota rounded up, and
     ``SLURM_CPUS_PER_TASK``; at least 1.
     """
     if sys.platform == "linux":
@@ -50,7 +50,7 @@ def available_threads() -> int:
 
 
 def resolve_threads(threads: int | None) -> int:
-    """`threads` itself when given, else `available_threads`.
+    """`threads` unless it is None, otherwise `available_threads`.
 
     Raises
     ------
@@ -65,12 +65,12 @@ def resolve_threads(threads: int | None) -> int:
 
 
 def available_memory_bytes() -> int:
-    """Memory this process may use, in bytes: the physical memory or, if less, the cgroup limit.
+    """Memory this process may use, in bytes: the smaller of physical memory and cgroup limit.
 
     Raises
     ------
     NgramstatError
-        The system does not say how much memory it has.
+        The system does not report its memory.
     """
     try:
         physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -79,13 +79,13 @@ def available_memory_bytes() -> int:
     limits = [limit for limit in (physical, *_cgroup_memory_limits()) if limit > 0]
     if not limits:
         raise NgramstatError(
-            "this system does not tell its memory; give the memory limit as a size, such as 16G"
+            "this system does not report its memory; give the memory limit as a size, such as 16G"
         )
     return min(limits)
 
 
 def parse_memory_limit(limit: str | int | None) -> int:
-    """Bytes meant by a memory limit.
+    """Convert a memory limit to bytes.
 
     Parameters
     ----------
@@ -101,39 +101,38 @@ def parse_memory_limit(limit: str | int | None) -> int:
     Raises
     ------
     InputError
-        The text is none of these, or the limit is nothing or over 100%.
+        The text has another form, or the limit is 0 or over 100%.
     """
     return parse_size("80%" if limit is None else limit, available_memory_bytes, "memory limit")
 
 
-def parse_size(size: str | int, whole: int | Callable[[], int], name: str) -> int:
-    """Bytes meant by a size: as text with a unit, in bytes, or as a percentage of the whole.
+def parse_size(size: str | int, total: int | Callable[[], int], name: str) -> int:
+    """Convert a size to bytes: a text with a unit, bytes, or a percentage of `total`.
 
     Raises
     ------
     InputError
-        The text is none of these, or the size is nothing or over 100%; the message begins with
-        `name`.
+        The text has another form, or the size is 0 or over 100%; the message begins with `name`.
     """
     text = str(size).strip().upper()
-    if found := _PERCENT.fullmatch(text):
-        percent = float(found[1])
+    if match := _PERCENT.fullmatch(text):
+        percent = float(match[1])
         if not 0 < percent <= 100:
             raise InputError(f"{name} {size!r}: must be over 0% and at most 100%")
-        return max(1, int((whole() if callable(whole) else whole) * percent / 100))
-    found = _SIZE.fullmatch(text)
-    if found is None or isinstance(size, bool):
+        return max(1, int((total() if callable(total) else total) * percent / 100))
+    match = _SIZE.fullmatch(text)
+    if match is None or isinstance(size, bool):
         raise InputError(f"{name} {size!r}: write it like 80%, 16G, 512M or bytes")
-    number, unit = found[1], _UNITS[found[2] or ""]
-    meant = int(number) * unit if number.isdigit() else int(float(number) * unit)
-    if meant < 1:
+    number, unit = match[1], _UNITS[match[2] or ""]
+    n_bytes = int(number) * unit if number.isdigit() else int(float(number) * unit)
+    if n_bytes < 1:
         raise InputError(f"{name} {size!r}: must be at least one byte")
-    return meant
+    return n_bytes
 
 
 def peak_rss_bytes() -> int | None:
-    """Largest resident memory of this process so far, in bytes; None where that is not offered."""
-    # Not what getrusage says: that begins with the memory of the process which started this one.
+    """Peak resident memory of this process in bytes; None where the system does not report it."""
+    # Preferred to getrusage, which starts from the memory of the parent process.
     if (peak := _status_bytes("VmHWM")) is not None:
         return peak
     if sys.platform == "win32":
@@ -146,7 +145,7 @@ def peak_rss_bytes() -> int | None:
 
 
 def anonymous_bytes() -> int:
-    """Resident memory of this process that is its own, not pages of files; 0 where not offered."""
+    """Resident bytes that are not pages of files; 0 where the system does not report them."""
     return _status_bytes("RssAnon") or 0
 
 
@@ -162,7 +161,7 @@ def _status_bytes(name: str) -> int | None:
 
 
 def _cgroup_cpu_quotas() -> Iterator[float]:
-    """Cores granted by each cgroup above this process that sets a quota (versions 2 and 1)."""
+    """Cores granted by each cgroup of this process that sets a quota (versions 2 and 1)."""
     for directory in _cgroup_directories("cpu"):
         quota, *rest = (_read_words(directory / "cpu.max") or ["max"])[:2]
         period = rest[0] if rest else "100000"
@@ -182,10 +181,10 @@ def _cgroup_memory_limits() -> Iterator[int]:
 
 
 def _cgroup_directories(controller: str) -> Iterator[Path]:
-    """This process's cgroup and every one above it, for version 2 and for a version 1 controller.
+    """The cgroup of this process and its ancestors, in version 2 and a version 1 controller.
 
-    Inside a container the path in /proc often is not visible below the mount; the mount's root,
-    always included, then carries the container's own limits.
+    Inside a container the path in /proc is often not visible under the mount point. The root of the
+    mount, which is always included, then has the limits of the container.
     """
     try:
         lines = _CGROUP_MEMBERSHIP.read_text(encoding="utf-8", errors="replace").splitlines()

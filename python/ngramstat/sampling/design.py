@@ -162,7 +162,7 @@ def documents_or_blocks(corpus: Corpus, options: SamplingOptions) -> tuple[Docum
             "separator's id with --separator"
         )
     ends, are_blocks = corpus.documents_or_blocks(
-        n_blocks=_BLOCKS, fewest=2 if stays_inside else _MIN_DOCUMENTS
+        n_blocks=_BLOCKS, min_documents=2 if stays_inside else _MIN_DOCUMENTS
     )
     starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
     content_starts, content_ends = starts.copy(), ends.copy()
