@@ -1,10 +1,10 @@
-"""The main job on real text: time, peak memory and the figures it must come to.
+"""The main job on real text: time, peak memory, norms and exponents.
 
     python benchmarks/bars.py CORPORA [--work DIR] [--picture docs/wikipedia.png]
 
 CORPORA holds `wikipedia-en/part-*.jsonl.xz` and `tinystories/stories.jsonl.xz`. Each command runs
-in a process of its own, so that its peak memory is its own. A corpus that stands in --work already
-is not tokenized again (its time is then not in the table). Writes benchmarks/results/bars.json.
+in its own process, so that its peak memory can be measured. A corpus that is in --work already is
+not tokenized again, and the table then lacks the time for it. Writes benchmarks/results/bars.json.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def command(*arguments: object) -> dict[str, float]:
-    """Wall seconds and peak resident bytes of one ngramstat command."""
+    """Run one ngramstat command; its wall seconds and peak resident bytes."""
     code = "from ngramstat.cli import main; main()"
     started = time.monotonic()
     child = subprocess.Popen(
@@ -43,13 +43,14 @@ def command(*arguments: object) -> dict[str, float]:
 
 
 def slope(result: ngramstat.CorrelationResult, low: int, high: int) -> float:
-    """OLS exponent of the norms between two lags."""
+    """Exponent of the norms between two lags, by least squares in log-log."""
     inside = (result.lags >= low) & (result.lags <= high)
     log_lag, log_norm = np.log(result.lags[inside]), np.log(result.norm[inside])
     return float(-np.polyfit(log_lag, log_norm, 1)[0])
 
 
 def machine() -> dict[str, Any]:
+    """Platform, processor, compiler, commit and load average."""
     info = {"platform": platform.platform(), "cores": os.cpu_count()}
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -104,7 +105,9 @@ def tinystories(corpora: Path, work: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpora", type=Path)
-    parser.add_argument("--work", type=Path, help="keeps corpora and runs; temporary by default")
+    parser.add_argument(
+        "--work", type=Path, help="directory for corpora and runs [default: temporary]"
+    )
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

@@ -1,15 +1,15 @@
-"""Whether two installations of ngramstat compute the same numbers, for refactorings.
+"""Check that two installations of ngramstat compute the same numbers, as after a refactoring.
 
     python benchmarks/compare_installations.py run BEFORE/bin/ngramstat --corpora DIR -o before
     python benchmarks/compare_installations.py run AFTER/bin/ngramstat --corpora DIR -o after
     python benchmarks/compare_installations.py compare before after
 
 `run` tokenizes, synthesizes and measures with the given command: TinyStories with both boundaries,
-the Wikipedia sample, three worlds, a validation run (where that installation has torch) and the
-panel of theories. `compare` walks all JSON files of both: every number, boolean, null and list of
-the first has to be equal to that of the second, to the last bit. Fields that only the second has
-are listed; sentences may differ and are counted. What describes the machine and the moment
-(`provenance`, seconds, paths) is left out.
+the Wikipedia sample, three synthetic worlds, a validation run (if that installation has torch) and
+the panel of theories. `compare` reads all JSON files of both directories: every number, boolean,
+null and list of the first must equal that of the second to the last bit. Fields that only the
+second has are counted; sentences may differ and are counted. Fields that describe the machine and
+the moment (`provenance`, seconds, paths) are ignored.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# Fields of the machine and the moment, wherever they stand.
+# Fields that describe the machine and the moment, at any depth.
 SKIPPED = {"provenance", "path", "seconds", "wall_seconds", "started", "tokens_per_second"}
 
 WORLDS = {
@@ -38,13 +38,13 @@ def commands(corpora: Path, out: Path, *, torch: bool) -> Iterator[list[str]]:
     sample = corpora / "wikipedia-en" / "sample.jsonl.xz"
     yield ["tokenize", str(stories), "-o", str(out / "stories")]
     yield ["tokenize", str(sample), "-o", str(out / "sample"), "--vocab-size", "2048"]
-    asked = ["--tokens", "1e8,1e12"]
-    yield ["measure", str(out / "stories"), "-o", str(out / "stories-stream"), *asked]
+    forecast = ["--tokens", "1e8,1e12"]
+    yield ["measure", str(out / "stories"), "-o", str(out / "stories-stream"), *forecast]
     yield [
-        *("measure", str(out / "stories"), "-o", str(out / "stories-document"), *asked),
+        *("measure", str(out / "stories"), "-o", str(out / "stories-document"), *forecast),
         *("--boundary", "document"),
     ]
-    yield ["measure", str(out / "sample"), "-o", str(out / "sample-stream"), *asked]
+    yield ["measure", str(out / "sample"), "-o", str(out / "sample-stream"), *forecast]
     for name, options in WORLDS.items():
         yield ["synthesize", *options, "-o", str(out / name)]
         yield [
@@ -66,6 +66,7 @@ def commands(corpora: Path, out: Path, *, torch: bool) -> Iterator[list[str]]:
 
 
 def run(command: str, corpora: Path, out: Path) -> None:
+    """Run all calls with one installation, with their results in `out`."""
     out.mkdir(parents=True, exist_ok=True)
     python = Path(command).parent / "python"
     probe = subprocess.run([str(python), "-c", "import torch"], capture_output=True, check=False)
@@ -75,7 +76,7 @@ def run(command: str, corpora: Path, out: Path) -> None:
 
 
 def differences(a: Any, b: Any, where: str) -> Iterator[tuple[str, str]]:
-    """(kind, place) of everything that differs: `value`, `absent`, `new` or `text`."""
+    """(kind, place) of every difference; kinds are `value`, `absent`, `new` and `text`."""
     if isinstance(a, dict) and isinstance(b, dict):
         for key in a.keys() | b.keys():
             if key in SKIPPED:
@@ -100,7 +101,7 @@ def differences(a: Any, b: Any, where: str) -> Iterator[tuple[str, str]]:
 
 
 def compare(before: Path, after: Path) -> int:
-    """Prints what differs; the number of values that do."""
+    """Print the differences between two directories; return the number of values that differ."""
     names = sorted(
         path.relative_to(before)
         for path in before.rglob("*.json")
@@ -111,19 +112,20 @@ def compare(before: Path, after: Path) -> int:
     failed = values = 0
     for name in names:
         if not (after / name).exists():
-            print(f"{name}: absent in {after}")
+            print(f"{name}: missing in {after}")
             failed += 1
             continue
         old, new = (json.loads((side / name).read_text()) for side in (before, after))
         values += sum(1 for _ in leaves(old))
-        found: dict[str, list[str]] = {}
+        places: dict[str, list[str]] = {"value": [], "absent": [], "new": [], "text": []}
         for kind, place in differences(old, new, str(name)):
-            found.setdefault(kind, []).append(place)
-        wrong = found.get("value", []) + found.get("absent", [])
+            places[kind].append(place)
+        wrong = places["value"] + places["absent"]
         failed += len(wrong)
-        fresh = sorted({place.split(".json")[1] for place in found.get("new", [])})
-        print(f"{name}: {len(wrong)} values differ, {len(found.get('text', []))} sentences differ,"
-              f" {len(fresh)} new fields")  # fmt: skip
+        print(
+            f"{name}: {len(wrong)} values differ, {len(places['text'])} sentences differ, "
+            f"{len(set(places['new']))} new fields"
+        )
         for place in wrong[:20]:
             print("   ", place)
     print(f"{values:,} values compared, {failed} differ")
@@ -131,6 +133,7 @@ def compare(before: Path, after: Path) -> int:
 
 
 def leaves(value: Any) -> Iterator[Any]:
+    """All numbers, booleans and nulls of a JSON value that are compared."""
     if isinstance(value, dict):
         for key, child in value.items():
             if key not in SKIPPED:
@@ -145,11 +148,11 @@ def leaves(value: Any) -> Iterator[Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     calls = parser.add_subparsers(dest="call", required=True)
-    runs = calls.add_parser("run")
+    runs = calls.add_parser("run", help="run all calls with one installation")
     runs.add_argument("command", help="path of an installed ngramstat")
     runs.add_argument("--corpora", type=Path, required=True)
     runs.add_argument("-o", "--output", type=Path, required=True)
-    both = calls.add_parser("compare")
+    both = calls.add_parser("compare", help="compare the results of two installations")
     both.add_argument("before", type=Path)
     both.add_argument("after", type=Path)
     options = parser.parse_args()

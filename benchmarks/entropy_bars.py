@@ -1,10 +1,11 @@
-"""Bars of the entropies on a finished run: the mixture's gain, limits and predictions of curves.
+"""Entropies of a finished run: gain of the mixture, limits, and predictions of learning curves.
 
     python benchmarks/entropy_bars.py RUN [--output FILE] [--picture docs/learning.png]
 
-Gains are of perplexity against Kneser-Ney, with standard errors over held-out documents. Limits and
-predictions are made from the sizes of at most 26 M tokens (or a quarter of the largest) and set
-beside what all sizes give and what was measured.
+Gains are reductions of perplexity relative to Kneser-Ney, with standard errors over held-out
+documents. Limits and predictions use the training sizes up to 26 M tokens (or up to a quarter of
+the largest size, if that is more), and are compared with the limits from all sizes and with the
+loss measured at the largest.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ngramstat.exponents.learning_limit import LimitFit, learning_limit
 from ngramstat.report.learning import plot_learning
 from ngramstat.results import RunResult
 
-_ENOUGH = 26e6
+_SMALL_SIZES = 26e6
 
 
 def _part(run: Path, kind: str) -> dict[str, np.ndarray]:
@@ -31,7 +32,7 @@ def _part(run: Path, kind: str) -> dict[str, np.ndarray]:
 
 
 def gains(run: Path) -> list[dict[str, Any]]:
-    """Share by which the mixture's perplexity is below Kneser-Ney's, by context."""
+    """Fraction by which the perplexity of the mixture is below that of Kneser-Ney, by context."""
     held_out, mixture = _part(run, "held-out"), _part(run, "mixture")
     tokens = held_out["tokens"]
     rows = []
@@ -54,7 +55,7 @@ def gains(run: Path) -> list[dict[str, Any]]:
 
 
 def predictions(run: Path) -> list[dict[str, Any]]:
-    """Limits from small sizes beside those from all, and the largest size predicted."""
+    """Limits from small sizes and from all sizes, and the predicted and measured last loss."""
     entropies = RunResult.load(run / "run.json").entropies
     assert entropies is not None
     curve = entropies.learning_curve
@@ -62,37 +63,37 @@ def predictions(run: Path) -> list[dict[str, Any]]:
     assert curve.error is not None
     assert entropies.held_out_low is not None
     assert entropies.held_out_high is not None
-    few = curve.tokens <= max(_ENOUGH, curve.tokens[-1] / 4)
+    is_small = curve.tokens <= max(_SMALL_SIZES, curve.tokens[-1] / 4)
     common = (entropies.held_out_high - entropies.held_out_low) / 4
     rows = []
     for n in range(1, curve.held_out.shape[1]):
 
-        def fit(kept: Any, column: int = n) -> LimitFit:
+        def fit(sizes: Any, column: int = n) -> LimitFit:
             return learning_limit(
-                curve.tokens[kept],
-                curve.held_out[kept, column],
-                curve.error[kept, column],
+                curve.tokens[sizes],
+                curve.held_out[sizes, column],
+                curve.error[sizes, column],
                 common_error=float(common[column]),
             )
 
-        small, whole = fit(few), fit(np.ones(len(few), bool))
-        at = small.at(float(curve.tokens[-1]))
+        small, full = fit(is_small), fit(np.ones(len(is_small), bool))
+        predicted = small.at(float(curve.tokens[-1]))
         measured = float(curve.held_out[-1, n])
         rows.append(
             {
                 "context": n,
-                "largest_small_size": int(curve.tokens[few][-1]),
+                "largest_small_size": int(curve.tokens[is_small][-1]),
                 "small": [small.limit, small.low, small.high, small.identifiable],
-                "whole": [whole.limit, whole.low, whole.high, whole.identifiable],
+                "whole": [full.limit, full.low, full.high, full.identifiable],
                 "small_covers_whole": bool(
                     small.low is not None
                     and small.high is not None
-                    and whole.limit is not None
-                    and small.low <= whole.limit <= small.high
+                    and full.limit is not None
+                    and small.low <= full.limit <= small.high
                 ),
-                "predicted": None if at is None else at[0],
+                "predicted": None if predicted is None else predicted[0],
                 "measured": measured,
-                "off": None if at is None else at[0] / measured - 1,
+                "off": None if predicted is None else predicted[0] / measured - 1,
             }
         )
     return rows
@@ -104,21 +105,21 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, default=Path(__file__).parent / "results" / "entropy_bars.json"
     )
-    parser.add_argument("--picture", type=Path, help="Learning curves, drawn.")
+    parser.add_argument("--picture", type=Path, help="file for a figure of the learning curves")
     arguments = parser.parse_args()
     run = RunResult.load(arguments.run / "run.json")
-    found = {
+    table = {
         "version": ngramstat.__version__,
         "provenance": dict(run.provenance),
         "tokens": run.corpus["tokens"],
         "gains": gains(arguments.run),
         "predictions": predictions(arguments.run),
     }
-    print(json.dumps(found, indent=2))
+    print(json.dumps(table, indent=2))
     if arguments.picture is not None and run.entropies is not None:
         axes = plot_learning(run.entropies)
         axes.figure.savefig(arguments.picture, dpi=130)
-    arguments.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    arguments.output.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds, tests, checks and times everything that needs a GPU, in one call of under nine minutes.
+# Builds, tests, checks and times everything that needs a GPU, in one run of less than nine minutes.
 #
 #   benchmarks/gpu_all.sh [OUT] [TOKENS.npy]
 #
@@ -42,6 +42,6 @@ if command -v compute-sanitizer >/dev/null; then
         grep "ERROR SUMMARY\|RACECHECK SUMMARY" "$out/$tool.log"
     done
 else
-    echo "compute-sanitizer: not found, nothing checked"
+    echo "compute-sanitizer: not found; memory and races were not checked"
 fi
 exit $failed

@@ -1,10 +1,11 @@
-"""Training throughput against code in the style of nanoGPT, of equal size, in interleaved runs.
+"""Training throughput against a model of equal size in the style of nanoGPT, interleaved.
 
     python benchmarks/lm_throughput.py [--size 0.3M] [--context 64] [--device cpu]
 
-The other model is written here as nanoGPT writes it (Karpathy; a fused projection, flash attention,
-GELU, tied embeddings, AdamW), for its cost alone. On a GPU also the share of the bfloat16 peak that
-large matrix products reach on the card. Writes benchmarks/results/lm_throughput.json.
+The other model follows nanoGPT (Karpathy: fused projection, flash attention, GELU, tied embeddings,
+AdamW) and serves to compare the cost only. On a GPU, the table also has our speed as a fraction of
+the bfloat16 speed of large matrix products. Writes benchmarks/results/lm_throughput.json, or
+lm_throughput_gpu.json on a GPU.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def nano_seconds(shape: Shape, batch: int, device: str) -> float:
 
 
 def matrix_peak(device: str) -> float:
-    """bfloat16 operations a second of large matrix products."""
+    """bfloat16 operations per second of large matrix products."""
     a = torch.randn(8192, 8192, device=device, dtype=torch.bfloat16)
     b = torch.randn(8192, 8192, device=device, dtype=torch.bfloat16)
     best = math.inf
@@ -120,14 +121,14 @@ def main() -> None:
     reference = statistics.median(times["nanoGPT style"])
     rows = {
         name: {
-            "tokens_per_second": round(1 / statistics.median(found)),
-            "ratio_to_nanogpt": round(statistics.median(found) / reference, 3),
+            "tokens_per_second": round(1 / statistics.median(seconds)),
+            "ratio_to_nanogpt": round(statistics.median(seconds) / reference, 3),
             "ratio_range": [
-                round(min(a / b for a, b in zip(found, times["nanoGPT style"], strict=True)), 3),
-                round(max(a / b for a, b in zip(found, times["nanoGPT style"], strict=True)), 3),
+                round(min(a / b for a, b in zip(seconds, times["nanoGPT style"], strict=True)), 3),
+                round(max(a / b for a, b in zip(seconds, times["nanoGPT style"], strict=True)), 3),
             ],
         }
-        for name, found in times.items()
+        for name, seconds in times.items()
     }
     table = {
         "machine": machine(), "device": options.device, "size": options.size,

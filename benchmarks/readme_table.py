@@ -1,10 +1,11 @@
-"""Writes the README's table of speed from the committed results.
+"""Write the speed table of the README from the committed results.
 
 python benchmarks/readme_table.py
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,13 @@ def _cell(arm: dict[str, Any], unit: float = 1.0) -> str:
 
 
 def table(speed: dict[str, Any]) -> str:
-    """Every arm that was run, with the best of ours as the measure."""
+    """All arms that were run, each with its ratio to ours on two threads."""
     lines = [
         "| work | who | time per item, peak memory | against ours on 2 threads |",
         "|---|---|---|---|",
     ]
-    for case, found in speed["cases"].items():
-        arms = found["arms"]
+    for case, result in speed["cases"].items():
+        arms = result["arms"]
         ours = next(
             arm["nanoseconds_per_item"]
             for name, arm in arms.items()
@@ -49,7 +50,7 @@ def table(speed: dict[str, Any]) -> str:
                 f"| {TITLES[case] if first else ''} | {name} | {_cell(arm)} | {ratio:.1f} |"
             )
             first = False
-    machines = [found["machine"] for found in speed["cases"].values()]
+    machines = [result["machine"] for result in speed["cases"].values()]
     commits = ", ".join(dict.fromkeys(m["commit"][:9] for m in machines))
     cpu = machines[0].get("cpu", machines[0]["platform"])
     lines += [
@@ -62,13 +63,14 @@ def table(speed: dict[str, Any]) -> str:
 
 
 def with_table(readme: str, speed: dict[str, Any]) -> str:
-    """The README's text with the table as these results have it."""
+    """The text of the README with the table made from these results."""
     head, rest = readme.split(BEGIN)
     _, tail = rest.split(END)
     return f"{head}{BEGIN}\n{table(speed)}\n{END}{tail}"
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     speed = json.loads((HERE / "results" / "speed.json").read_text())
     README.write_text(with_table(README.read_text(), speed))
 

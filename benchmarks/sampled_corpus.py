@@ -1,10 +1,10 @@
-"""A corpus of any size that looks like a given one: drawn from its trigrams.
+"""A corpus of any size with the trigram statistics of a given one.
 
     python benchmarks/sampled_corpus.py CORPUS --tokens 1e9 -o OUT
 
-The next token is what follows a random one of all places in CORPUS with the last two tokens, so
-trigrams have the frequencies of CORPUS (separators included, which end documents) and nothing is
-correlated beyond what they carry. For measuring speed and memory, not exponents.
+The next token is the one that follows a random occurrence of the last two tokens in CORPUS. So
+trigrams have the frequencies of CORPUS (including separators, which end documents), and there are
+no correlations beyond those of trigrams. For measuring speed and memory, not exponents.
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ from ngramstat.runtime.progress import Progress
 from ngramstat.runtime.resources import available_threads
 
 WALKERS = 50_000
-BLOCK = 250  # steps kept before they are written
+BLOCK = 250  # steps buffered before they are written
 
 
 def draw(corpus: ngramstat.Corpus, tokens: int, out: np.ndarray, seed: int) -> None:
-    """Fills out, (walkers, steps), with one walk a row."""
-    text = np.asarray(corpus.tokens)
+    """Fill `out`, (walkers, steps), with one random walk per row."""
+    stream = np.asarray(corpus.tokens)
     order, lcp = suffix_array(
-        text, corpus.vocab_size, depth=2, backward=True, threads=available_threads()
+        stream, corpus.vocab_size, depth=2, backward=True, threads=available_threads()
     )
     begins = np.flatnonzero(np.concatenate([[True], lcp[1:] < 2])).astype(np.int32)
-    sizes = np.diff(begins, append=len(text)).astype(np.int32)
-    # Where each position's group of equal bigrams lies in `order`.
-    group = np.empty(len(text), np.int32)
+    sizes = np.diff(begins, append=len(stream)).astype(np.int32)
+    # group[i]: the group of positions in `order` whose bigram equals the one that ends at i.
+    group = np.empty(len(stream), np.int32)
     group[order] = np.repeat(np.arange(len(begins), dtype=np.int32), sizes)
-    places = order.astype(np.int32)
+    positions = order.astype(np.int32)
     del order, lcp
     rng = np.random.default_rng(seed)
-    at = rng.integers(1, len(text) - 1, len(out))
+    at = rng.integers(1, len(stream) - 1, len(out))
     steps = out.shape[1]
-    buffer = np.empty((BLOCK, len(out)), text.dtype)
+    buffer = np.empty((BLOCK, len(out)), stream.dtype)
     with Progress(tokens, "Draw", unit="tok", enabled=True) as bar:
         for first in range(0, steps, BLOCK):
-            here = min(BLOCK, steps - first)
-            for k in range(here):
-                mine = group[at]
-                jump = begins[mine] + (rng.random(len(at)) * sizes[mine]).astype(np.int32)
-                # Nothing follows the last place of all: that walk begins anew.
-                at = (places[jump].astype(np.int64) + 1) % len(text)
-                buffer[k] = text[at]
-            out[:, first : first + here] = buffer[:here].T
-            bar.advance(here * len(out))
+            n_steps = min(BLOCK, steps - first)
+            for k in range(n_steps):
+                groups = group[at]
+                jump = begins[groups] + (rng.random(len(at)) * sizes[groups]).astype(np.int32)
+                # Nothing follows the last position; a walk that reaches it continues at the first.
+                at = (positions[jump].astype(np.int64) + 1) % len(stream)
+                buffer[k] = stream[at]
+            out[:, first : first + n_steps] = buffer[:n_steps].T
+            bar.advance(n_steps * len(out))
 
 
 def main() -> None:
@@ -65,22 +65,22 @@ def main() -> None:
     corpus = ngramstat.Corpus.open(options.corpus)
     if corpus.separator is None:
         raise SystemExit(f"{options.corpus}: has no separator to end documents with")
-    wanted = int(options.tokens)
-    walkers = max(1, min(WALKERS, wanted // 1000))
-    steps = -(-wanted // walkers)
+    n_tokens = int(options.tokens)
+    walkers = max(1, min(WALKERS, n_tokens // 1000))
+    steps = -(-n_tokens // walkers)
     Path(options.output).parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=Path(options.output).parent) as file:
         out = np.memmap(file, corpus.dtype, mode="w+", shape=(walkers, steps))
-        draw(corpus, wanted, out, options.seed)
-        stream = out.reshape(-1)[:wanted]
+        draw(corpus, n_tokens, out, options.seed)
+        stream = out.reshape(-1)[:n_tokens]
         with CorpusWriter(
             options.output, corpus.vocab_size, corpus.dtype, corpus.separator
         ) as writer:
             begin, part = 0, 1 << 24
-            while begin < wanted:
+            while begin < n_tokens:
                 piece = stream[begin : begin + part]
                 ends = np.flatnonzero(piece == corpus.separator)
-                if begin + part >= wanted:  # the last document ends with the stream
+                if begin + part >= n_tokens:  # the last document ends with the stream
                     ends = np.append(ends, len(piece))
                 starts = np.concatenate([[0], ends[:-1] + 1])
                 writer.append_batch(

@@ -1,14 +1,15 @@
-"""How time and memory grow: with tokens up to 10^9, lags, vocabulary and threads.
+"""Growth of time and memory with tokens (up to 10^9), lags, vocabulary and threads.
 
     python benchmarks/scale.py runs CORPUS... --work DIR [--limits 12G,3G]
     python benchmarks/scale.py kernels CORPUS [--others CORPUS...]
     python benchmarks/scale.py plot
 
-`runs` measures each corpus (smallest first) with the first limit and the largest with all of them,
-24 lags and contexts to 5, and compares the numbers of the largest under its limits; what DIR has
-from an earlier call is not done again. `kernels` times kernels on prefixes of one corpus, and on
-others of other vocabularies. Every point is a process of its own, whose peak resident memory is
-taken. Writes benchmarks/results/scale-runs.json and scale-kernels.json; `plot` draws scale.png.
+`runs` measures 24 lags and contexts up to 5 of each corpus, smallest first, under the first memory
+limit, and of the largest corpus under all limits; it compares the numbers of the largest corpus
+under its limits. Runs that are in DIR already are not repeated. `kernels` times kernels on prefixes
+of one corpus, and on other corpora with other vocabularies. Every point is measured in its own
+process, for its peak resident memory. Writes benchmarks/results/scale-runs.json and
+scale-kernels.json; `plot` draws scale.png.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ import numpy as np
 from bars import machine
 from ngramstat import Corpus, kernels
 from ngramstat.runtime.resources import peak_rss_bytes
-from ngramstat.sampling.documents import statistical_units
+from ngramstat.sampling.design import SamplingDesign
+from ngramstat.sampling.options import SamplingOptions
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -47,7 +49,7 @@ LAG = 32
 
 
 def ngramstat(*arguments: object) -> dict[str, Any]:
-    """Wall seconds and peak resident bytes of one command."""
+    """Run one command; its wall seconds and peak resident bytes."""
     started = time.monotonic()
     child = subprocess.run(
         [sys.executable, "-c", COMMAND, *map(str, arguments)],
@@ -60,9 +62,10 @@ def ngramstat(*arguments: object) -> dict[str, Any]:
     return {"seconds": round(seconds, 1), "peak_bytes": peak}
 
 
-def parts(run: Path) -> dict[str, Any]:
-    found = json.loads((run / "run.json").read_text())
-    return {name: found[name] for name in ("correlations", "entropies", "prediction")}
+def numbers_of(run: Path) -> dict[str, Any]:
+    """The parts of run.json that must not depend on the memory limit."""
+    result = json.loads((run / "run.json").read_text())
+    return {name: result[name] for name in ("correlations", "entropies", "prediction")}
 
 
 def runs(options: argparse.Namespace) -> None:
@@ -73,9 +76,9 @@ def runs(options: argparse.Namespace) -> None:
     for corpus in corpora:
         for limit in limits if corpus is corpora[-1] else limits[:1]:
             run = options.work / f"run-{corpus.n_tokens}-{limit}"
-            done = options.work / f"{run.name}.json"
-            if done.exists():
-                row = json.loads(done.read_text())
+            saved = options.work / f"{run.name}.json"
+            if saved.exists():
+                row = json.loads(saved.read_text())
             else:
                 shutil.rmtree(run, ignore_errors=True)
                 row = {
@@ -86,12 +89,12 @@ def runs(options: argparse.Namespace) -> None:
                         "measure", corpus.path, "-o", run, "--memory-limit", limit, *OPTIONS
                     ),
                 }
-                done.write_text(json.dumps(row))
-            found = json.loads((run / "run.json").read_text())
-            row["lags"] = len(found["correlations"]["lags"])
-            row["kept"] = row["peak_bytes"] <= found["provenance"]["memory_limit_bytes"]
+                saved.write_text(json.dumps(row))
+            result = json.loads((run / "run.json").read_text())
+            row["lags"] = len(result["correlations"]["lags"])
+            row["kept"] = row["peak_bytes"] <= result["provenance"]["memory_limit_bytes"]
             if corpus is corpora[-1]:
-                numbers.append(parts(run))
+                numbers.append(numbers_of(run))
             rows.append(row)
             print(json.dumps(row), flush=True)
     first = [row for row in rows if row["memory_limit"] == limits[0]]
@@ -113,21 +116,23 @@ def runs(options: argparse.Namespace) -> None:
 
 
 def point(corpus: Corpus, kind: str, tokens: int, lags: int, threads: int) -> dict[str, Any]:
-    """One kernel on a prefix; the corpus is opened and its tokens are in memory before."""
-    text = np.array(corpus.tokens[:tokens])
+    """Time one kernel on a prefix whose tokens are in memory already."""
+    prefix = np.array(corpus.tokens[:tokens])
     size = corpus.vocab_size
     ends = np.asarray(corpus.document_ends)
     ends = np.append(ends[ends < tokens], tokens)
-    part = Corpus.from_arrays(text, vocab_size=size, document_ends=ends, separator=corpus.separator)
-    spans = statistical_units(part, boundary="stream", seed=0).documents
+    part = Corpus.from_arrays(
+        prefix, vocab_size=size, document_ends=ends, separator=corpus.separator
+    )
+    documents = SamplingDesign(part, SamplingOptions()).documents
     before = peak_rss_bytes() or 0
     started = time.perf_counter()
     if kind == "pairs":
-        wanted = tuple(LAG + 3 * k for k in range(lags))
-        for _ in kernels.count_pairs(text, size, spans, wanted, threads=threads):
+        lag_values = tuple(LAG + 3 * k for k in range(lags))
+        for _ in kernels.count_pairs(prefix, size, documents, lag_values, threads=threads):
             pass
     else:
-        kernels.count_ngrams(text, size, max_context=5, threads=threads)
+        kernels.count_ngrams(prefix, size, max_context=5, threads=threads)
     seconds = time.perf_counter() - started
     return {
         "kernel": kind,
@@ -140,26 +145,26 @@ def point(corpus: Corpus, kind: str, tokens: int, lags: int, threads: int) -> di
     }
 
 
-def grow(options: argparse.Namespace) -> None:
-    whole = Corpus.open(options.corpus)
-    sizes = [s for s in (10**6, 10**7, 10**8, 10**9) if s <= whole.n_tokens]
+def measure_growth(options: argparse.Namespace) -> None:
+    corpus = Corpus.open(options.corpus)
+    sizes = [s for s in (10**6, 10**7, 10**8, 10**9) if s <= corpus.n_tokens]
     middle = sizes[min(2, len(sizes) - 1)]
-    wanted: list[tuple[Path, str, int, int, int]] = []
+    points: list[tuple[Path, str, int, int, int]] = []
     for kind in ("pairs", "ngrams"):
-        wanted += [(options.corpus, kind, s, 4, 2) for s in sizes]
-        wanted += [(options.corpus, kind, middle, 4, 1)]
-        wanted += [(other, kind, min(middle, Corpus.open(other).n_tokens), 4, 2)
+        points += [(options.corpus, kind, s, 4, 2) for s in sizes]
+        points += [(options.corpus, kind, middle, 4, 1)]
+        points += [(other, kind, min(middle, Corpus.open(other).n_tokens), 4, 2)
                    for other in options.others]  # fmt: skip
-    wanted += [(options.corpus, "pairs", middle, lags, 2) for lags in (1, 2, 8, 16)]
+    points += [(options.corpus, "pairs", middle, lags, 2) for lags in (1, 2, 8, 16)]
     rows = []
-    for path, *rest in wanted:
+    for path, *rest in points:
         command = [sys.executable, __file__, "point", str(path), *map(str, rest)]
-        # The shorter of two: the first may be the one that the host backs its memory for.
-        found = [
+        # The faster of two: in the first, the host may still have to provide the memory.
+        repeats = [
             json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             for _ in range(2)
         ]
-        rows.append(min(found, key=lambda row: row["seconds"]))
+        rows.append(min(repeats, key=lambda row: row["seconds"]))
         print(json.dumps(rows[-1]), flush=True)
     table = {"machine": machine(), "points": rows}
     (RESULTS / "scale-kernels.json").write_text(json.dumps(table, indent=2) + "\n")
@@ -172,30 +177,32 @@ def plot() -> None:
     import matplotlib.pyplot as plt
 
     points = json.loads((RESULTS / "scale-kernels.json").read_text())["points"]
-    whole = json.loads((RESULTS / "scale-runs.json").read_text())["runs"]
+    runs_done = json.loads((RESULTS / "scale-runs.json").read_text())["runs"]
     names = {"pairs": "pair counts (per lag, of 4)", "ngrams": "n-gram counts to depth 6"}
     figure, axes = plt.subplots(2, 2, figsize=(10, 7.2), layout="constrained")
     (time_axis, memory_axis), (lag_axis, size_axis) = axes
     base = [p for p in points if p["lags"] == 4 and p["threads"] == 2 and p["vocab_size"] == 8192]
     for kind, marker in (("pairs", "o"), ("ngrams", "s")):
-        mine = sorted((p for p in base if p["kernel"] == kind), key=lambda p: p["tokens"])
+        by_tokens = sorted((p for p in base if p["kernel"] == kind), key=lambda p: p["tokens"])
         lags = 4 if kind == "pairs" else 1
-        x = [p["tokens"] for p in mine]
-        time_axis.loglog(x, [p["seconds"] / lags for p in mine], marker=marker, label=names[kind])
-        memory_axis.loglog(x, [p["added_bytes"] / 1e9 for p in mine], marker=marker,
+        x = [p["tokens"] for p in by_tokens]
+        time_axis.loglog(
+            x, [p["seconds"] / lags for p in by_tokens], marker=marker, label=names[kind]
+        )
+        memory_axis.loglog(x, [p["added_bytes"] / 1e9 for p in by_tokens], marker=marker,
                            label=names[kind])  # fmt: skip
-        other = sorted((p for p in points if p["kernel"] == kind and p["threads"] == 2
+        by_vocabulary = sorted((p for p in points if p["kernel"] == kind and p["threads"] == 2
                         and p["lags"] == 4 and p["tokens"] > 5e7 and p["tokens"] < 5e8),
                        key=lambda p: p["vocab_size"])  # fmt: skip
-        size_axis.semilogx([p["vocab_size"] for p in other],
-                           [1e9 * p["seconds"] / p["tokens"] / lags for p in other],
+        size_axis.semilogx([p["vocab_size"] for p in by_vocabulary],
+                           [1e9 * p["seconds"] / p["tokens"] / lags for p in by_vocabulary],
                            marker=marker, label=names[kind])  # fmt: skip
-    for limit in dict.fromkeys(row["memory_limit"] for row in whole):
-        mine = [row for row in whole if row["memory_limit"] == limit]
-        x = [row["tokens"] for row in mine]
+    for limit in dict.fromkeys(row["memory_limit"] for row in runs_done):
+        rows = [row for row in runs_done if row["memory_limit"] == limit]
+        x = [row["tokens"] for row in rows]
         style = {"marker": "^", "linestyle": "--", "label": f"measure, limit {limit}"}
-        time_axis.loglog(x, [row["seconds"] for row in mine], **style)
-        memory_axis.loglog(x, [row["peak_bytes"] / 1e9 for row in mine], **style)
+        time_axis.loglog(x, [row["seconds"] for row in rows], **style)
+        memory_axis.loglog(x, [row["peak_bytes"] / 1e9 for row in rows], **style)
     by_lags = sorted((p for p in points if p["kernel"] == "pairs" and p["threads"] == 2
                       and p["vocab_size"] == 8192 and 5e7 < p["tokens"] < 5e8),
                      key=lambda p: p["lags"])  # fmt: skip
@@ -203,7 +210,7 @@ def plot() -> None:
     lag_axis.plot([p["lags"] for p in by_lags], per_pair, marker="o")
     for axis, x, y in (
         (time_axis, "tokens", "seconds"),
-        (memory_axis, "tokens", "GB (kernels: beside the text)"),
+        (memory_axis, "tokens", "GB (kernels: besides the tokens)"),
         (lag_axis, "lags counted together", "ns per pair"),
         (size_axis, "vocabulary", "ns per token (and lag)"),
     ):
@@ -219,13 +226,13 @@ def plot() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    whole = commands.add_parser("runs")
-    whole.add_argument("corpora", nargs="+", type=Path)
-    whole.add_argument("--work", type=Path, required=True)
-    whole.add_argument("--limits", default="12G,3G")
-    each = commands.add_parser("kernels")
-    each.add_argument("corpus", type=Path)
-    each.add_argument("--others", nargs="*", type=Path, default=[])
+    measure = commands.add_parser("runs")
+    measure.add_argument("corpora", nargs="+", type=Path)
+    measure.add_argument("--work", type=Path, required=True)
+    measure.add_argument("--limits", default="12G,3G")
+    growth = commands.add_parser("kernels")
+    growth.add_argument("corpus", type=Path)
+    growth.add_argument("--others", nargs="*", type=Path, default=[])
     commands.add_parser("plot")
     one = commands.add_parser("point")
     one.add_argument("corpus", type=Path)
@@ -236,7 +243,7 @@ def main() -> None:
     if options.command == "runs":
         runs(options)
     elif options.command == "kernels":
-        grow(options)
+        measure_growth(options)
     elif options.command == "plot":
         plot()
     else:

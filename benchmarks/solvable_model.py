@@ -1,12 +1,14 @@
-"""The solvable model against its planar formula: grid, exponents, plateau and peak.
+"""Simulations of the solvable model against its planar formula.
 
     python benchmarks/solvable_model.py
 
-A few minutes. Writes benchmarks/results/solvable_model.json and benchmarks/solvable-model.png.
+Losses on a grid of sizes, exponents, and the peak and the plateau of the loss against samples.
+Takes a few minutes. Writes benchmarks/results/solvable_model.json and solvable-model.png.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -39,13 +41,13 @@ def grid() -> list[dict[str, Any]]:
     rows = []
     for alpha, features, samples, ridge in GRID:
         model = SolvableModel(spectrum(alpha, LATENTS), features, samples, ridge)
-        found, error = simulate(model, draws=60, teachers=64, seed=5)
+        simulated, error = simulate(model, draws=60, teachers=64, seed=5)
         planar = planar_loss(model)
         corrected = planar * (finite_size_factor(features, samples) if ridge == 0 else 1.0)
         rows.append({
             "alpha": alpha, "features": features, "samples": samples, "ridge": ridge,
-            "simulated": LATENTS * found, "error": LATENTS * error, "planar": LATENTS * planar,
-            "ratio": found / planar, "ratio_with_finite_sizes": found / corrected,
+            "simulated": LATENTS * simulated, "error": LATENTS * error, "planar": LATENTS * planar,
+            "ratio": simulated / planar, "ratio_with_finite_sizes": simulated / corrected,
         })  # fmt: skip
         print(rows[-1], flush=True)
     return rows
@@ -70,16 +72,18 @@ def exponents() -> list[dict[str, Any]]:
 
 
 def curve() -> dict[str, Any]:
-    """Loss against samples at 50 features and 300 latents: peak at 50, plateau beyond."""
+    """Loss against samples at 50 features and 300 latents: a peak at 50 samples, then a plateau."""
     lam = spectrum(1.0, 300)
     samples = [10, 20, 30, 40, 45, 48, 50, 52, 55, 60, 80, 120, 200, 400, 1000, 4000]
-    found = [simulate(SolvableModel(lam, 50, t), draws=60, teachers=16, seed=t) for t in samples]
+    simulations = [
+        simulate(SolvableModel(lam, 50, t), draws=60, teachers=16, seed=t) for t in samples
+    ]
     dense = np.unique(np.geomspace(8, 4000, 200).astype(int))
     planar = [300 * planar_loss(SolvableModel(lam, 50, int(t))) for t in dense]
     best = [300 * best_ridge(SolvableModel(lam, 50, int(t)))[1] for t in samples]
     return {
-        "samples": samples, "simulated": [300 * f[0] for f in found],
-        "error": [300 * f[1] for f in found], "dense": dense.tolist(),
+        "samples": samples, "simulated": [300 * loss for loss, _ in simulations],
+        "error": [300 * error for _, error in simulations], "dense": dense.tolist(),
         "planar": [p if np.isfinite(p) else None for p in planar], "best_ridge": best,
     }  # fmt: skip
 
@@ -92,7 +96,7 @@ def draw(rows: list[dict[str, Any]], one: dict[str, Any]) -> None:
     planar = [np.nan if p is None else p for p in one["planar"]]
     left.loglog(one["dense"], planar, label="planar formula, no ridge")
     left.errorbar(one["samples"], one["simulated"], one["error"], fmt="o", ms=4, color="k",
-                  label="the model itself")  # fmt: skip
+                  label="simulation")  # fmt: skip
     left.loglog(one["samples"], one["best_ridge"], "--", label="planar, best ridge")
     left.axvline(50, color="0.7", lw=1)
     left.set_xlabel("samples T (N = 50 features, 300 latents, alpha = 1)")
@@ -110,6 +114,7 @@ def draw(rows: list[dict[str, Any]], one: dict[str, Any]) -> None:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     result = {"grid": grid(), "exponents": exponents(), "curve": curve()}
     path = HERE / "results" / "solvable_model.json"
     path.write_text(json.dumps(result, indent=1) + "\n")

@@ -1,12 +1,13 @@
-"""Speed and memory of our kernels, of plain Python, NumPy and SciPy, and of peers that are here.
+"""Speed and memory of our kernels, of plain Python, NumPy and SciPy, and of installed peers.
 
     python benchmarks/speed.py CORPUS [--rounds 3] [--only pairs] [--kenlm DIR] [--work DIR]
 
-Every arm runs in a process of its own, which times the work alone (not imports, not opening files)
-and tells its peak resident memory; arms are interleaved, and an arm that takes over a minute runs
-once. Arms of one case must give one answer. Peers that are not installed are listed as such: torch,
-tokengrams (pip), lmplz and query of KenLM (--kenlm, or on the PATH), a C++ compiler for the plain
-loop. Writes benchmarks/results/speed.json; with --only that case in it.
+Every arm (implementation) of a case runs in its own process, which times the work alone (without
+imports and opening files) and reports its peak resident memory. Arms are interleaved, and an arm
+that takes more than a minute runs once. All arms of a case must give the same answer. Peers that
+are not installed are listed as missing: torch, tokengrams (pip), lmplz and query of KenLM (--kenlm,
+or on the PATH), a C++ compiler for the plain loop. Writes benchmarks/results/speed.json; with
+--only, the results of that case in it.
 """
 
 from __future__ import annotations
@@ -31,13 +32,16 @@ import numpy as np
 
 from bars import machine
 from ngramstat import Corpus, kernels
-from ngramstat.entropy.kneser_ney import held_out_losses, split_units
+from ngramstat.boundary import Boundary
+from ngramstat.entropy.kneser_ney import held_out_losses
 from ngramstat.runtime.resources import peak_rss_bytes
 from ngramstat.runtime.workspace import Workspace
-from ngramstat.sampling.documents import statistical_units
+from ngramstat.sampling.design import SamplingDesign
+from ngramstat.sampling.options import SamplingOptions
+from ngramstat.sampling.split import HeldOutSplit
 
 HERE = Path(__file__).resolve().parent
-# 30 lags; slow arms are given three of them.
+# 30 lags; slow arms count three of them.
 LAGS = tuple(np.unique(np.geomspace(1, 1000, 33).round().astype(int)).tolist())
 FEW_LAGS = (LAGS[0], LAGS[len(LAGS) // 2], LAGS[-1])
 DEPTH = 32
@@ -45,12 +49,12 @@ ORDER = 5
 PYTHON_TOKENS = 2_000_000
 PROBES = 200
 SLOW = 60.0
-HELD_OUT = 0.0115  # of Wikipedia's documents: a million tokens
+HELD_OUT = 0.0115  # fraction of Wikipedia's documents: a million tokens
 
 
 @dataclass(frozen=True)
 class Context:
-    """Where an arm finds its input and leaves its files."""
+    """The input of an arm and the directory for its files."""
 
     corpus: Corpus
     work: Path
@@ -61,14 +65,14 @@ class Context:
         return np.array(self.corpus.tokens)
 
 
-# An arm returns (items worked on, seconds, answer); its answer is compared with the other arms'.
+# An arm returns (items processed, seconds, answer); the answers of all arms are compared.
 Result = tuple[int, float, Any]
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     started = time.perf_counter()
-    found = work()
-    return time.perf_counter() - started, found
+    result = work()
+    return time.perf_counter() - started, result
 
 
 def pair_items(tokens: np.ndarray, lags: tuple[int, ...]) -> int:
@@ -77,11 +81,11 @@ def pair_items(tokens: np.ndarray, lags: tuple[int, ...]) -> int:
 
 def our_pairs(context: Context, lags: tuple[int, ...], threads: int, tables: bool = True) -> Result:
     tokens, size = context.tokens, context.corpus.vocab_size
-    spans = statistical_units(context.corpus, boundary="stream", seed=0).documents
+    documents = SamplingDesign(context.corpus, SamplingOptions()).documents
 
     def count() -> dict[str, int]:
         sums = {}
-        for p in kernels.count_pairs(tokens, size, spans, lags, threads=threads, tables=tables):
+        for p in kernels.count_pairs(tokens, size, documents, lags, threads=threads, tables=tables):
             sums[str(p.lag)] = sum(
                 int(a.inner_product(b, (1.0, 1.0), (1.0, 1.0), threads))
                 for a in (p.within, p.across)
@@ -170,7 +174,7 @@ int main(int, char** argv) {
 
 
 def plain_loop(context: Context) -> Result:
-    """One thread, one table of V x V; its time leaves out clearing the table."""
+    """One thread and one table of V x V; the time excludes clearing the table."""
     source, binary = context.work / "plain.cpp", context.work / "plain"
     source.write_text(PLAIN_LOOP)
     subprocess.run(["c++", "-O3", "-march=native", source, "-o", binary], check=True)
@@ -185,7 +189,7 @@ def plain_loop(context: Context) -> Result:
 
 
 def python_pairs(context: Context) -> Result:
-    """On the first two million tokens; no answer to compare."""
+    """On the first two million tokens only, so without an answer to compare."""
     tokens = context.tokens[:PYTHON_TOKENS].tolist()
     seconds, _ = timed(lambda: Counter(itertools.pairwise(tokens)))
     return len(tokens) - 1, seconds, None
@@ -208,8 +212,8 @@ def our_suffixes(context: Context, threads: int) -> Result:
         low, high = 0, len(order)
         while low < high:
             middle = (low + high) // 2
-            here = tokens[order[middle] : order[middle] + len(gram)].tolist()
-            if here < gram or (upper and here == gram):
+            prefix = tokens[order[middle] : order[middle] + len(gram)].tolist()
+            if prefix < gram or (upper and prefix == gram):
                 low = middle + 1
             else:
                 high = middle
@@ -258,16 +262,20 @@ def tokengrams_suffixes(context: Context) -> Result:
     return context.corpus.n_tokens, seconds, [index.count(g) for g in probes(context.tokens)]
 
 
-def our_kneser_ney(context: Context, threads: int) -> Result:
-    """Orders 1 .. 5 at once, of contexts that stop at documents, as KenLM reads a line a document.
+def held_out_split(corpus: Corpus) -> HeldOutSplit:
+    design = SamplingDesign(corpus, SamplingOptions(boundary=Boundary.DOCUMENT))
+    return design.held_out_split(HELD_OUT)
 
-    From tokens to losses, laying out the texts of the split included.
+
+def our_kneser_ney(context: Context, threads: int) -> Result:
+    """Orders 1 .. 5 at once; contexts stop at documents, since KenLM gets one document per line.
+
+    Timed from tokens to losses, including the split into training and held-out tokens.
     """
-    units = statistical_units(context.corpus, boundary="document", seed=0)
-    split = split_units(context.corpus, units, share=HELD_OUT, seed=0)
+    split = held_out_split(context.corpus)
     seconds, found = timed(
         lambda: held_out_losses(
-            split, max_context=ORDER - 1, boundary="document", workspace=Workspace(threads)
+            split, max_context=ORDER - 1, boundary=Boundary.DOCUMENT, workspace=Workspace(threads)
         )
     )
     loss = float(found.losses[:, -1].sum() / found.tokens.sum())
@@ -275,21 +283,17 @@ def our_kneser_ney(context: Context, threads: int) -> Result:
 
 
 def kenlm(context: Context) -> Result:
-    """lmplz of order 5, its ARPA file, and query: the highest order alone."""
+    """lmplz of order 5, its ARPA file, and query: losses of the highest order only."""
     directory = context.kenlm
     assert directory is not None
-    units = statistical_units(context.corpus, boundary="document", seed=0)
-    split = split_units(context.corpus, units, share=HELD_OUT, seed=0)
+    split = held_out_split(context.corpus)
     files = {}
-    for name, (corpus, its_units, chosen) in (
-        ("training", split.training),
-        ("held-out", split.held_out),
-    ):
+    for name, side in (("training", split.training), ("held-out", split.held_out)):
         files[name] = context.work / f"{name}.txt"
-        spans, tokens = its_units.documents, np.asarray(corpus.tokens)
+        tokens = np.asarray(side.corpus.tokens)
         with open(files[name], "w", encoding="ascii") as file:
-            for d in chosen.tolist():
-                part = tokens[spans.content_starts[d] : spans.content_ends[d]]
+            for start, end in zip(*side.spans(content=True), strict=True):
+                part = tokens[start:end]
                 file.write(" ".join(map(str, part.tolist())) + "\n")
     arpa = context.work / "model.arpa"
 
@@ -313,9 +317,9 @@ def kenlm(context: Context) -> Result:
 
 
 def cases(context: Context) -> dict[str, dict[str, Callable[[], Result] | str]]:
-    """Arms by case; a text in place of an arm says why it is not here."""
+    """Arms by case; a string instead of an arm says why it is missing."""
 
-    def here(module: str, arm: Callable[[], Result]) -> Callable[[], Result] | str:
+    def if_installed(module: str, arm: Callable[[], Result]) -> Callable[[], Result] | str:
         return arm if importlib.util.find_spec(module) else f"{module} is not installed"
 
     compiler = "no C++ compiler" if shutil.which("c++") is None else None
@@ -330,15 +334,15 @@ def cases(context: Context) -> dict[str, dict[str, Callable[[], Result] | str]]:
             "ngramstat, row by row, 2 threads": lambda: our_pairs(context, FEW_LAGS, 2, False),
             "numpy.bincount": lambda: numpy_pairs(context),
             "scipy.sparse": lambda: scipy_pairs(context),
-            "torch.bincount, 1 thread": here("torch", lambda: torch_pairs(context, 1)),
-            "torch.bincount, 2 threads": here("torch", lambda: torch_pairs(context, 2)),
+            "torch.bincount, 1 thread": if_installed("torch", lambda: torch_pairs(context, 1)),
+            "torch.bincount, 2 threads": if_installed("torch", lambda: torch_pairs(context, 2)),
             "plain C++ loop": compiler or (lambda: plain_loop(context)),
             "Python, collections.Counter": lambda: python_pairs(context),
         },
         "suffixes": {
             "ngramstat, depth 32, 1 thread": lambda: our_suffixes(context, 1),
             "ngramstat, depth 32, 2 threads": lambda: our_suffixes(context, 2),
-            "tokengrams, whole depth, 2 threads": here(
+            "tokengrams, whole depth, 2 threads": if_installed(
                 "tokengrams", lambda: tokengrams_suffixes(context)
             ) if narrow else "reads 16-bit tokens",
         },
@@ -350,14 +354,14 @@ def cases(context: Context) -> dict[str, dict[str, Callable[[], Result] | str]]:
         "kneser-ney": {
             "ngramstat, orders 1-5, 1 thread": lambda: our_kneser_ney(context, 1),
             "ngramstat, orders 1-5, 2 threads": lambda: our_kneser_ney(context, 2),
-            "KenLM, order 5": "lmplz and query are not here (--kenlm DIR)"
+            "KenLM, order 5": "lmplz and query were not found (--kenlm DIR)"
             if context.kenlm is None
             else lambda: kenlm(context),
         },
     }  # fmt: skip
 
 
-def in_a_process(case: str, arm: str, options: argparse.Namespace) -> dict[str, Any]:
+def run_in_process(case: str, arm: str, options: argparse.Namespace) -> dict[str, Any]:
     command = [sys.executable, __file__, str(options.corpus), "--work", str(options.work),
                "--arm", case, arm]  # fmt: skip
     if options.kenlm is not None:
@@ -365,54 +369,55 @@ def in_a_process(case: str, arm: str, options: argparse.Namespace) -> dict[str, 
     child = subprocess.run(command, capture_output=True, text=True, check=False)
     if child.returncode != 0:
         raise SystemExit(f"{case}, {arm}:\n{child.stderr}")
-    # Peers write on standard output, too.
+    # Peers write to standard output, too: ours is the last line.
     return dict(json.loads(child.stdout.strip().splitlines()[-1]))
 
 
-def one_arm(context: Context, case: str, arm: str) -> None:
+def run_arm(context: Context, case: str, arm: str) -> None:
     work = cases(context)[case][arm]
     assert not isinstance(work, str)
     items, seconds, answer = work()
     import resource
 
-    # Programs that were called have a peak of their own.
-    called = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    peak = max(peak_rss_bytes() or 0, called if arm in ("KenLM, order 5", "plain C++ loop") else 0)
+    # Arms that call a program: its peak counts.
+    child_peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    calls_program = arm in ("KenLM, order 5", "plain C++ loop")
+    peak = max(peak_rss_bytes() or 0, child_peak if calls_program else 0)
     print(json.dumps({"items": items, "seconds": seconds, "peak": peak, "answer": answer}))
 
 
 def measured(
     name: str, arms: dict[str, Any], options: argparse.Namespace
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Interleaved rounds of one case."""
+    """(arm, result) of one case, from interleaved rounds."""
     runs: dict[str, list[dict[str, Any]]] = {
         a: [] for a, w in arms.items() if not isinstance(w, str)
     }
     for _ in range(options.rounds):
-        for arm, done in runs.items():
-            if done and done[0]["seconds"] > SLOW:
+        for arm, rounds in runs.items():
+            if rounds and rounds[0]["seconds"] > SLOW:
                 continue
-            done.append(in_a_process(name, arm, options))
-            nanoseconds = 1e9 * done[-1]["seconds"] / done[-1]["items"]
+            rounds.append(run_in_process(name, arm, options))
+            nanoseconds = 1e9 * rounds[-1]["seconds"] / rounds[-1]["items"]
             print(f"{name}: {arm}: {nanoseconds:.2f} ns", file=sys.stderr, flush=True)
     answers = {
-        arm: done[0]["answer"] for arm, done in runs.items() if done[0]["answer"] is not None
+        arm: rounds[0]["answer"] for arm, rounds in runs.items() if rounds[0]["answer"] is not None
     }
     first = next(iter(answers.values()))
     differing = [arm for arm, answer in answers.items() if answer != first]
     if differing:
-        raise SystemExit(f"{name}: {differing} give other answers than {next(iter(answers))}")
+        raise SystemExit(f"{name}: {differing} give a different answer than {next(iter(answers))}")
     for arm, work in arms.items():
         if isinstance(work, str):
             yield arm, {"missing": work}
             continue
-        each = [1e9 * run["seconds"] / run["items"] for run in runs[arm]]
+        nanoseconds_each = [1e9 * run["seconds"] / run["items"] for run in runs[arm]]
         yield (
             arm,
             {
-                "nanoseconds_per_item": round(statistics.median(each), 2),
-                "range": [round(min(each), 2), round(max(each), 2)],
-                "rounds": len(each),
+                "nanoseconds_per_item": round(statistics.median(nanoseconds_each), 2),
+                "range": [round(min(nanoseconds_each), 2), round(max(nanoseconds_each), 2)],
+                "rounds": len(nanoseconds_each),
                 "seconds": round(statistics.median(run["seconds"] for run in runs[arm]), 2),
                 "peak_bytes": max(run["peak"] for run in runs[arm]),
                 "checked": runs[arm][0]["answer"] is not None,
@@ -426,7 +431,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", help="one case: pairs, suffixes, ngrams, kneser-ney")
     parser.add_argument("--kenlm", type=Path, help="directory of lmplz and query")
-    parser.add_argument("--work", type=Path, help="directory for files [default: a temporary one]")
+    parser.add_argument("--work", type=Path, help="directory for files [default: temporary]")
     parser.add_argument("--arm", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.kenlm is None and shutil.which("lmplz") and shutil.which("query"):
@@ -436,7 +441,7 @@ def main() -> None:
         options.work.mkdir(parents=True, exist_ok=True)
         context = Context(Corpus.open(options.corpus), options.work, options.kenlm)
         if options.arm:
-            return one_arm(context, *options.arm)
+            return run_arm(context, *options.arm)
         chosen = {k: v for k, v in cases(context).items() if options.only in (None, k)}
         if not chosen:
             parser.error(f"--only {options.only}: no such case")

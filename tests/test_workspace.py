@@ -165,7 +165,9 @@ def test_less_memory_means_more_passes_and_files(corpus):
     options = CorrelationOptions(lags=(1, 2, 4)), EntropyOptions(predictor="kneser-ney")
     small_limit = anonymous_bytes() + (200 << 20)
     large, small = (
-        make_plan(opened, stages_of(design_of(opened), *options), Workspace(2, limit), timed=False).to_dict()
+        make_plan(
+            opened, stages_of(design_of(opened), *options), Workspace(2, limit), timed=False
+        ).to_dict()
         for limit in (8 << 30, small_limit)
     )
     assert large["seconds"] is None

@@ -1,1 +1,1 @@
-"""Bias, error and coverage of every estimate, measured on worlds of known answer."""
+"""Bias, error and coverage of every estimate, measured on worlds whose exact values are known."""

@@ -1,14 +1,15 @@
-"""Bias, error and coverage of every estimate, measured on worlds of known answer.
+"""Bias, error and coverage of every estimate, measured on worlds whose exact values are known.
 
     python -m benchmarks.calibration [--work DIR] [--only NAME ...] [--sizes 1e5,1e6]
                                     [--draws N] [--report]
 
 Draws many corpora of each world (`CASES`), measures each as `ngramstat measure` does, and compares
-with the exact curves. Every draw is kept in --work as it comes: an interrupted run goes on where it
-stopped, and --report only makes the tables again. Draws that other versions of the estimators made
-are made again, unless --keep. Writes `benchmarks/calibration.md`, `benchmarks/calibration-*.png`,
-`benchmarks/results/calibration.json` (into --work where only a part is asked for). All of it takes
-about three hours on two cores; `--smoke` makes every case once, tiny.
+the results with the exact curves. Every draw is saved in --work as soon as it is measured: an
+interrupted run resumes where it stopped, and --report only writes the tables again. Draws measured
+by other versions of the estimators are repeated, unless --keep is given. Writes calibration.md,
+calibration-*.png and results/calibration.json in benchmarks/ (below --work if only some cases or
+sizes are drawn). The whole calibration takes about three hours on two cores; `--smoke` runs every
+case once on a tiny corpus.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from typing import Any
 
 from benchmarks.calibration.cases import CASES, Case
 from benchmarks.calibration.draws import Draws, draw_all
-from benchmarks.calibration.figures import figures
+from benchmarks.calibration.figures import draw_figures
 from benchmarks.calibration.tables import markdown, summarize_case
 
 HERE = Path(__file__).resolve().parent.parent
 
 
 def summaries_of(cases: list[Case], draws: Draws) -> Iterator[dict[str, Any]]:
-    """Summaries of every case and size with draws."""
+    """Summaries of every case and size that has draws."""
     for case in cases:
         for tokens in case.draws:
             rows = list(draws.load(case, tokens).values())
@@ -41,14 +42,16 @@ def summaries_of(cases: list[Case], draws: Draws) -> Iterator[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=HERE.parent / "build" / "calibration")
-    parser.add_argument("--output", type=Path, help="directory of the tables and figures")
+    parser.add_argument("--output", type=Path, help="directory for the tables and figures")
     parser.add_argument("--only", action="append", help="name of a case; may be repeated")
     parser.add_argument("--sizes", help="numbers of tokens, such as 1e5,1e6")
-    parser.add_argument("--draws", type=int, help="at most so many draws of a case and size")
+    parser.add_argument("--draws", type=int, help="at most this many draws of each case and size")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--keep", action="store_true", help="count draws of older estimators too")
-    parser.add_argument("--report", action="store_true", help="make tables of what is there")
-    parser.add_argument("--smoke", action="store_true", help="every case once, tiny")
+    parser.add_argument("--keep", action="store_true", help="use draws of older estimators, too")
+    parser.add_argument(
+        "--report", action="store_true", help="write the tables of existing draws only"
+    )
+    parser.add_argument("--smoke", action="store_true", help="every case once, on a tiny corpus")
     options = parser.parse_args()
     cases = [c for c in CASES if options.only is None or c.name in options.only]
     if not cases:
@@ -66,13 +69,13 @@ def main() -> None:
     if not options.report:
         draw_all(cases, draws, options.workers)
     summaries = list(summaries_of(cases, draws))
-    partly = options.smoke or options.only or options.sizes
-    output = options.output or (options.work / "report" if partly else HERE)
+    partial = options.smoke or options.only or options.sizes
+    output = options.output or (options.work / "report" if partial else HERE)
     (output / "results").mkdir(parents=True, exist_ok=True)
     result = output / "results" / "calibration.json"
     result.write_text(json.dumps(summaries, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     (output / "calibration.md").write_text(markdown(summaries), encoding="utf-8")
-    figures(summaries, output)
+    draw_figures(summaries, output)
     print(f"{len(summaries)} tables in {output / 'calibration.md'}")
 
 

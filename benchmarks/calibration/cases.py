@@ -1,4 +1,4 @@
-"""The worlds of the calibration, their sizes and how each is measured."""
+"""The worlds of the calibration, the sizes of their corpora and how each is measured."""
 
 from __future__ import annotations
 
@@ -30,23 +30,24 @@ class Case:
     ----------
     name : str
     world : callable
-        Makes the world (for `last_token` a hierarchy, by the number of the draw).
+        Takes the number of the draw and returns the world.
     draws : dict
-        Number of draws by tokens.
+        Number of draws for each number of tokens.
     lags : tuple of int
-        Empty: no correlations.
+        Empty: correlations are not measured.
     max_context : int
-        Negative: no entropies.
+        Negative: entropies are not measured.
     boundary : str
     replicates : int
     beta_window : (low, high) or None
     unequal : float
-        Documents are cut from one stream at log-normal lengths of this sigma, about 1000 tokens on
-        average; 0: those of the world.
+        If positive, documents are cut from one stream with log-normal lengths of this sigma, about
+        1000 tokens on average; if 0, documents are those of the world.
     last_token : bool
-        Random hierarchy: pairs of a string's last token with earlier ones, in place of all pairs.
+        For a random hierarchy: measure pairs of the last token of a string with earlier tokens,
+        instead of all pairs.
     note : str
-        What the case is for.
+        What the case tests.
     """
 
     name: str

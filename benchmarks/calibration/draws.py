@@ -1,4 +1,4 @@
-"""One corpus of a world, measured as `ngramstat measure` does; and many of them, kept on disk."""
+"""One corpus of a world, measured as `ngramstat measure` does, and many such draws on disk."""
 
 from __future__ import annotations
 
@@ -22,27 +22,43 @@ from ngramstat.prediction.predict import predict
 from ngramstat.runtime.progress import Progress
 from ngramstat.synthetic import RandomHierarchy
 
-__all__ = ["Draws", "draw_all", "estimators", "measure"]
+__all__ = ["Draws", "draw_all", "estimator_files", "estimators", "measure"]
 
-_ROOT = Path(ngramstat.__file__).resolve().parent
-# What an estimate depends on besides its case: draws made with other code are made again.
-_ESTIMATORS = ("statistics", "exponents", "kernels", "pipeline.py")
-_KERNELS = Path(__file__).resolve().parents[2] / "csrc"
+_PACKAGE = Path(ngramstat.__file__).resolve().parent
+_CSRC = Path(__file__).resolve().parents[2] / "csrc"
+# The code that an estimate depends on besides its case: draws measured by other code are repeated.
+_ESTIMATORS = (
+    *("covariance", "entropy", "sampling", "linear_algebra", "exponents", "prediction"),
+    *("kernels", "stages", "api.py"),
+)
+
+
+def estimator_files() -> list[tuple[str, Path]]:
+    """(name, path) of every source file of the estimators and kernels, sorted by name.
+
+    Names are relative to the package or to csrc, so that they do not depend on where it is
+    installed.
+    """
+    files = []
+    for name in _ESTIMATORS:
+        path = _PACKAGE / name
+        sources = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        files += [(source.relative_to(_PACKAGE).as_posix(), source) for source in sources]
+    for pattern in ("src/**/*.cpp", "include/ngramstat/**/*.hpp"):
+        files += [(f"csrc/{s.relative_to(_CSRC).as_posix()}", s) for s in _CSRC.glob(pattern)]
+    return sorted(files)
 
 
 def estimators() -> str:
     """Short hash of the code of the estimators and kernels."""
-    files = [f for name in _ESTIMATORS for f in (_ROOT / name, *(_ROOT / name).glob("*.py"))]
-    files += [*_KERNELS.glob("src/*.cpp"), *_KERNELS.glob("include/ngramstat/*.hpp")]
     digest = hashlib.sha256()
-    # By folder and name: the same wherever the package is installed.
-    for file in sorted((f for f in files if f.is_file()), key=lambda f: (f.parent.name, f.name)):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    for name, path in estimator_files():
+        digest.update(name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 
 
 def measure(case: Case, tokens: int, draw: int) -> dict[str, Any]:
-    """Draws one corpus and measures it; plain JSON with the exact values beside."""
+    """Draw one corpus and measure it; returns plain JSON with the exact values."""
     world = case.world(draw)
     seed = zlib.crc32(f"{case.name} {tokens} {draw}".encode())
     if case.last_token:
@@ -51,7 +67,7 @@ def measure(case: Case, tokens: int, draw: int) -> dict[str, Any]:
     corpus = world.corpus(tokens, seed=seed)
 
     def sequential(lags: Sequence[int]) -> NDArray[np.float64]:
-        # That of the world's own documents, not of the cut ones.
+        # The exact curve holds for the world's own documents, not for documents that were cut.
         return np.full(len(lags), np.nan) if case.unequal else world.sequential_norms(lags)
 
     if case.unequal:
@@ -95,6 +111,7 @@ def measure(case: Case, tokens: int, draw: int) -> dict[str, Any]:
 
 
 def _cut(corpus: ngramstat.Corpus, sigma: float, seed: int) -> ngramstat.Corpus:
+    """The same tokens in documents of log-normal lengths, about 1000 tokens on average."""
     rng = np.random.default_rng([seed, 1])
     mean = 1000.0
     lengths = rng.lognormal(np.log(mean) - sigma**2 / 2, sigma, 2 * corpus.n_tokens // int(mean))
@@ -108,7 +125,7 @@ def _cut(corpus: ngramstat.Corpus, sigma: float, seed: int) -> ngramstat.Corpus:
 def _slope(
     lags: Sequence[int], fitted: ngramstat.Exponent, curve: Callable[[list[int]], Any]
 ) -> float | None:
-    """Slope of an exact curve over the lags of a fit, with its weights, in log-log."""
+    """Log-log slope of an exact curve over the lags of a fit, with the weights of that fit."""
     if fitted.window is None:
         return None
     inside = [t for t in lags if fitted.window[0] <= t <= fitted.window[1]]
@@ -121,21 +138,25 @@ def _slope(
 def _measure_last_token(
     case: Case, world: RandomHierarchy, tokens: int, seed: int
 ) -> dict[str, Any]:
-    """Pairs (token t before the last, last) of every string, each a document of two tokens."""
+    """Measure the pairs (token at the lag before the last, last token) of all strings.
+
+    Each pair becomes a document of two tokens.
+    """
     d = world.document_length
     n = world.n_documents(tokens)
-    key_tokens: dict[int, list[NDArray[Any]]] = {lag: [] for lag in case.lags}
+    pairs_by_lag: dict[int, list[NDArray[Any]]] = {lag: [] for lag in case.lags}
     rest = np.zeros(0, world.dtype)
     for piece in world.pieces(n * d, seed=seed):
+        # Pieces end anywhere: an incomplete string waits for the next piece.
         rest = np.concatenate([rest, piece])
-        whole = len(rest) // d * d
-        strings, rest = rest[:whole].reshape(-1, d), rest[whole:]
+        complete = len(rest) // d * d
+        strings, rest = rest[:complete].reshape(-1, d), rest[complete:]
         for lag in case.lags:
-            key_tokens[lag].append(strings[:, [d - 1 - lag, d - 1]])
+            pairs_by_lag[lag].append(strings[:, [d - 1 - lag, d - 1]])
     out: dict[str, Any] = {"seed": seed, "tokens": n * d}
     columns: dict[str, list[Any]] = {}
     for lag in case.lags:
-        pairs = np.concatenate(key_tokens[lag])
+        pairs = np.concatenate(pairs_by_lag[lag])
         corpus = ngramstat.Corpus.from_arrays(
             pairs.reshape(-1), vocab_size=world.v, document_ends=2 * np.arange(1, len(pairs) + 1)
         )
@@ -144,7 +165,7 @@ def _measure_last_token(
             replicates=case.replicates, threads=1,
         )  # fmt: skip
         covariance = world.tree.pair_covariance(d - 1 - lag, d - 1)
-        # What noise adds to the squared Frobenius norm of nearly independent pairs.
+        # Bias of the squared Frobenius norm by noise, for nearly independent pairs.
         p, q = (np.bincount(pairs[:, k], minlength=world.v) / len(pairs) for k in (0, 1))
         noise = float((1 - p @ p) * (1 - q @ q)) / len(pairs)
         row = {
@@ -158,7 +179,7 @@ def _measure_last_token(
             "exact_frobenius_squared": float(np.sum(covariance**2)),
             "frobenius_squared": float(c.frobenius[0]) ** 2 - noise,
         }
-        # Pairs at fixed positions have no composition to take off.
+        # Documents of two tokens have no composition to subtract.
         row |= dict.fromkeys(("norm_sequential", "norm_sequential_debiased", "exact_sequential"))
         for name, value in row.items():
             columns.setdefault(name, []).append(value)
@@ -167,6 +188,7 @@ def _measure_last_token(
 
 
 def _list(values: Any) -> list[Any]:
+    """A list for JSON, with None for NaN and infinity."""
     return [
         None if isinstance(x, float) and not math.isfinite(x) else x
         for x in np.asarray(values).tolist()
@@ -185,18 +207,18 @@ def _exponent(e: ngramstat.Exponent | None) -> dict[str, Any]:
 def _run(name: str, tokens: int, draw: int) -> tuple[str, int, int, dict[str, Any], float]:
     case = next(c for c in CASES if c.name == name)
     started = time.monotonic()
-    found = measure(case, tokens, draw)
-    return name, tokens, draw, found, time.monotonic() - started
+    row = measure(case, tokens, draw)
+    return name, tokens, draw, row, time.monotonic() - started
 
 
 class Draws:
-    """Draws kept on disk, one line each.
+    """Draws saved on disk, one line of JSON each.
 
     Parameters
     ----------
     directory : Path
     keep : bool
-        Whether draws made with other versions of the estimators count too.
+        Whether to use draws measured by other versions of the estimators, too.
     """
 
     def __init__(self, directory: Path, *, keep: bool = False) -> None:
@@ -209,23 +231,24 @@ class Draws:
         return self.directory / f"{name}-{tokens}.jsonl"
 
     def load(self, case: Case, tokens: int) -> dict[int, dict[str, Any]]:
+        """Saved draws of a case at one size, by the number of the draw."""
         path = self.path(case, tokens)
-        found: dict[int, dict[str, Any]] = {}
+        rows: dict[int, dict[str, Any]] = {}
         if path.exists():
             text = path.read_text(encoding="utf-8")
             if text and not text.endswith("\n"):
                 with open(path, "a", encoding="utf-8") as file:
-                    file.write("\n")  # so that the next draw begins a line of its own
+                    file.write("\n")  # so that the next draw starts on a new line
             for line in text.splitlines():
                 try:
                     row = json.loads(line)
                 except ValueError:
-                    continue  # a line that an interruption cut short is drawn again
+                    continue  # cut short by an interruption: the draw is repeated
                 if row["draw"] < case.draws[tokens] and (
                     self.keep or row["estimators"] == self._code
                 ):
-                    found[row["draw"]] = row
-        return found
+                    rows[row["draw"]] = row
+        return rows
 
     def add(self, case: Case, tokens: int, draw: int, row: dict[str, Any]) -> None:
         with open(self.path(case, tokens), "a", encoding="utf-8") as file:
@@ -233,19 +256,20 @@ class Draws:
 
 
 def draw_all(cases: list[Case], draws: Draws, workers: int) -> None:
-    """Makes the draws that are not there yet: small corpora first, then the first of every case."""
-    wanted = []
+    """Measure the draws that are not saved yet, small corpora first."""
+    missing = []
     for case in cases:
         for tokens, count in case.draws.items():
             done = draws.load(case, tokens)
-            wanted += [(tokens, case, k) for k in range(count) if k not in done]
-    wanted.sort(key=lambda job: (job[0], job[2]))
-    total = sum(tokens for tokens, _, _ in wanted)
+            missing += [(tokens, case, k) for k in range(count) if k not in done]
+    # By size, then by number: every case gets its first draw before any gets its second.
+    missing.sort(key=lambda job: (job[0], job[2]))
+    total = sum(tokens for tokens, _, _ in missing)
     with (
         Progress(total, "calibration", unit="tok") as bar,
         ProcessPoolExecutor(workers) as pool,
     ):
-        jobs = [pool.submit(_run, case.name, tokens, k) for tokens, case, k in wanted]
+        jobs = [pool.submit(_run, case.name, tokens, k) for tokens, case, k in missing]
         by_name = {case.name: case for case in cases}
         for job in as_completed(jobs):
             name, tokens, k, row, seconds = job.result()

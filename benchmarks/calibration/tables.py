@@ -1,4 +1,4 @@
-"""From draws to bias, error and coverage, as numbers and as Markdown."""
+"""Bias, error and coverage of the draws, as numbers and as Markdown."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def _mean(values: Floats) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
-def _errors(found: Floats, exact: Floats) -> dict[str, float | None]:
+def _errors(estimates: Floats, exact: Floats) -> dict[str, float | None]:
     """Relative bias, root-mean-square error, and standard error of the bias."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        relative = (found - exact) / exact
+        relative = (estimates - exact) / exact
     relative = relative[np.isfinite(relative)]
     if not len(relative):
         return {"bias": None, "rmse": None, "bias_error": None}
@@ -114,8 +114,8 @@ def _entropy_table(case: Case, rows: list[dict[str, Any]]) -> list[dict[str, Any
             "covered_draws": int(chosen.sum()),
         }
         for name in ("plug_in", "miller_madow", "chao_shen", "held_out", "limit"):
-            found = _matrix(rows, "e", name)[:, n] - exact[:, n]
-            row[name] = {"bias": _mean(found), "rmse": math.sqrt(_mean(found**2) or 0.0)}
+            errors = _matrix(rows, "e", name)[:, n] - exact[:, n]
+            row[name] = {"bias": _mean(errors), "rmse": math.sqrt(_mean(errors**2) or 0.0)}
         table.append(row)
     return table
 
@@ -123,34 +123,34 @@ def _entropy_table(case: Case, rows: list[dict[str, Any]]) -> list[dict[str, Any
 def _exponent_table(case: Case, name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     known = case.world(0).exponents().get(name.split("_")[0])
     truth = None if known is None else known.value
-    found = [row[name] for row in rows]
+    fits = [row[name] for row in rows]
     value, low, high, window_truth = (
-        np.array([np.nan if e.get(key) is None else e[key] for e in found], dtype=np.float64)
+        np.array([np.nan if e.get(key) is None else e[key] for e in fits], dtype=np.float64)
         for key in ("value", "low", "high", "exact_in_window")
     )
-    reportable = np.array([bool(e["reportable"]) for e in found])
+    reportable = np.array([bool(e["reportable"]) for e in fits])
     if name.startswith("beta"):
         target = window_truth
     elif name == "alpha" and truth is not None:
-        # gamma over twice what beta would be without sampling error.
+        # gamma / (2 beta) with the beta of the exact curve, which has no sampling error.
         gamma = case.world(0).exponents()["gamma"].value
         slopes = [row["beta"].get("exact_in_window") for row in rows]
         target = np.array([np.nan if x is None else gamma / (2 * x) for x in slopes])
     else:
-        target = np.full(len(found), np.nan if truth is None else truth)
+        target = np.full(len(fits), np.nan if truth is None else truth)
     usable = reportable & np.isfinite(target)
     reasons: dict[str, int] = {}
-    for e in found:
+    for e in fits:
         if not e["reportable"]:
-            short = (e["reason"] or "")[:100]
-            reasons[short] = reasons.get(short, 0) + 1
-    missed = (value - target)[usable]
+            reason = (e["reason"] or "")[:100]
+            reasons[reason] = reasons.get(reason, 0) + 1
+    errors = (value - target)[usable]
     out: dict[str, Any] = {
         "truth": truth,
         "reportable": float(reportable.mean()),
         "mean": _mean(value[reportable]) if reportable.any() else None,
         "mean_target": _mean(target[usable]) if usable.any() else None,
-        "rmse_to_target": float(np.sqrt(np.mean(missed**2))) if usable.any() else None,
+        "rmse_to_target": float(np.sqrt(np.mean(errors**2))) if usable.any() else None,
         "largest_error_to_truth": (
             float(np.abs(value[reportable] - truth).max()) if truth is not None and reportable.any()
             else None
@@ -170,10 +170,10 @@ def _exponent_table(case: Case, name: str, rows: list[dict[str, Any]]) -> dict[s
 
 
 def _hierarchy_beta(case: Case, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Slopes against the level of the common ancestor, over all rules.
+    """Slopes of norms against the level of the common ancestor, averaged over all sets of rules.
 
-    The finite-v law is that of the entries' root mean square over entries and rules, so of the
-    Frobenius norm; the largest singular value falls more slowly while it stands among others.
+    The finite-v law holds for the root mean square over entries and rules, and so for the Frobenius
+    norm. The largest singular value falls more slowly while others are close to it.
     """
     world = case.world(0)
     assert isinstance(world, RandomHierarchy)
@@ -184,7 +184,7 @@ def _hierarchy_beta(case: Case, rows: list[dict[str, Any]]) -> dict[str, Any]:
     for name in ("exact", "exact_frobenius_squared", "frobenius_squared", "norm_debiased"):
         values = _matrix(rows, "c", name)
         squares = values if name.endswith("squared") else values**2
-        mean = squares.mean(axis=0)  # NaN where one set of rules has no norm
+        mean = squares.mean(axis=0)  # NaN where the norm is missing for a set of rules
         known = mean > 0
         slopes[name] = (
             -float(np.polyfit(x[known], np.log(mean[known]) / 2, 1)[0]) if known.sum() > 1 else None
@@ -194,7 +194,7 @@ def _hierarchy_beta(case: Case, rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _versions(summaries: list[dict[str, Any]]) -> list[str]:
-    """Which versions of the estimators the draws were made with."""
+    """Lines that say by which versions of the estimators the draws were measured."""
     now = estimators()
     by_version: dict[str, list[str]] = {}
     for s in summaries:
@@ -219,13 +219,14 @@ def _number(x: float | None, form: str = ".4g") -> str:
 
 
 def tokens_label(n: int) -> str:
+    """A number of tokens such as 4·10^6."""
     exponent = int(math.log10(n))
     lead = n / 10**exponent
     return f"10^{exponent}" if lead == 1 else f"{lead:g}·10^{exponent}"
 
 
 def markdown(summaries: list[dict[str, Any]]) -> str:
-    """The whole table as Markdown."""
+    """The whole report as Markdown."""
     lines = [
         "# Calibration",
         "",
@@ -235,6 +236,18 @@ def markdown(summaries: list[dict[str, Any]]) -> str:
         "resolved contexts only, in the draws where they are.",
         "",
         *_versions(summaries),
+        *_exponent_section(summaries),
+        *_hierarchy_paragraphs(summaries),
+        *_null_section(summaries),
+        *_norm_section(summaries),
+        *_entropy_section(summaries),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _exponent_section(summaries: list[dict[str, Any]]) -> list[str]:
+    """Estimates of the exponents against their targets."""
+    lines = [
         "## Exponents",
         "",
         "`target` is the slope of the exact curve over the window that the estimate used (for "
@@ -257,6 +270,12 @@ def markdown(summaries: list[dict[str, Any]]) -> str:
                 f"| {_number(e['mean_target'])} | {_number(e['truth'])} "
                 f"| {_number(e['rmse_to_target'], '.3f')} | {_percent(e['coverage'])} | {why} |"
             )
+    return lines
+
+
+def _hierarchy_paragraphs(summaries: list[dict[str, Any]]) -> list[str]:
+    """Slopes of the last-token norms of random hierarchies."""
+    lines: list[str] = []
     for s in summaries:
         if "beta_last_token" in s:
             e = s["beta_last_token"]
@@ -270,7 +289,12 @@ def markdown(summaries: list[dict[str, Any]]) -> str:
                 f"found for all rules, {_number(e['norm_debiased'], '.3f')} (exact curves, all "
                 f"lags, {_number(e['exact'], '.3f')}; large v {e['large_v']:.3f}).",
             ]
-    lines += ["", "## No correlation at all"]
+    return lines
+
+
+def _null_section(summaries: list[dict[str, Any]]) -> list[str]:
+    """Worlds of independent tokens."""
+    lines = ["", "## No correlation at all"]
     for s in summaries:
         if "null" in s:
             e = s["null"]
@@ -282,7 +306,12 @@ def markdown(summaries: list[dict[str, Any]]) -> str:
                 f"{e['noise_constant_theory']:.4f} (1.25 sqrt(p_max) = "
                 f"{e['noise_constant_approximation']:.4f}).",
             ]
-    lines += ["", "## Norms"]
+    return lines
+
+
+def _norm_section(summaries: list[dict[str, Any]]) -> list[str]:
+    """Bias, error and coverage of the norms, one table for each case and size."""
+    lines = ["", "## Norms"]
     for s in summaries:
         if "norms" not in s:
             continue
@@ -314,7 +343,12 @@ def markdown(summaries: list[dict[str, Any]]) -> str:
                 f"| {_percent(row['valid'], 0)} | {_percent(row['coverage'])} "
                 f"({row['covered_draws']}) |"
             )
-    lines += ["", "## Entropies"]
+    return lines
+
+
+def _entropy_section(summaries: list[dict[str, Any]]) -> list[str]:
+    """Bias, error and coverage of the entropies, one table for each case and size."""
+    lines = ["", "## Entropies"]
     for s in summaries:
         if "entropies" not in s:
             continue
@@ -337,4 +371,4 @@ def markdown(summaries: list[dict[str, Any]]) -> str:
                 f"| {_percent(row['resolved'], 0)} | {_percent(row['coverage'])} "
                 f"({row['covered_draws']}) |"
             )
-    return "\n".join(lines) + "\n"
+    return lines

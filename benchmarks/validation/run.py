@@ -1,10 +1,10 @@
-"""Trained transformers against the prediction, on a hierarchy world and on real text.
+"""Trained transformers against the prediction, on a synthetic hierarchy and on real text.
 
     python benchmarks/validation/run.py CORPUS --work DIR [--rhm-budget 8m] [--text-budget 40m]
 
-Both are `ngramstat validate` calls (printed), which go on where an earlier one ended. What came out
-is copied here: one folder each, with validation.json, runs.csv, the curves, summary.txt and the
-pictures. On a GPU, --full asks for the sizes of the paper.
+Both are calls of `ngramstat validate`, which are printed and resume where an earlier call ended.
+The results are copied next to this file, into one folder each: validation.json, runs.csv, the
+curves, summary.txt and the figures. --full trains at the sizes of the paper and needs a GPU.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 COPIED = ("validation.json", "runs.csv", "summary.txt", "*.png", "curves-*.csv")
-# v m s levels: five plateaus of the last token's entropy below a million tokens.
+# Rules for which the loss of the last token has five plateaus below a million tokens.
 RHM = ("--v", "8", "--m", "2", "--s", "2", "--levels", "5", "--tokens", "3.2e6")
 RHM_SIZES = "640,1280,2560,5120,10240,20480,40960,81920,163840,327680,655360,1310720"
 TEXT_SIZES = "1e5,2e5,4e5,8e5,1.6e6,3.2e6"
@@ -28,6 +28,7 @@ FULL_SIZES = "1e5,2e5,4e5,8e5,1.6e6,3.2e6,6.4e6,1.28e7,2.56e7,5.12e7"
 
 
 def call(*arguments: object) -> None:
+    """Print and run one ngramstat command."""
     words = [str(argument) for argument in arguments]
     print("$ ngramstat", shlex.join(words), flush=True)
     started = time.monotonic()
@@ -36,14 +37,15 @@ def call(*arguments: object) -> None:
     print(f"  {time.monotonic() - started:.0f} s", flush=True)
 
 
-def keep(run: Path, name: str) -> None:
+def copy_results(run: Path, name: str) -> None:
+    """Copy the results of a run into the folder `name` next to this file."""
     target = HERE / name
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
     for pattern in COPIED:
         for path in sorted(run.glob(pattern)):
             shutil.copy(path, target)
-    # Where things lay on this machine says nothing to others.
+    # Directories of this machine mean nothing elsewhere.
     result = json.loads((target / "validation.json").read_text(encoding="utf-8"))
     for section, key in (("corpus", "path"), ("settings", "measured")):
         if result[section][key] is not None:
@@ -59,7 +61,7 @@ def main() -> None:
     parser.add_argument("--measured", type=Path, help="a finished `measure` of the corpus")
     parser.add_argument("--rhm-budget", default="8m")
     parser.add_argument("--text-budget", default="40m")
-    parser.add_argument("--full", action="store_true", help="the paper's sizes; for a GPU")
+    parser.add_argument("--full", action="store_true", help="the sizes of the paper; needs a GPU")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
 
@@ -70,7 +72,7 @@ def main() -> None:
         "validate", world, "-o", run, "--targets", "last", "--sizes", RHM_SIZES,
         "--trials", 3, "--budget", options.rhm_budget, "--held-out", "131072",
     )  # fmt: skip
-    keep(run, "rhm")
+    copy_results(run, "rhm")
 
     run = options.work / "text-validation"
     measured = [] if options.measured is None else ["--measured", options.measured]
@@ -80,13 +82,13 @@ def main() -> None:
             "--models", "gpt2,llama", "--size", "30M", "--contexts", "32,64,128,256",
             "--trials", 6, "--seeds", 2, "--budget", options.text_budget,
         )  # fmt: skip
-        keep(run, "text-gpu")
+        copy_results(run, "text-gpu")
         return
     call(
         "validate", options.corpus, "-o", run, *measured, "--sizes", TEXT_SIZES,
         "--trials", 1, "--budget", options.text_budget,
     )  # fmt: skip
-    keep(run, "text")
+    copy_results(run, "text")
 
 
 if __name__ == "__main__":
