@@ -2,6 +2,7 @@
 #include "bind.hpp"
 #include "ngramstat/mixing/context_counts.hpp"
 #include "ngramstat/mixing/mixer.hpp"
+#include "ngramstat/mixing/packed_logits.hpp"
 
 namespace ngramstat::bindings {
 
@@ -22,32 +23,36 @@ TokenTree to_tree(const Array<std::uint32_t>& leaf_of, const Array<std::uint32_t
 template <class Token>
 void bind_counts(py::class_<ContextCounts>& counts) {
     counts
-        .def(
-            py::init([](const Array<Token>& text, const Array<Index>& targets, Index leave_one_out,
-                        Index vocab_size, std::vector<int> offsets, std::vector<int> maps,
-                        const Array<std::uint32_t>& class_maps, Index n_symbols, Index stop_token) {
-                const auto tokens = as_span(text);
-                const auto positions = as_span(targets);
-                const auto classes = as_span(class_maps);
-                const ContextPattern pattern{std::move(offsets), std::move(maps)};
-                const py::gil_scoped_release release;
-                return std::make_unique<ContextCounts>(tokens, positions, leave_one_out, vocab_size,
-                                                       pattern, classes, n_symbols, stop_token);
-            }),
-            py::arg("text").noconvert(), py::arg("targets").noconvert(), py::arg("leave_one_out"),
-            py::arg("vocab_size"), py::arg("offsets"), py::arg("maps"),
-            py::arg("class_maps").noconvert(), py::arg("n_symbols"), py::arg("stop_token"))
+        .def(py::init([](const Array<Token>& tokens, const Array<Index>& targets,
+                         Index n_leave_one_out, Index vocab_size, Index stop_token,
+                         std::vector<int> offsets, std::vector<int> maps,
+                         const Array<std::uint32_t>& class_maps) {
+                 const Vocabulary vocabulary{vocab_size, stop_token};
+                 if (class_maps.ndim() != 2 || class_maps.shape(1) != vocabulary.n_symbols()) {
+                     throw std::invalid_argument("class_maps must be (n_maps, n_symbols)");
+                 }
+                 const auto stream = as_span(tokens);
+                 const auto positions = as_span(targets);
+                 const auto classes = as_span(class_maps);
+                 const ContextPattern pattern{std::move(offsets), std::move(maps)};
+                 const py::gil_scoped_release release;
+                 return std::make_unique<ContextCounts>(stream, positions, n_leave_one_out,
+                                                        vocabulary, pattern, classes);
+             }),
+             py::arg("tokens").noconvert(), py::arg("targets").noconvert(),
+             py::arg("n_leave_one_out"), py::arg("vocab_size"), py::arg("stop_token"),
+             py::arg("offsets"), py::arg("maps"), py::arg("class_maps").noconvert())
         .def(
             "count",
             [](ContextCounts& self, const Array<Token>& training, Index first_event,
-               Index first_leave_one_out, int extra_offset, Index max_entries, int threads) {
-                const auto tokens = as_span(training);
+               Index first_leave_one_out, int continuation_offset, Index max_events, int threads) {
+                const auto stream = as_span(training);
                 const py::gil_scoped_release release;
-                self.count(tokens, first_event, first_leave_one_out, extra_offset, max_entries,
-                           threads);
+                self.count(stream, first_event, first_leave_one_out, continuation_offset,
+                           max_events, threads);
             },
             py::arg("training").noconvert(), py::arg("first_event"), py::arg("first_leave_one_out"),
-            py::arg("extra_offset"), py::arg("max_entries"), py::arg("threads"));
+            py::arg("continuation_offset"), py::arg("max_events"), py::arg("threads"));
 }
 
 MixerInputs to_inputs(const Array<std::uint16_t>& packed_logits,
@@ -76,28 +81,26 @@ void bind_mixture(py::module_& m) {
     counts
         .def(
             "counts_of_counts",
-            [](const ContextCounts& self, bool lower) {
-                const auto found = self.counts_of_counts(lower);
-                return to_array(std::vector<Count>(found.begin(), found.end()));
+            [](const ContextCounts& self, bool continuation) {
+                const auto numbers = self.counts_of_counts(continuation);
+                return to_array(std::vector<Count>(numbers.begin(), numbers.end()));
             },
-            py::arg("lower"))
+            py::arg("continuation"))
         .def(
-            "evaluate",
+            "interpolate",
             [](const ContextCounts& self, const Array<std::uint32_t>& leaf_of,
                const Array<std::uint32_t>& split, std::array<double, 3> raw,
-               std::array<double, 3> lower, const Array<Index>& decision_offsets,
+               std::array<double, 3> continuation, const Array<Index>& decision_offsets,
                const Array<float>& parent_mass, Array<std::uint16_t>& packed_logits,
                Array<float>& mass, int threads) {
                 const auto tree = to_tree(leaf_of, split);
-                const auto offsets = as_span(decision_offsets);
-                const auto parent = as_span(parent_mass);
-                const auto out_evidence = as_writable(packed_logits);
-                const auto out_mass = as_writable(mass);
+                const Decisions decisions{as_span(decision_offsets), as_span(parent_mass),
+                                          as_writable(packed_logits), as_writable(mass)};
                 const py::gil_scoped_release release;
-                self.evaluate(tree, {raw, lower}, offsets, parent, out_evidence, out_mass, threads);
+                self.interpolate(tree, {raw, continuation}, decisions, threads);
             },
             py::arg("leaf_of").noconvert(), py::arg("split").noconvert(), py::arg("raw"),
-            py::arg("lower"), py::arg("decision_offsets").noconvert(),
+            py::arg("continuation"), py::arg("decision_offsets").noconvert(),
             py::arg("parent_mass").noconvert(), py::arg("packed_logits").noconvert(),
             py::arg("mass").noconvert(), py::arg("threads"));
     py::class_<Mixer>(m, "Mixer")

@@ -267,32 +267,31 @@ def path_lengths(leaf_of: NDArray[np.uint32], split: NDArray[np.uint32]) -> NDAr
 class ContextCounts:
     def __init__(
         self,
-        text: _Tokens,
+        tokens: _Tokens,
         targets: NDArray[np.int64],
-        leave_one_out: int,
+        n_leave_one_out: int,
         vocab_size: int,
+        stop_token: int,
         offsets: list[int],
         maps: list[int],
         class_maps: NDArray[np.uint32],
-        n_symbols: int,
-        stop_token: int,
     ) -> None: ...
     def count(
         self,
         training: _Tokens,
         first_event: int,
         first_leave_one_out: int,
-        extra_offset: int,
-        max_entries: int,
+        continuation_offset: int,
+        max_events: int,
         threads: int,
     ) -> None: ...
-    def counts_of_counts(self, lower: bool) -> NDArray[np.uint64]: ...
-    def evaluate(
+    def counts_of_counts(self, continuation: bool) -> NDArray[np.uint64]: ...
+    def interpolate(
         self,
         leaf_of: NDArray[np.uint32],
         split: NDArray[np.uint32],
         raw: list[float],
-        lower: list[float],
+        continuation: list[float],
         decision_offsets: NDArray[np.int64],
         parent_mass: NDArray[np.float32],
         packed_logits: NDArray[np.uint16],

@@ -7,20 +7,19 @@
 #include "ngramstat/base/error.hpp"
 #include "ngramstat/base/prefetch.hpp"
 #include "ngramstat/base/simd.hpp"
-#include "ngramstat/mixing/context_counts.hpp"
+#include "ngramstat/mixing/packed_logits.hpp"
 
 namespace ngramstat {
 
 namespace {
 
 constexpr std::size_t kMaxInputs = 64;
-constexpr std::size_t kVector = 8;     // rows of weights are padded to whole vectors
-constexpr float kFirstSquare = 1e-2f;  // of a weight that has seen no gradient
+constexpr std::size_t kVector = 8;       // rows of weights are padded to whole vectors
+constexpr float kInitialSquare = 1e-2f;  // sum of squared gradients that a weight starts with
 
 // -ln of the logistic function, without overflow.
-double loss_of(double log_odds) {
-    return log_odds > 0 ? std::log1p(std::exp(-log_odds))
-                        : -log_odds + std::log1p(std::exp(log_odds));
+double loss_of(double logit) {
+    return logit > 0 ? std::log1p(std::exp(-logit)) : -logit + std::log1p(std::exp(logit));
 }
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -29,8 +28,8 @@ double loss_of(double log_odds) {
 #define NGRAMSTAT_RESTRICT
 #endif
 
-// Element by element, in one order whatever the vector width: bit-identical over instruction sets.
-// n is a multiple of kVector.
+// Operations are element by element and in one order whatever the vector width: bit-identical over
+// instruction sets. n is a multiple of kVector.
 
 // weight[i] += table[i].
 struct Add {
@@ -56,6 +55,7 @@ struct Step {
 };
 #undef NGRAMSTAT_RESTRICT
 
+// The loops as built for this processor.
 struct Loops {
     BuiltFor<Add>::Function add = built_for_level<Add>(SimdLevel::avx2);
     BuiltFor<Step>::Function step = built_for_level<Step>(SimdLevel::avx2);
@@ -74,7 +74,7 @@ Mixer::Mixer(std::vector<Index> patterns, std::vector<Index> parents, std::vecto
     require(parents_.size() == n_inputs_ && initial.size() == n_inputs_,
             "one parent and one initial weight per input");
     own_.resize(n_inputs_ * kBuckets);
-    own_squares_.assign(own_.size(), kFirstSquare);
+    own_squares_.assign(own_.size(), kInitialSquare);
     for (std::size_t i = 0; i < n_inputs_; ++i) {
         require(parents_[i] >= -1 && parents_[i] < static_cast<Index>(i),
                 "an input's parent comes before it");
@@ -83,7 +83,7 @@ Mixer::Mixer(std::vector<Index> patterns, std::vector<Index> parents, std::vecto
     for (const Index size : selector_sizes_) {
         require(size >= 1 && size <= 65536, "a selector has 1 .. 65536 states");
         tables_.emplace_back(static_cast<std::size_t>(size) * row_size_, 0.0f);
-        squares_.emplace_back(static_cast<std::size_t>(size) * row_size_, kFirstSquare);
+        squares_.emplace_back(static_cast<std::size_t>(size) * row_size_, kInitialSquare);
     }
 }
 
@@ -100,55 +100,52 @@ void Mixer::check(const MixerInputs& inputs) const {
     for (std::size_t s = 0; s < selector_sizes_.size(); ++s) {
         const auto states = inputs.selectors.subspan(s * static_cast<std::size_t>(inputs.decisions),
                                                      static_cast<std::size_t>(inputs.decisions));
-        for (const std::uint16_t state : states) {
-            require(state < selector_sizes_[s], "a selector has no such state");
+        for (const std::uint16_t value : states) {
+            require(value < selector_sizes_[s], "a selector has no such state");
         }
     }
 }
 
 void Mixer::Window::load(const Mixer& mixer, const MixerInputs& inputs, Index decision, Index end) {
     first_ = decision;
-    last_ = std::min(decision + kTurns, end);
+    last_ = std::min(decision + kSize, end);
     const std::size_t decisions = static_cast<std::size_t>(last_ - first_);
     const std::size_t n = mixer.n_inputs_;
     for (std::size_t i = 0; i < n; ++i) {
         const std::uint16_t* packed_logits =
             inputs.packed_logits.data() + mixer.patterns_[i] * inputs.decisions + first_;
-        float* x = &x_[i * kTurns];
-        for (std::size_t t = 0; t < decisions; ++t) {
-            x[t] = static_cast<float>(kLogitUnit) *
-                   static_cast<float>(static_cast<std::int16_t>(packed_logits[t]) >> kBucketBits);
-        }
-        for (std::size_t t = 0; t < decisions; ++t) {
-            own_[t * n + i] =
-                static_cast<std::uint32_t>(i * kBuckets) + packed_logits[t] % kBuckets;
+        float* logits = &logits_[i * kSize];
+        for (std::size_t e = 0; e < decisions; ++e) logits[e] = unpack_logit(packed_logits[e]);
+        for (std::size_t e = 0; e < decisions; ++e) {
+            own_[e * n + i] =
+                static_cast<std::uint32_t>(i * kBuckets) + unpack_bucket(packed_logits[e]);
         }
     }
     for (std::size_t i = 0; i < n; ++i) {
-        const float* x = &x_[i * kTurns];
+        const float* logits = &logits_[i * kSize];
         const float* parent = mixer.parents_[i] < 0
                                   ? nullptr
-                                  : &x_[static_cast<std::size_t>(mixer.parents_[i]) * kTurns];
-        for (std::size_t t = 0; t < decisions; ++t) {
-            relative_[t * mixer.row_size_ + i] = parent == nullptr ? x[t] : x[t] - parent[t];
+                                  : &logits_[static_cast<std::size_t>(mixer.parents_[i]) * kSize];
+        for (std::size_t e = 0; e < decisions; ++e) {
+            relative_[e * mixer.row_size_ + i] =
+                parent == nullptr ? logits[e] : logits[e] - parent[e];
         }
     }
 }
 
 Mixer::Window::Window(const Mixer& mixer)
-    : x_(mixer.n_inputs_ * kTurns),
-      relative_(mixer.row_size_ * kTurns, 0.0f),
-      own_(mixer.n_inputs_ * kTurns) {}
+    : logits_(mixer.n_inputs_ * kSize),
+      relative_(mixer.row_size_ * kSize, 0.0f),
+      own_(mixer.n_inputs_ * kSize) {}
 
 void Mixer::prefetch(const MixerInputs& inputs, Index decision) const {
-    constexpr Index kRows = 4;  // ahead
-    if (decision + kRows >= inputs.decisions) return;
+    constexpr Index kAhead = 4;  // decisions
+    if (decision + kAhead >= inputs.decisions) return;
     for (std::size_t s = 0; s < tables_.size(); ++s) {
-        const std::size_t state = inputs.selectors[s * static_cast<std::size_t>(inputs.decisions) +
-                                                   static_cast<std::size_t>(decision + kRows)];
+        const std::size_t row = state(inputs, s, decision + kAhead) * row_size_;
         for (std::size_t i = 0; i < row_size_; i += 16) {
-            ngramstat::prefetch(&tables_[s][state * row_size_ + i]);
-            ngramstat::prefetch(&squares_[s][state * row_size_ + i]);
+            ngramstat::prefetch(&tables_[s][row + i]);
+            ngramstat::prefetch(&squares_[s][row + i]);
         }
     }
 }
@@ -159,9 +156,9 @@ double Mixer::train(const MixerInputs& inputs, Index first, Index last, double r
             "decisions must lie in the inputs");
     const float step = static_cast<float>(rate);
     const Loops loops;
-    // Padding stays zero: its gradients are, and so its weights.
+    // Weights of the padding stay zero, because its inputs, and so its gradients, are zero.
     alignas(32) std::array<float, kMaxInputs> weight{}, own_weight{}, own_square;
-    own_square.fill(kFirstSquare);
+    own_square.fill(kInitialSquare);
     Window window(*this);
     std::vector<float*> rows(tables_.size()), squares(tables_.size());
     double loss = 0.0;
@@ -170,31 +167,32 @@ double Mixer::train(const MixerInputs& inputs, Index first, Index last, double r
         if (!window.holds(decision)) window.load(*this, inputs, decision, last);
         float* relative = window.relative(*this, decision);
         const std::uint32_t* own = window.own(*this, decision);
+        // Mix: each input's weight is its own plus those of the selectors' states.
         for (std::size_t i = 0; i < n_inputs_; ++i) {
             own_weight[i] = own_[own[i]];
             own_square[i] = own_squares_[own[i]];
         }
         weight = own_weight;
         for (std::size_t s = 0; s < tables_.size(); ++s) {
-            const std::size_t state =
-                inputs.selectors[s * static_cast<std::size_t>(inputs.decisions) +
-                                 static_cast<std::size_t>(decision)];
-            rows[s] = tables_[s].data() + state * row_size_;
-            squares[s] = squares_[s].data() + state * row_size_;
+            const std::size_t row = state(inputs, s, decision) * row_size_;
+            rows[s] = tables_[s].data() + row;
+            squares[s] = squares_[s].data() + row;
             loops.add(rows[s], weight.data(), row_size_);
         }
-        float log_odds = 0.0f;
-        for (std::size_t i = 0; i < n_inputs_; ++i) log_odds += weight[i] * relative[i];
-        loss += loss_of(static_cast<double>(log_odds));
-        const float error = 1.0f / (1.0f + std::exp(log_odds));
-        for (std::size_t i = 0; i < n_inputs_; ++i) relative[i] *= error;  // now the gradient
-        loops.step(relative, step, own_weight.data(), own_square.data(), row_size_);
+        float logit = 0.0f;
+        for (std::size_t i = 0; i < n_inputs_; ++i) logit += weight[i] * relative[i];
+        loss += loss_of(static_cast<double>(logit));
+        // Update: the gradient by each of the weights that were added is (1 - p) * input.
+        const float error = 1.0f / (1.0f + std::exp(logit));
+        float* gradient = relative;
+        for (std::size_t i = 0; i < n_inputs_; ++i) gradient[i] *= error;
+        loops.step(gradient, step, own_weight.data(), own_square.data(), row_size_);
         for (std::size_t i = 0; i < n_inputs_; ++i) {
             own_[own[i]] = own_weight[i];
             own_squares_[own[i]] = own_square[i];
         }
         for (std::size_t s = 0; s < tables_.size(); ++s) {
-            loops.step(relative, step, rows[s], squares[s], row_size_);
+            loops.step(gradient, step, rows[s], squares[s], row_size_);
         }
     }
     return loss;
@@ -205,9 +203,9 @@ void Mixer::score(const MixerInputs& inputs, std::span<const Index> decision_off
     check(inputs);
     require(decision_offsets.size() == losses.size() + 1 && decision_offsets.front() >= 0 &&
                 decision_offsets.back() <= inputs.decisions,
-            "one turn offset per target, and an end");
+            "one decision offset per target, and an end");
     require(std::is_sorted(decision_offsets.begin(), decision_offsets.end()),
-            "turn offsets must ascend");
+            "decision offsets must ascend");
     const Loops loops;
     alignas(32) std::array<float, kMaxInputs> weight{};
     Window window(*this);
@@ -220,14 +218,12 @@ void Mixer::score(const MixerInputs& inputs, std::span<const Index> decision_off
             const std::uint32_t* own = window.own(*this, decision);
             for (std::size_t i = 0; i < n_inputs_; ++i) weight[i] = own_[own[i]];
             for (std::size_t s = 0; s < tables_.size(); ++s) {
-                const std::size_t state =
-                    inputs.selectors[s * static_cast<std::size_t>(inputs.decisions) +
-                                     static_cast<std::size_t>(decision)];
-                loops.add(tables_[s].data() + state * row_size_, weight.data(), row_size_);
+                loops.add(tables_[s].data() + state(inputs, s, decision) * row_size_, weight.data(),
+                          row_size_);
             }
-            float log_odds = 0.0f;
-            for (std::size_t i = 0; i < n_inputs_; ++i) log_odds += weight[i] * relative[i];
-            loss += loss_of(static_cast<double>(log_odds));
+            float logit = 0.0f;
+            for (std::size_t i = 0; i < n_inputs_; ++i) logit += weight[i] * relative[i];
+            loss += loss_of(static_cast<double>(logit));
         }
         losses[t] = loss;
     }

@@ -1,9 +1,9 @@
-"""Binary trees over a vocabulary, in which tokens that follow alike stand near each other.
+"""Binary trees over a vocabulary, in which tokens that occur in similar contexts are neighbours.
 
-A singular value decomposition of the counts of neighbouring tokens places every token twice: by
-what comes before it and by what comes after it. Halving the tokens again and again along the main
-direction of their places gives a tree: its paths are the binary decisions of the mixture
-(`ngramstat.entropy.mixture`), and its branches at one depth are word classes.
+A singular value decomposition of the counts of adjacent tokens gives every token two embeddings:
+by the tokens before it and by the tokens after it. Bisecting the tokens again and again along the
+principal direction of their embeddings gives a tree. Its paths are the binary decisions of the
+mixture (`ngramstat.entropy.mixture`), and its branches at one depth are word classes.
 """
 
 from __future__ import annotations
@@ -14,31 +14,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Places", "TokenTree", "bisection_tree", "places"]
+from ngramstat.kernels.mixing import TokenTree
+
+__all__ = ["TokenEmbeddings", "TokenTree", "bisection_tree", "embed_tokens"]
 
 Floats = NDArray[np.float64]
 
-# Left-over directions of a randomized decomposition, and its power iterations (Halko et al. 2011).
+# Additional directions and power iterations of the randomized decomposition (Halko et al. 2011).
 _OVERSAMPLING = 8
 _ITERATIONS = 4
-# Frequency added before dividing by its root, so that tokens seen once or twice have no far places.
+# Added to a frequency before dividing by its root: otherwise tokens seen once or twice would have
+# the largest embeddings.
 _SMOOTHING = 1e-6
-# No branch takes less than this share of a node's tokens, which bounds the depth.
-_MIN_SHARE = 1 / 16
+# Each branch gets at least this fraction of a node's tokens, which bounds the depth.
+_MIN_BRANCH = 1 / 16
 
 
 @dataclass(frozen=True)
-class Places:
-    """Coordinates of tokens; (V, k) each.
+class TokenEmbeddings:
+    """Embeddings of V tokens in k dimensions.
 
     Attributes
     ----------
     before : (V, k) float64
-        By the tokens that come before: tokens near each other follow alike.
+        By the tokens that come before: tokens with similar embeddings follow the same tokens.
     after : (V, k) float64
-        By the tokens that come after: as contexts they say about the same.
+        By the tokens that come after: tokens with similar embeddings predict the same tokens.
     frequency : (V,) float64
-        Share of each token, sums to one.
+        Relative frequency of each token; sums to one.
     """
 
     before: Floats
@@ -46,43 +49,11 @@ class Places:
     frequency: Floats
 
 
-@dataclass(frozen=True)
-class TokenTree:
-    """A binary tree over V tokens, as the kernels read it.
+def embed_tokens(tokens: NDArray[Any], vocab_size: int, dimensions: int) -> TokenEmbeddings:
+    """Embeddings of tokens by a correspondence analysis of adjacent pairs.
 
-    Attributes
-    ----------
-    leaf_of : (V,) uint32
-        Number of each token's leaf, from left to right.
-    split : (V - 1,) uint32
-        By inner node in preorder: the first leaf of its right branch.
-    """
-
-    leaf_of: NDArray[np.uint32]
-    split: NDArray[np.uint32]
-
-    def classes(self, depth: int) -> NDArray[np.uint32]:
-        """The branch of every token at a depth, (V,), numbered from 0 from left to right."""
-        size = len(self.leaf_of)
-        if size == 1:
-            return np.zeros(1, np.uint32)
-        leaf = self.leaf_of.astype(np.int64)
-        first, end = np.zeros(size, np.int64), np.full(size, size)
-        node = np.zeros(size, np.int64)
-        for _ in range(depth):
-            inner = end - first > 1
-            at = self.split[np.minimum(node, size - 2)].astype(np.int64)
-            right, left = inner & (leaf >= at), inner & (leaf < at)
-            node = np.where(right, node + at - first, np.where(left, node + 1, node))
-            first, end = np.where(right, at, first), np.where(left, at, end)
-        return np.unique(first, return_inverse=True)[1].astype(np.uint32)
-
-
-def places(tokens: NDArray[Any], vocab_size: int, dimensions: int) -> Places:
-    """Places of tokens by a correspondence analysis of the pairs of neighbours.
-
-    Singular vectors of (J - p q^T) / sqrt(p q^T), with J the frequencies of neighbouring pairs,
-    scaled by their singular values and back to tokens.
+    Singular vectors of (J - p q^T) / sqrt(p q^T), where J are the frequencies of adjacent pairs,
+    times their singular values and divided by the roots of the frequencies.
 
     Parameters
     ----------
@@ -118,60 +89,62 @@ def places(tokens: NDArray[Any], vocab_size: int, dimensions: int) -> Places:
     for _ in range(_ITERATIONS):
         basis = np.linalg.qr(multiply_transposed(np.linalg.qr(multiply(basis))[0]))[0]
     u, s, w = np.linalg.svd(multiply(basis), full_matrices=False)
-    return Places(
+    return TokenEmbeddings(
         before=(basis @ w.T)[:, :k] * s[:k] * scale_q[:, None],
         after=u[:, :k] * s[:k] * scale_p[:, None],
         frequency=q,
     )
 
 
-def bisection_tree(where: Floats, weight: Floats) -> TokenTree:
-    """Tokens halved along the main direction of their places, down to single ones.
+def bisection_tree(embeddings: Floats, weight: Floats) -> TokenTree:
+    """Tokens bisected along the principal direction of their embeddings, down to single ones.
 
     Parameters
     ----------
-    where : (V, k) float64
+    embeddings : (V, k) float64
     weight : (V,) float64
-        Branches get about half the weight each, and at least a sixteenth of the tokens.
+        The two branches of a node get about half of its weight each, and at least a sixteenth of
+        its tokens.
     """
-    size = len(where)
+    size = len(embeddings)
     leaf_of = np.empty(size, np.uint32)
     split: list[int] = []
     weight = weight + 1e-12
     stack = [(np.arange(size), 0)]
     while stack:
-        members, base = stack.pop()
+        members, first_leaf = stack.pop()
         m = len(members)
         if m == 1:
-            leaf_of[members[0]] = base
+            leaf_of[members[0]] = first_leaf
             continue
-        share = weight[members]
-        centred = where[members] - (share @ where[members]) / share.sum()
-        order = np.argsort(_along(centred, share), kind="stable")
-        running = np.cumsum(share[order])
-        least = max(1, int(np.ceil(m * _MIN_SHARE)))
+        weights = weight[members]
+        mean = (weights @ embeddings[members]) / weights.sum()
+        coordinate = _principal_coordinate(embeddings[members] - mean, weights)
+        order = np.argsort(coordinate, kind="stable")
+        running = np.cumsum(weights[order])
         half = running[-1] / 2
         cut = int(np.searchsorted(running, half))
-        if cut == 0 or running[cut] - half < half - running[cut - 1]:  # the nearer of the two
+        if cut == 0 or running[cut] - half < half - running[cut - 1]:  # the nearer of the two cuts
             cut += 1
-        cut = int(np.clip(cut, least, m - least))
-        split.append(base + cut)
+        min_tokens = max(1, int(np.ceil(m * _MIN_BRANCH)))
+        cut = int(np.clip(cut, min_tokens, m - min_tokens))
+        split.append(first_leaf + cut)
         # Preorder: the left branch is next.
-        stack.append((members[order[cut:]], base + cut))
-        stack.append((members[order[:cut]], base))
+        stack.append((members[order[cut:]], first_leaf + cut))
+        stack.append((members[order[:cut]], first_leaf))
     return TokenTree(leaf_of, np.array(split, np.uint32))
 
 
-def _along(centred: Floats, share: Floats) -> Floats:
-    """Projection of centred places on their weighted main direction, (m,)."""
-    weighted = centred * np.sqrt(share)[:, None]
+def _principal_coordinate(centred: Floats, weights: Floats) -> Floats:
+    """Projection of centred embeddings on their weighted principal direction, (m,)."""
+    weighted = centred * np.sqrt(weights)[:, None]
     if len(centred) == 2:
         return np.array([0.0, 1.0])
-    if len(centred) < centred.shape[1]:  # the smaller of the two Gram matrices
+    if len(centred) < centred.shape[1]:  # eigenvectors of the smaller of the two Gram matrices
         _, vectors = np.linalg.eigh(weighted @ weighted.T)
         direction = weighted.T @ vectors[:, -1]
     else:
         _, vectors = np.linalg.eigh(weighted.T @ weighted)
         direction = vectors[:, -1]
-    along: Floats = centred @ direction
-    return along
+    coordinate: Floats = centred @ direction
+    return coordinate

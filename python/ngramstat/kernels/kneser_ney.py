@@ -1,4 +1,4 @@
-"""Interpolated modified Kneser-Ney models, counted for one held-out text."""
+"""Interpolated modified Kneser-Ney models, counted for one held-out token stream."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _HELD_OUT_TOKEN_BYTES = 150
 
 
 class KneserNey:
-    """Interpolated modified Kneser-Ney models of orders 1 .. order, counted for one held-out text.
+    """Interpolated modified Kneser-Ney models of orders 1 .. order, counted for held-out tokens.
 
     Parameters
     ----------
     held_out : (n,) uint16 or uint32
-        Text to score with the contexts before it.
+        Tokens to score, with the contexts before them.
     document : (n,) int32
-        Document in which each token is scored, ascending from 0; -1: serves as context only.
+        Document in which each token is scored, ascending from 0; -1 only serves as context.
     vocab_size : int
         V; probabilities sum to one over it. The id V itself may stand for a separator that is
         never predicted.
     order : int
         Highest n-gram order, 1 .. 16: contexts of 0 .. order - 1 tokens.
     stop_token : int, optional
-        Contexts reach back to this token and no further.
+        Contexts extend back to this token and no further.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class KneserNey:
 
     @property
     def _symbols(self) -> int:
-        """Ids that occur in a text: the separator may be one more."""
+        """Number of ids that occur in a stream: a separator may be one more than the vocabulary."""
         return self._vocab_size + (self._stop == self._vocab_size)
 
     def cost(self, n_tokens: int) -> SuffixCost:
-        """Memory that training on so many tokens takes."""
+        """Memory for training on n_tokens tokens."""
         return suffix_cost(n_tokens, self._symbols, self._order)
 
     @staticmethod
@@ -77,14 +77,19 @@ class KneserNey:
         memory_limit: int | None = None,
         progress: Any = None,
     ) -> None:
-        """Count the training text, whose dtype must be that of the held-out text.
+        """Count the training tokens, whose dtype must be that of the held-out tokens.
 
-        Tokens before `first_event` serve as context only.
+        Tokens before `first_event` only serve as context.
+
+        Raises
+        ------
+        InputError
+            The dtypes differ.
         """
         check_tokens(training, "training")
         if training.dtype != self._dtype:
             raise InputError(
-                f"training: dtype {training.dtype} differs from the held-out text's {self._dtype}"
+                f"training: dtype {training.dtype} differs from the held-out tokens' {self._dtype}"
             )
         cost = self.cost(len(training))
         for first, last, size in Steps(training, self._symbols, threads, memory_limit, cost):
@@ -95,25 +100,30 @@ class KneserNey:
                 progress.advance(size)
 
     def counts(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-        """(raw, lower) numbers of n-grams per order with counts 1, 2, 3, 4, and distinct ones.
+        """Numbers of n-grams per order with counts 1, 2, 3, 4, and of all distinct ones.
 
-        raw is (order, 5); lower, of continuation counts, (order - 1, 5).
+        Returns (raw, continuation): raw is (order, 5); continuation, for the continuation counts of
+        the lower orders, (order - 1, 5).
         """
-        raw, lower = self._model.counts()
-        return raw, lower
+        raw, continuation = self._model.counts()
+        return raw, continuation
 
     def score(
-        self, raw: NDArray[np.float64], lower: NDArray[np.float64], *, threads: int = 1
+        self,
+        raw: NDArray[np.float64],
+        continuation: NDArray[np.float64],
+        *,
+        threads: int = 1,
     ) -> NDArray[np.float64]:
-        """Sum of -ln p over each document, (n_documents, order), nats; column n: context n.
+        """Sum of -ln p over each document, (n_documents, order), nats; column n: contexts of n tokens.
 
-        raw (order, 3) and lower (order - 1, 3) are the discounts D1, D2, D3+ of every order as the
-        highest of its model and below.
+        raw (order, 3) and continuation (order - 1, 3) are the discounts D1, D2, D3+ of every order
+        where it is the highest of its model and where it is not.
         """
         n_documents = int(self._document.max(initial=-1)) + 1
         losses: NDArray[np.float64] = self._model.score(
             np.ascontiguousarray(raw, dtype=np.float64).reshape(-1, 3),
-            np.ascontiguousarray(lower, dtype=np.float64).reshape(-1, 3),
+            np.ascontiguousarray(continuation, dtype=np.float64).reshape(-1, 3),
             n_documents,
             threads,
         )

@@ -1,8 +1,14 @@
-"""Typed, checked front of the kernels that predict from contexts: node estimates and mixers."""
+"""Validated wrappers of the kernels that predict from contexts: counts of contexts, and mixers.
+
+Tokens are predicted by binary decisions along a tree. `ContextCounts` estimates the probability of
+every decision from one pattern of context, as packed logits; `Mixer` combines the packed logits of
+many patterns.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +23,12 @@ __all__ = [
     "MAX_EVENTS",
     "MAX_OFFSET",
     "ContextCounts",
+    "ContextPattern",
+    "Discounts",
+    "Masses",
     "Mixer",
+    "TokenTree",
+    "Vocabulary",
     "buckets_of",
     "logits_of",
     "path_lengths",
@@ -30,49 +41,122 @@ LOGIT_UNIT = _core.LOGIT_UNIT
 PackedLogits = NDArray[np.uint16]
 Masses = NDArray[np.float32]
 
-# (context, token) events held at a time, and what each takes.
+# (context, token) events held at a time, and the bytes of one.
 MAX_EVENTS = 1 << 27
 EVENT_BYTES = 8
 
 
-def path_lengths(leaf_of: NDArray[np.uint32], split: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Decisions on the way to each token, (V,); ValueError unless the arrays describe a tree."""
-    return _core.path_lengths(leaf_of, split)
+@dataclass(frozen=True)
+class TokenTree:
+    """A binary tree over V tokens.
+
+    Attributes
+    ----------
+    leaf_of : (V,) uint32
+        Number of each token's leaf, from left to right.
+    split : (V - 1,) uint32
+        By inner node in preorder: the first leaf of its right branch.
+    """
+
+    leaf_of: NDArray[np.uint32]
+    split: NDArray[np.uint32]
+
+    def classes(self, depth: int) -> NDArray[np.uint32]:
+        """The branch of every token at a depth, (V,), numbered from 0 from left to right."""
+        size = len(self.leaf_of)
+        if size == 1:
+            return np.zeros(1, np.uint32)
+        leaf = self.leaf_of.astype(np.int64)
+        first, end = np.zeros(size, np.int64), np.full(size, size)
+        node = np.zeros(size, np.int64)
+        for _ in range(depth):
+            inner = end - first > 1
+            at = self.split[np.minimum(node, size - 2)].astype(np.int64)
+            right, left = inner & (leaf >= at), inner & (leaf < at)
+            node = np.where(right, node + at - first, np.where(left, node + 1, node))
+            first, end = np.where(right, at, first), np.where(left, at, end)
+        return np.unique(first, return_inverse=True)[1].astype(np.uint32)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The tokens of a stream.
+
+    Attributes
+    ----------
+    size : int
+        V: the tokens that can be predicted.
+    stop_token : int or None
+        Contexts extend back to this token and no further. The id V itself may stand for a separator
+        that is never predicted.
+    """
+
+    size: int
+    stop_token: int | None = None
+
+    @property
+    def n_symbols(self) -> int:
+        """Number of ids that occur in the stream: V, or V + 1 where the stop token is V."""
+        return self.size + (self.stop_token == self.size)
+
+
+@dataclass(frozen=True)
+class ContextPattern:
+    """Which tokens make a context.
+
+    Attributes
+    ----------
+    offsets : sequence of int
+        How many tokens back each of them is, 1 .. MAX_OFFSET.
+    maps : sequence of int
+        By offset: the row of `class_maps` that replaces the token by its class; -1 keeps the token.
+    class_maps : (n_maps, n_symbols) uint32
+        The class of every symbol.
+    """
+
+    offsets: Sequence[int]
+    maps: Sequence[int]
+    class_maps: NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class Discounts:
+    """Discounts D1, D2, D3+ of the raw counts and of the continuation counts, (3,) each."""
+
+    raw: Sequence[float]
+    continuation: Sequence[float] = (0.5, 1.0, 1.5)
+
+
+def path_lengths(tree: TokenTree) -> NDArray[np.uint32]:
+    """Number of decisions on the path to each token, (V,); ValueError for an invalid tree."""
+    return _core.path_lengths(tree.leaf_of, tree.split)
 
 
 def buckets_of(packed_logits: PackedLogits) -> NDArray[np.uint16]:
-    """How much each decision's node was seen, below BUCKETS: the lower bits of the packed_logits."""
+    """How often each decision's node was seen, as a bucket below BUCKETS."""
     buckets: NDArray[np.uint16] = packed_logits & np.uint16(BUCKETS - 1)
     return buckets
 
 
 def logits_of(packed_logits: PackedLogits) -> NDArray[np.float64]:
-    """ln(p / (1 - p)) of each decision taken: the upper bits of the packed_logits, in LOGIT_UNIT."""
+    """ln(p / (1 - p)) of the branch taken at each decision, a multiple of LOGIT_UNIT."""
     return (packed_logits.view(np.int16) // BUCKETS).astype(np.float64) * LOGIT_UNIT
 
 
 class ContextCounts:
-    """What a training text says after each target's context, to be read along a tree of tokens.
+    """What a training stream says after each target's context, to be read along trees of tokens.
 
     Parameters
     ----------
-    text : (n,) uint16 or uint32
+    tokens : (n,) uint16 or uint32
         Tokens to score, with the contexts before them.
     targets : (k,) int64
-        Positions of the text to score, ascending.
-    vocab_size : int
-        V.
-    offsets : sequence of int
-        How many tokens back the pattern looks, 1 .. MAX_OFFSET each.
-    maps : sequence of int
-        By offset: the row of `class_maps` through which it looks, -1 for the token itself.
-    class_maps : (n_maps, n_symbols) uint32
-        n_symbols is V, or V + 1 where the stop token is V.
-    stop_token : int, optional
-        Contexts reach back to this token and no further.
-    leave_one_out : int
-        So many targets, the first ones, are of a text that is counted too: what that text says is
-        taken off again when they are read.
+        Positions of the tokens to score, ascending.
+    vocabulary : Vocabulary
+    pattern : ContextPattern
+    n_leave_one_out : int
+        The first so many targets are scored leave-one-out: they lie in a part of the training
+        stream, and the counts of that part are subtracted for them.
 
     Raises
     ------
@@ -84,28 +168,25 @@ class ContextCounts:
 
     def __init__(
         self,
-        text: NDArray[Any],
+        tokens: NDArray[Any],
         targets: NDArray[np.int64],
         *,
-        vocab_size: int,
-        offsets: Sequence[int],
-        maps: Sequence[int],
-        class_maps: NDArray[np.uint32],
-        stop_token: int | None = None,
-        leave_one_out: int = 0,
+        vocabulary: Vocabulary,
+        pattern: ContextPattern,
+        n_leave_one_out: int = 0,
     ) -> None:
+        stop_token = vocabulary.stop_token
         self._counts = _core.ContextCounts(
-            text,
+            tokens,
             np.ascontiguousarray(targets, dtype=np.int64),
-            leave_one_out,
-            vocab_size,
-            list(offsets),
-            list(maps),
-            class_maps,
-            class_maps.shape[1],
+            n_leave_one_out,
+            vocabulary.size,
             -1 if stop_token is None else stop_token,
+            list(pattern.offsets),
+            list(pattern.maps),
+            pattern.class_maps,
         )
-        self._has_lower = False
+        self._has_continuation = False
 
     def count(
         self,
@@ -113,90 +194,98 @@ class ContextCounts:
         *,
         first_event: int = 0,
         first_leave_one_out: int | None = None,
-        neighbour: int = 0,
-        most_events: int = MAX_EVENTS,
+        continuation_offset: int = 0,
+        max_events: int = MAX_EVENTS,
         threads: int = 1,
     ) -> None:
-        """Count what follows the contexts in the training text, from `first_event` on. Once.
-
-        From `first_leave_one_out` on it is the text of the held-in targets. With neighbour > 0 also
-        after how many distinct tokens so many places back (lower counts). Beyond `most_events` the
-        training text is read several times; the counts are the same.
-        """
-        first_leave_one_out = len(training) if first_leave_one_out is None else first_leave_one_out
-        self._counts.count(
-            training, first_event, first_leave_one_out, neighbour, most_events, threads
-        )
-        self._has_lower = neighbour > 0
-
-    def counts_of_counts(self, *, lower: bool = False) -> NDArray[np.uint64]:
-        """Numbers of distinct (context, token) with counts 1, 2, 3, 4; (4,)."""
-        found: NDArray[np.uint64] = self._counts.counts_of_counts(lower)
-        return found
-
-    def evaluate(
-        self,
-        leaf_of: NDArray[np.uint32],
-        split: NDArray[np.uint32],
-        decision_offsets: NDArray[np.int64],
-        parent_mass: Masses | None,
-        *,
-        raw: Sequence[float],
-        lower: Sequence[float] = (0.5, 1.0, 1.5),
-        out: PackedLogits | None = None,
-        threads: int = 1,
-    ) -> tuple[PackedLogits, Masses | None]:
-        """The targets' decisions along one tree, with absolute discounting.
+        """Count the tokens that follow the targets' contexts in training. To be called once.
 
         Parameters
         ----------
-        leaf_of, split : uint32
-            The tree, see `ngramstat.entropy.token_tree.TokenTree`.
+        training : (m,) as `tokens`
+        first_event : int
+            Tokens before it only serve as context.
+        first_leave_one_out : int, optional
+            From here on, training is the part that the leave-one-out targets lie in.
+        continuation_offset : int
+            If positive, also count the distinct tokens at this distance before the token
+            (continuation counts).
+        max_events : int
+            Beyond this number of events, training is read several times; the counts are the same.
+        """
+        if first_leave_one_out is None:
+            first_leave_one_out = len(training)
+        self._counts.count(
+            training, first_event, first_leave_one_out, continuation_offset, max_events, threads
+        )
+        self._has_continuation = continuation_offset > 0
+
+    def counts_of_counts(self, *, continuation: bool = False) -> NDArray[np.uint64]:
+        """Numbers of distinct (context, token) with counts 1, 2, 3, 4; (4,)."""
+        numbers: NDArray[np.uint64] = self._counts.counts_of_counts(continuation)
+        return numbers
+
+    def interpolate(
+        self,
+        tree: TokenTree,
+        decision_offsets: NDArray[np.int64],
+        parent_mass: Masses | None,
+        *,
+        discounts: Discounts,
+        out: PackedLogits | None = None,
+        threads: int = 1,
+    ) -> tuple[PackedLogits, Masses | None]:
+        """The targets' decisions along one tree, by interpolated absolute discounting.
+
+        Parameters
+        ----------
+        tree : TokenTree
         decision_offsets : (k + 1,) int64
             Decisions of target i are decision_offsets[i] .. decision_offsets[i + 1].
         parent_mass : (decisions, 2) float32, optional
-            What the pattern falls back on; None is the uniform distribution.
-        raw, lower : (3,) floats
-            Discounts D1, D2, D3+ of the raw and of the lower counts.
+            `mass` of the pattern that this one falls back on; None: the uniform distribution.
+        discounts : Discounts
         out : (decisions,) uint16, optional
-            Where the packed_logits goes.
+            Array for the packed logits.
 
         Returns
         -------
         packed_logits : (decisions,) uint16
-            Log odds of every decision taken and bucket of counts, see `logits_of` and `buckets_of`.
-        mass : (decisions, 2) float32, or None without lower counts
-            Probability, from the lower counts, of the branch taken and of its sibling.
+            Logit of the branch taken and bucket of counts, see `logits_of` and `buckets_of`.
+        mass : (decisions, 2) float32, or None without continuation counts
+            Probability, by the continuation counts, of the branch taken and of its sibling.
         """
         decisions = int(decision_offsets[-1])
         packed_logits = np.zeros(decisions, np.uint16) if out is None else out
-        mass = np.zeros((decisions if self._has_lower else 0, 2), np.float32)
+        mass = np.zeros((decisions if self._has_continuation else 0, 2), np.float32)
         parent = np.zeros((0, 2), np.float32) if parent_mass is None else parent_mass
-        self._counts.evaluate(
-            leaf_of,
-            split,
-            [float(d) for d in raw],
-            [float(d) for d in lower],
+        self._counts.interpolate(
+            tree.leaf_of,
+            tree.split,
+            [float(d) for d in discounts.raw],
+            [float(d) for d in discounts.continuation],
             decision_offsets,
             parent,
             packed_logits,
             mass,
             threads,
         )
-        return packed_logits, mass if self._has_lower else None
+        return packed_logits, mass if self._has_continuation else None
 
 
 class Mixer:
-    """Adds log odds of several estimates with weights that depend on buckets and states.
+    """A logistic mixer: adds the logits of several patterns with weights learned online.
+
+    The weight of an input is a sum of one weight by its bucket and one by each selector's state.
 
     Parameters
     ----------
     rows : sequence of int
-        Rows of the packed_logits that are its inputs, at most 64.
+        Rows of the packed logits that are its inputs, at most 64.
     parents : sequence of int
-        Number of the input that each is taken relative to, before it in order; -1: none.
+        The input whose logit is subtracted from each input's, before it in order; -1: none.
     initial : sequence of float
-        First weights of the inputs.
+        Initial weights of the inputs.
     sizes : sequence of int
         Number of states of each selector, at most 65,536.
     """
@@ -218,9 +307,10 @@ class Mixer:
         last: int,
         rate: float,
     ) -> float:
-        """One pass over the decisions first .. last; returns their loss before each step, nats.
+        """One pass over the decisions first .. last.
 
-        packed_logits is (n_rows, decisions), states (n_selectors, decisions).
+        packed_logits is (n_rows, decisions), states (n_selectors, decisions). Returns the sum of
+        -ln p, nats, of every decision before it was learned from.
         """
         return self._mixer.train(packed_logits, states, first, last, rate)
 
@@ -230,5 +320,8 @@ class Mixer:
         states: NDArray[np.uint16],
         decision_offsets: NDArray[np.int64],
     ) -> NDArray[np.float64]:
-        """-ln p of every target, (k,), nats; its decisions lie between two decision_offsets, (k + 1,)."""
+        """-ln p of every target, (k,), nats.
+
+        Decisions of target i are decision_offsets[i] .. decision_offsets[i + 1].
+        """
         return self._mixer.score(packed_logits, states, np.ascontiguousarray(decision_offsets))

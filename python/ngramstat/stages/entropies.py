@@ -20,16 +20,10 @@ from ngramstat.entropy.learning_curves import (
     subset_losses,
 )
 from ngramstat.entropy.mixture import (
-    N_TREES,
-    PACKED_LOGITS_FRACTION,
-    PIECE_TOKENS,
     MixtureLosses,
+    mixture_cost,
     mixture_losses,
-    n_patterns,
-    packed_logits_bytes,
-    trees_at_once,
     tuning_split,
-    tuning_tokens,
 )
 from ngramstat.entropy.ngrams import count_design_ngrams
 from ngramstat.entropy.options import EntropyOptions
@@ -42,7 +36,6 @@ from ngramstat.kernels import (
     step_tokens,
     suffix_cost,
 )
-from ngramstat.kernels.mixing import EVENT_BYTES, MAX_EVENTS
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.design import SamplingDesign
 from ngramstat.sampling.split import HeldOutSplit, held_out_tokens
@@ -268,31 +261,25 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
         # Training tokens in the order of the split, and again with the tuning slice at their end.
         disk = 2 * token_bytes if workspace.uses_disk(token_bytes) else 0
         fixed = workspace.resident_without_pages + 2 * token_bytes - disk
-        tuning = tuning_tokens(corpus.n_tokens)
-        used = n_patterns(self._options.max_context, corpus.vocab_size)
-        one_tree = packed_logits_bytes(
-            min(tuning + held_out, PIECE_TOKENS), corpus.vocab_size, used
+        cost = mixture_cost(
+            corpus.n_tokens,
+            held_out,
+            vocab_size=corpus.vocab_size,
+            max_context=self._options.max_context,
         )
-        trees = trees_at_once(workspace.usable_bytes - fixed, N_TREES * one_tree)
-        events = EVENT_BYTES * min(MAX_EVENTS, corpus.n_tokens)
-        sweeps = used * (1 if trees == N_TREES else N_TREES)
-        decisions = (tuning + held_out) * math.log2(corpus.vocab_size)
+        budget = workspace.usable_bytes - fixed
+        passes = cost.training_passes(budget)
+        memory = fixed + cost.trees_at_once(budget) * cost.tree_bytes + cost.event_bytes
+        # In training tokens of a Kneser-Ney sweep.
+        work = _PATTERN_WORK * passes * corpus.n_tokens
+        work += _DECISION_WORK * cost.n_patterns * cost.n_trees * cost.decisions
         return Cost(
             self.name,
-            passes=sweeps,
-            memory_bytes=int(
-                min(fixed + trees * one_tree + events + token_bytes, workspace.usable_bytes)
-            ),
-            least_memory_bytes=workspace.limit_to_hold(
-                int(fixed + one_tree / PACKED_LOGITS_FRACTION)
-            ),
+            passes=passes,
+            memory_bytes=int(min(memory + token_bytes, workspace.usable_bytes)),
+            least_memory_bytes=workspace.limit_to_hold(int(fixed + cost.min_budget)),
             disk_bytes=disk,
-            seconds=_sweep_seconds(sample, self._order)
-            / max(corpus.n_tokens, 1)
-            * (
-                _PATTERN_WORK * sweeps * corpus.n_tokens
-                + _DECISION_WORK * used * N_TREES * decisions
-            ),
+            seconds=_sweep_seconds(sample, self._order) * work / max(corpus.n_tokens, 1),
         )
 
 

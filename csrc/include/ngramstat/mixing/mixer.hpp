@@ -1,5 +1,5 @@
-// Logistic mixing: estimates of one binary probability from many contexts, combined in the
-// logarithm of the odds with weights that depend on how much each context has seen.
+// Logistic mixing (as in PAQ): the logits of one binary decision by many contexts are added with
+// weights that are learned online and depend on how much each context has seen.
 #pragma once
 
 #include <cstdint>
@@ -10,27 +10,31 @@
 
 namespace ngramstat {
 
-// Decisions to learn from or to score. All arrays are (rows, decisions), row-major.
+// Binary decisions to train on or to score. All arrays are (rows, decisions), row-major.
 struct MixerInputs {
     Index decisions = 0;
     std::span<const std::uint16_t> packed_logits;  // (n_patterns, decisions), of ContextCounts
-    std::span<const std::uint16_t> selectors;      // (n_selectors, decisions)
+    std::span<const std::uint16_t> selectors;      // (n_selectors, decisions): states
 };
 
-// log odds = sum over inputs i of (own[i][bucket_i] + sum over selectors s of table_s[state_s][i])
-//            * (stretch_i - stretch of i's parent),
-// so that with weight one along a chain of parents and zero elsewhere it is the chain's last input.
+// The logit of the branch taken is
+//   sum over inputs i of (own[i][bucket_i] + sum over selectors s of table_s[state_s][i])
+//                        * (logit_i - logit of i's parent),
+// so that with weight one along a chain of parents and zero elsewhere it is the logit of the
+// chain's last input.
 class Mixer {
   public:
     // patterns         row of each input in MixerInputs
-    // parents          input that each input is taken relative to, before it in order; -1: none
-    // initial          first own weight of each input
+    // parents          the input that is subtracted from each input, before it in order; -1: none
+    // initial          initial own weight of each input
     // selector_sizes   number of states of each selector
+    // Throws std::invalid_argument for arguments that do not fit together, as do the methods.
     Mixer(std::vector<Index> patterns, std::vector<Index> parents, std::vector<double> initial,
           std::vector<Index> selector_sizes);
 
-    // One pass over decisions [first, last) in order, each weight stepping by rate * gradient over
-    // the root of its sum of squared gradients so far. Returns the loss before the steps, nats.
+    // One pass of online gradient descent (AdaGrad) over decisions [first, last): each weight moves
+    // by rate * gradient over the root of the sum of its squared gradients so far. Returns the sum
+    // of -ln p, nats, of every decision before it was learned from.
     double train(const MixerInputs& inputs, Index first, Index last, double rate);
 
     // Sum of -ln p over the decisions of each target, nats.
@@ -38,36 +42,40 @@ class Mixer {
                std::span<double> losses) const;
 
   private:
-    // Inputs of a run of decisions, turned around: packed_logits lies pattern by pattern, and so
-    // many streams at once are more than the hardware follows.
+    // Inputs of a run of decisions, transposed: the packed logits lie pattern by pattern, and the
+    // hardware cannot prefetch that many streams at once.
     class Window {
       public:
         explicit Window(const Mixer& mixer);
         // Loads the decisions from `decision` on, up to `end`.
         void load(const Mixer& mixer, const MixerInputs& inputs, Index decision, Index end);
         bool holds(Index decision) const { return decision >= first_ && decision < last_; }
-        // Inputs of one decision relative to their parents, padded with zeros.
+        // Inputs of one decision minus their parents, padded with zeros.
         float* relative(const Mixer& mixer, Index decision) {
             return &relative_[static_cast<std::size_t>(decision - first_) * mixer.row_size_];
         }
-        // Their places in own_.
+        // Where the own weights of its inputs are in own_.
         const std::uint32_t* own(const Mixer& mixer, Index decision) const {
             return &own_[static_cast<std::size_t>(decision - first_) * mixer.n_inputs_];
         }
 
       private:
-        static constexpr Index kTurns = 64;
+        static constexpr Index kSize = 64;
         Index first_ = 0, last_ = 0;
-        std::vector<float> x_;         // (n_inputs, kTurns)
-        std::vector<float> relative_;  // (kTurns, row_size)
+        std::vector<float> logits_;    // (n_inputs, kSize)
+        std::vector<float> relative_;  // (kSize, row_size)
         std::vector<std::uint32_t> own_;
     };
+    std::size_t state(const MixerInputs& inputs, std::size_t selector, Index decision) const {
+        return inputs.selectors[selector * static_cast<std::size_t>(inputs.decisions) +
+                                static_cast<std::size_t>(decision)];
+    }
     void prefetch(const MixerInputs& inputs, Index decision) const;
     void check(const MixerInputs& inputs) const;
 
     std::vector<Index> patterns_, parents_, selector_sizes_;
     std::size_t n_inputs_;
-    std::size_t row_size_;                              // n_inputs, padded to whole vectors
+    std::size_t row_size_;                              // n_inputs_, padded to whole vectors
     std::vector<float> own_, own_squares_;              // (n_inputs, kBuckets)
     std::vector<std::vector<float>> tables_, squares_;  // by selector: (states, row_size)
 };
