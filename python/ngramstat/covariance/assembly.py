@@ -12,12 +12,8 @@ from ngramstat.covariance.cross_fit import MIN_FOLDS, CrossFit
 from ngramstat.covariance.measurement import CorrelationOptions, LagMeasurement, most_frequent
 from ngramstat.errors import NgramstatError
 from ngramstat.exponents.bootstrap import percentile_interval
-from ngramstat.exponents.decay import (
-    METHOD,
-    MeasuredDecay,
-    beta_exponent,
-    replicate_exponents,
-)
+from ngramstat.exponents.decay import METHOD, beta_exponent, replicate_exponents
+from ngramstat.exponents.decay_curve import MeasuredDecay
 from ngramstat.kernels import token_counts
 from ngramstat.results import CorrelationResult, Exponent, Replicates, VocabCut
 from ngramstat.sampling.documents import (
