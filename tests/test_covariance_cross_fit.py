@@ -163,7 +163,7 @@ def test_topics_are_no_sequence_whatever_the_vocabulary():
         )  # fmt: skip
         assert c.valid.all()
         assert c.beta_sequential.value is None
-        assert "no lag stands clear" in str(c.beta_sequential.reason)
+        assert "no lag exceeds the noise floor" in str(c.beta_sequential.reason)
         assert not c.beta.reportable
 
 

@@ -13,12 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
 from ngramstat.exponents.bootstrap import cluster_weights
-from ngramstat.exponents.decay import (
-    MeasuredDecay,
-    beta_exponent,
-    replicate_exponents,
-    scaling_window,
-)
+from ngramstat.exponents.decay import beta_exponent, replicate_exponents, scaling_window
+from ngramstat.exponents.decay_curve import MeasuredDecay
 from ngramstat.results import Alternative, AlternativeKind, Exponent
 
 Floats = NDArray[np.float64]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from ngramstat.errors import InputError
-from ngramstat.exponents.decay import MeasuredDecay, beta_exponent
+from ngramstat.exponents.decay import beta_exponent
+from ngramstat.exponents.decay_curve import MeasuredDecay
 from ngramstat.prediction.alpha import alpha_error, alpha_exponent
 from ngramstat.prediction.horizons import Curve, noise_constant, stages, thresholds
 from ngramstat.prediction.predict import predict

@@ -16,12 +16,8 @@ from ngramstat.covariance.measurement import LagMeasurement, TopTokens, most_fre
 from ngramstat.covariance.options import CorrelationOptions
 from ngramstat.errors import NgramstatError
 from ngramstat.exponents.bootstrap import percentile_interval
-from ngramstat.exponents.decay import (
-    METHOD,
-    MeasuredDecay,
-    beta_exponent,
-    replicate_exponents,
-)
+from ngramstat.exponents.decay import METHOD, beta_exponent, replicate_exponents
+from ngramstat.exponents.decay_curve import MeasuredDecay
 from ngramstat.kernels import token_counts
 from ngramstat.results import CorrelationResult, Exponent, Replicates, VocabCut
 from ngramstat.sampling.design import FOLDS, SamplingDesign

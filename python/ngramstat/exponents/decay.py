@@ -40,7 +40,6 @@ from ngramstat.results import Alternative, AlternativeKind, Exponent
 
 __all__ = [
     "METHOD",
-    "MeasuredDecay",
     "beta_exponent",
     "replicate_exponents",
     "scaling_window",
@@ -165,15 +164,15 @@ def beta_exponent(
     selection = _select_window(decay, window, longest)
     if selection is None:
         return Exponent.refused(_no_valid_lag(decay, longest), method=fit_method, level=level)
-    whole = decay.curve(level).within(*selection.window)
-    if len(whole.lags) < 2:
+    selected = decay.curve(level).within(*selection.window)
+    if len(selected.lags) < 2:
         return Exponent.refused(
-            f"{len(whole.lags)} lag(s) with a positive norm in the window "
+            f"{len(selected.lags)} lag(s) with a positive norm in the window "
             f"{selection.window[0]:g}..{selection.window[1]:g}, {min_points} needed",
             method=fit_method,
             level=level,
         )
-    stages = _split_stages(whole, may_split=not selection.is_given)
+    stages = _split_stages(selected, may_split=not selection.is_given)
     return _assessed_fit(decay, selection, stages, fit_method, min_points)
 
 
@@ -181,9 +180,9 @@ def _assessed_fit(
     decay: MeasuredDecay, selection: _Selection, stages: _Stages, fit_method: str, min_points: int
 ) -> Exponent:
     """The exponent of the headline's window, with its alternatives and reasons not to report it."""
-    whole, headline = stages.whole, stages.headline
+    selected, headline = stages.selected, stages.headline
     low, high, _ = headline.interval(headline.weights)
-    peaks = local_peaks(whole)
+    peaks = local_peaks(selected)
     jackknife = _jackknife_over_documents(decay, headline)
     method = [
         fit_method,
@@ -196,7 +195,7 @@ def _assessed_fit(
         reasons.append("lags beyond {:g} are left out, as {}".format(*selection.shortened_by))
     alternatives = [
         *_stage_alternatives(stages, min_points),
-        window_range(whole, headline),
+        window_range(selected, headline),
         *_other_windows(decay.curve(headline.level), headline, selection),
         without_peaks(headline, [peak for peak in peaks if _in_window(headline, peak[0])]),
         lag_jackknife(headline),
@@ -301,19 +300,19 @@ class _Stages:
     `second_start` is the first lag of the second stage where one was split off.
     """
 
-    whole: DecayCurve
+    selected: DecayCurve
     headline: DecayCurve
     broken: BrokenPowerLaw | None
     second_start: float | None
 
 
-def _split_stages(whole: DecayCurve, *, may_split: bool) -> _Stages:
-    broken = broken_power_law(whole.lags, whole.norm, whole.smooth_weights)
+def _split_stages(selected: DecayCurve, *, may_split: bool) -> _Stages:
+    broken = broken_power_law(selected.lags, selected.norm, selected.smooth_weights)
     if broken is None or broken.delta_bic <= DECISIVE_BIC:
-        return _Stages(whole, whole, None, None)
-    start = _late_stage_start(whole) if may_split and broken.second < broken.first else None
-    headline = whole if start is None else whole.within(whole.lags[0], start)
-    return _Stages(whole, headline, broken, start)
+        return _Stages(selected, selected, None, None)
+    start = _late_stage_start(selected) if may_split and broken.second < broken.first else None
+    headline = selected if start is None else selected.within(selected.lags[0], start)
+    return _Stages(selected, headline, broken, start)
 
 
 def _late_stage_start(curve: DecayCurve) -> float | None:
@@ -457,14 +456,14 @@ def _jackknife_over_documents(decay: MeasuredDecay, headline: DecayCurve) -> Alt
 
 def _stage_alternatives(stages: _Stages, min_points: int) -> list[Alternative | None]:
     """Both stages of a broken decay, or the sides of a break not split off, and the single law."""
-    whole, broken, start = stages.whole, stages.broken, stages.second_start
+    selected, broken, start = stages.selected, stages.broken, stages.second_start
     if broken is None:
         return []
-    first, last = float(whole.lags[0]), float(whole.lags[-1])
+    first, last = float(selected.lags[0]), float(selected.lags[-1])
     delta_bic = {"delta_bic": broken.delta_bic}
     if start is None:
-        before = whole.within(first, broken.break_at)
-        after = whole.within(broken.break_at, last)
+        before = selected.within(first, broken.break_at)
+        after = selected.within(broken.break_at, last)
         return [
             before.alternative(AlternativeKind.BEFORE_BREAK, "before the best break"),
             after.alternative(AlternativeKind.AFTER_BREAK, "after the best break", extra=delta_bic),
@@ -478,9 +477,9 @@ def _stage_alternatives(stages: _Stages, min_points: int) -> list[Alternative | 
 
     return [
         stage(AlternativeKind.FIRST_STAGE, "first stage", stages.headline),
-        stage(AlternativeKind.SECOND_STAGE, "second stage", whole.within(start, last)),
-        break_range(whole, stages.headline, min(broken.break_at, start)),
-        whole.alternative(
+        stage(AlternativeKind.SECOND_STAGE, "second stage", selected.within(start, last)),
+        break_range(selected, stages.headline, min(broken.break_at, start)),
+        selected.alternative(
             AlternativeKind.SINGLE_LAW, "single power law over the whole valid window"
         ),
     ]

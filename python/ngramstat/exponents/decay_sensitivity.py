@@ -70,16 +70,16 @@ def window_range(valid: DecayCurve, window: DecayCurve) -> Alternative | None:
     )
 
 
-def break_range(whole: DecayCurve, headline: DecayCurve, earliest: float) -> Alternative | None:
+def break_range(selected: DecayCurve, headline: DecayCurve, earliest: float) -> Alternative | None:
     """First-stage exponents for all ends from the best hinge to the start of the second stage.
 
     None where there is only one end, or where there are fewer than four lags.
     """
-    first, last = float(whole.lags[0]), float(headline.lags[-1])
+    first, last = float(selected.lags[0]), float(headline.lags[-1])
     ends = [float(lag) for lag in headline.lags if lag >= earliest and lag > first]
     if len(ends) < 2 or len(headline.lags) < _MIN_POINTS:
         return None
-    slopes = [whole.within(first, end).fit.exponent for end in ends]
+    slopes = [selected.within(first, end).fit.exponent for end in ends]
     return Alternative(
         kind=AlternativeKind.BREAK_RANGE,
         method="range over where the first stage may end",

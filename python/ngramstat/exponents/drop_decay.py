@@ -28,7 +28,7 @@ __all__ = ["MIN_DROPS", "gamma_of_drops", "replicate_drop_gammas"]
 
 Floats = NDArray[np.float64]
 
-# Twice as many as parameters, so that three points remain that can contradict the law. With five
+# Twice the number of parameters, so that three points remain that can contradict the law. With five
 # drops, of n = 2 .. 6, gamma = 3 was estimated as 2.78, with intervals that contained 3 in half of
 # the draws.
 MIN_DROPS = 6

@@ -3,8 +3,8 @@
 The limit lies outside the data, at infinite P, so it depends on the assumption that delta is
 constant. Real curves bend slowly. The fit therefore lets delta drift as ``delta (P / P_0)^k``, with
 P_0 the middle of the window and a normal prior at zero for k, and takes the interval of the limit
-over all curves that the data and the prior allow. The width of the prior was measured on
-curves of real text (see `DRIFT`).
+over all curves that the data and the prior allow. The width of the prior was measured on curves of
+real text (see `DRIFT`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from ngramstat.exponents.criteria import MIN_SPAN
 __all__ = ["DRIFT", "LimitFit", "learning_limit"]
 
 Floats = NDArray[np.float64]
+
+_METHOD = "L = H + A P^-delta, delta drifting slowly, profile interval"
 
 # Standard deviation of k, the relative drift of delta per factor e of tokens (6 % per decade).
 # Kneser-Ney curves of English Wikipedia, 1.7 to 105 M tokens
@@ -303,9 +305,6 @@ def learning_limit(
     return _profile_fit(p, y, sigma, bounds, common_error, level)
 
 
-_METHOD = "L = H + A P^-delta, delta drifting slowly, profile interval"
-
-
 def _refused(reason: str, p: Floats, level: float) -> LimitFit:
     """A fit without values."""
     return LimitFit(
@@ -422,7 +421,7 @@ def _unidentifiable(low: float, high: float, lower: float, p: Floats, y: Floats)
     fall = float(y[0] - y[-1])
     reasons = []
     if low <= lower + _ROUNDING:
-        reasons.append(f"the interval of the limit reaches {lower:g}, the least it can be")
+        reasons.append(f"the interval of the limit reaches {lower:g}, its smallest possible value")
     if high - low > _MAX_WIDTH * fall:
         reasons.append(
             f"the limit may lie anywhere in {low:.3g}..{high:.3g}, a wider range than the "
