@@ -126,6 +126,23 @@ def test_paths_equal_the_reference(token_dtype, threads):
         assert walkers[p] == state
 
 
+def test_samplers_refuse_arrays_that_do_not_fit_together():
+    source = state_source([(np.ones(1), np.zeros(1), np.zeros(1))])
+    for out in (np.empty(4, np.int32), np.empty((2, 2), np.uint16), np.empty(8, np.uint16)[::2]):
+        with pytest.raises(ValueError, match="out: needs a contiguous"):
+            source.sample(1, 0, np.zeros(2, np.uint32), out)
+    with pytest.raises(ValueError, match="out"):
+        source.sample(1, 0, np.zeros(2, np.uint32), np.empty(5, np.uint16))
+    with pytest.raises(ValueError, match="state"):
+        source.sample(1, 0, np.array([1], np.uint32), np.empty(4, np.uint16))
+    out = np.empty(4, np.uint16)
+    by_rule, by_child = random_tree([2, 4], 3, False), random_tree([4, 5], 3, True)
+    with pytest.raises(ValueError, match="levels: needs at least one"):
+        TreeSource([], 3, 5).sample(1, 0, out)
+    with pytest.raises(ValueError, match="children: needs two dimensions on all levels"):
+        TreeSource([*by_rule, *by_child], 3, 5).sample(1, 0, out)
+
+
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
 def test_alias_tables_hold_their_probabilities(size):
     p = np.random.default_rng(size).dirichlet(np.full(size, 0.5))
