@@ -42,7 +42,7 @@ def test_a_draw_holds_measured_and_exact_values(name):
 
 
 def test_the_hash_covers_the_sources_of_all_estimators():
-    """Its folders were once renamed, and no change of the code changed the hash any more."""
+    """After a renaming of folders, the hash no longer changed with the code."""
     names = [name for name, _ in estimator_files()]
     assert len(set(names)) == len(names)
     for name in (

@@ -25,8 +25,10 @@ def small_corpus(documents: int = 60, length: int = 40, v: int = 5, seed: int = 
 def fold_covariance(
     design: SamplingDesign, fold: int, lag: int, *, stream: bool, sequential: bool = False
 ):
-    """(C, pairs) of one fold, by loops, tokens centred by the marginals of the half's other
-    folds; or its sequential covariance, the pairs of all within-document shuffles taken off.
+    """(C, pairs) of one fold, by loops.
+
+    Tokens are centred by the marginals of the other folds of the half; with `sequential`, the mean
+    of the pairs over all shuffles inside documents is subtracted instead.
     """
     corpus, documents = design.corpus, design.documents
     v = corpus.vocab_size
@@ -58,7 +60,7 @@ def fold_covariance(
     if sequential:
         return (joint - shuffled) / n, n
     p, q = others.sum(axis=1) / others.sum(), others.sum(axis=0) / others.sum()
-    rows, columns = np.eye(v) - p, np.eye(v) - q  # a token less what the others' tokens are
+    rows, columns = np.eye(v) - p, np.eye(v) - q  # one-hot tokens, centred
     return sum(
         joint[i, j] / n * np.outer(rows[i], columns[j]) for i in range(v) for j in range(v)
     ), n
@@ -71,39 +73,39 @@ def brute_force(design, lag, left, right, *, stream, sequential=False):
     ]
     sides = [range(FOLDS // 2), range(FOLDS // 2, FOLDS)]
 
-    def moments(side, u, v, without=None):
-        kept = [k for k in side if k != without]
-        total = sum(parts[k][1] for k in kept)
-        first = sum(parts[k][1] * (u @ parts[k][0] @ v) for k in kept) / total
+    def moments(side, u, v, left_out=None):
+        folds = [k for k in side if k != left_out]
+        total = sum(parts[k][1] for k in folds)
+        first = sum(parts[k][1] * (u @ parts[k][0] @ v) for k in folds) / total
         third = weight = 0.0
-        for a, b, c in itertools.permutations(kept, 3):
+        for a, b, c in itertools.permutations(folds, 3):
             w = parts[a][1] * parts[b][1] * parts[c][1]
             third += w * (u @ parts[a][0] @ parts[b][0].T @ parts[c][0] @ v)
             weight += w
         return first, third / weight
 
-    # Folds of a half meet the vectors of the other.
+    # The folds of a half meet the vectors of the other half.
     vectors = [(left[1], right[1]), (left[0], right[0])]
-    whole = [moments(side, *uv) for side, uv in zip(sides, vectors, strict=True)]
-    first, third = np.mean(whole, axis=0)
+    all_folds = [moments(side, *uv) for side, uv in zip(sides, vectors, strict=True)]
+    first, third = np.mean(all_folds, axis=0)
     value = math.sqrt(third / first)
     variance = 0.0
     for h in (0, 1):
         total = sum(parts[k][1] for k in sides[h])
         used = [k for k in sides[h] if parts[k][1] > 0]
-        spread = 0.0
+        half_variance = 0.0
         for k in used:
-            changed = list(whole)
-            changed[h] = moments(sides[h], *vectors[h], without=k)
+            changed = list(all_folds)
+            changed[h] = moments(sides[h], *vectors[h], left_out=k)
             f, t = np.mean(changed, axis=0)
-            spread += ((1 - parts[k][1] / total) * (value - math.sqrt(t / f))) ** 2
-        variance += len(used) / (len(used) - 1) * spread
+            half_variance += ((1 - parts[k][1] / total) * (value - math.sqrt(t / f))) ** 2
+        variance += len(used) / (len(used) - 1) * half_variance
     return first, value, math.sqrt(variance)
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "document"])
 @pytest.mark.parametrize("lag", [1, 2])
-def test_moments_equal_sums_over_distinct_portions(stream, lag):
+def test_moments_equal_sums_over_distinct_folds(stream, lag):
     corpus = small_corpus()
     boundary = "stream" if stream else "document"
     design = design_of(corpus, boundary=boundary, seed=3)
@@ -113,17 +115,17 @@ def test_moments_equal_sums_over_distinct_portions(stream, lag):
     u, _, vt = np.linalg.svd(exact)
     left = np.stack([u[:, 0] + 0.1 * rng.standard_normal(5) for _ in range(2)])
     right = np.stack([vt[0] + 0.1 * rng.standard_normal(5) for _ in range(2)])
-    found = cross_fit(design, lag, (left, right), across=stream, threads=2)
+    fit = cross_fit(design, lag, (left, right), across=stream, threads=2)
     first, value, error = brute_force(design, lag, left, right, stream=stream)
-    assert found.crossfit == pytest.approx(first, rel=1e-10)
-    # Vectors of the last step are rounded to floats.
-    assert found.debiased == pytest.approx(value, rel=1e-7)
-    assert found.debiased_error == pytest.approx(error, rel=1e-5)
-    assert found.crossfit_error > 0
-    assert 8 < found.freedom <= 14
+    assert fit.crossfit == pytest.approx(first, rel=1e-10)
+    # The vectors of the last step are rounded to float32.
+    assert fit.debiased == pytest.approx(value, rel=1e-7)
+    assert fit.debiased_error == pytest.approx(error, rel=1e-5)
+    assert fit.crossfit_error > 0
+    assert 8 < fit.freedom <= 14
 
 
-def test_sequential_moments_equal_sums_over_distinct_portions():
+def test_sequential_moments_equal_sums_over_distinct_folds():
     """Documents of unequal lengths and topics, with sequence inside."""
     rng = np.random.default_rng(6)
     documents = []
@@ -145,16 +147,16 @@ def test_sequential_moments_equal_sums_over_distinct_portions():
         np.maximum(lengths - lag, 0) / (lengths * (lengths - 1)),
         design.documents.folds,
     )
-    found = cross_fit(design, lag, tuple(vectors), across=False, shuffled=shuffled)
+    fit = cross_fit(design, lag, tuple(vectors), across=False, shuffled=shuffled)
     first, value, error = brute_force(design, lag, *vectors, stream=False, sequential=True)
-    assert found.crossfit == pytest.approx(first, rel=1e-10)
-    # Vectors of the last step are rounded to floats.
-    assert found.debiased == pytest.approx(value, rel=1e-7)
-    assert found.debiased_error == pytest.approx(error, rel=1e-5)
+    assert fit.crossfit == pytest.approx(first, rel=1e-10)
+    # The vectors of the last step are rounded to float32.
+    assert fit.debiased == pytest.approx(value, rel=1e-7)
+    assert fit.debiased_error == pytest.approx(error, rel=1e-5)
 
 
-def test_topics_are_no_sequence_whatever_the_vocabulary():
-    """Composition alone: lags are valid, sequential ones are not, with few types too."""
+def test_topics_are_not_sequence_at_any_vocabulary_size():
+    """Composition alone: lags are valid and sequential lags are not, in small vocabularies too."""
     for v in (4, 30):
         world = IndependentTokens(v, 0.5, topics=6, concentration=8.0, document_length=50)
         c = ngramstat.correlations(
@@ -167,8 +169,8 @@ def test_topics_are_no_sequence_whatever_the_vocabulary():
         assert not c.beta.reportable
 
 
-def test_portions_without_pairs_are_left_out():
-    """A lag that only some documents are long enough for."""
+def test_folds_without_pairs_are_ignored():
+    """At this lag only some documents are long enough to have pairs."""
     rng = np.random.default_rng(2)
     lengths = np.where(np.arange(200) % 3 == 0, 30, 4)
     tokens = np.repeat(rng.integers(0, 3, lengths.sum() // 2 + 1), 2)[: lengths.sum()]
@@ -177,13 +179,13 @@ def test_portions_without_pairs_are_left_out():
     )
     design = design_of(corpus, boundary="document", seed=0)
     vectors = np.linalg.svd(rng.standard_normal((2, 3, 3)))[0][:, :, 0]
-    found = cross_fit(design, 5, (vectors, vectors), across=False)
+    fit = cross_fit(design, 5, (vectors, vectors), across=False)
     first, _ = brute_force_first(design, 5, vectors)
-    assert found.crossfit == pytest.approx(first, rel=1e-10, abs=1e-14)
-    # Longer than every document: nothing to say.
-    nothing = cross_fit(design, 31, (vectors, vectors), across=False)
-    assert math.isnan(nothing.debiased)
-    assert math.isnan(nothing.crossfit)
+    assert fit.crossfit == pytest.approx(first, rel=1e-10, abs=1e-14)
+    # No document is longer than this lag.
+    none = cross_fit(design, 31, (vectors, vectors), across=False)
+    assert math.isnan(none.debiased)
+    assert math.isnan(none.crossfit)
 
 
 def brute_force_first(design, lag, vectors):
@@ -210,7 +212,7 @@ def test_class_products_equal_the_reference(token_dtype, threads):
     u, w = rng.integers(-5, 6, (2, 2, v)).astype(float)
     a, b = rng.integers(-5, 6, (2, 2, v, kernels.BLOCK_SIZE)).astype(np.float32)
     arguments = {"across": False, "by": PairLabel.fold, "threads": threads}
-    found = kernels.multiply_pairs_by_class(tokens, v, lag, u, w, documents, **arguments)
+    products = kernels.multiply_pairs_by_class(tokens, v, lag, u, w, documents, **arguments)
     sums = kernels.bilinear_sums_by_class(tokens, v, lag, a, b, documents, **arguments)
     for k in range(6):
         joint = np.zeros((v, v))
@@ -218,10 +220,10 @@ def test_class_products_equal_the_reference(token_dtype, threads):
             for i in range(starts[d], ends[d] - lag):
                 joint[tokens[i], tokens[i + lag]] += 1
         s, own = divmod(k, 3)
-        assert np.array_equal(found[0][k], joint @ w[s])
-        assert np.array_equal(found[1][k], joint.T @ u[s])
-        assert np.array_equal(found[2][k], joint.sum(axis=1))
-        assert np.array_equal(found[3][k], joint.sum(axis=0))
+        assert np.array_equal(products[0][k], joint @ w[s])
+        assert np.array_equal(products[1][k], joint.T @ u[s])
+        assert np.array_equal(products[2][k], joint.sum(axis=1))
+        assert np.array_equal(products[3][k], joint.sum(axis=0))
         form = a[s].T.astype(float) @ joint @ b[s]
         expected = [np.diag(form), form.sum(axis=0), form.sum(axis=1), form[own], form[:, own]]
         assert np.array_equal(sums[k], expected)
@@ -250,7 +252,7 @@ def test_products_without_a_table_equal_the_reference(token_dtype, threads, tran
         assert np.array_equal(found, (joint.T if transposed else joint) @ x)
 
 
-def test_products_without_a_table_refuse_what_does_not_fit():
+def test_products_without_a_table_refuse_bad_sizes():
     tokens, documents = np.array([0, 1, 2, 1], np.uint16), Documents.single(4)
     arguments = {"across": True, "by": PairLabel.half}
     x = np.ones((3, kernels.BLOCK_SIZE))
@@ -271,7 +273,7 @@ def test_products_without_a_table_refuse_what_does_not_fit():
     ],
     ids=["equal values", "two values", "one large value"],
 )
-def test_the_norm_is_unbiased_where_the_plug_in_is_not(world):
+def test_the_debiased_norm_is_unbiased_where_the_plug_in_norm_is_not(world):
     lag, draws = 4, 40
     exact = world.norms([lag], "document")[0]
     plug_in, debiased, inside = [], [], 0
@@ -289,21 +291,21 @@ def test_the_norm_is_unbiased_where_the_plug_in_is_not(world):
     assert inside >= 0.85 * draws
 
 
-def test_lags_without_correlation_are_valid_at_the_promised_rate():
-    """Few types, where the norm itself scatters most: independent tokens, one lag in a thousand."""
-    found = []
+def test_lags_without_correlation_are_valid_at_the_stated_rate():
+    """Independent tokens of few distinct values, where the norm scatters most: one lag in 1000."""
+    valid = []
     for seed in range(60):
         world = IndependentTokens(2 + seed % 6, 0.5, document_length=50)
         c = ngramstat.correlations(
             world.corpus(20_000, seed=seed), lags=[1, 2, 3, 5, 8, 13], boundary="document",
             replicates=49, singular_values=1, seed=seed, threads=1,
         )  # fmt: skip
-        found.append(c.valid)
+        valid.append(c.valid)
     # 360 lags at a rate of 1e-3 (up to 3e-3 where the halves are two vectors of one sign).
-    assert np.sum(found) <= 4
+    assert np.sum(valid) <= 4
 
 
-def test_too_few_documents_are_said_to_be_too_few():
+def test_too_few_documents_are_named_as_the_reason():
     corpus = small_corpus(documents=5, length=400)
     c = ngramstat.correlations(corpus, lags=[1, 2, 3], boundary="document", replicates=99)
     assert not c.valid.any()

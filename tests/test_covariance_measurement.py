@@ -1,4 +1,4 @@
-"""C(t) from corpora whose covariances are known, and its numerics against SciPy and NumPy."""
+"""C(t) of corpora whose covariances are known, and its numerics against SciPy and NumPy."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def dense_joint(counts: kernels.PairCounts, channels: slice = slice(None)) -> np
     return out
 
 
-def test_markov_norms_are_those_of_theory():
+def test_markov_norms_equal_the_theory():
     corpus = ngramstat.Corpus.from_arrays(markov_chain(400_000, seed=1), vocab_size=3)
     found = ngramstat.correlations(corpus, lags=list(MARKOV_NORMS), replicates=199)
     # The standard error of an entry is about sqrt(p_max / P) ~ 1e-3, inflated by the correlation
@@ -95,11 +95,11 @@ def test_operators_equal_dense_matrices(vocab_size):
     assert statistics.frobenius() == pytest.approx(np.linalg.norm(full), rel=1e-9)
 
 
-@pytest.mark.parametrize("types", [2, 5, 30])
-def test_low_rank_in_a_large_vocabulary(types):
-    """Few types of many occur: the Krylov space is exhausted after a step or two."""
+@pytest.mark.parametrize("distinct", [2, 5, 30])
+def test_low_rank_in_a_large_vocabulary(distinct):
+    """Few vocabulary items occur: the Krylov space is exhausted after a step or two."""
     rng = np.random.default_rng(11)
-    tokens = (rng.integers(0, types, 30_000) * 17).astype(np.uint16)
+    tokens = (rng.integers(0, distinct, 30_000) * 17).astype(np.uint16)
     tokens[1::2] = tokens[::2]
     (counts,) = kernels.count_pairs(tokens, 1000, spans_of([14_000, 30_000]), [1])
     statistics = PairStatistics(counts, across=True)
@@ -142,7 +142,7 @@ def test_composition_is_the_mean_over_shuffles_inside_documents():
 
 
 def test_topics_are_composition_not_sequence():
-    """Documents with their own unigram distributions, independent tokens inside."""
+    """Documents of independent tokens, each with its own unigram distribution."""
     rng = np.random.default_rng(5)
     topics = rng.dirichlet(np.full(30, 0.3), 8)
     documents = [rng.choice(30, 2000, p=topics[rng.integers(8)]) for _ in range(150)]
@@ -164,8 +164,8 @@ def test_independent_tokens_have_no_valid_lag():
     found = ngramstat.correlations(corpus, lags=[1, 2, 4, 8, 16, 32, 64])
     assert not found.valid.any()
     assert not found.beta.reportable
-    # Halves' difference, the norm itself and the analytic edge all see the same noise, which at
-    # this size fluctuates by some 10 % from lag to lag.
+    # The difference of the halves, the norm itself and the analytic edge all measure the same
+    # noise, which at this size fluctuates by about 10 % from lag to lag.
     np.testing.assert_allclose(found.noise_floor, found.norm, rtol=0.25)
     np.testing.assert_allclose(found.analytic_floor, found.norm, rtol=0.25)
     assert found.noise_floor.mean() == pytest.approx(found.norm.mean(), rel=0.05)
@@ -181,7 +181,7 @@ def test_independent_tokens_have_no_valid_lag():
     ],
     ids=["zipf", "shifted", "uniform"],
 )
-def test_noise_edge_values_of_theory(p, kappa):
+def test_noise_edge_equals_the_theory(p, kappa):
     p = p / p.sum()
     assert noise_edge(p, p) == pytest.approx(kappa, abs=5e-4)
 
@@ -237,7 +237,7 @@ def test_halves_share_the_tokens_evenly():
     assert abs(first - lengths.sum() / 2) <= 500
 
 
-def test_default_lags_leave_room_in_short_corpora():
+def test_default_lags_are_short_in_short_corpora():
     def lags(n: int, document: int = 0) -> tuple[int, ...]:
         ends = np.arange(document, n + 1, document) if document else None
         corpus = ngramstat.Corpus.from_arrays(
@@ -251,7 +251,7 @@ def test_default_lags_leave_room_in_short_corpora():
     assert lags(100_000, document=100)[-1] == 80
 
 
-def test_a_corpus_of_one_type_has_no_covariance():
+def test_a_corpus_of_one_distinct_token_has_no_covariance():
     corpus = ngramstat.Corpus.from_arrays(np.zeros(5000, np.uint16), vocab_size=1)
     run = ngramstat.measure(corpus, max_context=2)
     assert not run.correlations.valid.any()
@@ -299,7 +299,7 @@ def scipy_norm(tokens: np.ndarray, vocab_size: int, lag: int) -> float:
 
 
 def test_norms_equal_scipy_svds_at_ten_lags(corpora, tmp_path):
-    """On real text; independently counted (the bar is 1e-6)."""
+    """On real text, with independent counts (1e-6 is required)."""
     corpus = ngramstat.tokenize(
         [corpora / "wikipedia-en" / "sample.jsonl.xz"], tmp_path / "c", vocab_size=4096
     )
@@ -310,7 +310,7 @@ def test_norms_equal_scipy_svds_at_ten_lags(corpora, tmp_path):
     assert (found.residual <= 1e-6 * found.norm).all()
 
 
-def test_without_the_sequential_covariance_the_rest_is_the_same():
+def test_other_results_do_not_depend_on_the_sequential_covariance():
     tokens = zipf(60, 30_000, seed=9)
     corpus = ngramstat.Corpus.from_arrays(
         tokens, vocab_size=60, document_ends=np.arange(500, 30_001, 500)
@@ -327,7 +327,7 @@ def test_without_the_sequential_covariance_the_rest_is_the_same():
 
 
 @pytest.mark.parametrize("boundary", ["stream", "document"])
-def test_without_counting_the_norms_are_the_same(boundary, threads):
+def test_matrix_free_norms_equal_those_from_counts(boundary, threads):
     tokens = zipf(300, 30_000, seed=9)
     corpus = ngramstat.Corpus.from_arrays(
         tokens, vocab_size=300, document_ends=np.arange(500, 30_001, 500)
@@ -337,20 +337,20 @@ def test_without_counting_the_norms_are_the_same(boundary, threads):
         "vocab_top": 250,
     }  # fmt: skip
     counted = ngramstat.correlations(corpus, **options)
-    streamed = ngramstat.correlations(corpus, **options, matrix_free=True, threads=threads)
+    matrix_free = ngramstat.correlations(corpus, **options, matrix_free=True, threads=threads)
     for name in ("pairs", "crossing_share", "separator_share"):
-        np.testing.assert_array_equal(getattr(streamed, name), getattr(counted, name))
+        np.testing.assert_array_equal(getattr(matrix_free, name), getattr(counted, name))
     for name in ("norm", "norm_crossfit", "norm_debiased", "singular_values"):
-        np.testing.assert_allclose(getattr(streamed, name), getattr(counted, name), rtol=1e-7)
-    np.testing.assert_allclose(streamed.noise_floor, counted.noise_floor, rtol=1e-3)
-    assert np.isnan(streamed.frobenius).all()
+        np.testing.assert_allclose(getattr(matrix_free, name), getattr(counted, name), rtol=1e-7)
+    np.testing.assert_allclose(matrix_free.noise_floor, counted.noise_floor, rtol=1e-3)
+    assert np.isnan(matrix_free.frobenius).all()
     again = ngramstat.correlations(corpus, **options, matrix_free=True, threads=1)
-    assert again.to_dict() == streamed.to_dict()
+    assert again.to_dict() == matrix_free.to_dict()
     with pytest.raises(ngramstat.InputError, match="needs sequential=False"):
         ngramstat.correlations(corpus, lags=[1], matrix_free=True)
 
 
-def test_the_heaviest_types_are_those_of_the_dense_vectors():
+def test_top_tokens_equal_those_of_the_dense_vectors():
     world = MarkovChain.random(
         vocab_size=20, order=1, concentration=0.3, rules_seed=1, document_length=100
     )

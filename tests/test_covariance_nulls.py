@@ -1,4 +1,4 @@
-"""Nulls and their company: shuffled documents, position, restricted types, reach of the lags."""
+"""Nulls of C(t) (shuffling, position), restricted vocabularies, and the largest usable lag."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_the_sequential_norm_without_sequence_is_the_permutation_floor():
     found = ngramstat.correlations(corpus, lags=[1, 4, 16], boundary="document", replicates=99)
     np.testing.assert_allclose(found.norm_sequential, found.permutation_floor, rtol=0.15)
     assert not found.valid_sequential.any()
-    assert found.valid.all()  # the composition is no noise
+    assert found.valid.all()  # composition is not noise
 
 
 def test_position_norm_equals_brute_force():
@@ -111,7 +111,7 @@ def test_position_norm_equals_brute_force():
     norm, floor = position_norm(design, lag)
     assert norm == pytest.approx(np.linalg.norm(one + other, 2) / 2, rel=1e-9)
     assert floor == pytest.approx(np.linalg.norm(one - other, 2) / 2, rel=1e-9)
-    # The planted drift: the first quarter of a document has other tokens.
+    # The planted drift: the first quarter of a document has different tokens.
     assert norm > 3 * floor
 
 
@@ -123,37 +123,39 @@ def test_stationary_documents_have_no_position_covariance():
     assert (found.position_norm < 0.1 * found.analytic_floor).all()
 
 
-def test_restricted_types_are_a_principal_submatrix():
+def test_a_restricted_vocabulary_gives_a_principal_submatrix():
     corpus = documents_of(np.full(200, 100), v=12, seed=6)
     options = {"lags": [1, 5], "boundary": "document", "replicates": 99}
     full = ngramstat.correlations(corpus, **options)
     cut = ngramstat.correlations(corpus, vocab_top=5, **options)
-    kept = most_frequent(corpus, 5)
+    vocab_mask = most_frequent(corpus, 5)
     counts = np.bincount(corpus.tokens, minlength=12)
-    assert counts[kept].min() >= counts[~kept].max()
+    assert counts[vocab_mask].min() >= counts[~vocab_mask].max()
     documents = corpus.tokens.reshape(200, 100)
     for k, lag in enumerate(options["lags"]):
         joint = np.zeros((12, 12))
         np.add.at(joint, (documents[:, :-lag].ravel(), documents[:, lag:].ravel()), 1)
         joint /= joint.sum()
         c = joint - np.outer(joint.sum(axis=1), joint.sum(axis=0))
-        assert cut.norm[k] == pytest.approx(np.linalg.norm(c[np.ix_(kept, kept)], 2), rel=1e-9)
+        assert cut.norm[k] == pytest.approx(
+            np.linalg.norm(c[np.ix_(vocab_mask, vocab_mask)], 2), rel=1e-9
+        )
         assert cut.vocab_cut.full_norm[k] == pytest.approx(np.linalg.norm(c, 2), rel=1e-6)
     np.testing.assert_allclose(cut.norm + cut.vocab_cut.bound, full.norm, rtol=1e-6)
     assert cut.vocab_cut.top == 5
-    assert cut.vocab_cut.dropped_mass == pytest.approx(counts[~kept].sum() / 20_000)
-    # The vectors of the halves are restricted, too.
+    assert cut.vocab_cut.dropped_mass == pytest.approx(counts[~vocab_mask].sum() / 20_000)
+    # The singular vectors of the halves are restricted, too.
     np.testing.assert_allclose(cut.norm_crossfit, cut.norm, rtol=0.02)
     np.testing.assert_allclose(cut.norm_debiased, cut.norm, rtol=0.02)
     assert full.vocab_cut is None
     assert ngramstat.results.CorrelationResult.from_dict(cut.to_dict()) == cut
-    # All types kept are all types.
+    # Restricting to the whole vocabulary changes nothing.
     everything = ngramstat.correlations(corpus, vocab_top=12, **options)
     np.testing.assert_allclose(everything.norm_debiased, full.norm_debiased, rtol=1e-9)
     np.testing.assert_allclose(everything.vocab_cut.bound, 0, atol=1e-12)
 
 
-def test_equally_frequent_types_are_kept_by_their_ids():
+def test_of_equally_frequent_tokens_the_smaller_ids_are_kept():
     tokens = np.array([3, 3, 1, 1, 0, 2, 2, 4], dtype=np.uint16)
     corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=5)
     assert np.flatnonzero(most_frequent(corpus, 2)).tolist() == [1, 2]
@@ -182,7 +184,7 @@ def test_crossing_pairs_end_the_window_of_the_stream():
 
 @pytest.mark.parametrize(("beta", "length"), [(0.9, 1000), (0.5, 4000), (1.5, 300)])
 def test_sequential_limit_leaves_norms_that_are_short_by_about_a_quarter(beta, length):
-    """C = t^-beta, less its mean over the pairs of a document, as removing composition does."""
+    """C = t^-beta minus its mean over the pairs of a document, as removing composition gives."""
     t = np.arange(1, length)
     share = 2 * (length - t) / (length * (length - 1.0))
     removed = share @ t**-beta
@@ -191,7 +193,7 @@ def test_sequential_limit_leaves_norms_that_are_short_by_about_a_quarter(beta, l
     reach = sequential_limit(lags, norm, np.full(50, length))
     assert reach is not None
     short = removed / lags**-beta
-    assert short[lags <= reach[0]].max() < 0.35  # the mean is known from the measured lags alone
+    assert short[lags <= reach[0]].max() < 0.35  # the mean is estimated from the measured lags only
     assert short[lags > reach[0]].min() > 0.15
 
 
@@ -208,7 +210,7 @@ def test_sequential_limit_of_short_memory_and_of_short_documents():
 
 
 def test_cross_fit_and_plug_in_bracket_the_truth_at_few_tokens():
-    """64 types, 100 000 tokens: noise as large as the norm at the last lag."""
+    """Vocabulary of 64, 100 000 tokens: noise as large as the norm at the last lag."""
     world = BroadcastTree.with_beta(0.9, 64, 2, 10)
     lags = [1, 2, 4, 8]
     exact = world.norms(lags, "document")

@@ -139,7 +139,7 @@ class ShuffledPairs:
                 members = self.folds == fold
                 x, y, rate = left[members], right[members], self.rates[members]
                 m = diagonals[fold]
-                # Each sum is that of rate_d (a^T c_d) (c_d^T b), less that of the diagonal.
+                # Sums of rate_d (a^T c_d) (c_d^T b), minus the same for the diagonal.
                 out[fold] = [
                     rate @ (x * y) - m @ (a[h] * b[h]),
                     (rate * x.sum(axis=1)) @ y - (m * a_sum) @ b[h],
@@ -189,7 +189,7 @@ def cross_fit(
     threads : int
     """
     corpus, documents = design.corpus, design.documents
-    # The folds of each half meet the vectors of the other half, which do not know their noise.
+    # The folds of each half get the vectors of the other half, which are independent of their noise.
     u, v = (halves[::-1] for halves in vectors)
     joint_v, joint_u, left_counts, right_counts = multiply_pairs_by_class(
         corpus.tokens,
@@ -207,20 +207,22 @@ def cross_fit(
         return CrossFit()
 
     # First moments: w_b = C_b v, z_b = C_b^T u and u^T C_b v of every fold b.
-    covariances: _MarginalCentring | _ShuffleCentring
+    covariances: _FoldCovariances | _SequentialFoldCovariances
     if shuffled is None:
-        covariances = _MarginalCentring.of(left_counts, right_counts, pairs)
+        covariances = _FoldCovariances.of(left_counts, right_counts, pairs)
     else:
-        covariances = _ShuffleCentring(shuffled, shuffled.weighted_counts(), _per_pair(pairs))
+        covariances = _SequentialFoldCovariances(
+            shuffled, shuffled.weighted_counts(), _per_pair(pairs)
+        )
     w = covariances.multiply(joint_v, v)
     z = covariances.multiply_transposed(joint_u, u)
     if vocab_mask is not None:
         w, z = w * vocab_mask, z * vocab_mask
     first = np.sum(w * u[_HALF_OF_FOLD], axis=1)
 
-    # Third moments: sums of w_c^T C_b z_a, in which folds count by their pairs. The kernel takes
-    # float32. Rounding moves w and z, which are estimates anyway, by far less than their noise;
-    # the centring then has to use the same rounded vectors as the kernel.
+    # Third moments: sums of w_c^T C_b z_a, with w and z weighted by the pairs of their folds. The
+    # kernel takes float32. Rounding changes w and z by far less than their noise; but the centring
+    # has to use the same rounded vectors as the kernel.
     w32 = _as_half_blocks(pairs[:, None] * w).astype(np.float32)
     z32 = _as_half_blocks(pairs[:, None] * z).astype(np.float32)
     joint_sums = bilinear_sums_by_class(
@@ -244,8 +246,8 @@ def cross_fit(
 
 
 @dataclass(frozen=True)
-class _MarginalCentring:
-    """The covariance C_b of each fold, its tokens centred by the marginals of the other folds.
+class _FoldCovariances:
+    """The covariance C_b of each fold, with tokens centred by the marginals of the other folds.
 
     With J_b the joint of fold b, p, q its own marginals and p', q' those of the other folds of its
     half, the mean of (e_i - p') (e_j - q')^T over the pairs (i, j) of the fold is
@@ -270,7 +272,7 @@ class _MarginalCentring:
     @classmethod
     def of(
         cls, left_counts: NDArray[np.uint64], right_counts: NDArray[np.uint64], pairs: Floats
-    ) -> _MarginalCentring:
+    ) -> _FoldCovariances:
         """From the pairs of each fold by left and by right token, (FOLDS, V)."""
         per_pair = _per_pair(pairs)
         p, q = left_counts * per_pair, right_counts * per_pair
@@ -308,8 +310,8 @@ class _MarginalCentring:
 
 
 @dataclass(frozen=True)
-class _ShuffleCentring:
-    """The sequential covariance of each fold: its pairs less their mean over shuffles.
+class _SequentialFoldCovariances:
+    """The sequential covariance C_b of each fold: its pairs minus their mean over shuffles.
 
     Attributes
     ----------
@@ -412,8 +414,8 @@ class _HalfMoments:
         self._same_fold, self._any_left, self._any_right = by_kind[:3]
         self._middle_left, self._middle_right = by_kind[3:]
         b = np.arange(len(pairs))
-        # Sum over distinct folds c, a other than b of w_c^T C_b z_a: that over all c and a, less
-        # those with a = b, with c = b and with c = a, of which a = c = b is in all three.
+        # Sum over distinct folds c, a other than b of w_c^T C_b z_a: the sum over all c and a,
+        # minus those with a = b, with c = b and with c = a, which all contain a = c = b.
         self._distinct = (
             self._any_left.sum(axis=1)
             - self._any_left[b, b]
