@@ -126,8 +126,8 @@ def test_replicates_are_refitted_with_the_weights_of_the_fit() -> None:
     reps = replicate(norm, 0.05)
     reps[3, 2] = -1.0
     result = beta_of(LAGS, norm, np.ones(12, dtype=bool), replicates=reps)
-    found = replicate_exponents(result, LAGS, norm, reps)
-    assert np.isnan(found).tolist() == [k == 3 for k in range(200)]
+    exponents = replicate_exponents(result, LAGS, norm, reps)
+    assert np.isnan(exponents).tolist() == [k == 3 for k in range(200)]
     assert result.weights is not None
     slopes = {
         k: np.polyfit(np.log(LAGS), np.log(reps[k]), 1, w=np.sqrt(result.weights))[0]
@@ -135,11 +135,11 @@ def test_replicates_are_refitted_with_the_weights_of_the_fit() -> None:
         if k != 3
     }
     # Centred on the exponent itself: the logarithm of noisy replicates is biased.
-    assert np.nanmean(found) == pytest.approx(result.value, rel=1e-9)
+    assert np.nanmean(exponents) == pytest.approx(result.value, rel=1e-9)
     for k in (0, 7):
         deviation = -slopes[k] + np.mean(list(slopes.values()))
-        assert found[k] - result.value == pytest.approx(deviation, rel=1e-6)
-    low, high = np.nanquantile(found, [0.025, 0.975])
+        assert exponents[k] - result.value == pytest.approx(deviation, rel=1e-6)
+    low, high = np.nanquantile(exponents, [0.025, 0.975])
     assert (result.low, result.high) == (pytest.approx(low), pytest.approx(high))
     assert np.isnan(replicate_exponents(Exponent.refused("no", method=""), LAGS, norm, reps)).all()
 

@@ -32,14 +32,14 @@ def replicates(y: Floats, shared: float = 0.01, own: float = 1e-6, count: int = 
 @pytest.mark.parametrize("limit", [0.0, 2.0])
 def test_planted_gamma_is_recovered_whatever_the_limit(gamma, limit):
     y = curve(gamma, limit)
-    found = gamma_of_drops(N, y, EVERY, replicates(y), np.zeros(13))
-    assert found.reportable
-    assert found.value == pytest.approx(gamma, abs=0.04)
-    assert found.window == (4, 12)
-    assert found.points == 9
+    fit = gamma_of_drops(N, y, EVERY, replicates(y), np.zeros(13))
+    assert fit.reportable
+    assert fit.value == pytest.approx(gamma, abs=0.04)
+    assert fit.window == (4, 12)
+    assert fit.points == 9
     # The shared noise is a hundred times the last drop and cancels.
-    assert found.high - found.low < 0.3
-    assert [other.kind for other in found.alternatives] == [
+    assert fit.high - fit.low < 0.3
+    assert [other.kind for other in fit.alternatives] == [
         AlternativeKind.WITHOUT_CORRECTION,
         AlternativeKind.FREE_CORRECTION,
         AlternativeKind.WITHOUT_FIRST_DROP,
@@ -50,9 +50,9 @@ def test_planted_gamma_is_recovered_whatever_the_limit(gamma, limit):
 @pytest.mark.parametrize("mu", [0.5, 1.0, 2.0])
 def test_exact_curves_of_the_run_process(mu):
     y = RunProcess(mu, 3).process_entropies(12)
-    found = gamma_of_drops(N, y, EVERY, replicates(y, own=1e-9), np.zeros(13))
-    assert found.reportable
-    assert found.value == pytest.approx(1 + mu, abs=0.05)
+    fit = gamma_of_drops(N, y, EVERY, replicates(y, own=1e-9), np.zeros(13))
+    assert fit.reportable
+    assert fit.value == pytest.approx(1 + mu, abs=0.05)
 
 
 def test_uncertainty_from_bias_widens_the_interval():
@@ -69,25 +69,25 @@ def test_uncertainty_from_bias_widens_the_interval():
 def test_a_curve_without_a_drop_is_refused():
     y = curve(0.7)
     y[7] = y[6]
-    found = gamma_of_drops(N, y, EVERY, replicates(y), np.zeros(13))
-    assert found.value is None
-    assert found.reason == "the entropy does not fall from n = 6 to 7"
+    fit = gamma_of_drops(N, y, EVERY, replicates(y), np.zeros(13))
+    assert fit.value is None
+    assert fit.reason == "the entropy does not fall from n = 6 to 7"
 
 
 def test_exponential_drops_are_refused():
     y = 1 + 2 * 0.5**N
-    found = gamma_of_drops(N, y, EVERY, replicates(y), np.zeros(13))
-    assert not found.reportable
-    assert "exponential drops fit better" in str(found.reason)
+    fit = gamma_of_drops(N, y, EVERY, replicates(y), np.zeros(13))
+    assert not fit.reportable
+    assert "exponential drops fit better" in str(fit.reason)
 
 
 def test_a_curve_that_stops_falling_is_refused():
     """A chain of order 8: the drops end there, and the next one is known to be zero."""
     y = curve(0.5)
     y[9:] = y[8]
-    found = gamma_of_drops(N, y, N <= 8, replicates(y), np.zeros(13))
-    assert not found.reportable
-    assert "not a power law: H_n falls by at most" in str(found.reason)
+    fit = gamma_of_drops(N, y, N <= 8, replicates(y), np.zeros(13))
+    assert not fit.reportable
+    assert "not a power law: H_n falls by at most" in str(fit.reason)
     # If the next drop is unknown it cannot contradict the law.
     uncertainty = np.where(N >= 9, np.inf, 0.0)
     assert gamma_of_drops(N, y, N <= 8, replicates(y), uncertainty).reportable
@@ -103,23 +103,23 @@ def test_a_curve_that_stops_falling_is_refused():
 )
 def test_the_longest_run_of_resolved_contexts_is_fitted(resolved, window):
     y = curve(0.7)
-    found = gamma_of_drops(N, y, resolved, replicates(y), np.zeros(13))
-    assert found.window == window
+    fit = gamma_of_drops(N, y, resolved, replicates(y), np.zeros(13))
+    assert fit.window == window
 
 
 @pytest.mark.parametrize("resolved", [N <= 7, N < 0, (N % 2) == 1])
 def test_too_few_drops_have_no_value(resolved):
     y = curve(0.7)
-    found = gamma_of_drops(N, y, resolved, replicates(y), np.zeros(13))
-    assert found.value is None
-    assert f"{MIN_DROPS} needed" in str(found.reason)
+    fit = gamma_of_drops(N, y, resolved, replicates(y), np.zeros(13))
+    assert fit.value is None
+    assert f"{MIN_DROPS} needed" in str(fit.reason)
 
 
 def test_too_many_replicates_that_do_not_fall_are_refused():
     y = curve(0.7)
-    found = gamma_of_drops(N, y, EVERY, replicates(y, own=0.3), np.zeros(13))
-    assert not found.reportable
-    assert "of the bootstrap replicates fall" in str(found.reason)
+    fit = gamma_of_drops(N, y, EVERY, replicates(y, own=0.3), np.zeros(13))
+    assert not fit.reportable
+    assert "of the bootstrap replicates fall" in str(fit.reason)
     alone = gamma_of_drops(N, y, EVERY, None, np.zeros(13))
     assert "no bootstrap replicates" in str(alone.reason)
     few = gamma_of_drops(N, y, EVERY, replicates(y, count=10), np.zeros(13))

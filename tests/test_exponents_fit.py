@@ -65,34 +65,34 @@ def test_weights_are_those_of_polyfit_and_their_scale_does_not_matter() -> None:
             power_law(x, y, bad)
 
 
-def test_scatter_is_what_the_points_stray_beyond_their_errors() -> None:
+def test_scatter_is_the_deviation_beyond_the_errors() -> None:
     rng = np.random.default_rng(3)
     x = np.arange(1.0, 201)
     law, errors = x**-0.9, np.where(x < 100, 0.01, 0.15)
     for scatter, expected in ((0.1, 0.1), (0.0, 0.03)):
         noise = np.hypot(errors, scatter) * rng.normal(size=200)
-        found = scatter_weights(x, law * (1 + noise), errors * law, min_scatter=0.03)
-        assert found.mean() == pytest.approx(1)
-        # The ratio of two weights tells the scatter that was found. Their law is a fitted one.
-        ratio = found[0] / found[-1]
+        weights = scatter_weights(x, law * (1 + noise), errors * law, min_scatter=0.03)
+        assert weights.mean() == pytest.approx(1)
+        # The ratio of two weights gives the scatter back, up to the error of the fitted law.
+        ratio = weights[0] / weights[-1]
         squared = (0.15**2 - ratio * 0.01**2) / (ratio - 1)
         assert math.sqrt(squared) == pytest.approx(expected, rel=0.15)
     assert np.ptp(scatter_weights([1, 2, 4], [4, 2, 1], np.zeros(3), min_scatter=0.05)) == 0
-    # Two points leave nothing to stray.
+    # Two points lie on their line and have no scatter.
     np.testing.assert_allclose(scatter_weights([1, 2], [4, 2], [1.2, 0.6], min_scatter=0.05), 1)
 
 
-def test_points_that_noise_has_raised_do_not_look_more_precise() -> None:
+def test_points_raised_by_noise_are_not_weighted_as_more_precise() -> None:
     rng = np.random.default_rng(5)
     x = 2.0 ** np.arange(8)
     law, errors = x**-1.0, np.full(8, 0.5 * x[-1] ** -1.0)
-    found, by_points = [], []
+    by_law, by_points = [], []
     for _ in range(600):
         y = law + errors * rng.normal(size=8)
         if np.all(y > 0.1 * law):
-            found.append(power_law(x, y, scatter_weights(x, y, errors, min_scatter=0.05)).exponent)
+            by_law.append(power_law(x, y, scatter_weights(x, y, errors, min_scatter=0.05)).exponent)
             by_points.append(power_law(x, y, 1 / ((errors / y) ** 2 + 0.05**2)).exponent)
-    assert abs(np.mean(found) - 1) < 0.004 < 1 - np.mean(by_points)
+    assert abs(np.mean(by_law) - 1) < 0.004 < 1 - np.mean(by_points)
 
 
 def test_standard_error_of_two_points_is_unknown() -> None:
@@ -137,11 +137,11 @@ def test_broken_power_law_is_rarely_preferred_for_a_single_law() -> None:
         fit = broken_power_law(x, x**-0.9 * np.exp(0.1 * rng.normal(size=10)))
         assert fit is not None
         preferred += fit.delta_bic > 10
-    # Ten in BIC is decisive; scanning the break and n = 10 cost some of it, never much.
+    # Ten in BIC is decisive; scanning the break with n = 10 costs a little of it.
     assert preferred <= 10
 
 
-def test_broken_power_law_needs_room_for_a_break() -> None:
+def test_broken_power_law_needs_points_on_both_sides() -> None:
     x = np.arange(1.0, 6)
     assert broken_power_law(x, x**-1.0) is None
     x = np.arange(1.0, 9)
@@ -150,7 +150,7 @@ def test_broken_power_law_needs_room_for_a_break() -> None:
     assert [lag for lag, _ in fit.scan] == [3, 4, 5]
 
 
-def test_exponential_and_power_law_are_told_apart() -> None:
+def test_exponential_and_power_law_are_distinguished() -> None:
     x = np.arange(1.0, 33)
     power, exponential = x**-0.9, np.exp(-x / 5)
     assert exponential_law_bic(x, exponential) < power_law(x, exponential).bic - 10
@@ -183,7 +183,7 @@ def test_shifted_power_law_interval_covers() -> None:
     [np.full(8, 2.0), np.linspace(1, 2, 8), 1 + 4 * np.arange(1.0, 9) ** -0.3],
     ids=["constant", "growing", "three points"],
 )
-def test_shifted_power_law_says_when_it_cannot_tell(y: Floats) -> None:
+def test_shifted_power_law_marks_what_is_not_identifiable(y: Floats) -> None:
     points = 3 if y[0] == 5 else len(y)
     fit = shifted_power_law(np.arange(1.0, points + 1), y[:points])
     assert not fit.identifiable
@@ -205,7 +205,7 @@ def ansatz_loss(tokens: float, beta: float, gamma: float, delta: float) -> float
     return 5 + float(np.sum(gain * learned))
 
 
-def test_loss_curve_exponents_of_the_theory_sheet() -> None:
+def test_loss_curve_exponents_of_the_theory_document() -> None:
     tokens = 10.0 ** np.arange(3, 10)
     loss = np.array([ansatz_loss(p, 0.9, 0.3, 1.0) for p in tokens])
     np.testing.assert_allclose(
@@ -232,7 +232,7 @@ def test_cluster_weights_are_multinomial_and_independent_of_chunks() -> None:
     assert covariance == pytest.approx(-1 / 7, abs=0.07)
 
 
-def test_cluster_weights_refuse_nothing_to_draw() -> None:
+def test_cluster_weights_refuse_empty_draws() -> None:
     with pytest.raises(InputError, match="clusters"):
         next(cluster_weights(0, 3, np.random.default_rng(0)))
     assert list(cluster_weights(3, 0, np.random.default_rng(0))) == []

@@ -35,7 +35,7 @@ def test_limits_from_26m_cover_those_from_105m(context):
 
 def test_limits_of_the_table_agree_with_counting():
     # Miller-Madow at 105 M tokens bounds H_1 >= 4.954 and H_2 >= 3.43 from below; intervals that an
-    # expert drew from all of it: H_1 4.95-5.01, H_2 3.45-3.95, H_3 2.5-3.4.
+    # expert estimated from all of it: H_1 4.95-5.01, H_2 3.45-3.95, H_3 2.5-3.4.
     for context, low, high in ((1, 4.95, 5.01), (2, 3.45, 3.95), (3, 2.5, 3.4)):
         fit = table(context)
         assert low < fit.limit < high
@@ -120,7 +120,7 @@ def test_curve_and_its_inverse_agree():
 
 
 def test_exact_profile_against_brute_force():
-    """With errors and no drift to speak of, the interval is that of a plain chi^2 scan."""
+    """With errors and practically no drift, the interval is that of a plain chi^2 scan."""
     rng = np.random.default_rng(2)
     tokens = np.geomspace(1e6, 1.01e7, 7)  # no shorter window is long enough to join
     x = np.log(tokens) - np.log(tokens).mean()
@@ -200,7 +200,7 @@ def test_bounds_hold_and_are_reported():
     ],
     ids=["sizes", "decade", "rising"],
 )
-def test_refused_outright(tokens, losses, reason):
+def test_losses_that_cannot_be_fitted_are_refused(tokens, losses, reason):
     fit = learning_limit(tokens, losses)
     assert fit.limit is None
     assert fit.low is None
@@ -210,7 +210,7 @@ def test_refused_outright(tokens, losses, reason):
     assert fit.tokens_to_reach(0.1) is None
 
 
-def test_a_line_in_the_log_has_no_limit():
+def test_a_loss_linear_in_log_tokens_has_no_limit():
     fit = learning_limit(TOKENS, 8 - 0.2 * np.log(TOKENS))
     assert not fit.identifiable
 

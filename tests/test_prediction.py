@@ -141,10 +141,10 @@ def test_horizon_is_monotone_in_tokens_even_with_a_peak() -> None:
     norm = 0.01 * LAGS**-0.9
     norm[4] *= 2
     beta, valid = planted(0.9, 0.05), np.ones(7, dtype=bool)
-    found = [
+    horizons = [
         Curve(LAGS, norm, valid, 0.24, beta).horizon(p).lag or 0 for p in np.logspace(2, 9, 200)
     ]
-    assert np.all(np.diff(found) >= 0)
+    assert np.all(np.diff(horizons) >= 0)
 
 
 def make_parts() -> tuple[CorrelationResult, EntropyResult]:
@@ -212,7 +212,7 @@ def test_choice_of_lags_gate(half_width: float, passed: bool) -> None:
 
 
 def test_horizon_beyond_the_fitted_window_is_a_lower_bound() -> None:
-    """The last lag lies in a slower stage: continuing it with beta can only fall short."""
+    """The last lag lies in a slower stage: extrapolating with beta gives too small a horizon."""
     norm, valid = 0.01 * LAGS**-0.9, np.ones(7, dtype=bool)
     point = Curve(LAGS, norm, valid, 0.24, planted(0.9, 0.05, window=(1, 16))).horizon(1e7)
     assert point.at_least
@@ -388,11 +388,11 @@ def test_alpha_of_user_curves_is_covered() -> None:
     for i in range(draws):
         beta = planted(float(rng.normal(0.88, 0.03)), 0.03)
         table = learned_curves(0.6, limits, noise=0.002, seed=i)
-        found = predict(replace(correlations, beta=beta), entropies, curves=table).curves
-        assert found is not None
-        reported += found.alpha.reportable
-        if found.alpha.low is not None and found.alpha.high is not None:
-            hits += found.alpha.low <= 0.325 / (2 * 0.88) <= found.alpha.high
+        fitted = predict(replace(correlations, beta=beta), entropies, curves=table).curves
+        assert fitted is not None
+        reported += fitted.alpha.reportable
+        if fitted.alpha.low is not None and fitted.alpha.high is not None:
+            hits += fitted.alpha.low <= 0.325 / (2 * 0.88) <= fitted.alpha.high
     assert reported > 0.9 * draws
     assert 0.90 <= hits / draws <= 1.0
 

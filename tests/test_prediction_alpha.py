@@ -51,9 +51,9 @@ def test_uncertainty_beyond_sampling_stretches_the_replicates():
     gammas, betas = rng.normal(0.3, 0.01, 4000), rng.normal(0.9, 0.001, 4000)
     gamma = planted(0.3, 0.0, low=0.2, high=0.33)  # uncertainty from bias, mostly below
     beta = from_replicates(0.9, betas)
-    found = alpha_exponent(gamma, beta, replicates=(gammas, betas))
-    assert found.low == pytest.approx(0.2 / 1.8, rel=0.01)
-    assert found.high == pytest.approx(0.33 / 1.8, rel=0.01)
+    result = alpha_exponent(gamma, beta, replicates=(gammas, betas))
+    assert result.low == pytest.approx(0.2 / 1.8, rel=0.01)
+    assert result.high == pytest.approx(0.33 / 1.8, rel=0.01)
     wide = stretched(gammas, gamma)
     np.testing.assert_allclose(interval_of(wide), (0.2, 0.33), rtol=1e-3)
     assert np.array_equal(np.argsort(wide), np.argsort(gammas))
@@ -61,24 +61,24 @@ def test_uncertainty_beyond_sampling_stretches_the_replicates():
     np.testing.assert_array_equal(stretched(gammas, narrow), 0.3 + (gammas - 0.3))
 
 
-@pytest.mark.parametrize(("share", "bounded"), [(0.01, True), (0.2, False)])
-def test_replicates_without_decay_are_counted(share, bounded):
+@pytest.mark.parametrize(("fraction", "bounded"), [(0.01, True), (0.2, False)])
+def test_replicates_without_decay_are_counted(fraction, bounded):
     betas = np.linspace(0.85, 0.95, 1000)
-    betas[: int(1000 * share)] = -0.1
+    betas[: int(1000 * fraction)] = -0.1
     gammas = np.full(1000, 0.3)
-    found = alpha_exponent(planted(0.3, 0.0), planted(0.9, 0.02), replicates=(gammas, betas))
-    assert found.value == pytest.approx(0.3 / 1.8)
+    result = alpha_exponent(planted(0.3, 0.0), planted(0.9, 0.02), replicates=(gammas, betas))
+    assert result.value == pytest.approx(0.3 / 1.8)
     if bounded:
-        assert f"{int(1000 * share)} with beta <= 0" in found.method
-        assert found.reportable
-        assert found.high == pytest.approx(0.3 / (2 * 0.8515), rel=0.01)
+        assert f"{int(1000 * fraction)} with beta <= 0" in result.method
+        assert result.reportable
+        assert result.high == pytest.approx(0.3 / (2 * 0.8515), rel=0.01)
     else:
-        assert found.high is None
-        assert not found.reportable
-        assert "not positive" in found.reason
+        assert result.high is None
+        assert not result.reportable
+        assert "not positive" in result.reason
 
 
-def test_few_or_missing_replicates_fall_back_and_say_so():
+def test_with_few_or_missing_replicates_the_method_names_the_fallback():
     gamma, beta = planted(0.3, 0.01), planted(0.9, 0.05)
     few = alpha_exponent(gamma, beta, replicates=(np.full(10, 0.3), np.full(10, 0.9)))
     assert "eq. 56" in few.method
@@ -122,11 +122,11 @@ def test_rows_are_paired_only_where_the_draws_are_the_same():
     assert pair(first, Replicates(seed=3, clusters=100)) is None
 
 
-def test_draws_stand_for_the_interval():
+def test_draws_reproduce_the_interval():
     gamma, beta = planted(0.3, 0.01), planted(0.9, 0.05)
     draws = alpha_draws(gamma, beta)
-    found = alpha_exponent(gamma, beta)
-    np.testing.assert_allclose(interval_of(draws), (found.low, found.high), rtol=1e-3)
+    result = alpha_exponent(gamma, beta)
+    np.testing.assert_allclose(interval_of(draws), (result.low, result.high), rtol=1e-3)
     assert alpha_draws(planted(0.3, 0.0, low=None, high=None, reportable=False, reason="x"),
                        beta) is None  # fmt: skip
 
@@ -161,14 +161,14 @@ def test_coverage_where_both_parts_share_their_documents():
             -np.log(replicates[:, 6:]) @ slope_weights(np.log(contexts)),
             -np.log(replicates[:, :6]) @ slope_weights(np.log(lags)),
         )
-        found = alpha_exponent(gamma, beta, replicates=pairs)
+        result = alpha_exponent(gamma, beta, replicates=pairs)
         by_hand = alpha_exponent(gamma, beta)
-        widths.append((found.high - found.low, by_hand.high - by_hand.low))
-        # The exponents of the mean over documents: exp(tilt^2 s^2 / 2) bends both by a little.
+        widths.append((result.high - result.low, by_hand.high - by_hand.low))
+        # The exponents of the mean over documents, which exp(tilt^2 s^2 / 2) changes slightly.
         lift = 0.08**2 * tilt**2 / 2
         true_beta = 0.9 - slope_weights(np.log(lags)) @ lift[:6]
         true_gamma = 0.3 - slope_weights(np.log(contexts)) @ lift[6:]
-        hits += found.low <= true_gamma / (2 * true_beta) <= found.high
+        hits += result.low <= true_gamma / (2 * true_beta) <= result.high
     assert 0.90 <= hits / draws <= 0.99
     joint, apart = np.median(widths, axis=0)
     assert abs(joint / apart - 1) > 0.05  # by hand is a different interval: the errors are shared

@@ -23,7 +23,7 @@ KNOWN = {
 def ansatz(tokens, contexts, beta=BETA, gamma=GAMMA, delta=1.0, shift=1.0):
     """L_n(P) of every context up to `contexts`: H_0 plus the drops learned by P tokens.
 
-    H_n = 1 + 4 (n + shift)^-gamma, P*_n = 100 n^(2 beta), a share 1 - (P / P*_n)^-delta learned.
+    H_n = 1 + 4 (n + shift)^-gamma, P*_n = 100 n^(2 beta), a fraction 1 - (P / P*_n)^-delta learned.
     """
     n = np.arange(contexts + 1.0)
     with np.errstate(divide="ignore"):
@@ -34,7 +34,7 @@ def ansatz(tokens, contexts, beta=BETA, gamma=GAMMA, delta=1.0, shift=1.0):
 
 
 @pytest.mark.parametrize(("world", "known"), KNOWN.items(), ids=str)
-def test_ansatz_has_the_values_of_the_theory_sheet(world, known):
+def test_ansatz_has_the_values_of_the_theory_document(world, known):
     values, slope = known
     curve = ansatz(LEARNED, 20_000, *world)[:, -1]
     np.testing.assert_allclose(curve[-len(values) :], values, atol=6e-6)
@@ -56,26 +56,26 @@ def rows(contexts=(4, 8, 16, 32, 64, 128), shift=0.0, **world):
 
 
 def test_collapse_is_best_near_the_truth():
-    found = collapse(*rows(), GAMMA, BETA, entropy_rate=1.0)
-    assert found.protocol == "shifted"
-    assert found.quality < 0.15
-    assert found.overlap > 0.9
-    assert found.best_gamma == pytest.approx(GAMMA, abs=0.016)
-    assert found.best_beta == pytest.approx(BETA, abs=0.05)
-    assert found.gamma_low <= GAMMA <= found.gamma_high
-    assert found.beta_low <= BETA <= found.beta_high
-    # A grid about other estimates finds the same place.
+    result = collapse(*rows(), GAMMA, BETA, entropy_rate=1.0)
+    assert result.protocol == "shifted"
+    assert result.quality < 0.15
+    assert result.overlap > 0.9
+    assert result.best_gamma == pytest.approx(GAMMA, abs=0.016)
+    assert result.best_beta == pytest.approx(BETA, abs=0.05)
+    assert result.gamma_low <= GAMMA <= result.gamma_high
+    assert result.beta_low <= BETA <= result.beta_high
+    # A grid around other estimates has its best point at the same exponents.
     other = collapse(*rows(), 0.36, 0.75, entropy_rate=1.0)
-    assert other.quality > 2 * found.quality
+    assert other.quality > 2 * result.quality
     assert other.best_gamma == pytest.approx(GAMMA, abs=0.02)
     assert other.best_beta == pytest.approx(BETA, abs=0.05)
 
 
-def test_raw_protocol_finds_a_smaller_gamma():
-    found = collapse(*rows(), GAMMA, BETA)
-    assert found.protocol == "raw"
-    assert found.best_gamma < 0.8 * GAMMA
-    assert found.quality > 2 * found.best_quality
+def test_raw_protocol_prefers_a_smaller_gamma():
+    result = collapse(*rows(), GAMMA, BETA)
+    assert result.protocol == "raw"
+    assert result.best_gamma < 0.8 * GAMMA
+    assert result.quality > 2 * result.best_quality
 
 
 def test_distance_by_hand():
@@ -100,7 +100,7 @@ def test_distance_by_hand():
     assert (x[0], y[0]) == (2.0, 4.0)
 
 
-def test_what_is_left_out():
+def test_losses_that_a_collapse_cannot_use_are_left_out():
     n = np.array([0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 3])
     y = np.full(11, 2.0)
     y[-1] = 0.5

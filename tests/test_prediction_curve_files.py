@@ -1,4 +1,4 @@
-"""The reader of users' learning curves: what it takes, and how it refuses the rest."""
+"""The reader of the user's learning curves: what it accepts, and how it refuses the rest."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_csv_in_any_order_with_other_columns(tmp_path):
 
 
 @pytest.mark.parametrize("columns", [True, False], ids=["lists", "objects"])
-def test_json_says_the_same(tmp_path, columns):
+def test_json_gives_the_same_curves(tmp_path, columns):
     names = ("context", "tokens", "loss")
     data = (
         dict(zip(names, map(list, zip(*ROWS, strict=True)), strict=True))
@@ -77,7 +77,7 @@ def test_replicates_are_averaged_with_their_spread(tmp_path):
         ('context,tokens,loss\n1,1e6,"3\n', ["line 2", "CSV"]),
     ],
 )  # fmt: skip
-def test_bad_csv_is_refused_where_it_is_bad(tmp_path, text, words):
+def test_bad_csv_is_refused_with_its_line(tmp_path, text, words):
     with pytest.raises(InputError) as caught:
         read_curves(write(tmp_path / "c.csv", text))
     for word in words:

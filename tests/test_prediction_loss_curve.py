@@ -37,8 +37,8 @@ def test_band_is_that_of_alpha_with_two_losses():
     assert inside.high - inside.low < beyond.high - beyond.low
 
     def through(alpha: float, p: float) -> float:
-        share = (1e7**-alpha - p**-alpha) / (1e7**-alpha - 1e9**-alpha)
-        return measured[0][1] + share * (measured[1][1] - measured[0][1])
+        fraction = (1e7**-alpha - p**-alpha) / (1e7**-alpha - 1e9**-alpha)
+        return measured[0][1] + fraction * (measured[1][1] - measured[0][1])
 
     low, high = np.quantile([through(a, 1e12) for a in alphas], [0.025, 0.975])
     assert beyond.low == pytest.approx(low, abs=1e-3)
@@ -73,7 +73,7 @@ def test_extreme_alphas_stay_finite():
     draws = np.concatenate([np.full(500, -0.1), np.full(499, np.inf)])
     measured = [(1e7, 4.0), (1e9, 3.0)]
     (point,), fit = loss_curve(measured, planted(0.17, 0.1), draws, [1e12])
-    # From a straight line in log P down to a curve that has ended.
+    # From a straight line in log P to a curve that has reached its limit.
     assert point.low == pytest.approx(1.5, abs=1e-3)
     assert point.high == pytest.approx(3.0, abs=1e-6)
     assert fit.limit_low == 0.0

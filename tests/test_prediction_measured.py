@@ -13,13 +13,13 @@ from ngramstat.results import Exponent, Gate
 P = np.geomspace(1e5, 6.4e6, 7)
 
 
-def test_envelope_takes_the_least_loss_of_each_size():
+def test_envelope_takes_the_smallest_loss_of_each_size():
     rows = lower_envelope([4, 1, 1, 2, 4, 2], [3.0, 9, 8, 5, 2, 6])
     assert rows.tolist() == [2, 3, 4]
     assert lower_envelope([], []).tolist() == []
 
 
-def test_planted_laws_are_found():
+def test_planted_laws_are_recovered():
     raw = alpha_of_losses(P, 7 * P**-0.1)
     assert raw.value == pytest.approx(0.1)
     assert raw.reportable
@@ -34,11 +34,11 @@ def test_planted_laws_are_found():
 
 
 def test_raw_slopes_of_a_law_with_a_limit_are_too_small():
-    """docs/theory.md 2.3: the raw slope is biased low, and the bend gives it away in the end."""
-    found = alpha_of_losses(P, 2 + 200 * P**-0.5)
-    assert found.value < 0.2
-    assert not found.reportable
-    assert "slope changes" in found.reason
+    """docs/theory.md 2.3: the raw slope is biased low, and its bend shows it."""
+    fit = alpha_of_losses(P, 2 + 200 * P**-0.5)
+    assert fit.value < 0.2
+    assert not fit.reportable
+    assert "slope changes" in fit.reason
 
 
 def test_intervals_cover_scatter_and_documents():
@@ -46,8 +46,8 @@ def test_intervals_cover_scatter_and_documents():
     hits = 0
     for _ in range(300):
         noisy = 7 * P**-0.1 * np.exp(0.01 * rng.standard_normal(len(P)))
-        found = alpha_of_losses(P, noisy)
-        hits += found.low <= 0.1 <= found.high
+        fit = alpha_of_losses(P, noisy)
+        hits += fit.low <= 0.1 <= fit.high
     assert 0.91 <= hits / 300 <= 0.99
     clean = 7 * P**-0.1
     narrow = alpha_of_losses(P, clean)
@@ -89,15 +89,15 @@ def test_comparisons():
     assert compare("raw", exponent(0.2, 0.02), exponent(0.23, 0.02)).outcome == "consistent"
     assert compare("raw", exponent(0.2, 0.01), exponent(0.23, 0.01)).outcome == "inconsistent"
     for a, b in ((REFUSED, exponent(0.2, 0.01)), (exponent(0.2, 0.01), REFUSED)):
-        found = compare("raw", a, b)
-        assert found.outcome == "indeterminate"
-        assert "no points" in found.reason
+        comparison = compare("raw", a, b)
+        assert comparison.outcome == "indeterminate"
+        assert "no points" in comparison.reason
     wide = compare("raw", exponent(0.2, 0.15), exponent(0.2, 0.01))
     assert wide.outcome == "indeterminate"
     assert "wider than its value" in wide.reason
 
 
-def test_the_verdict_needs_its_gates():
+def test_a_failed_gate_makes_the_verdict_indeterminate():
     yes = compare("raw", exponent(0.2, 0.02), exponent(0.2, 0.02))
     no = compare("limit", exponent(0.2, 0.01), exponent(0.3, 0.01))
     unknown = compare("raw", REFUSED, REFUSED)

@@ -33,27 +33,27 @@ def test_two_classes_obey_their_differential_equation():
 def test_a_softmax_on_peaked_targets_falls_with_one_third():
     t = np.geomspace(1, 1e6, 61)
     losses = aligned_losses(t, samples=40_000)
-    found = time_exponent(t, losses, window=WINDOW)
-    assert found.reportable
-    assert found.value == pytest.approx(1 / 3, abs=0.03)
-    assert found.low <= 0.3333 + 0.01
+    fit = time_exponent(t, losses, window=WINDOW)
+    assert fit.reportable
+    assert fit.value == pytest.approx(1 / 3, abs=0.03)
+    assert fit.low <= 0.3333 + 0.01
     # Earlier the largest logits do not dominate yet, and the loss falls faster.
     early = time_exponent(t, losses, window=(1, 30))
     assert early.value > 0.4
 
 
 def test_two_classes_equal_the_softmax_of_two():
-    """The gap of two normal logits is root 2 |u|, which stretches time by a factor two."""
+    """The gap of two normal logits is root 2 |u|, so time runs twice as fast."""
     t = np.array([30.0, 300.0, 3000.0])
-    found = aligned_losses(t, vocab_size=2, samples=400_000)
-    np.testing.assert_allclose(found, binary_losses(2 * t), rtol=0.02)
+    softmax = aligned_losses(t, vocab_size=2, samples=400_000)
+    np.testing.assert_allclose(softmax, binary_losses(2 * t), rtol=0.02)
 
 
 def test_the_fit_of_a_power_law_and_its_refusals():
     tau = np.geomspace(1, 1000, 40)
-    found = time_exponent(tau, 3 * tau**-0.25)
-    assert found.value == pytest.approx(0.25)
-    assert found.window == pytest.approx((tau[tau >= 100][0], 1000))
+    fit = time_exponent(tau, 3 * tau**-0.25)
+    assert fit.value == pytest.approx(0.25)
+    assert fit.window == pytest.approx((tau[tau >= 100][0], 1000))
     bent = time_exponent(tau, 2 + tau**-0.5, window=(1, 1000))
     assert not bent.reportable
     assert "slope changes" in bent.reason
