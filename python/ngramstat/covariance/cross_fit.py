@@ -215,7 +215,7 @@ def cross_fit(
     """
     starts, ends, limits = pair_documents(corpus, units, stream=stream)
     documents = ClassedDocuments(starts, ends, limits, units.folds, FOLDS)
-    # The folds of each half get the vectors of the other half, which are independent of their noise.
+    # The folds of each half get the vectors of the other half, independent of their noise.
     u, v = (halves[::-1] for halves in vectors)
     joint_v, joint_u, left_counts, right_counts = multiply_pairs_by_class(
         corpus.tokens, corpus.vocab_size, lag, u, v, documents, threads=threads
