@@ -93,8 +93,8 @@ def our_pairs(context: Context, lags: tuple[int, ...], threads: int, tables: boo
             )
         return sums
 
-    seconds, found = timed(count)
-    return pair_items(tokens, lags), seconds, {k: found[k] for k in map(str, FEW_LAGS)}
+    seconds, answer = timed(count)
+    return pair_items(tokens, lags), seconds, {k: answer[k] for k in map(str, FEW_LAGS)}
 
 
 def squares(counts: Any) -> int:
@@ -105,11 +105,11 @@ def numpy_pairs(context: Context) -> Result:
     tokens, size = context.tokens, context.corpus.vocab_size
 
     def count() -> dict[str, int]:
-        found = {}
+        sums = {}
         for lag in FEW_LAGS:
             keys = tokens[:-lag].astype(np.int64) * size + tokens[lag:]
-            found[str(lag)] = squares(np.bincount(keys, minlength=size * size))
-        return found
+            sums[str(lag)] = squares(np.bincount(keys, minlength=size * size))
+        return sums
 
     return pair_items(tokens, FEW_LAGS), *timed(count)
 
@@ -120,12 +120,12 @@ def scipy_pairs(context: Context) -> Result:
     tokens, size = context.tokens.astype(np.int32), context.corpus.vocab_size
 
     def count() -> dict[str, int]:
-        found = {}
+        sums = {}
         for lag in FEW_LAGS:
             ones = np.ones(len(tokens) - lag, np.int32)
             pairs = coo_array((ones, (tokens[:-lag], tokens[lag:])), shape=(size, size))
-            found[str(lag)] = squares(pairs.tocsr().data)
-        return found
+            sums[str(lag)] = squares(pairs.tocsr().data)
+        return sums
 
     return pair_items(tokens, FEW_LAGS), *timed(count)
 
@@ -184,8 +184,8 @@ def plain_loop(context: Context) -> Result:
     command = [binary, text, str(context.corpus.n_tokens), str(context.corpus.vocab_size), *lags]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\n")
     rows = [line.split() for line in lines if line]
-    found = {lag: int(float(value)) for lag, _, value in rows}
-    return pair_items(context.tokens, FEW_LAGS), sum(float(s) for _, s, _ in rows), found
+    sums = {lag: int(float(value)) for lag, _, value in rows}
+    return pair_items(context.tokens, FEW_LAGS), sum(float(s) for _, s, _ in rows), sums
 
 
 def python_pairs(context: Context) -> Result:
@@ -219,8 +219,8 @@ def our_suffixes(context: Context, threads: int) -> Result:
                 high = middle
         return low
 
-    found = [bound(g, upper=True) - bound(g, upper=False) for g in probes(tokens)]
-    return len(tokens), seconds, found
+    counts = [bound(g, upper=True) - bound(g, upper=False) for g in probes(tokens)]
+    return len(tokens), seconds, counts
 
 
 def our_ngrams(context: Context, threads: int, depth: int) -> Result:
@@ -239,13 +239,13 @@ def numpy_ngrams(context: Context) -> Result:
 
     def count() -> list[int]:
         key = np.zeros(len(tokens), np.uint64)
-        found = []
+        distinct = []
         for n in range(4):
             shifted = np.zeros_like(key)
             shifted[n:] = tokens[: len(tokens) - n]
             key = key * np.uint64(size) + shifted
-            found.append(len(np.unique(key[drop:])))
-        return found
+            distinct.append(len(np.unique(key[drop:])))
+        return distinct
 
     return len(tokens), *timed(count)
 
@@ -273,12 +273,12 @@ def our_kneser_ney(context: Context, threads: int) -> Result:
     Timed from tokens to losses, including the split into training and held-out tokens.
     """
     split = held_out_split(context.corpus)
-    seconds, found = timed(
+    seconds, held_out = timed(
         lambda: held_out_losses(
             split, max_context=ORDER - 1, boundary=Boundary.DOCUMENT, workspace=Workspace(threads)
         )
     )
-    loss = float(found.losses[:, -1].sum() / found.tokens.sum())
+    loss = float(held_out.losses[:, -1].sum() / held_out.tokens.sum())
     return context.corpus.n_tokens, seconds, round(loss, 3)
 
 

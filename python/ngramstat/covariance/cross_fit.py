@@ -189,7 +189,7 @@ def cross_fit(
     threads : int
     """
     corpus, documents = design.corpus, design.documents
-    # The folds of each half get the vectors of the other half, which are independent of their noise.
+    # The folds of each half get the vectors of the other half, independent of their noise.
     u, v = (halves[::-1] for halves in vectors)
     joint_v, joint_u, left_counts, right_counts = multiply_pairs_by_class(
         corpus.tokens,

@@ -225,11 +225,9 @@ def leading_singular_triplets(
 
     # A fixed seed, so that the same matrix gives the same numbers in every run.
     rng = np.random.default_rng(0)
-    first = rng.standard_normal((columns, BLOCK_SIZE))
-    if start is not None:
-        first[:, : min(start.shape[1], BLOCK_SIZE)] = start[:, :BLOCK_SIZE]
+    initial = _initial_vectors(columns, start, rng)
     left, right = backend.basis(rng), backend.basis(rng)
-    right.extend(backend.block(first))
+    right.extend(backend.block(initial))
     # The projected matrix U^T A V is upper block-bidiagonal: blocks diagonal[j] on the diagonal,
     # above[j] to the right of them.
     diagonal: list[Floats] = []
@@ -260,6 +258,14 @@ def leading_singular_triplets(
         residual = _residual(backend, values[0], triplets_left[:, 0], triplets_right[:, 0])
         products += 2
     return SingularTriplets(values[:k].copy(), triplets_left, triplets_right, residual, products)
+
+
+def _initial_vectors(columns: int, start: Floats | None, rng: np.random.Generator) -> Floats:
+    """The vectors of `start`, filled up with random ones to a block."""
+    vectors = rng.standard_normal((columns, BLOCK_SIZE))
+    if start is not None:
+        vectors[:, : min(start.shape[1], BLOCK_SIZE)] = start[:, :BLOCK_SIZE]
+    return vectors
 
 
 def _change(history: list[Floats], steps: int) -> Floats:
