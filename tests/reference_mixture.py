@@ -1,4 +1,4 @@
-"""Slow, obvious versions of the kernels behind the mixture of contexts."""
+"""Slow, simple versions of the kernels behind the mixture of contexts."""
 
 from __future__ import annotations
 
@@ -39,44 +39,47 @@ def path(leaf: int, split: Sequence[int], size: int) -> list[tuple[int, int, int
 
 @dataclass
 class Nodes:
-    """Counts of one pattern: context -> token -> count, and the distinct neighbours."""
+    """Counts of one pattern: context -> token -> count, and the distinct continuation tokens.
+
+    Events without a continuation token are counted one by one, as `uncontinued`.
+    """
 
     offsets: Sequence[int]
     maps: Sequence[int]
     class_maps: np.ndarray
     stop: int
     counts: dict = field(default_factory=lambda: defaultdict(Counter))
-    neighbours: dict = field(default_factory=lambda: defaultdict(set))
-    loose: Counter = field(default_factory=Counter)
+    continuations: dict = field(default_factory=lambda: defaultdict(set))
+    uncontinued: Counter = field(default_factory=Counter)
 
-    def known(self, text, i: int) -> int:
-        """How many tokens back the text reaches at i."""
-        stops = [j for j in range(i) if text[j] == self.stop]
+    def history(self, tokens, i: int) -> int:
+        """Number of tokens before i, back to the last stop token."""
+        stops = [j for j in range(i) if tokens[j] == self.stop]
         return i - stops[-1] if stops else i
 
-    def context(self, text, i: int):
-        if self.known(text, i) < max(self.offsets, default=0):
+    def context(self, tokens, i: int):
+        if self.history(tokens, i) < max(self.offsets, default=0):
             return None
         return tuple(
-            int(text[i - k]) if m < 0 else int(self.class_maps[m][text[i - k]])
+            int(tokens[i - k]) if m < 0 else int(self.class_maps[m][tokens[i - k]])
             for k, m in zip(self.offsets, self.maps, strict=True)
         )
 
-    def count(self, training, first_event: int, neighbour: int, vocab_size: int) -> None:
+    def count(self, training, first_event: int, continuation_offset: int, vocab_size: int) -> None:
         for i in range(first_event, len(training)):
             context = self.context(training, i)
             if context is None or training[i] >= vocab_size:
                 continue
             token = int(training[i])
             self.counts[context][token] += 1
-            if neighbour and self.known(training, i) >= neighbour:
-                self.neighbours[context, token].add(int(training[i - neighbour]))
+            if continuation_offset and self.history(training, i) >= continuation_offset:
+                self.continuations[context, token].add(int(training[i - continuation_offset]))
             else:
-                self.loose[context, token] += 1
+                self.uncontinued[context, token] += 1
 
-    def lower(self, context) -> Counter:
+    def continuation(self, context) -> Counter:
         return Counter(
-            {w: len(self.neighbours[context, w]) + self.loose[context, w]
+            {w: len(self.continuations[context, w]) + self.uncontinued[context, w]
              for w in self.counts[context]}
         )  # fmt: skip
 
@@ -85,24 +88,24 @@ class Nodes:
         total = sum(counts.values())
         if context is None or total == 0:
             return parent
-        taken = {w: min(discounts[min(c, 3) - 1], c) for w, c in counts.items()}
-        out = sum(taken.values()) * parent / total
+        freed = {w: min(discounts[min(c, 3) - 1], c) for w, c in counts.items()}
+        out = sum(freed.values()) * parent / total
         for w, c in counts.items():
-            out[w] += (c - taken[w]) / total
+            out[w] += (c - freed[w]) / total
         return out
 
 
-def bucket(taken: int, other: int, seen: bool) -> int:
-    n = taken + other
+def bucket(taken: int, sibling: int, seen: bool) -> int:
+    n = taken + sibling
     if n == 0:
         return 16 if seen else 0
     last = [1, 2, 3, 5, 8, 12, 20, 36, 70, 150, 400, 1500, 8000, 60000]
     size = 1 + sum(n > x for x in last)
-    return size + (16 if taken == 0 or other == 0 else 0)
+    return size + (16 if taken == 0 or sibling == 0 else 0)
 
 
 class Mixer:
-    """Logistic mixing in double precision, one decision after the other."""
+    """Logistic mixing in double precision, one binary decision after the other."""
 
     def __init__(self, rows, parents, initial, sizes) -> None:
         self.rows, self.parents = rows, parents
@@ -111,23 +114,23 @@ class Mixer:
         self.tables = [np.zeros((size, len(rows))) for size in sizes]
         self.squares = [np.full((size, len(rows)), 1e-2) for size in sizes]
 
-    def inputs(self, stretch, t: int) -> list[float]:
-        x = [stretch[row, t] for row in self.rows]
+    def inputs(self, logits, t: int) -> list[float]:
+        x = [logits[row, t] for row in self.rows]
         return [v if p < 0 else v - x[p] for v, p in zip(x, self.parents, strict=True)]
 
-    def log_odds(self, stretch, buckets, states, t: int) -> float:
+    def mixed_logit(self, logits, buckets, states, t: int) -> float:
         return sum(
             r * (self.own[i][buckets[self.rows[i], t]]
                  + sum(table[states[s, t], i] for s, table in enumerate(self.tables)))
-            for i, r in enumerate(self.inputs(stretch, t))
+            for i, r in enumerate(self.inputs(logits, t))
         )  # fmt: skip
 
-    def train(self, stretch, buckets, states, first: int, last: int, rate: float) -> float:
+    def train(self, logits, buckets, states, first: int, last: int, rate: float) -> float:
         loss = 0.0
         for t in range(first, last):
-            z = self.log_odds(stretch, buckets, states, t)
+            z = self.mixed_logit(logits, buckets, states, t)
             loss += math.log1p(math.exp(-z))
-            for i, r in enumerate(self.inputs(stretch, t)):
+            for i, r in enumerate(self.inputs(logits, t)):
                 g = r / (1 + math.exp(z))
                 b = buckets[self.rows[i], t]
                 self.own_squares[i][b] += g * g
@@ -138,9 +141,9 @@ class Mixer:
                     self.tables[s][k, i] += rate * g / math.sqrt(self.squares[s][k, i])
         return loss
 
-    def score(self, stretch, buckets, states, offsets) -> list[float]:
+    def score(self, logits, buckets, states, offsets) -> list[float]:
         return [
-            sum(math.log1p(math.exp(-self.log_odds(stretch, buckets, states, t)))
+            sum(math.log1p(math.exp(-self.mixed_logit(logits, buckets, states, t)))
                 for t in range(a, b))
             for a, b in pairwise(offsets)
         ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Node estimates and mixers against their slow versions."""
+"""Counts of contexts, their interpolation, and mixers against their slow versions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from ngramstat.kernels.mixing import (
     BUCKETS,
     LOGIT_UNIT,
     ContextCounts,
+    ContextPattern,
+    Discounts,
     Mixer,
+    TokenTree,
+    Vocabulary,
     buckets_of,
     logits_of,
     path_lengths,
@@ -20,8 +24,8 @@ from reference_mixture import Nodes, bucket, path, random_tree
 PATTERNS = [((), ()), ((1,), (-1,)), ((1, 2), (-1, -1)), ((2,), (0,)), ((1, 3), (0, -1))]
 
 
-def text_of(rng: np.random.Generator, n: int, size: int, dtype: type) -> np.ndarray:
-    """Tokens that repeat themselves, so that contexts are seen several times."""
+def repetitive(rng: np.random.Generator, n: int, size: int, dtype: type) -> np.ndarray:
+    """Tokens that repeat, so that contexts are seen several times."""
     out = rng.integers(0, size, n)
     for i in range(3, n):
         if rng.random() < 0.6:
@@ -29,100 +33,145 @@ def text_of(rng: np.random.Generator, n: int, size: int, dtype: type) -> np.ndar
     return out.astype(dtype)
 
 
-@pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
-@pytest.mark.parametrize("stop", [None, 3, "beyond"])
-@pytest.mark.parametrize(("offsets", "maps"), PATTERNS)
-def test_nodes_against_dictionaries(offsets, maps, stop, dtype):
-    rng = np.random.default_rng([len(offsets), 7])
-    size = 11
-    stop_token = size if stop == "beyond" else stop
-    symbols = size + (stop == "beyond")
-    training, text = (text_of(rng, n, symbols, dtype) for n in (700, 120))
-    class_maps = rng.integers(0, 3, (1, symbols)).astype(np.uint32)
-    leaf_of, split = random_tree(size, rng)
-    targets = np.flatnonzero(text < size)[5::2]
-    lengths = path_lengths(leaf_of, split)[text[targets]]
-    decision_offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    neighbour = next(k for k in range(1, 5) if k not in offsets)
-    parent = rng.dirichlet(np.ones(size))
-    raw, below = (0.6, 1.1, 1.4), (0.7, 1.2, 1.3)
-    # Targets from the first half of the text are held in: the end of the training text, from 600
-    # on, is taken off for them.
-    leave_one_out, first_leave_one_out = len(targets) // 2, 600
+class Case:
+    """Training tokens, targets and a tree, with the slow counts of one pattern."""
 
-    whole, outside = (
-        Nodes(offsets, maps, class_maps, -1 if stop_token is None else stop_token) for _ in range(2)
-    )
-    whole.count(training, 4, neighbour, size)
-    outside.count(training[:first_leave_one_out], 4, neighbour, size)
-    wanted = {whole.context(text, int(i)) for i in targets} - {None}
+    def __init__(self, offsets, maps, stop, dtype):
+        rng = np.random.default_rng([len(offsets), 7])
+        self.size = size = 11
+        self.stop_token = size if stop == "beyond" else stop
+        symbols = size + (stop == "beyond")
+        self.training, self.tokens = (repetitive(rng, n, symbols, dtype) for n in (700, 120))
+        class_maps = rng.integers(0, 3, (1, symbols)).astype(np.uint32)
+        self.pattern = ContextPattern(offsets, maps, class_maps)
+        self.tree = TokenTree(*random_tree(size, rng))
+        self.targets = np.flatnonzero(self.tokens < size)[5::2]
+        lengths = path_lengths(self.tree)[self.tokens[self.targets]]
+        self.decision_offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        self.continuation_offset = next(k for k in range(1, 5) if k not in offsets)
+        self.parent = rng.dirichlet(np.ones(size))
+        # The first half of the targets is scored leave-one-out: for them the end of the training
+        # tokens, from 600 on, does not count.
+        self.n_leave_one_out, self.first_leave_one_out = len(self.targets) // 2, 600
+        self.everything, self.without = (
+            Nodes(offsets, maps, class_maps, -1 if self.stop_token is None else self.stop_token)
+            for _ in range(2)
+        )
+        self.everything.count(self.training, 4, self.continuation_offset, size)
+        self.without.count(
+            self.training[: self.first_leave_one_out], 4, self.continuation_offset, size
+        )
 
-    def masses(p: np.ndarray, i: int):
-        by_leaf = np.empty(size)
-        by_leaf[leaf_of] = p
-        for a, m, b, right in path(int(leaf_of[text[i]]), split, size):
+    def counts(self, max_events, threads):
+        counts = ContextCounts(
+            self.tokens,
+            self.targets,
+            vocabulary=Vocabulary(self.size, self.stop_token),
+            pattern=self.pattern,
+            n_leave_one_out=self.n_leave_one_out,
+        )
+        counts.count(
+            self.training,
+            first_event=4,
+            first_leave_one_out=self.first_leave_one_out,
+            continuation_offset=self.continuation_offset,
+            max_events=max_events,
+            threads=threads,
+        )
+        return counts
+
+    def nodes(self, k):
+        return self.without if k < self.n_leave_one_out else self.everything
+
+    def masses(self, p, i):
+        """Probabilities of the branch taken and of its sibling along the path of target i."""
+        by_leaf = np.empty(self.size)
+        by_leaf[self.tree.leaf_of] = p
+        leaf = int(self.tree.leaf_of[self.tokens[i]])
+        for a, m, b, right in path(leaf, self.tree.split, self.size):
             left_right = by_leaf[a:m].sum(), by_leaf[m:b].sum()
             yield left_right[::-1] if right else left_right
 
-    parent_mass = np.array([x for i in targets for x in masses(parent, i)], np.float32)
-    for threads, most in ((1, 1 << 20), (3, 1 << 20), (2, 50)):
-        counts = ContextCounts(
-            text, targets, vocab_size=size, offsets=offsets, maps=maps, class_maps=class_maps,
-            stop_token=stop_token, leave_one_out=leave_one_out,
-        )  # fmt: skip
-        counts.count(
-            training, first_event=4, first_leave_one_out=first_leave_one_out, neighbour=neighbour,
-            most_events=most, threads=threads,
-        )  # fmt: skip
-        for lower in (False, True):
-            tables = [whole.lower(c) if lower else whole.counts[c] for c in wanted]
+    def seen(self, followers, i):
+        """Counts of the branch taken and of its sibling along the path of target i."""
+        leaf_of = self.tree.leaf_of
+        for a, m, b, right in path(int(leaf_of[self.tokens[i]]), self.tree.split, self.size):
+            left_right = [
+                sum(count for w, count in followers.items() if lo <= leaf_of[w] < hi)
+                for lo, hi in ((a, m), (m, b))
+            ]
+            yield left_right[::-1] if right else left_right
+
+
+@pytest.fixture(params=[np.uint16, np.uint32])
+def case(request, stop, offsets, maps):
+    return Case(offsets, maps, stop, request.param)
+
+
+RUNS = [(1, 1 << 20), (3, 1 << 20), (2, 50)]
+
+
+@pytest.mark.parametrize("stop", [None, 3, "beyond"])
+@pytest.mark.parametrize(("offsets", "maps"), PATTERNS)
+def test_counts_of_counts_against_dictionaries(case):
+    nodes = case.everything
+    contexts = {nodes.context(case.tokens, int(i)) for i in case.targets} - {None}
+    for threads, max_events in RUNS:
+        counts = case.counts(max_events, threads)
+        for continuation in (False, True):
+            tables = [nodes.continuation(c) if continuation else nodes.counts[c] for c in contexts]
             numbers = [sum(k == c for t in tables for k in t.values()) for c in range(1, 5)]
-            assert counts.counts_of_counts(lower=lower).tolist() == numbers
-        packed_logits, mass = counts.evaluate(
-            leaf_of, split, decision_offsets, parent_mass, raw=raw, lower=below, threads=threads
+            assert counts.counts_of_counts(continuation=continuation).tolist() == numbers
+
+
+@pytest.mark.parametrize("stop", [None, 3, "beyond"])
+@pytest.mark.parametrize(("offsets", "maps"), PATTERNS)
+def test_interpolation_against_distributions(case):
+    raw, continuation = (0.6, 1.1, 1.4), (0.7, 1.2, 1.3)
+    parent_mass = np.array(
+        [pair for i in case.targets for pair in case.masses(case.parent, i)], np.float32
+    )
+    for threads, max_events in RUNS:
+        packed_logits, mass = case.counts(max_events, threads).interpolate(
+            case.tree,
+            case.decision_offsets,
+            parent_mass,
+            discounts=Discounts(raw, continuation),
+            threads=threads,
         )
+        logits, buckets = logits_of(packed_logits), buckets_of(packed_logits)
         e = 0
-        for k, i in enumerate(targets):
-            slow = outside if k < leave_one_out else whole
-            c = slow.context(text, int(i))
-            seen = slow.counts[c] if c is not None else {}
-            p = slow.distribution(c, seen, raw, parent)
-            continued = slow.lower(c) if c is not None else {}
-            q = list(masses(slow.distribution(c, continued, below, parent), i))
-            leaf = int(leaf_of[text[i]])
-            for (taken, other), lower_mass, (a, m, b, right) in zip(
-                masses(p, i), q, path(leaf, split, size), strict=True
+        for k, i in enumerate(case.targets):
+            nodes = case.nodes(k)
+            context = nodes.context(case.tokens, int(i))
+            followers = nodes.counts[context] if context is not None else {}
+            continued = nodes.continuation(context) if context is not None else {}
+            p = nodes.distribution(context, followers, raw, case.parent)
+            q = nodes.distribution(context, continued, continuation, case.parent)
+            for (taken, sibling), expected_mass, counts in zip(
+                case.masses(p, i), case.masses(q, i), case.seen(followers, i), strict=True
             ):
-                log_odds = np.clip(np.log(taken / other), -16 + LOGIT_UNIT, 16 - LOGIT_UNIT)
-                assert abs(logits_of(packed_logits)[e] - log_odds) < 0.51 * LOGIT_UNIT
-                inside = [
-                    sum(k for w, k in seen.items() if lo <= leaf_of[w] < hi)
-                    for lo, hi in ((a, m), (m, b))
-                ]
-                if right:
-                    inside.reverse()
-                assert buckets_of(packed_logits)[e] == bucket(*inside, bool(seen))
-                np.testing.assert_allclose(mass[e], lower_mass, rtol=1e-5)
+                logit = np.clip(np.log(taken / sibling), -16 + LOGIT_UNIT, 16 - LOGIT_UNIT)
+                assert abs(logits[e] - logit) < 0.51 * LOGIT_UNIT
+                assert buckets[e] == bucket(*counts, bool(followers))
+                np.testing.assert_allclose(mass[e], expected_mass, rtol=1e-5)
                 e += 1
-        assert e == decision_offsets[-1]
+        assert e == case.decision_offsets[-1]
 
 
 def test_long_patterns_are_hashed_and_count_the_same():
     rng = np.random.default_rng(0)
     size = 70_000  # five tokens of 17 bits do not fit a key
     words = rng.integers(0, size, 9).astype(np.uint32)
-    training, text = words[rng.integers(0, 9, 4000)], words[rng.integers(0, 9, 60)]
-    offsets = (1, 2, 3, 4)
+    training, tokens = words[rng.integers(0, 9, 4000)], words[rng.integers(0, 9, 60)]
+    pattern = ContextPattern((1, 2, 3, 4), (-1,) * 4, np.zeros((0, size), np.uint32))
     targets = np.arange(4, 60)
-    fast = ContextCounts(
-        text, targets, vocab_size=size, offsets=offsets, maps=(-1,) * 4,
-        class_maps=np.zeros((0, size), np.uint32),
-    )  # fmt: skip
+    fast = ContextCounts(tokens, targets, vocabulary=Vocabulary(size), pattern=pattern)
     fast.count(training)
-    slow = Nodes(offsets, (-1,) * 4, np.zeros((0, size)), -1)
+    slow = Nodes(pattern.offsets, pattern.maps, pattern.class_maps, -1)
     slow.count(training, 0, 0, size)
-    wanted = {slow.context(text, int(i)) for i in targets}
-    counts = [k for c in wanted for k in slow.counts[c].values()]
+    contexts = {slow.context(tokens, int(i)) for i in targets}
+    counts = [k for c in contexts for k in slow.counts[c].values()]
     assert fast.counts_of_counts().tolist() == [counts.count(c) for c in range(1, 5)]
 
 
@@ -130,53 +179,66 @@ def test_long_patterns_are_hashed_and_count_the_same():
     ("leaf_of", "split"),
     [([0, 1, 1], [1, 2]), ([0, 1, 2], [1]), ([0, 1, 2], [3, 2]), ([0, 1, 2], [1, 1]), ([], [])],
 )
-def test_no_tree(leaf_of, split):
+def test_arrays_that_are_no_tree_are_refused(leaf_of, split):
+    tree = TokenTree(np.array(leaf_of, np.uint32), np.array(split, np.uint32))
     with pytest.raises(ValueError, match=r"tree|leaf_of|split|token"):
-        path_lengths(np.array(leaf_of, np.uint32), np.array(split, np.uint32))
+        path_lengths(tree)
 
 
-def test_what_does_not_fit_is_refused():
-    leaf_of, split = np.arange(4, dtype=np.uint32), np.array([1, 2, 3], np.uint32)
-    maps = np.zeros((0, 4), np.uint32)
-    text = np.array([0, 1, 2, 3], np.uint16)
+def test_arguments_that_do_not_fit_are_refused():
+    tree = TokenTree(np.arange(4, dtype=np.uint32), np.array([1, 2, 3], np.uint32))
+    smaller = TokenTree(tree.leaf_of[:3], tree.split[:2])
+    no_maps = np.zeros((0, 4), np.uint32)
+    tokens = np.array([0, 1, 2, 3], np.uint16)
 
-    def counts(**changes):
-        options = {"vocab_size": 4, "offsets": (1,), "maps": (-1,), "class_maps": maps} | changes
-        return ContextCounts(text, np.array([2]), **options)
+    def counts(offsets=(1,), maps=(-1,), class_maps=no_maps, n_leave_one_out=0):
+        return ContextCounts(
+            tokens,
+            np.array([2]),
+            vocabulary=Vocabulary(4),
+            pattern=ContextPattern(offsets, maps, class_maps),
+            n_leave_one_out=n_leave_one_out,
+        )
 
     with pytest.raises(ValueError, match="offsets"):
         counts(offsets=(17,))
     with pytest.raises(ValueError, match="class map"):
         counts(maps=(0,))
-    with pytest.raises(ValueError, match="leave_one_out"):
-        counts(leave_one_out=2)
+    with pytest.raises(ValueError, match="class_maps"):
+        counts(class_maps=np.zeros((1, 5), np.uint32))
+    with pytest.raises(ValueError, match="n_leave_one_out"):
+        counts(n_leave_one_out=2)
     with pytest.raises(IndexError, match="token 9 at position 1"):
         counts().count(np.array([1, 9], np.uint16))
     with pytest.raises(ValueError, match="parent"):
         Mixer([0], [0], [1.0], [])
-    raw = (0.5, 1.0, 1.5)
+
+    def interpolate(along, offsets, parent_mass=None):
+        discounts = Discounts((0.5, 1.0, 1.5))
+        counts().interpolate(along, np.array(offsets), parent_mass, discounts=discounts)
+
     with pytest.raises(ValueError, match="tree must be one of the vocabulary"):
-        counts().evaluate(leaf_of[:3], split[:2], np.array([0, 2]), None, raw=raw)
-    with pytest.raises(ValueError, match="one turn offset"):
-        counts().evaluate(leaf_of, split, np.array([0, 2, 3]), None, raw=raw)
+        interpolate(smaller, [0, 2])
+    with pytest.raises(ValueError, match="one decision offset"):
+        interpolate(tree, [0, 2, 3])
     with pytest.raises(ValueError, match="parent_mass"):
-        counts().evaluate(leaf_of, split, np.array([0, 3]), np.zeros((2, 2), np.float32), raw=raw)
+        interpolate(tree, [0, 3], np.zeros((2, 2), np.float32))
 
 
-def packed(stretch: np.ndarray, buckets: np.ndarray) -> np.ndarray:
-    """PackedLogits of whole numbers of LOGIT_UNIT."""
-    return (stretch * BUCKETS + buckets).astype(np.int16).view(np.uint16)
+def packed(logits: np.ndarray, buckets: np.ndarray) -> np.ndarray:
+    """Packed logits of integer multiples of LOGIT_UNIT."""
+    return (logits * BUCKETS + buckets).astype(np.int16).view(np.uint16)
 
 
 def test_mixer_against_loops():
     rng = np.random.default_rng(3)
     decisions, rows = 400, [0, 2, 3]
-    stretch = rng.integers(-300, 300, (4, decisions))
+    logits = rng.integers(-300, 300, (4, decisions))
     buckets = rng.integers(0, BUCKETS, (4, decisions))
-    packed_logits = packed(stretch, buckets)
-    assert np.array_equal(logits_of(packed_logits), stretch * LOGIT_UNIT)
+    packed_logits = packed(logits, buckets)
+    assert np.array_equal(logits_of(packed_logits), logits * LOGIT_UNIT)
     assert np.array_equal(buckets_of(packed_logits), buckets)
-    stretch = stretch * LOGIT_UNIT
+    logits = logits * LOGIT_UNIT
     states = np.stack([rng.integers(0, 5, decisions), rng.integers(0, 9, decisions)]).astype(
         np.uint16
     )
@@ -184,11 +246,11 @@ def test_mixer_against_loops():
     fast, slow = Mixer(*arguments), SlowMixer(*arguments)
     offsets = np.arange(0, decisions + 1, 8)
     for _ in range(2):
-        found = fast.train(packed_logits, states, 0, 300, 0.02)
-        assert found == pytest.approx(slow.train(stretch, buckets, states, 0, 300, 0.02), rel=1e-4)
+        loss = fast.train(packed_logits, states, 0, 300, 0.02)
+        assert loss == pytest.approx(slow.train(logits, buckets, states, 0, 300, 0.02), rel=1e-4)
         np.testing.assert_allclose(
             fast.score(packed_logits, states, offsets),
-            slow.score(stretch, buckets, states, offsets),
+            slow.score(logits, buckets, states, offsets),
             rtol=1e-3,
         )
     with pytest.raises(ValueError, match="ascend"):
@@ -225,8 +287,8 @@ def test_mixers_are_bit_identical_over_instruction_sets(monkeypatch, simd):
 
 
 def test_an_untrained_mixer_is_its_chain():
-    stretch = np.array([[64, -64], [128, 0]])
-    packed_logits = packed(stretch, np.zeros((2, 2), int))
+    logits = np.array([[64, -64], [128, 0]])
+    packed_logits = packed(logits, np.zeros((2, 2), int))
     states = np.zeros((0, 2), np.uint16)
-    found = Mixer([0, 1], [-1, 0], [1.0, 1.0], []).score(packed_logits, states, np.arange(3))
-    np.testing.assert_allclose(found, np.log1p(np.exp(-stretch[1] * LOGIT_UNIT)), rtol=1e-6)
+    losses = Mixer([0, 1], [-1, 0], [1.0, 1.0], []).score(packed_logits, states, np.arange(3))
+    np.testing.assert_allclose(losses, np.log1p(np.exp(-logits[1] * LOGIT_UNIT)), rtol=1e-6)

@@ -24,10 +24,10 @@ struct Model {
     int order;
     Index vocab_size;
     Index stop_token;
-    std::vector<Counts> raw;    // [m]
-    std::vector<Counts> lower;  // [m], m < order
+    std::vector<Counts> raw;           // [m]
+    std::vector<Counts> continuation;  // [m], m < order
     std::vector<std::map<Gram, std::vector<Count>>> raw_followers;
-    std::vector<std::map<Gram, std::vector<Count>>> lower_followers;
+    std::vector<std::map<Gram, std::vector<Count>>> continuation_followers;
 
     template <class Token>
     Model(std::span<const Token> training, Index first_event, Index vocab, int highest, Index stop)
@@ -35,18 +35,18 @@ struct Model {
           vocab_size(vocab),
           stop_token(stop),
           raw(static_cast<std::size_t>(highest) + 1),
-          lower(raw.size()),
+          continuation(raw.size()),
           raw_followers(raw.size()),
-          lower_followers(raw.size()) {
+          continuation_followers(raw.size()) {
         std::vector<std::map<Gram, std::set<Index>>> left(raw.size());
         for (Index i = first_event; i < static_cast<Index>(training.size()); ++i) {
             if (static_cast<Index>(training[i]) >= vocab_size) continue;
             const Gram gram = history(training, i, order, stop_token);
-            const int reach = static_cast<int>(gram.size());
-            for (int m = 1; m <= reach; ++m) {
+            const int length = static_cast<int>(gram.size());
+            for (int m = 1; m <= length; ++m) {
                 const Gram tail(gram.end() - m, gram.end());
                 ++raw[m][tail];
-                left[m][tail].insert(m < reach ? gram[reach - m - 1] : -1);
+                left[m][tail].insert(m < length ? gram[length - m - 1] : -1);
             }
         }
         for (int m = 1; m <= order; ++m) {
@@ -55,8 +55,8 @@ struct Model {
                 raw_followers[m][context].push_back(count);
                 if (m == order) continue;
                 const bool begins = m > 1 && gram.front() == stop_token;
-                lower[m][gram] = begins ? count : left[m][gram].size();
-                lower_followers[m][context].push_back(lower[m][gram]);
+                continuation[m][gram] = begins ? count : left[m][gram].size();
+                continuation_followers[m][context].push_back(continuation[m][gram]);
             }
         }
     }
@@ -72,13 +72,13 @@ struct Model {
 
     // p(last token of gram | the rest) where the model of order m is the highest one.
     double probability(const Gram& gram, int m, const std::vector<OrderDiscounts>& raw_discounts,
-                       const std::vector<OrderDiscounts>& lower_discounts) const {
+                       const std::vector<OrderDiscounts>& continuation_discounts) const {
         double below = 1.0 / static_cast<double>(vocab_size);
         for (int k = 1; k <= std::min(m, static_cast<int>(gram.size())); ++k) {
             const bool top = k == m;
-            const auto& counts = top ? raw[k] : lower[k];
-            const auto& followers = top ? raw_followers[k] : lower_followers[k];
-            const OrderDiscounts& discounts = (top ? raw_discounts : lower_discounts)[k - 1];
+            const auto& counts = top ? raw[k] : continuation[k];
+            const auto& followers = top ? raw_followers[k] : continuation_followers[k];
+            const OrderDiscounts& discounts = (top ? raw_discounts : continuation_discounts)[k - 1];
             const Gram tail(gram.end() - k, gram.end());
             const auto it = followers.find(Gram(tail.begin(), tail.end() - 1));
             if (it == followers.end()) continue;
@@ -88,13 +88,14 @@ struct Model {
                 sum += static_cast<double>(c);
                 freed += discounts[std::min<Count>(c, 3) - 1];
             }
-            const auto found = counts.find(tail);
-            double kept = 0.0;
-            if (found != counts.end()) {
-                const Count c = found->second;
-                kept = std::max(static_cast<double>(c) - discounts[std::min<Count>(c, 3) - 1], 0.0);
+            const auto entry = counts.find(tail);
+            double discounted = 0.0;
+            if (entry != counts.end()) {
+                const Count c = entry->second;
+                discounted =
+                    std::max(static_cast<double>(c) - discounts[std::min<Count>(c, 3) - 1], 0.0);
             }
-            below = (kept + freed * below) / sum;
+            below = (discounted + freed * below) / sum;
         }
         return below;
     }
@@ -110,7 +111,7 @@ void check_model(const check::Stream<Token>& stream, int order, Index stop_token
     const Index split = 2 * stream.size() / 3;
     const auto training = stream.span().first(static_cast<std::size_t>(split));
     const auto held_out = stream.span().subspan(static_cast<std::size_t>(split));
-    // Documents of the held-out text in order, with tokens that only serve as context between.
+    // Documents of the held-out tokens in order, with tokens between that only serve as context.
     std::vector<std::int32_t> document;
     const std::int32_t n_documents = 5;
     for (std::size_t i = 0; i < held_out.size(); ++i) {
@@ -119,10 +120,10 @@ void check_model(const check::Stream<Token>& stream, int order, Index stop_token
         document.push_back(i % 11 == 3 || !event ? -1 : d == 2 ? 3 : d);
     }
     std::vector<OrderDiscounts> raw_discounts;
-    std::vector<OrderDiscounts> lower_discounts;
+    std::vector<OrderDiscounts> continuation_discounts;
     for (int m = 1; m <= order; ++m) {
         raw_discounts.push_back({0.5 + 0.02 * m, 1.0, 1.4});
-        if (m < order) lower_discounts.push_back({0.6, 1.1 - 0.01 * m, 1.5});
+        if (m < order) continuation_discounts.push_back({0.6, 1.1 - 0.01 * m, 1.5});
     }
     for (const Index first_event : {Index{0}, split / 4}) {
         const Model naive(training, first_event, stream.vocab_size, order, stop_token);
@@ -139,12 +140,13 @@ void check_model(const check::Stream<Token>& stream, int order, Index stop_token
             for (int m = 1; m <= order; ++m) {
                 CHECK(equal(model.counts().raw[m - 1], Model::summary(naive.raw[m])));
                 if (m == order) continue;
-                CHECK(equal(model.counts().lower[m - 1], Model::summary(naive.lower[m])));
+                CHECK(equal(model.counts().continuation[m - 1],
+                            Model::summary(naive.continuation[m])));
             }
-            std::vector<double> found(static_cast<std::size_t>(n_documents * order), -1.0);
-            model.score(raw_discounts, lower_discounts, found, n_documents, threads);
-            if (losses.empty()) losses = found;
-            CHECK(found == losses);  // bit for bit over threads and ranges
+            std::vector<double> scored(static_cast<std::size_t>(n_documents * order), -1.0);
+            model.score(raw_discounts, continuation_discounts, scored, n_documents, threads);
+            if (losses.empty()) losses = scored;
+            CHECK(scored == losses);  // bit for bit over threads and ranges
         }
         std::vector<double> expected(losses.size(), 0.0);
         for (std::size_t i = 0; i < held_out.size(); ++i) {
@@ -152,7 +154,7 @@ void check_model(const check::Stream<Token>& stream, int order, Index stop_token
             const Gram gram = history(held_out, static_cast<Index>(i), order, stop_token);
             for (int m = 1; m <= order; ++m) {
                 expected[static_cast<std::size_t>(document[i] * order + m - 1)] -=
-                    std::log(naive.probability(gram, m, raw_discounts, lower_discounts));
+                    std::log(naive.probability(gram, m, raw_discounts, continuation_discounts));
             }
         }
         // Sums of discounts are taken in another order: some units in the last place per token.
@@ -202,17 +204,17 @@ void refuses_bad_arguments() {
     auto good = model({0, 1, 1}, 3, 2, -1);
     CHECK_THROWS(std::invalid_argument, good.add_training(tokens, 0, {0, 4}, 1));
     const std::vector<OrderDiscounts> raw(2, OrderDiscounts{0.5, 1.0, 1.5});
-    const std::vector<OrderDiscounts> lower(1, OrderDiscounts{0.5, 1.0, 1.5});
+    const std::vector<OrderDiscounts> continuation(1, OrderDiscounts{0.5, 1.0, 1.5});
     std::vector<double> losses(4);
-    good.score(raw, lower, losses, 2, 1);
-    CHECK_THROWS(std::invalid_argument, good.score(lower, lower, losses, 2, 1));
+    good.score(raw, continuation, losses, 2, 1);
+    CHECK_THROWS(std::invalid_argument, good.score(continuation, continuation, losses, 2, 1));
     CHECK_THROWS(std::invalid_argument, good.score(raw, raw, losses, 2, 1));
-    CHECK_THROWS(std::invalid_argument, good.score(raw, lower, losses, 3, 1));
+    CHECK_THROWS(std::invalid_argument, good.score(raw, continuation, losses, 3, 1));
     losses.resize(2);
-    CHECK_THROWS(std::invalid_argument, good.score(raw, lower, losses, 1, 1));  // document 1
+    CHECK_THROWS(std::invalid_argument, good.score(raw, continuation, losses, 1, 1));  // document 1
     losses.resize(4);
     const auto unordered = model({1, 0, 0}, 3, 2, -1);
-    CHECK_THROWS(std::invalid_argument, unordered.score(raw, lower, losses, 2, 1));
+    CHECK_THROWS(std::invalid_argument, unordered.score(raw, continuation, losses, 2, 1));
 }
 
 }  // namespace

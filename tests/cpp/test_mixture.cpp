@@ -1,11 +1,12 @@
 // Contexts and mixers under threads and sanitizers: counts against maps, masses that add up, and
-// results that do not depend on threads or on how often the text is read.
+// results that do not depend on threads or on how often the training stream is read.
 #include <cmath>
 #include <stdexcept>
 
 #include "check.hpp"
 #include "ngramstat/mixing/context_counts.hpp"
 #include "ngramstat/mixing/mixer.hpp"
+#include "ngramstat/mixing/packed_logits.hpp"
 
 namespace {
 
@@ -18,83 +19,109 @@ TokenTree chain_tree(Index size) {  // one leaf to the left at every node
     return tree;
 }
 
-struct Evaluated {
-    std::array<Count, 4> raw, lower;
+struct Interpolated {
+    std::array<Count, 4> raw, continuation;
     std::vector<float> mass;
     std::vector<std::uint16_t> packed_logits;
-    bool operator==(const Evaluated&) const = default;
+    bool operator==(const Interpolated&) const = default;
 };
 
 template <class Token>
-void check_nodes(Index stop) {
-    const Index size = 23;
-    check::Random random(5);
-    std::vector<Token> training(300'000), text(900);
-    for (auto* tokens : {&training, &text}) {
-        Index before = 0;
-        for (auto& token : *tokens) {
-            before = random.below(3) ? (before * 5 + 1) % size : random.below(size);
-            token = static_cast<Token>(before);
+struct Sample {
+    static constexpr Index kVocabSize = 23;
+    std::vector<Token> training, tokens;
+    std::vector<Index> targets;
+
+    Sample() : training(300'000), tokens(900) {
+        check::Random random(5);
+        for (auto* stream : {&training, &tokens}) {
+            Index before = 0;
+            for (auto& token : *stream) {
+                before = random.below(3) ? (before * 5 + 1) % kVocabSize : random.below(kVocabSize);
+                token = static_cast<Token>(before);
+            }
+        }
+        for (Index i = 3; i < 900; i += 2) targets.push_back(i);
+    }
+};
+
+// Counts of counts of the two tokens before each target, by maps.
+template <class Token>
+std::array<Count, 4> naive_counts_of_counts(const Sample<Token>& sample, Index stop) {
+    using Context = std::pair<Index, Index>;
+    std::map<Context, std::map<Index, Count>> counts;
+    const auto& training = sample.training;
+    for (std::size_t i = 2; i < training.size(); ++i) {
+        if (static_cast<Index>(training[i - 1]) == stop) continue;
+        ++counts[{training[i - 1], training[i - 2]}][training[i]];
+    }
+    std::map<Context, bool> target_contexts;
+    const auto& tokens = sample.tokens;
+    for (const Index i : sample.targets) {
+        if (static_cast<Index>(tokens[i - 1]) == stop) continue;
+        target_contexts[{tokens[i - 1], tokens[i - 2]}] = true;
+    }
+    std::array<Count, 4> numbers{};
+    for (const auto& [context, followers] : counts) {
+        if (!target_contexts.count(context)) continue;
+        for (const auto& [token, count] : followers) {
+            if (count <= 4) ++numbers[count - 1];
         }
     }
-    std::vector<Index> targets;
-    for (Index i = 3; i < 900; i += 2) targets.push_back(i);
+    return numbers;
+}
+
+// The two branches of the first decision are the whole vocabulary, those of any other decision the
+// branch taken before it.
+void check_masses(const std::vector<Index>& offsets, const std::vector<float>& mass) {
+    for (std::size_t t = 0; t + 1 < offsets.size(); ++t) {
+        double above = 1.0;
+        for (Index e = offsets[t]; e < offsets[t + 1]; ++e) {
+            const double taken = static_cast<double>(mass[2 * e]);
+            CHECK(std::abs(taken + static_cast<double>(mass[2 * e + 1]) - above) < 1e-5);
+            above = taken;
+        }
+    }
+}
+
+template <class Token>
+void check_context_counts(Index stop) {
+    const Sample<Token> sample;
+    const Index size = Sample<Token>::kVocabSize;
     const TokenTree tree = chain_tree(size);
     const auto lengths = path_lengths(tree);
     std::vector<Index> offsets{0};
-    for (const Index i : targets) offsets.push_back(offsets.back() + lengths[text[i]]);
-    const std::size_t decisions = static_cast<std::size_t>(offsets.back());
+    for (const Index i : sample.targets) {
+        offsets.push_back(offsets.back() + lengths[sample.tokens[i]]);
+    }
+    const std::size_t n_decisions = static_cast<std::size_t>(offsets.back());
 
-    auto run = [&](Index most, int threads) {
-        ContextCounts counts(std::span<const Token>(text), targets, 100, size, {{1, 2}, {-1, -1}},
-                             {}, size, stop);
-        counts.count(std::span<const Token>(training), 0, 250'000, 3, most, threads);
-        Evaluated out{counts.counts_of_counts(false), counts.counts_of_counts(true),
-                      std::vector<float>(2 * decisions), std::vector<std::uint16_t>(decisions)};
-        counts.evaluate(tree, {{0.5, 1.0, 1.5}, {0.6, 1.1, 1.6}}, offsets, {}, out.packed_logits,
-                        out.mass, threads);
+    auto run = [&](Index max_events, int threads) {
+        ContextCounts counts(std::span<const Token>(sample.tokens), sample.targets, 100,
+                             {size, stop}, {{1, 2}, {-1, -1}}, {});
+        counts.count(std::span<const Token>(sample.training), 0, 250'000, 3, max_events, threads);
+        Interpolated out{counts.counts_of_counts(false), counts.counts_of_counts(true),
+                         std::vector<float>(2 * n_decisions),
+                         std::vector<std::uint16_t>(n_decisions)};
+        counts.interpolate(tree, {{0.5, 1.0, 1.5}, {0.6, 1.1, 1.6}},
+                           {offsets, {}, out.packed_logits, out.mass}, threads);
         return out;
     };
-    const Evaluated once = run(Index{1} << 40, 1);
+    const Interpolated once = run(Index{1} << 40, 1);
     for (const int threads : check::kThreads) {
         check::in_case("threads " + std::to_string(threads));
         CHECK(run(Index{1} << 40, threads) == once);
         CHECK(run(1000, threads) == once);
     }
-    // The two branches of the first decision are the whole vocabulary, those of a decision the
-    // branch taken before it.
-    for (std::size_t t = 0; t < targets.size(); ++t) {
-        double above = 1.0;
-        for (Index e = offsets[t]; e < offsets[t + 1]; ++e) {
-            const double taken = static_cast<double>(once.mass[2 * e]);
-            CHECK(std::abs(taken + static_cast<double>(once.mass[2 * e + 1]) - above) < 1e-5);
-            above = taken;
-        }
-    }
-    std::map<std::pair<Index, Index>, std::map<Index, Count>> counts;
-    for (std::size_t i = 2; i < training.size(); ++i) {
-        if (static_cast<Index>(training[i - 1]) == stop) continue;
-        ++counts[{training[i - 1], training[i - 2]}][training[i]];
-    }
-    std::array<Count, 4> expected{};
-    std::map<std::pair<Index, Index>, bool> wanted;
-    for (const Index i : targets) {
-        if (static_cast<Index>(text[i - 1]) != stop) wanted[{text[i - 1], text[i - 2]}] = true;
-    }
-    for (const auto& [context, followers] : counts) {
-        if (!wanted.count(context)) continue;
-        for (const auto& [token, count] : followers) {
-            if (count <= 4) ++expected[count - 1];
-        }
-    }
-    CHECK(once.raw == expected);
+    check_masses(offsets, once.mass);
+    CHECK(once.raw == naive_counts_of_counts(sample, stop));
 }
 
 void check_mixer() {
     check::in_case("mixer");
     std::vector<std::uint16_t> packed_logits;
-    for (const int stretch : {64, -64, 32, 0, 100, -100}) {
-        packed_logits.push_back(static_cast<std::uint16_t>(stretch * kBuckets + 3));
+    for (const int logit : {64, -64, 32, 0, 100, -100}) {
+        packed_logits.push_back(static_cast<std::uint16_t>(logit * kBuckets + 3));
     }
     const std::vector<std::uint16_t> states{0, 1, 0};
     const MixerInputs inputs{3, packed_logits, states};
@@ -115,27 +142,29 @@ void check_mixer() {
 
 void check_bad_input() {
     check::in_case("bad input");
-    const std::vector<std::uint16_t> text{0, 1, 2, 7};
+    const std::vector<std::uint16_t> stream{0, 1, 2, 7};
     const std::vector<Index> targets{2};
     const TokenTree tree = chain_tree(4);
-    using Text = std::span<const std::uint16_t>;
-    const auto counts = [&](Text tokens, const ContextPattern& pattern, Index leave_one_out) {
-        return ContextCounts(tokens, targets, leave_one_out, 4, pattern, {}, 4, -1);
+    using Stream = std::span<const std::uint16_t>;
+    const auto counts = [&](Stream tokens, const ContextPattern& pattern, Index n_leave_one_out) {
+        return ContextCounts(tokens, targets, n_leave_one_out, {4, -1}, pattern, {});
     };
-    CHECK_THROWS(std::out_of_range, counts(text, {{1}, {-1}}, 0));
-    const Text good(text.data(), 3);
+    CHECK_THROWS(std::out_of_range, counts(stream, {{1}, {-1}}, 0));
+    const Stream good(stream.data(), 3);
     CHECK_THROWS(std::invalid_argument, counts(good, {{0}, {-1}}, 0));
     CHECK_THROWS(std::invalid_argument, counts(good, {{1}, {0}}, 0));
     CHECK_THROWS(std::invalid_argument, counts(good, {{1}, {-1}}, 2));
-    ContextCounts kept = counts(good, {{1}, {-1}}, 0);
-    CHECK_THROWS(std::out_of_range, kept.count(Text(text), 0, 4, 0, 100, 2));
+    ContextCounts good_counts = counts(good, {{1}, {-1}}, 0);
+    CHECK_THROWS(std::out_of_range, good_counts.count(Stream(stream), 0, 4, 0, 100, 2));
     std::vector<std::uint16_t> packed_logits(3);
     std::vector<float> mass(6);
     const std::vector<Index> offsets{0, 3};
-    CHECK_THROWS(std::invalid_argument,
-                 kept.evaluate(chain_tree(3), {}, offsets, {}, packed_logits, {}, 1));
-    CHECK_THROWS(std::invalid_argument,
-                 kept.evaluate(tree, {}, offsets, {}, packed_logits, mass, 1));
+    const auto interpolate = [&](const TokenTree& along, std::span<float> out) {
+        good_counts.interpolate(along, {}, {offsets, {}, packed_logits, out}, 1);
+    };
+    CHECK_THROWS(std::invalid_argument, interpolate(chain_tree(3), {}));
+    CHECK_THROWS(std::invalid_argument, interpolate(tree, mass));  // no continuation counts
+    interpolate(tree, {});
     TokenTree broken = tree;
     broken.split[1] = 1;
     CHECK_THROWS(std::invalid_argument, check_tree(broken));
@@ -145,8 +174,8 @@ void check_bad_input() {
 
 int main() {
     for (const Index stop : {Index{-1}, Index{4}}) {
-        check_nodes<std::uint16_t>(stop);
-        check_nodes<std::uint32_t>(stop);
+        check_context_counts<std::uint16_t>(stop);
+        check_context_counts<std::uint32_t>(stop);
     }
     check_mixer();
     check_bad_input();

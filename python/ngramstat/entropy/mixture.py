@@ -6,8 +6,8 @@ and combines them by logistic mixing (Mahoney's PAQ; Mattern 2013):
 1. **Binary decisions.** The vocabulary is a binary tree (`ngramstat.entropy.token_tree`), and a
    token is a path in it. A distribution over tokens is a probability at every inner node, so
    estimates can be mixed decision by decision, and their products over a path still sum to one.
-2. **Patterns of context** (`patterns`): the last n tokens, some of them skipped, older ones replaced
-   by their class. Classes are the branches, at a fixed depth, of other trees.
+2. **Patterns of context** (`patterns`): the last n tokens, some of them skipped, older ones
+   replaced by their class. Classes are the branches, at a fixed depth, of other trees.
 3. **Counts and continuation counts.** Each pattern is counted in the training tokens. It falls back
    on a shorter pattern, its parent, which uses continuation counts: the number of distinct tokens
    at the nearest offset that it skips, as in Kneser-Ney. The discounts are estimated from counts of
@@ -26,6 +26,7 @@ and combines them by logistic mixing (Mahoney's PAQ; Mattern 2013):
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -73,9 +74,9 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-# Classes by their letters in `_PATTERNS`: the number of the class tree, and the depth of its branches.
+# Classes by their letters in `_PATTERNS`: number of the class tree, and depth of its branches.
 _CLASSES = {"b": (1, 6), "c": (2, 8), "f": (0, 8), "e": (0, 10), "g": (1, 10)}
-# The trees differ by the power of a direction's variance that scales it, so their errors differ too.
+# Trees differ by the power of a direction's variance that scales it, so their errors differ too.
 _POWERS = (0.0, 1.0, -0.5)
 # In smaller vocabularies classes would be nearly the tokens themselves.
 _MIN_VOCAB_WITH_CLASSES = 1 << 10
@@ -146,7 +147,7 @@ class Pattern:
 
 
 def patterns(max_context: int, *, classed: bool) -> list[Pattern]:
-    """Patterns within max_context tokens, each after its parent; without classes unless `classed`."""
+    """Patterns within max_context tokens, each after its parent; with classes if `classed`."""
     selected = [Pattern("root", (), (), None)]
     for entry in _PATTERNS.split():
         name, parent = entry.split("<")
@@ -254,7 +255,7 @@ def mixture_cost(
     return MixtureCost(
         n_trees=len(_POWERS),
         n_patterns=used,
-        decisions=tokens * float(np.log2(max(vocab_size, 2))),
+        decisions=tokens * math.log2(max(vocab_size, 2)),
         tree_bytes=packed_logits_bytes(min(tokens, _PIECE_TOKENS), vocab_size, used),
         event_bytes=EVENT_BYTES * min(MAX_EVENTS, n_training),
     )

@@ -115,7 +115,7 @@ class KneserNey:
         *,
         threads: int = 1,
     ) -> NDArray[np.float64]:
-        """Sum of -ln p over each document, (n_documents, order), nats; column n: contexts of n tokens.
+        """Sum of -ln p over each document, (n_documents, order), nats; column n is context n.
 
         raw (order, 3) and continuation (order - 1, 3) are the discounts D1, D2, D3+ of every order
         where it is the highest of its model and where it is not.
