@@ -11,6 +11,7 @@ import ngramstat
 import reference
 from designs import design_of
 from ngramstat import kernels
+from ngramstat.boundary import Boundary
 from ngramstat.covariance.measurement import measure_lags
 from ngramstat.covariance.noise import noise_edge
 from ngramstat.covariance.operators import Composition, PairStatistics
@@ -243,7 +244,7 @@ def test_default_lags_are_short_in_short_corpora():
         corpus = ngramstat.Corpus.from_arrays(
             np.zeros(n, np.uint16), vocab_size=1, document_ends=ends
         )
-        return default_lags(corpus, "document" if document else "stream")
+        return default_lags(corpus, Boundary.DOCUMENT if document else Boundary.STREAM)
 
     assert lags(15) == (1,)
     assert lags(1000)[-1] == 80

@@ -166,10 +166,10 @@ def test_of_equally_frequent_tokens_the_smaller_ids_are_kept():
 def test_crossing_pairs_end_the_window_of_the_stream():
     lags = np.array([1, 2, 4, 8, 16])
     share = np.array([0.01, 0.02, 0.1, 0.3, 0.2])
-    reach = crossing_limit(lags, share)
-    assert reach is not None
-    assert reach[0] == 4
-    assert "25 %" in reach[1]
+    limit = crossing_limit(lags, share)
+    assert limit is not None
+    assert limit[0] == 4
+    assert "25 %" in limit[1]
     assert crossing_limit(lags, share / 2) is None
     # Short documents of one tree each: lags beyond a quarter of them are not fitted.
     corpus = BroadcastTree.with_beta(0.9, 8, 2, 6).corpus(300_000, seed=1)
@@ -190,11 +190,11 @@ def test_sequential_limit_leaves_norms_that_are_short_by_about_a_quarter(beta, l
     removed = share @ t**-beta
     lags = np.array([1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256])
     norm = np.abs(lags**-beta - removed)
-    reach = sequential_limit(lags, norm, np.full(50, length))
-    assert reach is not None
+    limit = sequential_limit(lags, norm, np.full(50, length))
+    assert limit is not None
     short = removed / lags**-beta
-    assert short[lags <= reach[0]].max() < 0.35  # the mean is estimated from the measured lags only
-    assert short[lags > reach[0]].min() > 0.15
+    assert short[lags <= limit[0]].max() < 0.35  # the mean is estimated from the measured lags only
+    assert short[lags > limit[0]].min() > 0.15
 
 
 def test_sequential_limit_of_short_memory_and_of_short_documents():

@@ -272,7 +272,7 @@ def run(
     if pair_result is not None and entropy_result is not None:
         prediction = predict(pair_result, entropy_result, tokens=tokens)
     result = RunResult(
-        corpus={**corpus.info(), "boundary": design.boundary, "separator": corpus.separator},
+        corpus={**corpus.info(), "boundary": design.boundary.value, "separator": corpus.separator},
         settings=settings,
         provenance=_provenance(workspace, time.monotonic() - started),
         correlations=pair_result,
@@ -486,8 +486,13 @@ class _Options:
 
     def settings(self) -> dict[str, Any]:
         """All options, as `run.json` records them."""
-        chosen = [part for part in (self.correlations, self.entropies) if part is not None]
-        return {name: value for part in chosen for name, value in dataclasses.asdict(part).items()}
+        settings: dict[str, Any] = {}
+        for options in (self.correlations, self.entropies):
+            if options is not None:
+                settings |= dataclasses.asdict(options)
+        if settings:
+            settings["boundary"] = self.sampling.boundary.value
+        return settings
 
     def stages(self, design: SamplingDesign) -> list[Stage[Any]]:
         """What has to be run."""

@@ -66,7 +66,7 @@ def assemble_correlations(
         beta=beta,
         beta_sequential=beta_sequential,
         bootstrap=_bootstrap(design, options, plain, sequential, (beta, beta_sequential)),
-        boundary=design.boundary,
+        boundary=design.boundary.value,
         documents_are_blocks=design.are_blocks,
     )
 

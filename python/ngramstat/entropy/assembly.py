@@ -98,7 +98,7 @@ def assemble_entropies(
             design, gammas, replicate_gammas(gamma_finite, context, loss.replicates)
         ),
         discounts=held_out.discounts,
-        boundary=design.boundary,
+        boundary=design.boundary.value,
         held_out_documents=len(held_out.tokens),
         held_out_tokens=int(held_out.tokens.sum()),
         training_tokens=held_out.training_tokens,

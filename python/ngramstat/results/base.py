@@ -422,13 +422,21 @@ class Result:
         """Header and rows of the small table shown in notebooks and given to pandas."""
         return ["field", "value"], [[k, v] for k, v in self.to_dict().items()]
 
-    def _columns(
-        self, label: str, axis: NDArray[np.int64], names: Sequence[str]
-    ) -> tuple[list[str], list[list[Any]]]:
-        """Header and rows, one row per element of `axis`; fields that are None are left out."""
-        present = [name for name in names if getattr(self, name) is not None]
-        columns = [axis.tolist(), *(getattr(self, name).tolist() for name in present)]
-        return [label, *present], [list(row) for row in zip(*columns, strict=True)]
+    def _columns(self, label: str) -> tuple[list[str], list[list[Any]]]:
+        """Header and rows, one row per element of the result's axis, which is called `label`.
+
+        All fields with one number per element are columns, but for those that are None.
+        """
+        assert self._axis is not None
+        axis = getattr(self, self._axis)
+        vectors = {
+            f.name: getattr(self, f.name)
+            for f in _fields(type(self))
+            if f.name != self._axis and isinstance(getattr(self, f.name), np.ndarray)
+        }
+        names = [name for name, vector in vectors.items() if vector.shape == axis.shape]
+        columns = [axis.tolist(), *(vectors[name].tolist() for name in names)]
+        return [label, *names], [list(row) for row in zip(*columns, strict=True)]
 
     def to_pandas(self) -> DataFrame:
         """The result's main table as a pandas DataFrame.

@@ -176,31 +176,7 @@ class CorrelationResult(DrawableResult):
         return np.where(np.isfinite(self.norm_debiased), self.norm_debiased, self.norm)
 
     def _rows(self) -> tuple[list[str], list[list[Any]]]:
-        return self._columns(
-            "lag",
-            self.lags,
-            [
-                "pairs",
-                "norm",
-                "norm_low",
-                "norm_high",
-                "noise_floor",
-                "analytic_floor",
-                "norm_crossfit",
-                "norm_debiased",
-                "norm_sequential",
-                "norm_sequential_debiased",
-                "composition_norm",
-                "position_norm",
-                "position_floor",
-                "permutation_floor",
-                "frobenius",
-                "residual",
-                "valid",
-                "crossing_share",
-                "separator_share",
-            ],
-        )
+        return self._columns("lag")
 
     def _caption(self) -> str:
         return f"Correlations ({self.boundary}); beta: {self.beta.summary()}"

@@ -160,30 +160,7 @@ class EntropyResult(DrawableResult):
                 )
 
     def _rows(self) -> tuple[list[str], list[list[Any]]]:
-        return self._columns(
-            "context",
-            self.context,
-            [
-                "targets",
-                "distinct",
-                "plug_in",
-                "miller_madow",
-                "chao_shen",
-                "held_out_kneser_ney",
-                "held_out",
-                "held_out_low",
-                "held_out_high",
-                "learning_limit",
-                "learning_low",
-                "learning_high",
-                "delta",
-                "limit",
-                "limit_low",
-                "limit_high",
-                "resolved",
-                "tokens_needed",
-            ],
-        )
+        return self._columns("context")
 
     def _caption(self) -> str:
         return f"Entropies, nats per token ({self.boundary}); gamma: {self.gamma.summary()}"

@@ -58,7 +58,7 @@ class DocumentBootstrap:
 
     def __init__(self, clusters: NDArray[Any], replicates: int, seed: int) -> None:
         self.replicates = replicates
-        self.n_clusters = int(clusters.max(initial=-1)) + 1
+        self.n_clusters = int(clusters.max()) + 1 if len(clusters) else 0
         self._clusters = clusters
         self._seed = seed
 
