@@ -205,7 +205,7 @@ def test_control_c_leaves_a_run_that_can_go_on(tmp_path):
     os.kill(child.pid, signal.SIGINT)
     _, errors = child.communicate(timeout=60)
     assert child.returncode == 130, errors
-    assert errors.strip().startswith("Interrupted. What was finished is kept")
+    assert errors.strip().startswith("Interrupted. The output directory keeps what is finished")
     assert not (tmp_path / "run" / "run.json").exists()
     kept = {p.name: p.stat().st_mtime_ns for p in parts.glob("lag-*.npz")}
     assert kept
