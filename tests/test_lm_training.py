@@ -264,7 +264,7 @@ def test_an_invalid_checkpoint_is_refused(split, tmp_path, content, capsys):
     tuning, measuring = held_out(split)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "checkpoint.pt").write_bytes(content)
-    with pytest.raises(InputError, match=r"checkpoint\.pt: is no checkpoint of this run"):
+    with pytest.raises(InputError, match=r"checkpoint\.pt: not a checkpoint of this run"):
         train(make_run(), split, tuning, measuring, tmp_path / "run")
     assert "a pickle was run" not in capsys.readouterr().out
 
@@ -337,7 +337,7 @@ def test_last_tokens_and_classes_as_targets(tmp_path):
     # Only the last position was trained.
     assert result.by_context[-1] < result.by_context[:-1].min()
     unequal = Corpus.from_arrays(np.zeros(9, np.uint16), vocab_size=2, document_ends=[4, 9])
-    with pytest.raises(InputError, match="need one length"):
+    with pytest.raises(InputError, match="all of the same length"):
         document_length(unequal)
 
 
@@ -374,7 +374,7 @@ def test_the_search_finds_the_best_neighbourhood_and_tries_nothing_twice():
         return 3 * abs(rate - batch) + abs(rate + batch - 4)
 
     found = searched(valley)
-    for name, factor in search._FACTORS:
+    for name, factor in search._STEPS:
         for step in (factor, 1 / factor):
             neighbour = search._moved(found.best, name, step)
             assert neighbour is None or found.tried[neighbour] >= found.best_loss
