@@ -14,10 +14,11 @@ namespace ngramstat {
 // (count c, number of distinct n-grams that occur c times), ascending in c, c >= 1.
 using CountsOfCounts = std::vector<std::pair<Count, Count>>;
 
-// The stream cut into units (documents, or blocks of it), for errors and for bias by subsampling.
+// The stream cut into units (documents, or blocks of it). Sampling errors come from resampling
+// units, the bias from subsets of them.
 //   ends     strictly increasing exclusive ends, ends.back() == n tokens
 //   quarters 0 .. 3 per unit; quarters 0, 1 make the first half, 2, 3 the second
-//   groups   below n_groups, per unit: units that are resampled together
+//   groups   0 .. n_groups - 1 per unit; units of one group are resampled together
 struct NgramUnits {
     std::span<const Index> ends;
     std::span<const std::uint8_t> quarters;
@@ -25,7 +26,7 @@ struct NgramUnits {
     Index n_groups = 0;
 };
 
-// Subsets of the targets that are counted by themselves: all; the halves; the quarters.
+// Subsets of the targets that are counted separately: all; the halves; the quarters.
 inline constexpr int kSubsets = 7;
 
 // For contexts of n = 0 .. max_context tokens, over the targets (positions with at least
@@ -36,10 +37,10 @@ inline constexpr int kSubsets = 7;
 // F = sum c log c.
 //   losses[g * (max_context + 1) + n]  sum over the targets of group g of
 //                   L(occurrences of the context) - L(occurrences of the n-gram), counted over all
-//                   targets, where L(c) is ln c in units of 2^-kLossBits, rounded: their mean is
-//                   the plug-in entropy, their spread over groups its sampling error. For n = 0
-//                   the context's term, ln of the number of targets, is left out
-//   group_targets[g]                   targets of group g
+//                   targets, where L(c) is ln c in units of 2^-kLossBits, rounded. The mean over
+//                   targets is the plug-in entropy; the spread over groups is its sampling error.
+//                   For n = 0 the context's term, ln of the number of targets, is left out
+//   group_targets[g]                   number of targets of group g
 struct NgramCounts {
     std::vector<CountsOfCounts> ngrams[kSubsets];
     std::vector<CountsOfCounts> contexts[kSubsets];
@@ -49,28 +50,29 @@ struct NgramCounts {
 };
 
 inline constexpr int kLossBits = 20;
-// Groups are packed with a quarter into 32 bits.
+// A group and a quarter are packed into 32 bits.
 inline constexpr Index kMaxNgramGroups = Index{1} << 29;
 
 // ln c in units of 2^-kLossBits, rounded; 0 for c = 0.
 std::int64_t scaled_logarithm(Count c);
 
-// The positions where an n-gram ends that is a target or the context of one: in every document with
-// targets, from the first context to the end. The first is no target, the last no context.
+// The positions where the n-gram of a target or the context of one ends: in every document that has
+// targets, from the last token of the first context to the end. The first position is not a target
+// (unless max_context is 0), and the last is not the end of a context.
 std::vector<Segment> ngram_population(std::span<const Index> document_ends, int max_context);
 
 // Throws std::invalid_argument for a max_context outside 0 .. 254, and unless documents and units
-// partition [0, n_tokens), with quarters below 4 and groups below n_groups.
+// partition [0, n_tokens), with quarters in 0 .. 3 and groups in 0 .. n_groups - 1.
 void check_ngrams(Index n_tokens, int max_context, std::span<const Index> document_ends,
                   const NgramUnits& units);
 
-// Counts the n-grams whose last token lies in `range`: results of ranges that partition the
-// vocabulary add up (contexts[s][0], the empty context, is the sum over ranges of `targets[s]`, and
-// is left empty here).
+// Counts the n-grams whose last token lies in `range`. Results of ranges that partition the
+// vocabulary add up; contexts[s][0], the empty context, would be the sum over ranges of targets[s]
+// and is left empty here.
 //   document_ends  strictly increasing exclusive ends; n-grams stay inside [ends[d-1], ends[d]).
-//                  One entry, the number of tokens: n-grams run across the whole stream
-//   Memory: 4 bytes (8 beyond 2^32 tokens) a token of the range, 2.5 bits a token of the stream,
-//   8 bytes a group, context length and task at work.
+//                  A single entry, the number of tokens, lets n-grams run across documents
+//   Memory: 4 bytes (8 beyond 2^32 tokens) per token of the range, 2.5 bits per token of the
+//   stream, and 8 bytes per group, context length and thread.
 template <class Token>
 NgramCounts count_ngrams(std::span<const Token> tokens, Index vocab_size, int max_context,
                          std::span<const Index> document_ends, const NgramUnits& units,
