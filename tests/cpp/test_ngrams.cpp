@@ -18,67 +18,126 @@ Table counts_of_counts(const std::map<Gram, Count>& grams) {
     return table;
 }
 
-// Everything counted by maps, over one subset of the targets.
-struct Naive {
-    std::vector<std::map<Gram, Count>> ngrams;
-    std::vector<std::map<Gram, Count>> contexts;
-    Count targets = 0;
-};
-
 std::int64_t fixed_log(Count c) {
     return std::llround(std::ldexp(std::log(static_cast<double>(c)), kLossBits));
 }
 
+// Everything that count_ngrams counts, in tables that results of token ranges can be added to.
+struct Totals {
+    std::vector<std::vector<Table>> ngrams, contexts;  // [subset][context length]
+    std::vector<Count> targets;                        // [subset]
+    std::vector<std::int64_t> losses;
+    std::vector<Count> group_targets;
+    bool operator==(const Totals&) const = default;
+
+    Totals(std::size_t depth, Index n_groups)
+        : ngrams(kSubsets, std::vector<Table>(depth)),
+          contexts(ngrams),
+          targets(kSubsets),
+          losses(static_cast<std::size_t>(n_groups) * depth),
+          group_targets(static_cast<std::size_t>(n_groups)) {}
+
+    void add(const NgramCounts& counts) {
+        CHECK(counts.losses.size() == losses.size());
+        CHECK(counts.group_targets.size() == group_targets.size());
+        for (std::size_t i = 0; i < losses.size(); ++i) losses[i] += counts.losses[i];
+        for (std::size_t g = 0; g < group_targets.size(); ++g) {
+            group_targets[g] += counts.group_targets[g];
+        }
+        for (int s = 0; s < kSubsets; ++s) {
+            targets[s] += counts.targets[s];
+            add(ngrams[s], counts.ngrams[s]);
+            add(contexts[s], counts.contexts[s]);
+        }
+    }
+
+  private:
+    static void add(std::vector<Table>& tables, const std::vector<CountsOfCounts>& counts) {
+        CHECK(counts.size() == tables.size());
+        for (std::size_t n = 0; n < tables.size(); ++n) {
+            Count previous = 0;
+            for (const auto& [count, number] : counts[n]) {
+                CHECK(count > previous && number > 0);
+                previous = count;
+                tables[n][count] += number;
+            }
+        }
+    }
+};
+
+// A stream with its own documents as units; quarters and groups cycle through them.
 template <class Token>
-void check_counts(const check::Stream<Token>& stream, int max_context,
-                  const std::vector<Index>& ends) {
-    // The stream's own documents are the units; quarters and groups cycle through them.
+struct Case {
+    const check::Stream<Token>& stream;
+    int max_context;
+    const std::vector<Index>& ends;
+    std::size_t depth = static_cast<std::size_t>(max_context) + 1;
     std::vector<std::uint8_t> quarters;
     std::vector<std::uint32_t> groups;
-    const Index n_groups = 3;
-    for (std::size_t d = 0; d < stream.ends.size(); ++d) {
-        quarters.push_back(static_cast<std::uint8_t>(d * 7 % 5 % 4));
-        groups.push_back(static_cast<std::uint32_t>(d * 5 % 3));
-    }
-    const NgramUnits units{stream.ends, quarters, groups, n_groups};
-    const std::size_t depth = static_cast<std::size_t>(max_context) + 1;
-    std::vector<Naive> naive(kSubsets);
-    for (auto& subset : naive) {
-        subset.ngrams.resize(depth);
-        subset.contexts.resize(depth);
-    }
+    Index n_groups = 3;
     std::vector<Index> targets;
-    std::vector<std::size_t> unit_of;
-    Index start = 0;
-    for (const Index end : ends) {
-        for (Index i = start + max_context; i < end; ++i) {
-            const auto unit = static_cast<std::size_t>(
-                std::upper_bound(stream.ends.begin(), stream.ends.end(), i) - stream.ends.begin());
-            targets.push_back(i);
-            unit_of.push_back(unit);
+
+    Case(const check::Stream<Token>& of, int longest, const std::vector<Index>& document_ends)
+        : stream(of), max_context(longest), ends(document_ends) {
+        for (std::size_t d = 0; d < stream.ends.size(); ++d) {
+            quarters.push_back(static_cast<std::uint8_t>(d * 7 % 5 % 4));
+            groups.push_back(static_cast<std::uint32_t>(d * 5 % 3));
+        }
+        Index start = 0;
+        for (const Index end : ends) {
+            for (Index i = start + max_context; i < end; ++i) targets.push_back(i);
+            start = end;
+        }
+    }
+    NgramUnits units() const { return {stream.ends, quarters, groups, n_groups}; }
+    std::size_t unit_of(Index i) const {
+        return static_cast<std::size_t>(
+            std::upper_bound(stream.ends.begin(), stream.ends.end(), i) - stream.ends.begin());
+    }
+    Gram gram(Index first, Index last) const {
+        return Gram(stream.tokens.begin() + first, stream.tokens.begin() + last);
+    }
+
+    // All totals by maps from n-grams to counts.
+    Totals naive() const {
+        using Grams = std::map<Gram, Count>;
+        std::vector<std::vector<Grams>> ngrams(kSubsets, std::vector<Grams>(depth));
+        auto contexts = ngrams;
+        Totals totals(depth, n_groups);
+        for (const Index i : targets) {
+            const std::size_t unit = unit_of(i);
+            ++totals.group_targets[groups[unit]];
             for (const int s : {0, 1 + quarters[unit] / 2, 3 + quarters[unit]}) {
-                ++naive[s].targets;
+                ++totals.targets[s];
                 for (int n = 0; n <= max_context; ++n) {
-                    const auto at = stream.tokens.begin() + i;
-                    ++naive[s].ngrams[n][Gram(at - n, at + 1)];
-                    if (n > 0) ++naive[s].contexts[n][Gram(at - n, at)];
+                    ++ngrams[s][n][gram(i - n, i + 1)];
+                    if (n > 0) ++contexts[s][n][gram(i - n, i)];
                 }
             }
         }
-        start = end;
-    }
-    std::vector<std::int64_t> losses(static_cast<std::size_t>(n_groups) * depth);
-    std::vector<Count> group_targets(static_cast<std::size_t>(n_groups));
-    for (std::size_t t = 0; t < targets.size(); ++t) {
-        const std::size_t group = groups[unit_of[t]];
-        ++group_targets[group];
-        for (int n = 0; n <= max_context; ++n) {
-            const auto at = stream.tokens.begin() + targets[t];
-            auto& loss = losses[group * depth + static_cast<std::size_t>(n)];
-            loss -= fixed_log(naive[0].ngrams[n].at(Gram(at - n, at + 1)));
-            if (n > 0) loss += fixed_log(naive[0].contexts[n].at(Gram(at - n, at)));
+        for (const Index i : targets) {
+            for (int n = 0; n <= max_context; ++n) {
+                auto& loss =
+                    totals.losses[groups[unit_of(i)] * depth + static_cast<std::size_t>(n)];
+                loss -= fixed_log(ngrams[0][n].at(gram(i - n, i + 1)));
+                if (n > 0) loss += fixed_log(contexts[0][n].at(gram(i - n, i)));
+            }
         }
+        for (int s = 0; s < kSubsets; ++s) {
+            for (std::size_t n = 0; n < depth; ++n) {
+                totals.ngrams[s][n] = counts_of_counts(ngrams[s][n]);
+                totals.contexts[s][n] = counts_of_counts(contexts[s][n]);
+            }
+        }
+        return totals;
     }
+};
+
+template <class Token>
+void check_counts(const check::Stream<Token>& stream, int max_context,
+                  const std::vector<Index>& ends) {
+    const Case<Token> sample(stream, max_context, ends);
+    const Totals expected = sample.naive();
     const std::vector<std::vector<TokenRange>> partitions{{{0, stream.vocab_size}},
                                                           check::partition(stream.vocab_size)};
     for (const int threads : check::kThreads) {
@@ -86,45 +145,12 @@ void check_counts(const check::Stream<Token>& stream, int max_context,
             check::in_case(stream.name + ", max_context " + std::to_string(max_context) + ", " +
                            std::to_string(ends.size()) + " documents, threads " +
                            std::to_string(threads) + ", ranges " + std::to_string(ranges.size()));
-            std::vector<std::vector<Table>> found_ngrams(kSubsets, std::vector<Table>(depth));
-            auto found_contexts = found_ngrams;
-            std::vector<Count> found_targets(kSubsets);
-            std::vector<std::int64_t> found_losses(losses.size());
-            std::vector<Count> found_group_targets(group_targets.size());
+            Totals totals(sample.depth, sample.n_groups);
             for (const TokenRange range : ranges) {
-                const auto counts = count_ngrams(stream.span(), stream.vocab_size, max_context,
-                                                 std::span(ends), units, range, threads);
-                CHECK(counts.losses.size() == losses.size());
-                for (std::size_t i = 0; i < losses.size(); ++i) found_losses[i] += counts.losses[i];
-                for (std::size_t g = 0; g < group_targets.size(); ++g) {
-                    found_group_targets[g] += counts.group_targets[g];
-                }
-                for (int s = 0; s < kSubsets; ++s) {
-                    CHECK(counts.ngrams[s].size() == depth);
-                    CHECK(counts.contexts[s].size() == depth);
-                    found_targets[s] += counts.targets[s];
-                    for (std::size_t n = 0; n < depth; ++n) {
-                        Count previous = 0;
-                        for (const auto& [count, number] : counts.ngrams[s][n]) {
-                            CHECK(count > previous && number > 0);
-                            previous = count;
-                            found_ngrams[s][n][count] += number;
-                        }
-                        for (const auto& [count, number] : counts.contexts[s][n]) {
-                            found_contexts[s][n][count] += number;
-                        }
-                    }
-                }
+                totals.add(count_ngrams(stream.span(), stream.vocab_size, max_context,
+                                        std::span(ends), sample.units(), range, threads));
             }
-            CHECK(found_losses == losses);
-            CHECK(found_group_targets == group_targets);
-            for (int s = 0; s < kSubsets; ++s) {
-                CHECK(found_targets[s] == naive[s].targets);
-                for (std::size_t n = 0; n < depth; ++n) {
-                    CHECK(found_ngrams[s][n] == counts_of_counts(naive[s].ngrams[n]));
-                    CHECK(found_contexts[s][n] == counts_of_counts(naive[s].contexts[n]));
-                }
-            }
+            CHECK(totals == expected);
         }
     }
 }
@@ -166,13 +192,13 @@ void refuses_bad_arguments() {
 int main() {
     check::for_token_types([]<class Token>() {
         for (const auto& stream : check::streams<Token>()) {
-            std::vector<Index> whole;
-            if (stream.size() > 0) whole.push_back(stream.size());
+            std::vector<Index> one_document;
+            if (stream.size() > 0) one_document.push_back(stream.size());
             for (const int max_context : {0, 1, 3, 30}) {
                 check_counts(stream, max_context, stream.ends);
-                check_counts(stream, max_context, whole);
+                check_counts(stream, max_context, one_document);
             }
-            if (stream.name == "period 7") check_counts(stream, 254, whole);
+            if (stream.name == "period 7") check_counts(stream, 254, one_document);
         }
     });
     refuses_bad_arguments();
