@@ -55,7 +55,7 @@ void bind_suffix_sort(py::module_& m) {
         "suffix_packing",
         [](Index vocab_size, int depth) {
             const SuffixPacking packing(vocab_size, depth);
-            return py::make_tuple(packing.entry_bytes(), packing.reads_text(depth));
+            return py::make_tuple(packing.entry_bytes(), packing.reads_tokens(depth));
         },
         py::arg("vocab_size"), py::arg("depth"));
     bind_for<std::uint16_t>(m);

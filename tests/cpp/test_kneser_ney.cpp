@@ -1,4 +1,4 @@
-// KneserNey against counts in maps and the formulas of Chen and Goodman (1999), and its hash table.
+// KneserNey against counts in maps and the formulas of Chen and Goodman (1999); KeyTable.
 #include <cmath>
 #include <set>
 #include <stdexcept>
@@ -105,58 +105,81 @@ bool equal(const OrderCounts& a, const OrderCounts& b) {
     return a.distinct == b.distinct && a.number == b.number;
 }
 
-// Trains on the first two thirds of the stream and scores the rest.
+// A model to train on the first two thirds of a stream, and to score on the rest.
 template <class Token>
-void check_model(const check::Stream<Token>& stream, int order, Index stop_token) {
-    const Index split = 2 * stream.size() / 3;
-    const auto training = stream.span().first(static_cast<std::size_t>(split));
-    const auto held_out = stream.span().subspan(static_cast<std::size_t>(split));
+struct Case {
+    const check::Stream<Token>& stream;
+    int order;
+    Index stop_token;
+    std::span<const Token> training, held_out;
+    std::int32_t n_documents = 5;
     // Documents of the held-out tokens in order, with tokens between that only serve as context.
     std::vector<std::int32_t> document;
-    const std::int32_t n_documents = 5;
-    for (std::size_t i = 0; i < held_out.size(); ++i) {
-        const auto d = static_cast<std::int32_t>(i * 4 / held_out.size());
-        const bool event = static_cast<Index>(held_out[i]) < stream.vocab_size;
-        document.push_back(i % 11 == 3 || !event ? -1 : d == 2 ? 3 : d);
-    }
-    std::vector<OrderDiscounts> raw_discounts;
-    std::vector<OrderDiscounts> continuation_discounts;
-    for (int m = 1; m <= order; ++m) {
-        raw_discounts.push_back({0.5 + 0.02 * m, 1.0, 1.4});
-        if (m < order) continuation_discounts.push_back({0.6, 1.1 - 0.01 * m, 1.5});
-    }
-    for (const Index first_event : {Index{0}, split / 4}) {
-        const Model naive(training, first_event, stream.vocab_size, order, stop_token);
-        std::vector<double> losses;
-        for (const int threads : check::kThreads) {
-            check::in_case(stream.name + ", order " + std::to_string(order) + ", stop " +
-                           std::to_string(stop_token) + ", threads " + std::to_string(threads));
-            KneserNey<Token> model(held_out, document, stream.vocab_size, order, stop_token);
-            const auto ranges = threads == 1 ? std::vector<TokenRange>{{0, stream.vocab_size}}
-                                             : check::partition(stream.vocab_size);
-            for (const TokenRange range : ranges) {
-                model.add_training(training, first_event, range, threads);
-            }
-            for (int m = 1; m <= order; ++m) {
-                CHECK(equal(model.counts().raw[m - 1], Model::summary(naive.raw[m])));
-                if (m == order) continue;
-                CHECK(equal(model.counts().continuation[m - 1],
-                            Model::summary(naive.continuation[m])));
-            }
-            std::vector<double> scored(static_cast<std::size_t>(n_documents * order), -1.0);
-            model.score(raw_discounts, continuation_discounts, scored, n_documents, threads);
-            if (losses.empty()) losses = scored;
-            CHECK(scored == losses);  // bit for bit over threads and ranges
+    std::vector<OrderDiscounts> raw_discounts, continuation_discounts;
+
+    Case(const check::Stream<Token>& of, int highest, Index stop)
+        : stream(of), order(highest), stop_token(stop) {
+        const auto split = static_cast<std::size_t>(2 * stream.size() / 3);
+        training = stream.span().first(split);
+        held_out = stream.span().subspan(split);
+        for (std::size_t i = 0; i < held_out.size(); ++i) {
+            const auto d = static_cast<std::int32_t>(i * 4 / held_out.size());
+            const bool event = static_cast<Index>(held_out[i]) < stream.vocab_size;
+            document.push_back(i % 11 == 3 || !event ? -1 : d == 2 ? 3 : d);
         }
-        std::vector<double> expected(losses.size(), 0.0);
+        for (int m = 1; m <= order; ++m) {
+            raw_discounts.push_back({0.5 + 0.02 * m, 1.0, 1.4});
+            if (m < order) continuation_discounts.push_back({0.6, 1.1 - 0.01 * m, 1.5});
+        }
+    }
+
+    // Losses of KneserNey, whose counts must be those of the naive model.
+    std::vector<double> losses(const Model& naive, Index first_event, int threads) const {
+        KneserNey<Token> model(held_out, document, stream.vocab_size, order, stop_token);
+        const auto ranges = threads == 1 ? std::vector<TokenRange>{{0, stream.vocab_size}}
+                                         : check::partition(stream.vocab_size);
+        for (const TokenRange range : ranges) {
+            model.add_training(training, first_event, range, threads);
+        }
+        const KneserNeyCounts& counts = model.counts();
+        for (int m = 1; m <= order; ++m) {
+            CHECK(equal(counts.raw[m - 1], Model::summary(naive.raw[m])));
+            if (m == order) continue;
+            CHECK(equal(counts.continuation[m - 1], Model::summary(naive.continuation[m])));
+        }
+        std::vector<double> scored(static_cast<std::size_t>(n_documents * order), -1.0);
+        model.score(raw_discounts, continuation_discounts, scored, n_documents, threads);
+        return scored;
+    }
+
+    std::vector<double> naive_losses(const Model& naive) const {
+        std::vector<double> losses(static_cast<std::size_t>(n_documents * order), 0.0);
         for (std::size_t i = 0; i < held_out.size(); ++i) {
             if (document[i] < 0) continue;
             const Gram gram = history(held_out, static_cast<Index>(i), order, stop_token);
             for (int m = 1; m <= order; ++m) {
-                expected[static_cast<std::size_t>(document[i] * order + m - 1)] -=
+                losses[static_cast<std::size_t>(document[i] * order + m - 1)] -=
                     std::log(naive.probability(gram, m, raw_discounts, continuation_discounts));
             }
         }
+        return losses;
+    }
+};
+
+template <class Token>
+void check_model(const check::Stream<Token>& stream, int order, Index stop_token) {
+    const Case<Token> sample(stream, order, stop_token);
+    for (const Index first_event : {Index{0}, 2 * stream.size() / 3 / 4}) {
+        const Model naive(sample.training, first_event, stream.vocab_size, order, stop_token);
+        std::vector<double> losses;
+        for (const int threads : check::kThreads) {
+            check::in_case(stream.name + ", order " + std::to_string(order) + ", stop " +
+                           std::to_string(stop_token) + ", threads " + std::to_string(threads));
+            const std::vector<double> scored = sample.losses(naive, first_event, threads);
+            if (losses.empty()) losses = scored;
+            CHECK(scored == losses);  // bit for bit over threads and ranges
+        }
+        const std::vector<double> expected = sample.naive_losses(naive);
         // Sums of discounts are taken in another order: some units in the last place per token.
         for (std::size_t k = 0; k < losses.size(); ++k) {
             CHECK(std::abs(losses[k] - expected[k]) <= 1e-12 * (1.0 + std::abs(expected[k])));

@@ -71,8 +71,8 @@ std::array<Count, 4> naive_counts_of_counts(const Sample<Token>& sample, Index s
     return numbers;
 }
 
-// The two branches of the first decision are the whole vocabulary, those of any other decision the
-// branch taken before it.
+// The masses of the two branches add up to one at the first decision, and to that of the branch
+// taken before at any other.
 void check_masses(const std::vector<Index>& offsets, const std::vector<float>& mass) {
     for (std::size_t t = 0; t + 1 < offsets.size(); ++t) {
         double above = 1.0;

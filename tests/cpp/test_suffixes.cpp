@@ -99,8 +99,9 @@ void check_bucket(std::span<const Token> tokens, Index vocab_size, Token token,
     const SuffixBlocks<Token, Position> symbols_only(
         tokens, vocab_size, order, {Index{token}, Index{token} + 1}, segments, 2, false);
     const auto without = symbols_only.sort(0, scratch);
-    CHECK(positions.empty() || without.positions.empty() !=
-                                   SuffixPacking(vocab_size, order.depth).reads_text(order.depth));
+    CHECK(positions.empty() ||
+          without.positions.empty() !=
+              SuffixPacking(vocab_size, order.depth).reads_tokens(order.depth));
     CHECK(std::equal(without.lcp.begin(), without.lcp.end(), expected.lcp.begin(),
                      expected.lcp.end()));
     check_symbols(tokens, symbols_only, without, expected, order);
@@ -111,13 +112,13 @@ void check_bucket(std::span<const Token> tokens, Index vocab_size, Token token,
 template <class Token>
 void check_key_widths() {
     check::Random random(23);
-    SuffixScratch<std::uint32_t> scratch;  // kept over calls, as a worker does
+    SuffixScratch<std::uint32_t> scratch;  // reused by all calls, as by a worker
     SuffixScratch<std::uint64_t> wide_scratch;
     for (int bits = 1; bits <= static_cast<int>(8 * sizeof(Token)); ++bits) {
         for (const Index vocab : {(Index{1} << bits) - 1, Index{1} << bits}) {
             std::vector<Token> tokens;
             for (int i = 0; i < 260; ++i) {
-                // Few ids, the highest among them, and repeats of earlier stretches.
+                // Few ids, among them the highest, and repeats of earlier runs.
                 const Index id = std::max<Index>(vocab - 1 - random.below(3), 0);
                 tokens.push_back(i >= 80 && random.below(12) != 0 ? tokens[i - 80]
                                                                   : static_cast<Token>(id));
@@ -158,7 +159,7 @@ void check_large_buckets() {
                        {5, false, 0});
 }
 
-// Which symbols are sorted without the text.
+// Which symbols are sorted without reading the token stream again.
 void packs_symbols() {
     check::in_case("packing");
     const SuffixPacking short_contexts(8192, 4), contexts(8192, 6), long_contexts(8192, 32);

@@ -13,7 +13,7 @@ namespace ngramstat {
 
 namespace {
 
-// Histogram of counts that is dense where nearly all of them are.
+// Histogram of counts, as an array for the small counts that most n-grams have.
 class Histogram {
   public:
     void add(Count count, Count number = 1) {
@@ -45,7 +45,7 @@ class Histogram {
     std::map<Count, Count> large_;
 };
 
-// scaled_logarithm, most of it from a table.
+// scaled_logarithm, from a table for small counts.
 class Logarithms {
   public:
     Logarithms() {
@@ -59,8 +59,8 @@ class Logarithms {
     std::vector<std::int64_t> table_ = std::vector<std::int64_t>(4096, 0);
 };
 
-// Which of the intervals, given by their ends, holds a position: a table by stretches of the
-// stream, small enough for the cache, then a search.
+// Which interval contains a position, from the intervals' ends. A table that fits the cache gives
+// the first candidate for each run of positions, from which a linear search continues.
 class IntervalLookup {
   public:
     template <class End>
@@ -104,8 +104,8 @@ struct Subsets {
         histograms[2].add(second);
         for (int q = 0; q < kQuarters; ++q) histograms[3 + q].add(counts[q]);
     }
-    // So many n-grams, by quarter, that occur once.
-    void add_single(const Quarters& numbers) {
+    // Adds n-grams that occur once; their numbers by quarter.
+    void add_singletons(const Quarters& numbers) {
         histograms[0].add(1, numbers[0] + numbers[1] + numbers[2] + numbers[3]);
         histograms[1].add(1, numbers[0] + numbers[1]);
         histograms[2].add(1, numbers[2] + numbers[3]);
@@ -119,24 +119,25 @@ Quarters difference(const Quarters& a, const Quarters& b) {
 
 Count sum(const Quarters& counts) { return counts[0] + counts[1] + counts[2] + counts[3]; }
 
-// Everything counted, by one worker or by all: integers that add up in any order.
+// All counts of one worker, or of all. They are integers, so the order of adding does not matter.
 struct Totals {
     std::vector<Subsets> ngrams;
     std::vector<Subsets> contexts;
     Quarters targets{};
     std::vector<std::int64_t> losses;
     std::vector<Count> group_targets;
-    // N-grams that occur once, at a target or before one, from [m] tokens on.
-    std::vector<Quarters> single_targets;
-    std::vector<Quarters> single_contexts;
+    // N-grams that occur once, at a target or before one: [m] counts the positions whose n-grams of
+    // m tokens and more occur once, but not the shorter ones.
+    std::vector<Quarters> singleton_targets;
+    std::vector<Quarters> singleton_contexts;
 
     Totals(std::size_t depth, std::size_t n_groups)
         : ngrams(depth),
           contexts(depth),
           losses(n_groups * depth + 1),
           group_targets(n_groups),
-          single_targets(depth + 2),
-          single_contexts(depth + 2) {}
+          singleton_targets(depth + 2),
+          singleton_contexts(depth + 2) {}
 
     void add(const Totals& other) {
         for (std::size_t n = 0; n < ngrams.size(); ++n) {
@@ -150,19 +151,20 @@ struct Totals {
         for (std::size_t g = 0; g < group_targets.size(); ++g) {
             group_targets[g] += other.group_targets[g];
         }
-        Quarters ngram_once{}, context_once{};
+        Quarters singleton_ngrams{}, singletons_before{};
         for (std::size_t m = 1; m <= ngrams.size(); ++m) {
             for (int q = 0; q < kQuarters; ++q) {
-                ngram_once[q] += other.single_targets[m][q];
-                context_once[q] += other.single_contexts[m][q];
+                singleton_ngrams[q] += other.singleton_targets[m][q];
+                singletons_before[q] += other.singleton_contexts[m][q];
             }
-            ngrams[m - 1].add_single(ngram_once);
-            if (m < ngrams.size()) contexts[m].add_single(context_once);
+            ngrams[m - 1].add_singletons(singleton_ngrams);
+            if (m < ngrams.size()) contexts[m].add_singletons(singletons_before);
         }
     }
 };
 
-// The group and the quarter of a target. One more group, of quarter kQuarters, is for none.
+// The group and the quarter of a target. Positions that are not targets have one more group, with
+// the quarter kQuarters.
 class Label {
   public:
     Label() = default;
@@ -187,14 +189,15 @@ struct DocumentLabels {
     }
 };
 
-// What is known of a position of a sorted block: the target that it is, and the target that follows
-// it (its n-grams are that one's contexts).
+// The labels of a position of a sorted block: as a target, and of the target that follows it, whose
+// contexts end at the position.
 struct Member {
     Label target;
     Label context;
 };
 
-// One worker's pass over sorted blocks. Only n-grams that occur twice are ever opened.
+// One worker's pass over sorted blocks. An n-gram is open from its first occurrence in the order to
+// its last; those that occur once are counted without being opened.
 template <class Position>
 class Sweep {
   public:
@@ -217,7 +220,8 @@ class Sweep {
         const auto lcp = sorted.lcp;
         const std::size_t n = positions.size();
         if (members_.size() < n) {
-            decltype(members_)().swap(members_);  // nothing to copy, and never both
+            // Freed first, so that the old and the new memory are never held together.
+            decltype(members_)().swap(members_);
             members_.resize(n);
         }
         label(positions);
@@ -235,39 +239,39 @@ class Sweep {
     }
 
   private:
-    // N-grams of one length that are open: what was seen before they began, and where.
+    // The open n-gram of one length: what had been counted before it began, and where it begins.
     struct Open {
         Quarters targets, contexts;
         std::size_t first;
     };
 
-    // By itself, as the lookups of different positions do not wait for each other.
+    // A loop of its own, so that the processor overlaps the lookups of many positions.
     void label(std::span<const Position> positions) {
         for (std::size_t k = 0; k < positions.size(); ++k) {
             const Index position = static_cast<Index>(positions[k]);
             const Segment& segment = segments_[segment_of_(position)];
             const std::uint32_t unit = unit_of_(position);
             Member& member = members_[k] = {labels_.none, labels_.none};
-            // With contexts of no tokens every position is a target.
+            // Without contexts every position is a target.
             if (depth_ == 1 || position > segment.first) member.target = label_of(unit);
             if (position + 1 < segment.last) {
-                const bool same = position + 1 < unit_of_.end(unit);
-                member.context = label_of(same ? unit : unit_of_(position + 1));
+                const bool same_unit = position + 1 < unit_of_.end(unit);
+                member.context = label_of(same_unit ? unit : unit_of_(position + 1));
             }
         }
     }
     Label label_of(std::uint32_t unit) const { return labels_.of_document[unit]; }
 
-    // The n-grams of `alone` tokens and more that end here occur nowhere else.
-    void count(const Member& member, int alone) {
+    // Counts a position whose n-grams of `singleton` tokens and more occur nowhere else.
+    void count(const Member& member, int singleton) {
         ++totals.group_targets[member.target.group()];
         if (const int quarter = member.target.quarter(); quarter < kQuarters) {
             ++targets_[quarter];
-            ++totals.single_targets[alone][quarter];
+            ++totals.singleton_targets[singleton][quarter];
         }
         if (const int quarter = member.context.quarter(); quarter < kQuarters) {
             ++contexts_[quarter];
-            ++totals.single_contexts[alone][quarter];
+            ++totals.singleton_contexts[singleton][quarter];
         }
     }
 
@@ -275,20 +279,20 @@ class Sweep {
         const Open& opened = open_[m];
         const std::size_t depth = static_cast<std::size_t>(depth_);
         const auto order = static_cast<std::size_t>(m);
-        const Quarters here = difference(targets_, opened.targets);
-        totals.ngrams[order - 1].add(here);
-        const std::int64_t loss = logarithm_(sum(here));
-        std::int64_t gain = 0;
+        const Quarters occurrences = difference(targets_, opened.targets);
+        totals.ngrams[order - 1].add(occurrences);
+        const std::int64_t ngram_log = logarithm_(sum(occurrences));
+        std::int64_t context_log = 0;
         if (m < depth_) {
-            const Quarters before = difference(contexts_, opened.contexts);
-            totals.contexts[order].add(before);
-            gain = logarithm_(sum(before));
+            const Quarters as_context = difference(contexts_, opened.contexts);
+            totals.contexts[order].add(as_context);
+            context_log = logarithm_(sum(as_context));
         }
-        if (loss == 0 && gain == 0) return;
+        if (ngram_log == 0 && context_log == 0) return;
         for (std::size_t j = opened.first; j < end; ++j) {
-            totals.losses[members_[j].target.group() * depth + order - 1] -= loss;
-            // Of the longest n-grams there is nothing to gain: this adds zero to another length.
-            totals.losses[members_[j].context.group() * depth + order] += gain;
+            totals.losses[members_[j].target.group() * depth + order - 1] -= ngram_log;
+            // The longest n-grams are not contexts: this adds zero to the next group's first entry.
+            totals.losses[members_[j].context.group() * depth + order] += context_log;
         }
     }
 
@@ -342,7 +346,7 @@ NgramCounts count(std::span<const Token> tokens, Index vocab_size, int max_conte
     counts.targets[1] = targets[0] + targets[1];
     counts.targets[2] = targets[2] + targets[3];
     for (int q = 0; q < kQuarters; ++q) counts.targets[3 + q] = targets[q];
-    // Without the group of those that are none.
+    // Without the group of the positions that are not targets.
     totals.losses.resize(n_groups * static_cast<std::size_t>(depth));
     totals.group_targets.resize(n_groups);
     counts.losses = std::move(totals.losses);

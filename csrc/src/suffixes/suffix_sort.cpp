@@ -25,7 +25,7 @@ constexpr Index kMaxBlocks = 1024;
 // cache.
 constexpr Index kLeaf = Index{1} << 15;
 static_assert(kLeaf <= kCell, "a key and the place in its leaf must fit 64 bits");
-// What is larger than a leaf is first split by so many leading bits.
+// A part that is larger than a leaf is first split by this number of leading bits.
 constexpr int kSplitBits = 9;
 constexpr std::uint64_t kSplitMask = (std::uint64_t{1} << kSplitBits) - 1;
 // Positions whose tokens are prefetched, and positions read between two checks of resident memory.
@@ -350,7 +350,7 @@ SuffixBlocks<Token, Position>::SuffixBlocks(std::span<const Token> tokens, Index
       vocab_size_(vocab_size),
       packing_(vocab_size, order.depth),
       words_(packing_.tail_symbols > 0 ? 2 : 1),
-      with_positions_(with_positions || packing_.reads_text(order.depth)) {
+      with_positions_(with_positions || packing_.reads_tokens(order.depth)) {
     check_range(range, vocab_size);
     const Index n = static_cast<Index>(tokens.size());
     require(n == 0 || static_cast<std::uint64_t>(n - 1) <= std::numeric_limits<Position>::max(),
@@ -550,8 +550,8 @@ Index SuffixBlocks<Token, Position>::symbol_from_stream(Index position, int m) c
     return static_cast<Index>(reader.tail(position, m, 1)) - 1;
 }
 
-// One pass of a counting sort: places entries, in order, by the kSplitBits highest of the lowest
-// key_bits bits of their keys; above these, the keys must be equal.
+// One pass of a counting sort, by the kSplitBits highest of the lowest key_bits bits of the keys.
+// Above these bits the keys must be equal. The order of entries with equal bits does not change.
 //   for_entries(visit)   calls visit(entry, key, position) for each; called twice
 //   place(k, entry, key, position)  stores an entry in place k
 template <class Token, class Position>

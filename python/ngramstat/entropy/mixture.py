@@ -183,7 +183,7 @@ def tuning_tokens(n_training: int) -> float:
 
 
 def packed_logits_bytes(tokens: int, vocab_size: int, n_patterns: int) -> int:
-    """Expected memory of the decisions of so many tokens in one tree, with all patterns."""
+    """Expected memory of the decisions of `tokens` tokens in one tree, with all patterns."""
     decisions_per_token = np.log2(max(vocab_size, 2))
     return int(tokens * decisions_per_token * _bytes_per_decision(n_patterns))
 
@@ -249,7 +249,7 @@ class MixtureCost:
 def mixture_cost(
     n_training: int, n_held_out: int, *, vocab_size: int, max_context: int
 ) -> MixtureCost:
-    """The cost of `mixture_losses` for so many training and held-out tokens."""
+    """The cost of `mixture_losses` for n_training training and n_held_out held-out tokens."""
     tokens = int(tuning_tokens(n_training)) + n_held_out
     used = n_patterns(max_context, vocab_size)
     return MixtureCost(
@@ -462,7 +462,7 @@ def _grow_trees(split: MixtureSplit) -> tuple[list[TokenTree], NDArray[np.uint32
     class are alike as contexts.
     """
     size = split.vocab_size
-    # Thousands of small decompositions: threads of the linear algebra would only wait.
+    # Thousands of small decompositions: threads of the linear algebra would not help.
     with threadpool_limits(1):
         tokens = split.training[: split.first_tuning]
         embeddings = embed_tokens(tokens[tokens < size][:_EMBEDDING_TOKENS], size, _DIMENSIONS)

@@ -155,8 +155,8 @@ class ContextCounts:
     vocabulary : Vocabulary
     pattern : ContextPattern
     n_leave_one_out : int
-        The first so many targets are scored leave-one-out: they lie in a part of the training
-        stream, and the counts of that part are subtracted for them.
+        Number of targets, the first ones, that are scored leave-one-out: they lie in a part of the
+        training stream whose counts are subtracted for them.
 
     Raises
     ------
@@ -206,7 +206,7 @@ class ContextCounts:
         first_event : int
             Tokens before it only serve as context.
         first_leave_one_out : int, optional
-            From here on, training is the part that the leave-one-out targets lie in.
+            Where the part begins that the leave-one-out targets lie in; it goes to the end.
         continuation_offset : int
             If positive, also count the distinct tokens at this distance before the token
             (continuation counts).

@@ -43,8 +43,9 @@ class ContextCounts {
   public:
     // tokens           tokens to score, with the contexts before them
     // targets          positions of the tokens to score, ascending
-    // n_leave_one_out  the first so many targets are scored leave-one-out: they lie in a part of
-    //                  the training stream, and the counts of that part are subtracted for them
+    // n_leave_one_out  number of targets, the first ones, that are scored leave-one-out: they lie
+    // in
+    //                  a part of the training stream whose counts are subtracted for them
     // class_maps       (n_maps, n_symbols), row-major
     // Throws std::out_of_range for a token that is no symbol, std::invalid_argument for arguments
     // that do not fit together.
@@ -55,8 +56,8 @@ class ContextCounts {
 
     // Counts the tokens that follow the targets' contexts in the training stream, from first_event
     // on. To be called once.
-    //   first_leave_one_out   from here on, training is the part that the leave-one-out targets are
-    //                         from
+    //   first_leave_one_out   where the part begins that the leave-one-out targets lie in; it goes
+    //                         to the end of training
     //   continuation_offset   0: raw counts only. Else also continuation counts (Kneser and Ney):
     //                         the number of distinct tokens at this distance before the event;
     //                         where a stop token or the beginning is nearer, every occurrence

@@ -36,9 +36,9 @@ inline constexpr auto kSizeClasses = [] {
     return classes;
 }();
 
-// The bucket of a node whose two branches were seen so many times: 0 where the context was never
-// seen, else 1 .. 15 by the size of the sum, plus 16 where one branch is unseen. A context that was
-// seen, but not at this node, is bucket 16.
+// The bucket of a node, from the counts of its two branches: 0 where the context was never seen,
+// else 1 .. 15 by the size of the sum, plus 16 where one branch is unseen. A context that was seen,
+// but not at this node, is bucket 16.
 inline std::uint8_t count_bucket(Count taken, Count sibling, bool context_seen) {
     const Count n = taken + sibling;
     if (n == 0) return context_seen ? kBuckets / 2 : 0;

@@ -15,7 +15,7 @@ namespace ngramstat {
 // (count c, number of distinct n-grams that occur c times), ascending in c, c >= 1.
 using CountsOfCounts = std::vector<std::pair<Count, Count>>;
 
-// Subsets of the targets that are counted by themselves: all; the halves; the quarters of the
+// Subsets of the targets that are counted separately: all; the halves; the quarters of the
 // documents (Documents::quarters).
 inline constexpr int kSubsets = 7;
 
@@ -28,10 +28,10 @@ inline constexpr int kSubsets = 7;
 // F = sum c log c.
 //   losses[g * (max_context + 1) + n]  sum over the targets of cluster g of documents of
 //                   L(occurrences of the context) - L(occurrences of the n-gram), counted over all
-//                   targets, where L(c) is ln c in units of 2^-kLossBits, rounded: their mean is
-//                   the plug-in entropy, their spread over clusters its sampling error. For n = 0
-//                   the context's term, ln of the number of targets, is left out
-//   group_targets[g]                   targets of cluster g
+//                   targets, where L(c) is ln c in units of 2^-kLossBits, rounded. The mean over
+//                   targets is the plug-in entropy; the spread over clusters is its sampling error.
+//                   For n = 0 the context's term, ln of the number of targets, is left out
+//   group_targets[g]                   number of targets of cluster g
 struct NgramCounts {
     std::vector<CountsOfCounts> ngrams[kSubsets];
     std::vector<CountsOfCounts> contexts[kSubsets];
@@ -44,22 +44,23 @@ inline constexpr int kLossBits = 20;
 // ln c in units of 2^-kLossBits, rounded; 0 for c = 0.
 std::int64_t scaled_logarithm(Count c);
 
-// The positions where an n-gram ends that is a target or the context of one: in every document with
-// targets (with `across`, in the stream as one document), from the first context to the end. The
-// first is no target, the last no context.
+// The positions where the n-gram of a target or the context of one ends: in every document that has
+// targets (with `across`, in the stream as one document), from the last token of the first context
+// to the end. The first position is not a target (unless max_context is 0), and the last is not the
+// end of a context.
 std::vector<Segment> ngram_population(const Documents& documents, bool across, int max_context);
 
 // Throws std::invalid_argument for a max_context outside 0 .. 254, and unless the documents cover
 // the stream.
 void check_ngrams(Index n_tokens, int max_context, const Documents& documents);
 
-// Counts the n-grams whose last token lies in `range`: results of ranges that partition the
-// vocabulary add up (contexts[s][0], the empty context, is the sum over ranges of `targets[s]`, and
-// is left empty here).
+// Counts the n-grams whose last token lies in `range`. Results of ranges that partition the
+// vocabulary add up; contexts[s][0], the empty context, would be the sum over ranges of targets[s]
+// and is left empty here.
 //   across   n-grams run across the whole stream; otherwise they stay inside documents, separators
 //            included
-//   Memory: 4 bytes (8 beyond 2^32 tokens) a token of the range, 2.5 bits a token of the stream,
-//   8 bytes a cluster, context length and task at work.
+//   Memory: 4 bytes (8 beyond 2^32 tokens) per token of the range, 2.5 bits per token of the
+//   stream, and 8 bytes per cluster, context length and thread.
 template <class Token>
 NgramCounts count_ngrams(std::span<const Token> tokens, Index vocab_size, int max_context,
                          const Documents& documents, bool across, TokenRange range, int threads);

@@ -43,7 +43,7 @@ struct SuffixPacking {
     // Symbols of a suffix that are known without the token stream.
     int known() const { return 1 + entry_symbols + tail_symbols; }
     // Whether ties among sequences of `depth` symbols are broken by reading the token stream.
-    bool reads_text(int depth) const { return known() < depth; }
+    bool reads_tokens(int depth) const { return known() < depth; }
 };
 
 // Positions in suffix order: a sequence that ends sorts before its extensions; equal sequences stay
