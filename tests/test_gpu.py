@@ -421,7 +421,9 @@ def test_torch_tensors_on_a_gpu_are_read_where_they_lie():
 
 def test_too_little_memory_is_an_error_with_the_number():
     tokens, spans = draw_corpus(np.random.default_rng(1), 50_000, 3000, np.uint16)
-    with pytest.raises(_core.DeviceMemoryError, match=r"no room for \d+ bytes on the GPU: \d+ are"):
+    with pytest.raises(
+        _core.DeviceMemoryError, match=r"not enough GPU memory for \d+ bytes: \d+ of the \d+"
+    ):
         list(kernels.count_pairs(tokens, 3000, spans, [1], backend=emulated(120_000)))
     corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=3000, document_ends=spans.ends)
     with pytest.raises(NgramstatError, match="--gpu-memory, or use --backend cpu"):

@@ -103,10 +103,10 @@ void check_pairs(const check::Stream<Token>& stream) {
             });
             if (!pair_tables_fit(vocab)) continue;
             check_counts([&](TokenRange range) {
-                EntryBuffer room;
+                EntryBuffer buffer;
                 PairTables<Token> tables(stream.span(), range, vocab, documents, threads);
-                tables.count(std::vector<Index>{3, 1}, room, threads);  // leaves nothing behind
-                return tables.count(lags, room, threads);
+                tables.count(std::vector<Index>{3, 1}, buffer, threads);  // leaves nothing behind
+                return tables.count(lags, buffer, threads);
             });
         }
     }
@@ -182,10 +182,10 @@ void refuses_bad_arguments() {
     const auto index =
         index_document_positions<std::uint16_t, std::uint32_t>(tokens, {0, 10}, 10, documents, 1);
     CHECK_THROWS(std::invalid_argument, count_pairs(tokens, index, 10, zero_lag, 1));
-    EntryBuffer room;
+    EntryBuffer buffer;
     using Tables = PairTables<std::uint16_t>;
     Tables tables(tokens, {0, 10}, 10, documents, 1);
-    CHECK_THROWS(std::invalid_argument, tables.count(zero_lag, room, 1));
+    CHECK_THROWS(std::invalid_argument, tables.count(zero_lag, buffer, 1));
     CHECK_THROWS(std::out_of_range, Tables(tokens, {0, 9}, 9, documents, 1));
     CHECK_THROWS(std::invalid_argument, Tables(tokens, {0, 11}, 10, documents, 1));
     CHECK_THROWS(std::invalid_argument, Tables(tokens, {0, 1}, 100'000, documents, 1));

@@ -162,7 +162,8 @@ struct Totals {
     }
 };
 
-// The group and the quarter of a target. One more group, of quarter kQuarters, is for none.
+// The cluster (group) and the quarter of a target's document. One more group, with quarter
+// kQuarters, stands for no target.
 class Label {
   public:
     Label() = default;
@@ -174,6 +175,7 @@ class Label {
     std::uint32_t bits_;
 };
 
+// The label of each document, and the one for positions that are no target.
 struct DocumentLabels {
     std::vector<Label> of_document;
     Label none;

@@ -285,7 +285,7 @@ def _counted(
             lags,
             threads=workspace.threads,
             memory_limit=room,
-            room=memory,
+            buffer=memory,
             backend=workspace.gpus,
         )
         for tokens in streams
