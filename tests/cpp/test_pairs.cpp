@@ -14,7 +14,7 @@ using namespace ngramstat;
 
 using Cells = std::map<std::pair<Index, Index>, std::array<Count, 2>>;
 
-// All entries, after a check of what CountBlock promises.
+// All entries, after a check of the invariants of CountBlock.
 Cells cells_of(const CountMatrix& matrix) {
     CHECK(matrix.complete());
     Cells cells;
@@ -64,7 +64,7 @@ template <class Position, class Token>
 void check_pairs(const check::Stream<Token>& stream) {
     const Index n = stream.size();
     const Index vocab = stream.vocab_size;
-    // Up to lags that leave one pair, none, and none by far.
+    // Up to lags with one pair, with none, and far beyond the stream.
     std::vector<Index> lags{1, 2, 7, 64, n + 5, Index{1} << 62};
     if (n >= 2) lags.push_back(n - 1);
     if (n >= 1) lags.push_back(n);
@@ -105,7 +105,8 @@ void check_pairs(const check::Stream<Token>& stream) {
             check_counts([&](TokenRange range) {
                 EntryBuffer buffer;
                 PairTables<Token> tables(stream.span(), range, vocab, documents, threads);
-                tables.count(std::vector<Index>{3, 1}, buffer, threads);  // leaves nothing behind
+                tables.count(std::vector<Index>{3, 1}, buffer,
+                             threads);  // has no effect on the next call
                 return tables.count(lags, buffer, threads);
             });
         }
@@ -218,7 +219,8 @@ void refuses_bad_arguments() {
     CHECK_THROWS(std::invalid_argument, products(10, 1, std::vector<double>(30), documents));
 }
 
-// Sums by class against loops over pairs; integers as vectors, so that every order sums exactly.
+// Sums by class against loops over pairs. Vectors are integers, so that sums are exact in any
+// order.
 template <class Token>
 void check_class_products(const check::Stream<Token>& stream) {
     const Index v = stream.vocab_size;
