@@ -1,4 +1,4 @@
-"""Kernels for GPUs against the CPU's: counts equal with ==, norms to 1e-6.
+"""GPU kernels against the CPU kernels: counts equal with ==, norms to 1e-6.
 
 Every test runs on an emulated device, whose kernels are the same code on the CPU with memory as
 small as the test wants; and, marked `gpu`, on a CUDA device where there is one.
@@ -53,7 +53,7 @@ def device(request):
 
 
 def draw_corpus(rng, n, vocab_size, dtype, mean_length=40):
-    """Tokens with a few frequent types, and documents with separators here and there."""
+    """Zipf-distributed tokens, and documents of which some begin or end with a separator."""
     tokens = np.minimum(rng.zipf(1.3, n) - 1, vocab_size - 1).astype(dtype)
     ends = np.unique(np.append(rng.integers(1, n, max(1, n // mean_length)), n)).astype(np.int64)
     starts = np.append(0, ends[:-1])
@@ -91,7 +91,7 @@ def test_pairs_equal_the_reference(corpus, dtype, memory):
 
 PAIR_CASES = [
     # V, dtype, tokens, memory, shared bytes: tables; tables in several passes of lags; tables of
-    # few lags, in pieces of the stream; sorted keys, whole and in pieces.
+    # few lags, in pieces of the stream; sorted keys of the whole stream and in pieces.
     pytest.param(300, np.uint16, 20_000, 1 << 28, SHARED, id="tables"),
     pytest.param(3001, np.uint32, 3000, 1 << 29, 24 << 10, id="passes"),
     pytest.param(300, np.uint16, 200_000, 4_000_000, SHARED, id="pieces"),
@@ -145,7 +145,7 @@ def check_pairs(gpus, vocab_size, dtype, n):
 
 
 def test_a_row_beyond_one_counter(device):
-    # More pairs of one cell than a counter of 16 bits holds, in both classes.
+    # More pairs of one cell than a counter of 16 bits holds, in both halves.
     n = 300_001
     tokens = np.zeros(n, np.uint16)
     tokens[::1000] = 1
@@ -190,7 +190,7 @@ def test_tokens_outside_the_vocabulary_are_errors(device, vocab_size):
         kernels.count_ngrams(tokens, vocab_size, max_context=2, backend=gpus)
 
 
-def test_several_devices_share_lags_and_ngrams():
+def test_several_devices_divide_lags_and_ngrams():
     tokens, spans = draw_corpus(np.random.default_rng(3), 20_000, 300, np.uint16)
     gpus = Gpus(tuple(_core.Gpu.emulated(1 << 28) for _ in range(3)))
     lags = list(range(1, 20))
@@ -291,8 +291,8 @@ def test_few_tokens_and_many_clusters(data):
         assert np.array_equal(a, b)
 
 
-@pytest.mark.parametrize("kept", [None, 150], ids=["all types", "some types"])
-def test_singular_triplets_equal_the_hosts(device, kept):
+@pytest.mark.parametrize("kept", [None, 150], ids=["whole vocabulary", "vocab mask"])
+def test_singular_triplets_equal_those_of_the_host(device, kept):
     tokens, spans = draw_corpus(np.random.default_rng(5), 200_000, 400, np.uint16)
     mask = None if kept is None else np.arange(400) < kept
     (there,) = kernels.count_pairs(tokens, 400, spans, [2], backend=device())
@@ -315,7 +315,7 @@ def test_singular_triplets_equal_the_hosts(device, kept):
 
 @pytest.mark.parametrize("boundary", ["stream", "document"])
 @pytest.mark.parametrize(("vocab_size", "kept"), [(120, None), (300, None), (300, 150)])
-def test_streamed_pairs_equal_the_cpus(device, boundary, vocab_size, kept):
+def test_matrix_free_products_equal_those_of_the_cpu(device, boundary, vocab_size, kept):
     rng = np.random.default_rng(9)
     tokens, spans = draw_corpus(rng, 60_000, vocab_size, np.uint16, mean_length=200)
     corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=vocab_size, document_ends=spans.ends)
@@ -335,7 +335,7 @@ def test_streamed_pairs_equal_the_cpus(device, boundary, vocab_size, kept):
 
 
 def test_singular_values_of_a_matrix_of_low_rank(device):
-    # Three types that matter among 300: a Krylov space that runs out of directions.
+    # Only three of 300 vocabulary items are frequent: the Krylov space runs out of directions.
     rng = np.random.default_rng(0)
     tokens = rng.integers(0, 3, 50_000).astype(np.uint16)
     tokens[: 2 * 300] = np.arange(600) % 300
@@ -355,11 +355,12 @@ def two_devices() -> Gpus:
 
 @pytest.mark.parametrize("device", [*DEVICES, pytest.param(two_devices, id="two")])
 @pytest.mark.parametrize("sequential", [True, False])
-def test_measured_lags_equal_the_cpus(device, sequential):
+def test_measured_lags_equal_those_of_the_cpu(device, sequential):
     rng = np.random.default_rng(2)
     tokens, spans = draw_corpus(rng, 60_000, 250, np.uint16, mean_length=200)
     corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=250, document_ends=spans.ends)
-    # More lags than are counted in one go: with two devices one counts while results are freed.
+    # More lags than are counted in one pass: with two devices, one counts while the results of the
+    # other are freed.
     lags = (*range(1, 34), 40, 50)
     options = CorrelationOptions(lags=lags, replicates=20, sequential=sequential)
     ours = measure_lags(
@@ -378,7 +379,7 @@ def test_measured_lags_equal_the_cpus(device, sequential):
 
 
 def test_tokens_on_the_device_are_not_copied():
-    # NumPy speaks DLPack, too: its arrays lie on the emulated device.
+    # NumPy supports DLPack, too: its arrays count as tensors on the emulated device.
     tokens, spans = draw_corpus(np.random.default_rng(1), 5000, 50, np.uint32)
 
     class Tensor:
@@ -398,7 +399,7 @@ def test_tokens_on_the_device_are_not_copied():
     assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
-def test_tensors_that_cannot_be_read_are_told_apart():
+def test_unsupported_tensors_are_refused_with_the_reason():
     for tensor, message in [
         (np.zeros(3), "uint16, uint32 or int32"),
         (np.zeros(3, np.int64), "int64; convert it on the GPU"),
@@ -412,7 +413,7 @@ def test_tensors_that_cannot_be_read_are_told_apart():
 
 
 @pytest.mark.gpu
-def test_torch_tensors_on_a_gpu_are_read_where_they_lie():
+def test_torch_tensors_on_a_gpu_are_not_copied():
     gpus = cuda()
     torch = pytest.importorskip("torch")
     tokens, spans = draw_corpus(np.random.default_rng(1), 1_000_000, 500, np.uint32)
@@ -429,16 +430,18 @@ def test_torch_tensors_on_a_gpu_are_read_where_they_lie():
         list(kernels.count_pairs(there, 500, spans, [3], backend=gpus))
 
 
-def test_too_little_memory_is_an_error_with_the_number():
+def test_too_little_memory_is_an_error_that_names_the_bytes():
     tokens, spans = draw_corpus(np.random.default_rng(1), 50_000, 3000, np.uint16)
-    with pytest.raises(_core.DeviceMemoryError, match=r"no room for \d+ bytes on the GPU: \d+ are"):
+    with pytest.raises(
+        _core.DeviceMemoryError, match=r"not enough GPU memory for \d+ bytes: \d+ of the \d+"
+    ):
         list(kernels.count_pairs(tokens, 3000, spans, [1], backend=emulated(120_000)))
     corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=3000, document_ends=spans.ends)
     with pytest.raises(NgramstatError, match="--gpu-memory, or use --backend cpu"):
         ngramstat.correlations(corpus, lags=[1], backend=emulated(120_000))
 
 
-def test_backends_that_are_not_there():
+def test_unavailable_backends():
     with pytest.raises(InputError, match="backend 'tpu': expected auto, cpu, cuda"):
         open_gpus("tpu")
     assert not open_gpus("cpu")
@@ -448,7 +451,7 @@ def test_backends_that_are_not_there():
             open_gpus("cuda")
 
 
-def test_an_emulated_run_is_the_cpus(tmp_path):
+def test_an_emulated_run_equals_the_cpu_run(tmp_path):
     tokens, spans = draw_corpus(np.random.default_rng(4), 120_000, 220, np.uint16, 300)
     corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=220, document_ends=spans.ends)
     arguments = {"lags": [1, 2, 4, 8], "max_context": 3, "learning_sizes": 2, "replicates": 20,

@@ -98,7 +98,7 @@ def test_pairs_equal_numpy_on_a_size_that_does_not_divide(vocab_size, tables, th
 @pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
 @pytest.mark.parametrize("vocab_size", [3, 300, 8192, 16_384], ids=lambda v: f"V={v}")
 def test_tables_equal_rows(vocab_size, dtype, threads):
-    """Counters that pass 255 often, short documents, more lags than an entry holds, ranges."""
+    """Counters that often pass 255, short documents, more lags than fit an entry, row ranges."""
     rng = np.random.default_rng(vocab_size)
     tokens = np.minimum(rng.zipf(1.5, 300_000) - 1, vocab_size - 1).astype(dtype)
     ends = np.append(np.unique(rng.integers(1, 300_000, 200)), 300_000)
@@ -126,9 +126,9 @@ def test_tables_equal_rows(vocab_size, dtype, threads):
 
 
 def random_counts(rows: int, columns: int, seed: int = 0) -> kernels.CountMatrix:
-    """Documents x types: the one count matrix whose shape is free."""
+    """Tokens by document: the only count matrix that need not be square."""
     rng = np.random.default_rng(seed)
-    # Some documents are empty but for their separator.
+    # Some documents have no content but a separator.
     ends = np.cumsum(rng.integers(0, 60, rows) + 1)
     tokens = rng.integers(0, columns, int(ends[-1])).astype(np.uint16)
     spans = Documents(ends, content_ends=ends - 1)
@@ -159,7 +159,7 @@ def test_products_are_bit_identical_over_instruction_sets_and_threads(monkeypatc
     for threads in (1, 2, 7):
         assert np.array_equal(matrix.multiply(x, 0.3, 0.7, threads), expected[0])
         assert np.array_equal(matrix.multiply_transposed(y, 0.3, 0.7, threads), expected[1])
-        # Some rows weigh nothing and are passed over.
+        # Rows of weight zero are skipped.
         weights = np.where(np.arange(301) % 5 < 2, 0.0, np.linspace(-1, 2, 301))
         per_row = matrix.multiply(x, 1.0, 0.0, threads) * weights[:, None]
         gram = matrix.multiply_gram(x, weights, threads)

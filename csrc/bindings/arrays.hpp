@@ -11,8 +11,8 @@
 
 namespace ngramstat::bindings {
 
-// Arguments of these types are declared .noconvert(): the caster then demands the exact dtype and
-// contiguity instead of copying a memory map.
+// Arguments of these types are declared .noconvert(): the caster then requires the exact dtype and
+// contiguity, where it would otherwise copy a memory map.
 template <class T>
 using Array = py::array_t<T, py::array::c_style>;
 

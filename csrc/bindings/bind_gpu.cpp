@@ -18,7 +18,7 @@ namespace {
 
 using Values = Array<double>;
 
-// A device, and which one: -1 for the emulated.
+// A device and its number, -1 for the emulated one.
 struct Device {
     std::shared_ptr<gpu::Gpu> gpu;
     int number;
@@ -32,7 +32,7 @@ struct Device {
 }
 #endif
 
-// Tokens as an argument: an array in host memory, or a tensor on that very device.
+// A `tokens` argument: an array in host memory, or a tensor on this device.
 gpu::AnyStream stream_of(const Device& device, const py::object& tokens) {
     if (py::isinstance<Array<std::uint16_t>>(tokens)) {
         const auto array = tokens.cast<Array<std::uint16_t>>();
@@ -42,22 +42,23 @@ gpu::AnyStream stream_of(const Device& device, const py::object& tokens) {
         const auto array = tokens.cast<Array<std::uint32_t>>();
         return gpu::Stream<std::uint32_t>{array.data(), static_cast<Index>(array.size()), false};
     }
-    const auto& there = tokens.cast<const DeviceTokens&>();
-    if (device.number < 0 ? there.on_cuda() : !there.on_cuda() || there.device() != device.number) {
-        throw std::invalid_argument("tokens lie on another device than the one that is to count");
+    const auto& tensor = tokens.cast<const DeviceTokens&>();
+    const int number = tensor.on_cuda() ? tensor.device() : -1;
+    if (number != device.number) {
+        throw std::invalid_argument("tokens are on another device than the one that counts");
     }
     device.gpu->wait_for_others();
-    return there.stream();
+    return tensor.stream();
 }
 
-// Keep what they point to, so that no order of deletion is wrong.
+// Python's objects keep everything alive that they point to, so that any order of deletion works.
 struct GpuCounts {
     Device on;
     std::shared_ptr<gpu::Counts> counts;
 };
 struct GpuPart {
     Device on;
-    py::object tokens;  // that the part reads where they lie
+    py::object tokens;  // that the part reads without a copy
     std::shared_ptr<gpu::Part> part;
 };
 struct GpuPairStream {
@@ -83,7 +84,7 @@ struct GpuNgramCounter {
     std::shared_ptr<gpu::Gpu> gpu;
     py::object tokens;
     std::unique_ptr<gpu::NgramCounter> counter;
-    Index n_groups;
+    Index n_clusters;
     int max_context;
 };
 
@@ -195,8 +196,8 @@ void bind_vectors(py::module_& m) {
 }
 
 void bind_streams(py::module_& m) {
-    py::class_<GpuPart>(m, "GpuPart").def_property_readonly("gpu", [](const GpuPart& p) {
-        return p.on;
+    py::class_<GpuPart>(m, "GpuPart").def_property_readonly("gpu", [](const GpuPart& t) {
+        return t.on;
     });
     py::class_<GpuPairStream>(m, "GpuPairStream")
         .def_property_readonly("gpu", [](const GpuPairStream& s) { return s.on; })
@@ -254,22 +255,93 @@ void bind_counters(py::module_& m) {
                     const py::gil_scoped_release release;
                     counts = c.counter->count(TokenRange{first, last});
                 }
-                return to_tuple(std::move(counts), c.n_groups, c.max_context);
+                return to_tuple(std::move(counts), c.n_clusters, c.max_context);
             },
             py::arg("first_token"), py::arg("last_token"));
 }
 
+Device open_cuda(int device, [[maybe_unused]] std::size_t memory_limit) {
+#ifdef NGRAMSTAT_WITH_CUDA
+    return Device{cuda::open(device, memory_limit), device};
+#else
+    no_cuda();
+    return Device{nullptr, device};
+#endif
+}
+
+GpuPairCounter pair_counter(const Device& d, const py::object& tokens, Index vocab_size,
+                            const Documents& documents) {
+    const auto stream = stream_of(d, tokens);
+    std::unique_ptr<gpu::PairCounter> counter;
+    {
+        const py::gil_scoped_release release;
+        counter = d.gpu->pair_counter(stream, vocab_size, documents);
+    }
+    return {d, tokens, std::move(counter)};
+}
+
+GpuPairStream pair_stream(const Device& d, const py::object& tokens, Index vocab_size,
+                          const Documents& documents, bool across) {
+    const auto stream = stream_of(d, tokens);
+    std::shared_ptr<gpu::PairStream> pairs;
+    {
+        const py::gil_scoped_release release;
+        pairs = d.gpu->pair_stream(stream, vocab_size, documents, across);
+    }
+    return {d, tokens, std::move(pairs)};
+}
+
+GpuNgramCounter ngram_counter(const Device& d, const py::object& tokens, Index vocab_size,
+                              int max_context, const Documents& documents, bool across) {
+    const auto stream = stream_of(d, tokens);
+    std::unique_ptr<gpu::NgramCounter> counter;
+    {
+        const py::gil_scoped_release release;
+        counter = d.gpu->ngram_counter(stream, vocab_size, max_context, documents, across);
+    }
+    return {d.gpu, tokens, std::move(counter), documents.n_clusters(), max_context};
+}
+
+py::tuple sort_suffixes(const Device& d, const py::object& tokens, Index vocab_size, int depth,
+                        bool backward, Index stop_token) {
+    const auto stream = stream_of(d, tokens);
+    const Index n = std::visit([](const auto& s) { return s.size; }, stream);
+    py::array_t<Index> suffixes(n);
+    py::array_t<std::uint8_t> lcp(n);
+    const std::span<Index> order(suffixes.mutable_data(), static_cast<std::size_t>(n));
+    const std::span<std::uint8_t> shared(lcp.mutable_data(), static_cast<std::size_t>(n));
+    {
+        const py::gil_scoped_release release;
+        d.gpu->suffix_array(stream, vocab_size, SuffixOrder{depth, backward, stop_token}, order,
+                            shared);
+    }
+    return py::make_tuple(suffixes, lcp);
+}
+
+GpuBlock upload_block(const Device& d, const Values& values) {
+    if (values.ndim() != 2) throw std::invalid_argument("a block has two dimensions");
+    require_block(values, values.shape(0));
+    return {d.gpu, d.gpu->block(as_span(values))};
+}
+
+GpuOperator covariance(const Device& d, const std::vector<const GpuPart*>& parts,
+                       const Values& left, const Values& right,
+                       const std::optional<Array<std::uint8_t>>& vocab_mask) {
+    std::vector<std::shared_ptr<gpu::Part>> shared;
+    std::vector<py::object> tokens;
+    for (const GpuPart* part : parts) {
+        if (part->on.gpu != d.gpu) throw std::invalid_argument("a part is on another device");
+        shared.push_back(part->part);
+        tokens.push_back(part->tokens);
+    }
+    const auto mask = vocab_mask ? as_span(*vocab_mask) : std::span<const std::uint8_t>();
+    return {std::move(tokens), d.gpu,
+            d.gpu->covariance(std::move(shared), as_span(left), as_span(right), mask)};
+}
+
 void bind_device(py::module_& m) {
     py::class_<Device>(m, "Gpu")
-        .def(py::init([](int device, [[maybe_unused]] std::size_t memory_limit) {
-#ifdef NGRAMSTAT_WITH_CUDA
-                 return Device{cuda::open(device, memory_limit), device};
-#else
-                 no_cuda();
-                 return Device{nullptr, device};
-#endif
-             }),
-             py::arg("device"), py::arg("memory_limit"))
+        .def(py::init(&open_cuda), py::arg("device"), py::arg("memory_limit"))
         .def_static(
             "emulated",
             [](std::size_t memory_limit, std::size_t shared_bytes) {
@@ -283,95 +355,20 @@ void bind_device(py::module_& m) {
                                [](const Device& d) { return d.gpu->memory_limit(); })
         .def_property_readonly("used_bytes", [](const Device& d) { return d.gpu->used_bytes(); })
         .def_property_readonly("peak_bytes", [](const Device& d) { return d.gpu->peak_bytes(); })
-        .def(
-            "pair_counter",
-            [](const Device& d, const py::object& tokens, Index vocab_size,
-               const Documents& documents) {
-                const auto any = stream_of(d, tokens);
-                std::unique_ptr<gpu::PairCounter> counter;
-                {
-                    const py::gil_scoped_release release;
-                    counter = d.gpu->pair_counter(any, vocab_size, documents);
-                }
-                return GpuPairCounter{d, tokens, std::move(counter)};
-            },
-            py::arg("tokens"), py::arg("vocab_size"), py::arg("documents"))
-        .def(
-            "pair_stream",
-            [](const Device& d, const py::object& tokens, Index vocab_size,
-               const Documents& documents, bool across) {
-                const auto any = stream_of(d, tokens);
-                std::shared_ptr<gpu::PairStream> stream;
-                {
-                    const py::gil_scoped_release release;
-                    stream = d.gpu->pair_stream(any, vocab_size, documents, across);
-                }
-                return GpuPairStream{d, tokens, std::move(stream)};
-            },
-            py::arg("tokens"), py::arg("vocab_size"), py::arg("documents"), py::arg("across"))
-        .def(
-            "ngram_counter",
-            [](const Device& d, const py::object& tokens, Index vocab_size, int max_context,
-               const Documents& documents, bool across) {
-                const auto any = stream_of(d, tokens);
-                std::unique_ptr<gpu::NgramCounter> counter;
-                {
-                    const py::gil_scoped_release release;
-                    counter = d.gpu->ngram_counter(any, vocab_size, max_context, documents, across);
-                }
-                return GpuNgramCounter{d.gpu, tokens, std::move(counter), documents.n_clusters(),
-                                       max_context};
-            },
-            py::arg("tokens"), py::arg("vocab_size"), py::arg("max_context"), py::arg("documents"),
-            py::arg("across"))
-        .def(
-            "suffix_array",
-            [](const Device& d, const py::object& tokens, Index vocab_size, int depth,
-               bool backward, Index stop_token) {
-                const auto any = stream_of(d, tokens);
-                const Index n = std::visit([](const auto& s) { return s.size; }, any);
-                py::array_t<Index> suffixes(n);
-                py::array_t<std::uint8_t> lcp(n);
-                const std::span<Index> order(suffixes.mutable_data(), static_cast<std::size_t>(n));
-                const std::span<std::uint8_t> shared(lcp.mutable_data(),
-                                                     static_cast<std::size_t>(n));
-                {
-                    const py::gil_scoped_release release;
-                    d.gpu->suffix_array(any, vocab_size, SuffixOrder{depth, backward, stop_token},
-                                        order, shared);
-                }
-                return py::make_tuple(suffixes, lcp);
-            },
-            py::arg("tokens"), py::arg("vocab_size"), py::arg("depth"), py::arg("backward"),
-            py::arg("stop_token"))
-        .def(
-            "block",
-            [](const Device& d, const Values& values) {
-                if (values.ndim() != 2) throw std::invalid_argument("a block has two dimensions");
-                require_block(values, values.shape(0));
-                return GpuBlock{d.gpu, d.gpu->block(as_span(values))};
-            },
-            py::arg("values").noconvert())
-        .def(
-            "covariance",
-            [](const Device& d, const std::vector<const GpuPart*>& parts, const Values& left,
-               const Values& right, const std::optional<Array<std::uint8_t>>& kept) {
-                std::vector<std::shared_ptr<gpu::Part>> shared;
-                std::vector<py::object> tokens;
-                for (const GpuPart* part : parts) {
-                    if (part->on.gpu != d.gpu) {
-                        throw std::invalid_argument("a part lies on another device");
-                    }
-                    shared.push_back(part->part);
-                    tokens.push_back(part->tokens);
-                }
-                const auto flags = kept ? as_span(*kept) : std::span<const std::uint8_t>();
-                return GpuOperator{
-                    std::move(tokens), d.gpu,
-                    d.gpu->covariance(std::move(shared), as_span(left), as_span(right), flags)};
-            },
-            py::arg("parts"), py::arg("left").noconvert(), py::arg("right").noconvert(),
-            py::arg("kept"));
+        .def("pair_counter", &pair_counter, py::arg("tokens"), py::arg("vocab_size"),
+             py::arg("documents"))
+        .def("pair_stream", &pair_stream, py::arg("tokens"), py::arg("vocab_size"),
+             py::arg("documents"), py::arg("across"))
+        .def("ngram_counter", &ngram_counter, py::arg("tokens"), py::arg("vocab_size"),
+             py::arg("max_context"), py::arg("documents"), py::arg("across"))
+        .def("suffix_array", &sort_suffixes, py::arg("tokens"), py::arg("vocab_size"),
+             py::arg("depth"), py::arg("backward"), py::arg("stop_token"))
+        .def("block", &upload_block, py::arg("values").noconvert())
+        .def("covariance", &covariance, py::arg("parts"), py::arg("left").noconvert(),
+             py::arg("right").noconvert(), py::arg("vocab_mask"));
+}
+
+void bind_device_tokens(py::module_& m) {
     py::class_<DeviceTokens>(m, "DeviceTokens")
         .def(py::init<const py::object&>(), py::arg("tensor"))
         .def("__len__", &DeviceTokens::size)
@@ -385,17 +382,17 @@ void bind_gpu(py::module_& m) {
     m.def(
         "cuda_devices",
         [] {
-            py::list found;
+            py::list devices;
 #ifdef NGRAMSTAT_WITH_CUDA
             for (const auto& device : cuda::devices()) {
                 py::dict entry;
                 entry["name"] = device.name;
                 entry["memory_bytes"] = device.memory_bytes;
                 entry["compute_capability"] = py::make_tuple(device.major, device.minor);
-                found.append(entry);
+                devices.append(entry);
             }
 #endif
-            return found;
+            return devices;
         },
         "CUDA devices this process sees; empty in a build without CUDA.");
     m.def(
@@ -414,6 +411,7 @@ void bind_gpu(py::module_& m) {
     bind_vectors(m);
     bind_counters(m);
     bind_device(m);
+    bind_device_tokens(m);
 }
 
 }  // namespace ngramstat::bindings

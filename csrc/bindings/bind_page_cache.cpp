@@ -8,10 +8,10 @@ namespace ngramstat::bindings {
 
 void bind_page_cache(py::module_& m) {
     m.def("rss_bytes", &rss_bytes,
-          "Resident memory of this process in bytes; 0 where the system does not tell.");
+          "Resident memory of this process in bytes; 0 where the system does not report it.");
     m.def("release_pages_if_needed", &release_pages_if_needed,
-          "What workers do between tasks, for loops outside of them.");
-    m.def("trim_heap", &trim_heap, "Give freed memory back to the system.");
+          "Releases pages of the mappings if the resident memory exceeds the threshold.");
+    m.def("trim_heap", &trim_heap, "Returns freed memory to the system.");
     m.def(
         "set_releasable_mappings",
         [](const std::vector<std::pair<std::uintptr_t, std::size_t>>& mappings,
@@ -23,7 +23,8 @@ void bind_page_cache(py::module_& m) {
             set_releasable_mappings(std::move(files), threshold);
         },
         py::arg("mappings"), py::arg("threshold"),
-        "Mapped files (address, bytes) whose pages workers let go of beyond a threshold.");
+        "Mapped files (address, bytes) whose pages are released beyond a threshold of resident "
+        "bytes.");
 }
 
 }  // namespace ngramstat::bindings

@@ -11,15 +11,15 @@ namespace ngramstat::bindings {
 
 namespace {
 
-using Block = Array<double>;
+using Vectors = Array<double>;
 
-// Memory that the counters of several streams and ranges take turns in.
+// Memory that the counters of several streams and ranges use one after the other.
 struct PairBuffer {
     EntryBuffer entries;
 };
 
-// Tables for small vocabularies, else an index whose type follows the stream's length; Python sees
-// one class.
+// Counts with tables for small vocabularies, otherwise with an index of positions whose type
+// follows the stream's length. Python sees one class.
 class PairCounter {
   public:
     template <class Token>
@@ -31,22 +31,22 @@ class PairCounter {
         const TokenRange range{first, last};
         const py::gil_scoped_release release;
         if (tables && pair_tables_fit(vocab_size)) {
-            way_.emplace<PairTables<Token>>(stream, range, vocab_size, *documents_, threads);
+            method_.emplace<PairTables<Token>>(stream, range, vocab_size, *documents_, threads);
         } else if (stream.size() <= std::size_t{1} << 32) {
-            way_ = index_document_positions<Token, std::uint32_t>(stream, range, vocab_size,
-                                                                  *documents_, threads);
+            method_ = index_document_positions<Token, std::uint32_t>(stream, range, vocab_size,
+                                                                     *documents_, threads);
         } else {
-            way_ = index_document_positions<Token, std::uint64_t>(stream, range, vocab_size,
-                                                                  *documents_, threads);
+            method_ = index_document_positions<Token, std::uint64_t>(stream, range, vocab_size,
+                                                                     *documents_, threads);
         }
     }
 
     std::vector<std::pair<CountMatrix, CountMatrix>> count(const std::vector<Index>& lags,
-                                                           PairBuffer& room, int threads) {
+                                                           PairBuffer& buffer, int threads) {
         std::vector<std::pair<CountMatrix, CountMatrix>> result;
         const py::gil_scoped_release release;
-        auto counts =
-            std::visit([&](auto& way) { return count_by(way, lags, room, threads); }, way_);
+        auto counts = std::visit(
+            [&](auto& method) { return count_by(method, lags, buffer, threads); }, method_);
         for (auto& pair : counts) {
             result.emplace_back(std::move(pair.within), std::move(pair.across));
         }
@@ -56,8 +56,8 @@ class PairCounter {
   private:
     template <class Token>
     std::vector<PairCounts> count_by(PairTables<Token>& tables, std::span<const Index> lags,
-                                     PairBuffer& room, int threads) const {
-        return tables.count(lags, room.entries, threads);
+                                     PairBuffer& buffer, int threads) const {
+        return tables.count(lags, buffer.entries, threads);
     }
     template <class Position>
     std::vector<PairCounts> count_by(const PositionIndex<Position>& index,
@@ -69,13 +69,13 @@ class PairCounter {
             tokens_);
     }
 
-    // Kept alive, as tables refer to them.
+    // Kept alive: the tables refer to them.
     std::variant<Array<std::uint16_t>, Array<std::uint32_t>> tokens_;
     std::shared_ptr<const Documents> documents_;
     Index vocab_size_;
     std::variant<PositionIndex<std::uint32_t>, PositionIndex<std::uint64_t>,
                  PairTables<std::uint16_t>, PairTables<std::uint32_t>>
-        way_;
+        method_;
 };
 
 py::tuple to_coo(const CountMatrix& matrix) {
@@ -140,10 +140,45 @@ void bind_for(py::module_& m, py::class_<PairCounter>& counter) {
         py::arg("threads"));
 }
 
-}  // namespace
+// out = the product with a block of vectors, where `multiply(x, out)` runs without the GIL.
+template <class Multiply>
+Vectors product(const Vectors& x, Index in_rows, Index out_rows, Multiply&& multiply) {
+    require_block(x, in_rows);
+    Vectors out = new_block(out_rows);
+    const auto from = as_span(x);
+    const auto to = as_target(out);
+    {
+        const py::gil_scoped_release release;
+        multiply(from, to);
+    }
+    return out;
+}
 
-void bind_pair_counts(py::module_& m) {
-    m.attr("BLOCK_SIZE") = kBlockSize;
+Vectors multiply(const CountMatrix& c, const Vectors& x, double w0, double w1, int threads) {
+    return product(x, c.n_cols(), c.n_rows(),
+                   [&](auto from, auto to) { c.multiply(from, {w0, w1}, to, threads); });
+}
+
+Vectors multiply_transposed(const CountMatrix& c, const Vectors& x, double w0, double w1,
+                            int threads) {
+    return product(x, c.n_rows(), c.n_cols(),
+                   [&](auto from, auto to) { c.multiply_transposed(from, {w0, w1}, to, threads); });
+}
+
+Vectors multiply_gram(const CountMatrix& c, const Vectors& x, const Vectors& row_weights,
+                      int threads) {
+    const auto weights = as_span(row_weights);
+    return product(x, c.n_cols(), c.n_cols(),
+                   [&](auto from, auto to) { c.multiply_gram(from, weights, to, threads); });
+}
+
+double inner_product(const CountMatrix& a, const CountMatrix& b, std::pair<double, double> wa,
+                     std::pair<double, double> wb, int threads) {
+    const py::gil_scoped_release release;
+    return a.inner_product(b, {wa.first, wa.second}, {wb.first, wb.second}, threads);
+}
+
+void bind_count_matrix(py::module_& m) {
     py::class_<CountMatrix>(m, "CountMatrix")
         .def(py::init<Index, Index>(), py::arg("n_rows"), py::arg("n_cols"))
         .def_property_readonly(
@@ -151,78 +186,40 @@ void bind_pair_counts(py::module_& m) {
         .def_property_readonly("nnz", &CountMatrix::nnz)
         .def_property_readonly("nbytes", &CountMatrix::bytes)
         .def(
-            "take", [](CountMatrix& self, CountMatrix& other) { self.append(std::move(other)); },
+            "append", [](CountMatrix& self, CountMatrix& other) { self.append(std::move(other)); },
             py::arg("other"), "Appends the rows of `other`, which is emptied.")
         .def("row_sums", [](const CountMatrix& c) { return two_channels(c.row_sums()); })
         .def("column_sums", [](const CountMatrix& c) { return two_channels(c.column_sums()); })
         .def("to_coo", &to_coo, "(rows, columns, counts of shape (2, nnz))")
-        .def(
-            "multiply",
-            [](const CountMatrix& c, const Block& x, double w0, double w1, int threads) {
-                require_block(x, c.n_cols());
-                Block out = new_block(c.n_rows());
-                const auto in = as_span(x);
-                const auto target = as_target(out);
-                {
-                    const py::gil_scoped_release release;
-                    c.multiply(in, {w0, w1}, target, threads);
-                }
-                return out;
-            },
-            py::arg("x").noconvert(), py::arg("first"), py::arg("second"), py::arg("threads"))
-        .def(
-            "transposed",
-            [](const CountMatrix& c, int threads) {
-                const py::gil_scoped_release release;
-                return c.transposed(threads);
-            },
-            py::arg("threads"))
-        .def(
-            "multiply_gram",
-            [](const CountMatrix& c, const Block& x, const Block& row_weights, int threads) {
-                require_block(x, c.n_cols());
-                Block out = new_block(c.n_cols());
-                const auto in = as_span(x);
-                const auto weights = as_span(row_weights);
-                const auto target = as_target(out);
-                {
-                    const py::gil_scoped_release release;
-                    c.multiply_gram(in, weights, target, threads);
-                }
-                return out;
-            },
-            py::arg("x").noconvert(), py::arg("row_weights").noconvert(), py::arg("threads"))
-        .def(
-            "multiply_transposed",
-            [](const CountMatrix& c, const Block& x, double w0, double w1, int threads) {
-                require_block(x, c.n_rows());
-                Block out = new_block(c.n_cols());
-                const auto in = as_span(x);
-                const auto target = as_target(out);
-                {
-                    const py::gil_scoped_release release;
-                    c.multiply_transposed(in, {w0, w1}, target, threads);
-                }
-                return out;
-            },
-            py::arg("x").noconvert(), py::arg("first"), py::arg("second"), py::arg("threads"))
-        .def(
-            "inner_product",
-            [](const CountMatrix& a, const CountMatrix& b, std::pair<double, double> wa,
-               std::pair<double, double> wb, int threads) {
-                const py::gil_scoped_release release;
-                return a.inner_product(b, {wa.first, wa.second}, {wb.first, wb.second}, threads);
-            },
-            py::arg("other"), py::arg("weights"), py::arg("other_weights"), py::arg("threads"));
+        .def("multiply", &multiply, py::arg("x").noconvert(), py::arg("first"), py::arg("second"),
+             py::arg("threads"))
+        .def("transposed", &CountMatrix::transposed, py::arg("threads"),
+             py::call_guard<py::gil_scoped_release>())
+        .def("multiply_gram", &multiply_gram, py::arg("x").noconvert(),
+             py::arg("row_weights").noconvert(), py::arg("threads"))
+        .def("multiply_transposed", &multiply_transposed, py::arg("x").noconvert(),
+             py::arg("first"), py::arg("second"), py::arg("threads"))
+        .def("inner_product", &inner_product, py::arg("other"), py::arg("weights"),
+             py::arg("other_weights"), py::arg("threads"));
+}
 
+void bind_pair_counter(py::module_& m) {
     m.def("pair_tables_fit", &pair_tables_fit, py::arg("vocab_size"),
-          "Whether pairs of so many types are counted in tables.");
+          "Whether the pairs of a vocabulary of this size are counted in tables.");
     py::class_<PairBuffer>(m, "PairBuffer").def(py::init<>());
     py::class_<PairCounter> counter(m, "PairCounter");
     bind_for<std::uint16_t>(m, counter);
     bind_for<std::uint32_t>(m, counter);
-    counter.def("count", &PairCounter::count, py::arg("lags"), py::arg("room"), py::arg("threads"),
-                "One (within, across) pair of count matrices per lag.");
+    counter.def("count", &PairCounter::count, py::arg("lags"), py::arg("buffer"),
+                py::arg("threads"), "One (within, across) pair of count matrices per lag.");
+}
+
+}  // namespace
+
+void bind_pair_counts(py::module_& m) {
+    m.attr("BLOCK_SIZE") = kBlockSize;
+    bind_count_matrix(m);
+    bind_pair_counter(m);
 }
 
 }  // namespace ngramstat::bindings

@@ -1,4 +1,4 @@
-// What bindings of counts have in common, wherever the counts lie.
+// Shared by the bindings of counts in host memory and on GPUs.
 #pragma once
 
 #include <array>
@@ -28,7 +28,7 @@ inline void require_block(const Array<double>& x, Index rows) {
     }
 }
 
-// A block of `rows` rows, not cleared, and its memory.
+// A block of `rows` rows, uninitialised, and a view of its memory.
 inline Array<double> new_block(Index rows) {
     return Array<double>({static_cast<py::ssize_t>(rows), static_cast<py::ssize_t>(kBlockSize)});
 }

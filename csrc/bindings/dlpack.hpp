@@ -1,8 +1,10 @@
-// Tokens that already lie on a device, from any library that speaks DLPack (torch, CuPy, JAX).
+// Tokens that are already on a device, from any library that supports DLPack (torch, CuPy, JAX).
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "arrays.hpp"
 #include "ngramstat/gpu/gpu.hpp"
@@ -35,49 +37,60 @@ inline constexpr std::int32_t kCpu = 1, kCuda = 2;
 inline constexpr std::uint8_t kInt = 0, kUInt = 1;
 }  // namespace dlpack
 
-// A tensor that is read where it lies, and kept alive meanwhile.
+namespace dlpack {
+
+// The tensor's capsule, taken over: the exporter no longer frees it.
+inline std::shared_ptr<Managed> take_over(const py::object& tensor) {
+    if (!py::hasattr(tensor, "__dlpack__")) {
+        throw py::type_error(
+            "tokens: expected a NumPy array or a tensor on the GPU (with __dlpack__), got " +
+            py::str(py::type::of(tensor).attr("__name__")).cast<std::string>());
+    }
+    const auto device = tensor.attr("__dlpack_device__")().cast<std::pair<int, int>>();
+    // stream = 1 is CUDA's default stream: the exporter makes it wait until the tensor is complete.
+    const py::object capsule = device.first == kCuda
+                                   ? tensor.attr("__dlpack__")(py::arg("stream") = 1)
+                                   : tensor.attr("__dlpack__")();
+    auto* managed = static_cast<Managed*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
+    if (managed == nullptr) throw py::error_already_set();
+    PyCapsule_SetName(capsule.ptr(), "used_dltensor");
+    return std::shared_ptr<Managed>(managed, [](Managed* m) {
+        if (m->deleter != nullptr) m->deleter(m);
+    });
+}
+
+// int32 counts as uint32: negative numbers read as ids that no vocabulary holds.
+inline void require_token_type(const DataType& type) {
+    const bool is_narrow = type.code == kUInt && type.bits == 16;
+    const bool is_wide = (type.code == kUInt || type.code == kInt) && type.bits == 32;
+    if (type.lanes == 1 && (is_narrow || is_wide)) return;
+    const char* kind = type.code == kUInt ? "uint" : type.code == kInt ? "int" : "another kind, ";
+    throw py::type_error("tokens: expected a tensor of uint16, uint32 or int32, got " +
+                         std::string(kind) + std::to_string(type.bits) + "; convert it on the GPU");
+}
+
+inline void require_contiguous(const Tensor& tensor) {
+    if (tensor.n_dims == 1 &&
+        (tensor.strides == nullptr || tensor.shape[0] <= 1 || tensor.strides[0] == 1)) {
+        return;
+    }
+    throw py::type_error(
+        "tokens: expected a contiguous one-dimensional tensor; use x.contiguous().reshape(-1)");
+}
+
+}  // namespace dlpack
+
+// A tensor of tokens that is read without a copy, and kept alive meanwhile.
 class DeviceTokens {
   public:
-    explicit DeviceTokens(const py::object& tensor) {
-        if (!py::hasattr(tensor, "__dlpack__")) {
-            throw py::type_error(
-                "tokens: expected a NumPy array or a tensor on the GPU (with __dlpack__), got " +
-                py::str(py::type::of(tensor).attr("__name__")).cast<std::string>());
-        }
-        const auto device = tensor.attr("__dlpack_device__")().cast<std::pair<int, int>>();
-        // 1: the default stream, behind which the tensor is whole.
-        const py::object capsule = device.first == dlpack::kCuda
-                                       ? tensor.attr("__dlpack__")(py::arg("stream") = 1)
-                                       : tensor.attr("__dlpack__")();
-        auto* managed =
-            static_cast<dlpack::Managed*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
-        if (managed == nullptr) throw py::error_already_set();
-        PyCapsule_SetName(capsule.ptr(), "used_dltensor");
-        managed_.reset(managed, [](dlpack::Managed* m) {
-            if (m->deleter != nullptr) m->deleter(m);
-        });
-        const dlpack::Tensor& given = managed->tensor;
-        const auto [code, bits, lanes] = given.type;
-        // Negative numbers of 32 bits read as ids that no vocabulary holds.
-        const bool narrow = code == dlpack::kUInt && bits == 16;
-        const bool wide = (code == dlpack::kUInt || code == dlpack::kInt) && bits == 32;
-        if (lanes != 1 || !(narrow || wide)) {
-            throw py::type_error("tokens: expected a tensor of uint16, uint32 or int32, got " +
-                                 std::string(code == dlpack::kUInt  ? "uint"
-                                             : code == dlpack::kInt ? "int"
-                                                                    : "another kind, ") +
-                                 std::to_string(bits) + "; convert it on the GPU");
-        }
-        if (given.n_dims != 1 ||
-            (given.strides != nullptr && given.shape[0] > 1 && given.strides[0] != 1)) {
-            throw py::type_error(
-                "tokens: expected a contiguous one-dimensional tensor; use "
-                "x.contiguous().reshape(-1)");
-        }
-        device_ = given.device;
-        size_ = given.shape[0];
-        bits_ = bits;
-        data_ = static_cast<const std::byte*>(given.data) + given.byte_offset;
+    explicit DeviceTokens(const py::object& tensor) : managed_(dlpack::take_over(tensor)) {
+        const dlpack::Tensor& described = managed_->tensor;
+        dlpack::require_token_type(described.type);
+        dlpack::require_contiguous(described);
+        device_ = described.device;
+        size_ = described.shape[0];
+        bits_ = described.type.bits;
+        data_ = static_cast<const std::byte*>(described.data) + described.byte_offset;
     }
 
     Index size() const { return size_; }

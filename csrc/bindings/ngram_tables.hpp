@@ -1,4 +1,4 @@
-// Counts of n-grams as Python sees them.
+// Converts counts of n-grams to Python.
 #pragma once
 
 #include "arrays.hpp"
@@ -18,8 +18,8 @@ inline py::array_t<Count> to_table(const CountsOfCounts& counts) {
     return to_array(std::move(flat), {rows, 2});
 }
 
-// (subsets of (ngrams, contexts, targets), losses, targets by group).
-inline py::tuple to_tuple(NgramCounts&& counts, Index n_groups, int max_context) {
+// (subsets of (ngrams, contexts, targets), losses, targets by cluster).
+inline py::tuple to_tuple(NgramCounts&& counts, Index n_clusters, int max_context) {
     py::list subsets;
     for (int s = 0; s < kSubsets; ++s) {
         py::list ngrams;
@@ -28,7 +28,8 @@ inline py::tuple to_tuple(NgramCounts&& counts, Index n_groups, int max_context)
         for (const auto& table : counts.contexts[s]) contexts.append(to_table(table));
         subsets.append(py::make_tuple(ngrams, contexts, counts.targets[s]));
     }
-    return py::make_tuple(subsets, to_array(std::move(counts.losses), {n_groups, max_context + 1}),
+    return py::make_tuple(subsets,
+                          to_array(std::move(counts.losses), {n_clusters, max_context + 1}),
                           to_array(std::move(counts.group_targets)));
 }
 

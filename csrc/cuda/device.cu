@@ -1,4 +1,5 @@
 #include "check.cuh"
+#include "current_device.cuh"
 #include "ngramstat/cuda/device.hpp"
 
 namespace ngramstat::cuda {
@@ -11,24 +12,20 @@ std::vector<Device> devices() {
         return {};
     }
     NGRAMSTAT_CUDA_CHECK(status);
-    std::vector<Device> found;
+    std::vector<Device> devices;
     for (int i = 0; i < count; ++i) {
         cudaDeviceProp properties;
         NGRAMSTAT_CUDA_CHECK(cudaGetDeviceProperties(&properties, i));
-        found.push_back(
+        devices.push_back(
             {properties.name, properties.totalGlobalMem, properties.major, properties.minor});
     }
-    return found;
+    return devices;
 }
 
 std::size_t free_bytes(int device) {
+    const CurrentDevice current(device);
     std::size_t free = 0, total = 0;
-    int before = 0;
-    NGRAMSTAT_CUDA_CHECK(cudaGetDevice(&before));
-    NGRAMSTAT_CUDA_CHECK(cudaSetDevice(device));
-    const cudaError_t status = cudaMemGetInfo(&free, &total);
-    NGRAMSTAT_CUDA_CHECK(cudaSetDevice(before));
-    NGRAMSTAT_CUDA_CHECK(status);
+    NGRAMSTAT_CUDA_CHECK(cudaMemGetInfo(&free, &total));
     return free;
 }
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "check.cuh"
+#include "current_device.cuh"
 #include "ngramstat/gpu/executor.hpp"
 // thrust's, as CUB's own iterators are gone from CUDA 13.
 #include <thrust/iterator/counting_iterator.h>
@@ -60,12 +61,12 @@ __global__ void __launch_bounds__(1024) blocks(Body body, Index n) {
 
 }  // namespace kernels
 
-// Everything is given to one stream of the device in order; only copies ahead have their own.
+// All work is submitted to one CUDA stream in order; only copies ahead have a stream of their own.
 // Host memory that is not pinned passes through pinned memory a piece at a time.
 class CudaExecutor : public Memory {
   public:
     CudaExecutor(int device, std::size_t limit) : Memory(limit), device_(device) {
-        const Active held(*this);
+        const Active active(*this);
         NGRAMSTAT_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
         NGRAMSTAT_CUDA_CHECK(cudaStreamCreateWithFlags(&copies_, cudaStreamNonBlocking));
         for (auto* events : {&copied_, &released_, &staged_}) {
@@ -80,7 +81,7 @@ class CudaExecutor : public Memory {
         shared_bytes_ = static_cast<std::size_t>(shared);
         NGRAMSTAT_CUDA_CHECK(
             cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
-        // A pool of our own keeps what was given back, so that allocations cost little.
+        // A pool of our own keeps freed memory, so that allocations cost little.
         cudaMemPoolProps properties{};
         properties.allocType = cudaMemAllocationTypePinned;
         properties.location.type = cudaMemLocationTypeDevice;
@@ -91,9 +92,7 @@ class CudaExecutor : public Memory {
             cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep));
     }
     ~CudaExecutor() override {
-        int before = 0;
-        (void)cudaGetDevice(&before);
-        (void)cudaSetDevice(device_);
+        const cuda::CurrentDevice current(device_, std::nothrow);
         (void)cudaStreamSynchronize(copies_);
         (void)cudaStreamSynchronize(stream_);
         (void)cudaMemPoolDestroy(pool_);
@@ -103,29 +102,22 @@ class CudaExecutor : public Memory {
         }
         (void)cudaStreamDestroy(copies_);
         (void)cudaStreamDestroy(stream_);
-        (void)cudaSetDevice(before);
     }
 
     // The device's lock, and the device as the current one while it is held.
     class Active {
       public:
-        explicit Active(const CudaExecutor& on) : lock_(on.mutex()) {
-            NGRAMSTAT_CUDA_CHECK(cudaGetDevice(&before_));
-            NGRAMSTAT_CUDA_CHECK(cudaSetDevice(on.device_));
-        }
-        ~Active() { (void)cudaSetDevice(before_); }
-        Active(const Active&) = delete;
-        Active& operator=(const Active&) = delete;
+        explicit Active(const CudaExecutor& on) : lock_(on.mutex()), current_(on.device_) {}
 
       private:
         std::unique_lock<std::recursive_mutex> lock_;
-        int before_ = 0;
+        cuda::CurrentDevice current_;
     };
 
     std::size_t max_shared_bytes() const { return shared_bytes_; }
     int multiprocessors() const { return multiprocessors_; }
     Active activate() const { return Active(*this); }
-    // Work that others gave to the device.
+    // Waits for all work on the device, including that of other libraries.
     void wait_for_others() const { NGRAMSTAT_CUDA_CHECK(cudaDeviceSynchronize()); }
     void synchronize() const { NGRAMSTAT_CUDA_CHECK(cudaStreamSynchronize(stream_)); }
 
@@ -141,11 +133,11 @@ class CudaExecutor : public Memory {
             NGRAMSTAT_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_));
             return synchronize();
         }
-        // One piece comes while the one before is copied on.
+        // One piece arrives while the one before is copied to its destination.
         auto* host = reinterpret_cast<std::byte*>(to);
         const auto* device = reinterpret_cast<const std::byte*>(from);
         std::array<std::size_t, 2> begin{}, size{};
-        // What another stream still takes from the pieces.
+        // Copies of the other stream may still be reading the pieces.
         for (const auto& event : staged_) NGRAMSTAT_CUDA_CHECK(cudaEventSynchronize(event));
         for (std::size_t at = 0, turn = 0; at < bytes || turn < 2 || size[turn % 2] > 0;) {
             const std::size_t slot = turn++ % 2;
@@ -200,10 +192,11 @@ class CudaExecutor : public Memory {
     void for_each(Index n, const Body& body) const {
         if (n == 0) return;
         constexpr int kThreads = 256;
-        const Index wanted = (n + kThreads - 1) / kThreads;
-        const Index most = static_cast<Index>(multiprocessors_) * 64;
-        kernels::each<<<static_cast<unsigned>(std::min(wanted, most)), kThreads, 0, stream_>>>(body,
-                                                                                               n);
+        const Index blocks = (n + kThreads - 1) / kThreads;
+        const Index max_blocks = static_cast<Index>(multiprocessors_) * 64;
+        kernels::
+            each<<<static_cast<unsigned>(std::min(blocks, max_blocks)), kThreads, 0, stream_>>>(
+                body, n);
         NGRAMSTAT_CUDA_CHECK(cudaGetLastError());
     }
 
@@ -260,30 +253,30 @@ class CudaExecutor : public Memory {
     }
     Index run_lengths(const std::uint64_t* keys, Index n, std::uint64_t* unique,
                       std::uint32_t* lengths) {
-        return numbered(n, [&](void* scratch, std::size_t& bytes, std::uint64_t* found) {
-            return cub::DeviceRunLengthEncode::Encode(scratch, bytes, keys, unique, lengths, found,
-                                                      n, stream_);
+        return numbered(n, [&](void* scratch, std::size_t& bytes, std::uint64_t* n_selected) {
+            return cub::DeviceRunLengthEncode::Encode(scratch, bytes, keys, unique, lengths,
+                                                      n_selected, n, stream_);
         });
     }
     Index sum_by_key(const std::uint64_t* keys, const std::uint64_t* values, Index n,
                      std::uint64_t* unique, std::uint64_t* sums) {
         check_items(n);
-        return numbered(n, [&](void* scratch, std::size_t& bytes, std::uint64_t* found) {
-            return cub::DeviceReduce::ReduceByKey(scratch, bytes, keys, unique, values, sums, found,
-                                                  kernels::Plus{}, n, stream_);
+        return numbered(n, [&](void* scratch, std::size_t& bytes, std::uint64_t* n_selected) {
+            return cub::DeviceReduce::ReduceByKey(scratch, bytes, keys, unique, values, sums,
+                                                  n_selected, kernels::Plus{}, n, stream_);
         });
     }
     template <class Predicate>
-    Index select(std::uint32_t first, Index n, const Predicate& wanted, std::uint32_t* out) {
-        return numbered(n, [&](void* scratch, std::size_t& bytes, std::uint64_t* found) {
+    Index select(std::uint32_t first, Index n, const Predicate& is_selected, std::uint32_t* out) {
+        return numbered(n, [&](void* scratch, std::size_t& bytes, std::uint64_t* n_selected) {
             return cub::DeviceSelect::If(scratch, bytes,
                                          thrust::counting_iterator<std::uint32_t>(first), out,
-                                         found, n, wanted, stream_);
+                                         n_selected, n, is_selected, stream_);
         });
     }
 
   protected:
-    void* take(std::size_t bytes) override {
+    void* allocate_device(std::size_t bytes) override {
         void* memory = nullptr;
         const cudaError_t status = cudaMallocFromPoolAsync(&memory, bytes, pool_, stream_);
         if (status == cudaErrorMemoryAllocation) {
@@ -293,12 +286,9 @@ class CudaExecutor : public Memory {
         NGRAMSTAT_CUDA_CHECK(status);
         return memory;
     }
-    void give(void* memory) noexcept override {
-        int before = 0;
-        (void)cudaGetDevice(&before);
-        (void)cudaSetDevice(device_);
+    void free_device(void* memory) noexcept override {
+        const cuda::CurrentDevice current(device_, std::nothrow);
         (void)cudaFreeAsync(memory, stream_);
-        (void)cudaSetDevice(before);
     }
 
   private:
@@ -323,11 +313,12 @@ class CudaExecutor : public Memory {
     template <class Call>
     Index numbered(Index n, Call&& call) {
         if (n == 0) return 0;
-        const Buffer<std::uint64_t> found(*this, 1);
-        with_scratch(
-            [&](void* scratch, std::size_t& bytes) { return call(scratch, bytes, found.data()); });
+        const Buffer<std::uint64_t> n_selected(*this, 1);
+        with_scratch([&](void* scratch, std::size_t& bytes) {
+            return call(scratch, bytes, n_selected.data());
+        });
         std::uint64_t number = 0;
-        download(&number, found.data(), 1);
+        download(&number, n_selected.data(), 1);
         return static_cast<Index>(number);
     }
 
@@ -337,7 +328,7 @@ class CudaExecutor : public Memory {
         const auto* host = static_cast<const std::byte*>(from);
         for (std::size_t at = 0, turn = 0; at < bytes; ++turn) {
             const std::size_t slot = turn % 2, size = std::min(kStagingBytes, bytes - at);
-            // What either stream last took from this piece.
+            // The last copy from this piece, on either stream, must be done.
             NGRAMSTAT_CUDA_CHECK(cudaEventSynchronize(staged_[slot]));
             std::memcpy(staging_[slot], host + at, size);
             NGRAMSTAT_CUDA_CHECK(

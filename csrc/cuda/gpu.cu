@@ -5,13 +5,13 @@
 namespace ngramstat::cuda {
 
 std::unique_ptr<gpu::Gpu> open(int device, std::size_t memory_limit) {
-    const auto found = devices();
-    if (device < 0 || device >= static_cast<int>(found.size())) {
+    const auto all = devices();
+    if (device < 0 || device >= static_cast<int>(all.size())) {
         throw DeviceError("no CUDA device " + std::to_string(device) + ": this process sees " +
-                          std::to_string(found.size()));
+                          std::to_string(all.size()));
     }
     return std::make_unique<gpu::GpuOn<gpu::CudaExecutor>>(
-        found[static_cast<std::size_t>(device)].name, device, memory_limit);
+        all[static_cast<std::size_t>(device)].name, device, memory_limit);
 }
 
 }  // namespace ngramstat::cuda

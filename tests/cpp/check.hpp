@@ -23,7 +23,7 @@ using ngramstat::Count;
 using ngramstat::Index;
 using ngramstat::TokenRange;
 
-// What the running case is; printed where a check fails.
+// The name of the running case, printed where a check fails.
 inline std::string& current_case() {
     static std::string name;
     return name;
@@ -70,8 +70,8 @@ struct Stream {
     std::string name;
     std::vector<Token> tokens;
     Index vocab_size;
-    Index separator;  // a token that stands in the stream here and there
-    // Documents: content without its separator, if it ends with one.
+    Index separator;  // a token that occurs in the stream
+    // Documents, whose content leaves out a separator.
     std::vector<Index> ends;
     std::vector<Index> content_starts;
     std::vector<Index> content_ends;
@@ -132,7 +132,7 @@ inline std::vector<Index> fibonacci_word(std::size_t n) {
     return word;
 }
 
-// Small streams of every awkward kind, the same at every run.
+// Small streams of many awkward kinds, the same in every run.
 template <class Token>
 std::vector<Stream<Token>> streams() {
     Random random(20261122);
@@ -182,7 +182,7 @@ inline std::vector<TokenRange> partition(Index vocab_size) {
     return {{0, a}, {a, b}, {b, vocab_size}};
 }
 
-// Symbols of the suffix (or reversed prefix) at i: suffix_sort.hpp in its own words.
+// Symbols of the suffix (or reversed prefix) at i, as suffix_sort.hpp defines them.
 template <class Token>
 std::vector<Index> sequence(std::span<const Token> tokens, Index i, int depth, bool backward,
                             Index stop_token) {

@@ -1,5 +1,5 @@
-// Products of CountMatrix: right, and the same bits at every instruction set, thread count and cut
-// into blocks.
+// Products of CountMatrix: correct, and the same bits for every instruction set, thread count and
+// cut into blocks.
 #include <array>
 #include <cstdlib>
 #include <cstring>
@@ -291,7 +291,7 @@ int main() {
         // Inner products of large counts exceed 2^53.
         if (c.name.find("large") == std::string::npos) check_products(c, true);
     }
-    // Above 2^16 columns, sums over rows take fewer partial copies.
+    // Above 2^16 columns, sums over rows use fewer partial copies.
     check_products(random_case(60, 66'000, 40, true, false), true);
     joins_and_refuses();
 }

@@ -1,5 +1,5 @@
-// GPU kernels on the emulated device against the CPU's; under a sanitizer, every access of device
-// and shared memory is watched.
+// GPU kernels on the emulated device against the CPU kernels. A sanitizer then checks every access
+// to device and shared memory.
 #include <stdexcept>
 
 #include "check.hpp"
@@ -10,7 +10,7 @@ namespace {
 
 using namespace ngramstat;
 
-using Entries = std::vector<std::array<Count, 4>>;  // row, column, counts of both classes
+using Entries = std::vector<std::array<Count, 4>>;  // row, column, counts of both halves
 
 Entries entries_of(const CountMatrix& matrix) {
     Entries found;
@@ -27,7 +27,7 @@ Entries entries_of(const CountMatrix& matrix) {
     return found;
 }
 
-// A device of so much memory; its cache is tiny, its blocks share what any device's can.
+// A device with `memory` bytes, whose thread blocks share 48 KB as on every GPU.
 std::unique_ptr<gpu::Gpu> device(std::size_t memory) {
     return gpu::open_emulated(memory, std::size_t{48} << 10);
 }
@@ -61,7 +61,7 @@ void check_pairs(const check::Stream<Token>& stream, std::size_t memory) {
             for (std::size_t v = 0; v < total[c].size(); ++v) total[c][v] += more[v];
         }
         CHECK(across->counts(lags[k], false) == total);
-        // Counts and stream are the same operator, in whole numbers to the last bit.
+        // Counts and stream are the same operator: with integers, to the last bit.
         for (const bool transposed : {false, true}) {
             const std::array<double, 2> weights{1.0, 2.0};
             std::vector<double> a(x.size()), b(x.size());
@@ -129,9 +129,9 @@ int main() {
     const std::vector<std::uint16_t> ones(500, 1);
     const gpu::Stream<std::uint16_t> tokens{ones.data(), 500, false};
     const Documents documents = Documents::single(500);
-    check::in_case("no room");
+    check::in_case("too little memory");
     CHECK_THROWS(DeviceMemoryError, (void)device(1000)->pair_counter(tokens, 2000, documents));
-    check::in_case("a token outside");
+    check::in_case("a token outside the vocabulary");
     CHECK_THROWS(std::out_of_range, (void)device(1 << 20)->pair_counter(tokens, 1, documents));
     return 0;
 }

@@ -73,7 +73,7 @@ int main() {
     }
 
     check::in_case("KneserNey");
-    // The held-out text is the island that lies at the end, whose trigrams training then holds.
+    // The held-out tokens are the island at the end; its trigrams also occur in training.
     const auto held_out = tokens.subspan(static_cast<std::size_t>(kTokens) - 300);
     const std::vector<std::int32_t> document(300, 0);
     KneserNey<Token> model(held_out, document, kVocab, max_context + 1, -1);

@@ -1,4 +1,4 @@
-// Large memory that is kept for the next that fits, and pages of files that are let go of.
+// Large allocations that are kept and reused, and pages of mapped files that are released.
 #include <cstdio>
 #include <cstring>
 #include <thread>
@@ -32,7 +32,7 @@ void reuses_what_fits() {
     {
         Bytes smaller(80 * kMega);
         CHECK(smaller.data() == first);
-        Bytes another(90 * kMega);  // nothing is kept any more
+        Bytes another(90 * kMega);  // nothing is kept now
         CHECK(another.data() != first);
     }
     free_kept_memory();
@@ -41,7 +41,7 @@ void reuses_what_fits() {
         first = bytes.data();
     }
     {
-        // Far less than is kept, and then more.
+        // Far smaller than the kept allocation, and then larger.
         const Bytes few(70 * kMega), more(310 * kMega);
         CHECK(few.data() != first);
     }
@@ -84,9 +84,9 @@ void lets_pages_of_files_go() {
     std::memset(memory, 5, size);
     const std::size_t full = rss_bytes();
     CHECK(full > size);
-    release_pages_if_needed();  // nothing is watched yet
+    release_pages_if_needed();  // no mappings are set yet
     CHECK(rss_bytes() + size / 4 > full);
-    // Off the page's start: what lies beside the mapping's whole pages stays.
+    // A mapping that does not start at a page boundary: its incomplete pages stay resident.
     set_releasable_mappings({{static_cast<char*>(memory) + 100, size - 200}}, full + 16 * kMega);
     release_pages_if_needed();
     CHECK(rss_bytes() + size / 4 > full);

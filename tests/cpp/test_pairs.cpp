@@ -14,7 +14,7 @@ using namespace ngramstat;
 
 using Cells = std::map<std::pair<Index, Index>, std::array<Count, 2>>;
 
-// All entries, after a check of what CountBlock promises.
+// All entries, after a check of the invariants of CountBlock.
 Cells cells_of(const CountMatrix& matrix) {
     CHECK(matrix.complete());
     Cells cells;
@@ -64,7 +64,7 @@ template <class Position, class Token>
 void check_pairs(const check::Stream<Token>& stream) {
     const Index n = stream.size();
     const Index vocab = stream.vocab_size;
-    // Up to lags that leave one pair, none, and none by far.
+    // Up to lags with one pair, with none, and far beyond the stream.
     std::vector<Index> lags{1, 2, 7, 64, n + 5, Index{1} << 62};
     if (n >= 2) lags.push_back(n - 1);
     if (n >= 1) lags.push_back(n);
@@ -103,10 +103,11 @@ void check_pairs(const check::Stream<Token>& stream) {
             });
             if (!pair_tables_fit(vocab)) continue;
             check_counts([&](TokenRange range) {
-                EntryBuffer room;
+                EntryBuffer buffer;
                 PairTables<Token> tables(stream.span(), range, vocab, documents, threads);
-                tables.count(std::vector<Index>{3, 1}, room, threads);  // leaves nothing behind
-                return tables.count(lags, room, threads);
+                tables.count(std::vector<Index>{3, 1}, buffer,
+                             threads);  // has no effect on the next call
+                return tables.count(lags, buffer, threads);
             });
         }
     }
@@ -182,10 +183,10 @@ void refuses_bad_arguments() {
     const auto index =
         index_document_positions<std::uint16_t, std::uint32_t>(tokens, {0, 10}, 10, documents, 1);
     CHECK_THROWS(std::invalid_argument, count_pairs(tokens, index, 10, zero_lag, 1));
-    EntryBuffer room;
+    EntryBuffer buffer;
     using Tables = PairTables<std::uint16_t>;
     Tables tables(tokens, {0, 10}, 10, documents, 1);
-    CHECK_THROWS(std::invalid_argument, tables.count(zero_lag, room, 1));
+    CHECK_THROWS(std::invalid_argument, tables.count(zero_lag, buffer, 1));
     CHECK_THROWS(std::out_of_range, Tables(tokens, {0, 9}, 9, documents, 1));
     CHECK_THROWS(std::invalid_argument, Tables(tokens, {0, 11}, 10, documents, 1));
     CHECK_THROWS(std::invalid_argument, Tables(tokens, {0, 1}, 100'000, documents, 1));
@@ -218,7 +219,8 @@ void refuses_bad_arguments() {
     CHECK_THROWS(std::invalid_argument, products(10, 1, std::vector<double>(30), documents));
 }
 
-// Sums by class against loops over pairs; integers as vectors, so that every order sums exactly.
+// Sums by class against loops over pairs. Vectors are integers, so that sums are exact in any
+// order.
 template <class Token>
 void check_class_products(const check::Stream<Token>& stream) {
     const Index v = stream.vocab_size;

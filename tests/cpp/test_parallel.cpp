@@ -66,7 +66,7 @@ void keeps_the_type_of_the_exception() {
         CHECK_THROWS(DeviceError, parallel_for(20, threads, [](Index t) {
                          if (t == 19) throw DeviceError("last task");
                      }));
-        // The failing task is the only one: nothing to run beside it.
+        // The failing task is the only one.
         CHECK_THROWS(int, parallel_for(1, threads, [](Index) { throw 3; }));
     }
 }
@@ -102,7 +102,7 @@ void cuts_balanced_blocks() {
         const Index share = (prefix.back() - prefix.front()) / wanted;
         for (std::size_t b = 1; b < bounds.size(); ++b) {
             CHECK(bounds[b] > bounds[b - 1]);
-            // A cut misses its goal by less than one item; the last block takes what division left.
+            // A cut misses its goal by less than one item; the last block gets the remainder.
             CHECK(prefix[bounds[b]] - prefix[bounds[b - 1]] <= share + heaviest + wanted);
         }
     }

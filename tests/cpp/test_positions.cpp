@@ -11,7 +11,7 @@ using namespace ngramstat;
 
 constexpr Index kSaturated = 0xffffffff;
 
-// An index as one loop over the stream makes it.
+// An index computed in one loop over the stream.
 struct Naive {
     std::vector<Index> offsets{0};
     std::vector<Index> positions;

@@ -16,16 +16,16 @@ namespace ngramstat {
 namespace {
 
 constexpr std::align_val_t kAlignment{kHugePage};
-// Smaller pieces are not worth keeping.
+// Smaller allocations are not worth keeping.
 constexpr std::size_t kMinKept = std::size_t{64} << 20;
 
 std::mutex mutex;
 void* kept = nullptr;
-std::size_t kept_bytes = 0;  // at least so many
+std::size_t kept_bytes = 0;
 
-void* take_kept(std::size_t bytes) {
+void* reuse_kept(std::size_t bytes) {
     const std::lock_guard<std::mutex> lock(mutex);
-    // What is far too large stays for others.
+    // An allocation more than twice as large is left for another use.
     if (kept == nullptr || kept_bytes < bytes || kept_bytes / 2 > bytes) return nullptr;
     return std::exchange(kept, nullptr);
 }
@@ -33,13 +33,14 @@ void* take_kept(std::size_t bytes) {
 }  // namespace
 
 void* allocate_large(std::size_t bytes) {
-    if (void* memory = take_kept(bytes)) return memory;
-    // Never both what is kept and as much again.
+    if (void* memory = reuse_kept(bytes)) return memory;
+    // Never hold the kept allocation and another large one at the same time.
     if (bytes >= kMinKept) free_kept_memory();
     release_pages_before(bytes);
     void* memory = ::operator new(bytes, kAlignment);
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-    // Whole pages only: what lies behind the end may be others'. Nothing is lost on a refusal.
+    // Whole pages only: memory after the end may belong to others. If the system refuses, the
+    // memory is still usable.
     madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
 #endif
     return memory;

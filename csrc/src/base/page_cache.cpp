@@ -19,14 +19,14 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// A worker may read some 10 MB in this time.
+// Between two looks at the RSS. A worker reads at most some 10 MB in this time.
 constexpr auto kInterval = std::chrono::milliseconds(2);
 
 std::mutex mutex;
 std::vector<MappedFile> releasable;
-std::size_t most_resident = 0;
-std::atomic<bool> watching{false};
-std::atomic<Clock::rep> next_look{0};
+std::size_t max_rss = 0;
+std::atomic<bool> has_releasable{false};
+std::atomic<Clock::rep> next_check{0};
 
 }  // namespace
 
@@ -49,18 +49,18 @@ std::size_t rss_bytes() {
 
 namespace {
 
-// Lets all pages go if so many more bytes would be too many.
+// Releases all pages if `added` more bytes would exceed the limit.
 void release_beyond([[maybe_unused]] std::size_t added) {
 #ifdef __linux__
     const std::lock_guard<std::mutex> lock(mutex);
-    if (rss_bytes() + added <= most_resident) return;
+    if (rss_bytes() + added <= max_rss) return;
     const std::uintptr_t page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
     for (const MappedFile& mapping : releasable) {
-        // Whole pages only: what else lies on the first and the last is not known here.
+        // Whole pages only: the first and the last may hold bytes of something else.
         const auto begin = reinterpret_cast<std::uintptr_t>(mapping.begin);
         const std::uintptr_t first = (begin + page - 1) / page * page;
         const std::uintptr_t last = (begin + mapping.bytes) / page * page;
-        // A refusal leaves the pages where they are.
+        // If the system refuses, the pages stay resident; nothing is lost.
         if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
     }
 #endif
@@ -71,25 +71,25 @@ void release_beyond([[maybe_unused]] std::size_t added) {
 void set_releasable_mappings(std::vector<MappedFile> mappings, std::size_t threshold) {
     const std::lock_guard<std::mutex> lock(mutex);
     releasable = std::move(mappings);
-    most_resident = threshold;
-    watching.store(!releasable.empty());
+    max_rss = threshold;
+    has_releasable.store(!releasable.empty());
 }
 
 void release_pages_if_needed() {
 #ifdef __linux__
-    if (!watching.load(std::memory_order_relaxed)) return;
+    if (!has_releasable.load(std::memory_order_relaxed)) return;
     const Clock::rep now = Clock::now().time_since_epoch().count();
-    Clock::rep due = next_look.load();
+    Clock::rep due = next_check.load();
     if (now < due) return;
-    // One worker looks, the others go on.
+    // One worker checks, the others continue.
     const Clock::rep then = now + std::chrono::duration_cast<Clock::duration>(kInterval).count();
-    if (!next_look.compare_exchange_strong(due, then)) return;
+    if (!next_check.compare_exchange_strong(due, then)) return;
     release_beyond(0);
 #endif
 }
 
 void release_pages_before(std::size_t bytes) {
-    if (watching.load(std::memory_order_relaxed)) release_beyond(bytes);
+    if (has_releasable.load(std::memory_order_relaxed)) release_beyond(bytes);
 }
 
 }  // namespace ngramstat

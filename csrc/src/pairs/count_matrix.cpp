@@ -11,7 +11,7 @@ namespace ngramstat {
 
 namespace {
 
-// Entries whose values are made together, in vectors.
+// Entries whose values are computed together, so that the compiler vectorises the loop.
 constexpr Index kAtOnce = 64;
 
 template <class Integer>
@@ -43,17 +43,17 @@ struct Rows {
     }
 };
 
-// Products of rows [begin, end) of one block with kBlockSize vectors. `first_row` is the place of
-// the block's first row in the vectors.
+// Products of rows [begin, end) of one block with kBlockSize vectors. Row 0 of the block is row
+// `first_row` of the vectors.
 template <class Integer>
 struct Multiply {
     template <int kBytes>
     static void run(const Rows<Integer>& rows, Index begin, Index end, Index first_row,
                     const double* x, double w0, double w1, double* out) {
         for (Index r = begin; r < end; ++r) {
-            Lanes<kBytes> sum{};
+            VectorBlock<kBytes> sum{};
             rows.for_entries(r, w0, w1, [&](Index column, double value) {
-                Lanes<kBytes> row;
+                VectorBlock<kBytes> row;
                 row.load(x + column * kBlockSize);
                 sum.add_product(value, row);
             });
@@ -68,11 +68,11 @@ struct Scatter {
     static void run(const Rows<Integer>& rows, Index begin, Index end, Index first_row,
                     const double* x, double w0, double w1, double* out) {
         for (Index r = begin; r < end; ++r) {
-            Lanes<kBytes> row;
+            VectorBlock<kBytes> row;
             row.load(x + (first_row + r) * kBlockSize);
             rows.for_entries(r, w0, w1, [&](Index column, double value) {
                 double* target = out + column * kBlockSize;
-                Lanes<kBytes> sum;
+                VectorBlock<kBytes> sum;
                 sum.load(target);
                 sum.add_product(value, row);
                 sum.store(target);
@@ -118,6 +118,86 @@ double row_inner_product(const Rows<A>& a, Index row_a, const Rows<B>& b, Index 
         }
     }
     return sum;
+}
+
+// Where the entries of each column of a matrix begin in its transpose.
+struct ColumnStarts {
+    std::vector<Index> offset;  // n_cols + 1
+    bool has_second = false;    // some block has counts of class 1
+};
+
+ColumnStarts starts_of_columns(const std::vector<CountBlock>& blocks, Index n_cols) {
+    ColumnStarts starts{std::vector<Index>(static_cast<std::size_t>(n_cols) + 1, 0)};
+    for (const auto& block : blocks) {
+        block.with_entries([&](const auto& entries) {
+            starts.has_second = starts.has_second || !entries.second.empty();
+            for (const auto column : entries.column) ++starts.offset[Index{column} + 1];
+        });
+    }
+    for (Index c = 0; c < n_cols; ++c) starts.offset[c + 1] += starts.offset[c];
+    return starts;
+}
+
+// Writes those entries of a block that lie in columns [first, last) to `out`, whose entries begin
+// with column `first`. next[c - first] is where the next entry of column c goes.
+template <class Integer>
+void gather_block(const CountBlock& block, const CountEntries<Integer>& entries, Index first,
+                  Index last, std::vector<Index>& next, CountEntries<std::uint32_t>& out) {
+    const auto* columns = entries.column.data();
+    for (Index r = 0; r < block.n_rows(); ++r) {
+        // Columns ascend within a row: those of this run lie together.
+        const auto* end = columns + block.row_start[r + 1];
+        const auto* at = std::lower_bound(columns + block.row_start[r], end, first);
+        for (; at < end && *at < last; ++at) {
+            const Index k = at - columns;
+            const auto to = static_cast<std::size_t>(next[*at - first]++);
+            out.column[to] = static_cast<std::uint32_t>(block.first_row + r);
+            out.first[to] = entries.first[k];
+            if (!entries.second.empty()) out.second[to] = entries.second[k];
+        }
+    }
+}
+
+// The entries of columns [first, last), column by column.
+CountEntries<std::uint32_t> gather_columns(const std::vector<CountBlock>& blocks,
+                                           const ColumnStarts& starts, Index first, Index last) {
+    const Index begin = starts.offset[first];
+    const std::size_t size = static_cast<std::size_t>(starts.offset[last] - begin);
+    // Written out wide first, and again as blocks.
+    release_pages_before(2 * size * (starts.has_second ? 3 : 2) * sizeof(std::uint32_t));
+    CountEntries<std::uint32_t> entries;
+    entries.column.resize(size);
+    entries.first.resize(size);
+    entries.second.resize(starts.has_second ? size : 0);
+    std::vector<Index> next;
+    for (Index c = first; c < last; ++c) next.push_back(starts.offset[c] - begin);
+    for (const auto& block : blocks) {
+        block.with_entries(
+            [&](const auto& from) { gather_block(block, from, first, last, next, entries); });
+    }
+    return entries;
+}
+
+// The columns [first, last) as rows of the transpose, in blocks of kBlockColumns.
+std::vector<CountBlock> cut_into_blocks(const CountEntries<std::uint32_t>& entries,
+                                        const ColumnStarts& starts, Index first, Index last) {
+    constexpr Index kBlockColumns = 64;
+    const auto& offset = starts.offset;
+    std::vector<CountBlock> blocks;
+    for (Index c = first; c < last; c += kBlockColumns) {
+        const Index end = std::min(last, c + kBlockColumns);
+        const auto part = [&](const std::vector<std::uint32_t>& values) {
+            if (values.empty()) return std::vector<std::uint32_t>();
+            return std::vector<std::uint32_t>(values.begin() + (offset[c] - offset[first]),
+                                              values.begin() + (offset[end] - offset[first]));
+        };
+        CountBlock block;
+        block.first_row = c;
+        for (Index k = c; k < end; ++k) block.row_start.push_back(offset[k + 1] - offset[c]);
+        block.set_entries({part(entries.column), part(entries.first), part(entries.second)});
+        blocks.push_back(std::move(block));
+    }
+    return blocks;
 }
 
 bool all_fit_16_bits(std::span<const std::uint32_t> values) {
@@ -181,7 +261,7 @@ void CountMatrix::require_complete() const {
     require(complete(), "count matrix has rows that were not counted yet");
 }
 
-std::vector<Index> CountMatrix::row_parts(Index wanted) const {
+std::vector<Index> CountMatrix::row_runs(Index n_runs) const {
     std::vector<Index> prefix;
     prefix.reserve(static_cast<std::size_t>(n_rows_) + 1);
     prefix.push_back(0);
@@ -190,7 +270,7 @@ std::vector<Index> CountMatrix::row_parts(Index wanted) const {
             prefix.push_back(prefix.back() + block.row_start[r + 1] - block.row_start[r] + 1);
         }
     }
-    return balanced_blocks(prefix, wanted);
+    return balanced_blocks(prefix, n_runs);
 }
 
 template <class Visit>
@@ -261,64 +341,17 @@ std::array<std::vector<Count>, 2> CountMatrix::column_sums() const {
 CountMatrix CountMatrix::transposed(int threads) const {
     require_complete();
     require(n_rows_ > 0, "transposed: a count matrix needs at least one column");
-    // Where each column's entries begin.
-    std::vector<Index> start(static_cast<std::size_t>(n_cols_) + 1, 0);
-    bool two = false;
-    for (const auto& block : blocks_) {
-        block.with_entries([&](const auto& entries) {
-            two = two || !entries.second.empty();
-            for (const auto column : entries.column) ++start[Index{column} + 1];
-        });
-    }
-    for (Index c = 0; c < n_cols_; ++c) start[c + 1] += start[c];
+    const ColumnStarts starts = starts_of_columns(blocks_, n_cols_);
     // Runs of columns, each of which goes over all rows: few, as reading them costs as well.
-    const auto bounds = balanced_blocks(start, std::max<Index>(2, 2 * Index{threads}));
-    constexpr Index kBlockColumns = 64;
-    std::vector<std::vector<CountBlock>> made(bounds.size() - 1);
-    parallel_for(static_cast<Index>(bounds.size()) - 1, threads, [&](Index run) {
+    const auto bounds = balanced_blocks(starts.offset, std::max<Index>(2, 2 * Index{threads}));
+    std::vector<std::vector<CountBlock>> runs(bounds.size() - 1);
+    parallel_for(static_cast<Index>(runs.size()), threads, [&](Index run) {
         const Index first = bounds[run], last = bounds[run + 1];
-        const std::size_t size = static_cast<std::size_t>(start[last] - start[first]);
-        // Written out wide first, and again as blocks.
-        release_pages_before(2 * size * (two ? 3 : 2) * sizeof(std::uint32_t));
-        CountEntries<std::uint32_t> all;
-        all.column.resize(size);
-        all.first.resize(size);
-        all.second.resize(two ? size : 0);
-        std::vector<Index> next(start.begin() + first, start.begin() + last);
-        for (const auto& block : blocks_) {
-            block.with_entries([&](const auto& entries) {
-                const auto* columns = entries.column.data();
-                for (Index r = 0; r < block.n_rows(); ++r) {
-                    // Columns ascend within a row: those of this run lie together.
-                    const auto* end = columns + block.row_start[r + 1];
-                    const auto* at = std::lower_bound(columns + block.row_start[r], end, first);
-                    for (; at < end && *at < last; ++at) {
-                        const Index k = at - columns;
-                        const auto to =
-                            static_cast<std::size_t>(next[*at - first]++ - start[first]);
-                        all.column[to] = static_cast<std::uint32_t>(block.first_row + r);
-                        all.first[to] = entries.first[k];
-                        if (!entries.second.empty()) all.second[to] = entries.second[k];
-                    }
-                }
-            });
-        }
-        for (Index c = first; c < last; c += kBlockColumns) {
-            const Index end = std::min(last, c + kBlockColumns);
-            const auto part = [&](const std::vector<std::uint32_t>& values) {
-                if (values.empty()) return std::vector<std::uint32_t>();
-                return std::vector<std::uint32_t>(values.begin() + (start[c] - start[first]),
-                                                  values.begin() + (start[end] - start[first]));
-            };
-            CountBlock block;
-            block.first_row = c;
-            for (Index k = c; k < end; ++k) block.row_start.push_back(start[k + 1] - start[c]);
-            block.set_entries({part(all.column), part(all.first), part(all.second)});
-            made[run].push_back(std::move(block));
-        }
+        runs[run] =
+            cut_into_blocks(gather_columns(blocks_, starts, first, last), starts, first, last);
     });
     CountMatrix result(n_cols_, n_rows_);
-    for (auto& blocks : made) {
+    for (auto& blocks : runs) {
         for (auto& block : blocks) result.append(std::move(block));
     }
     return result;
@@ -361,7 +394,7 @@ void CountMatrix::multiply_gram(std::span<const double> x, std::span<const doubl
     const Product<Multiply> multiply_rows;
     const Product<Scatter> scatter_rows;
     sum_over_rows(out, threads, [&](Index first_row, Index last_row, double* copy) {
-        // The products of a run of rows, short enough to find the rows in the cache again.
+        // So few rows at a time that the second product finds them in the cache.
         constexpr Index kRun = 16;
         for_blocks(first_row, last_row, [&](const CountBlock& block, Index begin, Index end) {
             std::array<double, kRun * kBlockSize> per_row;
@@ -377,8 +410,8 @@ void CountMatrix::multiply_gram(std::span<const double> x, std::span<const doubl
                 }
                 multiply_rows(block, r, last, -r, x.data(), 1.0, 0.0, per_row.data());
                 for (Index k = r; k < last; ++k) {
-                    for (Index lane = 0; lane < kBlockSize; ++lane) {
-                        per_row[(k - r) * kBlockSize + lane] *= row_weights[block.first_row + k];
+                    for (Index v = 0; v < kBlockSize; ++v) {
+                        per_row[(k - r) * kBlockSize + v] *= row_weights[block.first_row + k];
                     }
                 }
                 scatter_rows(block, r, last, -r, per_row.data(), 1.0, 0.0, copy);
@@ -390,14 +423,14 @@ void CountMatrix::multiply_gram(std::span<const double> x, std::span<const doubl
 
 template <class Scatter>
 void CountMatrix::sum_over_rows(std::span<double> out, int threads, Scatter&& scatter) const {
-    // Each part of the rows adds into its own copy of out; the copies are summed in order.
-    const auto bounds = row_parts(n_cols_ <= (1 << 16) ? 16 : 4);
-    const Index parts = static_cast<Index>(bounds.size()) - 1;
+    // Each run of rows adds to its own copy of out; the copies are summed in order.
+    const auto bounds = row_runs(n_cols_ <= (1 << 16) ? 16 : 4);
+    const Index runs = static_cast<Index>(bounds.size()) - 1;
     const std::size_t size = out.size();
-    std::vector<std::vector<double>> partial(static_cast<std::size_t>(parts));
-    parallel_for(parts, threads, [&](Index part) {
-        partial[part].assign(size, 0.0);
-        scatter(bounds[part], bounds[part + 1], partial[part].data());
+    std::vector<std::vector<double>> partial(static_cast<std::size_t>(runs));
+    parallel_for(runs, threads, [&](Index run) {
+        partial[run].assign(size, 0.0);
+        scatter(bounds[run], bounds[run + 1], partial[run].data());
     });
     constexpr Index kSlice = 1 << 14;
     const Index slices = (static_cast<Index>(size) + kSlice - 1) / kSlice;
@@ -418,11 +451,11 @@ double CountMatrix::inner_product(const CountMatrix& other, std::array<double, 2
     other.require_complete();
     require(n_rows_ == other.n_rows_ && n_cols_ == other.n_cols_,
             "inner_product: matrices must have one shape");
-    const auto bounds = row_parts(64);
+    const auto bounds = row_runs(64);
     std::vector<double> sums(bounds.size() - 1, 0.0);
-    parallel_for(static_cast<Index>(sums.size()), threads, [&](Index part) {
+    parallel_for(static_cast<Index>(sums.size()), threads, [&](Index run) {
         for_blocks(
-            bounds[part], bounds[part + 1], [&](const CountBlock& block, Index begin, Index end) {
+            bounds[run], bounds[run + 1], [&](const CountBlock& block, Index begin, Index end) {
                 // The other matrix may be cut into other blocks.
                 Index row = begin;
                 other.for_blocks(block.first_row + begin, block.first_row + end,
@@ -432,7 +465,7 @@ double CountMatrix::inner_product(const CountMatrix& other, std::array<double, 2
                                              const Rows<A> ours{a, block.row_start.data()};
                                              const Rows<B> theirs{b, there.row_start.data()};
                                              for (Index r = first; r < last; ++r) {
-                                                 sums[part] +=
+                                                 sums[run] +=
                                                      row_inner_product(ours, row++, theirs, r,
                                                                        weights, other_weights);
                                              }

@@ -10,18 +10,18 @@ namespace ngramstat {
 
 namespace {
 
-constexpr Index kBlocks = 256;        // row blocks per matrix: enough to balance any thread count
+constexpr Index kRowBlocks = 256;     // per matrix: enough to balance any thread count
 constexpr Index kPrefetchAhead = 24;  // positions; hides the latency of one random line
 
-// A row with fewer occurrences than this share of the vocabulary is counted by sorting its columns
-// instead of scanning vocab_size counters for the non-zero ones.
-constexpr Index kDenseShare = 8;
+// A row whose token occurs less often than vocab_size / kDenseFraction times is counted by sorting
+// its columns instead of scanning vocab_size counters for the non-zero ones.
+constexpr Index kDenseFraction = 8;
 
-// Counters of one row, kinds: within A, within B, across A, across B.
+// Kinds of pairs: within in half 0, within in half 1, across in half 0, across in half 1.
 constexpr int kKinds = 4;
 
-// A block while its rows are counted.
-struct Growing {
+// A block whose rows are being counted.
+struct GrowingBlock {
     std::vector<Index> row_start{0};
     CountEntries<std::uint32_t> entries;
 
@@ -37,23 +37,23 @@ struct Growing {
 struct RowCounter {
     explicit RowCounter(Index vocab_size) : vocab(vocab_size) {}
 
-    // The counters of one class, all zero. Made for the first row that wants them: most blocks of a
-    // large vocabulary hold rare tokens only, and zeroing 16 * vocab bytes for each of them costs
-    // more than their counting.
-    std::uint32_t* dense_counts(int cls) {
+    // The counters of one half, all zero. Allocated for the first row that uses them: most blocks
+    // of a large vocabulary hold rare tokens only, and zeroing 16 * vocab bytes for each of them
+    // would cost more than counting them.
+    std::uint32_t* dense_counts(int half) {
         if (dense.empty()) dense.assign(static_cast<std::size_t>(kKinds * vocab), 0);
-        return dense.data() + cls * vocab;
+        return dense.data() + half * vocab;
     }
 
     // Adds one finished row to the two runs of rows, from the dense counters, and clears them.
-    void flush_dense(Growing& within, Growing& across) {
+    void flush_dense(GrowingBlock& within, GrowingBlock& across) {
         flush_dense_into(dense.data(), within);
         flush_dense_into(dense.data() + 2 * vocab, across);
         std::fill(dense.begin(), dense.end(), 0);
     }
 
-    // The same from sorted keys column * kKinds + kind.
-    void flush_sparse(Growing& within, Growing& across) {
+    // The same from the keys column * kKinds + kind.
+    void flush_sparse(GrowingBlock& within, GrowingBlock& across) {
         std::sort(keys.begin(), keys.end());
         for (std::size_t i = 0; i < keys.size();) {
             const std::uint64_t column = keys[i] / kKinds;
@@ -72,18 +72,18 @@ struct RowCounter {
     std::vector<std::uint64_t> keys;
 
   private:
-    static void push(Growing& rows, std::uint64_t column, std::uint32_t a, std::uint32_t b) {
+    static void push(GrowingBlock& rows, std::uint64_t column, std::uint32_t a, std::uint32_t b) {
         if ((a | b) == 0) return;
         rows.entries.column.push_back(static_cast<std::uint32_t>(column));
         rows.entries.first.push_back(a);
         rows.entries.second.push_back(b);
     }
 
-    static void end_row(Growing& rows) {
+    static void end_row(GrowingBlock& rows) {
         rows.row_start.push_back(static_cast<Index>(rows.entries.column.size()));
     }
 
-    void flush_dense_into(const std::uint32_t* counts, Growing& rows) const {
+    void flush_dense_into(const std::uint32_t* counts, GrowingBlock& rows) const {
         for (Index column = 0; column < vocab; ++column) {
             push(rows, static_cast<std::uint64_t>(column), counts[column], counts[vocab + column]);
         }
@@ -118,66 +118,80 @@ void check_row_fits(Index occurrences) {
 
 }  // namespace
 
+namespace {
+
+void check_lags(std::span<const Index> lags, Index n_tokens) {
+    for (const Index lag : lags) {
+        require(lag >= 1, "lags must be at least 1");
+        // `remaining` holds 32 bits and saturates at 2^32 - 1.
+        require(lag < std::numeric_limits<std::uint32_t>::max() || lag >= n_tokens,
+                "lags within the stream must be below 2^32 - 1");
+    }
+}
+
+// Counts one row at one lag and adds it to the two runs of rows. Frequent tokens have dense
+// counters, rare ones a list of keys.
+template <class Token, class Position>
+void count_row(std::span<const Token> tokens, const PositionIndex<Position>& index, Index row,
+               Index lag, RowCounter& counter, GrowingBlock& within, GrowingBlock& across) {
+    const Index vocab_size = counter.vocab;
+    const Index occurrences = index.offsets[2 * row + 2] - index.offsets[2 * row];
+    const bool use_dense = occurrences * kDenseFraction >= vocab_size;
+    for (int half = 0; half < 2; ++half) {
+        const Index group = 2 * row + half;
+        if (use_dense) {
+            std::uint32_t* counts = counter.dense_counts(half);
+            for_pairs(tokens, index, group, lag, [&](Token right, bool is_across) {
+                ++counts[(is_across ? 2 * vocab_size : 0) + right];
+            });
+        } else {
+            for_pairs(tokens, index, group, lag, [&](Token right, bool is_across) {
+                counter.keys.push_back(std::uint64_t{right} * kKinds + (is_across ? 2 : 0) + half);
+            });
+        }
+    }
+    if (use_dense) {
+        counter.flush_dense(within, across);
+    } else {
+        counter.flush_sparse(within, across);
+    }
+}
+
+}  // namespace
+
 template <class Token, class Position>
 std::vector<PairCounts> count_pairs(std::span<const Token> tokens,
                                     const PositionIndex<Position>& index, Index vocab_size,
                                     std::span<const Index> lags, int threads) {
-    for (const Index lag : lags) {
-        require(lag >= 1, "lags must be at least 1");
-        // `remaining` holds 32 bits and saturates at 2^32 - 1.
-        require(lag < std::numeric_limits<std::uint32_t>::max() ||
-                    lag >= static_cast<Index>(tokens.size()),
-                "lags within the stream must be below 2^32 - 1");
-    }
+    check_lags(lags, static_cast<Index>(tokens.size()));
     const Index n_rows = index.range.size();
-    const Index n_lags = static_cast<Index>(lags.size());
-
+    const std::size_t n_lags = lags.size();
     std::vector<Index> row_prefix(static_cast<std::size_t>(n_rows) + 1);
     for (Index r = 0; r <= n_rows; ++r) row_prefix[r] = index.offsets[2 * r] + r;
     for (Index g = 0; g < 2 * n_rows; ++g) check_row_fits(index.size(g));
-    const auto bounds = balanced_blocks(row_prefix, kBlocks);
-    const Index n_blocks = n_rows == 0 ? 0 : static_cast<Index>(bounds.size()) - 1;
+    const auto bounds = balanced_blocks(row_prefix, kRowBlocks);
+    const Index n_blocks = static_cast<Index>(bounds.size()) - 1;
 
     std::vector<std::vector<CountBlock>> within(static_cast<std::size_t>(n_blocks));
     auto across = within;
     parallel_for(n_blocks, threads, [&](Index b) {
         RowCounter counter(vocab_size);
-        std::vector<Growing> inside(static_cast<std::size_t>(n_lags)), outside(inside.size());
+        std::vector<GrowingBlock> inside(n_lags), outside(n_lags);
+        // The lags of one row follow each other: similar lags find the row's lines of the stream
+        // still in cache.
         for (Index row = bounds[b]; row < bounds[b + 1]; ++row) {
-            const Index occurrences = index.offsets[2 * row + 2] - index.offsets[2 * row];
-            const bool use_dense = occurrences * kDenseShare >= vocab_size;
-            // The lags of one row follow each other: neighbouring lags find the row's lines of the
-            // stream still in cache.
-            for (Index l = 0; l < n_lags; ++l) {
-                for (int cls = 0; cls < 2; ++cls) {
-                    const Index group = 2 * row + cls;
-                    if (use_dense) {
-                        std::uint32_t* counts = counter.dense_counts(cls);
-                        for_pairs(tokens, index, group, lags[l], [&](Token right, bool is_across) {
-                            ++counts[(is_across ? 2 * vocab_size : 0) + right];
-                        });
-                    } else {
-                        for_pairs(tokens, index, group, lags[l], [&](Token right, bool is_across) {
-                            counter.keys.push_back(std::uint64_t{right} * kKinds +
-                                                   (is_across ? 2 : 0) + cls);
-                        });
-                    }
-                }
-                if (use_dense) {
-                    counter.flush_dense(inside[l], outside[l]);
-                } else {
-                    counter.flush_sparse(inside[l], outside[l]);
-                }
+            for (std::size_t l = 0; l < n_lags; ++l) {
+                count_row(tokens, index, row, lags[l], counter, inside[l], outside[l]);
             }
         }
-        for (Index l = 0; l < n_lags; ++l) {
+        for (std::size_t l = 0; l < n_lags; ++l) {
             within[b].push_back(inside[l].finish(index.range.first + bounds[b]));
             across[b].push_back(outside[l].finish(index.range.first + bounds[b]));
         }
     });
 
     std::vector<PairCounts> counts;
-    for (Index l = 0; l < n_lags; ++l) {
+    for (std::size_t l = 0; l < n_lags; ++l) {
         PairCounts pair{CountMatrix(vocab_size, vocab_size), CountMatrix(vocab_size, vocab_size)};
         pair.within.start_at(index.range.first);
         pair.across.start_at(index.range.first);
@@ -201,11 +215,11 @@ CountMatrix count_document_tokens(std::span<const Token> tokens, Index vocab_siz
     for (Index d = 0; d < n_documents; ++d) {
         prefix.push_back(prefix.back() + content_ends[d] - content_starts[d] + 1);
     }
-    const auto bounds = balanced_blocks(prefix, kBlocks);
-    const Index n_blocks = n_documents == 0 ? 0 : static_cast<Index>(bounds.size()) - 1;
+    const auto bounds = balanced_blocks(prefix, kRowBlocks);
+    const Index n_blocks = static_cast<Index>(bounds.size()) - 1;
     std::vector<CountBlock> blocks(static_cast<std::size_t>(n_blocks));
     parallel_for(n_blocks, threads, [&](Index b) {
-        Growing rows;
+        GrowingBlock rows;
         std::vector<Token> sorted;
         for (Index d = bounds[b]; d < bounds[b + 1]; ++d) {
             check_row_fits(content_ends[d] - content_starts[d]);

@@ -19,7 +19,7 @@ void check_pairs(const PairsAtLag<Token>& pairs, Index n_tokens) {
             "the last document must end where the stream ends");
 }
 
-// The left tokens of a segment's pairs lie in [first, this).
+// The exclusive end of the left tokens of a segment's pairs.
 Index end_of_left_tokens(const PairSegment& segment, Index lag) {
     return std::min(segment.last, segment.right_limit - lag);
 }
@@ -116,15 +116,16 @@ void for_class_runs(const PairsAtLag<Token>& pairs, const LabelledSegments& segm
         check_tokens(tokens, first, last, vocab_size);
         check_tokens(tokens, first + lag, last + lag, vocab_size);
         visit(first, last);
-        // One class's segments lie all over the stream: its task reads most pages of it.
+        // The segments of a class are spread over the stream: each task reads most of its pages.
         release_pages_if_needed();
     }
 }
 
+// The vectors of one set, and the number of the class within it.
 struct BilinearTables {
     const float* left;  // vocab_size x kBlockSize
     const float* right;
-    const double* left_sum;  // over lanes, vocab_size
+    const double* left_sum;  // over the eight vectors, vocab_size
     const double* right_sum;
     Index own;
 };
@@ -135,11 +136,11 @@ struct AddBilinear {
     template <int kBytes>
     static void run(const Token* left, const Token* right, Index n, const BilinearTables& tables,
                     BilinearSums& sums) {
-        Lanes<kBytes> both{}, by_right{}, by_left{}, own_left{}, own_right{};
+        VectorBlock<kBytes> both{}, by_right{}, by_left{}, own_left{}, own_right{};
         for (Index i = 0; i < n; ++i) {
             const float* one = tables.left + Index{left[i]} * kBlockSize;
             const float* two = tables.right + Index{right[i]} * kBlockSize;
-            Lanes<kBytes> x, y;
+            VectorBlock<kBytes> x, y;
             x.load(one);
             y.load(two);
             both.add_product(x, y);
@@ -149,9 +150,9 @@ struct AddBilinear {
             own_right.add_product(static_cast<double>(two[tables.own]), x);
         }
         Index s = 0;
-        for (const auto* lanes : {&both, &by_right, &by_left, &own_left, &own_right}) {
+        for (const auto* block : {&both, &by_right, &by_left, &own_left, &own_right}) {
             std::array<double, kBlockSize> values;
-            lanes->store(values.data());
+            block->store(values.data());
             for (Index k = 0; k < kBlockSize; ++k) sums[s][k] += values[k];
             ++s;
         }
@@ -253,7 +254,7 @@ struct AddProducts {
                     double* target) {
         for (Index i = 0; i < n; ++i) {
             double* to = target + Index{a[i]} * kBlockSize;
-            Lanes<kBytes> row, sum;
+            VectorBlock<kBytes> row, sum;
             row.load(source + Index{b[i]} * kBlockSize);
             sum.load(to);
             sum.add_product(weight, row);

@@ -14,9 +14,9 @@ namespace ngramstat {
 
 namespace {
 
-// Counters of one block of rows, both classes: half of a second-level cache.
+// Counters of one block of rows, both halves of the documents: half of a second-level cache.
 constexpr Index kTableBytes = 1 << 18;
-constexpr Index kMaxBlocks = 2048;  // each is a stream of its own while entries are written
+constexpr Index kMaxBlocks = 2048;  // all of them are written to at the same time
 constexpr int kMaxRowBits = 8;
 constexpr int kMaxLags = 8;  // in one entry
 constexpr Index kRuns = 32;  // of blocks, for each lag: enough to balance any thread count
@@ -31,26 +31,26 @@ int row_bits_of(Index vocab_size) {
 }
 
 #if defined(__GNUC__) || defined(__clang__)
-#define NGRAMSTAT_APART __attribute__((noinline))
+#define NGRAMSTAT_NOINLINE __attribute__((noinline))
 #else
-#define NGRAMSTAT_APART
+#define NGRAMSTAT_NOINLINE
 #endif
 
-// Where an entry counts.
+// How the counter that an entry increments is read from its bits.
 struct Layout {
     std::uint32_t group_mask, stride, column_mask;
     int shift;
 };
 
-// Counters that pass 255 go on from 1, so that they are never zero again; their cells are listed.
-// Apart, so that all of the loop stays in registers.
-NGRAMSTAT_APART void count_entries(std::span<const std::uint64_t> entries, Layout of,
-                                   std::uint8_t* counters, std::vector<std::uint32_t>& wrapped) {
+// Counters that pass 255 continue from 1, so that they are never zero again; their cells are
+// listed. Not inlined, so that all of the loop stays in registers.
+NGRAMSTAT_NOINLINE void count_entries(std::span<const std::uint64_t> entries, Layout layout,
+                                      std::uint8_t* counters, std::vector<std::uint32_t>& wrapped) {
     const std::uint64_t* const end = entries.data() + entries.size();
     for (const std::uint64_t* entry = entries.data(); entry < end; ++entry) {
         const std::uint32_t cell =
-            (static_cast<std::uint32_t>(*entry) & of.group_mask) * of.stride +
-            (static_cast<std::uint32_t>(*entry >> of.shift) & of.column_mask);
+            (static_cast<std::uint32_t>(*entry) & layout.group_mask) * layout.stride +
+            (static_cast<std::uint32_t>(*entry >> layout.shift) & layout.column_mask);
         if (++counters[cell] == 0) [[unlikely]] {
             counters[cell] = 1;
             wrapped.push_back(cell);
@@ -65,20 +65,86 @@ bool pair_tables_fit(Index vocab_size) {
     return 2 * rows * vocab_size <= kTableBytes && (vocab_size + rows - 1) / rows <= kMaxBlocks;
 }
 
-// Counters of the rows of one block, class after class, and what is read from them.
+// Counters of the rows of one block, those of half 0 before those of half 1, and the cells read
+// from them. A cell is a counter's place in `counters`.
 template <class Token>
 struct PairTables<Token>::Table {
     static constexpr std::uint32_t kWrap = 255;
-    Index stride;  // counters of a row: its columns, that of no pair, and padding
+    Index rows;
+    Index vocab_size;
+    Index stride;  // counters of a row: its columns, the one for no pair, and padding
     std::vector<std::uint8_t> counters;
-    std::vector<std::uint32_t> wrapped;  // cells
-    CountEntries<std::uint32_t> cells;   // those that are not zero, from the front on
+    std::vector<std::uint32_t> wrapped;  // one cell per overflow
+    CountEntries<std::uint32_t> cells;   // those that are not zero, filled from the front
+    std::size_t n_cells = 0;
 
-    Table(Index rows, Index vocab_size)
-        : stride((vocab_size + 64) / 64 * 64),
-          counters(static_cast<std::size_t>(2 * rows * stride)) {
+    Table(Index n_rows, Index n_columns)
+        : rows(n_rows),
+          vocab_size(n_columns),
+          stride((n_columns + 64) / 64 * 64),
+          counters(static_cast<std::size_t>(2 * n_rows * stride)) {
         for (auto* values : {&cells.column, &cells.first, &cells.second}) {
-            values->resize(static_cast<std::size_t>(rows * vocab_size));
+            values->resize(static_cast<std::size_t>(n_rows * n_columns));
+        }
+    }
+
+    void clear() {
+        std::fill(counters.begin(), counters.end(), 0);
+        wrapped.clear();
+        n_cells = 0;
+    }
+
+    // Appends the cells of row r that are not zero. `wrapped` is sorted.
+    void gather_row(Index r) {
+        const std::size_t first_of_row = n_cells;
+        gather_counters(r);
+        for (int half = 0; half < 2; ++half) add_overflows(r, half, first_of_row);
+    }
+
+  private:
+    // Reads eight columns of both halves at a time: most are zero.
+    void gather_counters(Index r) {
+        std::uint8_t* const one = counters.data() + r * stride;
+        std::uint8_t* const two = one + rows * stride;
+        one[vocab_size] = two[vocab_size] = 0;  // no pairs
+        const Index padded = (vocab_size + 7) / 8 * 8;
+        for (Index c = 0; c < padded; c += 8) {
+            std::uint64_t a, b;
+            std::memcpy(&a, one + c, 8);
+            std::memcpy(&b, two + c, 8);
+            // The high bit of every byte that is not zero.
+            constexpr std::uint64_t kLow = 0x7f7f7f7f7f7f7f7fULL;
+            const std::uint64_t either = a | b;
+            std::uint64_t marks = (((either & kLow) + kLow) | either) & ~kLow;
+            for (; marks != 0; marks &= marks - 1) {
+                const int bit = std::countr_zero(marks) & ~7;
+                cells.column[n_cells] = static_cast<std::uint32_t>(c + bit / 8);
+                cells.first[n_cells] = static_cast<std::uint32_t>(a >> bit & 0xff);
+                cells.second[n_cells] = static_cast<std::uint32_t>(b >> bit & 0xff);
+                ++n_cells;
+            }
+        }
+    }
+
+    // Adds what the overflows of the row's counters of one half stand for.
+    void add_overflows(Index r, int half, std::size_t first_of_row) {
+        const auto columns = std::span(cells.column).subspan(first_of_row, n_cells - first_of_row);
+        const std::uint32_t base = static_cast<std::uint32_t>((r + half * rows) * stride);
+        auto& counts = half == 0 ? cells.first : cells.second;
+        auto wrap = std::lower_bound(wrapped.begin(), wrapped.end(), base);
+        while (wrap != wrapped.end() && *wrap < base + vocab_size) {
+            const std::uint32_t cell = *wrap;
+            std::uint64_t times = 0;
+            for (; wrap != wrapped.end() && *wrap == cell; ++wrap) ++times;
+            const std::size_t at = static_cast<std::size_t>(
+                std::lower_bound(columns.begin(), columns.end(), cell - base) - columns.begin());
+            std::uint32_t& counted = counts[first_of_row + at];
+            const std::uint64_t count = counted + times * kWrap;
+            if (count > std::numeric_limits<std::uint32_t>::max()) {
+                throw std::overflow_error(
+                    "a pair occurs more than 2^32-1 times within one document half");
+            }
+            counted = static_cast<std::uint32_t>(count);
         }
     }
 };
@@ -101,13 +167,13 @@ PairTables<Token>::PairTables(std::span<const Token> tokens, TokenRange range, I
 
     std::vector<std::vector<Index>> sizes(static_cast<std::size_t>(n_chunks()));
     parallel_for(n_chunks(), threads, [&](Index c) {
-        auto& mine = sizes[c];
-        mine.assign(static_cast<std::size_t>(n_blocks_), 0);
+        auto& chunk_sizes = sizes[c];
+        chunk_sizes.assign(static_cast<std::size_t>(n_blocks_), 0);
         for (Index i = chunks_[c]; i < chunks_[c + 1]; ++i) {
             const Index token = tokens_[i];
             if (token >= vocab_size_) throw_token_out_of_range(tokens_[i], i, vocab_size_);
             if (token >= range_.first && token < range_.last) {
-                ++mine[(token - range_.first) >> row_bits_];
+                ++chunk_sizes[(token - range_.first) >> row_bits_];
             }
         }
     });
@@ -141,17 +207,18 @@ void PairTables<Token>::write_chunk(Kind kind, std::span<const Index> lags, Inde
         streams.put(static_cast<std::size_t>(row >> row_bits_),
                     entry | (static_cast<std::uint64_t>(row) & row_mask));
     };
-    // Positions of which some lag is a pair of this kind: counted(i + lag).
-    const auto write = [&](Index first, Index last, std::uint64_t cls, auto&& counted) {
+    // Writes the positions of [first, last) that have a pair of this kind at some lag.
+    // is_pair(right) says whether position `right` is the right token of one.
+    const auto write = [&](Index first, Index last, std::uint64_t half, auto&& is_pair) {
         for (Index i = first; i < last; ++i) {
             const Index token = stream[i];
             if (token < range_.first || token >= range_.last) continue;
-            std::uint64_t entry = cls;
+            std::uint64_t entry = half;
             bool any = false;
             for (int s = 0; s < kLags; ++s) {
-                const bool here = counted(i + lag[s]);
-                any = any || here;
-                entry |= (here ? std::uint64_t{stream[i + lag[s]]} : none) << column_shift(s);
+                const bool pair = is_pair(i + lag[s]);
+                any = any || pair;
+                entry |= (pair ? std::uint64_t{stream[i + lag[s]]} : none) << column_shift(s);
             }
             if (any) put(i, entry);
         }
@@ -164,19 +231,21 @@ void PairTables<Token>::write_chunk(Kind kind, std::span<const Index> lags, Inde
     for (Index i = low; i < high; ++d) {
         const Index stop = std::min(high, ends[d]);
         const Index begin = documents_->content_starts()[d], end = documents_->content_ends()[d];
-        const std::uint64_t cls = std::uint64_t{documents_->halves()[d]} << row_bits_;
+        const std::uint64_t half = std::uint64_t{documents_->halves()[d]} << row_bits_;
         if (kind == Kind::within) {
+            // Up to `full` all lags stay inside the content, up to `last` the shortest one does.
             const Index first = std::max(i, begin);
             const Index full = std::min(stop, end - longest), last = std::min(stop, end - shortest);
-            write(first, full, cls, [](Index) { return true; });
-            write(std::max(first, full), last, cls, [&](Index right) { return right < end; });
+            write(first, full, half, [](Index) { return true; });
+            write(std::max(first, full), last, half, [&](Index right) { return right < end; });
         } else {
+            // Before the content, then where the longest lag leaves it, then behind it.
             const auto anywhere = [&](Index right) { return right < n; };
-            write(i, std::min(stop, begin), cls, anywhere);
+            write(i, std::min(stop, begin), half, anywhere);
             const Index inside = std::max({i, begin, end - longest});
-            write(inside, std::min(stop, end), cls,
+            write(inside, std::min(stop, end), half,
                   [&](Index right) { return right >= end && right < n; });
-            write(std::max({i, begin, end}), stop, cls, anywhere);
+            write(std::max({i, begin, end}), stop, half, anywhere);
         }
         i = stop;
     }
@@ -229,8 +298,7 @@ CountBlock PairTables<Token>::count_block(Index block, int slot, Table& table) c
         out.row_start.assign(static_cast<std::size_t>(rows) + 1, 0);
         return out;
     }
-    std::fill(table.counters.begin(), table.counters.end(), 0);
-    table.wrapped.clear();
+    table.clear();
     const Layout layout{(std::uint32_t{2} << row_bits_) - 1,
                         static_cast<std::uint32_t>(table.stride),
                         (std::uint32_t{1} << column_bits_) - 1, column_shift(slot)};
@@ -239,69 +307,46 @@ CountBlock PairTables<Token>::count_block(Index block, int slot, Table& table) c
         count_entries({entries_ + begin_[k], end_[k] - begin_[k]}, layout, table.counters.data(),
                       table.wrapped);
     }
-
     std::sort(table.wrapped.begin(), table.wrapped.end());
-    const Index padded = (vocab_size_ + 7) / 8 * 8;
-    std::size_t found = 0;
     for (Index r = 0; r < rows; ++r) {
-        std::uint8_t* const one = table.counters.data() + r * table.stride;
-        std::uint8_t* const two = one + block_rows() * table.stride;
-        one[vocab_size_] = two[vocab_size_] = 0;  // no pairs
-        const std::size_t first_of_row = found;
-        for (Index c = 0; c < padded; c += 8) {
-            std::uint64_t a, b;
-            std::memcpy(&a, one + c, 8);
-            std::memcpy(&b, two + c, 8);
-            // The high bit of every byte that is not zero.
-            constexpr std::uint64_t kLow = 0x7f7f7f7f7f7f7f7fULL;
-            const std::uint64_t either = a | b;
-            std::uint64_t marks = (((either & kLow) + kLow) | either) & ~kLow;
-            for (; marks != 0; marks &= marks - 1) {
-                const int bit = std::countr_zero(marks) & ~7;
-                table.cells.column[found] = static_cast<std::uint32_t>(c + bit / 8);
-                table.cells.first[found] = static_cast<std::uint32_t>(a >> bit & 0xff);
-                table.cells.second[found] = static_cast<std::uint32_t>(b >> bit & 0xff);
-                ++found;
-            }
-        }
-        const auto columns =
-            std::span(table.cells.column).subspan(first_of_row, found - first_of_row);
-        for (int cls = 0; cls < 2; ++cls) {
-            const std::uint32_t base =
-                static_cast<std::uint32_t>((r + cls * block_rows()) * table.stride);
-            auto& counts = cls == 0 ? table.cells.first : table.cells.second;
-            auto wrap = std::lower_bound(table.wrapped.begin(), table.wrapped.end(), base);
-            while (wrap != table.wrapped.end() && *wrap < base + vocab_size_) {
-                const std::uint32_t cell = *wrap;
-                std::uint64_t times = 0;
-                for (; wrap != table.wrapped.end() && *wrap == cell; ++wrap) ++times;
-                const std::size_t at = static_cast<std::size_t>(
-                    std::lower_bound(columns.begin(), columns.end(), cell - base) -
-                    columns.begin());
-                std::uint32_t& counted = counts[first_of_row + at];
-                const std::uint64_t count = counted + times * Table::kWrap;
-                if (count > std::numeric_limits<std::uint32_t>::max()) {
-                    throw std::overflow_error(
-                        "a pair occurs more than 2^32-1 times within one document half");
-                }
-                counted = static_cast<std::uint32_t>(count);
-            }
-        }
-        out.row_start.push_back(static_cast<Index>(found));
+        table.gather_row(r);
+        out.row_start.push_back(static_cast<Index>(table.n_cells));
     }
-    out.set_entries(table.cells, found);
+    out.set_entries(table.cells, table.n_cells);
     return out;
 }
 
+// Counts the entries that write_entries wrote for one kind at `slots` lags: the blocks of slot 0,
+// then those of slot 1, ...
 template <class Token>
-std::vector<PairCounts> PairTables<Token>::count(std::span<const Index> lags, EntryBuffer& room,
+std::vector<CountBlock> PairTables<Token>::count_blocks(Index slots, int threads) const {
+    std::vector<Index> prefix{0};
+    for (Index b = 0; b < n_blocks_; ++b) {
+        prefix.push_back(prefix.back() + 1 + static_cast<Index>(entries_of(b)));
+    }
+    const auto bounds = balanced_blocks(prefix, kRuns);
+    const Index runs = static_cast<Index>(bounds.size()) - 1;
+    std::vector<CountBlock> blocks(static_cast<std::size_t>(n_blocks_ * slots));
+    parallel_with(
+        runs * slots, threads, [&] { return Table(block_rows(), vocab_size_); },
+        [&](Index task, Table& table) {
+            const Index run = task / slots, slot = task % slots;
+            for (Index b = bounds[run]; b < bounds[run + 1]; ++b) {
+                blocks[slot * n_blocks_ + b] = count_block(b, static_cast<int>(slot), table);
+            }
+        });
+    return blocks;
+}
+
+template <class Token>
+std::vector<PairCounts> PairTables<Token>::count(std::span<const Index> lags, EntryBuffer& buffer,
                                                  int threads) {
     for (const Index lag : lags) require(lag >= 1, "lags must be at least 1");
-    if (room.size() < n_entries_) {
-        EntryBuffer().swap(room);  // nothing to copy
-        room.resize(n_entries_);
+    if (buffer.size() < n_entries_) {
+        EntryBuffer().swap(buffer);  // so that growing it copies nothing
+        buffer.resize(n_entries_);
     }
-    entries_ = room.data();
+    entries_ = buffer.data();
     std::vector<PairCounts> counts;
     for (std::size_t l = 0; l < lags.size(); ++l) {
         counts.push_back(
@@ -309,7 +354,7 @@ std::vector<PairCounts> PairTables<Token>::count(std::span<const Index> lags, En
         counts.back().within.start_at(range_.first);
         counts.back().across.start_at(range_.first);
     }
-    // Ascending lags: those of one entry have a shortest and a longest.
+    // Lags in ascending order, as write_chunk expects those of one entry.
     std::vector<std::size_t> by_lag(lags.size());
     for (std::size_t l = 0; l < lags.size(); ++l) by_lag[l] = l;
     std::sort(by_lag.begin(), by_lag.end(),
@@ -317,32 +362,17 @@ std::vector<PairCounts> PairTables<Token>::count(std::span<const Index> lags, En
     const std::size_t together =
         static_cast<std::size_t>(std::min(kMaxLags, (64 - column_shift(0)) / column_bits_));
     for (std::size_t start = 0; start < by_lag.size(); start += together) {
-        const std::size_t here = std::min(together, by_lag.size() - start);
-        std::vector<Index> chosen;
-        for (std::size_t s = 0; s < here; ++s) chosen.push_back(lags[by_lag[start + s]]);
+        std::vector<Index> entry_lags;
+        const std::size_t end = std::min(start + together, by_lag.size());
+        for (std::size_t l = start; l < end; ++l) entry_lags.push_back(lags[by_lag[l]]);
         for (const Kind kind : {Kind::within, Kind::across}) {
-            write_entries(kind, chosen, threads);
-            std::vector<Index> prefix{0};
-            for (Index b = 0; b < n_blocks_; ++b) {
-                prefix.push_back(prefix.back() + 1 + static_cast<Index>(entries_of(b)));
-            }
-            const auto bounds = balanced_blocks(prefix, kRuns);
-            const Index runs = n_blocks_ == 0 ? 0 : static_cast<Index>(bounds.size()) - 1;
-            const Index slots = static_cast<Index>(here);
-            std::vector<CountBlock> found(static_cast<std::size_t>(n_blocks_ * slots));
-            parallel_with(
-                runs * slots, threads, [&] { return Table(block_rows(), vocab_size_); },
-                [&](Index task, Table& table) {
-                    const Index run = task / slots, slot = task % slots;
-                    for (Index b = bounds[run]; b < bounds[run + 1]; ++b) {
-                        found[slot * n_blocks_ + b] = count_block(b, static_cast<int>(slot), table);
-                    }
-                });
-            for (Index slot = 0; slot < slots; ++slot) {
-                PairCounts& of_lag = counts[by_lag[start + static_cast<std::size_t>(slot)]];
+            write_entries(kind, entry_lags, threads);
+            auto blocks = count_blocks(static_cast<Index>(entry_lags.size()), threads);
+            for (std::size_t slot = 0; slot < entry_lags.size(); ++slot) {
+                PairCounts& of_lag = counts[by_lag[start + slot]];
                 CountMatrix& matrix = kind == Kind::within ? of_lag.within : of_lag.across;
                 for (Index b = 0; b < n_blocks_; ++b) {
-                    matrix.append(std::move(found[slot * n_blocks_ + b]));
+                    matrix.append(std::move(blocks[static_cast<Index>(slot) * n_blocks_ + b]));
                 }
             }
         }

@@ -163,8 +163,8 @@ struct Totals {
     }
 };
 
-// The group and the quarter of a target. Positions that are not targets have one more group, with
-// the quarter kQuarters.
+// The cluster (group) and the quarter of a target's document. One more group, with quarter
+// kQuarters, stands for no target.
 class Label {
   public:
     Label() = default;
@@ -176,6 +176,7 @@ class Label {
     std::uint32_t bits_;
 };
 
+// The label of each document, and the one for positions that are no target.
 struct DocumentLabels {
     std::vector<Label> of_document;
     Label none;

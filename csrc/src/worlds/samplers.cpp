@@ -159,7 +159,7 @@ void sample_trees(const TreeSource& source, std::uint64_t key, std::uint64_t fir
         std::vector<Token> partial;
         const std::uint64_t begin = first + static_cast<std::uint64_t>(task) * per_task;
         for (std::uint64_t t = begin; t < std::min(begin + per_task, last); ++t) {
-            // The first and the last subtree may be wanted in part.
+            // The first and the last subtree may lie only partly in the requested range.
             const std::uint64_t from = std::max(t * leaves, first_leaf);
             const std::uint64_t to = std::min((t + 1) * leaves, last_leaf);
             if (to - from == leaves) {

@@ -219,7 +219,7 @@ def _count_streams(
             lags,
             threads=workspace.threads,
             memory_limit=budget,
-            room=buffer,
+            buffer=buffer,
             backend=workspace.gpus,
         )
         for tokens in streams

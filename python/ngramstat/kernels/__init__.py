@@ -1,8 +1,9 @@
-"""Typed, checked front of the C++ kernels: integer counts of pairs, n-grams and documents.
+"""Validated wrappers of the C++ kernels: they check dtypes and choose the CPU or GPUs.
 
-Everything here returns exact integers; all floats are made in `ngramstat.statistics`. Work comes
-in steps of about a second, so that the caller can show progress and be interrupted; steps add up
-to the same counts whatever their size, as they do for any number of threads and on any backend.
+Counts are exact integers, the same for any number of threads, any memory limit and on any backend.
+Products with vectors and sums of them are doubles: on the CPU they are the same to the last bit for
+any number of threads and any instruction set; on a GPU they are summed in another order. Counting
+runs in steps of seconds, so that the caller can show progress and be interrupted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What all kernels that run on GPUs share: tokens that may lie on one, and work for several."""
+"""Tokens that may already be on a GPU, and work that several GPUs share."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Counter = TypeVar("Counter")
 
 
 def gpu_tokens(tokens: Any) -> Any:
-    """Tokens as a device takes them: an array in host memory, or a tensor where it lies.
+    """Tokens in the form that a GPU kernel accepts: a host array, or a tensor that is not copied.
 
     Raises
     ------
     TypeError
-        Neither a contiguous array of uint16 or uint32 nor a tensor of these or of int32.
+        Neither a contiguous array of uint16 or uint32 nor a tensor of uint16, uint32 or int32.
     """
     if isinstance(tokens, np.ndarray):
         check_tokens(tokens)
@@ -36,26 +36,26 @@ def gpu_tokens(tokens: Any) -> Any:
 
 
 def devices_for(gpus: Gpus, stream: Any) -> tuple[_core.Gpu, ...]:
-    """The devices that may count a stream: all of them, or the one on which its tensor lies.
+    """The devices that can count a stream: all of them, or the one that holds its tensor.
 
     Raises
     ------
     InputError
-        The tensor lies on none of them.
+        None of them holds the tensor.
     """
     if isinstance(stream, np.ndarray):
         return gpus.devices
-    found = tuple(gpu for gpu in gpus.devices if gpu.number == stream.device)
-    if not found:
+    holders = tuple(gpu for gpu in gpus.devices if gpu.number == stream.device)
+    if not holders:
         where = "in host memory" if stream.device < 0 else f"on GPU {stream.device}"
-        raise InputError(f"tokens: lie {where}, which is none of the devices in use")
-    return found
+        raise InputError(f"tokens: are {where}, which is none of the devices in use")
+    return holders
 
 
 def spread(
     counters: Sequence[Counter], work: Iterable[Work], do: Callable[[Counter, Work], Result]
 ) -> Iterator[Result]:
-    """do(counter, w) for every w in order, on one counter per device at a time."""
+    """Yield do(counter, w) for every w in order; every device works on one item at a time."""
     if len(counters) == 1:
         for item in work:
             yield do(counters[0], item)
@@ -64,7 +64,7 @@ def spread(
         workers = [stack.enter_context(ThreadPoolExecutor(1)) for _ in counters]
         waiting: list[Future[Result]] = []
         for k, item in enumerate(work):
-            # No device runs more than one piece ahead of what was asked for.
+            # No device computes more than one result ahead of what the caller has consumed.
             if len(waiting) == len(counters):
                 yield waiting.pop(0).result()
             waiting.append(workers[k % len(counters)].submit(do, counters[k % len(counters)], item))

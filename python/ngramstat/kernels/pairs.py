@@ -42,11 +42,11 @@ __all__ = [
     "sum_pairs_by_document",
 ]
 
-# Bytes a counted pair takes in a CountMatrix, column and two counts: where ids fit 16 bits so do
-# nearly all counts.
+# Bytes of a counted pair in a CountMatrix, for its column and two counts: where ids fit 16 bits,
+# nearly all counts do as well.
 _PAIR_BYTES = 6
 _WIDE_PAIR_BYTES = 12
-# Lags counted in one go share the cache lines of the stream; more than this many gain nothing.
+# Lags counted in one pass share the cache lines of the stream; more than these gain nothing.
 _LAG_GROUP = 4
 
 
@@ -58,8 +58,8 @@ class PairCounts:
     ----------
     lag : int
     within : CountMatrix or GpuCounts
-        Both tokens lie in the content of one document. GpuCounts stay in the memory of the device
-        that counted them; their ``to_host`` is the CountMatrix.
+        Both tokens lie in the content of one document. GpuCounts stay in the memory of the GPU that
+        counted them; ``to_host`` copies them to a CountMatrix.
     across : CountMatrix or GpuCounts
         All other pairs of the stream: they cross a document's end or touch a separator.
     """
@@ -70,7 +70,7 @@ class PairCounts:
 
 
 def pair_bytes(vocab_size: int) -> int:
-    """Bytes of a counted pair of types in a CountMatrix."""
+    """Bytes of a counted pair in a CountMatrix."""
     return _PAIR_BYTES if vocab_size <= 1 << 16 else _WIDE_PAIR_BYTES
 
 
@@ -119,7 +119,7 @@ def count_pairs(
     threads: int = 1,
     memory_limit: int | None = None,
     tables: bool = True,
-    room: PairBuffer | None = None,
+    buffer: PairBuffer | None = None,
     backend: Backend = "cpu",
 ) -> Iterator[PairCounts]:
     """Count the pairs (x_i, x_{i+lag}), one lag after the other.
@@ -127,7 +127,7 @@ def count_pairs(
     Parameters
     ----------
     tokens : (n,) uint16 or uint32
-        With GPUs also a tensor that lies on one (DLPack: torch, CuPy, JAX), of uint16, uint32 or
+        With GPUs also a tensor on one of them (DLPack: torch, CuPy, JAX), of uint16, uint32 or
         int32; it is not copied.
     vocab_size : int
         V; every id must be below it.
@@ -136,16 +136,16 @@ def count_pairs(
         At least 1 each, in tokens.
     threads : int
     memory_limit : int, optional
-        Bytes that the pairs written out (or the index of positions) and the counts may take
-        together; where all do not fit, ranges of rows are counted one after the other.
+        Bytes for the buffered pairs (or the index of positions) and the counts together; where they
+        do not fit, ranges of rows are counted one after the other.
     tables : bool
-        Count small vocabularies in tables of the cache's size; larger ones, and all where False,
-        row by row. The counts are the same.
-    room : PairBuffer, optional
-        Memory to write pairs to, which several streams may share.
+        Count small vocabularies in tables that fit the cache. Larger ones, and all if False, are
+        counted row by row. The counts are the same.
+    buffer : PairBuffer, optional
+        Memory for the buffered pairs, which several streams may share.
     backend : str or Gpus
-        ``auto``, ``cpu``, ``cuda``, or open devices (`open_gpus`), whose own limits of memory
-        count instead; several devices share the lags. The counts are the same.
+        ``auto``, ``cpu``, ``cuda``, or open devices (`open_gpus`), whose own memory limits apply;
+        several devices divide the lags among them. The counts are the same.
 
     Yields
     ------
@@ -161,27 +161,27 @@ def count_pairs(
     """
     if gpus := open_gpus(backend):
         return _count_on_gpus(gpus, tokens, vocab_size, documents, lags)
-    return _count_on_cpu(tokens, vocab_size, documents, lags, threads, memory_limit, tables, room)
+    return _count_on_cpu(tokens, vocab_size, documents, lags, threads, memory_limit, tables, buffer)
 
 
 def stream_pairs(
     tokens: Tokens, vocab_size: int, documents: Documents, gpu: Gpu, *, across: bool
 ) -> GpuPairStream:
-    """The pairs of a stream on a GPU, for products without counts of them.
+    """The pairs of a stream on a GPU, for products without a table of counts.
 
-    Takes memory for the tokens and 12 bytes a position, and 24 while it is made.
+    Uses memory for the tokens and 12 bytes per position, and 24 while it is created.
 
     Parameters
     ----------
     tokens : (n,) uint16 or uint32
         Or a tensor on the GPU; see `count_pairs`.
     across : bool
-        Pairs that are not inside the content of one document count, too.
+        Include the pairs that are not inside the content of one document.
 
     Raises
     ------
     DeviceMemoryError
-        The GPU has no room.
+        The GPU does not have that much memory.
     """
     return gpu.pair_stream(gpu_tokens(tokens), vocab_size, documents, across)
 
@@ -193,9 +193,9 @@ def _count_on_gpus(
     counters = [
         gpu.pair_counter(stream, vocab_size, documents) for gpu in devices_for(gpus, stream)
     ]
-    wanted = [int(lag) for lag in lags]
+    all_lags = [int(lag) for lag in lags]
     group = min(counter.lags_at_once for counter in counters)
-    groups = [wanted[start : start + group] for start in range(0, len(wanted), group)]
+    groups = [all_lags[start : start + group] for start in range(0, len(all_lags), group)]
 
     def count(counter: _core.GpuPairCounter, lags: list[int]) -> Iterator[PairCounts]:
         try:
@@ -203,7 +203,7 @@ def _count_on_gpus(
         except _core.DeviceMemoryError:
             if len(lags) == 1:
                 raise
-            # The counts of several lags may be too many at a time for what one has room for.
+            # The counts of several lags may not fit the memory, where those of one do.
             for lag in lags:
                 yield PairCounts(lag, *counter.count([lag])[0])
             return
@@ -216,10 +216,10 @@ def _count_on_gpus(
         for lags in groups:
             yield from count(counters[0], lags)
         return
-    for found in spread(counters, groups, lambda counter, lags: list(count(counter, lags))):
-        found.reverse()
-        while found:
-            yield found.pop()
+    for counted in spread(counters, groups, lambda counter, lags: list(count(counter, lags))):
+        counted.reverse()
+        while counted:
+            yield counted.pop()
 
 
 def _count_on_cpu(
@@ -230,14 +230,14 @@ def _count_on_cpu(
     threads: int,
     memory_limit: int | None,
     tables: bool,
-    room: PairBuffer | None,
+    buffer: PairBuffer | None,
 ) -> Iterator[PairCounts]:
     check_tokens(tokens)
     n = len(tokens)
     memory = PairMemory(n, vocab_size)
     budget = memory_limit if memory_limit is not None else 1 << 62
     group, positions = memory.lags_that_fit(budget), memory.positions_that_fit(budget)
-    room = PairBuffer() if room is None else room
+    buffer = PairBuffer() if buffer is None else buffer
 
     def counter(first: int, last: int) -> _core.PairCounter:
         return _core.PairCounter(tokens, vocab_size, documents, first, last, tables, threads)
@@ -247,21 +247,21 @@ def _count_on_cpu(
     else:
         occurrences = _core.token_counts(tokens, vocab_size, threads)
         ranges = token_ranges(occurrences, positions)
-    wanted = [int(lag) for lag in lags]
-    whole = counter(0, vocab_size) if len(ranges) == 1 else None
-    for start in range(0, len(wanted), group):
-        chunk = wanted[start : start + group]
+    all_lags = [int(lag) for lag in lags]
+    only_counter = counter(0, vocab_size) if len(ranges) == 1 else None
+    for start in range(0, len(all_lags), group):
+        chunk = all_lags[start : start + group]
         joined = [
             (CountMatrix(vocab_size, vocab_size), CountMatrix(vocab_size, vocab_size))
             for _ in chunk
         ]
         for first, last in ranges:
-            part = whole if whole is not None else counter(first, last)
+            range_counter = only_counter or counter(first, last)
             for (within, across), (more_within, more_across) in zip(
-                joined, part.count(chunk, room, threads), strict=True
+                joined, range_counter.count(chunk, buffer, threads), strict=True
             ):
-                within.take(more_within)
-                across.take(more_across)
+                within.append(more_within)
+                across.append(more_across)
         # Popped one by one, so that a lag's table is free once the caller is done with it.
         joined.reverse()
         for lag in chunk:

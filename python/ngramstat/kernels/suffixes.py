@@ -1,4 +1,4 @@
-"""Sorted suffixes, and the n-grams of every order that one sweep over them counts."""
+"""Sorted suffixes, and n-grams of every order, counted in one sweep over them."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ __all__ = [
     "suffix_cost",
 ]
 
-# Of a block, the part with the most frequent second tokens is held twice while it is sorted.
-_MOVED_SHARE = 0.25
-# What counting n-grams knows of a position in the block at work.
+# Fraction of a block, with the most frequent second tokens, that is copied while it is sorted.
+_MOVED_FRACTION = 0.25
+# Labels of a position in the block that is being counted.
 _MEMBER_BYTES = 8
-# Positions in a step of a GPU.
+# Maximum number of positions in a step of a GPU.
 _GPU_STEP = 1 << 30
 
 
@@ -61,7 +61,7 @@ class NgramCounts:
 
 @dataclass(frozen=True)
 class NgramStatistics:
-    """N-grams of all targets and of subsets of them, and their surprise by clusters of documents.
+    """N-grams of all targets and of subsets of them, and log losses by clusters of documents.
 
     Attributes
     ----------
@@ -82,26 +82,26 @@ class NgramStatistics:
 
 
 def step_tokens(n_tokens: int, threads: int) -> int:
-    """Tokens that a step over sorted suffixes takes at most, where memory allows it.
+    """Maximum number of tokens of a step over sorted suffixes, where memory allows it.
 
-    Some 70 ns each and thread (2 cores of an EPYC, 2026-11): a second or two, but of a long text a
-    sixth, as each step reads all of it.
+    A token takes some 70 ns per thread (2 cores of an EPYC, 2026-11), so that a step takes a second
+    or two. Long streams have at most six steps or so, as each step reads the whole stream.
     """
     return max(24_000_000 * threads, n_tokens // 6)
 
 
 @dataclass(frozen=True)
 class SuffixCost:
-    """Memory that sorted suffixes take.
+    """Memory for sorted suffixes.
 
     Attributes
     ----------
     entry_bytes : int
-        Of each position of the range of a step.
+        Per position in the range of a step.
     block_bytes : int
-        Beside that, of each position of the block that a worker is at.
+        In addition, per position of each block that a worker is sorting.
     reads_text : bool
-        Whether the text is read in no order, and so wants to stay in memory.
+        Whether the tokens are read at random, so that they should stay in memory.
     """
 
     entry_bytes: int
@@ -112,13 +112,13 @@ class SuffixCost:
 def suffix_cost(
     n_tokens: int, vocab_size: int, depth: int, *, counting_ngrams: bool = False
 ) -> SuffixCost:
-    """What sorting by `depth` symbols takes, for Kneser-Ney or to count n-grams."""
+    """Memory for sorting by `depth` symbols, for Kneser-Ney or to count n-grams."""
     entry, reads_text = _core.suffix_packing(vocab_size, depth)
     common_prefix = 1
     members = _MEMBER_BYTES if counting_ngrams else 0
     positions = position_bytes(n_tokens) if counting_ngrams or reads_text else 0
     moved = entry + positions
-    block = moved + common_prefix + members + math.ceil(_MOVED_SHARE * moved)
+    block = moved + common_prefix + members + math.ceil(_MOVED_FRACTION * moved)
     return SuffixCost(entry, block, reads_text)
 
 
@@ -148,7 +148,7 @@ def suffix_array(
     threads: int = 1,
     backend: Backend = "cpu",
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Positions sorted by their first `depth` symbols, with the common prefix of neighbours.
+    """Positions sorted by their first `depth` symbols, and common prefixes of adjacent suffixes.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def suffix_array(
     stop_token : int, optional
         Sequences end after the first such token beyond their first symbol.
     backend : str or Gpus
-        ``auto``, ``cpu``, ``cuda`` or open devices, of which one sorts. The order is the same.
+        ``auto``, ``cpu``, ``cuda`` or open devices, of which the first sorts. The order is the same.
 
     Returns
     -------
@@ -208,6 +208,7 @@ class Steps:
         budget = step_tokens(len(tokens), threads)
         self.occurrences = _core.token_counts(tokens, vocab_size, threads)
         if memory_limit is not None:
+            # At worst, the workers sort the largest blocks, or all of a small range.
             largest_blocks = int(np.sort(self.occurrences)[-threads:].sum())
             budget = min(budget, positions_that_fit(cost, memory_limit, largest_blocks))
         self.ranges = token_ranges(self.occurrences, budget)
@@ -249,8 +250,8 @@ def count_ngrams(
         separators are a part.
     progress : object with ``advance(tokens)``, optional
     backend : str or Gpus
-        ``auto``, ``cpu``, ``cuda`` or open devices, whose own limits of memory count instead;
-        several devices share the n-grams by their last token. The counts are the same.
+        ``auto``, ``cpu``, ``cuda`` or open devices, whose own memory limits apply; several devices
+        divide the n-grams by their last token. The counts are the same.
 
     Raises
     ------
@@ -290,7 +291,7 @@ def _steps_on_cpu(
     threads: int,
     memory_limit: int | None,
 ) -> Iterator[tuple[Any, int]]:
-    """What `_core.count_ngrams` finds in each range of last tokens, and the range's tokens."""
+    """The result of `_core.count_ngrams` for each range of last tokens, and the range's size."""
     check_tokens(tokens)
     cost = suffix_cost(len(tokens), vocab_size, max_context + 1, counting_ngrams=True)
     for first, last, size in Steps(tokens, vocab_size, threads, memory_limit, cost):
@@ -315,7 +316,7 @@ def _steps_on_gpus(
     ]
     occurrences = counters[0].token_counts
     fits = min(counter.positions_that_fit for counter in counters)
-    # Every device gets a share, and every step is a second at most.
+    # Every device gets work, and every step takes a second at most.
     budget = min(fits, -(-len(stream) // len(counters)), _GPU_STEP)
     ranges = token_ranges(occurrences, max(budget, 1))
 

@@ -1,4 +1,4 @@
-"""Streams of token ids, as every kernel takes them."""
+"""Token streams: the arrays of ids that every kernel accepts."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def token_counts(tokens: Tokens, vocab_size: int, *, threads: int = 1) -> NDArra
 
 
 def token_ranges(counts: NDArray[np.int64], budget: int) -> list[tuple[int, int]]:
-    """Contiguous ranges of token ids, each with at most `budget` occurrences (but one id)."""
+    """Contiguous ranges of token ids, of at most `budget` occurrences unless a single id has more."""
     ranges: list[tuple[int, int]] = []
-    start, held = 0, 0
+    start, occurrences = 0, 0
     for token, count in enumerate(counts.tolist()):
-        if token > start and held + count > budget:
+        if token > start and occurrences + count > budget:
             ranges.append((start, token))
-            start, held = token, 0
-        held += count
+            start, occurrences = token, 0
+        occurrences += count
     ranges.append((start, len(counts)))
     return ranges
 

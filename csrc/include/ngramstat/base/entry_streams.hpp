@@ -1,5 +1,5 @@
-// Entries of 8 bytes written to many streams at once: a cache line at a time, and past the cache to
-// memory that nobody reads soon.
+// Entries of 8 bytes appended to many streams at once: a cache line at a time, and bypassing the
+// cache, as they are not read again soon.
 #pragma once
 
 #include <algorithm>
@@ -20,17 +20,17 @@
 
 namespace ngramstat {
 
-// Begins with a cache line, as every stream has to.
+// Aligned to a cache line, as every stream must be.
 using EntryBuffer = std::vector<std::uint64_t, HugePageAllocator<std::uint64_t>>;
 
 class EntryStreams {
   public:
     static constexpr std::size_t kLine = 8;  // entries of a cache line
 
-    // The place of a stream of n entries after one that ends at `end`.
+    // The first entry of a stream that follows one ending at `end`.
     static std::size_t begin_after(std::size_t end) { return (end + kLine - 1) / kLine * kLine; }
 
-    // Stream s is written from buffer[begin[s]] on; begin[s] is the first entry of a cache line.
+    // Stream s starts at buffer[begin[s]], the first entry of a cache line.
     EntryStreams(std::uint64_t* buffer, std::vector<std::size_t> begin)
         : buffer_(buffer), next_(std::move(begin)), lines_(next_.size()) {}
 
@@ -41,10 +41,10 @@ class EntryStreams {
         if (at % kLine == kLine - 1) store_line(buffer_ + at - (kLine - 1), line.data());
     }
 
-    // Where each stream goes on.
+    // Where the next entry of each stream goes.
     const std::vector<std::size_t>& next() const { return next_; }
 
-    // Writes what is left of the last lines. To be called once, after the last entry.
+    // Writes the incomplete last lines. Must be called once, after the last entry.
     void finish() {
         for (std::size_t s = 0; s < next_.size(); ++s) {
             const std::size_t rest = next_[s] % kLine;

@@ -17,13 +17,13 @@ class DeviceError : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-// No room on the device, or within what it may take of it.
+// The device, or the limit of what may be used of it, has too little memory.
 class DeviceMemoryError : public DeviceError {
   public:
-    DeviceMemoryError(std::size_t wanted, std::size_t room, std::size_t limit)
-        : DeviceError("no room for " + std::to_string(wanted) +
-                      " bytes on the GPU: " + std::to_string(room) + " are left of the " +
-                      std::to_string(limit) + " that may be taken") {}
+    DeviceMemoryError(std::size_t requested, std::size_t available, std::size_t limit)
+        : DeviceError("not enough GPU memory for " + std::to_string(requested) +
+                      " bytes: " + std::to_string(available) + " of the " + std::to_string(limit) +
+                      " that may be used are free") {}
     using DeviceError::DeviceError;
 };
 

@@ -1,6 +1,6 @@
-// Memory of tables that are read at random or written in many places: in huge pages where the
-// system has them, so that an access does not also wait for the address translation. It begins with
-// a cache line, and is not cleared: what a vector grows by holds anything until it is written.
+// Memory for tables that are accessed at random: in huge pages where the system has them, so that
+// an access does not also wait for the address translation. It is aligned to a cache line and not
+// cleared: new elements of a vector are uninitialised until they are written.
 #pragma once
 
 #include <cstddef>
@@ -9,13 +9,13 @@
 
 namespace ngramstat {
 
-// Large memory (from 2 MB on). The last large piece that was freed is kept for the next one that it
-// fits: memory that the system has not handed out before costs more than what is done with it.
+// Allocations of 2 MB and more. The last one that was freed is kept and reused for the next one
+// that it fits: page faults in fresh memory would cost more than the work done with it.
 void* allocate_large(std::size_t bytes);
 void free_large(void* memory, std::size_t bytes);
-// Gives up what is kept.
+// Frees the allocation that is kept.
 void free_kept_memory();
-// Gives that and what else was freed back to the system, where the allocator can.
+// Returns it and all other freed memory to the system, where the allocator supports that.
 void trim_heap();
 
 inline constexpr std::size_t kHugePage = std::size_t{1} << 21;

@@ -1,5 +1,5 @@
-// Open-addressing hash table from a 64-bit key to its number in order of insertion. Keys are whole,
-// not fingerprints: the table itself makes no false match.
+// Open-addressing hash table from a 64-bit key to its number in order of insertion. It stores full
+// keys, not fingerprints, so that a match is never false.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,7 @@ inline std::uint64_t mix_bits(std::uint64_t key) {  // finaliser of MurmurHash3
 class KeyTable {
   public:
     static constexpr std::uint32_t kAbsent = 0xffffffffu;
-    static constexpr std::uint64_t kNoKey = ~std::uint64_t{0};  // the one key that cannot be held
+    static constexpr std::uint64_t kNoKey = ~std::uint64_t{0};  // the one key that cannot be stored
 
     KeyTable();
     std::uint32_t find(std::uint64_t key) const {
@@ -31,7 +31,8 @@ class KeyTable {
             if (slots_[i].key == kNoKey) return kAbsent;
         }
     }
-    // Number of the key, new or old. Throws std::overflow_error beyond 2^32 - 2 keys.
+    // The number of the key, which is added if it is new. Throws std::overflow_error beyond 2^32 -
+    // 2 keys.
     std::uint32_t insert(std::uint64_t key);
     void prefetch(std::uint64_t key) const { ngramstat::prefetch(&slots_[mix_bits(key) & mask_]); }
     std::size_t size() const { return size_; }

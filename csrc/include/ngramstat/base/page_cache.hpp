@@ -1,6 +1,6 @@
-// Keeping resident memory below a limit. Pages of mapped files count as memory of the process while
-// they are mapped, though the system can read them again at any time: they are let go of whenever
-// there are too many.
+// Keeps the resident memory (RSS) of the process below a limit. Pages of mapped files count as its
+// memory once they are read, although the system can read them from the file again at any time;
+// they are released whenever the RSS is too large.
 #pragma once
 
 #include <cstddef>
@@ -14,19 +14,19 @@ struct MappedFile {
     std::size_t bytes;
 };
 
-// From now on, workers let go of all pages of these mappings when more than `threshold` bytes of
-// this process are resident. They must be mappings of files, shared or never written: pages of
-// anything else would be lost. An empty list ends it. Waits for nobody: a mapping must not be
-// unmapped before it is taken off the list.
+// From now on, workers release all pages of these mappings when the RSS exceeds `threshold` bytes.
+// They must be mappings of files, shared or never written to: the contents of other pages would be
+// lost. An empty list stops this. A mapping must be removed from the list before it is unmapped.
 void set_releasable_mappings(std::vector<MappedFile> mappings, std::size_t threshold);
 
-// What workers call between tasks. Costs next to nothing, most of the time.
+// Releases the pages if the RSS exceeds the threshold. Workers call it between tasks: it looks at
+// the RSS at most every 2 ms, and otherwise costs next to nothing.
 void release_pages_if_needed();
 
-// The same before so many bytes are added at once.
+// The same before an allocation, if the RSS and `bytes` together exceed the threshold.
 void release_pages_before(std::size_t bytes);
 
-// Resident bytes of this process now; 0 where the system does not tell.
+// The RSS of this process in bytes; 0 where the system does not report it.
 std::size_t rss_bytes();
 
 }  // namespace ngramstat

@@ -14,7 +14,7 @@
 namespace ngramstat {
 
 // Calls body(task, state) once for every task in [0, n_tasks), tasks handed out in order to
-// `threads` workers, each of which makes a state of its own: memory to be used again from task to
+// `threads` workers, each of which makes a state of its own: memory that is reused from task to
 // task. Which worker runs a task is not fixed, so a body writes only to what its task owns (or adds
 // integers); results then do not depend on `threads`. The exception of the lowest failing task is
 // rethrown, after all workers have stopped.
@@ -56,7 +56,7 @@ void parallel_with(Index n_tasks, int threads, MakeState&& make_state, Body&& bo
     try {
         for (int i = 1; i < workers; ++i) pool.emplace_back(work);
     } catch (...) {
-        // The system gave fewer threads than asked for: the ones that started do all the work.
+        // The system refused more threads: the ones that started do all the work.
     }
     work();
     for (auto& thread : pool) thread.join();
@@ -71,12 +71,12 @@ void parallel_for(Index n_tasks, int threads, Body&& body) {
         n_tasks, threads, [] { return Nothing{}; }, [&](Index task, Nothing&) { body(task); });
 }
 
-// Bounds of chunks of [0, n), about equal: at most `most`, or more where they would be so large
-// that reading one fills much memory, and none of them tiny.
-inline std::vector<Index> chunk_bounds(Index n, Index most) {
+// Bounds of about equal chunks of [0, n). There are at most `max_chunks`, or more where a chunk
+// would exceed 2^23 items, and no chunk is shorter than 2^16 unless it is the only one.
+inline std::vector<Index> chunk_bounds(Index n, Index max_chunks) {
     constexpr Index kLargest = Index{1} << 23;
-    const Index wanted = std::max(most, n / kLargest);
-    const Index chunks = std::max<Index>(1, std::min<Index>(wanted, n / (1 << 16)));
+    const Index enough = std::max(max_chunks, n / kLargest);
+    const Index chunks = std::max<Index>(1, std::min<Index>(enough, n / (1 << 16)));
     std::vector<Index> bounds;
     for (Index c = 0; c <= chunks; ++c) bounds.push_back(n / chunks * c);
     bounds.back() = n;

@@ -1,4 +1,4 @@
-// Eight doubles side by side: what all products with blocks of vectors work on.
+// One row of a block of eight vectors: what all products with blocks of vectors work on.
 #pragma once
 
 #include <algorithm>
@@ -8,12 +8,12 @@
 
 namespace ngramstat {
 
-// Vectors per product. One width for all: eight doubles are one cache line and one AVX-512
-// register, so eight products cost little more than one.
+// Vectors of a block, the same everywhere: eight doubles are one cache line and one AVX-512
+// register, so that a product with eight vectors costs little more than with one.
 inline constexpr Index kBlockSize = 8;
 
 #if defined(__GNUC__) || defined(__clang__)
-// Specialisations, as GCC does not take a template's parameter for a vector's size.
+// Specialisations, because GCC accepts no template parameter as a vector size.
 template <int kBytes>
 struct VectorOfDoubles;
 template <>
@@ -32,18 +32,18 @@ struct VectorOfDoubles<64> {
     using Unaligned = double __attribute__((vector_size(64), aligned(8), may_alias));
 };
 
-// In vectors of kBytes, those of the level that a function is built for: GCC takes wider ones apart
-// and puts them together in memory. The order of every lane's sum is the same whatever the width.
+// kBytes is the width of the registers that a function is built for: GCC splits wider vectors and
+// joins them again in memory. Each of the eight sums runs in the same order whatever the width.
 template <int kBytes>
-struct Lanes {
-    using Part = typename VectorOfDoubles<kBytes>::Aligned;
+struct VectorBlock {
+    using Register = typename VectorOfDoubles<kBytes>::Aligned;
     using Unaligned = typename VectorOfDoubles<kBytes>::Unaligned;
-    static constexpr int kParts = int{kBlockSize} * int{sizeof(double)} / kBytes;
-    Part part[kParts];
+    static constexpr int kRegisters = int{kBlockSize} * int{sizeof(double)} / kBytes;
+    Register registers[kRegisters];
 
     void load(const double* from) {
-        const auto* parts = reinterpret_cast<const Unaligned*>(from);
-        for (int p = 0; p < kParts; ++p) part[p] = parts[p];
+        const auto* source = reinterpret_cast<const Unaligned*>(from);
+        for (int p = 0; p < kRegisters; ++p) registers[p] = source[p];
     }
     void load(const float* from) {
         double wide[kBlockSize];
@@ -51,32 +51,32 @@ struct Lanes {
         load(wide);
     }
     void store(double* to) const {
-        auto* parts = reinterpret_cast<Unaligned*>(to);
-        for (int p = 0; p < kParts; ++p) parts[p] = part[p];
+        auto* target = reinterpret_cast<Unaligned*>(to);
+        for (int p = 0; p < kRegisters; ++p) target[p] = registers[p];
     }
-    // References, not values: functions for different levels hand vectors over in different ways.
-    void add_product(const Lanes& x, const Lanes& y) {
-        for (int p = 0; p < kParts; ++p) part[p] += x.part[p] * y.part[p];
+    // By reference: functions built for different levels pass vectors by value in different ways.
+    void add_product(const VectorBlock& x, const VectorBlock& y) {
+        for (int p = 0; p < kRegisters; ++p) registers[p] += x.registers[p] * y.registers[p];
     }
-    void add_product(double x, const Lanes& y) {
-        for (int p = 0; p < kParts; ++p) part[p] += x * y.part[p];
+    void add_product(double x, const VectorBlock& y) {
+        for (int p = 0; p < kRegisters; ++p) registers[p] += x * y.registers[p];
     }
 };
 #else
 template <int>
-struct Lanes {
-    double lane[kBlockSize];
+struct VectorBlock {
+    double values[kBlockSize];
 
     template <class Float>
     void load(const Float* from) {
-        std::copy_n(from, kBlockSize, lane);
+        std::copy_n(from, kBlockSize, values);
     }
-    void store(double* to) const { std::copy_n(lane, kBlockSize, to); }
-    void add_product(const Lanes& x, const Lanes& y) {
-        for (Index k = 0; k < kBlockSize; ++k) lane[k] += x.lane[k] * y.lane[k];
+    void store(double* to) const { std::copy_n(values, kBlockSize, to); }
+    void add_product(const VectorBlock& x, const VectorBlock& y) {
+        for (Index k = 0; k < kBlockSize; ++k) values[k] += x.values[k] * y.values[k];
     }
-    void add_product(double x, const Lanes& y) {
-        for (Index k = 0; k < kBlockSize; ++k) lane[k] += x * y.lane[k];
+    void add_product(double x, const VectorBlock& y) {
+        for (Index k = 0; k < kBlockSize; ++k) values[k] += x * y.values[k];
     }
 };
 #endif

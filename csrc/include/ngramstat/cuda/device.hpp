@@ -23,8 +23,8 @@ std::vector<Device> devices();
 // Bytes of a device's memory that are free now.
 std::size_t free_bytes(int device);
 
-// The device with that number, of whose memory so many bytes may be taken. Throws DeviceError
-// where there is none.
+// The device with that number, of whose memory at most `memory_limit` bytes are used. Throws
+// DeviceError where there is no such device.
 std::unique_ptr<gpu::Gpu> open(int device, std::size_t memory_limit);
 
 }  // namespace ngramstat::cuda

@@ -12,9 +12,10 @@
 
 namespace ngramstat::gpu {
 
-inline constexpr int kPairsOfLanes = kLaneThreads * kLaneThreads;
+// Pairs of vectors, one of each block.
+inline constexpr int kVectorPairs = kVectors * kVectors;
 
-// Sums over stretches of rows of a^T b, one thread per pair of lanes.
+// Sums of a^T b over stretches of rows, one thread per pair of vectors.
 struct PartialGrams {
     static constexpr int kPhases = 1;
     static constexpr Index kRows = 128;
@@ -25,14 +26,14 @@ struct PartialGrams {
 
     template <int kPhase>
     NGRAMSTAT_HD void phase(const BlockThread& at) const {
-        const int i = at.thread / kLaneThreads, j = at.thread % kLaneThreads;
+        const int i = at.thread / kVectors, j = at.thread % kVectors;
         const Index begin = at.block * kRows;
         const Index end = begin + kRows < rows ? begin + kRows : rows;
         double sum = 0;
         for (Index r = begin; r < end; ++r) {
-            sum += a[r * kLaneThreads + i] * b[r * kLaneThreads + j];
+            sum += a[r * kVectors + i] * b[r * kVectors + j];
         }
-        partial[at.block * kPairsOfLanes + at.thread] = sum;
+        partial[at.block * kVectorPairs + at.thread] = sum;
     }
 };
 
@@ -43,7 +44,7 @@ struct SumGrams {
 
     NGRAMSTAT_HD void operator()(Index pair) const {
         double sum = 0;
-        for (Index s = 0; s < stretches; ++s) sum += partial[s * kPairsOfLanes + pair];
+        for (Index s = 0; s < stretches; ++s) sum += partial[s * kVectorPairs + pair];
         gram[pair] = sum;
     }
 };
@@ -54,10 +55,10 @@ struct SubtractProduct {
     double* x;
 
     NGRAMSTAT_HD void operator()(Index element) const {
-        const Index row = element / kLaneThreads, lane = element % kLaneThreads;
+        const Index row = element / kVectors, v = element % kVectors;
         double sum = 0;
-        for (int k = 0; k < kLaneThreads; ++k) {
-            sum += q[row * kLaneThreads + k] * coefficients[k * kLaneThreads + lane];
+        for (int k = 0; k < kVectors; ++k) {
+            sum += q[row * kVectors + k] * coefficients[k * kVectors + v];
         }
         x[element] -= sum;
     }
@@ -69,25 +70,26 @@ struct TransformRows {
     double* x;
 
     NGRAMSTAT_HD void operator()(Index row) const {
-        double before[kLaneThreads];
-        for (int k = 0; k < kLaneThreads; ++k) before[k] = x[row * kLaneThreads + k];
-        for (int lane = 0; lane < kLaneThreads; ++lane) {
+        double before[kVectors];
+        for (int k = 0; k < kVectors; ++k) before[k] = x[row * kVectors + k];
+        for (int v = 0; v < kVectors; ++v) {
             double sum = 0;
-            for (int k = 0; k < kLaneThreads; ++k) {
-                sum += before[k] * coefficients[k * kLaneThreads + lane];
+            for (int k = 0; k < kVectors; ++k) {
+                sum += before[k] * coefficients[k * kVectors + v];
             }
-            x[row * kLaneThreads + lane] = sum;
+            x[row * kVectors + v] = sum;
         }
     }
 };
 
-struct KeepRows {
-    const std::uint8_t* kept;
+// Copies the rows of the mask; the others become zero.
+struct MaskRows {
+    const std::uint8_t* mask;
     const double* from;
     double* to;
 
     NGRAMSTAT_HD void operator()(Index element) const {
-        to[element] = kept[element / kLaneThreads] != 0 ? from[element] : 0.0;
+        to[element] = mask[element / kVectors] != 0 ? from[element] : 0.0;
     }
 };
 
@@ -99,45 +101,45 @@ class BlockOn : public Block {
     Index rows() const override { return rows_; }
     double* data() const { return values_.data(); }
     void to_host(std::span<double> out) const override {
-        const auto held = on_.activate();
+        const auto active = on_.activate();
         require(static_cast<Index>(out.size()) == values_.size(), "a block has another size");
         on_.download(out.data(), values_.data(), values_.size());
     }
     std::unique_ptr<Block> copy() const override {
-        const auto held = on_.activate();
+        const auto active = on_.activate();
         auto result = std::make_unique<BlockOn>(on_, rows_);
         on_.copy(result->data(), data(), values_.size());
         return result;
     }
     void project_out(const Block& q) override {
-        const auto held = on_.activate();
+        const auto active = on_.activate();
         const Buffer<double> overlap = product_with(of(q));
         on_.for_each(values_.size(), SubtractProduct{of(q).data(), overlap.data(), data()});
     }
     void subtract(const Block& q, std::span<const double> coefficients) override {
-        const auto held = on_.activate();
-        const Buffer<double> sent = coefficients_on_device(coefficients);
-        on_.for_each(values_.size(), SubtractProduct{of(q).data(), sent.data(), data()});
+        const auto active = on_.activate();
+        const Buffer<double> on_device = coefficients_on_device(coefficients);
+        on_.for_each(values_.size(), SubtractProduct{of(q).data(), on_device.data(), data()});
     }
     void transform(std::span<const double> coefficients) override {
-        const auto held = on_.activate();
-        const Buffer<double> sent = coefficients_on_device(coefficients);
-        on_.for_each(rows_, TransformRows{sent.data(), data()});
+        const auto active = on_.activate();
+        const Buffer<double> on_device = coefficients_on_device(coefficients);
+        on_.for_each(rows_, TransformRows{on_device.data(), data()});
     }
     std::array<double, 64> gram() const override {
-        const auto held = on_.activate();
+        const auto active = on_.activate();
         const Buffer<double> product = product_with(*this);
         std::array<double, 64> host;
-        on_.download(host.data(), product.data(), kPairsOfLanes);
+        on_.download(host.data(), product.data(), kVectorPairs);
         return host;
     }
     // q^T x in device memory.
     Buffer<double> product_with(const BlockOn& q) const {
         const Index stretches = (rows_ + PartialGrams::kRows - 1) / PartialGrams::kRows;
-        Buffer<double> partial(on_, stretches * kPairsOfLanes), product(on_, kPairsOfLanes);
-        on_.for_blocks(stretches, kPairsOfLanes, 0,
+        Buffer<double> partial(on_, stretches * kVectorPairs), product(on_, kVectorPairs);
+        on_.for_blocks(stretches, kVectorPairs, 0,
                        PartialGrams{q.data(), data(), rows_, partial.data()});
-        on_.for_each(kPairsOfLanes, SumGrams{partial.data(), stretches, product.data()});
+        on_.for_each(kVectorPairs, SumGrams{partial.data(), stretches, product.data()});
         return product;
     }
 
@@ -148,10 +150,10 @@ class BlockOn : public Block {
         return block;
     }
     Buffer<double> coefficients_on_device(std::span<const double> coefficients) const {
-        require(coefficients.size() == kPairsOfLanes, "coefficients must have shape (8, 8)");
-        Buffer<double> sent(on_, kPairsOfLanes);
-        on_.upload(sent.data(), coefficients.data(), kPairsOfLanes);
-        return sent;
+        require(coefficients.size() == kVectorPairs, "coefficients must have shape (8, 8)");
+        Buffer<double> on_device(on_, kVectorPairs);
+        on_.upload(on_device.data(), coefficients.data(), kVectorPairs);
+        return on_device;
     }
 
     Executor& on_;
@@ -163,36 +165,37 @@ template <class Executor>
 class OperatorOn : public Operator {
   public:
     OperatorOn(Executor& on, std::vector<std::shared_ptr<Part>> parts, std::span<const double> left,
-               std::span<const double> right, std::span<const std::uint8_t> kept)
+               std::span<const double> right, std::span<const std::uint8_t> vocab_mask)
         : on_(on),
           parts_(std::move(parts)),
           left_(on, static_cast<Index>(left.size()) / kBlockSize),
           right_(on, static_cast<Index>(right.size()) / kBlockSize),
-          kept_(on, static_cast<Index>(kept.size())) {
+          vocab_mask_(on, static_cast<Index>(vocab_mask.size())) {
         for (const auto& part : parts_) {
             require(part->n_rows() == left_.rows() && part->n_cols() == right_.rows(),
                     "parts of an operator must have its shape");
         }
-        require(kept.empty() || (left_.rows() == right_.rows() && kept_.size() == left_.rows()),
-                "one flag for each type");
+        require(vocab_mask.empty() ||
+                    (left_.rows() == right_.rows() && vocab_mask_.size() == left_.rows()),
+                "one flag for each vocabulary item");
         on_.upload(left_.data(), left.data(), left_.rows() * kBlockSize);
         on_.upload(right_.data(), right.data(), right_.rows() * kBlockSize);
-        on_.upload(kept_.data(), kept.data(), kept_.size());
+        on_.upload(vocab_mask_.data(), vocab_mask.data(), vocab_mask_.size());
     }
 
     std::unique_ptr<Block> multiply(const Block& x, bool transposed) const override {
-        const auto held = on_.activate();
-        const auto& given = dynamic_cast<const BlockOn<Executor>&>(x);
+        const auto active = on_.activate();
+        const auto& vectors = dynamic_cast<const BlockOn<Executor>&>(x);
         const auto& from = transposed ? left_ : right_;
         const auto& to = transposed ? right_ : left_;
-        require(given.rows() == from.rows(), "a block has another number of rows");
+        require(vectors.rows() == from.rows(), "a block has another number of rows");
         std::unique_ptr<BlockOn<Executor>> masked;
-        if (kept_.size() > 0) {
-            masked = std::make_unique<BlockOn<Executor>>(on_, given.rows());
-            on_.for_each(given.rows() * kBlockSize,
-                         KeepRows{kept_.data(), given.data(), masked->data()});
+        if (vocab_mask_.size() > 0) {
+            masked = std::make_unique<BlockOn<Executor>>(on_, vectors.rows());
+            on_.for_each(vectors.rows() * kBlockSize,
+                         MaskRows{vocab_mask_.data(), vectors.data(), masked->data()});
         }
-        const auto& in = masked ? *masked : given;
+        const auto& in = masked ? *masked : vectors;
         auto out = std::make_unique<BlockOn<Executor>>(on_, to.rows());
         on_.clear(out->data(), to.rows() * kBlockSize);
         for (const auto& part : parts_) {
@@ -202,8 +205,9 @@ class OperatorOn : public Operator {
         const Buffer<double> overlap = in.product_with(from);
         on_.for_each(to.rows() * kBlockSize,
                      SubtractProduct{to.data(), overlap.data(), out->data()});
-        if (kept_.size() > 0) {
-            on_.for_each(to.rows() * kBlockSize, KeepRows{kept_.data(), out->data(), out->data()});
+        if (vocab_mask_.size() > 0) {
+            on_.for_each(to.rows() * kBlockSize,
+                         MaskRows{vocab_mask_.data(), out->data(), out->data()});
         }
         return out;
     }
@@ -212,7 +216,7 @@ class OperatorOn : public Operator {
     Executor& on_;
     std::vector<std::shared_ptr<Part>> parts_;
     BlockOn<Executor> left_, right_;
-    Buffer<std::uint8_t> kept_;
+    Buffer<std::uint8_t> vocab_mask_;
 };
 
 }  // namespace ngramstat::gpu

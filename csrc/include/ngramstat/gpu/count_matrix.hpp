@@ -1,4 +1,4 @@
-// Sparse counts in device memory and their products.
+// The twin of pairs/count_matrix.hpp: sparse counts in device memory and their products.
 #pragma once
 
 #include <algorithm>
@@ -35,7 +35,7 @@ struct Csr {
     }
 };
 
-// The same as plain pointers, for bodies.
+// The same as plain pointers, for kernel bodies.
 struct CsrView {
     const Index* row_start;
     const std::uint32_t *column, *first, *second;
@@ -47,10 +47,11 @@ struct CsrView {
           second(csr.second.data()) {}
 };
 
-inline constexpr int kLaneThreads = 8;
-static_assert(kLaneThreads == kBlockSize);
+// kBlockSize as an int, for the arithmetic of threads.
+inline constexpr int kVectors = 8;
+static_assert(kVectors == kBlockSize);
 
-// out row = sum of the row's entries times x, by groups of kBlockSize threads, one lane each.
+// out row = sum of the row's entries times x, by groups of kVectors threads, one vector each.
 struct RowProducts {
     static constexpr int kPhases = 2;
     static constexpr int kThreads = 128;
@@ -66,25 +67,25 @@ struct RowProducts {
     NGRAMSTAT_HD void phase(const BlockThread& at) const {
         double* partial = at.shared_as<double>();
         if constexpr (kPhase == 0) {
-            const int lane = at.thread % kLaneThreads, group = at.thread / kLaneThreads;
+            const int v = at.thread % kVectors, group = at.thread / kVectors;
             const Index end = counts.row_start[at.block + 1];
             double sum = 0;
             for (Index e = counts.row_start[at.block] + group; e < end;
-                 e += at.threads / kLaneThreads) {
+                 e += at.threads / kVectors) {
                 const double weight = w0 * counts.first[e] + w1 * counts.second[e];
-                sum += weight * x[static_cast<Index>(counts.column[e]) * kLaneThreads + lane];
+                sum += weight * x[static_cast<Index>(counts.column[e]) * kVectors + v];
             }
             partial[at.thread] = sum;
-        } else if (at.thread < kLaneThreads) {
+        } else if (at.thread < kVectors) {
             double sum = 0;
-            for (int t = at.thread; t < at.threads; t += kLaneThreads) sum += partial[t];
-            double& to = out[at.block * kLaneThreads + at.thread];
+            for (int t = at.thread; t < at.threads; t += kVectors) sum += partial[t];
+            double& to = out[at.block * kVectors + at.thread];
             to = accumulate ? to + sum : sum;
         }
     }
 };
 
-// Sums of both channels of a row, by a block of threads.
+// Sums of both channels of a row, one row per block of threads.
 struct RowSums {
     static constexpr int kPhases = 2;
     static constexpr int kThreads = 128;
@@ -122,7 +123,7 @@ struct RowInnerProducts {
 
     CsrView a, b;
     double a0, a1, b0, b1;
-    double* sums;  // one a row
+    double* sums;  // one per row
 
     template <int kPhase>
     NGRAMSTAT_HD void phase(const BlockThread& at) const {
@@ -170,10 +171,10 @@ struct TransposeEntries {
     }
 };
 
-// A part that knows how to multiply a block in device memory.
+// A part that multiplies a block of vectors in device memory.
 class PartOn : public Part {
   public:
-    // out = or += the product with x.
+    // The product with x; `accumulate` adds it to out instead of overwriting out.
     virtual void multiply_on_device(const double* x, double* out, bool transposed,
                                     bool accumulate) const = 0;
 };
@@ -182,29 +183,29 @@ template <class Executor>
 class CountsOn : public Counts {
   public:
     CountsOn(Executor& on, Csr&& csr) : on_(on), csr_(std::move(csr)) {
-        require(csr_.nnz < Index{1} << 32, "more than 2^32 pairs of types on the GPU");
+        require(csr_.nnz < Index{1} << 32, "more than 2^32 distinct pairs on the GPU");
     }
 
     Index n_rows() const override { return csr_.rows; }
     Index n_cols() const override { return csr_.cols; }
     Index nnz() const override { return csr_.nnz; }
     Index bytes() const override {
-        return static_cast<Index>(csr_.bytes() + (turned_ ? turned_->bytes() : 0));
+        return static_cast<Index>(csr_.bytes() + (transposed_ ? transposed_->bytes() : 0));
     }
     std::array<std::vector<Count>, 2> row_sums() const override { return sums(csr_); }
     std::array<std::vector<Count>, 2> column_sums() const override { return sums(transposed()); }
 
-    // out += or = the product with a block in device memory.
+    // See PartOn.
     void multiply_on_device(const double* x, std::array<double, 2> weights, double* out,
-                            bool turned, bool accumulate) const {
-        const Csr& csr = turned ? transposed() : csr_;
+                            bool transposed, bool accumulate) const {
+        const Csr& csr = transposed ? this->transposed() : csr_;
         on_.for_blocks(csr.rows, RowProducts::kThreads, RowProducts::kShared,
                        RowProducts{csr, x, weights[0], weights[1], out, accumulate});
     }
 
     void multiply(std::span<const double> x, std::array<double, 2> weights, std::span<double> out,
                   bool transposed) const override {
-        const auto held = on_.activate();
+        const auto active = on_.activate();
         Buffer<double> in(on_, static_cast<Index>(x.size()));
         Buffer<double> product(on_, static_cast<Index>(out.size()));
         on_.upload(in.data(), x.data(), in.size());
@@ -214,7 +215,7 @@ class CountsOn : public Counts {
 
     double inner_product(const Counts& other, std::array<double, 2> weights,
                          std::array<double, 2> other_weights) const override {
-        const auto held = on_.activate();
+        const auto active = on_.activate();
         const auto& b = dynamic_cast<const CountsOn&>(other);
         require(b.csr_.rows == csr_.rows && b.csr_.cols == csr_.cols,
                 "counts of different shapes have no inner product");
@@ -235,7 +236,7 @@ class CountsOn : public Counts {
     }
 
     CountMatrix to_host(int threads) const override {
-        const auto held = on_.activate();
+        const auto active = on_.activate();
         std::vector<Index> row_start(static_cast<std::size_t>(csr_.rows) + 1);
         CountEntries<std::uint32_t> all;
         for (auto* values : {&all.column, &all.first, &all.second}) {
@@ -289,17 +290,17 @@ class CountsOn : public Counts {
         std::array<double, 2> weights_;
     };
 
-    // Made when it is first asked for: products with it need no additions in arbitrary order.
+    // Computed at its first use: products with it need no additions in arbitrary order.
     const Csr& transposed() const {
         const std::lock_guard<std::mutex> lock(mutex_);
-        if (!turned_) {
-            const auto held = on_.activate();
-            turned_ = transpose();
+        if (!transposed_) {
+            const auto active = on_.activate();
+            transposed_ = transpose();
         }
-        return *turned_;
+        return *transposed_;
     }
     Csr transpose() const {
-        Csr turned(on_, csr_.cols, csr_.rows, csr_.nnz);
+        Csr result(on_, csr_.cols, csr_.rows, csr_.nnz);
         Buffer<std::uint32_t> keys(on_, csr_.nnz), numbers(on_, csr_.nnz);
         {
             Buffer<std::uint32_t> other_keys(on_, csr_.nnz), other_numbers(on_, csr_.nnz);
@@ -308,15 +309,15 @@ class CountsOn : public Counts {
                            bits_below(static_cast<std::uint64_t>(std::max<Index>(csr_.cols, 1))));
         }
         on_.for_each(csr_.cols + 1, RowStarts<std::uint32_t, Index>{keys.data(), csr_.nnz, 0, 0,
-                                                                    turned.row_start.data()});
+                                                                    result.row_start.data()});
         on_.for_each(csr_.nnz,
-                     TransposeEntries{csr_, csr_.rows, numbers.data(), turned.column.data(),
-                                      turned.first.data(), turned.second.data()});
-        return turned;
+                     TransposeEntries{csr_, csr_.rows, numbers.data(), result.column.data(),
+                                      result.first.data(), result.second.data()});
+        return result;
     }
 
     std::array<std::vector<Count>, 2> sums(const Csr& csr) const {
-        const auto held = on_.activate();
+        const auto active = on_.activate();
         Buffer<std::uint64_t> sums(on_, 2 * csr.rows);
         on_.for_blocks(csr.rows, RowSums::kThreads, RowSums::kShared,
                        RowSums{csr, csr.rows, sums.data()});
@@ -331,7 +332,7 @@ class CountsOn : public Counts {
     Executor& on_;
     Csr csr_;
     mutable std::mutex mutex_;
-    mutable std::optional<Csr> turned_;
+    mutable std::optional<Csr> transposed_;
 };
 
 }  // namespace ngramstat::gpu

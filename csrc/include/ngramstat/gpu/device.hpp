@@ -28,7 +28,7 @@ class GpuOn : public Gpu {
     std::size_t used_bytes() const override { return on_.used(); }
     std::size_t peak_bytes() const override { return on_.peak(); }
     void wait_for_others() override {
-        const auto held = on_.activate();
+        const auto active = on_.activate();
         on_.wait_for_others();
     }
 
@@ -62,7 +62,7 @@ class GpuOn : public Gpu {
     }
     void suffix_array(const AnyStream& tokens, Index vocab_size, const SuffixOrder& order,
                       std::span<Index> suffixes, std::span<std::uint8_t> lcp) override {
-        const auto held = on_.activate();
+        const auto active = on_.activate();
         std::visit(
             [&](const auto& stream) {
                 suffix_array_on(on_, stream, vocab_size, order, suffixes, lcp);
@@ -71,7 +71,7 @@ class GpuOn : public Gpu {
     }
 
     std::unique_ptr<Block> block(std::span<const double> values) override {
-        const auto held = on_.activate();
+        const auto active = on_.activate();
         auto result = std::make_unique<BlockOn<Executor>>(
             on_, static_cast<Index>(values.size()) / kBlockSize);
         on_.upload(result->data(), values.data(), static_cast<Index>(values.size()));
@@ -80,9 +80,10 @@ class GpuOn : public Gpu {
     std::unique_ptr<Operator> covariance(std::vector<std::shared_ptr<Part>> parts,
                                          std::span<const double> left,
                                          std::span<const double> right,
-                                         std::span<const std::uint8_t> kept) override {
-        const auto held = on_.activate();
-        return std::make_unique<OperatorOn<Executor>>(on_, std::move(parts), left, right, kept);
+                                         std::span<const std::uint8_t> vocab_mask) override {
+        const auto active = on_.activate();
+        return std::make_unique<OperatorOn<Executor>>(on_, std::move(parts), left, right,
+                                                      vocab_mask);
     }
 
   private:

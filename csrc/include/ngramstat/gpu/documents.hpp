@@ -1,4 +1,4 @@
-// Documents in device memory, and what they say of every position.
+// The twin of base/documents.hpp: documents in device memory, and which one holds a position.
 #pragma once
 
 #include <algorithm>
@@ -10,8 +10,8 @@ namespace ngramstat::gpu {
 
 inline constexpr std::uint32_t kRemaining = 0x7fffffff;
 
-// A lag as bodies compare it. Those that reach beyond the stream have no pairs, whatever they are;
-// longer ones than kRemaining are not told from documents that go on for as long.
+// A lag as kernel bodies compare it with the remaining tokens, which saturate at kRemaining. Longer
+// lags are refused, except those beyond the stream, which have no pairs.
 inline std::uint32_t checked_lag(Index lag, Index n_tokens) {
     require(lag >= 1, "lags must be at least 1");
     require(lag < static_cast<Index>(kRemaining) || lag >= n_tokens,
@@ -46,10 +46,10 @@ struct CoarseDocuments {
 };
 
 // Half of a position's document in the top bit; below, how many tokens of its content follow.
-struct Describe {
+struct DescribePositions {
     DocumentsView documents;
     Index first;
-    std::uint32_t* about;
+    std::uint32_t* position_info;
 
     NGRAMSTAT_HD void operator()(Index i) const {
         const Index position = first + i;
@@ -60,7 +60,7 @@ struct Describe {
             remaining = left < static_cast<Index>(kRemaining) ? static_cast<std::uint32_t>(left)
                                                               : kRemaining;
         }
-        about[i] = static_cast<std::uint32_t>(documents.halves[d]) << 31 | remaining;
+        position_info[i] = static_cast<std::uint32_t>(documents.halves[d]) << 31 | remaining;
     }
 };
 
@@ -71,22 +71,22 @@ class DocumentsOn {
     DocumentsOn(Executor& on, const Documents& documents, Index n_tokens)
         : on_(on), n_(documents.size()) {
         documents.require_length(n_tokens);
-        ends_ = sent(on, documents.ends());
-        content_starts_ = sent(on, documents.content_starts());
-        content_ends_ = sent(on, documents.content_ends());
-        halves_ = sent(on, documents.halves());
+        ends_ = to_device(on, documents.ends());
+        content_starts_ = to_device(on, documents.content_starts());
+        content_ends_ = to_device(on, documents.content_ends());
+        halves_ = to_device(on, documents.halves());
         coarse_ = Buffer<std::uint32_t>(on, (n_tokens >> DocumentsView::kShift) + 2);
         on.for_each(coarse_.size(), CoarseDocuments{ends_.data(), n_, coarse_.data()});
     }
 
-    // See Describe, for the positions [first, first + n).
+    // See DescribePositions, for the positions [first, first + n).
     Buffer<std::uint32_t> describe(Index first, Index n) const {
-        Buffer<std::uint32_t> about(on_, n);
+        Buffer<std::uint32_t> position_info(on_, n);
         const DocumentsView view{
             ends_.data(), content_starts_.data(), content_ends_.data(), halves_.data(),
             n_,           coarse_.data()};
-        on_.for_each(n, Describe{view, first, about.data()});
-        return about;
+        on_.for_each(n, DescribePositions{view, first, position_info.data()});
+        return position_info;
     }
 
   private:

@@ -1,4 +1,4 @@
-// The language that GPU kernels are written in, so that the same code also runs without a GPU.
+// How GPU kernels are written, so that the same code also runs without a GPU.
 //
 // A kernel is a body: a small struct of plain values and device pointers with a const call per
 // item (`for_each`), or with phases per thread of a block (`for_blocks`: all threads of a block end
@@ -6,10 +6,10 @@
 // primitives that libraries do better (sorting, scanning, selecting):
 //
 //   cuda/executor.cuh      launches them on a CUDA device, primitives from CUB
-//   gpu/serial.hpp         runs them one after the other on the CPU: what tests compare
+//   gpu/serial.hpp         runs them one after the other on the CPU, for tests
 //
-// Everything above executors is written once, as templates over them: the index arithmetic that a
-// machine without a GPU tests is the one that runs on the GPU.
+// All other GPU code is written once, as templates over the executor: tests on a machine without a
+// GPU check the index arithmetic that runs on the GPU.
 #pragma once
 
 #include <cstddef>
@@ -42,7 +42,7 @@ struct BlockThread {
     }
 };
 
-// Additions that threads may make to one place at once. Integers only: their order is not fixed.
+// Atomic additions. Integers only, as their order is not fixed.
 NGRAMSTAT_HD inline void add(std::uint32_t* to, std::uint32_t value) {
 #ifdef __CUDA_ARCH__
     atomicAdd(to, value);
@@ -59,7 +59,7 @@ NGRAMSTAT_HD inline void add(std::uint64_t* to, std::uint64_t value) {
 #endif
 }
 
-// The value before.
+// Returns the value before the addition.
 NGRAMSTAT_HD inline std::uint64_t fetch_add(std::uint64_t* to, std::uint64_t value) {
 #ifdef __CUDA_ARCH__
     return atomicAdd(reinterpret_cast<unsigned long long*>(to),
@@ -71,6 +71,7 @@ NGRAMSTAT_HD inline std::uint64_t fetch_add(std::uint64_t* to, std::uint64_t val
 #endif
 }
 
+// Atomic minimum.
 NGRAMSTAT_HD inline void lower_to(std::uint64_t* to, std::uint64_t value) {
 #ifdef __CUDA_ARCH__
     atomicMin(reinterpret_cast<unsigned long long*>(to), static_cast<unsigned long long>(value));
@@ -120,31 +121,31 @@ class Memory {
     std::size_t limit() const { return limit_; }
     std::size_t used() const { return used_; }
     std::size_t peak() const { return peak_; }
-    std::size_t room() const { return limit_ - used_; }
+    std::size_t available() const { return limit_ - used_; }
 
-    // Whoever gives the device work holds this, and so does whoever takes or returns memory: other
-    // threads' results may be freed at any time.
+    // Held while work is submitted to the device and while memory is allocated or freed: results
+    // may be freed on other threads at any time.
     std::recursive_mutex& mutex() const { return mutex_; }
 
-    // Throws DeviceMemoryError where the limit or the device has no room.
+    // Throws DeviceMemoryError where the limit or the device does not allow it.
     void* allocate(std::size_t bytes) {
         const std::lock_guard<std::recursive_mutex> lock(mutex_);
-        if (bytes > room()) throw DeviceMemoryError(bytes, room(), limit_);
-        void* memory = take(bytes);
-        if (memory == nullptr) throw DeviceMemoryError(bytes, room(), limit_);
+        if (bytes > available()) throw DeviceMemoryError(bytes, available(), limit_);
+        void* memory = allocate_device(bytes);
+        if (memory == nullptr) throw DeviceMemoryError(bytes, available(), limit_);
         used_ += bytes;
         if (used_ > peak_) peak_ = used_;
         return memory;
     }
     void release(void* memory, std::size_t bytes) noexcept {
         const std::lock_guard<std::recursive_mutex> lock(mutex_);
-        give(memory);
+        free_device(memory);
         used_ -= bytes;
     }
 
   protected:
-    virtual void* take(std::size_t bytes) = 0;  // null where there is none
-    virtual void give(void* memory) noexcept = 0;
+    virtual void* allocate_device(std::size_t bytes) = 0;  // null where there is none
+    virtual void free_device(void* memory) noexcept = 0;
 
   private:
     std::size_t limit_;
@@ -189,16 +190,16 @@ class Buffer {
     Index size_ = 0;
 };
 
-// A copy of values in the memory of the device.
+// A copy of values in device memory.
 template <class Executor, class T>
-Buffer<T> sent(Executor& on, std::span<const T> values) {
+Buffer<T> to_device(Executor& on, std::span<const T> values) {
     Buffer<T> buffer(on, static_cast<Index>(values.size()));
     on.upload(buffer.data(), values.data(), buffer.size());
     return buffer;
 }
 
 // Where each row's entries begin among entries sorted by row; first_row is that of starts[0], and
-// `offset` the place that counts as 0.
+// `offset` the number of the first entry.
 template <class Row, class Start>
 struct RowStarts {
     const Row* rows;  // of the entries

@@ -1,5 +1,5 @@
-// What a GPU does for the rest of the core. No CUDA types here: CUDA and its emulation implement
-// it.
+// The interface of a GPU to the rest of the core. It has no CUDA types: CUDA and its emulation
+// implement it.
 #pragma once
 
 #include <array>
@@ -19,7 +19,7 @@
 
 namespace ngramstat::gpu {
 
-// A stream of tokens in the memory of the host or of the device; it must outlive its users.
+// A stream of tokens in host or device memory; it must outlive its users.
 template <class Token>
 struct Stream {
     const Token* data;
@@ -35,7 +35,7 @@ class Block {
     virtual Index rows() const = 0;
     virtual void to_host(std::span<double> out) const = 0;
     virtual std::unique_ptr<Block> copy() const = 0;
-    // x -= q (q^T x): for orthonormal q, what is left of x outside of it.
+    // x -= q (q^T x): for orthonormal q, the part of x that is orthogonal to it.
     virtual void project_out(const Block& q) = 0;
     // x -= q C and x = x C, with C (kBlockSize x kBlockSize) row-major in host memory.
     virtual void subtract(const Block& q, std::span<const double> coefficients) = 0;
@@ -44,7 +44,7 @@ class Block {
     virtual std::array<double, 64> gram() const = 0;
 };
 
-// A part of an operator: a real matrix in device memory, or known by a stream of tokens there.
+// A summand of an operator: a real matrix, from counts or from a stream of tokens on the device.
 class Part {
   public:
     virtual ~Part() = default;
@@ -52,8 +52,8 @@ class Part {
     virtual Index n_cols() const = 0;
 };
 
-// Counts of pairs in device memory: CountMatrix without its host memory. Sums of doubles run in an
-// order fixed by the counts, though not in CountMatrix's.
+// Counts of pairs in device memory, the twin of ngramstat::CountMatrix. Sums of doubles run in an
+// order fixed by the counts, but not in CountMatrix's order.
 class Counts : public std::enable_shared_from_this<Counts> {
   public:
     virtual ~Counts() = default;
@@ -73,7 +73,7 @@ class Counts : public std::enable_shared_from_this<Counts> {
     virtual std::shared_ptr<Part> weighted(std::array<double, 2> weights) = 0;
 };
 
-// The pairs of a stream, which are not counted but gone through for every product.
+// The pairs of a stream, without a table of counts: every product is a pass over the tokens.
 class PairStream : public std::enable_shared_from_this<PairStream> {
   public:
     virtual ~PairStream() = default;
@@ -83,7 +83,7 @@ class PairStream : public std::enable_shared_from_this<PairStream> {
     virtual std::shared_ptr<Part> weighted(Index lag, std::array<double, 2> weights) = 0;
 };
 
-// Sum of parts minus left right^T, restricted to the kept types.
+// Sum of parts minus left right^T, restricted to the vocabulary items of a mask.
 class Operator {
   public:
     virtual ~Operator() = default;
@@ -96,10 +96,10 @@ class PairCounter {
   public:
     virtual ~PairCounter() = default;
     // (within, across) for each lag >= 1; see ngramstat::PairCounts. Where memory is short, the
-    // stream goes through it in smaller pieces. Throws DeviceMemoryError where even the smallest
-    // does not fit, std::overflow_error where a count does not fit 32 bits.
+    // stream is counted in smaller pieces. Throws DeviceMemoryError where even the smallest does
+    // not fit, std::overflow_error where a count does not fit 32 bits.
     virtual std::vector<CountsOfPairs> count(std::span<const Index> lags) = 0;
-    // So many are counted in one go.
+    // The number of lags that are counted in one pass.
     virtual Index lags_at_once() const = 0;
 };
 
@@ -108,7 +108,7 @@ class NgramCounter {
     virtual ~NgramCounter() = default;
     // See ngramstat::count_ngrams.
     virtual NgramCounts count(TokenRange range) = 0;
-    // Positions that a range may hold in the memory that is left.
+    // Positions that a range may have, to fit the memory that is available.
     virtual Index positions_that_fit() const = 0;
     // Occurrences of every token.
     virtual std::vector<Index> token_counts() const = 0;
@@ -121,12 +121,13 @@ class Gpu {
     virtual std::size_t memory_limit() const = 0;
     virtual std::size_t used_bytes() const = 0;
     virtual std::size_t peak_bytes() const = 0;
-    // Waits for what others, such as the owner of tokens that lie on the device, gave it to do.
+    // Waits for work that other libraries submitted, such as the one that made tokens on the
+    // device.
     virtual void wait_for_others() = 0;
 
     virtual std::unique_ptr<PairCounter> pair_counter(const AnyStream& tokens, Index vocab_size,
                                                       const Documents& documents) = 0;
-    // `across`: pairs that are not inside one document's content count, too.
+    // `across`: also the pairs that are not inside the content of one document.
     virtual std::shared_ptr<PairStream> pair_stream(const AnyStream& tokens, Index vocab_size,
                                                     const Documents& documents, bool across) = 0;
     virtual std::unique_ptr<NgramCounter> ngram_counter(const AnyStream& tokens, Index vocab_size,
@@ -137,14 +138,15 @@ class Gpu {
                               std::span<Index> suffixes, std::span<std::uint8_t> lcp) = 0;
 
     virtual std::unique_ptr<Block> block(std::span<const double> values) = 0;
-    // left, right: (n_rows x kBlockSize) and (n_cols x kBlockSize); kept: one flag a row, or empty.
+    // left, right: (n_rows x kBlockSize) and (n_cols x kBlockSize); vocab_mask: one flag per row,
+    // or empty.
     virtual std::unique_ptr<Operator> covariance(std::vector<std::shared_ptr<Part>> parts,
                                                  std::span<const double> left,
                                                  std::span<const double> right,
-                                                 std::span<const std::uint8_t> kept) = 0;
+                                                 std::span<const std::uint8_t> vocab_mask) = 0;
 };
 
-// An emulated device with so much memory, of which a block may share so much.
+// An emulated device with `memory_limit` bytes, whose thread blocks may share `shared_bytes`.
 std::unique_ptr<Gpu> open_emulated(std::size_t memory_limit, std::size_t shared_bytes);
 
 }  // namespace ngramstat::gpu

@@ -1,11 +1,11 @@
-// Pair counts on a GPU.
+// The twin of pairs/pair_counts.hpp: pair counts on a GPU.
 //
 // Small vocabularies: positions are sorted by their token once. Then, for up to sixteen lags at a
-// time, what stands after each position is written in the order of the text, one entry of 8 bytes
-// for four lags, and read in the order of the sorted positions, so that a row's entries lie
-// together (reading 32 bytes in no order is twice as fast on an H200 as writing 8); blocks of
-// threads count stretches of one row in memory that they share. Device memory sees no addition per
-// pair, only those of the counters that are not zero at the end.
+// time, the tokens that follow each position are written in the order of the stream, one entry of 8
+// bytes for four lags, and read in the order of the sorted positions, so that a row's entries are
+// contiguous (on an H200, reading 32 bytes at random is twice as fast as writing 8). Blocks of
+// threads count slices of one row in shared memory. Device memory sees no addition per pair, only
+// one per counter that is not zero at the end.
 //
 // Large vocabularies: pairs become keys of 64 bits, are sorted, and runs of equal ones counted.
 #pragma once
@@ -28,27 +28,27 @@ namespace ngramstat::gpu {
 inline constexpr int kGroup = 4;       // lags of an entry
 inline constexpr int kMaxEntries = 4;  // of a position: 32 bytes, what memory reads at once
 inline constexpr int kMaxLags = kGroup * kMaxEntries;
-// Of an entry's 16 bits a lag, two tell the kind of pair.
-inline constexpr Index kMaxTableTypes = Index{1} << 14;
+// Two of the 16 bits that an entry has for each lag tell the kind of pair.
+inline constexpr Index kMaxTableVocab = Index{1} << 14;
 inline constexpr std::uint32_t kWithin = 1, kAcross = 2;
 
 template <class Token>
 struct RowKeys {
     const Token* tokens;
-    const std::uint32_t* about;
+    const std::uint32_t* position_info;
     Index vocab_size;
     std::uint16_t* keys;
-    std::uint32_t* places;
+    std::uint32_t* positions;
 
     NGRAMSTAT_HD void operator()(Index i) const {
-        const Index cls = about[i] >> 31;
-        keys[i] = static_cast<std::uint16_t>(cls * vocab_size + static_cast<Index>(tokens[i]));
-        places[i] = static_cast<std::uint32_t>(i);
+        const Index half = position_info[i] >> 31;
+        keys[i] = static_cast<std::uint16_t>(half * vocab_size + static_cast<Index>(tokens[i]));
+        positions[i] = static_cast<std::uint32_t>(i);
     }
 };
 
-// Entries of positions in the order of the text. Threads read neighbouring tokens; what they make
-// of them goes through shared memory, so that they write neighbouring entries.
+// Writes the entries of positions in the order of the stream. Threads read adjacent tokens; entries
+// go through shared memory, so that threads also write adjacent entries.
 template <class Token, int kEntries>
 struct WriteEntries {
     static constexpr int kPhases = 2;
@@ -56,22 +56,22 @@ struct WriteEntries {
     static constexpr int kPositions = 1024;  // of a block
     static constexpr std::size_t kShared = kEntries * kPositions * sizeof(std::uint64_t);
 
-    const Token* right[kMaxLags];  // what stands a lag after each position
-    Index limit[kMaxLags];         // positions that have it; 0: no such lag
+    const Token* right[kMaxLags];  // the token a lag after each position
+    Index limit[kMaxLags];         // positions that have one; 0: no such lag
     std::uint32_t lag[kMaxLags];
-    const std::uint32_t* about;
+    const std::uint32_t* position_info;
     Index n;
     std::uint64_t* entries;
 
     template <int kPhase>
     NGRAMSTAT_HD void phase(const BlockThread& at) const {
-        auto* made = at.shared_as<std::uint64_t>();
+        auto* block_entries = at.shared_as<std::uint64_t>();
         const Index first = at.block * kPositions;
         const int size = static_cast<int>(n - first < kPositions ? n - first : kPositions);
         if constexpr (kPhase == 0) {
             for (int j = at.thread; j < size; j += at.threads) {
                 const Index i = first + j;
-                const std::uint32_t remaining = about[i] & kRemaining;
+                const std::uint32_t remaining = position_info[i] & kRemaining;
                 for (int e = 0; e < kEntries; ++e) {
                     std::uint64_t entry = 0;
                     for (int k = 0; k < kGroup; ++k) {
@@ -82,12 +82,13 @@ struct WriteEntries {
                             entry |= (column << 2 | kind) << (16 * k);
                         }
                     }
-                    made[e * kPositions + j] = entry;
+                    block_entries[e * kPositions + j] = entry;
                 }
             }
         } else {
             for (int k = at.thread; k < size * kEntries; k += at.threads) {
-                entries[first * kEntries + k] = made[k % kEntries * kPositions + k / kEntries];
+                entries[first * kEntries + k] =
+                    block_entries[k % kEntries * kPositions + k / kEntries];
             }
         }
     }
@@ -96,14 +97,14 @@ struct WriteEntries {
 // Entries in the order of the sorted positions, those of each group of lags by themselves.
 template <int kEntries>
 struct GatherEntries {
-    const std::uint32_t* places;
+    const std::uint32_t* positions;
     const std::uint64_t* entries;
     Index n;
     std::uint64_t* sorted;  // (kEntries, n)
 
     NGRAMSTAT_HD void operator()(Index number) const {
         const Index rank = number / kEntries, which = number % kEntries;
-        sorted[which * n + rank] = entries[static_cast<Index>(places[rank]) * kEntries + which];
+        sorted[which * n + rank] = entries[static_cast<Index>(positions[rank]) * kEntries + which];
     }
 };
 
@@ -122,7 +123,7 @@ struct CountSlices {
     const std::uint64_t* entries;
     Index vocab_size, width;  // width: of a row of the tables, even
     int first_lag, n_lags;
-    std::uint32_t* tables;  // (lag, kind, class, row, column)
+    std::uint32_t* tables;  // (lag, kind, half, row, column)
 
     static std::size_t shared_bytes(Index width, int lags) {
         return static_cast<std::size_t>(lags * width) * sizeof(std::uint32_t);
@@ -147,10 +148,10 @@ struct CountSlices {
             }
         } else {
             const auto v = static_cast<std::uint32_t>(vocab_size);
-            const Index cls = slice.row / v, row = slice.row % v;
+            const Index half = slice.row / v, row = slice.row % v;
             for (int table = 0; table < n_tables; ++table) {
-                const Index place = ((2 * first_lag + table) * 2 + cls) * vocab_size + row;
-                auto* to = reinterpret_cast<std::uint64_t*>(tables + place * width);
+                const Index table_row = ((2 * first_lag + table) * 2 + half) * vocab_size + row;
+                auto* to = reinterpret_cast<std::uint64_t*>(tables + table_row * width);
                 for (int w = at.thread; w < words; w += at.threads) {
                     const std::uint64_t both = counters[table * words + w];
                     // Two counters of 32 bits that no addition makes overflow.
@@ -173,8 +174,8 @@ struct CountSlices {
     }
 };
 
-// One row of both classes' tables, by a block of threads: reads in order, and writes in order what
-// is not zero. First only how many that is.
+// Compresses one row of both halves' tables, by a block of threads: reads in order, and writes the
+// entries that are not zero in order. Without kWrite it only counts them.
 template <bool kWrite>
 struct CompressRow {
     static constexpr int kPhases = kWrite ? 5 : 3;
@@ -185,7 +186,7 @@ struct CompressRow {
     Index* row_start;  // numbers of entries, then offsets
     std::uint32_t *column, *first_out, *second_out;
 
-    // Columns that are not zero, in order, and how many each thread's stretch has.
+    // Numbers of entries in each thread's stretch, the columns that are not zero, and their flags.
     static std::size_t shared_bytes(Index vocab_size) {
         return (kThreads + 1) * sizeof(std::uint32_t) +
                static_cast<std::size_t>(vocab_size) * (kWrite ? 3 : 1);
@@ -231,19 +232,19 @@ struct CompressRow {
     }
 };
 
-// ((kind V + x) V + y) 2 + class: the order of both matrices' entries.
+// ((kind V + x) V + y) 2 + half: the order of both matrices' entries.
 template <class Token>
 struct PairKeys {
     const Token *left, *right;
-    const std::uint32_t* about;
+    const std::uint32_t* position_info;
     std::uint32_t lag;
     std::uint64_t vocab_size;
     std::uint64_t* keys;
 
     NGRAMSTAT_HD void operator()(Index i) const {
-        const std::uint64_t across = lag < (about[i] & kRemaining) ? 0 : 1;
+        const std::uint64_t across = lag < (position_info[i] & kRemaining) ? 0 : 1;
         const std::uint64_t row = across * vocab_size + left[i];
-        keys[i] = (row * vocab_size + right[i]) << 1 | about[i] >> 31;
+        keys[i] = (row * vocab_size + right[i]) << 1 | position_info[i] >> 31;
     }
 };
 
@@ -253,7 +254,7 @@ struct Widen {
     NGRAMSTAT_HD void operator()(Index i) const { to[i] = from[i]; }
 };
 
-// 1 where an entry of the matrices begins, and a 0 behind the last.
+// 1 where an entry of the matrices begins, and a 0 after the last.
 struct HeadsOfEntries {
     const std::uint64_t* keys;
     Index n;
@@ -265,7 +266,7 @@ struct HeadsOfEntries {
 };
 
 struct EntriesOfKeys {
-    const std::uint64_t *keys, *counts, *places;  // places: heads before each key
+    const std::uint64_t *keys, *counts, *slots;  // slots: heads before each key
     Index n;
     std::uint64_t vocab_size;
     std::uint64_t* rows;
@@ -279,11 +280,11 @@ struct EntriesOfKeys {
         for (Index j = i; j < n && keys[j] >> 1 == keys[i] >> 1; ++j) {
             both[keys[j] & 1] = static_cast<std::uint32_t>(counts[j]);
         }
-        const std::uint64_t place = places[i], cell = keys[i] >> 1;
-        rows[place] = cell / vocab_size;
-        column[place] = static_cast<std::uint32_t>(cell % vocab_size);
-        first[place] = both[0];
-        second[place] = both[1];
+        const std::uint64_t slot = slots[i], cell = keys[i] >> 1;
+        rows[slot] = cell / vocab_size;
+        column[slot] = static_cast<std::uint32_t>(cell % vocab_size);
+        first[slot] = both[0];
+        second[slot] = both[1];
     }
 };
 
@@ -294,18 +295,18 @@ class PairCounterOn : public PairCounter {
                   const Documents& documents)
         : on_(on), n_(tokens.size), vocab_size_(vocab_size) {
         require(vocab_size <= std::numeric_limits<std::int32_t>::max(),
-                "the GPU counts pairs of at most 2^31 - 1 types");
-        const auto held = on_.activate();
+                "the GPU counts pairs of at most 2^31 - 1 vocabulary items");
+        const auto active = on_.activate();
         documents_.emplace(on_, documents, n_);
-        windows_.emplace(on_, tokens, kStreamShare);
+        windows_.emplace(on_, tokens, kStreamFraction);
         const auto counts = count_tokens(on_, *windows_, tokens, vocab_size);
         windows_->drop();
         if (n_ > 0) check_counts(counts);
-        begin_anew();
+        reset_plan();
     }
 
     std::vector<CountsOfPairs> count(std::span<const Index> lags) override {
-        const auto held = on_.activate();
+        const auto active = on_.activate();
         std::vector<CountsOfPairs> result;
         for (std::size_t done = 0; done < lags.size();) {
             plan();
@@ -319,20 +320,20 @@ class PairCounterOn : public PairCounter {
             } catch (const DeviceMemoryError&) {
                 prepared_.reset();
                 windows_->drop();
-                // What fills the memory may be the counts themselves; smaller pieces do not help
-                // then, and the next call begins anew.
+                // The counts themselves may fill the memory; smaller pieces do not help then, and
+                // the next call plans anew.
                 if (!result.empty() || !shrink()) {
-                    begin_anew();
+                    reset_plan();
                     throw;
                 }
             }
         }
-        // Products with the counts want their transposes, too, and some room beside.
+        // Products with the counts also need their transposes, and some scratch memory.
         std::size_t counted = 0;
         for (const auto& [within, across] : result) {
             counted += static_cast<std::size_t>(within->bytes() + across->bytes());
         }
-        if (on_.room() < 3 * counted) {
+        if (on_.available() < 3 * counted) {
             prepared_.reset();
             windows_->drop();
         }
@@ -342,15 +343,15 @@ class PairCounterOn : public PairCounter {
     Index lags_at_once() const override { return tables_ ? kMaxLags : 1; }
 
   private:
-    static constexpr double kStreamShare = 0.3;
+    static constexpr double kStreamFraction = 0.3;
     static constexpr Index kLargestChunk = Index{1} << 30;
     static constexpr Index kSmallestChunk = 1 << 12;
     static constexpr int kThreads = 1024;
 
-    // What all groups of lags share of a chunk.
+    // A chunk's positions sorted by row, which all groups of lags use.
     struct Prepared {
         Index first = 0, size = 0;
-        Buffer<std::uint32_t> about, places;
+        Buffer<std::uint32_t> position_info, positions;
         Buffer<std::uint64_t> entries, sorted;
         Buffer<Slice> slices;
     };
@@ -364,7 +365,7 @@ class PairCounterOn : public PairCounter {
     // Counters of a row hold 32 bits.
     void check_counts(const std::vector<Index>& counts) const {
         const Index most = *std::max_element(counts.begin(), counts.end());
-        // Both classes together: more than is needed, but nothing that fits is lost below 2^32.
+        // Of both halves together, which is stricter than necessary, but only beyond 2^32 tokens.
         if (n_ >= Index{1} << 32 && most >= Index{1} << 32) {
             throw std::overflow_error(
                 "a token occurs 2^32 times or more: its pairs may not fit "
@@ -386,22 +387,23 @@ class PairCounterOn : public PairCounter {
         return lags;
     }
 
-    // What a position of a chunk takes at most: ranking, then entries twice; or keys, sorted keys
-    // and runs.
+    // Bytes that a position of a chunk takes at most: sorting it by row, then its entries twice; or
+    // keys, sorted keys and runs.
     std::size_t bytes_of_position() const {
         const Index windows = !windows_->is_whole() ? 2 * sizeof(Token) : 0;
         return static_cast<std::size_t>(windows + (tables_ ? 8 + 16 * entries_of(batch_) : 44));
     }
-    // Memory for positions, where that for tables is left alone. A chunk that is not the whole
-    // stream needs the tables of all its lags.
-    std::size_t room_for_positions() const {
-        const std::size_t room = on_.room();
-        if (!tables_) return room / 2;
+    // Memory for positions beside that for tables. A chunk that is not the whole stream needs the
+    // tables of all its lags.
+    std::size_t bytes_for_positions() const {
+        const std::size_t available = on_.available();
+        if (!tables_) return available / 2;
         const std::size_t tables =
             bytes_of_tables(n_chunks() > 1 ? batch_ : std::min(batch_, kGroup));
-        return tables < room ? (room - tables) * 3 / 4 : 0;
+        return tables < available ? (available - tables) * 3 / 4 : 0;
     }
-    // Lags and positions at a time that fit the memory that is left, as far as that is known.
+    // Chooses how many lags and positions to count at a time, so that they fit the available
+    // memory.
     void plan() {
         if (prepared_) return;
         if (!tables_) batch_ = 1;
@@ -409,16 +411,16 @@ class PairCounterOn : public PairCounter {
         }
     }
     bool fits() const {
-        return static_cast<std::size_t>(chunk_) * bytes_of_position() <= room_for_positions();
+        return static_cast<std::size_t>(chunk_) * bytes_of_position() <= bytes_for_positions();
     }
-    void begin_anew() {
-        tables_ = vocab_size_ <= kMaxTableTypes && lags_of_pass() > 0;
+    void reset_plan() {
+        tables_ = vocab_size_ <= kMaxTableVocab && lags_of_pass() > 0;
         batch_ = kMaxLags;
         chunk_ = std::min(n_, kLargestChunk);
     }
-    // A stream in more pieces than this takes longer than anyone waits.
+    // More pieces than this would take too long.
     Index smallest_chunk() const { return std::max(kSmallestChunk, n_ / 256); }
-    // Less at a time: lags of an entry share its cost, and so do entries of a position.
+    // Counts less at a time. Whole entries of lags go first: lags of one entry share its cost.
     bool shrink() {
         if (tables_ && batch_ > kGroup) {
             batch_ -= kGroup;
@@ -440,13 +442,13 @@ class PairCounterOn : public PairCounter {
     Index n_chunks() const { return n_ == 0 ? 0 : (n_ + chunk_ - 1) / chunk_; }
     Index chunk_end(Index chunk) const { return std::min(n_, (chunk + 1) * chunk_); }
 
-    // visit(chunk, its tokens, what begins to fetch the next) over all chunks. A window holds a
-    // chunk and what the lags reach behind it.
+    // Calls visit(chunk, its tokens, fetch_next) for all chunks, where fetch_next() starts to copy
+    // the next one. A window holds a chunk and the longest lag after it.
     template <class Visit>
     void for_chunks(std::span<const Index> lags, Visit&& visit) {
-        const Index reach = lags.empty() ? 0 : *std::max_element(lags.begin(), lags.end());
-        const auto last = [&](Index chunk) { return std::min(n_, chunk_end(chunk) + reach); };
-        if (!windows_->is_whole()) windows_->reserve(std::min(n_, chunk_ + reach));
+        const Index longest = lags.empty() ? 0 : *std::max_element(lags.begin(), lags.end());
+        const auto last = [&](Index chunk) { return std::min(n_, chunk_end(chunk) + longest); };
+        if (!windows_->is_whole()) windows_->reserve(std::min(n_, chunk_ + longest));
         if (n_ > 0) windows_->fetch(0, 0, last(0));
         for (Index chunk = 0; chunk < n_chunks(); ++chunk) {
             const int slot = static_cast<int>(chunk % 2);
@@ -460,7 +462,7 @@ class PairCounterOn : public PairCounter {
         }
     }
 
-    // Ranks the positions of a chunk by class and token, and cuts their rows into slices.
+    // Sorts the positions of a chunk by half and token, and cuts their rows into slices.
     template <class Meanwhile>
     void prepare(Index chunk, const Token* left, Meanwhile&& meanwhile) {
         const Index first = chunk * chunk_, size = chunk_end(chunk) - first;
@@ -469,19 +471,19 @@ class PairCounterOn : public PairCounter {
         Prepared ready;
         ready.first = first;
         ready.size = size;
-        ready.about = documents_->describe(first, size);
+        ready.position_info = documents_->describe(first, size);
         const Index rows = 2 * vocab_size_;
         Buffer<std::uint32_t> starts(on_, rows + 1);
         {
             Buffer<std::uint16_t> keys(on_, size), other_keys(on_, size);
-            Buffer<std::uint32_t> places(on_, size), other_places(on_, size);
-            on_.for_each(size, RowKeys<Token>{left, ready.about.data(), vocab_size_, keys.data(),
-                                              places.data()});
-            on_.sort_pairs(keys, other_keys, places, other_places, size,
+            Buffer<std::uint32_t> positions(on_, size), other_positions(on_, size);
+            on_.for_each(size, RowKeys<Token>{left, ready.position_info.data(), vocab_size_,
+                                              keys.data(), positions.data()});
+            on_.sort_pairs(keys, other_keys, positions, other_positions, size,
                            bits_below(static_cast<std::uint64_t>(rows)));
             on_.for_each(rows + 1, RowStarts<std::uint16_t, std::uint32_t>{keys.data(), size, 0, 0,
                                                                            starts.data()});
-            ready.places = std::move(places);
+            ready.positions = std::move(positions);
             meanwhile();
         }
         std::vector<std::uint32_t> bounds(static_cast<std::size_t>(rows) + 1);
@@ -504,7 +506,8 @@ class PairCounterOn : public PairCounter {
     }
 
     std::vector<CountsOfPairs> count_in_tables(std::span<const Index> lags) {
-        // With the whole stream prepared, tables of a group of lags make room for the next.
+        // With the whole stream prepared, the tables of one group of lags are freed before the
+        // next.
         if (n_chunks() == 1) {
             std::vector<CountsOfPairs> result;
             for_chunks(lags, [&](Index chunk, const Token* left, auto&& fetch_next) {
@@ -538,14 +541,14 @@ class PairCounterOn : public PairCounter {
     static int entries_of(int lags) { return (lags + kGroup - 1) / kGroup; }
     Index cells() const { return vocab_size_ * width(); }
 
-    // (lag, kind, class, row, column).
+    // (lag, kind, half, row, column).
     Buffer<std::uint32_t> zero_tables(std::size_t n_lags) const {
         Buffer<std::uint32_t> tables(on_, static_cast<Index>(n_lags) * 4 * cells());
         on_.clear(tables.data(), tables.size());
         return tables;
     }
 
-    // Entries of all lags, in the order of the rows.
+    // Writes the entries of all lags and sorts them by row.
     void arrange(std::span<const Index> lags, const Token* left) {
         switch (entries_of(static_cast<int>(lags.size()))) {
             case 1:
@@ -568,13 +571,13 @@ class PairCounterOn : public PairCounter {
             write.right[k] = left + std::min(lags[k], n_);
             write.limit[k] = std::clamp<Index>(n_ - lags[k] - prepared_->first, 0, size);
         }
-        write.about = prepared_->about.data();
+        write.position_info = prepared_->position_info.data();
         write.n = size;
         write.entries = prepared_->entries.data();
         on_.for_blocks((size + write.kPositions - 1) / write.kPositions, write.kThreads,
                        write.kShared, write);
         on_.for_each(size * kEntries,
-                     GatherEntries<kEntries>{prepared_->places.data(), prepared_->entries.data(),
+                     GatherEntries<kEntries>{prepared_->positions.data(), prepared_->entries.data(),
                                              size, prepared_->sorted.data()});
     }
 
@@ -648,7 +651,7 @@ class PairCounterOn : public PairCounter {
 
     int key_bits() const {
         const auto v = static_cast<std::uint64_t>(vocab_size_);
-        // 2 V^2 classes of two: below 2^64 since V < 2^31.
+        // 2 kinds, V^2 cells, 2 halves: below 2^64 since V < 2^31.
         return bits_below(4 * v * v);
     }
 
@@ -657,8 +660,8 @@ class PairCounterOn : public PairCounter {
                  Meanwhile&& meanwhile) {
         Buffer<std::uint64_t> keys(on_, n), other(on_, n);
         {
-            const auto about = documents_->describe(first, n);
-            on_.for_each(n, PairKeys<Token>{left, left + lag, about.data(), lag,
+            const auto position_info = documents_->describe(first, n);
+            on_.for_each(n, PairKeys<Token>{left, left + lag, position_info.data(), lag,
                                             static_cast<std::uint64_t>(vocab_size_), keys.data()});
         }
         on_.sort_keys(keys, other, n, key_bits());
@@ -694,26 +697,26 @@ class PairCounterOn : public PairCounter {
     }
 
     CountsOfPairs matrices(const Runs& runs) const {
-        Buffer<std::uint64_t> places(on_, runs.n + 1);
-        on_.for_each(runs.n + 1, HeadsOfEntries{runs.keys.data(), runs.n, places.data()});
-        on_.exclusive_sum(places.data(), runs.n + 1);
+        Buffer<std::uint64_t> slots(on_, runs.n + 1);
+        on_.for_each(runs.n + 1, HeadsOfEntries{runs.keys.data(), runs.n, slots.data()});
+        on_.exclusive_sum(slots.data(), runs.n + 1);
         std::uint64_t entries = 0;
-        on_.download(&entries, places.data() + runs.n, 1);
+        on_.download(&entries, slots.data() + runs.n, 1);
         const Index n = static_cast<Index>(entries);
         Buffer<std::uint64_t> rows(on_, n), largest(on_, 1);
         Buffer<std::uint32_t> column(on_, n), first(on_, n), second(on_, n);
         std::uint64_t none = ~std::uint64_t{0};
         on_.upload(largest.data(), &none, 1);
         on_.for_each(runs.n,
-                     EntriesOfKeys{runs.keys.data(), runs.counts.data(), places.data(), runs.n,
+                     EntriesOfKeys{runs.keys.data(), runs.counts.data(), slots.data(), runs.n,
                                    static_cast<std::uint64_t>(vocab_size_), rows.data(),
                                    column.data(), first.data(), second.data(), largest.data()});
         on_.download(&none, largest.data(), 1);
         if (none != ~std::uint64_t{0}) {
             throw std::overflow_error("a pair occurs " + std::to_string(~none) +
-                                      " times in one class: counters have 32 bits");
+                                      " times in one half: counters have 32 bits");
         }
-        places.reset();
+        slots.reset();
         Buffer<Index> bounds(on_, 2);
         on_.for_each(
             2, RowStarts<std::uint64_t, Index>{rows.data(), n, vocab_size_, 0, bounds.data()});

@@ -1,7 +1,7 @@
-// Products with the pairs of a stream that are never counted: sums over the positions of each
-// token.
+// The twin of pairs/pair_products.hpp: products of the pairs of a stream with vectors, without a
+// table of counts, as sums over the positions of each token.
 //
-// Memory: tokens, 8 bytes a position, and blocks of vectors; nothing grows with the number of
+// Memory: tokens, 8 bytes per position, and blocks of vectors; nothing grows with the number of
 // distinct pairs. A product reads one token and one line of the vectors for every pair.
 #pragma once
 
@@ -20,17 +20,17 @@
 namespace ngramstat::gpu {
 
 template <class Token>
-struct PlacesOfTokens {
+struct PositionsOfTokens {
     const Token* tokens;
-    std::uint32_t *keys, *places;
+    std::uint32_t *keys, *positions;
 
     NGRAMSTAT_HD void operator()(Index i) const {
         keys[i] = static_cast<std::uint32_t>(tokens[i]);
-        places[i] = static_cast<std::uint32_t>(i);
+        positions[i] = static_cast<std::uint32_t>(i);
     }
 };
 
-// Some positions of one token.
+// Consecutive sorted positions of one token.
 struct Run {
     std::uint32_t begin, end;
 };
@@ -39,25 +39,25 @@ struct Run {
 template <class Token>
 struct PairAt {
     const Token* tokens;
-    const std::uint32_t* about;
+    const std::uint32_t* position_info;
     Index n;
     Index lag;
-    bool across;  // pairs that are not inside a document count, too
+    bool across;  // also pairs that are not inside the content of one document
     bool backward;
 
-    // The class of the left token's document; -1: there is no such pair.
-    NGRAMSTAT_HD int class_of(Index place) const {
-        const Index left = backward ? place - lag : place;
+    // The half of the left token's document; -1: there is no such pair.
+    NGRAMSTAT_HD int half_of(Index position) const {
+        const Index left = backward ? position - lag : position;
         if (lag >= n || left < 0 || left + lag >= n) return -1;
-        if (!across && lag >= static_cast<Index>(about[left] & kRemaining)) return -1;
-        return static_cast<int>(about[left] >> 31);
+        if (!across && lag >= static_cast<Index>(position_info[left] & kRemaining)) return -1;
+        return static_cast<int>(position_info[left] >> 31);
     }
-    NGRAMSTAT_HD Index other(Index place) const {
-        return static_cast<Index>(tokens[backward ? place - lag : place + lag]);
+    NGRAMSTAT_HD Index other(Index position) const {
+        return static_cast<Index>(tokens[backward ? position - lag : position + lag]);
     }
 };
 
-// Sums over runs, by groups of kBlockSize threads, one lane each.
+// Sums over runs, by groups of kVectors threads, one vector each.
 template <class Token>
 struct SumRuns {
     static constexpr int kPhases = 2;
@@ -66,7 +66,7 @@ struct SumRuns {
 
     PairAt<Token> pair;
     const Run* runs;
-    const std::uint32_t* places;
+    const std::uint32_t* positions;
     const double* x;
     double w0, w1;
     double* sums;  // (runs, kBlockSize)
@@ -75,22 +75,22 @@ struct SumRuns {
     NGRAMSTAT_HD void phase(const BlockThread& at) const {
         double* partial = at.shared_as<double>();
         if constexpr (kPhase == 0) {
-            const int lane = at.thread % kLaneThreads;
-            const auto groups = static_cast<std::uint32_t>(at.threads / kLaneThreads);
+            const int v = at.thread % kVectors;
+            const auto groups = static_cast<std::uint32_t>(at.threads / kVectors);
             const Run run = runs[at.block];
             double sum = 0;
-            for (std::uint32_t e = run.begin + static_cast<std::uint32_t>(at.thread / kLaneThreads);
+            for (std::uint32_t e = run.begin + static_cast<std::uint32_t>(at.thread / kVectors);
                  e < run.end; e += groups) {
-                const Index place = places[e];
-                const int cls = pair.class_of(place);
-                if (cls < 0) continue;
-                sum += (cls == 0 ? w0 : w1) * x[pair.other(place) * kLaneThreads + lane];
+                const Index position = positions[e];
+                const int half = pair.half_of(position);
+                if (half < 0) continue;
+                sum += (half == 0 ? w0 : w1) * x[pair.other(position) * kVectors + v];
             }
             partial[at.thread] = sum;
-        } else if (at.thread < kLaneThreads) {
+        } else if (at.thread < kVectors) {
             double sum = 0;
-            for (int t = at.thread; t < at.threads; t += kLaneThreads) sum += partial[t];
-            sums[at.block * kLaneThreads + at.thread] = sum;
+            for (int t = at.thread; t < at.threads; t += kVectors) sum += partial[t];
+            sums[at.block * kVectors + at.thread] = sum;
         }
     }
 };
@@ -102,20 +102,21 @@ struct SumRunsOfRows {
     bool accumulate;
 
     NGRAMSTAT_HD void operator()(Index element) const {
-        const Index row = element / kLaneThreads, lane = element % kLaneThreads;
+        const Index row = element / kVectors, v = element % kVectors;
         double sum = accumulate ? out[element] : 0;
         for (std::uint32_t run = first_run[row]; run < first_run[row + 1]; ++run) {
-            sum += sums[static_cast<Index>(run) * kLaneThreads + lane];
+            sum += sums[static_cast<Index>(run) * kVectors + v];
         }
         out[element] = sum;
     }
 };
 
-// Pairs of each class by the token at the places of a run.
+// Pairs of each half by the token at the sorted positions. A thread adds up a stretch before it
+// touches memory that others add to.
 template <class Token>
 struct CountRuns {
     PairAt<Token> pair;
-    const std::uint32_t *tokens_of, *places;  // of each sorted position
+    const std::uint32_t *tokens_of, *positions;  // sorted by token
     Index vocab_size;
     Index n;
     std::uint64_t* counts;  // (2, V)
@@ -125,14 +126,14 @@ struct CountRuns {
     NGRAMSTAT_HD void operator()(Index stretch) const {
         const Index begin = stretch * kStretch;
         const Index end = begin + kStretch < n ? begin + kStretch : n;
-        std::uint64_t held[2] = {0, 0};
+        std::uint64_t sums[2] = {0, 0};
         for (Index e = begin; e < end; ++e) {
-            const int cls = pair.class_of(places[e]);
-            if (cls >= 0) ++held[cls];
+            const int half = pair.half_of(positions[e]);
+            if (half >= 0) ++sums[half];
             if (e + 1 == end || tokens_of[e + 1] != tokens_of[e]) {
                 for (int c = 0; c < 2; ++c) {
-                    if (held[c] != 0) add(&counts[c * vocab_size + tokens_of[e]], held[c]);
-                    held[c] = 0;
+                    if (sums[c] != 0) add(&counts[c * vocab_size + tokens_of[e]], sums[c]);
+                    sums[c] = 0;
                 }
             }
         }
@@ -146,22 +147,22 @@ class PairStreamOn : public PairStream {
                  const Documents& documents, bool across)
         : on_(on), n_(tokens.size), vocab_size_(vocab_size), across_(across) {
         if (n_ > kMaxTokens) throw DeviceError("the GPU streams at most 2^32 - 256 tokens");
-        const auto held = on_.activate();
-        const DocumentsOn<Executor> there(on_, documents, n_);
+        const auto active = on_.activate();
+        const DocumentsOn<Executor> on_device(on_, documents, n_);
         windows_.emplace(on_, tokens, 1.0);
         if (!windows_->is_whole()) {
-            throw DeviceMemoryError(static_cast<std::size_t>(n_) * sizeof(Token), on_.room(),
+            throw DeviceMemoryError(static_cast<std::size_t>(n_) * sizeof(Token), on_.available(),
                                     on_.limit());
         }
         const auto counts = count_tokens(on_, *windows_, tokens, vocab_size);
-        about_ = there.describe(0, n_);
+        position_info_ = on_device.describe(0, n_);
         keys_ = Buffer<std::uint32_t>(on_, n_);
-        places_ = Buffer<std::uint32_t>(on_, n_);
+        positions_ = Buffer<std::uint32_t>(on_, n_);
         {
-            Buffer<std::uint32_t> other_keys(on_, n_), other_places(on_, n_);
-            on_.for_each(n_,
-                         PlacesOfTokens<Token>{windows_->whole(), keys_.data(), places_.data()});
-            on_.sort_pairs(keys_, other_keys, places_, other_places, n_,
+            Buffer<std::uint32_t> other_keys(on_, n_), other_positions(on_, n_);
+            on_.for_each(
+                n_, PositionsOfTokens<Token>{windows_->whole(), keys_.data(), positions_.data()});
+            on_.sort_pairs(keys_, other_keys, positions_, other_positions, n_,
                            bits_below(static_cast<std::uint64_t>(vocab_size)));
         }
         std::vector<Run> runs;
@@ -183,19 +184,19 @@ class PairStreamOn : public PairStream {
         on_.upload(first_run_.data(), first_run.data(), vocab_size + 1);
     }
 
-    // Products return before they are done, and what they read may be the caller's.
+    // Products return before they are complete, and the tokens that they read may be the caller's.
     ~PairStreamOn() override { on_.synchronize(); }
 
     Index vocab_size() const { return vocab_size_; }
 
     std::array<std::vector<Count>, 2> counts(Index lag, bool by_right) const override {
-        const auto held = on_.activate();
+        const auto active = on_.activate();
         Buffer<std::uint64_t> sums(on_, 2 * vocab_size_);
         on_.clear(sums.data(), sums.size());
         using Body = CountRuns<Token>;
-        on_.for_each(
-            (n_ + Body::kStretch - 1) / Body::kStretch,
-            Body{pair(lag, by_right), keys_.data(), places_.data(), vocab_size_, n_, sums.data()});
+        on_.for_each((n_ + Body::kStretch - 1) / Body::kStretch,
+                     Body{pair(lag, by_right), keys_.data(), positions_.data(), vocab_size_, n_,
+                          sums.data()});
         std::array<std::vector<Count>, 2> host;
         for (int c = 0; c < 2; ++c) {
             host[c].resize(static_cast<std::size_t>(vocab_size_));
@@ -209,7 +210,7 @@ class PairStreamOn : public PairStream {
         Buffer<double> sums(on_, runs_.size() * kBlockSize);
         using Body = SumRuns<Token>;
         on_.for_blocks(runs_.size(), Body::kThreads, Body::kShared,
-                       Body{pair(lag, transposed), runs_.data(), places_.data(), x, weights[0],
+                       Body{pair(lag, transposed), runs_.data(), positions_.data(), x, weights[0],
                             weights[1], sums.data()});
         on_.for_each(vocab_size_ * kBlockSize,
                      SumRunsOfRows{sums.data(), first_run_.data(), out, accumulate});
@@ -223,14 +224,14 @@ class PairStreamOn : public PairStream {
 
     PairAt<Token> pair(Index lag, bool backward) const {
         checked_lag(lag, n_);
-        return {windows_->whole(), about_.data(), n_, lag, across_, backward};
+        return {windows_->whole(), position_info_.data(), n_, lag, across_, backward};
     }
 
     Executor& on_;
     Index n_, vocab_size_;
     bool across_;
     std::optional<Windows<Executor, Token>> windows_;
-    Buffer<std::uint32_t> about_, keys_, places_, first_run_;
+    Buffer<std::uint32_t> position_info_, keys_, positions_, first_run_;
     Buffer<Run> runs_;
 };
 

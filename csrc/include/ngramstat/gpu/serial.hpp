@@ -1,5 +1,5 @@
-// Runs GPU kernels on the CPU, one thread after the other: an emulated device for tests, whose
-// memory is as small as a test wants it.
+// Runs GPU kernels on the CPU, one thread after the other: an emulated device for tests, with as
+// little memory as a test needs.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@ namespace ngramstat::gpu {
 
 class SerialExecutor : public Memory {
   public:
-    // `shared_bytes`: what a block may share.
+    // `shared_bytes`: memory that the threads of a block may share.
     SerialExecutor(std::size_t limit, std::size_t shared_bytes)
         : Memory(limit), shared_bytes_(shared_bytes) {}
 
@@ -46,10 +46,10 @@ class SerialExecutor : public Memory {
         if (n > 0) std::memset(at, 0, static_cast<std::size_t>(n) * sizeof(T));
     }
 
-    // A copy that is under way while other work goes on, in one of two slots: the work that is
-    // given after wait_for_copy finds it done, and the next copy into the slot waits for the work
-    // given before release_slot. Here nothing is done before it is waited for, and nothing may be
-    // overwritten before it is released.
+    // An asynchronous copy into one of two slots: work submitted after wait_for_copy sees it
+    // completed, and the next copy into the slot waits for the work submitted before release_slot.
+    // The emulation copies as late as it may, when it is waited for, and refuses to overwrite a
+    // slot before its release: code that relies on anything earlier fails its tests.
     template <class T>
     void copy_ahead(T* to, const T* from, Index n, int slot) {
         Copy& copy = copies_[static_cast<std::size_t>(slot)];
@@ -64,7 +64,7 @@ class SerialExecutor : public Memory {
         copy.bytes = 0;
     }
     void release_slot(int slot) { copies_[static_cast<std::size_t>(slot)].in_use = false; }
-    // Whatever the slots hold is given up.
+    // Discards the contents of the slots.
     void drop_copies() { copies_ = {}; }
 
     template <class Body>
@@ -75,7 +75,7 @@ class SerialExecutor : public Memory {
     template <class Body>
     void for_blocks(Index blocks, int threads, std::size_t shared_bytes, const Body& body) const {
         require(shared_bytes <= shared_bytes_, "a block asks for more memory than it can share");
-        // What a block finds in shared memory is left over from others.
+        // Shared memory is not cleared between blocks on a GPU either.
         std::vector<std::max_align_t> shared(shared_bytes / sizeof(std::max_align_t) + 1);
         std::memset(shared.data(), 0xa5, shared.size() * sizeof(std::max_align_t));
         for (Index block = 0; block < blocks; ++block) {
@@ -142,25 +142,26 @@ class SerialExecutor : public Memory {
         }
         return runs;
     }
-    // Numbers [first, first + n) that `wanted` is true of, ascending. Returns how many.
+    // Numbers of [first, first + n) for which `is_selected` is true, ascending. Returns how many.
     template <class Predicate>
-    Index select(std::uint32_t first, Index n, const Predicate& wanted, std::uint32_t* out) const {
-        Index found = 0;
+    Index select(std::uint32_t first, Index n, const Predicate& is_selected,
+                 std::uint32_t* out) const {
+        Index n_selected = 0;
         for (Index i = 0; i < n; ++i) {
             const std::uint32_t number = first + static_cast<std::uint32_t>(i);
-            if (wanted(number)) out[found++] = number;
+            if (is_selected(number)) out[n_selected++] = number;
         }
-        return found;
+        return n_selected;
     }
 
   protected:
-    void* take(std::size_t bytes) override {
+    void* allocate_device(std::size_t bytes) override {
         void* memory = std::malloc(bytes);
-        // Device memory holds whatever was there: code that counts on zeros must fail here, too.
+        // Device memory is not cleared: code that relies on zeros must fail here, too.
         if (memory != nullptr) std::memset(memory, 0xa5, bytes);
         return memory;
     }
-    void give(void* memory) noexcept override { std::free(memory); }
+    void free_device(void* memory) noexcept override { std::free(memory); }
 
   private:
     template <class Key>

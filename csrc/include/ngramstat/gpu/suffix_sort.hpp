@@ -1,8 +1,10 @@
-// Suffixes sorted to a bounded depth on a GPU, and the n-gram statistics that follow from them.
+// The twin of suffixes/suffix_sort.hpp and suffixes/ngram_counts.hpp: suffixes sorted to a bounded
+// depth on a GPU, and the n-gram statistics that follow from them.
 //
-// Symbols are packed into words of 64 bits; positions are sorted by the last word first and the
-// first word last (each sort keeps the order of equal ones), and each word is read from the text at
-// the positions as they then stand. Every order of n-grams is then one pass over neighbours.
+// Symbols are packed into words of 64 bits. Positions are sorted by the last word first and by the
+// first word last; the sorts are stable, and each word is packed from the stream in the current
+// order of the positions. Counting the n-grams of one order is then one pass over adjacent
+// suffixes.
 #pragma once
 
 #include <algorithm>
@@ -29,8 +31,8 @@ struct SuffixReader {
     std::int64_t stop;  // -1: none
     bool backward;
 
-    // Whether a suffix of `length` symbols goes on beyond them.
-    NGRAMSTAT_HD bool goes_on(Index position, int length) const {
+    // Whether the suffix has more than `length` symbols.
+    NGRAMSTAT_HD bool continues(Index position, int length) const {
         const Index at = backward ? position - length : position + length;
         if (at < 0 || at >= n) return false;
         return length < 2 || stop < 0 || token(position, length - 1) != stop;
@@ -51,13 +53,13 @@ struct PackSymbols {
     NGRAMSTAT_HD void operator()(Index k) const {
         const Index position = positions[k];
         bool alive = true;
-        // Whether an earlier symbol ended the sequence is only known by looking.
+        // An earlier symbol may have been the stop token.
         if (reader.stop >= 0) {
-            for (int m = 1; m < first && alive; ++m) alive = reader.goes_on(position, m);
+            for (int m = 1; m < first && alive; ++m) alive = reader.continues(position, m);
         }
         std::uint64_t key = 0;
         for (int m = first; m < last; ++m) {
-            alive = alive && (m == 0 || reader.goes_on(position, m));
+            alive = alive && (m == 0 || reader.continues(position, m));
             key = key << bits |
                   (alive ? static_cast<std::uint64_t>(reader.token(position, m)) + 1 : 0);
         }
@@ -77,7 +79,8 @@ struct CommonPrefixes {
         if (k > 0) {
             const Index a = positions[k - 1], b = positions[k];
             while (shared < depth) {
-                if (shared > 0 && (!reader.goes_on(a, shared) || !reader.goes_on(b, shared))) break;
+                if (shared > 0 && (!reader.continues(a, shared) || !reader.continues(b, shared)))
+                    break;
                 if (reader.token(a, shared) != reader.token(b, shared)) break;
                 ++shared;
             }
@@ -86,7 +89,7 @@ struct CommonPrefixes {
     }
 };
 
-// Of sorted, disjoint segments, whether one holds the position, and its first token is wanted.
+// Whether one of sorted, disjoint segments holds the position, with a token of the range.
 template <class Token>
 struct InPopulation {
     const Token* tokens;
@@ -103,7 +106,7 @@ struct InPopulation {
     }
 };
 
-// Positions in suffix order, and what neighbours share.
+// Positions in suffix order, and the common prefix of each with the one before.
 struct Sorted {
     Buffer<std::uint32_t> positions;
     Buffer<std::uint8_t> lcp;
@@ -124,7 +127,7 @@ class SuffixSorter {
         }
         windows_.emplace(on_, tokens, 1.0);
         if (!windows_->is_whole()) {
-            throw DeviceMemoryError(static_cast<std::size_t>(n_) * sizeof(Token), on_.room(),
+            throw DeviceMemoryError(static_cast<std::size_t>(n_) * sizeof(Token), on_.available(),
                                     on_.limit());
         }
         counts_ = count_tokens(on_, *windows_, tokens, vocab_size);
@@ -135,14 +138,14 @@ class SuffixSorter {
     const Token* tokens() const { return windows_->whole(); }
     Index size() const { return n_; }
 
-    // The positions of a range of first tokens that lie in segments (given by bounds on the
-    // device).
+    // The positions of a range of first tokens that lie in segments, whose bounds are on the
+    // device.
     Sorted sort(TokenRange range, const Index* firsts, const Index* lasts, Index n_segments) const {
-        Index most = 0;
+        Index n_positions = 0;
         for (Index t = range.first; t < range.last; ++t)
-            most += counts_[static_cast<std::size_t>(t)];
+            n_positions += counts_[static_cast<std::size_t>(t)];
         Sorted sorted;
-        sorted.positions = Buffer<std::uint32_t>(on_, most);
+        sorted.positions = Buffer<std::uint32_t>(on_, n_positions);
         constexpr Index kStep = Index{1} << 30;
         for (Index first = 0; first < n_; first += kStep) {
             sorted.n += on_.select(
@@ -153,7 +156,7 @@ class SuffixSorter {
         const SuffixReader<Token> reader{tokens(), n_, order_.stop_token, order_.backward};
         {
             Buffer<std::uint64_t> keys(on_, sorted.n), other_keys(on_, sorted.n);
-            Buffer<std::uint32_t> other(on_, most);
+            Buffer<std::uint32_t> other(on_, n_positions);
             const int per_word = 64 / bits_;
             const int words = (order_.depth + per_word - 1) / per_word;
             for (int word = words - 1; word >= 0; --word) {
@@ -180,26 +183,26 @@ class SuffixSorter {
     std::vector<Index> counts_;
 };
 
-// Ranges of first tokens with at most so many positions each; one token may have more.
+// Ranges of first tokens with at most `budget` positions each; a single token may have more.
 inline std::vector<TokenRange> token_ranges(const std::vector<Index>& counts, TokenRange within,
                                             Index budget) {
     std::vector<TokenRange> ranges;
-    Index first = within.first, held = 0;
+    Index first = within.first, n_positions = 0;
     for (Index token = within.first; token < within.last; ++token) {
         const Index count = counts[static_cast<std::size_t>(token)];
-        if (token > first && held + count > budget) {
+        if (token > first && n_positions + count > budget) {
             ranges.push_back({first, token});
             first = token;
-            held = 0;
+            n_positions = 0;
         }
-        held += count;
+        n_positions += count;
     }
     if (first < within.last) ranges.push_back({first, within.last});
     return ranges;
 }
 
-// work(range) over such ranges, in order. One that does not fit the memory after all is halved;
-// work must leave nothing behind where it throws DeviceMemoryError.
+// Calls work(range) for such ranges, in order. A range that does not fit the memory after all is
+// halved; work must have no effect where it throws DeviceMemoryError.
 template <class Work>
 void for_ranges_that_fit(const std::vector<Index>& counts, TokenRange within, Index budget,
                          Work&& work) {
@@ -226,11 +229,11 @@ void suffix_array_on(Executor& on, const Stream<Token>& tokens, Index vocab_size
     const SuffixSorter<Executor, Token> sorter(on, tokens, vocab_size, order);
     require(static_cast<Index>(suffixes.size()) == tokens.size && lcp.size() == suffixes.size(),
             "one suffix and one common prefix for each token");
-    const Index whole[2] = {0, tokens.size};
+    const Index whole_stream[2] = {0, tokens.size};
     Buffer<Index> bounds(on, 2);
-    on.upload(bounds.data(), whole, 2);
+    on.upload(bounds.data(), whole_stream, 2);
     Index budget = std::max<Index>(
-        1, static_cast<Index>(on.room()) / SuffixSorter<Executor, Token>::kBytesOfPosition);
+        1, static_cast<Index>(on.available()) / SuffixSorter<Executor, Token>::kBytesOfPosition);
     std::size_t done = 0;
     std::vector<std::uint32_t> positions;
     for_ranges_that_fit(sorter.counts(), {0, vocab_size}, budget, [&](TokenRange range) {
@@ -243,14 +246,14 @@ void suffix_array_on(Executor& on, const Stream<Token>& tokens, Index vocab_size
     });
 }
 
-// The group and the quarter of a position's target, as ngramstat::Label packs them; `none` where it
-// is none.
+// The cluster and the quarter of the document of each target, packed as in ngramstat::Label; `none`
+// for positions that are no target.
 struct LabelTargets {
-    const Index *firsts, *lasts, *unit_ends;
+    const Index *firsts, *lasts, *document_ends;
     const std::uint8_t* quarters;
-    const std::uint32_t* groups;
-    Index n_segments, n_units;
-    bool all;  // every position of a segment is a target, not only those behind its first
+    const std::uint32_t* clusters;
+    Index n_segments, n_documents;
+    bool all;  // every position of a segment is a target, its first one too
     std::uint32_t none;
     std::uint32_t* labels;
 
@@ -258,12 +261,12 @@ struct LabelTargets {
         labels[position] = none;
         const Index s = first_above(lasts, n_segments, position);
         if (s == n_segments || position < firsts[s] || (!all && position == firsts[s])) return;
-        const Index unit = first_above(unit_ends, n_units, position);
-        labels[position] = groups[unit] << 3 | quarters[unit];
+        const Index document = first_above(document_ends, n_documents, position);
+        labels[position] = clusters[document] << 3 | quarters[document];
     }
 };
 
-// Labels of the sorted positions: of the target there, and of the one that follows.
+// Labels of the sorted positions and of the positions after them.
 struct GatherLabels {
     const std::uint32_t *labels, *positions;
     std::uint32_t *targets, *contexts;
@@ -297,18 +300,18 @@ struct CountMembers {
     NGRAMSTAT_HD void operator()(Index stretch) const {
         const Index begin = stretch * kStretch;
         const Index end = begin + kStretch < n ? begin + kStretch : n;
-        std::uint32_t held[kQuarterCounts] = {};
+        std::uint32_t sums[kQuarterCounts] = {};
         for (Index k = begin; k < end; ++k) {
             const std::uint32_t target = targets[k] & 7, context = contexts[k] & 7;
             for (std::uint32_t q = 0; q < 4; ++q) {
-                held[q] += target == q;
-                held[4 + q] += context == q;
+                sums[q] += target == q;
+                sums[4 + q] += context == q;
             }
             if (k + 1 == end || runs[k + 1] != runs[k]) {
                 std::uint32_t* to = counts + static_cast<Index>(runs[k] - 1) * kQuarterCounts;
                 for (int q = 0; q < kQuarterCounts; ++q) {
-                    if (held[q] != 0) add(&to[q], held[q]);
-                    held[q] = 0;
+                    if (sums[q] != 0) add(&to[q], sums[q]);
+                    sums[q] = 0;
                 }
             }
         }
@@ -316,7 +319,7 @@ struct CountMembers {
 };
 
 // Histograms of the runs' counts in all subsets, of targets and of contexts. Counts of one are
-// added up by threads, small ones by blocks, large ones are listed.
+// summed per thread, small ones per block of threads, large ones are listed.
 struct HistogramRuns {
     static constexpr int kPhases = 3;
     static constexpr int kThreads = 256;
@@ -333,10 +336,10 @@ struct HistogramRuns {
 
     template <int kPhase>
     NGRAMSTAT_HD void phase(const BlockThread& at) const {
-        auto* mine = at.shared_as<std::uint32_t>();
+        auto* block_sums = at.shared_as<std::uint32_t>();
         constexpr int kCells = kHistograms * static_cast<int>(kDense);
         if constexpr (kPhase == 0) {
-            for (int c = at.thread; c < kCells; c += at.threads) mine[c] = 0;
+            for (int c = at.thread; c < kCells; c += at.threads) block_sums[c] = 0;
         } else if constexpr (kPhase == 1) {
             std::uint32_t ones[kHistograms] = {};
             const Index begin = at.block * runs_of_block;
@@ -353,7 +356,7 @@ struct HistogramRuns {
                         ones[histogram] += size == 1;
                         if (size < 2) continue;
                         if (size < kDense) {
-                            add(&mine[static_cast<std::uint32_t>(histogram) * kDense + size],
+                            add(&block_sums[static_cast<std::uint32_t>(histogram) * kDense + size],
                                 std::uint32_t{1});
                         } else {
                             large[fetch_add(n_large, 1)] =
@@ -363,17 +366,19 @@ struct HistogramRuns {
                 }
             }
             for (int h = 0; h < kHistograms; ++h) {
-                if (ones[h] != 0) add(&mine[static_cast<std::uint32_t>(h) * kDense + 1], ones[h]);
+                if (ones[h] != 0)
+                    add(&block_sums[static_cast<std::uint32_t>(h) * kDense + 1], ones[h]);
             }
         } else {
             for (int c = at.thread; c < kCells; c += at.threads) {
-                if (mine[c] != 0) add(&dense[c], std::uint64_t{mine[c]});
+                if (block_sums[c] != 0) add(&dense[c], std::uint64_t{block_sums[c]});
             }
         }
     }
 };
 
-// What members lose and gain, by group: 64-bit sums that wrap as the signed ones do.
+// Losses and gains of the members (see ngramstat::NgramCounts), by cluster: 64-bit sums that wrap
+// as signed ones do.
 struct SumLosses {
     static constexpr int kPhases = 3;
     static constexpr int kThreads = 512;
@@ -384,9 +389,9 @@ struct SumLosses {
     const std::uint32_t* values;     // ascending counts
     const std::int64_t* logarithms;  // of each of them
     Index n_values, n_direct;        // values[c] == c below n_direct
-    std::uint32_t none;              // group of those that are none
+    std::uint32_t none;              // cluster of positions that are no target
     bool shared, with_contexts;
-    std::uint64_t* losses;  // (2, groups)
+    std::uint64_t* losses;  // (2, clusters)
 
     NGRAMSTAT_HD std::uint64_t logarithm(std::uint32_t count) const {
         Index at = count;
@@ -396,41 +401,48 @@ struct SumLosses {
 
     template <int kPhase>
     NGRAMSTAT_HD void phase(const BlockThread& at) const {
-        auto* mine = at.shared_as<std::uint64_t>();
         if constexpr (kPhase == 0) {
-            if (!shared) return;
-            for (std::uint32_t g = static_cast<std::uint32_t>(at.thread); g < 2 * none;
-                 g += static_cast<std::uint32_t>(at.threads)) {
-                mine[g] = 0;
-            }
+            if (shared) clear_block_sums(at);
         } else if constexpr (kPhase == 1) {
-            std::uint64_t* to = shared ? mine : losses;
-            const Index begin = at.block * kMembers;
-            const Index end = begin + kMembers < n ? begin + kMembers : n;
-            for (Index k = begin + at.thread; k < end; k += at.threads) {
-                const std::uint32_t target = targets[k] >> 3, context = contexts[k] >> 3;
-                const std::uint32_t* eight =
-                    counts + static_cast<Index>(runs[k] - 1) * kQuarterCounts;
-                if (target != none) {
-                    const std::uint32_t size = eight[0] + eight[1] + eight[2] + eight[3];
-                    if (size > 1) add(&to[target], ~logarithm(size) + 1);
-                }
-                if (with_contexts && context != none) {
-                    const std::uint32_t size = eight[4] + eight[5] + eight[6] + eight[7];
-                    if (size > 1) add(&to[none + context], logarithm(size));
-                }
-            }
+            sum_members(at, shared ? at.shared_as<std::uint64_t>() : losses);
         } else {
-            if (!shared) return;
-            for (std::uint32_t g = static_cast<std::uint32_t>(at.thread); g < 2 * none;
-                 g += static_cast<std::uint32_t>(at.threads)) {
-                if (mine[g] != 0) add(&losses[g], mine[g]);
+            if (shared) add_block_sums(at);
+        }
+    }
+
+    NGRAMSTAT_HD void clear_block_sums(const BlockThread& at) const {
+        auto* block_sums = at.shared_as<std::uint64_t>();
+        for (std::uint32_t c = static_cast<std::uint32_t>(at.thread); c < 2 * none;
+             c += static_cast<std::uint32_t>(at.threads)) {
+            block_sums[c] = 0;
+        }
+    }
+    NGRAMSTAT_HD void sum_members(const BlockThread& at, std::uint64_t* sums) const {
+        const Index begin = at.block * kMembers;
+        const Index end = begin + kMembers < n ? begin + kMembers : n;
+        for (Index k = begin + at.thread; k < end; k += at.threads) {
+            const std::uint32_t target = targets[k] >> 3, context = contexts[k] >> 3;
+            const std::uint32_t* eight = counts + static_cast<Index>(runs[k] - 1) * kQuarterCounts;
+            if (target != none) {
+                const std::uint32_t size = eight[0] + eight[1] + eight[2] + eight[3];
+                if (size > 1) add(&sums[target], ~logarithm(size) + 1);
             }
+            if (with_contexts && context != none) {
+                const std::uint32_t size = eight[4] + eight[5] + eight[6] + eight[7];
+                if (size > 1) add(&sums[none + context], logarithm(size));
+            }
+        }
+    }
+    NGRAMSTAT_HD void add_block_sums(const BlockThread& at) const {
+        const auto* block_sums = at.shared_as<std::uint64_t>();
+        for (std::uint32_t c = static_cast<std::uint32_t>(at.thread); c < 2 * none;
+             c += static_cast<std::uint32_t>(at.threads)) {
+            if (block_sums[c] != 0) add(&losses[c], block_sums[c]);
         }
     }
 };
 
-// Targets by group and quarter.
+// Numbers of targets by cluster and by quarter.
 struct CountTargets {
     static constexpr int kPhases = 3;
     static constexpr int kThreads = 512;
@@ -438,37 +450,37 @@ struct CountTargets {
 
     const std::uint32_t* targets;
     Index n;
-    std::uint32_t none;     // group of those that are none
+    std::uint32_t none;     // cluster of positions that are no target
     bool shared;            // whether a block's sums fit its memory
-    std::uint64_t* totals;  // groups, then quarters
+    std::uint64_t* totals;  // clusters, then quarters
 
     template <int kPhase>
     NGRAMSTAT_HD void phase(const BlockThread& at) const {
-        auto* mine = at.shared_as<std::uint32_t>();
+        auto* block_sums = at.shared_as<std::uint32_t>();
         if constexpr (kPhase == 1) {
-            std::uint32_t held[4] = {};
+            std::uint32_t sums[4] = {};
             const Index begin = at.block * kMembers;
             const Index end = begin + kMembers < n ? begin + kMembers : n;
             for (Index k = begin + at.thread; k < end; k += at.threads) {
-                const std::uint32_t group = targets[k] >> 3;
-                if (group == none) continue;
-                for (std::uint32_t q = 0; q < 4; ++q) held[q] += (targets[k] & 7) == q;
+                const std::uint32_t cluster = targets[k] >> 3;
+                if (cluster == none) continue;
+                for (std::uint32_t q = 0; q < 4; ++q) sums[q] += (targets[k] & 7) == q;
                 if (shared) {
-                    add(&mine[group], std::uint32_t{1});
+                    add(&block_sums[cluster], std::uint32_t{1});
                 } else {
-                    add(&totals[group], std::uint64_t{1});
+                    add(&totals[cluster], std::uint64_t{1});
                 }
             }
             for (std::uint32_t q = 0; q < 4; ++q) {
-                if (held[q] != 0) add(&totals[none + q], std::uint64_t{held[q]});
+                if (sums[q] != 0) add(&totals[none + q], std::uint64_t{sums[q]});
             }
         } else if (shared) {
             for (auto g = static_cast<std::uint32_t>(at.thread); g < none;
                  g += static_cast<std::uint32_t>(at.threads)) {
                 if constexpr (kPhase == 0) {
-                    mine[g] = 0;
-                } else if (mine[g] != 0) {
-                    add(&totals[g], std::uint64_t{mine[g]});
+                    block_sums[g] = 0;
+                } else if (block_sums[g] != 0) {
+                    add(&totals[g], std::uint64_t{block_sums[g]});
                 }
             }
         }
@@ -483,43 +495,43 @@ class NgramCounterOn : public NgramCounter {
         : on_(on),
           vocab_size_(vocab_size),
           depth_(max_context + 1),
-          n_units_(documents.size()),
-          n_groups_(static_cast<std::uint32_t>(documents.n_clusters())) {
+          n_documents_(documents.size()),
+          n_clusters_(static_cast<std::uint32_t>(documents.n_clusters())) {
         check_ngrams(tokens.size, max_context, documents);
-        const auto held = on_.activate();
+        const auto active = on_.activate();
         sorter_.emplace(on_, tokens, vocab_size, SuffixOrder{depth_, true, -1});
         std::vector<Index> firsts, lasts;
         for (const Segment& segment : ngram_population(documents, across, max_context)) {
             firsts.push_back(segment.first);
             lasts.push_back(segment.last);
         }
-        firsts_ = sent(on_, std::span<const Index>(firsts));
-        lasts_ = sent(on_, std::span<const Index>(lasts));
-        unit_ends_ = sent(on_, documents.ends());
+        firsts_ = to_device(on_, std::span<const Index>(firsts));
+        lasts_ = to_device(on_, std::span<const Index>(lasts));
+        ends_ = to_device(on_, documents.ends());
         const std::vector<std::uint8_t> quarters = documents.quarters();
-        quarters_ = sent(on_, std::span<const std::uint8_t>(quarters));
-        groups_ = sent(on_, documents.clusters());
-        // One label more, for what follows the last position.
+        quarters_ = to_device(on_, std::span<const std::uint8_t>(quarters));
+        clusters_ = to_device(on_, documents.clusters());
+        // One label more, for the position after the last.
         labels_ = Buffer<std::uint32_t>(on_, tokens.size + 1);
-        on_.for_each(tokens.size, LabelTargets{firsts_.data(), lasts_.data(), unit_ends_.data(),
-                                               quarters_.data(), groups_.data(), lasts_.size(),
-                                               n_units_, depth_ == 1, none(), labels_.data()});
+        on_.for_each(tokens.size, LabelTargets{firsts_.data(), lasts_.data(), ends_.data(),
+                                               quarters_.data(), clusters_.data(), lasts_.size(),
+                                               n_documents_, depth_ == 1, none(), labels_.data()});
         const std::uint32_t last = none();
         on_.upload(labels_.data() + tokens.size, &last, 1);
     }
 
     Index positions_that_fit() const override {
-        return std::max<Index>(1, static_cast<Index>(on_.room()) / kBytesOfPosition);
+        return std::max<Index>(1, static_cast<Index>(on_.available()) / kBytesOfPosition);
     }
 
     std::vector<Index> token_counts() const override { return sorter_->counts(); }
 
     NgramCounts count(TokenRange range) override {
-        const auto held = on_.activate();
+        const auto active = on_.activate();
         check_range(range, vocab_size_);
-        Totals totals(depth_, n_groups_);
+        Totals totals(depth_, n_clusters_);
         for_ranges_that_fit(sorter_->counts(), range, positions_that_fit(), [&](TokenRange part) {
-            Totals more(depth_, n_groups_);
+            Totals more(depth_, n_clusters_);
             add(part, more);
             totals.add(more);
         });
@@ -527,10 +539,11 @@ class NgramCounterOn : public NgramCounter {
     }
 
   private:
-    // Sorted positions and common prefixes (5), labels (8), runs (4) and their counts (at most 32)
-    // at the end, with what a sort of the list of large counts takes.
+    // Sorted positions and common prefixes (5), labels (8), runs (4), their counts (at most 32),
+    // and scratch to sort the list of large counts.
     static constexpr Index kBytesOfPosition = 52;
-    // Sums that a block keeps to itself; more of them are added up where all blocks meet.
+    // Bytes of sums that a block of threads keeps in shared memory; larger ones go to device
+    // memory.
     static constexpr std::size_t kSharedSums = 48 << 10;
     using Map = std::map<Count, Count>;
 
@@ -540,10 +553,10 @@ class NgramCounterOn : public NgramCounter {
         std::array<std::uint64_t, 4> targets{};
         int depth;
 
-        Totals(int d, std::uint32_t groups)
+        Totals(int d, std::uint32_t clusters)
             : maps(static_cast<std::size_t>(d)),
-              losses(static_cast<std::size_t>(d) * groups),
-              group_targets(groups),
+              losses(static_cast<std::size_t>(d) * clusters),
+              group_targets(clusters),
               depth(d) {}
 
         void add(const Totals& other) {
@@ -584,7 +597,7 @@ class NgramCounterOn : public NgramCounter {
         }
     };
 
-    std::uint32_t none() const { return n_groups_ << 3 | 7; }
+    std::uint32_t none() const { return n_clusters_ << 3 | 7; }
 
     void add(TokenRange range, Totals& totals) const {
         const Sorted sorted = sorter_->sort(range, firsts_.data(), lasts_.data(), lasts_.size());
@@ -611,24 +624,23 @@ class NgramCounterOn : public NgramCounter {
     }
 
     void count_targets(const Buffer<std::uint32_t>& targets, Index n, Totals& totals) const {
-        Buffer<std::uint64_t> sums(on_, static_cast<Index>(n_groups_) + 4);
+        Buffer<std::uint64_t> sums(on_, static_cast<Index>(n_clusters_) + 4);
         on_.clear(sums.data(), sums.size());
-        const std::size_t shared = static_cast<std::size_t>(n_groups_) * sizeof(std::uint32_t);
+        const std::size_t shared = static_cast<std::size_t>(n_clusters_) * sizeof(std::uint32_t);
         const bool fits = shared <= kSharedSums;
         on_.for_blocks((n + CountTargets::kMembers - 1) / CountTargets::kMembers,
                        CountTargets::kThreads, fits ? shared : 0,
-                       CountTargets{targets.data(), n, n_groups_, fits, sums.data()});
-        on_.download(totals.group_targets.data(), sums.data(), static_cast<Index>(n_groups_));
-        on_.download(totals.targets.data(), sums.data() + n_groups_, 4);
+                       CountTargets{targets.data(), n, n_clusters_, fits, sums.data()});
+        on_.download(totals.group_targets.data(), sums.data(), static_cast<Index>(n_clusters_));
+        on_.download(totals.targets.data(), sums.data() + n_clusters_, 4);
     }
 
     void histogram(const Buffer<std::uint32_t>& counts, Index n_runs, Index n,
                    std::array<Map, 2 * kSubsets>& maps) const {
         constexpr Index kCells = HistogramRuns::kHistograms * HistogramRuns::kDense;
         // Every member is in three subsets of targets and in three of contexts.
-        const Index most_large = 6 * n / HistogramRuns::kDense + 1;
-        Buffer<std::uint64_t> dense(on_, kCells + 1), large(on_, most_large),
-            other(on_, most_large);
+        const Index max_large = 6 * n / HistogramRuns::kDense + 1;
+        Buffer<std::uint64_t> dense(on_, kCells + 1), large(on_, max_large), other(on_, max_large);
         on_.clear(dense.data(), kCells + 1);
         const Index blocks =
             std::clamp<Index>(n_runs / 4096, 1, 16 * static_cast<Index>(on_.multiprocessors()));
@@ -661,7 +673,7 @@ class NgramCounterOn : public NgramCounter {
     void sum_losses(int m, const Buffer<std::uint32_t>& runs, const Buffer<std::uint32_t>& targets,
                     const Buffer<std::uint32_t>& contexts, const Buffer<std::uint32_t>& counts,
                     Index n, const std::array<Map, 2 * kSubsets>& maps, Totals& totals) const {
-        // Logarithms are the host's, so that they are the same to the last bit.
+        // Logarithms come from the host, so that they are the same to the last bit.
         std::vector<std::uint32_t> values;
         std::vector<std::int64_t> logarithms;
         for (std::uint32_t c = 0; c < HistogramRuns::kDense; ++c) values.push_back(c);
@@ -675,9 +687,9 @@ class NgramCounterOn : public NgramCounter {
         large.erase(std::unique(large.begin(), large.end()), large.end());
         values.insert(values.end(), large.begin(), large.end());
         for (const std::uint32_t value : values) logarithms.push_back(scaled_logarithm(value));
-        const auto values_there = sent(on_, std::span<const std::uint32_t>(values));
-        const auto logarithms_there = sent(on_, std::span<const std::int64_t>(logarithms));
-        Buffer<std::uint64_t> losses(on_, 2 * static_cast<Index>(n_groups_));
+        const auto values_on_device = to_device(on_, std::span<const std::uint32_t>(values));
+        const auto logarithms_on_device = to_device(on_, std::span<const std::int64_t>(logarithms));
+        Buffer<std::uint64_t> losses(on_, 2 * static_cast<Index>(n_clusters_));
         on_.clear(losses.data(), losses.size());
         const std::size_t shared = losses.bytes();
         const bool fits = shared <= kSharedSums;
@@ -685,26 +697,26 @@ class NgramCounterOn : public NgramCounter {
             (n + SumLosses::kMembers - 1) / SumLosses::kMembers, SumLosses::kThreads,
             fits ? shared : 0,
             SumLosses{runs.data(), targets.data(), contexts.data(), counts.data(), n,
-                      values_there.data(), logarithms_there.data(), values_there.size(),
-                      HistogramRuns::kDense, n_groups_, fits, m < depth_, losses.data()});
-        std::vector<std::uint64_t> host(2 * static_cast<std::size_t>(n_groups_));
+                      values_on_device.data(), logarithms_on_device.data(), values_on_device.size(),
+                      HistogramRuns::kDense, n_clusters_, fits, m < depth_, losses.data()});
+        std::vector<std::uint64_t> host(2 * static_cast<std::size_t>(n_clusters_));
         on_.download(host.data(), losses.data(), losses.size());
         const auto depth = static_cast<std::size_t>(depth_), order = static_cast<std::size_t>(m);
-        for (std::size_t g = 0; g < n_groups_; ++g) {
+        for (std::size_t g = 0; g < n_clusters_; ++g) {
             totals.losses[g * depth + order - 1] += host[g];
-            if (m < depth_) totals.losses[g * depth + order] += host[n_groups_ + g];
+            if (m < depth_) totals.losses[g * depth + order] += host[n_clusters_ + g];
         }
     }
 
     Executor& on_;
     Index vocab_size_;
     int depth_;
-    Index n_units_;
-    std::uint32_t n_groups_;
+    Index n_documents_;
+    std::uint32_t n_clusters_;
     std::optional<SuffixSorter<Executor, Token>> sorter_;
-    Buffer<Index> firsts_, lasts_, unit_ends_;
+    Buffer<Index> firsts_, lasts_, ends_;
     Buffer<std::uint8_t> quarters_;
-    Buffer<std::uint32_t> groups_, labels_;
+    Buffer<std::uint32_t> clusters_, labels_;
 };
 
 }  // namespace ngramstat::gpu

@@ -1,4 +1,4 @@
-// Tokens on their way to the device: whole where they fit, else window by window.
+// Copies tokens to the device: the whole stream where it fits, otherwise window by window.
 #pragma once
 
 #include <algorithm>
@@ -14,18 +14,19 @@ namespace ngramstat::gpu {
 template <class Executor, class Token>
 class Windows {
   public:
-    // Takes at most `share` of the memory that is left for the whole stream.
-    Windows(Executor& on, const Stream<Token>& stream, double share) : on_(on), stream_(stream) {
+    // Uses at most `max_fraction` of the available memory for the whole stream.
+    Windows(Executor& on, const Stream<Token>& stream, double max_fraction)
+        : on_(on), stream_(stream) {
         if (stream.on_device) {
             whole_ = stream.data;
             is_whole_ = true;
             return;
         }
         const auto bytes = static_cast<double>(stream.size) * sizeof(Token);
-        if (bytes > share * static_cast<double>(on.room())) return;
-        kept_ = Buffer<Token>(on, stream.size);
-        on.upload(kept_.data(), stream.data, stream.size);
-        whole_ = kept_.data();
+        if (bytes > max_fraction * static_cast<double>(on.available())) return;
+        copy_ = Buffer<Token>(on, stream.size);
+        on.upload(copy_.data(), stream.data, stream.size);
+        whole_ = copy_.data();
         is_whole_ = true;
     }
 
@@ -36,17 +37,17 @@ class Windows {
     Windows(const Windows&) = delete;
     Windows& operator=(const Windows&) = delete;
 
-    // Whether the whole stream lies on the device, and where.
+    // Whether the whole stream is on the device, and its address there.
     bool is_whole() const { return is_whole_; }
     const Token* whole() const { return whole_; }
 
-    // Room for windows of at most so many tokens; none is needed for a stream that is there whole.
-    void reserve(Index largest) {
+    // Allocates windows of `size` tokens; none are needed where the whole stream is on the device.
+    void reserve(Index size) {
         if (is_whole_) return;
         for (auto& slot : slots_) {
-            if (slot.size() < largest) {
+            if (slot.size() < size) {
                 slot.reset();
-                slot = Buffer<Token>(on_, largest);
+                slot = Buffer<Token>(on_, size);
             }
         }
         on_.synchronize();
@@ -56,20 +57,20 @@ class Windows {
         for (auto& slot : slots_) slot.reset();
     }
 
-    // Begins to fetch [first, last) into a slot, behind the work that was released from it.
+    // Starts to copy [first, last) into a slot, once the work before its release is done.
     void fetch(int slot, Index first, Index last) {
         firsts_[static_cast<std::size_t>(slot)] = first;
         if (is_whole_) return;
         on_.copy_ahead(slots_[static_cast<std::size_t>(slot)].data(), stream_.data + first,
                        last - first, slot);
     }
-    // Where the first token of the window lies; work after this waits for the fetch.
+    // Address of the window's first token; work submitted after this waits for the copy.
     const Token* use(int slot) {
         if (is_whole_) return whole_ + firsts_[static_cast<std::size_t>(slot)];
         on_.wait_for_copy(slot);
         return slots_[static_cast<std::size_t>(slot)].data();
     }
-    // The slot may be filled again once the work so far is done.
+    // The slot may be filled again once the work submitted so far is done.
     void release(int slot) {
         if (!is_whole_) on_.release_slot(slot);
     }
@@ -79,12 +80,12 @@ class Windows {
     Stream<Token> stream_;
     bool is_whole_ = false;
     const Token* whole_ = nullptr;
-    Buffer<Token> kept_;
+    Buffer<Token> copy_;
     std::array<Buffer<Token>, 2> slots_;
     std::array<Index, 2> firsts_{};
 };
 
-// Tokens of a window by id, and the first position with an id that the vocabulary does not hold.
+// Counts the tokens of a window by id, and finds the first position with an id >= vocab_size.
 template <class Token>
 struct CountTokens {
     static constexpr int kPhases = 3;
@@ -100,10 +101,10 @@ struct CountTokens {
 
     template <int kPhase>
     NGRAMSTAT_HD void phase(const BlockThread& at) const {
-        auto* mine = at.shared_as<std::uint32_t>();
+        auto* block_counts = at.shared_as<std::uint32_t>();
         if constexpr (kPhase == 0) {
             if (!shared) return;
-            for (Index y = at.thread; y < vocab_size; y += at.threads) mine[y] = 0;
+            for (Index y = at.thread; y < vocab_size; y += at.threads) block_counts[y] = 0;
         } else if constexpr (kPhase == 1) {
             const Index begin = at.block * kPositions;
             const Index end = begin + kPositions < n ? begin + kPositions : n;
@@ -112,7 +113,7 @@ struct CountTokens {
                 if (token >= vocab_size) {
                     lower_to(bad, static_cast<std::uint64_t>(first + i));
                 } else if (shared) {
-                    add(&mine[token], std::uint32_t{1});
+                    add(&block_counts[token], std::uint32_t{1});
                 } else {
                     add(&counts[token], std::uint64_t{1});
                 }
@@ -120,7 +121,7 @@ struct CountTokens {
         } else {
             if (!shared) return;
             for (Index y = at.thread; y < vocab_size; y += at.threads) {
-                if (mine[y] != 0) add(&counts[y], std::uint64_t{mine[y]});
+                if (block_counts[y] != 0) add(&counts[y], std::uint64_t{block_counts[y]});
             }
         }
     }
@@ -142,7 +143,7 @@ std::vector<Index> count_tokens(Executor& on, Windows<Executor, Token>& windows,
     Index window = std::min(stream.size, kWindow);
     if (windows.is_whole()) window = stream.size;
     while (!windows.is_whole() && window > 4096 &&
-           static_cast<std::size_t>(2 * window) * sizeof(Token) > on.room() / 2) {
+           static_cast<std::size_t>(2 * window) * sizeof(Token) > on.available() / 2) {
         window /= 2;
     }
     windows.reserve(window);

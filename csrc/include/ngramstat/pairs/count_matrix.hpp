@@ -12,34 +12,34 @@
 
 namespace ngramstat {
 
-// Entries of a run of rows, row by row; columns ascend within a row.
+// Entries of consecutive rows, row by row; columns ascend within a row.
 template <class Integer>
 struct CountEntries {
     std::vector<Integer> column;
-    std::vector<Integer> first;   // counts of class 0 (document half A)
-    std::vector<Integer> second;  // counts of class 1 (half B); empty: all zero
+    std::vector<Integer> first;   // counts of channel 0: document half 0
+    std::vector<Integer> second;  // counts of channel 1: document half 1; empty: all zero
 };
 
-// Compressed rows of [first_row, first_row + n_rows). Entries take 16 bits wherever all of a
-// block's columns and counts fit: half the memory, the same time.
+// Compressed rows of [first_row, first_row + n_rows). Entries have 16 bits wherever all of a
+// block's columns and counts fit: half the memory, the same speed.
 struct CountBlock {
     Index first_row = 0;
     std::vector<Index> row_start{0};  // n_rows + 1 offsets into the entries
     std::variant<CountEntries<std::uint16_t>, CountEntries<std::uint32_t>> entries;
 
     Index n_rows() const { return static_cast<Index>(row_start.size()) - 1; }
-    // Calls visit(entries of either width) and returns what it does.
+    // Calls visit(entries of either width) and returns its result.
     template <class Visit>
     decltype(auto) with_entries(Visit&& visit) const {
         return std::visit(visit, entries);
     }
-    // Takes the entries in the narrowest width that holds them.
+    // Stores the entries in the narrowest width that holds them.
     void set_entries(const CountEntries<std::uint32_t>& wide);
-    // The same of the first n of each vector.
+    // The same for the first n elements of each vector.
     void set_entries(const CountEntries<std::uint32_t>& wide, std::size_t n);
 };
 
-// (n_rows x n_cols) counts with two channels. Weights (w0, w1) make a real matrix of it:
+// (n_rows x n_cols) counts with two channels. Weights (w0, w1) combine them into a real matrix:
 // M = w0 * first + w1 * second. Sums of doubles run in an order fixed by the data, so products are
 // bit-identical over thread counts and instruction sets.
 class CountMatrix {
@@ -52,11 +52,11 @@ class CountMatrix {
     Index bytes() const;
     const std::vector<CountBlock>& blocks() const { return blocks_; }
 
-    // Row that the first appended block begins with (0 unless this holds a later part of the rows).
+    // Sets the row that the first appended block begins with (0 by default).
     void start_at(Index row);
-    // Takes the next rows. Blocks come in ascending row order without gaps or overlaps.
+    // Appends the next rows. Blocks must come in ascending row order without gaps or overlaps.
     void append(CountBlock&& block);
-    // Takes all blocks of `other`, which must continue where this matrix ends.
+    // Moves all blocks out of `other`, which must continue where this matrix ends.
     void append(CountMatrix&& other);
     bool complete() const { return first_row_ == 0 && next_row_ == n_rows_; }
 
@@ -64,8 +64,8 @@ class CountMatrix {
     std::array<std::vector<Count>, 2> row_sums() const;
     std::array<std::vector<Count>, 2> column_sums() const;
 
-    // The same entries with rows for columns: its multiply is this one's multiply_transposed, in
-    // half of the time, for twice the memory.
+    // The transpose. Its multiply takes half the time of this matrix's multiply_transposed, but
+    // both matrices together take twice the memory.
     CountMatrix transposed(int threads) const;
 
     // out (n_rows x kBlockSize) = M x, x (n_cols x kBlockSize), both row-major. Overwrites out.
@@ -86,11 +86,11 @@ class CountMatrix {
 
   private:
     void require_complete() const;
-    // Bounds of about `wanted` runs of rows with about equal work. They depend on the counts alone,
-    // not on how the rows came in blocks: that fixes the order of every sum, and so its bits.
-    std::vector<Index> row_parts(Index wanted) const;
-    // out = sum over parts of the rows of what scatter(first_row, last_row, copy) adds to its copy
-    // of out, in order. Wide matrices take fewer parts to bound the scratch.
+    // Bounds of at most `n_runs` runs of rows with about equal work. They depend on the counts
+    // alone, not on the cut into blocks: that fixes the order of every sum, and so its bits.
+    std::vector<Index> row_runs(Index n_runs) const;
+    // out = sum over runs of rows, in order, of what scatter(first_row, last_row, copy) adds to its
+    // copy of out. Wide matrices use fewer runs, to bound the scratch.
     template <class Scatter>
     void sum_over_rows(std::span<double> out, int threads, Scatter&& scatter) const;
     // visit(block, begin, end) for the rows [first_row, last_row), begin and end within the block.
