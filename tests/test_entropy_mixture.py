@@ -20,8 +20,9 @@ from ngramstat.entropy.mixture import (
     tuning_split,
     tuning_tokens,
 )
-from ngramstat.entropy.split_streams import split_streams
+from ngramstat.entropy.split_streams import content_positions, split_streams
 from ngramstat.entropy.token_tree import bisection_tree, embed_tokens
+from ngramstat.kernels import Documents
 from ngramstat.runtime.resources import anonymous_bytes
 from ngramstat.runtime.workspace import Workspace
 
@@ -35,14 +36,12 @@ def classed_tokens(rng: np.random.Generator, n: int, size: int) -> np.ndarray:
     return out.astype(np.uint16)
 
 
-def every_token(contexts: np.ndarray, size: int, dtype: type) -> tuple[np.ndarray, np.ndarray]:
+def every_token(contexts: np.ndarray, size: int) -> tuple[np.ndarray, Documents]:
     """Held-out tokens with every token after every context, and their documents."""
-    rows, documents = [], []
-    for context in contexts:
-        for token in range(size):
-            rows.append([*context, token])
-            documents.append([-1] * len(context) + [len(documents)])
-    return np.array(rows).astype(dtype).ravel(), np.array(documents, np.int32).ravel()
+    rows = [[*context, token] for context in contexts for token in range(size)]
+    tokens = np.array(rows, np.uint16)
+    ends = np.arange(1, len(rows) + 1) * tokens.shape[1]
+    return tokens.ravel(), Documents(ends, content_starts=ends - 1, content_ends=ends)
 
 
 @pytest.mark.parametrize("classed", [False, True])
@@ -57,22 +56,20 @@ def test_probabilities_sum_to_one(classed, stop, monkeypatch):
         training[::50] = stop
     tuning = classed_tokens(rng, 600, size)
     contexts = np.concatenate([tuning[:12].reshape(-1, order), rng.integers(0, size, (3, order))])
-    held_out, document = every_token(contexts, size, np.uint16)
+    held_out, documents = every_token(contexts, size)
     split = MixtureSplit(
         np.concatenate([training, tuning]), 0 if stop is None else 1, 4000, tuning,
-        np.zeros(600, np.int32), held_out, document, size, stop,
+        Documents.single(600), held_out, documents, size, stop,
     )  # fmt: skip
-    losses, _ = mixture_losses(split, max_context=order, n_documents=len(contexts) * size)
+    losses = mixture_losses(split, max_context=order).losses
     sums = np.exp(-losses).reshape(len(contexts), size, order).sum(axis=1)
     # Logits are rounded to a grid on which those of a branch and its sibling are opposites.
     np.testing.assert_allclose(sums, 1.0, atol=1e-5)
-    again, _ = mixture_losses(
-        split, max_context=order, n_documents=len(losses), workspace=Workspace(3)
-    )
+    again = mixture_losses(split, max_context=order, workspace=Workspace(3)).losses
     assert np.array_equal(losses, again)
     # A small memory budget: tree by tree, and training is read several times.
     small = Workspace(2, memory_limit=anonymous_bytes() * 8 // 7 + 1)
-    again, _ = mixture_losses(split, max_context=order, n_documents=len(losses), workspace=small)
+    again = mixture_losses(split, max_context=order, workspace=small).losses
     assert np.array_equal(losses, again)
 
 
@@ -80,21 +77,20 @@ def test_every_token_is_scored_in_pieces_too(monkeypatch):
     rng = np.random.default_rng(2)
     size = 24
     streams = {n: classed_tokens(rng, n, size) for n in (5000, 900)}
-    document = np.repeat(np.arange(9, dtype=np.int32), 100)
     split = MixtureSplit(
         streams[5000],
         0,
         4600,
         streams[5000][4600:],
-        np.zeros(400, np.int32),
+        Documents.single(400),
         streams[900],
-        document,
+        Documents(np.arange(100, 901, 100)),
         size,
         None,
     )
-    at_once, _ = mixture_losses(split, max_context=2, n_documents=9)
+    at_once = mixture_losses(split, max_context=2).losses
     monkeypatch.setattr(mixture, "_PIECE_TOKENS", 700)
-    pieces, _ = mixture_losses(split, max_context=2, n_documents=9)
+    pieces = mixture_losses(split, max_context=2).losses
     # Discounts are those of the first piece, whose contexts are fewer.
     np.testing.assert_allclose(pieces, at_once, rtol=0.02)
     assert np.all(pieces > 0)
@@ -107,11 +103,11 @@ def test_later_pieces_may_contain_tokens_that_the_first_lacks(monkeypatch):
     tuning = np.zeros(200, np.uint16)
     held_out = np.concatenate([np.zeros(300, np.uint16), classed_tokens(rng, 300, size)])
     split = MixtureSplit(
-        np.concatenate([training, tuning]), 0, 3000, tuning, np.zeros(200, np.int32), held_out,
-        np.repeat(np.arange(2, dtype=np.int32), 300), size, None,
+        np.concatenate([training, tuning]), 0, 3000, tuning, Documents.single(200), held_out,
+        Documents(np.array([300, 600])), size, None,
     )  # fmt: skip
     monkeypatch.setattr(mixture, "_PIECE_TOKENS", 400)
-    losses, _ = mixture_losses(split, max_context=2, n_documents=2)
+    losses = mixture_losses(split, max_context=2).losses
     assert np.all(np.isfinite(losses) & (losses > 0))
 
 
@@ -126,8 +122,9 @@ def test_better_than_kneser_ney_where_classes_matter(monkeypatch):
     split = split_of(design_of(corpus), 0.1)
     kneser_ney = held_out_losses(split, max_context=2, boundary=Boundary.STREAM)
     with split_streams(split, boundary=Boundary.STREAM) as texts, tuning_split(texts, 0) as tuned:
-        losses, better = mixture_losses(tuned, max_context=2, n_documents=len(texts.scored))
-    assert better.all()
+        mixed = mixture_losses(tuned, max_context=2)
+    losses = mixed.losses
+    assert mixed.better.all()
     gain = kneser_ney.losses.sum(axis=0)[1:] - losses.sum(axis=0)
     assert np.all(gain / texts.scored.sum() > 0.03)  # nats per token; .041 and .053 here
     # A cross-entropy of n tokens stays above the entropy of this source, ln 8.
@@ -152,23 +149,23 @@ def test_the_tuning_slice_is_part_of_the_training_tokens(boundary, separator, tm
             split_streams(split, boundary=Boundary(boundary), workspace=workspace) as texts,
             tuning_split(texts, 0, workspace) as tuned,
         ):
-            scored = int((tuned.tuning_document >= 0).sum())
-            assert 0.05 * texts.training_tokens < scored < 0.15 * texts.training_tokens
+            scored = content_positions(tuned.tuning_documents)
+            assert 0.05 * texts.training_tokens < len(scored) < 0.15 * texts.training_tokens
             # All training tokens are counted, with the slice at their end.
             assert np.array_equal(np.sort(tuned.training), np.sort(texts.training))
             tail = tuned.training[tuned.first_tuning :]
             # The slice begins with a stop token of its own.
             begins = 0 if texts.stop_token is None else 1
             assert np.array_equal(tuned.tuning[begins:], tail)
-            assert np.array_equal(tuned.tuning_document[begins:] >= 0, tail < 50)
+            assert np.array_equal(scored, begins + np.flatnonzero(tail < 50))
 
 
 def test_a_vocabulary_of_one_token_has_no_loss():
     zeros = np.zeros(50, np.uint16)
     split = MixtureSplit(
-        zeros, 0, 0, zeros, np.zeros(50, np.int32), zeros, np.zeros(50, np.int32), 1, None
+        zeros, 0, 0, zeros, Documents.single(50), zeros, Documents.single(50), 1, None
     )
-    losses, _ = mixture_losses(split, max_context=2, n_documents=1)
+    losses = mixture_losses(split, max_context=2).losses
     assert np.array_equal(losses, np.zeros((1, 2)))
 
 

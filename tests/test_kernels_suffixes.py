@@ -215,7 +215,7 @@ def test_kneser_ney_equals_the_reference(
     slow = reference.KneserNey(training, 5, order, stop_token=stop, first_event=first_event)
     model = kernels.KneserNey(
         np.array(held_out, dtype=dtype),
-        np.zeros(len(held_out), np.int32),
+        kernels.Documents.single(len(held_out)),
         5,
         order=order,
         stop_token=stop_token,
@@ -246,10 +246,10 @@ def test_kneser_ney_probabilities_sum_to_one(stop_token):
     training = rng.choice(vocab_size, 400, p=[0.1, 0.4, 0.2, 0.15, 0.1, 0.05]).astype(np.uint16)
     contexts = [rng.integers(0, vocab_size, 3) for _ in range(30)]
     text = np.concatenate([[*c, w] for c in contexts for w in range(vocab_size)])
-    document = np.full(len(text), -1, np.int32)
-    document[3::4] = np.arange(len(text) // 4)
+    ends = np.arange(4, len(text) + 1, 4)
+    documents = kernels.Documents(ends, content_starts=ends - 1, content_ends=ends)
     model = kernels.KneserNey(
-        text.astype(np.uint16), document, vocab_size, order=order, stop_token=stop_token
+        text.astype(np.uint16), documents, vocab_size, order=order, stop_token=stop_token
     )
     model.train(training)
     discounts = np.array([[0.6, 0.9, 1.3]] * order)
@@ -280,7 +280,10 @@ def test_kneser_ney_by_hand():
     V = 4: p1(3) = (3 * .5 / 4) / 4, and p(1 | 0) = (2 - .5 + 2 * .5 * p1(1)) / 3.
     """
     held_out = np.array([3, 0, 1], dtype=np.uint16)
-    model = kernels.KneserNey(held_out, np.array([0, -1, 1], np.int32), 4, order=2)
+    documents = kernels.Documents(
+        np.array([2, 3]), content_starts=np.array([0, 2]), content_ends=np.array([1, 3])
+    )
+    model = kernels.KneserNey(held_out, documents, 4, order=2)
     model.train(np.array([0, 1, 0, 1, 0, 2], dtype=np.uint16))
     half = np.full((2, 3), 0.5)
     losses = model.score(half, half[:1])

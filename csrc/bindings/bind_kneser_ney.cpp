@@ -31,15 +31,14 @@ template <class Token>
 void bind_for(py::module_& m, const char* name) {
     using Model = KneserNey<Token>;
     py::class_<Model>(m, name)
-        .def(py::init([](const Array<Token>& held_out, const Array<std::int32_t>& document,
-                         Index vocab_size, int order, Index stop_token) {
+        .def(py::init([](const Array<Token>& held_out, const Documents& documents, Index vocab_size,
+                         int order, Index stop_token) {
                  const auto tokens = as_span(held_out);
-                 const auto documents = as_span(document);
                  const py::gil_scoped_release release;
                  return std::make_unique<Model>(tokens, documents, vocab_size, order, stop_token);
              }),
-             py::arg("held_out").noconvert(), py::arg("document").noconvert(),
-             py::arg("vocab_size"), py::arg("order"), py::arg("stop_token"))
+             py::arg("held_out").noconvert(), py::arg("documents"), py::arg("vocab_size"),
+             py::arg("order"), py::arg("stop_token"))
         .def(
             "add_training",
             [](Model& self, const Array<Token>& training, Index first_event, Index first_token,
@@ -59,23 +58,20 @@ void bind_for(py::module_& m, const char* name) {
         .def(
             "score",
             [](const Model& self, const Array<double>& raw, const Array<double>& continuation,
-               Index n_documents, int threads) {
+               int threads) {
                 const auto raw_discounts = to_discounts(raw);
                 const auto continuation_discounts = to_discounts(continuation);
-                if (n_documents < 0)
-                    throw std::invalid_argument("n_documents must not be negative");
-                std::vector<double> losses(static_cast<std::size_t>(n_documents) *
+                std::vector<double> losses(static_cast<std::size_t>(self.n_documents()) *
                                            raw_discounts.size());
                 {
                     const py::gil_scoped_release release;
-                    self.score(raw_discounts, continuation_discounts, losses, n_documents, threads);
+                    self.score(raw_discounts, continuation_discounts, losses, threads);
                 }
                 return to_array(std::move(losses),
-                                {static_cast<py::ssize_t>(n_documents),
+                                {static_cast<py::ssize_t>(self.n_documents()),
                                  static_cast<py::ssize_t>(raw_discounts.size())});
             },
-            py::arg("raw").noconvert(), py::arg("continuation").noconvert(), py::arg("n_documents"),
-            py::arg("threads"));
+            py::arg("raw").noconvert(), py::arg("continuation").noconvert(), py::arg("threads"));
 }
 
 }  // namespace

@@ -115,7 +115,7 @@ class KneserNey16:
     def __init__(
         self,
         held_out: NDArray[np.uint16],
-        document: NDArray[np.int32],
+        documents: Documents,
         vocab_size: int,
         order: int,
         stop_token: int,
@@ -133,7 +133,6 @@ class KneserNey16:
         self,
         raw: NDArray[np.float64],
         continuation: NDArray[np.float64],
-        n_documents: int,
         threads: int,
     ) -> NDArray[np.float64]: ...
 
@@ -141,7 +140,7 @@ class KneserNey32:
     def __init__(
         self,
         held_out: NDArray[np.uint32],
-        document: NDArray[np.int32],
+        documents: Documents,
         vocab_size: int,
         order: int,
         stop_token: int,
@@ -159,7 +158,6 @@ class KneserNey32:
         self,
         raw: NDArray[np.float64],
         continuation: NDArray[np.float64],
-        n_documents: int,
         threads: int,
     ) -> NDArray[np.float64]: ...
 

@@ -112,9 +112,9 @@ struct Case {
     int order;
     Index stop_token;
     std::span<const Token> training, held_out;
-    std::int32_t n_documents = 5;
-    // Documents of the held-out tokens in order, with tokens between that only serve as context.
-    std::vector<std::int32_t> document;
+    // Documents of the held-out tokens, at whose ends stand tokens that only serve as context.
+    std::vector<Index> ends;
+    Documents::Content content;
     std::vector<OrderDiscounts> raw_discounts, continuation_discounts;
 
     Case(const check::Stream<Token>& of, int highest, Index stop)
@@ -122,10 +122,19 @@ struct Case {
         const auto split = static_cast<std::size_t>(2 * stream.size() / 3);
         training = stream.span().first(split);
         held_out = stream.span().subspan(split);
-        for (std::size_t i = 0; i < held_out.size(); ++i) {
-            const auto d = static_cast<std::int32_t>(i * 4 / held_out.size());
-            const bool event = static_cast<Index>(held_out[i]) < stream.vocab_size;
-            document.push_back(i % 11 == 3 || !event ? -1 : d == 2 ? 3 : d);
+        const auto event = [&](Index i) {
+            return static_cast<Index>(held_out[static_cast<std::size_t>(i)]) < stream.vocab_size;
+        };
+        const auto n = static_cast<Index>(held_out.size());
+        Index start = 0;
+        for (Index end = 1; end <= n; ++end) {
+            // A separator outside the vocabulary cannot be scored, so it ends a document.
+            if (end < n && end - start < 9 && event(end - 1)) continue;
+            const Index last = event(end - 1) ? end : end - 1;
+            content.starts.push_back(std::min(start + end % 3, last));
+            content.ends.push_back(last);
+            ends.push_back(end);
+            start = end;
         }
         for (int m = 1; m <= order; ++m) {
             raw_discounts.push_back({0.5 + 0.02 * m, 1.0, 1.4});
@@ -135,7 +144,10 @@ struct Case {
 
     // Losses of KneserNey, whose counts must be those of the naive model.
     std::vector<double> losses(const Model& naive, Index first_event, int threads) const {
-        KneserNey<Token> model(held_out, document, stream.vocab_size, order, stop_token);
+        const std::vector<std::uint8_t> folds(ends.size());
+        const std::vector<std::uint32_t> clusters(ends.size());
+        const Documents documents(ends, content, {folds, 2}, {clusters, 1});
+        KneserNey<Token> model(held_out, documents, stream.vocab_size, order, stop_token);
         const auto ranges = threads == 1 ? std::vector<TokenRange>{{0, stream.vocab_size}}
                                          : check::partition(stream.vocab_size);
         for (const TokenRange range : ranges) {
@@ -147,19 +159,21 @@ struct Case {
             if (m == order) continue;
             CHECK(equal(counts.continuation[m - 1], Model::summary(naive.continuation[m])));
         }
-        std::vector<double> scored(static_cast<std::size_t>(n_documents * order), -1.0);
-        model.score(raw_discounts, continuation_discounts, scored, n_documents, threads);
+        std::vector<double> scored(ends.size() * static_cast<std::size_t>(order), -1.0);
+        model.score(raw_discounts, continuation_discounts, scored, threads);
         return scored;
     }
 
     std::vector<double> naive_losses(const Model& naive) const {
-        std::vector<double> losses(static_cast<std::size_t>(n_documents * order), 0.0);
-        for (std::size_t i = 0; i < held_out.size(); ++i) {
-            if (document[i] < 0) continue;
-            const Gram gram = history(held_out, static_cast<Index>(i), order, stop_token);
-            for (int m = 1; m <= order; ++m) {
-                losses[static_cast<std::size_t>(document[i] * order + m - 1)] -=
-                    std::log(naive.probability(gram, m, raw_discounts, continuation_discounts));
+        const auto depth = static_cast<std::size_t>(order);
+        std::vector<double> losses(ends.size() * depth, 0.0);
+        for (std::size_t d = 0; d < ends.size(); ++d) {
+            for (Index i = content.starts[d]; i < content.ends[d]; ++i) {
+                const Gram gram = history(held_out, i, order, stop_token);
+                for (int m = 1; m <= order; ++m) {
+                    losses[d * depth + static_cast<std::size_t>(m) - 1] -=
+                        std::log(naive.probability(gram, m, raw_discounts, continuation_discounts));
+                }
             }
         }
         return losses;
@@ -211,33 +225,32 @@ void refuses_bad_arguments() {
     check::in_case("bad arguments");
     const std::vector<std::uint16_t> values{0, 1, 2};
     const std::span<const std::uint16_t> tokens(values);
-    auto model = [&](std::vector<std::int32_t> document, Index vocab, int order, Index stop) {
-        return KneserNey<std::uint16_t>(tokens, document, vocab, order, stop);
+    const std::vector<Index> two{1, 3};
+    const Documents documents(two);
+    auto model = [&](const Documents& scored, Index vocab, int order, Index stop) {
+        return KneserNey<std::uint16_t>(tokens, scored, vocab, order, stop);
     };
-    CHECK_THROWS(std::invalid_argument, model({0, 0, 0}, 3, 0, -1));
-    CHECK_THROWS(std::invalid_argument, model({0, 0, 0}, 3, kMaxOrder + 1, -1));
-    CHECK_THROWS(std::invalid_argument, model({0, 0}, 3, 2, -1));
-    CHECK_THROWS(std::invalid_argument, model({0, 0, 0}, 0, 2, -1));
-    CHECK_THROWS(std::invalid_argument, model({0, 0, 0}, 3, 2, 4));
-    CHECK_THROWS(std::invalid_argument, model({0, 0, 0}, 3, 2, -2));
-    CHECK_THROWS(std::out_of_range, model({0, 0, 0}, 2, 2, -1));
-    CHECK_THROWS(std::invalid_argument, model({0, 0, 0}, 2, 2, 2));  // scores the separator
-    model({0, 0, -1}, 2, 2, 2);
+    CHECK_THROWS(std::invalid_argument, model(documents, 3, 0, -1));
+    CHECK_THROWS(std::invalid_argument, model(documents, 3, kMaxOrder + 1, -1));
+    CHECK_THROWS(std::invalid_argument, model(Documents::single(2), 3, 2, -1));
+    CHECK_THROWS(std::invalid_argument, model(documents, 0, 2, -1));
+    CHECK_THROWS(std::invalid_argument, model(documents, 3, 2, 4));
+    CHECK_THROWS(std::invalid_argument, model(documents, 3, 2, -2));
+    CHECK_THROWS(std::out_of_range, model(documents, 2, 2, -1));
+    CHECK_THROWS(std::invalid_argument, model(documents, 2, 2, 2));  // scores the separator
+    const std::vector<Index> one{3};
+    model(Documents(one, {{0}, {2}}, {{0}, 2}, {{0}, 1}), 2, 2, 2);
 
-    auto good = model({0, 1, 1}, 3, 2, -1);
+    auto good = model(documents, 3, 2, -1);
     CHECK_THROWS(std::invalid_argument, good.add_training(tokens, 0, {0, 4}, 1));
     const std::vector<OrderDiscounts> raw(2, OrderDiscounts{0.5, 1.0, 1.5});
     const std::vector<OrderDiscounts> continuation(1, OrderDiscounts{0.5, 1.0, 1.5});
     std::vector<double> losses(4);
-    good.score(raw, continuation, losses, 2, 1);
-    CHECK_THROWS(std::invalid_argument, good.score(continuation, continuation, losses, 2, 1));
-    CHECK_THROWS(std::invalid_argument, good.score(raw, raw, losses, 2, 1));
-    CHECK_THROWS(std::invalid_argument, good.score(raw, continuation, losses, 3, 1));
+    good.score(raw, continuation, losses, 1);
+    CHECK_THROWS(std::invalid_argument, good.score(continuation, continuation, losses, 1));
+    CHECK_THROWS(std::invalid_argument, good.score(raw, raw, losses, 1));
     losses.resize(2);
-    CHECK_THROWS(std::invalid_argument, good.score(raw, continuation, losses, 1, 1));  // document 1
-    losses.resize(4);
-    const auto unordered = model({1, 0, 0}, 3, 2, -1);
-    CHECK_THROWS(std::invalid_argument, unordered.score(raw, continuation, losses, 2, 1));
+    CHECK_THROWS(std::invalid_argument, good.score(raw, continuation, losses, 1));
 }
 
 }  // namespace

@@ -51,16 +51,16 @@ double interpolate(const FollowerCounts& context, Count count, const OrderDiscou
 }  // namespace
 
 template <class Token>
-KneserNey<Token>::KneserNey(std::span<const Token> held_out, std::span<const std::int32_t> document,
+KneserNey<Token>::KneserNey(std::span<const Token> held_out, const Documents& documents,
                             Index vocab_size, int order, Index stop_token)
     : held_out_(held_out.begin(), held_out.end()),
-      document_(document.begin(), document.end()),
+      documents_(documents),
       vocab_size_(vocab_size),
       order_(order),
       stop_token_(stop_token) {
     require(order >= 1 && order <= kMaxOrder, "order must lie in 1 .. 16");
     require(vocab_size > 0, "vocab_size must be positive");
-    require(document.size() == held_out.size(), "document must have one entry per held-out token");
+    documents_.require_length(static_cast<Index>(held_out.size()));
     require(stop_token >= -1 && stop_token <= vocab_size, "stop_token must be -1 or a token");
     counts_.raw.resize(static_cast<std::size_t>(order));
     counts_.continuation.resize(static_cast<std::size_t>(order) - 1);
@@ -84,22 +84,29 @@ void KneserNey<Token>::index_held_out() {
         if (token >= vocab_size_ && !separator_symbol) {
             throw_token_out_of_range(held_out_[i], i, vocab_size_);
         }
-        if (document_[i] < 0) continue;
-        require(token < vocab_size_, "a token outside the vocabulary cannot be scored");
-        std::uint32_t node = 0;
-        for (int m = 1; m <= order_; ++m) {
-            if (m > 1) {
-                const Index at = i - m + 1;
-                // Where the oldest symbol so far is the stop token, nothing precedes it.
-                if (at < 0 || (m > 2 && static_cast<Index>(held_out_[at + 1]) == stop_token_)) {
-                    break;
-                }
-                node = nodes_.insert(pack(node, held_out_[at])) + 1;
-            }
-            position_nodes_[i * order_ + m - 1] = node;
-            position_ngrams_[i * order_ + m - 1] =
-                ngrams_.insert(pack(node, static_cast<std::uint64_t>(token)));
+    }
+    for (Index d = 0; d < documents_.size(); ++d) {
+        for (Index i = documents_.content_starts()[d]; i < documents_.content_ends()[d]; ++i) {
+            index_position(i);
         }
+    }
+}
+
+template <class Token>
+void KneserNey<Token>::index_position(Index i) {
+    const Index token = static_cast<Index>(held_out_[i]);
+    require(token < vocab_size_, "a token outside the vocabulary cannot be scored");
+    std::uint32_t node = 0;
+    for (int m = 1; m <= order_; ++m) {
+        if (m > 1) {
+            const Index at = i - m + 1;
+            // Where the oldest symbol so far is the stop token, nothing precedes it.
+            if (at < 0 || (m > 2 && static_cast<Index>(held_out_[at + 1]) == stop_token_)) break;
+            node = nodes_.insert(pack(node, held_out_[at])) + 1;
+        }
+        position_nodes_[i * order_ + m - 1] = node;
+        position_ngrams_[i * order_ + m - 1] =
+            ngrams_.insert(pack(node, static_cast<std::uint64_t>(token)));
     }
 }
 
@@ -292,37 +299,19 @@ void KneserNey<Token>::merge(const KneserNeyCounts& of_block) {
 template <class Token>
 void KneserNey<Token>::score(std::span<const OrderDiscounts> raw,
                              std::span<const OrderDiscounts> continuation, std::span<double> losses,
-                             Index n_documents, int threads) const {
+                             int threads) const {
     require(static_cast<int>(raw.size()) == order_ &&
                 static_cast<int>(continuation.size()) == order_ - 1,
             "score: one raw discount triple per order, and one less for the continuation counts");
-    require(static_cast<Index>(losses.size()) == n_documents * order_,
+    require(static_cast<Index>(losses.size()) == documents_.size() * order_,
             "score: losses must be (documents, order)");
     std::fill(losses.begin(), losses.end(), 0.0);
-    const std::vector<Index> first = document_bounds(n_documents);
-    parallel_for(n_documents, threads, [&](Index d) {
-        for (Index i = first[d]; i < first[d + 1]; ++i) {
-            if (document_[i] == d) {
-                score_position(i, raw, continuation, losses.data() + d * order_);
-            }
+    // Every document's sum runs in the order of the stream, whatever the threads.
+    parallel_for(documents_.size(), threads, [&](Index d) {
+        for (Index i = documents_.content_starts()[d]; i < documents_.content_ends()[d]; ++i) {
+            score_position(i, raw, continuation, losses.data() + d * order_);
         }
     });
-}
-
-// Where each document's positions begin, and the end: every document's sum runs in stream order.
-template <class Token>
-std::vector<Index> KneserNey<Token>::document_bounds(Index n_documents) const {
-    const Index n = static_cast<Index>(held_out_.size());
-    std::vector<Index> first(static_cast<std::size_t>(n_documents) + 1, n);
-    Index previous = -1;
-    for (Index i = 0; i < n; ++i) {
-        const Index d = document_[i];
-        if (d < 0) continue;
-        require(d < n_documents && d >= previous, "held-out documents must be numbered in order");
-        for (Index e = previous + 1; e <= d; ++e) first[e] = i;
-        previous = d;
-    }
-    return first;
 }
 
 // Adds -ln p of one token to loss[m - 1], for the models of all orders m.

@@ -102,7 +102,7 @@ def held_out_losses(
         try:
             model = KneserNey(
                 streams.held_out,
-                streams.document,
+                streams.held_out_documents,
                 streams.vocab_size,
                 order=max_context + 1,
                 stop_token=streams.stop_token,

@@ -39,8 +39,13 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from ngramstat.entropy.kneser_ney import discounts
-from ngramstat.entropy.split_streams import SplitStreams
+from ngramstat.entropy.split_streams import (
+    SplitStreams,
+    content_positions,
+    scored_documents,
+)
 from ngramstat.entropy.token_tree import bisection_tree, embed_tokens
+from ngramstat.kernels import Documents
 from ngramstat.kernels.mixing import (
     EVENT_BYTES,
     MAX_EVENTS,
@@ -273,9 +278,9 @@ class MixtureSplit:
         Training tokens before it only serve as context.
     first_tuning : int
         Where the tuning slice begins in `training`.
-    tuning, tuning_document : the tuning slice, on which the weights are learned
-    held_out, held_out_document : the tokens to score
-        Documents are numbered from 0; tokens of document -1 only serve as context.
+    tuning, tuning_documents : the tuning slice, on which the weights are learned
+    held_out, held_out_documents : the tokens to score
+        The content of the documents is scored; other tokens only serve as context.
     vocab_size : int
     stop_token : int or None
     """
@@ -284,9 +289,9 @@ class MixtureSplit:
     first_event: int
     first_tuning: int
     tuning: NDArray[Any]
-    tuning_document: NDArray[np.int32]
+    tuning_documents: Documents
     held_out: NDArray[Any]
-    held_out_document: NDArray[np.int32]
+    held_out_documents: Documents
     vocab_size: int
     stop_token: int | None
 
@@ -335,15 +340,12 @@ def tuning_split(
     slice_spans = [span for span, in_slice in zip(spans, chosen, strict=True) if in_slice]
     other_spans = [span for span, in_slice in zip(spans, chosen, strict=True) if not in_slice]
     tuning = np.concatenate([streams.training[span] for span in slice_spans])
-    numbers = np.flatnonzero(chosen).astype(np.int32)
-    tuning_document = np.repeat(numbers, lengths[chosen] + separators)
-    if separators:
-        tuning_document[np.cumsum(lengths[chosen] + 1) - 1] = -1
+    tuning_ends = np.cumsum(lengths[chosen] + separators)
+    first_event = 0
     if streams.stop_token is not None:
         # The context of the first document begins with the stop token, as that of every other.
         stop = np.array([streams.stop_token], dtype=tuning.dtype)
-        tuning = np.concatenate([stop, tuning])
-        tuning_document = np.concatenate([np.array([-1], np.int32), tuning_document])
+        tuning, first_event = np.concatenate([stop, tuning]), 1
     with workspace.temporary_array(len(streams.training), streams.training.dtype) as training:
         position = 0
         for span in (slice(0, streams.first_event), *other_spans, *slice_spans):
@@ -356,9 +358,11 @@ def tuning_split(
             streams.first_event,
             len(training) - sum(span.stop - span.start for span in slice_spans),
             tuning,
-            tuning_document,
+            scored_documents(
+                tuning_ends + first_event, first_event=first_event, separators=separators
+            ),
             streams.held_out,
-            streams.document,
+            streams.held_out_documents,
             streams.vocab_size,
             streams.stop_token,
         )
@@ -378,35 +382,27 @@ def mixture_losses(
     split: MixtureSplit,
     *,
     max_context: int,
-    n_documents: int,
     workspace: Workspace | None = None,
     progress: Any = None,
-) -> tuple[Floats, NDArray[np.bool_]]:
-    """Held-out losses of the mixture with contexts of n = 1 .. max_context tokens.
+) -> MixtureLosses:
+    """Train a mixture for contexts of n = 1 .. max_context tokens, and score the held-out tokens.
 
     Parameters
     ----------
     split : MixtureSplit
     max_context : int
         At least 1.
-    n_documents : int
-        Held-out documents.
     workspace : Workspace, optional
         Does not change the result. Where its memory budget does not hold the packed logits of all
         trees, the trees are evaluated one after the other.
     progress : object with ``advance(fraction)``, optional
         Told the fractions of the work as they are done; they sum to one.
-
-    Returns
-    -------
-    losses : (n_documents, max_context) float64
-        Sum of -ln p over each document; column n - 1 is context n.
-    better : (max_context,) bool
-        As in `MixtureLosses`.
     """
     workspace = Workspace() if workspace is None else workspace
+    n_tuning = len(content_positions(split.tuning_documents))
     if split.vocab_size == 1:  # nothing to predict
-        return np.zeros((n_documents, max_context)), np.ones(max_context, bool)
+        losses = np.zeros((len(split.held_out_documents), max_context))
+        return MixtureLosses(losses, np.ones(max_context, bool), n_tuning)
     trees, class_maps = _grow_trees(split)
     used = patterns(max_context, classed=_has_classes(split.vocab_size))
     pieces = list(_pieces(split))
@@ -437,15 +433,14 @@ def mixture_losses(
             del by_tree  # before the next group takes memory
         for n in range(max_context):
             members[n].append(of_piece[n])
-    return _average(members, split.held_out_document, n_documents), mixers.better
+    return MixtureLosses(_average(members, split.held_out_documents), mixers.better, n_tuning)
 
 
-def _average(
-    members: list[list[list[Floats]]], held_out_document: NDArray[np.int32], n_documents: int
-) -> Floats:
+def _average(members: list[list[list[Floats]]], documents: Documents) -> Floats:
     """Losses by document, (n_documents, max_context), of the mean of the members' probabilities."""
+    n_documents = len(documents)
     losses = np.zeros((n_documents, len(members)))
-    document = held_out_document[held_out_document >= 0]
+    document = np.repeat(np.arange(n_documents), documents.content_ends - documents.content_starts)
     for n, pieces in enumerate(members):
         stacked = np.concatenate(pieces, axis=1)  # (members, tokens)
         # The mean of probabilities, in a form that does not underflow.
@@ -506,8 +501,8 @@ class _Piece:
 
 def _pieces(split: MixtureSplit) -> Iterator[_Piece]:
     """The tuning slice with the first held-out tokens, then the others, in fixed sizes."""
-    tuning = np.flatnonzero(split.tuning_document >= 0)
-    held_out = np.flatnonzero(split.held_out_document >= 0)
+    tuning = content_positions(split.tuning_documents)
+    held_out = content_positions(split.held_out_documents)
     offset = len(split.tuning)
     joined = np.concatenate([split.tuning, split.held_out])
     n_first = max(_PIECE_TOKENS - len(tuning), 1)

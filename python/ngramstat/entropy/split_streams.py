@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
+from ngramstat.kernels import Documents
 from ngramstat.runtime.workspace import Workspace, release_pages_if_needed
 from ngramstat.sampling.split import HeldOutSplit
 
-__all__ = ["SplitStreams", "split_streams"]
+__all__ = ["SplitStreams", "content_positions", "scored_documents", "split_streams"]
 
 
 @dataclass(frozen=True)
@@ -37,24 +38,28 @@ class SplitStreams:
     first_event : int
         Training tokens before it only serve as context.
     held_out : (n,) uint16 or uint32
-    document : (n,) int32
-        Held-out document of each token; -1 only serves as context.
+    held_out_documents : Documents
+        Of the held-out tokens; their content is scored, other tokens only serve as context.
     vocab_size : int
     stop_token : int or None
         Contexts reach back to this token; vocab_size where the store has no separator, and then it
         is no event.
-    scored : (n_documents,) int64
-        Held-out tokens to score.
     """
 
     training: NDArray[Any]
     training_ends: NDArray[np.int64]
     first_event: int
     held_out: NDArray[Any]
-    document: NDArray[np.int32]
+    held_out_documents: Documents
     vocab_size: int
     stop_token: int | None
-    scored: NDArray[np.int64]
+
+    @property
+    def scored(self) -> NDArray[np.int64]:
+        """Tokens that are scored in each held-out document, (n_documents,)."""
+        documents = self.held_out_documents
+        lengths: NDArray[np.int64] = documents.content_ends - documents.content_starts
+        return lengths
 
     @property
     def training_tokens(self) -> int:
@@ -101,20 +106,22 @@ def split_streams(
         ends = _write_stream(training, training_corpus, first, last, stop)
         held_out = np.empty(_size(*held_out_spans, stop), dtype)
         held_out_ends = _write_stream(held_out, held_out_corpus, *held_out_spans, stop)
-        document = _document_of_tokens(held_out_ends, len(held_out), stop, vocab_size)
-        scored = np.bincount(document[document >= 0], minlength=len(split.held_out.chosen))
-        if not len(ends) or not len(training) or not scored.sum():
-            raise InputError(f"{training_corpus.path}: the held-out split leaves one side empty")
-        yield SplitStreams(
+        streams = SplitStreams(
             training,
             ends,
             0 if stop is None else 1,
             held_out,
-            document,
+            scored_documents(
+                held_out_ends,
+                first_event=0 if stop is None else 1,
+                separators=int(stop == vocab_size),
+            ),
             vocab_size,
             stop,
-            scored.astype(np.int64),
         )
+        if not len(ends) or not len(training) or not streams.scored.sum():
+            raise InputError(f"{training_corpus.path}: the held-out split leaves one side empty")
+        yield streams
 
 
 def _size(first: NDArray[np.int64], last: NDArray[np.int64], stop: int | None) -> int:
@@ -147,15 +154,20 @@ def _write_stream(
     return ends.astype(np.int64)
 
 
-def _document_of_tokens(
-    ends: NDArray[np.int64], size: int, stop: int | None, vocab_size: int
-) -> NDArray[np.int32]:
-    """The document of each token of a stream; -1 where it is no event."""
-    lengths = np.diff(ends, prepend=0 if stop is None else 1)
-    document = np.repeat(np.arange(len(ends), dtype=np.int32), lengths)
-    if stop is None:
-        return document
-    document = np.concatenate([np.full(size - len(document), -1, np.int32), document])
-    if stop == vocab_size:
-        document[ends - 1] = -1
-    return document
+def scored_documents(ends: NDArray[np.int64], *, first_event: int, separators: int) -> Documents:
+    """Documents that end at `ends`, their content being what is scored.
+
+    The first `first_event` tokens of the stream only serve as context, and so do the `separators`
+    (0 or 1) at the end of every document.
+    """
+    starts = np.concatenate([np.array([first_event], np.int64), ends[:-1]])
+    return Documents(ends, content_starts=starts, content_ends=ends - separators)
+
+
+def content_positions(documents: Documents) -> NDArray[np.int64]:
+    """Positions of the content of all documents, ascending; (k,)."""
+    starts, ends = documents.content_starts, documents.content_ends
+    lengths = ends - starts
+    before = np.cumsum(lengths) - lengths
+    positions: NDArray[np.int64] = np.repeat(starts - before, lengths) + np.arange(lengths.sum())
+    return positions

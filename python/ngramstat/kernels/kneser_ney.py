@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat import _core
+from ngramstat._core import Documents
 from ngramstat.errors import InputError
 from ngramstat.kernels.suffixes import Steps, SuffixCost, suffix_cost
 from ngramstat.kernels.tokens import Tokens, check_tokens
@@ -25,8 +26,8 @@ class KneserNey:
     ----------
     held_out : (n,) uint16 or uint32
         Tokens to score, with the contexts before them.
-    document : (n,) int32
-        Document in which each token is scored, ascending from 0; -1 only serves as context.
+    documents : Documents
+        Of the held-out tokens: their content is scored, other tokens only serve as context.
     vocab_size : int
         V; probabilities sum to one over it. The id V itself may stand for a separator that is
         never predicted.
@@ -39,7 +40,7 @@ class KneserNey:
     def __init__(
         self,
         held_out: Tokens,
-        document: NDArray[np.int32],
+        documents: Documents,
         vocab_size: int,
         *,
         order: int,
@@ -51,8 +52,7 @@ class KneserNey:
         self._vocab_size = vocab_size
         self._order = order
         self._dtype = held_out.dtype
-        self._document = np.ascontiguousarray(document, dtype=np.int32)
-        self._model = model(held_out, self._document, vocab_size, order, self._stop)
+        self._model = model(held_out, documents, vocab_size, order, self._stop)
 
     @property
     def _symbols(self) -> int:
@@ -120,11 +120,9 @@ class KneserNey:
         raw (order, 3) and continuation (order - 1, 3) are the discounts D1, D2, D3+ of every order
         where it is the highest of its model and where it is not.
         """
-        n_documents = int(self._document.max(initial=-1)) + 1
         losses: NDArray[np.float64] = self._model.score(
             np.ascontiguousarray(raw, dtype=np.float64).reshape(-1, 3),
             np.ascontiguousarray(continuation, dtype=np.float64).reshape(-1, 3),
-            n_documents,
             threads,
         )
         return losses

@@ -42,7 +42,6 @@ __all__ = [
     "JsonObject",
     "Result",
     "Window",
-    "check_boundary",
 ]
 
 # Objects in a file that are nested more deeply are refused: they could exhaust the stack.
@@ -494,9 +493,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.5g}"
     return str(value)
-
-
-def check_boundary(boundary: str, where: str) -> None:
-    """Raises InputError unless the boundary is ``stream`` or ``document``."""
-    if boundary not in ("stream", "document"):
-        raise InputError(f"{where}.boundary: needs stream or document, got {boundary[:60]!r}")

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ngramstat.boundary import Boundary
 from ngramstat.errors import InputError
 from ngramstat.results.base import (
     BoolVector,
@@ -20,7 +21,6 @@ from ngramstat.results.base import (
     IntVector,
     JsonObject,
     Result,
-    check_boundary,
 )
 from ngramstat.results.exponent import Exponent, Replicates
 
@@ -166,7 +166,7 @@ class CorrelationResult(DrawableResult):
             raise InputError("CorrelationResult.vocab_cut: needs one bound per lag")
         if np.any(self.lags < 1) or np.any(np.diff(self.lags) < 1):
             raise InputError("CorrelationResult.lags: must be increasing and at least 1")
-        check_boundary(self.boundary, "CorrelationResult")
+        Boundary.parse(self.boundary, "CorrelationResult.boundary")
 
     @property
     def best_norm(self) -> NDArray[np.float64]:

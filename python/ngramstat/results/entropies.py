@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ngramstat.boundary import Boundary
 from ngramstat.errors import InputError
 from ngramstat.results.base import (
     BoolVector,
@@ -17,7 +18,6 @@ from ngramstat.results.base import (
     IntVector,
     JsonObject,
     Result,
-    check_boundary,
 )
 from ngramstat.results.exponent import Exponent, Replicates
 
@@ -149,7 +149,7 @@ class EntropyResult(DrawableResult):
     def _check(self) -> None:
         if np.any(self.context < 0) or np.any(np.diff(self.context) < 1):
             raise InputError("EntropyResult.context: must be increasing and at least 0")
-        check_boundary(self.boundary, "EntropyResult")
+        Boundary.parse(self.boundary, "EntropyResult.boundary")
         curve = self.learning_curve
         if curve is not None and len(curve.tokens):
             columns = curve.held_out.shape[1]

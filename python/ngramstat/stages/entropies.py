@@ -29,6 +29,7 @@ from ngramstat.entropy.ngrams import count_design_ngrams
 from ngramstat.entropy.options import EntropyOptions
 from ngramstat.entropy.split_streams import split_streams
 from ngramstat.kernels import (
+    Documents,
     KneserNey,
     NgramStatistics,
     count_ngrams,
@@ -243,17 +244,14 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
             split_streams(
                 self._split, boundary=self._design.boundary, workspace=workspace
             ) as streams,
-            tuning_split(streams, self._design.seed, workspace) as text,
+            tuning_split(streams, self._design.seed, workspace) as tuned,
         ):
-            losses, better = mixture_losses(
-                text,
+            return mixture_losses(
+                tuned,
                 max_context=self._options.max_context,
-                n_documents=len(streams.scored),
                 workspace=workspace,
                 progress=_FractionBar(bar, self._design.corpus.n_tokens),
             )
-            tuning_tokens = int(np.count_nonzero(text.tuning_document >= 0))
-            return MixtureLosses(losses, better, tuning_tokens)
 
     def cost(self, sample: CorpusSample, workspace: Workspace) -> Cost:
         corpus, token_bytes = sample.corpus, sample.corpus.tokens.nbytes
@@ -299,9 +297,8 @@ def _sweep_seconds(sample: CorpusSample, order: int) -> float:
     held_out = tokens[: max(int(len(tokens) * _TRIAL_HELD_OUT), 1)]
 
     def train() -> None:
-        model = KneserNey(
-            held_out, np.zeros(len(held_out), np.int32), sample.corpus.vocab_size, order=order
-        )
+        documents = Documents.single(len(held_out))
+        model = KneserNey(held_out, documents, sample.corpus.vocab_size, order=order)
         model.train(tokens, threads=sample.threads)
 
     return sample.time(train, name=f"Kneser-Ney of order {order}") * sample.growth

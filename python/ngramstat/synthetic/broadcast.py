@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ngramstat.boundary import Boundary
 from ngramstat.errors import InputError
 from ngramstat.synthetic.sampling import (
     PIECE,
@@ -165,7 +166,7 @@ class BroadcastTree(World):
         self.check_boundary(boundary)
         d = float(self.document_length)
         if lag >= d:
-            return 0.0 if boundary == "stream" else math.nan
+            return 0.0 if boundary == Boundary.STREAM else math.nan
         block_lengths = [float(self.s) ** level for level in range(self.levels + 1)]
         # Fraction of the pairs whose lowest common ancestor is at this level or below.
         inside = [max(1.0 - lag / length, 0.0) for length in block_lengths]
@@ -173,7 +174,9 @@ class BroadcastTree(World):
             (inside[level] - inside[level - 1]) * self.theta ** (2 * level)
             for level in range(1, self.levels + 1)
         )
-        return (1 - self.noise_share) * total * (1.0 if boundary == "stream" else d / (d - lag))
+        return (
+            (1 - self.noise_share) * total * (1.0 if boundary == Boundary.STREAM else d / (d - lag))
+        )
 
     def norms(self, lags: Sequence[int], boundary: str) -> Floats:
         return np.array([self.factor(int(lag), boundary) for lag in lags]) / self.vocab_size
@@ -185,7 +188,7 @@ class BroadcastTree(World):
             (s**level - s ** (level - 1)) / (d - 1) * self.theta ** (2 * level)
             for level in range(1, self.levels + 1)
         )
-        factors = np.array([self.factor(int(lag), "document") for lag in lags])
+        factors = np.array([self.factor(int(lag), Boundary.DOCUMENT) for lag in lags])
         return np.abs(factors - mean) / self.vocab_size
 
     def covariance(self, lag: int, boundary: str) -> Floats:
@@ -211,16 +214,16 @@ class BroadcastTree(World):
         v = self.vocab_size
         entropies = np.full(max_context + 1, np.nan)
         longest, feasible = max_context + 1, longest_ngram(v, MAX_TREE_NGRAMS)
-        if boundary == "stream":
+        if boundary == Boundary.STREAM:
             longest = min(longest, feasible)
         too_large = longest > feasible or v ** (self.s + 1) > 1 << 20
-        too_long = boundary == "document" and longest > self.document_length
+        too_long = boundary == Boundary.DOCUMENT and longest > self.document_length
         if self.noise_share > 0 or too_large or too_long:
             entropies[0] = math.log(v)
             return entropies
         window = (
             self.tree.stream_window(longest)
-            if boundary == "stream"
+            if boundary == Boundary.STREAM
             else self.tree.document_window(longest)
         )
         entropies[:longest] = conditional_entropies(window)

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ngramstat.boundary import Boundary
 from ngramstat.errors import InputError
 from ngramstat.synthetic.sampling import (
     PIECE,
@@ -290,14 +291,14 @@ class RandomHierarchy(World):
         return self._norms(lags, lambda lag: self.tree.covariance(lag, boundary), boundary)
 
     def sequential_norms(self, lags: Sequence[int]) -> Floats:
-        return self._norms(lags, self.tree.sequential_covariance, "document")
+        return self._norms(lags, self.tree.sequential_covariance, Boundary.DOCUMENT)
 
     def _norms(self, lags: Sequence[int], matrix: Any, boundary: str) -> Floats:
         norms = np.full(len(lags), np.nan)
         if self.v > MAX_DENSE:
             return norms
         for i, lag in enumerate(lags):
-            if boundary == "stream" or lag < self.document_length:
+            if boundary == Boundary.STREAM or lag < self.document_length:
                 norms[i] = np.linalg.norm(matrix(int(lag)), 2)
         return norms
 
@@ -305,14 +306,14 @@ class RandomHierarchy(World):
         self.check_boundary(boundary)
         entropies = np.full(max_context + 1, np.nan)
         longest, feasible = max_context + 1, longest_ngram(self.v, MAX_TREE_NGRAMS)
-        if boundary == "stream":  # the population does not depend on max_context
+        if boundary == Boundary.STREAM:  # the population does not depend on max_context
             longest = min(longest, feasible)
-        too_long = boundary == "document" and longest > self.document_length
+        too_long = boundary == Boundary.DOCUMENT and longest > self.document_length
         if longest > feasible or too_long:
             return entropies
         window = (
             self.tree.stream_window(longest)
-            if boundary == "stream"
+            if boundary == Boundary.STREAM
             else self.tree.document_window(longest)
         )
         entropies[:longest] = conditional_entropies(window)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ngramstat.boundary import Boundary
 from ngramstat.errors import InputError
 from ngramstat.synthetic.world import MAX_DENSE, block_entropy
 
@@ -206,7 +207,7 @@ class Tree:
     def covariance(self, lag: int, boundary: str) -> Floats:
         """C(t), (V, V), over pairs inside strings or over the endless stream of strings."""
         d = self.length
-        if boundary == "document":
+        if boundary == Boundary.DOCUMENT:
             if lag >= d:
                 raise InputError(f"lag {lag}: a string has {d} tokens")
             pairs = d - lag

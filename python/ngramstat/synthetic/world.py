@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 
@@ -168,8 +169,7 @@ class World(ABC):
 
     def check_boundary(self, boundary: str) -> None:
         """Refuse anything but ``stream`` and ``document``."""
-        if boundary not in ("stream", "document"):
-            raise InputError(f"boundary={boundary!r}: expected stream or document")
+        Boundary.parse(boundary)
 
 
 class StationaryWorld(World):
@@ -194,7 +194,7 @@ class StationaryWorld(World):
     def norms(self, lags: Sequence[int], boundary: str) -> Floats:
         self.check_boundary(boundary)
         norms = self._norms_inside(lags, sequential=False)
-        if boundary == "document":
+        if boundary == Boundary.DOCUMENT:
             return norms
         fractions = np.array([self._fraction_inside(int(lag), boundary) for lag in lags])
         # At lags beyond a document all pairs are independent; elsewhere an unknown norm stays NaN.
@@ -220,7 +220,7 @@ class StationaryWorld(World):
 
     def _fraction_inside(self, lag: int, boundary: str) -> float:
         """Fraction of the boundary's pairs whose two tokens lie in one document."""
-        if boundary == "document":
+        if boundary == Boundary.DOCUMENT:
             return 1.0
         return max(1.0 - lag / self.document_length, 0.0)
 
@@ -231,7 +231,7 @@ class StationaryWorld(World):
     def entropies(self, max_context: int, boundary: str) -> Floats:
         self.check_boundary(boundary)
         entropies = self.process_entropies(max_context)
-        if boundary == "stream":
+        if boundary == Boundary.STREAM:
             # Contexts that cross a document's end have a different distribution.
             entropies[1:] = np.nan
         return entropies

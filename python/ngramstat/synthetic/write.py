@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus, CorpusWriter
 from ngramstat.errors import InputError, NgramstatError
 from ngramstat.runtime.files import atomic_write, reason, write_json
@@ -71,11 +72,11 @@ def truth(
     if max_context < 0:
         raise InputError(f"max_context={max_context}: must be at least 0")
     curves: dict[str, Callable[[], Any]] = {
-        "norm_document": lambda: _numbers(world.norms(lags, "document")),
-        "norm_stream": lambda: _numbers(world.norms(lags, "stream")),
+        "norm_document": lambda: _numbers(world.norms(lags, Boundary.DOCUMENT)),
+        "norm_stream": lambda: _numbers(world.norms(lags, Boundary.STREAM)),
         "norm_sequential": lambda: _numbers(world.sequential_norms(lags)),
-        "document": lambda: _entropies(world, max_context, "document"),
-        "stream": lambda: _entropies(world, max_context, "stream"),
+        "document": lambda: _entropies(world, max_context, Boundary.DOCUMENT),
+        "stream": lambda: _entropies(world, max_context, Boundary.STREAM),
         "extras": world.extras,
     }
     values: dict[str, Any] = {}
@@ -91,7 +92,7 @@ def truth(
         "vocab_size": world.vocab_size,
         "document_length": world.document_length,
         "correlations": {"lags": list(lags), **{name: values[name] for name in norms}},
-        "entropies": {boundary: values[boundary] for boundary in ("stream", "document")},
+        "entropies": {boundary: values[boundary] for boundary in Boundary},
         "exponents": {name: e.to_dict() for name, e in world.exponents().items()},
         "extras": values["extras"],
         "warnings": world.warnings(),
@@ -106,7 +107,7 @@ def _entropies(world: World, max_context: int, boundary: str) -> dict[str, Any]:
     for longest in range(min(max_context, world.document_length - 1), -1, -1):
         entropies = world.entropies(longest, boundary)
         known = np.isfinite(entropies)
-        if known.all() or boundary == "stream" or known[0]:
+        if known.all() or boundary == Boundary.STREAM or known[0]:
             count = int(np.argmin(known)) if not known.all() else len(entropies)
             return {"context": list(range(count)), "entropy": _numbers(entropies[:count])}
     return {"context": [], "entropy": []}

@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "ngramstat/base/documents.hpp"
 #include "ngramstat/base/key_table.hpp"
 #include "ngramstat/base/types.hpp"
 #include "ngramstat/pairs/position_index.hpp"
@@ -62,15 +63,15 @@ template <class Token>
 class KneserNey {
   public:
     // held_out   tokens to score, and the contexts before them
-    // document   one entry per held-out token: the document it is scored in, -1 if it only serves
-    //            as context
-    // vocab_size number of tokens that can be predicted; a token == vocab_size may stand for a
+    // documents  of the held-out tokens: their content is scored, other tokens only serve as
+    // context vocab_size number of tokens that can be predicted; a token == vocab_size may stand
+    // for a
     //            separator that is never predicted
     // order      highest n-gram order, 1 .. 16
     // stop_token contexts extend back to this token and no further; -1: none
     // Throws std::invalid_argument for bad arguments, std::out_of_range for a bad token.
-    KneserNey(std::span<const Token> held_out, std::span<const std::int32_t> document,
-              Index vocab_size, int order, Index stop_token);
+    KneserNey(std::span<const Token> held_out, const Documents& documents, Index vocab_size,
+              int order, Index stop_token);
 
     // Counts the training n-grams whose last token lies in `range`. To be called once for each
     // range of a partition of the vocabulary. Tokens before first_event only serve as context.
@@ -79,26 +80,28 @@ class KneserNey {
 
     const KneserNeyCounts& counts() const { return counts_; }
 
-    // Sum of -ln p over each document's scored tokens, nats: losses[document * order + n] for
+    Index n_documents() const { return documents_.size(); }
+
+    // Sum of -ln p over each document's content, nats: losses[document * order + n] for
     // contexts of n = 0 .. order - 1 tokens. raw (order) and continuation (order - 1) are the
     // discounts of every order where it is the highest of its model and where it is not.
     void score(std::span<const OrderDiscounts> raw, std::span<const OrderDiscounts> continuation,
-               std::span<double> losses, Index n_documents, int threads) const;
+               std::span<double> losses, int threads) const;
 
   private:
     template <class Position>
     class BlockSweep;
 
     void index_held_out();
+    void index_position(Index i);
     template <class Position>
     void sweep(std::span<const Token> training, Index first_event, TokenRange range, int threads);
     void merge(const KneserNeyCounts& of_block);
-    std::vector<Index> document_bounds(Index n_documents) const;
     void score_position(Index i, std::span<const OrderDiscounts> raw,
                         std::span<const OrderDiscounts> continuation, double* loss) const;
 
     std::vector<Token> held_out_;
-    std::vector<std::int32_t> document_;
+    Documents documents_;
     Index vocab_size_;
     int order_;
     Index stop_token_;
