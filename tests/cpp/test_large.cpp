@@ -75,8 +75,7 @@ int main() {
     check::in_case("KneserNey");
     // The held-out tokens are the island at the end; its trigrams also occur in training.
     const auto held_out = tokens.subspan(static_cast<std::size_t>(kTokens) - 300);
-    const std::vector<std::int32_t> document(300, 0);
-    KneserNey<Token> model(held_out, document, kVocab, max_context + 1, -1);
+    KneserNey<Token> model(held_out, Documents::single(300), kVocab, max_context + 1, -1);
     model.add_training(tokens, max_context, range, kWorkers);
     for (int n = 0; n <= max_context; ++n) {
         CHECK(model.counts().raw[n].distinct == expected[n].size());
