@@ -212,8 +212,12 @@ def test_class_products_equal_the_reference(token_dtype, threads):
     u, w = rng.integers(-5, 6, (2, 2, v)).astype(float)
     a, b = rng.integers(-5, 6, (2, 2, v, kernels.BLOCK_SIZE)).astype(np.float32)
     arguments = {"across": False, "by": PairLabel.fold, "threads": threads}
-    products = kernels.multiply_pairs_by_class(tokens, v, lag, u, w, documents, **arguments)
-    sums = kernels.bilinear_sums_by_class(tokens, v, lag, a, b, documents, **arguments)
+    products = kernels.multiply_pairs_by_class(
+        kernels.PairsAtLag(tokens, v, lag), u, w, documents, **arguments
+    )
+    sums = kernels.bilinear_sums_by_class(
+        kernels.PairsAtLag(tokens, v, lag), a, b, documents, **arguments
+    )
     for k in range(6):
         joint = np.zeros((v, v))
         for d in np.flatnonzero(classes == k):
@@ -242,7 +246,7 @@ def test_products_without_a_table_equal_the_reference(token_dtype, threads, tran
     documents = Documents(ends, folds=classes, n_folds=4)
     for across, limits in ((False, ends), (True, np.full(len(ends), n))):
         found = kernels.multiply_pairs(
-            tokens, v, lag, x, weights, documents, across=across, by=PairLabel.fold,
+            kernels.PairsAtLag(tokens, v, lag), x, weights, documents, across=across, by=PairLabel.fold,
             transposed=transposed, threads=threads,
         )  # fmt: skip
         joint = np.zeros((v, v))
@@ -257,11 +261,17 @@ def test_products_without_a_table_refuse_bad_sizes():
     arguments = {"across": True, "by": PairLabel.half}
     x = np.ones((3, kernels.BLOCK_SIZE))
     with pytest.raises(IndexError, match="token 2 at position 2"):
-        kernels.multiply_pairs(tokens, 2, 1, x[:2], np.ones(2), documents, **arguments)
+        kernels.multiply_pairs(
+            kernels.PairsAtLag(tokens, 2, 1), x[:2], np.ones(2), documents, **arguments
+        )
     with pytest.raises(ValueError, match="vocab_size, 8"):
-        kernels.multiply_pairs(tokens, 3, 1, x[:2], np.ones(2), documents, **arguments)
+        kernels.multiply_pairs(
+            kernels.PairsAtLag(tokens, 3, 1), x[:2], np.ones(2), documents, **arguments
+        )
     with pytest.raises(ValueError, match="one weight per class"):
-        kernels.multiply_pairs(tokens, 3, 1, x, np.ones(3), documents, **arguments)
+        kernels.multiply_pairs(
+            kernels.PairsAtLag(tokens, 3, 1), x, np.ones(3), documents, **arguments
+        )
 
 
 @pytest.mark.parametrize(

@@ -349,8 +349,8 @@ def test_held_out_losses_equal_the_reference(separator, boundary):
                 out.append(mark)
         return out, scored
 
-    training, _ = text(split.training[2])
-    held_out, positions = text(split.held_out[2])
+    training, _ = text(split.training.chosen)
+    held_out, positions = text(split.held_out.chosen)
     stop = -1 if boundary == "stream" else (6 if separator is None else separator)
     slow = reference.KneserNey(
         training, 6, 4, stop_token=stop, first_event=1 if boundary == "document" else 0
@@ -375,7 +375,7 @@ def test_a_held_out_corpus_can_be_given(tmp_path):
     assert found.held_out_tokens == 25 * 31
     assert found.training_tokens == training.n_tokens
     wide = separated([[1, 2, 3]] * 40, 0, 10)
-    with pytest.raises(ngramstat.InputError, match="vocabulary has 9 types"):
+    with pytest.raises(ngramstat.InputError, match="vocabulary has 9 items"):
         ngramstat.entropies(wide, max_context=2, held_out=str(tmp_path / "other"))
 
 

@@ -35,7 +35,7 @@ def split():
 
 def test_subsets_are_nested_and_replicates_apart(split):
     found = list(nested_subsets(split, sizes=5, seed=1))
-    training = set(split.training[2].tolist())
+    training = set(split.training.chosen.tolist())
     by = {(s.halvings, s.replicate): set(s.documents.tolist()) for s in found}
     assert set(by) == {(h, r) for h in range(1, 5) for r in range((2, 2, 4, 4)[h - 1])}
     for (h, r), documents in by.items():
@@ -57,7 +57,7 @@ def test_a_point_is_the_model_of_its_subset(split):
             split, training=dataclasses.replace(split.training, chosen=subset.documents)
         ),
         max_context=2,
-        boundary="stream",
+        boundary=Boundary.STREAM,
         workspace=Workspace(2),
     )
     assert point.tokens == alone.training_tokens == 100 * len(subset.documents)

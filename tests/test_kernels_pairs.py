@@ -195,7 +195,7 @@ def test_document_sums(threads):
     u, v = rng.standard_normal((2, 9))
     for across, limits in ((False, ends), (True, np.full(41, 10_003))):
         pairs, product, left, right = kernels.sum_pairs_by_document(
-            tokens, 9, 13, u, v, Documents(ends), across=across, threads=threads
+            kernels.PairsAtLag(tokens, 9, 13), u, v, Documents(ends), across=across, threads=threads
         )
         for d in range(41):
             i = np.arange(starts[d], min(ends[d], limits[d] - 13))
@@ -288,7 +288,12 @@ def test_positions_beyond_2_to_the_32(tmp_path):
     documents = Documents(np.array([n - 500, n]))
     for lag, expected in ((2, [1, 0]), (3, [0, 1])):
         pairs, both, left, right = kernels.sum_pairs_by_document(
-            tokens, 2, lag, indicator, indicator, documents, across=True, threads=2
+            kernels.PairsAtLag(tokens, 2, lag),
+            indicator,
+            indicator,
+            documents,
+            across=True,
+            threads=2,
         )
         assert pairs.tolist() == [n - 500, 500 - lag]
         assert both.tolist() == expected

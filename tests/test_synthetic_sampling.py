@@ -231,9 +231,7 @@ def check_covariance(world, corpus, lag: int, boundary: str) -> None:
     documents = kernels.Documents(corpus.document_ends)
     for u, v in directions:
         pairs, product, one, two = kernels.sum_pairs_by_document(
-            corpus.tokens,
-            world.vocab_size,
-            lag,
+            kernels.PairsAtLag(corpus.tokens, world.vocab_size, lag),
             u,
             v,
             documents,

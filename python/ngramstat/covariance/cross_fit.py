@@ -45,6 +45,7 @@ from ngramstat.kernels import (
     BLOCK_SIZE,
     CountMatrix,
     PairLabel,
+    PairsAtLag,
     bilinear_sums_by_class,
     multiply_pairs_by_class,
 )
@@ -192,9 +193,7 @@ def cross_fit(
     # The folds of each half get the vectors of the other half, independent of their noise.
     u, v = (halves[::-1] for halves in vectors)
     joint_v, joint_u, left_counts, right_counts = multiply_pairs_by_class(
-        corpus.tokens,
-        corpus.vocab_size,
-        lag,
+        PairsAtLag(corpus.tokens, corpus.vocab_size, lag),
         u,
         v,
         documents,
@@ -226,9 +225,7 @@ def cross_fit(
     w32 = _as_half_blocks(pairs[:, None] * w).astype(np.float32)
     z32 = _as_half_blocks(pairs[:, None] * z).astype(np.float32)
     joint_sums = bilinear_sums_by_class(
-        corpus.tokens,
-        corpus.vocab_size,
-        lag,
+        PairsAtLag(corpus.tokens, corpus.vocab_size, lag),
         w32,
         z32,
         documents,

@@ -19,6 +19,7 @@ from ngramstat.kernels import (
     GpuPairStream,
     GpuPart,
     PairLabel,
+    PairsAtLag,
     multiply_pairs,
     multiply_pairs_by_class,
 )
@@ -40,9 +41,7 @@ class _TokenPasses:
 
     def _product(self, x: Floats, threads: int, *, transposed: bool) -> Floats:
         return multiply_pairs(
-            self.design.corpus.tokens,
-            self.design.corpus.vocab_size,
-            self.lag,
+            PairsAtLag(self.design.corpus.tokens, self.design.corpus.vocab_size, self.lag),
             x,
             self.weights,
             self.design.documents,
@@ -121,9 +120,7 @@ class MatrixFreeCovariances(Covariances):
         # Only the marginals are needed; the products with these vectors are discarded.
         zeros = np.zeros((1, corpus.vocab_size))
         *_, left, right = multiply_pairs_by_class(
-            corpus.tokens,
-            corpus.vocab_size,
-            lag,
+            PairsAtLag(corpus.tokens, corpus.vocab_size, lag),
             zeros,
             zeros,
             design.documents,

@@ -36,6 +36,7 @@ from ngramstat.kernels import (
     GpuPairStream,
     PairBuffer,
     PairCounts,
+    PairsAtLag,
     Tokens,
     count_pairs,
     pair_tables_fit,
@@ -409,9 +410,7 @@ class LagMeasurer:
         """u^T C* v over resampled documents: the norm to first order, vectors held fixed."""
         corpus = self.design.corpus
         sums = sum_pairs_by_document(
-            corpus.tokens,
-            corpus.vocab_size,
-            lag,
+            PairsAtLag(corpus.tokens, corpus.vocab_size, lag),
             triplets.left[:, 0],
             triplets.right[:, 0],
             self.design.documents,

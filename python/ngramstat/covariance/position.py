@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.kernels import N_POSITION_BINS, PairLabel, multiply_pairs_by_class
+from ngramstat.kernels import N_POSITION_BINS, PairLabel, PairsAtLag, multiply_pairs_by_class
 from ngramstat.sampling.design import SamplingDesign
 
 __all__ = ["position_norm"]
@@ -53,9 +53,7 @@ def position_norm(
     corpus = design.corpus
     zeros = np.zeros((1, corpus.vocab_size))  # only the counts are needed
     _, _, left, right = multiply_pairs_by_class(
-        corpus.tokens,
-        corpus.vocab_size,
-        lag,
+        PairsAtLag(corpus.tokens, corpus.vocab_size, lag),
         zeros,
         zeros,
         design.documents,

@@ -25,6 +25,7 @@ from ngramstat.kernels.kneser_ney import KneserNey
 from ngramstat.kernels.pairs import (
     PairCounts,
     PairMemory,
+    PairsAtLag,
     bilinear_sums_by_class,
     count_document_tokens,
     count_pairs,
@@ -75,6 +76,7 @@ __all__ = [
     "PairCounts",
     "PairLabel",
     "PairMemory",
+    "PairsAtLag",
     "SuffixCost",
     "Tokens",
     "bilinear_sums_by_class",

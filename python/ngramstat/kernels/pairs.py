@@ -32,6 +32,7 @@ __all__ = [
     "PairCounts",
     "PairLabel",
     "PairMemory",
+    "PairsAtLag",
     "bilinear_sums_by_class",
     "count_document_tokens",
     "count_pairs",
@@ -276,10 +277,34 @@ def count_document_tokens(
     return _core.count_document_tokens(tokens, vocab_size, documents, threads)
 
 
+@dataclass(frozen=True)
+class PairsAtLag:
+    """The pairs (x_i, x_{i+lag}) of a stream, for sums and products that need no counts of them.
+
+    Attributes
+    ----------
+    tokens : (n,) uint16 or uint32
+    vocab_size : int
+        V; every id must be below it.
+    lag : int
+        In tokens, at least 1.
+    """
+
+    tokens: Tokens
+    vocab_size: int
+    lag: int
+
+    def __post_init__(self) -> None:
+        check_tokens(self.tokens)
+
+    @property
+    def arguments(self) -> tuple[Tokens, int, int]:
+        """(tokens, vocab_size, lag), as the kernels take them."""
+        return self.tokens, self.vocab_size, self.lag
+
+
 def sum_pairs_by_document(
-    tokens: Tokens,
-    vocab_size: int,
-    lag: int,
+    pairs: PairsAtLag,
     u: NDArray[np.float64],
     v: NDArray[np.float64],
     documents: Documents,
@@ -293,6 +318,7 @@ def sum_pairs_by_document(
 
     Parameters
     ----------
+    pairs : PairsAtLag
     u, v : (V,) float64
         Values of the left and of the right token.
     documents : Documents
@@ -304,11 +330,8 @@ def sum_pairs_by_document(
     -------
     four arrays of shape (n_documents,)
     """
-    check_tokens(tokens)
     return _core.sum_pairs_by_document(
-        tokens,
-        vocab_size,
-        lag,
+        *pairs.arguments,
         np.ascontiguousarray(u, dtype=np.float64),
         np.ascontiguousarray(v, dtype=np.float64),
         documents,
@@ -318,9 +341,7 @@ def sum_pairs_by_document(
 
 
 def multiply_pairs_by_class(
-    tokens: Tokens,
-    vocab_size: int,
-    lag: int,
+    pairs: PairsAtLag,
     u: NDArray[np.float64],
     v: NDArray[np.float64],
     documents: Documents,
@@ -333,6 +354,7 @@ def multiply_pairs_by_class(
 
     Parameters
     ----------
+    pairs : PairsAtLag
     u, v : (n_sets, V) float64
         Classes use the sets in order, equally many each.
     documents : Documents
@@ -347,11 +369,8 @@ def multiply_pairs_by_class(
     -------
     four arrays of shape (n_classes, V)
     """
-    check_tokens(tokens)
     return _core.multiply_pairs_by_class(
-        tokens,
-        vocab_size,
-        lag,
+        *pairs.arguments,
         np.ascontiguousarray(u, dtype=np.float64),
         np.ascontiguousarray(v, dtype=np.float64),
         documents,
@@ -362,9 +381,7 @@ def multiply_pairs_by_class(
 
 
 def bilinear_sums_by_class(
-    tokens: Tokens,
-    vocab_size: int,
-    lag: int,
+    pairs: PairsAtLag,
     a: NDArray[np.float32],
     b: NDArray[np.float32],
     documents: Documents,
@@ -380,16 +397,14 @@ def bilinear_sums_by_class(
 
     Parameters
     ----------
+    pairs : PairsAtLag
     a, b : (n_sets, V, BLOCK_SIZE) float32
         Classes use the sets in order, equally many each, at most BLOCK_SIZE.
     documents, across, by
         See `multiply_pairs_by_class`.
     """
-    check_tokens(tokens)
     return _core.bilinear_sums_by_class(
-        tokens,
-        vocab_size,
-        lag,
+        *pairs.arguments,
         np.ascontiguousarray(a, dtype=np.float32),
         np.ascontiguousarray(b, dtype=np.float32),
         documents,
@@ -400,9 +415,7 @@ def bilinear_sums_by_class(
 
 
 def multiply_pairs(
-    tokens: Tokens,
-    vocab_size: int,
-    lag: int,
+    pairs: PairsAtLag,
     x: NDArray[np.float64],
     class_weights: NDArray[np.float64],
     documents: Documents,
@@ -412,10 +425,11 @@ def multiply_pairs(
     transposed: bool = False,
     threads: int = 1,
 ) -> NDArray[np.float64]:
-    """The pairs of all documents times a block of vectors, (V, BLOCK_SIZE), without a table of pairs.
+    """The pairs of all documents times a block of vectors, (V, BLOCK_SIZE); no pairs are stored.
 
     Parameters
     ----------
+    pairs : PairsAtLag
     x : (V, BLOCK_SIZE) float64
         By right token; with `transposed`, by left token.
     class_weights : (n_classes,) float64
@@ -423,11 +437,8 @@ def multiply_pairs(
     documents, across, by
         See `multiply_pairs_by_class`.
     """
-    check_tokens(tokens)
     return _core.multiply_pairs(
-        tokens,
-        vocab_size,
-        lag,
+        *pairs.arguments,
         np.ascontiguousarray(x, dtype=np.float64),
         np.ascontiguousarray(class_weights, dtype=np.float64),
         documents,

@@ -17,6 +17,7 @@ from ngramstat.kernels import (
     PairCounts,
     PairLabel,
     PairMemory,
+    PairsAtLag,
     bilinear_sums_by_class,
     count_document_tokens,
     count_pairs,
@@ -211,9 +212,7 @@ class _CountedSample:
         )
         token_pass = sample.time(
             lambda: bilinear_sums_by_class(
-                tokens,
-                vocab_size,
-                self.lag,
+                PairsAtLag(tokens, vocab_size, self.lag),
                 short,
                 short,
                 design.documents,
@@ -235,9 +234,7 @@ class _CountedSample:
         block, weights = np.ones((vocab_size, BLOCK_SIZE)), np.ones(2)
         seconds = self.sample.time(
             lambda: multiply_pairs(
-                design.corpus.tokens,
-                vocab_size,
-                self.lag,
+                PairsAtLag(design.corpus.tokens, vocab_size, self.lag),
                 block,
                 weights,
                 design.documents,
