@@ -129,7 +129,7 @@ def test_the_kernels_are_reached_through_their_wrappers():
 
 
 def test_functions_are_short_enough_to_read():
-    """At most 80 lines, complexity 15 and 8 parameters; exceptions are listed with their reasons."""
+    """At most 80 lines, complexity 15 and 8 parameters; exceptions are listed with reasons."""
     allowed = (REPOSITORY / "tests" / "long_functions.txt").read_text(encoding="utf-8")
     exceptions = {line.split()[0] for line in allowed.splitlines() if line and line[0] != "#"}
     done = subprocess.run(

@@ -246,8 +246,8 @@ def test_products_without_a_table_equal_the_reference(token_dtype, threads, tran
     documents = Documents(ends, folds=classes, n_folds=4)
     for across, limits in ((False, ends), (True, np.full(len(ends), n))):
         found = kernels.multiply_pairs(
-            kernels.PairsAtLag(tokens, v, lag), x, weights, documents, across=across, by=PairLabel.fold,
-            transposed=transposed, threads=threads,
+            kernels.PairsAtLag(tokens, v, lag), x, weights, documents, across=across,
+            by=PairLabel.fold, transposed=transposed, threads=threads,
         )  # fmt: skip
         joint = np.zeros((v, v))
         for start, end, limit, k in zip(starts, ends, limits, classes, strict=True):

@@ -40,7 +40,7 @@ def token_counts(tokens: Tokens, vocab_size: int, *, threads: int = 1) -> NDArra
 
 
 def token_ranges(counts: NDArray[np.int64], budget: int) -> list[tuple[int, int]]:
-    """Contiguous ranges of token ids, of at most `budget` occurrences unless a single id has more."""
+    """Contiguous ranges of token ids, each of one id or of at most `budget` occurrences."""
     ranges: list[tuple[int, int]] = []
     start, occurrences = 0, 0
     for token, count in enumerate(counts.tolist()):

@@ -99,8 +99,8 @@ def measure_growth(
     n_documents = len(design.documents)
     if n_documents < 4 * PARTS:
         raise InputError(
-            f"{design.corpus.path}: {n_documents} documents, {4 * PARTS} needed for nested parts of "
-            "the corpus"
+            f"{design.corpus.path}: {n_documents} documents, {4 * PARTS} needed for nested parts "
+            "of the corpus"
         )
     order = np.random.default_rng([design.seed, 8191]).permutation(n_documents)
     whole = _count_part(design, np.arange(n_documents), order, longest, workspace, progress)
