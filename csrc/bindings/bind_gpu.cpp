@@ -56,10 +56,10 @@ struct GpuCounts {
     Device on;
     std::shared_ptr<gpu::Counts> counts;
 };
-struct GpuPart {
+struct GpuTerm {
     Device on;
-    py::object tokens;  // that the part reads without a copy
-    std::shared_ptr<gpu::Part> part;
+    py::object tokens;  // that the term reads without a copy
+    std::shared_ptr<gpu::Term> term;
 };
 struct GpuPairStream {
     Device on;
@@ -139,9 +139,9 @@ void bind_counts(py::module_& m) {
         .def(
             "weighted",
             [](const GpuCounts& c, double w0, double w1) {
-                return GpuPart{c.on, py::none(), c.counts->weighted({w0, w1})};
+                return GpuTerm{c.on, py::none(), c.counts->weighted({w0, w1})};
             },
-            py::arg("first"), py::arg("second"), "A part of an operator.")
+            py::arg("first"), py::arg("second"), "A term of an operator.")
         .def(
             "inner_product",
             [](const GpuCounts& a, const GpuCounts& b, std::pair<double, double> wa,
@@ -196,7 +196,7 @@ void bind_vectors(py::module_& m) {
 }
 
 void bind_streams(py::module_& m) {
-    py::class_<GpuPart>(m, "GpuPart").def_property_readonly("gpu", [](const GpuPart& t) {
+    py::class_<GpuTerm>(m, "GpuTerm").def_property_readonly("gpu", [](const GpuTerm& t) {
         return t.on;
     });
     py::class_<GpuPairStream>(m, "GpuPairStream")
@@ -216,9 +216,9 @@ void bind_streams(py::module_& m) {
         .def(
             "weighted",
             [](const GpuPairStream& s, Index lag, double w0, double w1) {
-                return GpuPart{s.on, s.tokens, s.stream->weighted(lag, {w0, w1})};
+                return GpuTerm{s.on, s.tokens, s.stream->weighted(lag, {w0, w1})};
             },
-            py::arg("lag"), py::arg("first"), py::arg("second"), "A part of an operator.");
+            py::arg("lag"), py::arg("first"), py::arg("second"), "A term of an operator.");
 }
 
 void bind_counters(py::module_& m) {
@@ -324,15 +324,15 @@ GpuBlock upload_block(const Device& d, const Values& values) {
     return {d.gpu, d.gpu->block(as_span(values))};
 }
 
-GpuOperator covariance(const Device& d, const std::vector<const GpuPart*>& parts,
+GpuOperator covariance(const Device& d, const std::vector<const GpuTerm*>& terms,
                        const Values& left, const Values& right,
                        const std::optional<Array<std::uint8_t>>& vocab_mask) {
-    std::vector<std::shared_ptr<gpu::Part>> shared;
+    std::vector<std::shared_ptr<gpu::Term>> shared;
     std::vector<py::object> tokens;
-    for (const GpuPart* part : parts) {
-        if (part->on.gpu != d.gpu) throw std::invalid_argument("a part is on another device");
-        shared.push_back(part->part);
-        tokens.push_back(part->tokens);
+    for (const GpuTerm* term : terms) {
+        if (term->on.gpu != d.gpu) throw std::invalid_argument("a term is on another device");
+        shared.push_back(term->term);
+        tokens.push_back(term->tokens);
     }
     const auto mask = vocab_mask ? as_span(*vocab_mask) : std::span<const std::uint8_t>();
     return {std::move(tokens), d.gpu,
@@ -364,7 +364,7 @@ void bind_device(py::module_& m) {
         .def("suffix_array", &sort_suffixes, py::arg("tokens"), py::arg("vocab_size"),
              py::arg("depth"), py::arg("backward"), py::arg("stop_token"))
         .def("block", &upload_block, py::arg("values").noconvert())
-        .def("covariance", &covariance, py::arg("parts"), py::arg("left").noconvert(),
+        .def("covariance", &covariance, py::arg("terms"), py::arg("left").noconvert(),
              py::arg("right").noconvert(), py::arg("vocab_mask"));
 }
 

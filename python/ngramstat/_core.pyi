@@ -352,9 +352,9 @@ class GpuCounts:
         other_weights: tuple[float, float],
         threads: int,
     ) -> float: ...
-    def weighted(self, first: float, second: float) -> GpuPart: ...
+    def weighted(self, first: float, second: float) -> GpuTerm: ...
 
-class GpuPart:
+class GpuTerm:
     @property
     def gpu(self) -> Gpu: ...
 
@@ -362,7 +362,7 @@ class GpuPairStream:
     @property
     def gpu(self) -> Gpu: ...
     def counts(self, lag: int, by_right: bool) -> NDArray[np.uint64]: ...
-    def weighted(self, lag: int, first: float, second: float) -> GpuPart: ...
+    def weighted(self, lag: int, first: float, second: float) -> GpuTerm: ...
 
 class GpuBlock:
     @property
@@ -431,7 +431,7 @@ class Gpu:
     def block(self, values: NDArray[np.float64]) -> GpuBlock: ...
     def covariance(
         self,
-        parts: list[GpuPart],
+        terms: list[GpuTerm],
         left: NDArray[np.float64],
         right: NDArray[np.float64],
         vocab_mask: NDArray[np.uint8] | None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -94,7 +96,7 @@ def sequential_limit(
     return by_length if by_composition is None else by_composition
 
 
-def _removed_norm(lags: NDArray[np.int64], norms: Floats, lengths: Floats) -> float:
+def _removed_norm(lags: NDArray[np.int64], norms: Floats, lengths: NDArray[Any]) -> float:
     """M of `sequential_limit`: what removing the composition takes from the norm at every lag."""
     # The lags up to T, and v_t and s(t) at every lag between them.
     falling = slice(0, int(np.argmin(norms)) + 1)

@@ -17,7 +17,7 @@ from ngramstat.covariance.operators import Covariances, MatrixTerm
 from ngramstat.kernels import (
     BLOCK_SIZE,
     GpuPairStream,
-    GpuPart,
+    GpuTerm,
     PairLabel,
     PairsAtLag,
     multiply_pairs,
@@ -57,7 +57,7 @@ class _TokenPasses:
     def multiply_transposed(self, x: Floats, threads: int) -> Floats:
         return self._product(x, threads, transposed=True)
 
-    def gpu_part(self) -> GpuPart | None:
+    def gpu_term(self) -> GpuTerm | None:
         return None
 
 
@@ -73,7 +73,7 @@ class _GpuTokenPasses:
     def _backend(self) -> GpuBackend:
         no_centring = np.zeros((self.size, BLOCK_SIZE))
         gpu = self.stream.gpu
-        return GpuBackend(gpu, gpu.covariance([self.gpu_part()], no_centring, no_centring, None))
+        return GpuBackend(gpu, gpu.covariance([self.gpu_term()], no_centring, no_centring, None))
 
     def multiply(self, x: Floats, threads: int) -> Floats:
         backend = self._backend()
@@ -83,7 +83,7 @@ class _GpuTokenPasses:
         backend = self._backend()
         return backend.to_host(backend.multiply_transposed(backend.block(x)))
 
-    def gpu_part(self) -> GpuPart:
+    def gpu_term(self) -> GpuTerm:
         return self.stream.weighted(self.lag, *self.weights)
 
 

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.kernels import CountMatrix, GpuCounts, GpuPart, PairCounts
+from ngramstat.kernels import CountMatrix, GpuCounts, GpuTerm, PairCounts
 from ngramstat.linear_algebra.gpu_backend import GpuBackend
 from ngramstat.linear_algebra.lanczos import HostBackend, VectorBackend, as_block
 
@@ -71,7 +71,7 @@ class MatrixTerm(Protocol):
     def multiply_transposed(self, x: Floats, threads: int) -> Floats:
         """A^T x."""
 
-    def gpu_part(self) -> GpuPart | None:
+    def gpu_term(self) -> GpuTerm | None:
         """The same term in the memory of a GPU; None if it lies on the host."""
 
 
@@ -101,7 +101,7 @@ class WeightedCounts:
             return self.counts.multiply_transposed(x, *self.weights, threads)
         return self.transpose.multiply(x, *self.weights, threads)
 
-    def gpu_part(self) -> GpuPart | None:
+    def gpu_term(self) -> GpuTerm | None:
         """The weighted counts on the GPU that holds them."""
         return self.counts.weighted(*self.weights) if isinstance(self.counts, GpuCounts) else None
 
@@ -142,7 +142,7 @@ class CovarianceOperator:
         """The GPU if all terms lie there and there is no composition, else the host."""
         if self.composition is not None:
             return HostBackend(self)
-        gpu_parts = [part for term in self.terms if (part := term.gpu_part()) is not None]
+        gpu_parts = [part for term in self.terms if (part := term.gpu_term()) is not None]
         if not gpu_parts or len(gpu_parts) < len(self.terms):
             return HostBackend(self)
         gpu = gpu_parts[0].gpu

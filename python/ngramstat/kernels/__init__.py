@@ -17,7 +17,7 @@ from ngramstat._core import (
     GpuCounts,
     GpuOperator,
     GpuPairStream,
-    GpuPart,
+    GpuTerm,
     PairBuffer,
     PairLabel,
 )
@@ -68,7 +68,7 @@ __all__ = [
     "GpuCounts",
     "GpuOperator",
     "GpuPairStream",
-    "GpuPart",
+    "GpuTerm",
     "KneserNey",
     "NgramCounts",
     "NgramStatistics",

@@ -164,16 +164,16 @@ class BlockOn : public Block {
 template <class Executor>
 class OperatorOn : public Operator {
   public:
-    OperatorOn(Executor& on, std::vector<std::shared_ptr<Part>> parts, std::span<const double> left,
+    OperatorOn(Executor& on, std::vector<std::shared_ptr<Term>> terms, std::span<const double> left,
                std::span<const double> right, std::span<const std::uint8_t> vocab_mask)
         : on_(on),
-          parts_(std::move(parts)),
+          terms_(std::move(terms)),
           left_(on, static_cast<Index>(left.size()) / kBlockSize),
           right_(on, static_cast<Index>(right.size()) / kBlockSize),
           vocab_mask_(on, static_cast<Index>(vocab_mask.size())) {
-        for (const auto& part : parts_) {
-            require(part->n_rows() == left_.rows() && part->n_cols() == right_.rows(),
-                    "parts of an operator must have its shape");
+        for (const auto& term : terms_) {
+            require(term->n_rows() == left_.rows() && term->n_cols() == right_.rows(),
+                    "terms of an operator must have its shape");
         }
         require(vocab_mask.empty() ||
                     (left_.rows() == right_.rows() && vocab_mask_.size() == left_.rows()),
@@ -198,8 +198,8 @@ class OperatorOn : public Operator {
         const auto& in = masked ? *masked : vectors;
         auto out = std::make_unique<BlockOn<Executor>>(on_, to.rows());
         on_.clear(out->data(), to.rows() * kBlockSize);
-        for (const auto& part : parts_) {
-            dynamic_cast<const PartOn&>(*part).multiply_on_device(in.data(), out->data(),
+        for (const auto& term : terms_) {
+            dynamic_cast<const TermOn&>(*term).multiply_on_device(in.data(), out->data(),
                                                                   transposed, true);
         }
         const Buffer<double> overlap = in.product_with(from);
@@ -214,7 +214,7 @@ class OperatorOn : public Operator {
 
   private:
     Executor& on_;
-    std::vector<std::shared_ptr<Part>> parts_;
+    std::vector<std::shared_ptr<Term>> terms_;
     BlockOn<Executor> left_, right_;
     Buffer<std::uint8_t> vocab_mask_;
 };

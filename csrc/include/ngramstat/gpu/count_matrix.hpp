@@ -172,7 +172,7 @@ struct TransposeEntries {
 };
 
 // A part that multiplies a block of vectors in device memory.
-class PartOn : public Part {
+class TermOn : public Term {
   public:
     // The product with x; `accumulate` adds it to out instead of overwriting out.
     virtual void multiply_on_device(const double* x, double* out, bool transposed,
@@ -195,7 +195,7 @@ class CountsOn : public Counts {
     std::array<std::vector<Count>, 2> row_sums() const override { return sums(csr_); }
     std::array<std::vector<Count>, 2> column_sums() const override { return sums(transposed()); }
 
-    // See PartOn.
+    // See TermOn.
     void multiply_on_device(const double* x, std::array<double, 2> weights, double* out,
                             bool transposed, bool accumulate) const {
         const Csr& csr = transposed ? this->transposed() : csr_;
@@ -230,7 +230,7 @@ class CountsOn : public Counts {
         return total;
     }
 
-    std::shared_ptr<Part> weighted(std::array<double, 2> weights) override {
+    std::shared_ptr<Term> weighted(std::array<double, 2> weights) override {
         auto self = std::static_pointer_cast<const CountsOn>(shared_from_this());
         return std::make_shared<Weighted>(std::move(self), weights);
     }
@@ -274,7 +274,7 @@ class CountsOn : public Counts {
     }
 
   private:
-    class Weighted : public PartOn {
+    class Weighted : public TermOn {
       public:
         Weighted(std::shared_ptr<const CountsOn> counts, std::array<double, 2> weights)
             : counts_(std::move(counts)), weights_(weights) {}

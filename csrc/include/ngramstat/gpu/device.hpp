@@ -77,12 +77,12 @@ class GpuOn : public Gpu {
         on_.upload(result->data(), values.data(), static_cast<Index>(values.size()));
         return result;
     }
-    std::unique_ptr<Operator> covariance(std::vector<std::shared_ptr<Part>> parts,
+    std::unique_ptr<Operator> covariance(std::vector<std::shared_ptr<Term>> terms,
                                          std::span<const double> left,
                                          std::span<const double> right,
                                          std::span<const std::uint8_t> vocab_mask) override {
         const auto active = on_.activate();
-        return std::make_unique<OperatorOn<Executor>>(on_, std::move(parts), left, right,
+        return std::make_unique<OperatorOn<Executor>>(on_, std::move(terms), left, right,
                                                       vocab_mask);
     }
 

@@ -45,9 +45,9 @@ class Block {
 };
 
 // A summand of an operator: a real matrix, from counts or from a stream of tokens on the device.
-class Part {
+class Term {
   public:
-    virtual ~Part() = default;
+    virtual ~Term() = default;
     virtual Index n_rows() const = 0;
     virtual Index n_cols() const = 0;
 };
@@ -70,7 +70,7 @@ class Counts : public std::enable_shared_from_this<Counts> {
     virtual double inner_product(const Counts& other, std::array<double, 2> weights,
                                  std::array<double, 2> other_weights) const = 0;
     // first * weights[0] + second * weights[1].
-    virtual std::shared_ptr<Part> weighted(std::array<double, 2> weights) = 0;
+    virtual std::shared_ptr<Term> weighted(std::array<double, 2> weights) = 0;
 };
 
 // The pairs of a stream, without a table of counts: every product is a pass over the tokens.
@@ -80,10 +80,10 @@ class PairStream : public std::enable_shared_from_this<PairStream> {
     // Pairs of each half by their left or by their right token.
     virtual std::array<std::vector<Count>, 2> counts(Index lag, bool by_right) const = 0;
     // The pairs at a lag, those of half h with weights[h].
-    virtual std::shared_ptr<Part> weighted(Index lag, std::array<double, 2> weights) = 0;
+    virtual std::shared_ptr<Term> weighted(Index lag, std::array<double, 2> weights) = 0;
 };
 
-// Sum of parts minus left right^T, restricted to the vocabulary items of a mask.
+// Sum of terms minus left right^T, restricted to the vocabulary items of a mask.
 class Operator {
   public:
     virtual ~Operator() = default;
@@ -140,7 +140,7 @@ class Gpu {
     virtual std::unique_ptr<Block> block(std::span<const double> values) = 0;
     // left, right: (n_rows x kBlockSize) and (n_cols x kBlockSize); vocab_mask: one flag per row,
     // or empty.
-    virtual std::unique_ptr<Operator> covariance(std::vector<std::shared_ptr<Part>> parts,
+    virtual std::unique_ptr<Operator> covariance(std::vector<std::shared_ptr<Term>> terms,
                                                  std::span<const double> left,
                                                  std::span<const double> right,
                                                  std::span<const std::uint8_t> vocab_mask) = 0;

@@ -216,7 +216,7 @@ class PairStreamOn : public PairStream {
                      SumRunsOfRows{sums.data(), first_run_.data(), out, accumulate});
     }
 
-    std::shared_ptr<Part> weighted(Index lag, std::array<double, 2> weights) override;
+    std::shared_ptr<Term> weighted(Index lag, std::array<double, 2> weights) override;
 
   private:
     static constexpr std::uint32_t kMaxOfRun = 1 << 14;
@@ -236,9 +236,9 @@ class PairStreamOn : public PairStream {
 };
 
 template <class Executor, class Token>
-class StreamPart : public PartOn {
+class StreamTerm : public TermOn {
   public:
-    StreamPart(std::shared_ptr<const PairStreamOn<Executor, Token>> stream, Index lag,
+    StreamTerm(std::shared_ptr<const PairStreamOn<Executor, Token>> stream, Index lag,
                std::array<double, 2> weights)
         : stream_(std::move(stream)), lag_(lag), weights_(weights) {}
 
@@ -256,11 +256,11 @@ class StreamPart : public PartOn {
 };
 
 template <class Executor, class Token>
-std::shared_ptr<Part> PairStreamOn<Executor, Token>::weighted(Index lag,
+std::shared_ptr<Term> PairStreamOn<Executor, Token>::weighted(Index lag,
                                                               std::array<double, 2> weights) {
     checked_lag(lag, n_);
     auto self = std::static_pointer_cast<const PairStreamOn>(shared_from_this());
-    return std::make_shared<StreamPart<Executor, Token>>(std::move(self), lag, weights);
+    return std::make_shared<StreamTerm<Executor, Token>>(std::move(self), lag, weights);
 }
 
 }  // namespace ngramstat::gpu
