@@ -640,7 +640,7 @@ void SuffixBlocks<Token, Position>::sort_leaf(const Part& part, std::uint64_t& b
         common[bit] = static_cast<std::uint8_t>(in_entry - bit / bits);
     }
     const std::uint64_t previous = before;
-    if (key_bits == 0) {
+    if (key_bits == 0) {  // all keys are equal: one tie, of any size
         std::fill(lcp.begin(), lcp.end(), shared(keys[0]));
         if (n > 1) add_tie(0, n, keys[0]);
         before = keys[0];
@@ -648,6 +648,7 @@ void SuffixBlocks<Token, Position>::sort_leaf(const Part& part, std::uint64_t& b
         return break_ties(part, scratch);
     }
 
+    // Sort words of a key and its place, which fits below the key.
     std::uint64_t* leaf = scratch_of(scratch.leaf, n).data();
     VaryingBits varying;
     for (std::size_t k = 0; k < n; ++k) {
@@ -662,10 +663,11 @@ void SuffixBlocks<Token, Position>::sort_leaf(const Part& part, std::uint64_t& b
                           kCellBits + varying.highest());
     }
 
+    // Gather positions and tails in the order of the keys, and find the ties.
     const auto sorted = scratch_of(scratch.sorted, positions.size());
     const auto sorted_tails = scratch_of(scratch.sorted_tails, tails.size());
     std::uint64_t last = previous;
-    std::size_t group = 0;
+    std::size_t group = 0;  // where the run of equal keys begins
     for (std::size_t k = 0; k < n; ++k) {
         const std::uint64_t from = leaf[k] & kCellMask;
         if (!positions.empty()) sorted[k] = positions[from];
