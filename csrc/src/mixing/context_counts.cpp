@@ -27,7 +27,7 @@ struct ContextCounts::Training {
     }
 };
 
-// An event in one number, from the highest bit on: context id / kParts, token, continuation token
+// An event in one number, from the highest bit on: context id / kShards, token, continuation token
 // (n_symbols: there is none), whether it is in the leave-one-out part. Sorted events therefore
 // come key by key, and within a key one continuation token after the other.
 struct ContextCounts::EventLayout {
@@ -35,7 +35,7 @@ struct ContextCounts::EventLayout {
     std::uint64_t no_continuation;
 
     EventLayout(const Vocabulary& vocabulary, std::size_t n_contexts, int continuation_offset)
-        : id_bits(std::bit_width(n_contexts / kParts)),
+        : id_bits(std::bit_width(n_contexts / kShards)),
           token_bits(std::bit_width(static_cast<std::uint64_t>(vocabulary.size - 1))),
           continuation_bits(continuation_offset > 0
                                 ? std::bit_width(static_cast<std::uint64_t>(vocabulary.n_symbols()))
@@ -46,9 +46,9 @@ struct ContextCounts::EventLayout {
     int bits() const { return token_bits + id_bits + continuation_bits + 1; }
     bool has_continuation() const { return continuation_bits > 0; }
 
-    // (context, token) of an event, and the key of Part.
+    // (context, token) of an event, and the key of Shard.
     std::uint64_t follower(std::uint64_t event) const { return event >> (continuation_bits + 1); }
-    std::uint64_t part_key(std::uint64_t follower) const {
+    std::uint64_t shard_key(std::uint64_t follower) const {
         const std::uint64_t token_mask = (std::uint64_t{1} << token_bits) - 1;
         return follower >> token_bits << 32 | (follower & token_mask);
     }
@@ -59,14 +59,14 @@ struct ContextCounts::EventLayout {
     }
 };
 
-// Bins into which events are sorted first: the parts first_part .. first_part + n_parts - 1. Where
-// there are few contexts each part is one of them and would be large, so it is cut by token.
+// Bins into which events are sorted first: the shards first_shard .. first_shard + n_shards - 1.
+// Where there are few contexts each shard is one of them and would be large, so it is cut by token.
 struct ContextCounts::Bins {
-    std::uint32_t first_part, n_parts, cuts;
+    std::uint32_t first_shard, n_shards, cuts;
 
-    std::uint32_t size() const { return n_parts * cuts; }
-    std::uint32_t bin(std::uint32_t part, std::uint32_t token) const {
-        return (part - first_part) * cuts + token % cuts;
+    std::uint32_t size() const { return n_shards * cuts; }
+    std::uint32_t bin(std::uint32_t shard, std::uint32_t token) const {
+        return (shard - first_shard) * cuts + token % cuts;
     }
 };
 
@@ -128,7 +128,7 @@ class ContextCounts::BinWriter {
     std::vector<std::uint32_t> filled_;
 };
 
-void ContextCounts::Part::append(const Part& other) {
+void ContextCounts::Shard::append(const Shard& other) {
     for (const LeftOut& entry : other.left_out) {
         left_out.push_back({entry.key + keys.size(), entry.count, entry.continuation_count});
     }
@@ -145,7 +145,7 @@ ContextCounts::ContextCounts(std::span<const Token> tokens, std::span<const Inde
                              std::span<const std::uint32_t> class_maps)
     : context_keys_(vocabulary, pattern, class_maps),
       n_leave_one_out_(n_leave_one_out),
-      parts_(kParts) {
+      shards_(kShards) {
     require(n_leave_one_out >= 0 && n_leave_one_out <= static_cast<Index>(targets.size()),
             "n_leave_one_out must lie between 0 and the number of targets");
     const Index n_symbols = vocabulary.n_symbols();
@@ -173,16 +173,16 @@ void ContextCounts::index_contexts(std::span<const std::uint64_t> target_keys) {
     }
 }
 
-std::size_t ContextCounts::first_slot(std::size_t part) const {
+std::size_t ContextCounts::first_slot(std::size_t shard) const {
     const std::size_t n = contexts_.size();
-    return part * (n / kParts) + std::min(part, n % kParts);
+    return shard * (n / kShards) + std::min(shard, n % kShards);
 }
 
 // Counting sort of the targets by the slot of their context.
 void ContextCounts::group_targets() {
     const std::size_t n = contexts_.size();
     const auto slot = [&](std::uint32_t id) {
-        return id == KeyTable::kAbsent ? n : first_slot(id % kParts) + id / kParts;
+        return id == KeyTable::kAbsent ? n : first_slot(id % kShards) + id / kShards;
     };
     slot_begin_.assign(n + 2, 0);
     for (const std::uint32_t id : target_ids_) ++slot_begin_[slot(id) + 1];
@@ -206,15 +206,15 @@ void ContextCounts::count(std::span<const Token> training, Index first_event,
     const Training<Token> stream{training, first_event, first_leave_one_out, continuation_offset,
                                  threads};
     if (stream.n_events() <= 0) return;
-    if (stream.n_events() <= max_events) return count_parts(stream, 0, kParts);
-    // There may be too many events to hold at once: count those of each part, then read the
-    // training stream once for every run of parts whose events fit.
-    const std::vector<Index> sizes = events_by_part(stream);
-    for (std::uint32_t first = 0; first < kParts;) {
+    if (stream.n_events() <= max_events) return count_shards(stream, 0, kShards);
+    // There may be too many events to hold at once: count those of each shard, then read the
+    // training stream once for every run of shards whose events fit.
+    const std::vector<Index> sizes = events_by_shard(stream);
+    for (std::uint32_t first = 0; first < kShards;) {
         std::uint32_t last = first + 1;
         Index total = sizes[first];
-        while (last < kParts && total + sizes[last] <= max_events) total += sizes[last++];
-        count_parts(stream, first, last);
+        while (last < kShards && total + sizes[last] <= max_events) total += sizes[last++];
+        count_shards(stream, first, last);
         first = last;
     }
 }
@@ -248,41 +248,41 @@ void ContextCounts::for_known_events(const Training<Token>& training, Index task
 }
 
 template <class Token>
-std::vector<Index> ContextCounts::events_by_part(const Training<Token>& training) const {
-    std::vector<Index> sizes(kParts, 0);
+std::vector<Index> ContextCounts::events_by_shard(const Training<Token>& training) const {
+    std::vector<Index> sizes(kShards, 0);
     std::mutex mutex;
     parallel_for(training.n_tasks(), training.threads, [&](Index task) {
-        std::vector<Index> of_task(kParts, 0);
+        std::vector<Index> of_task(kShards, 0);
         for_known_events(training, task,
-                         [&](Index, std::uint32_t id, Index) { ++of_task[id % kParts]; });
+                         [&](Index, std::uint32_t id, Index) { ++of_task[id % kShards]; });
         const std::lock_guard<std::mutex> lock(mutex);
-        for (std::uint32_t p = 0; p < kParts; ++p) sizes[p] += of_task[p];
+        for (std::uint32_t p = 0; p < kShards; ++p) sizes[p] += of_task[p];
     });
     return sizes;
 }
 
-// Counts the events of parts [first_part, last_part): collects them by bin, and sorts and counts
+// Counts the events of shards [first_shard, last_shard): collects them by bin, and sorts and counts
 // each bin.
 template <class Token>
-void ContextCounts::count_parts(const Training<Token>& training, std::uint32_t first_part,
-                                std::uint32_t last_part) {
+void ContextCounts::count_shards(const Training<Token>& training, std::uint32_t first_shard,
+                                 std::uint32_t last_shard) {
     const std::uint32_t n_contexts = static_cast<std::uint32_t>(contexts_.size());
-    last_part = std::min(last_part, std::max(n_contexts, first_part));
-    const std::uint32_t cuts = n_contexts * 2 <= kParts ? kParts / std::max(n_contexts, 1u) : 1;
-    const Bins bins{first_part, last_part - first_part, cuts};
+    last_shard = std::min(last_shard, std::max(n_contexts, first_shard));
+    const std::uint32_t cuts = n_contexts * 2 <= kShards ? kShards / std::max(n_contexts, 1u) : 1;
+    const Bins bins{first_shard, last_shard - first_shard, cuts};
     const EventLayout layout(context_keys_.vocabulary(), contexts_.size(),
                              training.continuation_offset);
     std::vector<EventList> events = collect_events(training, bins, layout);
-    std::vector<Part> counted(bins.size());
+    std::vector<Shard> counted(bins.size());
     parallel_for(bins.size(), training.threads,
                  [&](Index bin) { counted[bin] = count_bin(events[bin].take(), layout); });
-    for (std::uint32_t p = 0; p < bins.n_parts; ++p) {
-        Part& part = parts_[first_part + p];
+    for (std::uint32_t p = 0; p < bins.n_shards; ++p) {
+        Shard& shard = shards_[first_shard + p];
         if (cuts == 1) {
-            part = std::move(counted[p]);
+            shard = std::move(counted[p]);
             continue;
         }
-        for (std::uint32_t cut = 0; cut < cuts; ++cut) part.append(counted[p * cuts + cut]);
+        for (std::uint32_t cut = 0; cut < cuts; ++cut) shard.append(counted[p * cuts + cut]);
     }
 }
 
@@ -295,11 +295,11 @@ auto ContextCounts::collect_events(const Training<Token>& training, const Bins& 
     parallel_for(training.n_tasks(), training.threads, [&](Index task) {
         BinWriter writer(lists);
         for_known_events(training, task, [&](Index i, std::uint32_t id, Index history) {
-            const std::uint32_t part = id % kParts;
-            if (part - bins.first_part >= bins.n_parts) return;
+            const std::uint32_t shard = id % kShards;
+            if (shard - bins.first_shard >= bins.n_shards) return;
             const std::uint32_t token = tokens[i];
             std::uint64_t event =
-                std::uint64_t{id / kParts} << layout.token_bits | std::uint64_t{token};
+                std::uint64_t{id / kShards} << layout.token_bits | std::uint64_t{token};
             if (offset > 0) {
                 const std::uint64_t continuation =
                     history >= offset ? static_cast<std::uint64_t>(tokens[i - offset])
@@ -307,7 +307,7 @@ auto ContextCounts::collect_events(const Training<Token>& training, const Bins& 
                 event = event << layout.continuation_bits | continuation;
             }
             event = event << 1 | static_cast<std::uint64_t>(i >= training.first_leave_one_out);
-            writer.put(bins.bin(part, token), event);
+            writer.put(bins.bin(shard, token), event);
         });
         writer.finish();
     });
@@ -316,22 +316,22 @@ auto ContextCounts::collect_events(const Training<Token>& training, const Bins& 
 
 // Raw and continuation counts of every (context, token) of a bin.
 auto ContextCounts::count_bin(std::vector<std::uint64_t> events, const EventLayout& layout)
-    -> Part {
+    -> Shard {
     std::vector<std::uint64_t> buffer;
     radix_sort(events, buffer, 0, layout.bits());
     std::size_t distinct = 0;
     for (std::size_t k = 0; k < events.size(); ++k) {
         distinct += k == 0 || layout.follower(events[k]) != layout.follower(events[k - 1]);
     }
-    Part part;
-    part.keys.reserve(distinct);
-    part.counts.reserve(distinct);
-    if (layout.has_continuation()) part.continuation_counts.reserve(distinct);
+    Shard shard;
+    shard.keys.reserve(distinct);
+    shard.counts.reserve(distinct);
+    if (layout.has_continuation()) shard.continuation_counts.reserve(distinct);
     for (std::size_t k = 0; k < events.size();) {
         const std::uint64_t follower = layout.follower(events[k]);
         const std::size_t begin = k;
         Count continuation = 0;
-        Part::LeftOut left_out{part.keys.size(), 0, 0};
+        Shard::LeftOut left_out{shard.keys.size(), 0, 0};
         while (k < events.size() && layout.follower(events[k]) == follower) {
             // The events of one continuation token; those of the leave-one-out part come last.
             const std::uint64_t first = events[k];
@@ -347,18 +347,18 @@ auto ContextCounts::count_bin(std::vector<std::uint64_t> events, const EventLayo
             left_out.continuation_count +=
                 once ? occurrences == occurrences_left_out : occurrences_left_out;
         }
-        if (left_out.count > 0) part.left_out.push_back(left_out);
-        part.keys.push_back(layout.part_key(follower));
-        part.counts.push_back(k - begin);
-        if (layout.has_continuation()) part.continuation_counts.push_back(continuation);
+        if (left_out.count > 0) shard.left_out.push_back(left_out);
+        shard.keys.push_back(layout.shard_key(follower));
+        shard.counts.push_back(k - begin);
+        if (layout.has_continuation()) shard.continuation_counts.push_back(continuation);
     }
-    return part;
+    return shard;
 }
 
 std::array<Count, 4> ContextCounts::counts_of_counts(bool continuation) const {
     std::array<Count, 4> numbers{};
-    for (const Part& part : parts_) {
-        for (const Count count : continuation ? part.continuation_counts : part.counts) {
+    for (const Shard& shard : shards_) {
+        for (const Count count : continuation ? shard.continuation_counts : shard.counts) {
             if (count <= 4) ++numbers[count - 1];
         }
     }

@@ -86,7 +86,7 @@ struct Branches {
 
 }  // namespace
 
-// One worker: interpolates the targets of one part of the contexts after the other.
+// One worker: interpolates the targets of one shard of the contexts after the other.
 class ContextCounts::Interpolator {
   public:
     Interpolator(const ContextCounts& counts, const TokenTree& tree, const Discounts& discounts,
@@ -98,21 +98,22 @@ class ContextCounts::Interpolator {
           leaf_bits_(std::bit_width(tree.leaf_of.size() - 1)),
           pack_(pack_logits_function()) {}
 
-    void interpolate_part(std::size_t p) {
-        const Part& part = counts_.parts_[p];
+    void interpolate_shard(std::size_t p) {
+        const Shard& shard = counts_.shards_[p];
         const std::size_t first_slot = counts_.first_slot(p), last_slot = counts_.first_slot(p + 1);
         const Index last_target = counts_.slot_begin_[last_slot];
         std::size_t last_key = 0, last_left_out = 0;
         for (std::size_t slot = first_slot; slot < last_slot; ++slot) {
             const std::size_t first_key = last_key, first_left_out = last_left_out;
-            while (last_key < part.keys.size() && part.keys[last_key] >> 32 == slot - first_slot) {
+            while (last_key < shard.keys.size() &&
+                   shard.keys[last_key] >> 32 == slot - first_slot) {
                 ++last_key;
             }
-            while (last_left_out < part.left_out.size() &&
-                   part.left_out[last_left_out].key < last_key) {
+            while (last_left_out < shard.left_out.size() &&
+                   shard.left_out[last_left_out].key < last_key) {
                 ++last_left_out;
             }
-            sort_by_leaf(part, first_key, last_key);
+            sort_by_leaf(shard, first_key, last_key);
             // Targets that are scored leave-one-out come first.
             const auto targets = counts_.order_.begin();
             const Index begin = counts_.slot_begin_[slot], end = counts_.slot_begin_[slot + 1];
@@ -120,15 +121,15 @@ class ContextCounts::Interpolator {
                 std::lower_bound(targets + begin, targets + end, counts_.n_leave_one_out_) -
                 targets;
             if (middle < end) {
-                sum_followers(part, first_key, {});
+                sum_followers(shard, first_key, {});
                 write_targets(middle, end, last_target);
             }
             if (middle > begin) {
-                left_out_.assign(last_key - first_key, Part::LeftOut{0, 0, 0});
+                left_out_.assign(last_key - first_key, Shard::LeftOut{0, 0, 0});
                 for (std::size_t k = first_left_out; k < last_left_out; ++k) {
-                    left_out_[part.left_out[k].key - first_key] = part.left_out[k];
+                    left_out_[shard.left_out[k].key - first_key] = shard.left_out[k];
                 }
-                sum_followers(part, first_key, left_out_);
+                sum_followers(shard, first_key, left_out_);
                 write_targets(begin, middle, last_target);
             }
         }
@@ -142,24 +143,24 @@ class ContextCounts::Interpolator {
 
   private:
     // Fills by_leaf_ for the keys of one context.
-    void sort_by_leaf(const Part& part, std::size_t first_key, std::size_t last_key) {
+    void sort_by_leaf(const Shard& shard, std::size_t first_key, std::size_t last_key) {
         by_leaf_.clear();
         for (std::size_t k = first_key; k < last_key; ++k) {
-            const std::uint64_t leaf = tree_.leaf_of[static_cast<std::uint32_t>(part.keys[k])];
+            const std::uint64_t leaf = tree_.leaf_of[static_cast<std::uint32_t>(shard.keys[k])];
             by_leaf_.push_back(leaf << 32 | (k - first_key));
         }
         radix_sort(by_leaf_, buffer_, 32, 32 + leaf_bits_);
     }
 
     // left_out: what to subtract, by the number of the context's key; empty: nothing.
-    void sum_followers(const Part& part, std::size_t first_key,
-                       std::span<const Part::LeftOut> left_out) {
+    void sum_followers(const Shard& shard, std::size_t first_key,
+                       std::span<const Shard::LeftOut> left_out) {
         followers_.clear(by_leaf_.size());
         for (const std::uint64_t entry : by_leaf_) {
             const std::size_t number = static_cast<std::uint32_t>(entry);
-            Count count = part.counts[first_key + number];
+            Count count = shard.counts[first_key + number];
             Count continuation =
-                counts_.has_continuation_ ? part.continuation_counts[first_key + number] : 0;
+                counts_.has_continuation_ ? shard.continuation_counts[first_key + number] : 0;
             if (!left_out.empty()) {
                 count -= left_out[number].count;
                 continuation -= left_out[number].continuation_count;
@@ -260,7 +261,7 @@ class ContextCounts::Interpolator {
 
     FollowerSums followers_;
     std::vector<std::uint64_t> by_leaf_, buffer_;  // leaf << 32 | number of the context's key
-    std::vector<Part::LeftOut> left_out_;          // by number of the context's key
+    std::vector<Shard::LeftOut> left_out_;         // by number of the context's key
     // Decisions of one target, padded to whole vectors.
     std::vector<float> odds_;
     std::vector<std::int32_t> buckets_, packed_;
@@ -286,8 +287,8 @@ void ContextCounts::interpolate(const TokenTree& tree, const Discounts& discount
                                 const Decisions& decisions, int threads) const {
     check_decisions(tree, decisions);
     const auto make_worker = [&] { return Interpolator(*this, tree, discounts, decisions); };
-    parallel_with(kParts, threads, make_worker, [](Index part, Interpolator& worker) {
-        worker.interpolate_part(static_cast<std::size_t>(part));
+    parallel_with(kShards, threads, make_worker, [](Index shard, Interpolator& worker) {
+        worker.interpolate_shard(static_cast<std::size_t>(shard));
     });
     constexpr Index kTask = 1024;
     const Index first = slot_begin_[contexts_.size()], last = slot_begin_[contexts_.size() + 1];

@@ -25,7 +25,7 @@ constexpr Index kMaxBlocks = 1024;
 // cache.
 constexpr Index kLeaf = Index{1} << 15;
 static_assert(kLeaf <= kCell, "a key and the place in its leaf must fit 64 bits");
-// A part that is larger than a leaf is first split by this number of leading bits.
+// A slice that is larger than a leaf is first split by this number of leading bits.
 constexpr int kSplitBits = 9;
 constexpr std::uint64_t kSplitMask = (std::uint64_t{1} << kSplitBits) - 1;
 // Positions whose tokens are prefetched, and positions read between two checks of resident memory.
@@ -512,9 +512,9 @@ SortedSuffixes<Position> SuffixBlocks<Token, Position>::sort(
     Index block, SuffixScratch<Position>& scratch) const {
     const std::size_t n = static_cast<std::size_t>(size(block));
     const bool has_tails = packing_.tail_symbols > 0;
-    const Part block_part{scratch_of(scratch.keys, n),
-                          scratch_of(scratch.positions, with_positions_ ? n : 0),
-                          scratch_of(scratch.lcp, n), scratch_of(scratch.tails, has_tails ? n : 0)};
+    const Slice block_part{
+        scratch_of(scratch.keys, n), scratch_of(scratch.positions, with_positions_ ? n : 0),
+        scratch_of(scratch.lcp, n), scratch_of(scratch.tails, has_tails ? n : 0)};
     const SortedSuffixes<Position> sorted{block_part.positions, block_part.lcp, block_part.keys,
                                           block_part.tails, range_.first + (block << row_bits_)};
     if (n == 0) return sorted;
@@ -532,7 +532,7 @@ SortedSuffixes<Position> SuffixBlocks<Token, Position>::sort(
             place(k++, entry, key, position);
         });
         const int key_bits = row_bits_ + packing_.entry_symbols * packing_.symbol_bits;
-        sort_part(block_part, before, key_bits, scratch);
+        sort_slice(block_part, before, key_bits, scratch);
     } else {
         // Split while the entries are read, which saves a pass over all of them.
         VaryingBits varying;
@@ -571,52 +571,55 @@ auto SuffixBlocks<Token, Position>::split_by_leading_bits(int key_bits, ForEntri
     return split;
 }
 
-// Sorts each piece of a part that has been split; keys of one piece differ in lower bits alone.
+// Sorts each piece of a slice that has been split; keys of one piece differ in lower bits alone.
 template <class Token, class Position>
-void SuffixBlocks<Token, Position>::sort_split(const Part& part, std::uint64_t& before,
+void SuffixBlocks<Token, Position>::sort_split(const Slice& slice, std::uint64_t& before,
                                                const Split& split,
                                                SuffixScratch<Position>& scratch) const {
     const auto& bounds = split.bounds;
     for (std::size_t d = 0; d + 1 < bounds.size(); ++d) {
-        sort_part(part.of(bounds[d], bounds[d + 1] - bounds[d]), before, split.lower_bits, scratch);
+        sort_slice(slice.of(bounds[d], bounds[d + 1] - bounds[d]), before, split.lower_bits,
+                   scratch);
     }
 }
 
-// Sorts a part whose keys differ in their lowest key_bits bits alone. `before` is the key before
-// the part, and becomes its last.
+// Sorts a slice whose keys differ in their lowest key_bits bits alone. `before` is the key before
+// the slice, and becomes its last.
 template <class Token, class Position>
-void SuffixBlocks<Token, Position>::sort_part(const Part& part, std::uint64_t& before, int key_bits,
-                                              SuffixScratch<Position>& scratch) const {
-    const std::size_t n = part.keys.size();
+void SuffixBlocks<Token, Position>::sort_slice(const Slice& slice, std::uint64_t& before,
+                                               int key_bits,
+                                               SuffixScratch<Position>& scratch) const {
+    const std::size_t n = slice.keys.size();
     if (n == 0) return;
     if (static_cast<Index>(n) <= kLeaf || key_bits == 0) {
         release_pages_if_needed();
-        return sort_leaf(part, before, key_bits, scratch);
+        return sort_leaf(slice, before, key_bits, scratch);
     }
     const auto moved_keys = scratch_of(scratch.moved_keys, n);
-    const auto moved_positions = scratch_of(scratch.moved_positions, part.positions.size());
-    const auto moved_tails = scratch_of(scratch.moved_tails, part.tails.size());
+    const auto moved_positions = scratch_of(scratch.moved_positions, slice.positions.size());
+    const auto moved_tails = scratch_of(scratch.moved_tails, slice.tails.size());
     const auto for_part = [&](auto&& visit) {
-        for (std::size_t k = 0; k < n; ++k) visit(k, part.keys[k], Position{});
+        for (std::size_t k = 0; k < n; ++k) visit(k, slice.keys[k], Position{});
     };
     const auto move = [&](std::size_t to, std::size_t k, std::uint64_t key, Position) {
         moved_keys[to] = key;
-        if (!moved_positions.empty()) moved_positions[to] = part.positions[k];
-        if (!moved_tails.empty()) moved_tails[to] = part.tails[k];
+        if (!moved_positions.empty()) moved_positions[to] = slice.positions[k];
+        if (!moved_tails.empty()) moved_tails[to] = slice.tails[k];
     };
     const Split split = split_by_leading_bits(key_bits, for_part, move);
-    std::copy(moved_keys.begin(), moved_keys.end(), part.keys.begin());
-    std::copy(moved_positions.begin(), moved_positions.end(), part.positions.begin());
-    std::copy(moved_tails.begin(), moved_tails.end(), part.tails.begin());
-    sort_split(part, before, split, scratch);
+    std::copy(moved_keys.begin(), moved_keys.end(), slice.keys.begin());
+    std::copy(moved_positions.begin(), moved_positions.end(), slice.positions.begin());
+    std::copy(moved_tails.begin(), moved_tails.end(), slice.tails.begin());
+    sort_split(slice, before, split, scratch);
 }
 
-// Sorts a part that fits the cache, first by its keys and then, where these are equal, by what
+// Sorts a slice that fits the cache, first by its keys and then, where these are equal, by what
 // follows (break_ties).
 template <class Token, class Position>
-void SuffixBlocks<Token, Position>::sort_leaf(const Part& part, std::uint64_t& before, int key_bits,
+void SuffixBlocks<Token, Position>::sort_leaf(const Slice& slice, std::uint64_t& before,
+                                              int key_bits,
                                               SuffixScratch<Position>& scratch) const {
-    const auto& [keys, positions, lcp, tails] = part;
+    const auto& [keys, positions, lcp, tails] = slice;
     const int bits = packing_.symbol_bits, in_entry = packing_.entry_symbols;
     const SymbolReader<Token> reader(tokens_, order_, bits);
     const std::size_t n = keys.size();
@@ -645,7 +648,7 @@ void SuffixBlocks<Token, Position>::sort_leaf(const Part& part, std::uint64_t& b
         if (n > 1) add_tie(0, n, keys[0]);
         before = keys[0];
         lcp[0] = common[63 - std::countl_zero(previous ^ before)];
-        return break_ties(part, scratch);
+        return break_ties(slice, scratch);
     }
 
     // Sort words of a key and its place, which fits below the key.
@@ -687,15 +690,15 @@ void SuffixBlocks<Token, Position>::sort_leaf(const Part& part, std::uint64_t& b
     before = last;
     std::copy(sorted.begin(), sorted.end(), positions.begin());
     std::copy(sorted_tails.begin(), sorted_tails.end(), tails.begin());
-    break_ties(part, scratch);
+    break_ties(slice, scratch);
 }
 
 // Sorts what shares all symbols of its entries: by its tails, or else by keys of the next symbols
 // in the stream, one key at a time, until no ties are left.
 template <class Token, class Position>
-void SuffixBlocks<Token, Position>::break_ties(const Part& part,
+void SuffixBlocks<Token, Position>::break_ties(const Slice& slice,
                                                SuffixScratch<Position>& scratch) const {
-    const auto& [keys, positions, lcp, tails] = part;
+    const auto& [keys, positions, lcp, tails] = slice;
     const SymbolReader<Token> reader(tokens_, order_, packing_.symbol_bits);
     using Keyed = typename Scratch::Keyed;
     const bool has_tails = !tails.empty();

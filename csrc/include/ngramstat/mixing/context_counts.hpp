@@ -82,23 +82,23 @@ class ContextCounts {
                      int threads) const;
 
   private:
-    // Contexts are dealt to parts by their id modulo kParts: few enough parts for the write buffers
-    // of all of them to fit the L2 cache.
-    static constexpr std::uint32_t kParts = 512;
+    // Contexts are dealt to shards by their id modulo kShards: few enough shards for the write
+    // buffers of all of them to fit the L2 cache.
+    static constexpr std::uint32_t kShards = 512;
 
-    // Followers of the contexts of one part.
-    struct Part {
+    // Followers of the contexts of one shard.
+    struct Shard {
         // What the leave-one-out part of training adds to the counts of a key.
         struct LeftOut {
             std::size_t key;  // its place in `keys`
             Count count, continuation_count;
         };
-        std::vector<std::uint64_t> keys;  // context id / kParts << 32 | token, ascending by id
+        std::vector<std::uint64_t> keys;  // context id / kShards << 32 | token, ascending by id
         std::vector<Count> counts;
         std::vector<Count> continuation_counts;  // empty without a continuation offset
         std::vector<LeftOut> left_out;           // by key
 
-        void append(const Part& other);
+        void append(const Shard& other);
     };
     template <class Token>
     struct Training;
@@ -110,19 +110,19 @@ class ContextCounts {
 
     void index_contexts(std::span<const std::uint64_t> target_keys);
     void group_targets();
-    // Number of contexts in the parts before `part`.
-    std::size_t first_slot(std::size_t part) const;
+    // Number of contexts in the shards before `shard`.
+    std::size_t first_slot(std::size_t shard) const;
     template <class Token, class Visit>
     void for_known_events(const Training<Token>& training, Index task, Visit&& visit) const;
     template <class Token>
-    std::vector<Index> events_by_part(const Training<Token>& training) const;
+    std::vector<Index> events_by_shard(const Training<Token>& training) const;
     template <class Token>
-    void count_parts(const Training<Token>& training, std::uint32_t first_part,
-                     std::uint32_t last_part);
+    void count_shards(const Training<Token>& training, std::uint32_t first_shard,
+                      std::uint32_t last_shard);
     template <class Token>
     std::vector<EventList> collect_events(const Training<Token>& training, const Bins& bins,
                                           const EventLayout& layout) const;
-    static Part count_bin(std::vector<std::uint64_t> events, const EventLayout& layout);
+    static Shard count_bin(std::vector<std::uint64_t> events, const EventLayout& layout);
     void check_decisions(const TokenTree& tree, const Decisions& decisions) const;
 
     ContextKeys context_keys_;
@@ -130,12 +130,12 @@ class ContextCounts {
     bool has_continuation_ = false;
     std::vector<std::uint32_t> target_tokens_;
     std::vector<std::uint32_t> target_ids_;  // of the context; kAbsent: it is cut off
-    // A context's slot is its place when contexts are ordered by part, then by id. Targets in the
+    // A context's slot is its place when contexts are ordered by shard, then by id. Targets in the
     // order of their contexts' slots, those without a context at the end, and where those of each
     // slot begin.
     std::vector<Index> order_, slot_begin_;
     KeyTable contexts_;
-    std::vector<Part> parts_;
+    std::vector<Shard> shards_;
 };
 
 }  // namespace ngramstat

@@ -83,7 +83,7 @@ struct SuffixScratch {
     std::vector<std::uint64_t> sorted_tails;
     std::vector<Tie> ties, still_tied;
     std::vector<Keyed> group, group_buffer;
-    // For parts that are larger than a leaf.
+    // For slices that are larger than a leaf.
     Large<std::uint64_t> moved_keys;
     Large<Position> moved_positions;
     Large<std::uint64_t> moved_tails;
@@ -138,20 +138,20 @@ class SuffixBlocks {
     using Scratch = SuffixScratch<Position>;
 
     // Consecutive places of a block.
-    struct Part {
+    struct Slice {
         std::span<std::uint64_t> keys;
         std::span<Position> positions;  // positions and tails are empty where there are none
         std::span<std::uint8_t> lcp;
         std::span<std::uint64_t> tails;
 
-        Part of(std::size_t begin, std::size_t n) const {
+        Slice of(std::size_t begin, std::size_t n) const {
             return {keys.subspan(begin, n),
                     positions.empty() ? positions : positions.subspan(begin, n),
                     lcp.subspan(begin, n), tails.empty() ? tails : tails.subspan(begin, n)};
         }
     };
 
-    // A part cut into pieces by the leading bits of the keys.
+    // A slice cut into pieces by the leading bits of the keys.
     struct Split {
         int lower_bits;                   // in which keys of one piece still differ
         std::vector<std::size_t> bounds;  // where each piece begins, and the end
@@ -170,11 +170,12 @@ class SuffixBlocks {
     void for_entries(Index block, Visit&& visit) const;
     template <class ForEntries, class Place>
     static Split split_by_leading_bits(int key_bits, ForEntries&& for_entries, Place&& place);
-    void sort_split(const Part& part, std::uint64_t& before, const Split& split,
+    void sort_split(const Slice& slice, std::uint64_t& before, const Split& split,
                     Scratch& scratch) const;
-    void sort_part(const Part& part, std::uint64_t& before, int key_bits, Scratch& scratch) const;
-    void sort_leaf(const Part& part, std::uint64_t& before, int key_bits, Scratch& scratch) const;
-    void break_ties(const Part& part, Scratch& scratch) const;
+    void sort_slice(const Slice& slice, std::uint64_t& before, int key_bits,
+                    Scratch& scratch) const;
+    void sort_leaf(const Slice& slice, std::uint64_t& before, int key_bits, Scratch& scratch) const;
+    void break_ties(const Slice& slice, Scratch& scratch) const;
 
     std::span<const Token> tokens_;
     SuffixOrder order_;
