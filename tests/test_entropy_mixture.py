@@ -8,15 +8,16 @@ import pytest
 import ngramstat
 from designs import design_of, split_of
 from ngramstat.boundary import Boundary
-from ngramstat.entropy import mixture
 from ngramstat.entropy.kneser_ney import held_out_losses
 from ngramstat.entropy.mixture import (
     MixtureSplit,
+    context_patterns,
     mixture_cost,
     mixture_losses,
     n_patterns,
     packed_logits_bytes,
     patterns,
+    tuning_slice,
     tuning_split,
     tuning_tokens,
 )
@@ -48,7 +49,7 @@ def every_token(contexts: np.ndarray, size: int) -> tuple[np.ndarray, Documents]
 @pytest.mark.parametrize("stop", [None, 40])
 def test_probabilities_sum_to_one(classed, stop, monkeypatch):
     if classed:
-        monkeypatch.setattr(mixture, "_MIN_VOCAB_WITH_CLASSES", 8)
+        monkeypatch.setattr(context_patterns, "_MIN_VOCAB_WITH_CLASSES", 8)
     rng = np.random.default_rng(1)
     size, order = 40, 4
     training = classed_tokens(rng, 4000, size)
@@ -89,7 +90,7 @@ def test_every_token_is_scored_in_pieces_too(monkeypatch):
         None,
     )
     at_once = mixture_losses(split, max_context=2).losses
-    monkeypatch.setattr(mixture, "_PIECE_TOKENS", 700)
+    monkeypatch.setattr(tuning_slice, "PIECE_TOKENS", 700)
     pieces = mixture_losses(split, max_context=2).losses
     # Discounts are those of the first piece, whose contexts are fewer.
     np.testing.assert_allclose(pieces, at_once, rtol=0.02)
@@ -106,13 +107,13 @@ def test_later_pieces_may_contain_tokens_that_the_first_lacks(monkeypatch):
         np.concatenate([training, tuning]), 0, 3000, tuning, Documents.single(200), held_out,
         Documents(np.array([300, 600])), size, None,
     )  # fmt: skip
-    monkeypatch.setattr(mixture, "_PIECE_TOKENS", 400)
+    monkeypatch.setattr(tuning_slice, "PIECE_TOKENS", 400)
     losses = mixture_losses(split, max_context=2).losses
     assert np.all(np.isfinite(losses) & (losses > 0))
 
 
 def test_better_than_kneser_ney_where_classes_matter(monkeypatch):
-    monkeypatch.setattr(mixture, "_MIN_VOCAB_WITH_CLASSES", 8)
+    monkeypatch.setattr(context_patterns, "_MIN_VOCAB_WITH_CLASSES", 8)
     rng = np.random.default_rng(3)
     size = 256
     tokens = classed_tokens(rng, 60_000, size)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.metadata
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +41,7 @@ from ngramstat.runtime.files import (
     sync_directory,
     write_json,
 )
+from ngramstat.version import __version__
 
 __all__ = ["Corpus", "CorpusWriter"]
 
@@ -522,7 +522,7 @@ class CorpusWriter:
             ),
             "sha256": self._digest.hexdigest(),
             "sources": self._sources,
-            "created_by": f"ngramstat {_version()}",
+            "created_by": f"ngramstat {__version__}",
         }
         try:
             for file in self._files:
@@ -654,11 +654,3 @@ def _integer(value: Any, name: str, low: int, high: int) -> int:
 
 def _optional_integer(value: Any, name: str, low: int, high: int) -> int | None:
     return None if value is None else _integer(value, name, low, high)
-
-
-def _version() -> str:
-    # Not ngramstat.__version__, because importing the package from here would be circular.
-    try:
-        return importlib.metadata.version("ngramstat")
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed)"

@@ -25,8 +25,8 @@ _MAX_STEPS = 5
 def shuffled_inside_documents(design: SamplingDesign, out: Tokens | None = None) -> Tokens:
     """A copy of the tokens with the content of every document shuffled; separators stay in place.
 
-    The shuffle depends on the design's seed alone and is the same for all lags. The result is written to
-    `out`, (n_tokens,), if that is given.
+    The shuffle depends on the design's seed alone and is the same for all lags. The result is
+    written to `out`, (n_tokens,), if that is given.
     """
     rng = np.random.default_rng([design.seed, 7])
     tokens, documents = design.corpus.tokens, design.documents

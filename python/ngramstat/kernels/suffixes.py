@@ -70,7 +70,8 @@ class NgramStatistics:
         The same over the targets in two halves and four quarters of the documents.
     losses : (n_clusters, n_contexts) int64
         Sum over the targets in a cluster of documents of ln(occurrences of the context) -
-        ln(occurrences of the n-gram), in units of 2^-LOSS_BITS; without the context's part for n = 0.
+        ln(occurrences of the n-gram), in units of 2^-LOSS_BITS; the context's part is missing
+        for n = 0.
     group_targets : (n_clusters,) uint64
     """
 
@@ -162,7 +163,8 @@ def suffix_array(
     stop_token : int, optional
         Sequences end after the first such token beyond their first symbol.
     backend : str or Gpus
-        ``auto``, ``cpu``, ``cuda`` or open devices, of which the first sorts; the order is the same.
+        ``auto``, ``cpu``, ``cuda`` or open devices, of which the first sorts. The order is the
+        same.
 
     Returns
     -------

@@ -1,0 +1,123 @@
+"""Train a mixture and score the held-out tokens with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.entropy.mixture.context_patterns import has_classes, patterns
+from ngramstat.entropy.mixture.cost import bytes_per_decision, events_at_once, trees_at_once
+from ngramstat.entropy.mixture.estimates import Estimator
+from ngramstat.entropy.mixture.mixers import Mixers
+from ngramstat.entropy.mixture.trees import grow_trees
+from ngramstat.entropy.mixture.tuning_slice import MixtureSplit, Piece, pieces_of
+from ngramstat.entropy.split_streams import content_positions
+from ngramstat.kernels import Documents
+from ngramstat.kernels.mixing import TokenTree, path_lengths
+from ngramstat.runtime.workspace import Workspace
+
+__all__ = ["MixtureLosses", "mixture_losses"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MixtureLosses:
+    """Held-out losses of the mixture for contexts of n = 1 .. max_context tokens.
+
+    Attributes
+    ----------
+    losses : (n_documents, max_context) float64
+        Sum of -ln p over the scored tokens of each held-out document; column n - 1 is context n.
+    better : (max_context,) bool
+        Whether the mixture beat its own starting point, a Kneser-Ney model, on the second half of
+        the tuning slice, before it had learned from it.
+    tuning_tokens : int
+        Tokens of the slice.
+    """
+
+    losses: Floats
+    better: NDArray[np.bool_]
+    tuning_tokens: int
+
+
+def mixture_losses(
+    split: MixtureSplit,
+    *,
+    max_context: int,
+    workspace: Workspace | None = None,
+    progress: Any = None,
+) -> MixtureLosses:
+    """Train a mixture for contexts of n = 1 .. max_context tokens, and score the held-out tokens.
+
+    Parameters
+    ----------
+    split : MixtureSplit
+    max_context : int
+        At least 1.
+    workspace : Workspace, optional
+        Does not change the result. Where its memory budget does not hold the packed logits of all
+        trees, the trees are evaluated one after the other.
+    progress : object with ``advance(fraction)``, optional
+        Told the fractions of the work as they are done; they sum to one.
+    """
+    workspace = Workspace() if workspace is None else workspace
+    n_tuning = len(content_positions(split.tuning_documents))
+    if split.vocab_size == 1:  # nothing to predict
+        losses = np.zeros((len(split.held_out_documents), max_context))
+        return MixtureLosses(losses, np.ones(max_context, bool), n_tuning)
+    trees, class_maps = grow_trees(split)
+    used = patterns(max_context, classed=has_classes(split.vocab_size))
+    pieces = list(pieces_of(split))
+    memory_budget = workspace.memory_budget()
+    largest = _max_decisions(pieces, trees) * bytes_per_decision(len(used))
+    together = trees_at_once(memory_budget, largest)
+    groups = [range(k, min(k + together, len(trees))) for k in range(0, len(trees), together)]
+    steps = len(pieces) * (len(groups) * len(used) + len(trees) * max_context)
+
+    def advance() -> None:
+        if progress is not None:
+            progress.advance(1.0 / steps)
+
+    estimator = Estimator(split, used, class_maps, events_at_once(memory_budget), workspace.threads)
+    mixers = Mixers(max_context, workspace.threads)
+    # By n, member and piece: -ln p of the held-out tokens. Members are trees and mixers.
+    members: list[list[list[Floats]]] = [[] for _ in range(max_context)]
+    for piece in pieces:
+        of_piece: list[list[Floats]] = [[] for _ in range(max_context)]
+        for group in groups:
+            decisions = estimator.estimate(piece, [trees[k] for k in group], advance)
+            by_tree = dict(zip(group, decisions, strict=True))
+            del decisions
+            for n, scored in mixers.score(by_tree, advance):
+                of_piece[n - 1] += scored
+            del by_tree  # before the next group takes memory
+        for n in range(max_context):
+            members[n].append(of_piece[n])
+    return MixtureLosses(_average(members, split.held_out_documents), mixers.better, n_tuning)
+
+
+def _average(members: list[list[list[Floats]]], documents: Documents) -> Floats:
+    """Losses by document, (n_documents, max_context), of the mean of the members' probabilities."""
+    n_documents = len(documents)
+    losses = np.zeros((n_documents, len(members)))
+    document = np.repeat(np.arange(n_documents), documents.content_ends - documents.content_starts)
+    for n, pieces in enumerate(members):
+        stacked = np.concatenate(pieces, axis=1)  # (members, tokens)
+        # The mean of probabilities, in a form that does not underflow.
+        smallest = stacked.min(axis=0)
+        mean = smallest - np.log(np.exp(smallest - stacked).mean(axis=0))
+        losses[:, n] = np.bincount(document, weights=mean, minlength=n_documents)
+    return losses
+
+
+def _max_decisions(pieces: Sequence[Piece], trees: Sequence[TokenTree]) -> int:
+    """Decisions of the largest piece, summed over the trees."""
+    return max(
+        sum(int(path_lengths(tree)[piece.tokens[piece.targets]].sum()) for tree in trees)
+        for piece in pieces
+    )
