@@ -53,7 +53,7 @@ def test_the_hash_covers_the_sources_of_all_estimators():
         "kernels/pairs.py",
         "linear_algebra/lanczos.py",
         "prediction/predict.py",
-        "sampling/documents.py",
+        "sampling/design.py",
         "stages/plan.py",
         "csrc/src/pairs/pair_products.cpp",
         "csrc/include/ngramstat/base/types.hpp",

@@ -176,7 +176,7 @@ def test_json_output_has_no_nan(store, tmp_path):
          ["nothing-here"]),
         (["predict", "no-such-run"], ["no-such-run"]),
         (["predict", "UNFINISHED"], ["unfinished", "ngramstat measure"]),
-        (["measure", "HUGE", "-o", "OUT"], ["huge.npy", "4000000001", "dtype"]),
+        (["measure", "HUGE", "-o", "OUT"], ["huge.npy", "4000000000", "dtype"]),
         (["measure", "RAW", "--dtype", "uint16"], ["--output"]),
         (["measure", "RAW", "--dtype", "uint16", "-o", "OUT", "--tokens", "-5"], ["-5"]),
         (["nonsense"], ["nonsense"]),

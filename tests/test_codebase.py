@@ -127,6 +127,29 @@ def test_the_kernels_are_reached_through_their_wrappers():
             assert "_core" not in {name.split(".")[0] for name in imports(path)}, path
 
 
+def test_sections_of_the_theory_that_code_cites_exist():
+    headings = re.findall(
+        r"^#+ ([\d.]+) ",
+        (REPOSITORY / "docs" / "theory.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    sources = [
+        path
+        for folder in ("python", "csrc", "tests", "benchmarks")
+        for path in (REPOSITORY / folder).rglob("*")
+        if path.suffix in (".py", ".pyi", ".hpp", ".cpp", ".cuh", ".cu")
+    ]
+    cited = [
+        (path, section)
+        for path in sources
+        for section in re.findall(
+            r"docs/theory\.md (\d+(?:\.\d+)*)", path.read_text(encoding="utf-8")
+        )
+    ]
+    assert len(cited) > 20
+    assert not [(path, section) for path, section in cited if section not in headings]
+
+
 def test_functions_are_short_enough_to_read():
     """At most 80 lines, complexity 15 and 8 parameters; exceptions are listed with reasons."""
     allowed = (REPOSITORY / "tests" / "long_functions.txt").read_text(encoding="utf-8")

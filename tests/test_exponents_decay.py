@@ -12,10 +12,10 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.exponents.bootstrap import cluster_weights
 from ngramstat.exponents.decay import beta_exponent, replicate_exponents, scaling_window
 from ngramstat.exponents.decay_curve import MeasuredDecay
 from ngramstat.results import Alternative, AlternativeKind, Exponent
+from ngramstat.sampling.bootstrap import cluster_weights
 
 Floats = NDArray[np.float64]
 LAGS = np.array([1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64])

@@ -11,11 +11,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.exponents.bootstrap import (
-    cluster_weights,
-    needed_replicates,
-    percentile_interval,
-)
 from ngramstat.exponents.fit import (
     broken_power_law,
     exponential_law_bic,
@@ -23,6 +18,11 @@ from ngramstat.exponents.fit import (
     scatter_weights,
     shifted_power_law,
 )
+from ngramstat.exponents.intervals import (
+    needed_replicates,
+    percentile_interval,
+)
+from ngramstat.sampling.bootstrap import cluster_weights
 
 Floats = NDArray[np.float64]
 

@@ -97,7 +97,7 @@ def test_noise_constant_and_thresholds() -> None:
     pairs = 1000 - LAGS
     assert noise_constant(0.24 / np.sqrt(pairs), pairs) == pytest.approx(0.24)
     assert noise_constant(np.array([0.0, np.nan]), np.array([1, 2])) is None
-    # docs/theory.md 1.5, kappa .24; Wikipedia norms at n = 1, 2, 8, 16, 32.
+    # docs/theory.md 4, kappa .24; Wikipedia norms at n = 1, 2, 8, 16, 32.
     wiki = 1e-4 * np.array([95.1, 43.6, 6.62, 3.93, 3.11])
     np.testing.assert_allclose(
         thresholds([1, 2, 8, 16, 32], wiki, 0.24), [640, 3.0e3, 1.3e5, 3.7e5, 6.0e5], rtol=0.02

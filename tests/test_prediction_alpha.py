@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from ngramstat.errors import InputError
-from ngramstat.exponents.bootstrap import cluster_weights
 from ngramstat.exponents.decay import beta_exponent
 from ngramstat.exponents.decay_curve import MeasuredDecay
 from ngramstat.exponents.entropy_decay import gamma_finite_exponent
 from ngramstat.exponents.fit import slope_weights
 from ngramstat.prediction.alpha import alpha_draws, alpha_exponent, paired_replicates, stretched
 from ngramstat.results import Replicates
+from ngramstat.sampling.bootstrap import cluster_weights
 from test_prediction import make_parts, planted
 
 

@@ -501,9 +501,9 @@ def test_histories_of_the_copy_process_keep_their_length(monkeypatch):
     ("arguments", "message"),
     [
         (["potts", "--tokens", "1e15"], "2,000,000.0 GB of tokens, but"),
-        (["rhm", "--zipf-levels", "1"], "--zipf-levels: means nothing without --zipf-a"),
-        (["independent", "--concentration", "3"], "--concentration: means nothing without"),
-        (["markov", "--transitions", "t.json", "--order", "2"], "--order: means nothing with"),
+        (["rhm", "--zipf-levels", "1"], "--zipf-levels: has no effect without --zipf-a"),
+        (["independent", "--concentration", "3"], "--concentration: has no effect without"),
+        (["markov", "--transitions", "t.json", "--order", "2"], "--order: has no effect with"),
     ],
 )
 def test_impossible_requests_are_refused_before_anything_is_written(arguments, message, tmp_path):
@@ -526,7 +526,7 @@ def test_an_interruption_leaves_the_existing_corpus_unchanged(tmp_path, monkeypa
     monkeypatch.setattr(BroadcastTree, "pieces", interrupted)
     run = CliRunner().invoke(main, [*arguments, "--seed", "1", "--overwrite"])
     assert run.exit_code == 130
-    assert f"Interrupted. {output} is as it was before" in run.output
+    assert f"Interrupted. {output} is unchanged" in run.output
     assert {file.name: file.read_bytes() for file in output.iterdir()} == before
 
 

@@ -15,9 +15,9 @@ from ngramstat.covariance.lag_limits import LagLimit, crossing_limit, sequential
 from ngramstat.covariance.measurement import LagMeasurement, TopTokens, most_frequent
 from ngramstat.covariance.options import CorrelationOptions
 from ngramstat.errors import NgramstatError
-from ngramstat.exponents.bootstrap import percentile_interval
 from ngramstat.exponents.decay import METHOD, beta_exponent, replicate_exponents
 from ngramstat.exponents.decay_curve import MeasuredDecay
+from ngramstat.exponents.intervals import percentile_interval
 from ngramstat.kernels import token_counts
 from ngramstat.results import CorrelationResult, Exponent, Replicates, VocabCut
 from ngramstat.sampling.design import FOLDS, SamplingDesign

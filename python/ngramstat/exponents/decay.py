@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.exponents.bootstrap import replicates_missing
 from ngramstat.exponents.criteria import DECISIVE_BIC, MIN_R2, MIN_SPAN, MIN_USABLE
 from ngramstat.exponents.decay_curve import MODEL_MISFIT, DecayCurve, MeasuredDecay
 from ngramstat.exponents.decay_sensitivity import (
@@ -36,6 +35,7 @@ from ngramstat.exponents.fit import (
     exponential_law_bic,
     power_law,
 )
+from ngramstat.exponents.intervals import replicates_missing
 from ngramstat.results import Alternative, AlternativeKind, Exponent
 
 __all__ = [

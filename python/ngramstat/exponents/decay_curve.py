@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.exponents.bootstrap import percentile_interval
 from ngramstat.exponents.fit import PowerLaw, power_law, scatter_weights, slope_weights
+from ngramstat.exponents.intervals import percentile_interval
 from ngramstat.results import Alternative, AlternativeKind
 
 __all__ = ["MODEL_MISFIT", "DecayCurve", "MeasuredDecay"]

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.exponents.bootstrap import percentile_interval, replicates_missing
 from ngramstat.exponents.criteria import DECISIVE_BIC, MIN_USABLE
+from ngramstat.exponents.intervals import percentile_interval, replicates_missing
 from ngramstat.results import Alternative, AlternativeKind, Exponent
 
 __all__ = ["MIN_DROPS", "gamma_of_drops", "replicate_drop_gammas"]

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.exponents.bootstrap import percentile_interval, replicates_missing
 from ngramstat.exponents.criteria import MAX_BEND, MIN_CONTEXTS, MIN_R2
 from ngramstat.exponents.fit import power_law, shifted_power_law, slope_weights
+from ngramstat.exponents.intervals import percentile_interval, replicates_missing
 from ngramstat.results import Alternative, AlternativeKind, Exponent
 
 __all__ = ["gamma_exponent", "gamma_finite_exponent", "replicate_gammas", "shifted_alternative"]

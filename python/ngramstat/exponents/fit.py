@@ -1,10 +1,10 @@
 """Least-squares fits of decaying power laws: single, broken and shifted.
 
 Exponents are positive for decay: ``y = A x**-exponent``. Single and broken laws are fitted to
-``log y`` on ``log x``: with equal weights, as the paper does (Cagnetta et al. 2026; section 3 of
-docs/theory.md), or weighted by the errors of the points and the scatter of the curve about the
+``log y`` on ``log x``: with equal weights, as the paper does (Cagnetta et al. 2026;
+docs/theory.md 3), or weighted by the errors of the points and the scatter of the curve about the
 law (`scatter_weights`). Intervals come from replicates of the curve
-(`ngramstat.exponents.bootstrap`): points of one corpus share their documents, so they are not
+(`ngramstat.exponents.intervals`): points of one corpus share their documents, so they are not
 independent.
 """
 

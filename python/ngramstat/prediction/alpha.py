@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ngramstat.exponents.bootstrap import needed_replicates, percentile_interval
 from ngramstat.exponents.criteria import MIN_USABLE
+from ngramstat.exponents.intervals import needed_replicates, percentile_interval
 from ngramstat.results import CorrelationResult, EntropyResult, Exponent, Replicates
 
 __all__ = ["alpha_draws", "alpha_error", "alpha_exponent", "paired_replicates"]

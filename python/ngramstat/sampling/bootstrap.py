@@ -1,4 +1,8 @@
-"""The bootstrap over documents: which are drawn how often, the same draws for every statistic."""
+"""The bootstrap over documents: which are drawn how often, the same draws for every statistic.
+
+Tokens of one document are dependent, so documents are resampled, not tokens, lags or contexts.
+Every lag or context has the same weights, so that the points of a replicate curve vary together.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.exponents.bootstrap import (
-    cluster_weights,
+from ngramstat.errors import InputError
+from ngramstat.exponents.intervals import (
     needed_replicates,
     percentile_interval,
 )
 
-__all__ = ["DocumentBootstrap", "assign_clusters"]
+__all__ = ["DocumentBootstrap", "assign_clusters", "cluster_weights"]
 
 Floats = NDArray[np.float64]
 
@@ -28,6 +32,49 @@ _MIN_CLUSTERS = 8
 # (relative to that of the sample) below which it is rounding.
 _MIN_INFORMATIVE = 0.9
 _ROUNDING = 1e-6
+
+
+def cluster_weights(
+    clusters: int,
+    replicates: int,
+    generator: np.random.Generator,
+    *,
+    chunk_elements: int = 1 << 22,
+) -> Iterator[NDArray[np.int64]]:
+    """Multinomial resampling weights, in chunks of bounded memory.
+
+    Parameters
+    ----------
+    clusters : int
+        Number of documents; every row of weights sums to it.
+    replicates : int
+        Total number of rows over all chunks.
+    generator : numpy.random.Generator
+        Source of randomness. The rows do not depend on the chunk size.
+    chunk_elements : int
+        Maximum number of weights in memory at once (but at least one row).
+
+    Yields
+    ------
+    (rows, clusters) int64
+        How often each document is drawn.
+
+    Raises
+    ------
+    InputError
+        For fewer than one cluster or a negative number of replicates.
+    """
+    if clusters < 1:
+        raise InputError(f"clusters: needs at least 1, got {clusters}")
+    if replicates < 0:
+        raise InputError(f"replicates: cannot be negative, got {replicates}")
+    rows = max(1, chunk_elements // clusters)
+    for start in range(0, replicates, rows):
+        weights = np.empty((min(rows, replicates - start), clusters), dtype=np.int64)
+        for row in weights:
+            drawn = generator.integers(0, clusters, size=clusters)
+            row[:] = np.bincount(drawn, minlength=clusters)
+        yield weights
 
 
 def assign_clusters(n_documents: int, seed: int) -> NDArray[np.uint32]:

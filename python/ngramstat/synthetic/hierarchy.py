@@ -1,7 +1,7 @@
 """Random hierarchy models with uniform rules or with power-law rule frequencies.
 
 Cagnetta et al. 2024 (PRX 14, 031001; arXiv 2406.00048); power-law rules: arXiv 2505.07067. The
-exponents are derived in docs/theory.md 5 and 3.
+exponents are derived in docs/theory.md 5 and 6.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Latents x_I ~ N(0, lambda_I) with lambda_I = I^-(1+alpha), I = 1 .. M; labels w.x with
 w_I ~ N(0, s_w^2 / M); linear random features F x, entries of F (N x M) of variance 1/N; ridge
-regression on T samples. The planar (large N, T) formulas are derived in docs/theory.md 4 from
+regression on T samples. The planar (large N, T) formulas are derived in docs/theory.md 7 from
 deterministic equivalents of random features; the simulation below checks them
 (tests/test_theories_solvable.py, benchmarks/solvable_model.py).
 """

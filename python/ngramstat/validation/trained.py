@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.exponents.bootstrap import cluster_weights
 from ngramstat.lm.run import TrainingResult
 from ngramstat.lm.sweep import Record, loss_of_run
 from ngramstat.prediction.curve_files import read_curves
 from ngramstat.prediction.measured import lower_envelope
 from ngramstat.results import CurveTable
 from ngramstat.runtime.files import write_csv
+from ngramstat.sampling.bootstrap import cluster_weights
 
 __all__ = ["MIN_CLUSTERS", "LossCurve", "TrainedGroup", "group_runs", "loss_curve", "write_curves"]
 
