@@ -99,8 +99,8 @@ def ceilings() -> dict[str, float]:
 def count_all(gpus: Gpus, tokens: Any, spans: Documents, lags: tuple[int, ...]) -> int:
     """Counts the pairs at all lags; how many there are."""
     return sum(
-        int(found.within.row_sums().sum() + found.across.row_sums().sum())
-        for found in kernels.count_pairs(tokens, VOCAB, spans, lags, backend=gpus)
+        int(result.within.row_sums().sum() + result.across.row_sums().sum())
+        for result in kernels.count_pairs(tokens, VOCAB, spans, lags, backend=gpus)
     )
 
 
@@ -154,9 +154,9 @@ def case_curve(gpus: Gpus, tokens: np.ndarray, spans: Documents) -> dict[str, An
     def curve() -> list[dict[str, float]]:
         rows.clear()
         before = time.perf_counter()
-        for found in kernels.count_pairs(tokens, VOCAB, spans, LAGS, backend=gpus):
+        for result in kernels.count_pairs(tokens, VOCAB, spans, LAGS, backend=gpus):
             counted = time.perf_counter()
-            statistics = PairStatistics(found, across=True)
+            statistics = PairStatistics(result, across=True)
             full = leading_singular_triplets(
                 statistics.covariance(), 8, tolerance=1e-7, verified=True
             )
@@ -164,9 +164,9 @@ def case_curve(gpus: Gpus, tokens: np.ndarray, spans: Documents) -> dict[str, An
             frobenius = statistics.frobenius()
             now = time.perf_counter()
             rows.append({
-                "lag": found.lag, "norm": float(full.values[0]), "residual": full.residual,
+                "lag": result.lag, "norm": float(full.values[0]), "residual": full.residual,
                 "floor": float(floor.values[0]), "frobenius": frobenius,
-                "nnz": found.within.nnz + found.across.nnz, "products": full.products,
+                "nnz": result.within.nnz + result.across.nnz, "products": full.products,
                 "count_seconds": counted - before, "norm_seconds": now - counted,
             })  # fmt: skip
             before = now
@@ -198,11 +198,11 @@ def case_ngrams(gpus: Gpus, tokens: np.ndarray, spans: Documents) -> dict[str, A
                          clusters=clusters[:k], n_clusters=200)  # fmt: skip
 
     everything = labelled(len(spans))
-    _, every, found = timed(
+    _, every, result = timed(
         lambda: kernels.count_ngrams(tokens, VOCAB, documents=everything, backend=gpus, **options),
         2,
     )
-    assert found.whole.targets == len(spans) * (DOCUMENT - 5)
+    assert result.whole.targets == len(spans) * (DOCUMENT - 5)
     small = tokens[: 2 * 10**6]
     head = labelled(len(small) // DOCUMENT)
     ours = kernels.count_ngrams(small, VOCAB, documents=head, backend=gpus, **options)

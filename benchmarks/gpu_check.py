@@ -21,13 +21,13 @@ def main() -> None:
     for vocab_size, memory in ((300, "1G"), (300, "12M"), (20_000, "1G"), (20_000, "60M")):
         gpus = open_gpus("cuda", memory)
         tokens = np.minimum(rng.zipf(1.3, n) - 1, vocab_size - 1).astype(np.uint16)
-        for found in kernels.count_pairs(tokens, vocab_size, documents, [1, 5], backend=gpus):
-            (expected,) = kernels.count_pairs(tokens, vocab_size, documents, [found.lag])
-            for a, b in ((found.within, expected.within), (found.across, expected.across)):
+        for result in kernels.count_pairs(tokens, vocab_size, documents, [1, 5], backend=gpus):
+            (expected,) = kernels.count_pairs(tokens, vocab_size, documents, [result.lag])
+            for a, b in ((result.within, expected.within), (result.across, expected.across)):
                 assert all(
                     np.array_equal(x, y) for x, y in zip(a.to_coo(), b.to_coo(), strict=True)
                 )
-            statistics = PairStatistics(found, across=True)
+            statistics = PairStatistics(result, across=True)
             statistics.frobenius()
             leading_singular_triplets(statistics.covariance(), 2, max_steps=4)
         (gpu,) = gpus.devices

@@ -105,10 +105,10 @@ def test_a_damaged_part_is_computed_again(corpus, tmp_path, damage):
 def test_more_lags_reuse_what_is_there(corpus, tmp_path, monkeypatch):
     ngramstat.measure(corpus, output=tmp_path / "run", **OPTIONS)
     measure_lags = lag_stage.measure_lags
-    wanted: list[list[int]] = []
+    requested: list[list[int]] = []
 
     def watched(design, options, lags, **kwargs):
-        wanted.append(list(lags))
+        requested.append(list(lags))
         return measure_lags(design, options, lags, **kwargs)
 
     monkeypatch.setattr(lag_stage, "measure_lags", watched)
@@ -116,7 +116,7 @@ def test_more_lags_reuse_what_is_there(corpus, tmp_path, monkeypatch):
     with pytest.raises(ngramstat.InputError, match="holds a run with another lags"):
         ngramstat.measure(corpus, output=tmp_path / "run", **more)
     ngramstat.measure(corpus, output=tmp_path / "run", overwrite=True, **more)
-    assert wanted == [[3]]
+    assert requested == [[3]]
 
 
 def test_other_horizons_are_read_off_a_finished_run(corpus, tmp_path):
@@ -142,9 +142,9 @@ class Numbers:
 def test_parts_depend_on_everything_that_shapes_them(tmp_path):
     cache = PartCache(tmp_path, {"tokens": "a"})
     cache.save("lag", 1, {"lag": 1}, Numbers(np.arange(3), 0.1))
-    found = cache.load("lag", 1, {"lag": 1}, Numbers)
-    assert found.x.tolist() == [0, 1, 2]
-    assert found.y == 0.1
+    result = cache.load("lag", 1, {"lag": 1}, Numbers)
+    assert result.x.tolist() == [0, 1, 2]
+    assert result.y == 0.1
     assert cache.load("lag", 1, {"lag": 2}, Numbers) is None
     assert cache.load("lag", 2, {"lag": 1}, Numbers) is None
     assert cache.load("ngrams", 1, {"lag": 1}, Numbers) is None

@@ -52,14 +52,14 @@ def avx_instructions(binary: Path) -> Counter[str]:
     """How many instructions of each function need AVX."""
     listing = run(tool("objdump"), "-d", "-C", "--no-show-raw-insn", binary)
     assert listing.returncode == 0, listing.stderr
-    found: Counter[str] = Counter()
+    result: Counter[str] = Counter()
     function = ""
     for line in listing.stdout.splitlines():
         if line.endswith(">:"):
             function = line.split("<", 1)[1]
         elif AVX.search(line):
-            found[function] += 1
-    return found
+            result[function] += 1
+    return result
 
 
 def test_links_to_the_c_and_cxx_libraries_alone():

@@ -65,11 +65,11 @@ def test_version_and_help():
 def test_inspect_describes_a_store(store):
     shown = run("inspect", store).output
     assert "corpus" in shown
-    found = json.loads(run("inspect", store, "--json").output)
+    result = json.loads(run("inspect", store, "--json").output)
     corpus = ngramstat.Corpus.open(store)
-    assert found["tokens"] == corpus.n_tokens
-    assert found["documents"] == 60
-    assert found["vocab_size"] == corpus.vocab_size
+    assert result["tokens"] == corpus.n_tokens
+    assert result["documents"] == 60
+    assert result["vocab_size"] == corpus.vocab_size
 
 
 def test_correlations_and_entropies_write_their_section(store, tmp_path):
@@ -207,8 +207,8 @@ def test_a_run_is_not_written_into_a_corpus(store):
 
 def test_inspect_reports_a_probably_wrong_dtype(tmp_path):
     zipf(50, 5000, seed=2).astype(np.uint32).tofile(tmp_path / "wide.bin")
-    found = json.loads(run("inspect", tmp_path / "wide.bin", "--dtype", "uint16", "--json").output)
-    assert found["problems"] == ["every second id is 0: are these uint32 tokens?"]
+    result = json.loads(run("inspect", tmp_path / "wide.bin", "--dtype", "uint16", "--json").output)
+    assert result["problems"] == ["every second id is 0: are these uint32 tokens?"]
 
 
 def test_predict_needs_both_halves(store, tmp_path):

@@ -245,7 +245,7 @@ def test_products_without_a_table_equal_the_reference(token_dtype, threads, tran
     weights = np.array([2.0, 0.0, -3.0, 1.0])
     documents = Documents(ends, folds=classes, n_folds=4)
     for across, limits in ((False, ends), (True, np.full(len(ends), n))):
-        found = kernels.multiply_pairs(
+        result = kernels.multiply_pairs(
             kernels.PairsAtLag(tokens, v, lag), x, weights, documents, across=across,
             by=PairLabel.fold, transposed=transposed, threads=threads,
         )  # fmt: skip
@@ -253,7 +253,7 @@ def test_products_without_a_table_equal_the_reference(token_dtype, threads, tran
         for start, end, limit, k in zip(starts, ends, limits, classes, strict=True):
             for i in range(start, min(end, limit - lag)):
                 joint[tokens[i], tokens[i + lag]] += weights[k]
-        assert np.array_equal(found, (joint.T if transposed else joint) @ x)
+        assert np.array_equal(result, (joint.T if transposed else joint) @ x)
 
 
 def test_products_without_a_table_refuse_bad_sizes():

@@ -60,14 +60,14 @@ def dense_joint(counts: kernels.PairCounts, channels: slice = slice(None)) -> np
 
 def test_markov_norms_equal_the_theory():
     corpus = ngramstat.Corpus.from_arrays(markov_chain(400_000, seed=1), vocab_size=3)
-    found = ngramstat.correlations(corpus, lags=list(MARKOV_NORMS), replicates=199)
+    result = ngramstat.correlations(corpus, lags=list(MARKOV_NORMS), replicates=199)
     # The standard error of an entry is about sqrt(p_max / P) ~ 1e-3, inflated by the correlation
     # time of the chain (about 3 tokens).
-    for norm, expected in zip(found.norm, MARKOV_NORMS.values(), strict=True):
+    for norm, expected in zip(result.norm, MARKOV_NORMS.values(), strict=True):
         assert norm == pytest.approx(expected, abs=4e-3)
-    assert found.documents_are_blocks
-    inside = (found.norm_low <= list(MARKOV_NORMS.values())) & (
-        found.norm_high >= list(MARKOV_NORMS.values())
+    assert result.documents_are_blocks
+    inside = (result.norm_low <= list(MARKOV_NORMS.values())) & (
+        result.norm_high >= list(MARKOV_NORMS.values())
     )
     assert inside[:3].all()
 
@@ -89,9 +89,9 @@ def test_operators_equal_dense_matrices(vocab_size):
         np.testing.assert_allclose(operator.multiply(x), matrix @ x, atol=1e-13)
         np.testing.assert_allclose(operator.multiply_transposed(x), matrix.T @ x, atol=1e-13)
         expected = np.linalg.svd(matrix, compute_uv=False)
-        found = leading_singular_triplets(operator, 3, tolerance=1e-9)
-        np.testing.assert_allclose(found.values, expected[:3], rtol=1e-9)
-        assert found.residual <= 1e-8 * expected[0]
+        result = leading_singular_triplets(operator, 3, tolerance=1e-9)
+        np.testing.assert_allclose(result.values, expected[:3], rtol=1e-9)
+        assert result.residual <= 1e-8 * expected[0]
     full = reference.covariance(dense_joint(counts))
     assert statistics.frobenius() == pytest.approx(np.linalg.norm(full), rel=1e-9)
 
@@ -105,9 +105,9 @@ def test_low_rank_in_a_large_vocabulary(distinct):
     (counts,) = kernels.count_pairs(tokens, 1000, spans_of([14_000, 30_000]), [1])
     statistics = PairStatistics(counts, across=True)
     expected = np.linalg.svd(reference.covariance(dense_joint(counts)), compute_uv=False)
-    found = leading_singular_triplets(statistics.covariance(), 8)
-    np.testing.assert_allclose(found.values, expected[:8], atol=1e-15, rtol=1e-9)
-    assert found.residual < 1e-15
+    result = leading_singular_triplets(statistics.covariance(), 8)
+    np.testing.assert_allclose(result.values, expected[:8], atol=1e-15, rtol=1e-9)
+    assert result.residual < 1e-15
 
 
 def test_rows_and_columns_of_the_covariance_sum_to_zero():
@@ -152,25 +152,25 @@ def test_topics_are_composition_not_sequence():
         vocab_size=30,
         document_ends=np.arange(1, 151) * 2000,
     )
-    found = ngramstat.correlations(corpus, lags=[1, 2, 4, 8, 16, 32], boundary="document")
-    assert found.valid.all()
-    np.testing.assert_allclose(found.norm, found.composition_norm, rtol=0.1)
-    assert (found.norm_sequential < 2.5 * found.noise_floor).all()
-    assert (found.norm_sequential < found.norm / 5).all()
-    assert not found.beta.reportable
+    result = ngramstat.correlations(corpus, lags=[1, 2, 4, 8, 16, 32], boundary="document")
+    assert result.valid.all()
+    np.testing.assert_allclose(result.norm, result.composition_norm, rtol=0.1)
+    assert (result.norm_sequential < 2.5 * result.noise_floor).all()
+    assert (result.norm_sequential < result.norm / 5).all()
+    assert not result.beta.reportable
 
 
 def test_independent_tokens_have_no_valid_lag():
     corpus = ngramstat.Corpus.from_arrays(zipf(1000, 300_000, seed=6), vocab_size=1000)
-    found = ngramstat.correlations(corpus, lags=[1, 2, 4, 8, 16, 32, 64])
-    assert not found.valid.any()
-    assert not found.beta.reportable
+    result = ngramstat.correlations(corpus, lags=[1, 2, 4, 8, 16, 32, 64])
+    assert not result.valid.any()
+    assert not result.beta.reportable
     # The difference of the halves, the norm itself and the analytic edge all measure the same
     # noise, which at this size fluctuates by about 10 % from lag to lag.
-    np.testing.assert_allclose(found.noise_floor, found.norm, rtol=0.25)
-    np.testing.assert_allclose(found.analytic_floor, found.norm, rtol=0.25)
-    assert found.noise_floor.mean() == pytest.approx(found.norm.mean(), rel=0.05)
-    assert (np.abs(found.norm_crossfit) < found.norm).all()
+    np.testing.assert_allclose(result.noise_floor, result.norm, rtol=0.25)
+    np.testing.assert_allclose(result.analytic_floor, result.norm, rtol=0.25)
+    assert result.noise_floor.mean() == pytest.approx(result.norm.mean(), rel=0.05)
+    assert (np.abs(result.norm_crossfit) < result.norm).all()
 
 
 @pytest.mark.parametrize(
@@ -192,11 +192,11 @@ def test_results_are_bit_identical_over_threads_dtypes_and_memory(threads, token
     ends = np.append(np.arange(1000, 30_001, 1000), 30_001)
     corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=400, document_ends=ends)
     options = {"lags": [1, 5, 20], "replicates": 99}
-    found = ngramstat.correlations(corpus, **options, threads=threads, memory_limit=200_000)
+    result = ngramstat.correlations(corpus, **options, threads=threads, memory_limit=200_000)
     plain = ngramstat.Corpus.from_arrays(
         tokens.astype(np.uint16), vocab_size=400, document_ends=ends
     )
-    assert found.to_dict() == ngramstat.correlations(plain, **options, threads=1).to_dict()
+    assert result.to_dict() == ngramstat.correlations(plain, **options, threads=1).to_dict()
 
 
 def test_a_lag_does_not_depend_on_the_others():
@@ -305,10 +305,10 @@ def test_norms_equal_scipy_svds_at_ten_lags(corpora, tmp_path):
         [corpora / "wikipedia-en" / "sample.jsonl.xz"], tmp_path / "c", vocab_size=4096
     )
     lags = [1, 2, 3, 5, 8, 13, 21, 55, 144, 377]
-    found = ngramstat.correlations(corpus, lags=lags, replicates=0)
+    result = ngramstat.correlations(corpus, lags=lags, replicates=0)
     expected = [scipy_norm(np.asarray(corpus.tokens), corpus.vocab_size, lag) for lag in lags]
-    np.testing.assert_allclose(found.norm, expected, rtol=1e-8)
-    assert (found.residual <= 1e-6 * found.norm).all()
+    np.testing.assert_allclose(result.norm, expected, rtol=1e-8)
+    assert (result.residual <= 1e-6 * result.norm).all()
 
 
 def test_other_results_do_not_depend_on_the_sequential_covariance():

@@ -36,7 +36,7 @@ def documents_of(lengths, v=6, seed=0):
 def test_permutation_floor_equals_brute_force():
     lengths = np.random.default_rng(1).integers(5, 60, 40)
     corpus, lag = documents_of(lengths), 4
-    found = ngramstat.correlations(corpus, lags=[lag], replicates=9, seed=3)
+    result = ngramstat.correlations(corpus, lags=[lag], replicates=9, seed=3)
     design = design_of(corpus, boundary="stream", seed=3)
     shuffled = shuffled_inside_documents(design)
     joint, mean = np.zeros((6, 6)), np.zeros((6, 6))
@@ -50,7 +50,7 @@ def test_permutation_floor_equals_brute_force():
             c = np.bincount(original, minlength=6)
             mean += (length - lag) / (length * (length - 1)) * (np.outer(c, c) - np.diag(c))
     expected = np.linalg.norm((joint - mean) / joint.sum(), 2)
-    assert found.permutation_floor[0] == pytest.approx(expected, rel=1e-9)
+    assert result.permutation_floor[0] == pytest.approx(expected, rel=1e-9)
 
 
 def test_shuffled_documents_keep_their_separators_and_the_seed_decides():
@@ -77,10 +77,10 @@ def test_the_sequential_norm_without_sequence_is_the_permutation_floor():
         vocab_size=300,
         document_ends=np.arange(1, 201) * 500,
     )
-    found = ngramstat.correlations(corpus, lags=[1, 4, 16], boundary="document", replicates=99)
-    np.testing.assert_allclose(found.norm_sequential, found.permutation_floor, rtol=0.15)
-    assert not found.valid_sequential.any()
-    assert found.valid.all()  # composition is not noise
+    result = ngramstat.correlations(corpus, lags=[1, 4, 16], boundary="document", replicates=99)
+    np.testing.assert_allclose(result.norm_sequential, result.permutation_floor, rtol=0.15)
+    assert not result.valid_sequential.any()
+    assert result.valid.all()  # composition is not noise
 
 
 def test_position_norm_equals_brute_force():
@@ -118,9 +118,9 @@ def test_position_norm_equals_brute_force():
 def test_stationary_documents_have_no_position_covariance():
     chain = MarkovChain.random(20, concentration=0.3, rules_seed=1, document_length=300)
     corpus = chain.corpus(300_000, seed=1)
-    found = ngramstat.correlations(corpus, lags=[1, 8], boundary="document", replicates=9)
-    assert (found.position_norm < 3 * found.position_floor).all()
-    assert (found.position_norm < 0.1 * found.analytic_floor).all()
+    result = ngramstat.correlations(corpus, lags=[1, 8], boundary="document", replicates=9)
+    assert (result.position_norm < 3 * result.position_floor).all()
+    assert (result.position_norm < 0.1 * result.analytic_floor).all()
 
 
 def test_a_restricted_vocabulary_gives_a_principal_submatrix():
@@ -165,29 +165,29 @@ def test_of_equally_frequent_tokens_the_smaller_ids_are_kept():
 
 def test_crossing_pairs_end_the_window_of_the_stream():
     lags = np.array([1, 2, 4, 8, 16])
-    share = np.array([0.01, 0.02, 0.1, 0.3, 0.2])
-    limit = crossing_limit(lags, share)
+    fraction = np.array([0.01, 0.02, 0.1, 0.3, 0.2])
+    limit = crossing_limit(lags, fraction)
     assert limit is not None
     assert limit[0] == 4
     assert "25 %" in limit[1]
-    assert crossing_limit(lags, share / 2) is None
+    assert crossing_limit(lags, fraction / 2) is None
     # Short documents of one tree each: lags beyond a quarter of them are not fitted.
     corpus = BroadcastTree.with_beta(0.9, 8, 2, 6).corpus(300_000, seed=1)
-    found = ngramstat.correlations(corpus, lags=[1, 2, 3, 4, 6, 8, 11, 16, 23, 32], replicates=99)
-    assert found.crossing_share[7] == pytest.approx(0.25, abs=0.01)
-    assert found.beta.window[1] <= 16
+    result = ngramstat.correlations(corpus, lags=[1, 2, 3, 4, 6, 8, 11, 16, 23, 32], replicates=99)
+    assert result.crossing_share[7] == pytest.approx(0.25, abs=0.01)
+    assert result.beta.window[1] <= 16
     # The interval is that of the replicates that other exponents are combined with.
-    low, high = np.nanquantile(found.bootstrap.beta, [0.025, 0.975])
-    assert (found.beta.low, found.beta.high) == (pytest.approx(low), pytest.approx(high))
-    assert "cross document ends" in found.beta.method
+    low, high = np.nanquantile(result.bootstrap.beta, [0.025, 0.975])
+    assert (result.beta.low, result.beta.high) == (pytest.approx(low), pytest.approx(high))
+    assert "cross document ends" in result.beta.method
 
 
 @pytest.mark.parametrize(("beta", "length"), [(0.9, 1000), (0.5, 4000), (1.5, 300)])
 def test_sequential_limit_leaves_norms_that_are_short_by_about_a_quarter(beta, length):
     """C = t^-beta minus its mean over the pairs of a document, as removing composition gives."""
     t = np.arange(1, length)
-    share = 2 * (length - t) / (length * (length - 1.0))
-    removed = share @ t**-beta
+    fraction = 2 * (length - t) / (length * (length - 1.0))
+    removed = fraction @ t**-beta
     lags = np.array([1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256])
     norm = np.abs(lags**-beta - removed)
     limit = sequential_limit(lags, norm, np.full(50, length))
@@ -216,14 +216,14 @@ def test_cross_fit_and_plug_in_bracket_the_truth_at_few_tokens():
     exact = world.norms(lags, "document")
     plug_in, crossfit, covered = [], [], []
     for seed in range(12):
-        found = ngramstat.correlations(
+        result = ngramstat.correlations(
             world.corpus(100_000, seed=seed), lags=lags, boundary="document", replicates=199,
             seed=seed, singular_values=1, threads=1,
         )  # fmt: skip
-        plug_in.append(found.norm)
-        crossfit.append(found.norm_crossfit)
-        inside = (found.norm_low <= exact) & (exact <= found.norm_high)
-        covered += inside[np.isfinite(found.norm_debiased)].tolist()
+        plug_in.append(result.norm)
+        crossfit.append(result.norm_crossfit)
+        inside = (result.norm_low <= exact) & (exact <= result.norm_high)
+        covered += inside[np.isfinite(result.norm_debiased)].tolist()
     assert (np.mean(plug_in, axis=0) > exact).all()
     assert (np.mean(crossfit, axis=0) < exact).all()
     assert np.mean(plug_in, axis=0)[-1] > 1.2 * exact[-1]
@@ -236,8 +236,8 @@ def test_nulls_are_bit_identical_over_threads_and_memory(threads, any_limit):
         zipf(400, 30_000, seed=7), vocab_size=400, document_ends=np.arange(1000, 30_001, 1000)
     )
     options = {"lags": [1, 5], "replicates": 9, "vocab_top": 300}
-    found = ngramstat.correlations(corpus, **options, threads=threads, memory_limit=200_000)
-    assert found.to_dict() == ngramstat.correlations(corpus, **options, threads=1).to_dict()
+    result = ngramstat.correlations(corpus, **options, threads=threads, memory_limit=200_000)
+    assert result.to_dict() == ngramstat.correlations(corpus, **options, threads=1).to_dict()
     alone = ngramstat.correlations(corpus, **{**options, "lags": [5]}, threads=1)
-    assert alone.permutation_floor[0] == found.permutation_floor[1]
-    assert alone.position_norm[0] == found.position_norm[1]
+    assert alone.permutation_floor[0] == result.permutation_floor[1]
+    assert alone.position_norm[0] == result.position_norm[1]

@@ -34,12 +34,12 @@ def counts_of(tokens: np.ndarray, vocab_size: int, context: int):
 
 def test_plug_in_equals_the_reference():
     tokens = zipf(12, 3000, seed=1)
-    found = plug_in(counts_of(tokens, 12, 3))
+    result = plug_in(counts_of(tokens, 12, 3))
     ngrams, contexts = reference.ngram_counts(tokens, 3, [3000])
     expected = [reference.plug_in_entropy(g, c) for g, c in zip(ngrams, contexts, strict=True)]
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    np.testing.assert_allclose(result, expected, rtol=1e-12)
     # One population of targets for every context: conditioning cannot raise the entropy.
-    assert (np.diff(found) <= 0).all()
+    assert (np.diff(result) <= 0).all()
 
 
 def test_miller_madow_and_chao_shen_by_their_formulas():
@@ -79,25 +79,25 @@ def test_corrections_remove_bias_on_a_known_distribution():
 
 def test_markov_entropies_are_those_of_theory():
     corpus = ngramstat.Corpus.from_arrays(markov_chain(300_000, seed=4), vocab_size=3)
-    found = ngramstat.entropies(corpus, max_context=3)
+    result = ngramstat.entropies(corpus, max_context=3)
     expected = [1.04865379, *[0.74778998] * 3]
     # Standard error of an entropy: sd(-ln p) / sqrt(P) ~ 0.6 / 550, times the chain's memory.
-    np.testing.assert_allclose(found.miller_madow, expected, atol=6e-3)
+    np.testing.assert_allclose(result.miller_madow, expected, atol=6e-3)
     # 3 % of 200 blocks are held out: about 30,000 tokens and their own noise.
-    np.testing.assert_allclose(found.held_out, expected, atol=3e-2)
-    assert (found.limit_low <= found.limit).all()
-    assert (found.limit <= found.limit_high).all()
-    assert not found.gamma.reportable
-    assert found.documents_are_blocks
+    np.testing.assert_allclose(result.held_out, expected, atol=3e-2)
+    assert (result.limit_low <= result.limit).all()
+    assert (result.limit <= result.limit_high).all()
+    assert not result.gamma.reportable
+    assert result.documents_are_blocks
 
 
 def test_a_periodic_stream_has_no_entropy_left():
     corpus = ngramstat.Corpus.from_arrays(
         np.tile(np.arange(5, dtype=np.uint16), 4000), vocab_size=5
     )
-    found = ngramstat.entropies(corpus, max_context=2)
-    assert found.plug_in[0] == pytest.approx(math.log(5), abs=1e-6)
-    np.testing.assert_allclose(found.plug_in[1:], 0, atol=1e-9)
+    result = ngramstat.entropies(corpus, max_context=2)
+    assert result.plug_in[0] == pytest.approx(math.log(5), abs=1e-6)
+    np.testing.assert_allclose(result.plug_in[1:], 0, atol=1e-9)
 
 
 def test_group_losses_add_up_to_the_plug_in_entropy():
@@ -138,12 +138,12 @@ def test_extrapolation_takes_the_bias_off_by_subsampling():
                 documents=design.documents,
                 across=False,
             )
-            found = extrapolate(statistics)
+            result = extrapolate(statistics)
             errors["plug_in"].append(plug_in(statistics.whole) - exact)
             errors["miller_madow"].append(miller_madow(statistics.whole) - exact)
-            errors["estimate"].append(found.estimate - exact)
-            assert (found.lower <= found.estimate).all()
-            marks.append(found.trusted)
+            errors["estimate"].append(result.estimate - exact)
+            assert (result.lower <= result.estimate).all()
+            marks.append(result.trusted)
         bias = {name: np.abs(np.mean(e, axis=0)) for name, e in errors.items()}
         trusted = np.mean(marks, axis=0) > 0.5
         assert trusted[0]
@@ -178,11 +178,11 @@ def independent_documents(lengths, vocab_size: int, seed: int):
 def test_contexts_seen_once_are_not_taken_for_settled():
     """Every count is one, in the whole and in its parts alike: no bias is seen, and all is bias."""
     corpus = independent_documents([200] * 100, 50_000, seed=1)
-    found = ngramstat.entropies(corpus, max_context=4, boundary="document", threads=1)
-    assert found.plug_in[2:].max() < 1e-9
-    assert not found.resolved[1:].any()
-    assert (found.limit_low <= np.log(50_000)).all()
-    assert (found.limit_high >= np.log(50_000)).all()
+    result = ngramstat.entropies(corpus, max_context=4, boundary="document", threads=1)
+    assert result.plug_in[2:].max() < 1e-9
+    assert not result.resolved[1:].any()
+    assert (result.limit_low <= np.log(50_000)).all()
+    assert (result.limit_high >= np.log(50_000)).all()
 
 
 @pytest.mark.parametrize(
@@ -198,16 +198,16 @@ def test_documents_of_unequal_length(lengths, vocab_size, contexts):
     exact = np.log(vocab_size)
     for seed in range(5):
         corpus = independent_documents(lengths, vocab_size, seed)
-        found = ngramstat.entropies(
+        result = ngramstat.entropies(
             corpus, max_context=contexts, boundary="document", seed=seed, threads=1, replicates=199
         )
         # Intervals of 95 %, held against four standard errors.
-        reach = found.limit_high - found.limit_low
-        assert (found.limit_low - reach <= exact).all()
-        assert (exact <= found.limit_high + reach).all()
-        settled = found.resolved | (reach < 0.02)
-        assert np.abs(found.limit - exact)[settled].max() < 0.02
-        assert (found.limit_low < found.held_out_high).all()
+        reach = result.limit_high - result.limit_low
+        assert (result.limit_low - reach <= exact).all()
+        assert (exact <= result.limit_high + reach).all()
+        settled = result.resolved | (reach < 0.02)
+        assert np.abs(result.limit - exact)[settled].max() < 0.02
+        assert (result.limit_low < result.held_out_high).all()
 
 
 @pytest.mark.parametrize("clusters", [2, 3, 7])
@@ -247,8 +247,8 @@ def test_intervals_need_no_replicates():
     )
     for name in ("limit", "held_out"):
         wide, narrow = (
-            getattr(found, f"{name}_high") - getattr(found, f"{name}_low")
-            for found in (without, with_replicates)
+            getattr(result, f"{name}_high") - getattr(result, f"{name}_low")
+            for result in (without, with_replicates)
         )
         np.testing.assert_allclose(wide, narrow, rtol=0.35)
 
@@ -257,11 +257,11 @@ def test_a_period_is_settled_and_has_no_drops():
     corpus = ngramstat.Corpus.from_arrays(
         np.tile(np.arange(5, dtype=np.uint16), 4000), vocab_size=5
     )
-    found = ngramstat.entropies(corpus, max_context=10, threads=1)
-    np.testing.assert_allclose(found.limit, [np.log(5), *[0.0] * 10], atol=1e-9)
-    assert not found.resolved[2:].any()
-    assert found.held_out_high.max() < 2
-    assert found.gamma.value is None
+    result = ngramstat.entropies(corpus, max_context=10, threads=1)
+    np.testing.assert_allclose(result.limit, [np.log(5), *[0.0] * 10], atol=1e-9)
+    assert not result.resolved[2:].any()
+    assert result.held_out_high.max() < 2
+    assert result.gamma.value is None
 
 
 @pytest.mark.parametrize("lengths", [[2000, 3000], [3000, 2000], [10, 5000]])
@@ -290,12 +290,12 @@ def test_intervals_of_resolved_entropies_cover(world):
     exact = world.entropies(2, "document")
     covered = []
     for seed in range(60):
-        found = ngramstat.entropies(
+        result = ngramstat.entropies(
             world.corpus(100_000, seed=seed), max_context=2, boundary="document", held_out=0.1,
             replicates=199, seed=seed, threads=1,
         )  # fmt: skip
-        assert found.resolved[:2].all()
-        covered.append((found.limit_low <= exact) & (exact <= found.limit_high))
+        assert result.resolved[:2].all()
+        covered.append((result.limit_low <= exact) & (exact <= result.limit_high))
     # 180 intervals of nominal 95 %, dependent within a draw.
     assert 0.87 <= np.mean(covered) <= 1.0
 
@@ -303,13 +303,13 @@ def test_intervals_of_resolved_entropies_cover(world):
 def test_gamma_of_the_run_process():
     """Known gamma = 1 + mu, H_inf far above zero: only the drops show it."""
     world = RunProcess(1.0, 2, 5000)
-    found = ngramstat.entropies(
+    result = ngramstat.entropies(
         world.corpus(3_000_000, seed=1), max_context=9, boundary="document", replicates=299
     ).gamma
-    assert found.reportable
-    assert found.value == pytest.approx(2.0, abs=0.25)
-    assert found.low < 2.0 < found.high
-    assert "H_inf free" in found.method
+    assert result.reportable
+    assert result.value == pytest.approx(2.0, abs=0.25)
+    assert result.low < 2.0 < result.high
+    assert "H_inf free" in result.method
 
 
 def separated(documents: list[list[int]], separator: int | None, vocab_size: int):
@@ -332,7 +332,7 @@ def test_held_out_losses_equal_the_reference(separator, boundary):
     corpus = separated(documents, separator, 6)
     design = design_of(corpus, boundary=boundary, seed=0)
     split = split_of(design, 0.2)
-    found = held_out_losses(
+    result = held_out_losses(
         split, max_context=3, boundary=Boundary(boundary), workspace=Workspace(2)
     )
 
@@ -356,8 +356,8 @@ def test_held_out_losses_equal_the_reference(separator, boundary):
         training, 6, 4, stop_token=stop, first_event=1 if boundary == "document" else 0
     )
     expected = reference.mean_losses(slow, held_out, positions)
-    np.testing.assert_allclose(found.losses.sum(axis=0) / found.tokens.sum(), expected, rtol=1e-9)
-    assert found.tokens.sum() == len(positions)
+    np.testing.assert_allclose(result.losses.sum(axis=0) / result.tokens.sum(), expected, rtol=1e-9)
+    assert result.tokens.sum() == len(positions)
 
 
 def test_a_held_out_corpus_can_be_given(tmp_path):
@@ -370,10 +370,10 @@ def test_a_held_out_corpus_can_be_given(tmp_path):
         for document in other:
             writer.append(np.array(document))
         writer.finish()
-    found = ngramstat.entropies(training, max_context=2, held_out=str(tmp_path / "other"))
-    assert found.held_out_documents == 25
-    assert found.held_out_tokens == 25 * 31
-    assert found.training_tokens == training.n_tokens
+    result = ngramstat.entropies(training, max_context=2, held_out=str(tmp_path / "other"))
+    assert result.held_out_documents == 25
+    assert result.held_out_tokens == 25 * 31
+    assert result.training_tokens == training.n_tokens
     wide = separated([[1, 2, 3]] * 40, 0, 10)
     with pytest.raises(ngramstat.InputError, match="vocabulary has 9 items"):
         ngramstat.entropies(wide, max_context=2, held_out=str(tmp_path / "other"))
@@ -384,11 +384,11 @@ def test_results_are_bit_identical_over_threads_dtypes_and_memory(threads, token
     ends = np.append(np.arange(500, 20_001, 500), 20_001)
     options = {"max_context": 4, "replicates": 99, "held_out": 0.2}
     corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=60, document_ends=ends)
-    found = ngramstat.entropies(corpus, **options, threads=threads, memory_limit=100_000)
+    result = ngramstat.entropies(corpus, **options, threads=threads, memory_limit=100_000)
     plain = ngramstat.Corpus.from_arrays(
         tokens.astype(np.uint16), vocab_size=60, document_ends=ends
     )
-    assert found.to_dict() == ngramstat.entropies(plain, **options, threads=1).to_dict()
+    assert result.to_dict() == ngramstat.entropies(plain, **options, threads=1).to_dict()
 
 
 @pytest.mark.parametrize(
@@ -428,12 +428,12 @@ def test_kneser_ney_equals_kenlm(corpora, tmp_path):
             writer.append(np.asarray(whole.tokens[start : end - 1]))
         held_out = writer.finish()
     assert (training.n_tokens, held_out.n_tokens) == (22_017_485, 1_133_272)
-    found = ngramstat.entropies(
+    result = ngramstat.entropies(
         training, max_context=4, boundary="document", held_out=tmp_path / "held-out"
     )
     kenlm = [172.515474, 97.059576, 89.527501, 88.174239]
-    np.testing.assert_allclose(np.exp(found.held_out_kneser_ney[1:]), kenlm, rtol=1e-4)
-    table = found.discounts
+    np.testing.assert_allclose(np.exp(result.held_out_kneser_ney[1:]), kenlm, rtol=1e-4)
+    table = result.discounts
     np.testing.assert_allclose(table[0]["lower"], [0.300971, 0.996764, 1.34466], rtol=1e-5)
     np.testing.assert_allclose(table[3]["lower"], [0.896807, 1.25717, 1.42294], rtol=1e-5)
     np.testing.assert_allclose(table[4]["raw"], [0.922129, 1.34004, 1.44433], rtol=1e-5)

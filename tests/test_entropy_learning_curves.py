@@ -34,9 +34,9 @@ def split():
 
 
 def test_subsets_are_nested_and_replicates_apart(split):
-    found = list(nested_subsets(split, sizes=5, seed=1))
+    result = list(nested_subsets(split, sizes=5, seed=1))
     training = set(split.training.chosen.tolist())
-    by = {(s.halvings, s.replicate): set(s.documents.tolist()) for s in found}
+    by = {(s.halvings, s.replicate): set(s.documents.tolist()) for s in result}
     assert set(by) == {(h, r) for h in range(1, 5) for r in range((2, 2, 4, 4)[h - 1])}
     for (h, r), documents in by.items():
         assert documents <= training
@@ -90,23 +90,23 @@ def test_errors_are_pooled_over_sizes():
 
 def test_limits_join_the_bracket():
     corpus = SantaFe(0.9, 3.0, kinds=200, document_length=500).corpus(300_000, seed=2)
-    found = ngramstat.entropies(corpus, max_context=2, replicates=99, held_out=0.05)
-    curve = found.learning_curve
+    result = ngramstat.entropies(corpus, max_context=2, replicates=99, held_out=0.05)
+    curve = result.learning_curve
     assert curve is not None
     assert len(curve.tokens) == 7
-    assert np.array_equal(curve.held_out[-1], found.held_out_kneser_ney)
+    assert np.array_equal(curve.held_out[-1], result.held_out_kneser_ney)
     assert np.all(np.diff(curve.tokens) > 0)
-    assert found.mixture_used is not None
-    assert not found.mixture_used[0]
-    axes = plot_learning(found)
+    assert result.mixture_used is not None
+    assert not result.mixture_used[0]
+    axes = plot_learning(result)
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
         "n = 0",
         "n = 1",
         "n = 2",
     ]
     with pytest.raises(InputError, match="learning curve"):
-        plot_learning(dataclasses.replace(found, learning_curve=None))
+        plot_learning(dataclasses.replace(result, learning_curve=None))
     for n in range(3):
-        assert found.limit_low[n] <= found.limit[n] <= found.limit_high[n]
-        if np.isfinite(found.learning_low[n]) and not found.resolved[n]:
-            assert found.limit_high[n] <= max(found.learning_high[n], found.held_out_high[n])
+        assert result.limit_low[n] <= result.limit[n] <= result.limit_high[n]
+        if np.isfinite(result.learning_low[n]) and not result.resolved[n]:
+            assert result.limit_high[n] <= max(result.learning_high[n], result.held_out_high[n])

@@ -63,13 +63,13 @@ def draw_corpus(rng, n, vocab_size, dtype, mean_length=40):
     return tokens, Documents(ends, content_starts=first, content_ends=last, folds=halves)
 
 
-def assert_same_counts(found, expected):
-    assert found.shape == expected.shape
-    assert found.nnz == expected.nnz
-    for a, b in zip(found.to_coo(), expected.to_coo(), strict=True):
+def assert_same_counts(result, expected):
+    assert result.shape == expected.shape
+    assert result.nnz == expected.nnz
+    for a, b in zip(result.to_coo(), expected.to_coo(), strict=True):
         assert np.array_equal(a, b)
-    assert np.array_equal(found.row_sums(), expected.row_sums())
-    assert np.array_equal(found.column_sums(), expected.column_sums())
+    assert np.array_equal(result.row_sums(), expected.row_sums())
+    assert np.array_equal(result.column_sums(), expected.column_sums())
 
 
 @settings(max_examples=100, deadline=None)
@@ -127,10 +127,10 @@ def test_pairs_in_pieces_on_a_gpu_equal_the_cpu_kernels(vocab_size, memory):
 def check_pairs(gpus, vocab_size, dtype, n):
     tokens, spans = draw_corpus(np.random.default_rng(n), n, vocab_size, dtype)
     lags = [1, 2, 3, 7, 100, n - 1, n, n + 5]
-    found = kernels.count_pairs(tokens, vocab_size, spans, lags, backend=gpus)
+    result = kernels.count_pairs(tokens, vocab_size, spans, lags, backend=gpus)
     expected = kernels.count_pairs(tokens, vocab_size, spans, lags, threads=2)
     x = np.random.default_rng(0).standard_normal((vocab_size, kernels.BLOCK_SIZE))
-    for a, b in zip(found, expected, strict=True):
+    for a, b in zip(result, expected, strict=True):
         assert a.lag == b.lag
         for mine, theirs in ((a.within, b.within), (a.across, b.across)):
             assert_same_counts(mine, theirs)
@@ -151,11 +151,11 @@ def test_a_row_beyond_one_counter(device):
     tokens[::1000] = 1
     ends = np.array([n // 3, n], np.int64)
     spans = Documents(ends, folds=np.array([0, 1], np.uint8))
-    (found,) = kernels.count_pairs(tokens, 2, spans, [7], backend=device())
+    (result,) = kernels.count_pairs(tokens, 2, spans, [7], backend=device())
     (expected,) = kernels.count_pairs(tokens, 2, spans, [7])
-    assert_same_counts(found.within, expected.within)
-    assert_same_counts(found.across, expected.across)
-    assert found.within.to_coo()[2].max() > 1 << 16
+    assert_same_counts(result.within, expected.within)
+    assert_same_counts(result.across, expected.across)
+    assert result.within.to_coo()[2].max() > 1 << 16
 
 
 def test_keys_do_not_overflow_32_bits(device):
@@ -194,8 +194,8 @@ def test_several_devices_divide_lags_and_ngrams():
     tokens, spans = draw_corpus(np.random.default_rng(3), 20_000, 300, np.uint16)
     gpus = Gpus(tuple(_core.Gpu.emulated(1 << 28) for _ in range(3)))
     lags = list(range(1, 20))
-    found = kernels.count_pairs(tokens, 300, spans, lags, backend=gpus)
-    for a, b in zip(found, kernels.count_pairs(tokens, 300, spans, lags), strict=True):
+    result = kernels.count_pairs(tokens, 300, spans, lags, backend=gpus)
+    for a, b in zip(result, kernels.count_pairs(tokens, 300, spans, lags), strict=True):
         assert a.lag == b.lag
         assert_same_counts(a.within, b.within)
         assert_same_counts(a.across, b.across)
@@ -229,9 +229,9 @@ def check_suffixes(gpus, vocab_size, dtype, n):
     tokens, spans = draw_corpus(rng, n, vocab_size, dtype)
     for depth, backward, stop in [(1, False, None), (5, True, None), (9, False, 0), (40, True, 1)]:
         options = {"depth": depth, "backward": backward, "stop_token": stop}
-        found = kernels.suffix_array(tokens, vocab_size, **options, backend=gpus)
+        result = kernels.suffix_array(tokens, vocab_size, **options, backend=gpus)
         expected = kernels.suffix_array(tokens, vocab_size, **options, threads=2)
-        for a, b in zip(found, expected, strict=True):
+        for a, b in zip(result, expected, strict=True):
             assert a.dtype == b.dtype
             assert np.array_equal(a, b)
     for max_context in (0, 1, 5):
@@ -250,12 +250,12 @@ def assert_same_ngrams(gpus, tokens, vocab_size, spans, max_context, rng):
     )
     for across in (False, True):
         arguments = {"max_context": max_context, "documents": documents, "across": across}
-        found = kernels.count_ngrams(tokens, vocab_size, **arguments, backend=gpus)
+        result = kernels.count_ngrams(tokens, vocab_size, **arguments, backend=gpus)
         expected = kernels.count_ngrams(tokens, vocab_size, **arguments, threads=2)
-        assert np.array_equal(found.losses, expected.losses)
-        assert np.array_equal(found.group_targets, expected.group_targets)
+        assert np.array_equal(result.losses, expected.losses)
+        assert np.array_equal(result.group_targets, expected.group_targets)
         for a, b in zip(
-            (found.whole, *found.halves, *found.quarters),
+            (result.whole, *result.halves, *result.quarters),
             (expected.whole, *expected.halves, *expected.quarters),
             strict=True,
         ):
@@ -284,10 +284,10 @@ def test_few_tokens_and_many_clusters(data):
         n_clusters=n_clusters,
     )
     arguments = {"max_context": data.draw(st.integers(0, 3)), "documents": documents}
-    found = kernels.count_ngrams(tokens, vocab_size, **arguments, backend=emulated())
+    result = kernels.count_ngrams(tokens, vocab_size, **arguments, backend=emulated())
     expected = kernels.count_ngrams(tokens, vocab_size, **arguments)
-    assert np.array_equal(found.losses, expected.losses)
-    for a, b in zip(found.whole.ngrams, expected.whole.ngrams, strict=True):
+    assert np.array_equal(result.losses, expected.losses)
+    for a, b in zip(result.whole.ngrams, expected.whole.ngrams, strict=True):
         assert np.array_equal(a, b)
 
 
@@ -304,11 +304,11 @@ def test_singular_triplets_equal_those_of_the_host(device, kept):
         (ours.half_difference(), theirs.half_difference()),
     ):
         assert not isinstance(operator.backend(), HostBackend)
-        found = leading_singular_triplets(operator, 4, tolerance=1e-9, verified=True)
+        result = leading_singular_triplets(operator, 4, tolerance=1e-9, verified=True)
         expected = leading_singular_triplets(reference_operator, 4, tolerance=1e-9)
-        assert found.values == pytest.approx(expected.values, rel=1e-6)
-        assert found.residual < 1e-8 * found.values[0]
-        for mine, yours in ((found.left, expected.left), (found.right, expected.right)):
+        assert result.values == pytest.approx(expected.values, rel=1e-6)
+        assert result.residual < 1e-8 * result.values[0]
+        for mine, yours in ((result.left, expected.left), (result.right, expected.right)):
             assert np.abs(np.sum(mine * yours, axis=0)) == pytest.approx(np.ones(4), abs=1e-5)
     assert ours.frobenius() == pytest.approx(theirs.frobenius(), rel=1e-9)
 
@@ -343,10 +343,10 @@ def test_singular_values_of_a_matrix_of_low_rank(device):
     spans = Documents.single(n)
     (there,) = kernels.count_pairs(tokens, 300, spans, [1], backend=device())
     (here,) = kernels.count_pairs(tokens, 300, spans, [1])
-    found = leading_singular_triplets(PairStatistics(there, across=True).covariance(), 8)
+    result = leading_singular_triplets(PairStatistics(there, across=True).covariance(), 8)
     expected = leading_singular_triplets(PairStatistics(here, across=True).covariance(), 8)
-    assert found.values == pytest.approx(expected.values, rel=1e-6, abs=1e-12)
-    assert found.left.T @ found.left == pytest.approx(np.eye(8), abs=1e-9)
+    assert result.values == pytest.approx(expected.values, rel=1e-6, abs=1e-12)
+    assert result.left.T @ result.left == pytest.approx(np.eye(8), abs=1e-9)
 
 
 def two_devices() -> Gpus:
@@ -391,9 +391,9 @@ def test_tokens_on_the_device_are_not_copied():
 
     gpus = emulated()
     for given_tokens in (Tensor(), tokens):
-        (found,) = kernels.count_pairs(given_tokens, 50, spans, [3], backend=gpus)
+        (result,) = kernels.count_pairs(given_tokens, 50, spans, [3], backend=gpus)
         (expected,) = kernels.count_pairs(tokens, 50, spans, [3])
-        assert_same_counts(found.within, expected.within)
+        assert_same_counts(result.within, expected.within)
     ours = kernels.suffix_array(Tensor(), 50, depth=4, backend=gpus)
     theirs = kernels.suffix_array(tokens, 50, depth=4)
     assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
@@ -422,9 +422,9 @@ def test_torch_tensors_on_a_gpu_are_not_copied():
     tensor = _core.DeviceTokens(there)
     assert gpus.devices[0].used_bytes == before
     assert len(tensor) == len(tokens)
-    (found,) = kernels.count_pairs(there, 500, spans, [3], backend=gpus)
+    (result,) = kernels.count_pairs(there, 500, spans, [3], backend=gpus)
     (expected,) = kernels.count_pairs(tokens, 500, spans, [3])
-    assert_same_counts(found.within, expected.within)
+    assert_same_counts(result.within, expected.within)
     there[777] = -1
     with pytest.raises(IndexError, match="at position 777"):
         list(kernels.count_pairs(there, 500, spans, [3], backend=gpus))

@@ -182,8 +182,8 @@ def test_inner_product_and_sums_of_both_channels():
     for matrix, full in ((counts.within, a), (counts.across, b)):
         assert np.array_equal(matrix.row_sums(), full.sum(axis=2))
         assert np.array_equal(matrix.column_sums(), full.sum(axis=1))
-    found = counts.within.inner_product(counts.across, (0.5, 2.0), (1.0, 3.0), 2)
-    assert found == pytest.approx(np.sum((0.5 * a[0] + 2 * a[1]) * (b[0] + 3 * b[1])), rel=1e-14)
+    result = counts.within.inner_product(counts.across, (0.5, 2.0), (1.0, 3.0), 2)
+    assert result == pytest.approx(np.sum((0.5 * a[0] + 2 * a[1]) * (b[0] + 3 * b[1])), rel=1e-14)
 
 
 def test_document_sums(threads):

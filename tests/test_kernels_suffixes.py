@@ -160,7 +160,7 @@ def test_ngram_subsets_and_losses_equal_the_reference(
     ends = [n] if across else unit_ends
     quarters = [(7 * u + 1) % 4 for u in range(len(unit_ends))]
     groups = [(5 * u + 2) % 3 for u in range(len(unit_ends))]
-    found = kernels.count_ngrams(
+    result = kernels.count_ngrams(
         np.array(tokens, dtype=dtype),
         3,
         max_context=context,
@@ -178,13 +178,13 @@ def test_ngram_subsets_and_losses_equal_the_reference(
     losses, targets = reference.ngram_losses(
         tokens, context, ends, unit_ends, [*groups, 2], kernels.LOSS_BITS
     )
-    assert found.losses.tolist() == losses
-    assert found.group_targets.tolist() == targets
-    wanted = [
+    assert result.losses.tolist() == losses
+    assert result.group_targets.tolist() == targets
+    expected_parts = [
         *([q // 2 == half for q in quarters] for half in (0, 1)),
         *([q == quarter for q in quarters] for quarter in range(4)),
     ]
-    for part, chosen in zip((*found.halves, *found.quarters), wanted, strict=True):
+    for part, chosen in zip((*result.halves, *result.quarters), expected_parts, strict=True):
         ngrams, contexts = reference.subset_ngram_counts(tokens, context, ends, unit_ends, chosen)
         assert part.targets == sum(ngrams[0].values())
         for m in range(context + 1):
@@ -263,14 +263,14 @@ def test_textbook_discounts():
     from ngramstat.entropy.kneser_ney import FALLBACK_DISCOUNTS, discounts
 
     # 100 / (100 + 80) = 5/9; 1 - 2 (5/9)(40/100); 2 - 3 (5/9)(20/40); 3 - 4 (5/9)(12/20)
-    found, fallback = discounts(np.array([100, 40, 20, 12]))
-    np.testing.assert_allclose(found, [5 / 9, 7 / 6, 5 / 3], rtol=1e-15)
+    result, fallback = discounts(np.array([100, 40, 20, 12]))
+    np.testing.assert_allclose(result, [5 / 9, 7 / 6, 5 / 3], rtol=1e-15)
     assert not fallback
-    assert tuple(found) == pytest.approx(reference.modified_discounts([100, 40, 20, 12]))
+    assert tuple(result) == pytest.approx(reference.modified_discounts([100, 40, 20, 12]))
     for counts in ([0, 40, 20, 12], [100, 40, 20, 0], [10, 40, 500, 1]):
-        found, fallback = discounts(np.array(counts))
+        result, fallback = discounts(np.array(counts))
         assert fallback
-        assert tuple(found) == FALLBACK_DISCOUNTS
+        assert tuple(result) == FALLBACK_DISCOUNTS
 
 
 def test_kneser_ney_by_hand():

@@ -46,9 +46,9 @@ def test_losses_equal_a_forward_pass_in_numpy(name):
     rng = np.random.default_rng(5)
     targets = rng.integers(23, size=(3, 9))
     with torch.no_grad():
-        found = loss_of(model, torch.from_numpy(targets), SHAPE.start).numpy()
+        result = loss_of(model, torch.from_numpy(targets), SHAPE.start).numpy()
         double = loss_of(model.double(), torch.from_numpy(targets), SHAPE.start).numpy()
-    for row, mine, exact in zip(targets, found, double, strict=True):
+    for row, mine, exact in zip(targets, result, double, strict=True):
         tokens = np.concatenate([[SHAPE.start], row[:-1]])
         expected = reference_lm.losses(reference(name, model, tokens), row)
         np.testing.assert_allclose(mine, expected, atol=1e-5)

@@ -191,10 +191,10 @@ def test_a_markov_chain_is_learned(split, corpus, tmp_path):
     exact = MarkovChain.random(
         vocab_size=V, order=1, concentration=0.3, rules_seed=1, document_length=50
     ).entropies(2, "document")
-    found = result.by_context
-    assert found.shape == (16,)
-    assert found[0] == pytest.approx(exact[0], abs=0.15)
-    assert found[2:].mean() == pytest.approx(exact[1], abs=0.15)
+    actual = result.by_context
+    assert actual.shape == (16,)
+    assert actual[0] == pytest.approx(exact[0], abs=0.15)
+    assert actual[2:].mean() == pytest.approx(exact[1], abs=0.15)
     assert result.tokens == 10_000
     assert result.counts.sum() == 50
     log = read_table(tmp_path / "run" / "log.csv")
@@ -306,11 +306,11 @@ def test_a_gpu_trains_as_well_as_the_cpu(split, tmp_path):
         pytest.skip("torch sees no GPU")
     tuning, measuring = held_out(split)
     run = make_run(Settings(5e-3, 0.1, epochs=6, batch=16), tokens=10_000)
-    found = [
+    result = [
         train(run, split, tuning, measuring, tmp_path / device, device=device)
         for device in ("cpu", "cuda")
     ]
-    assert found[1].by_context.mean() == pytest.approx(found[0].by_context.mean(), abs=0.03)
+    assert result[1].by_context.mean() == pytest.approx(result[0].by_context.mean(), abs=0.03)
 
 
 # --- hierarchy worlds ---
@@ -354,30 +354,30 @@ def test_the_search_finds_the_best_neighbourhood_and_tries_nothing_twice():
         )
 
     def searched(loss):
-        found = Search(Settings(learning_rate=3e-3, weight_decay=0.1, epochs=4, batch=16))
-        while (settings := found.propose()) is not None:
-            assert settings == found.propose()
-            assert settings not in found.tried
-            found.report(settings, loss(settings))
-            assert len(found.tried) < 60
-        return found
+        result = Search(Settings(learning_rate=3e-3, weight_decay=0.1, epochs=4, batch=16))
+        while (settings := result.propose()) is not None:
+            assert settings == result.propose()
+            assert settings not in result.tried
+            result.report(settings, loss(settings))
+            assert len(result.tried) < 60
+        return result
 
-    found = searched(loss)
-    assert found.best.epochs == 8
-    assert found.best.batch == 8
-    assert found.best.learning_rate == pytest.approx(1.2e-2)
-    assert found.best.weight_decay == pytest.approx(0.3)
+    result = searched(loss)
+    assert result.best.epochs == 8
+    assert result.best.batch == 8
+    assert result.best.learning_rate == pytest.approx(1.2e-2)
+    assert result.best.weight_decay == pytest.approx(0.3)
 
     def valley(settings):
         """Rate and batch go together: one factor at a time takes several rounds."""
         rate, batch = math.log2(settings.learning_rate / 3e-3), math.log2(settings.batch / 16)
         return 3 * abs(rate - batch) + abs(rate + batch - 4)
 
-    found = searched(valley)
+    result = searched(valley)
     for name, factor in search._STEPS:
         for step in (factor, 1 / factor):
-            neighbour = search._moved(found.best, name, step)
-            assert neighbour is None or found.tried[neighbour] >= found.best_loss
+            neighbour = search._moved(result.best, name, step)
+            assert neighbour is None or result.tried[neighbour] >= result.best_loss
 
 
 def test_first_guesses_follow_the_size_of_the_training_set():

@@ -267,14 +267,14 @@ def test_it_opens_in_a_browser_without_scrolling_sideways(tmp_path: Any, width: 
         f"<iframe src='page.html' width='{width}' height='900' style='border:0'></iframe><p>-</p>"
         "<script>onmessage = e => { document.querySelector('p').textContent = e.data }</script>"
     )
-    found = subprocess.run(
+    result = subprocess.run(
         [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
          "--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr",
          "--virtual-time-budget=3000", "--dump-dom", f"--user-data-dir={tmp_path / 'profile'}",
          (tmp_path / "frame.html").as_uri()],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
-    seen = re.search(r"<p>(\d+)</p>", found.stdout)
-    assert seen is not None, found.stdout[-500:]
+    seen = re.search(r"<p>(\d+)</p>", result.stdout)
+    assert seen is not None, result.stdout[-500:]
     assert int(seen[1]) <= width
-    assert "CONSOLE" not in found.stderr
+    assert "CONSOLE" not in result.stderr

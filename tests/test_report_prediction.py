@@ -91,18 +91,18 @@ def test_collapse_figure_shows_the_curves_and_the_grid(tmp_path: Path) -> None:
         replicates=np.ones(len(table.context) + 3, dtype=np.int64),
     )
     for rate in (0.0, 0.5):
-        found = collapse(
+        result = collapse(
             with_unigram.context, with_unigram.tokens, with_unigram.loss, 0.3, 0.9,
             entropy_rate=rate,
         )  # fmt: skip
-        assert isinstance(found, Collapse)
-        figure = plot_collapse(with_unigram, found)
+        assert isinstance(result, Collapse)
+        figure = plot_collapse(with_unigram, result)
         before, after, grid = figure.axes[:3]
         labels = before.get_legend_handles_labels()[1]
         assert set(labels) == {"n = 1", "n = 2", "n = 3", "n = 4", "left out"}
         assert "tokens" in before.get_xlabel()
         assert "nats" in before.get_ylabel()
-        assert found.protocol in after.get_title()
+        assert result.protocol in after.get_title()
         assert set(grid.get_legend_handles_labels()[1]) == {"estimate", "best collapse"}
         assert len(after.containers) == 4  # error bars of every context
         figure.savefig(tmp_path / "collapse.png")
@@ -132,12 +132,12 @@ def test_predict_takes_losses_context_and_curves(saved: Path, tmp_path: Path) ->
         "predict", saved, "--tokens", "1e8,1e12", "--loss", "1e8:3.5", "--loss", "1e9:3.2",
         "--context", "1024", "--curves", curves, "--json",
     )  # fmt: skip
-    found = json.loads(out)["prediction"]
-    assert [p["tokens"] for p in found["loss_curve"]] == [1e8, 1e12]
-    assert found["loss_curve"][0]["loss"] == pytest.approx(3.5)
-    assert found["loss_fit"]["loss"] == [3.5, 3.2]
-    np.testing.assert_allclose(found["curves"]["limit"], LIMITS, atol=1e-3)
-    gates = {g["name"]: g for g in found["gates"]}
+    result = json.loads(out)["prediction"]
+    assert [p["tokens"] for p in result["loss_curve"]] == [1e8, 1e12]
+    assert result["loss_curve"][0]["loss"] == pytest.approx(3.5)
+    assert result["loss_fit"]["loss"] == [3.5, 3.2]
+    np.testing.assert_allclose(result["curves"]["limit"], LIMITS, atol=1e-3)
+    gates = {g["name"]: g for g in result["gates"]}
     assert gates["horizon inside the context"]["threshold"] == 512
     assert "CURVES" in command("predict", saved, "--curves", curves)
 

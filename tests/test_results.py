@@ -318,14 +318,14 @@ _JUNK = st.recursive(
 
 
 def _paths(node: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    found = [here] if here else []
+    result = [here] if here else []
     items = node.items() if isinstance(node, dict) else enumerate(node)
     for key, child in items:
         if isinstance(child, dict | list):
-            found += _paths(child, (*here, key))
+            result += _paths(child, (*here, key))
         else:
-            found.append((*here, key))
-    return found
+            result.append((*here, key))
+    return result
 
 
 _GOOD = make_run().to_dict()

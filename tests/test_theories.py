@@ -128,9 +128,9 @@ def test_token_eigenvalues_bracket_those_of_the_covariance():
     counts = np.random.default_rng(0).integers(1, 1000, 60)
     p = counts / counts.sum()
     exact = np.sort(np.linalg.eigvalsh(np.diag(p) - np.outer(p, p)))[::-1]
-    found = token_eigenvalues(counts)
-    assert np.all(exact <= found + 1e-12)
-    assert np.all(exact[:-1] >= found[1:] - 1e-12)
+    result = token_eigenvalues(counts)
+    assert np.all(exact <= result + 1e-12)
+    assert np.all(exact[:-1] >= result[1:] - 1e-12)
 
 
 def test_contributions_are_masses_times_divergences():

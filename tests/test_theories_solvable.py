@@ -45,12 +45,12 @@ def test_planar_losses_equal_the_tabled_ones(alpha, features, samples, ridge, va
 )
 def test_the_simulated_model_has_the_planar_loss(alpha, features, samples, ridge):
     one = model(alpha, features, samples, ridge)
-    found, error = simulate(one, draws=30, teachers=32, seed=3)
+    result, error = simulate(one, draws=30, teachers=32, seed=3)
     expected = planar_loss(one)
     # Near N = T sizes of a hundred are not large: 4.4 % at (100, 120).
     if ridge == 0:
         expected *= finite_size_factor(features, samples)
-    assert found == pytest.approx(expected, rel=0.03)
+    assert result == pytest.approx(expected, rel=0.03)
     assert error < 0.02 * expected
 
 
@@ -97,8 +97,8 @@ def test_a_small_ridge_changes_nothing(features, samples):
 def test_noise_adds_a_plateau():
     clean, noisy = (model(1, 50, 400, 1e-2, noise_variance=s) for s in (0.0, 0.5))
     assert planar_loss(noisy) > planar_loss(clean) + 0.5
-    found, error = simulate(noisy, draws=20, teachers=32)
-    assert abs(found - planar_loss(noisy)) < max(0.03 * planar_loss(noisy), 3 * error)
+    result, error = simulate(noisy, draws=20, teachers=32)
+    assert abs(result - planar_loss(noisy)) < max(0.03 * planar_loss(noisy), 3 * error)
     with pytest.raises(InputError, match="needs a ridge"):
         planar_loss(model(1, 50, 400, noise_variance=0.5))
 

@@ -52,26 +52,26 @@ def test_a_validation_from_end_to_end(chain, tmp_path):
     call = (chain / "corpus", "-o", out, "--measured", chain / "run", *SMALL)
     result = invoke(*call, "--json")
     assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    assert found == json.loads((out / "validation.json").read_text())
-    assert found["schema"] == "ngramstat.validation/1"
+    actual = json.loads(result.stdout)
+    assert actual == json.loads((out / "validation.json").read_text())
+    assert actual["schema"] == "ngramstat.validation/1"
     # A chain has no power law to predict from.
-    assert found["outcome"] == "indeterminate"
-    assert found["runs"]["done"] == 4
-    assert found["runs"]["left_out"] == 0
-    assert [p["tokens"] for p in found["losses"]] == [1000, 2000, 4000, 8000]
-    assert all(p["on_envelope"] and p["low"] < p["loss"] < p["high"] for p in found["losses"])
-    assert [c["name"] for c in found["comparisons"]] == ["raw", "limit"]
-    assert found["provenance"]["devices"] == ["cpu"]
+    assert actual["outcome"] == "indeterminate"
+    assert actual["runs"]["done"] == 4
+    assert actual["runs"]["left_out"] == 0
+    assert [p["tokens"] for p in actual["losses"]] == [1000, 2000, 4000, 8000]
+    assert all(p["on_envelope"] and p["low"] < p["loss"] < p["high"] for p in actual["losses"])
+    assert [c["name"] for c in actual["comparisons"]] == ["raw", "limit"]
+    assert actual["provenance"]["devices"] == ["cpu"]
     loaded = ValidationResult.load(out / "validation.json")
-    assert loaded.to_dict() == found
+    assert loaded.to_dict() == actual
     assert "indeterminate" in repr(loaded)
 
     # Curves are what `predict --curves` reads, and the means of what was measured.
     table = read_curves(out / "curves-gpt2-T8.csv")
     assert set(table.context.tolist()) == set(range(8))
     largest = table.loss[table.tokens == 8000]
-    assert largest.mean() == pytest.approx(found["losses"][-1]["loss"], rel=1e-6)
+    assert largest.mean() == pytest.approx(actual["losses"][-1]["loss"], rel=1e-6)
     assert (out / "losses.png").read_bytes()[:4] == b"\x89PNG"
     assert "VERDICT  indeterminate" in (out / "summary.txt").read_text()
     assert max(map(len, (out / "summary.txt").read_text().splitlines())) <= 100
@@ -82,7 +82,7 @@ def test_a_validation_from_end_to_end(chain, tmp_path):
     assert {p: p.stat().st_mtime_ns for p in (out / "runs").rglob("*")} == times
     repeated = json.loads(again.stdout)
     for name in ("losses", "comparisons", "gates", "outcome", "meaning"):
-        assert repeated[name] == found[name]
+        assert repeated[name] == actual[name]
 
 
 def test_the_corpus_is_measured_without_a_measured_run(chain, tmp_path):
@@ -103,28 +103,28 @@ def test_a_hierarchy_world_is_compared_with_its_known_exponents(tmp_path):
             "--trials", "1", "--no-capacity", "--held-out", "4000", "--tuning", "2000", "--json",
         )  # fmt: skip
         assert result.exit_code == 0, result.output
-        found = json.loads(result.stdout)
-        assert found["settings"]["contexts"] == [9 if targets == "class" else 8]
-        losses = [p["loss"] for p in found["losses"]]
+        actual = json.loads(result.stdout)
+        assert actual["settings"]["contexts"] == [9 if targets == "class" else 8]
+        losses = [p["loss"] for p in actual["losses"]]
         assert losses[-1] < losses[0]
-        names = [c["name"] for c in found["comparisons"]]
+        names = [c["name"] for c in actual["comparisons"]]
         assert names == ["known limit" if targets == "last" else "classification error"]
-        assert found["known"]["alpha" if targets == "last" else "classification"]
+        assert actual["known"]["alpha" if targets == "last" else "classification"]
 
 
 def test_several_models_and_contexts_share_an_envelope(chain, tmp_path):
-    found = ngramstat.validate(
+    result = ngramstat.validate(
         ngramstat.Corpus.open(chain / "corpus"), output=tmp_path / "v", measured=chain / "run",
         models=("gpt2", "llama"), contexts=(4, 8), sizes=(1000, 2000), trials=1, capacity=False,
         held_out=2000, tuning=1000, threads=1,
     )  # fmt: skip
-    assert len(found.losses) == 8
-    best = [p for p in found.losses if p.on_envelope]
+    assert len(result.losses) == 8
+    best = [p for p in result.losses if p.on_envelope]
     for point in best:
-        same = [p.loss for p in found.losses if p.tokens == point.tokens]
+        same = [p.loss for p in result.losses if p.tokens == point.tokens]
         assert point.loss == min(same)
     assert sorted(p.tokens for p in best) == [1000, 2000]
-    assert found.plot().axes[0].get_xlabel() == "training tokens $P$"
+    assert result.plot().axes[0].get_xlabel() == "training tokens $P$"
 
 
 def test_invalid_options_are_refused_in_one_line(chain, tmp_path):

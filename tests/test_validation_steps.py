@@ -49,11 +49,11 @@ def test_alpha_above_a_known_limit_uses_sizes_on_the_staircase():
     p = 1000.0 * 2 ** np.arange(10)
     y = np.concatenate([[1.9, 1.7, 1.3], 0.1 + 0.8 * (p[3:8] / p[3]) ** -0.9, [0.1005, 0.0998]])
     draws = np.random.default_rng(1).normal(y, 0.002, (400, 10))
-    found = alpha_above_known_limit(entropies, p, y, draws, 0.95)
-    assert found.value == pytest.approx(0.9, abs=0.02)
-    assert found.window == (p[3], p[7])
-    assert found.low < 0.9 < found.high
-    assert found.alternatives[0].window == (p[0], p[-1])
+    result = alpha_above_known_limit(entropies, p, y, draws, 0.95)
+    assert result.value == pytest.approx(0.9, abs=0.02)
+    assert result.window == (p[3], p[7])
+    assert result.low < 0.9 < result.high
+    assert result.alternatives[0].window == (p[0], p[-1])
     assert alpha_above_known_limit([], p, y, draws, 0.95).value is None
 
 

@@ -13,18 +13,19 @@ using namespace ngramstat;
 using Entries = std::vector<std::array<Count, 4>>;  // row, column, counts of both halves
 
 Entries entries_of(const CountMatrix& matrix) {
-    Entries found;
+    Entries actual;
     for (const CountBlock& block : matrix.blocks()) {
         block.with_entries([&](const auto& e) {
             for (Index r = 0; r < block.n_rows(); ++r) {
                 for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
-                    found.push_back({static_cast<Count>(block.first_row + r), e.column[k],
-                                     e.first[k], e.second.empty() ? Count{0} : Count{e.second[k]}});
+                    actual.push_back({static_cast<Count>(block.first_row + r), e.column[k],
+                                      e.first[k],
+                                      e.second.empty() ? Count{0} : Count{e.second[k]}});
                 }
             }
         });
     }
-    return found;
+    return actual;
 }
 
 // A device with `memory` bytes, whose thread blocks share 48 KB as on every GPU.
@@ -49,8 +50,8 @@ void check_pairs(const check::Stream<Token>& stream, std::size_t memory) {
     const std::vector<double> nothing(x.size(), 0.0);
     const auto block = gpu->block(x);
     for (std::size_t k = 0; k < lags.size(); ++k) {
-        const auto found = counter->count(std::span<const Index>(lags).subspan(k, 1));
-        const auto& [within, other] = found.front();
+        const auto actual = counter->count(std::span<const Index>(lags).subspan(k, 1));
+        const auto& [within, other] = actual.front();
         CHECK(entries_of(within->to_host(1)) == entries_of(expected[k].within));
         CHECK(entries_of(other->to_host(1)) == entries_of(expected[k].across));
         CHECK(within->row_sums() == expected[k].within.row_sums());
@@ -85,12 +86,12 @@ void check_suffixes(const check::Stream<Token>& stream, std::size_t memory) {
     const auto n = static_cast<std::size_t>(stream.size());
     for (const SuffixOrder order : {SuffixOrder{1, false, -1}, SuffixOrder{6, true, -1},
                                     SuffixOrder{9, true, stream.separator}}) {
-        std::vector<Index> found(n), expected(n);
+        std::vector<Index> actual(n), expected(n);
         std::vector<std::uint8_t> lcp(n), expected_lcp(n);
-        gpu->suffix_array(tokens, stream.vocab_size, order, found, lcp);
+        gpu->suffix_array(tokens, stream.vocab_size, order, actual, lcp);
         suffix_array(stream.span(), stream.vocab_size, order, std::span<Index>(expected),
                      std::span<std::uint8_t>(expected_lcp), 1);
-        CHECK(found == expected);
+        CHECK(actual == expected);
         CHECK(lcp == expected_lcp);
     }
     std::vector<std::uint8_t> quarters;
@@ -100,17 +101,17 @@ void check_suffixes(const check::Stream<Token>& stream, std::size_t memory) {
     const Documents documents = stream.documents_in_folds(quarters, 4);
     for (const int max_context : {0, 3}) {
         const TokenRange all{0, stream.vocab_size};
-        const auto found =
+        const auto actual =
             gpu->ngram_counter(tokens, stream.vocab_size, max_context, documents, false)
                 ->count(all);
         const auto expected =
             count_ngrams(stream.span(), stream.vocab_size, max_context, documents, false, all, 1);
-        CHECK(found.losses == expected.losses);
-        CHECK(found.group_targets == expected.group_targets);
+        CHECK(actual.losses == expected.losses);
+        CHECK(actual.group_targets == expected.group_targets);
         for (int s = 0; s < kSubsets; ++s) {
-            CHECK(found.ngrams[s] == expected.ngrams[s]);
-            CHECK(found.contexts[s] == expected.contexts[s]);
-            CHECK(found.targets[s] == expected.targets[s]);
+            CHECK(actual.ngrams[s] == expected.ngrams[s]);
+            CHECK(actual.contexts[s] == expected.contexts[s]);
+            CHECK(actual.targets[s] == expected.targets[s]);
         }
     }
     CHECK(gpu->peak_bytes() <= memory);

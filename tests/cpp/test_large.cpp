@@ -96,13 +96,12 @@ int main() {
         for (int kind = 0; kind < 2; ++kind) {
             Index entries = 0;
             for (const CountBlock& block : matrices[kind]->blocks()) {
-                block.with_entries([&](const auto& found) {
+                block.with_entries([&](const auto& cell) {
                     for (Index r = 0; r < block.n_rows(); ++r) {
                         for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
-                            const auto it =
-                                cells[kind].find({block.first_row + r, found.column[k]});
-                            CHECK(it != cells[kind].end() && it->second == found.second[k]);
-                            CHECK(found.first[k] == 0);
+                            const auto it = cells[kind].find({block.first_row + r, cell.column[k]});
+                            CHECK(it != cells[kind].end() && it->second == cell.second[k]);
+                            CHECK(cell.first[k] == 0);
                             ++entries;
                         }
                     }

@@ -282,11 +282,11 @@ void check_class_products(const check::Stream<Token>& stream) {
                 check::in_case(stream.name + ", class products, lag " + std::to_string(lag) +
                                ", threads " + std::to_string(threads));
                 const PairsAtLag<Token> pairs{stream.span(), v, lag};
-                const auto found = multiply_pairs_by_class<Token>(pairs, u, w, segments, threads);
-                CHECK(found.left == expected.left);
-                CHECK(found.right == expected.right);
-                CHECK(found.left_count == expected.left_count);
-                CHECK(found.right_count == expected.right_count);
+                const auto actual = multiply_pairs_by_class<Token>(pairs, u, w, segments, threads);
+                CHECK(actual.left == expected.left);
+                CHECK(actual.right == expected.right);
+                CHECK(actual.left_count == expected.left_count);
+                CHECK(actual.right_count == expected.right_count);
                 CHECK(bilinear_sums_by_class<Token>(pairs, a, b, segments, threads) == sums);
             }
         }

@@ -95,15 +95,15 @@ void cuts_balanced_blocks() {
             heaviest = std::max(heaviest, weight);
             prefix.push_back(prefix.back() + weight);
         }
-        const Index wanted = 1 + random.below(12);
-        const auto bounds = balanced_blocks(prefix, wanted);
+        const Index count = 1 + random.below(12);
+        const auto bounds = balanced_blocks(prefix, count);
         CHECK(bounds.front() == 0 && bounds.back() == n);
-        CHECK(static_cast<Index>(bounds.size()) - 1 <= wanted);
-        const Index share = (prefix.back() - prefix.front()) / wanted;
+        CHECK(static_cast<Index>(bounds.size()) - 1 <= count);
+        const Index fair_block = (prefix.back() - prefix.front()) / count;
         for (std::size_t b = 1; b < bounds.size(); ++b) {
             CHECK(bounds[b] > bounds[b - 1]);
             // A cut misses its goal by less than one item; the last block gets the remainder.
-            CHECK(prefix[bounds[b]] - prefix[bounds[b - 1]] <= share + heaviest + wanted);
+            CHECK(prefix[bounds[b]] - prefix[bounds[b - 1]] <= fair_block + heaviest + count);
         }
     }
 }

@@ -112,7 +112,7 @@ class DecayCurve:
         The norm that noise alone would show, for plug-in norms.
     valid : (n,) bool
     level : float
-        Of the intervals.
+        Confidence level of the intervals.
     """
 
     lags: Floats

@@ -96,7 +96,7 @@ class LimitFit:
     points : int
         Sizes fitted.
     level : float
-        Of the intervals.
+        Confidence level of the intervals.
     identifiable : bool
         Whether the data determine the limit. Where they do not, `low` and `high` are no bounds: a
         curve far from its limit may still fall faster and faster, which the prior of k excludes.

@@ -65,7 +65,7 @@ class KneserNey:
 
     @staticmethod
     def model_bytes(held_out_tokens: int, order: int) -> int:
-        """About what a model takes that is counted for so many held-out tokens."""
+        """Approximate memory of a model counted for held_out_tokens tokens."""
         return _HELD_OUT_TOKEN_BYTES * order * held_out_tokens
 
     def train(

@@ -45,7 +45,7 @@ Floats = NDArray[np.float64]
 
 _BETAS = (0.9, 0.95)
 _CLIP = 1.0
-# The learning rate rises to its peak over this fraction of all steps, and at most so many steps.
+# The learning rate rises to its peak over this fraction of all steps, at most _MAX_WARM_UP of them.
 _WARM_UP_FRACTION, _MAX_WARM_UP = 0.05, 200
 # Evaluations of the tuning loss in one run; the run ends once this many since the smallest loss
 # were worse than it.

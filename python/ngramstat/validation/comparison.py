@@ -86,7 +86,7 @@ def alpha_above_known_limit(
     if replicates is not None:
         on &= np.quantile(replicates, (1 - level) / 2, axis=0) > limit
     drawn = None if replicates is None else replicates[:, on]
-    found = alpha_of_losses(p[on], y[on], entropy_rate=limit, replicates=drawn, level=level)
+    result = alpha_of_losses(p[on], y[on], entropy_rate=limit, replicates=drawn, level=level)
     whole = alpha_of_losses(p, y, entropy_rate=limit, replicates=replicates, level=level)
     all_sizes = Alternative(
         kind=AlternativeKind.ALL_SIZES,
@@ -98,7 +98,7 @@ def alpha_above_known_limit(
         points=len(p),
     )
     return dataclasses.replace(
-        found,
-        method=f"{found.method}, sizes with the lowest level learned and the limit not reached",
-        alternatives=(all_sizes, *found.alternatives),
+        result,
+        method=f"{result.method}, sizes with the lowest level learned and the limit not reached",
+        alternatives=(all_sizes, *result.alternatives),
     )
