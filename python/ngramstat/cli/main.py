@@ -26,6 +26,8 @@ from ngramstat.cli.options import (
     global_options,
     gpu_memory_option,
     json_option,
+    memory_limit_option,
+    threads_option,
 )
 from ngramstat.cli.validate import validate
 from ngramstat.cli.worlds import synthesize
@@ -127,16 +129,8 @@ _file_option = click.option("-o", "--output", type=click.Path(), help="JSON file
     context_settings={"auto_envvar_prefix": "NGRAMSTAT", "help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="ngramstat")
-@click.option(
-    "--threads",
-    type=int,
-    help="Number of threads.  [default: the cores that this process may use]",
-)
-@click.option(
-    "--memory-limit",
-    metavar="SIZE",
-    help="Limit of main memory, such as 16G or 80%.  [default: 80%]",
-)
+@threads_option
+@memory_limit_option
 @backend_option(default="auto")
 @gpu_memory_option
 @click.option(

@@ -30,6 +30,8 @@ __all__ = [
     "global_options",
     "gpu_memory_option",
     "json_option",
+    "memory_limit_option",
+    "threads_option",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -114,6 +116,16 @@ def backend_option(**extra: Any) -> Callable[[F], F]:
     )
 
 
+threads_option = click.option(
+    "--threads",
+    type=int,
+    help="Number of threads.  [default: the cores that this process may use]",
+)
+memory_limit_option = click.option(
+    "--memory-limit",
+    metavar="SIZE",
+    help="Limit of main memory, such as 16G or 80%.  [default: 80%]",
+)
 gpu_memory_option = click.option(
     "--gpu-memory",
     metavar="SIZE",
@@ -124,16 +136,8 @@ gpu_memory_option = click.option(
 def global_options(command: F) -> F:
     """Add the global options and pass them on as one `Globals`."""
 
-    @click.option(
-        "--threads",
-        type=int,
-        help="Number of threads.  [default: the cores that this process may use]",
-    )
-    @click.option(
-        "--memory-limit",
-        metavar="SIZE",
-        help="Limit of main memory, such as 16G or 80%.  [default: 80%]",
-    )
+    @threads_option
+    @memory_limit_option
     @backend_option()
     @gpu_memory_option
     @click.option(
