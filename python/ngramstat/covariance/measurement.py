@@ -4,8 +4,8 @@ C(t)[a, b] = P(x_i = a, x_{i+t} = b) - P(x_i = a) P(x_{i+t} = b), with both marg
 pairs (Cagnetta et al. 2026, section 2); its largest singular value falls as t^-beta (eq. 29).
 
 To add a number per lag: a field of `LagMeasurement`, its value in `LagMeasurer.measure`, and a
-field of the same name in `CorrelationResult`. Storage, assembly, JSON and tables follow from the
-fields; raise `LagStage.version` so that parts without it are measured again.
+field of the same name in `CorrelationResult`. Storage, assembly and JSON follow from the fields;
+finished parts without the field are measured again.
 """
 
 from __future__ import annotations
