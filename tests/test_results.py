@@ -193,6 +193,9 @@ def test_alternatives_are_flat_objects_with_a_kind() -> None:
         ("second stage", "second_stage"),
         ("leave-one-lag-out jackknife interval", "lag_jackknife"),
         ("shifted: H_n = H_inf + A n^-gamma, profile interval", "shifted"),
+        ("seen 5 to 300 times", "frequency_window"),
+        ("OLS of log loss on log P, raw (H_inf = 0), first 3 points", "first_points"),
+        ("OLS of log loss on log P, above the known limit 0.05, all sizes", "all_sizes"),
         ("something else", "other"),
     ],
 )

@@ -58,7 +58,8 @@ class AlternativeKind(StrEnum):
     OTHER = "other"
 
 
-# Runs written before alternatives had a kind tell them apart by the first words of `method`.
+# Files written before alternatives had a kind tell them apart by the first words of `method`, or by
+# the last ones where it begins with the method of the exponent.
 _EARLIER_WORDING = {
     "first stage": AlternativeKind.FIRST_STAGE,
     "second stage": AlternativeKind.SECOND_STAGE,
@@ -84,14 +85,23 @@ _EARLIER_WORDING = {
     "local slope": AlternativeKind.LOCAL_SLOPE,
     "longer window": AlternativeKind.LONGER_WINDOW,
     "doubling to": AlternativeKind.DOUBLING,
+    "seen": AlternativeKind.FREQUENCY_WINDOW,
     "random features": AlternativeKind.RANDOM_FEATURES,
+}
+_EARLIER_ENDINGS = {
+    " points": AlternativeKind.FIRST_POINTS,
+    ", all sizes": AlternativeKind.ALL_SIZES,
 }
 
 
 def _kind_of_earlier_wording(method: object) -> AlternativeKind:
-    for words, kind in _EARLIER_WORDING.items():
-        if isinstance(method, str) and method.startswith(words):
-            return kind
+    if isinstance(method, str):
+        for words, kind in _EARLIER_WORDING.items():
+            if method.startswith(words):
+                return kind
+        for words, kind in _EARLIER_ENDINGS.items():
+            if method.endswith(words):
+                return kind
     return AlternativeKind.OTHER
 
 
