@@ -202,6 +202,8 @@ class Lags(click.ParamType):  # type: ignore[type-arg]
                 lags.update(self._range(*bounds))
             else:
                 self.fail(f"{item!r}: expected A:B or A:B:COUNT with 1 <= A <= B", param, ctx)
+            if len(bounds) == 3 and bounds[2] < 1:
+                self.fail(f"{item!r}: COUNT has to be at least 1", param, ctx)
         if min(lags) < 1:
             self.fail(f"lag {min(lags)}: lags are at least 1", param, ctx)
         return tuple(sorted(lags))
@@ -212,7 +214,7 @@ class Lags(click.ParamType):  # type: ignore[type-arg]
             return range(low, high + 1)
         import numpy as np
 
-        return np.round(np.geomspace(low, high, max(count, 1))).astype(int).tolist()
+        return np.round(np.geomspace(low, high, count)).astype(int).tolist()
 
 
 class Window(click.ParamType):  # type: ignore[type-arg]
@@ -241,9 +243,12 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]
         if isinstance(value, tuple):
             return value
         try:
-            return tuple(float(part) for part in str(value).split(",") if part.strip())
+            numbers = tuple(float(part) for part in str(value).split(",") if part.strip())
         except ValueError:
+            numbers = ()
+        if not numbers:
             self.fail(f"{value!r} is not a list of numbers such as 1e9,1e12", param, ctx)
+        return numbers
 
 
 class MeasuredLoss(click.ParamType):  # type: ignore[type-arg]
