@@ -113,7 +113,7 @@ def test_more_lags_reuse_what_is_there(corpus, tmp_path, monkeypatch):
 
     monkeypatch.setattr(lag_stage, "measure_lags", watched)
     more = {**OPTIONS, "lags": [1, 2, 3, 5, 12]}
-    with pytest.raises(ngramstat.InputError, match="holds a run with another lags"):
+    with pytest.raises(ngramstat.InputError, match="holds a run that differs in lags;"):
         ngramstat.measure(corpus, output=tmp_path / "run", **more)
     ngramstat.measure(corpus, output=tmp_path / "run", overwrite=True, **more)
     assert requested == [[3]]
@@ -129,7 +129,7 @@ def test_other_horizons_are_read_off_a_finished_run(corpus, tmp_path):
 def test_another_corpus_is_not_mixed_into_a_run(corpus, tmp_path):
     ngramstat.measure(corpus, output=tmp_path / "run", **OPTIONS)
     other = ngramstat.Corpus.from_arrays(zipf(300, 40_000, seed=2), vocab_size=300)
-    with pytest.raises(ngramstat.InputError, match="holds a run with another corpus"):
+    with pytest.raises(ngramstat.InputError, match="holds a run that differs in corpus;"):
         ngramstat.measure(other, output=tmp_path / "run", **OPTIONS)
 
 

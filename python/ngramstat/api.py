@@ -519,6 +519,6 @@ def _refuse_other_run(
         differing.insert(0, "corpus")
     if differing:
         raise InputError(
-            f"{path}: holds a run with another {', '.join(differing)}; "
+            f"{path}: holds a run that differs in {', '.join(differing)}; "
             "choose another --output, or pass --overwrite"
         )
