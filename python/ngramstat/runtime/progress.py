@@ -86,12 +86,6 @@ class Progress:
         if done > self._done:
             self.advance(done - self._done)
 
-    def describe(self, description: str) -> None:
-        """Change the short name of the work."""
-        self._description = description
-        if self._bar is not None:
-            self._bar.set_description(description, refresh=False)
-
     def show_value(self, text: str) -> None:
         """Show a value that changes during the work, such as a loss."""
         self._value = text
