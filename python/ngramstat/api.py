@@ -354,7 +354,7 @@ def theories(
     corpus : path or Corpus, optional
         By default where the run found it. Without it, what needs counting is refused.
     validation : path, optional
-        Directory or file of `validate`, whose measured exponents predictions are held against.
+        Directory or file of `validate`; predictions are compared with its measured exponents.
     curves : path, optional
         CSV or JSON of measured losses (see `read_curves`), for the same.
     longest : int

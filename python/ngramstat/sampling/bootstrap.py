@@ -46,7 +46,7 @@ def cluster_weights(
     Parameters
     ----------
     clusters : int
-        Number of documents; every row of weights sums to it.
+        Number of clusters of documents; every row of weights sums to it.
     replicates : int
         Total number of rows over all chunks.
     generator : numpy.random.Generator
@@ -57,7 +57,7 @@ def cluster_weights(
     Yields
     ------
     (rows, clusters) int64
-        How often each document is drawn.
+        How often each cluster is drawn.
 
     Raises
     ------

@@ -44,8 +44,7 @@ class ContextCounts {
     // tokens           tokens to score, with the contexts before them
     // targets          positions of the tokens to score, ascending
     // n_leave_one_out  number of targets, the first ones, that are scored leave-one-out: they lie
-    // in
-    //                  a part of the training stream whose counts are subtracted for them
+    //                  in a part of the training stream whose counts are subtracted for them
     // class_maps       (n_maps, n_symbols), row-major
     // Throws std::out_of_range for a token that is no symbol, std::invalid_argument for arguments
     // that do not fit together.
