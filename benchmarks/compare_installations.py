@@ -56,7 +56,7 @@ def commands(corpora: Path, out: Path, *, torch: bool) -> Iterator[list[str]]:
         yield [
             *("validate", str(out / "sample"), "-o", str(out / "validation")),
             *("--measured", str(out / "sample-stream"), "--models", "gpt2", "--size", "0.1M"),
-            *("--contexts", "32", "--sizes", "2e4,4e4,8e4,1.6e5", "--budget", "60m"),
+            *("--contexts", "32", "--sizes", "2e4,4e4,8e4,1.6e5", "--budget", "24h"),
             *("--trials", "2", "--no-capacity"),
         ]
     panel = ["theories", str(out / "sample-stream"), "-o", str(out / "theories.json")]
@@ -105,7 +105,9 @@ def compare(before: Path, after: Path) -> int:
     names = sorted(
         path.relative_to(before)
         for path in before.rglob("*.json")
-        if "tokenizer" not in path.name and "runs" not in path.parts[-2:-1]
+        if "tokenizer" not in path.name
+        and "runs" not in path.parts[-2:-1]
+        and path.name != "pace.json"  # seconds that training took
     )
     if not names:
         sys.exit(f"{before}: holds no JSON file")
