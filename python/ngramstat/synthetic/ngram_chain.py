@@ -1,5 +1,7 @@
 """The chain of states of an n-gram model: exact distributions, entropies and covariances.
 
+The sums are those of docs/theory.md 12.6.
+
 A state is the longest context that the model knows, so the states are a Markov chain, and one step
 costs one pass over the n-grams although almost every token can follow almost every state. Mass
 that a state leaves to its suffix is added up there before the suffix's own tokens are drawn; for a

@@ -1,6 +1,6 @@
 """Interpolated modified Kneser-Ney models as sources of tokens: counting, and the tables of states.
 
-The model is that of `ngramstat.entropy.kneser_ney` with boundary ``document`` (docs/theory.md 6.1)
+The model is that of `ngramstat.entropy.kneser_ney` with boundary ``document`` (docs/theory.md 12.6)
 and without separators as events: raw counts at the highest order, continuation counts below it, and
 contexts that reach back to the mark in front of their document and no further.
 
