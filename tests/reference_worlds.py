@@ -285,15 +285,21 @@ def all_documents(
     return documents
 
 
-def mixed_entropies(corpora: list[tuple[float, Strings]], max_context: int) -> list[float]:
-    """H_n over the targets with max_context tokens before them, from weighted sets of documents."""
+def mixed_entropies(corpora: list[tuple[float, Strings]], max_context: int | None) -> list[float]:
+    """H_n over the targets with max_context tokens before them, from weighted sets of documents.
+
+    Without max_context, over all targets, for n = 0 .. 4; contexts end at the document's begin.
+    """
+    first = 0 if max_context is None else max_context
+    longest = 4 if max_context is None else max_context
     entropies = []
-    for n in range(max_context + 1):
+    for n in range(longest + 1):
         joint: dict[tuple[int, ...], float] = {}
         for weight, documents in corpora:
             for document, p in documents.items():
-                for i in range(max_context, len(document)):
-                    gram = document[i - n : i + 1]
+                for i in range(first, len(document)):
+                    # A mark in front: a context that reaches it is another one than inside.
+                    gram = (-1, *document[: i + 1])[-n - 1 :]
                     joint[gram] = joint.get(gram, 0.0) + weight * p
         total = sum(joint.values())
         before: dict[tuple[int, ...], float] = {}

@@ -257,6 +257,8 @@ def test_curves_equal_those_of_all_documents(order, separator):
         expected = brute.mixed_entropies(documents, max_context)
         found = language.entropies(max_context, "document")
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
+    expected = brute.mixed_entropies(documents, None)
+    np.testing.assert_allclose(language.all_targets(4), expected, rtol=0, atol=1e-13)
     lags = [1, 2, 3, 4, 6]
     norms = language.norms(lags, "document")
     for lag, norm in zip(lags, norms, strict=True):
@@ -383,6 +385,7 @@ def test_the_command_writes_the_corpus_and_its_truth(tmp_path):
     assert entropies[2] == pytest.approx(entropies[5], rel=0.01)
     assert known["correlations"]["norm_document"][0] > 0
     assert known["extras"]["document_lengths"]["longest"] == 90
+    assert known["extras"]["all_targets"]["context"] == [0, 1, 2]
     # The corpus in memory is the same.
     language = NgramLanguage.open(source, 3)
     assert np.array_equal(language.corpus(5000, seed=3).tokens, written.tokens)

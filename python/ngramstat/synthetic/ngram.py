@@ -279,6 +279,15 @@ class NgramLanguage(World):
         mass = self.chain.occupation(weights)[0]
         return np.array([self.chain.conditional_entropy(n, mass) for n in range(max_context + 1)])
 
+    def all_targets(self, max_context: int) -> Floats:
+        """Exact H_n over all tokens, n = 0 .. max_context, in nats per token.
+
+        The context is the n tokens before the target, or all of them and the mark in front of the
+        document where there are fewer. Held-out losses have these targets and contexts.
+        """
+        mass = self.chain.occupation(None if self.one_stream else self._survivors[None])[0]
+        return np.array([self.chain.conditional_entropy(n, mass) for n in range(max_context + 1)])
+
     def exponents(self) -> dict[str, KnownExponent]:
         why = (
             f"not a power law: contexts have at most {self.order - 1} tokens, so C(t) falls "
@@ -288,7 +297,16 @@ class NgramLanguage(World):
 
     def extras(self) -> dict[str, Any]:
         lengths = self.lengths
+        entropies = self.all_targets(self.order - 1)
         return {
+            "all_targets": {
+                "meaning": "H of a token given the n tokens before it, or all of them and the mark "
+                "where its document begins less than n tokens before, over all tokens; held-out "
+                "losses have these targets and tend to these values from above, and the last "
+                "one holds for all larger n",
+                "context": list(range(len(entropies))),
+                "entropy": entropies.tolist(),
+            },
             "states": self.model.n_states,
             "n_grams": len(self.model.token),
             "document_lengths": {

@@ -223,9 +223,10 @@ class NgramChain:
         return result
 
     def conditional_entropy(self, n: int, mass: Floats) -> float:
-        """H(next token | n tokens before it) for a distribution of the state, (n_states,); nats.
+        """H(next token | n before it) for a distribution of the state, (n_states,); nats.
 
-        The state must not reach behind the n tokens to a mark, unless by its own last n tokens.
+        The mark in front of a document is one of the n tokens where they reach back to it, and the
+        last one that they reach.
         """
         model = self.model
         n = min(n, model.longest)
