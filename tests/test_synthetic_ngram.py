@@ -346,6 +346,17 @@ def test_bad_corpora_are_refused():
         NgramLanguage(empty, 2)
 
 
+def test_impossible_sizes_are_refused(tmp_path):
+    language = NgramLanguage(small_corpus(4, [20, 30]), 2)
+    with pytest.raises(InputError, match=r"2,000,000\.0 GB of tokens, but"):
+        synthesize(language, tmp_path / "w", tokens=1e15)
+    assert not (tmp_path / "w").exists()
+    stream = NgramLanguage(Corpus.from_arrays([0, 1, 1], vocab_size=2), 2)
+    for world in (language, stream):
+        with pytest.raises(InputError, match="tokens=0: needs at least 1"):
+            world.corpus(0)
+
+
 @pytest.mark.parametrize("order", ORDERS)
 def test_tiny_corpora_work(order):
     """One token, one document of one token, documents shorter than the contexts."""

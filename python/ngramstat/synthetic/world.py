@@ -176,6 +176,8 @@ class World(ABC):
 
     def corpus(self, n_tokens: int, *, seed: int = 0, threads: int = 1) -> Corpus:
         """A corpus in memory of whole documents with at least `n_tokens` tokens in total."""
+        if n_tokens < 1:
+            raise InputError(f"tokens={n_tokens}: needs at least 1")
         lengths, total = None, n_tokens
         if not self.one_stream:
             lengths = self.document_lengths(n_tokens, seed=seed)

@@ -159,7 +159,7 @@ def synthesize(
     """
     directory = Path(output)
     check_seed(seed)
-    size = _sample_size(world, tokens, seed)
+    size = _sample_size(world, tokens, seed, directory)
     workers = resolve_threads(threads)
     _check_space(directory, size.stored_tokens * world.dtype.itemsize)
     exact = truth(world, lags=lags, max_context=max_context, progress=progress)
@@ -207,7 +207,7 @@ class _SampleSize:
         return self.tokens + (self.documents or 0) * self.separators
 
 
-def _sample_size(world: World, tokens: float, seed: int) -> _SampleSize:
+def _sample_size(world: World, tokens: float, seed: int, directory: Path) -> _SampleSize:
     """Round the requested tokens up to whole documents."""
     if not isinstance(world, World):
         raise InputError(
@@ -221,6 +221,8 @@ def _sample_size(world: World, tokens: float, seed: int) -> _SampleSize:
     if world.one_stream:
         return _SampleSize(tokens, None)
     if not world.equal_documents:
+        # The lengths of all documents are drawn at once: not for a sample that no disk holds.
+        _check_space(directory, tokens * world.dtype.itemsize)
         ends = np.cumsum(world.document_lengths(tokens, seed=seed))
         return _SampleSize(int(ends[-1]), len(ends), ends, world.separator is not None)
     length = world.document_length
