@@ -246,3 +246,77 @@ def chain_windows(transitions: np.ndarray, w: int) -> Strings:
 def window_covariance(windows: Strings, lag: int, v: int) -> np.ndarray:
     both = joint(windows, 0, lag, v)
     return both - np.outer(both.sum(axis=1), both.sum(axis=0))
+
+
+def ngram_token(
+    contexts: Mapping[tuple[int, ...], tuple[list[int], list[int]]],
+    history: tuple[int, ...],
+    drawable: list[int],
+    key: int,
+    word: int,
+) -> int:
+    """Next token of an n-gram model: the longest context of `history` draws it or leaves it.
+
+    contexts: of every context the cumulative probabilities times 2^64, and the tokens.
+    """
+    while True:
+        if history in contexts:
+            random = random_word(key, word)
+            word += 1
+            for bound, token in zip(*contexts[history], strict=True):
+                if random < bound:
+                    return token
+            if not history:
+                return drawable[random_word(key, word) * len(drawable) >> 64]
+        history = history[1:]
+
+
+def all_documents(
+    probability: Callable[[tuple[int, ...], int], float], vocab_size: int, length: int
+) -> Strings:
+    """Every document of this length with its probability, token by token."""
+    documents: dict[tuple[int, ...], float] = {(): 1.0}
+    for _ in range(length):
+        documents = {
+            (*document, w): p * probability(document, w)
+            for document, p in documents.items()
+            for w in range(vocab_size)
+        }
+    return documents
+
+
+def mixed_entropies(corpora: list[tuple[float, Strings]], max_context: int | None) -> list[float]:
+    """H_n over the targets with max_context tokens before them, from weighted sets of documents.
+
+    Without max_context, over all targets, for n = 0 .. 4; contexts end at the document's begin.
+    """
+    first = 0 if max_context is None else max_context
+    longest = 4 if max_context is None else max_context
+    entropies = []
+    for n in range(longest + 1):
+        joint: dict[tuple[int, ...], float] = {}
+        for weight, documents in corpora:
+            for document, p in documents.items():
+                for i in range(first, len(document)):
+                    # A mark in front: a context that reaches it is another one than inside.
+                    gram = (-1, *document[: i + 1])[-n - 1 :]
+                    joint[gram] = joint.get(gram, 0.0) + weight * p
+        total = sum(joint.values())
+        before: dict[tuple[int, ...], float] = {}
+        for gram, p in joint.items():
+            before[gram[:-1]] = before.get(gram[:-1], 0.0) + p
+        entropies.append(
+            -sum(p * math.log(p / before[gram[:-1]]) for gram, p in joint.items() if p > 0) / total
+        )
+    return entropies
+
+
+def mixed_covariance(corpora: list[tuple[float, Strings]], vocab_size: int, lag: int) -> np.ndarray:
+    """C(lag) over the pairs inside documents, from weighted sets of documents."""
+    joint = np.zeros((vocab_size, vocab_size))
+    for weight, documents in corpora:
+        for document, p in documents.items():
+            for i in range(len(document) - lag):
+                joint[document[i], document[i + lag]] += weight * p
+    joint /= joint.sum()
+    return joint - np.outer(joint.sum(axis=1), joint.sum(axis=0))

@@ -1,5 +1,6 @@
 #include "arrays.hpp"
 #include "bind.hpp"
+#include "ngramstat/worlds/ngram_sampler.hpp"
 #include "ngramstat/worlds/samplers.hpp"
 
 namespace ngramstat::bindings {
@@ -9,6 +10,10 @@ namespace {
 // One level of a tree as Python gives it: (n_parents, threshold, alias, children).
 using LevelArrays =
     std::tuple<Index, Array<std::uint64_t>, Array<std::uint32_t>, Array<std::uint32_t>>;
+
+// An n-gram model as Python gives it: (first, cumulative, token, next, suffix, words per token).
+using NgramArrays = std::tuple<Array<Index>, Array<std::uint64_t>, Array<std::uint32_t>,
+                               Array<std::uint32_t>, Array<std::uint32_t>, Index>;
 
 template <class Token>
 void bind_for(py::module_& m) {
@@ -47,6 +52,23 @@ void bind_for(py::module_& m) {
         py::arg("offsets").noconvert(), py::arg("threshold").noconvert(),
         py::arg("alias").noconvert(), py::arg("token").noconvert(), py::arg("next").noconvert(),
         py::arg("key"), py::arg("first_word"), py::arg("states").noconvert(), py::arg("length"),
+        py::arg("out").noconvert(), py::arg("threads"));
+    m.def(
+        "sample_ngrams",
+        [](const NgramArrays& arrays, Index first_full, Index vocab_size, Index never,
+           std::uint64_t key, std::uint64_t first_token, std::uint32_t start,
+           const Array<Index>& ends, Array<Token>& out, int threads) {
+            const auto& [first, cumulative, token, next, suffix, words] = arrays;
+            const NgramSource source{
+                as_span(first), as_span(cumulative), as_span(token), as_span(next), as_span(suffix),
+                first_full,     vocab_size,          never,          words};
+            const auto documents = as_span(ends);
+            const std::span<Token> target(out.mutable_data(), static_cast<std::size_t>(out.size()));
+            const py::gil_scoped_release release;
+            sample_ngrams(source, key, first_token, start, documents, target, threads);
+        },
+        py::arg("arrays"), py::arg("first_full"), py::arg("vocab_size"), py::arg("never"),
+        py::arg("key"), py::arg("first_token"), py::arg("start"), py::arg("ends").noconvert(),
         py::arg("out").noconvert(), py::arg("threads"));
 }
 

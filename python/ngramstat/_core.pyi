@@ -255,6 +255,25 @@ def sample_paths(
     out: _Tokens,
     threads: int,
 ) -> None: ...
+def sample_ngrams(
+    arrays: tuple[
+        NDArray[np.int64],
+        NDArray[np.uint64],
+        NDArray[np.uint32],
+        NDArray[np.uint32],
+        NDArray[np.uint32],
+        int,
+    ],
+    first_full: int,
+    vocab_size: int,
+    never: int,
+    key: int,
+    first_token: int,
+    start: int,
+    ends: NDArray[np.int64],
+    out: _Tokens,
+    threads: int,
+) -> None: ...
 
 BUCKETS: int
 MAX_OFFSET: int

@@ -1,7 +1,9 @@
-// sample_trees and sample_paths against one-at-a-time walks down the tree and along the path.
+// The samplers against one-at-a-time walks: down the tree, along the path, through the contexts.
+#include <algorithm>
 #include <stdexcept>
 
 #include "check.hpp"
+#include "ngramstat/worlds/ngram_sampler.hpp"
 #include "ngramstat/worlds/samplers.hpp"
 
 namespace {
@@ -211,6 +213,102 @@ void check_paths() {
     }
 }
 
+// Three tokens; 3 is the mark in front of a document. Contexts of two tokens: 0 1, 1 0 and 3 0.
+struct Model {
+    std::vector<std::vector<std::uint32_t>> contexts{{},  {0},    {1},    {2},
+                                                     {3}, {0, 1}, {1, 0}, {3, 0}};
+    std::vector<Index> first{0, 4, 6, 7, 7, 8, 9, 10, 11};
+    std::vector<std::uint64_t> cumulative{kAlways / 4, kAlways / 3, kAlways / 2, kAlways / 2,
+                                          kAlways / 8, kAlways / 2, kAlways / 2, kAlways / 3,
+                                          kAlways / 4, kAlways / 2, kAlways / 5};
+    std::vector<std::uint32_t> token{0, 1, 2, 3, 1, 2, 0, 0, 0, 1, 1};
+    std::vector<std::uint32_t> next{1, 2, 3, 4, 5, 3, 6, 7, 6, 5, 5};
+    std::vector<std::uint32_t> suffix{0, 0, 0, 0, 0, 2, 1, 1};
+
+    NgramSource source() const { return {first, cumulative, token, next, suffix, 5, 3, -1, 4}; }
+};
+
+// The token after a history: its longest context draws it, or leaves it to the next one.
+std::uint32_t next_token(const Model& model, std::vector<std::uint32_t> history, std::uint64_t key,
+                         std::uint64_t word, Index never) {
+    while (true) {
+        const auto found = std::find(model.contexts.begin(), model.contexts.end(), history);
+        if (found != model.contexts.end()) {
+            const auto state = static_cast<std::size_t>(found - model.contexts.begin());
+            const std::uint64_t drawn = random_word(key, word++);
+            for (Index i = model.first[state]; i < model.first[state + 1]; ++i) {
+                if (drawn < model.cumulative[i]) return model.token[i];
+            }
+            if (history.empty()) {
+                std::vector<std::uint32_t> choices;
+                for (std::uint32_t w = 0; w < 3; ++w) {
+                    if (static_cast<Index>(w) != never) choices.push_back(w);
+                }
+                const auto choice = static_cast<unsigned __int128>(random_word(key, word));
+                return choices[static_cast<std::size_t>((choice * choices.size()) >> 64)];
+            }
+        }
+        history.erase(history.begin());
+    }
+}
+
+template <class Token>
+void check_ngrams(Index never) {
+    check::in_case("n-grams");
+    const Model model;
+    NgramSource source = model.source();
+    source.never = never;
+    std::vector<Index> ends{0, 1, 1, 500};
+    while (ends.back() < 200'000) ends.push_back(ends.back() + 37);
+    std::vector<Token> out(static_cast<std::size_t>(ends.back()));
+    for (const int threads : {1, 3}) {
+        std::fill(out.begin(), out.end(), Token{9});
+        sample_ngrams<Token>(source, 5, 100, 4, ends, out, threads);
+        Index begin = 0;
+        bool equal = true;
+        for (const Index end : ends) {
+            std::vector<std::uint32_t> history{3};
+            for (Index i = begin; i < end; ++i) {
+                const auto word = (100 + static_cast<std::uint64_t>(i)) * 4;
+                equal = equal && out[i] == next_token(model, history, 5, word, never);
+                history.push_back(out[i]);
+                if (history.size() > 2) history.erase(history.begin());
+            }
+            begin = end;
+        }
+        CHECK(equal);
+    }
+    std::vector<Token> nothing;
+    sample_ngrams<Token>(source, 5, 0, 4, {}, nothing, 1);
+
+    using Bad = std::invalid_argument;
+    const auto refused = [&](const NgramSource& bad) {
+        check_throws<Bad>([&] { sample_ngrams<Token>(bad, 5, 0, 4, ends, out, 1); });
+    };
+    NgramSource bad = source;
+    bad.words = 3;
+    refused(bad);
+    bad = source;
+    bad.suffix = bad.suffix.first(7);
+    refused(bad);
+    bad = source;
+    bad.next = bad.next.first(7);
+    refused(bad);
+    auto changed = model.next;
+    changed[3] = 8;
+    bad = source;
+    bad.next = changed;
+    refused(bad);
+    changed = model.suffix;
+    changed[2] = 5;
+    bad = source;
+    bad.suffix = changed;
+    refused(bad);
+    check_throws<Bad>([&] { sample_ngrams<Token>(source, 5, 0, 8, ends, out, 1); });
+    ends.back() -= 1;
+    check_throws<Bad>([&] { sample_ngrams<Token>(source, 5, 0, 4, ends, out, 1); });
+}
+
 // Frequencies of an alias table's columns against its probabilities, within five standard errors.
 void check_alias() {
     check::in_case("alias table");
@@ -240,6 +338,8 @@ int main() {
     check_bad_trees();
     check_paths<std::uint16_t>();
     check_paths<std::uint32_t>();
+    check_ngrams<std::uint16_t>(-1);
+    check_ngrams<std::uint32_t>(1);
     check_alias();
     return 0;
 }

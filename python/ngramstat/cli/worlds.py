@@ -303,3 +303,20 @@ def _independent(**options: Any) -> Any:
     if not options["topics"]:
         _refuse_unused("without --topics", "concentration", "rules_seed")
     return IndependentTokens(**options)
+
+
+@_world_command(
+    "ngram",
+    click.option("--from", "source", required=True, type=click.Path(exists=True),
+                 help="Corpus whose n-grams are counted."),
+    click.option("--order", type=int, default=3, show_default=True,
+                 help="Longest n-grams k of the model: contexts of k - 1 tokens."),
+    click.option("--separators/--no-separators", default=True, show_default=True,
+                 help="End documents with the corpus's separator, where it has one."),
+    document_length=False,
+)  # fmt: skip
+def _ngram(source: str, **options: Any) -> Any:
+    """N-gram language of a corpus: H(n) is constant from n = k - 1 on, no exponents."""
+    from ngramstat.synthetic import NgramLanguage
+
+    return NgramLanguage.open(source, **options)

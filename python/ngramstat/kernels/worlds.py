@@ -1,4 +1,4 @@
-"""Samplers of the synthetic worlds: trees of rules and finite-state sources.
+"""Samplers of the synthetic worlds: trees of rules, finite-state sources and n-gram models.
 
 Token i of a key is the same in whatever pieces and on however many threads the tokens are drawn.
 """
@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from ngramstat import _core
 
-__all__ = ["RuleLevel", "StateTables", "sample_paths", "sample_trees"]
+__all__ = [
+    "NgramTables",
+    "RuleLevel",
+    "StateTables",
+    "sample_ngrams",
+    "sample_paths",
+    "sample_trees",
+]
 
 _TOKEN_TYPES = (np.dtype(np.uint16), np.dtype(np.uint32))
 
@@ -58,6 +65,43 @@ class StateTables:
     alias: NDArray[np.uint32]
     token: NDArray[np.uint32]
     next: NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class NgramTables:
+    """Arrays of an interpolated n-gram model, whose states are contexts; state 0 is the empty one.
+
+    Attributes
+    ----------
+    first : (n_states + 1,) int64
+        Outcomes of state s are first[s] .. first[s + 1] - 1, its tokens ascending. Outcome w of
+        state 0 is token w, for every token.
+    cumulative : (n_outcomes,) uint64
+        Probability times 2^64 that the state draws this outcome or one before it. Otherwise it
+        leaves the token to its suffix; state 0 draws it uniformly.
+    token, next : (n_outcomes,) uint32
+        The token, and the longest context with a state that ends with it.
+    suffix : (n_states,) uint32
+        State of the context without its oldest token; below the state, except for state 0.
+    first_full : int
+        States from this one on have the longest contexts of all.
+    vocab_size : int
+        V.
+    never : int or None
+        A token that is never drawn.
+    words : int
+        Random words per token: the most states in a row of suffixes, plus one.
+    """
+
+    first: NDArray[np.int64]
+    cumulative: NDArray[np.uint64]
+    token: NDArray[np.uint32]
+    next: NDArray[np.uint32]
+    suffix: NDArray[np.uint32]
+    first_full: int
+    vocab_size: int
+    never: int | None
+    words: int
 
 
 def sample_trees(
@@ -153,6 +197,61 @@ def sample_paths(
         first_word,
         states,
         len(out) // max(len(states), 1),
+        out,
+        threads,
+    )
+
+
+def sample_ngrams(
+    tables: NgramTables,
+    key: int,
+    first_token: int,
+    start: int,
+    ends: NDArray[np.int64],
+    out: NDArray[Any],
+    *,
+    threads: int = 1,
+) -> None:
+    """Fill `out` with documents of an n-gram model, one after the other.
+
+    Parameters
+    ----------
+    tables : NgramTables
+    key : int
+        Key of the random words, 0 .. 2^64 - 1.
+    first_token : int
+        Token i is drawn with the words (first_token + i) * tables.words and the following ones.
+    start : int
+        State in which every document begins.
+    ends : (n_documents,) int64
+        Where each document ends in `out`, ascending; the last one is its length.
+    out : (n,) uint16 or uint32
+        Receives the tokens.
+    threads : int
+
+    Raises
+    ------
+    ValueError
+        The tables do not fit together, or the documents do not fill `out`.
+    """
+    _check_out(out)
+    arrays = (
+        tables.first,
+        tables.cumulative,
+        tables.token,
+        tables.next,
+        tables.suffix,
+        tables.words,
+    )
+    _core.sample_ngrams(
+        arrays,
+        tables.first_full,
+        tables.vocab_size,
+        -1 if tables.never is None else tables.never,
+        key,
+        first_token,
+        start,
+        ends,
         out,
         threads,
     )

@@ -7,6 +7,7 @@ from ngramstat.synthetic.copying import CopyProcess
 from ngramstat.synthetic.hierarchy import RandomHierarchy
 from ngramstat.synthetic.independent import IndependentTokens
 from ngramstat.synthetic.markov import GraphWalk, MarkovChain
+from ngramstat.synthetic.ngram import NgramLanguage
 from ngramstat.synthetic.runs import RunProcess
 from ngramstat.synthetic.santa_fe import SantaFe
 from ngramstat.synthetic.world import KnownExponent, World
@@ -19,6 +20,7 @@ __all__ = [
     "IndependentTokens",
     "KnownExponent",
     "MarkovChain",
+    "NgramLanguage",
     "RandomHierarchy",
     "RunProcess",
     "SantaFe",

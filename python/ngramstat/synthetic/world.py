@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -71,7 +72,7 @@ class KnownExponent:
 
 
 class World(ABC):
-    """A random source of documents of equal length with exact statistics.
+    """A random source of documents, mostly of equal length, with exact statistics.
 
     Attributes
     ----------
@@ -80,7 +81,7 @@ class World(ABC):
     vocab_size : int
         V.
     document_length : int
-        Tokens per document; documents are independent.
+        Tokens per document, of the longest one where they differ; documents are independent.
     """
 
     kind: ClassVar[str]
@@ -98,6 +99,24 @@ class World(ABC):
         return False
 
     @property
+    def equal_documents(self) -> bool:
+        """Whether all documents have `document_length` tokens; otherwise see `document_lengths`."""
+        return True
+
+    @property
+    def separator(self) -> int | None:
+        """The token that ends every document of a corpus, beside those drawn; None: there is none.
+
+        Only documents of unequal length have one.
+        """
+        return None
+
+    @property
+    def tokenizer_path(self) -> Path | None:
+        """The tokenizer that the tokens are from; None where they are bare numbers."""
+        return None
+
+    @property
     def longest_lag(self) -> int:
         """Largest lag with pairs inside a document; in a single stream every lag has pairs."""
         return self.document_length - 1
@@ -113,6 +132,10 @@ class World(ABC):
     @abstractmethod
     def pieces(self, n_tokens: int, *, seed: int, threads: int = 1) -> Iterator[Tokens]:
         """The first `n_tokens` tokens, in pieces; a longer sample begins with a shorter one's."""
+
+    def document_lengths(self, n_tokens: int, *, seed: int) -> NDArray[np.int64]:
+        """Tokens of each document, separators not counted, of a sample of at least `n_tokens`."""
+        return np.full(self.n_documents(n_tokens), self.document_length, np.int64)
 
     @abstractmethod
     def norms(self, lags: Sequence[int], boundary: str) -> Floats:
@@ -153,13 +176,20 @@ class World(ABC):
 
     def corpus(self, n_tokens: int, *, seed: int = 0, threads: int = 1) -> Corpus:
         """A corpus in memory of whole documents with at least `n_tokens` tokens in total."""
-        n_documents = self.n_documents(n_tokens)
-        total = n_tokens if self.one_stream else n_documents * self.document_length
-        tokens = np.concatenate(list(self.pieces(total, seed=seed, threads=threads)))
-        ends = None
+        if n_tokens < 1:
+            raise InputError(f"tokens={n_tokens}: needs at least 1")
+        lengths, total = None, n_tokens
         if not self.one_stream:
-            ends = np.arange(1, n_documents + 1, dtype=np.int64) * self.document_length
-        return Corpus.from_arrays(tokens, vocab_size=self.vocab_size, document_ends=ends)
+            lengths = self.document_lengths(n_tokens, seed=seed)
+            total = int(lengths.sum())
+        tokens = np.concatenate(list(self.pieces(total, seed=seed, threads=threads)))
+        ends = None if lengths is None else np.cumsum(lengths)
+        if ends is not None and self.separator is not None:
+            tokens = np.insert(tokens, ends, self.separator)
+            ends = ends + np.arange(1, len(ends) + 1)
+        return Corpus.from_arrays(
+            tokens, vocab_size=self.vocab_size, document_ends=ends, separator=self.separator
+        )
 
     def n_documents(self, n_tokens: int) -> int:
         """Number of documents that hold at least `n_tokens` tokens in total."""

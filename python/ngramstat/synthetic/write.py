@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus, CorpusWriter
@@ -90,7 +91,7 @@ def truth(
         "kind": world.kind,
         "parameters": world.parameters(),
         "vocab_size": world.vocab_size,
-        "document_length": world.document_length,
+        "document_length": world.document_length if world.equal_documents else None,
         "correlations": {"lags": list(lags), **{name: values[name] for name in norms}},
         "entropies": {boundary: values[boundary] for boundary in Boundary},
         "exponents": {name: e.to_dict() for name, e in world.exponents().items()},
@@ -157,13 +158,20 @@ def synthesize(
         Writing failed.
     """
     directory = Path(output)
-    size = _sample_size(world, tokens)
     check_seed(seed)
+    size = _sample_size(world, tokens, seed, directory)
     workers = resolve_threads(threads)
-    _check_space(directory, size.tokens * world.dtype.itemsize)
+    _check_space(directory, size.stored_tokens * world.dtype.itemsize)
     exact = truth(world, lags=lags, max_context=max_context, progress=progress)
     labelled = size.documents is not None and world.labels(1, seed=seed) is not None
-    with CorpusWriter(directory, world.vocab_size, overwrite=overwrite) as writer:
+    tokenizer = None if world.tokenizer_path is None else world.tokenizer_path.read_bytes()
+    with CorpusWriter(
+        directory,
+        world.vocab_size,
+        separator=world.separator,
+        tokenizer=tokenizer,
+        overwrite=overwrite,
+    ) as writer:
         _draw(world, writer, size, seed, workers, progress)
         for name in (TRUTH_FILE, LABELS_FILE):  # those of the corpus that is replaced
             _remove(directory / name)
@@ -183,13 +191,23 @@ def synthesize(
 
 @dataclass(frozen=True)
 class _SampleSize:
-    """Tokens to draw, and the number of documents they make; None in a stream without any."""
+    """Tokens to draw, and the number of documents they make; None in a stream without any.
+
+    Where documents differ in length, `ends` says where each of them ends among the tokens drawn.
+    """
 
     tokens: int
     documents: int | None
+    ends: NDArray[np.int64] | None = None
+    separators: bool = False
+
+    @property
+    def stored_tokens(self) -> int:
+        """Tokens that the corpus will have."""
+        return self.tokens + (self.documents or 0) * self.separators
 
 
-def _sample_size(world: World, tokens: float) -> _SampleSize:
+def _sample_size(world: World, tokens: float, seed: int, directory: Path) -> _SampleSize:
     """Round the requested tokens up to whole documents."""
     if not isinstance(world, World):
         raise InputError(
@@ -202,6 +220,11 @@ def _sample_size(world: World, tokens: float) -> _SampleSize:
         raise InputError(f"tokens={tokens}: needs at least 1")
     if world.one_stream:
         return _SampleSize(tokens, None)
+    if not world.equal_documents:
+        # The lengths of all documents are drawn at once: not for a sample that no disk holds.
+        _check_space(directory, tokens * world.dtype.itemsize)
+        ends = np.cumsum(world.document_lengths(tokens, seed=seed))
+        return _SampleSize(int(ends[-1]), len(ends), ends, world.separator is not None)
     length = world.document_length
     if tokens < length and length > _MAX_ROUNDED_LENGTH:
         raise InputError(
@@ -222,12 +245,18 @@ def _draw(
     progress: bool,
 ) -> None:
     """Draw the sample piece by piece and write it."""
+    done = 0
     with Progress(size.tokens, f"synthesize {world.kind}", unit="tok", enabled=progress) as bar:
         for piece in world.pieces(size.tokens, seed=seed, threads=threads):
             if size.documents is None:
                 writer.write(piece)
-            else:
+            elif size.ends is None:
                 writer.write_equal(piece, world.document_length)
+            else:  # pieces of unequal documents are whole documents
+                first, last = np.searchsorted(size.ends, [done, done + len(piece)], side="right")
+                inner = size.ends[first:last] - done
+                writer.append_batch(np.split(piece, inner[:-1]))
+            done += len(piece)
             bar.advance(len(piece))
 
 
