@@ -16,7 +16,7 @@ namespace {
 // Tokens per task, in whole documents.
 constexpr Index kTaskTokens = 1 << 16;
 // Documents that are drawn in turn: the memory that one needs arrives while others are drawn.
-constexpr std::size_t kLanes = 16;
+constexpr std::size_t kDrawnAtOnce = 16;
 
 void check_source(const NgramSource& source) {
     const std::size_t n_outcomes = source.cumulative.size();
@@ -61,7 +61,7 @@ Index longest_row(const NgramSource& source) {
 }
 
 // One document that is being drawn.
-struct Lane {
+struct OpenDocument {
     Index at = 0;
     Index end = 0;
     std::uint32_t state = 0;
@@ -76,26 +76,26 @@ class NgramSampler {
 
     // Draws documents [from, to).
     void draw(std::span<const Index> ends, Index from, Index to, std::uint32_t start) const {
-        std::array<Lane, kLanes> lanes;
+        std::array<OpenDocument, kDrawnAtOnce> documents;
         std::size_t active = 0;
         Index document = from;
-        const auto refill = [&](Lane& lane) {
+        const auto refill = [&](OpenDocument& current) {
             while (document < to) {
-                lane = {document == 0 ? 0 : ends[document - 1], ends[document], start};
+                current = {document == 0 ? 0 : ends[document - 1], ends[document], start};
                 ++document;
-                if (lane.at < lane.end) return true;
+                if (current.at < current.end) return true;
             }
             return false;
         };
-        while (active < kLanes && refill(lanes[active])) ++active;
+        while (active < kDrawnAtOnce && refill(documents[active])) ++active;
         while (active > 0) {
-            for (std::size_t l = 0; l < active; ++l) prefetch_outcomes(lanes[l].state);
+            for (std::size_t l = 0; l < active; ++l) prefetch_outcomes(documents[l].state);
             for (std::size_t l = 0; l < active;) {
-                step(lanes[l]);
-                if (lanes[l].at < lanes[l].end || refill(lanes[l])) {
+                step(documents[l]);
+                if (documents[l].at < documents[l].end || refill(documents[l])) {
                     ++l;
                 } else {
-                    lanes[l] = lanes[--active];
+                    documents[l] = documents[--active];
                 }
             }
         }
@@ -126,10 +126,10 @@ class NgramSampler {
         return source_.never >= 0 && token >= source_.never ? token + 1 : token;
     }
 
-    void step(Lane& lane) const {
-        std::uint64_t word = (first_token_ + static_cast<std::uint64_t>(lane.at)) *
+    void step(OpenDocument& current) const {
+        std::uint64_t word = (first_token_ + static_cast<std::uint64_t>(current.at)) *
                              static_cast<std::uint64_t>(source_.words);
-        std::uint32_t state = lane.state;
+        std::uint32_t state = current.state;
         Index outcome = 0;
         while (true) {
             outcome = drawn(state, random_word(key_, word++));
@@ -141,9 +141,9 @@ class NgramSampler {
             state = source_.suffix[state];
         }
         const std::uint32_t token = source_.token[outcome];
-        lane.state = next_state(lane.state, state, token, source_.next[outcome]);
-        out_[lane.at++] = static_cast<Token>(token);
-        prefetch(source_.first.data() + lane.state);
+        current.state = next_state(current.state, state, token, source_.next[outcome]);
+        out_[current.at++] = static_cast<Token>(token);
+        prefetch(source_.first.data() + current.state);
     }
 
     // The longest context after `token`, which `drawer` drew for `state`: a context between the two
