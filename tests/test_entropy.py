@@ -85,8 +85,8 @@ def test_markov_entropies_are_those_of_theory():
     np.testing.assert_allclose(result.miller_madow, expected, atol=6e-3)
     # 3 % of 200 blocks are held out: about 30,000 tokens and their own noise.
     np.testing.assert_allclose(result.held_out, expected, atol=3e-2)
-    assert (result.limit_low <= result.limit).all()
-    assert (result.limit <= result.limit_high).all()
+    assert (result.low <= result.estimate).all()
+    assert (result.estimate <= result.high).all()
     assert not result.gamma.reportable
     assert result.documents_are_blocks
 
@@ -181,8 +181,8 @@ def test_contexts_seen_once_are_not_taken_for_settled():
     result = ngramstat.entropies(corpus, max_context=4, boundary="document", threads=1)
     assert result.plug_in[2:].max() < 1e-9
     assert not result.resolved[1:].any()
-    assert (result.limit_low <= np.log(50_000)).all()
-    assert (result.limit_high >= np.log(50_000)).all()
+    assert (result.low <= np.log(50_000)).all()
+    assert (result.high >= np.log(50_000)).all()
 
 
 @pytest.mark.parametrize(
@@ -202,12 +202,12 @@ def test_documents_of_unequal_length(lengths, vocab_size, contexts):
             corpus, max_context=contexts, boundary="document", seed=seed, threads=1, replicates=199
         )
         # Intervals of 95 %, held against four standard errors.
-        reach = result.limit_high - result.limit_low
-        assert (result.limit_low - reach <= exact).all()
-        assert (exact <= result.limit_high + reach).all()
+        reach = result.high - result.low
+        assert (result.low - reach <= exact).all()
+        assert (exact <= result.high + reach).all()
         settled = result.resolved | (reach < 0.02)
-        assert np.abs(result.limit - exact)[settled].max() < 0.02
-        assert (result.limit_low < result.held_out_high).all()
+        assert np.abs(result.estimate - exact)[settled].max() < 0.02
+        assert (result.low < result.held_out_high).all()
 
 
 @pytest.mark.parametrize("clusters", [2, 3, 7])
@@ -258,7 +258,7 @@ def test_a_period_is_settled_and_has_no_drops():
         np.tile(np.arange(5, dtype=np.uint16), 4000), vocab_size=5
     )
     result = ngramstat.entropies(corpus, max_context=10, threads=1)
-    np.testing.assert_allclose(result.limit, [np.log(5), *[0.0] * 10], atol=1e-9)
+    np.testing.assert_allclose(result.estimate, [np.log(5), *[0.0] * 10], atol=1e-9)
     assert not result.resolved[2:].any()
     assert result.held_out_high.max() < 2
     assert result.gamma.value is None
@@ -295,7 +295,7 @@ def test_intervals_of_resolved_entropies_cover(world):
             replicates=199, seed=seed, threads=1,
         )  # fmt: skip
         assert result.resolved[:2].all()
-        covered.append((result.limit_low <= exact) & (exact <= result.limit_high))
+        covered.append((result.low <= exact) & (exact <= result.high))
     # 180 intervals of nominal 95 %, dependent within a draw.
     assert 0.87 <= np.mean(covered) <= 1.0
 
@@ -349,8 +349,8 @@ def test_held_out_losses_equal_the_reference(separator, boundary):
                 out.append(mark)
         return out, scored
 
-    training, _ = text(split.training.chosen)
-    held_out, positions = text(split.held_out.chosen)
+    training, _ = text(split.training.document)
+    held_out, positions = text(split.held_out.document)
     stop = -1 if boundary == "stream" else (6 if separator is None else separator)
     slow = reference.KneserNey(
         training, 6, 4, stop_token=stop, first_event=1 if boundary == "document" else 0

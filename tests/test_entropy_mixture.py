@@ -21,7 +21,7 @@ from ngramstat.entropy.mixture import (
     tuning_split,
     tuning_tokens,
 )
-from ngramstat.entropy.split_streams import content_positions, split_streams
+from ngramstat.entropy.split_streams import ScoredPieces, content_positions, split_streams
 from ngramstat.entropy.token_tree import bisection_tree, embed_tokens
 from ngramstat.kernels import Documents
 from ngramstat.runtime.resources import anonymous_bytes
@@ -35,6 +35,12 @@ def classed_tokens(rng: np.random.Generator, n: int, size: int) -> np.ndarray:
         kind = (out[i - 1] // 2 + 3 * (out[i - 2] // 4)) % (size // 8)
         out[i] = (kind * 8 + rng.integers(0, 8)) % size
     return out.astype(np.uint16)
+
+
+def whole(documents: Documents) -> ScoredPieces:
+    """Documents that are scored in one piece each."""
+    n = len(documents)
+    return ScoredPieces(documents, np.arange(n), np.zeros(n, bool))
 
 
 def every_token(contexts: np.ndarray, size: int) -> tuple[np.ndarray, Documents]:
@@ -60,7 +66,7 @@ def test_probabilities_sum_to_one(classed, stop, monkeypatch):
     held_out, documents = every_token(contexts, size)
     split = MixtureSplit(
         np.concatenate([training, tuning]), 0 if stop is None else 1, 4000, tuning,
-        Documents.single(600), held_out, documents, size, stop,
+        Documents.single(600), held_out, whole(documents), size, stop,
     )  # fmt: skip
     losses = mixture_losses(split, max_context=order).losses
     sums = np.exp(-losses).reshape(len(contexts), size, order).sum(axis=1)
@@ -85,7 +91,7 @@ def test_every_token_is_scored_in_pieces_too(monkeypatch):
         streams[5000][4600:],
         Documents.single(400),
         streams[900],
-        Documents(np.arange(100, 901, 100)),
+        whole(Documents(np.arange(100, 901, 100))),
         size,
         None,
     )
@@ -105,7 +111,7 @@ def test_later_pieces_may_contain_tokens_that_the_first_lacks(monkeypatch):
     held_out = np.concatenate([np.zeros(300, np.uint16), classed_tokens(rng, 300, size)])
     split = MixtureSplit(
         np.concatenate([training, tuning]), 0, 3000, tuning, Documents.single(200), held_out,
-        Documents(np.array([300, 600])), size, None,
+        whole(Documents(np.array([300, 600]))), size, None,
     )  # fmt: skip
     monkeypatch.setattr(tuning_slice, "PIECE_TOKENS", 400)
     losses = mixture_losses(split, max_context=2).losses
@@ -122,14 +128,17 @@ def test_better_than_kneser_ney_where_classes_matter(monkeypatch):
     )
     split = split_of(design_of(corpus), 0.1)
     kneser_ney = held_out_losses(split, max_context=2, boundary=Boundary.STREAM)
-    with split_streams(split, boundary=Boundary.STREAM) as texts, tuning_split(texts, 0) as tuned:
+    with (
+        split_streams(split, boundary=Boundary.STREAM, max_context=2) as texts,
+        tuning_split(texts, 0) as tuned,
+    ):
         mixed = mixture_losses(tuned, max_context=2)
     losses = mixed.losses
     assert mixed.better.all()
     gain = kneser_ney.losses.sum(axis=0)[1:] - losses.sum(axis=0)
-    assert np.all(gain / texts.scored.sum() > 0.03)  # nats per token; .041 and .053 here
+    assert np.all(gain / texts.scored.tokens.sum() > 0.03)  # nats per token; .041 and .053 here
     # A cross-entropy of n tokens stays above the entropy of this source, ln 8.
-    assert losses.sum(axis=0)[1] / texts.scored.sum() > np.log(8)
+    assert losses.sum(axis=0)[1] / texts.scored.tokens.sum() > np.log(8)
 
 
 @pytest.mark.parametrize("boundary", ["stream", "document"])
@@ -147,7 +156,9 @@ def test_the_tuning_slice_is_part_of_the_training_tokens(boundary, separator, tm
     # In memory, and in files where the limit is one byte.
     for workspace in (Workspace(), Workspace(memory_limit=1, directory=tmp_path)):
         with (
-            split_streams(split, boundary=Boundary(boundary), workspace=workspace) as texts,
+            split_streams(
+                split, boundary=Boundary(boundary), max_context=2, workspace=workspace
+            ) as texts,
             tuning_split(texts, 0, workspace) as tuned,
         ):
             scored = content_positions(tuned.tuning_documents)
@@ -164,7 +175,7 @@ def test_the_tuning_slice_is_part_of_the_training_tokens(boundary, separator, tm
 def test_a_vocabulary_of_one_token_has_no_loss():
     zeros = np.zeros(50, np.uint16)
     split = MixtureSplit(
-        zeros, 0, 0, zeros, Documents.single(50), zeros, Documents.single(50), 1, None
+        zeros, 0, 0, zeros, Documents.single(50), zeros, whole(Documents.single(50)), 1, None
     )
     losses = mixture_losses(split, max_context=2).losses
     assert np.array_equal(losses, np.zeros((1, 2)))

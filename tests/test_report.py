@@ -70,9 +70,9 @@ def planted_entropies(**changes: Any) -> EntropyResult:
         "held_out": held,
         "held_out_low": 0.99 * held,
         "held_out_high": 1.01 * held,
-        "limit": true,
-        "limit_low": low,
-        "limit_high": high,
+        "estimate": true,
+        "low": low,
+        "high": high,
         "resolved": resolved,
         "gamma": gamma_exponent(n, true, low, high, resolved),
         "gamma_finite": gamma_finite_exponent(n, held, reps),
@@ -206,7 +206,7 @@ def test_missing_and_negative_numbers_can_be_drawn() -> None:
     )
     sparse.plot().figure.canvas.draw()
     bare = planted_entropies(
-        limit=None, limit_low=None, limit_high=None, held_out=None, held_out_low=None,
+        estimate=None, low=None, high=None, held_out=None, held_out_low=None,
         held_out_high=None, chao_shen=None,
     )  # fmt: skip
     bare.plot().figure.canvas.draw()

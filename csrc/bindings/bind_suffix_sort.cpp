@@ -1,6 +1,7 @@
 #include "arrays.hpp"
 #include "bind.hpp"
 #include "ngram_tables.hpp"
+#include "ngramstat/suffixes/copies.hpp"
 #include "ngramstat/suffixes/suffix_sort.hpp"
 
 namespace ngramstat::bindings {
@@ -44,6 +45,21 @@ void bind_for(py::module_& m) {
         py::arg("tokens").noconvert(), py::arg("vocab_size"), py::arg("max_context"),
         py::arg("documents"), py::arg("across"), py::arg("first_token"), py::arg("last_token"),
         py::arg("threads"));
+    m.def(
+        "mark_copies",
+        [](const Array<Token>& scored, const Documents& documents, const Array<Token>& training,
+           int length, int threads) {
+            const auto tokens = as_span(scored), others = as_span(training);
+            py::array_t<std::uint8_t> marks(scored.size());
+            const std::span<std::uint8_t> out(marks.mutable_data(), tokens.size());
+            {
+                const py::gil_scoped_release release;
+                mark_copies(tokens, documents, others, length, out, threads);
+            }
+            return marks;
+        },
+        py::arg("scored").noconvert(), py::arg("documents"), py::arg("training").noconvert(),
+        py::arg("length"), py::arg("threads"));
 }
 
 }  // namespace

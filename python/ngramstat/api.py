@@ -140,7 +140,7 @@ def entropies(
     *,
     max_context: int = 5,
     boundary: str = "stream",
-    held_out: float | str | PathLike[str] = 0.01,
+    held_out: float | str | PathLike[str] | None = None,
     predictor: str = "mixture",
     learning_sizes: int = 7,
     replicates: int = 999,
@@ -161,8 +161,9 @@ def entropies(
         Contexts of 0 .. max_context tokens.
     boundary : str
         ``stream``: contexts run across documents; ``document``: they stay inside.
-    held_out : float or path
-        Fraction of the documents to hold out, or a held-out corpus.
+    held_out : float or path, optional
+        Fraction of the tokens to hold out, or a held-out corpus; by default a hundredth, but at
+        least 200,000 tokens and at most a tenth.
     predictor : str
         Best predictor to look for: ``mixture`` of contexts, or ``kneser-ney`` alone.
     learning_sizes : int
@@ -453,7 +454,7 @@ class _Options:
         boundary: str = "stream",
         lags: Sequence[int] | None = None,
         beta_window: tuple[int, int] | None = None,
-        held_out: float | str | PathLike[str] = 0.01,
+        held_out: float | str | PathLike[str] | None = None,
         **options: Any,
     ) -> _Options:
         """Checked options, by the names of the public functions.
@@ -474,7 +475,7 @@ class _Options:
             lags=tuple(int(lag) for lag in lags), window=window, **of_pairs, **shared
         )
         entropy_options = EntropyOptions(
-            held_out=held_out if isinstance(held_out, float | int) else str(held_out),
+            held_out=held_out if isinstance(held_out, float | int | None) else str(held_out),
             **options,
             **shared,
         )

@@ -102,9 +102,8 @@ _entropy_options = compose(
     click.option(
         "--held-out",
         type=HeldOut(),
-        default=0.01,
-        show_default=True,
-        help="Fraction of documents to hold out, or the path of a held-out corpus.",
+        help="Fraction of the tokens to hold out, or the path of a held-out corpus.  "
+        "[default: a hundredth, but at least 200,000 tokens and at most a tenth]",
     ),
     click.option(
         "--predictor",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.entropy.bracket import Bracket, bracket_entropies, tokens_needed
+from ngramstat.entropy.bracket import MAX_COPIES, Bracket, bracket_entropies
 from ngramstat.entropy.counts import chao_shen, miller_madow, plug_in
 from ngramstat.entropy.kneser_ney import HeldOutLosses
 from ngramstat.entropy.learning_curves import LearningPoint, PooledCurve, pooled_curve
@@ -22,7 +22,12 @@ from ngramstat.exponents.entropy_decay import (
     gamma_finite_exponent,
     replicate_gammas,
 )
-from ngramstat.exponents.learning_limit import LimitFit, learning_limit
+from ngramstat.exponents.learning_limit import (
+    LimitFit,
+    allow_for_misfit,
+    learning_limit,
+    refuse_contradicted,
+)
 from ngramstat.kernels import NgramStatistics
 from ngramstat.results import (
     Alternative,
@@ -54,17 +59,17 @@ def assemble_entropies(
     context = np.arange(options.max_context + 1)
     loss = _held_out_loss(design, options, held_out, mixture)
     curve = pooled_curve(held_out, list(points))
-    fits = _learning_fits(curve, loss.half_width, options.level)
+    copies = held_out.copied.sum() / held_out.tokens.sum()
     bracket = bracket_entropies(
         counts,
         design.bootstrap,
         options.level,
-        loss.mean,
-        np.where(np.isfinite(loss.high), loss.high, loss.mean),
-        fits,
+        loss.bracket_mean,
+        np.where(np.isfinite(loss.bracket_high), loss.bracket_high, loss.bracket_mean),
+        float(copies),
     )
-    needed = tokens_needed(bracket, fits)
-    gamma, gammas = _gamma(context, bracket, options.level, needed)
+    fits = refuse_contradicted(_learning_fits(curve, loss.half_width, options.level), bracket.low)
+    gamma, gammas = _gamma(context, bracket, options.level)
     gamma_finite = gamma_finite_exponent(
         context,
         loss.mean,
@@ -79,11 +84,12 @@ def assemble_entropies(
         held_out_low=loss.low,
         held_out_high=loss.high,
         **_limit_columns(fits),
-        limit=bracket.limit,
-        limit_low=bracket.low,
-        limit_high=bracket.high,
+        estimate=bracket.estimate,
+        low=bracket.low,
+        high=bracket.high,
         resolved=bracket.resolved,
-        tokens_needed=needed,
+        held_out_copies=float(copies),
+        copy_tokens=held_out.copy_tokens,
         mixture_used=loss.from_mixture,
         tuning_tokens=None if mixture is None else mixture.tuning_tokens,
         learning_curve=LearningCurve(
@@ -92,8 +98,8 @@ def assemble_entropies(
             error=curve.errors,
             replicates=curve.replicates,
         ),
-        gamma=gamma,
-        gamma_finite=gamma_finite,
+        gamma=_with_copies(gamma, held_out),
+        gamma_finite=_with_copies(gamma_finite, held_out),
         bootstrap=_bootstrap(
             design, gammas, replicate_gammas(gamma_finite, context, loss.replicates)
         ),
@@ -108,12 +114,19 @@ def assemble_entropies(
 
 @dataclass(frozen=True)
 class _HeldOutLoss:
-    """The best counted predictor's loss by context, with its error; arrays of (n_contexts,)."""
+    """The best counted predictor's loss by context, with its error; arrays of (n_contexts,).
+
+    `bracket_mean` and `bracket_high` are over targets like those of the counts: tokens with as many
+    tokens before them in their document as the longest context has. At the start of a document
+    tokens are easier to predict.
+    """
 
     mean: Floats
     low: Floats
     high: Floats
     half_width: Floats
+    bracket_mean: Floats
+    bracket_high: Floats
     replicates: Floats
     from_mixture: NDArray[np.bool_] | None
 
@@ -125,22 +138,33 @@ def _held_out_loss(
     mixture: MixtureLosses | None,
 ) -> _HeldOutLoss:
     """Mean losses over the held-out documents, which are resampled by themselves."""
-    losses, from_mixture = _best_losses(held_out, mixture)
-    mean = losses.sum(axis=0) / held_out.tokens.sum()
-    bootstrap = design.held_out_bootstrap(len(held_out.tokens))
-    sums = bootstrap.sums(np.column_stack([losses, held_out.tokens]))
+    losses, at_starts, from_mixture = _best_losses(held_out, mixture)
+    tokens = held_out.tokens
+    bootstrap = design.held_out_bootstrap(len(tokens))
+
+    def interval(sums: Floats, numbers: NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+        mean = sums.sum(axis=0) / max(int(numbers.sum()), 1)
+        below, above = bootstrap.ratio_half_widths(
+            bootstrap.grouped(sums), bootstrap.grouped(numbers[:, None])[:, 0], options.level
+        )
+        return mean, below, above
+
+    mean, below, above = interval(losses, tokens)
+    bracket_mean, _, bracket_above = mean, below, above
+    if held_out.tokens_at_starts.any() and (tokens > held_out.tokens_at_starts).any():
+        bracket_mean, _, bracket_above = interval(
+            losses - at_starts, tokens - held_out.tokens_at_starts
+        )
+    sums = bootstrap.sums(np.column_stack([losses, tokens]))
     # A replicate without a scored token says nothing.
     sums = sums[sums[:, -1] > 0]
-    below, above = bootstrap.ratio_half_widths(
-        bootstrap.grouped(losses),
-        bootstrap.grouped(held_out.tokens[:, None])[:, 0],
-        options.level,
-    )
     return _HeldOutLoss(
         mean=mean,
         low=np.maximum(mean - below, 0.0),
         high=mean + above,
         half_width=(below + above) / 2,
+        bracket_mean=bracket_mean,
+        bracket_high=bracket_mean + bracket_above,
         replicates=sums[:, :-1] / sums[:, -1:],
         from_mixture=from_mixture,
     )
@@ -148,13 +172,23 @@ def _held_out_loss(
 
 def _best_losses(
     held_out: HeldOutLosses, mixture: MixtureLosses | None
-) -> tuple[Floats, NDArray[np.bool_] | None]:
-    """Losses of the mixture where it was better on its tuning slice, else of Kneser-Ney."""
+) -> tuple[Floats, Floats, NDArray[np.bool_] | None]:
+    """Losses of the mixture where it was better on its tuning slice, else of Kneser-Ney.
+
+    All of them, and those of the tokens at the starts of documents.
+    """
     if mixture is None:
-        return held_out.losses, None
+        return held_out.losses, held_out.losses_at_starts, None
     used = np.concatenate([[False], mixture.better])
-    padded = np.column_stack([held_out.losses[:, :1], mixture.losses])
-    return np.where(used, padded, held_out.losses), used
+
+    def chosen(mixed: Floats, counted: Floats) -> Floats:
+        return np.where(used, np.column_stack([counted[:, :1], mixed]), counted)
+
+    return (
+        chosen(mixture.losses, held_out.losses),
+        chosen(mixture.losses_at_starts, held_out.losses_at_starts),
+        used,
+    )
 
 
 def _counted_columns(counts: NgramStatistics) -> dict[str, Any]:
@@ -178,24 +212,20 @@ def _learning_fits(curve: PooledCurve, half_width: Floats, level: float) -> list
         errors = None if curve.errors is None else curve.errors[:, n]
         if errors is not None and not np.all(errors > 0):
             errors = None
-        fits.append(
-            learning_limit(
-                curve.tokens,
-                curve.losses[:, n],
-                errors,
-                common_error=float(common[n]),
-                level=level,
-            )
+        losses = curve.losses[:, n]
+        fit = learning_limit(
+            curve.tokens, losses, errors, common_error=float(common[n]), level=level
         )
+        fits.append(allow_for_misfit(fit, float(losses[0]), float(losses[-1])))
     return fits
 
 
 def _limit_columns(fits: list[LimitFit]) -> dict[str, Any]:
     """Fields of the result that come from the limits of the learning curves, NaN without one."""
     names = {
-        "learning_limit": "limit",
-        "learning_low": "low",
-        "learning_high": "high",
+        "limit": "limit",
+        "limit_low": "low",
+        "limit_high": "high",
         "delta": "delta",
         "delta_low": "delta_low",
         "delta_high": "delta_high",
@@ -219,16 +249,14 @@ def _bootstrap(design: SamplingDesign, gammas: Floats, finite: Floats) -> Replic
     )
 
 
-def _gamma(
-    context: NDArray[np.int64], bracket: Bracket, level: float, needed: Floats
-) -> tuple[Exponent, Floats]:
+def _gamma(context: NDArray[np.int64], bracket: Bracket, level: float) -> tuple[Exponent, Floats]:
     """gamma from the drops where there are enough of them, else in the paper's raw form.
 
     With gamma of every bootstrap replicate, NaN where it has none.
     """
     drops = gamma_of_drops(
         context,
-        bracket.limit,
+        bracket.estimate,
         bracket.resolved,
         bracket.replicates,
         bracket.uncertainty,
@@ -236,7 +264,7 @@ def _gamma(
     )
     raw = gamma_exponent(
         context,
-        bracket.limit,
+        bracket.estimate,
         bracket.low,
         bracket.high,
         bracket.resolved,
@@ -249,7 +277,6 @@ def _gamma(
         if headline is drops
         else replicate_gammas(raw, context, bracket.replicates)
     )
-    headline = _with_tokens_needed(headline, bracket, needed)
     if other.value is None:
         return headline, gammas
     entry = Alternative(
@@ -264,15 +291,16 @@ def _gamma(
     return dataclasses.replace(headline, alternatives=(*headline.alternatives, entry)), gammas
 
 
-def _with_tokens_needed(exponent: Exponent, bracket: Bracket, needed: Floats) -> Exponent:
-    """A refused exponent whose reason names the tokens that would resolve the first contexts."""
-    missing = [n for n in range(1, len(needed)) if not bracket.resolved[n]][:2]
-    if exponent.value is not None or not any(np.isfinite(needed[missing])):
+def _with_copies(exponent: Exponent, held_out: HeldOutLosses) -> Exponent:
+    """An exponent that is refused, with the reason, where too much held-out text is copied."""
+    copies = float(held_out.copied.sum() / held_out.tokens.sum())
+    if copies <= MAX_COPIES:
         return exponent
-    tokens = ", ".join(
-        f"n = {n} from about {needed[n]:.1g} tokens on" for n in missing if needed[n] > 0
+    reason = (
+        f"{100 * copies:.2g} % of the held-out tokens stand in the training text, in passages of "
+        f"{held_out.copy_tokens} tokens or more ({100 * MAX_COPIES:g} % are allowed), so held-out "
+        "losses are too low; remove duplicate documents and repeated passages"
     )
-    return dataclasses.replace(
-        exponent,
-        reason=f"{exponent.reason}; by the learning curves, held-out losses would resolve {tokens}",
-    )
+    if exponent.reason:
+        reason = f"{reason}; {exponent.reason}"
+    return dataclasses.replace(exponent, reportable=False, reason=reason)

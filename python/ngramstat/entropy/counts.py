@@ -7,6 +7,7 @@ results are in nats per token. The conditional entropy given n tokens is the blo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = [
     "group_losses",
     "miller_madow",
     "plug_in",
+    "zhang",
 ]
 
 Floats = NDArray[np.float64]
@@ -58,6 +60,30 @@ def miller_madow(counts: NgramCounts) -> Floats:
         for ngrams, contexts in zip(counts.ngrams, counts.contexts, strict=True)
     ]
     return plug_in(counts) + np.array(missing, dtype=np.float64) / (2 * counts.targets)
+
+
+def zhang(counts: NgramCounts) -> Floats:
+    """Entropy of the counts up to the terms that they determine (Zhang 2012), (n_contexts,).
+
+    H = sum over v >= 1 of E[(1 - p)^v] / v, where p is the probability of the next token. For a
+    context seen c times the first c - 1 terms have unbiased estimates, whose sum is the mean of
+    psi(c) - psi(count of the n-gram). All terms are positive: for independent draws the expectation
+    is below H_n whatever the distribution, yet above that of the plug-in entropy.
+    """
+    return np.array(
+        [
+            (_sum_digamma(contexts) - _sum_digamma(ngrams)) / counts.targets
+            for ngrams, contexts in zip(counts.ngrams, counts.contexts, strict=True)
+        ]
+    )
+
+
+def _sum_digamma(table: Table) -> float:
+    """Sum of c psi(c) over n-grams that occur c times."""
+    from scipy.special import psi
+
+    counts = table[:, 0].astype(np.float64)
+    return float(np.sum(table[:, 1].astype(np.float64) * counts * psi(counts)))
 
 
 def chao_shen(counts: NgramCounts) -> Floats:
@@ -116,11 +142,9 @@ class Extrapolation:
         By how much the estimate may still be biased: the size of the last correction, but at least
         a tenth of the whole correction. Infinite where the estimate is not trusted.
     trusted : bool
-        Whether the bias falls with the size of the sample as the estimate assumes.
+        Whether the bias falls as the inverse of the size of the sample, or is negligible.
     lower : float64
-        First-order estimate. Beyond first order the bias is downward while contexts are
-        undersampled, so this is a lower bound up to sampling error. The plug-in entropy where the
-        subsamples are too unequal.
+        A lower bound of H_n up to sampling error; see `_lower_end`.
     """
 
     estimate: Floats
@@ -132,8 +156,10 @@ class Extrapolation:
 # The bias is seen in the differences of the entropies of the whole sample, its halves and its
 # quarters. Ratio of the second difference to the first: 2 where the bias is inversely proportional
 # to the size of the sample, near 1 where new n-grams keep appearing at any size.
-_MIN_RATIO = 1.5
 _REGULAR_RATIO = 1.9
+# Bounds of the ratio of one gain per doubling to that before it: a half where a bias is inversely
+# proportional to the size of the sample, and more as long as it falls more slowly.
+_GAIN_RATIOS = 0.5, 1.0
 # Counts per n-gram above which terms beyond the first-order correction are negligible.
 _AMPLE_COUNTS = 30
 # Smallest uncertainty, as a fraction of the correction. (With about thirty counts per n-gram, the
@@ -153,65 +179,79 @@ def extrapolate(statistics: NgramStatistics) -> Extrapolation:
     a/T + b/T^2 for T targets (Miller 1955; Harris 1975), (8 H_1 - 6 H_2 + H_4) / 3 has neither
     term. Unlike counting n-grams (`miller_madow`) this also holds for clustered documents, whose
     counts are worth fewer independent ones. Where the bias falls more slowly than 1/T, as it does
-    while new n-grams keep appearing, it is extrapolated with the power of T that is observed.
+    while new n-grams keep appearing, nothing is extrapolated and the estimate is not trusted.
     Subsamples are weighted by their targets, which keeps the first-order term correct whatever
     their sizes; the higher orders are not used where sizes differ much, as with one very long
     document.
     """
     whole = plug_in(statistics.whole)
     targets = statistics.whole.targets
-    half, quarter = _mean(statistics.halves), _mean(statistics.quarters)
+    half, quarter = _mean(plug_in, statistics.halves), _mean(plug_in, statistics.quarters)
     unknown = np.zeros(len(whole), dtype=bool)
+    lower = _lower_end(statistics)
     if half is None:  # one document: no subsample shows the bias, which is downward
-        return Extrapolation(whole, np.full(len(whole), np.inf), unknown, whole)
+        return Extrapolation(whole, np.full(len(whole), np.inf), unknown, lower)
 
     # First order: halving the sample doubles the bias, so the difference is the bias itself.
     near = whole - half
-    balanced = _balanced(statistics)
     first = whole + near
-    # In a very small subsample the bias is not first-order, and would lift the estimate too far.
-    lower = first if balanced else whole
     # Few n-grams, each seen often: the bias is too small for its noise to give a useful ratio.
     distinct = [_distinct(ngrams) for ngrams in statistics.whole.ngrams]
     ample = np.array(distinct) * _AMPLE_COUNTS <= targets
 
-    # Second order where the bias behaves as 1/T, else the observed power of T.
-    regular = powers = unknown
+    # Second order where the bias behaves as 1/T.
+    regular = unknown
     estimate = first
-    if quarter is not None and balanced:
-        far = half - quarter
+    if quarter is not None and _balanced(statistics):
         # No visible bias means no correction, but only with ample counts: contexts that were all
         # seen once show no bias either.
         unbiased = np.abs(near) <= ROUNDING
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(unbiased, 0.0, far / near)
-            second = (8 * whole - 6 * half + quarter) / 3
-            powered = whole + near / (ratio - 1)
+            ratio = np.where(unbiased, 0.0, (half - quarter) / near)
         regular = (ratio >= _REGULAR_RATIO) | (unbiased & ample)
-        powers = (ratio >= _MIN_RATIO) & ~regular
-        estimate = np.where(regular, second, np.where(powers, powered, first))
-    trusted = regular | powers | ample
+        estimate = np.where(regular, (8 * whole - 6 * half + quarter) / 3, first)
+    trusted = regular | ample
+    estimate = np.where(trusted, estimate, np.maximum(first, lower))
+    size_of_correction = np.where(regular, np.abs(estimate - first), np.abs(near))
+    uncertainty = np.maximum(size_of_correction, _MIN_UNCERTAINTY * np.abs(estimate - whole))
     return Extrapolation(
         estimate=estimate,
-        uncertainty=np.where(
-            trusted,
-            np.maximum(
-                np.where(regular | powers, np.abs(estimate - first), np.abs(near)),
-                _MIN_UNCERTAINTY * np.abs(estimate - whole),
-            ),
-            np.inf,
-        ),
+        uncertainty=np.where(trusted, uncertainty, np.inf),
         trusted=trusted,
-        lower=np.minimum(lower, estimate),
+        lower=np.minimum(lower, np.where(trusted, estimate, np.inf)),
     )
 
 
-def _mean(samples: tuple[NgramCounts, ...]) -> Floats | None:
-    """Mean plug-in entropies of the samples, weighted by targets; None if a sample is empty."""
+def _lower_end(statistics: NgramStatistics) -> Floats:
+    """Zhang's estimate plus the gain that further documents are bound to bring, (n_contexts,).
+
+    The estimate grows with the sample, and what it gains with the next doubling is at least half of
+    what it gained with the last: the terms it adds fall no faster than 1/T while there are n-grams
+    still to be seen. The ratio of gains itself falls slowly from one doubling to the next, so half
+    of the way from the observed ratio to 1/2 is granted for the next gain, and 1/2 after it. Held
+    against worlds whose H_n is known in docs/estimators.md.
+    """
+    whole = zhang(statistics.whole)
+    half, quarter = _mean(zhang, statistics.halves), _mean(zhang, statistics.quarters)
+    # In a very small subsample the estimate is too low, which would seem a gain.
+    if half is None or quarter is None or not _balanced(statistics):
+        return whole
+    gain = np.maximum(whole - half, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.clip(np.nan_to_num(gain / (half - quarter)), *_GAIN_RATIOS)
+    # gain * (ratio + 1/2) / 2 with the next doubling, and as much again with all later ones.
+    lower: Floats = whole + gain * (ratio + _GAIN_RATIOS[0])
+    return lower
+
+
+def _mean(
+    estimator: Callable[[NgramCounts], Floats], samples: tuple[NgramCounts, ...]
+) -> Floats | None:
+    """Mean of an estimate over the samples, weighted by targets; None if a sample is empty."""
     targets = np.array([sample.targets for sample in samples], dtype=np.float64)
     if targets.min() == 0:
         return None
-    mean: Floats = np.average([plug_in(sample) for sample in samples], axis=0, weights=targets)
+    mean: Floats = np.average([estimator(sample) for sample in samples], axis=0, weights=targets)
     return mean
 
 

@@ -8,6 +8,7 @@ start and end.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.boundary import Boundary
-from ngramstat.entropy.split_streams import split_streams
+from ngramstat.entropy.split_streams import SplitStreams, split_streams
 from ngramstat.errors import InputError
-from ngramstat.kernels import KneserNey
+from ngramstat.kernels import Documents, KneserNey, mark_copies, token_counts
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.split import HeldOutSplit
 
@@ -25,6 +26,11 @@ __all__ = ["FALLBACK_DISCOUNTS", "HeldOutLosses", "discounts", "held_out_losses"
 
 Floats = NDArray[np.float64]
 
+# A passage of this many tokens stands in the training text by copying, not by chance: some twenty
+# words. Where tokens tell less, as bytes do, it is longer, and has at least this many nats by the
+# frequencies of its tokens.
+_MIN_COPY_TOKENS = 32
+_MIN_COPY_NATS = 150.0
 # Where the counts of counts do not give discounts (tiny or artificial data): KenLM's fallback.
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 
@@ -39,6 +45,14 @@ class HeldOutLosses:
         Sum of -ln p over the scored tokens of each held-out document.
     tokens : (n_documents,) int64
         Scored tokens.
+    losses_at_starts, tokens_at_starts : like losses and tokens
+        The part of both that belongs to tokens with fewer than max_context tokens before them in
+        their document; zero with boundary ``stream``.
+    copied : (n_documents,) int64
+        Scored tokens inside a passage of `copy_tokens` or more that also stands in the training
+        text.
+    copy_tokens : int
+        At least 32, and more where tokens carry little information.
     training_tokens : int
         Tokens trained on, separators included.
     discounts : tuple of dict
@@ -48,6 +62,10 @@ class HeldOutLosses:
 
     losses: Floats
     tokens: NDArray[np.int64]
+    losses_at_starts: Floats
+    tokens_at_starts: NDArray[np.int64]
+    copied: NDArray[np.int64]
+    copy_tokens: int
     training_tokens: int
     discounts: tuple[dict[str, Any], ...]
 
@@ -97,12 +115,15 @@ def held_out_losses(
         size, or one side is empty.
     """
     workspace = Workspace() if workspace is None else workspace
-    with split_streams(split, boundary=boundary, workspace=workspace) as streams:
-        scored, training_tokens = streams.scored, streams.training_tokens
+    with split_streams(
+        split, boundary=boundary, max_context=max_context, workspace=workspace
+    ) as streams:
+        pieces, training_tokens = streams.scored, streams.training_tokens
+        copied, copy_tokens = _copied_tokens(streams, workspace.threads)
         try:
             model = KneserNey(
                 streams.held_out,
-                streams.held_out_documents,
+                streams.scored.documents,
                 streams.vocab_size,
                 order=max_context + 1,
                 stop_token=streams.stop_token,
@@ -122,7 +143,35 @@ def held_out_losses(
             raise InputError(f"{path}: {error} (of the training and held-out tokens)") from error
     raw, continuation, table = _discounts_by_order(model)
     losses = model.score(raw, continuation, threads=workspace.threads)
-    return HeldOutLosses(losses, scored, training_tokens, table)
+    return HeldOutLosses(
+        losses=pieces.totals(losses),
+        tokens=pieces.totals(pieces.tokens),
+        losses_at_starts=pieces.totals_at_starts(losses),
+        tokens_at_starts=pieces.totals_at_starts(pieces.tokens),
+        copied=pieces.totals(copied),
+        copy_tokens=copy_tokens,
+        training_tokens=training_tokens,
+        discounts=table,
+    )
+
+
+def _copied_tokens(streams: SplitStreams, threads: int) -> tuple[NDArray[np.int64], int]:
+    """Scored tokens of each piece that lie in a copied passage, (n_pieces,), and its length."""
+    counts = token_counts(streams.training, streams.vocab_size + 1, threads=threads)
+    frequencies = counts[counts > 0] / counts.sum()
+    nats_per_token = max(float(-frequencies @ np.log(frequencies)), 1e-3)
+    length = max(_MIN_COPY_TOKENS, math.ceil(_MIN_COPY_NATS / nats_per_token))
+    documents = streams.scored.documents
+    marks = mark_copies(
+        streams.held_out,
+        Documents(streams.scored.part_ends),
+        streams.training,
+        length=length,
+        threads=threads,
+    )
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(marks, dtype=np.int64)])
+    copied: NDArray[np.int64] = before[documents.content_ends] - before[documents.content_starts]
+    return copied, length
 
 
 def _discounts_by_order(model: KneserNey) -> tuple[Floats, Floats, tuple[dict[str, Any], ...]]:

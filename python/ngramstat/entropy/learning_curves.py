@@ -50,13 +50,13 @@ class Subset:
     halvings : int
         The subset holds about 1 / 2^halvings of the training tokens.
     replicate : int
-    documents : (k,) int64
-        Their numbers in the corpus, ascending.
+    parts : (k,) int64
+        Their indices in the training selection, ascending.
     """
 
     halvings: int
     replicate: int
-    documents: NDArray[np.int64]
+    parts: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def nested_subsets(split: HeldOutSplit, *, sizes: int, seed: int) -> Iterator[Su
     """Subsets of half the training tokens, a quarter, ...: `sizes` - 1 sizes, largest first."""
     training = split.training
     lengths = training.lengths
-    order = np.random.default_rng([seed, 6]).permutation(len(training.chosen))
+    order = np.random.default_rng([seed, 6]).permutation(len(training))
     total = int(lengths.sum())
     ends = np.cumsum(lengths[order])
     for halvings in range(1, sizes):
@@ -105,7 +105,7 @@ def nested_subsets(split: HeldOutSplit, *, sizes: int, seed: int) -> Iterator[Su
             has_size = size / _MAX_RATIO <= tokens <= size * _MAX_RATIO
             if tokens < _MIN_TOKENS or len(chosen) < _MIN_DOCUMENTS or not has_size:
                 continue
-            yield Subset(halvings, replicate, np.sort(training.chosen[chosen]))
+            yield Subset(halvings, replicate, np.sort(chosen))
 
 
 def subset_losses(
@@ -118,9 +118,8 @@ def subset_losses(
     progress: Any = None,
 ) -> LearningPoint:
     """Train on the subset, score the held-out side."""
-    training = dataclasses.replace(split.training, chosen=subset.documents)
     losses = held_out_losses(
-        dataclasses.replace(split, training=training),
+        dataclasses.replace(split, training=split.training.select(subset.parts)),
         max_context=max_context,
         boundary=boundary,
         workspace=workspace,

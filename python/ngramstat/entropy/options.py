@@ -22,8 +22,9 @@ class EntropyOptions(SamplingOptions):
     ----------
     max_context : int
         Contexts of 0 .. max_context tokens.
-    held_out : float or str
-        Fraction of the documents to hold out, or the path of a held-out corpus.
+    held_out : float, str or None
+        Fraction of the tokens to hold out, or the path of a held-out corpus; None: a hundredth,
+        but at least 200,000 tokens and at most a tenth.
     predictor : str
         Best predictor to look for: ``mixture``, or ``kneser-ney`` alone.
     learning_sizes : int
@@ -31,7 +32,7 @@ class EntropyOptions(SamplingOptions):
     """
 
     max_context: int = 5
-    held_out: float | str = 0.01
+    held_out: float | str | None = None
     predictor: str = "mixture"
     learning_sizes: int = 7
 

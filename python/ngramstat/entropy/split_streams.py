@@ -21,9 +21,54 @@ from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 from ngramstat.kernels import Documents
 from ngramstat.runtime.workspace import Workspace, release_pages_if_needed
-from ngramstat.sampling.split import HeldOutSplit
+from ngramstat.sampling.split import HeldOutSplit, Selection
 
-__all__ = ["SplitStreams", "content_positions", "scored_documents", "split_streams"]
+__all__ = ["ScoredPieces", "SplitStreams", "content_positions", "scored_documents", "split_streams"]
+
+
+@dataclass(frozen=True)
+class ScoredPieces:
+    """The held-out tokens to score, each part cut where contexts become as long as the longest.
+
+    Attributes
+    ----------
+    documents : Documents
+        The pieces in the held-out stream; their content is scored, other tokens only serve as
+        context.
+    part : (k,) int64
+        The held-out part that each piece belongs to.
+    at_start : (k,) bool
+        Whether its tokens have fewer tokens before them in their document than the longest
+        context. Counts of n-grams leave these targets out, so brackets do, too. With boundary
+        ``stream`` contexts run across documents, and there are no such tokens.
+    """
+
+    documents: Documents
+    part: NDArray[np.int64]
+    at_start: NDArray[np.bool_]
+
+    @property
+    def part_ends(self) -> NDArray[np.int64]:
+        """Where each part ends in the held-out stream, (n_parts,)."""
+        ends: NDArray[np.int64] = self.documents.ends[np.append(np.diff(self.part) > 0, True)]
+        return ends
+
+    @property
+    def tokens(self) -> NDArray[np.int64]:
+        """Scored tokens of each piece, (k,)."""
+        lengths: NDArray[np.int64] = self.documents.content_ends - self.documents.content_starts
+        return lengths
+
+    def totals(self, by_piece: NDArray[Any]) -> NDArray[Any]:
+        """Sums over the pieces of each part; (k,) or (k, m) to (n_parts,) or (n_parts, m)."""
+        sums = np.zeros((int(self.part[-1]) + 1, *by_piece.shape[1:]), by_piece.dtype)
+        np.add.at(sums, self.part, by_piece)
+        return sums
+
+    def totals_at_starts(self, by_piece: NDArray[Any]) -> NDArray[Any]:
+        """The same sums over the pieces at the starts of documents alone."""
+        mask = self.at_start.reshape(-1, *[1] * (by_piece.ndim - 1))
+        return self.totals(np.where(mask, by_piece, 0).astype(by_piece.dtype))
 
 
 @dataclass(frozen=True)
@@ -38,8 +83,8 @@ class SplitStreams:
     first_event : int
         Training tokens before it only serve as context.
     held_out : (n,) uint16 or uint32
-    held_out_documents : Documents
-        Of the held-out tokens; their content is scored, other tokens only serve as context.
+    scored : ScoredPieces
+        What of the held-out tokens is scored.
     vocab_size : int
     stop_token : int or None
         Contexts reach back to this token; vocab_size where the store has no separator, and then it
@@ -50,16 +95,9 @@ class SplitStreams:
     training_ends: NDArray[np.int64]
     first_event: int
     held_out: NDArray[Any]
-    held_out_documents: Documents
+    scored: ScoredPieces
     vocab_size: int
     stop_token: int | None
-
-    @property
-    def scored(self) -> NDArray[np.int64]:
-        """Tokens that are scored in each held-out document, (n_documents,)."""
-        documents = self.held_out_documents
-        lengths: NDArray[np.int64] = documents.content_ends - documents.content_starts
-        return lengths
 
     @property
     def training_tokens(self) -> int:
@@ -70,7 +108,11 @@ class SplitStreams:
 
 @contextmanager
 def split_streams(
-    split: HeldOutSplit, *, boundary: Boundary, workspace: Workspace | None = None
+    split: HeldOutSplit,
+    *,
+    boundary: Boundary,
+    max_context: int,
+    workspace: Workspace | None = None,
 ) -> Iterator[SplitStreams]:
     """The streams of a split, valid inside the context; see `held_out_losses` for their layout.
 
@@ -111,15 +153,11 @@ def split_streams(
             ends,
             0 if stop is None else 1,
             held_out,
-            scored_documents(
-                held_out_ends,
-                first_event=0 if stop is None else 1,
-                separators=int(stop == vocab_size),
-            ),
+            _scored_pieces(split.held_out, held_out_ends, stop, vocab_size, max_context),
             vocab_size,
             stop,
         )
-        if not len(ends) or not len(training) or not streams.scored.sum():
+        if not len(ends) or not len(training) or not streams.scored.tokens.sum():
             raise InputError(f"{training_corpus.path}: the held-out split leaves one side empty")
         yield streams
 
@@ -152,6 +190,43 @@ def _write_stream(
             stream[at] = stop
         release_pages_if_needed()
     return ends.astype(np.int64)
+
+
+def _scored_pieces(
+    held_out: Selection,
+    ends: NDArray[np.int64],
+    stop: int | None,
+    vocab_size: int,
+    max_context: int,
+) -> ScoredPieces:
+    """The pieces of the held-out parts that end at `ends` in their stream."""
+    first_event = 0 if stop is None else 1
+    starts = np.concatenate([np.array([first_event], np.int64), ends[:-1]])
+    # A stop token that is no event, or that stands behind a part cut out of a document.
+    no_event = held_out.ends_inside | (stop == vocab_size)
+    last = ends - first_event * no_event
+    # Where the first tokens end that have shorter contexts than the others.
+    full = np.minimum(starts + max_context, last)
+    # In a part cut out of a document they would have longer ones there: they are not scored.
+    cut = held_out.starts_inside
+    at_start = ~cut & (full > starts) & (stop is not None)
+    first = np.where(cut | at_start, full, starts)
+    # A piece needs a token, scored or not.
+    has_rest = ends > np.where(at_start, full, starts)
+    part = np.concatenate([np.flatnonzero(at_start), np.flatnonzero(has_rest)])
+    is_start = np.arange(len(part)) < int(at_start.sum())
+    order = np.lexsort((~is_start, part))
+    part, is_start = part[order], is_start[order]
+    piece_ends = np.where(is_start & has_rest[part], full[part], ends[part])
+    return ScoredPieces(
+        Documents(
+            piece_ends,
+            content_starts=np.where(is_start, starts[part], first[part]),
+            content_ends=np.where(is_start, full[part], last[part]),
+        ),
+        part,
+        is_start,
+    )
 
 
 def scored_documents(ends: NDArray[np.int64], *, first_event: int, separators: int) -> Documents:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from ngramstat.errors import InputError
 from ngramstat.exponents.criteria import MIN_SPAN
 
-__all__ = ["DRIFT", "LimitFit", "learning_limit"]
+__all__ = ["DRIFT", "LimitFit", "allow_for_misfit", "learning_limit", "refuse_contradicted"]
 
 Floats = NDArray[np.float64]
 
@@ -31,6 +32,11 @@ _METHOD = "L = H + A P^-delta, delta drifting slowly, profile interval"
 # decade, up at context 1, down at context 4. With this prior the limits at contexts 1 to 3 agree
 # with what counting finds independently.
 DRIFT = 0.025
+# The logarithm of the true excess of the last loss over the limit, less that of the fit: mean and
+# standard deviation over Kneser-Ney curves of languages whose H_n is known (docs/estimators.md).
+# Contexts saturate one after the other, so delta rises with P, and falls for contexts longer than
+# the language's own; no prior of the drift alone describes both.
+_MISFIT_MEAN, _MISFIT_SPREAD = -0.1, 0.57
 _MIN_SIZES = 4
 # Minimum span of the shorter windows, without the smallest sizes, that extend the interval.
 _MIN_SUBWINDOW_SPAN = 7.5
@@ -305,6 +311,79 @@ def learning_limit(
     return _profile_fit(p, y, sigma, bounds, common_error, level)
 
 
+def allow_for_misfit(fit: LimitFit, first: float, last: float) -> LimitFit:
+    """The limit of a counted learner, with what its law has been seen to be off by.
+
+    The interval of `learning_limit` assumes the law; how far Kneser-Ney curves are from it was
+    measured on languages of known H_n, in the logarithm of the excess of the last loss over the
+    limit, and is added in quadrature.
+
+    Parameters
+    ----------
+    fit : LimitFit
+    first, last : float
+        Losses at the smallest and the largest size, nats per token.
+
+    Returns
+    -------
+    LimitFit
+        With another limit and interval, and identifiable only if they still are.
+    """
+    if fit.limit is None or fit.low is None or fit.high is None or fit.limit >= last:
+        return fit
+    from scipy.special import ndtri
+
+    z = float(ndtri((1 + fit.level) / 2))
+    excess = last - fit.limit
+    centre = math.log(excess) + _MISFIT_MEAN
+    larger = math.hypot(math.log((last - fit.low) / excess), z * _MISFIT_SPREAD)
+    # An interval that reaches the last loss has no smallest excess.
+    smallest = (last - fit.high) / excess
+    smaller = math.hypot(math.log(smallest), z * _MISFIT_SPREAD) if smallest > 0 else math.inf
+    low = max(last - math.exp(centre + larger), fit._bounds[0])
+    high = last - math.exp(centre - smaller)
+    reasons = _unidentifiable(low, high, fit._bounds[0], fit.window or (0.0, 0.0), first - last)
+    if not fit.identifiable and fit.reason:
+        reasons.insert(0, fit.reason)
+    return dataclasses.replace(
+        fit,
+        limit=max(last - math.exp(centre), low),
+        low=low,
+        high=high,
+        identifiable=not reasons,
+        method=f"{fit.method}; widened by the misfit of such curves on languages of known entropy",
+        reason="; ".join(reasons) or None,
+    )
+
+
+def refuse_contradicted(fits: Sequence[LimitFit], low: ArrayLike) -> list[LimitFit]:
+    """The fits of contexts n = 0, 1, ..., refused from the first that contradicts the counts on.
+
+    Where the interval of a limit lies below what counts prove of H_n, the curve bends in a way that
+    the fit does not allow for; with more context it is farther from its limit, and bends more.
+
+    Parameters
+    ----------
+    fits : sequence of LimitFit
+        By context.
+    low : (n_contexts,) numbers
+        Lower ends of H_n, from counts.
+    """
+    bounds = np.asarray(low, dtype=np.float64)
+    kept: list[LimitFit] = []
+    reason = None
+    for n, fit in enumerate(fits):
+        if reason is None and fit.high is not None and fit.identifiable and fit.high < bounds[n]:
+            reason = (
+                f"the limit at n = {n}, at most {fit.high:.3f}, contradicts the counts, by which "
+                f"H_{n} is at least {bounds[n]:.3f}"
+            )
+        kept.append(
+            fit if reason is None else dataclasses.replace(fit, identifiable=False, reason=reason)
+        )
+    return kept
+
+
 def _refused(reason: str, p: Floats, level: float) -> LimitFit:
     """A fit without values."""
     return LimitFit(
@@ -357,7 +436,7 @@ def _profile_fit(
     every = [best, *_shorter_windows(p, y, sigma, bounds, level)]
     common = common_error * float(ndtri((1 + level) / 2))
     low, high = _limit_interval(every, interval, bounds, common)
-    reasons = _unidentifiable(low, high, bounds[0], p, y)
+    reasons = _unidentifiable(low, high, bounds[0], (p[0], p[-1]), float(y[0] - y[-1]))
     method = _METHOD
     if len(every) > 1:
         method += f", hull with the estimates of {len(every) - 1} shorter window(s)"
@@ -416,16 +495,17 @@ def _limit_interval(
     )
 
 
-def _unidentifiable(low: float, high: float, lower: float, p: Floats, y: Floats) -> list[str]:
+def _unidentifiable(
+    low: float, high: float, lower: float, window: tuple[float, float], fall: float
+) -> list[str]:
     """Why the data do not determine the limit."""
-    fall = float(y[0] - y[-1])
     reasons = []
     if low <= lower + _ROUNDING:
         reasons.append(f"the interval of the limit reaches {lower:g}, its smallest possible value")
     if high - low > _MAX_WIDTH * fall:
         reasons.append(
             f"the limit may lie anywhere in {low:.3g}..{high:.3g}, a wider range than the "
-            f"{fall:.3g} by which the loss falls from {p[0]:.3g} to {p[-1]:.3g} tokens"
+            f"{fall:.3g} by which the loss falls from {window[0]:.3g} to {window[1]:.3g} tokens"
         )
     return reasons
 

@@ -27,6 +27,7 @@ __all__ = [
     "Steps",
     "SuffixCost",
     "count_ngrams",
+    "mark_copies",
     "positions_that_fit",
     "step_tokens",
     "suffix_array",
@@ -186,6 +187,35 @@ def suffix_array(
         return gpu.suffix_array(stream, vocab_size, depth, backward, stop)
     check_tokens(tokens)
     return _core.suffix_array(tokens, vocab_size, depth, backward, stop, threads)
+
+
+def mark_copies(
+    scored: Tokens, documents: Documents, training: Tokens, *, length: int, threads: int = 1
+) -> NDArray[np.bool_]:
+    """Which tokens lie in a passage that also stands in another stream, (n,) bool.
+
+    Parameters
+    ----------
+    scored : (n,) uint16 or uint32
+    documents : Documents
+        Of `scored`; a passage stays inside one of them.
+    training : (m,) of the same dtype
+        The stream to look in.
+    length : int
+        Consecutive tokens that make a passage, at least 1. A longer one consists of several.
+
+    Raises
+    ------
+    TypeError
+        The streams differ in dtype.
+    ValueError
+        For a length below 1, or documents that do not cover `scored`.
+    """
+    check_tokens(scored, "scored")
+    check_tokens(training, "training")
+    if scored.dtype != training.dtype:
+        raise TypeError(f"training: has dtype {training.dtype}, but scored has {scored.dtype}")
+    return _core.mark_copies(scored, documents, training, length, threads).view(np.bool_)
 
 
 def _merge_tables(tables: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:

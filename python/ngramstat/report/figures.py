@@ -251,13 +251,13 @@ def plot_entropies(result: EntropyResult, ax: Axes | None = None) -> Axes:
     context = np.where(result.context == 0, 0.5, result.context.astype(np.float64))
     ax.set_xscale("log")
     ax.set_yscale("log")
-    held_out, limit = _positive(result.held_out), _positive(result.limit)
+    held_out, limit = _positive(result.held_out), _positive(result.estimate)
     if result.gamma.value is not None and limit is not None:
         _draw_fit(ax, context, limit, result.gamma, r"\gamma", RED)
     elif held_out is not None:
         _draw_fit(ax, context, held_out, result.gamma_finite, r"\gamma_\mathrm{finite}", RED)
     _draw_counted_entropies(ax, context, result)
-    _draw_limit(ax, context, result)
+    _draw_estimates(ax, context, result)
     if held_out is not None:
         ax.errorbar(
             context, held_out,
@@ -278,7 +278,7 @@ def plot_entropies(result: EntropyResult, ax: Axes | None = None) -> Axes:
 
 def _draw_counted_entropies(ax: Axes, context: Floats, result: EntropyResult) -> None:
     """The bracket of H_n, and the entropies of the counts."""
-    low, high = _positive(result.limit_low), _positive(result.limit_high)
+    low, high = _positive(result.low), _positive(result.high)
     if low is not None and high is not None:
         ax.fill_between(
             context, low, high, color=BLUE, alpha=0.16, linewidth=0, zorder=1,
@@ -297,14 +297,14 @@ def _draw_counted_entropies(ax: Axes, context: Floats, result: EntropyResult) ->
             )  # fmt: skip
 
 
-def _draw_limit(ax: Axes, context: Floats, result: EntropyResult) -> None:
+def _draw_estimates(ax: Axes, context: Floats, result: EntropyResult) -> None:
     """The estimates of H_n; contexts that are not resolved are open."""
-    limit = _positive(result.limit)
+    limit = _positive(result.estimate)
     if limit is None:
         return
     for keep, face, label in (
-        (result.resolved, BLUE, "limit $H_n$, resolved"),
-        (~result.resolved, "white", "limit, not resolved"),
+        (result.resolved, BLUE, "$H_n$, resolved"),
+        (~result.resolved, "white", "not resolved: middle of the bracket"),
     ):
         if (keep & np.isfinite(limit)).any():
             ax.plot(
@@ -319,8 +319,8 @@ def _limit_entropy_axis(ax: Axes, result: EntropyResult) -> None:
     At large n the plug-in entropy and the lower end of the bracket fall towards zero; they must not
     compress the other curves.
     """
-    low, high = _positive(result.limit_low), _positive(result.limit_high)
-    curves = (_positive(result.held_out), _positive(result.limit), high)
+    low, high = _positive(result.low), _positive(result.high)
+    curves = (_positive(result.held_out), _positive(result.estimate), high)
     shown = [values for values in curves if values is not None]
     if not shown:
         return

@@ -61,12 +61,12 @@ def _draw_estimates(axes: Axes, result: EntropyResult, k: int, largest: float) -
     colour = _COLOURS[k % 6]
     if result.mixture_used is not None and result.mixture_used[k] and result.held_out is not None:
         axes.plot(largest, result.held_out[k], marker="*", markersize=10, color=colour)
-    if result.limit_low is not None and result.limit_high is not None:
+    if result.low is not None and result.high is not None:
         axes.plot(
-            [largest * _BRACKET_AT * 1.12**k] * 2, [result.limit_low[k], result.limit_high[k]],
+            [largest * _BRACKET_AT * 1.12**k] * 2, [result.low[k], result.high[k]],
             color=LIGHT, linewidth=3,
         )  # fmt: skip
-    limits = (result.learning_limit, result.learning_low, result.learning_high)
+    limits = (result.limit, result.limit_low, result.limit_high)
     if all(v is not None and np.isfinite(v[k]) for v in limits):
         limit, low, high = (float(v[k]) for v in limits if v is not None)
         axes.errorbar(

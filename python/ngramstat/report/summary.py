@@ -318,7 +318,7 @@ def _token_text(result: CorrelationResult, token: int) -> str:
 
 def _entropies(result: EntropyResult) -> list[str]:
     title = f"ENTROPIES  H_n in nats per token, boundary {result.boundary}"
-    notes = _split_sizes(result)
+    notes = [*_split_sizes(result), *_copies(result)]
     if result.mixture_used is not None:
         notes.append(_held_out_predictor(result.context[result.mixture_used], result.tuning_tokens))
     lines = [title, *table(_entropy_columns(result))]
@@ -331,8 +331,8 @@ def _entropy_columns(result: EntropyResult) -> list[tuple[str, list[str]]]:
     """Columns of the table; the bias-corrected entropies are only in run.json, to save width."""
     contexts = ("context", [str(int(n)) for n in result.context])
     columns = [
-        ("limit", _nats_column(result.limit)),
-        ("bracket", _intervals(result.limit_low, result.limit_high, _nats)),
+        ("H_n", _nats_column(result.estimate)),
+        ("bracket", _intervals(result.low, result.high, _nats)),
         ("resolved", ["yes" if v else "no" for v in result.resolved]),
         ("held-out", _nats_column(result.held_out)),
         ("interval", _intervals(result.held_out_low, result.held_out_high, _nats)),
@@ -351,6 +351,13 @@ def _split_sizes(result: EntropyResult) -> list[str]:
     return [f"{count(value)} {label}" for value, label in sizes if value is not None]
 
 
+def _copies(result: EntropyResult) -> list[str]:
+    share = result.held_out_copies
+    if not share:
+        return []
+    return [f"{100 * share:.2g} % of the held-out tokens are copies of training text"]
+
+
 def _held_out_predictor(mixture_contexts: NDArray[Any], tuning_tokens: int | None) -> str:
     if not len(mixture_contexts):
         return "held-out: Kneser-Ney, which the mixture of contexts did not improve on"
@@ -364,9 +371,9 @@ def _held_out_predictor(mixture_contexts: NDArray[Any], tuning_tokens: int | Non
 def _learning(result: EntropyResult) -> list[str]:
     """Limits of the learning curves; empty without at least two sizes."""
     curve = result.learning_curve
-    if curve is None or len(curve.tokens) < 2 or result.learning_limit is None:
+    if curve is None or len(curve.tokens) < 2 or result.limit is None:
         return []
-    known = np.isfinite(result.learning_limit)
+    known = np.isfinite(result.limit)
     first, last = (count(int(curve.tokens[k])) for k in (0, -1))
     lines = [
         "",
@@ -380,16 +387,15 @@ def _learning(result: EntropyResult) -> list[str]:
         ("context", [str(int(n)) for n in result.context]),
         ("at P", [_nats(x) for x in curve.held_out[-1]]),
         (
-            "limit H_n",
+            "extrapolated",
             [
                 _nats(x) if ok else "not identifiable"
-                for x, ok in zip(result.learning_limit, known, strict=True)
+                for x, ok in zip(result.limit, known, strict=True)
             ],
         ),
-        ("interval", _intervals(result.learning_low, result.learning_high, _nats)),
+        ("interval", _intervals(result.limit_low, result.limit_high, _nats)),
         ("delta", _numbers(result.delta)),
         ("delta's interval", _intervals(result.delta_low, result.delta_high, exponent_number)),
-        ("tokens needed", _numbers(result.tokens_needed, "{:.0e}")),
     ]
     return [*lines, *table([(name, values) for name, values in columns if values])]
 

@@ -378,6 +378,7 @@ class Result:
     def _read(cls, data: Any, where: str) -> Self:
         if not isinstance(data, Mapping):
             raise InputError(f"{where}: needs an object, got {_kind_name(data)}")
+        data = cls._current(data)
         hints = cls._hints()
         unknown = sorted(str(key) for key in data if key not in hints)
         if unknown:
@@ -391,6 +392,11 @@ class Result:
         if missing:
             raise InputError(f"{where}: field {missing[0]!r} is missing")
         return cls(**values)
+
+    @classmethod
+    def _current(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The object with the field names of this version, by a class that renamed some."""
+        return data
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the result as JSON, atomically.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -77,17 +78,23 @@ class EntropyResult(DrawableResult):
         Held-out cross-entropy of the best counted predictor, an upper bound of H_n in expectation.
     held_out_low, held_out_high : (n_contexts,) float64 or None
         Its document-bootstrap interval.
-    learning_limit, learning_low, learning_high : (n_contexts,) float64 or None
-        Limit of the learning curve at infinite P, with its interval; NaN if not identifiable.
     delta, delta_low, delta_high : (n_contexts,) float64 or None
         Exponent of the learning curve, L_n(P) - H_n ~ P^-delta.
-    limit, limit_low, limit_high : (n_contexts,) float64
-        Estimate of H_n, and the bracket around it.
+    low, high : (n_contexts,) float64
+        Bracket of H_n, from counts below and from held-out losses above; neither end rises with n.
+    estimate : (n_contexts,) float64
+        Best estimate of H_n inside the bracket: from counts where their bias is under control,
+        else the middle.
     resolved : (n_contexts,) bool
         Whether the bracket is narrow enough to use.
-    tokens_needed : (n_contexts,) float64 or None
-        Training tokens at which the held-out loss alone would resolve the context, according to
-        the fit of the learning curve; NaN if the context is resolved or the number is unknown.
+    held_out_copies : float or None
+        Fraction of held-out tokens inside passages of `copy_tokens` or more that also stand in the
+        training text.
+    copy_tokens : int or None
+        32, or more where tokens carry so little information that 32 of them recur by chance.
+    limit, limit_low, limit_high : (n_contexts,) float64
+        Extrapolation: the limit of the learning curve at infinite P, with its interval; NaN if not
+        identifiable. The bracket does not use it.
     learning_curve : LearningCurve or None
         Held-out cross-entropy against training tokens.
     mixture_used : (n_contexts,) bool or None
@@ -122,17 +129,18 @@ class EntropyResult(DrawableResult):
     held_out: FloatVector | None = None
     held_out_low: FloatVector | None = None
     held_out_high: FloatVector | None = None
-    learning_limit: FloatVector | None = None
-    learning_low: FloatVector | None = None
-    learning_high: FloatVector | None = None
     delta: FloatVector | None = None
     delta_low: FloatVector | None = None
     delta_high: FloatVector | None = None
+    estimate: FloatVector | None = None
+    low: FloatVector | None = None
+    high: FloatVector | None = None
+    held_out_copies: float | None = None
+    copy_tokens: int | None = None
     limit: FloatVector | None = None
     limit_low: FloatVector | None = None
     limit_high: FloatVector | None = None
     resolved: BoolVector
-    tokens_needed: FloatVector | None = None
     mixture_used: BoolVector | None = None
     tuning_tokens: int | None = None
     learning_curve: LearningCurve | None = None
@@ -158,6 +166,21 @@ class EntropyResult(DrawableResult):
                     f"EntropyResult.learning_curve.held_out: has {columns} columns, "
                     f"but context has {len(self.context)}"
                 )
+
+    @classmethod
+    def _current(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Files of version 0.1 call the bracket the limit, and the limit that of learning."""
+        if "learning_limit" not in data and "tokens_needed" not in data:
+            return data
+        former = {
+            "limit": "estimate",
+            "limit_low": "low",
+            "limit_high": "high",
+            "learning_limit": "limit",
+            "learning_low": "limit_low",
+            "learning_high": "limit_high",
+        }
+        return {former.get(k, k): value for k, value in data.items() if k != "tokens_needed"}
 
     def _rows(self) -> tuple[list[str], list[list[Any]]]:
         return self._columns("context")

@@ -53,7 +53,7 @@ class SamplingDesign:
 
     corpus: Corpus
     options: SamplingOptions
-    _splits: dict[float | str, HeldOutSplit] = field(default_factory=dict, repr=False)
+    _splits: dict[float | str | None, HeldOutSplit] = field(default_factory=dict, repr=False)
 
     @cached_property
     def documents(self) -> Documents:
@@ -94,13 +94,13 @@ class SamplingDesign:
         """Resampling of the held-out documents, which form clusters of their own."""
         return DocumentBootstrap.of_documents(n_documents, self.options.replicates, self.seed)
 
-    def held_out_split(self, held_out: float | str) -> HeldOutSplit:
+    def held_out_split(self, held_out: float | str | None) -> HeldOutSplit:
         """Which documents are scored and which are trained on; made once for each `held_out`.
 
         Parameters
         ----------
-        held_out : float or str
-            Fraction of the documents to hold out, or the path of a held-out corpus.
+        held_out : float, str or None
+            Fraction of the tokens to hold out, the path of a held-out corpus, or the default size.
 
         Raises
         ------
@@ -112,13 +112,17 @@ class SamplingDesign:
             self._splits[held_out] = self._make_split(held_out)
         return self._splits[held_out]
 
-    def _make_split(self, held_out: float | str) -> HeldOutSplit:
+    def _make_split(self, held_out: float | str | None) -> HeldOutSplit:
         if not isinstance(held_out, str):
             return random_split(self.corpus, self.documents, fraction=held_out, seed=self.seed)
         other = SamplingDesign(Corpus.open(held_out), self.options)
         return HeldOutSplit(
-            Selection(self.corpus, self.documents, np.arange(len(self.documents))),
-            Selection(other.corpus, other.documents, np.arange(len(other.documents))),
+            *(
+                Selection.of_documents(
+                    design.corpus, design.documents, np.arange(len(design.documents))
+                )
+                for design in (self, other)
+            )
         )
 
     @cached_property

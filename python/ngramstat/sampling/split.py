@@ -1,4 +1,4 @@
-"""Which documents are scored and which are trained on."""
+"""Which parts of a corpus are scored and which are trained on."""
 
 from __future__ import annotations
 
@@ -11,49 +11,97 @@ from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 from ngramstat.kernels import Documents
 
-__all__ = ["MAX_HELD_OUT", "HeldOutSplit", "Selection", "held_out_tokens", "random_split"]
+__all__ = ["HeldOutSplit", "Selection", "held_out_tokens", "random_split"]
 
 # A million tokens determine a loss to about 3e-3 nats. Memory and time of the models grow with the
 # held-out tokens, and a fraction of a large corpus may be far more.
-MAX_HELD_OUT = 1 << 20
+_MAX_HELD_OUT = 1 << 20
+# What is held out if no fraction is asked for. Some 20,000 tokens would leave an uncertainty of
+# 0.1 nats, and training text beyond nine tenths hardly lowers a loss.
+_DEFAULT_FRACTION = 0.01
+_MIN_HELD_OUT = 200_000
+_MAX_FRACTION = 0.1
+# The held-out side consists of about this many parts or more, of which none may dominate: documents
+# that are longer than twice such a part are cut into parts.
+_PARTS = 64
+# Shorter parts would consist of their beginnings, which have too little context.
+_MIN_PART = 128
+# On either side of a part that is cut out of a document this fraction of its length is left out of
+# training: words that recur within a page would make the part too easy to predict.
+_GAP = 0.25
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Some documents of a corpus.
+    """Parts of a corpus: documents, or pieces of them; arrays are (k,), in the stream's order.
 
     Attributes
     ----------
     corpus : Corpus
     documents : Documents
         All of that corpus.
-    chosen : (k,) int64
-        Numbers of the chosen ones, ascending.
+    document : int64
+        The document that each part belongs to.
+    starts, ends : int64
+        Where the parts lie in the stream.
     """
 
     corpus: Corpus
     documents: Documents
-    chosen: NDArray[np.int64]
+    document: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+    @classmethod
+    def of_documents(
+        cls, corpus: Corpus, documents: Documents, chosen: NDArray[np.int64]
+    ) -> Selection:
+        """Whole documents, by their numbers in ascending order."""
+        return cls(corpus, documents, chosen, documents.starts[chosen], documents.ends[chosen])
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def select(self, rows: NDArray[np.int64]) -> Selection:
+        """Some of the parts, by their indices in ascending order."""
+        return Selection(
+            self.corpus,
+            self.documents,
+            self.document[rows],
+            self.starts[rows],
+            self.ends[rows],
+        )
 
     def spans(self, *, content: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(starts, ends) of the chosen documents; `content` leaves out their separators."""
-        if content:
-            return (
-                self.documents.content_starts[self.chosen],
-                self.documents.content_ends[self.chosen],
-            )
-        return self.documents.starts[self.chosen], self.documents.ends[self.chosen]
+        """(starts, ends) of the parts; `content` leaves out the separators of their documents."""
+        if not content:
+            return self.starts, self.ends
+        first = np.maximum(self.starts, self.documents.content_starts[self.document])
+        last = np.minimum(self.ends, self.documents.content_ends[self.document])
+        return first, np.maximum(last, first)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of the chosen documents, separators included; (k,)."""
-        lengths: NDArray[np.int64] = (self.documents.ends - self.documents.starts)[self.chosen]
+        """Tokens of the parts, separators included."""
+        lengths: NDArray[np.int64] = self.ends - self.starts
         return lengths
+
+    @property
+    def starts_inside(self) -> NDArray[np.bool_]:
+        """Whether a part begins later than its document, (k,)."""
+        inside: NDArray[np.bool_] = self.starts > self.documents.starts[self.document]
+        return inside
+
+    @property
+    def ends_inside(self) -> NDArray[np.bool_]:
+        """Whether a part ends before its document does, (k,)."""
+        inside: NDArray[np.bool_] = self.ends < self.documents.ends[self.document]
+        return inside
 
 
 @dataclass(frozen=True)
 class HeldOutSplit:
-    """The documents that are trained on and those that are scored.
+    """The parts that are trained on and those that are scored.
 
     Attributes
     ----------
@@ -65,43 +113,92 @@ class HeldOutSplit:
     held_out: Selection
 
 
-def held_out_tokens(corpus: Corpus, held_out: float | str) -> int:
-    """About how many tokens are held out, for plans.
+def held_out_tokens(corpus: Corpus, held_out: float | str | None) -> int:
+    """About how many tokens are held out.
 
-    `held_out` is a fraction of the documents or the path of a held-out corpus.
+    Parameters
+    ----------
+    corpus : Corpus
+    held_out : float, str or None
+        A fraction of the tokens, the path of a held-out corpus, or the default: a hundredth, but
+        at least 200,000 tokens and at most a tenth. A corpus never holds out more than 2^20 tokens.
     """
     if isinstance(held_out, str):
         return Corpus.open(held_out).n_tokens
-    return min(round(held_out * corpus.n_tokens), MAX_HELD_OUT)
+    n = corpus.n_tokens
+    if held_out is not None:
+        return min(round(held_out * n), _MAX_HELD_OUT)
+    wanted = min(max(_DEFAULT_FRACTION * n, _MIN_HELD_OUT), _MAX_FRACTION * n)
+    return min(round(wanted), _MAX_HELD_OUT)
 
 
 def random_split(
-    corpus: Corpus, documents: Documents, *, fraction: float, seed: int
+    corpus: Corpus, documents: Documents, *, fraction: float | None, seed: int
 ) -> HeldOutSplit:
-    """Random documents, about `fraction` of them (at least 2, at most half), are held out.
+    """Random documents, or parts of long ones, are held out; all other text is trained on.
 
-    No more than MAX_HELD_OUT tokens, unless a few documents have more.
+    Parts are drawn until they have `held_out_tokens` tokens; at least two of them, and no more than
+    half of all. Where a part is cut out of a document, the text next to it is left out of
+    training, and the rest of the document stays in.
 
     Raises
     ------
     InputError
-        There are fewer than four documents, or the fraction is not in (0, 0.5].
+        There are fewer than four parts, or the fraction is not in (0, 0.5].
     """
-    if not 0 < fraction <= 0.5:
+    if fraction is not None and not 0 < fraction <= 0.5:
         raise InputError(f"held-out fraction {fraction}: must be above 0 and at most 0.5")
-    n = len(documents)
-    if n < 4:
+    size = held_out_tokens(corpus, fraction)
+    parts = _cut_long_documents(corpus, documents, max(size // _PARTS, _MIN_PART))
+    if len(parts) < 4:
         raise InputError(
-            f"{corpus.path}: {n} documents are too few to hold some out; "
+            f"{corpus.path}: {len(documents)} documents are too few to hold some out; "
             "give a held-out corpus with --held-out PATH"
         )
-    # At least twenty documents, where that is not more than a fifth: fewer carry no interval.
-    at_least = max(min(20, n // 5), 2)
-    order = np.random.default_rng([seed, 4]).permutation(n)
-    lengths = (documents.ends - documents.starts)[order]
-    at_most = int(np.searchsorted(np.cumsum(lengths), MAX_HELD_OUT, side="right"))
-    count = max(min(round(fraction * n), at_most), at_least)
-    return HeldOutSplit(
-        training=Selection(corpus, documents, np.sort(order[count:])),
-        held_out=Selection(corpus, documents, np.sort(order[:count])),
+    order = np.random.default_rng([seed, 4]).permutation(len(parts))
+    totals = np.cumsum(parts.lengths[order])
+    count = int(np.searchsorted(totals, size)) + 1
+    if fraction is None and totals[min(count, len(parts)) - 1] > _MAX_FRACTION * corpus.n_tokens:
+        count -= 1
+    count = min(max(count, 2), len(parts) // 2)
+    held_out = parts.select(np.sort(order[:count]))
+    return HeldOutSplit(training=_remainder(held_out), held_out=held_out)
+
+
+def _cut_long_documents(corpus: Corpus, documents: Documents, part: int) -> Selection:
+    """All documents, those longer than two parts cut into equal parts of about this length."""
+    lengths = documents.ends - documents.starts
+    pieces = np.where(lengths > 2 * part, np.rint(lengths / part), 1).astype(np.int64)
+    document = np.repeat(np.arange(len(documents)), pieces)
+    # The number of each piece in its document, 0 .. pieces - 1.
+    number = np.arange(len(document)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    start, length, n = documents.starts[document], lengths[document], pieces[document]
+    return Selection(
+        corpus,
+        documents,
+        document,
+        start + length * number // n,
+        start + length * (number + 1) // n,
     )
+
+
+def _remainder(held_out: Selection) -> Selection:
+    """Everything but the held-out parts and the gaps beside those cut out of a document."""
+    documents = held_out.documents
+    gaps = (_GAP * held_out.lengths).astype(np.int64)
+    first = held_out.starts - gaps * held_out.starts_inside
+    last = held_out.ends + gaps * held_out.ends_inside
+    # The text between one held-out part of a document and the next, and before and after them; a
+    # document without one is left whole. Gaps never reach beyond their document, whose pieces are
+    # longer.
+    own = held_out.document
+    others = np.setdiff1d(np.arange(len(documents)), own)
+    before = np.concatenate([[True], own[1:] != own[:-1]])
+    after = np.append(before[1:], True)
+    starts = np.concatenate([documents.starts[others], documents.starts[own[before]], last])
+    ends_of_gaps = np.where(after, documents.ends[own], np.append(first[1:], 0))
+    ends = np.concatenate([documents.ends[others], first[before], ends_of_gaps])
+    document = np.concatenate([others, own[before], own])
+    rows = np.flatnonzero(ends > starts)
+    rows = rows[np.argsort(starts[rows], kind="stable")]
+    return Selection(held_out.corpus, documents, document[rows], starts[rows], ends[rows])

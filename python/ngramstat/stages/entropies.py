@@ -160,7 +160,7 @@ class HeldOutStage(_SinglePartStage[HeldOutLosses]):
 
     name = "H(n) held out"
     kind = "held-out"
-    version = 1
+    version = 2
     value = HeldOutLosses
 
     def _key(self) -> dict[str, Any]:
@@ -184,7 +184,7 @@ class LearningStage(_EntropyStage[LearningPoint]):
 
     name = "H(n) learning"
     kind = "learning"
-    version = 1
+    version = 2
     value = LearningPoint
 
     @cached_property
@@ -233,7 +233,7 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
 
     name = "H(n) mixture"
     kind = "mixture"
-    version = 1
+    version = 2
     value = MixtureLosses
 
     def _key(self) -> dict[str, Any]:
@@ -242,7 +242,10 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
     def _compute(self, workspace: Workspace, bar: ProgressBar) -> MixtureLosses:
         with (
             split_streams(
-                self._split, boundary=self._design.boundary, workspace=workspace
+                self._split,
+                boundary=self._design.boundary,
+                max_context=self._options.max_context,
+                workspace=workspace,
             ) as streams,
             tuning_split(streams, self._design.seed, workspace) as tuned,
         ):

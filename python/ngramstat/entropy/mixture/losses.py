@@ -15,7 +15,7 @@ from ngramstat.entropy.mixture.estimates import Estimator
 from ngramstat.entropy.mixture.mixers import Mixers
 from ngramstat.entropy.mixture.trees import grow_trees
 from ngramstat.entropy.mixture.tuning_slice import MixtureSplit, Piece, pieces_of
-from ngramstat.entropy.split_streams import content_positions
+from ngramstat.entropy.split_streams import ScoredPieces, content_positions
 from ngramstat.kernels import Documents
 from ngramstat.kernels.mixing import TokenTree, path_lengths
 from ngramstat.runtime.workspace import Workspace
@@ -33,6 +33,8 @@ class MixtureLosses:
     ----------
     losses : (n_documents, max_context) float64
         Sum of -ln p over the scored tokens of each held-out document; column n - 1 is context n.
+    losses_at_starts : like losses
+        The part of it that belongs to the first tokens of documents; see `HeldOutLosses`.
     better : (max_context,) bool
         Whether the mixture beat its own starting point, a Kneser-Ney model, on the second half of
         the tuning slice, before it had learned from it.
@@ -41,6 +43,7 @@ class MixtureLosses:
     """
 
     losses: Floats
+    losses_at_starts: Floats
     better: NDArray[np.bool_]
     tuning_tokens: int
 
@@ -68,8 +71,8 @@ def mixture_losses(
     workspace = Workspace() if workspace is None else workspace
     n_tuning = len(content_positions(split.tuning_documents))
     if split.vocab_size == 1:  # nothing to predict
-        losses = np.zeros((len(split.held_out_documents), max_context))
-        return MixtureLosses(losses, np.ones(max_context, bool), n_tuning)
+        nothing = np.zeros((len(split.scored.part), max_context))
+        return _by_part(nothing, split.scored, np.ones(max_context, bool), n_tuning)
     trees, class_maps = grow_trees(split)
     used = patterns(max_context, classed=has_classes(split.vocab_size))
     pieces = list(pieces_of(split))
@@ -98,7 +101,19 @@ def mixture_losses(
             del by_tree  # before the next group takes memory
         for n in range(max_context):
             members[n].append(of_piece[n])
-    return MixtureLosses(_average(members, split.held_out_documents), mixers.better, n_tuning)
+    losses = _average(members, split.scored.documents)
+    return _by_part(losses, split.scored, mixers.better, n_tuning)
+
+
+def _by_part(
+    by_piece: Floats, scored: ScoredPieces, better: NDArray[np.bool_], n_tuning: int
+) -> MixtureLosses:
+    return MixtureLosses(
+        losses=scored.totals(by_piece),
+        losses_at_starts=scored.totals_at_starts(by_piece),
+        better=better,
+        tuning_tokens=n_tuning,
+    )
 
 
 def _average(members: list[list[list[Floats]]], documents: Documents) -> Floats:

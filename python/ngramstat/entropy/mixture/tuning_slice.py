@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.entropy.split_streams import SplitStreams, content_positions, scored_documents
+from ngramstat.entropy.split_streams import (
+    ScoredPieces,
+    SplitStreams,
+    content_positions,
+    scored_documents,
+)
 from ngramstat.kernels import Documents
 from ngramstat.kernels.mixing import MAX_OFFSET, Vocabulary
 from ngramstat.runtime.workspace import Workspace, release_pages_if_needed
@@ -34,8 +39,9 @@ class MixtureSplit:
     first_tuning : int
         Where the tuning slice begins in `training`.
     tuning, tuning_documents : the tuning slice, on which the weights are learned
-    held_out, held_out_documents : the tokens to score
-        The content of the documents is scored; other tokens only serve as context.
+    held_out : (n,) of the same dtype
+    scored : ScoredPieces
+        What of the held-out tokens is scored.
     vocab_size : int
     stop_token : int or None
     """
@@ -46,7 +52,7 @@ class MixtureSplit:
     tuning: NDArray[Any]
     tuning_documents: Documents
     held_out: NDArray[Any]
-    held_out_documents: Documents
+    scored: ScoredPieces
     vocab_size: int
     stop_token: int | None
 
@@ -106,7 +112,7 @@ def tuning_split(
                 tuning_ends + first_event, first_event=first_event, separators=separators
             ),
             streams.held_out,
-            streams.held_out_documents,
+            streams.scored,
             streams.vocab_size,
             streams.stop_token,
         )
@@ -134,7 +140,7 @@ class Piece:
 def pieces_of(split: MixtureSplit) -> Iterator[Piece]:
     """The tuning slice with the first held-out tokens, then the others, in fixed sizes."""
     tuning = content_positions(split.tuning_documents)
-    held_out = content_positions(split.held_out_documents)
+    held_out = content_positions(split.scored.documents)
     offset = len(split.tuning)
     joined = np.concatenate([split.tuning, split.held_out])
     n_first = max(PIECE_TOKENS - len(tuning), 1)
