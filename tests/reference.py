@@ -246,3 +246,18 @@ def mean_losses(model: KneserNey, held_out: Sequence[int], positions: Iterable[i
         / len(positions)
         for n in range(model.order)
     ]
+
+
+def copied_positions(
+    scored: list[int], ends: list[int], training: list[int], length: int
+) -> list[bool]:
+    """Whether each scored token lies in a passage of `length` tokens that is in `training`."""
+    passages = {tuple(training[i : i + length]) for i in range(len(training) - length + 1)}
+    marks = [False] * len(scored)
+    start = 0
+    for end in ends:
+        for i in range(start, end - length + 1):
+            if tuple(scored[i : i + length]) in passages:
+                marks[i : i + length] = [True] * length
+        start = end
+    return marks

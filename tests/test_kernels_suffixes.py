@@ -293,3 +293,50 @@ def test_kneser_ney_by_hand():
     assert np.exp(-losses[1, 1]) == pytest.approx((2 - 0.5 + 2 * 0.5 * p1) / 3, rel=1e-14)
     # As the highest order, unigrams count tokens: p(3) = (3 * .5 / 6) / 4.
     assert np.exp(-losses[0, 0]) == pytest.approx(3 * 0.5 / 6 / 4, rel=1e-14)
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 32])
+@pytest.mark.parametrize("tokens", ADVERSARIAL.values(), ids=ADVERSARIAL)
+def test_copies_equal_the_reference(tokens, length, token_dtype, threads):
+    rng = np.random.default_rng(length)
+    scored = [*tokens, *rng.integers(0, 3, 40).tolist(), *tokens[: len(tokens) // 2]]
+    cut = sorted({*rng.integers(1, len(scored) + 1, 3).tolist(), len(scored)})
+    # Passages of the scored tokens between others, so that some are found and some are not.
+    training = [*rng.integers(0, 5, 30).tolist(), *scored[3:45], *rng.integers(0, 3, 60).tolist()]
+    marks = kernels.mark_copies(
+        np.array(scored, token_dtype),
+        kernels.Documents(np.array(cut)),
+        np.array(training, token_dtype),
+        length=length,
+        threads=threads,
+    )
+    assert marks.dtype == np.bool_
+    assert marks.tolist() == reference.copied_positions(scored, cut, training, length)
+
+
+def test_copies_are_found_across_chunks_of_the_training_stream(threads):
+    rng = np.random.default_rng(0)
+    training = rng.integers(0, 1000, 400_000).astype(np.uint16)
+    places = [0, 65_530, 131_060, 262_100, 399_968]
+    scored = np.concatenate([training[i : i + 32] for i in places])
+    scored = np.concatenate([scored, rng.integers(0, 1000, 1000).astype(np.uint16)])
+    ends = np.append(np.arange(32, 161, 32), len(scored))
+    marks = kernels.mark_copies(
+        scored, kernels.Documents(ends), training, length=32, threads=threads
+    )
+    assert marks[:160].all()
+    assert not marks[160:].any()
+
+
+def test_copies_check_their_arguments():
+    tokens = np.arange(10, dtype=np.uint16)
+    documents = kernels.Documents.single(10)
+    with pytest.raises(TypeError, match="uint32"):
+        kernels.mark_copies(tokens, documents, tokens.astype(np.uint32), length=3)
+    with pytest.raises(ValueError, match="at least 1"):
+        kernels.mark_copies(tokens, documents, tokens, length=0)
+    with pytest.raises(ValueError, match="end where the stream ends"):
+        kernels.mark_copies(tokens[:5].copy(), documents, tokens, length=3)
+    nothing = np.zeros(0, np.uint16)
+    assert not kernels.mark_copies(tokens, documents, nothing, length=3).any()
+    assert len(kernels.mark_copies(nothing, kernels.Documents.single(0), tokens, length=3)) == 0

@@ -78,12 +78,17 @@ def bracket_entropies(
     loss, loss_high : (n_contexts,) float64
         Held-out loss, over targets like those of `counts`, and the upper end of its interval.
     copies : float
-        Fraction of held-out tokens inside passages that stand in the training text, too.
+        Fraction of held-out tokens inside passages that stand in the training text, too. Above
+        MAX_COPIES the losses are no upper ends, H_0 is the only one, and no context is resolved.
     """
     extrapolated = extrapolate(counts)
     losses, targets = group_losses(counts), counts.group_targets.astype(np.float64)
     below, above = bootstrap.ratio_half_widths(losses, targets, level)
-    trusted = extrapolated.trusted
+    # Copies make held-out losses too low and repeat n-grams that nobody has drawn again; single
+    # tokens are frequent enough to be unaffected, and H_0 is above every H_n.
+    usable = (np.arange(len(loss)) == 0) | (copies <= MAX_COPIES)
+    trusted = extrapolated.trusted & usable
+    loss_high = np.where(usable, loss_high, np.inf)
     estimate, uncertainty = extrapolated.estimate, extrapolated.uncertainty
     with np.errstate(invalid="ignore"):
         # Noise may lift the lower end above the loss, which is never below H_n.
@@ -107,7 +112,9 @@ def bracket_entropies(
     with np.errstate(invalid="ignore"):
         width = np.where(trusted, np.hypot(spread, uncertainty), high - low)
     # Without a drop, as after the end of a period, there is nothing to compare the width with.
-    resolved = (width <= RESOLVED_FRACTION * drops) & (drops > ROUNDING) & (copies <= MAX_COPIES)
+    resolved = (
+        (width <= RESOLVED_FRACTION * drops) & (drops > ROUNDING) & usable
+    )
     return Bracket(
         estimate=estimate,
         low=low,
