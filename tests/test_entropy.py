@@ -12,19 +12,22 @@ import ngramstat
 import reference
 from designs import design_of, split_of
 from ngramstat.boundary import Boundary
+from ngramstat.entropy.bracket import _non_increasing
 from ngramstat.entropy.counts import (
     chao_shen,
     extrapolate,
     group_losses,
     miller_madow,
     plug_in,
+    zhang,
 )
 from ngramstat.entropy.kneser_ney import held_out_losses
+from ngramstat.entropy.ngrams import count_design_ngrams
 from ngramstat.errors import InputError
 from ngramstat.kernels import count_ngrams
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.bootstrap import DocumentBootstrap
-from ngramstat.synthetic import IndependentTokens, MarkovChain, RunProcess
+from ngramstat.synthetic import IndependentTokens, MarkovChain, RunProcess, SantaFe
 from test_covariance_measurement import markov_chain, zipf
 
 
@@ -438,3 +441,49 @@ def test_kneser_ney_equals_kenlm(corpora, tmp_path):
     np.testing.assert_allclose(table[3]["lower"], [0.896807, 1.25717, 1.42294], rtol=1e-5)
     np.testing.assert_allclose(table[4]["raw"], [0.922129, 1.34004, 1.44433], rtol=1e-5)
     assert [row["distinct"] for row in table[1:]] == [2088171, 9280714, 15927394, 19272639]
+
+
+def test_zhang_sums_the_terms_that_counts_determine():
+    """Against the series itself: sum over v < c of (1/v) times the estimate of E[(1 - p)^v]."""
+    tokens = zipf(9, 600, seed=3).astype(np.uint16)
+    statistics = count_ngrams(tokens, 9, max_context=2)
+    result = zhang(statistics.whole)
+    for n in range(3):
+        by_context: dict[tuple[int, ...], list[int]] = {}
+        for i in range(2, 600):
+            by_context.setdefault(tuple(tokens[i - n : i]), []).append(int(tokens[i]))
+        total = 0.0
+        for followers in by_context.values():
+            c = len(followers)
+            for count in Counter(followers).values():
+                # Probability that v draws without replacement of the others miss the token.
+                missed = 1.0
+                for v in range(1, c):
+                    missed *= max(c - count - v + 1, 0) / (c - v)
+                    total += count * missed / v
+        assert result[n] == pytest.approx(total / statistics.whole.targets, abs=1e-12)
+    assert (plug_in(statistics.whole) <= result + 1e-12).all()
+
+
+def test_lower_ends_stay_below_the_truth_where_counts_are_few():
+    """Many tokens after every context: the case of text, in which brackets rest on lower ends."""
+    world = SantaFe(0.9, 3.0, kinds=2000, document_length=500)
+    exact = world.entropies(3, "document")
+    for tokens in (20_000, 200_000):
+        design = design_of(world.corpus(tokens, seed=tokens), boundary="document", seed=0)
+        statistics = count_design_ngrams(design, max_context=3)
+        lower = extrapolate(statistics).lower
+        assert (lower < exact + 2e-3).all()
+        assert (lower > miller_madow(statistics.whole) - 2e-3)[:2].all()
+
+
+def test_brackets_are_consistent_over_contexts():
+    low, high = np.array([3.0, 1.0, 1.5, 0.5]), np.array([3.2, 2.0, 2.5, 2.4])
+    consistent = _non_increasing(low, high)
+    assert consistent[0].tolist() == [3.0, 1.5, 1.5, 0.5]
+    assert consistent[1].tolist() == [3.2, 2.0, 2.0, 2.0]
+    # Intervals that miss each other by chance stay as they are.
+    low, high = np.array([1.0, 1.1]), np.array([1.05, 1.2])
+    consistent = _non_increasing(low, high)
+    assert consistent[0].tolist() == [1.0, 1.1]
+    assert consistent[1].tolist() == [1.05, 1.2]

@@ -100,8 +100,8 @@ def measure(case: Case, tokens: int, draw: int) -> dict[str, Any]:
             out[name]["exact_in_window"] = _slope(case.lags, getattr(c, name), curve)
     if case.max_context >= 0:
         e = ngramstat.entropies(corpus, max_context=case.max_context, **shared)
-        names = ("plug_in", "miller_madow", "chao_shen", "held_out", "limit", "limit_low",
-                 "limit_high", "resolved")  # fmt: skip
+        names = ("plug_in", "miller_madow", "chao_shen", "held_out", "estimate", "low",
+                 "high", "resolved")  # fmt: skip
         out["e"] = {name: _list(getattr(e, name)) for name in names}
         out["e"]["exact"] = _list(world.entropies(case.max_context, case.boundary))
         out["gamma"] = _exponent(e.gamma)

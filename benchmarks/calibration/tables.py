@@ -99,7 +99,7 @@ def _norm_table(case: Case, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _entropy_table(case: Case, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     exact, resolved = _matrix(rows, "e", "exact"), _matrix(rows, "e", "resolved") > 0
-    low, high = _matrix(rows, "e", "limit_low"), _matrix(rows, "e", "limit_high")
+    low, high = _matrix(rows, "e", "low"), _matrix(rows, "e", "high")
     covered = (low <= exact) & (exact <= high)
     table = []
     for n in range(case.max_context + 1):
@@ -113,7 +113,7 @@ def _entropy_table(case: Case, rows: list[dict[str, Any]]) -> list[dict[str, Any
             "coverage": float(covered[chosen, n].mean()) if chosen.any() else None,
             "covered_draws": int(chosen.sum()),
         }
-        for name in ("plug_in", "miller_madow", "chao_shen", "held_out", "limit"):
+        for name in ("plug_in", "miller_madow", "chao_shen", "held_out", "estimate"):
             errors = _matrix(rows, "e", name)[:, n] - exact[:, n]
             row[name] = {"bias": _mean(errors), "rmse": math.sqrt(_mean(errors**2) or 0.0)}
         table.append(row)
@@ -364,7 +364,7 @@ def _entropy_section(summaries: list[dict[str, Any]]) -> list[str]:
         for row in s["entropies"]:
             cells = [
                 f"{1e4 * row[name]['bias']:.1f} ({1e4 * row[name]['rmse']:.1f})"
-                for name in ("plug_in", "miller_madow", "chao_shen", "held_out", "limit")
+                for name in ("plug_in", "miller_madow", "chao_shen", "held_out", "estimate")
             ]
             lines.append(
                 f"| {row['context']} | {_number(row['exact'], '.5f')} | {' | '.join(cells)} "

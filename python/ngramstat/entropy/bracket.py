@@ -112,9 +112,7 @@ def bracket_entropies(
     with np.errstate(invalid="ignore"):
         width = np.where(trusted, np.hypot(spread, uncertainty), high - low)
     # Without a drop, as after the end of a period, there is nothing to compare the width with.
-    resolved = (
-        (width <= RESOLVED_FRACTION * drops) & (drops > ROUNDING) & usable
-    )
+    resolved = (width <= RESOLVED_FRACTION * drops) & (drops > ROUNDING) & usable
     return Bracket(
         estimate=estimate,
         low=low,
