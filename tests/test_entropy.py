@@ -478,12 +478,13 @@ def test_lower_ends_stay_below_the_truth_where_counts_are_few():
 
 
 def test_brackets_are_consistent_over_contexts():
+    nothing, everything = np.zeros(4, bool), np.ones(2, bool)
     low, high = np.array([3.0, 1.0, 1.5, 0.5]), np.array([3.2, 2.0, 2.5, 2.4])
-    consistent = _non_increasing(low, high)
+    consistent = _non_increasing(low, high, nothing)
     assert consistent[0].tolist() == [3.0, 1.5, 1.5, 0.5]
     assert consistent[1].tolist() == [3.2, 2.0, 2.0, 2.0]
-    # Intervals that miss each other by chance stay as they are.
+    # Intervals of estimates that contradict the order by chance are widened.
     low, high = np.array([1.0, 1.1]), np.array([1.05, 1.2])
-    consistent = _non_increasing(low, high)
-    assert consistent[0].tolist() == [1.0, 1.1]
-    assert consistent[1].tolist() == [1.05, 1.2]
+    consistent = _non_increasing(low, high, everything)
+    assert consistent[0].tolist() == [1.0, 1.0]
+    assert consistent[1].tolist() == [1.2, 1.2]

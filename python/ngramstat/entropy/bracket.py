@@ -102,7 +102,7 @@ def bracket_entropies(
             np.minimum(estimate + np.hypot(above, uncertainty), np.fmax(loss_high, estimate)),
             np.fmax(loss_high, low),
         )
-    low, high = _non_increasing(np.maximum(low, 0.0), np.maximum(high, 0.0))
+    low, high = _non_increasing(np.maximum(low, 0.0), np.maximum(high, 0.0), trusted)
     estimate = np.where(trusted, np.clip(estimate, low, high), (low + high) / 2)
 
     drops = _drops(counts, estimate)
@@ -125,17 +125,18 @@ def bracket_entropies(
     )
 
 
-def _non_increasing(low: Floats, high: Floats) -> tuple[Floats, Floats]:
+def _non_increasing(low: Floats, high: Floats, trusted: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """The same brackets, consistent over n: H_n does not rise with n.
 
-    So a lower end also holds for all smaller n, and an upper end for all larger n. Where intervals
-    of neighbouring contexts miss each other by chance, which would turn a bracket around, it is
-    left as it was.
+    So a lower end also holds for all smaller n, and an upper end for all larger n: brackets between
+    counts and losses are narrowed to that. Intervals of trusted estimates share their noise, and
+    the narrowest intersection of many would miss the truth more often than each does; where they
+    contradict the order of H_n by chance, they are widened to it instead.
     """
-    consistent_low = np.fmax.accumulate(low[::-1])[::-1]
-    consistent_high = np.fmin.accumulate(high)
-    crossed = ~(consistent_low <= consistent_high)
-    return np.where(crossed, low, consistent_low), np.where(crossed, high, consistent_high)
+    low = np.where(trusted, low, np.fmax.accumulate(low[::-1])[::-1])
+    high = np.where(trusted, high, np.fmin.accumulate(high))
+    high = np.fmax(high, low)
+    return np.fmin.accumulate(low), np.fmax.accumulate(high[::-1])[::-1]
 
 
 def _deviations(counts: NgramStatistics, bootstrap: DocumentBootstrap) -> Floats:

@@ -142,7 +142,7 @@ class Extrapolation:
         By how much the estimate may still be biased: the size of the last correction, but at least
         a tenth of the whole correction. Infinite where the estimate is not trusted.
     trusted : bool
-        Whether the bias falls as the inverse of the size of the sample, or is negligible.
+        Whether the bias falls with the size of the sample as the estimate assumes.
     lower : float64
         A lower bound of H_n up to sampling error; see `_lower_end`.
     """
@@ -156,6 +156,7 @@ class Extrapolation:
 # The bias is seen in the differences of the entropies of the whole sample, its halves and its
 # quarters. Ratio of the second difference to the first: 2 where the bias is inversely proportional
 # to the size of the sample, near 1 where new n-grams keep appearing at any size.
+_MIN_RATIO = 1.5
 _REGULAR_RATIO = 1.9
 # Bounds of the ratio of one gain per doubling to that before it: a half where a bias is inversely
 # proportional to the size of the sample, and more as long as it falls more slowly.
@@ -178,8 +179,9 @@ def extrapolate(statistics: NgramStatistics) -> Extrapolation:
     With entropies H_1, H_2, H_4 of the whole sample, its halves and its quarters and a bias of
     a/T + b/T^2 for T targets (Miller 1955; Harris 1975), (8 H_1 - 6 H_2 + H_4) / 3 has neither
     term. Unlike counting n-grams (`miller_madow`) this also holds for clustered documents, whose
-    counts are worth fewer independent ones. Where the bias falls more slowly than 1/T, as it does
-    while new n-grams keep appearing, nothing is extrapolated and the estimate is not trusted.
+    counts are worth fewer independent ones. Where the bias falls more slowly than 1/T, it is
+    extrapolated with the power of T that is observed, and the uncertainty reaches back to the
+    first order; where it hardly falls, as while new n-grams keep appearing, nothing is trusted.
     Subsamples are weighted by their targets, which keeps the first-order term correct whatever
     their sizes; the higher orders are not used where sizes differ much, as with one very long
     document.
@@ -199,8 +201,8 @@ def extrapolate(statistics: NgramStatistics) -> Extrapolation:
     distinct = [_distinct(ngrams) for ngrams in statistics.whole.ngrams]
     ample = np.array(distinct) * _AMPLE_COUNTS <= targets
 
-    # Second order where the bias behaves as 1/T.
-    regular = unknown
+    # Second order where the bias behaves as 1/T, else the observed power of T.
+    regular = powers = unknown
     estimate = first
     if quarter is not None and _balanced(statistics):
         # No visible bias means no correction, but only with ample counts: contexts that were all
@@ -208,11 +210,14 @@ def extrapolate(statistics: NgramStatistics) -> Extrapolation:
         unbiased = np.abs(near) <= ROUNDING
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(unbiased, 0.0, (half - quarter) / near)
+            powered = whole + near / (ratio - 1)
         regular = (ratio >= _REGULAR_RATIO) | (unbiased & ample)
-        estimate = np.where(regular, (8 * whole - 6 * half + quarter) / 3, first)
-    trusted = regular | ample
+        powers = (ratio >= _MIN_RATIO) & ~regular
+        second = (8 * whole - 6 * half + quarter) / 3
+        estimate = np.where(regular, second, np.where(powers, powered, first))
+    trusted = regular | powers | ample
     estimate = np.where(trusted, estimate, np.maximum(first, lower))
-    size_of_correction = np.where(regular, np.abs(estimate - first), np.abs(near))
+    size_of_correction = np.where(regular | powers, np.abs(estimate - first), np.abs(near))
     uncertainty = np.maximum(size_of_correction, _MIN_UNCERTAINTY * np.abs(estimate - whole))
     return Extrapolation(
         estimate=estimate,
