@@ -68,7 +68,9 @@ def assemble_entropies(
         np.where(np.isfinite(loss.bracket_high), loss.bracket_high, loss.bracket_mean),
         float(copies),
     )
-    fits = refuse_contradicted(_learning_fits(curve, loss.half_width, options.level), bracket.low)
+    fits = refuse_contradicted(
+        _learning_fits(curve, loss.half_width, options.level), bracket.low, curve.losses[-1]
+    )
     gamma, gammas = _gamma(context, bracket, options.level)
     gamma_finite = gamma_finite_exponent(
         context,

@@ -71,6 +71,18 @@ class HeldOutLosses:
     training_tokens: int
     discounts: tuple[dict[str, Any], ...]
 
+    @property
+    def full_context_loss(self) -> Floats:
+        """Mean loss of the tokens with at least max_context tokens before them, (n_contexts,).
+
+        Of all tokens where documents are so short that there is none.
+        """
+        tokens = int((self.tokens - self.tokens_at_starts).sum())
+        if tokens == 0:
+            return self.losses.sum(axis=0) / self.tokens.sum()
+        mean: Floats = (self.losses - self.losses_at_starts).sum(axis=0) / tokens
+        return mean
+
 
 def discounts(counts: NDArray[np.uint64]) -> tuple[Floats, bool]:
     """Modified Kneser-Ney discounts D1, D2, D3+ of one order (Chen and Goodman 1999, eq. 26).

@@ -68,13 +68,15 @@ class LearningPoint:
     halvings : int
     tokens : int
         Trained on.
-    losses : (n_contexts,) float64
-        Nats per token.
+    losses, full_context : (n_contexts,) float64
+        Nats per token: over all held-out tokens, and over those that have as many tokens before
+        them in their document as the longest context, like the targets of H_n.
     """
 
     halvings: int
     tokens: int
     losses: Floats
+    full_context: Floats
 
 
 def _replicates(halvings: int) -> int:
@@ -133,6 +135,7 @@ def _point(held_out: HeldOutLosses, halvings: int) -> LearningPoint:
         halvings,
         held_out.training_tokens,
         held_out.losses.sum(axis=0) / held_out.tokens.sum(),
+        held_out.full_context_loss,
     )
 
 
@@ -156,24 +159,30 @@ class PooledCurve:
     replicates: NDArray[np.int64]
 
 
-def pooled_curve(whole: HeldOutLosses, points: list[LearningPoint]) -> PooledCurve:
+def pooled_curve(
+    whole: HeldOutLosses, points: list[LearningPoint], *, full_context: bool = False
+) -> PooledCurve:
     """Means over the replicates of each size, and their errors.
 
     The variance between replicates goes as one over their tokens; its constant is pooled over all
     sizes, because two or four replicates alone say little about their own spread, and the largest
-    size has one.
+    size has one. With `full_context` the losses are those of tokens like the targets of H_n.
     """
     all_points = [*points, _point(whole, 0)]
     halvings = sorted({point.halvings for point in all_points}, reverse=True)
     groups = [[p for p in all_points if p.halvings == h] for h in halvings]
     replicates = np.array([len(group) for group in groups], dtype=np.int64)
     tokens = np.array([np.mean([p.tokens for p in group]) for group in groups])
-    losses = np.array([np.mean([p.losses for p in group], axis=0) for group in groups])
+
+    def loss(point: LearningPoint) -> Floats:
+        return point.full_context if full_context else point.losses
+
+    losses = np.array([np.mean([loss(p) for p in group], axis=0) for group in groups])
     freedom = int((replicates - 1).sum())
     errors = None
     if freedom > 0:
         squares = sum(
-            np.sum([(p.losses - mean) ** 2 for p in group], axis=0) * size
+            np.sum([(loss(p) - mean) ** 2 for p in group], axis=0) * size
             for group, mean, size in zip(groups, losses, tokens, strict=True)
         )
         errors = np.sqrt(squares / freedom / (tokens * replicates)[:, None])

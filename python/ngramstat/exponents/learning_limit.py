@@ -34,9 +34,9 @@ _METHOD = "L = H + A P^-delta, delta drifting slowly, profile interval"
 DRIFT = 0.025
 # The logarithm of the true excess of the last loss over the limit, less that of the fit: mean and
 # standard deviation over Kneser-Ney curves of languages whose H_n is known (docs/estimators.md).
-# Contexts saturate one after the other, so delta rises with P, and falls for contexts longer than
-# the language's own; no prior of the drift alone describes both.
-_MISFIT_MEAN, _MISFIT_SPREAD = -0.1, 0.57
+# Contexts saturate one after the other, so delta rises with P more than its prior allows, and half
+# of the excess of a fit is not there.
+_MISFIT_MEAN, _MISFIT_SPREAD = -0.6, 0.25
 _MIN_SIZES = 4
 # Minimum span of the shorter windows, without the smallest sizes, that extend the interval.
 _MIN_SUBWINDOW_SPAN = 7.5
@@ -356,11 +356,15 @@ def allow_for_misfit(fit: LimitFit, first: float, last: float) -> LimitFit:
     )
 
 
-def refuse_contradicted(fits: Sequence[LimitFit], low: ArrayLike) -> list[LimitFit]:
-    """The fits of contexts n = 0, 1, ..., refused from the first that contradicts the counts on.
+def refuse_contradicted(
+    fits: Sequence[LimitFit], low: ArrayLike, last: ArrayLike
+) -> list[LimitFit]:
+    """The fits of contexts n = 0, 1, ..., refused from the first that is contradicted on.
 
     Where the interval of a limit lies below what counts prove of H_n, the curve bends in a way that
     the fit does not allow for; with more context it is farther from its limit, and bends more.
+    Where one more token of context does not lower the loss at the largest size, the learner does
+    not use it yet, and its curve says nothing about the limit.
 
     Parameters
     ----------
@@ -368,8 +372,10 @@ def refuse_contradicted(fits: Sequence[LimitFit], low: ArrayLike) -> list[LimitF
         By context.
     low : (n_contexts,) numbers
         Lower ends of H_n, from counts.
+    last : (n_contexts,) numbers
+        Losses at the largest size.
     """
-    bounds = np.asarray(low, dtype=np.float64)
+    bounds, losses = np.asarray(low, dtype=np.float64), np.asarray(last, dtype=np.float64)
     kept: list[LimitFit] = []
     reason = None
     for n, fit in enumerate(fits):
@@ -377,6 +383,11 @@ def refuse_contradicted(fits: Sequence[LimitFit], low: ArrayLike) -> list[LimitF
             reason = (
                 f"the limit at n = {n}, at most {fit.high:.3f}, contradicts the counts, by which "
                 f"H_{n} is at least {bounds[n]:.3f}"
+            )
+        if reason is None and n > 0 and not losses[n] < losses[n - 1]:
+            reason = (
+                f"{n} tokens of context give no smaller loss than {n - 1} at the largest size, so "
+                "the curve is far from its limit"
             )
         kept.append(
             fit if reason is None else dataclasses.replace(fit, identifiable=False, reason=reason)
