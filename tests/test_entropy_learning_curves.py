@@ -72,7 +72,12 @@ def test_errors_are_pooled_over_sizes():
     rng = np.random.default_rng(0)
     spread = 3.0
     points = [
-        LearningPoint(h, int(1e6 / 2**h), 2 + spread * np.sqrt(2**h / 1e6) * rng.standard_normal(3))
+        LearningPoint(
+            h,
+            int(1e6 / 2**h),
+            2 + spread * np.sqrt(2**h / 1e6) * rng.standard_normal(3),
+            np.zeros(3),
+        )
         for h in range(1, 7)
         for _ in range(60)
     ]

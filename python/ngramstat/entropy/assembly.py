@@ -68,8 +68,11 @@ def assemble_entropies(
         np.where(np.isfinite(loss.bracket_high), loss.bracket_high, loss.bracket_mean),
         float(copies),
     )
+    comparable = pooled_curve(held_out, list(points), full_context=True)
     fits = refuse_contradicted(
-        _learning_fits(curve, loss.half_width, options.level), bracket.low, curve.losses[-1]
+        _learning_fits(comparable, loss.half_width, options.level),
+        bracket.low,
+        comparable.losses[-1],
     )
     gamma, gammas = _gamma(context, bracket, options.level)
     gamma_finite = gamma_finite_exponent(
