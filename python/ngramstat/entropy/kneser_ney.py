@@ -78,9 +78,10 @@ class HeldOutLosses:
         Of all tokens where documents are so short that there is none.
         """
         tokens = int((self.tokens - self.tokens_at_starts).sum())
+        losses = self.losses - self.losses_at_starts
         if tokens == 0:
-            return self.losses.sum(axis=0) / self.tokens.sum()
-        mean: Floats = (self.losses - self.losses_at_starts).sum(axis=0) / tokens
+            losses, tokens = self.losses, int(self.tokens.sum())
+        mean: Floats = losses.sum(axis=0) / tokens
         return mean
 
 
