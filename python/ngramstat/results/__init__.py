@@ -10,7 +10,14 @@ from ngramstat.results.base import DrawableResult, Result
 from ngramstat.results.correlations import CorrelationResult, VocabCut
 from ngramstat.results.curves import Collapse, CurvesResult, CurveTable
 from ngramstat.results.entropies import EntropyResult, LearningCurve
-from ngramstat.results.exponent import Alternative, AlternativeKind, Exponent, Gate, Replicates
+from ngramstat.results.exponent import (
+    Alternative,
+    AlternativeKind,
+    Exponent,
+    Gate,
+    IntervalParts,
+    Replicates,
+)
 from ngramstat.results.prediction import (
     ContextPoint,
     HorizonPoint,
@@ -54,6 +61,7 @@ __all__ = [
     "Exponent",
     "Gate",
     "HorizonPoint",
+    "IntervalParts",
     "KgramTable",
     "LearningCurve",
     "LossFit",
