@@ -17,9 +17,16 @@ from ngramstat.covariance.options import CorrelationOptions
 from ngramstat.errors import NgramstatError
 from ngramstat.exponents.decay import METHOD, beta_exponent, replicate_exponents
 from ngramstat.exponents.decay_curve import MeasuredDecay
+from ngramstat.exponents.decay_difference import exponent_difference
 from ngramstat.exponents.intervals import percentile_interval
 from ngramstat.kernels import token_counts
-from ngramstat.results import CorrelationResult, Exponent, Replicates, VocabCut
+from ngramstat.results import (
+    CorrelationResult,
+    Exponent,
+    ExponentDifference,
+    Replicates,
+    VocabCut,
+)
 from ngramstat.sampling.design import FOLDS, SamplingDesign
 
 __all__ = ["FALSE_POSITIVE_RATE", "VALID_RATIO", "assemble_correlations"]
@@ -65,6 +72,7 @@ def assemble_correlations(
         **_top_tokens(design.corpus, measured),
         beta=beta,
         beta_sequential=beta_sequential,
+        composition_effect=_composition_effect(options, plain, sequential, beta, limits[1]),
         bootstrap=_bootstrap(design, options, plain, sequential, (beta, beta_sequential)),
         boundary=design.boundary.value,
         documents_are_blocks=design.are_blocks,
@@ -95,6 +103,16 @@ class _NormSeries:
     cross_fits: _CrossFits
     valid: NDArray[np.bool_]
     replicates: Floats
+
+    def decay(self, options: CorrelationOptions) -> MeasuredDecay:
+        """The debiased norms over the lags, to be fitted."""
+        return MeasuredDecay(
+            np.array(options.lags, dtype=np.int64),
+            self.cross_fits.debiased,
+            self.valid,
+            replicates=self.replicates,
+            left_out=self.cross_fits.left_out,
+        )
 
 
 def _plain_series(
@@ -181,17 +199,30 @@ def _beta(
             level=options.level,
         )
     return beta_exponent(
-        MeasuredDecay(
-            np.array(options.lags, dtype=np.int64),
-            series.cross_fits.debiased,
-            series.valid,
-            replicates=series.replicates,
-            left_out=series.cross_fits.left_out,
-        ),
+        series.decay(options),
         window=options.window,
         level=options.level,
         quantity="debiased norm",
         longest=longest,
+    )
+
+
+def _composition_effect(
+    options: CorrelationOptions,
+    plain: _NormSeries,
+    sequential: _NormSeries,
+    beta: Exponent,
+    longest: LagLimit | None,
+) -> ExponentDifference | None:
+    """beta with and without the composition of documents, on the same lags."""
+    if beta.window is None or not options.sequential:
+        return None
+    return exponent_difference(
+        plain.decay(options),
+        sequential.decay(options),
+        beta.window,
+        longest=None if longest is None else longest[0],
+        level=options.level,
     )
 
 

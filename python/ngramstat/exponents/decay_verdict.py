@@ -216,15 +216,17 @@ def lag_choice(
 ) -> float | None:
     """How much the choice of lags changes an exponent, as a fraction of its value.
 
-    The larger of two half widths: of the interval's part of the lags, and of the range over the
-    ends of the first stage. None where neither is known.
+    The larger of two half widths: of the interval's part of the lags (of the whole jackknife over
+    lags where the parts are not known), and of the range over the ends of the first stage. None
+    where neither is known.
     """
+    kinds = {AlternativeKind.BREAK_RANGE}
+    if parts is None:
+        kinds.add(AlternativeKind.LAG_JACKKNIFE)
     ranges = [
         (other.low, other.high)
         for other in alternatives
-        if other.kind is AlternativeKind.BREAK_RANGE
-        and other.low is not None
-        and other.high is not None
+        if other.kind in kinds and other.low is not None and other.high is not None
     ]
     if parts is not None and parts.lags is not None:
         ranges.append(parts.lags)
@@ -235,7 +237,7 @@ def lag_choice(
 
 def lag_choice_reason(value: float, alternatives: Sequence[Alternative]) -> str | None:
     """Why the end of the first stage decides too much of the exponent; None if it does not."""
-    change = lag_choice(value, None, alternatives)
+    change = lag_choice(value, IntervalParts(), alternatives)
     if change is None or change <= MAX_HALF_WIDTH:
         return None
     return (

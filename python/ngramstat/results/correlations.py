@@ -22,7 +22,7 @@ from ngramstat.results.base import (
     JsonObject,
     Result,
 )
-from ngramstat.results.exponent import Exponent, Replicates
+from ngramstat.results.exponent import Exponent, ExponentDifference, Replicates
 
 __all__ = ["CorrelationResult", "VocabCut"]
 
@@ -115,6 +115,8 @@ class CorrelationResult(DrawableResult):
         ||C(t)|| ~ t^-beta, from `norm_debiased`.
     beta_sequential : Exponent or None
         The same from `norm_sequential_debiased`.
+    composition_effect : ExponentDifference or None
+        `beta` less `beta_sequential` on the lags in the window of `beta` that both norms have.
     bootstrap : Replicates or None
         Exponents of the replicates behind the intervals.
     boundary : str
@@ -156,6 +158,7 @@ class CorrelationResult(DrawableResult):
     separator_share: FloatVector | None = None
     beta: Exponent
     beta_sequential: Exponent | None = None
+    composition_effect: ExponentDifference | None = None
     bootstrap: Replicates | None = None
     boundary: str = "stream"
     documents_are_blocks: bool = False

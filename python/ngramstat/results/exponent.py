@@ -10,7 +10,15 @@ from typing import Any, Self
 from ngramstat.errors import InputError
 from ngramstat.results.base import FloatVector, JsonObject, Result, Window
 
-__all__ = ["Alternative", "AlternativeKind", "Exponent", "Gate", "IntervalParts", "Replicates"]
+__all__ = [
+    "Alternative",
+    "AlternativeKind",
+    "Exponent",
+    "ExponentDifference",
+    "Gate",
+    "IntervalParts",
+    "Replicates",
+]
 
 
 def _number(value: float | None) -> str:
@@ -322,6 +330,33 @@ class Exponent(Result):
             row = [other.method, other.value, other.low, other.high]
             rows.append([*row, text(other.window), other.points, None, None])
         return header, rows
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExponentDifference(Result):
+    """Exponents of two curves, fitted to the same lags with the same weights.
+
+    Attributes
+    ----------
+    first, second : float
+        Both exponents.
+    difference, low, high : float
+        First less second, and its interval at `level`; no interval without replicates.
+    level : float
+    window : (float, float)
+        First and last lag that both curves have, inclusive.
+    points : int
+        Number of lags.
+    """
+
+    first: float
+    second: float
+    difference: float
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    window: Window
+    points: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
