@@ -10,20 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
+from ngramstat.covariance.boundary_effect import boundary_effect
 from ngramstat.covariance.cross_fit import MIN_FOLDS, CrossFit
 from ngramstat.covariance.lag_limits import LagLimit, crossing_limit, sequential_limit
 from ngramstat.covariance.measurement import LagMeasurement, TopTokens, most_frequent
 from ngramstat.covariance.options import CorrelationOptions
+from ngramstat.covariance.periodicity import find_periods
 from ngramstat.errors import NgramstatError
 from ngramstat.exponents.decay import METHOD, beta_exponent, replicate_exponents
 from ngramstat.exponents.decay_curve import MeasuredDecay
 from ngramstat.exponents.decay_difference import exponent_difference
+from ngramstat.exponents.decay_sensitivity import local_peaks
 from ngramstat.exponents.intervals import percentile_interval
 from ngramstat.kernels import token_counts
 from ngramstat.results import (
+    BoundaryEffect,
     CorrelationResult,
     Exponent,
     ExponentDifference,
+    Periodicity,
     Replicates,
     VocabCut,
 )
@@ -55,8 +60,11 @@ def assemble_correlations(
     sequential = _sequential_series(options, measured, columns)
     low, high = _norm_intervals(plain.replicates, options.level)
     limits = _lag_limits(design, options, sequential)
+    periodic = find_periods(design.corpus)
     beta = _beta(design, options, plain, limits[0])
+    beta = _with_periods(beta, plain.decay(options), periodic)
     beta_sequential = _beta(design, options, sequential, limits[1], is_measured=options.sequential)
+    beta_sequential = _with_periods(beta_sequential, sequential.decay(options), periodic)
     return CorrelationResult(
         lags=np.array(options.lags, dtype=np.int64),
         **columns,
@@ -68,6 +76,8 @@ def assemble_correlations(
         valid=plain.valid,
         valid_sequential=sequential.valid,
         crossing_share=_crossing_fractions(design, options),
+        periodic=periodic,
+        boundary_effect=_boundary_effect(design, options, columns, beta),
         vocab_cut=_vocab_cut(design.corpus, options, measured, columns["norm"]),
         **_top_tokens(design.corpus, measured),
         beta=beta,
@@ -167,6 +177,29 @@ def _crossing_fractions(design: SamplingDesign, options: CorrelationOptions) -> 
     return np.array([design.crossing_pairs(lag) / max(n - lag, 1) for lag in options.lags])
 
 
+def _boundary_effect(
+    design: SamplingDesign, options: CorrelationOptions, columns: dict[str, Any], beta: Exponent
+) -> BoundaryEffect | None:
+    """Whether the other boundary gives another curve."""
+    lags, floor = np.array(options.lags, dtype=np.int64), columns["noise_floor"]
+    # The noise floor of the pairs inside documents follows from the number of pairs.
+    inside = np.array([max(_pairs_inside(design, lag), 1) for lag in options.lags])
+    across = np.maximum(design.corpus.n_tokens - lags, 1)
+    factor = np.sqrt(across / inside) if design.boundary.across else np.sqrt(inside / across)
+    return boundary_effect(
+        lags,
+        columns["norm"],
+        columns["norm_other_boundary"],
+        (floor, floor * factor),
+        design.boundary,
+        beta,
+    )
+
+
+def _pairs_inside(design: SamplingDesign, lag: int) -> int:
+    return design.corpus.n_tokens - lag - design.crossing_pairs(lag)
+
+
 def _lag_limits(
     design: SamplingDesign, options: CorrelationOptions, sequential: _NormSeries
 ) -> tuple[LagLimit | None, LagLimit | None]:
@@ -205,6 +238,23 @@ def _beta(
         quantity="debiased norm",
         longest=longest,
     )
+
+
+def _with_periods(
+    beta: Exponent, decay: MeasuredDecay, periodic: Sequence[Periodicity]
+) -> Exponent:
+    """A refused exponent whose norms have peaks at a period names the structure and the remedy."""
+    if beta.reportable or not periodic:
+        return beta
+    curve = decay.curve(beta.level)
+    peaks = [lag for lag, _ in local_peaks(curve.where(curve.valid))]
+    reasons = [str(beta.reason)]
+    for found in periodic:
+        near = [lag for lag in peaks if found.repeats_at(lag)]
+        if near:
+            listed = ", ".join(map(str, near))
+            reasons.append(f"the norm has a peak at lag {listed}: {found.finding}; {found.remedy}")
+    return dataclasses.replace(beta, reason="; ".join(reasons))
 
 
 def _composition_effect(

@@ -7,7 +7,13 @@ entries of C(t) and its norms are dimensionless probabilities.
 from __future__ import annotations
 
 from ngramstat.results.base import DrawableResult, Result
-from ngramstat.results.correlations import CorrelationResult, VocabCut
+from ngramstat.results.correlations import (
+    BoundaryEffect,
+    CorrelationResult,
+    Periodicity,
+    PeriodicKind,
+    VocabCut,
+)
 from ngramstat.results.curves import Collapse, CurvesResult, CurveTable
 from ngramstat.results.entropies import EntropyResult, LearningCurve
 from ngramstat.results.exponent import (
@@ -51,6 +57,7 @@ __all__ = [
     "VALIDATION_SCHEMA",
     "Alternative",
     "AlternativeKind",
+    "BoundaryEffect",
     "Collapse",
     "Comparison",
     "ContextPoint",
@@ -68,6 +75,8 @@ __all__ = [
     "LearningCurve",
     "LossFit",
     "LossPoint",
+    "PeriodicKind",
+    "Periodicity",
     "Prediction",
     "Replicates",
     "Result",
