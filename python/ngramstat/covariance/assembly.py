@@ -62,9 +62,9 @@ def assemble_correlations(
     limits = _lag_limits(design, options, sequential)
     periodic = find_periods(design.corpus)
     beta = _beta(design, options, plain, limits[0])
-    beta = _with_periods(beta, plain.decay(options), periodic)
+    beta = _with_corpus(beta, plain.decay(options), design, periodic)
     beta_sequential = _beta(design, options, sequential, limits[1], is_measured=options.sequential)
-    beta_sequential = _with_periods(beta_sequential, sequential.decay(options), periodic)
+    beta_sequential = _with_corpus(beta_sequential, sequential.decay(options), design, periodic)
     return CorrelationResult(
         lags=np.array(options.lags, dtype=np.int64),
         **columns,
@@ -240,21 +240,30 @@ def _beta(
     )
 
 
-def _with_periods(
-    beta: Exponent, decay: MeasuredDecay, periodic: Sequence[Periodicity]
+def _with_corpus(
+    beta: Exponent, decay: MeasuredDecay, design: SamplingDesign, periodic: Sequence[Periodicity]
 ) -> Exponent:
-    """A refused exponent whose norms have peaks at a period names the structure and the remedy."""
-    if beta.reportable or not periodic:
-        return beta
-    curve = decay.curve(beta.level)
-    peaks = [lag for lag, _ in local_peaks(curve.where(curve.valid))]
-    reasons = [str(beta.reason)]
-    for found in periodic:
-        near = [lag for lag in peaks if found.repeats_at(lag)]
-        if near:
-            listed = ", ".join(map(str, near))
-            reasons.append(f"the norm has a peak at lag {listed}: {found.finding}; {found.remedy}")
-    return dataclasses.replace(beta, reason="; ".join(reasons))
+    """The exponent with the reasons against it that lie in the corpus.
+
+    Too few documents withdraw it; a periodic structure is named where it was refused and its norms
+    have a peak at the period.
+    """
+    reasons = [] if beta.reason is None else [beta.reason]
+    if beta.value is not None and design.too_few_documents is not None:
+        reasons.append(
+            f"the corpus has {design.too_few_documents} documents: blocks of them stand in, which "
+            "do not show how documents differ"
+        )
+    if reasons and periodic:
+        curve = decay.curve(beta.level)
+        peaks = [lag for lag, _ in local_peaks(curve.where(curve.valid))]
+        for found in periodic:
+            near = ", ".join(str(lag) for lag in peaks if found.repeats_at(lag))
+            if near:
+                reasons.append(
+                    f"the norm has a peak at lag {near}: {found.finding}; {found.remedy}"
+                )
+    return dataclasses.replace(beta, reportable=not reasons, reason="; ".join(reasons) or None)
 
 
 def _composition_effect(
