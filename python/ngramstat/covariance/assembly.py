@@ -20,7 +20,7 @@ from ngramstat.errors import NgramstatError
 from ngramstat.exponents.decay import METHOD, beta_exponent, replicate_exponents
 from ngramstat.exponents.decay_curve import MeasuredDecay
 from ngramstat.exponents.decay_difference import exponent_difference
-from ngramstat.exponents.decay_sensitivity import local_peaks
+from ngramstat.exponents.decay_sensitivity import raised_lags
 from ngramstat.exponents.intervals import percentile_interval
 from ngramstat.kernels import token_counts
 from ngramstat.results import (
@@ -256,12 +256,14 @@ def _with_corpus(
         )
     if reasons and periodic:
         curve = decay.curve(beta.level)
-        peaks = [lag for lag, _ in local_peaks(curve.where(curve.valid))]
+        curve = curve.where(curve.valid)
         for found in periodic:
-            near = ", ".join(str(lag) for lag in peaks if found.repeats_at(lag))
-            if near:
+            near = [found.repeats_at(lag) for lag in curve.lags.tolist()]
+            lags = raised_lags(curve, np.array(near, dtype=bool))
+            if lags:
+                listed = ", ".join(map(str, lags))
                 reasons.append(
-                    f"the norm has a peak at lag {near}: {found.finding}; {found.remedy}"
+                    f"the norm has a peak at lag {listed}: {found.finding}; {found.remedy}"
                 )
     return dataclasses.replace(beta, reportable=not reasons, reason="; ".join(reasons) or None)
 

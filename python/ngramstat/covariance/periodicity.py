@@ -127,11 +127,13 @@ def _regular_tokens(corpus: Corpus, pieces: list[Ints], total: int) -> list[Peri
     for token, parts in regular.items():
         gaps = np.concatenate(parts)
         low, period, high = np.quantile(gaps, [0.25, 0.5, 0.75], method="inverted_cdf")
-        kind = PeriodicKind.RECORDS
-        if token == corpus.separator:
-            kind = PeriodicKind.DOCUMENTS
-        elif corpus.tokenizer_path is None and high - low > _RECORD_SPREAD * period:
+        if high - low <= _RECORD_SPREAD * period:
+            is_end = token == corpus.separator
+            kind = PeriodicKind.DOCUMENTS if is_end else PeriodicKind.RECORDS
+        elif corpus.tokenizer_path is None and token != corpus.separator:
             kind = PeriodicKind.LINES
+        else:
+            continue  # documents of similar lengths; lines of text are recognised by their widths
         found += _structure(corpus, token, kind, gaps, total)
     return sorted(found, key=lambda p: (-p.share, p.token))
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ngramstat.exponents.criteria import MIN_SPAN
 from ngramstat.exponents.decay_curve import MIN_JACKKNIFE_LAGS, MODEL_MISFIT, DecayCurve
@@ -17,6 +18,7 @@ __all__ = [
     "document_jackknife",
     "lag_jackknife",
     "local_peaks",
+    "raised_lags",
     "window_range",
     "without_peaks",
 ]
@@ -166,6 +168,25 @@ def local_peaks(curve: DecayCurve) -> list[tuple[int, float]]:
         if excess > max(3 * error, MODEL_MISFIT):
             peaks.append((int(curve.lags[k]), math.expm1(excess)))
     return peaks
+
+
+def raised_lags(curve: DecayCurve, marked: NDArray[np.bool_]) -> list[int]:
+    """Marked lags that are local peaks, and of the marked ones the first largest if it is a rise.
+
+    A broad peak has no lag that stands above both neighbours. But its norm exceeds that of some
+    smaller lag that is not marked, by more than three standard errors and MODEL_MISFIT.
+    """
+    raised = {lag for lag, _ in local_peaks(curve)} & set(curve.lags[marked].astype(int).tolist())
+    if marked.any():
+        top = int(np.where(marked, curve.norm, -np.inf).argmax())
+        before = np.flatnonzero(~marked[:top])
+        if len(before):
+            low = int(before[curve.norm[before].argmin()])
+            rise = float(np.log(curve.norm[top] / curve.norm[low]))
+            error = math.hypot(float(curve.errors[top]), float(curve.errors[low]))
+            if rise > max(3 * error, MODEL_MISFIT):
+                raised.add(int(curve.lags[top]))
+    return sorted(raised)
 
 
 def without_peaks(curve: DecayCurve, peaks: Sequence[tuple[int, float]]) -> Alternative | None:
