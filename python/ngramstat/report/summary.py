@@ -32,6 +32,7 @@ from ngramstat.results import (
     CorrelationResult,
     CurvesResult,
     EntropyResult,
+    Exponent,
     HorizonPoint,
     LossFit,
     LossPoint,
@@ -136,20 +137,7 @@ def _exponents(run: RunResult) -> list[str]:
         label, meaning = _SYMBOLS[name]
         row = f"  {label:<17} {estimate(exponent):<23} {scope(exponent):<19} {meaning}"
         lines.append(row.rstrip())
-        if not exponent.reportable:
-            lines += wrap(f"not reportable: {exponent.reason}", indent=20)
-        if name in ("beta", "gamma"):
-            others = [
-                text
-                for other in exponent.alternatives
-                # The headline is the first stage: its numbers stand above already.
-                if other.kind is not AlternativeKind.FIRST_STAGE and (text := _alternative(other))
-            ]
-            parts = interval_parts(exponent)
-            if parts:
-                lines += wrap(parts, indent=20)
-            if others:
-                lines += wrap("or " + "; ".join(others), indent=20)
+        lines += _exponent_details(name, exponent)
     if any(e.value is not None and not e.reportable for e in exponents.values()):
         lines += wrap("(in parentheses: computed, but not reportable)", indent=2)
     lines += wrap(
@@ -158,6 +146,27 @@ def _exponents(run: RunResult) -> list[str]:
         "below.",
         indent=2,
     )
+    return lines
+
+
+def _exponent_details(name: str, exponent: Exponent) -> list[str]:
+    """Why it is not reportable, the parts of its interval, and the alternatives."""
+    lines: list[str] = []
+    if not exponent.reportable:
+        lines += wrap(f"not reportable: {exponent.reason}", indent=20)
+    if name not in ("beta", "gamma"):
+        return lines
+    parts = interval_parts(exponent)
+    if parts:
+        lines += wrap(parts, indent=20)
+    others = [
+        text
+        for other in exponent.alternatives
+        # The headline is the first stage: its numbers stand above already.
+        if other.kind is not AlternativeKind.FIRST_STAGE and (text := _alternative(other))
+    ]
+    if others:
+        lines += wrap("or " + "; ".join(others), indent=20)
     return lines
 
 
