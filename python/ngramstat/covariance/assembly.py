@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from ngramstat.corpus import Corpus
 from ngramstat.covariance.boundary_effect import boundary_effect
 from ngramstat.covariance.cross_fit import MIN_FOLDS, CrossFit
-from ngramstat.covariance.lag_limits import LagLimit, crossing_limit, sequential_limit
+from ngramstat.covariance.lag_limits import (
+    MAX_OF_DOCUMENT,
+    LagLimit,
+    crossing_limit,
+    sequential_limit,
+)
 from ngramstat.covariance.measurement import LagMeasurement, TopTokens, most_frequent
 from ngramstat.covariance.options import CorrelationOptions
 from ngramstat.covariance.periodicity import find_periods
@@ -245,15 +250,13 @@ def _with_corpus(
 ) -> Exponent:
     """The exponent with the reasons against it that lie in the corpus.
 
-    Too few documents withdraw it; a periodic structure is named where it was refused and its norms
+    Blocks that are no documents withdraw it; a periodic structure is named where it was refused and its norms
     have a peak at the period.
     """
     reasons = [] if beta.reason is None else [beta.reason]
-    if beta.value is not None and design.too_few_documents is not None:
-        reasons.append(
-            f"the corpus has {design.too_few_documents} documents: blocks of them stand in, which "
-            "do not show how documents differ"
-        )
+    blocks = None if beta.window is None else _blocks_reason(design, beta.window[1])
+    if blocks is not None:
+        reasons.append(blocks)
     if reasons and periodic:
         curve = decay.curve(beta.level)
         curve = curve.where(curve.valid)
@@ -266,6 +269,24 @@ def _with_corpus(
                     f"the norm has a peak at lag {listed}: {found.finding}; {found.remedy}"
                 )
     return dataclasses.replace(beta, reportable=not reasons, reason="; ".join(reasons) or None)
+
+
+def _blocks_reason(design: SamplingDesign, last_lag: float) -> str | None:
+    """Why the spread of blocks of the stream is no error of an exponent; None where it is one."""
+    if not design.are_blocks:
+        return None
+    if design.too_few_documents is not None:
+        return (
+            f"the corpus has {design.too_few_documents} documents: blocks of them stand in, which "
+            "do not show how documents differ"
+        )
+    length = design.corpus.n_tokens / len(design.documents)
+    if last_lag <= MAX_OF_DOCUMENT * length:
+        return None
+    return (
+        f"blocks of {length:,.0f} tokens stand in for documents, and at lags beyond a quarter of "
+        "that they depend on each other"
+    )
 
 
 def _composition_effect(

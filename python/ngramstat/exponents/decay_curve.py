@@ -258,7 +258,7 @@ class DecayCurve:
         value = -float(slope_weights(log_lags, weights) @ np.log(self.norm))
         lags: tuple[float, float] | None = None
         by_lags = 0.0
-        if len(self.lags) >= MIN_JACKKNIFE_LAGS:
+        if len(self.lags) >= 3:  # two cannot be left one out
             whole, noise = self.lag_variance(
                 lambda rows: -slope_weights(log_lags[rows], weights[rows])
             )
