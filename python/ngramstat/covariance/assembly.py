@@ -250,8 +250,8 @@ def _with_corpus(
 ) -> Exponent:
     """The exponent with the reasons against it that lie in the corpus.
 
-    Blocks that are no documents withdraw it; a periodic structure is named where it was refused and its norms
-    have a peak at the period.
+    Blocks that are no documents withdraw it; a periodic structure is named where it was refused and
+    its norms have a peak at the period.
     """
     reasons = [] if beta.reason is None else [beta.reason]
     blocks = None if beta.window is None else _blocks_reason(design, beta.window[1])
