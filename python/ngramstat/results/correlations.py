@@ -140,6 +140,8 @@ class Periodicity(Result):
             PeriodicKind.RECORDS: "as in records of one length",
             PeriodicKind.DOCUMENTS: "so the documents have one length",
         }[self.kind]
+        if self.kind is PeriodicKind.LINES and self.text is None:
+            what = "as in lines of similar lengths, such as wrapped ones"
         distance = f"every {self.period:g} tokens"
         if self.high > self.low:
             distance += f" ({self.low:g} to {self.high:g})"
@@ -148,6 +150,8 @@ class Periodicity(Result):
     @property
     def remedy(self) -> str:
         """What to do about it."""
+        if self.kind is PeriodicKind.LINES and self.text is None:
+            return "if these are wrapped lines, unwrap them before tokenizing"
         return {
             PeriodicKind.LINES: "unwrap the lines before tokenizing",
             PeriodicKind.RECORDS: "leave such files out, or make every record a document",
