@@ -23,6 +23,7 @@ from ngramstat.results import (
     CurveTable,
     EntropyResult,
     Exponent,
+    ExponentDifference,
     LearningCurve,
     Replicates,
 )
@@ -182,7 +183,7 @@ def test_predict_puts_it_together() -> None:
     assert gates["gamma"].passed is False
     assert gates["fast learning"].passed is None
     assert gates["decades of lags"].value == pytest.approx(math.log10(64))
-    assert gates["document composition"].passed is False
+    assert gates["document composition"].passed is None  # no norms to compare
     assert gates["choice of lags"].passed is None
     assert [p.lag for p in result.threshold] == list(LAGS)
     assert result.threshold[0].tokens == pytest.approx((0.24 / 0.01) ** 2)
@@ -194,7 +195,7 @@ def test_predict_puts_it_together() -> None:
     assert result == type(result).from_dict(result.to_dict())
 
 
-@pytest.mark.parametrize(("half_width", "passed"), [(0.1, True), (0.2, False)])
+@pytest.mark.parametrize(("half_width", "passed"), [(0.2, True), (0.3, False)])
 def test_choice_of_lags_gate(half_width: float, passed: bool) -> None:
     correlations, entropies = make_parts()
     jackknife = Alternative(
@@ -209,6 +210,39 @@ def test_choice_of_lags_gate(half_width: float, passed: bool) -> None:
     gate = next(g for g in result.gates if g.name == "choice of lags")
     assert gate.passed is passed
     assert gate.value == pytest.approx(half_width / 0.88)
+
+
+@pytest.mark.parametrize(
+    ("difference", "half_width", "last", "passed"),
+    [
+        (0.02, 0.05, 40, True),
+        (0.145, 0.01, 40, False),
+        # A poor measurement does not pass more easily than a good one.
+        (0.02, 0.3, 40, None),
+        (0.145, 0.3, 40, False),
+        (0.02, 0.05, 5, None),  # less than a decade says nothing about the window of beta
+    ],
+)
+def test_composition_gate(
+    difference: float, half_width: float, last: int, passed: bool | None
+) -> None:
+    correlations, entropies = make_parts()
+    effect = ExponentDifference(
+        first=0.88,
+        second=0.88 - difference,
+        difference=difference,
+        low=difference - half_width,
+        high=difference + half_width,
+        window=(1, last),
+        points=5,
+    )
+    result = predict(replace(correlations, composition_effect=effect), entropies)
+    gate = next(g for g in result.gates if g.name == "document composition")
+    assert gate.passed is passed
+    assert gate.value == pytest.approx(difference)
+    # A gate that fails is part of the verdict on alpha.
+    assert result.alpha_finite.reportable is (passed is not False)
+    assert ("document composition" in str(result.alpha_finite.reason)) is (passed is False)
 
 
 def test_horizon_beyond_the_fitted_window_is_a_lower_bound() -> None:

@@ -171,7 +171,7 @@ def test_contract_field_names() -> None:
     assert set(data["prediction"]) >= {"alpha", "alpha_finite", "gates", "horizon", "threshold"}
     assert set(data["correlations"]["beta"]) == {
         "value", "low", "high", "level", "window", "points", "method", "reportable", "reason",
-        "alternatives", "weights",
+        "alternatives", "weights", "parts",
     }  # fmt: skip
     assert data["correlations"]["beta"]["window"] == [1, 32]
 
@@ -181,7 +181,7 @@ def test_alternatives_are_flat_objects_with_a_kind() -> None:
     assert data == [
         {
             "kind": "single_law", "method": "single", "value": 0.3, "low": None, "high": None,
-            "window": [1, 64], "points": None, "r2": 0.9, "reason": None,
+            "window": [1, 64], "points": None, "parts": None, "r2": 0.9, "reason": None,
         }
     ]  # fmt: skip
     assert make_exponent().alternatives_of(AlternativeKind.SECOND_STAGE) == ()

@@ -10,16 +10,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
+from ngramstat.covariance.boundary_effect import boundary_effect
 from ngramstat.covariance.cross_fit import MIN_FOLDS, CrossFit
-from ngramstat.covariance.lag_limits import LagLimit, crossing_limit, sequential_limit
+from ngramstat.covariance.lag_limits import (
+    MAX_OF_DOCUMENT,
+    LagLimit,
+    crossing_limit,
+    sequential_limit,
+)
 from ngramstat.covariance.measurement import LagMeasurement, TopTokens, most_frequent
 from ngramstat.covariance.options import CorrelationOptions
+from ngramstat.covariance.periodicity import find_periods
 from ngramstat.errors import NgramstatError
 from ngramstat.exponents.decay import METHOD, beta_exponent, replicate_exponents
 from ngramstat.exponents.decay_curve import MeasuredDecay
+from ngramstat.exponents.decay_difference import exponent_difference
+from ngramstat.exponents.decay_sensitivity import raised_lags
 from ngramstat.exponents.intervals import percentile_interval
 from ngramstat.kernels import token_counts
-from ngramstat.results import CorrelationResult, Exponent, Replicates, VocabCut
+from ngramstat.results import (
+    BoundaryEffect,
+    CorrelationResult,
+    Exponent,
+    ExponentDifference,
+    Periodicity,
+    Replicates,
+    VocabCut,
+)
 from ngramstat.sampling.design import FOLDS, SamplingDesign
 
 __all__ = ["FALSE_POSITIVE_RATE", "VALID_RATIO", "assemble_correlations"]
@@ -48,8 +65,11 @@ def assemble_correlations(
     sequential = _sequential_series(options, measured, columns)
     low, high = _norm_intervals(plain.replicates, options.level)
     limits = _lag_limits(design, options, sequential)
+    periodic = find_periods(design.corpus)
     beta = _beta(design, options, plain, limits[0])
+    beta = _with_corpus(beta, plain.decay(options), design, periodic)
     beta_sequential = _beta(design, options, sequential, limits[1], is_measured=options.sequential)
+    beta_sequential = _with_corpus(beta_sequential, sequential.decay(options), design, periodic)
     return CorrelationResult(
         lags=np.array(options.lags, dtype=np.int64),
         **columns,
@@ -61,10 +81,13 @@ def assemble_correlations(
         valid=plain.valid,
         valid_sequential=sequential.valid,
         crossing_share=_crossing_fractions(design, options),
+        periodic=periodic,
+        boundary_effect=_boundary_effect(design, options, columns, beta),
         vocab_cut=_vocab_cut(design.corpus, options, measured, columns["norm"]),
         **_top_tokens(design.corpus, measured),
         beta=beta,
         beta_sequential=beta_sequential,
+        composition_effect=_composition_effect(options, plain, sequential, beta, limits[1]),
         bootstrap=_bootstrap(design, options, plain, sequential, (beta, beta_sequential)),
         boundary=design.boundary.value,
         documents_are_blocks=design.are_blocks,
@@ -95,6 +118,16 @@ class _NormSeries:
     cross_fits: _CrossFits
     valid: NDArray[np.bool_]
     replicates: Floats
+
+    def decay(self, options: CorrelationOptions) -> MeasuredDecay:
+        """The debiased norms over the lags, to be fitted."""
+        return MeasuredDecay(
+            np.array(options.lags, dtype=np.int64),
+            self.cross_fits.debiased,
+            self.valid,
+            replicates=self.replicates,
+            left_out=self.cross_fits.left_out,
+        )
 
 
 def _plain_series(
@@ -149,6 +182,29 @@ def _crossing_fractions(design: SamplingDesign, options: CorrelationOptions) -> 
     return np.array([design.crossing_pairs(lag) / max(n - lag, 1) for lag in options.lags])
 
 
+def _boundary_effect(
+    design: SamplingDesign, options: CorrelationOptions, columns: dict[str, Any], beta: Exponent
+) -> BoundaryEffect | None:
+    """Whether the other boundary gives another curve."""
+    lags, floor = np.array(options.lags, dtype=np.int64), columns["noise_floor"]
+    # The noise floor of the pairs inside documents follows from the number of pairs.
+    inside = np.array([max(_pairs_inside(design, lag), 1) for lag in options.lags])
+    across = np.maximum(design.corpus.n_tokens - lags, 1)
+    factor = np.sqrt(across / inside) if design.boundary.across else np.sqrt(inside / across)
+    return boundary_effect(
+        lags,
+        columns["norm"],
+        columns["norm_other_boundary"],
+        (floor, floor * factor),
+        design.boundary,
+        beta,
+    )
+
+
+def _pairs_inside(design: SamplingDesign, lag: int) -> int:
+    return design.corpus.n_tokens - lag - design.crossing_pairs(lag)
+
+
 def _lag_limits(
     design: SamplingDesign, options: CorrelationOptions, sequential: _NormSeries
 ) -> tuple[LagLimit | None, LagLimit | None]:
@@ -181,17 +237,74 @@ def _beta(
             level=options.level,
         )
     return beta_exponent(
-        MeasuredDecay(
-            np.array(options.lags, dtype=np.int64),
-            series.cross_fits.debiased,
-            series.valid,
-            replicates=series.replicates,
-            left_out=series.cross_fits.left_out,
-        ),
+        series.decay(options),
         window=options.window,
         level=options.level,
         quantity="debiased norm",
         longest=longest,
+    )
+
+
+def _with_corpus(
+    beta: Exponent, decay: MeasuredDecay, design: SamplingDesign, periodic: Sequence[Periodicity]
+) -> Exponent:
+    """The exponent with the reasons against it that lie in the corpus.
+
+    Blocks that are no documents withdraw it; a periodic structure is named where it was refused and
+    its norms have a peak at the period.
+    """
+    reasons = [] if beta.reason is None else [beta.reason]
+    blocks = None if beta.window is None else _blocks_reason(design, beta.window[1])
+    if blocks is not None:
+        reasons.append(blocks)
+    if reasons and periodic:
+        curve = decay.curve(beta.level)
+        curve = curve.where(curve.valid)
+        for found in periodic:
+            near = [found.repeats_at(lag) for lag in curve.lags.tolist()]
+            lags = raised_lags(curve, np.array(near, dtype=bool))
+            if lags:
+                listed = ", ".join(map(str, lags))
+                reasons.append(
+                    f"the norm has a peak at lag {listed}: {found.finding}; {found.remedy}"
+                )
+    return dataclasses.replace(beta, reportable=not reasons, reason="; ".join(reasons) or None)
+
+
+def _blocks_reason(design: SamplingDesign, last_lag: float) -> str | None:
+    """Why the spread of blocks of the stream is no error of an exponent; None where it is one."""
+    if not design.are_blocks:
+        return None
+    if design.too_few_documents is not None:
+        return (
+            f"the corpus has {design.too_few_documents} documents: blocks of them stand in, which "
+            "do not show how documents differ"
+        )
+    length = design.corpus.n_tokens / len(design.documents)
+    if last_lag <= MAX_OF_DOCUMENT * length:
+        return None
+    return (
+        f"blocks of {length:,.0f} tokens stand in for documents, and at lags beyond a quarter of "
+        "that they depend on each other"
+    )
+
+
+def _composition_effect(
+    options: CorrelationOptions,
+    plain: _NormSeries,
+    sequential: _NormSeries,
+    beta: Exponent,
+    longest: LagLimit | None,
+) -> ExponentDifference | None:
+    """beta with and without the composition of documents, on the same lags."""
+    if beta.window is None or not options.sequential:
+        return None
+    return exponent_difference(
+        plain.decay(options),
+        sequential.decay(options),
+        beta.window,
+        longest=None if longest is None else longest[0],
+        level=options.level,
     )
 
 

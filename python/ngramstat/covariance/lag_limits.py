@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LagLimit", "crossing_limit", "sequential_limit"]
+__all__ = ["MAX_OF_DOCUMENT", "LagLimit", "crossing_limit", "sequential_limit"]
 
 Floats = NDArray[np.float64]
 # The largest lag to fit, and why no more.
@@ -25,7 +25,7 @@ _MIN_LEFT_RATIO = 3.0
 _MIN_UNSEEN = 0.25
 # Lags are at most this fraction of a typical document's length: longer ones have few pairs, and the
 # start and the end of the document shape them.
-_MAX_OF_DOCUMENT = 0.25
+MAX_OF_DOCUMENT = 0.25
 
 
 def crossing_limit(lags: NDArray[np.int64], crossing: Floats) -> LagLimit | None:
@@ -77,7 +77,7 @@ def sequential_limit(
         return None
     # Half of the tokens lie in documents at most this long.
     typical = float(lengths[np.searchsorted(np.cumsum(lengths), lengths.sum() / 2)])
-    short = lags <= _MAX_OF_DOCUMENT * typical
+    short = lags <= MAX_OF_DOCUMENT * typical
     by_length = _last_before(
         lags,
         ~short,

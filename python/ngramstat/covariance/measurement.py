@@ -52,7 +52,8 @@ __all__ = ["LagMeasurement", "TopTokens", "measure_lags", "most_frequent"]
 
 Floats = NDArray[np.float64]
 
-# The floor is compared with a factor of 1.5, so a per mille of it is plenty.
+# Of norms that are compared with factors of 1.25 and more: the floor, and that of the other
+# boundary. A per mille is plenty.
 _FLOOR_TOLERANCE = 1e-3
 _NORM_TOLERANCE = 1e-7
 # Singular vectors of halves are estimates anyway: their noise is far above this.
@@ -128,6 +129,7 @@ class LagMeasurement:
     position_norm: float
     position_floor: float
     full_norm: float
+    norm_other_boundary: float
     separator_share: float
     replicates: Floats
     sequential_replicates: Floats
@@ -317,6 +319,7 @@ class LagMeasurer:
                 position_norm=position,
                 position_floor=position_floor,
                 full_norm=self._full_norm(lag, counts, gpu_stream, triplets.right),
+                norm_other_boundary=self._norm_of_other_boundary(counts, triplets.right),
                 separator_share=self._separator_fraction(lag),
                 replicates=self._replicates(lag, triplets),
                 sequential_replicates=sequential.replicates,
@@ -382,6 +385,26 @@ class LagMeasurer:
         unrestricted = self._covariances(lag, counts, None, gpu_stream)
         triplets = leading_singular_triplets(
             unrestricted.covariance(), 1, tolerance=_NORM_TOLERANCE, start=start
+        )
+        return float(triplets.values[0])
+
+    def _norm_of_other_boundary(self, counts: PairCounts | None, start: Floats) -> float:
+        """The norm with pairs that cross documents left out where they count, and conversely.
+
+        NaN where pairs are not counted, without documents, and where a half of them has no pair.
+        """
+        if counts is None or self.design.are_blocks:
+            return float("nan")
+        other = PairStatistics(
+            counts,
+            across=not self.design.boundary.across,
+            threads=self.threads,
+            vocab_mask=self.vocab_mask,
+        )
+        if min(other.half_pairs) == 0:
+            return float("nan")
+        triplets = leading_singular_triplets(
+            other.covariance(), 1, value_tolerance=_FLOOR_TOLERANCE, start=start
         )
         return float(triplets.values[0])
 

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.exponents.criteria import DECISIVE_BIC, MIN_R2, MIN_SPAN, MIN_USABLE
-from ngramstat.exponents.decay_curve import MODEL_MISFIT, DecayCurve, MeasuredDecay
+from ngramstat.exponents.criteria import DECISIVE_BIC, MIN_SPAN
+from ngramstat.exponents.decay_curve import MODEL_MISFIT, DecayCurve, MeasuredDecay, TotalInterval
 from ngramstat.exponents.decay_sensitivity import (
     break_range,
     document_jackknife,
@@ -29,14 +29,10 @@ from ngramstat.exponents.decay_sensitivity import (
     window_range,
     without_peaks,
 )
-from ngramstat.exponents.fit import (
-    BrokenPowerLaw,
-    broken_power_law,
-    exponential_law_bic,
-    power_law,
-)
-from ngramstat.exponents.intervals import replicates_missing
-from ngramstat.results import Alternative, AlternativeKind, Exponent
+from ngramstat.exponents.decay_verdict import lag_choice_reason, reasons_not_to_report
+from ngramstat.exponents.fit import BrokenPowerLaw, broken_power_law, power_law
+from ngramstat.exponents.intervals import percentile_interval
+from ngramstat.results import Alternative, AlternativeKind, Exponent, IntervalParts
 
 __all__ = [
     "METHOD",
@@ -55,6 +51,8 @@ _PAPER_WINDOW = (1, 32)
 # The error of a jackknife over 16 folds has a relative error of a fifth, so a ratio to the error of
 # the bootstrap above this one is not chance.
 _WIDE_JACKKNIFE = 1.5
+# Of the order of the deviations that stand for the choice of lags in the replicates.
+_LAG_SEED = 11
 
 
 def scaling_window(
@@ -122,10 +120,11 @@ def beta_exponent(
     Both stages are among the alternatives, each with value, interval, window, points and its own
     `reportable` and `reason`, and so is the single law.
 
-    The interval is the sampling error over documents in that window: every replicate is fitted with
-    the weights of the headline. The choice of lags often moves the exponent more. Its effect is
-    among the alternatives: the range over all windows of a decade or more, single lags left out,
-    the break moved, equal weights. Local peaks are named in the method.
+    The interval is the total of two parts in quadrature: the sampling error over documents in that
+    window (every replicate is fitted with the weights of the headline; the jackknife over documents
+    where it is wider), and what leaving out single lags changes beyond their sampling errors.
+    Beside them `parts` holds the range over all windows of a decade or more. Other choices are
+    among the alternatives: the break moved, equal weights. Local peaks are named in the method.
 
     Parameters
     ----------
@@ -136,7 +135,7 @@ def beta_exponent(
         First and last lag to use, inclusive. It is used as given, but the gates still apply: a
         window that holds a norm without a logarithm is not reportable.
     level : float
-        Confidence level of the percentile interval.
+        Confidence level of the interval.
     min_points : int
         Minimum number of valid lags in the window.
     quantity : str
@@ -148,8 +147,9 @@ def beta_exponent(
     -------
     Exponent
         Not reportable, with the reason, if: fewer than `min_points` valid lags; window under one
-        decade; R^2 < 0.7; an exponential fits better by more than 10 in BIC; no (or too few)
-        replicates; or an interval that reaches zero.
+        decade; R^2 < 0.7; an exponential fits better by more than 10 in BIC; the halves of the
+        window disagree, or one of them does not fall; no (or too few) replicates; an interval that
+        reaches zero or farther than MAX_HALF_WIDTH; or a choice of lags that changes it by more.
 
     Raises
     ------
@@ -181,30 +181,39 @@ def _assessed_fit(
 ) -> Exponent:
     """The exponent of the headline's window, with its alternatives and reasons not to report it."""
     selected, headline = stages.selected, stages.headline
-    low, high, _ = headline.interval(headline.weights)
+    total = headline.interval(headline.weights)
+    value = headline.fit.exponent
     peaks = local_peaks(selected)
-    jackknife = _jackknife_over_documents(decay, headline)
-    method = [
-        fit_method,
-        *_window_notes(selection, stages),
-        *_point_notes(headline, peaks),
-        *_interval_notes(low, jackknife),
-    ]
-    reasons = _reasons(headline, min_points) + _missing_lags(decay, headline)
-    if reasons and selection.shortened_by and headline.lags[-1] == selection.window[1]:
-        reasons.append("lags beyond {:g} are left out, as {}".format(*selection.shortened_by))
-    alternatives = [
+    jackknife = document_jackknife(headline)
+    windows = window_range(selected, headline)
+    found = [
         *_stage_alternatives(stages, min_points),
-        window_range(selected, headline),
+        windows,
         *_other_windows(decay.curve(headline.level), headline, selection),
         without_peaks(headline, [peak for peak in peaks if _in_window(headline, peak[0])]),
         lag_jackknife(headline),
         jackknife,
     ]
+    alternatives = tuple(entry for entry in found if entry is not None)
+    method = [
+        fit_method,
+        *_window_notes(selection, stages),
+        *_point_notes(headline, peaks),
+        *_interval_notes(total, jackknife),
+    ]
+    reasons = reasons_not_to_report(headline, min_points) + _missing_lags(decay, headline)
+    by_lags = lag_choice_reason(value, alternatives)
+    if by_lags is not None:
+        reasons.append(by_lags)
+    if reasons and selection.shortened_by and headline.lags[-1] == selection.window[1]:
+        reasons.append("lags beyond {:g} are left out, as {}".format(*selection.shortened_by))
+    of_windows = None
+    if windows is not None and windows.low is not None and windows.high is not None:
+        of_windows = (windows.low, windows.high)
     return Exponent(
-        value=headline.fit.exponent,
-        low=low,
-        high=high,
+        value=value,
+        low=total.low,
+        high=total.high,
         level=headline.level,
         window=(float(headline.lags[0]), float(headline.lags[-1])),
         points=len(headline.lags),
@@ -212,7 +221,8 @@ def _assessed_fit(
         reportable=not reasons,
         reason="; ".join(reasons) or None,
         weights=headline.weights,
-        alternatives=tuple(entry for entry in alternatives if entry is not None),
+        parts=IntervalParts(documents=total.documents, lags=total.lags, window=of_windows),
+        alternatives=alternatives,
     )
 
 
@@ -220,6 +230,10 @@ def replicate_exponents(
     fitted: Exponent, lags: ArrayLike, norm: ArrayLike, replicates: ArrayLike
 ) -> Floats:
     """The exponent of every replicate of a curve, in the window and with the weights of its fit.
+
+    Its spread is that of the total interval. The deviations of a replicate, which it shares with
+    other exponents of the same resampling, are stretched to the part of the documents; an
+    independent normal deviation of each, always the same one, adds the part of the lags.
 
     Parameters
     ----------
@@ -246,7 +260,33 @@ def replicate_exponents(
     if int(inside.sum()) != len(fitted.weights):
         return without_fit
     curve = DecayCurve(xs[inside], ys[inside], reps[:, inside], None, inside[inside], fitted.level)
-    return curve.replicate_exponents(np.asarray(fitted.weights))
+    exponents = curve.replicate_exponents(np.asarray(fitted.weights))
+    return exponents if fitted.parts is None else _with_total_spread(exponents, fitted)
+
+
+def _with_total_spread(exponents: Floats, fitted: Exponent) -> Floats:
+    """Replicates of the exponent whose percentiles are its total interval."""
+    from scipy.special import ndtri
+
+    value, parts = fitted.value, fitted.parts
+    if value is None or parts is None or not np.isfinite(exponents).any():
+        return exponents
+    spread = exponents - value
+    if parts.documents is not None:
+        low, high = percentile_interval(spread, fitted.level)
+        for side, edge, wanted in (
+            (spread < 0, low, parts.documents[0] - value),
+            (spread > 0, high, parts.documents[1] - value),
+        ):
+            if edge * wanted > 0:
+                spread[side] *= wanted / edge
+    if parts.lags is not None:
+        count = len(spread)
+        normal = ndtri((np.arange(count) + 0.5) / count)
+        deviations = np.random.default_rng(_LAG_SEED).permutation(normal)
+        error = (parts.lags[1] - value) / float(ndtri((1 + fitted.level) / 2))
+        spread += error * deviations
+    return value + spread
 
 
 # --- the window ------------------------------------------------------------------------------
@@ -359,78 +399,22 @@ def _point_notes(headline: DecayCurve, peaks: list[tuple[int, float]]) -> Iterat
         )
 
 
-def _interval_notes(low: float | None, jackknife: Alternative | None) -> Iterator[str]:
-    """Where the interval comes from, and whether the document jackknife supports it."""
-    if low is not None:
-        yield "percentile interval of document-bootstrap replicates, window fixed"
+def _interval_notes(total: TotalInterval, jackknife: Alternative | None) -> Iterator[str]:
+    """What the interval consists of, and whether the document jackknife supports the bootstrap."""
+    if total.low is not None:
+        yield (
+            "interval: resampled documents in quadrature with what leaving out single lags changes "
+            "beyond sampling, window fixed"
+        )
     ratio = None if jackknife is None else jackknife.extra["ratio"]
     if ratio is not None and ratio > _WIDE_JACKKNIFE:
         yield (
-            f"the document jackknife's error is {ratio:.1f} times the bootstrap's: the interval "
-            "may be too narrow"
+            f"the document jackknife's error is {ratio:.1f} times the bootstrap's: resampling "
+            "documents alone would understate it"
         )
 
 
 # --- whether it can be reported ---------------------------------------------------------------
-
-
-def _reasons(curve: DecayCurve, min_points: int) -> list[str]:
-    """Why this curve in this window is not a measured power law."""
-    return _range_reasons(curve, min_points) + _law_reasons(curve) + _interval_reasons(curve)
-
-
-def _range_reasons(curve: DecayCurve, min_points: int) -> list[str]:
-    """Whether the window holds enough lags over enough decades."""
-    first, last = float(curve.lags[0]), float(curve.lags[-1])
-    reasons = []
-    valid = int(np.sum(curve.valid))
-    if valid < min_points:
-        reasons.append(
-            f"{valid} valid lag(s) in the window {first:g}..{last:g}, {min_points} needed"
-        )
-    if last / first < MIN_SPAN:
-        reasons.append(
-            f"the window {first:g}..{last:g} spans {math.log10(last / first):.2f} decades, 1 needed"
-        )
-    return reasons
-
-
-def _law_reasons(curve: DecayCurve) -> list[str]:
-    """Whether the norm falls, and as a power law."""
-    fit = curve.fit
-    reasons = []
-    if fit.r2 < MIN_R2:
-        reasons.append(f"a power law explains R^2 = {fit.r2:.2f} of the decay, {MIN_R2} needed")
-    if len(curve.lags) >= 3:
-        power = power_law(curve.lags, curve.norm, curve.smooth_weights)
-        advantage = power.bic - exponential_law_bic(curve.lags, curve.norm, curve.smooth_weights)
-        if advantage > DECISIVE_BIC:
-            reasons.append(
-                f"not a power law: exponential decay fits better (BIC by {advantage:.0f})"
-            )
-    _, high, _ = curve.interval(curve.weights)
-    if high is not None and high <= 0:
-        reasons.append("the norm rises over the window")
-    elif fit.exponent <= 0:
-        reasons.append("the norm does not fall over the window")
-    return reasons
-
-
-def _interval_reasons(curve: DecayCurve) -> list[str]:
-    """Whether there is an interval to report, and whether it excludes zero."""
-    low, high, usable = curve.interval(curve.weights)
-    missing = replicates_missing(curve.replicates_count, curve.level)
-    reasons = [] if missing is None else [missing]
-    if curve.replicates_count == 0:
-        return reasons
-    if usable < MIN_USABLE:
-        reasons.append(
-            f"only {100 * usable:.0f}% of the bootstrap replicates have positive norms "
-            "in the whole window"
-        )
-    if low is not None and high is not None and low <= 0 < high:
-        reasons.append("the interval includes zero")
-    return reasons
 
 
 def _in_window(curve: DecayCurve, lag: float) -> bool:
@@ -445,13 +429,6 @@ def _missing_lags(decay: MeasuredDecay, headline: DecayCurve) -> list[str]:
 
 
 # --- the alternatives -------------------------------------------------------------------------
-
-
-def _jackknife_over_documents(decay: MeasuredDecay, headline: DecayCurve) -> Alternative | None:
-    if decay.left_out is None:
-        return None
-    inside = decay.has_log & (decay.lags >= headline.lags[0]) & (decay.lags <= headline.lags[-1])
-    return document_jackknife(headline, decay.left_out[:, inside], headline.bootstrap_error)
 
 
 def _stage_alternatives(stages: _Stages, min_points: int) -> list[Alternative | None]:
@@ -470,7 +447,7 @@ def _stage_alternatives(stages: _Stages, min_points: int) -> list[Alternative | 
         ]
 
     def stage(kind: AlternativeKind, method: str, curve: DecayCurve) -> Alternative | None:
-        why = "; ".join(_reasons(curve, min_points)) or None
+        why = "; ".join(reasons_not_to_report(curve, min_points)) or None
         return curve.alternative(
             kind, method, extra=delta_bic | {"reportable": why is None, "reason": why}
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from ngramstat.errors import InputError
 from ngramstat.exponents.fit import PowerLaw, power_law, scatter_weights, slope_weights
 from ngramstat.exponents.intervals import percentile_interval
-from ngramstat.results import Alternative, AlternativeKind
+from ngramstat.results import Alternative, AlternativeKind, IntervalParts
 
-__all__ = ["MODEL_MISFIT", "DecayCurve", "MeasuredDecay"]
+__all__ = ["MIN_JACKKNIFE_LAGS", "MODEL_MISFIT", "DecayCurve", "MeasuredDecay", "TotalInterval"]
 
 Floats = NDArray[np.float64]
 
@@ -23,6 +24,12 @@ Floats = NDArray[np.float64]
 # are measured. It is therefore the smallest scatter in the weights, and a smaller deviation is not
 # called a second stage or a peak.
 MODEL_MISFIT = 0.05
+
+# With fewer points, leaving one out does not show how much one point moves the fit.
+MIN_JACKKNIFE_LAGS = 4
+# Folds of the documents, from which a jackknife over both halves of them has two degrees of freedom
+# or more.
+_MIN_FOLDS = 4
 
 
 class MeasuredDecay:
@@ -94,8 +101,36 @@ class MeasuredDecay:
 
     def curve(self, level: float) -> DecayCurve:
         """The lags whose norm has a logarithm, to be fitted with intervals at `level`."""
-        every = DecayCurve(self.lags, self.norm, self.replicates, self.floor, self.valid, level)
+        every = DecayCurve(
+            self.lags, self.norm, self.replicates, self.floor, self.valid, level, self.left_out
+        )
         return every.where(self.has_log)
+
+
+@dataclass(frozen=True)
+class TotalInterval:
+    """The interval of an exponent from all that is known of its error.
+
+    Attributes
+    ----------
+    low, high : float or None
+        Documents and choice of lags in quadrature, each side by itself; None without replicates.
+    documents, lags : (float, float) or None
+        Both parts as intervals around the value.
+    usable : float
+        Fraction of the replicates that can be fitted.
+    """
+
+    low: float | None
+    high: float | None
+    documents: tuple[float, float] | None
+    lags: tuple[float, float] | None
+    usable: float
+
+    @property
+    def parts(self) -> IntervalParts:
+        """The parts, for results."""
+        return IntervalParts(documents=self.documents, lags=self.lags)
 
 
 @dataclass(frozen=True)
@@ -113,6 +148,9 @@ class DecayCurve:
     valid : (n,) bool
     level : float
         Confidence level of the intervals.
+    left_out : (n_folds, n) float64 or None
+        Norms with one fold of the documents left out. The first and the last half of the folds are
+        two jackknives, each over one half of the documents.
     """
 
     lags: Floats
@@ -121,6 +159,7 @@ class DecayCurve:
     floor: Floats | None
     valid: NDArray[np.bool_]
     level: float
+    left_out: Floats | None = None
 
     def within(self, low: float, high: float) -> DecayCurve:
         """The lags from `low` to `high`, inclusive."""
@@ -135,6 +174,7 @@ class DecayCurve:
             None if self.floor is None else self.floor[selected],
             self.valid[selected],
             self.level,
+            None if self.left_out is None else self.left_out[:, selected],
         )
 
     @cached_property
@@ -163,6 +203,23 @@ class DecayCurve:
         """The weighted power law."""
         return power_law(self.lags, self.norm, self.weights)
 
+    @cached_property
+    def log_deviations(self) -> Floats:
+        """Log replicates less their mean, (n_usable, n); those with a norm of zero or less not."""
+        if self.replicates is None or len(self.lags) == 0:
+            return np.zeros((0, len(self.lags)))
+        logs = np.log(self.replicates[self._usable])
+        return logs - logs.mean(axis=0) if len(logs) else logs
+
+    @cached_property
+    def _usable(self) -> NDArray[np.bool_]:
+        """Replicates in which every norm is positive."""
+        assert self.replicates is not None
+        usable: NDArray[np.bool_] = np.all(
+            np.isfinite(self.replicates) & (self.replicates > 0), axis=1
+        )
+        return usable
+
     def replicate_exponents(self, weights: Floats) -> Floats:
         """Exponent of every replicate, NaN where a norm is not positive; (n_rep,).
 
@@ -172,12 +229,9 @@ class DecayCurve:
         """
         if self.replicates is None or len(self.lags) < 2:
             return np.full(self.replicates_count, np.nan)
-        usable = np.all(np.isfinite(self.replicates) & (self.replicates > 0), axis=1)
-        exponents = np.full(len(usable), np.nan)
-        if usable.any():
-            logs = np.log(self.replicates[usable])
-            centred = logs - logs.mean(axis=0) + np.log(self.norm)
-            exponents[usable] = -centred @ slope_weights(np.log(self.lags), weights)
+        exponents = np.full(len(self.replicates), np.nan)
+        centred = self.log_deviations + np.log(self.norm)
+        exponents[self._usable] = -centred @ slope_weights(np.log(self.lags), weights)
         return exponents
 
     @property
@@ -187,15 +241,94 @@ class DecayCurve:
         exponents = exponents[np.isfinite(exponents)]
         return float(exponents.std(ddof=1)) if len(exponents) > 1 else None
 
-    def interval(self, weights: Floats) -> tuple[float | None, float | None, float]:
-        """Percentile interval of the exponent, and the fraction of usable replicates."""
+    def interval(self, weights: Floats) -> TotalInterval:
+        """The total interval of the exponent with these weights of the lags.
+
+        Documents: percentiles of the replicates, or the jackknife over folds of documents where it
+        is wider. Lags: see `lag_variance`, as a normal interval.
+        """
+        from scipy.special import ndtri
+
         exponents = self.replicate_exponents(weights)
         usable = int(np.isfinite(exponents).sum())
         fraction = usable / len(exponents) if len(exponents) else 0.0
+        if len(self.lags) < 2:
+            return TotalInterval(None, None, None, None, fraction)
+        log_lags = np.log(self.lags)
+        value = -float(slope_weights(log_lags, weights) @ np.log(self.norm))
+        lags: tuple[float, float] | None = None
+        by_lags = 0.0
+        if len(self.lags) >= 3:  # two cannot be left one out
+            whole, noise = self.lag_variance(
+                lambda rows: -slope_weights(log_lags[rows], weights[rows])
+            )
+            by_lags = float(ndtri((1 + self.level) / 2)) * math.sqrt(max(whole - noise, 0.0))
+            lags = (value - by_lags, value + by_lags)
         if usable == 0:
-            return None, None, fraction
+            return TotalInterval(None, None, None, lags, fraction)
+        jackknife = self.jackknife_error(weights)
+        least = 0.0 if jackknife is None else jackknife[1]
         low, high = percentile_interval(exponents, self.level)
-        return low, high, fraction
+        below, above = max(value - low, least, 0.0), max(high - value, least, 0.0)
+        return TotalInterval(
+            value - math.hypot(below, by_lags),
+            value + math.hypot(above, by_lags),
+            (value - below, value + above),
+            lags,
+            fraction,
+        )
+
+    def lag_variance(
+        self, linear_form: Callable[[NDArray[np.int64]], Floats]
+    ) -> tuple[float, float]:
+        """Leave-one-lag-out variance of a statistic, and what sampling errors contribute to it.
+
+        A law that holds exactly has the second alone: sampling errors of the single lags, which the
+        replicates show too. Only the difference is an effect of the choice of lags.
+
+        Parameters
+        ----------
+        linear_form : callable
+            Takes the indices of the lags used, (m,), and returns the coefficients of their log
+            norms, (m,).
+
+        Returns
+        -------
+        (float, float)
+            (n - 1) / n sum_j (s_j - mean s)^2 over the statistics s_j without lag j, and its mean
+            over the replicates' deviations from the curve, 0 without replicates.
+        """
+        n = len(self.lags)
+        matrix = np.zeros((n, n))
+        for j in range(n):
+            rows = np.delete(np.arange(n), j)
+            matrix[j, rows] = linear_form(rows)
+        matrix -= matrix.mean(axis=0)
+        matrix *= math.sqrt((n - 1) / n)
+        variance = float(np.sum((matrix @ np.log(self.norm)) ** 2))
+        deviations = self.log_deviations
+        if len(deviations) < 2:
+            return variance, 0.0
+        noise = float(np.sum((deviations @ matrix.T) ** 2)) / (len(deviations) - 1)
+        return variance, noise
+
+    def jackknife_error(self, weights: Floats) -> tuple[float, float] | None:
+        """Standard error of the exponent by leaving out folds of documents, and its half width.
+
+        The half width is at `level`, by Student's t. None without folds or with norms that are not
+        positive.
+        """
+        left_out = self.left_out
+        if left_out is None or len(left_out) < _MIN_FOLDS or not np.all(left_out > 0):
+            return None
+        from scipy.stats import t as student
+
+        slope = slope_weights(np.log(self.lags), weights)
+        value = -float(slope @ np.log(self.norm))
+        halves = (-np.log(left_out) @ slope).reshape(2, -1)
+        m = halves.shape[1]
+        error = math.sqrt((m - 1) / m * float(np.sum((halves - value) ** 2)))
+        return error, float(student.ppf((1 + self.level) / 2, 2 * (m - 1))) * error
 
     @property
     def replicates_count(self) -> int:
@@ -215,14 +348,15 @@ class DecayCurve:
             return None
         weights = np.ones(len(self.lags)) if equal_weights else self.weights
         fit = power_law(self.lags, self.norm, weights)
-        low, high, _ = self.interval(weights)
+        total = self.interval(weights)
         return Alternative(
             kind=kind,
             method=method,
             value=fit.exponent,
-            low=low,
-            high=high,
+            low=total.low,
+            high=total.high,
             window=(float(self.lags[0]), float(self.lags[-1])),
             points=len(self.lags),
+            parts=total.parts,
             extra={"r2": fit.r2} | dict(extra or {}),
         )

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.exponents.criteria import MIN_SPAN
-from ngramstat.exponents.decay_curve import MODEL_MISFIT, DecayCurve
-from ngramstat.exponents.fit import power_law, slope_weights
+from ngramstat.exponents.decay_curve import MIN_JACKKNIFE_LAGS, MODEL_MISFIT, DecayCurve
+from ngramstat.exponents.fit import slope_weights
 from ngramstat.results import Alternative, AlternativeKind
 
 __all__ = [
@@ -18,16 +18,13 @@ __all__ = [
     "document_jackknife",
     "lag_jackknife",
     "local_peaks",
+    "raised_lags",
     "window_range",
     "without_peaks",
 ]
 
-Floats = NDArray[np.float64]
-
 # A window may equally well end this much later: by about one lag more at three lags an octave.
 _LATER_END = 1.3
-# With fewer points, leaving one out does not show how much one point moves the fit.
-_MIN_POINTS = 4
 
 
 def window_range(valid: DecayCurve, window: DecayCurve) -> Alternative | None:
@@ -49,7 +46,7 @@ def window_range(valid: DecayCurve, window: DecayCurve) -> Alternative | None:
     for start in window.lags.tolist():
         for end in pool.lags.tolist():
             part = pool.within(start, end)
-            if end >= MIN_SPAN * start and len(part.lags) >= _MIN_POINTS:
+            if end >= MIN_SPAN * start and len(part.lags) >= MIN_JACKKNIFE_LAGS:
                 fits.append((part.fit.exponent, start, end))
     if len(fits) < 2:
         return None
@@ -77,7 +74,7 @@ def break_range(selected: DecayCurve, headline: DecayCurve, earliest: float) -> 
     """
     first, last = float(selected.lags[0]), float(headline.lags[-1])
     ends = [float(lag) for lag in headline.lags if lag >= earliest and lag > first]
-    if len(ends) < 2 or len(headline.lags) < _MIN_POINTS:
+    if len(ends) < 2 or len(headline.lags) < MIN_JACKKNIFE_LAGS:
         return None
     slopes = [selected.within(first, end).fit.exponent for end in ends]
     return Alternative(
@@ -93,68 +90,47 @@ def break_range(selected: DecayCurve, headline: DecayCurve, earliest: float) -> 
 
 
 def lag_jackknife(curve: DecayCurve) -> Alternative | None:
-    """Leave-one-lag-out interval: sensitivity to single lags, not sampling error.
+    """Leave-one-lag-out interval: sensitivity to single lags, their sampling errors included.
 
     None below four lags.
     """
     n = len(curve.lags)
-    if n < _MIN_POINTS:
+    if n < MIN_JACKKNIFE_LAGS:
         return None
-    from scipy.stats import norm as normal
+    from scipy.special import ndtri
 
-    def slope(lag_indices: Sequence[int]) -> float:
-        rows = list(lag_indices)
-        return power_law(curve.lags[rows], curve.norm[rows], curve.weights[rows]).exponent
-
-    full = slope(range(n))
-    left_out = np.array([slope([i for i in range(n) if i != j]) for j in range(n)])
-    error = math.sqrt((n - 1) / n * float(np.sum((left_out - left_out.mean()) ** 2)))
-    half_width = float(normal.ppf((1 + curve.level) / 2)) * error
+    log_lags, weights = np.log(curve.lags), curve.weights
+    variance, _ = curve.lag_variance(lambda rows: -slope_weights(log_lags[rows], weights[rows]))
+    half_width = float(ndtri((1 + curve.level) / 2)) * math.sqrt(variance)
+    value = curve.fit.exponent
     return Alternative(
         kind=AlternativeKind.LAG_JACKKNIFE,
         method="leave-one-lag-out jackknife interval",
-        value=full,
-        low=full - half_width,
-        high=full + half_width,
+        value=value,
+        low=value - half_width,
+        high=value + half_width,
         window=(float(curve.lags[0]), float(curve.lags[-1])),
         points=n,
     )
 
 
-def document_jackknife(
-    curve: DecayCurve, left_out: Floats, bootstrap_error: float | None
-) -> Alternative | None:
+def document_jackknife(curve: DecayCurve) -> Alternative | None:
     """Interval from norms with one fold of the documents left out at all lags.
 
     It checks the bootstrap, which keeps the singular vectors fixed and adds the noise of every lag
     independently: a fold is left out at all lags together, and from the vectors as well.
 
-    Parameters
-    ----------
-    curve : DecayCurve
-        The window of the headline.
-    left_out : (n_folds, n) float64
-        At the lags of `curve`. The first and the last half of the folds are two jackknives, each
-        over one half of the documents.
-    bootstrap_error : float or None
-        Standard error of the bootstrap, to be compared with.
-
     Returns
     -------
     Alternative or None
-        With `standard_error` and its `ratio` to that of the bootstrap; None if a norm is not
-        positive.
+        With `standard_error` and its `ratio` to that of the bootstrap; None without folds, or if a
+        norm is not positive.
     """
-    if len(left_out) < 4 or not np.all(left_out > 0):
+    found = curve.jackknife_error(curve.weights)
+    if found is None:
         return None
-    from scipy.stats import t as student
-
-    value = curve.fit.exponent
-    others = -np.log(left_out) @ slope_weights(np.log(curve.lags), curve.weights)
-    halves = others.reshape(2, -1)
-    m = halves.shape[1]
-    error = math.sqrt((m - 1) / m * float(np.sum((halves - value) ** 2)))
-    half_width = float(student.ppf((1 + curve.level) / 2, 2 * (m - 1))) * error
+    error, half_width = found
+    value, bootstrap_error = curve.fit.exponent, curve.bootstrap_error
     return Alternative(
         kind=AlternativeKind.DOCUMENT_JACKKNIFE,
         method="document jackknife",
@@ -194,10 +170,29 @@ def local_peaks(curve: DecayCurve) -> list[tuple[int, float]]:
     return peaks
 
 
+def raised_lags(curve: DecayCurve, marked: NDArray[np.bool_]) -> list[int]:
+    """Marked lags that are local peaks, and of the marked ones the first largest if it is a rise.
+
+    A broad peak has no lag that stands above both neighbours. But its norm exceeds that of some
+    smaller lag that is not marked, by more than three standard errors and MODEL_MISFIT.
+    """
+    raised = {lag for lag, _ in local_peaks(curve)} & set(curve.lags[marked].astype(int).tolist())
+    if marked.any():
+        top = int(np.where(marked, curve.norm, -np.inf).argmax())
+        before = np.flatnonzero(~marked[:top])
+        if len(before):
+            low = int(before[curve.norm[before].argmin()])
+            rise = float(np.log(curve.norm[top] / curve.norm[low]))
+            error = math.hypot(float(curve.errors[top]), float(curve.errors[low]))
+            if rise > max(3 * error, MODEL_MISFIT):
+                raised.add(int(curve.lags[top]))
+    return sorted(raised)
+
+
 def without_peaks(curve: DecayCurve, peaks: Sequence[tuple[int, float]]) -> Alternative | None:
     """The fit with the local peaks left out; None without peaks or with too few lags left."""
     smooth = ~np.isin(curve.lags, [lag for lag, _ in peaks])
-    if not peaks or int(smooth.sum()) < _MIN_POINTS:
+    if not peaks or int(smooth.sum()) < MIN_JACKKNIFE_LAGS:
         return None
     return curve.where(smooth).alternative(
         AlternativeKind.WITHOUT_PEAKS,

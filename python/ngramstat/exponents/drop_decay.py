@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from ngramstat.errors import InputError
 from ngramstat.exponents.criteria import DECISIVE_BIC, MIN_USABLE
 from ngramstat.exponents.intervals import percentile_interval, replicates_missing
-from ngramstat.results import Alternative, AlternativeKind, Exponent
+from ngramstat.results import Alternative, AlternativeKind, Exponent, IntervalParts
 
 __all__ = ["MIN_DROPS", "gamma_of_drops", "replicate_drop_gammas"]
 
@@ -146,10 +146,21 @@ def gamma_of_drops(
         points=fits.points,
         method=method + "; percentile interval over documents, with and without c, and a free c",
         weights=fits.weights,
+        parts=IntervalParts(documents=_documents(drops, fits, first, last, level)),
         reportable=not reasons,
         reason="; ".join(reasons) or None,
         alternatives=tuple(_alternatives(fits)),
     )
+
+
+def _documents(
+    drops: _Drops, fits: _Fits, first: int, last: int, level: float
+) -> tuple[float, float] | None:
+    """The part of the interval that one law has over resampled documents."""
+    low, high, _ = drops.interval(first, last, (fits.law,), level)
+    if low is None or high is None:
+        return None
+    return min(low, fits.law.gamma), max(high, fits.law.gamma)
 
 
 def _refusal(drops: _Drops, first: int, last: int) -> str | None:

@@ -18,7 +18,7 @@ from ngramstat.errors import InputError
 from ngramstat.exponents.criteria import MAX_BEND, MIN_CONTEXTS, MIN_R2
 from ngramstat.exponents.fit import power_law, shifted_power_law, slope_weights
 from ngramstat.exponents.intervals import percentile_interval, replicates_missing
-from ngramstat.results import Alternative, AlternativeKind, Exponent
+from ngramstat.results import Alternative, AlternativeKind, Exponent, IntervalParts
 
 __all__ = ["gamma_exponent", "gamma_finite_exponent", "replicate_gammas", "shifted_alternative"]
 
@@ -275,6 +275,7 @@ def gamma_finite_exponent(
         window=(float(inside.n[0]), float(inside.n[-1])),
         points=len(inside.n),
         method=method + ("" if low is None else "; percentile interval of document replicates"),
+        parts=IntervalParts(documents=None if low is None or high is None else (low, high)),
         reportable=not reasons,
         reason="; ".join(reasons) or None,
         alternatives=tuple(alternatives),

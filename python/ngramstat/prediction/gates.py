@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from ngramstat.exponents.criteria import MIN_SPAN
+from ngramstat.exponents.criteria import MAX_HALF_WIDTH, MIN_SPAN
+from ngramstat.exponents.decay_verdict import lag_choice
 from ngramstat.exponents.learning_limit import LimitFit
 from ngramstat.results import (
-    AlternativeKind,
     CorrelationResult,
     EntropyResult,
     Exponent,
+    ExponentDifference,
     Gate,
     HorizonPoint,
     StagePoint,
 )
 
 __all__ = [
+    "COMPOSITION_GATE",
     "HORIZON_GATE",
     "context_gate",
     "exponent_gates",
@@ -28,14 +30,13 @@ __all__ = [
 
 # The name by which the figure of horizons finds this gate; its threshold is half of the context.
 HORIZON_GATE = "horizon inside the context"
+# Of the gates on lags, the one that beta itself does not depend on; alpha does.
+COMPOSITION_GATE = "document composition"
 
 _MIN_DECADES = math.log10(MIN_SPAN)
-# beta from raw norms and from norms without document composition should agree within this, or
-# within the interval.
+# beta may change by this much when the composition of documents is removed: the size of the paper's
+# errors of beta.
 _MAX_DIFFERENCE = 0.1
-# Relative error of beta from the choice of lags, which alpha inherits. The paper's own, from a
-# bootstrap over lags, is 17% on WikiText-103 and 7% on TinyStories.
-_MAX_SENSITIVITY = 0.15
 # A model whose context is this many horizons long is limited by data, not by its context.
 _CONTEXT_PER_HORIZON = 2.0
 
@@ -61,7 +62,7 @@ def exponent_gates(correlations: CorrelationResult, entropies: EntropyResult) ->
 
 def lag_gates(correlations: CorrelationResult) -> list[Gate]:
     """Whether the decay of ||C(t)|| is one that the theory can use."""
-    beta, sequential = correlations.beta, correlations.beta_sequential
+    beta = correlations.beta
     decades = None if beta.window is None else math.log10(beta.window[1] / beta.window[0])
     gates = [
         Gate(
@@ -73,43 +74,50 @@ def lag_gates(correlations: CorrelationResult) -> list[Gate]:
         ),
         _stability_gate(beta),
     ]
-    difference = allowed = None
-    if sequential is not None and sequential.value is not None and beta.value is not None:
-        difference = abs(sequential.value - beta.value)
-        allowed = _MAX_DIFFERENCE
-        if beta.low is not None and beta.high is not None:
-            allowed = max(allowed, (beta.high - beta.low) / 2)
-    gates.append(
-        Gate(
-            name="document composition",
-            passed=None if difference is None or allowed is None else difference <= allowed,
-            value=difference,
-            threshold=allowed,
-            meaning="beta is the same with the composition of documents removed from C(t)",
-        )
-    )
+    gates.append(_composition_gate(correlations.composition_effect))
     return gates
+
+
+def _composition_gate(effect: ExponentDifference | None) -> Gate:
+    """Whether beta stays the same with the composition of documents removed, on the same lags.
+
+    It passes where the whole interval of the difference is allowed, so that a poor measurement does
+    not pass more easily than a good one, and fails where the difference itself is not allowed.
+    """
+    meaning = "beta is the same with the composition of documents removed from C(t)"
+    passed: bool | None = None
+    if effect is None:
+        meaning += "; too few lags have both norms"
+    else:
+        first, last = effect.window
+        meaning += f", {effect.second:.3f} and {effect.first:.3f} on lags {first:g}..{last:g}"
+        if last < MIN_SPAN * first:
+            meaning += ", less than a decade"
+        elif abs(effect.difference) > _MAX_DIFFERENCE:
+            passed = False
+        elif effect.low is not None and effect.high is not None:
+            meaning += f"; the difference is {effect.low:.3f} to {effect.high:.3f}"
+            if max(-effect.low, effect.high) <= _MAX_DIFFERENCE:
+                passed = True
+    return Gate(
+        name=COMPOSITION_GATE,
+        passed=passed,
+        value=None if effect is None else abs(effect.difference),
+        threshold=_MAX_DIFFERENCE,
+        meaning=meaning,
+    )
 
 
 def _stability_gate(beta: Exponent) -> Gate:
     """Whether beta depends on single lags or on the exact end of its window."""
-    changes = [
-        (other.high - other.low) / 2
-        for other in beta.alternatives_of(
-            AlternativeKind.BREAK_RANGE, AlternativeKind.LAG_JACKKNIFE
-        )
-        if other.low is not None and other.high is not None
-    ]
-    change = None
-    if changes and beta.value is not None and beta.value > 0:
-        change = max(changes) / beta.value
+    change = lag_choice(beta.value, beta.parts, beta.alternatives)
     return Gate(
         name="choice of lags",
-        passed=None if change is None else change <= _MAX_SENSITIVITY,
+        passed=None if change is None else change <= MAX_HALF_WIDTH,
         value=change,
-        threshold=_MAX_SENSITIVITY,
-        meaning="beta changes by a small fraction of its value when single lags are left out or "
-        "the break is moved; its interval includes only the sampling error",
+        threshold=MAX_HALF_WIDTH,
+        meaning="beta changes by at most a third of its value when single lags are left out or the "
+        "end of the first stage is moved; its interval includes the former",
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from ngramstat.exponents.learning_limit import LimitFit
 from ngramstat.prediction.alpha import alpha_draws, alpha_exponent, paired_replicates
 from ngramstat.prediction.collapse import collapse
 from ngramstat.prediction.gates import (
+    COMPOSITION_GATE,
     context_gate,
     exponent_gates,
     fast_learning_gate,
@@ -171,9 +172,19 @@ def _alpha(correlations: CorrelationResult, entropies: EntropyResult, name: str)
     gamma: Exponent = getattr(entropies, name)
     pairs = paired_replicates(correlations, entropies, name)
     beta = correlations.beta
+    alpha = alpha_exponent(gamma, beta, method=_METHODS[name], replicates=pairs)
+    failed = [
+        f"{gate.name}: the difference is {gate.value:.3f}, {gate.threshold:.3g} allowed"
+        for gate in lag_gates(correlations)
+        # The others are among the reasons of beta.
+        if gate.name == COMPOSITION_GATE and gate.passed is False
+    ]
+    if failed:
+        reasons = [*([] if alpha.reason is None else [alpha.reason]), *failed]
+        alpha = replace(alpha, reportable=False, reason="; ".join(reasons))
     return _Alpha(
         "alpha" if name == "gamma" else "alpha_finite",
-        alpha_exponent(gamma, beta, method=_METHODS[name], replicates=pairs),
+        alpha,
         gamma,
         alpha_draws(gamma, beta, replicates=pairs),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ngramstat.report.markup import text_of
+from ngramstat.report.notes import interval_parts
 from ngramstat.results import Exponent
 
 __all__ = ["SYMBOLS", "exponent_row", "value_and_interval"]
@@ -38,5 +39,8 @@ def exponent_row(name: str, exponent: Exponent) -> list[str]:
     window = ""
     if exponent.window is not None:
         window = f"{exponent.window[0]:g} to {exponent.window[1]:g}"
+    parts = interval_parts(exponent)
+    if parts is not None:
+        interval += f"<br><small>{text_of(parts)}</small>"
     return [f"<b>{symbol}</b><br><small>{text_of(meaning)}</small>", f"<b>{value}</b>",
             interval, window, status]  # fmt: skip

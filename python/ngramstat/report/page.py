@@ -21,6 +21,7 @@ from ngramstat.report.markup import (
     table,
     text_of,
 )
+from ngramstat.report.notes import curve_notes
 from ngramstat.report.theories import plot_theories, theories_section
 from ngramstat.report.top_tokens import rows_near, token_text
 from ngramstat.results import (
@@ -118,8 +119,9 @@ def _verdict(run: RunResult) -> str:
         "Verdict",
         f'<p class="verdict">{_meaning(run)}</p>',
         table(["exponent", "value", interval, "window", "status"], rows, stacked=True),
-        '<p class="note">Intervals cover the sampling error over documents. Other uncertainties '
-        "are in the conditions below and in the alternatives of run.json.</p>",
+        '<p class="note">Intervals of β hold the sampling of documents and the choice of lags, '
+        "those of γ what their method says. Other uncertainties are in the conditions below and in "
+        "the alternatives of run.json.</p>",
     )
 
 
@@ -184,7 +186,8 @@ def _meaning_of_resolved(entropies: EntropyResult) -> str:
 def _correlations(run: RunResult) -> str:
     assert run.correlations is not None
     result = run.correlations
-    parts = [_figures(run, "correlations", "residuals", "spectrum")]
+    parts = [f'<p class="note">{text_of(note)}.</p>' for note in curve_notes(result)]
+    parts.append(_figures(run, "correlations", "residuals", "spectrum"))
     parts.append(_top_tokens(result))
     parts.append(fold("All lags", _columns(result, _LAG_COLUMNS)))
     lead = (

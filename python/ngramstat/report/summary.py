@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ngramstat.report.notes import curve_notes, interval_parts
 from ngramstat.report.text import (
     CURVE_SOURCES,
     GATE_MARKS,
@@ -31,6 +32,7 @@ from ngramstat.results import (
     CorrelationResult,
     CurvesResult,
     EntropyResult,
+    Exponent,
     HorizonPoint,
     LossFit,
     LossPoint,
@@ -135,24 +137,36 @@ def _exponents(run: RunResult) -> list[str]:
         label, meaning = _SYMBOLS[name]
         row = f"  {label:<17} {estimate(exponent):<23} {scope(exponent):<19} {meaning}"
         lines.append(row.rstrip())
-        if not exponent.reportable:
-            lines += wrap(f"not reportable: {exponent.reason}", indent=20)
-        if name in ("beta", "gamma"):
-            others = [
-                text
-                for other in exponent.alternatives
-                # The headline is the first stage: its numbers stand above already.
-                if other.kind is not AlternativeKind.FIRST_STAGE and (text := _alternative(other))
-            ]
-            if others:
-                lines += wrap("or " + "; ".join(others), indent=20)
+        lines += _exponent_details(name, exponent)
     if any(e.value is not None and not e.reportable for e in exponents.values()):
         lines += wrap("(in parentheses: computed, but not reportable)", indent=2)
     lines += wrap(
-        "Intervals cover the sampling error over documents. Other uncertainties are in the "
-        "alternatives and in the conditions below.",
+        "Intervals of beta hold the sampling of documents and the choice of lags, those of gamma "
+        "what their method says. Other uncertainties are in the alternatives and in the conditions "
+        "below.",
         indent=2,
     )
+    return lines
+
+
+def _exponent_details(name: str, exponent: Exponent) -> list[str]:
+    """Why it is not reportable, the parts of its interval, and the alternatives."""
+    lines: list[str] = []
+    if not exponent.reportable:
+        lines += wrap(f"not reportable: {exponent.reason}", indent=20)
+    if name not in ("beta", "gamma"):
+        return lines
+    parts = interval_parts(exponent)
+    if parts:
+        lines += wrap(parts, indent=20)
+    others = [
+        text
+        for other in exponent.alternatives
+        # The headline is the first stage: its numbers stand above already.
+        if other.kind is not AlternativeKind.FIRST_STAGE and (text := _alternative(other))
+    ]
+    if others:
+        lines += wrap("or " + "; ".join(others), indent=20)
     return lines
 
 
@@ -280,7 +294,12 @@ def _correlations(result: CorrelationResult) -> list[str]:
             'vocabulary exceeds "norm" by at most the column next to it.',
             indent=2,
         )
-    return [title, *note, *table(columns)]
+    return [title, *note, *table(columns), *_notes_on_curve(result)]
+
+
+def _notes_on_curve(result: CorrelationResult) -> list[str]:
+    """What in the corpus shapes the curve: periodic structure, and pairs across documents."""
+    return [line for note in curve_notes(result) for line in wrap(f"note: {note}", indent=2)]
 
 
 # The top tokens are shown at the measured lags nearest to these.

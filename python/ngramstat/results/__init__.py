@@ -7,10 +7,24 @@ entries of C(t) and its norms are dimensionless probabilities.
 from __future__ import annotations
 
 from ngramstat.results.base import DrawableResult, Result
-from ngramstat.results.correlations import CorrelationResult, VocabCut
+from ngramstat.results.correlations import (
+    BoundaryEffect,
+    CorrelationResult,
+    Periodicity,
+    PeriodicKind,
+    VocabCut,
+)
 from ngramstat.results.curves import Collapse, CurvesResult, CurveTable
 from ngramstat.results.entropies import EntropyResult, LearningCurve
-from ngramstat.results.exponent import Alternative, AlternativeKind, Exponent, Gate, Replicates
+from ngramstat.results.exponent import (
+    Alternative,
+    AlternativeKind,
+    Exponent,
+    ExponentDifference,
+    Gate,
+    IntervalParts,
+    Replicates,
+)
 from ngramstat.results.prediction import (
     ContextPoint,
     HorizonPoint,
@@ -43,6 +57,7 @@ __all__ = [
     "VALIDATION_SCHEMA",
     "Alternative",
     "AlternativeKind",
+    "BoundaryEffect",
     "Collapse",
     "Comparison",
     "ContextPoint",
@@ -52,12 +67,16 @@ __all__ = [
     "DrawableResult",
     "EntropyResult",
     "Exponent",
+    "ExponentDifference",
     "Gate",
     "HorizonPoint",
+    "IntervalParts",
     "KgramTable",
     "LearningCurve",
     "LossFit",
     "LossPoint",
+    "PeriodicKind",
+    "Periodicity",
     "Prediction",
     "Replicates",
     "Result",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,9 +24,9 @@ from ngramstat.results.base import (
     JsonObject,
     Result,
 )
-from ngramstat.results.exponent import Exponent, Replicates
+from ngramstat.results.exponent import Exponent, ExponentDifference, Replicates
 
-__all__ = ["CorrelationResult", "VocabCut"]
+__all__ = ["BoundaryEffect", "CorrelationResult", "PeriodicKind", "Periodicity", "VocabCut"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,6 +53,111 @@ class VocabCut(Result):
     dropped_mass: float
     full_norm: FloatVector
     bound: FloatVector
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BoundaryEffect(Result):
+    """Where the other `boundary` would give another curve.
+
+    Attributes
+    ----------
+    other : str
+        The boundary that was not used.
+    from_lag : int
+        First lag at which the norms of the two differ by more than a quarter.
+    lag : int
+        Lag at which they differ most.
+    norm, other_norm : float
+        Plug-in norms there, with the boundary used and with the other one.
+    exponent, other_exponent : float or None
+        Exponents of the two curves of plug-in norms over the window of `beta`, with its weights.
+    """
+
+    other: str
+    from_lag: int
+    lag: int
+    norm: float
+    other_norm: float
+    exponent: float | None = None
+    other_exponent: float | None = None
+
+
+class PeriodicKind(StrEnum):
+    """What a periodic structure of a corpus looks like."""
+
+    LINES = "lines"
+    RECORDS = "records"
+    DOCUMENTS = "documents"
+    PADDING = "padding"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Periodicity(Result):
+    """A token that stands at regular distances: a structure of the file, not of the language.
+
+    Attributes
+    ----------
+    kind : PeriodicKind
+        ``lines``: lines wrapped at a width; ``records``: of one length; ``documents``: separators
+        at regular distances; ``padding``: long runs of one token.
+    token : int
+        The token that repeats.
+    text : str or None
+        Its text; None without a tokenizer.
+    period : float
+        Median distance, in tokens; 1 for padding.
+    low, high : float
+        Between these lie nine tenths of the regular distances; for padding of the runs' lengths.
+    share : float
+        Fraction of the sampled tokens that lie in regular distances or in runs.
+    """
+
+    kind: PeriodicKind
+    token: int
+    text: str | None = None
+    period: float
+    low: float
+    high: float
+    share: float
+
+    def repeats_at(self, lag: float) -> bool:
+        """Whether the structure correlates tokens at this lag: one or two periods, to a quarter."""
+        if self.kind is PeriodicKind.PADDING:
+            return False
+        return any(0.8 * k * self.period <= lag <= 1.25 * k * self.period for k in (1, 2))
+
+    @property
+    def finding(self) -> str:
+        """What was found, in one sentence without an end."""
+        name = f"token {self.token}"
+        if self.text is not None:
+            name = f"{json.dumps(self.text[:20], ensure_ascii=False)} ({name})"
+        share = f"{100 * self.share:.0f} % of the text"
+        if self.kind is PeriodicKind.PADDING:
+            return f"{share} is runs of {name}, {self.low:g} to {self.high:g} in a row"
+        what = {
+            PeriodicKind.LINES: "as in lines wrapped at a width",
+            PeriodicKind.RECORDS: "as in records of one length",
+            PeriodicKind.DOCUMENTS: "so the documents have one length",
+        }[self.kind]
+        if self.kind is PeriodicKind.LINES and self.text is None:
+            what = "as in lines of similar lengths, such as wrapped ones"
+        distance = f"every {self.period:g} tokens"
+        if self.high > self.low:
+            distance += f" ({self.low:g} to {self.high:g})"
+        return f"{name} stands {distance} in {share}, {what}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        if self.kind is PeriodicKind.LINES and self.text is None:
+            return "if these are wrapped lines, unwrap them before tokenizing"
+        return {
+            PeriodicKind.LINES: "unwrap the lines before tokenizing",
+            PeriodicKind.RECORDS: "leave such files out, or make every record a document",
+            PeriodicKind.DOCUMENTS: "use the documents as they were before they were cut or packed",
+            PeriodicKind.PADDING: "remove the padding before tokenizing",
+        }[self.kind]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -111,10 +218,18 @@ class CorrelationResult(DrawableResult):
         Fraction of the pairs whose two tokens are in different documents.
     separator_share : (n_lags,) float64 or None
         Fraction of the pairs in which at least one token is the separator.
+    norm_other_boundary : (n_lags,) float64 or None
+        Plug-in norm, to a per mille, with the other `boundary`: to be compared with `norm`.
+    boundary_effect : BoundaryEffect or None
+        Where these two differ; None where they do not.
+    periodic : tuple of Periodicity
+        Periodic structures of the corpus, which raise the norms at their lags.
     beta : Exponent
         ||C(t)|| ~ t^-beta, from `norm_debiased`.
     beta_sequential : Exponent or None
         The same from `norm_sequential_debiased`.
+    composition_effect : ExponentDifference or None
+        `beta` less `beta_sequential` on the lags in the window of `beta` that both norms have.
     bootstrap : Replicates or None
         Exponents of the replicates behind the intervals.
     boundary : str
@@ -154,8 +269,12 @@ class CorrelationResult(DrawableResult):
     valid_sequential: BoolVector | None = None
     crossing_share: FloatVector | None = None
     separator_share: FloatVector | None = None
+    norm_other_boundary: FloatVector | None = None
+    boundary_effect: BoundaryEffect | None = None
+    periodic: tuple[Periodicity, ...] = ()
     beta: Exponent
     beta_sequential: Exponent | None = None
+    composition_effect: ExponentDifference | None = None
     bootstrap: Replicates | None = None
     boundary: str = "stream"
     documents_are_blocks: bool = False

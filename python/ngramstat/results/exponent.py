@@ -10,7 +10,15 @@ from typing import Any, Self
 from ngramstat.errors import InputError
 from ngramstat.results.base import FloatVector, JsonObject, Result, Window
 
-__all__ = ["Alternative", "AlternativeKind", "Exponent", "Gate", "Replicates"]
+__all__ = [
+    "Alternative",
+    "AlternativeKind",
+    "Exponent",
+    "ExponentDifference",
+    "Gate",
+    "IntervalParts",
+    "Replicates",
+]
 
 
 def _number(value: float | None) -> str:
@@ -106,6 +114,25 @@ def _kind_of_earlier_wording(method: object) -> AlternativeKind:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class IntervalParts(Result):
+    """What the interval of an exponent is made of, each part as an interval around the value.
+
+    Attributes
+    ----------
+    documents : (float, float) or None
+        Sampling error over documents, part of the total.
+    lags : (float, float) or None
+        Choice of single lags beyond their sampling errors, part of the total.
+    window : (float, float) or None
+        Smallest and largest estimate over the admissible windows; beside the total, not in it.
+    """
+
+    documents: Window | None = None
+    lags: Window | None = None
+    window: Window | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Alternative(Result):
     """Another estimate of the same exponent.
 
@@ -122,6 +149,8 @@ class Alternative(Result):
         First and last lag, context or number of tokens used, inclusive.
     points : int or None
         Number of points fitted.
+    parts : IntervalParts or None
+        What the interval consists of, where it has several parts.
     extra : dict
         Further numbers of that kind. In JSON they stand beside the other fields:
 
@@ -140,6 +169,7 @@ class Alternative(Result):
     high: float | None = None
     window: Window | None = None
     points: int | None = None
+    parts: IntervalParts | None = None
     extra: JsonObject = field(default_factory=dict)
 
     def _check(self) -> None:
@@ -182,7 +212,7 @@ class Exponent(Result):
     Attributes
     ----------
     value, low, high : float or None
-        Point estimate and interval at confidence `level`; None if not computable.
+        Point estimate and total interval at confidence `level`; None if not computable.
     level : float
         Confidence level of the interval, in (0, 1).
     window : (float, float) or None
@@ -197,6 +227,8 @@ class Exponent(Result):
         Why it is not reportable.
     weights : (points,) float64 or None
         Weights of the squared residuals in the fit, mean 1; None: equal, or not a fit.
+    parts : IntervalParts or None
+        The parts of the interval, as far as they are known.
     alternatives : tuple of Alternative
         Other estimates of the same exponent.
     """
@@ -211,6 +243,7 @@ class Exponent(Result):
     reportable: bool
     reason: str | None = None
     weights: FloatVector | None = None
+    parts: IntervalParts | None = None
     alternatives: tuple[Alternative, ...] = ()
 
     def _check(self) -> None:
@@ -297,6 +330,33 @@ class Exponent(Result):
             row = [other.method, other.value, other.low, other.high]
             rows.append([*row, text(other.window), other.points, None, None])
         return header, rows
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExponentDifference(Result):
+    """Exponents of two curves, fitted to the same lags with the same weights.
+
+    Attributes
+    ----------
+    first, second : float
+        Both exponents.
+    difference, low, high : float
+        First less second, and its interval at `level`; no interval without replicates.
+    level : float
+    window : (float, float)
+        First and last lag that both curves have, inclusive.
+    points : int
+        Number of lags.
+    """
+
+    first: float
+    second: float
+    difference: float
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    window: Window
+    points: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -71,6 +71,17 @@ class SamplingDesign:
         """Whether equal blocks stand in for documents, of which the store has none or too few."""
         return self._documents_or_blocks[1]
 
+    @property
+    def too_few_documents(self) -> int | None:
+        """Number of the store's documents where blocks stand in because it has too few; else None.
+
+        Such blocks are not independent: several of them are parts of one document, and what differs
+        between documents does not show in their spread.
+        """
+        ends = self.corpus.document_ends
+        known = 0 if ends is None else len(ends)
+        return known if self.are_blocks and known > 1 else None
+
     @cached_property
     def _documents_or_blocks(self) -> tuple[Documents, bool]:
         return documents_or_blocks(self.corpus, self.options)
