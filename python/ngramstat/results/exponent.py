@@ -47,6 +47,7 @@ class AlternativeKind(StrEnum):
     # gamma at one corpus size.
     LOCAL_SLOPE = "local_slope"
     LONGER_WINDOW = "longer_window"
+    AT_SIZE = "at_size"
     # alpha of measured losses.
     FIRST_POINTS = "first_points"
     ALL_SIZES = "all_sizes"
@@ -130,7 +131,8 @@ class Alternative(Result):
         - `break_range`: `breaks` (the ends tried);
         - `without_peaks`: `peaks` (the lags left out);
         - `document_jackknife`: `standard_error`, `ratio` (to that of the bootstrap);
-        - `shifted`: `identifiable`, `entropy_rate`.
+        - `shifted`: `identifiable`, `entropy_rate`;
+        - `at_size`: `tokens` (training tokens of the learner with this slope).
     """
 
     kind: AlternativeKind
