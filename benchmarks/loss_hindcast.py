@@ -4,8 +4,8 @@
 
 Every prefix of five sizes or more of every curve in loss_curves.json is continued: trained models'
 to 2, 4 and 8 times the tokens of its largest size, counted learners' to 2 and 4 times. `--choose`
-also chooses the prior anew for every group of curves, from the other groups alone, by the interval
-score (Gneiting and Raftery 2007, eq. 43) of its bands, and prints the coverage on the group left out.
+also chooses the prior anew for every group of curves, from the other groups alone (the narrowest
+bands that hold 95 % of their cases), and prints the coverage on the group left out.
 `--add` adds the learning curves of an `entropies` run to the file (one curve for each context).
 """
 
@@ -32,10 +32,10 @@ _TOLERANCE = 1.2
 _LEVEL = 0.95
 
 # Candidates of `--choose`; what they share with CURVE_PRIOR is not varied.
-_DRIFTS = (0.04, 0.08, 0.12)
-_DRIFT_ERRORS = (0.04, 0.08)
-_WANDERS = (0.0096, 0.0144, 0.024)
-_NOISES = (0.003, 0.006)
+_DRIFTS = (0.05, 0.08, 0.11)
+_DRIFT_ERRORS = (0.05, 0.08)
+_WANDERS = (0.012, 0.018, 0.027)
+_NOISES = (0.0035, 0.005, 0.007)
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The band of a case: whether it holds the truth, half its relative width, and its score."""
+    """The band of a case: whether it holds the truth, and half its relative width."""
 
     case: Case
     inside: bool
     half_width: float
     error: float
-    score: float
 
 
 def cases(curves: Sequence[dict[str, Any]]) -> list[Case]:
@@ -69,9 +68,7 @@ def cases(curves: Sequence[dict[str, Any]]) -> list[Case]:
     out = []
     for curve in curves:
         p, y = curve["tokens"], curve["losses"]
-        for m, factor in itertools.product(
-            range(SMALLEST_PREFIX, len(p)), FACTORS[curve["kind"]]
-        ):
+        for m, factor in itertools.product(range(SMALLEST_PREFIX, len(p)), FACTORS[curve["kind"]]):
             for target, truth in zip(p[m:], y[m:], strict=True):
                 if 1 / _TOLERANCE < target / p[m - 1] / factor < _TOLERANCE:
                     out.append(
@@ -85,14 +82,11 @@ def outcome(case: Case, prior: CurvePrior = CURVE_PRIOR) -> Outcome:
     """The band that the losses of the prefix give to the later one."""
     band = extrapolated_losses(case.tokens, case.losses, [case.target], level=_LEVEL, prior=prior)
     low, loss, high = float(band.low[0]), float(band.loss[0]), float(band.high[0])
-    width = math.log(high / low)
-    missed = max(math.log(low / case.truth), math.log(case.truth / high), 0.0)
     return Outcome(
         case,
         low <= case.truth <= high,
         (high - low) / 2 / loss,
         loss / case.truth - 1,
-        width + 2 / (1 - _LEVEL) * missed,
     )
 
 
@@ -143,11 +137,12 @@ def leave_one_group_out(found: Sequence[Case]) -> tuple[list[Outcome], list[str]
     all_outcomes = [[outcome(case, prior) for case in found] for prior in priors]
     kept, notes = [], []
     for group in sorted(weight):
-        scores = [
-            sum(weight[o.case.group] * o.score for o in outcomes if o.case.group != group)
-            for outcomes in all_outcomes
-        ]
-        best = int(np.argmin(scores))
+        others = [[o for o in outcomes if o.case.group != group] for outcomes in all_outcomes]
+        inside = [_mean([o.inside for o in chosen], chosen, weight) for chosen in others]
+        width = [_mean([o.half_width for o in chosen], chosen, weight) for chosen in others]
+        # Where no candidate holds 95 %: those that hold the most.
+        enough = np.array(inside) >= min(_LEVEL, max(inside))
+        best = int(np.argmin(np.where(enough, width, np.inf)))
         kept += [o for o in all_outcomes[best] if o.case.group == group]
         prior = priors[best]
         notes.append(
@@ -155,6 +150,10 @@ def leave_one_group_out(found: Sequence[Case]) -> tuple[list[Outcome], list[str]
             f"{math.exp(prior.wander[0]):.4f}, noise {math.exp(prior.noise[0]):.3f}"
         )
     return kept, notes
+
+
+def _mean(values: Sequence[float], outcomes: Sequence[Outcome], weight: dict[str, float]) -> float:
+    return float(np.average(values, weights=[weight[o.case.group] for o in outcomes]))
 
 
 def curves_of_run(path: Path, text: str) -> list[dict[str, Any]]:

@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
 from ngramstat.covariance.cross_fit import MIN_FOLDS, CrossFit
-from ngramstat.covariance.lag_limits import LagLimit, crossing_limit, sequential_limit
+from ngramstat.covariance.lag_limits import (
+    LagLimit,
+    crossing_limit,
+    document_reach,
+    sequential_limit,
+)
 from ngramstat.covariance.measurement import LagMeasurement, TopTokens, most_frequent
 from ngramstat.covariance.options import CorrelationOptions
 from ngramstat.errors import NgramstatError
@@ -50,6 +55,7 @@ def assemble_correlations(
     limits = _lag_limits(design, options, sequential)
     beta = _beta(design, options, plain, limits[0])
     beta_sequential = _beta(design, options, sequential, limits[1], is_measured=options.sequential)
+    reach = None if design.are_blocks else document_reach(design.content_lengths)
     return CorrelationResult(
         lags=np.array(options.lags, dtype=np.int64),
         **columns,
@@ -61,6 +67,8 @@ def assemble_correlations(
         valid=plain.valid,
         valid_sequential=sequential.valid,
         crossing_share=_crossing_fractions(design, options),
+        document_reach=None if reach is None else reach[0],
+        longest_document=None if reach is None else reach[1],
         vocab_cut=_vocab_cut(design.corpus, options, measured, columns["norm"]),
         **_top_tokens(design.corpus, measured),
         beta=beta,

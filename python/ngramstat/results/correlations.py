@@ -111,6 +111,11 @@ class CorrelationResult(DrawableResult):
         Fraction of the pairs whose two tokens are in different documents.
     separator_share : (n_lags,) float64 or None
         Fraction of the pairs in which at least one token is the separator.
+    document_reach : int or None
+        Largest lag at which at least 1% of the tokens have a partner inside their document: beyond
+        it, whatever correlates lies in different documents. None without document ends.
+    longest_document : int or None
+        Tokens of the longest document, without its separator.
     beta : Exponent
         ||C(t)|| ~ t^-beta, from `norm_debiased`.
     beta_sequential : Exponent or None
@@ -154,6 +159,8 @@ class CorrelationResult(DrawableResult):
     valid_sequential: BoolVector | None = None
     crossing_share: FloatVector | None = None
     separator_share: FloatVector | None = None
+    document_reach: int | None = None
+    longest_document: int | None = None
     beta: Exponent
     beta_sequential: Exponent | None = None
     bootstrap: Replicates | None = None
@@ -179,7 +186,7 @@ class CorrelationResult(DrawableResult):
         return self._columns("lag")
 
     def _caption(self) -> str:
-        return f"Correlations ({self.boundary}); beta: {self.beta.summary()}"
+        return f"Correlations ({self.boundary}); beta: {self.beta.marked_summary()}"
 
     def __repr__(self) -> str:
         return f"CorrelationResult: {len(self.lags)} lags, boundary {self.boundary}\nbeta: " + repr(
