@@ -27,7 +27,7 @@ from ngramstat.exponents.loss_extrapolation import CURVE_PRIOR, CurvePrior, extr
 CURVES = Path(__file__).with_name("loss_curves.json")
 SMALLEST_PREFIX = 5
 FACTORS = {"trained": (2, 4, 8), "counted": (2, 4)}
-# Sizes of counted curves are sums of documents, and the paper's largest is 1.97 times the one before.
+# Sizes of counted curves are sums of documents; the paper's largest is 1.97 times the one before.
 _TOLERANCE = 1.2
 _LEVEL = 0.95
 
@@ -92,7 +92,7 @@ def outcome(case: Case, prior: CurvePrior = CURVE_PRIOR) -> Outcome:
 
 def table(outcomes: Sequence[Outcome]) -> list[str]:
     """Coverage and widths by kind of curve and factor, and by group."""
-    rows = ["| curves | tokens ahead | cases | inside | half width, median | largest | error, rms |",
+    rows = ["| curves | tokens ahead | cases | inside | half width (median) | largest | rms error |",
             "|---|---|---|---|---|---|---|"]  # fmt: skip
 
     def row(name: str, factor: str, chosen: Sequence[Outcome]) -> str:
@@ -110,9 +110,10 @@ def table(outcomes: Sequence[Outcome]) -> list[str]:
             chosen = [o for o in outcomes if (o.case.kind, o.case.factor) == (kind, factor)]
             if chosen:
                 rows.append(row(kind, f"{factor} x", chosen))
-    for group in sorted({o.case.group for o in outcomes}):
-        rows.append(row(group, "all", [o for o in outcomes if o.case.group == group]))
-    return rows
+    return rows + [
+        row(group, "all", [o for o in outcomes if o.case.group == group])
+        for group in sorted({o.case.group for o in outcomes})
+    ]
 
 
 def candidates() -> list[CurvePrior]:
@@ -186,8 +187,10 @@ def main() -> None:
     print("\n".join(table(outcomes)))
     for o in outcomes:
         if not o.inside:
-            print(f"outside: {o.case.name}, {o.case.sizes} sizes, {o.case.factor} x: "
-                  f"error {100 * o.error:+.1f} %, half width {100 * o.half_width:.1f} %")  # fmt: skip
+            print(
+                f"outside: {o.case.name}, {o.case.sizes} sizes, {o.case.factor} x: "
+                f"error {100 * o.error:+.1f} %, half width {100 * o.half_width:.1f} %"
+            )
     if arguments.choose:
         kept, notes = leave_one_group_out(found)
         print("\nPrior chosen without the group that is continued\n")

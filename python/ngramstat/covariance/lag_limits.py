@@ -18,8 +18,8 @@ LagLimit = tuple[float, str]
 # uncorrelated. Over two decades of lags up to this fraction the slope is .06 too large, over one
 # decade .1: the size of the paper's errors.
 _MAX_CROSSING = 0.25
-# Documents end at the lag beyond which fewer than this fraction of the tokens have a partner in their
-# own document: what correlates there lies in different documents.
+# Documents end at the lag beyond which fewer than this fraction of the tokens have a partner in
+# their own document: what correlates there lies in different documents.
 _MIN_INSIDE = 0.01
 # What removing the composition takes from a norm may be at most a third of what it leaves: the norm
 # is then too small by at most a quarter.

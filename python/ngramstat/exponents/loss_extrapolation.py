@@ -1,9 +1,9 @@
 """Losses at more training tokens from measured ones alone: a local slope that drifts with P.
 
-No power law is assumed. The log of the loss falls with the log of the tokens by a local slope, which
-shrinks at a steady relative rate and wanders, and single losses scatter about the curve. How much of
-each is typical was chosen on published loss curves of transformers and on those of counted learners
-(`benchmarks/loss_hindcast.py`, which measures the coverage of the bands on curves left out).
+No power law is assumed. The log of the loss falls with the log of the tokens by a local slope,
+which shrinks at a steady relative rate and wanders, and single losses scatter about the curve. How
+much of each is typical was chosen on published loss curves of transformers and on those of counted
+learners (`benchmarks/loss_hindcast.py`, which measures the coverage of the bands).
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class CurvePrior:
     slope: tuple[float, float]
 
 
-# Judged on the curves of benchmarks/loss_curves.json; `python -m benchmarks.loss_hindcast` prints the
-# coverage, with `--choose` also that of priors chosen on the other curves alone.
+# Judged on the curves of benchmarks/loss_curves.json; `python -m benchmarks.loss_hindcast` prints
+# the coverage, with `--choose` also that of priors chosen on the other curves alone.
 CURVE_PRIOR = CurvePrior(
     drift=(0.08, 0.05),
     wander=(float(np.log(0.018)), 0.2),
@@ -116,8 +116,8 @@ def extrapolated_losses(
     Raises
     ------
     InputError
-        For arrays of different lengths, fewer than two losses, tokens that do not ascend, or numbers
-        that are not positive.
+        For arrays of different lengths, fewer than two losses, tokens that do not ascend, or
+        numbers that are not positive.
     """
     p, y = np.asarray(tokens, dtype=np.float64), np.asarray(losses, dtype=np.float64)
     goal = np.atleast_1d(np.asarray(targets, dtype=np.float64))

@@ -138,7 +138,7 @@ class Curve:
         InputError
             If `tokens` or `kappa` is not a positive finite number.
         """
-        return self._inside_documents(self._of_norms(tokens))
+        return _inside_tokens(self._inside_documents(self._of_norms(tokens)))
 
     def _inside_documents(self, point: HorizonPoint) -> HorizonPoint:
         """The horizon, but no farther than documents reach."""
@@ -228,6 +228,20 @@ class Curve:
             if at_least
             else None,
         )
+
+
+def _inside_tokens(point: HorizonPoint) -> HorizonPoint:
+    """No lag exceeds the number of tokens, whatever an extrapolation says."""
+    if point.lag is None or point.lag <= point.tokens or not point.extrapolated:
+        return point
+    return replace(
+        point,
+        lag=point.tokens,
+        low=None if point.low is None else min(point.low, point.tokens),
+        high=None if point.high is None else point.tokens,
+        at_least=False,
+        reason="no lag exceeds the number of training tokens; where documents end is not known",
+    )
 
 
 def context_length(curve: Curve, tokens: float) -> ContextPoint:

@@ -1,9 +1,9 @@
 """The losses that measured ones imply at more training tokens, with alpha where it can be reported.
 
-The theory predicts only an exponent, in two forms that must not be mixed (docs/theory.md 2.3): alpha
-from the gamma of the limits belongs to ``L(P) = L_inf + B P^-alpha``, alpha from the raw gamma at one
-number of tokens to the raw slope, ``L(P) = B P^-alpha``, which drifts with P. Without a reportable
-alpha, the losses alone are continued by their local slope.
+The theory predicts only an exponent, in two forms that must not be mixed (docs/theory.md 2.3):
+alpha from the gamma of the limits belongs to ``L(P) = L_inf + B P^-alpha``, alpha from the raw
+gamma at one number of tokens to the raw slope, ``L(P) = B P^-alpha``, which drifts with P. Without
+a reportable alpha, the losses alone are continued by their local slope.
 """
 
 from __future__ import annotations

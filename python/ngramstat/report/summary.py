@@ -477,8 +477,8 @@ def _context_length(point: ContextPoint) -> str:
     if point.at_least:
         return text
     return (
-        f"{text}; beyond {_lag(point.limit)} pairs of tokens show nothing more (three or more tokens "
-        "together may)"
+        f"{text}; beyond {_lag(point.limit)} pairs of tokens show nothing more (three or more "
+        "tokens together may)"
     )
 
 
@@ -658,4 +658,4 @@ def _intervals(
 
 
 def _lag(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return count(float(value)) if value >= 100 else f"{value:.3g}"

@@ -170,8 +170,8 @@ class LossFit(Result):
         Which exponent was used: ``alpha`` or ``alpha_finite``; None where no reportable one applies
         and the losses alone decide.
     form : str
-        ``shifted``: ``limit + B P^-alpha``, with the alpha of the limits. ``raw``: no limit, a local
-        slope informed by the raw alpha. ``losses``: the local slope of the losses alone.
+        ``shifted``: ``limit + B P^-alpha``, with the alpha of the limits. ``raw``: no limit, a
+        local slope informed by the raw alpha. ``losses``: the local slope of the losses alone.
     limit, limit_low, limit_high : float or None
         Loss at infinite P, between 0 and the smallest loss; only of the shifted form.
     slope, slope_low, slope_high : float or None
