@@ -92,7 +92,7 @@ def outcome(case: Case, prior: CurvePrior = CURVE_PRIOR) -> Outcome:
 
 def table(outcomes: Sequence[Outcome]) -> list[str]:
     """Coverage and widths by kind of curve and factor, and by group."""
-    rows = ["| curves | tokens ahead | cases | inside | half width (median) | largest | rms error |",
+    rows = ["| curves | tokens ahead | cases | inside | half width (median) | largest | error |",
             "|---|---|---|---|---|---|---|"]  # fmt: skip
 
     def row(name: str, factor: str, chosen: Sequence[Outcome]) -> str:

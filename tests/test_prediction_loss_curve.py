@@ -56,9 +56,9 @@ def test_limit_lies_between_zero_and_the_smallest_loss(alpha):
     assert point.loss == pytest.approx(40 * 1e10**-0.15, rel=0.25)
     if fit.form == "shifted":
         assert 0 <= fit.limit_low <= fit.limit <= fit.limit_high <= measured[-1][1]
-    else:  # they fall faster than this alpha allows
-        assert alpha == 0.08
-        assert "does not allow" in fit.alpha_not_used
+    else:  # they fall faster than this alpha allows, or too straight
+        assert alpha != 0.17
+        assert "does not describe" in fit.alpha_not_used
         assert fit.limit is None
 
 
@@ -119,7 +119,9 @@ def test_coverage_with_scatter_and_uncertain_alpha():
         alphas = rng.normal(estimate, 0.01, 400)
         measured = list(zip(tokens, law(tokens) + rng.normal(0, 0.01, 6), strict=True))
         (point,), fit = loss_curve(measured, planted(estimate, 0.01), alphas, [1e10])
-        new = float(law(1e10)) + rng.normal(0, 0.01)
+        # Beyond the measured sizes the slope wanders (CURVE_PRIOR), by log(10)^3 / 3 in the square.
+        wandered = np.exp(rng.normal(0, 0.018 * np.sqrt(np.log(10) ** 3 / 3)))
+        new = float(law(1e10)) * wandered + rng.normal(0, 0.01)
         hits += point.low <= new <= point.high
         limits += fit.limit_low <= 1.7 <= fit.limit_high
     assert 0.90 <= hits / draws <= 0.99
@@ -127,10 +129,11 @@ def test_coverage_with_scatter_and_uncertain_alpha():
 
 
 def test_more_losses_show_their_scatter():
-    moved = {1e6: 1, 1e7: -1, 1e8: -1, 1e9: 1}
+    moved = {1e6: 0.1, 1e7: -0.1, 1e8: -0.1, 1e9: 0.1}
     measured = [(p, float(law(p)) + d) for p, d in moved.items()]
     _, fit = loss_curve(measured, planted(0.17, 0.0), np.full(99, 0.17), [1e10])
-    assert 0.5 < fit.scatter < 2
+    assert fit.form == "shifted"
+    assert 0.05 < fit.scatter < 0.2
 
 
 def test_extreme_alphas_stay_finite():

@@ -135,7 +135,8 @@ def fast_learning_gate(fits: Mapping[int, LimitFit], alpha: Exponent, source: st
             name=name,
             passed=None,
             meaning=f"{meaning}; delta, the exponent of a learner's gains within its horizon, "
-            "needs learning curves of that learner (--curves): those of the counted one do not decide it",
+            "needs learning curves of that learner (--curves): those of the counted one do not "
+            "decide it",
         )
     known = {
         n: (fit.delta, fit.delta_low, fit.delta_high)

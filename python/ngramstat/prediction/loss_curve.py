@@ -30,6 +30,9 @@ _SEED = 34
 _LEAST_SCATTER = 0.005
 # The losses contradict a predicted alpha if fewer of its draws than this are compatible with them.
 _LEAST_COMPATIBLE = 0.01
+# They do so too if they scatter about its best law by so many times what they scatter about the
+# curve that they follow without it.
+_MOST_SCATTER = 4.0
 # Local slopes of trained models differ from a predicted raw alpha by about this, beyond its own
 # error (docs/estimators.md: .197 to .093 along the paper's TinyStories, .185 predicted).
 _SLOPE_SPREAD = 0.04
@@ -95,8 +98,8 @@ def loss_curve(
         if result is not None:
             return result
         against.append(
-            f"the losses fall as P^-{raw_slope:.3f}, which alpha [{alpha.low:.3f}, "
-            f"{alpha.high:.3f}] does not allow with a limit of at least 0"
+            f"alpha [{alpha.low:.3f}, {alpha.high:.3f}] does not describe losses that fall as "
+            f"P^-{raw_slope:.3f}, with any limit between 0 and the smallest loss"
         )
     elif not against:
         return _local(p, y, goal, alpha, name)
@@ -157,7 +160,7 @@ def _local(
 def _shifted(
     p: Floats, y: Floats, goal: Floats, alpha: Exponent, draws: ArrayLike | None
 ) -> tuple[tuple[LossPoint, ...], LossFit] | None:
-    """The law with a limit, 0 <= L_inf <= smallest loss; None where no draw of alpha allows it."""
+    """The law with a limit, 0 <= L_inf <= smallest loss; None where it does not fit."""
     assert alpha.value is not None
     x, targets = np.log(p / p[-1]), np.log(goal / p[-1])
     best = _constrained(x, y[None, :], np.array([alpha.value]))
@@ -171,13 +174,17 @@ def _shifted(
     compatible = np.exp(-0.5 * excess / max(spread, noise) ** 2)
     if compatible.mean() < _LEAST_COMPATIBLE:
         return None
+    if free > 0 and spread > _MOST_SCATTER * max(_own_scatter(p, y), noise):
+        return None
     rng = np.random.default_rng(_SEED)
     shape = (len(alphas), len(p))
     scale = np.full((len(alphas), 1), noise)
     if free > 0:
         # Student's t: the scatter is known from few residuals.
         scale = spread * np.sqrt(free / rng.chisquare(free, (len(alphas), 1)))
-    again = _constrained(x, fits.at(x) + scale * rng.standard_normal(shape), alphas)
+    again = _constrained(
+        x, fits.at(x) + scale * rng.standard_normal(shape), alphas, ceiling=float(y.min())
+    )
     values = again.at(targets) + scale * rng.standard_normal((len(alphas), 1))
     values = values * np.exp(sampled_wander(targets, rng.standard_normal((len(alphas), 1))))
     tails = [(1 - alpha.level) / 2, (1 + alpha.level) / 2]
@@ -224,8 +231,13 @@ def _powers(alphas: Floats, x: Floats) -> Floats:
     return out
 
 
-def _constrained(x: Floats, y: Floats, alphas: Floats) -> _Laws:
-    """Least squares with 0 <= limit <= smallest loss and a scale of at least 0.
+def _own_scatter(p: Floats, y: Floats) -> float:
+    """Scatter of the losses about the curve that they follow without any alpha, nats."""
+    return extrapolated_losses(p, y, p[-1:]).scatter * float(y.mean())
+
+
+def _constrained(x: Floats, y: Floats, alphas: Floats, ceiling: float | None = None) -> _Laws:
+    """Least squares with 0 <= limit <= ceiling (the smallest loss) and a scale of at least 0.
 
     The sum of squares is a convex function of the limit alone, so its minimum under the constraint
     is the free minimum clipped to the range.
@@ -238,7 +250,8 @@ def _constrained(x: Floats, y: Floats, alphas: Floats) -> _Laws:
     power = np.maximum((centred**2).sum(axis=1), 1e-300)
     mean = y.mean(axis=1)
     slope = (centred * (y - mean[:, None])).sum(axis=1) / power
-    limit = np.clip(mean - slope * basis.mean(axis=1), 0.0, y.min(axis=1))
+    top_limit = y.min(axis=1) if ceiling is None else ceiling
+    limit = np.clip(mean - slope * basis.mean(axis=1), 0.0, top_limit)
     above = y - limit[:, None]
     scale = np.maximum((basis * above).sum(axis=1) / (basis**2).sum(axis=1), 0.0)
     squares = ((above - scale[:, None] * basis) ** 2).sum(axis=1)

@@ -568,11 +568,13 @@ def _collapse(result: Collapse) -> str:
         grids = (result.grid_gamma, result.best_gamma), (result.grid_beta, result.best_beta)
         edge = any(best in (grid[0], grid[-1]) for grid, best in grids)
         text += ", the best is at the edge of the grid" * edge
-        text += (
-            f"; best {result.best_quality:.2f} at {result.best_gamma:.3f}, {result.best_beta:.3f} "
-            f"(at most twice that for gamma {result.gamma_low:.3f}..{result.gamma_high:.3f}, "
-            f"beta {result.beta_low:.3f}..{result.beta_high:.3f})"
+        best = (
+            f"best {result.best_quality:.2f} at {result.best_gamma:.3f}, {result.best_beta:.3f}, "
+            f"at most twice that for gamma {result.gamma_low:.3f}..{result.gamma_high:.3f}, "
+            f"beta {result.beta_low:.3f}..{result.beta_high:.3f}"
         )
+        # The grid is laid about the exponents.
+        text += f"; {marked(best, reportable=result.reportable)}"
     return text
 
 
