@@ -129,7 +129,7 @@ def test_coverage_with_scatter_and_uncertain_alpha():
 
 
 def test_more_losses_show_their_scatter():
-    moved = {1e6: 0.1, 1e7: -0.1, 1e8: -0.1, 1e9: 0.1}
+    moved = {1e6: 0.1, 1e7: -0.1, 1e8: 0.1, 1e9: -0.1}
     measured = [(p, float(law(p)) + d) for p, d in moved.items()]
     _, fit = loss_curve(measured, planted(0.17, 0.0), np.full(99, 0.17), [1e10])
     assert fit.form == "shifted"

@@ -38,6 +38,7 @@ NOT_DERIVED = {"", "alpha_not_used"}
 def refused_numbers(data: Any) -> set[float]:
     """All numbers that belong to an object, or an alternative of one, that is not reportable."""
     found: set[float] = set()
+    reportable: set[float] = set()
 
     def walk(node: Any, refused: bool) -> None:
         if isinstance(node, list):
@@ -50,12 +51,15 @@ def refused_numbers(data: Any) -> set[float]:
             for name, value in node.items():
                 hidden = other if name.startswith("other_") else refused
                 is_number = isinstance(value, float) and name not in NOT_DERIVED
+                if is_number and node.get("reportable") is True:
+                    reportable.add(value)
                 if is_number and hidden and DERIVED.match(name) and value not in (0.0, 1.0):
                     found.add(value)
                 walk(value, refused and name != "measured")
 
     walk(data, False)
-    return found
+    # A collapse with one refused exponent has another that may be shown where it was fitted.
+    return found - reportable
 
 
 def shown(number: float) -> set[str]:
@@ -113,6 +117,8 @@ def reasons_of(data: Any) -> set[str]:
 def texts_of_page(page: str) -> str:
     """Every cell, caption, SVG text and paragraph of a page on a line of its own."""
     page = re.sub(r"<style.*?</style>|<a [^>]*href=\"data:[^>]*>", "", page, flags=re.S)
+    # Ticks of axes.
+    page = re.sub(r"<text[^>]*>[-−\s\d.]+</text>", "", page)
     page = re.sub(r"</?(b|small|span|sup|code|tspan)( [^>]*)?>", "", page)
     return unescape(re.sub(r"<[^>]*>", "\n", page))
 
@@ -123,21 +129,23 @@ def drawn_texts(run: RunResult) -> Iterator[str]:
     from ngramstat.report.figure_index import figures_of
 
     for draw in figures_of(run).values():
-        yield from (item.get_text().replace("$", "") for item in draw().findobj(Text))
+        texts = (item.get_text().replace("$", "") for item in draw().findobj(Text))
+        yield from (text for text in texts if not re.fullmatch(r"[-−\s\d.]+", text))  # no ticks
 
 
 def check_run(run: RunResult, others: tuple[str, ...] = ()) -> set[float]:
     """Walk all that a run can print; returns the numbers looked for."""
     data = run.to_dict()
     numbers, reasons = refused_numbers(data), reasons_of(data)
-    texts = [summarize(run), repr(run), texts_of_page(render_page(run)), *others]
-    texts.append(texts_of_page(render_comparison([("one", run), ("two", run)])))
-    for part in (run.correlations, run.entropies, run.prediction):
-        if part is not None:
-            texts.append(repr(part))
-            texts.append(part._caption())
-    for exponent in run.exponents.values():
-        texts.append(repr(exponent))
+    parts = [p for p in (run.correlations, run.entropies, run.prediction) if p is not None]
+    texts = [
+        summarize(run),
+        texts_of_page(render_page(run)),
+        texts_of_page(render_comparison([("one", run), ("two", run)])),
+        *(repr(result) for result in (run, *parts, *run.exponents.values())),
+        *(part._caption() for part in parts),
+        *others,
+    ]
     for text in texts:
         lines = text.split("\n") if "\n\n\n" in text else [text]
         flat = "\n".join(without_reasons(line, reasons) for line in lines)
