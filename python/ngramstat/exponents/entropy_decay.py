@@ -267,8 +267,8 @@ def gamma_finite_exponent(
     """Log-log slope of the held-out curve over the first contexts, at this corpus size.
 
     The default window is the paper's protocol on WikiText-103 (its first three points). The slope
-    is a function of the number of training tokens P and of the learner, so it is given at every
-    size of the learning curve, and can be reported only where it has settled.
+    is a function of P and of the learner: it is given at every size of the learning curve, and
+    reported only where it has settled.
 
     Parameters
     ----------
@@ -290,9 +290,8 @@ def gamma_finite_exponent(
     Exponent
         Every local slope, a longer window and the slope at every size are among the alternatives.
         Not reportable if the slope changes by more than 5% per doubling of P over the last three
-        sizes, or there are no two sizes to show whether it does; if consecutive local slopes inside
-        the window differ by more than a factor 2 (the curve bends); without enough replicates; or
-        if the interval reaches zero.
+        sizes, or no two sizes show whether it does; if consecutive local slopes in the window
+        differ by more than a factor 2; without enough replicates; or if the interval reaches zero.
 
     Raises
     ------
@@ -310,12 +309,9 @@ def gamma_finite_exponent(
     if sizes is not None:
         alternatives += _at_sizes(by_size, sizes.learner, window)
     if len(inside.n) < MIN_CONTEXTS:
+        few = f"{len(inside.n)} context(s) in the window {window[0]}..{window[1]}"
         return Exponent.refused(
-            f"{len(inside.n)} context(s) in the window {window[0]}..{window[1]}, "
-            f"{MIN_CONTEXTS} needed",
-            method=method,
-            level=level,
-            alternatives=alternatives,
+            f"{few}, {MIN_CONTEXTS} needed", method=method, level=level, alternatives=alternatives
         )
     if curve.n[-1] > window[1]:
         alternatives.append(

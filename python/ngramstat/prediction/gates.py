@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ngramstat.exponents.criteria import MIN_SPAN
 from ngramstat.exponents.learning_limit import LimitFit
@@ -155,12 +155,7 @@ def fast_learning_gate(fits: Mapping[int, LimitFit], alpha: Exponent, source: st
     listed = ", ".join(
         f"{d:.3f} [{low:.3f}, {high:.3f}] at n = {n}" for n, (d, low, high) in known.items()
     )
-    passed: bool | None = None
-    if alpha.reportable and alpha.low is not None and alpha.high is not None:
-        if all(low is not None and low > alpha.high for _, low, _ in known.values()):
-            passed = True
-        elif any(high is not None and high < alpha.low for _, _, high in known.values()):
-            passed = False
+    passed = _all_faster(known.values(), alpha)
     return Gate(
         name=name,
         passed=passed,
@@ -170,6 +165,20 @@ def fast_learning_gate(fits: Mapping[int, LimitFit], alpha: Exponent, source: st
         f"intervals: {listed}"
         + ("" if alpha.reportable else f"; alpha is not reportable: {alpha.reason}"),
     )
+
+
+def _all_faster(
+    deltas: Iterable[tuple[float | None, float | None, float | None]], alpha: Exponent
+) -> bool | None:
+    """Whether every (delta, low, high) exceeds alpha, by intervals; None where that is open."""
+    if not alpha.reportable or alpha.low is None or alpha.high is None:
+        return None
+    ends = [(low, high) for _, low, high in deltas]
+    if all(low is not None and low > alpha.high for low, _ in ends):
+        return True
+    if any(high is not None and high < alpha.low for _, high in ends):
+        return False
+    return None
 
 
 def context_gate(points: tuple[HorizonPoint, ...], context: int | None) -> Gate:

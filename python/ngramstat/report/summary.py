@@ -600,6 +600,14 @@ def _curves(result: CurvesResult) -> list[str]:
     for n, text in zip(result.context, result.reasons, strict=True):
         if text:
             lines += wrap(f"context {n}: {text}", indent=2, hang=2)
+    lines += _curve_exponents(result)
+    if result.largest_tokens is not None:
+        lines += wrap(f"finite: from the losses at {count(result.largest_tokens)} tokens", indent=2)
+    return lines
+
+
+def _curve_exponents(result: CurvesResult) -> list[str]:
+    lines: list[str] = []
     for name, exponent in (
         ("gamma", result.gamma),
         ("gamma, finite", result.gamma_finite),
@@ -612,8 +620,6 @@ def _curves(result: CurvesResult) -> list[str]:
         sizes = slope_by_size(exponent)
         if sizes:
             lines += wrap(sizes, indent=20)
-    if result.largest_tokens is not None:
-        lines += wrap(f"finite: from the losses at {count(result.largest_tokens)} tokens", indent=2)
     return lines
 
 
