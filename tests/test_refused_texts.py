@@ -98,6 +98,12 @@ def without_reasons(text: str, reasons: set[str]) -> str:
     return flat
 
 
+def flattened(text: str, reasons: set[str]) -> str:
+    """Without reasons; a page by its lines (cells), a terminal's wrapped text on one line."""
+    lines = text.split("\n") if "\n\n\n" in text else [text]
+    return "\n".join(without_reasons(line, reasons) for line in lines)
+
+
 def reasons_of(data: Any) -> set[str]:
     found: set[str] = set()
     if isinstance(data, dict):
@@ -147,9 +153,7 @@ def check_run(run: RunResult, others: tuple[str, ...] = ()) -> set[float]:
         *others,
     ]
     for text in texts:
-        lines = text.split("\n") if "\n\n\n" in text else [text]
-        flat = "\n".join(without_reasons(line, reasons) for line in lines)
-        assert bare(flat, numbers) == []
+        assert bare(flattened(text, reasons), numbers) == []
     pytest.importorskip("matplotlib")
     for text in drawn_texts(run):
         assert bare(text, numbers) == []
@@ -316,7 +320,7 @@ def test_no_command_prints_a_bare_number_of_a_refused_fit(world: str, tmp_path: 
     numbers = refused_numbers(panel) | refused_numbers(measured.to_dict())
     reasons = reasons_of(panel) | reasons_of(measured.to_dict())
     for text in others:
-        flat = "\n".join(without_reasons(line, reasons) for line in text.split("\n"))
+        flat = flattened(text, reasons)
         # Long forms only: the tables of a real run hold many numbers of three digits.
         assert [b for b in bare(flat, numbers) if len(b.split(":")[0]) > 5] == []
     check_json(panel)
