@@ -174,7 +174,7 @@ def _shifted(
     compatible = np.exp(-0.5 * excess / max(spread, noise) ** 2)
     if compatible.mean() < _LEAST_COMPATIBLE:
         return None
-    if free > 0 and spread > _MOST_SCATTER * max(_own_scatter(p, y), noise):
+    if len(p) >= _TESTED_SIZES and spread > _MOST_SCATTER * max(_own_scatter(p, y), noise):
         return None
     rng = np.random.default_rng(_SEED)
     shape = (len(alphas), len(p))
