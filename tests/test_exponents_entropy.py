@@ -10,7 +10,13 @@ import pytest
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.exponents.entropy_decay import gamma_exponent, gamma_finite_exponent
+from ngramstat.exponents.entropy_decay import (
+    LossesBySize,
+    gamma_exponent,
+)
+from ngramstat.exponents.entropy_decay import (
+    gamma_finite_exponent as finite_exponent,
+)
 from ngramstat.exponents.fit import power_law
 from ngramstat.results import AlternativeKind
 
@@ -123,6 +129,52 @@ def test_not_computed_limits_count_as_unresolved() -> None:
     assert "1, 2 of n" in str(result.reason)
 
 
+def settled(n: np.ndarray, y: np.ndarray) -> LossesBySize:
+    """A learner whose losses are the same at every size."""
+    return LossesBySize([1e6, 2e6, 4e6], np.tile(y, (3, 1)), "Kneser-Ney")
+
+
+def gamma_finite_exponent(n, y, reps, **options):
+    """With a learning curve that has settled, where none is given."""
+    return finite_exponent(n, y, reps, **{"sizes": settled(n, y), **options})
+
+
+def growing(*slopes: float) -> LossesBySize:
+    """A learner with these slopes at 1, 2, 4 ... million tokens."""
+    losses = [4 * np.maximum(N, 1.0) ** -slope for slope in slopes]
+    return LossesBySize(1e6 * 2.0 ** np.arange(len(slopes)), losses, "Kneser-Ney")
+
+
+def test_slope_that_grows_with_the_tokens_is_refused_with_every_size() -> None:
+    """Slopes of Kneser-Ney on English Wikipedia: straight in n or not, they grow with P."""
+    slopes = (0.066, 0.086, 0.107, 0.131, 0.155, 0.179)
+    y = 4 * np.maximum(N, 1.0) ** -0.179
+    result = gamma_finite_exponent(N, y, replicates(y), sizes=growing(*slopes))
+    assert result.value == pytest.approx(0.179)
+    assert not result.reportable
+    for words in ("3.2e+07 training tokens", "0.155 at 1.6e+07", "still rises by 17% per doubling"):
+        assert words in str(result.reason)
+    sizes = result.alternatives_of(AlternativeKind.AT_SIZE)
+    assert [s.value for s in sizes] == pytest.approx(slopes)
+    assert [s.extra["tokens"] for s in sizes] == [1e6 * 2**k for k in range(6)]
+    falling = gamma_finite_exponent(N, y, replicates(y), sizes=growing(0.25, 0.21, 0.179))
+    assert "still falls by" in str(falling.reason)
+    # The paper's own slope moves by 3.5% over its last doubling.
+    paper = gamma_finite_exponent(N, y, replicates(y), sizes=growing(0.173, 0.179))
+    assert paper.reportable, paper.reason
+
+
+def test_slope_at_one_size_is_not_known_to_have_settled() -> None:
+    for sizes in (None, growing(0.3)):
+        result = gamma_finite_exponent(N, RAW, replicates(RAW), sizes=sizes)
+        assert not result.reportable
+        assert "not known whether it has settled" in str(result.reason)
+    with pytest.raises(InputError, match="shape"):
+        gamma_finite_exponent(N, RAW, None, sizes=LossesBySize([1.0, 2.0], [[1.0]], "x"))
+    with pytest.raises(InputError, match="ascend"):
+        gamma_finite_exponent(N, RAW, None, sizes=LossesBySize([2.0, 1.0], [RAW, RAW], "x"))
+
+
 def test_finite_gamma_is_recovered_with_its_interval() -> None:
     result = gamma_finite_exponent(N, RAW, replicates(RAW))
     assert result.reportable
@@ -194,7 +246,7 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(InputError, match="window"):
         gamma_finite_exponent(N, RAW, None, window=(3, 1))
     with pytest.raises(InputError, match="one length"):
-        gamma_finite_exponent(N, RAW[:3], None)
+        finite_exponent(N, RAW[:3], None)
     with pytest.raises(InputError, match="shape"):
         gamma_finite_exponent(N, RAW, np.ones((5, 2)))
     with pytest.raises(InputError, match="increasing"):

@@ -10,7 +10,7 @@ import pytest
 from ngramstat.errors import InputError
 from ngramstat.exponents.decay import beta_exponent
 from ngramstat.exponents.decay_curve import MeasuredDecay
-from ngramstat.exponents.entropy_decay import gamma_finite_exponent
+from ngramstat.exponents.entropy_decay import LossesBySize, gamma_finite_exponent
 from ngramstat.exponents.fit import slope_weights
 from ngramstat.prediction.alpha import alpha_draws, alpha_exponent, paired_replicates, stretched
 from ngramstat.results import Replicates
@@ -154,7 +154,8 @@ def test_coverage_where_both_parts_share_their_documents():
             lags.astype(int), mean[:6], np.ones(6, dtype=bool), replicates=replicates[:, :6]
         )
         beta = beta_exponent(decay)
-        gamma = gamma_finite_exponent(contexts, mean[6:], replicates[:, 6:])
+        settled = LossesBySize([1e6, 2e6], np.tile(mean[6:], (2, 1)), "planted")
+        gamma = gamma_finite_exponent(contexts, mean[6:], replicates[:, 6:], sizes=settled)
         assert beta.reportable, beta.reason
         assert gamma.reportable, gamma.reason
         pairs = (

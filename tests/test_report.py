@@ -12,6 +12,7 @@ import pytest
 
 from ngramstat.errors import InputError, NgramstatError
 from ngramstat.exponents import (
+    LossesBySize,
     MeasuredDecay,
     beta_exponent,
     gamma_exponent,
@@ -75,7 +76,9 @@ def planted_entropies(**changes: Any) -> EntropyResult:
         "high": high,
         "resolved": resolved,
         "gamma": gamma_exponent(n, true, low, high, resolved),
-        "gamma_finite": gamma_finite_exponent(n, held, reps),
+        "gamma_finite": gamma_finite_exponent(
+            n, held, reps, sizes=LossesBySize([1e6, 2e6], np.tile(held, (2, 1)), "planted")
+        ),
         "training_tokens": 1_900_000,
         "held_out_tokens": 100_000,
     }

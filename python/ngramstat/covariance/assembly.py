@@ -16,6 +16,7 @@ from ngramstat.covariance.lag_limits import (
     MAX_OF_DOCUMENT,
     LagLimit,
     crossing_limit,
+    document_reach,
     sequential_limit,
 )
 from ngramstat.covariance.measurement import LagMeasurement, TopTokens, most_frequent
@@ -70,6 +71,7 @@ def assemble_correlations(
     beta = _with_corpus(beta, plain.decay(options), design, periodic)
     beta_sequential = _beta(design, options, sequential, limits[1], is_measured=options.sequential)
     beta_sequential = _with_corpus(beta_sequential, sequential.decay(options), design, periodic)
+    reach = None if design.are_blocks else document_reach(design.content_lengths)
     return CorrelationResult(
         lags=np.array(options.lags, dtype=np.int64),
         **columns,
@@ -83,6 +85,8 @@ def assemble_correlations(
         crossing_share=_crossing_fractions(design, options),
         periodic=periodic,
         boundary_effect=_boundary_effect(design, options, columns, beta),
+        document_reach=None if reach is None else reach[0],
+        longest_document=None if reach is None else reach[1],
         vocab_cut=_vocab_cut(design.corpus, options, measured, columns["norm"]),
         **_top_tokens(design.corpus, measured),
         beta=beta,

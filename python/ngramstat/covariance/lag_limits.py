@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MAX_OF_DOCUMENT", "LagLimit", "crossing_limit", "sequential_limit"]
+__all__ = [
+    "MAX_OF_DOCUMENT",
+    "LagLimit",
+    "crossing_limit",
+    "document_reach",
+    "sequential_limit",
+]
 
 Floats = NDArray[np.float64]
 # The largest lag to fit, and why no more.
@@ -18,6 +24,9 @@ LagLimit = tuple[float, str]
 # uncorrelated. Over two decades of lags up to this fraction the slope is .06 too large, over one
 # decade .1: the size of the paper's errors.
 _MAX_CROSSING = 0.25
+# Documents end at the lag beyond which fewer than this fraction of the tokens have a partner in
+# their own document: what correlates there lies in different documents.
+_MIN_INSIDE = 0.01
 # What removing the composition takes from a norm may be at most a third of what it leaves: the norm
 # is then too small by at most a quarter.
 _MIN_LEFT_RATIO = 3.0
@@ -43,6 +52,30 @@ def crossing_limit(lags: NDArray[np.int64], crossing: Floats) -> LagLimit | None
         f"more than {100 * _MAX_CROSSING:.0f} % of the pairs there cross document ends and are "
         "nearly uncorrelated (--boundary document keeps inside)",
     )
+
+
+def document_reach(lengths: NDArray[np.int64]) -> tuple[int, int] | None:
+    """The largest lag at which 1% of the tokens have a partner in their document; the longest one.
+
+    Parameters
+    ----------
+    lengths : (n_documents,) int64
+        Tokens of each document, without separators.
+
+    Returns
+    -------
+    (lag, longest) or None
+        None without a pair inside a document.
+    """
+    lengths = np.sort(lengths[lengths > 1]).astype(np.float64)
+    if len(lengths) == 0:
+        return None
+    low, high = 1, int(lengths[-1])
+    while high - low > 1:
+        middle = (low + high) // 2
+        inside = float(np.maximum(lengths - middle, 0).sum())
+        low, high = (middle, high) if inside >= _MIN_INSIDE * lengths.sum() else (low, middle)
+    return low, int(lengths[-1])
 
 
 def sequential_limit(

@@ -18,6 +18,7 @@ from ngramstat.entropy.mixture import MixtureLosses
 from ngramstat.entropy.options import EntropyOptions
 from ngramstat.exponents.drop_decay import gamma_of_drops, replicate_drop_gammas
 from ngramstat.exponents.entropy_decay import (
+    LossesBySize,
     gamma_exponent,
     gamma_finite_exponent,
     replicate_gammas,
@@ -80,6 +81,7 @@ def assemble_entropies(
         loss.mean,
         loss.replicates if len(held_out.tokens) > 1 else None,
         level=options.level,
+        sizes=LossesBySize(curve.tokens, curve.losses, "Kneser-Ney"),
     )
     return EntropyResult(
         context=context,

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from ngramstat.exponents.decay import beta_exponent
 from ngramstat.exponents.decay_curve import MeasuredDecay
-from ngramstat.exponents.entropy_decay import gamma_exponent, gamma_finite_exponent
+from ngramstat.exponents.entropy_decay import (
+    LossesBySize,
+    gamma_exponent,
+    gamma_finite_exponent,
+)
 from ngramstat.exponents.fit import broken_power_law, power_law, shifted_power_law
 from ngramstat.exponents.intervals import percentile_interval
 from ngramstat.exponents.learning_limit import LimitFit, learning_limit
 
 __all__ = [
     "LimitFit",
+    "LossesBySize",
     "MeasuredDecay",
     "beta_exponent",
     "broken_power_law",

@@ -20,7 +20,13 @@ from ngramstat.exponents.fit import power_law, shifted_power_law, slope_weights
 from ngramstat.exponents.intervals import percentile_interval, replicates_missing
 from ngramstat.results import Alternative, AlternativeKind, Exponent, IntervalParts
 
-__all__ = ["gamma_exponent", "gamma_finite_exponent", "replicate_gammas", "shifted_alternative"]
+__all__ = [
+    "LossesBySize",
+    "gamma_exponent",
+    "gamma_finite_exponent",
+    "replicate_gammas",
+    "shifted_alternative",
+]
 
 Floats = NDArray[np.float64]
 
@@ -29,6 +35,11 @@ Floats = NDArray[np.float64]
 _MIN_FALL = 0.1
 # A drop contradicts the law only if it deviates by more than this fraction, whatever its error.
 _DROP_TOLERANCE = 0.1
+# The slope at one P has settled if it changes by at most this per doubling, over so many last
+# sizes. Counted learners of natural text: 15 to 40% (docs/estimators.md); the paper's GPT-2 on
+# TinyStories, 3.5% over its last doubling.
+_MAX_DRIFT = 0.05
+_DRIFT_SIZES = 3
 
 
 def gamma_exponent(
@@ -207,6 +218,43 @@ def shifted_alternative(n: Floats, y: Floats, level: float) -> Alternative:
     )
 
 
+@dataclass(frozen=True)
+class LossesBySize:
+    """Held-out losses of one learner after training on several numbers of tokens.
+
+    Attributes
+    ----------
+    tokens : (k,) float64
+        P, ascending.
+    losses : (k, n_contexts) float64
+        L_n(P), nats per token; NaN where unknown.
+    learner : str
+        Whose losses these are.
+    """
+
+    tokens: ArrayLike
+    losses: ArrayLike
+    learner: str
+
+    def slopes(self, context: ArrayLike, window: tuple[int, int]) -> list[tuple[float, float]]:
+        """(P, minus the log-log slope over the window) of every size with all of its losses."""
+        n = _contexts(context)
+        inside = (n >= window[0]) & (n <= window[1])
+        p, y = np.asarray(self.tokens, dtype=np.float64), np.asarray(self.losses, dtype=np.float64)
+        if y.shape != (len(p), len(n)):
+            raise InputError(f"losses: needs shape ({len(p)}, {len(n)}), got {y.shape}")
+        if np.any(np.diff(p) <= 0):
+            raise InputError("tokens: must ascend")
+        if inside.sum() < MIN_CONTEXTS:
+            return []
+        weights = -slope_weights(np.log(n[inside]))
+        return [
+            (float(tokens), float(weights @ np.log(row)))
+            for tokens, row in zip(p, y[:, inside], strict=True)
+            if np.all(np.isfinite(row) & (row > 0))
+        ]
+
+
 def gamma_finite_exponent(
     context: ArrayLike,
     held_out: ArrayLike,
@@ -214,10 +262,13 @@ def gamma_finite_exponent(
     *,
     level: float = 0.95,
     window: tuple[int, int] = (1, 3),
+    sizes: LossesBySize | None = None,
 ) -> Exponent:
     """Log-log slope of the held-out curve over the first contexts, at this corpus size.
 
-    The default window is the paper's protocol on WikiText-103 (its first three points).
+    The default window is the paper's protocol on WikiText-103 (its first three points). The slope
+    is a function of P and of the learner: it is given at every size of the learning curve, and
+    reported only where it has settled.
 
     Parameters
     ----------
@@ -231,13 +282,16 @@ def gamma_finite_exponent(
         Confidence level of the percentile interval.
     window : (int, int)
         First and last context, inclusive.
+    sizes : LossesBySize, optional
+        The learning curve, at the same contexts.
 
     Returns
     -------
     Exponent
-        Every local slope and a longer window are among the alternatives. Not reportable if
-        consecutive local slopes inside the window differ by more than a factor 2 (the curve bends),
-        without enough replicates, or if the interval reaches zero.
+        Every local slope, a longer window and the slope at every size are among the alternatives.
+        Not reportable if the slope changes by more than 5% per doubling of P over the last three
+        sizes, or no two sizes show whether it does; if consecutive local slopes in the window
+        differ by more than a factor 2; without enough replicates; or if the interval reaches zero.
 
     Raises
     ------
@@ -250,14 +304,14 @@ def gamma_finite_exponent(
     method = "OLS of log held-out entropy on log n at this corpus size (H_inf = 0)"
     curve = _held_out_curve(context, held_out, replicates)
     inside = curve.within(*window)
+    by_size = [] if sizes is None else sizes.slopes(context, window)
     alternatives = _local_slopes(curve, level)
+    if sizes is not None:
+        alternatives += _at_sizes(by_size, sizes.learner, window)
     if len(inside.n) < MIN_CONTEXTS:
+        few = f"{len(inside.n)} context(s) in the window {window[0]}..{window[1]}"
         return Exponent.refused(
-            f"{len(inside.n)} context(s) in the window {window[0]}..{window[1]}, "
-            f"{MIN_CONTEXTS} needed",
-            method=method,
-            level=level,
-            alternatives=alternatives,
+            f"{few}, {MIN_CONTEXTS} needed", method=method, level=level, alternatives=alternatives
         )
     if curve.n[-1] > window[1]:
         alternatives.append(
@@ -266,7 +320,7 @@ def gamma_finite_exponent(
             )
         )
     value, (low, high) = inside.slope(), inside.interval(level)
-    reasons = _finite_reasons(inside, value, low, level)
+    reasons = [*_drift_reasons(by_size), *_finite_reasons(inside, value, low, level)]
     return Exponent(
         value=value,
         low=low,
@@ -280,6 +334,45 @@ def gamma_finite_exponent(
         reason="; ".join(reasons) or None,
         alternatives=tuple(alternatives),
     )
+
+
+def _at_sizes(
+    by_size: list[tuple[float, float]], learner: str, window: tuple[int, int]
+) -> list[Alternative]:
+    return [
+        Alternative(
+            kind=AlternativeKind.AT_SIZE,
+            method=f"slope of {learner} at {tokens:.4g} training tokens",
+            value=slope,
+            window=(float(window[0]), float(window[1])),
+            points=window[1] - window[0] + 1,
+            extra={"tokens": tokens},
+        )
+        for tokens, slope in by_size
+    ]
+
+
+def _drift_reasons(by_size: list[tuple[float, float]]) -> list[str]:
+    """Whether the slope still changes with the number of training tokens."""
+    last = by_size[-_DRIFT_SIZES:]
+    if len(last) < 2:
+        return [
+            "the slope is a function of the number of training tokens, and without losses at two "
+            "sizes it is not known whether it has settled"
+        ]
+    (tokens, slope), (fewer, before) = last[-1], last[-2]
+    if min(value for _, value in last) <= 0:
+        return []  # refused as a slope that is not above zero, or one that bends
+    p, values = (np.log2(np.array(column)) for column in zip(*last, strict=True))
+    change = float(2 ** (slope_weights(p) @ values) - 1)
+    if abs(change) <= _MAX_DRIFT:
+        return []
+    direction = "rises" if change > 0 else "falls"
+    return [
+        f"this slope belongs to {tokens:.3g} training tokens of this learner: it was "
+        f"{before:.3f} at {fewer:.3g} tokens, is {slope:.3f} at {tokens:.3g}, and still "
+        f"{direction} by {100 * abs(change):.0f}% per doubling ({100 * _MAX_DRIFT:g}% allowed)"
+    ]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ common curve.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -171,7 +173,7 @@ class _LogCurves:
         return distance / self.distance_before, overlap
 
 
-def _best_of_grid(gammas: Floats, betas: Floats, table: Floats) -> dict[str, float]:
+def _best_of_grid(gammas: Floats, betas: Floats, table: Floats) -> dict[str, Any]:
     """The best pair of exponents, and the range of those that collapse the curves well."""
     known = np.isfinite(table)
     if not known.any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ngramstat.exponents.criteria import MAX_HALF_WIDTH, MIN_SPAN
 from ngramstat.exponents.decay_verdict import lag_choice
@@ -47,7 +47,8 @@ def exponent_gates(correlations: CorrelationResult, entropies: EntropyResult) ->
         Gate(
             name=name,
             passed=exponent.reportable,
-            value=exponent.value,
+            # A refused value stands at its exponent alone, with the reason.
+            value=exponent.value if exponent.reportable else None,
             meaning="its fit passes every check"
             if exponent.reportable
             else f"its fit must pass every check, but: {exponent.reason}",
@@ -131,10 +132,20 @@ def fast_learning_gate(fits: Mapping[int, LimitFit], alpha: Exponent, source: st
     alpha : Exponent
         gamma / (2 beta), with its interval.
     source : str
-        Whose curves these are, such as ``counted``.
+        Whose curves these are: ``user's``, or ``counted``. How fast Kneser-Ney learns says nothing
+        of another learner, so counted curves leave the gate open.
     """
     name = "fast learning"
     meaning = "alpha_D is the smaller of delta and gamma / (2 beta)"
+    threshold = alpha.value if alpha.reportable else None
+    if source == "counted":
+        return Gate(
+            name=name,
+            passed=None,
+            meaning=f"{meaning}; delta, the exponent of a learner's gains within its horizon, "
+            "needs learning curves of that learner (--curves): those of the counted one do not "
+            "decide it",
+        )
     known = {
         n: (fit.delta, fit.delta_low, fit.delta_high)
         for n, fit in fits.items()
@@ -144,7 +155,7 @@ def fast_learning_gate(fits: Mapping[int, LimitFit], alpha: Exponent, source: st
         return Gate(
             name=name,
             passed=None,
-            threshold=alpha.value,
+            threshold=threshold,
             meaning=f"{meaning}; delta, the exponent of a learner's gains within its horizon, "
             "needs learning curves of four sizes over a decade of tokens",
         )
@@ -152,20 +163,30 @@ def fast_learning_gate(fits: Mapping[int, LimitFit], alpha: Exponent, source: st
     listed = ", ".join(
         f"{d:.3f} [{low:.3f}, {high:.3f}] at n = {n}" for n, (d, low, high) in known.items()
     )
-    passed: bool | None = None
-    if alpha.low is not None and alpha.high is not None:
-        if all(low is not None and low > alpha.high for _, low, _ in known.values()):
-            passed = True
-        elif any(high is not None and high < alpha.low for _, _, high in known.values()):
-            passed = False
+    passed = _all_faster(known.values(), alpha)
     return Gate(
         name=name,
         passed=passed,
         value=known[slowest][0],
-        threshold=alpha.value,
+        threshold=threshold,
         meaning=f"{meaning}; every delta_n of the {source} curves must exceed the latter, by "
-        f"intervals: {listed}",
+        f"intervals: {listed}"
+        + ("" if alpha.reportable else f"; alpha is not reportable: {alpha.reason}"),
     )
+
+
+def _all_faster(
+    deltas: Iterable[tuple[float | None, float | None, float | None]], alpha: Exponent
+) -> bool | None:
+    """Whether every (delta, low, high) exceeds alpha, by intervals; None where that is open."""
+    if not alpha.reportable or alpha.low is None or alpha.high is None:
+        return None
+    ends = [(low, high) for _, low, high in deltas]
+    if all(low is not None and low > alpha.high for low, _ in ends):
+        return True
+    if any(high is not None and high < alpha.low for _, high in ends):
+        return False
+    return None
 
 
 def context_gate(points: tuple[HorizonPoint, ...], context: int | None) -> Gate:
@@ -190,6 +211,7 @@ def context_gate(points: tuple[HorizonPoint, ...], context: int | None) -> Gate:
         passed = False
     note = " (n* is a lower bound)" if point.at_least else ""
     note += " (n* is extrapolated)" if point.extrapolated else ""
+    note += " (documents end there)" if point.at_documents else ""
     return Gate(
         name=name,
         passed=passed,
@@ -213,7 +235,7 @@ def stage_gate(points: tuple[StagePoint, ...], beta: Exponent) -> Gate:
     return Gate(
         name=name,
         passed=False if other_stage else None if undecided else True,
-        value=(other_stage or undecided or list(points))[0].beta,
-        threshold=beta.value,
+        value=(other_stage or undecided or list(points))[0].beta if beta.reportable else None,
+        threshold=beta.value if beta.reportable else None,
         meaning=f"{meaning}: {listed}",
     )

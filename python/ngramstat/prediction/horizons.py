@@ -34,9 +34,8 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-# A horizon is extrapolated to at most this multiple of the last resolved lag; beyond that it is
-# only a lower bound.
-_MAX_EXTRAPOLATION = 100.0
+# exp of more than this is no number of tokens.
+_LARGEST_LOG = 600.0
 # Tokens that a learner needs for a lag, as multiples of those that counting needs.
 LEARNER_FACTORS = (10.0, 1000.0)
 
@@ -111,6 +110,8 @@ class Curve:
     norm_low, norm_high : (n,) arrays or None
         Interval of the norms: where the horizon lies within the measured lags, its own interval is
         where these two curves cross the noise.
+    documents_end : float or None
+        Lag at which documents end; no horizon lies beyond it. None where it is not known.
     """
 
     lags: ArrayLike
@@ -120,22 +121,44 @@ class Curve:
     beta: Exponent
     norm_low: ArrayLike | None = None
     norm_high: ArrayLike | None = None
+    documents_end: float | None = None
 
     def horizon(self, tokens: float) -> HorizonPoint:
         """The largest lag whose norm exceeds the noise ``kappa / sqrt(tokens)``.
 
         Between valid lags the norm is interpolated in log-log; beyond the last one it is
-        extrapolated with the stage of `beta` that holds there (if reportable), and marked. A
-        horizon below the first lag is None. Marked `at_least`, because they are only lower bounds,
-        are horizons more than a factor 100 beyond the last lag, those without a reportable beta to
-        extrapolate with, and those that start from lags beyond the window of every stage of beta,
-        where the measured decay is slower.
+        extrapolated with the stage of `beta` that holds there (if reportable), and marked, up to
+        the lag at which documents end. A horizon below the first lag is None. Marked `at_least`,
+        because they are only lower bounds, are horizons without a reportable beta to extrapolate
+        with, and those that start from lags beyond the window of every stage of beta, where the
+        measured decay is slower.
 
         Raises
         ------
         InputError
             If `tokens` or `kappa` is not a positive finite number.
         """
+        return _inside_tokens(self._inside_documents(self._of_norms(tokens)))
+
+    def _inside_documents(self, point: HorizonPoint) -> HorizonPoint:
+        """The horizon, but no farther than documents reach."""
+        end = self.documents_end
+        if end is None or point.lag is None or point.lag < end:
+            if end is None or point.high is None:
+                return point
+            return replace(point, high=min(point.high, end))
+        return replace(
+            point,
+            lag=end,
+            low=None if point.low is None else min(point.low, end),
+            high=None if point.high is None else end,
+            at_least=False,
+            at_documents=True,
+            reason=None,
+        )
+
+    def _of_norms(self, tokens: float) -> HorizonPoint:
+        """The horizon without regard to where documents end."""
         for name, number in (("tokens", tokens), ("kappa", self.kappa)):
             if not (math.isfinite(number) and number > 0):
                 raise InputError(f"{name}: needs a positive number, got {number:g}")
@@ -167,11 +190,17 @@ class Curve:
         )
 
     def _with_norm(self, norm: ArrayLike) -> Curve:
-        return replace(self, norm=norm, norm_low=None, norm_high=None)
+        return replace(self, norm=norm, norm_low=None, norm_high=None, documents_end=None)
 
     def _extrapolated(self, tokens: float, last: float, excess: float) -> HorizonPoint:
         """A horizon beyond the last lag, whose log norm exceeds the noise by `excess`."""
-        bound = HorizonPoint(tokens=tokens, lag=last, at_least=True)
+        bound = HorizonPoint(
+            tokens=tokens,
+            lag=last,
+            at_least=True,
+            reason=f"beyond the last valid lag beta is needed, which is not reportable: "
+            f"{self.beta.reason}",
+        )
         if not self.beta.reportable or self.beta.value is None:
             return bound
         # The stage that holds at the last lag continues. Beyond every window the nearest stage is
@@ -180,15 +209,14 @@ class Curve:
         stage = next((s for s in parts if s.window is not None and last <= s.window[1]), parts[-1])
         if stage.value is None or stage.value <= 0:
             return bound
-        farthest = math.log(_MAX_EXTRAPOLATION)
 
         def lag_at_noise(exponent: float | None) -> float | None:
             if exponent is None or exponent <= 0:
                 return None
-            return last * math.exp(min(excess / exponent, farthest))
+            return last * math.exp(min(excess / exponent, _LARGEST_LOG))
 
         slower = stage.window is not None and last > stage.window[1]
-        at_least = excess > 0 and (slower or excess / stage.value >= farthest)
+        at_least = excess > 0 and slower
         return HorizonPoint(
             tokens=tokens,
             lag=lag_at_noise(stage.value),
@@ -196,7 +224,24 @@ class Curve:
             high=None if at_least else lag_at_noise(stage.low),
             extrapolated=excess > 0,
             at_least=at_least,
+            reason="beyond the window of every stage of beta, where the decay is slower"
+            if at_least
+            else None,
         )
+
+
+def _inside_tokens(point: HorizonPoint) -> HorizonPoint:
+    """No lag exceeds the number of tokens, whatever an extrapolation says."""
+    if point.lag is None or point.lag <= point.tokens or not point.extrapolated:
+        return point
+    return replace(
+        point,
+        lag=point.tokens,
+        low=None if point.low is None else min(point.low, point.tokens),
+        high=None if point.high is None else point.tokens,
+        at_least=False,
+        reason="no lag exceeds the number of training tokens; where documents end is not known",
+    )
 
 
 def context_length(curve: Curve, tokens: float) -> ContextPoint:
@@ -210,6 +255,7 @@ def context_length(curve: Curve, tokens: float) -> ContextPoint:
         limit=limit.lag,
         extrapolated=limit.extrapolated or high.extrapolated,
         at_least=limit.at_least or high.at_least,
+        at_documents=limit.at_documents or high.at_documents,
     )
 
 
@@ -248,4 +294,8 @@ def alpha_of_stages(
         other_alpha=None if other is None else other.value,
         other_low=None if other is None else other.low,
         other_high=None if other is None else other.high,
+        reportable=alpha.reportable,
+        reason=alpha.reason,
+        other_reportable=other is not None and other.reportable,
+        other_reason=None if other is None else other.reason,
     )

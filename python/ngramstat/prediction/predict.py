@@ -6,6 +6,7 @@ curve nor the absolute horizon of a trained learner: expected losses need two me
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -250,9 +251,10 @@ def _collapses_of(
     """The raw protocol with the slope at this P, and the shifted one where H_inf is identified."""
     if table is None or beta.value is None or beta.value <= 0:
         return []
-    protocols = [(finite.value, 0.0), *_shifted_law(gamma, finite)]
     collapses = []
-    for value, entropy_rate in protocols:
+    for value, entropy_rate, fit in (
+        (finite.value, 0.0, finite), *_shifted_law(gamma, finite)
+    ):  # fmt: skip
         if value is None or value <= 0:
             continue
         result = collapse(
@@ -260,19 +262,26 @@ def _collapses_of(
             entropy_rate=entropy_rate, source=source,
         )  # fmt: skip
         if result is not None:
-            collapses.append(result)
+            reasons = [
+                f"{name}: {part.reason}"
+                for name, part in (("gamma", fit), ("beta", beta))
+                if not part.reportable
+            ]
+            collapses.append(
+                dataclasses.replace(
+                    result, reportable=not reasons, reason="; ".join(reasons) or None
+                )
+            )
     return collapses
 
 
-def _shifted_law(gamma: Exponent, finite: Exponent) -> list[tuple[float, float]]:
-    """(gamma, H_inf) of the first shifted law that the data identify, if there is one."""
-    for other in (
-        *gamma.alternatives_of(AlternativeKind.SHIFTED),
-        *finite.alternatives_of(AlternativeKind.SHIFTED),
-    ):
-        rate = other.entropy_rate
-        if other.identifiable and other.value and rate is not None and rate > 0:
-            return [(other.value, rate)]
+def _shifted_law(gamma: Exponent, finite: Exponent) -> list[tuple[float, float, Exponent]]:
+    """(gamma, H_inf, fit) of the first shifted law that the data identify, if there is one."""
+    for fit in (gamma, finite):
+        for other in fit.alternatives_of(AlternativeKind.SHIFTED):
+            rate = other.entropy_rate
+            if other.identifiable and other.value and rate is not None and rate > 0:
+                return [(other.value, rate, fit)]
     return []
 
 
@@ -295,8 +304,9 @@ def _reach(
         return _Reach()
     c = correlations
     curve = Curve(
-        c.lags, c.best_norm, c.valid, kappa, c.beta, norm_low=c.norm_low, norm_high=c.norm_high
-    )
+        c.lags, c.best_norm, c.valid, kappa, c.beta, norm_low=c.norm_low, norm_high=c.norm_high,
+        documents_end=c.document_reach,
+    )  # fmt: skip
     lengths = tuple(context_length(curve, p) for p in tokens)
     by_stage = {i: _of_stage(best, beta, c.beta) for i, beta in enumerate(stages(c.beta))}
     return _Reach(
@@ -318,7 +328,7 @@ def _losses(
     stage: Sequence[StagePoint],
     beta: Exponent,
 ) -> tuple[tuple[LossPoint, ...], LossFit | None]:
-    """The expected loss curve; not reportable where it would need the alpha of another stage."""
+    """The expected loss curve; without alpha where the alpha of another stage would be needed."""
     if not losses:
         return (), None
     others = [p for p in stage if p.stage in ("first", "second") and p.beta != beta.value]

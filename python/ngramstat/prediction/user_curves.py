@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ngramstat.exponents.criteria import MIN_CONTEXTS, RESOLVED_FRACTION
 from ngramstat.exponents.entropy_decay import (
+    LossesBySize,
     gamma_exponent,
     gamma_finite_exponent,
     shifted_alternative,
@@ -149,6 +150,16 @@ def _resolved(limit: Floats, width: Floats) -> NDArray[np.bool_]:
     return resolved
 
 
+def _by_size(table: CurveTable, context: NDArray[np.int64]) -> LossesBySize:
+    """The losses at these contexts by number of tokens, NaN where there are none."""
+    tokens = np.unique(table.tokens)
+    losses = np.full((len(tokens), len(context)), np.nan)
+    wanted = np.isin(table.context, context)
+    rows = np.searchsorted(tokens, table.tokens[wanted])
+    losses[rows, np.searchsorted(context, table.context[wanted])] = table.loss[wanted]
+    return LossesBySize(tokens, losses, "your models")
+
+
 def _at_largest(table: CurveTable, level: float) -> tuple[float | None, Exponent]:
     """The largest P with at least three contexts n >= 1, and gamma of the raw losses there."""
     used = table.context >= 1
@@ -170,7 +181,9 @@ def _at_largest(table: CurveTable, level: float) -> tuple[float | None, Exponent
         generator = np.random.default_rng(_SEED)
         replicates = y + errors * generator.standard_normal((_REPLICATES, len(y)))
     window = (int(n[0]), int(n[MIN_CONTEXTS - 1]))
-    gamma = gamma_finite_exponent(n, y, replicates, level=level, window=window)
+    gamma = gamma_finite_exponent(
+        n, y, replicates, level=level, window=window, sizes=_by_size(table, n)
+    )
     if len(n) > MIN_CONTEXTS:
         shifted = shifted_alternative(n.astype(np.float64), y, level)
         gamma = dataclasses.replace(gamma, alternatives=(*gamma.alternatives, shifted))

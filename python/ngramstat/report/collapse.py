@@ -73,7 +73,7 @@ def plot_collapse(table: CurveTable, collapse: Collapse) -> Figure:
     quality = "unknown" if collapse.quality is None else f"{collapse.quality:.2f}"
     after.set_title(
         rf"{collapse.protocol}: $\gamma = {collapse.gamma:.3f}$, $\beta = {collapse.beta:.3f}$, "
-        f"relative distance {quality}",
+        f"relative distance {quality}" + ("" if collapse.reportable else " (not reportable)"),
         fontsize=10,
     )
     _draw_grid(grid, collapse)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ngramstat.report.markup import text_of
 from ngramstat.report.notes import interval_parts
+from ngramstat.report.text import marked, slope_by_size
 from ngramstat.results import Exponent
 
 __all__ = ["SYMBOLS", "exponent_row", "value_and_interval"]
@@ -25,7 +26,9 @@ def value_and_interval(exponent: Exponent) -> tuple[str, str]:
         value = f"({value})"
     interval = "–"
     if exponent.low is not None and exponent.high is not None:
-        interval = f"{exponent.low:.4g} to {exponent.high:.4g}"
+        interval = marked(
+            f"{exponent.low:.4g} to {exponent.high:.4g}", reportable=exponent.reportable
+        )
     return value, interval
 
 
@@ -36,11 +39,15 @@ def exponent_row(name: str, exponent: Exponent) -> list[str]:
     status = '<span class="passed">reportable</span>'
     if not exponent.reportable:
         status = f'<span class="failed">not reportable</span>: {text_of(exponent.reason)}'
+    sizes = slope_by_size(exponent)
+    if sizes:
+        status += f"<br><small>{text_of(sizes)}</small>"
     window = ""
     if exponent.window is not None:
         window = f"{exponent.window[0]:g} to {exponent.window[1]:g}"
     parts = interval_parts(exponent)
     if parts is not None:
-        interval += f"<br><small>{text_of(parts)}</small>"
+        shown = text_of(marked(parts, reportable=exponent.reportable))
+        interval += f"<br><small>{shown}</small>"
     return [f"<b>{symbol}</b><br><small>{text_of(meaning)}</small>", f"<b>{value}</b>",
             interval, window, status]  # fmt: skip

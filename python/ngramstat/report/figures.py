@@ -117,7 +117,8 @@ def _draw_second_stage(ax: Axes, lags: Floats, result: CorrelationResult) -> Non
             linestyle="--",
             linewidth=1,
             zorder=3,
-            label=f"second stage, exponent {value:.2f}",
+            label=f"second stage, exponent {value:.2f}"
+            + ("" if result.beta.reportable else " (not reportable)"),
         )
 
 

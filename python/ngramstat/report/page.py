@@ -170,9 +170,15 @@ def _meaning_of_horizon(point: HorizonPoint) -> str:
             f"{point.tokens:.3g} training tokens resolve correlations at least up to lag "
             f"{point.lag:,.0f}."
         )
+    if point.at_documents:
+        return (
+            f"{point.tokens:.3g} training tokens resolve correlations up to lag {point.lag:,.0f}, "
+            "where documents end."
+        )
     return (
-        f"{point.tokens:.3g} training tokens resolve correlations up to lag {point.lag:,.0f}; at "
-        "larger lags they show only noise."
+        f"{point.tokens:.3g} training tokens resolve correlations up to lag {point.lag:,.0f}"
+        f"{' (extrapolated)' if point.extrapolated else ''}; at larger lags pairs of tokens show "
+        "only noise."
     )
 
 
@@ -262,7 +268,7 @@ def _horizons(run: RunResult) -> str:
     if prediction.horizon:
         rows = [
             [number(p.tokens), number(p.lag), span(p.low, p.high),
-             " ".join(["at least"] * p.at_least + ["extrapolated"] * p.extrapolated) or "measured"]
+             _source(p)]
             for p in prediction.horizon
         ]  # fmt: skip
         head = ["training tokens", "lags resolved up to", "interval", "source"]
@@ -276,8 +282,19 @@ def _horizons(run: RunResult) -> str:
             ),
         )
     )
-    lead = "P training tokens resolve correlations up to the lag where they exceed the noise floor."
+    lead = (
+        "P training tokens resolve correlations of pairs up to the lag where they exceed the noise "
+        "floor. Beyond it, three or more tokens together may still tell something."
+    )
     return section("Horizons", *parts, lead=lead)
+
+
+def _source(point: HorizonPoint) -> str:
+    """How a horizon was found."""
+    words = ["at least"] * point.at_least + ["extrapolated"] * point.extrapolated
+    words += ["where documents end"] * point.at_documents
+    text = ", ".join(words) or "measured"
+    return f"{text}: {text_of(point.reason)}" if point.reason else text
 
 
 def _gates(prediction: Prediction) -> str:

@@ -18,8 +18,10 @@ from ngramstat.report.text import (
     estimate,
     exponent_number,
     gate_text,
+    marked,
     plain,
     scope,
+    slope_by_size,
     table,
     wrap,
 )
@@ -138,8 +140,7 @@ def _exponents(run: RunResult) -> list[str]:
         row = f"  {label:<17} {estimate(exponent):<23} {scope(exponent):<19} {meaning}"
         lines.append(row.rstrip())
         lines += _exponent_details(name, exponent)
-    if any(e.value is not None and not e.reportable for e in exponents.values()):
-        lines += wrap("(in parentheses: computed, but not reportable)", indent=2)
+    lines += _parentheses(e for e in exponents.values() if e.value is not None)
     lines += wrap(
         "Intervals of beta hold the sampling of documents and the choice of lags, those of gamma "
         "what their method says. Other uncertainties are in the alternatives and in the conditions "
@@ -154,13 +155,16 @@ def _exponent_details(name: str, exponent: Exponent) -> list[str]:
     lines: list[str] = []
     if not exponent.reportable:
         lines += wrap(f"not reportable: {exponent.reason}", indent=20)
+    sizes = slope_by_size(exponent)
+    if sizes:
+        lines += wrap(sizes, indent=20)
     if name not in ("beta", "gamma"):
         return lines
     parts = interval_parts(exponent)
     if parts:
-        lines += wrap(parts, indent=20)
+        lines += wrap(marked(parts, reportable=exponent.reportable), indent=20)
     others = [
-        text
+        marked(text, reportable=exponent.reportable)
         for other in exponent.alternatives
         # The headline is the first stage: its numbers stand above already.
         if other.kind is not AlternativeKind.FIRST_STAGE and (text := _alternative(other))
@@ -168,6 +172,13 @@ def _exponent_details(name: str, exponent: Exponent) -> list[str]:
     if others:
         lines += wrap("or " + "; ".join(others), indent=20)
     return lines
+
+
+def _parentheses(shown: Iterable[Any]) -> list[str]:
+    """What parentheses mean, if any of these results needs them."""
+    if all(result.reportable for result in shown):
+        return []
+    return wrap("(in parentheses: computed, but not reportable)", indent=2)
 
 
 def _alternative(other: Alternative) -> str | None:
@@ -413,10 +424,26 @@ def _learning(result: EntropyResult) -> list[str]:
             ],
         ),
         ("interval", _intervals(result.limit_low, result.limit_high, _nats)),
-        ("delta", _numbers(result.delta)),
-        ("delta's interval", _intervals(result.delta_low, result.delta_high, exponent_number)),
+        ("delta", _marked_cells(_numbers(result.delta), known)),
+        (
+            "delta's interval",
+            _marked_cells(_intervals(result.delta_low, result.delta_high, exponent_number), known),
+        ),
     ]
-    return [*lines, *table([(name, values) for name, values in columns if values])]
+    lines += table([(name, values) for name, values in columns if values])
+    if result.delta is not None and np.any(np.isfinite(result.delta) & ~known):
+        lines += wrap("(in parentheses: of a fit without an identifiable limit)", indent=2)
+    return lines
+
+
+def _marked_cells(cells: list[str], reportable: NDArray[np.bool_]) -> list[str]:
+    """Cells of a column, in parentheses where they cannot be reported."""
+    if not cells:
+        return []
+    return [
+        cell if cell == _MISSING else marked(cell, reportable=bool(ok))
+        for cell, ok in zip(cells, reportable, strict=True)
+    ]
 
 
 def _numbers(values: NDArray[Any] | None, form: str = "{:.2f}") -> list[str]:
@@ -453,7 +480,11 @@ def _horizon(point: HorizonPoint) -> str:
     text = f"lags up to {_bound(point.lag, at_least=point.at_least)}"
     if point.low is not None and point.high is not None:
         text += f" [{_lag(point.low)}, {_lag(point.high)}]"
-    return text + ", extrapolated" * point.extrapolated
+    text += ", extrapolated" * point.extrapolated
+    if point.at_documents:
+        text += ", where documents end (beyond it fewer than 1% of the tokens have a partner in "
+        text += "their own document)"
+    return text + (f" ({point.reason})" if point.reason else "")
 
 
 def _bound(lag: float, *, at_least: bool) -> str:
@@ -466,31 +497,46 @@ def _context_length(point: ContextPoint) -> str:
         return head + "none; no lag is resolved"
     low = "less than the first lag" if point.low is None else _lag(point.low)
     text = f"{head}between {low} and {_bound(point.high, at_least=point.at_least)} tokens"
-    text += ", extrapolated" * point.extrapolated
+    text += ", extrapolated" * point.extrapolated + ", where documents end" * point.at_documents
     # A lower bound of n* gives no upper bound of the useful context.
-    return text if point.at_least else f"{text}; nothing can be learned beyond {_lag(point.limit)}"
+    if point.at_least:
+        return text
+    return (
+        f"{text}; beyond {_lag(point.limit)} pairs of tokens show nothing more (three or more "
+        "tokens together may)"
+    )
 
 
 def _stage(point: StagePoint) -> str:
     names = {"first": "second", "second": "first", "indeterminate": "second"}
     this = "first" if point.stage == "indeterminate" else point.stage
 
-    def part(name: str, beta: float | None, alpha: tuple[float | None, ...]) -> str:
+    def part(
+        name: str, beta: float | None, alpha: tuple[float | None, ...], reason: str | None
+    ) -> str:
         if beta is None:
             return f"{name} stage unknown"
-        text = f"{name} stage beta {exponent_number(beta)}"
+        text = f"beta {exponent_number(beta)}"
         value, low, high = alpha
         if value is not None:
             text += f", alpha {exponent_number(value)}"
         if low is not None and high is not None:
             text += f" [{exponent_number(low)}, {exponent_number(high)}]"
-        return text
+        if reason is not None:
+            text = f"({text}) not reportable: {reason}"
+        return f"{name} stage {text}"
 
-    one = part(this, point.beta, (point.alpha, point.alpha_low, point.alpha_high))
+    one = part(
+        this,
+        point.beta,
+        (point.alpha, point.alpha_low, point.alpha_high),
+        None if point.reportable else point.reason or "not known",
+    )
     other = part(
         names[point.stage],
         point.other_beta,
         (point.other_alpha, point.other_low, point.other_high),
+        None if point.other_reportable else point.other_reason or "not known",
     )
     if point.stage == "indeterminate":
         return f"at {count(point.tokens)} tokens (stage indeterminate): {one}; or {other}"
@@ -498,20 +544,31 @@ def _stage(point: StagePoint) -> str:
 
 
 def _expected_losses(fit: LossFit, points: Sequence[LossPoint]) -> list[str]:
-    name = _SYMBOLS[fit.alpha][0]
-    title = (
-        f"expected losses, L_inf + B P^-alpha through {len(fit.tokens)} measured ones with {name}"
-    )
+    forms = {
+        "shifted": "L_inf + B P^-alpha with alpha",
+        "raw": "their local slope, informed by alpha, finite (no limit)",
+        "losses": "their local slope alone, without alpha",
+    }
+    title = f"expected losses, {len(fit.tokens)} measured ones continued by {forms[fit.form]}"
     lines = wrap(title, indent=2)
-    if not fit.reportable:
+    if fit.alpha_not_used is not None:
+        lines += wrap(f"alpha is not used: {fit.alpha_not_used}", indent=4)
+    if fit.reason is not None:
         lines += wrap(f"not reportable: {fit.reason}", indent=4)
-    if fit.limit is not None:
-        lines += wrap(f"L_inf {_with_band(fit.limit, fit.limit_low, fit.limit_high)}", indent=4)
+    for name, band in (
+        ("L_inf", (fit.limit, fit.limit_low, fit.limit_high)),
+        ("local slope at the largest size", (fit.slope, fit.slope_low, fit.slope_high)),
+    ):
+        if band[0] is not None:
+            text = marked(_with_band(band[0], *band[1:]), reportable=fit.reportable)
+            lines += wrap(f"{name} {text}", indent=4)
     for point in points:
-        text = _with_band(point.loss, point.low, point.high)
-        # Values of a curve that is not reportable are always in parentheses.
-        text = text if fit.reportable else f"({text})"
-        lines += wrap(f"{count(point.tokens)} tokens: {text} nats", indent=4)
+        reportable = fit.reportable and point.reportable
+        text = marked(_with_band(point.loss, point.low, point.high), reportable=reportable)
+        text = f"{count(point.tokens)} tokens: {text} nats"
+        if point.reason is not None and point.reason != fit.reason:
+            text += f", not reportable: {point.reason}"
+        lines += wrap(text, indent=4, hang=4)
     return lines
 
 
@@ -527,6 +584,8 @@ def _collapse(result: Collapse) -> str:
         f"(H_inf {result.entropy_rate:.3g}): "
     )
     at = f"at gamma {result.gamma:.3f}, beta {result.beta:.3f}"
+    if not result.reportable:
+        at = f"at ({at[3:]}; not reportable: {result.reason or 'not known'})"
     if result.quality is None:
         return f"{text}unknown {at}, only {_percent(result.overlap)} of the points overlap"
     text += f"{result.quality:.2f} of the distance before rescaling {at}"
@@ -534,11 +593,13 @@ def _collapse(result: Collapse) -> str:
         grids = (result.grid_gamma, result.best_gamma), (result.grid_beta, result.best_beta)
         edge = any(best in (grid[0], grid[-1]) for grid, best in grids)
         text += ", the best is at the edge of the grid" * edge
-        text += (
-            f"; best {result.best_quality:.2f} at {result.best_gamma:.3f}, {result.best_beta:.3f} "
-            f"(at most twice that for gamma {result.gamma_low:.3f}..{result.gamma_high:.3f}, "
-            f"beta {result.beta_low:.3f}..{result.beta_high:.3f})"
+        best = (
+            f"best {result.best_quality:.2f} at {result.best_gamma:.3f}, {result.best_beta:.3f}, "
+            f"at most twice that for gamma {result.gamma_low:.3f}..{result.gamma_high:.3f}, "
+            f"beta {result.beta_low:.3f}..{result.beta_high:.3f}"
         )
+        # The grid is laid about the exponents.
+        text += f"; {marked(best, reportable=result.reportable)}"
     return text
 
 
@@ -552,11 +613,26 @@ def _curves(result: CurvesResult) -> list[str]:
         ("delta", [_nats(x) for x in result.delta]),
         ("delta's interval", _intervals(result.delta_low, result.delta_high, _nats)),
     ]
+    refused = {"limit", "interval", "delta", "delta's interval"}
+    columns = [
+        (name, _marked_cells(cells, result.identifiable) if name in refused else cells)
+        for name, cells in columns
+    ]
     lines = ["", "CURVES  losses of your models in nats per token, L = limit + A P^-delta"]
     lines += table(columns)
+    if not result.identifiable.all():
+        lines += wrap("(in parentheses: of a fit without an identifiable limit)", indent=2)
     for n, text in zip(result.context, result.reasons, strict=True):
         if text:
             lines += wrap(f"context {n}: {text}", indent=2, hang=2)
+    lines += _curve_exponents(result)
+    if result.largest_tokens is not None:
+        lines += wrap(f"finite: from the losses at {count(result.largest_tokens)} tokens", indent=2)
+    return lines
+
+
+def _curve_exponents(result: CurvesResult) -> list[str]:
+    lines: list[str] = []
     for name, exponent in (
         ("gamma", result.gamma),
         ("gamma, finite", result.gamma_finite),
@@ -566,8 +642,9 @@ def _curves(result: CurvesResult) -> list[str]:
         lines.append(f"  {name:<17} {estimate(exponent):<23} {scope(exponent)}".rstrip())
         if not exponent.reportable:
             lines += wrap(f"not reportable: {exponent.reason}", indent=20)
-    if result.largest_tokens is not None:
-        lines += wrap(f"finite: from the losses at {count(result.largest_tokens)} tokens", indent=2)
+        sizes = slope_by_size(exponent)
+        if sizes:
+            lines += wrap(sizes, indent=20)
     return lines
 
 
@@ -614,4 +691,4 @@ def _intervals(
 
 
 def _lag(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return count(float(value)) if value >= 100 else f"{value:.3g}"

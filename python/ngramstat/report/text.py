@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from ngramstat.results import Exponent, Gate
+from ngramstat.results import AlternativeKind, Exponent, Gate
 
 __all__ = [
     "CURVE_SOURCES",
@@ -16,8 +16,10 @@ __all__ = [
     "estimate",
     "exponent_number",
     "gate_text",
+    "marked",
     "plain",
     "scope",
+    "slope_by_size",
     "table",
     "wrap",
 ]
@@ -44,6 +46,25 @@ def estimate(exponent: Exponent) -> str:
     if exponent.low is not None and exponent.high is not None:
         text += f" [{exponent_number(exponent.low)}, {exponent_number(exponent.high)}]"
     return text if exponent.reportable else f"({text})"
+
+
+def marked(text: str, *, reportable: bool) -> str:
+    """The text, in parentheses if what it says cannot be reported."""
+    return text if reportable or not text else f"({text})"
+
+
+def slope_by_size(exponent: Exponent) -> str:
+    """The slope at every size of the learning curve, in one sentence; empty without any."""
+    sizes = exponent.alternatives_of(AlternativeKind.AT_SIZE)
+    slopes = [
+        f"{exponent_number(other.value)} at {count(float(other.extra['tokens']))}"
+        for other in sizes
+        if other.value is not None
+    ]
+    if not slopes:
+        return ""
+    listed = marked(", ".join(slopes), reportable=exponent.reportable)
+    return f"a function of the training tokens of one learner: {listed} tokens"
 
 
 def exponent_number(value: float) -> str:

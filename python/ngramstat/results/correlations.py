@@ -224,6 +224,11 @@ class CorrelationResult(DrawableResult):
         Where these two differ; None where they do not.
     periodic : tuple of Periodicity
         Periodic structures of the corpus, which raise the norms at their lags.
+    document_reach : int or None
+        Largest lag at which at least 1% of the tokens have a partner inside their document: beyond
+        it, whatever correlates lies in different documents. None without document ends.
+    longest_document : int or None
+        Tokens of the longest document, without its separator.
     beta : Exponent
         ||C(t)|| ~ t^-beta, from `norm_debiased`.
     beta_sequential : Exponent or None
@@ -272,6 +277,8 @@ class CorrelationResult(DrawableResult):
     norm_other_boundary: FloatVector | None = None
     boundary_effect: BoundaryEffect | None = None
     periodic: tuple[Periodicity, ...] = ()
+    document_reach: int | None = None
+    longest_document: int | None = None
     beta: Exponent
     beta_sequential: Exponent | None = None
     composition_effect: ExponentDifference | None = None
@@ -298,7 +305,7 @@ class CorrelationResult(DrawableResult):
         return self._columns("lag")
 
     def _caption(self) -> str:
-        return f"Correlations ({self.boundary}); beta: {self.beta.summary()}"
+        return f"Correlations ({self.boundary}); beta: {self.beta.marked_summary()}"
 
     def __repr__(self) -> str:
         return f"CorrelationResult: {len(self.lags)} lags, boundary {self.boundary}\nbeta: " + repr(

@@ -112,6 +112,10 @@ class Collapse(Result):
         ``raw`` (H_inf = 0) or ``shifted``.
     gamma, beta, entropy_rate : float
         The exponents of the rescaling, and H_inf.
+    reportable : bool
+        Whether both exponents are reportable.
+    reason : str or None
+        Why not.
     quality : float or None
         Root-mean-square distance between the rescaled curves where they overlap, relative to the
         distance before rescaling; 1 is no improvement. None if too little overlaps.
@@ -148,3 +152,5 @@ class Collapse(Result):
     grid_quality: FloatMatrix
     points: int
     contexts: int
+    reportable: bool = False
+    reason: str | None = None

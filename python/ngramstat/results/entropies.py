@@ -186,7 +186,7 @@ class EntropyResult(DrawableResult):
         return self._columns("context")
 
     def _caption(self) -> str:
-        return f"Entropies, nats per token ({self.boundary}); gamma: {self.gamma.summary()}"
+        return f"Entropies, nats per token ({self.boundary}); gamma: {self.gamma.marked_summary()}"
 
     def __repr__(self) -> str:
         return (

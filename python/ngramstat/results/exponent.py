@@ -55,6 +55,7 @@ class AlternativeKind(StrEnum):
     # gamma at one corpus size.
     LOCAL_SLOPE = "local_slope"
     LONGER_WINDOW = "longer_window"
+    AT_SIZE = "at_size"
     # alpha of measured losses.
     FIRST_POINTS = "first_points"
     ALL_SIZES = "all_sizes"
@@ -159,7 +160,8 @@ class Alternative(Result):
         - `break_range`: `breaks` (the ends tried);
         - `without_peaks`: `peaks` (the lags left out);
         - `document_jackknife`: `standard_error`, `ratio` (to that of the bootstrap);
-        - `shifted`: `identifiable`, `entropy_rate`.
+        - `shifted`: `identifiable`, `entropy_rate`;
+        - `at_size`: `tokens` (training tokens of the learner with this slope).
     """
 
     kind: AlternativeKind
@@ -293,8 +295,16 @@ class Exponent(Result):
         # alpha has no points of its own: it combines two fits.
         return text + (f", {self.points} points" if self.points else "")
 
+    def marked_summary(self) -> str:
+        """`summary`; of an exponent that is not reportable in parentheses, with the reason."""
+        if self.reportable:
+            return self.summary()
+        value = "" if self.value is None else f"({self.summary()}) "
+        return f"{value}not reportable: {self.reason}"
+
     def __repr__(self) -> str:
-        lines = [f"Exponent: {self.summary()}", f"  method: {self.method}"]
+        shown = self.summary() if self.reportable or self.value is None else f"({self.summary()})"
+        lines = [f"Exponent: {shown}", f"  method: {self.method}"]
         if self.reportable:
             lines.append("  reportable: yes")
         else:
@@ -305,7 +315,10 @@ class Exponent(Result):
             interval = ""
             if other.low is not None and other.high is not None:
                 interval = f" [{_number(other.low)}, {_number(other.high)}]"
-            lines.append(f"  or {_number(other.value)}{interval}{where}: {other.method}")
+            text = f"{_number(other.value)}{interval}"
+            # What varies a refused fit is no better than it.
+            text = text if self.reportable else f"({text})"
+            lines.append(f"  or {text}{where}: {other.method}")
         return "\n".join(lines)
 
     def _rows(self) -> tuple[list[str], list[list[Any]]]:
@@ -328,7 +341,7 @@ class Exponent(Result):
         ]
         for other in self.alternatives:
             row = [other.method, other.value, other.low, other.high]
-            rows.append([*row, text(other.window), other.points, None, None])
+            rows.append([*row, text(other.window), other.points, self.reportable, self.reason])
         return header, rows
 
 

@@ -38,6 +38,11 @@ class HorizonPoint(Result):
         True where `lag` lies beyond the measured lags and depends on the fitted beta.
     at_least : bool
         True where `lag` is only a lower bound and no measurement shows how far the horizon extends.
+    at_documents : bool
+        True where `lag` is not where the norm meets the noise but where documents end: at larger
+        lags, fewer than one pair in a hundred lies inside a document.
+    reason : str or None
+        Why a horizon is only a lower bound.
     """
 
     tokens: float
@@ -46,6 +51,8 @@ class HorizonPoint(Result):
     high: float | None = None
     extrapolated: bool = False
     at_least: bool = False
+    at_documents: bool = False
+    reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +68,8 @@ class ContextPoint(Result):
     """Context lengths that a model can learn to use from `tokens` training tokens.
 
     A learner needs 10 to 1000 times the tokens that counting needs to resolve a lag, so its horizon
-    lies between n*(P / 1000) and n*(P / 10); context beyond n*(P) itself cannot be learned.
+    lies between n*(P / 1000) and n*(P / 10). Beyond n*(P) itself, pairs of tokens show nothing;
+    correlations of three or more tokens are not covered by this limit.
 
     Attributes
     ----------
@@ -71,7 +79,7 @@ class ContextPoint(Result):
         The learner's band, tokens; None where no lag is resolved.
     limit : float or None
         n*(P), the horizon of counting.
-    extrapolated, at_least : bool
+    extrapolated, at_least, at_documents : bool
         Whether that holds for `high` or `limit`, as in `HorizonPoint`.
     """
 
@@ -81,6 +89,7 @@ class ContextPoint(Result):
     limit: float | None = None
     extrapolated: bool = False
     at_least: bool = False
+    at_documents: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,6 +109,10 @@ class StagePoint(Result):
         Interval of `alpha`.
     other_beta, other_alpha, other_low, other_high : float or None
         The same of the other stage.
+    reportable, other_reportable : bool
+        Whether the alpha of that stage is reportable; if not, so are not the betas and alphas here.
+    reason, other_reason : str or None
+        Why not.
     """
 
     tokens: float
@@ -112,6 +125,10 @@ class StagePoint(Result):
     other_alpha: float | None = None
     other_low: float | None = None
     other_high: float | None = None
+    reportable: bool = False
+    reason: str | None = None
+    other_reportable: bool = False
+    other_reason: str | None = None
 
     def _check(self) -> None:
         if self.stage not in ("single", "first", "second", "indeterminate"):
@@ -120,45 +137,75 @@ class StagePoint(Result):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LossPoint(Result):
-    """Expected loss at one number of training tokens, nats per token, with its band."""
+    """Expected loss at one number of training tokens, nats per token, with its band.
+
+    Attributes
+    ----------
+    tokens, loss : float
+    low, high : float or None
+        Band of a newly measured loss.
+    reportable : bool
+        Whether bands this far ahead, from so many losses, are known to hold.
+    reason : str or None
+        Why not.
+    """
 
     tokens: float
     loss: float
     low: float | None = None
     high: float | None = None
+    reportable: bool = False
+    reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LossFit(Result):
-    """``L(P) = limit + B P^-alpha`` through measured losses, with the alpha of the corpus.
+    """The curve through measured losses that expected losses are taken from.
 
     Attributes
     ----------
     tokens, loss : (n_losses,) float64
         The measured losses.
-    alpha : str
-        Which exponent: ``alpha`` or ``alpha_finite``.
+    alpha : str or None
+        Which exponent was used: ``alpha`` or ``alpha_finite``; None where no reportable one applies
+        and the losses alone decide.
+    form : str
+        ``shifted``: ``limit + B P^-alpha``, with the alpha of the limits. ``raw``: no limit, a
+        local slope informed by the raw alpha. ``losses``: the local slope of the losses alone.
     limit, limit_low, limit_high : float or None
-        Loss at infinite P; zero where the interval reaches below it.
+        Loss at infinite P, between 0 and the smallest loss; only of the shifted form.
+    slope, slope_low, slope_high : float or None
+        Minus d log L / d log P at the largest measured size; not of the shifted form.
     scatter : float or None
-        Residual standard error of the losses about the curve; None for two losses.
+        Standard error of single losses about the curve, nats; None for two losses and a limit.
     reportable : bool
-        Whether the exponent is reportable and applies to these losses.
+        Whether expected losses can be reported (each point says so, too).
     reason : str or None
-        Why it is not reportable.
+        Why they cannot.
+    alpha_not_used : str or None
+        Why no predicted alpha was used.
     """
 
     _axis: ClassVar[str | None] = "tokens"
 
     tokens: FloatVector
     loss: FloatVector
-    alpha: str
+    alpha: str | None = None
+    form: str = "shifted"
     limit: float | None = None
     limit_low: float | None = None
     limit_high: float | None = None
+    slope: float | None = None
+    slope_low: float | None = None
+    slope_high: float | None = None
     scatter: float | None = None
     reportable: bool = False
     reason: str | None = None
+    alpha_not_used: str | None = None
+
+    def _check(self) -> None:
+        if self.form not in ("shifted", "raw", "losses"):
+            raise InputError(f"LossFit.form: not a form: {self.form[:60]!r}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -211,8 +258,12 @@ class Prediction(DrawableResult):
             for name, e in (("alpha", self.alpha), ("alpha_finite", self.alpha_finite))
         ]
         rows += [
-            [f"horizon at {p.tokens:.4g} tokens", p.lag, p.low, p.high, None, None]
+            [f"horizon at {p.tokens:.4g} tokens", p.lag, p.low, p.high, not p.at_least, p.reason]
             for p in self.horizon
+        ]
+        rows += [
+            [f"loss at {p.tokens:.4g} tokens", p.loss, p.low, p.high, p.reportable, p.reason]
+            for p in self.loss_curve
         ]
         return header, rows
 
@@ -222,5 +273,6 @@ class Prediction(DrawableResult):
         for point in self.horizon:
             lags = "no lag" if point.lag is None else f"lags up to {point.lag:.4g}"
             note = " at least" * point.at_least + ", extrapolated" * point.extrapolated
+            note += ", where documents end" * point.at_documents
             lines.append(f"{point.tokens:.4g} tokens resolve {lags}{note}")
         return "\n".join(lines)

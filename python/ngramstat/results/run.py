@@ -74,6 +74,5 @@ class RunResult(DrawableResult):
     def __repr__(self) -> str:
         lines = [f"RunResult of {self.corpus.get('path', 'a corpus')}"]
         for name, e in self.exponents.items():
-            status = "" if e.reportable else f" (not reportable: {e.reason})"
-            lines.append(f"  {name}: {e.summary()}{status}")
+            lines.append(f"  {name}: {e.marked_summary()}")
         return "\n".join(lines)
