@@ -135,7 +135,7 @@ def test_downloads_and_tables_have_the_numbers_of_the_run() -> None:
     shown = " ".join(page.text)
     for value in data["correlations"]["norm_low"]:
         assert f"{value:.5g}" in shown
-    for value in data["entropies"]["limit_low"]:
+    for value in data["entropies"]["low"]:
         assert f"{value:.5g}" in shown
     for gate in data["prediction"]["gates"]:
         assert gate["name"] in shown
