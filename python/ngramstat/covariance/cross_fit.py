@@ -3,19 +3,27 @@
 The largest singular value of an estimated matrix is biased upwards, because its singular vectors
 follow the noise: by about noise^2 / norm where the leading singular value is isolated, and by the
 noise itself where many singular values are equal. Vectors u, v estimated from one half of the
-documents are independent of the noise in the other half, but u^T C v is then too small, because
+documents are independent of the noise in the other half, but F = u^T C v is then too small, because
 u and v are not the true singular vectors. The remedy is one step of the power iteration with an
 independent estimate of C in every factor,
 
-    norm^2 = mean of u^T C_a C_b^T C_c v / mean of u^T C_d v.
+    norm^2 = u^T C C^T C v / u^T C v = F^2 T / F^3,    T = u^T C C^T C v.
 
 The step multiplies the true component of u v^T by norm^2 and removes, in the mean, the components
 on which C is zero. It is exact to all orders for C of rank one and for C with equal singular
 values, and nearly unbiased in between: spectra that fall slowly keep a downward bias of second
 order, noise^2 / norm^2 times the fraction of nearly equal values.
 
-The numerator is the third moment, over all ordered triples of distinct folds a, b, c of the half
-that u, v do not come from; the denominator is the first moment, over all folds d of that half.
+F is the mean of u^T C_d v over all folds d of the half that u, v do not come from; T is that of
+u^T C_a C_b^T C_c v over all ordered triples of distinct folds a, b, c. F^3 is the mean of
+(u^T C_a v) (u^T C_b v) (u^T C_c v) over *the same triples*. Then whatever multiplies the covariance
+of a whole fold, such as the number of its documents that are tables, cancels in T / F^3, and the
+norm is linear in it, as F is. The root of T / F alone would be biased down by 3/2 of the relative
+variance of F in one half: by a quarter, where few documents carry the covariance.
+
+Noise never takes the estimate out of the bracket [cross-fitted, plug-in]: sqrt(T / F^3) is bounded
+by 1 and by the ratio of these two norms.
+
 `cross_fit` takes these steps for both halves:
 
 1. one pass over the tokens gives the products w_b = C_b v and z_b = C_b^T u of every fold b, and
@@ -61,6 +69,10 @@ _HALF_OF_FOLD = np.repeat([0, 1], _FOLDS_PER_HALF)
 # The third moment needs three distinct folds, and the jackknife leaves one more out.
 _MIN_FOLDS_PER_HALF = 4
 MIN_FOLDS = 2 * _MIN_FOLDS_PER_HALF
+
+# The mean cube of u^T C_b v over triples of folds is taken as at least this part of the cube of the
+# mean: below it, half of the covariance lies in one or two folds.
+_LEAST_CUBE = 0.5
 
 # The vectors of the folds of a half are the columns of one block.
 assert _FOLDS_PER_HALF <= BLOCK_SIZE
@@ -171,6 +183,7 @@ def cross_fit(
     across: bool,
     shuffled: ShuffledPairs | None = None,
     vocab_mask: NDArray[np.bool_] | None = None,
+    norm: float = math.inf,
     threads: int = 1,
 ) -> CrossFit:
     """Cross-fitted norm of C(t) at one lag; the module's docstring has the method.
@@ -187,6 +200,8 @@ def cross_fit(
         Subtract these instead of the product of the marginals: the sequential covariance.
     vocab_mask : (V,) bool, optional
         Vocabulary items that C(t) is restricted to; `vectors` are zero at the others.
+    norm : float
+        The plug-in norm, which bounds the debiased one; infinite: it is not bounded.
     threads : int
     """
     corpus, documents = design.corpus, design.documents
@@ -239,7 +254,7 @@ def cross_fit(
     for h in (0, 1):
         folds = h == _HALF_OF_FOLD
         moments.append(_HalfMoments(pairs[folds], first[folds], sums[folds]))
-    return _combine(moments)
+    return _combine(moments, norm)
 
 
 @dataclass(frozen=True)
@@ -384,7 +399,7 @@ def _rank_one_sums(p: Floats, q: Floats, a: Floats, b: Floats) -> Floats:
 
 
 class _HalfMoments:
-    """u^T C v and u^T C C^T C v over the folds of one half, from all folds or with one left out.
+    """Moments of u^T C v over the folds of one half, from all folds or with one left out.
 
     Folds are weighted by their pairs.
 
@@ -421,8 +436,8 @@ class _HalfMoments:
             - self._same_fold.sum(axis=1)
         )
 
-    def moments(self, left_out: int | None = None) -> tuple[float, float]:
-        """(u^T C v, u^T C C^T C v), the second over ordered triples of distinct folds."""
+    def moments(self, left_out: int | None = None) -> tuple[float, float, float]:
+        """(F, T, F^3): u^T C v, and over triples of distinct folds u^T C C^T C v and the cube."""
         pairs, used = self._pairs, np.ones(len(self._pairs), dtype=bool)
         distinct = self._distinct
         if left_out is not None:
@@ -436,13 +451,13 @@ class _HalfMoments:
                 - (self._any_right[:, d] - self._middle_right[:, d] - self._same_fold[:, d])
             )
         n = pairs[used]
-        total, squares = n.sum(), float(n @ n)
-        # Sum of n_a n_b n_c over the same triples.
-        weight = float(n @ ((total - n) ** 2 - (squares - n**2)))
+        first = n * self._first[used]
         with np.errstate(invalid="ignore", divide="ignore"):
-            first = float(np.divide(n @ self._first[used], total))
-            third = float(np.divide(n @ distinct[used], weight))
-        return first, third
+            mean = float(np.divide(first.sum(), n.sum()))
+            triples = _sum_over_triples(n)
+            third = float(np.divide(n @ distinct[used], triples))
+            cube = float(np.divide(_sum_over_triples(first), triples))
+        return mean, third, cube
 
     def error_of_first(self) -> float:
         """Standard error of u^T C v over the folds."""
@@ -465,23 +480,29 @@ class _HalfMoments:
         return 1.0 / float(self.fractions @ self.fractions) - 1.0
 
 
-def _signed_norm(first: float, third: float) -> float:
-    """Root of third / first, negative where the ratio is.
+def _sum_over_triples(x: Floats) -> float:
+    """sum of x_a x_b x_c over ordered triples of distinct a, b, c."""
+    total, squares = float(x.sum()), float(x @ x)
+    return total**3 - 3 * total * squares + 2 * float(x @ x**2)
 
-    A negative value is no norm, but noise makes some of the jackknife's values negative, and their
-    scatter is part of the error.
-    """
-    if first == 0:
+
+def _debiased(first: float, third: float, cube: float, largest: float) -> float:
+    """The norm from F, T and F^3, at most `largest` times F; NaN where F is not positive."""
+    if not first > 0:
         return math.nan
-    ratio = third / first
-    return math.copysign(math.sqrt(abs(ratio)), ratio)
+    # Few folds that differ much leave little of the cube, and the ratio is noise.
+    squared = 1.0 + (third - cube) / max(cube, _LEAST_CUBE * first**3)
+    low, high = sorted((1.0, largest))
+    return first * min(max(math.sqrt(max(squared, 0.0)), low), high)
 
 
-def _combine(halves: list[_HalfMoments]) -> CrossFit:
+def _combine(halves: list[_HalfMoments], norm: float) -> CrossFit:
     """The norm from the moments of both halves, and its jackknife over all folds."""
     moments = np.array([half.moments() for half in halves])
-    first, third = moments.mean(axis=0)
-    estimate = _signed_norm(first, third)
+    means = moments.mean(axis=0)
+    first = float(means[0])
+    largest = norm / first if first > 0 else math.inf
+    estimate = _debiased(*means, largest)
     variance = 0.0
     left_out: list[float] = []
     for h, half in enumerate(halves):
@@ -490,13 +511,13 @@ def _combine(halves: list[_HalfMoments]) -> CrossFit:
             # Leaving a fold out changes the moments of its own half only.
             changed = moments.copy()
             changed[h] = half.moments(d)
-            norms.append(_signed_norm(*changed.mean(axis=0)))
+            norms.append(_debiased(*changed.mean(axis=0), largest))
         variance += half.jackknife_error(estimate, np.array(norms)) ** 2
         left_out += norms
     return CrossFit(
-        crossfit=float(first),
+        crossfit=first,
         crossfit_error=math.hypot(*(half.error_of_first() for half in halves)) / 2,
-        debiased=estimate if first > 0 and third > 0 else math.nan,
+        debiased=estimate,
         debiased_error=math.sqrt(variance),
         freedom=sum(half.freedom for half in halves),
         left_out=tuple(left_out),

@@ -307,7 +307,7 @@ class LagMeasurer:
                 residual=triplets.residual,
                 singular_values=triplets.values,
                 frobenius=covariances.frobenius() if self.vocab_mask is None else float("nan"),
-                cross_fit=self._cross_fit(covariances, triplets.right),
+                cross_fit=self._cross_fit(covariances, triplets),
                 noise_floor=float(noise_floor.values[0]),
                 permutation_floor=sequential.permutation_floor,
                 analytic_floor=self._analytic_floor(covariances),
@@ -386,11 +386,11 @@ class LagMeasurer:
         return float(triplets.values[0])
 
     def _cross_fit(
-        self, covariances: PairStatistics | MatrixFreeCovariances, start: Floats
+        self, covariances: PairStatistics | MatrixFreeCovariances, triplets: SingularTriplets
     ) -> CrossFit:
         halves = [
             leading_singular_triplets(
-                covariances.covariance(half), 1, tolerance=_HALF_TOLERANCE, start=start
+                covariances.covariance(half), 1, tolerance=_HALF_TOLERANCE, start=triplets.right
             )
             for half in (0, 1)
         ]
@@ -403,6 +403,7 @@ class LagMeasurer:
             ),
             across=self.design.boundary.across,
             vocab_mask=self.vocab_mask,
+            norm=float(triplets.values[0]),
             threads=self.threads,
         )
 
