@@ -486,14 +486,15 @@ def _sum_over_triples(x: Floats) -> float:
     return total**3 - 3 * total * squares + 2 * float(x @ x**2)
 
 
-def _debiased(first: float, third: float, cube: float, largest: float) -> float:
-    """The norm from F, T and F^3, at most `largest` times F; NaN where F is not positive."""
+def _debiased(
+    first: float, third: float, cube: float, bounds: tuple[float, float]
+) -> float:
+    """The norm from F, T and F^3, within `bounds` times F; NaN where F is not positive."""
     if not first > 0:
         return math.nan
     # Few folds that differ much leave little of the cube, and the ratio is noise.
     squared = 1.0 + (third - cube) / max(cube, _LEAST_CUBE * first**3)
-    low, high = sorted((1.0, largest))
-    return first * min(max(math.sqrt(max(squared, 0.0)), low), high)
+    return first * min(max(math.sqrt(max(squared, 0.0)), bounds[0]), bounds[1])
 
 
 def _combine(halves: list[_HalfMoments], norm: float) -> CrossFit:
@@ -501,8 +502,10 @@ def _combine(halves: list[_HalfMoments], norm: float) -> CrossFit:
     moments = np.array([half.moments() for half in halves])
     means = moments.mean(axis=0)
     first = float(means[0])
-    largest = norm / first if first > 0 else math.inf
-    estimate = _debiased(*means, largest)
+    error_of_first = math.hypot(*(half.error_of_first() for half in halves)) / 2
+    low, high = sorted((1.0, norm / first if first > 0 else math.inf))
+    # The jackknife of the estimate without its lower bound, which would hide a part of its noise.
+    centre = _debiased(*means, (0.0, high))
     variance = 0.0
     left_out: list[float] = []
     for h, half in enumerate(halves):
@@ -511,14 +514,15 @@ def _combine(halves: list[_HalfMoments], norm: float) -> CrossFit:
             # Leaving a fold out changes the moments of its own half only.
             changed = moments.copy()
             changed[h] = half.moments(d)
-            norms.append(_debiased(*changed.mean(axis=0), largest))
-        variance += half.jackknife_error(estimate, np.array(norms)) ** 2
+            norms.append(_debiased(*changed.mean(axis=0), (0.0, high)))
+        variance += half.jackknife_error(centre, np.array(norms)) ** 2
         left_out += norms
+    estimate = max(centre, low * first - error_of_first)
     return CrossFit(
         crossfit=first,
-        crossfit_error=math.hypot(*(half.error_of_first() for half in halves)) / 2,
+        crossfit_error=error_of_first,
         debiased=estimate,
         debiased_error=math.sqrt(variance),
         freedom=sum(half.freedom for half in halves),
-        left_out=tuple(left_out),
+        left_out=tuple(estimate - centre + value for value in left_out),
     )
