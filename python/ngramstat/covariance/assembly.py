@@ -63,6 +63,7 @@ def assemble_correlations(
         crossing_share=_crossing_fractions(design, options),
         vocab_cut=_vocab_cut(design.corpus, options, measured, columns["norm"]),
         **_top_tokens(design.corpus, measured),
+        **_spans_of_documents(design, columns["top_documents"]),
         beta=beta,
         beta_sequential=beta_sequential,
         bootstrap=_bootstrap(design, options, plain, sequential, (beta, beta_sequential)),
@@ -216,6 +217,16 @@ def _bootstrap(
         beta=values[0],
         beta_sequential=values[1],
     )
+
+
+def _spans_of_documents(
+    design: SamplingDesign, documents: NDArray[np.int64]
+) -> dict[str, NDArray[np.int64]]:
+    """Where the documents that carry most of the norm stand in the corpus, (n_lags, k) each."""
+    return {
+        "top_document_starts": design.documents.starts[documents].astype(np.int64),
+        "top_document_ends": design.documents.ends[documents].astype(np.int64),
+    }
 
 
 def _top_tokens(corpus: Corpus, measured: Sequence[LagMeasurement]) -> dict[str, Any]:

@@ -21,8 +21,8 @@ of a whole fold, such as the number of its documents that are tables, cancels in
 norm is linear in it, as F is. The root of T / F alone would be biased down by 3/2 of the relative
 variance of F in one half: by a quarter, where few documents carry the covariance.
 
-Noise never takes the estimate out of the bracket [cross-fitted, plug-in]: sqrt(T / F^3) is bounded
-by 1 and by the ratio of these two norms.
+The estimate is at most the larger of the cross-fitted and the plug-in norm, and at least the smaller
+one less the standard error of F: what lies further out is noise.
 
 `cross_fit` takes these steps for both halves:
 
@@ -193,7 +193,8 @@ def cross_fit(
     design : SamplingDesign
     lag : int
     vectors : (u, v), each (2, V) float64
-        Leading left and right singular vectors of C(t) from each half of the documents.
+        Leading left and right singular vectors of C(t) from each half of the documents, of
+        length 1.
     across : bool
         Count pairs across the ends of the documents.
     shuffled : ShuffledPairs, optional
@@ -486,15 +487,13 @@ def _sum_over_triples(x: Floats) -> float:
     return total**3 - 3 * total * squares + 2 * float(x @ x**2)
 
 
-def _debiased(
-    first: float, third: float, cube: float, bounds: tuple[float, float]
-) -> float:
-    """The norm from F, T and F^3, within `bounds` times F; NaN where F is not positive."""
+def _debiased(first: float, third: float, cube: float, largest: float) -> float:
+    """The norm from F, T and F^3, at most `largest`; NaN where F is not positive."""
     if not first > 0:
         return math.nan
     # Few folds that differ much leave little of the cube, and the ratio is noise.
     squared = 1.0 + (third - cube) / max(cube, _LEAST_CUBE * first**3)
-    return first * min(max(math.sqrt(max(squared, 0.0)), bounds[0]), bounds[1])
+    return min(first * math.sqrt(max(squared, 0.0)), largest)
 
 
 def _combine(halves: list[_HalfMoments], norm: float) -> CrossFit:
@@ -503,9 +502,10 @@ def _combine(halves: list[_HalfMoments], norm: float) -> CrossFit:
     means = moments.mean(axis=0)
     first = float(means[0])
     error_of_first = math.hypot(*(half.error_of_first() for half in halves)) / 2
-    low, high = sorted((1.0, norm / first if first > 0 else math.inf))
+    # The upper bound as a multiple of F: with a fold left out, both change by the same factor.
+    largest = max(1.0, norm / first) if first > 0 else math.inf
     # The jackknife of the estimate without its lower bound, which would hide a part of its noise.
-    centre = _debiased(*means, (0.0, high))
+    centre = _debiased(*means, largest * first)
     variance = 0.0
     left_out: list[float] = []
     for h, half in enumerate(halves):
@@ -514,14 +514,15 @@ def _combine(halves: list[_HalfMoments], norm: float) -> CrossFit:
             # Leaving a fold out changes the moments of its own half only.
             changed = moments.copy()
             changed[h] = half.moments(d)
-            norms.append(_debiased(*changed.mean(axis=0), (0.0, high)))
+            f, third, cube = changed.mean(axis=0)
+            norms.append(_debiased(f, third, cube, largest * f))
         variance += half.jackknife_error(centre, np.array(norms)) ** 2
         left_out += norms
-    estimate = max(centre, low * first - error_of_first)
+    estimate = max(centre, min(first, norm) - error_of_first)
     return CrossFit(
         crossfit=first,
         crossfit_error=error_of_first,
-        debiased=estimate,
+        debiased=estimate if estimate > 0 else math.nan,
         debiased_error=math.sqrt(variance),
         freedom=sum(half.freedom for half in halves),
         left_out=tuple(estimate - centre + value for value in left_out),

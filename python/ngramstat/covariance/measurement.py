@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from ngramstat.corpus import Corpus
 from ngramstat.covariance.cross_fit import CrossFit, cross_fit
+from ngramstat.covariance.document_shares import DocumentShares
 from ngramstat.covariance.matrix_free import MatrixFreeCovariances
 from ngramstat.covariance.noise import noise_edge
 from ngramstat.covariance.operators import PairStatistics
@@ -131,6 +132,9 @@ class LagMeasurement:
     separator_share: float
     replicates: Floats
     sequential_replicates: Floats
+    top_documents: NDArray[np.int64]
+    top_document_shares: Floats
+    documents_for_half: float
 
 
 def measure_lags(
@@ -298,6 +302,8 @@ class LagMeasurer:
             position, position_floor = position_norm(
                 self.design, lag, vocab_mask=self.vocab_mask, threads=self.threads
             )
+            sums = self._document_sums(lag, triplets)
+            shares = DocumentShares.of(sums)
             return LagMeasurement(
                 lag=lag,
                 left=left,
@@ -318,8 +324,11 @@ class LagMeasurer:
                 position_floor=position_floor,
                 full_norm=self._full_norm(lag, counts, gpu_stream, triplets.right),
                 separator_share=self._separator_fraction(lag),
-                replicates=self._replicates(lag, triplets),
+                replicates=self._replicates(sums),
                 sequential_replicates=sequential.replicates,
+                top_documents=shares.documents,
+                top_document_shares=shares.shares,
+                documents_for_half=shares.for_half,
             )
 
     def _covariances(
@@ -407,8 +416,8 @@ class LagMeasurer:
             threads=self.threads,
         )
 
-    def _replicates(self, lag: int, triplets: SingularTriplets) -> Floats:
-        """u^T C* v over resampled documents: the norm to first order, vectors held fixed."""
+    def _document_sums(self, lag: int, triplets: SingularTriplets) -> Floats:
+        """Pairs of each document, and sums of u v, u and v over them, (n_documents, 4)."""
         corpus = self.design.corpus
         sums = sum_pairs_by_document(
             PairsAtLag(corpus.tokens, corpus.vocab_size, lag),
@@ -418,7 +427,11 @@ class LagMeasurer:
             across=self.design.boundary.across,
             threads=self.threads,
         )
-        pairs, product, left, right = self.design.bootstrap.sums(np.stack(sums, axis=1)).T
+        return np.stack(sums, axis=1, dtype=np.float64)
+
+    def _replicates(self, document_sums: Floats) -> Floats:
+        """u^T C* v over resampled documents: the norm to first order, vectors held fixed."""
+        pairs, product, left, right = self.design.bootstrap.sums(document_sums).T
         with np.errstate(invalid="ignore", divide="ignore"):
             replicates: Floats = product / pairs - (left / pairs) * (right / pairs)
         return replicates

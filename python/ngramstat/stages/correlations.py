@@ -48,7 +48,7 @@ class LagStage(Stage[LagMeasurement]):
 
     name = "C(t)"
     kind = "lag"
-    version = 1
+    version = 2
     unit = "lags"
     value = LagMeasurement
 
