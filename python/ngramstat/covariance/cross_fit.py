@@ -18,11 +18,15 @@ F is the mean of u^T C_d v over all folds d of the half that u, v do not come fr
 u^T C_a C_b^T C_c v over all ordered triples of distinct folds a, b, c. F^3 is the mean of
 (u^T C_a v) (u^T C_b v) (u^T C_c v) over *the same triples*. Then whatever multiplies the covariance
 of a whole fold, such as the number of its documents that are tables, cancels in T / F^3, and the
-norm is linear in it, as F is. The root of T / F alone would be biased down by 3/2 of the relative
-variance of F in one half: by a quarter, where few documents carry the covariance.
+norm is linear in it, as F is. The root of T / F alone would be biased down by 3/4 of the relative
+variance of F in one half: by a tenth where twenty documents carry the covariance.
 
-The estimate is at most the larger of the cross-fitted and the plug-in norm, and at least the smaller
-one less the standard error of F: what lies further out is noise.
+sqrt(F^3 / T) is the cosine between u v^T and the true vectors: F is the norm times it. The norm is
+the mean F of both halves over the mean cosine of both, so that a half whose u, v missed the true
+ones, and show noise, counts for little.
+
+The estimate is at most the larger of the cross-fitted and the plug-in norm, and at least the
+smaller one less the standard error of F: what lies further out is noise.
 
 `cross_fit` takes these steps for both halves:
 
@@ -73,6 +77,8 @@ MIN_FOLDS = 2 * _MIN_FOLDS_PER_HALF
 # The mean cube of u^T C_b v over triples of folds is taken as at least this part of the cube of the
 # mean: below it, half of the covariance lies in one or two folds.
 _LEAST_CUBE = 0.5
+# T / F^3 is at least one but for noise, and is taken as at least this.
+_LEAST_RATIO = 0.7
 
 # The vectors of the folds of a half are the columns of one block.
 assert _FOLDS_PER_HALF <= BLOCK_SIZE
@@ -487,25 +493,29 @@ def _sum_over_triples(x: Floats) -> float:
     return total**3 - 3 * total * squares + 2 * float(x @ x**2)
 
 
-def _debiased(first: float, third: float, cube: float, largest: float) -> float:
-    """The norm from F, T and F^3, at most `largest`; NaN where F is not positive."""
-    if not first > 0:
+def _debiased(moments: Floats, largest: float) -> float:
+    """The norm from (F, T, F^3) of both halves, (2, 3), at most `largest`; NaN where F <= 0."""
+    total = float(moments[:, 0].sum())
+    if not total > 0:
         return math.nan
-    # Few folds that differ much leave little of the cube, and the ratio is noise.
-    squared = 1.0 + (third - cube) / max(cube, _LEAST_CUBE * first**3)
-    return min(first * math.sqrt(max(squared, 0.0)), largest)
+    cosines = 0.0
+    for first, third, cube in moments:
+        if first > 0:
+            # Few folds that differ much leave little of the cube, and the ratio is noise.
+            squared = 1.0 + (third - cube) / max(cube, _LEAST_CUBE * first**3)
+            cosines += 1.0 / math.sqrt(max(squared, _LEAST_RATIO))
+    return min(total / cosines, largest)
 
 
 def _combine(halves: list[_HalfMoments], norm: float) -> CrossFit:
     """The norm from the moments of both halves, and its jackknife over all folds."""
     moments = np.array([half.moments() for half in halves])
-    means = moments.mean(axis=0)
-    first = float(means[0])
+    first = float(moments[:, 0].mean())
     error_of_first = math.hypot(*(half.error_of_first() for half in halves)) / 2
     # The upper bound as a multiple of F: with a fold left out, both change by the same factor.
     largest = max(1.0, norm / first) if first > 0 else math.inf
     # The jackknife of the estimate without its lower bound, which would hide a part of its noise.
-    centre = _debiased(*means, largest * first)
+    centre = _debiased(moments, largest * first)
     variance = 0.0
     left_out: list[float] = []
     for h, half in enumerate(halves):
@@ -514,8 +524,7 @@ def _combine(halves: list[_HalfMoments], norm: float) -> CrossFit:
             # Leaving a fold out changes the moments of its own half only.
             changed = moments.copy()
             changed[h] = half.moments(d)
-            f, third, cube = changed.mean(axis=0)
-            norms.append(_debiased(f, third, cube, largest * f))
+            norms.append(_debiased(changed, largest * float(changed[:, 0].mean())))
         variance += half.jackknife_error(centre, np.array(norms)) ** 2
         left_out += norms
     estimate = max(centre, min(first, norm) - error_of_first)

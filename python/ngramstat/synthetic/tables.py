@@ -42,7 +42,7 @@ class RareTables(StationaryWorld):
     In an ordinary document a token repeats the one before it with probability r, and is drawn from
     p_k ~ 1 / k otherwise. In a table tokens come from the first c vocabulary items: a token is
     the next of the cycle 0, 1, .., c - 1 with probability s, and uniform among them otherwise.
-    Both are stationary chains, so C(t) inside documents is exact (docs/theory.md 12.4):
+    Both are stationary chains, so C(t) inside documents is exact (docs/theory.md 12.7):
 
         C(t) = (1 - w) (r^t diag p + (1 - r^t) p p^T)
              + w (s^t P^t / c + (1 - s^t) 1 1^T / c^2) - m m^T,
@@ -167,9 +167,7 @@ class RareTables(StationaryWorld):
         """Mean joint of all ordered pairs of a document, (V, V)."""
         length = self.document_length
         lags, fractions = np.arange(1, length), pair_fractions(length, 1, length)
-        by_shift = np.bincount(
-            lags % self.columns, fractions * self.regularity**lags, self.columns
-        )
+        by_shift = np.bincount(lags % self.columns, fractions * self.regularity**lags, self.columns)
         joint = self._joint(float(fractions @ self.repetition**lags), by_shift)
         # The fractions are those of unordered pairs, which shuffles put in either order.
         return (joint + joint.T) / 2
