@@ -219,9 +219,7 @@ def _bootstrap(
     )
 
 
-def _spans_of_documents(
-    design: SamplingDesign, documents: NDArray[np.int64]
-) -> dict[str, NDArray[np.int64]]:
+def _spans_of_documents(design: SamplingDesign, documents: NDArray[np.int64]) -> dict[str, Any]:
     """Where the documents that carry most of the norm stand in the corpus, (n_lags, k) each."""
     return {
         "top_document_starts": design.documents.starts[documents].astype(np.int64),

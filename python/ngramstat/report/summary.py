@@ -305,8 +305,8 @@ def _top_documents(result: CorrelationResult) -> list[str]:
         named.append(f"half of the norm is carried by {100 * at.for_half:.2g}% of the {unit}s")
         lines += wrap(f"{f'lag {at.lag}':<9} {'; '.join(named)}", indent=2, hang=10)
     lines += wrap(
-        f"({unit}s are numbered from 0; look at these, and measure without those that do not belong "
-        "to the text)",
+        f"({unit}s are numbered from 0; look at them, and measure without those that do not "
+        "belong to the text)",
         indent=2,
     )
     return lines
