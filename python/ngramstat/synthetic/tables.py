@@ -167,7 +167,8 @@ class RareTables(StationaryWorld):
         """Mean joint of all ordered pairs of a document, (V, V)."""
         length = self.document_length
         lags, fractions = np.arange(1, length), pair_fractions(length, 1, length)
-        by_shift = np.bincount(lags % self.columns, fractions * self.regularity**lags, self.columns)
+        weights = fractions * self.regularity**lags
+        by_shift = np.bincount(lags % self.columns, weights, self.columns).astype(np.float64)
         joint = self._joint(float(fractions @ self.repetition**lags), by_shift)
         # The fractions are those of unordered pairs, which shuffles put in either order.
         return (joint + joint.T) / 2
