@@ -214,8 +214,9 @@ def cross_fit(
     corpus, documents = design.corpus, design.documents
     # The folds of each half get the vectors of the other half, independent of their noise.
     u, v = (halves[::-1] for halves in vectors)
+    at_lag = PairsAtLag(corpus.tokens, corpus.vocab_size, lag)
     joint_v, joint_u, left_counts, right_counts = multiply_pairs_by_class(
-        PairsAtLag(corpus.tokens, corpus.vocab_size, lag),
+        at_lag,
         u,
         v,
         documents,
@@ -247,7 +248,7 @@ def cross_fit(
     w32 = _as_half_blocks(pairs[:, None] * w).astype(np.float32)
     z32 = _as_half_blocks(pairs[:, None] * z).astype(np.float32)
     joint_sums = bilinear_sums_by_class(
-        PairsAtLag(corpus.tokens, corpus.vocab_size, lag),
+        at_lag,
         w32,
         z32,
         documents,
@@ -257,11 +258,8 @@ def cross_fit(
     )
     sums = covariances.bilinear(joint_sums, w32.astype(np.float64), z32.astype(np.float64))
 
-    moments = []
-    for h in (0, 1):
-        folds = h == _HALF_OF_FOLD
-        moments.append(_HalfMoments(pairs[folds], first[folds], sums[folds]))
-    return _combine(moments, norm)
+    halves = [h == _HALF_OF_FOLD for h in (0, 1)]
+    return _combine([_HalfMoments(pairs[h], first[h], sums[h]) for h in halves], norm)
 
 
 @dataclass(frozen=True)
