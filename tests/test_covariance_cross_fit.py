@@ -14,7 +14,7 @@ from ngramstat import kernels
 from ngramstat.covariance.cross_fit import ShuffledPairs, cross_fit
 from ngramstat.kernels import Documents, PairLabel
 from ngramstat.sampling.design import FOLDS, SamplingDesign
-from ngramstat.synthetic import BroadcastTree, IndependentTokens, MarkovChain
+from ngramstat.synthetic import BroadcastTree, IndependentTokens, MarkovChain, RareTables
 
 
 def small_corpus(documents: int = 60, length: int = 40, v: int = 5, seed: int = 0):
@@ -77,18 +77,23 @@ def brute_force(design, lag, left, right, *, stream, sequential=False):
         folds = [k for k in side if k != left_out]
         total = sum(parts[k][1] for k in folds)
         first = sum(parts[k][1] * (u @ parts[k][0] @ v) for k in folds) / total
-        third = weight = 0.0
+        third = cube = weight = 0.0
         for a, b, c in itertools.permutations(folds, 3):
             w = parts[a][1] * parts[b][1] * parts[c][1]
             third += w * (u @ parts[a][0] @ parts[b][0].T @ parts[c][0] @ v)
+            cube += w * math.prod(u @ parts[k][0] @ v for k in (a, b, c))
             weight += w
-        return first, third / weight
+        return first, third / weight, cube / weight
+
+    def norm(halves):
+        ratios = [1 + (t - c) / max(c, f**3 / 2) for f, t, c in halves]
+        return sum(f for f, _, _ in halves) / sum(max(r, 0.7) ** -0.5 for r in ratios)
 
     # The folds of a half meet the vectors of the other half.
     vectors = [(left[1], right[1]), (left[0], right[0])]
     all_folds = [moments(side, *uv) for side, uv in zip(sides, vectors, strict=True)]
-    first, third = np.mean(all_folds, axis=0)
-    value = math.sqrt(third / first)
+    first = np.mean(all_folds, axis=0)[0]
+    value = norm(all_folds)
     variance = 0.0
     for h in (0, 1):
         total = sum(parts[k][1] for k in sides[h])
@@ -97,8 +102,8 @@ def brute_force(design, lag, left, right, *, stream, sequential=False):
         for k in used:
             changed = list(all_folds)
             changed[h] = moments(sides[h], *vectors[h], left_out=k)
-            f, t = np.mean(changed, axis=0)
-            half_variance += ((1 - parts[k][1] / total) * (value - math.sqrt(t / f))) ** 2
+            deviation = value - norm(changed)
+            half_variance += ((1 - parts[k][1] / total) * deviation) ** 2
         variance += len(used) / (len(used) - 1) * half_variance
     return first, value, math.sqrt(variance)
 
@@ -142,6 +147,7 @@ def test_sequential_moments_equal_sums_over_distinct_folds():
     spans, lag = design.documents, 1
     lengths = (spans.ends - spans.starts).astype(float)
     vectors = rng.standard_normal((2, 2, 4)) * 0.2 + np.array([1.0, -1.0, 0.5, -0.5])
+    vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
     shuffled = ShuffledPairs(
         kernels.count_document_tokens(corpus.tokens, 4, spans),
         np.maximum(lengths - lag, 0) / (lengths * (lengths - 1)),
@@ -153,6 +159,51 @@ def test_sequential_moments_equal_sums_over_distinct_folds():
     # The vectors of the last step are rounded to float32.
     assert fit.debiased == pytest.approx(value, rel=1e-7)
     assert fit.debiased_error == pytest.approx(error, rel=1e-5)
+
+
+def test_the_debiased_norm_is_bounded_by_its_bracket():
+    """By the plug-in norm above, and by an error of the cross-fitted norm below."""
+    corpus = small_corpus()
+    design = design_of(corpus, boundary="document", seed=3)
+    rng = np.random.default_rng(1)
+    u, _, vt = np.linalg.svd(MarkovChain.random(5, concentration=0.3).covariance(1, "document"))
+    noisy = [x + 0.3 * rng.standard_normal((2, 5)) for x in (u[:, 0], vt[0])]
+    left, right = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in noisy)
+    free = cross_fit(design, 1, (left, right), across=False)
+    assert free.debiased > 1.05 * free.crossfit
+    norm = 1.02 * free.crossfit
+    bounded = cross_fit(design, 1, (left, right), across=False, norm=norm)
+    assert bounded.debiased == pytest.approx(norm, rel=1e-12)
+    # Where the plug-in norm is the smaller one, the cross-fitted norm is the upper bound.
+    low = cross_fit(design, 1, (left, right), across=False, norm=0.98 * free.crossfit)
+    assert low.debiased == pytest.approx(low.crossfit, rel=1e-12)
+    # Vectors without signal: the power iteration would leave the bracket below.
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        vectors = rng.standard_normal((2, 2, 5))
+        vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
+        fit = cross_fit(design, 4, tuple(vectors), across=False)
+        if fit.crossfit > 0:
+            assert fit.debiased >= fit.crossfit - fit.crossfit_error * (1 + 1e-12)
+        else:
+            assert math.isnan(fit.debiased)
+
+
+def test_few_documents_that_carry_the_norm_do_not_bias_it():
+    """A hundredth of the documents are tables: twenty of them carry C(t) at lag 8."""
+    world, lag, draws = RareTables(document_length=100), 8, 60
+    exact = world.norms([lag], "document")[0]
+    norms = []
+    for seed in range(draws):
+        corpus = world.corpus(200_000, seed=seed)
+        c = ngramstat.correlations(corpus, lags=[lag], boundary="document", replicates=0,
+                                   singular_values=1, seed=seed, threads=1)  # fmt: skip
+        assert c.norm_debiased[0] <= max(c.norm_crossfit[0], c.norm[0])
+        norms.append((c.norm[0], c.norm_debiased[0]))
+    plug_in, debiased = np.mean(norms, axis=0)
+    # The number of tables is the same for both and averages out of the difference.
+    assert debiased < plug_in
+    assert abs(debiased - exact) < 0.03 * exact + 2 * np.std(norms, axis=0)[1] / math.sqrt(draws)
 
 
 def test_topics_are_not_sequence_at_any_vocabulary_size():
@@ -284,7 +335,7 @@ def test_products_without_a_table_refuse_bad_sizes():
     ids=["equal values", "two values", "one large value"],
 )
 def test_the_debiased_norm_is_unbiased_where_the_plug_in_norm_is_not(world):
-    lag, draws = 4, 40
+    lag, draws = 4, 100
     exact = world.norms([lag], "document")[0]
     plug_in, debiased, inside = [], [], 0
     for seed in range(draws):

@@ -378,3 +378,52 @@ def test_top_tokens_equal_those_of_the_dense_vectors():
     padded = ngramstat.correlations(few, lags=[1], sequential=False, replicates=50)
     assert (padded.left_types[0, :, 5:] == -1).all()
     assert (padded.left_loadings[0, :, 5:] == 0).all()
+
+
+@pytest.mark.parametrize("boundary", ["stream", "document"])
+def test_shares_of_documents_equal_sums_over_their_pairs(boundary):
+    """Ordinary documents with two tables, which carry the norm and are named."""
+    lag, length, v = 3, 50, 6
+    rng = np.random.default_rng(5)
+    tokens = rng.integers(0, v, (60, length))
+    tokens[[17, 41]] = np.arange(length) % 3
+    corpus = ngramstat.Corpus.from_arrays(
+        tokens.reshape(-1).astype(np.uint16), vocab_size=v,
+        document_ends=length * np.arange(1, 61),
+    )  # fmt: skip
+    result = ngramstat.correlations(
+        corpus, lags=[1, lag], boundary=boundary, sequential=False, replicates=50
+    )
+    x = tokens.reshape(-1)
+    pairs = [
+        (d, x[i], x[i + lag])
+        for d in range(60)
+        for i in range(d * length, (d + 1) * length)
+        if i + lag < (len(x) if boundary == "stream" else (d + 1) * length)
+    ]
+    joint = np.zeros((v, v))
+    for _, a, b in pairs:
+        joint[a, b] += 1 / len(pairs)
+    p, q = joint.sum(axis=1), joint.sum(axis=0)
+    u, s, vt = np.linalg.svd(joint - np.outer(p, q))
+    parts = np.zeros(60)
+    for d, a, b in pairs:
+        parts[d] += (u[a, 0] - u[:, 0] @ p) * (vt[0, b] - vt[0] @ q) / len(pairs)
+    assert parts.sum() == pytest.approx(s[0], rel=1e-9)
+    order = np.argsort(-parts)
+    assert set(order[:2]) == {17, 41}
+    assert result.top_documents[1].tolist() == order[:5].tolist()
+    np.testing.assert_allclose(result.top_document_shares[1], parts[order[:5]] / s[0], rtol=1e-6)
+    half = 1 + int(np.flatnonzero(np.cumsum(parts[order]) >= s[0] / 2)[0])
+    assert result.documents_for_half[1] == half / 60
+    assert result.top_document_starts[1].tolist() == [length * d for d in order[:5]]
+    assert result.top_document_ends[1].tolist() == [length * (d + 1) for d in order[:5]]
+
+
+def test_shares_of_documents_where_nothing_correlates():
+    one = ngramstat.Corpus.from_arrays(
+        np.zeros(400, np.uint16), vocab_size=2, document_ends=np.arange(10, 401, 10)
+    )
+    result = ngramstat.correlations(one, lags=[1], sequential=False, replicates=0)
+    assert np.isnan(result.top_document_shares).all()
+    assert np.isnan(result.documents_for_half).all()

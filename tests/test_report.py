@@ -19,6 +19,7 @@ from ngramstat.exponents import (
     gamma_finite_exponent,
 )
 from ngramstat.prediction.predict import predict
+from ngramstat.report.page import render_page
 from ngramstat.report.residuals import plot_residuals
 from ngramstat.report.sparkline import sparkline, sparklines
 from ngramstat.report.summary import summarize
@@ -253,6 +254,42 @@ def test_summary_shows_what_correlates() -> None:
     assert max(map(len, text.splitlines())) <= WIDTH
     loaded = RunResult.from_dict(run.to_dict())
     assert loaded.to_dict() == run.to_dict()
+
+
+def documents_that_carry(share: float, for_half: float) -> dict[str, Any]:
+    """Fields of ten lags, at the last two of which one document carries this share."""
+    shares = np.tile([0.02, 0.015, 0.001], (10, 1))
+    shares[8:, 0] = share
+    documents = np.tile([1234, 7, 8], (10, 1))
+    return {
+        "top_documents": documents,
+        "top_document_shares": shares,
+        "top_document_starts": 1000 * documents,
+        "top_document_ends": 1000 * documents + 500,
+        "documents_for_half": np.where(np.arange(10) < 8, 0.3, for_half),
+        "valid": np.ones(10, dtype=bool),
+    }
+
+
+def test_summary_names_documents_where_few_carry_the_norm() -> None:
+    run = planted_run(correlations=planted_correlations(**documents_that_carry(0.31, 0.004)))
+    text = summarize(run)
+    part = " ".join(text[text.index("WHICH DOCUMENTS CARRY IT") :].split())
+    assert "document 1234 31.0% (tokens 1,234,000 to 1,234,499); document 7 1.5%" in part
+    assert "half of the norm is carried by 0.4% of the documents" in part
+    assert "document 8 " not in part
+    assert max(map(len, text.splitlines())) <= WIDTH
+    assert "share of the norm" in render_page(run)
+    loaded = RunResult.from_dict(run.to_dict())
+    assert loaded.to_dict() == run.to_dict()
+    # Many documents that carry little are not named, nor are those at lags that are not valid.
+    for changes in (
+        documents_that_carry(0.05, 0.2),
+        documents_that_carry(0.31, 0.004) | {"valid": np.arange(10) < 8},
+    ):
+        run = planted_run(correlations=planted_correlations(**changes))
+        assert "CARRY IT" not in summarize(run)
+        assert "share of the norm" not in render_page(run)
 
 
 def test_sparklines_fall_with_the_curve() -> None:

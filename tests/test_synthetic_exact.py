@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -17,6 +18,7 @@ from ngramstat.synthetic import (
     IndependentTokens,
     MarkovChain,
     RandomHierarchy,
+    RareTables,
     RunProcess,
     SantaFe,
 )
@@ -500,6 +502,27 @@ def test_graph_walk_equals_the_equivalent_chain():
     check_stationary(world, brute.chain_windows(transitions, 6), entropies=5, document_length=6)
     large = [world._large_norm(lag) for lag in (1, 2, 5)]
     np.testing.assert_allclose(large, world.norms([1, 2, 5], "document"), rtol=1e-9)
+
+
+def test_rare_tables_equal_brute_force():
+    """A mixture of two chains, each document one of them from its first to its last token."""
+    world = RareTables(3, 0.3, 2, 0.8, 0.4, 6)
+    zipf = np.array([1, 1 / 2, 1 / 3]) / (11 / 6)
+
+    def ordinary(x):
+        p = float(zipf[x[0]])
+        for one, two in itertools.pairwise(x):
+            p *= 0.4 * (one == two) + 0.6 * float(zipf[two])
+        return p
+
+    def table(x):
+        p = 0.5 * (max(x) < 2)
+        for one, two in itertools.pairwise(x):
+            p *= 0.8 * (two == (one + 1) % 2) + 0.1
+        return p
+
+    windows = brute.all_windows(3, 6, lambda x: 0.7 * ordinary(x) + 0.3 * table(x))
+    check_stationary(world, windows, entropies=5, document_length=6)
 
 
 def test_topics_equal_brute_force():

@@ -20,6 +20,7 @@ from ngramstat.synthetic import (
     IndependentTokens,
     MarkovChain,
     RandomHierarchy,
+    RareTables,
     RunProcess,
     SantaFe,
     broadcast,
@@ -38,7 +39,7 @@ from ngramstat.synthetic.world import mean_powers, pair_fractions, zipf_law
 
 @pytest.mark.parametrize(
     "kind",
-    ["rhm", "potts", "runs", "santa-fe", "copy", "markov", "graph", "independent"],
+    ["rhm", "potts", "runs", "santa-fe", "copy", "markov", "graph", "tables", "independent"],
 )
 def test_default_options_make_a_corpus(kind, tmp_path):
     mu = ["--mu", "1"] if kind == "runs" else []
@@ -402,6 +403,12 @@ def test_drawn_chains_record_what_they_were_drawn_from(monkeypatch):
             "concentration=1e-300: .* use a value nearer to 100",
         ),
         (lambda: IndependentTokens(8, 2.0, 1e300).zipf, "exponent=2, shift=1e.300: .* use"),
+        (lambda: RareTables(1), r"vocab_size=1: must lie in 2 \.\. 1024"),
+        (lambda: RareTables(8, columns=9), r"columns=9: must lie in 2 \.\. vocab_size"),
+        (lambda: RareTables(table_share=-0.1), "table_share=-0.1: must be at least 0"),
+        (lambda: RareTables(regularity=1.0), "regularity=1.0: must be at least 0 and below 1"),
+        (lambda: RareTables(repetition=float("nan")), "repetition=nan: must be at least 0"),
+        (lambda: RareTables(document_length=1), "document_length=1: must lie"),
         (lambda: IndependentTokens(8, 300.0, -0.999).zipf, "exponent=300, shift=-0.999"),
         (lambda: CopyProcess(exponent=-1000.0), "exponent=-1000: .* use an exponent nearer to 0"),
         (lambda: zipf_law(4, 3000.0, 3.0), "exponent=3000, shift=3"),

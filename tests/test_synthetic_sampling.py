@@ -21,6 +21,7 @@ from ngramstat.synthetic import (
     IndependentTokens,
     MarkovChain,
     RandomHierarchy,
+    RareTables,
     RunProcess,
     SantaFe,
     synthesize,
@@ -47,6 +48,7 @@ WORLDS = {
     "copy": CopyProcess(0.9, 1.6, 64, document_length=1000),
     "markov": MarkovChain.random(4, 2, rules_seed=1, document_length=500),
     "graph": GraphWalk(60, 200, document_length=500),
+    "tables": RareTables(20, 0.1, 4, 0.9, 0.3, 100),
     "independent": IndependentTokens(50, 1.0),
     "topics": IndependentTokens(20, 1.0, topics=10, concentration=20.0, document_length=200),
 }
@@ -286,7 +288,7 @@ def exact_marginal(world) -> np.ndarray:
         return np.array(world.pi)
     if isinstance(world, GraphWalk):
         return world.stationary
-    if isinstance(world, MarkovChain | IndependentTokens):
+    if isinstance(world, MarkovChain | IndependentTokens | RareTables):
         return world.marginal
     return np.full(v, 1 / v)
 

@@ -49,9 +49,12 @@ def _refuse_unused(condition: str, *names: str) -> None:
 
 
 def _world_command(
-    kind: str, *options: Callable[[Any], Any], document_length: bool
+    kind: str, *options: Callable[[Any], Any], document_length: bool | int
 ) -> Callable[[Callable[..., Any]], click.Command]:
-    """Register `synthesize KIND`; the decorated function makes the world from its options."""
+    """Register `synthesize KIND`; the decorated function makes the world from its options.
+
+    `document_length` is whether there is such an option, or its default.
+    """
     shared = [
         click.option("-o", "--output", required=True, type=click.Path(),
                      help="Corpus directory to write."),
@@ -64,7 +67,8 @@ def _world_command(
         json_option,
     ]  # fmt: skip
     if document_length:
-        shared.insert(0, click.option("--document-length", type=Count(), default=10_000,
+        length = 10_000 if document_length is True else document_length
+        shared.insert(0, click.option("--document-length", type=Count(), default=length,
                                       show_default=True, help="Tokens of a document."))  # fmt: skip
 
     def register(make: Callable[..., Any]) -> click.Command:
@@ -278,6 +282,27 @@ def _graph(**options: Any) -> Any:
     from ngramstat.synthetic import GraphWalk
 
     return GraphWalk(**options)
+
+
+@_world_command(
+    "tables",
+    click.option("--vocab-size", type=int, default=64, show_default=True,
+                 help="Vocabulary size V."),
+    click.option("--table-share", type=float, default=0.01, show_default=True,
+                 help="Fraction of the documents that are tables."),
+    click.option("--columns", type=int, default=4, show_default=True,
+                 help="Vocabulary items that tables run through."),
+    click.option("--regularity", type=float, default=0.995, show_default=True,
+                 help="Probability that a table goes on with its next column."),
+    click.option("--repetition", type=float, default=0.05, show_default=True,
+                 help="Probability that a token of another document repeats the one before it."),
+    document_length=500,
+)  # fmt: skip
+def _tables(**options: Any) -> Any:
+    """Rare tables: a hundredth of the documents carry most of C(t)."""
+    from ngramstat.synthetic import RareTables
+
+    return RareTables(**options)
 
 
 @_world_command(

@@ -89,6 +89,7 @@ def assemble_correlations(
         longest_document=None if reach is None else reach[1],
         vocab_cut=_vocab_cut(design.corpus, options, measured, columns["norm"]),
         **_top_tokens(design.corpus, measured),
+        **_spans_of_documents(design, columns["top_documents"]),
         beta=beta,
         beta_sequential=beta_sequential,
         composition_effect=_composition_effect(options, plain, sequential, beta, limits[1]),
@@ -333,6 +334,14 @@ def _bootstrap(
         beta=values[0],
         beta_sequential=values[1],
     )
+
+
+def _spans_of_documents(design: SamplingDesign, documents: NDArray[np.int64]) -> dict[str, Any]:
+    """Where the documents that carry most of the norm stand in the corpus, (n_lags, k) each."""
+    return {
+        "top_document_starts": design.documents.starts[documents].astype(np.int64),
+        "top_document_ends": design.documents.ends[documents].astype(np.int64),
+    }
 
 
 def _top_tokens(corpus: Corpus, measured: Sequence[LagMeasurement]) -> dict[str, Any]:

@@ -3,19 +3,31 @@
 The largest singular value of an estimated matrix is biased upwards, because its singular vectors
 follow the noise: by about noise^2 / norm where the leading singular value is isolated, and by the
 noise itself where many singular values are equal. Vectors u, v estimated from one half of the
-documents are independent of the noise in the other half, but u^T C v is then too small, because
+documents are independent of the noise in the other half, but F = u^T C v is then too small, because
 u and v are not the true singular vectors. The remedy is one step of the power iteration with an
 independent estimate of C in every factor,
 
-    norm^2 = mean of u^T C_a C_b^T C_c v / mean of u^T C_d v.
+    norm^2 = u^T C C^T C v / u^T C v = F^2 T / F^3,    T = u^T C C^T C v.
 
 The step multiplies the true component of u v^T by norm^2 and removes, in the mean, the components
 on which C is zero. It is exact to all orders for C of rank one and for C with equal singular
 values, and nearly unbiased in between: spectra that fall slowly keep a downward bias of second
 order, noise^2 / norm^2 times the fraction of nearly equal values.
 
-The numerator is the third moment, over all ordered triples of distinct folds a, b, c of the half
-that u, v do not come from; the denominator is the first moment, over all folds d of that half.
+F is the mean of u^T C_d v over all folds d of the half that u, v do not come from; T is that of
+u^T C_a C_b^T C_c v over all ordered triples of distinct folds a, b, c. F^3 is the mean of
+(u^T C_a v) (u^T C_b v) (u^T C_c v) over *the same triples*. Then whatever multiplies the covariance
+of a whole fold, such as the number of its documents that are tables, cancels in T / F^3, and the
+norm is linear in it, as F is. The root of T / F alone would be biased down by 3/4 of the relative
+variance of F in one half: by a tenth where twenty documents carry the covariance.
+
+sqrt(F^3 / T) is the cosine between u v^T and the true vectors: F is the norm times it. The norm is
+the mean F of both halves over the mean cosine of both, so that a half whose u, v missed the true
+ones, and show noise, counts for little.
+
+The estimate is at most the larger of the cross-fitted and the plug-in norm, and at least the
+smaller one less the standard error of F: what lies further out is noise.
+
 `cross_fit` takes these steps for both halves:
 
 1. one pass over the tokens gives the products w_b = C_b v and z_b = C_b^T u of every fold b, and
@@ -61,6 +73,12 @@ _HALF_OF_FOLD = np.repeat([0, 1], _FOLDS_PER_HALF)
 # The third moment needs three distinct folds, and the jackknife leaves one more out.
 _MIN_FOLDS_PER_HALF = 4
 MIN_FOLDS = 2 * _MIN_FOLDS_PER_HALF
+
+# The mean cube of u^T C_b v over triples of folds is taken as at least this part of the cube of the
+# mean: below it, half of the covariance lies in one or two folds.
+_LEAST_CUBE = 0.5
+# T / F^3 is at least one but for noise, and is taken as at least this.
+_LEAST_RATIO = 0.7
 
 # The vectors of the folds of a half are the columns of one block.
 assert _FOLDS_PER_HALF <= BLOCK_SIZE
@@ -171,6 +189,7 @@ def cross_fit(
     across: bool,
     shuffled: ShuffledPairs | None = None,
     vocab_mask: NDArray[np.bool_] | None = None,
+    norm: float = math.inf,
     threads: int = 1,
 ) -> CrossFit:
     """Cross-fitted norm of C(t) at one lag; the module's docstring has the method.
@@ -180,20 +199,24 @@ def cross_fit(
     design : SamplingDesign
     lag : int
     vectors : (u, v), each (2, V) float64
-        Leading left and right singular vectors of C(t) from each half of the documents.
+        Leading left and right singular vectors of C(t) from each half of the documents, of
+        length 1.
     across : bool
         Count pairs across the ends of the documents.
     shuffled : ShuffledPairs, optional
         Subtract these instead of the product of the marginals: the sequential covariance.
     vocab_mask : (V,) bool, optional
         Vocabulary items that C(t) is restricted to; `vectors` are zero at the others.
+    norm : float
+        The plug-in norm, which bounds the debiased one; infinite: it is not bounded.
     threads : int
     """
     corpus, documents = design.corpus, design.documents
     # The folds of each half get the vectors of the other half, independent of their noise.
     u, v = (halves[::-1] for halves in vectors)
+    at_lag = PairsAtLag(corpus.tokens, corpus.vocab_size, lag)
     joint_v, joint_u, left_counts, right_counts = multiply_pairs_by_class(
-        PairsAtLag(corpus.tokens, corpus.vocab_size, lag),
+        at_lag,
         u,
         v,
         documents,
@@ -225,7 +248,7 @@ def cross_fit(
     w32 = _as_half_blocks(pairs[:, None] * w).astype(np.float32)
     z32 = _as_half_blocks(pairs[:, None] * z).astype(np.float32)
     joint_sums = bilinear_sums_by_class(
-        PairsAtLag(corpus.tokens, corpus.vocab_size, lag),
+        at_lag,
         w32,
         z32,
         documents,
@@ -235,11 +258,8 @@ def cross_fit(
     )
     sums = covariances.bilinear(joint_sums, w32.astype(np.float64), z32.astype(np.float64))
 
-    moments = []
-    for h in (0, 1):
-        folds = h == _HALF_OF_FOLD
-        moments.append(_HalfMoments(pairs[folds], first[folds], sums[folds]))
-    return _combine(moments)
+    halves = [h == _HALF_OF_FOLD for h in (0, 1)]
+    return _combine([_HalfMoments(pairs[h], first[h], sums[h]) for h in halves], norm)
 
 
 @dataclass(frozen=True)
@@ -384,7 +404,7 @@ def _rank_one_sums(p: Floats, q: Floats, a: Floats, b: Floats) -> Floats:
 
 
 class _HalfMoments:
-    """u^T C v and u^T C C^T C v over the folds of one half, from all folds or with one left out.
+    """Moments of u^T C v over the folds of one half, from all folds or with one left out.
 
     Folds are weighted by their pairs.
 
@@ -421,8 +441,8 @@ class _HalfMoments:
             - self._same_fold.sum(axis=1)
         )
 
-    def moments(self, left_out: int | None = None) -> tuple[float, float]:
-        """(u^T C v, u^T C C^T C v), the second over ordered triples of distinct folds."""
+    def moments(self, left_out: int | None = None) -> tuple[float, float, float]:
+        """(F, T, F^3): u^T C v, and over triples of distinct folds u^T C C^T C v and the cube."""
         pairs, used = self._pairs, np.ones(len(self._pairs), dtype=bool)
         distinct = self._distinct
         if left_out is not None:
@@ -436,13 +456,13 @@ class _HalfMoments:
                 - (self._any_right[:, d] - self._middle_right[:, d] - self._same_fold[:, d])
             )
         n = pairs[used]
-        total, squares = n.sum(), float(n @ n)
-        # Sum of n_a n_b n_c over the same triples.
-        weight = float(n @ ((total - n) ** 2 - (squares - n**2)))
+        first = n * self._first[used]
         with np.errstate(invalid="ignore", divide="ignore"):
-            first = float(np.divide(n @ self._first[used], total))
-            third = float(np.divide(n @ distinct[used], weight))
-        return first, third
+            mean = float(np.divide(first.sum(), n.sum()))
+            triples = _sum_over_triples(n)
+            third = float(np.divide(n @ distinct[used], triples))
+            cube = float(np.divide(_sum_over_triples(first), triples))
+        return mean, third, cube
 
     def error_of_first(self) -> float:
         """Standard error of u^T C v over the folds."""
@@ -465,23 +485,35 @@ class _HalfMoments:
         return 1.0 / float(self.fractions @ self.fractions) - 1.0
 
 
-def _signed_norm(first: float, third: float) -> float:
-    """Root of third / first, negative where the ratio is.
+def _sum_over_triples(x: Floats) -> float:
+    """sum of x_a x_b x_c over ordered triples of distinct a, b, c."""
+    total, squares = float(x.sum()), float(x @ x)
+    return total**3 - 3 * total * squares + 2 * float(x @ x**2)
 
-    A negative value is no norm, but noise makes some of the jackknife's values negative, and their
-    scatter is part of the error.
-    """
-    if first == 0:
+
+def _debiased(moments: Floats, largest: float) -> float:
+    """The norm from (F, T, F^3) of both halves, (2, 3), at most `largest`; NaN where F <= 0."""
+    total = float(moments[:, 0].sum())
+    if not total > 0:
         return math.nan
-    ratio = third / first
-    return math.copysign(math.sqrt(abs(ratio)), ratio)
+    cosines = 0.0
+    for first, third, cube in moments:
+        if first > 0:
+            # Few folds that differ much leave little of the cube, and the ratio is noise.
+            squared = 1.0 + (third - cube) / max(cube, _LEAST_CUBE * first**3)
+            cosines += 1.0 / math.sqrt(max(squared, _LEAST_RATIO))
+    return min(total / cosines, largest)
 
 
-def _combine(halves: list[_HalfMoments]) -> CrossFit:
+def _combine(halves: list[_HalfMoments], norm: float) -> CrossFit:
     """The norm from the moments of both halves, and its jackknife over all folds."""
     moments = np.array([half.moments() for half in halves])
-    first, third = moments.mean(axis=0)
-    estimate = _signed_norm(first, third)
+    first = float(moments[:, 0].mean())
+    error_of_first = math.hypot(*(half.error_of_first() for half in halves)) / 2
+    # The upper bound as a multiple of F: with a fold left out, both change by the same factor.
+    largest = max(1.0, norm / first) if first > 0 else math.inf
+    # The jackknife of the estimate without its lower bound, which would hide a part of its noise.
+    centre = _debiased(moments, largest * first)
     variance = 0.0
     left_out: list[float] = []
     for h, half in enumerate(halves):
@@ -490,14 +522,15 @@ def _combine(halves: list[_HalfMoments]) -> CrossFit:
             # Leaving a fold out changes the moments of its own half only.
             changed = moments.copy()
             changed[h] = half.moments(d)
-            norms.append(_signed_norm(*changed.mean(axis=0)))
-        variance += half.jackknife_error(estimate, np.array(norms)) ** 2
+            norms.append(_debiased(changed, largest * float(changed[:, 0].mean())))
+        variance += half.jackknife_error(centre, np.array(norms)) ** 2
         left_out += norms
+    estimate = max(centre, min(first, norm) - error_of_first)
     return CrossFit(
-        crossfit=float(first),
-        crossfit_error=math.hypot(*(half.error_of_first() for half in halves)) / 2,
-        debiased=estimate if first > 0 and third > 0 else math.nan,
+        crossfit=first,
+        crossfit_error=error_of_first,
+        debiased=estimate if estimate > 0 else math.nan,
         debiased_error=math.sqrt(variance),
         freedom=sum(half.freedom for half in halves),
-        left_out=tuple(left_out),
+        left_out=tuple(estimate - centre + value for value in left_out),
     )

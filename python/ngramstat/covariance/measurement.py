@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from ngramstat.corpus import Corpus
 from ngramstat.covariance.cross_fit import CrossFit, cross_fit
+from ngramstat.covariance.document_shares import DocumentShares
 from ngramstat.covariance.matrix_free import MatrixFreeCovariances
 from ngramstat.covariance.noise import noise_edge
 from ngramstat.covariance.operators import PairStatistics
@@ -133,6 +134,9 @@ class LagMeasurement:
     separator_share: float
     replicates: Floats
     sequential_replicates: Floats
+    top_documents: NDArray[np.int64]
+    top_document_shares: Floats
+    documents_for_half: float
 
 
 def measure_lags(
@@ -300,6 +304,8 @@ class LagMeasurer:
             position, position_floor = position_norm(
                 self.design, lag, vocab_mask=self.vocab_mask, threads=self.threads
             )
+            sums = self._document_sums(lag, triplets)
+            shares = DocumentShares.of(sums)
             return LagMeasurement(
                 lag=lag,
                 left=left,
@@ -309,7 +315,7 @@ class LagMeasurer:
                 residual=triplets.residual,
                 singular_values=triplets.values,
                 frobenius=covariances.frobenius() if self.vocab_mask is None else float("nan"),
-                cross_fit=self._cross_fit(covariances, triplets.right),
+                cross_fit=self._cross_fit(covariances, triplets),
                 noise_floor=float(noise_floor.values[0]),
                 permutation_floor=sequential.permutation_floor,
                 analytic_floor=self._analytic_floor(covariances),
@@ -321,8 +327,11 @@ class LagMeasurer:
                 full_norm=self._full_norm(lag, counts, gpu_stream, triplets.right),
                 norm_other_boundary=self._norm_of_other_boundary(counts, triplets.right),
                 separator_share=self._separator_fraction(lag),
-                replicates=self._replicates(lag, triplets),
+                replicates=self._replicates(sums),
                 sequential_replicates=sequential.replicates,
+                top_documents=shares.documents,
+                top_document_shares=shares.shares,
+                documents_for_half=shares.for_half,
             )
 
     def _covariances(
@@ -409,11 +418,11 @@ class LagMeasurer:
         return float(triplets.values[0])
 
     def _cross_fit(
-        self, covariances: PairStatistics | MatrixFreeCovariances, start: Floats
+        self, covariances: PairStatistics | MatrixFreeCovariances, triplets: SingularTriplets
     ) -> CrossFit:
         halves = [
             leading_singular_triplets(
-                covariances.covariance(half), 1, tolerance=_HALF_TOLERANCE, start=start
+                covariances.covariance(half), 1, tolerance=_HALF_TOLERANCE, start=triplets.right
             )
             for half in (0, 1)
         ]
@@ -426,11 +435,12 @@ class LagMeasurer:
             ),
             across=self.design.boundary.across,
             vocab_mask=self.vocab_mask,
+            norm=float(triplets.values[0]),
             threads=self.threads,
         )
 
-    def _replicates(self, lag: int, triplets: SingularTriplets) -> Floats:
-        """u^T C* v over resampled documents: the norm to first order, vectors held fixed."""
+    def _document_sums(self, lag: int, triplets: SingularTriplets) -> Floats:
+        """Pairs of each document, and sums of u v, u and v over them, (n_documents, 4)."""
         corpus = self.design.corpus
         sums = sum_pairs_by_document(
             PairsAtLag(corpus.tokens, corpus.vocab_size, lag),
@@ -440,7 +450,11 @@ class LagMeasurer:
             across=self.design.boundary.across,
             threads=self.threads,
         )
-        pairs, product, left, right = self.design.bootstrap.sums(np.stack(sums, axis=1)).T
+        return np.stack(sums, axis=1, dtype=np.float64)
+
+    def _replicates(self, document_sums: Floats) -> Floats:
+        """u^T C* v over resampled documents: the norm to first order, vectors held fixed."""
+        pairs, product, left, right = self.design.bootstrap.sums(document_sums).T
         with np.errstate(invalid="ignore", divide="ignore"):
             replicates: Floats = product / pairs - (left / pairs) * (right / pairs)
         return replicates

@@ -154,6 +154,7 @@ def measure_sequential(
         across=False,
         vocab_mask=documents.vocab_mask,
         shuffled=ShuffledPairs(documents.counts, rates, design.documents.folds, documents.threads),
+        norm=float(triplets.values[0]),
         threads=documents.threads,
     )
     alone = leading_singular_triplets(

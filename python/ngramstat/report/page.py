@@ -23,6 +23,7 @@ from ngramstat.report.markup import (
 )
 from ngramstat.report.notes import curve_notes
 from ngramstat.report.theories import plot_theories, theories_section
+from ngramstat.report.top_documents import carrying_lags
 from ngramstat.report.top_tokens import rows_near, token_text
 from ngramstat.results import (
     CorrelationResult,
@@ -194,13 +195,39 @@ def _correlations(run: RunResult) -> str:
     result = run.correlations
     parts = [f'<p class="note">{text_of(note)}.</p>' for note in curve_notes(result)]
     parts.append(_figures(run, "correlations", "residuals", "spectrum"))
-    parts.append(_top_tokens(result))
+    parts += [_top_documents(result), _top_tokens(result)]
     parts.append(fold("All lags", _columns(result, _LAG_COLUMNS)))
     lead = (
         "C(t) is the covariance of tokens that are t apart. Its norm measures how strongly a token "
         "is correlated with the token t positions earlier."
     )
     return section("Correlations", *parts, lead=lead)
+
+
+def _top_documents(result: CorrelationResult) -> str:
+    """The documents that carry much of the norm, where few do."""
+    lags = carrying_lags(result)
+    if not lags:
+        return ""
+    unit = "block" if result.documents_are_blocks else "document"
+    rows = [
+        [
+            f"lag {at.lag}",
+            str(d.number),
+            f"{100 * d.share:.3g} %",
+            f"{d.start:,} to {d.end - 1:,}",
+            f"{100 * at.for_half:.2g} %" if k == 0 else "",
+        ]
+        for at in lags
+        for k, d in enumerate(at.documents)
+    ]
+    return table(
+        ["", f"{unit} (from 0)", "share of the norm", "tokens", f"{unit}s that carry half"],
+        rows,
+        caption=f"Few {unit}s carry much of the norm. Look at them: if they do not belong to the "
+        "text, measure without them.",
+        stacked=True,
+    )
 
 
 def _top_tokens(result: CorrelationResult) -> str:

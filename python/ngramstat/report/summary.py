@@ -25,6 +25,7 @@ from ngramstat.report.text import (
     table,
     wrap,
 )
+from ngramstat.report.top_documents import carrying_lags
 from ngramstat.report.top_tokens import rows_near, token_text
 from ngramstat.results import (
     Alternative,
@@ -104,7 +105,13 @@ def summarize(run: RunResult) -> str:
     """
     blocks = [_exponents(run), _corpus_card(run)]
     if run.correlations is not None:
-        blocks.append([*_correlations(run.correlations), *_top_tokens(run.correlations)])
+        blocks.append(
+            [
+                *_correlations(run.correlations),
+                *_top_documents(run.correlations),
+                *_top_tokens(run.correlations),
+            ]
+        )
     if run.entropies is not None:
         blocks.append(_entropies(run.entropies))
     if run.prediction is not None:
@@ -311,6 +318,28 @@ def _correlations(result: CorrelationResult) -> list[str]:
 def _notes_on_curve(result: CorrelationResult) -> list[str]:
     """What in the corpus shapes the curve: periodic structure, and pairs across documents."""
     return [line for note in curve_notes(result) for line in wrap(f"note: {note}", indent=2)]
+
+
+def _top_documents(result: CorrelationResult) -> list[str]:
+    """The documents that carry much of the norm, where few do."""
+    lags = carrying_lags(result)
+    if not lags:
+        return []
+    unit = "block" if result.documents_are_blocks else "document"
+    lines = ["", f"WHICH {unit.upper()}S CARRY IT  few {unit}s carry much of the norm"]
+    for at in lags:
+        named = [
+            f"{unit} {d.number} {_percent(d.share)} (tokens {d.start:,} to {d.end - 1:,})"
+            for d in at.documents
+        ]
+        named.append(f"half of the norm is carried by {100 * at.for_half:.2g}% of the {unit}s")
+        lines += wrap(f"{f'lag {at.lag}':<9} {'; '.join(named)}", indent=2, hang=10)
+    lines += wrap(
+        f"({unit}s are numbered from 0; look at them, and measure without those that do not "
+        "belong to the text)",
+        indent=2,
+    )
+    return lines
 
 
 # The top tokens are shown at the measured lags nearest to these.

@@ -38,6 +38,7 @@ __all__ = [
     "FloatMatrix",
     "FloatVector",
     "IntCube",
+    "IntMatrix",
     "IntVector",
     "JsonObject",
     "Result",
@@ -169,6 +170,7 @@ CountVector = Annotated[NDArray[np.uint64], _Array("uint64")]
 BoolVector = Annotated[NDArray[np.bool_], _Array("bool")]
 FloatCube = Annotated[NDArray[np.float64], _Array("float64", 3)]
 IntCube = Annotated[NDArray[np.int64], _Array("int64", 3)]
+IntMatrix = Annotated[NDArray[np.int64], _Array("int64", 2)]
 FloatMatrix = Annotated[NDArray[np.float64], _Array("float64", 2)]
 JsonObject = Annotated[Mapping[str, Any], _Json()]
 Window = Annotated[tuple[float, float], _Window()]

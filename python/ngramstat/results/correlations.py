@@ -20,6 +20,7 @@ from ngramstat.results.base import (
     FloatMatrix,
     FloatVector,
     IntCube,
+    IntMatrix,
     IntVector,
     JsonObject,
     Result,
@@ -189,7 +190,8 @@ class CorrelationResult(DrawableResult):
     norm_crossfit : (n_lags,) float64 or None
         u1' C2 v1 of two document halves; biased down, where `norm` is biased up.
     norm_debiased : (n_lags,) float64 or None
-        Estimate of the true norm; cross-fitting removes the bias due to noise.
+        Estimate of the true norm; cross-fitting removes the bias due to noise. It lies between
+        `norm_crossfit` and `norm`, or within the cross-fit's error of them.
     noise_floor : (n_lags,) float64
         Norm that sampling noise alone would have.
     permutation_floor : (n_lags,) float64 or None
@@ -208,6 +210,15 @@ class CorrelationResult(DrawableResult):
         left is followed by tokens of the same sign on the right more often than by chance.
     type_texts : dict or None
         Text of each of these tokens by its id; None without a tokenizer.
+    top_documents : (n_lags, k) int64 or None
+        Numbers, from 0, of the documents (or blocks) that carry most of `norm`.
+    top_document_shares : (n_lags, k) float64 or None
+        Their shares of `norm`, largest first: what their pairs contribute to u^T C v with the first
+        singular vectors. Shares of all documents add up to one.
+    top_document_starts, top_document_ends : (n_lags, k) int64 or None
+        Positions in the corpus of their first token and of the one behind their last.
+    documents_for_half : (n_lags,) float64 or None
+        Smallest fraction of the documents that carries half of `norm`.
     residual : (n_lags,) float64 or None
         Residual of the singular triplet, relative to the norm.
     valid : (n_lags,) bool
@@ -269,6 +280,11 @@ class CorrelationResult(DrawableResult):
     right_types: IntCube | None = None
     right_loadings: FloatCube | None = None
     type_texts: JsonObject | None = None
+    top_documents: IntMatrix | None = None
+    top_document_shares: FloatMatrix | None = None
+    top_document_starts: IntMatrix | None = None
+    top_document_ends: IntMatrix | None = None
+    documents_for_half: FloatVector | None = None
     residual: FloatVector | None = None
     valid: BoolVector
     valid_sequential: BoolVector | None = None

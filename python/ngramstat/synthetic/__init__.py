@@ -10,6 +10,7 @@ from ngramstat.synthetic.markov import GraphWalk, MarkovChain
 from ngramstat.synthetic.ngram import NgramLanguage
 from ngramstat.synthetic.runs import RunProcess
 from ngramstat.synthetic.santa_fe import SantaFe
+from ngramstat.synthetic.tables import RareTables
 from ngramstat.synthetic.world import KnownExponent, World
 from ngramstat.synthetic.write import synthesize, truth
 
@@ -22,6 +23,7 @@ __all__ = [
     "MarkovChain",
     "NgramLanguage",
     "RandomHierarchy",
+    "RareTables",
     "RunProcess",
     "SantaFe",
     "World",
