@@ -168,3 +168,18 @@ def test_passages_that_recur_by_chance_are_no_copies():
     assert result.copy_tokens > 400
     assert result.held_out_copies == 0.0
     assert result.resolved[0]
+
+
+def test_copies_are_a_gate_of_the_prediction():
+    documents = np.random.default_rng(0).integers(0, 300, (400, 100)).astype(np.uint16)
+    corpus = ngramstat.Corpus.from_arrays(
+        np.concatenate([documents, documents]).reshape(-1),
+        vocab_size=300,
+        document_ends=np.arange(100, 80_001, 100),
+    )
+    run = ngramstat.measure(
+        corpus, lags=[1, 2], max_context=1, replicates=39, predictor="kneser-ney"
+    )
+    (gate,) = (g for g in run.prediction.gates if g.name == "held-out copies")
+    assert gate.passed is False
+    assert gate.value > gate.threshold

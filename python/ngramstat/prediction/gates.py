@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
+from ngramstat.entropy.bracket import MAX_COPIES
 from ngramstat.exponents.criteria import MAX_HALF_WIDTH, MIN_SPAN
 from ngramstat.exponents.decay_verdict import lag_choice
 from ngramstat.exponents.learning_limit import LimitFit
@@ -22,6 +23,7 @@ __all__ = [
     "COMPOSITION_GATE",
     "HORIZON_GATE",
     "context_gate",
+    "copies_gate",
     "exponent_gates",
     "fast_learning_gate",
     "lag_gates",
@@ -59,6 +61,19 @@ def exponent_gates(correlations: CorrelationResult, entropies: EntropyResult) ->
             ("gamma_finite", entropies.gamma_finite),
         )
     ]
+
+
+def copies_gate(entropies: EntropyResult) -> Gate:
+    """Whether the held-out text is new to the learner; unknown in files of older versions."""
+    share = entropies.held_out_copies
+    return Gate(
+        name="held-out copies",
+        passed=None if share is None else share <= MAX_COPIES,
+        value=share,
+        threshold=MAX_COPIES,
+        meaning="few of the held-out tokens stand in the training text, in passages of "
+        f"{entropies.copy_tokens or 32} tokens or more: copies are predicted at almost no loss",
+    )
 
 
 def lag_gates(correlations: CorrelationResult) -> list[Gate]:

@@ -21,6 +21,7 @@ from ngramstat.prediction.collapse import collapse
 from ngramstat.prediction.gates import (
     COMPOSITION_GATE,
     context_gate,
+    copies_gate,
     exponent_gates,
     fast_learning_gate,
     lag_gates,
@@ -111,6 +112,7 @@ def predict(
         alpha_finite=alphas[1].exponent,
         gates=(
             *exponent_gates(c, entropies),
+            copies_gate(entropies),
             *lag_gates(c),
             fast_learning_gate(learning.fits, learning.alpha, learning.source),
             context_gate(reach.horizons, context),
