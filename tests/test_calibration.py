@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import calibration
+import ngramstat
+from benchmarks import calibration, text_languages
 from benchmarks.calibration.__main__ import main
 from benchmarks.calibration.cases import CASES
 from benchmarks.calibration.draws import Draws, estimator_files, estimators, measure
 from benchmarks.calibration.tables import markdown, summarize_case, tokens_label
+from ngramstat.synthetic.ngram import NgramLanguage
 
 
 def test_names_of_cases_are_unique_and_lags_fit_the_documents():
@@ -121,3 +123,25 @@ def test_a_partial_run_does_not_replace_the_published_tables(tmp_path, monkeypat
     main()
     assert (tmp_path / "report" / "calibration.md").exists()
     assert before == (published.read_bytes() if published.exists() else None)
+
+
+def test_languages_of_text_are_summarised(tmp_path):
+    rng = np.random.default_rng(0)
+    words = rng.integers(0, 40, (60, 30)).astype(np.uint16)
+    words[:, 1::2] = (words[:, ::2] * 7 + 1) % 40  # every second token follows from the one before
+    text = ngramstat.Corpus.from_arrays(
+        words.reshape(-1), vocab_size=40, document_ends=np.arange(30, 1801, 30)
+    )
+    world = NgramLanguage(text, 2)
+    rows = [text_languages.measure(world, 20_000, k, smallest=True) for k in range(2)]
+    json.dumps(rows, allow_nan=False)
+    summary = text_languages._summary(rows)
+    assert summary["brackets"] == 12
+    assert summary["covered"] + summary["low_above"] + summary["high_below"] == 12
+    assert summary["resolved_covered"] <= summary["resolved"]
+    # H_n is constant beyond the order of the language, and brackets hold it.
+    assert summary["exact"][1] == pytest.approx(summary["exact"][5])
+    assert summary["covered"] >= 10
+    head = {"text": "planted", "order": 2, "tokens": 20_000}
+    lines = text_languages.markdown([{**head, **summary}])
+    assert f"{summary['covered']} of 12" in lines[-1]

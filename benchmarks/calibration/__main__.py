@@ -22,10 +22,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks import text_languages
 from benchmarks.calibration.cases import CASES, Case
 from benchmarks.calibration.draws import Draws, draw_all
 from benchmarks.calibration.figures import draw_figures
 from benchmarks.calibration.tables import markdown, summarize_case
+from benchmarks.text_languages import RESULTS
 
 HERE = Path(__file__).resolve().parent.parent
 
@@ -74,7 +76,9 @@ def main() -> None:
     (output / "results").mkdir(parents=True, exist_ok=True)
     result = output / "results" / "calibration.json"
     result.write_text(json.dumps(summaries, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    (output / "calibration.md").write_text(markdown(summaries), encoding="utf-8")
+    languages = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+    text = markdown(summaries) + "\n".join(text_languages.markdown(languages)) + "\n"
+    (output / "calibration.md").write_text(text, encoding="utf-8")
     draw_figures(summaries, output)
     print(f"{len(summaries)} tables in {output / 'calibration.md'}")
 
