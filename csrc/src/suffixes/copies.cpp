@@ -21,7 +21,8 @@ class RollingHash {
     }
     void append(Token token) { value_ = value_ * kBase + token + 1; }
     void drop(Token token) { value_ -= (std::uint64_t{token} + 1) * leading_; }
-    // The one key that a table cannot hold shares a hash with another; contents are compared anyway.
+    // The one key that a table cannot hold shares a hash with another; contents are compared
+    // anyway.
     std::uint64_t key() const { return value_ == KeyTable::kNoKey ? 0 : value_; }
 
   private:
@@ -69,7 +70,10 @@ template <class Token>
 class DistinctWindows {
   public:
     DistinctWindows(std::span<const Token> scored, const Documents& documents, int length)
-        : scored_(scored), length_(length), filter_(scored.size()), window_of_(scored.size(), kNone) {
+        : scored_(scored),
+          length_(length),
+          filter_(scored.size()),
+          window_of_(scored.size(), kNone) {
         for (Index d = 0; d < documents.size(); ++d) {
             for_each_window(scored, documents.starts()[d], documents.ends()[d], length,
                             [&](Index start, std::uint64_t key) { add(start, key); });
