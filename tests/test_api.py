@@ -53,7 +53,9 @@ def test_a_run_holds_all_that_the_contract_names(corpus, tmp_path):
     }
     for section, fields in names.items():
         assert set(fields.split()) <= set(data[section]), section
-    exponent = "value low high level window points method reportable reason weights alternatives"
+    exponent = (
+        "value low high parts level window points method reportable reason weights alternatives"
+    )
     for section, name in (("correlations", "beta"), ("entropies", "gamma_finite")):
         assert set(data[section][name]) == set(exponent.split())
     for section, axis in (("correlations", "lags"), ("entropies", "context")):

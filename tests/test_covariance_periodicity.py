@@ -130,8 +130,11 @@ def test_wrapped_text_is_named_by_its_text_and_refused_with_the_reason(tmp_path:
     assert '"\\n"' in found.finding
     lags = sorted({1, 2, 3, 4, 6, 8, *range(10, 30, 2), 40})
     measured = ngramstat.correlations(results[1], lags=lags, replicates=99, sequential=False)
-    assert measured.periodic[0].finding == found.finding
+    assert measured.periodic.structures[0].finding == found.finding
     assert not measured.beta.reportable
     assert "the norm has a peak at lag" in str(measured.beta.reason)
     assert "unwrap the lines" in str(measured.beta.reason)
-    assert type(measured).from_dict(measured.to_dict()).periodic[0].kind is PeriodicKind.LINES
+    assert (
+        type(measured).from_dict(measured.to_dict()).periodic.structures[0].kind
+        is PeriodicKind.LINES
+    )

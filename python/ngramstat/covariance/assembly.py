@@ -35,6 +35,7 @@ from ngramstat.results import (
     Exponent,
     ExponentDifference,
     Periodicity,
+    PeriodicStructures,
     Replicates,
     VocabCut,
 )
@@ -83,7 +84,7 @@ def assemble_correlations(
         valid=plain.valid,
         valid_sequential=sequential.valid,
         crossing_share=_crossing_fractions(design, options),
-        periodic=periodic,
+        periodic=PeriodicStructures(structures=periodic) if periodic else None,
         boundary_effect=_boundary_effect(design, options, columns, beta),
         document_reach=None if reach is None else reach[0],
         longest_document=None if reach is None else reach[1],

@@ -31,8 +31,8 @@ Floats = NDArray[np.float64]
 # frequencies of its tokens.
 _MIN_COPY_TOKENS = 32
 _MIN_COPY_NATS = 150.0
-# Equal tokens in a row that recur anywhere.
-_LONG_RUN = 8
+# Repetitions of up to this many tokens, and the least number of tokens that they go on for.
+_MAX_PERIOD, _LONG_RUN = 16, 8
 # Where the counts of counts do not give discounts (tiny or artificial data): KenLM's fallback.
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 
@@ -184,17 +184,28 @@ def _copied_tokens(streams: SplitStreams, threads: int) -> tuple[NDArray[np.int6
         length=length,
         threads=threads,
     )
-    marks = marks & ~_in_long_runs(streams.held_out)
+    marks = marks & ~_in_short_periods(streams.held_out)
     before = np.concatenate([np.zeros(1, np.int64), np.cumsum(marks, dtype=np.int64)])
     copied: NDArray[np.int64] = before[documents.content_ends] - before[documents.content_starts]
     return copied, length
 
 
-def _in_long_runs(tokens: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which tokens lie in a run of one token, as padding does: such runs are no copies, (n,)."""
-    starts = np.flatnonzero(np.concatenate([[True], tokens[1:] != tokens[:-1]]))
-    lengths = np.diff(np.append(starts, len(tokens)))
-    return np.repeat(lengths >= _LONG_RUN, lengths)
+def _in_short_periods(tokens: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which tokens lie in a repetition of a few tokens, as padding does; (n,).
+
+    Such stretches recur anywhere and are no copies of each other.
+    """
+    inside = np.zeros(len(tokens), bool)
+    for period in range(1, min(_MAX_PERIOD, len(tokens) - 1) + 1):
+        same = tokens[period:] == tokens[:-period]
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], same, [False]])))
+        first, last = edges[::2], edges[1::2]
+        long = last - first >= max(_LONG_RUN, 2 * period)
+        steps = np.zeros(len(tokens) + 1, np.int64)
+        np.add.at(steps, first[long], 1)
+        np.add.at(steps, last[long] + period, -1)
+        inside |= np.cumsum(steps[:-1]) > 0
+    return inside
 
 
 def _discounts_by_order(model: KneserNey) -> tuple[Floats, Floats, tuple[dict[str, Any], ...]]:

@@ -25,7 +25,8 @@ def interval_parts(exponent: Exponent) -> str | None:
 
 def curve_notes(result: CorrelationResult) -> list[str]:
     """Periodic structures with their remedies, and where the other boundary differs."""
-    notes = [f"{found.finding}; {found.remedy}" for found in result.periodic]
+    structures = () if result.periodic is None else result.periodic.structures
+    notes = [f"{found.finding}; {found.remedy}" for found in structures]
     if result.boundary_effect is not None:
         notes.append(_boundary_note(result.boundary_effect))
     return notes

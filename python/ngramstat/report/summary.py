@@ -381,6 +381,8 @@ def _entropies(result: EntropyResult) -> list[str]:
     if result.mixture_used is not None:
         notes.append(_held_out_predictor(result.context[result.mixture_used], result.tuning_tokens))
     lines = [title, *table(_entropy_columns(result))]
+    if result.estimate is not None and not result.resolved.all():
+        lines += wrap("(in parentheses: not resolved; the middle of the bracket)", indent=2)
     if notes:
         lines += wrap(", ".join(notes), indent=2)
     return [*lines, *_learning(result)]
@@ -390,7 +392,7 @@ def _entropy_columns(result: EntropyResult) -> list[tuple[str, list[str]]]:
     """Columns of the table; the bias-corrected entropies are only in run.json, to save width."""
     contexts = ("context", [str(int(n)) for n in result.context])
     columns = [
-        ("H_n", _nats_column(result.estimate)),
+        ("H_n", _marked_cells(_nats_column(result.estimate), result.resolved)),
         ("bracket", _intervals(result.low, result.high, _nats)),
         ("resolved", ["yes" if v else "no" for v in result.resolved]),
         ("held-out", _nats_column(result.held_out)),

@@ -12,6 +12,7 @@ from ngramstat.results.correlations import (
     CorrelationResult,
     Periodicity,
     PeriodicKind,
+    PeriodicStructures,
     VocabCut,
 )
 from ngramstat.results.curves import Collapse, CurvesResult, CurveTable
@@ -76,6 +77,7 @@ __all__ = [
     "LossFit",
     "LossPoint",
     "PeriodicKind",
+    "PeriodicStructures",
     "Periodicity",
     "Prediction",
     "Replicates",

@@ -27,7 +27,14 @@ from ngramstat.results.base import (
 )
 from ngramstat.results.exponent import Exponent, ExponentDifference, Replicates
 
-__all__ = ["BoundaryEffect", "CorrelationResult", "PeriodicKind", "Periodicity", "VocabCut"]
+__all__ = [
+    "BoundaryEffect",
+    "CorrelationResult",
+    "PeriodicKind",
+    "PeriodicStructures",
+    "Periodicity",
+    "VocabCut",
+]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -161,6 +168,19 @@ class Periodicity(Result):
         }[self.kind]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PeriodicStructures(Result):
+    """Everything periodic that was found in a corpus.
+
+    Attributes
+    ----------
+    structures : tuple of Periodicity
+        At least one, those that cover most tokens first.
+    """
+
+    structures: tuple[Periodicity, ...]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CorrelationResult(DrawableResult):
     """Norms of the token covariance C(t) over lags t, with noise floors and exponents.
@@ -233,8 +253,8 @@ class CorrelationResult(DrawableResult):
         Plug-in norm, to a per mille, with the other `boundary`: to be compared with `norm`.
     boundary_effect : BoundaryEffect or None
         Where these two differ; None where they do not.
-    periodic : tuple of Periodicity
-        Periodic structures of the corpus, which raise the norms at their lags.
+    periodic : PeriodicStructures or None
+        Periodic structures of the corpus, which raise the norms at their lags; None without any.
     document_reach : int or None
         Largest lag at which at least 1% of the tokens have a partner inside their document: beyond
         it, whatever correlates lies in different documents. None without document ends.
@@ -292,7 +312,7 @@ class CorrelationResult(DrawableResult):
     separator_share: FloatVector | None = None
     norm_other_boundary: FloatVector | None = None
     boundary_effect: BoundaryEffect | None = None
-    periodic: tuple[Periodicity, ...] = ()
+    periodic: PeriodicStructures | None = None
     document_reach: int | None = None
     longest_document: int | None = None
     beta: Exponent
