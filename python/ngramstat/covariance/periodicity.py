@@ -51,7 +51,7 @@ _RECORD_SPREAD = 0.05
 
 
 def find_periods(corpus: Corpus) -> tuple[Periodicity, ...]:
-    """Periodic structures of a corpus, those of most tokens first; empty for ordinary text.
+    """Periodic structures of a corpus, padding first, then by share; empty for ordinary text.
 
     Deterministic; takes a second or two for large corpora.
     """

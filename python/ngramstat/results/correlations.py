@@ -175,7 +175,7 @@ class PeriodicStructures(Result):
     Attributes
     ----------
     structures : tuple of Periodicity
-        At least one, those that cover most tokens first.
+        At least one; padding first, then by share.
     """
 
     structures: tuple[Periodicity, ...]
