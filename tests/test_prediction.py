@@ -357,8 +357,33 @@ def test_stage_follows_the_learners_horizon(headline: str) -> None:
     assert curve.form == "losses"
     assert not curve.reportable
     assert "stage of the decay" in str(curve.alpha_not_used)
+    refused = replace(correlations, beta=replace(beta, reportable=False, reason="bad"))
+    unknown = predict(refused, entropies, tokens=asked)
+    assert next(g for g in unknown.gates if g.name == "stage of beta").passed is None
     middle = predict(correlations, entropies, tokens=asked[1:2])
     assert next(g for g in middle.gates if g.name == "stage of beta").passed is None
+
+
+def test_horizons_beyond_the_window_of_a_single_stage_fail_its_gate() -> None:
+    lags = 2 ** np.arange(10)
+    norm = 0.01 * np.where(lags <= 16, lags**-1.0, 16**-0.7 * lags**-0.3)
+    correlations, entropies = make_parts()
+    correlations = replace(
+        correlations, lags=lags, pairs=np.full(10, 10**6, dtype=np.uint64), norm=norm,
+        noise_floor=np.full(10, 0.24e-3), valid=np.ones(10, dtype=bool),
+        beta=replace(planted(1.0, 0.05), window=(1.0, 16.0)), beta_sequential=None,
+    )  # fmt: skip
+    needed = (0.24 / norm) ** 2
+    for tokens, passed in (
+        (10 * needed[2], True),
+        (100 * needed[4], None),
+        (1e3 * needed[6], False),
+    ):
+        result = predict(correlations, entropies, tokens=[tokens])
+        assert [p.stage for p in result.stage] == ["single"]
+        gate = next(g for g in result.gates if g.name == "stage of beta")
+        assert gate.passed is passed
+        assert "ends at lag 16" in gate.meaning
 
 
 @pytest.mark.parametrize(
