@@ -439,6 +439,19 @@ def test_fast_learning_gate_of_user_curves(delta: float, passed: bool) -> None:
     assert result == type(result).from_dict(result.to_dict())
 
 
+def test_raw_gamma_of_user_curves_that_have_a_limit_is_refused() -> None:
+    limits = 1.5 + 2.5 * 2.0 ** (-0.3 * np.arange(6))
+    table = learned_curves(0.6, limits, noise=1e-3)
+    table = replace(table, context=2 ** (table.context - 1))
+    result = predict(*make_parts(), curves=table)
+    assert result.curves is not None
+    gamma = result.curves.gamma
+    assert gamma.value < 0.2
+    assert not gamma.reportable
+    assert "H_inf is not 0" in str(gamma.reason)
+    assert not result.curves.alpha.reportable
+
+
 def test_fast_learning_gate_of_the_counted_learner() -> None:
     correlations, entropies = make_parts()
     table = learned_curves(0.6, 4 * np.arange(1, 4) ** -0.325)
