@@ -257,6 +257,17 @@ def test_summary_shows_what_correlates() -> None:
     assert loaded.to_dict() == run.to_dict()
 
 
+def test_summary_marks_entropies_that_are_not_resolved() -> None:
+    run = planted_run()
+    assert run.entropies is not None
+    lines = summarize(run).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("ENTROPIES"))
+    rows = [line.split() for line in lines[start + 2 :]][: len(run.entropies.context)]
+    assert [row[1].startswith("(") for row in rows] == (~run.entropies.resolved).tolist()
+    assert not run.entropies.resolved.all()
+    assert "(in parentheses: not resolved, only the bracket is known)" in "\n".join(lines)
+
+
 def documents_that_carry(share: float, for_half: float) -> dict[str, Any]:
     """Fields of ten lags, at the last two of which one document carries this share."""
     shares = np.tile([0.02, 0.015, 0.001], (10, 1))

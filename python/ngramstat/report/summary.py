@@ -383,6 +383,8 @@ def _entropies(result: EntropyResult) -> list[str]:
     lines = [title, *table(_entropy_columns(result))]
     if notes:
         lines += wrap(", ".join(notes), indent=2)
+    if not result.resolved.all():
+        lines += wrap("(in parentheses: not resolved, only the bracket is known)", indent=2)
     return [*lines, *_learning(result)]
 
 
@@ -390,7 +392,7 @@ def _entropy_columns(result: EntropyResult) -> list[tuple[str, list[str]]]:
     """Columns of the table; the bias-corrected entropies are only in run.json, to save width."""
     contexts = ("context", [str(int(n)) for n in result.context])
     columns = [
-        ("H_n", _nats_column(result.estimate)),
+        ("H_n", _marked_cells(_nats_column(result.estimate), result.resolved)),
         ("bracket", _intervals(result.low, result.high, _nats)),
         ("resolved", ["yes" if v else "no" for v in result.resolved]),
         ("held-out", _nats_column(result.held_out)),
