@@ -357,8 +357,33 @@ def test_stage_follows_the_learners_horizon(headline: str) -> None:
     assert curve.form == "losses"
     assert not curve.reportable
     assert "stage of the decay" in str(curve.alpha_not_used)
+    refused = replace(correlations, beta=replace(beta, reportable=False, reason="bad"))
+    unknown = predict(refused, entropies, tokens=asked)
+    assert next(g for g in unknown.gates if g.name == "stage of beta").passed is None
     middle = predict(correlations, entropies, tokens=asked[1:2])
     assert next(g for g in middle.gates if g.name == "stage of beta").passed is None
+
+
+def test_horizons_beyond_the_window_of_a_single_stage_fail_its_gate() -> None:
+    lags = 2 ** np.arange(10)
+    norm = 0.01 * np.where(lags <= 16, lags**-1.0, 16**-0.7 * lags**-0.3)
+    correlations, entropies = make_parts()
+    correlations = replace(
+        correlations, lags=lags, pairs=np.full(10, 10**6, dtype=np.uint64), norm=norm,
+        noise_floor=np.full(10, 0.24e-3), valid=np.ones(10, dtype=bool),
+        beta=replace(planted(1.0, 0.05), window=(1.0, 16.0)), beta_sequential=None,
+    )  # fmt: skip
+    needed = (0.24 / norm) ** 2
+    for tokens, passed in (
+        (10 * needed[2], True),
+        (100 * needed[4], None),
+        (1e3 * needed[6], False),
+    ):
+        result = predict(correlations, entropies, tokens=[tokens])
+        assert [p.stage for p in result.stage] == ["single"]
+        gate = next(g for g in result.gates if g.name == "stage of beta")
+        assert gate.passed is passed
+        assert "ends at lag 16" in gate.meaning
 
 
 @pytest.mark.parametrize(
@@ -412,6 +437,19 @@ def test_fast_learning_gate_of_user_curves(delta: float, passed: bool) -> None:
     context = next(g for g in result.gates if g.name == "horizon inside the context")
     assert context.threshold == 2  # half the largest context of the curves
     assert result == type(result).from_dict(result.to_dict())
+
+
+def test_raw_gamma_of_user_curves_that_have_a_limit_is_refused() -> None:
+    limits = 1.5 + 2.5 * 2.0 ** (-0.3 * np.arange(6))
+    table = learned_curves(0.6, limits, noise=1e-3)
+    table = replace(table, context=2 ** (table.context - 1))
+    result = predict(*make_parts(), curves=table)
+    assert result.curves is not None
+    gamma = result.curves.gamma
+    assert gamma.value < 0.2
+    assert not gamma.reportable
+    assert "H_inf is not 0" in str(gamma.reason)
+    assert not result.curves.alpha.reportable
 
 
 def test_fast_learning_gate_of_the_counted_learner() -> None:

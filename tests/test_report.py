@@ -143,6 +143,7 @@ def test_summary_says_why_something_is_not_reportable() -> None:
     assert "(0.500)" in text
     assert "not reportable: a reason" in text
     assert "equal blocks stood in for documents" in text
+    assert "no document ends" not in text
     assert "ENTROPIES" not in text
     assert max(len(line) for line in text.splitlines()) <= WIDTH
 
@@ -256,6 +257,17 @@ def test_summary_shows_what_correlates() -> None:
     assert loaded.to_dict() == run.to_dict()
 
 
+def test_summary_marks_entropies_that_are_not_resolved() -> None:
+    run = planted_run()
+    assert run.entropies is not None
+    lines = summarize(run).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("ENTROPIES"))
+    rows = [line.split() for line in lines[start + 2 :]][: len(run.entropies.context)]
+    assert [row[1].startswith("(") for row in rows] == (~run.entropies.resolved).tolist()
+    assert not run.entropies.resolved.all()
+    assert "(in parentheses: not resolved, only the bracket is known)" in "\n".join(lines)
+
+
 def documents_that_carry(share: float, for_half: float) -> dict[str, Any]:
     """Fields of ten lags, at the last two of which one document carries this share."""
     shares = np.tile([0.02, 0.015, 0.001], (10, 1))
@@ -267,6 +279,7 @@ def documents_that_carry(share: float, for_half: float) -> dict[str, Any]:
         "top_document_starts": 1000 * documents,
         "top_document_ends": 1000 * documents + 500,
         "documents_for_half": np.where(np.arange(10) < 8, 0.3, for_half),
+        "noise_floor": np.full(10, 1e-6),
         "valid": np.ones(10, dtype=bool),
     }
 
@@ -282,10 +295,17 @@ def test_summary_names_documents_where_few_carry_the_norm() -> None:
     assert "share of the norm" in render_page(run)
     loaded = RunResult.from_dict(run.to_dict())
     assert loaded.to_dict() == run.to_dict()
-    # Many documents that carry little are not named, nor are those at lags that are not valid.
+    # They raise the noise, so their lags may be invalid; the smallest fraction is one of 100.
+    for changes in (
+        documents_that_carry(0.31, 0.004) | {"valid": np.arange(10) < 8},
+        documents_that_carry(0.05, 0.01),
+    ):
+        run = planted_run(correlations=planted_correlations(**changes))
+        assert "CARRY IT" in summarize(run)
+    # Many documents that carry little are not named, nor are those at lags that are noise.
     for changes in (
         documents_that_carry(0.05, 0.2),
-        documents_that_carry(0.31, 0.004) | {"valid": np.arange(10) < 8},
+        documents_that_carry(0.31, 0.004) | {"noise_floor": np.where(np.arange(10) < 8, 1e-6, 1.0)},
     ):
         run = planted_run(correlations=planted_correlations(**changes))
         assert "CARRY IT" not in summarize(run)

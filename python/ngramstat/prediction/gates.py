@@ -10,6 +10,7 @@ from ngramstat.exponents.criteria import MAX_HALF_WIDTH, MIN_SPAN
 from ngramstat.exponents.decay_verdict import lag_choice
 from ngramstat.exponents.learning_limit import LimitFit
 from ngramstat.results import (
+    ContextPoint,
     CorrelationResult,
     EntropyResult,
     Exponent,
@@ -236,15 +237,53 @@ def context_gate(points: tuple[HorizonPoint, ...], context: int | None) -> Gate:
     )
 
 
-def stage_gate(points: tuple[StagePoint, ...], beta: Exponent) -> Gate:
-    """Whether beta belongs to the lags that a learner reaches at the requested tokens."""
+def _window_gate(
+    bands: tuple[ContextPoint, ...], beta: Exponent, end: float, name: str, meaning: str
+) -> Gate:
+    """Whether horizons lie inside the window of beta, where valid lags follow beyond it."""
+    beyond = [b for b in bands if b.low is not None and b.low > end]
+    partly = [b for b in bands if b.high is not None and b.high > end]
+    text = f"the window of beta ends at lag {end:g}, and the decay beyond it was not fitted"
+    if beyond or partly:
+        listed = ", ".join(f"{b.tokens:.3g}" for b in beyond or partly)
+        text += f"; horizons lie {'' if beyond else 'partly '}beyond it at P = {listed}"
+    return Gate(
+        name=name,
+        passed=False if beyond else None if partly else True,
+        value=beta.value,
+        meaning=f"{meaning}: {text}",
+    )
+
+
+def stage_gate(
+    points: tuple[StagePoint, ...],
+    beta: Exponent,
+    bands: tuple[ContextPoint, ...] = (),
+    last_lag: float = 0.0,
+) -> Gate:
+    """Whether beta belongs to the lags that a learner reaches at the requested tokens.
+
+    Parameters
+    ----------
+    points : tuple of StagePoint
+    beta : Exponent
+    bands : tuple of ContextPoint
+        A learner's horizons at the same numbers of tokens.
+    last_lag : float
+        The last valid lag. Where the window of a single stage ends before it, the decay beyond the
+        window is another one.
+    """
     name = "stage of beta"
     meaning = "the horizons that a learner reaches lie in the stage of the decay beta was fitted to"
     if not points:
         return Gate(name=name, passed=None, meaning=f"{meaning}; needs tokens (--tokens)")
+    if not beta.reportable:
+        return Gate(name=name, passed=None, meaning=f"{meaning}; needs a reportable beta")
     listed = ", ".join(f"{p.stage} stage at P = {p.tokens:.3g}" for p in points)
     if points[0].stage == "single":
         listed = "there is one stage"
+        if beta.window is not None and beta.window[1] < last_lag:
+            return _window_gate(bands, beta, beta.window[1], name, meaning)
     undecided = [p for p in points if p.stage == "indeterminate"]
     other_stage = [p for p in points if p.stage != "indeterminate" and p.beta != beta.value]
     return Gate(

@@ -116,7 +116,7 @@ def predict(
             *lag_gates(c),
             fast_learning_gate(learning.fits, learning.alpha, learning.source),
             context_gate(reach.horizons, context),
-            stage_gate(reach.stage, c.beta),
+            stage_gate(reach.stage, c.beta, reach.context_lengths, max(c.lags[c.valid], default=0)),
         ),
         horizon=reach.horizons,
         threshold=tuple(

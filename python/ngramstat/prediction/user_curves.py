@@ -110,7 +110,9 @@ def curves_result(
     limit, low, high = column("limit"), column("low"), column("high")
     identifiable = np.array([fit.identifiable for fit in fits.values()], dtype=bool)
     resolved = identifiable & _resolved(limit, high - low)
-    gamma = gamma_exponent(context, limit, low, high, resolved, level=level)
+    gamma = gamma_exponent(
+        context, limit, low, high, resolved, drop_error=_drop_errors(low, high), level=level
+    )
     largest, finite = _at_largest(table, level)
     return CurvesResult(
         context=context,
@@ -148,6 +150,13 @@ def _resolved(limit: Floats, width: Floats) -> NDArray[np.bool_]:
     with np.errstate(invalid="ignore"):
         resolved: NDArray[np.bool_] = (width <= RESOLVED_FRACTION * drops) & (drops > 0)
     return resolved
+
+
+def _drop_errors(low: Floats, high: Floats) -> Floats:
+    """Standard errors of the drops between limits; their errors are independent."""
+    # An interval is about four standard errors wide.
+    error = (high - low) / 4
+    return np.append(np.nan, np.hypot(error[:-1], error[1:]))
 
 
 def _by_size(table: CurveTable, context: NDArray[np.int64]) -> LossesBySize:

@@ -225,9 +225,9 @@ def _corpus_card(run: RunResult) -> list[str]:
     lines += wrap(", ".join(facts), indent=2)
     parts = [part for part in (run.correlations, run.entropies) if part is not None]
     if any(part.documents_are_blocks for part in parts):
-        lines += wrap(
-            "the store has no document ends: equal blocks stood in for documents", indent=2
-        )
+        known = corpus.get("documents")
+        few = f"only {count(known)} document{'s' * (known > 1)}" if known else "no document ends"
+        lines += wrap(f"the store has {few}: equal blocks stood in for documents", indent=2)
     return lines if len(lines) > 1 else []
 
 
@@ -385,6 +385,8 @@ def _entropies(result: EntropyResult) -> list[str]:
         lines += wrap("(in parentheses: not resolved; the middle of the bracket)", indent=2)
     if notes:
         lines += wrap(", ".join(notes), indent=2)
+    if not result.resolved.all():
+        lines += wrap("(in parentheses: not resolved, only the bracket is known)", indent=2)
     return [*lines, *_learning(result)]
 
 

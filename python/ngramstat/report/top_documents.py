@@ -11,11 +11,13 @@ from ngramstat.results import CorrelationResult
 
 __all__ = ["CarryingDocument", "CarryingLag", "carrying_lags"]
 
-# Documents are named where one of them carries more than this part of the norm, or where fewer than
-# this fraction of them carries half of it.
+# Documents are named where one of them carries more than this part of the norm, or where this
+# fraction of them or less carries half of it.
 _MUCH = 0.1
 _FEW = 0.01
 _LAGS = (1, 10, 100)
+# They carry the norm of text, not of noise, where it exceeds the noise floor by this factor.
+_ABOVE_NOISE = 2.0
 # A named document carries at least this part.
 _LEAST = 0.01
 
@@ -50,7 +52,9 @@ def carrying_lags(result: CorrelationResult) -> list[CarryingLag]:
     if documents.size == 0:
         return []
     largest = np.nan_to_num(shares[:, 0])
-    matters = result.valid & ((largest > _MUCH) | (half < _FEW))
+    # Not the valid lags: documents that carry the norm raise its noise, so lags lose validity.
+    measured = result.norm > _ABOVE_NOISE * result.noise_floor
+    matters = measured & ((largest > _MUCH) | (half <= _FEW))
     rows = [row for row in rows_near(result, _LAGS) if matters[row]]
     if matters.any():
         rows = sorted({*rows, int(np.where(matters, largest, 0.0).argmax())})
