@@ -417,3 +417,20 @@ def test_results_without_a_figure_have_no_plot():
     assert not hasattr(run.correlations.beta, "plot")
     with pytest.raises(InputError, match="figure of its own"):
         run.plot(object())
+
+
+def test_brackets_of_older_files_are_left_out():
+    """They were narrowed by extrapolated limits."""
+    data = make_entropies().to_dict()
+    for name in ("low", "high", "estimate", "held_out_copies", "copy_tokens"):
+        del data[name]
+    for name in ("limit", "limit_low", "limit_high"):
+        data["learning_" + name.removeprefix("limit_")] = data[name] = [1.0, 2.0, 3.0]
+    data["tokens_needed"] = [None, 1e9, None]
+    data["resolved"] = [True, True, False]
+    old = EntropyResult.from_dict(data)
+    assert old.limit.tolist() == [1.0, 2.0, 3.0]
+    assert old.low is None
+    assert old.high is None
+    assert not old.resolved.any()
+    assert EntropyResult.from_dict(old.to_dict()) == old

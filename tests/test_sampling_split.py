@@ -149,6 +149,7 @@ def test_copied_documents_are_found_and_gate_the_entropies():
     assert result.held_out[3] < 1.0
     exact = np.log(300)
     assert not result.resolved[1:].any()
+    assert (result.high[1:] <= result.high[0]).all()
     assert (result.low <= exact).all()
     assert (exact - 0.02 <= result.high).all()
     for exponent in (result.gamma, result.gamma_finite):
@@ -183,3 +184,23 @@ def test_copies_are_a_gate_of_the_prediction():
     (gate,) = (g for g in run.prediction.gates if g.name == "held-out copies")
     assert gate.passed is False
     assert gate.value > gate.threshold
+
+
+def test_held_out_text_of_another_kind_bounds_nothing(tmp_path):
+    rng = np.random.default_rng(0)
+    corpus = corpus_of([100] * 400, vocab_size=300)
+    narrow = rng.integers(1, 20, 20_000).astype(np.uint16)
+    with ngramstat.corpus.CorpusWriter(
+        tmp_path / "other", vocab_size=300, dtype=np.uint16, separator=0
+    ) as writer:
+        for document in narrow.reshape(-1, 100):
+            writer.append(document)
+        writer.finish()
+    result = ngramstat.entropies(
+        corpus, max_context=1, held_out=str(tmp_path / "other"), replicates=39,
+        predictor="kneser-ney",
+    )  # fmt: skip
+    assert result.held_out_high[0] < result.low[0]
+    assert not result.resolved.any()
+    assert result.high[0] > result.low[0]
+    assert "of another kind" in result.gamma.reason

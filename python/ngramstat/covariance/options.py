@@ -75,7 +75,8 @@ def default_lags(corpus: Corpus, boundary: Boundary = Boundary.STREAM) -> tuple[
     n = corpus.n_tokens
     lengths = np.array([n])
     if boundary is Boundary.DOCUMENT and corpus.document_ends is not None:
-        lengths = np.diff(corpus.document_ends, prepend=0)
+        # Separators take no part in pairs inside documents.
+        lengths = np.diff(corpus.document_ends, prepend=0) - (corpus.separator is not None)
 
     def has_enough_pairs(lag: int) -> bool:
         pairs = int(np.maximum(lengths - lag, 0).sum())

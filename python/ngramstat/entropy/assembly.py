@@ -105,8 +105,8 @@ def assemble_entropies(
             error=curve.errors,
             replicates=curve.replicates,
         ),
-        gamma=_with_copies(gamma, held_out),
-        gamma_finite=_with_copies(gamma_finite, held_out),
+        gamma=_with_held_out_text(gamma, held_out, other_text=bracket.other_text),
+        gamma_finite=_with_held_out_text(gamma_finite, held_out, other_text=bracket.other_text),
         bootstrap=_bootstrap(
             design, gammas, replicate_gammas(gamma_finite, context, loss.replicates)
         ),
@@ -298,16 +298,24 @@ def _gamma(context: NDArray[np.int64], bracket: Bracket, level: float) -> tuple[
     return dataclasses.replace(headline, alternatives=(*headline.alternatives, entry)), gammas
 
 
-def _with_copies(exponent: Exponent, held_out: HeldOutLosses) -> Exponent:
-    """An exponent that is refused, with the reason, where too much held-out text is copied."""
+def _with_held_out_text(
+    exponent: Exponent, held_out: HeldOutLosses, *, other_text: bool
+) -> Exponent:
+    """An exponent that is refused, with the reason, where held-out losses bound nothing."""
     copies = float(held_out.copied.sum() / held_out.tokens.sum())
-    if copies <= MAX_COPIES:
+    if other_text:
+        reason = (
+            "the held-out text is of another kind: its loss without context is below H_0 of the "
+            "corpus; hold out text like the rest"
+        )
+    elif copies > MAX_COPIES:
+        reason = (
+            f"{100 * copies:.2g} % of the held-out tokens stand in the training text, in passages "
+            f"of {held_out.copy_tokens} tokens or more ({100 * MAX_COPIES:g} % are allowed), so "
+            "held-out losses are too low; remove duplicate documents and repeated passages"
+        )
+    else:
         return exponent
-    reason = (
-        f"{100 * copies:.2g} % of the held-out tokens stand in the training text, in passages of "
-        f"{held_out.copy_tokens} tokens or more ({100 * MAX_COPIES:g} % are allowed), so held-out "
-        "losses are too low; remove duplicate documents and repeated passages"
-    )
     if exponent.reason:
         reason = f"{reason}; {exponent.reason}"
     return dataclasses.replace(exponent, reportable=False, reason=reason)

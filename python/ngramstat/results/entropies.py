@@ -169,7 +169,10 @@ class EntropyResult(DrawableResult):
 
     @classmethod
     def _current(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Files of version 0.1 call the bracket the limit, and the limit that of learning."""
+        """Files of older versions call the limits of the curves ``learning_limit``.
+
+        Their brackets of H_n are left out, and no context of theirs is resolved.
+        """
         if "learning_limit" not in data and "tokens_needed" not in data:
             return data
         former = {
@@ -180,7 +183,11 @@ class EntropyResult(DrawableResult):
             "learning_low": "limit_low",
             "learning_high": "limit_high",
         }
-        return {former.get(k, k): value for k, value in data.items() if k != "tokens_needed"}
+        current = {former.get(k, k): value for k, value in data.items() if k != "tokens_needed"}
+        # Those brackets were narrowed by extrapolated limits, and copies were not looked for.
+        current |= {"low": None, "high": None, "estimate": None}
+        current["resolved"] = [False] * len(data.get("resolved") or ())
+        return current
 
     def _rows(self) -> tuple[list[str], list[list[Any]]]:
         return self._columns("context")
