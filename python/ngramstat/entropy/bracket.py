@@ -96,8 +96,11 @@ def bracket_entropies(
     trusted = extrapolated.trusted & usable
     # The tokens that are no copies cost at most the whole loss.
     loss_high = np.where(usable, loss_high, loss_high / max(1 - copies, 1e-9))
-    # The loss without context is never below H_0, unless the held-out text is of another kind.
-    other_text = bool(loss_high[0] < estimate[0] - np.hypot(below[0], uncertainty[0]))
+    # The loss without context is never below H_0, unless the held-out text is of another kind. Twice
+    # the width of the interval, four standard errors, as random documents may differ by more than
+    # one.
+    far_above = 2 * loss_high[0] - loss[0]
+    other_text = bool(far_above < estimate[0] - np.hypot(below[0], uncertainty[0]))
     if other_text:
         usable = np.zeros(len(loss), bool)
         loss = loss_high = np.full(len(loss), np.inf)
