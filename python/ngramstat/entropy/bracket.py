@@ -96,9 +96,8 @@ def bracket_entropies(
     trusted = extrapolated.trusted & usable
     # The tokens that are no copies cost at most the whole loss.
     loss_high = np.where(usable, loss_high, loss_high / max(1 - copies, 1e-9))
-    # The loss without context is never below H_0, unless the held-out text is of another kind. Twice
-    # the width of the interval, four standard errors, as random documents may differ by more than
-    # one.
+    # The loss without context is never below H_0, unless the held-out text is of another kind: by
+    # twice its interval, or four standard errors, which random documents do not differ by.
     far_above = 2 * loss_high[0] - loss[0]
     other_text = bool(far_above < estimate[0] - np.hypot(below[0], uncertainty[0]))
     if other_text:
