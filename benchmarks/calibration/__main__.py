@@ -8,8 +8,8 @@ the results with the exact curves. Every draw is saved in --work as soon as it i
 interrupted run resumes where it stopped, and --report only writes the tables again. Draws measured
 by other versions of the estimators are repeated, unless --keep is given. Writes calibration.md,
 calibration-*.png and results/calibration.json in benchmarks/ (below --work if only some cases or
-sizes are drawn). The whole calibration takes about three hours on two cores; `--smoke` runs every
-case once on a tiny corpus.
+sizes are drawn, unless --update keeps the published tables of the others). The whole calibration
+takes about three hours on two cores; `--smoke` runs every case once on a tiny corpus.
 """
 
 from __future__ import annotations
@@ -41,6 +41,14 @@ def summaries_of(cases: list[Case], draws: Draws) -> Iterator[dict[str, Any]]:
                 yield summarize_case(case, tokens, rows)
 
 
+def _updated(drawn: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The published summaries, with those drawn now in place of older ones."""
+    published = json.loads((HERE / "results" / "calibration.json").read_text(encoding="utf-8"))
+    tables = {(s["case"], s["tokens"]): s for s in (*published, *drawn)}
+    order = [case.name for case in CASES]
+    return sorted(tables.values(), key=lambda s: (order.index(s["case"]), s["tokens"]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=HERE.parent / "build" / "calibration")
@@ -52,6 +60,9 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="use draws of older estimators, too")
     parser.add_argument(
         "--report", action="store_true", help="write the tables of existing draws only"
+    )
+    parser.add_argument(
+        "--update", action="store_true", help="keep the published tables of cases not drawn now"
     )
     parser.add_argument("--smoke", action="store_true", help="every case once, on a tiny corpus")
     options = parser.parse_args()
@@ -71,7 +82,9 @@ def main() -> None:
     if not options.report:
         draw_all(cases, draws, options.workers)
     summaries = list(summaries_of(cases, draws))
-    partial = options.smoke or options.only or options.sizes
+    if options.update:
+        summaries = _updated(summaries)
+    partial = not options.update and (options.smoke or options.only or options.sizes)
     output = options.output or (options.work / "report" if partial else HERE)
     (output / "results").mkdir(parents=True, exist_ok=True)
     result = output / "results" / "calibration.json"
