@@ -105,7 +105,9 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def markdown(summaries: list[dict[str, Any]]) -> list[str]:
-    """The section of calibration.md."""
+    """The section of calibration.md; empty without draws."""
+    if not summaries:
+        return []
     lines = [
         "",
         "## n-gram languages of real text",
@@ -134,14 +136,13 @@ def markdown(summaries: list[dict[str, Any]]) -> list[str]:
         for name in ("brackets", "covered", "low_above", "high_below", "resolved",
                      "resolved_covered", "limits", "limits_covered"):  # fmt: skip
             total[name] = total.get(name, 0) + s[name]
-    if summaries:
-        lines += [
-            "",
-            f"In all: {total['covered']} of {total['brackets']} brackets hold the truth, "
-            f"{total['resolved_covered']} of {total['resolved']} resolved ones, and "
-            f"{total['limits_covered']} of {total['limits']} limits; the low end is above the "
-            f"truth in {total['low_above']}, the high end below it in {total['high_below']}.",
-        ]
+    lines += [
+        "",
+        f"In all: {total['covered']} of {total['brackets']} brackets hold the truth, "
+        f"{total['resolved_covered']} of {total['resolved']} resolved ones, and "
+        f"{total['limits_covered']} of {total['limits']} limits; the low end is above the "
+        f"truth in {total['low_above']}, the high end below it in {total['high_below']}.",
+    ]
     return lines
 
 
