@@ -13,31 +13,37 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 import ngramstat
+from ngramstat.entropy.kneser_ney import HeldOutLosses
+from ngramstat.entropy.mixture import MixtureLosses
 from ngramstat.exponents.learning_limit import LimitFit, learning_limit
 from ngramstat.report.learning import plot_learning
 from ngramstat.results import RunResult
+from ngramstat.runtime.files import read_arrays
+from ngramstat.stages.codec import from_arrays
+
+Value = TypeVar("Value")
 
 _SMALL_SIZES = 26e6
 
 
-def _part(run: Path, kind: str) -> dict[str, np.ndarray]:
+def _part(run: Path, kind: str, value: type[Value]) -> Value:
     (path,) = (run / "parts").glob(f"{kind}-*.npz")
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    return from_arrays(value, read_arrays(path))
 
 
 def gains(run: Path) -> list[dict[str, Any]]:
     """Fraction by which the perplexity of the mixture is below that of Kneser-Ney, by context."""
-    held_out, mixture = _part(run, "held-out"), _part(run, "mixture")
-    tokens = held_out["tokens"]
+    held_out = _part(run, "held-out", HeldOutLosses)
+    mixture = _part(run, "mixture", MixtureLosses)
+    tokens = held_out.tokens
     rows = []
-    for n in range(1, held_out["losses"].shape[1]):
-        saved = held_out["losses"][:, n] - mixture["losses"][:, n - 1]
+    for n in range(1, held_out.losses.shape[1]):
+        saved = held_out.losses[:, n] - mixture.losses[:, n - 1]
         mean = saved.sum() / tokens.sum()
         documents = len(tokens)
         spread = saved - mean * tokens
@@ -45,8 +51,8 @@ def gains(run: Path) -> list[dict[str, Any]]:
         rows.append(
             {
                 "context": n,
-                "kneser_ney": float(held_out["losses"][:, n].sum() / tokens.sum()),
-                "mixture": float(mixture["losses"][:, n - 1].sum() / tokens.sum()),
+                "kneser_ney": float(held_out.losses[:, n].sum() / tokens.sum()),
+                "mixture": float(mixture.losses[:, n - 1].sum() / tokens.sum()),
                 "gain": float(1 - np.exp(-mean)),
                 "gain_error": float(np.exp(-mean) * error),
             }
