@@ -187,7 +187,8 @@ def _meaning_of_resolved(entropies: EntropyResult) -> str:
     resolved = entropies.context[entropies.resolved]
     if not len(resolved):
         return ""
-    return f"H(n) is resolved up to {int(resolved.max())} tokens of context."
+    longest = int(resolved.max())
+    return f"H(n) is resolved up to {longest} token{'' if longest == 1 else 's'} of context."
 
 
 def _correlations(run: RunResult) -> str:
