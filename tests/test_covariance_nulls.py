@@ -7,8 +7,10 @@ import pytest
 
 import ngramstat
 from designs import design_of
+from ngramstat.boundary import Boundary
 from ngramstat.covariance.lag_limits import crossing_limit, sequential_limit
 from ngramstat.covariance.measurement import most_frequent
+from ngramstat.covariance.options import default_lags
 from ngramstat.covariance.position import position_norm
 from ngramstat.covariance.shuffling import shuffled_inside_documents
 from ngramstat.synthetic import BroadcastTree, MarkovChain
@@ -243,3 +245,14 @@ def test_nulls_are_bit_identical_over_threads_and_memory(threads, any_limit):
     alone = ngramstat.correlations(corpus, **{**options, "lags": [5]}, threads=1)
     assert alone.permutation_floor[0] == result.permutation_floor[1]
     assert alone.position_norm[0] == result.position_norm[1]
+
+
+def test_default_lags_have_pairs_inside_short_documents():
+    """Three tokens and their separator: lag 3 reaches the separator alone, which is in no pair."""
+    tokens = np.tile(np.array([1, 2, 3, 0], np.uint16), 500)
+    corpus = ngramstat.Corpus.from_arrays(
+        tokens, vocab_size=4, document_ends=np.arange(4, 2001, 4), separator=0
+    )
+    assert default_lags(corpus, Boundary.DOCUMENT) == (1, 2)
+    result = ngramstat.correlations(corpus, boundary="document", replicates=0)
+    assert result.lags.tolist() == [1, 2]
