@@ -44,7 +44,7 @@ __all__ = ["render_page"]
 # Columns of the tables on the page; the downloads have all columns.
 _LAG_COLUMNS = ("lag", "pairs", "norm_debiased", "norm_low", "norm_high", "noise_floor",
                 "norm_sequential_debiased", "composition_norm", "valid")  # fmt: skip
-_CONTEXT_COLUMNS = ("context", "plug_in", "held_out", "estimate", "low", "high",
+_CONTEXT_COLUMNS = ("context", "plug_in", "held_out", "low", "high",
                     "resolved", "limit", "limit_low", "limit_high")  # fmt: skip
 _MARKS = {True: ("passed", "✓ passed"), False: ("failed", "✗ failed"), None: ("unknown", "? open")}
 
