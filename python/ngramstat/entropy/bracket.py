@@ -90,30 +90,21 @@ def bracket_entropies(
     losses, targets = group_losses(counts), counts.group_targets.astype(np.float64)
     below, above = bootstrap.ratio_half_widths(losses, targets, level)
     estimate, uncertainty = extrapolated.estimate, extrapolated.uncertainty
-    # Copies make held-out losses too low and repeat n-grams that nobody has drawn again; single
-    # tokens are frequent enough to be unaffected, and H_0 is above every H_n.
-    usable = (np.arange(len(loss)) == 0) | (copies <= MAX_COPIES)
-    trusted = extrapolated.trusted & usable
-    # The tokens that are no copies cost at most the whole loss.
-    loss_high = np.where(usable, loss_high, loss_high / max(1 - copies, 1e-9))
-    # The loss without context is never below H_0, unless the held-out text is of another kind: by
-    # twice its interval, or four standard errors, which random documents do not differ by.
-    far_above = 2 * loss_high[0] - loss[0]
-    other_text = bool(far_above < estimate[0] - np.hypot(below[0], uncertainty[0]))
-    if other_text:
-        usable = np.zeros(len(loss), bool)
-        loss = loss_high = np.full(len(loss), np.inf)
+    # Copies repeat n-grams that nobody has drawn again; single tokens are frequent enough to be
+    # unaffected.
+    trusted = extrapolated.trusted & _without_copies(len(loss), copies)
+    limits = _usable_losses(loss, loss_high, copies, estimate[0] - np.hypot(below, uncertainty)[0])
     with np.errstate(invalid="ignore"):
         # Noise may lift the lower end above the loss, which is never below H_n.
         low = np.where(
             trusted,
             estimate - np.hypot(below, uncertainty),
-            np.fmin(extrapolated.lower, loss) - below,
+            np.fmin(extrapolated.lower, limits.loss) - below,
         )
         high = np.where(
             trusted,
-            np.minimum(estimate + np.hypot(above, uncertainty), np.fmax(loss_high, estimate)),
-            np.fmax(loss_high, low),
+            np.minimum(estimate + np.hypot(above, uncertainty), np.fmax(limits.high, estimate)),
+            np.fmax(limits.high, low),
         )
     low, high = _non_increasing(np.maximum(low, 0.0), np.maximum(high, 0.0), trusted)
     # Between the ends, and not above the estimate with less context.
@@ -127,7 +118,7 @@ def bracket_entropies(
     with np.errstate(invalid="ignore"):
         width = np.where(trusted, np.hypot(spread, uncertainty), high - low)
     # Without a drop, as after the end of a period, there is nothing to compare the width with.
-    resolved = (width <= RESOLVED_FRACTION * drops) & (drops > ROUNDING) & usable
+    resolved = (width <= RESOLVED_FRACTION * drops) & (drops > ROUNDING) & limits.usable
     return Bracket(
         estimate=estimate,
         low=low,
@@ -137,8 +128,40 @@ def bracket_entropies(
         replicates=estimate + _deviations(counts, bootstrap),
         # `spread` is the half-width of an interval, about two standard errors.
         drop_error=np.hypot(spread, np.where(trusted, uncertainty, np.inf)) / 2,
-        other_text=other_text,
+        other_text=limits.other_text,
     )
+
+
+@dataclass(frozen=True)
+class _UpperLimits:
+    """Held-out losses as far as they bound H_n, infinite where not; arrays of (n_contexts,).
+
+    `usable` are the contexts that may be resolved.
+    """
+
+    loss: Floats
+    high: Floats
+    usable: NDArray[np.bool_]
+    other_text: bool
+
+
+def _without_copies(n_contexts: int, copies: float) -> NDArray[np.bool_]:
+    """Contexts whose counts and losses copies leave usable: n = 0, or all."""
+    usable: NDArray[np.bool_] = (np.arange(n_contexts) == 0) | (copies <= MAX_COPIES)
+    return usable
+
+
+def _usable_losses(loss: Floats, loss_high: Floats, copies: float, lowest: float) -> _UpperLimits:
+    """What the losses bound, given the copies and a lower end of H_0 by counts."""
+    usable = _without_copies(len(loss), copies)
+    # The loss without context is never below H_0, unless the held-out text is of another kind: by
+    # twice its interval, or four standard errors, which random documents do not differ by.
+    if 2 * loss_high[0] - loss[0] < lowest:
+        unknown = np.full(len(loss), np.inf)
+        return _UpperLimits(unknown, unknown, np.zeros(len(loss), bool), True)
+    # Copies make losses too low. The tokens that are no copies cost at most the whole loss.
+    high = np.where(usable, loss_high, loss_high / max(1 - copies, 1e-9))
+    return _UpperLimits(loss, high, usable, False)
 
 
 def _non_increasing(low: Floats, high: Floats, trusted: NDArray[np.bool_]) -> tuple[Floats, Floats]:

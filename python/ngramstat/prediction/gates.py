@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from ngramstat.entropy.bracket import MAX_COPIES
 from ngramstat.exponents.criteria import MAX_HALF_WIDTH, MIN_SPAN
@@ -275,21 +275,25 @@ def stage_gate(
     """
     name = "stage of beta"
     meaning = "the horizons that a learner reaches lie in the stage of the decay beta was fitted to"
-    if not points:
-        return Gate(name=name, passed=None, meaning=f"{meaning}; needs tokens (--tokens)")
-    if not beta.reportable:
-        return Gate(name=name, passed=None, meaning=f"{meaning}; needs a reportable beta")
+    if not points or not beta.reportable:
+        missing = "a reportable beta" if points else "tokens (--tokens)"
+        return Gate(name=name, passed=None, meaning=f"{meaning}; needs {missing}")
     listed = ", ".join(f"{p.stage} stage at P = {p.tokens:.3g}" for p in points)
     if points[0].stage == "single":
         listed = "there is one stage"
         if beta.window is not None and beta.window[1] < last_lag:
             return _window_gate(bands, beta, beta.window[1], name, meaning)
+    return _stages_gate(points, beta, name, f"{meaning}: {listed}")
+
+
+def _stages_gate(points: Sequence[StagePoint], beta: Exponent, name: str, meaning: str) -> Gate:
+    """Whether all points lie in the stage of beta; open where some are between two stages."""
     undecided = [p for p in points if p.stage == "indeterminate"]
     other_stage = [p for p in points if p.stage != "indeterminate" and p.beta != beta.value]
     return Gate(
         name=name,
         passed=False if other_stage else None if undecided else True,
-        value=(other_stage or undecided or list(points))[0].beta if beta.reportable else None,
-        threshold=beta.value if beta.reportable else None,
-        meaning=f"{meaning}: {listed}",
+        value=(other_stage or undecided or list(points))[0].beta,
+        threshold=beta.value,
+        meaning=meaning,
     )
