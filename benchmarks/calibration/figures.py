@@ -10,6 +10,8 @@ from benchmarks.calibration.tables import tokens_label
 __all__ = ["draw_figures"]
 
 Summaries = list[dict[str, Any]]
+# Draws that a coverage is shown from; at 40 its standard error is 3 per cent.
+_MIN_DRAWS = 40
 # Marker, colour, and vertical shift of each kind of coverage.
 _COVERAGE_STYLE = {
     "norm": ("o", "C1", 0.2),
@@ -81,11 +83,13 @@ def _draw_coverage(summaries: Summaries, directory: Path) -> None:
             points += [
                 (kind, row["coverage"], row["covered_draws"])
                 for row in s.get(section, [])
-                if row["coverage"] is not None and row["covered_draws"] >= 100 and row["exact"]
+                if row["coverage"] is not None
+                and row["covered_draws"] >= _MIN_DRAWS
+                and row["exact"]
             ]
         for name in ("beta", "gamma"):
             e = s.get(name)
-            if e and e["coverage"] is not None and e["covered_draws"] >= 100:
+            if e and e["coverage"] is not None and e["covered_draws"] >= _MIN_DRAWS:
                 points.append((name, e["coverage"], e["covered_draws"]))
         if not points:
             continue
