@@ -60,14 +60,14 @@ def assemble_entropies(
     context = np.arange(options.max_context + 1)
     loss = _held_out_loss(design, options, held_out, mixture)
     curve = pooled_curve(held_out, list(points))
-    copies = held_out.copied.sum() / held_out.tokens.sum()
+    copies = held_out.copied_fraction
     bracket = bracket_entropies(
         counts,
         design.bootstrap,
         options.level,
         loss.bracket_mean,
         np.where(np.isfinite(loss.bracket_high), loss.bracket_high, loss.bracket_mean),
-        float(copies),
+        copies,
     )
     comparable = pooled_curve(held_out, list(points), full_context=True)
     fits = refuse_contradicted(
@@ -95,7 +95,7 @@ def assemble_entropies(
         low=bracket.low,
         high=bracket.high,
         resolved=bracket.resolved,
-        held_out_copies=float(copies),
+        held_out_copies=copies,
         copy_tokens=held_out.copy_tokens,
         mixture_used=loss.from_mixture,
         tuning_tokens=None if mixture is None else mixture.tuning_tokens,
@@ -302,7 +302,7 @@ def _with_held_out_text(
     exponent: Exponent, held_out: HeldOutLosses, *, other_text: bool
 ) -> Exponent:
     """An exponent that is refused, with the reason, where held-out losses bound nothing."""
-    copies = float(held_out.copied.sum() / held_out.tokens.sum())
+    copies = held_out.copied_fraction
     if other_text:
         reason = (
             "the held-out text is of another kind: its loss without context is below H_0 of the "

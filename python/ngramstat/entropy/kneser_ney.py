@@ -8,7 +8,6 @@ start and end.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.boundary import Boundary
-from ngramstat.entropy.split_streams import SplitStreams, split_streams
+from ngramstat.entropy.copies import copied_tokens
+from ngramstat.entropy.split_streams import split_streams
 from ngramstat.errors import InputError
-from ngramstat.kernels import Documents, KneserNey, mark_copies, token_counts
+from ngramstat.kernels import KneserNey
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.split import HeldOutSplit
 
@@ -26,13 +26,6 @@ __all__ = ["FALLBACK_DISCOUNTS", "HeldOutLosses", "discounts", "held_out_losses"
 
 Floats = NDArray[np.float64]
 
-# A passage of this many tokens stands in the training text by copying, not by chance: some twenty
-# words. Where tokens tell less, as bytes do, it is longer, and has at least this many nats by the
-# frequencies of its tokens.
-_MIN_COPY_TOKENS = 32
-_MIN_COPY_NATS = 150.0
-# Repetitions of up to this many tokens, and the least number of tokens that they go on for.
-_MAX_PERIOD, _LONG_RUN = 16, 8
 # Where the counts of counts do not give discounts (tiny or artificial data): KenLM's fallback.
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 
@@ -70,6 +63,11 @@ class HeldOutLosses:
     copy_tokens: int
     training_tokens: int
     discounts: tuple[dict[str, Any], ...]
+
+    @property
+    def copied_fraction(self) -> float:
+        """Fraction of the scored tokens inside copied passages."""
+        return float(self.copied.sum() / self.tokens.sum())
 
     @property
     def full_context_loss(self) -> Floats:
@@ -113,6 +111,7 @@ def held_out_losses(
     *,
     max_context: int,
     boundary: Boundary,
+    find_copies: bool = True,
     workspace: Workspace | None = None,
     progress: Any = None,
 ) -> HeldOutLosses:
@@ -122,6 +121,8 @@ def held_out_losses(
     before it marks (one that is never predicted is put in where the store has none); with
     ``stream`` they run across the concatenated documents. Separators of the store are predicted and
     scored like any token.
+
+    Without `find_copies`, copies of training text are not looked for; `copy_tokens` is 0.
 
     Raises
     ------
@@ -134,7 +135,9 @@ def held_out_losses(
         split, boundary=boundary, max_context=max_context, workspace=workspace
     ) as streams:
         pieces, training_tokens = streams.scored, streams.training_tokens
-        copied, copy_tokens = _copied_tokens(streams, workspace.threads)
+        copied, copy_tokens = np.zeros(len(pieces.part), np.int64), 0
+        if find_copies:
+            copied, copy_tokens = copied_tokens(streams, workspace.threads)
         try:
             model = KneserNey(
                 streams.held_out,
@@ -168,44 +171,6 @@ def held_out_losses(
         training_tokens=training_tokens,
         discounts=table,
     )
-
-
-def _copied_tokens(streams: SplitStreams, threads: int) -> tuple[NDArray[np.int64], int]:
-    """Scored tokens of each piece that lie in a copied passage, (n_pieces,), and its length."""
-    counts = token_counts(streams.training, streams.vocab_size + 1, threads=threads)
-    frequencies = counts[counts > 0] / counts.sum()
-    nats_per_token = max(float(-frequencies @ np.log(frequencies)), 1e-3)
-    length = max(_MIN_COPY_TOKENS, math.ceil(_MIN_COPY_NATS / nats_per_token))
-    documents = streams.scored.documents
-    marks = mark_copies(
-        streams.held_out,
-        Documents(streams.scored.part_ends),
-        streams.training,
-        length=length,
-        threads=threads,
-    )
-    marks = marks & ~_in_short_periods(streams.held_out)
-    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(marks, dtype=np.int64)])
-    copied: NDArray[np.int64] = before[documents.content_ends] - before[documents.content_starts]
-    return copied, length
-
-
-def _in_short_periods(tokens: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which tokens lie in a repetition of a few tokens, as padding does; (n,).
-
-    Such stretches recur anywhere and are no copies of each other.
-    """
-    inside = np.zeros(len(tokens), bool)
-    for period in range(1, min(_MAX_PERIOD, len(tokens) - 1) + 1):
-        same = tokens[period:] == tokens[:-period]
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], same, [False]])))
-        first, last = edges[::2], edges[1::2]
-        long = last - first >= max(_LONG_RUN, 2 * period)
-        steps = np.zeros(len(tokens) + 1, np.int64)
-        np.add.at(steps, first[long], 1)
-        np.add.at(steps, last[long] + period, -1)
-        inside |= np.cumsum(steps[:-1]) > 0
-    return inside
 
 
 def _discounts_by_order(model: KneserNey) -> tuple[Floats, Floats, tuple[dict[str, Any], ...]]:

@@ -124,6 +124,7 @@ def subset_losses(
         dataclasses.replace(split, training=split.training.select(subset.parts)),
         max_context=max_context,
         boundary=boundary,
+        find_copies=False,
         workspace=workspace,
         progress=progress,
     )

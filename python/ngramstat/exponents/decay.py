@@ -274,12 +274,12 @@ def _with_total_spread(exponents: Floats, fitted: Exponent) -> Floats:
     spread = exponents - value
     if parts.documents is not None:
         low, high = percentile_interval(spread, fitted.level)
-        for side, edge, wanted in (
+        for side, edge, measured_edge in (
             (spread < 0, low, parts.documents[0] - value),
             (spread > 0, high, parts.documents[1] - value),
         ):
-            if edge * wanted > 0:
-                spread[side] *= wanted / edge
+            if edge * measured_edge > 0:
+                spread[side] *= measured_edge / edge
     if parts.lags is not None:
         count = len(spread)
         normal = ndtri((np.arange(count) + 0.5) / count)

@@ -163,9 +163,9 @@ def _by_size(table: CurveTable, context: NDArray[np.int64]) -> LossesBySize:
     """The losses at these contexts by number of tokens, NaN where there are none."""
     tokens = np.unique(table.tokens)
     losses = np.full((len(tokens), len(context)), np.nan)
-    wanted = np.isin(table.context, context)
-    rows = np.searchsorted(tokens, table.tokens[wanted])
-    losses[rows, np.searchsorted(context, table.context[wanted])] = table.loss[wanted]
+    selected = np.isin(table.context, context)
+    rows = np.searchsorted(tokens, table.tokens[selected])
+    losses[rows, np.searchsorted(context, table.context[selected])] = table.loss[selected]
     return LossesBySize(tokens, losses, "your models")
 
 

@@ -128,8 +128,8 @@ def held_out_tokens(corpus: Corpus, held_out: float | str | None) -> int:
     n = corpus.n_tokens
     if held_out is not None:
         return min(round(held_out * n), _MAX_HELD_OUT)
-    wanted = min(max(_DEFAULT_FRACTION * n, _MIN_HELD_OUT), _MAX_FRACTION * n)
-    return min(round(wanted), _MAX_HELD_OUT)
+    size = min(max(_DEFAULT_FRACTION * n, _MIN_HELD_OUT), _MAX_FRACTION * n)
+    return min(round(size), _MAX_HELD_OUT)
 
 
 def random_split(
