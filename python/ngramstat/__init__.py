@@ -16,6 +16,7 @@ from ngramstat.version import __version__
 # The module that defines each public name. It is imported when the name is first used, so that
 # `import ngramstat` stays light.
 _HOMES = {
+    "Answer": "ngramstat.results",
     "Corpus": "ngramstat.corpus",
     "CorrelationResult": "ngramstat.results",
     "EntropyResult": "ngramstat.results",
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from ngramstat.prediction.predict import predict
     from ngramstat.report import plot
     from ngramstat.results import (
+        Answer,
         CorrelationResult,
         EntropyResult,
         Exponent,
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from ngramstat.validation import validate
 
 __all__ = [
+    "Answer",
     "Corpus",
     "CorrelationResult",
     "EntropyResult",

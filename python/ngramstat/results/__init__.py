@@ -6,6 +6,7 @@ entries of C(t) and its norms are dimensionless probabilities.
 
 from __future__ import annotations
 
+from ngramstat.results.answer import FORECAST_ROUTES, RUNGS, Answer, ForecastPoint, Rung
 from ngramstat.results.base import DrawableResult, Result
 from ngramstat.results.correlations import (
     BoundaryEffect,
@@ -52,12 +53,15 @@ from ngramstat.results.validation import (
 )
 
 __all__ = [
+    "FORECAST_ROUTES",
     "OUTCOMES",
+    "RUNGS",
     "SCHEMA",
     "THEORIES_SCHEMA",
     "VALIDATION_SCHEMA",
     "Alternative",
     "AlternativeKind",
+    "Answer",
     "BoundaryEffect",
     "Collapse",
     "Comparison",
@@ -69,6 +73,7 @@ __all__ = [
     "EntropyResult",
     "Exponent",
     "ExponentDifference",
+    "ForecastPoint",
     "Gate",
     "HorizonPoint",
     "IntervalParts",
@@ -83,6 +88,7 @@ __all__ = [
     "Replicates",
     "Result",
     "RunResult",
+    "Rung",
     "SpectrumTable",
     "StagePoint",
     "TheoriesResult",

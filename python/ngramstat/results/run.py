@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ngramstat.errors import InputError
+from ngramstat.results.answer import Answer, ForecastPoint
 from ngramstat.results.base import DrawableResult, JsonObject
 from ngramstat.results.correlations import CorrelationResult
 from ngramstat.results.entropies import EntropyResult
@@ -31,6 +32,10 @@ class RunResult(DrawableResult):
     entropies : EntropyResult or None
     prediction : Prediction or None
         None if the part was not computed.
+    answer : Answer or None
+        What the run says of alpha, and what that stands on; None without a prediction.
+    forecast : tuple of ForecastPoint
+        Expected losses at the requested numbers of training tokens, by several routes.
     """
 
     schema: str = SCHEMA
@@ -40,6 +45,8 @@ class RunResult(DrawableResult):
     correlations: CorrelationResult | None = None
     entropies: EntropyResult | None = None
     prediction: Prediction | None = None
+    answer: Answer | None = None
+    forecast: tuple[ForecastPoint, ...] = ()
 
     def _check(self) -> None:
         if self.schema != SCHEMA:
