@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ngramstat.errors import InputError
 from ngramstat.prediction.answer import answer_of
+from ngramstat.prediction.gates import COMPOSITION_GATE
 from ngramstat.prediction.learner_curves import LearnerCurves, best_learner
 from ngramstat.prediction.predict import predict
 from ngramstat.results import RunResult
@@ -64,6 +65,12 @@ def concluded(
         limits=prediction.alpha,
         curves=learners,
         reader=reader,
+        against=[
+            f"{gate.name}: {gate.meaning}"
+            for gate in prediction.gates
+            # The others are among the reasons of the exponents, or concern one learner.
+            if gate.name == COMPOSITION_GATE and gate.passed is False
+        ],
         next_steps=next_steps,
     )
     return dataclasses.replace(run, prediction=prediction, answer=answer)
