@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ngramstat.exponents.entropy_bounds import gamma_bounds
 from ngramstat.prediction.learner_curves import LearnerCurves
 from ngramstat.prediction.measured import alpha_of_losses, lower_envelope
-from ngramstat.prediction.user_curves import counted_curves, losses_of_all_contexts, raw_gamma
+from ngramstat.prediction.user_curves import counted_curves, losses_of_all_contexts, gamma_at_largest
 from ngramstat.results import (
     RUNGS,
     AlternativeKind,
@@ -105,13 +105,13 @@ def answer_of(
 
 def _trained(curves: LearnerCurves, beta: Exponent) -> Rung:
     """gamma of the largest training set, checked on the slope that the losses show."""
-    tokens, gamma = raw_gamma(curves.table, level=beta.level)
+    tokens, gamma = gamma_at_largest(curves.table, level=beta.level)
     shown = _shown(*losses_of_all_contexts(curves.table), beta.level)
     return _checked(_ratio("curves", curves.name, gamma, beta, tokens), shown)
 
 
 def _of_reader(reader: LearnerCurves, beta: Exponent) -> Rung:
-    tokens, gamma = raw_gamma(reader.table, level=beta.level)
+    tokens, gamma = gamma_at_largest(reader.table, level=beta.level)
     known = None if tokens is None or math.isnan(tokens) else tokens
     return _ratio("reader", reader.name, gamma, beta, known)
 
