@@ -42,6 +42,7 @@ _MAX_BYTES = 1 << 26
 _MAX_CONTEXT = 1 << 31
 # A larger loss cannot be in nats per token: a uniform guess among e^100 tokens has this one.
 _MAX_LOSS = 100.0
+_MAX_NAME = 200
 
 
 def read_curves(path: str | PathLike[str]) -> CurveTable:
@@ -116,8 +117,7 @@ def read_reader_curve(path: str | PathLike[str]) -> CurveTable:
     """
     rows = _rows(path)
     known = not all(_is_empty(values["tokens"]) for _, values in rows)
-    read: dict[int, tuple[float, float, float | None]] = {}
-    names: set[str] = set()
+    read: dict[int, tuple[float, float, float]] = {}
     for where, values in rows:
         # One training token stands for an unknown number until the row has been checked.
         filled = values if known else {**values, "tokens": 1}
@@ -127,26 +127,31 @@ def read_reader_curve(path: str | PathLike[str]) -> CurveTable:
                 f"{where}: context {context} is already given; a reader's curve has one loss for "
                 "each context (learning curves are for --curves)"
             )
-        read[context] = (tokens if known else math.nan, loss, error)
-        names.add("" if _is_empty(values.get("learner")) else str(values["learner"]).strip()[:200])
-    sizes = {tokens for tokens, _, _ in read.values()}
-    if known and len(sizes) > 1:
-        raise InputError(
-            f"{path}: has {len(sizes)} different numbers of training tokens; a reader's curve is "
-            "that of one trained model (learning curves are for --curves)"
-        )
-    if len(names) > 1:
-        raise InputError(f"{path}: names {len(names)} learners; keep the rows of one")
+        read[context] = (tokens, loss, math.nan if error is None else error)
     contexts = sorted(read)
-    errors = np.array([math.nan if read[n][2] is None else read[n][2] for n in contexts])
+    sizes, losses, errors = np.array([read[n] for n in contexts]).T
+    if len(np.unique(sizes)) > 1:
+        raise InputError(
+            f"{path}: has {len(np.unique(sizes))} different numbers of training tokens; a reader's "
+            "curve is that of one trained model (learning curves are for --curves)"
+        )
     return CurveTable(
         context=np.array(contexts, dtype=np.int64),
-        tokens=np.array([read[n][0] for n in contexts]),
-        loss=np.array([read[n][1] for n in contexts]),
+        tokens=sizes if known else np.full(len(contexts), math.nan),
+        loss=losses,
         error=errors if np.isfinite(errors).any() else None,
         replicates=np.ones(len(contexts), dtype=np.int64),
-        learner=names.pop() or Path(path).stem,
+        learner=_learner(path, rows),
     )
+
+
+def _learner(path: str | PathLike[str], rows: list[tuple[str, Mapping[str, Any]]]) -> str:
+    """The one name in the column `learner`, or that of the file."""
+    cells = [values.get("learner") for _, values in rows]
+    names = {"" if _is_empty(cell) else str(cell).strip()[:_MAX_NAME] for cell in cells}
+    if len(names) > 1:
+        raise InputError(f"{path}: names {len(names)} learners; keep the rows of one")
+    return names.pop() or Path(path).stem
 
 
 def _rows(path: str | PathLike[str]) -> list[tuple[str, Mapping[str, Any]]]:
