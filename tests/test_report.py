@@ -107,7 +107,7 @@ def test_summary_begins_with_the_exponents_and_fits_the_width() -> None:
     assert max(len(line) for line in lines) <= WIDTH
     assert text.endswith("\n")
     assert "\x1b" not in text
-    for part in ("CORPUS", "CORRELATIONS", "ENTROPIES", "PREDICTION", "SETTINGS"):
+    for part in ("CORPUS", "CORRELATIONS", "ENTROPIES", "CONDITIONS", "AT MORE", "SETTINGS"):
         assert part in lines or any(line.startswith(part) for line in lines)
     assert "10 tokens resolve no lag" in text
     assert "extrapolated" in text

@@ -140,7 +140,7 @@ def test_predict_takes_losses_context_and_curves(saved: Path, tmp_path: Path) ->
     np.testing.assert_allclose(result["curves"]["limit"], LIMITS, atol=1e-3)
     gates = {g["name"]: g for g in result["gates"]}
     assert gates["horizon inside the context"]["threshold"] == 512
-    assert "CURVES" in command("predict", saved, "--curves", curves)
+    assert "CURVES" in command("predict", saved, "--curves", curves, "--full")
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,9 @@ _entropy_options = compose(
         help="Number of training-set sizes on the learning curves; each is half of the next.",
     ),
 )
+_full_option = click.option(
+    "--full", is_flag=True, help="Show all numbers and conditions, not only the answer."
+)
 _file_option = click.option("-o", "--output", type=click.Path(), help="JSON file to write.")
 
 
@@ -161,7 +164,7 @@ def main(
     ctx.obj = Globals(threads, memory_limit, backend, gpu_memory, seed, quiet)
 
 
-def _show(run: Any, as_json: bool) -> None:
+def _show(run: Any, as_json: bool, *, full: bool = True) -> None:
     if as_json:
         click.echo(json.dumps(run.to_dict(), indent=2, allow_nan=False))
     else:
@@ -169,8 +172,8 @@ def _show(run: Any, as_json: bool) -> None:
         from ngramstat.report.summary import summarize
 
         # Sparklines are for terminals, not for redirected output.
-        curves = sparklines(run) if sys.stdout.isatty() else ""
-        click.echo(curves + summarize(run))
+        curves = sparklines(run) if sys.stdout.isatty() and full else ""
+        click.echo(curves + summarize(run, full=full))
 
 
 def _write(obj: dict[str, Any], output: str | None) -> None:
@@ -342,12 +345,14 @@ def _run(
 @click.option(
     "--overwrite", is_flag=True, help="Replace the result of another run in the output directory."
 )
+@_full_option
 @json_option
 @global_options
 def measure(
     common: Globals,
     store: dict[str, Any],
     output: str,
+    full: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -361,7 +366,7 @@ def measure(
         **common.of_run(),
         **options,
     )
-    _finish(result, output, as_json)
+    _finish(result, output, as_json, full)
 
 
 @main.command()
@@ -404,7 +409,7 @@ def plan(
         fail("; ".join(needs["problems"]), EXIT_INPUT)
 
 
-def _finish(result: Any, output: str, as_json: bool) -> None:
+def _finish(result: Any, output: str, as_json: bool, full: bool) -> None:
     """Write summary, figures and page next to run.json, show the result, and name the files."""
     from ngramstat.report.summary import summarize
     from ngramstat.runtime.files import atomic_write
@@ -417,8 +422,10 @@ def _finish(result: Any, output: str, as_json: bool) -> None:
         written.append(save_figure(result.plot(), directory / "figures.png"))
     written.append(directory / "report.html")
     _write_page(result, written[-1])
-    _show(result, as_json)
+    _show(result, as_json, full=full)
     click.echo(f"Wrote {', '.join(map(str, written))}", err=as_json)
+    if not (as_json or full):
+        click.echo(f"All numbers: {written[1]}, or --full; pictures: {written[-1]}")
     hint_at_figures()
 
 
@@ -587,45 +594,37 @@ def compare(common: Globals, runs: tuple[str, ...], output: str) -> None:
 @click.option(
     "--curves",
     type=click.Path(),
-    help="CSV or JSON of your models' losses: context, tokens, loss and, optionally, seed, error.",
+    help="Losses of your models: CSV or JSON with context, tokens, loss and, optionally, seed, "
+    "error; or the output directory of `validate`.",
 )
+@click.option(
+    "--reader",
+    type=click.Path(),
+    help="Losses of a pretrained model on this text, as `ngramstat read` writes them.",
+)
+@_full_option
 @json_option
 @_file_option
 @global_options
 def predict(
     common: Globals,
     run: str,
-    tokens: tuple[float, ...],
-    losses: tuple[tuple[float, float], ...],
-    context: int | None,
-    curves: str | None,
+    full: bool,
     as_json: bool,
     output: str | None,
+    **options: Any,
 ) -> None:
     """Predict alpha = gamma / (2 beta), horizons n*(P), thresholds and expected losses."""
-    import dataclasses
+    from ngramstat.api import predict_run
 
-    from ngramstat.api import load_run
-    from ngramstat.prediction.curve_files import read_curves
-    from ngramstat.prediction.predict import predict as make
-
-    table = None if curves is None else read_curves(curves)
-    path = Path(run)
-    loaded = load_run(path)
-    if loaded.correlations is None or loaded.entropies is None:
-        missing = "correlations" if loaded.correlations is None else "entropies"
-        raise InputError(f"{path}: has no {missing}; `ngramstat measure` computes both halves")
-    prediction = make(
-        loaded.correlations,
-        loaded.entropies,
-        tokens=tokens,
-        losses=losses,
-        context=context,
-        curves=table,
-    )
-    result = dataclasses.replace(loaded, prediction=prediction)
+    result = predict_run(run, **options)
     _write(result.to_dict(), output)
-    _show(result, as_json)
+    if as_json:
+        _show(result, as_json)
+    else:
+        from ngramstat.report.summary import summarize_prediction
+
+        click.echo(summarize_prediction(result, full=full))
 
 
 @main.command()
@@ -637,9 +636,10 @@ def predict(
     type=click.Path(),
     help="Directory to write.",
 )
+@_full_option
 @json_option
 @global_options
-def quickstart(common: Globals, output: str, as_json: bool) -> None:
+def quickstart(common: Globals, output: str, full: bool, as_json: bool) -> None:
     """Tokenize and measure the sources of Python's standard library, as an example."""
     from ngramstat.quickstart import quickstart as run_all
     from ngramstat.quickstart import standard_library_sources
@@ -656,7 +656,7 @@ def quickstart(common: Globals, output: str, as_json: bool) -> None:
         sources=sources,
         **common.of_run(),
     )
-    _finish(result, str(Path(output) / "run"), as_json)
+    _finish(result, str(Path(output) / "run"), as_json, full)
 
 
 main.add_command(read)
