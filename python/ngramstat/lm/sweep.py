@@ -7,7 +7,7 @@ Calling the sweep again resumes it. torch is imported when the first run starts.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from ngramstat.lm.data import TARGETS, DataSplit, Windows
 from ngramstat.lm.run import MODELS, Run, Settings, TrainingResult, read_result
 from ngramstat.lm.search import Search, first_guess
 from ngramstat.lm.shape import SIZES, size_above
+from ngramstat.lm.weights import keep_best_weights
 from ngramstat.runtime.files import read_json, write_csv, write_json
 from ngramstat.runtime.progress import Progress
 
@@ -197,6 +198,7 @@ class Sweep:
             for cell in sorted(affordable, key=lambda c: c.tokens):
                 self._try(self._make(cell, best[cell][0], seed), "seed")
         self._write_table()
+        keep_best_weights(self.directory / "runs", _kinds_and_losses(self.records))
         return self.records
 
     def _search_all(
@@ -342,6 +344,15 @@ class Sweep:
             "seconds", "run",
         )  # fmt: skip
         write_csv(self.directory / "runs.csv", header, map(_row, self.records))
+
+
+def _kinds_and_losses(records: Sequence[Record]) -> Iterator[tuple[Any, str, float]]:
+    """Model, size, T and P of every finished run, its name and its tuning loss."""
+    for record in records:
+        run, result = record.run, record.result
+        if result is not None and not result.diverged:
+            kind = (run.model, run.size, run.context, run.tokens)
+            yield kind, run.key, result.tuning_loss
 
 
 def _row(record: Record) -> list[Any]:

@@ -36,6 +36,7 @@ from ngramstat.results.prediction import (
     StagePoint,
     ThresholdPoint,
 )
+from ngramstat.results.reading import READING_SCHEMA, ReadingResult
 from ngramstat.results.run import SCHEMA, RunResult
 from ngramstat.results.theories import (
     THEORIES_SCHEMA,
@@ -55,6 +56,7 @@ from ngramstat.results.validation import (
 __all__ = [
     "FORECAST_ROUTES",
     "OUTCOMES",
+    "READING_SCHEMA",
     "RUNGS",
     "SCHEMA",
     "THEORIES_SCHEMA",
@@ -85,6 +87,7 @@ __all__ = [
     "PeriodicStructures",
     "Periodicity",
     "Prediction",
+    "ReadingResult",
     "Replicates",
     "Result",
     "RunResult",
