@@ -16,9 +16,10 @@ from ngramstat.covariance.options import CorrelationOptions, default_lags
 from ngramstat.entropy.options import EntropyOptions
 from ngramstat.errors import InputError
 from ngramstat.kernels import MAX_ORDER, build_info, simd_level
+from ngramstat.prediction.conclusion import concluded, next_steps
 from ngramstat.prediction.curve_files import read_curves
+from ngramstat.prediction.learner_curves import read_learners, read_reader
 from ngramstat.prediction.measured import alpha_of_losses, alpha_with_limit, lower_envelope
-from ngramstat.prediction.predict import predict
 from ngramstat.results import (
     CorrelationResult,
     EntropyResult,
@@ -41,11 +42,21 @@ from ngramstat.theories.panel import NO_CORPUS, MeasuredAlpha, assemble
 from ngramstat.theories.spectra import measure_spectra
 from ngramstat.version import __version__
 
-__all__ = ["correlations", "entropies", "load_run", "measure", "plan", "run", "theories"]
+__all__ = [
+    "correlations",
+    "entropies",
+    "load_run",
+    "measure",
+    "plan",
+    "predict_run",
+    "run",
+    "theories",
+]
 
 RUN_FILE = "run.json"
 THEORIES_FILE = "theories.json"
 PARTS = "parts"
+TRAIN = "train"
 
 
 def correlations(
@@ -264,22 +275,21 @@ def run(
     design = SamplingDesign(corpus, chosen.sampling)
     require_memory(corpus, chosen.stages(design), workspace)
     runner = Runner(cache, workspace, progress=progress)
-    pair_result = entropy_result = prediction = None
+    pair_result = entropy_result = None
     with workspace.managing(corpus.tokens), workspace.gpus.errors():
         if chosen.correlations is not None:
             pair_result = runner.correlations(design, chosen.correlations)
         if chosen.entropies is not None:
             entropy_result = runner.entropies(design, chosen.entropies)
-    if pair_result is not None and entropy_result is not None:
-        prediction = predict(pair_result, entropy_result, tokens=tokens)
     result = RunResult(
         corpus={**corpus.info(), "boundary": design.boundary.value, "separator": corpus.separator},
         settings=settings,
         provenance=_provenance(workspace, time.monotonic() - started),
         correlations=pair_result,
         entropies=entropy_result,
-        prediction=prediction,
     )
+    if pair_result is not None and entropy_result is not None:
+        result = _concluded(result, directory, tokens=tokens)
     if directory is not None:
         result.save(directory / RUN_FILE)
     return result
@@ -331,6 +341,69 @@ def load_run(path: str | PathLike[str]) -> RunResult:
     if (place / PARTS).is_dir() and not (place / RUN_FILE).exists():
         raise InputError(f"{place}: the run is unfinished; call `ngramstat measure` on it again")
     return RunResult.load(place / RUN_FILE if place.is_dir() else place)
+
+
+def predict_run(
+    run: str | PathLike[str] | RunResult,
+    *,
+    tokens: Sequence[float] = (),
+    losses: Sequence[tuple[float, float]] = (),
+    context: int | None = None,
+    curves: str | PathLike[str] | None = None,
+    reader: str | PathLike[str] | None = None,
+) -> RunResult:
+    """The run with what it predicts, and its answer, at the sizes and for the models given.
+
+    Parameters
+    ----------
+    run : path or RunResult
+        With both halves.
+    tokens, losses, context
+        As for `predict`.
+    curves : path, optional
+        Losses of your own models (see `read_curves`), or the output directory of `validate`. By
+        default those of models that `measure --train` trained for this run.
+    reader : path, optional
+        Losses of a pretrained model on this text, as `ngramstat read` writes them.
+
+    Raises
+    ------
+    InputError
+        The run lacks a half, or a file cannot be read.
+    """
+    if isinstance(run, RunResult):
+        result, directory = run, None
+    else:
+        result, path = load_run(run), Path(run)
+        directory = path if path.is_dir() else path.parent
+    return _concluded(
+        result, directory, tokens=tokens, losses=losses, context=context,
+        curves=curves, reader=reader,
+    )  # fmt: skip
+
+
+def _concluded(
+    run: RunResult,
+    directory: Path | None,
+    *,
+    curves: str | PathLike[str] | None = None,
+    reader: str | PathLike[str] | None = None,
+    **options: Any,
+) -> RunResult:
+    """`concluded`, with the learners of these files, or those trained in the run's directory."""
+    if curves is None and directory is not None and any((directory / TRAIN).glob("curves-*.csv")):
+        curves = directory / TRAIN
+    learners = [] if curves is None else read_learners(curves)
+    of_reader = None if reader is None else read_reader(reader)
+    return concluded(
+        run,
+        learners=learners,
+        reader=of_reader,
+        next_steps=next_steps(
+            run.corpus.get("path"), directory, trained=bool(learners), read=of_reader is not None
+        ),
+        **options,
+    )
 
 
 def theories(

@@ -586,7 +586,13 @@ def compare(common: Globals, runs: tuple[str, ...], output: str) -> None:
 @click.option(
     "--curves",
     type=click.Path(),
-    help="CSV or JSON of your models' losses: context, tokens, loss and, optionally, seed, error.",
+    help="Losses of your models: CSV or JSON with context, tokens, loss and, optionally, seed, "
+    "error; or the output directory of `validate`.",
+)
+@click.option(
+    "--reader",
+    type=click.Path(),
+    help="Losses of a pretrained model on this text, as `ngramstat read` writes them.",
 )
 @json_option
 @_file_option
@@ -594,35 +600,14 @@ def compare(common: Globals, runs: tuple[str, ...], output: str) -> None:
 def predict(
     common: Globals,
     run: str,
-    tokens: tuple[float, ...],
-    losses: tuple[tuple[float, float], ...],
-    context: int | None,
-    curves: str | None,
     as_json: bool,
     output: str | None,
+    **options: Any,
 ) -> None:
     """Predict alpha = gamma / (2 beta), horizons n*(P), thresholds and expected losses."""
-    import dataclasses
+    from ngramstat.api import predict_run
 
-    from ngramstat.api import load_run
-    from ngramstat.prediction.curve_files import read_curves
-    from ngramstat.prediction.predict import predict as make
-
-    table = None if curves is None else read_curves(curves)
-    path = Path(run)
-    loaded = load_run(path)
-    if loaded.correlations is None or loaded.entropies is None:
-        missing = "correlations" if loaded.correlations is None else "entropies"
-        raise InputError(f"{path}: has no {missing}; `ngramstat measure` computes both halves")
-    prediction = make(
-        loaded.correlations,
-        loaded.entropies,
-        tokens=tokens,
-        losses=losses,
-        context=context,
-        curves=table,
-    )
-    result = dataclasses.replace(loaded, prediction=prediction)
+    result = predict_run(run, **options)
     _write(result.to_dict(), output)
     _show(result, as_json)
 

@@ -23,7 +23,7 @@ from ngramstat.exponents.learning_limit import LimitFit, learning_limit
 from ngramstat.prediction.alpha import alpha_exponent
 from ngramstat.results import CurvesResult, CurveTable, EntropyResult, Exponent
 
-__all__ = ["counted_curves", "curve_limits", "curves_result"]
+__all__ = ["counted_curves", "curve_limits", "curves_result", "losses_of_all_contexts", "raw_gamma"]
 
 Floats = NDArray[np.float64]
 
@@ -113,7 +113,7 @@ def curves_result(
     gamma = gamma_exponent(
         context, limit, low, high, resolved, drop_error=_drop_errors(low, high), level=level
     )
-    largest, finite = _at_largest(table, level)
+    largest, finite = raw_gamma(table, level=level)
     return CurvesResult(
         context=context,
         limit=limit,
@@ -169,7 +169,24 @@ def _by_size(table: CurveTable, context: NDArray[np.int64]) -> LossesBySize:
     return LossesBySize(tokens, losses, "your models")
 
 
-def _at_largest(table: CurveTable, level: float) -> tuple[float | None, Exponent]:
+def losses_of_all_contexts(table: CurveTable) -> tuple[Floats, Floats]:
+    """(P, loss) of every number of training tokens that has the losses of all contexts.
+
+    The loss is the mean over the positions 0 .. T - 1 of a window, as models are trained on;
+    between contexts that the table does not have it is interpolated.
+    """
+    contexts = np.unique(table.context)
+    sizes, counts = np.unique(table.tokens, return_counts=True)
+    sizes = sizes[counts == len(contexts)]
+    positions = np.arange(contexts[0], contexts[-1] + 1)
+    means = []
+    for tokens in sizes.tolist():
+        rows = table.tokens == tokens
+        means.append(np.interp(positions, table.context[rows], table.loss[rows]).mean())
+    return sizes, np.array(means, dtype=np.float64)
+
+
+def raw_gamma(table: CurveTable, *, level: float = 0.95) -> tuple[float | None, Exponent]:
     """The largest P with at least three contexts n >= 1, and gamma of the raw losses there."""
     used = table.context >= 1
     sizes, counts = np.unique(table.tokens[used], return_counts=True)

@@ -1,0 +1,367 @@
+"""The answer: alpha with a total interval, from the best evidence at hand, and what it stands on.
+
+Three kinds of evidence, best first (docs/estimators.md): losses of models trained on this text,
+losses of a pretrained model that reads it, and bounds from counts, which always exist where tokens
+are correlated. Each of the first two gives gamma as the paper takes it, the raw slope of the losses
+against context at one number of training tokens (Cagnetta et al. 2026, figure 1), and is checked on
+its own learner: gamma / (2 beta) against the slope that the same losses show against training
+tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.exponents.entropy_bounds import gamma_bounds
+from ngramstat.prediction.learner_curves import LearnerCurves
+from ngramstat.prediction.measured import alpha_of_losses, lower_envelope
+from ngramstat.prediction.user_curves import counted_curves, losses_of_all_contexts, raw_gamma
+from ngramstat.results import (
+    RUNGS,
+    AlternativeKind,
+    Answer,
+    CorrelationResult,
+    EntropyResult,
+    Exponent,
+    Rung,
+)
+
+__all__ = ["answer_of", "beta_range", "ratio_interval"]
+
+Floats = NDArray[np.float64]
+
+# Contexts whose entropies counts bound usefully: those of the paper's fit on WikiText-103.
+_BOUNDS_WINDOW = (1, 3)
+# Stages and windows of a beta that does not pass its checks: any of them may be the one that holds.
+_OTHER_BETAS = (
+    AlternativeKind.FIRST_STAGE,
+    AlternativeKind.SECOND_STAGE,
+    AlternativeKind.WINDOW_RANGE,
+    AlternativeKind.BREAK_RANGE,
+)
+_COUNTED = "the counted learner (a mixture of n-grams)"
+
+
+def answer_of(
+    correlations: CorrelationResult,
+    entropies: EntropyResult,
+    *,
+    limits: Exponent,
+    curves: Sequence[LearnerCurves] = (),
+    reader: LearnerCurves | None = None,
+    next_steps: Sequence[str] = (),
+) -> Answer:
+    """The best answer that both halves of a run and losses of models allow.
+
+    Parameters
+    ----------
+    correlations, entropies : CorrelationResult, EntropyResult
+        Of the same corpus.
+    limits : Exponent
+        alpha from entropies extrapolated to infinitely many tokens: a second opinion.
+    curves : sequence of LearnerCurves
+        Of models trained on this text.
+    reader : LearnerCurves, optional
+        Losses of a pretrained model on this text.
+    next_steps : sequence of str
+        What would take the answer a rung higher.
+    """
+    beta = correlations.beta
+    trained = sorted((_trained(c, beta) for c in curves), key=_preference)
+    bounds = _bounds(entropies, beta)
+    counted = _counted(entropies, beta)
+    found = [
+        *trained,
+        *([] if reader is None else [_of_reader(reader, beta)]),
+        bounds,
+        counted,
+        _limits(limits),
+    ]
+    usable = [rung for rung in found if rung.rung in RUNGS and _is_finite(rung)]
+    best = usable[0] if usable else _shown_alone(counted)
+    return Answer(
+        **{f.name: getattr(best, f.name) for f in fields(Answer) if hasattr(best, f.name)},
+        because=tuple(_because(best, correlations, entropies, counted)),
+        next=tuple(next_steps),
+        rungs=tuple([best] * (not usable) + found),
+    )
+
+
+# --- the rungs ---------------------------------------------------------------------------------
+
+
+def _trained(curves: LearnerCurves, beta: Exponent) -> Rung:
+    """gamma of the largest training set, checked on the slope that the losses show."""
+    tokens, gamma = raw_gamma(curves.table, level=beta.level)
+    shown = _shown(*losses_of_all_contexts(curves.table), beta.level)
+    return _checked(_ratio("curves", curves.name, gamma, beta, tokens), shown)
+
+
+def _of_reader(reader: LearnerCurves, beta: Exponent) -> Rung:
+    tokens, gamma = raw_gamma(reader.table, level=beta.level)
+    known = None if tokens is None or math.isnan(tokens) else tokens
+    return _ratio("reader", reader.name, gamma, beta, known)
+
+
+def _counted(entropies: EntropyResult, beta: Exponent) -> Rung:
+    """The counted learner's own slope, predicted and shown."""
+    table = counted_curves(entropies)
+    tokens = None if entropies.training_tokens is None else float(entropies.training_tokens)
+    rung = _ratio("counted", _COUNTED, entropies.gamma_finite, beta, tokens)
+    if table is None:
+        return rung
+    # A learner may ignore tokens: its loss is the smallest over its contexts.
+    return _checked(rung, _shown(table.tokens, table.loss, beta.level))
+
+
+def _limits(alpha: Exponent) -> Rung:
+    return Rung(
+        rung="limits",
+        learner="entropies extrapolated to infinitely many tokens",
+        alpha=alpha.value,
+        low=alpha.low,
+        high=alpha.high,
+        level=alpha.level,
+        protocol="shifted",
+        reportable=alpha.reportable,
+        reason=alpha.reason,
+    )
+
+
+def _bounds(entropies: EntropyResult, beta: Exponent) -> Rung:
+    """Every gamma that the brackets of H_n allow, over every beta of its total interval."""
+    gammas = None
+    if entropies.low is not None and entropies.high is not None:
+        for window in (_BOUNDS_WINDOW, (_BOUNDS_WINDOW[0], _BOUNDS_WINDOW[1] - 1)):
+            gammas = gamma_bounds(entropies.context, entropies.low, entropies.high, window=window)
+            if gammas is not None:
+                break
+    betas = beta_range(beta)
+    low = high = None
+    reasons = []
+    if gammas is None:
+        reasons.append("the entropies after 1 to 3 tokens are not bounded from both sides")
+    if betas is None:
+        reasons.append(f"beta has no interval: {beta.reason}")
+    elif betas[0] <= 0:
+        reasons.append("the interval of beta reaches zero: alpha has no upper bound")
+    elif gammas is not None:
+        low, high = max(gammas[0], 0.0) / (2 * betas[1]), gammas[1] / (2 * betas[0])
+    if not beta.reportable and betas is not None:
+        reasons.append(f"beta: {beta.reason}")
+    return Rung(
+        rung="counts",
+        learner="counts of this text",
+        low=low,
+        high=high,
+        level=beta.level,
+        window=None if gammas is None else (float(window[0]), float(window[1])),
+        lags=beta.window,
+        protocol="bounds",
+        reportable=not reasons,
+        reason="; ".join(reasons) or None,
+    )
+
+
+def _shown_alone(counted: Rung) -> Rung:
+    """Without a usable beta the theory says nothing: only the measured slope is left."""
+    return Rung(
+        rung="counts",
+        learner=counted.learner,
+        alpha=counted.shown,
+        low=counted.shown_low,
+        high=counted.shown_high,
+        level=counted.level,
+        tokens=counted.tokens,
+        protocol="measured",
+        reportable=False,
+        reason="no prediction is possible: this is the slope that the losses of the counted "
+        "learner show",
+        shown=counted.shown,
+        shown_low=counted.shown_low,
+        shown_high=counted.shown_high,
+        shown_tokens=counted.shown_tokens,
+    )
+
+
+def beta_range(beta: Exponent) -> tuple[float, float] | None:
+    """The total interval of beta; with that of all its stages and windows if it is not reportable.
+
+    None where beta has no interval.
+    """
+    if beta.low is None or beta.high is None:
+        return None
+    ends = [beta.low, beta.high]
+    if not beta.reportable:
+        if beta.parts is not None and beta.parts.window is not None:
+            ends += beta.parts.window
+        for other in beta.alternatives_of(*_OTHER_BETAS):
+            ends += [end for end in (other.low, other.value, other.high) if end is not None]
+    return min(ends), max(ends)
+
+
+def ratio_interval(
+    gamma: tuple[float, float, float], beta: tuple[float, float, float]
+) -> tuple[float, float]:
+    """Interval of gamma / (2 beta), each given as (value, low, high).
+
+    Relative errors in quadrature, each side with the ends that matter for it (eq. 56 of Cagnetta et
+    al. 2026 for small errors). An end of gamma at zero makes the lower end zero, one of beta the
+    upper end infinite.
+    """
+    value = gamma[0] / (2 * beta[0])
+
+    def distance(first: float, second: float) -> float:
+        if min(first, second) <= 0:
+            return math.inf
+        return abs(math.log(first / second))
+
+    down = math.hypot(distance(gamma[0], gamma[1]), distance(beta[2], beta[0]))
+    up = math.hypot(distance(gamma[2], gamma[0]), distance(beta[0], beta[1]))
+    return value * math.exp(-down), value * math.exp(up) if math.isfinite(up) else math.inf
+
+
+def _ratio(rung: str, learner: str, gamma: Exponent, beta: Exponent, tokens: float | None) -> Rung:
+    """gamma / (2 beta) with the total intervals of both."""
+    reasons = [
+        f"{name}: {part.reason}"
+        for name, part in (("gamma", gamma), ("beta", beta))
+        if not part.reportable
+    ]
+    alpha = low = high = None
+    betas = beta_range(beta)
+    if gamma.value is not None and beta.value is not None and beta.value > 0 and gamma.value > 0:
+        alpha = gamma.value / (2 * beta.value)
+        if gamma.low is not None and gamma.high is not None and betas is not None:
+            low, high = ratio_interval((gamma.value, gamma.low, gamma.high), (beta.value, *betas))
+            if not math.isfinite(high):
+                low = high = None
+                reasons.append("the interval of beta reaches zero: alpha has no upper bound")
+    return Rung(
+        rung=rung,
+        learner=learner,
+        alpha=alpha,
+        low=low,
+        high=high,
+        level=beta.level,
+        tokens=tokens,
+        window=gamma.window,
+        lags=beta.window,
+        reportable=not reasons and low is not None,
+        reason="; ".join(reasons) or (None if low is not None else "no interval"),
+    )
+
+
+def _shown(tokens: Floats, losses: Floats, level: float) -> Exponent:
+    """Raw slope of a learner's losses against its training tokens, by the lower envelope."""
+    rows = lower_envelope(tokens, losses)
+    return alpha_of_losses(tokens[rows], losses[rows], level=level)
+
+
+def _checked(rung: Rung, shown: Exponent) -> Rung:
+    """The rung with the slope that its learner shows, and whether the two agree."""
+    if shown.value is None or shown.low is None or shown.high is None:
+        return rung
+    agrees = None
+    if rung.low is not None and rung.high is not None:
+        agrees = rung.low <= shown.high and shown.low <= rung.high
+    reason = rung.reason
+    if agrees is False:
+        predicted = f"{rung.alpha:.3f} [{rung.low:.3f}, {rung.high:.3f}]"
+        measured = f"{shown.value:.3f} [{shown.low:.3f}, {shown.high:.3f}]"
+        against = (
+            f"gamma / (2 beta) = {predicted}, but the losses of this learner fall with {measured}"
+        )
+        reason = against if reason is None else f"{against}; {reason}"
+    return replace(
+        rung,
+        shown=shown.value,
+        shown_low=shown.low,
+        shown_high=shown.high,
+        shown_tokens=shown.window,
+        agrees=agrees,
+        reportable=rung.reportable and agrees is not False,
+        reason=reason,
+    )
+
+
+def _preference(rung: Rung) -> tuple[bool, bool, float]:
+    """Trained models: reportable ones first, then those with the most training tokens."""
+    return not rung.reportable, rung.low is None, -(rung.tokens or 0.0)
+
+
+def _is_finite(rung: Rung) -> bool:
+    ends = (rung.low, rung.high)
+    return all(end is not None and math.isfinite(end) for end in ends)
+
+
+# --- in words ----------------------------------------------------------------------------------
+
+
+def _because(
+    best: Rung, correlations: CorrelationResult, entropies: EntropyResult, counted: Rung
+) -> list[str]:
+    """What the answer rests on, and what weakens it."""
+    sentences = [_basis(best, correlations.beta, entropies)]
+    if best.agrees is not None:
+        sentences.append(_agreement(best))
+    if not best.reportable and best.protocol != "measured" and best.agrees is not False:
+        sentences.append(f"Not certain: {best.reason}.")
+    if best.rung == "counts" and best.protocol == "bounds" and counted.agrees is False:
+        sentences.append(
+            f"The n-gram learner that counts the text is no guide: {_predicted_and_shown(counted)}."
+        )
+    return sentences
+
+
+def _basis(best: Rung, beta: Exponent, entropies: EntropyResult) -> str:
+    if best.protocol == "measured":
+        return (
+            f"beta cannot be used here ({beta.reason or 'its interval reaches zero'}), so that "
+            "alpha cannot be predicted: this is how the losses of an n-gram learner fall with "
+            "the tokens it counts."
+        )
+    betas = beta_range(beta)
+    assert betas is not None
+    assert best.window is not None
+    correlation = (
+        f"correlations fall with distance as t^-beta, beta {betas[0]:.2f} to {betas[1]:.2f}"
+    )
+    contexts = f"{best.window[0]:g} to {best.window[1]:g} tokens of context"
+    if best.rung == "counts":
+        assert best.low is not None
+        assert best.high is not None
+        gammas = [best.low * 2 * betas[1], best.high * 2 * betas[0]]
+        return (
+            f"Counts and held-out losses leave gamma between {gammas[0]:.2f} and {gammas[1]:.2f} "
+            f"(entropy after {contexts}); {correlation}."
+        )
+    size = "" if best.tokens is None else f" after {best.tokens:.3g} training tokens"
+    assert best.alpha is not None
+    gamma = best.alpha * 2 * (beta.value or math.nan)
+    return (
+        f"The loss of {best.learner}{size} falls as n^-{gamma:.3f} over {contexts}; {correlation}."
+    )
+
+
+def _agreement(best: Rung) -> str:
+    numbers = _predicted_and_shown(best)
+    if best.agrees:
+        return f"Prediction and measured losses agree: {numbers}."
+    return f"The theory does not describe this learner: {numbers}. Trust the measured slope."
+
+
+def _predicted_and_shown(rung: Rung) -> str:
+    assert rung.shown is not None
+    assert rung.shown_tokens is not None
+    span = f"{rung.shown_tokens[0]:.3g} to {rung.shown_tokens[1]:.3g} tokens"
+    predicted = "none" if rung.alpha is None else f"{rung.alpha:.3f}"
+    return (
+        f"predicted {predicted}, and its losses fall with {rung.shown:.3f} "
+        f"[{rung.shown_low:.3f}, {rung.shown_high:.3f}] from {span}"
+    )

@@ -1,0 +1,102 @@
+"""What follows from a measured corpus: prediction and answer, at the sizes that were asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from ngramstat.errors import InputError
+from ngramstat.prediction.answer import answer_of
+from ngramstat.prediction.learner_curves import LearnerCurves, best_learner
+from ngramstat.prediction.predict import predict
+from ngramstat.results import RunResult
+
+__all__ = ["concluded", "next_steps"]
+
+
+def concluded(
+    run: RunResult,
+    *,
+    tokens: Sequence[float] = (),
+    losses: Sequence[tuple[float, float]] = (),
+    context: int | None = None,
+    learners: Sequence[LearnerCurves] = (),
+    reader: LearnerCurves | None = None,
+    next_steps: Sequence[str] = (),
+) -> RunResult:
+    """The run with its prediction and its answer.
+
+    Parameters
+    ----------
+    run : RunResult
+        With both halves; what it says so far of prediction and answer is replaced.
+    tokens, losses, context
+        As for `predict`.
+    learners : sequence of LearnerCurves
+        Losses of models trained on this text; the best one's curves are analysed in full.
+    reader : LearnerCurves, optional
+        Losses of a pretrained model on this text.
+    next_steps : sequence of str
+        What would take the answer a rung higher, as commands.
+
+    Raises
+    ------
+    InputError
+        A half of the run is missing, or an argument cannot be used.
+    """
+    if run.correlations is None or run.entropies is None:
+        missing = "correlations" if run.correlations is None else "entropies"
+        raise InputError(f"the run has no {missing}; `ngramstat measure` computes both halves")
+    best = best_learner(list(learners))
+    prediction = predict(
+        run.correlations,
+        run.entropies,
+        tokens=tokens,
+        losses=losses,
+        context=context,
+        curves=None if best is None else best.table,
+    )
+    answer = answer_of(
+        run.correlations,
+        run.entropies,
+        limits=prediction.alpha,
+        curves=learners,
+        reader=reader,
+        next_steps=next_steps,
+    )
+    return dataclasses.replace(run, prediction=prediction, answer=answer)
+
+
+def next_steps(
+    corpus: str | None, directory: Path | None, *, trained: bool, read: bool
+) -> tuple[str, ...]:
+    """Commands that would take the answer a rung higher, with what each gives.
+
+    Parameters
+    ----------
+    corpus : str or None
+        Where the corpus lies.
+    directory : Path or None
+        Where the run lies.
+    trained, read : bool
+        Whether there are losses of trained models, or of a pretrained one.
+    """
+    place = shlex.quote(corpus or "CORPUS")
+    run = shlex.quote("RUN" if directory is None else str(directory))
+    if trained:
+        return (
+            f"ngramstat validate {place} -o VALIDATION --sizes 4e6,8e6,16e6 (models trained on "
+            "more tokens: gamma and alpha still change with the size)",
+        )
+    steps = [
+        f"ngramstat measure {place} -o {run} --train 40m (trains small models on this text for at "
+        "most 40 minutes, and takes gamma from their losses)"
+    ]
+    if not read:
+        steps.append(
+            f"ngramstat read MODEL {place} -o reader.csv && ngramstat predict {run} --reader "
+            "reader.csv (a language model that you have reads this text)"
+        )
+    return tuple(steps)

@@ -1,0 +1,92 @@
+"""Losses of trained models by context and training tokens, named, from files or directories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from ngramstat.errors import InputError
+from ngramstat.prediction.curve_files import read_curves
+from ngramstat.results import CurveTable
+
+__all__ = ["LearnerCurves", "best_learner", "read_learners"]
+
+_PREFIX = "curves-"
+
+
+@dataclass(frozen=True)
+class LearnerCurves:
+    """Losses of one learner by context and training tokens.
+
+    Attributes
+    ----------
+    name : str
+        What learned, in words.
+    table : CurveTable
+        For a reader at one size, whose number of tokens may be unknown.
+    """
+
+    name: str
+    table: CurveTable
+
+
+def read_learners(path: str | PathLike[str]) -> list[LearnerCurves]:
+    """The learners of a file of losses, or of a directory that `validate` has written.
+
+    Parameters
+    ----------
+    path
+        A file as `read_curves` reads it: one learner. Or a directory with files
+        ``curves-MODEL-T.csv``: one learner each.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, or the directory has no curves.
+    """
+    place = Path(path)
+    if not place.is_dir():
+        return [LearnerCurves(f"your models ({place.name})", read_curves(place))]
+    files = sorted(place.glob(f"{_PREFIX}*.csv"))
+    if not files:
+        raise InputError(
+            f"{place}: has no {_PREFIX}*.csv; give a file of losses, or the finished output of "
+            "`ngramstat validate`"
+        )
+    return [LearnerCurves(_trained_name(file), read_curves(file)) for file in files]
+
+
+def _trained_name(path: Path) -> str:
+    model, _, context = path.stem.removeprefix(_PREFIX).rpartition("-T")
+    return f"{model} with {context} tokens of context, trained on this text"
+
+
+def best_learner(learners: list[LearnerCurves]) -> LearnerCurves | None:
+    """The learner with the most training tokens, and among those the smallest loss."""
+
+    def rank(learner: LearnerCurves) -> tuple[float, float]:
+        table = learner.table
+        largest = float(table.tokens.max())
+        return -largest, float(np.min(table.loss[table.tokens == largest]))
+
+    return min(learners, key=rank, default=None)
+
+
+def read_reader(path: str | PathLike[str]) -> LearnerCurves:
+    """The losses of a pretrained model, as `ngramstat read` writes them.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or holds several sizes.
+    """
+    table = read_curves(path)
+    if len(np.unique(table.tokens)) > 1:
+        raise InputError(
+            f"{path}: has losses at several numbers of training tokens; a reader has one. Give it "
+            "as --curves"
+        )
+    return LearnerCurves(f"a pretrained model ({Path(path).name})", table)
