@@ -20,7 +20,11 @@ from numpy.typing import NDArray
 from ngramstat.exponents.entropy_bounds import gamma_bounds
 from ngramstat.prediction.learner_curves import LearnerCurves
 from ngramstat.prediction.measured import alpha_of_losses, lower_envelope
-from ngramstat.prediction.user_curves import counted_curves, losses_of_all_contexts, gamma_at_largest
+from ngramstat.prediction.user_curves import (
+    counted_curves,
+    gamma_at_largest,
+    losses_of_all_contexts,
+)
 from ngramstat.results import (
     RUNGS,
     AlternativeKind,

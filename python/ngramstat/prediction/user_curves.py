@@ -23,7 +23,13 @@ from ngramstat.exponents.learning_limit import LimitFit, learning_limit
 from ngramstat.prediction.alpha import alpha_exponent
 from ngramstat.results import CurvesResult, CurveTable, EntropyResult, Exponent
 
-__all__ = ["counted_curves", "curve_limits", "curves_result", "losses_of_all_contexts", "gamma_at_largest"]
+__all__ = [
+    "counted_curves",
+    "curve_limits",
+    "curves_result",
+    "gamma_at_largest",
+    "losses_of_all_contexts",
+]
 
 Floats = NDArray[np.float64]
 
