@@ -340,7 +340,10 @@ def _run(
 @_entropy_options
 @click.option("-o", "--output", required=True, type=click.Path(), help="Directory of the run.")
 @click.option(
-    "--tokens", type=Numbers(), default=(), help="Training tokens to predict for, such as 1e9,1e12."
+    "--tokens",
+    type=Numbers(),
+    default=(),
+    help="Training tokens to predict for, such as 1e9,1e12.  [default: as in the run so far]",
 )
 @click.option(
     "--overwrite", is_flag=True, help="Replace the result of another run in the output directory."
