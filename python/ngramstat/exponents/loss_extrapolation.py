@@ -62,6 +62,7 @@ CURVE_PRIOR = CurvePrior(
     slope=(0.12, 0.08),
 )
 
+
 @dataclass(frozen=True)
 class Expected:
     """Loss curves that a theory allows, about which the measured losses are continued.

@@ -27,6 +27,7 @@ __all__ = [
     "bounded_entropies",
     "expected_log_losses",
     "horizons_of",
+    "part_beyond",
     "read_entropies",
     "text_horizons",
 ]
@@ -265,7 +266,7 @@ def expected_log_losses(
     *,
     first: int = 1,
     last: int | None = None,
-    log_factors: ArrayLike = (math.log(LEARNER_FACTOR),),
+    log_factors: ArrayLike | None = None,
 ) -> Floats:
     """Log of the mean loss over the contexts `first` .. `last`, for every constant and curve.
 
@@ -275,8 +276,8 @@ def expected_log_losses(
         Training tokens.
     first, last : int
         Contexts of the positions of a window, the last at most T (its default).
-    log_factors : (f,) float64
-        Log of the learner's constant c.
+    log_factors : (f,) float64, optional
+        Log of the learner's constant c, by default that of `LEARNER_FACTOR`.
 
     Returns
     -------
@@ -289,6 +290,8 @@ def expected_log_losses(
     # Fraction of the positions that see n tokens.
     reach = np.clip((last - n + 1) / (last - min(first, last) + 1), 0.0, 1.0)
     gains = -np.diff(entropies.curves, axis=1) * reach
+    if log_factors is None:
+        log_factors = [math.log(LEARNER_FACTOR)]
     out = []
     for log_factor in np.asarray(log_factors, dtype=np.float64):
         ratio = p[:, None] - log_factor - horizons.log_tokens
@@ -296,3 +299,16 @@ def expected_log_losses(
         out.append(entropies.curves[:, :1] - gains @ learned.T)
     result: Floats = np.log(np.stack(out))
     return result
+
+
+def part_beyond(horizons: TextHorizons, entropies: Entropies, tokens: float, last: int) -> float:
+    """By how much the loss would be higher if nothing beyond the last valid lag were learned.
+
+    Relative to the loss, for the middle one of the curves: what rests on extrapolated thresholds.
+    """
+    curve = entropies.curves[len(entropies.curves) // 2]
+    n = np.arange(1, len(horizons.inside) + 1)
+    reach = np.clip((last - n + 1) / last, 0.0, 1.0)
+    ratio = math.log(tokens / LEARNER_FACTOR) - horizons.log_tokens
+    gains = -np.diff(curve) * reach / (1 + np.exp(-SHARPNESS * ratio))
+    return float(gains[n > horizons.last_lag].sum() / (curve[0] - gains.sum()))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ngramstat.report.forecast import forecast_lines
 from ngramstat.report.notes import curve_notes, interval_parts
 from ngramstat.report.text import (
     CURVE_SOURCES,
@@ -116,6 +117,7 @@ def summarize(run: RunResult) -> str:
         blocks.append(_entropies(run.entropies))
     if run.prediction is not None:
         blocks.append(_prediction(run.prediction))
+    blocks.append(forecast_lines(run))
     blocks.append(_settings(run))
     text = "\n\n".join("\n".join(block) for block in blocks if block)
     return plain(text) + "\n"

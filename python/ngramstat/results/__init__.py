@@ -27,6 +27,7 @@ from ngramstat.results.exponent import (
     IntervalParts,
     Replicates,
 )
+from ngramstat.results.forecast import ForecastBacktest, ModelSizeFit, ModelSizeTerm
 from ngramstat.results.prediction import (
     ContextPoint,
     HorizonPoint,
@@ -73,6 +74,7 @@ __all__ = [
     "EntropyResult",
     "Exponent",
     "ExponentDifference",
+    "ForecastBacktest",
     "ForecastPoint",
     "Gate",
     "HorizonPoint",
@@ -81,6 +83,8 @@ __all__ = [
     "LearningCurve",
     "LossFit",
     "LossPoint",
+    "ModelSizeFit",
+    "ModelSizeTerm",
     "PeriodicKind",
     "PeriodicStructures",
     "Periodicity",
