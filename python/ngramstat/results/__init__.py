@@ -27,6 +27,7 @@ from ngramstat.results.exponent import (
     IntervalParts,
     Replicates,
 )
+from ngramstat.results.forecast import ForecastBacktest, ModelSizeFit, ModelSizeTerm
 from ngramstat.results.prediction import (
     ContextPoint,
     HorizonPoint,
@@ -75,6 +76,7 @@ __all__ = [
     "EntropyResult",
     "Exponent",
     "ExponentDifference",
+    "ForecastBacktest",
     "ForecastPoint",
     "Gate",
     "HorizonPoint",
@@ -83,6 +85,8 @@ __all__ = [
     "LearningCurve",
     "LossFit",
     "LossPoint",
+    "ModelSizeFit",
+    "ModelSizeTerm",
     "PeriodicKind",
     "PeriodicStructures",
     "Periodicity",
