@@ -29,7 +29,6 @@ from ngramstat.cli.options import (
     memory_limit_option,
     threads_option,
 )
-from ngramstat.cli.read import read
 from ngramstat.cli.validate import validate
 from ngramstat.cli.worlds import synthesize
 from ngramstat.errors import InputError
@@ -643,10 +642,14 @@ def predict(
 @json_option
 @global_options
 def quickstart(common: Globals, output: str, full: bool, as_json: bool) -> None:
-    """Tokenize and measure the sources of Python's standard library, as an example."""
+    """Measure a world of known answer, then the sources of Python's standard library."""
+    from ngramstat.quickstart import known_values, standard_library_sources
     from ngramstat.quickstart import quickstart as run_all
-    from ngramstat.quickstart import standard_library_sources
+    from ngramstat.report.known_values import known_values_table
 
+    rows = known_values(threads=common.threads, seed=common.seed)
+    lines = known_values_table([(r.name, r.truth, r.low, r.high) for r in rows], level=0.95)
+    click.echo("\n".join(lines) + "\n", err=as_json)
     sources, unreadable = standard_library_sources()
     if not common.quiet:
         click.echo(
@@ -662,6 +665,5 @@ def quickstart(common: Globals, output: str, full: bool, as_json: bool) -> None:
     _finish(result, str(Path(output) / "run"), as_json, full)
 
 
-main.add_command(read)
 main.add_command(synthesize)
 main.add_command(validate)
