@@ -123,7 +123,6 @@ class Search:
                     if self.best != before:
                         break
 
-
     def _moved(self, name: str, factor: float) -> Settings | None:
         if self.protocol == "default":
             return _moved(self.best, name, factor)
