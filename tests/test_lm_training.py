@@ -304,8 +304,10 @@ def test_bfloat16_is_chosen_only_where_it_is_faster(monkeypatch):
     seconds = {"float32": 1.0, "bfloat16": 0.5}
     monkeypatch.setattr(training, "seconds_per_token", lambda run, device: seconds[run.precision])
     for capable, bfloat16, expected in (
-        (False, 0.5, ("float32", 1.0)), (True, 0.5, ("bfloat16", 0.5)), (True, 0.95, ("float32", 1.0)),
-    ):  # fmt: skip
+        (False, 0.5, ("float32", 1.0)),
+        (True, 0.5, ("bfloat16", 0.5)),
+        (True, 0.95, ("float32", 1.0)),
+    ):
         seconds["bfloat16"] = bfloat16
         monkeypatch.setattr(training, "_multiplies_bfloat16", lambda capable=capable: capable)
         assert training.faster_precision(make_run(), device="cpu") == expected
