@@ -73,8 +73,8 @@ class TrainingPlan:
         check_choice("size", self.size, SIZES)
         if not protocol_of(self.protocol).start_symbol and self.targets != "all":
             raise InputError(
-                f"protocol {self.protocol}: its windows run through the whole text, so it trains on "
-                f"all tokens; with targets {self.targets} use the default protocol"
+                f"protocol {self.protocol}: its windows run through the whole text, so all tokens "
+                f"are targets; with targets {self.targets} use the default protocol"
             )
         if not self.models or not self.contexts or not self.tokens:
             raise InputError("a sweep needs at least one model, one context and one size")
@@ -370,8 +370,8 @@ class Sweep:
     def _write_table(self) -> None:
         header = (
             "status", "purpose", "model", "size", "context", "tokens", "seed", "learning_rate",
-            "weight_decay", "epochs", "batch", "protocol", "precision", "tuning_loss", "held_out", "best_step", "steps",
-            "seconds", "run",
+            "weight_decay", "epochs", "batch", "protocol", "precision", "tuning_loss", "held_out",
+            "best_step", "steps", "seconds", "run",
         )  # fmt: skip
         write_csv(self.directory / "runs.csv", header, map(_row, self.records))
 

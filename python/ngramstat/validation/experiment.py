@@ -95,7 +95,8 @@ def validate(
     settings = {
         "models": list(models), "size": size, "contexts": list(design.contexts),
         "sizes": list(design.sizes), "seeds": seeds, "trials": trials, "capacity": capacity,
-        "targets": targets, "protocol": protocol, "held_out": design.held_out, "tuning": design.tuning, "budget": budget,
+        "targets": targets, "protocol": protocol, "held_out": design.held_out,
+        "tuning": design.tuning, "budget": budget,
         "measured": None if measured is None else str(measured), "device": device,
         "level": level, "seed": seed, "threads": threads, "memory_limit": memory_limit,
     }
