@@ -27,6 +27,7 @@ from ngramstat.cli.options import (
     gpu_memory_option,
     json_option,
     memory_limit_option,
+    protocol_option,
     threads_option,
 )
 from ngramstat.cli.validate import validate
@@ -90,6 +91,7 @@ _pair_options = compose(
     click.option(
         "--beta-window", type=Window(), help="Lags to fit beta on.  [default: chosen from the data]"
     ),
+    protocol_option("default"),
 )
 _entropy_options = compose(
     click.option(
@@ -588,18 +590,18 @@ def compare(common: Globals, runs: tuple[str, ...], output: str) -> None:
     type=click.Path(),
     help="CSV or JSON of your models' losses: context, tokens, loss and, optionally, seed, error.",
 )
+@protocol_option(None)
 @json_option
 @_file_option
 @global_options
 def predict(
     common: Globals,
     run: str,
-    tokens: tuple[float, ...],
-    losses: tuple[tuple[float, float], ...],
-    context: int | None,
     curves: str | None,
+    protocol: str | None,
     as_json: bool,
     output: str | None,
+    **options: Any,
 ) -> None:
     """Predict alpha = gamma / (2 beta), horizons n*(P), thresholds and expected losses."""
     import dataclasses
@@ -617,10 +619,9 @@ def predict(
     prediction = make(
         loaded.correlations,
         loaded.entropies,
-        tokens=tokens,
-        losses=losses,
-        context=context,
         curves=table,
+        protocol=protocol or str(loaded.settings.get("protocol", "default")),
+        **options,
     )
     result = dataclasses.replace(loaded, prediction=prediction)
     _write(result.to_dict(), output)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.report.notes import curve_notes, interval_parts
+from ngramstat.report.paper import paper_lines
 from ngramstat.report.text import (
     CURVE_SOURCES,
     GATE_MARKS,
@@ -234,6 +235,7 @@ def _corpus_card(run: RunResult) -> list[str]:
 # Options that change numbers; the others are in run.json.
 _SETTINGS = (
     "boundary",
+    "protocol",
     "lags",
     "vocab_top",
     "max_context",
@@ -504,6 +506,8 @@ def _prediction(result: Prediction) -> list[str]:
         lines += wrap(_collapse(collapse), indent=2, hang=2)
     if result.curves is not None:
         lines += _curves(result.curves)
+    if result.paper is not None:
+        lines += paper_lines(result.paper)
     return lines
 
 

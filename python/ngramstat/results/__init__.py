@@ -27,6 +27,7 @@ from ngramstat.results.exponent import (
     IntervalParts,
     Replicates,
 )
+from ngramstat.results.paper import AlphaOfFirst, GammaAtSize, PaperProtocol, PaperValue
 from ngramstat.results.prediction import (
     ContextPoint,
     HorizonPoint,
@@ -59,6 +60,7 @@ __all__ = [
     "SCHEMA",
     "THEORIES_SCHEMA",
     "VALIDATION_SCHEMA",
+    "AlphaOfFirst",
     "Alternative",
     "AlternativeKind",
     "Answer",
@@ -74,6 +76,7 @@ __all__ = [
     "Exponent",
     "ExponentDifference",
     "ForecastPoint",
+    "GammaAtSize",
     "Gate",
     "HorizonPoint",
     "IntervalParts",
@@ -81,6 +84,8 @@ __all__ = [
     "LearningCurve",
     "LossFit",
     "LossPoint",
+    "PaperProtocol",
+    "PaperValue",
     "PeriodicKind",
     "PeriodicStructures",
     "Periodicity",
