@@ -28,6 +28,7 @@ from ngramstat.results.exponent import (
     Replicates,
 )
 from ngramstat.results.forecast import ForecastBacktest, ModelSizeFit, ModelSizeTerm
+from ngramstat.results.paper import AlphaOfFirst, GammaAtSize, PaperProtocol, PaperValue
 from ngramstat.results.prediction import (
     ContextPoint,
     HorizonPoint,
@@ -62,6 +63,7 @@ __all__ = [
     "SCHEMA",
     "THEORIES_SCHEMA",
     "VALIDATION_SCHEMA",
+    "AlphaOfFirst",
     "Alternative",
     "AlternativeKind",
     "Answer",
@@ -78,6 +80,7 @@ __all__ = [
     "ExponentDifference",
     "ForecastBacktest",
     "ForecastPoint",
+    "GammaAtSize",
     "Gate",
     "HorizonPoint",
     "IntervalParts",
@@ -87,6 +90,8 @@ __all__ = [
     "LossPoint",
     "ModelSizeFit",
     "ModelSizeTerm",
+    "PaperProtocol",
+    "PaperValue",
     "PeriodicKind",
     "PeriodicStructures",
     "Periodicity",
