@@ -226,7 +226,8 @@ def measure(
         same corpus and options resumes from them; the result is that of a call that was never
         interrupted. Without it nothing is written.
     tokens : sequence of float
-        Numbers of training tokens at which to give the horizon n*(P).
+        Numbers of training tokens at which to give the horizon n*(P); by default those of an
+        earlier run in `output`.
     overwrite : bool
         Whether another run's result in `output` may be replaced.
     **options
@@ -258,8 +259,10 @@ def run(
     """One or both halves of `measure`, as one result with settings and provenance."""
     started = time.monotonic()
     chosen = _Options.of(corpus, correlations=correlations, entropies=entropies, **options)
-    settings = {**chosen.settings(), "tokens": [float(t) for t in tokens]}
     directory = None if output is None else Path(output)
+    if directory is not None and not overwrite and len(tokens) == 0:
+        tokens = _tokens_of_earlier_run(directory)
+    settings = {**chosen.settings(), "tokens": [float(t) for t in tokens]}
     workspace = Workspace(
         resolve_threads(threads),
         parse_memory_limit(memory_limit),
@@ -571,6 +574,14 @@ class _Options:
     def stages(self, design: SamplingDesign) -> list[Stage[Any]]:
         """What has to be run."""
         return stages_of(design, self.correlations, self.entropies)
+
+
+def _tokens_of_earlier_run(directory: Path) -> Sequence[float]:
+    """The numbers of training tokens that the run in a directory was asked for, if there is one."""
+    path = directory / RUN_FILE
+    if not path.exists():
+        return ()
+    return RunResult.load(path).settings.get("tokens") or ()
 
 
 def _refuse_other_run(

@@ -120,6 +120,9 @@ _entropy_options = compose(
         help="Number of training-set sizes on the learning curves; each is half of the next.",
     ),
 )
+_full_option = click.option(
+    "--full", is_flag=True, help="Show all numbers and conditions, not only the answer."
+)
 _file_option = click.option("-o", "--output", type=click.Path(), help="JSON file to write.")
 
 
@@ -160,7 +163,7 @@ def main(
     ctx.obj = Globals(threads, memory_limit, backend, gpu_memory, seed, quiet)
 
 
-def _show(run: Any, as_json: bool) -> None:
+def _show(run: Any, as_json: bool, *, full: bool = True) -> None:
     if as_json:
         click.echo(json.dumps(run.to_dict(), indent=2, allow_nan=False))
     else:
@@ -168,8 +171,8 @@ def _show(run: Any, as_json: bool) -> None:
         from ngramstat.report.summary import summarize
 
         # Sparklines are for terminals, not for redirected output.
-        curves = sparklines(run) if sys.stdout.isatty() else ""
-        click.echo(curves + summarize(run))
+        curves = sparklines(run) if sys.stdout.isatty() and full else ""
+        click.echo(curves + summarize(run, full=full))
 
 
 def _write(obj: dict[str, Any], output: str | None) -> None:
@@ -336,17 +339,22 @@ def _run(
 @_entropy_options
 @click.option("-o", "--output", required=True, type=click.Path(), help="Directory of the run.")
 @click.option(
-    "--tokens", type=Numbers(), default=(), help="Training tokens to predict for, such as 1e9,1e12."
+    "--tokens",
+    type=Numbers(),
+    default=(),
+    help="Training tokens to predict for, such as 1e9,1e12.  [default: as in the run so far]",
 )
 @click.option(
     "--overwrite", is_flag=True, help="Replace the result of another run in the output directory."
 )
+@_full_option
 @json_option
 @global_options
 def measure(
     common: Globals,
     store: dict[str, Any],
     output: str,
+    full: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -360,7 +368,7 @@ def measure(
         **common.of_run(),
         **options,
     )
-    _finish(result, output, as_json)
+    _finish(result, output, as_json, full)
 
 
 @main.command()
@@ -403,7 +411,7 @@ def plan(
         fail("; ".join(needs["problems"]), EXIT_INPUT)
 
 
-def _finish(result: Any, output: str, as_json: bool) -> None:
+def _finish(result: Any, output: str, as_json: bool, full: bool) -> None:
     """Write summary, figures and page next to run.json, show the result, and name the files."""
     from ngramstat.report.summary import summarize
     from ngramstat.runtime.files import atomic_write
@@ -416,8 +424,10 @@ def _finish(result: Any, output: str, as_json: bool) -> None:
         written.append(save_figure(result.plot(), directory / "figures.png"))
     written.append(directory / "report.html")
     _write_page(result, written[-1])
-    _show(result, as_json)
+    _show(result, as_json, full=full)
     click.echo(f"Wrote {', '.join(map(str, written))}", err=as_json)
+    if not (as_json or full):
+        click.echo(f"All numbers: {written[1]}, or --full; pictures: {written[-1]}")
     hint_at_figures()
 
 
@@ -594,12 +604,14 @@ def compare(common: Globals, runs: tuple[str, ...], output: str) -> None:
     type=click.Path(),
     help="Losses of a pretrained model on this text, as `ngramstat read` writes them.",
 )
+@_full_option
 @json_option
 @_file_option
 @global_options
 def predict(
     common: Globals,
     run: str,
+    full: bool,
     as_json: bool,
     output: str | None,
     **options: Any,
@@ -609,7 +621,12 @@ def predict(
 
     result = predict_run(run, **options)
     _write(result.to_dict(), output)
-    _show(result, as_json)
+    if as_json:
+        _show(result, as_json)
+    else:
+        from ngramstat.report.summary import summarize_prediction
+
+        click.echo(summarize_prediction(result, full=full))
 
 
 @main.command()
@@ -621,13 +638,18 @@ def predict(
     type=click.Path(),
     help="Directory to write.",
 )
+@_full_option
 @json_option
 @global_options
-def quickstart(common: Globals, output: str, as_json: bool) -> None:
-    """Tokenize and measure the sources of Python's standard library, as an example."""
+def quickstart(common: Globals, output: str, full: bool, as_json: bool) -> None:
+    """Measure a world of known answer, then the sources of Python's standard library."""
+    from ngramstat.quickstart import known_values, standard_library_sources
     from ngramstat.quickstart import quickstart as run_all
-    from ngramstat.quickstart import standard_library_sources
+    from ngramstat.report.known_values import known_values_table
 
+    rows = known_values(threads=common.threads, seed=common.seed)
+    lines = known_values_table([(r.name, r.truth, r.low, r.high) for r in rows], level=0.95)
+    click.echo("\n".join(lines) + "\n", err=as_json)
     sources, unreadable = standard_library_sources()
     if not common.quiet:
         click.echo(
@@ -640,7 +662,7 @@ def quickstart(common: Globals, output: str, as_json: bool) -> None:
         sources=sources,
         **common.of_run(),
     )
-    _finish(result, str(Path(output) / "run"), as_json)
+    _finish(result, str(Path(output) / "run"), as_json, full)
 
 
 main.add_command(synthesize)

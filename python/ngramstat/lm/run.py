@@ -26,11 +26,12 @@ Floats = NDArray[np.float64]
 MODELS = ("gpt2", "gpt2-rotary", "llama")
 
 
-def require_torch() -> None:
+def require_torch(purpose: str = "training") -> None:
     """Raises NgramstatError, with the way to install it, unless torch is there."""
     if importlib.util.find_spec("torch") is None:
+        extra = "reader" if purpose == "reading" else "torch"
         raise NgramstatError(
-            "training needs torch, which is not installed: pip install 'ngramstat[torch]'"
+            f"{purpose} needs torch, which is not installed: pip install 'ngramstat[{extra}]'"
         )
 
 

@@ -10,7 +10,7 @@ Calling the sweep again resumes it. torch is imported when the first run starts.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from ngramstat.lm.protocol import protocol_of
 from ngramstat.lm.run import MODELS, Run, Settings, TrainingResult, read_result
 from ngramstat.lm.search import Search, first_guess, first_guess_of_paper
 from ngramstat.lm.shape import SIZES, size_above
+from ngramstat.lm.weights import keep_best_weights
 from ngramstat.runtime.files import write_csv
 from ngramstat.runtime.progress import Progress
 
@@ -214,6 +215,7 @@ class Sweep:
                 self._try(self._make(cell, best[cell][0], seed), "seed")
         self._check_capacity(best)
         self._write_table()
+        keep_best_weights(self.directory / "runs", _kinds_and_losses(self.records))
         return self.records
 
     def _search_all(self, cells: Sequence[_Cell]) -> dict[_Cell, tuple[Settings, float]]:
@@ -363,6 +365,15 @@ class Sweep:
             "best_step", "steps", "seconds", "run",
         )  # fmt: skip
         write_csv(self.directory / "runs.csv", header, map(_row, self.records))
+
+
+def _kinds_and_losses(records: Sequence[Record]) -> Iterator[tuple[Any, str, float]]:
+    """Model, size, T and P of every finished run, its name and its tuning loss."""
+    for record in records:
+        run, result = record.run, record.result
+        if result is not None and not result.diverged:
+            kind = (run.model, run.size, run.context, run.tokens)
+            yield kind, run.key, result.tuning_loss
 
 
 def _row(record: Record) -> list[Any]:

@@ -30,6 +30,7 @@ from ngramstat.lm.models import build, parameters_without_embeddings
 from ngramstat.lm.protocol import protocol_of
 from ngramstat.lm.run import Run, TrainingResult, read_result
 from ngramstat.lm.shape import shape_of
+from ngramstat.lm.weights import save_weights
 from ngramstat.runtime.files import atomic_write, write_arrays, write_csv, write_json
 from ngramstat.version import __version__
 
@@ -159,8 +160,8 @@ def train(
     tuning, measuring : Windows
         Windows that decide when to stop, and windows that the result is measured on.
     directory : Path
-        Used by this run only: run.json, log.csv, checkpoint.pt during training, losses.npz at the
-        end.
+        Used by this run only: run.json, log.csv, checkpoint.pt during training, losses.npz and
+        weights.npz at the end.
     device : str
     progress : object with ``advance(tokens)`` and ``show_value(text)``, optional
 
@@ -195,6 +196,7 @@ def train(
         losses, errors = held_out_losses(
             trainer.best_model(), measuring, start=run.vocab_size, device=device
         )
+        save_weights(directory, trainer.best, split)
     result = TrainingResult(
         tokens=len(tokens) - protocol_of(run.protocol).first_context,
         tuning_loss=trainer.state.best_loss,

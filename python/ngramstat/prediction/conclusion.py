@@ -9,7 +9,10 @@ from pathlib import Path
 
 from ngramstat.errors import InputError
 from ngramstat.prediction.answer import answer_of
+from ngramstat.prediction.forecast import forecast
+from ngramstat.prediction.gates import COMPOSITION_GATE
 from ngramstat.prediction.learner_curves import LearnerCurves, best_learner
+from ngramstat.prediction.model_size import model_size_fit
 from ngramstat.prediction.predict import predict
 from ngramstat.results import RunResult
 
@@ -26,12 +29,12 @@ def concluded(
     reader: LearnerCurves | None = None,
     next_steps: Sequence[str] = (),
 ) -> RunResult:
-    """The run with its prediction and its answer.
+    """The run with its prediction, its answer and its forecast.
 
     Parameters
     ----------
     run : RunResult
-        With both halves; what it says so far of prediction and answer is replaced.
+        With both halves; what it says so far of these is replaced.
     tokens, losses, context
         As for `predict`.
     learners : sequence of LearnerCurves
@@ -64,9 +67,33 @@ def concluded(
         limits=prediction.alpha,
         curves=learners,
         reader=reader,
+        against=[
+            f"{gate.name}: {gate.meaning}"
+            for gate in prediction.gates
+            # The others are among the reasons of the exponents, or concern one learner.
+            if gate.name == COMPOSITION_GATE and gate.passed is False
+        ],
         next_steps=next_steps,
     )
-    return dataclasses.replace(run, prediction=prediction, answer=answer)
+    expected = forecast(
+        run.correlations,
+        run.entropies,
+        tokens=tokens,
+        losses=losses,
+        curves=learners,
+        reader=reader,
+        answer=answer,
+        context=context,
+    )
+    sizes = next((learner.sizes for learner in learners if learner.sizes is not None), None)
+    return dataclasses.replace(
+        run,
+        prediction=prediction,
+        answer=answer,
+        forecast=expected.points,
+        forecast_backtests=expected.backtests,
+        model_size=None if sizes is None else model_size_fit(*sizes),
+    )
 
 
 def next_steps(

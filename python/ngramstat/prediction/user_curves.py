@@ -23,7 +23,13 @@ from ngramstat.exponents.learning_limit import LimitFit, learning_limit
 from ngramstat.prediction.alpha import alpha_exponent
 from ngramstat.results import CurvesResult, CurveTable, EntropyResult, Exponent
 
-__all__ = ["counted_curves", "curve_limits", "curves_result", "losses_of_all_contexts", "raw_gamma"]
+__all__ = [
+    "counted_curves",
+    "curve_limits",
+    "curves_result",
+    "gamma_at_largest",
+    "losses_of_all_contexts",
+]
 
 Floats = NDArray[np.float64]
 
@@ -113,7 +119,7 @@ def curves_result(
     gamma = gamma_exponent(
         context, limit, low, high, resolved, drop_error=_drop_errors(low, high), level=level
     )
-    largest, finite = raw_gamma(table, level=level)
+    largest, finite = gamma_at_largest(table, level=level)
     return CurvesResult(
         context=context,
         limit=limit,
@@ -186,7 +192,7 @@ def losses_of_all_contexts(table: CurveTable) -> tuple[Floats, Floats]:
     return sizes, np.array(means, dtype=np.float64)
 
 
-def raw_gamma(table: CurveTable, *, level: float = 0.95) -> tuple[float | None, Exponent]:
+def gamma_at_largest(table: CurveTable, *, level: float = 0.95) -> tuple[float | None, Exponent]:
     """The largest P with at least three contexts n >= 1, and gamma of the raw losses there."""
     used = table.context >= 1
     sizes, counts = np.unique(table.tokens[used], return_counts=True)

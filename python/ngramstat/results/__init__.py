@@ -27,6 +27,7 @@ from ngramstat.results.exponent import (
     IntervalParts,
     Replicates,
 )
+from ngramstat.results.forecast import ForecastBacktest, ModelSizeFit, ModelSizeTerm
 from ngramstat.results.prediction import (
     ContextPoint,
     HorizonPoint,
@@ -36,6 +37,7 @@ from ngramstat.results.prediction import (
     StagePoint,
     ThresholdPoint,
 )
+from ngramstat.results.reading import READING_SCHEMA, ReadingResult
 from ngramstat.results.run import SCHEMA, RunResult
 from ngramstat.results.theories import (
     THEORIES_SCHEMA,
@@ -55,6 +57,7 @@ from ngramstat.results.validation import (
 __all__ = [
     "FORECAST_ROUTES",
     "OUTCOMES",
+    "READING_SCHEMA",
     "RUNGS",
     "SCHEMA",
     "THEORIES_SCHEMA",
@@ -73,6 +76,7 @@ __all__ = [
     "EntropyResult",
     "Exponent",
     "ExponentDifference",
+    "ForecastBacktest",
     "ForecastPoint",
     "Gate",
     "HorizonPoint",
@@ -81,10 +85,13 @@ __all__ = [
     "LearningCurve",
     "LossFit",
     "LossPoint",
+    "ModelSizeFit",
+    "ModelSizeTerm",
     "PeriodicKind",
     "PeriodicStructures",
     "Periodicity",
     "Prediction",
+    "ReadingResult",
     "Replicates",
     "Result",
     "RunResult",
