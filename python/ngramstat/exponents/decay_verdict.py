@@ -29,6 +29,7 @@ __all__ = [
     "law_reasons",
     "local_exponents",
     "reasons_not_to_report",
+    "usable_reasons",
     "width_reasons",
 ]
 
@@ -202,12 +203,17 @@ def _interval_reasons(curve: DecayCurve) -> list[str]:
     reasons = [] if missing is None else [missing]
     if curve.replicates_count == 0:
         return reasons
-    if total.usable < MIN_USABLE:
-        reasons.append(
-            f"only {100 * total.usable:.0f}% of the bootstrap replicates have positive norms "
-            "in the whole window"
-        )
-    return reasons + width_reasons(curve.fit.exponent, total)
+    return reasons + usable_reasons(total) + width_reasons(curve.fit.exponent, total)
+
+
+def usable_reasons(total: TotalInterval) -> list[str]:
+    """Whether too few replicates can be fitted for an interval of documents."""
+    if total.usable >= MIN_USABLE:
+        return []
+    return [
+        f"only {100 * total.usable:.0f}% of the bootstrap replicates have positive norms "
+        "in the whole window"
+    ]
 
 
 def width_reasons(value: float, total: TotalInterval) -> list[str]:

@@ -18,7 +18,7 @@ from ngramstat.exponents.criteria import DECISIVE_BIC
 from ngramstat.exponents.decay import beta_exponent
 from ngramstat.exponents.decay_curve import DecayCurve, MeasuredDecay, TotalInterval
 from ngramstat.exponents.decay_sensitivity import window_range
-from ngramstat.exponents.decay_verdict import law_reasons, width_reasons
+from ngramstat.exponents.decay_verdict import law_reasons, usable_reasons, width_reasons
 from ngramstat.exponents.fit import broken_power_law
 from ngramstat.exponents.point_errors import PointLaw, law_of_points
 from ngramstat.results import Alternative, AlternativeKind, Exponent, IntervalParts
@@ -156,6 +156,8 @@ def _reasons(
             f"the window goes beyond lag {longest[0]:g}, where the default protocol stops: "
             f"{longest[1]}"
         )
+    if curve.replicates_count:
+        reasons += usable_reasons(total)
     return reasons + width_reasons(law.exponent, total)
 
 
