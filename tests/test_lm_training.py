@@ -399,7 +399,8 @@ def test_a_sweep_is_complete_and_resumes(split, tmp_path, monkeypatch):
     records = make_sweep(split, tmp_path).run()
     assert [r.status for r in records] == ["done"] * 4
     rows = read_table(tmp_path / "runs.csv")
-    assert [row["tokens"] for row in rows] == ["1000", "1000", "2000", "2000"]
+    # Every training set once before a second setting.
+    assert [row["tokens"] for row in rows] == ["1000", "2000", "1000", "2000"]
     assert {p.name for p in (tmp_path / "runs").iterdir()} == {row["run"] for row in rows}
     monkeypatch.setattr("ngramstat.lm.train.train", None)  # nothing is left to train
     again = make_sweep(split, tmp_path).run()
@@ -431,9 +432,9 @@ def test_seeds_and_a_larger_model(split, tmp_path, monkeypatch):
     plan = TrainingPlan(("gpt2",), "0.1M", (16,), (1000,), seeds=2, trials=1, capacity=True)
     records = make_sweep(split, tmp_path, plan=plan).run()
     assert [(r.purpose, r.run.size, r.run.seed) for r in records] == [
-        ("search", "0.1M", 0), ("capacity", "0.3M", 0), ("seed", "0.1M", 1),
+        ("search", "0.1M", 0), ("seed", "0.1M", 1), ("capacity", "0.3M", 0),
     ]  # fmt: skip
-    base, larger = records[0].run.settings, records[1].run.settings
+    base, larger = records[0].run.settings, records[2].run.settings
     assert larger.learning_rate == pytest.approx(base.learning_rate * (64 / 96) ** 0.5)
 
 
@@ -452,7 +453,7 @@ def test_decisions_use_the_saved_speeds(split, tmp_path, monkeypatch):
     """What was left out or tried under a budget is the same when the call is repeated."""
     monkeypatch.setattr("ngramstat.lm.search._EPOCHS", (1, 2))
     first = make_sweep(split, tmp_path, budget=1e4).run()
-    monkeypatch.setattr("ngramstat.lm.train.seconds_per_token", lambda *a, **k: 1e9)
+    monkeypatch.setattr("ngramstat.lm.train.faster_precision", lambda *a, **k: ("bfloat16", 1e9))
     again = make_sweep(split, tmp_path, budget=1e4).run()
     assert [(r.run, r.status) for r in again] == [(r.run, r.status) for r in first]
 

@@ -80,6 +80,14 @@ __all__ = ["validate"]
     "hierarchy worlds).",
 )
 @click.option(
+    "--protocol",
+    type=click.Choice(["default", "paper"]),
+    default="default",
+    show_default=True,
+    help="How to train; paper: as Cagnetta et al. (windows in order, no weight decay, small "
+    "batches, 4 epochs).",
+)
+@click.option(
     "--held-out",
     type=Count(),
     default="262144",

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError, NgramstatError
+from ngramstat.lm.protocol import protocol_of
 from ngramstat.runtime.files import read_arrays, read_json
 
 __all__ = ["MODELS", "Run", "Settings", "TrainingResult", "read_result", "require_torch"]
@@ -41,7 +42,7 @@ class Settings:
     Attributes
     ----------
     learning_rate : float
-        Peak value, reached after warm-up; decays to zero as a cosine.
+        Peak value, reached after warm-up; decays as a cosine.
     weight_decay : float
         Applied to matrices, embeddings included.
     epochs : int
@@ -75,6 +76,10 @@ class Run:
     vocab_size : int
     targets : str
         One of `ngramstat.lm.data.TARGETS`.
+    protocol : str
+        One of `ngramstat.lm.protocol.PROTOCOLS`.
+    precision : str
+        Of the products of matrices in training, ``float32`` or ``bfloat16``; weights are float32.
     """
 
     model: str
@@ -86,6 +91,8 @@ class Run:
     data: str
     vocab_size: int
     targets: str = "all"
+    protocol: str = "default"
+    precision: str = "float32"
 
     @property
     def only_last(self) -> bool:
@@ -101,8 +108,9 @@ class Run:
 
     def steps(self, length: int) -> int:
         """Optimiser steps on `length` training tokens."""
-        windows = -(-length // self.context) * self.settings.epochs
-        return -(-windows // self.settings.batch)
+        settings = self.settings
+        rules = protocol_of(self.protocol)
+        return rules.steps(length, self.context, settings.batch, settings.epochs)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ paper's raw slope at one P by `gamma_finite_exponent`, the slope of the limits b
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -199,7 +200,8 @@ def raw_gamma(table: CurveTable, *, level: float = 0.95) -> tuple[float | None, 
             level=level,
         )
     tokens = float(enough[-1])
-    rows = used & (table.tokens == tokens)
+    # A pretrained model's number of training tokens may be unknown: NaN in all of its rows.
+    rows = used & ((table.tokens == tokens) | np.isnan(table.tokens))
     n, y = table.context[rows], table.loss[rows]
     replicates = None
     errors = None if table.error is None else table.error[rows]
@@ -207,9 +209,8 @@ def raw_gamma(table: CurveTable, *, level: float = 0.95) -> tuple[float | None, 
         generator = np.random.default_rng(_SEED)
         replicates = y + errors * generator.standard_normal((_REPLICATES, len(y)))
     window = (int(n[0]), int(n[MIN_CONTEXTS - 1]))
-    gamma = gamma_finite_exponent(
-        n, y, replicates, level=level, window=window, sizes=_by_size(table, n)
-    )
+    by_size = None if math.isnan(tokens) else _by_size(table, n)
+    gamma = gamma_finite_exponent(n, y, replicates, level=level, window=window, sizes=by_size)
     if len(n) > MIN_CONTEXTS:
         shifted = shifted_alternative(n.astype(np.float64), y, level)
         gamma = dataclasses.replace(gamma, alternatives=(*gamma.alternatives, shifted))

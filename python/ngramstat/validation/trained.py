@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ngramstat.lm.protocol import protocol_of
 from ngramstat.lm.run import TrainingResult
 from ngramstat.lm.sweep import Record, loss_of_run
 from ngramstat.prediction.curve_files import read_curves
@@ -177,10 +178,11 @@ def write_curves(
     for kind, members in by_kind.items():
         path = directory / f"curves-{kind}.csv"
         rows = [
-            (n, group.tokens, f"{record.result.by_context[n]:.7f}", record.run.seed)
+            (n + first, group.tokens, f"{record.result.by_context[n]:.7f}", record.run.seed)
             for group in members
             for record in group.records
             if record.result is not None
+            for first in [protocol_of(record.run.protocol).first_context]
             for n in _curve_contexts(group.context)
         ]
         write_csv(path, ("context", "tokens", "loss", "seed"), rows)
