@@ -27,6 +27,7 @@ from ngramstat.cli.options import (
     gpu_memory_option,
     json_option,
     memory_limit_option,
+    protocol_option,
     threads_option,
 )
 from ngramstat.cli.validate import validate
@@ -90,6 +91,7 @@ _pair_options = compose(
     click.option(
         "--beta-window", type=Window(), help="Lags to fit beta on.  [default: chosen from the data]"
     ),
+    protocol_option("default"),
 )
 _entropy_options = compose(
     click.option(
@@ -605,6 +607,7 @@ def compare(common: Globals, runs: tuple[str, ...], output: str) -> None:
     help="Losses of a pretrained model on this text, as `ngramstat read` writes them.",
 )
 @_full_option
+@protocol_option(None)
 @json_option
 @_file_option
 @global_options

@@ -28,6 +28,7 @@ def concluded(
     learners: Sequence[LearnerCurves] = (),
     reader: LearnerCurves | None = None,
     next_steps: Sequence[str] = (),
+    protocol: str = "default",
 ) -> RunResult:
     """The run with its prediction, its answer and its forecast.
 
@@ -43,6 +44,8 @@ def concluded(
         Losses of a pretrained model on this text.
     next_steps : sequence of str
         What would take the answer a rung higher, as commands.
+    protocol : str
+        ``paper`` adds the exponents by the paper's protocol to the prediction.
 
     Raises
     ------
@@ -60,6 +63,7 @@ def concluded(
         losses=losses,
         context=context,
         curves=None if best is None else best.table,
+        protocol=protocol,
     )
     answer = answer_of(
         run.correlations,

@@ -28,6 +28,7 @@ from ngramstat.results.exponent import (
     Replicates,
 )
 from ngramstat.results.forecast import ForecastBacktest, ModelSizeFit, ModelSizeTerm
+from ngramstat.results.paper import AlphaOfFirst, GammaAtSize, PaperProtocol, PaperValue
 from ngramstat.results.prediction import (
     ContextPoint,
     HorizonPoint,
@@ -64,6 +65,7 @@ __all__ = [
     "SCHEMA",
     "THEORIES_SCHEMA",
     "VALIDATION_SCHEMA",
+    "AlphaOfFirst",
     "Alternative",
     "AlternativeKind",
     "Answer",
@@ -80,6 +82,7 @@ __all__ = [
     "ExponentDifference",
     "ForecastBacktest",
     "ForecastPoint",
+    "GammaAtSize",
     "Gate",
     "HorizonPoint",
     "IntervalParts",
@@ -90,6 +93,8 @@ __all__ = [
     "LossPoint",
     "ModelSizeFit",
     "ModelSizeTerm",
+    "PaperProtocol",
+    "PaperValue",
     "PeriodicKind",
     "PeriodicStructures",
     "Periodicity",
