@@ -12,6 +12,7 @@ import click
 from ngramstat.cli.figures import figures_can_be_drawn, hint_at_figures, save_figure
 from ngramstat.cli.options import (
     EXIT_INPUT,
+    Duration,
     Globals,
     Group,
     HeldOut,
@@ -349,6 +350,13 @@ def _run(
 @click.option(
     "--overwrite", is_flag=True, help="Replace the result of another run in the output directory."
 )
+@click.option(
+    "--train",
+    "training_seconds",
+    type=Duration(),
+    help="Also train small models on the text for at most this long, such as 40m, and take gamma "
+    "from their losses (needs the extra torch). Resumes like the rest.",
+)
 @_full_option
 @json_option
 @global_options
@@ -356,6 +364,7 @@ def measure(
     common: Globals,
     store: dict[str, Any],
     output: str,
+    training_seconds: float | None,
     full: bool,
     as_json: bool,
     **options: Any,
@@ -364,12 +373,19 @@ def measure(
     from ngramstat.api import measure as run_all
     from ngramstat.corpus import Corpus
 
-    result = run_all(
-        Corpus.open(**store),
-        output=output,
-        **common.of_run(),
-        **options,
-    )
+    corpus = Corpus.open(**store)
+    if training_seconds is not None:
+        from ngramstat.lm.run import require_torch
+
+        require_torch()  # refused now, not after the measurement
+    result = run_all(corpus, output=output, **common.of_run(), **options)
+    if training_seconds is not None:
+        from ngramstat.validation import measure_trained
+
+        result = measure_trained(
+            corpus, output, training_seconds, threads=common.threads, seed=common.seed,
+            progress=not common.quiet,
+        )  # fmt: skip
     _finish(result, output, as_json, full)
 
 

@@ -91,7 +91,7 @@ def read_reader(path: str | PathLike[str]) -> LearnerCurves:
     Raises
     ------
     InputError
-        The file cannot be read, or holds several sizes.
+        The file cannot be read, or holds several sizes or learners.
     """
     table = read_reader_curve(path)
-    return LearnerCurves(f"{table.learner}, which reads this text", table)
+    return LearnerCurves(f"a pretrained model ({table.learner})", table)
