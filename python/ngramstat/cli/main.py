@@ -194,7 +194,14 @@ def _write(obj: dict[str, Any], output: str | None) -> None:
     type=int,
     default=8192,
     show_default=True,
-    help="Vocabulary size of the byte-level BPE to train.",
+    help="Vocabulary size of the BPE to train.",
+)
+@click.option(
+    "--pre-tokenizer",
+    type=click.Choice(["byte-level", "whitespace"]),
+    default="byte-level",
+    show_default=True,
+    help="Of the BPE to train. whitespace: as in the paper, which loses white space.",
 )
 @click.option(
     "--tokenizer", type=click.Path(), help="Use this tokenizer.json instead of training one."
@@ -225,6 +232,7 @@ def tokenize(
     inputs: tuple[str, ...],
     output: str,
     vocab_size: int,
+    pre_tokenizer: Any,
     tokenizer: str | None,
     separator: int | None,
     text_field: str,
@@ -234,12 +242,14 @@ def tokenize(
 ) -> None:
     """Make a corpus directory from text, JSONL (also .gz, .xz, .zst) or Parquet."""
     from ngramstat.corpus import tokenize as make
+    from ngramstat.corpus.unknown import unknown_finding
 
     corpus = make(
         inputs,
         output,
         vocab_size=vocab_size,
         tokenizer=tokenizer,
+        pre_tokenizer=pre_tokenizer,
         separator=separator,
         text_field=text_field,
         document=document,
@@ -247,8 +257,11 @@ def tokenize(
         overwrite=overwrite,
         progress=not common.quiet,
     )
+    unknown = unknown_finding(corpus.tokenization)
+    if unknown is not None:
+        click.echo(f"Note: {unknown}", err=True)
     if as_json:
-        click.echo(json.dumps(corpus.info(), indent=2))
+        click.echo(json.dumps({**corpus.info(), "tokenization": corpus.tokenization}, indent=2))
     else:
         click.echo(
             f"{output}: {corpus.n_tokens:,} tokens, {corpus.n_documents:,} documents, "
