@@ -87,10 +87,14 @@ def test_correlations_and_entropies_write_their_section(store, tmp_path):
 
 
 def test_measure_then_predict(store, tmp_path):
-    shown = run("--quiet", "measure", store, "-o", tmp_path / "run", *SMALL, *CONTEXT)
+    full = run("--quiet", "measure", store, "-o", tmp_path / "run", *SMALL, *CONTEXT, "--full")
     for word in ("beta", "gamma", "alpha", "run.json"):
-        assert word in shown.output
-    assert (tmp_path / "run" / "summary.txt").read_text(encoding="utf-8") in shown.stdout
+        assert word in full.output
+    assert (tmp_path / "run" / "summary.txt").read_text(encoding="utf-8") in full.stdout
+    shown = run("--quiet", "measure", store, "-o", tmp_path / "run", *SMALL, *CONTEXT)
+    assert shown.stdout.startswith("ANSWER")
+    assert "CONDITIONS" not in shown.stdout
+    assert len(shown.stdout) < len(full.stdout) / 2
     for path in (tmp_path / "run", tmp_path / "run" / "run.json"):
         out = run("predict", path, "--tokens", "1e9,1e12", "--json").stdout
         horizon = json.loads(out)["prediction"]["horizon"]
@@ -240,7 +244,7 @@ def test_quickstart_on_a_small_library(tmp_path, monkeypatch):
     (library / "test").mkdir()
     (library / "test" / "left_out.py").write_text("x = 1\n")
     monkeypatch.setattr("sysconfig.get_paths", lambda: {"stdlib": str(library)})
-    shown = run("quickstart", "-o", tmp_path / "q")
+    shown = run("quickstart", "-o", tmp_path / "q", "--full")
     assert "120 files" in shown.stderr
     assert "latin.py" in shown.stderr
     for word in ("beta", "gamma", "alpha", "run.json"):

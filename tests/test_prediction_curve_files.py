@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from ngramstat.errors import InputError
-from ngramstat.prediction.curve_files import read_curves
+from ngramstat.prediction.curve_files import read_curves, read_reader_curve
+from ngramstat.prediction.learner_curves import read_reader
+from ngramstat.prediction.user_curves import raw_gamma
+from ngramstat.results import CurveTable
 
 ROWS = [(1, 1e6, 5.5), (1, 2e6, 5.3), (2, 1e6, 5.1), (2, 2e6, 4.8)]
 
@@ -110,3 +113,74 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="UTF-8"):
         read_curves(tmp_path / "binary.csv")
+
+
+# --- the losses of one pretrained model ---
+
+
+def test_a_readers_curve_has_one_loss_for_each_context(tmp_path):
+    text = "context,tokens,loss,error,learner\n2,,4.5,.1,pythia\n0,,7.0,,pythia\n1,,5.5,.2,pythia\n"
+    table = read_reader_curve(write(tmp_path / "c.csv", text))
+    assert table.context.tolist() == [0, 1, 2]
+    assert table.loss.tolist() == [7.0, 5.5, 4.5]
+    assert np.isnan(table.tokens).all()
+    assert np.isnan(table.error).tolist() == [True, False, False]
+    assert table.learner == "pythia"
+    again = type(table).from_dict(json.loads(json.dumps(table.to_dict())))
+    assert again == table
+    with pytest.raises(InputError, match=r"no training tokens.*--reader"):
+        read_curves(tmp_path / "c.csv")
+
+
+def test_a_readers_training_tokens_and_name_are_optional(tmp_path):
+    rows = [{"n": 1, "p": 3e11, "nats": 5.0}, {"n": 2, "p": 3e11, "nats": 4.0}]
+    table = read_reader_curve(write(tmp_path / "big.json", json.dumps(rows)))
+    assert table.tokens.tolist() == [3e11, 3e11]
+    assert table.learner == "big"
+    assert table.error is None
+    assert read_curves(tmp_path / "big.json").learner is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("context,tokens,loss\n1,,5\n1,,4\n", ["line 3", "context 1", "--curves"]),
+        ("context,tokens,loss\n1,1e6,5\n2,2e6,4\n", ["2 different", "--curves"]),
+        ("context,tokens,loss\n1,1e6,5\n2,,4\n", ["line 3", "tokens ''"]),
+        ("context,tokens,loss,learner\n1,,5,a\n2,,4,b\n", ["2 learners"]),
+        ("context,loss\n1,5\n", ["'tokens'"]),
+        ("context,tokens,loss\n1,,nan\n", ["line 2", "loss"]),
+    ],
+)
+def test_what_is_no_readers_curve_is_refused(text, words, tmp_path):
+    with pytest.raises(InputError) as refused:
+        read_reader_curve(write(tmp_path / "c.csv", text))
+    assert all(word in str(refused.value) for word in words), refused.value
+
+
+def test_a_table_of_losses_needs_tokens_unless_it_names_a_learner():
+    row = {"context": np.array([1, 2]), "loss": np.array([2.0, 1.0]),
+           "replicates": np.array([1, 1])}  # fmt: skip
+    unknown = np.full(2, math.nan)
+    assert CurveTable(**row, tokens=unknown, learner="x").learner == "x"
+    for tokens, learner in ((unknown, None), (np.array([1.0, math.nan]), "x")):
+        with pytest.raises(InputError, match="tokens"):
+            CurveTable(**row, tokens=tokens, learner=learner)
+    with pytest.raises(InputError, match="without repeats"):
+        CurveTable(**{**row, "context": np.array([1, 1])}, tokens=unknown, learner="x")
+
+
+def test_gamma_of_a_reader_does_not_need_its_training_tokens(tmp_path):
+    rows = [(n, 4.0 * max(n, 0.5) ** -0.3, 0.01) for n in range(9)]
+    gammas = []
+    for name, tokens in (("unknown", ""), ("known", "1e12")):
+        lines = ["context,tokens,loss,error", *(f"{n},{tokens},{y},{e}" for n, y, e in rows)]
+        learner = read_reader(write(tmp_path / f"{name}.csv", "\n".join(lines)))
+        assert name in learner.name
+        size, gamma = raw_gamma(learner.table)
+        assert size is not None
+        assert math.isnan(size) == (name == "unknown")
+        assert gamma.to_dict() == type(gamma).from_dict(gamma.to_dict()).to_dict()
+        gammas.append((gamma.value, gamma.low, gamma.high))
+    assert gammas[0] == gammas[1]
+    assert gammas[0][0] == pytest.approx(0.3)

@@ -24,6 +24,7 @@ _HOMES = {
     "InputError": "ngramstat.errors",
     "NgramstatError": "ngramstat.errors",
     "Prediction": "ngramstat.results",
+    "ReadingResult": "ngramstat.results",
     "RunResult": "ngramstat.results",
     "ValidationResult": "ngramstat.results",
     "correlations": "ngramstat.api",
@@ -35,6 +36,8 @@ _HOMES = {
     "plot": "ngramstat.report",
     "predict": "ngramstat.prediction.predict",
     "read_curves": "ngramstat.prediction.curve_files",
+    "read_losses": "ngramstat.lm.reading",
+    "read_reader_curve": "ngramstat.prediction.curve_files",
     "synthesize": "ngramstat.synthetic",
     "tokenize": "ngramstat.corpus",
     "validate": "ngramstat.validation",
@@ -44,7 +47,8 @@ if TYPE_CHECKING:
     from ngramstat.api import correlations, entropies, load_run, measure, plan
     from ngramstat.corpus import Corpus, inspect, tokenize
     from ngramstat.errors import InputError, NgramstatError
-    from ngramstat.prediction.curve_files import read_curves
+    from ngramstat.lm.reading import read_losses
+    from ngramstat.prediction.curve_files import read_curves, read_reader_curve
     from ngramstat.prediction.predict import predict
     from ngramstat.report import plot
     from ngramstat.results import (
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
         EntropyResult,
         Exponent,
         Prediction,
+        ReadingResult,
         RunResult,
         ValidationResult,
     )
@@ -68,6 +73,7 @@ __all__ = [
     "InputError",
     "NgramstatError",
     "Prediction",
+    "ReadingResult",
     "RunResult",
     "ValidationResult",
     "__version__",
@@ -80,6 +86,8 @@ __all__ = [
     "plot",
     "predict",
     "read_curves",
+    "read_losses",
+    "read_reader_curve",
     "synthesize",
     "tokenize",
     "validate",

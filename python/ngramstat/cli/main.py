@@ -12,6 +12,7 @@ import click
 from ngramstat.cli.figures import figures_can_be_drawn, hint_at_figures, save_figure
 from ngramstat.cli.options import (
     EXIT_INPUT,
+    Duration,
     Globals,
     Group,
     HeldOut,
@@ -27,6 +28,7 @@ from ngramstat.cli.options import (
     gpu_memory_option,
     json_option,
     memory_limit_option,
+    protocol_option,
     threads_option,
 )
 from ngramstat.cli.validate import validate
@@ -90,6 +92,7 @@ _pair_options = compose(
     click.option(
         "--beta-window", type=Window(), help="Lags to fit beta on.  [default: chosen from the data]"
     ),
+    protocol_option("default"),
 )
 _entropy_options = compose(
     click.option(
@@ -119,6 +122,9 @@ _entropy_options = compose(
         show_default=True,
         help="Number of training-set sizes on the learning curves; each is half of the next.",
     ),
+)
+_full_option = click.option(
+    "--full", is_flag=True, help="Show all numbers and conditions, not only the answer."
 )
 _file_option = click.option("-o", "--output", type=click.Path(), help="JSON file to write.")
 
@@ -160,7 +166,7 @@ def main(
     ctx.obj = Globals(threads, memory_limit, backend, gpu_memory, seed, quiet)
 
 
-def _show(run: Any, as_json: bool) -> None:
+def _show(run: Any, as_json: bool, *, full: bool = True) -> None:
     if as_json:
         click.echo(json.dumps(run.to_dict(), indent=2, allow_nan=False))
     else:
@@ -168,8 +174,8 @@ def _show(run: Any, as_json: bool) -> None:
         from ngramstat.report.summary import summarize
 
         # Sparklines are for terminals, not for redirected output.
-        curves = sparklines(run) if sys.stdout.isatty() else ""
-        click.echo(curves + summarize(run))
+        curves = sparklines(run) if sys.stdout.isatty() and full else ""
+        click.echo(curves + summarize(run, full=full))
 
 
 def _write(obj: dict[str, Any], output: str | None) -> None:
@@ -336,17 +342,30 @@ def _run(
 @_entropy_options
 @click.option("-o", "--output", required=True, type=click.Path(), help="Directory of the run.")
 @click.option(
-    "--tokens", type=Numbers(), default=(), help="Training tokens to predict for, such as 1e9,1e12."
+    "--tokens",
+    type=Numbers(),
+    default=(),
+    help="Training tokens to predict for, such as 1e9,1e12.  [default: as in the run so far]",
 )
 @click.option(
     "--overwrite", is_flag=True, help="Replace the result of another run in the output directory."
 )
+@click.option(
+    "--train",
+    "training_seconds",
+    type=Duration(),
+    help="Also train small models on the text for at most this long, such as 40m, and take gamma "
+    "from their losses (needs the extra torch). Resumes like the rest.",
+)
+@_full_option
 @json_option
 @global_options
 def measure(
     common: Globals,
     store: dict[str, Any],
     output: str,
+    training_seconds: float | None,
+    full: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -354,13 +373,20 @@ def measure(
     from ngramstat.api import measure as run_all
     from ngramstat.corpus import Corpus
 
-    result = run_all(
-        Corpus.open(**store),
-        output=output,
-        **common.of_run(),
-        **options,
-    )
-    _finish(result, output, as_json)
+    corpus = Corpus.open(**store)
+    if training_seconds is not None:
+        from ngramstat.lm.run import require_torch
+
+        require_torch()  # refused now, not after the measurement
+    result = run_all(corpus, output=output, **common.of_run(), **options)
+    if training_seconds is not None:
+        from ngramstat.validation import measure_trained
+
+        result = measure_trained(
+            corpus, output, training_seconds, threads=common.threads, seed=common.seed,
+            progress=not common.quiet,
+        )  # fmt: skip
+    _finish(result, output, as_json, full)
 
 
 @main.command()
@@ -403,7 +429,7 @@ def plan(
         fail("; ".join(needs["problems"]), EXIT_INPUT)
 
 
-def _finish(result: Any, output: str, as_json: bool) -> None:
+def _finish(result: Any, output: str, as_json: bool, full: bool) -> None:
     """Write summary, figures and page next to run.json, show the result, and name the files."""
     from ngramstat.report.summary import summarize
     from ngramstat.runtime.files import atomic_write
@@ -416,8 +442,10 @@ def _finish(result: Any, output: str, as_json: bool) -> None:
         written.append(save_figure(result.plot(), directory / "figures.png"))
     written.append(directory / "report.html")
     _write_page(result, written[-1])
-    _show(result, as_json)
+    _show(result, as_json, full=full)
     click.echo(f"Wrote {', '.join(map(str, written))}", err=as_json)
+    if not (as_json or full):
+        click.echo(f"All numbers: {written[1]}, or --full; pictures: {written[-1]}")
     hint_at_figures()
 
 
@@ -594,12 +622,15 @@ def compare(common: Globals, runs: tuple[str, ...], output: str) -> None:
     type=click.Path(),
     help="Losses of a pretrained model on this text, as `ngramstat read` writes them.",
 )
+@_full_option
+@protocol_option(None)
 @json_option
 @_file_option
 @global_options
 def predict(
     common: Globals,
     run: str,
+    full: bool,
     as_json: bool,
     output: str | None,
     **options: Any,
@@ -609,7 +640,12 @@ def predict(
 
     result = predict_run(run, **options)
     _write(result.to_dict(), output)
-    _show(result, as_json)
+    if as_json:
+        _show(result, as_json)
+    else:
+        from ngramstat.report.summary import summarize_prediction
+
+        click.echo(summarize_prediction(result, full=full))
 
 
 @main.command()
@@ -621,13 +657,18 @@ def predict(
     type=click.Path(),
     help="Directory to write.",
 )
+@_full_option
 @json_option
 @global_options
-def quickstart(common: Globals, output: str, as_json: bool) -> None:
-    """Tokenize and measure the sources of Python's standard library, as an example."""
+def quickstart(common: Globals, output: str, full: bool, as_json: bool) -> None:
+    """Measure a world of known answer, then the sources of Python's standard library."""
+    from ngramstat.quickstart import known_values, standard_library_sources
     from ngramstat.quickstart import quickstart as run_all
-    from ngramstat.quickstart import standard_library_sources
+    from ngramstat.report.known_values import known_values_table
 
+    rows = known_values(threads=common.threads, seed=common.seed)
+    lines = known_values_table([(r.name, r.truth, r.low, r.high) for r in rows], level=0.95)
+    click.echo("\n".join(lines) + "\n", err=as_json)
     sources, unreadable = standard_library_sources()
     if not common.quiet:
         click.echo(
@@ -640,7 +681,7 @@ def quickstart(common: Globals, output: str, as_json: bool) -> None:
         sources=sources,
         **common.of_run(),
     )
-    _finish(result, str(Path(output) / "run"), as_json)
+    _finish(result, str(Path(output) / "run"), as_json, full)
 
 
 main.add_command(synthesize)

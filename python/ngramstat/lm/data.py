@@ -25,6 +25,7 @@ __all__ = [
     "append_classes",
     "document_length",
     "split_corpus",
+    "windows_in_order",
     "windows_of_epoch",
 ]
 
@@ -48,15 +49,18 @@ class Windows:
 
     Attributes
     ----------
-    tokens : (n_windows, T) integers
+    tokens : (n_windows, T) integers, or (n_windows, T + 1) with `given`
     cluster : (n_windows,) int64
         Group of the document that contains the window's first token.
     n_clusters : int
+    given : bool
+        The first token of each row, which is also the last of the row before, is only context.
     """
 
     tokens: NDArray[Any]
     cluster: Ints
     n_clusters: int
+    given: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,8 +109,10 @@ class DataSplit:
         last = first + int(np.searchsorted(sizes, min(tokens, int(sizes[-1])))) + 1
         return self._joined(first, last)
 
-    def windows(self, part: tuple[int, int], context: int, *, max_tokens: int) -> Windows:
-        """Consecutive windows of the first `max_tokens` tokens of a part.
+    def windows(
+        self, part: tuple[int, int], context: int, *, max_tokens: int, given: bool = False
+    ) -> Windows:
+        """Consecutive windows of the first `max_tokens` tokens of a part; see `Windows.given`.
 
         An incomplete last window is dropped, so that every position averages over the same windows.
 
@@ -117,8 +123,8 @@ class DataSplit:
         """
         first, last = part
         tokens = self._joined(first, last)[:max_tokens]
-        n = len(tokens) // context
-        if n == 0:
+        n = (len(tokens) - given) // context
+        if n <= 0:
             raise InputError(
                 f"{self.corpus.path}: {len(tokens)} held-out tokens are less than one context of "
                 f"{context}; use a shorter --context or more data"
@@ -128,7 +134,8 @@ class DataSplit:
         # Counted over the tokens, not over the windows, so that every T has the same groups.
         n_documents = int(np.searchsorted(sizes, len(tokens) - 1, side="right")) + 1
         clusters = min(n_documents, _MAX_CLUSTERS)
-        return Windows(tokens[: n * context].reshape(n, context), document % clusters, clusters)
+        rows = tokens[np.arange(n)[:, None] * context + np.arange(context + given)]
+        return Windows(rows, document % clusters, clusters, given)
 
     def _joined(self, first: int, last: int) -> NDArray[Any]:
         tokens = self.corpus.tokens
@@ -226,3 +233,19 @@ def windows_of_epoch(
     n = -(-length // context)
     starts: Ints = (first + rng.permutation(n) * context) % length
     return starts
+
+
+def windows_in_order(
+    tokens: NDArray[Any], context: int, length: int, batch: int, step: int
+) -> NDArray[Any]:
+    """Windows of a step that follow one another as in the text, (B, `length`).
+
+    They start `context` tokens apart; an epoch is as many full batches as the text has, and the
+    next one begins at its top. `length` is T, or T + 1 with the token before the first target.
+    A text that is shorter than one batch is repeated.
+    """
+    per_epoch = max(1, (len(tokens) - (length - context)) // (context * batch))
+    first = (step % per_epoch) * batch
+    starts = (first + np.arange(batch)) * context
+    windows: NDArray[Any] = tokens[(starts[:, None] + np.arange(length)) % len(tokens)]
+    return windows

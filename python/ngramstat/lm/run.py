@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError, NgramstatError
+from ngramstat.lm.protocol import protocol_of
 from ngramstat.runtime.files import read_arrays, read_json
 
 __all__ = ["MODELS", "Run", "Settings", "TrainingResult", "read_result", "require_torch"]
@@ -25,11 +26,12 @@ Floats = NDArray[np.float64]
 MODELS = ("gpt2", "gpt2-rotary", "llama")
 
 
-def require_torch() -> None:
+def require_torch(purpose: str = "training") -> None:
     """Raises NgramstatError, with the way to install it, unless torch is there."""
     if importlib.util.find_spec("torch") is None:
+        extra = "reader" if purpose == "reading" else "torch"
         raise NgramstatError(
-            "training needs torch, which is not installed: pip install 'ngramstat[torch]'"
+            f"{purpose} needs torch, which is not installed: pip install 'ngramstat[{extra}]'"
         )
 
 
@@ -40,7 +42,7 @@ class Settings:
     Attributes
     ----------
     learning_rate : float
-        Peak value, reached after warm-up; decays to zero as a cosine.
+        Peak value, reached after warm-up; decays as a cosine.
     weight_decay : float
         Applied to matrices, embeddings included.
     epochs : int
@@ -74,6 +76,10 @@ class Run:
     vocab_size : int
     targets : str
         One of `ngramstat.lm.data.TARGETS`.
+    protocol : str
+        One of `ngramstat.lm.protocol.PROTOCOLS`.
+    precision : str
+        Of the products of matrices in training, ``float32`` or ``bfloat16``; weights are float32.
     """
 
     model: str
@@ -85,6 +91,8 @@ class Run:
     data: str
     vocab_size: int
     targets: str = "all"
+    protocol: str = "default"
+    precision: str = "float32"
 
     @property
     def only_last(self) -> bool:
@@ -100,8 +108,9 @@ class Run:
 
     def steps(self, length: int) -> int:
         """Optimiser steps on `length` training tokens."""
-        windows = -(-length // self.context) * self.settings.epochs
-        return -(-windows // self.settings.batch)
+        settings = self.settings
+        rules = protocol_of(self.protocol)
+        return rules.steps(length, self.context, settings.batch, settings.epochs)
 
 
 @dataclass(frozen=True)
@@ -156,6 +165,21 @@ class TrainingResult:
         """L_n for n = 0 .. T - 1, nats per token."""
         losses: Floats = self.losses.sum(axis=0) / self.counts.sum()
         return losses
+
+    @property
+    def errors_by_context(self) -> Floats:
+        """Standard errors of `by_context` over groups of documents, to first order in their sizes.
+
+        NaN if fewer than two groups have windows.
+        """
+        used = self.counts > 0
+        groups = int(used.sum())
+        if groups < 2:
+            return np.full(self.losses.shape[1], np.nan)
+        residuals = self.losses[used] - self.counts[used, None] * self.by_context
+        spread = np.sqrt(groups / (groups - 1) * (residuals**2).sum(axis=0))
+        errors: Floats = spread / self.counts.sum()
+        return errors
 
 
 def read_result(directory: Path, run: Run) -> TrainingResult | None:

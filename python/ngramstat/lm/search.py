@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 from ngramstat.lm.run import Settings
 from ngramstat.lm.shape import SIZES
 
-__all__ = ["Search", "first_guess"]
+__all__ = ["Search", "first_guess", "first_guess_of_paper"]
 
 # At width 64, for AdamW with warm-up and batches of 1k tokens; scales as 1 / sqrt(width).
 _LEARNING_RATE = 3e-3
@@ -41,6 +42,27 @@ _LIMITS = {
 _STEPS = (("learning_rate", 2.0), ("epochs", 2.0), ("weight_decay", 3.0), ("batch", 2.0))
 
 
+# The paper's protocol: AdamW without weight decay, few epochs, small batches. Tokens in one step by
+# the number of training tokens below which they hold: two to eight windows of 128, as its own
+# searches found for 2^16 to 2^24 tokens.
+_PAPER_RATES = (3e-4, 1e-3, 3e-3)
+_PAPER_EPOCHS = (2, 4, 8)
+_PAPER_STEPS = ((1 << 17, 256), (1 << 20, 512))
+_PAPER_LARGEST_STEP = 1024
+_PAPER_BATCHES = (1, 64)
+
+
+def first_guess_of_paper(context: int, tokens: int) -> Settings:
+    """Settings of the paper's protocol to begin with: rate 10^-3, which decays over 4 epochs."""
+    step = next((s for limit, s in _PAPER_STEPS if tokens < limit), _PAPER_LARGEST_STEP)
+    return Settings(
+        learning_rate=_PAPER_RATES[1],
+        weight_decay=0.0,
+        epochs=_PAPER_EPOCHS[1],
+        batch=max(1, round(step / context)),
+    )
+
+
 def first_guess(size: str, context: int, tokens: int, *, only_last: bool = False) -> Settings:
     """Settings to begin with; with one target per window, the largest allowed number of epochs."""
     width = SIZES[size][2]
@@ -61,7 +83,8 @@ def first_guess(size: str, context: int, tokens: int, *, only_last: bool = False
 class Search:
     """Proposes settings for one training set, given the losses of the settings tried before."""
 
-    def __init__(self, start: Settings) -> None:
+    def __init__(self, start: Settings, protocol: str = "default") -> None:
+        self.protocol = protocol
         self.best = start
         self.best_loss = float("inf")
         self.tried: dict[Settings, float] = {}
@@ -91,15 +114,39 @@ class Search:
         at_start = None
         while self.best != at_start:
             at_start = self.best
-            for name, factor in _STEPS:
+            for name, factor in _STEPS if self.protocol == "default" else _PAPER_MOVES:
                 for step in (factor, 1 / factor):
                     before = self.best
-                    while (settings := _moved(self.best, name, step)) is not None:
+                    while (settings := self._moved(name, step)) is not None:
                         yield settings
                         if self.best != settings:
                             break
                     if self.best != before:
                         break
+
+    def _moved(self, name: str, factor: float) -> Settings | None:
+        if self.protocol == "default":
+            return _moved(self.best, name, factor)
+        return _moved_on_grid(self.best, name, factor)
+
+
+# The rate first, then the batch and the time of decay, up and down their grids.
+_PAPER_MOVES = (("learning_rate", 0.5), ("batch", 2.0), ("epochs", 2.0))
+
+
+def _moved_on_grid(settings: Settings, name: str, factor: float) -> Settings | None:
+    """The neighbour on the grid of the paper's protocol, or None at its end."""
+    if name == "batch":
+        value = round(settings.batch * factor)
+        low, high = _PAPER_BATCHES
+        if not low <= value <= high or value == settings.batch:
+            return None
+        return dataclasses.replace(settings, batch=value)
+    grid: tuple[Any, ...] = _PAPER_RATES if name == "learning_rate" else _PAPER_EPOCHS
+    index = grid.index(getattr(settings, name)) + (1 if factor > 1 else -1)
+    if not 0 <= index < len(grid):
+        return None
+    return dataclasses.replace(settings, **{name: grid[index]})
 
 
 def _moved(settings: Settings, name: str, factor: float) -> Settings | None:

@@ -1,5 +1,8 @@
 """A sweep of training runs: growing training sets, tuned settings, a budget of time.
 
+Every training set is trained on once, the smallest first, before any setting is searched. The
+search then goes round all sets, one further setting for each, while the budget lasts; trainings
+with other seeds and the one of a larger model come last.
 A table lists the runs that are done, still to do, and left out because they do not fit the budget.
 Calling the sweep again resumes it. torch is imported when the first run starts.
 """
@@ -7,23 +10,23 @@ Calling the sweep again resumes it. torch is imported when the first run starts.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ngramstat.errors import InputError, check_choice
 from ngramstat.lm.data import TARGETS, DataSplit, Windows
+from ngramstat.lm.pace import Paces, run_seconds
+from ngramstat.lm.protocol import protocol_of
 from ngramstat.lm.run import MODELS, Run, Settings, TrainingResult, read_result
-from ngramstat.lm.search import Search, first_guess
+from ngramstat.lm.search import Search, first_guess, first_guess_of_paper
 from ngramstat.lm.shape import SIZES, size_above
-from ngramstat.runtime.files import read_json, write_csv, write_json
+from ngramstat.lm.weights import keep_best_weights
+from ngramstat.runtime.files import write_csv
 from ngramstat.runtime.progress import Progress
 
 __all__ = ["Record", "Sweep", "TrainingPlan", "loss_of_run"]
-
-# A run takes longer than its steps: checkpoints, and scoring at the end.
-_MARGIN = 1.15
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class TrainingPlan:
         Also train the next larger size once, to check that it gains nothing.
     targets : str
         ``all`` tokens, the ``last`` of every document, or its ``class``.
+    protocol : str
+        One of `ngramstat.lm.protocol.PROTOCOLS`.
     """
 
     models: tuple[str, ...]
@@ -57,12 +62,18 @@ class TrainingPlan:
     trials: int = 6
     capacity: bool = True
     targets: str = "all"
+    protocol: str = "default"
 
     def __post_init__(self) -> None:
         for model in self.models:
             check_choice("model", model, MODELS)
         check_choice("targets", self.targets, TARGETS)
         check_choice("size", self.size, SIZES)
+        if not protocol_of(self.protocol).start_symbol and self.targets != "all":
+            raise InputError(
+                f"protocol {self.protocol}: its windows run through the whole text, so all tokens "
+                f"are targets; with targets {self.targets} use the default protocol"
+            )
         if not self.models or not self.contexts or not self.tokens:
             raise InputError("a sweep needs at least one model, one context and one size")
         if min(self.seeds, self.trials) < 1:
@@ -152,6 +163,10 @@ class Sweep:
     settled: dict[tuple[str, int, int], bool] = field(default_factory=dict)
     _spent: float = 0.0
     _windows: dict[int, tuple[Windows, Windows]] = field(default_factory=dict)
+    _expected: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._paces = Paces(self.directory)
 
     def held_out(self, context: int) -> tuple[Windows, Windows]:
         """Windows for tuning and for measuring.
@@ -163,10 +178,13 @@ class Sweep:
         """
         if context not in self._windows:
             split = self.split
-            self._windows[context] = (
-                split.windows(split.tuning, context, max_tokens=self.tuning_tokens),
-                split.windows(split.measuring, context, max_tokens=self.measuring_tokens),
+            given = not protocol_of(self.plan.protocol).start_symbol
+            parts = ((split.tuning, self.tuning_tokens), (split.measuring, self.measuring_tokens))
+            tuning, measuring = (
+                split.windows(part, context, max_tokens=tokens, given=given)
+                for part, tokens in parts
             )
+            self._windows[context] = (tuning, measuring)
         return self._windows[context]
 
     def run(self) -> list[Record]:
@@ -191,33 +209,62 @@ class Sweep:
             run = self._make(cell, self._guess(cell), 0)
             self.records.append(Record(run, "search", status, guesses[cell]))
         self._write_table()
-        best = self._search_all(affordable, guesses)
-        self._check_capacity(best)
+        best = self._search_all(sorted(affordable, key=lambda cell: cell.tokens))
         for seed in range(1, self.plan.seeds):
             for cell in sorted(affordable, key=lambda c: c.tokens):
                 self._try(self._make(cell, best[cell][0], seed), "seed")
+        self._check_capacity(best)
         self._write_table()
+        keep_best_weights(self.directory / "runs", _kinds_and_losses(self.records))
         return self.records
 
-    def _search_all(
-        self, cells: Sequence[_Cell], guesses: dict[_Cell, float]
-    ) -> dict[_Cell, tuple[Settings, float]]:
-        """Best settings and tuning loss of every cell, from the smallest training set up."""
-        best: dict[_Cell, tuple[Settings, float]] = {}
-        for number, cell in enumerate(cells):
-            reserved = sum(guesses[later] for later in cells[number + 1 :])
-            start = self._guess(cell)
-            before = cells[number - 1] if number else None
-            if before and (before.model, before.context) == (cell.model, cell.context):
-                scaled = self._scaled(best[before][0], before, cell)
-                # If these settings need too many epochs for the budget, start from the guess:
-                # better a worse start than a missing size.
-                if self._fits(self._cost(self._make(cell, scaled, 0)) + reserved):
-                    start = scaled
-            best[cell] = self._search(cell, start, reserved)
-        return best
+    def _search_all(self, cells: Sequence[_Cell]) -> dict[_Cell, tuple[Settings, float]]:
+        """Best settings and tuning loss of every cell, which are given by ascending P.
+
+        One training for each, then rounds of one further setting for each, where it still fits.
+        """
+        searches = {cell: Search(self._guess(cell), self.plan.protocol) for cell in cells}
+        going = list(cells)
+        for _ in range(self.plan.trials):
+            going = [cell for cell in going if self._search_once(cell, searches)]
+        for cell, search in searches.items():
+            settled = search.propose() is None
+            self.settled[cell.model, cell.context, cell.tokens] = settled
+        return {cell: (search.best, search.best_loss) for cell, search in searches.items()}
+
+    def _search_once(self, cell: _Cell, searches: dict[_Cell, Search]) -> bool:
+        """Train a cell with one further setting; False if none is left or it does not fit."""
+        search = searches[cell]
+        settings = self._hint(cell, searches) or search.propose()
+        if settings is None:
+            return False
+        run = self._make(cell, settings, 0)
+        if not search.tried:
+            self.records = [r for r in self.records if not (r.run == run and r.status == "to do")]
+        result = self._try(run, "search")
+        if result is None:
+            return False
+        search.report(settings, result.tuning_loss)
+        return True
+
+    def _hint(self, cell: _Cell, searches: dict[_Cell, Search]) -> Settings | None:
+        """Settings that are better than the first guess on the next smaller training set."""
+        if not searches[cell].tried:
+            return None
+        same = [c for c in searches if (c.model, c.context) == (cell.model, cell.context)]
+        smaller = [c for c in same if c.tokens < cell.tokens]
+        if not smaller:
+            return None
+        before = max(smaller, key=lambda c: c.tokens)
+        best = searches[before].best
+        if best == self._guess(before):
+            return None
+        scaled = self._scaled(best, before, cell)
+        return None if scaled in searches[cell].tried else scaled
 
     def _guess(self, cell: _Cell) -> Settings:
+        if self.plan.protocol == "paper":
+            return first_guess_of_paper(cell.context, cell.tokens)
         only_last = self.plan.targets != "all"
         return first_guess(cell.size, cell.context, cell.tokens, only_last=only_last)
 
@@ -243,23 +290,6 @@ class Sweep:
             )
         return [cell for cell in cells if cell in affordable]
 
-    def _search(self, cell: _Cell, start: Settings, reserved: float) -> tuple[Settings, float]:
-        """The best settings and their tuning loss."""
-        search = Search(start)
-        first = self._make(cell, self._guess(cell), 0)
-        self.records = [r for r in self.records if not (r.run == first and r.status == "to do")]
-        for _ in range(self.plan.trials):
-            settings = search.propose()
-            if settings is None:
-                break
-            run = self._make(cell, settings, 0)
-            result = self._try(run, "search", reserved if search.tried else 0.0)
-            if result is None:
-                break
-            search.report(settings, result.tuning_loss)
-        self.settled[cell.model, cell.context, cell.tokens] = search.propose() is None
-        return search.best, search.best_loss
-
     def _check_capacity(self, best: dict[_Cell, tuple[Settings, float]]) -> None:
         """Train the next larger model on the largest training set, with the best settings there."""
         larger = size_above(self.plan.size)
@@ -274,12 +304,12 @@ class Sweep:
         settings = dataclasses.replace(settings, learning_rate=settings.learning_rate * ratio)
         self._try(self._make(other, settings, 0), "capacity")
 
-    def _try(self, run: Run, purpose: str, reserved: float = 0.0) -> TrainingResult | None:
-        """Train a run if that leaves `reserved` seconds of the budget."""
+    def _try(self, run: Run, purpose: str) -> TrainingResult | None:
+        """Train a run if it fits the budget."""
         folder = self.directory / "runs" / run.key
         done = read_result(folder, run)
         cost = self._cost(run) if done is None else 0.0
-        if done is None and not self._fits(cost + reserved):
+        if done is None and not self._fits(cost):
             self.records.append(Record(run, purpose, "left out", cost))
             return None
         record = Record(run, purpose, "to do", cost, done)
@@ -298,6 +328,7 @@ class Sweep:
         assert record.result is not None
         record.status = "diverged" if record.result.diverged else "done"
         self._spent += record.result.seconds
+        self._expected += self._cost(run)
         return record.result
 
     def _title(self, run: Run) -> str:
@@ -307,41 +338,42 @@ class Sweep:
         return f"run {number}{used}: {run.model} {run.size} T={run.context} P={run.tokens:,}"
 
     def _fits(self, seconds: float) -> bool:
-        return self.budget is None or self._spent + seconds <= self.budget
+        """Whether a run of so many expected seconds fits, if runs go on as slowly as so far."""
+        if self.budget is None:
+            return True
+        slower = max(1.0, self._spent / self._expected) if self._expected else 1.0
+        return self._spent + slower * seconds <= self.budget
 
     def _make(self, cell: _Cell, settings: Settings, seed: int) -> Run:
-        return Run(
+        run = Run(
             cell.model, cell.size, cell.context, cell.tokens, self.seed + seed, settings, self.data,
-            self.split.corpus.vocab_size, self.plan.targets,
+            self.split.corpus.vocab_size, self.plan.targets, self.plan.protocol,
         )  # fmt: skip
+        return dataclasses.replace(run, precision=self._paces.of(run, self.device)[0])
 
     def _cost(self, run: Run) -> float:
         """Expected seconds of a run, from the measured speed of a few steps."""
-        # A forward pass takes about a third of a training step; 24 evaluations make 8 passes.
-        evaluated = 8 * self.tuning_tokens + self.measuring_tokens / 3
-        return _MARGIN * self._pace(run) * (run.tokens * run.settings.epochs + evaluated)
-
-    def _pace(self, run: Run) -> float:
-        """Seconds per token, measured once for an output directory."""
-        path = self.directory / "pace.json"
-        known = read_json(path) if path.exists() else {}
-        kind = f"{run.model} {run.size} T={run.context} on {self.device}"
-        if not isinstance(known, dict) or not isinstance(known.get(kind, 0.0), float):
-            raise InputError(f"{path}: not a table of speeds; remove it to measure them again")
-        if kind not in known:
-            from ngramstat.lm.train import seconds_per_token
-
-            known[kind] = seconds_per_token(run, device=self.device)
-            write_json(path, known)
-        return float(known[kind])
+        return run_seconds(
+            self._paces.of(run, self.device)[1], run.tokens, run.settings.epochs,
+            tuning=self.tuning_tokens, measuring=self.measuring_tokens,
+        )  # fmt: skip
 
     def _write_table(self) -> None:
         header = (
             "status", "purpose", "model", "size", "context", "tokens", "seed", "learning_rate",
-            "weight_decay", "epochs", "batch", "tuning_loss", "held_out", "best_step", "steps",
-            "seconds", "run",
+            "weight_decay", "epochs", "batch", "protocol", "precision", "tuning_loss", "held_out",
+            "best_step", "steps", "seconds", "run",
         )  # fmt: skip
         write_csv(self.directory / "runs.csv", header, map(_row, self.records))
+
+
+def _kinds_and_losses(records: Sequence[Record]) -> Iterator[tuple[Any, str, float]]:
+    """Model, size, T and P of every finished run, its name and its tuning loss."""
+    for record in records:
+        run, result = record.run, record.result
+        if result is not None and not result.diverged:
+            kind = (run.model, run.size, run.context, run.tokens)
+            yield kind, run.key, result.tuning_loss
 
 
 def _row(record: Record) -> list[Any]:
@@ -349,6 +381,7 @@ def _row(record: Record) -> list[Any]:
     row: list[Any] = [
         record.status, record.purpose, run.model, run.size, run.context, run.tokens, run.seed,
         settings.learning_rate, settings.weight_decay, settings.epochs, settings.batch,
+        run.protocol, run.precision,
     ]  # fmt: skip
     if result is None:
         row += ["", "", "", "", f"{record.expected_seconds:.0f} expected"]

@@ -25,38 +25,43 @@ from torch.nn.functional import cross_entropy
 
 from ngramstat.errors import InputError
 from ngramstat.kernels import build_info
-from ngramstat.lm.data import DataSplit, Windows, windows_of_epoch
+from ngramstat.lm.data import DataSplit, Windows, windows_in_order, windows_of_epoch
 from ngramstat.lm.models import build, parameters_without_embeddings
+from ngramstat.lm.protocol import protocol_of
 from ngramstat.lm.run import Run, TrainingResult, read_result
 from ngramstat.lm.shape import shape_of
+from ngramstat.lm.weights import save_weights
 from ngramstat.runtime.files import atomic_write, write_arrays, write_csv, write_json
 from ngramstat.version import __version__
 
 __all__ = [
+    "default_precision",
     "device_of",
+    "faster_precision",
     "held_out_losses",
     "loss_of",
+    "next_token_losses",
     "seconds_per_token",
     "set_threads",
     "train",
+    "training_tokens",
 ]
 
 Floats = NDArray[np.float64]
 
-_BETAS = (0.9, 0.95)
 _CLIP = 1.0
-# The learning rate rises to its peak over this fraction of all steps, at most _MAX_WARM_UP of them.
-_WARM_UP_FRACTION, _MAX_WARM_UP = 0.05, 200
-# Evaluations of the tuning loss in one run; the run ends once this many since the smallest loss
-# were worse than it.
+# Evaluations of the tuning loss in one run; where the protocol stops early, the run ends once this
+# many since the smallest loss were worse than it.
 _EVALUATIONS, _PATIENCE = 24, 4
 # A smaller rise of the tuning loss, in nats, does not count as worse: it is not yet overfitting.
 _RISE = 1e-3
 _CHECKPOINT_SECONDS = 60.0
-# Logits in memory at a time while scoring.
-_MAX_LOGITS = 1 << 25
+# Logits in memory at a time while scoring, on a GPU and on a CPU, where they should stay in cache.
+_MAX_LOGITS, _MAX_LOGITS_CPU = 1 << 25, 1 << 21
 # The time of a step is measured on at most this many tokens, for about this many seconds.
 _TIMED_TOKENS, _TIMED_SECONDS = 4096, 0.5
+# bfloat16 is used on a CPU if a step takes less than this fraction of its time in float32.
+_MIN_SAVING = 0.9
 
 
 def loss_of(model: Callable[[Tensor], Tensor], targets: Tensor, start: int) -> Tensor:
@@ -69,25 +74,64 @@ def _logits(model: Callable[[Tensor], Tensor], targets: Tensor, start: int) -> T
     return model(torch.cat([before, targets[:, :-1]], dim=1))
 
 
+def next_token_losses(model: Callable[[Tensor], Tensor], windows: Tensor) -> Tensor:
+    """-ln p of the tokens after the first of the windows (B, T + 1), given those before; (B, T)."""
+    return _losses(model(windows[:, :-1]), windows[:, 1:])
+
+
 def _losses(logits: Tensor, targets: Tensor) -> Tensor:
-    flat = cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
-    return flat.view(targets.shape)
+    flat, ids = logits.flatten(0, 1), targets.reshape(-1)
+    if flat.device.type == "cpu" and torch.is_grad_enabled():
+        losses: Tensor = _CrossEntropy.apply(flat, ids)  # type: ignore[no-untyped-call]
+    else:
+        losses = cross_entropy(flat.float(), ids, reduction="none")
+    return losses.view(targets.shape)
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """-ln p of each target under its row of logits, in float32, with few passes over the logits.
+
+    With thousands of items in the vocabulary, the logits are most of what a small model handles.
+    """
+
+    @staticmethod
+    def forward(context: Any, logits: Tensor, targets: Tensor) -> Tensor:
+        values = logits.to(torch.float32, copy=True)
+        norms = values.logsumexp(dim=-1, keepdim=True)
+        losses = (norms - values.gather(-1, targets[:, None])).squeeze(-1)
+        context.save_for_backward(values.sub_(norms).exp_(), targets)
+        context.dtype = logits.dtype
+        return losses
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        probabilities, targets = context.saved_tensors
+        result = probabilities * gradient[:, None]
+        result.scatter_add_(-1, targets[:, None], -gradient[:, None])
+        return result.to(context.dtype), None
 
 
 @torch.no_grad()
 def held_out_losses(
-    model: nn.Module, windows: Windows, *, start: int, device: str
+    model: nn.Module, windows: Windows, *, start: int, device: str, precision: str | None = None
 ) -> tuple[Floats, NDArray[np.int64]]:
-    """Sums of -ln p by group and position, (n_clusters, T), and `TrainingResult.errors`."""
-    n, context = windows.tokens.shape
+    """Sums of -ln p by group and position, (n_clusters, T), and `TrainingResult.errors`.
+
+    `start` is the id of the start symbol, which is put before windows that do not hold the token
+    before them.
+    """
+    n = len(windows.tokens)
+    context = windows.tokens.shape[1] - windows.given
     sums = np.zeros((windows.n_clusters, context))
     errors = np.zeros(windows.n_clusters, np.int64)
-    batch = max(1, _MAX_LOGITS // (context * start))
+    max_logits = _MAX_LOGITS if device.startswith("cuda") else _MAX_LOGITS_CPU
+    batch = max(1, max_logits // (context * start))
     model.eval()
     for first in range(0, n, batch):
         part = _as_tensor(windows.tokens[first : first + batch], device)
-        with _precision(device):
-            logits = _logits(model, part, start)
+        with _autocast(device, precision or default_precision(device)):
+            logits = model(part[:, :-1]) if windows.given else _logits(model, part, start)
+        part = part[:, int(windows.given) :]
         losses = _losses(logits, part)
         wrong = logits[:, -1].argmax(dim=-1) != part[:, -1]
         groups = windows.cluster[first : first + batch]
@@ -116,8 +160,8 @@ def train(
     tuning, measuring : Windows
         Windows that decide when to stop, and windows that the result is measured on.
     directory : Path
-        Used by this run only: run.json, log.csv, checkpoint.pt during training, losses.npz at the
-        end.
+        Used by this run only: run.json, log.csv, checkpoint.pt during training, losses.npz and
+        weights.npz at the end.
     device : str
     progress : object with ``advance(tokens)`` and ``show_value(text)``, optional
 
@@ -142,7 +186,8 @@ def train(
     }  # fmt: skip
     content = {"run": dataclasses.asdict(run), "environment": environment}
     write_json(directory / "run.json", content)
-    trainer = _Trainer(run, split.training(run.tokens), tuning, directory, device)
+    tokens = training_tokens(run, split)
+    trainer = _Trainer(run, tokens, tuning, directory, device)
     trainer.train(progress)
     counts = np.bincount(measuring.cluster, minlength=measuring.n_clusters)
     losses = np.full((measuring.n_clusters, run.context), math.nan)
@@ -151,8 +196,9 @@ def train(
         losses, errors = held_out_losses(
             trainer.best_model(), measuring, start=run.vocab_size, device=device
         )
+        save_weights(directory, trainer.best, split)
     result = TrainingResult(
-        tokens=len(trainer.tokens),
+        tokens=len(tokens) - protocol_of(run.protocol).first_context,
         tuning_loss=trainer.state.best_loss,
         best_step=trainer.state.best_step,
         steps=trainer.state.step,
@@ -170,6 +216,14 @@ def train(
     return result
 
 
+def training_tokens(run: Run, split: DataSplit) -> NDArray[Any]:
+    """The tokens that a run is trained on: whole documents, or cut to P + 1 by the protocol."""
+    rules = protocol_of(run.protocol)
+    if rules.start_symbol:
+        return split.training(run.tokens)
+    return split.training(run.tokens + 1)[: run.tokens + 1]
+
+
 def seconds_per_token(run: Run, *, device: str) -> float:
     """Seconds per token of a training step, measured on random tokens."""
     shape = shape_of(run.size, run.vocab_size, run.context)
@@ -182,19 +236,45 @@ def seconds_per_token(run: Run, *, device: str) -> float:
         batch = max(1, min(batch, _TIMED_TOKENS // run.context))
     tokens = np.random.default_rng(0).integers(run.vocab_size, size=(batch, run.context))
     targets = _as_tensor(tokens, device)
-    steps, seconds = 0, 0.0
-    while steps < 3 or (seconds < _TIMED_SECONDS and steps < 50):
+    steps = 0
+    seconds: list[float] = []
+    while steps < 4 or (sum(seconds) < _TIMED_SECONDS and steps < 50):
         started = time.monotonic()
-        with _precision(device):
+        with _autocast(device, run.precision):
             loss = loss_of(forward, targets, shape.start).mean()
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         optimizer.step()
         loss.item()
         # The first step is a warm-up and is not counted.
-        seconds += time.monotonic() - started if steps else 0.0
+        if steps:
+            seconds.append(time.monotonic() - started)
         steps += 1
-    return seconds / (steps - 1) / targets.numel()
+    # The median is hardly changed by other work that comes in between.
+    return float(np.median(seconds)) / targets.numel()
+
+
+def faster_precision(run: Run, *, device: str) -> tuple[str, float]:
+    """The precision in which a run trains fastest, and its seconds per token.
+
+    On a GPU that is bfloat16 if the GPU has it. On a CPU that multiplies bfloat16 in hardware both
+    are timed, and bfloat16 is taken if it saves a tenth of the time at least.
+    """
+    precision = default_precision(device)
+    speed = seconds_per_token(dataclasses.replace(run, precision=precision), device=device)
+    if device == "cpu" and _multiplies_bfloat16():
+        other = dataclasses.replace(run, precision="bfloat16")
+        seconds = seconds_per_token(other, device=device)
+        if seconds < _MIN_SAVING * speed:
+            return "bfloat16", seconds
+    return precision, speed
+
+
+def _multiplies_bfloat16() -> bool:
+    """Whether the CPU has instructions that multiply bfloat16: AMX or AVX512-BF16."""
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    tests = [getattr(torch.cpu, name, None) for name in names]
+    return any(test is not None and test() for test in tests)
 
 
 def set_threads(threads: int) -> None:
@@ -227,6 +307,7 @@ class _Trainer:
         self.model = build(run.model, shape, seed=run.seed).to(device)
         self.forward = _compiled(self.model, device)
         self.start = shape.start
+        self.rules = protocol_of(run.protocol)
         self.optimizer = self._make_optimizer()
         self.steps = run.steps(len(tokens))
         self.evaluation_steps = _evaluation_steps(self.steps)
@@ -246,7 +327,7 @@ class _Trainer:
                 {"params": others, "weight_decay": 0.0},
             ],
             lr=settings.learning_rate,
-            betas=_BETAS,
+            betas=self.rules.betas,
             fused=True,
         )
 
@@ -287,20 +368,18 @@ class _Trainer:
         self._write_log()
 
     def _set_rate(self, step: int) -> float:
-        warm = min(max(1, round(_WARM_UP_FRACTION * self.steps)), _MAX_WARM_UP)
-        if step < warm:
-            scale = (step + 1) / warm
-        else:
-            scale = 0.5 * (1 + math.cos(math.pi * (step - warm) / max(self.steps - warm, 1)))
-        rate = self.run.settings.learning_rate * scale
+        rate = self.run.settings.learning_rate * self.rules.rate(step, self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         return rate
 
     def _step(self) -> Tensor:
         targets = _as_tensor(self._batch(self.state.step), self.device)
-        with _precision(self.device):
-            losses = loss_of(self.forward, targets, self.start)
+        with _autocast(self.device, self.run.precision):
+            if self.rules.start_symbol:
+                losses = loss_of(self.forward, targets, self.start)
+            else:
+                losses = next_token_losses(self.forward, targets)
             loss = (losses[:, -1] if self.run.only_last else losses).mean()
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -309,8 +388,14 @@ class _Trainer:
         return loss.detach()
 
     def _batch(self, step: int) -> NDArray[Any]:
-        """Windows of a step, (B, T); batches run on from one epoch into the next."""
+        """Windows of a step, (B, T), or (B, T + 1) without a start symbol.
+
+        Shuffled batches run on from one epoch into the next.
+        """
         context, batch = self.run.context, self.run.settings.batch
+        if self.rules.in_order:
+            length = context + self.rules.first_context
+            return windows_in_order(self.tokens, context, length, batch, step)
         per_epoch = -(-len(self.tokens) // context)
         first, last = step * batch, min((step + 1) * batch, per_epoch * self.run.settings.epochs)
         starts = np.concatenate(
@@ -335,7 +420,10 @@ class _Trainer:
     def _evaluate(self) -> float:
         """The tuning loss now; keeps the weights of the smallest, and decides when to stop."""
         state = self.state
-        sums, _ = held_out_losses(self.model, self.tuning, start=self.start, device=self.device)
+        sums, _ = held_out_losses(
+            self.model, self.tuning, start=self.start, device=self.device,
+            precision=self.run.precision,
+        )  # fmt: skip
         by_context = sums.sum(axis=0) / len(self.tuning.tokens)
         loss = float(by_context[-1] if self.run.only_last else by_context.mean())
         if loss < state.best_loss:
@@ -343,7 +431,8 @@ class _Trainer:
             self.best = copy.deepcopy(self.model.state_dict())
         elif loss > state.best_loss + _RISE:
             state.worse += 1
-        state.ended = state.step >= self.steps or state.worse >= _PATIENCE
+        state.ended = state.step >= self.steps
+        state.ended |= self.rules.stops_early and state.worse >= _PATIENCE
         return loss
 
     def _save(self) -> None:
@@ -397,10 +486,15 @@ def _compiled(model: nn.Module, device: str) -> Callable[[Tensor], Tensor]:
     return compiled
 
 
-def _precision(device: str) -> torch.autocast:
-    """bfloat16 on a GPU that supports it, otherwise full precision."""
+def default_precision(device: str) -> str:
+    """bfloat16 on a GPU that supports it, otherwise float32."""
     capable = device.startswith("cuda") and torch.cuda.is_bf16_supported()
-    return torch.autocast("cuda" if capable else "cpu", dtype=torch.bfloat16, enabled=capable)
+    return "bfloat16" if capable else "float32"
+
+
+def _autocast(device: str, precision: str) -> torch.autocast:
+    enabled = precision == "bfloat16"
+    return torch.autocast(device.partition(":")[0], dtype=torch.bfloat16, enabled=enabled)
 
 
 def device_of(name: str | None) -> str:

@@ -18,9 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.exponents.entropy_bounds import gamma_bounds
+from ngramstat.exponents.raw_gamma import raw_gamma
 from ngramstat.prediction.learner_curves import LearnerCurves
 from ngramstat.prediction.measured import alpha_of_losses, lower_envelope
-from ngramstat.prediction.user_curves import counted_curves, losses_of_all_contexts, raw_gamma
+from ngramstat.prediction.user_curves import (
+    counted_curves,
+    gamma_at_largest,
+    losses_of_all_contexts,
+)
 from ngramstat.results import (
     RUNGS,
     AlternativeKind,
@@ -37,6 +42,9 @@ Floats = NDArray[np.float64]
 
 # Contexts whose entropies counts bound usefully: those of the paper's fit on WikiText-103.
 _BOUNDS_WINDOW = (1, 3)
+# A pretrained model is not limited by this text, so its losses show H(n) as far as horizons reach:
+# to some tens of tokens (docs/theory.md 2.1).
+_READER_WINDOW = (1, 63)
 # Stages and windows of a beta that does not pass its checks: any of them may be the one that holds.
 _OTHER_BETAS = (
     AlternativeKind.FIRST_STAGE,
@@ -44,6 +52,8 @@ _OTHER_BETAS = (
     AlternativeKind.WINDOW_RANGE,
     AlternativeKind.BREAK_RANGE,
 )
+# Fits to the first lags of a decay.
+_EARLY_BETAS = (AlternativeKind.BEFORE_BREAK, AlternativeKind.HALF_WINDOW)
 _COUNTED = "the counted learner (a mixture of n-grams)"
 
 
@@ -54,6 +64,7 @@ def answer_of(
     limits: Exponent,
     curves: Sequence[LearnerCurves] = (),
     reader: LearnerCurves | None = None,
+    against: Sequence[str] = (),
     next_steps: Sequence[str] = (),
 ) -> Answer:
     """The best answer that both halves of a run and losses of models allow.
@@ -68,10 +79,15 @@ def answer_of(
         Of models trained on this text.
     reader : LearnerCurves, optional
         Losses of a pretrained model on this text.
+    against : sequence of str
+        Conditions of the theory that fail on this corpus, whatever the learner.
     next_steps : sequence of str
         What would take the answer a rung higher.
     """
     beta = correlations.beta
+    if against:
+        reasons = [*against] if beta.reason is None else [beta.reason, *against]
+        beta = replace(beta, reportable=False, reason="; ".join(reasons))
     trained = sorted((_trained(c, beta) for c in curves), key=_preference)
     bounds = _bounds(entropies, beta)
     counted = _counted(entropies, beta)
@@ -86,7 +102,7 @@ def answer_of(
     best = usable[0] if usable else _shown_alone(counted)
     return Answer(
         **{f.name: getattr(best, f.name) for f in fields(Answer) if hasattr(best, f.name)},
-        because=tuple(_because(best, correlations, entropies, counted)),
+        because=tuple(_because(best, beta, counted)),
         next=tuple(next_steps),
         rungs=tuple([best] * (not usable) + found),
     )
@@ -97,15 +113,25 @@ def answer_of(
 
 def _trained(curves: LearnerCurves, beta: Exponent) -> Rung:
     """gamma of the largest training set, checked on the slope that the losses show."""
-    tokens, gamma = raw_gamma(curves.table, level=beta.level)
+    tokens, gamma = gamma_at_largest(curves.table, level=beta.level)
     shown = _shown(*losses_of_all_contexts(curves.table), beta.level)
     return _checked(_ratio("curves", curves.name, gamma, beta, tokens), shown)
 
 
 def _of_reader(reader: LearnerCurves, beta: Exponent) -> Rung:
-    tokens, gamma = raw_gamma(reader.table, level=beta.level)
-    known = None if tokens is None or math.isnan(tokens) else tokens
-    return _ratio("reader", reader.name, gamma, beta, known)
+    """gamma over the contexts that learners of this text may come to use, some tens of tokens."""
+    table = reader.table
+    used = table.context >= 1
+    tokens = float(table.tokens[0])
+    last = min(int(table.context.max()), _READER_WINDOW[1])
+    gamma = raw_gamma(
+        table.context[used],
+        table.loss[used],
+        errors=None if table.error is None else table.error[used],
+        window=(_READER_WINDOW[0], max(last, _READER_WINDOW[0] + 1)),
+        level=beta.level,
+    )
+    return _ratio("reader", reader.name, gamma, beta, None if math.isnan(tokens) else tokens)
 
 
 def _counted(entropies: EntropyResult, beta: Exponent) -> Rung:
@@ -179,20 +205,28 @@ def _shown_alone(counted: Rung) -> Rung:
         level=counted.level,
         tokens=counted.tokens,
         protocol="measured",
-        reportable=False,
-        reason="no prediction is possible: this is the slope that the losses of the counted "
-        "learner show",
+        reportable=counted.shown_reportable,
+        reason=None if counted.shown_reportable else "its losses do not fall as one power law",
         shown=counted.shown,
         shown_low=counted.shown_low,
         shown_high=counted.shown_high,
         shown_tokens=counted.shown_tokens,
+        shown_reportable=counted.shown_reportable,
     )
 
 
 def beta_range(beta: Exponent) -> tuple[float, float] | None:
-    """The total interval of beta; with that of all its stages and windows if it is not reportable.
+    """The total interval of beta, and where it is not reportable, what else it may be.
 
-    None where beta has no interval.
+    Of a beta that does not pass its checks any stage or window may be the one that holds, so their
+    estimates belong to the range. Where that reaches zero, as in documents whose later parts decay
+    no further, the early part of the decay is all that a learner of limited horizon can use: the
+    range is then that of the fits to the first lags alone.
+
+    Returns
+    -------
+    (float, float) or None
+        None where beta has no interval.
     """
     if beta.low is None or beta.high is None:
         return None
@@ -200,9 +234,17 @@ def beta_range(beta: Exponent) -> tuple[float, float] | None:
     if not beta.reportable:
         if beta.parts is not None and beta.parts.window is not None:
             ends += beta.parts.window
-        for other in beta.alternatives_of(*_OTHER_BETAS):
-            ends += [end for end in (other.low, other.value, other.high) if end is not None]
+        ends += _ends(beta, _OTHER_BETAS)
+        early = _ends(beta, _EARLY_BETAS)
+        if min(ends) <= 0 < min(early, default=0.0):
+            ends = early
     return min(ends), max(ends)
+
+
+def _ends(beta: Exponent, kinds: Sequence[AlternativeKind]) -> list[float]:
+    """All estimates and interval ends of these alternatives."""
+    others = beta.alternatives_of(*kinds)
+    return [end for o in others for end in (o.low, o.value, o.high) if end is not None]
 
 
 def ratio_interval(
@@ -284,6 +326,7 @@ def _checked(rung: Rung, shown: Exponent) -> Rung:
         shown_low=shown.low,
         shown_high=shown.high,
         shown_tokens=shown.window,
+        shown_reportable=shown.reportable,
         agrees=agrees,
         reportable=rung.reportable and agrees is not False,
         reason=reason,
@@ -303,11 +346,9 @@ def _is_finite(rung: Rung) -> bool:
 # --- in words ----------------------------------------------------------------------------------
 
 
-def _because(
-    best: Rung, correlations: CorrelationResult, entropies: EntropyResult, counted: Rung
-) -> list[str]:
+def _because(best: Rung, beta: Exponent, counted: Rung) -> list[str]:
     """What the answer rests on, and what weakens it."""
-    sentences = [_basis(best, correlations.beta, entropies)]
+    sentences = [_basis(best, beta)]
     if best.agrees is not None:
         sentences.append(_agreement(best))
     if not best.reportable and best.protocol != "measured" and best.agrees is not False:
@@ -319,7 +360,7 @@ def _because(
     return sentences
 
 
-def _basis(best: Rung, beta: Exponent, entropies: EntropyResult) -> str:
+def _basis(best: Rung, beta: Exponent) -> str:
     if best.protocol == "measured":
         return (
             f"beta cannot be used here ({beta.reason or 'its interval reaches zero'}), so that "
@@ -330,7 +371,8 @@ def _basis(best: Rung, beta: Exponent, entropies: EntropyResult) -> str:
     assert betas is not None
     assert best.window is not None
     correlation = (
-        f"correlations fall with distance as t^-beta, beta {betas[0]:.2f} to {betas[1]:.2f}"
+        f"correlations between tokens fall with their distance with an exponent beta of "
+        f"{betas[0]:.2f} to {betas[1]:.2f}; alpha = gamma / (2 beta)"
     )
     contexts = f"{best.window[0]:g} to {best.window[1]:g} tokens of context"
     if best.rung == "counts":
@@ -338,14 +380,15 @@ def _basis(best: Rung, beta: Exponent, entropies: EntropyResult) -> str:
         assert best.high is not None
         gammas = [best.low * 2 * betas[1], best.high * 2 * betas[0]]
         return (
-            f"Counts and held-out losses leave gamma between {gammas[0]:.2f} and {gammas[1]:.2f} "
-            f"(entropy after {contexts}); {correlation}."
+            f"Counting proves only a range: over {contexts} the entropy of the next token falls "
+            f"with an exponent gamma of {gammas[0]:.2f} to {gammas[1]:.2f}, and {correlation}."
         )
     size = "" if best.tokens is None else f" after {best.tokens:.3g} training tokens"
     assert best.alpha is not None
     gamma = best.alpha * 2 * (beta.value or math.nan)
     return (
-        f"The loss of {best.learner}{size} falls as n^-{gamma:.3f} over {contexts}; {correlation}."
+        f"The loss of {best.learner}{size} falls over {contexts} with an exponent gamma of "
+        f"{gamma:.3f}, and {correlation}."
     )
 
 
@@ -360,8 +403,10 @@ def _predicted_and_shown(rung: Rung) -> str:
     assert rung.shown is not None
     assert rung.shown_tokens is not None
     span = f"{rung.shown_tokens[0]:.3g} to {rung.shown_tokens[1]:.3g} tokens"
-    predicted = "none" if rung.alpha is None else f"{rung.alpha:.3f}"
-    return (
-        f"predicted {predicted}, and its losses fall with {rung.shown:.3f} "
-        f"[{rung.shown_low:.3f}, {rung.shown_high:.3f}] from {span}"
-    )
+    predicted = "nothing" if rung.alpha is None else f"{rung.alpha:.3f}"
+    if rung.alpha is not None and not rung.reportable:
+        predicted = f"({predicted})"
+    shown = f"{rung.shown:.3f} [{rung.shown_low:.3f}, {rung.shown_high:.3f}]"
+    if not rung.shown_reportable:
+        shown = f"({shown})"
+    return f"predicted is {predicted}, and its losses fall with {shown} from {span}"

@@ -1,9 +1,13 @@
-"""Reader of learning curves: losses of a user's own models by context and training tokens.
+"""Files of losses: learning curves of a user's models, and the losses of one pretrained model.
 
 CSV with a header, or JSON (a list of objects, or an object of equally long lists), with the columns
 ``context``, ``tokens`` and ``loss`` and optionally ``seed`` and ``error`` (a standard error).
 Losses are in nats per token. Rows may come in any order. Rows with the same context and number of
 tokens are replicates: they are averaged, and their spread gives the standard error.
+
+The losses of one pretrained model, as `ngramstat read` writes them, have one row for each context.
+Their ``tokens`` may be empty, because few models say how many tokens they were trained on; an
+optional column ``learner`` names the model.
 
 A column ``parameters`` says how large each model is. Curves are then those of the best size at
 every number of tokens, and `read_model_sizes` returns the losses of all sizes.
@@ -16,6 +20,7 @@ import io
 import math
 from collections.abc import Mapping
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +30,7 @@ from ngramstat.errors import InputError
 from ngramstat.results import CurveTable
 from ngramstat.runtime.files import read_json, reason, regular_file_size
 
-__all__ = ["read_curves", "read_model_sizes"]
+__all__ = ["read_curves", "read_model_sizes", "read_reader_curve"]
 
 Floats = NDArray[np.float64]
 
@@ -37,12 +42,14 @@ _NAMES = {
     "loss": "loss", "nats": "loss",
     "error": "error", "standard_error": "error", "stderr": "error", "se": "error",
     "seed": "seed", "replicate": "seed",
+    "learner": "learner",
 }  # fmt: skip
 # More than any table of losses needs, and small enough to be read into memory.
 _MAX_BYTES = 1 << 26
 _MAX_CONTEXT = 1 << 31
 # A larger loss cannot be in nats per token: a uniform guess among e^100 tokens has this one.
 _MAX_LOSS = 100.0
+_MAX_NAME = 200
 
 
 def read_curves(path: str | PathLike[str]) -> CurveTable:
@@ -64,9 +71,12 @@ def read_curves(path: str | PathLike[str]) -> CurveTable:
     InputError
         Naming the file, the line (CSV) or entry (JSON), the cause and the remedy.
     """
-    rows = _json_rows(path) if str(path).lower().endswith(".json") else _csv_rows(path)
-    if not rows:
-        raise InputError(f"{path}: has no losses; give one row for each context and tokens")
+    rows = _rows(path)
+    if all(_is_empty(values["tokens"]) for _, values in rows):
+        raise InputError(
+            f"{path}: gives no training tokens, as a file of one pretrained model may; learning "
+            "curves need them (such a file is for --reader)"
+        )
     groups: dict[tuple[int, float], list[tuple[float, float | None]]] = {}
     seeds: dict[tuple[int, float, str], str] = {}
     best = _best_sizes(rows)
@@ -95,6 +105,77 @@ def read_curves(path: str | PathLike[str]) -> CurveTable:
     )
 
 
+def read_reader_curve(path: str | PathLike[str]) -> CurveTable:
+    """Read the losses of one pretrained model by context, as `ngramstat read` writes them.
+
+    Parameters
+    ----------
+    path
+        A file whose name ends in ``.json`` is JSON, any other is CSV.
+
+    Returns
+    -------
+    CurveTable
+        One row for each context. `tokens` is the number of tokens that the model was trained on, or
+        NaN in all rows where the file leaves it empty; `learner` is the model's name, by default
+        that of the file.
+
+    Raises
+    ------
+    InputError
+        Naming the file, the line (CSV) or entry (JSON), the cause and the remedy.
+    """
+    rows = _rows(path)
+    known = not all(_is_empty(values["tokens"]) for _, values in rows)
+    read: dict[int, tuple[float, float, float]] = {}
+    for where, values in rows:
+        # One training token stands for an unknown number until the row has been checked.
+        filled = values if known else {**values, "tokens": 1}
+        context, tokens, loss, error, _ = _checked(where, filled)
+        if context in read:
+            raise InputError(
+                f"{where}: context {context} is already given; a reader's curve has one loss for "
+                "each context (learning curves are for --curves)"
+            )
+        read[context] = (tokens, loss, math.nan if error is None else error)
+    contexts = sorted(read)
+    sizes, losses, errors = np.array([read[n] for n in contexts]).T
+    if len(np.unique(sizes)) > 1:
+        raise InputError(
+            f"{path}: has {len(np.unique(sizes))} different numbers of training tokens; a reader's "
+            "curve is that of one trained model (learning curves are for --curves)"
+        )
+    return CurveTable(
+        context=np.array(contexts, dtype=np.int64),
+        tokens=sizes if known else np.full(len(contexts), math.nan),
+        loss=losses,
+        error=errors if np.isfinite(errors).any() else None,
+        replicates=np.ones(len(contexts), dtype=np.int64),
+        learner=_learner(path, rows),
+    )
+
+
+def _learner(path: str | PathLike[str], rows: list[tuple[str, Mapping[str, Any]]]) -> str:
+    """The one name in the column `learner`, or that of the file."""
+    cells = [values.get("learner") for _, values in rows]
+    names = {"" if _is_empty(cell) else str(cell).strip()[:_MAX_NAME] for cell in cells}
+    if len(names) > 1:
+        raise InputError(f"{path}: names {len(names)} learners; keep the rows of one")
+    return names.pop() or Path(path).stem
+
+
+def _rows(path: str | PathLike[str]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Every row with its place in the file; at least one."""
+    rows = _json_rows(path) if str(path).lower().endswith(".json") else _csv_rows(path)
+    if not rows:
+        raise InputError(f"{path}: has no losses; give one row for each context and tokens")
+    return rows
+
+
+def _is_empty(cell: Any) -> bool:
+    return cell is None or not str(cell).strip()
+
+
 def read_model_sizes(path: str | PathLike[str]) -> tuple[Floats, Floats, Floats] | None:
     """Losses by model size and training tokens, from a file with the column ``parameters``.
 
@@ -109,8 +190,7 @@ def read_model_sizes(path: str | PathLike[str]) -> tuple[Floats, Floats, Floats]
     InputError
         As `read_curves`.
     """
-    rows = _json_rows(path) if str(path).lower().endswith(".json") else _csv_rows(path)
-    means = _by_size(rows)
+    means = _by_size(_rows(path))
     if not means:
         return None
     keys = sorted(means)
@@ -201,7 +281,7 @@ def _check_names(where: str, names: list[str]) -> None:
         if name not in names:
             raise InputError(
                 f"{where}: no column {name!r}; required are {', '.join(_REQUIRED)} (losses in nats "
-                "per token), and optional are seed and error"
+                "per token), and optional are seed, error and learner"
             )
     repeated = [name for name in set(names) - {""} if names.count(name) > 1]
     if repeated:

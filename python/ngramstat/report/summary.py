@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ngramstat.errors import InputError
+from ngramstat.report.answer import answer_block
+from ngramstat.report.cells import (
+    MISSING,
+    intervals,
+    marked_cells,
+    milli,
+    nats,
+    nats_column,
+    one_milli,
+    percent,
+)
 from ngramstat.report.forecast import forecast_lines
 from ngramstat.report.notes import curve_notes, interval_parts
+from ngramstat.report.prediction_text import conditions, reach
 from ngramstat.report.text import (
-    CURVE_SOURCES,
-    GATE_MARKS,
     count,
     estimate,
     exponent_number,
-    gate_text,
     marked,
     plain,
     scope,
@@ -31,34 +41,24 @@ from ngramstat.report.top_tokens import rows_near, token_text
 from ngramstat.results import (
     Alternative,
     AlternativeKind,
-    Collapse,
-    ContextPoint,
     CorrelationResult,
-    CurvesResult,
     EntropyResult,
     Exponent,
-    HorizonPoint,
-    LossFit,
-    LossPoint,
-    Prediction,
     RunResult,
-    StagePoint,
 )
 
-__all__ = ["plan_table", "summarize"]
-
-_MISSING = "-"
+__all__ = ["plan_table", "summarize", "summarize_prediction"]
 
 
 def plan_table(plan: Mapping[str, Any]) -> str:
     """The result of `ngramstat plan` (`Plan.to_dict`) as a table."""
 
     def size(number: float) -> str:
-        return f"{number / 1e9:.2f} GB" if number else _MISSING
+        return f"{number / 1e9:.2f} GB" if number else MISSING
 
     def minutes(seconds: float | None) -> str:
         if seconds is None:
-            return _MISSING
+            return MISSING
         return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
 
     rows = [["", "passes", "memory", "at least", "temporary disk", "time"]]
@@ -91,20 +91,27 @@ def plan_table(plan: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", limit])
 
 
-def summarize(run: RunResult) -> str:
-    """The run as plain text, at most 100 columns wide, without control codes.
+def summarize(run: RunResult, *, full: bool = True) -> str:
+    """The run as plain text, at most 100 columns wide but for commands, without control codes.
 
     Parameters
     ----------
     run : RunResult
         Parts that were not computed are left out.
+    full : bool
+        False: of a run with an answer only that, what is expected at the requested sizes, and the
+        corpus.
 
     Returns
     -------
     str
-        Exponents, corpus, correlations, entropies, prediction and settings, ending in a newline.
+        Answer, exponents, corpus, correlations, entropies, prediction and settings, ending in a
+        newline.
     """
-    blocks = [_exponents(run), _corpus_card(run)]
+    answer = answer_block(run)
+    if answer and not full:
+        return _text([answer, forecast_lines(run), _corpus_card(run)])
+    blocks = [answer, forecast_lines(run), _exponents(run), _at_sizes(run), _corpus_card(run)]
     if run.correlations is not None:
         blocks.append(
             [
@@ -116,11 +123,34 @@ def summarize(run: RunResult) -> str:
     if run.entropies is not None:
         blocks.append(_entropies(run.entropies))
     if run.prediction is not None:
-        blocks.append(_prediction(run.prediction))
-    blocks.append(forecast_lines(run))
+        blocks.append(conditions(run.prediction))
     blocks.append(_settings(run))
-    text = "\n\n".join("\n".join(block) for block in blocks if block)
-    return plain(text) + "\n"
+    return _text(blocks)
+
+
+def summarize_prediction(run: RunResult, *, full: bool = True) -> str:
+    """What `predict` has to say of a run: answer and expectations, and with `full` all conditions.
+
+    Raises
+    ------
+    InputError
+        The run has no prediction.
+    """
+    if run.prediction is None:
+        raise InputError("the run has no prediction; `ngramstat predict` makes one")
+    blocks = [answer_block(run), forecast_lines(run), _at_sizes(run)]
+    if full:
+        blocks.append(conditions(run.prediction))
+    return _text(blocks)
+
+
+def _text(blocks: Sequence[Sequence[str]]) -> str:
+    return plain("\n\n".join("\n".join(block) for block in blocks if block)) + "\n"
+
+
+def _at_sizes(run: RunResult) -> list[str]:
+    """What is expected at the requested numbers of training tokens."""
+    return [] if run.prediction is None else reach(run.prediction)
 
 
 # --- exponents ---------------------------------------------------------------------------------
@@ -236,6 +266,7 @@ def _corpus_card(run: RunResult) -> list[str]:
 # Options that change numbers; the others are in run.json.
 _SETTINGS = (
     "boundary",
+    "protocol",
     "lags",
     "vocab_top",
     "max_context",
@@ -279,21 +310,21 @@ def _correlations(result: CorrelationResult) -> list[str]:
     interval = result.norm_low is not None and result.norm_high is not None
     columns: list[tuple[str, list[str]]] = [
         ("lag", [str(int(t)) for t in result.lags]),
-        ("norm", _milli(result.norm)),
+        ("norm", milli(result.norm)),
     ]
     if result.norm_debiased is not None:
-        columns.append(("debiased", _milli(result.norm_debiased)))
+        columns.append(("debiased", milli(result.norm_debiased)))
     if interval:
-        columns.append(("interval", _intervals(result.norm_low, result.norm_high, _one_milli)))
-    columns.append(("floor", _milli(result.noise_floor)))
+        columns.append(("interval", intervals(result.norm_low, result.norm_high, one_milli)))
+    columns.append(("floor", milli(result.noise_floor)))
     for label, values in (
         ("cross-fit", result.norm_crossfit),
         ("sequential", result.norm_sequential),
     ):
         if values is not None:
-            columns.append((label, _milli(values)))
+            columns.append((label, milli(values)))
     if result.crossing_share is not None:
-        columns.append(("crossing", [_percent(x) for x in result.crossing_share]))
+        columns.append(("crossing", [percent(x) for x in result.crossing_share]))
     columns.append(("valid", ["yes" if v else "no" for v in result.valid]))
     for label, values in (
         ("shuffled", result.permutation_floor),
@@ -301,16 +332,16 @@ def _correlations(result: CorrelationResult) -> list[str]:
         ("position", result.position_norm),
     ):
         if values is not None:
-            columns.append((label, _milli(values)))
+            columns.append((label, milli(values)))
     title = f"CORRELATIONS  ||C(t)|| x 1e-3, lags in tokens, boundary {result.boundary}"
     cut = result.vocab_cut
     note: list[str] = []
     if cut is not None:
         # Next to every norm: by how much the norm over the whole vocabulary can be larger.
-        columns.insert(2, ("cut, at most +", _milli(cut.bound)))
+        columns.insert(2, ("cut, at most +", milli(cut.bound)))
         note = wrap(
             f"Restricted to the {cut.top:,} most frequent vocabulary items: "
-            f"{_percent(cut.dropped_mass)} of the tokens are dropped, and the norm over the whole "
+            f"{percent(cut.dropped_mass)} of the tokens are dropped, and the norm over the whole "
             'vocabulary exceeds "norm" by at most the column next to it.',
             indent=2,
         )
@@ -331,7 +362,7 @@ def _top_documents(result: CorrelationResult) -> list[str]:
     lines = ["", f"WHICH {unit.upper()}S CARRY IT  few {unit}s carry much of the norm"]
     for at in lags:
         named = [
-            f"{unit} {d.number} {_percent(d.share)} (tokens {d.start:,} to {d.end - 1:,})"
+            f"{unit} {d.number} {percent(d.share)} (tokens {d.start:,} to {d.end - 1:,})"
             for d in at.documents
         ]
         named.append(f"half of the norm is carried by {100 * at.for_half:.2g}% of the {unit}s")
@@ -396,13 +427,13 @@ def _entropy_columns(result: EntropyResult) -> list[tuple[str, list[str]]]:
     """Columns of the table; the bias-corrected entropies are only in run.json, to save width."""
     contexts = ("context", [str(int(n)) for n in result.context])
     columns = [
-        ("H_n", _marked_cells(_nats_column(result.estimate), result.resolved)),
-        ("bracket", _intervals(result.low, result.high, _nats)),
+        ("H_n", marked_cells(nats_column(result.estimate), result.resolved)),
+        ("bracket", intervals(result.low, result.high, nats)),
         ("resolved", ["yes" if v else "no" for v in result.resolved]),
-        ("held-out", _nats_column(result.held_out)),
-        ("interval", _intervals(result.held_out_low, result.held_out_high, _nats)),
-        ("Kneser-Ney", _nats_column(result.held_out_kneser_ney)),
-        ("plug-in", _nats_column(result.plug_in)),
+        ("held-out", nats_column(result.held_out)),
+        ("interval", intervals(result.held_out_low, result.held_out_high, nats)),
+        ("Kneser-Ney", nats_column(result.held_out_kneser_ney)),
+        ("plug-in", nats_column(result.plug_in)),
     ]
     return [contexts, *((name, cells) for name, cells in columns if cells)]
 
@@ -450,19 +481,19 @@ def _learning(result: EntropyResult) -> list[str]:
     ]
     columns = [
         ("context", [str(int(n)) for n in result.context]),
-        ("at P", [_nats(x) for x in curve.held_out[-1]]),
+        ("at P", [nats(x) for x in curve.held_out[-1]]),
         (
             "extrapolated",
             [
-                _nats(x) if ok else "not identifiable"
+                nats(x) if ok else "not identifiable"
                 for x, ok in zip(result.limit, known, strict=True)
             ],
         ),
-        ("interval", _intervals(result.limit_low, result.limit_high, _nats)),
-        ("delta", _marked_cells(_numbers(result.delta), known)),
+        ("interval", intervals(result.limit_low, result.limit_high, nats)),
+        ("delta", marked_cells(_numbers(result.delta), known)),
         (
             "delta's interval",
-            _marked_cells(_intervals(result.delta_low, result.delta_high, exponent_number), known),
+            marked_cells(intervals(result.delta_low, result.delta_high, exponent_number), known),
         ),
     ]
     lines += table([(name, values) for name, values in columns if values])
@@ -471,259 +502,7 @@ def _learning(result: EntropyResult) -> list[str]:
     return lines
 
 
-def _marked_cells(cells: list[str], reportable: NDArray[np.bool_]) -> list[str]:
-    """Cells of a column, in parentheses where they cannot be reported."""
-    if not cells:
-        return []
-    return [
-        cell if cell == _MISSING else marked(cell, reportable=bool(ok))
-        for cell, ok in zip(cells, reportable, strict=True)
-    ]
-
-
 def _numbers(values: NDArray[Any] | None, form: str = "{:.2f}") -> list[str]:
     if values is None:
         return []
-    return [form.format(float(x)) if math.isfinite(x) else _MISSING for x in values]
-
-
-def _prediction(result: Prediction) -> list[str]:
-    lines = ["PREDICTION  alpha = gamma / (2 beta), under these conditions"]
-    for gate in result.gates:
-        lines += wrap(
-            f"{GATE_MARKS[gate.passed]}  {gate.name}: {gate_text(gate)}", indent=2, hang=11
-        )
-    for point in result.horizon:
-        lines += wrap(f"{count(point.tokens)} tokens resolve {_horizon(point)}", indent=2)
-    for length in result.context_length:
-        lines += wrap(_context_length(length), indent=2, hang=2)
-    for stage in result.stage:
-        if stage.stage != "single":
-            lines += wrap(_stage(stage), indent=2, hang=2)
-    if result.loss_fit is not None:
-        lines += _expected_losses(result.loss_fit, result.loss_curve)
-    for collapse in result.collapse:
-        lines += wrap(_collapse(collapse), indent=2, hang=2)
-    if result.curves is not None:
-        lines += _curves(result.curves)
-    return lines
-
-
-def _horizon(point: HorizonPoint) -> str:
-    if point.lag is None:
-        return "no lag"
-    text = f"lags up to {_bound(point.lag, at_least=point.at_least)}"
-    if point.low is not None and point.high is not None:
-        text += f" [{_lag(point.low)}, {_lag(point.high)}]"
-    text += ", extrapolated" * point.extrapolated
-    if point.at_documents:
-        text += ", where documents end (beyond it fewer than 1% of the tokens have a partner in "
-        text += "their own document)"
-    return text + (f" ({point.reason})" if point.reason else "")
-
-
-def _bound(lag: float, *, at_least: bool) -> str:
-    return ("at least " if at_least else "") + _lag(lag)
-
-
-def _context_length(point: ContextPoint) -> str:
-    head = f"context worth training at {count(point.tokens)} tokens: "
-    if point.limit is None or point.high is None:
-        return head + "none; no lag is resolved"
-    low = "less than the first lag" if point.low is None else _lag(point.low)
-    text = f"{head}between {low} and {_bound(point.high, at_least=point.at_least)} tokens"
-    text += ", extrapolated" * point.extrapolated + ", where documents end" * point.at_documents
-    # A lower bound of n* gives no upper bound of the useful context.
-    if point.at_least:
-        return text
-    return (
-        f"{text}; beyond {_lag(point.limit)} pairs of tokens show nothing more (three or more "
-        "tokens together may)"
-    )
-
-
-def _stage(point: StagePoint) -> str:
-    names = {"first": "second", "second": "first", "indeterminate": "second"}
-    this = "first" if point.stage == "indeterminate" else point.stage
-
-    def part(
-        name: str, beta: float | None, alpha: tuple[float | None, ...], reason: str | None
-    ) -> str:
-        if beta is None:
-            return f"{name} stage unknown"
-        text = f"beta {exponent_number(beta)}"
-        value, low, high = alpha
-        if value is not None:
-            text += f", alpha {exponent_number(value)}"
-        if low is not None and high is not None:
-            text += f" [{exponent_number(low)}, {exponent_number(high)}]"
-        if reason is not None:
-            text = f"({text}) not reportable: {reason}"
-        return f"{name} stage {text}"
-
-    one = part(
-        this,
-        point.beta,
-        (point.alpha, point.alpha_low, point.alpha_high),
-        None if point.reportable else point.reason or "not known",
-    )
-    other = part(
-        names[point.stage],
-        point.other_beta,
-        (point.other_alpha, point.other_low, point.other_high),
-        None if point.other_reportable else point.other_reason or "not known",
-    )
-    if point.stage == "indeterminate":
-        return f"at {count(point.tokens)} tokens (stage indeterminate): {one}; or {other}"
-    return f"at {count(point.tokens)} tokens: {one}; not {other}"
-
-
-def _expected_losses(fit: LossFit, points: Sequence[LossPoint]) -> list[str]:
-    forms = {
-        "shifted": "L_inf + B P^-alpha with alpha",
-        "raw": "their local slope, informed by alpha, finite (no limit)",
-        "losses": "their local slope alone, without alpha",
-    }
-    title = f"expected losses, {len(fit.tokens)} measured ones continued by {forms[fit.form]}"
-    lines = wrap(title, indent=2)
-    if fit.alpha_not_used is not None:
-        lines += wrap(f"alpha is not used: {fit.alpha_not_used}", indent=4)
-    if fit.reason is not None:
-        lines += wrap(f"not reportable: {fit.reason}", indent=4)
-    for name, band in (
-        ("L_inf", (fit.limit, fit.limit_low, fit.limit_high)),
-        ("local slope at the largest size", (fit.slope, fit.slope_low, fit.slope_high)),
-    ):
-        if band[0] is not None:
-            text = marked(_with_band(band[0], *band[1:]), reportable=fit.reportable)
-            lines += wrap(f"{name} {text}", indent=4)
-    for point in points:
-        reportable = fit.reportable and point.reportable
-        text = marked(_with_band(point.loss, point.low, point.high), reportable=reportable)
-        text = f"{count(point.tokens)} tokens: {text} nats"
-        if point.reason is not None and point.reason != fit.reason:
-            text += f", not reportable: {point.reason}"
-        lines += wrap(text, indent=4, hang=4)
-    return lines
-
-
-def _with_band(value: float, low: float | None, high: float | None) -> str:
-    if low is None or high is None:
-        return f"{_nats(value)} (no interval)"
-    return f"{_nats(value)} [{_nats(low)}, {_nats(high)}]"
-
-
-def _collapse(result: Collapse) -> str:
-    text = (
-        f"collapse of {CURVE_SOURCES[result.source]} curves, {result.protocol} "
-        f"(H_inf {result.entropy_rate:.3g}): "
-    )
-    at = f"at gamma {result.gamma:.3f}, beta {result.beta:.3f}"
-    if not result.reportable:
-        at = f"at ({at[3:]}; not reportable: {result.reason or 'not known'})"
-    if result.quality is None:
-        return f"{text}unknown {at}, only {_percent(result.overlap)} of the points overlap"
-    text += f"{result.quality:.2f} of the distance before rescaling {at}"
-    if result.best_quality is not None:
-        grids = (result.grid_gamma, result.best_gamma), (result.grid_beta, result.best_beta)
-        edge = any(best in (grid[0], grid[-1]) for grid, best in grids)
-        text += ", the best is at the edge of the grid" * edge
-        best = (
-            f"best {result.best_quality:.2f} at {result.best_gamma:.3f}, {result.best_beta:.3f}, "
-            f"at most twice that for gamma {result.gamma_low:.3f}..{result.gamma_high:.3f}, "
-            f"beta {result.beta_low:.3f}..{result.beta_high:.3f}"
-        )
-        # The grid is laid about the exponents.
-        text += f"; {marked(best, reportable=result.reportable)}"
-    return text
-
-
-def _curves(result: CurvesResult) -> list[str]:
-    columns: list[tuple[str, list[str]]] = [
-        ("context", [str(int(n)) for n in result.context]),
-        ("sizes", [str(int(n)) for n in result.points]),
-        ("limit", [_nats(x) for x in result.limit]),
-        ("interval", _intervals(result.limit_low, result.limit_high, _nats)),
-        ("identified", ["yes" if v else "no" for v in result.identifiable]),
-        ("delta", [_nats(x) for x in result.delta]),
-        ("delta's interval", _intervals(result.delta_low, result.delta_high, _nats)),
-    ]
-    refused = {"limit", "interval", "delta", "delta's interval"}
-    columns = [
-        (name, _marked_cells(cells, result.identifiable) if name in refused else cells)
-        for name, cells in columns
-    ]
-    lines = ["", "CURVES  losses of your models in nats per token, L = limit + A P^-delta"]
-    lines += table(columns)
-    if not result.identifiable.all():
-        lines += wrap("(in parentheses: of a fit without an identifiable limit)", indent=2)
-    for n, text in zip(result.context, result.reasons, strict=True):
-        if text:
-            lines += wrap(f"context {n}: {text}", indent=2, hang=2)
-    lines += _curve_exponents(result)
-    if result.largest_tokens is not None:
-        lines += wrap(f"finite: from the losses at {count(result.largest_tokens)} tokens", indent=2)
-    return lines
-
-
-def _curve_exponents(result: CurvesResult) -> list[str]:
-    lines: list[str] = []
-    for name, exponent in (
-        ("gamma", result.gamma),
-        ("gamma, finite", result.gamma_finite),
-        ("alpha", result.alpha),
-        ("alpha, finite", result.alpha_finite),
-    ):
-        lines.append(f"  {name:<17} {estimate(exponent):<23} {scope(exponent)}".rstrip())
-        if not exponent.reportable:
-            lines += wrap(f"not reportable: {exponent.reason}", indent=20)
-        sizes = slope_by_size(exponent)
-        if sizes:
-            lines += wrap(sizes, indent=20)
-    return lines
-
-
-# --- numbers ---------------------------------------------------------------------------------
-
-
-def _one_milli(value: float) -> str:
-    """A norm in units of 1e-3."""
-    if not math.isfinite(value):
-        return _MISSING
-    scaled = 1e3 * value
-    return f"{scaled:.4f}" if scaled == 0 or abs(scaled) >= 1e-3 else f"{scaled:.1e}"
-
-
-def _milli(values: Iterable[float]) -> list[str]:
-    return [_one_milli(float(x)) for x in values]
-
-
-def _nats_column(values: NDArray[Any] | None) -> list[str]:
-    """Cells of a column of entropies; empty if they were not computed."""
-    return [] if values is None else [_nats(x) for x in values]
-
-
-def _nats(value: float) -> str:
-    return f"{value:.4f}" if math.isfinite(value) else _MISSING
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}%" if math.isfinite(value) else _MISSING
-
-
-def _intervals(
-    low: NDArray[Any] | None, high: NDArray[Any] | None, text: Callable[[float], str]
-) -> list[str]:
-    if low is None or high is None:
-        return []
-    pairs = zip(low, high, strict=True)
-    return [
-        f"[{text(float(a))}, {text(float(b))}]"
-        if math.isfinite(a) and math.isfinite(b)
-        else _MISSING
-        for a, b in pairs
-    ]
-
-
-def _lag(value: float) -> str:
-    return count(float(value)) if value >= 100 else f"{value:.3g}"
+    return [form.format(float(x)) if math.isfinite(x) else MISSING for x in values]

@@ -28,6 +28,7 @@ from ngramstat.results.exponent import (
     Replicates,
 )
 from ngramstat.results.forecast import ForecastBacktest, ModelSizeFit, ModelSizeTerm
+from ngramstat.results.paper import AlphaOfFirst, GammaAtSize, PaperProtocol, PaperValue
 from ngramstat.results.prediction import (
     ContextPoint,
     HorizonPoint,
@@ -37,6 +38,7 @@ from ngramstat.results.prediction import (
     StagePoint,
     ThresholdPoint,
 )
+from ngramstat.results.reading import READING_SCHEMA, ReadingResult
 from ngramstat.results.run import SCHEMA, RunResult
 from ngramstat.results.theories import (
     THEORIES_SCHEMA,
@@ -49,6 +51,8 @@ from ngramstat.results.validation import (
     OUTCOMES,
     VALIDATION_SCHEMA,
     Comparison,
+    LearnerSlopes,
+    SlopeAtSize,
     TrainedLoss,
     ValidationResult,
 )
@@ -56,10 +60,12 @@ from ngramstat.results.validation import (
 __all__ = [
     "FORECAST_ROUTES",
     "OUTCOMES",
+    "READING_SCHEMA",
     "RUNGS",
     "SCHEMA",
     "THEORIES_SCHEMA",
     "VALIDATION_SCHEMA",
+    "AlphaOfFirst",
     "Alternative",
     "AlternativeKind",
     "Answer",
@@ -76,23 +82,29 @@ __all__ = [
     "ExponentDifference",
     "ForecastBacktest",
     "ForecastPoint",
+    "GammaAtSize",
     "Gate",
     "HorizonPoint",
     "IntervalParts",
     "KgramTable",
+    "LearnerSlopes",
     "LearningCurve",
     "LossFit",
     "LossPoint",
     "ModelSizeFit",
     "ModelSizeTerm",
+    "PaperProtocol",
+    "PaperValue",
     "PeriodicKind",
     "PeriodicStructures",
     "Periodicity",
     "Prediction",
+    "ReadingResult",
     "Replicates",
     "Result",
     "RunResult",
     "Rung",
+    "SlopeAtSize",
     "SpectrumTable",
     "StagePoint",
     "TheoriesResult",

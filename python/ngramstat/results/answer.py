@@ -45,6 +45,8 @@ class Rung(Result):
         Raw slope of the learner's own losses against training tokens, with its interval.
     shown_tokens : (float, float) or None
         Range of training tokens of that slope.
+    shown_reportable : bool
+        Whether that slope passes the checks of a power law.
     agrees : bool or None
         Whether the predicted and the shown interval overlap; None where either is unknown.
     """
@@ -65,6 +67,7 @@ class Rung(Result):
     shown_low: float | None = None
     shown_high: float | None = None
     shown_tokens: tuple[float, float] | None = None
+    shown_reportable: bool = False
     agrees: bool | None = None
 
 
@@ -74,7 +77,7 @@ class Answer(Result):
 
     Attributes
     ----------
-    alpha, low, high, level, rung, tokens, learner, window, lags, protocol, reportable
+    alpha, low, high, level, rung, tokens, learner, window, lags, protocol, reportable, reason
         Of the best rung that has an interval; see `Rung`.
     because : tuple of str
         Sentences: what the answer rests on, and what weakens it.
@@ -95,6 +98,7 @@ class Answer(Result):
     lags: tuple[float, float] | None = None
     protocol: str = "bounds"
     reportable: bool = False
+    reason: str | None = None
     because: tuple[str, ...] = ()
     next: tuple[str, ...] = ()
     rungs: tuple[Rung, ...] = ()

@@ -23,13 +23,15 @@ class CurveTable(Result):
     context : (n,) int64
         Tokens of context.
     tokens : (n,) float64
-        Training tokens P.
+        Training tokens P; NaN in all rows of a pretrained model whose P is unknown.
     loss : (n,) float64
         Nats per token; the mean over replicates.
     error : (n,) float64 or None
         Standard error of each loss, NaN where unknown.
     replicates : (n,) int64
         Number of measurements averaged.
+    learner : str or None
+        Name of the model whose losses these are; given where all are those of one trained model.
     """
 
     _axis: ClassVar[str | None] = "context"
@@ -39,16 +41,20 @@ class CurveTable(Result):
     loss: FloatVector
     error: FloatVector | None = None
     replicates: IntVector
+    learner: str | None = None
 
     def _check(self) -> None:
         if np.any(self.context < 0):
             raise InputError("CurveTable.context: cannot be negative")
         for name in ("tokens", "loss"):
             values = getattr(self, name)
+            if name == "tokens" and self.learner is not None and np.all(np.isnan(values)):
+                continue  # one pretrained model, whose number of training tokens is unknown
             if not np.all(np.isfinite(values) & (values > 0)):
                 raise InputError(f"CurveTable.{name}: must be positive and finite")
         steps = np.diff(self.context)
-        if np.any((steps < 0) | ((steps == 0) & (np.diff(self.tokens) <= 0))):
+        # Written so that rows without tokens may not repeat a context either.
+        if np.any((steps < 0) | ((steps == 0) & ~(np.diff(self.tokens) > 0))):
             raise InputError("CurveTable: must be sorted by context and tokens, without repeats")
 
 

@@ -33,6 +33,7 @@ def validate(
     measured: str | PathLike[str] | None = None, device: str | None = None, level: float = 0.95,
     seed: int = 0, threads: int | None = None, memory_limit: str | int | None = None,
     backend: str = "auto", gpu_memory: str | int | None = None, progress: bool = False,
+    protocol: str = "default",
 ) -> ValidationResult:
     """Train models on growing parts of a corpus and compare their alpha with the predicted one.
 
@@ -70,6 +71,9 @@ def validate(
         Confidence level of the intervals.
     seed, threads, memory_limit, backend, gpu_memory, progress
         As in `measure`.
+    protocol : str
+        ``default``, or ``paper``: trained as by Cagnetta et al. (`ngramstat.lm.protocol`), with
+        their lags, windows and raw slopes.
 
     Raises
     ------
@@ -84,15 +88,16 @@ def validate(
     threads, device = _prepare_torch(threads, device)
     design = design_experiment(corpus, targets, contexts, sizes, held_out, tuning, seed)
     plan = TrainingPlan(tuple(models), size, design.contexts, design.sizes, seeds, trials, capacity,
-                        targets)
+                        targets, protocol)
     sweep = design.sweep(plan, directory, budget=budget, device=device, progress=progress)
     resources = {"memory_limit": memory_limit, "backend": backend, "gpu_memory": gpu_memory}
     run = measured_run(corpus, measured, directory, seed=seed, threads=threads, progress=progress,
-                       **resources)
+                       protocol=protocol, **resources)
     settings = {
         "models": list(models), "size": size, "contexts": list(design.contexts),
         "sizes": list(design.sizes), "seeds": seeds, "trials": trials, "capacity": capacity,
-        "targets": targets, "held_out": design.held_out, "tuning": design.tuning, "budget": budget,
+        "targets": targets, "protocol": protocol, "held_out": design.held_out,
+        "tuning": design.tuning, "budget": budget,
         "measured": None if measured is None else str(measured), "device": device,
         "level": level, "seed": seed, "threads": threads, "memory_limit": memory_limit,
     }

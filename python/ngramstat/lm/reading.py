@@ -1,0 +1,400 @@
+"""`read`: the losses of a trained model on a corpus by tokens of context, resumable.
+
+The windows are read in parts, and each finished part is kept in a directory beside the output. A
+call with the same output continues an interrupted one, to the same result. Needs torch only when it
+is called.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.boundary import Boundary
+from ngramstat.corpus import Corpus
+from ngramstat.errors import InputError, NgramstatError, check_choice
+from ngramstat.kernels import build_info
+from ngramstat.lm.run import require_torch
+from ngramstat.lm.same_tokenizer import check_tokenizer
+from ngramstat.lm.text_windows import TextWindows, draw_windows
+from ngramstat.lm.weights import held_out_corpus
+from ngramstat.results import CurveTable, ReadingResult
+from ngramstat.runtime.files import read_json, sha256_file, write_csv, write_json
+from ngramstat.runtime.progress import Progress
+from ngramstat.runtime.resources import (
+    anonymous_bytes,
+    parse_memory_limit,
+    peak_rss_bytes,
+    resolve_threads,
+)
+from ngramstat.stages.cache import PartCache, corpus_identity
+from ngramstat.version import __version__
+
+if TYPE_CHECKING:
+    from ngramstat.lm.reader import Reader
+
+__all__ = ["DEFAULT_TOKENS", "read_losses", "write_reader_curve"]
+
+DEFAULT_TOKENS = 1_000_000
+_DEFAULT_CONTEXT = 1024
+# A part is at least this many tokens, and there are at most this many parts.
+_PART_TOKENS, _MAX_PARTS = 1 << 14, 256
+_KIND, _VERSION = "reading", 1
+_PLAN_FILE = "plan.json"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Losses of some windows, summed by block of documents.
+
+    Attributes
+    ----------
+    blocks : (b,) int64
+    sums, counts : (b, T) float64, int64
+        Sum and number of losses after n tokens of context.
+    """
+
+    blocks: NDArray[np.int64]
+    sums: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+
+# Formatted by hand: one group of options a line.
+# fmt: off
+def read_losses(
+    model: str | PathLike[str], corpus: Corpus, *, output: str | PathLike[str] | None = None,
+    context: int | None = None, tokens: int | None = None, windows: int | None = None,
+    boundary: str = "stream", trained_on: float | None = None, learner: str | None = None,
+    empty_context: bool = True, batch: int | None = None, precision: str = "auto",
+    device: str | None = None, seed: int = 0, threads: int | None = None,
+    memory_limit: str | int | None = None, progress: bool = False,
+) -> ReadingResult:
+    """Mean loss of a trained model on a corpus after n = 0, 1, ... tokens of context.
+
+    Needs torch, and for Hugging Face models transformers. The corpus must be tokenized with the
+    model's own tokenizer.
+
+    Parameters
+    ----------
+    model : path
+        A local directory of a Hugging Face causal language model (config.json and safetensors), or
+        a run of `validate`, such as ``validation/runs/gpt2-...``. A run of this very corpus is read
+        on the documents that its training has not seen.
+    corpus : Corpus
+    output : path, optional
+        CSV file to write. Finished parts are kept in OUTPUT.parts until then.
+    context : int, optional
+        T: contexts are 0 .. T - 1. By default what the model was made for, at most 1024.
+    tokens, windows : int, optional
+        How many tokens, or windows of T tokens, to read; by default 10^6 tokens.
+    boundary : str
+        ``stream``: windows run across document ends; ``document``: they end with their document.
+    trained_on : float, optional
+        Tokens that the model was trained on, where known.
+    learner : str, optional
+        The model's name in the output.
+    empty_context : bool
+        Put the model's start-of-text token, where it has one, before each window; without, or for a
+        model without one, contexts begin at 1.
+    batch : int, optional
+        Windows in one pass; by default as many as memory and speed suggest.
+    precision : str
+        ``float32``, ``bfloat16``, or ``auto``: bfloat16 on GPUs that support it.
+    device, seed, threads, memory_limit, progress
+        As in `validate`.
+
+    Returns
+    -------
+    ReadingResult
+        Its `table` is what `predict` takes as a reader.
+
+    Raises
+    ------
+    InputError
+        The model or the corpus cannot be read, or they do not fit together.
+    NgramstatError
+        torch or transformers is not installed, or memory is too small.
+    """
+    require_torch("reading")
+    started = time.monotonic()
+    options = _checked_options(context=context, tokens=tokens, windows=windows, batch=batch,
+                               boundary=boundary, trained_on=trained_on, precision=precision,
+                               seed=seed)
+    threads, memory = resolve_threads(threads), parse_memory_limit(memory_limit)
+    reader = _open(model, device, precision, threads, memory)
+    if not empty_context:
+        reader.start = None
+    text, notes = _text_for(reader, model, corpus)
+    plan = _draw(reader, text, options)
+    parts = None if output is None else Path(f"{output}.parts")
+    identity = {
+        **corpus_identity(text), **options, "model": reader.identity(), "start": reader.start,
+        "context": plan.context, "precision": reader.precision, "device": reader.kind,
+    }
+    reading = _Reading(reader, plan, parts, identity, batch, memory)
+    sums, counts = reading.run(progress)
+    table, rows = _curve(sums, counts, learner or reader.learner, trained_on or reader.trained_on)
+    result = ReadingResult(
+        model=str(model), corpus=corpus.info(), table=table, windows=rows,
+        notes=tuple(notes + _notes(reader, plan, table)),
+        settings={
+            **options, "context": plan.context, "windows": len(plan),
+            "tokens": int(plan.lengths.sum()), "batch": reading.batch, "start": reader.start,
+            "precision": reader.precision, "device": reader.device, "threads": threads,
+            "blocks": plan.n_blocks,
+        },
+        provenance={
+            "version": __version__, "commit": build_info().get("commit"),
+            "seconds": round(time.monotonic() - started, 3), "peak_rss_bytes": peak_rss_bytes(),
+        },
+    )
+    if output is not None:
+        write_reader_curve(output, table)
+        reading.clean()
+    return result
+# fmt: on
+
+
+def write_reader_curve(path: str | PathLike[str], table: CurveTable) -> None:
+    """Write the losses of one model as `predict --reader` reads them, atomically."""
+    errors = np.full(len(table.loss), math.nan) if table.error is None else table.error
+    rows = [
+        (n, _cell(tokens), repr(loss), _cell(error), table.learner or "")
+        for n, tokens, loss, error in zip(
+            table.context.tolist(), table.tokens.tolist(), table.loss.tolist(), errors.tolist(),
+            strict=True,
+        )
+    ]  # fmt: skip
+    write_csv(path, ("context", "tokens", "loss", "error", "learner"), rows)
+
+
+def _cell(value: float) -> str:
+    if math.isnan(value):
+        return ""
+    return str(int(value)) if value.is_integer() and value < 1e15 else repr(value)
+
+
+def _checked_options(**options: Any) -> dict[str, Any]:
+    """Options that decide the result, checked, as JSON values."""
+    from_user = {name: options[name] for name in ("context", "tokens", "windows", "batch")}
+    for name, value in from_user.items():
+        if value is not None and (
+            isinstance(value, bool) or value < (2 if name == "context" else 1)
+        ):
+            raise InputError(f"{name}={value}: must be at least {2 if name == 'context' else 1}")
+    if options["tokens"] is not None and options["windows"] is not None:
+        raise InputError("tokens and windows: give one of the two")
+    trained_on = options.pop("trained_on")
+    if trained_on is not None and not (math.isfinite(trained_on) and trained_on >= 1):
+        raise InputError(f"trained_on={trained_on}: must be at least 1 token")
+    check_choice("precision", options.pop("precision"), ("auto", "float32", "bfloat16"))
+    if options["seed"] < 0:
+        raise InputError(f"seed={options['seed']}: cannot be negative")
+    options.pop("batch")
+    return {**options, "boundary": str(Boundary.parse(options["boundary"]))}
+
+
+def _open(
+    model: str | PathLike[str], device: str | None, precision: str, threads: int, memory: int
+) -> Reader:
+    from ngramstat.lm.reader import open_reader
+    from ngramstat.lm.train import device_of, set_threads
+
+    set_threads(threads)
+    return open_reader(model, device=device_of(device), precision=precision, memory=memory)
+
+
+def _text_for(
+    reader: Reader, model: str | PathLike[str], corpus: Corpus
+) -> tuple[Corpus, list[str]]:
+    """The text to read, and what the user should know of it.
+
+    Raises
+    ------
+    InputError
+        The corpus is not made of the model's tokens.
+    """
+    from ngramstat.lm.reader import TrainedReader
+
+    if corpus.vocab_size > reader.vocab_size:
+        raise InputError(
+            f"{corpus.path}: has {corpus.vocab_size:,} vocabulary items, but {model} knows "
+            f"{reader.vocab_size:,}; tokenize the text with the model's own tokenizer"
+        )
+    if not isinstance(reader, TrainedReader):
+        return corpus, check_tokenizer(corpus, Path(model))
+    saved = reader.saved
+    if saved.corpus == corpus.sha256:
+        return held_out_corpus(saved, corpus), [
+            "The model was trained on this corpus: only the documents that it has not seen are "
+            "read."
+        ]
+    known = None if corpus.tokenizer_path is None else sha256_file(corpus.tokenizer_path)
+    if None not in (known, saved.tokenizer) and known != saved.tokenizer:
+        raise InputError(
+            f"{corpus.path}: was tokenized with another tokenizer than the corpus that {model} "
+            "was trained on"
+        )
+    return corpus, []
+
+
+def _draw(reader: Reader, text: Corpus, options: dict[str, Any]) -> TextWindows:
+    longest = reader.longest_window
+    context = options["context"]
+    if context is None:
+        context = min(longest or _DEFAULT_CONTEXT, _DEFAULT_CONTEXT)
+        context = max(min(context, text.n_tokens // 2), 2)
+    elif longest is not None and context > longest:
+        raise InputError(
+            f"context={context}: {reader.learner} was made for {longest} tokens; use a smaller "
+            "--context"
+        )
+    return draw_windows(
+        text, context, boundary=Boundary.parse(options["boundary"]),
+        tokens=options["tokens"] or DEFAULT_TOKENS, windows=options["windows"],
+        shortest=1 if reader.start is not None else 2, seed=options["seed"],
+    )  # fmt: skip
+
+
+class _Reading:
+    """Reads all windows, part by part, and keeps what is finished."""
+
+    def __init__(
+        self, reader: Reader, plan: TextWindows, directory: Path | None, identity: dict[str, Any],
+        batch: int | None, memory: int,
+    ) -> None:  # fmt: skip
+        self.reader, self.plan, self.directory = reader, plan, directory
+        self.batch = self._decide_batch(batch, identity, memory)
+        # Batches are computed to the last bit alike only if they are of the same size.
+        self.cache = PartCache(directory, {**identity, "batch": self.batch})
+        if directory is not None:
+            write_json(directory / _PLAN_FILE, {"identity": identity, "batch": self.batch})
+        total = int(plan.lengths.sum())
+        wanted = max(_PART_TOKENS, -(-total // _MAX_PARTS))
+        batches = max(1, round(wanted / (self.batch * plan.context)))
+        self.step = batches * self.batch
+
+    def _decide_batch(self, batch: int | None, identity: dict[str, Any], memory: int) -> int:
+        """Windows in one pass; an interrupted call has decided before."""
+        if batch is not None:
+            return batch
+        if self.directory is not None and (self.directory / _PLAN_FILE).is_file():
+            with contextlib.suppress(InputError):
+                known = read_json(self.directory / _PLAN_FILE)
+                if (
+                    isinstance(known, dict)
+                    and known.get("identity") == identity
+                    and isinstance(known.get("batch"), int)
+                    and known["batch"] >= 1
+                ):
+                    return int(known["batch"])
+        free = max(memory - anonymous_bytes(), 1)
+        return self.reader.default_batch(self.plan.context, free // 2)
+
+    def run(self, show: bool) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Sums and numbers of losses by block and context, (n_blocks, T)."""
+        plan = self.plan
+        shape = (plan.n_blocks, plan.context)
+        sums, counts = np.zeros(shape), np.zeros(shape, np.int64)
+        total = int(plan.lengths.sum())
+        with Progress(total, "read", unit="tok", enabled=show) as progress:
+            for first in range(0, len(plan), self.step):
+                rows = np.arange(first, min(first + self.step, len(plan)))
+                key = {"windows": [int(rows[0]), int(rows[-1])]}
+                part = self.cache.load(_KIND, _VERSION, key, _Part)
+                if part is None:
+                    part = self._read(rows, progress)
+                    self.cache.save(_KIND, _VERSION, key, part)
+                else:
+                    progress.advance(int(plan.lengths[rows].sum()))
+                sums[part.blocks] += part.sums
+                counts[part.blocks] += part.counts
+        return sums, counts
+
+    def _read(self, rows: NDArray[np.int64], progress: Progress) -> _Part:
+        plan = self.plan
+        blocks, which = np.unique(plan.block[rows], return_inverse=True)
+        sums = np.zeros((len(blocks), plan.context))
+        counts = np.zeros((len(blocks), plan.context), np.int64)
+        # Windows of similar lengths together: little is computed for the filling of short ones.
+        order = np.argsort(-plan.lengths[rows], kind="stable")
+        first_scored = 0 if self.reader.start is not None else 1
+        for start in range(0, len(rows), self.batch):
+            chosen = order[start : start + self.batch]
+            windows = plan.of(rows[chosen])
+            losses = self.reader.losses(windows).astype(np.float64)
+            scored = np.arange(windows.shape[1]) < plan.lengths[rows[chosen], None]
+            scored[:, :first_scored] = False
+            if not np.isfinite(losses[scored]).all():
+                raise NgramstatError(
+                    f"{self.reader.learner}: gives a loss that is not finite; try --precision "
+                    "float32"
+                )
+            width = windows.shape[1]
+            np.add.at(sums[:, :width], which[chosen], np.where(scored, losses, 0.0))
+            np.add.at(counts[:, :width], which[chosen], scored)
+            progress.advance(int(plan.lengths[rows[chosen]].sum()))
+        return _Part(blocks.astype(np.int64), sums, counts)
+
+    def clean(self) -> None:
+        """Remove the parts, which the finished result replaces."""
+        if self.directory is None:
+            return
+        for path in [*self.directory.glob(f"{_KIND}-*.npz"), self.directory / _PLAN_FILE]:
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # other files lie there
+            self.directory.rmdir()
+
+
+def _curve(
+    sums: NDArray[np.float64], counts: NDArray[np.int64], learner: str, tokens: float | None
+) -> tuple[CurveTable, NDArray[np.int64]]:
+    """Means with standard errors, and the number of losses behind each.
+
+    The mean after n tokens is a ratio of sums over blocks of documents; its error is that of a
+    ratio estimator, from the blocks' residuals.
+    """
+    total = counts.sum(axis=0)
+    contexts = np.flatnonzero(total)
+    total, sums, counts = total[contexts], sums[:, contexts], counts[:, contexts]
+    loss = sums.sum(axis=0) / total
+    blocks = (counts > 0).sum(axis=0)
+    squares = ((sums - loss * counts) ** 2).sum(axis=0)
+    error = np.full(len(contexts), math.nan)
+    several = blocks > 1
+    scale = blocks[several] / (blocks[several] - 1)
+    error[several] = np.sqrt(scale * squares[several]) / total[several]
+    # A standard error of exactly zero (every loss the same) shows no spread.
+    error[error == 0] = math.nan
+    table = CurveTable(
+        context=contexts.astype(np.int64),
+        tokens=np.full(len(contexts), math.nan if tokens is None else float(tokens)),
+        loss=loss,
+        error=error if np.isfinite(error).any() else None,
+        replicates=np.ones(len(contexts), np.int64),
+        learner=learner,
+    )
+    return table, total
+
+
+def _notes(reader: Reader, plan: TextWindows, table: CurveTable) -> list[str]:
+    notes = []
+    if reader.start is None:
+        notes.append(
+            "The model is given no start-of-text token, so contexts begin at 1: it needs a token "
+            "to predict from."
+        )
+    if float(table.loss.min()) > math.log(reader.vocab_size):
+        notes.append(
+            "The losses are larger than that of a uniform guess: the corpus was probably tokenized "
+            "with another tokenizer than the model's."
+        )
+    return notes

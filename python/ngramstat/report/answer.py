@@ -1,0 +1,117 @@
+"""The answer of a run in plain words: what alpha is, how sure that is, and what would narrow it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ngramstat.report.text import count, marked, table, wrap
+from ngramstat.results import Answer, Rung, RunResult
+
+__all__ = ["answer_block", "answer_sentences", "gain", "headline", "rung_rows", "rung_table"]
+
+_RUNG_NAMES = {
+    "curves": "models trained on it",
+    "reader": "a pretrained reader",
+    "counts": "counts alone",
+    "counted": "the n-gram learner itself",
+    "limits": "limit form, a second opinion",
+}
+_HEAD = ("evidence", "alpha", "tokens", "slope of its own losses", "checks")
+
+
+def answer_block(run: RunResult) -> list[str]:
+    """The answer in at most ten lines of words, the commands that would narrow it, and the rungs.
+
+    Empty for a run without an answer.
+    """
+    answer = run.answer
+    if answer is None:
+        return []
+    lines = ["ANSWER  how fast does the loss of a language model fall with data on this text?"]
+    for sentence in answer_sentences(answer):
+        lines += wrap(sentence, indent=2)
+    for step in answer.next[:1]:
+        command, _, purpose = step.partition(" (")
+        told = f"To narrow it: {purpose.removesuffix(')')}:" if purpose else "To narrow it:"
+        lines += wrap(told, indent=2)
+        # Not wrapped, so that it can be copied.
+        lines.append(f"    {command}")
+    return [*lines, "", *rung_table(answer.rungs)]
+
+
+def answer_sentences(answer: Answer) -> list[str]:
+    """What alpha is, and how sure that is."""
+    return [headline(answer), *(f"{_upper(sentence)}" for sentence in answer.because)]
+
+
+def headline(answer: Answer) -> str:
+    """One sentence: alpha, its interval, what it stands on, and what ten times the tokens give."""
+    if answer.low is None or answer.high is None:
+        return "Nothing can be said of alpha: neither correlations nor losses can be used."
+    level = f"{100 * answer.level:g}% interval"
+    law = "loss ~ P^-alpha, P the number of training tokens"
+    open_mark, close_mark = ("", "") if answer.reportable else ("(", ")")
+    if answer.alpha is None:
+        ends = f"{open_mark}{answer.low:.3f} and {answer.high:.3f}{close_mark}"
+        return (
+            f"From this text alone, alpha lies between {ends} ({law}; {level}, no value in it is "
+            "preferred). Ten times as many training tokens then lower the loss by "
+            f"{gain(answer.low)} to {gain(answer.high)}."
+        )
+    at = "" if answer.tokens is None else f" near {count(answer.tokens)} training tokens"
+    value = f"{answer.alpha:.3f} (between {answer.low:.3f} and {answer.high:.3f}, {level})"
+    value = f"{open_mark}{value}{close_mark}"
+    if answer.protocol == "measured":
+        return (
+            f"alpha cannot be predicted for this text; the losses of {answer.learner} fall as "
+            f"P^-alpha with alpha = {value}{at}, P the number of training tokens."
+        )
+    return (
+        f"alpha is {value}{at} ({law}), from {answer.learner}. Ten times as many training tokens "
+        f"then lower the loss by about {gain(answer.alpha)} ({gain(answer.low)} to "
+        f"{gain(answer.high)}), and less than that the more there are."
+    )
+
+
+def gain(alpha: float) -> str:
+    """By how much ten times the tokens lower the loss."""
+    return f"{100 * (1 - 10.0**-alpha):.2g}%"
+
+
+def rung_table(rungs: Sequence[Rung]) -> list[str]:
+    """All evidence, one line each."""
+    rows = rung_rows(rungs)
+    width = max(len(row[0]) for row in rows)
+    rows = [[row[0].ljust(width), *row[1:]] for row in rows]
+    return table([(name, [row[k] for row in rows]) for k, name in enumerate(_HEAD)])
+
+
+def rung_rows(rungs: Sequence[Rung]) -> list[list[str]]:
+    """Cells of the table of evidence: name, alpha, tokens, shown slope, whether it can be used."""
+    return [
+        [
+            "n-gram learner, measured"
+            if rung.protocol == "measured"
+            else _RUNG_NAMES.get(rung.rung, rung.rung),
+            marked(_interval(rung.alpha, rung.low, rung.high), reportable=rung.reportable),
+            "-" if rung.tokens is None else count(rung.tokens),
+            marked(
+                _interval(rung.shown, rung.shown_low, rung.shown_high),
+                reportable=rung.shown_reportable,
+            ),
+            "passed" if rung.reportable else "not passed",
+        ]
+        for rung in rungs
+    ]
+
+
+def _interval(value: float | None, low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return "" if value is None else f"{value:.3f}"
+    if value is None:
+        return f"{low:.3f} to {high:.3f}"
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _upper(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
