@@ -126,6 +126,12 @@ def test_other_horizons_are_read_off_a_finished_run(corpus, tmp_path):
     again = ngramstat.measure(corpus, output=tmp_path / "run", tokens=[1e9], **OPTIONS)
     assert [point.tokens for point in again.prediction.horizon] == [1e9]
     assert "1e+09 tokens resolve" in repr(again.prediction)
+    # Asked for no others, a run keeps them; one that replaces it does not.
+    kept = ngramstat.measure(corpus, output=tmp_path / "run", **OPTIONS)
+    assert [point.tokens for point in kept.prediction.horizon] == [1e9]
+    assert kept.settings["tokens"] == [1e9]
+    fresh = ngramstat.measure(corpus, output=tmp_path / "run", overwrite=True, **OPTIONS)
+    assert fresh.prediction.horizon == ()
 
 
 def test_another_corpus_is_not_mixed_into_a_run(corpus, tmp_path):

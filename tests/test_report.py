@@ -165,10 +165,17 @@ def test_correlation_figure_shows_the_basis_of_the_fit(two_stages: bool) -> None
     result = planted_correlations(two_stages=two_stages)
     ax = result.plot()
     labels = " | ".join(ax.get_legend_handles_labels()[1])
-    for part in ("window 1..", "noise floor", "sequential", "cross-fit", "beta", "at 95%"):
+    for part in (
+        "window of the fit, 1 to",
+        "noise alone",
+        "sequential",
+        "cross-fit",
+        "β =",
+        "at 95 %",
+    ):
         assert part in labels
     assert ("second stage" in labels) == two_stages
-    assert ("excluded" in labels) == bool((~result.valid).any())
+    assert ("not used" in labels) == bool((~result.valid).any())
     assert "tokens" in ax.get_xlabel()
     assert ax.get_xscale() == ax.get_yscale() == "log"
 
@@ -177,11 +184,11 @@ def test_entropy_figure_shows_bracket_window_and_held_out() -> None:
     pytest.importorskip("matplotlib")
     ax = planted_entropies().plot()
     labels = " | ".join(ax.get_legend_handles_labels()[1])
-    for part in ("bracket", "held-out", "window 1..4", "gamma", "not resolved"):
+    for part in ("bracket", "held-out", "window of the fit, 1 to 4", "γ =", "not resolved"):
         assert part in labels
     assert "nats" in ax.get_ylabel()
     refused = planted_entropies(gamma=Exponent.refused("none", method="m")).plot()
-    assert "finite" in " | ".join(refused.get_legend_handles_labels()[1])
+    assert "γ at this size =" in " | ".join(refused.get_legend_handles_labels()[1])
 
 
 def test_run_figure_is_drawn_and_saved(tmp_path: Path) -> None:

@@ -282,4 +282,4 @@ def test_the_figure_shows_every_value(measured):
     _, corpus, run = measured
     result = theories(run, corpus=corpus, longest=1)
     labels = [label.get_text() for label in plot_theories(result).get_yticklabels()]
-    assert labels == [row.name for row in reversed(result.rows) if row.exponent.value is not None]
+    assert labels == [row.name for row in result.rows if row.exponent.value is not None]

@@ -124,7 +124,7 @@ def test_several_models_and_contexts_share_an_envelope(chain, tmp_path):
         same = [p.loss for p in result.losses if p.tokens == point.tokens]
         assert point.loss == min(same)
     assert sorted(p.tokens for p in best) == [1000, 2000]
-    assert result.plot().axes[0].get_xlabel() == "training tokens $P$"
+    assert result.plot().axes[0].get_xlabel() == "training tokens"
 
 
 def test_invalid_options_are_refused_in_one_line(chain, tmp_path):

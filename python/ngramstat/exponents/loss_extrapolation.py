@@ -9,6 +9,7 @@ learners (`benchmarks/loss_hindcast.py`, which measures the coverage of the band
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
 
-__all__ = ["CURVE_PRIOR", "CurvePrior", "Extrapolation", "extrapolated_losses", "sampled_wander"]
+__all__ = [
+    "CURVE_PRIOR",
+    "CurvePrior",
+    "Expected",
+    "Extrapolation",
+    "extrapolated_losses",
+    "mixture_quantiles",
+    "sampled_wander",
+]
 
 Floats = NDArray[np.float64]
 
@@ -53,10 +62,34 @@ CURVE_PRIOR = CurvePrior(
     slope=(0.12, 0.08),
 )
 
+
+@dataclass(frozen=True)
+class Expected:
+    """Loss curves that a theory allows, about which the measured losses are continued.
+
+    Attributes
+    ----------
+    at_sizes, at_targets : (k, n_sizes), (k, n_targets) float64
+        Log of the loss of each curve, at the measured sizes and at the targets.
+    log_weights : (k,) float64
+        Log of the prior weight of each curve, up to a constant.
+    level : float
+        Standard deviation of the log of a factor by which all losses may differ from the curve.
+    """
+
+    at_sizes: Floats
+    at_targets: Floats
+    log_weights: Floats
+    level: float
+
+
 # Values of the first three properties over which their posterior is summed.
 _DRIFTS = np.linspace(-0.4, 0.5, 10)
 _WANDERS = np.array([0.0036, 0.0096, 0.018, 0.036, 0.072, 0.144])
 _NOISES = np.exp(np.linspace(np.log(1e-3), np.log(6e-2), 7))
+# The lightest curves of a mixture that together weigh less than this move no quantile visibly.
+_NEGLIGIBLE = 1e-4
+_BISECTIONS = 45
 
 
 @dataclass(frozen=True)
@@ -93,6 +126,7 @@ def extrapolated_losses(
     level: float = 0.95,
     slope: tuple[float, float] | None = None,
     prior: CurvePrior = CURVE_PRIOR,
+    expected: Expected | None = None,
 ) -> Extrapolation:
     """The loss curve through measured losses, continued to other numbers of tokens.
 
@@ -110,30 +144,52 @@ def extrapolated_losses(
     level : float
         Of the bands.
     slope : (float, float), optional
-        What is known beforehand of the local slope: mean and standard deviation.
+        What is known beforehand of the local slope (with `expected`, of its difference from the
+        slope of those curves): mean and standard deviation.
     prior : CurvePrior
+    expected : Expected, optional
+        Curves that a theory allows.
+
+    Returns
+    -------
+    Extrapolation
+        `slope` is that of the ratio where `expected` is given.
 
     Raises
     ------
     InputError
-        For arrays of different lengths, fewer than two losses, tokens that do not ascend, or
-        numbers that are not positive.
+        For arrays of different lengths, too few losses, tokens that do not ascend, or numbers that
+        are not positive.
     """
     p, y = np.asarray(tokens, dtype=np.float64), np.asarray(losses, dtype=np.float64)
     goal = np.atleast_1d(np.asarray(targets, dtype=np.float64))
-    if p.ndim != 1 or p.shape != y.shape or len(p) < 2:
-        raise InputError(f"needs two or more losses, one per size; got {p.shape} and {y.shape}")
+    needed = 2 if slope is None and expected is None else 1
+    if p.ndim != 1 or p.shape != y.shape or len(p) < needed:
+        words = "two or more losses" if needed == 2 else "one or more losses"
+        raise InputError(f"needs {words}, one per size; got {p.shape} and {y.shape}")
     if np.any(np.diff(p) <= 0) or any(np.any(~(a > 0)) for a in (p, y, goal)):
         raise InputError("tokens must ascend, and tokens and losses be positive")
     u, v = np.log(p / p[-1]), np.log(goal / p[-1])
-    mean, variance, slopes, weights = _posteriors(
-        u, np.log(y), v, prior.slope if slope is None else slope, prior
-    )
+    if expected is None:
+        expected = Expected(np.zeros((1, len(u))), np.zeros((1, len(v))), np.zeros(1), math.inf)
+    found = _posteriors(
+        u, np.log(y) - expected.at_sizes, v, prior.slope if slope is None else slope, prior,
+        level=expected.level,
+    )  # fmt: skip
+    evidence = found.evidence + expected.log_weights[:, None]
+    weights = np.exp(evidence - evidence.max())
+    weights /= weights.sum()
+    mean = found.mean + expected.at_targets[:, None, :]
     tails = ((1 - level) / 2, 0.5, (1 + level) / 2)
-    low, middle, high = (_quantiles(weights, mean, np.sqrt(variance), q) for q in tails)
-    centre, spread = slopes[:, :1], np.sqrt(slopes[:, 1:])
-    ends = [float(_quantiles(weights, centre, spread, q)[0]) for q in tails]
+    low, middle, high = (
+        mixture_quantiles(weights, mean, np.sqrt(found.variance), q) for q in tails
+    )
+    spread = np.sqrt(found.slope_variance)[:, None]
+    ends = [
+        float(mixture_quantiles(weights, found.slopes[:, :, None], spread, q)[0]) for q in tails
+    ]
     drifts, _, noises = _grid()
+    of_grid = weights.sum(axis=0)
     return Extrapolation(
         loss=np.exp(middle),
         low=np.exp(low),
@@ -141,8 +197,8 @@ def extrapolated_losses(
         slope=ends[1],
         slope_low=ends[0],
         slope_high=ends[2],
-        drift=float(weights @ drifts),
-        scatter=float(np.sqrt(weights @ noises**2)),
+        drift=float(of_grid @ drifts),
+        scatter=float(np.sqrt(of_grid @ noises**2)),
     )
 
 
@@ -200,18 +256,31 @@ def _design(drifts: Floats, u: Floats) -> Floats:
     return np.stack([np.ones_like(fall), -fall], axis=2)
 
 
-def _posteriors(
-    u: Floats, y: Floats, v: Floats, slope: tuple[float, float], prior: CurvePrior
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """Of every combination: mean and variance at v, those of the slope, and its weight.
+@dataclass(frozen=True)
+class _Posteriors:
+    """Of every expected curve (k) and combination of the grid (m): what the losses leave.
 
-    Returns
-    -------
-    mean, variance : (m, len(v)) float64
-    slopes : (m, 2) float64
-    weights : (m,) float64
-        Summing to 1.
+    `mean` (k, m, n_targets) and `variance` (m, n_targets) are those of the log of the ratio,
+    `slopes` (k, m) and `slope_variance` (m,) those of its slope; `evidence` (k, m) is a log.
     """
+
+    mean: Floats
+    variance: Floats
+    slopes: Floats
+    slope_variance: Floats
+    evidence: Floats
+
+
+def _posteriors(
+    u: Floats,
+    y: Floats,
+    v: Floats,
+    slope: tuple[float, float],
+    prior: CurvePrior,
+    *,
+    level: float,
+) -> _Posteriors:
+    """The posterior of the curves through y (k, len(u)), one at a time, at v."""
     drifts, wanders, noises = _grid()
     size = (wanders**2)[:, None, None]
     measured = size * _integrated_noise(u, u) + (noises**2)[:, None, None] * np.eye(len(u))
@@ -220,33 +289,51 @@ def _posteriors(
     x, x_goal = _design(drifts, u), _design(drifts, v)
     inverse = np.linalg.inv(measured)
     weighted = np.einsum("mji,mjk->mik", x, inverse)
-    known = np.array([0.0, 1 / slope[1] ** 2])
+    known = np.array([1 / level**2, 1 / slope[1] ** 2])
     precision = weighted @ x + np.diag(known)
-    right = weighted @ y + known * slope[0]
-    fitted = np.linalg.solve(precision, right[:, :, None])[:, :, 0]
     covariance = np.linalg.inv(precision)
+    right = np.einsum("mij,kj->kmi", weighted, y) + known * np.array([0.0, slope[0]])
+    fitted = np.einsum("mij,kmj->kmi", covariance, right)
     gain = across @ inverse
-    mean = np.einsum("mki,mi->mk", x_goal, fitted)
-    mean += np.einsum("mkj,mj->mk", gain, y - np.einsum("mji,mi->mj", x, fitted))
+    mean = np.einsum("mni,kmi->kmn", x_goal - gain @ x, fitted)
+    mean += np.einsum("mnj,kj->kmn", gain, y)
     shown = x_goal - gain @ x
     variance = at_targets - np.einsum("mkj,mkj->mk", gain, across)
     variance += np.einsum("mki,mij,mkj->mk", shown, covariance, shown)
-    misfit = np.einsum("j,mjk,k->m", y, inverse, y) - np.einsum("mi,mi->m", right, fitted)
-    evidence = -0.5 * (np.linalg.slogdet(measured)[1] + np.linalg.slogdet(precision)[1] + misfit)
-    evidence += _log_prior(prior)
-    weights = np.exp(evidence - evidence.max())
-    slopes = np.stack([fitted[:, 1], covariance[:, 1, 1]], axis=1)
-    return mean, variance, slopes, weights / weights.sum()
+    misfit = np.einsum("kj,mjl,kl->km", y, inverse, y) - np.einsum("kmi,kmi->km", right, fitted)
+    terms = np.linalg.slogdet(measured)[1] + np.linalg.slogdet(precision)[1]
+    evidence = -0.5 * (terms + misfit) + _log_prior(prior)
+    return _Posteriors(mean, variance, fitted[:, :, 1], covariance[:, 1, 1], evidence)
 
 
-def _quantiles(weights: Floats, mean: Floats, deviation: Floats, q: float) -> Floats:
-    """Quantile q of a mixture of normals at every target, (n,), by bisection."""
+def mixture_quantiles(weights: Floats, mean: Floats, deviation: Floats, q: float) -> Floats:
+    """Quantile q of a mixture of normals at every target, by bisection.
+
+    Parameters
+    ----------
+    weights : (k, m) float64
+        Summing to 1.
+    mean : (k, m, n) float64
+    deviation : (m, n) float64
+        The same for every k.
+    q : float
+
+    Returns
+    -------
+    (n,) float64
+    """
     from scipy.special import ndtr
 
+    order = np.argsort(weights, axis=None)
+    used = order[np.searchsorted(np.cumsum(weights.ravel()[order]), _NEGLIGIBLE) :]
+    w = weights.ravel()[used]
+    w /= w.sum()
+    mean = mean.reshape(-1, mean.shape[-1])[used]
+    deviation = deviation[used % weights.shape[1]]
     low, high = (mean - 9 * deviation).min(axis=0), (mean + 9 * deviation).max(axis=0)
-    for _ in range(60):
+    for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        below = weights @ ndtr((middle - mean) / deviation) < q
+        below = w @ ndtr((middle - mean) / deviation) < q
         low, high = np.where(below, middle, low), np.where(below, high, middle)
     out: Floats = (low + high) / 2
     return out

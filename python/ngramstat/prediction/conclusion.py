@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from ngramstat.errors import InputError
 from ngramstat.prediction.answer import answer_of
+from ngramstat.prediction.forecast import forecast
 from ngramstat.prediction.gates import COMPOSITION_GATE
 from ngramstat.prediction.learner_curves import LearnerCurves, best_learner
+from ngramstat.prediction.model_size import model_size_fit
 from ngramstat.prediction.predict import predict
 from ngramstat.results import RunResult
 
 __all__ = ["concluded", "next_steps"]
+
+# What `measure --train` is suggested with: without torch there is no estimate.
+_DEFAULT_MINUTES, _MOST_MINUTES = 40, 120
 
 
 def concluded(
@@ -26,13 +32,14 @@ def concluded(
     learners: Sequence[LearnerCurves] = (),
     reader: LearnerCurves | None = None,
     next_steps: Sequence[str] = (),
+    protocol: str = "default",
 ) -> RunResult:
-    """The run with its prediction and its answer.
+    """The run with its prediction, its answer and its forecast.
 
     Parameters
     ----------
     run : RunResult
-        With both halves; what it says so far of prediction and answer is replaced.
+        With both halves; what it says so far of these is replaced.
     tokens, losses, context
         As for `predict`.
     learners : sequence of LearnerCurves
@@ -41,6 +48,8 @@ def concluded(
         Losses of a pretrained model on this text.
     next_steps : sequence of str
         What would take the answer a rung higher, as commands.
+    protocol : str
+        ``paper`` adds the exponents by the paper's protocol to the prediction.
 
     Raises
     ------
@@ -58,6 +67,7 @@ def concluded(
         losses=losses,
         context=context,
         curves=None if best is None else best.table,
+        protocol=protocol,
     )
     answer = answer_of(
         run.correlations,
@@ -73,11 +83,34 @@ def concluded(
         ],
         next_steps=next_steps,
     )
-    return dataclasses.replace(run, prediction=prediction, answer=answer)
+    expected = forecast(
+        run.correlations,
+        run.entropies,
+        tokens=tokens,
+        losses=losses,
+        curves=learners,
+        reader=reader,
+        answer=answer,
+        context=context,
+    )
+    sizes = next((learner.sizes for learner in learners if learner.sizes is not None), None)
+    return dataclasses.replace(
+        run,
+        prediction=prediction,
+        answer=answer,
+        forecast=expected.points,
+        forecast_backtests=expected.backtests,
+        model_size=None if sizes is None else model_size_fit(*sizes),
+    )
 
 
 def next_steps(
-    corpus: str | None, directory: Path | None, *, trained: bool, read: bool
+    corpus: str | None,
+    directory: Path | None,
+    *,
+    trained: bool,
+    read: bool,
+    training_seconds: float | None = None,
 ) -> tuple[str, ...]:
     """Commands that would take the answer a rung higher, with what each gives.
 
@@ -89,17 +122,23 @@ def next_steps(
         Where the run lies.
     trained, read : bool
         Whether there are losses of trained models, or of a pretrained one.
+    training_seconds : float, optional
+        About how long a useful training takes here; None where torch is missing.
     """
     place = shlex.quote(corpus or "CORPUS")
     run = shlex.quote("RUN" if directory is None else str(directory))
     if trained:
         return (
-            f"ngramstat validate {place} -o VALIDATION --sizes 4e6,8e6,16e6 (models trained on "
-            "more tokens: gamma and alpha still change with the size)",
+            f"ngramstat validate {place} -o VALIDATION --protocol paper (more models, sizes and "
+            "contexts trained on this text)",
         )
+    minutes, how_long = _DEFAULT_MINUTES, "needs the extra torch"
+    if training_seconds is not None:
+        minutes = min(max(5 * math.ceil(training_seconds / 300), 5), _MOST_MINUTES)
+        how_long = f"about {training_seconds / 60:.0f} minutes here are enough"
     steps = [
-        f"ngramstat measure {place} -o {run} --train 40m (trains small models on this text for at "
-        "most 40 minutes, and takes gamma from their losses)"
+        f"ngramstat measure {place} -o {run} --train {minutes}m (trains small models on this text "
+        f"and takes gamma from their losses; {how_long})"
     ]
     if not read:
         steps.append(

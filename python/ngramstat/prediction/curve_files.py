@@ -8,6 +8,9 @@ tokens are replicates: they are averaged, and their spread gives the standard er
 The losses of one pretrained model, as `ngramstat read` writes them, have one row for each context.
 Their ``tokens`` may be empty, because few models say how many tokens they were trained on; an
 optional column ``learner`` names the model.
+
+A column ``parameters`` says how large each model is. Curves are then those of the best size at
+every number of tokens, and `read_model_sizes` returns the losses of all sizes.
 """
 
 from __future__ import annotations
@@ -21,15 +24,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
 from ngramstat.results import CurveTable
 from ngramstat.runtime.files import read_json, reason, regular_file_size
 
-__all__ = ["read_curves", "read_reader_curve"]
+__all__ = ["read_curves", "read_model_sizes", "read_reader_curve"]
+
+Floats = NDArray[np.float64]
 
 _REQUIRED = ("context", "tokens", "loss")
 _NAMES = {
+    "parameters": "parameters", "params": "parameters", "model_size": "parameters",
     "context": "context", "n": "context",
     "tokens": "tokens", "p": "tokens",
     "loss": "loss", "nats": "loss",
@@ -72,8 +79,11 @@ def read_curves(path: str | PathLike[str]) -> CurveTable:
         )
     groups: dict[tuple[int, float], list[tuple[float, float | None]]] = {}
     seeds: dict[tuple[int, float, str], str] = {}
+    best = _best_sizes(rows)
     for where, values in rows:
         context, tokens, loss, error, seed = _checked(where, values)
+        if tokens in best and _parameters(where, values) != best[tokens]:
+            continue
         if seed is not None:
             key = (context, tokens, seed)
             if key in seeds:
@@ -164,6 +174,64 @@ def _rows(path: str | PathLike[str]) -> list[tuple[str, Mapping[str, Any]]]:
 
 def _is_empty(cell: Any) -> bool:
     return cell is None or not str(cell).strip()
+
+
+def read_model_sizes(path: str | PathLike[str]) -> tuple[Floats, Floats, Floats] | None:
+    """Losses by model size and training tokens, from a file with the column ``parameters``.
+
+    Returns
+    -------
+    (parameters, tokens, losses) or None
+        One row for each model size and number of tokens: the loss is the mean over contexts, see
+        `read_curves`. None without the column, or where the models share no context.
+
+    Raises
+    ------
+    InputError
+        As `read_curves`.
+    """
+    means = _by_size(_rows(path))
+    if not means:
+        return None
+    keys = sorted(means)
+    n, d = np.array(keys, dtype=np.float64).T
+    return n, d, np.array([means[key] for key in keys], dtype=np.float64)
+
+
+def _best_sizes(rows: list[tuple[str, Mapping[str, Any]]]) -> dict[float, float]:
+    """The model size with the smallest mean loss at every number of tokens; empty without sizes."""
+    means = _by_size(rows)
+    # The last entry of a key stands: the smallest loss.
+    return {d: n for n, d in sorted(means, key=lambda key: -means[key])}
+
+
+def _by_size(rows: list[tuple[str, Mapping[str, Any]]]) -> dict[tuple[float, float], float]:
+    """Mean loss of every (parameters, tokens) over the positions up to the largest shared context.
+
+    The contexts are those that all models have; between them losses are interpolated.
+    """
+    if not rows or "parameters" not in rows[0][1]:
+        return {}
+    losses: dict[tuple[float, float], dict[int, list[float]]] = {}
+    for where, values in rows:
+        context, tokens, loss, _, _ = _checked(where, values)
+        of_model = losses.setdefault((_parameters(where, values), tokens), {})
+        of_model.setdefault(context, []).append(loss)
+    shared = sorted(set.intersection(*(set(found) for found in losses.values())))
+    if not shared:
+        return {}
+    positions = np.arange(shared[0], shared[-1] + 1)
+    return {
+        key: float(np.interp(positions, shared, [np.mean(found[n]) for n in shared]).mean())
+        for key, found in losses.items()
+    }
+
+
+def _parameters(where: str, values: Mapping[str, Any]) -> float:
+    parameters = _number(where, "parameters", values["parameters"])
+    if parameters < 1:
+        raise InputError(f"{where}: parameters {parameters:g}: at least 1 is needed")
+    return parameters
 
 
 def _csv_rows(path: str | PathLike[str]) -> list[tuple[str, Mapping[str, Any]]]:

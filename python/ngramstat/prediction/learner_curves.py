@@ -7,12 +7,15 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.prediction.curve_files import read_curves, read_reader_curve
+from ngramstat.prediction.curve_files import read_curves, read_model_sizes, read_reader_curve
 from ngramstat.results import CurveTable
 
 __all__ = ["LearnerCurves", "best_learner", "read_learners"]
+
+Floats = NDArray[np.float64]
 
 _PREFIX = "curves-"
 
@@ -27,10 +30,13 @@ class LearnerCurves:
         What learned, in words.
     table : CurveTable
         For a reader at one size, whose number of tokens may be unknown.
+    sizes : (parameters, tokens, losses) or None
+        Losses by model size, where the file gives it.
     """
 
     name: str
     table: CurveTable
+    sizes: tuple[Floats, Floats, Floats] | None = None
 
 
 def read_learners(path: str | PathLike[str]) -> list[LearnerCurves]:
@@ -49,14 +55,18 @@ def read_learners(path: str | PathLike[str]) -> list[LearnerCurves]:
     """
     place = Path(path)
     if not place.is_dir():
-        return [LearnerCurves(f"your models ({place.name})", read_curves(place))]
+        return [_learner(f"your models ({place.name})", place)]
     files = sorted(place.glob(f"{_PREFIX}*.csv"))
     if not files:
         raise InputError(
             f"{place}: has no {_PREFIX}*.csv; give a file of losses, or the finished output of "
             "`ngramstat validate`"
         )
-    return [LearnerCurves(_trained_name(file), read_curves(file)) for file in files]
+    return [_learner(_trained_name(file), file) for file in files]
+
+
+def _learner(name: str, path: Path) -> LearnerCurves:
+    return LearnerCurves(name, read_curves(path), read_model_sizes(path))
 
 
 def _trained_name(path: Path) -> str:

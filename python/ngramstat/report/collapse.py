@@ -7,22 +7,132 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ngramstat.prediction.collapse import collapse_members, rescaled
-from ngramstat.report.axes import GREY, logarithmic, new_figure
+from ngramstat.report.chart import (
+    CURVE_COLOURS,
+    CURVE_MARKERS,
+    Axis,
+    Chart,
+    Curve,
+    Heat,
+    Mark,
+    Panel,
+    floats,
+)
+from ngramstat.report.chart_plot import draw_chart
 from ngramstat.report.text import CURVE_SOURCES
 from ngramstat.results import Collapse, CurveTable
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_collapse"]
+__all__ = ["collapse_chart", "plot_collapse"]
+
+_PROTOCOLS = {"raw": "no limit subtracted", "shifted": "above their limit"}
+
+
+def collapse_chart(table: CurveTable, collapse: Collapse) -> Chart:
+    """Losses against tokens, the rescaled curves, and the quality over (gamma, beta).
+
+    Error bars are two standard errors, where known. Losses that the collapse does not use (context
+    0, and contexts with too few sizes) are open and grey.
+
+    Parameters
+    ----------
+    table : CurveTable
+        The losses that `collapse` was computed from.
+    collapse : Collapse
+    """
+    before, after = _curves(table, collapse)
+    quality = "unknown" if collapse.quality is None else f"{collapse.quality:.2f}"
+    source = CURVE_SOURCES[collapse.source]
+    rate = "" if collapse.entropy_rate == 0 else f" − {collapse.entropy_rate:.3g}"
+    loss = f"(loss{rate})" if rate else "loss"
+    return Chart(
+        title=f"Do the curves of all contexts fall onto one? ({source} curves, "
+        f"{_PROTOCOLS.get(collapse.protocol, collapse.protocol)})",
+        description="Losses by context as measured; the same rescaled with "
+        f"γ = {collapse.gamma:.3f} and β = {collapse.beta:.3f}; and how near the rescaled curves "
+        "are to each other for other exponents (small is good). Their distance after rescaling is "
+        f"{quality} of that before"
+        + ("." if collapse.reportable else ", which is not reportable."),
+        panels=(
+            Panel(
+                title="As measured",
+                x=Axis(label="training tokens P"),
+                y=Axis(label="loss (nats per token)"),
+                marks=before,
+            ),
+            Panel(
+                title="Rescaled",
+                x=Axis(label="P / n^(2β)"),
+                y=Axis(label=f"{loss} · n^γ"),
+                marks=after,
+            ),
+            _grid(collapse),
+        ),
+    )
+
+
+def _curves(table: CurveTable, collapse: Collapse) -> tuple[list[Mark], list[Mark]]:
+    """The curves of every context, before and after rescaling."""
+    used = collapse_members(table.context, table.loss, collapse.entropy_rate)
+    contexts = np.unique(table.context[used])
+    before: list[Mark] = []
+    after: list[Mark] = []
+    for k, n in enumerate(contexts.tolist()):
+        rows = used & (table.context == n)
+        rows = np.flatnonzero(rows)[np.argsort(table.tokens[rows])]
+        y = table.loss[rows]
+        bar = None if table.error is None else 2 * np.nan_to_num(table.error[rows])
+        scale = float(n) ** collapse.gamma
+        x, z = rescaled(
+            table.context[rows], table.tokens[rows], y, collapse.gamma, collapse.beta,
+            collapse.entropy_rate,
+        )  # fmt: skip
+        for marks, at, height, half in (
+            (before, table.tokens[rows], y, bar),
+            (after, x, z, None if bar is None else bar * scale),
+        ):
+            marks.append(
+                Curve(
+                    name=f"context {n}", colour=CURVE_COLOURS[k % len(CURVE_COLOURS)],
+                    marker=CURVE_MARKERS[k % len(CURVE_MARKERS)],
+                    shown=n in (contexts[0], contexts[-1]), x=floats(at), y=floats(height),
+                    low=None if half is None else height - half,
+                    high=None if half is None else height + half,
+                )
+            )  # fmt: skip
+    if (~used).any():
+        before.append(
+            Curve(name="left out", colour="grey", filled=False, stroke="", shown=False,
+                  x=floats(table.tokens[~used]), y=floats(table.loss[~used]))
+        )  # fmt: skip
+    return before, after
+
+
+def _grid(collapse: Collapse) -> Panel:
+    """The quality over the grid; pairs of exponents without enough overlap stay empty."""
+    marks: list[Mark] = [
+        Heat(x=collapse.grid_beta, y=collapse.grid_gamma, values=collapse.grid_quality,
+             scale="distance after / before rescaling"),
+        Curve(name="the estimate", colour="red", x=floats(collapse.beta), y=floats(collapse.gamma),
+              stroke="", filled=False),
+    ]  # fmt: skip
+    if collapse.best_beta is not None and collapse.best_gamma is not None:
+        marks.append(
+            Curve(name="where the curves are nearest", colour="red", marker="star", filled=False,
+                  stroke="", x=floats(collapse.best_beta), y=floats(collapse.best_gamma))
+        )  # fmt: skip
+    return Panel(
+        title="Other exponents",
+        x=Axis(label="β", log=False),
+        y=Axis(label="γ", log=False),
+        marks=marks,
+    )
 
 
 def plot_collapse(table: CurveTable, collapse: Collapse) -> Figure:
     """Losses against tokens, the rescaled curves, and the quality over (gamma, beta).
-
-    Error bars are two standard errors, where known. Losses that the collapse does not use (context
-    0, and contexts with too few sizes) are drawn open and in grey.
 
     Parameters
     ----------
@@ -39,63 +149,4 @@ def plot_collapse(table: CurveTable, collapse: Collapse) -> Figure:
     NgramstatError
         If matplotlib is not installed.
     """
-    figure, (before, after, grid) = new_figure(3)
-    used = collapse_members(table.context, table.loss, collapse.entropy_rate)
-    from matplotlib import colormaps
-
-    contexts = np.unique(table.context[used])
-    colours = colormaps["viridis"](np.linspace(0, 0.9, max(len(contexts), 1)))
-    for n, colour in zip(contexts, colours, strict=False):
-        rows = used & (table.context == n)
-        bars = None if table.error is None else 2 * np.nan_to_num(table.error[rows])
-        style = {"marker": "o", "markersize": 4, "color": colour, "linewidth": 1, "elinewidth": 1}
-        before.errorbar(table.tokens[rows], table.loss[rows], yerr=bars, label=f"n = {n}", **style)
-        x, y = rescaled(
-            table.context[rows], table.tokens[rows], table.loss[rows],
-            collapse.gamma, collapse.beta, collapse.entropy_rate,
-        )  # fmt: skip
-        scale = float(n) ** collapse.gamma
-        after.errorbar(x, y, yerr=None if bars is None else bars * scale, **style)
-    if (~used).any():
-        before.plot(
-            table.tokens[~used], table.loss[~used], "o", color=GREY, markerfacecolor="white",
-            markersize=4, label="left out",
-        )  # fmt: skip
-    for ax in (before, after):
-        logarithmic(ax)
-    before.set_xlabel("training tokens $P$")
-    before.set_ylabel("loss $L_n(P)$ (nats per token)")
-    before.set_title(f"{CURVE_SOURCES[collapse.source]} curves", fontsize=10)
-    before.legend(fontsize=7.5)
-    after.set_xlabel(r"$P / n^{2\beta}$")
-    rate = "" if collapse.entropy_rate == 0 else rf" - {collapse.entropy_rate:.3g}"
-    after.set_ylabel(rf"$(L_n{rate})\, n^\gamma$" if rate else r"$L_n\, n^\gamma$")
-    quality = "unknown" if collapse.quality is None else f"{collapse.quality:.2f}"
-    after.set_title(
-        rf"{collapse.protocol}: $\gamma = {collapse.gamma:.3f}$, $\beta = {collapse.beta:.3f}$, "
-        f"relative distance {quality}" + ("" if collapse.reportable else " (not reportable)"),
-        fontsize=10,
-    )
-    _draw_grid(grid, collapse)
-    return figure
-
-
-def _draw_grid(ax: Axes, collapse: Collapse) -> None:
-    """The quality over the grid; pairs of exponents without enough overlap stay white."""
-    values = np.ma.masked_invalid(collapse.grid_quality)
-    mesh = ax.pcolormesh(
-        collapse.grid_beta, collapse.grid_gamma, values, cmap="cividis_r", shading="nearest"
-    )
-    ax.figure.colorbar(mesh, ax=ax, label="distance after / before rescaling")
-    ax.plot(
-        collapse.beta, collapse.gamma, "o", color="white", markeredgecolor="black", label="estimate"
-    )
-    if collapse.best_beta is not None and collapse.best_gamma is not None:
-        ax.plot(
-            collapse.best_beta, collapse.best_gamma, "*", color="white", markeredgecolor="black",
-            markersize=12, label="best collapse",
-        )  # fmt: skip
-    ax.set_xlabel(r"$\beta$")
-    ax.set_ylabel(r"$\gamma$")
-    ax.set_title("sensitivity", fontsize=10)
-    ax.legend(fontsize=7.5)
+    return draw_chart(collapse_chart(table, collapse))

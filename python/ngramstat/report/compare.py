@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ngramstat.report.axes import COLOURS, GREY, LIGHT, MARKERS, new_figure
+from ngramstat.report.chart import (
+    CURVE_COLOURS,
+    CURVE_MARKERS,
+    Axis,
+    Chart,
+    Curve,
+    Floats,
+    Label,
+    Mark,
+    Panel,
+    floats,
+)
+from ngramstat.report.chart_plot import draw_chart
+from ngramstat.report.chart_svg import chart_figure
 from ngramstat.report.exponent_rows import SYMBOLS
-from ngramstat.report.markup import document, figure, number, section, table, text_of
+from ngramstat.report.markup import document, number, section, table, text_of
+from ngramstat.report.text import count
 from ngramstat.results import Exponent, RunResult
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_plane", "render_comparison"]
+__all__ = ["comparability", "plane_chart", "plot_plane", "render_comparison"]
 
 _CONTOURS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0)
 _PADDING = 1.3
+# A line of equal alpha shorter than this part of the plane is left out; its label ends at this part
+# of the line.
+_SHORT, _LABEL_AT = 0.12, 0.93
+# Corpora whose sizes differ by more than this factor are not compared at their own sizes.
+_SIZES = 1.5
 
 
 def _pairs(run: RunResult) -> list[tuple[str, Exponent, Exponent]]:
@@ -33,11 +48,83 @@ def _pairs(run: RunResult) -> list[tuple[str, Exponent, Exponent]]:
     ]  # fmt: skip
 
 
-def plot_plane(runs: Sequence[tuple[str, RunResult]]) -> Figure:
+def plane_chart(runs: Sequence[tuple[str, RunResult]]) -> Chart:
     """beta against gamma with lines of equal alpha = gamma / (2 beta).
 
     Filled markers are the gamma of the limits, open ones the gamma of the held-out curve at the
-    corpus's size; the crosses are intervals. A pair is faint unless both exponents are reportable.
+    corpus's size; the bars are intervals. A pair is faint unless both exponents are reportable.
+
+    Parameters
+    ----------
+    runs : sequence of (name, RunResult)
+    """
+    points = [mark for k, (name, run) in enumerate(runs) for mark in _points(name, run, k)]
+    xs = [float(mark.x[0]) for mark in points]
+    ys = [float(mark.y[0]) for mark in points]
+    x_limits = (min(xs) / _PADDING, max(xs) * _PADDING) if xs else (0.3, 2.0)
+    y_limits = (min(ys) / _PADDING, max(ys) * _PADDING) if ys else (0.1, 1.0)
+    marks: list[Mark] = [*_contours(x_limits, y_limits), *points]
+    return Chart(
+        title="Decay of correlations and of entropies",
+        description="Every run with its intervals: filled where γ is that of the limits, open "
+        "where it is the slope at the run's own size, faint where an exponent is not reportable. "
+        "Along a line α = γ / (2β) is the same. Losses fall slowly with data at the lower right, "
+        "and fast at the upper left.",
+        panels=(
+            Panel(
+                x=Axis(label="β: how fast correlations fall with distance", log=False,
+                       limits=x_limits),
+                y=Axis(label="γ: how fast entropy falls with context", log=False, limits=y_limits),
+                marks=marks,
+            ),
+        ),
+    )  # fmt: skip
+
+
+def _points(name: str, run: RunResult, k: int) -> list[Curve]:
+    """The pairs of exponents of a run."""
+    out: list[Curve] = []
+    for kind, beta, gamma in _pairs(run):
+        if beta.value is None or gamma.value is None or beta.value <= 0 or gamma.value <= 0:
+            continue
+        ends: list[Floats | None] = []
+        for exponent in (beta, gamma):
+            known = exponent.low is not None and exponent.high is not None
+            ends += [
+                floats(end) if known and end is not None else None
+                for end in (exponent.low, exponent.high)
+            ]
+        out.append(
+            Curve(
+                name="" if out else name, group=name,
+                colour=CURVE_COLOURS[k % len(CURVE_COLOURS)],
+                marker=CURVE_MARKERS[k % len(CURVE_MARKERS)],
+                x=floats(beta.value), y=floats(gamma.value),
+                left=ends[0], right=ends[1], low=ends[2], high=ends[3],
+                filled=kind == "limit", faint=not (beta.reportable and gamma.reportable), stroke="",
+            )
+        )  # fmt: skip
+    return out
+
+
+def _contours(x_range: tuple[float, float], y_range: tuple[float, float]) -> list[Mark]:
+    """Lines of equal alpha, labelled inside the frame, near where they leave it."""
+    marks: list[Mark] = []
+    for alpha in _CONTOURS:
+        # Where the line y = 2 alpha x enters and leaves the plane.
+        first = max(x_range[0], y_range[0] / (2 * alpha))
+        last = min(x_range[1], y_range[1] / (2 * alpha))
+        if last - first < _SHORT * (x_range[1] - x_range[0]):
+            continue
+        x = floats([first, last])
+        marks.append(Curve(colour="grey", x=x, y=2 * alpha * x, marker="", stroke="dotted"))
+        at = first + _LABEL_AT * (last - first)
+        marks.append(Label(colour="grey", x=at, y=2 * alpha * at, text=f"α = {alpha:g}", end=True))
+    return marks
+
+
+def plot_plane(runs: Sequence[tuple[str, RunResult]]) -> Figure:
+    """beta against gamma with lines of equal alpha = gamma / (2 beta).
 
     Parameters
     ----------
@@ -48,61 +135,74 @@ def plot_plane(runs: Sequence[tuple[str, RunResult]]) -> Figure:
     NgramstatError
         matplotlib is not installed.
     """
-    drawing, (axes,) = new_figure(1)
-    points: list[tuple[float, float]] = []
-    for k, (name, run) in enumerate(runs):
-        points += _draw_run(axes, name, run, COLOURS[k % 6], MARKERS[k % 6])
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    low_x, high_x = (min(xs) / _PADDING, max(xs) * _PADDING) if xs else (0.3, 2.0)
-    low_y, high_y = (min(ys) / _PADDING, max(ys) * _PADDING) if ys else (0.1, 1.0)
-    _draw_contours(axes, (low_x, high_x), (low_y, high_y))
-    axes.set_xlim(low_x, high_x)
-    axes.set_ylim(low_y, high_y)
-    axes.set_xlabel(r"$\beta$: decay of correlations with distance")
-    axes.set_ylabel(r"$\gamma$: decay of entropy with context")
-    axes.set_title("filled: limits; open: at this corpus size; faint: not reportable", fontsize=9)
-    if points:
-        axes.legend(fontsize=7.5)
-    return drawing
+    return draw_chart(plane_chart(runs))
 
 
-def _draw_run(
-    axes: Axes, name: str, run: RunResult, colour: str, marker: str
-) -> list[tuple[float, float]]:
-    """Draw the pairs of exponents of a run; returns the points (beta, gamma) drawn."""
-    points: list[tuple[float, float]] = []
-    for kind, beta, gamma in _pairs(run):
-        if beta.value is None or gamma.value is None or beta.value <= 0 or gamma.value <= 0:
-            continue
-        reportable = beta.reportable and gamma.reportable
-        axes.errorbar(
-            beta.value, gamma.value, xerr=_bars(beta), yerr=_bars(gamma), color=colour,
-            marker=marker, markersize=7, capsize=2,
-            markerfacecolor=colour if kind == "limit" else "white",
-            alpha=1.0 if reportable else 0.45, label=None if points else name, zorder=3,
-        )  # fmt: skip
-        points.append((beta.value, gamma.value))
-    return points
+# --- what is comparable -----------------------------------------------------------------------
 
 
-def _draw_contours(axes: Axes, x_range: tuple[float, float], y_range: tuple[float, float]) -> None:
-    """Lines of equal alpha, labelled where they leave the plane."""
-    x = np.linspace(*x_range, 50)
-    for alpha in _CONTOURS:
-        y = 2 * alpha * x
-        inside = (y >= y_range[0]) & (y <= y_range[1])
-        if not inside.any():
-            continue
-        axes.plot(x[inside], y[inside], color=LIGHT, linewidth=0.8, zorder=1)
-        last = np.flatnonzero(inside)[-1]
-        axes.annotate(rf"$\alpha = {alpha:g}$", (x[last], y[last]), fontsize=7, color=GREY,
-                      ha="right", va="bottom")  # fmt: skip
+def comparability(runs: Sequence[tuple[str, RunResult]]) -> list[str]:
+    """What differs between the runs, and what it does to a comparison, in sentences."""
+    sentences = [
+        text
+        for values, text in (
+            (
+                [str(run.corpus.get("boundary")) for _, run in runs],
+                "the boundaries differ ({}): on short documents β and the norms differ for that "
+                "reason alone; measure all runs with one --boundary",
+            ),
+            (
+                [_range(run.settings.get("lags")) for _, run in runs],
+                "the lags differ ({}): β is a slope over its lags, so give all runs the "
+                "same --lags and --beta-window",
+            ),
+            (
+                [_window(run.exponents.get("beta")) for _, run in runs],
+                "the windows of β differ ({}): compare the slopes only where they overlap",
+            ),
+            (
+                [_window(run.exponents.get("gamma_finite")) for _, run in runs],
+                "the windows of γ differ ({} tokens of context)",
+            ),
+            (
+                [number(run.corpus.get("vocab_size")) for _, run in runs],
+                "the vocabularies differ in size ({}), so the tokenizers differ: a lag, a "
+                "context and a nat per token then mean other stretches of text; tokenize all "
+                "texts with one tokenizer",
+            ),
+        )
+        for text in [_difference(values, text)]
+        if text
+    ]
+    sizes = [float(run.corpus["tokens"]) for _, run in runs if run.corpus.get("tokens")]
+    if sizes and max(sizes) > _SIZES * min(sizes):
+        shown = ", ".join(count(size) for size in sizes)
+        sentences.append(
+            f"the corpora differ in size ({shown} tokens): slopes at the run's own size (γ, "
+            "finite) and lags beyond the noise of the smaller one are not comparable; cut the "
+            "larger ones"
+        )
+    if not sentences:
+        sentences.append(
+            "boundary, lags, windows, vocabulary size and corpus size agree: the exponents can "
+            "be compared, if the vocabularies come from one tokenizer, which a run does not record"
+        )
+    return [sentence[0].upper() + sentence[1:] + "." for sentence in sentences]
 
 
-def _bars(exponent: Exponent) -> list[list[float]] | None:
-    if exponent.value is None or exponent.low is None or exponent.high is None:
-        return None
-    return [[max(exponent.value - exponent.low, 0.0)], [max(exponent.high - exponent.value, 0.0)]]
+def _difference(values: Sequence[str], text: str) -> str:
+    distinct = list(dict.fromkeys(v for v in values if v not in ("", "None", "–")))
+    return text.format("; ".join(distinct)) if len(distinct) > 1 else ""
+
+
+def _range(lags: Any) -> str:
+    return f"{lags[0]} to {lags[-1]}, {len(lags)} of them" if lags else ""
+
+
+def _window(exponent: Exponent | None) -> str:
+    if exponent is None or exponent.window is None:
+        return ""
+    return f"{exponent.window[0]:g} to {exponent.window[1]:g}"
 
 
 def render_comparison(runs: Sequence[tuple[str, RunResult]]) -> str:
@@ -132,19 +232,15 @@ def render_comparison(runs: Sequence[tuple[str, RunResult]]) -> str:
         if not exponent.reportable
     ]
     names = ", ".join(name for name, _ in runs)
+    comparable = "".join(f"<li>{text_of(sentence)}</li>" for sentence in comparability(runs))
     body = "\n".join(
         [
             section(
                 "Exponents",
-                figure(
-                    functools.partial(plot_plane, runs),
-                    "plane",
-                    "Exponents beta and gamma of every run with their intervals, and lines of "
-                    "equal alpha = gamma / (2 beta).",
-                ),
+                chart_figure(plane_chart(runs), "plane"),
                 table(head, rows, stacked=True),
-                lead="Losses fall slowly with data at the lower right, and fast at the upper left.",
             ),
+            section("What is comparable", f"<ul>{comparable}</ul>"),
             section("Not reportable", table(["run", "exponent", "reason"], reasons, stacked=True))
             if reasons
             else "",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ngramstat.report.markup import text_of
 from ngramstat.report.notes import interval_parts
 from ngramstat.report.text import marked, slope_by_size
@@ -49,5 +51,6 @@ def exponent_row(name: str, exponent: Exponent) -> list[str]:
     if parts is not None:
         shown = text_of(marked(parts, reportable=exponent.reportable))
         interval += f"<br><small>{shown}</small>"
-    return [f"<b>{symbol}</b><br><small>{text_of(meaning)}</small>", f"<b>{value}</b>",
+    words = re.sub(r"\^(−?\w+)", r"<sup>\1</sup>", text_of(meaning))
+    return [f"<b>{symbol}</b><br><small>{words}</small>", f"<b>{value}</b>",
             interval, window, status]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Figure of learning curves with their limits; matplotlib is imported on first use."""
+"""Figure of learning curves with their limits."""
 
 from __future__ import annotations
 
@@ -7,26 +7,97 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ngramstat.errors import InputError
-from ngramstat.report.axes import BLUE, GREEN, GREY, LIGHT, MARKERS, ORANGE, PURPLE, RED, new_axes
+from ngramstat.report.chart import (
+    CURVE_COLOURS,
+    CURVE_MARKERS,
+    Axis,
+    Chart,
+    Curve,
+    Mark,
+    Panel,
+    Rule,
+    Window,
+    floats,
+)
+from ngramstat.report.chart_plot import draw_panel
 from ngramstat.results import EntropyResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_learning"]
+__all__ = ["learning_chart", "plot_learning"]
 
-# The unigram is grey.
-_COLOURS = (GREY, BLUE, RED, GREEN, PURPLE, ORANGE)
-# Horizontal positions of the brackets and of the limits, as factors of the largest P.
-_BRACKET_AT, _LIMIT_AT = 1.6, 6
+
+def learning_chart(result: EntropyResult) -> Chart:
+    """L_n(P) against P for every context, with the bracket and the limit of each.
+
+    Bars at the points are two standard errors between training sets. What holds at any number of
+    training tokens has no place along the axis: the bracket of H(n) is a band across, and the
+    limit, where it is identifiable, a line across. Stars are the mixture of contexts at the
+    largest P.
+
+    Raises
+    ------
+    InputError
+        The result has no learning curve of at least two sizes.
+    """
+    curve = result.learning_curve
+    if curve is None or len(curve.tokens) < 2:
+        raise InputError("result: has no learning curve of at least two sizes")
+    tokens = curve.tokens.astype(np.float64)
+    contexts = result.context.tolist()
+    ends = {min((n for n in contexts if n >= 1), default=contexts[0]), contexts[-1]}
+    marks: list[Mark] = []
+    for k, n in enumerate(contexts):
+        y = curve.held_out[:, k]
+        bar = None if curve.error is None else 2 * curve.error[:, k]
+        place = (k - 1) % len(CURVE_COLOURS)
+        marks += _of_limit(result, k, f"context {n}", shown=n in ends)
+        marks.append(
+            Curve(
+                name=f"context {n}", colour=CURVE_COLOURS[place], marker=CURVE_MARKERS[place],
+                shown=n in ends, x=tokens, y=y, low=None if bar is None else y - bar,
+                high=None if bar is None else y + bar,
+            )
+        )  # fmt: skip
+        mixed = result.mixture_used is not None and bool(result.mixture_used[k])
+        if mixed and result.held_out is not None:
+            marks.append(
+                Curve(group=f"context {n}", colour=CURVE_COLOURS[place], marker="star",
+                      shown=n in ends, x=tokens[-1:], y=floats(result.held_out[k]))
+            )  # fmt: skip
+    return Chart(
+        title="How losses fall with training tokens, by context",
+        description="Held-out losses of a counting learner (Kneser-Ney) that sees so many tokens of"
+        " context. Bands are the brackets of H(n), dashed lines the extrapolated limits, stars the "
+        "mixture of contexts at the largest size.",
+        panels=(
+            Panel(
+                x=Axis(label="training tokens"),
+                y=Axis(label="held-out loss (nats per token)", log=False),
+                marks=marks,
+            ),
+        ),
+    )
+
+
+def _of_limit(result: EntropyResult, k: int, group: str, *, shown: bool) -> list[Mark]:
+    """The bracket and the extrapolated limit of the k-th context."""
+    colour = CURVE_COLOURS[(k - 1) % len(CURVE_COLOURS)]
+    marks: list[Mark] = []
+    if result.low is not None and result.high is not None:
+        low, high = float(result.low[k]), float(result.high[k])
+        if np.isfinite(low) and np.isfinite(high):
+            marks.append(Window(colour=colour, group=group, shown=shown, low=low, high=high,
+                                horizontal=True))  # fmt: skip
+    if result.limit is not None and np.isfinite(result.limit[k]):
+        marks.append(Rule(colour=colour, group=group, shown=shown, at=float(result.limit[k]),
+                          horizontal=True))  # fmt: skip
+    return marks
 
 
 def plot_learning(result: EntropyResult, ax: Axes | None = None) -> Axes:
-    """L_n(P) against P for every context, with the limit of each and its interval.
-
-    Bars at the points are two standard errors between training sets. The limit, where it is
-    identifiable, is drawn at the right edge with its interval. Stars are the mixture of contexts at
-    the largest P, and the grey bars beside them are the brackets of H_n.
+    """L_n(P) against P for every context, with the bracket and the limit of each.
 
     Raises
     ------
@@ -35,41 +106,4 @@ def plot_learning(result: EntropyResult, ax: Axes | None = None) -> Axes:
     NgramstatError
         matplotlib is not installed.
     """
-    curve = result.learning_curve
-    if curve is None or len(curve.tokens) < 2:
-        raise InputError("result: has no learning curve of at least two sizes")
-    axes = new_axes(ax)
-    tokens = curve.tokens.astype(np.float64)
-    for k, n in enumerate(result.context.tolist()):
-        axes.errorbar(
-            tokens, curve.held_out[:, k],
-            yerr=None if curve.error is None else 2 * curve.error[:, k],
-            color=_COLOURS[k % 6], marker=MARKERS[k % 6], markersize=4, linewidth=1,
-            label=f"n = {n}",
-        )  # fmt: skip
-        _draw_estimates(axes, result, k, tokens[-1])
-    axes.set_xscale("log")
-    axes.set_xlabel("training tokens P   (grey: bracket of H_n; open: limit at infinite P)")
-    axes.set_ylabel("held-out loss L_n(P), nats per token")
-    axes.set_title("Learning curves of Kneser-Ney; stars: the mixture of contexts", fontsize=10)
-    axes.legend(fontsize=8, ncols=2)
-    return axes
-
-
-def _draw_estimates(axes: Axes, result: EntropyResult, k: int, largest: float) -> None:
-    """The mixture, the bracket and the limit of the k-th context, right of its curve."""
-    colour = _COLOURS[k % 6]
-    if result.mixture_used is not None and result.mixture_used[k] and result.held_out is not None:
-        axes.plot(largest, result.held_out[k], marker="*", markersize=10, color=colour)
-    if result.low is not None and result.high is not None:
-        axes.plot(
-            [largest * _BRACKET_AT * 1.12**k] * 2, [result.low[k], result.high[k]],
-            color=LIGHT, linewidth=3,
-        )  # fmt: skip
-    limits = (result.limit, result.limit_low, result.limit_high)
-    if all(v is not None and np.isfinite(v[k]) for v in limits):
-        limit, low, high = (float(v[k]) for v in limits if v is not None)
-        axes.errorbar(
-            largest * _LIMIT_AT, limit, yerr=[[limit - low], [high - limit]], color=colour,
-            marker=MARKERS[k % 6], markerfacecolor="white", capsize=3,
-        )  # fmt: skip
+    return draw_panel(learning_chart(result), ax)

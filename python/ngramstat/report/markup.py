@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import base64
 import html
-import importlib.util
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from ngramstat.report.style import STYLE
-from ngramstat.report.svg import inline_svg
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = [
     "document",
     "download",
-    "figure",
     "fold",
     "number",
     "section",
@@ -106,18 +100,10 @@ def table(
     )
 
 
-def fold(summary: str, content: str) -> str:
-    return f"<details><summary>{text_of(summary)}</summary>\n{content}\n</details>"
-
-
-def figure(draw: Callable[[], Figure], name: str, description: str) -> str:
-    if importlib.util.find_spec("matplotlib") is None:
-        return (
-            '<p class="note">No figure: matplotlib is not installed '
-            "(pip install 'ngramstat[plot]').</p>"
-        )
-    drawn = inline_svg(draw, name=name, description=description)
-    return f"<figure>{drawn}<figcaption>{text_of(description)}</figcaption></figure>"
+def fold(summary: str, content: str, *, long: bool = False) -> str:
+    """Content that is folded on screens; in print it is shown, unless it is long."""
+    kind = ' class="long"' if long else ""
+    return f"<details{kind}><summary>{text_of(summary)}</summary>\n{content}\n</details>"
 
 
 def span(low: float | None, high: float | None) -> str:

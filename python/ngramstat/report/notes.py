@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ngramstat.report.text import exponent_number
 from ngramstat.results import BoundaryEffect, CorrelationResult, Exponent
 
-__all__ = ["curve_notes", "interval_parts"]
+__all__ = ["curve_notes", "interval_parts", "sequential_rise"]
+
+# The sequential curve rises where it exceeds an earlier, reliable value by this factor.
+_RISE = 1.25
 
 
 def interval_parts(exponent: Exponent) -> str | None:
@@ -44,3 +49,32 @@ def _boundary_note(effect: BoundaryEffect) -> str:
             f"{effect.other_exponent:.2f} there, {effect.exponent:.2f} here"
         )
     return text
+
+
+def sequential_rise(result: CorrelationResult) -> str | None:
+    """Why the sequential norm rises with distance, where it does; None where it does not."""
+    norms, valid = result.norm_sequential_debiased, result.valid_sequential
+    if norms is None:
+        norms = result.norm_sequential
+    if norms is None:
+        return None
+    known = np.isfinite(norms) & (norms > 0)
+    if valid is not None:
+        known &= valid
+    lags, values = result.lags[known], norms[known]
+    if len(values) < 2:
+        return None
+    lowest = int(np.argmin(values))
+    if float(values[lowest:].max()) < _RISE * float(values[lowest]):
+        return None
+    text = (
+        f"The sequential norm rises beyond lag {lags[lowest]}: it counts only pairs inside "
+        "documents, and the larger the distance, the fewer documents are long enough and the more "
+        "often a pair is the beginning of a document with its end, which correlates tokens by "
+        "their position. Such a rise is about the shape of documents, not a longer memory of the "
+        "language"
+    )
+    fit = result.beta_sequential
+    if fit is not None and fit.window is not None and fit.window[1] <= lags[lowest]:
+        text += ", and the fit of its exponent ends before"
+    return f"{text}."

@@ -6,14 +6,15 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ngramstat.report.answer_page import answer_block, evidence_section, forecast_section
+from ngramstat.report.chart_svg import chart_figure
 from ngramstat.report.exponent_rows import exponent_row
-from ngramstat.report.figure_index import figures_of
+from ngramstat.report.figure_index import charts_of
 from ngramstat.report.markup import (
     document,
     download,
-    figure,
     fold,
     number,
     section,
@@ -22,7 +23,8 @@ from ngramstat.report.markup import (
     text_of,
 )
 from ngramstat.report.notes import curve_notes
-from ngramstat.report.theories import plot_theories, theories_section
+from ngramstat.report.text import count
+from ngramstat.report.theories import theories_chart, theories_section
 from ngramstat.report.top_documents import carrying_lags
 from ngramstat.report.top_tokens import rows_near, token_text
 from ngramstat.results import (
@@ -36,9 +38,6 @@ from ngramstat.results import (
     TheoriesResult,
 )
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 __all__ = ["render_page"]
 
 # Columns of the tables on the page; the downloads have all columns.
@@ -46,6 +45,14 @@ _LAG_COLUMNS = ("lag", "pairs", "norm_debiased", "norm_low", "norm_high", "noise
                 "norm_sequential_debiased", "composition_norm", "valid")  # fmt: skip
 _CONTEXT_COLUMNS = ("context", "plug_in", "held_out", "low", "high",
                     "resolved", "limit", "limit_low", "limit_high")  # fmt: skip
+# Their heads in words.
+_HEADS = {
+    "lag": "lag t", "norm_debiased": "norm", "norm_low": "from", "norm_high": "to",
+    "noise_floor": "noise alone", "norm_sequential_debiased": "sequential norm",
+    "composition_norm": "of composition", "valid": "used", "context": "context n",
+    "plug_in": "counts alone", "held_out": "held-out loss", "low": "H(n) from", "high": "to",
+    "limit": "limit of the learning curve", "limit_low": "from", "limit_high": "to",
+}  # fmt: skip
 _MARKS = {True: ("passed", "✓ passed"), False: ("failed", "✗ failed"), None: ("unknown", "? open")}
 
 
@@ -55,8 +62,7 @@ def render_page(run: RunResult, theories: TheoriesResult | None = None) -> str:
     Parameters
     ----------
     run : RunResult
-        Parts that were not computed are left out. Without matplotlib the page has no figures, and
-        says so.
+        Parts that were not computed are left out.
     theories : TheoriesResult, optional
         The panel of other theories for the same corpus.
 
@@ -66,44 +72,50 @@ def render_page(run: RunResult, theories: TheoriesResult | None = None) -> str:
         HTML without scripts or external resources.
     """
     name = str(run.corpus.get("path") or "a corpus")
-    sections = [_verdict(run)]
+    sections = []
+    if run.answer is not None:
+        sections += [answer_block(run.answer), evidence_section(run.answer.rungs)]
+    else:
+        sections.append(_verdict(run))
+    sections.append(forecast_section(run.forecast))
     if run.correlations is not None:
         sections.append(_correlations(run))
     if run.entropies is not None:
         sections.append(_entropies(run))
     if run.prediction is not None:
         sections.append(_horizons(run))
+    if run.answer is not None:
+        sections.append(
+            section("Exponents", fold("All exponents with their windows", _exponents(run)))
+        )
+    if run.prediction is not None:
         sections.append(_gates(run.prediction))
     if theories is not None:
         sections.append(_theories(theories))
     sections += [_card(run), _data(run, theories)]
-    return document(f"ngramstat: {name}", name, "ngramstat report", "\n".join(sections))
+    body = "\n".join(filter(None, sections))
+    return document(f"ngramstat: {name}", name, _eyebrow(run), body)
+
+
+def _eyebrow(run: RunResult) -> str:
+    """The corpus in one line."""
+    parts = ["ngramstat report"]
+    for key, unit in (("tokens", "tokens"), ("documents", "documents")):
+        if run.corpus.get(key) is not None:
+            parts.append(f"{count(run.corpus[key])} {unit}")
+    if run.corpus.get("vocab_size") is not None:
+        parts.append(f"vocabulary of {count(run.corpus['vocab_size'])}")
+    return " · ".join(parts)
 
 
 # --- figures ----------------------------------------------------------------------------------
 
 
-_DESCRIPTIONS = {
-    "correlations": "Norms of C(t) against lag with their intervals, the noise floor, the window "
-    "of the fit with its interval, and excluded lags in grey.",
-    "residuals": "Norms divided by the fitted power law, with their intervals, at lags inside and "
-    "outside the fit.",
-    "spectrum": "The leading singular values of C(t) at every lag, with the noise floor.",
-    "entropies": "Next-token entropies against context: the bracket between counts (below) and "
-    "held-out losses (above), and the window of the fit.",
-    "learning": "Held-out losses against training tokens for every context, and their limits.",
-    "horizon": "Training tokens that resolve each lag, the tokens that a learner needs, and the "
-    "requested sizes.",
-    "collapse": "Scaling collapse of learning curves: before and after rescaling, and its quality "
-    "over the two exponents.",
-}
-
-
 def _figures(run: RunResult, *names: str) -> str:
     """The figures of a run whose names begin with one of `names`."""
     return "\n".join(
-        figure(draw, name, _DESCRIPTIONS[name.split("-")[0]])
-        for name, draw in figures_of(run).items()
+        chart_figure(chart, name)
+        for name, chart in charts_of(run).items()
         if name.startswith(names)
     )
 
@@ -112,17 +124,20 @@ def _figures(run: RunResult, *names: str) -> str:
 
 
 def _verdict(run: RunResult) -> str:
+    """The beginning of a page of a run without an answer."""
+    return section("Verdict", f'<p class="answer">{_meaning(run)}</p>', _exponents(run))
+
+
+def _exponents(run: RunResult) -> str:
     exponents = run.exponents
     rows = [exponent_row(name, exponent) for name, exponent in exponents.items()]
     levels = sorted({100 * e.level for e in exponents.values()})
     interval = f"interval at {levels[0]:g} %" if len(levels) == 1 else "interval"
-    return section(
-        "Verdict",
-        f'<p class="verdict">{_meaning(run)}</p>',
-        table(["exponent", "value", interval, "window", "status"], rows, stacked=True),
-        '<p class="note">Intervals of β hold the sampling of documents and the choice of lags, '
+    return (
+        table(["exponent", "value", interval, "window", "status"], rows, stacked=True)
+        + '<p class="note">Intervals of β hold the sampling of documents and the choice of lags, '
         "those of γ what their method says. Other uncertainties are in the conditions below and in "
-        "the alternatives of run.json.</p>",
+        "the alternatives of run.json.</p>"
     )
 
 
@@ -195,12 +210,17 @@ def _correlations(run: RunResult) -> str:
     assert run.correlations is not None
     result = run.correlations
     parts = [f'<p class="note">{text_of(note)}.</p>' for note in curve_notes(result)]
-    parts.append(_figures(run, "correlations", "residuals", "spectrum"))
-    parts += [_top_documents(result), _top_tokens(result)]
-    parts.append(fold("All lags", _columns(result, _LAG_COLUMNS)))
+    parts += [_figures(run, "correlations"), _top_documents(result)]
+    more = _figures(run, "residuals", "spectrum")
+    if more:
+        parts.append(fold("Residuals of the fit, and the spectrum", more))
+    words = _top_tokens(result)
+    if words:
+        parts.append(fold("Which tokens correlate", words, long=True))
+    parts.append(fold("All lags as a table", _columns(result, _LAG_COLUMNS), long=True))
     lead = (
-        "C(t) is the covariance of tokens that are t apart. Its norm measures how strongly a token "
-        "is correlated with the token t positions earlier."
+        "How strongly is a token correlated with the token t positions earlier? The faster this "
+        "falls with distance (exponent β), the less there is to learn from long contexts."
     )
     return section("Correlations", *parts, lead=lead)
 
@@ -280,11 +300,15 @@ def _token(result: CorrelationResult, token: int) -> str:
 def _entropies(run: RunResult) -> str:
     assert run.entropies is not None
     result = run.entropies
-    parts = [_figures(run, "entropies", "learning")]
-    parts.append(fold("All contexts", _columns(result, _CONTEXT_COLUMNS)))
+    parts = [_figures(run, "entropies")]
+    more = _figures(run, "learning")
+    if more:
+        parts.append(fold("Learning curves", more))
+    parts.append(fold("All contexts as a table", _columns(result, _CONTEXT_COLUMNS), long=True))
     lead = (
-        "H(n) is the entropy of the next token given the n tokens before it, in nats. Counts bound "
-        "it from below, held-out losses from above."
+        "How uncertain is the next token, given the n tokens before it? The faster this falls with "
+        "context (exponent γ), the more a longer context helps. Counts bound it from below, "
+        "held-out losses from above."
     )
     return section("Entropies", *parts, lead=lead)
 
@@ -292,10 +316,10 @@ def _entropies(run: RunResult) -> str:
 def _horizons(run: RunResult) -> str:
     assert run.prediction is not None
     prediction = run.prediction
-    parts = [_figures(run, "horizon", "collapse")]
+    parts = [_figures(run, "horizon")]
     if prediction.horizon:
         rows = [
-            [number(p.tokens), number(p.lag), span(p.low, p.high),
+            [_tokens(p.tokens), number(_whole(p.lag)), span(_whole(p.low), _whole(p.high)),
              _source(p)]
             for p in prediction.horizon
         ]  # fmt: skip
@@ -306,15 +330,28 @@ def _horizons(run: RunResult) -> str:
             "Tokens that resolve each lag",
             table(
                 ["lag", "tokens"],
-                [[str(p.lag), number(p.tokens)] for p in prediction.threshold],
+                [[str(p.lag), _tokens(p.tokens)] for p in prediction.threshold],
             ),
+            long=True,
         )
     )
+    collapse = _figures(run, "collapse")
+    if collapse:
+        parts.append(fold("Scaling collapse of the learning curves", collapse))
     lead = (
         "P training tokens resolve correlations of pairs up to the lag where they exceed the noise "
         "floor. Beyond it, three or more tokens together may still tell something."
     )
     return section("Horizons", *parts, lead=lead)
+
+
+def _tokens(value: float | None) -> str:
+    return "–" if value is None else count(value)
+
+
+def _whole(lag: float | None) -> float | None:
+    """A horizon in whole tokens, which is more than it is known to."""
+    return None if lag is None else float(round(lag))
 
 
 def _source(point: HorizonPoint) -> str:
@@ -332,19 +369,21 @@ def _gates(prediction: Prediction) -> str:
         numbers = ["" if v is None else number(v) for v in (gate.value, gate.threshold)]
         shown = f'<span class="{kind}">{mark}</span>'
         rows.append([shown, text_of(gate.name), text_of(gate.meaning), *numbers])
+    failed = sum(gate.passed is False for gate in prediction.gates)
+    unknown = sum(gate.passed is None for gate in prediction.gates)
     return section(
         "Conditions",
-        table(["", "gate", "what it requires", "value", "threshold"], rows, stacked=True),
-        lead="α = γ/(2β) is derived under these conditions. If one fails, α is not reported.",
+        fold(
+            f"{len(prediction.gates)} conditions: {failed} failed, {unknown} open",
+            table(["", "gate", "what it requires", "value", "threshold"], rows, stacked=True),
+        ),
+        lead="α = γ/(2β) from counts is derived under these conditions. If one fails, the α of "
+        "the limits is not reported.",
     )
 
 
 def _theories(result: TheoriesResult) -> str:
-    def draw() -> Figure:
-        return plot_theories(result).get_figure(root=True)  # type: ignore[return-value]
-
-    text = "Exponents by theory with their intervals; open markers are not reportable."
-    return theories_section(result, figure(draw, "theories", text))
+    return theories_section(result, chart_figure(theories_chart(result), "theories"))
 
 
 def _card(run: RunResult) -> str:
@@ -355,18 +394,17 @@ def _card(run: RunResult) -> str:
         )
         return f"<h3>{title}</h3><dl>{rows}</dl>"
 
+    cards = "".join(
+        f"<div>{listed(title, values)}</div>"
+        for title, values in (
+            ("Corpus", run.corpus),
+            ("Settings", run.settings),
+            ("Provenance", run.provenance),
+        )
+    )
     return section(
         "Corpus and run",
-        '<div class="cards">',
-        *(
-            f"<div>{listed(title, values)}</div>"
-            for title, values in (
-                ("Corpus", run.corpus),
-                ("Settings", run.settings),
-                ("Provenance", run.provenance),
-            )
-        ),
-        "</div>",
+        fold("Settings and provenance", f'<div class="cards">{cards}</div>', long=True),
     )
 
 
@@ -390,7 +428,7 @@ def _columns(result: Result, names: Sequence[str]) -> str:
     header, rows = result._rows()
     columns = [header.index(name) for name in names if name in header]
     return table(
-        [text_of(header[i].replace("_", " ")) for i in columns],
+        [text_of(_HEADS.get(header[i], header[i].replace("_", " "))) for i in columns],
         [[number(row[i]) for i in columns] for row in rows],
     )
 

@@ -1,4 +1,4 @@
-"""Figure of the leading singular values of C(t) over lags; matplotlib is imported on first use."""
+"""Figure of the leading singular values of C(t) over lags."""
 
 from __future__ import annotations
 
@@ -7,13 +7,65 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ngramstat.errors import InputError
-from ngramstat.report.axes import LIGHT, logarithmic, new_axes
+from ngramstat.report.chart import (
+    CURVE_COLOURS,
+    CURVE_MARKERS,
+    Area,
+    Axis,
+    Chart,
+    Curve,
+    Mark,
+    Panel,
+)
+from ngramstat.report.chart_plot import draw_panel
 from ngramstat.results import CorrelationResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_spectrum"]
+__all__ = ["plot_spectrum", "spectrum_chart"]
+
+# Curves that a page shows at first.
+_FIRST = 2
+
+
+def spectrum_chart(result: CorrelationResult) -> Chart:
+    """Singular values 1, 2, ... against lag, on logarithmic axes, with the noise floor.
+
+    Raises
+    ------
+    InputError
+        The result has no singular values.
+    """
+    if result.singular_values is None:
+        raise InputError("result: has no singular values")
+    values = np.where(result.singular_values > 0, result.singular_values, np.nan)
+    floor = np.where(result.noise_floor > 0, result.noise_floor, np.nan)
+    lags = result.lags.astype(np.float64)
+    marks: list[Mark] = [
+        Area(name="noise alone, first value", colour="grey", x=lags, low=floor / 1e3, high=floor)
+    ]
+    marks += [
+        Curve(
+            name=f"singular value {k + 1}", colour=CURVE_COLOURS[k % len(CURVE_COLOURS)],
+            marker=CURVE_MARKERS[k % len(CURVE_MARKERS)], shown=k < _FIRST, x=lags, y=values[:, k],
+        )
+        for k in range(values.shape[1])
+    ]  # fmt: skip
+    known = np.concatenate([values[np.isfinite(values)], floor[np.isfinite(floor)]])
+    limits = (0.6 * float(known.min()), 1.6 * float(known.max())) if len(known) else None
+    return Chart(
+        title="The strongest patterns of correlation",
+        description="Leading singular values of C(t) at every lag. They come from all pairs, so "
+        "near the noise (shaded) they are biased up.",
+        panels=(
+            Panel(
+                x=Axis(label="distance between the tokens (lag t)"),
+                y=Axis(label="singular value of C(t) (probability)", limits=limits),
+                marks=marks,
+            ),
+        ),
+    )
 
 
 def plot_spectrum(result: CorrelationResult, ax: Axes | None = None) -> Axes:
@@ -26,26 +78,4 @@ def plot_spectrum(result: CorrelationResult, ax: Axes | None = None) -> Axes:
     NgramstatError
         matplotlib is not installed.
     """
-    if result.singular_values is None:
-        raise InputError("result: has no singular values")
-    axes = new_axes(ax)
-    from matplotlib import colormaps
-
-    values = np.where(result.singular_values > 0, result.singular_values, np.nan)
-    colours = colormaps["viridis"](np.linspace(0.05, 0.85, values.shape[1]))
-    for k, colour in enumerate(colours):
-        axes.plot(
-            result.lags, values[:, k], color=colour, marker="o", markersize=3, linewidth=1,
-            label=f"{k + 1}",
-        )  # fmt: skip
-    floor = np.where(result.noise_floor > 0, result.noise_floor, np.nan)
-    axes.fill_between(
-        result.lags, np.nanmin(floor) / 3, floor, color=LIGHT, alpha=0.35, linewidth=0,
-        label="noise floor of the first",
-    )  # fmt: skip
-    logarithmic(axes)
-    axes.set_xlabel("lag $t$ (tokens)")
-    axes.set_ylabel("singular values of $C(t)$, plug-in")
-    axes.set_title("Spectrum (biased up near the floor)", fontsize=10)
-    axes.legend(fontsize=7.5, ncols=3)
-    return axes
+    return draw_panel(spectrum_chart(result), ax)

@@ -22,6 +22,7 @@ from ngramstat.report.cells import (
     one_milli,
     percent,
 )
+from ngramstat.report.forecast import forecast_lines
 from ngramstat.report.notes import curve_notes, interval_parts
 from ngramstat.report.prediction_text import conditions, reach
 from ngramstat.report.text import (
@@ -109,8 +110,8 @@ def summarize(run: RunResult, *, full: bool = True) -> str:
     """
     answer = answer_block(run)
     if answer and not full:
-        return _text([answer, _at_sizes(run), _corpus_card(run)])
-    blocks = [answer, _exponents(run), _at_sizes(run), _corpus_card(run)]
+        return _text([answer, forecast_lines(run), _corpus_card(run)])
+    blocks = [answer, forecast_lines(run), _exponents(run), _at_sizes(run), _corpus_card(run)]
     if run.correlations is not None:
         blocks.append(
             [
@@ -137,7 +138,7 @@ def summarize_prediction(run: RunResult, *, full: bool = True) -> str:
     """
     if run.prediction is None:
         raise InputError("the run has no prediction; `ngramstat predict` makes one")
-    blocks = [answer_block(run), _at_sizes(run)]
+    blocks = [answer_block(run), forecast_lines(run), _at_sizes(run)]
     if full:
         blocks.append(conditions(run.prediction))
     return _text(blocks)
@@ -265,6 +266,7 @@ def _corpus_card(run: RunResult) -> list[str]:
 # Options that change numbers; the others are in run.json.
 _SETTINGS = (
     "boundary",
+    "protocol",
     "lags",
     "vocab_top",
     "max_context",

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ngramstat.report.axes import new_axes
+import numpy as np
+
+from ngramstat.report.chart import Axis, Chart, Curve, Mark, Panel, Rule, Window, floats
+from ngramstat.report.chart_plot import draw_panel
 from ngramstat.report.exponent_rows import value_and_interval
 from ngramstat.report.markup import section, table, text_of
 from ngramstat.report.text import estimate, plain, wrap
-from ngramstat.results import TheoriesResult, TheoryRow
+from ngramstat.results import Exponent, TheoriesResult, TheoryRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_theories", "summarize_theories", "theories_section"]
+__all__ = ["plot_theories", "summarize_theories", "theories_chart", "theories_section"]
 
 
 def summarize_theories(result: TheoriesResult) -> str:
@@ -39,6 +42,63 @@ def summarize_theories(result: TheoriesResult) -> str:
     return "\n".join(lines) + "\n"
 
 
+def theories_chart(result: TheoriesResult) -> Chart:
+    """Every exponent with its interval; measured ones also as lines across all theories."""
+    shown = [row for row in result.rows if row.exponent.value is not None]
+    marks: list[Mark] = [Rule(at=0.0, colour="grey", stroke="solid")]
+    for row in shown:
+        exponent = row.exponent
+        if row.kind != "measured" or exponent.value is None:
+            continue
+        name = f"measured: {row.name}"
+        if exponent.low is not None and exponent.high is not None:
+            marks.append(Window(group=name, colour="red", low=exponent.low, high=exponent.high))
+        marks.append(Rule(name=name, colour="red", at=exponent.value))
+    for reportable, words in ((True, "reportable"), (False, "not reportable")):
+        for measured in (False, True):
+            rows = [
+                (k, row.exponent)
+                for k, row in enumerate(shown)
+                if row.exponent.reportable == reportable and (row.kind == "measured") == measured
+            ]
+            if rows:
+                kind = "measured exponent" if measured else "exponent of a theory"
+                marks.append(_points(rows, f"{kind}, {words}", reportable, measured))
+    measured_rows = any(row.kind == "measured" for row in shown)
+    return Chart(
+        title="What other theories predict",
+        description="Exponent of the loss against training tokens by every theory, with its "
+        "interval"
+        + (
+            "; the lines are those of trained models."
+            if measured_rows
+            else ". Without trained models (theories --validation or --curves) nothing is measured "
+            "to compare them with."
+        ),
+        panels=(
+            Panel(
+                x=Axis(label="exponent of the loss against training tokens", log=False),
+                y=Axis(label="", log=False, names=tuple(row.name for row in shown)),
+                marks=marks,
+            ),
+        ),
+    )
+
+
+def _points(rows: list[tuple[int, Exponent]], name: str, reportable: bool, measured: bool) -> Curve:
+    """Exponents of several rows with their intervals, where known."""
+    value, low, high = (
+        floats([np.nan if v is None else v for v in column])
+        for column in (
+            [e.value for _, e in rows], [e.low for _, e in rows], [e.high for _, e in rows],
+        )
+    )  # fmt: skip
+    return Curve(
+        name=name, colour="red" if measured else "blue", filled=reportable, stroke="",
+        x=value, y=floats([k for k, _ in rows]), left=low, right=high,
+    )  # fmt: skip
+
+
 def plot_theories(result: TheoriesResult, ax: Axes | None = None) -> Axes:
     """Every exponent with its interval; open markers are not reportable.
 
@@ -47,24 +107,7 @@ def plot_theories(result: TheoriesResult, ax: Axes | None = None) -> Axes:
     NgramstatError
         matplotlib is not installed.
     """
-    axes = new_axes(ax)
-    shown = [row for row in result.rows if row.exponent.value is not None]
-    for height, row in enumerate(reversed(shown)):
-        exponent = row.exponent
-        assert exponent.value is not None
-        colour = "#d55e00" if row.kind == "measured" else "#0072b2"
-        if exponent.low is not None and exponent.high is not None:
-            axes.plot([exponent.low, exponent.high], [height, height], color=colour, lw=1.5)
-        axes.plot(
-            [exponent.value], [height], "o", color=colour,
-            markerfacecolor=colour if exponent.reportable else "none",
-        )  # fmt: skip
-    axes.set_yticks(range(len(shown)), [row.name for row in reversed(shown)], fontsize=8)
-    axes.set_ylim(-0.7, len(shown) - 0.3)
-    axes.axvline(0, color="#9aa1ab", lw=0.8)
-    axes.set_xlabel("exponent of the loss against training tokens")
-    axes.set_title("Theories (open: not reportable)", fontsize=10)
-    return axes
+    return draw_panel(theories_chart(result), ax)
 
 
 def theories_section(result: TheoriesResult, figure: str = "") -> str:

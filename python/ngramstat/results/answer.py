@@ -118,10 +118,15 @@ class ForecastPoint(Result):
     route : str
         ``alpha``: alpha of the answer, anchored at measured losses; ``curves``: the entropies and
         ||C(t)|| of the text, without any exponent; ``fit``: a free fit of measured losses.
+    learner : str
+        Whose loss, in words.
     loss, low, high : float or None
         With the band of a newly measured loss.
+    level : float
+        Of the band.
     change : float or None
-        Relative to the loss of the same route at the largest measured size (negative: a gain).
+        Relative to the loss of the same route at the largest measured size (negative: a gain), or
+        at the tokens of the corpus where no loss was measured.
     context : float or None
         Context worth having with so many tokens.
     recommended : bool
@@ -134,9 +139,11 @@ class ForecastPoint(Result):
 
     tokens: float
     route: str
+    learner: str = ""
     loss: float | None = None
     low: float | None = None
     high: float | None = None
+    level: float = 0.95
     change: float | None = None
     context: float | None = None
     recommended: bool = False

@@ -11,6 +11,7 @@ from ngramstat.results.base import DrawableResult, JsonObject
 from ngramstat.results.correlations import CorrelationResult
 from ngramstat.results.entropies import EntropyResult
 from ngramstat.results.exponent import Exponent
+from ngramstat.results.forecast import ForecastBacktest, ModelSizeFit
 from ngramstat.results.prediction import Prediction
 
 __all__ = ["SCHEMA", "RunResult"]
@@ -36,6 +37,10 @@ class RunResult(DrawableResult):
         What the run says of alpha, and what that stands on; None without a prediction.
     forecast : tuple of ForecastPoint
         Expected losses at the requested numbers of training tokens, by several routes.
+    forecast_backtests : tuple of ForecastBacktest
+        How these routes did on losses of the same learner that are known.
+    model_size : ModelSizeFit or None
+        Losses by model size and training tokens, where the user's curves give both.
     """
 
     schema: str = SCHEMA
@@ -47,6 +52,8 @@ class RunResult(DrawableResult):
     prediction: Prediction | None = None
     answer: Answer | None = None
     forecast: tuple[ForecastPoint, ...] = ()
+    forecast_backtests: tuple[ForecastBacktest, ...] = ()
+    model_size: ModelSizeFit | None = None
 
     def _check(self) -> None:
         if self.schema != SCHEMA:

@@ -1,0 +1,513 @@
+"""Forecasts of losses: expected loss at given numbers of training tokens by three named routes.
+
+``alpha`` and ``fit`` continue measured losses, with and without alpha of the answer; ``curves``
+starts from the entropies and ||C(t)|| of the text, and needs no loss (docs/theory.md 14.5). Every
+route is tested on the learner's own curve: later sizes from earlier ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.errors import InputError
+from ngramstat.prediction.forecast_routes import (
+    Band,
+    MeasuredLosses,
+    by_alpha,
+    by_curves,
+    by_fit,
+)
+from ngramstat.prediction.gates import copies_gate
+from ngramstat.prediction.horizon_loss import (
+    LEARNER_FACTOR,
+    Entropies,
+    bounded_entropies,
+    horizons_of,
+    part_beyond,
+    read_entropies,
+)
+from ngramstat.prediction.horizons import Curve, noise_constant
+from ngramstat.prediction.learner_curves import LearnerCurves
+from ngramstat.prediction.measured import lower_envelope
+from ngramstat.prediction.user_curves import counted_curves, losses_of_all_contexts
+from ngramstat.results import (
+    Answer,
+    CorrelationResult,
+    EntropyResult,
+    ForecastBacktest,
+    ForecastPoint,
+)
+
+__all__ = ["BACKTEST_FACTORS", "MIN_BACKTEST_SIZES", "Forecast", "forecast"]
+
+Floats = NDArray[np.float64]
+
+# What benchmarks/forecast.py tests: prefixes of so many sizes or more, up to so many times the
+# tokens; the text's curves, which bound the decay, also farther.
+MIN_BACKTEST_SIZES = 3
+BACKTEST_FACTORS = (2.0, 4.0, 8.0)
+_TESTED_FACTOR = {"fit": 8.0, "alpha": 8.0, "curves": 64.0}
+# Sizes of counted curves are sums of documents, and users' sizes need no common ratio.
+_TOLERANCE = 1.2
+# Without a word about the models: long enough that the context hardly limits the loss.
+_DEFAULT_CONTEXT = 1024
+# Routes by their errors in the backtests of published losses, best first.
+_PREFERENCE = ("curves", "alpha", "fit")
+# A route whose bands hold fewer of the later losses of this very learner is not to be trusted.
+_LEAST_INSIDE = 2 / 3
+# A loss of which more depends on extrapolated norms, relative, is not supported by any test.
+_MOST_BEYOND = 0.1
+_TRAINED = "a trained model, from the text alone"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Expected losses, and how each route did on losses that are known.
+
+    Attributes
+    ----------
+    points : tuple of ForecastPoint
+        By tokens, then route.
+    backtests : tuple of ForecastBacktest
+    """
+
+    points: tuple[ForecastPoint, ...] = ()
+    backtests: tuple[ForecastBacktest, ...] = ()
+
+
+def forecast(
+    correlations: CorrelationResult,
+    entropies: EntropyResult,
+    *,
+    tokens: Sequence[float],
+    losses: Sequence[tuple[float, float]] = (),
+    curves: Sequence[LearnerCurves] = (),
+    reader: LearnerCurves | None = None,
+    answer: Answer | None = None,
+    context: int | None = None,
+) -> Forecast:
+    """Expected losses at `tokens`, with bands, by the three routes.
+
+    Losses to start from are those given, else the lower envelope of `curves` over their contexts,
+    else those of the counted learner. For the latter the route ``curves`` is about another
+    learner: a trained model, from the text alone.
+
+    Parameters
+    ----------
+    correlations, entropies : CorrelationResult, EntropyResult
+        Of the same corpus.
+    tokens : sequence of float
+        Numbers of training tokens.
+    losses : sequence of (float, float)
+        (training tokens, loss in nats per token) of the user's models.
+    curves : sequence of LearnerCurves
+        Losses of models trained on this text.
+    reader : LearnerCurves, optional
+        Losses of a pretrained model on this text.
+    answer : Answer, optional
+        Where alpha comes from.
+    context : int, optional
+        Context of the models, in tokens; by default the largest of `curves`, or 1,024.
+
+    Raises
+    ------
+    InputError
+        For numbers of tokens or losses that are not positive and finite, or two losses at the same
+        number of tokens.
+    """
+    targets = np.array(sorted({float(p) for p in tokens}), dtype=np.float64)
+    if not np.all(np.isfinite(targets) & (targets > 0)):
+        raise InputError("tokens: needs positive numbers")
+    if len(targets) == 0:
+        return Forecast()
+    routes = _Routes(correlations, entropies, losses, curves, reader, answer, context)
+    backtests = routes.backtests()
+    points = [
+        point
+        for route in _PREFERENCE
+        for point in _points(routes, route, targets, [b for b in backtests if b.route == route])
+    ]
+    return Forecast(_recommended(points), tuple(backtests))
+
+
+class _Routes:
+    """The three routes of one text, applied to all sizes of its losses or to the first ones."""
+
+    def __init__(
+        self,
+        correlations: CorrelationResult,
+        entropies: EntropyResult,
+        losses: Sequence[tuple[float, float]],
+        curves: Sequence[LearnerCurves],
+        reader: LearnerCurves | None,
+        answer: Answer | None,
+        context: int | None,
+    ) -> None:
+        self.correlations, self.entropies = correlations, entropies
+        self.curves, self.reader = curves, reader
+        self.level = correlations.beta.level
+        longest = max((int(c.table.context.max()) for c in curves), default=_DEFAULT_CONTEXT)
+        self.context = longest if context is None else context
+        self.measured = _measured(losses, curves, entropies, self.context)
+        self.alpha = _alpha(answer, trained=self.measured is None or self.measured.trained)
+        kappa = noise_constant(correlations.noise_floor, correlations.pairs)
+        self.kappa = kappa
+        contexts = self.context
+        if self.measured is not None and self.measured.trained:
+            contexts = max(contexts, int(self.measured.contexts.max()))
+        self.horizons = None if kappa is None else horizons_of(correlations, kappa, contexts)
+
+    @property
+    def anchored(self) -> bool:
+        """Whether the route of the text's curves starts from measured losses, too."""
+        return self.measured is not None and self.measured.trained
+
+    @property
+    def now(self) -> float:
+        """Training tokens that changes are relative to."""
+        if self.measured is not None:
+            return float(self.measured.tokens[-1])
+        return float(self.entropies.training_tokens or self.correlations.pairs.max())
+
+    def learner(self, route: str) -> str:
+        if self.measured is None or (route == "curves" and not self.anchored):
+            return _TRAINED
+        return self.measured.learner
+
+    def text_curves(self, until: float) -> Entropies | None:
+        """The best source of H_n: a reader, or brackets, with losses of at most `until` tokens."""
+        if self.horizons is None:
+            return None
+        if self.reader is not None:
+            zero = _unigram(self.entropies)
+            table = self.reader.table
+            found = None
+            if zero is not None:
+                found = read_entropies(
+                    table.context, table.loss, zero, self.horizons, self.reader.name
+                )
+            if found is not None:
+                return found
+        n, low, high, source = _brackets(self.entropies, self.curves, until)
+        return bounded_entropies(n, low, high, self.horizons, source)
+
+    def refused(self, route: str) -> str | None:
+        """Why a route gives no loss at all, or None."""
+        if route == "curves":
+            if self.horizons is None:
+                return "fewer than three lags have a norm above the noise"
+            if self.text_curves(math.inf) is None:
+                return "the entropies after 0 and 1 tokens are not bounded"
+            return None
+        if self.measured is None:
+            return "no measured losses"
+        if route == "alpha" and self.alpha.value is None:
+            return self.alpha.reason
+        if route == "fit" and len(self.measured.tokens) < 2:
+            return "one loss, two needed"
+        return None
+
+    def band(self, route: str, measured: MeasuredLosses | None, targets: Floats,
+             contexts: Sequence[int]) -> Band:  # fmt: skip
+        """The band of a route that is not refused."""
+        if route == "curves":
+            until = math.inf if measured is None else float(measured.tokens[-1])
+            curves = self.text_curves(until)
+            assert curves is not None
+            assert self.horizons is not None
+            return by_curves(
+                self.horizons, curves, measured if self.anchored else None, targets, contexts,
+                level=self.level,
+            )  # fmt: skip
+        assert measured is not None
+        if route == "fit":
+            return by_fit(measured, targets, level=self.level)
+        assert self.alpha.value is not None
+        return by_alpha(measured, targets, self.alpha.value, self.alpha.error, level=self.level)
+
+    def backtests(self) -> list[ForecastBacktest]:
+        """Every route on every prefix of the measured losses; alpha is held fixed."""
+        out: list[ForecastBacktest] = []
+        measured = self.measured
+        if measured is None:
+            return out
+        routes = _PREFERENCE if self.anchored else ("alpha", "fit")
+        for route in routes:
+            if self.refused(route) is None:
+                outcomes = [o for case in _cases(measured) for o in self._outcomes(route, *case)]
+                out += [
+                    _summary(route, measured.learner, factor, outcomes, self.level)
+                    for factor in BACKTEST_FACTORS
+                    if any(o[0] == factor for o in outcomes)
+                ]
+        return out
+
+    def _outcomes(
+        self, route: str, sizes: int, later: list[tuple[float, int]]
+    ) -> Iterator[tuple[float, bool, float]]:
+        """(factor, inside, relative error) of the later losses, from the first `sizes`."""
+        measured = self.measured
+        assert measured is not None
+        rows = [row for _, row in later]
+        contexts = [int(measured.contexts[row]) for row in rows]
+        if route == "curves" and self.text_curves(float(measured.tokens[sizes - 1])) is None:
+            return
+        band = self.band(route, measured.until(sizes), measured.tokens[rows], contexts)
+        truth = measured.losses[rows]
+        inside = (band.low <= truth) & (truth <= band.high)
+        for i, (factor, _) in enumerate(later):
+            yield factor, bool(inside[i]), float(band.loss[i] / truth[i] - 1)
+
+    def worth_having(self, tokens: float) -> float | None:
+        """Context of which a learner has learned half, in tokens: n*(P / c)."""
+        if self.kappa is None:
+            return None
+        c = self.correlations
+        curve = Curve(
+            c.lags, c.best_norm, c.valid, self.kappa, c.beta, documents_end=c.document_reach
+        )
+        return curve.horizon(tokens / LEARNER_FACTOR).lag
+
+
+def _cases(measured: MeasuredLosses) -> Iterator[tuple[int, list[tuple[float, int]]]]:
+    """(sizes, [(factor, row)]) of every prefix with later losses at the factors."""
+    p = measured.tokens
+    for sizes in range(MIN_BACKTEST_SIZES, len(p)):
+        later = [
+            (factor, row)
+            for factor in BACKTEST_FACTORS
+            for row in range(sizes, len(p))
+            if 1 / _TOLERANCE < p[row] / p[sizes - 1] / factor < _TOLERANCE
+        ]
+        if later:
+            yield sizes, later
+
+
+def _summary(
+    route: str,
+    learner: str,
+    factor: float,
+    outcomes: Sequence[tuple[float, bool, float]],
+    level: float,
+) -> ForecastBacktest:
+    chosen = [(inside, abs(error)) for at, inside, error in outcomes if at == factor]
+    return ForecastBacktest(
+        route=route,
+        learner=learner,
+        factor=factor,
+        cases=len(chosen),
+        inside=sum(inside for inside, _ in chosen),
+        level=level,
+        median_error=float(np.median([error for _, error in chosen])),
+        largest_error=max(error for _, error in chosen),
+    )
+
+
+# --- what the routes start from ----------------------------------------------------------------
+
+
+def _measured(
+    losses: Sequence[tuple[float, float]],
+    curves: Sequence[LearnerCurves],
+    entropies: EntropyResult,
+    context: int,
+) -> MeasuredLosses | None:
+    """Losses given, or the envelope of the curves, or the counted learner's."""
+    if losses:
+        p, y = np.array(sorted(losses), dtype=np.float64).T
+        if not np.all(np.isfinite(p) & np.isfinite(y) & (p > 0) & (y > 0)):
+            raise InputError("loss: needs positive numbers of tokens and nats per token")
+        if np.any(np.diff(p) <= 0):
+            raise InputError("loss: two losses at the same number of tokens; give their mean")
+        return MeasuredLosses(p, y, np.full(len(p), context), "your models")
+    if curves:
+        return _envelope(curves)
+    table = counted_curves(entropies)
+    if table is None:
+        return None
+    rows = lower_envelope(table.tokens, table.loss)
+    return MeasuredLosses(
+        table.tokens[rows], table.loss[rows], table.context[rows].astype(np.int64),
+        "the counted learner (Kneser-Ney)", trained=False,
+    )  # fmt: skip
+
+
+def _envelope(curves: Sequence[LearnerCurves]) -> MeasuredLosses | None:
+    """The smallest loss of every number of tokens over learners of all contexts."""
+    p, y, last = [], [], []
+    for learner in curves:
+        sizes, means = losses_of_all_contexts(learner.table)
+        p.append(sizes)
+        y.append(means)
+        last.append(np.full(len(sizes), int(learner.table.context.max())))
+    tokens, losses, contexts = np.concatenate(p), np.concatenate(y), np.concatenate(last)
+    if len(tokens) == 0:
+        return None
+    rows = lower_envelope(tokens, losses)
+    table = curves[0].table
+    # Losses of one context alone are those of models with this context, over all their positions.
+    alone = len(np.unique(table.context)) == 1
+    name = curves[0].name
+    if len(curves) > 1:
+        name = f"the best of {len(curves)} kinds of models at every size"
+    return MeasuredLosses(
+        tokens[rows], losses[rows], contexts[rows], name,
+        first=1 if alone else int(table.context.min()),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Alpha:
+    """alpha with its standard error; `reason` says why it does not hold, or is absent."""
+
+    value: float | None
+    error: float
+    reason: str | None
+
+
+def _alpha(answer: Answer | None, *, trained: bool) -> _Alpha:
+    """Of the answer; for the losses of the counted learner, of the counted learner."""
+    if answer is None:
+        return _Alpha(None, 0.0, "no answer for alpha")
+    rungs = [r for r in answer.rungs if trained or r.rung == "counted"]
+    best = answer if trained else next(iter(rungs), None)
+    if best is None or best.low is None or best.high is None or best.protocol == "measured":
+        whose = "" if trained else " of the counted learner"
+        return _Alpha(None, 0.0, f"no alpha{whose} with an interval")
+    from scipy.special import ndtri
+
+    if best.alpha is None:
+        # Bounds: every value between them is as likely.
+        value, error = (best.low + best.high) / 2, (best.high - best.low) / math.sqrt(12)
+    else:
+        value = best.alpha
+        error = (best.high - best.low) / (2 * float(ndtri((1 + best.level) / 2)))
+    found = next((r for r in rungs if (r.rung, r.alpha) == (best.rung, best.alpha)), None)
+    reason = None
+    if not best.reportable:
+        said = None if found is None else found.reason
+        reason = f"alpha: {said or 'not certain'}"
+    return _Alpha(value, error, reason) if value > 0 else _Alpha(None, 0.0, "alpha is not positive")
+
+
+def _unigram(entropies: EntropyResult) -> float | None:
+    """H_0, from the bracket of no context."""
+    if entropies.low is None or entropies.high is None or entropies.context[0] != 0:
+        return None
+    return float(entropies.low[0] + entropies.high[0]) / 2
+
+
+def _brackets(
+    entropies: EntropyResult, curves: Sequence[LearnerCurves], until: float
+) -> tuple[Floats, Floats, Floats, str]:
+    """Context and both ends of H_n; losses of models also bound it from above."""
+    low: dict[int, float] = {}
+    high: dict[int, float] = {}
+    if entropies.low is not None and entropies.high is not None:
+        for n, a, b in zip(entropies.context, entropies.low, entropies.high, strict=True):
+            low[int(n)], high[int(n)] = float(a), float(b)
+    source = "brackets of H_n from counts"
+    for learner in curves:
+        table = learner.table
+        if len(np.unique(table.context)) == 1:
+            continue  # the mean loss of models of this context
+        source = "brackets of H_n from counts and your models"
+        rows = table.tokens <= until
+        for n, y in zip(table.context[rows].tolist(), table.loss[rows].tolist(), strict=True):
+            if n >= 1:
+                high[n] = min(high.get(n, math.inf), y)
+    contexts = np.array(sorted(high), dtype=np.float64)
+    ends = np.array([(low.get(int(n), 0.0), high[int(n)]) for n in contexts]).reshape(-1, 2)
+    # What a model has reached also counts against a lower end, which has an error of its own.
+    return contexts, np.minimum(ends[:, 0], ends[:, 1]), ends[:, 1], source
+
+
+# --- points ------------------------------------------------------------------------------------
+
+
+def _points(
+    routes: _Routes, route: str, targets: Floats, backtests: Sequence[ForecastBacktest]
+) -> list[ForecastPoint]:
+    learner, contexts = routes.learner(route), [routes.context] * len(targets)
+    refused = routes.refused(route)
+    if refused is not None:
+        return [
+            ForecastPoint(
+                tokens=float(p), route=route, learner=learner, reason=refused,
+                context=routes.worth_having(float(p)),
+            )
+            for p in targets
+        ]  # fmt: skip
+    band = routes.band(route, routes.measured, targets, contexts)
+    now = routes.band(route, routes.measured, np.array([routes.now]), [routes.context])
+    points = []
+    for i, p in enumerate(targets.tolist()):
+        reason = _reason(routes, route, p, backtests)
+        points.append(
+            ForecastPoint(
+                tokens=p,
+                route=route,
+                learner=learner,
+                loss=float(band.loss[i]),
+                low=float(band.low[i]),
+                high=float(band.high[i]),
+                level=routes.level,
+                change=float(band.loss[i] / now.loss[0] - 1),
+                context=routes.worth_having(p),
+                reportable=reason is None,
+                reason=reason,
+            )
+        )
+    return points
+
+
+def _reason(
+    routes: _Routes, route: str, tokens: float, backtests: Sequence[ForecastBacktest]
+) -> str | None:
+    """Why no backtest supports a band, or None."""
+    measured = routes.measured
+    if route == "curves":
+        assert routes.horizons is not None
+        curves = routes.text_curves(math.inf)
+        assert curves is not None
+        beyond = part_beyond(routes.horizons, curves, tokens, routes.context)
+        if beyond > _MOST_BEYOND:
+            return (
+                f"{100 * beyond:.0f} % of the loss depend on what is learned beyond lag "
+                f"{routes.horizons.last_lag:g}, the last with a norm above the noise"
+            )
+        if not routes.anchored:
+            return None
+    assert measured is not None
+    factor, tested = tokens / float(measured.tokens[-1]), _TESTED_FACTOR[route]
+    if factor > tested * _TOLERANCE:
+        return (
+            f"{factor:.3g} times the largest measured size; bands are tested up to {tested:g} times"
+        )
+    if route == "fit" and len(measured.tokens) < MIN_BACKTEST_SIZES:
+        return f"{len(measured.tokens)} losses; bands are tested from {MIN_BACKTEST_SIZES} on"
+    if not measured.trained and copies_gate(routes.entropies).passed is False:
+        return "text with many near copies, where losses of counts fall faster and faster"
+    cases, inside = sum(b.cases for b in backtests), sum(b.inside for b in backtests)
+    if cases >= MIN_BACKTEST_SIZES and inside < _LEAST_INSIDE * cases:
+        return f"its bands held {inside} of {cases} later losses of this learner"
+    return routes.alpha.reason if route == "alpha" else None
+
+
+def _recommended(points: Sequence[ForecastPoint]) -> tuple[ForecastPoint, ...]:
+    """By tokens, with one route of each number of tokens marked."""
+    out: list[ForecastPoint] = []
+    for tokens in sorted({p.tokens for p in points}):
+        here = [p for p in points if p.tokens == tokens]
+        best = min(
+            (p for p in here if p.loss is not None),
+            key=lambda p: (not p.reportable, _PREFERENCE.index(p.route)),
+            default=None,
+        )
+        out += [replace(p, recommended=p is best) for p in here]
+    return tuple(out)

@@ -1,0 +1,114 @@
+"""Terminal text of the forecast: one table of losses to expect, and how the routes were tested."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ngramstat.report.text import count, exponent_number, marked, table, wrap
+from ngramstat.results import ForecastBacktest, ForecastPoint, ModelSizeFit, RunResult
+
+__all__ = ["ROUTES", "forecast_lines", "model_size_lines"]
+
+# What each route starts from, in words.
+ROUTES = {
+    "alpha": "measured losses, their slope informed by alpha",
+    "curves": "entropies and ||C(t)|| of the text, one constant of the learner, no exponent",
+    "fit": "measured losses alone",
+}
+_RECOMMENDED = "*"
+
+
+def forecast_lines(run: RunResult) -> list[str]:
+    """The table with its notes; empty without a forecast."""
+    lines = _table(run.forecast)
+    if lines:
+        lines += _backtests(run.forecast_backtests)
+    if run.model_size is not None:
+        lines += ([""] if lines else []) + model_size_lines(run.model_size)
+    return lines
+
+
+def _table(points: Sequence[ForecastPoint]) -> list[str]:
+    if not points:
+        return []
+    lines = [f"FORECAST  expected loss, nats per token ({_RECOMMENDED} the route to go by)"]
+    shown = [p for p in points if p.loss is not None]
+    if shown:
+        level = f"{100 * _level(points):g} %"
+        lines += table(
+            [
+                ("tokens", [count(p.tokens) for p in shown]),
+                ("route", [p.route + _RECOMMENDED * p.recommended for p in shown]),
+                ("loss", [marked(f"{p.loss:.3f}", reportable=p.reportable) for p in shown]),
+                (f"{level} band", [f"{p.low:.3f} .. {p.high:.3f}" for p in shown]),
+                ("change", [f"{100 * (p.change or 0.0):+.0f} %" for p in shown]),
+                ("context worth having", [_context(p) for p in shown]),
+            ]
+        )
+    for route, start in ROUTES.items():
+        here = [p for p in points if p.route == route]
+        if here:
+            learner = f" of {here[0].learner}" if here[0].learner else ""
+            lines += wrap(f"{route}: {start}; losses{learner}", indent=2, hang=2)
+        for reason, tokens in _reasons(here):
+            at = "" if len(tokens) == len(here) else f" at {', '.join(tokens)} tokens"
+            what = "none" if here[0].loss is None else "in parentheses"
+            lines += wrap(f"{what}{at}: {reason}", indent=4, hang=2)
+    return lines
+
+
+def _level(points: Sequence[ForecastPoint]) -> float:
+    return 0.95 if not points else points[0].level
+
+
+def _reasons(points: Sequence[ForecastPoint]) -> list[tuple[str, list[str]]]:
+    """Each reason once, with the numbers of tokens that it is about."""
+    found: dict[str, list[str]] = {}
+    for p in points:
+        if p.reason is not None:
+            found.setdefault(p.reason, []).append(count(p.tokens))
+    return list(found.items())
+
+
+def _context(point: ForecastPoint) -> str:
+    return "-" if point.context is None else count(round(point.context))
+
+
+def _backtests(backtests: Sequence[ForecastBacktest]) -> list[str]:
+    """Each route's predictions of later sizes from earlier ones, in one line."""
+    lines = []
+    for route in dict.fromkeys(b.route for b in backtests):
+        chosen = [b for b in backtests if b.route == route]
+        tests = "; ".join(
+            f"{b.factor:g} times the tokens: median error {100 * b.median_error:.1f} %, "
+            f"{b.inside} of {b.cases} inside"
+            for b in chosen
+        )
+        lines += wrap(f"tested on {chosen[0].learner}, {route}: {tests}", indent=2, hang=2)
+    return lines
+
+
+def model_size_lines(fit: ModelSizeFit) -> list[str]:
+    """The law of model size and tokens, in words."""
+    lines = [
+        "MODEL SIZE  L(N, D) = E + A/N^a + B/D^b, N parameters, D training tokens "
+        f"({fit.points} losses)"
+    ]
+    terms = []
+    for name, term in (("E", fit.limit), ("a", fit.a), ("b", fit.b)):
+        if term is None:
+            return lines + wrap(f"not fitted: {fit.reason}", indent=2, hang=2)
+        ends = [
+            "no bound" if end is None else exponent_number(end) for end in (term.low, term.high)
+        ]
+        terms.append(f"{name} = {exponent_number(term.value)} [{ends[0]}, {ends[1]}]")
+    lines += wrap(marked("; ".join(terms), reportable=fit.reportable), indent=2, hang=2)
+    if fit.reason is not None:
+        lines += wrap(f"in parentheses: {fit.reason}", indent=2, hang=2)
+    lines += wrap(
+        "b is the alpha of a law with a limit: larger than the raw slope that alpha, finite stands "
+        "for",
+        indent=2,
+        hang=2,
+    )
+    return lines

@@ -1,0 +1,335 @@
+"""The answer: bounds that hold every allowed curve, rungs in order, coverage on planted worlds."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from ngramstat.cli import main
+from ngramstat.errors import InputError
+from ngramstat.exponents.entropy_bounds import gamma_bounds
+from ngramstat.exponents.fit import slope_weights
+from ngramstat.prediction.alpha import alpha_error
+from ngramstat.prediction.answer import answer_of, beta_range, ratio_interval
+from ngramstat.prediction.conclusion import concluded
+from ngramstat.prediction.learner_curves import LearnerCurves, best_learner, read_learners
+from ngramstat.report.answer import answer_block, gain, headline
+from ngramstat.report.summary import summarize
+from ngramstat.report.text import WIDTH
+from ngramstat.results import Alternative, AlternativeKind, CurveTable, Exponent, RunResult
+from test_report import planted_correlations, planted_entropies, planted_run
+
+NONE = Exponent.refused("not needed here", method="limits")
+# A law whose limit is known, docs/theory.md 2.3.
+BETA, GAMMA = 0.9, 0.3
+
+
+def slope(n: np.ndarray, y: np.ndarray) -> float:
+    return float(-slope_weights(np.log(n)) @ np.log(y))
+
+
+# --- bounds of gamma ---------------------------------------------------------------------------
+
+
+def test_bounds_are_the_extremes_over_all_curves_that_do_not_rise() -> None:
+    """Brute force: the extremes of a linear function lie at curves made of ends of brackets."""
+    rng = np.random.default_rng(3)
+    n = np.arange(1, 5)
+    for _ in range(30):
+        middle = np.sort(rng.uniform(1, 5, 4))[::-1]
+        width = rng.uniform(0.05, 0.5, 4)
+        low, high = middle * (1 - width), middle * (1 + width)
+        ends = np.unique(np.concatenate([low, high]))
+        slopes = [
+            slope(n, np.array(curve))
+            for curve in itertools.product(ends, repeat=4)
+            if np.all(np.diff(curve) <= 0)
+            and np.all((low <= np.array(curve)) & (np.array(curve) <= high))
+        ]
+        found = gamma_bounds(n, low, high, window=(1, 4))
+        np.testing.assert_allclose(found, (min(slopes), max(slopes)), atol=1e-9)
+
+
+def test_monotony_narrows_the_bounds() -> None:
+    n = [1, 2, 3]
+    low, high = np.array([3.0, 2.9, 2.0]), np.array([3.1, 4.0, 2.1])
+    found = gamma_bounds(n, low, high)
+    box = slope(np.array(n), np.array([3.0, 4.0, 2.1]))
+    assert found is not None
+    assert found[0] >= box
+    # H_2 cannot exceed H_1, whatever its own bracket says.
+    assert found == gamma_bounds(n, low, np.minimum(high, 3.1))
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [([1.0, 0.0, 0.0], [2.0, 2, 2]), ([1, 1, 1], [2, 2, np.inf]), ([1, 1, 1.5], [1.2, 1.1, 1.6])],
+    ids=["no lower end", "no upper end", "no curve"],
+)
+def test_bounds_are_refused_where_there_are_none(low: list[float], high: list[float]) -> None:
+    assert gamma_bounds([1, 2, 3], low, high) is None
+
+
+def test_bounds_check_their_arguments() -> None:
+    with pytest.raises(InputError, match="one length"):
+        gamma_bounds([1, 2], [1.0], [2.0, 2.0])
+    with pytest.raises(InputError, match="window"):
+        gamma_bounds([1, 2], [1.0, 1], [2.0, 2], window=(0, 2))
+
+
+# --- the ratio ---------------------------------------------------------------------------------
+
+
+def test_small_errors_are_those_of_eq_56() -> None:
+    for gamma, d_gamma, beta, d_beta in ((0.325, 0.003, 0.88, 0.006), (0.265, 0.016, 0.94, 0.016)):
+        low, high = ratio_interval(
+            (gamma, gamma - d_gamma, gamma + d_gamma), (beta, beta - d_beta, beta + d_beta)
+        )
+        error = alpha_error(gamma, d_gamma, beta, d_beta)
+        assert (high - low) / 2 == pytest.approx(error, rel=0.02)
+
+
+def test_ends_at_zero_open_the_interval() -> None:
+    assert ratio_interval((0.3, 0.0, 0.4), (1.0, 0.9, 1.1))[0] == 0
+    assert ratio_interval((0.3, 0.2, 0.4), (1.0, -0.1, 1.1))[1] == np.inf
+
+
+def exponent(value: float, low: float, high: float, **changes: Any) -> Exponent:
+    given: dict[str, Any] = {
+        "value": value, "low": low, "high": high, "method": "planted", "reportable": True,
+        "window": (1.0, 64.0), "points": 10,
+    }  # fmt: skip
+    return Exponent(**(given | changes))
+
+
+def test_a_refused_beta_may_be_any_of_its_stages() -> None:
+    stages = tuple(
+        Alternative(kind=kind, method=kind.value, value=v, low=v - 0.05, high=v + 0.05)
+        for kind, v in ((AlternativeKind.FIRST_STAGE, 1.1), (AlternativeKind.SECOND_STAGE, 0.4))
+    )
+    kept = exponent(0.9, 0.8, 1.0, alternatives=stages)
+    assert beta_range(kept) == (0.8, 1.0)
+    refused = exponent(0.9, 0.8, 1.0, alternatives=stages, reportable=False, reason="two stages")
+    assert beta_range(refused) == pytest.approx((0.35, 1.15))
+
+
+def test_a_decay_that_ends_early_is_used_up_to_there() -> None:
+    early = Alternative(
+        kind=AlternativeKind.BEFORE_BREAK, method="before", value=1.1, low=0.9, high=1.3
+    )
+    late = Alternative(
+        kind=AlternativeKind.WINDOW_RANGE, method="range", value=0.6, low=-0.2, high=1.2
+    )
+    beta = exponent(0.6, 0.4, 0.8, reportable=False, reason="bends", alternatives=(early, late))
+    assert beta_range(beta) == (0.9, 1.3)
+
+
+# --- the rungs ---------------------------------------------------------------------------------
+
+
+def curves_of(
+    losses: np.ndarray, tokens: np.ndarray, noise: float = 0.0, seed: int = 0
+) -> CurveTable:
+    """Losses (contexts 0 .., sizes) as a table, with relative errors."""
+    rng = np.random.default_rng(seed)
+    noisy = losses * np.exp(noise * rng.standard_normal(losses.shape))
+    contexts, sizes = losses.shape
+    return CurveTable(
+        context=np.repeat(np.arange(contexts), sizes),
+        tokens=np.tile(tokens, contexts),
+        loss=noisy.ravel(),
+        error=noise * losses.ravel() if noise else None,
+        replicates=np.ones(losses.size, dtype=np.int64),
+    )
+
+
+def raw_law(alpha: float, gamma: float, tokens: np.ndarray, contexts: int = 32) -> np.ndarray:
+    """Losses that fall as n^-gamma and, averaged over n, as P^-alpha."""
+    n = np.maximum(np.arange(contexts), 0.7)
+    return 5 * n[:, None] ** -gamma * (tokens / tokens[-1]) ** -alpha
+
+
+TOKENS = 2.0 ** np.arange(16, 22)
+
+
+def test_the_best_evidence_gives_the_answer() -> None:
+    c, e = planted_correlations(), planted_entropies()
+    alone = answer_of(c, e, limits=NONE)
+    assert (alone.rung, alone.protocol, alone.alpha) == ("counts", "bounds", None)
+    assert alone.low is not None
+    assert alone.high is not None
+    # The planted text: gamma .3, beta .95.
+    assert alone.low < 0.3 / 1.9 < alone.high
+    reader = LearnerCurves("a reader", curves_of(raw_law(0, 0.3, TOKENS[-1:]), TOKENS[-1:]))
+    read = answer_of(c, e, limits=NONE, reader=reader)
+    assert read.rung == "reader"
+    assert read.alpha == pytest.approx(0.3 / (2 * c.beta.value), rel=0.01)
+    trained = LearnerCurves("models", curves_of(raw_law(0.158, 0.3, TOKENS), TOKENS))
+    both = answer_of(c, e, limits=NONE, reader=reader, curves=[trained])
+    assert both.rung == "curves"
+    assert both.tokens == TOKENS[-1]
+    assert [rung.rung for rung in both.rungs] == ["curves", "reader", "counts", "counted", "limits"]
+    best = both.rungs[0]
+    assert best.shown == pytest.approx(0.158, abs=0.001)
+    assert best.agrees
+    assert "agree" in both.because[1]
+
+
+def test_a_learner_that_contradicts_the_theory_says_so() -> None:
+    c, e = planted_correlations(), planted_entropies()
+    slow = LearnerCurves("models", curves_of(raw_law(0.02, 0.3, TOKENS), TOKENS))
+    answer = answer_of(c, e, limits=NONE, curves=[slow])
+    assert answer.rungs[0].agrees is False
+    assert not answer.reportable
+    assert "does not describe this learner" in " ".join(answer.because)
+    assert "0.020" in str(answer.reason)
+
+
+def test_without_beta_only_a_measured_slope_is_left() -> None:
+    refused = Exponent.refused("no lag exceeds the noise floor", method="beta")
+    c = planted_correlations(beta=refused)
+    run = planted_run()
+    from ngramstat.results import LearningCurve
+
+    tokens = np.array([10**5, 2 * 10**5, 4 * 10**5, 8 * 10**5, 16 * 10**5])
+    held = 6.0 * (tokens / tokens[0])[:, None] ** -0.05 * np.linspace(1.2, 1, 7)
+    e = planted_entropies(learning_curve=LearningCurve(tokens=tokens, held_out=held))
+    answer = answer_of(c, e, limits=NONE)
+    assert answer.protocol == "measured"
+    assert answer.alpha == pytest.approx(0.05, abs=1e-6)
+    assert "no lag exceeds the noise floor" in answer.because[0]
+    assert "cannot be predicted" in headline(answer)
+    assert run.answer is None
+
+
+def test_failed_conditions_of_the_corpus_are_named() -> None:
+    answer = answer_of(
+        planted_correlations(), planted_entropies(), limits=NONE, against=["composition: too much"]
+    )
+    assert not answer.reportable
+    assert "composition: too much" in str(answer.reason)
+
+
+# --- coverage ----------------------------------------------------------------------------------
+
+
+def ansatz(tokens: np.ndarray, contexts: int) -> np.ndarray:
+    """L_n(P) of docs/theory.md 2.3, delta = 1: (contexts, sizes)."""
+    n = np.arange(contexts, dtype=np.float64)
+    entropy = 1 + 4 * (n + 1) ** -GAMMA
+    needed = 100 * np.maximum(n, 1) ** (2 * BETA)
+    learned = np.maximum(1 - needed[1:, None] / tokens, 0.0)
+    drops = np.diff(entropy)[:, None] * learned
+    return np.vstack([np.full(len(tokens), entropy[0]), entropy[0] + np.cumsum(drops, axis=0)])
+
+
+def test_intervals_hold_the_truth_of_the_ansatz() -> None:
+    """The raw prediction of noisy curves with a noisy beta holds that of the exact ones.
+
+    And where the horizon lies inside the window of gamma, it agrees with the slope that the losses
+    of the same learner show.
+    """
+    tokens = 2.0 ** np.arange(11, 17)
+    exact = ansatz(tokens, 64)
+    n = np.arange(1, 16)
+    truth = slope(n, exact[n, -1]) / (2 * BETA)
+    e = planted_entropies()
+    held, agreed, draws = 0, 0, 60
+    for seed in range(draws):
+        rng = np.random.default_rng(seed)
+        value = BETA + 0.03 * rng.standard_normal()
+        beta = exponent(value, value - 0.0588, value + 0.0588)
+        table = curves_of(exact, tokens, noise=0.01, seed=seed)
+        answer = answer_of(
+            planted_correlations(beta=beta), e, limits=NONE, curves=[LearnerCurves("it", table)]
+        )
+        assert answer.low is not None
+        assert answer.high is not None
+        held += answer.low <= truth <= answer.high
+        agreed += answer.rungs[0].agrees is True
+    assert held >= 0.9 * draws
+    assert agreed >= 0.9 * draws
+
+
+# --- in words, and on the command line ---------------------------------------------------------
+
+
+def test_the_summary_begins_with_ten_lines_of_plain_words() -> None:
+    run = concluded(planted_run(), next_steps=("ngramstat measure X --train 40m (trains models)",))
+    text = summarize(run, full=False)
+    block = text.split("\n\n")[0].splitlines()
+    assert block[0].startswith("ANSWER")
+    assert len(block) <= 10
+    assert "    ngramstat measure X --train 40m" in block
+    assert max(len(line) for line in text.splitlines()) <= WIDTH
+    assert "CONDITIONS" not in text
+    assert "CONDITIONS" in summarize(run)
+    assert answer_block(planted_run()) == []
+
+
+def test_what_ten_times_the_tokens_give() -> None:
+    assert gain(0.0) == "0%"
+    assert gain(0.1) == "21%"
+    assert gain(1.0) == "90%"
+
+
+def test_the_answer_survives_its_file(tmp_path: Path) -> None:
+    run = concluded(planted_run())
+    run.save(tmp_path / "run.json")
+    loaded = RunResult.load(tmp_path / "run.json")
+    assert loaded.to_dict() == run.to_dict()
+    assert loaded.answer is not None
+    assert loaded.answer.rungs[0].rung == "counts"
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    planted_run().save(tmp_path / "run.json")
+    return tmp_path
+
+
+def write_curves(path: Path, table: CurveTable) -> None:
+    rows = zip(table.context, table.tokens, table.loss, strict=True)
+    path.write_text("context,tokens,loss\n" + "".join(f"{n},{p},{y}\n" for n, p, y in rows))
+
+
+def test_curves_may_be_the_directory_of_a_validation(saved: Path, tmp_path: Path) -> None:
+    trained = tmp_path / "validation"
+    trained.mkdir()
+    write_curves(trained / "curves-gpt2-T32.csv", curves_of(raw_law(0.15, 0.3, TOKENS), TOKENS))
+    better = curves_of(0.9 * raw_law(0.15, 0.3, TOKENS), TOKENS)
+    write_curves(trained / "curves-llama-T32.csv", better)
+    learners = read_learners(trained)
+    assert [learner.name.split()[0] for learner in learners] == ["gpt2", "llama"]
+    chosen = best_learner(learners)
+    assert chosen is not None
+    assert chosen.name.startswith("llama")
+    shown = CliRunner().invoke(main, ["predict", str(saved), "--curves", str(trained)])
+    assert shown.exit_code == 0, shown.output
+    assert "trained on this text" in shown.output
+    # Models that `measure --train` trained are found without being named.
+    trained.rename(saved / "train")
+    again = CliRunner().invoke(main, ["predict", str(saved)])
+    assert again.output.splitlines()[:3] == shown.output.splitlines()[:3]
+
+
+def test_a_reader_has_one_size(saved: Path, tmp_path: Path) -> None:
+    path = tmp_path / "reader.csv"
+    write_curves(path, curves_of(raw_law(0.0, 0.3, TOKENS[-1:]), TOKENS[-1:]))
+    shown = CliRunner().invoke(main, ["predict", str(saved), "--reader", str(path)])
+    assert shown.exit_code == 0, shown.output
+    assert "pretrained" in shown.output
+    write_curves(path, curves_of(raw_law(0.1, 0.3, TOKENS), TOKENS))
+    refused = CliRunner().invoke(main, ["predict", str(saved), "--reader", str(path)])
+    assert refused.exit_code == 2
+    assert "--curves" in refused.output
+
+
+def test_a_directory_without_curves_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="validate"):
+        read_learners(tmp_path)
