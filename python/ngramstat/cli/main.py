@@ -12,6 +12,7 @@ import click
 from ngramstat.cli.figures import figures_can_be_drawn, hint_at_figures, save_figure
 from ngramstat.cli.options import (
     EXIT_INPUT,
+    Count,
     Duration,
     Globals,
     Group,
@@ -34,6 +35,7 @@ from ngramstat.cli.options import (
 from ngramstat.cli.validate import validate
 from ngramstat.cli.worlds import synthesize
 from ngramstat.errors import InputError
+from ngramstat.runtime.numbers import count_text
 from ngramstat.version import __version__
 
 __all__ = ["main"]
@@ -74,7 +76,7 @@ _pair_options = compose(
     ),
     click.option(
         "--vocab-top",
-        type=click.IntRange(1),
+        type=Count(),
         help="Restrict C(t) to this many of the most frequent vocabulary items.  [default: all]",
     ),
     click.option(
@@ -191,7 +193,7 @@ def _write(obj: dict[str, Any], output: str | None) -> None:
 @click.option("-o", "--output", required=True, type=click.Path(), help="Corpus directory to write.")
 @click.option(
     "--vocab-size",
-    type=int,
+    type=Count(),
     default=8192,
     show_default=True,
     help="Vocabulary size of the BPE to train.",
@@ -264,8 +266,8 @@ def tokenize(
         click.echo(json.dumps({**corpus.info(), "tokenization": corpus.tokenization}, indent=2))
     else:
         click.echo(
-            f"{output}: {corpus.n_tokens:,} tokens, {corpus.n_documents:,} documents, "
-            f"vocabulary {corpus.vocab_size:,}, {corpus.dtype.name}"
+            f"{output}: {count_text(corpus.n_tokens)} tokens, {count_text(corpus.n_documents)} "
+            f"documents, vocabulary {count_text(corpus.vocab_size)}, {corpus.dtype.name}"
         )
 
 
