@@ -8,6 +8,7 @@ import json
 import math
 import os
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,12 +17,13 @@ torch = pytest.importorskip("torch", reason="needs torch: pip install 'ngramstat
 
 from ngramstat import Corpus  # noqa: E402
 from ngramstat.errors import InputError  # noqa: E402
-from ngramstat.lm import search  # noqa: E402
+from ngramstat.lm import attention, search  # noqa: E402
 from ngramstat.lm import train as training  # noqa: E402
 from ngramstat.lm.data import append_classes, document_length, split_corpus, windows_of_epoch  # noqa: E402
 from ngramstat.lm.models import build  # noqa: E402
+from ngramstat.lm.protocol import protocol_of  # noqa: E402
 from ngramstat.lm.run import Run, Settings  # noqa: E402
-from ngramstat.lm.search import Search, first_guess  # noqa: E402
+from ngramstat.lm.search import Search, first_guess, first_guess_of_paper  # noqa: E402
 from ngramstat.lm.shape import Shape  # noqa: E402
 from ngramstat.lm.sweep import Sweep, TrainingPlan  # noqa: E402
 from ngramstat.lm.train import held_out_losses, loss_of, train  # noqa: E402
@@ -62,10 +64,10 @@ def read_table(path):
         return list(csv.DictReader(file))
 
 
-def held_out(split, context=16):
+def held_out(split, context=16, *, given=False):
     return (
-        split.windows(split.tuning, context, max_tokens=400),
-        split.windows(split.measuring, context, max_tokens=800),
+        split.windows(split.tuning, context, max_tokens=400, given=given),
+        split.windows(split.measuring, context, max_tokens=800, given=given),
     )
 
 
@@ -130,6 +132,53 @@ def test_batches_run_through_the_epochs_in_order(split, tmp_path):
     ]
     np.testing.assert_array_equal(rows, expected)
     assert loop.steps == math.ceil(13 * 3 / 7)
+
+
+def test_the_paper_reads_the_text_in_order_and_starts_each_epoch_at_its_top(split, tmp_path):
+    run = make_run(Settings(1e-3, 0.0, epochs=2, batch=3), tokens=200, protocol="paper")
+    text = training.training_tokens(run, split)
+    assert len(text) == 201  # the last target is one token beyond the last input
+    np.testing.assert_array_equal(text, split.training(400)[:201])
+    tuning, _ = held_out(split, given=True)
+    loop = training._Trainer(run, text, tuning, tmp_path, "cpu")
+    assert loop.steps == 2 * (200 // (3 * 16))
+    rows = [loop._batch(step) for step in range(loop.steps)]
+    for step, windows in enumerate(rows):
+        first = (step % 4) * 3
+        expected = [text[16 * k : 16 * k + 17] for k in range(first, first + 3)]
+        np.testing.assert_array_equal(windows, expected)
+    # Every target of an epoch is one token, once.
+    targets = np.concatenate([windows[:, 1:].ravel() for windows in rows[:4]])
+    np.testing.assert_array_equal(targets, text[1 : 4 * 3 * 16 + 1])
+
+
+def test_windows_with_a_given_token_hold_the_same_targets(split):
+    plain, given = (
+        split.windows(split.measuring, 16, max_tokens=800, given=flag) for flag in (False, True)
+    )
+    np.testing.assert_array_equal(given.tokens[:, :-1], plain.tokens[:49])
+    np.testing.assert_array_equal(given.tokens[:-1, -1], given.tokens[1:, 0])
+    assert given.cluster.tolist() == plain.cluster.tolist()[:49]
+
+
+def test_learning_rates_step_by_step():
+    paper = protocol_of("paper")
+    rates = [paper.rate(step, 108) for step in range(108)]
+    np.testing.assert_allclose(rates[:8], np.arange(1, 9) / 8)
+    for step in range(8, 108):
+        half_turn = math.cos(math.pi * (step - 8) / 100)
+        assert rates[step] == pytest.approx(0.1 + 0.9 * (1 + half_turn) / 2)
+    assert rates[8] == 1.0
+    assert paper.rate(58, 108) == pytest.approx(0.55)
+    # A tenth from there on.
+    assert paper.rate(108, 108) == paper.rate(500, 108) == pytest.approx(0.1)
+    default = protocol_of("default")
+    rates = [default.rate(step, 100) for step in range(100)]
+    np.testing.assert_allclose(rates[:5], np.arange(1, 6) / 5)
+    assert rates[5] == 1.0
+    assert 0 < rates[99] < 1e-3
+    assert default.rate(199, 10_000) == 1.0
+    assert default.rate(198, 10_000) < 1.0
 
 
 def test_a_corpus_that_is_too_small_is_refused():
@@ -203,6 +252,67 @@ def test_a_markov_chain_is_learned(split, corpus, tmp_path):
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
 
 
+def test_training_in_bfloat16_is_close_to_training_in_float32(split, tmp_path):
+    tuning, measuring = held_out(split, given=True)
+    settings = Settings(learning_rate=5e-3, weight_decay=0.0, epochs=4, batch=8)
+    run = make_run(settings, tokens=10_000, protocol="paper")
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        other = dataclasses.replace(run, precision=precision)
+        result = train(other, split, tuning, measuring, tmp_path / precision)
+        assert result.tokens == 10_000 - 1  # all there are, of which the first is only given
+        losses[precision] = result.by_context
+    exact = MarkovChain.random(
+        vocab_size=V, order=1, concentration=0.3, rules_seed=1, document_length=50
+    ).entropies(2, "document")
+    # The first target has one token before it, not none.
+    assert losses["float32"][0] == pytest.approx(exact[1], abs=0.15)
+    difference = losses["bfloat16"].mean() - losses["float32"].mean()
+    assert abs(difference) < 0.01
+    assert difference != 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_loss_and_its_gradient_equal_those_of_torch(dtype):
+    generator = torch.Generator().manual_seed(1)
+    logits = (3 * torch.randn(2, 5, 40, generator=generator)).to(dtype)
+    targets = torch.randint(40, (2, 5), generator=generator)
+    weights = torch.rand(2, 5, generator=generator)
+    results = []
+    for losses in (
+        training._losses,
+        lambda x, y: torch.nn.functional.cross_entropy(
+            x.flatten(0, 1).float(), y.flatten(), reduction="none"
+        ).view(y.shape),
+    ):
+        x = logits.clone().requires_grad_()
+        values = losses(x, targets)
+        torch.autograd.backward((values * weights).sum())
+        results.append((values.detach(), x.grad))
+    torch.testing.assert_close(results[0][0], results[1][0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-2, atol=1e-6)
+
+
+def test_explicit_attention_equals_that_of_torch():
+    generator = torch.Generator().manual_seed(1)
+    q, k, v = (torch.randn(2, 3, 9, 8, generator=generator) for _ in range(3))
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    torch.testing.assert_close(attention._explicit_attention(q, k, v), expected)
+
+
+def test_bfloat16_is_chosen_only_where_it_is_faster(monkeypatch):
+    seconds = {"float32": 1.0, "bfloat16": 0.5}
+    monkeypatch.setattr(training, "seconds_per_token", lambda run, device: seconds[run.precision])
+    for capable, bfloat16, expected in (
+        (False, 0.5, ("float32", 1.0)),
+        (True, 0.5, ("bfloat16", 0.5)),
+        (True, 0.95, ("float32", 1.0)),
+    ):
+        seconds["bfloat16"] = bfloat16
+        monkeypatch.setattr(training, "_multiplies_bfloat16", lambda capable=capable: capable)
+        assert training.faster_precision(make_run(), device="cpu") == expected
+
+
 class StopAfter:
     """A progress bar that interrupts after some steps."""
 
@@ -218,11 +328,21 @@ class StopAfter:
         pass
 
 
-@pytest.mark.parametrize("stops", [(4,), (9, 17), (1, 1, 30)])
-def test_a_resumed_training_is_identical_to_the_bit(split, tmp_path, monkeypatch, stops):
+@pytest.mark.parametrize(
+    ("stops", "protocol", "precision"),
+    [
+        ((4,), "default", "float32"),
+        ((9, 17), "default", "float32"),
+        ((1, 1, 30), "paper", "float32"),
+        ((11,), "paper", "bfloat16"),
+    ],
+)
+def test_a_resumed_training_is_identical_to_the_bit(
+    split, tmp_path, monkeypatch, stops, protocol, precision
+):
     monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
-    tuning, measuring = held_out(split)
-    run = make_run()
+    tuning, measuring = held_out(split, given=protocol == "paper")
+    run = make_run(protocol=protocol, precision=precision)
     whole = train(run, split, tuning, measuring, tmp_path / "whole")
     for stop in stops:
         with pytest.raises(KeyboardInterrupt):
@@ -409,6 +529,83 @@ def test_a_sweep_is_complete_and_resumes(split, tmp_path, monkeypatch):
     content = json.loads((tmp_path / "runs" / rows[0]["run"] / "run.json").read_text())
     assert content["run"]["settings"]["batch"] == int(rows[0]["batch"])
     assert content["environment"]["device"] == "cpu"
+
+
+def test_every_size_is_trained_once_before_any_search(split, tmp_path, monkeypatch):
+    """Breadth first: then one further setting for each set, round by round, where it still fits."""
+    monkeypatch.setattr("ngramstat.lm.search._EPOCHS", (1, 1))
+    plan = TrainingPlan(("gpt2", "llama"), "0.1M", (16,), (1000, 2000, 4000), seeds=2, trials=3)
+    costs = {1000: 1.0, 2000: 2.0, 4000: 4.0}
+    order = []
+
+    def fake(run, *_, **__):
+        order.append((run.tokens, run.model, run.size, run.seed, run.settings))
+        return SimpleNamespace(
+            tuning_loss=1.0, diverged=False, seconds=costs[run.tokens],
+            by_context=np.ones(16), best_step=1, steps=1,
+        )  # fmt: skip
+
+    monkeypatch.setattr(training, "train", fake)
+    monkeypatch.setattr(training, "faster_precision", lambda *_, **__: ("float32", 1.0))
+    monkeypatch.setattr(Sweep, "_cost", lambda self, run: costs[run.tokens])
+    # The first trainings take 14 s, the second round another 14 s; 4 s are left for the third.
+    sweep = make_sweep(split, tmp_path, plan=plan, budget=32.0)
+    records = sweep.run()
+    first = [(tokens, model) for tokens in (1000, 2000, 4000) for model in ("gpt2", "llama")]
+    assert [o[:2] for o in order[:6]] == first
+    assert [o[:2] for o in order[6:12]] == first
+    assert len({o[4] for o in order if o[:2] == (1000, "gpt2")}) == 3
+    assert [o[:2] for o in order[12:14]] == first[:2]
+    # After 30 s only the sets of 2 s fit: the third round of one of them.
+    assert order[14][:2] == (2000, "gpt2")
+    assert len(order) == 15
+    left_out = [(r.run.tokens, r.purpose) for r in records if r.status == "left out"]
+    assert (4000, "search") in left_out
+    assert (1000, "seed") in left_out
+    assert left_out[-1][1] == "capacity"
+
+
+def test_the_settings_of_the_paper_stay_on_its_grid():
+    start = first_guess_of_paper(128, 1 << 18)
+    assert start == Settings(learning_rate=1e-3, weight_decay=0.0, epochs=4, batch=4)
+    assert first_guess_of_paper(128, 1 << 16).batch == 2
+    assert first_guess_of_paper(128, 1 << 21).batch == 8
+    assert first_guess_of_paper(64, 1 << 21).batch == 16
+    walk = Search(start, "paper")
+    while (settings := walk.propose()) is not None:
+        assert settings.weight_decay == 0.0
+        assert settings.learning_rate in (3e-4, 1e-3, 3e-3)
+        assert settings.epochs in (2, 4, 8)
+        walk.report(settings, abs(math.log(settings.learning_rate / 3e-4)) + settings.batch)
+    assert walk.best.learning_rate == 3e-4
+    assert walk.best.batch == 1
+
+
+def test_a_better_setting_of_a_smaller_set_is_tried_on_the_next(split, tmp_path, monkeypatch):
+    plan = TrainingPlan(
+        ("gpt2",), "0.1M", (16,), (1000, 2000), trials=2, capacity=False, protocol="paper"
+    )
+    monkeypatch.setattr(training, "faster_precision", lambda *_, **__: ("float32", 1e-6))
+
+    def fake(run, *_, **__):
+        loss = {1e-3: 2.0, 3e-4: 1.0}[run.settings.learning_rate]
+        return SimpleNamespace(
+            tuning_loss=loss, diverged=False, seconds=0.0, by_context=np.ones(16), best_step=1,
+            steps=1,
+        )  # fmt: skip
+
+    monkeypatch.setattr(training, "train", fake)
+    records = make_sweep(split, tmp_path, plan=plan).run()
+    assert [(r.run.tokens, r.run.settings.learning_rate) for r in records] == [
+        (1000, 1e-3), (2000, 1e-3), (1000, 3e-4), (2000, 3e-4),
+    ]  # fmt: skip
+    assert {r.run.protocol for r in records} == {"paper"}
+    assert sweep_window_shape(split, tmp_path, plan) == 17
+
+
+def sweep_window_shape(split, directory, plan):
+    """Tokens in one held-out window of a plan."""
+    return make_sweep(split, directory, plan=plan).held_out(16)[1].tokens.shape[1]
 
 
 def test_a_budget_leaves_out_the_largest_first_and_says_so(split, tmp_path, monkeypatch):

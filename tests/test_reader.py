@@ -330,28 +330,37 @@ def test_unknown_training_tokens_are_an_empty_column(models, corpus, tmp_path):
 # --- our own models ---
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def train_one(directory, protocol="default"):
+    """A finished run on a Markov chain, and what it was made of."""
     chain = MarkovChain.random(
         vocab_size=12, order=1, concentration=0.3, rules_seed=1, document_length=50
     )
     text = chain.corpus(12_000, seed=2)
     split = split_corpus(text, tuning=1000, measuring=1000, seed=0)
-    directory = tmp_path_factory.mktemp("run")
-    run = Run("llama", "0.1M", T, 3000, 0, Settings(5e-3, 0.1, 2, 8), "here", 12)
-    measuring = split.windows(split.measuring, T, max_tokens=1000)
-    tuning = split.windows(split.tuning, T, max_tokens=400)
+    run = Run("llama", "0.1M", T, 3000, 0, Settings(5e-3, 0.1, 2, 8), "here", 12, protocol=protocol)
+    given = protocol == "paper"
+    measuring = split.windows(split.measuring, T, max_tokens=1000, given=given)
+    tuning = split.windows(split.tuning, T, max_tokens=400, given=given)
     result = train(run, split, tuning, measuring, directory)
     return directory, text, split, measuring, result, chain
 
 
-def test_a_trained_model_reads_what_its_training_has_measured(trained):
-    directory, _, _, measuring, result, _ = trained
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return train_one(tmp_path_factory.mktemp("run"))
+
+
+@pytest.mark.parametrize("protocol", ["default", "paper"])
+def test_a_trained_model_reads_what_its_training_has_measured(protocol, trained, tmp_path):
+    run = trained if protocol == "default" else train_one(tmp_path, protocol)
+    directory, _, _, measuring, result, _ = run
     reader = open_reader(directory, device="cpu", memory=1 << 33)
     losses = reader.losses(measuring.tokens.astype(np.int64)).mean(axis=0)
-    np.testing.assert_allclose(losses, result.by_context, atol=1e-6)
+    first = 1 if protocol == "paper" else 0  # the paper's models are always given a token
+    assert np.isnan(losses[:first]).all()
+    np.testing.assert_allclose(losses[first:], result.by_context, atol=1e-6)
     assert reader.trained_on == result.tokens
-    assert reader.longest_window == T
+    assert reader.longest_window == T + first
 
 
 def test_a_trained_model_reads_of_its_own_corpus_what_it_has_not_seen(trained):

@@ -12,10 +12,11 @@ from typing import Any
 
 from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
-from ngramstat.covariance.options import CorrelationOptions, default_lags
+from ngramstat.covariance.options import CorrelationOptions, check_protocol, default_lags
 from ngramstat.entropy.options import EntropyOptions
 from ngramstat.errors import InputError
 from ngramstat.kernels import MAX_ORDER, build_info, simd_level
+from ngramstat.lm.budget import expected_seconds
 from ngramstat.prediction.conclusion import concluded, next_steps
 from ngramstat.prediction.curve_files import read_curves
 from ngramstat.prediction.learner_curves import read_learners, read_reader
@@ -64,6 +65,7 @@ def correlations(
     *,
     lags: Sequence[int] | None = None,
     boundary: str = "stream",
+    protocol: str = "default",
     singular_values: int = 8,
     beta_window: tuple[int, int] | None = None,
     vocab_top: int | None = None,
@@ -88,6 +90,10 @@ def correlations(
         the corpus (with boundary ``document``, its documents) has enough pairs.
     boundary : str
         ``stream``: pairs run across documents, as in the paper; ``document``: they stay inside.
+    protocol : str
+        ``default``, or ``paper``: beta by least squares with equal weights over lags 1..192 (or
+        `beta_window`), with the errors of the lags beside those of the documents; its 15 lags are
+        measured unless `lags` are given.
     singular_values : int
         How many leading singular values to return, 1 .. 8.
     beta_window : (low, high), optional
@@ -128,6 +134,7 @@ def correlations(
         entropies=False,
         lags=lags,
         boundary=boundary,
+        protocol=protocol,
         singular_values=singular_values,
         beta_window=beta_window,
         vocab_top=vocab_top,
@@ -292,7 +299,8 @@ def run(
         entropies=entropy_result,
     )
     if pair_result is not None and entropy_result is not None:
-        result = _concluded(result, directory, tokens=tokens)
+        assert chosen.correlations is not None
+        result = _concluded(result, directory, tokens=tokens, protocol=chosen.correlations.protocol)
     if directory is not None:
         result.save(directory / RUN_FILE)
     return result
@@ -354,6 +362,7 @@ def predict_run(
     context: int | None = None,
     curves: str | PathLike[str] | None = None,
     reader: str | PathLike[str] | None = None,
+    protocol: str | None = None,
 ) -> RunResult:
     """The run with what it predicts, and its answer, at the sizes and for the models given.
 
@@ -368,6 +377,8 @@ def predict_run(
         default those of models that `measure --train` trained for this run.
     reader : path, optional
         Losses of a pretrained model on this text, as `ngramstat read` writes them.
+    protocol : str, optional
+        ``paper`` adds the exponents by the paper's protocol; by default that of the run.
 
     Raises
     ------
@@ -382,6 +393,7 @@ def predict_run(
     return _concluded(
         result, directory, tokens=tokens, losses=losses, context=context,
         curves=curves, reader=reader,
+        protocol=protocol or str(result.settings.get("protocol", "default")),
     )  # fmt: skip
 
 
@@ -403,10 +415,22 @@ def _concluded(
         learners=learners,
         reader=of_reader,
         next_steps=next_steps(
-            run.corpus.get("path"), directory, trained=bool(learners), read=of_reader is not None
+            run.corpus.get("path"),
+            directory,
+            trained=bool(learners),
+            read=of_reader is not None,
+            training_seconds=_training_seconds(run.corpus),
         ),
         **options,
     )
+
+
+def _training_seconds(corpus: Mapping[str, Any]) -> float | None:
+    """About how long useful trainings on a corpus take here."""
+    tokens, vocab_size = corpus.get("tokens"), corpus.get("vocab_size")
+    if not (isinstance(tokens, int) and isinstance(vocab_size, int)):
+        return None
+    return expected_seconds(tokens, vocab_size)
 
 
 def theories(
@@ -528,6 +552,7 @@ class _Options:
         correlations: bool,
         entropies: bool,
         boundary: str = "stream",
+        protocol: str = "default",
         lags: Sequence[int] | None = None,
         beta_window: tuple[int, int] | None = None,
         held_out: float | str | PathLike[str] | None = None,
@@ -545,10 +570,14 @@ class _Options:
         names = {f.name for f in dataclasses.fields(CorrelationOptions)}
         of_pairs = {name: options.pop(name) for name in list(options) if name in names}
         if lags is None:
-            lags = default_lags(corpus, shared["boundary"])
+            lags = default_lags(corpus, shared["boundary"], check_protocol(protocol))
         window = None if beta_window is None else (int(beta_window[0]), int(beta_window[1]))
         pair_options = CorrelationOptions(
-            lags=tuple(int(lag) for lag in lags), window=window, **of_pairs, **shared
+            lags=tuple(int(lag) for lag in lags),
+            window=window,
+            protocol=check_protocol(protocol),
+            **of_pairs,
+            **shared,
         )
         entropy_options = EntropyOptions(
             held_out=held_out if isinstance(held_out, float | int | None) else str(held_out),
@@ -598,7 +627,7 @@ def _refuse_other_run(
         name
         for name in sorted(old.settings.keys() | new.settings.keys())
         # Horizons are read off the finished run, at whatever numbers of tokens.
-        if name != "tokens" and old.settings.get(name) != new.settings.get(name)
+        if name != "tokens" and _setting(old, name) != _setting(new, name)
     ]
     if old.corpus.get("sha256") != corpus.sha256:
         differing.insert(0, "corpus")
@@ -607,3 +636,8 @@ def _refuse_other_run(
             f"{path}: holds a run that differs in {', '.join(differing)}; "
             "choose another --output, or pass --overwrite"
         )
+
+
+def _setting(run: RunResult, name: str) -> Any:
+    """A setting of a run; runs of earlier versions had one protocol and did not name it."""
+    return run.settings.get(name, "default" if name == "protocol" else None)

@@ -12,6 +12,7 @@ import click
 from ngramstat.cli.figures import figures_can_be_drawn, hint_at_figures, save_figure
 from ngramstat.cli.options import (
     EXIT_INPUT,
+    Duration,
     Globals,
     Group,
     HeldOut,
@@ -27,9 +28,9 @@ from ngramstat.cli.options import (
     gpu_memory_option,
     json_option,
     memory_limit_option,
+    protocol_option,
     threads_option,
 )
-from ngramstat.cli.read import read
 from ngramstat.cli.validate import validate
 from ngramstat.cli.worlds import synthesize
 from ngramstat.errors import InputError
@@ -91,6 +92,7 @@ _pair_options = compose(
     click.option(
         "--beta-window", type=Window(), help="Lags to fit beta on.  [default: chosen from the data]"
     ),
+    protocol_option("default"),
 )
 _entropy_options = compose(
     click.option(
@@ -348,6 +350,13 @@ def _run(
 @click.option(
     "--overwrite", is_flag=True, help="Replace the result of another run in the output directory."
 )
+@click.option(
+    "--train",
+    "training_seconds",
+    type=Duration(),
+    help="Also train small models on the text for at most this long, such as 40m, and take gamma "
+    "from their losses (needs the extra torch). Resumes like the rest.",
+)
 @_full_option
 @json_option
 @global_options
@@ -355,6 +364,7 @@ def measure(
     common: Globals,
     store: dict[str, Any],
     output: str,
+    training_seconds: float | None,
     full: bool,
     as_json: bool,
     **options: Any,
@@ -363,12 +373,19 @@ def measure(
     from ngramstat.api import measure as run_all
     from ngramstat.corpus import Corpus
 
-    result = run_all(
-        Corpus.open(**store),
-        output=output,
-        **common.of_run(),
-        **options,
-    )
+    corpus = Corpus.open(**store)
+    if training_seconds is not None:
+        from ngramstat.lm.run import require_torch
+
+        require_torch()  # refused now, not after the measurement
+    result = run_all(corpus, output=output, **common.of_run(), **options)
+    if training_seconds is not None:
+        from ngramstat.validation import measure_trained
+
+        result = measure_trained(
+            corpus, output, training_seconds, threads=common.threads, seed=common.seed,
+            progress=not common.quiet,
+        )  # fmt: skip
     _finish(result, output, as_json, full)
 
 
@@ -606,6 +623,7 @@ def compare(common: Globals, runs: tuple[str, ...], output: str) -> None:
     help="Losses of a pretrained model on this text, as `ngramstat read` writes them.",
 )
 @_full_option
+@protocol_option(None)
 @json_option
 @_file_option
 @global_options
@@ -643,10 +661,14 @@ def predict(
 @json_option
 @global_options
 def quickstart(common: Globals, output: str, full: bool, as_json: bool) -> None:
-    """Tokenize and measure the sources of Python's standard library, as an example."""
+    """Measure a world of known answer, then the sources of Python's standard library."""
+    from ngramstat.quickstart import known_values, standard_library_sources
     from ngramstat.quickstart import quickstart as run_all
-    from ngramstat.quickstart import standard_library_sources
+    from ngramstat.report.known_values import known_values_table
 
+    rows = known_values(threads=common.threads, seed=common.seed)
+    lines = known_values_table([(r.name, r.truth, r.low, r.high) for r in rows], level=0.95)
+    click.echo("\n".join(lines) + "\n", err=as_json)
     sources, unreadable = standard_library_sources()
     if not common.quiet:
         click.echo(
@@ -662,6 +684,5 @@ def quickstart(common: Globals, output: str, full: bool, as_json: bool) -> None:
     _finish(result, str(Path(output) / "run"), as_json, full)
 
 
-main.add_command(read)
 main.add_command(synthesize)
 main.add_command(validate)

@@ -31,6 +31,7 @@ __all__ = [
     "gpu_memory_option",
     "json_option",
     "memory_limit_option",
+    "protocol_option",
     "threads_option",
 ]
 
@@ -347,6 +348,18 @@ class Probabilities(click.ParamType):  # type: ignore[type-arg]
             return tuple(float(part) for part in str(value).split(","))
         except ValueError:
             self.fail(f"{value!r} is not a list of numbers such as 0.5,0.5", param, ctx)
+
+
+def protocol_option(default: str | None) -> Callable[[F], F]:
+    """The option --protocol; its names are repeated here, so that --help need not import numpy."""
+    return click.option(
+        "--protocol",
+        type=click.Choice(["default", "paper"]),
+        default=default,
+        show_default=default or "that of the run",
+        help="How exponents are fitted. paper: equal weights over lags 1..192 or --beta-window, "
+        "errors by lags and by documents; raw slopes of losses.",
+    )
 
 
 _store_options = compose(

@@ -28,8 +28,12 @@ from ngramstat.exponents.decay_curve import MeasuredDecay
 from ngramstat.exponents.decay_difference import exponent_difference
 from ngramstat.exponents.decay_sensitivity import raised_lags
 from ngramstat.exponents.intervals import percentile_interval
+from ngramstat.exponents.paper_protocol import paper_beta
+from ngramstat.exponents.point_errors import law_of_points
 from ngramstat.kernels import token_counts
 from ngramstat.results import (
+    Alternative,
+    AlternativeKind,
     BoundaryEffect,
     CorrelationResult,
     Exponent,
@@ -68,7 +72,7 @@ def assemble_correlations(
     low, high = _norm_intervals(plain.replicates, options.level)
     limits = _lag_limits(design, options, sequential)
     periodic = find_periods(design.corpus)
-    beta = _beta(design, options, plain, limits[0])
+    beta = _beta(design, options, plain, limits[0], plug_in=columns["norm"])
     beta = _with_corpus(beta, plain.decay(options), design, periodic)
     beta_sequential = _beta(design, options, sequential, limits[1], is_measured=options.sequential)
     beta_sequential = _with_corpus(beta_sequential, sequential.decay(options), design, periodic)
@@ -229,6 +233,7 @@ def _beta(
     longest: LagLimit | None,
     *,
     is_measured: bool = True,
+    plug_in: Floats | None = None,
 ) -> Exponent:
     method = METHOD.format("debiased norm")
     if not is_measured:
@@ -242,13 +247,38 @@ def _beta(
             method=method,
             level=options.level,
         )
-    return beta_exponent(
+    # The paper has no sequential covariance.
+    as_in_paper = options.protocol == "paper" and plug_in is not None
+    fit = paper_beta if as_in_paper else beta_exponent
+    beta = fit(
         series.decay(options),
         window=options.window,
         level=options.level,
         quantity="debiased norm",
         longest=longest,
     )
+    if plug_in is None or not as_in_paper:
+        return beta
+    return _with_plug_in(beta, np.array(options.lags, dtype=np.int64), plug_in)
+
+
+def _with_plug_in(beta: Exponent, lags: NDArray[np.int64], norm: Floats) -> Exponent:
+    """The exponent with that of the plain norms, which the paper fits, among its alternatives."""
+    if beta.window is None:
+        return beta
+    inside = (lags >= beta.window[0]) & (lags <= beta.window[1]) & (norm > 0)
+    law = law_of_points(lags[inside], norm[inside], level=beta.level)
+    plain = Alternative(
+        kind=AlternativeKind.PLUG_IN_NORM,
+        method="plain norms, their noise included, as in the paper; interval of the lags alone",
+        value=law.exponent,
+        low=law.widest[0],
+        high=law.widest[1],
+        window=law.window,
+        points=law.points,
+        extra={"standard_error": law.error},
+    )
+    return dataclasses.replace(beta, alternatives=(*beta.alternatives, plain))
 
 
 def _with_corpus(

@@ -9,16 +9,19 @@ import numpy as np
 from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
+from ngramstat.exponents.paper_protocol import PAPER_LAGS
 from ngramstat.kernels import BLOCK_SIZE
 from ngramstat.sampling.options import SamplingOptions
 
-__all__ = ["DEFAULT_LAGS", "CorrelationOptions", "default_lags"]
+__all__ = ["DEFAULT_LAGS", "PROTOCOLS", "CorrelationOptions", "check_protocol", "default_lags"]
 
 # About three lags an octave: enough to see a break or a local peak, few enough to be quick.
 DEFAULT_LAGS = (
     *(1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64),
     *(80, 101, 128, 161, 203, 256, 362, 512),
 )
+# How beta is fitted, with the lags that are measured for it.
+PROTOCOLS = {"default": DEFAULT_LAGS, "paper": PAPER_LAGS}
 # A lag is measured by default if the stream is this many times as long, and (within documents) if
 # one token in this many has a partner.
 _MIN_STREAM_RATIO = 10
@@ -40,6 +43,8 @@ class CorrelationOptions(SamplingOptions):
         Restrict C(t) to this many of the most frequent vocabulary items; None: all of them.
     sequential : bool
         Measure the sequential covariance and its nulls, too; they take most of the time.
+    protocol : str
+        How beta is fitted: ``default``, or ``paper`` (equal weights, lags 1..192).
     matrix_free : bool
         Count no pairs: every product is a pass over the tokens. Not with `sequential`; Frobenius
         norms are not measured.
@@ -51,6 +56,7 @@ class CorrelationOptions(SamplingOptions):
     vocab_top: int | None = None
     sequential: bool = True
     matrix_free: bool = False
+    protocol: str = "default"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,12 +68,28 @@ class CorrelationOptions(SamplingOptions):
             )
         if self.vocab_top is not None and self.vocab_top < 1:
             raise InputError(f"vocab_top={self.vocab_top}: must be at least 1")
+        check_protocol(self.protocol)
         if self.matrix_free and self.sequential:
             raise InputError("matrix_free=True: needs sequential=False (--no-sequential)")
 
 
-def default_lags(corpus: Corpus, boundary: Boundary = Boundary.STREAM) -> tuple[int, ...]:
-    """DEFAULT_LAGS at which the corpus has enough pairs, at least lag 1.
+def check_protocol(name: str) -> str:
+    """The name of a protocol.
+
+    Raises
+    ------
+    InputError
+        There is none of this name.
+    """
+    if name not in PROTOCOLS:
+        raise InputError(f"protocol={name!r}: must be one of {', '.join(PROTOCOLS)}")
+    return name
+
+
+def default_lags(
+    corpus: Corpus, boundary: Boundary = Boundary.STREAM, protocol: str = "default"
+) -> tuple[int, ...]:
+    """The lags of the protocol at which the corpus has enough pairs, at least lag 1.
 
     Enough: the stream is ten times as long; with boundary ``document``, also at least a tenth of
     the tokens have a partner at that lag in their document.
@@ -82,4 +104,4 @@ def default_lags(corpus: Corpus, boundary: Boundary = Boundary.STREAM) -> tuple[
         pairs = int(np.maximum(lengths - lag, 0).sum())
         return lag * _MIN_STREAM_RATIO <= n and pairs * _MIN_STREAM_RATIO >= n
 
-    return tuple(lag for lag in DEFAULT_LAGS if lag == 1 or has_enough_pairs(lag))
+    return tuple(lag for lag in PROTOCOLS[protocol] if lag == 1 or has_enough_pairs(lag))

@@ -99,10 +99,17 @@ class MeasuredDecay:
         positive: NDArray[np.bool_] = np.isfinite(self.norm) & (self.norm > 0)
         return positive
 
-    def curve(self, level: float) -> DecayCurve:
+    def curve(self, level: float, *, equal_weights: bool = False) -> DecayCurve:
         """The lags whose norm has a logarithm, to be fitted with intervals at `level`."""
         every = DecayCurve(
-            self.lags, self.norm, self.replicates, self.floor, self.valid, level, self.left_out
+            self.lags,
+            self.norm,
+            self.replicates,
+            self.floor,
+            self.valid,
+            level,
+            self.left_out,
+            equal_weights,
         )
         return every.where(self.has_log)
 
@@ -160,6 +167,7 @@ class DecayCurve:
     valid: NDArray[np.bool_]
     level: float
     left_out: Floats | None = None
+    equal_weights: bool = False
 
     def within(self, low: float, high: float) -> DecayCurve:
         """The lags from `low` to `high`, inclusive."""
@@ -175,6 +183,7 @@ class DecayCurve:
             self.valid[selected],
             self.level,
             None if self.left_out is None else self.left_out[:, selected],
+            self.equal_weights,
         )
 
     @cached_property
@@ -194,6 +203,8 @@ class DecayCurve:
     @cached_property
     def weights(self) -> Floats:
         """Weights of the fit, mean 1: from errors and scatter about the law (>= MODEL_MISFIT)."""
+        if self.equal_weights:
+            return np.ones(len(self.lags))
         return scatter_weights(
             self.lags, self.norm, self.errors * self.norm, min_scatter=MODEL_MISFIT
         )

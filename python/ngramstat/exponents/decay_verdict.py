@@ -22,7 +22,16 @@ from ngramstat.exponents.fit import exponential_law_bic, power_law, slope_weight
 from ngramstat.exponents.intervals import replicates_missing
 from ngramstat.results import Alternative, AlternativeKind, IntervalParts
 
-__all__ = ["Halves", "lag_choice", "lag_choice_reason", "local_exponents", "reasons_not_to_report"]
+__all__ = [
+    "Halves",
+    "lag_choice",
+    "lag_choice_reason",
+    "law_reasons",
+    "local_exponents",
+    "reasons_not_to_report",
+    "usable_reasons",
+    "width_reasons",
+]
 
 Floats = NDArray[np.float64]
 
@@ -38,11 +47,15 @@ _SAME_LAG = 1e-9
 
 def reasons_not_to_report(curve: DecayCurve, min_points: int) -> list[str]:
     """Why this curve in this window is not a measured power law; empty if it is one."""
+    return [*law_reasons(curve, min_points), *_interval_reasons(curve)]
+
+
+def law_reasons(curve: DecayCurve, min_points: int) -> list[str]:
+    """Why this curve in this window is not one power law, whatever its interval; empty if it is."""
     return [
         *_range_reasons(curve, min_points),
         *_law_reasons(curve),
         *_bend_reasons(curve),
-        *_interval_reasons(curve),
     ]
 
 
@@ -190,19 +203,28 @@ def _interval_reasons(curve: DecayCurve) -> list[str]:
     reasons = [] if missing is None else [missing]
     if curve.replicates_count == 0:
         return reasons
-    if total.usable < MIN_USABLE:
-        reasons.append(
-            f"only {100 * total.usable:.0f}% of the bootstrap replicates have positive norms "
-            "in the whole window"
-        )
+    return reasons + usable_reasons(total) + width_reasons(curve.fit.exponent, total)
+
+
+def usable_reasons(total: TotalInterval) -> list[str]:
+    """Whether too few replicates can be fitted for an interval of documents."""
+    if total.usable >= MIN_USABLE:
+        return []
+    return [
+        f"only {100 * total.usable:.0f}% of the bootstrap replicates have positive norms "
+        "in the whole window"
+    ]
+
+
+def width_reasons(value: float, total: TotalInterval) -> list[str]:
+    """Whether the interval includes zero, or is too wide to call the exponent measured."""
     if total.low is None or total.high is None:
-        return reasons
-    value = curve.fit.exponent
+        return []
     if total.low <= 0 < total.high:
-        reasons.append("the interval includes zero")
-    elif value > 0 and (total.high - total.low) / 2 > MAX_HALF_WIDTH * value:
-        reasons.append(_width_reason(value, total))
-    return reasons
+        return ["the interval includes zero"]
+    if value > 0 and (total.high - total.low) / 2 > MAX_HALF_WIDTH * value:
+        return [_width_reason(value, total)]
+    return []
 
 
 def _width_reason(value: float, total: TotalInterval) -> str:

@@ -87,8 +87,9 @@ class Expected:
 _DRIFTS = np.linspace(-0.4, 0.5, 10)
 _WANDERS = np.array([0.0036, 0.0096, 0.018, 0.036, 0.072, 0.144])
 _NOISES = np.exp(np.linspace(np.log(1e-3), np.log(6e-2), 7))
-# Curves of the mixture that weigh less than this, relative to the heaviest, change no quantile.
-_LEAST_WEIGHT = 1e-7
+# The lightest curves of a mixture that together weigh less than this move no quantile visibly.
+_NEGLIGIBLE = 1e-4
+_BISECTIONS = 45
 
 
 @dataclass(frozen=True)
@@ -323,11 +324,14 @@ def mixture_quantiles(weights: Floats, mean: Floats, deviation: Floats, q: float
     """
     from scipy.special import ndtr
 
-    used = weights > _LEAST_WEIGHT * weights.max()
-    w, mean = weights[used] / weights[used].sum(), mean[used]
-    deviation = np.broadcast_to(deviation, (*weights.shape, deviation.shape[-1]))[used]
+    order = np.argsort(weights, axis=None)
+    used = order[np.searchsorted(np.cumsum(weights.ravel()[order]), _NEGLIGIBLE) :]
+    w = weights.ravel()[used]
+    w /= w.sum()
+    mean = mean.reshape(-1, mean.shape[-1])[used]
+    deviation = deviation[used % weights.shape[1]]
     low, high = (mean - 9 * deviation).min(axis=0), (mean + 9 * deviation).max(axis=0)
-    for _ in range(60):
+    for _ in range(_BISECTIONS):
         middle = (low + high) / 2
         below = w @ ndtr((middle - mean) / deviation) < q
         low, high = np.where(below, middle, low), np.where(below, high, middle)

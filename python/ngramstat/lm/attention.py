@@ -37,4 +37,5 @@ def _explicit_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     length, width = q.shape[-2:]
     scores = (q @ k.transpose(-1, -2)).float() * width**-0.5
     scores = scores + torch.full((length, length), float("-inf")).triu(1)
-    return scores.softmax(dim=-1).to(v.dtype) @ v
+    y: Tensor = scores.softmax(dim=-1).to(v.dtype) @ v
+    return y

@@ -24,9 +24,10 @@ from torch.nn.functional import linear
 
 from ngramstat.errors import InputError, NgramstatError
 from ngramstat.lm.models import build
+from ngramstat.lm.protocol import protocol_of
 from ngramstat.lm.run import Run, Settings, read_result
 from ngramstat.lm.shape import shape_of
-from ngramstat.lm.train import loss_of
+from ngramstat.lm.train import default_precision, loss_of, next_token_losses
 from ngramstat.lm.weights import SavedWeights, read_weights
 from ngramstat.runtime.files import read_json, reason
 
@@ -168,8 +169,7 @@ def open_reader(
     """
     directory = Path(path)
     if precision == "auto":
-        capable = device.startswith("cuda") and torch.cuda.is_bf16_supported()
-        precision = "bfloat16" if capable else "float32"
+        precision = default_precision(device)
     if not directory.is_dir():
         raise InputError(
             f"{path}: is not a directory; give a local directory with config.json and "
@@ -218,7 +218,7 @@ class TrainedReader(Reader):
         self.learner = f"{run.model} {run.size} T={run.context}"
         self.vocab_size = run.vocab_size
         self.limit = run.context
-        self.start = shape.start
+        self.start = shape.start if protocol_of(run.protocol).start_symbol else None
         self.trained_on = float(result.tokens)
         self.device, self.precision = device, precision
         self._directory, self._shape = directory, shape
@@ -235,9 +235,12 @@ class TrainedReader(Reader):
         # All logits of some windows at a time: our vocabularies and contexts are small.
         step = max(1, _MAX_LOGITS[self.kind] // (tokens.shape[1] * self.vocab_size))
         with self._autocast():
-            return torch.cat(
-                [loss_of(self.model, part, self._shape.start) for part in torch.split(tokens, step)]
-            )
+            return torch.cat([self._losses_of(part) for part in torch.split(tokens, step)])
+
+    def _losses_of(self, tokens: Tensor) -> Tensor:
+        if self.start is None:
+            return next_token_losses(self.model, tokens)
+        return loss_of(self.model, tokens, self.start)
 
 
 def _saved_run(directory: Path) -> Run:

@@ -166,6 +166,21 @@ class TrainingResult:
         losses: Floats = self.losses.sum(axis=0) / self.counts.sum()
         return losses
 
+    @property
+    def errors_by_context(self) -> Floats:
+        """Standard errors of `by_context` over groups of documents, to first order in their sizes.
+
+        NaN if fewer than two groups have windows.
+        """
+        used = self.counts > 0
+        groups = int(used.sum())
+        if groups < 2:
+            return np.full(self.losses.shape[1], np.nan)
+        residuals = self.losses[used] - self.counts[used, None] * self.by_context
+        spread = np.sqrt(groups / (groups - 1) * (residuals**2).sum(axis=0))
+        errors: Floats = spread / self.counts.sum()
+        return errors
+
 
 def read_result(directory: Path, run: Run) -> TrainingResult | None:
     """The result of a finished run, or None if the run is not finished.

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 from ngramstat.lm.run import Settings
 from ngramstat.lm.shape import SIZES
@@ -141,7 +142,7 @@ def _moved_on_grid(settings: Settings, name: str, factor: float) -> Settings | N
         if not low <= value <= high or value == settings.batch:
             return None
         return dataclasses.replace(settings, batch=value)
-    grid = _PAPER_RATES if name == "learning_rate" else _PAPER_EPOCHS
+    grid: tuple[Any, ...] = _PAPER_RATES if name == "learning_rate" else _PAPER_EPOCHS
     index = grid.index(getattr(settings, name)) + (1 if factor > 1 else -1)
     if not 0 <= index < len(grid):
         return None

@@ -17,18 +17,16 @@ from typing import Any
 
 from ngramstat.errors import InputError, check_choice
 from ngramstat.lm.data import TARGETS, DataSplit, Windows
+from ngramstat.lm.pace import Paces, run_seconds
 from ngramstat.lm.protocol import protocol_of
 from ngramstat.lm.run import MODELS, Run, Settings, TrainingResult, read_result
 from ngramstat.lm.search import Search, first_guess, first_guess_of_paper
 from ngramstat.lm.shape import SIZES, size_above
 from ngramstat.lm.weights import keep_best_weights
-from ngramstat.runtime.files import read_json, write_csv, write_json
+from ngramstat.runtime.files import write_csv
 from ngramstat.runtime.progress import Progress
 
 __all__ = ["Record", "Sweep", "TrainingPlan", "loss_of_run"]
-
-# A run takes longer than its steps: checkpoints, and scoring at the end.
-_MARGIN = 1.15
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,8 @@ class TrainingPlan:
         check_choice("size", self.size, SIZES)
         if not protocol_of(self.protocol).start_symbol and self.targets != "all":
             raise InputError(
-                f"protocol {self.protocol}: its windows run through the whole text, so it trains on "
-                f"all tokens; with targets {self.targets} use the default protocol"
+                f"protocol {self.protocol}: its windows run through the whole text, so all tokens "
+                f"are targets; with targets {self.targets} use the default protocol"
             )
         if not self.models or not self.contexts or not self.tokens:
             raise InputError("a sweep needs at least one model, one context and one size")
@@ -165,7 +163,10 @@ class Sweep:
     settled: dict[tuple[str, int, int], bool] = field(default_factory=dict)
     _spent: float = 0.0
     _windows: dict[int, tuple[Windows, Windows]] = field(default_factory=dict)
-    _paces: dict[str, tuple[str, float]] | None = None
+    _expected: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._paces = Paces(self.directory)
 
     def held_out(self, context: int) -> tuple[Windows, Windows]:
         """Windows for tuning and for measuring.
@@ -327,6 +328,7 @@ class Sweep:
         assert record.result is not None
         record.status = "diverged" if record.result.diverged else "done"
         self._spent += record.result.seconds
+        self._expected += self._cost(run)
         return record.result
 
     def _title(self, run: Run) -> str:
@@ -336,42 +338,31 @@ class Sweep:
         return f"run {number}{used}: {run.model} {run.size} T={run.context} P={run.tokens:,}"
 
     def _fits(self, seconds: float) -> bool:
-        return self.budget is None or self._spent + seconds <= self.budget
+        """Whether a run of so many expected seconds fits, if runs go on as slowly as so far."""
+        if self.budget is None:
+            return True
+        slower = max(1.0, self._spent / self._expected) if self._expected else 1.0
+        return self._spent + slower * seconds <= self.budget
 
     def _make(self, cell: _Cell, settings: Settings, seed: int) -> Run:
         run = Run(
             cell.model, cell.size, cell.context, cell.tokens, self.seed + seed, settings, self.data,
             self.split.corpus.vocab_size, self.plan.targets, self.plan.protocol,
         )  # fmt: skip
-        return dataclasses.replace(run, precision=self._pace(run)[0])
+        return dataclasses.replace(run, precision=self._paces.of(run, self.device)[0])
 
     def _cost(self, run: Run) -> float:
         """Expected seconds of a run, from the measured speed of a few steps."""
-        # A forward pass takes about a third of a training step; 24 evaluations make 8 passes.
-        evaluated = 8 * self.tuning_tokens + self.measuring_tokens / 3
-        return _MARGIN * self._pace(run)[1] * (run.tokens * run.settings.epochs + evaluated)
-
-    def _pace(self, run: Run) -> tuple[str, float]:
-        """Precision of training and seconds per token, measured once for an output directory."""
-        path = self.directory / "pace.json"
-        kind = f"{run.model} {run.size} T={run.context} on {self.device}"
-        if self._paces is None:
-            self._paces = _read_paces(path)
-        if kind not in self._paces:
-            from ngramstat.lm.train import faster_precision
-
-            self.directory.mkdir(parents=True, exist_ok=True)
-            self._paces[kind] = faster_precision(run, device=self.device)
-            columns = ("precision", "seconds_per_token")
-            content = {k: dict(zip(columns, v, strict=True)) for k, v in self._paces.items()}
-            write_json(path, content)
-        return self._paces[kind]
+        return run_seconds(
+            self._paces.of(run, self.device)[1], run.tokens, run.settings.epochs,
+            tuning=self.tuning_tokens, measuring=self.measuring_tokens,
+        )  # fmt: skip
 
     def _write_table(self) -> None:
         header = (
             "status", "purpose", "model", "size", "context", "tokens", "seed", "learning_rate",
-            "weight_decay", "epochs", "batch", "protocol", "precision", "tuning_loss", "held_out", "best_step", "steps",
-            "seconds", "run",
+            "weight_decay", "epochs", "batch", "protocol", "precision", "tuning_loss", "held_out",
+            "best_step", "steps", "seconds", "run",
         )  # fmt: skip
         write_csv(self.directory / "runs.csv", header, map(_row, self.records))
 
@@ -383,27 +374,6 @@ def _kinds_and_losses(records: Sequence[Record]) -> Iterator[tuple[Any, str, flo
         if result is not None and not result.diverged:
             kind = (run.model, run.size, run.context, run.tokens)
             yield kind, run.key, result.tuning_loss
-
-
-def _read_paces(path: Path) -> dict[str, tuple[str, float]]:
-    """Precision and seconds per token by kind of run, as `Sweep` writes them.
-
-    Raises
-    ------
-    InputError
-        The file is something else.
-    """
-    if not path.exists():
-        return {}
-    try:
-        return {
-            kind: (str(row["precision"]), float(row["seconds_per_token"]))
-            for kind, row in read_json(path).items()
-        }
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path}: not a table of speeds; remove it to measure them again"
-        ) from error
 
 
 def _row(record: Record) -> list[Any]:

@@ -82,7 +82,7 @@ def next_token_losses(model: Callable[[Tensor], Tensor], windows: Tensor) -> Ten
 def _losses(logits: Tensor, targets: Tensor) -> Tensor:
     flat, ids = logits.flatten(0, 1), targets.reshape(-1)
     if flat.device.type == "cpu" and torch.is_grad_enabled():
-        losses: Tensor = _CrossEntropy.apply(flat, ids)
+        losses: Tensor = _CrossEntropy.apply(flat, ids)  # type: ignore[no-untyped-call]
     else:
         losses = cross_entropy(flat.float(), ids, reduction="none")
     return losses.view(targets.shape)
@@ -95,7 +95,7 @@ class _CrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(context: Any, logits: Tensor, targets: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(context: Any, logits: Tensor, targets: Tensor) -> Tensor:
         values = logits.to(torch.float32, copy=True)
         norms = values.logsumexp(dim=-1, keepdim=True)
         losses = (norms - values.gather(-1, targets[:, None])).squeeze(-1)
@@ -104,7 +104,7 @@ class _CrossEntropy(torch.autograd.Function):
         return losses
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
         probabilities, targets = context.saved_tensors
         result = probabilities * gradient[:, None]
         result.scatter_add_(-1, targets[:, None], -gradient[:, None])
@@ -236,7 +236,8 @@ def seconds_per_token(run: Run, *, device: str) -> float:
         batch = max(1, min(batch, _TIMED_TOKENS // run.context))
     tokens = np.random.default_rng(0).integers(run.vocab_size, size=(batch, run.context))
     targets = _as_tensor(tokens, device)
-    steps, seconds = 0, []
+    steps = 0
+    seconds: list[float] = []
     while steps < 4 or (sum(seconds) < _TIMED_SECONDS and steps < 50):
         started = time.monotonic()
         with _autocast(device, run.precision):

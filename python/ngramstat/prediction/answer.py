@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.exponents.entropy_bounds import gamma_bounds
+from ngramstat.exponents.raw_gamma import raw_gamma
 from ngramstat.prediction.learner_curves import LearnerCurves
 from ngramstat.prediction.measured import alpha_of_losses, lower_envelope
 from ngramstat.prediction.user_curves import (
@@ -41,6 +42,9 @@ Floats = NDArray[np.float64]
 
 # Contexts whose entropies counts bound usefully: those of the paper's fit on WikiText-103.
 _BOUNDS_WINDOW = (1, 3)
+# A pretrained model is not limited by this text, so its losses show H(n) as far as horizons reach:
+# to some tens of tokens (docs/theory.md 2.1).
+_READER_WINDOW = (1, 63)
 # Stages and windows of a beta that does not pass its checks: any of them may be the one that holds.
 _OTHER_BETAS = (
     AlternativeKind.FIRST_STAGE,
@@ -115,9 +119,19 @@ def _trained(curves: LearnerCurves, beta: Exponent) -> Rung:
 
 
 def _of_reader(reader: LearnerCurves, beta: Exponent) -> Rung:
-    tokens, gamma = gamma_at_largest(reader.table, level=beta.level)
-    known = None if tokens is None or math.isnan(tokens) else tokens
-    return _ratio("reader", reader.name, gamma, beta, known)
+    """gamma over the contexts that learners of this text may come to use, some tens of tokens."""
+    table = reader.table
+    used = table.context >= 1
+    tokens = float(table.tokens[0])
+    last = min(int(table.context.max()), _READER_WINDOW[1])
+    gamma = raw_gamma(
+        table.context[used],
+        table.loss[used],
+        errors=None if table.error is None else table.error[used],
+        window=(_READER_WINDOW[0], max(last, _READER_WINDOW[0] + 1)),
+        level=beta.level,
+    )
+    return _ratio("reader", reader.name, gamma, beta, None if math.isnan(tokens) else tokens)
 
 
 def _counted(entropies: EntropyResult, beta: Exponent) -> Rung:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,9 @@ from ngramstat.results import RunResult
 
 __all__ = ["concluded", "next_steps"]
 
+# What `measure --train` is suggested with: without torch there is no estimate.
+_DEFAULT_MINUTES, _MOST_MINUTES = 40, 120
+
 
 def concluded(
     run: RunResult,
@@ -28,6 +32,7 @@ def concluded(
     learners: Sequence[LearnerCurves] = (),
     reader: LearnerCurves | None = None,
     next_steps: Sequence[str] = (),
+    protocol: str = "default",
 ) -> RunResult:
     """The run with its prediction, its answer and its forecast.
 
@@ -43,6 +48,8 @@ def concluded(
         Losses of a pretrained model on this text.
     next_steps : sequence of str
         What would take the answer a rung higher, as commands.
+    protocol : str
+        ``paper`` adds the exponents by the paper's protocol to the prediction.
 
     Raises
     ------
@@ -60,6 +67,7 @@ def concluded(
         losses=losses,
         context=context,
         curves=None if best is None else best.table,
+        protocol=protocol,
     )
     answer = answer_of(
         run.correlations,
@@ -97,7 +105,12 @@ def concluded(
 
 
 def next_steps(
-    corpus: str | None, directory: Path | None, *, trained: bool, read: bool
+    corpus: str | None,
+    directory: Path | None,
+    *,
+    trained: bool,
+    read: bool,
+    training_seconds: float | None = None,
 ) -> tuple[str, ...]:
     """Commands that would take the answer a rung higher, with what each gives.
 
@@ -109,17 +122,23 @@ def next_steps(
         Where the run lies.
     trained, read : bool
         Whether there are losses of trained models, or of a pretrained one.
+    training_seconds : float, optional
+        About how long a useful training takes here; None where torch is missing.
     """
     place = shlex.quote(corpus or "CORPUS")
     run = shlex.quote("RUN" if directory is None else str(directory))
     if trained:
         return (
-            f"ngramstat validate {place} -o VALIDATION --sizes 4e6,8e6,16e6 (models trained on "
-            "more tokens: gamma and alpha still change with the size)",
+            f"ngramstat validate {place} -o VALIDATION --protocol paper (more models, sizes and "
+            "contexts trained on this text)",
         )
+    minutes, how_long = _DEFAULT_MINUTES, "needs the extra torch"
+    if training_seconds is not None:
+        minutes = min(max(5 * math.ceil(training_seconds / 300), 5), _MOST_MINUTES)
+        how_long = f"about {training_seconds / 60:.0f} minutes here are enough"
     steps = [
-        f"ngramstat measure {place} -o {run} --train 40m (trains small models on this text for at "
-        "most 40 minutes, and takes gamma from their losses)"
+        f"ngramstat measure {place} -o {run} --train {minutes}m (trains small models on this text "
+        f"and takes gamma from their losses; {how_long})"
     ]
     if not read:
         steps.append(

@@ -51,7 +51,7 @@ _ABOUT_CURVES = CurvePrior(
 # Local slopes of trained models differ from a predicted raw alpha by about this, beyond its error.
 _SLOPE_SPREAD = 0.04
 # Constants of the learner that are summed over, in standard deviations of its log.
-_FACTORS = np.linspace(-2.5, 2.5, 11)
+_FACTORS = np.linspace(-2.0, 2.0, 9)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ __all__ = [
     "FACTOR_SPREAD",
     "LEARNER_FACTOR",
     "LEVEL_SPREAD",
+    "SHARPNESS",
     "Entropies",
     "TextHorizons",
     "bounded_entropies",
@@ -267,6 +268,7 @@ def expected_log_losses(
     first: int = 1,
     last: int | None = None,
     log_factors: ArrayLike | None = None,
+    sharpness: float = SHARPNESS,
 ) -> Floats:
     """Log of the mean loss over the contexts `first` .. `last`, for every constant and curve.
 
@@ -278,6 +280,8 @@ def expected_log_losses(
         Contexts of the positions of a window, the last at most T (its default).
     log_factors : (f,) float64, optional
         Log of the learner's constant c, by default that of `LEARNER_FACTOR`.
+    sharpness : float
+        delta of the learned part of a drop.
 
     Returns
     -------
@@ -295,7 +299,7 @@ def expected_log_losses(
     out = []
     for log_factor in np.asarray(log_factors, dtype=np.float64):
         ratio = p[:, None] - log_factor - horizons.log_tokens
-        learned = 1 / (1 + np.exp(-SHARPNESS * ratio))
+        learned = 1 / (1 + np.exp(-sharpness * ratio))
         out.append(entropies.curves[:, :1] - gains @ learned.T)
     result: Floats = np.log(np.stack(out))
     return result

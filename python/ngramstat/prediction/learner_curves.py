@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.prediction.curve_files import read_curves, read_model_sizes
+from ngramstat.prediction.curve_files import read_curves, read_model_sizes, read_reader_curve
 from ngramstat.results import CurveTable
 
 __all__ = ["LearnerCurves", "best_learner", "read_learners"]
@@ -91,12 +91,7 @@ def read_reader(path: str | PathLike[str]) -> LearnerCurves:
     Raises
     ------
     InputError
-        The file cannot be read, or holds several sizes.
+        The file cannot be read, or holds several sizes or learners.
     """
-    table = read_curves(path)
-    if len(np.unique(table.tokens)) > 1:
-        raise InputError(
-            f"{path}: has losses at several numbers of training tokens; a reader has one. Give it "
-            "as --curves"
-        )
-    return LearnerCurves(f"a pretrained model ({Path(path).name})", table)
+    table = read_reader_curve(path)
+    return LearnerCurves(f"a pretrained model ({table.learner})", table)

@@ -36,6 +36,7 @@ from ngramstat.prediction.horizons import (
     thresholds,
 )
 from ngramstat.prediction.loss_curve import loss_curve
+from ngramstat.prediction.paper import PAPER, paper_protocol
 from ngramstat.prediction.user_curves import counted_curves, curve_limits, curves_result
 from ngramstat.results import (
     AlternativeKind,
@@ -67,6 +68,7 @@ def predict(
     losses: Sequence[tuple[float, float]] = (),
     context: int | None = None,
     curves: CurveTable | None = None,
+    protocol: str = "default",
 ) -> Prediction:
     """alpha_D from both halves of a run, with its gates, horizons and thresholds.
 
@@ -84,6 +86,8 @@ def predict(
         Context T of those models, in tokens; by default the largest context of `curves`.
     curves : CurveTable, optional
         Losses of the user's own models by context and training tokens.
+    protocol : str
+        ``paper`` adds the exponents by the paper's protocol.
 
     Raises
     ------
@@ -130,6 +134,7 @@ def predict(
         loss_fit=fit,
         collapse=_collapses(c.beta, entropies, learning),
         curves=learning.user,
+        paper=paper_protocol(c, curves) if protocol == PAPER else None,
     )
 
 

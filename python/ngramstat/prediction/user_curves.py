@@ -1,7 +1,7 @@
 """Learning curves that the user brings: limits, delta, gamma and alpha of the user's own models.
 
 They are fitted and checked like those of the counted learners: limits by `learning_limit`, the
-paper's raw slope at one P by `gamma_finite_exponent`, the slope of the limits by `gamma_exponent`.
+paper's raw slope at one P by `raw_gamma`, the slope of the limits by `gamma_exponent`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.exponents.criteria import MIN_CONTEXTS, RESOLVED_FRACTION
-from ngramstat.exponents.entropy_decay import (
-    LossesBySize,
-    gamma_exponent,
-    gamma_finite_exponent,
-    shifted_alternative,
-)
+from ngramstat.exponents.entropy_decay import gamma_exponent, shifted_alternative
 from ngramstat.exponents.learning_limit import LimitFit, learning_limit
+from ngramstat.exponents.raw_gamma import GAMMA_WINDOW
 from ngramstat.prediction.alpha import alpha_exponent
+from ngramstat.prediction.paper import gammas_of_curves
 from ngramstat.results import CurvesResult, CurveTable, EntropyResult, Exponent
 
 __all__ = [
@@ -36,8 +33,6 @@ Floats = NDArray[np.float64]
 # Above this multiple of P*_n the loss approaches the limit by the power law of delta_n (from the
 # paper).
 _ABOVE_THRESHOLD = 10.0
-_REPLICATES = 999
-_SEED = 21
 
 
 def counted_curves(entropies: EntropyResult) -> CurveTable | None:
@@ -165,16 +160,6 @@ def _drop_errors(low: Floats, high: Floats) -> Floats:
     return np.append(np.nan, np.hypot(error[:-1], error[1:]))
 
 
-def _by_size(table: CurveTable, context: NDArray[np.int64]) -> LossesBySize:
-    """The losses at these contexts by number of tokens, NaN where there are none."""
-    tokens = np.unique(table.tokens)
-    losses = np.full((len(tokens), len(context)), np.nan)
-    selected = np.isin(table.context, context)
-    rows = np.searchsorted(tokens, table.tokens[selected])
-    losses[rows, np.searchsorted(context, table.context[selected])] = table.loss[selected]
-    return LossesBySize(tokens, losses, "your models")
-
-
 def losses_of_all_contexts(table: CurveTable) -> tuple[Floats, Floats]:
     """(P, loss) of every number of training tokens that has the losses of all contexts.
 
@@ -194,28 +179,17 @@ def losses_of_all_contexts(table: CurveTable) -> tuple[Floats, Floats]:
 
 def gamma_at_largest(table: CurveTable, *, level: float = 0.95) -> tuple[float | None, Exponent]:
     """The largest P with at least three contexts n >= 1, and gamma of the raw losses there."""
-    used = table.context >= 1
-    sizes, counts = np.unique(table.tokens[used], return_counts=True)
-    enough = sizes[counts >= MIN_CONTEXTS]
-    if len(enough) == 0:
-        largest = int(counts.max()) if len(counts) else 0
+    found = gammas_of_curves(table, level=level)
+    if not found:
         return None, Exponent.refused(
-            f"no number of tokens with losses of {MIN_CONTEXTS} contexts, {largest} at most",
-            method="OLS of log loss on log n at one number of tokens (H_inf = 0)",
+            f"no number of tokens with losses of {MIN_CONTEXTS} contexts in "
+            f"{GAMMA_WINDOW[0]}..{GAMMA_WINDOW[1]}",
+            method="raw OLS of log loss on log n at one number of training tokens",
             level=level,
         )
-    tokens = float(enough[-1])
-    rows = used & (table.tokens == tokens)
+    tokens, gamma = found[0].tokens, found[0].gamma
+    rows = (table.context >= 1) & (table.tokens == tokens)
     n, y = table.context[rows], table.loss[rows]
-    replicates = None
-    errors = None if table.error is None else table.error[rows]
-    if errors is not None and np.all(np.isfinite(errors) & (errors > 0)):
-        generator = np.random.default_rng(_SEED)
-        replicates = y + errors * generator.standard_normal((_REPLICATES, len(y)))
-    window = (int(n[0]), int(n[MIN_CONTEXTS - 1]))
-    gamma = gamma_finite_exponent(
-        n, y, replicates, level=level, window=window, sizes=_by_size(table, n)
-    )
     if len(n) > MIN_CONTEXTS:
         shifted = shifted_alternative(n.astype(np.float64), y, level)
         gamma = dataclasses.replace(gamma, alternatives=(*gamma.alternatives, shifted))

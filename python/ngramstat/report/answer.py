@@ -32,7 +32,8 @@ def answer_block(run: RunResult) -> list[str]:
         lines += wrap(sentence, indent=2)
     for step in answer.next[:1]:
         command, _, purpose = step.partition(" (")
-        lines += wrap(f"To narrow it ({purpose}:" if purpose else "To narrow it:", indent=2)
+        told = f"To narrow it: {purpose.removesuffix(')')}:" if purpose else "To narrow it:"
+        lines += wrap(told, indent=2)
         # Not wrapped, so that it can be copied.
         lines.append(f"    {command}")
     return [*lines, "", *rung_table(answer.rungs)]

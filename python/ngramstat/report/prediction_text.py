@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ngramstat.report.cells import intervals, lag_text, marked_cells, nats, percent
+from ngramstat.report.paper import paper_lines
 from ngramstat.report.text import (
     CURVE_SOURCES,
     GATE_MARKS,
@@ -43,6 +44,8 @@ def conditions(result: Prediction) -> list[str]:
         lines += wrap(_collapse(collapse), indent=2, hang=2)
     if result.curves is not None:
         lines += _curves(result.curves)
+    if result.paper is not None:
+        lines += paper_lines(result.paper)
     return lines
 
 

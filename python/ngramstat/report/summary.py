@@ -266,6 +266,7 @@ def _corpus_card(run: RunResult) -> list[str]:
 # Options that change numbers; the others are in run.json.
 _SETTINGS = (
     "boundary",
+    "protocol",
     "lags",
     "vocab_top",
     "max_context",

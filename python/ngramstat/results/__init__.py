@@ -28,6 +28,7 @@ from ngramstat.results.exponent import (
     Replicates,
 )
 from ngramstat.results.forecast import ForecastBacktest, ModelSizeFit, ModelSizeTerm
+from ngramstat.results.paper import AlphaOfFirst, GammaAtSize, PaperProtocol, PaperValue
 from ngramstat.results.prediction import (
     ContextPoint,
     HorizonPoint,
@@ -50,6 +51,8 @@ from ngramstat.results.validation import (
     OUTCOMES,
     VALIDATION_SCHEMA,
     Comparison,
+    LearnerSlopes,
+    SlopeAtSize,
     TrainedLoss,
     ValidationResult,
 )
@@ -62,6 +65,7 @@ __all__ = [
     "SCHEMA",
     "THEORIES_SCHEMA",
     "VALIDATION_SCHEMA",
+    "AlphaOfFirst",
     "Alternative",
     "AlternativeKind",
     "Answer",
@@ -78,15 +82,19 @@ __all__ = [
     "ExponentDifference",
     "ForecastBacktest",
     "ForecastPoint",
+    "GammaAtSize",
     "Gate",
     "HorizonPoint",
     "IntervalParts",
     "KgramTable",
+    "LearnerSlopes",
     "LearningCurve",
     "LossFit",
     "LossPoint",
     "ModelSizeFit",
     "ModelSizeTerm",
+    "PaperProtocol",
+    "PaperValue",
     "PeriodicKind",
     "PeriodicStructures",
     "Periodicity",
@@ -96,6 +104,7 @@ __all__ = [
     "Result",
     "RunResult",
     "Rung",
+    "SlopeAtSize",
     "SpectrumTable",
     "StagePoint",
     "TheoriesResult",

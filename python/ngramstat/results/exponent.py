@@ -45,6 +45,12 @@ class AlternativeKind(StrEnum):
     WITHOUT_PEAKS = "without_peaks"
     LAG_JACKKNIFE = "lag_jackknife"
     DOCUMENT_JACKKNIFE = "document_jackknife"
+    # The paper's protocol: its two errors, and other windows and weights.
+    FIT_ERROR = "fit_error"
+    RESAMPLED_POINTS = "resampled_points"
+    SECOND_HALF = "second_half"
+    DEFAULT_PROTOCOL = "default_protocol"
+    PLUG_IN_NORM = "plug_in_norm"
     # gamma of the limits: the other of its two estimators, and variants of the fits.
     OTHER_ESTIMATOR = "other_estimator"
     WITHOUT_CORRECTION = "without_correction"
@@ -56,6 +62,7 @@ class AlternativeKind(StrEnum):
     LOCAL_SLOPE = "local_slope"
     LONGER_WINDOW = "longer_window"
     AT_SIZE = "at_size"
+    OTHER_WINDOW = "other_window"
     # alpha of measured losses.
     FIRST_POINTS = "first_points"
     ALL_SIZES = "all_sizes"
@@ -123,9 +130,11 @@ class IntervalParts(Result):
     documents : (float, float) or None
         Sampling error over documents, part of the total.
     lags : (float, float) or None
-        Choice of single lags beyond their sampling errors, part of the total.
+        Choice of single lags beyond their sampling errors, part of the total; in the paper's
+        protocol and for a raw gamma, the whole scatter of the lags or contexts about the line.
     window : (float, float) or None
-        Smallest and largest estimate over the admissible windows; beside the total, not in it.
+        Smallest and largest estimate over the admissible windows; of beta beside the total, not in
+        it, of a raw gamma at one number of training tokens part of the total.
     """
 
     documents: Window | None = None

@@ -9,6 +9,7 @@ from ngramstat.errors import InputError
 from ngramstat.results.base import DrawableResult, FloatVector, Result
 from ngramstat.results.curves import Collapse, CurvesResult
 from ngramstat.results.exponent import Exponent, Gate
+from ngramstat.results.paper import PaperProtocol
 
 __all__ = [
     "ContextPoint",
@@ -236,6 +237,8 @@ class Prediction(DrawableResult):
         Of the counted learner's curves and of the user's.
     curves : CurvesResult or None
         Limits and exponents of the user's curves.
+    paper : PaperProtocol or None
+        Exponents by the paper's protocol, where it was asked for.
     """
 
     alpha: Exponent
@@ -250,6 +253,7 @@ class Prediction(DrawableResult):
     loss_fit: LossFit | None = None
     collapse: tuple[Collapse, ...] = ()
     curves: CurvesResult | None = None
+    paper: PaperProtocol | None = None
 
     def _rows(self) -> tuple[list[str], list[list[Any]]]:
         header = ["quantity", "value", "low", "high", "reportable", "reason"]

@@ -59,7 +59,7 @@ class LagStage(Stage[LagMeasurement]):
         """One part a lag."""
         shared = dataclasses.asdict(self._options)
         # A lag's measurement does not depend on which others there are, nor on what is fitted.
-        for name in ("lags", "window", "level"):
+        for name in ("lags", "window", "level", "protocol"):
             del shared[name]
         return [Part({**shared, "lag": lag}, work=1) for lag in self._options.lags]
 

@@ -10,5 +10,6 @@ from __future__ import annotations
 
 from ngramstat.validation.design import default_sizes
 from ngramstat.validation.experiment import validate
+from ngramstat.validation.measured_with_models import measure_trained
 
-__all__ = ["default_sizes", "validate"]
+__all__ = ["default_sizes", "measure_trained", "validate"]

@@ -72,7 +72,8 @@ def validate(
     seed, threads, memory_limit, backend, gpu_memory, progress
         As in `measure`.
     protocol : str
-        ``default``, or ``paper``: trained as in Cagnetta et al., see `ngramstat.lm.protocol`.
+        ``default``, or ``paper``: trained as by Cagnetta et al. (`ngramstat.lm.protocol`), with
+        their lags, windows and raw slopes.
 
     Raises
     ------
@@ -91,11 +92,12 @@ def validate(
     sweep = design.sweep(plan, directory, budget=budget, device=device, progress=progress)
     resources = {"memory_limit": memory_limit, "backend": backend, "gpu_memory": gpu_memory}
     run = measured_run(corpus, measured, directory, seed=seed, threads=threads, progress=progress,
-                       **resources)
+                       protocol=protocol, **resources)
     settings = {
         "models": list(models), "size": size, "contexts": list(design.contexts),
         "sizes": list(design.sizes), "seeds": seeds, "trials": trials, "capacity": capacity,
-        "targets": targets, "protocol": protocol, "held_out": design.held_out, "tuning": design.tuning, "budget": budget,
+        "targets": targets, "protocol": protocol, "held_out": design.held_out,
+        "tuning": design.tuning, "budget": budget,
         "measured": None if measured is None else str(measured), "device": device,
         "level": level, "seed": seed, "threads": threads, "memory_limit": memory_limit,
     }

@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.lm.protocol import protocol_of
-from ngramstat.lm.run import TrainingResult
+from ngramstat.lm.run import Run, TrainingResult
 from ngramstat.lm.sweep import Record, loss_of_run
 from ngramstat.prediction.curve_files import read_curves
 from ngramstat.prediction.measured import lower_envelope
@@ -26,8 +27,8 @@ Floats = NDArray[np.float64]
 # Groups of held-out documents that an interval needs.
 MIN_CLUSTERS = 10
 _REPLICATES = 999
-# Contexts n of the curves L_n(P): every short one, then about four per factor of two.
-_CONTEXTS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28)
+# Contexts n of the curves L_n(P): every one up to here, then about four per factor of two.
+_ALL_CONTEXTS = 16
 
 
 @dataclass(frozen=True)
@@ -178,22 +179,36 @@ def write_curves(
     for kind, members in by_kind.items():
         path = directory / f"curves-{kind}.csv"
         rows = [
-            (n + first, group.tokens, f"{record.result.by_context[n]:.7f}", record.run.seed)
+            row
             for group in members
             for record in group.records
             if record.result is not None
-            for first in [protocol_of(record.run.protocol).first_context]
-            for n in _curve_contexts(group.context)
+            for row in _curve_rows(group, record.run, record.result)
         ]
-        write_csv(path, ("context", "tokens", "loss", "seed"), rows)
+        write_csv(path, ("context", "tokens", "loss", "error", "seed"), rows)
         tables[kind] = read_curves(path)
     return tables
 
 
-def _curve_contexts(context: int) -> list[int]:
-    contexts = [n for n in _CONTEXTS if n < context]
-    scale = 2
-    while _CONTEXTS[-4] * scale < context:
-        contexts += [n * scale for n in _CONTEXTS[-4:] if n * scale < context]
+def _curve_rows(group: TrainedGroup, run: Run, result: TrainingResult) -> list[tuple[Any, ...]]:
+    """L_n of one run at chosen contexts, with its standard error over held-out documents."""
+    first = protocol_of(run.protocol).first_context
+    losses, errors = result.by_context, result.errors_by_context
+    return [
+        (n, group.tokens, f"{losses[n - first]:.7f}", _shown(errors[n - first]), run.seed)
+        for n in _curve_contexts(first, first + group.context - 1)
+    ]
+
+
+def _shown(error: float) -> str:
+    return f"{error:.7f}" if math.isfinite(error) and error > 0 else ""
+
+
+def _curve_contexts(first: int, last: int) -> list[int]:
+    """Contexts from `first` to `last`, both included, that the curves are written at."""
+    contexts = list(range(first, min(last, _ALL_CONTEXTS) + 1))
+    scale = _ALL_CONTEXTS
+    while scale < last:
+        contexts += [n for n in range(scale + scale // 4, 2 * scale + 1, scale // 4) if n < last]
         scale *= 2
-    return contexts
+    return contexts if last in contexts else [*contexts, last]
