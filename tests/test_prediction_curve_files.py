@@ -11,7 +11,7 @@ import pytest
 from ngramstat.errors import InputError
 from ngramstat.prediction.curve_files import read_curves, read_reader_curve
 from ngramstat.prediction.learner_curves import read_reader
-from ngramstat.prediction.user_curves import gamma_at_largest
+from ngramstat.prediction.user_curves import raw_gamma
 from ngramstat.results import CurveTable
 
 ROWS = [(1, 1e6, 5.5), (1, 2e6, 5.3), (2, 1e6, 5.1), (2, 2e6, 4.8)]
@@ -177,7 +177,7 @@ def test_gamma_of_a_reader_does_not_need_its_training_tokens(tmp_path):
         lines = ["context,tokens,loss,error", *(f"{n},{tokens},{y},{e}" for n, y, e in rows)]
         learner = read_reader(write(tmp_path / f"{name}.csv", "\n".join(lines)))
         assert name in learner.name
-        size, gamma = gamma_at_largest(learner.table)
+        size, gamma = raw_gamma(learner.table)
         assert size is not None
         assert math.isnan(size) == (name == "unknown")
         assert gamma.to_dict() == type(gamma).from_dict(gamma.to_dict()).to_dict()
