@@ -404,7 +404,7 @@ def _card(run: RunResult) -> str:
     )
     return section(
         "Corpus and run",
-        fold("Settings and provenance", f'<div class="cards">{cards}</div>', long=True),
+        fold("Settings and provenance", f'<div class="cards">{cards}</div>'),
     )
 
 

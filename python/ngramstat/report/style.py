@@ -131,5 +131,6 @@ dt {{ color: var(--soft); }} dd {{ margin: 0; min-width: 0; }}
   .legend input, .legend label:has(input:not(:checked)), details.more {{ display: none; }}
   details:not(.long)::details-content {{ content-visibility: visible; block-size: auto; }}
   details:not(.long) > summary {{ list-style: none; color: var(--ink); font-weight: 600; }}
-  details.long {{ display: none; }} }}
+  summary {{ break-after: avoid; }} details.long {{ display: none; }}
+  svg.wide {{ max-width: 14.5cm; }} }}
 """
