@@ -12,6 +12,7 @@ import click
 from ngramstat.cli.figures import figures_can_be_drawn, hint_at_figures, save_figure
 from ngramstat.cli.options import (
     EXIT_INPUT,
+    Count,
     Duration,
     Globals,
     Group,
@@ -34,6 +35,7 @@ from ngramstat.cli.options import (
 from ngramstat.cli.validate import validate
 from ngramstat.cli.worlds import synthesize
 from ngramstat.errors import InputError
+from ngramstat.runtime.numbers import count_text
 from ngramstat.version import __version__
 
 __all__ = ["main"]
@@ -74,7 +76,7 @@ _pair_options = compose(
     ),
     click.option(
         "--vocab-top",
-        type=click.IntRange(1),
+        type=Count(),
         help="Restrict C(t) to this many of the most frequent vocabulary items.  [default: all]",
     ),
     click.option(
@@ -191,10 +193,17 @@ def _write(obj: dict[str, Any], output: str | None) -> None:
 @click.option("-o", "--output", required=True, type=click.Path(), help="Corpus directory to write.")
 @click.option(
     "--vocab-size",
-    type=int,
+    type=Count(),
     default=8192,
     show_default=True,
-    help="Vocabulary size of the byte-level BPE to train.",
+    help="Vocabulary size of the BPE to train.",
+)
+@click.option(
+    "--pre-tokenizer",
+    type=click.Choice(["byte-level", "whitespace"]),
+    default="byte-level",
+    show_default=True,
+    help="Of the BPE to train. whitespace: as in the paper, which loses white space.",
 )
 @click.option(
     "--tokenizer", type=click.Path(), help="Use this tokenizer.json instead of training one."
@@ -225,6 +234,7 @@ def tokenize(
     inputs: tuple[str, ...],
     output: str,
     vocab_size: int,
+    pre_tokenizer: Any,
     tokenizer: str | None,
     separator: int | None,
     text_field: str,
@@ -234,12 +244,14 @@ def tokenize(
 ) -> None:
     """Make a corpus directory from text, JSONL (also .gz, .xz, .zst) or Parquet."""
     from ngramstat.corpus import tokenize as make
+    from ngramstat.corpus.unknown import unknown_finding
 
     corpus = make(
         inputs,
         output,
         vocab_size=vocab_size,
         tokenizer=tokenizer,
+        pre_tokenizer=pre_tokenizer,
         separator=separator,
         text_field=text_field,
         document=document,
@@ -247,12 +259,15 @@ def tokenize(
         overwrite=overwrite,
         progress=not common.quiet,
     )
+    unknown = unknown_finding(corpus.tokenization)
+    if unknown is not None:
+        click.echo(f"Note: {unknown}", err=True)
     if as_json:
-        click.echo(json.dumps(corpus.info(), indent=2))
+        click.echo(json.dumps({**corpus.info(), "tokenization": corpus.tokenization}, indent=2))
     else:
         click.echo(
-            f"{output}: {corpus.n_tokens:,} tokens, {corpus.n_documents:,} documents, "
-            f"vocabulary {corpus.vocab_size:,}, {corpus.dtype.name}"
+            f"{output}: {count_text(corpus.n_tokens)} tokens, {count_text(corpus.n_documents)} "
+            f"documents, vocabulary {count_text(corpus.vocab_size)}, {corpus.dtype.name}"
         )
 
 

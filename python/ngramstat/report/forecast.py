@@ -34,31 +34,35 @@ def _table(points: Sequence[ForecastPoint]) -> list[str]:
     lines = [f"FORECAST  expected loss, nats per token ({_RECOMMENDED} the route to go by)"]
     shown = [p for p in points if p.loss is not None]
     if shown:
-        level = f"{100 * _level(points):g} %"
         lines += table(
             [
                 ("tokens", [count(p.tokens) for p in shown]),
                 ("route", [p.route + _RECOMMENDED * p.recommended for p in shown]),
                 ("loss", [marked(f"{p.loss:.3f}", reportable=p.reportable) for p in shown]),
-                (f"{level} band", [f"{p.low:.3f} .. {p.high:.3f}" for p in shown]),
+                (
+                    f"{100 * shown[0].level:g} % band",
+                    [f"{p.low:.3f} .. {p.high:.3f}" for p in shown],
+                ),
                 ("change", [f"{100 * (p.change or 0.0):+.0f} %" for p in shown]),
                 ("context worth having", [_context(p) for p in shown]),
             ]
         )
-    for route, start in ROUTES.items():
-        here = [p for p in points if p.route == route]
-        if here:
-            learner = f" of {here[0].learner}" if here[0].learner else ""
-            lines += wrap(f"{route}: {start}; losses{learner}", indent=2, hang=2)
-        for reason, tokens in _reasons(here):
-            at = "" if len(tokens) == len(here) else f" at {', '.join(tokens)} tokens"
-            what = "none" if here[0].loss is None else "in parentheses"
-            lines += wrap(f"{what}{at}: {reason}", indent=4, hang=2)
+    for route in ROUTES:
+        lines += _notes(route, [p for p in points if p.route == route])
     return lines
 
 
-def _level(points: Sequence[ForecastPoint]) -> float:
-    return 0.95 if not points else points[0].level
+def _notes(route: str, points: Sequence[ForecastPoint]) -> list[str]:
+    """What a route starts from, whose losses it is about, and where it is not tested."""
+    if not points:
+        return []
+    learner = f" of {points[0].learner}" if points[0].learner else ""
+    lines = wrap(f"{route}: {ROUTES[route]}; losses{learner}", indent=2, hang=2)
+    what = "none" if points[0].loss is None else "in parentheses"
+    for reason, tokens in _reasons(points):
+        at = "" if len(tokens) == len(points) else f" at {', '.join(tokens)} tokens"
+        lines += wrap(f"{what}{at}: {reason}", indent=4, hang=2)
+    return lines
 
 
 def _reasons(points: Sequence[ForecastPoint]) -> list[tuple[str, list[str]]]:

@@ -49,7 +49,7 @@ def _losses(result: ValidationResult) -> list[str]:
             [
                 ("model", [r.model for r in rows]),
                 ("T", [str(r.context) for r in rows]),
-                ("P", [f"{r.tokens:,.0f}" for r in rows]),
+                ("P", [count(r.tokens) for r in rows]),
                 ("loss", [f"{r.loss:.4f}" for r in rows]),
                 ("interval", [_interval(r.low, r.high) for r in rows]),
                 ("seeds", [str(r.seeds) for r in rows]),
