@@ -88,7 +88,7 @@ svg.narrow {{ display: none; max-width: 460px; }}
 svg.plot text {{ fill: var(--soft); font-family: inherit; }}
 svg.plot .title {{ fill: var(--ink); font-weight: 600; }} svg.plot .axis {{ fill: var(--ink); }}
 svg.plot .row {{ fill: var(--ink); }}
-svg.plot .label {{ paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }}
+svg.plot .label, svg.plot .row {{ paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }}
 image {{ image-rendering: pixelated; }}
 {_COLOURS}
 .grid {{ stroke: var(--rule); fill: none; stroke-width: .8; }}
