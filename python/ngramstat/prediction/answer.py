@@ -358,7 +358,7 @@ def _because(best: Rung, beta: Exponent, counted: Rung) -> list[str]:
     if best.agrees is not None:
         sentences.append(_agreement(best))
     if not best.reportable and best.agrees is not False:
-        sentences.append(f"This rests on conditions that are not met: {best.reason}.")
+        sentences.append(f"Uncertain beyond its interval, as a check failed: {best.reason}.")
     if best.rung == "counts" and counted.agrees is False:
         sentences.append(
             f"The n-gram learner that counts the text is no guide: {_predicted_and_shown(counted)}."
@@ -369,9 +369,10 @@ def _because(best: Rung, beta: Exponent, counted: Rung) -> list[str]:
 def _why_measured(best: Rung, beta: Exponent) -> str:
     if best.rung == "counts":
         return (
-            f"beta cannot be used here ({beta.reason or 'its interval reaches zero'}), so that "
-            "alpha cannot be predicted: this is how the losses of an n-gram learner fall with "
-            "the tokens it counts."
+            "correlations between tokens show no usable decay (beta: "
+            f"{beta.reason or 'its interval reaches zero'}), so that nothing can be predicted. "
+            "What is given is how the losses of an n-gram learner fall with the tokens it counts; "
+            "a language model may differ."
         )
     return (
         "This is measured, not predicted: gamma / (2 beta) of the same models is another "
