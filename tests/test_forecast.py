@@ -170,8 +170,9 @@ def test_alpha_is_a_slope_over_a_range_of_tokens():
 
 def test_one_constant_gives_published_losses_within_ten_per_cent():
     texts, curves = benchmark.load()
-    bars = [curve for curve in curves if curve.role == "bar"]
-    assert len(bars) == 4
+    # Those that the constant was chosen on, and one model that was trained afterwards.
+    bars = [curve for curve in curves if curve.role in ("bar", "later")]
+    assert len(bars) == 5
     for curve in bars:
         text = texts[curve.text]
         errors = benchmark.formula(curve, text, LEARNER_FACTOR, SHARPNESS)
@@ -186,7 +187,7 @@ def test_later_published_losses_are_inside_the_bands():
     found = [
         outcome
         for curve in curves
-        if curve.role == "bar"
+        if curve.role in ("bar", "later")
         for outcome in benchmark.outcomes(curve, texts[curve.text])
     ]
     for route in ("curves", "alpha", "fit"):

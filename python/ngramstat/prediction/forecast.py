@@ -57,6 +57,8 @@ _TESTED_FACTOR = {"fit": 8.0, "alpha": 8.0, "curves": 64.0}
 _TOLERANCE = 1.2
 # Without a word about the models: long enough that the context hardly limits the loss.
 _DEFAULT_CONTEXT = 1024
+# What still longer contexts add to the mean loss over a window is far below every band.
+_LONGEST_CONTEXT = 1 << 16
 # Routes by their errors in the backtests of published losses, best first.
 _PREFERENCE = ("curves", "alpha", "fit")
 # A route whose bands hold fewer of the later losses of this very learner is not to be trusted.
@@ -161,6 +163,7 @@ class _Routes:
         contexts = self.context
         if self.measured is not None and self.measured.trained:
             contexts = max(contexts, int(self.measured.contexts.max()))
+        contexts = min(contexts, _LONGEST_CONTEXT)
         self.horizons = None if kappa is None else horizons_of(correlations, kappa, contexts)
 
     @property
