@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ngramstat.cli.figures import figures_can_be_drawn, hint_at_figures, save_figure
 from ngramstat.cli.options import (
@@ -32,6 +34,7 @@ from ngramstat.cli.options import (
     protocol_option,
     threads_option,
 )
+from ngramstat.cli.read import read
 from ngramstat.cli.validate import validate
 from ngramstat.cli.worlds import synthesize
 from ngramstat.errors import InputError
@@ -196,7 +199,14 @@ def _write(obj: dict[str, Any], output: str | None) -> None:
     type=Count(),
     default=8192,
     show_default=True,
-    help="Vocabulary size of the byte-level BPE to train.",
+    help="Vocabulary size of the BPE to train.",
+)
+@click.option(
+    "--pre-tokenizer",
+    type=click.Choice(["byte-level", "whitespace"]),
+    default="byte-level",
+    show_default=True,
+    help="Of the BPE to train. whitespace: as in the paper, which loses white space.",
 )
 @click.option(
     "--tokenizer", type=click.Path(), help="Use this tokenizer.json instead of training one."
@@ -227,6 +237,7 @@ def tokenize(
     inputs: tuple[str, ...],
     output: str,
     vocab_size: int,
+    pre_tokenizer: Any,
     tokenizer: str | None,
     separator: int | None,
     text_field: str,
@@ -236,12 +247,14 @@ def tokenize(
 ) -> None:
     """Make a corpus directory from text, JSONL (also .gz, .xz, .zst) or Parquet."""
     from ngramstat.corpus import tokenize as make
+    from ngramstat.corpus.unknown import unknown_finding
 
     corpus = make(
         inputs,
         output,
         vocab_size=vocab_size,
         tokenizer=tokenizer,
+        pre_tokenizer=pre_tokenizer,
         separator=separator,
         text_field=text_field,
         document=document,
@@ -249,8 +262,11 @@ def tokenize(
         overwrite=overwrite,
         progress=not common.quiet,
     )
+    unknown = unknown_finding(corpus.tokenization)
+    if unknown is not None:
+        click.echo(f"Note: {unknown}", err=True)
     if as_json:
-        click.echo(json.dumps(corpus.info(), indent=2))
+        click.echo(json.dumps({**corpus.info(), "tokenization": corpus.tokenization}, indent=2))
     else:
         click.echo(
             f"{output}: {count_text(corpus.n_tokens)} tokens, {count_text(corpus.n_documents)} "
@@ -372,6 +388,7 @@ def measure(
     **options: Any,
 ) -> None:
     """Measure C(t), H(n) and the exponents, and predict alpha. Resumes after an interruption."""
+    from ngramstat.api import RUN_FILE
     from ngramstat.api import measure as run_all
     from ngramstat.corpus import Corpus
 
@@ -380,7 +397,10 @@ def measure(
         from ngramstat.lm.run import require_torch
 
         require_torch()  # refused now, not after the measurement
-    result = run_all(corpus, output=output, **common.of_run(), **options)
+    # `measure CORPUS -o RUN --train 40m` continues a run, with whatever options it was measured.
+    continues = training_seconds is not None and _all_by_default(options)
+    if not (continues and (Path(output) / RUN_FILE).exists()):
+        result = run_all(corpus, output=output, **common.of_run(), **options)
     if training_seconds is not None:
         from ngramstat.validation import measure_trained
 
@@ -429,6 +449,13 @@ def plan(
         click.echo(plan_table(needs))
     if needs["problems"]:
         fail("; ".join(needs["problems"]), EXIT_INPUT)
+
+
+def _all_by_default(options: Mapping[str, Any]) -> bool:
+    """Whether none of these options of the current command was given."""
+    context = click.get_current_context()
+    default = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP, None)
+    return all(context.get_parameter_source(name) in default for name in options)
 
 
 def _finish(result: Any, output: str, as_json: bool, full: bool) -> None:
@@ -686,5 +713,6 @@ def quickstart(common: Globals, output: str, full: bool, as_json: bool) -> None:
     _finish(result, str(Path(output) / "run"), as_json, full)
 
 
+main.add_command(read)
 main.add_command(synthesize)
 main.add_command(validate)

@@ -34,7 +34,7 @@ __all__ = ["validate"]
 )
 @click.option(
     "--size",
-    type=click.Choice(["0.1M", "0.3M", "1M", "3M", "10M", "30M", "100M"]),
+    type=click.Choice(["0.1M", "0.3M", "1M", "3M", "10M", "30M", "85M", "100M"]),
     default="0.1M",
     show_default=True,
     help="Number of parameters without embeddings.",

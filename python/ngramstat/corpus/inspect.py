@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from ngramstat.corpus.formats import FORMATS, chunks
 from ngramstat.corpus.store import Corpus
+from ngramstat.corpus.unknown import unknown_finding
 
 __all__ = ["QUANTILES", "Inspection", "inspect"]
 
@@ -47,6 +48,8 @@ class Inspection:
         The first 20 ids, and the text of each if a tokenizer is recorded (otherwise None).
     sha256
         Checksum of the token bytes.
+    tokenization
+        How text became tokens, where that is recorded (see `Corpus`).
     problems
         One line for each fault or suspicious fact.
     """
@@ -67,6 +70,7 @@ class Inspection:
     first_ids: tuple[int, ...]
     first_text: tuple[str, ...] | None
     sha256: str
+    tokenization: Mapping[str, Any] | None
     problems: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -129,6 +133,7 @@ def inspect(
         first_ids=tuple(int(i) for i in first),
         first_text=text,
         sha256=corpus.sha256,
+        tokenization=corpus.tokenization,
         problems=tuple(_find_problems(corpus, largest, separators)),
     )
 
@@ -139,6 +144,9 @@ def _find_problems(corpus: Corpus, largest_id: int, separators: int) -> Iterator
             f"the largest id {largest_id} is not in the vocabulary (0 to {corpus.vocab_size - 1}); "
             "is --dtype or --vocab-size wrong?"
         )
+    unknown = unknown_finding(corpus.tokenization)
+    if unknown is not None:
+        yield unknown
     if corpus.separator is not None and separators == 0:
         yield f"the separator {corpus.separator} never occurs"
     if corpus.format == "raw" and corpus.dtype == np.uint16 and corpus.n_tokens >= 16:

@@ -78,6 +78,11 @@ class Corpus:
         Whether `vocab_size` is only the largest id plus 1.
     tokenizer_path
         The tokenizer recorded with the corpus, or None.
+    tokenization
+        How text became tokens, where that is recorded: ``pre_tokenizer`` (None for a given
+        tokenizer), ``unknown`` (tokens of text that the tokenizer lacks, or characters left out),
+        ``unknown_id`` (of the unknown token; None if there is none) and ``left_out`` (whether
+        unknown characters were left out).
     """
 
     tokens: NDArray[Any]
@@ -89,6 +94,7 @@ class Corpus:
     format: str = "memory"
     vocab_size_inferred: bool = False
     tokenizer_path: Path | None = None
+    tokenization: Mapping[str, Any] | None = None
     _tokenizer_sha256: str | None = field(default=None, repr=False)
     _recorded_sha256: str | None = field(default=None, repr=False)
 
@@ -148,6 +154,7 @@ class Corpus:
             format=store.format,
             vocab_size_inferred=inferred,
             tokenizer_path=store.tokenizer_path,
+            tokenization=store.tokenization,
             _tokenizer_sha256=store.tokenizer_sha256,
             _recorded_sha256=store.sha256,
         )
@@ -357,6 +364,11 @@ class CorpusWriter:
     overwrite
         Whether an existing corpus in the directory may be replaced.
 
+    Attributes
+    ----------
+    tokenization
+        How text became tokens, for the metadata; may be set until `finish`.
+
     Raises
     ------
     InputError
@@ -384,6 +396,7 @@ class CorpusWriter:
         check_vocab_size(self._vocab, self._dtype, "vocab_size")
         self._separator = _optional_integer(separator, "separator", 0, self._vocab - 1)
         self._tokenizer = tokenizer
+        self.tokenization: dict[str, Any] | None = None
         self._sources = [dict(source) for source in sources]
         self._digest = hashlib.sha256()
         self._tokens = self._documents = self._last_end = 0
@@ -524,6 +537,8 @@ class CorpusWriter:
             "sources": self._sources,
             "created_by": f"ngramstat {__version__}",
         }
+        if self.tokenization is not None:
+            metadata["tokenization"] = self.tokenization
         try:
             for file in self._files:
                 file.flush()

@@ -1,4 +1,4 @@
-"""Text to a corpus directory: train a byte-level BPE or load a tokenizer, then encode."""
+"""Text to a corpus directory: train a BPE or load a tokenizer, then encode."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import numpy as np
 
 from ngramstat.corpus.sources import DocumentUnit, Source, find_sources, read_pieces
 from ngramstat.corpus.store import Corpus, CorpusWriter, check_output_directory
+from ngramstat.corpus.training import SEPARATOR_TOKEN, PreTokenizer, train_tokenizer
+from ngramstat.corpus.unknown import UnknownCounter
 from ngramstat.errors import InputError, NgramstatError
 from ngramstat.runtime.files import reason, regular_file_size, sha256_file
 from ngramstat.runtime.progress import Progress
@@ -25,15 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SEPARATOR_TOKEN", "tokenize"]
 
-SEPARATOR_TOKEN = "<|endoftext|>"
 # End-of-document tokens of other tokenizers; the first one present is used.
 _SEPARATOR_TOKENS = (
     SEPARATOR_TOKEN, "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "[EOS]",
 )  # fmt: skip
-
-# 256 bytes and the separator.
-_MIN_VOCAB = 257
-_MAX_VOCAB = 1 << 24
 
 # Characters and pieces encoded in one call: enough to keep all cores busy in little memory.
 _BATCH_CHARS = 4 << 20
@@ -57,6 +54,7 @@ def tokenize(
     *,
     vocab_size: int = 8192,
     tokenizer: str | PathLike[str] | None = None,
+    pre_tokenizer: PreTokenizer = "byte-level",
     separator: int | None = None,
     text_field: str = "text",
     document: DocumentUnit = "auto",
@@ -68,7 +66,8 @@ def tokenize(
 
     The inputs are streamed, twice when a tokenizer is trained and otherwise once. The separator is
     appended to every document, also to empty ones. A special token spelled out in the text is
-    encoded as ordinary text.
+    encoded as ordinary text. Characters that the tokenizer does not know are counted in
+    `Corpus.tokenization`.
 
     Parameters
     ----------
@@ -77,9 +76,13 @@ def tokenize(
     output
         The directory to write.
     vocab_size
-        Vocabulary size of the byte-level BPE to train, at least 257; a small input may yield less.
+        Vocabulary size of the BPE to train, at least 257 at the level of bytes; a small input may
+        yield less.
     tokenizer
         A ``tokenizer.json`` (Hugging Face) to use instead of training.
+    pre_tokenizer
+        Of the BPE to train: ``byte-level``, or ``whitespace`` as in the paper, where white space is
+        lost (see `ngramstat.corpus.training.train_tokenizer`).
     separator
         Id of the document separator in `tokenizer`; by default its end-of-text token.
     text_field
@@ -115,9 +118,14 @@ def tokenize(
                 raise InputError(
                     f"separator={separator}: only for a given tokenizer; a trained one has its own"
                 )
-            model = _train(sources, vocab_size, text_field, progress)
+            model = _train(sources, vocab_size, pre_tokenizer, text_field, progress)
             contents = model.to_str().encode("utf-8")
         else:
+            if pre_tokenizer != "byte-level":
+                raise InputError(
+                    f"pre_tokenizer={pre_tokenizer!r}: only for a tokenizer to be trained; a given "
+                    "one has its own"
+                )
             model, contents = _load(Path(tokenizer))
         model.encode_special_tokens = True
         name = "tokenizer" if tokenizer is None else str(tokenizer)
@@ -129,31 +137,30 @@ def tokenize(
             sources=_source_records(sources),
             overwrite=overwrite,
         ) as writer:
-            _encode(model, sources, writer, text_field, progress)
+            counter = UnknownCounter(model)
+            _encode(model, counter, sources, writer, text_field, progress)
+            writer.tokenization = {
+                "pre_tokenizer": pre_tokenizer if tokenizer is None else None,
+                "unknown": counter.count,
+                "unknown_id": counter.id,
+                "left_out": counter.leaves_out,
+            }
             return writer.finish()
 
 
 def _train(
-    sources: Sequence[Source], vocab_size: int, text_field: str, progress: bool
+    sources: Sequence[Source],
+    vocab_size: int,
+    pre_tokenizer: PreTokenizer,
+    text_field: str,
+    progress: bool,
 ) -> Tokenizer:
-    """Train the byte-level BPE; the result depends only on the text, not on the threads."""
-    if isinstance(vocab_size, bool) or not _MIN_VOCAB <= vocab_size <= _MAX_VOCAB:
-        raise InputError(f"vocab_size={vocab_size}: must lie between {_MIN_VOCAB} and {_MAX_VOCAB}")
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    def read() -> Iterator[str]:
+        with _reading(sources, "Train tokenizer", progress) as bar:
+            for piece, _ in _read_all(sources, text_field, bar):
+                yield piece
 
-    model = Tokenizer(models.BPE())
-    model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    model.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=[SEPARATOR_TOKEN],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    with _reading(sources, "Train tokenizer", progress) as bar:
-        pieces = (piece for piece, _ in _read_all(sources, text_field, bar))
-        model.train_from_iterator(pieces, trainer=trainer)
-    return model
+    return train_tokenizer(read, vocab_size, pre_tokenizer, progress=progress)
 
 
 def _load(path: Path) -> tuple[Tokenizer, bytes]:
@@ -204,6 +211,7 @@ def _separator_id(model: Tokenizer, separator: int | None, where: str) -> int:
 
 def _encode(
     model: Tokenizer,
+    counter: UnknownCounter,
     sources: Sequence[Source],
     writer: CorpusWriter,
     text_field: str,
@@ -219,18 +227,16 @@ def _encode(
             lasts.append(last)
             size += len(text)
             if size >= _BATCH_CHARS or len(texts) >= _BATCH_ITEMS:
-                _encode_batch(model, texts, lasts, writer)
+                _encode_batch(counter, texts, lasts, writer)
                 texts, lasts, size = [], [], 0
-        _encode_batch(model, texts, lasts, writer)
+        _encode_batch(counter, texts, lasts, writer)
 
 
 def _encode_batch(
-    model: Tokenizer, texts: list[str], lasts: list[bool], writer: CorpusWriter
+    counter: UnknownCounter, texts: list[str], lasts: list[bool], writer: CorpusWriter
 ) -> None:
     documents = []
-    for encoding, last in zip(
-        model.encode_batch_fast(texts, add_special_tokens=False), lasts, strict=True
-    ):
+    for encoding, last in zip(counter.encode(texts), lasts, strict=True):
         ids = np.array(encoding.ids, dtype=np.int64)
         if last:
             documents.append(ids)
@@ -306,7 +312,8 @@ def _splits_locally(model: Tokenizer) -> bool:
         return False
     steps = description["pre_tokenizer"].get("pretokenizers", [description["pre_tokenizer"]])
     return any(
-        step["type"] == "Split" or (step["type"] == "ByteLevel" and step.get("use_regex", True))
+        step["type"] in ("Split", "Whitespace")
+        or (step["type"] == "ByteLevel" and step.get("use_regex", True))
         for step in steps
     )
 

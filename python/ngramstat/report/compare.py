@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ngramstat.report.chart import (
@@ -141,39 +141,41 @@ def plot_plane(runs: Sequence[tuple[str, RunResult]]) -> Figure:
 # --- what is comparable -----------------------------------------------------------------------
 
 
+# Properties of a run, and what a difference in them does to a comparison.
+_PROPERTIES: tuple[tuple[Callable[[RunResult], str], str], ...] = (
+    (
+        lambda run: str(run.corpus.get("boundary") or ""),
+        "the boundaries differ ({}): on short documents β and the norms differ for that reason "
+        "alone; measure all runs with one --boundary",
+    ),
+    (
+        lambda run: _range(run.settings.get("lags")),
+        "the lags differ ({}): β is a slope over its lags, so give all runs the same --lags and "
+        "--beta-window",
+    ),
+    (
+        lambda run: _window(run.exponents.get("beta")),
+        "the windows of β differ ({}): compare the slopes only where they overlap",
+    ),
+    (
+        lambda run: _window(run.exponents.get("gamma_finite")),
+        "the windows of γ differ ({} tokens of context)",
+    ),
+    (
+        lambda run: _size(run.corpus.get("vocab_size")),
+        "the vocabularies differ in size ({}), so the tokenizers differ: a lag, a context and a "
+        "nat per token then mean other stretches of text; tokenize all texts with one tokenizer",
+    ),
+)
+
+
 def comparability(runs: Sequence[tuple[str, RunResult]]) -> list[str]:
     """What differs between the runs, and what it does to a comparison, in sentences."""
-    sentences = [
-        text
-        for values, text in (
-            (
-                [str(run.corpus.get("boundary")) for _, run in runs],
-                "the boundaries differ ({}): on short documents β and the norms differ for that "
-                "reason alone; measure all runs with one --boundary",
-            ),
-            (
-                [_range(run.settings.get("lags")) for _, run in runs],
-                "the lags differ ({}): β is a slope over its lags, so give all runs the "
-                "same --lags and --beta-window",
-            ),
-            (
-                [_window(run.exponents.get("beta")) for _, run in runs],
-                "the windows of β differ ({}): compare the slopes only where they overlap",
-            ),
-            (
-                [_window(run.exponents.get("gamma_finite")) for _, run in runs],
-                "the windows of γ differ ({} tokens of context)",
-            ),
-            (
-                [number(run.corpus.get("vocab_size")) for _, run in runs],
-                "the vocabularies differ in size ({}), so the tokenizers differ: a lag, a "
-                "context and a nat per token then mean other stretches of text; tokenize all "
-                "texts with one tokenizer",
-            ),
-        )
-        for text in [_difference(values, text)]
-        if text
-    ]
+    sentences = []
+    for value, text in _PROPERTIES:
+        distinct = list(dict.fromkeys(filter(None, (value(run) for _, run in runs))))
+        if len(distinct) > 1:
+            sentences.append(text.format("; ".join(distinct)))
     sizes = [float(run.corpus["tokens"]) for _, run in runs if run.corpus.get("tokens")]
     if sizes and max(sizes) > _SIZES * min(sizes):
         shown = ", ".join(count(size) for size in sizes)
@@ -190,9 +192,8 @@ def comparability(runs: Sequence[tuple[str, RunResult]]) -> list[str]:
     return [sentence[0].upper() + sentence[1:] + "." for sentence in sentences]
 
 
-def _difference(values: Sequence[str], text: str) -> str:
-    distinct = list(dict.fromkeys(v for v in values if v not in ("", "None", "–")))
-    return text.format("; ".join(distinct)) if len(distinct) > 1 else ""
+def _size(vocabulary: Any) -> str:
+    return "" if vocabulary is None else number(vocabulary)
 
 
 def _range(lags: Any) -> str:

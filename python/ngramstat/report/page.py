@@ -77,7 +77,7 @@ def render_page(run: RunResult, theories: TheoriesResult | None = None) -> str:
         sections += [answer_block(run.answer), evidence_section(run.answer.rungs)]
     else:
         sections.append(_verdict(run))
-    sections.append(forecast_section(run.forecast))
+    sections.append(forecast_section(run))
     if run.correlations is not None:
         sections.append(_correlations(run))
     if run.entropies is not None:
@@ -324,7 +324,7 @@ def _horizons(run: RunResult) -> str:
             for p in prediction.horizon
         ]  # fmt: skip
         head = ["training tokens", "lags resolved up to", "interval", "source"]
-        parts.append(table(head, rows))
+        parts.append(table(head, rows, stacked=True))
     parts.append(
         fold(
             "Tokens that resolve each lag",

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ngramstat.report.chart import (
     CURVE_COLOURS,
     CURVE_MARKERS,
@@ -52,8 +54,10 @@ def plot_slopes(result: ValidationResult) -> Figure:
 
 def _gammas(learners: Sequence[LearnerSlopes]) -> Panel:
     marks: list[Mark] = []
+    ends: list[Floats] = []
     for k, learner in enumerate(learners):
         low, high = _ends([size.gamma for size in learner.sizes])
+        ends += [low, high]
         marks.append(
             Curve(
                 name=_name(learner),
@@ -66,9 +70,9 @@ def _gammas(learners: Sequence[LearnerSlopes]) -> Panel:
             )
         )
     return Panel(
-        title="γ grows with the training tokens",
+        title="γ by training tokens",
         x=Axis(label="training tokens"),
-        y=Axis(label="γ, raw slope of the losses by context", log=False),
+        y=Axis(label="γ, slope of the losses by context", log=False, limits=_limits(ends)),
         marks=marks,
     )
 
@@ -111,6 +115,15 @@ def _alphas(learners: Sequence[LearnerSlopes]) -> Panel:
         y=Axis(label="exponent", log=False),
         marks=marks,
     )
+
+
+def _limits(ends: Sequence[Floats]) -> tuple[float, float] | None:
+    """Limits that hold all bars."""
+    known = np.concatenate(ends) if ends else np.empty(0)
+    known = known[np.isfinite(known)]
+    if not len(known):
+        return None
+    return min(0.0, float(known.min())), 1.05 * float(known.max())
 
 
 def _name(learner: LearnerSlopes) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from types import TracebackType
 from typing import Any, Self
 
 from ngramstat.runtime.numbers import count_text
 
-__all__ = ["Progress"]
+__all__ = ["Elapsed", "Progress"]
 
 # Nothing is shown for work that ends within this many seconds.
 _DELAY_SECONDS = 1.0
@@ -181,6 +182,47 @@ class Progress:
             line += f", {self._value}"
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
+
+
+class Elapsed:
+    """Shows how long work has been going on that does not report its progress.
+
+    A context manager; nothing is shown before `start`. A thread of its own keeps the time, so the
+    work has to let other threads run, as most compiled code does.
+
+    Parameters
+    ----------
+    description
+        Short name of the work.
+    enabled
+        False shows nothing.
+    tick
+        Seconds between updates.
+    """
+
+    def __init__(self, description: str, *, enabled: bool = True, tick: float = 1.0) -> None:
+        self._progress = Progress(None, description, unit="s", enabled=enabled)
+        self._tick = tick
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def start(self) -> None:
+        """Begin to show the time."""
+        self._thread = threading.Thread(target=self._keep_time, daemon=True)
+        self._thread.start()
+
+    def _keep_time(self) -> None:
+        with self._progress as bar:
+            while not self._ended.wait(self._tick):
+                bar.advance(self._tick)
 
 
 def _make_bar(total: float | None, description: str, unit: str, pace: Pace) -> Any:

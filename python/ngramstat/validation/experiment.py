@@ -123,6 +123,7 @@ def _provenance(records: Sequence[Record], threads: int, started: float) -> dict
         "version": __version__,
         "commit": build_info().get("commit"),
         "devices": sorted({r.result.device for r in records if r.result}),
+        "precisions": sorted({r.run.precision for r in records if r.result}),
         "threads": threads,
         "seconds": round(time.monotonic() - started, 3),
         "training_seconds": round(sum(r.result.seconds for r in records if r.result), 3),

@@ -41,6 +41,8 @@ _METADATA_KEYS = {
     "schema", "tokens", "vocab_size", "dtype", "documents", "separator", "separator_position",
     "tokenizer", "tokenizer_sha256", "sha256", "sources", "created_by",
 }  # fmt: skip
+# Written since text can have characters that a tokenizer lacks.
+_OPTIONAL_KEYS = {"tokenization"}
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -74,6 +76,7 @@ def _open(path: Path, options: OpenOptions) -> TokenStore:
         separator_position=meta["separator_position"],
         tokenizer_path=tokenizer,
         tokenizer_sha256=meta["tokenizer_sha256"],
+        tokenization=meta["tokenization"],
         sha256=meta["sha256"],
     )
 
@@ -113,7 +116,7 @@ def _read_metadata(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not a JSON object")
     if meta.get("schema") != SCHEMA:
         raise InputError(f"{path}: schema {meta.get('schema')!r} is not {SCHEMA!r}")
-    for key in sorted(meta.keys() - _METADATA_KEYS):
+    for key in sorted(meta.keys() - _METADATA_KEYS - _OPTIONAL_KEYS):
         raise InputError(f"{path}: unknown field {key!r}")
     for key in sorted(_METADATA_KEYS - meta.keys()):
         raise InputError(f"{path}: the field {key!r} is missing")
@@ -123,6 +126,8 @@ def _read_metadata(path: Path) -> dict[str, Any]:
     if not isinstance(meta["created_by"], str):
         raise InputError(f"{path}: created_by must be a string")
     _check_sources(meta["sources"], path)
+    if not isinstance(meta.setdefault("tokenization", None), dict | None):
+        raise InputError(f"{path}: tokenization must be an object or null")
     return meta
 
 

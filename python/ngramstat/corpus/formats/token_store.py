@@ -74,6 +74,8 @@ class TokenStore:
         The tokenizer recorded with the store, and its checksum.
     sha256
         Checksum of the token bytes, if the store records one.
+    tokenization
+        How text became tokens, if the store records it.
     """
 
     format: str
@@ -86,6 +88,7 @@ class TokenStore:
     tokenizer_path: Path | None = None
     tokenizer_sha256: str | None = None
     sha256: str | None = None
+    tokenization: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
