@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ngramstat.cli.figures import figures_can_be_drawn, hint_at_figures, save_figure
 from ngramstat.cli.options import (
@@ -385,6 +387,7 @@ def measure(
     **options: Any,
 ) -> None:
     """Measure C(t), H(n) and the exponents, and predict alpha. Resumes after an interruption."""
+    from ngramstat.api import RUN_FILE
     from ngramstat.api import measure as run_all
     from ngramstat.corpus import Corpus
 
@@ -393,7 +396,10 @@ def measure(
         from ngramstat.lm.run import require_torch
 
         require_torch()  # refused now, not after the measurement
-    result = run_all(corpus, output=output, **common.of_run(), **options)
+    # `measure CORPUS -o RUN --train 40m` continues a run, with whatever options it was measured.
+    continues = training_seconds is not None and _all_by_default(options)
+    if not (continues and (Path(output) / RUN_FILE).exists()):
+        result = run_all(corpus, output=output, **common.of_run(), **options)
     if training_seconds is not None:
         from ngramstat.validation import measure_trained
 
@@ -442,6 +448,13 @@ def plan(
         click.echo(plan_table(needs))
     if needs["problems"]:
         fail("; ".join(needs["problems"]), EXIT_INPUT)
+
+
+def _all_by_default(options: Mapping[str, Any]) -> bool:
+    """Whether none of these options of the current command was given."""
+    context = click.get_current_context()
+    default = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP, None)
+    return all(context.get_parameter_source(name) in default for name in options)
 
 
 def _finish(result: Any, output: str, as_json: bool, full: bool) -> None:

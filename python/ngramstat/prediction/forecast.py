@@ -41,6 +41,7 @@ from ngramstat.results import (
     EntropyResult,
     ForecastBacktest,
     ForecastPoint,
+    Rung,
 )
 
 __all__ = ["BACKTEST_FACTORS", "MIN_BACKTEST_SIZES", "Forecast", "forecast"]
@@ -370,15 +371,20 @@ class _Alpha:
     reason: str | None
 
 
+def _rung(answer: Answer, *, trained: bool) -> Rung | None:
+    """The rung of the answer, or that of the counted learner."""
+    for rung in answer.rungs:
+        of_answer = (rung.rung, rung.alpha) == (answer.rung, answer.alpha)
+        if of_answer if trained else rung.rung == "counted":
+            return rung
+    return None
+
+
 def _alpha(answer: Answer | None, *, trained: bool) -> _Alpha:
     """Of the answer; for the losses of the counted learner, of the counted learner."""
     if answer is None:
         return _Alpha(None, 0.0, "no answer for alpha")
-    if trained:
-        here = [r for r in answer.rungs if (r.rung, r.alpha) == (answer.rung, answer.alpha)]
-    else:
-        here = [r for r in answer.rungs if r.rung == "counted"]
-    best = here[0] if here else None
+    best = _rung(answer, trained=trained)
     if best is None or best.low is None or best.high is None or best.protocol == "measured":
         whose = "" if trained else " of the counted learner"
         return _Alpha(None, 0.0, f"no alpha{whose} with an interval")

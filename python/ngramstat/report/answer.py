@@ -52,9 +52,10 @@ def headline(answer: Answer) -> str:
     law = "loss ~ P^-alpha, P the number of training tokens"
     open_mark, close_mark = ("", "") if answer.reportable else ("(", ")")
     if answer.alpha is None:
-        ends = f"{open_mark}{answer.low:.3f} and {answer.high:.3f}{close_mark}"
+        ends = f"{answer.low:.3f} to {answer.high:.3f}"
+        ends = ends if answer.reportable else f"({ends}, a check failed)"
         return (
-            f"From this text alone, alpha lies between {ends} ({law}; {level}, no value in it is "
+            f"From this text alone, alpha lies in {ends} ({law}; {level}, no value in it is "
             "preferred). Ten times as many training tokens then lower the loss by "
             f"{gain(answer.low)} to {gain(answer.high)}."
         )

@@ -18,11 +18,25 @@ ROUTES = {
 _RECOMMENDED = "*"
 
 
-def forecast_lines(run: RunResult) -> list[str]:
-    """The table with its notes; empty without a forecast."""
-    lines = _table(run.forecast)
+def forecast_lines(run: RunResult, *, full: bool = True) -> list[str]:
+    """The table with its notes; empty without a forecast.
+
+    Parameters
+    ----------
+    run : RunResult
+    full : bool
+        False: only the route to go by, and how it was tested.
+    """
+    points, backtests = run.forecast, run.forecast_backtests
+    if not full:
+        points = tuple(p for p in points if p.recommended)
+        routes = {p.route for p in points}
+        backtests = tuple(b for b in backtests if b.route in routes)
+    lines = _table(points)
     if lines:
-        lines += _backtests(run.forecast_backtests)
+        lines += _backtests(backtests)
+    if lines and not full and len(points) < len(run.forecast):
+        lines += wrap("--full shows the other routes", indent=2)
     if run.model_size is not None:
         lines += ([""] if lines else []) + model_size_lines(run.model_size)
     return lines
@@ -40,10 +54,13 @@ def _table(points: Sequence[ForecastPoint]) -> list[str]:
                 ("route", [p.route + _RECOMMENDED * p.recommended for p in shown]),
                 ("loss", [marked(f"{p.loss:.3f}", reportable=p.reportable) for p in shown]),
                 (
-                    f"{100 * shown[0].level:g} % band",
-                    [f"{p.low:.3f} .. {p.high:.3f}" for p in shown],
+                    f"{100 * shown[0].level:g}% band",
+                    [
+                        marked(f"{p.low:.3f} to {p.high:.3f}", reportable=p.reportable)
+                        for p in shown
+                    ],
                 ),
-                ("change", [f"{100 * (p.change or 0.0):+.0f} %" for p in shown]),
+                ("change", ["" if p.change is None else f"{100 * p.change:+.0f}%" for p in shown]),
                 ("context worth having", [_context(p) for p in shown]),
             ]
         )

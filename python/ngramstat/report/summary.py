@@ -110,7 +110,7 @@ def summarize(run: RunResult, *, full: bool = True) -> str:
     """
     answer = answer_block(run)
     if answer and not full:
-        return _text([answer, forecast_lines(run), _corpus_card(run)])
+        return _text([answer, forecast_lines(run, full=False), _corpus_card(run)])
     blocks = [answer, forecast_lines(run), _exponents(run), _at_sizes(run), _corpus_card(run)]
     if run.correlations is not None:
         blocks.append(
@@ -138,7 +138,7 @@ def summarize_prediction(run: RunResult, *, full: bool = True) -> str:
     """
     if run.prediction is None:
         raise InputError("the run has no prediction; `ngramstat predict` makes one")
-    blocks = [answer_block(run), forecast_lines(run), _at_sizes(run)]
+    blocks = [answer_block(run), forecast_lines(run, full=full), _at_sizes(run)]
     if full:
         blocks.append(conditions(run.prediction))
     return _text(blocks)
