@@ -31,7 +31,7 @@ PACES = {"3M": 2e-4, "1M": 1e-4, "0.3M": 7e-5, "0.1M": 5e-5}
 def total(largest, seconds):
     """Seconds of one training at each of the five sizes up to the largest."""
     return sum(
-        run_seconds(seconds, largest >> k, 4, tuning=16_000, measuring=100_000) for k in range(5)
+        run_seconds(seconds, largest >> k, 4, tuning=16_000, scored=400_000) for k in range(5)
     )
 
 

@@ -78,10 +78,10 @@ def _read(path: Path) -> dict[str, tuple[str, float]]:
 
 
 def run_seconds(
-    seconds_per_token: float, tokens: int, epochs: int, *, tuning: int, measuring: int
+    seconds_per_token: float, tokens: int, epochs: int, *, tuning: int, scored: int
 ) -> float:
-    """Expected seconds of one run, with its evaluations on `tuning` and `measuring` tokens."""
-    evaluated = _PASSES * tuning + measuring / 3
+    """Expected seconds of one run, evaluated on `tuning` tokens; `scored` are read at its end."""
+    evaluated = _PASSES * tuning + scored / 3
     return _MARGIN * seconds_per_token * (tokens * epochs + evaluated)
 
 
