@@ -65,7 +65,7 @@ _PREFERENCE = ("curves", "alpha", "fit")
 _LEAST_INSIDE = 2 / 3
 # A loss of which more depends on extrapolated norms, relative, is not supported by any test.
 _MOST_BEYOND = 0.1
-_TRAINED = "a trained model, from the text alone"
+_TRAINED = "a model that has yet to be trained"
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def forecast(
 
     Losses to start from are those given, else the lower envelope of `curves` over their contexts,
     else those of the counted learner. For the latter the route ``curves`` is about another
-    learner: a trained model, from the text alone.
+    learner: a model that has yet to be trained.
 
     Parameters
     ----------
