@@ -493,3 +493,8 @@ def test_predict_shows_forecast_and_model_size(tmp_path: Path):
     assert {p["route"] for p in result["forecast"]} == {"alpha", "curves", "fit"}
     assert result["model_size"]["b"]["value"] == pytest.approx(0.28, rel=1e-3)
     assert result["forecast_backtests"]
+    losses = ["--loss", "1e9:2.0", "--loss", "2e9:1.85"]
+    shown = CliRunner().invoke(main, [*arguments[:4], *losses])
+    assert shown.exit_code == 0, shown.output
+    assert "losses of your models" in " ".join(shown.output.split())
+    assert "expected losses" not in shown.output  # said once, by the forecast
