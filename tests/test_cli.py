@@ -56,7 +56,7 @@ def raw(tmp_path):
 def test_version_and_help():
     assert ngramstat.__version__ in run("--version").output
     listed = run("--help").output
-    commands = "tokenize inspect correlations entropies predict measure quickstart"
+    commands = "tokenize inspect correlations entropies predict measure read quickstart"
     for command in commands.split():
         assert command in listed
         assert "Usage:" in run(command, "--help").output

@@ -86,8 +86,8 @@ def test_the_answer_takes_at_most_ten_lines() -> None:
     [
         ({"alpha": 0.16, "low": 0.12, "high": 0.2, "rung": "curves", "protocol": "raw",
           "tokens": 2e6, "learner": "a small model", "reportable": False},
-         ("α = 0.160", "(0.120 to 0.200)", "by about 31% (24% to 37%, 95% interval)",
-          "This is from a small model, near 2 M training tokens.", "not certain")),
+         ("α = (0.160 [0.120 to 0.200] ) not reportable", "by about 31% (24% to 37%, 95% interval)",
+          "This is from a small model, near 2 M training tokens.")),
         ({"alpha": 0.05, "low": 0.04, "high": 0.06, "protocol": "measured", "learner": "counting"},
          ("α cannot be predicted for this text", "what the losses of counting show")),
         ({"low": None, "high": None}, ("α is unknown", "can be used")),

@@ -34,6 +34,7 @@ from ngramstat.cli.options import (
     protocol_option,
     threads_option,
 )
+from ngramstat.cli.read import read
 from ngramstat.cli.validate import validate
 from ngramstat.cli.worlds import synthesize
 from ngramstat.errors import InputError
@@ -712,5 +713,6 @@ def quickstart(common: Globals, output: str, full: bool, as_json: bool) -> None:
     _finish(result, str(Path(output) / "run"), as_json, full)
 
 
+main.add_command(read)
 main.add_command(synthesize)
 main.add_command(validate)

@@ -40,11 +40,13 @@ def _value(answer: Answer) -> str:
     if answer.low is None or answer.high is None:
         return "α is unknown"
     if answer.alpha is None:
-        value = f"α between {answer.low:.3f} and {answer.high:.3f}"
+        ends = f"{answer.low:.3f} and {answer.high:.3f}"
+        value = f"α between {marked(ends, reportable=answer.reportable)}"
     else:
-        value = f"α = {answer.alpha:.3f} <small>({answer.low:.3f} to {answer.high:.3f})</small>"
+        interval = f"<small>[{answer.low:.3f} to {answer.high:.3f}]</small>"
+        value = f"α = {marked(f'{answer.alpha:.3f} {interval}', reportable=answer.reportable)}"
     if not answer.reportable:
-        value += ' <small class="failed">not certain</small>'
+        value += ' <small class="failed">not reportable</small>'
     return value
 
 

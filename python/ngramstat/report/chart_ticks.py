@@ -66,7 +66,7 @@ def ticks(
         candidates = _candidates(axis, low, high)
         fitting = (values for values in candidates if len(values) >= 2 and fits(values))
         # Where no set of at least two fits, as many of the dense one as do.
-        chosen = next(fitting, None) or _thinned(candidates[0], place, text, along)
+        chosen = next(fitting, _thinned(candidates[0], place, text, along))
     return [(value, tick_label(value)) for value in chosen]
 
 

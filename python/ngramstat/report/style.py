@@ -125,6 +125,7 @@ dt {{ color: var(--soft); }} dd {{ margin: 0; min-width: 0; }}
   .stack td {{ display: block; border: 0; padding: .1rem 0; }} .stack td:empty {{ display: none; }}
   .stack td[data-label]:not([data-label=""])::before {{ content: attr(data-label) ": ";
     color: var(--soft); }} }}
+@media screen and (max-width: 22rem) {{ body {{ padding: 1rem .7rem 3rem; }} }}
 @media print {{ body {{ max-width: none; padding: 0; font-size: 10.5pt; }}
   .scroll {{ overflow: visible; }} h2, h3 {{ break-after: avoid; }}
   figure, tr, .answer {{ break-inside: avoid; }}
