@@ -150,7 +150,7 @@ def _text(blocks: Sequence[Sequence[str]]) -> str:
 
 def _at_sizes(run: RunResult) -> list[str]:
     """What is expected at the requested numbers of training tokens."""
-    return [] if run.prediction is None else reach(run.prediction)
+    return [] if run.prediction is None else reach(run.prediction, losses=not run.forecast)
 
 
 # --- exponents ---------------------------------------------------------------------------------
