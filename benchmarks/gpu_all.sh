@@ -1,7 +1,14 @@
 #!/usr/bin/env bash
-# Builds, tests, checks and times everything that needs a GPU, in one run of less than nine minutes.
+# Builds, tests, checks and times everything that needs a GPU, in one run of less than nine minutes;
+# on request it also trains models of the paper's size.
 #
 #   benchmarks/gpu_all.sh [OUT] [TOKENS.npy]
+#
+# With NGRAMSTAT_TRAIN_CORPUS=CORPUS (a tokenized Wikipedia of 7e7 tokens or more) it then trains the
+# paper's GPT-2 of 98 M parameters on 2^20, 2^21, ... 2^26 tokens, T = 128 and 512, the smallest sets
+# first, for NGRAMSTAT_TRAIN_BUDGET (10m), and goes on where an earlier call in the same
+# NGRAMSTAT_TRAIN_WORK (default: OUT/training) ended. NGRAMSTAT_TRAIN_MEASURED is a finished `measure
+# --protocol paper` of the corpus; without it the corpus is measured first.
 #
 # Needs nvcc, and a python3 with torch (CUDA), numpy, scipy, click, pytest, hypothesis,
 # scikit-build-core and pybind11. Results and logs go to OUT (default: benchmarks/results).
@@ -43,5 +50,12 @@ if command -v compute-sanitizer >/dev/null; then
     done
 else
     echo "compute-sanitizer: not found; memory and races were not checked"
+fi
+if [ -n "${NGRAMSTAT_TRAIN_CORPUS:-}" ]; then
+    step training python3 benchmarks/validation/run.py "$NGRAMSTAT_TRAIN_CORPUS" --gpu \
+        --work "${NGRAMSTAT_TRAIN_WORK:-$out/training}" \
+        ${NGRAMSTAT_TRAIN_MEASURED:+--measured "$NGRAMSTAT_TRAIN_MEASURED"} \
+        --text-budget "${NGRAMSTAT_TRAIN_BUDGET:-10m}"
+    cat "$out/training.log"
 fi
 exit $failed

@@ -181,13 +181,19 @@ def test_the_best_evidence_gives_the_answer() -> None:
 
 
 def test_a_learner_that_contradicts_the_theory_says_so() -> None:
+    """Its measured slope is then the answer, and the refused prediction stands beside it."""
     c, e = planted_correlations(), planted_entropies()
     slow = LearnerCurves("models", curves_of(raw_law(0.02, 0.3, TOKENS), TOKENS))
     answer = answer_of(c, e, limits=NONE, curves=[slow])
-    assert answer.rungs[0].agrees is False
-    assert not answer.reportable
+    assert (answer.rung, answer.protocol) == ("curves", "measured")
+    assert answer.alpha == pytest.approx(0.02, abs=1e-6)
+    assert answer.reportable
     assert "does not describe this learner" in " ".join(answer.because)
-    assert "0.020" in str(answer.reason)
+    predicted = answer.rungs[0]
+    assert predicted.agrees is False
+    assert not predicted.reportable
+    assert "0.020" in str(predicted.reason)
+    assert headline(answer).startswith("The losses of models fall as")
 
 
 def test_without_beta_only_a_measured_slope_is_left() -> None:
@@ -305,10 +311,10 @@ def test_curves_may_be_the_directory_of_a_validation(saved: Path, tmp_path: Path
     better = curves_of(0.9 * raw_law(0.15, 0.3, TOKENS), TOKENS)
     write_curves(trained / "curves-llama-T32.csv", better)
     learners = read_learners(trained)
-    assert [learner.name.split()[0] for learner in learners] == ["gpt2", "llama"]
+    assert [learner.name.split("(")[1].split(",")[0] for learner in learners] == ["gpt2", "llama"]
     chosen = best_learner(learners)
     assert chosen is not None
-    assert chosen.name.startswith("llama")
+    assert "llama" in chosen.name
     shown = CliRunner().invoke(main, ["predict", str(saved), "--curves", str(trained)])
     assert shown.exit_code == 0, shown.output
     assert "trained on this text" in shown.output

@@ -432,10 +432,10 @@ def test_too_few_sizes_are_refused_and_unbounded_ends_are_none():
     assert "different numbers of parameters" in model_size_law(n[one], d[one], y[one])
     with pytest.raises(InputError, match="positive"):
         model_size_law(-n, d, y)
-    # Two decades of noise leave the exponent of the tokens without an upper end.
+    # Losses that scatter by 40 % do not bound the exponent of the model size.
     rng = np.random.default_rng(1)
     noisy = y * np.exp(0.4 * rng.standard_normal(len(y)))
-    assert None in model_size_law(n, d, noisy).b_ends
+    assert None in model_size_law(n, d, noisy).a_ends
 
 
 def test_the_column_of_parameters(tmp_path: Path):

@@ -324,6 +324,9 @@ class StopAfter:
         if self.left == 0:
             raise KeyboardInterrupt
 
+    def skip(self, amount):
+        self.advance(amount)
+
     def show_value(self, text):
         pass
 

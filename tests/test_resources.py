@@ -7,6 +7,7 @@ import hashlib
 import io
 import math
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from ngramstat.errors import InputError, NgramstatError
 from ngramstat.runtime import progress, resources
@@ -264,6 +266,87 @@ def test_without_a_terminal_there_is_a_line_every_ten_seconds(
     assert lines[0] == "Count: 1 M of 4 MB (25%), 0:10 elapsed, 0:30 left"
     assert lines[-1] == "Count: 4 M of 4 MB (100%), 0:40 elapsed"
     assert len(lines) == 5
+
+
+def lefts(text: str) -> list[tuple[float, float]]:
+    """Seconds elapsed and seconds left of every line that states both."""
+    found = re.findall(r"(\d+):(\d\d) elapsed, (\d+):(\d\d) left", text)
+    return [(60.0 * int(a) + int(b), 60.0 * int(c) + int(d)) for a, b, c, d in found]
+
+
+def worst(text: str, total: float, since: float) -> float:
+    """Largest factor by which a stated time left is wrong after `since` seconds."""
+    stated = [(at, left) for at, left in lefts(text) if since <= at <= total - 20]
+    assert stated
+    return max(max(left / (total - at), (total - at) / left) for at, left in stated)
+
+
+_RNG = np.random.default_rng(0)
+_UNEQUAL = _RNG.uniform(0.6, 1.4, 60)
+
+
+@pytest.mark.parametrize(
+    ("preparation", "work", "seconds"),
+    [
+        (0.0, np.ones(400), np.ones(400)),
+        # Parts of very different sizes, which the work states, at a speed that varies.
+        (0.0, 2.0 ** (np.arange(60) % 7), 2.0 ** (np.arange(60) % 7) * _UNEQUAL),
+        # Parts of unknown unequal cost.
+        (0.0, np.ones(200), 5 * _RNG.uniform(0.2, 1.8, 200)),
+        # A preparation of a third of the time before the first unit.
+        (200.0, np.ones(400), np.ones(400)),
+        # The speed falls to a half.
+        (0.0, np.ones(400), np.where(np.arange(400) < 20, 2.0, 1.0)),
+    ],
+    ids=["equal", "sizes", "unequal", "preparation", "slow start"],
+)
+def test_the_time_left_is_right_within_a_factor_of_one_and_a_half(
+    preparation: float,
+    work: NDArray[np.float64],
+    seconds: NDArray[np.float64],
+    clock: _Clock,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    total = preparation + float(seconds.sum())
+    done = np.cumsum(work) / work.sum()
+    tenth = preparation + float(np.cumsum(seconds)[np.argmax(done >= 0.1)])
+    with Progress(float(work.sum()), "Count") as bar:
+        clock.now += preparation
+        for amount, took in zip(work, seconds, strict=True):
+            clock.now += took
+            bar.advance(amount)
+    assert worst(capsys.readouterr().err, total, tenth) < 1.5
+
+
+def test_what_an_earlier_call_has_done_takes_no_time(
+    clock: _Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Progress(1000, "Count") as bar:
+        bar.skip(700)
+        for k in range(200):
+            clock.now += 1
+            bar.advance(1)
+            if k == 100:
+                bar.skip(100)
+    lines = capsys.readouterr().err
+    assert "Count: 710 of 1,000 it (71%), 0:10 elapsed, 4:50 left" in lines
+    # After 150 seconds and both skips, 50 remain.
+    assert "0:50 left" in lines.splitlines()[14]
+
+
+def test_the_bar_shows_the_same_time_left(clock: _Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    pace = progress.Pace()
+    for k in range(1000):
+        # Ten times as fast from the hundredth unit on.
+        pace.note(float(k), float(k) if k < 100 else 100 + (k - 100) / 10)
+    assert pace.rate() == pytest.approx(10)
+    assert pace.seconds_left(1999) == pytest.approx(100)
+    assert len(pace._points) <= pace._MAX_POINTS
+    bar = progress._make_bar(1999, "Count", "it", pace)
+    bar.n = 999
+    text = bar.format_meter(**bar.format_dict)
+    bar.close()
+    assert "01:40" in text
 
 
 def test_short_or_silenced_work_shows_nothing(

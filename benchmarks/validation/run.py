@@ -1,10 +1,14 @@
 """Trained transformers against the prediction, on a synthetic hierarchy and on real text.
 
-    python benchmarks/validation/run.py CORPUS --work DIR [--rhm-budget 8m] [--text-budget 40m]
+    python benchmarks/validation/run.py CORPUS --work DIR [--rhm-budget 8m] [--text-budget 2h]
+    python benchmarks/validation/run.py CORPUS --work DIR --gpu [--text-budget 10m]
 
-Both are calls of `ngramstat validate`, which are printed and resume where an earlier call ended.
-The results are copied next to this file, into one folder each: validation.json, runs.csv, the
-curves, summary.txt and the figures. --full trains at the sizes of the paper and needs a GPU.
+All are calls of `ngramstat validate`, which are printed and resume where an earlier call ended. The
+text is trained on by the protocol of Cagnetta et al.: CORPUS is TinyStories, of which the first
+form needs 2.2 M tokens. With --gpu the models have the size of the paper's and CORPUS is Wikipedia,
+of which as many sizes are trained as fit the budget, the smallest first. The results are copied
+next to this file, into one folder each: validation.json, runs.csv, the curves, summary.txt and the
+figures; `against_paper.py` then compares those of the text with the paper's.
 """
 
 from __future__ import annotations
@@ -19,12 +23,15 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-COPIED = ("validation.json", "runs.csv", "summary.txt", "*.png", "curves-*.csv")
+COPIED = ("validation.json", "runs.csv", "summary.txt", "losses.png", "slopes.png", "curves-*.csv")
 # Rules for which the loss of the last token has five plateaus below a million tokens.
 RHM = ("--v", "8", "--m", "2", "--s", "2", "--levels", "5", "--tokens", "3.2e6")
 RHM_SIZES = "640,1280,2560,5120,10240,20480,40960,81920,163840,327680,655360,1310720"
-TEXT_SIZES = "1e5,2e5,4e5,8e5,1.6e6,3.2e6"
-FULL_SIZES = "1e5,2e5,4e5,8e5,1.6e6,3.2e6,6.4e6,1.28e7,2.56e7,5.12e7"
+# The paper's own sizes, from 2^18 on, and two below.
+TEXT_SIZES = ",".join(str(1 << k) for k in range(16, 22))
+GPU_SIZES = ",".join(str(1 << k) for k in range(20, 27))
+# What is left must hold 2^21 tokens of a corpus of 2.24 M.
+TEXT_HELD_OUT = ("--held-out", "100000", "--tuning", "16000")
 
 
 def call(*arguments: object) -> None:
@@ -50,8 +57,44 @@ def copy_results(run: Path, name: str) -> None:
     for section, key in (("corpus", "path"), ("settings", "measured")):
         if result[section][key] is not None:
             result[section][key] = Path(result[section][key]).name
-    text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(result, ensure_ascii=False) + "\n"
     (target / "validation.json").write_text(text, encoding="utf-8")
+
+
+def validate_hierarchy(work: Path, budget: str) -> None:
+    """The hierarchy world, made first if it is not there."""
+    world, run = work / "rhm", work / "rhm-validation"
+    if not (world / "corpus.json").exists():
+        call("synthesize", "rhm", *RHM, "-o", world)
+    call(
+        "validate", world, "-o", run, "--targets", "last", "--sizes", RHM_SIZES,
+        "--trials", 3, "--budget", budget, "--held-out", "131072",
+    )  # fmt: skip
+    copy_results(run, "rhm")
+
+
+def validate_text(
+    corpus: Path, work: Path, measured: Path | None, budget: str, *, gpu: bool
+) -> None:
+    """The paper's protocol on a text, with small models or with those of the paper's size."""
+    name = "text-gpu" if gpu else "text"
+    run = work / f"{name}-validation"
+    given = [] if measured is None else ["--measured", measured]
+    if gpu:
+        options = [
+            "--models", "gpt2", "--size", "85M", "--contexts", "128,512", "--sizes", GPU_SIZES,
+            "--device", "cuda", "--trials", 1,
+        ]  # fmt: skip
+    else:
+        options = [
+            "--models", "gpt2-rotary,gpt2", "--size", "3M", "--contexts", "128", "--sizes",
+            TEXT_SIZES, "--trials", 6, *TEXT_HELD_OUT,
+        ]  # fmt: skip
+    call(
+        "validate", corpus, "-o", run, "--protocol", "paper", "--no-capacity", *given, *options,
+        "--budget", budget,
+    )  # fmt: skip
+    copy_results(run, name)
 
 
 def main() -> None:
@@ -60,35 +103,17 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--measured", type=Path, help="a finished `measure` of the corpus")
     parser.add_argument("--rhm-budget", default="8m")
-    parser.add_argument("--text-budget", default="40m")
-    parser.add_argument("--full", action="store_true", help="the sizes of the paper; needs a GPU")
+    parser.add_argument("--text-budget", default="2h")
+    parser.add_argument("--gpu", action="store_true", help="models of the paper's size, on a GPU")
+    parser.add_argument("--only", choices=["rhm", "text"], help="one of the two")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-
-    world, run = options.work / "rhm", options.work / "rhm-validation"
-    if not (world / "corpus.json").exists():
-        call("synthesize", "rhm", *RHM, "-o", world)
-    call(
-        "validate", world, "-o", run, "--targets", "last", "--sizes", RHM_SIZES,
-        "--trials", 3, "--budget", options.rhm_budget, "--held-out", "131072",
-    )  # fmt: skip
-    copy_results(run, "rhm")
-
-    run = options.work / "text-validation"
-    measured = [] if options.measured is None else ["--measured", options.measured]
-    if options.full:
-        call(
-            "validate", options.corpus, "-o", run, *measured, "--sizes", FULL_SIZES,
-            "--models", "gpt2,llama", "--size", "30M", "--contexts", "32,64,128,256",
-            "--trials", 6, "--seeds", 2, "--budget", options.text_budget,
-        )  # fmt: skip
-        copy_results(run, "text-gpu")
-        return
-    call(
-        "validate", options.corpus, "-o", run, *measured, "--sizes", TEXT_SIZES,
-        "--trials", 1, "--budget", options.text_budget,
-    )  # fmt: skip
-    copy_results(run, "text")
+    if not options.gpu and options.only != "text":
+        validate_hierarchy(options.work, options.rhm_budget)
+    if options.only != "rhm":
+        validate_text(
+            options.corpus, options.work, options.measured, options.text_budget, gpu=options.gpu
+        )
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from ngramstat.covariance.options import CorrelationOptions, check_protocol, def
 from ngramstat.entropy.options import EntropyOptions
 from ngramstat.errors import InputError
 from ngramstat.kernels import MAX_ORDER, build_info, simd_level
+from ngramstat.lm.budget import expected_seconds
 from ngramstat.prediction.conclusion import concluded, next_steps
 from ngramstat.prediction.curve_files import read_curves
 from ngramstat.prediction.learner_curves import read_learners, read_reader
@@ -414,10 +415,22 @@ def _concluded(
         learners=learners,
         reader=of_reader,
         next_steps=next_steps(
-            run.corpus.get("path"), directory, trained=bool(learners), read=of_reader is not None
+            run.corpus.get("path"),
+            directory,
+            trained=bool(learners),
+            read=of_reader is not None,
+            training_seconds=_training_seconds(run.corpus),
         ),
         **options,
     )
+
+
+def _training_seconds(corpus: Mapping[str, Any]) -> float | None:
+    """About how long useful trainings on a corpus take here."""
+    tokens, vocab_size = corpus.get("tokens"), corpus.get("vocab_size")
+    if not (isinstance(tokens, int) and isinstance(vocab_size, int)):
+        return None
+    return expected_seconds(tokens, vocab_size)
 
 
 def theories(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ngramstat.cli.figures import figures_can_be_drawn, hint_at_figures, save_figure
 from ngramstat.cli.options import (
     EXIT_INPUT,
+    Count,
     Duration,
     Globals,
     Group,
@@ -34,6 +37,7 @@ from ngramstat.cli.options import (
 from ngramstat.cli.validate import validate
 from ngramstat.cli.worlds import synthesize
 from ngramstat.errors import InputError
+from ngramstat.runtime.numbers import count_text
 from ngramstat.version import __version__
 
 __all__ = ["main"]
@@ -74,7 +78,7 @@ _pair_options = compose(
     ),
     click.option(
         "--vocab-top",
-        type=click.IntRange(1),
+        type=Count(),
         help="Restrict C(t) to this many of the most frequent vocabulary items.  [default: all]",
     ),
     click.option(
@@ -191,7 +195,7 @@ def _write(obj: dict[str, Any], output: str | None) -> None:
 @click.option("-o", "--output", required=True, type=click.Path(), help="Corpus directory to write.")
 @click.option(
     "--vocab-size",
-    type=int,
+    type=Count(),
     default=8192,
     show_default=True,
     help="Vocabulary size of the BPE to train.",
@@ -264,8 +268,8 @@ def tokenize(
         click.echo(json.dumps({**corpus.info(), "tokenization": corpus.tokenization}, indent=2))
     else:
         click.echo(
-            f"{output}: {corpus.n_tokens:,} tokens, {corpus.n_documents:,} documents, "
-            f"vocabulary {corpus.vocab_size:,}, {corpus.dtype.name}"
+            f"{output}: {count_text(corpus.n_tokens)} tokens, {count_text(corpus.n_documents)} "
+            f"documents, vocabulary {count_text(corpus.vocab_size)}, {corpus.dtype.name}"
         )
 
 
@@ -383,6 +387,7 @@ def measure(
     **options: Any,
 ) -> None:
     """Measure C(t), H(n) and the exponents, and predict alpha. Resumes after an interruption."""
+    from ngramstat.api import RUN_FILE
     from ngramstat.api import measure as run_all
     from ngramstat.corpus import Corpus
 
@@ -391,7 +396,10 @@ def measure(
         from ngramstat.lm.run import require_torch
 
         require_torch()  # refused now, not after the measurement
-    result = run_all(corpus, output=output, **common.of_run(), **options)
+    # `measure CORPUS -o RUN --train 40m` continues a run, with whatever options it was measured.
+    continues = training_seconds is not None and _all_by_default(options)
+    if not (continues and (Path(output) / RUN_FILE).exists()):
+        result = run_all(corpus, output=output, **common.of_run(), **options)
     if training_seconds is not None:
         from ngramstat.validation import measure_trained
 
@@ -440,6 +448,13 @@ def plan(
         click.echo(plan_table(needs))
     if needs["problems"]:
         fail("; ".join(needs["problems"]), EXIT_INPUT)
+
+
+def _all_by_default(options: Mapping[str, Any]) -> bool:
+    """Whether none of these options of the current command was given."""
+    context = click.get_current_context()
+    default = (ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP, None)
+    return all(context.get_parameter_source(name) in default for name in options)
 
 
 def _finish(result: Any, output: str, as_json: bool, full: bool) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from ngramstat.errors import InputError, NgramstatError
+from ngramstat.runtime.numbers import parse_count
 
 __all__ = [
     "Count",
@@ -235,7 +236,7 @@ class Window(click.ParamType):  # type: ignore[type-arg]
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]
-    """Positive numbers, comma-separated, such as ``1e9,1e12``."""
+    """Numbers of tokens, comma-separated, such as ``1e9,1e12`` or ``1G,1T``."""
 
     name = "numbers"
 
@@ -244,16 +245,16 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]
         if isinstance(value, tuple):
             return value
         try:
-            numbers = tuple(float(part) for part in str(value).split(",") if part.strip())
+            numbers = tuple(parse_count(part) for part in str(value).split(",") if part.strip())
         except ValueError:
             numbers = ()
         if not numbers:
-            self.fail(f"{value!r} is not a list of numbers such as 1e9,1e12", param, ctx)
+            self.fail(f"{value!r} is not a list of numbers such as 1e9,1e12 or 1G", param, ctx)
         return numbers
 
 
 class MeasuredLoss(click.ParamType):  # type: ignore[type-arg]
-    """``TOKENS:LOSS``, the loss in nats per token, such as ``1e9:3.2``."""
+    """``TOKENS:LOSS``, the loss in nats per token, such as ``1e9:3.2`` or ``1G:3.2``."""
 
     name = "tokens:loss"
 
@@ -262,10 +263,10 @@ class MeasuredLoss(click.ParamType):  # type: ignore[type-arg]
         if isinstance(value, tuple):
             return value
         try:
-            tokens, loss = (float(part) for part in str(value).split(":"))
+            tokens, loss = str(value).split(":")
+            return parse_count(tokens), float(loss)
         except ValueError:
-            self.fail(f"{value!r} is not TOKENS:LOSS such as 1e9:3.2", param, ctx)
-        return tokens, loss
+            self.fail(f"{value!r} is not TOKENS:LOSS such as 1e9:3.2 or 1G:3.2", param, ctx)
 
 
 class HeldOut(click.ParamType):  # type: ignore[type-arg]
@@ -282,21 +283,17 @@ class HeldOut(click.ParamType):  # type: ignore[type-arg]
 
 
 class Count(click.ParamType):  # type: ignore[type-arg]
-    """A whole number, also as ``1e7``, ``10M`` or ``1_000_000``."""
+    """A whole number, also as ``1e7``, ``10M``, ``2^20`` or ``1_000_000``."""
 
     name = "count"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         """int."""
-        text = str(value).strip().replace("_", "").replace(",", "")
-        scale = {"k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12}.get(
-            text[-1:].lower(), 1
-        )
         try:
-            number = float(text[:-1] if scale > 1 else text) * scale
+            number = parse_count(str(value))
             whole = round(number)
         except (ValueError, OverflowError):
-            self.fail(f"{value!r} is not a count such as 1000000, 1e6 or 1M", param, ctx)
+            self.fail(f"{value!r} is not a count such as 1000000, 1e6, 1M or 2^20", param, ctx)
         if whole != number or not 1 <= whole <= 1 << 62:
             self.fail(f"{value!r}: must be a whole number from 1 to 2^62", param, ctx)
         return whole
@@ -366,11 +363,7 @@ _store_options = compose(
     click.argument("corpus", type=click.Path()),
     click.option("--format", default="auto", show_default=True, help="Format of the token store."),
     click.option("--dtype", help="uint16 or uint32, if the file does not say."),
-    click.option(
-        "--vocab-size",
-        type=click.IntRange(min=1),
-        help="Vocabulary size V, if the file does not say.",
-    ),
+    click.option("--vocab-size", type=Count(), help="Vocabulary size V, if the file does not say."),
     click.option(
         "--separator", type=click.IntRange(min=0), help="Id of the token between documents."
     ),

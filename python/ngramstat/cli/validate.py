@@ -34,7 +34,7 @@ __all__ = ["validate"]
 )
 @click.option(
     "--size",
-    type=click.Choice(["0.1M", "0.3M", "1M", "3M", "10M", "30M", "100M"]),
+    type=click.Choice(["0.1M", "0.3M", "1M", "3M", "10M", "30M", "85M", "100M"]),
     default="0.1M",
     show_default=True,
     help="Number of parameters without embeddings.",
@@ -84,8 +84,8 @@ __all__ = ["validate"]
     type=click.Choice(["default", "paper"]),
     default="default",
     show_default=True,
-    help="How to train; paper: as Cagnetta et al. (windows in order, no weight decay, small "
-    "batches, 4 epochs).",
+    help="How to train and to fit; paper: as Cagnetta et al. (windows in order, no weight decay, "
+    "small batches, 4 epochs; lags 1..192, raw slopes).",
 )
 @click.option(
     "--held-out",
@@ -151,9 +151,12 @@ def validate(
     with atomic_write(written[2]) as file:
         file.write(text.encode())
     if figures_can_be_drawn():
+        from ngramstat.report.trained_slopes import plot_slopes
         from ngramstat.report.validation import plot_validation, plot_validation_collapse
 
         written.append(save_figure(plot_validation(result), directory / "losses.png"))
+        if result.slopes:
+            written.append(save_figure(plot_slopes(result), directory / "slopes.png"))
         for k, figure in enumerate(plot_validation_collapse(result), start=1):
             written.append(save_figure(figure, directory / f"collapse-{k}.png"))
     click.echo(json.dumps(result.to_dict(), indent=2, allow_nan=False) if as_json else text)

@@ -23,6 +23,7 @@ from ngramstat.cli.options import (
     json_option,
 )
 from ngramstat.errors import InputError
+from ngramstat.runtime.numbers import count_text
 
 __all__ = ["synthesize"]
 
@@ -112,8 +113,9 @@ def _world_command(
                 click.echo(json.dumps(known, indent=2))
                 return
             click.echo(
-                f"{output}: {corpus.n_tokens:,} tokens, {corpus.n_documents:,} documents, "
-                f"vocabulary {corpus.vocab_size:,}; exact curves in {TRUTH_FILE}"
+                f"{output}: {count_text(corpus.n_tokens)} tokens, "
+                f"{count_text(corpus.n_documents)} documents, "
+                f"vocabulary {count_text(corpus.vocab_size)}; exact curves in {TRUTH_FILE}"
             )
             for name, exponent in known["exponents"].items():
                 value, low, high = (exponent[key] for key in ("value", "low", "high"))
@@ -187,7 +189,9 @@ def _potts(beta: float | None, theta: float | None, **options: Any) -> Any:
         required=True,
         help="Exponent of the run lengths: beta = mu, gamma = 1 + mu.",
     ),
-    click.option("--vocab-size", type=int, default=4, show_default=True, help="Vocabulary size V."),
+    click.option(
+        "--vocab-size", type=Count(), default=4, show_default=True, help="Vocabulary size V."
+    ),
     document_length=True,
 )
 def _runs(**options: Any) -> Any:
@@ -286,7 +290,7 @@ def _graph(**options: Any) -> Any:
 
 @_world_command(
     "tables",
-    click.option("--vocab-size", type=int, default=64, show_default=True,
+    click.option("--vocab-size", type=Count(), default=64, show_default=True,
                  help="Vocabulary size V."),
     click.option("--table-share", type=float, default=0.01, show_default=True,
                  help="Fraction of the documents that are tables."),
@@ -307,7 +311,7 @@ def _tables(**options: Any) -> Any:
 
 @_world_command(
     "independent",
-    click.option("--vocab-size", type=int, default=8192, show_default=True,
+    click.option("--vocab-size", type=Count(), default=8192, show_default=True,
                  help="Vocabulary size V."),
     click.option("--exponent", type=float, default=1.0, show_default=True,
                  help="Exponent of Zipf's law."),

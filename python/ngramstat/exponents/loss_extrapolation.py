@@ -161,14 +161,7 @@ def extrapolated_losses(
         For arrays of different lengths, too few losses, tokens that do not ascend, or numbers that
         are not positive.
     """
-    p, y = np.asarray(tokens, dtype=np.float64), np.asarray(losses, dtype=np.float64)
-    goal = np.atleast_1d(np.asarray(targets, dtype=np.float64))
-    needed = 2 if slope is None and expected is None else 1
-    if p.ndim != 1 or p.shape != y.shape or len(p) < needed:
-        words = "two or more losses" if needed == 2 else "one or more losses"
-        raise InputError(f"needs {words}, one per size; got {p.shape} and {y.shape}")
-    if np.any(np.diff(p) <= 0) or any(np.any(~(a > 0)) for a in (p, y, goal)):
-        raise InputError("tokens must ascend, and tokens and losses be positive")
+    p, y, goal = _checked(tokens, losses, targets, 2 if slope is None and expected is None else 1)
     u, v = np.log(p / p[-1]), np.log(goal / p[-1])
     if expected is None:
         expected = Expected(np.zeros((1, len(u))), np.zeros((1, len(v))), np.zeros(1), math.inf)
@@ -200,6 +193,19 @@ def extrapolated_losses(
         drift=float(of_grid @ drifts),
         scatter=float(np.sqrt(of_grid @ noises**2)),
     )
+
+
+def _checked(
+    tokens: ArrayLike, losses: ArrayLike, targets: ArrayLike, needed: int
+) -> tuple[Floats, Floats, Floats]:
+    p, y = np.asarray(tokens, dtype=np.float64), np.asarray(losses, dtype=np.float64)
+    goal = np.atleast_1d(np.asarray(targets, dtype=np.float64))
+    if p.ndim != 1 or p.shape != y.shape or len(p) < needed:
+        words = "two or more losses" if needed == 2 else "one or more losses"
+        raise InputError(f"needs {words}, one per size; got {p.shape} and {y.shape}")
+    if np.any(np.diff(p) <= 0) or any(np.any(~(a > 0)) for a in (p, y, goal)):
+        raise InputError("tokens must ascend, and tokens and losses be positive")
+    return p, y, goal
 
 
 def sampled_wander(

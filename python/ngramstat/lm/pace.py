@@ -12,6 +12,7 @@ from ngramstat.errors import InputError
 from ngramstat.lm.run import Run
 from ngramstat.lm.shape import shape_of
 from ngramstat.runtime.files import read_json, write_json
+from ngramstat.runtime.resources import resolve_threads
 
 __all__ = ["Paces", "guessed_seconds_per_token", "run_seconds"]
 
@@ -19,11 +20,14 @@ __all__ = ["Paces", "guessed_seconds_per_token", "run_seconds"]
 _MARGIN = 1.15
 # A forward pass takes about a third of a training step; 24 evaluations make 8 passes.
 _PASSES = 8
-# Side of the square matrices whose product is timed, and how often.
-_SIDE, _REPEATS = 512, 5
+# Side of the square matrices whose product is timed, products in a row, and how often. NumPy
+# multiplies matrices this small in one thread.
+_SIDE, _PRODUCTS, _REPEATS = 64, 64, 20
 # Speed of a training relative to that product, in float32 and with instructions for bfloat16:
 # measured with models of 0.3 M to 3 M parameters on an Intel Xeon with AMX.
 _EFFICIENCY, _EFFICIENCY_BFLOAT16 = 0.5, 0.9
+# Softmax, loss and their gradient take the time of this many operations for each logit.
+_PER_LOGIT = 600
 _BFLOAT16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 
 
@@ -85,19 +89,21 @@ def guessed_seconds_per_token(size: str, vocab_size: int, context: int) -> float
     """Seconds per token of a training step, from the speed of a product of matrices in NumPy.
 
     Takes a few hundredths of a second and does not need torch; right within a factor of about two.
+    The product's own CPU time counts, so that work beside it does not.
     """
     matrix = np.ones((_SIDE, _SIDE), np.float32)
     best = math.inf
     for _ in range(_REPEATS):
-        started = time.perf_counter()
-        matrix @ matrix
-        best = min(best, time.perf_counter() - started)
-    rate = 2 * _SIDE**3 / max(best, 1e-9)
+        started = time.thread_time()
+        for _ in range(_PRODUCTS):
+            matrix @ matrix
+        best = min(best, time.thread_time() - started)
+    rate = resolve_threads(None) * _PRODUCTS * 2 * _SIDE**3 / max(best, 1e-9)
     efficiency = _EFFICIENCY_BFLOAT16 if _multiplies_bfloat16() else _EFFICIENCY
     shape = shape_of(size, vocab_size, context)
     # Multiplications and additions of a forward and a backward pass.
     products = 12 * shape.layers * shape.width**2 + shape.layers * shape.width * context
-    operations = 6 * (products + vocab_size * shape.width)
+    operations = 6 * (products + vocab_size * shape.width) + _PER_LOGIT * vocab_size
     return operations / (rate * efficiency)
 
 

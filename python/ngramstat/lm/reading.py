@@ -314,7 +314,7 @@ class _Reading:
                     part = self._read(rows, progress)
                     self.cache.save(_KIND, _VERSION, key, part)
                 else:
-                    progress.advance(int(plan.lengths[rows].sum()))
+                    progress.skip(int(plan.lengths[rows].sum()))
                 sums[part.blocks] += part.sums
                 counts[part.blocks] += part.counts
         return sums, counts

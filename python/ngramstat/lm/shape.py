@@ -16,6 +16,8 @@ SIZES: dict[str, tuple[int, int, int]] = {
     "3M": (4, 4, 256),
     "10M": (6, 6, 384),
     "30M": (10, 8, 512),
+    # GPT-2 small, as in Cagnetta et al.: 98 M parameters with embeddings of 8,192 items.
+    "85M": (12, 12, 768),
     "100M": (14, 12, 768),
 }
 

@@ -163,7 +163,7 @@ def train(
         Used by this run only: run.json, log.csv, checkpoint.pt during training, losses.npz and
         weights.npz at the end.
     device : str
-    progress : object with ``advance(tokens)`` and ``show_value(text)``, optional
+    progress : object with ``advance(tokens)``, ``skip(tokens)`` and ``show_value(text)``, optional
 
     Returns
     -------
@@ -342,7 +342,7 @@ class _Trainer:
         saved = time.monotonic()
         per_step = self.run.settings.batch * self.run.context
         if progress is not None:
-            progress.advance(state.step * per_step)
+            progress.skip(state.step * per_step)
         since, total, counted = time.monotonic(), torch.zeros((), device=self.device), 0
         while not state.ended:
             rate = self._set_rate(state.step)

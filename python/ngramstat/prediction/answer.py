@@ -99,7 +99,7 @@ def answer_of(
         _limits(limits),
     ]
     usable = [rung for rung in found if rung.rung in RUNGS and _is_finite(rung)]
-    best = usable[0] if usable else _shown_alone(counted)
+    best = _as_shown(usable[0]) if usable else _as_shown(counted, predictable=False)
     return Answer(
         **{f.name: getattr(best, f.name) for f in fields(Answer) if hasattr(best, f.name)},
         because=tuple(_because(best, beta, counted)),
@@ -115,7 +115,11 @@ def _trained(curves: LearnerCurves, beta: Exponent) -> Rung:
     """gamma of the largest training set, checked on the slope that the losses show."""
     tokens, gamma = gamma_at_largest(curves.table, level=beta.level)
     shown = _shown(*losses_of_all_contexts(curves.table), beta.level)
-    return _checked(_ratio("curves", curves.name, gamma, beta, tokens), shown)
+    rung = _ratio("curves", curves.name, gamma, beta, tokens)
+    sizes = [o.value for o in gamma.alternatives_of(AlternativeKind.AT_SIZE) if o.value is not None]
+    if len(sizes) > 1:
+        rung = replace(rung, gamma_by_size=(sizes[0], sizes[-1]))
+    return _checked(rung, shown)
 
 
 def _of_reader(reader: LearnerCurves, beta: Exponent) -> Rung:
@@ -194,24 +198,28 @@ def _bounds(entropies: EntropyResult, beta: Exponent) -> Rung:
     )
 
 
-def _shown_alone(counted: Rung) -> Rung:
-    """Without a usable beta the theory says nothing: only the measured slope is left."""
-    return Rung(
-        rung="counts",
-        learner=counted.learner,
-        alpha=counted.shown,
-        low=counted.shown_low,
-        high=counted.shown_high,
-        level=counted.level,
-        tokens=counted.tokens,
+def _as_shown(rung: Rung, *, predictable: bool = True) -> Rung:
+    """The rung, or where its learner contradicts it, what the learner's losses show.
+
+    Models that were trained on the text and whose losses fall otherwise than predicted are the
+    better evidence of how losses fall. Without a usable beta (`predictable`) the slope of the
+    counted learner is all that is left.
+    """
+    if predictable and rung.agrees is not False:
+        return rung
+    return replace(
+        rung,
+        rung=rung.rung if predictable else "counts",
+        alpha=rung.shown,
+        low=rung.shown_low,
+        high=rung.shown_high,
+        window=None,
+        lags=None,
         protocol="measured",
-        reportable=counted.shown_reportable,
-        reason=None if counted.shown_reportable else "its losses do not fall as one power law",
-        shown=counted.shown,
-        shown_low=counted.shown_low,
-        shown_high=counted.shown_high,
-        shown_tokens=counted.shown_tokens,
-        shown_reportable=counted.shown_reportable,
+        reportable=rung.shown_reportable,
+        reason=None
+        if rung.shown_reportable
+        else "the losses do not show one power law over a decade of training tokens",
     )
 
 
@@ -348,25 +356,42 @@ def _is_finite(rung: Rung) -> bool:
 
 def _because(best: Rung, beta: Exponent, counted: Rung) -> list[str]:
     """What the answer rests on, and what weakens it."""
+    if best.protocol == "measured":
+        return [_why_measured(best, beta)]
     sentences = [_basis(best, beta)]
     if best.agrees is not None:
         sentences.append(_agreement(best))
-    if not best.reportable and best.protocol != "measured" and best.agrees is not False:
-        sentences.append(f"Not certain: {best.reason}.")
-    if best.rung == "counts" and best.protocol == "bounds" and counted.agrees is False:
+    if not best.reportable and best.agrees is not False:
+        sentences.append(f"Uncertain beyond its interval, as a check failed: {best.reason}.")
+    if best.rung == "counts" and counted.agrees is False:
         sentences.append(
             f"The n-gram learner that counts the text is no guide: {_predicted_and_shown(counted)}."
         )
     return sentences
 
 
-def _basis(best: Rung, beta: Exponent) -> str:
-    if best.protocol == "measured":
+def _why_measured(best: Rung, beta: Exponent) -> str:
+    if best.rung == "counts":
         return (
-            f"beta cannot be used here ({beta.reason or 'its interval reaches zero'}), so that "
-            "alpha cannot be predicted: this is how the losses of an n-gram learner fall with "
-            "the tokens it counts."
+            "correlations between tokens show no usable decay (beta: "
+            f"{beta.reason or 'its interval reaches zero'}), so that nothing can be predicted. "
+            "What is given is how the losses of an n-gram learner fall with the tokens it counts; "
+            "a language model may differ."
         )
+    sentence = (
+        "This is measured. Predicted would be gamma / (2 beta) of the same models, which differs "
+        "(see the table): the theory does not describe this learner at these sizes"
+    )
+    by_size = best.gamma_by_size
+    if by_size is not None and by_size[1] > by_size[0]:
+        sentence += (
+            f", as its gamma still grows with the training tokens, from {by_size[0]:.2f} to "
+            f"{by_size[1]:.2f}"
+        )
+    return f"{sentence}."
+
+
+def _basis(best: Rung, beta: Exponent) -> str:
     betas = beta_range(beta)
     assert betas is not None
     assert best.window is not None
@@ -393,10 +418,7 @@ def _basis(best: Rung, beta: Exponent) -> str:
 
 
 def _agreement(best: Rung) -> str:
-    numbers = _predicted_and_shown(best)
-    if best.agrees:
-        return f"Prediction and measured losses agree: {numbers}."
-    return f"The theory does not describe this learner: {numbers}. Trust the measured slope."
+    return f"Prediction and measured losses agree: {_predicted_and_shown(best)}."
 
 
 def _predicted_and_shown(rung: Rung) -> str:

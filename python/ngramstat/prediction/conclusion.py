@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,9 @@ from ngramstat.prediction.predict import predict
 from ngramstat.results import RunResult
 
 __all__ = ["concluded", "next_steps"]
+
+# What `measure --train` is suggested with: without torch there is no estimate.
+_DEFAULT_MINUTES, _MOST_MINUTES = 40, 120
 
 
 def concluded(
@@ -101,7 +105,12 @@ def concluded(
 
 
 def next_steps(
-    corpus: str | None, directory: Path | None, *, trained: bool, read: bool
+    corpus: str | None,
+    directory: Path | None,
+    *,
+    trained: bool,
+    read: bool,
+    training_seconds: float | None = None,
 ) -> tuple[str, ...]:
     """Commands that would take the answer a rung higher, with what each gives.
 
@@ -113,17 +122,23 @@ def next_steps(
         Where the run lies.
     trained, read : bool
         Whether there are losses of trained models, or of a pretrained one.
+    training_seconds : float, optional
+        About how long a useful training takes here; None where torch is missing.
     """
     place = shlex.quote(corpus or "CORPUS")
     run = shlex.quote("RUN" if directory is None else str(directory))
     if trained:
         return (
-            f"ngramstat validate {place} -o VALIDATION --sizes 4e6,8e6,16e6 (models trained on "
-            "more tokens: gamma and alpha still change with the size)",
+            f"ngramstat validate {place} -o VALIDATION --protocol paper (more models, sizes and "
+            "contexts trained on this text)",
         )
+    minutes, how_long = _DEFAULT_MINUTES, "needs the extra torch"
+    if training_seconds is not None:
+        minutes = min(max(5 * math.ceil(training_seconds / 300), 5), _MOST_MINUTES)
+        how_long = f"about {training_seconds / 60:.0f} minutes here are enough"
     steps = [
-        f"ngramstat measure {place} -o {run} --train 40m (trains small models on this text for at "
-        "most 40 minutes, and takes gamma from their losses)"
+        f"ngramstat measure {place} -o {run} --train {minutes}m (trains small models on this text "
+        f"and takes gamma from their losses; {how_long})"
     ]
     if not read:
         steps.append(

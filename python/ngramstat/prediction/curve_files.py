@@ -79,11 +79,8 @@ def read_curves(path: str | PathLike[str]) -> CurveTable:
         )
     groups: dict[tuple[int, float], list[tuple[float, float | None]]] = {}
     seeds: dict[tuple[int, float, str], str] = {}
-    best = _best_sizes(rows)
-    for where, values in rows:
+    for where, values in _of_best_sizes(rows):
         context, tokens, loss, error, seed = _checked(where, values)
-        if tokens in best and _parameters(where, values) != best[tokens]:
-            continue
         if seed is not None:
             key = (context, tokens, seed)
             if key in seeds:
@@ -198,11 +195,20 @@ def read_model_sizes(path: str | PathLike[str]) -> tuple[Floats, Floats, Floats]
     return n, d, np.array([means[key] for key in keys], dtype=np.float64)
 
 
-def _best_sizes(rows: list[tuple[str, Mapping[str, Any]]]) -> dict[float, float]:
-    """The model size with the smallest mean loss at every number of tokens; empty without sizes."""
+def _of_best_sizes(
+    rows: list[tuple[str, Mapping[str, Any]]],
+) -> list[tuple[str, Mapping[str, Any]]]:
+    """The rows of the model size with the smallest mean loss at every number of tokens."""
     means = _by_size(rows)
+    if not means:
+        return rows
     # The last entry of a key stands: the smallest loss.
-    return {d: n for n, d in sorted(means, key=lambda key: -means[key])}
+    best = {d: n for n, d in sorted(means, key=lambda key: -means[key])}
+    return [
+        (where, values)
+        for where, values in rows
+        if _parameters(where, values) == best[_number(where, "tokens", values["tokens"])]
+    ]
 
 
 def _by_size(rows: list[tuple[str, Mapping[str, Any]]]) -> dict[tuple[float, float], float]:

@@ -41,6 +41,7 @@ from ngramstat.results import (
     EntropyResult,
     ForecastBacktest,
     ForecastPoint,
+    Rung,
 )
 
 __all__ = ["BACKTEST_FACTORS", "MIN_BACKTEST_SIZES", "Forecast", "forecast"]
@@ -370,12 +371,20 @@ class _Alpha:
     reason: str | None
 
 
+def _rung(answer: Answer, *, trained: bool) -> Rung | None:
+    """The rung of the answer, or that of the counted learner."""
+    for rung in answer.rungs:
+        of_answer = (rung.rung, rung.alpha) == (answer.rung, answer.alpha)
+        if of_answer if trained else rung.rung == "counted":
+            return rung
+    return None
+
+
 def _alpha(answer: Answer | None, *, trained: bool) -> _Alpha:
     """Of the answer; for the losses of the counted learner, of the counted learner."""
     if answer is None:
         return _Alpha(None, 0.0, "no answer for alpha")
-    rungs = [r for r in answer.rungs if trained or r.rung == "counted"]
-    best = answer if trained else next(iter(rungs), None)
+    best = _rung(answer, trained=trained)
     if best is None or best.low is None or best.high is None or best.protocol == "measured":
         whose = "" if trained else " of the counted learner"
         return _Alpha(None, 0.0, f"no alpha{whose} with an interval")
@@ -387,12 +396,9 @@ def _alpha(answer: Answer | None, *, trained: bool) -> _Alpha:
     else:
         value = best.alpha
         error = (best.high - best.low) / (2 * float(ndtri((1 + best.level) / 2)))
-    found = next((r for r in rungs if (r.rung, r.alpha) == (best.rung, best.alpha)), None)
-    reason = None
-    if not best.reportable:
-        said = None if found is None else found.reason
-        reason = f"alpha: {said or 'not certain'}"
-    return _Alpha(value, error, reason) if value > 0 else _Alpha(None, 0.0, "alpha is not positive")
+    if value <= 0:
+        return _Alpha(None, 0.0, "alpha is not positive")
+    return _Alpha(value, error, None if best.reportable else f"alpha: {best.reason}")
 
 
 def _unigram(entropies: EntropyResult) -> float | None:

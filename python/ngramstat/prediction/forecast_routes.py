@@ -44,8 +44,8 @@ _FREE = CurvePrior(
 )
 _ABOUT_CURVES = CurvePrior(
     drift=(0.0, 0.05),
-    wander=(math.log(0.018), 0.2),
-    noise=(math.log(0.008), 0.6),
+    wander=(math.log(0.022), 0.2),
+    noise=(math.log(0.009), 0.6),
     slope=(0.0, 0.03),
 )
 # Local slopes of trained models differ from a predicted raw alpha by about this, beyond its error.

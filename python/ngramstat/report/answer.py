@@ -32,7 +32,8 @@ def answer_block(run: RunResult) -> list[str]:
         lines += wrap(sentence, indent=2)
     for step in answer.next[:1]:
         command, _, purpose = step.partition(" (")
-        lines += wrap(f"To narrow it ({purpose}:" if purpose else "To narrow it:", indent=2)
+        told = f"To narrow it: {purpose.removesuffix(')')}:" if purpose else "To narrow it:"
+        lines += wrap(told, indent=2)
         # Not wrapped, so that it can be copied.
         lines.append(f"    {command}")
     return [*lines, "", *rung_table(answer.rungs)]
@@ -51,25 +52,28 @@ def headline(answer: Answer) -> str:
     law = "loss ~ P^-alpha, P the number of training tokens"
     open_mark, close_mark = ("", "") if answer.reportable else ("(", ")")
     if answer.alpha is None:
-        ends = f"{open_mark}{answer.low:.3f} and {answer.high:.3f}{close_mark}"
+        ends = f"{answer.low:.3f} to {answer.high:.3f}"
+        ends = ends if answer.reportable else f"({ends}, a check failed)"
         return (
-            f"From this text alone, alpha lies between {ends} ({law}; {level}, no value in it is "
+            f"From this text alone, alpha lies in {ends} ({law}; {level}, no value in it is "
             "preferred). Ten times as many training tokens then lower the loss by "
             f"{gain(answer.low)} to {gain(answer.high)}."
         )
-    at = "" if answer.tokens is None else f" near {count(answer.tokens)} training tokens"
     value = f"{answer.alpha:.3f} (between {answer.low:.3f} and {answer.high:.3f}, {level})"
     value = f"{open_mark}{value}{close_mark}"
-    if answer.protocol == "measured":
-        return (
-            f"alpha cannot be predicted for this text; the losses of {answer.learner} fall as "
-            f"P^-alpha with alpha = {value}{at}, P the number of training tokens."
-        )
-    return (
-        f"alpha is {value}{at} ({law}), from {answer.learner}. Ten times as many training tokens "
-        f"then lower the loss by about {gain(answer.alpha)} ({gain(answer.low)} to "
-        f"{gain(answer.high)}), and less than that the more there are."
+    gains = (
+        f"Ten times as many training tokens then lower the loss by about {gain(answer.alpha)} "
+        f"({gain(answer.low)} to {gain(answer.high)}), and less than that the more there are."
     )
+    if answer.protocol == "measured":
+        shown = answer.rungs[0].shown_tokens if answer.rungs else None
+        span = "" if shown is None else f" from {count(shown[0])} to {count(shown[1])} tokens"
+        text = f"the losses of {answer.learner} fall as P^-alpha with alpha = {value}{span}"
+        if answer.rung == "counts":
+            return f"alpha cannot be predicted for this text; {text}, P the number of tokens."
+        return f"{_upper(text)}, P the number of training tokens. {gains}"
+    at = "" if answer.tokens is None else f" near {count(answer.tokens)} training tokens"
+    return f"alpha is {value}{at} ({law}), from {answer.learner}. {gains}"
 
 
 def gain(alpha: float) -> str:

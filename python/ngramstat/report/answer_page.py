@@ -5,43 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from ngramstat.report.answer import gain, rung_rows
+from ngramstat.report.forecast import ROUTES, model_size_lines
 from ngramstat.report.markup import fold, section, table, text_of
-from ngramstat.report.text import count
-from ngramstat.results import Answer, ForecastPoint, Rung
+from ngramstat.report.text import count, marked
+from ngramstat.results import Answer, ForecastBacktest, ForecastPoint, Rung, RunResult
 
 __all__ = ["answer_block", "evidence_section", "forecast_section"]
 
-_EVIDENCE = {
-    "curves": "models trained on this text",
-    "reader": "a pretrained model that reads it",
-    "counts": "counts of the text alone",
-    "counted": "the counting learner itself",
-    "limits": "second opinion: entropies extrapolated to infinite data",
-}
-_ROUTES = {
-    "alpha": "α of the answer, from measured losses on",
-    "curves": "the curves of the text, without any exponent",
-    "fit": "free fit of measured losses",
-}
-# Sentences in the answer itself; the rest is folded below it.
-_REASONS, _STEPS = 3, 2
-_SENTENCE = 320
+# Sentences in the block itself; further ones are folded below it.
+_REASONS, _STEPS = 2, 1
+_LETTERS = {"alpha": "α", "beta": "β", "gamma": "γ", "H_inf": "H∞"}
 
 
 def answer_block(answer: Answer) -> str:
     """The answer in at most ten lines: alpha, what it means, what it rests on, what to do next."""
-    reasons, more_reasons = answer.because[:_REASONS], answer.because[_REASONS:]
-    steps, more_steps = answer.next[:_STEPS], answer.next[_STEPS:]
-    parts = [
-        f'<p class="value">{_value(answer)}</p>',
-        f"<p>{_meaning(answer)}</p>",
-    ]
-    parts += [f"<p>{text_of(_sentence(reason))}</p>" for reason in reasons]
-    if steps:
-        items = "".join(f"<li>{_step(step)}</li>" for step in steps)
-        parts.append(f"<p>What would narrow it:</p><ul>{items}</ul>")
-    more = [f"<p>{text_of(_sentence(reason))}</p>" for reason in more_reasons]
-    more += [f"<p>{_step(step)}</p>" for step in more_steps]
+    parts = [f'<p class="value">{_value(answer)}</p>', f"<p>{text_of(_meaning(answer))}</p>"]
+    parts += [f"<p>{_sentence(reason)}</p>" for reason in answer.because[:_REASONS]]
+    if answer.next:
+        parts.append("<p>What would narrow it:</p>")
+    parts += [_step(step) for step in answer.next[:_STEPS]]
+    more = [f"<p>{_sentence(reason)}</p>" for reason in answer.because[_REASONS:]]
+    more += [_step(step) for step in answer.next[_STEPS:]]
     if more:
         parts.append(fold("More about this answer", "".join(more)))
     inside = "\n".join(parts)
@@ -54,143 +39,177 @@ def answer_block(answer: Answer) -> str:
 def _value(answer: Answer) -> str:
     if answer.low is None or answer.high is None:
         return "α is unknown"
-    interval = f"{answer.low:.2f} to {answer.high:.2f}"
     if answer.alpha is None:
-        return f"α between {answer.low:.2f} and {answer.high:.2f}"
-    return f"α = {answer.alpha:.3f} <small>({interval})</small>"
+        value = f"α between {answer.low:.3f} and {answer.high:.3f}"
+    else:
+        value = f"α = {answer.alpha:.3f} <small>({answer.low:.3f} to {answer.high:.3f})</small>"
+    if not answer.reportable:
+        value += ' <small class="failed">not certain</small>'
+    return value
 
 
 def _meaning(answer: Answer) -> str:
     """What the numbers say of losses, what they rest on, and how sure that is."""
     if answer.low is None or answer.high is None:
-        return "Neither the correlations nor the losses of this text allow a statement."
-    # A limit is subtracted where entropies were extrapolated; else the loss itself falls.
-    loss = "the loss above its limit" if answer.protocol == "shifted" else "the loss"
-    gains = f"{_gain(answer.low)} to {_gain(answer.high)} %"
-    sure = f"{100 * answer.level:g} % interval"
+        return "Neither the correlations nor the losses of this text can be used."
+    level = f"{100 * answer.level:g}% interval"
+    gains = f"{gain(answer.low)} to {gain(answer.high)}"
     if answer.alpha is None:
-        law = (
-            f"Ten times as many training tokens lower {loss} by {gains} ({sure}; no value within "
-            "it is preferred)."
+        return (
+            f"From this text alone, ten times as many training tokens lower the loss by {gains} "
+            f"({level}; no value in it is preferred)."
         )
-    else:
-        law = (
-            f"Ten times as many training tokens lower {loss} by about {_gain(answer.alpha)} % "
-            f"({gains}, {sure})."
-        )
-    learner = _EVIDENCE.get(answer.rung, answer.rung)
-    if answer.learner and answer.rung != "counts":
-        learner += f": {answer.learner}"
     at = "" if answer.tokens is None else f", near {count(answer.tokens)} training tokens"
-    return text_of(f"{law} This rests on {learner}{at}.")
-
-
-def _gain(alpha: float) -> str:
-    """By how many per cent ten times the tokens lower a loss."""
-    return f"{100 * (1 - 10.0**-alpha):.0f}"
+    if answer.protocol == "measured":
+        return (
+            f"α cannot be predicted for this text. This is what the losses of {answer.learner} "
+            f"show{at}: ten times as many tokens lower them by {gain(answer.alpha)} ({gains}, "
+            f"{level})."
+        )
+    return (
+        f"Ten times as many training tokens lower the loss by about {gain(answer.alpha)} ({gains}, "
+        f"{level}), and less than that the more there are. This is from {answer.learner}{at}."
+    )
 
 
 def _sentence(text: str) -> str:
-    """A sentence with a capital; one that is very long ends early, and is whole in run.json."""
-    shown = text[:1].upper() + text[1:]
-    if len(shown) > _SENTENCE:
-        shown = shown[:_SENTENCE].rsplit(" ", 1)[0] + " …"
-    return shown if shown.endswith((".", "…", "?", "!")) else f"{shown}."
+    """A sentence as HTML, with a capital and with Greek letters."""
+    # Before letters are replaced: the capital of a Greek letter is another symbol.
+    shown = text[:1].upper() + text[1:] if text.split(" ")[0] not in _LETTERS else text
+    shown = re.sub(r"\b(alpha|beta|gamma|H_inf)\b", lambda found: _LETTERS[found[1]], shown)
+    return text_of(shown if shown.endswith((".", "?", "!")) else f"{shown}.")
 
 
 def _step(step: str) -> str:
-    """A command as code, with the words around it as text."""
-    found = re.match(r"(?s)(.*?)`([^`]+)`(.*)", step)
-    if found is not None:
-        before, command, after = found.groups()
-        return f"{text_of(before)}<code>{text_of(command)}</code>{text_of(after)}"
-    if step.startswith(("ngramstat ", "pip ")):
-        command, bracket, rest = step.partition(" (")
-        after = f"<br><small>{text_of(rest.removesuffix(')'))}</small>" if bracket else ""
-        return f"<code>{text_of(command)}</code>{after}"
-    return text_of(step)
+    """A command that can be copied, and what it gives."""
+    command, _, purpose = step.partition(" (")
+    shown = f"<pre><code>{text_of(command)}</code></pre>"
+    return shown + (
+        f'<p class="note">{_sentence(purpose.removesuffix(")"))}</p>' if purpose else ""
+    )
+
+
+# --- evidence ---------------------------------------------------------------------------------
 
 
 def evidence_section(rungs: Sequence[Rung]) -> str:
     """The table of everything that bears on alpha, the best first."""
-    rows = [_evidence_row(rung) for rung in rungs]
-    if not rows:
+    if not rungs:
         return ""
-    notes = [
-        f"<p class='note'><b>{text_of(_EVIDENCE.get(rung.rung, rung.rung))}</b>: "
-        f"{text_of(_sentence(rung.reason))}</p>"
-        for rung in rungs
+    rows = [
+        [
+            f"<b>{text_of(name)}</b>",
+            *("" if cell == "-" else text_of(cell) for cell in (alpha, tokens, shown)),
+            _check(rung),
+        ]
+        for rung, (name, alpha, tokens, shown, _) in zip(rungs, rung_rows(rungs), strict=True)
+    ]
+    reasons = [
+        f"<p><b>{text_of(row[0])}</b>: {_sentence(rung.reason)}</p>"
+        for rung, row in zip(rungs, rung_rows(rungs), strict=True)
         if rung.reason
     ]
     return section(
         "What the answer stands on",
         table(
-            ["evidence", "α", "training tokens", "slope of its own losses", "usable"],
+            ["evidence", "α", "training tokens", "slope of its own losses", "checks"],
             rows,
             stacked=True,
         ),
-        fold("Why not", "".join(notes)) if notes else "",
-        lead="Everything that bears on α, the best evidence first; the answer is the first usable "
-        "line. Where a learner's own losses are known, the last but one column is their slope: it "
-        "should agree with α.",
+        fold("Why checks were not passed", "".join(reasons)) if reasons else "",
+        lead="Everything that bears on α, the best evidence first. Where a learner's own losses "
+        "are known, their slope should agree with α. Numbers in parentheses did not pass the "
+        "checks.",
     )
 
 
-def _evidence_row(rung: Rung) -> list[str]:
-    name = f"<b>{text_of(_EVIDENCE.get(rung.rung, rung.rung))}</b>"
-    if rung.learner:
-        name += f"<br><small>{text_of(rung.learner)}</small>"
-    usable = '<span class="passed">yes</span>'
-    if not rung.reportable:
-        usable = '<span class="failed">no</span>'
-    return [
-        name,
-        _interval(rung.alpha, rung.low, rung.high),
-        "" if rung.tokens is None else count(rung.tokens),
-        _interval(rung.shown, rung.shown_low, rung.shown_high),
-        usable,
-    ]
+def _check(rung: Rung) -> str:
+    if rung.reportable:
+        return '<span class="passed">✓ passed</span>'
+    return '<span class="failed">✗ not passed</span>'
 
 
-def _interval(value: float | None, low: float | None, high: float | None) -> str:
-    if low is None or high is None:
-        return "" if value is None else f"{value:.3f}"
-    if value is None:
-        return f"{low:.3f} to {high:.3f}"
-    return f"{value:.3f} <small>[{low:.3f}, {high:.3f}]</small>"
+# --- forecasts --------------------------------------------------------------------------------
 
 
-def forecast_section(points: Sequence[ForecastPoint]) -> str:
+def forecast_section(run: RunResult) -> str:
     """Expected losses at the requested sizes, by route; the recommended route is marked."""
-    if not points:
+    parts: list[str] = []
+    if run.forecast:
+        parts += _forecast(run.forecast)
+    if run.forecast_backtests:
+        parts.append(fold("How the routes did on losses that are known",
+                          _backtests(run.forecast_backtests)))  # fmt: skip
+    if run.model_size is not None:
+        lines = "".join(
+            f"<p>{text_of(line.strip())}</p>" for line in model_size_lines(run.model_size)
+        )
+        parts.append(fold("Losses by model size", lines))
+    if not parts:
         return ""
-    rows = [_forecast_row(point) for point in sorted(points, key=lambda point: point.tokens)]
-    notes = list(dict.fromkeys(point.reason for point in points if point.reason))
     return section(
         "Forecast",
-        table(
-            ["training tokens", "route", "loss (nats per token)", "change against now",
-             "context worth having"],
-            rows,
-            stacked=True,
-        ),
-        *(f'<p class="note">{text_of(_sentence(note))}</p>' for note in notes),
-        lead="Expected losses with the band of a newly measured one. Values in parentheses are not "
-        "supported by backtests on this text's own curves.",
+        *parts,
+        lead="The loss to expect, with the band that a newly measured one should lie in.",
+    )
+
+
+def _forecast(points: Sequence[ForecastPoint]) -> list[str]:
+    """The table of the recommended route, the other routes, and what the routes are."""
+    shown = [point for point in points if point.loss is not None]
+    best = [point for point in shown if point.recommended]
+    parts = [_forecast_table(best or shown)] if shown else []
+    notes = [_forecast_table(shown)] if len(shown) > len(best) > 0 else []
+    for route in ROUTES:
+        notes += _route_notes([point for point in points if point.route == route])
+    return [*parts, fold("All routes, and what they start from", "".join(notes))]
+
+
+def _route_notes(points: Sequence[ForecastPoint]) -> list[str]:
+    """What one route starts from, whose losses it gives, and what weakens it."""
+    if not points:
+        return []
+    first = points[0]
+    learner = f" Losses of {text_of(first.learner)}." if first.learner else ""
+    notes = [f"<p><b>{first.route}</b>: {_sentence(ROUTES[first.route])}{learner}</p>"]
+    words = "No forecast" if first.loss is None else "In parentheses"
+    reasons = dict.fromkeys(point.reason for point in points if point.reason is not None)
+    notes += [f'<p class="note">{words}: {_sentence(reason)}</p>' for reason in reasons]
+    return notes
+
+
+def _forecast_table(points: Sequence[ForecastPoint]) -> str:
+    band = f"{100 * points[0].level:g} % band"
+    return table(
+        ["training tokens", "route", "loss, nats per token", band, "change against now",
+         "context worth having"],
+        [_forecast_row(point) for point in points],
+        stacked=True,
     )  # fmt: skip
 
 
 def _forecast_row(point: ForecastPoint) -> list[str]:
-    route = text_of(_ROUTES.get(point.route, point.route))
+    route = text_of(point.route)
     if point.recommended:
-        route = f"<b>{route}</b> <small>(recommended)</small>"
-    loss = "–"
-    if point.loss is not None:
-        loss = f"{point.loss:.3f}"
-        if point.low is not None and point.high is not None:
-            loss += f" <small>[{point.low:.3f}, {point.high:.3f}]</small>"
-        if not point.reportable:
-            loss = f"({loss})"
-    change = "" if point.change is None else f"{100 * point.change:+.1f} %".replace("-", "−")
-    context = "" if point.context is None else f"{count(point.context)} tokens"
-    return [f"<b>{count(point.tokens)}</b>", route, loss, change, context]
+        route += " <small>(recommended)</small>"
+    band = ""
+    if point.low is not None and point.high is not None:
+        band = f"{point.low:.3f} to {point.high:.3f}"
+    loss = "" if point.loss is None else marked(f"{point.loss:.3f}", reportable=point.reportable)
+    change = "" if point.change is None else f"{100 * point.change:+.0f} %".replace("-", "−")
+    context = "" if point.context is None else f"{count(round(point.context))} tokens"
+    return [f"<b>{count(point.tokens)}</b>", route, loss, band, change, context]
+
+
+def _backtests(backtests: Sequence[ForecastBacktest]) -> str:
+    """Predictions of later sizes from earlier ones."""
+    rows = [
+        [text_of(b.route), text_of(b.learner), f"{b.factor:g}", f"{100 * b.median_error:.1f} %",
+         f"{b.inside} of {b.cases}"]
+        for b in backtests
+    ]  # fmt: skip
+    return table(
+        ["route", "losses of", "times the tokens", "median error", "inside the band"],
+        rows,
+        stacked=True,
+    )

@@ -63,7 +63,7 @@ def chart_figure(chart: Chart, name: str) -> str:
     """The chart as an HTML figure; `name` begins every id inside."""
     groups = chart.groups()
     drawings = "".join(_drawing(chart, name, screen, groups) for screen in (WIDE, NARROW))
-    caption = " ".join(text_of(sentence) for sentence in (chart.description, *chart.notes))
+    caption = "".join(f"<p>{text_of(words)}</p>" for words in (chart.description, *chart.notes))
     return (
         f'<figure class="chart" id="figure-{name}"><h3>{text_of(chart.title)}</h3>\n'
         f"{drawings}\n{_legend(chart, groups)}<figcaption>{caption}</figcaption></figure>"

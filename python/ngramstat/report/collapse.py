@@ -64,8 +64,8 @@ def collapse_chart(table: CurveTable, collapse: Collapse) -> Chart:
             ),
             Panel(
                 title="Rescaled",
-                x=Axis(label="P / n^(2β)"),
-                y=Axis(label=f"{loss} · n^γ"),
+                x=Axis(label="P / n²ᵝ"),
+                y=Axis(label=f"{loss} · nᵞ"),
                 marks=after,
             ),
             _grid(collapse),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ngramstat.report.chart import (
@@ -20,9 +20,9 @@ from ngramstat.report.chart import (
 from ngramstat.report.chart_plot import draw_chart
 from ngramstat.report.chart_svg import chart_figure
 from ngramstat.report.exponent_rows import SYMBOLS
-from ngramstat.report.markup import document, number, section, table, text_of
-from ngramstat.report.text import count
-from ngramstat.results import Exponent, RunResult
+from ngramstat.report.markup import document, fold, number, section, table, text_of
+from ngramstat.report.text import count, marked
+from ngramstat.results import Answer, Exponent, RunResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +33,7 @@ _CONTOURS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0)
 _PADDING = 1.3
 # A line of equal alpha shorter than this part of the plane is left out; its label ends at this part
 # of the line.
-_SHORT, _LABEL_AT = 0.12, 0.93
+_SHORT, _LABEL_AT, _LABEL_BELOW = 0.12, 0.93, 0.92
 # Corpora whose sizes differ by more than this factor are not compared at their own sizes.
 _SIZES = 1.5
 
@@ -118,8 +118,19 @@ def _contours(x_range: tuple[float, float], y_range: tuple[float, float]) -> lis
             continue
         x = floats([first, last])
         marks.append(Curve(colour="grey", x=x, y=2 * alpha * x, marker="", stroke="dotted"))
-        at = first + _LABEL_AT * (last - first)
-        marks.append(Label(colour="grey", x=at, y=2 * alpha * at, text=f"α = {alpha:g}", end=True))
+        # Below the upper end of the frame by the height of the label, on the side with room for it.
+        below = y_range[0] + _LABEL_BELOW * (y_range[1] - y_range[0])
+        at = min(first + _LABEL_AT * (last - first), below / (2 * alpha))
+        in_left_half = at < (x_range[0] + x_range[1]) / 2
+        marks.append(
+            Label(
+                colour="grey",
+                x=at,
+                y=2 * alpha * at,
+                text=f"α = {alpha:g}",
+                end=not in_left_half,
+            )
+        )
     return marks
 
 
@@ -141,39 +152,41 @@ def plot_plane(runs: Sequence[tuple[str, RunResult]]) -> Figure:
 # --- what is comparable -----------------------------------------------------------------------
 
 
+# Properties of a run, and what a difference in them does to a comparison.
+_PROPERTIES: tuple[tuple[Callable[[RunResult], str], str], ...] = (
+    (
+        lambda run: str(run.corpus.get("boundary") or ""),
+        "the boundaries differ ({}): on short documents β and the norms differ for that reason "
+        "alone; measure all runs with one --boundary",
+    ),
+    (
+        lambda run: _range(run.settings.get("lags")),
+        "the lags differ ({}): β is a slope over its lags, so give all runs the same --lags and "
+        "--beta-window",
+    ),
+    (
+        lambda run: _window(run.exponents.get("beta")),
+        "the windows of β differ ({}): compare the slopes only where they overlap",
+    ),
+    (
+        lambda run: _window(run.exponents.get("gamma_finite")),
+        "the windows of γ differ ({} tokens of context)",
+    ),
+    (
+        lambda run: _size(run.corpus.get("vocab_size")),
+        "the vocabularies differ in size ({}), so the tokenizers differ: a lag, a context and a "
+        "nat per token then mean other stretches of text; tokenize all texts with one tokenizer",
+    ),
+)
+
+
 def comparability(runs: Sequence[tuple[str, RunResult]]) -> list[str]:
     """What differs between the runs, and what it does to a comparison, in sentences."""
-    sentences = [
-        text
-        for values, text in (
-            (
-                [str(run.corpus.get("boundary")) for _, run in runs],
-                "the boundaries differ ({}): on short documents β and the norms differ for that "
-                "reason alone; measure all runs with one --boundary",
-            ),
-            (
-                [_range(run.settings.get("lags")) for _, run in runs],
-                "the lags differ ({}): β is a slope over its lags, so give all runs the "
-                "same --lags and --beta-window",
-            ),
-            (
-                [_window(run.exponents.get("beta")) for _, run in runs],
-                "the windows of β differ ({}): compare the slopes only where they overlap",
-            ),
-            (
-                [_window(run.exponents.get("gamma_finite")) for _, run in runs],
-                "the windows of γ differ ({} tokens of context)",
-            ),
-            (
-                [number(run.corpus.get("vocab_size")) for _, run in runs],
-                "the vocabularies differ in size ({}), so the tokenizers differ: a lag, a "
-                "context and a nat per token then mean other stretches of text; tokenize all "
-                "texts with one tokenizer",
-            ),
-        )
-        for text in [_difference(values, text)]
-        if text
-    ]
+    sentences = []
+    for value, text in _PROPERTIES:
+        distinct = list(dict.fromkeys(filter(None, (value(run) for _, run in runs))))
+        if len(distinct) > 1:
+            sentences.append(text.format("; ".join(distinct)))
     sizes = [float(run.corpus["tokens"]) for _, run in runs if run.corpus.get("tokens")]
     if sizes and max(sizes) > _SIZES * min(sizes):
         shown = ", ".join(count(size) for size in sizes)
@@ -190,9 +203,8 @@ def comparability(runs: Sequence[tuple[str, RunResult]]) -> list[str]:
     return [sentence[0].upper() + sentence[1:] + "." for sentence in sentences]
 
 
-def _difference(values: Sequence[str], text: str) -> str:
-    distinct = list(dict.fromkeys(v for v in values if v not in ("", "None", "–")))
-    return text.format("; ".join(distinct)) if len(distinct) > 1 else ""
+def _size(vocabulary: Any) -> str:
+    return "" if vocabulary is None else number(vocabulary)
 
 
 def _range(lags: Any) -> str:
@@ -222,9 +234,16 @@ def render_comparison(runs: Sequence[tuple[str, RunResult]]) -> str:
         exponents = run.exponents
         cells = [f"<b>{text_of(name)}</b>", number(run.corpus.get("tokens")),
                  number(run.corpus.get("vocab_size"))]  # fmt: skip
+        cells.append(_answer(run.answer))
         cells += [_cell(exponents.get(symbol)) for symbol in SYMBOLS]
         rows.append(cells)
-    head = ["run", "tokens", "vocabulary", *(symbol for symbol, _ in SYMBOLS.values())]
+    head = [
+        "run",
+        "tokens",
+        "vocabulary",
+        "α, the answer",
+        *(symbol for symbol, _ in SYMBOLS.values()),
+    ]
     reasons = [
         [text_of(name), SYMBOLS[symbol][0], text_of(exponent.reason)]
         for name, run in runs
@@ -241,12 +260,26 @@ def render_comparison(runs: Sequence[tuple[str, RunResult]]) -> str:
                 table(head, rows, stacked=True),
             ),
             section("What is comparable", f"<ul>{comparable}</ul>"),
-            section("Not reportable", table(["run", "exponent", "reason"], reasons, stacked=True))
+            section(
+                "Not reportable",
+                fold(
+                    f"Why {len(reasons)} exponents in parentheses are not reportable",
+                    table(["run", "exponent", "reason"], reasons, stacked=True),
+                ),
+            )
             if reasons
             else "",
         ]
     )
     return document(f"ngramstat: {names}", f"{len(runs)} runs", "ngramstat comparison", body)
+
+
+def _answer(answer: Answer | None) -> str:
+    if answer is None or answer.low is None or answer.high is None:
+        return "–"
+    ends = f"{answer.low:.3f} to {answer.high:.3f}"
+    value = ends if answer.alpha is None else f"{answer.alpha:.3f} <small>[{ends}]</small>"
+    return f"<b>{marked(value, reportable=answer.reportable)}</b>"
 
 
 def _cell(exponent: Exponent | None) -> str:

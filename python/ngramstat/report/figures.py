@@ -226,8 +226,8 @@ def _norm(lags: Floats, result: CorrelationResult) -> list[Mark]:
         return []
     marks: list[Mark] = []
     for keep, colour, name in (
-        (~result.valid, "grey", "too near the noise: not used"),
         (result.valid, "blue", "‖C(t)‖, noise removed"),
+        (~result.valid, "grey", "too near the noise: not used"),
     ):
         if (keep & np.isfinite(norm)).any():
             marks.append(

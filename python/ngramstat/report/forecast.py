@@ -18,11 +18,25 @@ ROUTES = {
 _RECOMMENDED = "*"
 
 
-def forecast_lines(run: RunResult) -> list[str]:
-    """The table with its notes; empty without a forecast."""
-    lines = _table(run.forecast)
+def forecast_lines(run: RunResult, *, full: bool = True) -> list[str]:
+    """The table with its notes; empty without a forecast.
+
+    Parameters
+    ----------
+    run : RunResult
+    full : bool
+        False: only the route to go by, and how it was tested.
+    """
+    points, backtests = run.forecast, run.forecast_backtests
+    if not full:
+        points = tuple(p for p in points if p.recommended)
+        routes = {p.route for p in points}
+        backtests = tuple(b for b in backtests if b.route in routes)
+    lines = _table(points)
     if lines:
-        lines += _backtests(run.forecast_backtests)
+        lines += _backtests(backtests)
+    if lines and not full and len(points) < len(run.forecast):
+        lines += wrap("--full shows the other routes", indent=2)
     if run.model_size is not None:
         lines += ([""] if lines else []) + model_size_lines(run.model_size)
     return lines
@@ -34,31 +48,38 @@ def _table(points: Sequence[ForecastPoint]) -> list[str]:
     lines = [f"FORECAST  expected loss, nats per token ({_RECOMMENDED} the route to go by)"]
     shown = [p for p in points if p.loss is not None]
     if shown:
-        level = f"{100 * _level(points):g} %"
         lines += table(
             [
                 ("tokens", [count(p.tokens) for p in shown]),
                 ("route", [p.route + _RECOMMENDED * p.recommended for p in shown]),
                 ("loss", [marked(f"{p.loss:.3f}", reportable=p.reportable) for p in shown]),
-                (f"{level} band", [f"{p.low:.3f} .. {p.high:.3f}" for p in shown]),
-                ("change", [f"{100 * (p.change or 0.0):+.0f} %" for p in shown]),
+                (
+                    f"{100 * shown[0].level:g}% band",
+                    [
+                        marked(f"{p.low:.3f} to {p.high:.3f}", reportable=p.reportable)
+                        for p in shown
+                    ],
+                ),
+                ("change", ["" if p.change is None else f"{100 * p.change:+.0f}%" for p in shown]),
                 ("context worth having", [_context(p) for p in shown]),
             ]
         )
-    for route, start in ROUTES.items():
-        here = [p for p in points if p.route == route]
-        if here:
-            learner = f" of {here[0].learner}" if here[0].learner else ""
-            lines += wrap(f"{route}: {start}; losses{learner}", indent=2, hang=2)
-        for reason, tokens in _reasons(here):
-            at = "" if len(tokens) == len(here) else f" at {', '.join(tokens)} tokens"
-            what = "none" if here[0].loss is None else "in parentheses"
-            lines += wrap(f"{what}{at}: {reason}", indent=4, hang=2)
+    for route in ROUTES:
+        lines += _notes(route, [p for p in points if p.route == route])
     return lines
 
 
-def _level(points: Sequence[ForecastPoint]) -> float:
-    return 0.95 if not points else points[0].level
+def _notes(route: str, points: Sequence[ForecastPoint]) -> list[str]:
+    """What a route starts from, whose losses it is about, and where it is not tested."""
+    if not points:
+        return []
+    learner = f" of {points[0].learner}" if points[0].learner else ""
+    lines = wrap(f"{route}: {ROUTES[route]}; losses{learner}", indent=2, hang=2)
+    what = "none" if points[0].loss is None else "in parentheses"
+    for reason, tokens in _reasons(points):
+        at = "" if len(tokens) == len(points) else f" at {', '.join(tokens)} tokens"
+        lines += wrap(f"{what}{at}: {reason}", indent=4, hang=2)
+    return lines
 
 
 def _reasons(points: Sequence[ForecastPoint]) -> list[tuple[str, list[str]]]:

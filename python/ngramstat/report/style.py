@@ -62,7 +62,8 @@ p {{ margin: .5rem 0; }}
 .answer h2 {{ margin: 0; border: 0; padding: 0; font-size: 1rem; color: var(--soft);
   font-weight: 600; }}
 .answer .value {{ margin: .1rem 0 .4rem; font-size: 1.7rem; line-height: 1.25; font-weight: 650; }}
-.answer ul {{ margin: .3rem 0; padding-left: 1.2rem; }}
+pre {{ margin: .3rem 0; white-space: pre-wrap; }}
+pre code {{ display: block; padding: .3rem .5rem; }}
 .scroll {{ overflow-x: auto; margin: .8rem 0; }}
 table {{ border-collapse: collapse; font-size: .9rem; min-width: 100%; }}
 caption {{ text-align: left; padding-bottom: .4rem; }}
@@ -80,14 +81,14 @@ details {{ margin: .8rem 0; }}
 summary {{ cursor: pointer; color: var(--blue); padding: .2rem 0; }}
 a {{ color: var(--blue); }}
 figure {{ margin: 1.4rem 0; }}
-figcaption {{ margin-top: .3rem; }}
+figcaption p {{ margin: .3rem 0; }}
 svg.plot {{ width: 100%; height: auto; overflow: visible; }}
 svg.wide {{ display: block; max-width: 720px; }}
 svg.narrow {{ display: none; max-width: 460px; }}
 svg.plot text {{ fill: var(--soft); font-family: inherit; }}
 svg.plot .title {{ fill: var(--ink); font-weight: 600; }} svg.plot .axis {{ fill: var(--ink); }}
 svg.plot .row {{ fill: var(--ink); }}
-svg.plot .label {{ paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }}
+svg.plot .label, svg.plot .row {{ paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }}
 image {{ image-rendering: pixelated; }}
 {_COLOURS}
 .grid {{ stroke: var(--rule); fill: none; stroke-width: .8; }}
@@ -130,5 +131,6 @@ dt {{ color: var(--soft); }} dd {{ margin: 0; min-width: 0; }}
   .legend input, .legend label:has(input:not(:checked)), details.more {{ display: none; }}
   details:not(.long)::details-content {{ content-visibility: visible; block-size: auto; }}
   details:not(.long) > summary {{ list-style: none; color: var(--ink); font-weight: 600; }}
-  details.long {{ display: none; }} }}
+  summary {{ break-after: avoid; }} details.long {{ display: none; }}
+  svg.wide {{ max-width: 14.5cm; }} }}
 """

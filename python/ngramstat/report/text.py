@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
 
 from ngramstat.results import AlternativeKind, Exponent, Gate
+from ngramstat.runtime.numbers import count_text, number_text
 
 __all__ = [
     "CURVE_SOURCES",
@@ -83,7 +83,7 @@ def gate_text(gate: Gate) -> str:
     """What a gate requires, with its value and threshold."""
     if gate.value is None or gate.threshold is None:
         return gate.meaning
-    return f"{gate.meaning} ({gate.value:.3g}, threshold {gate.threshold:.3g})"
+    return f"{gate.meaning} ({number_text(gate.value)}, threshold {number_text(gate.threshold)})"
 
 
 def table(columns: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
@@ -106,16 +106,8 @@ def table(columns: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
     return lines
 
 
-def count(value: Any) -> str:
-    """A count with separators below a million, above with four digits and a suffix (M, G, T)."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    if value < 1e6:
-        return f"{value:,.0f}"
-    for scale, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
-        if value >= scale:
-            return f"{value / scale:.4g} {suffix}"
-    return f"{value:g}"
+# The one style of counts in everything that people read.
+count = count_text
 
 
 def wrap(text: str, *, indent: int, hang: int = 0) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,36 +46,29 @@ def summarize_theories(result: TheoriesResult) -> str:
 def theories_chart(result: TheoriesResult) -> Chart:
     """Every exponent with its interval; measured ones also as lines across all theories."""
     shown = [row for row in result.rows if row.exponent.value is not None]
-    marks: list[Mark] = [Rule(at=0.0, colour="grey", stroke="solid")]
-    for row in shown:
-        exponent = row.exponent
-        if row.kind != "measured" or exponent.value is None:
-            continue
-        name = f"measured: {row.name}"
-        if exponent.low is not None and exponent.high is not None:
-            marks.append(Window(group=name, colour="red", low=exponent.low, high=exponent.high))
-        marks.append(Rule(name=name, colour="red", at=exponent.value))
+    marks: list[Mark] = [Rule(at=0.0, colour="grey", stroke="solid"), *_measured(shown)]
     for reportable, words in ((True, "reportable"), (False, "not reportable")):
-        for measured in (False, True):
+        for measured, kind in ((False, "exponent of a theory"), (True, "measured exponent")):
             rows = [
                 (k, row.exponent)
                 for k, row in enumerate(shown)
                 if row.exponent.reportable == reportable and (row.kind == "measured") == measured
             ]
             if rows:
-                kind = "measured exponent" if measured else "exponent of a theory"
-                marks.append(_points(rows, f"{kind}, {words}", reportable, measured))
-    measured_rows = any(row.kind == "measured" for row in shown)
+                marks.append(
+                    _points(rows, f"{kind}, {words}", reportable=reportable, measured=measured)
+                )
+    compared = (
+        "The lines are those of trained models."
+        if any(row.kind == "measured" for row in shown)
+        else "No measured exponent is known to compare them with: give theories the option "
+        "--validation or --curves."
+    )
     return Chart(
         title="What other theories predict",
         description="Exponent of the loss against training tokens by every theory, with its "
-        "interval"
-        + (
-            "; the lines are those of trained models."
-            if measured_rows
-            else ". Without trained models (theories --validation or --curves) nothing is measured "
-            "to compare them with."
-        ),
+        "interval.",
+        notes=(compared,),
         panels=(
             Panel(
                 x=Axis(label="exponent of the loss against training tokens", log=False),
@@ -85,7 +79,23 @@ def theories_chart(result: TheoriesResult) -> Chart:
     )
 
 
-def _points(rows: list[tuple[int, Exponent]], name: str, reportable: bool, measured: bool) -> Curve:
+def _measured(rows: Sequence[TheoryRow]) -> list[Mark]:
+    """Exponents of trained models as lines across all rows, with their intervals."""
+    marks: list[Mark] = []
+    for row in rows:
+        exponent = row.exponent
+        if row.kind != "measured" or exponent.value is None:
+            continue
+        name = f"measured: {row.name}"
+        if exponent.low is not None and exponent.high is not None:
+            marks.append(Window(group=name, colour="red", low=exponent.low, high=exponent.high))
+        marks.append(Rule(name=name, colour="red", at=exponent.value))
+    return marks
+
+
+def _points(
+    rows: Sequence[tuple[int, Exponent]], name: str, *, reportable: bool, measured: bool
+) -> Curve:
     """Exponents of several rows with their intervals, where known."""
     value, low, high = (
         floats([np.nan if v is None else v for v in column])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ngramstat.report.text import GATE_MARKS, count, estimate, gate_text, plain, scope, table, wrap
-from ngramstat.results import Exponent, ValidationResult
+from ngramstat.results import AlternativeKind, Exponent, LearnerSlopes, ValidationResult
 
 __all__ = ["summarize_validation"]
 
@@ -15,6 +15,8 @@ def summarize_validation(result: ValidationResult) -> str:
     """
     lines = [f"VERDICT  {result.outcome}", *wrap(result.meaning, indent=2)]
     lines += ["", *_comparisons(result), "", *_losses(result)]
+    for learner in result.slopes:
+        lines += ["", *_slopes(learner)]
     if result.time_exponent is not None:
         lines += ["", "TIME  training loss against summed learning rate (1/3 in Liu et al. 2026)"]
         lines += _exponent("largest P", result.time_exponent)
@@ -47,13 +49,43 @@ def _losses(result: ValidationResult) -> list[str]:
             [
                 ("model", [r.model for r in rows]),
                 ("T", [str(r.context) for r in rows]),
-                ("P", [f"{r.tokens:,.0f}" for r in rows]),
+                ("P", [count(r.tokens) for r in rows]),
                 ("loss", [f"{r.loss:.4f}" for r in rows]),
                 ("interval", [_interval(r.low, r.high) for r in rows]),
                 ("seeds", [str(r.seeds) for r in rows]),
                 ("", ["*" if r.on_envelope else "" for r in rows]),
             ]
         ),
+    ]
+
+
+def _slopes(learner: LearnerSlopes) -> list[str]:
+    """Raw slopes of one learner at every size, and alpha of its first sizes."""
+    sizes = learner.sizes
+    window = next((s.gamma.window for s in sizes if s.gamma.window is not None), None)
+    contexts = "" if window is None else f", n = {window[0]:g} to {window[1]:g}"
+    first = learner.alpha.alternatives_of(AlternativeKind.FIRST_POINTS)
+    shown = [(a.points, a.value) for a in first] + [(len(sizes), learner.alpha.value)]
+    by_number = ", ".join(f"{value:.3f} (first {m})" for m, value in shown if value is not None)
+    return [
+        *wrap(
+            f"SLOPES  {learner.model}, T = {learner.context}: no limit subtracted; local: of the "
+            f"losses since the size before; gamma: of the losses by context{contexts}, with the "
+            "range over errors and windows",
+            indent=0,
+            hang=8,
+        ),
+        *table(
+            [
+                ("P", [f"{s.tokens:,.0f}" for s in sizes]),
+                ("loss", [f"{s.loss:.3f}" for s in sizes]),
+                ("local", ["-" if s.local is None else f"{s.local:.3f}" for s in sizes]),
+                ("gamma", [estimate(s.gamma) for s in sizes]),
+                ("gamma / (2 beta)", [estimate(s.predicted) for s in sizes]),
+            ]
+        ),
+        *wrap(f"alpha by number of sizes: {by_number}", indent=2),
+        *wrap(f"beta {estimate(learner.beta)} {scope(learner.beta)}", indent=2),
     ]
 
 

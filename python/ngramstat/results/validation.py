@@ -10,7 +10,15 @@ from ngramstat.results.base import DrawableResult, JsonObject, Result
 from ngramstat.results.exponent import Exponent, Gate
 from ngramstat.results.prediction import Prediction
 
-__all__ = ["OUTCOMES", "VALIDATION_SCHEMA", "Comparison", "TrainedLoss", "ValidationResult"]
+__all__ = [
+    "OUTCOMES",
+    "VALIDATION_SCHEMA",
+    "Comparison",
+    "LearnerSlopes",
+    "SlopeAtSize",
+    "TrainedLoss",
+    "ValidationResult",
+]
 
 VALIDATION_SCHEMA = "ngramstat.validation/1"
 OUTCOMES = ("consistent", "inconsistent", "indeterminate")
@@ -47,6 +55,56 @@ class TrainedLoss(Result):
     context: int
     seeds: int
     on_envelope: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SlopeAtSize(Result):
+    """Raw slopes of one learner at one training-set size.
+
+    Attributes
+    ----------
+    tokens : float
+        P.
+    loss : float
+        Mean over positions and seeds, nats per token.
+    local : float or None
+        Minus the log-log slope of the losses against P from the next smaller size to this one.
+    gamma : Exponent
+        Minus the log-log slope of L_n(P) against n, no limit subtracted.
+    predicted : Exponent
+        gamma / (2 beta).
+    """
+
+    tokens: float
+    loss: float
+    local: float | None = None
+    gamma: Exponent
+    predicted: Exponent
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LearnerSlopes(Result):
+    """How the losses of one model and context fall with training tokens and with context.
+
+    Attributes
+    ----------
+    model : str
+    context : int
+        T.
+    alpha : Exponent
+        Minus the log-log slope of the losses against P over all sizes; those of the first m sizes
+        are among its alternatives.
+    beta : Exponent
+        Of the corpus, as `predicted` uses it.
+    sizes : tuple of SlopeAtSize
+        By P, ascending.
+    """
+
+    model: str
+    context: int
+    alpha: Exponent
+    beta: Exponent
+    sizes: tuple[SlopeAtSize, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -108,6 +166,8 @@ class ValidationResult(DrawableResult):
         Exponent of the training loss against training time, in the run at the largest P.
     documents_are_blocks : bool
         Equal blocks stood in for documents, because the store has too few.
+    slopes : tuple of LearnerSlopes
+        Raw slopes of every model and context, if all tokens were targets.
     """
 
     schema: str = VALIDATION_SCHEMA
@@ -125,6 +185,7 @@ class ValidationResult(DrawableResult):
     known: JsonObject
     time_exponent: Exponent | None = None
     documents_are_blocks: bool = False
+    slopes: tuple[LearnerSlopes, ...] = ()
 
     def _check(self) -> None:
         if self.schema != VALIDATION_SCHEMA:

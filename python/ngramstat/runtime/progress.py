@@ -8,12 +8,72 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
+from ngramstat.runtime.numbers import count_text
+
 __all__ = ["Elapsed", "Progress"]
 
 # Nothing is shown for work that ends within this many seconds.
 _DELAY_SECONDS = 1.0
 # Seconds between lines without a terminal (a log file, a batch job).
 _LOG_SECONDS = 10.0
+
+
+class Pace:
+    """How fast some work is going, and how long the rest of it will take.
+
+    Where many steps are done, the rate is that of the second half of them, so that a change of
+    speed is followed. Where few are done, whose costs may differ, all of them count but the first,
+    before which there may have been a preparation.
+    """
+
+    # Steps in the second half from which on it is used alone.
+    _MANY = 16
+    # More points than this are thinned out evenly.
+    _MAX_POINTS = 256
+
+    def __init__(self) -> None:
+        self._points: list[tuple[float, float]] = []
+        self._last = (0.0, 0.0)
+        # One of so many notes becomes a point.
+        self._stride, self._notes = 1, 0
+
+    def note(self, done: float, now: float) -> None:
+        """`done` units are done at the time `now`; neither falls."""
+        if self._notes and done <= self._last[0]:
+            return
+        self._last = (done, now)
+        if self._notes % self._stride == 0:
+            self._points.append(self._last)
+            if len(self._points) > self._MAX_POINTS:
+                del self._points[1::2]
+                self._stride *= 2
+        self._notes += 1
+
+    def skip(self, amount: float) -> None:
+        """`amount` more units are done, and took no time."""
+        self._points = [(done + amount, now) for done, now in self._points]
+        self._last = (self._last[0] + amount, self._last[1])
+
+    def rate(self) -> float | None:
+        """Units a second; None before the first unit is done."""
+        points = [point for point in self._points if point[0] < self._last[0]]
+        if not points:
+            return None
+        middle = (points[0][0] + self._last[0]) / 2
+        first_half = sum(done <= middle for done, _ in points)
+        if len(points) - first_half >= self._MANY - 1:
+            since = points[first_half - 1]
+        else:
+            since = points[1] if len(points) > 2 else points[0]
+        seconds = self._last[1] - since[1]
+        return (self._last[0] - since[0]) / seconds if seconds > 0 else None
+
+    def seconds_left(self, total: float) -> float | None:
+        """Seconds until `total` units are done; None before it can be told."""
+        rate = self.rate()
+        if rate is None:
+            return None
+        return max(total - self._last[0], 0.0) / rate
 
 
 class Progress:
@@ -26,7 +86,7 @@ class Progress:
     description
         Short name of the work.
     unit
-        Name of the unit, such as "B"; shown with the prefixes k, M, G and T.
+        Name of the unit, such as "B".
     enabled
         False shows nothing.
     """
@@ -45,16 +105,18 @@ class Progress:
         self._unit = unit
         self._enabled = enabled
         self._done = 0.0
+        self._pace = Pace()
         self._bar: Any = None
         self._logging = False
         self._started = self._logged = 0.0
 
     def __enter__(self) -> Self:
         self._started = self._logged = time.monotonic()
+        self._pace.note(self._done, self._started)
         if not self._enabled or sys.stderr is None:
             return self
         if sys.stderr.isatty():
-            self._bar = _make_bar(self._total, self._description, self._unit)
+            self._bar = _make_bar(self._total, self._description, self._unit, self._pace)
         else:
             self._logging = True
         return self
@@ -75,12 +137,21 @@ class Progress:
     def advance(self, amount: float = 1) -> None:
         """Count `amount` more units as done."""
         self._done += amount
+        if self._bar is None and not self._logging:
+            return
+        now = time.monotonic()
+        self._pace.note(self._done, now)
         if self._bar is not None:
             self._bar.update(amount)
-        elif self._logging:
-            now = time.monotonic()
-            if now - self._logged >= _LOG_SECONDS:
-                self._log(now)
+        elif now - self._logged >= _LOG_SECONDS:
+            self._log(now)
+
+    def skip(self, amount: float) -> None:
+        """Count `amount` more units as done that took no time: an earlier call has done them."""
+        self._done += amount
+        self._pace.skip(amount)
+        if self._bar is not None:
+            self._bar.update(amount)
 
     def advance_to(self, done: float) -> None:
         """Set the total number of units done; a smaller number than before is ignored."""
@@ -96,15 +167,17 @@ class Progress:
     def _log(self, now: float) -> None:
         self._logged = now
         elapsed = now - self._started
-        line = f"{self._description}: {_scaled(self._done)}"
+        line = f"{self._description}: "
         if self._total:
             fraction = min(1.0, self._done / self._total)
-            line = f"{line.rstrip()} of {_scaled(self._total)}{self._unit} ({fraction:.0%})"
+            total = _quantity(self._total, self._unit)
+            line += f"{count_text(self._done)} of {total} ({fraction:.0%})"
         else:
-            line += self._unit
+            line += _quantity(self._done, self._unit)
         line += f", {_clock(elapsed)} elapsed"
-        if self._total and 0 < self._done < self._total:
-            line += f", {_clock(elapsed * (self._total / self._done - 1))} left"
+        left = self._pace.seconds_left(self._total) if self._total else None
+        if left:
+            line += f", {_clock(left)} left"
         if self._value:
             line += f", {self._value}"
         sys.stderr.write(line + "\n")
@@ -152,12 +225,17 @@ class Elapsed:
                 bar.advance(self._tick)
 
 
-def _make_bar(total: float | None, description: str, unit: str) -> Any:
+def _make_bar(total: float | None, description: str, unit: str, pace: Pace) -> Any:
     from tqdm import tqdm
 
     class Bar(tqdm):  # type: ignore[type-arg]
         # tqdm's monitor thread would outlive the work and be inherited by forked children.
         monitor_interval = 0
+
+        @property
+        def format_dict(self) -> dict[str, Any]:
+            # The bar shows the time left at this rate.
+            return {**super().format_dict, "rate": pace.rate()}
 
     return Bar(
         total=total,
@@ -170,11 +248,10 @@ def _make_bar(total: float | None, description: str, unit: str) -> Any:
     )
 
 
-def _scaled(value: float) -> str:
-    for limit, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= limit:
-            return f"{value / limit:.3g} {prefix}"
-    return f"{value:.3g} "
+def _quantity(value: float, unit: str) -> str:
+    """Such as 12.3 k tok, but 12.3 MB."""
+    text = count_text(value)
+    return text + unit if unit == "B" and text[-1].isalpha() else f"{text} {unit}"
 
 
 def _clock(seconds: float) -> str:

@@ -67,7 +67,7 @@ class Runner:
         total = sum(part.work for part in parts)
         if missing:
             with Progress(total, stage.name, unit=stage.unit, enabled=self._progress) as bar:
-                bar.advance(sum(parts[i].work for i in values))
+                bar.skip(sum(parts[i].work for i in values))
                 computed = stage.compute([parts[i] for i in missing], self._workspace, bar)
                 for i, value in zip(missing, computed, strict=True):
                     self._cache.save(stage.kind, stage.version, parts[i].key, value)

@@ -25,8 +25,11 @@ def compare_losses(curve: LossCurve, prediction: Prediction, level: float) -> li
     raw = alpha_of_losses(tokens, losses, replicates=curve.envelope_replicates, level=level)
     with_limit = alpha_with_limit(tokens, losses, level=level)
     assert prediction.curves is not None
+    predicted = prediction.curves.alpha_finite
+    if prediction.paper is not None and prediction.paper.alpha is not None:
+        predicted = prediction.paper.alpha
     return [
-        compare("raw", prediction.curves.alpha_finite, raw),
+        compare("raw", predicted, raw),
         compare("limit", prediction.curves.alpha, with_limit),
     ]
 

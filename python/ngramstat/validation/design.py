@@ -171,6 +171,12 @@ def _refuse_equal_sizes(split: DataSplit, sizes: Sequence[int]) -> None:
         size_of[tokens] = size
 
 
+def _measured_directory(directory: Path, seed: int, protocol: str) -> Path:
+    """One for each protocol: they measure different lags."""
+    name = f"measured-{seed}"
+    return directory / (name if protocol == "default" else f"{name}-{protocol}")
+
+
 def measured_run(
     corpus: Corpus,
     measured: str | PathLike[str] | None,
@@ -188,8 +194,8 @@ def measured_run(
     """
     if measured is None:
         return measure(
-            corpus, output=directory / f"measured-{seed}", predictor="kneser-ney", seed=seed,
-            **options,
+            corpus, output=_measured_directory(directory, seed, options["protocol"]),
+            predictor="kneser-ney", seed=seed, **options,
         )  # fmt: skip
     path = Path(measured)
     run = load_run(path)

@@ -72,7 +72,8 @@ def validate(
     seed, threads, memory_limit, backend, gpu_memory, progress
         As in `measure`.
     protocol : str
-        ``default``, or ``paper``: trained as in Cagnetta et al., see `ngramstat.lm.protocol`.
+        ``default``, or ``paper``: trained as by Cagnetta et al. (`ngramstat.lm.protocol`), with
+        their lags, windows and raw slopes.
 
     Raises
     ------
@@ -91,7 +92,7 @@ def validate(
     sweep = design.sweep(plan, directory, budget=budget, device=device, progress=progress)
     resources = {"memory_limit": memory_limit, "backend": backend, "gpu_memory": gpu_memory}
     run = measured_run(corpus, measured, directory, seed=seed, threads=threads, progress=progress,
-                       **resources)
+                       protocol=protocol, **resources)
     settings = {
         "models": list(models), "size": size, "contexts": list(design.contexts),
         "sizes": list(design.sizes), "seeds": seeds, "trials": trials, "capacity": capacity,
@@ -122,6 +123,7 @@ def _provenance(records: Sequence[Record], threads: int, started: float) -> dict
         "version": __version__,
         "commit": build_info().get("commit"),
         "devices": sorted({r.result.device for r in records if r.result}),
+        "precisions": sorted({r.run.precision for r in records if r.result}),
         "threads": threads,
         "seconds": round(time.monotonic() - started, 3),
         "training_seconds": round(sum(r.result.seconds for r in records if r.result), 3),

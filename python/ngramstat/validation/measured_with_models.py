@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ngramstat.api import RUN_FILE, TRAIN, load_run, predict_run
 from ngramstat.corpus import Corpus
+from ngramstat.errors import InputError
 from ngramstat.results import RunResult
 from ngramstat.validation.train_for_answer import trained_curves
 
@@ -37,12 +38,16 @@ def measure_trained(
     Raises
     ------
     InputError
-        The run is unfinished, or the time too short for any training.
+        The run is unfinished or of another corpus, or the time too short for any training.
     NgramstatError
         torch is not installed, or no run reached a finite loss.
     """
     directory = Path(run)
     before = load_run(directory)
+    if before.corpus.get("sha256") not in (None, corpus.sha256):
+        raise InputError(
+            f"{directory}: is a run of another corpus than {corpus.path}; choose another --output"
+        )
     trained_curves(
         corpus, directory / TRAIN, seconds, threads=threads, device=device, seed=seed,
         progress=progress,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,21 @@ import numpy as np
 from ngramstat.corpus import Corpus
 from ngramstat.errors import NgramstatError
 from ngramstat.lm.sweep import Record, Sweep
+from ngramstat.prediction.measured import alpha_of_losses
+from ngramstat.prediction.paper import alpha_of_first_points
 from ngramstat.prediction.predict import predict
 from ngramstat.prediction.training_time import time_exponent
 from ngramstat.prediction.verdict import conclude
-from ngramstat.results import Exponent, RunResult, TrainedLoss, ValidationResult
+from ngramstat.results import (
+    CorrelationResult,
+    Exponent,
+    LearnerSlopes,
+    PaperProtocol,
+    Prediction,
+    RunResult,
+    TrainedLoss,
+    ValidationResult,
+)
 from ngramstat.validation.comparison import (
     compare_classification,
     compare_last,
@@ -23,6 +35,7 @@ from ngramstat.validation.comparison import (
 )
 from ngramstat.validation.gates import training_gates
 from ngramstat.validation.known import known_values
+from ngramstat.validation.slopes import learner_slopes
 from ngramstat.validation.trained import LossCurve, group_runs, loss_curve, write_curves
 
 __all__ = ["assemble"]
@@ -67,8 +80,12 @@ def assemble(
     prediction = predict(
         run.correlations, run.entropies,
         tokens=[float(p) for p in curve.tokens[curve.envelope]],
-        context=best.context, curves=tables.get(best.kind),
+        context=best.context, curves=tables.get(best.kind), protocol=settings["protocol"],
     )  # fmt: skip
+    if prediction.paper is not None:
+        prediction = dataclasses.replace(
+            prediction, paper=_with_measured_alpha(prediction.paper, curve, level)
+        )
     gates = training_gates(sweep, groups)
     if targets == "class":
         comparisons = compare_classification(curve, known, level)
@@ -95,7 +112,30 @@ def assemble(
         known=known,
         time_exponent=_time_exponent(log, level),
         documents_are_blocks=sweep.split.are_blocks,
+        slopes=_slopes(curve, prediction, run.correlations, level) if targets == "all" else (),
     )
+
+
+def _with_measured_alpha(paper: PaperProtocol, curve: LossCurve, level: float) -> PaperProtocol:
+    """alpha of the mean losses of all positions, by the lower envelope over models and contexts."""
+    rows = curve.envelope
+    tokens, losses = curve.tokens[rows], curve.losses[rows]
+    contexts = np.array([curve.groups[i].context for i in rows])
+    return dataclasses.replace(
+        paper,
+        alpha_measured=alpha_of_losses(
+            tokens, losses, replicates=curve.envelope_replicates, level=level
+        ),
+        alpha_of_first=alpha_of_first_points(tokens, losses, contexts, level=level),
+    )
+
+
+def _slopes(
+    curve: LossCurve, prediction: Prediction, correlations: CorrelationResult, level: float
+) -> tuple[LearnerSlopes, ...]:
+    paper = prediction.paper
+    beta = correlations.beta if paper is None else paper.beta
+    return learner_slopes(curve.groups, beta, level)
 
 
 def _losses(curve: LossCurve, level: float) -> tuple[TrainedLoss, ...]:
