@@ -210,7 +210,8 @@ def test_a_learner_that_contradicts_the_theory_says_so() -> None:
     assert answer.alpha == pytest.approx(0.02, abs=1e-6)
     assert answer.reportable
     assert "does not describe this learner" in " ".join(answer.because)
-    predicted = answer.rungs[0]
+    measured, predicted = answer.rungs[:2]
+    assert (measured.protocol, measured.alpha) == ("measured", answer.alpha)
     assert predicted.agrees is False
     assert not predicted.reportable
     assert "0.020" in str(predicted.reason)
@@ -232,6 +233,17 @@ def test_without_beta_only_a_measured_slope_is_left() -> None:
     assert "no lag exceeds the noise floor" in answer.because[0]
     assert "cannot be predicted" in headline(answer)
     assert run.answer is None
+
+
+def test_trained_models_are_evidence_without_a_beta() -> None:
+    refused = Exponent.refused("no lag exceeds the noise floor", method="beta")
+    trained = LearnerCurves("models", curves_of(raw_law(0.15, 0.3, TOKENS), TOKENS))
+    answer = answer_of(
+        planted_correlations(beta=refused), planted_entropies(), limits=NONE, curves=[trained]
+    )
+    assert (answer.rung, answer.protocol) == ("curves", "measured")
+    assert answer.alpha == pytest.approx(0.15, abs=1e-6)
+    assert "no lag exceeds the noise floor" in answer.because[0]
 
 
 def test_failed_conditions_of_the_corpus_are_named() -> None:

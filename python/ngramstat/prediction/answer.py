@@ -98,14 +98,27 @@ def answer_of(
         counted,
         _limits(limits),
     ]
-    usable = [rung for rung in found if rung.rung in RUNGS and _is_finite(rung)]
-    best = _as_shown(usable[0]) if usable else _as_shown(counted, predictable=False)
+    best = _best(trained, found, counted)
     return Answer(
         **{f.name: getattr(best, f.name) for f in fields(Answer) if hasattr(best, f.name)},
         because=tuple(_because(best, beta, counted)),
         next=tuple(next_steps),
-        rungs=tuple([best] * (not usable) + found),
+        rungs=tuple([best] * (best not in found) + found),
     )
+
+
+def _best(trained: Sequence[Rung], found: Sequence[Rung], counted: Rung) -> Rung:
+    """The best of what was found, or what its learner shows.
+
+    Trained models whose losses fall otherwise than predicted, or of which nothing can be predicted,
+    are themselves the better evidence of how losses fall. Without anything else the slope of the
+    counted learner is all that is left.
+    """
+    for rung in trained:
+        if rung.shown is not None and (rung.agrees is False or not _is_finite(rung)):
+            return _as_shown(rung)
+    usable = [rung for rung in found if rung.rung in RUNGS and _is_finite(rung)]
+    return usable[0] if usable else replace(_as_shown(counted), rung="counts")
 
 
 # --- the rungs ---------------------------------------------------------------------------------
@@ -198,18 +211,10 @@ def _bounds(entropies: EntropyResult, beta: Exponent) -> Rung:
     )
 
 
-def _as_shown(rung: Rung, *, predictable: bool = True) -> Rung:
-    """The rung, or where its learner contradicts it, what the learner's losses show.
-
-    Models that were trained on the text and whose losses fall otherwise than predicted are the
-    better evidence of how losses fall. Without a usable beta (`predictable`) the slope of the
-    counted learner is all that is left.
-    """
-    if predictable and rung.agrees is not False:
-        return rung
+def _as_shown(rung: Rung) -> Rung:
+    """What the losses of a learner show, instead of what is predicted of them."""
     return replace(
         rung,
-        rung=rung.rung if predictable else "counts",
         alpha=rung.shown,
         low=rung.shown_low,
         high=rung.shown_high,
@@ -377,6 +382,12 @@ def _why_measured(best: Rung, beta: Exponent) -> str:
             f"{beta.reason or 'its interval reaches zero'}), so that nothing can be predicted. "
             "What is given is how the losses of an n-gram learner fall with the tokens it counts; "
             "a language model may differ."
+        )
+    if best.agrees is None:
+        return (
+            "This is measured. Nothing can be predicted of these models: correlations between "
+            f"tokens or their losses by context have no usable exponent (beta: "
+            f"{beta.reason or 'measured'})."
         )
     sentence = (
         "This is measured. Predicted would be gamma / (2 beta) of the same models, which differs "

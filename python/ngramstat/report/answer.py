@@ -10,12 +10,13 @@ from ngramstat.results import Answer, Rung, RunResult
 __all__ = ["answer_block", "answer_sentences", "gain", "headline", "rung_rows", "rung_table"]
 
 _RUNG_NAMES = {
-    "curves": "models trained on it",
-    "reader": "a pretrained reader",
-    "counts": "counts alone",
-    "counted": "the n-gram learner itself",
+    "curves": "models trained on it, predicted",
+    "reader": "a pretrained reader, predicted",
+    "counts": "counts alone, range",
+    "counted": "n-gram learner, predicted",
     "limits": "limit form, a second opinion",
 }
+_MEASURED_NAMES = {"curves": "models trained on it, measured", "counts": "n-gram learner, measured"}
 _HEAD = ("evidence", "alpha", "tokens", "slope of its own losses", "checks")
 
 
@@ -99,9 +100,9 @@ def rung_rows(rungs: Sequence[Rung]) -> list[list[str]]:
     """Cells of the table of evidence: name, alpha, tokens, shown slope, whether it can be used."""
     return [
         [
-            "n-gram learner, measured"
-            if rung.protocol == "measured"
-            else _RUNG_NAMES.get(rung.rung, rung.rung),
+            (_MEASURED_NAMES if rung.protocol == "measured" else _RUNG_NAMES).get(
+                rung.rung, rung.rung
+            ),
             marked(_interval(rung.alpha, rung.low, rung.high), reportable=rung.reportable),
             "-" if rung.tokens is None else count(rung.tokens),
             marked(
