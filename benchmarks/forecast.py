@@ -226,7 +226,7 @@ def table(found: Sequence[Outcome]) -> list[dict[str, Any]]:
     """By kind of curve (the curves of the bars also one by one), route and factor."""
     rows = []
     groups = {role: role for role in dict.fromkeys(o.role for o in found)}
-    groups |= {o.curve: o.curve for o in found if o.role == "bar"}
+    groups |= {o.curve: o.curve for o in found if o.role in ("bar", "later")}
     for group in groups:
         members = [o for o in found if group in (o.role, o.curve)]
         for route in dict.fromkeys(o.route for o in members):
@@ -322,11 +322,15 @@ def draw(curves: Sequence[Curve], texts: dict[str, Text], found: Sequence[Outcom
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
-    colours = ["#1b6ca8", "#c2571a", "#2f8f4e", "#7a4fa3"]
-    for colour, curve in zip(colours, [c for c in curves if c.role == "bar"], strict=True):
+    colours = ["#1b6ca8", "#c2571a", "#2f8f4e", "#7a4fa3", "#8a7a1f"]
+    shown = [c for c in curves if c.role in ("bar", "later")]
+    for colour, curve in zip(colours, shown, strict=True):
         band = absolute(curve, texts[curve.text or ""], texts[curve.text or ""].line)
         p = curve.measured.tokens
-        left.plot(p, curve.measured.losses, "o", color=colour, label=curve.name, markersize=5)
+        mark, later = ("o", "") if curve.role == "bar" else ("D", ", trained later")
+        left.plot(
+            p, curve.measured.losses, mark, color=colour, label=curve.name + later, markersize=5
+        )
         left.plot(p, band.loss, color=colour)
         left.fill_between(p, band.low, band.high, color=colour, alpha=0.12, linewidth=0)
     left.set(xscale="log", yscale="log", xlabel="training tokens", ylabel="loss, nats per token")
@@ -377,7 +381,8 @@ def main() -> None:
         json.dumps(
             {
                 "factor": LEARNER_FACTOR, "sharpness": SHARPNESS, "absolute": rows,
-                "backtests": tests, "outcomes": [asdict(o) for o in found if o.role == "bar"],
+                "backtests": tests,
+                "outcomes": [asdict(o) for o in found if o.role in ("bar", "later")],
             },
             indent=1,
         ) + "\n"

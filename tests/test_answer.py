@@ -17,7 +17,12 @@ from ngramstat.exponents.fit import slope_weights
 from ngramstat.prediction.alpha import alpha_error
 from ngramstat.prediction.answer import answer_of, beta_range, ratio_interval
 from ngramstat.prediction.conclusion import concluded
-from ngramstat.prediction.learner_curves import LearnerCurves, best_learner, read_learners
+from ngramstat.prediction.learner_curves import (
+    LearnerCurves,
+    best_learner,
+    read_learners,
+    read_reader,
+)
 from ngramstat.report.answer import answer_block, gain, headline
 from ngramstat.report.summary import summarize
 from ngramstat.report.text import WIDTH
@@ -180,6 +185,22 @@ def test_the_best_evidence_gives_the_answer() -> None:
     assert "agree" in both.because[1]
 
 
+def test_a_reader_need_not_know_its_training_tokens(tmp_path: Path) -> None:
+    found = []
+    for name, tokens in (("unknown", ""), ("known", "1e12")):
+        lines = ["context,tokens,loss,error"]
+        lines += [f"{n},{tokens},{4 * max(n, 0.5) ** -0.3},0.01" for n in range(9)]
+        path = tmp_path / f"{name}.csv"
+        path.write_text("\n".join(lines))
+        reader = read_reader(path)
+        assert name in reader.name
+        answer = answer_of(planted_correlations(), planted_entropies(), limits=NONE, reader=reader)
+        assert answer.rung == "reader"
+        assert answer.tokens == (None if name == "unknown" else 1e12)
+        found.append((answer.alpha, answer.low, answer.high))
+    assert found[0] == found[1]
+
+
 def test_a_learner_that_contradicts_the_theory_says_so() -> None:
     """Its measured slope is then the answer, and the refused prediction stands beside it."""
     c, e = planted_correlations(), planted_entropies()
@@ -311,10 +332,10 @@ def test_curves_may_be_the_directory_of_a_validation(saved: Path, tmp_path: Path
     better = curves_of(0.9 * raw_law(0.15, 0.3, TOKENS), TOKENS)
     write_curves(trained / "curves-llama-T32.csv", better)
     learners = read_learners(trained)
-    assert [learner.name.split()[0] for learner in learners] == ["gpt2", "llama"]
+    assert [learner.name.split("(")[1].split(",")[0] for learner in learners] == ["gpt2", "llama"]
     chosen = best_learner(learners)
     assert chosen is not None
-    assert chosen.name.startswith("llama")
+    assert "llama" in chosen.name
     shown = CliRunner().invoke(main, ["predict", str(saved), "--curves", str(trained)])
     assert shown.exit_code == 0, shown.output
     assert "trained on this text" in shown.output

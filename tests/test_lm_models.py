@@ -156,11 +156,13 @@ def test_sizes_have_about_the_stated_number_of_parameters(name, size):
 
 
 def test_the_largest_sizes_have_about_the_stated_number_of_parameters():
-    for size in ("30M", "100M"):
+    for size in ("30M", "85M", "100M"):
         layers, heads, width = SIZES[size]
         assert 12 * layers * width**2 == pytest.approx(float(size[:-1]) * 1e6, rel=0.05)
         assert width % (2 * heads) == 0
-    assert size_above("30M") == "100M"
+    assert size_above("10M") == "30M"
+    assert size_above("30M") == "85M"
+    assert size_above("85M") is None
     assert size_above("100M") is None
 
 

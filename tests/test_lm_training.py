@@ -161,6 +161,18 @@ def test_windows_with_a_given_token_hold_the_same_targets(split):
     assert given.cluster.tolist() == plain.cluster.tolist()[:49]
 
 
+def test_overlapping_windows_score_each_token_after_several_contexts(split):
+    text = split.windows(split.measuring, 16, max_tokens=800).tokens.ravel()
+    windows = split.windows(split.measuring, 16, max_tokens=800, given=True, overlap=4)
+    assert len(windows.tokens) == (800 - 1 - 16) // 4 + 1
+    for k, row in enumerate(windows.tokens.tolist()):
+        assert row == text[4 * k : 4 * k + 17].tolist()
+    assert windows.cluster.tolist() == [k * 4 // 50 for k in range(len(windows.tokens))]
+    targets = (4 * np.arange(len(windows.tokens))[:, None] + np.arange(1, 17)).ravel()
+    counts = np.bincount(targets)[16:-16]
+    assert counts.min() == counts.max() == 4
+
+
 def test_learning_rates_step_by_step():
     paper = protocol_of("paper")
     rates = [paper.rate(step, 108) for step in range(108)]

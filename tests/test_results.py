@@ -158,6 +158,7 @@ def test_contract_field_names() -> None:
     data = make_run().to_dict()
     assert set(data) == {
         "schema", "corpus", "settings", "provenance", "correlations", "entropies", "prediction",
+        "answer", "forecast", "forecast_backtests", "model_size",
     }  # fmt: skip
     assert set(data["correlations"]) >= {
         "lags", "pairs", "norm", "norm_sequential", "composition_norm", "norm_crossfit",

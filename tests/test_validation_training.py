@@ -11,15 +11,14 @@ import numpy as np
 import pytest
 
 from ngramstat.errors import InputError
+from ngramstat.lm import budget
+from ngramstat.lm.budget import choose_training
 from ngramstat.lm.pace import guessed_seconds_per_token, run_seconds
 from ngramstat.prediction.curve_files import read_curves
 from ngramstat.prediction.learner_curves import read_learners
 from ngramstat.synthetic import MarkovChain, synthesize
 from ngramstat.validation import train_for_answer as training
-from ngramstat.validation.train_for_answer import (
-    choose_training,
-    trained_curves,
-)
+from ngramstat.validation.train_for_answer import trained_curves
 
 
 def pace(seconds_by_size):
@@ -32,7 +31,7 @@ PACES = {"3M": 2e-4, "1M": 1e-4, "0.3M": 7e-5, "0.1M": 5e-5}
 def total(largest, seconds):
     """Seconds of one training at each of the five sizes up to the largest."""
     return sum(
-        run_seconds(seconds, largest >> k, 4, tuning=16_000, measuring=100_000) for k in range(5)
+        run_seconds(seconds, largest >> k, 4, tuning=16_000, scored=400_000) for k in range(5)
     )
 
 
@@ -76,14 +75,14 @@ def test_the_guessed_time_needs_no_torch(tmp_path):
     code = (
         "import sys, time\n"
         "from ngramstat import Corpus\n"
-        "from ngramstat.validation.train_for_answer import expected_seconds\n"
+        "from ngramstat.lm.budget import expected_seconds\n"
         f"corpus = Corpus.open({str(tmp_path / 'corpus')!r})\n"
         "started = time.process_time()\n"
-        "print(expected_seconds(corpus))\n"
+        "print(expected_seconds(corpus.n_tokens, corpus.vocab_size))\n"
         "assert time.process_time() - started < 3\n"
         "assert 'torch' not in sys.modules\n"
         "sys.modules['torch'] = None\n"
-        "print(expected_seconds(corpus))\n"
+        "print(expected_seconds(corpus.n_tokens, corpus.vocab_size))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -104,9 +103,10 @@ def test_a_larger_model_is_guessed_to_be_slower():
 def tiny(monkeypatch, tmp_path):
     """A corpus, and settings with which training takes a second."""
     torch = pytest.importorskip("torch", reason="needs torch: pip install 'ngramstat[torch]'")
-    monkeypatch.setattr(training, "_MODEL_SIZES", ("0.1M",))
-    monkeypatch.setattr(training, "_SMALLEST", 512)
-    monkeypatch.setattr(training, "_SHORT_CONTEXT", 8)
+    for module in (training, budget):
+        monkeypatch.setattr(module, "MODEL_SIZES", ("0.1M",))
+        monkeypatch.setattr(module, "SMALLEST", 512)
+        monkeypatch.setattr(module, "SHORT_CONTEXT", 8)
     monkeypatch.setattr(training, "_TRIALS", 1)
     monkeypatch.setattr("ngramstat.lm.search._PAPER_EPOCHS", (2, 2, 2))
     threads = torch.get_num_threads()
@@ -144,7 +144,7 @@ def test_curves_within_a_time_resume_and_are_read_as_a_learner(tiny, tmp_path):
 def test_what_cannot_be_trained_is_refused_in_words(tiny, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="too short for any training; the smallest models need"):
         trained_curves(tiny, tmp_path / "short", 1e-6, threads=1)
-    monkeypatch.setattr(training, "_SMALLEST", 1 << 12)
+    monkeypatch.setattr(training, "SMALLEST", 1 << 12)
     with pytest.raises(InputError, match="too few to train models on"):
         trained_curves(tiny, tmp_path / "small", 3600.0, threads=1)
 

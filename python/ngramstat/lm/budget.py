@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ngramstat.lm.pace import guessed_seconds_per_token, run_seconds
+from ngramstat.lm.protocol import protocol_of
 from ngramstat.lm.search import first_guess_of_paper
 
 __all__ = [
@@ -105,6 +106,7 @@ def largest_that_fits(
 ) -> TrainingChoice | None:
     """The training sets with the largest P of one model, or None if the smallest do not fit."""
     found = None
+    scored = measuring * protocol_of("paper").overlap
     largest = SMALLEST << (N_SIZES - 1)
     while largest <= usable:
         tokens = tuple(largest >> k for k in range(N_SIZES - 1, -1, -1))
@@ -112,7 +114,7 @@ def largest_that_fits(
         pace = seconds_per_token(size, context)
         total = sum(
             run_seconds(
-                pace, p, first_guess_of_paper(context, p).epochs, tuning=tuning, measuring=measuring
+                pace, p, first_guess_of_paper(context, p).epochs, tuning=tuning, scored=scored
             )
             for p in tokens
         )

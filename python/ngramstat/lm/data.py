@@ -110,9 +110,18 @@ class DataSplit:
         return self._joined(first, last)
 
     def windows(
-        self, part: tuple[int, int], context: int, *, max_tokens: int, given: bool = False
+        self,
+        part: tuple[int, int],
+        context: int,
+        *,
+        max_tokens: int,
+        given: bool = False,
+        overlap: int = 1,
     ) -> Windows:
-        """Consecutive windows of the first `max_tokens` tokens of a part; see `Windows.given`.
+        """Windows of the first `max_tokens` tokens of a part, T / `overlap` tokens apart.
+
+        See `Windows.given`. Windows that overlap score each token after several contexts, so that
+        losses by context depend less on which tokens happen to stand where.
 
         An incomplete last window is dropped, so that every position averages over the same windows.
 
@@ -123,18 +132,20 @@ class DataSplit:
         """
         first, last = part
         tokens = self._joined(first, last)[:max_tokens]
-        n = (len(tokens) - given) // context
+        stride = max(1, context // overlap)
+        n = (len(tokens) - given - context) // stride + 1
         if n <= 0:
             raise InputError(
                 f"{self.corpus.path}: {len(tokens)} held-out tokens are less than one context of "
                 f"{context}; use a shorter --context or more data"
             )
         sizes = np.cumsum(self.ends[first:last] - self.starts[first:last])
-        document = np.searchsorted(sizes, np.arange(n) * context, side="right")
+        starts = np.arange(n) * stride
+        document = np.searchsorted(sizes, starts, side="right")
         # Counted over the tokens, not over the windows, so that every T has the same groups.
         n_documents = int(np.searchsorted(sizes, len(tokens) - 1, side="right")) + 1
         clusters = min(n_documents, _MAX_CLUSTERS)
-        rows = tokens[np.arange(n)[:, None] * context + np.arange(context + given)]
+        rows = tokens[starts[:, None] + np.arange(context + given)]
         return Windows(rows, document % clusters, clusters, given)
 
     def _joined(self, first: int, last: int) -> NDArray[Any]:

@@ -26,6 +26,8 @@ _SIDE, _PRODUCTS, _REPEATS = 64, 64, 20
 # Speed of a training relative to that product, in float32 and with instructions for bfloat16:
 # measured with models of 0.3 M to 3 M parameters on an Intel Xeon with AMX.
 _EFFICIENCY, _EFFICIENCY_BFLOAT16 = 0.5, 0.9
+# Softmax, loss and their gradient take the time of this many operations for each logit.
+_PER_LOGIT = 600
 _BFLOAT16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 
 
@@ -76,10 +78,10 @@ def _read(path: Path) -> dict[str, tuple[str, float]]:
 
 
 def run_seconds(
-    seconds_per_token: float, tokens: int, epochs: int, *, tuning: int, measuring: int
+    seconds_per_token: float, tokens: int, epochs: int, *, tuning: int, scored: int
 ) -> float:
-    """Expected seconds of one run, with its evaluations on `tuning` and `measuring` tokens."""
-    evaluated = _PASSES * tuning + measuring / 3
+    """Expected seconds of one run, evaluated on `tuning` tokens; `scored` are read at its end."""
+    evaluated = _PASSES * tuning + scored / 3
     return _MARGIN * seconds_per_token * (tokens * epochs + evaluated)
 
 
@@ -101,7 +103,7 @@ def guessed_seconds_per_token(size: str, vocab_size: int, context: int) -> float
     shape = shape_of(size, vocab_size, context)
     # Multiplications and additions of a forward and a backward pass.
     products = 12 * shape.layers * shape.width**2 + shape.layers * shape.width * context
-    operations = 6 * (products + vocab_size * shape.width)
+    operations = 6 * (products + vocab_size * shape.width) + _PER_LOGIT * vocab_size
     return operations / (rate * efficiency)
 
 

@@ -38,6 +38,8 @@ class Protocol:
         Further limits them, to this fraction of all steps.
     final_rate : float
         Fraction of the peak that the rate falls to, as a half cosine.
+    overlap : int
+        Windows that each held-out token is scored in, at the end of a run.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Protocol:
     warm_up_steps: int
     warm_up_fraction: float | None
     final_rate: float
+    overlap: int
 
     @property
     def first_context(self) -> int:
@@ -85,12 +88,12 @@ class Protocol:
 PROTOCOLS = {
     "default": Protocol(
         "default", in_order=False, start_symbol=True, stops_early=True, betas=(0.9, 0.95),
-        warm_up_steps=200, warm_up_fraction=0.05, final_rate=0.0,
+        warm_up_steps=200, warm_up_fraction=0.05, final_rate=0.0, overlap=1,
     ),
     # AdamW's betas are not stated there; these are torch's.
     "paper": Protocol(
         "paper", in_order=True, start_symbol=False, stops_early=False, betas=(0.9, 0.999),
-        warm_up_steps=8, warm_up_fraction=None, final_rate=0.1,
+        warm_up_steps=8, warm_up_fraction=None, final_rate=0.1, overlap=4,
     ),
 }  # fmt: skip
 

@@ -75,7 +75,13 @@ def shape_of(size: str, vocab_size: int, context: int) -> Shape:
 
 
 def size_above(size: str) -> str | None:
-    """The next larger size; None above the largest."""
+    """The next size of at least twice the parameters; None if there is none."""
     names = list(SIZES)
-    index = names.index(size) + 1
-    return names[index] if index < len(names) else None
+    larger = (
+        name for name in names[names.index(size) + 1 :] if _nominal(name) >= 2 * _nominal(size)
+    )
+    return next(larger, None)
+
+
+def _nominal(size: str) -> float:
+    return float(size.removesuffix("M"))

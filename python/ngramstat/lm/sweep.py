@@ -178,12 +178,15 @@ class Sweep:
         """
         if context not in self._windows:
             split = self.split
-            given = not protocol_of(self.plan.protocol).start_symbol
-            parts = ((split.tuning, self.tuning_tokens), (split.measuring, self.measuring_tokens))
-            tuning, measuring = (
-                split.windows(part, context, max_tokens=tokens, given=given)
-                for part, tokens in parts
+            rules = protocol_of(self.plan.protocol)
+            given = not rules.start_symbol
+            tuning = split.windows(
+                split.tuning, context, max_tokens=self.tuning_tokens, given=given
             )
+            measuring = split.windows(
+                split.measuring, context, max_tokens=self.measuring_tokens, given=given,
+                overlap=rules.overlap,
+            )  # fmt: skip
             self._windows[context] = (tuning, measuring)
         return self._windows[context]
 
@@ -355,7 +358,8 @@ class Sweep:
         """Expected seconds of a run, from the measured speed of a few steps."""
         return run_seconds(
             self._paces.of(run, self.device)[1], run.tokens, run.settings.epochs,
-            tuning=self.tuning_tokens, measuring=self.measuring_tokens,
+            tuning=self.tuning_tokens,
+            scored=self.measuring_tokens * protocol_of(run.protocol).overlap,
         )  # fmt: skip
 
     def _write_table(self) -> None:

@@ -115,7 +115,11 @@ def _trained(curves: LearnerCurves, beta: Exponent) -> Rung:
     """gamma of the largest training set, checked on the slope that the losses show."""
     tokens, gamma = gamma_at_largest(curves.table, level=beta.level)
     shown = _shown(*losses_of_all_contexts(curves.table), beta.level)
-    return _checked(_ratio("curves", curves.name, gamma, beta, tokens), shown)
+    rung = _ratio("curves", curves.name, gamma, beta, tokens)
+    sizes = [o.value for o in gamma.alternatives_of(AlternativeKind.AT_SIZE) if o.value is not None]
+    if len(sizes) > 1:
+        rung = replace(rung, gamma_by_size=(sizes[0], sizes[-1]))
+    return _checked(rung, shown)
 
 
 def _of_reader(reader: LearnerCurves, beta: Exponent) -> Rung:
@@ -374,10 +378,17 @@ def _why_measured(best: Rung, beta: Exponent) -> str:
             "What is given is how the losses of an n-gram learner fall with the tokens it counts; "
             "a language model may differ."
         )
-    return (
-        "This is measured, not predicted: gamma / (2 beta) of the same models is another "
-        "(see the table), so that the theory does not describe this learner at these sizes."
+    sentence = (
+        "This is measured. Predicted would be gamma / (2 beta) of the same models, which differs "
+        "(see the table): the theory does not describe this learner at these sizes"
     )
+    by_size = best.gamma_by_size
+    if by_size is not None and by_size[1] > by_size[0]:
+        sentence += (
+            f", as its gamma still grows with the training tokens, from {by_size[0]:.2f} to "
+            f"{by_size[1]:.2f}"
+        )
+    return f"{sentence}."
 
 
 def _basis(best: Rung, beta: Exponent) -> str:

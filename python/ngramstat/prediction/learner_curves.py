@@ -71,7 +71,7 @@ def _learner(name: str, path: Path) -> LearnerCurves:
 
 def _trained_name(path: Path) -> str:
     model, _, context = path.stem.removeprefix(_PREFIX).rpartition("-T")
-    return f"{model} with {context} tokens of context, trained on this text"
+    return f"models trained on this text ({model}, {context} tokens of context)"
 
 
 def best_learner(learners: list[LearnerCurves]) -> LearnerCurves | None:

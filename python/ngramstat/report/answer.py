@@ -82,11 +82,17 @@ def gain(alpha: float) -> str:
 
 
 def rung_table(rungs: Sequence[Rung]) -> list[str]:
-    """All evidence, one line each."""
-    rows = rung_rows(rungs)
+    """All evidence that has numbers, one line each."""
+    shown = [r for r in rungs if not (r.alpha is None and r.low is None and r.shown is None)]
+    if not shown:
+        return []
+    rows = rung_rows(shown)
     width = max(len(row[0]) for row in rows)
     rows = [[row[0].ljust(width), *row[1:]] for row in rows]
-    return table([(name, [row[k] for row in rows]) for k, name in enumerate(_HEAD)])
+    lines = table([(name, [row[k] for row in rows]) for k, name in enumerate(_HEAD)])
+    if not all(r.reportable for r in shown):
+        lines += wrap("(in parentheses: did not pass its checks; --full says which)", indent=2)
+    return lines
 
 
 def rung_rows(rungs: Sequence[Rung]) -> list[list[str]]:

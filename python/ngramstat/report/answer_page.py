@@ -40,11 +40,13 @@ def _value(answer: Answer) -> str:
     if answer.low is None or answer.high is None:
         return "α is unknown"
     if answer.alpha is None:
-        value = f"α between {answer.low:.3f} and {answer.high:.3f}"
+        ends = f"{answer.low:.3f} and {answer.high:.3f}"
+        value = f"α between {marked(ends, reportable=answer.reportable)}"
     else:
-        value = f"α = {answer.alpha:.3f} <small>({answer.low:.3f} to {answer.high:.3f})</small>"
+        interval = f"<small>[{answer.low:.3f} to {answer.high:.3f}]</small>"
+        value = f"α = {marked(f'{answer.alpha:.3f} {interval}', reportable=answer.reportable)}"
     if not answer.reportable:
-        value += ' <small class="failed">not certain</small>'
+        value += ' <small class="failed">not reportable</small>'
     return value
 
 
@@ -155,24 +157,27 @@ def forecast_section(run: RunResult) -> str:
 
 
 def _forecast(points: Sequence[ForecastPoint]) -> list[str]:
-    """The table, and what the routes are."""
+    """The table of the recommended route, the other routes, and what the routes are."""
     shown = [point for point in points if point.loss is not None]
     best = [point for point in shown if point.recommended]
     parts = [_forecast_table(best or shown)] if shown else []
-    notes = []
-    for route, start in ROUTES.items():
-        here = [point for point in points if point.route == route]
-        if not here:
-            continue
-        learner = f" Losses of {here[0].learner}." if here[0].learner else ""
-        notes.append(f"<p><b>{route}</b>: {_sentence(start)}{text_of(learner)}</p>")
-        reasons = dict.fromkeys(point.reason for point in here if point.reason is not None)
-        words = "No forecast" if here[0].loss is None else "In parentheses"
-        notes += [f'<p class="note">{words}: {_sentence(reason)}</p>' for reason in reasons]
-    if len(shown) > len(best) > 0:
-        notes.insert(0, _forecast_table(shown))
-    parts.append(fold("All routes, and what they start from", "".join(notes)))
-    return parts
+    notes = [_forecast_table(shown)] if len(shown) > len(best) > 0 else []
+    for route in ROUTES:
+        notes += _route_notes([point for point in points if point.route == route])
+    return [*parts, fold("All routes, and what they start from", "".join(notes))]
+
+
+def _route_notes(points: Sequence[ForecastPoint]) -> list[str]:
+    """What one route starts from, whose losses it gives, and what weakens it."""
+    if not points:
+        return []
+    first = points[0]
+    learner = f" Losses of {text_of(first.learner)}." if first.learner else ""
+    notes = [f"<p><b>{first.route}</b>: {_sentence(ROUTES[first.route])}{learner}</p>"]
+    words = "No forecast" if first.loss is None else "In parentheses"
+    reasons = dict.fromkeys(point.reason for point in points if point.reason is not None)
+    notes += [f'<p class="note">{words}: {_sentence(reason)}</p>' for reason in reasons]
+    return notes
 
 
 def _forecast_table(points: Sequence[ForecastPoint]) -> str:

@@ -40,7 +40,7 @@ Stroke = Literal["", "solid", "dashed", "dotted", "dashdot"]
 
 # Colours and markers of several curves in one panel, in this order.
 CURVE_COLOURS: tuple[Colour, ...] = ("blue", "red", "green", "purple", "orange", "indigo", "grey")
-CURVE_MARKERS: tuple[Marker, ...] = ("circle", "square", "diamond", "up", "down", "plus", "star")
+CURVE_MARKERS: tuple[Marker, ...] = ("circle", "square", "diamond", "up", "down", "plus")
 
 
 def floats(values: ArrayLike) -> Floats:

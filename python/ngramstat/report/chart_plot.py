@@ -6,6 +6,7 @@ display.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,12 +41,14 @@ _STROKES: dict[str, Any] = {
     "": "", "solid": "-", "dashed": (0, (5, 3)), "dotted": ":", "dashdot": "-.",
 }  # fmt: skip
 _TEXT, _SMALL = 10, 8.5
-# Inches of one panel.
-_WIDTH, _HEIGHT = 6.2, 5.0
+# Inches of one panel without its legend, and of a line of the legend.
+_WIDTH, _HEIGHT, _LINE = 6.2, 4.2, 0.18
+# Entries of a legend stand in two columns if none has more characters.
+_SHORT = 30
 
 
-def new_figure(panels: int) -> tuple[Figure, list[Axes]]:
-    """A figure of panels side by side that belongs to no window.
+def new_figure(panels: int, height: float = _HEIGHT) -> tuple[Figure, list[Axes]]:
+    """A figure of panels side by side that belongs to no window, `height` inches high.
 
     Raises
     ------
@@ -58,7 +61,7 @@ def new_figure(panels: int) -> tuple[Figure, list[Axes]]:
         raise NgramstatError(
             "figures need matplotlib, which is not installed: pip install 'ngramstat[plot]'"
         ) from error
-    figure = Figure(figsize=(_WIDTH * panels, _HEIGHT), layout="constrained", dpi=120)
+    figure = Figure(figsize=(_WIDTH * panels, height), layout="constrained", dpi=120)
     axes = figure.subplots(1, panels, squeeze=False)
     return figure, list(axes[0])
 
@@ -71,7 +74,7 @@ def draw_chart(chart: Chart) -> Figure:
     NgramstatError
         If matplotlib is not installed.
     """
-    figure, axes = new_figure(len(chart.panels))
+    figure, axes = new_figure(len(chart.panels), _height(chart))
     for panel, ax in zip(chart.panels, axes, strict=True):
         _draw(panel, ax, panel.title or chart.title, outside=True)
     return figure
@@ -88,9 +91,20 @@ def draw_panel(chart: Chart, ax: Axes | None = None) -> Axes:
         If matplotlib is not installed.
     """
     (panel,) = chart.panels
-    target = new_figure(1)[1][0] if ax is None else ax
+    target = new_figure(1, _height(chart))[1][0] if ax is None else ax
     _draw(panel, target, panel.title or chart.title, outside=ax is None)
     return target
+
+
+def _columns(panel: Panel) -> int:
+    """Columns of the legend."""
+    return 2 if all(len(mark.name) <= _SHORT for mark in panel.marks) else 1
+
+
+def _height(chart: Chart) -> float:
+    """Inches that the highest panel needs with its legend."""
+    entries = [len({m.name for m in p.marks if m.name}) / _columns(p) for p in chart.panels]
+    return _HEIGHT + _LINE * math.ceil(max(entries, default=0))
 
 
 def _draw(panel: Panel, ax: Axes, title: str, *, outside: bool) -> None:
@@ -102,7 +116,9 @@ def _draw(panel: Panel, ax: Axes, title: str, *, outside: bool) -> None:
     ax.grid(True, which="major", color="#dddddd", linewidth=0.5, zorder=0)
     ax.set_axisbelow(True)
     for order, mark in enumerate(panel.marks):
-        _DRAW[type(mark)](ax, mark, order + 2)
+        # What accompanies a curve that pages hide at first would cover the others.
+        if mark.shown or mark.name:
+            _DRAW[type(mark)](ax, mark, order + 2)
     ax.set_xlim(left, right)
     ax.set_ylim(bottom, top)
     _set_ticks(ax, panel, (left, right), (bottom, top))
@@ -113,8 +129,8 @@ def _draw(panel: Panel, ax: Axes, title: str, *, outside: bool) -> None:
     if any(mark.name for mark in panel.marks):
         place: dict[str, Any] = {"loc": "best"}
         if outside:
-            place = {"loc": "upper left", "bbox_to_anchor": (0, -0.13), "borderaxespad": 0}
-        ax.legend(fontsize=_SMALL, ncols=2, frameon=not outside, **place)
+            place = {"loc": "upper left", "bbox_to_anchor": (0, -0.15), "borderaxespad": 0}
+        ax.legend(fontsize=_SMALL, ncols=_columns(panel), frameon=not outside, **place)
 
 
 def _set_ticks(

@@ -64,7 +64,9 @@ def ticks(
         chosen = _thinned(inside, place, text, along)
     else:
         candidates = _candidates(axis, low, high)
-        chosen = next((values for values in candidates if fits(values)), candidates[-1])
+        fitting = (values for values in candidates if len(values) >= 2 and fits(values))
+        # Where no set of at least two fits, as many of the dense one as do.
+        chosen = next(fitting, _thinned(candidates[0], place, text, along))
     return [(value, tick_label(value)) for value in chosen]
 
 

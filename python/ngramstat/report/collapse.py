@@ -19,7 +19,7 @@ from ngramstat.report.chart import (
     floats,
 )
 from ngramstat.report.chart_plot import draw_chart
-from ngramstat.report.text import CURVE_SOURCES
+from ngramstat.report.text import CURVE_SOURCES, marked
 from ngramstat.results import Collapse, CurveTable
 
 if TYPE_CHECKING:
@@ -43,18 +43,21 @@ def collapse_chart(table: CurveTable, collapse: Collapse) -> Chart:
     collapse : Collapse
     """
     before, after = _curves(table, collapse)
-    quality = "unknown" if collapse.quality is None else f"{collapse.quality:.2f}"
+    exponents = marked(
+        f"γ = {collapse.gamma:.3f} and β = {collapse.beta:.3f}", reportable=collapse.reportable
+    )
+    quality = "an unknown part"
+    if collapse.quality is not None:
+        quality = marked(f"{collapse.quality:.2f}", reportable=collapse.reportable)
     source = CURVE_SOURCES[collapse.source]
     rate = "" if collapse.entropy_rate == 0 else f" − {collapse.entropy_rate:.3g}"
     loss = f"(loss{rate})" if rate else "loss"
     return Chart(
         title=f"Do the curves of all contexts fall onto one? ({source} curves, "
         f"{_PROTOCOLS.get(collapse.protocol, collapse.protocol)})",
-        description="Losses by context as measured; the same rescaled with "
-        f"γ = {collapse.gamma:.3f} and β = {collapse.beta:.3f}; and how near the rescaled curves "
-        "are to each other for other exponents (small is good). Their distance after rescaling is "
-        f"{quality} of that before"
-        + ("." if collapse.reportable else ", which is not reportable."),
+        description=f"Losses by context as measured; the same rescaled with {exponents}; and how "
+        "near the rescaled curves are to each other for other exponents (small is good). Their "
+        f"distance after rescaling is {quality} of that before.",
         panels=(
             Panel(
                 title="As measured",

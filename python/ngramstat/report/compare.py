@@ -20,9 +20,9 @@ from ngramstat.report.chart import (
 from ngramstat.report.chart_plot import draw_chart
 from ngramstat.report.chart_svg import chart_figure
 from ngramstat.report.exponent_rows import SYMBOLS
-from ngramstat.report.markup import document, number, section, table, text_of
-from ngramstat.report.text import count
-from ngramstat.results import Exponent, RunResult
+from ngramstat.report.markup import document, fold, number, section, table, text_of
+from ngramstat.report.text import count, marked
+from ngramstat.results import Answer, Exponent, RunResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +33,7 @@ _CONTOURS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0)
 _PADDING = 1.3
 # A line of equal alpha shorter than this part of the plane is left out; its label ends at this part
 # of the line.
-_SHORT, _LABEL_AT = 0.12, 0.93
+_SHORT, _LABEL_AT, _LABEL_BELOW = 0.12, 0.93, 0.92
 # Corpora whose sizes differ by more than this factor are not compared at their own sizes.
 _SIZES = 1.5
 
@@ -118,8 +118,19 @@ def _contours(x_range: tuple[float, float], y_range: tuple[float, float]) -> lis
             continue
         x = floats([first, last])
         marks.append(Curve(colour="grey", x=x, y=2 * alpha * x, marker="", stroke="dotted"))
-        at = first + _LABEL_AT * (last - first)
-        marks.append(Label(colour="grey", x=at, y=2 * alpha * at, text=f"α = {alpha:g}", end=True))
+        # Below the upper end of the frame by the height of the label, on the side with room for it.
+        below = y_range[0] + _LABEL_BELOW * (y_range[1] - y_range[0])
+        at = min(first + _LABEL_AT * (last - first), below / (2 * alpha))
+        in_left_half = at < (x_range[0] + x_range[1]) / 2
+        marks.append(
+            Label(
+                colour="grey",
+                x=at,
+                y=2 * alpha * at,
+                text=f"α = {alpha:g}",
+                end=not in_left_half,
+            )
+        )
     return marks
 
 
@@ -223,9 +234,16 @@ def render_comparison(runs: Sequence[tuple[str, RunResult]]) -> str:
         exponents = run.exponents
         cells = [f"<b>{text_of(name)}</b>", number(run.corpus.get("tokens")),
                  number(run.corpus.get("vocab_size"))]  # fmt: skip
+        cells.append(_answer(run.answer))
         cells += [_cell(exponents.get(symbol)) for symbol in SYMBOLS]
         rows.append(cells)
-    head = ["run", "tokens", "vocabulary", *(symbol for symbol, _ in SYMBOLS.values())]
+    head = [
+        "run",
+        "tokens",
+        "vocabulary",
+        "α, the answer",
+        *(symbol for symbol, _ in SYMBOLS.values()),
+    ]
     reasons = [
         [text_of(name), SYMBOLS[symbol][0], text_of(exponent.reason)]
         for name, run in runs
@@ -242,12 +260,26 @@ def render_comparison(runs: Sequence[tuple[str, RunResult]]) -> str:
                 table(head, rows, stacked=True),
             ),
             section("What is comparable", f"<ul>{comparable}</ul>"),
-            section("Not reportable", table(["run", "exponent", "reason"], reasons, stacked=True))
+            section(
+                "Not reportable",
+                fold(
+                    f"Why {len(reasons)} exponents in parentheses are not reportable",
+                    table(["run", "exponent", "reason"], reasons, stacked=True),
+                ),
+            )
             if reasons
             else "",
         ]
     )
     return document(f"ngramstat: {names}", f"{len(runs)} runs", "ngramstat comparison", body)
+
+
+def _answer(answer: Answer | None) -> str:
+    if answer is None or answer.low is None or answer.high is None:
+        return "–"
+    ends = f"{answer.low:.3f} to {answer.high:.3f}"
+    value = ends if answer.alpha is None else f"{answer.alpha:.3f} <small>[{ends}]</small>"
+    return f"<b>{marked(value, reportable=answer.reportable)}</b>"
 
 
 def _cell(exponent: Exponent | None) -> str:

@@ -51,11 +51,13 @@ def learning_chart(result: EntropyResult) -> Chart:
     for k, n in enumerate(contexts):
         y = curve.held_out[:, k]
         bar = None if curve.error is None else 2 * curve.error[:, k]
-        place = (k - 1) % len(CURVE_COLOURS)
+        # The unigram has the last colour, grey.
+        colour = CURVE_COLOURS[(k - 1) % len(CURVE_COLOURS)]
+        marker = CURVE_MARKERS[(k - 1) % len(CURVE_MARKERS)]
         marks += _of_limit(result, k, f"context {n}", shown=n in ends)
         marks.append(
             Curve(
-                name=f"context {n}", colour=CURVE_COLOURS[place], marker=CURVE_MARKERS[place],
+                name=f"context {n}", colour=colour, marker=marker,
                 shown=n in ends, x=tokens, y=y, low=None if bar is None else y - bar,
                 high=None if bar is None else y + bar,
             )
@@ -63,7 +65,7 @@ def learning_chart(result: EntropyResult) -> Chart:
         mixed = result.mixture_used is not None and bool(result.mixture_used[k])
         if mixed and result.held_out is not None:
             marks.append(
-                Curve(group=f"context {n}", colour=CURVE_COLOURS[place], marker="star",
+                Curve(group=f"context {n}", colour=colour, marker="star",
                       shown=n in ends, x=tokens[-1:], y=floats(result.held_out[k]))
             )  # fmt: skip
     return Chart(

@@ -18,7 +18,6 @@ __all__ = [
     "fold",
     "number",
     "section",
-    "span",
     "table",
     "text_of",
 ]
@@ -104,10 +103,6 @@ def fold(summary: str, content: str, *, long: bool = False) -> str:
     """Content that is folded on screens; in print it is shown, unless it is long."""
     kind = ' class="long"' if long else ""
     return f"<details{kind}><summary>{text_of(summary)}</summary>\n{content}\n</details>"
-
-
-def span(low: float | None, high: float | None) -> str:
-    return "–" if low is None or high is None else f"{number(low)} to {number(high)}"
 
 
 def download(name: str, kind: str, content: str) -> str:

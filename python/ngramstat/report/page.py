@@ -18,7 +18,6 @@ from ngramstat.report.markup import (
     fold,
     number,
     section,
-    span,
     table,
     text_of,
 )
@@ -319,7 +318,7 @@ def _horizons(run: RunResult) -> str:
     parts = [_figures(run, "horizon")]
     if prediction.horizon:
         rows = [
-            [_tokens(p.tokens), number(_whole(p.lag)), span(_whole(p.low), _whole(p.high)),
+            [_tokens(p.tokens), _tokens(p.lag), _lags(p),
              _source(p)]
             for p in prediction.horizon
         ]  # fmt: skip
@@ -349,9 +348,10 @@ def _tokens(value: float | None) -> str:
     return "–" if value is None else count(value)
 
 
-def _whole(lag: float | None) -> float | None:
-    """A horizon in whole tokens, which is more than it is known to."""
-    return None if lag is None else float(round(lag))
+def _lags(point: HorizonPoint) -> str:
+    if point.low is None or point.high is None:
+        return "–"
+    return f"{count(point.low)} to {count(point.high)}"
 
 
 def _source(point: HorizonPoint) -> str:
@@ -404,7 +404,7 @@ def _card(run: RunResult) -> str:
     )
     return section(
         "Corpus and run",
-        fold("Settings and provenance", f'<div class="cards">{cards}</div>', long=True),
+        fold("Settings and provenance", f'<div class="cards">{cards}</div>'),
     )
 
 

@@ -10,6 +10,7 @@ from ngramstat.errors import InputError
 from ngramstat.report.chart import Axis, Chart, Curve, Mark, Panel, Rule, Window
 from ngramstat.report.chart_plot import draw_panel
 from ngramstat.report.fits import fitted_points, middle_of_fit
+from ngramstat.report.text import marked
 from ngramstat.results import CorrelationResult
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def residuals_chart(result: CorrelationResult) -> Chart:
     fitted = fitted_points(lags, norm, beta.window, result.valid)
     middle_lag, middle_norm = middle_of_fit(lags[fitted], norm[fitted], beta.weights)
     law = middle_norm * (lags / middle_lag) ** -beta.value
+    law_name = marked(f"t^−{beta.value:.2f}", reportable=beta.reportable)
     marks: list[Mark] = [
         Window(name=f"window of the fit, {low:g} to {high:g}", low=low, high=high),
         Rule(at=1.0, horizontal=True, colour="grey", stroke="solid"),
@@ -54,8 +56,8 @@ def residuals_chart(result: CorrelationResult) -> Chart:
         )  # fmt: skip
     return Chart(
         title="How far the norms are from the fitted power law",
-        description=f"Norms divided by the fitted law t^−{beta.value:.2f}, with their intervals. "
-        "Points scattered around 1 fit; a bend means that one power law is not enough.",
+        description=f"Norms divided by the fitted law {law_name}, with their intervals. Points "
+        "scattered around 1 fit; a bend means that one power law is not enough.",
         panels=(
             Panel(
                 x=Axis(label="distance between the tokens (lag t)"),

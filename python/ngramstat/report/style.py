@@ -88,7 +88,7 @@ svg.narrow {{ display: none; max-width: 460px; }}
 svg.plot text {{ fill: var(--soft); font-family: inherit; }}
 svg.plot .title {{ fill: var(--ink); font-weight: 600; }} svg.plot .axis {{ fill: var(--ink); }}
 svg.plot .row {{ fill: var(--ink); }}
-svg.plot .label {{ paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }}
+svg.plot .label, svg.plot .row {{ paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }}
 image {{ image-rendering: pixelated; }}
 {_COLOURS}
 .grid {{ stroke: var(--rule); fill: none; stroke-width: .8; }}
@@ -125,11 +125,13 @@ dt {{ color: var(--soft); }} dd {{ margin: 0; min-width: 0; }}
   .stack td {{ display: block; border: 0; padding: .1rem 0; }} .stack td:empty {{ display: none; }}
   .stack td[data-label]:not([data-label=""])::before {{ content: attr(data-label) ": ";
     color: var(--soft); }} }}
+@media screen and (max-width: 22rem) {{ body {{ padding: 1rem .7rem 3rem; }} }}
 @media print {{ body {{ max-width: none; padding: 0; font-size: 10.5pt; }}
   .scroll {{ overflow: visible; }} h2, h3 {{ break-after: avoid; }}
   figure, tr, .answer {{ break-inside: avoid; }}
   .legend input, .legend label:has(input:not(:checked)), details.more {{ display: none; }}
   details:not(.long)::details-content {{ content-visibility: visible; block-size: auto; }}
   details:not(.long) > summary {{ list-style: none; color: var(--ink); font-weight: 600; }}
-  details.long {{ display: none; }} }}
+  summary {{ break-after: avoid; }} details.long {{ display: none; }}
+  svg.wide {{ max-width: 14.5cm; }} }}
 """

@@ -33,6 +33,8 @@ class Rung(Result):
         Training tokens P of the learner; None for bounds, or where unknown.
     window : (float, float) or None
         Contexts that gamma is taken over, in tokens.
+    gamma_by_size : (float, float) or None
+        gamma of the learner's smallest and largest number of training tokens.
     lags : (float, float) or None
         Lags that beta is taken over.
     protocol : str
@@ -59,6 +61,7 @@ class Rung(Result):
     level: float = 0.95
     tokens: float | None = None
     window: tuple[float, float] | None = None
+    gamma_by_size: tuple[float, float] | None = None
     lags: tuple[float, float] | None = None
     protocol: str = "raw"
     reportable: bool = False
