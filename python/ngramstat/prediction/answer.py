@@ -35,6 +35,7 @@ from ngramstat.results import (
     Exponent,
     Rung,
 )
+from ngramstat.runtime.numbers import count_text
 
 __all__ = ["answer_of", "beta_range", "ratio_interval"]
 
@@ -419,7 +420,7 @@ def _basis(best: Rung, beta: Exponent) -> str:
             f"Counting proves only a range: over {contexts} the entropy of the next token falls "
             f"with an exponent gamma of {gammas[0]:.2f} to {gammas[1]:.2f}, and {correlation}."
         )
-    size = "" if best.tokens is None else f" after {best.tokens:.3g} training tokens"
+    size = "" if best.tokens is None else f" after {count_text(best.tokens)} training tokens"
     assert best.alpha is not None
     gamma = best.alpha * 2 * (beta.value or math.nan)
     return (
@@ -435,7 +436,7 @@ def _agreement(best: Rung) -> str:
 def _predicted_and_shown(rung: Rung) -> str:
     assert rung.shown is not None
     assert rung.shown_tokens is not None
-    span = f"{rung.shown_tokens[0]:.3g} to {rung.shown_tokens[1]:.3g} tokens"
+    span = " to ".join(count_text(tokens) for tokens in rung.shown_tokens) + " tokens"
     predicted = "nothing" if rung.alpha is None else f"{rung.alpha:.3f}"
     if rung.alpha is not None and not rung.reportable:
         predicted = f"({predicted})"
