@@ -17,7 +17,12 @@ from ngramstat.exponents.fit import slope_weights
 from ngramstat.prediction.alpha import alpha_error
 from ngramstat.prediction.answer import answer_of, beta_range, ratio_interval
 from ngramstat.prediction.conclusion import concluded
-from ngramstat.prediction.learner_curves import LearnerCurves, best_learner, read_learners
+from ngramstat.prediction.learner_curves import (
+    LearnerCurves,
+    best_learner,
+    read_learners,
+    read_reader,
+)
 from ngramstat.report.answer import answer_block, gain, headline
 from ngramstat.report.summary import summarize
 from ngramstat.report.text import WIDTH
@@ -180,6 +185,22 @@ def test_the_best_evidence_gives_the_answer() -> None:
     assert "agree" in both.because[1]
 
 
+def test_a_reader_need_not_know_its_training_tokens(tmp_path: Path) -> None:
+    found = []
+    for name, tokens in (("unknown", ""), ("known", "1e12")):
+        lines = ["context,tokens,loss,error"]
+        lines += [f"{n},{tokens},{4 * max(n, 0.5) ** -0.3},0.01" for n in range(9)]
+        path = tmp_path / f"{name}.csv"
+        path.write_text("\n".join(lines))
+        reader = read_reader(path)
+        assert name in reader.name
+        answer = answer_of(planted_correlations(), planted_entropies(), limits=NONE, reader=reader)
+        assert answer.rung == "reader"
+        assert answer.tokens == (None if name == "unknown" else 1e12)
+        found.append((answer.alpha, answer.low, answer.high))
+    assert found[0] == found[1]
+
+
 def test_a_learner_that_contradicts_the_theory_says_so() -> None:
     """Its measured slope is then the answer, and the refused prediction stands beside it."""
     c, e = planted_correlations(), planted_entropies()
@@ -189,7 +210,8 @@ def test_a_learner_that_contradicts_the_theory_says_so() -> None:
     assert answer.alpha == pytest.approx(0.02, abs=1e-6)
     assert answer.reportable
     assert "does not describe this learner" in " ".join(answer.because)
-    predicted = answer.rungs[0]
+    measured, predicted = answer.rungs[:2]
+    assert (measured.protocol, measured.alpha) == ("measured", answer.alpha)
     assert predicted.agrees is False
     assert not predicted.reportable
     assert "0.020" in str(predicted.reason)
@@ -211,6 +233,17 @@ def test_without_beta_only_a_measured_slope_is_left() -> None:
     assert "no lag exceeds the noise floor" in answer.because[0]
     assert "cannot be predicted" in headline(answer)
     assert run.answer is None
+
+
+def test_trained_models_are_evidence_without_a_beta() -> None:
+    refused = Exponent.refused("no lag exceeds the noise floor", method="beta")
+    trained = LearnerCurves("models", curves_of(raw_law(0.15, 0.3, TOKENS), TOKENS))
+    answer = answer_of(
+        planted_correlations(beta=refused), planted_entropies(), limits=NONE, curves=[trained]
+    )
+    assert (answer.rung, answer.protocol) == ("curves", "measured")
+    assert answer.alpha == pytest.approx(0.15, abs=1e-6)
+    assert "no lag exceeds the noise floor" in answer.because[0]
 
 
 def test_failed_conditions_of_the_corpus_are_named() -> None:

@@ -107,9 +107,9 @@ def test_limits_stand_beside_the_bracket():
     assert not result.mixture_used[0]
     axes = plot_learning(result)
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
-        "n = 0",
-        "n = 1",
-        "n = 2",
+        "context 0",
+        "context 1",
+        "context 2",
     ]
     with pytest.raises(InputError, match="learning curve"):
         plot_learning(dataclasses.replace(result, learning_curve=None))

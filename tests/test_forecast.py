@@ -334,15 +334,26 @@ def test_one_loss_is_enough_with_alpha_or_the_text():
 
 
 def test_alpha_that_does_not_hold_is_marked():
-    refused = Rung(
-        rung="counts", learner="c", low=0.08, high=0.4, reportable=False, reason="beta: bends"
-    )
-    answer = an_answer(reportable=False, rungs=(refused,))
+    answer = an_answer(reportable=False, reason="beta: bends")
     losses = [(1e6 * 2.0**k, 3.5 * 2.0 ** (-0.17 * k)) for k in range(5)]
     points = by_route(forecast(*parts(), tokens=[3.2e7], losses=losses, answer=answer), 3.2e7)
     assert not points["alpha"].reportable
     assert points["alpha"].reason == "alpha: beta: bends"
     assert points["fit"].reportable
+    # Where theory and losses of a learner disagree, the answer is the slope that was measured.
+    measured = an_answer(rung="curves", protocol="measured", alpha=0.17, low=0.16, high=0.18)
+    points = by_route(forecast(*parts(), tokens=[3.2e7], losses=losses, answer=measured), 3.2e7)
+    assert points["alpha"].reportable
+    # That of the counted learner says nothing of trained models, but of itself.
+    alone = replace(measured, rung="counts")
+    points = by_route(forecast(*parts(), tokens=[3.2e7], losses=losses, answer=alone), 3.2e7)
+    assert points["alpha"].reason == "no alpha of trained models"
+    shown = Rung(
+        rung="counted", learner="c", alpha=0.3, low=0.25, high=0.35, agrees=False, shown=0.08,
+        shown_low=0.07, shown_high=0.09, reason="the two disagree",
+    )  # fmt: skip
+    points = by_route(forecast(*parts(), tokens=[4e6], answer=an_answer(rungs=(shown,))), 4e6)
+    assert points["alpha"].reportable
     without = by_route(forecast(*parts(), tokens=[3.2e7], losses=losses), 3.2e7)
     assert without["alpha"].loss is None
     assert without["alpha"].reason == "no answer for alpha"
@@ -482,3 +493,8 @@ def test_predict_shows_forecast_and_model_size(tmp_path: Path):
     assert {p["route"] for p in result["forecast"]} == {"alpha", "curves", "fit"}
     assert result["model_size"]["b"]["value"] == pytest.approx(0.28, rel=1e-3)
     assert result["forecast_backtests"]
+    losses = ["--loss", "1e9:2.0", "--loss", "2e9:1.85"]
+    shown = CliRunner().invoke(main, [*arguments[:4], *losses])
+    assert shown.exit_code == 0, shown.output
+    assert "losses of your models" in " ".join(shown.output.split())
+    assert "expected losses" not in shown.output  # said once, by the forecast

@@ -10,8 +10,6 @@ import pytest
 
 from ngramstat.errors import InputError
 from ngramstat.prediction.curve_files import read_curves, read_reader_curve
-from ngramstat.prediction.learner_curves import read_reader
-from ngramstat.prediction.user_curves import raw_gamma
 from ngramstat.results import CurveTable
 
 ROWS = [(1, 1e6, 5.5), (1, 2e6, 5.3), (2, 1e6, 5.1), (2, 2e6, 4.8)]
@@ -168,19 +166,3 @@ def test_a_table_of_losses_needs_tokens_unless_it_names_a_learner():
             CurveTable(**row, tokens=tokens, learner=learner)
     with pytest.raises(InputError, match="without repeats"):
         CurveTable(**{**row, "context": np.array([1, 1])}, tokens=unknown, learner="x")
-
-
-def test_gamma_of_a_reader_does_not_need_its_training_tokens(tmp_path):
-    rows = [(n, 4.0 * max(n, 0.5) ** -0.3, 0.01) for n in range(9)]
-    gammas = []
-    for name, tokens in (("unknown", ""), ("known", "1e12")):
-        lines = ["context,tokens,loss,error", *(f"{n},{tokens},{y},{e}" for n, y, e in rows)]
-        learner = read_reader(write(tmp_path / f"{name}.csv", "\n".join(lines)))
-        assert name in learner.name
-        size, gamma = raw_gamma(learner.table)
-        assert size is not None
-        assert math.isnan(size) == (name == "unknown")
-        assert gamma.to_dict() == type(gamma).from_dict(gamma.to_dict()).to_dict()
-        gammas.append((gamma.value, gamma.low, gamma.high))
-    assert gammas[0] == gammas[1]
-    assert gammas[0][0] == pytest.approx(0.3)

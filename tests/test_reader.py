@@ -255,11 +255,11 @@ def test_an_interrupted_reading_resumes_to_the_same_bits(models, corpus, tmp_pat
     whole = read_losses(models["llama"], corpus, output=tmp_path / "a.csv", **options)
     real, done = reading._Reading._read, []
 
-    def killed(self, rows, progress):
+    def killed(self, rows, read, progress):
         if len(done) == 3:
             raise KeyboardInterrupt
         done.append(rows[0])
-        return real(self, rows, progress)
+        return real(self, rows, read, progress)
 
     monkeypatch.setattr(reading._Reading, "_read", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -268,8 +268,10 @@ def test_an_interrupted_reading_resumes_to_the_same_bits(models, corpus, tmp_pat
     assert len(list((tmp_path / "b.csv.parts").glob("reading-*.npz"))) == 3
     later = []
     monkeypatch.setattr(
-        reading._Reading, "_read", lambda s, r, p: (later.append(r[0]), real(s, r, p))[1]
+        reading._Reading, "_read", lambda s, r, n, p: (later.append(r[0]), real(s, r, n, p))[1]
     )
+    # With other threads, too: each computes a batch of its own.
+    options["threads"] = 3
     again = read_losses(models["llama"], corpus, output=tmp_path / "b.csv", **options)
     assert not set(done) & set(later)
     assert again.table == whole.table

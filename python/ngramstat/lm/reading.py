@@ -10,7 +10,11 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,7 +143,7 @@ def read_losses(
         **corpus_identity(text), **options, "model": reader.identity(), "start": reader.start,
         "context": plan.context, "precision": reader.precision, "device": reader.kind,
     }
-    reading = _Reading(reader, plan, parts, identity, batch, memory)
+    reading = _Reading(reader, plan, parts, identity, batch, memory, threads)
     sums, counts = reading.run(progress)
     table, rows = _curve(sums, counts, learner or reader.learner, trained_on or reader.trained_on)
     result = ReadingResult(
@@ -208,8 +212,10 @@ def _open(
     from ngramstat.lm.reader import open_reader
     from ngramstat.lm.train import device_of, set_threads
 
-    set_threads(threads)
-    return open_reader(model, device=device_of(device), precision=precision, memory=memory)
+    device = device_of(device)
+    # On the CPU every thread of `_Reading` computes alone.
+    set_threads(1 if device == "cpu" else threads)
+    return open_reader(model, device=device, precision=precision, memory=memory)
 
 
 def _text_for(
@@ -269,9 +275,12 @@ class _Reading:
 
     def __init__(
         self, reader: Reader, plan: TextWindows, directory: Path | None, identity: dict[str, Any],
-        batch: int | None, memory: int,
+        batch: int | None, memory: int, threads: int = 1,
     ) -> None:  # fmt: skip
         self.reader, self.plan, self.directory = reader, plan, directory
+        # Each thread computes a batch of its own: nothing waits for others within a batch, and the
+        # number of threads changes no bit. A GPU is busy with one batch.
+        self.threads = threads if reader.kind == "cpu" else 1
         self.batch = self._decide_batch(batch, identity, memory)
         # Batches are computed to the last bit alike only if they are of the same size.
         self.cache = PartCache(directory, {**identity, "batch": self.batch})
@@ -297,7 +306,7 @@ class _Reading:
                 ):
                     return int(known["batch"])
         free = max(memory - anonymous_bytes(), 1)
-        return self.reader.default_batch(self.plan.context, free // 2)
+        return self.reader.default_batch(self.plan.context, free // (2 * self.threads))
 
     def run(self, show: bool) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Sums and numbers of losses by block and context, (n_blocks, T)."""
@@ -305,43 +314,81 @@ class _Reading:
         shape = (plan.n_blocks, plan.context)
         sums, counts = np.zeros(shape), np.zeros(shape, np.int64)
         total = int(plan.lengths.sum())
+        parts = [
+            np.arange(first, min(first + self.step, len(plan)))
+            for first in range(0, len(plan), self.step)
+        ]
         with Progress(total, "read", unit="tok", enabled=show) as progress:
-            for first in range(0, len(plan), self.step):
-                rows = np.arange(first, min(first + self.step, len(plan)))
-                key = {"windows": [int(rows[0]), int(rows[-1])]}
-                part = self.cache.load(_KIND, _VERSION, key, _Part)
-                if part is None:
-                    part = self._read(rows, progress)
-                    self.cache.save(_KIND, _VERSION, key, part)
-                else:
-                    progress.skip(int(plan.lengths[rows].sum()))
-                sums[part.blocks] += part.sums
-                counts[part.blocks] += part.counts
+            done = [self.cache.load(_KIND, _VERSION, self._key(rows), _Part) for rows in parts]
+            missing = [rows for rows, part in zip(parts, done, strict=True) if part is None]
+            with ThreadPoolExecutor(self.threads) as pool:
+                read = self._read_all(missing, pool)
+                for rows, part in zip(parts, done, strict=True):
+                    if part is None:
+                        part = self._read(rows, read, progress)
+                        self.cache.save(_KIND, _VERSION, self._key(rows), part)
+                    else:
+                        progress.skip(int(plan.lengths[rows].sum()))
+                    sums[part.blocks] += part.sums
+                    counts[part.blocks] += part.counts
         return sums, counts
 
-    def _read(self, rows: NDArray[np.int64], progress: Progress) -> _Part:
+    @staticmethod
+    def _key(rows: NDArray[np.int64]) -> dict[str, Any]:
+        return {"windows": [int(rows[0]), int(rows[-1])]}
+
+    def _batches(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """The windows of a part in batches.
+
+        Windows of similar lengths together: little is computed for the filling of short ones.
+        """
+        order = rows[np.argsort(-self.plan.lengths[rows], kind="stable")]
+        return [order[i : i + self.batch] for i in range(0, len(order), self.batch)]
+
+    def _read_all(
+        self, parts: list[NDArray[np.int64]], pool: ThreadPoolExecutor
+    ) -> Iterator[NDArray[np.float32]]:
+        """Losses of all batches of the parts, in order; some are computed ahead."""
+        batches = iter([batch for rows in parts for batch in self._batches(rows)])
+        ahead: deque[Future[NDArray[np.float32]]] = deque()
+        try:
+            for batch in islice(batches, 2 * self.threads):
+                ahead.append(pool.submit(self._losses, batch))
+            while ahead:
+                losses = ahead.popleft().result()
+                for batch in islice(batches, 1):
+                    ahead.append(pool.submit(self._losses, batch))
+                yield losses
+        finally:
+            for future in ahead:
+                future.cancel()
+
+    def _losses(self, batch: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self.reader.losses(self.plan.of(batch))
+
+    def _read(
+        self, rows: NDArray[np.int64], read: Iterator[NDArray[np.float32]], progress: Progress
+    ) -> _Part:
+        """A part, from the losses of its batches, which come next."""
         plan = self.plan
-        blocks, which = np.unique(plan.block[rows], return_inverse=True)
+        blocks = np.unique(plan.block[rows])
         sums = np.zeros((len(blocks), plan.context))
         counts = np.zeros((len(blocks), plan.context), np.int64)
-        # Windows of similar lengths together: little is computed for the filling of short ones.
-        order = np.argsort(-plan.lengths[rows], kind="stable")
-        first_scored = 0 if self.reader.start is not None else 1
-        for start in range(0, len(rows), self.batch):
-            chosen = order[start : start + self.batch]
-            windows = plan.of(rows[chosen])
-            losses = self.reader.losses(windows).astype(np.float64)
-            scored = np.arange(windows.shape[1]) < plan.lengths[rows[chosen], None]
-            scored[:, :first_scored] = False
+        for batch in self._batches(rows):
+            losses = next(read).astype(np.float64)
+            width = losses.shape[1]
+            scored = np.arange(width) < plan.lengths[batch, None]
+            if self.reader.start is None:
+                scored[:, 0] = False
             if not np.isfinite(losses[scored]).all():
                 raise NgramstatError(
                     f"{self.reader.learner}: gives a loss that is not finite; try --precision "
                     "float32"
                 )
-            width = windows.shape[1]
-            np.add.at(sums[:, :width], which[chosen], np.where(scored, losses, 0.0))
-            np.add.at(counts[:, :width], which[chosen], scored)
-            progress.advance(int(plan.lengths[rows[chosen]].sum()))
+            which = np.searchsorted(blocks, plan.block[batch])
+            np.add.at(sums[:, :width], which, np.where(scored, losses, 0.0))
+            np.add.at(counts[:, :width], which, scored)
+            progress.advance(int(plan.lengths[batch].sum()))
         return _Part(blocks.astype(np.int64), sums, counts)
 
     def clean(self) -> None:

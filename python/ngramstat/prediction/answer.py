@@ -35,6 +35,7 @@ from ngramstat.results import (
     Exponent,
     Rung,
 )
+from ngramstat.runtime.numbers import count_text
 
 __all__ = ["answer_of", "beta_range", "ratio_interval"]
 
@@ -98,14 +99,27 @@ def answer_of(
         counted,
         _limits(limits),
     ]
-    usable = [rung for rung in found if rung.rung in RUNGS and _is_finite(rung)]
-    best = _as_shown(usable[0]) if usable else _as_shown(counted, predictable=False)
+    best = _best(trained, found, counted)
     return Answer(
         **{f.name: getattr(best, f.name) for f in fields(Answer) if hasattr(best, f.name)},
         because=tuple(_because(best, beta, counted)),
         next=tuple(next_steps),
-        rungs=tuple([best] * (not usable) + found),
+        rungs=tuple([best] * (best not in found) + found),
     )
+
+
+def _best(trained: Sequence[Rung], found: Sequence[Rung], counted: Rung) -> Rung:
+    """The best of what was found, or what its learner shows.
+
+    Trained models whose losses fall otherwise than predicted, or of which nothing can be predicted,
+    are themselves the better evidence of how losses fall. Without anything else the slope of the
+    counted learner is all that is left.
+    """
+    for rung in trained:
+        if rung.shown is not None and (rung.agrees is False or not _is_finite(rung)):
+            return _as_shown(rung)
+    usable = [rung for rung in found if rung.rung in RUNGS and _is_finite(rung)]
+    return usable[0] if usable else replace(_as_shown(counted), rung="counts")
 
 
 # --- the rungs ---------------------------------------------------------------------------------
@@ -198,18 +212,10 @@ def _bounds(entropies: EntropyResult, beta: Exponent) -> Rung:
     )
 
 
-def _as_shown(rung: Rung, *, predictable: bool = True) -> Rung:
-    """The rung, or where its learner contradicts it, what the learner's losses show.
-
-    Models that were trained on the text and whose losses fall otherwise than predicted are the
-    better evidence of how losses fall. Without a usable beta (`predictable`) the slope of the
-    counted learner is all that is left.
-    """
-    if predictable and rung.agrees is not False:
-        return rung
+def _as_shown(rung: Rung) -> Rung:
+    """What the losses of a learner show, instead of what is predicted of them."""
     return replace(
         rung,
-        rung=rung.rung if predictable else "counts",
         alpha=rung.shown,
         low=rung.shown_low,
         high=rung.shown_high,
@@ -378,6 +384,12 @@ def _why_measured(best: Rung, beta: Exponent) -> str:
             "What is given is how the losses of an n-gram learner fall with the tokens it counts; "
             "a language model may differ."
         )
+    if best.agrees is None:
+        return (
+            "This is measured. Nothing can be predicted of these models: correlations between "
+            f"tokens or their losses by context have no usable exponent (beta: "
+            f"{beta.reason or 'measured'})."
+        )
     sentence = (
         "This is measured. Predicted would be gamma / (2 beta) of the same models, which differs "
         "(see the table): the theory does not describe this learner at these sizes"
@@ -408,7 +420,7 @@ def _basis(best: Rung, beta: Exponent) -> str:
             f"Counting proves only a range: over {contexts} the entropy of the next token falls "
             f"with an exponent gamma of {gammas[0]:.2f} to {gammas[1]:.2f}, and {correlation}."
         )
-    size = "" if best.tokens is None else f" after {best.tokens:.3g} training tokens"
+    size = "" if best.tokens is None else f" after {count_text(best.tokens)} training tokens"
     assert best.alpha is not None
     gamma = best.alpha * 2 * (beta.value or math.nan)
     return (
@@ -424,7 +436,7 @@ def _agreement(best: Rung) -> str:
 def _predicted_and_shown(rung: Rung) -> str:
     assert rung.shown is not None
     assert rung.shown_tokens is not None
-    span = f"{rung.shown_tokens[0]:.3g} to {rung.shown_tokens[1]:.3g} tokens"
+    span = " to ".join(count_text(tokens) for tokens in rung.shown_tokens) + " tokens"
     predicted = "nothing" if rung.alpha is None else f"{rung.alpha:.3f}"
     if rung.alpha is not None and not rung.reportable:
         predicted = f"({predicted})"

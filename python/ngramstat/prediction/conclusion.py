@@ -135,7 +135,7 @@ def next_steps(
     minutes, how_long = _DEFAULT_MINUTES, "needs the extra torch"
     if training_seconds is not None:
         minutes = min(max(5 * math.ceil(training_seconds / 300), 5), _MOST_MINUTES)
-        how_long = f"about {training_seconds / 60:.0f} minutes here are enough"
+        how_long = f"five sizes take about {training_seconds / 60:.0f} minutes here"
     steps = [
         f"ngramstat measure {place} -o {run} --train {minutes}m (trains small models on this text "
         f"and takes gamma from their losses; {how_long})"

@@ -41,7 +41,6 @@ from ngramstat.results import (
     EntropyResult,
     ForecastBacktest,
     ForecastPoint,
-    Rung,
 )
 
 __all__ = ["BACKTEST_FACTORS", "MIN_BACKTEST_SIZES", "Forecast", "forecast"]
@@ -65,7 +64,7 @@ _PREFERENCE = ("curves", "alpha", "fit")
 _LEAST_INSIDE = 2 / 3
 # A loss of which more depends on extrapolated norms, relative, is not supported by any test.
 _MOST_BEYOND = 0.1
-_TRAINED = "a trained model, from the text alone"
+_TRAINED = "a model that has yet to be trained"
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def forecast(
 
     Losses to start from are those given, else the lower envelope of `curves` over their contexts,
     else those of the counted learner. For the latter the route ``curves`` is about another
-    learner: a trained model, from the text alone.
+    learner: a model that has yet to be trained.
 
     Parameters
     ----------
@@ -374,34 +373,46 @@ class _Alpha:
     reason: str | None
 
 
-def _rung(answer: Answer, *, trained: bool) -> Rung | None:
-    """The rung of the answer, or that of the counted learner."""
-    for rung in answer.rungs:
-        of_answer = (rung.rung, rung.alpha) == (answer.rung, answer.alpha)
-        if of_answer if trained else rung.rung == "counted":
-            return rung
-    return None
-
-
 def _alpha(answer: Answer | None, *, trained: bool) -> _Alpha:
-    """Of the answer; for the losses of the counted learner, of the counted learner."""
+    """Of the answer; for the losses of the counted learner, of the counted learner.
+
+    Where gamma / (2 beta) of a learner contradicts the slope of its own losses, that slope.
+    """
     if answer is None:
         return _Alpha(None, 0.0, "no answer for alpha")
-    best = _rung(answer, trained=trained)
-    if best is None or best.low is None or best.high is None or best.protocol == "measured":
-        whose = "" if trained else " of the counted learner"
-        return _Alpha(None, 0.0, f"no alpha{whose} with an interval")
+    if trained:
+        # A slope measured on the counted learner says nothing of a trained one.
+        if answer.rung == "counts" and answer.protocol == "measured":
+            return _Alpha(None, 0.0, "no alpha of trained models")
+        return _of_ends(
+            answer.alpha, answer.low, answer.high, answer.level,
+            None if answer.reportable else answer.reason or "not certain",
+        )  # fmt: skip
+    rung = next((r for r in answer.rungs if r.rung == "counted"), None)
+    if rung is None:
+        return _Alpha(None, 0.0, "no alpha of the counted learner")
+    if rung.agrees is False:
+        return _of_ends(rung.shown, rung.shown_low, rung.shown_high, rung.level, None)
+    return _of_ends(
+        rung.alpha, rung.low, rung.high, rung.level, None if rung.reportable else rung.reason
+    )
+
+
+def _of_ends(
+    value: float | None, low: float | None, high: float | None, level: float, reason: str | None
+) -> _Alpha:
+    """alpha with its standard error; between bounds every value is as likely."""
+    if low is None or high is None:
+        return _Alpha(None, 0.0, "no alpha with an interval")
     from scipy.special import ndtri
 
-    if best.alpha is None:
-        # Bounds: every value between them is as likely.
-        value, error = (best.low + best.high) / 2, (best.high - best.low) / math.sqrt(12)
+    if value is None:
+        value, error = (low + high) / 2, (high - low) / math.sqrt(12)
     else:
-        value = best.alpha
-        error = (best.high - best.low) / (2 * float(ndtri((1 + best.level) / 2)))
+        error = (high - low) / (2 * float(ndtri((1 + level) / 2)))
     if value <= 0:
         return _Alpha(None, 0.0, "alpha is not positive")
-    return _Alpha(value, error, None if best.reportable else f"alpha: {best.reason}")
+    return _Alpha(value, error, None if reason is None else f"alpha: {reason}")
 
 
 def _unigram(entropies: EntropyResult) -> float | None:

@@ -10,13 +10,16 @@ from ngramstat.results import Answer, Rung, RunResult
 __all__ = ["answer_block", "answer_sentences", "gain", "headline", "rung_rows", "rung_table"]
 
 _RUNG_NAMES = {
-    "curves": "models trained on it",
-    "reader": "a pretrained reader",
-    "counts": "counts alone",
-    "counted": "the n-gram learner itself",
+    "curves": "trained models, predicted",
+    "reader": "pretrained reader, predicted",
+    "counts": "counts alone, range",
+    "counted": "n-gram learner, predicted",
     "limits": "limit form, a second opinion",
 }
-_HEAD = ("evidence", "alpha", "tokens", "slope of its own losses", "checks")
+_MEASURED_NAMES = {"curves": "trained models, measured", "counts": "n-gram learner, measured"}
+_HEAD = ("evidence", "alpha", "tokens", "slope of its losses", "checks")
+# Of the answer; sentences that do not fit are in run.json and on the page.
+_MOST_LINES = 11
 
 
 def answer_block(run: RunResult) -> list[str]:
@@ -27,16 +30,18 @@ def answer_block(run: RunResult) -> list[str]:
     answer = run.answer
     if answer is None:
         return []
+    step: list[str] = []
+    for command, _, purpose in (text.partition(" (") for text in answer.next[:1]):
+        told = f"To narrow it: {purpose.removesuffix(')')}:" if purpose else "To narrow it:"
+        # The command is not wrapped, so that it can be copied.
+        step = [*wrap(told, indent=2), f"    {command}"]
     lines = ["ANSWER  how fast does the loss of a language model fall with data on this text?"]
     for sentence in answer_sentences(answer):
-        lines += wrap(sentence, indent=2)
-    for step in answer.next[:1]:
-        command, _, purpose = step.partition(" (")
-        told = f"To narrow it: {purpose.removesuffix(')')}:" if purpose else "To narrow it:"
-        lines += wrap(told, indent=2)
-        # Not wrapped, so that it can be copied.
-        lines.append(f"    {command}")
-    return [*lines, "", *rung_table(answer.rungs)]
+        more = wrap(sentence, indent=2)
+        if len(lines) > 1 and len(lines) + len(more) + len(step) > _MOST_LINES:
+            break
+        lines += more
+    return [*lines, *step, "", *rung_table(answer.rungs)]
 
 
 def answer_sentences(answer: Answer) -> list[str]:
@@ -82,20 +87,26 @@ def gain(alpha: float) -> str:
 
 
 def rung_table(rungs: Sequence[Rung]) -> list[str]:
-    """All evidence, one line each."""
-    rows = rung_rows(rungs)
+    """All evidence that has numbers, one line each."""
+    shown = [r for r in rungs if not (r.alpha is None and r.low is None and r.shown is None)]
+    if not shown:
+        return []
+    rows = rung_rows(shown)
     width = max(len(row[0]) for row in rows)
     rows = [[row[0].ljust(width), *row[1:]] for row in rows]
-    return table([(name, [row[k] for row in rows]) for k, name in enumerate(_HEAD)])
+    lines = table([(name, [row[k] for row in rows]) for k, name in enumerate(_HEAD)])
+    if not all(r.reportable for r in shown):
+        lines += wrap("(in parentheses: did not pass its checks; --full says which)", indent=2)
+    return lines
 
 
 def rung_rows(rungs: Sequence[Rung]) -> list[list[str]]:
     """Cells of the table of evidence: name, alpha, tokens, shown slope, whether it can be used."""
     return [
         [
-            "n-gram learner, measured"
-            if rung.protocol == "measured"
-            else _RUNG_NAMES.get(rung.rung, rung.rung),
+            (_MEASURED_NAMES if rung.protocol == "measured" else _RUNG_NAMES).get(
+                rung.rung, rung.rung
+            ),
             marked(_interval(rung.alpha, rung.low, rung.high), reportable=rung.reportable),
             "-" if rung.tokens is None else count(rung.tokens),
             marked(

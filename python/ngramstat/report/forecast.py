@@ -61,8 +61,11 @@ def _table(points: Sequence[ForecastPoint]) -> list[str]:
                     ],
                 ),
                 ("change", ["" if p.change is None else f"{100 * p.change:+.0f}%" for p in shown]),
-                ("context worth having", [_context(p) for p in shown]),
+                ("context worth having, tokens", [_context(p) for p in shown]),
             ]
+        )
+        lines += wrap(
+            "change: against the loss of the same route at the largest measured size", indent=2
         )
     for route in ROUTES:
         lines += _notes(route, [p for p in points if p.route == route])

@@ -49,8 +49,15 @@ def conditions(result: Prediction) -> list[str]:
     return lines
 
 
-def reach(result: Prediction) -> list[str]:
-    """What is expected at the requested numbers of training tokens; empty where none were."""
+def reach(result: Prediction, *, losses: bool = True) -> list[str]:
+    """What is expected at the requested numbers of training tokens; empty where none were.
+
+    Parameters
+    ----------
+    result : Prediction
+    losses : bool
+        Whether to show the losses that measured ones imply, which a forecast says better.
+    """
     lines: list[str] = []
     for point in result.horizon:
         lines += wrap(f"{count(point.tokens)} tokens resolve {_horizon(point)}", indent=2)
@@ -59,7 +66,7 @@ def reach(result: Prediction) -> list[str]:
     for stage in result.stage:
         if stage.stage != "single":
             lines += wrap(_stage(stage), indent=2, hang=2)
-    if result.loss_fit is not None:
+    if losses and result.loss_fit is not None:
         lines += _expected_losses(result.loss_fit, result.loss_curve)
     return ["AT MORE TOKENS", *lines] if lines else []
 

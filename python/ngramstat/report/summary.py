@@ -24,6 +24,7 @@ from ngramstat.report.cells import (
 )
 from ngramstat.report.forecast import forecast_lines
 from ngramstat.report.notes import curve_notes, interval_parts
+from ngramstat.report.paper import paper_lines
 from ngramstat.report.prediction_text import conditions, reach
 from ngramstat.report.text import (
     count,
@@ -99,8 +100,8 @@ def summarize(run: RunResult, *, full: bool = True) -> str:
     run : RunResult
         Parts that were not computed are left out.
     full : bool
-        False: of a run with an answer only that, what is expected at the requested sizes, and the
-        corpus.
+        False: of a run with an answer only that, what is expected at the requested sizes, the
+        exponents by the paper's protocol where they were asked for, and the corpus.
 
     Returns
     -------
@@ -110,7 +111,8 @@ def summarize(run: RunResult, *, full: bool = True) -> str:
     """
     answer = answer_block(run)
     if answer and not full:
-        return _text([answer, forecast_lines(run, full=False), _corpus_card(run)])
+        expected = forecast_lines(run, full=False)
+        return _text([answer, expected, _paper_protocol(run), _corpus_card(run)])
     blocks = [answer, forecast_lines(run), _exponents(run), _at_sizes(run), _corpus_card(run)]
     if run.correlations is not None:
         blocks.append(
@@ -139,9 +141,14 @@ def summarize_prediction(run: RunResult, *, full: bool = True) -> str:
     if run.prediction is None:
         raise InputError("the run has no prediction; `ngramstat predict` makes one")
     blocks = [answer_block(run), forecast_lines(run, full=full), _at_sizes(run)]
-    if full:
-        blocks.append(conditions(run.prediction))
+    blocks.append(conditions(run.prediction) if full else _paper_protocol(run))
     return _text(blocks)
+
+
+def _paper_protocol(run: RunResult) -> list[str]:
+    """The exponents by the paper's protocol, which are there only where they were asked for."""
+    paper = None if run.prediction is None else run.prediction.paper
+    return [] if paper is None else paper_lines(paper)[1:]
 
 
 def _text(blocks: Sequence[Sequence[str]]) -> str:
@@ -150,7 +157,7 @@ def _text(blocks: Sequence[Sequence[str]]) -> str:
 
 def _at_sizes(run: RunResult) -> list[str]:
     """What is expected at the requested numbers of training tokens."""
-    return [] if run.prediction is None else reach(run.prediction)
+    return [] if run.prediction is None else reach(run.prediction, losses=not run.forecast)
 
 
 # --- exponents ---------------------------------------------------------------------------------

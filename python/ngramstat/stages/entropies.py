@@ -68,6 +68,11 @@ class _EntropyStage(Stage[Value]):
     def _split(self) -> HeldOutSplit:
         return self._design.held_out_split(self._options.held_out)
 
+    @property
+    def _training_tokens(self) -> int:
+        training = self._split.training
+        return int((training.ends - training.starts).sum())
+
     def _split_key(self) -> dict[str, Any]:
         """What the losses on the held-out documents depend on."""
         options = self._options
@@ -163,6 +168,10 @@ class HeldOutStage(_SinglePartStage[HeldOutLosses]):
     version = 2
     value = HeldOutLosses
 
+    def parts(self) -> list[Part]:
+        """One part, whose work is the training tokens."""
+        return [Part(self._key(), work=self._training_tokens)]
+
     def _key(self) -> dict[str, Any]:
         return self._split_key()
 
@@ -194,7 +203,7 @@ class LearningStage(_EntropyStage[LearningPoint]):
 
     def parts(self) -> list[Part]:
         """One part a subset, whose work is the tokens it trains on."""
-        n, key = self._design.corpus.n_tokens, self._split_key()
+        n, key = self._training_tokens, self._split_key()
         return [
             Part(
                 {**key, "halvings": subset.halvings, "replicate": subset.replicate},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,11 @@ from ngramstat.runtime.workspace import Workspace
 __all__ = ["MixtureLosses", "mixture_losses"]
 
 Floats = NDArray[np.float64]
+
+# Relative times for the progress: of a training token that a pattern counts, and of a decision of
+# one tree that it interpolates or that is mixed for context 0 (measured on 400,000 tokens of
+# Wikipedia, in microseconds).
+_COUNTED_TOKEN, _INTERPOLATED_DECISION, _MIXED_DECISION = 0.05, 0.0375, 0.127
 
 
 @dataclass(frozen=True)
@@ -80,11 +86,12 @@ def mixture_losses(
     largest = _max_decisions(pieces, trees) * bytes_per_decision(len(used))
     together = trees_at_once(memory_budget, largest)
     groups = [range(k, min(k + together, len(trees))) for k in range(0, len(trees), together)]
-    steps = len(pieces) * (len(groups) * len(used) + len(trees) * max_context)
+    work = _Work(split, pieces, trees, n_patterns=len(used), n_groups=len(groups))
+    total = sum(work.of_piece(piece, max_context) for piece in pieces)
 
-    def advance() -> None:
+    def advance(seconds: float) -> None:
         if progress is not None:
-            progress.advance(1.0 / steps)
+            progress.advance(seconds / total)
 
     estimator = Estimator(split, used, class_maps, events_at_once(memory_budget), workspace.threads)
     mixers = Mixers(max_context, workspace.threads)
@@ -93,16 +100,52 @@ def mixture_losses(
     for piece in pieces:
         of_piece: list[list[Floats]] = [[] for _ in range(max_context)]
         for group in groups:
-            decisions = estimator.estimate(piece, [trees[k] for k in group], advance)
+            counted = work.of_pattern(piece, len(group))
+            decisions = estimator.estimate(
+                piece, [trees[k] for k in group], functools.partial(advance, counted)
+            )
             by_tree = dict(zip(group, decisions, strict=True))
             del decisions
-            for n, scored in mixers.score(by_tree, advance):
+            for n, scored in mixers.score(by_tree):
                 of_piece[n - 1] += scored
+                advance(work.of_mixing(piece, n))
             del by_tree  # before the next group takes memory
         for n in range(max_context):
             members[n].append(of_piece[n])
     losses = _average(members, split.scored.documents)
     return _by_part(losses, split.scored, mixers.better, n_tuning)
+
+
+class _Work:
+    """What the steps take, relative to each other.
+
+    A pattern is counted over the training tokens and interpolated at the decisions of its trees;
+    mixers of context n add up the more patterns the larger n is.
+    """
+
+    def __init__(
+        self, split: MixtureSplit, pieces: Sequence[Piece], trees: Sequence[TokenTree], *,
+        n_patterns: int, n_groups: int,
+    ) -> None:  # fmt: skip
+        self._tokens, self._n_patterns, self._n_groups = len(split.training), n_patterns, n_groups
+        self._n_trees = len(trees)
+        self._decisions = {
+            id(piece): _max_decisions([piece], trees) / len(trees) for piece in pieces
+        }
+
+    def of_pattern(self, piece: Piece, n_trees: int) -> float:
+        interpolated = n_trees * self._decisions[id(piece)]
+        return _COUNTED_TOKEN * self._tokens + _INTERPOLATED_DECISION * interpolated
+
+    def of_mixing(self, piece: Piece, n: int) -> float:
+        """Of one tree."""
+        return _MIXED_DECISION * (2 + n) * self._decisions[id(piece)]
+
+    def of_piece(self, piece: Piece, max_context: int) -> float:
+        mixing = sum(self.of_mixing(piece, n) for n in range(1, max_context + 1))
+        counting = self._n_groups * _COUNTED_TOKEN * self._tokens
+        counting += _INTERPOLATED_DECISION * self._n_trees * self._decisions[id(piece)]
+        return self._n_patterns * counting + self._n_trees * mixing
 
 
 def _by_part(

@@ -31,9 +31,7 @@ class Mixers:
         self._trained: dict[tuple[int, int], list[Mixer]] = {}
         self.better = np.zeros(max_context, bool)
 
-    def score(
-        self, decisions: dict[int, Decisions], advance: Callable[[], None]
-    ) -> Iterator[tuple[int, list[Floats]]]:
+    def score(self, decisions: dict[int, Decisions]) -> Iterator[tuple[int, list[Floats]]]:
         """(n, -ln p of every held-out token by each mixer) of each tree and n.
 
         Longer contexts come first, as they take longer.
@@ -54,7 +52,6 @@ class Mixers:
             self._trained[job] = mixers
             self.better[job[1] - 1] |= improved
             yield job[1], scored
-            advance()
 
 
 def _in_threads(work: Callable[[Any], Any], jobs: Sequence[Any], threads: int) -> Iterator[Any]:
