@@ -14,7 +14,7 @@ import numpy as np
 
 from ngramstat.api import predict_run
 from ngramstat.prediction.learner_curves import best_learner, read_learners
-from ngramstat.prediction.user_curves import losses_of_all_contexts
+from ngramstat.prediction.measured import losses_of_all_contexts
 
 BLUE, ORANGE = "#0072b2", "#d55e00"
 # Bands of the forecast are tested up to so many times the largest measured size.

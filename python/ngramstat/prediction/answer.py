@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from ngramstat.exponents.entropy_bounds import gamma_bounds
 from ngramstat.exponents.raw_gamma import raw_gamma
-from ngramstat.prediction.learner_curves import LearnerCurves
-from ngramstat.prediction.measured import alpha_of_losses, lower_envelope
-from ngramstat.prediction.user_curves import (
-    counted_curves,
-    gamma_at_largest,
+from ngramstat.prediction.learner_curves import LearnerCurves, rank
+from ngramstat.prediction.measured import (
+    alpha_of_losses,
     losses_of_all_contexts,
+    lower_envelope,
 )
+from ngramstat.prediction.user_curves import counted_curves, gamma_at_largest
 from ngramstat.results import (
     RUNGS,
     AlternativeKind,
@@ -89,7 +89,8 @@ def answer_of(
     if against:
         reasons = [*against] if beta.reason is None else [beta.reason, *against]
         beta = replace(beta, reportable=False, reason="; ".join(reasons))
-    trained = sorted((_trained(c, beta) for c in curves), key=_preference)
+    # By the loss at the most training tokens; a rung that can be used goes before one that cannot.
+    trained = sorted((_trained(c, beta) for c in sorted(curves, key=rank)), key=_preference)
     bounds = _bounds(entropies, beta)
     counted = _counted(entropies, beta)
     found = [
@@ -347,9 +348,8 @@ def _checked(rung: Rung, shown: Exponent) -> Rung:
     )
 
 
-def _preference(rung: Rung) -> tuple[bool, bool, float]:
-    """Trained models: reportable ones first, then those with the most training tokens."""
-    return not rung.reportable, rung.low is None, -(rung.tokens or 0.0)
+def _preference(rung: Rung) -> tuple[bool, bool]:
+    return not (rung.reportable or rung.shown_reportable), rung.low is None and rung.shown is None
 
 
 def _is_finite(rung: Rung) -> bool:

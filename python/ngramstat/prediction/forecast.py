@@ -33,8 +33,8 @@ from ngramstat.prediction.horizon_loss import (
 )
 from ngramstat.prediction.horizons import Curve, noise_constant
 from ngramstat.prediction.learner_curves import LearnerCurves
-from ngramstat.prediction.measured import lower_envelope
-from ngramstat.prediction.user_curves import counted_curves, losses_of_all_contexts
+from ngramstat.prediction.measured import losses_of_all_contexts, lower_envelope
+from ngramstat.prediction.user_curves import counted_curves
 from ngramstat.results import (
     Answer,
     CorrelationResult,

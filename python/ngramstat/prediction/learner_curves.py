@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
 from ngramstat.prediction.curve_files import read_curves, read_model_sizes, read_reader_curve
+from ngramstat.prediction.measured import losses_of_all_contexts
 from ngramstat.results import CurveTable
 
-__all__ = ["LearnerCurves", "best_learner", "read_learners"]
+__all__ = ["LearnerCurves", "best_learner", "rank", "read_learners", "read_reader"]
 
 Floats = NDArray[np.float64]
 
@@ -74,14 +75,17 @@ def _trained_name(path: Path) -> str:
     return f"models trained on this text ({model}, {context} tokens of context)"
 
 
+def rank(learner: LearnerCurves) -> tuple[float, float]:
+    """Order of learners: the most training tokens first, and among those the smallest loss."""
+    tokens, losses = losses_of_all_contexts(learner.table)
+    if not len(tokens):
+        tokens, losses = learner.table.tokens, learner.table.loss
+    largest = float(tokens.max())
+    return -largest, float(losses[tokens == largest].min())
+
+
 def best_learner(learners: list[LearnerCurves]) -> LearnerCurves | None:
-    """The learner with the most training tokens, and among those the smallest loss."""
-
-    def rank(learner: LearnerCurves) -> tuple[float, float]:
-        table = learner.table
-        largest = float(table.tokens.max())
-        return -largest, float(np.min(table.loss[table.tokens == largest]))
-
+    """The first learner by `rank`; None of none."""
     return min(learners, key=rank, default=None)
 
 

@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from ngramstat.errors import InputError
 from ngramstat.exponents.criteria import MAX_BEND, MIN_SPAN
 from ngramstat.exponents.learning_limit import learning_limit
-from ngramstat.results import Alternative, AlternativeKind, Exponent
+from ngramstat.results import Alternative, AlternativeKind, CurveTable, Exponent
 
-__all__ = ["alpha_of_losses", "alpha_with_limit", "lower_envelope"]
+__all__ = ["alpha_of_losses", "alpha_with_limit", "losses_of_all_contexts", "lower_envelope"]
 
 Floats = NDArray[np.float64]
 
@@ -34,6 +34,23 @@ def lower_envelope(tokens: ArrayLike, losses: ArrayLike) -> NDArray[np.int64]:
     first = np.concatenate([[True], np.diff(p[order]) > 0]) if len(p) else np.zeros(0, bool)
     rows: NDArray[np.int64] = order[first]
     return rows
+
+
+def losses_of_all_contexts(table: CurveTable) -> tuple[Floats, Floats]:
+    """(P, loss) of every number of training tokens that has the losses of all contexts.
+
+    The loss is the mean over the positions 0 .. T - 1 of a window, as models are trained on;
+    between contexts that the table does not have it is interpolated.
+    """
+    contexts = np.unique(table.context)
+    sizes, counts = np.unique(table.tokens, return_counts=True)
+    sizes = sizes[counts == len(contexts)]
+    positions = np.arange(contexts[0], contexts[-1] + 1)
+    means = []
+    for tokens in sizes.tolist():
+        rows = table.tokens == tokens
+        means.append(np.interp(positions, table.context[rows], table.loss[rows]).mean())
+    return sizes, np.array(means, dtype=np.float64)
 
 
 def alpha_of_losses(

@@ -21,7 +21,11 @@ from ngramstat.exponents.point_errors import law_of_points
 from ngramstat.exponents.raw_gamma import GAMMA_WINDOW, raw_gamma
 from ngramstat.prediction.alpha import alpha_exponent
 from ngramstat.prediction.collapse import collapse
-from ngramstat.prediction.measured import alpha_of_losses, lower_envelope
+from ngramstat.prediction.measured import (
+    alpha_of_losses,
+    losses_of_all_contexts,
+    lower_envelope,
+)
 from ngramstat.prediction.paper_values import PAPER_VALUES
 from ngramstat.results import (
     AlphaOfFirst,
@@ -231,7 +235,15 @@ def alpha_of_first_points(
 
 
 def _envelope(curves: CurveTable) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """Tokens, smallest loss and its context, at every number of tokens."""
+    """Loss and context of the best model at every number of tokens.
+
+    Losses at every context of a window, at every size, are those of one model: its loss is their
+    mean. Otherwise a context is that of a whole model, and the smallest loss is taken.
+    """
+    contexts = np.unique(curves.context)
+    tokens, means = losses_of_all_contexts(curves)
+    if len(contexts) > 1 and len(tokens) == len(np.unique(curves.tokens)):
+        return tokens, means, np.full(len(tokens), contexts[-1], dtype=np.int64)
     best = lower_envelope(curves.tokens, curves.loss)
     return curves.tokens[best], curves.loss[best], curves.context[best]
 

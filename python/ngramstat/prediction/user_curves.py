@@ -25,7 +25,6 @@ __all__ = [
     "curve_limits",
     "curves_result",
     "gamma_at_largest",
-    "losses_of_all_contexts",
 ]
 
 Floats = NDArray[np.float64]
@@ -158,23 +157,6 @@ def _drop_errors(low: Floats, high: Floats) -> Floats:
     # An interval is about four standard errors wide.
     error = (high - low) / 4
     return np.append(np.nan, np.hypot(error[:-1], error[1:]))
-
-
-def losses_of_all_contexts(table: CurveTable) -> tuple[Floats, Floats]:
-    """(P, loss) of every number of training tokens that has the losses of all contexts.
-
-    The loss is the mean over the positions 0 .. T - 1 of a window, as models are trained on;
-    between contexts that the table does not have it is interpolated.
-    """
-    contexts = np.unique(table.context)
-    sizes, counts = np.unique(table.tokens, return_counts=True)
-    sizes = sizes[counts == len(contexts)]
-    positions = np.arange(contexts[0], contexts[-1] + 1)
-    means = []
-    for tokens in sizes.tolist():
-        rows = table.tokens == tokens
-        means.append(np.interp(positions, table.context[rows], table.loss[rows]).mean())
-    return sizes, np.array(means, dtype=np.float64)
 
 
 def gamma_at_largest(table: CurveTable, *, level: float = 0.95) -> tuple[float | None, Exponent]:
