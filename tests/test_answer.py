@@ -217,6 +217,15 @@ def test_a_learner_that_contradicts_the_theory_says_so() -> None:
     assert headline(answer).startswith("The losses of models fall as")
 
 
+def test_losses_that_rise_give_no_answer() -> None:
+    c, e = planted_correlations(), planted_entropies()
+    worse = LearnerCurves("models", curves_of(raw_law(-0.05, 0.3, TOKENS), TOKENS))
+    answer = answer_of(c, e, limits=NONE, curves=[worse])
+    assert answer.rung == "counts"
+    assert answer.alpha is None or answer.alpha > 0
+    assert answer.rungs[0].shown == pytest.approx(-0.05, abs=1e-6)
+
+
 def test_without_beta_only_a_measured_slope_is_left() -> None:
     refused = Exponent.refused("no lag exceeds the noise floor", method="beta")
     c = planted_correlations(beta=refused)

@@ -98,7 +98,7 @@ def answer_of(
         counted,
         _limits(limits),
     ]
-    usable = [rung for rung in found if rung.rung in RUNGS and _is_finite(rung)]
+    usable = [rung for rung in found if rung.rung in RUNGS and _is_usable(rung)]
     best = _as_shown(usable[0]) if usable else _as_shown(counted, predictable=False)
     return Answer(
         **{f.name: getattr(best, f.name) for f in fields(Answer) if hasattr(best, f.name)},
@@ -346,7 +346,10 @@ def _preference(rung: Rung) -> tuple[bool, bool, float]:
     return not rung.reportable, rung.low is None, -(rung.tokens or 0.0)
 
 
-def _is_finite(rung: Rung) -> bool:
+def _is_usable(rung: Rung) -> bool:
+    """Whether its interval is finite and its learner, if that decides, learns from more tokens."""
+    if rung.agrees is False and rung.shown is not None and rung.shown <= 0:
+        return False
     ends = (rung.low, rung.high)
     return all(end is not None and math.isfinite(end) for end in ends)
 
@@ -372,11 +375,15 @@ def _because(best: Rung, beta: Exponent, counted: Rung) -> list[str]:
 
 def _why_measured(best: Rung, beta: Exponent) -> str:
     if best.rung == "counts":
-        return (
+        nothing = (
             "correlations between tokens show no usable decay (beta: "
-            f"{beta.reason or 'its interval reaches zero'}), so that nothing can be predicted. "
-            "What is given is how the losses of an n-gram learner fall with the tokens it counts; "
-            "a language model may differ."
+            f"{beta.reason or 'its interval reaches zero'}), so that nothing can be predicted."
+        )
+        if best.alpha is None:
+            return nothing
+        return (
+            f"{nothing} What is given is how the losses of an n-gram learner fall with the tokens "
+            "it counts; a language model may differ."
         )
     sentence = (
         "This is measured. Predicted would be gamma / (2 beta) of the same models, which differs "
