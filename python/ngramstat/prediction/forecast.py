@@ -471,7 +471,7 @@ def _points(
     now = routes.band(route, routes.measured, np.array([routes.now]), [routes.context])
     points = []
     for i, p in enumerate(targets.tolist()):
-        reason = _reason(routes, route, p, backtests)
+        reason = _not_falling(routes.measured) or _reason(routes, route, p, backtests)
         points.append(
             ForecastPoint(
                 tokens=p,
@@ -495,8 +495,6 @@ def _reason(
 ) -> str | None:
     """Why no backtest supports a band, or None."""
     measured = routes.measured
-    if measured is not None and measured.trained and not _fall(measured):
-        return "the measured losses do not fall with the number of tokens"
     if route == "curves":
         assert routes.horizons is not None
         curves = routes.text_curves(math.inf)
@@ -525,12 +523,14 @@ def _reason(
     return routes.alpha.reason if route == "alpha" else None
 
 
-def _fall(measured: MeasuredLosses) -> bool:
-    """Whether losses of two or more sizes fall; one loss does not tell."""
-    if len(measured.tokens) < 2:
-        return True
+def _not_falling(measured: MeasuredLosses | None) -> str | None:
+    """Why losses of trained models support nothing; one loss does not tell."""
+    if measured is None or not measured.trained or len(measured.tokens) < 2:
+        return None
     slope = np.polyfit(np.log(measured.tokens), np.log(measured.losses), 1)[0]
-    return bool(slope < -_ROUNDING)
+    if slope < -_ROUNDING:
+        return None
+    return "the measured losses do not fall with the number of tokens"
 
 
 def _recommended(points: Sequence[ForecastPoint]) -> tuple[ForecastPoint, ...]:
