@@ -14,9 +14,10 @@ from ngramstat.cli import main
 from ngramstat.errors import InputError
 from ngramstat.exponents.entropy_bounds import gamma_bounds
 from ngramstat.exponents.fit import slope_weights
+from ngramstat.lm.budget import enough_to_train
 from ngramstat.prediction.alpha import alpha_error
 from ngramstat.prediction.answer import answer_of, beta_range, ratio_interval
-from ngramstat.prediction.conclusion import concluded
+from ngramstat.prediction.conclusion import concluded, next_steps
 from ngramstat.prediction.learner_curves import (
     LearnerCurves,
     best_learner,
@@ -306,6 +307,14 @@ def test_the_summary_begins_with_ten_lines_of_plain_words() -> None:
     assert "CONDITIONS" not in text
     assert "CONDITIONS" in summarize(run)
     assert answer_block(planted_run()) == []
+
+
+def test_too_few_tokens_to_train_on_are_not_suggested(tmp_path: Path) -> None:
+    assert not enough_to_train(60_000)
+    assert enough_to_train(1 << 17)
+    steps = next_steps("a b", tmp_path, trained=False, read=False, enough=False)
+    assert not any("--train" in step for step in steps)
+    assert any("--train" in s for s in next_steps("a b", tmp_path, trained=False, read=False))
 
 
 def test_what_ten_times_the_tokens_give() -> None:

@@ -110,6 +110,7 @@ def next_steps(
     *,
     trained: bool,
     read: bool,
+    enough: bool = True,
     training_seconds: float | None = None,
 ) -> tuple[str, ...]:
     """Commands that would take the answer a rung higher, with what each gives.
@@ -122,6 +123,8 @@ def next_steps(
         Where the run lies.
     trained, read : bool
         Whether there are losses of trained models, or of a pretrained one.
+    enough : bool
+        Whether the corpus has enough tokens to train models on.
     training_seconds : float, optional
         About how long a useful training takes here; None where torch is missing.
     """
@@ -136,10 +139,12 @@ def next_steps(
     if training_seconds is not None:
         minutes = min(max(5 * math.ceil(training_seconds / 300), 5), _MOST_MINUTES)
         how_long = f"five sizes take about {training_seconds / 60:.0f} minutes here"
-    steps = [
-        f"ngramstat measure {place} -o {run} --train {minutes}m (trains small models on this text "
-        f"and takes gamma from their losses; {how_long})"
-    ]
+    steps = []
+    if enough:
+        steps.append(
+            f"ngramstat measure {place} -o {run} --train {minutes}m (small models trained on this "
+            f"text, and gamma from their losses; {how_long})"
+        )
     if not read:
         steps.append(
             f"ngramstat read MODEL {place} -o reader.csv && ngramstat predict {run} --reader "
