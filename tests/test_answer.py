@@ -14,9 +14,10 @@ from ngramstat.cli import main
 from ngramstat.errors import InputError
 from ngramstat.exponents.entropy_bounds import gamma_bounds
 from ngramstat.exponents.fit import slope_weights
+from ngramstat.lm.budget import enough_to_train
 from ngramstat.prediction.alpha import alpha_error
 from ngramstat.prediction.answer import answer_of, beta_range, ratio_interval
-from ngramstat.prediction.conclusion import concluded
+from ngramstat.prediction.conclusion import concluded, next_steps
 from ngramstat.prediction.learner_curves import (
     LearnerCurves,
     best_learner,
@@ -218,6 +219,15 @@ def test_a_learner_that_contradicts_the_theory_says_so() -> None:
     assert headline(answer).startswith("The losses of models fall as")
 
 
+def test_losses_that_rise_give_no_answer() -> None:
+    c, e = planted_correlations(), planted_entropies()
+    worse = LearnerCurves("models", curves_of(raw_law(-0.05, 0.3, TOKENS), TOKENS))
+    answer = answer_of(c, e, limits=NONE, curves=[worse])
+    assert answer.rung == "counts"
+    assert answer.alpha is None or answer.alpha > 0
+    assert answer.rungs[0].shown == pytest.approx(-0.05, abs=1e-6)
+
+
 def test_without_beta_only_a_measured_slope_is_left() -> None:
     refused = Exponent.refused("no lag exceeds the noise floor", method="beta")
     c = planted_correlations(beta=refused)
@@ -244,6 +254,32 @@ def test_trained_models_are_evidence_without_a_beta() -> None:
     assert (answer.rung, answer.protocol) == ("curves", "measured")
     assert answer.alpha == pytest.approx(0.15, abs=1e-6)
     assert "no lag exceeds the noise floor" in answer.because[0]
+
+
+def test_one_size_is_not_checked_and_says_so() -> None:
+    single = LearnerCurves("models", curves_of(raw_law(0.0, 0.3, TOKENS[-1:]), TOKENS[-1:]))
+    answer = answer_of(planted_correlations(), planted_entropies(), limits=NONE, curves=[single])
+    assert (answer.rung, answer.protocol, answer.reportable) == ("curves", "raw", False)
+    assert "fewer than four" in str(answer.reason)
+
+
+def test_losses_without_contexts_show_a_slope() -> None:
+    losses = [(p, 5 * (p / 1e6) ** -0.12) for p in (1e6, 4e6, 16e6, 64e6)]
+    run = concluded(planted_run(), losses=losses)
+    assert run.answer is not None
+    assert (run.answer.rung, run.answer.protocol) == ("curves", "measured")
+    assert run.answer.alpha == pytest.approx(0.12, abs=1e-6)
+    assert "--loss" in run.answer.learner
+    few = concluded(planted_run(), losses=losses[:3]).answer
+    assert few is not None
+    assert few.rung == "counts"
+
+
+def test_models_outside_the_range_of_counts_are_named() -> None:
+    steep = LearnerCurves("models", curves_of(raw_law(1.5, 2.8, TOKENS), TOKENS))
+    answer = answer_of(planted_correlations(), planted_entropies(), limits=NONE, curves=[steep])
+    assert answer.rung == "curves"
+    assert "outside the range" in answer.because[-1]
 
 
 def test_failed_conditions_of_the_corpus_are_named() -> None:
@@ -309,6 +345,14 @@ def test_the_summary_begins_with_ten_lines_of_plain_words() -> None:
     assert "CONDITIONS" not in text
     assert "CONDITIONS" in summarize(run)
     assert answer_block(planted_run()) == []
+
+
+def test_too_few_tokens_to_train_on_are_not_suggested(tmp_path: Path) -> None:
+    assert not enough_to_train(60_000)
+    assert enough_to_train(1 << 17)
+    steps = next_steps("a b", tmp_path, trained=False, read=False, enough=False)
+    assert not any("--train" in step for step in steps)
+    assert any("--train" in s for s in next_steps("a b", tmp_path, trained=False, read=False))
 
 
 def test_what_ten_times_the_tokens_give() -> None:

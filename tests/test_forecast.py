@@ -260,7 +260,7 @@ def test_without_losses_the_counted_learner_and_the_text_are_named():
     assert all(p.low < p.loss < p.high for p in found.points)
     assert "counted learner" in near["fit"].learner
     assert near["alpha"].learner == near["fit"].learner
-    assert "trained model" in near["curves"].learner
+    assert "yet to be trained" in near["curves"].learner
     assert far["curves"].loss < near["curves"].loss
     assert far["curves"].change < near["curves"].change < 0
     assert far["curves"].high / far["curves"].low > near["curves"].high / near["curves"].low
@@ -331,6 +331,26 @@ def test_one_loss_is_enough_with_alpha_or_the_text():
     assert 2.0 < points["curves"].loss < 3.0
     assert 2.0 < points["alpha"].loss < 3.0
     assert found.backtests == ()
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.1])
+def test_losses_that_do_not_fall_support_no_forecast(factor: float):
+    losses = [(1e6 * 2.0**k, 3.5 * factor**k) for k in range(5)]
+    points = by_route(forecast(*parts(), tokens=[3.2e7], losses=losses, answer=an_answer()), 3.2e7)
+    assert not any(p.reportable for p in points.values())
+    assert "do not fall" in points["curves"].reason
+
+
+def test_models_without_context_leave_the_forecast_to_the_text():
+    tokens = 1e5 * 2.0 ** np.arange(4)
+    table = CurveTable(
+        context=np.zeros(4, np.int64), tokens=tokens, loss=6.5 - 0.1 * np.arange(4),
+        error=None, replicates=np.ones(4, np.int64),
+    )  # fmt: skip
+    found = forecast(
+        *parts(), tokens=[4e6], curves=[LearnerCurves("unigrams", table)], answer=an_answer()
+    )
+    assert found.points == forecast(*parts(), tokens=[4e6], answer=an_answer()).points
 
 
 def test_alpha_that_does_not_hold_is_marked():

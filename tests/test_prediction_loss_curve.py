@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -151,6 +152,14 @@ def test_losses_that_do_not_fall_have_no_curve():
     assert rising == ()
     assert not fit.reportable
     assert "do not fall" in fit.reason
+
+
+def test_losses_alone_without_numbers_of_tokens():
+    """The local slope is then all that is asked for."""
+    refused = Exponent.refused("no window", method="none")
+    points, fit = loss_curve([(1e7, 4.0), (1e8, 3.0)], refused, None, [])
+    assert points == ()
+    assert fit.slope == pytest.approx(math.log10(4 / 3), abs=0.05)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from ngramstat.covariance.options import CorrelationOptions, check_protocol, def
 from ngramstat.entropy.options import EntropyOptions
 from ngramstat.errors import InputError
 from ngramstat.kernels import MAX_ORDER, build_info, simd_level
-from ngramstat.lm.budget import expected_seconds
+from ngramstat.lm.budget import enough_to_train, expected_seconds
 from ngramstat.prediction.conclusion import concluded, next_steps
 from ngramstat.prediction.curve_files import read_curves
 from ngramstat.prediction.learner_curves import read_learners, read_reader
@@ -419,6 +419,7 @@ def _concluded(
             directory,
             trained=bool(learners),
             read=of_reader is not None,
+            enough=enough_to_train(int(run.corpus.get("tokens", 0))),
             training_seconds=_training_seconds(run.corpus),
         ),
         **options,

@@ -334,7 +334,7 @@ def mixture_quantiles(weights: Floats, mean: Floats, deviation: Floats, q: float
     used = order[np.searchsorted(np.cumsum(weights.ravel()[order]), _NEGLIGIBLE) :]
     w = weights.ravel()[used]
     w /= w.sum()
-    mean = mean.reshape(-1, mean.shape[-1])[used]
+    mean = mean.reshape(weights.size, mean.shape[-1])[used]
     deviation = deviation[used % weights.shape[1]]
     low, high = (mean - 9 * deviation).min(axis=0), (mean + 9 * deviation).max(axis=0)
     for _ in range(_BISECTIONS):

@@ -19,6 +19,7 @@ __all__ = [
     "SMALLEST",
     "TrainingChoice",
     "choose_training",
+    "enough_to_train",
     "expected_seconds",
     "held_out_sizes",
     "largest_that_fits",
@@ -123,6 +124,12 @@ def largest_that_fits(
         found = TrainingChoice(size, context, tokens, total)
         largest *= 2
     return found
+
+
+def enough_to_train(n_tokens: int) -> bool:
+    """Whether a corpus has the tokens of the smallest training, beside what is held out."""
+    measuring, tuning = held_out_sizes(n_tokens)
+    return n_tokens - measuring - tuning >= SMALLEST << (N_SIZES - 1)
 
 
 def held_out_sizes(n_tokens: int) -> tuple[int, int]:

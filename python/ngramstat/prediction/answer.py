@@ -103,7 +103,7 @@ def answer_of(
     best = _best(trained, found, counted)
     return Answer(
         **{f.name: getattr(best, f.name) for f in fields(Answer) if hasattr(best, f.name)},
-        because=tuple(_because(best, beta, counted)),
+        because=tuple(_because(best, beta, counted) + _outside(best, bounds)),
         next=tuple(next_steps),
         rungs=tuple([best] * (best not in found) + found),
     )
@@ -117,9 +117,10 @@ def _best(trained: Sequence[Rung], found: Sequence[Rung], counted: Rung) -> Rung
     counted learner is all that is left.
     """
     for rung in trained:
-        if rung.shown is not None and (rung.agrees is False or not _is_finite(rung)):
+        learns = rung.shown is not None and rung.shown > 0
+        if learns and (rung.agrees is False or not _is_usable(rung)):
             return _as_shown(rung)
-    usable = [rung for rung in found if rung.rung in RUNGS and _is_finite(rung)]
+    usable = [rung for rung in found if rung.rung in RUNGS and _is_usable(rung)]
     return usable[0] if usable else replace(_as_shown(counted), rung="counts")
 
 
@@ -134,7 +135,15 @@ def _trained(curves: LearnerCurves, beta: Exponent) -> Rung:
     sizes = [o.value for o in gamma.alternatives_of(AlternativeKind.AT_SIZE) if o.value is not None]
     if len(sizes) > 1:
         rung = replace(rung, gamma_by_size=(sizes[0], sizes[-1]))
-    return _checked(rung, shown)
+    rung = _checked(rung, shown)
+    if rung.agrees is None:
+        unchecked = (
+            "losses at fewer than four numbers of training tokens do not show whether these models "
+            "follow gamma / (2 beta), and gamma usually still grows"
+        )
+        reason = unchecked if rung.reason is None else f"{rung.reason}; {unchecked}"
+        rung = replace(rung, reportable=False, reason=reason)
+    return rung
 
 
 def _of_reader(reader: LearnerCurves, beta: Exponent) -> Rung:
@@ -352,7 +361,10 @@ def _preference(rung: Rung) -> tuple[bool, bool]:
     return not (rung.reportable or rung.shown_reportable), rung.low is None and rung.shown is None
 
 
-def _is_finite(rung: Rung) -> bool:
+def _is_usable(rung: Rung) -> bool:
+    """Whether its interval is finite and its learner, if that decides, learns from more tokens."""
+    if rung.agrees is False and rung.shown is not None and rung.shown <= 0:
+        return False
     ends = (rung.low, rung.high)
     return all(end is not None and math.isfinite(end) for end in ends)
 
@@ -376,13 +388,33 @@ def _because(best: Rung, beta: Exponent, counted: Rung) -> list[str]:
     return sentences
 
 
+def _outside(best: Rung, bounds: Rung) -> list[str]:
+    """Whether trained models or a reader contradict what counts allow."""
+    if best is bounds or not (_is_usable(best) and _is_usable(bounds)):
+        return []
+    assert best.low is not None
+    assert best.high is not None
+    assert bounds.low is not None
+    assert bounds.high is not None
+    if best.low <= bounds.high and bounds.low <= best.high:
+        return []
+    allowed = f"{bounds.low:.3f} to {bounds.high:.3f}"
+    if not bounds.reportable:
+        allowed = f"({allowed})"
+    return [f"It lies outside the range that counts of the text allow, {allowed}."]
+
+
 def _why_measured(best: Rung, beta: Exponent) -> str:
     if best.rung == "counts":
-        return (
+        nothing = (
             "correlations between tokens show no usable decay (beta: "
-            f"{beta.reason or 'its interval reaches zero'}), so that nothing can be predicted. "
-            "What is given is how the losses of an n-gram learner fall with the tokens it counts; "
-            "a language model may differ."
+            f"{beta.reason or 'its interval reaches zero'}), so that nothing can be predicted."
+        )
+        if best.alpha is None:
+            return nothing
+        return (
+            f"{nothing} What is given is how the losses of an n-gram learner fall with the tokens "
+            "it counts; a language model may differ."
         )
     if best.agrees is None:
         return (

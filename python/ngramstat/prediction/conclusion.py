@@ -8,6 +8,8 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ngramstat.errors import InputError
 from ngramstat.prediction.answer import answer_of
 from ngramstat.prediction.forecast import forecast
@@ -15,12 +17,14 @@ from ngramstat.prediction.gates import COMPOSITION_GATE
 from ngramstat.prediction.learner_curves import LearnerCurves, best_learner
 from ngramstat.prediction.model_size import model_size_fit
 from ngramstat.prediction.predict import predict
-from ngramstat.results import RunResult
+from ngramstat.results import CurveTable, RunResult
 
 __all__ = ["concluded", "next_steps"]
 
 # What `measure --train` is suggested with: without torch there is no estimate.
 _DEFAULT_MINUTES, _MOST_MINUTES = 40, 120
+# Losses that show a slope with an error.
+_MIN_LOSSES = 4
 
 
 def concluded(
@@ -73,7 +77,7 @@ def concluded(
         run.correlations,
         run.entropies,
         limits=prediction.alpha,
-        curves=learners,
+        curves=[*learners, *_of_losses(losses, context)],
         reader=reader,
         against=[
             f"{gate.name}: {gate.meaning}"
@@ -104,12 +108,27 @@ def concluded(
     )
 
 
+def _of_losses(losses: Sequence[tuple[float, float]], context: int | None) -> list[LearnerCurves]:
+    """Losses without their contexts show a slope, too, where there are enough for one."""
+    if len(losses) < _MIN_LOSSES:
+        return []
+    tokens, values = np.array(sorted(losses), dtype=np.float64).T
+    table = CurveTable(
+        context=np.full(len(tokens), context or 1, dtype=np.int64),
+        tokens=tokens,
+        loss=values,
+        replicates=np.ones(len(tokens), dtype=np.int64),
+    )
+    return [LearnerCurves("your models (--loss)", table)]
+
+
 def next_steps(
     corpus: str | None,
     directory: Path | None,
     *,
     trained: bool,
     read: bool,
+    enough: bool = True,
     training_seconds: float | None = None,
 ) -> tuple[str, ...]:
     """Commands that would take the answer a rung higher, with what each gives.
@@ -122,6 +141,8 @@ def next_steps(
         Where the run lies.
     trained, read : bool
         Whether there are losses of trained models, or of a pretrained one.
+    enough : bool
+        Whether the corpus has enough tokens to train models on.
     training_seconds : float, optional
         About how long a useful training takes here; None where torch is missing.
     """
@@ -136,10 +157,12 @@ def next_steps(
     if training_seconds is not None:
         minutes = min(max(5 * math.ceil(training_seconds / 300), 5), _MOST_MINUTES)
         how_long = f"five sizes take about {training_seconds / 60:.0f} minutes here"
-    steps = [
-        f"ngramstat measure {place} -o {run} --train {minutes}m (trains small models on this text "
-        f"and takes gamma from their losses; {how_long})"
-    ]
+    steps = []
+    if enough:
+        steps.append(
+            f"ngramstat measure {place} -o {run} --train {minutes}m (small models trained on this "
+            f"text, and gamma from their losses; {how_long})"
+        )
     if not read:
         steps.append(
             f"ngramstat read MODEL {place} -o reader.csv && ngramstat predict {run} --reader "

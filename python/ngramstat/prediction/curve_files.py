@@ -329,8 +329,10 @@ def _checked(
     where: str, values: Mapping[str, Any]
 ) -> tuple[int, float, float, float | None, str | None]:
     context = _number(where, "context", values["context"])
-    if not (context.is_integer() and 0 <= context <= _MAX_CONTEXT):
+    if not (context.is_integer() and context >= 0):
         raise InputError(f"{where}: context {context:g} is not a whole number of tokens")
+    if context > _MAX_CONTEXT:
+        raise InputError(f"{where}: context {context:g}: at most {_MAX_CONTEXT:g} tokens")
     tokens = _number(where, "tokens", values["tokens"])
     if tokens < 1:
         raise InputError(f"{where}: tokens {tokens:g}: at least 1 training token is needed")

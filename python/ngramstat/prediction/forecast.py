@@ -64,6 +64,8 @@ _PREFERENCE = ("curves", "alpha", "fit")
 _LEAST_INSIDE = 2 / 3
 # A loss of which more depends on extrapolated norms, relative, is not supported by any test.
 _MOST_BEYOND = 0.1
+# Equal losses have slopes of this size, by rounding.
+_ROUNDING = 1e-9
 _TRAINED = "a model that has yet to be trained"
 
 
@@ -151,8 +153,10 @@ class _Routes:
         context: int | None,
     ) -> None:
         self.correlations, self.entropies = correlations, entropies
-        self.curves, self.reader = curves, reader
         self.level = correlations.beta.level
+        # Models without context show nothing of how it helps.
+        curves = [c for c in curves if c.table.context.max() > 0]
+        self.curves, self.reader = curves, reader
         longest = max((int(c.table.context.max()) for c in curves), default=_DEFAULT_CONTEXT)
         self.context = longest if context is None else context
         self.measured = _measured(losses, curves, entropies, self.context)
@@ -467,7 +471,7 @@ def _points(
     now = routes.band(route, routes.measured, np.array([routes.now]), [routes.context])
     points = []
     for i, p in enumerate(targets.tolist()):
-        reason = _reason(routes, route, p, backtests)
+        reason = _not_falling(routes.measured) or _reason(routes, route, p, backtests)
         points.append(
             ForecastPoint(
                 tokens=p,
@@ -517,6 +521,16 @@ def _reason(
     if cases >= MIN_BACKTEST_SIZES and inside < _LEAST_INSIDE * cases:
         return f"its bands held {inside} of {cases} later losses of this learner"
     return routes.alpha.reason if route == "alpha" else None
+
+
+def _not_falling(measured: MeasuredLosses | None) -> str | None:
+    """Why losses of trained models support nothing; one loss does not tell."""
+    if measured is None or not measured.trained or len(measured.tokens) < 2:
+        return None
+    slope = np.polyfit(np.log(measured.tokens), np.log(measured.losses), 1)[0]
+    if slope < -_ROUNDING:
+        return None
+    return "the measured losses do not fall with the number of tokens"
 
 
 def _recommended(points: Sequence[ForecastPoint]) -> tuple[ForecastPoint, ...]:

@@ -206,7 +206,7 @@ def bounded_entropies(
     zero = (below[at[0]] + above[at[0]]) / 2
     contexts = np.arange(1, len(horizons.inside) + 1, dtype=np.float64)
     laws = ends[:, None, None] * contexts ** -gammas[:, None]
-    curves = _with_documents(zero, laws.reshape(-1, len(contexts)), 1, horizons)
+    curves = _with_documents(zero, laws.reshape(len(ends) * _GAMMAS, len(contexts)), 1, horizons)
     return Entropies(curves, np.zeros(len(curves)), source)
 
 

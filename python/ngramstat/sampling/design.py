@@ -168,7 +168,8 @@ def documents_or_blocks(corpus: Corpus, options: SamplingOptions) -> tuple[Docum
         The corpus is empty, or boundary ``document`` is asked of a store without documents.
     """
     if corpus.n_tokens < 2:
-        raise InputError(f"{corpus.path}: holds {corpus.n_tokens} tokens; at least 2 are needed")
+        where = corpus.path or "the part of the corpus to count"
+        raise InputError(f"{where}: holds {corpus.n_tokens} tokens; at least 2 are needed")
     stays_inside = options.boundary is Boundary.DOCUMENT
     known = corpus.document_ends
     if stays_inside and (known is None or len(known) < 2):

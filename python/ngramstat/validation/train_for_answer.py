@@ -22,6 +22,7 @@ from ngramstat.lm.budget import (
     SMALLEST,
     TrainingChoice,
     choose_training,
+    enough_to_train,
     held_out_sizes,
     largest_that_fits,
 )
@@ -112,7 +113,7 @@ def _choice_here(corpus: Corpus, directory: Path, seconds: float, device: str) -
         return paces.of(run, device)[1]
 
     measuring, tuning = held_out_sizes(corpus.n_tokens)
-    if corpus.n_tokens - measuring - tuning < SMALLEST << (N_SIZES - 1):
+    if not enough_to_train(corpus.n_tokens):
         raise InputError(
             f"{corpus.path}: {corpus.n_tokens:,} tokens are too few to train models on; "
             f"{SMALLEST << N_SIZES:,} are enough"
