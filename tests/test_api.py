@@ -34,6 +34,9 @@ def corpus():
 def without_provenance(run: ngramstat.RunResult) -> dict:
     data = run.to_dict()
     data.pop("provenance")
+    # What to do next names the run's directory and how long trainings take here.
+    if data.get("answer"):
+        data["answer"].pop("next")
     return data
 
 

@@ -58,8 +58,10 @@ def refused_numbers(data: Any) -> set[float]:
                 walk(value, refused and name != "measured")
 
     walk(data, False)
-    # A collapse with one refused exponent has another that may be shown where it was fitted.
-    return found - reportable
+    # A collapse with one refused exponent has another that may be shown where it was fitted; and a
+    # text cannot tell a refused number from a reportable one that rounds to the same digits.
+    rounded = {f"{value:.3f}" for value in reportable}
+    return {value for value in found - reportable if f"{value:.3f}" not in rounded}
 
 
 def shown(number: float) -> set[str]:

@@ -338,8 +338,10 @@ def _checked(rung: Rung, shown: Exponent) -> Rung:
         agrees = rung.low <= shown.high and shown.low <= rung.high
     reason = rung.reason
     if agrees is False:
-        predicted = f"{rung.alpha:.3f} [{rung.low:.3f}, {rung.high:.3f}]"
+        # Refused from now on, and so marked wherever the reason is shown.
+        predicted = f"({rung.alpha:.3f} [{rung.low:.3f}, {rung.high:.3f}])"
         measured = f"{shown.value:.3f} [{shown.low:.3f}, {shown.high:.3f}]"
+        measured = measured if shown.reportable else f"({measured})"
         against = (
             f"gamma / (2 beta) = {predicted}, but the losses of this learner fall with {measured}"
         )

@@ -196,7 +196,7 @@ def _forecast_row(point: ForecastPoint) -> list[str]:
         route += " <small>(recommended)</small>"
     band = ""
     if point.low is not None and point.high is not None:
-        band = f"{point.low:.3f} to {point.high:.3f}"
+        band = marked(f"{point.low:.3f} to {point.high:.3f}", reportable=point.reportable)
     loss = "" if point.loss is None else marked(f"{point.loss:.3f}", reportable=point.reportable)
     change = "" if point.change is None else f"{100 * point.change:+.0f} %".replace("-", "−")
     context = "" if point.context is None else f"{count(round(point.context))} tokens"
