@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import ngramstat
 from ngramstat.cli import main
 from ngramstat.errors import InputError
 from ngramstat.exponents.entropy_bounds import gamma_bounds
@@ -28,6 +29,7 @@ from ngramstat.report.answer import answer_block, gain, headline
 from ngramstat.report.summary import summarize
 from ngramstat.report.text import WIDTH
 from ngramstat.results import Alternative, AlternativeKind, CurveTable, Exponent, RunResult
+from ngramstat.synthetic import BroadcastTree
 from test_report import planted_correlations, planted_entropies, planted_run
 
 NONE = Exponent.refused("not needed here", method="limits")
@@ -329,6 +331,29 @@ def test_intervals_hold_the_truth_of_the_ansatz() -> None:
         agreed += answer.rungs[0].agrees is True
     assert held >= 0.9 * draws
     assert agreed >= 0.9 * draws
+
+
+@pytest.mark.nightly
+def test_intervals_hold_the_truth_of_broadcast_trees() -> None:
+    """Drawn corpora with a known beta, and losses of models that know the exact entropies."""
+    world = BroadcastTree(vocab_size=8, s=2, levels=12, theta=2**-0.45)
+    contexts = 5
+    entropies = world.entropies(contexts, "stream")
+    n = np.arange(1, contexts + 1)
+    truth = slope(n, entropies[1:]) / (2 * BETA)
+    sizes = 2.0 ** np.arange(16, 22)
+    table = curves_of(np.repeat(entropies[:, None], len(sizes), axis=1), sizes)
+    held, draws = 0, 40
+    for seed in range(draws):
+        corpus = world.corpus(1_000_000, seed=seed)
+        lags = (1, 2, 4, 8, 16, 32, 64, 128)
+        c = ngramstat.correlations(corpus, lags=lags, sequential=False, seed=seed)
+        answer = answer_of(c, planted_entropies(), limits=NONE, curves=[LearnerCurves("it", table)])
+        predicted = next(rung for rung in answer.rungs if rung.protocol == "raw")
+        assert predicted.low is not None
+        assert predicted.high is not None
+        held += predicted.low <= truth <= predicted.high
+    assert held >= 0.9 * draws
 
 
 # --- in words, and on the command line ---------------------------------------------------------
