@@ -42,6 +42,7 @@ from ngramstat.results import (
     ForecastBacktest,
     ForecastPoint,
 )
+from ngramstat.runtime.numbers import count_text
 
 __all__ = ["BACKTEST_FACTORS", "MIN_BACKTEST_SIZES", "Forecast", "forecast"]
 
@@ -64,6 +65,8 @@ _PREFERENCE = ("curves", "alpha", "fit")
 _LEAST_INSIDE = 2 / 3
 # A loss of which more depends on extrapolated norms, relative, is not supported by any test.
 _MOST_BEYOND = 0.1
+# The most training tokens of published losses that the text alone was compared with.
+_MOST_TOKENS = 5.3e8
 # Equal losses have slopes of this size, by rounding.
 _ROUNDING = 1e-9
 _TRAINED = "a model that has yet to be trained"
@@ -506,6 +509,11 @@ def _reason(
                 f"{routes.horizons.last_lag:g}, the last with a norm above the noise"
             )
         if not routes.anchored:
+            if tokens > _MOST_TOKENS * _TOLERANCE:
+                return (
+                    "without losses of models, the entropies far beyond 5 tokens of context are "
+                    f"extrapolated; tested up to {count_text(_MOST_TOKENS)} tokens"
+                )
             return None
     assert measured is not None
     factor, tested = tokens / float(measured.tokens[-1]), _TESTED_FACTOR[route]
