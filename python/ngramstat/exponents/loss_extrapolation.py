@@ -30,6 +30,9 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 
+_LARGEST_LOG = 700.0
+
+
 @dataclass(frozen=True)
 class CurvePrior:
     """What is typical of loss curves: normal priors of three properties.
@@ -184,9 +187,10 @@ def extrapolated_losses(
     drifts, _, noises = _grid()
     of_grid = weights.sum(axis=0)
     return Extrapolation(
-        loss=np.exp(middle),
-        low=np.exp(low),
-        high=np.exp(high),
+        # At absurd sizes a band has no end that a number can hold.
+        loss=np.exp(np.minimum(middle, _LARGEST_LOG)),
+        low=np.exp(np.minimum(low, _LARGEST_LOG)),
+        high=np.exp(np.minimum(high, _LARGEST_LOG)),
         slope=ends[1],
         slope_low=ends[0],
         slope_high=ends[2],

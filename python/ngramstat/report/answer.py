@@ -41,7 +41,8 @@ def answer_block(run: RunResult) -> list[str]:
         if len(lines) > 1 and len(lines) + len(more) + len(step) > _MOST_LINES:
             break
         lines += more
-    return [*lines, *step, "", *rung_table(answer.rungs)]
+    evidence = rung_table(answer.rungs)
+    return [*lines, *step, *([""] if evidence else []), *evidence]
 
 
 def answer_sentences(answer: Answer) -> list[str]:
@@ -55,7 +56,6 @@ def headline(answer: Answer) -> str:
         return "Nothing can be said of alpha: neither correlations nor losses can be used."
     level = f"{100 * answer.level:g}% interval"
     law = "loss ~ P^-alpha, P the number of training tokens"
-    open_mark, close_mark = ("", "") if answer.reportable else ("(", ")")
     if answer.alpha is None:
         ends = f"{answer.low:.3f} to {answer.high:.3f}"
         ends = ends if answer.reportable else f"({ends}, a check failed)"
@@ -64,11 +64,11 @@ def headline(answer: Answer) -> str:
             "preferred). Ten times as many training tokens then lower the loss by "
             f"{gain(answer.low)} to {gain(answer.high)}."
         )
-    value = f"{answer.alpha:.3f} (between {answer.low:.3f} and {answer.high:.3f}, {level})"
-    value = f"{open_mark}{value}{close_mark}"
+    value = f"{answer.alpha:.3f} [{answer.low:.3f}, {answer.high:.3f}]"
+    value = f"{value} ({level})" if answer.reportable else f"({value}, {level}, a check failed)"
     gains = (
         f"Ten times as many training tokens then lower the loss by about {gain(answer.alpha)} "
-        f"({gain(answer.low)} to {gain(answer.high)}), and less than that the more there are."
+        f"({gain(answer.low)} to {gain(answer.high)}); the gain shrinks as the tokens grow."
     )
     if answer.protocol == "measured":
         shown = answer.rungs[0].shown_tokens if answer.rungs else None
