@@ -60,7 +60,8 @@ def test_the_page_begins_with_the_answer_then_evidence_then_the_forecast() -> No
     assert "exponents" in sections
     assert words.index("α between 0.064 and 0.446") < words.index("counts alone")
     # 1 - 10^-.064 = .137, 1 - 10^-.446 = .642
-    assert "lower the loss by 14% to 64% (95% interval; no value in it is preferred)" in words
+    assert "95% interval, no value in it is preferred" in words
+    assert "lower the loss by 14% to 64%" in words
     assert "β is known, and γ lies between 0.1 and 0.5." in words
     assert STEPS[0].split(" (")[0] in words
     assert "2.345" in words
@@ -86,10 +87,14 @@ def test_the_answer_takes_at_most_ten_lines() -> None:
     [
         ({"alpha": 0.16, "low": 0.12, "high": 0.2, "rung": "curves", "protocol": "raw",
           "tokens": 2e6, "learner": "a small model", "reportable": False},
-         ("α = (0.160 [0.120 to 0.200] ) not reportable", "by about 31% (24% to 37%, 95% interval)",
-          "This is from a small model, near 2 M training tokens.")),
+         ("α = (0.160 [0.120 to 0.200] ) not reportable", "by about 31% (24% to 37%)",
+          "(0.160 [0.120, 0.200], 95% interval, a check failed) near 2 M training tokens",
+          "from a small model.")),
+        ({"alpha": 0.05, "low": 0.04, "high": 0.06, "protocol": "measured", "rung": "curves",
+          "learner": "two models"},
+         ("The losses of two models fall as P^-α with α = 0.050 [0.040, 0.060]",)),
         ({"alpha": 0.05, "low": 0.04, "high": 0.06, "protocol": "measured", "learner": "counting"},
-         ("α cannot be predicted for this text", "what the losses of counting show")),
+         ("α cannot be predicted for this text", "the losses of counting fall as")),
         ({"low": None, "high": None}, ("α is unknown", "can be used")),
         ({"next": (), "because": (), "rungs": ()}, ("α between",)),
     ],

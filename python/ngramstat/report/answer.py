@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from ngramstat.report.text import count, marked, table, wrap
 from ngramstat.results import Answer, Rung, RunResult
 
-__all__ = ["answer_block", "answer_sentences", "gain", "headline", "rung_rows", "rung_table"]
+__all__ = [
+    "answer_block",
+    "answer_sentences",
+    "gain",
+    "headline",
+    "rung_rows",
+    "rung_table",
+    "with_numbers",
+]
 
 _RUNG_NAMES = {
     "curves": "trained models, predicted",
@@ -88,7 +96,7 @@ def gain(alpha: float) -> str:
 
 def rung_table(rungs: Sequence[Rung]) -> list[str]:
     """All evidence that has numbers, one line each."""
-    shown = [r for r in rungs if not (r.alpha is None and r.low is None and r.shown is None)]
+    shown = with_numbers(rungs)
     if not shown:
         return []
     rows = rung_rows(shown)
@@ -98,6 +106,11 @@ def rung_table(rungs: Sequence[Rung]) -> list[str]:
     if not all(r.reportable for r in shown):
         lines += wrap("(in parentheses: did not pass its checks; --full says which)", indent=2)
     return lines
+
+
+def with_numbers(rungs: Sequence[Rung]) -> list[Rung]:
+    """The evidence that has anything to show."""
+    return [r for r in rungs if not (r.alpha is None and r.low is None and r.shown is None)]
 
 
 def rung_rows(rungs: Sequence[Rung]) -> list[list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ngramstat.report.answer import gain, rung_rows
+from ngramstat.report.answer import headline, rung_rows, with_numbers
 from ngramstat.report.forecast import ROUTES, model_size_lines
 from ngramstat.report.markup import fold, section, table, text_of
 from ngramstat.report.text import count, marked
@@ -20,7 +20,7 @@ _LETTERS = {"alpha": "α", "beta": "β", "gamma": "γ", "H_inf": "H∞"}
 
 def answer_block(answer: Answer) -> str:
     """The answer in at most ten lines: alpha, what it means, what it rests on, what to do next."""
-    parts = [f'<p class="value">{_value(answer)}</p>', f"<p>{text_of(_meaning(answer))}</p>"]
+    parts = [f'<p class="value">{_value(answer)}</p>', f"<p>{_sentence(headline(answer))}</p>"]
     parts += [f"<p>{_sentence(reason)}</p>" for reason in answer.because[:_REASONS]]
     if answer.next:
         parts.append("<p>What would narrow it:</p>")
@@ -50,30 +50,6 @@ def _value(answer: Answer) -> str:
     return value
 
 
-def _meaning(answer: Answer) -> str:
-    """What the numbers say of losses, what they rest on, and how sure that is."""
-    if answer.low is None or answer.high is None:
-        return "Neither the correlations nor the losses of this text can be used."
-    level = f"{100 * answer.level:g}% interval"
-    gains = f"{gain(answer.low)} to {gain(answer.high)}"
-    if answer.alpha is None:
-        return (
-            f"From this text alone, ten times as many training tokens lower the loss by {gains} "
-            f"({level}; no value in it is preferred)."
-        )
-    at = "" if answer.tokens is None else f", near {count(answer.tokens)} training tokens"
-    if answer.protocol == "measured":
-        return (
-            f"α cannot be predicted for this text. This is what the losses of {answer.learner} "
-            f"show{at}: ten times as many tokens lower them by {gain(answer.alpha)} ({gains}, "
-            f"{level})."
-        )
-    return (
-        f"Ten times as many training tokens lower the loss by about {gain(answer.alpha)} ({gains}, "
-        f"{level}), and less than that the more there are. This is from {answer.learner}{at}."
-    )
-
-
 def _sentence(text: str) -> str:
     """A sentence as HTML, with a capital and with Greek letters."""
     # Before letters are replaced: the capital of a Greek letter is another symbol.
@@ -96,6 +72,7 @@ def _step(step: str) -> str:
 
 def evidence_section(rungs: Sequence[Rung]) -> str:
     """The table of everything that bears on alpha, the best first."""
+    rungs = with_numbers(rungs)
     if not rungs:
         return ""
     rows = [
