@@ -144,7 +144,7 @@ def test_curves_within_a_time_resume_and_are_read_as_a_learner(tiny, tmp_path):
 def test_what_cannot_be_trained_is_refused_in_words(tiny, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="too short for any training; the smallest models need"):
         trained_curves(tiny, tmp_path / "short", 1e-6, threads=1)
-    monkeypatch.setattr(training, "SMALLEST", 1 << 12)
+    monkeypatch.setattr("ngramstat.lm.budget.SMALLEST", 1 << 12)
     with pytest.raises(InputError, match="too few to train models on"):
         trained_curves(tiny, tmp_path / "small", 3600.0, threads=1)
 
