@@ -141,6 +141,18 @@ def test_curves_within_a_time_resume_and_are_read_as_a_learner(tiny, tmp_path):
     np.testing.assert_array_equal(again.loss, table.loss)
 
 
+def test_training_sets_smaller_than_a_document_differ(tiny, tmp_path):
+    """Articles are longer than the smallest sets, which are cut inside them."""
+    world = MarkovChain.random(
+        vocab_size=20, order=1, concentration=0.3, rules_seed=1, document_length=1500
+    )
+    corpus = synthesize(world, tmp_path / "long", tokens=24_000, seed=3)
+    table = trained_curves(corpus, tmp_path / "train", 3600.0, threads=1)
+    sizes = np.unique(table.tokens)
+    assert len(sizes) == 5
+    np.testing.assert_array_equal(sizes[1:], 2 * sizes[:-1])
+
+
 def test_what_cannot_be_trained_is_refused_in_words(tiny, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="too short for any training; the smallest models need"):
         trained_curves(tiny, tmp_path / "short", 1e-6, threads=1)

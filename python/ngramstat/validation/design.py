@@ -20,6 +20,7 @@ from ngramstat.lm.data import (
     document_length,
     split_corpus,
 )
+from ngramstat.lm.protocol import protocol_of
 from ngramstat.lm.sweep import Sweep, TrainingPlan
 from ngramstat.results import RunResult
 from ngramstat.runtime.files import sha256_array
@@ -91,7 +92,9 @@ class Design:
             measuring_tokens=self.held_out, budget=budget, device=device, seed=self.seed,
             progress=progress,
         )  # fmt: skip
-        _refuse_equal_sizes(self.split, self.sizes)
+        # Without a start symbol, training sets are cut at any token.
+        if protocol_of(plan.protocol).start_symbol:
+            _refuse_equal_sizes(self.split, self.sizes)
         for context in self.contexts:
             sweep.held_out(context)
         return sweep
