@@ -55,6 +55,8 @@ _OTHER_BETAS = (
 )
 # Fits to the first lags of a decay.
 _EARLY_BETAS = (AlternativeKind.BEFORE_BREAK, AlternativeKind.HALF_WINDOW)
+# A growth of gamma that two digits show.
+_VISIBLE_GROWTH = 0.01
 _COUNTED = "the counted learner (a mixture of n-grams)"
 
 
@@ -429,7 +431,7 @@ def _why_measured(best: Rung, beta: Exponent) -> str:
         "(see the table): the theory does not describe this learner at these sizes"
     )
     by_size = best.gamma_by_size
-    if by_size is not None and by_size[1] > by_size[0]:
+    if by_size is not None and by_size[1] - by_size[0] > _VISIBLE_GROWTH:
         sentence += (
             f", as its gamma still grows with the training tokens, from {by_size[0]:.2f} to "
             f"{by_size[1]:.2f}"
