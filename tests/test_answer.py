@@ -230,6 +230,16 @@ def test_losses_that_rise_give_no_answer() -> None:
     assert answer.rungs[0].shown == pytest.approx(-0.05, abs=1e-6)
 
 
+def test_a_learner_that_agrees_is_not_passed_over_for_one_that_does_not() -> None:
+    c, e = planted_correlations(), planted_entropies()
+    good = LearnerCurves("good models", curves_of(raw_law(0.158, 0.3, TOKENS), TOKENS))
+    worse = LearnerCurves("worse models", curves_of(1.1 * raw_law(0.02, 0.3, TOKENS), TOKENS))
+    answer = answer_of(c, e, limits=NONE, curves=[worse, good])
+    assert answer.learner == "good models"
+    assert answer.protocol == "raw"
+    assert [rung.agrees for rung in answer.rungs[:2]] == [True, False]
+
+
 def test_without_beta_only_a_measured_slope_is_left() -> None:
     refused = Exponent.refused("no lag exceeds the noise floor", method="beta")
     c = planted_correlations(beta=refused)

@@ -119,8 +119,9 @@ def _best(trained: Sequence[Rung], found: Sequence[Rung], counted: Rung) -> Rung
     counted learner is all that is left.
     """
     for rung in trained:
-        learns = rung.shown is not None and rung.shown > 0
-        if learns and (rung.agrees is False or not _is_usable(rung)):
+        if _is_usable(rung) and rung.agrees is not False:
+            return rung
+        if rung.shown is not None and rung.shown > 0:
             return _as_shown(rung)
     usable = [rung for rung in found if rung.rung in RUNGS and _is_usable(rung)]
     return usable[0] if usable else replace(_as_shown(counted), rung="counts")
