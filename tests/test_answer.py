@@ -390,6 +390,16 @@ def test_too_few_tokens_to_train_on_are_not_suggested(tmp_path: Path) -> None:
     assert any("--train" in s for s in next_steps("a b", tmp_path, trained=False, read=False))
 
 
+def test_the_full_text_says_why_checks_did_not_pass() -> None:
+    slow = LearnerCurves("models", curves_of(raw_law(0.02, 0.3, TOKENS), TOKENS))
+    run = concluded(planted_run(), learners=[slow])
+    assert run.answer is not None
+    assert "--full says why" in summarize(run, full=False)
+    predicted = run.answer.rungs[1]
+    words = " ".join("\n".join(answer_block(run)).split())
+    assert f"trained models, predicted: {predicted.reason}" in words
+
+
 def test_what_ten_times_the_tokens_give() -> None:
     assert gain(0.0) == "0%"
     assert gain(0.1) == "21%"

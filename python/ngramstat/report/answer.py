@@ -30,10 +30,10 @@ _HEAD = ("evidence", "alpha", "tokens", "slope of its losses", "checks")
 _MOST_LINES = 11
 
 
-def answer_block(run: RunResult) -> list[str]:
+def answer_block(run: RunResult, *, full: bool = True) -> list[str]:
     """The answer in at most ten lines of words, the commands that would narrow it, and the rungs.
 
-    Empty for a run without an answer.
+    With `full` also why a rung did not pass its checks. Empty for a run without an answer.
     """
     answer = run.answer
     if answer is None:
@@ -49,7 +49,7 @@ def answer_block(run: RunResult) -> list[str]:
         if len(lines) > 1 and len(lines) + len(more) + len(step) > _MOST_LINES:
             break
         lines += more
-    evidence = rung_table(answer.rungs)
+    evidence = rung_table(answer.rungs, full=full)
     return [*lines, *step, *([""] if evidence else []), *evidence]
 
 
@@ -94,17 +94,23 @@ def gain(alpha: float) -> str:
     return f"{100 * (1 - 10.0**-alpha):.2g}%"
 
 
-def rung_table(rungs: Sequence[Rung]) -> list[str]:
-    """All evidence that has numbers, one line each."""
+def rung_table(rungs: Sequence[Rung], *, full: bool = True) -> list[str]:
+    """All evidence that has numbers, one line each, and with `full` why checks did not pass."""
     shown = with_numbers(rungs)
     if not shown:
         return []
     rows = rung_rows(shown)
     width = max(len(row[0]) for row in rows)
-    rows = [[row[0].ljust(width), *row[1:]] for row in rows]
-    lines = table([(name, [row[k] for row in rows]) for k, name in enumerate(_HEAD)])
-    if not all(r.reportable for r in shown):
-        lines += wrap("(in parentheses: did not pass its checks; --full says which)", indent=2)
+    cells = [[row[0].ljust(width), *row[1:]] for row in rows]
+    lines = table([(name, [row[k] for row in cells]) for k, name in enumerate(_HEAD)])
+    if all(rung.reportable for rung in shown):
+        return lines
+    if not full:
+        return lines + wrap("(in parentheses: did not pass its checks; --full says why)", indent=2)
+    lines += wrap("(in parentheses: did not pass its checks)", indent=2)
+    for rung, row in zip(shown, rows, strict=True):
+        if rung.reason is not None:
+            lines += wrap(f"{row[0]}: {rung.reason}", indent=4, hang=2)
     return lines
 
 

@@ -75,17 +75,18 @@ def evidence_section(rungs: Sequence[Rung]) -> str:
     rungs = with_numbers(rungs)
     if not rungs:
         return ""
+    cells = rung_rows(rungs)
     rows = [
         [
             f"<b>{text_of(name)}</b>",
             *("" if cell == "-" else text_of(cell) for cell in (alpha, tokens, shown)),
             _check(rung),
         ]
-        for rung, (name, alpha, tokens, shown, _) in zip(rungs, rung_rows(rungs), strict=True)
+        for rung, (name, alpha, tokens, shown, _) in zip(rungs, cells, strict=True)
     ]
     reasons = [
         f"<p><b>{text_of(row[0])}</b>: {_sentence(rung.reason)}</p>"
-        for rung, row in zip(rungs, rung_rows(rungs), strict=True)
+        for rung, row in zip(rungs, cells, strict=True)
         if rung.reason
     ]
     return section(

@@ -109,7 +109,7 @@ def summarize(run: RunResult, *, full: bool = True) -> str:
         Answer, exponents, corpus, correlations, entropies, prediction and settings, ending in a
         newline.
     """
-    answer = answer_block(run)
+    answer = answer_block(run, full=full)
     if answer and not full:
         expected = forecast_lines(run, full=False)
         return _text([answer, expected, _paper_protocol(run), _corpus_card(run)])
@@ -140,7 +140,7 @@ def summarize_prediction(run: RunResult, *, full: bool = True) -> str:
     """
     if run.prediction is None:
         raise InputError("the run has no prediction; `ngramstat predict` makes one")
-    blocks = [answer_block(run), forecast_lines(run, full=full), _at_sizes(run)]
+    blocks = [answer_block(run, full=full), forecast_lines(run, full=full), _at_sizes(run)]
     blocks.append(conditions(run.prediction) if full else _paper_protocol(run))
     return _text(blocks)
 
