@@ -28,7 +28,14 @@ from ngramstat.prediction.learner_curves import (
 from ngramstat.report.answer import answer_block, gain, headline
 from ngramstat.report.summary import summarize
 from ngramstat.report.text import WIDTH
-from ngramstat.results import Alternative, AlternativeKind, CurveTable, Exponent, RunResult
+from ngramstat.results import (
+    Alternative,
+    AlternativeKind,
+    CurveTable,
+    Exponent,
+    ExponentDifference,
+    RunResult,
+)
 from ngramstat.synthetic import BroadcastTree
 from test_report import planted_correlations, planted_entropies, planted_run
 
@@ -295,11 +302,13 @@ def test_models_outside_the_range_of_counts_are_named() -> None:
 
 
 def test_failed_conditions_of_the_corpus_are_named() -> None:
-    answer = answer_of(
-        planted_correlations(), planted_entropies(), limits=NONE, against=["composition: too much"]
+    effect = ExponentDifference(
+        first=1.0, second=0.6, difference=0.4, low=0.35, high=0.45, window=(1.0, 64.0), points=7
     )
+    correlations = planted_correlations(composition_effect=effect)
+    answer = answer_of(correlations, planted_entropies(), limits=NONE)
     assert not answer.reportable
-    assert "composition: too much" in str(answer.reason)
+    assert "document composition: the difference is 0.400" in str(answer.reason)
 
 
 # --- coverage ----------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -14,7 +13,7 @@ from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
 from ngramstat.covariance.options import CorrelationOptions, check_protocol, default_lags
 from ngramstat.entropy.options import EntropyOptions
-from ngramstat.errors import InputError
+from ngramstat.errors import InputError, check_positive
 from ngramstat.kernels import MAX_ORDER, build_info, simd_level
 from ngramstat.lm.budget import enough_to_train, expected_seconds
 from ngramstat.prediction.conclusion import concluded, next_steps
@@ -276,9 +275,7 @@ def run(
         directory,
         open_gpus(backend, gpu_memory),
     )
-    for number in tokens:
-        if not (math.isfinite(number) and number > 0):
-            raise InputError(f"tokens: needs positive numbers, got {number:g}")
+    check_positive("tokens", tokens)
     if directory is not None:
         _refuse_other_run(directory, corpus, settings, overwrite=overwrite)
     cache = PartCache(None if directory is None else directory / PARTS, corpus_identity(corpus))

@@ -1,4 +1,4 @@
-"""Percentile intervals of bootstrap replicates, and how many replicates they need."""
+"""Percentile intervals of bootstrap replicates, how many they need, and normal intervals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from numpy.typing import ArrayLike
 
 from ngramstat.errors import InputError
 
-__all__ = ["needed_replicates", "percentile_interval", "replicates_missing"]
+__all__ = [
+    "needed_replicates",
+    "normal_quantile",
+    "percentile_interval",
+    "replicates_missing",
+    "standard_error",
+]
 
 
 def percentile_interval(replicates: ArrayLike, level: float = 0.95) -> tuple[float, float]:
@@ -46,3 +52,15 @@ def replicates_missing(count: int, level: float) -> str | None:
     if count < needed:
         return f"{count} bootstrap replicates, {needed} needed for {100 * level:g}%"
     return None
+
+
+def normal_quantile(level: float) -> float:
+    """Half the width of a central interval at `level`, in standard errors of a normal variable."""
+    from scipy.special import ndtri
+
+    return float(ndtri((1 + level) / 2))
+
+
+def standard_error(low: float, high: float, level: float) -> float:
+    """The standard error whose central normal interval at `level` is as wide as (low, high)."""
+    return (high - low) / (2 * normal_quantile(level))

@@ -27,6 +27,7 @@ __all__ = [
     "PAPER_LAGS",
     "PAPER_WINDOW",
     "error_alternatives",
+    "is_paper_beta",
     "paper_beta",
     "quadrature",
 ]
@@ -38,7 +39,8 @@ PAPER_WINDOW = (1.0, 192.0)
 # The paper's window on WikiText-103.
 _SHORT_WINDOW = (1.0, 32.0)
 _MIN_LAGS = 4
-_METHOD = "the paper's protocol: least squares of log {} on log lag, equal weights"
+_PROTOCOL = "the paper's protocol"
+_METHOD = f"{_PROTOCOL}: least squares of log {{}} on log lag, equal weights"
 
 
 def paper_beta(
@@ -121,6 +123,11 @@ def paper_beta(
             *_default_alternative(default),
         ),
     )
+
+
+def is_paper_beta(beta: Exponent) -> bool:
+    """Whether an exponent was fitted by `paper_beta`, by what its method says."""
+    return beta.method.startswith(_PROTOCOL)
 
 
 def quadrature(value: float, parts: tuple[tuple[float, float] | None, ...]) -> tuple[float, float]:

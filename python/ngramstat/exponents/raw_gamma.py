@@ -19,7 +19,11 @@ from ngramstat.errors import InputError
 from ngramstat.exponents.criteria import MIN_CONTEXTS, MIN_R2
 from ngramstat.exponents.entropy_decay import LossesBySize
 from ngramstat.exponents.fit import power_law, slope_weights
-from ngramstat.exponents.intervals import needed_replicates, percentile_interval
+from ngramstat.exponents.intervals import (
+    needed_replicates,
+    normal_quantile,
+    percentile_interval,
+)
 from ngramstat.exponents.paper_protocol import error_alternatives, quadrature
 from ngramstat.exponents.point_errors import law_of_points
 from ngramstat.results import Alternative, AlternativeKind, Exponent, IntervalParts
@@ -142,7 +146,6 @@ class _Losses:
 
         Many replicates give percentiles, few (seeds) an interval by Student's t.
         """
-        from scipy.special import ndtri
         from scipy.stats import t as student
 
         weights = -slope_weights(np.log(self.n))
@@ -159,9 +162,7 @@ class _Losses:
                 return value - half, value + half
         if self.errors is None or not np.all(np.isfinite(self.errors)):
             return None
-        half = float(ndtri((1 + level) / 2)) * float(
-            np.linalg.norm(weights * self.errors / self.loss)
-        )
+        half = normal_quantile(level) * float(np.linalg.norm(weights * self.errors / self.loss))
         return value - half, value + half
 
 

@@ -15,10 +15,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.exponents.criteria import MIN_USABLE
-from ngramstat.exponents.intervals import needed_replicates, percentile_interval
+from ngramstat.exponents.intervals import (
+    needed_replicates,
+    normal_quantile,
+    percentile_interval,
+    standard_error,
+)
 from ngramstat.results import CorrelationResult, EntropyResult, Exponent, Replicates
 
-__all__ = ["alpha_draws", "alpha_error", "alpha_exponent", "paired_replicates"]
+__all__ = ["alpha_draws", "alpha_error", "alpha_exponent", "paired_replicates", "part_reasons"]
 
 Floats = NDArray[np.float64]
 
@@ -135,11 +140,7 @@ def alpha_exponent(
         Gamma and beta of the same resamplings, see `paired_replicates`. A replicate with a beta
         that is not positive counts as an infinite alpha.
     """
-    reasons = [
-        f"{name}: {part.reason}"
-        for name, part in (("gamma", gamma), ("beta", beta))
-        if not part.reportable
-    ]
+    reasons = part_reasons(gamma, beta)
     if gamma.value is None or beta.value is None or beta.value <= 0:
         if not reasons:
             reasons.append("beta: is not positive")
@@ -160,7 +161,7 @@ def alpha_exponent(
         d_gamma, d_beta = _standard_error(gamma), _standard_error(beta)
         if d_gamma is not None and d_beta is not None:
             half = alpha_error(gamma.value, d_gamma, beta.value, d_beta)
-            half *= _normal_quantile(beta.level)
+            half *= normal_quantile(beta.level)
             low, high = value - half, value + half
             method += ", errors combined by eq. 56"
     if low is not None and low <= 0:
@@ -203,13 +204,16 @@ def alpha_draws(
     return draws
 
 
-def _normal_quantile(level: float) -> float:
-    from scipy.special import ndtri
-
-    return float(ndtri((1 + level) / 2))
-
-
 def _standard_error(exponent: Exponent) -> float | None:
     if exponent.low is None or exponent.high is None:
         return None
-    return (exponent.high - exponent.low) / (2 * _normal_quantile(exponent.level))
+    return standard_error(exponent.low, exponent.high, exponent.level)
+
+
+def part_reasons(gamma: Exponent, beta: Exponent) -> list[str]:
+    """Why what is made of both cannot be reported: the reasons of each that cannot."""
+    return [
+        f"{name}: {part.reason}"
+        for name, part in (("gamma", gamma), ("beta", beta))
+        if not part.reportable
+    ]

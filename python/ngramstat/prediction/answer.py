@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from ngramstat.exponents.entropy_bounds import gamma_bounds
 from ngramstat.exponents.raw_gamma import raw_gamma
+from ngramstat.prediction.alpha import part_reasons
+from ngramstat.prediction.gates import composition_reasons
 from ngramstat.prediction.learner_curves import LearnerCurves, rank
 from ngramstat.prediction.measured import (
     alpha_of_losses,
@@ -67,7 +69,6 @@ def answer_of(
     limits: Exponent,
     curves: Sequence[LearnerCurves] = (),
     reader: LearnerCurves | None = None,
-    against: Sequence[str] = (),
     next_steps: Sequence[str] = (),
 ) -> Answer:
     """The best answer that both halves of a run and losses of models allow.
@@ -82,14 +83,13 @@ def answer_of(
         Of models trained on this text.
     reader : LearnerCurves, optional
         Losses of a pretrained model on this text.
-    against : sequence of str
-        Conditions of the theory that fail on this corpus, whatever the learner.
     next_steps : sequence of str
         What would take the answer a rung higher.
     """
     beta = correlations.beta
-    if against:
-        reasons = [*against] if beta.reason is None else [beta.reason, *against]
+    failed = composition_reasons(correlations)
+    if failed:
+        reasons = failed if beta.reason is None else [beta.reason, *failed]
         beta = replace(beta, reportable=False, reason="; ".join(reasons))
     # By the loss at the most training tokens; a rung that can be used goes before one that cannot.
     trained = sorted((_trained(c, beta) for c in sorted(curves, key=rank)), key=_preference)
@@ -297,11 +297,7 @@ def ratio_interval(
 
 def _ratio(rung: str, learner: str, gamma: Exponent, beta: Exponent, tokens: float | None) -> Rung:
     """gamma / (2 beta) with the total intervals of both."""
-    reasons = [
-        f"{name}: {part.reason}"
-        for name, part in (("gamma", gamma), ("beta", beta))
-        if not part.reportable
-    ]
+    reasons = part_reasons(gamma, beta)
     alpha = low = high = None
     betas = beta_range(beta)
     if gamma.value is not None and beta.value is not None and beta.value > 0 and gamma.value > 0:

@@ -8,6 +8,7 @@ common curve.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
 from ngramstat.exponents.criteria import MIN_CONTEXTS
-from ngramstat.results import Collapse
+from ngramstat.prediction.alpha import part_reasons
+from ngramstat.results import Collapse, CurveTable, Exponent
 
-__all__ = ["collapse", "collapse_members", "curve_distance", "rescaled"]
+__all__ = ["collapse", "collapse_members", "collapse_of_table", "curve_distance", "rescaled"]
 
 Floats = NDArray[np.float64]
 
@@ -190,3 +192,41 @@ def _best_of_grid(gammas: Floats, betas: Floats, table: Floats) -> dict[str, Any
         "beta_low": float(betas[columns[0]]),
         "beta_high": float(betas[columns[-1]]),
     }
+
+
+def collapse_of_table(
+    table: CurveTable,
+    gamma: Exponent,
+    beta: Exponent,
+    *,
+    value: float | None = None,
+    entropy_rate: float = 0.0,
+    source: str = "imported",
+) -> Collapse | None:
+    """The collapse of the losses of a table, with whether its exponents can be reported.
+
+    Parameters
+    ----------
+    table : CurveTable
+    gamma, beta : Exponent
+    value : float, optional
+        The gamma to rescale with, where it is an alternative of `gamma`.
+    entropy_rate, source
+        As for `collapse`.
+
+    Returns
+    -------
+    Collapse or None
+        None as for `collapse`, and where an exponent is missing or not positive.
+    """
+    used = gamma.value if value is None else value
+    if used is None or used <= 0 or beta.value is None or beta.value <= 0:
+        return None
+    result = collapse(
+        table.context, table.tokens, table.loss, used, beta.value,
+        entropy_rate=entropy_rate, source=source,
+    )  # fmt: skip
+    if result is None:
+        return None
+    reasons = part_reasons(gamma, beta)
+    return replace(result, reportable=not reasons, reason="; ".join(reasons) or None)

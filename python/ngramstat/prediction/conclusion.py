@@ -13,7 +13,6 @@ import numpy as np
 from ngramstat.errors import InputError
 from ngramstat.prediction.answer import answer_of
 from ngramstat.prediction.forecast import forecast
-from ngramstat.prediction.gates import COMPOSITION_GATE
 from ngramstat.prediction.learner_curves import LearnerCurves, best_learner
 from ngramstat.prediction.model_size import model_size_fit
 from ngramstat.prediction.predict import predict
@@ -63,7 +62,7 @@ def concluded(
     if run.correlations is None or run.entropies is None:
         missing = "correlations" if run.correlations is None else "entropies"
         raise InputError(f"the run has no {missing}; `ngramstat measure` computes both halves")
-    best = best_learner(list(learners))
+    best = best_learner(learners)
     prediction = predict(
         run.correlations,
         run.entropies,
@@ -79,12 +78,6 @@ def concluded(
         limits=prediction.alpha,
         curves=[*learners, *_of_losses(losses, context)],
         reader=reader,
-        against=[
-            f"{gate.name}: {gate.meaning}"
-            for gate in prediction.gates
-            # The others are among the reasons of the exponents, or concern one learner.
-            if gate.name == COMPOSITION_GATE and gate.passed is False
-        ],
         next_steps=next_steps,
     )
     expected = forecast(

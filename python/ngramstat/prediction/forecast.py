@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.errors import InputError
+from ngramstat.errors import check_positive
+from ngramstat.exponents.intervals import standard_error
 from ngramstat.prediction.forecast_routes import (
     Band,
     MeasuredLosses,
@@ -33,7 +34,11 @@ from ngramstat.prediction.horizon_loss import (
 )
 from ngramstat.prediction.horizons import Curve, noise_constant
 from ngramstat.prediction.learner_curves import LearnerCurves
-from ngramstat.prediction.measured import losses_of_all_contexts, lower_envelope
+from ngramstat.prediction.measured import (
+    checked_losses,
+    losses_of_all_contexts,
+    lower_envelope,
+)
 from ngramstat.prediction.user_curves import counted_curves
 from ngramstat.results import (
     Answer,
@@ -128,8 +133,7 @@ def forecast(
         number of tokens.
     """
     targets = np.array(sorted({float(p) for p in tokens}), dtype=np.float64)
-    if not np.all(np.isfinite(targets) & (targets > 0)):
-        raise InputError("tokens: needs positive numbers")
+    check_positive("tokens", targets)
     if len(targets) == 0:
         return Forecast()
     routes = _Routes(correlations, entropies, losses, curves, reader, answer, context)
@@ -329,11 +333,7 @@ def _measured(
 ) -> MeasuredLosses | None:
     """Losses given, or the envelope of the curves, or the counted learner's."""
     if losses:
-        p, y = np.array(sorted(losses), dtype=np.float64).T
-        if not np.all(np.isfinite(p) & np.isfinite(y) & (p > 0) & (y > 0)):
-            raise InputError("loss: needs positive numbers of tokens and nats per token")
-        if np.any(np.diff(p) <= 0):
-            raise InputError("loss: two losses at the same number of tokens; give their mean")
+        p, y = checked_losses(losses, needed=1)
         return MeasuredLosses(p, y, np.full(len(p), context), "your models")
     if curves:
         return _envelope(curves)
@@ -411,12 +411,10 @@ def _of_ends(
     """alpha with its standard error; between bounds every value is as likely."""
     if low is None or high is None:
         return _Alpha(None, 0.0, "no alpha with an interval")
-    from scipy.special import ndtri
-
     if value is None:
         value, error = (low + high) / 2, (high - low) / math.sqrt(12)
     else:
-        error = (high - low) / (2 * float(ndtri((1 + level) / 2)))
+        error = standard_error(low, high, level)
     if value <= 0:
         return _Alpha(None, 0.0, "alpha is not positive")
     return _Alpha(value, error, None if reason is None else f"alpha: {reason}")

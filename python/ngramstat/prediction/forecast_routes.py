@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.exponents.loss_extrapolation import (
+    SLOPE_SPREAD,
     CurvePrior,
     Expected,
     extrapolated_losses,
@@ -48,8 +49,6 @@ _ABOUT_CURVES = CurvePrior(
     noise=(math.log(0.009), 0.6),
     slope=(0.0, 0.03),
 )
-# Local slopes of trained models differ from a predicted raw alpha by about this, beyond its error.
-_SLOPE_SPREAD = 0.04
 # Constants of the learner that are summed over, in standard deviations of its log.
 _FACTORS = np.linspace(-2.0, 2.0, 9)
 
@@ -112,7 +111,7 @@ def local_slope(alpha: float, error: float, tokens: Floats) -> tuple[float, floa
     drift, spread = _FREE.drift
     value = alpha * math.exp(-drift * back)
     return value, math.sqrt((error * value / alpha) ** 2 + (value * spread * back) ** 2
-                            + _SLOPE_SPREAD**2)  # fmt: skip
+                            + SLOPE_SPREAD**2)  # fmt: skip
 
 
 def by_alpha(

@@ -21,8 +21,8 @@ from ngramstat.results import (
 )
 
 __all__ = [
-    "COMPOSITION_GATE",
     "HORIZON_GATE",
+    "composition_reasons",
     "context_gate",
     "copies_gate",
     "exponent_gates",
@@ -33,8 +33,6 @@ __all__ = [
 
 # The name by which the figure of horizons finds this gate; its threshold is half of the context.
 HORIZON_GATE = "horizon inside the context"
-# Of the gates on lags, the one that beta itself does not depend on; alpha does.
-COMPOSITION_GATE = "document composition"
 
 _MIN_DECADES = math.log10(MIN_SPAN)
 # beta may change by this much when the composition of documents is removed: the size of the paper's
@@ -95,6 +93,14 @@ def lag_gates(correlations: CorrelationResult) -> list[Gate]:
     return gates
 
 
+def composition_reasons(correlations: CorrelationResult) -> list[str]:
+    """Why document composition forbids any alpha: the one gate on lags that beta leaves open."""
+    gate = _composition_gate(correlations.composition_effect)
+    if gate.passed is not False:
+        return []
+    return [f"{gate.name}: the difference is {gate.value:.3f}, {gate.threshold:.3g} allowed"]
+
+
 def _composition_gate(effect: ExponentDifference | None) -> Gate:
     """Whether beta stays the same with the composition of documents removed, on the same lags.
 
@@ -117,7 +123,7 @@ def _composition_gate(effect: ExponentDifference | None) -> Gate:
             if max(-effect.low, effect.high) <= _MAX_DIFFERENCE:
                 passed = True
     return Gate(
-        name=COMPOSITION_GATE,
+        name="document composition",
         passed=passed,
         value=None if effect is None else abs(effect.difference),
         threshold=_MAX_DIFFERENCE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -84,7 +85,7 @@ def rank(learner: LearnerCurves) -> tuple[float, float]:
     return -largest, float(losses[tokens == largest].min())
 
 
-def best_learner(learners: list[LearnerCurves]) -> LearnerCurves | None:
+def best_learner(learners: Sequence[LearnerCurves]) -> LearnerCurves | None:
     """The first learner by `rank`; None of none."""
     return min(learners, key=rank, default=None)
 

@@ -15,8 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ngramstat.errors import InputError
-from ngramstat.exponents.loss_extrapolation import extrapolated_losses, sampled_wander
+from ngramstat.exponents.intervals import standard_error
+from ngramstat.exponents.loss_extrapolation import (
+    SLOPE_SPREAD,
+    extrapolated_losses,
+    sampled_wander,
+)
+from ngramstat.prediction.measured import checked_losses
 from ngramstat.results import Exponent, LossFit, LossPoint
 
 __all__ = ["loss_curve"]
@@ -33,9 +38,6 @@ _LEAST_COMPATIBLE = 0.01
 # They do so too if they scatter about its best law by so many times what they scatter about the
 # curve that they follow without it.
 _MOST_SCATTER = 4.0
-# Local slopes of trained models differ from a predicted raw alpha by about this, beyond its own
-# error (docs/estimators.md: .197 to .093 along the paper's TinyStories, .185 predicted).
-_SLOPE_SPREAD = 0.04
 # What `benchmarks/loss_hindcast.py` tests of losses alone: prefixes of five sizes, up to 8 times.
 _TESTED_SIZES = 5
 _TESTED_FACTOR = 8.0
@@ -86,7 +88,7 @@ def loss_curve(
     InputError
         For fewer than two losses, repeated numbers of tokens, or numbers that are not positive.
     """
-    p, y = _checked(measured)
+    p, y = checked_losses(measured)
     goal = np.asarray(tokens, dtype=np.float64)
     raw_slope = -float(np.polyfit(np.log(p), np.log(y), 1)[0])
     if raw_slope <= 0:
@@ -119,10 +121,8 @@ def _local(
     if name is not None and alpha.value is not None:
         assert alpha.low is not None
         assert alpha.high is not None
-        from scipy.special import ndtri
-
-        error = (alpha.high - alpha.low) / (2 * float(ndtri((1 + alpha.level) / 2)))
-        slope = (alpha.value, math.hypot(error, _SLOPE_SPREAD))
+        error = standard_error(alpha.low, alpha.high, alpha.level)
+        slope = (alpha.value, math.hypot(error, SLOPE_SPREAD))
     curve = extrapolated_losses(p, y, goal, level=alpha.level, slope=slope)
     reason = None
     if name is None and len(p) < _TESTED_SIZES:
@@ -267,17 +267,3 @@ def _weighted_quantiles(values: Floats, weights: Floats, levels: Sequence[float]
         rows = np.searchsorted(total, np.array(levels) * total[-1])
         out.append(column[order][np.minimum(rows, len(column) - 1)])
     return np.array(out).reshape(-1, len(levels)).T
-
-
-def _checked(measured: Sequence[tuple[float, float]]) -> tuple[Floats, Floats]:
-    if len(measured) < 2:
-        raise InputError(f"loss: {len(measured)} measured loss(es), at least 2 needed")
-    for tokens, loss in measured:
-        for number, unit in ((tokens, "tokens"), (loss, "nats per token")):
-            if not (math.isfinite(number) and number > 0):
-                raise InputError(f"loss: needs positive numbers of {unit}, got {number:g}")
-    p, y = np.array(sorted(measured), dtype=np.float64).T
-    if np.any(np.diff(p) <= 0):
-        at = float(p[:-1][np.diff(p) <= 0][0])
-        raise InputError(f"loss: two losses at {at:g} tokens; give their mean")
-    return p, y

@@ -9,6 +9,7 @@ there are three protocols: raw, with the limit fitted, and with the limit known.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,13 +19,43 @@ from ngramstat.exponents.criteria import MAX_BEND, MIN_SPAN
 from ngramstat.exponents.learning_limit import learning_limit
 from ngramstat.results import Alternative, AlternativeKind, CurveTable, Exponent
 
-__all__ = ["alpha_of_losses", "alpha_with_limit", "losses_of_all_contexts", "lower_envelope"]
+__all__ = [
+    "alpha_of_losses",
+    "alpha_with_limit",
+    "checked_losses",
+    "losses_of_all_contexts",
+    "lower_envelope",
+]
 
 Floats = NDArray[np.float64]
 
 _MIN_POINTS = 4
 # Minimum number of points of the alternative fits to the first ones.
 _MIN_FIRST_POINTS = 3
+
+
+def checked_losses(
+    measured: Sequence[tuple[float, float]], *, needed: int = 2
+) -> tuple[Floats, Floats]:
+    """(P, loss) in order of P, both (k,), of (training tokens, loss in nats per token).
+
+    Raises
+    ------
+    InputError
+        For fewer than `needed` losses, repeated numbers of tokens, or numbers that are not
+        positive.
+    """
+    if len(measured) < needed:
+        raise InputError(f"loss: {len(measured)} measured loss(es), at least {needed} needed")
+    for pair in measured:
+        for number, unit in zip(pair, ("tokens", "nats per token"), strict=True):
+            if not (math.isfinite(number) and number > 0):
+                raise InputError(f"loss: needs positive numbers of {unit}, got {number:g}")
+    p, y = np.array(sorted(measured), dtype=np.float64).T
+    if np.any(np.diff(p) <= 0):
+        at = float(p[:-1][np.diff(p) <= 0][0])
+        raise InputError(f"loss: two losses at {at:g} tokens; give their mean")
+    return p, y
 
 
 def lower_envelope(tokens: ArrayLike, losses: ArrayLike) -> NDArray[np.int64]:

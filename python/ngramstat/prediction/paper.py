@@ -16,11 +16,12 @@ from ngramstat.errors import InputError
 from ngramstat.exponents.criteria import MIN_CONTEXTS
 from ngramstat.exponents.decay_curve import MeasuredDecay
 from ngramstat.exponents.entropy_decay import LossesBySize
-from ngramstat.exponents.paper_protocol import paper_beta, quadrature
+from ngramstat.exponents.fit import slope_weights
+from ngramstat.exponents.paper_protocol import is_paper_beta, paper_beta, quadrature
 from ngramstat.exponents.point_errors import law_of_points
 from ngramstat.exponents.raw_gamma import GAMMA_WINDOW, raw_gamma
 from ngramstat.prediction.alpha import alpha_exponent
-from ngramstat.prediction.collapse import collapse
+from ngramstat.prediction.collapse import collapse_of_table
 from ngramstat.prediction.measured import (
     alpha_of_losses,
     losses_of_all_contexts,
@@ -29,7 +30,6 @@ from ngramstat.prediction.measured import (
 from ngramstat.prediction.paper_values import PAPER_VALUES
 from ngramstat.results import (
     AlphaOfFirst,
-    Collapse,
     CorrelationResult,
     CurveTable,
     Exponent,
@@ -99,7 +99,7 @@ def paper_protocol(
         else None,
         alpha_measured=alpha_of_losses(tokens, losses, level=beta.level),
         alpha_of_first=alpha_of_first_points(tokens, losses, contexts, level=beta.level),
-        collapse=_collapse(curves, gammas, beta),
+        collapse=collapse_of_table(curves, gammas[0].gamma, beta) if gammas else None,
         missing=tuple(missing),
         paper=PAPER_VALUES,
     )
@@ -112,7 +112,7 @@ def paper_beta_of(correlations: CorrelationResult) -> Exponent:
     equal weights; a run does not keep the replicates of its norms, so the part of the documents
     comes from the intervals of the norms, taken as independent.
     """
-    if _is_paper_beta(correlations.beta):
+    if is_paper_beta(correlations.beta):
         return correlations.beta
     c = correlations
     decay = MeasuredDecay(c.lags, c.best_norm, c.valid)
@@ -133,10 +133,6 @@ def paper_beta_of(correlations: CorrelationResult) -> Exponent:
     )
 
 
-def _is_paper_beta(beta: Exponent) -> bool:
-    return beta.method.startswith("the paper's protocol")
-
-
 def _by_norm_intervals(c: CorrelationResult, beta: Exponent) -> tuple[float, float] | None:
     """The slope's interval from those of the norms; None without them."""
     if c.norm_low is None or c.norm_high is None or beta.window is None or beta.value is None:
@@ -146,9 +142,7 @@ def _by_norm_intervals(c: CorrelationResult, beta: Exponent) -> tuple[float, flo
     usable = np.isfinite(width) & (norm > 0)
     if not usable.all():
         return None
-    log_lags = np.log(c.lags[inside].astype(np.float64))
-    centred = log_lags - log_lags.mean()
-    weights = centred / float(centred @ centred)
+    weights = slope_weights(np.log(c.lags[inside].astype(np.float64)))
     half = float(np.linalg.norm(weights * width / (2 * norm)))
     return beta.value - half, beta.value + half
 
@@ -246,22 +240,3 @@ def _envelope(curves: CurveTable) -> tuple[Floats, Floats, NDArray[np.int64]]:
         return tokens, means, np.full(len(tokens), contexts[-1], dtype=np.int64)
     best = lower_envelope(curves.tokens, curves.loss)
     return curves.tokens[best], curves.loss[best], curves.context[best]
-
-
-def _collapse(
-    curves: CurveTable, gammas: tuple[GammaAtSize, ...], beta: Exponent
-) -> Collapse | None:
-    gamma = gammas[0].gamma if gammas else None
-    if gamma is None or gamma.value is None or gamma.value <= 0:
-        return None
-    if beta.value is None or beta.value <= 0:
-        return None
-    result = collapse(curves.context, curves.tokens, curves.loss, gamma.value, beta.value)
-    if result is None:
-        return None
-    reasons = [
-        f"{name}: {part.reason}"
-        for name, part in (("gamma", gamma), ("beta", beta))
-        if not part.reportable
-    ]
-    return dataclasses.replace(result, reportable=not reasons, reason="; ".join(reasons) or None)

@@ -6,7 +6,6 @@ curve nor the absolute horizon of a trained learner: expected losses need two me
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,12 +13,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.errors import InputError
+from ngramstat.errors import InputError, check_positive
 from ngramstat.exponents.learning_limit import LimitFit
 from ngramstat.prediction.alpha import alpha_draws, alpha_exponent, paired_replicates
-from ngramstat.prediction.collapse import collapse
+from ngramstat.prediction.collapse import collapse_of_table
 from ngramstat.prediction.gates import (
-    COMPOSITION_GATE,
+    composition_reasons,
     context_gate,
     copies_gate,
     exponent_gates,
@@ -94,9 +93,7 @@ def predict(
     InputError
         If a number of tokens is not positive and finite, or losses cannot be used.
     """
-    for number in tokens:
-        if not (math.isfinite(number) and number > 0):
-            raise InputError(f"tokens: needs positive numbers, got {number:g}")
+    check_positive("tokens", tokens)
     if context is not None and context < 1:
         raise InputError(f"context: needs at least 1, got {context}")
     requested = [float(p) for p in tokens]
@@ -181,12 +178,7 @@ def _alpha(correlations: CorrelationResult, entropies: EntropyResult, name: str)
     pairs = paired_replicates(correlations, entropies, name)
     beta = correlations.beta
     alpha = alpha_exponent(gamma, beta, method=_METHODS[name], replicates=pairs)
-    failed = [
-        f"{gate.name}: the difference is {gate.value:.3f}, {gate.threshold:.3g} allowed"
-        for gate in lag_gates(correlations)
-        # The others are among the reasons of beta.
-        if gate.name == COMPOSITION_GATE and gate.passed is False
-    ]
+    failed = composition_reasons(correlations)
     if failed:
         reasons = [*([] if alpha.reason is None else [alpha.reason]), *failed]
         alpha = replace(alpha, reportable=False, reason="; ".join(reasons))
@@ -256,30 +248,14 @@ def _collapses_of(
     table: CurveTable | None, gamma: Exponent, finite: Exponent, beta: Exponent, source: str
 ) -> list[Collapse]:
     """The raw protocol with the slope at this P, and the shifted one where H_inf is identified."""
-    if table is None or beta.value is None or beta.value <= 0:
+    if table is None:
         return []
-    collapses = []
-    for value, entropy_rate, fit in (
-        (finite.value, 0.0, finite), *_shifted_law(gamma, finite)
-    ):  # fmt: skip
-        if value is None or value <= 0:
-            continue
-        result = collapse(
-            table.context, table.tokens, table.loss, value, beta.value,
-            entropy_rate=entropy_rate, source=source,
-        )  # fmt: skip
-        if result is not None:
-            reasons = [
-                f"{name}: {part.reason}"
-                for name, part in (("gamma", fit), ("beta", beta))
-                if not part.reportable
-            ]
-            collapses.append(
-                dataclasses.replace(
-                    result, reportable=not reasons, reason="; ".join(reasons) or None
-                )
-            )
-    return collapses
+    found = [collapse_of_table(table, finite, beta, source=source)]
+    found += [
+        collapse_of_table(table, fit, beta, value=value, entropy_rate=entropy_rate, source=source)
+        for value, entropy_rate, fit in _shifted_law(gamma, finite)
+    ]
+    return [result for result in found if result is not None]
 
 
 def _shifted_law(gamma: Exponent, finite: Exponent) -> list[tuple[float, float, Exponent]]:
