@@ -321,7 +321,7 @@ def test_bfloat16_is_chosen_only_where_it_is_faster(monkeypatch):
         (True, 0.95, ("float32", 1.0)),
     ):
         seconds["bfloat16"] = bfloat16
-        monkeypatch.setattr(training, "_multiplies_bfloat16", lambda capable=capable: capable)
+        monkeypatch.setattr(training, "multiplies_bfloat16", lambda capable=capable: capable)
         assert training.faster_precision(make_run(), device="cpu") == expected
 
 

@@ -407,6 +407,10 @@ def _concluded(
         curves = directory / TRAIN
     learners = [] if curves is None else read_learners(curves)
     of_reader = None if reader is None else read_reader(reader)
+    n_tokens, vocab_size = (int(run.corpus.get(name) or 0) for name in ("tokens", "vocab_size"))
+    enough = enough_to_train(n_tokens)
+    # Timing takes a moment, and is of use only where a training is suggested.
+    timed = enough and vocab_size > 0 and not learners
     return concluded(
         run,
         learners=learners,
@@ -416,19 +420,11 @@ def _concluded(
             directory,
             trained=bool(learners),
             read=of_reader is not None,
-            enough=enough_to_train(int(run.corpus.get("tokens", 0))),
-            training_seconds=_training_seconds(run.corpus),
+            enough=enough,
+            training_seconds=expected_seconds(n_tokens, vocab_size) if timed else None,
         ),
         **options,
     )
-
-
-def _training_seconds(corpus: Mapping[str, Any]) -> float | None:
-    """About how long useful trainings on a corpus take here."""
-    tokens, vocab_size = corpus.get("tokens"), corpus.get("vocab_size")
-    if not (isinstance(tokens, int) and isinstance(vocab_size, int)):
-        return None
-    return expected_seconds(tokens, vocab_size)
 
 
 def theories(

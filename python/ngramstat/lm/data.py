@@ -247,16 +247,13 @@ def windows_of_epoch(
 
 
 def windows_in_order(
-    tokens: NDArray[Any], context: int, length: int, batch: int, step: int
+    tokens: NDArray[Any], context: int, length: int, first: int, batch: int
 ) -> NDArray[Any]:
-    """Windows of a step that follow one another as in the text, (B, `length`).
+    """Windows that follow one another as in the text, (B, `length`), from number `first` on.
 
-    They start `context` tokens apart; an epoch is as many full batches as the text has, and the
-    next one begins at its top. `length` is T, or T + 1 with the token before the first target.
-    A text that is shorter than one batch is repeated.
+    They start `context` tokens apart. `length` is T, or T + 1 with the token before the first
+    target. A text that is shorter than one batch is repeated.
     """
-    per_epoch = max(1, (len(tokens) - (length - context)) // (context * batch))
-    first = (step % per_epoch) * batch
     starts = (first + np.arange(batch)) * context
     windows: NDArray[Any] = tokens[(starts[:, None] + np.arange(length)) % len(tokens)]
     return windows

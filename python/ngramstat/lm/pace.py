@@ -14,7 +14,7 @@ from ngramstat.lm.shape import shape_of
 from ngramstat.runtime.files import read_json, write_json
 from ngramstat.runtime.resources import resolve_threads
 
-__all__ = ["Paces", "guessed_seconds_per_token", "run_seconds"]
+__all__ = ["Paces", "guessed_seconds_per_token", "multiplies_bfloat16", "run_seconds"]
 
 # A run takes longer than its steps: checkpoints, and scoring at the end.
 _MARGIN = 1.15
@@ -99,7 +99,7 @@ def guessed_seconds_per_token(size: str, vocab_size: int, context: int) -> float
             matrix @ matrix
         best = min(best, time.thread_time() - started)
     rate = resolve_threads(None) * _PRODUCTS * 2 * _SIDE**3 / max(best, 1e-9)
-    efficiency = _EFFICIENCY_BFLOAT16 if _multiplies_bfloat16() else _EFFICIENCY
+    efficiency = _EFFICIENCY_BFLOAT16 if multiplies_bfloat16() else _EFFICIENCY
     shape = shape_of(size, vocab_size, context)
     # Multiplications and additions of a forward and a backward pass.
     products = 12 * shape.layers * shape.width**2 + shape.layers * shape.width * context
@@ -107,7 +107,7 @@ def guessed_seconds_per_token(size: str, vocab_size: int, context: int) -> float
     return operations / (rate * efficiency)
 
 
-def _multiplies_bfloat16() -> bool:
+def multiplies_bfloat16() -> bool:
     """Whether Linux lists instructions of the CPU that multiply bfloat16."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")

@@ -39,6 +39,7 @@ from ngramstat.runtime.resources import (
     peak_rss_bytes,
     resolve_threads,
 )
+from ngramstat.sampling.bootstrap import ratio_of_sums
 from ngramstat.stages.cache import PartCache, corpus_identity
 from ngramstat.version import __version__
 
@@ -186,24 +187,23 @@ def _cell(value: float) -> str:
     return str(int(value)) if value.is_integer() and value < 1e15 else repr(value)
 
 
-def _checked_options(**options: Any) -> dict[str, Any]:
-    """Options that decide the result, checked, as JSON values."""
-    from_user = {name: options[name] for name in ("context", "tokens", "windows", "batch")}
-    for name, value in from_user.items():
-        if value is not None and (
-            isinstance(value, bool) or value < (2 if name == "context" else 1)
-        ):
-            raise InputError(f"{name}={value}: must be at least {2 if name == 'context' else 1}")
-    if options["tokens"] is not None and options["windows"] is not None:
+def _checked_options(
+    *, batch: int | None, trained_on: float | None, precision: str, **deciding: Any
+) -> dict[str, Any]:
+    """The options that decide which losses are read, as JSON values; all are checked."""
+    smallest = {"context": 2, "tokens": 1, "windows": 1, "batch": 1}
+    for name, least in smallest.items():
+        value = batch if name == "batch" else deciding[name]
+        if value is not None and (isinstance(value, bool) or value < least):
+            raise InputError(f"{name}={value}: must be at least {least}")
+    if deciding["tokens"] is not None and deciding["windows"] is not None:
         raise InputError("tokens and windows: give one of the two")
-    trained_on = options.pop("trained_on")
     if trained_on is not None and not (math.isfinite(trained_on) and trained_on >= 1):
         raise InputError(f"trained_on={trained_on}: must be at least 1 token")
-    check_choice("precision", options.pop("precision"), ("auto", "float32", "bfloat16"))
-    if options["seed"] < 0:
-        raise InputError(f"seed={options['seed']}: cannot be negative")
-    options.pop("batch")
-    return {**options, "boundary": str(Boundary.parse(options["boundary"]))}
+    check_choice("precision", precision, ("auto", "float32", "bfloat16"))
+    if deciding["seed"] < 0:
+        raise InputError(f"seed={deciding['seed']}: cannot be negative")
+    return {**deciding, "boundary": str(Boundary.parse(deciding["boundary"]))}
 
 
 def _open(
@@ -287,8 +287,8 @@ class _Reading:
         if directory is not None:
             write_json(directory / _PLAN_FILE, {"identity": identity, "batch": self.batch})
         total = int(plan.lengths.sum())
-        wanted = max(_PART_TOKENS, -(-total // _MAX_PARTS))
-        batches = max(1, round(wanted / (self.batch * plan.context)))
+        per_part = max(_PART_TOKENS, -(-total // _MAX_PARTS))
+        batches = max(1, round(per_part / (self.batch * plan.context)))
         self.step = batches * self.batch
 
     def _decide_batch(self, batch: int | None, identity: dict[str, Any], memory: int) -> int:
@@ -406,19 +406,11 @@ def _curve(
 ) -> tuple[CurveTable, NDArray[np.int64]]:
     """Means with standard errors, and the number of losses behind each.
 
-    The mean after n tokens is a ratio of sums over blocks of documents; its error is that of a
-    ratio estimator, from the blocks' residuals.
+    The mean after n tokens is a ratio of sums over blocks of documents.
     """
     total = counts.sum(axis=0)
     contexts = np.flatnonzero(total)
-    total, sums, counts = total[contexts], sums[:, contexts], counts[:, contexts]
-    loss = sums.sum(axis=0) / total
-    blocks = (counts > 0).sum(axis=0)
-    squares = ((sums - loss * counts) ** 2).sum(axis=0)
-    error = np.full(len(contexts), math.nan)
-    several = blocks > 1
-    scale = blocks[several] / (blocks[several] - 1)
-    error[several] = np.sqrt(scale * squares[several]) / total[several]
+    loss, error = ratio_of_sums(sums[:, contexts], counts[:, contexts])
     # A standard error of exactly zero (every loss the same) shows no spread.
     error[error == 0] = math.nan
     table = CurveTable(
@@ -429,7 +421,7 @@ def _curve(
         replicates=np.ones(len(contexts), np.int64),
         learner=learner,
     )
-    return table, total
+    return table, total[contexts]
 
 
 def _notes(reader: Reader, plan: TextWindows, table: CurveTable) -> list[str]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ngramstat.errors import InputError, NgramstatError
 from ngramstat.lm.protocol import protocol_of
 from ngramstat.runtime.files import read_arrays, read_json
+from ngramstat.sampling.bootstrap import ratio_of_sums
 
 __all__ = ["MODELS", "Run", "Settings", "TrainingResult", "read_result", "require_torch"]
 
@@ -172,14 +173,7 @@ class TrainingResult:
 
         NaN if fewer than two groups have windows.
         """
-        used = self.counts > 0
-        groups = int(used.sum())
-        if groups < 2:
-            return np.full(self.losses.shape[1], np.nan)
-        residuals = self.losses[used] - self.counts[used, None] * self.by_context
-        spread = np.sqrt(groups / (groups - 1) * (residuals**2).sum(axis=0))
-        errors: Floats = spread / self.counts.sum()
-        return errors
+        return ratio_of_sums(self.losses, self.counts)[1]
 
 
 def read_result(directory: Path, run: Run) -> TrainingResult | None:

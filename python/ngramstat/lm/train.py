@@ -27,6 +27,7 @@ from ngramstat.errors import InputError
 from ngramstat.kernels import build_info
 from ngramstat.lm.data import DataSplit, Windows, windows_in_order, windows_of_epoch
 from ngramstat.lm.models import build, parameters_without_embeddings
+from ngramstat.lm.pace import multiplies_bfloat16
 from ngramstat.lm.protocol import protocol_of
 from ngramstat.lm.run import Run, TrainingResult, read_result
 from ngramstat.lm.shape import shape_of
@@ -262,19 +263,12 @@ def faster_precision(run: Run, *, device: str) -> tuple[str, float]:
     """
     precision = default_precision(device)
     speed = seconds_per_token(dataclasses.replace(run, precision=precision), device=device)
-    if device == "cpu" and _multiplies_bfloat16():
+    if device == "cpu" and multiplies_bfloat16():
         other = dataclasses.replace(run, precision="bfloat16")
         seconds = seconds_per_token(other, device=device)
         if seconds < _MIN_SAVING * speed:
             return "bfloat16", seconds
     return precision, speed
-
-
-def _multiplies_bfloat16() -> bool:
-    """Whether the CPU has instructions that multiply bfloat16: AMX or AVX512-BF16."""
-    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    tests = [getattr(torch.cpu, name, None) for name in names]
-    return any(test is not None and test() for test in tests)
 
 
 def set_threads(threads: int) -> None:
@@ -394,8 +388,11 @@ class _Trainer:
         """
         context, batch = self.run.context, self.run.settings.batch
         if self.rules.in_order:
+            per_epoch = self.rules.steps_per_epoch(len(self.tokens), context, batch)
+            assert per_epoch is not None
+            first_of_step = (step % per_epoch) * batch
             length = context + self.rules.first_context
-            return windows_in_order(self.tokens, context, length, batch, step)
+            return windows_in_order(self.tokens, context, length, first_of_step, batch)
         per_epoch = -(-len(self.tokens) // context)
         first, last = step * batch, min((step + 1) * batch, per_epoch * self.run.settings.epochs)
         starts = np.concatenate(

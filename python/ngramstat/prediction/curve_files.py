@@ -30,7 +30,7 @@ from ngramstat.errors import InputError
 from ngramstat.results import CurveTable
 from ngramstat.runtime.files import read_json, reason, regular_file_size
 
-__all__ = ["read_curves", "read_model_sizes", "read_reader_curve"]
+__all__ = ["read_curves", "read_curves_and_sizes", "read_model_sizes", "read_reader_curve"]
 
 Floats = NDArray[np.float64]
 
@@ -71,6 +71,13 @@ def read_curves(path: str | PathLike[str]) -> CurveTable:
     InputError
         Naming the file, the line (CSV) or entry (JSON), the cause and the remedy.
     """
+    return read_curves_and_sizes(path)[0]
+
+
+def read_curves_and_sizes(
+    path: str | PathLike[str],
+) -> tuple[CurveTable, tuple[Floats, Floats, Floats] | None]:
+    """Both `read_curves` and `read_model_sizes`, from one reading of the file."""
     rows = _rows(path)
     if all(_is_empty(values["tokens"]) for _, values in rows):
         raise InputError(
@@ -79,7 +86,8 @@ def read_curves(path: str | PathLike[str]) -> CurveTable:
         )
     groups: dict[tuple[int, float], list[tuple[float, float | None]]] = {}
     seeds: dict[tuple[int, float, str], str] = {}
-    for where, values in _of_best_sizes(rows):
+    means_by_size = _by_size(rows)
+    for where, values in _of_best_sizes(rows, means_by_size):
         context, tokens, loss, error, seed = _checked(where, values)
         if seed is not None:
             key = (context, tokens, seed)
@@ -93,13 +101,14 @@ def read_curves(path: str | PathLike[str]) -> CurveTable:
     keys = sorted(groups)
     means = [_mean(groups[key]) for key in keys]
     errors = np.array([math.nan if error is None else error for _, error in means])
-    return CurveTable(
+    table = CurveTable(
         context=np.array([context for context, _ in keys], dtype=np.int64),
         tokens=np.array([tokens for _, tokens in keys]),
         loss=np.array([loss for loss, _ in means]),
         error=errors if np.isfinite(errors).any() else None,
         replicates=np.array([len(groups[key]) for key in keys], dtype=np.int64),
     )
+    return table, _columns_of_sizes(means_by_size)
 
 
 def read_reader_curve(path: str | PathLike[str]) -> CurveTable:
@@ -187,7 +196,12 @@ def read_model_sizes(path: str | PathLike[str]) -> tuple[Floats, Floats, Floats]
     InputError
         As `read_curves`.
     """
-    means = _by_size(_rows(path))
+    return read_curves_and_sizes(path)[1]
+
+
+def _columns_of_sizes(
+    means: Mapping[tuple[float, float], float],
+) -> tuple[Floats, Floats, Floats] | None:
     if not means:
         return None
     keys = sorted(means)
@@ -196,10 +210,9 @@ def read_model_sizes(path: str | PathLike[str]) -> tuple[Floats, Floats, Floats]
 
 
 def _of_best_sizes(
-    rows: list[tuple[str, Mapping[str, Any]]],
+    rows: list[tuple[str, Mapping[str, Any]]], means: Mapping[tuple[float, float], float]
 ) -> list[tuple[str, Mapping[str, Any]]]:
-    """The rows of the model size with the smallest mean loss at every number of tokens."""
-    means = _by_size(rows)
+    """The rows of the model size with the smallest of the `means` at every number of tokens."""
     if not means:
         return rows
     # The last entry of a key stands: the smallest loss.

@@ -175,6 +175,7 @@ class _Routes:
             contexts = max(contexts, int(self.measured.contexts.max()))
         contexts = min(contexts, _LONGEST_CONTEXT)
         self.horizons = None if kappa is None else horizons_of(correlations, kappa, contexts)
+        self._text_curves: dict[float, Entropies | None] = {}
 
     @property
     def anchored(self) -> bool:
@@ -195,6 +196,11 @@ class _Routes:
 
     def text_curves(self, until: float) -> Entropies | None:
         """The best source of H_n: a reader, or brackets, with losses of at most `until` tokens."""
+        if until not in self._text_curves:
+            self._text_curves[until] = self._find_text_curves(until)
+        return self._text_curves[until]
+
+    def _find_text_curves(self, until: float) -> Entropies | None:
         if self.horizons is None:
             return None
         if self.reader is not None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.prediction.curve_files import read_curves, read_model_sizes, read_reader_curve
+from ngramstat.prediction.curve_files import read_curves_and_sizes, read_reader_curve
 from ngramstat.prediction.measured import losses_of_all_contexts
 from ngramstat.results import CurveTable
 
@@ -68,7 +68,7 @@ def read_learners(path: str | PathLike[str]) -> list[LearnerCurves]:
 
 
 def _learner(name: str, path: Path) -> LearnerCurves:
-    return LearnerCurves(name, read_curves(path), read_model_sizes(path))
+    return LearnerCurves(name, *read_curves_and_sizes(path))
 
 
 def _trained_name(path: Path) -> str:

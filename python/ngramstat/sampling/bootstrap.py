@@ -19,7 +19,7 @@ from ngramstat.exponents.intervals import (
     percentile_interval,
 )
 
-__all__ = ["DocumentBootstrap", "assign_clusters", "cluster_weights"]
+__all__ = ["DocumentBootstrap", "assign_clusters", "cluster_weights", "ratio_of_sums"]
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +32,32 @@ _MIN_CLUSTERS = 8
 # (relative to that of the sample) below which it is rounding.
 _MIN_INFORMATIVE = 0.9
 _ROUNDING = 1e-6
+
+
+def ratio_of_sums(numerators: Floats, denominators: NDArray[Any]) -> tuple[Floats, Floats]:
+    """sum(numerators) / sum(denominators) over clusters, and its standard error.
+
+    The error is that of a ratio estimator, to first order in the sizes of the clusters (Cochran
+    1977, ch. 6).
+
+    Parameters
+    ----------
+    numerators : (n_clusters, k) float64
+    denominators : (n_clusters,) or (n_clusters, k) numbers
+        Clusters without any are left out.
+
+    Returns
+    -------
+    ratio, error : (k,) float64
+        The error is NaN with fewer than two clusters.
+    """
+    sizes = denominators if denominators.ndim == 2 else denominators[:, None]
+    total, clusters = sizes.sum(axis=0), np.count_nonzero(sizes, axis=0)
+    ratio = numerators.sum(axis=0) / total
+    squares = ((numerators - sizes * ratio) ** 2).sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        errors = np.sqrt(squares * clusters / (clusters - 1)) / total
+    return ratio, np.where(clusters > 1, errors, np.nan)
 
 
 def cluster_weights(
@@ -164,11 +190,11 @@ class DocumentBootstrap:
         from scipy.stats import t as student
 
         k = numerators.shape[1]
-        clusters, total = int(np.count_nonzero(denominators)), denominators.sum()
+        clusters = int(np.count_nonzero(denominators))
         if clusters < 2:
             return np.full(k, np.nan), np.full(k, np.nan)
-        centred = numerators - denominators[:, None] * (numerators.sum(axis=0) / total)
-        errors = np.sqrt((centred**2).sum(axis=0) * clusters / (clusters - 1)) / total
+        ratio, errors = ratio_of_sums(numerators, denominators)
+        centred = numerators - denominators[:, None] * ratio
         half_width = float(student.isf((1 - level) / 2, clusters - 1)) * errors
         below, above = half_width.copy(), half_width.copy()
         if clusters < _MIN_CLUSTERS or self.replicates < needed_replicates(level):
