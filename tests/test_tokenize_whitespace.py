@@ -129,7 +129,9 @@ def test_long_documents_encode_like_the_whole_text(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(module, "_GATHER_CHARS", 3000)
     model = train_tokenizer(lambda: iter(TEXTS), 60, "whitespace")
     whole = " ".join(TEXTS * 5)
-    pieces = [(whole[i : i + 700], i + 700 >= len(whole)) for i in range(0, len(whole), 700)]
+    pieces = [
+        module.Piece(whole[i : i + 700], i + 700 >= len(whole)) for i in range(0, len(whole), 700)
+    ]
     parts = [text for text, _ in module._segments(model, iter(pieces))]
     assert len(parts) > 3
     assert "".join(parts) == whole

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, get_args
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from ngramstat.errors import InputError, NgramstatError
 from ngramstat.runtime.files import reason, regular_file_size
@@ -24,7 +24,7 @@ from ngramstat.runtime.files import reason, regular_file_size
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["DocumentUnit", "Source", "find_sources", "read_pieces"]
+__all__ = ["DocumentUnit", "Piece", "Source", "TextOptions", "find_sources", "read_pieces"]
 
 DocumentUnit = Literal["auto", "line", "record", "file"]
 _Kind = Literal["text", "json", "parquet"]
@@ -46,6 +46,42 @@ _REPORT_BYTES = 1 << 20
 
 # Exceptions of the decompressors for damaged or truncated data.
 _DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError)
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """How documents are found in text inputs.
+
+    Attributes
+    ----------
+    text_field
+        Field of a JSON record, or column of a Parquet file, that holds the text.
+    document
+        What makes one document: "line", "record" (of JSON lines or Parquet) or "file" (plain text);
+        "auto" means the record where there are records, otherwise the file.
+    """
+
+    text_field: str = "text"
+    document: DocumentUnit = "auto"
+
+
+class Piece(NamedTuple):
+    """A piece of a document.
+
+    Attributes
+    ----------
+    text
+        Characters that can be encoded as UTF-8.
+    last
+        Whether the document ends with this piece.
+    record
+        Where the piece comes from: the number of its line from 1, the number of its Parquet row
+        from 0, or 0 for a whole file.
+    """
+
+    text: str
+    last: bool
+    record: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,7 +110,7 @@ class Source:
 
 
 def find_sources(
-    inputs: Sequence[str | PathLike[str]], document: DocumentUnit = "auto"
+    inputs: Sequence[str | PathLike[str]], options: TextOptions = TextOptions()
 ) -> list[Source]:
     """Classify the inputs by name, and decide what makes one document in each.
 
@@ -83,9 +119,8 @@ def find_sources(
     inputs
         Files. The suffix determines the kind: ``.jsonl``, ``.ndjson``, ``.json`` or ``.parquet``,
         otherwise plain text; ``.gz``, ``.xz`` or ``.zst`` may follow.
-    document
-        "line", "record" (of JSON lines or Parquet) or "file" (plain text); "auto" means the record
-        where there are records, otherwise the file.
+    options
+        What makes one document.
 
     Raises
     ------
@@ -96,9 +131,9 @@ def find_sources(
         inputs = [inputs]
     if not inputs:
         raise InputError("no inputs: name at least one text, JSON lines or Parquet file")
-    if document not in get_args(DocumentUnit):
-        raise InputError(f"document {document!r}: must be auto, line, record or file")
-    return [_classify(Path(path), document) for path in inputs]
+    if options.document not in get_args(DocumentUnit):
+        raise InputError(f"document {options.document!r}: must be auto, line, record or file")
+    return [_classify(Path(path), options.document) for path in inputs]
 
 
 def _classify(path: Path, document: DocumentUnit) -> Source:
@@ -130,24 +165,26 @@ def _classify(path: Path, document: DocumentUnit) -> Source:
 
 
 def read_pieces(
-    source: Source, *, text_field: str = "text", report: Callable[[int], None] | None = None
-) -> Iterator[tuple[str, bool]]:
+    source: Source,
+    options: TextOptions = TextOptions(),
+    *,
+    report: Callable[[int], None] | None = None,
+) -> Iterator[Piece]:
     """Read a source's documents in order.
 
     Parameters
     ----------
     source
         The input.
-    text_field
-        Field of a JSON record, or column of a Parquet file, that holds the text.
+    options
+        Where the text is.
     report
         Called from time to time with the number of bytes of the file read so far.
 
     Yields
     ------
-    (str, bool)
-        A piece of a document, and whether the document ends with it. Only documents that are whole
-        files are split into several pieces. Every piece can be encoded as UTF-8.
+    Piece
+        Only documents that are whole files are split into several pieces.
 
     Raises
     ------
@@ -157,7 +194,7 @@ def read_pieces(
         A package that reads the format is not installed.
     """
     if source.kind == "parquet":
-        yield from _read_parquet(source, text_field, report)
+        yield from _read_parquet(source, options.text_field, report)
         return
     try:
         raw = open(source.path, "rb", buffering=1 << 16)  # noqa: SIM115
@@ -167,9 +204,9 @@ def read_pieces(
     unreported = 0
     try:
         with raw, _decompressed(raw, source) as stream:
-            for piece, last in reader(stream, source, text_field):
-                yield piece, last
-                unreported += len(piece)
+            for piece in reader(stream, source, options.text_field):
+                yield piece
+                unreported += len(piece.text)
                 if report is not None and unreported >= _REPORT_BYTES:
                     report(raw.tell())
                     unreported = 0
@@ -177,7 +214,7 @@ def read_pieces(
         raise InputError(f"{source.path}: damaged or truncated: {reason(error)}") from error
 
 
-def _read_file(stream: IO[bytes], source: Source, text_field: str) -> Iterator[tuple[str, bool]]:
+def _read_file(stream: IO[bytes], source: Source, text_field: str) -> Iterator[Piece]:
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
     offset = lines = 0
     while True:
@@ -188,14 +225,14 @@ def _read_file(stream: IO[bytes], source: Source, text_field: str) -> Iterator[t
         except UnicodeDecodeError as error:
             line = lines + error.object.count(b"\n", 0, error.start) + 1
             raise _not_utf8(source, line, offset - undecoded + error.start) from error
-        yield piece, not block
+        yield Piece(piece, not block)
         if not block:
             return
         offset += len(block)
         lines += piece.count("\n")
 
 
-def _read_lines(stream: IO[bytes], source: Source, text_field: str) -> Iterator[tuple[str, bool]]:
+def _read_lines(stream: IO[bytes], source: Source, text_field: str) -> Iterator[Piece]:
     offset = number = 0
     while raw := stream.readline(_MAX_RECORD_BYTES):
         number += 1
@@ -207,10 +244,11 @@ def _read_lines(stream: IO[bytes], source: Source, text_field: str) -> Iterator[
             raise _not_utf8(source, number, offset + error.start) from error
         offset += len(raw)
         if source.kind == "text":
-            yield line.removesuffix("\n"), True
+            yield Piece(line.removesuffix("\n"), True, number)
         elif line.strip():  # skips blank lines
             where = f"{source.path}:{number}"
-            yield _record_text(line.removeprefix("\ufeff"), text_field, where), True
+            text = _record_text(line.removeprefix("\ufeff"), text_field, where)
+            yield Piece(text, True, number)
 
 
 def _record_text(line: str, text_field: str, where: str) -> str:
@@ -257,7 +295,7 @@ def _not_utf8(source: Source, line: int, offset: int) -> InputError:
 
 def _read_parquet(
     source: Source, text_field: str, report: Callable[[int], None] | None
-) -> Iterator[tuple[str, bool]]:
+) -> Iterator[Piece]:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -285,7 +323,8 @@ def _read_parquet(
             row, rows = 0, max(1, file.metadata.num_rows)
             for batch in file.iter_batches(_PARQUET_ROWS, columns=[text_field], use_threads=False):
                 for value in batch.column(0).to_pylist():
-                    yield _checked_text(value, text_field, f"{path}: row {row}"), True
+                    text = _checked_text(value, text_field, f"{path}: row {row}")
+                    yield Piece(text, True, row)
                     row += 1
                 if report is not None:
                     report(source.size * row // rows)

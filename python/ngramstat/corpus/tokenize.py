@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ngramstat.corpus.sources import DocumentUnit, Source, find_sources, read_pieces
+from ngramstat.corpus.sources import (
+    DocumentUnit,
+    Piece,
+    Source,
+    TextOptions,
+    find_sources,
+    read_pieces,
+)
 from ngramstat.corpus.store import Corpus, CorpusWriter, check_output_directory
 from ngramstat.corpus.training import SEPARATOR_TOKEN, PreTokenizer, train_tokenizer
 from ngramstat.corpus.unknown import UnknownCounter
@@ -111,14 +118,15 @@ def tokenize(
     """
     directory = Path(output)
     check_output_directory(directory, overwrite=overwrite)
-    sources = find_sources(inputs, document)
+    options = TextOptions(text_field=text_field, document=document)
+    sources = find_sources(inputs, options)
     with _thread_settings(resolve_threads(threads)):
         if tokenizer is None:
             if separator is not None:
                 raise InputError(
                     f"separator={separator}: only for a given tokenizer; a trained one has its own"
                 )
-            model = _train(sources, vocab_size, pre_tokenizer, text_field, progress)
+            model = _train(sources, vocab_size, pre_tokenizer, options, progress)
             contents = model.to_str().encode("utf-8")
         else:
             if pre_tokenizer != "byte-level":
@@ -138,7 +146,7 @@ def tokenize(
             overwrite=overwrite,
         ) as writer:
             counter = UnknownCounter(model)
-            _encode(model, counter, sources, writer, text_field, progress)
+            _encode(model, counter, sources, writer, options, progress)
             writer.tokenization = {
                 "pre_tokenizer": pre_tokenizer if tokenizer is None else None,
                 "unknown": counter.count,
@@ -152,13 +160,13 @@ def _train(
     sources: Sequence[Source],
     vocab_size: int,
     pre_tokenizer: PreTokenizer,
-    text_field: str,
+    options: TextOptions,
     progress: bool,
 ) -> Tokenizer:
     def read() -> Iterator[str]:
         with _reading(sources, "Train tokenizer", progress) as bar:
-            for piece, _ in _read_all(sources, text_field, bar):
-                yield piece
+            for piece in _read_all(sources, options, bar):
+                yield piece.text
 
     return train_tokenizer(read, vocab_size, pre_tokenizer, progress=progress)
 
@@ -214,14 +222,14 @@ def _encode(
     counter: UnknownCounter,
     sources: Sequence[Source],
     writer: CorpusWriter,
-    text_field: str,
+    options: TextOptions,
     progress: bool,
 ) -> None:
     texts: list[str] = []
     lasts: list[bool] = []
     size = 0
     with _reading(sources, "Encode", progress) as bar:
-        pieces = _read_all(sources, text_field, bar)
+        pieces = _read_all(sources, options, bar)
         for text, last in _segments(model, pieces):
             texts.append(text)
             lasts.append(last)
@@ -247,12 +255,12 @@ def _encode_batch(
     writer.append_batch(documents)
 
 
-def _segments(model: Tokenizer, pieces: Iterator[tuple[str, bool]]) -> Iterator[tuple[str, bool]]:
+def _segments(model: Tokenizer, pieces: Iterator[Piece]) -> Iterator[tuple[str, bool]]:
     """Join the pieces of each document, and cut long documents where that changes no token."""
     cuttable = _splits_locally(model)
     pending: list[str] = []
     length, enough = 0, _GATHER_CHARS
-    for piece, last in pieces:
+    for piece, last, _ in pieces:
         pending.append(piece)
         length += len(piece)
         if not last and length < enough:
@@ -318,16 +326,14 @@ def _splits_locally(model: Tokenizer) -> bool:
     )
 
 
-def _read_all(
-    sources: Sequence[Source], text_field: str, bar: Progress
-) -> Iterator[tuple[str, bool]]:
+def _read_all(sources: Sequence[Source], options: TextOptions, bar: Progress) -> Iterator[Piece]:
     before = 0
     for source in sources:
 
         def report(read: int, before: int = before) -> None:
             bar.advance_to(before + read)
 
-        yield from read_pieces(source, text_field=text_field, report=report)
+        yield from read_pieces(source, options, report=report)
         before += source.size
         bar.advance_to(before)
 
