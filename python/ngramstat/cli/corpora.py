@@ -39,12 +39,39 @@ __all__ = ["inspect", "tokenize"]
     help="Of the BPE to train. whitespace: as in the paper, which loses white space.",
 )
 @click.option(
-    "--tokenizer", type=click.Path(), help="Use this tokenizer.json instead of training one."
+    "--tokenizer",
+    type=click.Path(),
+    help="Use this instead of training one: a tokenizer.json, a directory that holds one, a "
+    ".tiktoken file, or the name of a model on the Hugging Face Hub.",
 )
 @click.option(
     "--separator",
     type=click.IntRange(min=0),
     help="Id of the token between documents, with --tokenizer.",
+)
+@click.option(
+    "--special-tokens",
+    type=click.Choice(["text", "keep", "error"]),
+    default="text",
+    show_default=True,
+    help="What a text becomes that spells a special token: ordinary text, that token, an error.",
+)
+@click.option(
+    "--train-bytes",
+    metavar="SIZE",
+    help="Text to train on at most, such as 64M, spread evenly over the inputs, or all."
+    "  [default: 16M]",
+)
+@click.option(
+    "--tiktoken-pattern",
+    metavar="NAME|REGEX",
+    help="How a .tiktoken file splits text, if its name does not tell: gpt2, cl100k, o200k, "
+    "llama3, qwen, or a regular expression.",
+)
+@click.option(
+    "--allow-download",
+    is_flag=True,
+    help="Fetch a --tokenizer that is named like a model of the Hugging Face Hub.",
 )
 @click.option(
     "--text-field",
@@ -98,6 +125,10 @@ def tokenize(
     pre_tokenizer: Any,
     tokenizer: str | None,
     separator: int | None,
+    special_tokens: Any,
+    train_bytes: str | None,
+    tiktoken_pattern: str | None,
+    allow_download: bool,
     text_field: str,
     document: Any,
     split_on: str | None,
@@ -115,7 +146,7 @@ def tokenize(
     """
     from ngramstat.corpus import tokenize as make
     from ngramstat.corpus.text.findings import text_notes
-    from ngramstat.corpus.unknown import unknown_finding
+    from ngramstat.corpus.tokenization import tokenization_facts, tokenization_problems
     from ngramstat.runtime.resources import parse_size
 
     corpus = make(
@@ -125,6 +156,10 @@ def tokenize(
         tokenizer=tokenizer,
         pre_tokenizer=pre_tokenizer,
         separator=separator,
+        special_tokens=special_tokens,
+        train_bytes=train_bytes,
+        tiktoken_pattern=tiktoken_pattern,
+        allow_download=allow_download,
         text_field=text_field,
         document=document,
         split_on=split_on,
@@ -135,9 +170,11 @@ def tokenize(
         overwrite=overwrite,
         progress=not common.quiet,
     )
-    unknown = unknown_finding(corpus.tokenization)
-    for note in [*([] if unknown is None else [unknown]), *text_notes(corpus.tokenization)]:
-        click.echo(f"Note: {note}", err=True)
+    notes = [*tokenization_problems(corpus.tokenization), *text_notes(corpus.tokenization)]
+    if not common.quiet:
+        notes += tokenization_facts(corpus.tokenization)
+    for sentence in notes:
+        click.echo(f"Note: {sentence}", err=True)
     if as_json:
         click.echo(json.dumps({**corpus.info(), "tokenization": corpus.tokenization}, indent=2))
     else:
