@@ -25,7 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.results.tables import arrow_table, pandas_frame, polars_frame, xarray_dataset
+from ngramstat.results.tables import (
+    arrow_table,
+    pandas_frame,
+    polars_frame,
+    table_variables,
+    xarray_dataset,
+)
 from ngramstat.runtime.files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -512,13 +518,7 @@ class Result:
     def _labelled(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Variables, coordinates and attributes of `to_xarray`."""
         if self._label is None or self._axis is None:
-            header, rows = self._rows()
-            columns = zip(*rows, strict=True) if rows else [()] * len(header)
-            table: dict[str, Any] = {
-                name: ("row", np.array(column))
-                for name, column in zip(header, columns, strict=True)
-            }
-            return table, {}, self._attributes()
+            return table_variables(*self._rows()), {}, self._attributes()
         variables: dict[str, Any] = {}
         for field in _fields(type(self)):
             value = getattr(self, field.name)

@@ -8,9 +8,18 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
 from ngramstat.errors import NgramstatError
 
-__all__ = ["arrow_table", "optional_package", "pandas_frame", "polars_frame", "xarray_dataset"]
+__all__ = [
+    "arrow_table",
+    "optional_package",
+    "pandas_frame",
+    "polars_frame",
+    "table_variables",
+    "xarray_dataset",
+]
 
 Rows = Sequence[Sequence[Any]]
 
@@ -55,6 +64,15 @@ def xarray_dataset(
     """An xarray.Dataset."""
     xarray = optional_package("xarray", "xarray", "to_xarray")
     return xarray.Dataset(variables, coords=coordinates, attrs=attributes)
+
+
+def table_variables(header: Sequence[str], rows: Rows) -> dict[str, Any]:
+    """Variables of an xarray.Dataset over the dimension ``row``; missing numbers are NaN."""
+    variables: dict[str, Any] = {}
+    for name, column in _columns(header, rows).items():
+        numeric = any(isinstance(value, float) for value in column)
+        variables[name] = ("row", np.array(column, dtype=np.float64 if numeric else None))
+    return variables
 
 
 def _columns(header: Sequence[str], rows: Rows) -> dict[str, list[Any]]:
