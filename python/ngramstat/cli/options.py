@@ -30,6 +30,8 @@ __all__ = [
     "backend_option",
     "compose",
     "corpus_options",
+    "file_option",
+    "full_option",
     "global_options",
     "gpu_memory_option",
     "json_option",
@@ -408,3 +410,7 @@ def corpus_options(command: F) -> F:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+file_option = click.option("-o", "--output", type=click.Path(), help="JSON file to write.")
+full_option = click.option(
+    "--full", is_flag=True, help="Show all numbers and conditions, not only the answer."
+)
