@@ -77,9 +77,10 @@ def test_words_come_back_without_their_white_space(corpus: Corpus) -> None:
 
 
 def test_unknown_characters_are_counted_and_shown(corpus: Corpus, tmp_path: Path) -> None:
-    assert corpus.tokenization == {
+    assert corpus.tokenization is not None
+    assert corpus.tokenization.items() >= {
         "pre_tokenizer": "whitespace", "unknown": 0, "unknown_id": 0, "left_out": False,
-    }  # fmt: skip
+    }.items()  # fmt: skip
     source = jsonl(tmp_path / "other.jsonl", ["the cat \u2603 \u4e16\u754c", "a cat"])
     output = tmp_path / "other"
     shown = CliRunner().invoke(
@@ -94,7 +95,7 @@ def test_unknown_characters_are_counted_and_shown(corpus: Corpus, tmp_path: Path
     assert other.tokenization["pre_tokenizer"] is None
     assert int(np.count_nonzero(other.tokens == 0)) == 3
     assert any("unknown token 0" in problem for problem in inspect(output).problems)
-    assert inspect(corpus.path).problems == ()
+    assert not any("unknown" in problem for problem in inspect(corpus.path).problems)
 
 
 @pytest.mark.parametrize("step", ["whitespace", "bytes"])

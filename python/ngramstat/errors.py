@@ -28,7 +28,7 @@ _FLAGS = {"allow-download", "capacity", "full", "matrix-free", "overwrite", "seq
 _VALUES = {
     *("all", "auto", "byte-level", "class", "cpu", "cuda", "document", "file", "kneser-ney"),
     *("last", "line", "mixture", "paper", "raw", "record", "stream", "text", "uint16", "uint32"),
-    "whitespace",
+    *("after", "before", "error", "keep", "paragraph", "skip", "stop", "whitespace"),
 }
 _RENAMED = {"loss": "losses"}
 # A command in backquotes stays as it is; so does everything that is no option.

@@ -50,14 +50,42 @@ __all__ = ["inspect", "tokenize"]
     "--text-field",
     default="text",
     show_default=True,
-    help="Field of JSONL or column of Parquet that holds the text.",
+    help="Field of JSON (doc.text: in an object) or column of a table that holds the text.",
 )
 @click.option(
     "--document",
-    type=click.Choice(["auto", "line", "record", "file"]),
+    type=click.Choice(["auto", "file", "line", "paragraph", "record"]),
     default="auto",
     show_default=True,
-    help="What one document is.",
+    help="What one document is; paragraphs stand between blank lines.",
+)
+@click.option(
+    "--split-on",
+    metavar="MARKER",
+    help="Text between documents, such as '<|endoftext|>', which belongs to none.",
+)
+@click.option(
+    "--format",
+    type=click.Choice(
+        ["auto", "text", "jsonl", "json", "csv", "tsv", "parquet", "arrow", "tar", "zip"]
+    ),
+    default="auto",
+    show_default=True,
+    help="What the inputs are; auto recognises each by its first bytes.",
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
+    help="At a record that cannot be used: stop, or skip it and list it in skipped.jsonl.",
+)
+@click.option(
+    "--max-record",
+    metavar="SIZE",
+    default="64M",
+    show_default=True,
+    help="Largest record, such as a line of JSON.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing corpus.")
 @json_option
@@ -72,12 +100,23 @@ def tokenize(
     separator: int | None,
     text_field: str,
     document: Any,
+    split_on: str | None,
+    format: Any,
+    on_error: Any,
+    max_record: str,
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Make a corpus directory from text, JSONL (also .gz, .xz, .zst) or Parquet."""
+    """Make a corpus directory from text.
+
+    INPUTS are files of plain text, JSON lines, JSON, CSV, TSV, Parquet or Arrow, tar and zip
+    archives of these, all also as .gz, .xz, .bz2 or .zst; directories of such files, quoted
+    patterns ('data/**/*.jsonl'), pipes, - for standard input, and URLs.
+    """
     from ngramstat.corpus import tokenize as make
+    from ngramstat.corpus.text.findings import text_notes
     from ngramstat.corpus.unknown import unknown_finding
+    from ngramstat.runtime.resources import parse_size
 
     corpus = make(
         inputs,
@@ -88,13 +127,17 @@ def tokenize(
         separator=separator,
         text_field=text_field,
         document=document,
+        split_on=split_on,
+        format=format,
+        on_error=on_error,
+        max_record=parse_size(max_record, 1 << 30, "--max-record"),
         threads=common.threads,
         overwrite=overwrite,
         progress=not common.quiet,
     )
     unknown = unknown_finding(corpus.tokenization)
-    if unknown is not None:
-        click.echo(f"Note: {unknown}", err=True)
+    for note in [*([] if unknown is None else [unknown]), *text_notes(corpus.tokenization)]:
+        click.echo(f"Note: {note}", err=True)
     if as_json:
         click.echo(json.dumps({**corpus.info(), "tokenization": corpus.tokenization}, indent=2))
     else:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ngramstat.corpus.formats import FORMATS, chunks
 from ngramstat.corpus.store import Corpus
+from ngramstat.corpus.text.findings import text_notes
 from ngramstat.corpus.unknown import unknown_finding
 
 __all__ = ["QUANTILES", "Inspection", "inspect"]
@@ -147,6 +148,7 @@ def _find_problems(corpus: Corpus, largest_id: int, separators: int) -> Iterator
     unknown = unknown_finding(corpus.tokenization)
     if unknown is not None:
         yield unknown
+    yield from text_notes(corpus.tokenization)
     if corpus.separator is not None and separators == 0:
         yield f"the separator {corpus.separator} never occurs"
     if corpus.format == "raw" and corpus.dtype == np.uint16 and corpus.n_tokens >= 16:

@@ -15,8 +15,11 @@ import numpy as np
 
 from ngramstat.corpus.sources import (
     DocumentUnit,
+    OnError,
     Piece,
     Source,
+    TextFindings,
+    TextFormat,
     TextOptions,
     find_sources,
     read_pieces,
@@ -25,7 +28,7 @@ from ngramstat.corpus.store import Corpus, CorpusWriter, check_output_directory
 from ngramstat.corpus.training import SEPARATOR_TOKEN, PreTokenizer, train_tokenizer
 from ngramstat.corpus.unknown import UnknownCounter
 from ngramstat.errors import InputError, NgramstatError
-from ngramstat.runtime.files import reason, regular_file_size, sha256_file
+from ngramstat.runtime.files import reason, regular_file_size
 from ngramstat.runtime.progress import Progress
 from ngramstat.runtime.resources import resolve_threads
 
@@ -65,6 +68,10 @@ def tokenize(
     separator: int | None = None,
     text_field: str = "text",
     document: DocumentUnit = "auto",
+    format: TextFormat = "auto",
+    split_on: str | None = None,
+    on_error: OnError = "stop",
+    max_record: int = TextOptions.max_record,
     threads: int | None = None,
     overwrite: bool = False,
     progress: bool = False,
@@ -79,7 +86,8 @@ def tokenize(
     Parameters
     ----------
     inputs
-        Text, JSON lines or Parquet files (see `ngramstat.corpus.sources.find_sources`).
+        Text, JSON, CSV, Parquet, Arrow, tar or zip files, directories, patterns, ``-``, pipes or
+        URLs (see `ngramstat.corpus.sources.find_sources`).
     output
         The directory to write.
     vocab_size
@@ -95,7 +103,15 @@ def tokenize(
     text_field
         Field or column that holds the text of a record.
     document
-        What one document is: "line", "record", "file" or "auto".
+        What one document is: "file", "line", "paragraph", "record" or "auto".
+    format
+        What the inputs are; "auto" recognises each by its first bytes.
+    split_on
+        A marker in the text that ends documents and belongs to none.
+    on_error
+        "stop" at a record that cannot be used, or "skip" it and list it in ``skipped.jsonl``.
+    max_record
+        Largest record, in bytes.
     threads
         Threads to encode with; by default the cores this process may use. The tokenizers library
         fixes the number at its first use in a process; afterwards only 1 or more than 1 matters.
@@ -118,8 +134,12 @@ def tokenize(
     """
     directory = Path(output)
     check_output_directory(directory, overwrite=overwrite)
-    options = TextOptions(text_field=text_field, document=document)
-    sources = find_sources(inputs, options)
+    options = TextOptions(
+        text_field=text_field, document=document, format=format, split_on=split_on,
+        on_error=on_error, max_record=max_record,
+    )  # fmt: skip
+    findings = TextFindings()
+    sources = find_sources(inputs, options, findings, progress=progress)
     with _thread_settings(resolve_threads(threads)):
         if tokenizer is None:
             if separator is not None:
@@ -146,14 +166,17 @@ def tokenize(
             overwrite=overwrite,
         ) as writer:
             counter = UnknownCounter(model)
-            _encode(model, counter, sources, writer, options, progress)
+            _encode(model, counter, sources, writer, options, findings, progress)
             writer.tokenization = {
                 "pre_tokenizer": pre_tokenizer if tokenizer is None else None,
                 "unknown": counter.count,
                 "unknown_id": counter.id,
                 "left_out": counter.leaves_out,
+                **findings.to_dict(),
             }
-            return writer.finish()
+            corpus = writer.finish()
+            findings.write_skipped(directory)
+            return corpus
 
 
 def _train(
@@ -196,8 +219,7 @@ def _vocab_size(model: Tokenizer) -> int:
 
 def _source_records(sources: Sequence[Source]) -> list[dict[str, Any]]:
     return [
-        {"name": source.path.name, "bytes": source.size, "sha256": sha256_file(source.path)}
-        for source in sources
+        {"name": source.name, "bytes": source.size, "sha256": source.sha256()} for source in sources
     ]
 
 
@@ -223,13 +245,14 @@ def _encode(
     sources: Sequence[Source],
     writer: CorpusWriter,
     options: TextOptions,
+    findings: TextFindings,
     progress: bool,
 ) -> None:
     texts: list[str] = []
     lasts: list[bool] = []
     size = 0
     with _reading(sources, "Encode", progress) as bar:
-        pieces = _read_all(sources, options, bar)
+        pieces = _read_all(sources, options, bar, findings)
         for text, last in _segments(model, pieces):
             texts.append(text)
             lasts.append(last)
@@ -326,14 +349,19 @@ def _splits_locally(model: Tokenizer) -> bool:
     )
 
 
-def _read_all(sources: Sequence[Source], options: TextOptions, bar: Progress) -> Iterator[Piece]:
+def _read_all(
+    sources: Sequence[Source],
+    options: TextOptions,
+    bar: Progress,
+    findings: TextFindings | None = None,
+) -> Iterator[Piece]:
     before = 0
     for source in sources:
 
         def report(read: int, before: int = before) -> None:
             bar.advance_to(before + read)
 
-        yield from read_pieces(source, options, report=report)
+        yield from read_pieces(source, options, report=report, findings=findings)
         before += source.size
         bar.advance_to(before)
 
