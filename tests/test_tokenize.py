@@ -258,7 +258,7 @@ def test_separator_of_a_given_tokenizer(tmp_path: Path, trained: Path) -> None:
     corpus = tokenize([tmp_path / "a.txt"], tmp_path / "s", tokenizer=renamed)
     assert (corpus.separator, corpus.vocab_size) == (n_tokens, n_tokens + 1)
     none = edited(trained, tmp_path / "n.json", added_tokens=[])
-    with pytest.raises(InputError, match="--separator"):
+    with pytest.raises(InputError, match="with separator"):
         tokenize([tmp_path / "a.txt"], tmp_path / "n", tokenizer=none)
     corpus = tokenize([tmp_path / "a.txt"], tmp_path / "n", tokenizer=none, separator=1)
     assert corpus.separator == 1
@@ -423,15 +423,15 @@ def test_bad_arguments_are_refused(tmp_path: Path, trained: Path) -> None:
         ([], {}, "no inputs"),
         ([tmp_path / "nothing"], {}, "directory without files"),
         ([tmp_path / "none"], {}, "No such file"),
-        ([tmp_path / "a.txt"], {"document": "record"}, "--document file or line or paragraph"),
-        ([tmp_path / "a.jsonl"], {"document": "file"}, "--document record or line"),
+        ([tmp_path / "a.txt"], {"document": "record"}, "document='file' or 'line' or 'paragraph'"),
+        ([tmp_path / "a.jsonl"], {"document": "file"}, "document='record' or 'line'"),
         ([tmp_path / "a.txt"], {"document": "page"}, "must be one of auto"),
         ([tmp_path / "a.txt"], {"threads": 0}, "threads"),
     ):
         with pytest.raises(InputError, match=message):
             tokenize(inputs, tmp_path / "c", tokenizer=trained, **options)
     tokenize([tmp_path / "a.txt"], tmp_path / "c", tokenizer=trained)
-    with pytest.raises(InputError, match="--overwrite"):
+    with pytest.raises(InputError, match="overwrite=True"):
         tokenize([tmp_path / "a.txt"], tmp_path / "c", tokenizer=trained)
 
 

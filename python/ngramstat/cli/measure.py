@@ -158,14 +158,10 @@ def entropies(
 def _run(
     common: Globals, store: dict[str, Any], as_json: bool, output: str | None, **options: Any
 ) -> None:
-    from ngramstat.api import run
+    from ngramstat.api import MeasureOptions, run
     from ngramstat.corpus import Corpus
 
-    result = run(
-        Corpus.open(**store),
-        **common.of_run(),
-        **options,
-    )
+    result = run(Corpus.open(**store), MeasureOptions(**common.of_run(), **options))
     write_section(result.to_dict(), output)
     show(result, as_json)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import click
 
-from ngramstat.errors import InputError, NgramstatError
+from ngramstat.errors import InputError, NgramstatError, options_as_typed
 from ngramstat.runtime.numbers import parse_count
 
 __all__ = [
@@ -69,9 +71,32 @@ class Globals:
         }
 
 
+class _NoteHandler(logging.Handler):
+    """Notes of the package on standard error, one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(f"Note: {' '.join(record.getMessage().split())}", err=True)
+
+
+@contextlib.contextmanager
+def shows_notes() -> Iterator[None]:
+    """What the package has to say beside its results goes to standard error."""
+    logger, handler = logging.getLogger("ngramstat"), _NoteHandler(logging.INFO)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(min(logging.INFO, level or logging.INFO))
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
 class Group(click.Group):
     """A group of commands that turns the package's errors into one line and an exit code."""
 
+    @options_as_typed()
+    @shows_notes()
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run the command; usage errors also become one line and exit code 2."""
         if not standalone_mode:

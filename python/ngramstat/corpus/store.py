@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ngramstat.corpus.arrays import Stream, stream_of_array, stream_of_documents
 from ngramstat.corpus.formats import (
     DOCUMENTS_FILE,
     METADATA_FILE,
@@ -25,14 +27,13 @@ from ngramstat.corpus.formats import (
     TOKENS_FILE,
     OpenOptions,
     SeparatorPosition,
-    check_document_ends,
     check_vocab_size,
     chunks,
     largest_id,
     open_store,
     token_dtype,
 )
-from ngramstat.errors import InputError, NgramstatError
+from ngramstat.errors import InputError, InputTypeError, NgramstatError
 from ngramstat.runtime.files import (
     atomic_write,
     reason,
@@ -55,7 +56,8 @@ _MAX_INFERRED_VOCAB = 1 << 22
 class Corpus:
     """A stream of token ids, including the separators of the token store.
 
-    Use `Corpus.open` or `Corpus.from_arrays` to make one; they check the fields.
+    Use `Corpus.open`, `from_arrays`, `from_documents` or `from_texts` to make one; they check the
+    fields.
 
     Attributes
     ----------
@@ -169,55 +171,126 @@ class Corpus:
         cls,
         tokens: ArrayLike,
         *,
-        vocab_size: int,
+        vocab_size: int | None = None,
         document_ends: ArrayLike | None = None,
         separator: int | None = None,
+        separator_position: SeparatorPosition | None = None,
     ) -> Corpus:
-        """A corpus in memory.
+        """A stream of tokens in memory.
 
         Parameters
         ----------
         tokens
             (tokens,) integers from 0 to vocab_size - 1. A uint16 or uint32 array is not copied.
         vocab_size
-            Vocabulary size.
+            Vocabulary size; by default the largest id plus 1 (`vocab_size_inferred`).
         document_ends
             (documents,) strictly increasing exclusive ends, the last one equal to the number of
-            tokens; None for a stream without documents.
+            tokens; by default where the separators are. Without either, a stream without documents.
         separator
             Id of the token that separates documents, or None.
+        separator_position
+            Whether the separator stands "before" or "after" its document; by default before, if
+            the stream begins and does not end with it, and otherwise after.
 
         Raises
         ------
         InputError
             An argument violates these conditions.
         """
-        vocab = _integer(vocab_size, "vocab_size", 1, _MAX_VOCAB)
-        array = np.asarray(tokens)
-        if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
-            raise InputError("tokens: a non-empty one-dimensional array of integers is needed")
-        if int(array.min()) < 0:
-            raise InputError(f"tokens: token {int(np.argmax(array < 0))} is negative")
-        _refuse_large_ids(array, vocab, "tokens")
-        if array.dtype not in (np.dtype(np.uint16), np.dtype(np.uint32)):
-            array = array.astype(np.uint16 if vocab <= 1 << 16 else np.uint32)
-        check_vocab_size(vocab, array.dtype, "vocab_size")
-        array = np.ascontiguousarray(array).view()
-        array.setflags(write=False)
-        ends = None
-        if document_ends is not None:
-            ends_array = np.asarray(document_ends)
-            if ends_array.ndim != 1 or ends_array.dtype.kind not in "iu":
-                raise InputError("document_ends: a one-dimensional array of integers is needed")
-            ends = ends_array.astype(np.int64)
-            check_document_ends(ends, array.size, "document_ends")
-            ends.setflags(write=False)
-        return cls(
-            tokens=array,
-            vocab_size=vocab,
-            separator=_optional_integer(separator, "separator", 0, vocab - 1),
-            document_ends=ends,
+        return cls._of_stream(
+            stream_of_array(
+                tokens,
+                vocab_size=_optional_integer(vocab_size, "vocab_size", 1, _MAX_VOCAB),
+                document_ends=document_ends,
+                separator=_optional_integer(separator, "separator", 0, _MAX_VOCAB - 1),
+                separator_position=separator_position,
+            )
         )
+
+    @classmethod
+    def from_documents(
+        cls,
+        documents: Iterable[ArrayLike],
+        *,
+        vocab_size: int | None = None,
+        separator: int | None = None,
+    ) -> Corpus:
+        """Documents of token ids, one after the other.
+
+        Parameters
+        ----------
+        documents
+            Sequences or arrays of integers, of any lengths, or a two-dimensional array whose rows
+            are the documents. Those without tokens are left out, and a note says how many.
+        vocab_size
+            Vocabulary size; by default the largest id plus 1 (`vocab_size_inferred`).
+        separator
+            Id that ends every document. If the first document begins or ends with it, all others
+            have to; otherwise it is appended to each, and may occur in none.
+
+        Raises
+        ------
+        InputError
+            A document is no sequence of integers, or an argument violates these conditions.
+        """
+        if isinstance(documents, str | bytes) or not isinstance(documents, Iterable):
+            raise InputTypeError(
+                f"documents: needs sequences of token ids, not {type(documents).__name__}"
+            )
+        return cls._of_stream(
+            stream_of_documents(
+                documents,
+                vocab_size=_optional_integer(vocab_size, "vocab_size", 1, _MAX_VOCAB),
+                separator=_optional_integer(separator, "separator", 0, _MAX_VOCAB - 1),
+            )
+        )
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts: Iterable[str],
+        *,
+        vocab_size: int = 8192,
+        tokenizer: str | PathLike[str] | None = None,
+        pre_tokenizer: Literal["byte-level", "whitespace"] = "byte-level",
+        separator: int | None = None,
+        threads: int | None = None,
+        progress: bool | None = None,
+    ) -> Corpus:
+        """Texts, one document each, tokenized by `ngramstat.tokenize` with nothing left on disk.
+
+        Parameters
+        ----------
+        texts
+            Strings; also a generator, which is read once.
+        vocab_size
+            Vocabulary size of the byte-level BPE to train; few texts may yield less.
+        tokenizer, pre_tokenizer, separator, threads
+            As for `ngramstat.tokenize`.
+        progress
+            Show progress; by default in notebooks.
+
+        Raises
+        ------
+        InputError
+            A text is no string, there is no text, or an option cannot be used.
+        """
+        # Tokenizing writes corpora, so it belongs to a module that imports this one.
+        corpus: Corpus = import_module("ngramstat.corpus.texts").corpus_of_texts(
+            texts,
+            vocab_size=vocab_size,
+            tokenizer=tokenizer,
+            pre_tokenizer=pre_tokenizer,
+            separator=separator,
+            threads=threads,
+            progress=progress,
+        )
+        return corpus
+
+    @classmethod
+    def _of_stream(cls, stream: Stream) -> Corpus:
+        return cls(**{f.name: getattr(stream, f.name) for f in fields(stream)})
 
     def __repr__(self) -> str:
         where = "in memory" if self.path is None else f"{str(self.path)!r} ({self.format})"
