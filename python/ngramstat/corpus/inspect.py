@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ngramstat.corpus.formats import FORMATS, RowMeaning, chunks
+from ngramstat.corpus.formats import RowMeaning, chunks, find_format
 from ngramstat.corpus.store import Corpus
 from ngramstat.corpus.unknown import unknown_finding
 
@@ -130,7 +130,7 @@ def inspect(
     return Inspection(
         path=str(corpus.path),
         format=corpus.format,
-        description=FORMATS[corpus.format].description,
+        description=find_format(corpus.format).description,
         dtype=corpus.dtype.name,
         tokens=corpus.n_tokens,
         documents=corpus.n_documents,

@@ -20,7 +20,7 @@ from ngramstat.corpus.formats.corpus_directory import (
     TOKENIZER_FILE,
     TOKENS_FILE,
 )
-from ngramstat.corpus.formats.registry import FORMATS, open_store
+from ngramstat.corpus.formats.registry import FORMATS, find_format, open_store
 from ngramstat.corpus.formats.token_store import (
     Format,
     OpenOptions,
@@ -52,6 +52,7 @@ __all__ = [
     "check_vocab_size",
     "chunks",
     "document_ends_at",
+    "find_format",
     "largest_id",
     "open_store",
     "token_dtype",

@@ -23,6 +23,7 @@ __all__ = ["decompress_block", "open_decompressed"]
 _GZIP, _XZ, _BZIP2, _ZSTD = b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh", b"\x28\xb5\x2f\xfd"
 # Compressed bytes read at a time. A zstd block can expand 4 bytes to 128 KiB.
 _STEP_BYTES = 1 << 12
+_BLOCK_BYTES = 1 << 20
 # Exceptions of the decompressors for damaged or truncated data.
 _DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError)
 
@@ -77,16 +78,16 @@ def decompress_block(path: Path, kind: str, size: int) -> bytes:
         It is zstd, and zstandard is not installed.
     """
     name = kind.partition(":")[0]
-    magic = {"zstd": _ZSTD, "gz": _GZIP, "bz2": _BZIP2}.get(name)
-    if magic is None:
+    if name not in ("zstd", "gz", "bz2"):
         raise InputError(f"{path}: compressed with {kind[:40]!r}; zstd, gz and bz2 can be read")
     with open_decompressed(path) as stream:
-        if not stream.peek(1) and size:  # type: ignore[attr-defined]
-            raise InputError(f"{path}: is empty")
-        data = stream.read(size)
-        if len(data) != size or stream.read(1):
-            raise InputError(f"{path}: its contents are not the {size} bytes that the index counts")
-    return data
+        parts = bytearray()
+        # In steps: a forged size allocates nothing.
+        while len(parts) <= size and (block := stream.read(_BLOCK_BYTES)):
+            parts += block
+    if len(parts) != size:
+        raise InputError(f"{path}: its contents are not the {size} bytes that the index counts")
+    return bytes(parts)
 
 
 class _ZstdReader(io.RawIOBase):
