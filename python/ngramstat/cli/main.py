@@ -11,6 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from ngramstat.cli.convert import convert
 from ngramstat.cli.figures import figures_can_be_drawn, hint_at_figures, save_figure
 from ngramstat.cli.options import (
     EXIT_INPUT,
@@ -713,6 +714,7 @@ def quickstart(common: Globals, output: str, full: bool, as_json: bool) -> None:
     _finish(result, str(Path(output) / "run"), as_json, full)
 
 
+main.add_command(convert)
 main.add_command(read)
 main.add_command(synthesize)
 main.add_command(validate)

@@ -34,6 +34,7 @@ _READERS = (
     "npy",
     "llmc",
     "megatron",
+    "noted",
     "tokengrams",
     "datatrove",
     "dolma",
