@@ -75,7 +75,10 @@ def _open_backward(path: Path, options: OpenOptions) -> TokenStore:
 
 def _open(path: Path, options: OpenOptions, *, backward: bool) -> TokenStore:
     shards = [_read_offsets(file) for file in _token_files(path)]
-    width = min(_separator_width(shard) for shard in shards)
+    widths = {_separator_width(shard) for shard in shards}
+    if len(widths) != 1:
+        raise InputError(f"{path}: its shards have tokens of {sorted(widths)} bytes; damaged?")
+    width = widths.pop()
     dtype = np.dtype(f"<u{width}")
     streams = [map_tokens(shard.path, dtype) for shard in shards]
     ends = _document_ends(shards, width)
@@ -155,9 +158,8 @@ def _read_offsets(tokens: Path) -> _Shard:
 def _separator_width(shard: _Shard) -> int:
     """Bytes of a token: 4, 2 or 1, of which all documents must begin with as many bytes 0xFF."""
     data = map_array(shard.path, "u1", 0, shard.size)
-    lengths = np.diff(shard.starts, append=shard.size)
     for width in (4, 2, 1):
-        if np.any(lengths % width):
+        if np.any(shard.starts % width) or int(shard.starts[-1]) + width > shard.size:
             continue
         if all(np.all(data[shard.starts + byte] == 0xFF) for byte in range(width)):
             return width
@@ -171,8 +173,6 @@ def _document_ends(shards: list[_Shard], width: int) -> NDArray[np.int64]:
     parts = []
     before = 0
     for shard in shards:
-        if shard.size % width or np.any(shard.starts % width):
-            raise InputError(f"{shard.path}: holds no whole number of tokens of {width} bytes")
         parts.append((before + np.append(shard.starts[1:], shard.size)) // width)
         before += shard.size
     return np.concatenate(parts)
