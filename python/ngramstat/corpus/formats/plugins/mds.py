@@ -127,23 +127,29 @@ def _find_column(
         raise InputError(f"{where}: its column names, encodings and sizes do not fit together")
     name = choose_column(path, names, stated)
     encoding = encodings[names.index(name)]
+    decode = _decoder(name, encoding, dtype, where)
+    # A size of 0 means a variable one, as in the package's own reader.
+    return _Column(names.index(name), tuple(size or None for size in sizes), decode)
+
+
+def _decoder(
+    name: str, encoding: str, dtype: np.dtype[Any] | None, where: str
+) -> Callable[[NDArray[np.uint8], str], NDArray[Any]]:
+    """How the bytes of a column of ids become ids."""
     kind, _, details = encoding.partition(":")
     if kind == "bytes":
         raw_type = np.dtype(np.int64 if dtype is None else dtype).newbyteorder("<")
-        decode = _bytes_decoder(raw_type, stated=dtype is not None)
-    elif kind == "ndarray":
-        value_type, _, shape = details.partition(":")
-        if value_type and value_type not in _INTEGERS:
-            raise InputError(f"{where}: the column {name!r} is {encoding[:40]!r}, not integers")
-        if dtype is not None and value_type and value_type != dtype.name:
-            raise InputError(f"{where}: its tokens are {value_type}; leave out --dtype")
-        decode = _array_decoder(value_type, has_shape=bool(shape))
-    else:
+        return _bytes_decoder(raw_type, stated=dtype is not None)
+    if kind != "ndarray":
         raise InputError(
             f"{where}: the column {name!r} is {encoding[:40]!r}; bytes and ndarray can be read"
         )
-    # A size of 0 means a variable one, as in the package's own reader.
-    return _Column(names.index(name), tuple(size or None for size in sizes), decode)
+    value_type, _, shape = details.partition(":")
+    if value_type and value_type not in _INTEGERS:
+        raise InputError(f"{where}: the column {name!r} is {encoding[:40]!r}, not integers")
+    if dtype is not None and value_type and value_type != dtype.name:
+        raise InputError(f"{where}: its tokens are {value_type}; leave out --dtype")
+    return _array_decoder(value_type, has_shape=bool(shape))
 
 
 def _decode_sample(sample: NDArray[np.uint8], column: _Column, where: str) -> NDArray[Any]:
