@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ngramstat.cli.convert import convert
 from ngramstat.cli.corpora import inspect, tokenize
 from ngramstat.cli.measure import correlations, entropies, measure, plan, quickstart
 from ngramstat.cli.options import (
@@ -62,7 +63,7 @@ def main(
 
 
 for command in (
-    quickstart, tokenize, inspect, plan, measure, correlations, entropies, predict, report, compare,
+    quickstart, tokenize, inspect, convert, plan, measure, correlations, entropies, predict, report, compare,
     theories, read, validate, synthesize,
 ):  # fmt: skip
     main.add_command(command)

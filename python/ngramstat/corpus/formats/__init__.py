@@ -20,10 +20,11 @@ from ngramstat.corpus.formats.corpus_directory import (
     TOKENIZER_FILE,
     TOKENS_FILE,
 )
-from ngramstat.corpus.formats.registry import FORMATS, open_store
+from ngramstat.corpus.formats.registry import FORMATS, find_format, open_store
 from ngramstat.corpus.formats.token_store import (
     Format,
     OpenOptions,
+    RowMeaning,
     SeparatorPosition,
     TokenStore,
     check_document_ends,
@@ -44,12 +45,14 @@ __all__ = [
     "TOKENS_FILE",
     "Format",
     "OpenOptions",
+    "RowMeaning",
     "SeparatorPosition",
     "TokenStore",
     "check_document_ends",
     "check_vocab_size",
     "chunks",
     "document_ends_at",
+    "find_format",
     "largest_id",
     "open_store",
     "token_dtype",
