@@ -367,6 +367,18 @@ _store_options = compose(
     click.option(
         "--separator", type=click.IntRange(min=0), help="Id of the token between documents."
     ),
+    click.option(
+        "--column",
+        help="Column of token ids in Parquet, Arrow or JSON lines.  [default: input_ids or tokens]",
+    ),
+    click.option(
+        "--rows",
+        type=click.Choice(["auto", "documents", "packed"]),
+        default="auto",
+        show_default=True,
+        help="What a row of such a table is: a document, or a block of a packed stream (auto: "
+        "rows of one length are blocks).",
+    ),
 )
 
 
@@ -375,7 +387,7 @@ def corpus_options(command: F) -> F:
 
     @functools.wraps(command)
     def wrapped(*args: Any, corpus: str, **kwargs: Any) -> Any:
-        names = ("format", "dtype", "vocab_size", "separator")
+        names = ("format", "dtype", "vocab_size", "separator", "column", "rows")
         store = {"path": corpus, **{name: kwargs.pop(name) for name in names}}
         return command(*args, store=store, **kwargs)
 

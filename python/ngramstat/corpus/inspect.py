@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ngramstat.corpus.formats import FORMATS, chunks
+from ngramstat.corpus.formats import FORMATS, RowMeaning, chunks
 from ngramstat.corpus.store import Corpus
 from ngramstat.corpus.unknown import unknown_finding
 
@@ -52,6 +52,8 @@ class Inspection:
         How text became tokens, where that is recorded (see `Corpus`).
     problems
         One line for each fault or suspicious fact.
+    notes
+        What the reader of the store decided or left out, one sentence each.
     """
 
     path: str
@@ -72,6 +74,7 @@ class Inspection:
     sha256: str
     tokenization: Mapping[str, Any] | None
     problems: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, with `document_lengths` keyed by the quantile levels."""
@@ -94,6 +97,8 @@ def inspect(
     dtype: Any = None,
     vocab_size: int | None = None,
     separator: int | None = None,
+    column: str | None = None,
+    rows: RowMeaning = "auto",
 ) -> Inspection:
     """Open a token store (options as in `Corpus.open`) and read it once.
 
@@ -105,7 +110,13 @@ def inspect(
         The path is not a token store, is damaged, or contradicts an option.
     """
     corpus = Corpus.open(
-        path, format=format, dtype=dtype, vocab_size=vocab_size, separator=separator
+        path,
+        format=format,
+        dtype=dtype,
+        vocab_size=vocab_size,
+        separator=separator,
+        column=column,
+        rows=rows,
     )
     largest = separators = 0
     for _, chunk in chunks(corpus.tokens):
@@ -135,6 +146,7 @@ def inspect(
         sha256=corpus.sha256,
         tokenization=corpus.tokenization,
         problems=tuple(_find_problems(corpus, largest, separators)),
+        notes=corpus.notes,
     )
 
 

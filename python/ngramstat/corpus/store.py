@@ -24,6 +24,7 @@ from ngramstat.corpus.formats import (
     TOKENIZER_FILE,
     TOKENS_FILE,
     OpenOptions,
+    RowMeaning,
     SeparatorPosition,
     check_document_ends,
     check_vocab_size,
@@ -83,6 +84,8 @@ class Corpus:
         tokenizer), ``unknown`` (tokens of text that the tokenizer lacks, or characters left out),
         ``unknown_id`` (of the unknown token; None if there is none) and ``left_out`` (whether
         unknown characters were left out).
+    notes
+        What the reader of the store decided or left out, one sentence each.
     """
 
     tokens: NDArray[Any]
@@ -95,6 +98,7 @@ class Corpus:
     vocab_size_inferred: bool = False
     tokenizer_path: Path | None = None
     tokenization: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
     _tokenizer_sha256: str | None = field(default=None, repr=False)
     _recorded_sha256: str | None = field(default=None, repr=False)
 
@@ -107,8 +111,10 @@ class Corpus:
         dtype: Any = None,
         vocab_size: int | None = None,
         separator: int | None = None,
+        column: str | None = None,
+        rows: RowMeaning = "auto",
     ) -> Corpus:
-        """Open a corpus directory or a token store of any known format, without copying it.
+        """Open a corpus directory or a token store of any known format, if possible in place.
 
         Parameters
         ----------
@@ -123,6 +129,12 @@ class Corpus:
             the vocabulary size is the largest id plus 1 (`vocab_size_inferred`).
         separator
             Id of the token between documents, for files that do not record it.
+        column
+            Column or field that holds the ids, in tables (Parquet, Arrow, JSON lines); by default
+            ``input_ids`` or ``tokens``.
+        rows
+            What a row of a table is: one of the "documents", or a block of a "packed" stream.
+            "auto" takes rows of one length for blocks, others for documents, and notes it.
 
         Raises
         ------
@@ -133,6 +145,8 @@ class Corpus:
             dtype=None if dtype is None else token_dtype(dtype),
             vocab_size=_optional_integer(vocab_size, "vocab_size", 1, _MAX_VOCAB),
             separator=_optional_integer(separator, "separator", 0, _MAX_VOCAB - 1),
+            column=column,
+            rows=rows,
         )
         store = open_store(Path(path), format, options)
         inferred = store.vocab_size is None
@@ -155,6 +169,7 @@ class Corpus:
             vocab_size_inferred=inferred,
             tokenizer_path=store.tokenizer_path,
             tokenization=store.tokenization,
+            notes=store.notes,
             _tokenizer_sha256=store.tokenizer_sha256,
             _recorded_sha256=store.sha256,
         )

@@ -24,6 +24,7 @@ from ngramstat.corpus.formats.registry import FORMATS, open_store
 from ngramstat.corpus.formats.token_store import (
     Format,
     OpenOptions,
+    RowMeaning,
     SeparatorPosition,
     TokenStore,
     check_document_ends,
@@ -44,6 +45,7 @@ __all__ = [
     "TOKENS_FILE",
     "Format",
     "OpenOptions",
+    "RowMeaning",
     "SeparatorPosition",
     "TokenStore",
     "check_document_ends",

@@ -25,12 +25,16 @@ __all__ = ["FORMATS", "open_store"]
 
 # Modules of this package, each with a `FORMAT`, in the order in which they are tried.
 _READERS = (
+    "hf_dataset",
     "corpus_directory",
     "npy",
     "llmc",
     "megatron",
     "datatrove",
     "dolma",
+    "arrow_ipc",
+    "parquet",
+    "json_rows",
     "raw",
 )
 
@@ -65,6 +69,8 @@ def open_store(path: Path, format: str, options: OpenOptions) -> TokenStore:
     if format != "auto" and format not in FORMATS:
         raise InputError(f"format {format!r}: must be auto or one of {', '.join(FORMATS)}")
     reader = _recognise(path, options) if format == "auto" else FORMATS[format]
+    if not reader.has_rows and (options.column is not None or options.rows != "auto"):
+        raise InputError(f"{path}: {reader.description} has no rows; leave out --column and --rows")
     store = reader.open(path, options)
     if store.vocab_size is None:
         store = replace(store, vocab_size=options.vocab_size)
