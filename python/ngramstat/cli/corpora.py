@@ -7,13 +7,15 @@ from typing import Any
 
 import click
 
+from ngramstat.cli.command import command
+from ngramstat.cli.console import echo_json
 from ngramstat.cli.options import (
     Count,
     Globals,
     corpus_options,
     file_option,
-    global_options,
     json_option,
+    shared_options,
 )
 from ngramstat.cli.output import write_section
 from ngramstat.runtime.numbers import count_text
@@ -21,7 +23,13 @@ from ngramstat.runtime.numbers import count_text
 __all__ = ["inspect", "tokenize"]
 
 
-@click.command()
+@command(
+    examples=[
+        "ngramstat tokenize text.jsonl -o corpus",
+        "ngramstat tokenize shard-*.parquet --text-field content --vocab-size 32k -o corpus",
+        "ngramstat tokenize book.txt --document line --tokenizer tokenizer.json -o corpus",
+    ]
+)
 @click.argument("inputs", nargs=-1, required=True, type=click.Path())
 @click.option("-o", "--output", required=True, type=click.Path(), help="Corpus directory to write.")
 @click.option(
@@ -116,7 +124,7 @@ __all__ = ["inspect", "tokenize"]
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing corpus.")
 @json_option
-@global_options
+@shared_options("threads", "quiet")
 def tokenize(
     common: Globals,
     inputs: tuple[str, ...],
@@ -176,7 +184,7 @@ def tokenize(
     for sentence in notes:
         click.echo(f"Note: {sentence}", err=True)
     if as_json:
-        click.echo(json.dumps({**corpus.info(), "tokenization": corpus.tokenization}, indent=2))
+        echo_json({**corpus.info(), "tokenization": corpus.tokenization})
     else:
         click.echo(
             f"{output}: {count_text(corpus.n_tokens)} tokens, {count_text(corpus.n_documents)} "
@@ -184,11 +192,16 @@ def tokenize(
         )
 
 
-@click.command()
+@command(
+    examples=[
+        "ngramstat inspect corpus",
+        "ngramstat inspect train.bin --dtype uint16 --separator 50256 --json",
+    ]
+)
 @corpus_options
 @json_option
 @file_option
-@global_options
+@shared_options()
 def inspect(
     common: Globals,
     store: dict[str, Any],
@@ -204,7 +217,7 @@ def inspect(
     facts = inspect_store(**store).to_dict()
     write_section(facts, output)
     if as_json:
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        echo_json(facts)
         return
     width = max(map(len, facts))
     for name, value in facts.items():

@@ -428,7 +428,8 @@ class Corpus:
                 f"{self.path}: decoding needs the tokenizers library: pip install 'ngramstat[text]'"
             ) from error
         try:
-            return Tokenizer.from_file(str(self.tokenizer_path))
+            # Read here: the library cannot open names that are not UTF-8.
+            return Tokenizer.from_buffer(self.tokenizer_path.read_bytes())
         except Exception as error:  # the library raises plain Exception
             raise InputError(
                 f"{self.tokenizer_path}: not a valid tokenizer: {reason(error)}"
