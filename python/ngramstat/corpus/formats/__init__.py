@@ -7,7 +7,8 @@ and every fault is an `InputError` that names the file.
 To add a format, write a module of this package that defines ``FORMAT``, a `Format` with the
 functions that recognise and open such a store (`raw` is the shortest example, `mapping` has the
 shared steps), and add the module's name to ``_READERS`` in `registry`. `Corpus.open`, `inspect` and
-the command line then know it.
+the command line then know it. Other packages add formats by entry points (`plugin_formats`), as
+those in `plugins` are.
 """
 
 from __future__ import annotations
