@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
+import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -54,6 +55,8 @@ class TextFindings:
         self._marker_names = tuple(dict.fromkeys(m for m in markers if m))
         self._marker_stems = {m: ("<|" if m.startswith("<|") else m) for m in self._marker_names}
         self._marker_place = ""
+        self._split_marker: str | None = None
+        self._splits = 0
         self._hashes = bytearray()
         self._keep_mask = 0
         self._open: Any = None  # hash of the document that is being read
@@ -107,6 +110,11 @@ class TextFindings:
                     self.markers[marker] += found
                     self._marker_place = self._marker_place or name
 
+    def count_splits(self, marker: str, number: int) -> None:
+        """Count how often the marker that documents are split on has been found."""
+        self._split_marker = marker
+        self._splits += number
+
     def skip(self, name: str, record: str, why: str) -> None:
         """List a record that is left out."""
         self.skipped += 1
@@ -114,6 +122,7 @@ class TextFindings:
             self._listed.append(f"{name}:{record}: {why}"[:500])
         if self._all_skipped is None:
             self._all_skipped = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
+            weakref.finalize(self, self._all_skipped.close)
         json.dump({"source": name, "record": record, "reason": why}, self._all_skipped)
         self._all_skipped.write("\n")
 
@@ -163,6 +172,10 @@ class TextFindings:
                 f"the text spells {marker} {count_text(number)} time{'s' * (number > 1)} (first in "
                 f"{self._marker_place}), which is read as text; if it stands between documents, "
                 f"give --split-on '{marker}'"
+            )
+        if self._split_marker is not None and self._splits == 0:
+            notes.append(
+                f"the marker {self._split_marker!r} of --split-on does not occur in the text"
             )
         if self.whole_files and 0 < self.documents < _FEW_DOCUMENTS:
             files = "a file" if self.whole_files == 1 else f"{self.whole_files} files"

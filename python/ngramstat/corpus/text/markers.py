@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ngramstat.corpus.text.options import Piece
 
@@ -12,7 +12,13 @@ __all__ = ["split_on"]
 _MAX_HELD = 1 << 20
 
 
-def split_on(pieces: Iterable[Piece], marker: str, *, ordinal: bool) -> Iterator[Piece]:
+def split_on(
+    pieces: Iterable[Piece],
+    marker: str,
+    *,
+    ordinal: bool,
+    found: Callable[[int], None] | None = None,
+) -> Iterator[Piece]:
     """End documents also at a marker, which belongs to none of them.
 
     A marker alone on its line takes the end of that line along. Before a marker at the very
@@ -28,6 +34,8 @@ def split_on(pieces: Iterable[Piece], marker: str, *, ordinal: bool) -> Iterator
     ordinal
         Whether to number the new documents from 1 on, instead of giving each the number of the
         record it comes from.
+    found
+        Called at the end with the number of markers.
     """
     splitter = _Splitter(marker)
     number = 0
@@ -35,11 +43,14 @@ def split_on(pieces: Iterable[Piece], marker: str, *, ordinal: bool) -> Iterator
         for part, ended in splitter.feed(text, last):
             yield Piece(part, ended, number + 1 if ordinal else record)
             number += ended
+    if found is not None:
+        found(splitter.found)
 
 
 class _Splitter:
     def __init__(self, marker: str) -> None:
         self._marker = marker
+        self.found = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -56,6 +67,7 @@ class _Splitter:
             end = at + size
             if end == len(data) and not last:
                 break  # the next character decides whether it is alone on its line
+            self.found += 1
             before = data[at - 1] if at > start else self._before
             alone = before == "\n" and (end == len(data) or data[end] == "\n")
             if self._open or self._seen or at > start:
