@@ -20,12 +20,21 @@ from ngramstat.corpus.formats.corpus_directory import (
     TOKENIZER_FILE,
     TOKENS_FILE,
 )
-from ngramstat.corpus.formats.registry import FORMATS, open_store
+from ngramstat.corpus.formats.megatron import indexed_prefix
+from ngramstat.corpus.formats.registry import (
+    FORMATS,
+    complete_store,
+    open_store,
+    read_store,
+    recognised_format,
+)
 from ngramstat.corpus.formats.token_store import (
+    Assumptions,
     Format,
     OpenOptions,
     RowMeaning,
     SeparatorPosition,
+    Shard,
     TokenStore,
     check_document_ends,
     check_vocab_size,
@@ -43,16 +52,22 @@ __all__ = [
     "SCHEMA",
     "TOKENIZER_FILE",
     "TOKENS_FILE",
+    "Assumptions",
     "Format",
     "OpenOptions",
     "RowMeaning",
     "SeparatorPosition",
+    "Shard",
     "TokenStore",
     "check_document_ends",
     "check_vocab_size",
     "chunks",
+    "complete_store",
     "document_ends_at",
+    "indexed_prefix",
     "largest_id",
     "open_store",
+    "read_store",
+    "recognised_format",
     "token_dtype",
 ]
