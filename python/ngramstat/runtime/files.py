@@ -161,8 +161,8 @@ def read_json(path: str | PathLike[str], *, max_bytes: int = 1 << 30) -> Any:
         raise InputError(f"{path}: {size} bytes, more than the {max_bytes} allowed for this file")
     try:
         with open(path, "rb") as file:
-            # One byte more than allowed detects a file that has grown since.
-            text = file.read(max_bytes + 1).decode("utf-8")
+            # A buffer of this size is allocated at once; a file that has grown since is cut off.
+            text = file.read(size).decode("utf-8")
         return json.loads(
             text,
             parse_constant=_refuse_constant,
