@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
+import logging
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -10,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ngramstat.boundary import Boundary
-from ngramstat.corpus import Corpus
+from ngramstat.corpus import Corpus, open_held_out
 from ngramstat.covariance.options import CorrelationOptions, check_protocol, default_lags
 from ngramstat.entropy.options import EntropyOptions
 from ngramstat.errors import InputError, check_positive
@@ -53,10 +56,17 @@ __all__ = [
     "theories",
 ]
 
+_LOGGER = logging.getLogger(__name__)
+
 RUN_FILE = "run.json"
 THEORIES_FILE = "theories.json"
 PARTS = "parts"
 TRAIN = "train"
+
+# Files of a corpus that suggested commands name one by one.
+_FEW_PLACES = 3
+# Costs are estimated from a quarter of the corpus, which has to hold a pair of tokens.
+_MIN_TOKENS = 8
 
 
 def correlations(
@@ -157,7 +167,7 @@ def entropies(
     *,
     max_context: int = 5,
     boundary: str = "stream",
-    held_out: float | str | PathLike[str] | None = None,
+    held_out: float | str | PathLike[str] | Corpus | None = None,
     predictor: str = "mixture",
     learning_sizes: int = 7,
     replicates: int = 999,
@@ -178,9 +188,9 @@ def entropies(
         Contexts of 0 .. max_context tokens.
     boundary : str
         ``stream``: contexts run across documents; ``document``: they stay inside.
-    held_out : float or path, optional
-        Fraction of the tokens to hold out, or a held-out corpus; by default a hundredth, but at
-        least 200,000 tokens and at most a tenth.
+    held_out : float, path or Corpus, optional
+        Fraction of the tokens to hold out, or a held-out corpus; what its files do not record is
+        as in the corpus. By default a hundredth, but at least 200,000 tokens and at most a tenth.
     predictor : str
         Best predictor to look for: ``mixture`` of contexts, or ``kneser-ney`` alone.
     learning_sizes : int
@@ -264,6 +274,7 @@ def run(
 ) -> RunResult:
     """One or both halves of `measure`, as one result with settings and provenance."""
     started = time.monotonic()
+    corpus, held_out = _with_held_out(corpus, options)
     chosen = _Options.of(corpus, correlations=correlations, entropies=entropies, **options)
     directory = None if output is None else Path(output)
     if directory is not None and not overwrite and len(tokens) == 0:
@@ -279,7 +290,7 @@ def run(
     if directory is not None:
         _refuse_other_run(directory, corpus, settings, overwrite=overwrite)
     cache = PartCache(None if directory is None else directory / PARTS, corpus_identity(corpus))
-    design = SamplingDesign(corpus, chosen.sampling)
+    design = SamplingDesign(corpus, chosen.sampling, held_out)
     require_memory(corpus, chosen.stages(design), workspace)
     runner = Runner(cache, workspace, progress=progress)
     pair_result = entropy_result = None
@@ -289,7 +300,12 @@ def run(
         if chosen.entropies is not None:
             entropy_result = runner.entropies(design, chosen.entropies)
     result = RunResult(
-        corpus={**corpus.info(), "boundary": design.boundary.value, "separator": corpus.separator},
+        corpus={
+            **corpus.info(),
+            "boundary": design.boundary.value,
+            "separator": corpus.separator,
+            **_described(held_out),
+        },
         settings=settings,
         provenance=_provenance(workspace, time.monotonic() - started),
         correlations=pair_result,
@@ -332,9 +348,42 @@ def plan(
 
     Takes a few seconds, most of them to time the kernels on the first two million tokens.
     """
+    corpus, held_out = _with_held_out(corpus, options)
     chosen = _Options.of(corpus, correlations=correlations, entropies=entropies, **options)
     workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit), output)
-    return make_plan(corpus, chosen.stages(SamplingDesign(corpus, chosen.sampling)), workspace)
+    design = SamplingDesign(corpus, chosen.sampling, held_out)
+    return make_plan(corpus, chosen.stages(design), workspace)
+
+
+def _described(held_out: Mapping[str, Corpus]) -> dict[str, Any]:
+    """The part of a result that describes the held-out corpus; empty without one."""
+    return {"held_out": next(iter(held_out.values())).info()} if held_out else {}
+
+
+def _with_held_out(corpus: Corpus, options: dict[str, Any]) -> tuple[Corpus, dict[str, Corpus]]:
+    """The corpus, and the held-out corpus that `options` name, by its name in the settings.
+
+    Both have one vocabulary. A held-out corpus in `options` is replaced by its name.
+
+    Raises
+    ------
+    InputError
+        The corpus is too short to be measured, or the held-out one cannot be used with it.
+    """
+    if corpus.n_tokens < _MIN_TOKENS:
+        raise InputError(
+            f"{corpus.path or 'the corpus'}: holds {corpus.n_tokens} "
+            f"token{'s' * (corpus.n_tokens != 1)}; at least {_MIN_TOKENS} are needed"
+        )
+    held_out = options.get("held_out")
+    if held_out is None or isinstance(held_out, float | int):
+        return corpus, {}
+    other, corpus = open_held_out(held_out, corpus)
+    for note in other.notes:
+        _LOGGER.info("%s", note)
+    name = held_out if not isinstance(held_out, Corpus) else held_out.path or other.sha256
+    options["held_out"] = str(name)
+    return corpus, {str(name): other}
 
 
 def load_run(path: str | PathLike[str]) -> RunResult:
@@ -416,7 +465,7 @@ def _concluded(
         learners=learners,
         reader=of_reader,
         next_steps=next_steps(
-            run.corpus.get("path"),
+            _as_arguments(run.corpus),
             directory,
             trained=bool(learners),
             read=of_reader is not None,
@@ -425,6 +474,33 @@ def _concluded(
         ),
         **options,
     )
+
+
+def _as_arguments(corpus: Mapping[str, Any]) -> str:
+    """The corpus of a run as arguments of a command."""
+    places, options = _how_to_open(corpus)
+    if not places or len(places) > _FEW_PLACES:
+        return "CORPUS"
+    words = [shlex.quote(place) for place in places]
+    if corpus.get("format") == "raw":
+        names = ("dtype", "vocab_size", "separator")
+        words += [
+            f"--{name.replace('_', '-')} {options[name]}" for name in names if name in options
+        ]
+    return " ".join(words)
+
+
+def _how_to_open(corpus: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """Paths and options with which the corpus of a run was or could have been opened."""
+    place = corpus.get("path")
+    places = [] if place is None else [str(place)]
+    shards = [str(shard["path"]) for shard in corpus.get("shards") or ()]
+    if shards and not (Path(places[0]).exists() or glob.has_magic(places[0])):
+        places = shards
+    names = ["separator"] if corpus.get("separator") is not None else []
+    if corpus.get("format") == "raw":
+        names += ["dtype", "vocab_size"]
+    return places, {name: corpus[name] for name in names if corpus.get(name) is not None}
 
 
 def theories(
@@ -496,10 +572,13 @@ def _corpus_of(run: RunResult, given: str | PathLike[str] | Corpus | None) -> Co
     """The corpus of a run, where it can be found and is the same."""
     sha256 = run.corpus.get("sha256")
     if given is None:
-        path = run.corpus.get("path")
-        if path is None or not Path(path).exists():
+        places, options = _how_to_open(run.corpus)
+        if not places:
             return None
-        corpus = Corpus.open(path)
+        try:
+            corpus = Corpus.open(places, **options)
+        except InputError:
+            return None
         return corpus if corpus.sha256 == sha256 else None
     corpus = given if isinstance(given, Corpus) else Corpus.open(given)
     if sha256 is not None and corpus.sha256 != sha256:
