@@ -121,18 +121,16 @@ class HeldOutSplit:
     held_out: Selection
 
 
-def held_out_tokens(corpus: Corpus, held_out: float | str | None) -> int:
+def held_out_tokens(corpus: Corpus, held_out: float | None) -> int:
     """About how many tokens are held out.
 
     Parameters
     ----------
     corpus : Corpus
-    held_out : float, str or None
-        A fraction of the tokens, the path of a held-out corpus, or the default: a hundredth, but
-        at least 200,000 tokens and at most a tenth. A corpus never holds out more than 2^20 tokens.
+    held_out : float or None
+        A fraction of the tokens, or the default: a hundredth, but at least 200,000 tokens and at
+        most a tenth. A corpus never holds out more than 2^20 tokens.
     """
-    if isinstance(held_out, str):
-        return Corpus.open(held_out).n_tokens
     n = corpus.n_tokens
     if held_out is not None:
         return min(round(held_out * n), _MAX_HELD_OUT)
