@@ -29,7 +29,7 @@ from ngramstat.corpus.training import SEPARATOR_TOKEN, PreTokenizer, train_token
 from ngramstat.corpus.unknown import UnknownCounter
 from ngramstat.errors import InputError, NgramstatError
 from ngramstat.runtime.files import reason, regular_file_size
-from ngramstat.runtime.progress import Progress
+from ngramstat.runtime.progress import Progress, shows_progress
 from ngramstat.runtime.resources import resolve_threads
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def tokenize(
     max_record: int = TextOptions.max_record,
     threads: int | None = None,
     overwrite: bool = False,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> Corpus:
     """Make a corpus directory from text.
 
@@ -118,7 +118,7 @@ def tokenize(
     overwrite
         Whether an existing corpus in `output` may be replaced.
     progress
-        Show progress on standard error.
+        Show progress; by default in notebooks.
 
     Returns
     -------
@@ -133,6 +133,7 @@ def tokenize(
         Writing failed, or a package is missing.
     """
     directory = Path(output)
+    progress = shows_progress(progress)
     check_output_directory(directory, overwrite=overwrite)
     options = TextOptions(
         text_field=text_field, document=document, format=format, split_on=split_on,
