@@ -111,11 +111,8 @@ def test_sequences_of_integers_are_documents(case: str) -> None:
 
 
 def test_rows_of_two_dimensions_are_documents() -> None:
-    for rows in (
-        np.array([[1, 2], [3, 4]]),
-        Tensor([[1, 2], [3, 4]]),
-        np.array([[1, 3], [2, 4]]).T,
-    ):
+    rows = [[1, 2], [3, 4]]
+    for array in (np.array(rows), Tensor(rows), np.asfortranarray(rows)):
         assert content(as_corpus(array)) == ([1, 2, 3, 4], [2, 4])
     assert content(Corpus.from_documents(np.array(rows))) == ([1, 2, 3, 4], [2, 4])
 
