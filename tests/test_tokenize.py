@@ -20,12 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ngramstat
-from ngramstat.corpus import Corpus, inspect, tokenize
+from ngramstat.corpus import Corpus, encoding, inspect, segments, tokenize
+from ngramstat.corpus.sources import Piece
 from ngramstat.corpus.text import lines as lines_module
+from ngramstat.corpus.text_tokenizer import prepare_tokenizer
 from ngramstat.errors import InputError, NgramstatError
-
-# The module; in the package its name refers to the function.
-tokenize_module = sys.modules["ngramstat.corpus.tokenize"]
 
 CORPORA = Path(
     os.environ.get(
@@ -264,7 +263,7 @@ def test_separator_of_a_given_tokenizer(tmp_path: Path, trained: Path) -> None:
     corpus = tokenize([tmp_path / "a.txt"], tmp_path / "n", tokenizer=none, separator=1)
     assert corpus.separator == 1
     (tmp_path / "b.txt").write_text("the cat!")  # id 1 is "!"
-    with pytest.raises(InputError, match="are the separator 1"):
+    with pytest.raises(InputError, match=r"b.txt: character 7: .* separator 1"):
         tokenize([tmp_path / "b.txt"], tmp_path / "b", tokenizer=none, separator=1)
     with pytest.raises(InputError, match="no token with this id"):
         tokenize([tmp_path / "a.txt"], tmp_path / "b", tokenizer=none, separator=999)
@@ -299,10 +298,10 @@ def test_bad_tokenizers_are_refused(tmp_path: Path, trained: Path) -> None:
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a document of a few KiB count as long."""
-    monkeypatch.setattr(tokenize_module, "_SEGMENT_CHARS", 200)
-    monkeypatch.setattr(tokenize_module, "_GATHER_CHARS", 1000)
-    monkeypatch.setattr(tokenize_module, "_WINDOW_CHARS", 64)
-    monkeypatch.setattr(tokenize_module, "_BATCH_CHARS", 700)
+    monkeypatch.setattr(segments, "_SEGMENT_CHARS", 200)
+    monkeypatch.setattr(segments, "_STRETCH_CHARS", 20_000)
+    monkeypatch.setattr(segments, "_WINDOW_CHARS", 64)
+    monkeypatch.setattr(encoding, "_BATCH_ITEMS", 4)
     monkeypatch.setattr(lines_module, "BLOCK_BYTES", 333)
 
 
@@ -335,13 +334,19 @@ def test_long_documents_encode_like_the_whole_text(
 
 @pytest.mark.usefixtures("small_steps")
 def test_prose_is_cut_unless_the_tokenizer_uses_distant_text(trained: Path, tmp_path: Path) -> None:
-    model = tokenizers.Tokenizer.from_file(str(trained))
-    assert len(tokenize_module._cut(LONG["prose"], model)) > 20
-    assert tokenize_module._splits_locally(model)
-    far = edited(trained, tmp_path / "far.json", pre_tokenizer=None)
-    assert not tokenize_module._splits_locally(tokenizers.Tokenizer.from_file(str(far)))
-    near = edited(trained, tmp_path / "near.json", normalizer={"type": "NFC"})
-    assert not tokenize_module._splits_locally(tokenizers.Tokenizer.from_file(str(near)))
+    for changes, parts in (
+        ({}, 21),
+        ({"normalizer": {"type": "NFC"}}, 21),
+        ({"pre_tokenizer": None}, 1),
+        ({"normalizer": {"type": "Replace", "pattern": {"Regex": "a.*b"}, "content": ""}}, 1),
+    ):
+        path = edited(trained, tmp_path / "changed.json", **changes)
+        tokenizer = prepare_tokenizer(path.read_bytes(), "changed.json")
+        segmenter = segments.Segmenter(tokenizer.reference, tokenizer.description)
+        found = list(segmenter.segments(iter([(0, Piece(LONG["prose"], True))])))
+        assert len(found) >= parts
+        assert (len(found) == 1) == (parts == 1)
+        assert "".join(segment.text for segment in found) == LONG["prose"]
 
 
 # --- refused inputs -----------------------------------------------------------------------------
@@ -439,7 +444,7 @@ def test_an_interruption_leaves_no_corpus(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(tokenize_module, "_encode_batch", interrupt)
+        patch.setattr(encoding.Encoder, "_encode_batch", interrupt)
         with pytest.raises(KeyboardInterrupt):
             tokenize([tmp_path / "a.jsonl"], tmp_path / "c", tokenizer=trained)
     assert not (tmp_path / "c").exists()

@@ -7,13 +7,15 @@ from typing import Any
 
 import click
 
+from ngramstat.cli.command import command
+from ngramstat.cli.console import echo_json
 from ngramstat.cli.options import (
     Count,
     Globals,
     corpus_options,
     file_option,
-    global_options,
     json_option,
+    shared_options,
 )
 from ngramstat.cli.output import write_section
 from ngramstat.runtime.numbers import count_text
@@ -21,7 +23,13 @@ from ngramstat.runtime.numbers import count_text
 __all__ = ["inspect", "tokenize"]
 
 
-@click.command()
+@command(
+    examples=[
+        "ngramstat tokenize text.jsonl -o corpus",
+        "ngramstat tokenize shard-*.parquet --text-field content --vocab-size 32k -o corpus",
+        "ngramstat tokenize book.txt --document line --tokenizer tokenizer.json -o corpus",
+    ]
+)
 @click.argument("inputs", nargs=-1, required=True, type=click.Path())
 @click.option("-o", "--output", required=True, type=click.Path(), help="Corpus directory to write.")
 @click.option(
@@ -39,12 +47,39 @@ __all__ = ["inspect", "tokenize"]
     help="Of the BPE to train. whitespace: as in the paper, which loses white space.",
 )
 @click.option(
-    "--tokenizer", type=click.Path(), help="Use this tokenizer.json instead of training one."
+    "--tokenizer",
+    type=click.Path(),
+    help="Use this instead of training one: a tokenizer.json, a directory that holds one, a "
+    ".tiktoken file, or the name of a model on the Hugging Face Hub.",
 )
 @click.option(
     "--separator",
     type=click.IntRange(min=0),
     help="Id of the token between documents, with --tokenizer.",
+)
+@click.option(
+    "--special-tokens",
+    type=click.Choice(["text", "keep", "error"]),
+    default="text",
+    show_default=True,
+    help="What a text becomes that spells a special token: ordinary text, that token, an error.",
+)
+@click.option(
+    "--train-bytes",
+    metavar="SIZE",
+    help="Text to train on at most, such as 64M, spread evenly over the inputs, or all."
+    "  [default: 16M]",
+)
+@click.option(
+    "--tiktoken-pattern",
+    metavar="NAME|REGEX",
+    help="How a .tiktoken file splits text, if its name does not tell: gpt2, cl100k, o200k, "
+    "llama3, qwen, or a regular expression.",
+)
+@click.option(
+    "--allow-download",
+    is_flag=True,
+    help="Fetch a --tokenizer that is named like a model of the Hugging Face Hub.",
 )
 @click.option(
     "--text-field",
@@ -89,7 +124,7 @@ __all__ = ["inspect", "tokenize"]
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing corpus.")
 @json_option
-@global_options
+@shared_options("threads", "quiet")
 def tokenize(
     common: Globals,
     inputs: tuple[str, ...],
@@ -98,6 +133,10 @@ def tokenize(
     pre_tokenizer: Any,
     tokenizer: str | None,
     separator: int | None,
+    special_tokens: Any,
+    train_bytes: str | None,
+    tiktoken_pattern: str | None,
+    allow_download: bool,
     text_field: str,
     document: Any,
     split_on: str | None,
@@ -115,7 +154,7 @@ def tokenize(
     """
     from ngramstat.corpus import tokenize as make
     from ngramstat.corpus.text.findings import text_notes
-    from ngramstat.corpus.unknown import unknown_finding
+    from ngramstat.corpus.tokenization import tokenization_facts, tokenization_problems
     from ngramstat.runtime.resources import parse_size
 
     corpus = make(
@@ -125,6 +164,10 @@ def tokenize(
         tokenizer=tokenizer,
         pre_tokenizer=pre_tokenizer,
         separator=separator,
+        special_tokens=special_tokens,
+        train_bytes=train_bytes,
+        tiktoken_pattern=tiktoken_pattern,
+        allow_download=allow_download,
         text_field=text_field,
         document=document,
         split_on=split_on,
@@ -135,11 +178,13 @@ def tokenize(
         overwrite=overwrite,
         progress=not common.quiet,
     )
-    unknown = unknown_finding(corpus.tokenization)
-    for note in [*([] if unknown is None else [unknown]), *text_notes(corpus.tokenization)]:
-        click.echo(f"Note: {note}", err=True)
+    notes = [*tokenization_problems(corpus.tokenization), *text_notes(corpus.tokenization)]
+    if not common.quiet:
+        notes += tokenization_facts(corpus.tokenization)
+    for sentence in notes:
+        click.echo(f"Note: {sentence}", err=True)
     if as_json:
-        click.echo(json.dumps({**corpus.info(), "tokenization": corpus.tokenization}, indent=2))
+        echo_json({**corpus.info(), "tokenization": corpus.tokenization})
     else:
         click.echo(
             f"{output}: {count_text(corpus.n_tokens)} tokens, {count_text(corpus.n_documents)} "
@@ -147,11 +192,16 @@ def tokenize(
         )
 
 
-@click.command()
+@command(
+    examples=[
+        "ngramstat inspect corpus",
+        "ngramstat inspect train.bin --dtype uint16 --separator 50256 --json",
+    ]
+)
 @corpus_options
 @json_option
 @file_option
-@global_options
+@shared_options()
 def inspect(
     common: Globals,
     store: dict[str, Any],
@@ -167,7 +217,7 @@ def inspect(
     facts = inspect_store(**store).to_dict()
     write_section(facts, output)
     if as_json:
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        echo_json(facts)
         return
     width = max(map(len, facts))
     for name, value in facts.items():

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+from ngramstat.cli.command import Group
+from ngramstat.cli.config import config_option
+from ngramstat.cli.convert import convert
 from ngramstat.cli.corpora import inspect, tokenize
 from ngramstat.cli.measure import correlations, entropies, measure, plan, quickstart
-from ngramstat.cli.options import (
-    Globals,
-    Group,
-    backend_option,
-    gpu_memory_option,
-    memory_limit_option,
-    threads_option,
-)
+from ngramstat.cli.options import Globals, compose, option_decorators
 from ngramstat.cli.predict import predict, theories
 from ngramstat.cli.read import read
 from ngramstat.cli.report import compare, report
@@ -26,31 +24,20 @@ __all__ = ["main"]
 
 @click.group(
     cls=Group,
-    context_settings={"auto_envvar_prefix": "NGRAMSTAT", "help_option_names": ["-h", "--help"]},
+    context_settings={
+        "auto_envvar_prefix": "NGRAMSTAT",
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+    },
+    epilog="Options may also come from variables of the environment (NGRAMSTAT_THREADS, "
+    "NGRAMSTAT_MEASURE_LAGS) and from the file of --config; docs/command-line.md tells how, and "
+    "how the shell completes commands and options.",
 )
-@click.version_option(__version__, prog_name="ngramstat")
-@threads_option
-@memory_limit_option
-@backend_option(default="auto")
-@gpu_memory_option
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Seed of all random draws.",
-)
-@click.option("--quiet", is_flag=True, help="Show no progress on standard error.")
+@click.version_option(__version__, "-V", "--version", prog_name="ngramstat")
+@config_option
+@compose(*option_decorators())
 @click.pass_context
-def main(
-    ctx: click.Context,
-    threads: int | None,
-    memory_limit: str | None,
-    backend: str,
-    gpu_memory: str | None,
-    seed: int,
-    quiet: bool,
-) -> None:
+def main(ctx: click.Context, /, config: str | None, **given: Any) -> None:
     """Predict how the loss of a language model falls with data, from its corpus alone.
 
     \b
@@ -58,11 +45,11 @@ def main(
     ngramstat tokenize text.jsonl -o corpus   text to tokens
     ngramstat measure corpus -o run           tokens to exponents
     """
-    ctx.obj = Globals(threads, memory_limit, backend, gpu_memory, seed, quiet)
+    ctx.obj = Globals().updated(given)
 
 
 for command in (
-    quickstart, tokenize, inspect, plan, measure, correlations, entropies, predict, report, compare,
-    theories, read, validate, synthesize,
+    quickstart, tokenize, inspect, convert, plan, measure, correlations, entropies, predict, report,
+    compare, theories, read, validate, synthesize,
 ):  # fmt: skip
     main.add_command(command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from ngramstat.cli.command import command, under
+from ngramstat.cli.console import EXIT_INPUT, echo_json, fail
 from ngramstat.cli.options import (
-    EXIT_INPUT,
     Count,
     Duration,
     Globals,
@@ -19,20 +19,20 @@ from ngramstat.cli.options import (
     Lags,
     Numbers,
     Window,
-    compose,
     corpus_options,
-    fail,
     file_option,
     full_option,
     global_options,
     json_option,
     protocol_option,
+    shared_options,
 )
 from ngramstat.cli.output import finish, show, write_section
 
 __all__ = ["correlations", "entropies", "measure", "plan", "quickstart"]
 
-_statistics_options = compose(
+_statistics_options = under(
+    "Statistics",
     click.option(
         "--boundary",
         type=click.Choice(["stream", "document"]),
@@ -55,7 +55,8 @@ _statistics_options = compose(
         help="Confidence level of the intervals.",
     ),
 )
-_pair_options = compose(
+_pair_options = under(
+    "C(t)",
     click.option(
         "--lags", type=Lags(), help="Lags t: 1,2,4 or 1:32 (every lag) or 1:512:20 (20 lags)."
     ),
@@ -88,7 +89,8 @@ _pair_options = compose(
     ),
     protocol_option("default"),
 )
-_entropy_options = compose(
+_entropy_options = under(
+    "H(n)",
     click.option(
         "--max-context",
         type=int,
@@ -119,7 +121,13 @@ _entropy_options = compose(
 )
 
 
-@click.command()
+@command(
+    examples=[
+        "ngramstat correlations corpus",
+        "ngramstat correlations corpus --lags 1:512:20 --boundary document -o correlations.json",
+        "ngramstat correlations train.bin --dtype uint16 --vocab-size 50257 --no-sequential",
+    ]
+)
 @corpus_options
 @_statistics_options
 @_pair_options
@@ -137,7 +145,12 @@ def correlations(
     _run(common, store, as_json, output, entropies=False, **options)
 
 
-@click.command()
+@command(
+    examples=[
+        "ngramstat entropies corpus",
+        "ngramstat entropies corpus --max-context 3 --held-out validation -o entropies.json",
+    ]
+)
 @corpus_options
 @_statistics_options
 @_entropy_options
@@ -166,7 +179,13 @@ def _run(
     show(result, as_json)
 
 
-@click.command()
+@command(
+    examples=[
+        "ngramstat measure corpus -o run",
+        "ngramstat measure corpus --lags 1:512:20 --max-context 6 --tokens 1e9,1e12 -o run",
+        "ngramstat measure corpus -o run --train 40m",
+    ]
+)
 @corpus_options
 @_statistics_options
 @_pair_options
@@ -224,14 +243,19 @@ def measure(
     finish(result, output, as_json, full)
 
 
-@click.command()
+@command(
+    examples=[
+        "ngramstat plan corpus",
+        "ngramstat plan corpus --memory-limit 16G --predictor kneser-ney",
+    ]
+)
 @corpus_options
 @_statistics_options
 @_pair_options
 @_entropy_options
 @json_option
 @file_option
-@global_options
+@shared_options("threads", "memory_limit", "seed")
 def plan(
     common: Globals,
     store: dict[str, Any],
@@ -255,7 +279,7 @@ def plan(
     ).to_dict()
     write_section(needs, output)
     if as_json:
-        click.echo(json.dumps(needs, indent=2))
+        echo_json(needs)
     else:
         from ngramstat.report.summary import plan_table
 
@@ -271,7 +295,12 @@ def _all_by_default(options: Mapping[str, Any]) -> bool:
     return all(context.get_parameter_source(name) in default for name in options)
 
 
-@click.command()
+@command(
+    examples=[
+        "ngramstat quickstart",
+        "ngramstat quickstart --full -o first",
+    ]
+)
 @click.option(
     "-o",
     "--output",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ngramstat.cli.console import echo_json
 from ngramstat.cli.figures import figures_can_be_drawn, hint_at_figures, save_figure
 
 __all__ = ["finish", "show", "write_page", "write_section"]
@@ -17,7 +17,7 @@ __all__ = ["finish", "show", "write_page", "write_section"]
 def show(run: Any, as_json: bool, *, full: bool = True) -> None:
     """Print a result, as a summary or as JSON."""
     if as_json:
-        click.echo(json.dumps(run.to_dict(), indent=2, allow_nan=False))
+        echo_json(run.to_dict())
     else:
         from ngramstat.report.sparkline import sparklines
         from ngramstat.report.summary import summarize
@@ -40,11 +40,12 @@ def finish(result: Any, output: str, as_json: bool, full: bool) -> None:
     """Write summary, figures and page next to run.json, show the result, and name the files."""
     from ngramstat.report.summary import summarize
     from ngramstat.runtime.files import atomic_write
+    from ngramstat.runtime.text import encoded
 
     directory = Path(output)
     written = [directory / "run.json", directory / "summary.txt"]
     with atomic_write(written[1]) as file:
-        file.write((summarize(result) + "\n").encode())
+        file.write(encoded(summarize(result) + "\n"))
     if figures_can_be_drawn():
         written.append(save_figure(result.plot(), directory / "figures.png"))
     written.append(directory / "report.html")
@@ -60,7 +61,8 @@ def write_page(run: Any, path: Path, theories: Any = None) -> None:
     """Write the page of a run, with the predictions of other theories if there are any."""
     from ngramstat.report.page import render_page
     from ngramstat.runtime.files import atomic_write
+    from ngramstat.runtime.text import encoded
 
     page = render_page(run, theories)
     with atomic_write(path) as file:
-        file.write(page.encode())
+        file.write(encoded(page))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ngramstat.cli.command import command
+from ngramstat.cli.console import echo_json
 from ngramstat.cli.options import (
     Globals,
     MeasuredLoss,
@@ -17,13 +18,20 @@ from ngramstat.cli.options import (
     global_options,
     json_option,
     protocol_option,
+    shared_options,
 )
 from ngramstat.cli.output import show, write_section
 
 __all__ = ["predict", "theories"]
 
 
-@click.command()
+@command(
+    examples=[
+        "ngramstat predict run --tokens 1e9,1e12",
+        "ngramstat predict run --loss 1e7:4.1 --loss 1e8:3.5 --tokens 1e9",
+        "ngramstat predict run --curves losses.csv --reader reader.csv",
+    ]
+)
 @click.argument("run", type=click.Path())
 @click.option(
     "--tokens", type=Numbers(), default=(), help="Training tokens to predict for, such as 1e9,1e12."
@@ -54,7 +62,7 @@ __all__ = ["predict", "theories"]
 @protocol_option(None)
 @json_option
 @file_option
-@global_options
+@shared_options()
 def predict(
     common: Globals,
     run: str,
@@ -76,7 +84,12 @@ def predict(
         click.echo(summarize_prediction(result, full=full))
 
 
-@click.command()
+@command(
+    examples=[
+        "ngramstat theories run",
+        "ngramstat theories run --curves losses.csv --longest 6",
+    ]
+)
 @click.argument("run", type=click.Path())
 @click.option(
     "--corpus",
@@ -133,7 +146,7 @@ def theories(
     if output is None:
         output = str((path if path.is_dir() else path.parent) / THEORIES_FILE)
     result.save(output)
-    click.echo(
-        json.dumps(result.to_dict(), indent=2) if as_json
-        else f"{summarize_theories(result)}\nWrote {output}; `ngramstat report` includes it"
-    )  # fmt: skip
+    if as_json:
+        echo_json(result.to_dict())
+    else:
+        click.echo(f"{summarize_theories(result)}\nWrote {output}; `ngramstat report` includes it")

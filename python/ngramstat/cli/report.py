@@ -6,15 +6,21 @@ from pathlib import Path
 
 import click
 
+from ngramstat.cli.command import command
 from ngramstat.cli.figures import save_figure
-from ngramstat.cli.options import Globals, global_options
+from ngramstat.cli.options import Globals, shared_options
 from ngramstat.cli.output import write_page
 from ngramstat.errors import InputError
 
 __all__ = ["compare", "report"]
 
 
-@click.command()
+@command(
+    examples=[
+        "ngramstat report run",
+        "ngramstat report run --figures figures --format pdf",
+    ]
+)
 @click.argument("run", type=click.Path())
 @click.option(
     "-o",
@@ -35,7 +41,7 @@ __all__ = ["compare", "report"]
     show_default=True,
     help="File format of --figures.",
 )
-@global_options
+@shared_options()
 def report(common: Globals, run: str, output: str | None, figures: str | None, kind: str) -> None:
     """Write a run as one self-contained HTML page, which opens offline and on a phone."""
     from ngramstat.api import THEORIES_FILE, load_run
@@ -65,7 +71,11 @@ def report(common: Globals, run: str, output: str | None, figures: str | None, k
     click.echo(f"Wrote {', '.join(map(str, written))}")
 
 
-@click.command()
+@command(
+    examples=[
+        "ngramstat compare run-a run-b -o comparison.html",
+    ]
+)
 @click.argument("runs", nargs=-1, required=True, type=click.Path())
 @click.option(
     "-o",
@@ -75,14 +85,15 @@ def report(common: Globals, run: str, output: str | None, figures: str | None, k
     type=click.Path(),
     help="HTML file to write.",
 )
-@global_options
+@shared_options()
 def compare(common: Globals, runs: tuple[str, ...], output: str) -> None:
     """Write one HTML page of several runs: beta and gamma with lines of equal alpha."""
     from ngramstat.api import load_run
     from ngramstat.report.compare import render_comparison
     from ngramstat.runtime.files import atomic_write
+    from ngramstat.runtime.text import encoded
 
     page = render_comparison([(path, load_run(path)) for path in runs])
     with atomic_write(output) as file:
-        file.write(page.encode())
+        file.write(encoded(page))
     click.echo(f"Wrote {output}")
