@@ -119,7 +119,7 @@ def test_mds_bytes_of_another_type(tmp_path: Path, plugins: Any) -> None:
     with pytest.raises(InputError, match=r"no int64 ids.*give dtype"):
         Corpus.open(path)
     assert Corpus.open(path, dtype="uint16").tokens.tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
-    with pytest.raises(InputError, match="--column"):
+    with pytest.raises(InputError, match="with column"):
         Corpus.open(path, column="ids")
     with pytest.raises(InputError, match="'text' is 'str'; bytes and ndarray"):
         Corpus.open(path, column="text", format="mds")
