@@ -237,7 +237,7 @@ def _text_for(
 
     if corpus.vocab_size > reader.vocab_size:
         raise InputError(
-            f"{corpus.path}: has {corpus.vocab_size:,} vocabulary items, but {model} knows "
+            f"{corpus.name}: has {corpus.vocab_size:,} vocabulary items, but {model} knows "
             f"{reader.vocab_size:,}; tokenize the text with the model's own tokenizer"
         )
     if not isinstance(reader, TrainedReader):
@@ -251,7 +251,7 @@ def _text_for(
     known = None if corpus.tokenizer_path is None else sha256_file(corpus.tokenizer_path)
     if None not in (known, saved.tokenizer) and known != saved.tokenizer:
         raise InputError(
-            f"{corpus.path}: was tokenized with another tokenizer than the corpus that {model} "
+            f"{corpus.name}: was tokenized with another tokenizer than the corpus that {model} "
             "was trained on"
         )
     return corpus, []

@@ -47,7 +47,7 @@ def measure_trained(
     before = load_run(directory)
     if before.corpus.get("sha256") not in (None, corpus.sha256):
         raise InputError(
-            f"{directory}: is a run of another corpus than {corpus.path}; choose another --output"
+            f"{directory}: is a run of another corpus than {corpus.name}; choose another --output"
         )
     trained_curves(
         corpus, directory / TRAIN, seconds, threads=threads, device=device, seed=seed,
