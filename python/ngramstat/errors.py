@@ -26,9 +26,10 @@ _typed = False
 # Options that are True or False, and values that are words.
 _FLAGS = {"allow-download", "capacity", "full", "matrix-free", "overwrite", "sequential"}
 _VALUES = {
-    *("all", "auto", "byte-level", "class", "cpu", "cuda", "document", "file", "kneser-ney"),
-    *("last", "line", "mixture", "paper", "raw", "record", "stream", "text", "uint16", "uint32"),
-    *("after", "before", "error", "keep", "paragraph", "skip", "stop", "whitespace"),
+    *("after", "all", "auto", "before", "byte-level", "class", "cpu", "cuda", "document"),
+    *("documents", "error", "file", "keep", "kneser-ney", "last", "line", "mixture", "packed"),
+    *("paper", "paragraph", "raw", "record", "skip", "stop", "stream", "text", "uint16"),
+    *("uint32", "whitespace"),
 }
 _RENAMED = {"loss": "losses"}
 # A command in backquotes stays as it is; so does everything that is no option.

@@ -115,7 +115,7 @@ def _corpus_of(run: RunResult, given: CorpusLike | None) -> Corpus | None:
         return corpus if corpus.sha256 == sha256 else None
     corpus = as_corpus(given)
     if sha256 is not None and corpus.sha256 != sha256:
-        raise InputError(f"{corpus.path}: is another corpus than that of the run")
+        raise InputError(f"{corpus.name}: is another corpus than that of the run")
     return corpus
 
 

@@ -377,6 +377,11 @@ class Corpus:
         )
 
     @property
+    def name(self) -> str:
+        """The path, or what a message calls a corpus in memory."""
+        return "the corpus in memory" if self.path is None else str(self.path)
+
+    @property
     def n_tokens(self) -> int:
         """Number of tokens P, separators included."""
         return int(self.tokens.size)
@@ -494,7 +499,7 @@ class Corpus:
     @cached_property
     def _tokenizer(self) -> Any:
         if self.tokenizer_path is None:
-            raise InputError(f"{self.path}: no tokenizer is recorded, so ids cannot be decoded")
+            raise InputError(f"{self.name}: no tokenizer is recorded, so ids cannot be decoded")
         if self._tokenizer_sha256 not in (None, sha256_file(self.tokenizer_path)):
             raise InputError(
                 f"{self.tokenizer_path}: is not the tokenizer the corpus was made with"

@@ -219,7 +219,7 @@ def documents_or_blocks(corpus: Corpus, options: SamplingOptions) -> tuple[Docum
     known = corpus.document_ends
     if stays_inside and (known is None or len(known) < 2):
         raise InputError(
-            f"{corpus.path}: has no documents to stay inside; use --boundary stream, or give the "
+            f"{corpus.name}: has no documents to stay inside; use --boundary stream, or give the "
             "separator's id with --separator"
         )
     ends, are_blocks = corpus.documents_or_blocks(

@@ -165,7 +165,7 @@ def random_split(
     parts = _cut_long_documents(corpus, documents, max(size // _PARTS, _MIN_PART))
     if len(parts) < 4:
         raise InputError(
-            f"{corpus.path}: {len(documents)} documents are too few to hold some out; "
+            f"{corpus.name}: {len(documents)} documents are too few to hold some out; "
             "give a held-out corpus with --held-out PATH"
         )
     order = np.random.default_rng([seed, 4]).permutation(len(parts))
