@@ -63,7 +63,7 @@ def _rows_at_once(file: Any) -> int:
     groups = range(metadata.num_row_groups)
     size = sum(max(0, metadata.row_group(group).total_byte_size) for group in groups)
     rows = max(1, metadata.num_rows)
-    return min(max(1, 8 * BATCH_TOKENS * rows // max(1, size)), _MAX_BATCH_ROWS)
+    return int(min(max(1, 8 * BATCH_TOKENS * rows // max(1, size)), _MAX_BATCH_ROWS))
 
 
 def _read_rows(path: Path, file: Any, name: str, mask: str | None) -> Iterator[Rows]:
