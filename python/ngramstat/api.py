@@ -17,11 +17,12 @@ from ngramstat.errors import InputError, check_positive
 from ngramstat.kernels import MAX_ORDER, build_info, simd_level
 from ngramstat.lm.budget import enough_to_train, expected_seconds
 from ngramstat.prediction.conclusion import concluded, next_steps
-from ngramstat.prediction.curve_files import read_curves
-from ngramstat.prediction.learner_curves import read_learners, read_reader
+from ngramstat.prediction.curve_files import Paths, read_curves
+from ngramstat.prediction.learner_curves import LearnerCurves, read_learners, read_reader
 from ngramstat.prediction.measured import alpha_of_losses, alpha_with_limit, lower_envelope
 from ngramstat.results import (
     CorrelationResult,
+    CurveTable,
     EntropyResult,
     RunResult,
     TheoriesResult,
@@ -357,7 +358,7 @@ def predict_run(
     tokens: Sequence[float] = (),
     losses: Sequence[tuple[float, float]] = (),
     context: int | None = None,
-    curves: str | PathLike[str] | None = None,
+    curves: Paths | CurveTable | Sequence[LearnerCurves] | None = None,
     reader: str | PathLike[str] | None = None,
     protocol: str | None = None,
 ) -> RunResult:
@@ -369,9 +370,10 @@ def predict_run(
         With both halves.
     tokens, losses, context
         As for `predict`.
-    curves : path, optional
-        Losses of your own models (see `read_curves`), or the output directory of `validate`. By
-        default those of models that `measure --train` trained for this run.
+    curves : path, paths or CurveTable, optional
+        Losses of your own models: what `read_curves` has read, or what it reads without options; or
+        the output directory of `validate`. By default those of models that `measure --train`
+        trained for this run.
     reader : path, optional
         Losses of a pretrained model on this text, as `ngramstat read` writes them.
     protocol : str, optional
@@ -398,14 +400,14 @@ def _concluded(
     run: RunResult,
     directory: Path | None,
     *,
-    curves: str | PathLike[str] | None = None,
+    curves: Paths | CurveTable | Sequence[LearnerCurves] | None = None,
     reader: str | PathLike[str] | None = None,
     **options: Any,
 ) -> RunResult:
     """`concluded`, with the learners of these files, or those trained in the run's directory."""
     if curves is None and directory is not None and any((directory / TRAIN).glob("curves-*.csv")):
         curves = directory / TRAIN
-    learners = [] if curves is None else read_learners(curves)
+    learners = _learners(curves)
     of_reader = None if reader is None else read_reader(reader)
     n_tokens, vocab_size = (int(run.corpus.get(name) or 0) for name in ("tokens", "vocab_size"))
     enough = enough_to_train(n_tokens)
@@ -427,12 +429,26 @@ def _concluded(
     )
 
 
+def _learners(
+    curves: Paths | CurveTable | Sequence[LearnerCurves] | None,
+) -> list[LearnerCurves]:
+    """Learners of curves that were read already, or are read now."""
+    if curves is None:
+        return []
+    if isinstance(curves, CurveTable):
+        return [LearnerCurves("your models", curves)]
+    if isinstance(curves, str | PathLike):
+        return read_learners(curves)
+    learners = [one for one in curves if isinstance(one, LearnerCurves)]
+    return learners or read_learners([one for one in curves if isinstance(one, str | PathLike)])
+
+
 def theories(
     run: str | PathLike[str] | RunResult,
     *,
     corpus: str | PathLike[str] | Corpus | None = None,
     validation: str | PathLike[str] | None = None,
-    curves: str | PathLike[str] | None = None,
+    curves: Paths | CurveTable | None = None,
     longest: int = 4,
     seed: int = 0,
     threads: int | None = None,
@@ -450,8 +466,8 @@ def theories(
         By default where the run found it. Without it, what needs counting is refused.
     validation : path, optional
         Directory or file of `validate`; predictions are compared with its measured exponents.
-    curves : path, optional
-        CSV or JSON of measured losses (see `read_curves`), for the same.
+    curves : path, paths or CurveTable, optional
+        Measured losses, for the same: as for `predict_run`.
     longest : int
         k-grams of 1 .. longest tokens are counted, at most 16.
     seed, threads, memory_limit, backend, gpu_memory, progress
@@ -508,7 +524,7 @@ def _corpus_of(run: RunResult, given: str | PathLike[str] | Corpus | None) -> Co
 
 
 def _measured_alphas(
-    validation: str | PathLike[str] | None, curves: str | PathLike[str] | None, sha256: Any
+    validation: str | PathLike[str] | None, curves: Paths | CurveTable | None, sha256: Any
 ) -> list[MeasuredAlpha]:
     measured: list[MeasuredAlpha] = []
     if validation is not None:
@@ -522,7 +538,7 @@ def _measured_alphas(
             for c in result.comparisons
         ]
     if curves is not None:
-        table = read_curves(curves)
+        table = curves if isinstance(curves, CurveTable) else read_curves(curves)
         best = lower_envelope(table.tokens, table.loss)
         tokens, losses = table.tokens[best], table.loss[best]
         measured.append(MeasuredAlpha("curves, raw", "raw", alpha_of_losses(tokens, losses)))

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -26,6 +26,7 @@ from ngramstat.cli.options import (
     backend_option,
     compose,
     corpus_options,
+    curve_options,
     fail,
     global_options,
     gpu_memory_option,
@@ -40,6 +41,9 @@ from ngramstat.cli.worlds import synthesize
 from ngramstat.errors import InputError
 from ngramstat.runtime.numbers import count_text
 from ngramstat.version import __version__
+
+if TYPE_CHECKING:
+    from ngramstat.prediction.learner_curves import LearnerCurves
 
 __all__ = ["main"]
 
@@ -538,6 +542,22 @@ def report(common: Globals, run: str, output: str | None, figures: str | None, k
     click.echo(f"Wrote {', '.join(map(str, written))}")
 
 
+def _learners(
+    curves: tuple[list[str], dict[str, Any]], context: int | None
+) -> list[LearnerCurves] | None:
+    """The learners of --curves, after saying what was read of it; None without it."""
+    from ngramstat.prediction.curve_files import CurveOptions
+    from ngramstat.prediction.learner_curves import read_learners
+
+    paths, described = curves
+    if not paths:
+        return None
+    learners = read_learners(paths, CurveOptions(context=context, **described))
+    for note in dict.fromkeys(note for learner in learners for note in learner.table.notes):
+        click.echo(f"Note: {note}", err=True)
+    return learners
+
+
 @main.command()
 @click.argument("run", type=click.Path())
 @click.option(
@@ -548,10 +568,9 @@ def report(common: Globals, run: str, output: str | None, figures: str | None, k
 @click.option(
     "--validation", type=click.Path(), help="A finished run of `validate` to compare with."
 )
+@curve_options
 @click.option(
-    "--curves",
-    type=click.Path(),
-    help="CSV or JSON of your models' losses, to compare with.",
+    "--context", type=click.IntRange(min=1), help="Context of the losses in --curves, in tokens."
 )
 @click.option(
     "--longest",
@@ -573,7 +592,8 @@ def theories(
     run: str,
     corpus: str | None,
     validation: str | None,
-    curves: str | None,
+    curves: tuple[list[str], dict[str, Any]],
+    context: int | None,
     longest: int,
     as_json: bool,
     output: str | None,
@@ -583,11 +603,12 @@ def theories(
     from ngramstat.api import theories as run_all
     from ngramstat.report.theories import summarize_theories
 
+    learners = _learners(curves, context)
     result = run_all(
         run,
         corpus=corpus,
         validation=validation,
-        curves=curves,
+        curves=learners[0].table if learners else None,
         longest=longest,
         **common.of_run(),
     )
@@ -640,12 +661,7 @@ def compare(common: Globals, runs: tuple[str, ...], output: str) -> None:
 @click.option(
     "--context", type=click.IntRange(min=1), help="Context length of your models, in tokens."
 )
-@click.option(
-    "--curves",
-    type=click.Path(),
-    help="Losses of your models: CSV or JSON with context, tokens, loss and, optionally, seed, "
-    "error; or the output directory of `validate`.",
-)
+@curve_options
 @click.option(
     "--reader",
     type=click.Path(),
@@ -662,12 +678,14 @@ def predict(
     full: bool,
     as_json: bool,
     output: str | None,
+    curves: tuple[list[str], dict[str, Any]],
+    context: int | None,
     **options: Any,
 ) -> None:
     """Predict alpha = gamma / (2 beta), horizons n*(P), thresholds and expected losses."""
     from ngramstat.api import predict_run
 
-    result = predict_run(run, **options)
+    result = predict_run(run, curves=_learners(curves, context), context=context, **options)
     _write(result.to_dict(), output)
     if as_json:
         _show(result, as_json)
