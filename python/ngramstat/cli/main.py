@@ -590,13 +590,11 @@ def _learners(
 def theories(
     common: Globals,
     run: str,
-    corpus: str | None,
-    validation: str | None,
     curves: tuple[list[str], dict[str, Any]],
     context: int | None,
-    longest: int,
     as_json: bool,
     output: str | None,
+    **options: Any,
 ) -> None:
     """Predict the exponent by other theories, to compare with alpha = gamma / (2 beta)."""
     from ngramstat.api import THEORIES_FILE
@@ -605,12 +603,7 @@ def theories(
 
     learners = _learners(curves, context)
     result = run_all(
-        run,
-        corpus=corpus,
-        validation=validation,
-        curves=learners[0].table if learners else None,
-        longest=longest,
-        **common.of_run(),
+        run, curves=learners[0].table if learners else None, **options, **common.of_run()
     )
     path = Path(run)
     if output is None:

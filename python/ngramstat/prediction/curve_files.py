@@ -147,26 +147,33 @@ def read_curves_and_sizes(
             f"{paths[0]}: gives no training tokens, as a file of one pretrained model may; "
             "learning curves need them (such a file is for --reader)"
         )
-    groups: dict[tuple[int, float], list[_Loss]] = {}
     means_by_size = _by_size(rows)
+    groups: dict[tuple[int, float], list[_Loss]] = {}
     for where, values in _of_best_sizes(rows, means_by_size):
         loss = _checked(where, values)
         groups.setdefault((loss.context, loss.tokens), []).append(loss)
     _check_seeds(groups)
     notes += _note_on_repeats(paths[0], groups)
+    is_log = any(found.is_log for found in losses)
+    return _table(groups, notes, is_log), _columns_of_sizes(means_by_size)
+
+
+def _table(
+    groups: Mapping[tuple[int, float], list[_Loss]], notes: Sequence[str], is_log: bool
+) -> CurveTable:
+    """One row for each context and number of tokens."""
     keys = sorted(groups)
     means = [_mean(groups[key]) for key in keys]
     errors = np.array([math.nan if error is None else error for _, error in means])
-    table = CurveTable(
+    return CurveTable(
         context=np.array([context for context, _ in keys], dtype=np.int64),
         tokens=np.array([tokens for _, tokens in keys]),
         loss=np.array([loss for loss, _ in means]),
         error=errors if np.isfinite(errors).any() else None,
         replicates=np.array([len(groups[key]) for key in keys], dtype=np.int64),
-        of_one_run=any(found.is_log for found in losses),
+        of_one_run=is_log,
         notes=tuple(notes),
     )
-    return table, _columns_of_sizes(means_by_size)
 
 
 def _losses(path: Path, options: CurveOptions) -> Losses:

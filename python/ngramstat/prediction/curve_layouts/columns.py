@@ -128,34 +128,53 @@ def understood(file: LossFile, options: CurveOptions) -> Losses:
     counts = [name for name in file.names if _counts_steps(name)]
     rows = file.rows({*found.values(), *counts, *([steps] if steps else [])})
     kept = [row for row in rows if not is_empty(row[1].get(found["loss"]))]
-    added = _added(options, found)
-    cells: list[Row] = [
-        (where, {role: values.get(name) for role, name in found.items()} | added)
-        for where, values in kept
-    ]
-    is_log = file.is_log or steps is not None or _counts_seen(found.get("tokens"))
+    is_log = file.is_log or steps is not None or _counts_seen(found["tokens"])
+    cells = _by_role(kept, found, options)
     if steps is not None:
         cells = _with_steps(cells, kept, steps, options)
     elif is_log:
         cells = _with_tokens(cells, kept, rows, found["tokens"], counts)
     if file.decimal_comma:
         cells = _with_points(cells)
-    notes = []
-    if not is_log and len(kept) < len(rows):
-        notes.append(f"{file.path}: {len(rows) - len(kept)} row(s) without a loss left out")
     if is_log:
-        count = len(cells)
-        cells = [row for row in cells if number(row[0], "tokens", row[1]["tokens"]) > 0]
-        notes = _sentences(file, found, steps, options, len(cells))
-        if len(cells) < count:
-            notes.append(
-                f"{file.path}: {count - len(cells)} loss(es) before the first token left out"
-            )
-    rows = [_in_nats(row, options.unit) for row in cells]
-    if is_log and "context" not in found and len(rows) > _MAX_POINTS:
+        return _of_log(file, cells, found, steps, options)
+    notes = []
+    if len(kept) < len(rows):
+        notes.append(f"{file.path}: {len(rows) - len(kept)} row(s) without a loss left out")
+    return Losses([_in_nats(row, options.unit) for row in cells], tuple(notes))
+
+
+def _by_role(kept: list[Row], found: Mapping[str, str], options: CurveOptions) -> list[Row]:
+    """Cells by role, with what the options give for every row."""
+    given = {"context": options.context, "parameters": options.parameters}
+    added = {
+        role: value for role, value in given.items() if value is not None and role not in found
+    }
+    return [
+        (where, {role: values.get(name) for role, name in found.items()} | added)
+        for where, values in kept
+    ]
+
+
+def _of_log(
+    file: LossFile,
+    cells: list[Row],
+    found: Mapping[str, str],
+    steps: str | None,
+    options: CurveOptions,
+) -> Losses:
+    """The losses of a run after its start, no denser than they are of use."""
+    kept = [row for row in cells if number(row[0], "tokens", row[1]["tokens"]) > 0]
+    notes = _sentences(file, found, steps, options, len(kept))
+    if len(kept) < len(cells):
+        notes.append(
+            f"{file.path}: {len(cells) - len(kept)} loss(es) before the first token left out"
+        )
+    rows = [_in_nats(row, options.unit) for row in kept]
+    if "context" not in found and len(rows) > _MAX_POINTS:
         rows, note = _spaced(rows, average=_preference(found["loss"])[0] == _TRAINING)
         notes.append(f"{file.path}: {note}")
-    return Losses(rows, tuple(notes), is_log)
+    return Losses(rows, tuple(notes), is_log=True)
 
 
 def number(where: str, name: str, value: Any) -> float:
@@ -359,12 +378,6 @@ def _check_columns(
         )
 
 
-def _added(options: CurveOptions, found: Mapping[str, str]) -> dict[str, Any]:
-    """Cells that every row gets from the options."""
-    given = {"context": options.context, "parameters": options.parameters}
-    return {role: value for role, value in given.items() if value is not None and role not in found}
-
-
 # --- cells -----------------------------------------------------------------------------------
 
 
@@ -413,29 +426,32 @@ def _with_points(rows: list[Row]) -> list[Row]:
     A comma before exactly three digits in all numbers could separate thousands; a file with
     commas and points in its numbers could mean either.
     """
-    texts = [str(cell).strip() for _, row in rows for cell in row.values() if cell is not None]
-    commas = [text for text in texts if _DECIMAL_COMMA.fullmatch(text)]
+    numbers = [
+        (where, str(cell).strip())
+        for where, row in rows
+        for cell in row.values()
+        if cell is not None
+    ]
+    commas = [(where, text) for where, text in numbers if _DECIMAL_COMMA.fullmatch(text)]
     if not commas:
         return rows
-    place = next(
-        where for where, row in rows if any(str(cell).strip() == commas[0] for cell in row.values())
-    )
-    points = next((text for text in texts if re.fullmatch(r"[+-]?\d+\.\d+", text)), None)
-    if points is not None:
+    where, shown = commas[0]
+    points = [text for _, text in numbers if re.fullmatch(r"[+-]?\d+\.\d+", text)]
+    if points:
         raise InputError(
-            f"{place}: {commas[0]!r} has a comma and {points!r} a point; write numbers as 1234.5"
+            f"{where}: {shown!r} has a comma and {points[0]!r} a point; write numbers as 1234.5"
         )
-    if all(re.fullmatch(r"[+-]?\d{1,3},\d{3}", text) for text in commas):
+    if all(re.fullmatch(r"[+-]?\d{1,3},\d{3}", text) for _, text in commas):
         raise InputError(
-            f"{place}: the comma in {commas[0]!r} may separate thousands or decimals; write "
-            "numbers as 1234.5"
+            f"{where}: the comma in {shown!r} may separate thousands or decimals; write numbers as "
+            "1234.5"
         )
+    return [(where, {role: _with_point(cell) for role, cell in row.items()}) for where, row in rows]
 
-    def cell_of(cell: Any) -> Any:
-        text = str(cell).strip()
-        return text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else cell
 
-    return [(where, {role: cell_of(cell) for role, cell in row.items()}) for where, row in rows]
+def _with_point(cell: Any) -> Any:
+    text = str(cell).strip()
+    return text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else cell
 
 
 def _spaced(rows: list[Row], *, average: bool) -> tuple[list[Row], str]:

@@ -33,23 +33,15 @@ def read_delimited(path: Path, text: str) -> LossFile:
     separator = _separator(text)
     header, rows = _table(path, text, separator)
     names = [cell.strip() for cell in header]
-    lowered = [name.lower() for name in names]
     common: dict[str, Any] = {
         "path": str(path),
         "place": f"{path}: line 1",
         "decimal_comma": separator != ",",
     }
-    if set(lowered) >= _MLFLOW:
+    if {name.lower() for name in names} >= _MLFLOW:
         return _mlflow(names, rows, common)
-    layout, is_log = _SEPARATORS[separator], False
-    if lowered == _TENSORBOARD:
-        layout, is_log = "CSV that TensorBoard exports", True
-        names[2] = tensorboard_tag(path)
-    elif any(name.endswith(_SPREAD) for name in names):
-        layout, is_log = "CSV of a chart that W&B exports", True
-        names = ["" if name.endswith(_SPREAD) else name for name in names]
-    elif {"epoch", "step"} <= set(lowered) and "context" not in lowered:
-        layout, is_log = "metrics.csv of Lightning's CSVLogger", True
+    layout, names = _layout(path, names) or (_SEPARATORS[separator], names)
+    is_log = layout not in _SEPARATORS.values()
     found = [name for name in names if name]
     table: list[Row] = [
         (where, {name: cell for name, cell in zip(names, cells, strict=True) if name})
@@ -58,6 +50,21 @@ def read_delimited(path: Path, text: str) -> LossFile:
     return LossFile(
         layout=layout, names=tuple(found), rows=in_memory(table), is_log=is_log, **common
     )
+
+
+def _layout(path: Path, names: list[str]) -> tuple[str, list[str]] | None:
+    """The log that the columns are of, and their names; those left out are empty."""
+    lowered = [name.lower() for name in names]
+    if lowered == _TENSORBOARD:
+        return "CSV that TensorBoard exports", [*names[:2], tensorboard_tag(path)]
+    if any(name.endswith(_SPREAD) for name in names):
+        return (
+            "CSV of a chart that W&B exports",
+            ["" if name.endswith(_SPREAD) else name for name in names],
+        )
+    if {"epoch", "step"} <= set(lowered) and "context" not in lowered:
+        return "metrics.csv of Lightning's CSVLogger", names
+    return None
 
 
 def tensorboard_tag(path: Path) -> str:
