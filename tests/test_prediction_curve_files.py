@@ -129,7 +129,7 @@ def test_a_readers_curve_has_one_loss_for_each_context(tmp_path):
     assert table.learner == "pythia"
     again = type(table).from_dict(json.loads(json.dumps(table.to_dict())))
     assert again == table
-    with pytest.raises(InputError, match=r"no training tokens.*--reader"):
+    with pytest.raises(InputError, match=r"no training tokens.*for reader"):
         read_curves(tmp_path / "c.csv")
 
 
@@ -145,8 +145,8 @@ def test_a_readers_training_tokens_and_name_are_optional(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("context,tokens,loss\n1,,5\n1,,4\n", ["line 3", "context 1", "--curves"]),
-        ("context,tokens,loss\n1,1e6,5\n2,2e6,4\n", ["2 different", "--curves"]),
+        ("context,tokens,loss\n1,,5\n1,,4\n", ["line 3", "context 1", "are for curves"]),
+        ("context,tokens,loss\n1,1e6,5\n2,2e6,4\n", ["2 different", "are for curves"]),
         ("context,tokens,loss\n1,1e6,5\n2,,4\n", ["line 3", "tokens ''"]),
         ("context,tokens,loss,learner\n1,,5,a\n2,,4,b\n", ["2 learners"]),
         ("context,loss\n1,5\n", ["'tokens'"]),

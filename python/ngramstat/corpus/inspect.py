@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ngramstat.corpus.formats import FORMATS, chunks
+from ngramstat.corpus.formats import RowMeaning, chunks, find_format
 from ngramstat.corpus.store import Corpus
-from ngramstat.corpus.unknown import unknown_finding
+from ngramstat.corpus.text.findings import text_notes
+from ngramstat.corpus.tokenization import tokenization_problems
 
 __all__ = ["QUANTILES", "Inspection", "inspect"]
 
@@ -52,6 +53,8 @@ class Inspection:
         How text became tokens, where that is recorded (see `Corpus`).
     problems
         One line for each fault or suspicious fact.
+    notes
+        What the reader of the store decided or left out, one sentence each.
     """
 
     path: str
@@ -72,6 +75,7 @@ class Inspection:
     sha256: str
     tokenization: Mapping[str, Any] | None
     problems: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, with `document_lengths` keyed by the quantile levels."""
@@ -94,6 +98,8 @@ def inspect(
     dtype: Any = None,
     vocab_size: int | None = None,
     separator: int | None = None,
+    column: str | None = None,
+    rows: RowMeaning = "auto",
 ) -> Inspection:
     """Open a token store (options as in `Corpus.open`) and read it once.
 
@@ -105,7 +111,13 @@ def inspect(
         The path is not a token store, is damaged, or contradicts an option.
     """
     corpus = Corpus.open(
-        path, format=format, dtype=dtype, vocab_size=vocab_size, separator=separator
+        path,
+        format=format,
+        dtype=dtype,
+        vocab_size=vocab_size,
+        separator=separator,
+        column=column,
+        rows=rows,
     )
     largest = separators = 0
     for _, chunk in chunks(corpus.tokens):
@@ -119,7 +131,7 @@ def inspect(
     return Inspection(
         path=str(corpus.path),
         format=corpus.format,
-        description=FORMATS[corpus.format].description,
+        description=find_format(corpus.format).description,
         dtype=corpus.dtype.name,
         tokens=corpus.n_tokens,
         documents=corpus.n_documents,
@@ -135,6 +147,7 @@ def inspect(
         sha256=corpus.sha256,
         tokenization=corpus.tokenization,
         problems=tuple(_find_problems(corpus, largest, separators)),
+        notes=corpus.notes,
     )
 
 
@@ -144,9 +157,8 @@ def _find_problems(corpus: Corpus, largest_id: int, separators: int) -> Iterator
             f"the largest id {largest_id} is not in the vocabulary (0 to {corpus.vocab_size - 1}); "
             "is --dtype or --vocab-size wrong?"
         )
-    unknown = unknown_finding(corpus.tokenization)
-    if unknown is not None:
-        yield unknown
+    yield from tokenization_problems(corpus.tokenization)
+    yield from text_notes(corpus.tokenization)
     if corpus.separator is not None and separators == 0:
         yield f"the separator {corpus.separator} never occurs"
     if corpus.format == "raw" and corpus.dtype == np.uint16 and corpus.n_tokens >= 16:

@@ -7,7 +7,8 @@ and every fault is an `InputError` that names the file.
 To add a format, write a module of this package that defines ``FORMAT``, a `Format` with the
 functions that recognise and open such a store (`raw` is the shortest example, `mapping` has the
 shared steps), and add the module's name to ``_READERS`` in `registry`. `Corpus.open`, `inspect` and
-the command line then know it.
+the command line then know it. Other packages add formats by entry points (`plugin_formats`), as
+those in `plugins` are.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from ngramstat.corpus.formats.corpus_directory import (
     TOKENIZER_FILE,
     TOKENS_FILE,
 )
-from ngramstat.corpus.formats.registry import FORMATS, open_store
+from ngramstat.corpus.formats.registry import FORMATS, find_format, open_store
 from ngramstat.corpus.formats.token_store import (
     Format,
     OpenOptions,
+    RowMeaning,
     SeparatorPosition,
     TokenStore,
     check_document_ends,
@@ -44,12 +46,14 @@ __all__ = [
     "TOKENS_FILE",
     "Format",
     "OpenOptions",
+    "RowMeaning",
     "SeparatorPosition",
     "TokenStore",
     "check_document_ends",
     "check_vocab_size",
     "chunks",
     "document_ends_at",
+    "find_format",
     "largest_id",
     "open_store",
     "token_dtype",

@@ -47,7 +47,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 def _recognises(path: Path, head: bytes) -> bool:
-    return path.is_dir()
+    names = (METADATA_FILE, TOKENS_FILE, TOKENS_FILE + PARTIAL_SUFFIX)
+    return any((path / name).exists() for name in names)
 
 
 def _open(path: Path, options: OpenOptions) -> TokenStore:

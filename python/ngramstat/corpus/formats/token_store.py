@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from ngramstat.errors import InputError
 __all__ = [
     "Format",
     "OpenOptions",
+    "RowMeaning",
     "SeparatorPosition",
     "TokenStore",
     "check_document_ends",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 SeparatorPosition = Literal["before", "after"]
+RowMeaning = Literal["auto", "documents", "packed"]
 
 # Tokens per step of a scan; the temporary arrays stay below a few tens of MiB.
 _CHUNK = 1 << 22
@@ -43,11 +45,22 @@ class OpenOptions:
         Vocabulary size V, or None.
     separator
         Id of the token between documents, or None.
+    column
+        Column or field that holds the ids, in stores that have several; None for the usual names.
+    rows
+        What a row of a table is: one of the "documents", or a block of a "packed" stream; "auto"
+        decides by the rows' lengths.
     """
 
     dtype: np.dtype[Any] | None = None
     vocab_size: int | None = None
     separator: int | None = None
+    column: str | None = None
+    rows: RowMeaning = "auto"
+
+    def __post_init__(self) -> None:
+        if self.rows not in get_args(RowMeaning):
+            raise InputError(f"rows {self.rows!r}: must be auto, documents or packed")
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,8 @@ class TokenStore:
         Checksum of the token bytes, if the store records one.
     tokenization
         How text became tokens, if the store records it.
+    notes
+        What the reader decided or left out, one sentence each.
     """
 
     format: str
@@ -89,6 +104,7 @@ class TokenStore:
     tokenizer_sha256: str | None = None
     sha256: str | None = None
     tokenization: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,6 +124,8 @@ class Format:
         Opens the store, or raises `InputError`.
     separator_position
         Where a separator that the user names stands in such stores.
+    has_rows
+        Whether such stores hold rows, so that `OpenOptions.column` and `OpenOptions.rows` apply.
     """
 
     name: str
@@ -115,6 +133,7 @@ class Format:
     recognises: Callable[[Path, bytes], bool]
     open: Callable[[Path, OpenOptions], TokenStore]
     separator_position: SeparatorPosition = "after"
+    has_rows: bool = False
 
 
 def token_dtype(dtype: Any) -> np.dtype[Any]:

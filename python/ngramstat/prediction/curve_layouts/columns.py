@@ -286,7 +286,7 @@ def _unit_of(name: str) -> str | None:
 def _wrong_unit(name: str) -> str:
     unit = _unit_of(name)
     if unit in UNITS:
-        return f"{name!r} is in {unit}: give --loss-unit {unit} (unit={unit!r} in Python)"
+        return f"{name!r} is in {unit}: give --loss-unit {unit}"
     return (
         f"{name!r} is in {unit}, which are no losses per token: multiply it by ln 2 and by the "
         "mean bytes or characters per token"
@@ -364,12 +364,12 @@ def _check_columns(
         if options.tokens_per_step is None:
             raise InputError(
                 f"{file.place}: counts steps ({steps!r}) and not training tokens; give "
-                "--tokens-per-step N (tokens_per_step=N in Python): sequences in a batch x tokens "
+                "--tokens-per-step N: sequences in a batch x tokens "
                 "of a sequence x devices x gradient accumulation"
             )
     if "context" not in found and options.context is None:
         raise InputError(
-            f"{file.place}: no column 'context'; give --context T (context=T in Python), the "
+            f"{file.place}: no column 'context'; give --context T, the "
             "tokens of a training window, if all losses are means over such windows"
         )
     if "parameters" in found and options.parameters is not None:
@@ -413,7 +413,7 @@ def _with_tokens(
             if same is None:
                 raise InputError(
                     f"{where}: has a loss, but neither it nor a row of the same step has "
-                    f"{tokens!r}; give --tokens-per-step N (tokens_per_step=N in Python)"
+                    f"{tokens!r}; give --tokens-per-step N"
                 )
             row = {**row, "tokens": same}
         out.append((where, row))
@@ -468,10 +468,11 @@ def _spaced(rows: list[Row], *, average: bool) -> tuple[list[Row], str]:
     out: list[Row] = []
     for _, members in sorted(bins.items(), key=lambda item: item[0]):
         if average:
-            where, row = members[0][1]
-            losses = [number(where, "loss", one["loss"]) for _, (where, one) in members]
+            losses = [number(where, "loss", row["loss"]) for _, (where, row) in members]
             tokens = math.exp(sum(log for log, _ in members) / len(members))
-            out.append((where, {**row, "tokens": tokens, "loss": sum(losses) / len(losses)}))
+            where, first_row = members[0][1]
+            mean = sum(losses) / len(losses)
+            out.append((where, {**first_row, "tokens": tokens, "loss": mean}))
         else:
             last = max(log for log, _ in members)
             out += [row for log, row in members if log == last]
