@@ -414,6 +414,8 @@ def test_repeated_points_are_averaged_and_said(tmp_path):
          ["no column 'val' for the loss", "'context', 'tokens', 'loss'"]),
         ("step,a/val_loss,b/val_loss\n1,2,3\n", BY_STEP, ["2 columns", "columns['loss']"]),
         ("loss,n_tokens,total_tokens\n5,2,3\n", SEEN, ["2 columns", "columns['tokens']"]),
+        ("epoch,step,loss,tokens,total_tokens\n0,1,3,8,64\n", SEEN,
+         ["'tokens', 'total_tokens'", "columns['tokens']"]),
         ("step,step,loss\n1,1,3\n", BY_STEP, ["two columns are called 'step'"]),
         ("step,loss\n1.5,3\n", BY_STEP, ["line 2", "step 1.5"]),
         ("step,val_loss,tokens_seen\n10,3,\n20,,5\n", SEEN, ["line 2", "the same step"]),

@@ -23,6 +23,8 @@ _EXACT = {
     "seed": "seed", "replicate": "seed",
     "learner": "learner",
 }  # fmt: skip
+# Logs have metrics of their own called "error", "n" or "p", and several counts of tokens.
+_OF_LOGS = {"context", "loss"}
 ROLES = ("context", "tokens", "step", "loss", "error", "seed", "parameters", "learner")
 UNITS = ("nats", "bits", "perplexity")
 
@@ -205,7 +207,11 @@ def _columns(file: LossFile, options: CurveOptions) -> dict[str, str]:
     found = {role: _named(file, role, name) for role, name in options.columns.items()}
     for name in file.names:
         role = _EXACT.get(name.lower())
-        if role is None or role in options.columns:
+        if (
+            role is None
+            or role in options.columns
+            or (file.is_log and name.lower() not in _OF_LOGS)
+        ):
             continue
         if role in found:
             raise InputError(f"{file.place}: two columns mean {role!r}; remove one")

@@ -32,7 +32,7 @@ def read_parquet(path: Path) -> LossFile:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise InputError(
-            f"{path}: is Parquet, which needs pyarrow; install ngramstat[parquet]"
+            f"{path}: is Parquet, which needs pyarrow: pip install 'ngramstat[parquet]'"
         ) from error
 
     def opened() -> Any:

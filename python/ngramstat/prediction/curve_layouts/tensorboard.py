@@ -75,8 +75,8 @@ def read_events(path: Path, files: list[Path]) -> LossFile:
         from tensorboard.compat.proto.event_pb2 import Event
     except ImportError as error:
         raise InputError(
-            f"{path}: has events of TensorBoard, which need the package tensorboard; install "
-            "ngramstat[tensorboard]"
+            f"{path}: has events of TensorBoard, which need the package tensorboard: pip "
+            "install 'ngramstat[tensorboard]'"
         ) from error
     tags: dict[str, None] = {}
     for file in files:
