@@ -501,6 +501,15 @@ def test_options_are_checked(tmp_path, options):
         read_curves(tmp_path / "c.csv", **options)
 
 
+def test_the_last_checkpoint_has_the_whole_log(tmp_path):
+    for step, text in ((500, "{}"), (1000, trainer_state()), (250, "{}")):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(text)
+    table = read_curves(tmp_path, **SEEN)
+    assert table.loss.tolist() == LOSSES
+    assert "checkpoint-1000/trainer_state.json: read as" in table.notes[0]
+
+
 def test_directories_without_losses_and_missing_files_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"trainer_state\.json.*curves-\*\.csv"):
         read_curves(tmp_path)

@@ -46,7 +46,10 @@ def open_losses(path: Path) -> LossFile:
         raise InputError(f"{path}: cannot be read: {reason(error)}") from error
     packed = next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
     if packed is not None:
-        raise InputError(f"{path}: is packed with {packed}; unpack it first")
+        raise InputError(
+            f"{path}: is packed with {packed}; unpack it, or save the table (a workbook, an array) "
+            "as CSV"
+        )
     if head.startswith(parquet.MAGIC):
         return parquet.read_parquet(path)
     if tensorboard.is_event_file(head):
@@ -92,6 +95,13 @@ def _of_directory(path: Path) -> LossFile:
     for name in _FILES:
         if (path / name).is_file():
             return open_losses(path / name)
+    checkpoints = [
+        (int(file.parent.name.rpartition("-")[2]), file)
+        for file in path.glob(f"checkpoint-*/{_FILES[0]}")
+        if file.parent.name.rpartition("-")[2].isdecimal()
+    ]
+    if checkpoints:
+        return open_losses(max(checkpoints)[1])  # every checkpoint repeats the log before it
     events = sorted(path.glob(_EVENTS))
     if events:
         return tensorboard.read_events(path, events)
