@@ -243,7 +243,7 @@ def test_formats_are_read_in_place(tmp_path: Path, case: str) -> None:
 def test_raw_tokens_need_a_dtype(tmp_path: Path) -> None:
     path = tmp_path / "train.bin"
     path.write_bytes(raw([1, 0, 7, 0]))
-    with pytest.raises(InputError, match="--dtype"):
+    with pytest.raises(InputError, match="dtype"):
         Corpus.open(path)
     corpus = Corpus.open(path, dtype=np.uint16, vocab_size=8, separator=0)
     assert (corpus.format, corpus.separator_position) == ("raw", "after")
@@ -359,7 +359,7 @@ BAD: dict[str, tuple[dict[str, bytes], str]] = {
         }, "do not fit",
     ),
     "Megatron without data": ({"a.idx": megatron_index([7], [0, 1])}, "No such file"),
-    "datatrove without a type": ({"a.ds": raw(IDS)}, "--dtype"),
+    "datatrove without a type": ({"a.ds": raw(IDS)}, "give dtype"),
     "datatrove index": (
         {"a.ds": raw(IDS), "a.ds.index": np.array([6], "<u8").tobytes()}, "6 tokens",
     ),
@@ -368,7 +368,7 @@ BAD: dict[str, tuple[dict[str, bytes], str]] = {
     ),
     "datatrove odd index": ({"a.ds": raw(IDS), "a.ds.index": b"123"}, "3 bytes"),
     "datatrove width": ({"a.ds": raw(IDS), "a.ds.metadata": b"x|3"}, "bytes per token"),
-    "dolma without a type": ({"a.npy": raw(IDS)}, "--dtype"),
+    "dolma without a type": ({"a.npy": raw(IDS)}, "give dtype"),
     "dolma gap": (
         {"a.npy": raw(IDS), "a.csv.gz": gzip.compress(b"0,3,,,\n4,7,,,\n")}, ":2: the range 4",
     ),

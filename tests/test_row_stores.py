@@ -133,10 +133,10 @@ def test_a_column_can_be_named(tmp_path: Path) -> None:
     lines = tmp_path / "a.jsonl"
     lines.write_text('{"ids": [1, 2], "n": 3}\n\n{"n": 4, "ids": [3]}\n')
     assert Corpus.open(lines, column="ids").tokens.tolist() == [1, 2, 3]
-    with pytest.raises(InputError, match=r"its columns are 'ids', 'n'.*--column.*tokenize"):
+    with pytest.raises(InputError, match=r"its columns are 'ids', 'n'.*with column; .*tokenize"):
         Corpus.open(lines)
     facts = json.loads(
-        run("inspect", path, "--column", "labels", "--rows", "packed", "--json").output
+        run("inspect", path, "--column", "labels", "--rows", "packed", "--json").stdout
     )
     assert (facts["tokens"], facts["documents"]) == (4, 0)
     assert facts["notes"] == ["rows are packed, as stated"]
@@ -168,7 +168,7 @@ def test_rows_of_one_length_are_taken_for_blocks_and_that_is_said(
 
 def test_rows_that_could_be_either_must_be_stated(tmp_path: Path) -> None:
     path = write_json_lines(tmp_path / "a.jsonl")
-    with pytest.raises(InputError, match="1 of 4 rows hold the separator 9 inside; give --rows"):
+    with pytest.raises(InputError, match=r"1 of 4 rows hold the separator 9 .*give rows='packed'"):
         Corpus.open(path, separator=9)
     assert Corpus.open(path, separator=9, rows="documents").n_documents == 4
     # At the ends of rows it only marks them.

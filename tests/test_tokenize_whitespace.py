@@ -16,9 +16,11 @@ from click.testing import CliRunner
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from ngramstat.cli import main
-from ngramstat.corpus import Corpus, inspect, tokenize
+from ngramstat.corpus import Corpus, inspect, segments, tokenize
+from ngramstat.corpus.engines import ReferenceEngine
+from ngramstat.corpus.sources import Piece
 from ngramstat.corpus.training import train_tokenizer
-from ngramstat.corpus.unknown import UnknownCounter, unknown_finding
+from ngramstat.corpus.unknown import unknown_finding, unknown_id
 from ngramstat.errors import InputError
 from ngramstat.runtime.progress import Elapsed
 
@@ -77,9 +79,11 @@ def test_words_come_back_without_their_white_space(corpus: Corpus) -> None:
 
 
 def test_unknown_characters_are_counted_and_shown(corpus: Corpus, tmp_path: Path) -> None:
-    assert corpus.tokenization == {
-        "pre_tokenizer": "whitespace", "unknown": 0, "unknown_id": 0, "left_out": False,
-    }  # fmt: skip
+    found = corpus.tokenization
+    assert found["pre_tokenizer"] == "whitespace"
+    assert (found["unknown"], found["unknown_id"], found["left_out"]) == (0, 0, False)
+    size = sum(len(text.encode()) for text in TEXTS)
+    assert found["training"] == {"bytes": size, "of_bytes": size, "cut_words": 0}
     source = jsonl(tmp_path / "other.jsonl", ["the cat \u2603 \u4e16\u754c", "a cat"])
     output = tmp_path / "other"
     shown = CliRunner().invoke(
@@ -88,13 +92,14 @@ def test_unknown_characters_are_counted_and_shown(corpus: Corpus, tmp_path: Path
          "--tokenizer", str(corpus.tokenizer_path)],
     )  # fmt: skip
     assert shown.exit_code == 0, shown.output
-    assert "3 tokens are the unknown token 0" in shown.stderr
+    assert "3 tokens (43%) are the unknown token 0" in shown.stderr
+    assert "such as '\u2603' at" in shown.stderr
     assert json.loads(shown.stdout)["tokenization"]["unknown"] == 3
     other = Corpus.open(output)
     assert other.tokenization["pre_tokenizer"] is None
     assert int(np.count_nonzero(other.tokens == 0)) == 3
     assert any("unknown token 0" in problem for problem in inspect(output).problems)
-    assert inspect(corpus.path).problems == ()
+    assert not any("unknown" in problem for problem in inspect(corpus.path).problems)
 
 
 @pytest.mark.parametrize("step", ["whitespace", "bytes"])
@@ -113,7 +118,7 @@ def test_characters_that_a_tokenizer_leaves_out_are_counted(tmp_path: Path, step
     )
     model.train_from_iterator(["the cat sat"] * 3, trainer=trainer)
     model.save(str(tmp_path / "tokenizer.json"))
-    source = jsonl(tmp_path / "text.jsonl", ["the dog sat\n", "the cat"])
+    source = jsonl(tmp_path / "text.jsonl", ["the dog sat\n", "the cat" * 9])
     found = tokenize(
         [source], tmp_path / "out", tokenizer=tmp_path / "tokenizer.json", threads=1
     ).tokenization
@@ -124,15 +129,14 @@ def test_characters_that_a_tokenizer_leaves_out_are_counted(tmp_path: Path, step
 
 
 def test_long_documents_encode_like_the_whole_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = sys.modules["ngramstat.corpus.tokenize"]
-    monkeypatch.setattr(module, "_SEGMENT_CHARS", 1000)
-    monkeypatch.setattr(module, "_GATHER_CHARS", 3000)
-    model = train_tokenizer(lambda: iter(TEXTS), 60, "whitespace")
+    monkeypatch.setattr(segments, "_SEGMENT_CHARS", 1000)
+    model = train_tokenizer(lambda: iter(TEXTS), 60, "whitespace").model
     whole = " ".join(TEXTS * 5)
     pieces = [
-        module.Piece(whole[i : i + 700], i + 700 >= len(whole)) for i in range(0, len(whole), 700)
+        (0, Piece(whole[i : i + 700], i + 700 >= len(whole))) for i in range(0, len(whole), 700)
     ]
-    parts = [text for text, _ in module._segments(model, iter(pieces))]
+    segmenter = segments.Segmenter(ReferenceEngine(model), json.loads(model.to_str()))
+    parts = [segment.text for segment in segmenter.segments(iter(pieces))]
     assert len(parts) > 3
     assert "".join(parts) == whole
     joined = [i for part in parts for i in model.encode(part).ids]
@@ -166,7 +170,7 @@ def test_bad_choices_are_refused(corpus: Corpus, tmp_path: Path) -> None:
             tokenize([source], tmp_path / "out", **options)
     broken = tokenizers.Tokenizer(models.BPE(vocab={"a": 0}, merges=[], unk_token="[UNK]"))
     with pytest.raises(InputError, match="unknown token"):
-        UnknownCounter(broken)
+        unknown_id(json.loads(broken.to_str()))
 
 
 def test_merging_shows_its_time(monkeypatch: pytest.MonkeyPatch) -> None:

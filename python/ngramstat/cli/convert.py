@@ -6,12 +6,18 @@ from typing import Any
 
 import click
 
-from ngramstat.cli.options import Globals, corpus_options, global_options
+from ngramstat.cli.command import command
+from ngramstat.cli.options import Globals, corpus_options, shared_options
 
 __all__ = ["convert"]
 
 
-@click.command()
+@command(
+    examples=[
+        "ngramstat convert corpus -o train.bin --to nanogpt",
+        "ngramstat convert ids.parquet -o data/train --to megatron",
+    ]
+)
 @corpus_options
 @click.option(
     "-o", "--output", required=True, type=click.Path(), help="File, prefix or directory to write."
@@ -28,7 +34,7 @@ __all__ = ["convert"]
     help="Type of the tokens to write.  [default: the smaller one that holds the vocabulary]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
-@global_options
+@shared_options("quiet")
 def convert(
     common: Globals,
     store: dict[str, Any],
@@ -41,10 +47,6 @@ def convert(
 
     Documents are preserved: nanogpt and npy get the separator after each one. Where a corpus has
     documents but no separator, --separator names an id that becomes one.
-
-    \b
-    ngramstat convert corpus -o train.bin --to nanogpt
-    ngramstat convert ids.parquet -o data/train --to megatron
     """
     from ngramstat.corpus import Corpus
     from ngramstat.corpus.writers import convert as write

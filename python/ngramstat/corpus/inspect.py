@@ -11,7 +11,8 @@ import numpy as np
 
 from ngramstat.corpus.formats import RowMeaning, SeparatorPosition, chunks, find_format
 from ngramstat.corpus.store import Corpus
-from ngramstat.corpus.unknown import unknown_finding
+from ngramstat.corpus.text.findings import text_notes
+from ngramstat.corpus.tokenization import tokenization_problems
 
 __all__ = ["QUANTILES", "Inspection", "inspect"]
 
@@ -166,9 +167,8 @@ def _find_problems(corpus: Corpus, largest_id: int, separators: int) -> Iterator
             f"the largest id {largest_id} is not in the vocabulary (0 to {corpus.vocab_size - 1}); "
             "is --dtype or --vocab-size wrong?"
         )
-    unknown = unknown_finding(corpus.tokenization)
-    if unknown is not None:
-        yield unknown
+    yield from tokenization_problems(corpus.tokenization)
+    yield from text_notes(corpus.tokenization)
     if corpus.separator is not None and separators == 0:
         yield f"the separator {corpus.separator} never occurs"
     wide = _wider_type(corpus)

@@ -6,17 +6,19 @@ import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ngramstat.corpus.arrays import Stream, stream_of_array, stream_of_documents
 from ngramstat.corpus.formats import (
     DOCUMENTS_FILE,
     METADATA_FILE,
@@ -29,14 +31,13 @@ from ngramstat.corpus.formats import (
     RowMeaning,
     SeparatorPosition,
     Shard,
-    check_document_ends,
     check_vocab_size,
     chunks,
     largest_id,
     token_dtype,
 )
 from ngramstat.corpus.shards import open_stores
-from ngramstat.errors import InputError, NgramstatError
+from ngramstat.errors import InputError, InputTypeError, NgramstatError
 from ngramstat.runtime.files import (
     atomic_write,
     reason,
@@ -61,7 +62,8 @@ _MAX_INFERRED_VOCAB = 1 << 22
 class Corpus:
     """A stream of token ids, including the separators of the token store.
 
-    Use `Corpus.open` or `Corpus.from_arrays` to make one; they check the fields.
+    Use `Corpus.open`, `from_arrays`, `from_documents` or `from_texts` to make one; they check the
+    fields.
 
     Attributes
     ----------
@@ -86,9 +88,14 @@ class Corpus:
         The tokenizer recorded with the corpus, or None.
     tokenization
         How text became tokens, where that is recorded: ``pre_tokenizer`` (None for a given
-        tokenizer), ``unknown`` (tokens of text that the tokenizer lacks, or characters left out),
-        ``unknown_id`` (of the unknown token; None if there is none) and ``left_out`` (whether
-        unknown characters were left out).
+        tokenizer), ``training`` (bytes used and cuts made in training; None for a given tokenizer),
+        ``unknown`` (tokens of text that the tokenizer lacks, or characters left out),
+        ``unknown_of`` (all tokens or characters), ``unknown_example``, ``unknown_id`` (of the
+        unknown token; None if there is none), ``left_out`` (whether unknown characters were left
+        out),
+        ``special_tokens`` (what became of text that spells one), ``engine`` (what encoded, why it
+        is not the faster one, and the size of the sample that was compared) and ``forced_cuts``
+        (places where a stretch without blanks was cut because of its length).
     notes
         What the reader of the store decided or left out, one sentence each.
     shards
@@ -241,55 +248,126 @@ class Corpus:
         cls,
         tokens: ArrayLike,
         *,
-        vocab_size: int,
+        vocab_size: int | None = None,
         document_ends: ArrayLike | None = None,
         separator: int | None = None,
+        separator_position: SeparatorPosition | None = None,
     ) -> Corpus:
-        """A corpus in memory.
+        """A stream of tokens in memory.
 
         Parameters
         ----------
         tokens
             (tokens,) integers from 0 to vocab_size - 1. A uint16 or uint32 array is not copied.
         vocab_size
-            Vocabulary size.
+            Vocabulary size; by default the largest id plus 1 (`vocab_size_inferred`).
         document_ends
             (documents,) strictly increasing exclusive ends, the last one equal to the number of
-            tokens; None for a stream without documents.
+            tokens; by default where the separators are. Without either, a stream without documents.
         separator
             Id of the token that separates documents, or None.
+        separator_position
+            Whether the separator stands "before" or "after" its document; by default before, if
+            the stream begins and does not end with it, and otherwise after.
 
         Raises
         ------
         InputError
             An argument violates these conditions.
         """
-        vocab = _integer(vocab_size, "vocab_size", 1, _MAX_VOCAB)
-        array = np.asarray(tokens)
-        if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
-            raise InputError("tokens: a non-empty one-dimensional array of integers is needed")
-        if int(array.min()) < 0:
-            raise InputError(f"tokens: token {int(np.argmax(array < 0))} is negative")
-        _refuse_large_ids(array, vocab, "tokens")
-        if array.dtype not in (np.dtype(np.uint16), np.dtype(np.uint32)):
-            array = array.astype(np.uint16 if vocab <= 1 << 16 else np.uint32)
-        check_vocab_size(vocab, array.dtype, "vocab_size")
-        array = np.ascontiguousarray(array).view()
-        array.setflags(write=False)
-        ends = None
-        if document_ends is not None:
-            ends_array = np.asarray(document_ends)
-            if ends_array.ndim != 1 or ends_array.dtype.kind not in "iu":
-                raise InputError("document_ends: a one-dimensional array of integers is needed")
-            ends = ends_array.astype(np.int64)
-            check_document_ends(ends, array.size, "document_ends")
-            ends.setflags(write=False)
-        return cls(
-            tokens=array,
-            vocab_size=vocab,
-            separator=_optional_integer(separator, "separator", 0, vocab - 1),
-            document_ends=ends,
+        return cls._of_stream(
+            stream_of_array(
+                tokens,
+                vocab_size=_optional_integer(vocab_size, "vocab_size", 1, _MAX_VOCAB),
+                document_ends=document_ends,
+                separator=_optional_integer(separator, "separator", 0, _MAX_VOCAB - 1),
+                separator_position=separator_position,
+            )
         )
+
+    @classmethod
+    def from_documents(
+        cls,
+        documents: Iterable[ArrayLike],
+        *,
+        vocab_size: int | None = None,
+        separator: int | None = None,
+    ) -> Corpus:
+        """Documents of token ids, one after the other.
+
+        Parameters
+        ----------
+        documents
+            Sequences or arrays of integers, of any lengths, or a two-dimensional array whose rows
+            are the documents. Those without tokens are left out, and a note says how many.
+        vocab_size
+            Vocabulary size; by default the largest id plus 1 (`vocab_size_inferred`).
+        separator
+            Id that ends every document. If the first document begins or ends with it, all others
+            have to; otherwise it is appended to each, and may occur in none.
+
+        Raises
+        ------
+        InputError
+            A document is no sequence of integers, or an argument violates these conditions.
+        """
+        if isinstance(documents, str | bytes) or not isinstance(documents, Iterable):
+            raise InputTypeError(
+                f"documents: needs sequences of token ids, not {type(documents).__name__}"
+            )
+        return cls._of_stream(
+            stream_of_documents(
+                documents,
+                vocab_size=_optional_integer(vocab_size, "vocab_size", 1, _MAX_VOCAB),
+                separator=_optional_integer(separator, "separator", 0, _MAX_VOCAB - 1),
+            )
+        )
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts: Iterable[str],
+        *,
+        vocab_size: int = 8192,
+        tokenizer: str | PathLike[str] | None = None,
+        pre_tokenizer: Literal["byte-level", "whitespace"] = "byte-level",
+        separator: int | None = None,
+        threads: int | None = None,
+        progress: bool | None = None,
+    ) -> Corpus:
+        """Texts, one document each, tokenized by `ngramstat.tokenize` with nothing left on disk.
+
+        Parameters
+        ----------
+        texts
+            Strings; also a generator, which is read once.
+        vocab_size
+            Vocabulary size of the byte-level BPE to train; few texts may yield less.
+        tokenizer, pre_tokenizer, separator, threads
+            As for `ngramstat.tokenize`.
+        progress
+            Show progress; by default in notebooks.
+
+        Raises
+        ------
+        InputError
+            A text is no string, there is no text, or an option cannot be used.
+        """
+        # Tokenizing writes corpora, so it belongs to a module that imports this one.
+        corpus: Corpus = import_module("ngramstat.corpus.texts").corpus_of_texts(
+            texts,
+            vocab_size=vocab_size,
+            tokenizer=tokenizer,
+            pre_tokenizer=pre_tokenizer,
+            separator=separator,
+            threads=threads,
+            progress=progress,
+        )
+        return corpus
+
+    @classmethod
+    def _of_stream(cls, stream: Stream) -> Corpus:
+        return cls(**{f.name: getattr(stream, f.name) for f in fields(stream)})
 
     def __repr__(self) -> str:
         where = "in memory" if self.path is None else f"{str(self.path)!r} ({self.format})"
@@ -297,6 +375,11 @@ class Corpus:
             f"Corpus({where}: {self.n_tokens:,} tokens, {self.n_documents:,} documents, "
             f"vocabulary {self.vocab_size:,}{' inferred' * self.vocab_size_inferred}, {self.dtype})"
         )
+
+    @property
+    def name(self) -> str:
+        """The path, or what a message calls a corpus in memory."""
+        return "the corpus in memory" if self.path is None else str(self.path)
 
     @property
     def n_tokens(self) -> int:
@@ -416,15 +499,20 @@ class Corpus:
     @cached_property
     def _tokenizer(self) -> Any:
         if self.tokenizer_path is None:
-            raise InputError(f"{self.path}: no tokenizer is recorded, so ids cannot be decoded")
+            raise InputError(f"{self.name}: no tokenizer is recorded, so ids cannot be decoded")
         if self._tokenizer_sha256 not in (None, sha256_file(self.tokenizer_path)):
             raise InputError(
                 f"{self.tokenizer_path}: is not the tokenizer the corpus was made with"
             )
-        from tokenizers import Tokenizer
-
         try:
-            return Tokenizer.from_file(str(self.tokenizer_path))
+            from tokenizers import Tokenizer
+        except ImportError as error:
+            raise NgramstatError(
+                f"{self.path}: decoding needs the tokenizers library: pip install 'ngramstat[text]'"
+            ) from error
+        try:
+            # Read here: the library cannot open names that are not UTF-8.
+            return Tokenizer.from_buffer(self.tokenizer_path.read_bytes())
         except Exception as error:  # the library raises plain Exception
             raise InputError(
                 f"{self.tokenizer_path}: not a valid tokenizer: {reason(error)}"
@@ -556,6 +644,58 @@ class CorpusWriter:
         self._write_tokens(stream)
         self._end_documents(self._last_end + np.cumsum(np.array(lengths, dtype=np.int64)))
 
+    def append_flat(self, ids: NDArray[Any], ends: NDArray[np.int64]) -> None:
+        """Write a piece of the stream in which documents end, and the separator after each.
+
+        The fastest method: no Python object is made for a document or a token.
+
+        Parameters
+        ----------
+        ids
+            (tokens,) unsigned integers, of documents in a row and without separators.
+        ends
+            (documents,) int64, not decreasing: exclusive ends in `ids` of the documents that end in
+            it. The first one continues what was written without ending a document; the next call
+            continues what follows the last end.
+
+        Raises
+        ------
+        InputError
+            An id is out of range or is the separator, the ends are invalid, or, without a
+            separator, a document is empty.
+        NgramstatError
+            Writing failed.
+        """
+        if ids.ndim != 1 or ids.dtype.kind != "u":
+            raise InputError("ids: a one-dimensional array of unsigned integers is needed")
+        if ends.size and (ends[0] < 0 or ends[-1] > ids.size or np.any(np.diff(ends) < 0)):
+            raise InputError(f"ends: must lie between 0 and {ids.size} and not decrease")
+        self._check_range(ids)
+        # Where documents end in the stream, of which a part may have been written before.
+        stops = ends - self._last_end + self._tokens
+        if self._separator is None:
+            stream = ids
+            lengths = np.diff(stops, prepend=0)
+            if np.any(lengths == 0):
+                first = self._documents + int(np.argmax(lengths == 0))
+                raise InputError(f"document {first}: is empty")
+        else:
+            inside = int(np.count_nonzero(ids == self._separator))
+            if inside:
+                raise InputError(
+                    f"{self.directory}: {inside} tokens inside documents {self._documents} to "
+                    f"{self._documents + ends.size} are the separator {self._separator}"
+                )
+            stops = stops + np.arange(1, ends.size + 1)
+            stream = np.empty(ids.size + ends.size, dtype=self._dtype)
+            is_token = np.ones(stream.size, dtype=bool)
+            is_token[ends + np.arange(ends.size)] = False
+            stream[is_token] = ids
+            stream[~is_token] = self._separator
+        end_of_last = self._last_end
+        self._put_tokens(stream)
+        self._end_documents(end_of_last + stops)
+
     def write_equal(self, ids: ArrayLike, length: int) -> None:
         """Write a piece of a stream in which every document has `length` tokens.
 
@@ -675,20 +815,26 @@ class CorpusWriter:
             self._last_end = int(ends[-1])
 
     def _write_tokens(self, stream: NDArray[np.int64]) -> None:
-        if stream.size == 0:
-            return
-        if int(stream.min()) < 0 or int(stream.max()) >= self._vocab:
+        self._check_range(stream)
+        self._put_tokens(stream)
+
+    def _check_range(self, stream: NDArray[Any]) -> None:
+        if stream.size and (int(stream.min()) < 0 or int(stream.max()) >= self._vocab):
             at = int(np.argmax((stream < 0) | (stream >= self._vocab)))
             raise InputError(
                 f"{self.directory}: the id {int(stream[at])} at token {self._tokens + at} is not "
                 f"in the vocabulary (0 to {self._vocab - 1})"
             )
-        data = stream.astype(self._dtype.newbyteorder("<")).tobytes()
+
+    def _put_tokens(self, stream: NDArray[Any]) -> None:
+        if stream.size == 0:
+            return
+        data = np.ascontiguousarray(stream, dtype=self._dtype.newbyteorder("<")).data.cast("B")
         self._put(0, data)
         self._digest.update(data)
         self._tokens += stream.size
 
-    def _put(self, which: int, data: bytes) -> None:
+    def _put(self, which: int, data: bytes | memoryview) -> None:
         if not self._files:
             raise NgramstatError(f"{self.directory}: the writer is closed")
         try:

@@ -3,56 +3,46 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import copy
 import os
-import re
+import sys
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
+from ngramstat.corpus.encoding import Encoder, choose_engine
+from ngramstat.corpus.engines import Engine, EngineMismatchError
+from ngramstat.corpus.segments import place
 from ngramstat.corpus.sources import (
     DocumentUnit,
+    OnError,
     Piece,
     Source,
+    TextFindings,
+    TextFormat,
     TextOptions,
     find_sources,
     read_pieces,
 )
+from ngramstat.corpus.special_tokens import SpecialTokens, check_choice
 from ngramstat.corpus.store import Corpus, CorpusWriter, check_output_directory
-from ngramstat.corpus.training import SEPARATOR_TOKEN, PreTokenizer, train_tokenizer
-from ngramstat.corpus.unknown import UnknownCounter
+from ngramstat.corpus.text_tokenizer import TextTokenizer, prepare_tokenizer
+from ngramstat.corpus.tokenizer_files import read_tokenizer
+from ngramstat.corpus.training import (
+    DEFAULT_TRAIN_BYTES,
+    SEPARATOR_TOKEN,
+    PreTokenizer,
+    TrainedTokenizer,
+    check_training,
+    train_tokenizer,
+)
+from ngramstat.corpus.unknown import LeftOutEngine
 from ngramstat.errors import InputError, NgramstatError
-from ngramstat.runtime.files import reason, regular_file_size, sha256_file
-from ngramstat.runtime.progress import Progress
-from ngramstat.runtime.resources import resolve_threads
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+from ngramstat.runtime.progress import Progress, shows_progress
+from ngramstat.runtime.resources import parse_size, resolve_threads
 
 __all__ = ["SEPARATOR_TOKEN", "tokenize"]
-
-# End-of-document tokens of other tokenizers; the first one present is used.
-_SEPARATOR_TOKENS = (
-    SEPARATOR_TOKEN, "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "[EOS]",
-)  # fmt: skip
-
-# Characters and pieces encoded in one call: enough to keep all cores busy in little memory.
-_BATCH_CHARS = 4 << 20
-_BATCH_ITEMS = 1 << 14
-# Longer documents are cut into pieces of about this many characters, which are encoded in parallel,
-# where a check shows that the cut does not change the tokens.
-_SEGMENT_CHARS = 1 << 19
-# A whole-file document is cut once this many characters have been read.
-_GATHER_CHARS = 8 << 20
-# Characters on either side of a cut that are encoded for the check, and cuts tried before giving
-# up.
-_WINDOW_CHARS = 512
-_MAX_CUT_TRIES = 64
-# All common pre-tokenizers split between a letter and a blank that is followed by a letter.
-_CUT = re.compile(r"(?<=[^\W\d_])(?=[ \n][^\W\d_])")
 
 
 def tokenize(
@@ -63,46 +53,78 @@ def tokenize(
     tokenizer: str | PathLike[str] | None = None,
     pre_tokenizer: PreTokenizer = "byte-level",
     separator: int | None = None,
+    special_tokens: SpecialTokens = "text",
+    train_bytes: int | str | None = None,
+    tiktoken_pattern: str | None = None,
+    allow_download: bool = False,
     text_field: str = "text",
     document: DocumentUnit = "auto",
+    format: TextFormat = "auto",
+    split_on: str | None = None,
+    on_error: OnError = "stop",
+    max_record: int = TextOptions.max_record,
     threads: int | None = None,
     overwrite: bool = False,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> Corpus:
     """Make a corpus directory from text.
 
     The inputs are streamed, twice when a tokenizer is trained and otherwise once. The separator is
     appended to every document, also to empty ones. A special token spelled out in the text is
-    encoded as ordinary text. Characters that the tokenizer does not know are counted in
-    `Corpus.tokenization`.
+    encoded as ordinary text, unless `special_tokens` says otherwise. What the tokenizer does not
+    know is counted in `Corpus.tokenization`, which also says what encoded the text: fastokens where
+    it proves equal to the tokenizers library on a sample of the job, otherwise that library.
 
     Parameters
     ----------
     inputs
-        Text, JSON lines or Parquet files (see `ngramstat.corpus.sources.find_sources`).
+        Text, JSON, CSV, Parquet, Arrow, tar or zip files, directories, patterns, ``-``, pipes or
+        URLs (see `ngramstat.corpus.sources.find_sources`).
     output
         The directory to write.
     vocab_size
         Vocabulary size of the BPE to train, at least 257 at the level of bytes; a small input may
         yield less.
     tokenizer
-        A ``tokenizer.json`` (Hugging Face) to use instead of training.
+        What to use instead of training: a ``tokenizer.json`` (Hugging Face), a directory that holds
+        one, a ``.tiktoken`` file, or the name of a model on the Hugging Face Hub.
     pre_tokenizer
         Of the BPE to train: ``byte-level``, or ``whitespace`` as in the paper, where white space is
         lost (see `ngramstat.corpus.training.train_tokenizer`).
     separator
         Id of the document separator in `tokenizer`; by default its end-of-text token.
+    special_tokens
+        What becomes of a text that spells a special token of the tokenizer, or the separator:
+        "text" encodes it as ordinary text, "keep" as that token (a separator then ends the
+        document), "error" refuses it. Added tokens that are not marked special are ordinary words.
+    train_bytes
+        Bytes of text to train on at most, such as ``"64M"``, in a sample spread evenly over the
+        inputs; "all" for all of it, by default 16 MiB. Texts that are shorter are used whole.
+    tiktoken_pattern
+        How a ``.tiktoken`` file that is not well known splits text: a name of
+        `ngramstat.corpus.tiktoken_files.TIKTOKEN_PATTERNS`, or a regular expression.
+    allow_download
+        Whether a tokenizer given by name may be fetched from the Hugging Face Hub. Otherwise it has
+        to be in the local cache.
     text_field
         Field or column that holds the text of a record.
     document
-        What one document is: "line", "record", "file" or "auto".
+        What one document is: "file", "line", "paragraph", "record" or "auto".
+    format
+        What the inputs are; "auto" recognises each by its first bytes.
+    split_on
+        A marker in the text that ends documents and belongs to none.
+    on_error
+        "stop" at a record that cannot be used, or "skip" it and list it in ``skipped.jsonl``.
+    max_record
+        Largest record, in bytes.
     threads
         Threads to encode with; by default the cores this process may use. The tokenizers library
         fixes the number at its first use in a process; afterwards only 1 or more than 1 matters.
     overwrite
         Whether an existing corpus in `output` may be replaced.
     progress
-        Show progress on standard error.
+        Show progress; by default in notebooks.
 
     Returns
     -------
@@ -117,230 +139,196 @@ def tokenize(
         Writing failed, or a package is missing.
     """
     directory = Path(output)
+    progress = shows_progress(progress)
     check_output_directory(directory, overwrite=overwrite)
-    options = TextOptions(text_field=text_field, document=document)
-    sources = find_sources(inputs, options)
+    check_choice(special_tokens)
+    options = TextOptions(
+        text_field=text_field, document=document, format=format, split_on=split_on,
+        on_error=on_error, max_record=max_record,
+    )  # fmt: skip
+    findings = TextFindings()
+    sources = find_sources(inputs, options, findings, progress=progress)
+    reader = _Reader(sources, options, findings, progress)
     with _thread_settings(resolve_threads(threads)):
+        trained = None
         if tokenizer is None:
-            if separator is not None:
-                raise InputError(
-                    f"separator={separator}: only for a given tokenizer; a trained one has its own"
-                )
-            model = _train(sources, vocab_size, pre_tokenizer, options, progress)
-            contents = model.to_str().encode("utf-8")
+            limit = _check_trained(vocab_size, pre_tokenizer, separator, train_bytes)
+            trained = train_tokenizer(
+                lambda: (piece.text for _, piece in reader.pieces("Train tokenizer")),
+                vocab_size,
+                pre_tokenizer,
+                train_bytes=limit,
+                progress=progress,
+            )
+            contents = trained.model.to_str().encode("utf-8")
+            model = prepare_tokenizer(contents, "tokenizer", choice=special_tokens)
         else:
-            if pre_tokenizer != "byte-level":
-                raise InputError(
-                    f"pre_tokenizer={pre_tokenizer!r}: only for a tokenizer to be trained; a given "
-                    "one has its own"
-                )
-            model, contents = _load(Path(tokenizer))
-        model.encode_special_tokens = True
-        name = "tokenizer" if tokenizer is None else str(tokenizer)
-        with CorpusWriter(
-            directory,
-            _vocab_size(model),
-            separator=_separator_id(model, separator, name),
-            tokenizer=contents,
-            sources=_source_records(sources),
-            overwrite=overwrite,
-        ) as writer:
-            counter = UnknownCounter(model)
-            _encode(model, counter, sources, writer, options, progress)
-            writer.tokenization = {
-                "pre_tokenizer": pre_tokenizer if tokenizer is None else None,
-                "unknown": counter.count,
-                "unknown_id": counter.id,
-                "left_out": counter.leaves_out,
-            }
-            return writer.finish()
+            _check_given(pre_tokenizer, train_bytes)
+            file = read_tokenizer(
+                tokenizer, tiktoken_pattern=tiktoken_pattern, allow_download=allow_download
+            )
+            model = prepare_tokenizer(
+                file.contents,
+                file.name,
+                separator=separator,
+                separator_token=file.separator_token,
+                choice=special_tokens,
+            )
+        record = {
+            "pre_tokenizer": pre_tokenizer if tokenizer is None else None,
+            "training": _training_record(trained),
+        }
+        return _write(directory, model, reader, record, overwrite)
 
 
-def _train(
-    sources: Sequence[Source],
+def _check_trained(
     vocab_size: int,
     pre_tokenizer: PreTokenizer,
-    options: TextOptions,
-    progress: bool,
-) -> Tokenizer:
-    def read() -> Iterator[str]:
-        with _reading(sources, "Train tokenizer", progress) as bar:
-            for piece in _read_all(sources, options, bar):
-                yield piece.text
+    separator: int | None,
+    train_bytes: int | str | None,
+) -> int | None:
+    """Check the options of a tokenizer to be trained; the bytes to train on, None: all."""
+    if separator is not None:
+        raise InputError(
+            f"separator={separator}: only for a given tokenizer; a trained one has its own"
+        )
+    check_training(vocab_size, pre_tokenizer)
+    if train_bytes is None:
+        return DEFAULT_TRAIN_BYTES
+    if str(train_bytes).strip().lower() == "all":
+        return None
+    if "%" in str(train_bytes):
+        raise InputError(f"train_bytes={train_bytes!r}: write it like 64M, 1G or all")
+    return parse_size(train_bytes, 0, "train_bytes")
 
-    return train_tokenizer(read, vocab_size, pre_tokenizer, progress=progress)
+
+def _check_given(pre_tokenizer: PreTokenizer, train_bytes: int | str | None) -> None:
+    if pre_tokenizer != "byte-level":
+        raise InputError(
+            f"pre_tokenizer={pre_tokenizer!r}: only for a tokenizer to be trained; a given one "
+            "has its own"
+        )
+    if train_bytes is not None:
+        raise InputError(f"train_bytes={train_bytes!r}: only for a tokenizer to be trained")
 
 
-def _load(path: Path) -> tuple[Tokenizer, bytes]:
-    """Load a tokenizer.json, without truncation, padding or randomness; also its contents."""
-    regular_file_size(path)
-    from tokenizers import Tokenizer
+def _training_record(trained: TrainedTokenizer | None) -> dict[str, Any] | None:
+    if trained is None:
+        return None
+    return {
+        "bytes": trained.bytes_used,
+        "of_bytes": trained.bytes_read,
+        "cut_words": trained.cuts,
+    }
 
-    contents = path.read_bytes()
+
+def _write(
+    directory: Path,
+    tokenizer: TextTokenizer,
+    reader: _Reader,
+    record: dict[str, Any],
+    overwrite: bool,
+) -> Corpus:
+    """Encode everything; once more by the tokenizers library if a faster one is not equal to it."""
+    engine, reason = choose_engine(tokenizer, sum(source.size for source in reader.sources))
+    records = _source_records(reader.sources)
+
+    def attempt(engine: Engine, reason: str) -> Corpus:
+        with CorpusWriter(
+            directory,
+            tokenizer.vocab_size,
+            separator=tokenizer.separator,
+            tokenizer=tokenizer.contents,
+            sources=records,
+            overwrite=overwrite,
+        ) as writer:
+            encoder = Encoder(tokenizer, engine, reader.sources, writer)
+            findings = copy.deepcopy(reader.findings)  # counted afresh by a second attempt
+            encoder.encode(reader.pieces("Encode", findings))
+            writer.tokenization = {
+                **record,
+                **_encoding_record(tokenizer, encoder, engine, reason),
+                **findings.to_dict(),
+            }
+            corpus = writer.finish()
+            findings.write_skipped(directory)
+            return corpus
+
     try:
-        model = Tokenizer.from_str(contents.decode("utf-8"))
-    except Exception as error:  # the library raises plain Exception
-        raise InputError(f"{path}: not a usable tokenizer.json: {reason(error)}") from error
-    model.no_truncation()
-    model.no_padding()
-    if getattr(model.model, "dropout", None):
-        raise InputError(f"{path}: has BPE dropout, which makes encoding random; set it to null")
-    return model, contents
+        return attempt(engine, reason)
+    except EngineMismatchError as error:
+        if engine is tokenizer.reference:
+            raise NgramstatError(f"the tokenizers library failed: {error}") from error
+        _note(f"{error}; all of the text is encoded again by tokenizers")
+        return attempt(tokenizer.reference, str(error))
 
 
-def _vocab_size(model: Tokenizer) -> int:
-    ids = model.get_vocab(with_added_tokens=True).values()
-    # Ids may have gaps, and then the largest id exceeds the number of tokens.
-    return max(model.get_vocab_size(with_added_tokens=True), max(ids) + 1)
+def _encoding_record(
+    tokenizer: TextTokenizer, encoder: Encoder, engine: Engine, reason: str
+) -> dict[str, Any]:
+    unknown, check, segmenter = encoder.unknown, encoder.check, encoder.segmenter
+    forced = None
+    if segmenter.first_forced is not None:
+        first = segmenter.first_forced
+        forced = place(encoder.sources[first.source], first.record, first.start + len(first.text))
+    return {
+        "special_tokens": tokenizer.choice,
+        "unknown": unknown.count,
+        "unknown_of": unknown.total,
+        "unknown_example": unknown.example,
+        "unknown_id": tokenizer.unknown,
+        "left_out": isinstance(engine, LeftOutEngine),
+        "engine": {
+            "name": engine.name,
+            "reason": reason or None,
+            "compared_texts": 0 if check is None else check.texts,
+            "compared_characters": 0 if check is None else check.characters,
+        },
+        "forced_cuts": segmenter.forced,
+        "first_forced_cut": forced,
+    }
 
 
 def _source_records(sources: Sequence[Source]) -> list[dict[str, Any]]:
     return [
-        {"name": source.path.name, "bytes": source.size, "sha256": sha256_file(source.path)}
-        for source in sources
+        {"name": source.name, "bytes": source.size, "sha256": source.sha256()} for source in sources
     ]
 
 
-def _separator_id(model: Tokenizer, separator: int | None, where: str) -> int:
-    vocabulary = model.get_vocab(with_added_tokens=True)
-    if separator is not None:
-        if separator not in vocabulary.values():
-            raise InputError(f"separator={separator}: {where} has no token with this id")
-        return separator
-    special = {token.content for token in model.get_added_tokens_decoder().values()}
-    for name in _SEPARATOR_TOKENS:
-        if name in special:
-            return int(vocabulary[name])
-    raise InputError(
-        f"{where}: has no end-of-text token ({', '.join(_SEPARATOR_TOKENS)}); give the id of its "
-        "document separator with --separator"
-    )
+class _Reader:
+    """Reads all inputs in order, as often as is needed."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        options: TextOptions,
+        findings: TextFindings,
+        progress: bool,
+    ) -> None:
+        self.sources, self.findings = sources, findings
+        self._options, self._progress = options, progress
+
+    def pieces(
+        self, description: str, findings: TextFindings | None = None
+    ) -> Iterator[tuple[int, Piece]]:
+        """All pieces, each with the number of its input; `findings` counts what is in them."""
+        total = sum(source.size for source in self.sources)
+        with Progress(total, description, unit="B", enabled=self._progress) as bar:
+            before = 0
+            for number, source in enumerate(self.sources):
+
+                def report(read: int, before: int = before) -> None:
+                    bar.advance_to(before + read)
+
+                for piece in read_pieces(source, self._options, report=report, findings=findings):
+                    yield number, piece
+                before += source.size
+                bar.advance_to(before)
 
 
-def _encode(
-    model: Tokenizer,
-    counter: UnknownCounter,
-    sources: Sequence[Source],
-    writer: CorpusWriter,
-    options: TextOptions,
-    progress: bool,
-) -> None:
-    texts: list[str] = []
-    lasts: list[bool] = []
-    size = 0
-    with _reading(sources, "Encode", progress) as bar:
-        pieces = _read_all(sources, options, bar)
-        for text, last in _segments(model, pieces):
-            texts.append(text)
-            lasts.append(last)
-            size += len(text)
-            if size >= _BATCH_CHARS or len(texts) >= _BATCH_ITEMS:
-                _encode_batch(counter, texts, lasts, writer)
-                texts, lasts, size = [], [], 0
-        _encode_batch(counter, texts, lasts, writer)
-
-
-def _encode_batch(
-    counter: UnknownCounter, texts: list[str], lasts: list[bool], writer: CorpusWriter
-) -> None:
-    documents = []
-    for encoding, last in zip(counter.encode(texts), lasts, strict=True):
-        ids = np.array(encoding.ids, dtype=np.int64)
-        if last:
-            documents.append(ids)
-        else:
-            writer.append_batch(documents)
-            documents = []
-            writer.write(ids)
-    writer.append_batch(documents)
-
-
-def _segments(model: Tokenizer, pieces: Iterator[Piece]) -> Iterator[tuple[str, bool]]:
-    """Join the pieces of each document, and cut long documents where that changes no token."""
-    cuttable = _splits_locally(model)
-    pending: list[str] = []
-    length, enough = 0, _GATHER_CHARS
-    for piece, last, _ in pieces:
-        pending.append(piece)
-        length += len(piece)
-        if not last and length < enough:
-            continue
-        parts = _cut("".join(pending), model) if cuttable else ["".join(pending)]
-        if last:
-            yield from ((part, False) for part in parts[:-1])
-            yield parts[-1], True
-            pending, length, enough = [], 0, _GATHER_CHARS
-        else:
-            yield from ((part, False) for part in parts[:-1])
-            pending, length = [parts[-1]], len(parts[-1])
-            # Without a cut, twice as much text is gathered before the next attempt. The total cost
-            # of joining and searching therefore stays proportional to the text.
-            enough = max(_GATHER_CHARS, 2 * length)
-
-
-def _cut(text: str, model: Tokenizer) -> list[str]:
-    """Cut a text into parts that encode separately to the same tokens as the whole text."""
-    parts: list[str] = []
-    start = 0
-    while len(text) - start > 2 * _SEGMENT_CHARS:
-        at = _find_cut(text, start + _SEGMENT_CHARS, model)
-        if at is None:
-            break
-        parts.append(text[start:at])
-        start = at
-    parts.append(text[start:])
-    return parts
-
-
-def _find_cut(text: str, start: int, model: Tokenizer) -> int | None:
-    for tries, match in enumerate(_CUT.finditer(text, start, len(text) - _WINDOW_CHARS)):
-        if tries == _MAX_CUT_TRIES:
-            return None
-        at = match.start()
-        left, right = text[at - _WINDOW_CHARS : at], text[at : at + _WINDOW_CHARS]
-        together, first, second = (
-            encoding.ids
-            for encoding in model.encode_batch_fast(
-                [left + right, left, right], add_special_tokens=False
-            )
-        )
-        if together == first + second:
-            return at
-    return None
-
-
-def _splits_locally(model: Tokenizer) -> bool:
-    """Whether a pre-tokenizer splits the text by a regular expression, which sees nearby text only.
-
-    Without one, as in SentencePiece models, a merge may depend on distant text, and a normalizer
-    may add something to every text. A local check then does not prove a cut.
-    """
-    description = json.loads(model.to_str())
-    if description["normalizer"] is not None or description["pre_tokenizer"] is None:
-        return False
-    steps = description["pre_tokenizer"].get("pretokenizers", [description["pre_tokenizer"]])
-    return any(
-        step["type"] in ("Split", "Whitespace")
-        or (step["type"] == "ByteLevel" and step.get("use_regex", True))
-        for step in steps
-    )
-
-
-def _read_all(sources: Sequence[Source], options: TextOptions, bar: Progress) -> Iterator[Piece]:
-    before = 0
-    for source in sources:
-
-        def report(read: int, before: int = before) -> None:
-            bar.advance_to(before + read)
-
-        yield from read_pieces(source, options, report=report)
-        before += source.size
-        bar.advance_to(before)
-
-
-def _reading(sources: Sequence[Source], description: str, progress: bool) -> Progress:
-    total = sum(source.size for source in sources)
-    return Progress(total, description, unit="B", enabled=progress)
+def _note(sentence: str) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(f"Note: {sentence}\n")
 
 
 @contextlib.contextmanager

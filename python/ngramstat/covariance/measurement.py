@@ -49,7 +49,7 @@ from ngramstat.linear_algebra.lanczos import SingularTriplets, leading_singular_
 from ngramstat.runtime.workspace import Workspace, gather
 from ngramstat.sampling.design import SamplingDesign
 
-__all__ = ["LagMeasurement", "TopTokens", "measure_lags", "most_frequent"]
+__all__ = ["LagMeasurement", "TopTokens", "measure_lags", "most_frequent", "require_pairs"]
 
 Floats = NDArray[np.float64]
 
@@ -159,6 +159,7 @@ def measure_lags(
     corpus = design.corpus
     if not lags:
         return
+    require_pairs(design, lags)
     try:
         vocab_mask = None
         if options.vocab_top is not None:
@@ -169,7 +170,27 @@ def measure_lags(
         else:
             yield from _measure_counted(measurer, lags, workspace)
     except IndexError as error:
-        raise InputError(f"{corpus.path}: {error}; check --dtype and --vocab-size") from error
+        raise InputError(f"{corpus.name}: {error}; check --dtype and --vocab-size") from error
+
+
+def require_pairs(design: SamplingDesign, lags: Sequence[int]) -> None:
+    """Refuse lags that leave no pair in one half of the documents, which takes no counting.
+
+    Raises
+    ------
+    InputError
+        With the lags, and the largest that can be measured.
+    """
+    impossible = [lag for lag in lags if lag > design.largest_lag]
+    if not impossible:
+        return
+    named = ", ".join(map(str, impossible[:3])) + (", ..." if len(impossible) > 3 else "")
+    remedy = "" if design.boundary.across else ", or --boundary stream"
+    largest = f"at most {design.largest_lag}" if design.largest_lag else "a longer corpus"
+    raise InputError(
+        f"{design.corpus.name}: lag{'s' * (len(impossible) > 1)} {named}: no pairs of tokens that "
+        f"far apart in one half of its documents; use --lags of {largest}{remedy}"
+    )
 
 
 def _measure_matrix_free(
@@ -286,7 +307,6 @@ class LagMeasurer:
             The tokens on a GPU, where passes over them are made there.
         """
         covariances = self._covariances(lag, counts, self.vocab_mask, gpu_stream)
-        self._require_pairs(covariances)
         # Threads of the linear algebra wait for its next small product in a loop, on the cores that
         # our own threads need.
         with threadpool_limits(1):
@@ -352,17 +372,6 @@ class LagMeasurer:
             )
         return PairStatistics(
             counts, across=across, threads=self.threads, vocab_mask=vocab_mask, transpose=True
-        )
-
-    def _require_pairs(self, covariances: PairStatistics | MatrixFreeCovariances) -> None:
-        if min(covariances.half_pairs) > 0:
-            return
-        remedy = "smaller --lags"
-        if not self.design.boundary.across:
-            remedy += " or --boundary stream"
-        raise InputError(
-            f"{self.design.corpus.path}: lag {covariances.lag}: no pairs of tokens that far apart "
-            f"in one half of its documents; use {remedy}"
         )
 
     @staticmethod

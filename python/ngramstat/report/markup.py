@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ngramstat.report.style import STYLE
+from ngramstat.runtime.text import encoded
 
 __all__ = [
     "document",
@@ -106,5 +107,5 @@ def fold(summary: str, content: str, *, long: bool = False) -> str:
 
 
 def download(name: str, kind: str, content: str) -> str:
-    data = base64.b64encode(content.encode()).decode()
+    data = base64.b64encode(encoded(content)).decode()
     return f'<a download="{name}" href="data:{kind};base64,{data}">{name}</a>'

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ngramstat.errors import InputError, NgramstatError
 from ngramstat.runtime.mapped import release_mapped_pages
+from ngramstat.runtime.text import encoded
 
 __all__ = [
     "atomic_write",
@@ -134,7 +135,8 @@ def write_json(path: str | PathLike[str], obj: Any) -> None:
     """
     try:
         text = json.dumps(obj, indent=2, allow_nan=False, ensure_ascii=False)
-        data = (text + "\n").encode("utf-8")
+        # Names that are not UTF-8 become escapes of JSON, which `read_json` reads back.
+        data = (text + "\n").encode("utf-8", "backslashreplace")
     except (TypeError, ValueError, RecursionError) as error:
         raise NgramstatError(f"{path}: cannot be written as JSON: {reason(error)}") from error
     with atomic_write(path) as file:
@@ -208,7 +210,7 @@ def write_csv(
     writer.writerow(header)
     writer.writerows(rows)
     with atomic_write(path) as file:
-        file.write(text.getvalue().encode("utf-8"))
+        file.write(encoded(text.getvalue()))
 
 
 def read_arrays(path: str | PathLike[str]) -> dict[str, NDArray[Any]]:

@@ -170,6 +170,23 @@ class SamplingDesign:
         lengths: NDArray[np.int64] = self.documents.content_ends - self.documents.content_starts
         return lengths
 
+    @cached_property
+    def largest_lag(self) -> int:
+        """The largest lag with pairs in both halves of the documents; 0 if there is none.
+
+        A pair belongs to the half of its left token's document.
+        """
+        documents = self.documents
+        halves = documents.halves
+        if halves.min() == halves.max():
+            return 0
+        if self.boundary.across:
+            return min(
+                self.corpus.n_tokens - 1 - int(documents.starts[halves == half].min())
+                for half in (0, 1)
+            )
+        return min(max(int(self.content_lengths[halves == half].max()) - 1, 0) for half in (0, 1))
+
     def crossing_pairs(self, lag: int) -> int:
         """Pairs of the stream at this lag whose tokens lie in different documents."""
         lengths = self.documents.ends - self.documents.starts
@@ -202,7 +219,7 @@ def documents_or_blocks(corpus: Corpus, options: SamplingOptions) -> tuple[Docum
     known = corpus.document_ends
     if stays_inside and (known is None or len(known) < 2):
         raise InputError(
-            f"{corpus.path}: has no documents to stay inside; use --boundary stream, or give the "
+            f"{corpus.name}: has no documents to stay inside; use --boundary stream, or give the "
             "separator's id with --separator"
         )
     ends, are_blocks = corpus.documents_or_blocks(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ngramstat.covariance.measurement import LagMeasurement, measure_lags
+from ngramstat.covariance.measurement import LagMeasurement, measure_lags, require_pairs
 from ngramstat.covariance.options import CorrelationOptions
 from ngramstat.kernels import (
     BLOCK_SIZE,
@@ -53,6 +53,7 @@ class LagStage(Stage[LagMeasurement]):
     value = LagMeasurement
 
     def __init__(self, design: SamplingDesign, options: CorrelationOptions) -> None:
+        require_pairs(design, options.lags)  # now, not when the other lags are measured
         self._design, self._options = design, options
 
     def parts(self) -> list[Part]:

@@ -61,9 +61,9 @@ def _rows_at_once(file: Any) -> int:
     """
     metadata = file.metadata
     groups = range(metadata.num_row_groups)
-    size = sum(max(0, metadata.row_group(group).total_byte_size) for group in groups)
-    rows = max(1, metadata.num_rows)
-    return int(min(max(1, 8 * BATCH_TOKENS * rows // max(1, size)), _MAX_BATCH_ROWS))
+    size = sum(max(0, int(metadata.row_group(group).total_byte_size)) for group in groups)
+    rows = max(1, int(metadata.num_rows))
+    return min(max(1, 8 * BATCH_TOKENS * rows // max(1, size)), _MAX_BATCH_ROWS)
 
 
 def _read_rows(path: Path, file: Any, name: str, mask: str | None) -> Iterator[Rows]:

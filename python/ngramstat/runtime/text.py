@@ -1,0 +1,43 @@
+"""Text that leaves the program: every character of it can be written, whatever the encoding.
+
+File names are bytes. Python carries those that are not UTF-8 as lone surrogates (U+DC80 to U+DCFF),
+which no encoding can write. Here such a byte is written as ``\\xe9``, and a character that an
+encoding lacks as ``\\u03b3``: readable, and never a reason to lose a result.
+"""
+
+from __future__ import annotations
+
+import codecs
+
+__all__ = ["ESCAPED", "encoded", "readable"]
+
+# The name of the error handler, for `codecs` and `TextIOWrapper.reconfigure`.
+ESCAPED = "ngramstat.escaped"
+
+_FIRST_BYTE, _LAST_BYTE = 0xDC80, 0xDCFF
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_escaped, error.object[error.start : error.end])), error.end
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if _FIRST_BYTE <= code <= _LAST_BYTE:
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+codecs.register_error(ESCAPED, _escape)
+
+
+def encoded(text: str) -> bytes:
+    """UTF-8 of a text for people, with bytes of file names that are not UTF-8 as ``\\xe9``."""
+    return text.encode("utf-8", ESCAPED)
+
+
+def readable(text: str) -> str:
+    """The text of `encoded`."""
+    return encoded(text).decode("utf-8")
