@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ngramstat.api.corpora import as_arguments
 from ngramstat.lm.budget import enough_to_train, expected_seconds
 from ngramstat.prediction.conclusion import concluded, next_steps
 from ngramstat.prediction.curve_files import Paths
@@ -41,7 +42,7 @@ def concluded_run(
         learners=learners,
         reader=of_reader,
         next_steps=next_steps(
-            run.corpus.get("path"),
+            as_arguments(run.corpus),
             directory,
             trained=bool(learners),
             read=of_reader is not None,

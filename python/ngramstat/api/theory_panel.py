@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ngramstat.api.corpora import how_to_open
 from ngramstat.api.prediction import load_run
 from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
@@ -104,14 +105,17 @@ def _corpus_of(run: RunResult, given: CorpusLike | None) -> Corpus | None:
     """The corpus of a run, where it can be found and is the same."""
     sha256 = run.corpus.get("sha256")
     if given is None:
-        path = run.corpus.get("path")
-        if path is None or not Path(path).exists():
+        places, options = how_to_open(run.corpus)
+        if not places:
             return None
-        corpus = Corpus.open(path)
+        try:
+            corpus = Corpus.open(places, **options)
+        except InputError:
+            return None
         return corpus if corpus.sha256 == sha256 else None
     corpus = as_corpus(given)
     if sha256 is not None and corpus.sha256 != sha256:
-        raise InputError(f"{corpus.path}: is another corpus than that of the run")
+        raise InputError(f"{corpus.name}: is another corpus than that of the run")
     return corpus
 
 

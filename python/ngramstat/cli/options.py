@@ -323,13 +323,20 @@ def protocol_option(default: str | None) -> Callable[[F], F]:
 
 _store_options = under(
     "Token store",
-    click.argument("corpus", type=click.Path()),
+    click.argument("corpus", type=click.Path(), nargs=-1, required=True),
     click.option("--format", default="auto", show_default=True, help="Format of the token store."),
     click.option("--dtype", help="uint16 or uint32, if the file does not say."),
     click.option("--vocab-size", type=Count(), help="Vocabulary size V, if the file does not say."),
     click.option(
         "--separator", type=click.IntRange(min=0), help="Id of the token between documents."
     ),
+    click.option(
+        "--separator-position",
+        type=click.Choice(["before", "after"]),
+        help="Where the separator stands: before or after its document.  [default: as the data "
+        "show]",
+    ),
+    click.option("--array", help="Array of token ids in an .npz file that holds several."),
     click.option(
         "--column",
         help="Column of token ids in Parquet, Arrow or JSON lines.  [default: input_ids or tokens]",
@@ -339,19 +346,26 @@ _store_options = under(
         type=click.Choice(["auto", "documents", "packed"]),
         default="auto",
         show_default=True,
-        help="What a row of such a table is: a document, or a block of a packed stream (auto: "
-        "rows of one length are blocks).",
+        help="What a row of such a table, or of an array with two dimensions, is: a document, or "
+        "a block of a packed stream (auto: rows of one length are blocks).",
     ),
 )
 
 
 def corpus_options(command: F) -> F:
-    """Add the options that describe a token store, and pass them on as one dict."""
+    """Add the options that describe a token store, and pass them on as one dict.
+
+    Its "path" is one path, or several that are one corpus.
+    """
 
     @functools.wraps(command)
-    def wrapped(*args: Any, corpus: str, **kwargs: Any) -> Any:
-        names = ("format", "dtype", "vocab_size", "separator", "column", "rows")
-        store = {"path": corpus, **{name: kwargs.pop(name) for name in names}}
+    def wrapped(*args: Any, corpus: tuple[str, ...], **kwargs: Any) -> Any:
+        names = (
+            "format", "dtype", "vocab_size", "separator", "separator_position", "column", "rows",
+            "array",
+        )  # fmt: skip
+        path = corpus[0] if len(corpus) == 1 else corpus
+        store = {"path": path, **{name: kwargs.pop(name) for name in names}}
         return command(*args, store=store, **kwargs)
 
     return _store_options(wrapped)  # type: ignore[return-value]

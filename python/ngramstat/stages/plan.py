@@ -94,7 +94,7 @@ def make_plan(
         sample = CorpusSample(corpus, workspace.threads, timed=timed)
         costs = tuple(stage.cost(sample, workspace) for stage in stages)
     except IndexError as error:
-        raise InputError(f"{corpus.path}: {error}; check --dtype and --vocab-size") from error
+        raise InputError(f"{corpus.name}: {error}; check --dtype and --vocab-size") from error
     return MeasurementPlan(costs, workspace.memory_limit, workspace.threads)
 
 
