@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from ngramstat.prediction.learner_curves import LearnerCurves, best_learner
 from ngramstat.prediction.model_size import model_size_fit
 from ngramstat.prediction.predict import predict
 from ngramstat.results import CurveTable, RunResult
+from ngramstat.runtime.text import shell_word
 
 __all__ = ["concluded", "next_steps"]
 
@@ -139,8 +139,8 @@ def next_steps(
     training_seconds : float, optional
         About how long a useful training takes here; None where torch is missing.
     """
-    place = shlex.quote(corpus or "CORPUS")
-    run = shlex.quote("RUN" if directory is None else str(directory))
+    place = shell_word(corpus or "CORPUS")
+    run = shell_word("RUN" if directory is None else str(directory))
     if trained:
         return (
             f"ngramstat validate {place} -o VALIDATION --protocol paper (more models, sizes and "
