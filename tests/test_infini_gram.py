@@ -125,7 +125,7 @@ def test_tokengrams(tmp_path: Path, width: int) -> None:
         assert corpus.document_ends is not None
         assert corpus.document_ends.tolist() == [2, 4, 6]
     (tmp_path / "a.idx").write_bytes(bytes(48 + 8))
-    with pytest.raises(InputError, match="--dtype"):
+    with pytest.raises(InputError, match="give dtype"):
         Corpus.open(tmp_path / "a.bin")
     with pytest.raises(InputError, match="8 bytes for each token"):
         Corpus.open(tmp_path / "a.bin", format="tokengrams")

@@ -14,7 +14,7 @@ from os import PathLike
 from pathlib import Path
 
 from ngramstat.corpus.text.archives import read_tar, read_zip
-from ngramstat.corpus.text.delimited import DELIMITERS, read_delimited
+from ngramstat.corpus.text.delimited import read_delimited
 from ngramstat.corpus.text.detect import detect
 from ngramstat.corpus.text.findings import TextFindings
 from ngramstat.corpus.text.inputs import InputFile, find_files
@@ -256,14 +256,19 @@ def _read(
     elif kind == "json":
         pieces = read_json(reading)
     elif kind == "csv" or kind == "tsv":
-        pieces = read_delimited(reading, DELIMITERS[kind])
+        pieces = read_delimited(reading, kind)
     else:
         pieces = read_plain(reading)
     marker = reading.options.split_on
     if marker is None:
         yield from pieces
-    else:
-        yield from split_on(pieces, marker, ordinal=reading.unit == "file")
+        return
+
+    def count(number: int) -> None:
+        if reading.findings is not None:
+            reading.findings.count_splits(marker, number)
+
+    yield from split_on(pieces, marker, ordinal=reading.unit == "file", found=count)
 
 
 def _read_member(

@@ -182,7 +182,7 @@ def measure_lags(
                     right=measurement.right.of_ids(used.original),
                 )
     except IndexError as error:
-        raise InputError(f"{corpus.path}: {error}; check --dtype and --vocab-size") from error
+        raise InputError(f"{corpus.name}: {error}; check --dtype and --vocab-size") from error
 
 
 def require_pairs(design: SamplingDesign, lags: Sequence[int]) -> None:
@@ -200,7 +200,7 @@ def require_pairs(design: SamplingDesign, lags: Sequence[int]) -> None:
     remedy = "" if design.boundary.across else ", or --boundary stream"
     largest = f"at most {design.largest_lag}" if design.largest_lag else "a longer corpus"
     raise InputError(
-        f"{design.corpus.path}: lag{'s' * (len(impossible) > 1)} {named}: no pairs of tokens that "
+        f"{design.corpus.name}: lag{'s' * (len(impossible) > 1)} {named}: no pairs of tokens that "
         f"far apart in one half of its documents; use --lags of {largest}{remedy}"
     )
 

@@ -116,7 +116,7 @@ def _of_losses(losses: Sequence[tuple[float, float]], context: int | None) -> li
 
 
 def next_steps(
-    corpus: str | None,
+    corpus: str,
     directory: Path | None,
     *,
     trained: bool,
@@ -128,8 +128,8 @@ def next_steps(
 
     Parameters
     ----------
-    corpus : str or None
-        Where the corpus lies.
+    corpus : str
+        The corpus as arguments of a command.
     directory : Path or None
         Where the run lies.
     trained, read : bool
@@ -139,7 +139,7 @@ def next_steps(
     training_seconds : float, optional
         About how long a useful training takes here; None where torch is missing.
     """
-    place = shell_word(corpus or "CORPUS")
+    place = corpus
     run = shell_word("RUN" if directory is None else str(directory))
     if trained:
         return (

@@ -104,11 +104,11 @@ def _open(path: Path, options: OpenOptions, *, backward: bool) -> TokenStore:
 
 
 FORMAT = Format("infini-gram", "infini-gram index", _recognises, _open_forward, "before")
-#: The second one is never recognised: nothing in the files tells it from the first.
+#: Nothing in the files tells the second from the first, which is tried before it.
 FORMATS = (
     FORMAT,
     Format(
-        "infini-gram-v5", "infini-gram index, version 5", lambda path, head: False, _open_backward,
+        "infini-gram-v5", "infini-gram index, version 5", _recognises, _open_backward,
         "before",
     ),
 )  # fmt: skip

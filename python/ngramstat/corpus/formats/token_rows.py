@@ -94,6 +94,7 @@ class RowCollector:
         self._rows = self._empty = self._padding = self._packed_rows = 0
         self._first = self._last = 0
         self._equal = True
+        self._stored_dtype: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -123,6 +124,7 @@ class RowCollector:
         if rows.mask is not None:
             ids, lengths = self._without_padding(rows, rows.mask)
         self._builder.append_documents(ids, lengths)
+        self._stored_dtype = ids.dtype.name
         self._note_lengths(lengths)
         if self._options.separator is not None:
             self._packed_rows += _rows_with_inner(ids, lengths, self._options.separator)
@@ -155,6 +157,8 @@ class RowCollector:
             tokens=arrays.tokens,
             document_ends=None if packed else arrays.document_ends,
             notes=tuple(notes),
+            stored_dtype=self._stored_dtype,
+            largest_id=arrays.largest_id,
         )
 
     def _decide(self) -> tuple[bool, str]:

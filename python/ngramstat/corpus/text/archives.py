@@ -53,7 +53,7 @@ def read_zip(reading: Reading, read_member: ReadMember) -> Iterator[Piece]:
         raise InputError(f"{reading.where}: a zip file that cannot be read: {reason(error)}") from (
             error
         )
-    except (*DAMAGE, ValueError, OverflowError) as error:
+    except (*DAMAGE, ValueError, OverflowError, IndexError, KeyError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{reading.where}: a damaged zip file: {reason(error)}") from error
@@ -63,7 +63,7 @@ def _zip_members(
     archive: zipfile.ZipFile, where: str
 ) -> Iterator[tuple[str, io.BufferedReader | None, str]]:
     for member in archive.infolist():
-        if member.is_dir():
+        if member.filename.endswith("/"):
             continue
         if member.flag_bits & 1:
             raise InputError(f"{where}: {member.filename} is encrypted; extract it first")

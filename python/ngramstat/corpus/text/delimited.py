@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from collections.abc import Iterator
+from typing import Literal
 
 from ngramstat.corpus.text.lines import text_blocks
 from ngramstat.corpus.text.options import Piece
@@ -12,23 +14,27 @@ from ngramstat.corpus.text.reading import Reading
 from ngramstat.errors import InputError
 from ngramstat.runtime.files import reason
 
-__all__ = ["DELIMITERS", "read_delimited"]
+__all__ = ["read_delimited"]
 
-DELIMITERS = {"csv": ",", "tsv": "\t"}
+# In the order of preference; the first with which the header holds the field of the text.
+_DELIMITERS = {"csv": ",;\t|", "tsv": "\t"}
 _ENDS = re.compile(r"\r\n|\r|\n")
 
 
-def read_delimited(reading: Reading, delimiter: str) -> Iterator[Piece]:
+def read_delimited(reading: Reading, kind: Literal["csv", "tsv"]) -> Iterator[Piece]:
     """The documents of a table whose first row names its columns.
 
     Quoted cells may hold delimiters, line ends and doubled quotes; their line ends stay as they
-    are.
+    are. CSV may also have semicolons, tabs or bars between its cells.
     """
     options = reading.options
     # The only way to allow long cells; it holds for the process and is never lowered.
     csv.field_size_limit(max(csv.field_size_limit(), options.max_record))
     lines = _Lines(reading)
-    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    first = next(lines, "")
+    rows = csv.reader(
+        itertools.chain([first], lines), delimiter=_delimiter(first, kind, reading), strict=True
+    )
     header = _next_row(rows, reading, skip=False)
     if header is None:
         return
@@ -47,6 +53,16 @@ def read_delimited(reading: Reading, delimiter: str) -> Iterator[Piece]:
             reading.refuse(str(number), why)
         elif reading.checked(row[column], str(number)):
             yield Piece(row[column], True, number)
+
+
+def _delimiter(header: str, kind: Literal["csv", "tsv"], reading: Reading) -> str:
+    for delimiter in _DELIMITERS[kind]:
+        try:
+            if reading.options.text_field in next(csv.reader([header], delimiter=delimiter), []):
+                return delimiter
+        except csv.Error:
+            continue
+    return _DELIMITERS[kind][0]
 
 
 def _next_row(rows: Iterator[list[str]], reading: Reading, *, skip: bool) -> list[str] | None:

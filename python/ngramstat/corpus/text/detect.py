@@ -192,12 +192,13 @@ def _text_kind(head: bytes, name: str, options: TextOptions, whole: bool) -> Kin
     found = _json_kind(text, whole, named=suggested == "jsonl")
     if found is not None:
         return found
-    if suggested != "text":
+    if suggested == "csv" or suggested == "tsv":
         return suggested
-    for kind, delimiter in (("csv", ","), ("tsv", "\t")):
+    delimiters: tuple[tuple[Kind, str], ...] = (("csv", ","), ("tsv", "\t"), ("csv", ";"))
+    for kind, delimiter in delimiters:
         if _has_header(text, delimiter, options.text_field):
-            return kind  # type: ignore[return-value]
-    return "text"
+            return kind
+    return "jsonl" if suggested == "jsonl" else "text"
 
 
 _MEMBER = re.compile(r'\{\s*"(?:[^"\\\x00-\x1f]|\\.){0,1000}"\s*:')
@@ -245,5 +246,7 @@ def _has_header(text: str, delimiter: str, field: str) -> bool:
         second = next(rows, None)
     except (csv.Error, StopIteration):
         return False
-    named = field in header and len(set(header)) == len(header) and all(header)
+    names = {name.strip() for name in header} - {""}
+    # In prose, a blank follows a comma.
+    named = field in header and names == set(header) and len(names) == len(header)
     return named and second is not None and len(second) == len(header)

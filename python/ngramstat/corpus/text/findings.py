@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
+import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 from ngramstat.corpus.text.options import Piece
 from ngramstat.runtime.files import atomic_write
 from ngramstat.runtime.numbers import count_text
+from ngramstat.runtime.text import readable
 
 __all__ = ["DOCUMENT_MARKERS", "SKIPPED_FILE", "TextFindings", "printable_name", "text_notes"]
 
@@ -54,6 +56,8 @@ class TextFindings:
         self._marker_names = tuple(dict.fromkeys(m for m in markers if m))
         self._marker_stems = {m: ("<|" if m.startswith("<|") else m) for m in self._marker_names}
         self._marker_place = ""
+        self._split_marker: str | None = None
+        self._splits = 0
         self._hashes = bytearray()
         self._keep_mask = 0
         self._open: Any = None  # hash of the document that is being read
@@ -107,6 +111,11 @@ class TextFindings:
                     self.markers[marker] += found
                     self._marker_place = self._marker_place or name
 
+    def count_splits(self, marker: str, number: int) -> None:
+        """Count how often the marker that documents are split on has been found."""
+        self._split_marker = marker
+        self._splits += number
+
     def skip(self, name: str, record: str, why: str) -> None:
         """List a record that is left out."""
         self.skipped += 1
@@ -114,6 +123,7 @@ class TextFindings:
             self._listed.append(f"{name}:{record}: {why}"[:500])
         if self._all_skipped is None:
             self._all_skipped = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
+            weakref.finalize(self, self._all_skipped.close)
         json.dump({"source": name, "record": record, "reason": why}, self._all_skipped)
         self._all_skipped.write("\n")
 
@@ -146,48 +156,53 @@ class TextFindings:
 
     def notes(self) -> list[str]:
         """Sentences about what was found."""
-        notes = list(self._notes)
+        return [*self._notes, *self._notes_on_files(), *self._notes_on_documents()]
+
+    def _notes_on_files(self) -> Iterator[str]:
         for description, (number, first) in self._kinds.items():
             names = first if number == 1 else f"{count_text(number)} files, {first} the first,"
             verb = "is" if number == 1 else "are"
-            notes.append(
+            yield (
                 f"{names} {verb} read as {description}, which the contents are; "
                 "--format text reads them as plain text"
             )
         if self._unread:
             parts = ", ".join(f"{count_text(n)} {what}" for what, n in self._unread.most_common(8))
-            notes.append(f"not read, as they hold no text: {parts}")
+            yield f"not read, as they hold no text: {parts}"
         if self.markers:
             marker, number = self.markers.most_common(1)[0]
-            notes.append(
+            yield (
                 f"the text spells {marker} {count_text(number)} time{'s' * (number > 1)} (first in "
                 f"{self._marker_place}), which is read as text; if it stands between documents, "
                 f"give --split-on '{marker}'"
             )
+        if self._split_marker is not None and self._splits == 0:
+            yield f"the marker {self._split_marker!r} of --split-on does not occur in the text"
+
+    def _notes_on_documents(self) -> Iterator[str]:
         if self.whole_files and 0 < self.documents < _FEW_DOCUMENTS:
             files = "a file" if self.whole_files == 1 else f"{self.whole_files} files"
-            notes.append(
+            yield (
                 f"{files} of plain text became one document{' each' * (self.whole_files > 1)}; "
                 "intervals need many: --document paragraph (between blank lines), --document line "
                 "or --split-on MARKER finds the documents in a file"
             )
+        documents = count_text(self.documents)
         if self.empty:
-            notes.append(
-                f"{count_text(self.empty)} of {count_text(self.documents)} documents are empty"
-            )
+            yield f"{count_text(self.empty)} of {documents} documents are empty"
         number, share, exact = self.duplicates()
         if number:
-            notes.append(
-                f"{'' if exact else 'about '}{count_text(number)} of {count_text(self.documents)} "
-                f"documents ({share:.1%}) repeat an earlier one exactly"
+            about = "" if exact else "about "
+            yield (
+                f"{about}{count_text(number)} of {documents} documents ({share:.1%}) repeat an "
+                "earlier one exactly"
             )
         if self.skipped:
-            notes.append(
+            yield (
                 f"{count_text(self.skipped)} record{'s' * (self.skipped > 1)} could not be used "
                 f"and {'were' if self.skipped > 1 else 'was'} skipped, listed in {SKIPPED_FILE}; "
                 f"the first: {self._listed[0]}"
             )
-        return notes
 
     def to_dict(self) -> dict[str, Any]:
         """For `Corpus.tokenization`; JSON values."""
@@ -229,4 +244,4 @@ def text_notes(tokenization: Any) -> list[str]:
 
 def printable_name(name: str | bytes | os.PathLike[str]) -> str:
     r"""A file name as text that can be encoded: bytes that are not UTF-8 become ``\xff``."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return readable(os.fsdecode(name))

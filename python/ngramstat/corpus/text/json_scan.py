@@ -74,13 +74,7 @@ def scan_object(text: str, start: int, field: str) -> tuple[dict[str, Any], int]
     if text.startswith("}", at):
         return found, at + 1
     while True:
-        if not text.startswith('"', at):
-            raise JSONDecodeError("Expecting property name enclosed in double quotes", text, at)
-        key, at = scanstring(text, at + 1, True)
-        at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
-        if not text.startswith(":", at):
-            raise JSONDecodeError("Expecting ':' delimiter", text, at)
-        at = _SPACE.match(text, at + 1).end()  # type: ignore[union-attr]
+        key, at = _key(text, at)
         nested = field.startswith(key + ".")
         value: Any
         if key == field and text.startswith('"', at):
@@ -101,6 +95,17 @@ def scan_object(text: str, start: int, field: str) -> tuple[dict[str, Any], int]
         if not text.startswith(",", at):
             raise JSONDecodeError("Expecting ',' delimiter", text, at)
         at = _SPACE.match(text, at + 1).end()  # type: ignore[union-attr]
+
+
+def _key(text: str, at: int) -> tuple[str, int]:
+    """The key at `at`, and where its value begins."""
+    if not text.startswith('"', at):
+        raise JSONDecodeError("Expecting property name enclosed in double quotes", text, at)
+    key, at = scanstring(text, at + 1, True)
+    at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
+    if not text.startswith(":", at):
+        raise JSONDecodeError("Expecting ':' delimiter", text, at)
+    return key, _SPACE.match(text, at + 1).end()  # type: ignore[union-attr]
 
 
 def _skip(text: str, at: int) -> tuple[NotKept | None, int]:

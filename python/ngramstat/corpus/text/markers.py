@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ngramstat.corpus.text.options import Piece
 
@@ -12,7 +12,13 @@ __all__ = ["split_on"]
 _MAX_HELD = 1 << 20
 
 
-def split_on(pieces: Iterable[Piece], marker: str, *, ordinal: bool) -> Iterator[Piece]:
+def split_on(
+    pieces: Iterable[Piece],
+    marker: str,
+    *,
+    ordinal: bool,
+    found: Callable[[int], None] | None = None,
+) -> Iterator[Piece]:
     """End documents also at a marker, which belongs to none of them.
 
     A marker alone on its line takes the end of that line along. Before a marker at the very
@@ -28,6 +34,8 @@ def split_on(pieces: Iterable[Piece], marker: str, *, ordinal: bool) -> Iterator
     ordinal
         Whether to number the new documents from 1 on, instead of giving each the number of the
         record it comes from.
+    found
+        Called at the end with the number of markers.
     """
     splitter = _Splitter(marker)
     number = 0
@@ -35,11 +43,14 @@ def split_on(pieces: Iterable[Piece], marker: str, *, ordinal: bool) -> Iterator
         for part, ended in splitter.feed(text, last):
             yield Piece(part, ended, number + 1 if ordinal else record)
             number += ended
+    if found is not None:
+        found(splitter.found)
 
 
 class _Splitter:
     def __init__(self, marker: str) -> None:
         self._marker = marker
+        self.found = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -51,25 +62,18 @@ class _Splitter:
     def feed(self, text: str, last: bool) -> Iterator[tuple[str, bool]]:
         """Parts of a document whose next piece is `text`, and whether they end a document."""
         data = self._held + text
-        size, start = len(self._marker), 0
-        while (at := data.find(self._marker, start)) >= 0:
-            end = at + size
-            if end == len(data) and not last:
-                break  # the next character decides whether it is alone on its line
-            before = data[at - 1] if at > start else self._before
-            alone = before == "\n" and (end == len(data) or data[end] == "\n")
+        start = 0
+        while (at := self._find(data, start, last)) >= 0:
             if self._open or self._seen or at > start:
                 yield data[start:at], True
-            self._open, self._seen = False, True
-            start = end + (alone and end < len(data))
-            self._before = "\n" if start > end else self._marker[-1]
+            start = self._pass_marker(data, start, at)
         if last:
             rest = data[start:]
             if self._open or not self._seen or rest.strip():
                 yield rest, True
             self._begin()
             return
-        cut = max(start, len(data) - size)
+        cut = max(start, len(data) - len(self._marker))
         known = data[start:cut]
         if known and (self._open or not self._seen or known.strip() or len(known) > _MAX_HELD):
             yield known, False
@@ -77,3 +81,21 @@ class _Splitter:
             self._held = data[cut:]
         else:
             self._held = data[start:]
+
+    def _find(self, data: str, start: int, last: bool) -> int:
+        """The next marker, if the character after it is known, which decides on its line end."""
+        at = data.find(self._marker, start)
+        return at if last or at + len(self._marker) < len(data) else -1
+
+    def _pass_marker(self, data: str, start: int, at: int) -> int:
+        """Where the text after the marker at `at` begins; `start` is where the text before did."""
+        self.found += 1
+        self._open, self._seen = False, True
+        end = at + len(self._marker)
+        before = data[at - 1] if at > start else self._before
+        alone = before == "\n" and data[end : end + 1] in ("", "\n")
+        self._before = self._marker[-1]
+        if alone and end < len(data):
+            self._before = "\n"
+            end += 1
+        return end

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
+import weakref
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING
 
@@ -46,6 +47,7 @@ class Spooled:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115
         except OSError as error:
             raise NgramstatError(f"{name}: no temporary file: {reason(error)}") from error
+        weakref.finalize(self, self._file.close)
         while True:
             try:
                 block = pipe.read(_BLOCK_BYTES)
@@ -67,13 +69,14 @@ class Spooled:
 
     def open(self) -> io.RawIOBase:
         """The contents from the beginning; closing it closes nothing else."""
-        return _View(self._file.fileno(), self.size)
+        return _View(self, self._file.fileno(), self.size)
 
 
 class _View(io.RawIOBase):
     """Reads an open file with a position of its own."""
 
-    def __init__(self, descriptor: int, size: int) -> None:
+    def __init__(self, owner: Spooled, descriptor: int, size: int) -> None:
+        self._owner = owner  # keeps the file open
         self._descriptor = descriptor
         self._size = size
         self._at = 0

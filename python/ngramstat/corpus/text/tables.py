@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,7 +28,9 @@ def read_parquet(reading: Reading, report: Callable[[float], None] | None) -> It
     field = reading.options.text_field
     try:
         # Pages are read one by one, not whole columns.
-        with pq.ParquetFile(reading.stream, buffer_size=1 << 20, pre_buffer=False) as file:
+        with pq.ParquetFile(
+            _Bounded(reading.stream), buffer_size=1 << 20, pre_buffer=False
+        ) as file:
             path = _path_of(file.schema_arrow, field, reading)
             leaves = _leaves(file, field)
             row, rows = 0, max(1, file.metadata.num_rows)
@@ -51,7 +54,8 @@ def read_arrow(reading: Reading) -> Iterator[Piece]:
     pa = _pyarrow(reading, "Arrow")
     try:
         is_file = reading.stream.peek(6).startswith(b"ARROW1")
-        opened = pa.ipc.open_file(reading.stream) if is_file else pa.ipc.open_stream(reading.stream)
+        stream = _Bounded(reading.stream)
+        opened = pa.ipc.open_file(stream) if is_file else pa.ipc.open_stream(stream)
         path = _path_of(opened.schema, reading.options.text_field, reading)
         row = 0
         batches = (
@@ -70,6 +74,31 @@ def read_arrow(reading: Reading) -> Iterator[Piece]:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{reading.where}: damaged Arrow file: {reason(error)}") from error
+
+
+class _Bounded(io.RawIOBase):
+    """A file of which no more can be asked for than there is, as damaged files do."""
+
+    def __init__(self, stream: io.BufferedReader) -> None:
+        self._stream = stream
+        self._size = stream.seek(0, io.SEEK_END)
+        stream.seek(0)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._stream.seek(offset, whence)
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._size - self._stream.tell())
+        return self._stream.read(left if size < 0 else min(size, left))
 
 
 def _pyarrow(reading: Reading, what: str) -> Any:

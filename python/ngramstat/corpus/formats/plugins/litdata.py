@@ -59,8 +59,6 @@ def _open(path: Path, options: OpenOptions) -> TokenStore:
     chunks = object_field(index, "chunks", str(index_path))
     if not isinstance(config, dict) or not isinstance(chunks, list) or not chunks:
         raise InputError(f"{index_path}: config must be an object, and chunks a list of some")
-    if options.column is not None:
-        raise InputError(f"{path}: its items hold one array without a name; leave out --column")
     if config.get("encryption") is not None:
         raise InputError(f"{path}: is encrypted; decrypt it first")
     if config.get("compression_level") not in (None, "chunk"):
@@ -80,7 +78,9 @@ def _open(path: Path, options: OpenOptions) -> TokenStore:
         return collector.finish(FORMAT.name)
 
 
-FORMAT = Format("litdata", "litdata directory", _recognises, _open, has_rows=True)
+FORMAT = Format(
+    "litdata", "litdata directory", _recognises, _open, has_rows=True, has_columns=False
+)
 
 
 def _item_type(data_format: Any, path: Path) -> np.dtype[Any]:
