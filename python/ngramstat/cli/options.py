@@ -28,6 +28,7 @@ __all__ = [
     "Window",
     "compose",
     "corpus_options",
+    "curve_options",
     "file_option",
     "full_option",
     "global_options",
@@ -368,6 +369,59 @@ def corpus_options(command: F) -> F:
         return command(*args, store=store, **kwargs)
 
     return _store_options(wrapped)  # type: ignore[return-value]
+
+
+_curve_options = under(
+    "Losses of your models",
+    click.option(
+        "--curves",
+        type=click.Path(),
+        multiple=True,
+        help="Losses of your models: a table with context, tokens, loss and, optionally, seed and "
+        "error; a log of W&B, MLflow, Hugging Face, Lightning or TensorBoard, or printed by a "
+        "training program; or the output directory of `validate`. May be repeated.",
+    ),
+    click.option(
+        "--tokens-per-step",
+        type=Count(),
+        help="Training tokens of one step, where --curves counts steps.",
+    ),
+    click.option(
+        "--context",
+        type=click.IntRange(min=1),
+        help="Context length of your models, in tokens, where --curves does not say.",
+    ),
+    click.option("--loss-column", metavar="NAME", help="The losses in --curves."),
+    click.option("--tokens-column", metavar="NAME", help="The training tokens in --curves."),
+    click.option("--step-column", metavar="NAME", help="The count of steps in --curves."),
+    click.option(
+        "--loss-unit",
+        type=click.Choice(["nats", "bits", "perplexity"]),
+        help="Unit of the losses in --curves, per token.  [default: nats]",
+    ),
+)
+
+
+def curve_options(command: F) -> F:
+    """Add --curves and what describes it, and pass that on as one dict besides the paths."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, curves: tuple[str, ...], **kwargs: Any) -> Any:
+        columns = {role: kwargs.pop(f"{role}_column") for role in ("loss", "tokens", "step")}
+        described = {
+            "columns": {role: name for role, name in columns.items() if name is not None},
+            "tokens_per_step": kwargs.pop("tokens_per_step"),
+            "unit": kwargs.pop("loss_unit"),
+        }
+        described = {name: value for name, value in described.items() if value}
+        if described and not curves:
+            raise click.UsageError(
+                "--tokens-per-step, --loss-column, --tokens-column, --step-column and --loss-unit "
+                "describe --curves; give its files, too"
+            )
+        return command(*args, curves=(list(curves), described), **kwargs)
+
+    return _curve_options(wrapped)  # type: ignore[return-value]
 
 
 json_option = under(
