@@ -329,6 +329,8 @@ class Corpus:
         tokenizer: str | PathLike[str] | None = None,
         pre_tokenizer: Literal["byte-level", "whitespace"] = "byte-level",
         separator: int | None = None,
+        special_tokens: Literal["text", "keep", "error"] = "text",
+        allow_download: bool = False,
         threads: int | None = None,
         progress: bool | None = None,
     ) -> Corpus:
@@ -340,7 +342,7 @@ class Corpus:
             Strings; also a generator, which is read once.
         vocab_size
             Vocabulary size of the byte-level BPE to train; few texts may yield less.
-        tokenizer, pre_tokenizer, separator, threads
+        tokenizer, pre_tokenizer, separator, special_tokens, allow_download, threads
             As for `ngramstat.tokenize`.
         progress
             Show progress; by default in notebooks.
@@ -357,6 +359,8 @@ class Corpus:
             tokenizer=tokenizer,
             pre_tokenizer=pre_tokenizer,
             separator=separator,
+            special_tokens=special_tokens,
+            allow_download=allow_download,
             threads=threads,
             progress=progress,
         )
