@@ -196,6 +196,16 @@ def test_documents_without_separators_need_one(tmp_path: Path, corpus: Corpus) -
     assert "document 2 holds the separator 5 inside; give another --separator" in inside
 
 
+def test_an_inferred_vocabulary_is_said(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([1, 7], dtype="<u2"))
+    said = run("convert", tmp_path / "a.npy", "-o", tmp_path / "a", "--to", "corpus").stderr
+    assert "takes its size for 8, the largest id plus 1, unless --vocab-size states" in said
+    options = ["--to", "corpus", "--vocab-size", 50, "--overwrite"]
+    said = run("convert", tmp_path / "a.npy", "-o", tmp_path / "a", *options).stderr
+    assert "vocabulary" not in said
+    assert Corpus.open(tmp_path / "a").vocab_size == 50
+
+
 def test_a_separator_inside_a_document_is_refused(tmp_path: Path, documents: Corpus) -> None:
     spelled = Corpus(documents.tokens, 10, 5, None, documents.document_ends)
     for to in ("nanogpt", "npy", "corpus"):
