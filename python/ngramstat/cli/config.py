@@ -20,7 +20,6 @@ from typing import Any
 import click
 
 from ngramstat.errors import InputError
-from ngramstat.runtime.files import reason, regular_file_size
 
 __all__ = ["config_option"]
 
@@ -45,6 +44,8 @@ config_option = click.option(
 
 
 def _read(path: str) -> dict[str, Any]:
+    from ngramstat.runtime.files import reason, regular_file_size
+
     size = regular_file_size(path)
     if size > _MAX_BYTES:
         raise InputError(f"{path}: {size} bytes, more than the {_MAX_BYTES} allowed for options")

@@ -19,7 +19,6 @@ from typing import Any, NoReturn, TextIO
 import click
 
 from ngramstat.errors import NgramstatError
-from ngramstat.runtime.files import reason
 from ngramstat.runtime.text import ESCAPED, readable
 
 __all__ = [
@@ -54,6 +53,8 @@ def fail(message: str, code: int) -> NoReturn:
 
 def fail_by_system(error: OSError) -> NoReturn:
     """Print what the system refused, and of which file, and exit."""
+    from ngramstat.runtime.files import reason
+
     name = "" if error.filename is None else os.fsdecode(error.filename)
     if len(name) > _LONGEST_NAME:
         name = f"{name[:_LONGEST_NAME]}..."
@@ -124,6 +125,8 @@ def _drop(error: OSError) -> None:
 def _refuse(error: OSError) -> None:
     if error.errno == errno.EPIPE:  # a reader such as `head` has enough; click ends quietly
         raise error
+    from ngramstat.runtime.files import reason
+
     raise NgramstatError(f"standard output: {reason(error)}; files that were named are written")
 
 
