@@ -128,8 +128,8 @@ class Group(click.Group):
                 fail(error.format_message(), error.exit_code)
             except click.Abort:
                 fail(_INTERRUPTED, EXIT_INTERRUPTED)
-            except NgramstatError as error:  # of standard output, where --help is written
-                fail(str(error), EXIT_FAILED)
+            except NgramstatError as error:  # of --config, or of writing --help
+                fail(str(error), EXIT_INPUT if isinstance(error, InputError) else EXIT_FAILED)
             except OSError as error:
                 fail_by_system(error)
             sys.exit(code if isinstance(code, int) else 0)
