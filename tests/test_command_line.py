@@ -101,11 +101,10 @@ def test_summaries_are_not_cut():
     words = " ".join(listed.split())
     for name, command in main.commands.items():
         assert f"{name} {command.get_short_help_str(limit=1000)}" in words
-    assert list(main.commands) == [
-        line.split()[0]
-        for line in listed.split("\nCommands:\n")[1].splitlines()
-        if line[2:3].strip()
+    order = [
+        words.index(f" {name} {c.get_short_help_str(1000)}") for name, c in main.commands.items()
     ]
+    assert order == sorted(order)
 
 
 def test_options_without_an_effect_are_accepted_and_not_shown(raw, tmp_path):
@@ -176,7 +175,7 @@ def test_defaults_from_a_file(raw, tmp_path):
         ("threads = [[1]]", "threads: expected a number, a text or a list of these"),
         ("threads = 2 2", "not valid TOML"),
         ("threads = 'many'", "'many' is not a valid integer (from"),
-        ("[inspect]\ndtype = 'a\\u0000b'", "holds a NUL character (from"),
+        ('[inspect]\ndtype = "a\\u0000b"', "inspect.dtype: holds a NUL character"),
     ],
 )
 def test_bad_files_of_defaults(raw, tmp_path, text, message):
@@ -248,7 +247,7 @@ def test_names_that_are_not_utf8(tmp_path):
     text = place / os.fsdecode(b"caf\xe9.txt")
     text.write_text("the cat sat on the mat and the dog ran after the cat. " * 100)
     run("--quiet", "tokenize", text, "-o", place / "c", "--vocab-size", "290")
-    assert read_json(place / "c" / "corpus.json")["sources"][0]["name"].endswith("\udce9.txt")
+    assert read_json(place / "c" / "corpus.json")["sources"][0]["name"] == r"caf\xe9.txt"
     assert r"d\xe9p\xf4t" in run("inspect", place / "c").output
     data = json.loads(run("inspect", place / "c", "--json").output)
     assert os.fsencode(data["path"]) == bytes(place / "c")
@@ -339,20 +338,20 @@ def test_strict_interpreters(corpus, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["entropies", "{raw}", "--held-out", "nan"], "held-out fraction nan: must be above 0"),
+        (["entropies", "{raw}", "--held-out", "nan"], "held_out=nan: must be a finite"),
         (["entropies", "{raw}", "--held-out", "0.6"], "held-out fraction 0.6: must be above 0"),
-        (["measure", "{raw}", "-o", "r", "--held-out", "nan"], "held-out fraction nan"),
+        (["measure", "{raw}", "-o", "r", "--held-out", "nan"], "held_out=nan: must be a finite"),
         (["predict", "r", "--loss", "1e7:nan"], "'1e7:nan': tokens and loss must be positive"),
         (["predict", "r", "--loss", "1e7:inf"], "tokens and loss must be positive and finite"),
         (["predict", "r", "--loss", "1e7:-2"], "tokens and loss must be positive and finite"),
         (["predict", "r", "--loss", "0:3"], "tokens and loss must be positive and finite"),
-        (["correlations", "{raw}", "--level", "nan"], "level=nan: must be at least 0.5"),
+        (["correlations", "{raw}", "--level", "nan"], "level=nan: must be a finite number"),
         (["inspect", "x" * 400], "File name too long"),
         (["tokenize", "x" * 400, "-o", "c"], "File name too long"),
         (["measure", "{raw}", "-o", "x" * 400], "File name too long"),
         (["correlations", "{raw}", "-o", "x/" * 3000], "File name too long"),
-        (["inspect", "a\0b"], "'CORPUS': holds a NUL character"),
-        (["measure", "{raw}", "-o", "a\0b"], "'-o' / '--output': holds a NUL character"),
+        (["inspect", "a\0b"], "holds a NUL character"),
+        (["measure", "{raw}", "-o", "a\0b"], "holds a NUL character"),
     ],
 )  # fmt: skip
 def test_odd_values(raw, tmp_path, monkeypatch, arguments, message):
@@ -378,12 +377,14 @@ def test_lags_without_pairs_are_refused_before_the_work(raw, tmp_path, monkeypat
         ngramstat.correlations(corpus, lags=[1, 4000])
 
 
-def test_a_vocabulary_too_large_for_the_memory(raw, monkeypatch):
+def test_a_vocabulary_too_large_for_the_memory(tmp_path, monkeypatch):
     from ngramstat.stages import sample
 
+    wide = tmp_path / "wide.bin"
+    np.arange(2000).astype("<u4").tofile(wide)
     monkeypatch.setattr(sample, "token_counts", lambda *_, **__: pytest.fail("was allocated"))
     for command in (["plan"], ["entropies"], ["correlations"]):
-        shown = error("--quiet", "--memory-limit", "4G", *command, raw, "--dtype", "uint16",
+        shown = error("--quiet", "--memory-limit", "4G", *command, wide, "--dtype", "uint32",
                       "--vocab-size", "4e9")  # fmt: skip
         assert "a vocabulary of 4,000,000,000 items need" in shown
         assert "check --vocab-size and --dtype, or raise --memory-limit" in shown

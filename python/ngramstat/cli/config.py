@@ -97,5 +97,7 @@ def _value(where: str, option: click.Option, value: Any, turned_off: bool) -> An
     for item in items:
         if isinstance(item, bool) or not isinstance(item, str | int | float):
             raise InputError(f"{where}: expected a number, a text or a list of these")
+        if "\0" in str(item):
+            raise InputError(f"{where}: holds a NUL character")
     texts = [str(item) for item in items]
     return texts if option.multiple else ",".join(texts)
