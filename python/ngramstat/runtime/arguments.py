@@ -11,7 +11,7 @@ from numbers import Integral, Real
 from os import PathLike
 from typing import Any
 
-from ngramstat.errors import InputTypeError
+from ngramstat.errors import InputError, InputTypeError
 
 __all__ = [
     "as_flag",
