@@ -155,7 +155,7 @@ class Lags(click.ParamType):  # type: ignore[type-arg]
             try:
                 bounds = [int(part) for part in item.split(":")]
             except ValueError:
-                self.fail(f"{item!r} is not a number, A:B or A:B:COUNT", param, ctx)
+                self.fail(f"{item!r} is not a whole number, A:B or A:B:COUNT", param, ctx)
             if len(bounds) == 1:
                 lags.add(bounds[0])
             elif len(bounds) in (2, 3) and 1 <= bounds[0] <= bounds[1]:
