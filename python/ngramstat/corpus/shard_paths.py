@@ -41,6 +41,7 @@ _VALIDATION = re.compile(
 _COMPANIONS = (
     (".bos.idx", ".bin"),
     (".idx", ".bin"),
+    (".bin.json", ".bin"),
     (".csv.gz", ".npy"),
     (".ds.index", ".ds"),
     (".ds.metadata", ".ds"),
