@@ -114,6 +114,17 @@ def test_rows_are_documents(tmp_path: Path, plugins: Any, kind: str) -> None:
     assert packed.document_ends.tolist() == [6, 10]  # the stream begins with the separator
 
 
+@pytest.mark.parametrize("kind", ["litdata", "mds zstd", "levanter"])
+def test_directories_of_a_plugin_are_joined(tmp_path: Path, plugins: Any, kind: str) -> None:
+    paths = [make(tmp_path / name, kind) for name in ("a", "b")]
+    corpus = Corpus.open(paths)
+    assert corpus.tokens.tolist() == stream(DOCUMENTS) * 2
+    assert corpus.n_documents == 8
+    # The files that hold the tokens, with their checksums, are recorded.
+    assert len(corpus.info()["shards"]) == 4
+    assert len(Corpus.open(paths[0]).info()["shards"]) == 2
+
+
 def test_mds_bytes_of_another_type(tmp_path: Path, plugins: Any) -> None:
     path = write_mds(tmp_path / "a", [[1, 2, 3, 4], [5, 6, 7, 8]], encode=lambda x: pack(x, "<u2"))
     with pytest.raises(InputError, match=r"no int64 ids.*give dtype"):

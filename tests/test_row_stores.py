@@ -233,6 +233,23 @@ def test_a_dataset_in_the_order_of_its_state(tmp_path: Path) -> None:
     assert Corpus.open(directory).tokens.tolist() == stream([*DOCUMENTS[2:], *DOCUMENTS[:2]])
 
 
+def test_splits_and_shards_are_joined(tmp_path: Path) -> None:
+    splits = [write_saved(tmp_path / name) for name in ("train", "test")]
+    corpus = Corpus.open(splits)
+    assert corpus.tokens.tolist() == stream(DOCUMENTS) * 2
+    assert corpus.n_documents == 8
+    assert len(corpus.info()["shards"]) == 4
+    (tmp_path / "parts").mkdir()
+    for number in range(2):
+        write_parquet(tmp_path / "parts" / f"train-0000{number}.parquet", id_table())
+    # The ids of one shard need more bits than those of the other.
+    write_parquet(tmp_path / "parts" / "train-00002.parquet", id_table([[70_000]]))
+    corpus = Corpus.open(tmp_path / "parts")
+    assert corpus.tokens.tolist() == [*stream(DOCUMENTS) * 2, 70_000]
+    assert corpus.dtype == np.uint32
+    assert corpus.n_documents == 9
+
+
 def test_a_dataset_dict_asks_for_a_split(tmp_path: Path) -> None:
     write_saved(tmp_path / "all" / "train")
     (tmp_path / "all" / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')

@@ -94,6 +94,8 @@ def _join(found: ShardFiles) -> TokenStore:
             release_mapped_pages(store.tokens)
             if len(store.files) > 1:
                 shards += [_shard(file, None) for file in store.files]
+            elif store.files:
+                shards.append(_shard(store.files[0], store.tokens.size))
             else:
                 shards.append(_shard(store.path, store.tokens.size))
             notes |= dict.fromkeys(store.notes)
@@ -152,7 +154,10 @@ def _text(value: Any) -> str:
 
 def _array_dtype(store: TokenStore, options: OpenOptions) -> np.dtype[Any] | None:
     """The type of the joined tokens; None where it depends on the largest id."""
-    if store.tokens.dtype.newbyteorder("=").name in ("int16", "uint16", "int32", "uint32"):
+    as_stored = _stored_dtype(store) == store.tokens.dtype.name
+    if as_stored and store.tokens.dtype.newbyteorder("=").name in (
+        "int16", "uint16", "int32", "uint32",
+    ):  # fmt: skip
         return np.dtype(f"u{store.tokens.itemsize}")
     return options.dtype
 

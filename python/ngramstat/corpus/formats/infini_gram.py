@@ -100,6 +100,8 @@ def _open(path: Path, options: OpenOptions, *, backward: bool) -> TokenStore:
         separator=separator,
         separator_position="before",
         notes=(note,),
+        stored_dtype=dtype.name,
+        files=tuple(shard.path for shard in shards) if path.is_dir() else (),
     )
 
 

@@ -43,6 +43,7 @@ _READERS = (
     "megatron",
     "noted",
     "tokengrams",
+    "dedup",
     "datatrove",
     "dolma",
     "arrow_ipc",

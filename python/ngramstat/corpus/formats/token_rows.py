@@ -7,6 +7,7 @@ pieces of one length. Files do not say which; `RowCollector` decides, and says w
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -131,8 +132,15 @@ class RowCollector:
         self._rows += lengths.size
         self._empty += int(np.count_nonzero(lengths == 0))
 
-    def finish(self, format: str) -> TokenStore:
+    def finish(self, format: str, files: Sequence[Path] = ()) -> TokenStore:
         """The store, with a note of everything that was decided.
+
+        Parameters
+        ----------
+        format
+            Name of the store's format.
+        files
+            The files that hold the rows, in order, of a store that is a directory.
 
         Raises
         ------
@@ -159,6 +167,7 @@ class RowCollector:
             notes=tuple(notes),
             stored_dtype=self._stored_dtype,
             largest_id=arrays.largest_id,
+            files=tuple(files),
         )
 
     def _decide(self) -> tuple[bool, str]:

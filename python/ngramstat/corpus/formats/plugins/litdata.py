@@ -70,12 +70,14 @@ def _open(path: Path, options: OpenOptions) -> TokenStore:
     if compression is not None and not isinstance(compression, str):
         raise InputError(f"{index_path}: compression must be a name or null")
     dtype = _item_type(config.get("data_format"), path)
+    files = []
     with RowCollector(path, options) as collector:
         for number, chunk in enumerate(chunks):
             where = f"{index_path}: chunk {number}"
-            for rows in _read_chunk(path, chunk, compression, dtype, where):
+            files.append(inner_path(path, object_field(chunk, "filename", where), where))
+            for rows in _read_chunk(files[-1], chunk, compression, dtype, where):
                 collector.add(rows)
-        return collector.finish(FORMAT.name)
+        return collector.finish(FORMAT.name, files)
 
 
 FORMAT = Format(
@@ -98,9 +100,8 @@ def _item_type(data_format: Any, path: Path) -> np.dtype[Any]:
 
 
 def _read_chunk(
-    path: Path, chunk: Any, compression: str | None, dtype: np.dtype[Any], where: str
+    file: Path, chunk: Any, compression: str | None, dtype: np.dtype[Any], where: str
 ) -> Iterator[Rows]:
-    file = inner_path(path, object_field(chunk, "filename", where), where)
     items = count_field(chunk, "chunk_size", where, 1 << 30)
     data = load_chunk(file, compression, count_field(chunk, "chunk_bytes", where))
     bounds = sample_bounds(file, data, items)
