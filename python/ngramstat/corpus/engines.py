@@ -37,17 +37,21 @@ __all__ = [
 
 FlatIds = tuple[NDArray[np.uint32], NDArray[np.int64]]
 
+# White space and word characters in the sense of the tokenizers library. The regular expressions of
+# fastokens have other ones, which differ in some 3,000 characters.
+_SPACE = r"\t-\r \x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}"
+_WORD = r"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}"
 # Pre-tokenizers that fastokens does not know, as splits that it does.
 _AS_SPLIT: dict[str, dict[str, Any]] = {
     "Whitespace": {
         "type": "Split",
-        "pattern": {"Regex": r"\w+|[^\w\s]+"},
+        "pattern": {"Regex": f"[{_WORD}]+|[^{_WORD}{_SPACE}]+"},
         "behavior": "Removed",
         "invert": True,
     },
     "WhitespaceSplit": {
         "type": "Split",
-        "pattern": {"Regex": r"\s+"},
+        "pattern": {"Regex": f"[{_SPACE}]+"},
         "behavior": "Removed",
         "invert": False,
     },
