@@ -25,7 +25,7 @@ _LLAMA3 = (
 TIKTOKEN_PATTERNS = {
     "gpt2": r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
     # Blanks at the end of a text are one word.
-    "cl100k": _LLAMA3.replace(r"|\s*[\r\n]+", r"|\s+$|\s*[\r\n]+"),
+    "cl100k": _LLAMA3.replace(r"|\s*[\r\n]+", r"|\s+\z|\s*[\r\n]+"),
     "o200k": (
         rf"[^\r\n\p{{L}}\p{{N}}]?[{_LETTERS}]*[{_SMALL}]+{_SHORT}?"
         rf"|[^\r\n\p{{L}}\p{{N}}]?[{_LETTERS}]+[{_SMALL}]*{_SHORT}?"
