@@ -21,6 +21,7 @@ from tokenizers import (
 
 from ngramstat.cli import main
 from ngramstat.corpus import Corpus, CorpusWriter, encoding, engines, inspect, segments, tokenize
+from ngramstat.corpus.sources import Piece
 from ngramstat.corpus.text_tokenizer import prepare_tokenizer
 from ngramstat.corpus.training import TrainingSample, train_tokenizer
 from ngramstat.corpus.unknown import byte_alphabet
@@ -322,6 +323,54 @@ def test_long_runs_are_cut_counted_and_said(
     (problem,) = inspect(tmp_path / "c").problems
     assert "had to be cut" in problem
     assert "a.txt: character" in problem
+
+
+@pytest.mark.parametrize("kind", ["metaspace", "prepended", "no prefix", "unigram"])
+def test_long_documents_of_sentencepiece_models_encode_like_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Without a split by a regular expression, cuts are proved by the vocabulary."""
+    monkeypatch.setattr(segments, "_SEGMENT_CHARS", 300)
+    monkeypatch.setattr(segments, "_WINDOW_CHARS", 50)
+    text = (PROSE.replace("\n", " ") + "and so  on, on and on.\n") * 40
+    if kind == "unigram":
+        pieces = [
+            ("[UNK]", 0.0),
+            ("</s>", 0.0),
+            ("\u2581", -3.0),
+            ("\u2581and", -2.5),
+            ("on", -2.0),
+        ]
+        pieces += [(c, -5.0) for c in sorted(set(text)) if c != " "]
+        model = Tokenizer(models.Unigram(pieces, unk_id=0))
+        model.pre_tokenizer = pre_tokenizers.Metaspace()
+        model.add_special_tokens(["</s>"])
+    else:
+        model = Tokenizer(models.BPE(unk_token="[UNK]"))
+        model.pre_tokenizer = pre_tokenizers.Metaspace()
+        trainer = trainers.BpeTrainer(
+            vocab_size=120, special_tokens=["[UNK]", "</s>"], show_progress=False
+        )
+        model.train_from_iterator([text], trainer=trainer)
+        if kind != "metaspace":
+            replace = normalizers.Replace(" ", "\u2581")
+            model.normalizer = (
+                normalizers.Sequence([normalizers.Prepend("\u2581"), replace])
+                if kind == "prepended"
+                else replace
+            )
+            data = json.loads(model.to_str()) | {"pre_tokenizer": None}
+            model = Tokenizer.from_str(json.dumps(data))
+    model.save(str(tmp_path / "t.json"))
+    (tmp_path / "a.txt").write_text(text, "utf-8")
+    corpus = tokenize(
+        [tmp_path / "a.txt"], tmp_path / "c", tokenizer=tmp_path / "t.json", threads=1
+    )
+    assert documents(corpus) == [model.encode(text).ids]
+    assert corpus.tokenization["forced_cuts"] == 0
+    prepared = prepare_tokenizer((tmp_path / "t.json").read_bytes(), "t.json")
+    segmenter = segments.Segmenter(prepared.reference, prepared.description)
+    assert len(list(segmenter.segments(iter([(0, Piece(text, True))])))) > 5
 
 
 def test_training_cuts_long_words_and_weighs_them() -> None:
