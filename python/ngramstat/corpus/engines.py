@@ -33,6 +33,7 @@ __all__ = [
     "load_fast_engine",
     "load_tokenizer",
     "odd_texts",
+    "require_tokenizers",
 ]
 
 FlatIds = tuple[NDArray[np.uint32], NDArray[np.int64]]
@@ -153,6 +154,16 @@ class FastEngine:
         return flat, np.diff(offsets)
 
 
+def require_tokenizers() -> None:
+    """Refuse to go on without the tokenizers library."""
+    try:
+        import tokenizers  # noqa: F401
+    except ImportError as error:
+        raise NgramstatError(
+            "tokenizing text needs the tokenizers library: pip install 'ngramstat[text]'"
+        ) from error
+
+
 def load_tokenizer(contents: str, *, as_text: bool = True) -> Tokenizer:
     """The tokenizers library's model of a tokenizer.json, without truncation or padding.
 
@@ -163,12 +174,9 @@ def load_tokenizer(contents: str, *, as_text: bool = True) -> Tokenizer:
     NgramstatError
         The library is not installed.
     """
-    try:
-        from tokenizers import Tokenizer
-    except ImportError as error:
-        raise NgramstatError(
-            "tokenizing text needs the tokenizers library: pip install 'ngramstat[text]'"
-        ) from error
+    require_tokenizers()
+    from tokenizers import Tokenizer
+
     with _library_errors():
         model = Tokenizer.from_str(contents)
     model.no_truncation()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from ngramstat.errors import InputError, NgramstatError
+from ngramstat.corpus.engines import require_tokenizers
+from ngramstat.errors import InputError
 from ngramstat.runtime.progress import Elapsed
 
 if TYPE_CHECKING:
@@ -289,12 +290,8 @@ def _interruptibly(work: Callable[[threading.Event], None]) -> None:
 
 def _untrained(pre_tokenizer: PreTokenizer) -> tuple[Tokenizer, dict[str, Any]]:
     """The tokenizer before training, and settings of its trainer."""
-    try:
-        from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    except ImportError as error:
-        raise NgramstatError(
-            "training a tokenizer needs the tokenizers library: pip install 'ngramstat[text]'"
-        ) from error
+    require_tokenizers()
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     if pre_tokenizer == "whitespace":
         model = Tokenizer(models.BPE(unk_token=UNKNOWN_TOKEN))
