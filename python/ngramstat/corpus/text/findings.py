@@ -72,20 +72,22 @@ class TextFindings:
     def observe(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
         """The same pieces, counted."""
         for piece in pieces:
-            data = piece.text.encode("utf-8")
-            if piece.last and self._open is None:
-                self._end(hashlib.blake2b(data, digest_size=_HASH_BYTES) if data else None)
-            else:
-                if self._open is None:
-                    self._open = (hashlib.blake2b(digest_size=_HASH_BYTES), False)
-                digest, any_text = self._open
-                digest.update(data)
-                self._open = (digest, any_text or bool(data))
-                if piece.last:
-                    digest, any_text = self._open
-                    self._open = None
-                    self._end(digest if any_text else None)
+            self._count(piece.text.encode("utf-8"), piece.last)
             yield piece
+
+    def _count(self, data: bytes, last: bool) -> None:
+        if last and self._open is None:
+            self._end(hashlib.blake2b(data, digest_size=_HASH_BYTES) if data else None)
+            return
+        if self._open is None:
+            self._open = (hashlib.blake2b(digest_size=_HASH_BYTES), False)
+        digest, any_text = self._open
+        digest.update(data)
+        any_text = any_text or bool(data)
+        self._open = (digest, any_text)
+        if last:
+            self._open = None
+            self._end(digest if any_text else None)
 
     def _end(self, digest: Any) -> None:
         self.documents += 1

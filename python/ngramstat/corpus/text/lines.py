@@ -51,15 +51,21 @@ def byte_lines(stream: io.BufferedReader, limit: int) -> Iterator[Line]:
             if size <= limit:
                 parts.append(data)
             else:
-                parts = []
+                parts.clear()
             offset += length
             if ended:
-                whole = parts[0] if len(parts) == 1 else b"".join(parts)
-                yield Line(whole if size <= limit else None, number, start)
+                yield Line(_take(parts) if size <= limit else None, number, start)
                 number += 1
-                parts, size, start = [], 0, offset
+                size, start = 0, offset
     if size:
-        yield Line(b"".join(parts) if size <= limit else None, number, start)
+        yield Line(_take(parts) if size <= limit else None, number, start)
+
+
+def _take(parts: list[bytes]) -> bytes:
+    """Join the parts, and keep none of them."""
+    whole = parts[0] if len(parts) == 1 else b"".join(parts)
+    parts.clear()
+    return whole
 
 
 def _split(block: bytes) -> Iterator[tuple[bytes, int, bool]]:
