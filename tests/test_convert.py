@@ -123,7 +123,7 @@ def test_a_corpus_directory(tmp_path: Path, corpus: Corpus, documents: Corpus) -
     without = Corpus.from_arrays(TOKENS, vocab_size=10)
     convert(without, tmp_path / "stream", "corpus")
     assert Corpus.open(tmp_path / "stream").document_ends is None
-    with pytest.raises(InputError, match="exists; give --overwrite"):
+    with pytest.raises(InputError, match="exists; give overwrite=True"):
         convert(without, tmp_path / "stream", "corpus")
     convert(corpus, tmp_path / "stream", "corpus", overwrite=True)
     assert Corpus.open(tmp_path / "stream").n_documents == 4
@@ -198,7 +198,7 @@ def test_a_separator_inside_a_document_is_refused(tmp_path: Path, documents: Cor
 def test_what_cannot_be_written_is_refused_before_the_work(
     tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match="--to 'arrow': must be one of nanogpt, megatron, npy"):
+    with pytest.raises(InputError, match="to 'arrow': must be one of nanogpt, megatron, npy"):
         convert(corpus, tmp_path / "a", "arrow")
     large = Corpus.from_arrays([1, 70_000], vocab_size=70_001)
     with pytest.raises(InputError, match="does not fit"):
@@ -206,7 +206,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(
     convert(large, tmp_path / "large", "megatron")
     assert Corpus.open(tmp_path / "large.bin").dtype == np.uint32
     (tmp_path / "b.bin").write_bytes(b"mine")
-    with pytest.raises(InputError, match=r"b\.bin: exists; give --overwrite"):
+    with pytest.raises(InputError, match=r"b\.bin: exists; give overwrite=True"):
         convert(corpus, tmp_path / "b", "megatron")
     assert (tmp_path / "b.bin").read_bytes() == b"mine"
     usage = namedtuple("usage", "total used free")

@@ -10,7 +10,7 @@ import pytest
 
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
-from stores_of_others import DOCUMENTS, open_damaged, pack, write_infini_gram
+from stores_of_others import DOCUMENTS, damage, open_damaged, pack, write_infini_gram
 
 STORED = {1: 255, 2: 65535, 4: 10}  # the largest uint32 becomes the id after the largest one
 
@@ -125,7 +125,68 @@ def test_tokengrams(tmp_path: Path, width: int) -> None:
         assert corpus.document_ends is not None
         assert corpus.document_ends.tolist() == [2, 4, 6]
     (tmp_path / "a.idx").write_bytes(bytes(48 + 8))
-    with pytest.raises(InputError, match="--dtype"):
+    with pytest.raises(InputError, match="give dtype"):
         Corpus.open(tmp_path / "a.bin")
     with pytest.raises(InputError, match="8 bytes for each token"):
         Corpus.open(tmp_path / "a.bin", format="tokengrams")
+
+
+def write_dedup(path: Path, documents: list[bytes]) -> Path:
+    """Six bytes before each document, and all offsets in .size."""
+    parts = [b"\xff\xff" + pack([n], "<u4") + text for n, text in enumerate(documents, 1)]
+    path.write_bytes(b"".join(parts))
+    offsets = np.cumsum([0, *map(len, parts)])
+    path.with_name(path.name + ".size").write_bytes(pack(offsets.tolist(), "<u8"))
+    return path
+
+
+def test_dedup_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ngramstat.corpus.formats.dedup._GROUP_BYTES", 40)
+    documents = [list(range(n)) for n in (3, 0, 50, 1, 2) * 8]
+    path = write_dedup(tmp_path / "wiki.train", [pack(ids, "<u2") for ids in documents])
+    corpus = Corpus.open(path)
+    assert (corpus.format, corpus.dtype) == ("dedup", np.uint16)
+    assert corpus.tokens.tolist() == [token for ids in documents for token in ids]
+    assert corpus.n_documents == 32  # the empty ones have no place in the stream
+    text = Corpus.open(write_dedup(tmp_path / "text.train", [b"abc", b"de"]))
+    assert text.tokens.tolist() == list(b"abcde")
+    few = write_dedup(tmp_path / "few.train", [b"abcd", b"ef"])
+    with pytest.raises(InputError, match="give --dtype uint16"):
+        Corpus.open(few)
+    assert Corpus.open(few, dtype="uint16").n_tokens == 3
+    with pytest.raises(InputError, match="uint8, not uint16"):
+        Corpus.open(tmp_path / "text.train", dtype="uint16")
+
+
+DEDUP_BAD = {
+    "offsets": ("do not run from 0", lambda size: size[:-8] + pack([99], "<u8")),
+    "falling": ("do not rise", lambda size: size[:8] + pack([17, 4], "<u8") + size[16:]),
+    "elsewhere": ("does not begin with 0xFF", lambda size: size[:8] + pack([7], "<u8") + size[16:]),
+    "odd": ("25 bytes", lambda size: size + b"x"),
+}
+
+
+@pytest.mark.parametrize("case", DEDUP_BAD)
+def test_bad_dedup_files_are_refused(tmp_path: Path, case: str) -> None:
+    path = write_dedup(tmp_path / "a.train", [b"abc", b"defghi"])
+    message, spoil = DEDUP_BAD[case]
+    size = tmp_path / "a.train.size"
+    size.write_bytes(spoil(size.read_bytes()))
+    with pytest.raises(InputError, match=message):
+        Corpus.open(path)
+
+
+def test_damaged_dedup_files_open_or_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    path = write_dedup(tmp_path / "d" / "a.train", [b"abc", b"", b"defghi"])
+    size = tmp_path / "d" / "a.train.size"
+    original = size.read_bytes()
+    rng = np.random.default_rng(1)
+    refused = open_damaged(path, 60, seed=1)
+    for _ in range(60):
+        size.write_bytes(damage(rng, original))
+        try:
+            Corpus.open(path).check()
+        except InputError:
+            refused += 1
+    assert refused > 20

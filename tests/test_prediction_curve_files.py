@@ -92,10 +92,13 @@ def test_bad_csv_is_refused_with_its_line(tmp_path, text, words):
         ("[5]", ["entry 0", "object"]),
         ('[{"context": 1, "tokens": 5}]', ["entry 0", "'loss'"]),
         ('[{"context": 1, "tokens": 5, "loss": true}]', ["entry 0", "'True'"]),
-        ('[{"context": 1, "tokens": 5, "loss": null}]', ["entry 0", "'None'"]),
+        ('[{"context": 1, "tokens": 5, "loss": null}]', ["no losses"]),
         ('{"context": [1], "tokens": [5, 6], "loss": [1]}', ["different lengths"]),
         ('{"context": 1, "tokens": [5], "loss": [1]}', ["context", "list"]),
-        ("[NaN]", ["not valid JSON"]),
+        ("[NaN]", ["entry 0", "object"]),
+        ("[5", ["not valid JSON"]),
+        ('[{"context": 1, "tokens": 5, "loss": NaN}]', ["entry 0", "loss is nan"]),
+        ('[{"context": 1, "context": 2}]', ["not valid JSON", "twice"]),
     ],
 )
 def test_bad_json_is_refused(tmp_path, text, words):

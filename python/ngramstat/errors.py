@@ -26,11 +26,16 @@ _typed = False
 # Options that are True or False, and values that are words.
 _FLAGS = {"allow-download", "capacity", "full", "matrix-free", "overwrite", "sequential"}
 _VALUES = {
-    *("all", "auto", "byte-level", "class", "cpu", "cuda", "document", "file", "kneser-ney"),
-    *("last", "line", "mixture", "paper", "raw", "record", "stream", "text", "uint16", "uint32"),
-    *("after", "before", "error", "keep", "paragraph", "skip", "stop", "whitespace"),
+    *("after", "all", "auto", "before", "bits", "byte-level", "class", "cpu", "cuda", "document"),
+    *("documents", "error", "file", "keep", "kneser-ney", "last", "line", "mixture", "nats"),
+    *("packed", "paper", "paragraph", "perplexity", "raw", "record", "skip", "stop", "stream"),
+    *("text", "uint16", "uint32", "whitespace"),
 }
-_RENAMED = {"loss": "losses"}
+_RENAMED = {
+    "loss": "losses",
+    "loss-unit": "unit",
+    **{f"{role}-column": f"columns[{role!r}]" for role in ("loss", "tokens", "step")},
+}
 # A command in backquotes stays as it is; so does everything that is no option.
 _OPTION = re.compile(
     r"`(?:ngramstat|pip|hf) [^`]*`|(?<![\w-])--(no-)?([a-z][a-z0-9]*(?:-[a-z0-9]+)*)"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ngramstat.api.corpora import as_arguments
 from ngramstat.lm.budget import enough_to_train, expected_seconds
 from ngramstat.prediction.conclusion import concluded, next_steps
+from ngramstat.prediction.curve_files import Paths
 from ngramstat.prediction.learner_curves import LearnerCurves, read_learners, read_reader
 from ngramstat.results import CurveTable, RunResult
 
@@ -21,7 +24,7 @@ def concluded_run(
     run: RunResult,
     directory: Path | None,
     *,
-    curves: str | PathLike[str] | CurveTable | None = None,
+    curves: Paths | CurveTable | Sequence[LearnerCurves] | None = None,
     reader: str | PathLike[str] | None = None,
     **options: Any,
 ) -> RunResult:
@@ -39,7 +42,7 @@ def concluded_run(
         learners=learners,
         reader=of_reader,
         next_steps=next_steps(
-            run.corpus.get("path"),
+            as_arguments(run.corpus),
             directory,
             trained=bool(learners),
             read=of_reader is not None,
@@ -50,9 +53,18 @@ def concluded_run(
     )
 
 
-def _learners(curves: str | PathLike[str] | CurveTable | None) -> list[LearnerCurves]:
+def _learners(
+    curves: Paths | CurveTable | Sequence[LearnerCurves] | None,
+) -> list[LearnerCurves]:
+    """Learners of curves that were read already, or are read now."""
     if curves is None:
         return []
     if isinstance(curves, CurveTable):
-        return [LearnerCurves(curves.learner or "your models", curves)]
+        whose = "your training run" if curves.of_one_run else "your models"
+        return [LearnerCurves(curves.learner or whose, curves)]
+    if not isinstance(curves, str | PathLike):
+        learners = [one for one in curves if isinstance(one, LearnerCurves)]
+        if learners:
+            return learners
+        curves = [one for one in curves if isinstance(one, str | PathLike)]
     return read_learners(curves)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ngramstat.api.conclusion import concluded_run
+from ngramstat.api.corpora import described, with_held_out
 from ngramstat.api.options import (
     BoundaryName,
     MeasureOptions,
@@ -123,7 +124,7 @@ def entropies(
     *,
     max_context: int = 5,
     boundary: BoundaryName = "stream",
-    held_out: float | str | PathLike[str] | None = None,
+    held_out: float | str | PathLike[str] | Corpus | None = None,
     predictor: PredictorName = "mixture",
     learning_sizes: int = 7,
     replicates: int = 999,
@@ -146,9 +147,9 @@ def entropies(
         Contexts of 0 .. max_context tokens.
     boundary : str
         ``stream``: contexts run across documents; ``document``: they stay inside.
-    held_out : float or path, optional
-        Fraction of the tokens to hold out, or a held-out corpus; by default a hundredth, but at
-        least 200,000 tokens and at most a tenth.
+    held_out : float, path or Corpus, optional
+        Fraction of the tokens to hold out, or a held-out corpus; what its files do not record is
+        as in the corpus. By default a hundredth, but at least 200,000 tokens and at most a tenth.
     predictor : str
         Best predictor to look for: ``mixture`` of contexts, or ``kneser-ney`` alone.
     learning_sizes : int
@@ -182,7 +183,7 @@ def measure(
     sequential: bool = True,
     matrix_free: bool = False,
     max_context: int = 5,
-    held_out: float | str | PathLike[str] | None = None,
+    held_out: float | str | PathLike[str] | Corpus | None = None,
     predictor: PredictorName = "mixture",
     learning_sizes: int = 7,
     replicates: int = 999,
@@ -228,7 +229,7 @@ def measure(
 def run(corpus: CorpusLike, options: MeasureOptions) -> RunResult:
     """One or both halves of `measure`, as one result with settings and provenance."""
     started = time.monotonic()
-    corpus = as_corpus(corpus)
+    corpus, options, held_out = with_held_out(as_corpus(corpus), options)
     chosen = StageOptions.of(corpus, options)
     directory = options.directory
     tokens = options.tokens
@@ -244,7 +245,7 @@ def run(corpus: CorpusLike, options: MeasureOptions) -> RunResult:
     if directory is not None:
         _refuse_other_run(directory, corpus, settings, overwrite=options.overwrite)
     cache = PartCache(None if directory is None else directory / PARTS, corpus_identity(corpus))
-    design = SamplingDesign(corpus, chosen.sampling)
+    design = SamplingDesign(corpus, chosen.sampling, held_out)
     require_memory(corpus, chosen.stages(design), workspace)
     runner = Runner(cache, workspace, progress=bool(options.progress))
     pair_result = entropy_result = None
@@ -254,7 +255,12 @@ def run(corpus: CorpusLike, options: MeasureOptions) -> RunResult:
         if chosen.entropies is not None:
             entropy_result = runner.entropies(design, chosen.entropies)
     result = RunResult(
-        corpus={**corpus.info(), "boundary": design.boundary.value, "separator": corpus.separator},
+        corpus={
+            **corpus.info(),
+            "boundary": design.boundary.value,
+            "separator": corpus.separator,
+            **described(held_out),
+        },
         settings=settings,
         provenance=_provenance(workspace, time.monotonic() - started),
         correlations=pair_result,
@@ -297,7 +303,7 @@ def plan(
     sequential: bool = True,
     matrix_free: bool = False,
     max_context: int = 5,
-    held_out: float | str | PathLike[str] | None = None,
+    held_out: float | str | PathLike[str] | Corpus | None = None,
     predictor: PredictorName = "mixture",
     learning_sizes: int = 7,
     replicates: int = 999,
@@ -332,12 +338,13 @@ def plan(
         An option or the corpus cannot be used as given.
     """
     options = MeasureOptions.of(locals())
-    corpus = as_corpus(corpus)
+    corpus, options, other = with_held_out(as_corpus(corpus), options)
     chosen = StageOptions.of(corpus, options)
     workspace = Workspace(
         resolve_threads(options.threads), parse_memory_limit(options.memory_limit), options.output
     )
-    return make_plan(corpus, chosen.stages(SamplingDesign(corpus, chosen.sampling)), workspace)
+    design = SamplingDesign(corpus, chosen.sampling, other)
+    return make_plan(corpus, chosen.stages(design), workspace)
 
 
 def _tokens_of_earlier_run(directory: Path) -> Sequence[float]:

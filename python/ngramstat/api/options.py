@@ -59,7 +59,7 @@ class MeasureOptions:
     sequential: bool = True
     matrix_free: bool = False
     max_context: int = 5
-    held_out: float | str | PathLike[str] | None = None
+    held_out: float | str | PathLike[str] | Corpus | None = None
     predictor: PredictorName = "mixture"
     learning_sizes: int = 7
     replicates: int = 999
@@ -118,7 +118,9 @@ class MeasureOptions:
             )
         return ends[0], ends[1]
 
-    def _held_out(self) -> float | str | None:
+    def _held_out(self) -> float | str | Corpus | None:
+        if isinstance(self.held_out, Corpus):
+            return self.held_out
         if self.held_out is None or isinstance(self.held_out, str | PathLike):
             return None if self.held_out is None else str(self.held_out)
         return as_number("held_out", self.held_out)

@@ -9,6 +9,8 @@ from typing import Any, overload
 
 from ngramstat.api.conclusion import concluded_run
 from ngramstat.errors import InputError, InputTypeError
+from ngramstat.prediction.curve_files import Paths
+from ngramstat.prediction.learner_curves import LearnerCurves
 from ngramstat.prediction.predict import predict as predict_of_halves
 from ngramstat.results import (
     CorrelationResult,
@@ -66,7 +68,7 @@ def predict(
     tokens: float | Sequence[float] = (),
     losses: Sequence[tuple[float, float]] = (),
     context: int | None = None,
-    curves: str | PathLike[str] | CurveTable | None = None,
+    curves: Paths | CurveTable | None = None,
     reader: str | PathLike[str] | None = None,
     protocol: str | None = None,
 ) -> RunResult: ...
@@ -80,7 +82,7 @@ def predict(
     tokens: float | Sequence[float] = (),
     losses: Sequence[tuple[float, float]] = (),
     context: int | None = None,
-    curves: str | PathLike[str] | CurveTable | None = None,
+    curves: Paths | CurveTable | None = None,
     reader: str | PathLike[str] | None = None,
     protocol: str | None = None,
 ) -> Prediction | RunResult:
@@ -107,8 +109,8 @@ def predict(
         Context T of those models, in tokens; by default the largest context of `curves`.
     curves : CurveTable or path, optional
         Losses of your own models by context and training tokens: as `read_curves` returns them, or
-        (of a run) the path of such a file, or the output directory of `validate`. By default those
-        of models that were trained for this run.
+        (of a run) what it reads without options, or the output directory of `validate`. By default
+        those of models that were trained for this run.
     reader : path, optional
         Losses of a pretrained model on this text, as `ngramstat read` writes them (of a run).
     protocol : str, optional
@@ -168,7 +170,7 @@ def predict_run(
     tokens: float | Sequence[float] = (),
     losses: Sequence[tuple[float, float]] = (),
     context: int | None = None,
-    curves: str | PathLike[str] | CurveTable | None = None,
+    curves: Paths | CurveTable | Sequence[LearnerCurves] | None = None,
     reader: str | PathLike[str] | None = None,
     protocol: str | None = None,
 ) -> RunResult:
@@ -180,9 +182,10 @@ def predict_run(
         With both halves.
     tokens, losses, context
         As for `predict`.
-    curves : path, optional
-        Losses of your own models (see `read_curves`), or the output directory of `validate`. By
-        default those of models that `measure --train` trained for this run.
+    curves : path, paths or CurveTable, optional
+        Losses of your own models: what `read_curves` has read, or what it reads without options; or
+        the output directory of `validate`. By default those of models that `measure --train`
+        trained for this run.
     reader : path, optional
         Losses of a pretrained model on this text, as `ngramstat read` writes them.
     protocol : str, optional

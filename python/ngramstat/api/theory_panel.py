@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from ngramstat.api.corpora import how_to_open
 from ngramstat.api.prediction import load_run
 from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
 from ngramstat.corpus.conversion import CorpusLike, as_corpus
 from ngramstat.errors import InputError
 from ngramstat.kernels import MAX_ORDER
-from ngramstat.prediction.curve_files import read_curves
+from ngramstat.prediction.curve_files import Paths, read_curves
 from ngramstat.prediction.measured import alpha_of_losses, alpha_with_limit, lower_envelope
-from ngramstat.results import RunResult, TheoriesResult, ValidationResult
+from ngramstat.results import CurveTable, RunResult, TheoriesResult, ValidationResult
 from ngramstat.runtime.arguments import as_integer, as_seed
 from ngramstat.runtime.gpus import Backend, open_gpus
 from ngramstat.runtime.progress import Progress, shows_progress
@@ -36,7 +37,7 @@ def theories(
     *,
     corpus: CorpusLike | None = None,
     validation: str | PathLike[str] | None = None,
-    curves: str | PathLike[str] | None = None,
+    curves: Paths | CurveTable | None = None,
     longest: int = 4,
     seed: int = 0,
     rng: int | np.random.Generator | None = None,
@@ -56,8 +57,8 @@ def theories(
         refused.
     validation : path, optional
         Directory or file of `validate`; predictions are compared with its measured exponents.
-    curves : path, optional
-        CSV or JSON of measured losses (see `read_curves`), for the same.
+    curves : path, paths or CurveTable, optional
+        Measured losses, for the same: as for `predict`.
     longest : int
         k-grams of 1 .. longest tokens are counted, at most 16.
     seed, rng, threads, memory_limit, backend, gpu_memory, progress
@@ -104,19 +105,22 @@ def _corpus_of(run: RunResult, given: CorpusLike | None) -> Corpus | None:
     """The corpus of a run, where it can be found and is the same."""
     sha256 = run.corpus.get("sha256")
     if given is None:
-        path = run.corpus.get("path")
-        if path is None or not Path(path).exists():
+        places, options = how_to_open(run.corpus)
+        if not places:
             return None
-        corpus = Corpus.open(path)
+        try:
+            corpus = Corpus.open(places, **options)
+        except InputError:
+            return None
         return corpus if corpus.sha256 == sha256 else None
     corpus = as_corpus(given)
     if sha256 is not None and corpus.sha256 != sha256:
-        raise InputError(f"{corpus.path}: is another corpus than that of the run")
+        raise InputError(f"{corpus.name}: is another corpus than that of the run")
     return corpus
 
 
 def _measured_alphas(
-    validation: str | PathLike[str] | None, curves: str | PathLike[str] | None, sha256: Any
+    validation: str | PathLike[str] | None, curves: Paths | CurveTable | None, sha256: Any
 ) -> list[MeasuredAlpha]:
     measured: list[MeasuredAlpha] = []
     if validation is not None:
@@ -130,7 +134,7 @@ def _measured_alphas(
             for c in result.comparisons
         ]
     if curves is not None:
-        table = read_curves(curves)
+        table = curves if isinstance(curves, CurveTable) else read_curves(curves)
         best = lower_envelope(table.tokens, table.loss)
         tokens, losses = table.tokens[best], table.loss[best]
         measured.append(MeasuredAlpha("curves, raw", "raw", alpha_of_losses(tokens, losses)))

@@ -28,6 +28,7 @@ __all__ = [
     "Window",
     "compose",
     "corpus_options",
+    "curve_options",
     "file_option",
     "full_option",
     "global_options",
@@ -322,13 +323,20 @@ def protocol_option(default: str | None) -> Callable[[F], F]:
 
 _store_options = under(
     "Token store",
-    click.argument("corpus", type=click.Path()),
+    click.argument("corpus", type=click.Path(), nargs=-1, required=True),
     click.option("--format", default="auto", show_default=True, help="Format of the token store."),
     click.option("--dtype", help="uint16 or uint32, if the file does not say."),
     click.option("--vocab-size", type=Count(), help="Vocabulary size V, if the file does not say."),
     click.option(
         "--separator", type=click.IntRange(min=0), help="Id of the token between documents."
     ),
+    click.option(
+        "--separator-position",
+        type=click.Choice(["before", "after"]),
+        help="Where the separator stands: before or after its document.  [default: as the data "
+        "show]",
+    ),
+    click.option("--array", help="Array of token ids in an .npz file that holds several."),
     click.option(
         "--column",
         help="Column of token ids in Parquet, Arrow or JSON lines.  [default: input_ids or tokens]",
@@ -338,22 +346,82 @@ _store_options = under(
         type=click.Choice(["auto", "documents", "packed"]),
         default="auto",
         show_default=True,
-        help="What a row of such a table is: a document, or a block of a packed stream (auto: "
-        "rows of one length are blocks).",
+        help="What a row of such a table, or of an array with two dimensions, is: a document, or "
+        "a block of a packed stream (auto: rows of one length are blocks).",
     ),
 )
 
 
 def corpus_options(command: F) -> F:
-    """Add the options that describe a token store, and pass them on as one dict."""
+    """Add the options that describe a token store, and pass them on as one dict.
+
+    Its "path" is one path, or several that are one corpus.
+    """
 
     @functools.wraps(command)
-    def wrapped(*args: Any, corpus: str, **kwargs: Any) -> Any:
-        names = ("format", "dtype", "vocab_size", "separator", "column", "rows")
-        store = {"path": corpus, **{name: kwargs.pop(name) for name in names}}
+    def wrapped(*args: Any, corpus: tuple[str, ...], **kwargs: Any) -> Any:
+        names = (
+            "format", "dtype", "vocab_size", "separator", "separator_position", "column", "rows",
+            "array",
+        )  # fmt: skip
+        path = corpus[0] if len(corpus) == 1 else corpus
+        store = {"path": path, **{name: kwargs.pop(name) for name in names}}
         return command(*args, store=store, **kwargs)
 
     return _store_options(wrapped)  # type: ignore[return-value]
+
+
+_curve_options = under(
+    "Losses of your models",
+    click.option(
+        "--curves",
+        type=click.Path(),
+        multiple=True,
+        help="Losses of your models: a table with context, tokens, loss and, optionally, seed and "
+        "error; a log of W&B, MLflow, Hugging Face, Lightning or TensorBoard, or printed by a "
+        "training program; or the output directory of `validate`. May be repeated.",
+    ),
+    click.option(
+        "--tokens-per-step",
+        type=Count(),
+        help="Training tokens of one step, where --curves counts steps.",
+    ),
+    click.option(
+        "--context",
+        type=click.IntRange(min=1),
+        help="Context length of your models, in tokens, where --curves does not say.",
+    ),
+    click.option("--loss-column", metavar="NAME", help="The losses in --curves."),
+    click.option("--tokens-column", metavar="NAME", help="The training tokens in --curves."),
+    click.option("--step-column", metavar="NAME", help="The count of steps in --curves."),
+    click.option(
+        "--loss-unit",
+        type=click.Choice(["nats", "bits", "perplexity"]),
+        help="Unit of the losses in --curves, per token.  [default: nats]",
+    ),
+)
+
+
+def curve_options(command: F) -> F:
+    """Add --curves and what describes it, and pass that on as one dict besides the paths."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, curves: tuple[str, ...], **kwargs: Any) -> Any:
+        columns = {role: kwargs.pop(f"{role}_column") for role in ("loss", "tokens", "step")}
+        described = {
+            "columns": {role: name for role, name in columns.items() if name is not None},
+            "tokens_per_step": kwargs.pop("tokens_per_step"),
+            "unit": kwargs.pop("loss_unit"),
+        }
+        described = {name: value for name, value in described.items() if value}
+        if described and not curves:
+            raise click.UsageError(
+                "--tokens-per-step, --loss-column, --tokens-column, --step-column and --loss-unit "
+                "describe --curves; give its files, too"
+            )
+        return command(*args, curves=(list(curves), described), **kwargs)
+
+    return _curve_options(wrapped)  # type: ignore[return-value]
 
 
 json_option = under(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,7 @@ from ngramstat.cli.options import (
     Globals,
     MeasuredLoss,
     Numbers,
+    curve_options,
     file_option,
     full_option,
     global_options,
@@ -22,7 +23,26 @@ from ngramstat.cli.options import (
 )
 from ngramstat.cli.output import show, write_section
 
+if TYPE_CHECKING:
+    from ngramstat.prediction.learner_curves import LearnerCurves
+
 __all__ = ["predict", "theories"]
+
+
+def _learners(
+    curves: tuple[list[str], dict[str, Any]], context: int | None
+) -> list[LearnerCurves] | None:
+    """The learners of --curves, after saying what was read of it; None without it."""
+    from ngramstat.prediction.curve_files import CurveOptions
+    from ngramstat.prediction.learner_curves import read_learners
+
+    paths, described = curves
+    if not paths:
+        return None
+    learners = read_learners(paths, CurveOptions(context=context, **described))
+    for note in dict.fromkeys(note for learner in learners for note in learner.table.notes):
+        click.echo(f"Note: {note}", err=True)
+    return learners
 
 
 @command(
@@ -30,6 +50,7 @@ __all__ = ["predict", "theories"]
         "ngramstat predict run --tokens 1e9,1e12",
         "ngramstat predict run --loss 1e7:4.1 --loss 1e8:3.5 --tokens 1e9",
         "ngramstat predict run --curves losses.csv --reader reader.csv",
+        "ngramstat predict run --curves main.log --tokens-per-step 524288 --context 1024",
     ]
 )
 @click.argument("run", type=click.Path())
@@ -44,15 +65,7 @@ __all__ = ["predict", "theories"]
     help="A measured loss in nats per token, as TOKENS:LOSS, such as 1e9:3.2; give two "
     "or more for a loss curve.",
 )
-@click.option(
-    "--context", type=click.IntRange(min=1), help="Context length of your models, in tokens."
-)
-@click.option(
-    "--curves",
-    type=click.Path(),
-    help="Losses of your models: CSV or JSON with context, tokens, loss and, optionally, seed, "
-    "error; or the output directory of `validate`.",
-)
+@curve_options
 @click.option(
     "--reader",
     type=click.Path(),
@@ -69,12 +82,14 @@ def predict(
     full: bool,
     as_json: bool,
     output: str | None,
+    curves: tuple[list[str], dict[str, Any]],
+    context: int | None,
     **options: Any,
 ) -> None:
     """Predict alpha = gamma / (2 beta), horizons n*(P), thresholds and expected losses."""
     from ngramstat.api import predict_run
 
-    result = predict_run(run, **options)
+    result = predict_run(run, curves=_learners(curves, context), context=context, **options)
     write_section(result.to_dict(), output)
     if as_json:
         show(result, as_json)
@@ -99,11 +114,7 @@ def predict(
 @click.option(
     "--validation", type=click.Path(), help="A finished run of `validate` to compare with."
 )
-@click.option(
-    "--curves",
-    type=click.Path(),
-    help="CSV or JSON of your models' losses, to compare with.",
-)
+@curve_options
 @click.option(
     "--longest",
     type=click.IntRange(1, 16),
@@ -122,25 +133,20 @@ def predict(
 def theories(
     common: Globals,
     run: str,
-    corpus: str | None,
-    validation: str | None,
-    curves: str | None,
-    longest: int,
+    curves: tuple[list[str], dict[str, Any]],
+    context: int | None,
     as_json: bool,
     output: str | None,
+    **options: Any,
 ) -> None:
     """Predict the exponent by other theories, to compare with alpha = gamma / (2 beta)."""
     from ngramstat.api import THEORIES_FILE
     from ngramstat.api import theories as run_all
     from ngramstat.report.theories import summarize_theories
 
+    learners = _learners(curves, context)
     result = run_all(
-        run,
-        corpus=corpus,
-        validation=validation,
-        curves=curves,
-        longest=longest,
-        **common.of_run(),
+        run, curves=learners[0].table if learners else None, **options, **common.of_run()
     )
     path = Path(run)
     if output is None:

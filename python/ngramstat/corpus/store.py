@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from importlib import import_module
 from os import PathLike
@@ -25,15 +26,17 @@ from ngramstat.corpus.formats import (
     SCHEMA,
     TOKENIZER_FILE,
     TOKENS_FILE,
+    Assumptions,
     OpenOptions,
     RowMeaning,
     SeparatorPosition,
+    Shard,
     check_vocab_size,
     chunks,
     largest_id,
-    open_store,
     token_dtype,
 )
+from ngramstat.corpus.shards import open_stores
 from ngramstat.errors import InputError, InputTypeError, NgramstatError
 from ngramstat.runtime.files import (
     atomic_write,
@@ -46,6 +49,8 @@ from ngramstat.runtime.files import (
 from ngramstat.version import __version__
 
 __all__ = ["Corpus", "CorpusWriter"]
+
+_LOGGER = logging.getLogger(__name__)
 
 _MAX_VOCAB = 1 << 32
 # Where the vocabulary size is not recorded, a larger id means damage or a wrong dtype: the largest
@@ -93,6 +98,8 @@ class Corpus:
         (places where a stretch without blanks was cut because of its length).
     notes
         What the reader of the store decided or left out, one sentence each.
+    shards
+        The files that make up the stream, in order, if there are several.
     """
 
     tokens: NDArray[Any]
@@ -106,27 +113,33 @@ class Corpus:
     tokenizer_path: Path | None = None
     tokenization: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    shards: tuple[Shard, ...] = ()
     _tokenizer_sha256: str | None = field(default=None, repr=False)
     _recorded_sha256: str | None = field(default=None, repr=False)
+    _options: OpenOptions | None = field(default=None, repr=False)
 
     @classmethod
     def open(
         cls,
-        path: str | PathLike[str],
+        path: str | PathLike[str] | Sequence[str | PathLike[str]],
         *,
         format: str = "auto",
         dtype: Any = None,
         vocab_size: int | None = None,
         separator: int | None = None,
+        separator_position: SeparatorPosition | None = None,
         column: str | None = None,
         rows: RowMeaning = "auto",
+        array: str | None = None,
     ) -> Corpus:
-        """Open a corpus directory or a token store of any known format, if possible in place.
+        """Open a corpus directory or token stores of any known format, if possible in place.
 
         Parameters
         ----------
         path
-            A corpus directory or a token file.
+            A corpus directory or a token file. Several files are one corpus: a sequence of paths,
+            a glob, a directory of shards, or a ``shards.json`` that names them. They are copied to
+            one array, in a temporary file where they are large, and documents may run across them.
         format
             "auto", or one of `ngramstat.corpus.formats.FORMATS`.
         dtype
@@ -136,12 +149,18 @@ class Corpus:
             the vocabulary size is the largest id plus 1 (`vocab_size_inferred`).
         separator
             Id of the token between documents, for files that do not record it.
+        separator_position
+            Whether the separator stands "before" or "after" its document. By default, where the
+            data show it: before, if the stream begins and does not end with it.
         column
             Column or field that holds the ids, in tables (Parquet, Arrow, JSON lines); by default
             ``input_ids`` or ``tokens``.
         rows
-            What a row of a table is: one of the "documents", or a block of a "packed" stream.
-            "auto" takes rows of one length for blocks, others for documents, and notes it.
+            What a row of a table, or of a two-dimensional array, is: one of the "documents", or a
+            block of a "packed" stream. "auto" takes rows of one length for blocks, others for
+            documents, and notes it.
+        array
+            Name of the array of ids in an .npz file that holds several.
 
         Raises
         ------
@@ -152,18 +171,35 @@ class Corpus:
             dtype=None if dtype is None else token_dtype(dtype),
             vocab_size=_optional_integer(vocab_size, "vocab_size", 1, _MAX_VOCAB),
             separator=_optional_integer(separator, "separator", 0, _MAX_VOCAB - 1),
+            separator_position=separator_position,
             column=column,
             rows=rows,
+            array=array,
         )
-        store = open_store(Path(path), format, options)
+        return cls._open_with(path, format, options)
+
+    @classmethod
+    def _open_with(
+        cls,
+        path: str | PathLike[str] | Sequence[str | PathLike[str]],
+        format: str,
+        options: OpenOptions,
+    ) -> Corpus:
+        places = [path] if isinstance(path, str | PathLike) else path
+        store = open_stores([Path(place) for place in places], format, options)
+        for note in store.notes:
+            _LOGGER.info("%s: %s", store.path, note)
         inferred = store.vocab_size is None
         if store.document_ends is not None:
             store.document_ends.setflags(write=False)
-        size = store.vocab_size or largest_id(store.tokens) + 1
+        size = store.vocab_size
+        if size is None:
+            largest = store.largest_id
+            size = (largest_id(store.tokens) if largest is None else largest) + 1
         if inferred and size > _MAX_INFERRED_VOCAB:
             raise InputError(
-                f"{path}: its largest id is {size - 1}, but no tokenizer has a vocabulary that "
-                "large; check the dtype, or give the vocabulary's size"
+                f"{store.path}: its largest id is {size - 1}, but no tokenizer has a vocabulary "
+                "that large; check the dtype, or give the vocabulary's size"
             )
         return cls(
             tokens=store.tokens,
@@ -177,9 +213,35 @@ class Corpus:
             tokenizer_path=store.tokenizer_path,
             tokenization=store.tokenization,
             notes=store.notes,
+            shards=store.shards,
             _tokenizer_sha256=store.tokenizer_sha256,
             _recorded_sha256=store.sha256,
+            _options=options,
         )
+
+    @classmethod
+    def open_like(cls, corpus: Corpus, path: str | PathLike[str]) -> Corpus:
+        """Open files that belong to a corpus, such as its held-out part.
+
+        What they do not record is as in the corpus: the type of the tokens, the separator and its
+        position, and how the corpus was opened otherwise. The separator need not occur.
+
+        Raises
+        ------
+        InputError
+            As for `open`.
+        """
+        options = replace(
+            corpus._options or OpenOptions(),
+            dtype=None,
+            vocab_size=None,
+            separator=None,
+            separator_position=None,
+            assumed=Assumptions(
+                corpus.format, corpus.dtype, corpus.separator, corpus.separator_position
+            ),
+        )
+        return cls._open_with(path, "auto", options)
 
     @classmethod
     def from_arrays(
@@ -315,6 +377,11 @@ class Corpus:
         )
 
     @property
+    def name(self) -> str:
+        """The path, or what a message calls a corpus in memory."""
+        return "the corpus in memory" if self.path is None else str(self.path)
+
+    @property
     def n_tokens(self) -> int:
         """Number of tokens P, separators included."""
         return int(self.tokens.size)
@@ -338,7 +405,10 @@ class Corpus:
         """The ``corpus`` part of a result: path, format, sha256, tokens, documents, ...
 
         The path is None (null) for a corpus in memory; 0 documents means that they are unknown.
+        If the corpus is made of several files, ``shards`` lists path, bytes, tokens and sha256 of
+        each, in order.
         """
+        shards = {"shards": self._shard_records} if self.shards else {}
         return {
             "path": None if self.path is None else str(self.path),
             "format": self.format,
@@ -347,7 +417,20 @@ class Corpus:
             "documents": self.n_documents,
             "vocab_size": self.vocab_size,
             "dtype": self.dtype.name,
+            **shards,
         }
+
+    @cached_property
+    def _shard_records(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "path": str(shard.path),
+                "bytes": shard.bytes,
+                "tokens": shard.tokens,
+                "sha256": sha256_file(shard.token_file),
+            }
+            for shard in self.shards
+        ]
 
     def check(self, *, checksum: bool = False) -> None:
         """Read the whole corpus once and check that all ids are below `vocab_size`.
@@ -416,7 +499,7 @@ class Corpus:
     @cached_property
     def _tokenizer(self) -> Any:
         if self.tokenizer_path is None:
-            raise InputError(f"{self.path}: no tokenizer is recorded, so ids cannot be decoded")
+            raise InputError(f"{self.name}: no tokenizer is recorded, so ids cannot be decoded")
         if self._tokenizer_sha256 not in (None, sha256_file(self.tokenizer_path)):
             raise InputError(
                 f"{self.tokenizer_path}: is not the tokenizer the corpus was made with"

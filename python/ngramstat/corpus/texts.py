@@ -16,7 +16,6 @@ from ngramstat.corpus.tokenize import tokenize
 from ngramstat.corpus.training import PreTokenizer
 from ngramstat.errors import InputError, InputTypeError, NgramstatError
 from ngramstat.runtime.files import reason
-from ngramstat.runtime.progress import shows_progress
 
 __all__ = ["corpus_of_texts"]
 
@@ -54,7 +53,7 @@ def corpus_of_texts(
             separator=separator,
             document="record",
             threads=threads,
-            progress=shows_progress(progress),
+            progress=progress,
         )
         records.unlink()
     except BaseException:

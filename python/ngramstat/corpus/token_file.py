@@ -38,10 +38,13 @@ class TokenArrays:
     document_ends
         (documents,) int64, read-only, strictly increasing exclusive ends, the last one equal to
         the number of tokens; None if no document was ended.
+    largest_id
+        The largest of the tokens.
     """
 
     tokens: NDArray[Any]
     document_ends: NDArray[np.int64] | None
+    largest_id: int
 
 
 class TokenFileBuilder:
@@ -70,10 +73,10 @@ class TokenFileBuilder:
     def __init__(
         self, source: str, *, expected_tokens: int | None = None, dtype: DTypeLike | None = None
     ) -> None:
-        self._source = source
+        self._source, self._source_begin = source, 0
         self._dtype: np.dtype[Any] = np.dtype(np.uint16 if dtype is None else dtype)
         self._fixed = dtype is not None
-        self._tokens = self._documents = self._last_end = 0
+        self._tokens = self._documents = self._last_end = self._largest_id = 0
         expected = 0 if expected_tokens is None else expected_tokens * self._dtype.itemsize
         self._token_spill = _Spill(source, expected)
         self._end_spill = _Spill(source, 0)
@@ -93,6 +96,10 @@ class TokenFileBuilder:
     def n_tokens(self) -> int:
         """Number of tokens appended so far."""
         return self._tokens
+
+    def begin_source(self, source: str) -> None:
+        """What follows comes from `source`, whose name and token numbers messages then give."""
+        self._source, self._source_begin = source, self._tokens
 
     def append(self, ids: ArrayLike) -> None:
         """Append a piece of the stream; it may end anywhere in a document.
@@ -158,7 +165,7 @@ class TokenFileBuilder:
         if self._documents:
             self.end_document()
         ends = self._end_spill.array(np.dtype(np.int64)) if self._documents else None
-        return TokenArrays(self._token_spill.array(self._dtype), ends)
+        return TokenArrays(self._token_spill.array(self._dtype), ends, self._largest_id)
 
     def close(self) -> None:
         """Release the files; arrays that `finish` returned stay valid."""
@@ -172,12 +179,14 @@ class TokenFileBuilder:
             at = int(np.argmax((piece < 0) | (piece > limit)))
             problem = "is negative" if low < 0 and int(piece[at]) < 0 else f"is above {limit}"
             raise InputError(
-                f"{self._source}: token {self._tokens + at} ({int(piece[at])}) {problem}"
+                f"{self._source}: token {self._tokens - self._source_begin + at} "
+                f"({int(piece[at])}) {problem}"
             )
         if high > int(np.iinfo(self._dtype).max):
             self._widen()
         self._token_spill.write(piece.astype(self._dtype, copy=False))
         self._tokens += piece.size
+        self._largest_id = max(self._largest_id, high)
 
     def _widen(self) -> None:
         """Go on with uint32, and convert what has been written as uint16."""

@@ -39,7 +39,7 @@ from ngramstat.corpus.training import (
 )
 from ngramstat.corpus.unknown import LeftOutEngine
 from ngramstat.errors import InputError, NgramstatError
-from ngramstat.runtime.progress import Progress
+from ngramstat.runtime.progress import Progress, shows_progress
 from ngramstat.runtime.resources import parse_size, resolve_threads
 
 __all__ = ["SEPARATOR_TOKEN", "tokenize"]
@@ -65,7 +65,7 @@ def tokenize(
     max_record: int = TextOptions.max_record,
     threads: int | None = None,
     overwrite: bool = False,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> Corpus:
     """Make a corpus directory from text.
 
@@ -124,7 +124,7 @@ def tokenize(
     overwrite
         Whether an existing corpus in `output` may be replaced.
     progress
-        Show progress on standard error.
+        Show progress; by default in notebooks.
 
     Returns
     -------
@@ -139,6 +139,7 @@ def tokenize(
         Writing failed, or a package is missing.
     """
     directory = Path(output)
+    progress = shows_progress(progress)
     check_output_directory(directory, overwrite=overwrite)
     check_choice(special_tokens)
     options = TextOptions(

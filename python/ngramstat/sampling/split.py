@@ -121,18 +121,16 @@ class HeldOutSplit:
     held_out: Selection
 
 
-def held_out_tokens(corpus: Corpus, held_out: float | str | None) -> int:
+def held_out_tokens(corpus: Corpus, held_out: float | None) -> int:
     """About how many tokens are held out.
 
     Parameters
     ----------
     corpus : Corpus
-    held_out : float, str or None
-        A fraction of the tokens, the path of a held-out corpus, or the default: a hundredth, but
-        at least 200,000 tokens and at most a tenth. A corpus never holds out more than 2^20 tokens.
+    held_out : float or None
+        A fraction of the tokens, or the default: a hundredth, but at least 200,000 tokens and at
+        most a tenth. A corpus never holds out more than 2^20 tokens.
     """
-    if isinstance(held_out, str):
-        return Corpus.open(held_out).n_tokens
     n = corpus.n_tokens
     if held_out is not None:
         return min(round(held_out * n), _MAX_HELD_OUT)
@@ -167,7 +165,7 @@ def random_split(
     parts = _cut_long_documents(corpus, documents, max(size // _PARTS, _MIN_PART))
     if len(parts) < 4:
         raise InputError(
-            f"{corpus.path}: {len(documents)} documents are too few to hold some out; "
+            f"{corpus.name}: {len(documents)} documents are too few to hold some out; "
             "give a held-out corpus with --held-out PATH"
         )
     order = np.random.default_rng([seed, 4]).permutation(len(parts))

@@ -21,12 +21,22 @@ from ngramstat.corpus.formats.corpus_directory import (
     TOKENIZER_FILE,
     TOKENS_FILE,
 )
-from ngramstat.corpus.formats.registry import FORMATS, find_format, open_store
+from ngramstat.corpus.formats.megatron import indexed_prefix
+from ngramstat.corpus.formats.registry import (
+    FORMATS,
+    complete_store,
+    find_format,
+    open_store,
+    read_store,
+    recognised_format,
+)
 from ngramstat.corpus.formats.token_store import (
+    Assumptions,
     Format,
     OpenOptions,
     RowMeaning,
     SeparatorPosition,
+    Shard,
     TokenStore,
     check_document_ends,
     check_vocab_size,
@@ -44,17 +54,23 @@ __all__ = [
     "SCHEMA",
     "TOKENIZER_FILE",
     "TOKENS_FILE",
+    "Assumptions",
     "Format",
     "OpenOptions",
     "RowMeaning",
     "SeparatorPosition",
+    "Shard",
     "TokenStore",
     "check_document_ends",
     "check_vocab_size",
     "chunks",
+    "complete_store",
     "document_ends_at",
     "find_format",
+    "indexed_prefix",
     "largest_id",
     "open_store",
+    "read_store",
+    "recognised_format",
     "token_dtype",
 ]

@@ -28,11 +28,12 @@ def _open(path: Path, options: OpenOptions) -> TokenStore:
         raise InputError(f"{path}: is not a directory that save_to_disk has written")
     if (path / _DICT).is_file() and not (path / _STATE).is_file():
         raise _several_splits(path)
+    files = _data_files(path)
     with RowCollector(path, options) as collector:
-        for file in _data_files(path):
+        for file in files:
             for rows in read_arrow_rows(file, options.column):
                 collector.add(rows)
-        return collector.finish(FORMAT.name)
+        return collector.finish(FORMAT.name, files)
 
 
 FORMAT = Format("hf-dataset", "Hugging Face dataset", _recognises, _open, has_rows=True)

@@ -100,15 +100,17 @@ def _open(path: Path, options: OpenOptions, *, backward: bool) -> TokenStore:
         separator=separator,
         separator_position="before",
         notes=(note,),
+        stored_dtype=dtype.name,
+        files=tuple(shard.path for shard in shards) if path.is_dir() else (),
     )
 
 
 FORMAT = Format("infini-gram", "infini-gram index", _recognises, _open_forward, "before")
-#: The second one is never recognised: nothing in the files tells it from the first.
+#: Nothing in the files tells the second from the first, which is tried before it.
 FORMATS = (
     FORMAT,
     Format(
-        "infini-gram-v5", "infini-gram index, version 5", lambda path, head: False, _open_backward,
+        "infini-gram-v5", "infini-gram index, version 5", _recognises, _open_backward,
         "before",
     ),
 )  # fmt: skip

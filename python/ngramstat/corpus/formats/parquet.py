@@ -22,7 +22,7 @@ from ngramstat.runtime.files import regular_file_size
 __all__ = ["FORMAT"]
 
 _MAGIC = b"PAR1"
-_MAX_BATCH_ROWS = 1 << 16
+_MAX_BATCH_ROWS = 1 << 12
 
 
 def _recognises(path: Path, head: bytes) -> bool:
@@ -44,9 +44,8 @@ def _open(path: Path, options: OpenOptions) -> TokenStore:
         # Mapped and not buffered ahead, so that memory does not grow with the row groups.
         with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
             name, mask = check_schema(path, file.schema_arrow, options.column)
-            tokens = _count_values(file, name)
-            with RowCollector(path, options, expected_tokens=tokens) as collector:
-                for rows in _read_rows(path, file, name, mask, tokens):
+            with RowCollector(path, options) as collector:
+                for rows in _read_rows(path, file, name, mask):
                     collector.add(rows)
                 return collector.finish(FORMAT.name)
 
@@ -54,26 +53,23 @@ def _open(path: Path, options: OpenOptions) -> TokenStore:
 FORMAT = Format("parquet", "Parquet file of token ids", _recognises, _open, has_rows=True)
 
 
-def _count_values(file: Any, name: str) -> int:
-    """Values in the column, of which an empty row counts as one."""
+def _rows_at_once(file: Any) -> int:
+    """Rows of about `BATCH_TOKENS` tokens of 8 bytes, if no other column takes space.
+
+    The metadata of columns would tell it better, but where they are damaged pyarrow (26) ends the
+    process when it is asked for them.
+    """
     metadata = file.metadata
-    total = 0
-    for group in range(metadata.num_row_groups):
-        row_group = metadata.row_group(group)
-        for index in range(row_group.num_columns):
-            column = row_group.column(index)
-            if column.path_in_schema.startswith(f"{name}."):
-                total += max(0, column.num_values)
-                break
-    return total
+    groups = range(metadata.num_row_groups)
+    size = sum(max(0, int(metadata.row_group(group).total_byte_size)) for group in groups)
+    rows = max(1, int(metadata.num_rows))
+    return min(max(1, 8 * BATCH_TOKENS * rows // max(1, size)), _MAX_BATCH_ROWS)
 
 
-def _read_rows(path: Path, file: Any, name: str, mask: str | None, tokens: int) -> Iterator[Rows]:
-    rows = max(1, file.metadata.num_rows)
-    batch_size = min(max(1, BATCH_TOKENS * rows // max(1, tokens)), _MAX_BATCH_ROWS)
+def _read_rows(path: Path, file: Any, name: str, mask: str | None) -> Iterator[Rows]:
     columns = [name] if mask is None else [name, mask]
     row = 0
-    for batch in file.iter_batches(batch_size, columns=columns, use_threads=False):
+    for batch in file.iter_batches(_rows_at_once(file), columns=columns, use_threads=False):
         masks = None if mask is None else batch.column(batch.schema.get_field_index(mask))
         ids = batch.column(batch.schema.get_field_index(name))
         yield from batch_rows(path, row, ids, masks)

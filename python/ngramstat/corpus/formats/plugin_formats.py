@@ -7,8 +7,6 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from ngramstat.corpus.entry_points import READERS, load_plugins, plugin_failure
 from ngramstat.corpus.formats.token_store import (
     Format,
@@ -60,12 +58,12 @@ def _checked(format: Format, path: Path, store: TokenStore) -> TokenStore:
     if (
         tokens.ndim != 1
         or tokens.size == 0
-        or tokens.dtype not in (np.dtype(np.uint16), np.dtype(np.uint32))
+        or tokens.dtype.kind not in "iu"
         or not tokens.flags.c_contiguous
     ):
         raise InputError(
             f"{path}: the plugin {format.name!r} returned {tokens.ndim} dimension(s) of "
-            f"{tokens.size} {tokens.dtype}; some contiguous uint16 or uint32 tokens are needed"
+            f"{tokens.size} {tokens.dtype}; some contiguous integers are needed"
         )
     if store.document_ends is not None:
         check_document_ends(store.document_ends, tokens.size, str(path))

@@ -7,6 +7,7 @@ pieces of one length. Files do not say which; `RowCollector` decides, and says w
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -94,6 +95,7 @@ class RowCollector:
         self._rows = self._empty = self._padding = self._packed_rows = 0
         self._first = self._last = 0
         self._equal = True
+        self._stored_dtype: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -123,14 +125,22 @@ class RowCollector:
         if rows.mask is not None:
             ids, lengths = self._without_padding(rows, rows.mask)
         self._builder.append_documents(ids, lengths)
+        self._stored_dtype = ids.dtype.name
         self._note_lengths(lengths)
         if self._options.separator is not None:
             self._packed_rows += _rows_with_inner(ids, lengths, self._options.separator)
         self._rows += lengths.size
         self._empty += int(np.count_nonzero(lengths == 0))
 
-    def finish(self, format: str) -> TokenStore:
+    def finish(self, format: str, files: Sequence[Path] = ()) -> TokenStore:
         """The store, with a note of everything that was decided.
+
+        Parameters
+        ----------
+        format
+            Name of the store's format.
+        files
+            The files that hold the rows, in order, of a store that is a directory.
 
         Raises
         ------
@@ -155,6 +165,9 @@ class RowCollector:
             tokens=arrays.tokens,
             document_ends=None if packed else arrays.document_ends,
             notes=tuple(notes),
+            stored_dtype=self._stored_dtype,
+            largest_id=arrays.largest_id,
+            files=tuple(files),
         )
 
     def _decide(self) -> tuple[bool, str]:

@@ -104,7 +104,7 @@ def convert(
 def _require_separator(corpus: Corpus, writer: Writer) -> None:
     if corpus.separator is None and corpus.n_documents > 1:
         raise InputError(
-            f"{corpus.path}: has {corpus.n_documents:,} documents but no separator, and "
+            f"{corpus.name}: has {corpus.n_documents:,} documents but no separator, and "
             f"{writer.name} files tell documents by nothing else; give --separator ID, an id that "
             "occurs in none"
         )

@@ -153,7 +153,7 @@ class SeparatedStream:
 
     def _refuse(self, number: int) -> None:
         raise InputError(
-            f"{self._corpus.path}: document {number} holds the separator {self._separator} inside; "
+            f"{self._corpus.name}: document {number} holds the separator {self._separator} inside; "
             "give another --separator"
         )
 

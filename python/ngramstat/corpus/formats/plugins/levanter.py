@@ -55,7 +55,7 @@ def _open(path: Path, options: OpenOptions) -> TokenStore:
     with RowCollector(path, options, expected_tokens=last) as collector:
         for batch in _rows(field, offsets, data, rows, last):
             collector.add(batch)
-        return collector.finish(FORMAT.name)
+        return collector.finish(FORMAT.name, data.files(0, last))
 
 
 FORMAT = Format("levanter", "Levanter cache", _recognises, _open, has_rows=True)

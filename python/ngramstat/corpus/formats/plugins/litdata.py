@@ -59,8 +59,6 @@ def _open(path: Path, options: OpenOptions) -> TokenStore:
     chunks = object_field(index, "chunks", str(index_path))
     if not isinstance(config, dict) or not isinstance(chunks, list) or not chunks:
         raise InputError(f"{index_path}: config must be an object, and chunks a list of some")
-    if options.column is not None:
-        raise InputError(f"{path}: its items hold one array without a name; leave out --column")
     if config.get("encryption") is not None:
         raise InputError(f"{path}: is encrypted; decrypt it first")
     if config.get("compression_level") not in (None, "chunk"):
@@ -72,15 +70,19 @@ def _open(path: Path, options: OpenOptions) -> TokenStore:
     if compression is not None and not isinstance(compression, str):
         raise InputError(f"{index_path}: compression must be a name or null")
     dtype = _item_type(config.get("data_format"), path)
+    files = []
     with RowCollector(path, options) as collector:
         for number, chunk in enumerate(chunks):
             where = f"{index_path}: chunk {number}"
-            for rows in _read_chunk(path, chunk, compression, dtype, where):
+            files.append(inner_path(path, object_field(chunk, "filename", where), where))
+            for rows in _read_chunk(files[-1], chunk, compression, dtype, where):
                 collector.add(rows)
-        return collector.finish(FORMAT.name)
+        return collector.finish(FORMAT.name, files)
 
 
-FORMAT = Format("litdata", "litdata directory", _recognises, _open, has_rows=True)
+FORMAT = Format(
+    "litdata", "litdata directory", _recognises, _open, has_rows=True, has_columns=False
+)
 
 
 def _item_type(data_format: Any, path: Path) -> np.dtype[Any]:
@@ -98,9 +100,8 @@ def _item_type(data_format: Any, path: Path) -> np.dtype[Any]:
 
 
 def _read_chunk(
-    path: Path, chunk: Any, compression: str | None, dtype: np.dtype[Any], where: str
+    file: Path, chunk: Any, compression: str | None, dtype: np.dtype[Any], where: str
 ) -> Iterator[Rows]:
-    file = inner_path(path, object_field(chunk, "filename", where), where)
     items = count_field(chunk, "chunk_size", where, 1 << 30)
     data = load_chunk(file, compression, count_field(chunk, "chunk_bytes", where))
     bounds = sample_bounds(file, data, items)

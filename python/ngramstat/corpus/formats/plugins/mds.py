@@ -81,31 +81,37 @@ def _open(path: Path, options: OpenOptions) -> TokenStore:
     collected = OpenOptions(
         vocab_size=options.vocab_size, separator=options.separator, rows=options.rows
     )
+    files = []
     with RowCollector(path, collected) as collector:
         for number, shard in enumerate(shards):
             where = f"{index_path}: shard {number}"
-            for rows in _read_shard(path, shard, options.column, stated, where):
+            column = _find_column(path, shard, options.column, stated, where)
+            file, compression = _shard_file(path, shard, where)
+            files.append(file)
+            for rows in _read_shard(file, compression, shard, column, where):
                 collector.add(rows)
-        return collector.finish(FORMAT.name)
+        return collector.finish(FORMAT.name, files)
 
 
 FORMAT = Format("mds", "Mosaic MDS directory", _recognises, _open, has_rows=True)
 
 
-def _read_shard(
-    path: Path, shard: Any, stated_column: str | None, dtype: np.dtype[Any] | None, where: str
-) -> Iterator[Rows]:
+def _shard_file(path: Path, shard: Any, where: str) -> tuple[Path, str | None]:
+    """The file of a shard, and how it is compressed."""
     if object_field(shard, "format", where) != "mds" or shard.get("version") != 2:
         raise InputError(f"{where}: its format is not mds of version 2")
-    column = _find_column(path, shard, stated_column, dtype, where)
     raw, compressed = object_field(shard, "raw_data", where), shard.get("zip_data")
-    size = count_field(raw, "bytes", where)
     file = inner_path(path, object_field(raw, "basename", where), where)
-    compression = None
-    if compressed is not None and not file.is_file():
-        # Users may have decompressed shards; otherwise the compressed ones are read.
-        file = inner_path(path, object_field(compressed, "basename", where), where)
-        compression = str(shard.get("compression"))
+    if compressed is None or file.is_file():
+        return file, None  # users may have decompressed a shard
+    file = inner_path(path, object_field(compressed, "basename", where), where)
+    return file, str(shard.get("compression"))
+
+
+def _read_shard(
+    file: Path, compression: str | None, shard: Any, column: _Column, where: str
+) -> Iterator[Rows]:
+    size = count_field(object_field(shard, "raw_data", where), "bytes", where)
     data = load_chunk(file, compression, size)
     bounds = sample_bounds(file, data, count_field(shard, "samples", where, 1 << 30))
     samples = (data[low:high] for low, high in pairwise(bounds))

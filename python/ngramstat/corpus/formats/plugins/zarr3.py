@@ -88,8 +88,16 @@ class ZarrArray:
             for first, values in self._inner_chunks(number, low, high):
                 yield values[max(low - first, 0) : high - first]
 
+    def files(self, start: int, stop: int) -> list[Path]:
+        """The files that hold the elements from `start` to `stop`."""
+        numbers = range(start // self.chunk, (stop - 1) // self.chunk + 1)
+        return [self._file(number) for number in numbers]
+
+    def _file(self, number: int) -> Path:
+        return self.path / f"c{self.separator}{number}"
+
     def _inner_chunks(self, number: int, low: int, high: int) -> Iterator[tuple[int, NDArray[Any]]]:
-        file = self.path / f"c{self.separator}{number}"
+        file = self._file(number)
         size = regular_file_size(file)
         if size == 0:
             raise InputError(f"{file}: is empty")
