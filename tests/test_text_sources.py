@@ -171,7 +171,7 @@ def test_a_surprising_kind_is_said(tmp_path: Path) -> None:
     findings = TextFindings()
     files = [put(tmp_path / f"wiki_0{i}", jsonl(ROWS)) for i in range(3)]
     read([*files, put(tmp_path / "a.jsonl", jsonl(ROWS)), put(tmp_path / "a.txt", PROSE)], findings)
-    (note,) = [note for note in findings.notes() if "--format text" in note]
+    (note,) = findings.facts()
     assert note.startswith("3 files, wiki_00 the first, are read as JSON lines")
 
 
@@ -690,8 +690,7 @@ def test_tar_members_of_every_kind(tmp_path: Path, format: int) -> None:
     findings = TextFindings()
     expected = ["one\ntwo", "a", "b", "long", "c", "in the inner one", "json", "packed"]
     assert read(put(tmp_path / "a", data), findings) == expected
-    unread = [note for note in findings.notes() if "not read" in note]
-    assert unread == ["not read, as they hold no text: 1 hidden members, 1 .jpg members"]
+    assert findings.facts() == ["not read, as they hold no text: 1 hidden members, 1 .jpg members"]
     assert read(put(tmp_path / "a", lzma.compress(data))) == expected
     with pytest.raises(InputError, match="truncated tar"):
         read(put(tmp_path / "a", data[: len(data) // 1024 * 512]))
@@ -708,7 +707,7 @@ def test_captioned_images(tmp_path: Path) -> None:
         members |= {f"{i}.jpg": b"\xff\xd8\xff", f"{i}.json": b'{"url": "u"}', f"{i}.txt": b"a cat"}
     findings = TextFindings()
     assert read(put(tmp_path / "0.tar", tar(members)), findings) == ["a cat"] * 3
-    assert "3 .json members without the text field" in "".join(findings.notes())
+    assert "3 .json members without the text field" in "".join(findings.facts())
     bare = {name: data for name, data in members.items() if not name.endswith("txt")}
     with pytest.raises(InputError, match=r"0\.tar/0\.json: no field 'text'; its fields are 'url'"):
         read(put(tmp_path / "0.tar", tar(bare)))
@@ -738,7 +737,7 @@ def test_tar_members_that_are_no_files(tmp_path: Path) -> None:
         archive.addfile(info, io.BytesIO(b"hello"))
     findings = TextFindings()
     assert read(put(tmp_path / "a.tar", out.getvalue()), findings) == ["hello"]
-    assert "1 symbolic links, 1 hard links" in "".join(findings.notes())
+    assert "1 symbolic links, 1 hard links" in "".join(findings.facts())
     header = bytearray(out.getvalue()[:512])
     header[156:157] = b"x"  # an extended header that claims to be very long
     header[124:136] = b"77777777777\0"
@@ -775,7 +774,7 @@ def test_directories_and_patterns(tmp_path: Path) -> None:
         put(tmp_path / name, name.rpartition("/")[2])
     findings = TextFindings()
     assert read(tmp_path / "d", findings) == ["1.txt", "2.txt", "b.txt", "c.txt"]
-    assert "d: 4 files (4 .txt), 2 hidden ones left out" in findings.notes()
+    assert "d: 4 files (4 .txt), 2 hidden ones left out" in findings.facts()
     assert find_sources([tmp_path / "d"])[0].name == "a/1.txt"
     assert read(str(tmp_path / "d" / "*.txt")) == ["b.txt", "c.txt"]
     assert read(str(tmp_path / "d" / "**" / "*.txt")) == ["1.txt", "2.txt", "b.txt", "c.txt"]
@@ -790,7 +789,7 @@ def test_directories_and_patterns(tmp_path: Path) -> None:
     os.symlink(tmp_path / "none", tmp_path / "d" / "broken")
     findings = TextFindings()
     read(tmp_path / "d", findings)
-    assert "1 that are no regular files or broken links left out" in "".join(findings.notes())
+    assert "1 that are no regular files or broken links left out" in "".join(findings.facts())
 
 
 def test_a_file_named_twice_is_said_with_both_places(tmp_path: Path) -> None:
@@ -898,7 +897,7 @@ def test_many_documents_are_counted_in_bounded_memory(monkeypatch: pytest.Monkey
     assert not exact
     assert abs(share - 1 / 3) < 0.06
     assert number == pytest.approx(60_000 * share, abs=1)
-    assert "about 2" in "".join(findings.notes())
+    assert findings.notes()[-1].startswith("about ")
 
 
 def test_skipped_records_are_counted_and_listed(tmp_path: Path) -> None:
