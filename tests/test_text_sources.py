@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tokenizers
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -865,6 +866,27 @@ def test_names_that_are_not_utf8_are_carried_through(tmp_path: Path) -> None:
 
 
 # --- what was found -----------------------------------------------------------------------------
+
+
+def test_the_separator_of_a_tokenizer_is_a_marker_too(tmp_path: Path) -> None:
+    model = tokenizers.Tokenizer(tokenizers.models.WordLevel({"the": 0, "<unk>": 1}, "<unk>"))
+    model.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    model.add_special_tokens(["<doc-end>"])
+    model.save(str(tmp_path / "t.json"))
+    path = put(tmp_path / "a.txt", "the the\n<doc-end>\n" * 40)
+    corpus = tokenize(
+        path, tmp_path / "c", tokenizer=tmp_path / "t.json", separator=2, special_tokens="text"
+    )
+    assert corpus.tokenization["markers"] == {"<doc-end>": 40}
+
+
+def test_long_records_come_in_pieces(tmp_path: Path) -> None:
+    text = "ab\U0001f600" * 3_000_000
+    (source,) = find_sources([put(tmp_path / "a.jsonl", jsonl([text, "x"]))])
+    pieces = list(read_pieces(source))
+    assert max(len(piece.text) for piece in pieces) == 1 << 22
+    assert joined(pieces) == [text, "x"]
+    assert [piece.record for piece in pieces if piece.last] == [1, 2]
 
 
 def test_empty_and_repeated_documents_are_counted(tmp_path: Path) -> None:

@@ -56,8 +56,8 @@ class TextFindings:
         self.skipped = 0
         self.whole_files = 0
         self.markers: Counter[str] = Counter()
-        self._marker_names = tuple(dict.fromkeys(m for m in markers if m))
-        self._marker_stems = {m: ("<|" if m.startswith("<|") else m) for m in self._marker_names}
+        self._marker_stems: dict[str, str] = {}
+        self.look_for(markers)
         self._marker_place = ""
         self._split_marker: str | None = None
         self._splits = 0
@@ -70,6 +70,12 @@ class TextFindings:
         self._facts: list[str] = []
         self._kinds: dict[str, tuple[int, str]] = {}
         self._unread: Counter[str] = Counter()
+
+    def look_for(self, markers: Iterable[str]) -> None:
+        """Also look for these markers."""
+        for marker in markers:
+            if len(marker) > 1:
+                self._marker_stems[marker] = "<|" if marker.startswith("<|") else marker
 
     # --- while reading ---------------------------------------------------------------------------
 
