@@ -504,6 +504,47 @@ def test_odd_json(tmp_path: Path, case: str, large: bool, monkeypatch: pytest.Mo
         assert read(path) == expected
 
 
+def test_a_line_without_end_is_refused_before_its_end() -> None:
+    class Endless(io.RawIOBase):
+        given = 0
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            self.given += len(buffer)
+            assert self.given < 1 << 27
+            buffer[:] = b"x" * len(buffer)
+            return len(buffer)
+
+    found = lines.byte_lines(io.BufferedReader(Endless()), 1 << 20)
+    assert next(found) == (None, 1, 0)
+    stream: Any = io.BytesIO(b"ab\n" + b"x" * 9 + b"\ncd\n" + b"y" * 9)
+    assert list(lines.byte_lines(io.BufferedReader(stream), 5)) == [
+        (b"ab", 1, 0), (None, 2, 3), (b"cd", 3, 13), (None, 4, 16),
+    ]  # fmt: skip
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.binary().map(lambda b: bytes(b"ab\r\n"[i % 4] for i in b)), st.integers(1, 5))
+def test_lines_of_bytes_do_not_depend_on_blocks(data: bytes, size: int) -> None:
+    whole = lines._LINE_BLOCK_BYTES
+    lines._LINE_BLOCK_BYTES = size
+    try:
+        stream: Any = io.BytesIO(data)
+        found = list(lines.byte_lines(io.BufferedReader(stream), 1 << 20))
+    finally:
+        lines._LINE_BLOCK_BYTES = whole
+    ends = [m.span() for m in re.finditer(rb"\r\n|\r|\n", data)]
+    starts = [0, *(end for _, end in ends)]
+    expected = [
+        (data[a:b], i, a) for i, (a, (b, _)) in enumerate(zip(starts, ends, strict=False), 1)
+    ]
+    if starts[-1] < len(data):
+        expected.append((data[starts[-1] :], len(expected) + 1, starts[-1]))
+    assert found == expected
+
+
 @pytest.mark.parametrize("large", [False, True])
 def test_fields_of_nested_objects(
     tmp_path: Path, large: bool, monkeypatch: pytest.MonkeyPatch

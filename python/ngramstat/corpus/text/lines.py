@@ -34,7 +34,8 @@ class Line(NamedTuple):
 def byte_lines(stream: io.BufferedReader, limit: int) -> Iterator[Line]:
     r"""Lines that end in ``\n``, ``\r\n`` or ``\r``, each of at most `limit` bytes.
 
-    Beyond the limit only the length is followed, so memory is bounded by the limit.
+    A longer line is given without data as soon as it exceeds the limit, and the rest of it passed
+    over, so memory is bounded by the limit.
     """
     parts: list[bytes] = []
     size = start = 0  # of the line that is being read
@@ -47,18 +48,21 @@ def byte_lines(stream: io.BufferedReader, limit: int) -> Iterator[Line]:
             start += 1
         after_cr = block.endswith(b"\r")
         for data, length, ended in _split(block):
+            was_too_long = size > limit
             size += len(data)
-            if size <= limit:
-                parts.append(data)
-            else:
+            parts.append(data)
+            if size > limit:
                 parts.clear()
+                if not was_too_long:
+                    yield Line(None, number, start)
             offset += length
             if ended:
-                yield Line(_take(parts) if size <= limit else None, number, start)
+                if size <= limit:
+                    yield Line(_take(parts), number, start)
                 number += 1
                 size, start = 0, offset
-    if size:
-        yield Line(_take(parts) if size <= limit else None, number, start)
+    if 0 < size <= limit:
+        yield Line(_take(parts), number, start)
 
 
 def _take(parts: list[bytes]) -> bytes:
