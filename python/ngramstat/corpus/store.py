@@ -185,7 +185,7 @@ class Corpus:
         places = [path] if isinstance(path, str | PathLike) else path
         store = open_stores([Path(place) for place in places], format, options)
         for note in store.notes:
-            _LOGGER.info("%s: %s", store.path, note)
+            _LOGGER.warning("%s: %s", store.path, note)
         inferred = store.vocab_size is None
         if store.document_ends is not None:
             store.document_ends.setflags(write=False)
@@ -209,7 +209,7 @@ class Corpus:
             vocab_size_inferred=inferred,
             tokenizer_path=store.tokenizer_path,
             tokenization=store.tokenization,
-            notes=store.notes,
+            notes=store.notes + store.remarks,
             shards=store.shards,
             _tokenizer_sha256=store.tokenizer_sha256,
             _recorded_sha256=store.sha256,
