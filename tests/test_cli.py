@@ -214,7 +214,7 @@ def test_a_run_is_not_written_into_a_corpus(store):
 def test_inspect_reports_a_probably_wrong_dtype(tmp_path):
     zipf(50, 5000, seed=2).astype(np.uint32).tofile(tmp_path / "wide.bin")
     result = json.loads(run("inspect", tmp_path / "wide.bin", "--dtype", "uint16", "--json").output)
-    assert result["problems"] == ["every second id is 0: are these uint32 tokens?"]
+    assert result["problems"] == ["every second id is 0: are these uint32 tokens, read as uint16?"]
 
 
 def test_predict_needs_both_halves(store, tmp_path):

@@ -175,7 +175,7 @@ def test_overwriting_needs_the_option_and_an_interruption_keeps_the_old_corpus(
     tmp_path: Path,
 ) -> None:
     write(tmp_path / "a", [[1, 1]], tokenizer=b"{}")
-    with pytest.raises(InputError, match="--overwrite"):
+    with pytest.raises(InputError, match="overwrite=True"):
         write(tmp_path / "a", [[2]])
 
     def interrupted() -> None:

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import forecast as benchmark
+from ngramstat.api import predict_run
 from ngramstat.cli import main
 from ngramstat.errors import InputError
 from ngramstat.exponents.loss_extrapolation import Expected, extrapolated_losses
@@ -518,3 +519,37 @@ def test_predict_shows_forecast_and_model_size(tmp_path: Path):
     assert shown.exit_code == 0, shown.output
     assert "losses of your models" in " ".join(shown.output.split())
     assert "expected losses" not in shown.output  # said once, by the forecast
+
+
+def test_predict_reads_a_training_log_and_says_so(tmp_path: Path):
+    correlations, entropies = parts()
+    RunResult(
+        corpus={"path": "x"}, settings={}, provenance={}, correlations=correlations,
+        entropies=entropies,
+    ).save(tmp_path / "run.json")  # fmt: skip
+    log = tmp_path / "main.log"
+    log.write_text(
+        "".join(f"s:{s} tel:{2 + 8 * (s + 1) ** -0.3:.4f}\n" for s in range(0, 5000, 250))
+    )
+    arguments = ["predict", str(tmp_path), "--curves", str(log)]
+    refused = CliRunner().invoke(main, [*arguments, "--context", "64"])
+    assert refused.exit_code == 2
+    assert "main.log: counts steps ('step') and not training tokens" in refused.stderr
+    assert "--tokens-per-step N" in refused.stderr
+    described = ["--tokens-per-step", "10k", "--context", "64"]
+    shown = CliRunner().invoke(main, [*arguments, *described])
+    assert shown.exit_code == 0, shown.output
+    assert "Note: " in shown.stderr
+    assert "printed log of llm.c: 19 losses from 'val_loss'" in shown.stderr
+    assert "losses along one training run" in shown.stderr
+    assert "your training run (main.log)" in " ".join(shown.stdout.split())
+    result = json.loads(CliRunner().invoke(main, [*arguments, *described, "--json"]).stdout)
+    table = result["prediction"]["curves"]["table"]
+    assert table["of_one_run"] is True
+    assert table["tokens"][-1] == 4750 * 10_000
+    table = read_curves(log, context=64, tokens_per_step=10_000)
+    again = predict_run(tmp_path, curves=table)
+    assert again.prediction.curves.table == table
+    lonely = CliRunner().invoke(main, [*arguments[:2], *described[:2]])
+    assert lonely.exit_code == 2
+    assert "describe --curves" in lonely.stderr

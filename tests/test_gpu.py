@@ -437,7 +437,7 @@ def test_too_little_memory_is_an_error_that_names_the_bytes():
     ):
         list(kernels.count_pairs(tokens, 3000, spans, [1], backend=emulated(120_000)))
     corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=3000, document_ends=spans.ends)
-    with pytest.raises(NgramstatError, match="--gpu-memory, or use --backend cpu"):
+    with pytest.raises(NgramstatError, match="gpu_memory, or use backend='cpu'"):
         ngramstat.correlations(corpus, lags=[1], backend=emulated(120_000))
 
 
@@ -447,7 +447,7 @@ def test_unavailable_backends():
     assert not open_gpus("cpu")
     if not _core.cuda_devices():
         assert not open_gpus("auto")
-        with pytest.raises(InputError, match=r"backend 'cuda': .*use --backend cpu"):
+        with pytest.raises(InputError, match=r"backend 'cuda': .*use backend='cpu'"):
             open_gpus("cuda")
 
 

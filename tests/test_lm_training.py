@@ -91,7 +91,7 @@ def test_training_sets_are_nested_and_have_the_requested_size(split):
     assert len(large) == 5050  # whole documents
     np.testing.assert_array_equal(large[:2000], small)
     assert len(split.training(10_000)) == 10_000
-    with pytest.raises(InputError, match="smaller --sizes"):
+    with pytest.raises(InputError, match="smaller sizes"):
         split.training(12_000)
 
 

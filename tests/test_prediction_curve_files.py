@@ -92,10 +92,13 @@ def test_bad_csv_is_refused_with_its_line(tmp_path, text, words):
         ("[5]", ["entry 0", "object"]),
         ('[{"context": 1, "tokens": 5}]', ["entry 0", "'loss'"]),
         ('[{"context": 1, "tokens": 5, "loss": true}]', ["entry 0", "'True'"]),
-        ('[{"context": 1, "tokens": 5, "loss": null}]', ["entry 0", "'None'"]),
+        ('[{"context": 1, "tokens": 5, "loss": null}]', ["no losses"]),
         ('{"context": [1], "tokens": [5, 6], "loss": [1]}', ["different lengths"]),
         ('{"context": 1, "tokens": [5], "loss": [1]}', ["context", "list"]),
-        ("[NaN]", ["not valid JSON"]),
+        ("[NaN]", ["entry 0", "object"]),
+        ("[5", ["not valid JSON"]),
+        ('[{"context": 1, "tokens": 5, "loss": NaN}]', ["entry 0", "loss is nan"]),
+        ('[{"context": 1, "context": 2}]', ["not valid JSON", "twice"]),
     ],
 )
 def test_bad_json_is_refused(tmp_path, text, words):
@@ -126,7 +129,7 @@ def test_a_readers_curve_has_one_loss_for_each_context(tmp_path):
     assert table.learner == "pythia"
     again = type(table).from_dict(json.loads(json.dumps(table.to_dict())))
     assert again == table
-    with pytest.raises(InputError, match=r"no training tokens.*--reader"):
+    with pytest.raises(InputError, match=r"no training tokens.*for reader"):
         read_curves(tmp_path / "c.csv")
 
 
@@ -142,8 +145,8 @@ def test_a_readers_training_tokens_and_name_are_optional(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("context,tokens,loss\n1,,5\n1,,4\n", ["line 3", "context 1", "--curves"]),
-        ("context,tokens,loss\n1,1e6,5\n2,2e6,4\n", ["2 different", "--curves"]),
+        ("context,tokens,loss\n1,,5\n1,,4\n", ["line 3", "context 1", "are for curves"]),
+        ("context,tokens,loss\n1,1e6,5\n2,2e6,4\n", ["2 different", "are for curves"]),
         ("context,tokens,loss\n1,1e6,5\n2,,4\n", ["line 3", "tokens ''"]),
         ("context,tokens,loss,learner\n1,,5,a\n2,,4,b\n", ["2 learners"]),
         ("context,loss\n1,5\n", ["'tokens'"]),

@@ -325,7 +325,7 @@ def test_unknown_training_tokens_are_an_empty_column(models, corpus, tmp_path):
     table = read_reader_curve(output)
     assert np.isnan(table.tokens).all()
     assert table == result.table
-    with pytest.raises(InputError, match="--reader"):
+    with pytest.raises(InputError, match="for reader"):
         ngramstat.read_curves(output)
 
 

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 import ngramstat
 from ngramstat.corpus import Corpus, encoding, inspect, segments, tokenize
-from ngramstat.corpus import sources as sources_module
+from ngramstat.corpus.sources import Piece
+from ngramstat.corpus.text import lines as lines_module
 from ngramstat.corpus.text_tokenizer import prepare_tokenizer
 from ngramstat.errors import InputError, NgramstatError
 
@@ -99,13 +100,13 @@ def test_json_lines_round_trip(tmp_path: Path, compression: str) -> None:
 def test_plain_text_is_one_document_or_one_per_line(
     tmp_path: Path, trained: Path, compression: str
 ) -> None:
-    text = "one\r\n\ntwo \u00e9\nlast"
+    text = "one\n\ntwo \u00e9\nlast"
     path = tmp_path / f"a.txt{compression}"
     path.write_bytes(COMPRESS[compression](text.encode()))
     corpus = tokenize([path], tmp_path / "file", tokenizer=trained)
     assert documents(corpus) == [text]
     corpus = tokenize([path], tmp_path / "line", tokenizer=trained, document="line")
-    assert documents(corpus) == ["one\r", "", "two \u00e9", "last"]
+    assert documents(corpus) == ["one", "", "two \u00e9", "last"]
 
 
 def test_parquet(tmp_path: Path, trained: Path) -> None:
@@ -257,7 +258,7 @@ def test_separator_of_a_given_tokenizer(tmp_path: Path, trained: Path) -> None:
     corpus = tokenize([tmp_path / "a.txt"], tmp_path / "s", tokenizer=renamed)
     assert (corpus.separator, corpus.vocab_size) == (n_tokens, n_tokens + 1)
     none = edited(trained, tmp_path / "n.json", added_tokens=[])
-    with pytest.raises(InputError, match="--separator"):
+    with pytest.raises(InputError, match="with separator"):
         tokenize([tmp_path / "a.txt"], tmp_path / "n", tokenizer=none)
     corpus = tokenize([tmp_path / "a.txt"], tmp_path / "n", tokenizer=none, separator=1)
     assert corpus.separator == 1
@@ -301,7 +302,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "_STRETCH_CHARS", 20_000)
     monkeypatch.setattr(segments, "_WINDOW_CHARS", 64)
     monkeypatch.setattr(encoding, "_BATCH_ITEMS", 4)
-    monkeypatch.setattr(sources_module, "_PIECE_BYTES", 333)
+    monkeypatch.setattr(lines_module, "BLOCK_BYTES", 333)
 
 
 LONG = {
@@ -336,13 +337,13 @@ def test_prose_is_cut_unless_the_tokenizer_uses_distant_text(trained: Path, tmp_
     for changes, parts in (
         ({}, 21),
         ({"normalizer": {"type": "NFC"}}, 21),
-        ({"pre_tokenizer": None}, 1),
+        ({"pre_tokenizer": {"type": "Digits", "individual_digits": True}}, 1),
         ({"normalizer": {"type": "Replace", "pattern": {"Regex": "a.*b"}, "content": ""}}, 1),
     ):
         path = edited(trained, tmp_path / "changed.json", **changes)
         tokenizer = prepare_tokenizer(path.read_bytes(), "changed.json")
         segmenter = segments.Segmenter(tokenizer.reference, tokenizer.description)
-        found = list(segmenter.segments(iter([(0, sources_module.Piece(LONG["prose"], True))])))
+        found = list(segmenter.segments(iter([(0, Piece(LONG["prose"], True))])))
         assert len(found) >= parts
         assert (len(found) == 1) == (parts == 1)
         assert "".join(segment.text for segment in found) == LONG["prose"]
@@ -356,20 +357,24 @@ BAD_INPUTS: dict[str, tuple[str, bytes, str]] = {
     "text, compressed": ("a.txt.gz", gzip.compress(b"ab\xff"), "byte 2 of its decompressed"),
     "record": ("a.jsonl", jsonl(["x"]) + b'{"text": "\xc3("}', r"a\.jsonl:2: not UTF-8 at byte 33"),
     "json": ("a.jsonl", jsonl(["x"]) + b"{", r"a\.jsonl:2: not valid JSON"),
-    "json array": ("a.json", b'[\n{"text": "x"}\n]', r"a\.json:1: not valid JSON"),
+    "json array": (
+        "a.json",
+        b'[\n{"text": "x"}\n',
+        "after record 1: the JSON array ends",
+    ),
     "json scalar": ("a.jsonl", b"5\n", r"a\.jsonl:1: not a JSON object"),
     "json depth": ("a.jsonl", b"[" * 200_000, r"a\.jsonl:1: not valid JSON"),
     "field": ("a.jsonl", b'{"body": "x", "id": 1}', "no field 'text'; its fields are 'body', 'id'"),
     "no fields": ("a.jsonl", b"{}", "its fields are none"),
     "null": ("a.jsonl", b'{"text": null}', r"a\.jsonl:1: the field 'text' is null"),
-    "number": ("a.jsonl", b'{"text": 5}', "is int, not a string"),
+    "number": ("a.jsonl", b'{"text": 5}', "is a number, not a string"),
     "surrogate": ("a.jsonl", b'{"text": "ab\\ud800"}', r"surrogate pair \(\\ud800 at character 2"),
     "gz truncated": ("a.jsonl.gz", gzip.compress(jsonl(TEXTS))[:-12], "damaged or truncated"),
-    "gz no gzip": ("a.jsonl.gz", jsonl(TEXTS), "damaged or truncated"),
+    "gz, then other bytes": ("a.jsonl.gz", gzip.compress(jsonl(TEXTS)) + b"x", "other bytes"),
     "xz truncated": ("a.jsonl.xz", lzma.compress(jsonl(TEXTS))[:-12], "damaged or truncated"),
     "xz damaged": ("a.txt.xz", lzma.compress(b"x" * 99)[:30] + b"!" * 60, "damaged or truncated"),
     "nothing": ("a.jsonl", b"", "hold no tokens"),
-    "compressed Parquet": ("a.parquet.gz", b"", "decompress it first"),
+    "compressed Parquet": ("a.parquet.gz", gzip.compress(b"PAR1"), "decompress it first"),
 }
 
 
@@ -387,7 +392,7 @@ def test_bad_inputs_are_refused(tmp_path: Path, trained: Path, case: str, train:
 
 def test_zstd_damage_is_detected(tmp_path: Path, trained: Path) -> None:
     whole = zstd(jsonl([f"text {i}" for i in range(999)]))
-    for data in (whole[:-5], whole[:3], b"no zstd at all", whole + b"behind it"):
+    for data in (whole[:-5], whole[:4], whole[:20], whole + b"behind it"):
         (tmp_path / "a.jsonl.zst").write_bytes(data)
         with pytest.raises(InputError, match="damaged or truncated"):
             tokenize([tmp_path / "a.jsonl.zst"], tmp_path / "c", tokenizer=trained)
@@ -397,7 +402,7 @@ def test_zstd_damage_is_detected(tmp_path: Path, trained: Path) -> None:
 def test_a_missing_package_names_its_extra(
     tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch, name: str, extra: str
 ) -> None:
-    (tmp_path / name).write_bytes(b"x")
+    (tmp_path / name).write_bytes({"zstd": b"\x28\xb5\x2f\xfd", "parquet": b"PAR1"}[extra])
     real = builtins.__import__
 
     def blocked(module: str, *rest: Any) -> Any:
@@ -413,19 +418,20 @@ def test_a_missing_package_names_its_extra(
 def test_bad_arguments_are_refused(tmp_path: Path, trained: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
     (tmp_path / "a.jsonl").write_bytes(jsonl(["x"]))
+    (tmp_path / "nothing").mkdir()
     for inputs, options, message in (
         ([], {}, "no inputs"),
-        ([tmp_path], {}, "pass the files"),
+        ([tmp_path / "nothing"], {}, "directory without files"),
         ([tmp_path / "none"], {}, "No such file"),
-        ([tmp_path / "a.txt"], {"document": "record"}, "--document file or line"),
-        ([tmp_path / "a.jsonl"], {"document": "file"}, "--document record or line"),
-        ([tmp_path / "a.txt"], {"document": "page"}, "must be auto"),
+        ([tmp_path / "a.txt"], {"document": "record"}, "document='file' or 'line' or 'paragraph'"),
+        ([tmp_path / "a.jsonl"], {"document": "file"}, "document='record' or 'line'"),
+        ([tmp_path / "a.txt"], {"document": "page"}, "must be one of auto"),
         ([tmp_path / "a.txt"], {"threads": 0}, "threads"),
     ):
         with pytest.raises(InputError, match=message):
             tokenize(inputs, tmp_path / "c", tokenizer=trained, **options)
     tokenize([tmp_path / "a.txt"], tmp_path / "c", tokenizer=trained)
-    with pytest.raises(InputError, match="--overwrite"):
+    with pytest.raises(InputError, match="overwrite=True"):
         tokenize([tmp_path / "a.txt"], tmp_path / "c", tokenizer=trained)
 
 

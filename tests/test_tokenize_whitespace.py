@@ -99,7 +99,7 @@ def test_unknown_characters_are_counted_and_shown(corpus: Corpus, tmp_path: Path
     assert other.tokenization["pre_tokenizer"] is None
     assert int(np.count_nonzero(other.tokens == 0)) == 3
     assert any("unknown token 0" in problem for problem in inspect(output).problems)
-    assert inspect(corpus.path).problems == ()
+    assert not any("unknown" in problem for problem in inspect(corpus.path).problems)
 
 
 @pytest.mark.parametrize("step", ["whitespace", "bytes"])

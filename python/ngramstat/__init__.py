@@ -26,6 +26,7 @@ _HOMES = {
     "Prediction": "ngramstat.results",
     "ReadingResult": "ngramstat.results",
     "RunResult": "ngramstat.results",
+    "TheoriesResult": "ngramstat.results",
     "ValidationResult": "ngramstat.results",
     "correlations": "ngramstat.api",
     "entropies": "ngramstat.api",
@@ -34,7 +35,7 @@ _HOMES = {
     "measure": "ngramstat.api",
     "plan": "ngramstat.api",
     "plot": "ngramstat.report",
-    "predict": "ngramstat.prediction.predict",
+    "predict": "ngramstat.api",
     "read_curves": "ngramstat.prediction.curve_files",
     "read_losses": "ngramstat.lm.reading",
     "read_reader_curve": "ngramstat.prediction.curve_files",
@@ -44,12 +45,11 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    from ngramstat.api import correlations, entropies, load_run, measure, plan
+    from ngramstat.api import correlations, entropies, load_run, measure, plan, predict, theories
     from ngramstat.corpus import Corpus, inspect, tokenize
     from ngramstat.errors import InputError, NgramstatError
     from ngramstat.lm.reading import read_losses
     from ngramstat.prediction.curve_files import read_curves, read_reader_curve
-    from ngramstat.prediction.predict import predict
     from ngramstat.report import plot
     from ngramstat.results import (
         Answer,
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         Prediction,
         ReadingResult,
         RunResult,
+        TheoriesResult,
         ValidationResult,
     )
     from ngramstat.synthetic import synthesize
@@ -75,6 +76,7 @@ __all__ = [
     "Prediction",
     "ReadingResult",
     "RunResult",
+    "TheoriesResult",
     "ValidationResult",
     "__version__",
     "correlations",
@@ -89,6 +91,7 @@ __all__ = [
     "read_losses",
     "read_reader_curve",
     "synthesize",
+    "theories",
     "tokenize",
     "validate",
 ]
@@ -96,6 +99,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name on its first use (PEP 562)."""
+    if name == "theories":  # a package, which can be called
+        return import_module("ngramstat.theories")
     if name in _HOMES:
         value = getattr(import_module(_HOMES[name]), name)
         globals()[name] = value

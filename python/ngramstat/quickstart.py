@@ -128,7 +128,7 @@ def quickstart(
     backend: str = "auto",
     gpu_memory: str | int | None = None,
     seed: int = 0,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> tuple[Corpus, RunResult]:
     """Tokenize the standard library's sources into ``output/corpus``, measure into ``output/run``.
 

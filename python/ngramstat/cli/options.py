@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import sys
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-from ngramstat.errors import InputError, NgramstatError
+from ngramstat.cli.command import under
 from ngramstat.runtime.numbers import parse_count
 
 __all__ = [
+    "GLOBALS",
     "Count",
     "Duration",
     "Globals",
-    "Group",
     "HeldOut",
     "Lags",
     "ListOf",
@@ -25,23 +26,19 @@ __all__ = [
     "Numbers",
     "Probabilities",
     "Window",
-    "backend_option",
     "compose",
     "corpus_options",
+    "curve_options",
+    "file_option",
+    "full_option",
     "global_options",
-    "gpu_memory_option",
     "json_option",
-    "memory_limit_option",
+    "option_decorators",
     "protocol_option",
-    "threads_option",
+    "shared_options",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
-_INTERRUPTED = (
-    "Interrupted. The output directory keeps what is finished; run the same command again to resume"
-)
 
 
 @dataclass
@@ -55,6 +52,12 @@ class Globals:
     seed: int = 0
     quiet: bool = False
 
+    def updated(self, given: Mapping[str, Any]) -> Globals:
+        """With the options that were given, which are neither None nor False."""
+        return dataclasses.replace(
+            self, **{k: v for k, v in given.items() if v is not None and v is not False}
+        )
+
     def of_run(self) -> dict[str, Any]:
         """As keyword arguments of the functions that compute a run."""
         return {
@@ -67,109 +70,65 @@ class Globals:
         }
 
 
-class Group(click.Group):
-    """A group of commands that turns the package's errors into one line and an exit code."""
-
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
-        """Run the command; usage errors also become one line and exit code 2."""
-        if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
-        try:
-            code = super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
-        except click.UsageError as error:
-            if type(error).__name__ == "NoArgsIsHelpError":  # newer versions of click: no command
-                error.show()
-                sys.exit(EXIT_INPUT)
-            hint = f" (see {error.ctx.command_path} --help)" if error.ctx is not None else ""
-            fail(f"{error.format_message().rstrip('.')}{hint}", EXIT_INPUT)
-        except click.ClickException as error:
-            fail(error.format_message(), error.exit_code)
-        except click.Abort:
-            fail(_INTERRUPTED, EXIT_INTERRUPTED)
-        sys.exit(code if isinstance(code, int) else 0)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except InputError as error:
-            fail(str(error), EXIT_INPUT)
-        except NgramstatError as error:
-            fail(str(error), EXIT_FAILED)
-        except MemoryError:
-            fail("out of memory; give a smaller --memory-limit or fewer --lags", EXIT_FAILED)
-        except KeyboardInterrupt:
-            fail(_INTERRUPTED, EXIT_INTERRUPTED)
+_ABOUT = {
+    "threads": "Number of threads.  [default: the cores that this process may use]",
+    "memory_limit": "Limit of main memory, such as 16G or 80%.  [default: 80%]",
+    # The names of backends are repeated here, so that --help need not import numpy.
+    "backend": "Compute backend; auto uses GPUs if there are any.  [default: auto]",
+    "gpu_memory": "Memory limit on each GPU, such as 40G, or 50% of its free memory.",
+    "seed": "Seed of all random draws.  [default: 0]",
+    "quiet": "Show no progress on standard error.",
+}
+_FORMS: dict[str, dict[str, Any]] = {
+    "threads": {"type": int},
+    "memory_limit": {"metavar": "SIZE"},
+    "backend": {"type": click.Choice(["auto", "cpu", "cuda"])},
+    "gpu_memory": {"metavar": "SIZE"},
+    "seed": {"type": click.IntRange(min=0)},
+    "quiet": {"is_flag": True},
+}
+GLOBALS = tuple(_ABOUT)
 
 
-def fail(message: str, code: int) -> NoReturn:
-    """Print one line on standard error and exit."""
-    text = " ".join(message.split())
-    click.echo(text if code == EXIT_INTERRUPTED else f"Error: {text}", err=True)
-    sys.exit(code)
+def option_decorators(names: Sequence[str] = GLOBALS) -> list[Callable[[Any], Any]]:
+    """The global options; those that are not named are accepted and not shown."""
+    return [
+        under(
+            {"seed": "Statistics", "quiet": "Output"}.get(name, "Resources"),
+            click.option(
+                "--" + name.replace("_", "-"),
+                help=_ABOUT[name],
+                hidden=name not in names,
+                **_FORMS[name],
+            ),
+        )
+        for name in GLOBALS
+    ]
 
 
-def backend_option(**extra: Any) -> Callable[[F], F]:
-    """The option --backend. Its names are repeated here, so that --help need not import numpy."""
-    return click.option(
-        "--backend",
-        type=click.Choice(["auto", "cpu", "cuda"]),
-        help="Compute backend; auto uses GPUs if there are any.",
-        **extra,
-    )
+def shared_options(*names: str) -> Callable[[F], F]:
+    """Add the global options and pass them on as one `Globals`.
 
+    Those that are not named have no effect on the command. They are accepted, so that a script may
+    give all its commands the same ones, and are not shown in its help.
+    """
 
-threads_option = click.option(
-    "--threads",
-    type=int,
-    help="Number of threads.  [default: the cores that this process may use]",
-)
-memory_limit_option = click.option(
-    "--memory-limit",
-    metavar="SIZE",
-    help="Limit of main memory, such as 16G or 80%.  [default: 80%]",
-)
-gpu_memory_option = click.option(
-    "--gpu-memory",
-    metavar="SIZE",
-    help="Memory limit on each GPU, such as 40G, or 50% of its free memory.",
-)
+    def apply(command: F) -> F:
+        @functools.wraps(command)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            given = {name: kwargs.pop(name) for name in GLOBALS}
+            # Options after the command's name take precedence over those before it.
+            before = click.get_current_context().find_object(Globals) or Globals()
+            return command(*args, before.updated(given), **kwargs)
+
+        return compose(*option_decorators(names))(wrapped)  # type: ignore[return-value]
+
+    return apply
 
 
 def global_options(command: F) -> F:
-    """Add the global options and pass them on as one `Globals`."""
-
-    @threads_option
-    @memory_limit_option
-    @backend_option()
-    @gpu_memory_option
-    @click.option(
-        "--seed", type=click.IntRange(min=0), help="Seed of all random draws.  [default: 0]"
-    )
-    @click.option("--quiet", is_flag=True, help="Show no progress on standard error.")
-    @functools.wraps(command)
-    def wrapped(
-        *args: Any,
-        threads: int | None,
-        memory_limit: str | None,
-        backend: str | None,
-        gpu_memory: str | None,
-        seed: int | None,
-        quiet: bool,
-        **kwargs: Any,
-    ) -> Any:
-        # Options after the command's name take precedence over those before it.
-        before = click.get_current_context().find_object(Globals) or Globals()
-        merged = Globals(
-            threads if threads is not None else before.threads,
-            memory_limit if memory_limit is not None else before.memory_limit,
-            backend if backend is not None else before.backend,
-            gpu_memory if gpu_memory is not None else before.gpu_memory,
-            seed if seed is not None else before.seed,
-            quiet or before.quiet,
-        )
-        return command(*args, merged, **kwargs)
-
-    return wrapped  # type: ignore[return-value]
+    """Add all global options, for a command on which all of them have an effect."""
+    return shared_options(*GLOBALS)(command)
 
 
 def compose(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
@@ -263,10 +222,13 @@ class MeasuredLoss(click.ParamType):  # type: ignore[type-arg]
         if isinstance(value, tuple):
             return value
         try:
-            tokens, loss = str(value).split(":")
-            return parse_count(tokens), float(loss)
+            count, nats = str(value).split(":")
+            tokens, loss = parse_count(count), float(nats)
         except ValueError:
             self.fail(f"{value!r} is not TOKENS:LOSS such as 1e9:3.2 or 1G:3.2", param, ctx)
+        if not (0 < tokens < math.inf and 0 < loss < math.inf):
+            self.fail(f"{value!r}: tokens and loss must be positive and finite", param, ctx)
+        return tokens, loss
 
 
 class HeldOut(click.ParamType):  # type: ignore[type-arg]
@@ -353,33 +315,125 @@ def protocol_option(default: str | None) -> Callable[[F], F]:
         "--protocol",
         type=click.Choice(["default", "paper"]),
         default=default,
-        show_default=default or "that of the run",
+        show_default=True if default else "that of the run",
         help="How exponents are fitted. paper: equal weights over lags 1..192 or --beta-window, "
         "errors by lags and by documents; raw slopes of losses.",
     )
 
 
-_store_options = compose(
-    click.argument("corpus", type=click.Path()),
+_store_options = under(
+    "Token store",
+    click.argument("corpus", type=click.Path(), nargs=-1, required=True),
     click.option("--format", default="auto", show_default=True, help="Format of the token store."),
     click.option("--dtype", help="uint16 or uint32, if the file does not say."),
     click.option("--vocab-size", type=Count(), help="Vocabulary size V, if the file does not say."),
     click.option(
         "--separator", type=click.IntRange(min=0), help="Id of the token between documents."
     ),
+    click.option(
+        "--separator-position",
+        type=click.Choice(["before", "after"]),
+        help="Where the separator stands: before or after its document.  [default: as the data "
+        "show]",
+    ),
+    click.option("--array", help="Array of token ids in an .npz file that holds several."),
+    click.option(
+        "--column",
+        help="Column of token ids in Parquet, Arrow or JSON lines.  [default: input_ids or tokens]",
+    ),
+    click.option(
+        "--rows",
+        type=click.Choice(["auto", "documents", "packed"]),
+        default="auto",
+        show_default=True,
+        help="What a row of such a table, or of an array with two dimensions, is: a document, or "
+        "a block of a packed stream (auto: rows of one length are blocks).",
+    ),
 )
 
 
 def corpus_options(command: F) -> F:
-    """Add the options that describe a token store, and pass them on as one dict."""
+    """Add the options that describe a token store, and pass them on as one dict.
+
+    Its "path" is one path, or several that are one corpus.
+    """
 
     @functools.wraps(command)
-    def wrapped(*args: Any, corpus: str, **kwargs: Any) -> Any:
-        names = ("format", "dtype", "vocab_size", "separator")
-        store = {"path": corpus, **{name: kwargs.pop(name) for name in names}}
+    def wrapped(*args: Any, corpus: tuple[str, ...], **kwargs: Any) -> Any:
+        names = (
+            "format", "dtype", "vocab_size", "separator", "separator_position", "column", "rows",
+            "array",
+        )  # fmt: skip
+        path = corpus[0] if len(corpus) == 1 else corpus
+        store = {"path": path, **{name: kwargs.pop(name) for name in names}}
         return command(*args, store=store, **kwargs)
 
     return _store_options(wrapped)  # type: ignore[return-value]
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+_curve_options = under(
+    "Losses of your models",
+    click.option(
+        "--curves",
+        type=click.Path(),
+        multiple=True,
+        help="Losses of your models: a table with context, tokens, loss and, optionally, seed and "
+        "error; a log of W&B, MLflow, Hugging Face, Lightning or TensorBoard, or printed by a "
+        "training program; or the output directory of `validate`. May be repeated.",
+    ),
+    click.option(
+        "--tokens-per-step",
+        type=Count(),
+        help="Training tokens of one step, where --curves counts steps.",
+    ),
+    click.option(
+        "--context",
+        type=click.IntRange(min=1),
+        help="Context length of your models, in tokens, where --curves does not say.",
+    ),
+    click.option("--loss-column", metavar="NAME", help="The losses in --curves."),
+    click.option("--tokens-column", metavar="NAME", help="The training tokens in --curves."),
+    click.option("--step-column", metavar="NAME", help="The count of steps in --curves."),
+    click.option(
+        "--loss-unit",
+        type=click.Choice(["nats", "bits", "perplexity"]),
+        help="Unit of the losses in --curves, per token.  [default: nats]",
+    ),
+)
+
+
+def curve_options(command: F) -> F:
+    """Add --curves and what describes it, and pass that on as one dict besides the paths."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, curves: tuple[str, ...], **kwargs: Any) -> Any:
+        columns = {role: kwargs.pop(f"{role}_column") for role in ("loss", "tokens", "step")}
+        described = {
+            "columns": {role: name for role, name in columns.items() if name is not None},
+            "tokens_per_step": kwargs.pop("tokens_per_step"),
+            "unit": kwargs.pop("loss_unit"),
+        }
+        described = {name: value for name, value in described.items() if value}
+        if described and not curves:
+            raise click.UsageError(
+                "--tokens-per-step, --loss-column, --tokens-column, --step-column and --loss-unit "
+                "describe --curves; give its files, too"
+            )
+        return command(*args, curves=(list(curves), described), **kwargs)
+
+    return _curve_options(wrapped)  # type: ignore[return-value]
+
+
+json_option = under(
+    "Output",
+    click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+)
+file_option = under(
+    "Output", click.option("-o", "--output", type=click.Path(), help="JSON file to write.")
+)
+full_option = under(
+    "Output",
+    click.option(
+        "--full", is_flag=True, help="Show all numbers and conditions, not only the answer."
+    ),
+)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
+from ngramstat.cli.command import command
+from ngramstat.cli.console import echo_json
 from ngramstat.cli.options import (
     Count,
     Globals,
     corpus_options,
-    global_options,
     json_option,
+    shared_options,
 )
 
 __all__ = ["read"]
 
 
-@click.command()
+@command(
+    examples=[
+        "ngramstat tokenize text.jsonl --tokenizer MODEL/tokenizer.json -o corpus",
+        "ngramstat read MODEL corpus -o reader.csv",
+    ]
+)
 @click.argument("model", type=click.Path())
 @corpus_options
 @click.option("-o", "--output", required=True, type=click.Path(), help="CSV file to write.")
@@ -60,7 +66,7 @@ __all__ = ["read"]
 )
 @click.option("--device", help="cpu, cuda or cuda:1.  [default: a GPU if there is one]")
 @json_option
-@global_options
+@shared_options("threads", "memory_limit", "seed", "quiet")
 def read(
     common: Globals,
     model: str,
@@ -92,7 +98,7 @@ def read(
         **options,
     )
     if as_json:
-        click.echo(json.dumps(result.to_dict(), indent=2, allow_nan=False))
+        echo_json(result.to_dict())
     else:
         click.echo(summarize_reading(result))
     click.echo(f"Wrote {output}", err=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ngramstat.cli.command import command
+from ngramstat.cli.console import echo_json
 from ngramstat.cli.figures import figures_can_be_drawn, hint_at_figures, save_figure
 from ngramstat.cli.options import (
     Count,
@@ -22,7 +23,12 @@ from ngramstat.cli.options import (
 __all__ = ["validate"]
 
 
-@click.command()
+@command(
+    examples=[
+        "ngramstat validate corpus --budget 45m -o validation",
+        "ngramstat validate corpus --models gpt2,llama --measured run -o validation",
+    ]
+)
 @corpus_options
 @click.option("-o", "--output", required=True, type=click.Path(), help="Directory of the runs.")
 @click.option(
@@ -135,6 +141,7 @@ def validate(
     from ngramstat.corpus import Corpus
     from ngramstat.report.validation_summary import summarize_validation
     from ngramstat.runtime.files import atomic_write
+    from ngramstat.runtime.text import encoded
     from ngramstat.validation import validate as run
 
     for name in ("sizes", "contexts"):
@@ -149,7 +156,7 @@ def validate(
     text = summarize_validation(result)
     written = [directory / "validation.json", directory / "runs.csv", directory / "summary.txt"]
     with atomic_write(written[2]) as file:
-        file.write(text.encode())
+        file.write(encoded(text))
     if figures_can_be_drawn():
         from ngramstat.report.trained_slopes import plot_slopes
         from ngramstat.report.validation import plot_validation, plot_validation_collapse
@@ -159,6 +166,9 @@ def validate(
             written.append(save_figure(plot_slopes(result), directory / "slopes.png"))
         for k, figure in enumerate(plot_validation_collapse(result), start=1):
             written.append(save_figure(figure, directory / f"collapse-{k}.png"))
-    click.echo(json.dumps(result.to_dict(), indent=2, allow_nan=False) if as_json else text)
+    if as_json:
+        echo_json(result.to_dict())
+    else:
+        click.echo(text)
     click.echo(f"Wrote {', '.join(map(str, written))}", err=True)
     hint_at_figures()

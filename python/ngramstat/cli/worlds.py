@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,16 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from ngramstat.cli.command import Group
+from ngramstat.cli.console import EXIT_INTERRUPTED, echo_json, fail
 from ngramstat.cli.options import (
-    EXIT_INTERRUPTED,
     Count,
     Globals,
     Lags,
     Probabilities,
     compose,
-    fail,
-    global_options,
     json_option,
+    shared_options,
 )
 from ngramstat.errors import InputError
 from ngramstat.runtime.numbers import count_text
@@ -28,7 +27,7 @@ from ngramstat.runtime.numbers import count_text
 __all__ = ["synthesize"]
 
 
-@click.group()
+@click.group(cls=Group)
 def synthesize() -> None:
     """Write a synthetic corpus with its exact C(t), H(n) and exponents.
 
@@ -50,11 +49,12 @@ def _refuse_unused(condition: str, *names: str) -> None:
 
 
 def _world_command(
-    kind: str, *options: Callable[[Any], Any], document_length: bool | int
+    kind: str, *options: Callable[[Any], Any], example: str, document_length: bool | int
 ) -> Callable[[Callable[..., Any]], click.Command]:
     """Register `synthesize KIND`; the decorated function makes the world from its options.
 
-    `document_length` is whether there is such an option, or its default.
+    `example` has options of an example; `document_length` is whether there is such an option, or
+    its default.
     """
     shared = [
         click.option("-o", "--output", required=True, type=click.Path(),
@@ -73,9 +73,15 @@ def _world_command(
                                       show_default=True, help="Tokens of a document."))  # fmt: skip
 
     def register(make: Callable[..., Any]) -> click.Command:
-        @synthesize.command(kind)
+        @synthesize.command(
+            kind,
+            examples=[
+                f"ngramstat synthesize {kind} {example} -o {kind}",
+                f"ngramstat measure {kind} -o run",
+            ],
+        )
         @compose(*options, *shared)
-        @global_options
+        @shared_options("threads", "seed", "quiet")
         @functools.wraps(make)
         def command(
             common: Globals,
@@ -110,7 +116,7 @@ def _world_command(
                 )
             known = read_json(Path(output) / TRUTH_FILE)
             if as_json:
-                click.echo(json.dumps(known, indent=2))
+                echo_json(known)
                 return
             click.echo(
                 f"{output}: {count_text(corpus.n_tokens)} tokens, "
@@ -146,6 +152,7 @@ def _world_command(
     click.option("--rules-seed", type=click.IntRange(min=0), default=0, show_default=True,
                  help="Seed of the rules (--seed is that of the tokens)."),
     click.option("--concatenated", is_flag=True, help="Write one stream without document ends."),
+    example="--levels 12 --zipf-a 1.5",
     document_length=False,
 )  # fmt: skip
 def _rhm(**options: Any) -> Any:
@@ -168,6 +175,7 @@ def _rhm(**options: Any) -> Any:
                  help="Probability that a child copies its parent; instead of --beta."),
     click.option("--noise-share", type=float, default=0.0, show_default=True,
                  help="Fraction of documents without any correlation."),
+    example="--beta 0.9 --levels 14",
     document_length=False,
 )  # fmt: skip
 def _potts(beta: float | None, theta: float | None, **options: Any) -> Any:
@@ -192,6 +200,7 @@ def _potts(beta: float | None, theta: float | None, **options: Any) -> Any:
     click.option(
         "--vocab-size", type=Count(), default=4, show_default=True, help="Vocabulary size V."
     ),
+    example="--mu 1.5",
     document_length=True,
 )
 def _runs(**options: Any) -> Any:
@@ -211,6 +220,7 @@ def _runs(**options: Any) -> Any:
                  help="Prefactor of the rates at which facts change."),
     click.option("--kinds", type=int, default=4000, show_default=True,
                  help="Number of facts; the vocabulary size is twice that."),
+    example="--tokens 1e7",
     document_length=True,
 )  # fmt: skip
 def _santa_fe(**options: Any) -> Any:
@@ -230,6 +240,7 @@ def _santa_fe(**options: Any) -> Any:
                  help="Longest copy distance."),
     click.option("--pi", type=Probabilities(), default="0.4,0.3,0.2,0.1", show_default=True,
                  help="Probabilities of tokens that are not copies."),
+    example="--rho 0.8",
     document_length=True,
 )  # fmt: skip
 def _copy(**options: Any) -> Any:
@@ -250,6 +261,7 @@ def _copy(**options: Any) -> Any:
     click.option("--transitions", type=click.Path(),
 
                               help="JSON file with nested lists of transition probabilities."),
+    example="--tokens 1e6",
     document_length=True,
 )  # fmt: skip
 def _markov(transitions: str | None, **options: Any) -> Any:
@@ -279,6 +291,7 @@ def _markov(transitions: str | None, **options: Any) -> Any:
         show_default=True,
         help="Seed of the rules; --seed is that of the tokens.",
     ),
+    example="--tokens 1e6",
     document_length=True,
 )
 def _graph(**options: Any) -> Any:
@@ -300,6 +313,7 @@ def _graph(**options: Any) -> Any:
                  help="Probability that a table goes on with its next column."),
     click.option("--repetition", type=float, default=0.05, show_default=True,
                  help="Probability that a token of another document repeats the one before it."),
+    example="--tokens 1e6",
     document_length=500,
 )  # fmt: skip
 def _tables(**options: Any) -> Any:
@@ -323,6 +337,7 @@ def _tables(**options: Any) -> Any:
                  help="Concentration of the topics around Zipf's law; larger is closer."),
     click.option("--rules-seed", type=click.IntRange(min=0), default=0, show_default=True,
                  help="Seed of the rules (--seed is that of the tokens)."),
+    example="--topics 20",
     document_length=True,
 )  # fmt: skip
 def _independent(**options: Any) -> Any:
@@ -342,6 +357,7 @@ def _independent(**options: Any) -> Any:
                  help="Longest n-grams k of the model: contexts of k - 1 tokens."),
     click.option("--separators/--no-separators", default=True, show_default=True,
                  help="End documents with the corpus's separator, where it has one."),
+    example="--from corpus --order 3",
     document_length=False,
 )  # fmt: skip
 def _ngram(source: str, **options: Any) -> Any:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
-from ngramstat.corpus.formats import FORMATS, chunks
+from ngramstat.corpus.formats import RowMeaning, SeparatorPosition, chunks, find_format
 from ngramstat.corpus.store import Corpus
+from ngramstat.corpus.text.findings import text_notes
 from ngramstat.corpus.tokenization import tokenization_problems
 
 __all__ = ["QUANTILES", "Inspection", "inspect"]
@@ -19,6 +20,8 @@ __all__ = ["QUANTILES", "Inspection", "inspect"]
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 _FIRST_IDS = 20
+# Of 32-bit ids of the largest vocabularies in use, which have about 2^18 tokens.
+_LARGEST_UPPER_HALF = 7
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,10 @@ class Inspection:
         How text became tokens, where that is recorded (see `Corpus`).
     problems
         One line for each fault or suspicious fact.
+    notes
+        What the reader of the store decided or left out, one sentence each.
+    shards
+        Path, bytes, tokens and sha256 of each file, in order, if there are several.
     """
 
     path: str
@@ -72,6 +79,8 @@ class Inspection:
     sha256: str
     tokenization: Mapping[str, Any] | None
     problems: tuple[str, ...]
+    notes: tuple[str, ...]
+    shards: tuple[Mapping[str, Any], ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, with `document_lengths` keyed by the quantile levels."""
@@ -88,12 +97,16 @@ class Inspection:
 
 
 def inspect(
-    path: str | PathLike[str],
+    path: str | PathLike[str] | Sequence[str | PathLike[str]],
     *,
     format: str = "auto",
     dtype: Any = None,
     vocab_size: int | None = None,
     separator: int | None = None,
+    separator_position: SeparatorPosition | None = None,
+    column: str | None = None,
+    rows: RowMeaning = "auto",
+    array: str | None = None,
 ) -> Inspection:
     """Open a token store (options as in `Corpus.open`) and read it once.
 
@@ -105,7 +118,15 @@ def inspect(
         The path is not a token store, is damaged, or contradicts an option.
     """
     corpus = Corpus.open(
-        path, format=format, dtype=dtype, vocab_size=vocab_size, separator=separator
+        path,
+        format=format,
+        dtype=dtype,
+        vocab_size=vocab_size,
+        separator=separator,
+        separator_position=separator_position,
+        column=column,
+        rows=rows,
+        array=array,
     )
     largest = separators = 0
     for _, chunk in chunks(corpus.tokens):
@@ -119,7 +140,7 @@ def inspect(
     return Inspection(
         path=str(corpus.path),
         format=corpus.format,
-        description=FORMATS[corpus.format].description,
+        description=find_format(corpus.format).description,
         dtype=corpus.dtype.name,
         tokens=corpus.n_tokens,
         documents=corpus.n_documents,
@@ -135,6 +156,8 @@ def inspect(
         sha256=corpus.sha256,
         tokenization=corpus.tokenization,
         problems=tuple(_find_problems(corpus, largest, separators)),
+        notes=corpus.notes,
+        shards=tuple(corpus.info().get("shards", ())),
     )
 
 
@@ -145,13 +168,33 @@ def _find_problems(corpus: Corpus, largest_id: int, separators: int) -> Iterator
             "is --dtype or --vocab-size wrong?"
         )
     yield from tokenization_problems(corpus.tokenization)
+    yield from text_notes(corpus.tokenization)
     if corpus.separator is not None and separators == 0:
         yield f"the separator {corpus.separator} never occurs"
-    if corpus.format == "raw" and corpus.dtype == np.uint16 and corpus.n_tokens >= 16:
-        # Little-endian uint32 ids below 2^16 read as uint16 are followed by zeros.
-        odd = sum(int(np.count_nonzero(chunk[1::2])) for _, chunk in chunks(corpus.tokens))
-        if odd == 0:
-            yield "every second id is 0: are these uint32 tokens?"
+    wide = _wider_type(corpus)
+    if wide is not None:
+        yield wide
+
+
+def _wider_type(corpus: Corpus) -> str | None:
+    """A note if the tokens look like those of a wider type, read with a narrower one.
+
+    The upper halves of little-endian ids stand at every second place, and hardly ever differ.
+    """
+    if corpus.format not in ("raw", "dolma", "datatrove") or corpus.n_tokens < 16:
+        return None
+    upper_halves = lower_halves = total = zeros = 0
+    for _, chunk in chunks(corpus.tokens):
+        upper, lower = chunk[1::2], chunk[::2]
+        upper_halves += int(np.count_nonzero(upper <= _LARGEST_UPPER_HALF))
+        lower_halves += int(np.count_nonzero(lower <= _LARGEST_UPPER_HALF))
+        zeros += int(np.count_nonzero(upper == 0))
+        total += upper.size
+    if upper_halves < total or lower_halves > total / 2:
+        return None
+    width = 8 * corpus.dtype.itemsize
+    seen = "is 0" if zeros == total else f"is at most {_LARGEST_UPPER_HALF}"
+    return f"every second id {seen}: are these uint{2 * width} tokens, read as {corpus.dtype.name}?"
 
 
 def _document_lengths(corpus: Corpus) -> tuple[int, ...] | None:

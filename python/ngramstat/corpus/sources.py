@@ -1,87 +1,59 @@
-"""Text inputs: plain text, JSON lines and Parquet, compressed or not, read as a stream.
+"""Text inputs: found, recognised by their first bytes, and read as streams of documents.
 
-Nothing is skipped or repaired. Text that is not UTF-8, a record without its text field and a
-truncated file raise errors that name the file and the position.
+Nothing is skipped or repaired unasked. Text that is not UTF-8, a record without its text field, a
+truncated file, or a file that holds no text raise errors that name the file and the position.
 """
 
 from __future__ import annotations
 
-import codecs
-import gzip
+import hashlib
 import io
-import json
-import lzma
-import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from ngramstat.errors import InputError, NgramstatError
-from ngramstat.runtime.files import reason, regular_file_size
+from ngramstat.corpus.text.archives import read_tar, read_zip
+from ngramstat.corpus.text.delimited import read_delimited
+from ngramstat.corpus.text.detect import detect
+from ngramstat.corpus.text.findings import TextFindings
+from ngramstat.corpus.text.inputs import InputFile, find_files
+from ngramstat.corpus.text.json_records import read_json, read_json_lines
+from ngramstat.corpus.text.layers import DAMAGE, HEAD_BYTES, peel
+from ngramstat.corpus.text.markers import split_on
+from ngramstat.corpus.text.options import (
+    DocumentUnit,
+    Kind,
+    OnError,
+    Piece,
+    TextFormat,
+    TextOptions,
+)
+from ngramstat.corpus.text.plain import read_plain
+from ngramstat.corpus.text.reading import Reading, unit_of
+from ngramstat.corpus.text.spool import Spooled
+from ngramstat.corpus.text.tables import read_arrow, read_parquet
+from ngramstat.errors import InputError
+from ngramstat.runtime.files import reason, sha256_file
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+__all__ = [
+    "DocumentUnit",
+    "OnError",
+    "Piece",
+    "Source",
+    "TextFindings",
+    "TextFormat",
+    "TextOptions",
+    "find_sources",
+    "read_pieces",
+]
 
-__all__ = ["DocumentUnit", "Piece", "Source", "TextOptions", "find_sources", "read_pieces"]
-
-DocumentUnit = Literal["auto", "line", "record", "file"]
-_Kind = Literal["text", "json", "parquet"]
-
-_COMPRESSIONS = (".gz", ".xz", ".zst")
-_JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
-
-# A whole text file is read in pieces of this many bytes, so memory does not grow with its size.
-_PIECE_BYTES = 1 << 22
-# A record must fit in memory several times. A longer line is not a record but an error, such as a
-# small compressed file that expands without end.
-_MAX_RECORD_BYTES = 1 << 30
-# Compressed zstd bytes read at a time. A zstd block can expand 4 bytes to 128 KiB, so one step
-# allocates at most 128 MiB.
-_ZSTD_STEP_BYTES = 1 << 12
-_PARQUET_ROWS = 256
 # Progress is reported about once per this many characters of text.
-_REPORT_BYTES = 1 << 20
-
-# Exceptions of the decompressors for damaged or truncated data.
-_DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError)
-
-
-@dataclass(frozen=True)
-class TextOptions:
-    """How documents are found in text inputs.
-
-    Attributes
-    ----------
-    text_field
-        Field of a JSON record, or column of a Parquet file, that holds the text.
-    document
-        What makes one document: "line", "record" (of JSON lines or Parquet) or "file" (plain text);
-        "auto" means the record where there are records, otherwise the file.
-    """
-
-    text_field: str = "text"
-    document: DocumentUnit = "auto"
-
-
-class Piece(NamedTuple):
-    """A piece of a document.
-
-    Attributes
-    ----------
-    text
-        Characters that can be encoded as UTF-8.
-    last
-        Whether the document ends with this piece.
-    record
-        Where the piece comes from: the number of its line from 1, the number of its Parquet row
-        from 0, or 0 for a whole file.
-    """
-
-    text: str
-    last: bool
-    record: int = 0
+_REPORT_CHARS = 1 << 20
+# Archives in archives are read up to this depth.
+_MAX_DEPTH = 3
+_USUAL = TextOptions()
+_COMPRESSION_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 
 
 @dataclass(frozen=True)
@@ -91,84 +63,127 @@ class Source:
     Attributes
     ----------
     path
-        The file.
+        The file; for a pipe, its name.
     size
         Size of the file in bytes, before decompression.
     kind
-        "text", "json" (JSON lines) or "parquet", from the file name.
+        What it holds, decompressed.
     compression
-        ".gz", ".xz", ".zst" or "".
+        Suffixes of its compressions, outermost first: ".gz", ".xz", ".zst", ".bz2" or "".
     unit
-        What makes one document: a "line", a "record" or the whole "file".
+        What makes one document: a "line", "paragraph", "record" or the whole "file"; for an
+        archive the choice for its members, which may be "auto".
+    name
+        For metadata: without the directories above what the user named.
+    spooled
+        The contents of a pipe.
     """
 
     path: Path
     size: int
-    kind: _Kind
+    kind: Kind
     compression: str
     unit: DocumentUnit
+    name: str = ""
+    spooled: Spooled | None = None
+
+    def sha256(self) -> str:
+        """Checksum of the file as it is, in hexadecimal."""
+        if self.spooled is None:
+            return sha256_file(self.path)
+        digest = hashlib.sha256()
+        with self.spooled.open() as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
 
 
 def find_sources(
-    inputs: Sequence[str | PathLike[str]], options: TextOptions = TextOptions()
+    inputs: Sequence[str | PathLike[str]],
+    options: TextOptions = _USUAL,
+    findings: TextFindings | None = None,
+    *,
+    progress: bool = False,
 ) -> list[Source]:
-    """Classify the inputs by name, and decide what makes one document in each.
+    """Find the files that the inputs name, recognise each, and decide what makes a document.
 
     Parameters
     ----------
     inputs
-        Files. The suffix determines the kind: ``.jsonl``, ``.ndjson``, ``.json`` or ``.parquet``,
-        otherwise plain text; ``.gz``, ``.xz`` or ``.zst`` may follow.
+        Files, directories, patterns, ``-``, pipes or URLs (see
+        `ngramstat.corpus.text.inputs.find_files`). What a file holds is recognised by its first
+        bytes, behind any compression.
     options
-        What makes one document.
+        How documents are found.
+    findings
+        Notes what was found.
+    progress
+        Show the progress of reading pipes and copying URLs.
 
     Raises
     ------
     InputError
-        There is no input, an input cannot be read or is a directory, or has no such documents.
+        There is no input, an input cannot be read, is no text, or has no such documents.
+    NgramstatError
+        A package that reads the compression or scheme is not installed.
     """
-    if isinstance(inputs, str | PathLike):
-        inputs = [inputs]
-    if not inputs:
-        raise InputError("no inputs: name at least one text, JSON lines or Parquet file")
-    if options.document not in get_args(DocumentUnit):
-        raise InputError(f"document {options.document!r}: must be auto, line, record or file")
-    return [_classify(Path(path), options.document) for path in inputs]
+    findings = TextFindings() if findings is None else findings
+    files = find_files(inputs, findings, progress=progress)
+    return [_classify(file, options, findings) for file in files]
 
 
-def _classify(path: Path, document: DocumentUnit) -> Source:
-    if path.is_dir():
-        raise InputError(f"{path}: is a directory; pass the files in it")
-    size = regular_file_size(path)
-    name = path.name.lower()
-    compression = next((suffix for suffix in _COMPRESSIONS if name.endswith(suffix)), "")
-    name = name.removesuffix(compression)
-    kind: _Kind = "text"
-    if name.endswith(_JSON_SUFFIXES):
-        kind = "json"
-    elif name.endswith(".parquet"):
-        kind = "parquet"
-    if kind == "parquet" and compression:
-        raise InputError(f"{path}: a Parquet file cannot be read compressed; decompress it first")
-    allowed: dict[_Kind, tuple[DocumentUnit, ...]] = {
-        "text": ("file", "line"),
-        "json": ("record", "line"),
-        "parquet": ("record",),
-    }
-    unit = allowed[kind][0] if document == "auto" else document
-    if unit not in allowed[kind]:
+def _classify(file: InputFile, options: TextOptions, findings: TextFindings) -> Source:
+    where = str(file.path)
+    with _open(file.path, file.spooled) as raw:
+        try:
+            stream, layers = peel(raw, where)
+            kind = _kind_of(stream, file.name, where, options, findings)
+        except DAMAGE as error:
+            raise _damaged(where, error) from error
+    if kind in ("parquet", "arrow", "zip") and layers:
         raise InputError(
-            f"{path}: {kind} input has no {unit} documents; use --document "
-            f"{' or '.join(allowed[kind])}"
+            f"{where}: a compressed {kind} file cannot be read, as one reads it from its end; "
+            "decompress it first"
         )
-    return Source(path=path, size=size, kind=kind, compression=compression, unit=unit)
+    unit = unit_of(kind, options.document, where)
+    return Source(file.path, file.size, kind, "".join(layers), unit, file.name, file.spooled)
+
+
+def _kind_of(
+    stream: io.BufferedReader,
+    name: str,
+    where: str,
+    options: TextOptions,
+    findings: TextFindings | None,
+) -> Kind:
+    if options.format in ("tar", "zip"):
+        return options.format
+    return _detected(stream, name, where, options, findings)
+
+
+def _detected(
+    stream: io.BufferedReader,
+    name: str,
+    where: str,
+    options: TextOptions,
+    findings: TextFindings | None,
+) -> Kind:
+    head = stream.peek(HEAD_BYTES)
+    inner = name
+    while inner.lower().endswith(_COMPRESSION_SUFFIXES):
+        inner = inner.rpartition(".")[0]
+    found = detect(head, inner, where, options, whole=len(head) < HEAD_BYTES)
+    if found.surprise and findings is not None:
+        findings.note_kind(found.surprise, name)
+    return found.kind
 
 
 def read_pieces(
     source: Source,
-    options: TextOptions = TextOptions(),
+    options: TextOptions = _USUAL,
     *,
     report: Callable[[int], None] | None = None,
+    findings: TextFindings | None = None,
 ) -> Iterator[Piece]:
     """Read a source's documents in order.
 
@@ -177,14 +192,16 @@ def read_pieces(
     source
         The input.
     options
-        Where the text is.
+        How documents are found.
     report
         Called from time to time with the number of bytes of the file read so far.
+    findings
+        Collects what is found; to be given in one pass only.
 
     Yields
     ------
     Piece
-        Only documents that are whole files are split into several pieces.
+        Only documents of plain text are split into several pieces.
 
     Raises
     ------
@@ -193,194 +210,95 @@ def read_pieces(
     NgramstatError
         A package that reads the format is not installed.
     """
-    if source.kind == "parquet":
-        yield from _read_parquet(source, options.text_field, report)
-        return
-    try:
-        raw = open(source.path, "rb", buffering=1 << 16)  # noqa: SIM115
-    except OSError as error:
-        raise InputError(f"{source.path}: cannot be read: {reason(error)}") from error
-    reader = _read_lines if source.unit != "file" else _read_file
-    unreported = 0
-    try:
-        with raw, _decompressed(raw, source) as stream:
-            for piece in reader(stream, source, options.text_field):
+    where = str(source.path)
+    with _open(source.path, source.spooled) as raw:
+        try:
+            stream, _ = peel(raw, where)
+            reading = Reading(
+                stream, where, source.name or source.path.name, options, source.unit, findings,
+                bool(source.compression),
+            )  # fmt: skip
+            pieces = _read(reading, source.kind, 0, _fraction(report, source.size))
+            if findings is not None:
+                pieces = findings.observe(pieces)
+            unreported = 0
+            for piece in pieces:
                 yield piece
                 unreported += len(piece.text)
-                if report is not None and unreported >= _REPORT_BYTES:
-                    report(raw.tell())
+                if report is not None and unreported >= _REPORT_CHARS:
+                    if source.kind != "parquet":
+                        report(raw.tell())
                     unreported = 0
-    except _DAMAGE as error:
-        raise InputError(f"{source.path}: damaged or truncated: {reason(error)}") from error
+        except DAMAGE as error:
+            raise _damaged(where, error) from error
 
 
-def _read_file(stream: IO[bytes], source: Source, text_field: str) -> Iterator[Piece]:
-    decoder = codecs.getincrementaldecoder("utf-8")("strict")
-    offset = lines = 0
-    while True:
-        block = stream.read(_PIECE_BYTES)
-        undecoded = len(decoder.getstate()[0])
-        try:
-            piece = decoder.decode(block, final=not block)
-        except UnicodeDecodeError as error:
-            line = lines + error.object.count(b"\n", 0, error.start) + 1
-            raise _not_utf8(source, line, offset - undecoded + error.start) from error
-        yield Piece(piece, not block)
-        if not block:
-            return
-        offset += len(block)
-        lines += piece.count("\n")
+def _fraction(report: Callable[[int], None] | None, size: int) -> Callable[[float], None] | None:
+    return None if report is None else lambda part: report(int(part * size))
 
 
-def _read_lines(stream: IO[bytes], source: Source, text_field: str) -> Iterator[Piece]:
-    offset = number = 0
-    while raw := stream.readline(_MAX_RECORD_BYTES):
-        number += 1
-        if len(raw) == _MAX_RECORD_BYTES and not raw.endswith(b"\n"):
-            raise InputError(f"{source.path}:{number}: a line of more than {len(raw)} bytes")
-        try:
-            line = raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise _not_utf8(source, number, offset + error.start) from error
-        offset += len(raw)
-        if source.kind == "text":
-            yield Piece(line.removesuffix("\n"), True, number)
-        elif line.strip():  # skips blank lines
-            where = f"{source.path}:{number}"
-            text = _record_text(line.removeprefix("\ufeff"), text_field, where)
-            yield Piece(text, True, number)
-
-
-def _record_text(line: str, text_field: str, where: str) -> str:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{where}: not valid JSON ({error}); one object per line is needed"
-        ) from error
-    if not isinstance(record, dict):
-        raise InputError(f"{where}: not a JSON object; one object per line is needed")
-    if text_field not in record:
-        present = ", ".join(repr(key)[:60] for key in list(record)[:20]) or "none"
-        raise InputError(
-            f"{where}: no field {text_field!r}; its fields are {present}; "
-            "name one with --text-field"
-        )
-    return _checked_text(record[text_field], text_field, where)
-
-
-def _checked_text(value: Any, text_field: str, where: str) -> str:
-    if not isinstance(value, str):
-        type_name = "null" if value is None else type(value).__name__
-        raise InputError(f"{where}: the field {text_field!r} is {type_name}, not a string")
-    if not value.isascii():
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise InputError(
-                f"{where}: the text holds half of a surrogate pair "
-                f"(\\u{ord(value[error.start]):04x} at character {error.start}), which cannot be "
-                "encoded as UTF-8; fix the record"
-            ) from error
-    return value
-
-
-def _not_utf8(source: Source, line: int, offset: int) -> InputError:
-    location = " of its decompressed contents" if source.compression else ""
-    return InputError(
-        f"{source.path}:{line}: not UTF-8 at byte {offset}{location}; convert it, for instance "
-        "with iconv"
-    )
-
-
-def _read_parquet(
-    source: Source, text_field: str, report: Callable[[int], None] | None
+def _read(
+    reading: Reading, kind: Kind, depth: int, report: Callable[[float], None] | None = None
 ) -> Iterator[Piece]:
+    """The documents of a stream of some kind, cut at markers if the options say so."""
+    if kind == "tar" or kind == "zip":
+        if depth == _MAX_DEPTH:
+            raise InputError(f"{reading.where}: archives within archives within archives")
+        read = read_tar if kind == "tar" else read_zip
+        yield from read(reading, lambda *member: _read_member(*member, depth=depth + 1))
+        return
+    if kind == "parquet":
+        pieces = read_parquet(reading, report)
+    elif kind == "arrow":
+        pieces = read_arrow(reading)
+    elif kind == "jsonl":
+        pieces = read_json_lines(reading)
+    elif kind == "json":
+        pieces = read_json(reading)
+    elif kind == "csv" or kind == "tsv":
+        pieces = read_delimited(reading, kind)
+    else:
+        pieces = read_plain(reading)
+    marker = reading.options.split_on
+    if marker is None:
+        yield from pieces
+        return
+
+    def count(number: int) -> None:
+        if reading.findings is not None:
+            reading.findings.count_splits(marker, number)
+
+    yield from split_on(pieces, marker, ordinal=reading.unit == "file", found=count)
+
+
+def _read_member(
+    archive: Reading, stream: io.BufferedReader, name: str, *, depth: int
+) -> Iterator[Piece]:
+    """The documents of a member of an archive."""
+    where = f"{archive.where}/{name}"
     try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise NgramstatError(
-            f"{source.path}: reading Parquet needs pyarrow: pip install 'ngramstat[parquet]'"
-        ) from error
-    path = source.path
+        inner, _ = peel(stream, where)
+        kind = _detected(inner, name, where, archive.options, archive.findings)
+        if kind in ("parquet", "arrow", "zip"):
+            raise InputError(f"{where}: {kind} within an archive is not read; extract it first")
+        reading = replace(
+            archive, stream=inner, where=where, name=f"{archive.name}/{name}", compressed=True,
+            unit=unit_of(kind, archive.options.document, where),
+            may_lack_text=name.lower().endswith(".json"),
+        )  # fmt: skip
+        yield from _read(reading, kind, depth)
+    except DAMAGE as error:
+        raise _damaged(where, error) from error
+
+
+def _open(path: Path, spooled: Spooled | None) -> io.RawIOBase:
+    if spooled is not None:
+        return spooled.open()
     try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            if names.count(text_field) != 1:
-                present = ", ".join(repr(name)[:60] for name in names[:20]) or "none"
-                raise InputError(
-                    f"{path}: no column {text_field!r}; its columns are {present}: name one with "
-                    "--text-field"
-                )
-            column_type = file.schema_arrow.field(text_field).type
-            if pa.types.is_dictionary(column_type):
-                column_type = column_type.value_type
-            if not (pa.types.is_string(column_type) or pa.types.is_large_string(column_type)):
-                raise InputError(
-                    f"{path}: the column {text_field!r} is {column_type}, not a string"
-                )
-            row, rows = 0, max(1, file.metadata.num_rows)
-            for batch in file.iter_batches(_PARQUET_ROWS, columns=[text_field], use_threads=False):
-                for value in batch.column(0).to_pylist():
-                    text = _checked_text(value, text_field, f"{path}: row {row}")
-                    yield Piece(text, True, row)
-                    row += 1
-                if report is not None:
-                    report(source.size * row // rows)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: damaged Parquet: {reason(error)}") from error
+        return open(path, "rb", buffering=0)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
 
 
-def _decompressed(raw: IO[bytes], source: Source) -> IO[bytes]:
-    if source.compression == ".gz":
-        return io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 20)
-    if source.compression == ".xz":
-        return io.BufferedReader(lzma.LZMAFile(raw), 1 << 20)
-    if source.compression == ".zst":
-        return io.BufferedReader(_ZstdReader(raw, source.path), 1 << 20)
-    return raw
-
-
-class _ZstdReader(io.RawIOBase):
-    """Decompresses zstd frames and, unlike the reader of zstandard, detects truncation."""
-
-    def __init__(self, raw: IO[bytes], path: Path) -> None:
-        try:
-            import zstandard
-        except ImportError as error:
-            raise NgramstatError(
-                f"{path}: reading .zst needs zstandard: pip install 'ngramstat[zstd]'"
-            ) from error
-        self._raw = raw
-        self._decompressor = zstandard.ZstdDecompressor()
-        self._error = zstandard.ZstdError
-        self._frame: Any = None
-        self._output = memoryview(b"")
-        self._input = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        target = memoryview(buffer).cast("B")
-        while not self._output:
-            block = self._input or self._raw.read(_ZSTD_STEP_BYTES)
-            self._input = b""
-            if not block:
-                if self._frame is not None:
-                    raise EOFError("the last zstd frame is incomplete")
-                return 0
-            if self._frame is None:
-                self._frame = self._decompressor.decompressobj()
-            try:
-                self._output = memoryview(self._frame.decompress(block))
-            except self._error as error:
-                raise OSError(str(error)) from error
-            if self._frame.eof:
-                self._input = self._frame.unused_data
-                self._frame = None
-        count = min(len(target), len(self._output))
-        target[:count] = self._output[:count]
-        self._output = self._output[count:]
-        return count
+def _damaged(where: str, error: Exception) -> InputError:
+    return InputError(f"{where}: damaged or truncated: {reason(error)}")

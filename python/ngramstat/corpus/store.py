@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ngramstat.corpus.arrays import Stream, stream_of_array, stream_of_documents
 from ngramstat.corpus.formats import (
     DOCUMENTS_FILE,
     METADATA_FILE,
@@ -23,16 +26,18 @@ from ngramstat.corpus.formats import (
     SCHEMA,
     TOKENIZER_FILE,
     TOKENS_FILE,
+    Assumptions,
     OpenOptions,
+    RowMeaning,
     SeparatorPosition,
-    check_document_ends,
+    Shard,
     check_vocab_size,
     chunks,
     largest_id,
-    open_store,
     token_dtype,
 )
-from ngramstat.errors import InputError, NgramstatError
+from ngramstat.corpus.shards import open_stores
+from ngramstat.errors import InputError, InputTypeError, NgramstatError
 from ngramstat.runtime.files import (
     atomic_write,
     reason,
@@ -45,6 +50,8 @@ from ngramstat.version import __version__
 
 __all__ = ["Corpus", "CorpusWriter"]
 
+_LOGGER = logging.getLogger(__name__)
+
 _MAX_VOCAB = 1 << 32
 # Where the vocabulary size is not recorded, a larger id means damage or a wrong dtype: the largest
 # vocabularies in use have about 2^18 tokens.
@@ -55,7 +62,8 @@ _MAX_INFERRED_VOCAB = 1 << 22
 class Corpus:
     """A stream of token ids, including the separators of the token store.
 
-    Use `Corpus.open` or `Corpus.from_arrays` to make one; they check the fields.
+    Use `Corpus.open`, `from_arrays`, `from_documents` or `from_texts` to make one; they check the
+    fields.
 
     Attributes
     ----------
@@ -88,6 +96,10 @@ class Corpus:
         ``special_tokens`` (what became of text that spells one), ``engine`` (what encoded, why it
         is not the faster one, and the size of the sample that was compared) and ``forced_cuts``
         (places where a stretch without blanks was cut because of its length).
+    notes
+        What the reader of the store decided or left out, one sentence each.
+    shards
+        The files that make up the stream, in order, if there are several.
     """
 
     tokens: NDArray[Any]
@@ -100,25 +112,34 @@ class Corpus:
     vocab_size_inferred: bool = False
     tokenizer_path: Path | None = None
     tokenization: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+    shards: tuple[Shard, ...] = ()
     _tokenizer_sha256: str | None = field(default=None, repr=False)
     _recorded_sha256: str | None = field(default=None, repr=False)
+    _options: OpenOptions | None = field(default=None, repr=False)
 
     @classmethod
     def open(
         cls,
-        path: str | PathLike[str],
+        path: str | PathLike[str] | Sequence[str | PathLike[str]],
         *,
         format: str = "auto",
         dtype: Any = None,
         vocab_size: int | None = None,
         separator: int | None = None,
+        separator_position: SeparatorPosition | None = None,
+        column: str | None = None,
+        rows: RowMeaning = "auto",
+        array: str | None = None,
     ) -> Corpus:
-        """Open a corpus directory or a token store of any known format, without copying it.
+        """Open a corpus directory or token stores of any known format, if possible in place.
 
         Parameters
         ----------
         path
-            A corpus directory or a token file.
+            A corpus directory or a token file. Several files are one corpus: a sequence of paths,
+            a glob, a directory of shards, or a ``shards.json`` that names them. They are copied to
+            one array, in a temporary file where they are large, and documents may run across them.
         format
             "auto", or one of `ngramstat.corpus.formats.FORMATS`.
         dtype
@@ -128,6 +149,18 @@ class Corpus:
             the vocabulary size is the largest id plus 1 (`vocab_size_inferred`).
         separator
             Id of the token between documents, for files that do not record it.
+        separator_position
+            Whether the separator stands "before" or "after" its document. By default, where the
+            data show it: before, if the stream begins and does not end with it.
+        column
+            Column or field that holds the ids, in tables (Parquet, Arrow, JSON lines); by default
+            ``input_ids`` or ``tokens``.
+        rows
+            What a row of a table, or of a two-dimensional array, is: one of the "documents", or a
+            block of a "packed" stream. "auto" takes rows of one length for blocks, others for
+            documents, and notes it.
+        array
+            Name of the array of ids in an .npz file that holds several.
 
         Raises
         ------
@@ -138,16 +171,35 @@ class Corpus:
             dtype=None if dtype is None else token_dtype(dtype),
             vocab_size=_optional_integer(vocab_size, "vocab_size", 1, _MAX_VOCAB),
             separator=_optional_integer(separator, "separator", 0, _MAX_VOCAB - 1),
+            separator_position=separator_position,
+            column=column,
+            rows=rows,
+            array=array,
         )
-        store = open_store(Path(path), format, options)
+        return cls._open_with(path, format, options)
+
+    @classmethod
+    def _open_with(
+        cls,
+        path: str | PathLike[str] | Sequence[str | PathLike[str]],
+        format: str,
+        options: OpenOptions,
+    ) -> Corpus:
+        places = [path] if isinstance(path, str | PathLike) else path
+        store = open_stores([Path(place) for place in places], format, options)
+        for note in store.notes:
+            _LOGGER.info("%s: %s", store.path, note)
         inferred = store.vocab_size is None
         if store.document_ends is not None:
             store.document_ends.setflags(write=False)
-        size = store.vocab_size or largest_id(store.tokens) + 1
+        size = store.vocab_size
+        if size is None:
+            largest = store.largest_id
+            size = (largest_id(store.tokens) if largest is None else largest) + 1
         if inferred and size > _MAX_INFERRED_VOCAB:
             raise InputError(
-                f"{path}: its largest id is {size - 1}, but no tokenizer has a vocabulary that "
-                "large; check the dtype, or give the vocabulary's size"
+                f"{store.path}: its largest id is {size - 1}, but no tokenizer has a vocabulary "
+                "that large; check the dtype, or give the vocabulary's size"
             )
         return cls(
             tokens=store.tokens,
@@ -160,64 +212,162 @@ class Corpus:
             vocab_size_inferred=inferred,
             tokenizer_path=store.tokenizer_path,
             tokenization=store.tokenization,
+            notes=store.notes,
+            shards=store.shards,
             _tokenizer_sha256=store.tokenizer_sha256,
             _recorded_sha256=store.sha256,
+            _options=options,
         )
+
+    @classmethod
+    def open_like(cls, corpus: Corpus, path: str | PathLike[str]) -> Corpus:
+        """Open files that belong to a corpus, such as its held-out part.
+
+        What they do not record is as in the corpus: the type of the tokens, the separator and its
+        position, and how the corpus was opened otherwise. The separator need not occur.
+
+        Raises
+        ------
+        InputError
+            As for `open`.
+        """
+        options = replace(
+            corpus._options or OpenOptions(),
+            dtype=None,
+            vocab_size=None,
+            separator=None,
+            separator_position=None,
+            assumed=Assumptions(
+                corpus.format, corpus.dtype, corpus.separator, corpus.separator_position
+            ),
+        )
+        return cls._open_with(path, "auto", options)
 
     @classmethod
     def from_arrays(
         cls,
         tokens: ArrayLike,
         *,
-        vocab_size: int,
+        vocab_size: int | None = None,
         document_ends: ArrayLike | None = None,
         separator: int | None = None,
+        separator_position: SeparatorPosition | None = None,
     ) -> Corpus:
-        """A corpus in memory.
+        """A stream of tokens in memory.
 
         Parameters
         ----------
         tokens
             (tokens,) integers from 0 to vocab_size - 1. A uint16 or uint32 array is not copied.
         vocab_size
-            Vocabulary size.
+            Vocabulary size; by default the largest id plus 1 (`vocab_size_inferred`).
         document_ends
             (documents,) strictly increasing exclusive ends, the last one equal to the number of
-            tokens; None for a stream without documents.
+            tokens; by default where the separators are. Without either, a stream without documents.
         separator
             Id of the token that separates documents, or None.
+        separator_position
+            Whether the separator stands "before" or "after" its document; by default before, if
+            the stream begins and does not end with it, and otherwise after.
 
         Raises
         ------
         InputError
             An argument violates these conditions.
         """
-        vocab = _integer(vocab_size, "vocab_size", 1, _MAX_VOCAB)
-        array = np.asarray(tokens)
-        if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
-            raise InputError("tokens: a non-empty one-dimensional array of integers is needed")
-        if int(array.min()) < 0:
-            raise InputError(f"tokens: token {int(np.argmax(array < 0))} is negative")
-        _refuse_large_ids(array, vocab, "tokens")
-        if array.dtype not in (np.dtype(np.uint16), np.dtype(np.uint32)):
-            array = array.astype(np.uint16 if vocab <= 1 << 16 else np.uint32)
-        check_vocab_size(vocab, array.dtype, "vocab_size")
-        array = np.ascontiguousarray(array).view()
-        array.setflags(write=False)
-        ends = None
-        if document_ends is not None:
-            ends_array = np.asarray(document_ends)
-            if ends_array.ndim != 1 or ends_array.dtype.kind not in "iu":
-                raise InputError("document_ends: a one-dimensional array of integers is needed")
-            ends = ends_array.astype(np.int64)
-            check_document_ends(ends, array.size, "document_ends")
-            ends.setflags(write=False)
-        return cls(
-            tokens=array,
-            vocab_size=vocab,
-            separator=_optional_integer(separator, "separator", 0, vocab - 1),
-            document_ends=ends,
+        return cls._of_stream(
+            stream_of_array(
+                tokens,
+                vocab_size=_optional_integer(vocab_size, "vocab_size", 1, _MAX_VOCAB),
+                document_ends=document_ends,
+                separator=_optional_integer(separator, "separator", 0, _MAX_VOCAB - 1),
+                separator_position=separator_position,
+            )
         )
+
+    @classmethod
+    def from_documents(
+        cls,
+        documents: Iterable[ArrayLike],
+        *,
+        vocab_size: int | None = None,
+        separator: int | None = None,
+    ) -> Corpus:
+        """Documents of token ids, one after the other.
+
+        Parameters
+        ----------
+        documents
+            Sequences or arrays of integers, of any lengths, or a two-dimensional array whose rows
+            are the documents. Those without tokens are left out, and a note says how many.
+        vocab_size
+            Vocabulary size; by default the largest id plus 1 (`vocab_size_inferred`).
+        separator
+            Id that ends every document. If the first document begins or ends with it, all others
+            have to; otherwise it is appended to each, and may occur in none.
+
+        Raises
+        ------
+        InputError
+            A document is no sequence of integers, or an argument violates these conditions.
+        """
+        if isinstance(documents, str | bytes) or not isinstance(documents, Iterable):
+            raise InputTypeError(
+                f"documents: needs sequences of token ids, not {type(documents).__name__}"
+            )
+        return cls._of_stream(
+            stream_of_documents(
+                documents,
+                vocab_size=_optional_integer(vocab_size, "vocab_size", 1, _MAX_VOCAB),
+                separator=_optional_integer(separator, "separator", 0, _MAX_VOCAB - 1),
+            )
+        )
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts: Iterable[str],
+        *,
+        vocab_size: int = 8192,
+        tokenizer: str | PathLike[str] | None = None,
+        pre_tokenizer: Literal["byte-level", "whitespace"] = "byte-level",
+        separator: int | None = None,
+        threads: int | None = None,
+        progress: bool | None = None,
+    ) -> Corpus:
+        """Texts, one document each, tokenized by `ngramstat.tokenize` with nothing left on disk.
+
+        Parameters
+        ----------
+        texts
+            Strings; also a generator, which is read once.
+        vocab_size
+            Vocabulary size of the byte-level BPE to train; few texts may yield less.
+        tokenizer, pre_tokenizer, separator, threads
+            As for `ngramstat.tokenize`.
+        progress
+            Show progress; by default in notebooks.
+
+        Raises
+        ------
+        InputError
+            A text is no string, there is no text, or an option cannot be used.
+        """
+        # Tokenizing writes corpora, so it belongs to a module that imports this one.
+        corpus: Corpus = import_module("ngramstat.corpus.texts").corpus_of_texts(
+            texts,
+            vocab_size=vocab_size,
+            tokenizer=tokenizer,
+            pre_tokenizer=pre_tokenizer,
+            separator=separator,
+            threads=threads,
+            progress=progress,
+        )
+        return corpus
+
+    @classmethod
+    def _of_stream(cls, stream: Stream) -> Corpus:
+        return cls(**{f.name: getattr(stream, f.name) for f in fields(stream)})
 
     def __repr__(self) -> str:
         where = "in memory" if self.path is None else f"{str(self.path)!r} ({self.format})"
@@ -225,6 +375,11 @@ class Corpus:
             f"Corpus({where}: {self.n_tokens:,} tokens, {self.n_documents:,} documents, "
             f"vocabulary {self.vocab_size:,}{' inferred' * self.vocab_size_inferred}, {self.dtype})"
         )
+
+    @property
+    def name(self) -> str:
+        """The path, or what a message calls a corpus in memory."""
+        return "the corpus in memory" if self.path is None else str(self.path)
 
     @property
     def n_tokens(self) -> int:
@@ -250,7 +405,10 @@ class Corpus:
         """The ``corpus`` part of a result: path, format, sha256, tokens, documents, ...
 
         The path is None (null) for a corpus in memory; 0 documents means that they are unknown.
+        If the corpus is made of several files, ``shards`` lists path, bytes, tokens and sha256 of
+        each, in order.
         """
+        shards = {"shards": self._shard_records} if self.shards else {}
         return {
             "path": None if self.path is None else str(self.path),
             "format": self.format,
@@ -259,7 +417,20 @@ class Corpus:
             "documents": self.n_documents,
             "vocab_size": self.vocab_size,
             "dtype": self.dtype.name,
+            **shards,
         }
+
+    @cached_property
+    def _shard_records(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "path": str(shard.path),
+                "bytes": shard.bytes,
+                "tokens": shard.tokens,
+                "sha256": sha256_file(shard.token_file),
+            }
+            for shard in self.shards
+        ]
 
     def check(self, *, checksum: bool = False) -> None:
         """Read the whole corpus once and check that all ids are below `vocab_size`.
@@ -328,7 +499,7 @@ class Corpus:
     @cached_property
     def _tokenizer(self) -> Any:
         if self.tokenizer_path is None:
-            raise InputError(f"{self.path}: no tokenizer is recorded, so ids cannot be decoded")
+            raise InputError(f"{self.name}: no tokenizer is recorded, so ids cannot be decoded")
         if self._tokenizer_sha256 not in (None, sha256_file(self.tokenizer_path)):
             raise InputError(
                 f"{self.tokenizer_path}: is not the tokenizer the corpus was made with"
@@ -340,7 +511,8 @@ class Corpus:
                 f"{self.path}: decoding needs the tokenizers library: pip install 'ngramstat[text]'"
             ) from error
         try:
-            return Tokenizer.from_file(str(self.tokenizer_path))
+            # Read here: the library cannot open names that are not UTF-8.
+            return Tokenizer.from_buffer(self.tokenizer_path.read_bytes())
         except Exception as error:  # the library raises plain Exception
             raise InputError(
                 f"{self.tokenizer_path}: not a valid tokenizer: {reason(error)}"

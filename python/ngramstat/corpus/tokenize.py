@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,8 +16,11 @@ from ngramstat.corpus.engines import Engine, EngineMismatchError
 from ngramstat.corpus.segments import place
 from ngramstat.corpus.sources import (
     DocumentUnit,
+    OnError,
     Piece,
     Source,
+    TextFindings,
+    TextFormat,
     TextOptions,
     find_sources,
     read_pieces,
@@ -35,8 +39,7 @@ from ngramstat.corpus.training import (
 )
 from ngramstat.corpus.unknown import LeftOutEngine
 from ngramstat.errors import InputError, NgramstatError
-from ngramstat.runtime.files import sha256_file
-from ngramstat.runtime.progress import Progress
+from ngramstat.runtime.progress import Progress, shows_progress
 from ngramstat.runtime.resources import parse_size, resolve_threads
 
 __all__ = ["SEPARATOR_TOKEN", "tokenize"]
@@ -56,9 +59,13 @@ def tokenize(
     allow_download: bool = False,
     text_field: str = "text",
     document: DocumentUnit = "auto",
+    format: TextFormat = "auto",
+    split_on: str | None = None,
+    on_error: OnError = "stop",
+    max_record: int = TextOptions.max_record,
     threads: int | None = None,
     overwrite: bool = False,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> Corpus:
     """Make a corpus directory from text.
 
@@ -71,7 +78,8 @@ def tokenize(
     Parameters
     ----------
     inputs
-        Text, JSON lines or Parquet files (see `ngramstat.corpus.sources.find_sources`).
+        Text, JSON, CSV, Parquet, Arrow, tar or zip files, directories, patterns, ``-``, pipes or
+        URLs (see `ngramstat.corpus.sources.find_sources`).
     output
         The directory to write.
     vocab_size
@@ -101,14 +109,22 @@ def tokenize(
     text_field
         Field or column that holds the text of a record.
     document
-        What one document is: "line", "record", "file" or "auto".
+        What one document is: "file", "line", "paragraph", "record" or "auto".
+    format
+        What the inputs are; "auto" recognises each by its first bytes.
+    split_on
+        A marker in the text that ends documents and belongs to none.
+    on_error
+        "stop" at a record that cannot be used, or "skip" it and list it in ``skipped.jsonl``.
+    max_record
+        Largest record, in bytes.
     threads
         Threads to encode with; by default the cores this process may use. The tokenizers library
         fixes the number at its first use in a process; afterwards only 1 or more than 1 matters.
     overwrite
         Whether an existing corpus in `output` may be replaced.
     progress
-        Show progress on standard error.
+        Show progress; by default in notebooks.
 
     Returns
     -------
@@ -123,11 +139,16 @@ def tokenize(
         Writing failed, or a package is missing.
     """
     directory = Path(output)
+    progress = shows_progress(progress)
     check_output_directory(directory, overwrite=overwrite)
     check_choice(special_tokens)
-    options = TextOptions(text_field=text_field, document=document)
-    sources = find_sources(inputs, options)
-    reader = _Reader(sources, options, progress)
+    options = TextOptions(
+        text_field=text_field, document=document, format=format, split_on=split_on,
+        on_error=on_error, max_record=max_record,
+    )  # fmt: skip
+    findings = TextFindings()
+    sources = find_sources(inputs, options, findings, progress=progress)
+    reader = _Reader(sources, options, findings, progress)
     with _thread_settings(resolve_threads(threads)):
         trained = None
         if tokenizer is None:
@@ -222,9 +243,16 @@ def _write(
             overwrite=overwrite,
         ) as writer:
             encoder = Encoder(tokenizer, engine, reader.sources, writer)
-            encoder.encode(reader.pieces("Encode"))
-            writer.tokenization = {**record, **_encoding_record(tokenizer, encoder, engine, reason)}
-            return writer.finish()
+            findings = copy.deepcopy(reader.findings)  # counted afresh by a second attempt
+            encoder.encode(reader.pieces("Encode", findings))
+            writer.tokenization = {
+                **record,
+                **_encoding_record(tokenizer, encoder, engine, reason),
+                **findings.to_dict(),
+            }
+            corpus = writer.finish()
+            findings.write_skipped(directory)
+            return corpus
 
     try:
         return attempt(engine, reason)
@@ -263,19 +291,27 @@ def _encoding_record(
 
 def _source_records(sources: Sequence[Source]) -> list[dict[str, Any]]:
     return [
-        {"name": source.path.name, "bytes": source.size, "sha256": sha256_file(source.path)}
-        for source in sources
+        {"name": source.name, "bytes": source.size, "sha256": source.sha256()} for source in sources
     ]
 
 
 class _Reader:
     """Reads all inputs in order, as often as is needed."""
 
-    def __init__(self, sources: Sequence[Source], options: TextOptions, progress: bool) -> None:
-        self.sources, self._options, self._progress = sources, options, progress
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        options: TextOptions,
+        findings: TextFindings,
+        progress: bool,
+    ) -> None:
+        self.sources, self.findings = sources, findings
+        self._options, self._progress = options, progress
 
-    def pieces(self, description: str) -> Iterator[tuple[int, Piece]]:
-        """All pieces, each with the number of its input."""
+    def pieces(
+        self, description: str, findings: TextFindings | None = None
+    ) -> Iterator[tuple[int, Piece]]:
+        """All pieces, each with the number of its input; `findings` counts what is in them."""
         total = sum(source.size for source in self.sources)
         with Progress(total, description, unit="B", enabled=self._progress) as bar:
             before = 0
@@ -284,7 +320,7 @@ class _Reader:
                 def report(read: int, before: int = before) -> None:
                     bar.advance_to(before + read)
 
-                for piece in read_pieces(source, self._options, report=report):
+                for piece in read_pieces(source, self._options, report=report, findings=findings):
                     yield number, piece
                 before += source.size
                 bar.advance_to(before)

@@ -11,7 +11,8 @@ finished parts without the field are measured again.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from ngramstat.covariance.cross_fit import CrossFit, cross_fit
 from ngramstat.covariance.document_shares import DocumentShares
 from ngramstat.covariance.matrix_free import MatrixFreeCovariances
 from ngramstat.covariance.noise import noise_edge
+from ngramstat.covariance.occurring import occurring
 from ngramstat.covariance.operators import PairStatistics
 from ngramstat.covariance.options import CorrelationOptions
 from ngramstat.covariance.position import position_norm
@@ -49,7 +51,7 @@ from ngramstat.linear_algebra.lanczos import SingularTriplets, leading_singular_
 from ngramstat.runtime.workspace import Workspace, gather
 from ngramstat.sampling.design import SamplingDesign
 
-__all__ = ["LagMeasurement", "TopTokens", "measure_lags", "most_frequent"]
+__all__ = ["LagMeasurement", "TopTokens", "measure_lags", "most_frequent", "require_pairs"]
 
 Floats = NDArray[np.float64]
 
@@ -71,7 +73,7 @@ class TopTokens:
     Attributes
     ----------
     types : (c, TOP_TOKENS) int64
-        Their ids; -1 beyond the vocabulary.
+        Their ids; -1 beyond the items that the corpus has.
     values : (c, TOP_TOKENS) float64
         Entries of the vectors, falling in size.
     """
@@ -92,6 +94,10 @@ class TopTokens:
             types[j, : len(largest)] = largest
             values[j, : len(largest)] = sign * vector[largest]
         return cls(types, values)
+
+    def of_ids(self, original: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> TopTokens:
+        """With other ids for the same items."""
+        return TopTokens(original(self.types), self.values)
 
 
 @dataclass(frozen=True)
@@ -159,17 +165,44 @@ def measure_lags(
     corpus = design.corpus
     if not lags:
         return
+    require_pairs(design, lags)
     try:
-        vocab_mask = None
-        if options.vocab_top is not None:
-            vocab_mask = most_frequent(corpus, options.vocab_top, threads=workspace.threads)
-        measurer = LagMeasurer(design, options, vocab_mask, workspace.threads)
-        if options.matrix_free:
-            yield from _measure_matrix_free(measurer, lags, workspace)
-        else:
-            yield from _measure_counted(measurer, lags, workspace)
+        with occurring(design, workspace) as used:
+            vocab_mask = None
+            if options.vocab_top is not None:
+                vocab_mask = most_frequent(
+                    used.design.corpus, options.vocab_top, threads=workspace.threads
+                )
+            measurer = LagMeasurer(used.design, options, vocab_mask, workspace.threads)
+            measure = _measure_matrix_free if options.matrix_free else _measure_counted
+            for measurement in measure(measurer, lags, workspace):
+                yield dataclasses.replace(
+                    measurement,
+                    left=measurement.left.of_ids(used.original),
+                    right=measurement.right.of_ids(used.original),
+                )
     except IndexError as error:
-        raise InputError(f"{corpus.path}: {error}; check --dtype and --vocab-size") from error
+        raise InputError(f"{corpus.name}: {error}; check --dtype and --vocab-size") from error
+
+
+def require_pairs(design: SamplingDesign, lags: Sequence[int]) -> None:
+    """Refuse lags that leave no pair in one half of the documents, which takes no counting.
+
+    Raises
+    ------
+    InputError
+        With the lags, and the largest that can be measured.
+    """
+    impossible = [lag for lag in lags if lag > design.largest_lag]
+    if not impossible:
+        return
+    named = ", ".join(map(str, impossible[:3])) + (", ..." if len(impossible) > 3 else "")
+    remedy = "" if design.boundary.across else ", or --boundary stream"
+    largest = f"at most {design.largest_lag}" if design.largest_lag else "a longer corpus"
+    raise InputError(
+        f"{design.corpus.name}: lag{'s' * (len(impossible) > 1)} {named}: no pairs of tokens that "
+        f"far apart in one half of its documents; use --lags of {largest}{remedy}"
+    )
 
 
 def _measure_matrix_free(
@@ -286,7 +319,6 @@ class LagMeasurer:
             The tokens on a GPU, where passes over them are made there.
         """
         covariances = self._covariances(lag, counts, self.vocab_mask, gpu_stream)
-        self._require_pairs(covariances)
         # Threads of the linear algebra wait for its next small product in a loop, on the cores that
         # our own threads need.
         with threadpool_limits(1):
@@ -352,17 +384,6 @@ class LagMeasurer:
             )
         return PairStatistics(
             counts, across=across, threads=self.threads, vocab_mask=vocab_mask, transpose=True
-        )
-
-    def _require_pairs(self, covariances: PairStatistics | MatrixFreeCovariances) -> None:
-        if min(covariances.half_pairs) > 0:
-            return
-        remedy = "smaller --lags"
-        if not self.design.boundary.across:
-            remedy += " or --boundary stream"
-        raise InputError(
-            f"{self.design.corpus.path}: lag {covariances.lag}: no pairs of tokens that far apart "
-            f"in one half of its documents; use {remedy}"
         )
 
     @staticmethod

@@ -70,7 +70,7 @@ class CorrelationOptions(SamplingOptions):
             raise InputError(f"vocab_top={self.vocab_top}: must be at least 1")
         check_protocol(self.protocol)
         if self.matrix_free and self.sequential:
-            raise InputError("matrix_free=True: needs sequential=False (--no-sequential)")
+            raise InputError("matrix_free=True: needs --no-sequential")
 
 
 def check_protocol(name: str) -> str:

@@ -44,10 +44,10 @@ def count_design_ngrams(
             backend=workspace.gpus,
         )
     except IndexError as error:
-        raise InputError(f"{corpus.path}: {error}; check --dtype and --vocab-size") from error
+        raise InputError(f"{corpus.name}: {error}; check --dtype and --vocab-size") from error
     if counts.whole.targets == 0:
         raise InputError(
-            f"{corpus.path}: no token has {max_context} tokens before it; "
+            f"{corpus.name}: no token has {max_context} tokens before it; "
             "use a smaller --max-context"
         )
     return counts

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ngramstat.errors import InputError
 from ngramstat.kernels import MAX_ORDER
 from ngramstat.sampling.options import SamplingOptions
+from ngramstat.sampling.split import check_held_out_fraction
 
 __all__ = ["EntropyOptions"]
 
@@ -40,6 +41,8 @@ class EntropyOptions(SamplingOptions):
         super().__post_init__()
         if self.predictor not in _PREDICTORS:
             raise InputError(f"predictor={self.predictor!r}: expected {' or '.join(_PREDICTORS)}")
+        if not isinstance(self.held_out, str):
+            check_held_out_fraction(self.held_out)
         if not 1 <= self.learning_sizes <= _MAX_LEARNING_SIZES:
             raise InputError(
                 f"learning_sizes={self.learning_sizes}: must lie in 1 .. {_MAX_LEARNING_SIZES}"

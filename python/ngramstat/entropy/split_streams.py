@@ -125,13 +125,13 @@ def split_streams(
     vocab_size = training_corpus.vocab_size
     if held_out_corpus.vocab_size != vocab_size:
         raise InputError(
-            f"{held_out_corpus.path}: its vocabulary has {held_out_corpus.vocab_size} items, that "
-            f"of {training_corpus.path} {vocab_size}; tokenize both with the same tokenizer"
+            f"{held_out_corpus.name}: its vocabulary has {held_out_corpus.vocab_size} items, that "
+            f"of {training_corpus.name} {vocab_size}; tokenize both with the same tokenizer"
         )
     if held_out_corpus.separator != training_corpus.separator:
         raise InputError(
-            f"{held_out_corpus.path}: its separator is {held_out_corpus.separator}, that of "
-            f"{training_corpus.path} {training_corpus.separator}"
+            f"{held_out_corpus.name}: its separator is {held_out_corpus.separator}, that of "
+            f"{training_corpus.name} {training_corpus.separator}"
         )
     stop: int | None = None
     if not boundary.across:
@@ -158,7 +158,7 @@ def split_streams(
             stop,
         )
         if not len(ends) or not len(training) or not streams.scored.tokens.sum():
-            raise InputError(f"{training_corpus.path}: the held-out split leaves one side empty")
+            raise InputError(f"{training_corpus.name}: the held-out split leaves one side empty")
         yield streams
 
 

@@ -22,6 +22,7 @@ from ngramstat.results import Alternative, AlternativeKind, Exponent, IntervalPa
 
 __all__ = [
     "LossesBySize",
+    "checked_contexts",
     "gamma_exponent",
     "gamma_finite_exponent",
     "replicate_gammas",
@@ -143,7 +144,7 @@ def _limit_curve(
     resolved: ArrayLike,
     drop_error: ArrayLike | None,
 ) -> _LimitCurve:
-    n = _contexts(context)
+    n = checked_contexts(context)
     y, low, high = (np.asarray(a, dtype=np.float64) for a in (limit, limit_low, limit_high))
     marks = np.asarray(resolved)
     if marks.dtype != np.bool_:
@@ -238,7 +239,7 @@ class LossesBySize:
 
     def slopes(self, context: ArrayLike, window: tuple[int, int]) -> list[tuple[float, float]]:
         """(P, minus the log-log slope over the window) of every size with all of its losses."""
-        n = _contexts(context)
+        n = checked_contexts(context)
         inside = (n >= window[0]) & (n <= window[1])
         p, y = np.asarray(self.tokens, dtype=np.float64), np.asarray(self.losses, dtype=np.float64)
         if y.shape != (len(p), len(n)):
@@ -252,6 +253,21 @@ class LossesBySize:
             (float(tokens), float(weights @ np.log(row)))
             for tokens, row in zip(p, y[:, inside], strict=True)
             if np.all(np.isfinite(row) & (row > 0))
+        ]
+
+    def alternatives(self, context: ArrayLike, window: tuple[int, int]) -> list[Alternative]:
+        """The slope at every size with all of its losses, to stand beside an exponent."""
+        n = checked_contexts(context)
+        return [
+            Alternative(
+                kind=AlternativeKind.AT_SIZE,
+                method=f"slope of {self.learner} at {tokens:.4g} training tokens",
+                value=slope,
+                window=(float(window[0]), float(window[1])),
+                points=int(np.count_nonzero((n >= window[0]) & (n <= window[1]))),
+                extra={"tokens": tokens},
+            )
+            for tokens, slope in self.slopes(n, window)
         ]
 
 
@@ -307,7 +323,7 @@ def gamma_finite_exponent(
     by_size = [] if sizes is None else sizes.slopes(context, window)
     alternatives = _local_slopes(curve, level)
     if sizes is not None:
-        alternatives += _at_sizes(by_size, sizes.learner, window)
+        alternatives += sizes.alternatives(context, window)
     if len(inside.n) < MIN_CONTEXTS:
         few = f"{len(inside.n)} context(s) in the window {window[0]}..{window[1]}"
         return Exponent.refused(
@@ -334,22 +350,6 @@ def gamma_finite_exponent(
         reason="; ".join(reasons) or None,
         alternatives=tuple(alternatives),
     )
-
-
-def _at_sizes(
-    by_size: list[tuple[float, float]], learner: str, window: tuple[int, int]
-) -> list[Alternative]:
-    return [
-        Alternative(
-            kind=AlternativeKind.AT_SIZE,
-            method=f"slope of {learner} at {tokens:.4g} training tokens",
-            value=slope,
-            window=(float(window[0]), float(window[1])),
-            points=window[1] - window[0] + 1,
-            extra={"tokens": tokens},
-        )
-        for tokens, slope in by_size
-    ]
 
 
 def _drift_reasons(by_size: list[tuple[float, float]]) -> list[str]:
@@ -420,7 +420,7 @@ class _HeldOutCurve:
 def _held_out_curve(
     context: ArrayLike, held_out: ArrayLike, replicates: ArrayLike | None
 ) -> _HeldOutCurve:
-    n = _contexts(context)
+    n = checked_contexts(context)
     y = np.asarray(held_out, dtype=np.float64)
     if y.shape != n.shape:
         raise InputError(f"context and held_out need one length, got {n.shape} and {y.shape}")
@@ -473,7 +473,7 @@ def replicate_gammas(fitted: Exponent, context: ArrayLike, replicates: ArrayLike
 
     NaN where a replicate is not positive there, and everywhere without a fit.
     """
-    n, reps = _contexts(context), np.asarray(replicates, dtype=np.float64)
+    n, reps = checked_contexts(context), np.asarray(replicates, dtype=np.float64)
     if fitted.window is None:
         return np.full(len(reps), np.nan)
     inside = (n >= fitted.window[0]) & (n <= fitted.window[1])
@@ -482,7 +482,8 @@ def replicate_gammas(fitted: Exponent, context: ArrayLike, replicates: ArrayLike
     return np.where(np.isfinite(slopes), slopes, np.nan)
 
 
-def _contexts(context: ArrayLike) -> Floats:
+def checked_contexts(context: ArrayLike) -> Floats:
+    """Numbers of tokens of context as float64; refused unless increasing and at least 0."""
     n = np.asarray(context, dtype=np.float64)
     if n.ndim != 1 or np.any(n < 0) or np.any(np.diff(n) <= 0):
         raise InputError("context: must be one-dimensional, increasing and at least 0")

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
 from ngramstat.exponents.criteria import MIN_CONTEXTS, MIN_R2
-from ngramstat.exponents.entropy_decay import LossesBySize
+from ngramstat.exponents.entropy_decay import LossesBySize, checked_contexts
 from ngramstat.exponents.fit import power_law, slope_weights
 from ngramstat.exponents.intervals import (
     needed_replicates,
@@ -90,7 +90,7 @@ def raw_gamma(
         raise InputError(f"window: needs 1 <= low < high, got {window[0]}..{window[1]}")
     curve = _losses(context, losses, errors, replicates)
     inside = curve.within(*window)
-    others = _at_sizes(sizes, context, inside, window)
+    others = [] if sizes is None else sizes.alternatives(context, window)
     if len(inside.n) < MIN_CONTEXTS:
         return Exponent.refused(
             f"losses of {len(inside.n)} context(s) in the window {window[0]}..{window[1]}, "
@@ -172,9 +172,7 @@ def _losses(
     errors: ArrayLike | None,
     replicates: ArrayLike | None,
 ) -> _Losses:
-    n, y = np.asarray(context, dtype=np.float64), np.asarray(losses, dtype=np.float64)
-    if n.ndim != 1 or np.any(n < 0) or np.any(np.diff(n) <= 0):
-        raise InputError("context: must be one-dimensional, increasing and at least 0")
+    n, y = checked_contexts(context), np.asarray(losses, dtype=np.float64)
     if y.shape != n.shape:
         raise InputError(f"context and losses need one length, got {n.shape} and {y.shape}")
     sigma = None if errors is None else np.asarray(errors, dtype=np.float64)
@@ -224,22 +222,3 @@ def _interval_note(
     if of_windows is not None:
         parts.append("range over other windows")
     return ", ".join(parts) + (" in quadrature" if len(parts) > 1 else "")
-
-
-def _at_sizes(
-    sizes: LossesBySize | None, context: ArrayLike, inside: _Losses, window: tuple[int, int]
-) -> list[Alternative]:
-    """The slope of the same learner at every size with all of its losses."""
-    if sizes is None:
-        return []
-    return [
-        Alternative(
-            kind=AlternativeKind.AT_SIZE,
-            method=f"slope of {sizes.learner} at {tokens:.4g} training tokens",
-            value=slope,
-            window=(float(window[0]), float(window[1])),
-            points=len(inside.n),
-            extra={"tokens": tokens},
-        )
-        for tokens, slope in sizes.slopes(context, window)
-    ]

@@ -103,7 +103,7 @@ class DataSplit:
         sizes = np.cumsum(self.ends[first:] - self.starts[first:])
         if tokens > sizes[-1] * 1.05:
             raise InputError(
-                f"{self.corpus.path}: {tokens:,} training tokens were requested, but only "
+                f"{self.corpus.name}: {tokens:,} training tokens were requested, but only "
                 f"{int(sizes[-1]):,} are left after holding out; use smaller --sizes"
             )
         last = first + int(np.searchsorted(sizes, min(tokens, int(sizes[-1])))) + 1
@@ -136,7 +136,7 @@ class DataSplit:
         n = (len(tokens) - given - context) // stride + 1
         if n <= 0:
             raise InputError(
-                f"{self.corpus.path}: {len(tokens)} held-out tokens are less than one context of "
+                f"{self.corpus.name}: {len(tokens)} held-out tokens are less than one context of "
                 f"{context}; use a shorter --context or more data"
             )
         sizes = np.cumsum(self.ends[first:last] - self.starts[first:last])
@@ -176,7 +176,7 @@ def split_corpus(corpus: Corpus, *, tuning: int, measuring: int, seed: int) -> D
     last = int(np.searchsorted(sizes, before + min(measuring, max_tokens))) + 1
     if last >= len(ends) or sizes[last - 1] > corpus.n_tokens / 2:
         raise InputError(
-            f"{corpus.path}: its {len(ends)} documents are too few or too unequal in length to "
+            f"{corpus.name}: its {len(ends)} documents are too few or too unequal in length to "
             "hold some out and train on the others; use a smaller --held-out or more data"
         )
     return DataSplit(corpus, starts, ends, (0, first), (first, last), are_blocks)
@@ -194,7 +194,7 @@ def document_length(corpus: Corpus) -> int:
     lengths = np.unique(np.diff(ends, prepend=0)) if ends is not None else np.zeros(0, np.int64)
     if len(lengths) != 1 or lengths[0] < 2 or corpus.n_documents < _MIN_DOCUMENTS:
         raise InputError(
-            f"{corpus.path}: --targets last and class need at least {_MIN_DOCUMENTS} documents, "
+            f"{corpus.name}: --targets last and class need at least {_MIN_DOCUMENTS} documents, "
             "all of the same length, as `ngramstat synthesize rhm` writes them"
         )
     return int(lengths[0])

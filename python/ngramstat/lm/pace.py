@@ -12,9 +12,9 @@ from ngramstat.errors import InputError
 from ngramstat.lm.run import Run
 from ngramstat.lm.shape import shape_of
 from ngramstat.runtime.files import read_json, write_json
-from ngramstat.runtime.resources import resolve_threads
+from ngramstat.runtime.resources import multiplies_bfloat16, resolve_threads
 
-__all__ = ["Paces", "guessed_seconds_per_token", "multiplies_bfloat16", "run_seconds"]
+__all__ = ["Paces", "guessed_seconds_per_token", "run_seconds"]
 
 # A run takes longer than its steps: checkpoints, and scoring at the end.
 _MARGIN = 1.15
@@ -28,7 +28,6 @@ _SIDE, _PRODUCTS, _REPEATS = 64, 64, 20
 _EFFICIENCY, _EFFICIENCY_BFLOAT16 = 0.5, 0.9
 # Softmax, loss and their gradient take the time of this many operations for each logit.
 _PER_LOGIT = 600
-_BFLOAT16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 
 
 class Paces:
@@ -105,13 +104,3 @@ def guessed_seconds_per_token(size: str, vocab_size: int, context: int) -> float
     products = 12 * shape.layers * shape.width**2 + shape.layers * shape.width * context
     operations = 6 * (products + vocab_size * shape.width) + _PER_LOGIT * vocab_size
     return operations / (rate * efficiency)
-
-
-def multiplies_bfloat16() -> bool:
-    """Whether Linux lists instructions of the CPU that multiply bfloat16."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    line = next((row for row in text.splitlines() if row.startswith("flags")), "")
-    return not _BFLOAT16_FLAGS.isdisjoint(line.split())

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
+from ngramstat.corpus.conversion import CorpusLike, as_corpus
 from ngramstat.errors import InputError, NgramstatError, check_choice
 from ngramstat.kernels import build_info
 from ngramstat.lm.run import require_torch
@@ -31,8 +32,9 @@ from ngramstat.lm.same_tokenizer import check_tokenizer
 from ngramstat.lm.text_windows import TextWindows, draw_windows
 from ngramstat.lm.weights import held_out_corpus
 from ngramstat.results import CurveTable, ReadingResult
+from ngramstat.runtime.arguments import as_seed
 from ngramstat.runtime.files import read_json, sha256_file, write_csv, write_json
-from ngramstat.runtime.progress import Progress
+from ngramstat.runtime.progress import Progress, shows_progress
 from ngramstat.runtime.resources import (
     anonymous_bytes,
     parse_memory_limit,
@@ -75,12 +77,13 @@ class _Part:
 # Formatted by hand: one group of options a line.
 # fmt: off
 def read_losses(
-    model: str | PathLike[str], corpus: Corpus, *, output: str | PathLike[str] | None = None,
+    model: str | PathLike[str], corpus: CorpusLike, *, output: str | PathLike[str] | None = None,
     context: int | None = None, tokens: int | None = None, windows: int | None = None,
     boundary: str = "stream", trained_on: float | None = None, learner: str | None = None,
     empty_context: bool = True, batch: int | None = None, precision: str = "auto",
-    device: str | None = None, seed: int = 0, threads: int | None = None,
-    memory_limit: str | int | None = None, progress: bool = False,
+    device: str | None = None, seed: int = 0, rng: int | np.random.Generator | None = None,
+    threads: int | None = None, memory_limit: str | int | None = None,
+    progress: bool | None = None,
 ) -> ReadingResult:
     """Mean loss of a trained model on a corpus after n = 0, 1, ... tokens of context.
 
@@ -93,7 +96,8 @@ def read_losses(
         A local directory of a Hugging Face causal language model (config.json and safetensors), or
         a run of `validate`, such as ``validation/runs/gpt2-...``. A run of this very corpus is read
         on the documents that its training has not seen.
-    corpus : Corpus
+    corpus
+        As in `measure`.
     output : path, optional
         CSV file to write. Finished parts are kept in OUTPUT.parts until then.
     context : int, optional
@@ -113,7 +117,7 @@ def read_losses(
         Windows in one pass; by default as many as memory and speed suggest.
     precision : str
         ``float32``, ``bfloat16``, or ``auto``: bfloat16 on GPUs that support it.
-    device, seed, threads, memory_limit, progress
+    device, seed, rng, threads, memory_limit, progress
         As in `validate`.
 
     Returns
@@ -130,6 +134,7 @@ def read_losses(
     """
     require_torch("reading")
     started = time.monotonic()
+    corpus, seed, show = as_corpus(corpus), as_seed(seed, rng), shows_progress(progress)
     options = _checked_options(context=context, tokens=tokens, windows=windows, batch=batch,
                                boundary=boundary, trained_on=trained_on, precision=precision,
                                seed=seed)
@@ -145,7 +150,7 @@ def read_losses(
         "context": plan.context, "precision": reader.precision, "device": reader.kind,
     }
     reading = _Reading(reader, plan, parts, identity, batch, memory, threads)
-    sums, counts = reading.run(progress)
+    sums, counts = reading.run(show)
     table, rows = _curve(sums, counts, learner or reader.learner, trained_on or reader.trained_on)
     result = ReadingResult(
         model=str(model), corpus=corpus.info(), table=table, windows=rows,
@@ -232,7 +237,7 @@ def _text_for(
 
     if corpus.vocab_size > reader.vocab_size:
         raise InputError(
-            f"{corpus.path}: has {corpus.vocab_size:,} vocabulary items, but {model} knows "
+            f"{corpus.name}: has {corpus.vocab_size:,} vocabulary items, but {model} knows "
             f"{reader.vocab_size:,}; tokenize the text with the model's own tokenizer"
         )
     if not isinstance(reader, TrainedReader):
@@ -246,7 +251,7 @@ def _text_for(
     known = None if corpus.tokenizer_path is None else sha256_file(corpus.tokenizer_path)
     if None not in (known, saved.tokenizer) and known != saved.tokenizer:
         raise InputError(
-            f"{corpus.path}: was tokenized with another tokenizer than the corpus that {model} "
+            f"{corpus.name}: was tokenized with another tokenizer than the corpus that {model} "
             "was trained on"
         )
     return corpus, []

@@ -47,7 +47,7 @@ def check_tokenizer(corpus: Corpus, model: Path) -> list[str]:
     ours, theirs = _read(own), _read(other)
     if _pieces(ours) != _pieces(theirs):
         raise InputError(
-            f"{corpus.path}: was tokenized with another tokenizer than that of {model}: their "
+            f"{corpus.name}: was tokenized with another tokenizer than that of {model}: their "
             f"vocabularies or merges differ; tokenize the text with --tokenizer {other}"
         )
     different = [part for part in _PARTS if ours.get(part) != theirs.get(part)]

@@ -106,7 +106,7 @@ def draw_windows(
         n_starts = corpus.n_tokens - context + 1
         if n_starts < 1:
             raise InputError(
-                f"{corpus.path}: its {corpus.n_tokens} tokens are fewer than one window of "
+                f"{corpus.name}: its {corpus.n_tokens} tokens are fewer than one window of "
                 f"{context}; use a smaller --context"
             )
         count = max(1, round(tokens / context)) if windows is None else windows
@@ -128,7 +128,7 @@ def draw_windows(
         lengths = np.minimum(documents.content_ends[document] - starts, context)
         starts, lengths = starts[lengths >= shortest], lengths[lengths >= shortest]
         if not len(starts):
-            raise InputError(f"{corpus.path}: no document has {shortest} tokens to read")
+            raise InputError(f"{corpus.name}: no document has {shortest} tokens to read")
     held = block[np.searchsorted(block_ends, starts, side="right")]
     return TextWindows(corpus.tokens, starts, lengths, held, int(block.max()) + 1, context)
 

@@ -27,12 +27,12 @@ from ngramstat.errors import InputError
 from ngramstat.kernels import build_info
 from ngramstat.lm.data import DataSplit, Windows, windows_in_order, windows_of_epoch
 from ngramstat.lm.models import build, parameters_without_embeddings
-from ngramstat.lm.pace import multiplies_bfloat16
 from ngramstat.lm.protocol import protocol_of
 from ngramstat.lm.run import Run, TrainingResult, read_result
 from ngramstat.lm.shape import shape_of
 from ngramstat.lm.weights import save_weights
 from ngramstat.runtime.files import atomic_write, write_arrays, write_csv, write_json
+from ngramstat.runtime.resources import multiplies_bfloat16
 from ngramstat.version import __version__
 
 __all__ = [

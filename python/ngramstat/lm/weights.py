@@ -132,7 +132,7 @@ def held_out_corpus(saved: SavedWeights, corpus: Corpus) -> Corpus:
         Their bounds lie outside the corpus.
     """
     if not len(saved.ends) or int(saved.ends.max()) > corpus.n_tokens:
-        raise InputError(f"{corpus.path}: does not have the documents that the run held out")
+        raise InputError(f"{corpus.name}: does not have the documents that the run held out")
     pieces = [
         np.asarray(corpus.tokens[start:end])
         for start, end in zip(saved.starts, saved.ends, strict=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from ngramstat.prediction.learner_curves import LearnerCurves, best_learner
 from ngramstat.prediction.model_size import model_size_fit
 from ngramstat.prediction.predict import predict
 from ngramstat.results import CurveTable, RunResult
+from ngramstat.runtime.text import shell_word
 
 __all__ = ["concluded", "next_steps"]
 
@@ -116,7 +116,7 @@ def _of_losses(losses: Sequence[tuple[float, float]], context: int | None) -> li
 
 
 def next_steps(
-    corpus: str | None,
+    corpus: str,
     directory: Path | None,
     *,
     trained: bool,
@@ -128,8 +128,8 @@ def next_steps(
 
     Parameters
     ----------
-    corpus : str or None
-        Where the corpus lies.
+    corpus : str
+        The corpus as arguments of a command.
     directory : Path or None
         Where the run lies.
     trained, read : bool
@@ -139,8 +139,8 @@ def next_steps(
     training_seconds : float, optional
         About how long a useful training takes here; None where torch is missing.
     """
-    place = shlex.quote(corpus or "CORPUS")
-    run = shlex.quote("RUN" if directory is None else str(directory))
+    place = corpus
+    run = shell_word("RUN" if directory is None else str(directory))
     if trained:
         return (
             f"ngramstat validate {place} -o VALIDATION --protocol paper (more models, sizes and "

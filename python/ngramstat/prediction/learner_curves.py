@@ -10,8 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.errors import InputError
-from ngramstat.prediction.curve_files import read_curves_and_sizes, read_reader_curve
+from ngramstat.prediction.curve_files import (
+    CurveOptions,
+    Paths,
+    read_curves_and_sizes,
+    read_reader_curve,
+)
 from ngramstat.prediction.measured import losses_of_all_contexts
 from ngramstat.results import CurveTable
 
@@ -41,34 +45,36 @@ class LearnerCurves:
     sizes: tuple[Floats, Floats, Floats] | None = None
 
 
-def read_learners(path: str | PathLike[str]) -> list[LearnerCurves]:
-    """The learners of a file of losses, or of a directory that `validate` has written.
+def read_learners(path: Paths, options: CurveOptions | None = None) -> list[LearnerCurves]:
+    """The learners of files of losses, or of a directory that `validate` has written.
 
     Parameters
     ----------
     path
-        A file as `read_curves` reads it: one learner. Or a directory with files
-        ``curves-MODEL-T.csv``: one learner each.
+        A file, a directory or several as `read_curves` reads them: one learner. Or a directory with
+        files ``curves-MODEL-T.csv``: one learner each.
+    options
+        What the user says about them.
 
     Raises
     ------
     InputError
-        A file cannot be read, or the directory has no curves.
+        A file cannot be read, or the directory has no losses.
     """
-    place = Path(path)
-    if not place.is_dir():
-        return [_learner(f"your models ({place.name})", place)]
-    files = sorted(place.glob(f"{_PREFIX}*.csv"))
-    if not files:
-        raise InputError(
-            f"{place}: has no {_PREFIX}*.csv; give a file of losses, or the finished output of "
-            "`ngramstat validate`"
-        )
-    return [_learner(_trained_name(file), file) for file in files]
-
-
-def _learner(name: str, path: Path) -> LearnerCurves:
-    return LearnerCurves(name, *read_curves_and_sizes(path))
+    paths = [Path(path)] if isinstance(path, str | PathLike) else [Path(one) for one in path]
+    if len(paths) == 1:
+        files = sorted(paths[0].glob(f"{_PREFIX}*.csv")) if paths[0].is_dir() else []
+        if files:
+            return [
+                LearnerCurves(_trained_name(file), *read_curves_and_sizes(file, options))
+                for file in files
+            ]
+        name = paths[0].name
+    else:
+        name = f"{len(paths)} files"
+    table, sizes = read_curves_and_sizes(paths, options)
+    whose = "your training run" if table.of_one_run else "your models"
+    return [LearnerCurves(f"{whose} ({name})", table, sizes)]
 
 
 def _trained_name(path: Path) -> str:

@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "CURVE_COLOURS",
-    "CURVE_MARKERS",
     "Area",
     "Axis",
     "Chart",
@@ -29,6 +28,8 @@ __all__ = [
     "Rule",
     "Stroke",
     "Window",
+    "curve_colour",
+    "curve_marker",
     "floats",
     "side_by_side",
 ]
@@ -40,7 +41,17 @@ Stroke = Literal["", "solid", "dashed", "dotted", "dashdot"]
 
 # Colours and markers of several curves in one panel, in this order.
 CURVE_COLOURS: tuple[Colour, ...] = ("blue", "red", "green", "purple", "orange", "indigo", "grey")
-CURVE_MARKERS: tuple[Marker, ...] = ("circle", "square", "diamond", "up", "down", "plus")
+_CURVE_MARKERS: tuple[Marker, ...] = ("circle", "square", "diamond", "up", "down", "plus")
+
+
+def curve_colour(k: int) -> Colour:
+    """Colour of the k-th of several curves in one panel, from 0."""
+    return CURVE_COLOURS[k % len(CURVE_COLOURS)]
+
+
+def curve_marker(k: int) -> Marker:
+    """Marker of the k-th of several curves in one panel, from 0."""
+    return _CURVE_MARKERS[k % len(_CURVE_MARKERS)]
 
 
 def floats(values: ArrayLike) -> Floats:

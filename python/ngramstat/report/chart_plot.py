@@ -6,7 +6,9 @@ display.
 
 from __future__ import annotations
 
+import io
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,6 +52,8 @@ _SHORT = 30
 def new_figure(panels: int, height: float = _HEIGHT) -> tuple[Figure, list[Axes]]:
     """A figure of panels side by side that belongs to no window, `height` inches high.
 
+    Notebooks show it, and also each of its axes as the figure.
+
     Raises
     ------
     NgramstatError
@@ -62,8 +66,17 @@ def new_figure(panels: int, height: float = _HEIGHT) -> tuple[Figure, list[Axes]
             "figures need matplotlib, which is not installed: pip install 'ngramstat[plot]'"
         ) from error
     figure = Figure(figsize=(_WIDTH * panels, height), layout="constrained", dpi=120)
-    axes = figure.subplots(1, panels, squeeze=False)
-    return figure, list(axes[0])
+    axes = list(figure.subplots(1, panels, squeeze=False)[0])
+    for shown in (figure, *axes):
+        # Without pyplot, notebooks have no formatter of their own for figures.
+        setattr(shown, "_repr_png_", partial(_png, figure))  # noqa: B010
+    return figure, axes
+
+
+def _png(figure: Figure) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
 
 
 def draw_chart(chart: Chart) -> Figure:

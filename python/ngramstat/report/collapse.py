@@ -8,14 +8,14 @@ import numpy as np
 
 from ngramstat.prediction.collapse import collapse_members, rescaled
 from ngramstat.report.chart import (
-    CURVE_COLOURS,
-    CURVE_MARKERS,
     Axis,
     Chart,
     Curve,
     Heat,
     Mark,
     Panel,
+    curve_colour,
+    curve_marker,
     floats,
 )
 from ngramstat.report.chart_plot import draw_chart
@@ -98,8 +98,8 @@ def _curves(table: CurveTable, collapse: Collapse) -> tuple[list[Mark], list[Mar
         ):
             marks.append(
                 Curve(
-                    name=f"context {n}", colour=CURVE_COLOURS[k % len(CURVE_COLOURS)],
-                    marker=CURVE_MARKERS[k % len(CURVE_MARKERS)],
+                    name=f"context {n}", colour=curve_colour(k),
+                    marker=curve_marker(k),
                     shown=n in (contexts[0], contexts[-1]), x=floats(at), y=floats(height),
                     low=None if half is None else height - half,
                     high=None if half is None else height + half,

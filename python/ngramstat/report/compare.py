@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ngramstat.report.chart import (
-    CURVE_COLOURS,
-    CURVE_MARKERS,
     Axis,
     Chart,
     Curve,
@@ -15,6 +13,8 @@ from ngramstat.report.chart import (
     Label,
     Mark,
     Panel,
+    curve_colour,
+    curve_marker,
     floats,
 )
 from ngramstat.report.chart_plot import draw_chart
@@ -97,8 +97,8 @@ def _points(name: str, run: RunResult, k: int) -> list[Curve]:
         out.append(
             Curve(
                 name="" if out else name, group=name,
-                colour=CURVE_COLOURS[k % len(CURVE_COLOURS)],
-                marker=CURVE_MARKERS[k % len(CURVE_MARKERS)],
+                colour=curve_colour(k),
+                marker=curve_marker(k),
                 x=floats(beta.value), y=floats(gamma.value),
                 left=ends[0], right=ends[1], low=ends[2], high=ends[3],
                 filled=kind == "limit", faint=not (beta.reportable and gamma.reportable), stroke="",

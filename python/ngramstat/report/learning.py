@@ -8,8 +8,6 @@ import numpy as np
 
 from ngramstat.errors import InputError
 from ngramstat.report.chart import (
-    CURVE_COLOURS,
-    CURVE_MARKERS,
     Axis,
     Chart,
     Curve,
@@ -17,6 +15,8 @@ from ngramstat.report.chart import (
     Panel,
     Rule,
     Window,
+    curve_colour,
+    curve_marker,
     floats,
 )
 from ngramstat.report.chart_plot import draw_panel
@@ -52,8 +52,8 @@ def learning_chart(result: EntropyResult) -> Chart:
         y = curve.held_out[:, k]
         bar = None if curve.error is None else 2 * curve.error[:, k]
         # The unigram has the last colour, grey.
-        colour = CURVE_COLOURS[(k - 1) % len(CURVE_COLOURS)]
-        marker = CURVE_MARKERS[(k - 1) % len(CURVE_MARKERS)]
+        colour = curve_colour(k - 1)
+        marker = curve_marker(k - 1)
         marks += _of_limit(result, k, f"context {n}", shown=n in ends)
         marks.append(
             Curve(
@@ -85,7 +85,7 @@ def learning_chart(result: EntropyResult) -> Chart:
 
 def _of_limit(result: EntropyResult, k: int, group: str, *, shown: bool) -> list[Mark]:
     """The bracket and the extrapolated limit of the k-th context."""
-    colour = CURVE_COLOURS[(k - 1) % len(CURVE_COLOURS)]
+    colour = curve_colour(k - 1)
     marks: list[Mark] = []
     if result.low is not None and result.high is not None:
         low, high = float(result.low[k]), float(result.high[k])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ngramstat.report.style import STYLE
+from ngramstat.runtime.text import encoded, readable
 
 __all__ = [
     "document",
@@ -46,7 +47,7 @@ def document(title: str, heading: str, eyebrow: str, body: str) -> str:
 
 def text_of(value: object) -> str:
     """Any value as text of the page, with markup escaped and control characters replaced."""
-    shown = "".join(c if c.isprintable() else "�" for c in str(value))
+    shown = "".join(c if c.isprintable() else "�" for c in readable(str(value)))
     return html.escape(shown, quote=True)
 
 
@@ -106,5 +107,5 @@ def fold(summary: str, content: str, *, long: bool = False) -> str:
 
 
 def download(name: str, kind: str, content: str) -> str:
-    data = base64.b64encode(content.encode()).decode()
+    data = base64.b64encode(encoded(content)).decode()
     return f'<a download="{name}" href="data:{kind};base64,{data}">{name}</a>'

@@ -216,6 +216,8 @@ def _curves(result: CurvesResult) -> list[str]:
         for name, cells in columns
     ]
     lines = ["", "CURVES  losses of your models in nats per token, L = limit + A P^-delta"]
+    for note in result.table.notes:
+        lines += wrap(note, indent=2, hang=2)
     lines += table(columns)
     if not result.identifiable.all():
         lines += wrap("(in parentheses: of a fit without an identifiable limit)", indent=2)

@@ -8,14 +8,14 @@ import numpy as np
 
 from ngramstat.errors import InputError
 from ngramstat.report.chart import (
-    CURVE_COLOURS,
-    CURVE_MARKERS,
     Area,
     Axis,
     Chart,
     Curve,
     Mark,
     Panel,
+    curve_colour,
+    curve_marker,
 )
 from ngramstat.report.chart_plot import draw_panel
 from ngramstat.results import CorrelationResult
@@ -47,8 +47,8 @@ def spectrum_chart(result: CorrelationResult) -> Chart:
     ]
     marks += [
         Curve(
-            name=f"singular value {k + 1}", colour=CURVE_COLOURS[k % len(CURVE_COLOURS)],
-            marker=CURVE_MARKERS[k % len(CURVE_MARKERS)], shown=k < _FIRST, x=lags, y=values[:, k],
+            name=f"singular value {k + 1}", colour=curve_colour(k),
+            marker=curve_marker(k), shown=k < _FIRST, x=lags, y=values[:, k],
         )
         for k in range(values.shape[1])
     ]  # fmt: skip

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ngramstat.report.chart import (
-    CURVE_COLOURS,
-    CURVE_MARKERS,
     Area,
     Axis,
     Chart,
@@ -18,6 +16,8 @@ from ngramstat.report.chart import (
     Floats,
     Mark,
     Panel,
+    curve_colour,
+    curve_marker,
     floats,
 )
 from ngramstat.report.chart_plot import draw_chart
@@ -61,8 +61,8 @@ def _gammas(learners: Sequence[LearnerSlopes]) -> Panel:
         marks.append(
             Curve(
                 name=_name(learner),
-                colour=CURVE_COLOURS[k % len(CURVE_COLOURS)],
-                marker=CURVE_MARKERS[k % len(CURVE_MARKERS)],
+                colour=curve_colour(k),
+                marker=curve_marker(k),
                 x=floats([size.tokens for size in learner.sizes]),
                 y=_values([size.gamma for size in learner.sizes]),
                 low=low,
@@ -80,8 +80,8 @@ def _gammas(learners: Sequence[LearnerSlopes]) -> Panel:
 def _alphas(learners: Sequence[LearnerSlopes]) -> Panel:
     marks: list[Mark] = []
     for k, learner in enumerate(learners):
-        colour = CURVE_COLOURS[k % len(CURVE_COLOURS)]
-        marker = CURVE_MARKERS[k % len(CURVE_MARKERS)]
+        colour = curve_colour(k)
+        marker = curve_marker(k)
         tokens = floats([size.tokens for size in learner.sizes])
         name = _name(learner)
         predicted = f"{name}: predicted, γ / (2β)"

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ngramstat.report.chart import (
-    CURVE_COLOURS,
-    CURVE_MARKERS,
     Area,
     Axis,
     Chart,
@@ -21,6 +19,8 @@ from ngramstat.report.chart import (
     Rule,
     Stroke,
     Window,
+    curve_colour,
+    curve_marker,
     floats,
 )
 from ngramstat.report.chart_plot import draw_chart
@@ -112,8 +112,8 @@ def _losses(result: ValidationResult) -> list[Mark]:
         marks.append(
             Curve(
                 name=f"{model}, contexts of {context}",
-                colour=CURVE_COLOURS[k % len(CURVE_COLOURS)],
-                marker=CURVE_MARKERS[k % len(CURVE_MARKERS)],
+                colour=curve_colour(k),
+                marker=curve_marker(k),
                 x=floats([point.tokens for point in points]),
                 y=floats([point.loss for point in points]),
                 low=floats(low) if known else None,
@@ -210,8 +210,8 @@ def _contexts(table: CurveTable, gamma: Exponent) -> Panel:
         marks.append(
             Curve(
                 name=f"{p:,.0f} tokens",
-                colour=CURVE_COLOURS[k % len(CURVE_COLOURS)],
-                marker=CURVE_MARKERS[k % len(CURVE_MARKERS)],
+                colour=curve_colour(k),
+                marker=curve_marker(k),
                 x=floats(table.context[rows]),
                 y=floats(y),
                 low=None if bar is None else y - bar,

@@ -39,8 +39,9 @@ from ngramstat.results.prediction import (
     ThresholdPoint,
 )
 from ngramstat.results.reading import READING_SCHEMA, ReadingResult
-from ngramstat.results.run import SCHEMA, RunResult
+from ngramstat.results.run import PARTS, RUN_FILE, SCHEMA, RunResult
 from ngramstat.results.theories import (
+    THEORIES_FILE,
     THEORIES_SCHEMA,
     KgramTable,
     SpectrumTable,
@@ -60,9 +61,12 @@ from ngramstat.results.validation import (
 __all__ = [
     "FORECAST_ROUTES",
     "OUTCOMES",
+    "PARTS",
     "READING_SCHEMA",
     "RUNGS",
+    "RUN_FILE",
     "SCHEMA",
+    "THEORIES_FILE",
     "THEORIES_SCHEMA",
     "VALIDATION_SCHEMA",
     "AlphaOfFirst",

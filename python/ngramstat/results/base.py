@@ -17,16 +17,27 @@ from functools import cache
 from html import escape
 from importlib import import_module
 from os import PathLike
+from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.errors import InputError, NgramstatError
+from ngramstat.errors import InputError
+from ngramstat.results.tables import (
+    arrow_table,
+    pandas_frame,
+    polars_frame,
+    table_variables,
+    xarray_dataset,
+)
 from ngramstat.runtime.files import read_json, write_json
 
 if TYPE_CHECKING:
+    import polars
+    import pyarrow
+    import xarray
     from matplotlib.axes import Axes
     from pandas import DataFrame
 
@@ -323,6 +334,12 @@ class Result:
 
     # Name of the array whose length all arrays of the class must have, or None.
     _axis: ClassVar[str | None] = None
+    # Name of its file in the directory of a run, or None.
+    _file_name: ClassVar[str | None] = None
+    # Name of the axis as a dimension of `to_xarray`, where its values are distinct, and names of
+    # the further dimensions of arrays, by field.
+    _label: ClassVar[str | None] = None
+    _inner: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def __post_init__(self) -> None:
         for name, hint in self._hints().items():
@@ -412,13 +429,15 @@ class Result:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
-        """Read a file that `save` wrote.
+        """Read a file that `save` wrote, or the directory of a run that has one.
 
         Raises
         ------
         InputError
             If the file is not such a result; the message names the file and the field.
         """
+        if cls._file_name is not None and Path(path).is_dir():
+            path = Path(path) / cls._file_name
         data = read_json(path)
         try:
             return cls.from_dict(data)
@@ -453,14 +472,76 @@ class Result:
         NgramstatError
             If pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise NgramstatError(
-                "to_pandas needs pandas, which is not installed: pip install 'ngramstat[pandas]'"
-            ) from error
-        header, rows = self._rows()
-        return pandas.DataFrame(rows, columns=header)
+        frame: DataFrame = pandas_frame(*self._rows())
+        return frame
+
+    def to_arrow(self) -> pyarrow.Table:
+        """The result's main table as a pyarrow Table; what was not computed is null.
+
+        Raises
+        ------
+        NgramstatError
+            If pyarrow is not installed.
+        """
+        table: pyarrow.Table = arrow_table(*self._rows())
+        return table
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The main table as a stream of Arrow, as polars, DuckDB, pandas and others read it."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def to_polars(self) -> polars.DataFrame:
+        """The result's main table as a polars DataFrame; what was not computed is null.
+
+        Raises
+        ------
+        NgramstatError
+            If polars is not installed.
+        """
+        frame: polars.DataFrame = polars_frame(*self._rows())
+        return frame
+
+    def to_xarray(self) -> xarray.Dataset:
+        """The result as an xarray Dataset: all arrays over the axis (lags or contexts).
+
+        Single numbers, words and exponents are attributes; those that were not computed are
+        absent. A result without such an axis has its main table, over the dimension ``row``.
+
+        Raises
+        ------
+        NgramstatError
+            If xarray is not installed.
+        """
+        dataset: xarray.Dataset = xarray_dataset(*self._labelled())
+        return dataset
+
+    def _labelled(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """Variables, coordinates and attributes of `to_xarray`."""
+        if self._label is None or self._axis is None:
+            return table_variables(*self._rows()), {}, self._attributes()
+        variables: dict[str, Any] = {}
+        for field in _fields(type(self)):
+            value = getattr(self, field.name)
+            if field.name != self._axis and isinstance(value, np.ndarray):
+                inner = self._inner.get(field.name, ())
+                variables[field.name] = ((self._label, *inner[: value.ndim - 1]), value)
+        coordinates = {self._label: getattr(self, self._axis)}
+        return variables, coordinates, self._attributes()
+
+    def _attributes(self) -> dict[str, Any]:
+        """Single numbers and words by name; of an exponent value, ends and whether it is valid."""
+        attributes: dict[str, Any] = {}
+        for field in _fields(type(self)):
+            value = getattr(self, field.name)
+            if isinstance(value, str | bool | int | float):
+                attributes[field.name] = int(value) if isinstance(value, bool) else value
+            elif isinstance(value, Result):
+                attributes |= {f"{field.name}{k}": v for k, v in value._summary().items()}
+        return attributes
+
+    def _summary(self) -> dict[str, Any]:
+        """What `_attributes` of a result that holds this one says of it."""
+        return {}
 
     def _repr_html_(self) -> str:
         header, rows = self._rows()

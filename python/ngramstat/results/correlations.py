@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -277,6 +278,17 @@ class CorrelationResult(DrawableResult):
     """
 
     _axis: ClassVar[str | None] = "lags"
+    _label: ClassVar[str | None] = "lag"
+    _inner: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "singular_values": ("rank",),
+        **dict.fromkeys(
+            ("left_types", "left_loadings", "right_types", "right_loadings"), ("vector", "entry")
+        ),
+        **dict.fromkeys(
+            ("top_documents", "top_document_shares", "top_document_starts", "top_document_ends"),
+            ("place",),
+        ),
+    }
 
     lags: IntVector
     pairs: CountVector

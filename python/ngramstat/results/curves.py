@@ -32,6 +32,11 @@ class CurveTable(Result):
         Number of measurements averaged.
     learner : str or None
         Name of the model whose losses these are; given where all are those of one trained model.
+    of_one_run : bool
+        Whether the losses are points along one training run, rather than of models trained to the
+        end on P tokens.
+    notes : tuple of str
+        What was read from which file, which points were averaged and what was left out.
     """
 
     _axis: ClassVar[str | None] = "context"
@@ -42,6 +47,8 @@ class CurveTable(Result):
     error: FloatVector | None = None
     replicates: IntVector
     learner: str | None = None
+    of_one_run: bool = False
+    notes: tuple[str, ...] = ()
 
     def _check(self) -> None:
         if np.any(self.context < 0):

@@ -118,6 +118,7 @@ class EntropyResult(DrawableResult):
     """
 
     _axis: ClassVar[str | None] = "context"
+    _label: ClassVar[str | None] = "context"
 
     context: IntVector
     targets: CountVector
@@ -191,6 +192,16 @@ class EntropyResult(DrawableResult):
 
     def _rows(self) -> tuple[list[str], list[list[Any]]]:
         return self._columns("context")
+
+    def _labelled(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        variables, coordinates, attributes = super()._labelled()
+        if self.learning_curve is not None:
+            coordinates["training_tokens"] = self.learning_curve.tokens
+            variables["learning_curve"] = (
+                ("training_tokens", "context"),
+                self.learning_curve.held_out,
+            )
+        return variables, coordinates, attributes
 
     def _caption(self) -> str:
         return f"Entropies, nats per token ({self.boundary}); gamma: {self.gamma.marked_summary()}"

@@ -330,6 +330,11 @@ class Exponent(Result):
             lines.append(f"  or {text}{where}: {other.method}")
         return "\n".join(lines)
 
+    def _summary(self) -> dict[str, Any]:
+        numbers = {"": self.value, "_low": self.low, "_high": self.high}
+        present = {name: value for name, value in numbers.items() if value is not None}
+        return {**present, "_reportable": int(self.reportable)}
+
     def _rows(self) -> tuple[list[str], list[list[Any]]]:
         header = ["method", "value", "low", "high", "window", "points", "reportable", "reason"]
 

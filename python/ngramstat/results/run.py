@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from os import PathLike
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 from ngramstat.errors import InputError
 from ngramstat.results.answer import Answer, ForecastPoint
@@ -14,9 +16,12 @@ from ngramstat.results.exponent import Exponent
 from ngramstat.results.forecast import ForecastBacktest, ModelSizeFit
 from ngramstat.results.prediction import Prediction
 
-__all__ = ["SCHEMA", "RunResult"]
+__all__ = ["PARTS", "RUN_FILE", "SCHEMA", "RunResult"]
 
 SCHEMA = "ngramstat.run/1"
+RUN_FILE = "run.json"
+# Folder of a run with its finished parts.
+PARTS = "parts"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -43,6 +48,8 @@ class RunResult(DrawableResult):
         Losses by model size and training tokens, where the user's curves give both.
     """
 
+    _file_name: ClassVar[str | None] = RUN_FILE
+
     schema: str = SCHEMA
     corpus: JsonObject
     settings: JsonObject
@@ -59,6 +66,22 @@ class RunResult(DrawableResult):
         if self.schema != SCHEMA:
             raise InputError(f"RunResult.schema: needs {SCHEMA!r}, got {self.schema[:60]!r}")
 
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """Read a run from its directory, or from a file that `save` wrote.
+
+        Raises
+        ------
+        InputError
+            The run is unfinished, or the file is absent or no run.
+        """
+        place = Path(path)
+        if (place / PARTS).is_dir() and not (place / RUN_FILE).exists():
+            raise InputError(
+                f"{place}: the run is unfinished; call `ngramstat measure` on it again"
+            )
+        return super().load(path)
+
     @property
     def exponents(self) -> dict[str, Exponent]:
         """The exponents that were computed, by name, in reading order."""
@@ -74,6 +97,20 @@ class RunResult(DrawableResult):
             exponents["alpha_finite"] = self.prediction.alpha_finite
         return {name: value for name, value in exponents.items() if value is not None}
 
+    def _labelled(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """Both halves, and the exponents as attributes."""
+        variables: dict[str, Any] = {}
+        coordinates: dict[str, Any] = {}
+        for half in (self.correlations, self.entropies):
+            if half is not None:
+                more, axes, _ = half._labelled()
+                variables |= more
+                coordinates |= axes
+        attributes = {"schema": self.schema}
+        for name, exponent in self.exponents.items():
+            attributes |= {f"{name}{k}": v for k, v in exponent._summary().items()}
+        return variables, coordinates, attributes
+
     def _rows(self) -> tuple[list[str], list[list[Any]]]:
         header = ["exponent", "value", "low", "high", "level", "window", "reportable", "reason"]
         rows: list[list[Any]] = []
@@ -83,10 +120,10 @@ class RunResult(DrawableResult):
         return header, rows
 
     def _caption(self) -> str:
-        return f"ngramstat run of {self.corpus.get('path', 'a corpus')}"
+        return f"ngramstat run of {self.corpus.get('path') or 'a corpus in memory'}"
 
     def __repr__(self) -> str:
-        lines = [f"RunResult of {self.corpus.get('path', 'a corpus')}"]
+        lines = [f"RunResult of {self.corpus.get('path') or 'a corpus in memory'}"]
         for name, e in self.exponents.items():
             lines.append(f"  {name}: {e.marked_summary()}")
         return "\n".join(lines)

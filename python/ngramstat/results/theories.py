@@ -9,9 +9,17 @@ from ngramstat.errors import InputError
 from ngramstat.results.base import DrawableResult, FloatVector, IntVector, JsonObject, Result
 from ngramstat.results.exponent import Exponent
 
-__all__ = ["THEORIES_SCHEMA", "KgramTable", "SpectrumTable", "TheoriesResult", "TheoryRow"]
+__all__ = [
+    "THEORIES_FILE",
+    "THEORIES_SCHEMA",
+    "KgramTable",
+    "SpectrumTable",
+    "TheoriesResult",
+    "TheoryRow",
+]
 
 THEORIES_SCHEMA = "ngramstat.theories/1"
+THEORIES_FILE = "theories.json"
 KINDS = ("prediction", "correlate", "measured")
 
 
@@ -109,6 +117,8 @@ class TheoriesResult(DrawableResult):
     kgrams : tuple of KgramTable
     spectra : tuple of SpectrumTable
     """
+
+    _file_name: ClassVar[str | None] = THEORIES_FILE
 
     schema: str = THEORIES_SCHEMA
     corpus: JsonObject

@@ -170,6 +170,8 @@ class ValidationResult(DrawableResult):
         Raw slopes of every model and context, if all tokens were targets.
     """
 
+    _file_name: ClassVar[str | None] = "validation.json"
+
     schema: str = VALIDATION_SCHEMA
     corpus: JsonObject
     settings: JsonObject
@@ -200,7 +202,8 @@ class ValidationResult(DrawableResult):
         return header, [[getattr(point, name) for name in header] for point in self.losses]
 
     def _caption(self) -> str:
-        return f"ngramstat validation on {self.corpus.get('path', 'a corpus')}: {self.outcome}"
+        where = self.corpus.get("path") or "a corpus in memory"
+        return f"ngramstat validation on {where}: {self.outcome}"
 
     def __repr__(self) -> str:
         lines = [f"ValidationResult: {self.outcome}. {self.meaning}"]

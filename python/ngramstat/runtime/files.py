@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError, NgramstatError
+from ngramstat.runtime.mapped import release_mapped_pages
+from ngramstat.runtime.text import encoded
 
 __all__ = [
     "atomic_write",
@@ -38,6 +40,8 @@ __all__ = [
 
 # Bytes read or hashed in one step: enough to make Python's overhead negligible, and little memory.
 _BLOCK_BYTES = 1 << 20
+# Of an array, between two releases of mapped pages.
+_HASHED_BYTES = 16 << 20
 
 
 def regular_file_size(path: str | PathLike[str]) -> int:
@@ -131,7 +135,8 @@ def write_json(path: str | PathLike[str], obj: Any) -> None:
     """
     try:
         text = json.dumps(obj, indent=2, allow_nan=False, ensure_ascii=False)
-        data = (text + "\n").encode("utf-8")
+        # Names that are not UTF-8 become escapes of JSON, which `read_json` reads back.
+        data = (text + "\n").encode("utf-8", "backslashreplace")
     except (TypeError, ValueError, RecursionError) as error:
         raise NgramstatError(f"{path}: cannot be written as JSON: {reason(error)}") from error
     with atomic_write(path) as file:
@@ -158,8 +163,8 @@ def read_json(path: str | PathLike[str], *, max_bytes: int = 1 << 30) -> Any:
         raise InputError(f"{path}: {size} bytes, more than the {max_bytes} allowed for this file")
     try:
         with open(path, "rb") as file:
-            # One byte more than allowed detects a file that has grown since.
-            text = file.read(max_bytes + 1).decode("utf-8")
+            # A buffer of this size is allocated at once; a file that has grown since is cut off.
+            text = file.read(size).decode("utf-8")
         return json.loads(
             text,
             parse_constant=_refuse_constant,
@@ -205,7 +210,7 @@ def write_csv(
     writer.writerow(header)
     writer.writerows(rows)
     with atomic_write(path) as file:
-        file.write(text.getvalue().encode("utf-8"))
+        file.write(encoded(text.getvalue()))
 
 
 def read_arrays(path: str | PathLike[str]) -> dict[str, NDArray[Any]]:
@@ -228,9 +233,10 @@ def read_arrays(path: str | PathLike[str]) -> dict[str, NDArray[Any]]:
 def sha256_array(array: NDArray[Any]) -> str:
     """SHA-256, in hexadecimal, of the bytes of a C-contiguous one-dimensional array."""
     digest = hashlib.sha256()
-    step = max(1, _BLOCK_BYTES // array.itemsize)
+    step = max(1, _HASHED_BYTES // array.itemsize)
     for start in range(0, array.size, step):
         digest.update(np.ascontiguousarray(array[start : start + step]).data)
+        release_mapped_pages(array)
     return digest.hexdigest()
 
 

@@ -1,21 +1,48 @@
-"""Progress on standard error: a bar on a terminal, otherwise plain lines, with the time left."""
+"""Progress, with the time left: a bar on a terminal and in a notebook, otherwise plain lines.
+
+Bars of a notebook stand in its cell; everything else goes to standard error.
+"""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
+import warnings
 from types import TracebackType
 from typing import Any, Self
 
+from ngramstat.errors import InputTypeError
 from ngramstat.runtime.numbers import count_text
 
-__all__ = ["Elapsed", "Progress"]
+__all__ = ["Elapsed", "Progress", "shows_progress"]
 
 # Nothing is shown for work that ends within this many seconds.
 _DELAY_SECONDS = 1.0
 # Seconds between lines without a terminal (a log file, a batch job).
 _LOG_SECONDS = 10.0
+
+
+def shows_progress(chosen: bool | None) -> bool:
+    """Whether to show progress: as chosen, or, if that is None, in notebooks only.
+
+    Raises
+    ------
+    InputTypeError
+        It is neither True nor False nor None.
+    """
+    if chosen is None:
+        return _in_notebook()
+    if not isinstance(chosen, bool):
+        raise InputTypeError(f"progress={chosen!r}: must be True, False or None")
+    return chosen
+
+
+def _in_notebook() -> bool:
+    """Whether this is the kernel of a notebook, which never starts without IPython."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
 
 
 class Pace:
@@ -115,7 +142,7 @@ class Progress:
         self._pace.note(self._done, self._started)
         if not self._enabled or sys.stderr is None:
             return self
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() or _in_notebook():
             self._bar = _make_bar(self._total, self._description, self._unit, self._pace)
         else:
             self._logging = True
@@ -226,7 +253,10 @@ class Elapsed:
 
 
 def _make_bar(total: float | None, description: str, unit: str, pace: Pace) -> Any:
-    from tqdm import tqdm
+    # In a notebook a bar of its own, if ipywidgets is installed, or else one of characters.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm
 
     class Bar(tqdm):  # type: ignore[type-arg]
         # tqdm's monitor thread would outlive the work and be inherited by forked children.

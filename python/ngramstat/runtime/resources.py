@@ -1,4 +1,4 @@
-"""Cores and memory that this process may use, and the memory that it has used."""
+"""Cores and memory that this process may use, what the cores can do, and the memory used."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ __all__ = [
     "anonymous_bytes",
     "available_memory_bytes",
     "available_threads",
+    "multiplies_bfloat16",
     "parse_memory_limit",
     "parse_size",
     "peak_rss_bytes",
@@ -26,6 +27,9 @@ _CGROUP_MEMBERSHIP = Path("/proc/self/cgroup")
 
 # More threads than any machine has; a larger request is a typing error.
 _MAX_THREADS = 4096
+
+# Instructions that multiply bfloat16, as Linux names them.
+_BFLOAT16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)\s*(?:([KMGT])(?:I?B)?|B)?", re.ASCII)
@@ -209,3 +213,13 @@ def _read_words(path: Path) -> list[str]:
         return path.read_text(encoding="ascii", errors="replace").split()
     except OSError:
         return []
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether Linux lists instructions of the CPU that multiply bfloat16."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    line = next((row for row in text.splitlines() if row.startswith("flags")), "")
+    return not _BFLOAT16_FLAGS.isdisjoint(line.split())

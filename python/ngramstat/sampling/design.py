@@ -15,6 +15,7 @@ boundary change them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -22,13 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.boundary import Boundary
-from ngramstat.corpus import Corpus
+from ngramstat.corpus import Corpus, open_held_out
 from ngramstat.errors import InputError
 from ngramstat.kernels import Documents
 from ngramstat.runtime.workspace import gather
 from ngramstat.sampling.bootstrap import DocumentBootstrap, assign_clusters
 from ngramstat.sampling.options import SamplingOptions
-from ngramstat.sampling.split import HeldOutSplit, Selection, random_split
+from ngramstat.sampling.split import HeldOutSplit, Selection, held_out_tokens, random_split
 
 __all__ = ["FOLDS", "SamplingDesign", "documents_or_blocks"]
 
@@ -49,10 +50,13 @@ class SamplingDesign:
     ----------
     corpus : Corpus
     options : SamplingOptions
+    held_out_corpora : mapping of str to Corpus
+        Held-out corpora that are open already, by the name that options give them.
     """
 
     corpus: Corpus
     options: SamplingOptions
+    held_out_corpora: Mapping[str, Corpus] = field(default_factory=dict, repr=False)
     _splits: dict[float | str | None, HeldOutSplit] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -123,10 +127,34 @@ class SamplingDesign:
             self._splits[held_out] = self._make_split(held_out)
         return self._splits[held_out]
 
+    def held_out_corpus(self, name: str) -> Corpus:
+        """The corpus that is held out, opened if it is not yet open.
+
+        Raises
+        ------
+        InputError
+            It cannot be opened, or has another vocabulary than the corpus.
+        """
+        if name in self.held_out_corpora:
+            return self.held_out_corpora[name]
+        other, corpus = open_held_out(name, self.corpus)
+        if corpus.vocab_size != self.corpus.vocab_size:
+            raise InputError(
+                f"{other.path}: its vocabulary has {other.vocab_size} items, that of "
+                f"{corpus.path} {self.corpus.vocab_size}; tokenize both with the same tokenizer"
+            )
+        return other
+
+    def held_out_tokens(self, held_out: float | str | None, corpus: Corpus | None = None) -> int:
+        """About how many tokens are held out of `corpus`, by default the corpus of the design."""
+        if isinstance(held_out, str):
+            return self.held_out_corpus(held_out).n_tokens
+        return held_out_tokens(self.corpus if corpus is None else corpus, held_out)
+
     def _make_split(self, held_out: float | str | None) -> HeldOutSplit:
         if not isinstance(held_out, str):
             return random_split(self.corpus, self.documents, fraction=held_out, seed=self.seed)
-        other = SamplingDesign(Corpus.open(held_out), self.options)
+        other = SamplingDesign(self.held_out_corpus(held_out), self.options)
         return HeldOutSplit(
             *(
                 Selection.of_documents(
@@ -141,6 +169,23 @@ class SamplingDesign:
         """Tokens of each document without its separators, (n_documents,)."""
         lengths: NDArray[np.int64] = self.documents.content_ends - self.documents.content_starts
         return lengths
+
+    @cached_property
+    def largest_lag(self) -> int:
+        """The largest lag with pairs in both halves of the documents; 0 if there is none.
+
+        A pair belongs to the half of its left token's document.
+        """
+        documents = self.documents
+        halves = documents.halves
+        if halves.min() == halves.max():
+            return 0
+        if self.boundary.across:
+            return min(
+                self.corpus.n_tokens - 1 - int(documents.starts[halves == half].min())
+                for half in (0, 1)
+            )
+        return min(max(int(self.content_lengths[halves == half].max()) - 1, 0) for half in (0, 1))
 
     def crossing_pairs(self, lag: int) -> int:
         """Pairs of the stream at this lag whose tokens lie in different documents."""
@@ -174,7 +219,7 @@ def documents_or_blocks(corpus: Corpus, options: SamplingOptions) -> tuple[Docum
     known = corpus.document_ends
     if stays_inside and (known is None or len(known) < 2):
         raise InputError(
-            f"{corpus.path}: has no documents to stay inside; use --boundary stream, or give the "
+            f"{corpus.name}: has no documents to stay inside; use --boundary stream, or give the "
             "separator's id with --separator"
         )
     ends, are_blocks = corpus.documents_or_blocks(

@@ -35,6 +35,8 @@ class SamplingOptions:
         object.__setattr__(self, "boundary", Boundary.parse(self.boundary))
         if not 0.5 <= self.level < 1:
             raise InputError(f"level={self.level}: must be at least 0.5 and below 1, such as 0.95")
+        if self.replicates < 0:
+            raise InputError(f"replicates={self.replicates}: cannot be negative")
         # NumPy's generators take no negative seeds.
         if self.seed < 0:
             raise InputError(f"seed={self.seed}: cannot be negative")

@@ -11,7 +11,13 @@ from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 from ngramstat.kernels import Documents
 
-__all__ = ["HeldOutSplit", "Selection", "held_out_tokens", "random_split"]
+__all__ = [
+    "HeldOutSplit",
+    "Selection",
+    "check_held_out_fraction",
+    "held_out_tokens",
+    "random_split",
+]
 
 # A million tokens determine a loss to about 3e-3 nats. Memory and time of the models grow with the
 # held-out tokens, and a fraction of a large corpus may be far more.
@@ -21,6 +27,8 @@ _MAX_HELD_OUT = 1 << 20
 _DEFAULT_FRACTION = 0.01
 _MIN_HELD_OUT = 200_000
 _MAX_FRACTION = 0.1
+# The largest fraction that users may ask for.
+_LARGEST_FRACTION = 0.5
 # The held-out side consists of about this many parts or more, of which none may dominate: documents
 # that are longer than twice such a part are cut into parts.
 _PARTS = 64
@@ -113,23 +121,29 @@ class HeldOutSplit:
     held_out: Selection
 
 
-def held_out_tokens(corpus: Corpus, held_out: float | str | None) -> int:
+def held_out_tokens(corpus: Corpus, held_out: float | None) -> int:
     """About how many tokens are held out.
 
     Parameters
     ----------
     corpus : Corpus
-    held_out : float, str or None
-        A fraction of the tokens, the path of a held-out corpus, or the default: a hundredth, but
-        at least 200,000 tokens and at most a tenth. A corpus never holds out more than 2^20 tokens.
+    held_out : float or None
+        A fraction of the tokens, or the default: a hundredth, but at least 200,000 tokens and at
+        most a tenth. A corpus never holds out more than 2^20 tokens.
     """
-    if isinstance(held_out, str):
-        return Corpus.open(held_out).n_tokens
     n = corpus.n_tokens
     if held_out is not None:
         return min(round(held_out * n), _MAX_HELD_OUT)
     size = min(max(_DEFAULT_FRACTION * n, _MIN_HELD_OUT), _MAX_FRACTION * n)
     return min(round(size), _MAX_HELD_OUT)
+
+
+def check_held_out_fraction(fraction: float | None) -> None:
+    """Refuse a fraction that leaves either side empty, or trains on less than it holds out."""
+    if fraction is not None and not 0 < fraction <= _LARGEST_FRACTION:
+        raise InputError(
+            f"held-out fraction {fraction}: must be above 0 and at most {_LARGEST_FRACTION}"
+        )
 
 
 def random_split(
@@ -146,13 +160,12 @@ def random_split(
     InputError
         There are fewer than four parts, or the fraction is not in (0, 0.5].
     """
-    if fraction is not None and not 0 < fraction <= 0.5:
-        raise InputError(f"held-out fraction {fraction}: must be above 0 and at most 0.5")
+    check_held_out_fraction(fraction)
     size = held_out_tokens(corpus, fraction)
     parts = _cut_long_documents(corpus, documents, max(size // _PARTS, _MIN_PART))
     if len(parts) < 4:
         raise InputError(
-            f"{corpus.path}: {len(documents)} documents are too few to hold some out; "
+            f"{corpus.name}: {len(documents)} documents are too few to hold some out; "
             "give a held-out corpus with --held-out PATH"
         )
     order = np.random.default_rng([seed, 4]).permutation(len(parts))

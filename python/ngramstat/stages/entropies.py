@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ngramstat.corpus import Corpus
 from ngramstat.entropy.kneser_ney import HeldOutLosses, held_out_losses
 from ngramstat.entropy.learning_curves import (
     LearningPoint,
@@ -39,7 +38,7 @@ from ngramstat.kernels import (
 )
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.design import SamplingDesign
-from ngramstat.sampling.split import HeldOutSplit, held_out_tokens
+from ngramstat.sampling.split import HeldOutSplit
 from ngramstat.stages.cache import corpus_identity
 from ngramstat.stages.sample import CorpusSample
 from ngramstat.stages.stage import Cost, Part, ProgressBar, Stage
@@ -54,6 +53,8 @@ _PATTERN_WORK = 0.1
 _DECISION_WORK = 0.7
 # Bytes of a document in the counts by document.
 _DOCUMENT_BYTES = 40
+# Bytes of a vocabulary item in the trees of the mixture and while they grow, about.
+_TREES_ITEM_BYTES = 120
 # Held-out tokens that a trial model is made for, as a fraction of the sample it is trained on.
 _TRIAL_HELD_OUT = 0.01
 
@@ -78,7 +79,7 @@ class _EntropyStage(Stage[Value]):
         options = self._options
         held_out: Any = options.held_out
         if isinstance(held_out, str):
-            held_out = corpus_identity(Corpus.open(held_out))
+            held_out = corpus_identity(self._design.held_out_corpus(held_out))
         return {
             "max_context": options.max_context,
             "boundary": options.boundary,
@@ -89,6 +90,9 @@ class _EntropyStage(Stage[Value]):
     @property
     def _order(self) -> int:
         return self._options.max_context + 1
+
+    def _held_out_tokens(self, sample: CorpusSample) -> int:
+        return self._design.held_out_tokens(self._options.held_out, sample.corpus)
 
 
 class _SinglePartStage(_EntropyStage[Value]):
@@ -185,7 +189,15 @@ class HeldOutStage(_SinglePartStage[HeldOutLosses]):
         )
 
     def cost(self, sample: CorpusSample, workspace: Workspace) -> Cost:
-        return _kneser_ney_cost(self.name, self._options, sample, workspace, fraction=1.0, work=1.0)
+        return _kneser_ney_cost(
+            self.name,
+            self._held_out_tokens(sample),
+            self._order,
+            sample,
+            workspace,
+            fraction=1.0,
+            work=1.0,
+        )
 
 
 class LearningStage(_EntropyStage[LearningPoint]):
@@ -229,7 +241,8 @@ class LearningStage(_EntropyStage[LearningPoint]):
     def cost(self, sample: CorpusSample, workspace: Workspace) -> Cost:
         return _kneser_ney_cost(
             self.name,
-            self._options,
+            self._held_out_tokens(sample),
+            self._order,
             sample,
             workspace,
             fraction=0.5,
@@ -267,10 +280,11 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
 
     def cost(self, sample: CorpusSample, workspace: Workspace) -> Cost:
         corpus, token_bytes = sample.corpus, sample.corpus.tokens.nbytes
-        held_out = held_out_tokens(corpus, self._options.held_out)
+        held_out = self._held_out_tokens(sample)
         # Training tokens in the order of the split, and again with the tuning slice at their end.
         disk = 2 * token_bytes if workspace.uses_disk(token_bytes) else 0
         fixed = workspace.resident_without_pages + 2 * token_bytes - disk
+        fixed += _TREES_ITEM_BYTES * corpus.vocab_size
         cost = mixture_cost(
             corpus.n_tokens,
             held_out,
@@ -318,16 +332,18 @@ def _sweep_seconds(sample: CorpusSample, order: int) -> float:
 
 def _kneser_ney_cost(
     name: str,
-    options: EntropyOptions,
+    held_out: int,
+    order: int,
     sample: CorpusSample,
     workspace: Workspace,
     *,
     fraction: float,
     work: float,
 ) -> Cost:
-    """Of training on at most `fraction` of the corpus at a time, and on `work` corpora in all."""
-    order = options.max_context + 1
-    held_out = held_out_tokens(sample.corpus, options.held_out)
+    """Of training on at most `fraction` of the corpus at a time, and on `work` corpora in all.
+
+    Models of this order are counted for `held_out` tokens.
+    """
     return _sweep_cost(
         name,
         sample,

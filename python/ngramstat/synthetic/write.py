@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus, CorpusWriter
 from ngramstat.errors import InputError, NgramstatError
+from ngramstat.runtime.arguments import as_seed
 from ngramstat.runtime.files import atomic_write, reason, write_json
-from ngramstat.runtime.progress import Progress
+from ngramstat.runtime.progress import Progress, shows_progress
 from ngramstat.runtime.resources import resolve_threads
 from ngramstat.synthetic.sampling import check_seed
 from ngramstat.synthetic.world import Floats, World
@@ -124,11 +125,12 @@ def synthesize(
     *,
     tokens: float,
     seed: int = 0,
+    rng: int | np.random.Generator | None = None,
     lags: Sequence[int] | None = None,
     max_context: int = 5,
     threads: int | None = None,
     overwrite: bool = False,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> Corpus:
     """Draw a corpus of a world and write it as a corpus directory with ``truth.json``.
 
@@ -141,14 +143,16 @@ def synthesize(
         Tokens to draw, such as 1e7; rounded up to whole documents, except in a stream without any.
     seed : int
         Seed of the sample; the world's own rules have another.
+    rng : int or numpy.random.Generator, optional
+        Instead of `seed`: a seed, or a generator that one is drawn from.
     lags, max_context
         Lags and longest context of the exact curves, see `truth`.
     threads : int, optional
         By default the cores this process may use. Does not change the result.
     overwrite : bool
         Whether an existing corpus in `output` may be replaced.
-    progress : bool
-        Show progress on standard error.
+    progress : bool, optional
+        Show progress; by default in notebooks.
 
     Raises
     ------
@@ -158,11 +162,12 @@ def synthesize(
         Writing failed.
     """
     directory = Path(output)
+    seed, show = as_seed(seed, rng), shows_progress(progress)
     check_seed(seed)
     size = _sample_size(world, tokens, seed, directory)
     workers = resolve_threads(threads)
     _check_space(directory, size.stored_tokens * world.dtype.itemsize)
-    exact = truth(world, lags=lags, max_context=max_context, progress=progress)
+    exact = truth(world, lags=lags, max_context=max_context, progress=show)
     labelled = size.documents is not None and world.labels(1, seed=seed) is not None
     tokenizer = None if world.tokenizer_path is None else world.tokenizer_path.read_bytes()
     with CorpusWriter(
@@ -172,7 +177,7 @@ def synthesize(
         tokenizer=tokenizer,
         overwrite=overwrite,
     ) as writer:
-        _draw(world, writer, size, seed, workers, progress)
+        _draw(world, writer, size, seed, workers, show)
         for name in (TRUTH_FILE, LABELS_FILE):  # those of the corpus that is replaced
             _remove(directory / name)
         corpus = writer.finish()

@@ -99,7 +99,7 @@ def measure_growth(
     n_documents = len(design.documents)
     if n_documents < 4 * PARTS:
         raise InputError(
-            f"{design.corpus.path}: {n_documents} documents, {4 * PARTS} needed for nested parts "
+            f"{design.corpus.name}: {n_documents} documents, {4 * PARTS} needed for nested parts "
             "of the corpus"
         )
     order = np.random.default_rng([design.seed, 8191]).permutation(n_documents)

@@ -207,7 +207,7 @@ def measured_run(
         raise InputError(f"{path}: has no {missing}; `ngramstat measure` computes both halves")
     if run.corpus.get("sha256") not in (None, corpus.sha256):
         raise InputError(
-            f"{path}: is a run of another corpus than {corpus.path}; give a run of this corpus, or "
+            f"{path}: is a run of another corpus than {corpus.name}; give a run of this corpus, or "
             "leave out --measured"
         )
     return run

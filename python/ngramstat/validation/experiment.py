@@ -9,12 +9,17 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ngramstat.corpus import Corpus
+import numpy as np
+
+from ngramstat.corpus.conversion import CorpusLike, as_corpus
 from ngramstat.kernels import build_info
 from ngramstat.lm.run import require_torch
 from ngramstat.lm.sweep import Record, TrainingPlan
 from ngramstat.results import ValidationResult
+from ngramstat.runtime.arguments import as_seed
 from ngramstat.runtime.files import write_json
+from ngramstat.runtime.gpus import Backend
+from ngramstat.runtime.progress import shows_progress
 from ngramstat.runtime.resources import peak_rss_bytes, resolve_threads
 from ngramstat.validation.design import check_level, design_experiment, measured_run
 from ngramstat.validation.verdict import assemble
@@ -26,13 +31,14 @@ __all__ = ["validate"]
 # Formatted by hand: one group of options a line.
 # fmt: off
 def validate(
-    corpus: Corpus, *, output: str | PathLike[str], models: Sequence[str] = ("gpt2",),
+    corpus: CorpusLike, *, output: str | PathLike[str], models: Sequence[str] = ("gpt2",),
     size: str = "0.1M", contexts: Sequence[int] = (), sizes: Sequence[int] = (),
     seeds: int = 1, trials: int = 6, capacity: bool = True, targets: str = "all",
     held_out: int = 1 << 18, tuning: int = 1 << 15, budget: float | None = None,
     measured: str | PathLike[str] | None = None, device: str | None = None, level: float = 0.95,
-    seed: int = 0, threads: int | None = None, memory_limit: str | int | None = None,
-    backend: str = "auto", gpu_memory: str | int | None = None, progress: bool = False,
+    seed: int = 0, rng: int | np.random.Generator | None = None, threads: int | None = None,
+    memory_limit: str | int | None = None, backend: Backend = "auto",
+    gpu_memory: str | int | None = None, progress: bool | None = None,
     protocol: str = "default",
 ) -> ValidationResult:
     """Train models on growing parts of a corpus and compare their alpha with the predicted one.
@@ -41,7 +47,8 @@ def validate(
 
     Parameters
     ----------
-    corpus : Corpus
+    corpus
+        As in `measure`.
     output : path
         Directory for runs.csv (runs done, to do and left out), runs/ with a directory for each run,
         the curves (curves-MODEL-T.csv, as `predict --curves` reads them) and validation.json.
@@ -69,7 +76,7 @@ def validate(
         ``cpu``, ``cuda`` or such as ``cuda:1``; by default a GPU if there is one.
     level : float
         Confidence level of the intervals.
-    seed, threads, memory_limit, backend, gpu_memory, progress
+    seed, rng, threads, memory_limit, backend, gpu_memory, progress
         As in `measure`.
     protocol : str
         ``default``, or ``paper``: trained as by Cagnetta et al. (`ngramstat.lm.protocol`), with
@@ -84,14 +91,15 @@ def validate(
     """
     require_torch()
     started, directory = time.monotonic(), Path(output)
+    corpus, seed, show = as_corpus(corpus), as_seed(seed, rng), shows_progress(progress)
     check_level(level)
     threads, device = _prepare_torch(threads, device)
     design = design_experiment(corpus, targets, contexts, sizes, held_out, tuning, seed)
     plan = TrainingPlan(tuple(models), size, design.contexts, design.sizes, seeds, trials, capacity,
                         targets, protocol)
-    sweep = design.sweep(plan, directory, budget=budget, device=device, progress=progress)
+    sweep = design.sweep(plan, directory, budget=budget, device=device, progress=show)
     resources = {"memory_limit": memory_limit, "backend": backend, "gpu_memory": gpu_memory}
-    run = measured_run(corpus, measured, directory, seed=seed, threads=threads, progress=progress,
+    run = measured_run(corpus, measured, directory, seed=seed, threads=threads, progress=show,
                        protocol=protocol, **resources)
     settings = {
         "models": list(models), "size": size, "contexts": list(design.contexts),

@@ -9,6 +9,7 @@ from ngramstat.api import RUN_FILE, TRAIN, load_run, predict_run
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 from ngramstat.results import RunResult
+from ngramstat.runtime.progress import shows_progress
 from ngramstat.validation.train_for_answer import trained_curves
 
 __all__ = ["measure_trained"]
@@ -22,7 +23,7 @@ def measure_trained(
     threads: int | None = None,
     device: str | None = None,
     seed: int = 0,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> RunResult:
     """Train models into a finished run's directory, and answer from their losses.
 
@@ -46,11 +47,11 @@ def measure_trained(
     before = load_run(directory)
     if before.corpus.get("sha256") not in (None, corpus.sha256):
         raise InputError(
-            f"{directory}: is a run of another corpus than {corpus.path}; choose another --output"
+            f"{directory}: is a run of another corpus than {corpus.name}; choose another --output"
         )
     trained_curves(
         corpus, directory / TRAIN, seconds, threads=threads, device=device, seed=seed,
-        progress=progress,
+        progress=shows_progress(progress),
     )  # fmt: skip
     tokens = [float(p) for p in before.settings.get("tokens") or ()]
     result = predict_run(directory, tokens=tokens)

@@ -115,7 +115,7 @@ def _choice_here(corpus: Corpus, directory: Path, seconds: float, device: str) -
     measuring, tuning = held_out_sizes(corpus.n_tokens)
     if not enough_to_train(corpus.n_tokens):
         raise InputError(
-            f"{corpus.path}: {corpus.n_tokens:,} tokens are too few to train models on; "
+            f"{corpus.name}: {corpus.n_tokens:,} tokens are too few to train models on; "
             f"{SMALLEST << N_SIZES:,} are enough"
         )
     choice = choose_training(corpus.n_tokens, seconds, seconds_per_token)

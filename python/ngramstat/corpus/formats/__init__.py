@@ -7,7 +7,8 @@ and every fault is an `InputError` that names the file.
 To add a format, write a module of this package that defines ``FORMAT``, a `Format` with the
 functions that recognise and open such a store (`raw` is the shortest example, `mapping` has the
 shared steps), and add the module's name to ``_READERS`` in `registry`. `Corpus.open`, `inspect` and
-the command line then know it.
+the command line then know it. Other packages add formats by entry points (`plugin_formats`), as
+those in `plugins` are.
 """
 
 from __future__ import annotations
@@ -20,11 +21,22 @@ from ngramstat.corpus.formats.corpus_directory import (
     TOKENIZER_FILE,
     TOKENS_FILE,
 )
-from ngramstat.corpus.formats.registry import FORMATS, open_store
+from ngramstat.corpus.formats.megatron import indexed_prefix
+from ngramstat.corpus.formats.registry import (
+    FORMATS,
+    complete_store,
+    find_format,
+    open_store,
+    read_store,
+    recognised_format,
+)
 from ngramstat.corpus.formats.token_store import (
+    Assumptions,
     Format,
     OpenOptions,
+    RowMeaning,
     SeparatorPosition,
+    Shard,
     TokenStore,
     check_document_ends,
     check_vocab_size,
@@ -42,15 +54,23 @@ __all__ = [
     "SCHEMA",
     "TOKENIZER_FILE",
     "TOKENS_FILE",
+    "Assumptions",
     "Format",
     "OpenOptions",
+    "RowMeaning",
     "SeparatorPosition",
+    "Shard",
     "TokenStore",
     "check_document_ends",
     "check_vocab_size",
     "chunks",
+    "complete_store",
     "document_ends_at",
+    "find_format",
+    "indexed_prefix",
     "largest_id",
     "open_store",
+    "read_store",
+    "recognised_format",
     "token_dtype",
 ]

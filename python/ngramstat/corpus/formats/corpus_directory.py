@@ -36,6 +36,10 @@ TOKENIZER_FILE = "tokenizer.json"
 # While a corpus is written its data have names with this suffix.
 PARTIAL_SUFFIX = ".partial"
 
+_OWN_FILES = (
+    METADATA_FILE, TOKENS_FILE, TOKENS_FILE + PARTIAL_SUFFIX, DOCUMENTS_FILE + PARTIAL_SUFFIX,
+)  # fmt: skip
+
 _MAX_METADATA_BYTES = 64 << 20
 _METADATA_KEYS = {
     "schema", "tokens", "vocab_size", "dtype", "documents", "separator", "separator_position",
@@ -47,7 +51,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 def _recognises(path: Path, head: bytes) -> bool:
-    return path.is_dir()
+    # Any other directory may hold shards.
+    return path.is_dir() and any((path / name).exists() for name in _OWN_FILES)
 
 
 def _open(path: Path, options: OpenOptions) -> TokenStore:

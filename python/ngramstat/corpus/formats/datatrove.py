@@ -15,7 +15,12 @@ from ngramstat.corpus.formats.mapping import (
     map_tokens,
     read_bytes,
 )
-from ngramstat.corpus.formats.token_store import Format, OpenOptions, TokenStore
+from ngramstat.corpus.formats.token_store import (
+    Format,
+    OpenOptions,
+    TokenStore,
+    stated_or_assumed_dtype,
+)
 from ngramstat.errors import InputError
 from ngramstat.runtime.files import regular_file_size
 
@@ -32,14 +37,23 @@ def _open(path: Path, options: OpenOptions) -> TokenStore:
     index = path.with_name(path.name + ".index")
     dtype = options.dtype
     recorded = _recorded_dtype(metadata) if metadata.exists() else None
-    if recorded is not None:
-        check_dtype(path, recorded, dtype)
-        dtype = recorded
     ends = None
     if index.exists():
         ends = _document_ends(index)
         # All ends may be 0, in which case there is no document.
-        dtype = dtype_from_count(path, size, int(ends[-1]) if ends.size else 0, dtype)
+        counted = dtype_from_count(path, size, int(ends[-1]) if ends.size else 0)
+        if recorded not in (None, counted):
+            raise InputError(
+                f"{path}: {metadata.name} says {recorded.itemsize} bytes per token, but "
+                f"{index.name} counts {int(ends[-1]):,} tokens, which fill the {size:,} bytes with "
+                f"{counted.itemsize} each; one of them belongs to another file, remove that one"
+            )
+        recorded = counted
+    if recorded is not None:
+        check_dtype(path, recorded, dtype)
+        dtype = recorded
+    else:
+        dtype = stated_or_assumed_dtype(options)
     if dtype is None:
         raise InputError(
             f"{path}: its token type is recorded in neither .index nor .metadata; give --dtype"

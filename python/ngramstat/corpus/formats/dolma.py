@@ -8,12 +8,18 @@ import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.corpus.formats.mapping import dtype_from_count, map_tokens
-from ngramstat.corpus.formats.token_store import Format, OpenOptions, TokenStore
+from ngramstat.corpus.formats.token_store import (
+    Format,
+    OpenOptions,
+    TokenStore,
+    stated_or_assumed_dtype,
+)
 from ngramstat.errors import InputError
 from ngramstat.runtime.files import reason, regular_file_size
 
@@ -31,9 +37,10 @@ def _open(path: Path, options: OpenOptions) -> TokenStore:
     size = regular_file_size(path)
     ranges = path.with_suffix(".csv.gz")
     ends = _document_ends(ranges) if ranges.exists() else None
-    dtype = options.dtype
     if ends is not None:
-        dtype = dtype_from_count(path, size, int(ends[-1]), dtype)
+        dtype: np.dtype[Any] | None = dtype_from_count(path, size, int(ends[-1]), options.dtype)
+    else:
+        dtype = stated_or_assumed_dtype(options)
     if dtype is None:
         raise InputError(
             f"{path}: has no .npy header and no {ranges.name} beside it (a dolma file?); "
@@ -55,10 +62,17 @@ def _document_ends(path: Path) -> NDArray[np.int64]:
     try:
         with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
             for number, row in enumerate(csv.reader(_bounded_lines(file)), 1):
+                if number == 1 and row[:2] == ["start", "end"]:
+                    continue  # column names, which some tools add
                 try:
                     start, end = int(row[0][:20]), int(row[1][:20])
                 except (IndexError, ValueError) as error:
                     raise InputError(f"{path}:{number}: not a `start,end,...` row") from error
+                if start > 0 and not ends and previous == 0:
+                    raise InputError(
+                        f"{path}:{number}: the first document begins at token {start}, not 0; the "
+                        "ranges belong to another file, or to one that was cut up"
+                    )
                 if start != previous or end < start or end >= 1 << 62:
                     raise InputError(
                         f"{path}:{number}: the range {start} to {end} does not follow {previous}"

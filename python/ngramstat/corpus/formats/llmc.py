@@ -29,15 +29,19 @@ _LAYOUTS: dict[int, tuple[int, int | None]] = {
     _NEMO_MAGIC: (1, None),
 }
 _EVALUATION_MAGIC = 20240522
+# Larger numbers after the magic one are taken for tokens of a raw file.
+_MAX_VERSION = 1000
+# What llm.c's own scripts put before each document, by the tokenizer that the magic number stands
+# for: GPT-2's <|endoftext|>, Llama 3's <|begin_of_text|>.
+_KNOWN_SEPARATORS = {20240520: (50256, "GPT-2"), 20240801: (128000, "Llama 3")}
 
 
 def _recognises(path: Path, head: bytes) -> bool:
     if len(head) < 8:
         return False
+    # A file with one of these magic numbers and another version is refused, not taken for raw.
     magic, version = struct.unpack_from("<ii", head)
-    if magic == _EVALUATION_MAGIC:
-        return True
-    return magic in _LAYOUTS and version == _LAYOUTS[magic][0]
+    return (magic == _EVALUATION_MAGIC or magic in _LAYOUTS) and 0 <= version < _MAX_VERSION
 
 
 def _open(path: Path, options: OpenOptions) -> TokenStore:
@@ -48,7 +52,10 @@ def _open(path: Path, options: OpenOptions) -> TokenStore:
     if magic == _EVALUATION_MAGIC:
         raise InputError(f"{path}: an llm.c evaluation file (multiple choice), not a token stream")
     if magic not in _LAYOUTS or version != _LAYOUTS[magic][0]:
-        raise InputError(f"{path}: not an llm.c token file (magic {magic}, version {version})")
+        known = f"; version {_LAYOUTS[magic][0]} is read" if magic in _LAYOUTS else ""
+        raise InputError(
+            f"{path}: not an llm.c token file (magic number {magic}, version {version}{known})"
+        )
     width = _LAYOUTS[magic][1] or width
     if width not in (2, 4):
         raise InputError(f"{path}: {width} bytes per token; only 2 and 4 are supported")
@@ -59,7 +66,12 @@ def _open(path: Path, options: OpenOptions) -> TokenStore:
         )
     tokens = map_tokens(path, f"<u{width}", _HEADER_BYTES)
     check_dtype(path, tokens.dtype, options.dtype)
-    store = TokenStore(format=FORMAT.name, path=path, tokens=tokens)
+    store = TokenStore(
+        format=FORMAT.name,
+        path=path,
+        tokens=tokens,
+        likely_separator=_KNOWN_SEPARATORS.get(magic),
+    )
     index = path.with_suffix(".bos.idx")
     if magic == _NEMO_MAGIC and index.exists():
         return _with_bos_index(store, index)

@@ -64,12 +64,12 @@ def map_tokens(path: Path, dtype: str | np.dtype[Any], offset: int = 0) -> NDArr
 
 
 def as_unsigned(tokens: NDArray[Any], path: Path) -> NDArray[Any]:
-    """View int32 tokens as uint32 after checking that none is negative."""
+    """View int16 or int32 tokens as unsigned after checking that none is negative."""
     for start, chunk in chunks(tokens):
         if int(chunk.min()) < 0:
             at = start + int(np.argmax(chunk < 0))
             raise InputError(f"{path}: token {at} is negative ({int(tokens[at])})")
-    return tokens.view(np.uint32)
+    return tokens.view(f"<u{tokens.itemsize}")
 
 
 def check_dtype(path: Path, recorded: np.dtype[Any], stated: np.dtype[Any] | None) -> None:
@@ -81,7 +81,7 @@ def check_dtype(path: Path, recorded: np.dtype[Any], stated: np.dtype[Any] | Non
 
 
 def dtype_from_count(
-    path: Path, size: int, tokens: int, stated: np.dtype[Any] | None
+    path: Path, size: int, tokens: int, stated: np.dtype[Any] | None = None
 ) -> np.dtype[Any]:
     """Token type of a headerless file of `size` bytes whose index counts `tokens` tokens."""
     for dtype in (np.dtype(np.uint16), np.dtype(np.uint32)):

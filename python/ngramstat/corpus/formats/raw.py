@@ -7,7 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from ngramstat.corpus.formats.mapping import map_tokens
-from ngramstat.corpus.formats.token_store import Format, OpenOptions, TokenStore
+from ngramstat.corpus.formats.token_store import (
+    Format,
+    OpenOptions,
+    TokenStore,
+    stated_or_assumed_dtype,
+)
 from ngramstat.errors import InputError
 
 __all__ = ["FORMAT"]
@@ -23,8 +28,8 @@ def _recognises(path: Path, head: bytes) -> bool:
 def _open(path: Path, options: OpenOptions) -> TokenStore:
     dtype = options.dtype
     implied = _DTYPES_BY_SUFFIX.get(path.suffix)
-    if dtype is None and implied is not None:
-        dtype = np.dtype(implied)
+    if dtype is None:
+        dtype = stated_or_assumed_dtype(options) if implied is None else np.dtype(implied)
     if dtype is None:
         raise InputError(f"{path}: raw tokens do not record their type; give --dtype uint16|uint32")
     return TokenStore(format=FORMAT.name, path=path, tokens=map_tokens(path, dtype))

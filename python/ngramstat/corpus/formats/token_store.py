@@ -5,30 +5,43 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
+from ngramstat.runtime.mapped import release_mapped_pages
 
 __all__ = [
+    "Assumptions",
     "Format",
     "OpenOptions",
+    "RowMeaning",
     "SeparatorPosition",
+    "Shard",
     "TokenStore",
     "check_document_ends",
     "check_vocab_size",
     "chunks",
     "document_ends_at",
     "largest_id",
+    "stated_or_assumed_dtype",
     "token_dtype",
 ]
 
 SeparatorPosition = Literal["before", "after"]
+RowMeaning = Literal["auto", "documents", "packed"]
 
 # Tokens per step of a scan; the temporary arrays stay below a few tens of MiB.
 _CHUNK = 1 << 22
+
+
+def stated_or_assumed_dtype(options: OpenOptions) -> np.dtype[Any] | None:
+    """Type of the tokens in a file that does not record it."""
+    if options.dtype is None and options.assumed is not None:
+        return options.assumed.dtype
+    return options.dtype
 
 
 @dataclass(frozen=True)
@@ -43,11 +56,58 @@ class OpenOptions:
         Vocabulary size V, or None.
     separator
         Id of the token between documents, or None.
+    column
+        Column or field that holds the ids, in stores that have several; None for the usual names.
+    rows
+        What a row of a table is: one of the "documents", or a block of a "packed" stream; "auto"
+        decides by the rows' lengths.
+    separator_position
+        Whether the separator stands "before" or "after" its document; None to find out.
+    array
+        Name of the array to read from a file that holds several (.npz); None for the only one.
+    assumed
+        What holds where neither the store records nor the user states it, for a store that belongs
+        to a corpus.
     """
 
     dtype: np.dtype[Any] | None = None
     vocab_size: int | None = None
     separator: int | None = None
+    column: str | None = None
+    rows: RowMeaning = "auto"
+    separator_position: SeparatorPosition | None = None
+    array: str | None = None
+    assumed: Assumptions | None = None
+
+    def __post_init__(self) -> None:
+        if self.separator_position not in (None, *get_args(SeparatorPosition)):
+            raise InputError(
+                f"separator_position {self.separator_position!r}: must be before or after"
+            )
+        if self.rows not in get_args(RowMeaning):
+            raise InputError(f"rows {self.rows!r}: must be auto, documents or packed")
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What a store has in common with a corpus that it belongs to, unless it records otherwise.
+
+    Attributes
+    ----------
+    format
+        Format of files that no reader recognises.
+    dtype
+        Type of the tokens.
+    separator
+        Id of the separator, which need not occur; None if there is none.
+    separator_position
+        Where it stands.
+    """
+
+    format: str
+    dtype: np.dtype[Any]
+    separator: int | None
+    separator_position: SeparatorPosition | None
 
 
 @dataclass(frozen=True)
@@ -76,6 +136,19 @@ class TokenStore:
         Checksum of the token bytes, if the store records one.
     tokenization
         How text became tokens, if the store records it.
+    notes
+        What the reader decided or left out, one sentence each.
+    stored_dtype
+        Name of the tokens' type in the file, where that is not the type of `tokens`.
+    largest_id
+        Largest id, if the reader has seen all of them.
+    likely_separator
+        A token that such files usually have before each document, and the tokenizer that has it;
+        it separates documents if the stream begins with it.
+    files
+        The files that hold the tokens, in order, where that is not `path` alone.
+    shards
+        The files that make up the stream, in order, if there are several.
     """
 
     format: str
@@ -89,6 +162,34 @@ class TokenStore:
     tokenizer_sha256: str | None = None
     sha256: str | None = None
     tokenization: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+    stored_dtype: str | None = None
+    largest_id: int | None = None
+    likely_separator: tuple[int, str] | None = None
+    files: tuple[Path, ...] = ()
+    shards: tuple[Shard, ...] = ()
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of the files that make up a corpus.
+
+    Attributes
+    ----------
+    path
+        The file, or the corpus directory.
+    token_file
+        The same file, or that of the tokens in the directory.
+    bytes
+        Size of `token_file`.
+    tokens
+        How many tokens it holds; None where only the whole is counted.
+    """
+
+    path: Path
+    token_file: Path
+    bytes: int
+    tokens: int | None
 
 
 @dataclass(frozen=True)
@@ -107,7 +208,10 @@ class Format:
     open
         Opens the store, or raises `InputError`.
     separator_position
-        Where a separator that the user names stands in such stores.
+        Where a separator that the user names stands in such stores, if the data do not show it.
+    has_rows, has_columns, has_arrays
+        Whether such stores hold rows, rows with columns, or several arrays, so that `rows`,
+        `column` or `array` of `OpenOptions` apply.
     """
 
     name: str
@@ -115,6 +219,9 @@ class Format:
     recognises: Callable[[Path, bytes], bool]
     open: Callable[[Path, OpenOptions], TokenStore]
     separator_position: SeparatorPosition = "after"
+    has_rows: bool = False
+    has_columns: bool = True
+    has_arrays: bool = False
 
 
 def token_dtype(dtype: Any) -> np.dtype[Any]:
@@ -178,9 +285,13 @@ def document_ends_at(
 
 
 def chunks(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Consecutive pieces of a one-dimensional array, each with the index it starts at."""
+    """Consecutive pieces of a one-dimensional array, each with the index it starts at.
+
+    Of a mapped file, no more than a piece stays in memory.
+    """
     for start in range(0, array.size, _CHUNK):
         yield start, array[start : start + _CHUNK]
+        release_mapped_pages(array)
 
 
 def largest_id(tokens: NDArray[Any]) -> int:

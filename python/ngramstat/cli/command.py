@@ -1,0 +1,166 @@
+"""How commands look and fail: grouped options, examples, whole summaries, errors as one line."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from ngramstat.cli.console import (
+    EXIT_FAILED,
+    EXIT_INPUT,
+    EXIT_INTERRUPTED,
+    fail,
+    fail_by_system,
+    forgiving_streams,
+    shows_notes,
+)
+from ngramstat.errors import InputError, NgramstatError, options_as_typed
+
+__all__ = ["Command", "Group", "command", "under"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_INTERRUPTED = (
+    "Interrupted. The output directory keeps what is finished; run the same command again to resume"
+)
+# The order of the headings in the help of a command; options without one come first.
+_HEADINGS = ("Token store", "C(t)", "H(n)", "Statistics", "Output", "Resources")
+
+
+def under(heading: str, *decorators: Callable[[Any], Any]) -> Callable[[F], F]:
+    """One decorator that applies several, the first one outermost, and puts their options under
+    a heading of the command's help."""
+
+    def apply(function: F) -> F:
+        before = len(getattr(function, "__click_params__", []))
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        for parameter in getattr(function, "__click_params__", [])[before:]:
+            parameter.heading = heading
+        return function
+
+    return apply
+
+
+class Command(click.Command):
+    """A command whose options stand under headings, with examples after them."""
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **extra: Any) -> None:
+        super().__init__(*args, **extra)
+        self.examples = tuple(examples)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Also refuse what no file name can hold."""
+        rest = super().parse_args(ctx, args)
+        for parameter in self.get_params(ctx):
+            value = ctx.params.get(parameter.name or "")
+            for text in value if isinstance(value, tuple) else (value,):
+                if isinstance(text, str) and "\0" in text:
+                    raise click.BadParameter("holds a NUL character", ctx, parameter)
+        return rest
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, each heading with its own."""
+        rows: dict[str, list[tuple[str, str]]] = {"Options": []}
+        rows |= {heading: [] for heading in _HEADINGS}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                rows.setdefault(getattr(parameter, "heading", "Options"), []).append(record)
+        for heading, records in rows.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples, one a line and none of them wrapped."""
+        super().format_epilog(ctx, formatter)
+        if self.examples:
+            with formatter.section("Examples"):
+                for example in self.examples:
+                    formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
+
+
+def command(name: str | None = None, *, examples: Sequence[str]) -> Callable[[F], Command]:
+    """Decorator of a function that is a command."""
+    return click.command(name, cls=Command, examples=examples)
+
+
+class Group(click.Group):
+    """A group of commands, listed in the order they were added, with whole summaries."""
+
+    command_class = Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order they were added."""
+        return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands with their summaries, which are wrapped and not cut."""
+        rows = [
+            (name, self.commands[name].get_short_help_str(limit=1000))
+            for name in self.list_commands(ctx)
+            if not self.commands[name].hidden
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    @options_as_typed()
+    @shows_notes()
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run the command; errors become one line and an exit code."""
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
+        with forgiving_streams():
+            try:
+                code = super().main(*args, standalone_mode=False, **extra)  # type: ignore[call-overload]
+            except click.UsageError as error:
+                if type(error).__name__ == "NoArgsIsHelpError":  # newer versions of click
+                    error.show()
+                    sys.exit(EXIT_INPUT)
+                fail(_usage_message(error), EXIT_INPUT)
+            except click.ClickException as error:
+                fail(error.format_message(), error.exit_code)
+            except click.Abort:
+                fail(_INTERRUPTED, EXIT_INTERRUPTED)
+            except NgramstatError as error:  # of standard output, where --help is written
+                fail(str(error), EXIT_FAILED)
+            except OSError as error:
+                fail_by_system(error)
+            sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; errors of the package become one line and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            fail(str(error), EXIT_INPUT)
+        except NgramstatError as error:
+            fail(str(error), EXIT_FAILED)
+        except MemoryError:
+            fail("out of memory; give a smaller --memory-limit or fewer --lags", EXIT_FAILED)
+        except KeyboardInterrupt:
+            fail(_INTERRUPTED, EXIT_INTERRUPTED)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # click ends quietly
+            fail_by_system(error)
+
+
+def _usage_message(error: click.UsageError) -> str:
+    """One sentence, with the configuration file where it is that which gave the value."""
+    message = error.format_message().rstrip(".")
+    context, parameter = error.ctx, getattr(error, "param", None)
+    if context is None:
+        return message
+    if (
+        parameter is not None
+        and context.get_parameter_source(parameter.name) is ParameterSource.DEFAULT_MAP
+    ):
+        return f"{message} (from {context.find_root().params.get('config')})"
+    return f"{message} (see {context.command_path} --help)"

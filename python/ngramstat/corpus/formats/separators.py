@@ -1,0 +1,173 @@
+"""Documents from separators: before or after the document, as the data show or the user states."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.corpus.formats.token_store import (
+    OpenOptions,
+    SeparatorPosition,
+    TokenStore,
+    chunks,
+    document_ends_at,
+)
+from ngramstat.errors import InputError
+
+__all__ = ["with_separator"]
+
+# Documents whose first and last tokens are compared with the separator.
+_SAMPLED_DOCUMENTS = 10_000
+
+
+def with_separator(
+    store: TokenStore, options: OpenOptions, default: SeparatorPosition
+) -> TokenStore:
+    """Apply the user's separator; it ends the documents unless the store records their ends.
+
+    Parameters
+    ----------
+    store
+        With tokens of uint16 or uint32.
+    options
+        Its `separator` and `separator_position` are applied.
+    default
+        Where the separator stands in stores of this format, if the data do not show it.
+
+    Raises
+    ------
+    InputError
+        The separator is not an id, never occurs, or contradicts what the store records.
+    """
+    separator, position = _stated(store, options)
+    assumed = options.assumed if separator is None else None
+    if assumed is not None:
+        separator, position = assumed.separator, assumed.separator_position
+    if separator is None:
+        return store if options.assumed else _by_likely_separator(store)
+    limit = store.vocab_size or int(np.iinfo(store.tokens.dtype).max) + 1
+    if not 0 <= separator < limit:
+        raise InputError(f"separator {separator}: not an id of {store.path} (0 to {limit - 1})")
+    if store.separator is not None:
+        return store
+    if store.document_ends is not None:
+        return _beside_recorded_documents(store, separator, position)
+    return _cut_at(store, separator, position, default, may_be_absent=assumed is not None)
+
+
+def _stated(store: TokenStore, options: OpenOptions) -> tuple[int | None, SeparatorPosition | None]:
+    """Separator and position that the user states or the store records; they must agree."""
+    separator, position = options.separator, options.separator_position
+    if separator is not None and store.separator not in (None, separator):
+        raise InputError(
+            f"{store.path}: records the separator {store.separator}, not {separator}; "
+            "leave out --separator"
+        )
+    if position is not None and store.separator_position not in (None, position):
+        raise InputError(
+            f"{store.path}: records that separators stand {store.separator_position} documents, "
+            f"not {position}; leave out --separator-position"
+        )
+    separator = store.separator if separator is None else separator
+    if separator is None and position is not None:
+        raise InputError(
+            f"{store.path}: --separator-position {position} needs the id of the separator; give "
+            "--separator"
+        )
+    return separator, position
+
+
+def _by_likely_separator(store: TokenStore) -> TokenStore:
+    """Use the separator that is usual in such files if the stream begins with it, and say so."""
+    if store.likely_separator is None or store.document_ends is not None:
+        return store
+    separator, tokenizer = store.likely_separator
+    count = sum(int(np.count_nonzero(chunk == separator)) for _, chunk in chunks(store.tokens))
+    if count == 0:
+        return store
+    if int(store.tokens[0]) != separator:
+        note = (
+            f"the token {separator}, which {tokenizer} puts before each document, occurs {count:,} "
+            "times, but the stream does not begin with it; if it separates documents, give "
+            f"--separator {separator}"
+        )
+        return replace(store, notes=(*store.notes, note))
+    note = (
+        f"the stream begins with {separator}, which {tokenizer} puts before each document, so its "
+        f"{count:,} occurrences separate documents; --separator states another"
+    )
+    store = replace(store, notes=(*store.notes, note))
+    return _cut_at(store, separator, "before", "before", may_be_absent=False)
+
+
+def _cut_at(
+    store: TokenStore,
+    separator: int,
+    position: SeparatorPosition | None,
+    default: SeparatorPosition,
+    *,
+    may_be_absent: bool,
+) -> TokenStore:
+    """The store with the documents that lie between its separators."""
+    tokens = store.tokens
+    pieces = [start + np.flatnonzero(chunk == separator) for start, chunk in chunks(tokens)]
+    positions = np.concatenate(pieces).astype(np.int64, copy=False)
+    if positions.size == 0 and not may_be_absent:
+        raise InputError(
+            f"{store.path}: the separator {separator} never occurs; give the right --separator, "
+            "or none to open the store without documents"
+        )
+    notes: tuple[str, ...] = ()
+    if position is None:
+        position, doubt = _seen_position(tokens, separator, default)
+        if doubt and positions.size:
+            notes = (
+                f"the separator {separator} is taken to stand {position} each document, as is "
+                f"usual in this format: the stream {doubt} with it; --separator-position states it",
+            )
+    return replace(
+        store,
+        separator=separator,
+        separator_position=position,
+        document_ends=document_ends_at(positions, tokens.size, position),
+        notes=store.notes + notes,
+    )
+
+
+def _seen_position(
+    tokens: NDArray[Any], separator: int, default: SeparatorPosition
+) -> tuple[SeparatorPosition, str]:
+    """Where separators stand, by the first and the last token, and why the data do not show it."""
+    begins, ends = int(tokens[0]) == separator, int(tokens[-1]) == separator
+    if begins != ends:
+        return ("before" if begins else "after"), ""
+    return default, "begins and ends" if begins else "neither begins nor ends"
+
+
+def _beside_recorded_documents(
+    store: TokenStore, separator: int, position: SeparatorPosition | None
+) -> TokenStore:
+    """The store, whose document ends are recorded, with where the separator stands in them."""
+    ends = store.document_ends
+    assert ends is not None
+    sample = np.unique(np.linspace(0, ends.size - 1, _SAMPLED_DOCUMENTS).astype(np.int64))
+    starts = np.where(sample > 0, ends[sample - 1], 0)
+    before = int(np.count_nonzero(store.tokens[starts] == separator))
+    after = int(np.count_nonzero(store.tokens[ends[sample] - 1] == separator))
+    seen: SeparatorPosition = "before" if before > after else "after"
+    share = max(before, after) / sample.size
+    notes: tuple[str, ...] = ()
+    if share < 0.5:
+        notes = (
+            f"the separator {separator} stands at an end of only {share:.0%} of the documents that "
+            "the store records; is it the right id?",
+        )
+    return replace(
+        store,
+        separator=separator,
+        separator_position=position or (seen if share > 0 else None),
+        notes=store.notes + notes,
+    )

@@ -1,0 +1,4 @@
+"""Reading text: what a file is, its compression, and one reader for each kind.
+
+`ngramstat.corpus.sources` puts these modules together.
+"""
