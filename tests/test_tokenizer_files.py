@@ -120,7 +120,7 @@ def test_tiktoken_files_are_tokenized_and_read_back(
     path = tmp_path / "my.tiktoken"
     ranks = ranks_of(contents)
     path.write_bytes(tiktoken_file(ranks))
-    with pytest.raises(InputError, match="tiktoken.pattern one of gpt2, cl100k"):
+    with pytest.raises(InputError, match=r"tiktoken.pattern one of gpt2, cl100k"):
         tokenize([text], tmp_path / "c", tokenizer=path, threads=1)
     corpus = tokenize([text], tmp_path / "c", tokenizer=path, tiktoken_pattern="gpt2", threads=1)
     assert corpus.separator == len(ranks) == corpus.vocab_size - 1
