@@ -307,9 +307,9 @@ def test_separators_of_an_array_split() -> None:
     kept = Corpus.from_arrays([0, 1, 2, 0, 3], separator=0, document_ends=[5])
     assert content(kept)[1] == [5]
     for options, message in (
-        ({"separator": 9}, "must lie between 0 and 3"),
+        ({"separator": 9}, "separator 9: not an id of tokens .0 to 3."),
         ({"separator": 2, "vocab_size": 9, "tokens": [1, 3]}, "never occurs"),
-        ({"separator_position": "before"}, "without separator"),
+        ({"separator_position": "before"}, "needs the id of the separator; give separator"),
         ({"separator": 0, "separator_position": "around"}, "expected one of before, after"),
     ):
         with pytest.raises(InputError, match=message):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from ngramstat.api.options import MeasureOptions
 from ngramstat.corpus import Corpus, open_held_out
 from ngramstat.errors import InputError
 from ngramstat.runtime.log import note
+from ngramstat.runtime.text import shell_word
 
 __all__ = ["as_arguments", "described", "how_to_open", "with_held_out"]
 
@@ -59,7 +59,7 @@ def as_arguments(corpus: Mapping[str, Any]) -> str:
     places, options = how_to_open(corpus)
     if not places or len(places) > _FEW_PLACES:
         return "CORPUS"
-    words = [shlex.quote(place) for place in places]
+    words = [shell_word(place) for place in places]
     if corpus.get("format") == "raw":
         names = ("dtype", "vocab_size", "separator")
         words += [

@@ -11,7 +11,8 @@ finished parts without the field are measured again.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from ngramstat.covariance.cross_fit import CrossFit, cross_fit
 from ngramstat.covariance.document_shares import DocumentShares
 from ngramstat.covariance.matrix_free import MatrixFreeCovariances
 from ngramstat.covariance.noise import noise_edge
+from ngramstat.covariance.occurring import occurring
 from ngramstat.covariance.operators import PairStatistics
 from ngramstat.covariance.options import CorrelationOptions
 from ngramstat.covariance.position import position_norm
@@ -71,7 +73,7 @@ class TopTokens:
     Attributes
     ----------
     types : (c, TOP_TOKENS) int64
-        Their ids; -1 beyond the vocabulary.
+        Their ids; -1 beyond the items that the corpus has.
     values : (c, TOP_TOKENS) float64
         Entries of the vectors, falling in size.
     """
@@ -92,6 +94,10 @@ class TopTokens:
             types[j, : len(largest)] = largest
             values[j, : len(largest)] = sign * vector[largest]
         return cls(types, values)
+
+    def of_ids(self, original: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> TopTokens:
+        """With other ids for the same items."""
+        return TopTokens(original(self.types), self.values)
 
 
 @dataclass(frozen=True)
@@ -161,14 +167,20 @@ def measure_lags(
         return
     require_pairs(design, lags)
     try:
-        vocab_mask = None
-        if options.vocab_top is not None:
-            vocab_mask = most_frequent(corpus, options.vocab_top, threads=workspace.threads)
-        measurer = LagMeasurer(design, options, vocab_mask, workspace.threads)
-        if options.matrix_free:
-            yield from _measure_matrix_free(measurer, lags, workspace)
-        else:
-            yield from _measure_counted(measurer, lags, workspace)
+        with occurring(design, workspace) as used:
+            vocab_mask = None
+            if options.vocab_top is not None:
+                vocab_mask = most_frequent(
+                    used.design.corpus, options.vocab_top, threads=workspace.threads
+                )
+            measurer = LagMeasurer(used.design, options, vocab_mask, workspace.threads)
+            measure = _measure_matrix_free if options.matrix_free else _measure_counted
+            for measurement in measure(measurer, lags, workspace):
+                yield dataclasses.replace(
+                    measurement,
+                    left=measurement.left.of_ids(used.original),
+                    right=measurement.right.of_ids(used.original),
+                )
     except IndexError as error:
         raise InputError(f"{corpus.name}: {error}; check --dtype and --vocab-size") from error
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ngramstat.kernels.mixing import TokenTree
 
-__all__ = ["TokenEmbeddings", "TokenTree", "bisection_tree", "embed_tokens"]
+__all__ = ["TokenEmbeddings", "TokenTree", "bisection_tree", "embed_tokens", "with_unseen"]
 
 Floats = NDArray[np.float64]
 
@@ -133,6 +133,59 @@ def bisection_tree(embeddings: Floats, weight: Floats) -> TokenTree:
         stack.append((members[order[cut:]], first_leaf + cut))
         stack.append((members[order[:cut]], first_leaf))
     return TokenTree(leaf_of, np.array(split, np.uint32))
+
+
+def with_unseen(tree: TokenTree, seen: NDArray[np.int64], vocab_size: int) -> TokenTree:
+    """A tree over the tokens that occur and a rest, with the rest's leaf as a balanced tree.
+
+    Takes time and memory of O(V), unlike bisecting tokens that nothing tells apart.
+
+    Parameters
+    ----------
+    tree : TokenTree
+        Over k + 1 items: the tokens of `seen`, and the rest.
+    seen : (k,) int64
+        Ids, increasing; fewer than vocab_size.
+    vocab_size : int
+    """
+    rest = int(tree.leaf_of[-1])
+    n_unseen = vocab_size - len(seen)
+    leaf_of = np.empty(vocab_size, np.uint32)
+    unseen = np.ones(vocab_size, bool)
+    unseen[seen] = False
+    leaf_of[unseen] = rest + np.arange(n_unseen)
+    leaves = tree.leaf_of[:-1].astype(np.int64)
+    leaf_of[seen] = leaves + np.where(leaves > rest, n_unseen - 1, 0)
+    # Preorder: the nodes of the rest stand where the walk from the root reaches its leaf.
+    first, end, node = 0, len(tree.leaf_of), 0
+    while end - first > 1:
+        at = int(tree.split[node])
+        if rest >= at:
+            node, first = node + at - first, at
+        else:
+            node, end = node + 1, at
+    split = tree.split.astype(np.int64)
+    split[split > rest] += n_unseen - 1
+    parts = [split[:node], rest + _balanced_splits(n_unseen, {}), split[node:]]
+    return TokenTree(leaf_of, np.concatenate(parts).astype(np.uint32))
+
+
+def _balanced_splits(size: int, known: dict[int, NDArray[np.int64]]) -> NDArray[np.int64]:
+    """`TokenTree.split` of a tree whose branches have equally many leaves, give or take one."""
+    if size not in known:
+        half = size // 2
+        known[size] = (
+            np.zeros(0, np.int64)
+            if size < 2
+            else np.concatenate(
+                [
+                    [half],
+                    _balanced_splits(half, known),
+                    half + _balanced_splits(size - half, known),
+                ]
+            )
+        )
+    return known[size]
 
 
 def _principal_coordinate(centred: Floats, weights: Floats) -> Floats:

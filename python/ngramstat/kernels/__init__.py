@@ -46,7 +46,7 @@ from ngramstat.kernels.suffixes import (
     suffix_array,
     suffix_cost,
 )
-from ngramstat.kernels.tokens import Tokens, token_counts
+from ngramstat.kernels.tokens import Tokens, mostly_unused, token_counts
 
 BLOCK_SIZE = _core.BLOCK_SIZE
 LOSS_BITS = _core.LOSS_BITS
@@ -87,6 +87,7 @@ __all__ = [
     "count_pairs",
     "cuda_devices",
     "mark_copies",
+    "mostly_unused",
     "multiply_pairs",
     "multiply_pairs_by_class",
     "pair_bytes",

@@ -7,7 +7,14 @@ from numpy.typing import NDArray
 
 from ngramstat import _core
 
-__all__ = ["Tokens", "check_tokens", "position_bytes", "token_counts", "token_ranges"]
+__all__ = [
+    "Tokens",
+    "check_tokens",
+    "mostly_unused",
+    "position_bytes",
+    "token_counts",
+    "token_ranges",
+]
 
 Tokens = NDArray[np.uint16] | NDArray[np.uint32]
 
@@ -27,6 +34,10 @@ def check_tokens(tokens: object, name: str = "tokens") -> None:
         )
 
 
+# A vocabulary of which less than this fraction occurs is worth renumbering.
+_MOST_UNUSED = 0.5
+
+
 def token_counts(tokens: Tokens, vocab_size: int, *, threads: int = 1) -> NDArray[np.int64]:
     """Occurrences of each token id, (V,) int64.
 
@@ -41,16 +52,23 @@ def token_counts(tokens: Tokens, vocab_size: int, *, threads: int = 1) -> NDArra
 
 def token_ranges(counts: NDArray[np.int64], budget: int) -> list[tuple[int, int]]:
     """Contiguous ranges of token ids, each of one id or of at most `budget` occurrences."""
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     ranges: list[tuple[int, int]] = []
-    start, occurrences = 0, 0
-    for token, count in enumerate(counts.tolist()):
-        if token > start and occurrences + count > budget:
-            ranges.append((start, token))
-            start, occurrences = token, 0
-        occurrences += count
-    ranges.append((start, len(counts)))
-    return ranges
+    start = 0
+    while start < len(counts):
+        end = int(np.searchsorted(before, before[start] + budget, side="right")) - 1
+        ranges.append((start, max(end, start + 1)))
+        start = ranges[-1][1]
+    return ranges or [(0, 0)]
 
 
 def position_bytes(n_tokens: int) -> int:
     return 4 if n_tokens <= 1 << 32 else 8
+
+
+def mostly_unused(n_occurring: int, vocab_size: int) -> bool:
+    """Whether so few vocabulary items occur that it pays to number these alone.
+
+    Renumbering copies the tokens, so that it has to save more than half of what grows with V.
+    """
+    return 0 < n_occurring < _MOST_UNUSED * vocab_size

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from ngramstat.prediction.learner_curves import LearnerCurves, best_learner
 from ngramstat.prediction.model_size import model_size_fit
 from ngramstat.prediction.predict import predict
 from ngramstat.results import CurveTable, RunResult
+from ngramstat.runtime.text import shell_word
 
 __all__ = ["concluded", "next_steps"]
 
@@ -140,7 +140,7 @@ def next_steps(
         About how long a useful training takes here; None where torch is missing.
     """
     place = corpus
-    run = shlex.quote("RUN" if directory is None else str(directory))
+    run = shell_word("RUN" if directory is None else str(directory))
     if trained:
         return (
             f"ngramstat validate {place} -o VALIDATION --protocol paper (more models, sizes and "

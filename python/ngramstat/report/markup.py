@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ngramstat.report.style import STYLE
-from ngramstat.runtime.text import encoded
+from ngramstat.runtime.text import encoded, readable
 
 __all__ = [
     "document",
@@ -47,7 +47,7 @@ def document(title: str, heading: str, eyebrow: str, body: str) -> str:
 
 def text_of(value: object) -> str:
     """Any value as text of the page, with markup escaped and control characters replaced."""
-    shown = "".join(c if c.isprintable() else "�" for c in str(value))
+    shown = "".join(c if c.isprintable() else "�" for c in readable(str(value)))
     return html.escape(shown, quote=True)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ngramstat.results import AlternativeKind, Exponent, Gate
 from ngramstat.runtime.numbers import count_text, number_text
+from ngramstat.runtime.text import readable
 
 __all__ = [
     "CURVE_SOURCES",
@@ -35,7 +36,7 @@ GATE_MARKS = {True: "passed ", False: "FAILED ", None: "unknown"}
 
 def plain(text: str) -> str:
     """The text without control characters, which text from files may contain."""
-    return "".join(c if c == "\n" or c.isprintable() else "?" for c in text)
+    return "".join(c if c == "\n" or c.isprintable() else "?" for c in readable(text))
 
 
 def estimate(exponent: Exponent) -> str:

@@ -8,8 +8,10 @@ encoding lacks as ``\\u03b3``: readable, and never a reason to lose a result.
 from __future__ import annotations
 
 import codecs
+import os
+import shlex
 
-__all__ = ["ESCAPED", "encoded", "readable"]
+__all__ = ["ESCAPED", "encoded", "readable", "shell_word"]
 
 # The name of the error handler, for `codecs` and `TextIOWrapper.reconfigure`.
 ESCAPED = "ngramstat.escaped"
@@ -41,3 +43,17 @@ def encoded(text: str) -> bytes:
 def readable(text: str) -> str:
     """The text of `encoded`."""
     return encoded(text).decode("utf-8")
+
+
+def shell_word(name: str) -> str:
+    """A file name as one word of a shell's command line."""
+    word = shlex.quote(name)
+    if readable(word) == word:
+        return word
+    try:
+        name_bytes = os.fsencode(name)
+    except UnicodeEncodeError:  # no file of this system has that name
+        return shlex.quote(readable(name))
+    # ANSI-C quoting can name any byte.
+    plain = {byte for byte in range(32, 127)} - set(b"'\\")
+    return "$'" + "".join(chr(b) if b in plain else f"\\x{b:02x}" for b in name_bytes) + "'"

@@ -26,7 +26,7 @@ from ngramstat.kernels import (
 )
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.design import SamplingDesign
-from ngramstat.stages.sample import CorpusSample
+from ngramstat.stages.sample import CorpusSample, head
 from ngramstat.stages.stage import Cost, Part, ProgressBar, Stage
 
 __all__ = ["LagStage"]
@@ -83,7 +83,8 @@ class LagStage(Stage[LagMeasurement]):
     ) -> Cost:
         options, n = self._options, sample.corpus.n_tokens
         token_bytes = sample.corpus.tokens.nbytes
-        memory = PairMemory(n, sample.corpus.vocab_size)
+        vocab_size = sample.occurring_items
+        memory = PairMemory(n, vocab_size)
         # The corpus and, for the nulls of the sequential covariance, a shuffled copy of it.
         streams = 2 if options.sequential else 1
         disk = 0
@@ -97,7 +98,7 @@ class LagStage(Stage[LagMeasurement]):
         most_frequent = sample.most_frequent(1)
         positions = min(n, max(memory.positions_that_fit(budget), most_frequent))
         lags_at_once = memory.lags_that_fit(budget)
-        matrix = counted.distinct_pairs * pair_bytes(sample.corpus.vocab_size)
+        matrix = counted.distinct_pairs * pair_bytes(vocab_size)
         per_position = sharing * memory.peak_position_bytes
         ranges, n_lags = math.ceil(n / max(positions, 1)), len(options.lags)
         passes_of_lag = _TOKEN_PASSES * (1 if options.sequential else _PLAIN_FRACTION)
@@ -124,7 +125,7 @@ class LagStage(Stage[LagMeasurement]):
     def _cost_matrix_free(
         self, sample: CorpusSample, workspace: Workspace, counted: _CountedSample
     ) -> Cost:
-        vocab_size, n_lags = sample.corpus.vocab_size, len(self._options.lags)
+        vocab_size, n_lags = sample.occurring_items, len(self._options.lags)
         scratch = _SCRATCH_BLOCKS if vocab_size <= _WIDE_VOCABULARY else _WIDE_SCRATCH_BLOCKS
         fixed = workspace.resident_without_pages + _krylov_bytes(sample)
         fixed += scratch * vocab_size * BLOCK_SIZE * 8
@@ -140,7 +141,7 @@ class LagStage(Stage[LagMeasurement]):
 
 
 def _krylov_bytes(sample: CorpusSample) -> int:
-    return _KRYLOV_BLOCKS * sample.corpus.vocab_size * BLOCK_SIZE * 8
+    return _KRYLOV_BLOCKS * sample.occurring_items * BLOCK_SIZE * 8
 
 
 @dataclass(frozen=True)
@@ -172,11 +173,11 @@ class _CountedSample:
         # Most lags have about as many distinct pairs; the sample's quarter has to hold some.
         quarter = max(sample.size // 4, 1)
         lag = min(options.lags[len(options.lags) // 2], max(quarter // 4, 1))
-        counts = _count_pairs(sample.design, lag, sample.threads)
-        few = _count_pairs(sample.head(quarter), lag, sample.threads)
+        design = sample.occurring
+        counts = _count_pairs(design, lag, sample.threads)
+        few = _count_pairs(head(design.corpus, quarter), lag, sample.threads)
         # Distinct pairs grow as a power of the tokens, up to all pairs of vocabulary items.
         power = min(math.log(max(_entries(counts), 1) / max(_entries(few), 1), 4), 1.0)
-        design = sample.design
         documents = count_document_tokens(
             design.corpus.tokens,
             design.corpus.vocab_size,
@@ -191,15 +192,15 @@ class _CountedSample:
             documents,
             min(
                 _entries(counts) * sample.growth**power,
-                float(sample.corpus.vocab_size) ** 2,
+                float(sample.occurring_items) ** 2,
             ),
             documents.nbytes * sample.growth + 8 * n_documents,
         )
 
     def seconds_of_lag(self, sequential: bool) -> float:
         """Seconds of one lag of the whole corpus."""
-        sample, design, threads = self.sample, self.sample.design, self.sample.threads
-        tokens, vocab_size = design.corpus.tokens, sample.corpus.vocab_size
+        sample, design, threads = self.sample, self.sample.occurring, self.sample.threads
+        tokens, vocab_size = design.corpus.tokens, design.corpus.vocab_size
         within = self.counts.within
         block = np.ones((vocab_size, BLOCK_SIZE))
         short = np.ones((2, vocab_size, BLOCK_SIZE), np.float32)
@@ -231,7 +232,8 @@ class _CountedSample:
 
     def seconds_of_matrix_free_product(self) -> float:
         """Seconds of one product of the whole corpus without counts."""
-        design, vocab_size = self.sample.design, self.sample.corpus.vocab_size
+        design = self.sample.occurring
+        vocab_size = design.corpus.vocab_size
         block, weights = np.ones((vocab_size, BLOCK_SIZE)), np.ones(2)
         seconds = self.sample.time(
             lambda: multiply_pairs(

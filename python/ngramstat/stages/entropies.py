@@ -53,6 +53,8 @@ _PATTERN_WORK = 0.1
 _DECISION_WORK = 0.7
 # Bytes of a document in the counts by document.
 _DOCUMENT_BYTES = 40
+# Bytes of a vocabulary item in the trees of the mixture and while they grow, about.
+_TREES_ITEM_BYTES = 120
 # Held-out tokens that a trial model is made for, as a fraction of the sample it is trained on.
 _TRIAL_HELD_OUT = 0.01
 
@@ -282,6 +284,7 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
         # Training tokens in the order of the split, and again with the tuning slice at their end.
         disk = 2 * token_bytes if workspace.uses_disk(token_bytes) else 0
         fixed = workspace.resident_without_pages + 2 * token_bytes - disk
+        fixed += _TREES_ITEM_BYTES * corpus.vocab_size
         cost = mixture_cost(
             corpus.n_tokens,
             held_out,

@@ -18,6 +18,10 @@ from ngramstat.runtime.workspace import Workspace
 from ngramstat.stages.sample import CorpusSample
 from ngramstat.stages.stage import Cost, Stage
 
+# Bytes of a vocabulary item in the arrays of every stage: counts, their order and their sums.
+_COUNTS_ITEM_BYTES = 40
+_LITTLE = 64 << 20
+
 __all__ = ["MeasurementPlan", "make_plan", "require_memory"]
 
 
@@ -90,12 +94,27 @@ def make_plan(
         A token is not below the vocabulary's size.
     """
     assert workspace.memory_limit is not None
+    _require_counts(corpus, workspace)
     try:
         sample = CorpusSample(corpus, workspace.threads, timed=timed)
         costs = tuple(stage.cost(sample, workspace) for stage in stages)
     except IndexError as error:
         raise InputError(f"{corpus.name}: {error}; check --dtype and --vocab-size") from error
     return MeasurementPlan(costs, workspace.memory_limit, workspace.threads)
+
+
+def _require_counts(corpus: Corpus, workspace: Workspace) -> None:
+    """Refuse, before any of it is allocated, a vocabulary whose counts alone are too much."""
+    needed = _COUNTS_ITEM_BYTES * corpus.vocab_size
+    if needed < _LITTLE:  # then the stages say what they need
+        return
+    least = workspace.limit_to_hold(workspace.resident_without_pages + needed)
+    if workspace.memory_limit is not None and least > workspace.memory_limit:
+        raise InputError(
+            f"{corpus.name}: counts of a vocabulary of {corpus.vocab_size:,} items need "
+            f"{_size(least)} of memory, the limit is {_size(workspace.memory_limit)}; check "
+            "--vocab-size and --dtype, or raise --memory-limit"
+        )
 
 
 def require_memory(corpus: Corpus, stages: Sequence[Stage[Any]], workspace: Workspace) -> None:

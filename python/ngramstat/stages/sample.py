@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
-from ngramstat.kernels import token_counts
+from ngramstat.covariance.occurring import occurring
+from ngramstat.kernels import mostly_unused, token_counts
+from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.design import SamplingDesign
 from ngramstat.sampling.options import SamplingOptions
 
-__all__ = ["CorpusSample"]
+__all__ = ["CorpusSample", "head"]
 
 _TOKENS = 2_000_000
 
@@ -52,22 +54,27 @@ class CorpusSample:
     @cached_property
     def design(self) -> SamplingDesign:
         """Documents of the sample."""
-        return self.head(self.size)
+        return head(self.corpus, self.size)
 
-    def head(self, size: int) -> SamplingDesign:
-        """The first tokens as a corpus of their own, with the documents that end there."""
-        corpus, ends = self.corpus, None
-        if corpus.document_ends is not None:
-            ends = np.asarray(corpus.document_ends[: np.searchsorted(corpus.document_ends, size)])
-            if not len(ends) or ends[-1] != size:
-                ends = np.append(ends, size)
-        first = Corpus.from_arrays(
-            np.asarray(corpus.tokens[:size]),
-            vocab_size=corpus.vocab_size,
-            document_ends=ends,
-            separator=corpus.separator,
-        )
-        return SamplingDesign(first, SamplingOptions())
+    @cached_property
+    def occurring_items(self) -> int:
+        """Vocabulary items over which C(t) of the whole corpus is measured, about.
+
+        Those that occur, where these are few; their number grows as a power of the tokens.
+        """
+        quarter = np.asarray(self.corpus.tokens[: max(self.size // 4, 1)])
+        few = np.count_nonzero(token_counts(quarter, self.corpus.vocab_size, threads=self.threads))
+        many = np.count_nonzero(self.occurrences)
+        power = min(max(math.log(max(int(many), 1) / max(int(few), 1), 4), 0.0), 1.0)
+        expected = round(many * self.growth**power)
+        vocab_size = self.corpus.vocab_size
+        return expected if mostly_unused(expected, vocab_size) else vocab_size
+
+    @cached_property
+    def occurring(self) -> SamplingDesign:
+        """Documents of the sample, over the items that occur in it where those are few."""
+        with occurring(self.design, Workspace(self.threads)) as used:
+            return used.design
 
     def most_frequent(self, count: int) -> int:
         """Occurrences in the whole corpus of its `count` most frequent tokens together."""
@@ -90,3 +97,19 @@ class CorpusSample:
         if name is not None:
             self._seconds[name] = seconds
         return seconds
+
+
+def head(corpus: Corpus, size: int) -> SamplingDesign:
+    """The first tokens as a corpus of their own, with the documents that end there."""
+    ends = None
+    if corpus.document_ends is not None:
+        ends = np.asarray(corpus.document_ends[: np.searchsorted(corpus.document_ends, size)])
+        if not len(ends) or ends[-1] != size:
+            ends = np.append(ends, size)
+    first = Corpus.from_arrays(
+        np.asarray(corpus.tokens[:size]),
+        vocab_size=corpus.vocab_size,
+        document_ends=ends,
+        separator=corpus.separator,
+    )
+    return SamplingDesign(first, SamplingOptions())

@@ -163,7 +163,7 @@ def _of_directory(directory: Path, findings: TextFindings) -> Iterator[InputFile
         raise InputError(f"{directory}: is a directory without files that are not hidden")
     paths.sort(key=lambda path: os.fsencode(path))
     name = printable_name(directory.resolve().name)
-    findings.note(f"{name}: {_summary(paths)}{_rest(hidden, others)}")
+    findings.note_fact(f"{name}: {_summary(paths)}{_rest(hidden, others)}")
     for path in paths:
         yield InputFile(path, printable_name(path.relative_to(directory)), regular_file_size(path))
 

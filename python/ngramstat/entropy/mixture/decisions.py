@@ -99,25 +99,33 @@ class Decisions:
         return mixer.score(self.packed_logits, selection.states[k], self.offsets[self.n_tuning :])
 
 
-def _paths(tree: TokenTree) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Inner nodes on the path to every token, one path after the other, and where each begins."""
-    size = len(tree.leaf_of)
-    paths: list[list[int]] = [[] for _ in range(size)]
-    stack: list[tuple[int, int, int, list[int]]] = [(0, 0, size, [])] if size > 1 else []
-    token_of = np.empty(size, np.int64)
-    token_of[tree.leaf_of] = np.arange(size)
-    while stack:
-        node, first, end, above = stack.pop()
-        if end - first == 1:
-            paths[int(token_of[first])] = above
-            continue
-        at = int(tree.split[node])
-        path = [*above, node]
-        stack.append((node + 1, first, at, path))
-        stack.append((node + at - first, at, end, path))
-    nodes = np.array([node for path in paths for node in path], np.int64)
-    begin = np.concatenate([[0], np.cumsum([len(path) for path in paths])]).astype(np.int64)
-    return nodes, begin
+def _paths(
+    tree: TokenTree, tokens: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Inner nodes on the path to each of some tokens, one path after the other; their starts."""
+    leaf = tree.leaf_of[tokens].astype(np.int64)
+    n = len(tokens)
+    first, end = np.zeros(n, np.int64), np.full(n, len(tree.leaf_of))
+    node, at_level = np.zeros(n, np.int64), np.arange(n)
+    rows: list[NDArray[np.int64]] = []
+    nodes: list[NDArray[np.int64]] = []
+    while True:
+        inner = end - first > 1
+        if not inner.any():
+            break
+        leaf, first, end, node, at_level = (
+            array[inner] for array in (leaf, first, end, node, at_level)
+        )
+        rows.append(at_level)
+        nodes.append(node)
+        split = tree.split[node].astype(np.int64)
+        right = leaf >= split
+        node = np.where(right, node + split - first, node + 1)
+        first, end = np.where(right, split, first), np.where(right, end, split)
+    row = np.concatenate([np.zeros(0, np.int64), *rows])
+    order = np.argsort(row, kind="stable")  # of each token the root first
+    begin = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=n))]).astype(np.int64)
+    return np.concatenate([np.zeros(0, np.int64), *nodes])[order], begin
 
 
 def _decision_nodes(
@@ -126,11 +134,17 @@ def _decision_nodes(
     """Depth (below _MAX_DEPTH) and inner node (modulo _MAX_NODES) of every decision."""
     depth = np.zeros(int(offsets[-1]), np.uint16)
     node = np.zeros(int(offsets[-1]), np.uint16)
-    nodes, begin = _paths(tree)
+    size = len(tree.leaf_of)
+    occurs = np.zeros(size, bool)
+    occurs[tokens] = True
+    used = np.flatnonzero(occurs)
+    number = np.zeros(size, np.int64)
+    number[used] = np.arange(len(used))
+    nodes, begin = _paths(tree, used)
     lengths = np.diff(begin)
     chunk = 1 << 20
     for start in range(0, len(tokens), chunk):
-        part = tokens[start : start + chunk]
+        part = number[tokens[start : start + chunk]]
         first, last = int(offsets[start]), int(offsets[start + len(part)])
         token = np.repeat(np.arange(len(part)), lengths[part])
         on_path = np.arange(last - first) - (offsets[start : start + len(part)] - first)[token]

@@ -10,7 +10,8 @@ from threadpoolctl import threadpool_limits
 
 from ngramstat.entropy.mixture.context_patterns import CLASSES, has_classes
 from ngramstat.entropy.mixture.tuning_slice import MixtureSplit
-from ngramstat.entropy.token_tree import bisection_tree, embed_tokens
+from ngramstat.entropy.token_tree import bisection_tree, embed_tokens, with_unseen
+from ngramstat.kernels import mostly_unused, token_counts
 from ngramstat.kernels.mixing import TokenTree, Vocabulary
 
 __all__ = ["N_TREES", "grow_trees"]
@@ -36,12 +37,28 @@ def grow_trees(split: MixtureSplit) -> tuple[list[TokenTree], NDArray[np.uint32]
     # Thousands of small decompositions: threads of the linear algebra would not help.
     with threadpool_limits(1):
         tokens = split.training[: split.first_tuning]
-        embeddings = embed_tokens(tokens[tokens < size][:_EMBEDDING_TOKENS], size, _DIMENSIONS)
+        tokens = tokens[tokens < size][:_EMBEDDING_TOKENS]
+        seen = np.flatnonzero(token_counts(tokens, size))
+        few = mostly_unused(len(seen), size)
+        if few:
+            numbers = np.zeros(size, np.int64)
+            numbers[seen] = np.arange(len(seen))
+            tokens = numbers[tokens]
+        embeddings = embed_tokens(tokens, len(seen) if few else size, _DIMENSIONS)
+
+        def tree_of(points: Floats) -> TokenTree:
+            if not few:
+                return bisection_tree(points, embeddings.frequency)
+            # What does not occur has no neighbours to be told apart by: one leaf at the origin,
+            # which then becomes a tree of its own.
+            with_rest = bisection_tree(
+                np.append(points, np.zeros((1, points.shape[1])), axis=0),
+                np.append(embeddings.frequency, 0.0),
+            )
+            return with_unseen(with_rest, seen, size)
 
         def trees_of(points: Floats) -> list[TokenTree]:
-            return [
-                bisection_tree(_scaled(points, power), embeddings.frequency) for power in POWERS
-            ]
+            return [tree_of(_scaled(points, power)) for power in POWERS]
 
         trees = trees_of(embeddings.before)
         if not has_classes(size):

@@ -193,7 +193,8 @@ def number(where: str, name: str, value: Any) -> float:
         result = float(value)
     except (ValueError, OverflowError) as error:
         shown = str(value).strip()[:40]
-        raise InputError(f"{where}: {name} {shown!r} is not a number") from error
+        hint = "; write it without commas" if "," in shown else ""
+        raise InputError(f"{where}: {name} {shown!r} is not a number{hint}") from error
     if not math.isfinite(result):
         raise InputError(f"{where}: {name} is {result}; leave out rows without a finite number")
     return result
@@ -222,15 +223,20 @@ def _columns(file: LossFile, options: CurveOptions) -> dict[str, str]:
     if options.tokens_per_step is not None:
         found.pop("tokens", None)
     elif "tokens" not in found:
-        candidates = [name for name in file.names if _counts_tokens(name)]
-        if len(candidates) > 1:
-            raise InputError(
-                f"{file.place}: {_several(candidates)} could be the training tokens; name one "
-                "with --tokens-column"
-            )
-        found.update(dict.fromkeys(["tokens"], *candidates) if candidates else {})
+        found.update(_tokens_column(file))
     found.pop("step", None)
     return found
+
+
+def _tokens_column(file: LossFile) -> dict[str, str]:
+    """The one column that counts training tokens; empty without one."""
+    candidates = [name for name in file.names if _counts_tokens(name)]
+    if len(candidates) > 1:
+        raise InputError(
+            f"{file.place}: {_several(candidates)} could be the training tokens; name one with "
+            "--tokens-column"
+        )
+    return {"tokens": candidates[0]} if candidates else {}
 
 
 def _named(file: LossFile, role: str, name: str) -> str:
@@ -543,4 +549,6 @@ def _several(names: Sequence[str]) -> str:
 
 def _list(names: Sequence[str]) -> str:
     shown = ", ".join(repr(name[:60]) for name in names[:_SHOWN])
+    if len(names) == 1:
+        shown += " alone; tables separate columns by commas, semicolons or tabs"
     return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
