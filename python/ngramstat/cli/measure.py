@@ -314,10 +314,14 @@ def _all_by_default(options: Mapping[str, Any]) -> bool:
 @global_options
 def quickstart(common: Globals, output: str, full: bool, as_json: bool) -> None:
     """Measure a world of known answer, then the sources of Python's standard library."""
+    from ngramstat.corpus.engines import require_tokenizers
     from ngramstat.quickstart import known_values, standard_library_sources
     from ngramstat.quickstart import quickstart as run_all
     from ngramstat.report.known_values import known_values_table
 
+    if not (Path(output) / "corpus" / "corpus.json").exists():
+        # Said before the minutes that the first part takes.
+        require_tokenizers()
     rows = known_values(threads=common.threads, seed=common.seed)
     lines = known_values_table([(r.name, r.truth, r.low, r.high) for r in rows], level=0.95)
     click.echo("\n".join(lines) + "\n", err=as_json)

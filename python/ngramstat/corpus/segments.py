@@ -34,8 +34,12 @@ _CUTS = (
 # Normalizers that change a character by its neighbours at most.
 _LOCAL_NORMALIZERS = {
     "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "BertNormalizer", "Strip", "Prepend",
-    "ByteLevel",
+    "ByteLevel", "Precompiled", "Nmt",
 }  # fmt: skip
+
+
+# A token that joins a letter and a blank, as SentencePiece models spell it.
+_JOINS_WORDS = re.compile(r"[^\W\d_][ \u2581]")
 
 
 class Segment(NamedTuple):
@@ -92,6 +96,7 @@ class Segmenter:
     ) -> None:
         self._engine = engine
         self._local = splits_locally(description)
+        self._words = not self._local and words_are_independent(description)
         self._unbroken = unbroken
         self.forced = 0
         self.first_forced: Segment | None = None
@@ -128,34 +133,42 @@ class Segmenter:
         start = 0
         while len(text) - start > 2 * _SEGMENT_CHARS:
             limit = start + _STRETCH_CHARS
-            end = self._find_cut(text, start + _SEGMENT_CHARS, limit)
-            if end is None:
+            cut = self._find_cut(text, start + _SEGMENT_CHARS, limit)
+            if cut is None:
                 if len(text) <= limit + _WINDOW_CHARS:
                     break
                 end = self._forced_cut(text, limit)
+                cut = end, end
                 self.forced += 1
-            yield start, end
-            start = end
+            yield start, cut[0]
+            start = cut[1]
         if complete:
             yield start, len(text)
 
-    def _find_cut(self, text: str, start: int, limit: int) -> int | None:
-        if not self._local:
+    def _find_cut(self, text: str, start: int, limit: int) -> tuple[int, int] | None:
+        """The end of a segment and the start of the next, where that changes no token."""
+        if not self._local and not self._words:
             return None
         end = min(limit, len(text) - _WINDOW_CHARS)
-        for pattern in _CUTS:
+        for pattern in _CUTS if self._local else _CUTS[:1]:
             for tries, match in enumerate(pattern.finditer(text, start, end)):
                 if tries == _MAX_CUT_TRIES:
                     break
                 at = match.start()
-                if not self._breaks(text, at) and self._changes_nothing(text, at):
-                    return at
+                # Only blanks are known to part words where no regular expression does.
+                if self._breaks(text, at) or (self._words and text[at] != " "):
+                    continue
+                if self._changes_nothing(text, at, at):
+                    return at, at
+                # A tokenizer that puts a blank before every text puts back one that is left out.
+                if text[at] == " " and self._changes_nothing(text, at, at + 1):
+                    return at, at + 1
         return None
 
-    def _changes_nothing(self, text: str, at: int) -> bool:
+    def _changes_nothing(self, text: str, at: int, following: int) -> bool:
         left, right = text[at - _WINDOW_CHARS : at], text[at : at + _WINDOW_CHARS]
-        ids, lengths = self._engine.encode([left + right, left, right])
-        return int(lengths[0]) * 2 == ids.size and np.array_equal(
+        ids, lengths = self._engine.encode([left + right, left, right[following - at :]])
+        return 2 * int(lengths[0]) == ids.size and np.array_equal(
             ids[: lengths[0]], ids[lengths[0] :]
         )
 
@@ -189,14 +202,41 @@ def splits_locally(description: dict[str, Any]) -> bool:
     that looks at nearby characters only. Without a pre-tokenizer, as in SentencePiece models, a
     merge may depend on distant text, and a local check does not prove a cut.
     """
-    normalizers = _steps(description["normalizer"], "normalizers")
-    if not all(step["type"] in _LOCAL_NORMALIZERS for step in normalizers):
+    if not _normalizes_locally(description):
         return False
     return any(
         step["type"] in ("Split", "Whitespace", "WhitespaceSplit", "BertPreTokenizer")
         or (step["type"] == "ByteLevel" and step.get("use_regex", True))
         for step in _steps(description["pre_tokenizer"], "pretokenizers")
     )
+
+
+def words_are_independent(description: dict[str, Any]) -> bool:
+    """Whether a BPE or Unigram model has no token that joins a letter and the blank after it.
+
+    What stands before such a blank then has no influence on the tokens after it.
+    """
+    model = description["model"]
+    if model["type"] not in ("BPE", "Unigram") or not _normalizes_locally(description):
+        return False
+    known = {"Metaspace", "Split"}
+    if any(s["type"] not in known for s in _steps(description["pre_tokenizer"], "pretokenizers")):
+        return False
+    vocabulary = model["vocab"]
+    words = vocabulary if isinstance(vocabulary, dict) else (word for word, _ in vocabulary)
+    return not any(map(_JOINS_WORDS.search, words))
+
+
+def _normalizes_locally(description: dict[str, Any]) -> bool:
+    """Whether the normalizer looks at nearby characters only."""
+    for step in _steps(description["normalizer"], "normalizers"):
+        if step["type"] == "Replace":
+            pattern = step["pattern"]
+            if pattern != {"Regex": " {2,}"} and len(pattern.get("String", "  ")) != 1:
+                return False
+        elif step["type"] not in _LOCAL_NORMALIZERS:
+            return False
+    return True
 
 
 def _steps(step: dict[str, Any] | None, name: str) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ SPECIAL_TOKEN_CHOICES: tuple[SpecialTokens, ...] = get_args(SpecialTokens)
 
 # Replaces the spelling of a hidden token. A text that spells it, which none does by accident, gets
 # the token's id and is refused by the check of the ids.
-_HIDDEN = "\U0010fffengramstat hidden token {}\U0010fffe"
+_HIDDEN = "\U0010fffe\U0010ffff{}\U0010ffff\U0010fffe"
 
 
 def check_choice(choice: str) -> None:

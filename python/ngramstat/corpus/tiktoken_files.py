@@ -17,21 +17,22 @@ __all__ = ["TIKTOKEN_PATTERNS", "is_tiktoken", "tiktoken_json"]
 _LETTERS = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}"
 _SMALL = r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
 _SHORT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-_CL100K = (
+_LLAMA3 = (
     _SHORT + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 #: Regular expressions that split the text before tokens are formed, by name.
 TIKTOKEN_PATTERNS = {
     "gpt2": r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
-    "cl100k": _CL100K,
+    # Blanks at the end of a text are one word.
+    "cl100k": _LLAMA3.replace(r"|\s*[\r\n]+", r"|\s+\z|\s*[\r\n]+"),
     "o200k": (
         rf"[^\r\n\p{{L}}\p{{N}}]?[{_LETTERS}]*[{_SMALL}]+{_SHORT}?"
         rf"|[^\r\n\p{{L}}\p{{N}}]?[{_LETTERS}]+[{_SMALL}]*{_SHORT}?"
         r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     ),
-    "llama3": _CL100K,
-    "qwen": _CL100K.replace(r"\p{N}{1,3}", r"\p{N}"),
+    "llama3": _LLAMA3,
+    "qwen": _LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}"),
 }
 # File names in use: the name of the pattern, and the special tokens with their ids; None: the
 # end-of-text token follows the last rank.

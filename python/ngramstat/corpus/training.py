@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from ngramstat.errors import InputError, NgramstatError
+from ngramstat.corpus.engines import require_tokenizers
+from ngramstat.errors import InputError
 from ngramstat.runtime.progress import Elapsed
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ _BLOCK_CHARS = 1 << 16
 # The time for a merge grows with the length of the words it is in. A stretch of more than this many
 # characters without white space, or of white space, is cut; words of natural text are shorter.
 _WORD_CHARS = 512
+# Such stretches cost more time and memory than text whose words repeat, and count so many times.
+_WORD_COST = 4
 # Separators of information, which Python alone counts as white space.
 _NO_SPACE = "\x1c\x1d\x1e\x1f"
 _LONG_WORD = re.compile(rf"\S{{{_WORD_CHARS + 1},}}|\s{{{_WORD_CHARS + 1},}}")
@@ -80,19 +83,21 @@ class TrainingSample:
     Parameters
     ----------
     limit
-        Bytes to keep; the sample has more than half of that if the text is longer.
+        Bytes to keep at most; those of long stretches without white space count four-fold. The
+        sample fills more than half of the limit if the text is longer.
 
     Attributes
     ----------
-    bytes_read, bytes_kept : int
-        Bytes of the text and of the sample, as UTF-8.
+    bytes_read : int
+        Bytes of the text, as UTF-8.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._kept: list[tuple[int, str]] = []
-        self._stride, self._blocks = 1, 0
-        self.bytes_read = self.bytes_kept = 0
+        # Cost, bytes and text of each block.
+        self._kept: list[tuple[int, int, str]] = []
+        self._stride, self._blocks, self._cost = 1, 0, 0
+        self.bytes_read = 0
 
     def add(self, piece: str) -> None:
         """Take a piece of the text into account."""
@@ -100,17 +105,25 @@ class TrainingSample:
             size = _utf8_bytes(block)
             self.bytes_read += size
             if self._blocks % self._stride == 0:
-                self._kept.append((size, block))
-                self.bytes_kept += size
+                cost = size + (_WORD_COST - 1) * sum(
+                    _utf8_bytes(match[0]) for match in _LONG_WORD.finditer(block)
+                )
+                self._kept.append((cost, size, block))
+                self._cost += cost
             self._blocks += 1
-            while self.bytes_kept > self._limit and len(self._kept) > 1:
+            while self._cost > self._limit and len(self._kept) > 1:
                 self._stride *= 2
                 self._kept = self._kept[::2]
-                self.bytes_kept = sum(size for size, _ in self._kept)
+                self._cost = sum(cost for cost, _, _ in self._kept)
+
+    @property
+    def bytes_kept(self) -> int:
+        """Bytes of the sample."""
+        return sum(size for _, size, _ in self._kept)
 
     def texts(self) -> Iterator[str]:
         """The blocks of the sample in order."""
-        return (block for _, block in self._kept)
+        return (block for _, _, block in self._kept)
 
 
 def check_training(vocab_size: int, pre_tokenizer: str) -> None:
@@ -277,12 +290,8 @@ def _interruptibly(work: Callable[[threading.Event], None]) -> None:
 
 def _untrained(pre_tokenizer: PreTokenizer) -> tuple[Tokenizer, dict[str, Any]]:
     """The tokenizer before training, and settings of its trainer."""
-    try:
-        from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    except ImportError as error:
-        raise NgramstatError(
-            "training a tokenizer needs the tokenizers library: pip install 'ngramstat[text]'"
-        ) from error
+    require_tokenizers()
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     if pre_tokenizer == "whitespace":
         model = Tokenizer(models.BPE(unk_token=UNKNOWN_TOKEN))

@@ -111,7 +111,7 @@ def _require_counts(corpus: Corpus, workspace: Workspace) -> None:
     least = workspace.limit_to_hold(workspace.resident_without_pages + needed)
     if workspace.memory_limit is not None and least > workspace.memory_limit:
         raise InputError(
-            f"{corpus.path}: counts of a vocabulary of {corpus.vocab_size:,} items need "
+            f"{corpus.name}: counts of a vocabulary of {corpus.vocab_size:,} items need "
             f"{_size(least)} of memory, the limit is {_size(workspace.memory_limit)}; check "
             "--vocab-size and --dtype, or raise --memory-limit"
         )
