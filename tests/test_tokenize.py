@@ -373,7 +373,7 @@ BAD_INPUTS: dict[str, tuple[str, bytes, str]] = {
     "gz, then other bytes": ("a.jsonl.gz", gzip.compress(jsonl(TEXTS)) + b"x", "other bytes"),
     "xz truncated": ("a.jsonl.xz", lzma.compress(jsonl(TEXTS))[:-12], "damaged or truncated"),
     "xz damaged": ("a.txt.xz", lzma.compress(b"x" * 99)[:30] + b"!" * 60, "damaged or truncated"),
-    "nothing": ("a.jsonl", b"", "hold no tokens"),
+    "nothing": ("a.jsonl", b"", "no text to tokenize"),
     "compressed Parquet": ("a.parquet.gz", gzip.compress(b"PAR1"), "decompress it first"),
 }
 

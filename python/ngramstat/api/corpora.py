@@ -12,6 +12,7 @@ from ngramstat.api.options import MeasureOptions
 from ngramstat.corpus import Corpus, open_held_out
 from ngramstat.errors import InputError
 from ngramstat.runtime.log import note
+from ngramstat.runtime.numbers import count_of
 from ngramstat.runtime.text import shell_word
 
 __all__ = ["as_arguments", "described", "how_to_open", "with_held_out"]
@@ -36,8 +37,8 @@ def with_held_out(
     """
     if corpus.n_tokens < _MIN_TOKENS:
         raise InputError(
-            f"{corpus.path or 'the corpus'}: holds {corpus.n_tokens} "
-            f"token{'s' * (corpus.n_tokens != 1)}; at least {_MIN_TOKENS} are needed"
+            f"{corpus.path or 'the corpus'}: holds "
+            f"{count_of(corpus.n_tokens, 'token')}; at least {_MIN_TOKENS} are needed"
         )
     held_out = options.held_out
     if held_out is None or isinstance(held_out, float | int):

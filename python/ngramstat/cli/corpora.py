@@ -18,7 +18,7 @@ from ngramstat.cli.options import (
     shared_options,
 )
 from ngramstat.cli.output import write_section
-from ngramstat.runtime.numbers import count_text
+from ngramstat.runtime.numbers import count_of, count_text
 
 __all__ = ["inspect", "tokenize"]
 
@@ -188,8 +188,9 @@ def tokenize(
         echo_json({**corpus.info(), "tokenization": corpus.tokenization})
     else:
         click.echo(
-            f"{output}: {count_text(corpus.n_tokens)} tokens, {count_text(corpus.n_documents)} "
-            f"documents, vocabulary {count_text(corpus.vocab_size)}, {corpus.dtype.name}"
+            f"{output}: {count_of(corpus.n_tokens, 'token')}, "
+            f"{count_of(corpus.n_documents, 'document')}, vocabulary "
+            f"{count_text(corpus.vocab_size)}, {corpus.dtype.name}"
         )
 
 

@@ -39,6 +39,7 @@ from ngramstat.corpus.training import (
 )
 from ngramstat.corpus.unknown import LeftOutEngine
 from ngramstat.errors import InputError, NgramstatError
+from ngramstat.runtime.numbers import count_of
 from ngramstat.runtime.progress import Progress, shows_progress
 from ngramstat.runtime.resources import parse_size, resolve_threads
 
@@ -246,6 +247,7 @@ def _write(
             encoder = Encoder(tokenizer, engine, reader.sources, writer)
             findings = copy.deepcopy(reader.findings)  # counted afresh by a second attempt
             encoder.encode(reader.pieces("Encode", findings))
+            _refuse_no_documents(findings, reader.sources)
             writer.tokenization = {
                 **record,
                 **_encoding_record(tokenizer, encoder, engine, reason),
@@ -262,6 +264,14 @@ def _write(
             raise NgramstatError(f"the tokenizers library failed: {error}") from error
         _note(f"{error}; all of the text is encoded again by tokenizers")
         return attempt(tokenizer.reference, str(error))
+
+
+def _refuse_no_documents(findings: TextFindings, sources: Sequence[Source]) -> None:
+    if findings.documents:
+        return
+    others = f" and {count_of(len(sources) - 1, 'other input')}" if len(sources) > 1 else ""
+    skipped = f", {count_of(findings.skipped, 'record')} skipped" if findings.skipped else ""
+    raise InputError(f"{sources[0].path}{others}: no text to tokenize: no documents{skipped}")
 
 
 def _encoding_record(

@@ -10,7 +10,7 @@ import math
 import re
 from typing import Any
 
-__all__ = ["count_text", "number_text", "parse_count"]
+__all__ = ["count_of", "count_text", "number_text", "parse_count"]
 
 _SUFFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}
@@ -27,6 +27,11 @@ def count_text(value: Any) -> str:
     if not math.isfinite(value) or abs(value) < _EXACT:
         return f"{value:,.0f}"
     return _with_suffix(value)
+
+
+def count_of(value: int, noun: str) -> str:
+    """A count with its noun, such as 1 document or 40 k documents."""
+    return f"{count_text(value)} {noun}{'s' * (value != 1)}"
 
 
 def number_text(value: float) -> str:

@@ -27,7 +27,10 @@ _WORDS: dict[Kind, str] = {
 }  # fmt: skip
 
 # First bytes of files that hold no text, what they are, and what to do.
-_TOKENS = "if it holds tokens, measure it as it is, as in `ngramstat inspect`"
+_TOKENS = (
+    "if it holds tokens, measure it as it is (`ngramstat inspect FILE` shows what it is; raw ids "
+    "need --dtype uint16 or uint32)"
+)
 _REFUSED: tuple[tuple[bytes, str, str], ...] = (
     (b"PARE", "an encrypted Parquet file", "decrypt it first"),
     (b"FEA1", "a Feather file of version 1", "write it anew as Arrow or Parquet"),

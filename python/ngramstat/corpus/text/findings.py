@@ -16,7 +16,7 @@ import numpy as np
 
 from ngramstat.corpus.text.options import Piece
 from ngramstat.runtime.files import atomic_write
-from ngramstat.runtime.numbers import count_text
+from ngramstat.runtime.numbers import count_of, count_text
 from ngramstat.runtime.text import readable
 
 __all__ = [
@@ -193,7 +193,7 @@ class TextFindings:
         if self.markers:
             marker, number = self.markers.most_common(1)[0]
             yield (
-                f"the text spells {marker} {count_text(number)} time{'s' * (number > 1)} (first in "
+                f"the text spells {marker} {count_of(number, 'time')} (first in "
                 f"{self._marker_place}), which is read as text; if it stands between documents, "
                 f"give --split-on '{marker}'"
             )
@@ -220,7 +220,7 @@ class TextFindings:
             )
         if self.skipped:
             yield (
-                f"{count_text(self.skipped)} record{'s' * (self.skipped > 1)} could not be used "
+                f"{count_of(self.skipped, 'record')} could not be used "
                 f"and {'were' if self.skipped > 1 else 'was'} skipped, listed in {SKIPPED_FILE}; "
                 f"the first: {self._listed[0]}"
             )

@@ -18,7 +18,7 @@ from ngramstat.corpus.text.remote import fetch
 from ngramstat.corpus.text.spool import Spooled
 from ngramstat.errors import InputError
 from ngramstat.runtime.files import reason, regular_file_size
-from ngramstat.runtime.numbers import count_text
+from ngramstat.runtime.numbers import count_of, count_text
 from ngramstat.runtime.progress import Progress
 
 __all__ = ["InputFile", "find_files"]
@@ -183,13 +183,13 @@ def _summary(paths: Iterable[Path]) -> str:
     listed = [f"{count_text(n)} {suffix}" for suffix, n in suffixes.most_common(_LISTED_SUFFIXES)]
     if len(suffixes) > _LISTED_SUFFIXES:
         listed.append("others")
-    return f"{count_text(total)} file{'s' * (total > 1)} ({', '.join(listed)})"
+    return f"{count_of(total, 'file')} ({', '.join(listed)})"
 
 
 def _rest(hidden: int, others: int) -> str:
     parts = []
     if hidden:
-        parts.append(f"{count_text(hidden)} hidden one{'s' * (hidden > 1)} left out")
+        parts.append(f"{count_of(hidden, 'hidden one')} left out")
     if others:
         parts.append(f"{count_text(others)} that are no regular files or broken links left out")
     return "".join(f", {part}" for part in parts)

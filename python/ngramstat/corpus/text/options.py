@@ -63,9 +63,11 @@ class TextOptions:
             if value not in choices:
                 raise InputError(f"{name}={value!r}: must be one of {', '.join(choices)}")
         if self.split_on is not None and not (isinstance(self.split_on, str) and self.split_on):
-            raise InputError("split_on: must be a marker of at least one character")
+            raise InputError("--split-on: must be a marker of at least one character")
         if self.split_on is not None and "\r" in self.split_on:
-            raise InputError("split_on: must not hold a carriage return; line ends are read as \\n")
+            raise InputError(
+                "--split-on: must not hold a carriage return; line ends are read as \\n"
+            )
         if isinstance(self.max_record, bool) or not isinstance(self.max_record, int):
             raise InputError(f"max_record={self.max_record!r}: must be a number of bytes")
         if not 1 <= self.max_record <= 1 << 40:
