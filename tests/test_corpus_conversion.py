@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ngramstat import Corpus, InputError
+from ngramstat import Corpus, InputError, read_losses, validate
 from ngramstat.corpus.conversion import as_corpus
 from ngramstat.errors import InputTypeError
 
@@ -352,3 +352,15 @@ def test_texts_that_cannot_be_tokenized(tmp_path: Path, monkeypatch: pytest.Monk
         with pytest.raises(InputError, match=message):
             Corpus.from_texts(texts)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_validate_and_read_losses_take_what_measure_takes(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(InputTypeError, match=r"^corpus: needs a Corpus"):
+        validate(None, output=tmp_path / "v")
+    with pytest.raises(InputTypeError, match=r"^corpus: needs a Corpus"):
+        read_losses(tmp_path, None)
+    with pytest.raises(InputError, match="the corpus in memory: "):
+        validate(np.arange(40) % 7, output=tmp_path / "v", sizes=[1000], contexts=[4])
+    with pytest.raises(InputError, match="seed=1 and rng=2"):
+        validate([1, 2], output=tmp_path / "v", seed=1, rng=2)

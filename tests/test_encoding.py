@@ -276,7 +276,7 @@ def test_a_text_of_unknown_tokens_is_reported_with_share_and_example(tmp_path: P
         threads=1,
     )  # fmt: skip
     assert (corpus.tokenization["unknown"], corpus.tokenization["unknown_of"]) == (40, 41)
-    (problem,) = inspect(tmp_path / "c").problems
+    (problem,) = [p for p in inspect(tmp_path / "c").problems if "unknown" in p]
     assert "40 tokens (98%) are the unknown token 0" in problem
     assert "'\u4eca' at" in problem
     assert "zh.txt:2: character 0" in problem
@@ -320,8 +320,7 @@ def test_long_runs_are_cut_counted_and_said(
     assert 3 <= corpus.tokenization["forced_cuts"] <= 6
     model = Tokenizer.from_file(str(corpus.tokenizer_path))
     assert model.decode(corpus.tokens[:-1].tolist()) == text
-    (problem,) = inspect(tmp_path / "c").problems
-    assert "had to be cut" in problem
+    (problem,) = [p for p in inspect(tmp_path / "c").problems if "had to be cut" in p]
     assert "a.txt: character" in problem
 
 

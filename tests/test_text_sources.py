@@ -825,6 +825,12 @@ def test_directories_and_patterns(tmp_path: Path) -> None:
     assert read(str(tmp_path / "odd[1].txt")) == ["its name is no pattern"]
     with pytest.raises(InputError, match=r"no file matches this pattern"):
         read(str(tmp_path / "*.csv"))
+    put(tmp_path / "d" / "logo.png", b"\x89PNG\r\n\x1a\n\0")
+    with pytest.raises(
+        InputError, match=r"logo\.png: is an image.*found in a directory; a pattern"
+    ):
+        read(tmp_path / "d")
+    (tmp_path / "d" / "logo.png").unlink()
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="a directory without files"):
         read(tmp_path / "empty")

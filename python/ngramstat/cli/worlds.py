@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -23,6 +23,9 @@ from ngramstat.cli.options import (
 )
 from ngramstat.errors import InputError
 from ngramstat.runtime.numbers import count_text
+
+if TYPE_CHECKING:
+    from ngramstat.corpus import Corpus
 
 __all__ = ["synthesize"]
 
@@ -46,6 +49,25 @@ def _refuse_unused(condition: str, *names: str) -> None:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             option = "--" + name.replace("_", "-")
             raise InputError(f"{option}: has no effect {condition}; leave it out")
+
+
+def _show(output: str, corpus: Corpus, known: dict[str, Any]) -> None:
+    """What was written, with the exact exponents and their conditions."""
+    from ngramstat.synthetic.write import TRUTH_FILE
+
+    click.echo(
+        f"{output}: {count_text(corpus.n_tokens)} tokens, "
+        f"{count_text(corpus.n_documents)} documents, "
+        f"vocabulary {count_text(corpus.vocab_size)}; exact curves in {TRUTH_FILE}"
+    )
+    for name, exponent in known["exponents"].items():
+        value, low, high = (exponent[key] for key in ("value", "low", "high"))
+        shown = "none" if value is None else f"{value:.4g}"
+        if value is None and low is not None and high is not None:
+            shown = f"{low:.4g} to {high:.4g}"
+        click.echo(f"  {name} {shown}: {exponent['meaning']}")
+    for warning in known["warnings"]:
+        click.echo(f"  note: {warning}")
 
 
 def _world_command(
@@ -117,20 +139,8 @@ def _world_command(
             known = read_json(Path(output) / TRUTH_FILE)
             if as_json:
                 echo_json(known)
-                return
-            click.echo(
-                f"{output}: {count_text(corpus.n_tokens)} tokens, "
-                f"{count_text(corpus.n_documents)} documents, "
-                f"vocabulary {count_text(corpus.vocab_size)}; exact curves in {TRUTH_FILE}"
-            )
-            for name, exponent in known["exponents"].items():
-                value, low, high = (exponent[key] for key in ("value", "low", "high"))
-                shown = "none" if value is None else f"{value:.4g}"
-                if value is None and low is not None and high is not None:
-                    shown = f"{low:.4g} to {high:.4g}"
-                click.echo(f"  {name} {shown}: {exponent['meaning']}")
-            for warning in known["warnings"]:
-                click.echo(f"  note: {warning}")
+            else:
+                _show(output, corpus, known)
 
         return command
 

@@ -131,7 +131,18 @@ def find_sources(
     """
     findings = TextFindings() if findings is None else findings
     files = find_files(inputs, findings, progress=progress)
-    return [_classify(file, options, findings) for file in files]
+    sources = []
+    for file in files:
+        try:
+            sources.append(_classify(file, options, findings))
+        except InputError as error:
+            if file.directory is None:
+                raise
+            raise InputError(
+                f"{error} (found in a directory; a pattern such as '{file.directory}/**/*.txt' "
+                "leaves it out)"
+            ) from error
+    return sources
 
 
 def _classify(file: InputFile, options: TextOptions, findings: TextFindings) -> Source:

@@ -255,7 +255,7 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
 
     name = "H(n) mixture"
     kind = "mixture"
-    version = 2
+    version = 3
     value = MixtureLosses
 
     def _key(self) -> dict[str, Any]:

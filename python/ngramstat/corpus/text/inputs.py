@@ -42,12 +42,15 @@ class InputFile:
         In bytes.
     spooled
         The contents of a pipe.
+    directory
+        The directory that was named, if the file was found in one.
     """
 
     path: Path
     name: str
     size: int
     spooled: Spooled | None = None
+    directory: Path | None = None
 
 
 def find_files(
@@ -165,7 +168,12 @@ def _of_directory(directory: Path, findings: TextFindings) -> Iterator[InputFile
     name = printable_name(directory.resolve().name)
     findings.note_fact(f"{name}: {_summary(paths)}{_rest(hidden, others)}")
     for path in paths:
-        yield InputFile(path, printable_name(path.relative_to(directory)), regular_file_size(path))
+        yield InputFile(
+            path,
+            printable_name(path.relative_to(directory)),
+            regular_file_size(path),
+            directory=directory,
+        )
 
 
 def _summary(paths: Iterable[Path]) -> str:
