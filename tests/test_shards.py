@@ -15,6 +15,7 @@ from click.testing import CliRunner
 import ngramstat
 from ngramstat.cli import main
 from ngramstat.corpus import Corpus, CorpusWriter, inspect, token_file
+from ngramstat.corpus.formats import FORMATS
 from ngramstat.errors import InputError
 from ngramstat.results import RunResult
 
@@ -147,6 +148,21 @@ def test_what_a_directory_holds_is_taken_or_named(tmp_path: Path) -> None:
     ):
         Corpus.open(tmp_path, dtype="uint16")
     assert Corpus.open(tmp_path, format="npy").tokens.tolist() == [0, 1, 2]
+
+
+def test_the_working_directory_may_hold_the_shards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw(tmp_path / "a.u16", [1, 2])
+    monkeypatch.chdir(tmp_path)
+    for place in (".", "./", "./*.u16", "a.u16"):
+        assert Corpus.open(place).tokens.tolist() == [1, 2]
+    for format in FORMATS:
+        if format != "raw":
+            with pytest.raises(InputError):
+                Corpus.open(".", format=format)
+            with pytest.raises(InputError):
+                Corpus.open("/", format=format)
 
 
 def test_directories_without_stores_are_refused(tmp_path: Path) -> None:

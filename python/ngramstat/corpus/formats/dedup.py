@@ -31,8 +31,10 @@ def _sizes_path(path: Path) -> Path:
 
 
 def _recognises(path: Path, head: bytes) -> bool:
+    if not head.startswith(b"\xff\xff"):
+        return False
     sizes = _sizes_path(path)
-    return head.startswith(b"\xff\xff") and sizes.is_file() and regular_file_size(sizes) >= 16
+    return sizes.is_file() and regular_file_size(sizes) >= 16
 
 
 def _open(path: Path, options: OpenOptions) -> TokenStore:

@@ -113,12 +113,21 @@ def read_store(path: Path, format: str, options: OpenOptions) -> TokenStore:
     InputError
         The store is not recognised, is damaged, or contradicts `options`.
     """
+    if not path.name:
+        path = path.absolute()  # readers look for files beside it by its name
+    if not path.name:
+        raise InputError(f"{path}: the root of the file system is no token store")
     reader = recognised_format(path, format, options) if format == "auto" else find_format(format)
     if reader is None:
         raise InputError(
             f"{path}: not a known kind of token store; raw tokens need --dtype uint16|uint32, "
             "text and JSON need `ngramstat tokenize` first"
         )
+    return reader.open(path, _applicable(options, reader, path))
+
+
+def _applicable(options: OpenOptions, reader: Format, path: Path) -> OpenOptions:
+    """The options, if such stores have the rows, columns and arrays that they speak of."""
     if options.assumed is not None:
         # What describes the corpus need not fit a store of another format that belongs to it.
         options = replace(
@@ -133,7 +142,7 @@ def read_store(path: Path, format: str, options: OpenOptions) -> TokenStore:
         raise InputError(f"{path}: {reader.description} has no columns; leave out --column")
     if not reader.has_arrays and options.array is not None:
         raise InputError(f"{path}: {reader.description} has one array; leave out --array")
-    return reader.open(path, options)
+    return options
 
 
 def recognised_format(path: Path, format: str, options: OpenOptions) -> Format | None:
@@ -145,6 +154,9 @@ def recognised_format(path: Path, format: str, options: OpenOptions) -> Format |
     stated = None if format == "auto" else find_format(format)
     head = b""
     is_directory = path.is_dir()
+    path = path if path.name else path.absolute()
+    if not path.name:
+        return None
     if stated is not None and not is_directory:
         return stated
     if not is_directory:
