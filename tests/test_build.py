@@ -136,6 +136,10 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     assert re.fullmatch(rf"ngramstat-[\d.]+-{version}-{version}-linux_\w+\.whl", wheel.name)
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
+        entry_points = archive.read(next(n for n in names if n.endswith("/entry_points.txt")))
+    for reader in (b"levanter", b"litdata", b"mds"):
+        module = b"ngramstat.corpus.formats.plugins." + reader
+        assert re.search(rb"%s *= *%s:FORMAT" % (reader, module), entry_points)
     for name in ("ngramstat/py.typed", "ngramstat/_core.pyi", "ngramstat/cli/main.py"):
         assert name in names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)

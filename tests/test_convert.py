@@ -20,7 +20,7 @@ from ngramstat.corpus.entry_points import WRITERS
 from ngramstat.corpus.writers import WriteOptions, Writer, convert
 from ngramstat.errors import InputError, NgramstatError
 from stores_of_others import DOCUMENTS, open_damaged, pack, stream, write_infini_gram
-from test_cli import error, run
+from test_cli import run
 from test_plugin_stores import plugins
 
 __all__ = ["plugins"]
@@ -45,6 +45,14 @@ def documents() -> Corpus:
     """Documents without separators."""
     ends = np.cumsum([len(document) for document in DOCUMENTS])
     return Corpus.from_arrays(TOKENS, vocab_size=10, document_ends=ends)
+
+
+def last_error(*arguments: object) -> str:
+    """The error of a command that first says what it took rows for."""
+    *notes, message = run(*arguments, code=2).stderr.strip().splitlines()
+    assert message.startswith("Error: ")
+    assert all(note.startswith("Note: ") for note in notes)
+    return message
 
 
 def same(a: Corpus, b: Corpus) -> None:
@@ -172,18 +180,30 @@ def test_documents_without_separators_need_one(tmp_path: Path, corpus: Corpus) -
     source = tmp_path / "a.jsonl"
     source.write_text("".join(lines))
     out = tmp_path / "a.bin"
-    message = error("--quiet", "convert", source, "-o", out, "--to", "nanogpt")
+    message = last_error("--quiet", "convert", source, "-o", out, "--to", "nanogpt")
     assert "has 4 documents but no separator" in message
     assert "--separator ID" in message
     run("convert", source, "-o", out, "--to", "nanogpt", "--separator", 10)
     assert out.read_bytes() == pack(with_separators(10), "<u2")
     assert Corpus.open(out).vocab_size == 11
     options = ["--to", "npy", "--separator", 5]
-    assert "give --rows" in error("--quiet", "convert", source, "-o", tmp_path / "b.npy", *options)
-    inside = error(
+    assert "give --rows" in last_error(
+        "--quiet", "convert", source, "-o", tmp_path / "b.npy", *options
+    )
+    inside = last_error(
         "--quiet", "convert", source, "-o", tmp_path / "b.npy", *options, "--rows", "documents"
     )
     assert "document 2 holds the separator 5 inside; give another --separator" in inside
+
+
+def test_an_inferred_vocabulary_is_said(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([1, 7], dtype="<u2"))
+    said = run("convert", tmp_path / "a.npy", "-o", tmp_path / "a", "--to", "corpus").stderr
+    assert "takes its size for 8, the largest id plus 1, unless --vocab-size states" in said
+    options = ["--to", "corpus", "--vocab-size", 50, "--overwrite"]
+    said = run("convert", tmp_path / "a.npy", "-o", tmp_path / "a", *options).stderr
+    assert "vocabulary" not in said
+    assert Corpus.open(tmp_path / "a").vocab_size == 50
 
 
 def test_a_separator_inside_a_document_is_refused(tmp_path: Path, documents: Corpus) -> None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ngramstat import Corpus, InputError
+from ngramstat import Corpus, InputError, read_losses, validate
 from ngramstat.corpus.conversion import as_corpus
 from ngramstat.errors import InputTypeError
 
@@ -307,9 +307,9 @@ def test_separators_of_an_array_split() -> None:
     kept = Corpus.from_arrays([0, 1, 2, 0, 3], separator=0, document_ends=[5])
     assert content(kept)[1] == [5]
     for options, message in (
-        ({"separator": 9}, "must lie between 0 and 3"),
+        ({"separator": 9}, "separator 9: not an id of tokens .0 to 3."),
         ({"separator": 2, "vocab_size": 9, "tokens": [1, 3]}, "never occurs"),
-        ({"separator_position": "before"}, "without separator"),
+        ({"separator_position": "before"}, "needs the id of the separator; give separator"),
         ({"separator": 0, "separator_position": "around"}, "expected one of before, after"),
     ):
         with pytest.raises(InputError, match=message):
@@ -352,3 +352,15 @@ def test_texts_that_cannot_be_tokenized(tmp_path: Path, monkeypatch: pytest.Monk
         with pytest.raises(InputError, match=message):
             Corpus.from_texts(texts)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_validate_and_read_losses_take_what_measure_takes(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(InputTypeError, match=r"^corpus: needs a Corpus"):
+        validate(None, output=tmp_path / "v")
+    with pytest.raises(InputTypeError, match=r"^corpus: needs a Corpus"):
+        read_losses(tmp_path, None)
+    with pytest.raises(InputError, match="the corpus in memory: "):
+        validate(np.arange(40) % 7, output=tmp_path / "v", sizes=[1000], contexts=[4])
+    with pytest.raises(InputError, match="seed=1 and rng=2"):
+        validate([1, 2], output=tmp_path / "v", seed=1, rng=2)

@@ -7,6 +7,7 @@ import io
 import json
 import struct
 import tracemalloc
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -444,3 +445,113 @@ def test_damaged_files_open_or_are_refused(tmp_path: Path, case: str) -> None:
 @pytest.mark.parametrize("case", [*GOOD, *COPIED])
 def test_many_damaged_files_open_or_are_refused(tmp_path: Path, case: str) -> None:
     assert _open_damaged(tmp_path, case, 2000, 1) > 200
+
+
+# --- arrays of NumPy ------------------------------------------------------------------------------
+
+
+def test_rows_of_an_array_are_blocks_unless_stated(tmp_path: Path) -> None:
+    rows = np.arange(1, 13).reshape(3, 4)
+    layouts = {
+        "c.npy": npy(rows, "<u2"),
+        "f.npy": npy(np.asfortranarray(rows), "<i8"),
+        "z.npz": npz(x=np.asfortranarray(rows)),
+    }
+    put(tmp_path, layouts)
+    for name in layouts:
+        corpus = Corpus.open(tmp_path / name)
+        assert corpus.tokens.tolist() == rows.ravel().tolist()
+        assert corpus.document_ends is None
+        assert "3 rows of 4 tokens" in corpus.notes[0]
+        assert ends(Corpus.open(tmp_path / name, rows="documents")) == [4, 8, 12]
+        assert Corpus.open(tmp_path / name, rows="packed").notes == ()
+    # One row or one column is a stream.
+    for shape in ((1, 12), (12, 1)):
+        (tmp_path / "s.npy").write_bytes(npy(rows.reshape(shape), "<u2"))
+        corpus = Corpus.open(tmp_path / "s.npy")
+        assert (corpus.n_tokens, corpus.document_ends, corpus.notes) == (12, None, ())
+    assert ends(Corpus.open(tmp_path / "s.npy", rows="documents")) == list(range(1, 13))
+    (tmp_path / "s.npy").write_bytes(npy(rows.ravel(), "<u2"))
+    with pytest.raises(InputError, match="has one dimension and no rows"):
+        Corpus.open(tmp_path / "s.npy", rows="documents")
+    with pytest.raises(InputError, match="has no columns"):
+        Corpus.open(tmp_path / "s.npy", column="x")
+
+
+def test_an_array_of_an_archive_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    path.write_bytes(npz(train=IDS, val=[1, 2]))
+    with pytest.raises(InputError, match=r"holds 2 arrays \(train, val\).*array"):
+        Corpus.open(path)
+    assert Corpus.open(path, array="val").tokens.tolist() == [1, 2]
+    with pytest.raises(InputError, match="no single array 'x'"):
+        Corpus.open(path, array="x")
+    (tmp_path / "a.npy").write_bytes(npy(IDS, "<u2"))
+    with pytest.raises(InputError, match="has one array"):
+        Corpus.open(tmp_path / "a.npy", array="val")
+
+
+def test_a_header_cannot_promise_more_than_an_archive_holds(tmp_path: Path) -> None:
+    huge = npy(IDS, "<u2").replace(b"(7,), }       ", b"(7000000000,), }")
+    assert b"7000000000" in huge
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", huge)
+    with pytest.raises(InputError, match=r"counts 7000000000 tokens; truncated\?"):
+        Corpus.open(tmp_path / "a.npz")
+
+
+def test_marks_of_megatron_that_end_early_or_are_missing(tmp_path: Path) -> None:
+    put(tmp_path, {"a.bin": raw(IDS), "a.idx": megatron_index([3, 2, 2], [0, 1, 2])})
+    corpus = Corpus.open(tmp_path / "a.bin")
+    assert ends(corpus) == [3, 5, 7]
+    assert "no end of the last document" in corpus.notes[0]
+    (tmp_path / "a.idx").write_bytes(megatron_index([3, 2, 2], [0]))
+    corpus = Corpus.open(tmp_path / "a.bin")
+    assert corpus.document_ends is None
+    assert "3 sequences are one stream" in corpus.notes[0]
+
+
+def test_wider_tokens_read_as_narrow_ones_are_noticed(tmp_path: Path) -> None:
+    ids = np.random.default_rng(0).integers(0, 128_000, 500)
+    for dtype, stated, problem in (
+        ("<u4", "uint16", "at most 7: are these uint32"),
+        ("<i8", "uint32", "is 0: are these uint64"),
+        ("<u4", "uint32", None),
+    ):
+        ids.astype(dtype).tofile(tmp_path / "a.bin")
+        problems = inspect(tmp_path / "a.bin", dtype=stated).problems
+        assert len(problems) == (problem is not None)
+        assert all(str(problem) in text for text in problems)
+    small = np.random.default_rng(0).integers(0, 7, 500)
+    small.astype("<u2").tofile(tmp_path / "a.bin")
+    assert inspect(tmp_path / "a.bin", dtype="uint16").problems == ()
+
+
+def test_a_separator_beside_recorded_documents_is_looked_for(tmp_path: Path) -> None:
+    put(tmp_path, {"a.bin": raw(IDS), "a.idx": megatron_index([3, 4], [0, 1, 2])})
+    assert inspect(tmp_path / "a.bin", separator=9).separator_position == "before"
+    found = inspect(tmp_path / "a.bin", separator=4)
+    assert found.separator_position is None
+    assert "at an end of only 0% of the documents" in found.problems[0]
+
+
+def test_a_type_that_two_records_contradict_is_refused(tmp_path: Path) -> None:
+    index = np.array([3, 7], "<u8").tobytes()
+    put(tmp_path, {"a.ds": raw(IDS, 4), "a.ds.index": index, "a.ds.metadata": b"gpt2|2\n7"})
+    with pytest.raises(InputError, match=r"a\.ds\.metadata says 2 bytes.*a\.ds\.index counts 7"):
+        Corpus.open(tmp_path / "a.ds")
+
+
+def test_column_names_of_dolma_are_no_document(tmp_path: Path) -> None:
+    rows = gzip.compress(b"start,end,id,src,loc\n0,3,a,b,1\n3,7,c,d,2\n")
+    put(tmp_path, {"a.npy": raw(IDS), "a.csv.gz": rows})
+    assert ends(Corpus.open(tmp_path / "a.npy")) == [3, 7]
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"5,12,a,b,1\n"))
+    with pytest.raises(InputError, match="begins at token 5, not 0"):
+        Corpus.open(tmp_path / "a.npy")
+
+
+def test_another_version_of_llmc_is_not_taken_for_raw(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(llmc(IDS, version=7, width=4))
+    with pytest.raises(InputError, match=r"version 7; version 1 is read"):
+        Corpus.open(tmp_path / "a.bin", dtype="uint16")

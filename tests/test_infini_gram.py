@@ -151,7 +151,7 @@ def test_dedup_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = Corpus.open(write_dedup(tmp_path / "text.train", [b"abc", b"de"]))
     assert text.tokens.tolist() == list(b"abcde")
     few = write_dedup(tmp_path / "few.train", [b"abcd", b"ef"])
-    with pytest.raises(InputError, match="give --dtype uint16"):
+    with pytest.raises(InputError, match="give dtype='uint16'"):
         Corpus.open(few)
     assert Corpus.open(few, dtype="uint16").n_tokens == 3
     with pytest.raises(InputError, match="uint8, not uint16"):

@@ -12,6 +12,7 @@ from designs import design_of
 from ngramstat.boundary import Boundary
 from ngramstat.entropy.kneser_ney import held_out_losses
 from ngramstat.entropy.split_streams import split_streams
+from ngramstat.kernels import count_pairs
 from ngramstat.sampling.split import HeldOutSplit
 
 
@@ -204,3 +205,24 @@ def test_held_out_text_of_another_kind_bounds_nothing(tmp_path):
     assert not result.resolved.any()
     assert result.high[0] > result.low[0]
     assert "of another kind" in result.gamma.reason
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("boundary", list(Boundary))
+def test_the_largest_lag_has_pairs_in_both_halves(boundary, seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(10, 60))
+    ends = np.unique(np.append(rng.integers(1, n, rng.integers(2, 8)), n))
+    tokens = rng.integers(1, 4, n).astype(np.uint16)
+    tokens[ends - 1] = 0
+    corpus = ngramstat.Corpus.from_arrays(
+        tokens, vocab_size=4, document_ends=ends, separator=0 if seed % 2 else None
+    )
+    design = design_of(corpus, boundary=boundary, seed=seed)
+    possible = []
+    for lag in range(1, n + 2):
+        (counts,) = count_pairs(tokens, 4, design.documents, [lag])
+        parts = [counts.within, counts.across] if boundary.across else [counts.within]
+        halves = sum(part.row_sums().sum(axis=1) for part in parts)
+        possible.append(bool(min(halves) > 0))
+    assert possible == [lag <= design.largest_lag for lag in range(1, n + 2)]

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tokenizers
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -171,7 +172,7 @@ def test_a_surprising_kind_is_said(tmp_path: Path) -> None:
     findings = TextFindings()
     files = [put(tmp_path / f"wiki_0{i}", jsonl(ROWS)) for i in range(3)]
     read([*files, put(tmp_path / "a.jsonl", jsonl(ROWS)), put(tmp_path / "a.txt", PROSE)], findings)
-    (note,) = [note for note in findings.notes() if "--format text" in note]
+    (note,) = findings.facts()
     assert note.startswith("3 files, wiki_00 the first, are read as JSON lines")
 
 
@@ -503,6 +504,47 @@ def test_odd_json(tmp_path: Path, case: str, large: bool, monkeypatch: pytest.Mo
         assert read(path) == expected
 
 
+def test_a_line_without_end_is_refused_before_its_end() -> None:
+    class Endless(io.RawIOBase):
+        given = 0
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            self.given += len(buffer)
+            assert self.given < 1 << 27
+            buffer[:] = b"x" * len(buffer)
+            return len(buffer)
+
+    found = lines.byte_lines(io.BufferedReader(Endless()), 1 << 20)
+    assert next(found) == (None, 1, 0)
+    stream: Any = io.BytesIO(b"ab\n" + b"x" * 9 + b"\ncd\n" + b"y" * 9)
+    assert list(lines.byte_lines(io.BufferedReader(stream), 5)) == [
+        (b"ab", 1, 0), (None, 2, 3), (b"cd", 3, 13), (None, 4, 16),
+    ]  # fmt: skip
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.binary().map(lambda b: bytes(b"ab\r\n"[i % 4] for i in b)), st.integers(1, 5))
+def test_lines_of_bytes_do_not_depend_on_blocks(data: bytes, size: int) -> None:
+    whole = lines._LINE_BLOCK_BYTES
+    lines._LINE_BLOCK_BYTES = size
+    try:
+        stream: Any = io.BytesIO(data)
+        found = list(lines.byte_lines(io.BufferedReader(stream), 1 << 20))
+    finally:
+        lines._LINE_BLOCK_BYTES = whole
+    ends = [m.span() for m in re.finditer(rb"\r\n|\r|\n", data)]
+    starts = [0, *(end for _, end in ends)]
+    expected = [
+        (data[a:b], i, a) for i, (a, (b, _)) in enumerate(zip(starts, ends, strict=False), 1)
+    ]
+    if starts[-1] < len(data):
+        expected.append((data[starts[-1] :], len(expected) + 1, starts[-1]))
+    assert found == expected
+
+
 @pytest.mark.parametrize("large", [False, True])
 def test_fields_of_nested_objects(
     tmp_path: Path, large: bool, monkeypatch: pytest.MonkeyPatch
@@ -690,8 +732,7 @@ def test_tar_members_of_every_kind(tmp_path: Path, format: int) -> None:
     findings = TextFindings()
     expected = ["one\ntwo", "a", "b", "long", "c", "in the inner one", "json", "packed"]
     assert read(put(tmp_path / "a", data), findings) == expected
-    unread = [note for note in findings.notes() if "not read" in note]
-    assert unread == ["not read, as they hold no text: 1 hidden members, 1 .jpg members"]
+    assert findings.facts() == ["not read, as they hold no text: 1 hidden members, 1 .jpg members"]
     assert read(put(tmp_path / "a", lzma.compress(data))) == expected
     with pytest.raises(InputError, match="truncated tar"):
         read(put(tmp_path / "a", data[: len(data) // 1024 * 512]))
@@ -708,7 +749,7 @@ def test_captioned_images(tmp_path: Path) -> None:
         members |= {f"{i}.jpg": b"\xff\xd8\xff", f"{i}.json": b'{"url": "u"}', f"{i}.txt": b"a cat"}
     findings = TextFindings()
     assert read(put(tmp_path / "0.tar", tar(members)), findings) == ["a cat"] * 3
-    assert "3 .json members without the text field" in "".join(findings.notes())
+    assert "3 .json members without the text field" in "".join(findings.facts())
     bare = {name: data for name, data in members.items() if not name.endswith("txt")}
     with pytest.raises(InputError, match=r"0\.tar/0\.json: no field 'text'; its fields are 'url'"):
         read(put(tmp_path / "0.tar", tar(bare)))
@@ -738,7 +779,7 @@ def test_tar_members_that_are_no_files(tmp_path: Path) -> None:
         archive.addfile(info, io.BytesIO(b"hello"))
     findings = TextFindings()
     assert read(put(tmp_path / "a.tar", out.getvalue()), findings) == ["hello"]
-    assert "1 symbolic links, 1 hard links" in "".join(findings.notes())
+    assert "1 symbolic links, 1 hard links" in "".join(findings.facts())
     header = bytearray(out.getvalue()[:512])
     header[156:157] = b"x"  # an extended header that claims to be very long
     header[124:136] = b"77777777777\0"
@@ -775,7 +816,7 @@ def test_directories_and_patterns(tmp_path: Path) -> None:
         put(tmp_path / name, name.rpartition("/")[2])
     findings = TextFindings()
     assert read(tmp_path / "d", findings) == ["1.txt", "2.txt", "b.txt", "c.txt"]
-    assert "d: 4 files (4 .txt), 2 hidden ones left out" in findings.notes()
+    assert "d: 4 files (4 .txt), 2 hidden ones left out" in findings.facts()
     assert find_sources([tmp_path / "d"])[0].name == "a/1.txt"
     assert read(str(tmp_path / "d" / "*.txt")) == ["b.txt", "c.txt"]
     assert read(str(tmp_path / "d" / "**" / "*.txt")) == ["1.txt", "2.txt", "b.txt", "c.txt"]
@@ -784,13 +825,19 @@ def test_directories_and_patterns(tmp_path: Path) -> None:
     assert read(str(tmp_path / "odd[1].txt")) == ["its name is no pattern"]
     with pytest.raises(InputError, match=r"no file matches this pattern"):
         read(str(tmp_path / "*.csv"))
+    put(tmp_path / "d" / "logo.png", b"\x89PNG\r\n\x1a\n\0")
+    with pytest.raises(
+        InputError, match=r"logo\.png: is an image.*found in a directory; a pattern"
+    ):
+        read(tmp_path / "d")
+    (tmp_path / "d" / "logo.png").unlink()
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="a directory without files"):
         read(tmp_path / "empty")
     os.symlink(tmp_path / "none", tmp_path / "d" / "broken")
     findings = TextFindings()
     read(tmp_path / "d", findings)
-    assert "1 that are no regular files or broken links left out" in "".join(findings.notes())
+    assert "1 that are no regular files or broken links left out" in "".join(findings.facts())
 
 
 def test_a_file_named_twice_is_said_with_both_places(tmp_path: Path) -> None:
@@ -868,6 +915,27 @@ def test_names_that_are_not_utf8_are_carried_through(tmp_path: Path) -> None:
 # --- what was found -----------------------------------------------------------------------------
 
 
+def test_the_separator_of_a_tokenizer_is_a_marker_too(tmp_path: Path) -> None:
+    model = tokenizers.Tokenizer(tokenizers.models.WordLevel({"the": 0, "<unk>": 1}, "<unk>"))
+    model.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    model.add_special_tokens(["<doc-end>"])
+    model.save(str(tmp_path / "t.json"))
+    path = put(tmp_path / "a.txt", "the the\n<doc-end>\n" * 40)
+    corpus = tokenize(
+        path, tmp_path / "c", tokenizer=tmp_path / "t.json", separator=2, special_tokens="text"
+    )
+    assert corpus.tokenization["markers"] == {"<doc-end>": 40}
+
+
+def test_long_records_come_in_pieces(tmp_path: Path) -> None:
+    text = "ab\U0001f600" * 3_000_000
+    (source,) = find_sources([put(tmp_path / "a.jsonl", jsonl([text, "x"]))])
+    pieces = list(read_pieces(source))
+    assert max(len(piece.text) for piece in pieces) == 1 << 22
+    assert joined(pieces) == [text, "x"]
+    assert [piece.record for piece in pieces if piece.last] == [1, 2]
+
+
 def test_empty_and_repeated_documents_are_counted(tmp_path: Path) -> None:
     texts = ["a", "b", "", "a", "", "c", "a"]
     findings = TextFindings()
@@ -898,7 +966,7 @@ def test_many_documents_are_counted_in_bounded_memory(monkeypatch: pytest.Monkey
     assert not exact
     assert abs(share - 1 / 3) < 0.06
     assert number == pytest.approx(60_000 * share, abs=1)
-    assert "about 2" in "".join(findings.notes())
+    assert findings.notes()[-1].startswith("about ")
 
 
 def test_skipped_records_are_counted_and_listed(tmp_path: Path) -> None:

@@ -242,6 +242,20 @@ def test_another_corpus_is_refused_and_a_missing_one_leaves_rows_open(measured):
     }  # fmt: skip
 
 
+def test_a_relative_corpus_is_found_beside_the_run(measured, tmp_path, monkeypatch):
+    root, _, run = measured
+    moved = dataclasses.replace(run, corpus={**run.corpus, "path": "tokens.npy"})
+    (root / "moved").mkdir()
+    moved.save(root / "moved" / "run.json")
+    for place, given in ((tmp_path, root / "moved"), (root, moved)):
+        monkeypatch.chdir(place)
+        reasons = [row.exponent.reason or "" for row in theories(given, longest=1).rows]
+        assert not any("--corpus" in reason for reason in reasons)
+    monkeypatch.chdir(tmp_path)
+    reasons = [row.exponent.reason or "" for row in theories(moved, longest=1).rows]
+    assert any("--corpus" in reason for reason in reasons)
+
+
 def test_the_command_its_table_and_the_page(measured, capsys):
     root, _, _ = measured
     with pytest.raises(SystemExit) as stop:

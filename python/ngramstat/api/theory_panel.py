@@ -53,8 +53,8 @@ def theories(
     ----------
     run : path or RunResult
     corpus : optional
-        As for `correlations`; by default where the run found it. Without it, what needs counting is
-        refused.
+        As for `correlations`; by default where the run found it, or at the same relative path from
+        the run's directory or the one above. Without it, what needs counting is refused.
     validation : path, optional
         Directory or file of `validate`; predictions are compared with its measured exponents.
     curves : path, paths or CurveTable, optional
@@ -74,7 +74,10 @@ def theories(
     show = shows_progress(progress)
     if not 1 <= longest <= MAX_ORDER:
         raise InputError(f"longest={longest}: must lie in 1 .. {MAX_ORDER}")
-    source = _corpus_of(result, corpus)
+    near = None if isinstance(run, RunResult) else Path(run)
+    if near is not None and not near.is_dir():
+        near = near.parent
+    source = _corpus_of(result, corpus, near)
     measured = _measured_alphas(validation, curves, result.corpus.get("sha256"))
     growth: Growth | str = NO_CORPUS
     spectra = None
@@ -101,18 +104,25 @@ def _growth(
             return str(error)  # too few documents: the other rows of the panel stand
 
 
-def _corpus_of(run: RunResult, given: CorpusLike | None) -> Corpus | None:
-    """The corpus of a run, where it can be found and is the same."""
+def _corpus_of(run: RunResult, given: CorpusLike | None, near: Path | None) -> Corpus | None:
+    """The corpus of a run, where it can be found and is the same.
+
+    A relative path is that of the directory where the run was measured. It is looked for here, in
+    the run's directory `near` and beside it.
+    """
     sha256 = run.corpus.get("sha256")
     if given is None:
         places, options = how_to_open(run.corpus)
         if not places:
             return None
-        try:
-            corpus = Corpus.open(places, **options)
-        except InputError:
-            return None
-        return corpus if corpus.sha256 == sha256 else None
+        for root in (Path(), *(() if near is None else (near, near.parent))):
+            try:
+                corpus = Corpus.open([root / place for place in places], **options)
+            except InputError:
+                continue
+            if corpus.sha256 == sha256:
+                return corpus
+        return None
     corpus = as_corpus(given)
     if sha256 is not None and corpus.sha256 != sha256:
         raise InputError(f"{corpus.name}: is another corpus than that of the run")

@@ -55,14 +55,12 @@ class Command(click.Command):
         self.examples = tuple(examples)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Also refuse what no file name can hold."""
-        rest = super().parse_args(ctx, args)
-        for parameter in self.get_params(ctx):
-            value = ctx.params.get(parameter.name or "")
-            for text in value if isinstance(value, tuple) else (value,):
-                if isinstance(text, str) and "\0" in text:
-                    raise click.BadParameter("holds a NUL character", ctx, parameter)
-        return rest
+        """Refuse what no file name can hold, before the types of options look at it."""
+        for text in args:
+            if "\0" in text:
+                shown = text.replace("\0", "\\0")
+                raise click.UsageError(f"{shown!r}: holds a NUL character", ctx)
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, each heading with its own."""
@@ -128,8 +126,8 @@ class Group(click.Group):
                 fail(error.format_message(), error.exit_code)
             except click.Abort:
                 fail(_INTERRUPTED, EXIT_INTERRUPTED)
-            except NgramstatError as error:  # of standard output, where --help is written
-                fail(str(error), EXIT_FAILED)
+            except NgramstatError as error:  # of --config, or of writing --help
+                fail(str(error), EXIT_INPUT if isinstance(error, InputError) else EXIT_FAILED)
             except OSError as error:
                 fail_by_system(error)
             sys.exit(code if isinstance(code, int) else 0)

@@ -20,7 +20,6 @@ from typing import Any
 import click
 
 from ngramstat.errors import InputError
-from ngramstat.runtime.files import reason, regular_file_size
 
 __all__ = ["config_option"]
 
@@ -45,6 +44,8 @@ config_option = click.option(
 
 
 def _read(path: str) -> dict[str, Any]:
+    from ngramstat.runtime.files import reason, regular_file_size
+
     size = regular_file_size(path)
     if size > _MAX_BYTES:
         raise InputError(f"{path}: {size} bytes, more than the {_MAX_BYTES} allowed for options")
@@ -96,5 +97,7 @@ def _value(where: str, option: click.Option, value: Any, turned_off: bool) -> An
     for item in items:
         if isinstance(item, bool) or not isinstance(item, str | int | float):
             raise InputError(f"{where}: expected a number, a text or a list of these")
+        if "\0" in str(item):
+            raise InputError(f"{where}: holds a NUL character")
     texts = [str(item) for item in items]
     return texts if option.multiple else ",".join(texts)

@@ -19,7 +19,6 @@ from typing import Any, NoReturn, TextIO
 import click
 
 from ngramstat.errors import NgramstatError
-from ngramstat.runtime.files import reason
 from ngramstat.runtime.text import ESCAPED, readable
 
 __all__ = [
@@ -40,13 +39,15 @@ _INPUT_ERRORS = {
     *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.ENAMETOOLONG, errno.ELOOP),
 }
-# Longer paths are shortened in messages.
-_LONGEST_NAME = 200
+# Longer messages are shortened in their middle.
+_LONGEST_MESSAGE = 1500
 
 
 def fail(message: str, code: int) -> NoReturn:
     """Print one line on standard error and exit."""
     text = readable(" ".join(message.split()))
+    if len(text) > _LONGEST_MESSAGE:  # of a name that is too long for a file
+        text = f"{text[: _LONGEST_MESSAGE // 2]}...{text[-_LONGEST_MESSAGE // 2 :]}"
     with contextlib.suppress(OSError, ValueError):  # a closed or full standard error
         click.echo(text if code == EXIT_INTERRUPTED else f"Error: {text}", err=True)
     sys.exit(code)
@@ -54,10 +55,9 @@ def fail(message: str, code: int) -> NoReturn:
 
 def fail_by_system(error: OSError) -> NoReturn:
     """Print what the system refused, and of which file, and exit."""
-    name = "" if error.filename is None else os.fsdecode(error.filename)
-    if len(name) > _LONGEST_NAME:
-        name = f"{name[:_LONGEST_NAME]}..."
-    where = f"{name}: " if name else ""
+    from ngramstat.runtime.files import reason
+
+    where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
     code = EXIT_INPUT if error.errno in _INPUT_ERRORS else EXIT_FAILED
     fail(f"{where}{reason(error)}; check the paths, or free some space", code)
 
@@ -124,6 +124,8 @@ def _drop(error: OSError) -> None:
 def _refuse(error: OSError) -> None:
     if error.errno == errno.EPIPE:  # a reader such as `head` has enough; click ends quietly
         raise error
+    from ngramstat.runtime.files import reason
+
     raise NgramstatError(f"standard output: {reason(error)}; files that were named are written")
 
 

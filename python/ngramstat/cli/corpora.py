@@ -153,7 +153,7 @@ def tokenize(
     patterns ('data/**/*.jsonl'), pipes, - for standard input, and URLs.
     """
     from ngramstat.corpus import tokenize as make
-    from ngramstat.corpus.text.findings import text_notes
+    from ngramstat.corpus.text.findings import text_facts, text_notes
     from ngramstat.corpus.tokenization import tokenization_facts, tokenization_problems
     from ngramstat.runtime.resources import parse_size
 
@@ -180,6 +180,7 @@ def tokenize(
     )
     notes = [*tokenization_problems(corpus.tokenization), *text_notes(corpus.tokenization)]
     if not common.quiet:
+        notes += text_facts(corpus.tokenization)
         notes += tokenization_facts(corpus.tokenization)
     for sentence in notes:
         click.echo(f"Note: {sentence}", err=True)

@@ -26,6 +26,7 @@ __all__ = [
     "Numbers",
     "Probabilities",
     "Window",
+    "check_file",
     "compose",
     "corpus_options",
     "curve_options",
@@ -154,7 +155,7 @@ class Lags(click.ParamType):  # type: ignore[type-arg]
             try:
                 bounds = [int(part) for part in item.split(":")]
             except ValueError:
-                self.fail(f"{item!r} is not a number, A:B or A:B:COUNT", param, ctx)
+                self.fail(f"{item!r} is not a whole number, A:B or A:B:COUNT", param, ctx)
             if len(bounds) == 1:
                 lags.add(bounds[0])
             elif len(bounds) in (2, 3) and 1 <= bounds[0] <= bounds[1]:
@@ -428,8 +429,22 @@ json_option = under(
     "Output",
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
 )
+
+
+def check_file(ctx: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
+    """Callback of an option that names a file to write: refuses what cannot be, before the work."""
+    from ngramstat.runtime.files import require_writable
+
+    if path is not None and not ctx.resilient_parsing:
+        require_writable(path)
+    return path
+
+
 file_option = under(
-    "Output", click.option("-o", "--output", type=click.Path(), help="JSON file to write.")
+    "Output",
+    click.option(
+        "-o", "--output", type=click.Path(), callback=check_file, help="JSON file to write."
+    ),
 )
 full_option = under(
     "Output",

@@ -13,6 +13,7 @@ from ngramstat.cli.options import (
     Globals,
     MeasuredLoss,
     Numbers,
+    check_file,
     curve_options,
     file_option,
     full_option,
@@ -127,6 +128,7 @@ def predict(
     "-o",
     "--output",
     type=click.Path(),
+    callback=check_file,
     help="JSON file to write.  [default: theories.json in the run]",
 )
 @global_options

@@ -11,6 +11,7 @@ from ngramstat.cli.console import echo_json
 from ngramstat.cli.options import (
     Count,
     Globals,
+    check_file,
     corpus_options,
     json_option,
     shared_options,
@@ -27,7 +28,14 @@ __all__ = ["read"]
 )
 @click.argument("model", type=click.Path())
 @corpus_options
-@click.option("-o", "--output", required=True, type=click.Path(), help="CSV file to write.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(),
+    callback=check_file,
+    help="CSV file to write.",
+)
 @click.option(
     "--context",
     type=click.IntRange(min=2),

@@ -4,30 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.corpus.formats import (
+    OpenOptions,
     SeparatorPosition,
+    TokenStore,
     check_document_ends,
     check_vocab_size,
-    chunks,
     largest_id,
 )
-from ngramstat.corpus.formats.token_store import document_ends_at
+from ngramstat.corpus.formats.separators import with_separator
 from ngramstat.corpus.token_file import TokenFileBuilder
 from ngramstat.errors import InputError, InputTypeError, check_choice
-from ngramstat.runtime.log import note
 
-__all__ = ["Stream", "host_array", "ids_of", "stream_of_array", "stream_of_documents"]
+__all__ = [
+    "MAX_INFERRED_VOCAB",
+    "Stream",
+    "host_array",
+    "ids_of",
+    "stream_of_array",
+    "stream_of_documents",
+]
 
 # Ids are unsigned numbers of 32 bits.
 _MAX_IDS = 1 << 32
 # Where the vocabulary size is not given, a larger id means a wrong dtype or damage: the largest
 # vocabularies in use have about 2^18 tokens.
-_MAX_INFERRED_VOCAB = 1 << 22
+MAX_INFERRED_VOCAB = 1 << 22
 # Tokens of short documents that are joined before they are appended.
 _BATCH_TOKENS = 1 << 20
 
@@ -42,6 +50,7 @@ class Stream:
     document_ends: NDArray[np.int64] | None
     separator: int | None
     separator_position: SeparatorPosition | None
+    notes: tuple[str, ...]
 
 
 def stream_of_array(
@@ -92,20 +101,23 @@ def stream_of_array(
     check_vocab_size(size, array.dtype, "vocab_size")
     array = np.ascontiguousarray(array).view()
     array.setflags(write=False)
-    if separator is not None and not 0 <= separator < size:
-        raise InputError(f"separator={separator}: must lie between 0 and {size - 1}")
     if separator_position is not None:
         check_choice("separator_position", separator_position, ("before", "after"))
-        if separator is None:
-            raise InputError("separator_position: says nothing without separator; give both")
-    if document_ends is not None:
-        ends = _checked_ends(document_ends, array.size)
-    elif separator is not None:
-        separator_position = separator_position or _position(array, separator)
-        ends = _ends_at_separators(array, separator, separator_position)
-    else:
-        ends = None
-    return Stream(array, size, inferred, ends, separator, separator_position)
+    ends = None if document_ends is None else _checked_ends(document_ends, array.size)
+    store = TokenStore("memory", Path("tokens"), array, vocab_size=size, document_ends=ends)
+    options = OpenOptions(separator=separator, separator_position=separator_position)
+    store = with_separator(store, options, "after")
+    if store.document_ends is not None:
+        store.document_ends.setflags(write=False)
+    return Stream(
+        array,
+        size,
+        inferred,
+        store.document_ends,
+        store.separator,
+        store.separator_position,
+        (*_on_vocabulary(size, inferred), *store.notes),
+    )
 
 
 def _checked_ends(document_ends: ArrayLike, tokens: int) -> NDArray[np.int64]:
@@ -114,25 +126,6 @@ def _checked_ends(document_ends: ArrayLike, tokens: int) -> NDArray[np.int64]:
         raise InputTypeError("document_ends: a one-dimensional array of integers is needed")
     ends = array.astype(np.int64)
     check_document_ends(ends, tokens, "document_ends")
-    ends.setflags(write=False)
-    return ends
-
-
-def _position(tokens: NDArray[Any], separator: int) -> SeparatorPosition:
-    return "before" if tokens[0] == separator and tokens[-1] != separator else "after"
-
-
-def _ends_at_separators(
-    tokens: NDArray[Any], separator: int, position: SeparatorPosition
-) -> NDArray[np.int64]:
-    pieces = [start + np.flatnonzero(chunk == separator) for start, chunk in chunks(tokens)]
-    positions = np.concatenate(pieces).astype(np.int64, copy=False)
-    if positions.size == 0:
-        raise InputError(
-            f"separator={separator}: never occurs in the tokens; leave it out for a stream without "
-            "documents"
-        )
-    ends = document_ends_at(positions, tokens.size, position)
     ends.setflags(write=False)
     return ends
 
@@ -148,16 +141,21 @@ def _vocabulary(tokens: NDArray[Any], vocab_size: int | None, where: str) -> tup
                 f"(0 to {vocab_size - 1}); give the right vocab_size"
             )
         return vocab_size, False
-    if largest >= _MAX_INFERRED_VOCAB:
+    if largest >= MAX_INFERRED_VOCAB:
         raise InputError(
             f"{where}: the largest id is {largest}, but no tokenizer has a vocabulary that large; "
             "check the dtype, or give vocab_size"
         )
-    note(
-        f"{where}: vocabulary of {largest + 1:,} inferred from the largest id; "
-        "Corpus.from_arrays and Corpus.from_documents take vocab_size"
-    )
     return largest + 1, True
+
+
+def _on_vocabulary(size: int, inferred: bool) -> tuple[str, ...]:
+    if not inferred:
+        return ()
+    return (
+        f"vocabulary of {size:,} inferred from the largest id; Corpus.from_arrays and "
+        "Corpus.from_documents take vocab_size",
+    )
 
 
 def stream_of_documents(
@@ -205,13 +203,20 @@ def stream_of_documents(
                 batch, size = [], 0
         _append(builder, batch)
         built = builder.finish()
-    if empty:
-        note(f"{name}: {empty:,} documents without tokens were left out")
     vocabulary, inferred = _vocabulary(built.tokens, vocab_size, name)
+    notes = _on_vocabulary(vocabulary, inferred)
+    if empty:
+        notes += (f"{empty:,} documents without tokens were left out",)
     if separator is not None and separator >= vocabulary:
         raise InputError(f"separator={separator}: must lie between 0 and {vocabulary - 1}")
     return Stream(
-        built.tokens, vocabulary, inferred, built.document_ends, separator, separators.position
+        built.tokens,
+        vocabulary,
+        inferred,
+        built.document_ends,
+        separator,
+        separators.position,
+        notes,
     )
 
 

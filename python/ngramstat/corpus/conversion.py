@@ -169,7 +169,7 @@ def _of_documents(documents: Iterator[Any], name: str) -> Corpus:
 def _of_strings(strings: Iterator[Any], name: str) -> Corpus:
     """Texts, or paths if files of these names are there."""
     head = list(itertools.islice(strings, _ROWS))
-    there = [isinstance(text, str) and _is_there(text) for text in head]
+    there = [isinstance(text, str) and (_is_there(text) or _is_pattern(text)) for text in head]
     if all(there):
         return Corpus.open(_paths(itertools.chain(head, strings), name))
     if any(there):
@@ -196,6 +196,11 @@ def _is_there(text: str) -> bool:
         return 0 < len(text) < 4096 and Path(text).exists()
     except (OSError, ValueError):  # too long a name, or a NUL
         return False
+
+
+def _is_pattern(text: str) -> bool:
+    """Whether this names files by a pattern, such as ``part-*.bin``."""
+    return bool(_LIKE_A_PATH.fullmatch(text)) and any(c in text for c in "*?[")
 
 
 def _may_be_path(text: str) -> bool:

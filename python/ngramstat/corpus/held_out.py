@@ -7,6 +7,9 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
+
+from ngramstat.corpus.formats import chunks
 from ngramstat.corpus.store import Corpus
 from ngramstat.errors import InputError
 
@@ -77,12 +80,20 @@ def _refuse_shared_files(other: Corpus, corpus: Corpus) -> None:
                 f"{path}: is held out and part of the corpus {_name(corpus)}, so its losses would "
                 "be those of known text; name another file, or a fraction such as --held-out 0.01"
             )
-    if other.n_tokens == corpus.n_tokens and other.sha256 == corpus.sha256:
+    if _same_tokens(other, corpus):
         raise InputError(
             f"{_name(other)}: has the same tokens as the corpus {_name(corpus)}, so its losses "
             "would be those of known text; name another file, or a fraction such as "
             "--held-out 0.01"
         )
+
+
+def _same_tokens(one: Corpus, other: Corpus) -> bool:
+    """Whether two corpora hold the same stream, whatever the types of their tokens."""
+    return one.n_tokens == other.n_tokens and all(
+        np.array_equal(piece, other.tokens[start : start + piece.size])
+        for start, piece in chunks(one.tokens)
+    )
 
 
 def _files(corpus: Corpus) -> list[Path]:

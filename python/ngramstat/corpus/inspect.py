@@ -9,7 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ngramstat.corpus.formats import RowMeaning, SeparatorPosition, chunks, find_format
+from ngramstat.corpus.formats import (
+    RowMeaning,
+    SeparatorPosition,
+    chunks,
+    find_format,
+    shares_at_document_ends,
+)
 from ngramstat.corpus.store import Corpus
 from ngramstat.corpus.text.findings import text_notes
 from ngramstat.corpus.tokenization import tokenization_problems
@@ -20,6 +26,8 @@ __all__ = ["QUANTILES", "Inspection", "inspect"]
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 _FIRST_IDS = 20
+# Fewer documents than this share with a separator at an end are suspicious.
+_FEW_SEPARATED = 0.5
 # Of 32-bit ids of the largest vocabularies in use, which have about 2^18 tokens.
 _LARGEST_UPPER_HALF = 7
 
@@ -171,6 +179,16 @@ def _find_problems(corpus: Corpus, largest_id: int, separators: int) -> Iterator
     yield from text_notes(corpus.tokenization)
     if corpus.separator is not None and separators == 0:
         yield f"the separator {corpus.separator} never occurs"
+    elif corpus.separator is not None and corpus.document_ends is not None:
+        share = max(shares_at_document_ends(corpus.tokens, corpus.document_ends, corpus.separator))
+        if share < _FEW_SEPARATED:
+            yield (
+                f"the separator {corpus.separator} stands at an end of only {share:.0%} of the "
+                "documents; is it the right id?"
+            )
+    contents = [shard["sha256"] for shard in corpus.info().get("shards", ())]
+    if len(set(contents)) < len(contents):
+        yield f"{len(contents) - len(set(contents))} of the files repeat another one's contents"
     wide = _wider_type(corpus)
     if wide is not None:
         yield wide

@@ -41,6 +41,7 @@ _VALIDATION = re.compile(
 _COMPANIONS = (
     (".bos.idx", ".bin"),
     (".idx", ".bin"),
+    (".bin.json", ".bin"),
     (".csv.gz", ".npy"),
     (".ds.index", ".ds"),
     (".ds.metadata", ".ds"),
@@ -194,6 +195,8 @@ def _files_by_format(
     by_format: dict[str, list[Path]] = {}
     left: list[Path] = []
     for path in _without_companions(sorted(files, key=_natural_key)):
+        if _index_of_piece(path) is not None:
+            continue  # read with its index, which is among the files
         known = recognised_format(path, "auto", by_itself)
         if known is None or format not in ("auto", known.name):
             left.append(path)
@@ -302,8 +305,7 @@ def _with_pieces_joined(found: ShardFiles) -> ShardFiles:
         return found
     joined: dict[Path, list[Path]] = {}
     for path in found.paths:
-        match = _PIECE.fullmatch(path.name)
-        index = None if match is None else indexed_prefix(path.with_name(match[1]), pieces=True)
+        index = _index_of_piece(path)
         joined.setdefault(path if index is None else index, []).append(path)
     for index, pieces in joined.items():
         whole = index.parent.glob(glob.escape(index.stem) + "-*-of-*.bin")
@@ -316,6 +318,12 @@ def _with_pieces_joined(found: ShardFiles) -> ShardFiles:
     if len(joined) == len(found.paths):
         return found
     return replace(found, paths=tuple(joined))
+
+
+def _index_of_piece(path: Path) -> Path | None:
+    """The index that a piece of a .bin file shares with the other pieces, or None."""
+    match = _PIECE.fullmatch(path.name)
+    return None if match is None else indexed_prefix(path.with_name(match[1]), pieces=True)
 
 
 def _refuse_repeats(paths: Iterable[Path]) -> None:

@@ -79,6 +79,7 @@ def _join(found: ShardFiles) -> TokenStore:
         stores = _read(found, first, with_first=True)
     shards: list[Shard] = []
     notes: dict[str, None] = {}
+    remarks: dict[str, None] = {}
     unknown = 0
     with TokenFileBuilder(
         str(found.name), expected_tokens=expected, dtype=_array_dtype(first, found.options)
@@ -99,6 +100,7 @@ def _join(found: ShardFiles) -> TokenStore:
             else:
                 shards.append(_shard(store.path, store.tokens.size))
             notes |= dict.fromkeys(store.notes)
+            remarks |= dict.fromkeys(store.remarks)
             unknown += int((store.tokenization or {}).get("unknown") or 0)
         built = builder.finish()
     return replace(
@@ -110,6 +112,7 @@ def _join(found: ShardFiles) -> TokenStore:
         tokenization=first.tokenization and {**first.tokenization, "unknown": unknown},
         files=(),
         notes=_few(list(notes)),
+        remarks=_few(list(remarks)),
         stored_dtype=_stored_dtype(first),
         largest_id=built.largest_id,
         shards=tuple(shards),

@@ -50,6 +50,8 @@ __all__ = [
 
 # Progress is reported about once per this many characters of text.
 _REPORT_CHARS = 1 << 20
+# Longer pieces are cut.
+_PIECE_CHARS = 1 << 22
 # Archives in archives are read up to this depth.
 _MAX_DEPTH = 3
 _USUAL = TextOptions()
@@ -129,7 +131,18 @@ def find_sources(
     """
     findings = TextFindings() if findings is None else findings
     files = find_files(inputs, findings, progress=progress)
-    return [_classify(file, options, findings) for file in files]
+    sources = []
+    for file in files:
+        try:
+            sources.append(_classify(file, options, findings))
+        except InputError as error:
+            if file.directory is None:
+                raise
+            raise InputError(
+                f"{error} (found in a directory; a pattern such as '{file.directory}/**/*.txt' "
+                "leaves it out)"
+            ) from error
+    return sources
 
 
 def _classify(file: InputFile, options: TextOptions, findings: TextFindings) -> Source:
@@ -201,7 +214,7 @@ def read_pieces(
     Yields
     ------
     Piece
-        Only documents of plain text are split into several pieces.
+        Documents of plain text, and long ones, come in several pieces.
 
     Raises
     ------
@@ -218,7 +231,7 @@ def read_pieces(
                 stream, where, source.name or source.path.name, options, source.unit, findings,
                 bool(source.compression),
             )  # fmt: skip
-            pieces = _read(reading, source.kind, 0, _fraction(report, source.size))
+            pieces = _sliced(_read(reading, source.kind, 0, _fraction(report, source.size)))
             if findings is not None:
                 pieces = findings.observe(pieces)
             unreported = 0
@@ -231,6 +244,17 @@ def read_pieces(
                     unreported = 0
         except DAMAGE as error:
             raise _damaged(where, error) from error
+
+
+def _sliced(pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """Cut long pieces: a slice takes one byte per character unless it needs more itself."""
+    for piece in pieces:
+        if len(piece.text) <= _PIECE_CHARS:
+            yield piece
+            continue
+        for start in range(0, len(piece.text), _PIECE_CHARS):
+            yield Piece(piece.text[start : start + _PIECE_CHARS], False, piece.record)
+        yield Piece("", piece.last, piece.record)
 
 
 def _fraction(report: Callable[[int], None] | None, size: int) -> Callable[[float], None] | None:

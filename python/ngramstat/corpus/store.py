@@ -18,7 +18,7 @@ from typing import IO, Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ngramstat.corpus.arrays import Stream, stream_of_array, stream_of_documents
+from ngramstat.corpus.arrays import MAX_INFERRED_VOCAB, Stream, stream_of_array, stream_of_documents
 from ngramstat.corpus.formats import (
     DOCUMENTS_FILE,
     METADATA_FILE,
@@ -53,9 +53,6 @@ __all__ = ["Corpus", "CorpusWriter"]
 _LOGGER = logging.getLogger(__name__)
 
 _MAX_VOCAB = 1 << 32
-# Where the vocabulary size is not recorded, a larger id means damage or a wrong dtype: the largest
-# vocabularies in use have about 2^18 tokens.
-_MAX_INFERRED_VOCAB = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +185,7 @@ class Corpus:
         places = [path] if isinstance(path, str | PathLike) else path
         store = open_stores([Path(place) for place in places], format, options)
         for note in store.notes:
-            _LOGGER.info("%s: %s", store.path, note)
+            _LOGGER.warning("%s: %s", store.path, note)
         inferred = store.vocab_size is None
         if store.document_ends is not None:
             store.document_ends.setflags(write=False)
@@ -196,7 +193,7 @@ class Corpus:
         if size is None:
             largest = store.largest_id
             size = (largest_id(store.tokens) if largest is None else largest) + 1
-        if inferred and size > _MAX_INFERRED_VOCAB:
+        if inferred and size > MAX_INFERRED_VOCAB:
             raise InputError(
                 f"{store.path}: its largest id is {size - 1}, but no tokenizer has a vocabulary "
                 "that large; check the dtype, or give the vocabulary's size"
@@ -212,7 +209,7 @@ class Corpus:
             vocab_size_inferred=inferred,
             tokenizer_path=store.tokenizer_path,
             tokenization=store.tokenization,
-            notes=store.notes,
+            notes=store.notes + store.remarks,
             shards=store.shards,
             _tokenizer_sha256=store.tokenizer_sha256,
             _recorded_sha256=store.sha256,
@@ -332,6 +329,8 @@ class Corpus:
         tokenizer: str | PathLike[str] | None = None,
         pre_tokenizer: Literal["byte-level", "whitespace"] = "byte-level",
         separator: int | None = None,
+        special_tokens: Literal["text", "keep", "error"] = "text",
+        allow_download: bool = False,
         threads: int | None = None,
         progress: bool | None = None,
     ) -> Corpus:
@@ -343,7 +342,7 @@ class Corpus:
             Strings; also a generator, which is read once.
         vocab_size
             Vocabulary size of the byte-level BPE to train; few texts may yield less.
-        tokenizer, pre_tokenizer, separator, threads
+        tokenizer, pre_tokenizer, separator, special_tokens, allow_download, threads
             As for `ngramstat.tokenize`.
         progress
             Show progress; by default in notebooks.
@@ -360,6 +359,8 @@ class Corpus:
             tokenizer=tokenizer,
             pre_tokenizer=pre_tokenizer,
             separator=separator,
+            special_tokens=special_tokens,
+            allow_download=allow_download,
             threads=threads,
             progress=progress,
         )
@@ -367,6 +368,8 @@ class Corpus:
 
     @classmethod
     def _of_stream(cls, stream: Stream) -> Corpus:
+        for note in stream.notes:
+            _LOGGER.info("tokens in memory: %s", note)
         return cls(**{f.name: getattr(stream, f.name) for f in fields(stream)})
 
     def __repr__(self) -> str:

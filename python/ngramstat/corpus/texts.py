@@ -8,30 +8,22 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable
-from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from ngramstat.corpus.store import Corpus
 from ngramstat.corpus.tokenize import tokenize
-from ngramstat.corpus.training import PreTokenizer
 from ngramstat.errors import InputError, InputTypeError, NgramstatError
 from ngramstat.runtime.files import reason
+from ngramstat.runtime.log import note
 
 __all__ = ["corpus_of_texts"]
 
 
-def corpus_of_texts(
-    texts: Iterable[str],
-    *,
-    vocab_size: int = 8192,
-    tokenizer: str | PathLike[str] | None = None,
-    pre_tokenizer: PreTokenizer = "byte-level",
-    separator: int | None = None,
-    threads: int | None = None,
-    progress: bool | None = None,
-    name: str = "texts",
-) -> Corpus:
-    """See `Corpus.from_texts`; `name` is that of the argument, for messages.
+def corpus_of_texts(texts: Iterable[str], *, name: str = "texts", **options: Any) -> Corpus:
+    """See `Corpus.from_texts`, whose other options this takes.
+
+    `name` is that of the argument, for messages.
 
     The texts go through a temporary directory, which has room for them twice. It is removed with
     the corpus, whose tokens are mapped from there.
@@ -47,19 +39,19 @@ def corpus_of_texts(
         corpus = tokenize(
             [records],
             directory / "corpus",
-            vocab_size=vocab_size,
-            tokenizer=tokenizer,
-            pre_tokenizer=pre_tokenizer,
-            separator=separator,
             document="record",
-            threads=threads,
-            progress=progress,
+            **options,
         )
         records.unlink()
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
     corpus = dataclasses.replace(corpus, path=None, format="memory")
+    trained = "" if options.get("tokenizer") else ", trained on them"
+    note(
+        f"{name}: {corpus.n_documents:,} texts, tokenized with a vocabulary of "
+        f"{corpus.vocab_size:,}{trained}; Corpus.from_texts takes another tokenizer"
+    )
     weakref.finalize(corpus.tokens, shutil.rmtree, directory, ignore_errors=True)
     return corpus
 

@@ -174,6 +174,7 @@ def tokenize(
                 separator_token=file.separator_token,
                 choice=special_tokens,
             )
+        findings.look_for(name for name, id in model.special.items() if id == model.separator)
         record = {
             "pre_tokenizer": pre_tokenizer if tokenizer is None else None,
             "training": _training_record(trained),

@@ -37,9 +37,11 @@ def as_integer(name: str, value: Any) -> int:
 
 def as_number(name: str, value: Any) -> float:
     """A finite number as a float."""
-    if _is_number(value) and math.isfinite(value):
-        return float(value)
-    raise _mismatch(name, value, "a finite number")
+    if not _is_number(value):
+        raise _mismatch(name, value, "a finite number")
+    if not math.isfinite(value):
+        raise InputTypeError(f"{name}={value}: must be a finite number")
+    return float(value)
 
 
 def as_flag(name: str, value: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -30,6 +31,7 @@ __all__ = [
     "read_json",
     "reason",
     "regular_file_size",
+    "require_writable",
     "sha256_array",
     "sha256_file",
     "sync_directory",
@@ -62,6 +64,30 @@ def regular_file_size(path: str | PathLike[str]) -> int:
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{path}: is not a regular file; save its contents to a file first")
     return status.st_size
+
+
+def require_writable(path: str | PathLike[str]) -> None:
+    """Refuse a file that `atomic_write` could not write, before the work whose result it holds.
+
+    Raises
+    ------
+    InputError
+        The directory is missing or not writable, or `path` is not a regular file.
+    """
+    target = Path(os.path.realpath(path))
+    code = 0
+    try:
+        # Of a name that is too long `lstat` says so.
+        if not stat.S_ISREG(target.lstat().st_mode):
+            raise InputError(f"{path}: is not a regular file; the output would replace it")
+    except FileNotFoundError:
+        code = 0 if target.parent.is_dir() else errno.ENOENT
+    except OSError as error:
+        code = error.errno or errno.EIO
+    if code == 0 and not os.access(target.parent, os.W_OK | os.X_OK):
+        code = errno.EACCES
+    if code:
+        raise InputError(f"{path}: cannot be written: {os.strerror(code)}")
 
 
 @contextlib.contextmanager

@@ -141,7 +141,7 @@ class SamplingDesign:
         if corpus.vocab_size != self.corpus.vocab_size:
             raise InputError(
                 f"{other.path}: its vocabulary has {other.vocab_size} items, that of "
-                f"{corpus.path} {self.corpus.vocab_size}; tokenize both with the same tokenizer"
+                f"{corpus.name} {self.corpus.vocab_size}; tokenize both with the same tokenizer"
             )
         return other
 

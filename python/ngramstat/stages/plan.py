@@ -20,6 +20,7 @@ from ngramstat.stages.stage import Cost, Stage
 
 # Bytes of a vocabulary item in the arrays of every stage: counts, their order and their sums.
 _COUNTS_ITEM_BYTES = 40
+_LITTLE = 64 << 20
 
 __all__ = ["MeasurementPlan", "make_plan", "require_memory"]
 
@@ -104,12 +105,13 @@ def make_plan(
 
 def _require_counts(corpus: Corpus, workspace: Workspace) -> None:
     """Refuse, before any of it is allocated, a vocabulary whose counts alone are too much."""
-    least = workspace.limit_to_hold(
-        workspace.resident_without_pages + _COUNTS_ITEM_BYTES * corpus.vocab_size
-    )
+    needed = _COUNTS_ITEM_BYTES * corpus.vocab_size
+    if needed < _LITTLE:  # then the stages say what they need
+        return
+    least = workspace.limit_to_hold(workspace.resident_without_pages + needed)
     if workspace.memory_limit is not None and least > workspace.memory_limit:
         raise InputError(
-            f"{corpus.path}: counts of a vocabulary of {corpus.vocab_size:,} items need "
+            f"{corpus.name}: counts of a vocabulary of {corpus.vocab_size:,} items need "
             f"{_size(least)} of memory, the limit is {_size(workspace.memory_limit)}; check "
             "--vocab-size and --dtype, or raise --memory-limit"
         )

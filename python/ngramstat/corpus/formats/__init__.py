@@ -30,6 +30,7 @@ from ngramstat.corpus.formats.registry import (
     read_store,
     recognised_format,
 )
+from ngramstat.corpus.formats.separators import shares_at_document_ends
 from ngramstat.corpus.formats.token_store import (
     Assumptions,
     Format,
@@ -72,5 +73,6 @@ __all__ = [
     "open_store",
     "read_store",
     "recognised_format",
+    "shares_at_document_ends",
     "token_dtype",
 ]

@@ -5,27 +5,18 @@ from __future__ import annotations
 import bz2
 import contextlib
 import gzip
-import io
-import lzma
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
-from ngramstat.errors import InputError, NgramstatError
+from ngramstat.corpus.text.layers import DAMAGE, peel
+from ngramstat.corpus.text.zstd import ZstdReader
+from ngramstat.errors import InputError
 from ngramstat.runtime.files import reason, regular_file_size
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 __all__ = ["decompress_block", "open_decompressed"]
 
-_GZIP, _XZ, _BZIP2, _ZSTD = b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh", b"\x28\xb5\x2f\xfd"
-# Compressed bytes read at a time. A zstd block can expand 4 bytes to 128 KiB.
-_STEP_BYTES = 1 << 12
 _BLOCK_BYTES = 1 << 20
-# Exceptions of the decompressors for damaged or truncated data.
-_DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError)
 
 
 @contextlib.contextmanager
@@ -39,23 +30,8 @@ def open_decompressed(path: Path) -> Iterator[IO[bytes]]:
     NgramstatError
         It is zstd, and zstandard is not installed.
     """
-    regular_file_size(path)
-    try:
-        with open(path, "rb", buffering=1 << 16) as raw:
-            head = raw.read(6)
-            raw.seek(0)
-            stream: IO[bytes] = raw
-            if head.startswith(_GZIP):
-                stream = io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 20)
-            elif head.startswith(_XZ):
-                stream = io.BufferedReader(lzma.LZMAFile(raw), 1 << 20)  # noqa: SIM115
-            elif head.startswith(_BZIP2):
-                stream = io.BufferedReader(bz2.BZ2File(raw), 1 << 20)
-            elif head.startswith(_ZSTD):
-                stream = io.BufferedReader(_ZstdReader(raw, path), 1 << 20)
-            yield stream
-    except _DAMAGE as error:
-        raise InputError(f"{path}: damaged or truncated: {reason(error)}") from error
+    with _open(path) as raw:
+        yield peel(raw, str(path))[0]
 
 
 def decompress_block(path: Path, kind: str, size: int) -> bytes:
@@ -68,7 +44,7 @@ def decompress_block(path: Path, kind: str, size: int) -> bytes:
     kind
         "zstd", "gz" or "bz2", with an optional level such as "zstd:7".
     size
-        Bytes of the contents; more are never allocated.
+        Bytes of the contents; not more than these and one step are ever held.
 
     Raises
     ------
@@ -77,11 +53,18 @@ def decompress_block(path: Path, kind: str, size: int) -> bytes:
     NgramstatError
         It is zstd, and zstandard is not installed.
     """
-    name = kind.partition(":")[0]
-    if name not in ("zstd", "gz", "bz2"):
-        raise InputError(f"{path}: compressed with {kind[:40]!r}; zstd, gz and bz2 can be read")
-    with open_decompressed(path) as stream:
-        parts = bytearray()
+    parts = bytearray()
+    with _open(path) as raw:
+        stream: Any
+        name = kind.partition(":")[0]
+        if name == "zstd":
+            stream = ZstdReader(raw, str(path))
+        elif name == "gz":
+            stream = gzip.GzipFile(fileobj=raw)
+        elif name == "bz2":
+            stream = bz2.BZ2File(raw)
+        else:
+            raise InputError(f"{path}: compressed with {kind[:40]!r}; zstd, gz, bz2 can be read")
         # In steps: a forged size allocates nothing.
         while len(parts) <= size and (block := stream.read(_BLOCK_BYTES)):
             parts += block
@@ -90,45 +73,11 @@ def decompress_block(path: Path, kind: str, size: int) -> bytes:
     return bytes(parts)
 
 
-class _ZstdReader(io.RawIOBase):
-    """Decompresses zstd frames and, unlike the reader of zstandard, detects truncation."""
-
-    def __init__(self, raw: IO[bytes], path: Path) -> None:
-        try:
-            import zstandard
-        except ImportError as error:
-            raise NgramstatError(
-                f"{path}: reading zstd needs zstandard: pip install 'ngramstat[zstd]'"
-            ) from error
-        self._raw = raw
-        self._decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 31)
-        self._error = zstandard.ZstdError
-        self._frame: Any = None
-        self._output = memoryview(b"")
-        self._input = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        target = memoryview(buffer).cast("B")
-        while not self._output:
-            block = self._input or self._raw.read(_STEP_BYTES)
-            self._input = b""
-            if not block:
-                if self._frame is not None:
-                    raise EOFError("the last zstd frame is incomplete")
-                return 0
-            if self._frame is None:
-                self._frame = self._decompressor.decompressobj()
-            try:
-                self._output = memoryview(self._frame.decompress(block))
-            except self._error as error:
-                raise OSError(str(error)) from error
-            if self._frame.eof:
-                self._input = self._frame.unused_data
-                self._frame = None
-        count = min(len(target), len(self._output))
-        target[:count] = self._output[:count]
-        self._output = self._output[count:]
-        return count
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[IO[bytes]]:
+    regular_file_size(path)
+    try:
+        with open(path, "rb", buffering=0) as raw:
+            yield raw
+    except DAMAGE as error:
+        raise InputError(f"{path}: damaged or truncated: {reason(error)}") from error

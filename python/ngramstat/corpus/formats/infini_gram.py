@@ -7,7 +7,6 @@ tokens of each document backward; no file records the version either.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,8 +23,6 @@ from ngramstat.errors import InputError
 from ngramstat.runtime.files import reason, regular_file_size
 
 __all__ = ["FORMAT", "FORMATS"]
-
-_LOGGER = logging.getLogger(__name__)
 
 _NAME = re.compile(r"tokenized(?:\.(\d{1,9}))?", re.ASCII)
 _FORWARD = (
@@ -91,7 +88,6 @@ def _open(path: Path, options: OpenOptions, *, backward: bool) -> TokenStore:
         tokens = _copy(path, shards, streams, stored, separator, backward=backward)
     check_dtype(path, tokens.dtype, options.dtype)
     note = _BACKWARD if backward else _FORWARD
-    _LOGGER.warning("%s: %s", path, note)
     return TokenStore(
         format=FORMATS[backward].name,
         path=path,

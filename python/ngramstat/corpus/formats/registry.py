@@ -113,7 +113,7 @@ def read_store(path: Path, format: str, options: OpenOptions) -> TokenStore:
     InputError
         The store is not recognised, is damaged, or contradicts `options`.
     """
-    reader = recognised_format(path, format, options)
+    reader = recognised_format(path, format, options) if format == "auto" else find_format(format)
     if reader is None:
         raise InputError(
             f"{path}: not a known kind of token store; raw tokens need --dtype uint16|uint32, "

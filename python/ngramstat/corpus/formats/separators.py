@@ -17,7 +17,7 @@ from ngramstat.corpus.formats.token_store import (
 )
 from ngramstat.errors import InputError
 
-__all__ = ["with_separator"]
+__all__ = ["shares_at_document_ends", "with_separator"]
 
 # Documents whose first and last tokens are compared with the separator.
 _SAMPLED_DOCUMENTS = 10_000
@@ -151,23 +151,21 @@ def _beside_recorded_documents(
     store: TokenStore, separator: int, position: SeparatorPosition | None
 ) -> TokenStore:
     """The store, whose document ends are recorded, with where the separator stands in them."""
-    ends = store.document_ends
-    assert ends is not None
-    sample = np.unique(np.linspace(0, ends.size - 1, _SAMPLED_DOCUMENTS).astype(np.int64))
-    starts = np.where(sample > 0, ends[sample - 1], 0)
-    before = int(np.count_nonzero(store.tokens[starts] == separator))
-    after = int(np.count_nonzero(store.tokens[ends[sample] - 1] == separator))
-    seen: SeparatorPosition = "before" if before > after else "after"
-    share = max(before, after) / sample.size
-    notes: tuple[str, ...] = ()
-    if share < 0.5:
-        notes = (
-            f"the separator {separator} stands at an end of only {share:.0%} of the documents that "
-            "the store records; is it the right id?",
-        )
-    return replace(
-        store,
-        separator=separator,
-        separator_position=position or (seen if share > 0 else None),
-        notes=store.notes + notes,
-    )
+    assert store.document_ends is not None
+    before, after = shares_at_document_ends(store.tokens, store.document_ends, separator)
+    seen: SeparatorPosition | None = "before" if before > after else "after"
+    if before == after == 0:
+        seen = None
+    return replace(store, separator=separator, separator_position=position or seen)
+
+
+def shares_at_document_ends(
+    tokens: NDArray[Any], document_ends: NDArray[np.int64], separator: int
+) -> tuple[float, float]:
+    """Shares of the documents that begin and that end with the separator, from a sample of them."""
+    count = document_ends.size
+    sample = np.unique(np.linspace(0, count - 1, _SAMPLED_DOCUMENTS).astype(np.int64))
+    starts = np.where(sample > 0, document_ends[sample - 1], 0)
+    before = np.count_nonzero(tokens[starts] == separator)
+    after = np.count_nonzero(tokens[document_ends[sample] - 1] == separator)
+    return float(before / sample.size), float(after / sample.size)

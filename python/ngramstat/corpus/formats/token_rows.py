@@ -6,7 +6,6 @@ pieces of one length. Files do not say which; `RowCollector` decides, and says w
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -20,8 +19,6 @@ from ngramstat.corpus.token_file import TokenFileBuilder
 from ngramstat.errors import InputError
 
 __all__ = ["COLUMNS", "MASK_COLUMN", "RowCollector", "Rows", "choose_column"]
-
-_LOGGER = logging.getLogger(__name__)
 
 #: Columns that hold the ids, if the user names none, in the order in which they are tried.
 COLUMNS = ("input_ids", "tokens")
@@ -157,14 +154,14 @@ class RowCollector:
             )
         if self._empty:
             notes.append(f"{self._empty:,} of {self._rows:,} rows are empty and were left out")
-        if packed or len(notes) > 1:  # rows as documents are what is expected
-            _LOGGER.warning("%s: %s", self._path, "; ".join(notes))
+        expected = not packed and len(notes) == 1
         return TokenStore(
             format=format,
             path=self._path,
             tokens=arrays.tokens,
             document_ends=None if packed else arrays.document_ends,
-            notes=tuple(notes),
+            notes=() if expected else tuple(notes),
+            remarks=tuple(notes) if expected else (),
             stored_dtype=self._stored_dtype,
             largest_id=arrays.largest_id,
             files=tuple(files),

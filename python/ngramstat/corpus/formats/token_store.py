@@ -138,6 +138,8 @@ class TokenStore:
         How text became tokens, if the store records it.
     notes
         What the reader decided or left out, one sentence each.
+    remarks
+        The same where it is what one expects, so that it need not be said unless asked for.
     stored_dtype
         Name of the tokens' type in the file, where that is not the type of `tokens`.
     largest_id
@@ -163,6 +165,7 @@ class TokenStore:
     sha256: str | None = None
     tokenization: dict[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     stored_dtype: str | None = None
     largest_id: int | None = None
     likely_separator: tuple[int, str] | None = None

@@ -19,7 +19,10 @@ from ngramstat.runtime.files import atomic_write
 from ngramstat.runtime.numbers import count_text
 from ngramstat.runtime.text import readable
 
-__all__ = ["DOCUMENT_MARKERS", "SKIPPED_FILE", "TextFindings", "printable_name", "text_notes"]
+__all__ = [
+    "DOCUMENT_MARKERS", "SKIPPED_FILE", "TextFindings", "printable_name", "text_facts",
+    "text_notes",
+]  # fmt: skip
 
 #: File in a corpus directory that lists the records that were left out, as JSON lines.
 SKIPPED_FILE = "skipped.jsonl"
@@ -53,8 +56,8 @@ class TextFindings:
         self.skipped = 0
         self.whole_files = 0
         self.markers: Counter[str] = Counter()
-        self._marker_names = tuple(dict.fromkeys(m for m in markers if m))
-        self._marker_stems = {m: ("<|" if m.startswith("<|") else m) for m in self._marker_names}
+        self._marker_stems: dict[str, str] = {}
+        self.look_for(markers)
         self._marker_place = ""
         self._split_marker: str | None = None
         self._splits = 0
@@ -64,35 +67,44 @@ class TextFindings:
         self._listed: list[str] = []
         self._all_skipped: IO[str] | None = None
         self._notes: list[str] = []
+        self._facts: list[str] = []
         self._kinds: dict[str, tuple[int, str]] = {}
         self._unread: Counter[str] = Counter()
+
+    def look_for(self, markers: Iterable[str]) -> None:
+        """Also look for these markers."""
+        for marker in markers:
+            if len(marker) > 1:
+                self._marker_stems[marker] = "<|" if marker.startswith("<|") else marker
 
     # --- while reading ---------------------------------------------------------------------------
 
     def observe(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
         """The same pieces, counted."""
         for piece in pieces:
-            data = piece.text.encode("utf-8")
-            if piece.last and self._open is None:
-                self._end(hashlib.blake2b(data, digest_size=_HASH_BYTES) if data else None)
-            else:
-                if self._open is None:
-                    self._open = (hashlib.blake2b(digest_size=_HASH_BYTES), False)
-                digest, any_text = self._open
-                digest.update(data)
-                self._open = (digest, any_text or bool(data))
-                if piece.last:
-                    digest, any_text = self._open
-                    self._open = None
-                    self._end(digest if any_text else None)
+            self._count(piece.text.encode("utf-8"), piece.last)
             yield piece
+
+    def _count(self, data: bytes, last: bool) -> None:
+        if last and self._open is None:
+            self._end(_digest(data) if data else None)
+            return
+        if self._open is None:
+            self._open = (_digest(), False)
+        digest, any_text = self._open
+        digest.update(data)
+        any_text = any_text or bool(data)
+        self._open = (digest, any_text)
+        if last:
+            self._open = None
+            self._end(digest if any_text else None)
 
     def _end(self, digest: Any) -> None:
         self.documents += 1
         if digest is None:
             self.empty += 1
             return
-        value = digest.digest()
+        value = digest.digest()[:_HASH_BYTES]
         if value[0] & self._keep_mask:
             return
         self._hashes += value
@@ -128,9 +140,13 @@ class TextFindings:
         self._all_skipped.write("\n")
 
     def note(self, sentence: str) -> None:
-        """Keep a sentence to be shown to the user."""
+        """Keep a sentence about what may be a mistake."""
         if sentence not in self._notes:
             self._notes.append(sentence)
+
+    def note_fact(self, sentence: str) -> None:
+        """Keep a sentence about what was read."""
+        self._facts.append(sentence)
 
     def note_kind(self, description: str, name: str) -> None:
         """Count a file that is read as its contents, and not its name, suggest."""
@@ -155,20 +171,25 @@ class TextFindings:
         return estimate, estimate / self.documents, False
 
     def notes(self) -> list[str]:
-        """Sentences about what was found."""
+        """Sentences about what may be a mistake."""
         return [*self._notes, *self._notes_on_files(), *self._notes_on_documents()]
 
-    def _notes_on_files(self) -> Iterator[str]:
+    def facts(self) -> list[str]:
+        """Sentences about what was read."""
+        facts = list(self._facts)
         for description, (number, first) in self._kinds.items():
             names = first if number == 1 else f"{count_text(number)} files, {first} the first,"
             verb = "is" if number == 1 else "are"
-            yield (
+            facts.append(
                 f"{names} {verb} read as {description}, which the contents are; "
                 "--format text reads them as plain text"
             )
         if self._unread:
             parts = ", ".join(f"{count_text(n)} {what}" for what, n in self._unread.most_common(8))
-            yield f"not read, as they hold no text: {parts}"
+            facts.append(f"not read, as they hold no text: {parts}")
+        return facts
+
+    def _notes_on_files(self) -> Iterator[str]:
         if self.markers:
             marker, number = self.markers.most_common(1)[0]
             yield (
@@ -218,6 +239,7 @@ class TextFindings:
             found["skipped_records"] = list(self._listed)
         if self.markers:
             found["markers"] = dict(self.markers)
+        found["inputs"] = self.facts()
         found["notes"] = self.notes()
         return found
 
@@ -236,10 +258,24 @@ class TextFindings:
         self._all_skipped = None
 
 
+def _digest(data: bytes = b"") -> Any:
+    # The fastest one of which eight bytes are as good as random.
+    return hashlib.sha1(data, usedforsecurity=False)
+
+
 def text_notes(tokenization: Any) -> list[str]:
-    """The notes about its text in the metadata of a corpus; empty if there are none."""
-    notes = tokenization.get("notes") if isinstance(tokenization, dict) else None
-    return [str(note) for note in notes] if isinstance(notes, list) else []
+    """What may be wrong with its text, by the metadata of a corpus; empty if not recorded."""
+    return _sentences(tokenization, "notes")
+
+
+def text_facts(tokenization: Any) -> list[str]:
+    """What was read, by the metadata of a corpus; empty if not recorded."""
+    return _sentences(tokenization, "inputs")
+
+
+def _sentences(tokenization: Any, name: str) -> list[str]:
+    sentences = tokenization.get(name) if isinstance(tokenization, dict) else None
+    return [str(sentence) for sentence in sentences] if isinstance(sentences, list) else []
 
 
 def printable_name(name: str | bytes | os.PathLike[str]) -> str:

@@ -42,12 +42,15 @@ class InputFile:
         In bytes.
     spooled
         The contents of a pipe.
+    directory
+        The directory that was named, if the file was found in one.
     """
 
     path: Path
     name: str
     size: int
     spooled: Spooled | None = None
+    directory: Path | None = None
 
 
 def find_files(
@@ -163,9 +166,14 @@ def _of_directory(directory: Path, findings: TextFindings) -> Iterator[InputFile
         raise InputError(f"{directory}: is a directory without files that are not hidden")
     paths.sort(key=lambda path: os.fsencode(path))
     name = printable_name(directory.resolve().name)
-    findings.note(f"{name}: {_summary(paths)}{_rest(hidden, others)}")
+    findings.note_fact(f"{name}: {_summary(paths)}{_rest(hidden, others)}")
     for path in paths:
-        yield InputFile(path, printable_name(path.relative_to(directory)), regular_file_size(path))
+        yield InputFile(
+            path,
+            printable_name(path.relative_to(directory)),
+            regular_file_size(path),
+            directory=directory,
+        )
 
 
 def _summary(paths: Iterable[Path]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ngramstat.corpus.text.json_scan import NotKept, Repeated, scan_object
-from ngramstat.corpus.text.lines import byte_lines, text_blocks
+from ngramstat.corpus.text.lines import Line, byte_lines, text_blocks
 from ngramstat.corpus.text.options import Piece
 from ngramstat.corpus.text.reading import NoTextError, Reading
 from ngramstat.errors import InputError
@@ -37,33 +37,38 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=float)
 
 def read_json_lines(reading: Reading) -> Iterator[Piece]:
     """The documents of JSON lines; lines of white space alone are none."""
-    options = reading.options
-    for line in byte_lines(reading.stream, options.max_record):
-        record = str(line.number)
-        if line.data is None:
-            reading.refuse(record, _too_long(options.max_record))
-            continue
-        try:
-            text = line.data.decode("utf-8")
-        except UnicodeDecodeError as error:
-            reading.refuse(record, reading.not_utf8(line.offset + error.start))
-            continue
-        # Files that were joined have a byte order mark at the beginning of each.
-        text = text.removeprefix("\ufeff")
-        if not text or text.isspace():
-            continue
-        try:
-            found = parse_object(text, options.text_field)
-        except (ValueError, RecursionError) as error:
-            why = f"not valid JSON ({reason(error)}); one object per line is needed"
-            reading.refuse(record, why)
-            continue
-        if not isinstance(found, dict):
-            reading.refuse(record, "not a JSON object; one object per line is needed")
-            continue
-        document = text_of(found, record, reading)
+    for line in byte_lines(reading.stream, reading.options.max_record):
+        number, document = line.number, _document(line, reading)
+        del line  # as large as the document
         if document is not None:
-            yield Piece(document, True, line.number)
+            yield Piece(document, True, number)
+
+
+def _document(line: Line, reading: Reading) -> str | None:
+    """The text of a line; None if it is blank, or refused and may be skipped."""
+    record = str(line.number)
+    if line.data is None:
+        reading.refuse(record, _too_long(reading.options.max_record))
+        return None
+    try:
+        text = line.data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        reading.refuse(record, reading.not_utf8(line.offset + error.start))
+        return None
+    # Files that were joined have a byte order mark at the beginning of each.
+    text = text.removeprefix("\ufeff")
+    if not text or text.isspace():
+        return None
+    try:
+        found = parse_object(text, reading.options.text_field)
+    except (ValueError, RecursionError) as error:
+        why = f"not valid JSON ({reason(error)}); one object per line is needed"
+        reading.refuse(record, why)
+        return None
+    if not isinstance(found, dict):
+        reading.refuse(record, "not a JSON object; one object per line is needed")
+        return None
+    return text_of(found, record, reading)
 
 
 def read_json(reading: Reading) -> Iterator[Piece]:
@@ -231,20 +236,23 @@ class _Buffer:
             except (ValueError, RecursionError) as error:
                 size = len(self._text) - self._at
                 # Twice as much each time, so the total cost stays proportional to the text.
-                while size <= limit and len(self._text) - self._at < 2 * size:
-                    if not self._more():
-                        break
+                if size <= limit:
+                    self._more(size)
                 if len(self._text) - self._at == size:
                     larger = "" if self._ended else f", or larger than --max-record {limit}"
                     raise InputError(
                         f"{where}: record {number}: not valid JSON ({reason(error)}){larger}"
                     ) from error
 
-    def _more(self) -> bool:
-        block = next(self._blocks, None)
-        if block is None:
-            self._ended = True
-            return False
-        self._text = self._text[self._at :] + block
-        self._at = 0
-        return True
+    def _more(self, size: int = 1) -> bool:
+        """Read so many characters more; False at the end of the text."""
+        parts = [self._text[self._at :]]
+        while size > 0:
+            block = next(self._blocks, None)
+            if block is None:
+                self._ended = True
+                break
+            parts.append(block)
+            size -= len(block)
+        self._text, self._at = "".join(parts), 0
+        return len(parts) > 1

@@ -6,6 +6,7 @@ large records alone.
 
 from __future__ import annotations
 
+import functools
 import re
 from json import JSONDecodeError
 from json.decoder import scanstring  # type: ignore[attr-defined]
@@ -13,21 +14,45 @@ from typing import Any
 
 __all__ = ["NotKept", "Repeated", "scan_object"]
 
-_SPACE = re.compile(r"[ \t\n\r]*+")
+_MAX_KEYS = 1000
+# The parser of the standard library refuses about as many levels, too.
+_MAX_DEPTH = 1000
+
+_WS = r"[ \t\n\r]*+"
 _STRING = r'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"'
 _LITERAL = (
-    r"(?:-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][-+]?+[0-9]++)?+"
-    r"|true|false|null|NaN|-?Infinity)"
+    r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][-+]?+[0-9]++)?+"
+    r"|true|false|null|NaN|-?Infinity"
 )
-_EMPTY = r"(?:\[[ \t\n\r]*+\]|\{[ \t\n\r]*+\})"
-_SCALAR = re.compile(rf"{_STRING}|{_LITERAL}|{_EMPTY}")
-_SCALARS = re.compile(rf"(?:[ \t\n\r]*+(?:{_STRING}|{_LITERAL}|{_EMPTY})[ \t\n\r]*+,)*+")
-_KEY = re.compile(rf"[ \t\n\r]*+{_STRING}[ \t\n\r]*+:")
-_MEMBERS = re.compile(
-    rf"(?:[ \t\n\r]*+{_STRING}[ \t\n\r]*+:[ \t\n\r]*+(?:{_STRING}|{_LITERAL}|{_EMPTY})"
-    r"[ \t\n\r]*+,)*+"
-)
-_MAX_KEYS = 1000
+
+
+def _containers(value: str) -> str:
+    """A pattern of arrays and objects of some values."""
+    member = f"{_STRING}{_WS}:{_WS}{value}"
+    return (
+        rf"\[{_WS}(?:{value}{_WS}(?:,{_WS}{value}{_WS})*+)?+\]"
+        rf"|\{{{_WS}(?:{member}{_WS}(?:,{_WS}{member}{_WS})*+)?+\}}"
+    )
+
+
+# Values of at most two levels are matched whole, deeper ones step by step.
+_VALUE = rf"(?:{_STRING}|{_LITERAL})"
+_VALUE = rf"(?:{_VALUE}|{_containers(_VALUE)})"
+_VALUE = rf"(?:{_VALUE}|{_containers(_VALUE)})"
+
+
+@functools.cache
+def _pattern(name: str) -> re.Pattern[str]:
+    """One of the patterns; compiled when the first large record is met."""
+    return re.compile(
+        {
+            "space": _WS,
+            "value": _VALUE,
+            "elements": rf"(?:{_WS}{_VALUE}{_WS},)*+",
+            "members": rf"(?:{_WS}{_STRING}{_WS}:{_WS}{_VALUE}{_WS},)*+",
+            "key": rf"{_WS}{_STRING}{_WS}:",
+        }[name]
+    )
 
 
 class Repeated(dict[str, Any]):
@@ -70,7 +95,7 @@ def scan_object(text: str, start: int, field: str) -> tuple[dict[str, Any], int]
     """
     found: dict[str, Any] = {}
     repeated: set[str] = set()
-    at = _SPACE.match(text, start + 1).end()  # type: ignore[union-attr]
+    at = _end_of_space(text, start + 1)
     if text.startswith("}", at):
         return found, at + 1
     while True:
@@ -89,12 +114,12 @@ def scan_object(text: str, start: int, field: str) -> tuple[dict[str, Any], int]
             found[key] = value
         elif len(found) < _MAX_KEYS:
             found.setdefault(key[:100], value)
-        at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
+        at = _end_of_space(text, at)
         if text.startswith("}", at):
             return (Repeated(found, repeated) if repeated else found), at + 1
         if not text.startswith(",", at):
             raise JSONDecodeError("Expecting ',' delimiter", text, at)
-        at = _SPACE.match(text, at + 1).end()  # type: ignore[union-attr]
+        at = _end_of_space(text, at + 1)
 
 
 def _key(text: str, at: int) -> tuple[str, int]:
@@ -102,15 +127,15 @@ def _key(text: str, at: int) -> tuple[str, int]:
     if not text.startswith('"', at):
         raise JSONDecodeError("Expecting property name enclosed in double quotes", text, at)
     key, at = scanstring(text, at + 1, True)
-    at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
+    at = _end_of_space(text, at)
     if not text.startswith(":", at):
         raise JSONDecodeError("Expecting ':' delimiter", text, at)
-    return key, _SPACE.match(text, at + 1).end()  # type: ignore[union-attr]
+    return key, _end_of_space(text, at + 1)
 
 
 def _skip(text: str, at: int) -> tuple[NotKept | None, int]:
     """Check the value at `at`; what it is, and where it ends."""
-    scalar = _SCALAR.match(text, at)
+    scalar = _pattern("value").match(text, at)
     if scalar is not None:
         first = text[at]
         kinds = {'"': "str", "{": "dict", "[": "list", "t": "bool", "f": "bool"}
@@ -124,22 +149,24 @@ def _end_of_container(text: str, at: int) -> int:
     """Where the array or object at `at`, which is not empty, ends; nested ones are no recursion."""
     open_ones = bytearray()  # opening brackets
     while True:
-        # Here a value is due that begins with a bracket and is not empty.
+        # Here a value is due that begins with a bracket and is deep, or wrong.
         opening = text[at] if at < len(text) else ""
         if opening not in ("[", "{") or not opening:
             raise JSONDecodeError("Expecting value", text, at)
         open_ones.append(ord(opening))
+        if len(open_ones) > _MAX_DEPTH:
+            raise JSONDecodeError("Nested too deeply", text, at)
         at += 1
         value_due = True
         while value_due or open_ones:
             if value_due:
                 at = _to_value(text, at, open_ones[-1] == ord("{"))
-                scalar = _SCALAR.match(text, at)
+                scalar = _pattern("value").match(text, at)
                 if scalar is None:
                     break  # a container
                 at = scalar.end()
                 value_due = False
-            at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
+            at = _end_of_space(text, at)
             following = text[at] if at < len(text) else ""
             if following == ",":
                 value_due = True
@@ -153,13 +180,18 @@ def _end_of_container(text: str, at: int) -> int:
 
 
 def _to_value(text: str, at: int, in_object: bool) -> int:
-    """Past scalar elements that have a comma after them, to the next value."""
-    run = (_MEMBERS if in_object else _SCALARS).match(text, at)
-    at = run.end()  # type: ignore[union-attr]
+    """Past flat elements that have a comma after them, to the next value."""
+    run = _pattern("members" if in_object else "elements").match(text, at)
+    at = at if run is None else run.end()
     if in_object:
-        key = _KEY.match(text, at)
+        key = _pattern("key").match(text, at)
         if key is None:
-            at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
+            at = _end_of_space(text, at)
             raise JSONDecodeError("Expecting property name enclosed in double quotes", text, at)
         at = key.end()
-    return _SPACE.match(text, at).end()  # type: ignore[union-attr]
+    return _end_of_space(text, at)
+
+
+def _end_of_space(text: str, at: int) -> int:
+    space = _pattern("space").match(text, at)
+    return at if space is None else space.end()

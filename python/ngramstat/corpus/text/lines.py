@@ -34,7 +34,8 @@ class Line(NamedTuple):
 def byte_lines(stream: io.BufferedReader, limit: int) -> Iterator[Line]:
     r"""Lines that end in ``\n``, ``\r\n`` or ``\r``, each of at most `limit` bytes.
 
-    Beyond the limit only the length is followed, so memory is bounded by the limit.
+    A longer line is given without data as soon as it exceeds the limit, and the rest of it passed
+    over, so memory is bounded by the limit.
     """
     parts: list[bytes] = []
     size = start = 0  # of the line that is being read
@@ -47,19 +48,28 @@ def byte_lines(stream: io.BufferedReader, limit: int) -> Iterator[Line]:
             start += 1
         after_cr = block.endswith(b"\r")
         for data, length, ended in _split(block):
+            was_too_long = size > limit
             size += len(data)
-            if size <= limit:
-                parts.append(data)
-            else:
-                parts = []
+            parts.append(data)
+            if size > limit:
+                parts.clear()
+                if not was_too_long:
+                    yield Line(None, number, start)
             offset += length
             if ended:
-                whole = parts[0] if len(parts) == 1 else b"".join(parts)
-                yield Line(whole if size <= limit else None, number, start)
+                if size <= limit:
+                    yield Line(_take(parts), number, start)
                 number += 1
-                parts, size, start = [], 0, offset
-    if size:
-        yield Line(b"".join(parts) if size <= limit else None, number, start)
+                size, start = 0, offset
+    if 0 < size <= limit:
+        yield Line(_take(parts), number, start)
+
+
+def _take(parts: list[bytes]) -> bytes:
+    """Join the parts, and keep none of them."""
+    whole = parts[0] if len(parts) == 1 else b"".join(parts)
+    parts.clear()
+    return whole
 
 
 def _split(block: bytes) -> Iterator[tuple[bytes, int, bool]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from os import PathLike
 from pathlib import Path
@@ -20,6 +21,8 @@ from ngramstat.errors import InputError, NgramstatError
 from ngramstat.runtime.files import reason
 
 __all__ = ["convert", "find_writer"]
+
+_LOGGER = logging.getLogger(__name__)
 
 _BUILT_IN = {writer.name: writer for writer in (NANOGPT, MEGATRON, NPY, CORPUS)}
 
@@ -89,6 +92,12 @@ def convert(
     check_vocab_size(vocab_size, options.dtype, str(path))
     _check_output(writer, path, overwrite=overwrite)
     _check_space(path, writer.bytes_needed(corpus, options))
+    if corpus.vocab_size_inferred:
+        _LOGGER.warning(
+            "%s: records no vocabulary; what is written takes its size for %s, the largest id plus "
+            "1, unless --vocab-size states that of the tokenizer",
+            corpus.path, f"{vocab_size:,}",
+        )  # fmt: skip
     try:
         return writer.write(corpus, path, options)
     except (NgramstatError, MemoryError):
