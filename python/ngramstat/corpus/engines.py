@@ -141,7 +141,7 @@ class FastEngine:
     model: Any
     as_text: bool
     name: str = "fastokens"
-    batch_chars: int = 1 << 22
+    batch_chars: int = 1 << 21
 
     def encode(self, texts: Sequence[str]) -> FlatIds:
         """See `Engine.encode`."""
