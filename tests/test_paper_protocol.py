@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 import ngramstat
 from ngramstat.cli import main
-from ngramstat.corpus.store import CorpusWriter
+from ngramstat.corpus.corpus_writer import CorpusWriter
 from ngramstat.errors import InputError
 from ngramstat.exponents import (
     LossesBySize,

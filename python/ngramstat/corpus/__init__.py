@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ngramstat.corpus.corpus_writer import CorpusWriter
 from ngramstat.corpus.held_out import open_held_out
 from ngramstat.corpus.inspect import Inspection, inspect
-from ngramstat.corpus.store import Corpus, CorpusWriter
+from ngramstat.corpus.store import Corpus
 from ngramstat.corpus.tokenize import tokenize
 
 __all__ = ["Corpus", "CorpusWriter", "Inspection", "inspect", "open_held_out", "tokenize"]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ngramstat.corpus.corpus_writer import CorpusWriter
 from ngramstat.corpus.engines import (
     Engine,
     EngineCheck,
@@ -20,7 +21,6 @@ from ngramstat.corpus.engines import (
 from ngramstat.corpus.segments import Segment, Segmenter, place
 from ngramstat.corpus.sources import Piece, Source
 from ngramstat.corpus.special_tokens import spelled
-from ngramstat.corpus.store import CorpusWriter
 from ngramstat.corpus.text_tokenizer import TextTokenizer
 from ngramstat.corpus.unknown import LeftOutEngine, UnknownCounter, leaves_out
 from ngramstat.errors import InputError

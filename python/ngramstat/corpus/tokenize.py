@@ -11,6 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ngramstat.corpus.corpus_writer import CorpusWriter, check_output_directory
 from ngramstat.corpus.encoding import Encoder, choose_engine
 from ngramstat.corpus.engines import Engine, EngineMismatchError
 from ngramstat.corpus.segments import place
@@ -26,7 +27,7 @@ from ngramstat.corpus.sources import (
     read_pieces,
 )
 from ngramstat.corpus.special_tokens import SpecialTokens, check_choice
-from ngramstat.corpus.store import Corpus, CorpusWriter, check_output_directory
+from ngramstat.corpus.store import Corpus
 from ngramstat.corpus.text_tokenizer import TextTokenizer, prepare_tokenizer
 from ngramstat.corpus.tokenizer_files import read_tokenizer
 from ngramstat.corpus.training import (

@@ -22,6 +22,8 @@ __all__ = [
     "as_path",
     "as_seed",
     "as_word",
+    "integer_within",
+    "optional_integer_within",
 ]
 
 # A generator that is given for a seed draws one below this.
@@ -110,3 +112,17 @@ def _items(name: str, value: Any, what: str) -> Iterable[Any]:
 
 def _mismatch(name: str, value: Any, what: str) -> InputTypeError:
     return InputTypeError(f"{name}={value!r:.60}: must be {what}, not {type(value).__name__}")
+
+
+def integer_within(name: str, value: Any, low: int, high: int) -> int:
+    """A whole number of an integer type from low to high."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise InputError(f"{name}={value!r}: must be an integer")
+    if not low <= int(value) <= high:
+        raise InputError(f"{name}={value}: must lie between {low} and {high}")
+    return int(value)
+
+
+def optional_integer_within(name: str, value: Any, low: int, high: int) -> int | None:
+    """The same, or None."""
+    return None if value is None else integer_within(name, value, low, high)

@@ -14,6 +14,7 @@ from ngramstat.errors import InputError
 from ngramstat.runtime.mapped import release_mapped_pages
 
 __all__ = [
+    "MAX_VOCAB",
     "Assumptions",
     "Format",
     "OpenOptions",
@@ -29,6 +30,9 @@ __all__ = [
     "stated_or_assumed_dtype",
     "token_dtype",
 ]
+
+#: Vocabularies are smaller: ids are held in four bytes.
+MAX_VOCAB = 1 << 32
 
 SeparatorPosition = Literal["before", "after"]
 RowMeaning = Literal["auto", "documents", "packed"]

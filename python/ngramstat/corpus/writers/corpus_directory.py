@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+from ngramstat.corpus.corpus_writer import CorpusWriter
 from ngramstat.corpus.formats import METADATA_FILE
-from ngramstat.corpus.store import Corpus, CorpusWriter
+from ngramstat.corpus.store import Corpus
 from ngramstat.corpus.writers.writer import SeparatedStream, WriteOptions, Writer
 
 __all__ = ["CORPUS"]
