@@ -20,11 +20,12 @@ from tokenizers import (
 )
 
 from ngramstat.cli import main
-from ngramstat.corpus import Corpus, CorpusWriter, encoding, engines, inspect, segments, tokenize
+from ngramstat.corpus import Corpus, CorpusWriter, inspect, tokenize
 from ngramstat.corpus.sources import Piece
-from ngramstat.corpus.text_tokenizer import prepare_tokenizer
-from ngramstat.corpus.training import TrainingSample, train_tokenizer
-from ngramstat.corpus.unknown import byte_alphabet
+from ngramstat.corpus.tokenizing import encoding, engines, segments
+from ngramstat.corpus.tokenizing.text_tokenizer import prepare_tokenizer
+from ngramstat.corpus.tokenizing.training import TrainingSample, train_tokenizer
+from ngramstat.corpus.tokenizing.unknown import byte_alphabet
 from ngramstat.errors import InputError
 
 PROSE = (

@@ -20,10 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ngramstat
-from ngramstat.corpus import Corpus, encoding, inspect, segments, tokenize
+from ngramstat.corpus import Corpus, inspect, tokenize
 from ngramstat.corpus.sources import Piece
 from ngramstat.corpus.text import lines as lines_module
-from ngramstat.corpus.text_tokenizer import prepare_tokenizer
+from ngramstat.corpus.tokenizing import encoding, segments
+from ngramstat.corpus.tokenizing.text_tokenizer import prepare_tokenizer
 from ngramstat.errors import InputError, NgramstatError
 
 CORPORA = Path(

@@ -16,11 +16,12 @@ from click.testing import CliRunner
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from ngramstat.cli import main
-from ngramstat.corpus import Corpus, inspect, segments, tokenize
-from ngramstat.corpus.engines import ReferenceEngine
+from ngramstat.corpus import Corpus, inspect, tokenize
 from ngramstat.corpus.sources import Piece
-from ngramstat.corpus.training import train_tokenizer
-from ngramstat.corpus.unknown import unknown_finding, unknown_id
+from ngramstat.corpus.tokenizing import segments
+from ngramstat.corpus.tokenizing.engines import ReferenceEngine
+from ngramstat.corpus.tokenizing.training import train_tokenizer
+from ngramstat.corpus.tokenizing.unknown import unknown_finding, unknown_id
 from ngramstat.errors import InputError
 from ngramstat.runtime.progress import Elapsed
 

@@ -13,11 +13,11 @@ import pytest
 from tokenizers import Tokenizer
 
 from ngramstat.corpus import Corpus, tokenize
-from ngramstat.corpus.engines import odd_texts
-from ngramstat.corpus.tiktoken_files import TIKTOKEN_PATTERNS, tiktoken_json
-from ngramstat.corpus.tokenizer_files import read_tokenizer
-from ngramstat.corpus.training import train_tokenizer
-from ngramstat.corpus.unknown import byte_alphabet
+from ngramstat.corpus.tokenizing.engines import odd_texts
+from ngramstat.corpus.tokenizing.tiktoken_files import TIKTOKEN_PATTERNS, tiktoken_json
+from ngramstat.corpus.tokenizing.tokenizer_files import read_tokenizer
+from ngramstat.corpus.tokenizing.training import train_tokenizer
+from ngramstat.corpus.tokenizing.unknown import byte_alphabet
 from ngramstat.errors import InputError, NgramstatError
 
 PROSE = "the quick brown fox it's 1234 o'clock\n\n  and THE cat  \u4e16\u754c\n" * 20
@@ -157,7 +157,7 @@ def test_missing_packages(
     tmp_path: Path, contents: bytes, text: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     (tmp_path / "t.json").write_bytes(contents)
-    monkeypatch.setattr("ngramstat.corpus.encoding._SMALL_BYTES", 0)
+    monkeypatch.setattr("ngramstat.corpus.tokenizing.encoding._SMALL_BYTES", 0)
     real = builtins.__import__
 
     def blocked(module: str, *rest: Any) -> Any:

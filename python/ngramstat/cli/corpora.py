@@ -154,7 +154,7 @@ def tokenize(
     """
     from ngramstat.corpus import tokenize as make
     from ngramstat.corpus.text.findings import text_facts, text_notes
-    from ngramstat.corpus.tokenization import tokenization_facts, tokenization_problems
+    from ngramstat.corpus.tokenizing.tokenization import tokenization_facts, tokenization_problems
     from ngramstat.runtime.resources import parse_size
 
     corpus = make(

@@ -314,7 +314,7 @@ def _all_by_default(options: Mapping[str, Any]) -> bool:
 @global_options
 def quickstart(common: Globals, output: str, full: bool, as_json: bool) -> None:
     """Measure a world of known answer, then the sources of Python's standard library."""
-    from ngramstat.corpus.engines import require_tokenizers
+    from ngramstat.corpus.tokenizing.engines import require_tokenizers
     from ngramstat.quickstart import known_values, standard_library_sources
     from ngramstat.quickstart import quickstart as run_all
     from ngramstat.report.known_values import known_values_table

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ngramstat.corpus.arrays import host_array
 from ngramstat.corpus.arrow_columns import arrow_documents, arrow_stream, is_arrow
 from ngramstat.corpus.store import Corpus
-from ngramstat.corpus.texts import corpus_of_texts
+from ngramstat.corpus.tokenizing.texts import corpus_of_texts
 from ngramstat.errors import InputError, InputTypeError
 from ngramstat.runtime.log import note
 

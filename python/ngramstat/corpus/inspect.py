@@ -18,7 +18,7 @@ from ngramstat.corpus.formats import (
 )
 from ngramstat.corpus.store import Corpus
 from ngramstat.corpus.text.findings import text_notes
-from ngramstat.corpus.tokenization import tokenization_problems
+from ngramstat.corpus.tokenizing.tokenization import tokenization_problems
 
 __all__ = ["QUANTILES", "Inspection", "inspect"]
 

@@ -338,7 +338,7 @@ class Corpus:
             A text is no string, there is no text, or an option cannot be used.
         """
         # Tokenizing writes corpora, so it belongs to a module that imports this one.
-        corpus: Corpus = import_module("ngramstat.corpus.texts").corpus_of_texts(
+        corpus: Corpus = import_module("ngramstat.corpus.tokenizing.texts").corpus_of_texts(
             texts,
             vocab_size=vocab_size,
             tokenizer=tokenizer,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from ngramstat.corpus.engines import require_tokenizers
+from ngramstat.corpus.tokenizing.engines import require_tokenizers
 from ngramstat.errors import InputError
 from ngramstat.runtime.progress import Elapsed
 

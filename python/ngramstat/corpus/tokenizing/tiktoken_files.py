@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ngramstat.corpus.unknown import byte_alphabet
+from ngramstat.corpus.tokenizing.unknown import byte_alphabet
 from ngramstat.errors import InputError
 
 __all__ = ["TIKTOKEN_PATTERNS", "is_tiktoken", "tiktoken_json"]

@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from ngramstat.corpus.corpus_writer import CorpusWriter, check_output_directory
-from ngramstat.corpus.encoding import Encoder, choose_engine
-from ngramstat.corpus.engines import Engine, EngineMismatchError
-from ngramstat.corpus.segments import place
 from ngramstat.corpus.sources import (
     DocumentUnit,
     OnError,
@@ -26,11 +23,14 @@ from ngramstat.corpus.sources import (
     find_sources,
     read_pieces,
 )
-from ngramstat.corpus.special_tokens import SpecialTokens, check_choice
 from ngramstat.corpus.store import Corpus
-from ngramstat.corpus.text_tokenizer import TextTokenizer, prepare_tokenizer
-from ngramstat.corpus.tokenizer_files import read_tokenizer
-from ngramstat.corpus.training import (
+from ngramstat.corpus.tokenizing.encoding import Encoder, choose_engine
+from ngramstat.corpus.tokenizing.engines import Engine, EngineMismatchError
+from ngramstat.corpus.tokenizing.segments import place
+from ngramstat.corpus.tokenizing.special_tokens import SpecialTokens, check_choice
+from ngramstat.corpus.tokenizing.text_tokenizer import TextTokenizer, prepare_tokenizer
+from ngramstat.corpus.tokenizing.tokenizer_files import read_tokenizer
+from ngramstat.corpus.tokenizing.training import (
     DEFAULT_TRAIN_BYTES,
     SEPARATOR_TOKEN,
     PreTokenizer,
@@ -38,7 +38,7 @@ from ngramstat.corpus.training import (
     check_training,
     train_tokenizer,
 )
-from ngramstat.corpus.unknown import LeftOutEngine
+from ngramstat.corpus.tokenizing.unknown import LeftOutEngine
 from ngramstat.errors import InputError, NgramstatError
 from ngramstat.runtime.numbers import count_of
 from ngramstat.runtime.progress import Progress, shows_progress
@@ -92,7 +92,7 @@ def tokenize(
         one, a ``.tiktoken`` file, or the name of a model on the Hugging Face Hub.
     pre_tokenizer
         Of the BPE to train: ``byte-level``, or ``whitespace`` as in the paper, where white space is
-        lost (see `ngramstat.corpus.training.train_tokenizer`).
+        lost (see `ngramstat.corpus.tokenizing.training.train_tokenizer`).
     separator
         Id of the document separator in `tokenizer`; by default its end-of-text token.
     special_tokens
@@ -104,7 +104,7 @@ def tokenize(
         inputs; "all" for all of it, by default 16 MiB. Texts that are shorter are used whole.
     tiktoken_pattern
         How a ``.tiktoken`` file that is not well known splits text: a name of
-        `ngramstat.corpus.tiktoken_files.TIKTOKEN_PATTERNS`, or a regular expression.
+        `ngramstat.corpus.tokenizing.tiktoken_files.TIKTOKEN_PATTERNS`, or a regular expression.
     allow_download
         Whether a tokenizer given by name may be fetched from the Hugging Face Hub. Otherwise it has
         to be in the local cache.

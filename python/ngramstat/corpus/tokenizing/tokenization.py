@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ngramstat.corpus.unknown import unknown_finding
+from ngramstat.corpus.tokenizing.unknown import unknown_finding
 
 __all__ = ["tokenization_facts", "tokenization_problems"]
 

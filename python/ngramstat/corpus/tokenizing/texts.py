@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ngramstat.corpus.store import Corpus
-from ngramstat.corpus.tokenize import tokenize
+from ngramstat.corpus.tokenizing.tokenize import tokenize
 from ngramstat.errors import InputError, InputTypeError, NgramstatError
 from ngramstat.runtime.files import reason
 from ngramstat.runtime.log import note

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-from ngramstat.corpus.tiktoken_files import is_tiktoken, tiktoken_json
+from ngramstat.corpus.tokenizing.tiktoken_files import is_tiktoken, tiktoken_json
 from ngramstat.errors import InputError, NgramstatError
 from ngramstat.runtime.files import reason, regular_file_size
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ngramstat.corpus.engines import Engine
 from ngramstat.corpus.sources import Piece
+from ngramstat.corpus.tokenizing.engines import Engine
 
 if TYPE_CHECKING:
     from ngramstat.corpus.sources import Source

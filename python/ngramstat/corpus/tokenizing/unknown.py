@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.corpus.engines import FlatIds, ReferenceEngine
+from ngramstat.corpus.tokenizing.engines import FlatIds, ReferenceEngine
 from ngramstat.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ngramstat.corpus.segments import Segment
+    from ngramstat.corpus.tokenizing.segments import Segment
 
 __all__ = ["LeftOutEngine", "UnknownCounter", "leaves_out", "unknown_finding", "unknown_id"]
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.corpus.corpus_writer import CorpusWriter
-from ngramstat.corpus.engines import (
+from ngramstat.corpus.sources import Piece, Source
+from ngramstat.corpus.tokenizing.engines import (
     Engine,
     EngineCheck,
     EngineError,
@@ -18,11 +19,10 @@ from ngramstat.corpus.engines import (
     load_fast_engine,
     odd_texts,
 )
-from ngramstat.corpus.segments import Segment, Segmenter, place
-from ngramstat.corpus.sources import Piece, Source
-from ngramstat.corpus.special_tokens import spelled
-from ngramstat.corpus.text_tokenizer import TextTokenizer
-from ngramstat.corpus.unknown import LeftOutEngine, UnknownCounter, leaves_out
+from ngramstat.corpus.tokenizing.segments import Segment, Segmenter, place
+from ngramstat.corpus.tokenizing.special_tokens import spelled
+from ngramstat.corpus.tokenizing.text_tokenizer import TextTokenizer
+from ngramstat.corpus.tokenizing.unknown import LeftOutEngine, UnknownCounter, leaves_out
 from ngramstat.errors import InputError
 
 __all__ = ["Encoder", "choose_engine"]

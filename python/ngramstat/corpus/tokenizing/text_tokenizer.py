@@ -6,10 +6,14 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from ngramstat.corpus.engines import EngineError, ReferenceEngine, load_tokenizer
-from ngramstat.corpus.special_tokens import SpecialTokens, hide_special_tokens, special_tokens
-from ngramstat.corpus.training import SEPARATOR_TOKEN
-from ngramstat.corpus.unknown import unknown_id
+from ngramstat.corpus.tokenizing.engines import EngineError, ReferenceEngine, load_tokenizer
+from ngramstat.corpus.tokenizing.special_tokens import (
+    SpecialTokens,
+    hide_special_tokens,
+    special_tokens,
+)
+from ngramstat.corpus.tokenizing.training import SEPARATOR_TOKEN
+from ngramstat.corpus.tokenizing.unknown import unknown_id
 from ngramstat.errors import InputError
 
 __all__ = ["TextTokenizer", "prepare_tokenizer"]

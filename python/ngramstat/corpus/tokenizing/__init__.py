@@ -1,0 +1,1 @@
+"""Text to tokens: tokenizers loaded or trained, engines that encode, and what was found."""
