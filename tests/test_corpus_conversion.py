@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ngramstat import Corpus, InputError, read_losses, validate
+from ngramstat import Corpus, InputError, read_losses, tokenize, validate
 from ngramstat.corpus.conversion import as_corpus
 from ngramstat.errors import InputTypeError
 
@@ -364,3 +364,24 @@ def test_validate_and_read_losses_take_what_measure_takes(tmp_path: Path) -> Non
         validate(np.arange(40) % 7, output=tmp_path / "v", sizes=[1000], contexts=[4])
     with pytest.raises(InputError, match="seed=1 and rng=2"):
         validate([1, 2], output=tmp_path / "v", seed=1, rng=2)
+
+
+def test_masked_entries_are_no_tokens():
+    masked = np.ma.masked_equal(np.arange(10) % 4, 2)
+    for make in (Corpus.from_arrays, as_corpus):
+        with pytest.raises(InputError, match="a masked array"):
+            make(masked)
+
+
+def test_a_stated_vocabulary_widens_copied_tokens(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(500))
+    corpus = Corpus.open(tmp_path / "a.npy", vocab_size=128_256)
+    assert corpus.dtype == np.uint32
+    assert corpus.tokens.tolist() == list(range(500))
+
+
+def test_an_empty_name_is_refused(tmp_path):
+    with pytest.raises(InputError, match="name of a corpus is empty"):
+        Corpus.open("")
+    with pytest.raises(InputError, match="name of an input is empty"):
+        tokenize([""], tmp_path / "c")

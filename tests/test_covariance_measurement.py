@@ -267,7 +267,7 @@ def test_a_corpus_of_one_distinct_token_has_no_covariance():
         ({"lags": []}, "increasing integers"),
         ({"lags": [2, 1]}, "increasing integers"),
         ({"lags": [0, 1]}, "increasing integers"),
-        ({"lags": [1], "boundary": "paragraph"}, "expected stream or document"),
+        ({"lags": [1], "boundary": "paragraph"}, "expected one of stream, document"),
         ({"lags": [1], "boundary": "document"}, "has no documents to stay inside"),
         ({"lags": [1], "level": 1.5}, "level=1.5"),
         ({"lags": [1], "singular_values": 9}, "singular_values=9"),

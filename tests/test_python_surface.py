@@ -337,6 +337,8 @@ def test_what_was_not_computed_is_null_in_tables(run: ngramstat.RunResult) -> No
     assert [x is None for x in run.entropies.to_polars()["limit"].to_list()] == missing.tolist()
     assert polars.DataFrame(run.entropies).equals(run.entropies.to_polars())
     assert polars.DataFrame(run).equals(run.to_polars())
+    assert "null" not in {str(field.type) for field in run.entropies.to_arrow().schema}
+    assert polars.Null not in run.entropies.to_polars().dtypes
 
 
 def test_results_are_labelled_arrays(run: ngramstat.RunResult) -> None:

@@ -122,7 +122,7 @@ def test_read_json_refuses_bad_files(tmp_path: Path) -> None:
         read_json("a\0b")
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, object(), {1, 2}, "\ud800"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, object(), {1, 2}])
 def test_write_json_refuses(tmp_path: Path, value: object) -> None:
     with pytest.raises(NgramstatError):
         write_json(tmp_path / "a.json", {"a": value})

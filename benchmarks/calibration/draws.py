@@ -29,7 +29,7 @@ _CSRC = Path(__file__).resolve().parents[2] / "csrc"
 # The code that an estimate depends on besides its case: draws measured by other code are repeated.
 _ESTIMATORS = (
     *("covariance", "entropy", "sampling", "linear_algebra", "exponents", "prediction"),
-    *("kernels", "stages", "api.py"),
+    *("kernels", "stages", "api"),
 )
 
 

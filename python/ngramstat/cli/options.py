@@ -228,7 +228,9 @@ class MeasuredLoss(click.ParamType):  # type: ignore[type-arg]
         except ValueError:
             self.fail(f"{value!r} is not TOKENS:LOSS such as 1e9:3.2 or 1G:3.2", param, ctx)
         if not (0 < tokens < math.inf and 0 < loss < math.inf):
-            self.fail(f"{value!r}: tokens and loss must be positive and finite", param, ctx)
+            self.fail(
+                f"{value!r}: tokens and the loss in nats must be positive and finite", param, ctx
+            )
         return tokens, loss
 
 

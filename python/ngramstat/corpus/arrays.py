@@ -82,6 +82,8 @@ def stream_of_array(
     InputError
         An argument cannot be used.
     """
+    if isinstance(tokens, np.ma.MaskedArray):
+        raise InputTypeError("tokens: a masked array; give .compressed() or a list of documents")
     array = np.asarray(tokens)
     if array.dtype.kind not in "iu" and array.size:
         raise InputTypeError(f"tokens: ids are integers, not {array.dtype}")

@@ -168,6 +168,8 @@ class Corpus:
         options: OpenOptions,
     ) -> Corpus:
         places = [path] if isinstance(path, str | PathLike) else path
+        if "" in places:
+            raise InputError("the name of a corpus is empty; is a variable of the shell unset?")
         store = open_stores([Path(place) for place in places], format, options)
         for note in store.notes:
             _LOGGER.warning("%s: %s", store.path, note)

@@ -49,13 +49,26 @@ def pandas_frame(header: Sequence[str], rows: Rows) -> Any:
 def arrow_table(header: Sequence[str], rows: Rows) -> Any:
     """A pyarrow.Table; what was not computed is null."""
     pyarrow = optional_package("pyarrow", "arrow", "the Arrow interface")
-    return pyarrow.table(_columns(header, rows))
+    columns = _columns(header, rows)
+    return pyarrow.table(
+        {
+            name: pyarrow.array(column, pyarrow.float64()) if _unknown(column) else column
+            for name, column in columns.items()
+        }
+    )
 
 
 def polars_frame(header: Sequence[str], rows: Rows) -> Any:
     """A polars.DataFrame; what was not computed is null."""
     polars = optional_package("polars", "polars", "to_polars")
-    return polars.DataFrame(_columns(header, rows))
+    columns = _columns(header, rows)
+    unknown = {name: polars.Float64 for name, column in columns.items() if _unknown(column)}
+    return polars.DataFrame(columns, schema_overrides=unknown)
+
+
+def _unknown(column: list[Any]) -> bool:
+    """Whether nothing of a column was computed; it is one of numbers then, as in other results."""
+    return all(value is None for value in column)
 
 
 def xarray_dataset(

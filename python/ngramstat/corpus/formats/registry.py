@@ -17,6 +17,7 @@ from ngramstat.corpus.formats.token_store import (
     OpenOptions,
     TokenStore,
     check_vocab_size,
+    chunks,
 )
 from ngramstat.corpus.token_file import TokenFileBuilder
 from ngramstat.errors import InputError
@@ -186,9 +187,24 @@ def complete_store(store: TokenStore, options: OpenOptions) -> TokenStore:
             f"{store.path}: records a vocabulary of {store.vocab_size}, not {options.vocab_size}; "
             "leave out --vocab-size"
         )
-    if store.vocab_size is not None:
-        check_vocab_size(store.vocab_size, store.tokens.dtype, str(store.path))
+    vocab_size = store.vocab_size
+    if vocab_size is not None:
+        if store.largest_id is not None and options.dtype is None:
+            store = _wide_enough(store, vocab_size)
+        check_vocab_size(vocab_size, store.tokens.dtype, str(store.path))
     return with_separator(store, options, find_format(store.format).separator_position)
+
+
+def _wide_enough(store: TokenStore, vocab_size: int) -> TokenStore:
+    """Copied tokens, whose type is that of their largest id, in that of the vocabulary."""
+    if vocab_size - 1 <= np.iinfo(store.tokens.dtype).max:
+        return store
+    with TokenFileBuilder(
+        str(store.path), expected_tokens=store.tokens.size, dtype=np.uint32
+    ) as builder:
+        for _, piece in chunks(store.tokens):
+            builder.append(piece)
+        return replace(store, tokens=builder.finish().tokens)
 
 
 def _candidates() -> Iterator[Format]:

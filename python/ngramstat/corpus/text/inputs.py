@@ -78,6 +78,8 @@ def find_files(
         inputs = [inputs]
     if not inputs:
         raise InputError("no inputs: name at least one text, JSON lines or Parquet file")
+    if "" in inputs:
+        raise InputError("the name of an input is empty; is a variable of the shell unset?")
     files: list[InputFile] = []
     seen: dict[tuple[int, int], str] = {}
     twice: list[tuple[str, str]] = []
