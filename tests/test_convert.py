@@ -83,9 +83,64 @@ def test_npy_byte_for_byte(tmp_path: Path, corpus: Corpus) -> None:
     assert np.load(path).tolist() == with_separators(0)
     np.save(tmp_path / "b.npy", np.array(with_separators(0), dtype="<u4"))
     assert path.read_bytes() == (tmp_path / "b.npy").read_bytes()
-    back = Corpus.open(path, separator=0)
+    back = Corpus.open(path)  # the note says what the file does not
     assert back.dtype == np.uint32
-    assert back.n_documents == 4
+    assert (back.format, back.separator, back.vocab_size, back.n_documents) == ("npy", 0, 10, 4)
+    assert Corpus.open(path, separator=0).n_documents == 4
+    assert Corpus.open(path, format="npy", rows="packed").n_documents == 4
+    Path(f"{path}.json").unlink()
+    assert Corpus.open(path).n_documents == 0
+
+
+def test_the_note_of_another_npy_file_is_refused(tmp_path: Path, corpus: Corpus) -> None:
+    path = tmp_path / "a.npy"
+    convert(corpus, path, "npy")
+    for array, message in (
+        (np.array([1, 2], dtype="<u2"), "2 tokens, but a.npy.json counts 14; remove a.npy.json"),
+        (np.arange(14), r"1 dimension\(s\) of int64, but a.npy.json describes one of uint16"),
+        (np.ones((2, 7), dtype="<u2"), r"2 dimension\(s\) of uint16"),
+    ):
+        np.save(path, array)
+        with pytest.raises(InputError, match=message):
+            Corpus.open(path)
+    Path(f"{path}.json").write_text("{}")  # a file of somebody else
+    assert Corpus.open(path).n_tokens == 14
+
+
+def test_nanogpt_files_end_in_bin(tmp_path: Path, corpus: Corpus) -> None:
+    written = convert(corpus, tmp_path / "train", "nanogpt")
+    assert written == [tmp_path / "train.bin", tmp_path / "train.bin.json"]
+    same(Corpus.open(written[0]), corpus)
+    with pytest.raises(InputError, match=r"train\.bin: exists"):
+        convert(corpus, tmp_path / "train", "nanogpt")
+    with pytest.raises(InputError, match=r"a\.u16: nanogpt files end in \.bin, not \.u16"):
+        convert(corpus, tmp_path / "a.u16", "nanogpt")
+    with pytest.raises(InputError, match=r"is a directory; name a file that ends in \.bin"):
+        convert(corpus, tmp_path, "nanogpt")
+    assert not (tmp_path / "a.u16").exists()
+
+
+def test_megatron_gets_a_stated_separator(tmp_path: Path) -> None:
+    source = tmp_path / "a.jsonl"
+    lines = [json.dumps({"tokens": list(document)}) + "\n" for document in DOCUMENTS]
+    source.write_text("".join(lines))
+    run("convert", source, "--separator", 50256, "-o", tmp_path / "a", "--to", "megatron")
+    back = Corpus.open(tmp_path / "a.idx")
+    assert back.tokens.tolist() == with_separators(50256)
+    assert back.document_ends is not None
+    lengths = [len(document) + 1 for document in DOCUMENTS]
+    assert back.document_ends.tolist() == np.cumsum(lengths).tolist()
+
+
+@pytest.mark.parametrize("to", ["nanogpt", "npy", "megatron", "corpus"])
+def test_missing_parent_directories_are_created(tmp_path: Path, corpus: Corpus, to: str) -> None:
+    output = tmp_path / "new" / "deep" / "a"
+    run("convert", corpus.path, "-o", output, "--to", to)
+    written = {"npy": output, "corpus": output}.get(to, output.with_suffix(".bin"))
+    assert Corpus.open(written).n_documents == 4
+    (tmp_path / "file").write_text("")
+    message = last_error("convert", corpus.path, "-o", tmp_path / "file" / "a", "--to", to)
+    assert f"its directory {tmp_path / 'file'} cannot be created" in message
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "uint32"])
@@ -167,9 +222,6 @@ def test_documents_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             path = convert(source, tmp_path / f"{to}{number}.bin", to)[0]
             options = {"format": "raw", "dtype": "uint16", "separator": 0}
             back = Corpus.open(path, **(options if to == "nanogpt" else {}))
-            if to == "megatron":
-                same(back, source)
-                continue
             expected = with_separators(0, parts) if source is before else stream(parts)
             assert back.tokens.tolist() == expected
             assert back.n_documents == len(parts)

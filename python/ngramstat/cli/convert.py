@@ -45,8 +45,8 @@ def convert(
 ) -> None:
     """Write a corpus as nanoGPT, Megatron or NumPy tokens, or as a corpus directory.
 
-    Documents are preserved: nanogpt and npy get the separator after each one. Where a corpus has
-    documents but no separator, --separator names an id that becomes one.
+    Documents are preserved, with the separator after each one. Where a corpus has documents but no
+    separator, --separator names an id that becomes one; nanogpt and npy need one.
     """
     from ngramstat.corpus import Corpus
     from ngramstat.corpus.writers import convert as write

@@ -1,4 +1,7 @@
-"""Raw tokens with a note beside them, ``X.bin`` and ``X.bin.json``, as `convert` writes them."""
+"""Tokens with a note beside them, as `convert` writes them.
+
+``X.bin.json`` describes the raw tokens of ``X.bin``, ``X.npy.json`` those of ``X.npy``.
+"""
 
 from __future__ import annotations
 
@@ -20,37 +23,58 @@ from ngramstat.corpus.formats.token_store import (
 from ngramstat.errors import InputError
 from ngramstat.runtime.files import read_json, regular_file_size
 
-__all__ = ["FORMAT", "NOTE_SCHEMA", "note_path"]
+__all__ = ["FORMAT", "NOTE_SCHEMA", "has_note", "note_path", "store_with_note"]
 
 NOTE_SCHEMA = "ngramstat.tokens/1"
 _MAX_NOTE_BYTES = 1 << 16
 
 
 def note_path(path: Path) -> Path:
-    """The note of a file of raw tokens."""
+    """The note of a file of tokens."""
     return path.with_name(path.name + ".json")
 
 
-def _recognises(path: Path, head: bytes) -> bool:
+def has_note(path: Path) -> bool:
+    """Whether a note of this package lies beside a file of tokens."""
     note = note_path(path)
-    if path.suffix != ".bin" or not note.is_file():
+    if not note.is_file():
         return False
     beginning = read_bytes(note, 0, min(256, regular_file_size(note)))
     return NOTE_SCHEMA.encode() in beginning
 
 
-def _open(path: Path, options: OpenOptions) -> TokenStore:
+def store_with_note(path: Path, tokens: NDArray[Any], format: str) -> TokenStore:
+    """The store of the tokens of a file with what the note beside it says of them.
+
+    Parameters
+    ----------
+    path
+        The file.
+    tokens
+        (tokens,) ids of the file, uint16 or uint32.
+    format
+        Name of the file's format.
+
+    Raises
+    ------
+    InputError
+        The note is damaged, or is not that of these tokens.
+    """
     where = note_path(path)
-    note = read_json(where, max_bytes=_MAX_NOTE_BYTES)
-    if not isinstance(note, dict) or note.get("schema") != NOTE_SCHEMA:
-        raise InputError(f"{where}: not a note of {NOTE_SCHEMA}")
+    note = _read_note(path)
     dtype = token_dtype(note.get("dtype"))
-    check_dtype(path, dtype, options.dtype)
-    tokens = map_tokens(path, dtype)
+    if tokens.dtype != dtype or tokens.ndim != 1:
+        raise InputError(
+            f"{path}: holds {tokens.ndim} dimension(s) of {tokens.dtype.name}, but {where.name} "
+            f"describes one of {dtype.name}; remove {where.name} if it is that of another file"
+        )
     vocab_size = _integer(note, "vocab_size", 1, int(np.iinfo(dtype).max) + 1, where)
-    documents = _integer(note, "documents", 0, tokens.size, where)
     if _integer(note, "tokens", 1, 1 << 60, where) != tokens.size:
-        raise InputError(f"{path}: {tokens.size} tokens, but {where.name} counts {note['tokens']}")
+        raise InputError(
+            f"{path}: {tokens.size} tokens, but {where.name} counts {note['tokens']}; remove "
+            f"{where.name} if it is that of another file"
+        )
+    documents = _integer(note, "documents", 0, tokens.size, where)
     separator = note.get("separator")
     ends = None
     if separator is not None:
@@ -63,7 +87,7 @@ def _open(path: Path, options: OpenOptions) -> TokenStore:
                 f"{documents}"
             )
     return TokenStore(
-        format=FORMAT.name,
+        format=format,
         path=path,
         tokens=tokens,
         vocab_size=vocab_size,
@@ -73,7 +97,25 @@ def _open(path: Path, options: OpenOptions) -> TokenStore:
     )
 
 
+def _recognises(path: Path, head: bytes) -> bool:
+    return path.suffix == ".bin" and has_note(path)
+
+
+def _open(path: Path, options: OpenOptions) -> TokenStore:
+    dtype = token_dtype(_read_note(path).get("dtype"))
+    check_dtype(path, dtype, options.dtype)
+    return store_with_note(path, map_tokens(path, dtype), FORMAT.name)
+
+
 FORMAT = Format("nanogpt", "raw tokens with a note (.bin, .bin.json)", _recognises, _open)
+
+
+def _read_note(path: Path) -> dict[str, Any]:
+    where = note_path(path)
+    note = read_json(where, max_bytes=_MAX_NOTE_BYTES)
+    if not isinstance(note, dict) or note.get("schema") != NOTE_SCHEMA:
+        raise InputError(f"{where}: not a note of {NOTE_SCHEMA}")
+    return note
 
 
 def _document_ends(tokens: NDArray[Any], separator: int) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.corpus.formats.mapping import check_dtype, map_array, read_bytes
+from ngramstat.corpus.formats.noted import has_note, store_with_note
 from ngramstat.corpus.formats.token_store import Format, OpenOptions, TokenStore
 from ngramstat.corpus.token_file import TokenFileBuilder
 from ngramstat.errors import InputError
@@ -49,7 +50,10 @@ def _open(path: Path, options: OpenOptions) -> TokenStore:
         )
     order: Any = "F" if fortran else "C"
     array = map_array(path, dtype, offset, count).reshape(shape, order=order)
-    store = array_store(array, path, options, FORMAT.name)
+    if has_note(path) and options.rows != "documents":
+        store = store_with_note(path, array, FORMAT.name)
+    else:
+        store = array_store(array, path, options, FORMAT.name)
     if dtype in (np.dtype("<u2"), np.dtype("<u4"), np.dtype("<i4"), np.dtype("<i2")):
         check_dtype(path, np.dtype(f"u{dtype.itemsize}"), options.dtype)
     return store

@@ -19,6 +19,7 @@ from ngramstat.corpus.writers.writer import (
     write_ids,
     write_note,
 )
+from ngramstat.errors import InputError
 from ngramstat.runtime.files import atomic_write
 
 __all__ = ["NANOGPT", "NPY"]
@@ -26,8 +27,25 @@ __all__ = ["NANOGPT", "NPY"]
 _NOTE_BYTES = 1 << 12
 
 
-def _outputs(path: Path) -> list[Path]:
+def _nanogpt_outputs(path: Path) -> list[Path]:
+    file = _bin_path(path)
+    return [file, note_path(file)]
+
+
+def _npy_outputs(path: Path) -> list[Path]:
     return [path, note_path(path)]
+
+
+def _bin_path(path: Path) -> Path:
+    """The file of raw tokens; only the name ``.bin`` and the note tell readers what it is."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a directory; name a file that ends in .bin")
+    if path.suffix not in ("", ".bin"):
+        raise InputError(
+            f"{path}: nanogpt files end in .bin, not {path.suffix}; give {path.name}.bin or a name "
+            "without suffix"
+        )
+    return path if path.suffix else path.with_name(path.name + ".bin")
 
 
 def _bytes_needed(corpus: Corpus, options: WriteOptions) -> int:
@@ -76,7 +94,7 @@ def _npy_header(tokens: int, options: WriteOptions) -> bytes:
 
 
 def _write_nanogpt(corpus: Corpus, path: Path, options: WriteOptions) -> list[Path]:
-    return _write(corpus, path, options, _no_header)
+    return _write(corpus, _bin_path(path), options, _no_header)
 
 
 def _write_npy(corpus: Corpus, path: Path, options: WriteOptions) -> list[Path]:
@@ -84,10 +102,10 @@ def _write_npy(corpus: Corpus, path: Path, options: WriteOptions) -> list[Path]:
 
 
 NANOGPT = Writer(
-    "nanogpt", "raw tokens, as nanoGPT trains on", _outputs, _bytes_needed, _write_nanogpt,
+    "nanogpt", "raw tokens, as nanoGPT trains on", _nanogpt_outputs, _bytes_needed, _write_nanogpt,
     records_documents=False,
 )  # fmt: skip
 NPY = Writer(
-    "npy", "NumPy .npy, one dimension", _outputs, _bytes_needed, _write_npy,
+    "npy", "NumPy .npy, one dimension", _npy_outputs, _bytes_needed, _write_npy,
     records_documents=False,
 )  # fmt: skip

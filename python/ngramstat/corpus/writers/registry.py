@@ -53,15 +53,16 @@ def convert(
 ) -> list[Path]:
     """Write a corpus in another format.
 
-    Documents are preserved. Formats that only separators divide into documents (nanogpt, npy) get
-    the corpus's separator after each document, wherever it stood.
+    Documents are preserved. Where the corpus has a separator, it is written after each document,
+    wherever it stood; formats that nothing else divides into documents (nanogpt, npy) need one.
 
     Parameters
     ----------
     corpus
         The corpus to write.
     output
-        The file to write; a prefix for megatron, a directory for corpus.
+        The file to write (".bin" is added to a name without suffix for nanogpt); a prefix for
+        megatron, a directory for corpus. Missing parent directories are created.
     to
         "nanogpt", "megatron", "npy", "corpus", or the name of a plugin's writer.
     dtype
@@ -98,6 +99,7 @@ def convert(
             "1, unless --vocab-size states that of the tokenizer",
             corpus.path, f"{vocab_size:,}",
         )  # fmt: skip
+    _create_parents(path)
     try:
         return writer.write(corpus, path, options)
     except (NgramstatError, MemoryError):
@@ -123,6 +125,15 @@ def _check_output(writer: Writer, path: Path, *, overwrite: bool) -> None:
     for output in writer.outputs(path):
         if output.exists() and not overwrite:
             raise InputError(f"{output}: exists; give --overwrite to replace it")
+
+
+def _create_parents(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{path}: its directory {path.parent} cannot be created: {reason(error)}"
+        ) from error
 
 
 def _check_space(path: Path, needed: int) -> None:
