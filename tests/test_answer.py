@@ -399,6 +399,12 @@ def test_too_few_tokens_to_train_on_are_not_suggested(tmp_path: Path) -> None:
     assert any("--train" in s for s in next_steps("a b", tmp_path, trained=False, read=False))
 
 
+def test_the_time_of_a_training_is_told_in_plain_english(tmp_path: Path) -> None:
+    for seconds, words in ((5, "1 minute here"), (70, "1 minute here"), (130, "2 minutes here")):
+        steps = next_steps("x", tmp_path, trained=False, read=True, training_seconds=seconds)
+        assert f"five sizes take about {words}" in steps[0]
+
+
 def test_the_full_text_says_why_checks_did_not_pass() -> None:
     slow = LearnerCurves("models", curves_of(raw_law(0.02, 0.3, TOKENS), TOKENS))
     run = concluded(planted_run(), learners=[slow])

@@ -192,6 +192,14 @@ def test_real_layouts_are_read(tmp_path, name):
     assert any("one training run" in note for note in table.notes)
 
 
+def test_one_loss_and_those_before_the_training_are_told_in_plain_english(tmp_path):
+    path = tmp_path / "main.log"
+    path.write_text("s:0 tel:11.0\ns:250 tel:5.0\n")
+    notes = read_curves(path, **BY_STEP).notes
+    assert "1 loss from 'val_loss'" in notes[0]
+    assert f"{path}: the loss at step 0, before any training, is left out" in notes
+
+
 def test_history_of_wandb_has_nulls_where_nothing_was_logged(tmp_path):
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet as pq
@@ -377,7 +385,7 @@ def test_rows_without_a_loss_are_left_out_and_counted(tmp_path):
     path.write_text(table_text(rows=[*PLAIN, ("4", "100000", ""), ("4", "200000", " ")]))
     table = read_curves(path)
     assert len(table.loss) == 3
-    assert table.notes == (f"{path}: 2 row(s) without a loss left out",)
+    assert table.notes == (f"{path}: 2 rows without a loss left out",)
 
 
 def test_repeated_points_are_averaged_and_said(tmp_path):

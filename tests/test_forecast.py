@@ -334,6 +334,61 @@ def test_one_loss_is_enough_with_alpha_or_the_text():
     assert found.backtests == ()
 
 
+def test_a_route_that_failed_on_known_losses_is_not_recommended():
+    """Losses that fall faster than the text allows; far out, no route is reportable."""
+    tokens = 1e5 * 2.0 ** np.arange(8)
+    steep = list(zip(tokens.tolist(), (6 * (tokens / 1e5) ** -0.5).tolist(), strict=True))
+    found = forecast(*parts(), tokens=[5e9], losses=steep, answer=an_answer(), context=64)
+    held = {b.route: 0 for b in found.backtests}
+    for test in found.backtests:
+        held[test.route] += test.inside
+    assert held["curves"] == 0 < held["alpha"]
+    assert not any(p.reportable for p in found.points)
+    assert by_route(found, 5e9)["alpha"].recommended
+
+
+def test_a_loss_above_the_last_measured_one_is_not_recommended():
+    """Two losses are too few to test the routes on; more tokens give no larger loss."""
+    losses = [(6.4e6, 0.75), (1.28e7, 0.53)]
+    found = forecast(*parts(), tokens=[2e7], losses=losses, answer=an_answer(), context=64)
+    points = by_route(found, 2e7)
+    assert found.backtests == ()
+    assert points["curves"].loss > points["curves"].low > 0.53 > points["alpha"].loss
+    assert points["curves"].reason == "the whole band lies above the last measured loss"
+    assert points["alpha"].recommended
+    # An alpha that does not hold is still no reason to recommend a larger loss.
+    doubtful = an_answer(reportable=False, reason="not certain")
+    found = forecast(*parts(), tokens=[2e7], losses=losses, answer=doubtful, context=64)
+    assert not any(p.reportable for p in found.points)
+    assert by_route(found, 2e7)["alpha"].recommended
+
+
+@pytest.mark.parametrize(("part", "share"), [(0.34, "34 %"), (0.996, "all"), (1.88, "all")])
+def test_no_more_than_all_of_a_loss_depends_on_the_longest_lags(monkeypatch, part, share):
+    monkeypatch.setattr("ngramstat.prediction.forecast.part_beyond", lambda *_: part)
+    found = forecast(*parts(), tokens=[1e8], answer=an_answer())
+    reason = str(by_route(found, 1e8)["curves"].reason)
+    assert reason.startswith(f"{share} of the loss depends on what is learned beyond lag ")
+
+
+def test_losses_above_those_of_guessing_are_noted(tmp_path: Path, caplog):
+    correlations, entropies = parts()
+    RunResult(
+        corpus={"path": "x", "vocab_size": 1024}, settings={}, provenance={},
+        correlations=correlations, entropies=entropies,
+    ).save(tmp_path / "run.json")  # fmt: skip
+    caplog.set_level("INFO", logger="ngramstat")
+    for scale, noted in ((1, False), (12, True)):
+        caplog.clear()
+        [learner] = trained()
+        table = replace(learner.table, loss=learner.table.loss * scale)
+        predict_run(tmp_path, curves=table, tokens=[1e9])
+        assert ("above ln V = 6.93 nats of guessing" in caplog.text) is noted
+        assert ("--loss-unit" in caplog.text) is noted
+    predict_run(tmp_path, losses=[(1e6, 49.0), (1e7, 30.0)], tokens=[1e9])
+    assert "losses given by --loss: half of the losses are 39.5 or more" in caplog.text
+
+
 @pytest.mark.parametrize("factor", [1.0, 1.1])
 def test_losses_that_do_not_fall_support_no_forecast(factor: float):
     losses = [(1e6 * 2.0**k, 3.5 * factor**k) for k in range(5)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ngramstat.prediction.collapse import collapse
 from ngramstat.prediction.predict import predict
 from ngramstat.report.summary import summarize
 from ngramstat.report.text import WIDTH
-from ngramstat.results import Collapse, CurveTable, RunResult
+from ngramstat.results import Collapse, ContextPoint, CurveTable, RunResult
 from test_prediction import learned_curves
 from test_report import planted_correlations, planted_entropies, planted_run
 
@@ -77,6 +78,27 @@ def test_a_horizon_beyond_the_measured_lags_is_marked() -> None:
     for start in ("1 G tokens resolve", "1 T tokens resolve"):
         line = flat[flat.index(start) :][:90]
         assert "extrapolated" in line or "at least" in line
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "at_least", "words"),
+    [
+        (4.0, 4.0, True, ": at least 4 tokens"),
+        (4.0, 4.0, False, ": 4 tokens; beyond"),
+        (2.0, 9.0, False, ": between 2 and 9 tokens; beyond"),
+        (2.0, 9.0, True, ": between 2 and 9 or more tokens"),
+        (None, 9.0, False, ": at most 9 tokens; beyond"),
+        (None, 3.69, True, ": unknown; from less than the first lag to 3.69 or more tokens"),
+    ],
+)
+def test_ends_of_the_useful_context_that_are_not_known(
+    low: float | None, high: float, at_least: bool, words: str
+) -> None:
+    run = full_run()
+    point = ContextPoint(tokens=1e9, low=low, high=high, limit=high, at_least=at_least)
+    prediction = replace(run.prediction, context_length=(point,))
+    flat = " ".join(summarize(replace(run, prediction=prediction)).split())
+    assert f"context worth training at 1 G tokens{words}" in flat
 
 
 def test_collapse_figure_shows_the_curves_and_the_grid(tmp_path: Path) -> None:
@@ -150,7 +172,7 @@ def test_predict_takes_losses_context_and_curves(saved: Path, tmp_path: Path) ->
         (["--loss", "3.5"], ["'3.5'", "TOKENS:LOSS"]),
         (["--loss", "1e8:3.5"], ["1 measured loss", "2 needed"]),
         (["--loss", "1e8:3.5", "--loss", "1e8:3.4"], ["two losses at 1e+08"]),
-        (["--loss", "1e8:-1", "--loss", "1e9:3"], ["nats", "-1"]),
+        (["--loss", "1e8:-1", "--loss", "1e9:3"], ["positive", "-1"]),
         (["--loss", "nan:1", "--loss", "1e9:3"], ["nan"]),
         (["--context", "0"], ["--context"]),
         (["--curves", "no-such.csv"], ["no-such.csv"]),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from ngramstat.api.corpora import as_arguments
 from ngramstat.lm.budget import enough_to_train, expected_seconds
@@ -13,6 +17,8 @@ from ngramstat.prediction.conclusion import concluded, next_steps
 from ngramstat.prediction.curve_files import Paths
 from ngramstat.prediction.learner_curves import LearnerCurves, read_learners, read_reader
 from ngramstat.results import CurveTable, RunResult
+from ngramstat.runtime.log import note
+from ngramstat.runtime.numbers import count_text
 
 __all__ = ["TRAIN", "concluded_run"]
 
@@ -34,6 +40,9 @@ def concluded_run(
     learners = _learners(curves)
     of_reader = None if reader is None else read_reader(reader)
     n_tokens, vocab_size = (int(run.corpus.get(name) or 0) for name in ("tokens", "vocab_size"))
+    for learner in learners:
+        _note_on_unit(learner.name, learner.table.loss, vocab_size, "; --loss-unit says so")
+    _note_on_unit("losses given by --loss", [y for _, y in options.get("losses", ())], vocab_size)
     enough = enough_to_train(n_tokens)
     # Timing takes a moment, and is of use only where a training is suggested.
     timed = enough and vocab_size > 0 and not learners
@@ -51,6 +60,20 @@ def concluded_run(
         ),
         **options,
     )
+
+
+def _note_on_unit(whose: str, losses: ArrayLike, vocab_size: int, remedy: str = "") -> None:
+    """Say so where most losses are larger than that of guessing each token at random."""
+    values = np.asarray(losses, dtype=np.float64)
+    if vocab_size < 2 or len(values) == 0:
+        return
+    typical, guessing = float(np.median(values)), math.log(vocab_size)
+    if typical > guessing:
+        note(
+            f"{whose}: half of the losses are {typical:.3g} or more, above ln V = {guessing:.3g} "
+            f"nats of guessing among the {count_text(vocab_size)} tokens of the vocabulary: they "
+            f"may be of another tokenizer, or perplexities or bits and not nats{remedy}"
+        )
 
 
 def _learners(

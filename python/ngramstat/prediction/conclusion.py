@@ -16,6 +16,7 @@ from ngramstat.prediction.learner_curves import LearnerCurves, best_learner
 from ngramstat.prediction.model_size import model_size_fit
 from ngramstat.prediction.predict import predict
 from ngramstat.results import CurveTable, RunResult
+from ngramstat.runtime.numbers import count_of
 from ngramstat.runtime.text import shell_word
 
 __all__ = ["concluded", "next_steps"]
@@ -149,7 +150,8 @@ def next_steps(
     minutes, how_long = _DEFAULT_MINUTES, "needs the extra torch"
     if training_seconds is not None:
         minutes = min(max(5 * math.ceil(training_seconds / 300), 5), _MOST_MINUTES)
-        how_long = f"five sizes take about {training_seconds / 60:.0f} minutes here"
+        about = max(round(training_seconds / 60), 1)
+        how_long = f"five sizes take about {count_of(about, 'minute')} here"
     steps = []
     if enough:
         steps.append(

@@ -143,7 +143,7 @@ def forecast(
         for route in _PREFERENCE
         for point in _points(routes, route, targets, [b for b in backtests if b.route == route])
     ]
-    return Forecast(_recommended(points), tuple(backtests))
+    return Forecast(_recommended(points, backtests, routes.measured), tuple(backtests))
 
 
 class _Routes:
@@ -479,6 +479,8 @@ def _points(
     points = []
     for i, p in enumerate(targets.tolist()):
         reason = _not_falling(routes.measured) or _reason(routes, route, p, backtests)
+        if reason is None and _above(routes.measured, learner, p, float(band.low[i])):
+            reason = "the whole band lies above the last measured loss"
         points.append(
             ForecastPoint(
                 tokens=p,
@@ -508,10 +510,7 @@ def _reason(
         assert curves is not None
         beyond = part_beyond(routes.horizons, curves, tokens, routes.context)
         if beyond > _MOST_BEYOND:
-            return (
-                f"{100 * beyond:.0f} % of the loss depend on what is learned beyond lag "
-                f"{routes.horizons.last_lag:g}, the last with a norm above the noise"
-            )
+            return _mostly_beyond(beyond, routes.horizons.last_lag)
         if not routes.anchored:
             if tokens > _MOST_TOKENS * _TOLERANCE:
                 return (
@@ -529,10 +528,26 @@ def _reason(
         return f"{len(measured.tokens)} losses; bands are tested from {MIN_BACKTEST_SIZES} on"
     if not measured.trained and copies_gate(routes.entropies).passed is False:
         return "text with many near copies, where losses of counts fall faster and faster"
-    cases, inside = sum(b.cases for b in backtests), sum(b.inside for b in backtests)
-    if cases >= MIN_BACKTEST_SIZES and inside < _LEAST_INSIDE * cases:
+    if _fails(backtests):
+        cases, inside = sum(b.cases for b in backtests), sum(b.inside for b in backtests)
         return f"its bands held {inside} of {cases} later losses of this learner"
     return routes.alpha.reason if route == "alpha" else None
+
+
+def _mostly_beyond(part: float, last_lag: float) -> str:
+    """How much of the loss rests on extrapolated norms; `part_beyond` can exceed 1."""
+    percent = round(100 * part)
+    share = "all" if percent >= 100 else f"{percent} %"
+    return (
+        f"{share} of the loss depends on what is learned beyond lag {last_lag:g}, the last with a "
+        "norm above the noise"
+    )
+
+
+def _fails(backtests: Sequence[ForecastBacktest]) -> bool:
+    """Whether the bands of a route missed too many later losses of this learner."""
+    cases, inside = sum(b.cases for b in backtests), sum(b.inside for b in backtests)
+    return cases >= MIN_BACKTEST_SIZES and inside < _LEAST_INSIDE * cases
 
 
 def _not_falling(measured: MeasuredLosses | None) -> str | None:
@@ -545,14 +560,38 @@ def _not_falling(measured: MeasuredLosses | None) -> str | None:
     return "the measured losses do not fall with the number of tokens"
 
 
-def _recommended(points: Sequence[ForecastPoint]) -> tuple[ForecastPoint, ...]:
-    """By tokens, with one route of each number of tokens marked."""
+def _above(
+    measured: MeasuredLosses | None, learner: str, tokens: float, loss: float | None
+) -> bool:
+    """Whether more tokens are said to give the measured learner a larger loss than it has."""
+    if measured is None or loss is None or learner != measured.learner:
+        return False
+    last = float(measured.losses[-1]) * (1 + _ROUNDING)
+    return tokens > float(measured.tokens[-1]) and loss > last
+
+
+def _recommended(
+    points: Sequence[ForecastPoint],
+    backtests: Sequence[ForecastBacktest],
+    measured: MeasuredLosses | None,
+) -> tuple[ForecastPoint, ...]:
+    """By tokens, with one route of each number of tokens marked.
+
+    Reportable ones come first, then those whose loss does not rise above the last measured one,
+    then those that did not fail on known losses; among equals, the fixed order decides.
+    """
+    failing = {r for r in _PREFERENCE if _fails([b for b in backtests if b.route == r])}
     out: list[ForecastPoint] = []
     for tokens in sorted({p.tokens for p in points}):
         here = [p for p in points if p.tokens == tokens]
         best = min(
             (p for p in here if p.loss is not None),
-            key=lambda p: (not p.reportable, _PREFERENCE.index(p.route)),
+            key=lambda p: (
+                not p.reportable,
+                _above(measured, p.learner, p.tokens, p.loss),
+                p.route in failing,
+                _PREFERENCE.index(p.route),
+            ),
             default=None,
         )
         out += [replace(p, recommended=p is best) for p in here]

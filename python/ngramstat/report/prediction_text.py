@@ -92,8 +92,7 @@ def _context_length(point: ContextPoint) -> str:
     head = f"context worth training at {count(point.tokens)} tokens: "
     if point.limit is None or point.high is None:
         return head + "none; no lag is resolved"
-    low = "less than the first lag" if point.low is None else lag_text(point.low)
-    text = f"{head}between {low} and {_bound(point.high, at_least=point.at_least)} tokens"
+    text = head + _useful(point.low, point.high, at_least=point.at_least)
     text += ", extrapolated" * point.extrapolated + ", where documents end" * point.at_documents
     # A lower bound of n* gives no upper bound of the useful context.
     if point.at_least:
@@ -102,6 +101,18 @@ def _context_length(point: ContextPoint) -> str:
         f"{text}; beyond {lag_text(point.limit)} pairs of tokens show nothing more (three or more "
         "tokens together may)"
     )
+
+
+def _useful(low: float | None, high: float, *, at_least: bool) -> str:
+    """The band of useful contexts; of its ends, one or both may be known from one side only."""
+    top = lag_text(high)
+    if low is None:
+        if at_least:
+            return f"unknown; from less than the first lag to {top} or more tokens"
+        return f"at most {top} tokens"
+    if lag_text(low) == top:
+        return f"{_bound(high, at_least=at_least)} tokens"
+    return f"between {lag_text(low)} and {top}{' or more' * at_least} tokens"
 
 
 def _stage(point: StagePoint) -> str:

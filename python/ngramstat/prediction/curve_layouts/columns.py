@@ -10,6 +10,7 @@ from typing import Any
 
 from ngramstat.errors import InputError
 from ngramstat.prediction.curve_layouts.loss_file import LossFile, Row, is_empty
+from ngramstat.runtime.numbers import count_of
 
 __all__ = ["ROLES", "UNITS", "CurveOptions", "Losses", "number", "understood"]
 
@@ -142,7 +143,9 @@ def understood(file: LossFile, options: CurveOptions) -> Losses:
         return _of_log(file, cells, found, steps, options)
     notes = []
     if len(kept) < len(rows):
-        notes.append(f"{file.path}: {len(rows) - len(kept)} row(s) without a loss left out")
+        notes.append(
+            f"{file.path}: {count_of(len(rows) - len(kept), 'row')} without a loss left out"
+        )
     return Losses([_in_nats(row, options.unit) for row in cells], tuple(notes))
 
 
@@ -169,9 +172,10 @@ def _of_log(
     kept = [row for row in cells if number(row[0], "tokens", row[1]["tokens"]) > 0]
     notes = _sentences(file, found, steps, options, len(kept))
     if len(kept) < len(cells):
-        notes.append(
-            f"{file.path}: {len(cells) - len(kept)} loss(es) before the first token left out"
-        )
+        which = "the loss at step 0, before any training, is left out"
+        if len(cells) - len(kept) > 1:
+            which = f"{len(cells) - len(kept)} losses at step 0, before any training, are left out"
+        notes.append(f"{file.path}: {which}")
     rows = [_in_nats(row, options.unit) for row in kept]
     if "context" not in found and len(rows) > _MAX_POINTS:
         rows, note = _spaced(rows, average=_preference(found["loss"])[0] == _TRAINING)
@@ -526,8 +530,9 @@ def _sentences(
         if steps == _WANDB_STEP:
             tokens += " (W&B's count of log calls: steps of training if there is one call a step)"
     context = f"context {options.context}" if "context" not in found else "contexts as given"
+    losses = f"{count} loss{'es' * (count != 1)}"
     out = [
-        f"{file.path}: read as {file.layout}: {count} losses from {loss!r} ({kind} loss, taken as "
+        f"{file.path}: read as {file.layout}: {losses} from {loss!r} ({kind} loss, taken as "
         f"{'nats per token' if options.unit == 'nats' else options.unit}), {tokens}, {context}"
     ]
     if kind == "training":
