@@ -407,3 +407,32 @@ def test_paths_that_the_system_refuses_are_one_line(raw, tmp_path, monkeypatch):
     monkeypatch.setattr(ngramstat.RunResult, "load", refuse)
     shown = error("report", tmp_path)
     assert shown.startswith("Error: run/theories.json: Permission denied")
+
+
+@pytest.mark.parametrize("name", ["tokenize", "convert", "measure"])
+def test_control_c_says_whether_the_command_resumes(tmp_path, monkeypatch, name):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main.commands[name], "invoke", interrupt)
+    options = ["--to", "corpus"] if name == "convert" else []
+    done = run(name, "a", "-o", tmp_path / "out", *options, code=130)
+    ending = "resume" if name == "measure" else "start over"
+    assert done.stderr.strip().endswith(f"run the same command again to {ending}")
+    assert ("Nothing was written" in done.stderr) == (name != "measure")
+
+
+def test_commands_that_resume():
+    resuming = {name for name, called in main.commands.items() if getattr(called, "resumes", False)}
+    assert resuming == {"measure", "read", "validate", "quickstart"}
+
+
+def test_options_of_training_are_refused_with_a_tokenizer(tmp_path):
+    (tmp_path / "a.txt").write_text("some text")
+    for option in (("--vocab-size", "500"), ("--pre-tokenizer", "byte-level")):
+        message = error(
+            "tokenize", tmp_path / "a.txt", "-o", tmp_path / "c", "--tokenizer", "t.json", *option
+        )
+        assert message.startswith(f"Error: {option[0]}")
+        assert "only for a tokenizer to be trained" in message
+    assert not (tmp_path / "c").exists()

@@ -22,6 +22,7 @@ from tokenizers import (
 from ngramstat.cli import main
 from ngramstat.corpus import Corpus, CorpusWriter, inspect, tokenize
 from ngramstat.corpus.sources import Piece
+from ngramstat.corpus.text.findings import text_notes
 from ngramstat.corpus.tokenizing import encoding, engines, segments
 from ngramstat.corpus.tokenizing.text_tokenizer import prepare_tokenizer
 from ngramstat.corpus.tokenizing.training import TrainingSample, train_tokenizer
@@ -187,6 +188,27 @@ def test_spelled_special_tokens_can_be_kept_or_refused(tmp_path: Path) -> None:
         tokenize([source], tmp_path / "e", tokenizer=given, special_tokens="error", threads=1)
     with pytest.raises(InputError, match="text, keep, error"):
         tokenize([source], tmp_path / "e", tokenizer=given, special_tokens="drop")  # type: ignore[arg-type]
+
+
+def test_notes_say_what_became_of_a_spelled_separator(tmp_path: Path) -> None:
+    given = byte_level(tmp_path / "t.json")
+    source = tmp_path / "a.txt"
+    source.write_text("one<|endoftext|>two </s> three")
+    notes = {}
+    for choice in ("text", "keep"):
+        corpus = tokenize(
+            [source], tmp_path / choice, tokenizer=given, special_tokens=choice, threads=1
+        )
+        notes[choice] = "\n".join(text_notes(corpus.tokenization))
+    assert "spells <|endoftext|> 1 time (first in a.txt), which is read as text" in notes["text"]
+    assert "a file of plain text became one document" in notes["text"]
+    assert corpus.n_documents == 2
+    assert (
+        "spells <|endoftext|> 1 time (first in a.txt), which becomes that token and ends a "
+        in (notes["keep"])
+    )
+    assert "became one document" not in notes["keep"]
+    assert "spells </s> 1 time (first in a.txt), which is read as text" in notes["keep"]
 
 
 def test_models_that_look_words_up_do_not_find_special_tokens(tmp_path: Path) -> None:

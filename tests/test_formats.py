@@ -325,6 +325,13 @@ BAD: dict[str, tuple[dict[str, bytes], str]] = {
     ),
     "llm.c eval": ({"a.bin": llmc(IDS, magic=20240522)}, "evaluation"),
     "llm.c truncated": ({"a.bin": llmc(IDS)[:-1]}, "counts 7 tokens"),
+    "llm.c too long": (
+        {"a.bin": llmc(IDS) + bytes(6)}, r"counts 7 tokens.* 6 bytes too many",
+    ),
+    "llm.c negative count": (
+        {"a.bin": struct.pack("<iii", 20240520, 1, -1) + llmc(IDS)[12:]},
+        "counts -1 tokens.* unfinished or damaged header",
+    ),
     "llm.c header only": ({"a.bin": llmc(IDS)[:100]}, "truncated"),
     "llm.c no tokens": ({"a.bin": llmc([])}, "counts 0 tokens"),
     "NeMo width": ({"a.bin": llmc(IDS, magic=278895051)[:12] + bytes(1012)}, "0 bytes per token"),

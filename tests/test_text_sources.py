@@ -604,6 +604,13 @@ def test_scanning_accepts_what_the_parser_accepts(text: str, member: bool) -> No
         assert scan_object(text, 0, "text")[1] == end
 
 
+def test_prose_that_begins_like_json_is_told_how_it_is_read(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.txt", '{"a":1} is how JSON looks\n')
+    with pytest.raises(InputError, match=r"no field 'text'.*or give format='text' if it is prose"):
+        read(path)
+    assert read(path, format="text") == ['{"a":1} is how JSON looks\n']
+
+
 def test_a_record_has_a_largest_size(tmp_path: Path) -> None:
     long = put(tmp_path / "a.jsonl", jsonl(["x" * 1000, "y"]))
     with pytest.raises(InputError, match=r"a\.jsonl:1: a line of more than 500 bytes; max_record"):
@@ -615,7 +622,7 @@ def test_a_record_has_a_largest_size(tmp_path: Path) -> None:
     cells = put(tmp_path / "a.csv", table(["x" * 1000, "y"]))
     with pytest.raises(InputError, match="a row of more than 500 characters"):
         read(cells, max_record=500)
-    with pytest.raises(InputError, match="a row of more than 500 characters"):
+    with pytest.raises(InputError, match=r"a\.csv:2: a row of more than 500 characters"):
         read(put(tmp_path / "a.csv", b'id,text\n1,"open' + b"\n" * 1000), max_record=500)
     rows = put(tmp_path / "a.parquet", parquet({"text": ["x" * 1000, "y"]}))
     with pytest.raises(InputError, match="row 0: more than 500 characters"):
@@ -644,7 +651,9 @@ def test_csv_as_other_tools_write_it(tmp_path: Path) -> None:
         (b"id,text\n1,a,b\n", r"a\.csv:2: 3 cells, but the header has 2"),
         (b"id,text\n1\n", r"a\.csv:2: 1 cell, but"),
         (b'id,text\n1,"a"b\n', r"a\.csv:2: not a valid row .*quote"),
-        (b'id,text\n1,"ab\n', "not a valid row"),
+        (b'id,text\n1,"ab\n', r"a\.csv:2: not a valid row: a quote .* is never closed"),
+        (b'id,text\n1,"a\nb"\n2,"c\nd\n"e\n', r"a\.csv: lines 4 to 6: not a valid row .*quote"),
+        (b'id,text\n1,"a\n\nb",c\n', r"a\.csv: lines 2 to 4: 3 cells"),
         (b"id,text\n1,\xff\n", r"a\.csv:2: not UTF-8 at byte 10"),
         (b"id,text\n1,a\0\n", "NUL"),
     ):
@@ -652,6 +661,23 @@ def test_csv_as_other_tools_write_it(tmp_path: Path) -> None:
             read(put(tmp_path / "a.csv", data))
     path = put(tmp_path / "a.csv", b'id,text\n1,a\n2\n3,"b"c\n4,d\n')
     assert read(path, on_error="skip") == ["a", "d"]
+
+
+def test_a_quote_that_is_never_closed_is_no_skipped_record(tmp_path: Path) -> None:
+    rows = "".join(f"{i},text {i}\n" for i in range(4, 1000))
+    path = put(tmp_path / "a.csv", 'id,text\n1,"a\nb"\n2,c\n3,"open\n' + rows)
+    for on_error in ("stop", "skip"):
+        with pytest.raises(InputError, match=r"a\.csv:5: .*close the quote, or give format='text'"):
+            read(path, on_error=on_error)
+    with pytest.raises(InputError, match=r"a\.csv:1: .* never closed"):
+        read(put(tmp_path / "a.csv", 'text,"id\n1,2\n'), on_error="skip")
+    found = TextFindings()
+    path = put(tmp_path / "a.csv", 'id,text\n1,a\n2,"b\nc",d\n3,"e\n4,f\n5,"g"\n6,h\n')
+    assert read(path, found, on_error="skip") == ["a", "h"]
+    assert [entry.split(" (")[0] for entry in found.to_dict()["skipped_records"]] == [
+        "a.csv: lines 3 to 4: 3 cells, but the header has 2; quote cells with commas",
+        "a.csv: lines 5 to 7: not a valid row",
+    ]
 
 
 def test_parquet_columns_as_other_tools_write_them(tmp_path: Path) -> None:

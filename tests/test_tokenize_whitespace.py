@@ -166,9 +166,18 @@ def test_bad_choices_are_refused(corpus: Corpus, tmp_path: Path) -> None:
         ({"pre_tokenizer": "words"}, "byte-level, whitespace"),
         ({"pre_tokenizer": "whitespace", "vocab_size": 2}, "between 3"),
         ({"pre_tokenizer": "whitespace", "tokenizer": corpus.tokenizer_path}, "has its own"),
+        ({"pre_tokenizer": "byte-level", "tokenizer": corpus.tokenizer_path}, "has its own"),
+        (
+            {"vocab_size": 500, "tokenizer": corpus.tokenizer_path},
+            "vocab_size 500: only.*has its own",
+        ),
     ):
         with pytest.raises(InputError, match=words):
             tokenize([source], tmp_path / "out", **options)
+    with pytest.raises(InputError, match="vocab_size 500: only for"):
+        Corpus.from_texts(TEXTS, tokenizer=corpus.tokenizer_path, vocab_size=500)
+    given = Corpus.from_texts(TEXTS, tokenizer=corpus.tokenizer_path, threads=1)
+    assert given.vocab_size == corpus.vocab_size
     broken = tokenizers.Tokenizer(models.BPE(vocab={"a": 0}, merges=[], unk_token="[UNK]"))
     with pytest.raises(InputError, match="unknown token"):
         unknown_id(json.loads(broken.to_str()))

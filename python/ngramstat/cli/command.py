@@ -25,9 +25,10 @@ __all__ = ["Command", "Group", "command", "under"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_INTERRUPTED = (
+_RESUMES = (
     "Interrupted. The output directory keeps what is finished; run the same command again to resume"
 )
+_STARTS_OVER = "Interrupted. Nothing was written; run the same command again to start over"
 # The order of the headings in the help of a command; options without one come first.
 _HEADINGS = ("Token store", "C(t)", "H(n)", "Statistics", "Output", "Resources")
 
@@ -48,11 +49,20 @@ def under(heading: str, *decorators: Callable[[Any], Any]) -> Callable[[F], F]:
 
 
 class Command(click.Command):
-    """A command whose options stand under headings, with examples after them."""
+    """A command whose options stand under headings, with examples after them.
 
-    def __init__(self, *args: Any, examples: Sequence[str] = (), **extra: Any) -> None:
+    Attributes
+    ----------
+    resumes
+        Whether it keeps what is finished when it is interrupted, and goes on from there.
+    """
+
+    def __init__(
+        self, *args: Any, examples: Sequence[str] = (), resumes: bool = False, **extra: Any
+    ) -> None:
         super().__init__(*args, **extra)
         self.examples = tuple(examples)
+        self.resumes = resumes
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse what no file name can hold, before the types of options look at it."""
@@ -84,9 +94,11 @@ class Command(click.Command):
                     formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
 
 
-def command(name: str | None = None, *, examples: Sequence[str]) -> Callable[[F], Command]:
+def command(
+    name: str | None = None, *, examples: Sequence[str], resumes: bool = False
+) -> Callable[[F], Command]:
     """Decorator of a function that is a command."""
-    return click.command(name, cls=Command, examples=examples)
+    return click.command(name, cls=Command, examples=examples, resumes=resumes)
 
 
 class Group(click.Group):
@@ -124,8 +136,8 @@ class Group(click.Group):
                 fail(_usage_message(error), EXIT_INPUT)
             except click.ClickException as error:
                 fail(error.format_message(), error.exit_code)
-            except click.Abort:
-                fail(_INTERRUPTED, EXIT_INTERRUPTED)
+            except click.Abort:  # before a command started
+                fail(_STARTS_OVER, EXIT_INTERRUPTED)
             except NgramstatError as error:  # of --config, or of writing --help
                 fail(str(error), EXIT_INPUT if isinstance(error, InputError) else EXIT_FAILED)
             except OSError as error:
@@ -143,7 +155,9 @@ class Group(click.Group):
         except MemoryError:
             fail("out of memory; give a smaller --memory-limit or fewer --lags", EXIT_FAILED)
         except KeyboardInterrupt:
-            fail(_INTERRUPTED, EXIT_INTERRUPTED)
+            called = self.commands.get(ctx.invoked_subcommand or "")
+            resumes = isinstance(called, Command) and called.resumes
+            fail(_RESUMES if resumes else _STARTS_OVER, EXIT_INTERRUPTED)
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise  # click ends quietly

@@ -35,16 +35,13 @@ __all__ = ["inspect", "tokenize"]
 @click.option(
     "--vocab-size",
     type=Count(),
-    default=8192,
-    show_default=True,
-    help="Vocabulary size of the BPE to train.",
+    help="Vocabulary size of the BPE to train; not with --tokenizer.  [default: 8192]",
 )
 @click.option(
     "--pre-tokenizer",
     type=click.Choice(["byte-level", "whitespace"]),
-    default="byte-level",
-    show_default=True,
-    help="Of the BPE to train. whitespace: as in the paper, which loses white space.",
+    help="Of the BPE to train; not with --tokenizer. whitespace: as in the paper, which loses "
+    "white space.  [default: byte-level]",
 )
 @click.option(
     "--tokenizer",
@@ -129,7 +126,7 @@ def tokenize(
     common: Globals,
     inputs: tuple[str, ...],
     output: str,
-    vocab_size: int,
+    vocab_size: int | None,
     pre_tokenizer: Any,
     tokenizer: str | None,
     separator: int | None,

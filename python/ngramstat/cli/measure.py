@@ -184,7 +184,8 @@ def _run(
         "ngramstat measure corpus -o run",
         "ngramstat measure corpus --lags 1:512:20 --max-context 6 --tokens 1e9,1e12 -o run",
         "ngramstat measure corpus -o run --train 40m",
-    ]
+    ],
+    resumes=True,
 )
 @corpus_options
 @_statistics_options
@@ -299,7 +300,8 @@ def _all_by_default(options: Mapping[str, Any]) -> bool:
     examples=[
         "ngramstat quickstart",
         "ngramstat quickstart --full -o first",
-    ]
+    ],
+    resumes=True,
 )
 @click.option(
     "-o",

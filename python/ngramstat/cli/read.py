@@ -24,7 +24,8 @@ __all__ = ["read"]
     examples=[
         "ngramstat tokenize text.jsonl --tokenizer MODEL/tokenizer.json -o corpus",
         "ngramstat read MODEL corpus -o reader.csv",
-    ]
+    ],
+    resumes=True,
 )
 @click.argument("model", type=click.Path())
 @corpus_options

@@ -27,7 +27,8 @@ __all__ = ["validate"]
     examples=[
         "ngramstat validate corpus --budget 45m -o validation",
         "ngramstat validate corpus --models gpt2,llama --measured run -o validation",
-    ]
+    ],
+    resumes=True,
 )
 @corpus_options
 @click.option("-o", "--output", required=True, type=click.Path(), help="Directory of the runs.")

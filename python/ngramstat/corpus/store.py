@@ -312,9 +312,9 @@ class Corpus:
         cls,
         texts: Iterable[str],
         *,
-        vocab_size: int = 8192,
+        vocab_size: int | None = None,
         tokenizer: str | PathLike[str] | None = None,
-        pre_tokenizer: Literal["byte-level", "whitespace"] = "byte-level",
+        pre_tokenizer: Literal["byte-level", "whitespace"] | None = None,
         separator: int | None = None,
         special_tokens: Literal["text", "keep", "error"] = "text",
         allow_download: bool = False,
@@ -328,7 +328,8 @@ class Corpus:
         texts
             Strings; also a generator, which is read once.
         vocab_size
-            Vocabulary size of the byte-level BPE to train; few texts may yield less.
+            Vocabulary size of the byte-level BPE to train, by default 8192; few texts may yield
+            less. Not with `tokenizer`.
         tokenizer, pre_tokenizer, separator, special_tokens, allow_download, threads
             As for `ngramstat.tokenize`.
         progress

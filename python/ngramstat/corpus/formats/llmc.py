@@ -59,11 +59,7 @@ def _open(path: Path, options: OpenOptions) -> TokenStore:
     width = _LAYOUTS[magic][1] or width
     if width not in (2, 4):
         raise InputError(f"{path}: {width} bytes per token; only 2 and 4 are supported")
-    if count < 1 or size != _HEADER_BYTES + count * width:
-        raise InputError(
-            f"{path}: its header counts {count} tokens of {width} bytes, so the file should have "
-            f"{_HEADER_BYTES + max(count, 0) * width} bytes but has {size}; truncated?"
-        )
+    _check_count(path, count, width, size)
     tokens = map_tokens(path, f"<u{width}", _HEADER_BYTES)
     check_dtype(path, tokens.dtype, options.dtype)
     store = TokenStore(
@@ -76,6 +72,27 @@ def _open(path: Path, options: OpenOptions) -> TokenStore:
     if magic == _NEMO_MAGIC and index.exists():
         return _with_bos_index(store, index)
     return store
+
+
+def _check_count(path: Path, count: int, width: int, size: int) -> None:
+    """Refuse a number of tokens in the header that the size of the file contradicts."""
+    if count < 1:
+        raise InputError(
+            f"{path}: its header counts {count} tokens, and the file has {size} bytes; an "
+            "unfinished or damaged header: write the file again"
+        )
+    expected = _HEADER_BYTES + count * width
+    if size == expected:
+        return
+    cause = (
+        "truncated?"
+        if size < expected
+        else f"{size - expected} bytes too many: were tokens appended without counting them?"
+    )
+    raise InputError(
+        f"{path}: its header counts {count} tokens of {width} bytes, so the file should have "
+        f"{expected} bytes but has {size}; {cause}"
+    )
 
 
 FORMAT = Format("llm.c", "llm.c, modded-nanogpt or NeMo .bin", _recognises, _open, "before")

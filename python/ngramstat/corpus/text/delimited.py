@@ -35,23 +35,24 @@ def read_delimited(reading: Reading, kind: Literal["csv", "tsv"]) -> Iterator[Pi
     rows = csv.reader(
         itertools.chain([first], lines), delimiter=_delimiter(first, kind, reading), strict=True
     )
-    header = _next_row(rows, reading, skip=False)
+    header = _next_row(rows, lines, reading, skip=False)
     if header is None:
         return
     column = _column(header, reading)
     while True:
-        number = rows.line_num + 1
+        number = lines.row = rows.line_num + 1
         lines.size = 0
-        row = _next_row(rows, reading, skip=True)
+        row = _next_row(rows, lines, reading, skip=True)
         if row is None:
             return
         if not row:
             continue  # an empty line, or a row that was skipped
+        place = _place(number, rows.line_num)
         if len(row) != len(header):
             cells = "cell" if len(row) == 1 else "cells"
             why = f"{len(row)} {cells}, but the header has {len(header)}; quote cells with commas"
-            reading.refuse(str(number), why)
-        elif reading.checked(row[column], str(number)):
+            reading.refuse(place, why)
+        elif reading.checked(row[column], place):
             yield Piece(row[column], True, number)
 
 
@@ -65,17 +66,35 @@ def _delimiter(header: str, kind: Literal["csv", "tsv"], reading: Reading) -> st
     return _DELIMITERS[kind][0]
 
 
-def _next_row(rows: Iterator[list[str]], reading: Reading, *, skip: bool) -> list[str] | None:
-    """The next row; None at the end, and empty if it was refused and may be skipped."""
+def _next_row(
+    rows: Iterator[list[str]], lines: _Lines, reading: Reading, *, skip: bool
+) -> list[str] | None:
+    """The next row; None at the end, and empty if it was refused and may be skipped.
+
+    A quote that is open at the end of the file is never skipped: all rows after it are in its cell.
+    """
     try:
         return next(rows, None)
     except csv.Error as error:
-        number = rows.line_num  # type: ignore[attr-defined]
+        last = rows.line_num  # type: ignore[attr-defined]
+        if lines.ended:
+            raise InputError(
+                f"{reading.where}:{lines.row}: not a valid row: a quote opened in the row that "
+                "begins here is never closed, so the rest of the file is in its cell; close the "
+                "quote, or give --format text and --document line for one document per line"
+            ) from error
+        place = _place(lines.row, last)
         why = f"not a valid row ({reason(error)}); is a quote unbalanced?"
         if not skip:
-            raise InputError(f"{reading.where}:{number}: {why}") from error
-        reading.refuse(str(number), why)
+            gap = "" if place.isdigit() else " "
+            raise InputError(f"{reading.where}:{gap}{place}: {why}") from error
+        reading.refuse(place, why)
         return []
+
+
+def _place(first: int, last: int) -> str:
+    """Names a row by its line, or by its first and last line."""
+    return str(first) if last <= first else f"lines {first} to {last}"
 
 
 def _column(header: list[str], reading: Reading) -> int:
@@ -94,10 +113,20 @@ def _column(header: list[str], reading: Reading) -> int:
 
 
 class _Lines:
-    """Lines with their ends, as the csv module takes them; `size` counts characters of a row."""
+    """Lines with their ends, as the csv module takes them.
+
+    Attributes
+    ----------
+    row, size
+        The first line of the row that is being read, from 1, and its characters so far.
+    ended
+        Whether a line after the last one was asked for.
+    """
 
     def __init__(self, reading: Reading) -> None:
+        self.row = 1
         self.size = 0
+        self.ended = False
         self._reading = reading
         self._lines = self._split()
 
@@ -105,7 +134,11 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        return next(self._lines)
+        try:
+            return next(self._lines)
+        except StopIteration:
+            self.ended = True
+            raise
 
     def _split(self) -> Iterator[str]:
         parts: list[str] = []
@@ -127,7 +160,7 @@ class _Lines:
         limit = self._reading.options.max_record
         if self.size > limit:
             raise InputError(
-                f"{self._reading.where}: a row of more than {limit} characters, as after an "
-                "unbalanced quote; --max-record allows longer ones"
+                f"{self._reading.where}:{self.row}: a row of more than {limit} characters, as "
+                "after an unbalanced quote; --max-record allows longer ones"
             )
         return text

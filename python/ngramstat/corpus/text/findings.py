@@ -58,7 +58,9 @@ class TextFindings:
         self.markers: Counter[str] = Counter()
         self._marker_stems: dict[str, str] = {}
         self.look_for(markers)
-        self._marker_place = ""
+        self._kept: frozenset[str] = frozenset()
+        self._kept_separator: str | None = None
+        self._marker_places: dict[str, str] = {}
         self._split_marker: str | None = None
         self._splits = 0
         self._hashes = bytearray()
@@ -76,6 +78,11 @@ class TextFindings:
         for marker in markers:
             if len(marker) > 1:
                 self._marker_stems[marker] = "<|" if marker.startswith("<|") else marker
+
+    def keep(self, special: Iterable[str], separator: str | None) -> None:
+        """Texts that spell one of these become that token; `separator` then ends a document."""
+        self._kept = frozenset(special)
+        self._kept_separator = separator
 
     # --- while reading ---------------------------------------------------------------------------
 
@@ -121,7 +128,7 @@ class TextFindings:
                 found = text.count(marker)
                 if found:
                     self.markers[marker] += found
-                    self._marker_place = self._marker_place or name
+                    self._marker_places.setdefault(marker, name)
 
     def count_splits(self, marker: str, number: int) -> None:
         """Count how often the marker that documents are split on has been found."""
@@ -132,7 +139,8 @@ class TextFindings:
         """List a record that is left out."""
         self.skipped += 1
         if len(self._listed) < _LISTED:
-            self._listed.append(f"{name}:{record}: {why}"[:500])
+            gap = "" if record.isdigit() else " "
+            self._listed.append(f"{name}:{gap}{record}: {why}"[:500])
         if self._all_skipped is None:
             self._all_skipped = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
             weakref.finalize(self, self._all_skipped.close)
@@ -190,18 +198,30 @@ class TextFindings:
         return facts
 
     def _notes_on_files(self) -> Iterator[str]:
-        if self.markers:
-            marker, number = self.markers.most_common(1)[0]
-            yield (
+        said = set()
+        for marker, number in self.markers.most_common():
+            kept = marker in self._kept
+            if kept in said:
+                continue  # only the most frequent one of those read alike
+            said.add(kept)
+            found = (
                 f"the text spells {marker} {count_of(number, 'time')} (first in "
-                f"{self._marker_place}), which is read as text; if it stands between documents, "
-                f"give --split-on '{marker}'"
+                f"{self._marker_places[marker]}), which "
             )
+            if kept:
+                ends = " and ends a document" if marker == self._kept_separator else ""
+                yield f"{found}becomes that token{ends}, by --special-tokens keep"
+            else:
+                yield (
+                    f"{found}is read as text; if it stands between documents, "
+                    f"give --split-on '{marker}'"
+                )
         if self._split_marker is not None and self._splits == 0:
             yield f"the marker {self._split_marker!r} of --split-on does not occur in the text"
 
     def _notes_on_documents(self) -> Iterator[str]:
-        if self.whole_files and 0 < self.documents < _FEW_DOCUMENTS:
+        ended_inside = self._kept_separator is not None and self.markers[self._kept_separator]
+        if self.whole_files and 0 < self.documents < _FEW_DOCUMENTS and not ended_inside:
             files = "a file" if self.whole_files == 1 else f"{self.whole_files} files"
             yield (
                 f"{files} of plain text became one document{' each' * (self.whole_files > 1)}; "

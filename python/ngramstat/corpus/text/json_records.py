@@ -133,6 +133,8 @@ def text_of(found: dict[str, Any], record: str, reading: Reading) -> str | None:
         why = f"no field {field!r}; its fields are {present}; name one with --text-field"
         if reading.may_lack_text:
             raise NoTextError(f"{reading.where}: {why}")
+        if reading.options.format == "auto":
+            why += ", or give --format text if it is prose"
         reading.refuse(record, why)
     elif isinstance(value, _Twice):
         reading.refuse(record, f"the field {field!r} occurs twice")

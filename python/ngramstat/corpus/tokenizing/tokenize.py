@@ -46,14 +46,16 @@ from ngramstat.runtime.resources import parse_size, resolve_threads
 
 __all__ = ["SEPARATOR_TOKEN", "tokenize"]
 
+_DEFAULT_VOCAB_SIZE = 8192
+
 
 def tokenize(
     inputs: Sequence[str | PathLike[str]],
     output: str | PathLike[str],
     *,
-    vocab_size: int = 8192,
+    vocab_size: int | None = None,
     tokenizer: str | PathLike[str] | None = None,
-    pre_tokenizer: PreTokenizer = "byte-level",
+    pre_tokenizer: PreTokenizer | None = None,
     separator: int | None = None,
     special_tokens: SpecialTokens = "text",
     train_bytes: int | str | None = None,
@@ -85,14 +87,15 @@ def tokenize(
     output
         The directory to write.
     vocab_size
-        Vocabulary size of the BPE to train, at least 257 at the level of bytes; a small input may
-        yield less.
+        Vocabulary size of the BPE to train, by default 8192, at least 257 at the level of bytes; a
+        small input may yield less. Not with `tokenizer`.
     tokenizer
         What to use instead of training: a ``tokenizer.json`` (Hugging Face), a directory that holds
         one, a ``.tiktoken`` file, or the name of a model on the Hugging Face Hub.
     pre_tokenizer
-        Of the BPE to train: ``byte-level``, or ``whitespace`` as in the paper, where white space is
-        lost (see `ngramstat.corpus.tokenizing.training.train_tokenizer`).
+        Of the BPE to train: ``byte-level``, the default, or ``whitespace`` as in the paper, where
+        white space is lost (see `ngramstat.corpus.tokenizing.training.train_tokenizer`). Not with
+        `tokenizer`.
     separator
         Id of the document separator in `tokenizer`; by default its end-of-text token.
     special_tokens
@@ -154,6 +157,10 @@ def tokenize(
     with _thread_settings(resolve_threads(threads)):
         trained = None
         if tokenizer is None:
+            if vocab_size is None:
+                vocab_size = _DEFAULT_VOCAB_SIZE
+            if pre_tokenizer is None:
+                pre_tokenizer = "byte-level"
             limit = _check_trained(vocab_size, pre_tokenizer, separator, train_bytes)
             trained = train_tokenizer(
                 lambda: (piece.text for _, piece in reader.pieces("Train tokenizer")),
@@ -165,7 +172,9 @@ def tokenize(
             contents = trained.model.to_str().encode("utf-8")
             model = prepare_tokenizer(contents, "tokenizer", choice=special_tokens)
         else:
-            _check_given(pre_tokenizer, train_bytes)
+            _check_given(
+                vocab_size=vocab_size, pre_tokenizer=pre_tokenizer, train_bytes=train_bytes
+            )
             file = read_tokenizer(
                 tokenizer, tiktoken_pattern=tiktoken_pattern, allow_download=allow_download
             )
@@ -176,9 +185,9 @@ def tokenize(
                 separator_token=file.separator_token,
                 choice=special_tokens,
             )
-        findings.look_for(name for name, id in model.special.items() if id == model.separator)
+        _expect_markers(findings, model)
         record = {
-            "pre_tokenizer": pre_tokenizer if tokenizer is None else None,
+            "pre_tokenizer": pre_tokenizer,
             "training": _training_record(trained),
         }
         return _write(directory, model, reader, record, overwrite)
@@ -205,14 +214,26 @@ def _check_trained(
     return parse_size(train_bytes, 0, "train_bytes")
 
 
-def _check_given(pre_tokenizer: PreTokenizer, train_bytes: int | str | None) -> None:
-    if pre_tokenizer != "byte-level":
-        raise InputError(
-            f"pre_tokenizer={pre_tokenizer!r}: only for a tokenizer to be trained; a given one "
-            "has its own"
-        )
+def _check_given(
+    *, vocab_size: int | None, pre_tokenizer: PreTokenizer | None, train_bytes: int | str | None
+) -> None:
+    """Refuse the options of a tokenizer to be trained beside a given one."""
+    for option, value in (("--vocab-size", vocab_size), ("--pre-tokenizer", pre_tokenizer)):
+        if value is not None:
+            raise InputError(
+                f"{option} {value}: only for a tokenizer to be trained; a given one has its own"
+            )
     if train_bytes is not None:
         raise InputError(f"train_bytes={train_bytes!r}: only for a tokenizer to be trained")
+
+
+def _expect_markers(findings: TextFindings, model: TextTokenizer) -> None:
+    """Look for the separator in the text; what is kept as a token is not said to be text."""
+    separator = next((name for name, id in model.special.items() if id == model.separator), None)
+    if separator is not None:
+        findings.look_for([separator])
+    if model.choice == "keep":
+        findings.keep(model.special, separator)
 
 
 def _training_record(trained: TrainedTokenizer | None) -> dict[str, Any] | None:
