@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-import logging
 from typing import TypeVar
 
 from ngramstat.runtime.files import reason
+from ngramstat.runtime.log import warn
 
 __all__ = ["READERS", "WRITERS", "load_plugins", "plugin_failure"]
 
-_LOGGER = logging.getLogger(__name__)
 
 READERS = "ngramstat.readers"
 WRITERS = "ngramstat.writers"
@@ -61,6 +60,4 @@ def plugin_failure(name: str, error: BaseException) -> str:
 
 
 def _refuse(group: str, name: str, package: str, why: str) -> None:
-    _LOGGER.warning(
-        "the plugin %r of %s (entry point %s) cannot be used: %s", name, package, group, why
-    )
+    warn(f"the plugin {name!r} of {package} (entry point {group}) cannot be used: {why}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -34,10 +33,9 @@ from ngramstat.runtime.files import (
     sha256_array,
     sha256_file,
 )
+from ngramstat.runtime.log import note, warn
 
 __all__ = ["Corpus"]
-
-_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,8 +169,8 @@ class Corpus:
         if "" in places:
             raise InputError("the name of a corpus is empty; is a variable of the shell unset?")
         store = open_stores([Path(place) for place in places], format, options)
-        for note in store.notes:
-            _LOGGER.warning("%s: %s", store.path, note)
+        for sentence in store.notes:
+            warn(f"{store.path}: {sentence}")
         inferred = store.vocab_size is None
         if store.document_ends is not None:
             store.document_ends.setflags(write=False)
@@ -356,8 +354,8 @@ class Corpus:
 
     @classmethod
     def _of_stream(cls, stream: Stream) -> Corpus:
-        for note in stream.notes:
-            _LOGGER.info("tokens in memory: %s", note)
+        for sentence in stream.notes:
+            note(f"tokens in memory: {sentence}")
         return cls(**{f.name: getattr(stream, f.name) for f in fields(stream)})
 
     def __repr__(self) -> str:

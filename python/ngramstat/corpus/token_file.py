@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -16,10 +15,10 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from ngramstat.corpus.formats.token_store import chunks
 from ngramstat.errors import InputError
 from ngramstat.runtime.files import reason
+from ngramstat.runtime.log import warn
 
 __all__ = ["TokenArrays", "TokenFileBuilder"]
 
-_LOGGER = logging.getLogger(__name__)
 
 # Up to this many bytes stay in memory; more go to a temporary file.
 _IN_MEMORY_BYTES = 64 << 20
@@ -252,11 +251,10 @@ class _Spill:
             raise self._no_room(expected_bytes, reason(error)) from error
         if free < expected_bytes:
             raise self._no_room(expected_bytes, f"{free:,} bytes are free")
-        _LOGGER.warning(
-            "%s: copying the tokens to a temporary file in %s (%s bytes or more), which goes when "
-            "the work ends",
-            self._source, directory, f"{expected_bytes:,}",
-        )  # fmt: skip
+        warn(
+            f"{self._source}: copying the tokens to a temporary file in {directory} "
+            f"({expected_bytes:,} bytes or more), which goes when the work ends"
+        )
         held = self._file
         assert isinstance(held, io.BytesIO)
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +14,9 @@ from ngramstat.corpus.formats.token_store import (
     check_document_ends,
 )
 from ngramstat.errors import InputError, NgramstatError
+from ngramstat.runtime.log import warn
 
 __all__ = ["plugin_formats"]
-
-_LOGGER = logging.getLogger(__name__)
 
 
 def plugin_formats() -> dict[str, Format]:
@@ -38,7 +36,7 @@ def _recognises(format: Format, path: Path, head: bytes) -> bool:
     try:
         return bool(format.recognises(path, head))
     except Exception as error:  # a plugin must not keep the others from being asked
-        _LOGGER.warning("%s: %s", path, plugin_failure(format.name, error))
+        warn(f"{path}: {plugin_failure(format.name, error)}")
         return False
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from os import PathLike
 from pathlib import Path
@@ -19,10 +18,10 @@ from ngramstat.corpus.writers.megatron import MEGATRON
 from ngramstat.corpus.writers.writer import WriteOptions, Writer
 from ngramstat.errors import InputError, NgramstatError
 from ngramstat.runtime.files import reason
+from ngramstat.runtime.log import warn
 
 __all__ = ["convert", "find_writer"]
 
-_LOGGER = logging.getLogger(__name__)
 
 _BUILT_IN = {writer.name: writer for writer in (NANOGPT, MEGATRON, NPY, CORPUS)}
 
@@ -94,11 +93,11 @@ def convert(
     _check_output(writer, path, overwrite=overwrite)
     _check_space(path, writer.bytes_needed(corpus, options))
     if corpus.vocab_size_inferred:
-        _LOGGER.warning(
-            "%s: records no vocabulary; what is written takes its size for %s, the largest id plus "
-            "1, unless --vocab-size states that of the tokenizer",
-            corpus.path, f"{vocab_size:,}",
-        )  # fmt: skip
+        warn(
+            f"{corpus.path}: records no vocabulary; what is written takes its size for "
+            f"{vocab_size:,}, the largest id plus 1, unless --vocab-size states that of the "
+            "tokenizer"
+        )
     _create_parents(path)
     try:
         return writer.write(corpus, path, options)
