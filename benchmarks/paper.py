@@ -167,12 +167,12 @@ class Page:
         yield ""
 
     def _beta(self) -> Iterator[str]:
-        wanted = self.figures["beta"]
+        printed = self.figures["beta"]
         header = ["", "lags", "β", "s.e. of the fit", "95 % by the fit", "resampled lags",
                   "documents", "total"]  # fmt: skip
         rows = [
-            ["printed by the authors", "1..192", number(wanted["value"], 4),
-             number(wanted["error"], 4), pair(*wanted["interval"]), pair(*wanted["resampled"]),
+            ["printed by the authors", "1..192", number(printed["value"], 4),
+             number(printed["error"], 4), pair(*printed["interval"]), pair(*printed["resampled"]),
              "–", "–"],
             ["their norms, fitted here", "1..192", *law_cells(self.theirs), "–", "–"],
         ]  # fmt: skip
@@ -241,16 +241,16 @@ class Page:
     def _gamma(self) -> Iterator[str]:
         rows = []
         losses = self.figures["losses_by_context"]["WikiText-103 at 134217728 tokens"]
-        for wanted in self.figures["gamma"]:
+        for printed in self.figures["gamma"]:
             cells = ["L_n is not printed", "–", "–", "–"]
-            if wanted["corpus"].startswith("WikiText"):
+            if printed["corpus"].startswith("WikiText"):
                 gamma = raw_gamma(losses["context"], losses["loss"], window=(1, 5))
                 cells = [number(gamma.value, 4), *error_cells(gamma), pair(gamma.low, gamma.high)]
             rows.append([
-                f"{wanted['corpus']}, P = {power(wanted['tokens'])}",
-                "{}..{}".format(*wanted["contexts"]),
-                f"{number(wanted['value'], 4)} ± {number(wanted['error'], 4)}",
-                pair(*wanted["resampled"]), *cells,
+                f"{printed['corpus']}, P = {power(printed['tokens'])}",
+                "{}..{}".format(*printed["contexts"]),
+                f"{number(printed['value'], 4)} ± {number(printed['error'], 4)}",
+                pair(*printed["resampled"]), *cells,
             ])  # fmt: skip
         yield from table(
             ["", "n", "theirs", "theirs, resampled", "ours", "s.e.", "resampled", "total"], rows
@@ -259,11 +259,11 @@ class Page:
     def _limits(self) -> Iterator[str]:
         limits = self.figures["limits_by_context"]
         rows = []
-        for wanted in limits["fits"]:
-            gamma = raw_gamma(limits["context"], limits["limit"], window=(1, wanted["contexts"]))
+        for printed in limits["fits"]:
+            gamma = raw_gamma(limits["context"], limits["limit"], window=(1, printed["contexts"]))
             rows.append([
-                f"1..{wanted['contexts']}",
-                f"{number(wanted['gamma'], 4)} ± {number(wanted['error'], 4)}",
+                f"1..{printed['contexts']}",
+                f"{number(printed['gamma'], 4)} ± {number(printed['error'], 4)}",
                 f"{number(gamma.value, 4)} ± {error_cells(gamma)[0]}",
             ])  # fmt: skip
         yield from table(["n", "theirs", "ours"], rows)

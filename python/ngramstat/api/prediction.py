@@ -139,7 +139,7 @@ def predict(
         if reader is not None:
             raise InputError("reader: needs a run, as in predict(run, reader=...)")
         if not isinstance(curves, CurveTable | None):
-            options["curves"] = as_path("curves", curves)
+            as_path("curves", curves)
             raise InputError("curves: needs what read_curves returns, or a run instead of halves")
         return predict_of_halves(first, entropies, **options)
     if entropies is not None:

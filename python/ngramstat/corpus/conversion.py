@@ -269,13 +269,13 @@ def _of_rows(rows: Iterator[Any], columns: list[Any], name: str) -> Corpus:
     """Dictionaries, one a document."""
     column = _chosen(columns, name)
     masked = column == "input_ids" and "attention_mask" in columns
-    wanted = (column, "attention_mask") if masked else (column,)
+    needed = (column, "attention_mask") if masked else (column,)
 
     def read() -> Iterator[Any]:
         for number, row in enumerate(rows):
-            if not (isinstance(row, Mapping) and all(key in row for key in wanted)):
-                raise InputError(f"{name}: item {number} has no {' and '.join(wanted)}")
-            yield tuple(row[key] for key in wanted)
+            if not (isinstance(row, Mapping) and all(key in row for key in needed)):
+                raise InputError(f"{name}: item {number} has no {' and '.join(needed)}")
+            yield tuple(row[key] for key in needed)
 
     if masked:
         return _of_documents(_without_padding(read(), name), name)

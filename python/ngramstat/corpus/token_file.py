@@ -6,7 +6,6 @@ import io
 import shutil
 import tempfile
 from dataclasses import dataclass
-from types import TracebackType
 from typing import IO, Any, Self
 
 import numpy as np
@@ -83,12 +82,7 @@ class TokenFileBuilder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property

@@ -55,7 +55,13 @@ def with_separator(
         return store
     if store.document_ends is not None:
         return _beside_recorded_documents(store, separator, position)
-    return _cut_at(store, separator, position, default, may_be_absent=assumed is not None)
+    positions = _positions(store.tokens, separator)
+    if positions.size == 0 and assumed is None:
+        raise InputError(
+            f"{store.path}: the separator {separator} never occurs; give the right --separator, "
+            "or none to open the store without documents"
+        )
+    return _cut_at(store, separator, positions, position, default)
 
 
 def _stated(store: TokenStore, options: OpenOptions) -> tuple[int | None, SeparatorPosition | None]:
@@ -85,44 +91,42 @@ def _by_likely_separator(store: TokenStore) -> TokenStore:
     if store.likely_separator is None or store.document_ends is not None:
         return store
     separator, tokenizer = store.likely_separator
-    count = sum(int(np.count_nonzero(chunk == separator)) for _, chunk in chunks(store.tokens))
-    if count == 0:
+    positions = _positions(store.tokens, separator)
+    if positions.size == 0:
         return store
     if int(store.tokens[0]) != separator:
         note = (
-            f"the token {separator}, which {tokenizer} puts before each document, occurs {count:,} "
-            "times, but the stream does not begin with it; if it separates documents, give "
-            f"--separator {separator}"
+            f"the token {separator}, which {tokenizer} puts before each document, occurs "
+            f"{positions.size:,} times, but the stream does not begin with it; if it separates "
+            f"documents, give --separator {separator}"
         )
         return replace(store, notes=(*store.notes, note))
     note = (
         f"the stream begins with {separator}, which {tokenizer} puts before each document, so its "
-        f"{count:,} occurrences separate documents; --separator states another"
+        f"{positions.size:,} occurrences separate documents; --separator states another"
     )
     store = replace(store, notes=(*store.notes, note))
-    return _cut_at(store, separator, "before", "before", may_be_absent=False)
+    return _cut_at(store, separator, positions, "before", "before")
+
+
+def _positions(tokens: NDArray[Any], separator: int) -> NDArray[np.int64]:
+    """Where a separator occurs, increasing."""
+    pieces = [start + np.flatnonzero(chunk == separator) for start, chunk in chunks(tokens)]
+    return np.concatenate(pieces).astype(np.int64, copy=False)
 
 
 def _cut_at(
     store: TokenStore,
     separator: int,
+    positions: NDArray[np.int64],
     position: SeparatorPosition | None,
     default: SeparatorPosition,
-    *,
-    may_be_absent: bool,
 ) -> TokenStore:
-    """The store with the documents that lie between its separators."""
+    """The store with the documents that lie between its separators, whose positions are given."""
     tokens = store.tokens
-    pieces = [start + np.flatnonzero(chunk == separator) for start, chunk in chunks(tokens)]
-    positions = np.concatenate(pieces).astype(np.int64, copy=False)
-    if positions.size == 0 and not may_be_absent:
-        raise InputError(
-            f"{store.path}: the separator {separator} never occurs; give the right --separator, "
-            "or none to open the store without documents"
-        )
     notes: tuple[str, ...] = ()
     if position is None:
-        position, doubt = _seen_position(tokens, separator, default)
+        position, doubt = _position_in_data(tokens, separator, default)
         if doubt and positions.size:
             notes = (
                 f"the separator {separator} is taken to stand {position} each document, as is "
@@ -137,7 +141,7 @@ def _cut_at(
     )
 
 
-def _seen_position(
+def _position_in_data(
     tokens: NDArray[Any], separator: int, default: SeparatorPosition
 ) -> tuple[SeparatorPosition, str]:
     """Where separators stand, by the first and the last token, and why the data do not show it."""

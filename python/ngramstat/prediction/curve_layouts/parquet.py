@@ -48,15 +48,15 @@ def read_parquet(path: Path) -> LossFile:
         raise InputError(f"{path}: {count} rows, more than {_MAX_ROWS}; keep those with losses")
 
     def rows(names: Collection[str]) -> list[Row]:
-        wanted = [name for name in flat if name in names]
+        present = [name for name in flat if name in names]
         with opened() as file:
             try:
-                columns = file.read(columns=wanted).to_pydict()
+                columns = file.read(columns=present).to_pydict()
             except (pa.ArrowException, OSError, ValueError) as error:
                 raise InputError(f"{path}: cannot be read: {reason(error)}") from error
         return [
-            (f"{path}: row {i}", dict(zip(wanted, cells, strict=True)))
-            for i, cells in enumerate(zip(*(columns[name] for name in wanted), strict=True))
+            (f"{path}: row {i}", dict(zip(present, cells, strict=True)))
+            for i, cells in enumerate(zip(*(columns[name] for name in present), strict=True))
         ]
 
     is_log = _WANDB in flat
