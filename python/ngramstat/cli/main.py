@@ -10,7 +10,10 @@ from ngramstat.cli.command import Group
 from ngramstat.cli.config import config_option
 from ngramstat.cli.convert import convert
 from ngramstat.cli.corpora import inspect, tokenize
+from ngramstat.cli.counts import counts
+from ngramstat.cli.index import index
 from ngramstat.cli.measure import correlations, entropies, measure, plan, quickstart
+from ngramstat.cli.model import model
 from ngramstat.cli.options import Globals, compose, option_decorators
 from ngramstat.cli.predict import predict, theories
 from ngramstat.cli.read import read
@@ -50,6 +53,6 @@ def main(ctx: click.Context, /, config: str | None, **given: Any) -> None:
 
 for command in (
     quickstart, tokenize, inspect, convert, plan, measure, correlations, entropies, predict, report,
-    compare, theories, read, validate, synthesize,
+    compare, theories, read, validate, synthesize, counts, index, model,
 ):  # fmt: skip
     main.add_command(command)

@@ -1,0 +1,14 @@
+"""``ngramstat counts``: co-occurrence matrices and n-gram tables in files."""
+
+from __future__ import annotations
+
+import click
+
+from ngramstat.cli.command import Group
+
+__all__ = ["counts"]
+
+
+@click.group(cls=Group)
+def counts() -> None:
+    """Write the counts of a corpus: pairs of tokens, or n-grams."""

@@ -1,0 +1,14 @@
+"""``ngramstat index``: build an index of a corpus, and ask it."""
+
+from __future__ import annotations
+
+import click
+
+from ngramstat.cli.command import Group
+
+__all__ = ["index"]
+
+
+@click.group(cls=Group)
+def index() -> None:
+    """Build an index of all n-grams of a corpus, and look up counts, matches and next tokens."""

@@ -1,0 +1,1 @@
+"""The counts of a corpus as tables: co-occurring tokens, and n-grams with what surrounds them."""

@@ -1,0 +1,1 @@
+"""Sorted suffixes of a corpus in a file, and queries of them."""

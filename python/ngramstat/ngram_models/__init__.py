@@ -1,0 +1,1 @@
+"""Language models made of n-gram counts: trained, saved, scored, sampled and exchanged."""
