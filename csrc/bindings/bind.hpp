@@ -5,6 +5,7 @@
 
 namespace ngramstat::bindings {
 
+void bind_checksum(py::module_& m);
 void bind_documents(py::module_& m);
 void bind_pair_counts(py::module_& m);
 void bind_pair_products(py::module_& m);
