@@ -138,14 +138,14 @@ def test_less_memory_makes_more_shards():
         return plan_shards(corpus, settings, budget=budget, shard_tokens=None, threads=1)
 
     assert len(plans(None)) == len(plans(1 << 40)) == 1
-    many = plans(40 << 20)
+    many = plans(20 << 20)
     assert len(many) > 1
     assert [plan.first for plan in many[1:]] == [plan.last for plan in many[:-1]]
     assert many[-1].last == 3_000_000
     for plan in many:
         counts = np.bincount(tokens[plan.first : plan.last])
         size = plan.last - plan.first
-        assert sorting_bytes(size, int(counts.max()), 3, None, 1) <= 40 << 20
+        assert sorting_bytes(size, int(counts.max()), 3, None, 1) <= 20 << 20
         assert plan.last % 100_000 == 0
 
 
