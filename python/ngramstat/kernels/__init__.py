@@ -4,6 +4,9 @@ Counts are exact integers, the same for any number of threads, any memory limit 
 Products with vectors and sums of them are doubles: on the CPU they are the same to the last bit for
 any number of threads and any instruction set; on a GPU they are summed in another order. Counting
 runs in steps of seconds, so that the caller can show progress and be interrupted.
+
+Names, arguments and results stay within a minor version; docs/kernels.md shows their use. The
+extension below, `ngramstat._core`, is private.
 """
 
 from __future__ import annotations
