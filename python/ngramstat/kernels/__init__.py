@@ -24,6 +24,13 @@ from ngramstat._core import (
     PairBuffer,
     PairLabel,
 )
+from ngramstat.kernels.index_queries import (
+    NextTokens,
+    SortedShards,
+    SuffixCounts,
+    TokenSlices,
+    suffix_samples,
+)
 from ngramstat.kernels.kneser_ney import KneserNey
 from ngramstat.kernels.pairs import (
     PairCounts,
@@ -74,6 +81,7 @@ __all__ = [
     "GpuPairStream",
     "GpuTerm",
     "KneserNey",
+    "NextTokens",
     "NgramCounts",
     "NgramStatistics",
     "PairBuffer",
@@ -81,7 +89,10 @@ __all__ = [
     "PairLabel",
     "PairMemory",
     "PairsAtLag",
+    "SortedShards",
     "SuffixCost",
+    "SuffixCounts",
+    "TokenSlices",
     "Tokens",
     "bilinear_sums_by_class",
     "build_info",
@@ -101,6 +112,7 @@ __all__ = [
     "stream_pairs",
     "suffix_array",
     "suffix_cost",
+    "suffix_samples",
     "sum_pairs_by_document",
     "token_counts",
 ]
