@@ -15,6 +15,7 @@ void bind_kneser_ney(py::module_& m);
 void bind_mixture(py::module_& m);
 void bind_page_cache(py::module_& m);
 void bind_samplers(py::module_& m);
+void bind_index_overlap(py::module_& m);
 void bind_gpu(py::module_& m);
 
 }  // namespace ngramstat::bindings

@@ -46,6 +46,7 @@ PYBIND11_MODULE(_core, m) {
     bind_mixture(m);
     bind_page_cache(m);
     bind_samplers(m);
+    bind_index_overlap(m);
     bind_gpu(m);
 }
 

@@ -389,6 +389,19 @@ def suffix_samples(
     stop_token: int,
     threads: int,
 ) -> NDArray[np.uint64]: ...
+def longest_matches(
+    tokens: _Tokens,
+    suffixes: NDArray[np.uint32],
+    token_starts: NDArray[np.int64],
+    depth: int,
+    text: _Tokens,
+    ranges: NDArray[np.int64],
+    is_own: bool,
+    threads: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
+def common_lengths(
+    tokens: _Tokens, text: _Tokens, ranges: NDArray[np.int64], places: NDArray[np.int64]
+) -> NDArray[np.int64]: ...
 def suffix_array(
     tokens: _Tokens, vocab_size: int, depth: int, backward: bool, stop_token: int, threads: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]: ...
