@@ -8,6 +8,7 @@ namespace ngramstat::bindings {
 void bind_documents(py::module_& m);
 void bind_pair_counts(py::module_& m);
 void bind_pair_products(py::module_& m);
+void bind_window_counts(py::module_& m);
 void bind_suffix_sort(py::module_& m);
 void bind_kneser_ney(py::module_& m);
 void bind_mixture(py::module_& m);
