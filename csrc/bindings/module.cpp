@@ -39,6 +39,7 @@ PYBIND11_MODULE(_core, m) {
     bind_documents(m);
     bind_pair_counts(m);
     bind_pair_products(m);
+    bind_window_counts(m);
     bind_suffix_sort(m);
     bind_full_order(m);
     bind_index_queries(m);

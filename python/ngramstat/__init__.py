@@ -28,6 +28,8 @@ _HOMES = {
     "RunResult": "ngramstat.results",
     "TheoriesResult": "ngramstat.results",
     "ValidationResult": "ngramstat.results",
+    "cooccurrence": "ngramstat.counts.cooccurrence",
+    "cooccurrence_rows": "ngramstat.counts.cooccurrence",
     "correlations": "ngramstat.api",
     "entropies": "ngramstat.api",
     "inspect": "ngramstat.corpus",
@@ -47,6 +49,7 @@ _HOMES = {
 if TYPE_CHECKING:
     from ngramstat.api import correlations, entropies, load_run, measure, plan, predict, theories
     from ngramstat.corpus import Corpus, inspect, tokenize
+    from ngramstat.counts.cooccurrence import cooccurrence, cooccurrence_rows
     from ngramstat.errors import InputError, NgramstatError
     from ngramstat.lm.reading import read_losses
     from ngramstat.prediction.curve_files import read_curves, read_reader_curve
@@ -79,6 +82,8 @@ __all__ = [
     "TheoriesResult",
     "ValidationResult",
     "__version__",
+    "cooccurrence",
+    "cooccurrence_rows",
     "correlations",
     "entropies",
     "inspect",
