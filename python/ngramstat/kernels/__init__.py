@@ -22,6 +22,13 @@ from ngramstat._core import (
     PairLabel,
 )
 from ngramstat.kernels.kneser_ney import KneserNey
+from ngramstat.kernels.ngram_listing import (
+    MAX_NGRAM,
+    ListedNgrams,
+    NgramFacts,
+    NgramSweep,
+    NgramUnits,
+)
 from ngramstat.kernels.pairs import (
     PairCounts,
     PairMemory,
@@ -60,6 +67,7 @@ simd_level = _core.simd_level
 __all__ = [
     "BLOCK_SIZE",
     "LOSS_BITS",
+    "MAX_NGRAM",
     "MAX_ORDER",
     "N_POSITION_BINS",
     "CountMatrix",
@@ -71,8 +79,12 @@ __all__ = [
     "GpuPairStream",
     "GpuTerm",
     "KneserNey",
+    "ListedNgrams",
     "NgramCounts",
+    "NgramFacts",
     "NgramStatistics",
+    "NgramSweep",
+    "NgramUnits",
     "PairBuffer",
     "PairCounts",
     "PairLabel",
