@@ -95,13 +95,13 @@ def test_listed_ngrams_equal_dictionaries(seed):
 def test_a_larger_stream_in_steps(facts, token_dtype, threads):
     """Blocks beyond a leaf of the sort, several steps, deep orders: NumPy counts the same."""
     rng = np.random.default_rng(3)
-    tokens = (rng.random(60_000) ** 6 * 50).astype(token_dtype)
+    tokens = (rng.random(20_000) ** 6 * 50).astype(token_dtype)
     for order in (2, 12):
         windows = np.lib.stride_tricks.sliding_window_view(tokens, order)
         expected, counts = np.unique(windows, axis=0, return_counts=True)
         sweep = NgramSweep(
             tokens, 50, orders=[order], min_count=2, facts=facts, threads=threads,
-            memory_limit=1 << 18,
+            memory_limit=1 << 16,
         )  # fmt: skip
         steps = [step[0] for step in sweep]
         assert len(steps) > 2
@@ -122,21 +122,14 @@ def test_the_longest_ngrams():
         rows = listed(tokens, 3, [order], min_count=2, facts=facts)[order]
         assert len(rows) == 3
         assert sum(values[0] for values in rows.values()) == len(tokens) - order + 1
-    with pytest.raises(ValueError, match="255, or 254 with followers"):
+    with pytest.raises(ValueError, match="at most 254"):
         listed(tokens, 3, [kernels.MAX_NGRAM], facts=ALL)
 
 
 @pytest.mark.parametrize("orders", [[], [0], [2, 2], [3, 1], [256]])
 def test_orders_that_are_refused(orders):
     with pytest.raises(ValueError, match="order"):
-        _core_list(orders)
-
-
-def _core_list(orders):
-    sweep = NgramSweep(np.zeros(4, np.uint16), 1, orders=orders or [1])
-    if not orders:
-        sweep._orders = []
-    return list(sweep)
+        NgramSweep(np.zeros(4, np.uint16), 1, orders=orders)
 
 
 def test_bad_streams_are_refused():

@@ -70,6 +70,13 @@ class ListedNgrams:
     documents: NDArray[np.int64] | None
 
 
+def _check_orders(orders: Sequence[int], largest: int) -> None:
+    if not orders or not all(
+        a < b for a, b in zip([0, *orders], [*orders, largest + 1], strict=True)
+    ):
+        raise ValueError(f"orders {list(orders)}: must ascend from 1 or more to at most {largest}")
+
+
 class NgramSweep:
     """Iterates over ranges of first tokens: one `ListedNgrams` per order for each.
 
@@ -118,6 +125,7 @@ class NgramSweep:
         progress: Any = None,
     ) -> None:
         check_tokens(tokens)
+        _check_orders(orders, MAX_NGRAM - facts.followers)
         self.min_count = min_count
         self._tokens, self._vocab_size = tokens, vocab_size
         self._orders = list(orders)
