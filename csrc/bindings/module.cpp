@@ -43,6 +43,7 @@ PYBIND11_MODULE(_core, m) {
     bind_suffix_sort(m);
     bind_full_order(m);
     bind_index_queries(m);
+    bind_ngram_table(m);
     bind_kneser_ney(m);
     bind_mixture(m);
     bind_page_cache(m);

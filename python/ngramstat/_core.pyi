@@ -1,4 +1,5 @@
 import enum
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -437,6 +438,30 @@ def count_ngrams(
     last_token: int,
     threads: int,
 ) -> _NgramTables: ...
+
+class NgramTableOptions:
+    def __init__(
+        self,
+        *,
+        orders: Sequence[int],
+        min_count: int,
+        units: str,
+        followers: bool,
+        predecessors: bool,
+        documents: bool,
+    ) -> None: ...
+
+def list_ngrams(
+    tokens: _Tokens,
+    vocab_size: int,
+    options: NgramTableOptions,
+    documents: Documents,
+    first_token: int,
+    last_token: int,
+    threads: int,
+) -> list[
+    tuple[_Tokens, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+]: ...
 def sample_trees(
     levels: list[tuple[int, NDArray[np.uint64], NDArray[np.uint32], NDArray[np.uint32]]],
     branching: int,

@@ -32,6 +32,13 @@ from ngramstat.kernels.index_queries import (
     suffix_samples,
 )
 from ngramstat.kernels.kneser_ney import KneserNey
+from ngramstat.kernels.ngram_listing import (
+    MAX_NGRAM,
+    ListedNgrams,
+    NgramFacts,
+    NgramSweep,
+    NgramUnits,
+)
 from ngramstat.kernels.pairs import (
     PairCounts,
     PairMemory,
@@ -70,6 +77,7 @@ simd_level = _core.simd_level
 __all__ = [
     "BLOCK_SIZE",
     "LOSS_BITS",
+    "MAX_NGRAM",
     "MAX_ORDER",
     "N_POSITION_BINS",
     "CountMatrix",
@@ -82,8 +90,12 @@ __all__ = [
     "GpuTerm",
     "KneserNey",
     "NextTokens",
+    "ListedNgrams",
     "NgramCounts",
+    "NgramFacts",
     "NgramStatistics",
+    "NgramSweep",
+    "NgramUnits",
     "PairBuffer",
     "PairCounts",
     "PairLabel",
