@@ -22,6 +22,7 @@ from ngramstat._core import (
     PairLabel,
 )
 from ngramstat.kernels.kneser_ney import KneserNey
+from ngramstat.kernels.ngram_hashing import fits_hash, hashed_ngrams
 from ngramstat.kernels.pairs import (
     PairCounts,
     PairMemory,
@@ -86,6 +87,8 @@ __all__ = [
     "count_ngrams",
     "count_pairs",
     "cuda_devices",
+    "fits_hash",
+    "hashed_ngrams",
     "mark_copies",
     "mostly_unused",
     "multiply_pairs",
