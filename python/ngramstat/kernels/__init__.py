@@ -39,6 +39,7 @@ from ngramstat.kernels.ngram_listing import (
     NgramSweep,
     NgramUnits,
 )
+from ngramstat.kernels.ngram_hashing import fits_hash, hashed_ngrams
 from ngramstat.kernels.pairs import (
     PairCounts,
     PairMemory,
@@ -112,6 +113,8 @@ __all__ = [
     "count_ngrams",
     "count_pairs",
     "cuda_devices",
+    "fits_hash",
+    "hashed_ngrams",
     "mark_copies",
     "mostly_unused",
     "multiply_pairs",
