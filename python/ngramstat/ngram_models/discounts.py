@@ -1,4 +1,4 @@
-"""Discounts of modified Kneser-Ney smoothing, from counts of counts."""
+"""Discounts of modified Kneser-Ney smoothing."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from numpy.typing import NDArray
 
 __all__ = ["FALLBACK_DISCOUNTS", "discounts"]
 
-Floats = NDArray[np.float64]
-
 # Where the counts of counts do not give discounts (tiny or artificial data): KenLM's fallback.
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 
 
-def discounts(counts: NDArray[np.uint64]) -> tuple[Floats, bool]:
+def discounts(counts: NDArray[np.uint64]) -> tuple[NDArray[np.float64], bool]:
     """Modified Kneser-Ney discounts D1, D2, D3+ of one order (Chen and Goodman 1999, eq. 26).
 
     Parameters
