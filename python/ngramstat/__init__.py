@@ -22,6 +22,7 @@ _HOMES = {
     "EntropyResult": "ngramstat.results",
     "Exponent": "ngramstat.results",
     "InputError": "ngramstat.errors",
+    "KneserNeyModel": "ngramstat.ngram_models.kneser_ney",
     "NgramstatError": "ngramstat.errors",
     "Prediction": "ngramstat.results",
     "ReadingResult": "ngramstat.results",
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from ngramstat.corpus import Corpus, inspect, tokenize
     from ngramstat.errors import InputError, NgramstatError
     from ngramstat.lm.reading import read_losses
+    from ngramstat.ngram_models.kneser_ney import KneserNeyModel
     from ngramstat.prediction.curve_files import read_curves, read_reader_curve
     from ngramstat.report import plot
     from ngramstat.results import (
@@ -72,6 +74,7 @@ __all__ = [
     "EntropyResult",
     "Exponent",
     "InputError",
+    "KneserNeyModel",
     "NgramstatError",
     "Prediction",
     "ReadingResult",
