@@ -8,15 +8,16 @@ namespace ngramstat {
 
 namespace {
 
-template <class Number>
-void append_number(std::string& out, Number value) {
+constexpr int kDigits = 9;
+
+void append_number(std::string& out, double value) {
     std::array<char, 32> digits;
-    const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), value);
+    const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), value,
+                                            std::chars_format::general, kDigits);
     out.append(digits.data(), end);
 }
 
 void append_word(std::string& out, std::uint32_t word, const Spellings& spellings) {
-    if (spellings.ends.empty()) return append_number(out, word);
     if (word >= spellings.ends.size()) {
         throw std::out_of_range("word " + std::to_string(word) + " has no spelling");
     }

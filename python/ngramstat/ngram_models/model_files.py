@@ -3,8 +3,8 @@
 Bytes 0 to 7 are the magic, 8 to 11 the version, 12 to 15 the length of the description (uint32,
 little endian), 16 to 47 the SHA-256 of bytes 8 to 15 and the description, which is JSON and
 follows. Zeros fill up to the next multiple of 64, where level 1 begins; every level begins at such
-a multiple. Attachments, such as a tokenizer, follow the last level without gaps. A file is mapped, so that opening it takes the same time for any size;
-`verify_model_file` reads all of it.
+a multiple. Attachments, such as a tokenizer, follow the last level without gaps. A file is mapped,
+so that opening it takes the same time for any size; `verify_model_file` reads all of it.
 """
 
 from __future__ import annotations

@@ -95,15 +95,14 @@ class ArpaParser {
     std::vector<ArpaEntries> entries_;
 };
 
-// The spellings of words: word i is text[ends[i - 1], ends[i]). Without any, a word is written as
-// its number.
+// The spellings of words: word i is text[ends[i - 1], ends[i]).
 struct Spellings {
     std::span<const char> text;
     std::span<const Index> ends;
 };
 
 // Lines of the n-grams of one order: log10 probability, words, and, unless `backoffs` is empty,
-// log10 back-off. Numbers are the shortest ones that read back as the same value.
+// log10 back-off. Numbers have nine significant digits, which tell 32-bit floats apart in any base.
 //   words      (n, order), row-major
 //   log_probs  (n); backoffs (n) or empty
 // Throws std::invalid_argument for sizes that do not fit, std::out_of_range for a word that has no
