@@ -5,6 +5,7 @@
 
 namespace ngramstat::bindings {
 
+void bind_arpa(py::module_& m);
 void bind_documents(py::module_& m);
 void bind_pair_counts(py::module_& m);
 void bind_pair_products(py::module_& m);

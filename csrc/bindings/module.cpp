@@ -46,6 +46,7 @@ PYBIND11_MODULE(_core, m) {
     bind_ngram_table(m);
     bind_kneser_ney(m);
     bind_mixture(m);
+    bind_arpa(m);
     bind_page_cache(m);
     bind_samplers(m);
     bind_index_overlap(m);

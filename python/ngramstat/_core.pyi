@@ -9,6 +9,7 @@ _Tokens: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
 
 BLOCK_SIZE: int
 LOSS_BITS: int
+MAX_ARPA_ORDER: int
 MAX_DEPTH: int
 MAX_ORDER: int
 N_POSITION_BINS: int
@@ -26,6 +27,27 @@ class PairLabel(enum.Enum):
     half = 0
     fold = 1
     half_and_position = 2
+
+class ArpaParser:
+    def __init__(self) -> None: ...
+    def feed(self, data: bytes) -> None: ...
+    def finish(self) -> None: ...
+    def take(
+        self,
+    ) -> list[tuple[int, NDArray[np.uint32], NDArray[np.float64], NDArray[np.float64]]]: ...
+    def counts(self) -> list[int]: ...
+    def first_lines(self) -> list[int]: ...
+    def preamble(self) -> bytes: ...
+    def words(self) -> list[bytes]: ...
+    def word_bytes(self) -> int: ...
+
+def arpa_lines(
+    words: NDArray[np.uint32],
+    log_probs: NDArray[np.float64],
+    backoffs: NDArray[np.float64],
+    spellings: bytes,
+    ends: NDArray[np.int64],
+) -> bytes: ...
 
 class Documents:
     def __init__(

@@ -15,14 +15,16 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
 from ngramstat.corpus.conversion import CorpusLike, as_corpus
 from ngramstat.errors import InputError
+from ngramstat.ngram_models.model import LanguageModel
 from ngramstat.ngram_models.model_files import open_model_file, save_model_file, verify_model_file
 from ngramstat.ngram_models.streams import document_contents, stream_size, write_stream
+from ngramstat.ngram_models.text import ModelText, restored_text
 from ngramstat.ngram_models.trie import Batch, NgramTrie
 from ngramstat.ngram_models.trie_building import build_trie
+from ngramstat.runtime.files import reason
 
 __all__ = ["BackoffModel"]
 
@@ -30,7 +32,7 @@ Floats = NDArray[np.float64]
 _BATCH = 1 << 16
 
 
-class BackoffModel:
+class BackoffModel(LanguageModel):
     """An n-gram model in back-off form.
 
     Use `from_tables`, or `KneserNeyModel.train`, or `load`.
@@ -47,11 +49,22 @@ class BackoffModel:
     stop_token : int or None
         With boundary ``document``, the token that contexts reach back to, and no further: the
         separator, which is predicted at the end of a document, or V, which is never predicted.
+    text : ModelText or None
+        Between text and ids: the tokenizer of the corpus, or the words of an ARPA file.
     """
 
-    def __init__(self, trie: NgramTrie, *, stop_token: int | None) -> None:
+    def __init__(
+        self,
+        trie: NgramTrie,
+        *,
+        stop_token: int | None,
+        text: ModelText | None = None,
+        unknown_log_prob: float | None = None,
+    ) -> None:
         self._trie = trie
         self.stop_token = stop_token
+        self.text = text
+        self._unknown_log_prob = unknown_log_prob
 
     @property
     def order(self) -> int:
@@ -60,10 +73,6 @@ class BackoffModel:
     @property
     def vocab_size(self) -> int:
         return self._trie.vocab_size
-
-    @property
-    def boundary(self) -> Boundary:
-        return Boundary.STREAM if self.stop_token is None else Boundary.DOCUMENT
 
     @property
     def n_ngrams(self) -> tuple[int, ...]:
@@ -87,7 +96,13 @@ class BackoffModel:
         InputError, NgramstatError
             The file cannot be written.
         """
-        save_model_file(path, self._trie, {"stop_token": self.stop_token, **self._settings()})
+        settings = {
+            "stop_token": self.stop_token,
+            "unknown_log_prob": self._unknown_log_prob,
+            **self._settings(),
+        }
+        attachments = {} if self.text is None else self.text.attachment()
+        save_model_file(path, self._trie, settings, attachments)
 
     @classmethod
     def load(cls, path: str | PathLike[str], *, verify: bool = False) -> Self:
@@ -112,7 +127,16 @@ class BackoffModel:
         stop, trie = settings.pop("stop_token", -1), file.trie
         if not _is_stop(stop, trie):
             raise InputError(f"{path}: damaged: its stop token is {stop!r:.40}")
-        return cls._restored(path, trie, stop, settings)
+        unknown = settings.pop("unknown_log_prob", None)
+        if not (unknown is None or isinstance(unknown, float)):
+            raise InputError(f"{path}: damaged: its unknown_log_prob is {unknown!r:.40}")
+        try:
+            text = restored_text(file.attachments, trie.vocab_size)
+        except ValueError as error:
+            raise InputError(f"{path}: damaged: {reason(error)}") from error
+        model = cls._restored(path, trie, stop, settings)
+        model.text, model._unknown_log_prob = text, unknown
+        return model
 
     def _settings(self) -> dict[str, Any]:
         """What the file holds beside the trie and the stop token."""
@@ -163,7 +187,8 @@ class BackoffModel:
         tables: Sequence[Iterable[Batch]],
         *,
         stop_token: int | None = None,
-        unknown_log_prob: float = -np.inf,
+        unknown_log_prob: float | None = None,
+        text: ModelText | None = None,
     ) -> BackoffModel:
         """A model from the n-grams of each order, as `tables` yields them, in any order.
 
@@ -176,8 +201,10 @@ class BackoffModel:
             with the probability that backing off gives it.
         stop_token : int, optional
             Token that contexts reach back to; vocab_size if it is never predicted.
-        unknown_log_prob : float
-            Of ids that have no unigram.
+        unknown_log_prob : float, optional
+            Of ids that have no unigram; by default they have no probability.
+        text : ModelText, optional
+            Between text and ids.
 
         Raises
         ------
@@ -185,8 +212,18 @@ class BackoffModel:
             An id is not below vocab_size, an n-gram occurs twice, or a number is not one.
         """
         symbols = vocab_size + (stop_token == vocab_size)
-        trie = build_trie(vocab_size, symbols, tables, unknown_log_prob)
-        return BackoffModel(trie, stop_token=stop_token)
+        unknown = -np.inf if unknown_log_prob is None else unknown_log_prob
+        trie = build_trie(vocab_size, symbols, tables, unknown)
+        return BackoffModel(
+            trie, stop_token=stop_token, text=text, unknown_log_prob=unknown_log_prob
+        )
+
+    def unseen_types(self) -> NDArray[np.bool_]:
+        log_probs = self._trie.levels[0]["log_prob"][: self.vocab_size]
+        unseen: NDArray[np.bool_] = np.isneginf(log_probs)
+        if self._unknown_log_prob is not None:
+            unseen |= log_probs == np.float32(self._unknown_log_prob)
+        return unseen
 
     # Scores
 

@@ -23,6 +23,7 @@ from ngramstat.errors import InputError
 from ngramstat.ngram_models.backoff_model import BackoffModel
 from ngramstat.ngram_models.discounts import discounts
 from ngramstat.ngram_models.streams import document_contents, stream_size, write_stream
+from ngramstat.ngram_models.text import TokenizerText
 from ngramstat.ngram_models.trie import MAX_ORDER, Batch, NgramTrie
 from ngramstat.ngram_models.trie_building import build_trie
 from ngramstat.runtime.arguments import integer_within
@@ -121,7 +122,13 @@ class KneserNeyModel(BackoffModel):
         order = integer_within("order", order, 1, MAX_ORDER)
         chosen = _boundary(corpus, boundary)
         stream, stop = _training_stream(corpus, chosen)
-        return _train(cls, stream, corpus.vocab_size, stop, order)
+        model = _train(cls, stream, corpus.vocab_size, stop, order)
+        model.text = TokenizerText.of_corpus(corpus)
+        if model.discounts[0]["distinct"] < corpus.vocab_size:
+            model._unknown_log_prob = float(
+                model._trie.levels[0]["log_prob"][: corpus.vocab_size].min()
+            )
+        return model
 
 
 def _boundary(corpus: Corpus, boundary: str | None) -> Boundary:
