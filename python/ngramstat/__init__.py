@@ -22,12 +22,15 @@ _HOMES = {
     "EntropyResult": "ngramstat.results",
     "Exponent": "ngramstat.results",
     "InputError": "ngramstat.errors",
+    "KneserNeyModel": "ngramstat.ngram_models.kneser_ney",
     "NgramstatError": "ngramstat.errors",
     "Prediction": "ngramstat.results",
     "ReadingResult": "ngramstat.results",
     "RunResult": "ngramstat.results",
     "TheoriesResult": "ngramstat.results",
     "ValidationResult": "ngramstat.results",
+    "cooccurrence": "ngramstat.counts.cooccurrence",
+    "cooccurrence_rows": "ngramstat.counts.cooccurrence",
     "correlations": "ngramstat.api",
     "entropies": "ngramstat.api",
     "inspect": "ngramstat.corpus",
@@ -47,8 +50,10 @@ _HOMES = {
 if TYPE_CHECKING:
     from ngramstat.api import correlations, entropies, load_run, measure, plan, predict, theories
     from ngramstat.corpus import Corpus, inspect, tokenize
+    from ngramstat.counts.cooccurrence import cooccurrence, cooccurrence_rows
     from ngramstat.errors import InputError, NgramstatError
     from ngramstat.lm.reading import read_losses
+    from ngramstat.ngram_models.kneser_ney import KneserNeyModel
     from ngramstat.prediction.curve_files import read_curves, read_reader_curve
     from ngramstat.report import plot
     from ngramstat.results import (
@@ -72,6 +77,7 @@ __all__ = [
     "EntropyResult",
     "Exponent",
     "InputError",
+    "KneserNeyModel",
     "NgramstatError",
     "Prediction",
     "ReadingResult",
@@ -79,6 +85,8 @@ __all__ = [
     "TheoriesResult",
     "ValidationResult",
     "__version__",
+    "cooccurrence",
+    "cooccurrence_rows",
     "correlations",
     "entropies",
     "inspect",

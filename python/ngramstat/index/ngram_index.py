@@ -13,13 +13,15 @@ from ngramstat.errors import InputError
 from ngramstat.index.build import IndexBuilder
 from ngramstat.index.directory import open_directory
 from ngramstat.index.manifest import MAX_SHARD_TOKENS
+from ngramstat.index.new_texts import as_new_text
+from ngramstat.index.overlap import IndexedCorpus, LongestMatches, find_matches
 from ngramstat.index.plan import settings_of
 from ngramstat.index.provenance import check_corpus, check_recorded_corpus, provenance
 from ngramstat.index.shard import IndexSettings, Shard
 from ngramstat.index.tokenizer import IndexTokenizer
 from ngramstat.index.verify import verify_directory, verify_shard
 from ngramstat.runtime.arguments import as_flag, as_path, optional_integer_within
-from ngramstat.runtime.progress import shows_progress
+from ngramstat.runtime.progress import Progress, shows_progress
 from ngramstat.runtime.resources import parse_memory_limit, resolve_threads
 from ngramstat.runtime.workspace import Workspace
 
@@ -276,6 +278,60 @@ class NgramIndex:
             return 0
         last = self.shards[-1]
         return int(last.first_document + last.document_ends.size)
+
+    def longest_match(
+        self,
+        tokens: CorpusLike,
+        *,
+        threads: int | None = None,
+        memory_limit: str | int | None = None,
+        progress: bool | None = None,
+    ) -> LongestMatches:
+        """The longest match in the corpus for every position of a new text.
+
+        A match stays inside one document of the new text and, with boundary ``document``, inside
+        one of the corpus; separators are tokens like others.
+
+        Parameters
+        ----------
+        tokens
+            Token ids: an array, a list of documents, a `Corpus`, a path (`pathlib.Path`). A string
+            or a list of strings is text, for the tokenizer of the indexed corpus.
+        threads : int, optional
+            By default the cores this process may use. Does not change the result.
+        memory_limit : str or int, optional
+            Such as "80%" (the default) or "16G"; the result takes 33 bytes per token.
+        progress : bool, optional
+            Show progress; by default in notebooks.
+
+        Returns
+        -------
+        LongestMatches
+            Arrays with one entry per token. Lengths that the depth of the index has cut are
+            marked.
+
+        Raises
+        ------
+        InputError
+            An id is not in the vocabulary, or text is given and the corpus has no tokenizer.
+        NgramstatError
+            The index is damaged.
+        """
+        index = self._indexed_corpus
+        text = as_new_text(index, self.tokenizer, tokens)
+        workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit))
+        with (
+            workspace.managing(text.tokens, *index.arrays),
+            Progress(
+                len(text.tokens), "Match", unit="tok", enabled=shows_progress(progress)
+            ) as bar,
+        ):
+            return find_matches(index, text, workspace, bar)
+
+    @property
+    def _indexed_corpus(self) -> IndexedCorpus:
+        name = "the index" if self.path is None else str(self.path)
+        return IndexedCorpus(self.settings, self.shards, self.max_query_length, name)
 
     def _tokenizer_for(self, what: str) -> IndexTokenizer:
         """The tokenizer; `what` is the argument that needs it."""
