@@ -120,6 +120,7 @@ class IndexShards16:
         token_starts: NDArray[np.int64],
         document_ends: NDArray[np.int64],
         samples: NDArray[np.uint64],
+        continues: bool,
     ) -> None: ...
     def count(
         self,
@@ -177,6 +178,7 @@ class IndexShards32:
         token_starts: NDArray[np.int64],
         document_ends: NDArray[np.int64],
         samples: NDArray[np.uint64],
+        continues: bool,
     ) -> None: ...
     def count(
         self,
@@ -275,6 +277,56 @@ class KneserNey32:
         threads: int,
     ) -> NDArray[np.float64]: ...
 
+class Checksum:
+    def __init__(self) -> None: ...
+    def update(self, bytes: NDArray[np.uint8]) -> None: ...
+    def value(self) -> int: ...
+
+class SampleRanks:
+    def __init__(self, n_tokens: int) -> None: ...
+    @property
+    def complete(self) -> bool: ...
+    def sort(
+        self, text: SuffixText16 | SuffixText32, first_token: int, last_token: int, threads: int
+    ) -> None: ...
+    def refine(self, text: SuffixText16 | SuffixText32) -> bool: ...
+
+class SuffixText16:
+    def __init__(
+        self,
+        tokens: NDArray[np.uint16],
+        vocab_size: int,
+        depth: int,
+        stop_token: int,
+        document_ends: NDArray[np.int64],
+    ) -> None: ...
+    def sort(
+        self,
+        first_token: int,
+        last_token: int,
+        ranks: SampleRanks | None,
+        suffixes: NDArray[np.uint32],
+        threads: int,
+    ) -> bool: ...
+
+class SuffixText32:
+    def __init__(
+        self,
+        tokens: NDArray[np.uint32],
+        vocab_size: int,
+        depth: int,
+        stop_token: int,
+        document_ends: NDArray[np.int64],
+    ) -> None: ...
+    def sort(
+        self,
+        first_token: int,
+        last_token: int,
+        ranks: SampleRanks | None,
+        suffixes: NDArray[np.uint32],
+        threads: int,
+    ) -> bool: ...
+
 def build_info() -> dict[str, Any]: ...
 def simd_level() -> str: ...
 def rss_bytes() -> int: ...
@@ -336,6 +388,7 @@ def suffix_packing(vocab_size: int, depth: int) -> tuple[int, bool]: ...
 def mark_copies(
     scored: _Tokens, documents: Documents, training: _Tokens, length: int, threads: int
 ) -> NDArray[np.uint8]: ...
+<<<<<<< HEAD
 def suffix_samples(
     tokens: _Tokens,
     suffixes: NDArray[np.uint32],
@@ -344,6 +397,16 @@ def suffix_samples(
     stop_token: int,
     threads: int,
 ) -> NDArray[np.uint64]: ...
+=======
+def check_suffixes(
+    tokens: _Tokens,
+    depth: int,
+    stop_token: int,
+    suffixes: NDArray[np.uint32],
+    ranks: NDArray[np.uint32],
+    threads: int,
+) -> tuple[int, int]: ...
+>>>>>>> l-build
 def suffix_array(
     tokens: _Tokens, vocab_size: int, depth: int, backward: bool, stop_token: int, threads: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ngramstat.cli.command import Group
+from ngramstat.cli.index.build import build, info, verify
 
 __all__ = ["index"]
 
@@ -12,3 +13,7 @@ __all__ = ["index"]
 @click.group(cls=Group)
 def index() -> None:
     """Build an index of all n-grams of a corpus, and look up counts, matches and next tokens."""
+
+
+for command in (build, info, verify):
+    index.add_command(command)
