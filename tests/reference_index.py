@@ -122,11 +122,17 @@ def _shard(tokens, size, documents, settings, dtype, samples):
         "suffixes": order,
         "token_starts": np.concatenate([[0], np.cumsum(occurrences)]).astype(np.int64),
         "document_ends": np.cumsum([len(d) for d in documents]).astype(np.int64),
-        "samples": suffix_samples(
-            array, order, settings.vocab_size, depth=settings.depth, stop_token=settings.stop_token
-        )
+        "extra": {
+            "samples": suffix_samples(
+                array,
+                order,
+                settings.vocab_size,
+                depth=settings.depth,
+                stop_token=settings.stop_token,
+            )
+        }
         if samples
-        else None,
+        else {},
     }
 
 

@@ -19,7 +19,7 @@ def slices(queries) -> TokenSlices:
 def sorted_shards(settings, shards) -> SortedShards:
     result = SortedShards(settings.vocab_size, settings.depth, settings.stop_token)
     for s in shards:
-        result.add(s.tokens, s.suffixes, s.token_starts, s.document_ends, s.samples)
+        result.add(s.tokens, s.suffixes, s.token_starts, s.document_ends, s.extra.get("samples"))
     return result
 
 
