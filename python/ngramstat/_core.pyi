@@ -388,7 +388,6 @@ def suffix_packing(vocab_size: int, depth: int) -> tuple[int, bool]: ...
 def mark_copies(
     scored: _Tokens, documents: Documents, training: _Tokens, length: int, threads: int
 ) -> NDArray[np.uint8]: ...
-<<<<<<< HEAD
 def suffix_samples(
     tokens: _Tokens,
     suffixes: NDArray[np.uint32],
@@ -397,7 +396,6 @@ def suffix_samples(
     stop_token: int,
     threads: int,
 ) -> NDArray[np.uint64]: ...
-=======
 def check_suffixes(
     tokens: _Tokens,
     depth: int,
@@ -406,7 +404,6 @@ def check_suffixes(
     ranks: NDArray[np.uint32],
     threads: int,
 ) -> tuple[int, int]: ...
->>>>>>> l-build
 def suffix_array(
     tokens: _Tokens, vocab_size: int, depth: int, backward: bool, stop_token: int, threads: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]: ...

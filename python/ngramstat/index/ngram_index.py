@@ -15,6 +15,7 @@ from ngramstat.index.directory import open_directory
 from ngramstat.index.manifest import MAX_SHARD_TOKENS
 from ngramstat.index.plan import settings_of
 from ngramstat.index.provenance import check_corpus, check_recorded_corpus, provenance
+from ngramstat.index.query_methods import QueryMethods
 from ngramstat.index.shard import IndexSettings, Shard
 from ngramstat.index.tokenizer import IndexTokenizer
 from ngramstat.index.verify import verify_directory, verify_shard
@@ -26,7 +27,7 @@ from ngramstat.runtime.workspace import Workspace
 __all__ = ["NgramIndex"]
 
 
-class NgramIndex:
+class NgramIndex(QueryMethods):
     """All n-grams of a corpus, as its suffixes in order.
 
     Make one with `NgramIndex.build` or `NgramIndex.open`.
