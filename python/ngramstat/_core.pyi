@@ -431,6 +431,14 @@ def suffix_packing(vocab_size: int, depth: int) -> tuple[int, bool]: ...
 def mark_copies(
     scored: _Tokens, documents: Documents, training: _Tokens, length: int, threads: int
 ) -> NDArray[np.uint8]: ...
+def suffix_samples(
+    tokens: _Tokens,
+    suffixes: NDArray[np.uint32],
+    vocab_size: int,
+    depth: int,
+    stop_token: int,
+    threads: int,
+) -> NDArray[np.uint64]: ...
 def check_suffixes(
     tokens: _Tokens,
     depth: int,
