@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Literal, Self
@@ -12,10 +13,11 @@ from ngramstat.corpus.conversion import CorpusLike, as_corpus
 from ngramstat.errors import InputError
 from ngramstat.index.build import build_in_memory
 from ngramstat.index.new_texts import as_new_text
-from ngramstat.index.overlap import IndexedCorpus, LongestMatches, find_matches
+from ngramstat.index.overlap import IndexedCorpus, LongestMatches, NewText, find_matches
+from ngramstat.index.overlap_report import OverlapResult, find_overlap
 from ngramstat.index.shard import IndexSettings, Shard
 from ngramstat.index.tokenizer import IndexTokenizer
-from ngramstat.runtime.arguments import optional_integer_within
+from ngramstat.runtime.arguments import as_integer, as_number, optional_integer_within
 from ngramstat.runtime.progress import Progress, shows_progress
 from ngramstat.runtime.resources import parse_memory_limit, resolve_threads
 from ngramstat.runtime.workspace import Workspace
@@ -191,14 +193,82 @@ class NgramIndex:
         """
         index = self._indexed_corpus
         text = as_new_text(index, self.tokenizer, tokens)
-        workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit))
-        with (
-            workspace.managing(text.tokens, *index.arrays),
-            Progress(
-                len(text.tokens), "Match", unit="tok", enabled=shows_progress(progress)
-            ) as bar,
-        ):
+        with self._at_work(text, threads, memory_limit, progress) as (workspace, bar):
             return find_matches(index, text, workspace, bar)
+
+    def overlap(
+        self,
+        tokens: CorpusLike,
+        *,
+        min_length: int = 32,
+        min_share: float = 0.0,
+        threads: int | None = None,
+        memory_limit: str | int | None = None,
+        progress: bool | None = None,
+    ) -> OverlapResult:
+        """What a new text shares with the corpus: spans of tokens that stand in both.
+
+        Parameters
+        ----------
+        tokens
+            As for `longest_match`: a benchmark, a held-out corpus, what a model wrote. Separators
+            of its documents belong to no span.
+        min_length : int
+            Tokens of the shortest span that counts. Fewer than some twenty words also recur
+            by chance.
+        min_share : float
+            Share of its tokens in spans from which on a document counts as contaminated.
+        threads, memory_limit, progress
+            As for `longest_match`.
+
+        Returns
+        -------
+        OverlapResult
+            Spans, none inside another, and what they cover of each document.
+
+        Raises
+        ------
+        InputError
+            As for `longest_match`; or the index cannot find matches of `min_length`.
+        NgramstatError
+            The index is damaged.
+        """
+        index = self._indexed_corpus
+        text = as_new_text(index, self.tokenizer, tokens, separators=False)
+        with self._at_work(text, threads, memory_limit, progress) as (workspace, bar):
+            return find_overlap(
+                index,
+                text,
+                min_length=as_integer("min_length", min_length),
+                min_share=as_number("min_share", min_share),
+                tokenizer=self.tokenizer,
+                described={
+                    "path": None if self.path is None else str(self.path),
+                    "tokens": self.n_tokens,
+                    "documents": self.n_documents,
+                    "boundary": str(self.boundary),
+                    "depth": self.depth,
+                },
+                workspace=workspace,
+                bar=bar,
+            )
+
+    @contextmanager
+    def _at_work(
+        self,
+        text: NewText,
+        threads: int | None,
+        memory_limit: str | int | None,
+        progress: bool | None,
+    ) -> Iterator[tuple[Workspace, Progress]]:
+        """Threads, memory limit and progress while all positions of a text are looked for."""
+        workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit))
+        size, shown = len(text.tokens), shows_progress(progress)
+        with (
+            workspace.managing(text.tokens, *self._indexed_corpus.arrays),
+            Progress(size, "Match", unit="tok", enabled=shown) as bar,
+        ):
+            yield workspace, bar
 
     @property
     def _indexed_corpus(self) -> IndexedCorpus:

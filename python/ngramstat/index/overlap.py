@@ -21,6 +21,7 @@ __all__ = [
     "LongestMatches",
     "MatchSpans",
     "NewText",
+    "SpanStep",
     "find_matches",
     "find_spans",
     "new_text",
@@ -225,20 +226,37 @@ def find_matches(
     return found
 
 
+@dataclass(frozen=True)
+class SpanStep:
+    """Consecutive positions of a text, and the spans that begin there.
+
+    Attributes
+    ----------
+    positions, lengths : (q,) int64
+        With the longest match of each, which is at least as long where the index's limit is
+        reached.
+    spans : MatchSpans
+    """
+
+    positions: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    spans: MatchSpans
+
+
 def find_spans(
     index: IndexedCorpus, text: NewText, min_length: int, workspace: Workspace, bar: Progress
-) -> Iterator[tuple[NDArray[np.int64], MatchSpans]]:
-    """Stretches of at least this many tokens, in steps; the text may be larger than memory.
+) -> Iterator[SpanStep]:
+    """Spans of at least this many tokens, in steps: the text may be larger than memory.
 
-    Yields
+    Raises
     ------
-    queried : (q, 2) int64
-        The positions of this step and the ends of their documents.
-    spans : MatchSpans
-        Those that begin at one of these positions.
+    InputError
+        The index cannot find matches of that length.
+    NgramstatError
+        The arrays of the index contradict each other.
     """
     _check_min_length(min_length, index.max_length)
-    reached = 0  # the end of the last stretch
+    reached = 0  # the end of the last span
     for ranges in _query_ranges(index, text, _QUERIES * workspace.threads):
         best = _match_in_shards(index, text.tokens, ranges, workspace.threads)
         lengths = best.lengths
@@ -246,15 +264,15 @@ def find_spans(
             lengths = _real_lengths(index, text.tokens, ranges, best)
         ends = ranges[:, 0] + lengths
         long = best.lengths >= min_length
-        before = np.maximum.accumulate(np.where(long, ends, 0))
-        before = np.maximum(np.concatenate([[0], before[:-1]]), reached)
+        furthest = np.maximum.accumulate(np.where(long, ends, 0))
+        before = np.maximum(np.concatenate([[0], furthest[:-1]]), reached)
         chosen = np.flatnonzero(long & (ends > before))
-        if len(chosen):
-            reached = int(ends[chosen[-1]])
-        yield ranges, MatchSpans(
+        reached = max(reached, int(furthest[-1]))
+        spans = MatchSpans(
             ranges[chosen, 0], lengths[chosen], best.occurrences[chosen], best.positions[chosen],
             best.documents[chosen], best.capped[chosen],
         )  # fmt: skip
+        yield SpanStep(ranges[:, 0], lengths, spans)
         bar.advance(len(ranges))
 
 
