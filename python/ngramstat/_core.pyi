@@ -161,6 +161,51 @@ class KneserNey32:
         threads: int,
     ) -> NDArray[np.float64]: ...
 
+class SampleRanks:
+    def __init__(self, n_tokens: int) -> None: ...
+    @property
+    def complete(self) -> bool: ...
+    def sort(
+        self, text: SuffixText16 | SuffixText32, first_token: int, last_token: int, threads: int
+    ) -> None: ...
+    def refine(self, text: SuffixText16 | SuffixText32) -> bool: ...
+
+class SuffixText16:
+    def __init__(
+        self,
+        tokens: NDArray[np.uint16],
+        vocab_size: int,
+        depth: int,
+        stop_token: int,
+        document_ends: NDArray[np.int64],
+    ) -> None: ...
+    def sort(
+        self,
+        first_token: int,
+        last_token: int,
+        ranks: SampleRanks | None,
+        suffixes: NDArray[np.uint32],
+        threads: int,
+    ) -> bool: ...
+
+class SuffixText32:
+    def __init__(
+        self,
+        tokens: NDArray[np.uint32],
+        vocab_size: int,
+        depth: int,
+        stop_token: int,
+        document_ends: NDArray[np.int64],
+    ) -> None: ...
+    def sort(
+        self,
+        first_token: int,
+        last_token: int,
+        ranks: SampleRanks | None,
+        suffixes: NDArray[np.uint32],
+        threads: int,
+    ) -> bool: ...
+
 def build_info() -> dict[str, Any]: ...
 def simd_level() -> str: ...
 def rss_bytes() -> int: ...

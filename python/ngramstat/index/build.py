@@ -11,12 +11,9 @@ from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 from ngramstat.index.shard import IndexSettings, Shard
-from ngramstat.kernels.suffixes import suffix_array
-from ngramstat.kernels.tokens import token_counts
+from ngramstat.kernels.suffix_order import SuffixSorter
 
 __all__ = ["build_in_memory", "settings_of", "with_stops"]
-
-_SORTED_BY_KERNEL = 255
 
 
 def settings_of(corpus: Corpus, depth: int | None, boundary: Boundary) -> IndexSettings:
@@ -66,51 +63,17 @@ def build_in_memory(
     """Settings and the one shard of an index in memory."""
     settings = settings_of(corpus, depth, boundary)
     tokens, ends = with_stops(corpus, settings)
-    suffixes = _sorted(tokens, settings, threads)
-    starts = np.zeros(settings.vocab_size + 2, np.int64)
-    np.cumsum(token_counts(tokens, settings.vocab_size + 1, threads=threads), out=starts[1:])
-    return settings, Shard(tokens, suffixes, starts, ends, 0, 0)
-
-
-def _sorted(tokens: NDArray[Any], settings: IndexSettings, threads: int) -> NDArray[np.uint32]:
-    depth = settings.depth or _SORTED_BY_KERNEL
-    stop = settings.stop_token
-    order, lcp = suffix_array(
-        tokens, settings.vocab_size + 1, depth=depth, stop_token=stop, threads=threads
+    sorter = SuffixSorter(
+        tokens,
+        settings.vocab_size + 1,
+        depth=depth,
+        stop_token=settings.stop_token,
+        document_ends=ends,
+        threads=threads,
     )
-    if stop is not None:
-        # What begins with the stop token is this one symbol.
-        begins = tokens[order] == stop
-        order[begins] = np.sort(order[begins])
-        lcp[begins] = 1
-    if settings.depth is None and (lcp == depth).any():
-        order = _to_the_end(tokens, order, lcp, stop)
-    return order.astype(np.uint32)
-
-
-def _to_the_end(
-    tokens: NDArray[Any], order: NDArray[np.int64], lcp: NDArray[np.uint8], stop: int | None
-) -> NDArray[np.int64]:
-    """Suffixes sorted to their ends, from suffixes sorted by 255 symbols, by doubling ranks."""
-    size = len(tokens)
-    end = np.full(size, size, np.int64)  # of each suffix
-    if stop is not None:
-        stops = np.append(np.flatnonzero(tokens == stop) + 1, size)
-        end = stops[np.searchsorted(stops, np.arange(size), side="right")]
-    full = np.minimum(end[order] - order, np.iinfo(np.int64).max)
-    equal = np.zeros(size, bool)
-    equal[1:] = (lcp[1:] == _SORTED_BY_KERNEL) | ((full[1:] == full[:-1]) & (lcp[1:] == full[1:]))
-    rank = np.empty(size, np.int64)
-    rank[order] = np.maximum.accumulate(np.where(equal, 0, np.arange(size)))
-    length = _SORTED_BY_KERNEL
-    while True:
-        after = np.arange(size) + length
-        second = np.where(after < end, rank[np.minimum(after, size - 1)], -1)
-        order = np.lexsort((np.arange(size), second, rank))
-        differs = np.ones(size, bool)
-        differs[1:] = (np.diff(rank[order]) != 0) | (np.diff(second[order]) != 0)
-        new = np.empty(size, np.int64)
-        new[order] = np.maximum.accumulate(np.where(differs, np.arange(size), 0))
-        if np.array_equal(new, rank):
-            return order
-        rank, length = new, 2 * length
+    starts = np.zeros(settings.vocab_size + 2, np.int64)
+    np.cumsum(sorter.occurrences, out=starts[1:])
+    suffixes = np.empty(len(tokens), np.uint32)
+    for part in sorter:
+        suffixes[starts[part.first_token] : starts[part.last_token]] = part.suffixes
+    return settings, Shard(tokens, suffixes, starts, ends, 0, 0)
