@@ -277,6 +277,15 @@ def longest_matches(
     is_own: bool,
     threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
+def mark_duplicates(
+    shards: list[tuple[_Tokens, NDArray[np.uint32], NDArray[np.uint8]]],
+    ranks: NDArray[np.int64],
+    vocab_size: int,
+    stop_token: int,
+    length: int,
+    later_only: bool,
+    threads: int,
+) -> None: ...
 def common_lengths(
     tokens: _Tokens, text: _Tokens, ranges: NDArray[np.int64], places: NDArray[np.int64]
 ) -> NDArray[np.int64]: ...

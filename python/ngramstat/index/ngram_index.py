@@ -12,12 +12,13 @@ from ngramstat.boundary import Boundary
 from ngramstat.corpus.conversion import CorpusLike, as_corpus
 from ngramstat.errors import InputError
 from ngramstat.index.build import build_in_memory
+from ngramstat.index.duplicates import Duplicates, find_duplicates
 from ngramstat.index.new_texts import as_new_text
 from ngramstat.index.overlap import IndexedCorpus, LongestMatches, NewText, find_matches
 from ngramstat.index.overlap_report import OverlapResult, find_overlap
 from ngramstat.index.shard import IndexSettings, Shard
 from ngramstat.index.tokenizer import IndexTokenizer
-from ngramstat.runtime.arguments import as_integer, as_number, optional_integer_within
+from ngramstat.runtime.arguments import as_flag, as_integer, as_number, optional_integer_within
 from ngramstat.runtime.progress import Progress, shows_progress
 from ngramstat.runtime.resources import parse_memory_limit, resolve_threads
 from ngramstat.runtime.workspace import Workspace
@@ -252,6 +253,50 @@ class NgramIndex:
                 workspace=workspace,
                 bar=bar,
             )
+
+    def duplicates(
+        self,
+        min_length: int = 100,
+        *,
+        keep_first: bool = False,
+        threads: int | None = None,
+        memory_limit: str | int | None = None,
+        progress: bool | None = None,
+    ) -> Duplicates:
+        """Stretches of tokens that occur several times in the corpus.
+
+        Parameters
+        ----------
+        min_length : int
+            A token is repeated if it lies in a sequence of this many tokens that occurs at least
+            twice. Occurrences may overlap, as in a run of one token.
+        keep_first : bool
+            Leave out the first occurrence of each sequence: what is then repeated can be removed
+            without losing a sequence altogether.
+        threads, memory_limit, progress
+            As for `longest_match`; a bit per token stays in memory.
+
+        Returns
+        -------
+        Duplicates
+            Ranges of repeated tokens, their shares by document and, on request, every stretch with
+            its occurrences and another place.
+
+        Raises
+        ------
+        InputError
+            The index cannot find matches of that length.
+        NgramstatError
+            The index is damaged.
+        """
+        return find_duplicates(
+            self._indexed_corpus,
+            min_length=as_integer("min_length", min_length),
+            keep_first=as_flag("keep_first", keep_first),
+            tokenizer=self.tokenizer,
+            workspace=Workspace(resolve_threads(threads), parse_memory_limit(memory_limit)),
+            shows_progress=shows_progress(progress),
+        )
 
     @contextmanager
     def _at_work(

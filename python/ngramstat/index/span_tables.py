@@ -14,7 +14,7 @@ from ngramstat.errors import InputError, NgramstatError
 from ngramstat.runtime.files import atomic_write
 from ngramstat.runtime.text import encoded
 
-__all__ = ["TABLE_SUFFIXES", "write_table"]
+__all__ = ["TABLE_SUFFIXES", "require_table_name", "write_table"]
 
 #: Columns of one batch, all of one length: arrays of NumPy, or lists of strings.
 Batch = Mapping[str, Any]
@@ -42,13 +42,24 @@ def write_table(path: str | PathLike[str], columns: Sequence[str], batches: Iter
     NgramstatError
         Writing failed, or pyarrow is not installed.
     """
-    write = {".jsonl": _write_json_lines, ".csv": _write_csv, ".parquet": _write_parquet}.get(
-        Path(path).suffix.lower()
-    )
-    if write is None:
-        raise InputError(f"{path}: must end with {', '.join(TABLE_SUFFIXES)}")
+    writers = {".jsonl": _write_json_lines, ".csv": _write_csv, ".parquet": _write_parquet}
+    write = writers[require_table_name(path)]
     with atomic_write(path) as file:
         return write(file, Path(path), columns, batches)
+
+
+def require_table_name(path: str | PathLike[str]) -> str:
+    """The ending of a file's name, if `write_table` knows it.
+
+    Raises
+    ------
+    InputError
+        It does not.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in TABLE_SUFFIXES:
+        raise InputError(f"{path}: must end with {', '.join(TABLE_SUFFIXES)}")
+    return suffix
 
 
 def _rows(columns: Sequence[str], batch: Batch) -> Iterable[tuple[Any, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ngramstat.cli.command import Group
+from ngramstat.cli.index.duplicates import duplicates
 from ngramstat.cli.index.overlap import overlap
 
 __all__ = ["index"]
@@ -16,3 +17,4 @@ def index() -> None:
 
 
 index.add_command(overlap)
+index.add_command(duplicates)
