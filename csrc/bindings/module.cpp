@@ -36,10 +36,12 @@ PYBIND11_MODULE(_core, m) {
     m.def(
         "simd_level", [] { return simd_name(simd_level()); },
         "Instruction set that the next kernel call uses: scalar, avx2 or avx512.");
+    bind_checksum(m);
     bind_documents(m);
     bind_pair_counts(m);
     bind_pair_products(m);
     bind_suffix_sort(m);
+    bind_index_queries(m);
     bind_full_order(m);
     bind_kneser_ney(m);
     bind_mixture(m);

@@ -111,6 +111,122 @@ class PairCounter:
         self, lags: list[int], buffer: PairBuffer, threads: int
     ) -> list[tuple[CountMatrix, CountMatrix]]: ...
 
+class IndexShards16:
+    def __init__(self, vocab_size: int, depth: int, stop_token: int) -> None: ...
+    def add(
+        self,
+        tokens: NDArray[np.uint16],
+        suffixes: NDArray[np.uint32],
+        token_starts: NDArray[np.int64],
+        document_ends: NDArray[np.int64],
+        samples: NDArray[np.uint64],
+        continues: bool,
+    ) -> None: ...
+    def count(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> NDArray[np.int64]: ...
+    def count_documents(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> NDArray[np.int64]: ...
+    def ranges(
+        self,
+        shard: int,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> NDArray[np.int64]: ...
+    def next_tokens(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]: ...
+    def count_next(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        threads: int,
+    ) -> None: ...
+    def longest_suffixes(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        every_token: bool,
+        max_context: int,
+        threads: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
+
+class IndexShards32:
+    def __init__(self, vocab_size: int, depth: int, stop_token: int) -> None: ...
+    def add(
+        self,
+        tokens: NDArray[np.uint32],
+        suffixes: NDArray[np.uint32],
+        token_starts: NDArray[np.int64],
+        document_ends: NDArray[np.int64],
+        samples: NDArray[np.uint64],
+        continues: bool,
+    ) -> None: ...
+    def count(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> NDArray[np.int64]: ...
+    def count_documents(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> NDArray[np.int64]: ...
+    def ranges(
+        self,
+        shard: int,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> NDArray[np.int64]: ...
+    def next_tokens(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]: ...
+    def count_next(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        threads: int,
+    ) -> None: ...
+    def longest_suffixes(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        every_token: bool,
+        max_context: int,
+        threads: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
+
 class KneserNey16:
     def __init__(
         self,
@@ -160,6 +276,11 @@ class KneserNey32:
         continuation: NDArray[np.float64],
         threads: int,
     ) -> NDArray[np.float64]: ...
+
+class Checksum:
+    def __init__(self) -> None: ...
+    def update(self, bytes: NDArray[np.uint8]) -> None: ...
+    def value(self) -> int: ...
 
 class SampleRanks:
     def __init__(self, n_tokens: int) -> None: ...
@@ -289,6 +410,22 @@ def mark_duplicates(
 def common_lengths(
     tokens: _Tokens, text: _Tokens, ranges: NDArray[np.int64], places: NDArray[np.int64]
 ) -> NDArray[np.int64]: ...
+def suffix_samples(
+    tokens: _Tokens,
+    suffixes: NDArray[np.uint32],
+    vocab_size: int,
+    depth: int,
+    stop_token: int,
+    threads: int,
+) -> NDArray[np.uint64]: ...
+def check_suffixes(
+    tokens: _Tokens,
+    depth: int,
+    stop_token: int,
+    suffixes: NDArray[np.uint32],
+    ranks: NDArray[np.uint32],
+    threads: int,
+) -> tuple[int, int]: ...
 def suffix_array(
     tokens: _Tokens, vocab_size: int, depth: int, backward: bool, stop_token: int, threads: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]: ...

@@ -21,6 +21,13 @@ from ngramstat._core import (
     PairBuffer,
     PairLabel,
 )
+from ngramstat.kernels.index_queries import (
+    NextTokens,
+    SortedShards,
+    SuffixCounts,
+    TokenSlices,
+    suffix_samples,
+)
 from ngramstat.kernels.kneser_ney import KneserNey
 from ngramstat.kernels.pairs import (
     PairCounts,
@@ -71,6 +78,7 @@ __all__ = [
     "GpuPairStream",
     "GpuTerm",
     "KneserNey",
+    "NextTokens",
     "NgramCounts",
     "NgramStatistics",
     "PairBuffer",
@@ -78,7 +86,10 @@ __all__ = [
     "PairLabel",
     "PairMemory",
     "PairsAtLag",
+    "SortedShards",
     "SuffixCost",
+    "SuffixCounts",
+    "TokenSlices",
     "Tokens",
     "bilinear_sums_by_class",
     "build_info",
@@ -98,6 +109,7 @@ __all__ = [
     "stream_pairs",
     "suffix_array",
     "suffix_cost",
+    "suffix_samples",
     "sum_pairs_by_document",
     "token_counts",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ngramstat.cli.command import Group
+from ngramstat.cli.index.build import build, info, verify
 from ngramstat.cli.index.duplicates import duplicates
 from ngramstat.cli.index.overlap import overlap
 
@@ -16,5 +17,5 @@ def index() -> None:
     """Build an index of all n-grams of a corpus, and look up counts, matches and next tokens."""
 
 
-index.add_command(overlap)
-index.add_command(duplicates)
+for command in (build, info, verify, overlap, duplicates):
+    index.add_command(command)
