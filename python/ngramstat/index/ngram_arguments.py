@@ -177,9 +177,7 @@ def _integers(name: str, x: Any) -> NDArray[Any]:
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         raise InputTypeError(f"{name}: needs {_ACCEPTED} ({error})") from error
     if array.dtype.kind not in "iu" and array.size:
-        raise InputTypeError(
-            f"{name}: token ids are integers, not {array.dtype}; needs {_ACCEPTED}"
-        )
+        raise InputTypeError(f"{name}: token ids are integers, not {array.dtype}; needs {_ACCEPTED}")
     return array if array.size else array.astype(np.int64)
 
 

@@ -34,7 +34,6 @@ __all__ = [
     "suffixes_that_occur",
 ]
 
-
 class Searcher:
     """The shards of an index, ready to be searched.
 
@@ -327,9 +326,7 @@ def _longest(slices: TokenSlices) -> int:
 
 
 def _tokens_of(searcher: Searcher, tokens: ArrayLike, n: int) -> NDArray[np.uint32]:
-    array = np.atleast_1d(
-        host_array(tokens) if hasattr(tokens, "__array__") else np.asarray(tokens)
-    )
+    array = np.atleast_1d(host_array(tokens) if hasattr(tokens, "__array__") else np.asarray(tokens))
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise InputTypeError("tokens: needs one token id per context")
     if array.size == 1 and n != 1:
@@ -396,7 +393,9 @@ class NextProbabilities:
 
     def top(self, n: int) -> NextProbabilities:
         """The n most probable tokens after each context; of equal ones the lowest ids."""
-        return NextProbabilities(self.next_counts.top(n), self.context_counts, self.suffix_lengths)
+        return NextProbabilities(
+            self.next_counts.top(n), self.context_counts, self.suffix_lengths
+        )
 
 
 def next_distribution(
