@@ -465,9 +465,34 @@ def longest_matches(
     is_own: bool,
     threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
+def mark_duplicates(
+    shards: list[tuple[_Tokens, NDArray[np.uint32], NDArray[np.uint8]]],
+    ranks: NDArray[np.int64],
+    vocab_size: int,
+    stop_token: int,
+    length: int,
+    later_only: bool,
+    threads: int,
+) -> None: ...
 def common_lengths(
     tokens: _Tokens, text: _Tokens, ranges: NDArray[np.int64], places: NDArray[np.int64]
 ) -> NDArray[np.int64]: ...
+def suffix_samples(
+    tokens: _Tokens,
+    suffixes: NDArray[np.uint32],
+    vocab_size: int,
+    depth: int,
+    stop_token: int,
+    threads: int,
+) -> NDArray[np.uint64]: ...
+def check_suffixes(
+    tokens: _Tokens,
+    depth: int,
+    stop_token: int,
+    suffixes: NDArray[np.uint32],
+    ranks: NDArray[np.uint32],
+    threads: int,
+) -> tuple[int, int]: ...
 def suffix_array(
     tokens: _Tokens, vocab_size: int, depth: int, backward: bool, stop_token: int, threads: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]: ...

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -12,16 +13,24 @@ from ngramstat.corpus.conversion import CorpusLike, as_corpus
 from ngramstat.errors import InputError
 from ngramstat.index.build import IndexBuilder
 from ngramstat.index.directory import open_directory
+from ngramstat.index.duplicates import Duplicates, find_duplicates
 from ngramstat.index.manifest import MAX_SHARD_TOKENS
 from ngramstat.index.new_texts import as_new_text
-from ngramstat.index.overlap import IndexedCorpus, LongestMatches, find_matches
+from ngramstat.index.overlap import IndexedCorpus, LongestMatches, NewText, find_matches
+from ngramstat.index.overlap_report import OverlapResult, find_overlap
 from ngramstat.index.plan import settings_of
 from ngramstat.index.provenance import check_corpus, check_recorded_corpus, provenance
 from ngramstat.index.query_methods import QueryMethods
 from ngramstat.index.shard import IndexSettings, Shard
 from ngramstat.index.tokenizer import IndexTokenizer
 from ngramstat.index.verify import verify_directory, verify_shard
-from ngramstat.runtime.arguments import as_flag, as_path, optional_integer_within
+from ngramstat.runtime.arguments import (
+    as_flag,
+    as_integer,
+    as_number,
+    as_path,
+    optional_integer_within,
+)
 from ngramstat.runtime.progress import Progress, shows_progress
 from ngramstat.runtime.resources import parse_memory_limit, resolve_threads
 from ngramstat.runtime.workspace import Workspace
@@ -320,14 +329,126 @@ class NgramIndex(QueryMethods):
         """
         index = self._indexed_corpus
         text = as_new_text(index, self.tokenizer, tokens)
-        workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit))
-        with (
-            workspace.managing(text.tokens, *index.arrays),
-            Progress(
-                len(text.tokens), "Match", unit="tok", enabled=shows_progress(progress)
-            ) as bar,
-        ):
+        with self._at_work(text, threads, memory_limit, progress) as (workspace, bar):
             return find_matches(index, text, workspace, bar)
+
+    def overlap(
+        self,
+        tokens: CorpusLike,
+        *,
+        min_length: int = 32,
+        min_share: float = 0.0,
+        threads: int | None = None,
+        memory_limit: str | int | None = None,
+        progress: bool | None = None,
+    ) -> OverlapResult:
+        """What a new text shares with the corpus: spans of tokens that stand in both.
+
+        Parameters
+        ----------
+        tokens
+            As for `longest_match`: a benchmark, a held-out corpus, what a model wrote. Separators
+            of its documents belong to no span.
+        min_length : int
+            Tokens of the shortest span that counts. Fewer than some twenty words also recur
+            by chance.
+        min_share : float
+            Share of its tokens in spans from which on a document counts as contaminated.
+        threads, memory_limit, progress
+            As for `longest_match`.
+
+        Returns
+        -------
+        OverlapResult
+            Spans, none inside another, and what they cover of each document.
+
+        Raises
+        ------
+        InputError
+            As for `longest_match`; or the index cannot find matches of `min_length`.
+        NgramstatError
+            The index is damaged.
+        """
+        index = self._indexed_corpus
+        text = as_new_text(index, self.tokenizer, tokens, separators=False)
+        with self._at_work(text, threads, memory_limit, progress) as (workspace, bar):
+            return find_overlap(
+                index,
+                text,
+                min_length=as_integer("min_length", min_length),
+                min_share=as_number("min_share", min_share),
+                tokenizer=self.tokenizer,
+                described={
+                    "path": None if self.path is None else str(self.path),
+                    "tokens": self.n_tokens,
+                    "documents": self.n_documents,
+                    "boundary": str(self.boundary),
+                    "depth": self.depth,
+                },
+                workspace=workspace,
+                bar=bar,
+            )
+
+    def duplicates(
+        self,
+        min_length: int = 100,
+        *,
+        keep_first: bool = False,
+        threads: int | None = None,
+        memory_limit: str | int | None = None,
+        progress: bool | None = None,
+    ) -> Duplicates:
+        """Stretches of tokens that occur several times in the corpus.
+
+        Parameters
+        ----------
+        min_length : int
+            A token is repeated if it lies in a sequence of this many tokens that occurs at least
+            twice. Occurrences may overlap, as in a run of one token.
+        keep_first : bool
+            Leave out the first occurrence of each sequence: what is then repeated can be removed
+            without losing a sequence altogether.
+        threads, memory_limit, progress
+            As for `longest_match`; a bit per token stays in memory.
+
+        Returns
+        -------
+        Duplicates
+            Ranges of repeated tokens, their shares by document and, on request, every stretch with
+            its occurrences and another place.
+
+        Raises
+        ------
+        InputError
+            The index cannot find matches of that length.
+        NgramstatError
+            The index is damaged.
+        """
+        return find_duplicates(
+            self._indexed_corpus,
+            min_length=as_integer("min_length", min_length),
+            keep_first=as_flag("keep_first", keep_first),
+            tokenizer=self.tokenizer,
+            workspace=Workspace(resolve_threads(threads), parse_memory_limit(memory_limit)),
+            shows_progress=shows_progress(progress),
+        )
+
+    @contextmanager
+    def _at_work(
+        self,
+        text: NewText,
+        threads: int | None,
+        memory_limit: str | int | None,
+        progress: bool | None,
+    ) -> Iterator[tuple[Workspace, Progress]]:
+        """Threads, memory limit and progress while all positions of a text are looked for."""
+        workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit))
+        size, shown = len(text.tokens), shows_progress(progress)
+        with (
+            workspace.managing(text.tokens, *self._indexed_corpus.arrays),
+            Progress(size, "Match", unit="tok", enabled=shown) as bar,
+        ):
+            yield workspace, bar
 
     @property
     def _indexed_corpus(self) -> IndexedCorpus:
