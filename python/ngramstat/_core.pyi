@@ -111,7 +111,7 @@ class PairCounter:
         self, lags: list[int], buffer: PairBuffer, threads: int
     ) -> list[tuple[CountMatrix, CountMatrix]]: ...
 
-class ContextCounter:
+class WindowCounter:
     def __init__(
         self,
         tokens: _Tokens,
