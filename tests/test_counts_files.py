@@ -238,7 +238,7 @@ def test_command(tmp_path, capsys):
     assert about["lags"] == [1, 2, 3, 4]
     assert about["total"] == pytest.approx(_dense(HARMONIC).sum())
     main(
-        ["counts", "pairs", *store, "--lags", "1,5", "--rows", "2:4", "--to", "mapped",
+        ["counts", "pairs", *store, "--lags", "1,5", "--row-range", "2:4", "--to", "mapped",
          "-o", str(tmp_path / "m"), "--quiet"],
         standalone_mode=False,
     )  # fmt: skip

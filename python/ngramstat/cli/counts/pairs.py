@@ -105,7 +105,10 @@ pair_options = under(
             "cooccur), mapped (a directory of .npy files).  [default: as the name ends]",
         ),
         click.option(
-            "--rows", type=RowRange(), metavar="FIRST:LAST", help="Only the rows of these tokens."
+            "--row-range",
+            type=RowRange(),
+            metavar="FIRST:LAST",
+            help="Only the rows of the tokens FIRST to LAST - 1.",
         ),
         click.option("--overwrite", is_flag=True, help="Replace a directory with a matrix."),
     )
@@ -116,6 +119,7 @@ def pairs(
     common: Globals,
     store: dict[str, Any],
     output: str,
+    row_range: tuple[int, int] | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -132,6 +136,7 @@ def pairs(
         Corpus.open(**store),
         output,
         **options,
+        rows=row_range,
         threads=common.threads,
         memory_limit=common.memory_limit,
         progress=not common.quiet,
