@@ -36,12 +36,14 @@ _HOMES = {
     "inspect": "ngramstat.corpus",
     "load_run": "ngramstat.api",
     "measure": "ngramstat.api",
+    "open_cooccurrence": "ngramstat.counts.mapped_matrix",
     "plan": "ngramstat.api",
     "plot": "ngramstat.report",
     "predict": "ngramstat.api",
     "read_curves": "ngramstat.prediction.curve_files",
     "read_losses": "ngramstat.lm.reading",
     "read_reader_curve": "ngramstat.prediction.curve_files",
+    "save_cooccurrence": "ngramstat.counts.matrix_files",
     "synthesize": "ngramstat.synthetic",
     "tokenize": "ngramstat.corpus",
     "validate": "ngramstat.validation",
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
     from ngramstat.api import correlations, entropies, load_run, measure, plan, predict, theories
     from ngramstat.corpus import Corpus, inspect, tokenize
     from ngramstat.counts.cooccurrence import cooccurrence, cooccurrence_rows
+    from ngramstat.counts.mapped_matrix import open_cooccurrence
+    from ngramstat.counts.matrix_files import save_cooccurrence
     from ngramstat.errors import InputError, NgramstatError
     from ngramstat.lm.reading import read_losses
     from ngramstat.ngram_models.kneser_ney import KneserNeyModel
@@ -92,12 +96,14 @@ __all__ = [
     "inspect",
     "load_run",
     "measure",
+    "open_cooccurrence",
     "plan",
     "plot",
     "predict",
     "read_curves",
     "read_losses",
     "read_reader_curve",
+    "save_cooccurrence",
     "synthesize",
     "theories",
     "tokenize",

@@ -248,6 +248,7 @@ class IndexShards32:
         threads: int,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
 class ContextCounter:
+class WindowCounter:
     def __init__(
         self,
         tokens: _Tokens,
