@@ -17,22 +17,27 @@ from ngramstat.version import __version__
 # `import ngramstat` stays light.
 _HOMES = {
     "Answer": "ngramstat.results",
+    "CollocationTable": "ngramstat.counts.collocations",
     "Corpus": "ngramstat.corpus",
     "CorrelationResult": "ngramstat.results",
     "EntropyResult": "ngramstat.results",
     "Exponent": "ngramstat.results",
     "InputError": "ngramstat.errors",
+    "NgramTable": "ngramstat.counts.ngram_table",
     "NgramstatError": "ngramstat.errors",
     "Prediction": "ngramstat.results",
     "ReadingResult": "ngramstat.results",
     "RunResult": "ngramstat.results",
     "TheoriesResult": "ngramstat.results",
     "ValidationResult": "ngramstat.results",
+    "collocations": "ngramstat.counts.collocations",
     "correlations": "ngramstat.api",
     "entropies": "ngramstat.api",
     "inspect": "ngramstat.corpus",
     "load_run": "ngramstat.api",
     "measure": "ngramstat.api",
+    "ngram_batches": "ngramstat.counts.ngrams",
+    "ngrams": "ngramstat.counts.ngrams",
     "plan": "ngramstat.api",
     "plot": "ngramstat.report",
     "predict": "ngramstat.api",
@@ -42,11 +47,15 @@ _HOMES = {
     "synthesize": "ngramstat.synthetic",
     "tokenize": "ngramstat.corpus",
     "validate": "ngramstat.validation",
+    "write_ngrams": "ngramstat.counts.ngrams",
 }
 
 if TYPE_CHECKING:
     from ngramstat.api import correlations, entropies, load_run, measure, plan, predict, theories
     from ngramstat.corpus import Corpus, inspect, tokenize
+    from ngramstat.counts.collocations import CollocationTable, collocations
+    from ngramstat.counts.ngram_table import NgramTable
+    from ngramstat.counts.ngrams import ngram_batches, ngrams, write_ngrams
     from ngramstat.errors import InputError, NgramstatError
     from ngramstat.lm.reading import read_losses
     from ngramstat.prediction.curve_files import read_curves, read_reader_curve
@@ -67,11 +76,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "CollocationTable",
     "Corpus",
     "CorrelationResult",
     "EntropyResult",
     "Exponent",
     "InputError",
+    "NgramTable",
     "NgramstatError",
     "Prediction",
     "ReadingResult",
@@ -79,11 +90,14 @@ __all__ = [
     "TheoriesResult",
     "ValidationResult",
     "__version__",
+    "collocations",
     "correlations",
     "entropies",
     "inspect",
     "load_run",
     "measure",
+    "ngram_batches",
+    "ngrams",
     "plan",
     "plot",
     "predict",
@@ -94,6 +108,7 @@ __all__ = [
     "theories",
     "tokenize",
     "validate",
+    "write_ngrams",
 ]
 
 
