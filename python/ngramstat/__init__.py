@@ -24,6 +24,7 @@ _HOMES = {
     "Exponent": "ngramstat.results",
     "InputError": "ngramstat.errors",
     "NgramTable": "ngramstat.counts.ngram_table",
+    "KneserNeyModel": "ngramstat.ngram_models.kneser_ney",
     "NgramstatError": "ngramstat.errors",
     "Prediction": "ngramstat.results",
     "ReadingResult": "ngramstat.results",
@@ -31,6 +32,8 @@ _HOMES = {
     "TheoriesResult": "ngramstat.results",
     "ValidationResult": "ngramstat.results",
     "collocations": "ngramstat.counts.collocations",
+    "cooccurrence": "ngramstat.counts.cooccurrence",
+    "cooccurrence_rows": "ngramstat.counts.cooccurrence",
     "correlations": "ngramstat.api",
     "entropies": "ngramstat.api",
     "inspect": "ngramstat.corpus",
@@ -56,8 +59,10 @@ if TYPE_CHECKING:
     from ngramstat.counts.collocations import CollocationTable, collocations
     from ngramstat.counts.ngram_table import NgramTable
     from ngramstat.counts.ngrams import ngram_batches, ngrams, write_ngrams
+    from ngramstat.counts.cooccurrence import cooccurrence, cooccurrence_rows
     from ngramstat.errors import InputError, NgramstatError
     from ngramstat.lm.reading import read_losses
+    from ngramstat.ngram_models.kneser_ney import KneserNeyModel
     from ngramstat.prediction.curve_files import read_curves, read_reader_curve
     from ngramstat.report import plot
     from ngramstat.results import (
@@ -83,6 +88,7 @@ __all__ = [
     "Exponent",
     "InputError",
     "NgramTable",
+    "KneserNeyModel",
     "NgramstatError",
     "Prediction",
     "ReadingResult",
@@ -91,6 +97,8 @@ __all__ = [
     "ValidationResult",
     "__version__",
     "collocations",
+    "cooccurrence",
+    "cooccurrence_rows",
     "correlations",
     "entropies",
     "inspect",
