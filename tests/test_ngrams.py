@@ -33,12 +33,13 @@ def counted(documents, n):
     return Counter(tuple(d[i : i + n]) for d in documents for i in range(len(d) - n + 1))
 
 
+@pytest.mark.parametrize("method", ["suffixes", "hash"])
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 20])
-def test_ngrams_of_documents_and_of_the_stream(n):
+def test_ngrams_of_documents_and_of_the_stream(n, method):
     documents = random_documents(n)
-    inside = ngramstat.ngrams(documents, n, boundary="document")
+    inside = ngramstat.ngrams(documents, n, boundary="document", method=method)
     assert rows_of(inside) == sorted(counted(documents, n).items())
-    across = ngramstat.ngrams(documents, n, min_count=2)
+    across = ngramstat.ngrams(documents, n, min_count=2, method=method)
     stream = [x for d in documents for x in d]
     expected = counted([stream], n)
     assert rows_of(across) == sorted((g, c) for g, c in expected.items() if c >= 2)
@@ -76,19 +77,43 @@ def test_what_is_counted_besides(boundary):
         assert list(found) == list(reference.ngram_table(stream, n, units, ends, 2).items())
 
 
+@pytest.mark.parametrize("method", ["auto", "suffixes", "hash"])
 @pytest.mark.parametrize("k", [1, 3, 10, 1000])
 @pytest.mark.parametrize("memory_limit", [None, 1 << 20])
-def test_the_most_frequent(k, memory_limit):
+def test_the_most_frequent(k, memory_limit, method):
     documents = random_documents(9, vocab_size=4)
     counts = counted([[x for d in documents for x in d]], 3)
     expected = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    table = ngramstat.ngrams(documents, 3, top=k, memory_limit=memory_limit)
-    assert rows_of(table) == expected[:k]
-    in_order = ngramstat.ngrams(documents, 3, top=k, sort="tokens")
+    options = {"method": method, "memory_limit": memory_limit}
+    assert rows_of(ngramstat.ngrams(documents, 3, top=k, **options)) == expected[:k]
+    in_order = ngramstat.ngrams(documents, 3, top=k, sort="tokens", **options)
     assert rows_of(in_order) == sorted(expected[:k])
-    assert rows_of(ngramstat.ngrams(documents, 3, sort="count")) == expected
-    several = ngramstat.ngrams(documents, [2, 3], top=k)
+    assert rows_of(ngramstat.ngrams(documents, 3, sort="count", method=method)) == expected
+    several = ngramstat.ngrams(documents, [2, 3], top=k, **options)
     assert rows_of(several[3]) == expected[:k]
+
+
+def test_methods_are_the_same_and_hashing_refuses_what_it_cannot(tmp_path):
+    corpus = random_documents(21, vocab_size=70_000)
+    for options in ({}, {"min_count": 2, "boundary": "document"}, {"sort": "count"}):
+        tables = [
+            ngramstat.ngrams(corpus, [1, 2, 4], method=method, **options)
+            for method in ("auto", "suffixes", "hash")
+        ]
+        for n in (1, 2, 4):
+            assert rows_of(tables[0][n]) == rows_of(tables[1][n]) == rows_of(tables[2][n])
+    for method in ("suffixes", "hash"):
+        path = tmp_path / f"{method}.npz"
+        ngramstat.write_ngrams(corpus, path, 2, sort="count", method=method)
+    contents = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
+    assert contents[0] == contents[1]
+    with pytest.raises(InputError, match="8 tokens do not fit"):
+        ngramstat.ngrams(corpus, 8, method="hash")
+    with pytest.raises(InputError, match="occurrences alone"):
+        ngramstat.ngrams(corpus, 2, method="hash", followers=True)
+    with pytest.raises(InputError, match="method 'tree'"):
+        ngramstat.ngrams(corpus, 2, method="tree")
+    assert len(ngramstat.ngrams(corpus, 8)) > 0
 
 
 def test_batches_are_the_table():

@@ -57,9 +57,9 @@ if TYPE_CHECKING:
     from ngramstat.api import correlations, entropies, load_run, measure, plan, predict, theories
     from ngramstat.corpus import Corpus, inspect, tokenize
     from ngramstat.counts.collocations import CollocationTable, collocations
+    from ngramstat.counts.cooccurrence import cooccurrence, cooccurrence_rows
     from ngramstat.counts.ngram_table import NgramTable
     from ngramstat.counts.ngrams import ngram_batches, ngrams, write_ngrams
-    from ngramstat.counts.cooccurrence import cooccurrence, cooccurrence_rows
     from ngramstat.errors import InputError, NgramstatError
     from ngramstat.lm.reading import read_losses
     from ngramstat.ngram_models.kneser_ney import KneserNeyModel
@@ -87,8 +87,8 @@ __all__ = [
     "EntropyResult",
     "Exponent",
     "InputError",
-    "NgramTable",
     "KneserNeyModel",
+    "NgramTable",
     "NgramstatError",
     "Prediction",
     "ReadingResult",

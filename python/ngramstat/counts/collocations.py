@@ -34,6 +34,8 @@ Counts = NDArray[np.int64]
 
 _LARGEST = 1 << 62
 _SHOWN = 10
+# Fraction of the free memory that the kernel may take; the rest is for scores.
+_STEP_SHARE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,9 +251,13 @@ def collocations(
     shown = shows_progress(progress)
     workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit))
     source = as_corpus(corpus)
-    # Without documents the stream is one, and all content.
-    units: NgramUnits = "stream" if source.document_ends is None else "content"
-    bigrams = NgramSource(source, (2,), least, units, NgramFacts(), workspace, memory_share=0.5)
+    # Without documents the stream is one, and without separators all is content.
+    units: NgramUnits = "stream"
+    if source.document_ends is not None:
+        units = "documents" if source.separator is None else "content"
+    bigrams = NgramSource(
+        source, (2,), least, units, NgramFacts(), workspace, _STEP_SHARE, ordered=False
+    )
     marginals = _Marginals.of(source, workspace.threads)
     parts: list[CollocationTable] = []
     with Progress(source.n_tokens, "bigrams", unit="tok", enabled=shown) as bar:

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
 import numpy as np
 
 from ngramstat.boundary import Boundary
 from ngramstat.corpus.conversion import CorpusLike, as_corpus
 from ngramstat.counts.count_sort import sorted_by_count
-from ngramstat.counts.ngram_source import NgramSource, document_units, resolved_orders
+from ngramstat.counts.ngram_source import (
+    MethodName,
+    NgramSource,
+    document_units,
+    resolved_orders,
+)
 from ngramstat.counts.ngram_table import NgramTable, first_by_count
 from ngramstat.counts.table_files import ColumnSpool, check_table_path, table_writer
 from ngramstat.errors import InputError, check_choice
 from ngramstat.kernels import NgramFacts
-from ngramstat.runtime.arguments import as_flag, integer_within, optional_integer_within
+from ngramstat.runtime.arguments import as_flag, as_word, integer_within, optional_integer_within
 from ngramstat.runtime.progress import Progress, shows_progress
 from ngramstat.runtime.resources import parse_memory_limit, resolve_threads
 from ngramstat.runtime.workspace import Workspace
@@ -29,7 +34,8 @@ SortName = Literal["tokens", "count"]
 _LARGEST = 1 << 62
 # N-grams of a batch, unless the caller chooses.
 _BATCH = 1 << 20
-# Fraction of the free memory that a table in memory may take, and that the kernel may take then.
+# Fraction of the free memory that a table in memory may take, and that the kernel may take: the
+# rest holds the batch before, the most frequent n-grams, or what a writer buffers.
 _TABLE_SHARE = 0.4
 _STEP_SHARE = 0.5
 
@@ -46,6 +52,7 @@ def ngrams(
     predecessors: bool = False,
     documents: bool = False,
     boundary: str = "stream",
+    method: MethodName = "auto",
     threads: int | None = None,
     memory_limit: str | int | None = None,
     progress: bool | None = None,
@@ -62,6 +69,7 @@ def ngrams(
     predecessors: bool = False,
     documents: bool = False,
     boundary: str = "stream",
+    method: MethodName = "auto",
     threads: int | None = None,
     memory_limit: str | int | None = None,
     progress: bool | None = None,
@@ -79,6 +87,7 @@ def ngrams(
     predecessors: bool = False,
     documents: bool = False,
     boundary: str = "stream",
+    method: MethodName = "auto",
     threads: int | None = None,
     memory_limit: str | int | None = None,
     progress: bool | None = None,
@@ -107,6 +116,10 @@ def ngrams(
     boundary : str
         ``stream``: n-grams run across documents; ``document``: they stay inside documents, of which
         separators are a part.
+    method : str
+        ``suffixes``: all orders in one sweep over sorted suffixes, in any vocabulary; ``hash``: one
+        order after the other in tables of n-grams that fit 16 bytes, without what is counted
+        besides; ``auto``: the faster one, as docs/ngrams.md measures. Does not change the result.
     threads : int, optional
         By default the cores this process may use. Does not change the result.
     memory_limit : str or int, optional
@@ -123,7 +136,6 @@ def ngrams(
     source = _source(locals())
     sort = _resolved_sort(sort, top)
     limit = optional_integer_within("top", top, 1, _LARGEST)
-    source.memory_share = _STEP_SHARE
     with _progress(source, progress) as bar:
         tables = _collected(source, bar) if limit is None else _top(source, limit, bar)
     for order, table in tables.items():
@@ -144,6 +156,7 @@ def ngram_batches(
     predecessors: bool = False,
     documents: bool = False,
     boundary: str = "stream",
+    method: MethodName = "auto",
     batch_size: int = _BATCH,
     threads: int | None = None,
     memory_limit: str | int | None = None,
@@ -155,9 +168,9 @@ def ngram_batches(
     ----------
     batch_size : int
         N-grams of a batch at most.
-    corpus, n, min_count, followers, predecessors, documents, boundary, threads, memory_limit
+    corpus, n, min_count, followers, predecessors, documents, boundary, method
         As for `ngrams`.
-    progress
+    threads, memory_limit, progress
         As for `ngrams`.
 
     Yields
@@ -173,8 +186,6 @@ def ngram_batches(
     """
     source = _source(locals())
     size = integer_within("batch_size", batch_size, 1, _LARGEST)
-    # Half is left to the caller, who holds a batch while the next one is made.
-    source.memory_share = _STEP_SHARE
     return _cut(source, size, progress)
 
 
@@ -198,6 +209,7 @@ def write_ngrams(
     predecessors: bool = False,
     documents: bool = False,
     boundary: str = "stream",
+    method: MethodName = "auto",
     text: bool = False,
     threads: int | None = None,
     memory_limit: str | int | None = None,
@@ -212,9 +224,9 @@ def write_ngrams(
         holds ``{n}``, which each order replaces.
     text
         Also write what each n-gram spells.
-    corpus, n, min_count, top, sort, followers, predecessors, documents, boundary, threads
+    corpus, n, min_count, top, sort, followers, predecessors, documents, boundary, method
         As for `ngrams`. To sort by count takes disk space for the table twice.
-    memory_limit, progress
+    threads, memory_limit, progress
         As for `ngrams`.
 
     Returns
@@ -239,12 +251,11 @@ def write_ngrams(
         tables = ngrams(
             source.corpus, source.orders, min_count=min_count, top=top, sort=sort,
             followers=followers, predecessors=predecessors, documents=documents, boundary=boundary,
-            threads=threads, memory_limit=memory_limit, progress=progress,
+            method=method, threads=threads, memory_limit=memory_limit, progress=progress,
         )  # fmt: skip
         for order, table in tables.items():
             table.save(paths[order], text=with_text)
         return {paths[order]: len(table) for order, table in tables.items()}
-    source.memory_share = _STEP_SHARE
     with _progress(source, progress) as bar:
         if sort == "count":
             return _write_by_count(source, paths, with_text, bar)
@@ -269,7 +280,10 @@ def _source(options: dict[str, Any]) -> NgramSource:
             f"{corpus.name}: has no documents to count; give the separator's id with --separator"
         )
     units = document_units(corpus, boundary)
-    return NgramSource(corpus, orders, min_count, units, facts, workspace)
+    method = as_word("method", options["method"])
+    return NgramSource(
+        corpus, orders, min_count, units, facts, workspace, _STEP_SHARE, cast(MethodName, method)
+    )
 
 
 def _resolved_sort(sort: SortName | None, top: int | None) -> SortName:
@@ -280,7 +294,10 @@ def _resolved_sort(sort: SortName | None, top: int | None) -> SortName:
 
 
 def _progress(source: NgramSource, shown: bool | None) -> Progress:
-    return Progress(source.corpus.n_tokens, "n-grams", unit="tok", enabled=shows_progress(shown))
+    sweeps = len(source.orders) if source.method == "hash" else 1
+    return Progress(
+        sweeps * source.corpus.n_tokens, "n-grams", unit="tok", enabled=shows_progress(shown)
+    )
 
 
 def _collected(source: NgramSource, bar: Any) -> dict[int, NgramTable]:
@@ -302,12 +319,14 @@ def _collected(source: NgramSource, bar: Any) -> dict[int, NgramTable]:
 
 def _top(source: NgramSource, k: int, bar: Any) -> dict[int, NgramTable]:
     """The k most frequent n-grams of each order, without the others in memory."""
+    source.ordered = False
     best: dict[int, NgramTable] = {}
     for table in source.batches(bar):
         order = table.n
         joined = NgramTable.concatenated([best[order], table]) if order in best else table
         best[order] = first_by_count(joined, k)
-        # N-grams to come stand after these, so that they have to be more frequent.
+        # N-grams to come stand after these, so that they have to be more frequent. Hashing has no
+        # such order, and does not take another limit on the way.
         full = len(best) == len(source.orders) and all(len(b) == k for b in best.values())
         if full:
             source.min_count = max(

@@ -77,6 +77,13 @@ _SHOWN = 20
     show_default=True,
     help="Whether n-grams run across documents or stay inside.",
 )
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "suffixes", "hash"]),
+    default="auto",
+    show_default=True,
+    help="By sorted suffixes, or by hashing n-grams that fit 16 bytes; the result is the same.",
+)
 @click.option("--decode", is_flag=True, help="Also write what each n-gram spells.")
 @json_option
 @shared_options("threads", "memory_limit", "quiet")
@@ -90,6 +97,7 @@ def ngrams(
     sort: Any,
     facts: tuple[str, ...],
     boundary: str,
+    method: str,
     decode: bool,
     as_json: bool,
 ) -> None:
@@ -107,6 +115,7 @@ def ngrams(
         "sort": sort,
         **dict.fromkeys(facts, True),
         "boundary": boundary,
+        "method": method,
         "threads": common.threads,
         "memory_limit": common.memory_limit,
         "progress": not common.quiet,
