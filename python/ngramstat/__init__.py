@@ -17,11 +17,13 @@ from ngramstat.version import __version__
 # `import ngramstat` stays light.
 _HOMES = {
     "Answer": "ngramstat.results",
+    "CollocationTable": "ngramstat.counts.collocations",
     "Corpus": "ngramstat.corpus",
     "CorrelationResult": "ngramstat.results",
     "EntropyResult": "ngramstat.results",
     "Exponent": "ngramstat.results",
     "InputError": "ngramstat.errors",
+    "NgramTable": "ngramstat.counts.ngram_table",
     "KneserNeyModel": "ngramstat.ngram_models.kneser_ney",
     "NgramstatError": "ngramstat.errors",
     "Prediction": "ngramstat.results",
@@ -29,6 +31,7 @@ _HOMES = {
     "RunResult": "ngramstat.results",
     "TheoriesResult": "ngramstat.results",
     "ValidationResult": "ngramstat.results",
+    "collocations": "ngramstat.counts.collocations",
     "cooccurrence": "ngramstat.counts.cooccurrence",
     "cooccurrence_rows": "ngramstat.counts.cooccurrence",
     "correlations": "ngramstat.api",
@@ -37,6 +40,8 @@ _HOMES = {
     "load_run": "ngramstat.api",
     "measure": "ngramstat.api",
     "open_cooccurrence": "ngramstat.counts.mapped_matrix",
+    "ngram_batches": "ngramstat.counts.ngrams",
+    "ngrams": "ngramstat.counts.ngrams",
     "plan": "ngramstat.api",
     "plot": "ngramstat.report",
     "predict": "ngramstat.api",
@@ -47,14 +52,18 @@ _HOMES = {
     "synthesize": "ngramstat.synthetic",
     "tokenize": "ngramstat.corpus",
     "validate": "ngramstat.validation",
+    "write_ngrams": "ngramstat.counts.ngrams",
 }
 
 if TYPE_CHECKING:
     from ngramstat.api import correlations, entropies, load_run, measure, plan, predict, theories
     from ngramstat.corpus import Corpus, inspect, tokenize
+    from ngramstat.counts.collocations import CollocationTable, collocations
     from ngramstat.counts.cooccurrence import cooccurrence, cooccurrence_rows
     from ngramstat.counts.mapped_matrix import open_cooccurrence
     from ngramstat.counts.matrix_files import save_cooccurrence
+    from ngramstat.counts.ngram_table import NgramTable
+    from ngramstat.counts.ngrams import ngram_batches, ngrams, write_ngrams
     from ngramstat.errors import InputError, NgramstatError
     from ngramstat.lm.reading import read_losses
     from ngramstat.ngram_models.kneser_ney import KneserNeyModel
@@ -76,12 +85,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "CollocationTable",
     "Corpus",
     "CorrelationResult",
     "EntropyResult",
     "Exponent",
     "InputError",
     "KneserNeyModel",
+    "NgramTable",
     "NgramstatError",
     "Prediction",
     "ReadingResult",
@@ -89,6 +100,7 @@ __all__ = [
     "TheoriesResult",
     "ValidationResult",
     "__version__",
+    "collocations",
     "cooccurrence",
     "cooccurrence_rows",
     "correlations",
@@ -97,6 +109,8 @@ __all__ = [
     "load_run",
     "measure",
     "open_cooccurrence",
+    "ngram_batches",
+    "ngrams",
     "plan",
     "plot",
     "predict",
@@ -108,6 +122,7 @@ __all__ = [
     "theories",
     "tokenize",
     "validate",
+    "write_ngrams",
 ]
 
 

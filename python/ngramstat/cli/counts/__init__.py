@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ngramstat.cli.command import Group
+from ngramstat.cli.counts.ngrams import collocations, ngrams
 from ngramstat.cli.counts.pairs import pairs
 
 __all__ = ["counts"]
@@ -15,4 +16,5 @@ def counts() -> None:
     """Write the counts of a corpus: pairs of tokens, or n-grams."""
 
 
-counts.add_command(pairs)
+for command in (pairs, ngrams, collocations):
+    counts.add_command(command)
