@@ -11,6 +11,7 @@ void bind_pair_products(py::module_& m);
 void bind_suffix_sort(py::module_& m);
 void bind_kneser_ney(py::module_& m);
 void bind_mixture(py::module_& m);
+void bind_ngram_models(py::module_& m);
 void bind_page_cache(py::module_& m);
 void bind_samplers(py::module_& m);
 void bind_gpu(py::module_& m);
