@@ -269,8 +269,8 @@ class LanguageModel(ABC):
             if self.stop_token is None:
                 context = min(begin, self.order - 1)
             elif end < n:  # whole documents, one at least
-                end = int(ends[max(np.searchsorted(ends, end, side="right") - 1, 0)])
-                end = end if end > begin else int(ends[np.searchsorted(ends, begin, side="right")])
+                whole = int(np.searchsorted(ends, end, side="right")) - 1
+                end = int(ends[max(whole, int(np.searchsorted(ends, begin, side="right")))])
             if self.stop_token is not None and begin in openings:
                 context = begin - previous  # the document whose end is predicted here
             part = corpus.tokens[begin - context : end]
