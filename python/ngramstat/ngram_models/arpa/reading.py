@@ -94,11 +94,11 @@ class _Spool:
         self._stack.close()
 
     def append(self, entries: ArpaEntries) -> None:
-        arrays: tuple[NDArray[Any], ...]
-        arrays = (entries.words, entries.log_probs, entries.log_backoffs)
+        arrays: list[NDArray[Any]]
+        arrays = [entries.words, entries.log_probs, entries.log_backoffs]
         try:
             for file, array in zip(self._files, arrays, strict=True):
-                file.write(memoryview(array))
+                file.write(array.tobytes())
         except OSError as error:
             raise NgramstatError(
                 f"{tempfile.gettempdir()}: n-grams cannot be stored there: {reason(error)}; set "
@@ -194,7 +194,7 @@ class _Tables:
             # One id for both: it is predicted as </s>, and <s> is the context.
             log_backoffs[end] = log_backoffs[begin]
             ids[begin] = -1
-        if begin >= 0 and end < 0 or stop == vocabulary.size:  # never predicted
+        if (begin >= 0 and end < 0) or stop == vocabulary.size:  # never predicted
             log_probs[[i for i in (begin, end) if i >= 0]] = -np.inf
         if self._about is not None:
             # What has no probability was written as if it had one.

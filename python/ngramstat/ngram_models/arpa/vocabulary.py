@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -153,7 +154,7 @@ def vocabulary_of(
 
 
 def _are_ids(words: Sequence[bytes], vocab_size: int | None) -> bool:
-    limit = _MAX_ID if vocab_size is None else vocab_size
+    limit = _MAX_ID if vocab_size is None else math.inf  # larger ones are an error then
     return bool(words) and all(_ID.fullmatch(word) and int(word) < limit for word in words)
 
 
