@@ -29,6 +29,8 @@ _HOMES = {
     "RunResult": "ngramstat.results",
     "TheoriesResult": "ngramstat.results",
     "ValidationResult": "ngramstat.results",
+    "cooccurrence": "ngramstat.counts.cooccurrence",
+    "cooccurrence_rows": "ngramstat.counts.cooccurrence",
     "correlations": "ngramstat.api",
     "entropies": "ngramstat.api",
     "inspect": "ngramstat.corpus",
@@ -48,6 +50,7 @@ _HOMES = {
 if TYPE_CHECKING:
     from ngramstat.api import correlations, entropies, load_run, measure, plan, predict, theories
     from ngramstat.corpus import Corpus, inspect, tokenize
+    from ngramstat.counts.cooccurrence import cooccurrence, cooccurrence_rows
     from ngramstat.errors import InputError, NgramstatError
     from ngramstat.lm.reading import read_losses
     from ngramstat.ngram_models.kneser_ney import KneserNeyModel
@@ -82,6 +85,8 @@ __all__ = [
     "TheoriesResult",
     "ValidationResult",
     "__version__",
+    "cooccurrence",
+    "cooccurrence_rows",
     "correlations",
     "entropies",
     "inspect",

@@ -1,4 +1,5 @@
 import enum
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -133,6 +134,142 @@ class PairCounter:
         self, lags: list[int], buffer: PairBuffer, threads: int
     ) -> list[tuple[CountMatrix, CountMatrix]]: ...
 
+class IndexShards16:
+    def __init__(self, vocab_size: int, depth: int, stop_token: int) -> None: ...
+    def add(
+        self,
+        tokens: NDArray[np.uint16],
+        suffixes: NDArray[np.uint32],
+        token_starts: NDArray[np.int64],
+        document_ends: NDArray[np.int64],
+        samples: NDArray[np.uint64],
+    ) -> None: ...
+    def count(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> NDArray[np.int64]: ...
+    def count_documents(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> NDArray[np.int64]: ...
+    def ranges(
+        self,
+        shard: int,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> NDArray[np.int64]: ...
+    def next_tokens(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]: ...
+    def count_next(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        threads: int,
+    ) -> None: ...
+    def longest_suffixes(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        every_token: bool,
+        max_context: int,
+        threads: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
+
+class IndexShards32:
+    def __init__(self, vocab_size: int, depth: int, stop_token: int) -> None: ...
+    def add(
+        self,
+        tokens: NDArray[np.uint32],
+        suffixes: NDArray[np.uint32],
+        token_starts: NDArray[np.int64],
+        document_ends: NDArray[np.int64],
+        samples: NDArray[np.uint64],
+    ) -> None: ...
+    def count(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> NDArray[np.int64]: ...
+    def count_documents(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> NDArray[np.int64]: ...
+    def ranges(
+        self,
+        shard: int,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> NDArray[np.int64]: ...
+    def next_tokens(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]: ...
+    def count_next(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        threads: int,
+    ) -> None: ...
+    def longest_suffixes(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        every_token: bool,
+        max_context: int,
+        threads: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
+class ContextCounter:
+    def __init__(
+        self,
+        tokens: _Tokens,
+        vocab_size: int,
+        documents: Documents,
+        rows: tuple[int, int],
+        within_content: bool,
+        both_sides: bool,
+        threads: int,
+    ) -> None: ...
+    def sum(
+        self, rows: tuple[int, int], lags: list[int], threads: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.uint64]]: ...
+    def weigh(
+        self,
+        rows: tuple[int, int],
+        lags: list[int],
+        weights: list[float],
+        wide: bool,
+        threads: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]: ...
+
 class KneserNey16:
     def __init__(
         self,
@@ -182,6 +319,51 @@ class KneserNey32:
         continuation: NDArray[np.float64],
         threads: int,
     ) -> NDArray[np.float64]: ...
+
+class SampleRanks:
+    def __init__(self, n_tokens: int) -> None: ...
+    @property
+    def complete(self) -> bool: ...
+    def sort(
+        self, text: SuffixText16 | SuffixText32, first_token: int, last_token: int, threads: int
+    ) -> None: ...
+    def refine(self, text: SuffixText16 | SuffixText32) -> bool: ...
+
+class SuffixText16:
+    def __init__(
+        self,
+        tokens: NDArray[np.uint16],
+        vocab_size: int,
+        depth: int,
+        stop_token: int,
+        document_ends: NDArray[np.int64],
+    ) -> None: ...
+    def sort(
+        self,
+        first_token: int,
+        last_token: int,
+        ranks: SampleRanks | None,
+        suffixes: NDArray[np.uint32],
+        threads: int,
+    ) -> bool: ...
+
+class SuffixText32:
+    def __init__(
+        self,
+        tokens: NDArray[np.uint32],
+        vocab_size: int,
+        depth: int,
+        stop_token: int,
+        document_ends: NDArray[np.int64],
+    ) -> None: ...
+    def sort(
+        self,
+        first_token: int,
+        last_token: int,
+        ranks: SampleRanks | None,
+        suffixes: NDArray[np.uint32],
+        threads: int,
+    ) -> bool: ...
 
 def build_info() -> dict[str, Any]: ...
 def simd_level() -> str: ...
@@ -244,6 +426,27 @@ def suffix_packing(vocab_size: int, depth: int) -> tuple[int, bool]: ...
 def mark_copies(
     scored: _Tokens, documents: Documents, training: _Tokens, length: int, threads: int
 ) -> NDArray[np.uint8]: ...
+def suffix_samples(
+    tokens: _Tokens,
+    suffixes: NDArray[np.uint32],
+    vocab_size: int,
+    depth: int,
+    stop_token: int,
+    threads: int,
+) -> NDArray[np.uint64]: ...
+def longest_matches(
+    tokens: _Tokens,
+    suffixes: NDArray[np.uint32],
+    token_starts: NDArray[np.int64],
+    depth: int,
+    text: _Tokens,
+    ranges: NDArray[np.int64],
+    is_own: bool,
+    threads: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
+def common_lengths(
+    tokens: _Tokens, text: _Tokens, ranges: NDArray[np.int64], places: NDArray[np.int64]
+) -> NDArray[np.int64]: ...
 def suffix_array(
     tokens: _Tokens, vocab_size: int, depth: int, backward: bool, stop_token: int, threads: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]: ...
@@ -257,6 +460,30 @@ def count_ngrams(
     last_token: int,
     threads: int,
 ) -> _NgramTables: ...
+
+class NgramTableOptions:
+    def __init__(
+        self,
+        *,
+        orders: Sequence[int],
+        min_count: int,
+        units: str,
+        followers: bool,
+        predecessors: bool,
+        documents: bool,
+    ) -> None: ...
+
+def list_ngrams(
+    tokens: _Tokens,
+    vocab_size: int,
+    options: NgramTableOptions,
+    documents: Documents,
+    first_token: int,
+    last_token: int,
+    threads: int,
+) -> list[
+    tuple[_Tokens, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+]: ...
 def sample_trees(
     levels: list[tuple[int, NDArray[np.uint64], NDArray[np.uint32], NDArray[np.uint32]]],
     branching: int,

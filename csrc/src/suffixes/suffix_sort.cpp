@@ -343,14 +343,15 @@ template <class Token, class Position>
 SuffixBlocks<Token, Position>::SuffixBlocks(std::span<const Token> tokens, Index vocab_size,
                                             const SuffixOrder& order, TokenRange range,
                                             std::span<const Segment> segments, int threads,
-                                            bool with_positions)
+                                            bool with_positions, std::uint64_t residues)
     : tokens_(tokens),
       order_(order),
       range_(range),
       vocab_size_(vocab_size),
       packing_(vocab_size, order.depth),
       words_(packing_.tail_symbols > 0 ? 2 : 1),
-      with_positions_(with_positions || packing_.reads_tokens(order.depth)) {
+      with_positions_(with_positions || packing_.reads_tokens(order.depth)),
+      residues_(residues) {
     check_range(range, vocab_size);
     const Index n = static_cast<Index>(tokens.size());
     require(n == 0 || static_cast<std::uint64_t>(n - 1) <= std::numeric_limits<Position>::max(),
@@ -381,7 +382,14 @@ void SuffixBlocks<Token, Position>::for_positions(std::span<const Segment> segme
     auto segment = std::upper_bound(segments.begin(), segments.end(), first,
                                     [](Index i, const Segment& s) { return i < s.last; });
     for (; segment != segments.end() && segment->first < last; ++segment) {
-        visit(std::max(first, segment->first), std::min(last, segment->last));
+        const Index begin = std::max(first, segment->first), end = std::min(last, segment->last);
+        if (~residues_ == 0) {
+            visit(begin, end);
+            continue;
+        }
+        for (Index i = begin; i < end; ++i) {
+            if (residues_ >> (i & 63) & 1) visit(i, i + 1);
+        }
     }
 }
 

@@ -63,6 +63,9 @@ class Shard:
         one is k.
     first_token, first_document : int
         Tokens and documents of the corpus before this shard.
+    samples : (ceil(k / 32),) uint64, optional
+        Packed symbols of every 32nd suffix, by `kernels.index_queries.suffix_samples`; queries are
+        faster with them.
     """
 
     tokens: Tokens
@@ -71,3 +74,4 @@ class Shard:
     document_ends: NDArray[np.int64]
     first_token: int
     first_document: int
+    samples: NDArray[np.uint64] | None = None

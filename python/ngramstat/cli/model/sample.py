@@ -70,11 +70,14 @@ def sample(
     drawn = loaded.sample(
         tokens, seed=common.seed, temperature=temperature, context=given, documents=documents
     )
-    texts = [loaded.decode(row) if is_text else " ".join(map(str, row.tolist())) for row in drawn]
+    texts = []
+    for row in drawn:
+        # The end of the document is no text.
+        shown = row[:-1] if is_text and len(row) and row[-1] == loaded.stop_token else row
+        texts.append(loaded.decode(shown) if is_text else " ".join(map(str, row.tolist())))
     if as_json:
-        echo_json(
-            [{"tokens": row.tolist(), "text": t} for row, t in zip(drawn, texts, strict=True)]
-        )
+        rows = zip(drawn, texts, strict=True)
+        echo_json([{"tokens": row.tolist(), "text": text} for row, text in rows])
         return
     for text in texts:
         click.echo(text)
