@@ -247,6 +247,7 @@ class IndexShards32:
         max_context: int,
         threads: int,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
+
 class ContextCounter:
     def __init__(
         self,
@@ -532,6 +533,90 @@ MAX_OFFSET: int
 LOGIT_UNIT: float
 
 def path_lengths(leaf_of: NDArray[np.uint32], split: NDArray[np.uint32]) -> NDArray[np.uint32]: ...
+
+class KneserNeyEstimator:
+    def __init__(
+        self,
+        trie: MutableNgramTrie,
+        unigram_counts: NDArray[np.uint64],
+        discounts: NDArray[np.float64],
+        min_counts: NDArray[np.uint64],
+    ) -> None: ...
+    def estimate(self, first_token: int, last_token: int, threads: int) -> None: ...
+
+class MutableNgramTrie:
+    def __init__(self, vocab_size: int, symbols: int, levels: list[NDArray[np.uint64]]) -> None: ...
+    def remove_pruned(self) -> list[int]: ...
+
+class NgramTrie:
+    def __init__(self, vocab_size: int, symbols: int, levels: list[NDArray[np.uint64]]) -> None: ...
+    def next_scores(
+        self,
+        tokens: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        stop_token: int,
+        threads: int,
+    ) -> NDArray[np.float64]: ...
+    def scores16(
+        self,
+        tokens: NDArray[np.uint16],
+        stop_token: int,
+        all_contexts: bool,
+        threads: int,
+    ) -> NDArray[np.float64]: ...
+    def scores32(
+        self,
+        tokens: NDArray[np.uint32],
+        stop_token: int,
+        all_contexts: bool,
+        threads: int,
+    ) -> NDArray[np.float64]: ...
+
+class NgramTrainer16:
+    def __init__(
+        self,
+        tokens: NDArray[np.uint16],
+        first_event: int,
+        vocab_size: int,
+        order: int,
+        stop_token: int,
+    ) -> None: ...
+    def count(
+        self, first_token: int, last_token: int, threads: int
+    ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]: ...
+    def store(
+        self,
+        trie: MutableNgramTrie,
+        tokens: tuple[int, int],
+        starts: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        unigram_counts: NDArray[np.uint64],
+        min_counts: NDArray[np.uint64],
+        threads: int,
+    ) -> None: ...
+
+class NgramTrainer32:
+    def __init__(
+        self,
+        tokens: NDArray[np.uint32],
+        first_event: int,
+        vocab_size: int,
+        order: int,
+        stop_token: int,
+    ) -> None: ...
+    def count(
+        self, first_token: int, last_token: int, threads: int
+    ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]: ...
+    def store(
+        self,
+        trie: MutableNgramTrie,
+        tokens: tuple[int, int],
+        starts: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        unigram_counts: NDArray[np.uint64],
+        min_counts: NDArray[np.uint64],
+        threads: int,
+    ) -> None: ...
 
 class ContextCounts:
     def __init__(

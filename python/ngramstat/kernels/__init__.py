@@ -32,6 +32,7 @@ from ngramstat.kernels.index_queries import (
     suffix_samples,
 )
 from ngramstat.kernels.kneser_ney import KneserNey
+from ngramstat.kernels.ngram_hashing import fits_hash, hashed_ngrams
 from ngramstat.kernels.ngram_listing import (
     MAX_NGRAM,
     ListedNgrams,
@@ -39,7 +40,6 @@ from ngramstat.kernels.ngram_listing import (
     NgramSweep,
     NgramUnits,
 )
-from ngramstat.kernels.ngram_hashing import fits_hash, hashed_ngrams
 from ngramstat.kernels.pairs import (
     PairCounts,
     PairMemory,
@@ -90,8 +90,8 @@ __all__ = [
     "GpuPairStream",
     "GpuTerm",
     "KneserNey",
-    "NextTokens",
     "ListedNgrams",
+    "NextTokens",
     "NgramCounts",
     "NgramFacts",
     "NgramStatistics",
