@@ -141,6 +141,7 @@ class IndexShards16:
         token_starts: NDArray[np.int64],
         document_ends: NDArray[np.int64],
         samples: NDArray[np.uint64],
+        continues: bool,
     ) -> None: ...
     def count(
         self,
@@ -198,6 +199,7 @@ class IndexShards32:
         token_starts: NDArray[np.int64],
         document_ends: NDArray[np.int64],
         samples: NDArray[np.uint64],
+        continues: bool,
     ) -> None: ...
     def count(
         self,

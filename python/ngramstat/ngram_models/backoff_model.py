@@ -17,9 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.corpus import Corpus
 from ngramstat.corpus.conversion import CorpusLike, as_corpus
-from ngramstat.errors import InputError
+from ngramstat.errors import InputError, check_choice
 from ngramstat.kernels.ngram_models import BackoffScorer
 from ngramstat.kernels.tokens import Tokens
+from ngramstat.ngram_models.arpa import read_arpa, write_arpa
+from ngramstat.ngram_models.arpa.vocabulary import Request
 from ngramstat.ngram_models.model import LanguageModel
 from ngramstat.ngram_models.model_files import open_model_file, save_model_file, verify_model_file
 from ngramstat.ngram_models.streams import (
@@ -31,7 +33,9 @@ from ngramstat.ngram_models.streams import (
 from ngramstat.ngram_models.text import ModelText, restored_text
 from ngramstat.ngram_models.trie import Batch, NgramTrie
 from ngramstat.ngram_models.trie_building import build_trie
+from ngramstat.runtime.arguments import optional_integer_within
 from ngramstat.runtime.files import reason
+from ngramstat.runtime.progress import shows_progress
 from ngramstat.runtime.resources import resolve_threads
 
 __all__ = ["BackoffModel"]
@@ -157,6 +161,88 @@ class BackoffModel(LanguageModel):
     ) -> Self:
         return cls(trie, stop_token=stop_token)
 
+    def write_arpa(
+        self,
+        path: str | PathLike[str],
+        *,
+        words: Literal["ids", "tokens"] = "ids",
+        progress: bool | None = None,
+    ) -> None:
+        """Write the model as an ARPA file, which KenLM, SRILM and others read; atomically.
+
+        The stop token becomes ``<s>`` and ``</s>``. Every id of the vocabulary is a word, and
+        ``<unk>`` has the probability of an id that was never seen. A line before the model, which
+        other programs skip, says what the ids are, so that `read_arpa` gives the same model.
+
+        Parameters
+        ----------
+        path
+            Compressed if its name ends with ``.gz``.
+        words : str
+            How tokens are written: ``ids``, their numbers; ``tokens``, as the tokenizer spells
+            them, with ``\\xNN`` or ``\\uNNNN`` for blanks, control characters and backslashes.
+        progress : bool, optional
+            Show progress; by default in notebooks.
+
+        Raises
+        ------
+        InputError
+            The model has no tokenizer, or the file cannot be written.
+        """
+        write_arpa(self, path, words=words, progress=shows_progress(progress))
+
+    @classmethod
+    def read_arpa(
+        cls,
+        path: str | PathLike[str],
+        *,
+        words: Literal["auto", "ids", "tokens"] = "auto",
+        vocab_size: int | None = None,
+        separator: int | None = None,
+        memory_limit: str | int | None = None,
+        progress: bool | None = None,
+    ) -> BackoffModel:
+        """Read an ARPA file, of this or another program; also compressed (.gz, .xz, .bz2, .zst).
+
+        N-grams may be pruned and back-offs missing. Probabilities are kept as they are, -99 too.
+
+        Parameters
+        ----------
+        path
+        words : str
+            ``ids``: the words are ids, others get the probability of ``<unk>``. ``tokens``: the
+            words get ids in the order of the file, and text is split at blanks. By default ids
+            where all words are whole numbers.
+        vocab_size : int, optional
+            V where words are ids; by default what the file says, or the largest one plus 1.
+        separator : int, optional
+            The id of ``<s>`` and ``</s>`` where words are ids; by default what the file says, or
+            one more than the largest.
+        memory_limit : str or int, optional
+            Such as "80%" (the default) or "16G".
+        progress : bool, optional
+            Show progress; by default in notebooks.
+
+        Raises
+        ------
+        InputError
+            The file is damaged or truncated, states other numbers of n-grams than it has, or
+            repeats one; the message names the line.
+        """
+        request = Request(
+            words,
+            optional_integer_within("vocab_size", vocab_size, 1, 1 << 32),
+            optional_integer_within("separator", separator, 0, (1 << 32) - 1),
+        )
+        check_choice("words", words, ("auto", "ids", "tokens"))
+        return read_arpa(
+            BackoffModel,
+            path,
+            request,
+            memory_limit=memory_limit,
+            progress=shows_progress(progress),
+        )
+
     # Tables
 
     def tables(self, m: int, *, batch: int = _BATCH) -> Iterator[Batch]:
@@ -214,6 +300,11 @@ class BackoffModel(LanguageModel):
         return BackoffModel(
             trie, stop_token=stop_token, text=text, unknown_log_prob=unknown_log_prob
         )
+
+    @property
+    def unknown_log_prob(self) -> float | None:
+        """Log probability of an id that was never seen, nats; None where there is none."""
+        return self._unknown_log_prob
 
     def unseen_types(self) -> NDArray[np.bool_]:
         log_probs = self._trie.levels[0]["log_prob"][: self.vocab_size]

@@ -145,10 +145,9 @@ class KneserNeyModel(BackoffModel):
             except IndexError as error:
                 raise InputError(f"{corpus.name}: {error}") from error
         model.text = TokenizerText.of_corpus(corpus)
-        if model.discounts[0]["distinct"] < corpus.vocab_size:
-            model._unknown_log_prob = float(
-                model._trie.levels[0]["log_prob"][: corpus.vocab_size].min()
-            )
+        if model.discounts[0]["distinct"] < model.vocab_size:
+            unigrams = model._trie.levels[0]["log_prob"][: model.vocab_size]
+            model._unknown_log_prob = float(unigrams.min())
         return model
 
     @classmethod
