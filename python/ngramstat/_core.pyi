@@ -375,6 +375,15 @@ class SuffixText16:
         suffixes: NDArray[np.uint32],
         threads: int,
     ) -> bool: ...
+    def sort_to_file(
+        self,
+        first_token: int,
+        last_token: int,
+        ranks: SampleRanks | None,
+        file: int,
+        offset: int,
+        threads: int,
+    ) -> bool: ...
 
 class SuffixText32:
     def __init__(
@@ -391,6 +400,15 @@ class SuffixText32:
         last_token: int,
         ranks: SampleRanks | None,
         suffixes: NDArray[np.uint32],
+        threads: int,
+    ) -> bool: ...
+    def sort_to_file(
+        self,
+        first_token: int,
+        last_token: int,
+        ranks: SampleRanks | None,
+        file: int,
+        offset: int,
         threads: int,
     ) -> bool: ...
 
