@@ -6,6 +6,7 @@ import click
 
 from ngramstat.cli.command import Group
 from ngramstat.cli.index.build import build, info, verify
+from ngramstat.cli.index.queries import count, find, next_tokens, sample, score
 
 __all__ = ["index"]
 
@@ -15,5 +16,5 @@ def index() -> None:
     """Build an index of all n-grams of a corpus, and look up counts, matches and next tokens."""
 
 
-for command in (build, info, verify):
+for command in (build, info, verify, count, next_tokens, find, score, sample):
     index.add_command(command)
