@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -12,15 +13,25 @@ from ngramstat.corpus.conversion import CorpusLike, as_corpus
 from ngramstat.errors import InputError
 from ngramstat.index.build import IndexBuilder
 from ngramstat.index.directory import open_directory
+from ngramstat.index.duplicates import Duplicates, find_duplicates
 from ngramstat.index.manifest import MAX_SHARD_TOKENS
+from ngramstat.index.new_texts import as_new_text
+from ngramstat.index.overlap import IndexedCorpus, LongestMatches, NewText, find_matches
+from ngramstat.index.overlap_report import OverlapResult, find_overlap
 from ngramstat.index.plan import settings_of
 from ngramstat.index.provenance import check_corpus, check_recorded_corpus, provenance
 from ngramstat.index.query_methods import QueryMethods
 from ngramstat.index.shard import IndexSettings, Shard
 from ngramstat.index.tokenizer import IndexTokenizer
 from ngramstat.index.verify import verify_directory, verify_shard
-from ngramstat.runtime.arguments import as_flag, as_path, optional_integer_within
-from ngramstat.runtime.progress import shows_progress
+from ngramstat.runtime.arguments import (
+    as_flag,
+    as_integer,
+    as_number,
+    as_path,
+    optional_integer_within,
+)
+from ngramstat.runtime.progress import Progress, shows_progress
 from ngramstat.runtime.resources import parse_memory_limit, resolve_threads
 from ngramstat.runtime.workspace import Workspace
 
@@ -277,6 +288,172 @@ class NgramIndex(QueryMethods):
             return 0
         last = self.shards[-1]
         return int(last.first_document + last.document_ends.size)
+
+    def longest_match(
+        self,
+        tokens: CorpusLike,
+        *,
+        threads: int | None = None,
+        memory_limit: str | int | None = None,
+        progress: bool | None = None,
+    ) -> LongestMatches:
+        """The longest match in the corpus for every position of a new text.
+
+        A match stays inside one document of the new text and, with boundary ``document``, inside
+        one of the corpus; separators are tokens like others.
+
+        Parameters
+        ----------
+        tokens
+            Token ids: an array, a list of documents, a `Corpus`, a path (`pathlib.Path`). A string
+            or a list of strings is text, for the tokenizer of the indexed corpus.
+        threads : int, optional
+            By default the cores this process may use. Does not change the result.
+        memory_limit : str or int, optional
+            Such as "80%" (the default) or "16G"; the result takes 33 bytes per token.
+        progress : bool, optional
+            Show progress; by default in notebooks.
+
+        Returns
+        -------
+        LongestMatches
+            Arrays with one entry per token. Lengths that the depth of the index has cut are
+            marked.
+
+        Raises
+        ------
+        InputError
+            An id is not in the vocabulary, or text is given and the corpus has no tokenizer.
+        NgramstatError
+            The index is damaged.
+        """
+        index = self._indexed_corpus
+        text = as_new_text(index, self.tokenizer, tokens)
+        with self._at_work(text, threads, memory_limit, progress) as (workspace, bar):
+            return find_matches(index, text, workspace, bar)
+
+    def overlap(
+        self,
+        tokens: CorpusLike,
+        *,
+        min_length: int = 32,
+        min_share: float = 0.0,
+        threads: int | None = None,
+        memory_limit: str | int | None = None,
+        progress: bool | None = None,
+    ) -> OverlapResult:
+        """What a new text shares with the corpus: spans of tokens that stand in both.
+
+        Parameters
+        ----------
+        tokens
+            As for `longest_match`: a benchmark, a held-out corpus, what a model wrote. Separators
+            of its documents belong to no span.
+        min_length : int
+            Tokens of the shortest span that counts. Fewer than some twenty words also recur
+            by chance.
+        min_share : float
+            Share of its tokens in spans from which on a document counts as contaminated.
+        threads, memory_limit, progress
+            As for `longest_match`.
+
+        Returns
+        -------
+        OverlapResult
+            Spans, none inside another, and what they cover of each document.
+
+        Raises
+        ------
+        InputError
+            As for `longest_match`; or the index cannot find matches of `min_length`.
+        NgramstatError
+            The index is damaged.
+        """
+        index = self._indexed_corpus
+        text = as_new_text(index, self.tokenizer, tokens, separators=False)
+        with self._at_work(text, threads, memory_limit, progress) as (workspace, bar):
+            return find_overlap(
+                index,
+                text,
+                min_length=as_integer("min_length", min_length),
+                min_share=as_number("min_share", min_share),
+                tokenizer=self.tokenizer,
+                described={
+                    "path": None if self.path is None else str(self.path),
+                    "tokens": self.n_tokens,
+                    "documents": self.n_documents,
+                    "boundary": str(self.boundary),
+                    "depth": self.depth,
+                },
+                workspace=workspace,
+                bar=bar,
+            )
+
+    def duplicates(
+        self,
+        min_length: int = 100,
+        *,
+        keep_first: bool = False,
+        threads: int | None = None,
+        memory_limit: str | int | None = None,
+        progress: bool | None = None,
+    ) -> Duplicates:
+        """Stretches of tokens that occur several times in the corpus.
+
+        Parameters
+        ----------
+        min_length : int
+            A token is repeated if it lies in a sequence of this many tokens that occurs at least
+            twice. Occurrences may overlap, as in a run of one token.
+        keep_first : bool
+            Leave out the first occurrence of each sequence: what is then repeated can be removed
+            without losing a sequence altogether.
+        threads, memory_limit, progress
+            As for `longest_match`; a bit per token stays in memory.
+
+        Returns
+        -------
+        Duplicates
+            Ranges of repeated tokens, their shares by document and, on request, every stretch with
+            its occurrences and another place.
+
+        Raises
+        ------
+        InputError
+            The index cannot find matches of that length.
+        NgramstatError
+            The index is damaged.
+        """
+        return find_duplicates(
+            self._indexed_corpus,
+            min_length=as_integer("min_length", min_length),
+            keep_first=as_flag("keep_first", keep_first),
+            tokenizer=self.tokenizer,
+            workspace=Workspace(resolve_threads(threads), parse_memory_limit(memory_limit)),
+            shows_progress=shows_progress(progress),
+        )
+
+    @contextmanager
+    def _at_work(
+        self,
+        text: NewText,
+        threads: int | None,
+        memory_limit: str | int | None,
+        progress: bool | None,
+    ) -> Iterator[tuple[Workspace, Progress]]:
+        """Threads, memory limit and progress while all positions of a text are looked for."""
+        workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit))
+        size, shown = len(text.tokens), shows_progress(progress)
+        with (
+            workspace.managing(text.tokens, *self._indexed_corpus.arrays),
+            Progress(size, "Match", unit="tok", enabled=shown) as bar,
+        ):
+            yield workspace, bar
+
+    @property
+    def _indexed_corpus(self) -> IndexedCorpus:
+        name = "the index" if self.path is None else str(self.path)
+        return IndexedCorpus(self.settings, self.shards, self.max_query_length, name)
 
     def _tokenizer_for(self, what: str) -> IndexTokenizer:
         """The tokenizer; `what` is the argument that needs it."""

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.entropy.split_streams import (
+from ngramstat.kernels import Documents
+from ngramstat.kernels.mixing import MAX_OFFSET, Vocabulary
+from ngramstat.ngram_models.split_streams import (
     ScoredPieces,
     SplitStreams,
     content_positions,
     scored_documents,
 )
-from ngramstat.kernels import Documents
-from ngramstat.kernels.mixing import MAX_OFFSET, Vocabulary
 from ngramstat.runtime.workspace import Workspace, release_pages_if_needed
 
 __all__ = ["PIECE_TOKENS", "MixtureSplit", "Piece", "pieces_of", "tuning_split", "tuning_tokens"]

@@ -3,7 +3,7 @@
 A singular value decomposition of the counts of adjacent tokens gives every token two embeddings:
 by the tokens before it and by the tokens after it. Bisecting the tokens again and again along the
 principal direction of their embeddings gives a tree. Its paths are the binary decisions of the
-mixture (`ngramstat.entropy.mixture`), and its branches at one depth are word classes.
+mixture (`ngramstat.ngram_models.mixture`), and its branches at one depth are word classes.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.entropy.mixture.context_patterns import Pattern
-from ngramstat.entropy.mixture.tuning_slice import Piece
 from ngramstat.kernels.mixing import Mixer, TokenTree, buckets_of, path_lengths
+from ngramstat.ngram_models.mixture.context_patterns import Pattern
+from ngramstat.ngram_models.mixture.tuning_slice import Piece
 
 __all__ = ["Decisions", "Selection"]
 

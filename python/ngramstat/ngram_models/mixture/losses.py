@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.entropy.mixture.context_patterns import has_classes, patterns
-from ngramstat.entropy.mixture.cost import bytes_per_decision, events_at_once, trees_at_once
-from ngramstat.entropy.mixture.estimates import Estimator
-from ngramstat.entropy.mixture.mixers import Mixers
-from ngramstat.entropy.mixture.trees import grow_trees
-from ngramstat.entropy.mixture.tuning_slice import MixtureSplit, Piece, pieces_of
-from ngramstat.entropy.split_streams import ScoredPieces, content_positions
 from ngramstat.kernels import Documents
 from ngramstat.kernels.mixing import TokenTree, path_lengths
+from ngramstat.ngram_models.mixture.context_patterns import has_classes, patterns
+from ngramstat.ngram_models.mixture.cost import bytes_per_decision, events_at_once, trees_at_once
+from ngramstat.ngram_models.mixture.estimates import Estimator
+from ngramstat.ngram_models.mixture.mixers import Mixers
+from ngramstat.ngram_models.mixture.trees import grow_trees
+from ngramstat.ngram_models.mixture.tuning_slice import MixtureSplit, Piece, pieces_of
+from ngramstat.ngram_models.split_streams import ScoredPieces, content_positions
 from ngramstat.runtime.workspace import Workspace
 
 __all__ = ["MixtureLosses", "mixture_losses"]

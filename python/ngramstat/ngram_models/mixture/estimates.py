@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.entropy.kneser_ney import discounts
-from ngramstat.entropy.mixture.context_patterns import CLASSES, Pattern
-from ngramstat.entropy.mixture.decisions import Decisions
-from ngramstat.entropy.mixture.tuning_slice import MixtureSplit, Piece
 from ngramstat.kernels.mixing import ContextCounts, ContextPattern, Discounts, Masses, TokenTree
+from ngramstat.ngram_models.discounts import discounts
+from ngramstat.ngram_models.mixture.context_patterns import CLASSES, Pattern
+from ngramstat.ngram_models.mixture.decisions import Decisions
+from ngramstat.ngram_models.mixture.tuning_slice import MixtureSplit, Piece
 
 __all__ = ["Estimator"]
 

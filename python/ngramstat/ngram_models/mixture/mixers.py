@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.entropy.mixture.decisions import Decisions
 from ngramstat.kernels.mixing import Mixer
+from ngramstat.ngram_models.mixture.decisions import Decisions
 
 __all__ = ["Mixers"]
 

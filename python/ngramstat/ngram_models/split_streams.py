@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.boundary import Boundary
-from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 from ngramstat.kernels import Documents
-from ngramstat.runtime.workspace import Workspace, release_pages_if_needed
+from ngramstat.ngram_models.streams import stream_size, write_stream
+from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.split import HeldOutSplit, Selection
 
 __all__ = ["ScoredPieces", "SplitStreams", "content_positions", "scored_documents", "split_streams"]
@@ -144,10 +144,10 @@ def split_streams(
     workspace = Workspace() if workspace is None else workspace
     first, last = split.training.spans(content=stop is not None)
     held_out_spans = split.held_out.spans(content=stop is not None)
-    with workspace.temporary_array(_size(first, last, stop), dtype) as training:
-        ends = _write_stream(training, training_corpus, first, last, stop)
-        held_out = np.empty(_size(*held_out_spans, stop), dtype)
-        held_out_ends = _write_stream(held_out, held_out_corpus, *held_out_spans, stop)
+    with workspace.temporary_array(stream_size(first, last, stop), dtype) as training:
+        ends = write_stream(training, training_corpus.tokens, first, last, stop)
+        held_out = np.empty(stream_size(*held_out_spans, stop), dtype)
+        held_out_ends = write_stream(held_out, held_out_corpus.tokens, *held_out_spans, stop)
         streams = SplitStreams(
             training,
             ends,
@@ -160,36 +160,6 @@ def split_streams(
         if not len(ends) or not len(training) or not streams.scored.tokens.sum():
             raise InputError(f"{training_corpus.name}: the held-out split leaves one side empty")
         yield streams
-
-
-def _size(first: NDArray[np.int64], last: NDArray[np.int64], stop: int | None) -> int:
-    extra = 0 if stop is None else 1
-    return int((last - first).sum()) + extra * (len(first) + 1)
-
-
-def _write_stream(
-    stream: NDArray[Any],
-    corpus: Corpus,
-    first: NDArray[np.int64],
-    last: NDArray[np.int64],
-    stop: int | None,
-) -> NDArray[np.int64]:
-    """Writes the documents one after the other, and returns where each ends.
-
-    With a stop token the stream begins with one and every document's content is followed by one, so
-    that it is the end of one document and the start of the next.
-    """
-    extra = 0 if stop is None else 1
-    ends = np.cumsum(last - first + extra) + extra
-    if stop is not None:
-        stream[0] = stop
-    for begin, end, stop_at in zip(first.tolist(), last.tolist(), ends.tolist(), strict=True):
-        at = stop_at - extra
-        stream[at - (end - begin) : at] = corpus.tokens[begin:end]
-        if stop is not None:
-            stream[at] = stop
-        release_pages_if_needed()
-    return ends.astype(np.int64)
 
 
 def _scored_pieces(

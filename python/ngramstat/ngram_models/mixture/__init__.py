@@ -3,7 +3,7 @@
 Kneser-Ney falls back along one chain of contexts. The mixture estimates from many contexts at once
 and combines them by logistic mixing (Mahoney's PAQ; Mattern 2013):
 
-1. **Binary decisions.** The vocabulary is a binary tree (`ngramstat.entropy.token_tree`), and a
+1. **Binary decisions.** The vocabulary is a binary tree (`token_tree`), and a
    token is a path in it. A distribution over tokens is a probability at every inner node, so
    estimates can be mixed decision by decision, and their products over a path still sum to one.
 2. **Patterns of context** (`patterns`): the last n tokens, some of them skipped, older ones
@@ -24,14 +24,14 @@ and combines them by logistic mixing (Mahoney's PAQ; Mattern 2013):
 7. **Averaging.** The probabilities of three trees with two mixers each are averaged.
 """
 
-from ngramstat.entropy.mixture.context_patterns import Pattern, n_patterns, patterns
-from ngramstat.entropy.mixture.cost import (
+from ngramstat.ngram_models.mixture.context_patterns import Pattern, n_patterns, patterns
+from ngramstat.ngram_models.mixture.cost import (
     MixtureCost,
     mixture_cost,
     packed_logits_bytes,
 )
-from ngramstat.entropy.mixture.losses import MixtureLosses, mixture_losses
-from ngramstat.entropy.mixture.tuning_slice import MixtureSplit, tuning_split, tuning_tokens
+from ngramstat.ngram_models.mixture.losses import MixtureLosses, mixture_losses
+from ngramstat.ngram_models.mixture.tuning_slice import MixtureSplit, tuning_split, tuning_tokens
 
 __all__ = [
     "MixtureCost",

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ngramstat.entropy.mixture.context_patterns import n_patterns
-from ngramstat.entropy.mixture.trees import N_TREES
-from ngramstat.entropy.mixture.tuning_slice import PIECE_TOKENS, tuning_tokens
 from ngramstat.kernels.mixing import EVENT_BYTES, MAX_EVENTS
+from ngramstat.ngram_models.mixture.context_patterns import n_patterns
+from ngramstat.ngram_models.mixture.trees import N_TREES
+from ngramstat.ngram_models.mixture.tuning_slice import PIECE_TOKENS, tuning_tokens
 
 __all__ = [
     "MixtureCost",

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ngramstat.entropy.mixture.context_patterns import CLASSES, has_classes
-from ngramstat.entropy.mixture.tuning_slice import MixtureSplit
-from ngramstat.entropy.token_tree import bisection_tree, embed_tokens, with_unseen
 from ngramstat.kernels import mostly_unused, token_counts
 from ngramstat.kernels.mixing import TokenTree, Vocabulary
+from ngramstat.ngram_models.mixture.context_patterns import CLASSES, has_classes
+from ngramstat.ngram_models.mixture.token_tree import bisection_tree, embed_tokens, with_unseen
+from ngramstat.ngram_models.mixture.tuning_slice import MixtureSplit
 
 __all__ = ["N_TREES", "grow_trees"]
 
