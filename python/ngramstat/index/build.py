@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 from ngramstat.index.directory import IndexDirectory
-from ngramstat.index.extra import extra_arrays
+from ngramstat.index.extra import extra_arrays, extra_bytes
 from ngramstat.index.manifest import Manifest, ShardEntry
 from ngramstat.index.plan import ShardPlan, plan_shards, stored_dtype
 from ngramstat.index.provenance import provenance
@@ -120,12 +120,13 @@ class IndexBuilder:
             )
 
     def _file_bytes(self, plan: ShardPlan) -> int:
-        """Size of the file of a shard, without extra arrays."""
+        """Size of the file of a shard, at most."""
         sizes = (
             plan.n_stored(self.settings) * stored_dtype(self.corpus, self.settings).itemsize,
             plan.n_stored(self.settings) * _SUFFIX_BYTES,
             (self.settings.vocab_size + 2) * 8,
             plan.ends.size * 8,
+            extra_bytes(plan.n_stored(self.settings)),
         )
         return HEADER_BYTES + sum(size + ALIGNMENT for size in sizes)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ngramstat.index.shard import IndexSettings, Shard
 from ngramstat.kernels.index_queries import suffix_samples
 
-__all__ = ["extra_arrays"]
+__all__ = ["extra_arrays", "extra_bytes"]
 
 
 def extra_arrays(settings: IndexSettings, shard: Shard, threads: int) -> dict[str, NDArray[Any]]:
@@ -29,3 +29,8 @@ def extra_arrays(settings: IndexSettings, shard: Shard, threads: int) -> dict[st
         threads=threads,
     )
     return {"samples": samples}
+
+
+def extra_bytes(n_suffixes: int) -> int:
+    """At most what `extra_arrays` take on the disk, for a shard of this size."""
+    return n_suffixes // 4 + 8 + 4096
