@@ -87,12 +87,16 @@ def test_infini_gram_has_the_same_counts_and_probabilities(tmp_path):
         assert theirs["prob"] == found.probabilities[i]
     few = contexts[:300]
     following = index.next_distribution(few, backoff=True, sparse=True)
+    at_end = following.context_counts > following.next_counts.totals
+    assert at_end.sum() < 100
     for i, context in enumerate(few):
+        if at_end[i]:
+            # The end of the corpus, which sorts first, and that of a document, which sorts last,
+            # are one token to them, which they take for that of all suffixes between.
+            continue
         theirs = engine.infgram_ntd(context)
         ours = dict(zip(*(a.tolist() for a in following.next_counts[i]), strict=True))
-        # The end of a document, and of the corpus, is their token of the end of a text.
-        ours[65534] = ours.pop(65535, 0) + int(following.context_counts[i]) - int(
-            following.next_counts.totals[i])  # fmt: skip
+        ours[65534] = ours.pop(65535, 0)  # the end of a document is their end of a text
         assert {t: r["cont_cnt"] for t, r in theirs["result_by_token_id"].items()} == {
             t: n for t, n in ours.items() if n
         }
