@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from ngramstat import Corpus, InputError
 from ngramstat.boundary import Boundary
+from ngramstat.cli import main
 from ngramstat.index.ngram_index import NgramIndex
 from reference_index import PlainCorpus, plain_shards, random_corpus
 
@@ -400,3 +403,89 @@ def test_damaged_arrays_are_never_read_beyond():
                     ask(broken)
                 except InputError as error:
                     assert "damaged" in str(error) or "draw" in str(error)  # noqa: PT017
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """An index in a directory, and what its commands print."""
+    place = tmp_path_factory.mktemp("index") / "corpus.index"
+    corpus = Corpus.from_texts(["the cat sat on the mat", "the dog sat on the cat"], vocab_size=280)
+    NgramIndex.build(corpus, place)
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(main, ["index", arguments[0], str(place), *arguments[1:]])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    return NgramIndex.open(place), run
+
+
+def test_commands_print_what_the_index_answers(built, tmp_path):
+    index, run = built
+    assert run("count", " the", "the cat") == "2\t the\n1\tthe cat\n"
+    assert run("count", " the", "--documents").split("\t")[:2] == ["2", "2"]
+    lines = tmp_path / "ngrams.txt"
+    lines.write_text(" sat\n on\n")
+    assert json.loads(run("count", "--input", str(lines), "--json")) == [
+        {"ngram": " sat", "count": 2},
+        {"ngram": " on", "count": 2},
+    ]
+    ids = ",".join(map(str, index.encode(" sat")))
+    assert run("count", "--ids", ids).startswith("2\t")
+    assert run("count", "--cnf", " cat", " sat| mat", "--max-diff-tokens", "9").strip() == "2"
+
+    (row,) = json.loads(run("next", " on the", "--json"))
+    assert row["count"] == 2
+    expected = index.count_next(" on the")
+    assert {n["id"]: n["count"] for n in row["next"]} == {
+        int(i): int(expected[i]) for i in np.flatnonzero(expected)
+    }
+    assert sum(n["probability"] for n in row["next"]) == pytest.approx(1)
+    assert "tokens of it used" in run("next", "zzz on the", "--backoff")
+
+    rows = json.loads(run("find", " cat", "--json", "--context", "100"))
+    assert [(r["document"], r["text"]) for r in rows] == [(0, " cat"), (1, " cat")]
+    assert rows[0]["left"] == "the"
+    assert "[ cat]" in run("find", " cat", "--limit", "1")
+    assert run("find", "zzz") == "It does not occur.\n"
+    assert json.loads(run("find", "--cnf", " cat", " sat", "--json"))["count"] == 2
+
+
+def test_score_and_sample_print_what_the_index_answers(built, tmp_path):
+    index, run = built
+    text = tmp_path / "new.txt"
+    text.write_text("the cat sat on the zzz")
+    (row,) = json.loads(run("score", str(text), "--json", "--by-token"))
+    scores = index.score("the cat sat on the zzz")
+    assert (row["tokens"], row["zeros"]) == (len(scores), scores.zeros)
+    assert row["perplexity"] is None
+    assert [t["count"] for t in row["by_token"]] == scores.counts.tolist()
+    assert "probability zero" in run("score", str(text))
+    text.write_text("the cat")
+    assert f"perplexity {index.score('the cat').perplexity:.4g}" in run("score", str(text))
+
+    (sample,) = json.loads(
+        run("sample", "--prompt", "the", "--n-tokens", "5", "--order", "3", "--seed", "2", "--json")
+    )
+    assert sample["ids"] == index.sample(5, prompt="the", order=3, seed=2)[0].tolist()
+    assert run("sample", "--prompt", "the", "--n-tokens", "5", "--order", "3", "--seed", "2") == (
+        "the" + sample["text"] + "\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["count"], "give an n-gram"),
+        (["count", "--ids", "a"], "ids separated by commas"),
+        (["count", "--ids", "999"], "the id 999"),
+        (["count", "--cnf", " cat", "--documents"], "--documents"),
+        (["find", " cat", " sat"], "several n-grams"),
+    ],
+)
+def test_commands_refuse_in_one_line(built, arguments, message):
+    index, _ = built
+    done = CliRunner().invoke(main, ["index", arguments[0], str(index.path), *arguments[1:]])
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
