@@ -15,6 +15,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PAGES = (
     "kernels.md",
     "language-models.md",
+    "ngram-index.md",
     "ngrams.md",
 )
 _BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -129,9 +129,7 @@ def _in_corpus(
     ends = shard.document_ends
     own = np.searchsorted(ends, places, side="right")
     if own.size and int(own.max()) >= ends.size:
-        raise InputError(
-            f"{searcher.name}: is damaged: a position lies outside its documents; build it again"
-        )
+        raise _outside_documents(searcher)
     # The first document may begin in the shard before.
     starts = np.concatenate([np.array([-searcher.continued[number]], np.int64), ends])[own]
     at = shard.first_token + places
@@ -170,7 +168,7 @@ def _documents_of(searcher: Searcher, shard: Shard) -> tuple[NDArray[np.int64], 
 
 def documents_at(searcher: Searcher, places: NDArray[np.int64]) -> NDArray[np.int64]:
     """The document of each token of the corpus."""
-    result = np.empty(places.size, np.int64)
+    result = np.full(places.size, -1, np.int64)
     for shard in searcher.shards:
         ends, first_document = _documents_of(searcher, shard)
         inside = (places >= shard.first_token) & (places < (ends[-1] if ends.size else 0))
@@ -187,7 +185,15 @@ def _document_end(searcher: Searcher, position: int) -> int:
     while own == ends.size - 1 and any(searcher.continued[number + 1 : number + 2]):
         number, own = number + 1, 0
         ends, _ = _documents_of(searcher, searcher.shards[number])
+    if own >= ends.size:
+        raise _outside_documents(searcher)
     return int(ends[own])
+
+
+def _outside_documents(searcher: Searcher) -> InputError:
+    return InputError(
+        f"{searcher.name}: is damaged: a position lies outside its documents; build it again"
+    )
 
 
 def tokens_between(searcher: Searcher, first: int, last: int) -> NDArray[np.uint32]:
