@@ -139,11 +139,11 @@ TEXTS = ["one two three four five six seven", "eight nine", "zero one two three 
 
 def test_files_of_spans_and_ranges(tmp_path, monkeypatch):
     index = NgramIndex.build(Corpus.from_texts(TEXTS, vocab_size=300), boundary="document")
-    found = index.duplicates(6)
+    found = index.duplicates(4)
     table = found.to_pandas()
     assert table.document.tolist() == [0, 2]
     assert table.other_document.tolist() == [2, 0]
-    assert all("two three four five six" in text for text in table.text)
+    assert all("three four five six" in text for text in table.text)
     assert found.save_spans(tmp_path / "spans.jsonl") == 2
     rows = [json.loads(line) for line in (tmp_path / "spans.jsonl").read_text().splitlines()]
     assert rows == table.to_dict("records")
@@ -155,7 +155,7 @@ def test_files_of_spans_and_ranges(tmp_path, monkeypatch):
 
     monkeypatch.setattr(NgramIndex, "open", lambda path: index)
     output = tmp_path / "spans.parquet"
-    arguments = ["index", "duplicates", "INDEX", "--min-length", "6"]
+    arguments = ["index", "duplicates", "INDEX", "--min-length", "4"]
     done = CliRunner().invoke(main, [*arguments, "-o", str(output), "--json"])
     assert json.loads(done.stdout) == found.summary()
     pq = pytest.importorskip("pyarrow.parquet")
