@@ -137,8 +137,9 @@ def test_threads_and_pieces_do_not_change_the_result(token_dtype):
 TEXTS = ["one two three four five six seven", "eight nine", "zero one two three four five six ten"]
 
 
-def test_files_of_spans_and_ranges(tmp_path, monkeypatch):
-    index = NgramIndex.build(Corpus.from_texts(TEXTS, vocab_size=300), boundary="document")
+def test_files_of_spans_and_ranges(tmp_path):
+    corpus = Corpus.from_texts(TEXTS, vocab_size=300)
+    index = NgramIndex.build(corpus, tmp_path / "index", boundary="document")
     found = index.duplicates(4)
     table = found.to_pandas()
     assert table.document.tolist() == [0, 2]
@@ -153,9 +154,8 @@ def test_files_of_spans_and_ranges(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="must end with"):
         found.save_ranges(tmp_path / "ranges.txt")
 
-    monkeypatch.setattr(NgramIndex, "open", lambda path: index)
     output = tmp_path / "spans.parquet"
-    arguments = ["index", "duplicates", "INDEX", "--min-length", "4"]
+    arguments = ["index", "duplicates", str(index.path), "--min-length", "4"]
     done = CliRunner().invoke(main, [*arguments, "-o", str(output), "--json"])
     assert json.loads(done.stdout) == found.summary()
     pq = pytest.importorskip("pyarrow.parquet")

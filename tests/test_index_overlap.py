@@ -265,8 +265,9 @@ BENCHMARK = [
 
 
 @pytest.fixture(scope="module")
-def indexed():
-    return NgramIndex.build(Corpus.from_texts(TRAINING * 20, vocab_size=400), boundary="document")
+def indexed(tmp_path_factory):
+    corpus = Corpus.from_texts(TRAINING * 20, vocab_size=400)
+    return NgramIndex.build(corpus, tmp_path_factory.mktemp("index") / "i", boundary="document")
 
 
 def test_reports_of_a_benchmark(indexed, tmp_path):
@@ -321,11 +322,10 @@ def test_options_that_cannot_be(indexed):
         indexed.overlap(["text", 3])
 
 
-def test_the_command_reads_text_and_tokens(indexed, tmp_path, monkeypatch):
-    monkeypatch.setattr(NgramIndex, "open", lambda path: indexed)
-
+def test_the_command_reads_text_and_tokens(indexed, tmp_path):
     def run(*arguments):
-        return CliRunner().invoke(main, ["index", "overlap", "INDEX", *map(str, arguments)])
+        words = map(str, [indexed.path, *arguments])
+        return CliRunner().invoke(main, ["index", "overlap", *words])
 
     benchmark, output = tmp_path / "benchmark.jsonl", tmp_path / "report.json"
     benchmark.write_text("".join(json.dumps({"question": text}) + "\n" for text in BENCHMARK))
