@@ -111,7 +111,7 @@ class IndexBuilder:
             + (stops > 0) * size * stored_dtype(self.corpus, self.settings).itemsize
         )
         least = result + sorting_bytes(
-            size, 0, self.settings.vocab_size + 1, self.settings.depth, self.workspace.threads
+            size, 0, self.settings.n_ids, self.settings.depth, self.workspace.threads
         )
         if least > budget:
             raise InputError(
@@ -214,14 +214,15 @@ class _Sorting:
         settings, workspace = builder.settings, builder.workspace
         self._sorter = SuffixSorter(
             tokens,
-            settings.vocab_size + 1,
+            settings.n_ids,
             depth=settings.depth,
             stop_token=settings.stop_token,
             document_ends=ends,
             threads=workspace.threads,
             memory_limit=workspace.memory_budget(token_bytes=tokens.nbytes),
         )
-        counts = self._sorter.occurrences.copy()
+        counts = np.zeros(settings.vocab_size + 1, np.int64)
+        counts[: settings.n_ids] = self._sorter.occurrences
         beyond, numbers = np.unique(tokens[self.n_suffixes :], return_counts=True)
         counts[beyond] -= numbers
         self.token_starts = np.zeros(counts.size + 1, np.int64)

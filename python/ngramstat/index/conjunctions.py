@@ -1,4 +1,4 @@
-"""Queries in conjunctive normal form: several n-grams near each other, each in one of some forms."""
+"""Queries in conjunctive normal form: several n-grams near each other, in one of some forms."""
 
 from __future__ import annotations
 

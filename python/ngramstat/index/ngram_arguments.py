@@ -23,8 +23,8 @@ __all__ = ["NgramReader", "NgramsLike", "Queries"]
 NgramsLike: TypeAlias = "str | Sequence[str] | ArrayLike | Sequence[ArrayLike]"
 
 _ACCEPTED = (
-    "token ids (a list or an array), several sequences of them (an array with one in each row, or a "
-    "list of lists), a text, or a list of texts"
+    "token ids (a list or an array), several sequences of them (an array with one in each row, or "
+    "a list of lists), a text, or a list of texts"
 )
 
 
@@ -94,8 +94,9 @@ class NgramReader:
             length = int(queries.slices.lengths[long][0])
             after = ", with the token after it" if beyond else ""
             raise InputError(
-                f"{name}: {_which(queries, long)} has {length} tokens, but this index finds at most "
-                f"{self.max_length}{after}; give a shorter one, or build an index with a larger --depth"
+                f"{name}: {_which(queries, long)} has {length} tokens, but this index finds at "
+                f"most {self.max_length}{after}; give a shorter one, or build an index with a "
+                "larger --depth"
             )
         return queries
 
@@ -177,7 +178,9 @@ def _integers(name: str, x: Any) -> NDArray[Any]:
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         raise InputTypeError(f"{name}: needs {_ACCEPTED} ({error})") from error
     if array.dtype.kind not in "iu" and array.size:
-        raise InputTypeError(f"{name}: token ids are integers, not {array.dtype}; needs {_ACCEPTED}")
+        raise InputTypeError(
+            f"{name}: token ids are integers, not {array.dtype}; needs {_ACCEPTED}"
+        )
     return array if array.size else array.astype(np.int64)
 
 

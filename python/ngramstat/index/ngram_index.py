@@ -20,6 +20,7 @@ from ngramstat.index.overlap import IndexedCorpus, LongestMatches, NewText, find
 from ngramstat.index.overlap_report import OverlapResult, find_overlap
 from ngramstat.index.plan import settings_of
 from ngramstat.index.provenance import check_corpus, check_recorded_corpus, provenance
+from ngramstat.index.query_methods import QueryMethods
 from ngramstat.index.shard import IndexSettings, Shard
 from ngramstat.index.tokenizer import IndexTokenizer
 from ngramstat.index.verify import verify_directory, verify_shard
@@ -37,7 +38,7 @@ from ngramstat.runtime.workspace import Workspace
 __all__ = ["NgramIndex"]
 
 
-class NgramIndex:
+class NgramIndex(QueryMethods):
     """All n-grams of a corpus, as its suffixes in order.
 
     Make one with `NgramIndex.build` or `NgramIndex.open`.

@@ -209,7 +209,7 @@ class _Limits:
         return sorting_bytes(
             n_tokens * (1 + self._stops),
             largest_count,
-            self._settings.vocab_size + 1,
+            self._settings.n_ids,
             self._settings.depth,
             self._threads,
         )

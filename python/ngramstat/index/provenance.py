@@ -82,8 +82,7 @@ def check_recorded_corpus(recorded: Mapping[str, Any], index: Path) -> None:
         return
     raise InputError(
         f"{index}: its corpus {recorded['path']} has changed since the index was built; build the "
-        f"index again (ngramstat index build {recorded['path']} -o {index} --overwrite), or move "
-        "the corpus away to go on with the old one"
+        "index again with --overwrite, or move the corpus away to go on with the old one"
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,12 +28,14 @@ __all__ = [
     "count_documents",
     "count_next",
     "damage_as_input_error",
+    "next_counts",
     "next_distribution",
     "next_distribution_rows",
     "probabilities",
     "ratios",
     "suffixes_that_occur",
 ]
+
 
 class Searcher:
     """The shards of an index, ready to be searched.
@@ -80,7 +83,7 @@ class Searcher:
                     s.suffixes,
                     s.token_starts,
                     s.document_ends,
-                    s.extra.get("samples"),  # type: ignore[arg-type]
+                    s.extra.get("samples"),
                     continues=before > 0,
                 )
         return shards
@@ -130,18 +133,15 @@ class Searcher:
         return max_context
 
 
-class damage_as_input_error:
+@contextmanager
+def damage_as_input_error(name: str) -> Iterator[None]:
     """Arrays of an index that contradict each other are an error of the input."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, ValueError) and not isinstance(error, InputError):
-            raise InputError(f"{self._name}: {error}; build it again") from error
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{name}: {error}; build it again") from error
 
 
 def _answer(queries: Queries, values: NDArray[Any]) -> Any:
@@ -204,7 +204,7 @@ class NextCounts:
     def totals(self) -> NDArray[np.int64]:
         """Tokens after each context together, (k,) int64."""
         sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.counts)])
-        return sums[self.starts[1:]] - sums[self.starts[:-1]]
+        return np.diff(sums[self.starts])
 
     def top(self, n: int) -> NextCounts:
         """The n most frequent tokens after each context; of equal ones the lowest ids."""
@@ -251,10 +251,11 @@ def count_next(
         with damage_as_input_error(searcher.name):
             rows = searcher.sorted.count_next(queries.slices, threads=n_threads)
         return rows[0] if queries.single else rows
-    return _next_counts(searcher, queries.slices, n_threads)
+    return next_counts(searcher, queries.slices, n_threads)
 
 
-def _next_counts(searcher: Searcher, contexts: TokenSlices, threads: int) -> NextCounts:
+def next_counts(searcher: Searcher, contexts: TokenSlices, threads: int) -> NextCounts:
+    """Tokens after each context, without the zeros."""
     with damage_as_input_error(searcher.name):
         found = searcher.sorted.next_tokens(contexts, threads=threads)
     return NextCounts(found.starts, found.tokens, found.counts, searcher.settings.vocab_size)
@@ -326,7 +327,9 @@ def _longest(slices: TokenSlices) -> int:
 
 
 def _tokens_of(searcher: Searcher, tokens: ArrayLike, n: int) -> NDArray[np.uint32]:
-    array = np.atleast_1d(host_array(tokens) if hasattr(tokens, "__array__") else np.asarray(tokens))
+    array = np.atleast_1d(
+        host_array(tokens) if hasattr(tokens, "__array__") else np.asarray(tokens)
+    )
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise InputTypeError("tokens: needs one token id per context")
     if array.size == 1 and n != 1:
@@ -393,9 +396,7 @@ class NextProbabilities:
 
     def top(self, n: int) -> NextProbabilities:
         """The n most probable tokens after each context; of equal ones the lowest ids."""
-        return NextProbabilities(
-            self.next_counts.top(n), self.context_counts, self.suffix_lengths
-        )
+        return NextProbabilities(self.next_counts.top(n), self.context_counts, self.suffix_lengths)
 
 
 def next_distribution(
@@ -418,7 +419,7 @@ def next_distribution(
         slices = queries.slices
         with damage_as_input_error(searcher.name):
             totals = searcher.sorted.count(slices, threads=n_threads)
-    counts = _next_counts(searcher, slices, n_threads)
+    counts = next_counts(searcher, slices, n_threads)
     return NextProbabilities(counts, totals, slices.lengths), queries.single
 
 

@@ -15,6 +15,7 @@ from ngramstat.index.queries import (
     NextCounts,
     Searcher,
     damage_as_input_error,
+    next_counts,
     ratios,
     suffixes_that_occur,
 )
@@ -22,7 +23,7 @@ from ngramstat.kernels.index_queries import TokenSlices
 from ngramstat.runtime.arguments import as_number, integer_within, optional_integer_within
 from ngramstat.runtime.resources import resolve_threads
 
-__all__ = ["Scores", "sample", "score"]
+__all__ = ["SamplingOptions", "Scores", "sample", "score"]
 
 _MANY = 1 << 40
 # What weights other than counts are rounded to, for the most frequent token.
@@ -115,26 +116,47 @@ def _texts(searcher: Searcher, texts: NgramsLike | Corpus) -> TokenSlices:
     return TokenSlices(tokens, np.concatenate([np.zeros(1, np.int64), ends[:-1]]), ends)
 
 
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How samples are drawn; see `NgramIndex.sample`."""
+
+    num_samples: int = 1
+    order: int | None = None
+    temperature: float = 1.0
+    top_k: int | None = None
+    seed: int = 0
+
+    def checked(self) -> SamplingOptions:
+        """The same, with numbers of Python.
+
+        Raises
+        ------
+        InputError
+            A number is out of range.
+        """
+        temperature = as_number("temperature", self.temperature)
+        if temperature < 0:
+            raise InputError(f"--temperature {temperature}: must be at least 0")
+        return SamplingOptions(
+            integer_within("num_samples", self.num_samples, 0, _MANY),
+            optional_integer_within("order", self.order, 1, _MANY),
+            temperature,
+            optional_integer_within("top_k", self.top_k, 1, _MANY),
+            integer_within("seed", self.seed, 0, (1 << 64) - 1),
+        )
+
+
 def sample(
     searcher: Searcher,
     n_tokens: int,
-    *,
-    prompt: NgramsLike | None = None,
-    num_samples: int = 1,
-    order: int | None = None,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    seed: int = 0,
+    prompt: NgramsLike | None,
+    options: SamplingOptions,
     threads: int | None = None,
 ) -> list[NDArray[np.uint32]]:
     """Continuations drawn by the counts of the corpus; see `NgramIndex.sample`."""
     n_tokens = integer_within("n_tokens", n_tokens, 0, _MANY)
-    num_samples = integer_within("num_samples", num_samples, 0, _MANY)
-    order = optional_integer_within("order", order, 1, _MANY)
-    top_k = optional_integer_within("top_k", top_k, 1, _MANY)
-    temperature = as_number("temperature", temperature)
-    if temperature < 0:
-        raise InputError(f"--temperature {temperature}: must be at least 0")
+    options = options.checked()
+    order = options.order
     read = searcher.reader.texts("prompt", [] if prompt is None else prompt)
     if not read.single:
         raise InputError("prompt: several were given; sample from one at a time")
@@ -144,29 +166,23 @@ def sample(
             f"{searcher.name}: finds n-grams of at most {most} tokens; give --order {most} or "
             "less, or build an index without --depth"
         )
-    longest = None if order is None else order - 1
-    drawing = _Drawing(searcher, longest, temperature, top_k, resolve_threads(threads))
-    return drawing.run(read.slices.tokens, n_tokens, num_samples, seed)
+    return _Drawing(searcher, options, resolve_threads(threads)).run(read.slices.tokens, n_tokens)
 
 
 @dataclass(frozen=True)
 class _Drawing:
-    """How the next token is drawn, for all samples at a time."""
+    """Draws the next token of all samples at a time."""
 
     searcher: Searcher
-    longest: int | None  # tokens of a context
-    temperature: float
-    top_k: int | None
+    options: SamplingOptions
     threads: int
 
-    def run(
-        self, prompt: NDArray[np.uint32], n_tokens: int, num_samples: int, seed: int
-    ) -> list[NDArray[np.uint32]]:
-        size = prompt.size
+    def run(self, prompt: NDArray[np.uint32], n_tokens: int) -> list[NDArray[np.uint32]]:
+        size, num_samples = prompt.size, self.options.num_samples
         rows = np.empty((num_samples, size + n_tokens), np.uint32)
         rows[:, :size] = prompt
         # Each sample has random numbers of its own, whatever the number of samples.
-        generators = [np.random.default_rng([seed, i]) for i in range(num_samples)]
+        generators = [np.random.default_rng([self.options.seed, i]) for i in range(num_samples)]
         going = np.arange(num_samples)
         ends = np.full(num_samples, size + n_tokens)
         stop = self.searcher.settings.stop_token
@@ -189,13 +205,12 @@ class _Drawing:
         at: int,
         uniform: NDArray[np.float64],
     ) -> NDArray[np.uint32]:
-        first = 0 if self.longest is None else max(0, at - self.longest)
-        width = rows.shape[1]
-        contexts = TokenSlices(rows.reshape(-1), going * width + first, going * width + at)
-        slices = contexts
+        order, width = self.options.order, rows.shape[1]
+        first = 0 if order is None else max(0, at - order + 1)
+        slices = TokenSlices(rows.reshape(-1), going * width + first, going * width + at)
         if at > first:
-            slices, _ = suffixes_that_occur(self.searcher, contexts, None, self.threads)
-        counts = self._counts(slices)
+            slices, _ = suffixes_that_occur(self.searcher, slices, None, self.threads)
+        counts = next_counts(self.searcher, slices, self.threads)
         # A suffix that occurs at the end of the corpus alone is followed by nothing.
         while (without := np.flatnonzero(np.diff(counts.starts) == 0)).size:
             begins = slices.begins.copy()
@@ -203,17 +218,10 @@ class _Drawing:
             if (begins > slices.ends).any():
                 raise InputError(f"{self.searcher.name}: the corpus holds no tokens to draw")
             slices = TokenSlices(slices.tokens, begins, slices.ends)
-            counts = self._counts(slices)
-        if self.top_k is not None:
-            counts = counts.top(self.top_k)
-        return _drawn(counts, self.temperature, uniform)
-
-    def _counts(self, contexts: TokenSlices) -> NextCounts:
-        with damage_as_input_error(self.searcher.name):
-            found = self.searcher.sorted.next_tokens(contexts, threads=self.threads)
-        return NextCounts(
-            found.starts, found.tokens, found.counts, self.searcher.settings.vocab_size
-        )
+            counts = next_counts(self.searcher, slices, self.threads)
+        if self.options.top_k is not None:
+            counts = counts.top(self.options.top_k)
+        return _drawn(counts, self.options.temperature, uniform)
 
 
 def _drawn(
@@ -232,4 +240,5 @@ def _drawn(
     low, high = sums[counts.starts[:-1]], sums[counts.starts[1:]]
     drawn = np.minimum((uniform * (high - low)).astype(np.int64), high - low - 1)
     chosen = np.searchsorted(sums, low + drawn, side="right") - 1
-    return counts.tokens[chosen]
+    tokens: NDArray[np.uint32] = counts.tokens[chosen]
+    return tokens

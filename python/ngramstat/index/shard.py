@@ -44,6 +44,11 @@ class IndexSettings:
         """Whether `Shard.tokens` holds a stop token per document that the corpus does not."""
         return self.stop_token == self.vocab_size
 
+    @property
+    def n_ids(self) -> int:
+        """Ids that may stand in `Shard.tokens`: V, and one more for inserted stop tokens."""
+        return self.vocab_size + self.inserts_stops
+
 
 @dataclass(frozen=True)
 class Shard:
