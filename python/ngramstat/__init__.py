@@ -23,6 +23,7 @@ _HOMES = {
     "EntropyResult": "ngramstat.results",
     "Exponent": "ngramstat.results",
     "InputError": "ngramstat.errors",
+    "NgramIndex": "ngramstat.index.ngram_index",
     "NgramTable": "ngramstat.counts.ngram_table",
     "KneserNeyModel": "ngramstat.ngram_models.kneser_ney",
     "NgramstatError": "ngramstat.errors",
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from ngramstat.counts.ngram_table import NgramTable
     from ngramstat.counts.ngrams import ngram_batches, ngrams, write_ngrams
     from ngramstat.errors import InputError, NgramstatError
+    from ngramstat.index.ngram_index import NgramIndex
     from ngramstat.lm.reading import read_losses
     from ngramstat.ngram_models.kneser_ney import KneserNeyModel
     from ngramstat.prediction.curve_files import read_curves, read_reader_curve
@@ -92,6 +94,7 @@ __all__ = [
     "Exponent",
     "InputError",
     "KneserNeyModel",
+    "NgramIndex",
     "NgramTable",
     "NgramstatError",
     "Prediction",
