@@ -13,11 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from indexes import make_index, random_case
-from ngramstat import Corpus, InputError, NgramstatError
+from ngramstat import Corpus, InputError
 from ngramstat.cli.main import main
 from ngramstat.index.ngram_index import NgramIndex
 
-N_CASES = 100
+# Random corpora of a seed; the nightly ones are many.
+SEEDS = [(0, 60), (1, 60), pytest.param(2, 4000, marks=pytest.mark.nightly)]
 
 
 def placed_sequences(case) -> list[tuple[int, list[int]]]:
@@ -63,10 +64,10 @@ def count(case, wanted) -> int:
     )
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_duplicates_equal_plain_counting(seed, monkeypatch):
+@pytest.mark.parametrize(("seed", "n_cases"), SEEDS)
+def test_duplicates_equal_plain_counting(seed, n_cases, monkeypatch):
     rng = np.random.default_rng(seed)
-    for _ in range(N_CASES):
+    for _ in range(n_cases):
         monkeypatch.setattr("ngramstat.index.duplicates._SUFFIXES", int(rng.choice([1, 9, 10**6])))
         monkeypatch.setattr("ngramstat.index.duplicates._POSITIONS", int(rng.choice([8, 10**6])))
         monkeypatch.setattr("ngramstat.index.duplicates._QUERIES", int(rng.choice([1, 3, 10**6])))
@@ -196,7 +197,7 @@ def test_damaged_indexes_do_not_crash(field):
         shard = dataclasses.replace(index.shards[0], **{field: damaged})
         try:
             list(NgramIndex(index.settings, [shard]).duplicates(3).spans())
-        except NgramstatError as error:
+        except InputError as error:
             messages.append(str(error))
     assert len(messages) > 20
     assert all("damaged" in message for message in messages)
