@@ -17,6 +17,7 @@ PAGES = (
     "language-models.md",
     "ngram-index.md",
     "ngrams.md",
+    "overlap.md",
 )
 _BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
