@@ -28,6 +28,7 @@ _HOMES = {
     "RunResult": "ngramstat.results",
     "TheoriesResult": "ngramstat.results",
     "ValidationResult": "ngramstat.results",
+    "WordVectors": "ngramstat.counts.vectors",
     "cooccurrence": "ngramstat.counts.cooccurrence",
     "cooccurrence_rows": "ngramstat.counts.cooccurrence",
     "correlations": "ngramstat.api",
@@ -38,6 +39,7 @@ _HOMES = {
     "open_cooccurrence": "ngramstat.counts.mapped_matrix",
     "plan": "ngramstat.api",
     "plot": "ngramstat.report",
+    "ppmi": "ngramstat.counts.association",
     "predict": "ngramstat.api",
     "read_curves": "ngramstat.prediction.curve_files",
     "read_losses": "ngramstat.lm.reading",
@@ -46,14 +48,17 @@ _HOMES = {
     "synthesize": "ngramstat.synthetic",
     "tokenize": "ngramstat.corpus",
     "validate": "ngramstat.validation",
+    "word_vectors": "ngramstat.counts.vectors",
 }
 
 if TYPE_CHECKING:
     from ngramstat.api import correlations, entropies, load_run, measure, plan, predict, theories
     from ngramstat.corpus import Corpus, inspect, tokenize
+    from ngramstat.counts.association import ppmi
     from ngramstat.counts.cooccurrence import cooccurrence, cooccurrence_rows
     from ngramstat.counts.mapped_matrix import open_cooccurrence
     from ngramstat.counts.matrix_files import save_cooccurrence
+    from ngramstat.counts.vectors import WordVectors, word_vectors
     from ngramstat.errors import InputError, NgramstatError
     from ngramstat.lm.reading import read_losses
     from ngramstat.prediction.curve_files import read_curves, read_reader_curve
@@ -85,6 +90,7 @@ __all__ = [
     "RunResult",
     "TheoriesResult",
     "ValidationResult",
+    "WordVectors",
     "__version__",
     "cooccurrence",
     "cooccurrence_rows",
@@ -96,6 +102,7 @@ __all__ = [
     "open_cooccurrence",
     "plan",
     "plot",
+    "ppmi",
     "predict",
     "read_curves",
     "read_losses",
@@ -105,6 +112,7 @@ __all__ = [
     "theories",
     "tokenize",
     "validate",
+    "word_vectors",
 ]
 
 

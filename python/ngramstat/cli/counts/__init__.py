@@ -6,6 +6,7 @@ import click
 
 from ngramstat.cli.command import Group
 from ngramstat.cli.counts.pairs import pairs
+from ngramstat.cli.counts.vectors import vectors
 
 __all__ = ["counts"]
 
@@ -16,3 +17,4 @@ def counts() -> None:
 
 
 counts.add_command(pairs)
+counts.add_command(vectors)
