@@ -17,11 +17,14 @@ from ngramstat.version import __version__
 # `import ngramstat` stays light.
 _HOMES = {
     "Answer": "ngramstat.results",
+    "CollocationTable": "ngramstat.counts.collocations",
     "Corpus": "ngramstat.corpus",
     "CorrelationResult": "ngramstat.results",
     "EntropyResult": "ngramstat.results",
     "Exponent": "ngramstat.results",
     "InputError": "ngramstat.errors",
+    "NgramTable": "ngramstat.counts.ngram_table",
+    "KneserNeyModel": "ngramstat.ngram_models.kneser_ney",
     "NgramstatError": "ngramstat.errors",
     "Prediction": "ngramstat.results",
     "ReadingResult": "ngramstat.results",
@@ -29,6 +32,7 @@ _HOMES = {
     "TheoriesResult": "ngramstat.results",
     "ValidationResult": "ngramstat.results",
     "WordVectors": "ngramstat.counts.vectors",
+    "collocations": "ngramstat.counts.collocations",
     "cooccurrence": "ngramstat.counts.cooccurrence",
     "cooccurrence_rows": "ngramstat.counts.cooccurrence",
     "correlations": "ngramstat.api",
@@ -37,6 +41,8 @@ _HOMES = {
     "load_run": "ngramstat.api",
     "measure": "ngramstat.api",
     "open_cooccurrence": "ngramstat.counts.mapped_matrix",
+    "ngram_batches": "ngramstat.counts.ngrams",
+    "ngrams": "ngramstat.counts.ngrams",
     "plan": "ngramstat.api",
     "plot": "ngramstat.report",
     "ppmi": "ngramstat.counts.association",
@@ -49,6 +55,7 @@ _HOMES = {
     "tokenize": "ngramstat.corpus",
     "validate": "ngramstat.validation",
     "word_vectors": "ngramstat.counts.vectors",
+    "write_ngrams": "ngramstat.counts.ngrams",
 }
 
 if TYPE_CHECKING:
@@ -59,8 +66,15 @@ if TYPE_CHECKING:
     from ngramstat.counts.mapped_matrix import open_cooccurrence
     from ngramstat.counts.matrix_files import save_cooccurrence
     from ngramstat.counts.vectors import WordVectors, word_vectors
+    from ngramstat.counts.collocations import CollocationTable, collocations
+    from ngramstat.counts.cooccurrence import cooccurrence, cooccurrence_rows
+    from ngramstat.counts.mapped_matrix import open_cooccurrence
+    from ngramstat.counts.matrix_files import save_cooccurrence
+    from ngramstat.counts.ngram_table import NgramTable
+    from ngramstat.counts.ngrams import ngram_batches, ngrams, write_ngrams
     from ngramstat.errors import InputError, NgramstatError
     from ngramstat.lm.reading import read_losses
+    from ngramstat.ngram_models.kneser_ney import KneserNeyModel
     from ngramstat.prediction.curve_files import read_curves, read_reader_curve
     from ngramstat.report import plot
     from ngramstat.results import (
@@ -79,11 +93,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "CollocationTable",
     "Corpus",
     "CorrelationResult",
     "EntropyResult",
     "Exponent",
     "InputError",
+    "KneserNeyModel",
+    "NgramTable",
     "NgramstatError",
     "Prediction",
     "ReadingResult",
@@ -92,6 +109,7 @@ __all__ = [
     "ValidationResult",
     "WordVectors",
     "__version__",
+    "collocations",
     "cooccurrence",
     "cooccurrence_rows",
     "correlations",
@@ -100,6 +118,8 @@ __all__ = [
     "load_run",
     "measure",
     "open_cooccurrence",
+    "ngram_batches",
+    "ngrams",
     "plan",
     "plot",
     "ppmi",
@@ -113,6 +133,7 @@ __all__ = [
     "tokenize",
     "validate",
     "word_vectors",
+    "write_ngrams",
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ngramstat.cli.command import Group
+from ngramstat.cli.counts.ngrams import ngrams
 from ngramstat.cli.counts.pairs import pairs
 from ngramstat.cli.counts.vectors import vectors
 
@@ -18,3 +19,4 @@ def counts() -> None:
 
 counts.add_command(pairs)
 counts.add_command(vectors)
+counts.add_command(ngrams)

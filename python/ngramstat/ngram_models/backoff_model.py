@@ -1,0 +1,358 @@
+"""Back-off models: what trained n-gram models and ARPA files have in common.
+
+An n-gram that the model holds has a probability; any other has that of the n-gram without its
+oldest token, times the back-off weight of the context that loses it (1 where the model does not
+hold the context). Interpolated Kneser-Ney takes this form exactly (Chen and Goodman 1999, section
+2.8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from os import PathLike
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ngramstat.corpus import Corpus
+from ngramstat.corpus.conversion import CorpusLike, as_corpus
+from ngramstat.errors import InputError
+from ngramstat.ngram_models.model import LanguageModel
+from ngramstat.ngram_models.model_files import open_model_file, save_model_file, verify_model_file
+from ngramstat.ngram_models.streams import document_contents, stream_size, write_stream
+from ngramstat.ngram_models.text import ModelText, restored_text
+from ngramstat.ngram_models.trie import Batch, NgramTrie
+from ngramstat.ngram_models.trie_building import build_trie
+from ngramstat.runtime.files import reason
+
+__all__ = ["BackoffModel"]
+
+Floats = NDArray[np.float64]
+_BATCH = 1 << 16
+
+
+class BackoffModel(LanguageModel):
+    """An n-gram model in back-off form.
+
+    Use `from_tables`, or `KneserNeyModel.train`, or `load`.
+
+    Attributes
+    ----------
+    order : int
+        N; contexts have up to N - 1 tokens.
+    vocab_size : int
+        V.
+    boundary : Boundary
+        ``document``: contexts reach back to the start of their document, ``stream``: across
+        documents.
+    stop_token : int or None
+        With boundary ``document``, the token that contexts reach back to, and no further: the
+        separator, which is predicted at the end of a document, or V, which is never predicted.
+    text : ModelText or None
+        Between text and ids: the tokenizer of the corpus, or the words of an ARPA file.
+    """
+
+    def __init__(
+        self,
+        trie: NgramTrie,
+        *,
+        stop_token: int | None,
+        text: ModelText | None = None,
+        unknown_log_prob: float | None = None,
+    ) -> None:
+        self._trie = trie
+        self.stop_token = stop_token
+        self.text = text
+        self._unknown_log_prob = unknown_log_prob
+
+    @property
+    def order(self) -> int:
+        return self._trie.order
+
+    @property
+    def vocab_size(self) -> int:
+        return self._trie.vocab_size
+
+    @property
+    def n_ngrams(self) -> tuple[int, ...]:
+        """N-grams of each order, (order,); of order 1 the vocabulary, seen or not."""
+        return (self.vocab_size, *self._trie.sizes[1:])
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{n:,}" for n in self.n_ngrams)
+        return (
+            f"{type(self).__name__}(order {self.order}, vocabulary {self.vocab_size:,}, boundary "
+            f"{self.boundary.value}: {sizes} n-grams)"
+        )
+
+    # Files
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model to a file that `load` maps, atomically.
+
+        Raises
+        ------
+        InputError, NgramstatError
+            The file cannot be written.
+        """
+        settings = {
+            "stop_token": self.stop_token,
+            "unknown_log_prob": self._unknown_log_prob,
+            **self._settings(),
+        }
+        attachments = {} if self.text is None else self.text.attachment()
+        save_model_file(path, self._trie, settings, attachments)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str], *, verify: bool = False) -> Self:
+        """Open a model that `save` has written, mapped from its file.
+
+        Parameters
+        ----------
+        path
+        verify : bool
+            Read all of it and compare it with its checksums, which takes a second or so per GB.
+            Otherwise only the header is checked.
+
+        Raises
+        ------
+        InputError
+            The file is no model of this kind, is damaged, truncated or of another version.
+        """
+        file = open_model_file(path)
+        if verify:
+            verify_model_file(path)
+        settings = dict(file.settings)
+        stop, trie = settings.pop("stop_token", -1), file.trie
+        if not _is_stop(stop, trie):
+            raise InputError(f"{path}: damaged: its stop token is {stop!r:.40}")
+        unknown = settings.pop("unknown_log_prob", None)
+        if not (unknown is None or isinstance(unknown, float)):
+            raise InputError(f"{path}: damaged: its unknown_log_prob is {unknown!r:.40}")
+        try:
+            text = restored_text(file.attachments, trie.vocab_size)
+        except ValueError as error:
+            raise InputError(f"{path}: damaged: {reason(error)}") from error
+        model = cls._restored(path, trie, stop, settings)
+        model.text, model._unknown_log_prob = text, unknown
+        return model
+
+    def _settings(self) -> dict[str, Any]:
+        """What the file holds beside the trie and the stop token."""
+        return {"kind": "back-off"}
+
+    @classmethod
+    def _restored(
+        cls, path: str | PathLike[str], trie: NgramTrie, stop_token: int | None, settings: Any
+    ) -> Self:
+        return cls(trie, stop_token=stop_token)
+
+    # Tables
+
+    def tables(self, m: int, *, batch: int = _BATCH) -> Iterator[Batch]:
+        """All n-grams of order m, in batches.
+
+        Yields
+        ------
+        tokens : (k, m) int64
+            Oldest token first; sorted by the last token, then the one before it, and so on.
+        log_probs : (k,) float64
+            Nats; minus infinity for a stop token that is never predicted.
+        log_backoffs : (k,) float64, or None at the highest order
+        """
+        trie = self._trie
+        ends = [trie.first_children(j) for j in range(1, m)]
+        names = trie.tokens(m)
+        level = trie.levels[m - 1]
+        size = trie.sizes[m - 1]
+        for start in range(0, size, batch):
+            stop = min(start + batch, size)
+            rows = np.arange(start, stop)
+            tokens = np.empty((stop - start, m), np.int64)
+            for j in range(m, 0, -1):
+                tokens[:, m - j] = trie.tokens(j)[rows] if j < m else names[rows]
+                if j > 1:
+                    rows = np.searchsorted(ends[j - 2], rows, side="right") - 1
+            part = level[start:stop]
+            backoffs = None
+            if m < self.order:
+                backoffs = part["log_backoff"].astype(np.float64)
+            yield tokens, part["log_prob"].astype(np.float64), backoffs
+
+    @classmethod
+    def from_tables(
+        cls,
+        vocab_size: int,
+        tables: Sequence[Iterable[Batch]],
+        *,
+        stop_token: int | None = None,
+        unknown_log_prob: float | None = None,
+        text: ModelText | None = None,
+    ) -> BackoffModel:
+        """A model from the n-grams of each order, as `tables` yields them, in any order.
+
+        Parameters
+        ----------
+        vocab_size : int
+        tables : sequence
+            Of m = 1 .. order: batches (tokens (k, m), log_probs (k,), log_backoffs (k,) or None).
+            An n-gram without whose suffix of m - 1 tokens none could be found gets that suffix,
+            with the probability that backing off gives it.
+        stop_token : int, optional
+            Token that contexts reach back to; vocab_size if it is never predicted.
+        unknown_log_prob : float, optional
+            Of ids that have no unigram; by default they have no probability.
+        text : ModelText, optional
+            Between text and ids.
+
+        Raises
+        ------
+        InputError
+            An id is not below vocab_size, an n-gram occurs twice, or a number is not one.
+        """
+        symbols = vocab_size + (stop_token == vocab_size)
+        unknown = -np.inf if unknown_log_prob is None else unknown_log_prob
+        trie = build_trie(vocab_size, symbols, tables, unknown)
+        return BackoffModel(
+            trie, stop_token=stop_token, text=text, unknown_log_prob=unknown_log_prob
+        )
+
+    def unseen_types(self) -> NDArray[np.bool_]:
+        log_probs = self._trie.levels[0]["log_prob"][: self.vocab_size]
+        unseen: NDArray[np.bool_] = np.isneginf(log_probs)
+        if self._unknown_log_prob is not None:
+            unseen |= log_probs == np.float32(self._unknown_log_prob)
+        return unseen
+
+    # Scores
+
+    def log_probs(
+        self,
+        tokens: CorpusLike,
+        *,
+        contexts: Literal["longest", "all"] = "longest",
+        threads: int | None = None,
+    ) -> Floats:
+        """Log probability of every token given those before it, nats.
+
+        Parameters
+        ----------
+        tokens
+            Whatever holds tokens, as for `ngramstat.measure`: a corpus, a path, an array of ids
+            (with boundary ``document``: one document), a list of documents.
+        contexts : str
+            ``longest``: given as many tokens as the model's order allows; ``all``: a column for
+            every maximal number n = 0 .. order - 1 of tokens.
+        threads : int, optional
+
+        Returns
+        -------
+        (n,) or (n, order) float64
+            One per token of the corpus, separators included. A separator is predicted as the end of
+            its document; one in front of the first document only opens it, and has 0.
+
+        Raises
+        ------
+        InputError
+            An id is not below the model's vocabulary size, or the corpus has another separator.
+        """
+        corpus = as_corpus(tokens, "tokens")
+        if corpus.vocab_size > self.vocab_size and (
+            not corpus.vocab_size_inferred or corpus.n_tokens
+        ):
+            raise InputError(
+                f"{corpus.name}: its vocabulary has {corpus.vocab_size} items, the model's has "
+                f"{self.vocab_size}; tokenize it as the model's corpus was"
+            )
+        stream, places = self._stream(corpus)
+        history = self._history(stream)
+        scores = self._score(history)
+        if contexts == "longest":
+            scores = scores[:, -1]
+        result = scores[np.maximum(places, 0)]
+        result[places < 0] = 0.0
+        return result
+
+    def next_log_probs(self, contexts: Sequence[ArrayLike] | NDArray[Any]) -> Floats:
+        """Log probabilities of all V tokens after each context, (k, V), nats.
+
+        Parameters
+        ----------
+        contexts : sequence of k sequences of ids, or (k, n) integers
+            The tokens before, the last one at the end; only those back to the last stop token, at
+            most order - 1 of them, matter. Start with `stop_token` where a document begins; an
+            empty context is followed by the unigram distribution.
+        """
+        result = np.empty((len(contexts), self.vocab_size))
+        for row, context in enumerate(contexts):
+            stream = np.append(np.asarray(context, np.int64), 0)
+            history = self._history(stream)[-1:]
+            rows = np.repeat(history, self.vocab_size, axis=0)
+            rows[:, 0] = np.arange(self.vocab_size)
+            result[row] = self._score(rows)[:, -1]
+        return result
+
+    def _stream(self, corpus: Corpus) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The stream to score, and the place in it of each token of the corpus (-1: given)."""
+        tokens = np.asarray(corpus.tokens, np.int64)
+        if self.stop_token is None:
+            return tokens, np.arange(len(tokens))
+        separator = corpus.separator
+        if separator is not None and separator != self.stop_token:
+            own = "none" if self.stop_token == self.vocab_size else str(self.stop_token)
+            raise InputError(
+                f"{corpus.name}: its separator is {separator}, that of the model's corpus {own}"
+            )
+        first, last = document_contents(corpus)
+        stream = np.empty(stream_size(first, last, self.stop_token), np.int64)
+        ends = write_stream(stream, tokens, first, last, self.stop_token)
+        places = np.full(len(tokens), -1)
+        for begin, end, stop_at in zip(first.tolist(), last.tolist(), ends.tolist(), strict=True):
+            at = stop_at - 1
+            places[begin:end] = np.arange(at - (end - begin), at)
+            if end < len(tokens) and tokens[end] == separator:
+                places[end] = at
+        return stream, places
+
+    def _history(self, stream: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Row i: token i, then those before it back to the stop token; -1 where there is none."""
+        history = np.full((len(stream), self.order), -1, np.int64)
+        history[:, 0] = stream
+        for m in range(1, self.order):
+            history[m:, m] = stream[: len(stream) - m]
+            if m > 1 and self.stop_token is not None:
+                ended = (history[:, m - 1] == self.stop_token) | (history[:, m - 1] < 0)
+                history[ended, m] = -1
+        return history
+
+    def _score(self, history: NDArray[np.int64]) -> Floats:
+        """Log probability of column 0 given the columns after it: a column for each maximal n."""
+        trie = self._trie
+        scores = np.empty((len(history), self.order))
+        node = history[:, 0].copy()
+        context = np.full(len(history), -1, np.int64)
+        longest = trie.levels[0]["log_prob"].astype(np.float64)[node]
+        scores[:, 0] = longest
+        for m in range(2, self.order + 1):
+            older = history[:, m - 1]
+            known = older >= 0
+            node = trie.find(m - 1, np.where(known, node, -1), older)
+            context = (
+                older.copy() if m == 2 else trie.find(m - 2, np.where(known, context, -1), older)
+            )
+            backoff = np.zeros(len(history))
+            has = context >= 0
+            backoff[has] = trie.levels[m - 2]["log_backoff"][context[has]]
+            longest = longest + backoff
+            found = node >= 0
+            longest[found] = trie.levels[m - 1]["log_prob"][node[found]]
+            scores[:, m - 1] = longest
+        return scores
+
+
+def _is_stop(stop: Any, trie: NgramTrie) -> bool:
+    """Whether a file's stop token fits its vocabulary."""
+    if trie.symbols > trie.vocab_size:
+        return type(stop) is int and stop == trie.vocab_size
+    return stop is None or (type(stop) is int and 0 <= stop < trie.vocab_size)
