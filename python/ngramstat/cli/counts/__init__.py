@@ -1,11 +1,11 @@
-"""``ngramstat counts``: co-occurrence matrices and n-gram tables in files."""
+"""``ngramstat counts``: co-occurrence matrices, word vectors and n-gram tables in files."""
 
 from __future__ import annotations
 
 import click
 
 from ngramstat.cli.command import Group
-from ngramstat.cli.counts.ngrams import ngrams
+from ngramstat.cli.counts.ngrams import collocations, ngrams
 from ngramstat.cli.counts.pairs import pairs
 from ngramstat.cli.counts.vectors import vectors
 
@@ -17,6 +17,5 @@ def counts() -> None:
     """Write the counts of a corpus: pairs of tokens, or n-grams."""
 
 
-counts.add_command(pairs)
-counts.add_command(vectors)
-counts.add_command(ngrams)
+for command in (pairs, vectors, ngrams, collocations):
+    counts.add_command(command)
