@@ -225,6 +225,7 @@ def test_damaged_files_are_refused(tmp_path):
         ({"matrix": sp.csr_array((320, 320), dtype=np.uint64), "window": 2}, "already"),
         ({"matrix": sp.csr_array((320, 320), dtype=np.uint64), "weights": [1]}, "already"),
         ({"shift": 1e9}, "by chance"),
+        ({"matrix": sp.csr_array((320, 320), dtype=np.uint64), "memory_limit": "1M"}, "fewer dim"),
     ],
 )
 def test_arguments_that_cannot_be_used(corpus, options, message):

@@ -62,16 +62,13 @@ if TYPE_CHECKING:
     from ngramstat.api import correlations, entropies, load_run, measure, plan, predict, theories
     from ngramstat.corpus import Corpus, inspect, tokenize
     from ngramstat.counts.association import ppmi
-    from ngramstat.counts.cooccurrence import cooccurrence, cooccurrence_rows
-    from ngramstat.counts.mapped_matrix import open_cooccurrence
-    from ngramstat.counts.matrix_files import save_cooccurrence
-    from ngramstat.counts.vectors import WordVectors, word_vectors
     from ngramstat.counts.collocations import CollocationTable, collocations
     from ngramstat.counts.cooccurrence import cooccurrence, cooccurrence_rows
     from ngramstat.counts.mapped_matrix import open_cooccurrence
     from ngramstat.counts.matrix_files import save_cooccurrence
     from ngramstat.counts.ngram_table import NgramTable
     from ngramstat.counts.ngrams import ngram_batches, ngrams, write_ngrams
+    from ngramstat.counts.vectors import WordVectors, word_vectors
     from ngramstat.errors import InputError, NgramstatError
     from ngramstat.lm.reading import read_losses
     from ngramstat.ngram_models.kneser_ney import KneserNeyModel
@@ -117,9 +114,9 @@ __all__ = [
     "inspect",
     "load_run",
     "measure",
-    "open_cooccurrence",
     "ngram_batches",
     "ngrams",
+    "open_cooccurrence",
     "plan",
     "plot",
     "ppmi",

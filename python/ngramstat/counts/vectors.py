@@ -29,6 +29,7 @@ from ngramstat.errors import InputError, check_choice
 from ngramstat.linear_algebra.lanczos import truncated_svd
 from ngramstat.runtime.arguments import as_number, integer_within
 from ngramstat.runtime.progress import Progress, shows_progress
+from ngramstat.runtime.resources import parse_memory_limit
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -39,6 +40,9 @@ __all__ = ["VECTOR_FORMATS", "Neighbour", "WordVectors", "word_vectors"]
 VECTOR_FORMATS = ("word2vec", "safetensors")
 
 _MAX_DIMENSIONS = 4096
+# Vectors of the Krylov space on either side, for each triplet and besides, from decompositions of
+# PPMI matrices of text.
+_KRYLOV_VECTORS, _KRYLOV_START = 5, 64
 
 
 class Neighbour(NamedTuple):
@@ -257,13 +261,13 @@ def word_vectors(
     window, lags, weights, symmetric, boundary
         As for `cooccurrence`, but a window of 5, to both sides, by default. Not with a `matrix`.
     threads, memory_limit, progress
-        As for `cooccurrence`. The memory limit is for the counts; the vectors of the decomposition
-        take about 64 bytes for each token and dimension besides.
+        As for `cooccurrence`. The decomposition takes about 100 bytes for each token and dimension.
 
     Raises
     ------
     InputError
-        An argument cannot be used, or no two tokens are associated.
+        An argument cannot be used, no two tokens are associated, or the decomposition does not fit
+        the memory.
     """
     dimensions = integer_within("dimensions", dimensions, 1, _MAX_DIMENSIONS)
     power = as_number("exponent", exponent)
@@ -299,12 +303,22 @@ def word_vectors(
         raise InputError(
             f"matrix: has {counts.shape[0]} rows, but {known.name} has {known.vocab_size} tokens"
         )
+    _check_memory(counts.shape, dimensions, parse_memory_limit(memory_limit))
     information = ppmi(counts, shift=shift, context_smoothing=context_smoothing)
     vectors, values = _left_vectors(
         information, dimensions, power, progress=shows_progress(progress)
     )
     texts = None if known is None else token_texts(known)
     return WordVectors(vectors, tuple(token_names(texts, len(vectors))), values)
+
+
+def _check_memory(shape: tuple[int, ...], dimensions: int, limit: int) -> None:
+    needed = sum(shape) * min(_KRYLOV_VECTORS * dimensions + _KRYLOV_START, *shape) * 8
+    if needed > limit:
+        raise InputError(
+            f"dimensions={dimensions}: the decomposition for {shape[0]:,} tokens takes about "
+            f"{needed >> 20:,} MB, more than --memory-limit allows; give fewer --dimensions"
+        )
 
 
 @dataclass(frozen=True)
