@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 import pytest
+from reference_index import plain_shards, random_corpus
 
+from ngramstat import Corpus, InputError
 from ngramstat.boundary import Boundary
 from ngramstat.index.ngram_index import NgramIndex
-from reference_index import plain_shards, random_corpus
 
 
 def index_of(rng, corpus, *, depth=None, overlap=1000) -> NgramIndex:

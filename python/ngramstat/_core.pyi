@@ -247,7 +247,7 @@ class IndexShards32:
         max_context: int,
         threads: int,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
-class ContextCounter:
+
 class WindowCounter:
     def __init__(
         self,
