@@ -6,11 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from reference_index import plain_shards, random_corpus
 
-from ngramstat import Corpus, InputError
 from ngramstat.boundary import Boundary
 from ngramstat.index.ngram_index import NgramIndex
+from reference_index import plain_shards, random_corpus
 
 
 def index_of(rng, corpus, *, depth=None, overlap=1000) -> NgramIndex:
@@ -73,7 +72,8 @@ def check_probabilities(rng, corpus, index) -> None:
             assert found.suffix_lengths[i] == len(used)
             assert found.context_counts[i] == total
             if total == 0:
-                assert math.isnan(found.probabilities[i]) and np.isnan(rows[i]).all()
+                assert math.isnan(found.probabilities[i])
+                assert np.isnan(rows[i]).all()
                 continue
             assert found.probabilities[i] == corpus.count([*used, tokens[i]]) / total
             assert rows[i].tolist() == [c / total for c in counts]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from reference_index import plain_shards, random_corpus
 
 from ngramstat.boundary import Boundary
 from ngramstat.kernels import SortedShards, TokenSlices
+from reference_index import plain_shards, random_corpus
 
 
 def slices(queries) -> TokenSlices:

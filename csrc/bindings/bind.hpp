@@ -17,6 +17,7 @@ void bind_index_queries(py::module_& m);
 void bind_ngram_table(py::module_& m);
 void bind_kneser_ney(py::module_& m);
 void bind_mixture(py::module_& m);
+void bind_ngram_models(py::module_& m);
 void bind_page_cache(py::module_& m);
 void bind_samplers(py::module_& m);
 void bind_index_overlap(py::module_& m);

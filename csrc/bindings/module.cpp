@@ -48,6 +48,7 @@ PYBIND11_MODULE(_core, m) {
     bind_kneser_ney(m);
     bind_mixture(m);
     bind_arpa(m);
+    bind_ngram_models(m);
     bind_page_cache(m);
     bind_samplers(m);
     bind_index_overlap(m);
