@@ -12,6 +12,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Pages whose blocks run one after the other in an empty directory.
+PAGES = ("cooccurrence.md", "kernels.md", "ngrams.md")
 PAGES = (
     "kernels.md",
     "language-models.md",

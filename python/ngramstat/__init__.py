@@ -32,6 +32,7 @@ _HOMES = {
     "RunResult": "ngramstat.results",
     "TheoriesResult": "ngramstat.results",
     "ValidationResult": "ngramstat.results",
+    "WordVectors": "ngramstat.counts.vectors",
     "collocations": "ngramstat.counts.collocations",
     "cooccurrence": "ngramstat.counts.cooccurrence",
     "cooccurrence_rows": "ngramstat.counts.cooccurrence",
@@ -45,6 +46,7 @@ _HOMES = {
     "ngrams": "ngramstat.counts.ngrams",
     "plan": "ngramstat.api",
     "plot": "ngramstat.report",
+    "ppmi": "ngramstat.counts.association",
     "predict": "ngramstat.api",
     "read_curves": "ngramstat.prediction.curve_files",
     "read_losses": "ngramstat.lm.reading",
@@ -53,18 +55,21 @@ _HOMES = {
     "synthesize": "ngramstat.synthetic",
     "tokenize": "ngramstat.corpus",
     "validate": "ngramstat.validation",
+    "word_vectors": "ngramstat.counts.vectors",
     "write_ngrams": "ngramstat.counts.ngrams",
 }
 
 if TYPE_CHECKING:
     from ngramstat.api import correlations, entropies, load_run, measure, plan, predict, theories
     from ngramstat.corpus import Corpus, inspect, tokenize
+    from ngramstat.counts.association import ppmi
     from ngramstat.counts.collocations import CollocationTable, collocations
     from ngramstat.counts.cooccurrence import cooccurrence, cooccurrence_rows
     from ngramstat.counts.mapped_matrix import open_cooccurrence
     from ngramstat.counts.matrix_files import save_cooccurrence
     from ngramstat.counts.ngram_table import NgramTable
     from ngramstat.counts.ngrams import ngram_batches, ngrams, write_ngrams
+    from ngramstat.counts.vectors import WordVectors, word_vectors
     from ngramstat.errors import InputError, NgramstatError
     from ngramstat.index.ngram_index import NgramIndex
     from ngramstat.lm.reading import read_losses
@@ -102,6 +107,7 @@ __all__ = [
     "RunResult",
     "TheoriesResult",
     "ValidationResult",
+    "WordVectors",
     "__version__",
     "collocations",
     "cooccurrence",
@@ -116,6 +122,7 @@ __all__ = [
     "open_cooccurrence",
     "plan",
     "plot",
+    "ppmi",
     "predict",
     "read_curves",
     "read_losses",
@@ -125,6 +132,7 @@ __all__ = [
     "theories",
     "tokenize",
     "validate",
+    "word_vectors",
     "write_ngrams",
 ]
 

@@ -271,29 +271,6 @@ class WindowCounter:
         threads: int,
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]: ...
 
-class ContextCounter:
-    def __init__(
-        self,
-        tokens: _Tokens,
-        vocab_size: int,
-        documents: Documents,
-        rows: tuple[int, int],
-        within_content: bool,
-        both_sides: bool,
-        threads: int,
-    ) -> None: ...
-    def sum(
-        self, rows: tuple[int, int], lags: list[int], threads: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.uint64]]: ...
-    def weigh(
-        self,
-        rows: tuple[int, int],
-        lags: list[int],
-        weights: list[float],
-        wide: bool,
-        threads: int,
-    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]: ...
-
 class KneserNey16:
     def __init__(
         self,

@@ -65,6 +65,7 @@ from ngramstat.kernels.suffixes import (
     suffix_cost,
 )
 from ngramstat.kernels.tokens import Tokens, mostly_unused, token_counts
+from ngramstat.kernels.windows import WindowCounter
 
 BLOCK_SIZE = _core.BLOCK_SIZE
 LOSS_BITS = _core.LOSS_BITS
@@ -107,6 +108,7 @@ __all__ = [
     "SuffixCounts",
     "TokenSlices",
     "Tokens",
+    "WindowCounter",
     "bilinear_sums_by_class",
     "build_info",
     "count_document_tokens",
