@@ -9,6 +9,7 @@ void bind_documents(py::module_& m);
 void bind_pair_counts(py::module_& m);
 void bind_pair_products(py::module_& m);
 void bind_suffix_sort(py::module_& m);
+void bind_ngram_hashing(py::module_& m);
 void bind_kneser_ney(py::module_& m);
 void bind_mixture(py::module_& m);
 void bind_page_cache(py::module_& m);

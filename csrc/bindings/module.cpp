@@ -40,6 +40,7 @@ PYBIND11_MODULE(_core, m) {
     bind_pair_counts(m);
     bind_pair_products(m);
     bind_suffix_sort(m);
+    bind_ngram_hashing(m);
     bind_kneser_ney(m);
     bind_mixture(m);
     bind_page_cache(m);

@@ -22,7 +22,7 @@ from ngramstat._core import (
     PairLabel,
 )
 from ngramstat.kernels.kneser_ney import KneserNey
-from ngramstat.kernels.ngram_hashing import fits_hash, hashed_ngrams
+from ngramstat.kernels.ngram_hashing import HashCost, fits_hash, hash_cost, hashed_ngrams
 from ngramstat.kernels.pairs import (
     PairCounts,
     PairMemory,
@@ -71,6 +71,7 @@ __all__ = [
     "GpuOperator",
     "GpuPairStream",
     "GpuTerm",
+    "HashCost",
     "KneserNey",
     "NgramCounts",
     "NgramStatistics",
@@ -88,6 +89,7 @@ __all__ = [
     "count_pairs",
     "cuda_devices",
     "fits_hash",
+    "hash_cost",
     "hashed_ngrams",
     "mark_copies",
     "mostly_unused",
