@@ -6,12 +6,12 @@ namespace ngramstat::bindings {
 
 namespace {
 
-// (order, words, log_probs, backoffs) of every run of entries.
+// (words, log_probs, backoffs) of every run of entries.
 py::list to_list(std::vector<ArpaEntries>&& runs) {
     py::list out;
     for (ArpaEntries& run : runs) {
         const auto n = static_cast<py::ssize_t>(run.log_probs.size());
-        out.append(py::make_tuple(run.order, to_array(std::move(run.words), {n, run.order}),
+        out.append(py::make_tuple(to_array(std::move(run.words), {n, run.order}),
                                   to_array(std::move(run.log_probs)),
                                   to_array(std::move(run.backoffs))));
     }

@@ -1,5 +1,6 @@
 #include "arrays.hpp"
 #include "bind.hpp"
+#include "ngramstat/base/checksum.hpp"
 #include "ngramstat/suffixes/full_order.hpp"
 
 namespace ngramstat::bindings {
@@ -59,7 +60,42 @@ void bind_for(py::module_& m, py::class_<SampleRanks>& sample, const char* name)
             py::arg("text"));
 }
 
+template <class Token>
+void bind_check(py::module_& m) {
+    m.def(
+        "check_suffixes",
+        [](const Array<Token>& tokens, int depth, Index stop_token,
+           const Array<std::uint32_t>& suffixes, Array<std::uint32_t> ranks, int threads) {
+            const SuffixText<Token> text{as_span(tokens), 0, depth, stop_token, {}};
+            const auto order = as_span(suffixes);
+            const std::span<std::uint32_t> memory(ranks.mutable_data(),
+                                                  static_cast<std::size_t>(ranks.size()));
+            OrderFault fault;
+            {
+                const py::gil_scoped_release release;
+                fault = check_suffixes(text, order, memory, threads);
+            }
+            return py::make_tuple(static_cast<int>(fault.kind), fault.rank);
+        },
+        py::arg("tokens").noconvert(), py::arg("depth"), py::arg("stop_token"),
+        py::arg("suffixes").noconvert(), py::arg("ranks").noconvert(), py::arg("threads"));
+}
+
 }  // namespace
+
+void bind_checksum(py::module_& m) {
+    py::class_<Checksum>(m, "Checksum")
+        .def(py::init<>())
+        .def(
+            "update",
+            [](Checksum& self, const Array<std::uint8_t>& bytes) {
+                const auto span = as_span(bytes);
+                const py::gil_scoped_release release;
+                self.update(std::as_bytes(span));
+            },
+            py::arg("bytes").noconvert())
+        .def("value", &Checksum::value);
+}
 
 void bind_full_order(py::module_& m) {
     py::class_<SampleRanks> sample(m, "SampleRanks");
@@ -67,6 +103,8 @@ void bind_full_order(py::module_& m) {
         .def_property_readonly("complete", &SampleRanks::complete);
     bind_for<std::uint16_t>(m, sample, "SuffixText16");
     bind_for<std::uint32_t>(m, sample, "SuffixText32");
+    bind_check<std::uint16_t>(m);
+    bind_check<std::uint32_t>(m);
 }
 
 }  // namespace ngramstat::bindings

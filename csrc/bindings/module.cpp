@@ -36,6 +36,7 @@ PYBIND11_MODULE(_core, m) {
     m.def(
         "simd_level", [] { return simd_name(simd_level()); },
         "Instruction set that the next kernel call uses: scalar, avx2 or avx512.");
+    bind_checksum(m);
     bind_documents(m);
     bind_pair_counts(m);
     bind_pair_products(m);
@@ -48,6 +49,7 @@ PYBIND11_MODULE(_core, m) {
     bind_kneser_ney(m);
     bind_mixture(m);
     bind_arpa(m);
+    bind_ngram_models(m);
     bind_page_cache(m);
     bind_samplers(m);
     bind_index_overlap(m);

@@ -39,6 +39,7 @@ _HOMES = {
     "inspect": "ngramstat.corpus",
     "load_run": "ngramstat.api",
     "measure": "ngramstat.api",
+    "open_cooccurrence": "ngramstat.counts.mapped_matrix",
     "ngram_batches": "ngramstat.counts.ngrams",
     "ngrams": "ngramstat.counts.ngrams",
     "plan": "ngramstat.api",
@@ -47,6 +48,7 @@ _HOMES = {
     "read_curves": "ngramstat.prediction.curve_files",
     "read_losses": "ngramstat.lm.reading",
     "read_reader_curve": "ngramstat.prediction.curve_files",
+    "save_cooccurrence": "ngramstat.counts.matrix_files",
     "synthesize": "ngramstat.synthetic",
     "tokenize": "ngramstat.corpus",
     "validate": "ngramstat.validation",
@@ -58,6 +60,8 @@ if TYPE_CHECKING:
     from ngramstat.corpus import Corpus, inspect, tokenize
     from ngramstat.counts.collocations import CollocationTable, collocations
     from ngramstat.counts.cooccurrence import cooccurrence, cooccurrence_rows
+    from ngramstat.counts.mapped_matrix import open_cooccurrence
+    from ngramstat.counts.matrix_files import save_cooccurrence
     from ngramstat.counts.ngram_table import NgramTable
     from ngramstat.counts.ngrams import ngram_batches, ngrams, write_ngrams
     from ngramstat.errors import InputError, NgramstatError
@@ -106,12 +110,14 @@ __all__ = [
     "measure",
     "ngram_batches",
     "ngrams",
+    "open_cooccurrence",
     "plan",
     "plot",
     "predict",
     "read_curves",
     "read_losses",
     "read_reader_curve",
+    "save_cooccurrence",
     "synthesize",
     "theories",
     "tokenize",

@@ -6,14 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 _Tokens: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
-
 BLOCK_SIZE: int
 LOSS_BITS: int
 MAX_ARPA_ORDER: int
 MAX_DEPTH: int
 MAX_ORDER: int
 N_POSITION_BINS: int
-
 _NgramTables = tuple[
     list[tuple[list[NDArray[np.uint64]], list[NDArray[np.uint64]], int]],
     NDArray[np.int64],
@@ -34,7 +32,7 @@ class ArpaParser:
     def finish(self) -> None: ...
     def take(
         self,
-    ) -> list[tuple[int, NDArray[np.uint32], NDArray[np.float64], NDArray[np.float64]]]: ...
+    ) -> list[tuple[NDArray[np.uint32], NDArray[np.float64], NDArray[np.float64]]]: ...
     def counts(self) -> list[int]: ...
     def first_lines(self) -> list[int]: ...
     def preamble(self) -> bytes: ...
@@ -143,6 +141,7 @@ class IndexShards16:
         token_starts: NDArray[np.int64],
         document_ends: NDArray[np.int64],
         samples: NDArray[np.uint64],
+        continues: bool,
     ) -> None: ...
     def count(
         self,
@@ -200,6 +199,7 @@ class IndexShards32:
         token_starts: NDArray[np.int64],
         document_ends: NDArray[np.int64],
         samples: NDArray[np.uint64],
+        continues: bool,
     ) -> None: ...
     def count(
         self,
@@ -247,6 +247,30 @@ class IndexShards32:
         max_context: int,
         threads: int,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
+
+class WindowCounter:
+    def __init__(
+        self,
+        tokens: _Tokens,
+        vocab_size: int,
+        documents: Documents,
+        rows: tuple[int, int],
+        within_content: bool,
+        both_sides: bool,
+        threads: int,
+    ) -> None: ...
+    def sum(
+        self, rows: tuple[int, int], lags: list[int], threads: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.uint64]]: ...
+    def weigh(
+        self,
+        rows: tuple[int, int],
+        lags: list[int],
+        weights: list[float],
+        wide: bool,
+        threads: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]: ...
+
 class ContextCounter:
     def __init__(
         self,
@@ -319,6 +343,11 @@ class KneserNey32:
         continuation: NDArray[np.float64],
         threads: int,
     ) -> NDArray[np.float64]: ...
+
+class Checksum:
+    def __init__(self) -> None: ...
+    def update(self, bytes: NDArray[np.uint8]) -> None: ...
+    def value(self) -> int: ...
 
 class SampleRanks:
     def __init__(self, n_tokens: int) -> None: ...
@@ -426,6 +455,63 @@ def suffix_packing(vocab_size: int, depth: int) -> tuple[int, bool]: ...
 def mark_copies(
     scored: _Tokens, documents: Documents, training: _Tokens, length: int, threads: int
 ) -> NDArray[np.uint8]: ...
+
+class KeyOrder(enum.Enum):
+    hashed = 0
+    lexicographic = 1
+
+class NgramPacking:
+    def __init__(self, vocab_size: int, n: int) -> None: ...
+    @property
+    def key_bits(self) -> int: ...
+
+class CountedNgrams:
+    def __len__(self) -> int: ...
+    def counts(self, first: int, last: int) -> NDArray[np.uint64]: ...
+    def unpack(
+        self, packing: NgramPacking, order: KeyOrder, out: _Tokens, first: int, threads: int
+    ) -> None: ...
+
+class NgramBuckets:
+    def __init__(
+        self,
+        tokens: _Tokens,
+        packing: NgramPacking,
+        documents: Documents,
+        across: bool,
+        range: tuple[int, int],
+        layout: tuple[int, int, int],
+    ) -> None: ...
+    @property
+    def n_chunks(self) -> int: ...
+    def measure(self, first_chunk: int, last_chunk: int, threads: int) -> None: ...
+    def bucket_sizes(self) -> NDArray[np.int64]: ...
+    def start(self, first_bucket: int, last_bucket: int) -> None: ...
+    def fill(self, first_chunk: int, last_chunk: int, threads: int) -> None: ...
+    def count(
+        self, first_bucket: int, last_bucket: int, min_count: int, threads: int
+    ) -> CountedNgrams: ...
+
+class RunEncoder:
+    def __init__(self, key_bits: int) -> None: ...
+    def encode(self, ngrams: CountedNgrams, first: int, last: int) -> NDArray[np.uint8]: ...
+
+class RunMerger:
+    def __init__(self, runs: list[NDArray[np.uint8]], key_bits: int) -> None: ...
+    def next(self, most: int, min_count: int) -> CountedNgrams: ...
+
+def run_bytes(key_bits: int, n_ngrams: float) -> float: ...
+def sort_ngrams(
+    parts: list[CountedNgrams], packing: NgramPacking, threads: int
+) -> CountedNgrams: ...
+def check_suffixes(
+    tokens: _Tokens,
+    depth: int,
+    stop_token: int,
+    suffixes: NDArray[np.uint32],
+    ranks: NDArray[np.uint32],
+    threads: int,
+) -> tuple[int, int]: ...
 def suffix_samples(
     tokens: _Tokens,
     suffixes: NDArray[np.uint32],
@@ -444,6 +530,15 @@ def longest_matches(
     is_own: bool,
     threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
+def mark_duplicates(
+    shards: list[tuple[_Tokens, NDArray[np.uint32], NDArray[np.uint8]]],
+    ranks: NDArray[np.int64],
+    vocab_size: int,
+    stop_token: int,
+    length: int,
+    later_only: bool,
+    threads: int,
+) -> None: ...
 def common_lengths(
     tokens: _Tokens, text: _Tokens, ranges: NDArray[np.int64], places: NDArray[np.int64]
 ) -> NDArray[np.int64]: ...
@@ -581,6 +676,90 @@ MAX_OFFSET: int
 LOGIT_UNIT: float
 
 def path_lengths(leaf_of: NDArray[np.uint32], split: NDArray[np.uint32]) -> NDArray[np.uint32]: ...
+
+class KneserNeyEstimator:
+    def __init__(
+        self,
+        trie: MutableNgramTrie,
+        unigram_counts: NDArray[np.uint64],
+        discounts: NDArray[np.float64],
+        min_counts: NDArray[np.uint64],
+    ) -> None: ...
+    def estimate(self, first_token: int, last_token: int, threads: int) -> None: ...
+
+class MutableNgramTrie:
+    def __init__(self, vocab_size: int, symbols: int, levels: list[NDArray[np.uint64]]) -> None: ...
+    def remove_pruned(self) -> list[int]: ...
+
+class NgramTrie:
+    def __init__(self, vocab_size: int, symbols: int, levels: list[NDArray[np.uint64]]) -> None: ...
+    def next_scores(
+        self,
+        tokens: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        stop_token: int,
+        threads: int,
+    ) -> NDArray[np.float64]: ...
+    def scores16(
+        self,
+        tokens: NDArray[np.uint16],
+        stop_token: int,
+        all_contexts: bool,
+        threads: int,
+    ) -> NDArray[np.float64]: ...
+    def scores32(
+        self,
+        tokens: NDArray[np.uint32],
+        stop_token: int,
+        all_contexts: bool,
+        threads: int,
+    ) -> NDArray[np.float64]: ...
+
+class NgramTrainer16:
+    def __init__(
+        self,
+        tokens: NDArray[np.uint16],
+        first_event: int,
+        vocab_size: int,
+        order: int,
+        stop_token: int,
+    ) -> None: ...
+    def count(
+        self, first_token: int, last_token: int, threads: int
+    ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]: ...
+    def store(
+        self,
+        trie: MutableNgramTrie,
+        tokens: tuple[int, int],
+        starts: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        unigram_counts: NDArray[np.uint64],
+        min_counts: NDArray[np.uint64],
+        threads: int,
+    ) -> None: ...
+
+class NgramTrainer32:
+    def __init__(
+        self,
+        tokens: NDArray[np.uint32],
+        first_event: int,
+        vocab_size: int,
+        order: int,
+        stop_token: int,
+    ) -> None: ...
+    def count(
+        self, first_token: int, last_token: int, threads: int
+    ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]: ...
+    def store(
+        self,
+        trie: MutableNgramTrie,
+        tokens: tuple[int, int],
+        starts: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        unigram_counts: NDArray[np.uint64],
+        min_counts: NDArray[np.uint64],
+        threads: int,
+    ) -> None: ...
 
 class ContextCounts:
     def __init__(

@@ -86,7 +86,10 @@ void ArpaParser::feed(std::string_view bytes) {
 void ArpaParser::finish() {
     if (!partial_.empty()) {
         ++line_;
-        read_line(partial_);
+        // The last line needs no end, but then it has to be the last one.
+        if (state_ == State::preamble || state_ == State::done || trimmed(partial_) == "\\end\\") {
+            read_line(partial_);
+        }
         partial_.clear();
     }
     if (state_ == State::preamble) fail("the file ends, and holds no \\data\\");

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,9 +23,12 @@ __all__ = [
     "LongestMatches",
     "MatchSpans",
     "NewText",
+    "SpanStep",
+    "check_min_length",
     "find_matches",
     "find_spans",
     "new_text",
+    "spans_at",
 ]
 
 # Queries of one call of the kernel, per thread: about a second.
@@ -60,6 +65,27 @@ class IndexedCorpus:
     def arrays(self) -> list[NDArray[Any]]:
         """What may be mapped from files."""
         return [a for shard in self.shards for a in (shard.tokens, shard.suffixes)]
+
+    @cached_property
+    def document_ends(self) -> NDArray[np.int64]:
+        """Where each document ends in the tokens of the corpus (exclusive)."""
+        parts = [np.zeros(0, np.int64)]
+        for shard in self.shards:
+            ends = shard.document_ends + shard.first_token
+            if self.settings.inserts_stops:
+                ends = ends - np.arange(1, ends.size + 1)
+            parts.append(ends)
+        return np.concatenate(parts)
+
+    def tokens_at(self, position: int, length: int) -> Tokens:
+        """Tokens of the corpus; they must not hold the end of a document with an inserted stop."""
+        firsts = [shard.first_token for shard in self.shards]
+        shard = self.shards[bisect_right(firsts, position) - 1]
+        place = position - shard.first_token
+        if self.settings.inserts_stops:
+            document = int(np.searchsorted(self.document_ends, position, side="right"))
+            place += document - shard.first_document
+        return shard.tokens[place : place + length]
 
     def sorted_text(self, shard: Shard) -> SortedText:
         """One shard for the kernels."""
@@ -134,7 +160,7 @@ class LongestMatches:
         InputError
             The index cannot find matches of that length.
         """
-        _check_min_length(min_length, self.max_length)
+        check_min_length(min_length, self.max_length)
         begins = np.flatnonzero(self.lengths >= min_length)
         steps = np.zeros(len(self.lengths) + 1, np.int64)
         np.add.at(steps, begins, 1)
@@ -225,40 +251,91 @@ def find_matches(
     return found
 
 
+@dataclass(frozen=True)
+class SpanStep:
+    """Consecutive positions of a text, and the spans that begin there.
+
+    Attributes
+    ----------
+    positions, lengths : (q,) int64
+        With the longest match of each, which is at least as long where the index's limit is
+        reached.
+    spans : MatchSpans
+    reached : int
+        Where these spans and those before end.
+    """
+
+    positions: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    spans: MatchSpans
+    reached: int
+
+
 def find_spans(
     index: IndexedCorpus, text: NewText, min_length: int, workspace: Workspace, bar: Progress
-) -> Iterator[tuple[NDArray[np.int64], MatchSpans]]:
-    """Stretches of at least this many tokens, in steps; the text may be larger than memory.
+) -> Iterator[SpanStep]:
+    """Spans of at least this many tokens, in steps: the text may be larger than memory.
 
-    Yields
+    Raises
     ------
-    queried : (q, 2) int64
-        The positions of this step and the ends of their documents.
-    spans : MatchSpans
-        Those that begin at one of these positions.
+    InputError
+        The index cannot find matches of that length.
+    NgramstatError
+        The arrays of the index contradict each other.
     """
-    _check_min_length(min_length, index.max_length)
-    reached = 0  # the end of the last stretch
+    check_min_length(min_length, index.max_length)
+    reached = 0  # the end of the last span
     for ranges in _query_ranges(index, text, _QUERIES * workspace.threads):
-        best = _match_in_shards(index, text.tokens, ranges, workspace.threads)
-        lengths = best.lengths
-        if best.capped.any():
-            lengths = _real_lengths(index, text.tokens, ranges, best)
-        ends = ranges[:, 0] + lengths
-        long = best.lengths >= min_length
-        before = np.maximum.accumulate(np.where(long, ends, 0))
-        before = np.maximum(np.concatenate([[0], before[:-1]]), reached)
-        chosen = np.flatnonzero(long & (ends > before))
-        if len(chosen):
-            reached = int(ends[chosen[-1]])
-        yield ranges, MatchSpans(
-            ranges[chosen, 0], lengths[chosen], best.occurrences[chosen], best.positions[chosen],
-            best.documents[chosen], best.capped[chosen],
-        )  # fmt: skip
+        step = spans_at(index, text.tokens, ranges, min_length, reached, workspace.threads)
+        reached = step.reached
+        yield step
         bar.advance(len(ranges))
 
 
-def _check_min_length(min_length: int, max_length: int | None) -> None:
+def spans_at(
+    index: IndexedCorpus,
+    tokens: Tokens,
+    ranges: NDArray[np.int64],
+    min_length: int,
+    reached: int,
+    threads: int,
+    own: Shard | None = None,
+) -> SpanStep:
+    """The spans that begin at some positions and end after all spans before.
+
+    Parameters
+    ----------
+    ranges : (q, 2) int64
+        The positions, ascending, and where their matches end at the latest.
+    reached : int
+        Where the spans before end.
+    own : Shard, optional
+        The shard whose tokens these are; a place does not match itself.
+    """
+    best = _match_in_shards(index, tokens, ranges, threads, own)
+    lengths = best.lengths
+    if best.capped.any():
+        lengths = _real_lengths(index, tokens, ranges, best)
+    ends = ranges[:, 0] + lengths
+    long = best.lengths >= min_length
+    furthest = np.maximum.accumulate(np.where(long, ends, 0))
+    before = np.maximum(np.concatenate([[0], furthest[:-1]]), reached)
+    chosen = np.flatnonzero(long & (ends > before))
+    spans = MatchSpans(
+        ranges[chosen, 0], lengths[chosen], best.occurrences[chosen], best.positions[chosen],
+        best.documents[chosen], best.capped[chosen],
+    )  # fmt: skip
+    return SpanStep(ranges[:, 0], lengths, spans, max(reached, int(furthest[-1])))
+
+
+def check_min_length(min_length: int, max_length: int | None) -> None:
+    """Refuse a length of matches that an index cannot find.
+
+    Raises
+    ------
+    InputError
+        It is below 1 or above `max_length`.
+    """
     if min_length < 1:
         raise InputError(f"--min-length {min_length}: must be at least 1")
     if max_length is not None and min_length > max_length:

@@ -36,7 +36,7 @@ class ArpaEntries:
     @property
     def order(self) -> int:
         """Words of an n-gram."""
-        return self.words.shape[1]
+        return int(self.words.shape[1])
 
 
 class ArpaParser:
@@ -75,7 +75,7 @@ class ArpaParser:
         return self._taken()
 
     def _taken(self) -> Iterator[ArpaEntries]:
-        return (ArpaEntries(*arrays) for _, *arrays in self._parser.take())
+        return (ArpaEntries(*arrays) for arrays in self._parser.take())
 
     @property
     def counts(self) -> list[int]:

@@ -13,7 +13,7 @@ from ngramstat import _core
 from ngramstat.kernels.suffixes import Steps, SuffixCost, suffix_cost
 from ngramstat.kernels.tokens import Tokens, check_tokens
 
-__all__ = ["SortedRange", "SuffixSorter", "sorting_bytes"]
+__all__ = ["SortedRange", "SuffixSorter", "check_suffixes", "sorting_bytes"]
 
 # Symbols after which suffixes are compared by reading them, or by the ranks of a sample.
 _SAMPLE_DEPTH = 64
@@ -144,3 +144,36 @@ class SuffixSorter:
         while not ranks.refine(self._text):
             pass
         return ranks
+
+
+def check_suffixes(
+    tokens: Tokens,
+    suffixes: NDArray[np.uint32],
+    ranks: NDArray[np.uint32],
+    *,
+    depth: int | None = None,
+    stop_token: int | None = None,
+    threads: int = 1,
+) -> str | None:
+    """What is wrong with suffixes in order; None if nothing.
+
+    Parameters
+    ----------
+    tokens : (m,) uint16 or uint32
+        Any; nothing is compared after the stop token.
+    suffixes : (k,) uint32
+        Should be the positions below k <= m, sorted as by `SuffixSorter`.
+    ranks : (k,) uint32
+        Memory that is written to.
+    """
+    check_tokens(tokens)
+    stop = -1 if stop_token is None else stop_token
+    kind, rank = _core.check_suffixes(tokens, depth or 0, stop, suffixes, ranks, threads)
+    if kind == 0:
+        return None
+    position = int(suffixes[rank])
+    if kind == 1:
+        return f"suffix {rank} is at position {position}, of {len(suffixes)}"
+    if kind == 2:
+        return f"position {position} stands in them twice"
+    return f"suffix {rank} is not in order"

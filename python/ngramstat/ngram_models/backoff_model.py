@@ -17,14 +17,26 @@ from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.corpus import Corpus
 from ngramstat.corpus.conversion import CorpusLike, as_corpus
-from ngramstat.errors import InputError
+from ngramstat.errors import InputError, check_choice
+from ngramstat.kernels.ngram_models import BackoffScorer
+from ngramstat.kernels.tokens import Tokens
+from ngramstat.ngram_models.arpa import read_arpa, write_arpa
+from ngramstat.ngram_models.arpa.vocabulary import Request
 from ngramstat.ngram_models.model import LanguageModel
 from ngramstat.ngram_models.model_files import open_model_file, save_model_file, verify_model_file
-from ngramstat.ngram_models.streams import document_contents, stream_size, write_stream
+from ngramstat.ngram_models.streams import (
+    document_contents,
+    stream_places,
+    stream_size,
+    write_stream,
+)
 from ngramstat.ngram_models.text import ModelText, restored_text
 from ngramstat.ngram_models.trie import Batch, NgramTrie
 from ngramstat.ngram_models.trie_building import build_trie
+from ngramstat.runtime.arguments import optional_integer_within
 from ngramstat.runtime.files import reason
+from ngramstat.runtime.progress import shows_progress
+from ngramstat.runtime.resources import resolve_threads
 
 __all__ = ["BackoffModel"]
 
@@ -65,6 +77,7 @@ class BackoffModel(LanguageModel):
         self.stop_token = stop_token
         self.text = text
         self._unknown_log_prob = unknown_log_prob
+        self._scorer = BackoffScorer(trie.vocab_size, trie.symbols, trie.levels, stop_token)
 
     @property
     def order(self) -> int:
@@ -148,6 +161,88 @@ class BackoffModel(LanguageModel):
     ) -> Self:
         return cls(trie, stop_token=stop_token)
 
+    def write_arpa(
+        self,
+        path: str | PathLike[str],
+        *,
+        words: Literal["ids", "tokens"] = "ids",
+        progress: bool | None = None,
+    ) -> None:
+        """Write the model as an ARPA file, which KenLM, SRILM and others read; atomically.
+
+        The stop token becomes ``<s>`` and ``</s>``. Every id of the vocabulary is a word, and
+        ``<unk>`` has the probability of an id that was never seen. A line before the model, which
+        other programs skip, says what the ids are, so that `read_arpa` gives the same model.
+
+        Parameters
+        ----------
+        path
+            Compressed if its name ends with ``.gz``.
+        words : str
+            How tokens are written: ``ids``, their numbers; ``tokens``, as the tokenizer spells
+            them, with ``\\xNN`` or ``\\uNNNN`` for blanks, control characters and backslashes.
+        progress : bool, optional
+            Show progress; by default in notebooks.
+
+        Raises
+        ------
+        InputError
+            The model has no tokenizer, or the file cannot be written.
+        """
+        write_arpa(self, path, words=words, progress=shows_progress(progress))
+
+    @classmethod
+    def read_arpa(
+        cls,
+        path: str | PathLike[str],
+        *,
+        words: Literal["auto", "ids", "tokens"] = "auto",
+        vocab_size: int | None = None,
+        separator: int | None = None,
+        memory_limit: str | int | None = None,
+        progress: bool | None = None,
+    ) -> BackoffModel:
+        """Read an ARPA file, of this or another program; also compressed (.gz, .xz, .bz2, .zst).
+
+        N-grams may be pruned and back-offs missing. Probabilities are kept as they are, -99 too.
+
+        Parameters
+        ----------
+        path
+        words : str
+            ``ids``: the words are ids, others get the probability of ``<unk>``. ``tokens``: the
+            words get ids in the order of the file, and text is split at blanks. By default ids
+            where all words are whole numbers.
+        vocab_size : int, optional
+            V where words are ids; by default what the file says, or the largest one plus 1.
+        separator : int, optional
+            The id of ``<s>`` and ``</s>`` where words are ids; by default what the file says, or
+            one more than the largest.
+        memory_limit : str or int, optional
+            Such as "80%" (the default) or "16G".
+        progress : bool, optional
+            Show progress; by default in notebooks.
+
+        Raises
+        ------
+        InputError
+            The file is damaged or truncated, states other numbers of n-grams than it has, or
+            repeats one; the message names the line.
+        """
+        request = Request(
+            words,
+            optional_integer_within("vocab_size", vocab_size, 1, 1 << 32),
+            optional_integer_within("separator", separator, 0, (1 << 32) - 1),
+        )
+        check_choice("words", words, ("auto", "ids", "tokens"))
+        return read_arpa(
+            BackoffModel,
+            path,
+            request,
+            memory_limit=memory_limit,
+            progress=shows_progress(progress),
+        )
+
     # Tables
 
     def tables(self, m: int, *, batch: int = _BATCH) -> Iterator[Batch]:
@@ -161,24 +256,12 @@ class BackoffModel(LanguageModel):
             Nats; minus infinity for a stop token that is never predicted.
         log_backoffs : (k,) float64, or None at the highest order
         """
-        trie = self._trie
-        ends = [trie.first_children(j) for j in range(1, m)]
-        names = trie.tokens(m)
-        level = trie.levels[m - 1]
-        size = trie.sizes[m - 1]
+        trie, size = self._trie, self._trie.sizes[m - 1]
         for start in range(0, size, batch):
             stop = min(start + batch, size)
-            rows = np.arange(start, stop)
-            tokens = np.empty((stop - start, m), np.int64)
-            for j in range(m, 0, -1):
-                tokens[:, m - j] = trie.tokens(j)[rows] if j < m else names[rows]
-                if j > 1:
-                    rows = np.searchsorted(ends[j - 2], rows, side="right") - 1
-            part = level[start:stop]
-            backoffs = None
-            if m < self.order:
-                backoffs = part["log_backoff"].astype(np.float64)
-            yield tokens, part["log_prob"].astype(np.float64), backoffs
+            part = trie.levels[m - 1][start:stop]
+            backoffs = None if m == self.order else part["log_backoff"].astype(np.float64)
+            yield trie.all_tokens(m, start, stop), part["log_prob"].astype(np.float64), backoffs
 
     @classmethod
     def from_tables(
@@ -217,6 +300,11 @@ class BackoffModel(LanguageModel):
         return BackoffModel(
             trie, stop_token=stop_token, text=text, unknown_log_prob=unknown_log_prob
         )
+
+    @property
+    def unknown_log_prob(self) -> float | None:
+        """Log probability of an id that was never seen, nats; None where there is none."""
+        return self._unknown_log_prob
 
     def unseen_types(self) -> NDArray[np.bool_]:
         log_probs = self._trie.levels[0]["log_prob"][: self.vocab_size]
@@ -265,16 +353,19 @@ class BackoffModel(LanguageModel):
                 f"{corpus.name}: its vocabulary has {corpus.vocab_size} items, the model's has "
                 f"{self.vocab_size}; tokenize it as the model's corpus was"
             )
+        all_contexts = contexts == "all"
         stream, places = self._stream(corpus)
-        history = self._history(stream)
-        scores = self._score(history)
-        if contexts == "longest":
-            scores = scores[:, -1]
-        result = scores[np.maximum(places, 0)]
-        result[places < 0] = 0.0
-        return result
+        try:
+            scores = self._scorer.log_probs(
+                stream, all_contexts=all_contexts, threads=resolve_threads(threads)
+            )
+        except IndexError as error:
+            raise InputError(f"{corpus.name}: {error}") from error
+        return scores if places is None else _at_places(scores, places)
 
-    def next_log_probs(self, contexts: Sequence[ArrayLike] | NDArray[Any]) -> Floats:
+    def next_log_probs(
+        self, contexts: Sequence[ArrayLike] | NDArray[Any], *, threads: int | None = None
+    ) -> Floats:
         """Log probabilities of all V tokens after each context, (k, V), nats.
 
         Parameters
@@ -284,71 +375,39 @@ class BackoffModel(LanguageModel):
             most order - 1 of them, matter. Start with `stop_token` where a document begins; an
             empty context is followed by the unigram distribution.
         """
-        result = np.empty((len(contexts), self.vocab_size))
-        for row, context in enumerate(contexts):
-            stream = np.append(np.asarray(context, np.int64), 0)
-            history = self._history(stream)[-1:]
-            rows = np.repeat(history, self.vocab_size, axis=0)
-            rows[:, 0] = np.arange(self.vocab_size)
-            result[row] = self._score(rows)[:, -1]
-        return result
+        parts = [np.asarray(context, np.int64).reshape(-1) for context in contexts]
+        ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
+        joined = np.concatenate([np.zeros(0, np.int64), *parts])
+        try:
+            return self._scorer.next_log_probs(joined, ends, threads=resolve_threads(threads))
+        except IndexError as error:
+            raise InputError(f"contexts: {error}") from error
 
-    def _stream(self, corpus: Corpus) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The stream to score, and the place in it of each token of the corpus (-1: given)."""
-        tokens = np.asarray(corpus.tokens, np.int64)
-        if self.stop_token is None:
-            return tokens, np.arange(len(tokens))
+    def _stream(self, corpus: Corpus) -> tuple[Tokens, NDArray[np.int64] | None]:
+        """The stream to score, and the place in it of each token of the corpus (-1: given).
+
+        None instead of places where stream and corpus are the same.
+        """
+        tokens, stop = corpus.tokens, self.stop_token
+        if stop is None:
+            return np.ascontiguousarray(tokens), None
         separator = corpus.separator
-        if separator is not None and separator != self.stop_token:
-            own = "none" if self.stop_token == self.vocab_size else str(self.stop_token)
+        if separator is not None and separator != stop:
+            own = "none" if stop == self.vocab_size else str(stop)
             raise InputError(
                 f"{corpus.name}: its separator is {separator}, that of the model's corpus {own}"
             )
         first, last = document_contents(corpus)
-        stream = np.empty(stream_size(first, last, self.stop_token), np.int64)
-        ends = write_stream(stream, tokens, first, last, self.stop_token)
-        places = np.full(len(tokens), -1)
-        for begin, end, stop_at in zip(first.tolist(), last.tolist(), ends.tolist(), strict=True):
-            at = stop_at - 1
-            places[begin:end] = np.arange(at - (end - begin), at)
-            if end < len(tokens) and tokens[end] == separator:
-                places[end] = at
-        return stream, places
+        dtype = np.uint16 if tokens.dtype == np.uint16 and stop <= 0xFFFF else np.uint32
+        stream: Any = np.empty(stream_size(first, last, stop), dtype)
+        ends = write_stream(stream, tokens, first, last, stop)
+        return stream, stream_places(tokens, first, last, ends, separator)
 
-    def _history(self, stream: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Row i: token i, then those before it back to the stop token; -1 where there is none."""
-        history = np.full((len(stream), self.order), -1, np.int64)
-        history[:, 0] = stream
-        for m in range(1, self.order):
-            history[m:, m] = stream[: len(stream) - m]
-            if m > 1 and self.stop_token is not None:
-                ended = (history[:, m - 1] == self.stop_token) | (history[:, m - 1] < 0)
-                history[ended, m] = -1
-        return history
 
-    def _score(self, history: NDArray[np.int64]) -> Floats:
-        """Log probability of column 0 given the columns after it: a column for each maximal n."""
-        trie = self._trie
-        scores = np.empty((len(history), self.order))
-        node = history[:, 0].copy()
-        context = np.full(len(history), -1, np.int64)
-        longest = trie.levels[0]["log_prob"].astype(np.float64)[node]
-        scores[:, 0] = longest
-        for m in range(2, self.order + 1):
-            older = history[:, m - 1]
-            known = older >= 0
-            node = trie.find(m - 1, np.where(known, node, -1), older)
-            context = (
-                older.copy() if m == 2 else trie.find(m - 2, np.where(known, context, -1), older)
-            )
-            backoff = np.zeros(len(history))
-            has = context >= 0
-            backoff[has] = trie.levels[m - 2]["log_backoff"][context[has]]
-            longest = longest + backoff
-            found = node >= 0
-            longest[found] = trie.levels[m - 1]["log_prob"][node[found]]
-            scores[:, m - 1] = longest
-        return scores
+def _at_places(scores: Floats, places: NDArray[np.int64]) -> Floats:
+    result = scores[np.maximum(places, 0)]
+    result[places < 0] = 0.0
+    return result
 
 
 def _is_stop(stop: Any, trie: NgramTrie) -> bool:

@@ -7,9 +7,8 @@ boundary ``document`` this is KenLM's ``lmplz`` with the separator as sentence s
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from math import log
+from collections.abc import Sequence
+from contextlib import ExitStack
 from os import PathLike
 from typing import Any, Self
 
@@ -20,13 +19,16 @@ from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
 from ngramstat.corpus.conversion import CorpusLike, as_corpus
 from ngramstat.errors import InputError
+from ngramstat.kernels.ngram_models import KneserNeyTrainer, remove_pruned_ngrams
 from ngramstat.ngram_models.backoff_model import BackoffModel
 from ngramstat.ngram_models.discounts import discounts
 from ngramstat.ngram_models.streams import document_contents, stream_size, write_stream
 from ngramstat.ngram_models.text import TokenizerText
-from ngramstat.ngram_models.trie import MAX_ORDER, Batch, NgramTrie
-from ngramstat.ngram_models.trie_building import build_trie
-from ngramstat.runtime.arguments import integer_within
+from ngramstat.ngram_models.trie import LEAF, MAX_ORDER, NODE, NgramTrie
+from ngramstat.runtime.arguments import as_integers, integer_within
+from ngramstat.runtime.progress import Progress, shows_progress
+from ngramstat.runtime.resources import parse_memory_limit, resolve_threads
+from ngramstat.runtime.workspace import Workspace
 
 __all__ = ["KneserNeyModel"]
 
@@ -120,15 +122,74 @@ class KneserNeyModel(BackoffModel):
         """
         corpus = as_corpus(corpus)
         order = integer_within("order", order, 1, MAX_ORDER)
+        smallest = _min_counts(min_counts, order)
         chosen = _boundary(corpus, boundary)
-        stream, stop = _training_stream(corpus, chosen)
-        model = _train(cls, stream, corpus.vocab_size, stop, order)
-        model.text = TokenizerText.of_corpus(corpus)
-        if model.discounts[0]["distinct"] < corpus.vocab_size:
-            model._unknown_log_prob = float(
-                model._trie.levels[0]["log_prob"][: corpus.vocab_size].min()
+        workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit))
+        with ExitStack() as stack:
+            stack.enter_context(workspace.managing(corpus.tokens))
+            stream, stop = _training_stream(corpus, chosen, workspace, stack)
+            trainer = KneserNeyTrainer(
+                stream,
+                corpus.vocab_size,
+                order=order,
+                stop_token=stop,
+                first_event=0 if stop is None else 1,
+                min_counts=smallest,
+                threads=workspace.threads,
             )
+            shown = stack.enter_context(
+                Progress(3 * len(stream), "n-gram model", enabled=shows_progress(progress))
+            )
+            try:
+                model = cls._trained(trainer, stop, smallest, workspace, stack, shown)
+            except IndexError as error:
+                raise InputError(f"{corpus.name}: {error}") from error
+        model.text = TokenizerText.of_corpus(corpus)
+        if model.discounts[0]["distinct"] < model.vocab_size:
+            unigrams = model._trie.levels[0]["log_prob"][: model.vocab_size]
+            model._unknown_log_prob = float(unigrams.min())
         return model
+
+    @classmethod
+    def _trained(
+        cls,
+        trainer: KneserNeyTrainer,
+        stop: int | None,
+        min_counts: NDArray[np.uint64],
+        workspace: Workspace,
+        stack: ExitStack,
+        progress: Any,
+    ) -> Self:
+        budget = workspace.memory_budget(token_bytes=trainer.random_bytes)
+        raw, continuation = trainer.count(budget, progress)
+        counts = np.concatenate([continuation, raw[-1:]])
+        table = tuple(_row(m, row) for m, row in enumerate(counts, start=1))
+        sizes = trainer.level_sizes()
+        levels = [
+            stack.enter_context(
+                workspace.temporary_array(size, LEAF if m == len(sizes) > 1 else NODE)
+            )
+            for m, size in enumerate(sizes, start=1)
+        ]
+        values = np.array([row["discounts"] for row in table])
+        trainer.train(levels, values, progress)
+        symbols, vocab_size = trainer.symbols, trainer.vocab_size
+        if min_counts[-1] > 1:
+            sizes = remove_pruned_ngrams(vocab_size, symbols, levels)
+            levels = [level[:size] for level, size in zip(levels, sizes, strict=True)]
+        trie = NgramTrie(vocab_size, symbols, tuple(levels))
+        return cls(trie, stop_token=stop, training_tokens=int(trainer.n_events), discounts=table)
+
+
+def _min_counts(min_counts: Sequence[int] | None, order: int) -> NDArray[np.uint64]:
+    given = as_integers("min_counts", (1,) if min_counts is None else min_counts)
+    numbers = [*given, *given[-1:] * order][:order]
+    if len(given) > order or not given or given[0] != 1 or sorted(numbers) != numbers:
+        raise InputError(
+            f"min_counts={list(given)}: must be at most {order} ascending numbers, of which the "
+            "first is 1"
+        )
+    return np.array(numbers, np.uint64)
 
 
 def _boundary(corpus: Corpus, boundary: str | None) -> Boundary:
@@ -137,9 +198,14 @@ def _boundary(corpus: Corpus, boundary: str | None) -> Boundary:
     return Boundary.STREAM if corpus.document_ends is None else Boundary.DOCUMENT
 
 
-def _training_stream(corpus: Corpus, boundary: Boundary) -> tuple[NDArray[Any], int | None]:
+def _training_stream(
+    corpus: Corpus, boundary: Boundary, workspace: Workspace, stack: ExitStack
+) -> tuple[NDArray[Any], int | None]:
+    """The tokens to train on, and the stop token between documents."""
+    if not corpus.n_tokens:
+        raise InputError(f"{corpus.name}: holds no tokens to train on")
     if boundary.across:
-        return corpus.tokens, None
+        return np.ascontiguousarray(corpus.tokens), None
     if corpus.document_ends is None:
         raise InputError(
             f"{corpus.name}: has no documents to stay inside; use --boundary stream, or give the "
@@ -147,83 +213,21 @@ def _training_stream(corpus: Corpus, boundary: Boundary) -> tuple[NDArray[Any], 
         )
     stop = corpus.vocab_size if corpus.separator is None else corpus.separator
     first, last = document_contents(corpus)
-    stream = np.empty(stream_size(first, last, stop), np.uint32)
+    dtype = np.uint16 if corpus.tokens.dtype == np.uint16 and stop <= 0xFFFF else np.uint32
+    stream = stack.enter_context(
+        workspace.temporary_array(stream_size(first, last, stop), np.dtype(dtype))
+    )
     write_stream(stream, corpus.tokens, first, last, stop)
     return stream, stop
 
 
-def _train(
-    cls: type[KneserNeyModel], stream: NDArray[Any], vocab_size: int, stop: int | None, order: int
-) -> KneserNeyModel:
-    events = 0
-    counts: list[Counter[tuple[int, ...]]] = [Counter() for _ in range(order + 1)]
-    left: list[dict[tuple[int, ...], set[int]]] = [defaultdict(set) for _ in range(order + 1)]
-    tokens = stream.tolist()
-    for i in range(0 if stop is None else 1, len(tokens)):
-        if tokens[i] >= vocab_size:
-            continue
-        events += 1
-        gram: tuple[int, ...] = ()
-        for m in range(1, order + 1):
-            at = i - m + 1
-            if at < 0 or (m > 2 and gram[0] == stop):
-                break
-            gram = (tokens[at], *gram)
-            counts[m][gram] += 1
-            ended = at == 0 or (m > 1 and gram[0] == stop)
-            left[m][gram].add(-1 if ended else tokens[at - 1])
-    for m in range(1, order):
-        for gram in counts[m]:
-            if not (m > 1 and gram[0] == stop):
-                counts[m][gram] = len(left[m][gram])
-    if not events:
-        raise InputError("the corpus holds no tokens to train on")
-    table = []
-    probabilities: list[dict[tuple[int, ...], float]] = [{(): 1 / vocab_size}]
-    backoffs: list[dict[tuple[int, ...], float]] = []
-    for m in range(1, order + 1):
-        numbers = Counter(counts[m].values())
-        values, is_fallback = discounts(np.array([numbers[c] for c in (1, 2, 3, 4)], np.uint64))
-        table.append(
-            {
-                "order": m,
-                "distinct": len(counts[m]),
-                "discounts": values.tolist(),
-                "counts_of_counts": [numbers[c] for c in (1, 2, 3, 4)],
-                "is_fallback": is_fallback,
-            }
-        )
-        total: Counter[tuple[int, ...]] = Counter()
-        freed: dict[tuple[int, ...], float] = defaultdict(float)
-        for gram, c in counts[m].items():
-            total[gram[:-1]] += c
-            freed[gram[:-1]] += float(values[min(c, 3) - 1])
-        backoffs.append({context: freed[context] / total[context] for context in total})
-        probabilities.append(
-            {
-                gram: (
-                    max(c - float(values[min(c, 3) - 1]), 0.0)
-                    + freed[gram[:-1]]
-                    * probabilities[m - 1].get(gram[1:], backoffs[0][()] / vocab_size)
-                )
-                / total[gram[:-1]]
-                for gram, c in counts[m].items()
-            }
-        )
-    unknown = backoffs[0][()] / vocab_size
-
-    def batches(m: int) -> Iterator[Batch]:
-        grams = dict(probabilities[m])
-        if m == 1 and stop == vocab_size:
-            grams[(vocab_size,)] = 0.0
-        weights = backoffs[m] if m < order else {}
-        with np.errstate(divide="ignore"):
-            yield (
-                np.array(list(grams), np.int64).reshape(-1, m),
-                np.log(np.array(list(grams.values()))),
-                np.array([log(weights.get(gram, 1.0)) for gram in grams]),
-            )
-
-    symbols = vocab_size + (stop == vocab_size)
-    trie = build_trie(vocab_size, symbols, [batches(m) for m in range(1, order + 1)], log(unknown))
-    return cls(trie, stop_token=stop, training_tokens=events, discounts=tuple(table))
+def _row(order: int, counts: NDArray[np.uint64]) -> dict[str, Any]:
+    """The discounts of one order, and what they are estimated from."""
+    values, is_fallback = discounts(counts)
+    return {
+        "order": order,
+        "distinct": int(counts[4]),
+        "discounts": values.tolist(),
+        "counts_of_counts": counts[:4].tolist(),
+        "is_fallback": is_fallback,
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
 from ngramstat.corpus.conversion import CorpusLike, as_corpus
+from ngramstat.corpus.sources import DocumentUnit
 from ngramstat.errors import InputError, InputTypeError
 from ngramstat.ngram_models.streams import document_contents
 from ngramstat.ngram_models.text import ModelText
+from ngramstat.ngram_models.text_files import corpus_of_text_files
 from ngramstat.results.perplexity import PerplexityResult, TextScore
 from ngramstat.runtime.arguments import as_integer, as_number
 
@@ -111,6 +114,49 @@ class LanguageModel(ABC):
             losses, counts, unseen = (np.array([x.sum()]) for x in (losses, counts, unseen))
         return PerplexityResult(
             model=repr(self), corpus=corpus.info(), losses=losses, tokens=counts, unseen=unseen
+        )
+
+    def token_losses(self, tokens: CorpusLike, *, threads: int | None = None) -> Floats:
+        """-ln p of every token of a corpus of any size, nats; (n,).
+
+        As `log_probs`, in parts of bounded memory.
+        """
+        corpus = self._as_corpus(tokens)
+        losses = np.empty(corpus.n_tokens)
+        for begin, end, log_probs in self._scored_pieces(corpus, threads):
+            losses[begin:end] = -log_probs
+        return losses
+
+    def read_text(
+        self,
+        paths: str | PathLike[str] | Sequence[str | PathLike[str]],
+        *,
+        document: DocumentUnit = "auto",
+        threads: int | None = None,
+        progress: bool | None = None,
+    ) -> Corpus:
+        """Files of text as a corpus to score.
+
+        Parameters
+        ----------
+        paths
+            As for `ngramstat.tokenize`.
+        document : str
+            What one document is: "file", "line", "paragraph", "record" or "auto".
+
+        Raises
+        ------
+        InputError
+            The model knows no text, or an input cannot be read.
+        """
+        return corpus_of_text_files(
+            [paths] if isinstance(paths, str | PathLike) else paths,
+            self._known_text(),
+            vocab_size=self.vocab_size,
+            separator=self._separator(),
+            document=document,
+            threads=threads,
+            progress=progress,
         )
 
     def score(self, text: str) -> TextScore:
@@ -269,8 +315,8 @@ class LanguageModel(ABC):
             if self.stop_token is None:
                 context = min(begin, self.order - 1)
             elif end < n:  # whole documents, one at least
-                end = int(ends[max(np.searchsorted(ends, end, side="right") - 1, 0)])
-                end = end if end > begin else int(ends[np.searchsorted(ends, begin, side="right")])
+                whole = int(np.searchsorted(ends, end, side="right")) - 1
+                end = int(ends[max(whole, int(np.searchsorted(ends, begin, side="right")))])
             if self.stop_token is not None and begin in openings:
                 context = begin - previous  # the document whose end is predicted here
             part = corpus.tokens[begin - context : end]

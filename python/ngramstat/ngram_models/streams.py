@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from ngramstat.corpus import Corpus
 from ngramstat.runtime.workspace import gather, release_pages_if_needed
 
-__all__ = ["document_contents", "stream_size", "write_stream"]
+# Tokens copied between two looks at the memory.
+_COPIED = 1 << 20
+
+__all__ = ["document_contents", "stream_places", "stream_size", "write_stream"]
 
 
 def document_contents(corpus: Corpus) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -56,10 +59,47 @@ def write_stream(
     ends = np.cumsum(last - first + extra) + extra
     if stop is not None:
         stream[0] = stop
-    for begin, end, stop_at in zip(first.tolist(), last.tolist(), ends.tolist(), strict=True):
-        at = stop_at - extra
-        stream[at - (end - begin) : at] = tokens[begin:end]
+    # Neighbours with `extra` tokens between them, which are stop tokens, are copied as one.
+    joined = first[1:] == last[:-1] + extra
+    if stop is not None:
+        joined &= gather(tokens, np.minimum(last[:-1], len(tokens) - 1)) == stop
+    starts = np.flatnonzero(np.append(True, ~joined)[: len(first)])
+    stops = np.append(starts[1:], len(first)) - 1
+    for a, b in zip(starts.tolist(), stops.tolist(), strict=True):
+        begin, end, stop_at = int(first[a]), int(last[b]), int(ends[b])
+        _copy(stream[stop_at - extra - (end - begin) : stop_at - extra], tokens[begin:end])
         if stop is not None:
-            stream[at] = stop
-        release_pages_if_needed()
+            stream[stop_at - 1] = stop
     return ends.astype(np.int64)
+
+
+def stream_places(
+    tokens: NDArray[Any],
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    separator: int | None,
+) -> NDArray[np.int64]:
+    """Where `write_stream`, with a stop token, put each of the tokens; -1 for those it left out.
+
+    A separator is at the end of the document before it; one in front of the first is left out.
+    """
+    places = np.full(len(tokens), -1, np.int64)
+    lengths = last - first
+    # Places minus positions, one number per document.
+    shifts = np.repeat(ends - 1 - last, lengths)
+    positions = np.repeat(first - (np.cumsum(lengths) - lengths), lengths) + np.arange(len(shifts))
+    places[positions] = positions + shifts
+    if separator is not None:
+        inside = last < len(tokens)
+        at = last[inside]
+        is_end = gather(tokens, at) == separator
+        places[at[is_end]] = ends[inside][is_end] - 1
+    return places
+
+
+def _copy(target: NDArray[Any], source: NDArray[Any]) -> None:
+    """Copy in parts, so that pages of a mapped file can be released on the way."""
+    for start in range(0, len(source), _COPIED):
+        target[start : start + _COPIED] = source[start : start + _COPIED]
+        release_pages_if_needed()

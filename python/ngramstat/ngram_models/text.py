@@ -48,7 +48,7 @@ class TokenizerText(ModelText):
     """
 
     def __init__(self, contents: bytes) -> None:
-        self._contents = contents
+        self.contents = contents
 
     @classmethod
     def of_corpus(cls, corpus: Corpus) -> TokenizerText | None:
@@ -72,7 +72,7 @@ class TokenizerText(ModelText):
         return [f"<id {i}>" if word is None else word for i, word in enumerate(spelled)]
 
     def attachment(self) -> dict[str, bytes]:
-        return {_TOKENIZER: self._contents}
+        return {_TOKENIZER: self.contents}
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -83,7 +83,7 @@ class TokenizerText(ModelText):
                 "text needs the tokenizers library: pip install 'ngramstat[text]'"
             ) from error
         try:
-            return Tokenizer.from_buffer(self._contents)
+            return Tokenizer.from_buffer(self.contents)
         except Exception as error:  # the library raises plain Exception
             raise InputError(f"the model's tokenizer is not valid: {reason(error)}") from error
 

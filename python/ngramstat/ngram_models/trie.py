@@ -16,14 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ngramstat.kernels.ngram_models import LEAF, NODE
+
 __all__ = ["LEAF", "MAX_ORDER", "NODE", "Batch", "NgramTrie"]
 
 MAX_ORDER = 16
-# The link holds the entry's first child in the next level above `token_bits` bits with its oldest
-# token.
-NODE = np.dtype([("link", "<u8"), ("log_prob", "<f4"), ("log_backoff", "<f4")])
-# Of the highest level.
-LEAF = np.dtype([("token", "<u4"), ("log_prob", "<f4")])
 
 # (tokens (k, m), log_probs (k,), log_backoffs (k,) or None): n-grams with their oldest token first.
 Batch = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64] | None]
@@ -62,33 +59,64 @@ class NgramTrie:
         """Entries of each level, without the one at the end."""
         return tuple(len(level) - (level.dtype == NODE) for level in self.levels)
 
-    def tokens(self, m: int) -> NDArray[np.int64]:
-        """The oldest token of every n-gram of order m, (sizes[m - 1],)."""
-        level = self.levels[m - 1]
-        if level.dtype == LEAF:
-            return level["token"].astype(np.int64)
-        mask = np.uint64((1 << self.token_bits) - 1)
-        return (level["link"][:-1] & mask).astype(np.int64)
+    @property
+    def _mask(self) -> np.uint64:
+        return np.uint64((1 << self.token_bits) - 1)
 
-    def first_children(self, m: int) -> NDArray[np.int64]:
-        """Where the children of every n-gram of order m begin, and the end, (sizes[m - 1] + 1,)."""
-        return (self.levels[m - 1]["link"] >> np.uint64(self.token_bits)).astype(np.int64)
+    def own_tokens(self, m: int, entries: slice | NDArray[np.int64]) -> NDArray[np.int64]:
+        """The oldest token of some n-grams of order m."""
+        part = self.levels[m - 1][entries]
+        if part.dtype == LEAF:
+            return part["token"].astype(np.int64)
+        return (part["link"] & self._mask).astype(np.int64)
+
+    def first_children(self, m: int, entries: slice | NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where the children of some n-grams of order m begin in the next level."""
+        links = self.levels[m - 1][entries]["link"]
+        return (links >> np.uint64(self.token_bits)).astype(np.int64)
+
+    def all_tokens(self, m: int, start: int, stop: int) -> NDArray[np.int64]:
+        """The n-grams of order m in entries start .. stop - 1, (stop - start, m), oldest first."""
+        tokens = np.empty((stop - start, m), np.int64)
+        # Row r of the result belongs to entry start + at[r] of the level.
+        at = np.arange(stop - start)
+        for j in range(m, 0, -1):
+            tokens[:, m - j] = self.own_tokens(j, slice(start, stop))[at]
+            if j == 1:
+                break
+            # The parents of neighbours are neighbours.
+            first, last = self._parent(j, start), self._parent(j, stop - 1)
+            ends = self.first_children(j - 1, slice(first + 1, last + 2))
+            at = np.searchsorted(ends, start + at, side="right")
+            start, stop = first, last + 1
+        return tokens
+
+    def _parent(self, m: int, entry: int) -> int:
+        """The entry of level m - 1 whose child an entry of level m is."""
+        links, bits = self.levels[m - 2]["link"], self.token_bits
+        low, high = 0, len(links) - 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            if int(links[middle]) >> bits <= entry:
+                low = middle
+            else:
+                high = middle
+        return low
 
     def find(
         self, m: int, parents: NDArray[np.int64], tokens: NDArray[np.int64]
     ) -> NDArray[np.int64]:
         """Entries of level m + 1 below `parents` of level m that add `tokens`; -1 where none is."""
         known = parents >= 0
-        first = self.first_children(m)
         at = np.where(known, parents, 0)
-        low, end = first[at], first[at + 1]
+        low, end = self.first_children(m, at), self.first_children(m, at + 1)
         high = end.copy()
-        below = self.tokens(m + 1)
+        size = self.sizes[m]
         while np.any(low < high):
-            middle = np.minimum((low + high) // 2, max(len(below) - 1, 0))
-            less = (below[middle] < tokens) & (low < high)
+            middle = np.minimum((low + high) // 2, size - 1)
+            less = (self.own_tokens(m + 1, middle) < tokens) & (low < high)
             high = np.where(less | (low >= high), high, middle)
             low = np.where(less, middle + 1, low)
         found = known & (low < end)
-        found[found] = below[low[found]] == tokens[found]
+        found[found] = self.own_tokens(m + 1, low[found]) == tokens[found]
         return np.where(found, low, -1)

@@ -42,7 +42,7 @@ def build_trie(
         _add_suffixes(found[m - 1], found[m - 2])
     first = np.zeros(symbols + (order > 0), NODE)
     first["log_prob"][:symbols] = unknown_log_prob
-    first["log_prob"][vocab_size:] = -np.inf
+    first["log_prob"][vocab_size:symbols] = -np.inf
     first["link"][:symbols] = np.arange(symbols)
     tokens = found[0].rows[:, 0]
     first["log_prob"][tokens] = found[0].log_probs

@@ -83,6 +83,10 @@ class PerplexityResult(Result):
             "perplexity": self.perplexity,
         }
 
+    def documents(self) -> tuple[list[str], list[list[Any]]]:
+        """Header and rows of a table: document, loss, tokens, unseen, perplexity."""
+        return self._rows()
+
     def _rows(self) -> tuple[list[str], list[list[Any]]]:
         columns = (self.losses, self.tokens, self.unseen, self.by_document)
         rows = zip(*(column.tolist() for column in columns), strict=True)

@@ -103,4 +103,21 @@ template <class Token>
 bool sort_suffixes(const SuffixText<Token>& text, TokenRange range, const SampleRanks* ranks,
                    std::span<std::uint32_t> suffixes, int threads);
 
+// What is wrong with an array that should be what `sort_suffixes` makes of a text.
+struct OrderFault {
+    enum Kind { kNone, kPosition, kRepeated, kOrder };
+    Kind kind = kNone;
+    Index rank = 0;  // the first suffix that is wrong
+};
+
+// Checks that `suffixes` holds each position below their number once, in suffix order. Positions
+// of the text from there on are only read.
+//
+//   ranks   memory, one per suffix
+//   Time:   O(n), at random places; with a depth O(n depth) at worst
+// The text need not have been checked: its tokens may be anything.
+template <class Token>
+OrderFault check_suffixes(const SuffixText<Token>& text, std::span<const std::uint32_t> suffixes,
+                          std::span<std::uint32_t> ranks, int threads);
+
 }  // namespace ngramstat

@@ -6,6 +6,7 @@ import click
 
 from ngramstat.cli.command import Group
 from ngramstat.cli.counts.ngrams import collocations, ngrams
+from ngramstat.cli.counts.pairs import pairs
 
 __all__ = ["counts"]
 
@@ -15,5 +16,5 @@ def counts() -> None:
     """Write the counts of a corpus: pairs of tokens, or n-grams."""
 
 
-for command in (ngrams, collocations):
+for command in (pairs, ngrams, collocations):
     counts.add_command(command)
