@@ -32,7 +32,7 @@ from ngramstat.kernels.index_queries import (
     suffix_samples,
 )
 from ngramstat.kernels.kneser_ney import KneserNey
-from ngramstat.kernels.ngram_hashing import fits_hash, hashed_ngrams
+from ngramstat.kernels.ngram_hashing import HashCost, fits_hash, hash_cost, hashed_ngrams
 from ngramstat.kernels.ngram_listing import (
     MAX_NGRAM,
     ListedNgrams,
@@ -90,6 +90,7 @@ __all__ = [
     "GpuOperator",
     "GpuPairStream",
     "GpuTerm",
+    "HashCost",
     "KneserNey",
     "ListedNgrams",
     "NextTokens",
@@ -116,6 +117,7 @@ __all__ = [
     "count_pairs",
     "cuda_devices",
     "fits_hash",
+    "hash_cost",
     "hashed_ngrams",
     "mark_copies",
     "mostly_unused",
