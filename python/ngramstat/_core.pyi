@@ -1,5 +1,5 @@
 import enum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -233,6 +233,10 @@ class NgramPacking:
     def key_bits(self) -> int: ...
 
 class CountedNgrams:
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, other: CountedNgrams) -> None: ...
     def __len__(self) -> int: ...
     def counts(self, first: int, last: int) -> NDArray[np.uint64]: ...
     def unpack(
@@ -256,8 +260,13 @@ class NgramBuckets:
     def start(self, first_bucket: int, last_bucket: int) -> None: ...
     def fill(self, first_chunk: int, last_chunk: int, threads: int) -> None: ...
     def count(
-        self, first_bucket: int, last_bucket: int, min_count: int, threads: int
-    ) -> CountedNgrams: ...
+        self,
+        first_bucket: int,
+        last_bucket: int,
+        min_count: int,
+        threads: int,
+        counted: CountedNgrams,
+    ) -> None: ...
 
 class RunEncoder:
     def __init__(self, key_bits: int) -> None: ...

@@ -333,6 +333,7 @@ class _Counter:
         self._tokens, self._packing = tokens, packing
         self._documents, self._across = documents, across
         self._threads, self._runs, self._advance = threads, runs, advance
+        self._group = CountedNgrams()  # what is counted at a time, in memory that is used again
 
     def count(self, plan: _Plan, min_count: int) -> Iterator[CountedNgrams]:
         if plan.spills:
@@ -382,7 +383,8 @@ class _Counter:
     ) -> Iterator[CountedNgrams]:
         begin, end = started
         for first, last in plan.ranges(sizes[begin:end], plan.batch, self._threads):
-            yield buckets.count(begin + first, begin + last, min_count, self._threads)
+            buckets.count(begin + first, begin + last, min_count, self._threads, self._group)
+            yield self._group
 
     def _by_runs(self, plan: _Plan, min_count: int) -> Iterator[CountedNgrams]:
         n_tokens = len(self._tokens)
@@ -499,7 +501,7 @@ def _sorted(
         if most is not None and size > 0 and size + len(part) > most:
             runs.write([_core.sort_ngrams(parts, packing, plan.threads)], plan.batch)
             parts, size = [], 0
-        parts.append(part)
+        parts.append(CountedNgrams(part))
         size += len(part)
     last = _core.sort_ngrams(parts, packing, plan.threads)
     del parts
