@@ -77,42 +77,50 @@ class BucketTable {
     // Whether entries of the bucket collide so often that they must be sorted instead.
     bool crowded() const { return crowded_; }
 
-    // The entries that were seen at least min_count times, in ascending order.
-    std::span<const CountedEntry<Entry>> take(Count min_count) {
-        if (n_entries_ > 0)
+    // Appends the entries that were seen at least min_count times to those of the buckets before,
+    // in ascending order, and returns how many there are.
+    std::size_t take(Count min_count) {
+        if (n_entries_ > 0) {
             distinct_ = static_cast<double>(size_) / static_cast<double>(n_entries_);
-        taken_.resize(std::max(taken_.size(), size_ + 1));
+        }
+        taken_.resize(std::max(taken_.size(), n_taken_ + size_ + 1));
         // Without a branch: which slots are taken cannot be foreseen.
         const auto least = static_cast<std::uint32_t>(std::clamp<Count>(min_count, 1, UINT32_MAX));
+        CountedEntry<Entry>* const first = &taken_[n_taken_];
         std::size_t n = 0;
         for (const Slot<Entry>* slot = slots_.data(); slot < slots_.data() + used_; ++slot) {
-            taken_[n] = {slot->entry(), slot->count};
+            first[n] = {slot->entry(), slot->count};
             n += slot->count >= least;
         }
         // Few are not yet in order, and these nearly so.
         for (std::size_t k = 1; k < n; ++k) {
-            const CountedEntry<Entry> counted = taken_[k];
+            const CountedEntry<Entry> counted = first[k];
             std::size_t at = k;
-            for (; at > 0 && counted.entry < taken_[at - 1].entry; --at)
-                taken_[at] = taken_[at - 1];
-            taken_[at] = counted;
+            for (; at > 0 && counted.entry < first[at - 1].entry; --at) first[at] = first[at - 1];
+            first[at] = counted;
         }
-        return std::span(taken_).first(n);
+        n_taken_ += n;
+        return n;
     }
 
     // The same by sorting, for entries that agree in so many of their highest bits that a table
     // cannot keep them apart: only a text made for it has these.
-    std::span<const CountedEntry<Entry>> sort(std::vector<Entry> entries, Count min_count) {
+    std::size_t take_sorted(std::vector<Entry> entries, Count min_count) {
         std::sort(entries.begin(), entries.end());
-        taken_.clear();
+        const std::size_t before = n_taken_;
+        taken_.resize(n_taken_);
         for (std::size_t k = 0, end = 0; k < entries.size(); k = end) {
             while (end < entries.size() && entries[end] == entries[k]) ++end;
             if (end - k >= min_count) {
                 taken_.push_back({entries[k], static_cast<std::uint32_t>(end - k)});
             }
         }
-        return taken_;
+        n_taken_ = taken_.size();
+        return n_taken_ - before;
     }
+
+    std::span<const CountedEntry<Entry>> taken() const { return std::span(taken_).first(n_taken_); }
+    void forget_taken() { n_taken_ = 0; }
 
   private:
     static constexpr std::size_t kMaxProbes = 64;
@@ -200,7 +208,8 @@ class BucketTable {
     std::size_t size_ = 0;   // entries in the table
     std::size_t limit_ = 0;  // that it may hold
     std::size_t n_entries_ = 0;
-    std::vector<CountedEntry<Entry>> taken_;
+    std::vector<CountedEntry<Entry>> taken_;  // its memory is used again
+    std::size_t n_taken_ = 0;
     double distinct_ = 0.5;  // fraction of the entries of the last bucket
     bool crowded_ = false;
 };
@@ -296,39 +305,39 @@ class Buckets final : public NgramBuckets {
         }
         auto& all = std::get<CountedKeys<Key>>(counted.keys);
         const Index n = last_bucket - first_bucket;
-        // Every bucket has room for all of its entries; then those that were found close up.
-        std::vector<std::size_t> begins{0}, found(static_cast<std::size_t>(n));
-        for (Index b = first_bucket; b < last_bucket; ++b) {
-            begins.push_back(begins.back() + size_of_bucket(b));
-        }
-        all.keys.resize(begins.back());
-        all.counts.resize(begins.back());
+        for (auto& table : spare_tables_) table->forget_taken();
+        std::vector<Found> found(static_cast<std::size_t>(n));
         parallel_with(
             n, threads, [&] { return TableLoan(*this); },
             [&](Index b, TableLoan& loan) {
-                const auto entries = count_bucket(first_bucket + b, min_count, *loan.table);
-                const Key hash = bucket_hash(first_bucket + b);
-                std::size_t at = begins[static_cast<std::size_t>(b)];
-                for (const auto& [entry, number] : entries) {
-                    all.keys[at] = hash | static_cast<Key>(entry);
-                    all.counts[at++] = number;
-                }
-                found[static_cast<std::size_t>(b)] = entries.size();
+                const std::size_t first = loan.table->taken().size();
+                const std::size_t size = count_bucket(first_bucket + b, min_count, *loan.table);
+                found[static_cast<std::size_t>(b)] = {loan.table.get(), first, size};
             });
-        std::size_t end = 0;
-        for (std::size_t b = 0; b < found.size(); ++b) {
-            std::copy_n(all.keys.begin() + static_cast<std::ptrdiff_t>(begins[b]), found[b],
-                        all.keys.begin() + static_cast<std::ptrdiff_t>(end));
-            std::copy_n(all.counts.begin() + static_cast<std::ptrdiff_t>(begins[b]), found[b],
-                        all.counts.begin() + static_cast<std::ptrdiff_t>(end));
-            end += found[b];
-        }
-        all.keys.resize(end);
-        all.counts.resize(end);
+        std::vector<std::size_t> begins{0};
+        for (const Found& bucket : found) begins.push_back(begins.back() + bucket.size);
+        all.keys.resize(begins.back());
+        all.counts.resize(begins.back());
+        parallel_for(n, threads, [&](Index b) {
+            const Found& bucket = found[static_cast<std::size_t>(b)];
+            const Key hash = bucket_hash(first_bucket + b);
+            std::size_t at = begins[static_cast<std::size_t>(b)];
+            for (const auto& [entry, number] :
+                 bucket.table->taken().subspan(bucket.first, bucket.size)) {
+                all.keys[at] = hash | static_cast<Key>(entry);
+                all.counts[at++] = number;
+            }
+        });
     }
 
   private:
     static constexpr std::size_t kLine = StreamsOf<Entry>::kLine;
+
+    // Where the n-grams of a bucket are until they are put together.
+    struct Found {
+        const BucketTable<Entry>* table;
+        std::size_t first, size;
+    };
 
     // A table for one worker, kept for the next call.
     struct TableLoan {
@@ -446,9 +455,7 @@ class Buckets final : public NgramBuckets {
         return size;
     }
 
-    // The counts lie in the table until its next use.
-    std::span<const CountedEntry<Entry>> count_bucket(Index bucket, Count min_count,
-                                                      BucketTable<Entry>& table) const {
+    std::size_t count_bucket(Index bucket, Count min_count, BucketTable<Entry>& table) const {
         table.start(size_of_bucket(bucket));
         for (Index chunk = 0; chunk < n_chunks_; ++chunk) table.add(region(chunk, bucket));
         if (!table.crowded()) return table.take(min_count);
@@ -457,7 +464,7 @@ class Buckets final : public NgramBuckets {
             const auto part = region(chunk, bucket);
             entries.insert(entries.end(), part.begin(), part.end());
         }
-        return table.sort(std::move(entries), min_count);
+        return table.take_sorted(std::move(entries), min_count);
     }
 
     std::span<const Token> tokens_;
