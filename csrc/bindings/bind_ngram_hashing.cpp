@@ -52,6 +52,7 @@ void bind_ngram_hashing(py::module_& m) {
         .finalize();
     py::class_<NgramPacking>(m, "NgramPacking")
         .def(py::init<Index, Index>(), py::arg("vocab_size"), py::arg("n"))
+        .def_property_readonly("n", &NgramPacking::n)
         .def_property_readonly("key_bits", &NgramPacking::key_bits);
     py::class_<CountedNgrams> counted(m, "CountedNgrams");
     counted.def(py::init<>())

@@ -166,6 +166,10 @@ def hashed_ngrams(
         raise ValueError(f"min_count={min_count}: must be at least 1")
     if documents is None:
         documents = Documents.single(len(tokens))
+    if documents.n_tokens != len(tokens):
+        raise ValueError(
+            f"documents: end at {documents.n_tokens:,}, but there are {len(tokens):,} tokens"
+        )
     # Half of the memory is for sorting.
     limit = _limit(memory_limit) // (2 if ordered else 1)
     plan = _plan(len(tokens), packing, threads, limit)
@@ -177,17 +181,26 @@ def hashed_ngrams(
         _Advance(len(tokens), progress),
     )
     counted = counter.count(min_count)
-    order = KeyOrder.hashed
     if ordered:
-        order = KeyOrder.lexicographic
         runs = SortedRuns(directory, packing.key_bits)
         counted = _sorted(counted, packing, plan, None if memory_limit is None else limit, runs)
+    order = KeyOrder.lexicographic if ordered else KeyOrder.hashed
+    return _batches(counted, tokens.dtype, packing, order, plan)
+
+
+def _batches(
+    counted: Iterator[CountedNgrams],
+    dtype: np.dtype[Any],
+    packing: NgramPacking,
+    order: KeyOrder,
+    plan: _Plan,
+) -> Iterator[NgramBatch]:
     for part in counted:
         for first in range(0, len(part), plan.batch):
             last = min(first + plan.batch, len(part))
-            out = np.empty((last - first, n), tokens.dtype)
-            part.unpack(packing, order, out, first, threads)
-            yield out, part.counts(first, last)
+            tokens = np.empty((last - first, packing.n), dtype)
+            part.unpack(packing, order, tokens, first, plan.threads)
+            yield tokens, part.counts(first, last)
 
 
 def _limit(memory_limit: int | None) -> int:
@@ -275,7 +288,7 @@ def _plan(n_tokens: int, packing: NgramPacking, threads: int, limit: int) -> _Pl
     available = limit - batch * _BATCH_BYTES - layout.overhead(n_tokens, threads)
     capacity = max(available * 7 // 8, 0) // layout.entry_bytes
     # Buckets differ in size, so that a round is seldom full.
-    rounds = math.ceil(1.1 * n_tokens / max(capacity, 1))
+    rounds = math.ceil(1.1 * max(n_tokens, 1) / max(capacity, 1))
     if rounds <= _MAX_ROUNDS:
         return replace(whole, capacity=capacity, rounds=rounds)
     return _plan_of_runs(whole, n_tokens, packing.key_bits, limit)

@@ -81,15 +81,23 @@ class SortedRuns:
     def merged(self, fan_in: int, batch: int, min_count: int) -> Iterator[CountedNgrams]:
         """The n-grams of all runs, whose counts are added, if they add up to min_count."""
         runs = self
-        while len(runs) > fan_in:
-            longer = SortedRuns(self._directory, self._key_bits)
-            for first in range(0, len(runs), fan_in):
-                group = runs._merge(first, min(first + fan_in, len(runs)), batch, 1)
-                longer.write(group, batch, following=max(len(runs) - first - fan_in, 0) / fan_in)
+        try:
+            while len(runs) > fan_in:
+                longer = SortedRuns(self._directory, self._key_bits)
+                self._lengthen(runs, longer, fan_in, batch)
+                runs.close()
+                runs = longer
+            yield from runs._merge(0, len(runs), batch, min_count)
+        finally:
             runs.close()
-            runs = longer
-        yield from runs._merge(0, len(runs), batch, min_count)
-        runs.close()
+
+    @staticmethod
+    def _lengthen(runs: SortedRuns, longer: SortedRuns, fan_in: int, batch: int) -> None:
+        """Make every so many runs one."""
+        for first in range(0, len(runs), fan_in):
+            last = min(first + fan_in, len(runs))
+            merged = runs._merge(first, last, batch, 1)
+            longer.write(merged, batch, following=(len(runs) - last) / (last - first))
 
     def _merge(self, first: int, last: int, batch: int, min_count: int) -> Iterator[CountedNgrams]:
         begin, end = self._ends[first], self._ends[last]
