@@ -52,9 +52,12 @@ void bind_ngram_hashing(py::module_& m) {
         .finalize();
     py::class_<NgramPacking>(m, "NgramPacking")
         .def(py::init<Index, Index>(), py::arg("vocab_size"), py::arg("n"))
+        .def_property_readonly("n", &NgramPacking::n)
         .def_property_readonly("key_bits", &NgramPacking::key_bits);
     py::class_<CountedNgrams> counted(m, "CountedNgrams");
-    counted.def("__len__", &size_of)
+    counted.def(py::init<>())
+        .def(py::init<const CountedNgrams&>(), py::arg("other"))
+        .def("__len__", &size_of)
         .def(
             "counts",
             [](const CountedNgrams& ngrams, Index first, Index last) {
@@ -78,7 +81,7 @@ void bind_ngram_hashing(py::module_& m) {
         .def("fill", &NgramBuckets::fill, py::arg("first_chunk"), py::arg("last_chunk"),
              py::arg("threads"), Release())
         .def("count", &NgramBuckets::count, py::arg("first_bucket"), py::arg("last_bucket"),
-             py::arg("min_count"), py::arg("threads"), Release());
+             py::arg("min_count"), py::arg("threads"), py::arg("counted"), Release());
     m.def(
         "sort_ngrams",
         [](const std::vector<CountedNgrams*>& parts, const NgramPacking& packing, int threads) {

@@ -60,7 +60,7 @@ std::vector<CountedNgrams> count_all(NgramBuckets& buckets, Count min_count, int
         buckets.fill(0, half, threads);
         buckets.fill(half, buckets.n_chunks(), threads);
         for (Index b = first; b < last; b += 7) {
-            parts.push_back(buckets.count(b, std::min(b + 7, last), min_count, threads));
+            buckets.count(b, std::min(b + 7, last), min_count, threads, parts.emplace_back());
         }
     }
     return parts;
@@ -228,10 +228,11 @@ void test_refusals() {
     CHECK_THROWS(std::invalid_argument, make({0, 5}, {0, 16, 10}));
     CHECK_THROWS(std::invalid_argument, make({0, 5}, {0, 4, 0}));
     const auto buckets = make({0, 5}, {0, 4, 10});
+    CountedNgrams counted;
     CHECK_THROWS(std::out_of_range, buckets->measure(0, 1, 1));  // token 5
     CHECK_THROWS(std::invalid_argument, buckets->measure(0, 2, 1));
     CHECK_THROWS(std::invalid_argument, buckets->start(0, 2));
-    CHECK_THROWS(std::invalid_argument, buckets->count(0, 1, 1, 1));
+    CHECK_THROWS(std::invalid_argument, buckets->count(0, 1, 1, 1, counted));
     // Runs that are none.
     for (const std::vector<std::uint8_t>& bytes :
          {std::vector<std::uint8_t>{0x29}, {0x3f}, {0x02, 1, 2, 0, 0}, {0x21, 1, 0x21}}) {

@@ -9,6 +9,7 @@
 #include "ngramstat/base/error.hpp"
 #include "ngramstat/base/huge_pages.hpp"
 #include "ngramstat/base/parallel.hpp"
+#include "ngramstat/base/prefetch.hpp"
 
 namespace ngramstat {
 
@@ -76,27 +77,55 @@ class BucketTable {
     // Whether entries of the bucket collide so often that they must be sorted instead.
     bool crowded() const { return crowded_; }
 
-    // The entries that were seen at least min_count times, in ascending order.
-    std::vector<CountedEntry<Entry>> take(Count min_count) {
-        if (n_entries_ > 0)
+    // Appends the entries that were seen at least min_count times to those of the buckets before,
+    // in ascending order, and returns how many there are.
+    std::size_t take(Count min_count) {
+        if (n_entries_ > 0) {
             distinct_ = static_cast<double>(size_) / static_cast<double>(n_entries_);
-        auto& out = taken_;
-        out.clear();
-        for (std::size_t k = 0; k < used_; ++k) {
-            const Slot<Entry>& slot = slots_[k];
-            if (slot.count == 0 || slot.count < min_count) continue;
-            const CountedEntry<Entry> counted{slot.entry(), slot.count};
-            std::size_t at = out.size();
-            out.push_back(counted);
-            for (; at > 0 && counted.entry < out[at - 1].entry; --at) out[at] = out[at - 1];
-            out[at] = counted;
         }
-        return {out.begin(), out.end()};
+        taken_.resize(std::max(taken_.size(), n_taken_ + size_ + 1));
+        // Without a branch: which slots are taken cannot be foreseen.
+        const auto least = static_cast<std::uint32_t>(std::clamp<Count>(min_count, 1, UINT32_MAX));
+        CountedEntry<Entry>* const first = &taken_[n_taken_];
+        std::size_t n = 0;
+        for (const Slot<Entry>* slot = slots_.data(); slot < slots_.data() + used_; ++slot) {
+            first[n] = {slot->entry(), slot->count};
+            n += slot->count >= least;
+        }
+        // Few are not yet in order, and these nearly so.
+        for (std::size_t k = 1; k < n; ++k) {
+            const CountedEntry<Entry> counted = first[k];
+            std::size_t at = k;
+            for (; at > 0 && counted.entry < first[at - 1].entry; --at) first[at] = first[at - 1];
+            first[at] = counted;
+        }
+        n_taken_ += n;
+        return n;
     }
+
+    // The same by sorting, for entries that agree in so many of their highest bits that a table
+    // cannot keep them apart: only a text made for it has these.
+    std::size_t take_sorted(std::vector<Entry> entries, Count min_count) {
+        std::sort(entries.begin(), entries.end());
+        const std::size_t before = n_taken_;
+        taken_.resize(n_taken_);
+        for (std::size_t k = 0, end = 0; k < entries.size(); k = end) {
+            while (end < entries.size() && entries[end] == entries[k]) ++end;
+            if (end - k >= min_count) {
+                taken_.push_back({entries[k], static_cast<std::uint32_t>(end - k)});
+            }
+        }
+        n_taken_ = taken_.size();
+        return n_taken_ - before;
+    }
+
+    std::span<const CountedEntry<Entry>> taken() const { return std::span(taken_).first(n_taken_); }
+    void forget_taken() { n_taken_ = 0; }
 
   private:
     static constexpr std::size_t kMaxProbes = 64;
     static constexpr std::size_t kMinSlots = 64;
+    static constexpr std::size_t kAhead = 12;
 
     std::size_t home(Entry entry) const { return static_cast<std::size_t>(entry >> shift_); }
 
@@ -125,6 +154,7 @@ class BucketTable {
         Slot<Entry>* const slots = slots_.data();
         std::size_t size = size_, done = 0;
         for (const Entry entry : entries) {
+            if (done + kAhead < entries.size()) prefetch(&slots[home(entries[done + kAhead])]);
             const std::size_t first = home(entry);
             std::size_t at = first;
             // One branch for both ways to be done, as which of them cannot be foreseen.
@@ -178,7 +208,8 @@ class BucketTable {
     std::size_t size_ = 0;   // entries in the table
     std::size_t limit_ = 0;  // that it may hold
     std::size_t n_entries_ = 0;
-    std::vector<CountedEntry<Entry>> taken_;
+    std::vector<CountedEntry<Entry>> taken_;  // its memory is used again
+    std::size_t n_taken_ = 0;
     double distinct_ = 0.5;  // fraction of the entries of the last bucket
     bool crowded_ = false;
 };
@@ -209,7 +240,7 @@ class Buckets final : public NgramBuckets {
             check_tokens(chunk);
             std::uint32_t* const sizes = &measured_[cell(chunk, 0)];
             std::fill_n(sizes, n_buckets_, 0);
-            for_hashes(chunk, 0, n_buckets_, [&](std::size_t bucket, Key) { ++sizes[bucket]; });
+            for_hashes(chunk, 0, n_buckets_, [&](std::size_t bucket, Entry) { ++sizes[bucket]; });
         });
     }
 
@@ -251,7 +282,6 @@ class Buckets final : public NgramBuckets {
     void fill(Index first, Index last, int threads) override {
         check_chunks(first, last);
         const auto started = static_cast<std::size_t>(last_bucket_ - first_bucket_);
-        const Key rest = low_bits<Key>(entry_bits_);
         parallel_for(last - first, threads, [&](Index task) {
             const Index chunk = first + task;
             std::vector<std::size_t> begins(started);
@@ -259,43 +289,55 @@ class Buckets final : public NgramBuckets {
                 begins[b] = begin_of(chunk, first_bucket_ + static_cast<Index>(b));
             }
             StreamsOf<Entry> streams(entries_.data(), std::move(begins));
-            for_hashes(chunk, first_bucket_, last_bucket_, [&](std::size_t bucket, Key hashed) {
-                streams.put(bucket, static_cast<Entry>(hashed & rest));
-            });
+            for_hashes(chunk, first_bucket_, last_bucket_,
+                       [&](std::size_t bucket, Entry entry) { streams.put(bucket, entry); });
             streams.finish();
         });
     }
 
-    CountedNgrams count(Index first_bucket, Index last_bucket, Count min_count,
-                        int threads) override {
+    void count(Index first_bucket, Index last_bucket, Count min_count, int threads,
+               CountedNgrams& counted) override {
         require(first_bucket_ <= first_bucket && first_bucket <= last_bucket &&
                     last_bucket <= last_bucket_,
                 "a bucket has not been started");
+        if (!std::holds_alternative<CountedKeys<Key>>(counted.keys)) {
+            counted.keys = CountedKeys<Key>{};
+        }
+        auto& all = std::get<CountedKeys<Key>>(counted.keys);
         const Index n = last_bucket - first_bucket;
-        std::vector<std::vector<CountedEntry<Entry>>> counted(static_cast<std::size_t>(n));
+        for (auto& table : spare_tables_) table->forget_taken();
+        std::vector<Found> found(static_cast<std::size_t>(n));
         parallel_with(
             n, threads, [&] { return TableLoan(*this); },
             [&](Index b, TableLoan& loan) {
-                counted[static_cast<std::size_t>(b)] =
-                    count_bucket(first_bucket + b, min_count, *loan.table);
+                const std::size_t first = loan.table->taken().size();
+                const std::size_t size = count_bucket(first_bucket + b, min_count, *loan.table);
+                found[static_cast<std::size_t>(b)] = {loan.table.get(), first, size};
             });
         std::vector<std::size_t> begins{0};
-        for (const auto& bucket : counted) begins.push_back(begins.back() + bucket.size());
-        CountedKeys<Key> all{std::vector<Key>(begins.back()), std::vector<Count>(begins.back())};
+        for (const Found& bucket : found) begins.push_back(begins.back() + bucket.size);
+        all.keys.resize(begins.back());
+        all.counts.resize(begins.back());
         parallel_for(n, threads, [&](Index b) {
-            auto& bucket = counted[static_cast<std::size_t>(b)];
+            const Found& bucket = found[static_cast<std::size_t>(b)];
+            const Key hash = bucket_hash(first_bucket + b);
             std::size_t at = begins[static_cast<std::size_t>(b)];
-            for (const auto& [entry, number] : bucket) {
-                all.keys[at] = bucket_hash(first_bucket + b) | static_cast<Key>(entry);
+            for (const auto& [entry, number] :
+                 bucket.table->taken().subspan(bucket.first, bucket.size)) {
+                all.keys[at] = hash | static_cast<Key>(entry);
                 all.counts[at++] = number;
             }
-            bucket = {};
         });
-        return {std::move(all)};
     }
 
   private:
     static constexpr std::size_t kLine = StreamsOf<Entry>::kLine;
+
+    // Where the n-grams of a bucket are until they are put together.
+    struct Found {
+        const BucketTable<Entry>* table;
+        std::size_t first, size;
+    };
 
     // A table for one worker, kept for the next call.
     struct TableLoan {
@@ -374,43 +416,32 @@ class Buckets final : public NgramBuckets {
         }
     }
 
-    // Calls body(bucket - first_bucket, hash) for the n-grams of a chunk in some buckets.
+    // Calls body(bucket - first_bucket, entry) for the n-grams of a chunk in some buckets.
     template <class Body>
     void for_hashes(Index chunk, Index first_bucket, Index last_bucket, Body&& body) const {
-        const int bits = packing_.token_bits();
-        const Key mask = low_bits<Key>(packing_.key_bits());
-        const auto lowest = static_cast<std::size_t>(first_bucket);
-        const auto number = static_cast<std::size_t>(last_bucket - first_bucket);
-        std::array<Key, kBlock> hashes;
+        const auto lowest = static_cast<std::uint32_t>(first_bucket);
+        const auto number = static_cast<std::uint32_t>(last_bucket - first_bucket);
+        const KeyHash<Key> hash = hash_;
+        const int bucket_bits = layout_.bucket_bits;
+        std::array<SplitHash<Entry>, kBlock> hashes;
         for_segments(chunk, [&](Index first, Index last) {
-            Key key = 0;
-            for (Index j = 0; j + 1 < packing_.n(); ++j) {
-                key = (key << bits | tokens_[static_cast<std::size_t>(first + j)]) & mask;
-            }
-            const Token* next = tokens_.data() + first + packing_.n() - 1;
+            RollingKey<Key> rolling(packing_);
+            const Token* next = tokens_.data() + first;
+            for (Index j = 1; j < packing_.n(); ++j) rolling.push(*next++);
             const Token* const end = tokens_.data() + last + packing_.n() - 1;
             while (next < end) {
                 const Token* const stop = next + std::min<Index>(end - next, kBlock);
                 std::size_t found = 0;
                 for (; next < stop; ++next) {
-                    key = (key << bits | *next) & mask;
-                    const Key hashed = hash_(key);
-                    hashes[found] = hashed;
+                    rolling.push(*next);
+                    hashes[found] = hash.template split<Entry>(rolling.key(), bucket_bits);
+                    hashes[found].bucket -= lowest;
                     // Without a branch: which hashes are in the buckets cannot be foreseen.
-                    found += bucket_of(hashed) - lowest < number;
+                    found += hashes[found].bucket < number;
                 }
-                for (std::size_t k = 0; k < found; ++k) {
-                    body(bucket_of(hashes[k]) - lowest, hashes[k]);
-                }
+                for (std::size_t k = 0; k < found; ++k) body(hashes[k].bucket, hashes[k].entry);
             }
         });
-    }
-
-    std::size_t bucket_of(Key hashed) const {
-        // All hashes are in the one bucket where a shift by all bits would be undefined.
-        return entry_bits_ >= int{sizeof(Key)} * 8
-                   ? 0
-                   : static_cast<std::size_t>(hashed >> entry_bits_);
     }
 
     std::span<const Entry> region(Index chunk, Index bucket) const {
@@ -418,30 +449,22 @@ class Buckets final : public NgramBuckets {
                                                         measured_[cell(chunk, bucket)]);
     }
 
-    std::vector<CountedEntry<Entry>> count_bucket(Index bucket, Count min_count,
-                                                  BucketTable<Entry>& table) const {
-        std::size_t n_entries = 0;
-        for (Index chunk = 0; chunk < n_chunks_; ++chunk)
-            n_entries += measured_[cell(chunk, bucket)];
-        table.start(n_entries);
+    std::size_t size_of_bucket(Index bucket) const {
+        std::size_t size = 0;
+        for (Index chunk = 0; chunk < n_chunks_; ++chunk) size += measured_[cell(chunk, bucket)];
+        return size;
+    }
+
+    std::size_t count_bucket(Index bucket, Count min_count, BucketTable<Entry>& table) const {
+        table.start(size_of_bucket(bucket));
         for (Index chunk = 0; chunk < n_chunks_; ++chunk) table.add(region(chunk, bucket));
         if (!table.crowded()) return table.take(min_count);
-        // Many entries with the same highest bits, which only a text made for it can have.
         std::vector<Entry> entries;
-        entries.reserve(n_entries);
         for (Index chunk = 0; chunk < n_chunks_; ++chunk) {
             const auto part = region(chunk, bucket);
             entries.insert(entries.end(), part.begin(), part.end());
         }
-        std::sort(entries.begin(), entries.end());
-        std::vector<CountedEntry<Entry>> out;
-        for (std::size_t k = 0, end = 0; k < entries.size(); k = end) {
-            while (end < entries.size() && entries[end] == entries[k]) ++end;
-            if (end - k >= min_count) {
-                out.push_back({entries[k], static_cast<std::uint32_t>(end - k)});
-            }
-        }
-        return out;
+        return table.take_sorted(std::move(entries), min_count);
     }
 
     std::span<const Token> tokens_;

@@ -12,53 +12,49 @@ runs are merged in the end.
 
 from __future__ import annotations
 
-import itertools
-import mmap
-import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from os import PathLike
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat import _core
 from ngramstat._core import CountedNgrams, Documents, KeyOrder, NgramBuckets, NgramPacking
-from ngramstat.errors import InputError
+from ngramstat.kernels.sorted_runs import SortedRuns
 from ngramstat.kernels.tokens import Tokens, check_tokens
-from ngramstat.runtime.files import reason
 
 __all__ = ["HashCost", "NgramBatch", "fits_hash", "hash_cost", "hashed_ngrams"]
 
 NgramBatch = tuple[Tokens, NDArray[np.uint64]]
 
 _MAX_KEY_BITS = 128
-# N-grams of a bucket: their table fits the second-level cache.
-_BUCKET = 1 << 15
+# Entries of a bucket, on average: their table fits the second-level cache.
+_BUCKET, _MIN_BUCKET = 1 << 15, 64
 _MAX_BUCKET_BITS = 14
-# Bits that a bucket may have more than that so that an entry takes 4 or 8 bytes.
+# More buckets than that calls for, if an entry then takes 4 or 8 bytes.
 _SHORTER_ENTRY_BITS = 12
 _LINE = 64
 # Bytes of a table per entry of the largest bucket, and per entry of the buckets of one batch.
 _TABLE_BYTES = 72
 _BATCH_BYTES = 88
-_MAX_BATCH = 1 << 20
+_MIN_BATCH, _MAX_BATCH = 16, 1 << 20
 # Positions of the stream that a thread goes through at a time.
 _MIN_CHUNK, _MAX_CHUNK = 1 << 20, 1 << 24
 _MAX_CHUNKS = 256
-# Reading the tokens once more costs 2 to 3 ns per token, a run some 60 (docs/ngrams.md).
+# More rounds than this are slower than runs (docs/ngrams.md).
 _MAX_ROUNDS = 24
-# Runs that are merged at once, and the memory for the part of each that is read.
+# Positions of a run, whose counts take 32 bits.
+_MAX_RUN = (1 << 32) - 1
+# Runs that are merged at once, and memory for the pages of each that are read.
 _MAX_FAN_IN = 128
 _RUN_BYTES = 256 << 10
-# Memory for a run where a bucket is too large although memory is not limited.
-_RUN_MEMORY = 4 << 30
 # Sorting by tokens, per n-gram of up to 64 bits and beyond.
 _SORT_BYTES, _WIDE_SORT_BYTES = 40, 72
-_MORE_SPACE = "free some disk space, name another directory, or raise --memory-limit"
+# Without a limit: fresh memory costs more than another round.
+_DEFAULT_MEMORY = 4 << 30
 # Positions between two looks at whether the user wants to stop.
 _STEP = 1 << 26
 
@@ -91,17 +87,23 @@ def fits_hash(vocab_size: int, n: int) -> bool:
 def hash_cost(
     n_tokens: int, vocab_size: int, n: int, *, threads: int = 1, memory_limit: int | None = None
 ) -> HashCost:
-    """Memory, rounds and disk space for the n-grams of `n_tokens` tokens."""
+    """Memory, rounds and disk space for the n-grams of `n_tokens` tokens.
+
+    Parameters
+    ----------
+    memory_limit : int, optional
+        As in `hashed_ngrams`.
+    """
     packing = NgramPacking(vocab_size, n)
-    whole = _Plan(n_tokens, packing, threads, None)
-    plan = _Plan(n_tokens, packing, threads, memory_limit)
+    whole = _plan(n_tokens, packing, threads, 1 << 62)
+    plan = _plan(n_tokens, packing, threads, _limit(memory_limit))
     if not plan.spills:
         return HashCost(whole.bytes, plan.rounds, 0)
-    run = min(plan.capacity, n_tokens)
-    disk = int(n_tokens * _core.run_bytes(packing.key_bits, run))
+    runs = -(-n_tokens // plan.capacity)
+    ngrams = min(plan.capacity, 1 << packing.key_bits)
+    disk = int(runs * ngrams * _core.run_bytes(packing.key_bits, ngrams))
     # While runs are merged into longer ones, both are there.
-    merged = plan.fan_in < -(-n_tokens // plan.capacity)
-    return HashCost(whole.bytes, 1, disk * 2 if merged else disk)
+    return HashCost(whole.bytes, 1, disk * 2 if runs > plan.fan_in else disk)
 
 
 def hashed_ngrams(
@@ -137,7 +139,8 @@ def hashed_ngrams(
         In lexicographic order of the token ids. Otherwise in the order of their hashes, which is
         the same for any tokens, threads and memory limit.
     memory_limit : int, optional
-        Bytes that this may allocate, beside the tokens.
+        Bytes that this may allocate, beside the tokens; by default 4 GB (and for `ordered` all
+        that is found).
     directory : path, optional
         Where temporary files go; by default the system's directory for them.
     progress : object with ``advance(tokens)``, optional
@@ -161,142 +164,160 @@ def hashed_ngrams(
     packing = NgramPacking(vocab_size, n)
     if min_count < 1:
         raise ValueError(f"min_count={min_count}: must be at least 1")
+    if documents is None:
+        documents = Documents.single(len(tokens))
+    if documents.n_tokens != len(tokens):
+        raise ValueError(
+            f"documents: end at {documents.n_tokens:,}, but there are {len(tokens):,} tokens"
+        )
+    # Half of the memory is for sorting.
+    limit = _limit(memory_limit) // (2 if ordered else 1)
+    plan = _plan(len(tokens), packing, threads, limit)
     counter = _Counter(
-        tokens,
-        packing,
-        Documents.single(len(tokens)) if documents is None else documents,
-        across,
-        threads,
-        _Runs(directory, packing.key_bits),
+        (tokens, packing, documents, across),
+        plan,
+        limit,
+        SortedRuns(directory, packing.key_bits),
         _Advance(len(tokens), progress),
     )
-    # Half of the memory is for sorting.
-    limit = memory_limit if memory_limit is None or not ordered else memory_limit // 2
-    plan = _Plan(len(tokens), packing, threads, limit)
-    counted = counter.count(plan, min_count)
-    order = KeyOrder.hashed
+    counted = counter.count(min_count)
     if ordered:
-        order = KeyOrder.lexicographic
-        counted = _sorted(counted, packing, plan, limit, _Runs(directory, packing.key_bits))
+        runs = SortedRuns(directory, packing.key_bits)
+        counted = _sorted(counted, packing, plan, None if memory_limit is None else limit, runs)
+    order = KeyOrder.lexicographic if ordered else KeyOrder.hashed
+    return _batches(counted, tokens.dtype, packing, order, plan)
+
+
+def _batches(
+    counted: Iterator[CountedNgrams],
+    dtype: np.dtype[Any],
+    packing: NgramPacking,
+    order: KeyOrder,
+    plan: _Plan,
+) -> Iterator[NgramBatch]:
     for part in counted:
         for first in range(0, len(part), plan.batch):
             last = min(first + plan.batch, len(part))
-            out = np.empty((last - first, n), tokens.dtype)
-            part.unpack(packing, order, out, first, threads)
-            yield out, part.counts(first, last)
+            tokens = np.empty((last - first, packing.n), dtype)
+            part.unpack(packing, order, tokens, first, plan.threads)
+            yield tokens, part.counts(first, last)
 
 
+def _limit(memory_limit: int | None) -> int:
+    return _DEFAULT_MEMORY if memory_limit is None else memory_limit
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How entries lie in memory: see BucketLayout in the C++ core."""
+
+    bucket_bits: int
+    entry_bytes: int
+    chunk: int
+
+    def overhead(self, n_entries: int, threads: int) -> int:
+        """Bytes beside so many entries: sizes of the buckets, what is lost at line ends, tables."""
+        per_chunk = (8 + _LINE // 2) << self.bucket_bits
+        largest = max(2 * n_entries >> self.bucket_bits, _MIN_BUCKET)
+        per_thread = (_LINE << self.bucket_bits) + _TABLE_BYTES * largest
+        return -(-n_entries // self.chunk) * per_chunk + threads * per_thread
+
+
+def _layout(n_entries: int, key_bits: int, bucket: int, threads: int) -> _Layout:
+    """For so many entries, in buckets of at most that many on average."""
+    bits = min(max(n_entries // bucket, 1).bit_length(), _MAX_BUCKET_BITS, key_bits)
+    chunk = min(max(n_entries // _MAX_CHUNKS, _MIN_CHUNK), _MAX_CHUNK)
+    # Twice the threads at least, as one of them may be slower.
+    chunk = max(min(chunk, n_entries // (2 * threads)), 1)
+    for entry_bytes in (4, 8) if key_bits <= 64 else (8,):
+        needed = max(key_bits - 8 * entry_bytes, bits)
+        # Not if the sizes of the buckets take more than is saved.
+        few = needed <= _SHORTER_ENTRY_BITS and (_LINE + 8) << needed <= 4 * chunk
+        if needed == bits or few:
+            return _Layout(needed, entry_bytes, chunk)
+    return _Layout(bits, 8 if key_bits <= 64 else 16, chunk)
+
+
+@dataclass(frozen=True)
 class _Plan:
-    """How much is done at a time, and how it is laid out in memory.
+    """How much is done at a time.
 
     Attributes
     ----------
+    layout : _Layout
     capacity : int
         Entries that are in memory at once.
     rounds : int
         Times that the tokens are read.
     spills : bool
-        Whether there would be too many, so that runs are written.
-    bucket_bits, entry_bytes, chunk : int
-        The layout of the entries.
+        Whether that would be too often, so that runs of `capacity` positions are written.
     batch : int
         N-grams that are handed out at once.
     fan_in : int
         Runs that are merged at once.
+    threads : int
     """
 
-    def __init__(
-        self, n_tokens: int, packing: NgramPacking, threads: int, limit: int | None
-    ) -> None:
-        self.threads, self.limit = threads, limit
-        self._key_bits = packing.key_bits
-        self.batch, self.fan_in, largest = _MAX_BATCH, _MAX_FAN_IN, _BUCKET
-        self.capacity = max(n_tokens, 1)
-        if limit is not None:
-            self.batch = min(max(limit // 6 // _BATCH_BYTES, 16), _MAX_BATCH)
-            self.fan_in = min(max(limit // 4 // _RUN_BYTES, 2), _MAX_FAN_IN)
-            largest = min(max(limit // 8 // (_TABLE_BYTES * threads), 64), _BUCKET)
-        self._lay_out(n_tokens, largest)
-        self.rounds, self.spills = 1, False
-        if limit is None or self.bytes <= limit:
-            return
-        available = limit // 2
-        entries = max(available - self._table_bytes(n_tokens), 0) // self.entry_bytes
-        self.rounds = -(-n_tokens // max(entries, 1))
-        if self.rounds <= _MAX_ROUNDS:
-            # Buckets differ in size.
-            self.capacity = entries
-            return
-        self.become_spilling(n_tokens)
-
-    def become_spilling(self, n_tokens: int) -> None:
-        """Plan for runs, each of as many positions as fit."""
-        self.spills, self.rounds = True, 1
-        available = (_RUN_MEMORY if self.limit is None else self.limit) // 2
-        self.capacity = max(available // 24, 64)
-        largest = min(max(self.capacity // 8, 64), _BUCKET)
-        self._lay_out(self.capacity, largest)
-        fixed = self._table_bytes(self.capacity) + self.threads * (_LINE << self.bucket_bits)
-        self.capacity = min(
-            max((available - fixed) // self.entry_bytes, self.capacity), max(n_tokens, 64), 1 << 31
-        )
-        self.chunk = min(self.chunk, self.capacity)
-
-    entry_bytes: int
-    chunk: int
-
-    def _lay_out(self, n_entries: int, bucket: int) -> None:
-        bits = self._key_bits
-        self.bucket_bits = min(max(n_entries // bucket, 1).bit_length(), _MAX_BUCKET_BITS, bits)
-        self.chunk = min(max(n_entries // _MAX_CHUNKS, _MIN_CHUNK), _MAX_CHUNK)
-        # Twice the threads at least, as one of them may be slower.
-        self.chunk = max(min(self.chunk, n_entries // (2 * self.threads)), 1)
-        for entry_bytes in (4, 8, 16):
-            self.entry_bytes = entry_bytes
-            missing = bits - 8 * entry_bytes - self.bucket_bits
-            more = self.bucket_bits + max(missing, 0)
-            # Not if the sizes of the buckets take more than is saved.
-            if missing <= 0 or (
-                more <= _SHORTER_ENTRY_BITS and (_LINE + 8) << more <= 4 * self.chunk
-            ):
-                self.bucket_bits = more
-                break
-        if bits > 64:
-            self.entry_bytes = max(self.entry_bytes, 8)
-
-    def _table_bytes(self, n_entries: int) -> int:
-        """Sizes of the buckets in each chunk, and half a line that is lost there."""
-        return -(-n_entries // self.chunk) * ((8 + _LINE // 2) << self.bucket_bits)
+    layout: _Layout
+    capacity: int
+    rounds: int
+    spills: bool
+    batch: int
+    fan_in: int
+    threads: int
 
     @property
     def bytes(self) -> int:
-        """Memory for one round."""
-        largest = max(self.capacity >> self.bucket_bits, 64)
-        per_thread = (_LINE << self.bucket_bits) + _TABLE_BYTES * largest
+        """Memory that it takes."""
         return (
-            self.capacity * self.entry_bytes
-            + self._table_bytes(self.capacity)
-            + self.threads * per_thread
+            self.capacity * self.layout.entry_bytes
+            + self.layout.overhead(self.capacity, self.threads)
             + self.batch * _BATCH_BYTES
         )
 
-    @property
-    def layout(self) -> tuple[int, int, int]:
-        return self.bucket_bits, self.entry_bytes, self.chunk
 
-    def ranges(
-        self, sizes: NDArray[np.int64], most: int, at_least: int = 1
-    ) -> list[tuple[int, int]]:
-        """Ranges of buckets with at most so many entries, unless they are `at_least` buckets."""
-        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-        ranges: list[tuple[int, int]] = []
-        start = 0
-        while start < len(sizes):
-            end = int(np.searchsorted(before, before[start] + most, side="right")) - 1
-            end = min(max(end, start + at_least), len(sizes))
-            ranges.append((start, end))
-            start = end
-        return ranges
+def _plan(n_tokens: int, packing: NgramPacking, threads: int, limit: int) -> _Plan:
+    """In one round or several, or else by runs."""
+    batch = min(max(limit // 6 // _BATCH_BYTES, _MIN_BATCH), _MAX_BATCH)
+    fan_in = min(max(limit // 4 // _RUN_BYTES, 2), _MAX_FAN_IN)
+    bucket = min(max(limit // 16 // (_TABLE_BYTES * threads), _MIN_BUCKET), _BUCKET)
+    layout = _layout(n_tokens, packing.key_bits, bucket, threads)
+    whole = _Plan(layout, max(n_tokens, 1), 1, False, batch, fan_in, threads)
+    if whole.bytes <= limit:
+        return whole
+    available = limit - batch * _BATCH_BYTES - layout.overhead(n_tokens, threads)
+    capacity = max(available * 7 // 8, 0) // layout.entry_bytes
+    # Buckets differ in size, so that a round is seldom full.
+    rounds = math.ceil(1.1 * max(n_tokens, 1) / max(capacity, 1))
+    if rounds <= _MAX_ROUNDS:
+        return replace(whole, capacity=capacity, rounds=rounds)
+    return _plan_of_runs(whole, n_tokens, packing.key_bits, limit)
+
+
+def _plan_of_runs(plan: _Plan, n_tokens: int, key_bits: int, limit: int) -> _Plan:
+    """The same plan with runs, each of as many positions as fit."""
+    available = limit - plan.batch * _BATCH_BYTES
+    # With a limit that is too small for anything, a run still has some positions.
+    capacity = min(max(available // 2 // 20, _MIN_BUCKET), max(n_tokens, 1), _MAX_RUN)
+    bucket = min(max(capacity // 8, _MIN_BUCKET), _BUCKET)
+    layout = _layout(capacity, key_bits, bucket, plan.threads)
+    fits = (available - layout.overhead(capacity, plan.threads)) * 7 // 8 // layout.entry_bytes
+    # The overhead grows with the capacity, if not as fast.
+    capacity = min(max(fits // 2, capacity), max(n_tokens, 1), _MAX_RUN)
+    return replace(plan, layout=layout, capacity=capacity, rounds=1, spills=True)
+
+
+def _ranges(sizes: NDArray[np.int64], most: int, at_least: int = 1) -> list[tuple[int, int]]:
+    """Ranges of buckets with at most so many entries, unless they are `at_least` buckets."""
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+    ranges: list[tuple[int, int]] = []
+    start = 0
+    while start < len(sizes):
+        end = int(np.searchsorted(before, before[start] + most, side="right")) - 1
+        end = min(max(end, start + at_least), len(sizes))
+        ranges.append((start, end))
+        start = end
+    return ranges
 
 
 class _Advance:
@@ -322,165 +343,96 @@ class _Counter:
 
     def __init__(
         self,
-        tokens: Tokens,
-        packing: NgramPacking,
-        documents: Documents,
-        across: bool,
-        threads: int,
-        runs: _Runs,
+        stream: tuple[Tokens, NgramPacking, Documents, bool],
+        plan: _Plan,
+        limit: int,
+        runs: SortedRuns,
         advance: _Advance,
     ) -> None:
-        self._tokens, self._packing = tokens, packing
-        self._documents, self._across = documents, across
-        self._threads, self._runs, self._advance = threads, runs, advance
+        self._stream, self._plan, self._limit = stream, plan, limit
+        self._runs, self._advance = runs, advance
+        self._n_tokens = len(stream[0])
+        self._group = CountedNgrams()  # what is counted at a time, in memory that is used again
 
-    def count(self, plan: _Plan, min_count: int) -> Iterator[CountedNgrams]:
-        if plan.spills:
-            yield from self._by_runs(plan, min_count)
-        else:
-            yield from self._by_rounds(plan, min_count)
+    def count(self, min_count: int) -> Iterator[CountedNgrams]:
+        """Groups of n-grams; each is valid until the next."""
+        if not self._plan.spills:
+            buckets = self._buckets(self._plan, 0, self._n_tokens)
+            self._through(buckets, buckets.measure, 0.2 / self._plan.rounds)
+            sizes = buckets.bucket_sizes()
+            # A few n-grams may be most of the text, and one bucket too large for a round.
+            if int(sizes.max(initial=0)) <= min(self._plan.capacity, _MAX_RUN):
+                yield from self._by_rounds(buckets, sizes, min_count)
+                self._advance.finish()
+                return
+            del buckets
+        yield from self._by_runs(min_count)
         self._advance.finish()
 
     def _buckets(self, plan: _Plan, first: int, last: int) -> NgramBuckets:
+        tokens, packing, documents, across = self._stream
+        layout = plan.layout
         return NgramBuckets(
-            self._tokens, self._packing, self._documents, self._across, (first, last), plan.layout
+            tokens,
+            packing,
+            documents,
+            across,
+            (first, last),
+            (layout.bucket_bits, layout.entry_bytes, layout.chunk),
         )
 
     def _through(
-        self, step: Callable[[int, int, int], None], chunk: int, end: int, share: float
+        self, buckets: NgramBuckets, step: Callable[[int, int, int], None], share: float
     ) -> None:
-        """Calls step(first, last, threads) for all chunks, some at a time."""
-        stride = max(_STEP // chunk, self._threads)
+        """Call step(first, last, threads) for all chunks, some at a time."""
+        threads, end = self._plan.threads, buckets.n_chunks
+        stride = max(_STEP // self._plan.layout.chunk, threads)
         for first in range(0, end, stride):
             last = min(first + stride, end)
-            step(first, last, self._threads)
+            step(first, last, threads)
             self._advance(share * (last - first) / end)
 
-    def _by_rounds(self, plan: _Plan, min_count: int) -> Iterator[CountedNgrams]:
-        buckets = self._buckets(plan, 0, len(self._tokens))
-        share = 0.2 if plan.rounds == 1 else 1 / (plan.rounds + 2)
-        self._through(buckets.measure, plan.chunk, buckets.n_chunks, share)
-        sizes = buckets.bucket_sizes()
-        rounds = plan.ranges(sizes, plan.capacity)
-        if int(sizes.max(initial=0)) > min(plan.capacity, (1 << 32) - 1):
-            # One bucket, in which a few n-grams are most of the text, does not fit.
-            plan.become_spilling(len(self._tokens))
-            yield from self._by_runs(plan, min_count)
-            return
+    def _by_rounds(
+        self, buckets: NgramBuckets, sizes: NDArray[np.int64], min_count: int
+    ) -> Iterator[CountedNgrams]:
+        rounds = _ranges(sizes, self._plan.capacity)
         for first, last in rounds:
             buckets.start(first, last)
-            self._through(buckets.fill, plan.chunk, buckets.n_chunks, 0.3 / len(rounds))
-            yield from self._groups(buckets, plan, sizes, (first, last), min_count)
+            self._through(buckets, buckets.fill, 0.3 / len(rounds))
+            share = 0.5 / len(sizes)
+            yield from self._groups(buckets, sizes, first, last, min_count, share)
 
     def _groups(
         self,
         buckets: NgramBuckets,
-        plan: _Plan,
         sizes: NDArray[np.int64],
-        started: tuple[int, int],
+        begin: int,
+        end: int,
         min_count: int,
+        share: float,
     ) -> Iterator[CountedNgrams]:
-        begin, end = started
-        for first, last in plan.ranges(sizes[begin:end], plan.batch, self._threads):
-            yield buckets.count(begin + first, begin + last, min_count, self._threads)
+        threads = self._plan.threads
+        for first, last in _ranges(sizes[begin:end], self._plan.batch, threads):
+            buckets.count(begin + first, begin + last, min_count, threads, self._group)
+            yield self._group
+            self._advance(share * (last - first))
 
-    def _by_runs(self, plan: _Plan, min_count: int) -> Iterator[CountedNgrams]:
-        n_tokens = len(self._tokens)
+    def _by_runs(self, min_count: int) -> Iterator[CountedNgrams]:
+        plan, n_tokens = self._plan, self._n_tokens
+        if not plan.spills:
+            plan = _plan_of_runs(plan, n_tokens, self._stream[1].key_bits, self._limit)
         for first in range(0, n_tokens, plan.capacity):
             last = min(first + plan.capacity, n_tokens)
             buckets = self._buckets(plan, first, last)
-            buckets.measure(0, buckets.n_chunks, self._threads)
+            buckets.measure(0, buckets.n_chunks, plan.threads)
             sizes = buckets.bucket_sizes()
             buckets.start(0, len(sizes))
-            buckets.fill(0, buckets.n_chunks, self._threads)
-            groups = self._groups(buckets, plan, sizes, (0, len(sizes)), 1)
-            self._runs.write(groups, plan.batch, remaining=(n_tokens - last) / (last - first))
-            self._advance(0.7 * (last - first) / n_tokens)
+            buckets.fill(0, buckets.n_chunks, plan.threads)
+            share = 0.7 * (last - first) / n_tokens / len(sizes)
+            groups = self._groups(buckets, sizes, 0, len(sizes), 1, share)
+            self._runs.write(groups, plan.batch, following=(n_tokens - last) / (last - first))
+            del buckets, groups
         yield from self._runs.merged(plan.fan_in, plan.batch, min_count)
-
-
-class _Runs:
-    """Sorted runs in a temporary file that has no name, so that it vanishes with the process."""
-
-    def __init__(self, directory: str | PathLike[str] | None, key_bits: int) -> None:
-        self._directory = Path(tempfile.gettempdir() if directory is None else directory)
-        self._key_bits = key_bits
-        self._file: IO[bytes] | None = None
-        self._ends = [0]
-
-    def __len__(self) -> int:
-        return len(self._ends) - 1
-
-    def write(self, groups: Iterable[CountedNgrams], batch: int, *, remaining: float = 0.0) -> None:
-        """Write a run; `remaining` runs of about the same size are to follow."""
-        try:
-            if self._file is None:
-                self._directory.mkdir(parents=True, exist_ok=True)
-                self._file = tempfile.TemporaryFile(dir=self._directory, buffering=0)  # noqa: SIM115
-            start = end = self._ends[-1]
-            encoder = _core.RunEncoder(self._key_bits)
-            for group in groups:
-                for first in range(0, len(group), batch):
-                    data = encoder.encode(group, first, min(first + batch, len(group)))
-                    self._write(data)
-                    end += data.nbytes
-            self._ends.append(end)
-            self._require(int((end - start) * remaining))
-        except OSError as error:
-            self.close()
-            raise InputError(
-                f"{self._directory}: no room for a temporary file of more than {self._ends[-1]:,} "
-                f"bytes ({reason(error)}); {_MORE_SPACE}"
-            ) from error
-
-    def _write(self, data: NDArray[np.uint8]) -> None:
-        assert self._file is not None
-        view = data.data
-        while view.nbytes > 0:
-            view = view[self._file.write(view) :]
-
-    def _require(self, more: int) -> None:
-        free = shutil.disk_usage(self._directory).free
-        if more > free:
-            self.close()
-            raise InputError(
-                f"{self._directory}: temporary files need about {more:,} bytes more, and "
-                f"{free:,} are free; {_MORE_SPACE}"
-            )
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def merged(self, fan_in: int, batch: int, min_count: int) -> Iterator[CountedNgrams]:
-        """The n-grams of all runs, whose counts are added, if they add up to min_count."""
-        runs = self
-        while len(runs) > fan_in:
-            longer = _Runs(self._directory, self._key_bits)
-            for first in range(0, len(runs), fan_in):
-                group = runs._merge(first, min(first + fan_in, len(runs)), batch, 1)
-                longer.write(group, batch, remaining=max(len(runs) - first - fan_in, 0) / fan_in)
-            runs.close()
-            runs = longer
-        yield from runs._merge(0, len(runs), batch, min_count)
-        runs.close()
-
-    def _merge(self, first: int, last: int, batch: int, min_count: int) -> Iterator[CountedNgrams]:
-        begin, end = self._ends[first], self._ends[last]
-        if begin == end:
-            return
-        assert self._file is not None
-        mapping = mmap.mmap(self._file.fileno(), self._ends[-1], access=mmap.ACCESS_READ)
-        data = np.frombuffer(mapping, np.uint8)
-        bounds = self._ends[first : last + 1]
-        parts = [data[a:b] for a, b in itertools.pairwise(bounds)]
-        merger = _core.RunMerger(parts, self._key_bits)
-        while len(merged := merger.next(batch, min_count)) > 0:
-            yield merged
-            if hasattr(mmap, "MADV_DONTNEED"):
-                # What has been read stays in memory otherwise, as long as the system has room.
-                mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def _sorted(
@@ -488,7 +440,7 @@ def _sorted(
     packing: NgramPacking,
     plan: _Plan,
     limit: int | None,
-    runs: _Runs,
+    runs: SortedRuns,
 ) -> Iterator[CountedNgrams]:
     """In lexicographic order, by sorted runs where not all fit the limit."""
     item = _SORT_BYTES if packing.key_bits <= 64 else _WIDE_SORT_BYTES
@@ -499,7 +451,7 @@ def _sorted(
         if most is not None and size > 0 and size + len(part) > most:
             runs.write([_core.sort_ngrams(parts, packing, plan.threads)], plan.batch)
             parts, size = [], 0
-        parts.append(part)
+        parts.append(CountedNgrams(part))
         size += len(part)
     last = _core.sort_ngrams(parts, packing, plan.threads)
     del parts

@@ -55,10 +55,10 @@ class NgramBuckets {
     virtual void start(Index first_bucket, Index last_bucket) = 0;
     // Chunks [first, last), each of them once after start().
     virtual void fill(Index first, Index last, int threads) = 0;
-    // The n-grams of some of the started buckets that occur at least min_count times, with their
-    // hashes for keys.
-    virtual CountedNgrams count(Index first_bucket, Index last_bucket, Count min_count,
-                                int threads) = 0;
+    // Replaces `counted` by the n-grams of some of the started buckets that occur at least
+    // min_count times, with their hashes for keys. Its memory is used again.
+    virtual void count(Index first_bucket, Index last_bucket, Count min_count, int threads,
+                       CountedNgrams& counted) = 0;
 };
 
 // The tokens and documents must outlive it. `across`: n-grams run across the whole stream;
