@@ -60,7 +60,9 @@ class BackoffModel:
     def __init__(self, trie: NgramTrie, *, stop_token: int | None) -> None:
         self._trie = trie
         self.stop_token = stop_token
-        self._scorer = BackoffScorer(trie.vocab_size, trie.symbols, trie.levels, stop_token)
+        self._scorer = BackoffScorer(
+            trie.vocab_size, trie.symbols, trie.levels, trie.guides, stop_token
+        )
 
     @property
     def order(self) -> int:
@@ -183,7 +185,7 @@ class BackoffModel:
         """
         symbols = vocab_size + (stop_token == vocab_size)
         trie = build_trie(vocab_size, symbols, tables, unknown_log_prob)
-        return BackoffModel(trie, stop_token=stop_token)
+        return BackoffModel(trie.with_guides(resolve_threads(None)), stop_token=stop_token)
 
     # Scores
 
