@@ -11,7 +11,7 @@ namespace ngramstat {
 namespace {
 
 // N-grams that are looked up together.
-constexpr int kLanes = 32;
+constexpr int kLanes = 64;
 // Positions of a task.
 constexpr Index kTask = Index{1} << 14;
 
@@ -91,16 +91,28 @@ class Lanes {
                 const GuidePart part(first, last);
                 prefetch(guide + part.first + ranks_.place(token, part.places));
             } else {
-                prefetch(&level[first]);
+                prefetch_siblings(level, first, last);
             }
             ++kept;
         }
         if (guide == nullptr) return kept;
         for (int k = 0; k < kept; ++k) {
-            if (last_[k] - first_[k] >= kUnguided) follow_guide(k, guide);
-            prefetch(&level[std::min(first_[k], size - 1)]);
+            if (last_[k] - first_[k] < kUnguided) continue;
+            follow_guide(k, guide);
+            prefetch_siblings(level, first_[k], last_[k]);
         }
         return kept;
+    }
+
+    // What the first two steps of a search read, and the end of few siblings.
+    template <class Entry>
+    static void prefetch_siblings(const std::span<Entry>& level, Index first, Index last) {
+        const Entry* at = level.data() + first;
+        const Index n = last - first;
+        prefetch(at + n / 2);
+        if (n < 3) return;
+        prefetch(at + n / 4);
+        prefetch(at + n / 2 + n / 4);
     }
 
     bool has_guide(int m) const { return m - 2 < static_cast<int>(trie_.guides.size()); }

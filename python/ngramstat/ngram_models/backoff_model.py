@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
 from ngramstat.corpus.conversion import CorpusLike, as_corpus
-from ngramstat.errors import InputError
+from ngramstat.errors import InputError, check_choice
 from ngramstat.kernels.ngram_models import BackoffScorer
 from ngramstat.kernels.tokens import Tokens
 from ngramstat.ngram_models.model_files import open_model_file, save_model_file, verify_model_file
@@ -219,10 +219,9 @@ class BackoffModel:
         InputError
             An id is not below the model's vocabulary size, or the corpus has another separator.
         """
+        check_choice("contexts", contexts, ["longest", "all"])
         corpus = as_corpus(tokens, "tokens")
-        if corpus.vocab_size > self.vocab_size and (
-            not corpus.vocab_size_inferred or corpus.n_tokens
-        ):
+        if corpus.vocab_size > self.vocab_size:
             raise InputError(
                 f"{corpus.name}: its vocabulary has {corpus.vocab_size} items, the model's has "
                 f"{self.vocab_size}; tokenize it as the model's corpus was"
@@ -252,6 +251,8 @@ class BackoffModel:
         parts = [np.asarray(context, np.int64).reshape(-1) for context in contexts]
         ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
         joined = np.concatenate([np.zeros(0, np.int64), *parts])
+        if (joined < 0).any():
+            raise InputError(f"contexts: token {joined[joined < 0][0]} is negative")
         try:
             return self._scorer.next_log_probs(joined, ends, threads=resolve_threads(threads))
         except IndexError as error:
