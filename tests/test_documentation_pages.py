@@ -12,7 +12,11 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Pages whose blocks run one after the other in an empty directory.
-PAGES: tuple[str, ...] = ()
+PAGES = (
+    "kernels.md",
+    "language-models.md",
+    "ngrams.md",
+)
 _BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

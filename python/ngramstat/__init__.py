@@ -17,11 +17,13 @@ from ngramstat.version import __version__
 # `import ngramstat` stays light.
 _HOMES = {
     "Answer": "ngramstat.results",
+    "CollocationTable": "ngramstat.counts.collocations",
     "Corpus": "ngramstat.corpus",
     "CorrelationResult": "ngramstat.results",
     "EntropyResult": "ngramstat.results",
     "Exponent": "ngramstat.results",
     "InputError": "ngramstat.errors",
+    "NgramTable": "ngramstat.counts.ngram_table",
     "KneserNeyModel": "ngramstat.ngram_models.kneser_ney",
     "NgramstatError": "ngramstat.errors",
     "Prediction": "ngramstat.results",
@@ -29,25 +31,39 @@ _HOMES = {
     "RunResult": "ngramstat.results",
     "TheoriesResult": "ngramstat.results",
     "ValidationResult": "ngramstat.results",
+    "collocations": "ngramstat.counts.collocations",
+    "cooccurrence": "ngramstat.counts.cooccurrence",
+    "cooccurrence_rows": "ngramstat.counts.cooccurrence",
     "correlations": "ngramstat.api",
     "entropies": "ngramstat.api",
     "inspect": "ngramstat.corpus",
     "load_run": "ngramstat.api",
     "measure": "ngramstat.api",
+    "open_cooccurrence": "ngramstat.counts.mapped_matrix",
+    "ngram_batches": "ngramstat.counts.ngrams",
+    "ngrams": "ngramstat.counts.ngrams",
     "plan": "ngramstat.api",
     "plot": "ngramstat.report",
     "predict": "ngramstat.api",
     "read_curves": "ngramstat.prediction.curve_files",
     "read_losses": "ngramstat.lm.reading",
     "read_reader_curve": "ngramstat.prediction.curve_files",
+    "save_cooccurrence": "ngramstat.counts.matrix_files",
     "synthesize": "ngramstat.synthetic",
     "tokenize": "ngramstat.corpus",
     "validate": "ngramstat.validation",
+    "write_ngrams": "ngramstat.counts.ngrams",
 }
 
 if TYPE_CHECKING:
     from ngramstat.api import correlations, entropies, load_run, measure, plan, predict, theories
     from ngramstat.corpus import Corpus, inspect, tokenize
+    from ngramstat.counts.collocations import CollocationTable, collocations
+    from ngramstat.counts.cooccurrence import cooccurrence, cooccurrence_rows
+    from ngramstat.counts.mapped_matrix import open_cooccurrence
+    from ngramstat.counts.matrix_files import save_cooccurrence
+    from ngramstat.counts.ngram_table import NgramTable
+    from ngramstat.counts.ngrams import ngram_batches, ngrams, write_ngrams
     from ngramstat.errors import InputError, NgramstatError
     from ngramstat.lm.reading import read_losses
     from ngramstat.ngram_models.kneser_ney import KneserNeyModel
@@ -69,12 +85,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "CollocationTable",
     "Corpus",
     "CorrelationResult",
     "EntropyResult",
     "Exponent",
     "InputError",
     "KneserNeyModel",
+    "NgramTable",
     "NgramstatError",
     "Prediction",
     "ReadingResult",
@@ -82,21 +100,29 @@ __all__ = [
     "TheoriesResult",
     "ValidationResult",
     "__version__",
+    "collocations",
+    "cooccurrence",
+    "cooccurrence_rows",
     "correlations",
     "entropies",
     "inspect",
     "load_run",
     "measure",
+    "ngram_batches",
+    "ngrams",
+    "open_cooccurrence",
     "plan",
     "plot",
     "predict",
     "read_curves",
     "read_losses",
     "read_reader_curve",
+    "save_cooccurrence",
     "synthesize",
     "theories",
     "tokenize",
     "validate",
+    "write_ngrams",
 ]
 
 

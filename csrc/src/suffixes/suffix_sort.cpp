@@ -240,12 +240,18 @@ class TieReader {
               std::span<const Tie> ties, int from)
         : reader_(reader), positions_(positions), ties_(ties), from_(from) {}
 
+    // Before the positions of the next tie are read by other means.
+    void pass(const Tie& tie) {
+        const Index n = static_cast<Index>(tie.last - tie.first);
+        release_pages(n);
+        prefetch_ties();
+        prefetched_ -= n;
+    }
+
     // Fills `group` with the key of symbols [from, from + per_key) and the position of each.
     void read(const Tie& tie, std::span<Keyed> group) {
         const std::size_t n = group.size();
-        release_pages(static_cast<Index>(n));
-        prefetch_ties();
-        prefetched_ -= static_cast<Index>(n);
+        pass(tie);
         for (std::size_t k = 0; k < n; ++k) {
             if (k + kAhead < n) prefetch_position(positions_[tie.first + k + kAhead]);
             const Position position = positions_[tie.first + k];
@@ -283,6 +289,28 @@ class TieReader {
     Index prefetched_ = 0;  // positions prefetched and not yet read
     Index read_ = 0;        // positions read since the last check of resident memory
 };
+
+// Sorts two suffixes that share their first `from` symbols, and sets what they share. Their tokens
+// are read while they are in the cache.
+template <class Token, class Position>
+void order_pair(const SymbolReader<Token>& reader, std::span<Position> pair, std::uint8_t& lcp,
+                int from) {
+    const int per_key = reader.per_key();
+    for (;; from += per_key) {
+        const std::uint64_t a = reader.key(static_cast<Index>(pair[0]), from, per_key),
+                            b = reader.key(static_cast<Index>(pair[1]), from, per_key);
+        if (a != b) {
+            if (b < a) std::swap(pair[0], pair[1]);
+            lcp = static_cast<std::uint8_t>(from + reader.common(a, b, per_key));
+            return;
+        }
+        if (!reader.may_continue(a, from + per_key)) {
+            lcp = static_cast<std::uint8_t>(
+                std::min(reader.depth(), from + reader.symbols(a, per_key)));
+            return;
+        }
+    }
+}
 
 // After the suffixes of a tie have been sorted by a key of symbols [from, from + per_key): fills
 // their common prefix lengths, and appends the ties that are left.
@@ -343,14 +371,15 @@ template <class Token, class Position>
 SuffixBlocks<Token, Position>::SuffixBlocks(std::span<const Token> tokens, Index vocab_size,
                                             const SuffixOrder& order, TokenRange range,
                                             std::span<const Segment> segments, int threads,
-                                            bool with_positions)
+                                            bool with_positions, std::uint64_t residues)
     : tokens_(tokens),
       order_(order),
       range_(range),
       vocab_size_(vocab_size),
       packing_(vocab_size, order.depth),
       words_(packing_.tail_symbols > 0 ? 2 : 1),
-      with_positions_(with_positions || packing_.reads_tokens(order.depth)) {
+      with_positions_(with_positions || packing_.reads_tokens(order.depth)),
+      residues_(residues) {
     check_range(range, vocab_size);
     const Index n = static_cast<Index>(tokens.size());
     require(n == 0 || static_cast<std::uint64_t>(n - 1) <= std::numeric_limits<Position>::max(),
@@ -381,7 +410,14 @@ void SuffixBlocks<Token, Position>::for_positions(std::span<const Segment> segme
     auto segment = std::upper_bound(segments.begin(), segments.end(), first,
                                     [](Index i, const Segment& s) { return i < s.last; });
     for (; segment != segments.end() && segment->first < last; ++segment) {
-        visit(std::max(first, segment->first), std::min(last, segment->last));
+        const Index begin = std::max(first, segment->first), end = std::min(last, segment->last);
+        if (~residues_ == 0) {
+            visit(begin, end);
+            continue;
+        }
+        for (Index i = begin; i < end; ++i) {
+            if (residues_ >> (i & 63) & 1) visit(i, i + 1);
+        }
     }
 }
 
@@ -468,10 +504,11 @@ void SuffixBlocks<Token, Position>::pack_symbols(Index first, Index last, Put&& 
     const auto tail_at = [&](Index i) {
         return in_tail == 0 ? 0 : reader.tail(i, 1 + in_entry, in_tail);
     };
-    if (!order_.backward || in_entry == 0) {
+    if (in_entry == 0) {
         for (Index i = first; i < last; ++i) put(i, reader.key(i, 1, in_entry), tail_at(i));
         return;
     }
+    if (!order_.backward) return pack_forward(first, last, reader, put, tail_at);
     // Read backward, the symbols of the next position are these and one more: a sliding window.
     const int newest = (in_entry - 1) * bits, newest_of_tail = (in_tail - 1) * bits;
     std::uint64_t symbols = reader.key(first, 1, in_entry), tail = tail_at(first);
@@ -485,6 +522,30 @@ void SuffixBlocks<Token, Position>::pack_symbols(Index first, Index last, Put&& 
         }
         const std::uint64_t older = ends ? 0 : symbols >> bits;
         symbols = static_cast<std::uint64_t>(token + 1) << newest | older;
+    }
+}
+
+// The same where sequences are read forward: the symbols of the next position are these without
+// the first, and one more.
+template <class Token, class Position>
+template <class Reader, class Put, class Tail>
+void SuffixBlocks<Token, Position>::pack_forward(Index first, Index last, const Reader& reader,
+                                                 Put&& put, Tail&& tail_at) const {
+    const int bits = packing_.symbol_bits, in_entry = packing_.entry_symbols;
+    if (last - first < 2 * in_entry || order_.stop_token >= 0) {
+        for (Index i = first; i < last; ++i) put(i, reader.key(i, 1, in_entry), tail_at(i));
+        return;
+    }
+    const std::uint64_t mask = (std::uint64_t{1} << (in_entry * bits)) - 1;
+    const Index whole = std::min(last, static_cast<Index>(tokens_.size()) - in_entry);
+    std::uint64_t symbols = reader.key(first, 0, in_entry);
+    for (Index i = first; i < whole; ++i) {
+        const auto newest = static_cast<std::uint64_t>(tokens_[i + in_entry]) + 1;
+        symbols = (symbols << bits | newest) & mask;
+        put(i, symbols, tail_at(i));
+    }
+    for (Index i = std::max(first, whole); i < last; ++i) {
+        put(i, reader.key(i, 1, in_entry), tail_at(i));
     }
 }
 
@@ -708,6 +769,11 @@ void SuffixBlocks<Token, Position>::break_ties(const Slice& slice,
         TieReader<Token, Position> tie_reader(reader, positions, scratch.ties, from);
         for (const auto& tie : scratch.ties) {
             const std::size_t n = tie.last - tie.first;
+            if (n == 2 && !has_tails) {  // most ties
+                tie_reader.pass(tie);
+                order_pair(reader, positions.subspan(tie.first, 2), lcp[tie.first + 1], from);
+                continue;
+            }
             const auto group = scratch_of(scratch.group, n);
             if (has_tails) {
                 for (std::size_t k = 0; k < n; ++k) {

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from ngramstat.boundary import Boundary
 from ngramstat.entropy.copies import copied_tokens
-from ngramstat.entropy.split_streams import split_streams
 from ngramstat.errors import InputError
 from ngramstat.kernels import KneserNey
 from ngramstat.ngram_models.discounts import FALLBACK_DISCOUNTS, discounts
+from ngramstat.ngram_models.split_streams import split_streams
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.split import HeldOutSplit
 

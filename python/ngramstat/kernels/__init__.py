@@ -4,6 +4,9 @@ Counts are exact integers, the same for any number of threads, any memory limit 
 Products with vectors and sums of them are doubles: on the CPU they are the same to the last bit for
 any number of threads and any instruction set; on a GPU they are summed in another order. Counting
 runs in steps of seconds, so that the caller can show progress and be interrupted.
+
+Names, arguments and results stay within a minor version; docs/kernels.md shows their use. The
+extension below, `ngramstat._core`, is private.
 """
 
 from __future__ import annotations
@@ -21,7 +24,22 @@ from ngramstat._core import (
     PairBuffer,
     PairLabel,
 )
+from ngramstat.kernels.index_queries import (
+    NextTokens,
+    SortedShards,
+    SuffixCounts,
+    TokenSlices,
+    suffix_samples,
+)
 from ngramstat.kernels.kneser_ney import KneserNey
+from ngramstat.kernels.ngram_hashing import fits_hash, hashed_ngrams
+from ngramstat.kernels.ngram_listing import (
+    MAX_NGRAM,
+    ListedNgrams,
+    NgramFacts,
+    NgramSweep,
+    NgramUnits,
+)
 from ngramstat.kernels.pairs import (
     PairCounts,
     PairMemory,
@@ -60,6 +78,7 @@ simd_level = _core.simd_level
 __all__ = [
     "BLOCK_SIZE",
     "LOSS_BITS",
+    "MAX_NGRAM",
     "MAX_ORDER",
     "N_POSITION_BINS",
     "CountMatrix",
@@ -71,14 +90,22 @@ __all__ = [
     "GpuPairStream",
     "GpuTerm",
     "KneserNey",
+    "ListedNgrams",
+    "NextTokens",
     "NgramCounts",
+    "NgramFacts",
     "NgramStatistics",
+    "NgramSweep",
+    "NgramUnits",
     "PairBuffer",
     "PairCounts",
     "PairLabel",
     "PairMemory",
     "PairsAtLag",
+    "SortedShards",
     "SuffixCost",
+    "SuffixCounts",
+    "TokenSlices",
     "Tokens",
     "bilinear_sums_by_class",
     "build_info",
@@ -86,6 +113,8 @@ __all__ = [
     "count_ngrams",
     "count_pairs",
     "cuda_devices",
+    "fits_hash",
+    "hashed_ngrams",
     "mark_copies",
     "mostly_unused",
     "multiply_pairs",
@@ -98,6 +127,7 @@ __all__ = [
     "stream_pairs",
     "suffix_array",
     "suffix_cost",
+    "suffix_samples",
     "sum_pairs_by_document",
     "token_counts",
 ]

@@ -15,12 +15,14 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
 from ngramstat.corpus.conversion import CorpusLike, as_corpus
 from ngramstat.errors import InputError, check_choice
 from ngramstat.kernels.ngram_models import BackoffScorer
 from ngramstat.kernels.tokens import Tokens
+from ngramstat.ngram_models.arpa import read_arpa, write_arpa
+from ngramstat.ngram_models.arpa.vocabulary import Request
+from ngramstat.ngram_models.model import LanguageModel
 from ngramstat.ngram_models.model_files import open_model_file, save_model_file, verify_model_file
 from ngramstat.ngram_models.streams import (
     document_contents,
@@ -28,8 +30,12 @@ from ngramstat.ngram_models.streams import (
     stream_size,
     write_stream,
 )
+from ngramstat.ngram_models.text import ModelText, restored_text
 from ngramstat.ngram_models.trie import Batch, NgramTrie
 from ngramstat.ngram_models.trie_building import build_trie
+from ngramstat.runtime.arguments import optional_integer_within
+from ngramstat.runtime.files import reason
+from ngramstat.runtime.progress import shows_progress
 from ngramstat.runtime.resources import resolve_threads
 
 __all__ = ["BackoffModel"]
@@ -38,7 +44,7 @@ Floats = NDArray[np.float64]
 _BATCH = 1 << 16
 
 
-class BackoffModel:
+class BackoffModel(LanguageModel):
     """An n-gram model in back-off form.
 
     Use `from_tables`, or `KneserNeyModel.train`, or `load`.
@@ -55,11 +61,22 @@ class BackoffModel:
     stop_token : int or None
         With boundary ``document``, the token that contexts reach back to, and no further: the
         separator, which is predicted at the end of a document, or V, which is never predicted.
+    text : ModelText or None
+        Between text and ids: the tokenizer of the corpus, or the words of an ARPA file.
     """
 
-    def __init__(self, trie: NgramTrie, *, stop_token: int | None) -> None:
+    def __init__(
+        self,
+        trie: NgramTrie,
+        *,
+        stop_token: int | None,
+        text: ModelText | None = None,
+        unknown_log_prob: float | None = None,
+    ) -> None:
         self._trie = trie
         self.stop_token = stop_token
+        self.text = text
+        self._unknown_log_prob = unknown_log_prob
         self._scorer = BackoffScorer(
             trie.vocab_size, trie.symbols, trie.levels, trie.guides, stop_token
         )
@@ -71,10 +88,6 @@ class BackoffModel:
     @property
     def vocab_size(self) -> int:
         return self._trie.vocab_size
-
-    @property
-    def boundary(self) -> Boundary:
-        return Boundary.STREAM if self.stop_token is None else Boundary.DOCUMENT
 
     @property
     def n_ngrams(self) -> tuple[int, ...]:
@@ -98,7 +111,13 @@ class BackoffModel:
         InputError, NgramstatError
             The file cannot be written.
         """
-        save_model_file(path, self._trie, {"stop_token": self.stop_token, **self._settings()})
+        settings = {
+            "stop_token": self.stop_token,
+            "unknown_log_prob": self._unknown_log_prob,
+            **self._settings(),
+        }
+        attachments = {} if self.text is None else self.text.attachment()
+        save_model_file(path, self._trie, settings, attachments)
 
     @classmethod
     def load(cls, path: str | PathLike[str], *, verify: bool = False) -> Self:
@@ -123,7 +142,16 @@ class BackoffModel:
         stop, trie = settings.pop("stop_token", -1), file.trie
         if not _is_stop(stop, trie):
             raise InputError(f"{path}: damaged: its stop token is {stop!r:.40}")
-        return cls._restored(path, trie, stop, settings)
+        unknown = settings.pop("unknown_log_prob", None)
+        if not (unknown is None or isinstance(unknown, float)):
+            raise InputError(f"{path}: damaged: its unknown_log_prob is {unknown!r:.40}")
+        try:
+            text = restored_text(file.attachments, trie.vocab_size)
+        except ValueError as error:
+            raise InputError(f"{path}: damaged: {reason(error)}") from error
+        model = cls._restored(path, trie, stop, settings)
+        model.text, model._unknown_log_prob = text, unknown
+        return model
 
     def _settings(self) -> dict[str, Any]:
         """What the file holds beside the trie and the stop token."""
@@ -134,6 +162,88 @@ class BackoffModel:
         cls, path: str | PathLike[str], trie: NgramTrie, stop_token: int | None, settings: Any
     ) -> Self:
         return cls(trie, stop_token=stop_token)
+
+    def write_arpa(
+        self,
+        path: str | PathLike[str],
+        *,
+        words: Literal["ids", "tokens"] = "ids",
+        progress: bool | None = None,
+    ) -> None:
+        """Write the model as an ARPA file, which KenLM, SRILM and others read; atomically.
+
+        The stop token becomes ``<s>`` and ``</s>``. Every id of the vocabulary is a word, and
+        ``<unk>`` has the probability of an id that was never seen. A line before the model, which
+        other programs skip, says what the ids are, so that `read_arpa` gives the same model.
+
+        Parameters
+        ----------
+        path
+            Compressed if its name ends with ``.gz``.
+        words : str
+            How tokens are written: ``ids``, their numbers; ``tokens``, as the tokenizer spells
+            them, with ``\\xNN`` or ``\\uNNNN`` for blanks, control characters and backslashes.
+        progress : bool, optional
+            Show progress; by default in notebooks.
+
+        Raises
+        ------
+        InputError
+            The model has no tokenizer, or the file cannot be written.
+        """
+        write_arpa(self, path, words=words, progress=shows_progress(progress))
+
+    @classmethod
+    def read_arpa(
+        cls,
+        path: str | PathLike[str],
+        *,
+        words: Literal["auto", "ids", "tokens"] = "auto",
+        vocab_size: int | None = None,
+        separator: int | None = None,
+        memory_limit: str | int | None = None,
+        progress: bool | None = None,
+    ) -> BackoffModel:
+        """Read an ARPA file, of this or another program; also compressed (.gz, .xz, .bz2, .zst).
+
+        N-grams may be pruned and back-offs missing. Probabilities are kept as they are, -99 too.
+
+        Parameters
+        ----------
+        path
+        words : str
+            ``ids``: the words are ids, others get the probability of ``<unk>``. ``tokens``: the
+            words get ids in the order of the file, and text is split at blanks. By default ids
+            where all words are whole numbers.
+        vocab_size : int, optional
+            V where words are ids; by default what the file says, or the largest one plus 1.
+        separator : int, optional
+            The id of ``<s>`` and ``</s>`` where words are ids; by default what the file says, or
+            one more than the largest.
+        memory_limit : str or int, optional
+            Such as "80%" (the default) or "16G".
+        progress : bool, optional
+            Show progress; by default in notebooks.
+
+        Raises
+        ------
+        InputError
+            The file is damaged or truncated, states other numbers of n-grams than it has, or
+            repeats one; the message names the line.
+        """
+        request = Request(
+            words,
+            optional_integer_within("vocab_size", vocab_size, 1, 1 << 32),
+            optional_integer_within("separator", separator, 0, (1 << 32) - 1),
+        )
+        check_choice("words", words, ("auto", "ids", "tokens"))
+        return read_arpa(
+            BackoffModel,
+            path,
+            request,
+            memory_limit=memory_limit,
+            progress=shows_progress(progress),
+        )
 
     # Tables
 
@@ -162,7 +272,8 @@ class BackoffModel:
         tables: Sequence[Iterable[Batch]],
         *,
         stop_token: int | None = None,
-        unknown_log_prob: float = -np.inf,
+        unknown_log_prob: float | None = None,
+        text: ModelText | None = None,
     ) -> BackoffModel:
         """A model from the n-grams of each order, as `tables` yields them, in any order.
 
@@ -175,8 +286,10 @@ class BackoffModel:
             with the probability that backing off gives it.
         stop_token : int, optional
             Token that contexts reach back to; vocab_size if it is never predicted.
-        unknown_log_prob : float
-            Of ids that have no unigram.
+        unknown_log_prob : float, optional
+            Of ids that have no unigram; by default they have no probability.
+        text : ModelText, optional
+            Between text and ids.
 
         Raises
         ------
@@ -184,8 +297,23 @@ class BackoffModel:
             An id is not below vocab_size, an n-gram occurs twice, or a number is not one.
         """
         symbols = vocab_size + (stop_token == vocab_size)
-        trie = build_trie(vocab_size, symbols, tables, unknown_log_prob)
-        return BackoffModel(trie.with_guides(resolve_threads(None)), stop_token=stop_token)
+        unknown = -np.inf if unknown_log_prob is None else unknown_log_prob
+        trie = build_trie(vocab_size, symbols, tables, unknown).with_guides(resolve_threads(None))
+        return BackoffModel(
+            trie, stop_token=stop_token, text=text, unknown_log_prob=unknown_log_prob
+        )
+
+    @property
+    def unknown_log_prob(self) -> float | None:
+        """Log probability of an id that was never seen, nats; None where there is none."""
+        return self._unknown_log_prob
+
+    def unseen_types(self) -> NDArray[np.bool_]:
+        log_probs = self._trie.levels[0]["log_prob"][: self.vocab_size]
+        unseen: NDArray[np.bool_] = np.isneginf(log_probs)
+        if self._unknown_log_prob is not None:
+            unseen |= log_probs == np.float32(self._unknown_log_prob)
+        return unseen
 
     # Scores
 

@@ -23,6 +23,7 @@ from ngramstat.kernels.ngram_models import KneserNeyTrainer, remove_pruned_ngram
 from ngramstat.ngram_models.backoff_model import BackoffModel
 from ngramstat.ngram_models.discounts import discounts
 from ngramstat.ngram_models.streams import document_contents, stream_size, write_stream
+from ngramstat.ngram_models.text import TokenizerText
 from ngramstat.ngram_models.trie import LEAF, MAX_ORDER, NODE, NgramTrie
 from ngramstat.runtime.arguments import as_integers, integer_within
 from ngramstat.runtime.progress import Progress, shows_progress
@@ -140,9 +141,14 @@ class KneserNeyModel(BackoffModel):
                 Progress(3 * len(stream), "n-gram model", enabled=shows_progress(progress))
             )
             try:
-                return cls._trained(trainer, stop, smallest, workspace, stack, shown)
+                model = cls._trained(trainer, stop, smallest, workspace, stack, shown)
             except IndexError as error:
                 raise InputError(f"{corpus.name}: {error}") from error
+        model.text = TokenizerText.of_corpus(corpus)
+        if model.discounts[0]["distinct"] < model.vocab_size:
+            unigrams = model._trie.levels[0]["log_prob"][: model.vocab_size]
+            model._unknown_log_prob = float(unigrams.min())
+        return model
 
     @classmethod
     def _trained(

@@ -3,14 +3,15 @@
 Bytes 0 to 7 are the magic, 8 to 11 the version, 12 to 15 the length of the description (uint32,
 little endian), 16 to 47 the SHA-256 of bytes 8 to 15 and the description, which is JSON and
 follows. Zeros fill up to the next multiple of 64, where level 1 begins; every level begins at such
-a multiple. A file is mapped, so that opening it takes the same time for any size;
-`verify_model_file` reads all of it.
+a multiple. Attachments, such as a tokenizer, follow the last level without gaps. A file is mapped,
+so that opening it takes the same time for any size; `verify_model_file` reads all of it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -35,10 +36,11 @@ _MAX_VOCAB = 1 << 32
 
 @dataclass(frozen=True, eq=False)
 class ModelFile:
-    """What a file holds: the trie, and the description without what the trie says."""
+    """What a file holds: the trie, the description without what the trie says, attachments."""
 
     trie: NgramTrie
     settings: dict[str, Any]
+    attachments: dict[str, bytes]
 
 
 def _layout(entries: list[int]) -> list[tuple[np.dtype[Any], int]]:
@@ -53,8 +55,13 @@ def _aligned(size: int) -> int:
     return -(-size // _ALIGNMENT) * _ALIGNMENT
 
 
-def save_model_file(path: str | PathLike[str], trie: NgramTrie, settings: dict[str, Any]) -> None:
-    """Write a trie and JSON-able settings, atomically.
+def save_model_file(
+    path: str | PathLike[str],
+    trie: NgramTrie,
+    settings: dict[str, Any],
+    attachments: Mapping[str, bytes],
+) -> None:
+    """Write a trie, JSON-able settings, and attachments by name, atomically.
 
     Raises
     ------
@@ -67,6 +74,10 @@ def save_model_file(path: str | PathLike[str], trie: NgramTrie, settings: dict[s
         "symbols": trie.symbols,
         "entries": [len(level) for level in trie.levels],
         "sha256": [sha256_array(_bytes(part)) for part in (*trie.levels, *trie.guides)],
+        "attachments": [
+            [name, len(contents), hashlib.sha256(contents).hexdigest()]
+            for name, contents in attachments.items()
+        ],
     }
     text = json.dumps(description, ensure_ascii=True, allow_nan=False).encode()
     head = np.array([_VERSION, len(text)], "<u4").tobytes()
@@ -77,6 +88,8 @@ def save_model_file(path: str | PathLike[str], trie: NgramTrie, settings: dict[s
             file.write(bytes(_aligned(at) - at))
             file.write(_bytes(part).data)
             at = _aligned(at) + part.nbytes
+        for contents in attachments.values():
+            file.write(contents)
 
 
 def open_model_file(path: str | PathLike[str]) -> ModelFile:
@@ -102,10 +115,24 @@ def open_model_file(path: str | PathLike[str]) -> ModelFile:
         tuple(parts[order:]),
     )
     settings = {k: v for k, v in description.items() if k not in _OWN}
-    return ModelFile(trie, settings)
+    return ModelFile(trie, settings, _read_attachments(Path(path), description, begin))
 
 
-_OWN = ("vocab_size", "symbols", "entries", "sha256")
+_OWN = ("vocab_size", "symbols", "entries", "sha256", "attachments")
+
+
+def _read_attachments(path: Path, description: dict[str, Any], begin: int) -> dict[str, bytes]:
+    attachments = {}
+    try:
+        with open(path, "rb") as file:
+            file.seek(begin)
+            for name, size, expected in description["attachments"]:
+                attachments[name] = file.read(size)
+                if hashlib.sha256(attachments[name]).hexdigest() != expected:
+                    raise InputError(f"{path}: damaged: its {name:.40} has another checksum")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+    return attachments
 
 
 def verify_model_file(path: str | PathLike[str]) -> None:
@@ -178,5 +205,11 @@ def _check_sizes(description: dict[str, Any], end: int, size: int) -> None:
         raise ValueError("an order has no entry")
     for dtype, count in _layout(entries):
         end = _aligned(end) + count * dtype.itemsize
+    for name, length, expected in description["attachments"]:
+        if not (isinstance(name, str) and type(length) is int and 0 <= length <= size):
+            raise ValueError("an attachment has no valid size")
+        if not isinstance(expected, str):
+            raise ValueError("an attachment has no checksum")
+        end += length
     if end != size:
         raise ValueError(f"it holds {size} bytes, its description says {end}; is it truncated?")

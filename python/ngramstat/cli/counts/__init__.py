@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from ngramstat.cli.command import Group
+from ngramstat.cli.counts.ngrams import collocations, ngrams
+from ngramstat.cli.counts.pairs import pairs
 
 __all__ = ["counts"]
 
@@ -12,3 +14,7 @@ __all__ = ["counts"]
 @click.group(cls=Group)
 def counts() -> None:
     """Write the counts of a corpus: pairs of tokens, or n-grams."""
+
+
+for command in (pairs, ngrams, collocations):
+    counts.add_command(command)

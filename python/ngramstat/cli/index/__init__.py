@@ -5,6 +5,9 @@ from __future__ import annotations
 import click
 
 from ngramstat.cli.command import Group
+from ngramstat.cli.index.build import build, info, verify
+from ngramstat.cli.index.duplicates import duplicates
+from ngramstat.cli.index.overlap import overlap
 
 __all__ = ["index"]
 
@@ -12,3 +15,7 @@ __all__ = ["index"]
 @click.group(cls=Group)
 def index() -> None:
     """Build an index of all n-grams of a corpus, and look up counts, matches and next tokens."""
+
+
+for command in (build, info, verify, overlap, duplicates):
+    index.add_command(command)
