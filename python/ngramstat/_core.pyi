@@ -687,7 +687,14 @@ class MutableNgramTrie:
     def remove_pruned(self) -> list[int]: ...
 
 class NgramTrie:
-    def __init__(self, vocab_size: int, symbols: int, levels: list[NDArray[np.uint64]]) -> None: ...
+    def __init__(
+        self,
+        vocab_size: int,
+        symbols: int,
+        levels: list[NDArray[np.uint64]],
+        guides: list[NDArray[np.uint32]],
+    ) -> None: ...
+    def guide(self, order: int, threads: int) -> NDArray[np.uint32]: ...
     def next_scores(
         self,
         tokens: NDArray[np.int64],
