@@ -17,13 +17,16 @@ from ngramstat.version import __version__
 # `import ngramstat` stays light.
 _HOMES = {
     "Answer": "ngramstat.results",
+    "BackoffModel": "ngramstat.ngram_models.backoff_model",
     "Corpus": "ngramstat.corpus",
     "CorrelationResult": "ngramstat.results",
     "EntropyResult": "ngramstat.results",
     "Exponent": "ngramstat.results",
     "InputError": "ngramstat.errors",
     "KneserNeyModel": "ngramstat.ngram_models.kneser_ney",
+    "MixtureModel": "ngramstat.ngram_models.mixture.model",
     "NgramstatError": "ngramstat.errors",
+    "PerplexityResult": "ngramstat.results",
     "Prediction": "ngramstat.results",
     "ReadingResult": "ngramstat.results",
     "RunResult": "ngramstat.results",
@@ -34,6 +37,7 @@ _HOMES = {
     "correlations": "ngramstat.api",
     "entropies": "ngramstat.api",
     "inspect": "ngramstat.corpus",
+    "load_model": "ngramstat.ngram_models.loading",
     "load_run": "ngramstat.api",
     "measure": "ngramstat.api",
     "plan": "ngramstat.api",
@@ -53,7 +57,10 @@ if TYPE_CHECKING:
     from ngramstat.counts.cooccurrence import cooccurrence, cooccurrence_rows
     from ngramstat.errors import InputError, NgramstatError
     from ngramstat.lm.reading import read_losses
+    from ngramstat.ngram_models.backoff_model import BackoffModel
     from ngramstat.ngram_models.kneser_ney import KneserNeyModel
+    from ngramstat.ngram_models.loading import load_model
+    from ngramstat.ngram_models.mixture.model import MixtureModel
     from ngramstat.prediction.curve_files import read_curves, read_reader_curve
     from ngramstat.report import plot
     from ngramstat.results import (
@@ -61,6 +68,7 @@ if TYPE_CHECKING:
         CorrelationResult,
         EntropyResult,
         Exponent,
+        PerplexityResult,
         Prediction,
         ReadingResult,
         RunResult,
@@ -72,13 +80,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "BackoffModel",
     "Corpus",
     "CorrelationResult",
     "EntropyResult",
     "Exponent",
     "InputError",
     "KneserNeyModel",
+    "MixtureModel",
     "NgramstatError",
+    "PerplexityResult",
     "Prediction",
     "ReadingResult",
     "RunResult",
@@ -90,6 +101,7 @@ __all__ = [
     "correlations",
     "entropies",
     "inspect",
+    "load_model",
     "load_run",
     "measure",
     "plan",
