@@ -18,6 +18,7 @@ from ngramstat.version import __version__
 _HOMES = {
     "Answer": "ngramstat.results",
     "CollocationTable": "ngramstat.counts.collocations",
+    "BackoffModel": "ngramstat.ngram_models.backoff_model",
     "Corpus": "ngramstat.corpus",
     "CorrelationResult": "ngramstat.results",
     "EntropyResult": "ngramstat.results",
@@ -26,7 +27,9 @@ _HOMES = {
     "NgramIndex": "ngramstat.index.ngram_index",
     "NgramTable": "ngramstat.counts.ngram_table",
     "KneserNeyModel": "ngramstat.ngram_models.kneser_ney",
+    "MixtureModel": "ngramstat.ngram_models.mixture.model",
     "NgramstatError": "ngramstat.errors",
+    "PerplexityResult": "ngramstat.results",
     "Prediction": "ngramstat.results",
     "ReadingResult": "ngramstat.results",
     "RunResult": "ngramstat.results",
@@ -39,6 +42,7 @@ _HOMES = {
     "correlations": "ngramstat.api",
     "entropies": "ngramstat.api",
     "inspect": "ngramstat.corpus",
+    "load_model": "ngramstat.ngram_models.loading",
     "load_run": "ngramstat.api",
     "measure": "ngramstat.api",
     "open_cooccurrence": "ngramstat.counts.mapped_matrix",
@@ -73,7 +77,10 @@ if TYPE_CHECKING:
     from ngramstat.errors import InputError, NgramstatError
     from ngramstat.index.ngram_index import NgramIndex
     from ngramstat.lm.reading import read_losses
+    from ngramstat.ngram_models.backoff_model import BackoffModel
     from ngramstat.ngram_models.kneser_ney import KneserNeyModel
+    from ngramstat.ngram_models.loading import load_model
+    from ngramstat.ngram_models.mixture.model import MixtureModel
     from ngramstat.prediction.curve_files import read_curves, read_reader_curve
     from ngramstat.report import plot
     from ngramstat.results import (
@@ -81,6 +88,7 @@ if TYPE_CHECKING:
         CorrelationResult,
         EntropyResult,
         Exponent,
+        PerplexityResult,
         Prediction,
         ReadingResult,
         RunResult,
@@ -93,6 +101,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer",
     "CollocationTable",
+    "BackoffModel",
     "Corpus",
     "CorrelationResult",
     "EntropyResult",
@@ -101,7 +110,9 @@ __all__ = [
     "KneserNeyModel",
     "NgramIndex",
     "NgramTable",
+    "MixtureModel",
     "NgramstatError",
+    "PerplexityResult",
     "Prediction",
     "ReadingResult",
     "RunResult",
@@ -115,6 +126,7 @@ __all__ = [
     "correlations",
     "entropies",
     "inspect",
+    "load_model",
     "load_run",
     "measure",
     "ngram_batches",

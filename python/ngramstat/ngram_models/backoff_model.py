@@ -15,21 +15,14 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ngramstat.corpus import Corpus
 from ngramstat.corpus.conversion import CorpusLike, as_corpus
 from ngramstat.errors import InputError, check_choice
 from ngramstat.kernels.ngram_models import BackoffScorer
-from ngramstat.kernels.tokens import Tokens
 from ngramstat.ngram_models.arpa import read_arpa, write_arpa
 from ngramstat.ngram_models.arpa.vocabulary import Request
 from ngramstat.ngram_models.model import LanguageModel
 from ngramstat.ngram_models.model_files import open_model_file, save_model_file, verify_model_file
-from ngramstat.ngram_models.streams import (
-    document_contents,
-    stream_places,
-    stream_size,
-    write_stream,
-)
+from ngramstat.ngram_models.streams import stream_to_score
 from ngramstat.ngram_models.text import ModelText, restored_text
 from ngramstat.ngram_models.trie import Batch, NgramTrie
 from ngramstat.ngram_models.trie_building import build_trie
@@ -349,13 +342,8 @@ class BackoffModel(LanguageModel):
         """
         check_choice("contexts", contexts, ["longest", "all"])
         corpus = as_corpus(tokens, "tokens")
-        if corpus.vocab_size > self.vocab_size:
-            raise InputError(
-                f"{corpus.name}: its vocabulary has {corpus.vocab_size} items, the model's has "
-                f"{self.vocab_size}; tokenize it as the model's corpus was"
-            )
         all_contexts = contexts == "all"
-        stream, places = self._stream(corpus)
+        stream, places = stream_to_score(corpus, self.stop_token, self.vocab_size)
         try:
             scores = self._scorer.log_probs(
                 stream, all_contexts=all_contexts, threads=resolve_threads(threads)
@@ -385,26 +373,6 @@ class BackoffModel(LanguageModel):
             return self._scorer.next_log_probs(joined, ends, threads=resolve_threads(threads))
         except IndexError as error:
             raise InputError(f"contexts: {error}") from error
-
-    def _stream(self, corpus: Corpus) -> tuple[Tokens, NDArray[np.int64] | None]:
-        """The stream to score, and the place in it of each token of the corpus (-1: given).
-
-        None instead of places where stream and corpus are the same.
-        """
-        tokens, stop = corpus.tokens, self.stop_token
-        if stop is None:
-            return np.ascontiguousarray(tokens), None
-        separator = corpus.separator
-        if separator is not None and separator != stop:
-            own = "none" if stop == self.vocab_size else str(stop)
-            raise InputError(
-                f"{corpus.name}: its separator is {separator}, that of the model's corpus {own}"
-            )
-        first, last = document_contents(corpus)
-        dtype = np.uint16 if tokens.dtype == np.uint16 and stop <= 0xFFFF else np.uint32
-        stream: Any = np.empty(stream_size(first, last, stop), dtype)
-        ends = write_stream(stream, tokens, first, last, stop)
-        return stream, stream_places(tokens, first, last, ends, separator)
 
 
 def _at_places(scores: Floats, places: NDArray[np.int64]) -> Floats:
