@@ -19,8 +19,8 @@ import numpy as np
 
 import ngramstat
 from ngramstat.entropy.kneser_ney import HeldOutLosses
-from ngramstat.entropy.mixture import MixtureLosses
 from ngramstat.exponents.learning_limit import LimitFit, learning_limit
+from ngramstat.ngram_models.mixture import MixtureLosses
 from ngramstat.report.learning import plot_learning
 from ngramstat.results import RunResult
 from ngramstat.runtime.files import read_arrays

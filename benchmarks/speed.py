@@ -2,45 +2,30 @@
 
     python benchmarks/speed.py CORPUS [--rounds 3] [--only pairs] [--kenlm DIR] [--work DIR]
 
-Every arm (implementation) of a case runs in its own process, which times the work alone (without
-imports and opening files) and reports its peak resident memory. Arms are interleaved, and an arm
-that takes more than a minute runs once. All arms of a case must give the same answer. Peers that
-are not installed are listed as missing: torch, tokengrams (pip), lmplz and query of KenLM (--kenlm,
-or on the PATH), a C++ compiler for the plain loop. Writes benchmarks/results/speed.json; with
---only, the results of that case in it.
+interleaved.py tells how. Peers that are not installed are listed as missing: torch, tokengrams
+(pip), lmplz and query of KenLM (--kenlm), a C++ compiler for the plain loop. Writes
+benchmarks/results/speed.json; with --only, the results of that case in it.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib.util
 import itertools
-import json
 import shutil
-import statistics
 import subprocess
-import sys
-import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bars import machine
+from interleaved import HERE, Arm, Benchmark, Context, Result, if_built, if_installed, timed
 from ngramstat import Corpus, kernels
 from ngramstat.boundary import Boundary
 from ngramstat.entropy.kneser_ney import held_out_losses
-from ngramstat.runtime.resources import peak_rss_bytes
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.design import SamplingDesign
 from ngramstat.sampling.options import SamplingOptions
 from ngramstat.sampling.split import HeldOutSplit
 
-HERE = Path(__file__).resolve().parent
 # 30 lags; slow arms count three of them.
 LAGS = tuple(np.unique(np.geomspace(1, 1000, 33).round().astype(int)).tolist())
 FEW_LAGS = (LAGS[0], LAGS[len(LAGS) // 2], LAGS[-1])
@@ -48,31 +33,11 @@ DEPTH = 32
 ORDER = 5
 PYTHON_TOKENS = 2_000_000
 PROBES = 200
-SLOW = 60.0
 HELD_OUT = 0.0115  # fraction of Wikipedia's documents: a million tokens
 
 
-@dataclass(frozen=True)
-class Context:
-    """The input of an arm and the directory for its files."""
-
-    corpus: Corpus
-    work: Path
-    kenlm: Path | None
-
-    @property
-    def tokens(self) -> np.ndarray:
-        return np.array(self.corpus.tokens)
-
-
-# An arm returns (items processed, seconds, answer); the answers of all arms are compared.
-Result = tuple[int, float, Any]
-
-
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    started = time.perf_counter()
-    result = work()
-    return time.perf_counter() - started, result
+def tokens_of(context: Context) -> np.ndarray:
+    return np.array(context.corpus.tokens)
 
 
 def pair_items(tokens: np.ndarray, lags: tuple[int, ...]) -> int:
@@ -80,7 +45,7 @@ def pair_items(tokens: np.ndarray, lags: tuple[int, ...]) -> int:
 
 
 def our_pairs(context: Context, lags: tuple[int, ...], threads: int, tables: bool = True) -> Result:
-    tokens, size = context.tokens, context.corpus.vocab_size
+    tokens, size = tokens_of(context), context.corpus.vocab_size
     documents = SamplingDesign(context.corpus, SamplingOptions()).documents
 
     def count() -> dict[str, int]:
@@ -102,7 +67,7 @@ def squares(counts: Any) -> int:
 
 
 def numpy_pairs(context: Context) -> Result:
-    tokens, size = context.tokens, context.corpus.vocab_size
+    tokens, size = tokens_of(context), context.corpus.vocab_size
 
     def count() -> dict[str, int]:
         sums = {}
@@ -117,7 +82,7 @@ def numpy_pairs(context: Context) -> Result:
 def scipy_pairs(context: Context) -> Result:
     from scipy.sparse import coo_array
 
-    tokens, size = context.tokens.astype(np.int32), context.corpus.vocab_size
+    tokens, size = tokens_of(context).astype(np.int32), context.corpus.vocab_size
 
     def count() -> dict[str, int]:
         sums = {}
@@ -134,7 +99,7 @@ def torch_pairs(context: Context, threads: int) -> Result:
     import torch
 
     torch.set_num_threads(threads)
-    tokens = torch.from_numpy(context.tokens.astype(np.int64))
+    tokens = torch.from_numpy(tokens_of(context).astype(np.int64))
     size = context.corpus.vocab_size
 
     def count() -> dict[str, int]:
@@ -179,18 +144,18 @@ def plain_loop(context: Context) -> Result:
     source.write_text(PLAIN_LOOP)
     subprocess.run(["c++", "-O3", "-march=native", source, "-o", binary], check=True)
     text = context.work / "tokens.bin"
-    context.tokens.tofile(text)
+    tokens_of(context).tofile(text)
     lags = [str(lag) for lag in FEW_LAGS]
     command = [binary, text, str(context.corpus.n_tokens), str(context.corpus.vocab_size), *lags]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\n")
     rows = [line.split() for line in lines if line]
     sums = {lag: int(float(value)) for lag, _, value in rows}
-    return pair_items(context.tokens, FEW_LAGS), sum(float(s) for _, s, _ in rows), sums
+    return pair_items(tokens_of(context), FEW_LAGS), sum(float(s) for _, s, _ in rows), sums
 
 
 def python_pairs(context: Context) -> Result:
     """On the first two million tokens only, so without an answer to compare."""
-    tokens = context.tokens[:PYTHON_TOKENS].tolist()
+    tokens = tokens_of(context)[:PYTHON_TOKENS].tolist()
     seconds, _ = timed(lambda: Counter(itertools.pairwise(tokens)))
     return len(tokens) - 1, seconds, None
 
@@ -203,7 +168,7 @@ def probes(tokens: np.ndarray) -> list[list[int]]:
 
 
 def our_suffixes(context: Context, threads: int) -> Result:
-    tokens, size = context.tokens, context.corpus.vocab_size
+    tokens, size = tokens_of(context), context.corpus.vocab_size
     seconds, (order, _) = timed(
         lambda: kernels.suffix_array(tokens, size, depth=DEPTH, threads=threads)
     )
@@ -224,7 +189,7 @@ def our_suffixes(context: Context, threads: int) -> Result:
 
 
 def our_ngrams(context: Context, threads: int, depth: int) -> Result:
-    tokens, size = context.tokens, context.corpus.vocab_size
+    tokens, size = tokens_of(context), context.corpus.vocab_size
     seconds, counts = timed(
         lambda: kernels.count_ngrams(tokens, size, max_context=depth - 1, threads=threads)
     )
@@ -234,7 +199,7 @@ def our_ngrams(context: Context, threads: int, depth: int) -> Result:
 
 def numpy_ngrams(context: Context) -> Result:
     """Distinct n-grams of one to four tokens by sorting packed keys; no deeper, and no counts."""
-    tokens, size = context.tokens, context.corpus.vocab_size
+    tokens, size = tokens_of(context), context.corpus.vocab_size
     drop = DEPTH - 1  # the targets of our kernel
 
     def count() -> list[int]:
@@ -254,12 +219,12 @@ def tokengrams_suffixes(context: Context) -> Result:
     import tokengrams
 
     text, table = context.work / "tokens.bin", context.work / "tokens.idx"
-    context.tokens.tofile(text)
+    tokens_of(context).tofile(text)
     table.unlink(missing_ok=True)
     seconds, index = timed(
         lambda: tokengrams.MemmapIndex.build(str(text), str(table), context.corpus.vocab_size)
     )
-    return context.corpus.n_tokens, seconds, [index.count(g) for g in probes(context.tokens)]
+    return context.corpus.n_tokens, seconds, [index.count(g) for g in probes(tokens_of(context))]
 
 
 def held_out_split(corpus: Corpus) -> HeldOutSplit:
@@ -284,8 +249,7 @@ def our_kneser_ney(context: Context, threads: int) -> Result:
 
 def kenlm(context: Context) -> Result:
     """lmplz of order 5, its ARPA file, and query: losses of the highest order only."""
-    directory = context.kenlm
-    assert directory is not None
+    directory = context.programs["kenlm"]
     split = held_out_split(context.corpus)
     files = {}
     for name, side in (("training", split.training), ("held-out", split.held_out)):
@@ -316,12 +280,8 @@ def kenlm(context: Context) -> Result:
     return context.corpus.n_tokens, seconds, round(float(np.log(perplexity)), 3)
 
 
-def cases(context: Context) -> dict[str, dict[str, Callable[[], Result] | str]]:
-    """Arms by case; a string instead of an arm says why it is missing."""
-
-    def if_installed(module: str, arm: Callable[[], Result]) -> Callable[[], Result] | str:
-        return arm if importlib.util.find_spec(module) else f"{module} is not installed"
-
+def cases(context: Context) -> dict[str, dict[str, Arm]]:
+    """Arms by case."""
     compiler = "no C++ compiler" if shutil.which("c++") is None else None
     narrow = context.corpus.dtype == np.uint16
     if not narrow:
@@ -354,107 +314,20 @@ def cases(context: Context) -> dict[str, dict[str, Callable[[], Result] | str]]:
         "kneser-ney": {
             "ngramstat, orders 1-5, 1 thread": lambda: our_kneser_ney(context, 1),
             "ngramstat, orders 1-5, 2 threads": lambda: our_kneser_ney(context, 2),
-            "KenLM, order 5": "lmplz and query were not found (--kenlm DIR)"
-            if context.kenlm is None
-            else lambda: kenlm(context),
+            "KenLM, order 5": if_built(context, "kenlm", lambda: kenlm(context)),
         },
     }  # fmt: skip
 
 
-def run_in_process(case: str, arm: str, options: argparse.Namespace) -> dict[str, Any]:
-    command = [sys.executable, __file__, str(options.corpus), "--work", str(options.work),
-               "--arm", case, arm]  # fmt: skip
-    if options.kenlm is not None:
-        command += ["--kenlm", str(options.kenlm)]
-    child = subprocess.run(command, capture_output=True, text=True, check=False)
-    if child.returncode != 0:
-        raise SystemExit(f"{case}, {arm}:\n{child.stderr}")
-    # Peers write to standard output, too: ours is the last line.
-    return dict(json.loads(child.stdout.strip().splitlines()[-1]))
-
-
-def run_arm(context: Context, case: str, arm: str) -> None:
-    work = cases(context)[case][arm]
-    assert not isinstance(work, str)
-    items, seconds, answer = work()
-    import resource
-
-    # Arms that call a program: its peak counts.
-    child_peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    calls_program = arm in ("KenLM, order 5", "plain C++ loop")
-    peak = max(peak_rss_bytes() or 0, child_peak if calls_program else 0)
-    print(json.dumps({"items": items, "seconds": seconds, "peak": peak, "answer": answer}))
-
-
-def measured(
-    name: str, arms: dict[str, Any], options: argparse.Namespace
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(arm, result) of one case, from interleaved rounds."""
-    runs: dict[str, list[dict[str, Any]]] = {
-        a: [] for a, w in arms.items() if not isinstance(w, str)
-    }
-    for _ in range(options.rounds):
-        for arm, rounds in runs.items():
-            if rounds and rounds[0]["seconds"] > SLOW:
-                continue
-            rounds.append(run_in_process(name, arm, options))
-            nanoseconds = 1e9 * rounds[-1]["seconds"] / rounds[-1]["items"]
-            print(f"{name}: {arm}: {nanoseconds:.2f} ns", file=sys.stderr, flush=True)
-    answers = {
-        arm: rounds[0]["answer"] for arm, rounds in runs.items() if rounds[0]["answer"] is not None
-    }
-    first = next(iter(answers.values()))
-    differing = [arm for arm, answer in answers.items() if answer != first]
-    if differing:
-        raise SystemExit(f"{name}: {differing} give a different answer than {next(iter(answers))}")
-    for arm, work in arms.items():
-        if isinstance(work, str):
-            yield arm, {"missing": work}
-            continue
-        nanoseconds_each = [1e9 * run["seconds"] / run["items"] for run in runs[arm]]
-        yield (
-            arm,
-            {
-                "nanoseconds_per_item": round(statistics.median(nanoseconds_each), 2),
-                "range": [round(min(nanoseconds_each), 2), round(max(nanoseconds_each), 2)],
-                "rounds": len(nanoseconds_each),
-                "seconds": round(statistics.median(run["seconds"] for run in runs[arm]), 2),
-                "peak_bytes": max(run["peak"] for run in runs[arm]),
-                "checked": runs[arm][0]["answer"] is not None,
-            },
-        )
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", help="one case: pairs, suffixes, ngrams, kneser-ney")
-    parser.add_argument("--kenlm", type=Path, help="directory of lmplz and query")
-    parser.add_argument("--work", type=Path, help="directory for files [default: temporary]")
-    parser.add_argument("--arm", nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.kenlm is None and shutil.which("lmplz") and shutil.which("query"):
-        options.kenlm = Path(str(shutil.which("lmplz"))).parent
-    with tempfile.TemporaryDirectory() as temporary:
-        options.work = Path(temporary) if options.work is None else options.work
-        options.work.mkdir(parents=True, exist_ok=True)
-        context = Context(Corpus.open(options.corpus), options.work, options.kenlm)
-        if options.arm:
-            return run_arm(context, *options.arm)
-        chosen = {k: v for k, v in cases(context).items() if options.only in (None, k)}
-        if not chosen:
-            parser.error(f"--only {options.only}: no such case")
-        output = HERE / "results" / "speed.json"
-        table = json.loads(output.read_text()) if output.exists() else {"cases": {}}
-        table |= {"tokens": context.corpus.n_tokens, "vocab_size": context.corpus.vocab_size}
-        for case, arms in chosen.items():
-            table["cases"][case] = {
-                "machine": machine(),
-                "arms": dict(measured(case, arms, options)),
-            }
-            output.write_text(json.dumps(table, indent=2) + "\n")
-            print(json.dumps(table["cases"][case]["arms"], indent=2))
+    Benchmark(
+        script=__file__,
+        about=str(__doc__).splitlines()[0],
+        cases=cases,
+        programs=("kenlm",),
+        calls_programs=frozenset({"KenLM, order 5", "plain C++ loop"}),
+        output=HERE / "results" / "speed.json",
+    ).main()
 
 
 if __name__ == "__main__":

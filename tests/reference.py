@@ -272,3 +272,35 @@ def copied_positions(
                 marks[i : i + length] = [True] * length
         start = end
     return marks
+
+
+def ngram_table(
+    tokens: Sequence[int],
+    n: int,
+    units: Sequence[tuple[int, int]],
+    document_ends: Sequence[int],
+    min_count: int = 1,
+) -> dict[tuple[int, ...], tuple[int, int, int, int]]:
+    """N-grams in order: (count, distinct followers, distinct predecessors, documents)."""
+    document_of = [d for d, (a, b) in enumerate(documents(document_ends)) for _ in range(a, b)]
+    counts: Counter[tuple[int, ...]] = Counter()
+    followers, predecessors, where = defaultdict(set), defaultdict(set), defaultdict(set)
+    for first, last in units:
+        for i in range(first, last - n + 1):
+            gram = tuple(int(x) for x in tokens[i : i + n])
+            counts[gram] += 1
+            where[gram].add(document_of[i])
+            if i + n < last:
+                followers[gram].add(int(tokens[i + n]))
+            if i > first:
+                predecessors[gram].add(int(tokens[i - 1]))
+    return {
+        gram: (
+            counts[gram],
+            len(followers[gram]),
+            len(predecessors[gram]),
+            len(where[gram]),
+        )
+        for gram in sorted(counts)
+        if counts[gram] >= min_count
+    }

@@ -9,7 +9,8 @@ import ngramstat
 from designs import design_of, split_of
 from ngramstat.boundary import Boundary
 from ngramstat.entropy.kneser_ney import held_out_losses
-from ngramstat.entropy.mixture import (
+from ngramstat.kernels import Documents
+from ngramstat.ngram_models.mixture import (
     MixtureSplit,
     context_patterns,
     mixture_cost,
@@ -21,9 +22,8 @@ from ngramstat.entropy.mixture import (
     tuning_split,
     tuning_tokens,
 )
-from ngramstat.entropy.split_streams import ScoredPieces, content_positions, split_streams
-from ngramstat.entropy.token_tree import bisection_tree, embed_tokens
-from ngramstat.kernels import Documents
+from ngramstat.ngram_models.mixture.token_tree import bisection_tree, embed_tokens
+from ngramstat.ngram_models.split_streams import ScoredPieces, content_positions, split_streams
 from ngramstat.runtime.resources import anonymous_bytes
 from ngramstat.runtime.workspace import Workspace
 

@@ -11,8 +11,8 @@ import ngramstat
 from designs import design_of
 from ngramstat.boundary import Boundary
 from ngramstat.entropy.kneser_ney import held_out_losses
-from ngramstat.entropy.split_streams import split_streams
 from ngramstat.kernels import count_pairs
+from ngramstat.ngram_models.split_streams import split_streams
 from ngramstat.sampling.split import HeldOutSplit
 
 

@@ -12,12 +12,12 @@ from designs import design_of
 from ngramstat.covariance import occurring as occurring_module
 from ngramstat.covariance.measurement import measure_lags
 from ngramstat.covariance.options import CorrelationOptions
-from ngramstat.entropy.mixture import trees as trees_module
-from ngramstat.entropy.mixture.decisions import Decisions
-from ngramstat.entropy.mixture.tuning_slice import Piece
-from ngramstat.entropy.token_tree import bisection_tree, with_unseen
 from ngramstat.kernels.mixing import TokenTree
 from ngramstat.kernels.tokens import token_ranges
+from ngramstat.ngram_models.mixture import trees as trees_module
+from ngramstat.ngram_models.mixture.decisions import Decisions
+from ngramstat.ngram_models.mixture.token_tree import bisection_tree, with_unseen
+from ngramstat.ngram_models.mixture.tuning_slice import Piece
 from ngramstat.stages.codec import to_arrays
 from test_covariance_measurement import zipf
 

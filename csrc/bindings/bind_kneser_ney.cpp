@@ -1,31 +1,11 @@
 #include "arrays.hpp"
 #include "bind.hpp"
+#include "kneser_ney_arrays.hpp"
 #include "ngramstat/suffixes/kneser_ney.hpp"
 
 namespace ngramstat::bindings {
 
 namespace {
-
-// (orders, 5): numbers of n-grams with counts 1 .. 4, and distinct n-grams.
-py::array_t<Count> to_table(const std::vector<OrderCounts>& orders) {
-    std::vector<Count> flat;
-    for (const auto& order : orders) {
-        flat.insert(flat.end(), order.number.begin(), order.number.end());
-        flat.push_back(order.distinct);
-    }
-    return to_array(std::move(flat), {static_cast<py::ssize_t>(orders.size()), 5});
-}
-
-std::vector<OrderDiscounts> to_discounts(const Array<double>& values) {
-    if (values.ndim() != 2 || values.shape(1) != 3) {
-        throw std::invalid_argument("discounts must have shape (orders, 3)");
-    }
-    std::vector<OrderDiscounts> discounts(static_cast<std::size_t>(values.shape(0)));
-    for (std::size_t m = 0; m < discounts.size(); ++m) {
-        std::copy(values.data() + 3 * m, values.data() + 3 * m + 3, discounts[m].begin());
-    }
-    return discounts;
-}
 
 template <class Token>
 void bind_for(py::module_& m, const char* name) {

@@ -36,15 +36,23 @@ PYBIND11_MODULE(_core, m) {
     m.def(
         "simd_level", [] { return simd_name(simd_level()); },
         "Instruction set that the next kernel call uses: scalar, avx2 or avx512.");
+    bind_checksum(m);
     bind_documents(m);
     bind_pair_counts(m);
     bind_pair_products(m);
+    bind_window_counts(m);
     bind_suffix_sort(m);
+    bind_full_order(m);
+    bind_index_queries(m);
+    bind_ngram_table(m);
     bind_ngram_hashing(m);
     bind_kneser_ney(m);
     bind_mixture(m);
+    bind_arpa(m);
+    bind_ngram_models(m);
     bind_page_cache(m);
     bind_samplers(m);
+    bind_index_overlap(m);
     bind_gpu(m);
 }
 

@@ -1,17 +1,17 @@
 import enum
+from collections.abc import Sequence
 from typing import Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 _Tokens: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
-
 BLOCK_SIZE: int
 LOSS_BITS: int
+MAX_ARPA_ORDER: int
 MAX_DEPTH: int
 MAX_ORDER: int
 N_POSITION_BINS: int
-
 _NgramTables = tuple[
     list[tuple[list[NDArray[np.uint64]], list[NDArray[np.uint64]], int]],
     NDArray[np.int64],
@@ -25,6 +25,27 @@ class PairLabel(enum.Enum):
     half = 0
     fold = 1
     half_and_position = 2
+
+class ArpaParser:
+    def __init__(self) -> None: ...
+    def feed(self, data: bytes) -> None: ...
+    def finish(self) -> None: ...
+    def take(
+        self,
+    ) -> list[tuple[NDArray[np.uint32], NDArray[np.float64], NDArray[np.float64]]]: ...
+    def counts(self) -> list[int]: ...
+    def first_lines(self) -> list[int]: ...
+    def preamble(self) -> bytes: ...
+    def words(self) -> list[bytes]: ...
+    def word_bytes(self) -> int: ...
+
+def arpa_lines(
+    words: NDArray[np.uint32],
+    log_probs: NDArray[np.float64],
+    backoffs: NDArray[np.float64],
+    spellings: bytes,
+    ends: NDArray[np.int64],
+) -> bytes: ...
 
 class Documents:
     def __init__(
@@ -111,6 +132,145 @@ class PairCounter:
         self, lags: list[int], buffer: PairBuffer, threads: int
     ) -> list[tuple[CountMatrix, CountMatrix]]: ...
 
+class IndexShards16:
+    def __init__(self, vocab_size: int, depth: int, stop_token: int) -> None: ...
+    def add(
+        self,
+        tokens: NDArray[np.uint16],
+        suffixes: NDArray[np.uint32],
+        token_starts: NDArray[np.int64],
+        document_ends: NDArray[np.int64],
+        samples: NDArray[np.uint64],
+        continues: bool,
+    ) -> None: ...
+    def count(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> NDArray[np.int64]: ...
+    def count_documents(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> NDArray[np.int64]: ...
+    def ranges(
+        self,
+        shard: int,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> NDArray[np.int64]: ...
+    def next_tokens(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]: ...
+    def count_next(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        threads: int,
+    ) -> None: ...
+    def longest_suffixes(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        every_token: bool,
+        max_context: int,
+        threads: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
+
+class IndexShards32:
+    def __init__(self, vocab_size: int, depth: int, stop_token: int) -> None: ...
+    def add(
+        self,
+        tokens: NDArray[np.uint32],
+        suffixes: NDArray[np.uint32],
+        token_starts: NDArray[np.int64],
+        document_ends: NDArray[np.int64],
+        samples: NDArray[np.uint64],
+        continues: bool,
+    ) -> None: ...
+    def count(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> NDArray[np.int64]: ...
+    def count_documents(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> NDArray[np.int64]: ...
+    def ranges(
+        self,
+        shard: int,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> NDArray[np.int64]: ...
+    def next_tokens(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        threads: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]: ...
+    def count_next(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        threads: int,
+    ) -> None: ...
+    def longest_suffixes(
+        self,
+        tokens: NDArray[np.uint32],
+        begins: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        every_token: bool,
+        max_context: int,
+        threads: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
+
+class WindowCounter:
+    def __init__(
+        self,
+        tokens: _Tokens,
+        vocab_size: int,
+        documents: Documents,
+        rows: tuple[int, int],
+        within_content: bool,
+        both_sides: bool,
+        threads: int,
+    ) -> None: ...
+    def sum(
+        self, rows: tuple[int, int], lags: list[int], threads: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.uint64]]: ...
+    def weigh(
+        self,
+        rows: tuple[int, int],
+        lags: list[int],
+        weights: list[float],
+        wide: bool,
+        threads: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]: ...
+
 class KneserNey16:
     def __init__(
         self,
@@ -160,6 +320,74 @@ class KneserNey32:
         continuation: NDArray[np.float64],
         threads: int,
     ) -> NDArray[np.float64]: ...
+
+class Checksum:
+    def __init__(self) -> None: ...
+    def update(self, bytes: NDArray[np.uint8]) -> None: ...
+    def value(self) -> int: ...
+
+class SampleRanks:
+    def __init__(self, n_tokens: int) -> None: ...
+    @property
+    def complete(self) -> bool: ...
+    def sort(
+        self, text: SuffixText16 | SuffixText32, first_token: int, last_token: int, threads: int
+    ) -> None: ...
+    def refine(self, text: SuffixText16 | SuffixText32) -> bool: ...
+
+class SuffixText16:
+    def __init__(
+        self,
+        tokens: NDArray[np.uint16],
+        vocab_size: int,
+        depth: int,
+        stop_token: int,
+        document_ends: NDArray[np.int64],
+    ) -> None: ...
+    def sort(
+        self,
+        first_token: int,
+        last_token: int,
+        ranks: SampleRanks | None,
+        suffixes: NDArray[np.uint32],
+        threads: int,
+    ) -> bool: ...
+    def sort_to_file(
+        self,
+        first_token: int,
+        last_token: int,
+        ranks: SampleRanks | None,
+        file: int,
+        offset: int,
+        threads: int,
+    ) -> bool: ...
+
+class SuffixText32:
+    def __init__(
+        self,
+        tokens: NDArray[np.uint32],
+        vocab_size: int,
+        depth: int,
+        stop_token: int,
+        document_ends: NDArray[np.int64],
+    ) -> None: ...
+    def sort(
+        self,
+        first_token: int,
+        last_token: int,
+        ranks: SampleRanks | None,
+        suffixes: NDArray[np.uint32],
+        threads: int,
+    ) -> bool: ...
+    def sort_to_file(
+        self,
+        first_token: int,
+        last_token: int,
+        ranks: SampleRanks | None,
+        file: int,
+        offset: int,
+        threads: int,
+    ) -> bool: ...
 
 def build_info() -> dict[str, Any]: ...
 def simd_level() -> str: ...
@@ -282,6 +510,104 @@ def run_bytes(key_bits: int, n_ngrams: float) -> float: ...
 def sort_ngrams(
     parts: list[CountedNgrams], packing: NgramPacking, threads: int
 ) -> CountedNgrams: ...
+def check_suffixes(
+    tokens: _Tokens,
+    depth: int,
+    stop_token: int,
+    suffixes: NDArray[np.uint32],
+    ranks: NDArray[np.uint32],
+    threads: int,
+) -> tuple[int, int]: ...
+def suffix_samples(
+    tokens: _Tokens,
+    suffixes: NDArray[np.uint32],
+    vocab_size: int,
+    depth: int,
+    stop_token: int,
+    threads: int,
+) -> NDArray[np.uint64]: ...
+def longest_matches(
+    tokens: _Tokens,
+    suffixes: NDArray[np.uint32],
+    token_starts: NDArray[np.int64],
+    depth: int,
+    text: _Tokens,
+    ranges: NDArray[np.int64],
+    is_own: bool,
+    threads: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
+def mark_duplicates(
+    shards: list[tuple[_Tokens, NDArray[np.uint32], NDArray[np.uint8]]],
+    ranks: NDArray[np.int64],
+    vocab_size: int,
+    stop_token: int,
+    length: int,
+    later_only: bool,
+    threads: int,
+) -> None: ...
+def common_lengths(
+    tokens: _Tokens, text: _Tokens, ranges: NDArray[np.int64], places: NDArray[np.int64]
+) -> NDArray[np.int64]: ...
+
+class KeyOrder(enum.Enum):
+    hashed = 0
+    lexicographic = 1
+
+class NgramPacking:
+    def __init__(self, vocab_size: int, n: int) -> None: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def key_bits(self) -> int: ...
+
+class CountedNgrams:
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, other: CountedNgrams) -> None: ...
+    def __len__(self) -> int: ...
+    def counts(self, first: int, last: int) -> NDArray[np.uint64]: ...
+    def unpack(
+        self, packing: NgramPacking, order: KeyOrder, out: _Tokens, first: int, threads: int
+    ) -> None: ...
+
+class NgramBuckets:
+    def __init__(
+        self,
+        tokens: _Tokens,
+        packing: NgramPacking,
+        documents: Documents,
+        across: bool,
+        range: tuple[int, int],
+        layout: tuple[int, int, int],
+    ) -> None: ...
+    @property
+    def n_chunks(self) -> int: ...
+    def measure(self, first_chunk: int, last_chunk: int, threads: int) -> None: ...
+    def bucket_sizes(self) -> NDArray[np.int64]: ...
+    def start(self, first_bucket: int, last_bucket: int) -> None: ...
+    def fill(self, first_chunk: int, last_chunk: int, threads: int) -> None: ...
+    def count(
+        self,
+        first_bucket: int,
+        last_bucket: int,
+        min_count: int,
+        threads: int,
+        counted: CountedNgrams,
+    ) -> None: ...
+
+class RunEncoder:
+    def __init__(self, key_bits: int) -> None: ...
+    def encode(self, ngrams: CountedNgrams, first: int, last: int) -> NDArray[np.uint8]: ...
+
+class RunMerger:
+    def __init__(self, runs: list[NDArray[np.uint8]], key_bits: int) -> None: ...
+    def next(self, most: int, min_count: int) -> CountedNgrams: ...
+
+def run_bytes(key_bits: int, n_ngrams: float) -> float: ...
+def sort_ngrams(
+    parts: list[CountedNgrams], packing: NgramPacking, threads: int
+) -> CountedNgrams: ...
 def suffix_array(
     tokens: _Tokens, vocab_size: int, depth: int, backward: bool, stop_token: int, threads: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]: ...
@@ -295,6 +621,30 @@ def count_ngrams(
     last_token: int,
     threads: int,
 ) -> _NgramTables: ...
+
+class NgramTableOptions:
+    def __init__(
+        self,
+        *,
+        orders: Sequence[int],
+        min_count: int,
+        units: str,
+        followers: bool,
+        predecessors: bool,
+        documents: bool,
+    ) -> None: ...
+
+def list_ngrams(
+    tokens: _Tokens,
+    vocab_size: int,
+    options: NgramTableOptions,
+    documents: Documents,
+    first_token: int,
+    last_token: int,
+    threads: int,
+) -> list[
+    tuple[_Tokens, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+]: ...
 def sample_trees(
     levels: list[tuple[int, NDArray[np.uint64], NDArray[np.uint32], NDArray[np.uint32]]],
     branching: int,
@@ -344,6 +694,97 @@ LOGIT_UNIT: float
 
 def path_lengths(leaf_of: NDArray[np.uint32], split: NDArray[np.uint32]) -> NDArray[np.uint32]: ...
 
+class KneserNeyEstimator:
+    def __init__(
+        self,
+        trie: MutableNgramTrie,
+        unigram_counts: NDArray[np.uint64],
+        discounts: NDArray[np.float64],
+        min_counts: NDArray[np.uint64],
+    ) -> None: ...
+    def estimate(self, first_token: int, last_token: int, threads: int) -> None: ...
+
+class MutableNgramTrie:
+    def __init__(self, vocab_size: int, symbols: int, levels: list[NDArray[np.uint64]]) -> None: ...
+    def remove_pruned(self) -> list[int]: ...
+
+class NgramTrie:
+    def __init__(
+        self,
+        vocab_size: int,
+        symbols: int,
+        levels: list[NDArray[np.uint64]],
+        guides: list[NDArray[np.uint32]],
+    ) -> None: ...
+    def guide(self, order: int, threads: int) -> NDArray[np.uint32]: ...
+    def next_scores(
+        self,
+        tokens: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        stop_token: int,
+        threads: int,
+    ) -> NDArray[np.float64]: ...
+    def scores16(
+        self,
+        tokens: NDArray[np.uint16],
+        stop_token: int,
+        all_contexts: bool,
+        threads: int,
+    ) -> NDArray[np.float64]: ...
+    def scores32(
+        self,
+        tokens: NDArray[np.uint32],
+        stop_token: int,
+        all_contexts: bool,
+        threads: int,
+    ) -> NDArray[np.float64]: ...
+
+class NgramTrainer16:
+    def __init__(
+        self,
+        tokens: NDArray[np.uint16],
+        first_event: int,
+        vocab_size: int,
+        order: int,
+        stop_token: int,
+    ) -> None: ...
+    def count(
+        self, first_token: int, last_token: int, threads: int
+    ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]: ...
+    def store(
+        self,
+        trie: MutableNgramTrie,
+        tokens: tuple[int, int],
+        starts: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        unigram_counts: NDArray[np.uint64],
+        min_counts: NDArray[np.uint64],
+        threads: int,
+    ) -> None: ...
+
+class NgramTrainer32:
+    def __init__(
+        self,
+        tokens: NDArray[np.uint32],
+        first_event: int,
+        vocab_size: int,
+        order: int,
+        stop_token: int,
+    ) -> None: ...
+    def count(
+        self, first_token: int, last_token: int, threads: int
+    ) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]: ...
+    def store(
+        self,
+        trie: MutableNgramTrie,
+        tokens: tuple[int, int],
+        starts: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        unigram_counts: NDArray[np.uint64],
+        min_counts: NDArray[np.uint64],
+        threads: int,
+    ) -> None: ...
+
 class ContextCounts:
     def __init__(
         self,
@@ -365,7 +806,7 @@ class ContextCounts:
         max_events: int,
         threads: int,
     ) -> None: ...
-    def counts_of_counts(self, continuation: bool) -> NDArray[np.uint64]: ...
+    def counts_of_counts(self, continuation: bool, left_out: bool) -> NDArray[np.uint64]: ...
     def interpolate(
         self,
         leaf_of: NDArray[np.uint32],
@@ -387,6 +828,8 @@ class Mixer:
         initial: list[float],
         selector_sizes: list[int],
     ) -> None: ...
+    def weights(self) -> list[NDArray[np.float32]]: ...
+    def set_weights(self, weights: list[NDArray[np.float32]]) -> None: ...
     def train(
         self,
         packed_logits: NDArray[np.uint16],

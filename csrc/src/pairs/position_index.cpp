@@ -7,9 +7,12 @@ namespace ngramstat {
 
 namespace {
 
-constexpr std::uint32_t kSaturated = std::numeric_limits<std::uint32_t>::max();
+std::uint32_t saturated(Index n) {
+    constexpr std::uint32_t kLargest = std::numeric_limits<std::uint32_t>::max();
+    return n < Index{kLargest} ? static_cast<std::uint32_t>(n) : kLargest;
+}
 
-// Calls visit(position, half, remaining) for every position of [first, last).
+// Calls visit(position, half, preceding, remaining) for every position of [first, last).
 template <class Visit>
 void for_positions(const Documents& documents, Index first, Index last, Visit&& visit) {
     const auto ends = documents.ends();
@@ -22,9 +25,7 @@ void for_positions(const Documents& documents, Index first, Index last, Visit&& 
         const int half = documents.halves()[d];
         for (; i < stop; ++i) {
             const bool inside = i >= begin && i < end;
-            const Index left = inside ? end - 1 - i : 0;
-            visit(i, half,
-                  left < Index{kSaturated} ? static_cast<std::uint32_t>(left) : kSaturated);
+            visit(i, half, inside ? i - begin : 0, inside ? end - 1 - i : 0);
         }
     }
 }
@@ -56,7 +57,7 @@ std::vector<Index> token_counts(std::span<const Token> tokens, Index vocab_size,
 template <class Token, class Position>
 PositionIndex<Position> index_document_positions(std::span<const Token> tokens, TokenRange range,
                                                  Index vocab_size, const Documents& documents,
-                                                 int threads) {
+                                                 int threads, ContentLimits limits) {
     check_range(range, vocab_size);
     const Index n = static_cast<Index>(tokens.size());
     documents.require_length(n);
@@ -71,7 +72,7 @@ PositionIndex<Position> index_document_positions(std::span<const Token> tokens, 
     parallel_for(n_chunks, threads, [&](Index c) {
         auto& counts = cursor[c];
         counts.assign(static_cast<std::size_t>(n_groups), 0);
-        for_positions(documents, bounds[c], bounds[c + 1], [&](Index i, int half, std::uint32_t) {
+        for_positions(documents, bounds[c], bounds[c + 1], [&](Index i, int half, Index, Index) {
             const Index token = static_cast<Index>(tokens[i]);
             if (token >= vocab_size) throw_token_out_of_range(tokens[i], i, vocab_size);
             if (token >= range.first && token < range.last) {
@@ -95,19 +96,23 @@ PositionIndex<Position> index_document_positions(std::span<const Token> tokens, 
     }
     index.offsets[n_groups] = total;
     index.positions.resize(static_cast<std::size_t>(total));
-    index.remaining.resize(static_cast<std::size_t>(total));
+    const bool both = limits == ContentLimits::both;
+    index.remaining.resize(limits == ContentLimits::none ? 0 : static_cast<std::size_t>(total));
+    index.preceding.resize(both ? static_cast<std::size_t>(total) : 0);
 
     parallel_for(n_chunks, threads, [&](Index c) {
         auto& next = cursor[c];
         Position* positions = index.positions.data();
-        std::uint32_t* remaining = index.remaining.data();
+        std::uint32_t* remaining = index.remaining.empty() ? nullptr : index.remaining.data();
+        std::uint32_t* preceding = index.preceding.empty() ? nullptr : index.preceding.data();
         for_positions(documents, bounds[c], bounds[c + 1],
-                      [&](Index i, int half, std::uint32_t left) {
+                      [&](Index i, int half, Index before, Index after) {
                           const Index token = static_cast<Index>(tokens[i]);
                           if (token < range.first || token >= range.last) return;
                           const Index slot = next[2 * (token - range.first) + half]++;
                           positions[slot] = static_cast<Position>(i);
-                          remaining[slot] = left;
+                          if (remaining) remaining[slot] = saturated(after);
+                          if (preceding) preceding[slot] = saturated(before);
                       });
     });
     return index;
@@ -115,7 +120,7 @@ PositionIndex<Position> index_document_positions(std::span<const Token> tokens, 
 
 #define NGRAMSTAT_INSTANTIATE(Token, Position)                                  \
     template PositionIndex<Position> index_document_positions<Token, Position>( \
-        std::span<const Token>, TokenRange, Index, const Documents&, int);
+        std::span<const Token>, TokenRange, Index, const Documents&, int, ContentLimits);
 NGRAMSTAT_INSTANTIATE(std::uint16_t, std::uint32_t)
 NGRAMSTAT_INSTANTIATE(std::uint16_t, std::uint64_t)
 NGRAMSTAT_INSTANTIATE(std::uint32_t, std::uint32_t)

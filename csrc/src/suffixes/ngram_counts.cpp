@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 
+#include "ngramstat/base/interval_lookup.hpp"
 #include "ngramstat/suffixes/suffix_sort.hpp"
 
 namespace ngramstat {
@@ -57,36 +58,6 @@ class Logarithms {
 
   private:
     std::vector<std::int64_t> table_ = std::vector<std::int64_t>(4096, 0);
-};
-
-// Which interval contains a position, from the intervals' ends. A table that fits the cache gives
-// the first candidate for each run of positions, from which a linear search continues.
-class IntervalLookup {
-  public:
-    template <class End>
-    IntervalLookup(Index n_intervals, End&& end) {
-        for (Index k = 0; k < n_intervals; ++k) ends_.push_back(end(k));
-        const Index n = n_intervals == 0 ? 0 : ends_.back();
-        while (n >> bits_ > std::max<Index>(kTable, n_intervals)) ++bits_;
-        std::uint32_t interval = 0;
-        for (Index start = 0; start < n; start += Index{1} << bits_) {
-            while (ends_[interval] <= start) ++interval;
-            first_.push_back(interval);
-        }
-    }
-    std::uint32_t operator()(Index position) const {
-        std::uint32_t interval = first_[static_cast<std::size_t>(position >> bits_)];
-        while (ends_[interval] <= position) ++interval;
-        return interval;
-    }
-    Index end(std::uint32_t interval) const { return ends_[interval]; }
-
-  private:
-    static constexpr Index kTable = 1 << 16;
-
-    int bits_ = 6;
-    std::vector<Index> ends_;
-    std::vector<std::uint32_t> first_;
 };
 
 constexpr int kQuarters = 4;

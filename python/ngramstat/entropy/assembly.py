@@ -14,7 +14,6 @@ from ngramstat.entropy.bracket import MAX_COPIES, Bracket, bracket_entropies
 from ngramstat.entropy.counts import chao_shen, miller_madow, plug_in
 from ngramstat.entropy.kneser_ney import HeldOutLosses
 from ngramstat.entropy.learning_curves import LearningPoint, PooledCurve, pooled_curve
-from ngramstat.entropy.mixture import MixtureLosses
 from ngramstat.entropy.options import EntropyOptions
 from ngramstat.exponents.drop_decay import gamma_of_drops, replicate_drop_gammas
 from ngramstat.exponents.entropy_decay import (
@@ -30,6 +29,7 @@ from ngramstat.exponents.learning_limit import (
     refuse_contradicted,
 )
 from ngramstat.kernels import NgramStatistics
+from ngramstat.ngram_models.mixture import MixtureLosses
 from ngramstat.results import (
     Alternative,
     AlternativeKind,

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.entropy.split_streams import SplitStreams
 from ngramstat.kernels import Documents, mark_copies, token_counts
+from ngramstat.ngram_models.split_streams import SplitStreams
 
 __all__ = ["copied_tokens"]
 

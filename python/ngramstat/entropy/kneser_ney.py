@@ -16,18 +16,16 @@ from numpy.typing import NDArray
 
 from ngramstat.boundary import Boundary
 from ngramstat.entropy.copies import copied_tokens
-from ngramstat.entropy.split_streams import split_streams
 from ngramstat.errors import InputError
 from ngramstat.kernels import KneserNey
+from ngramstat.ngram_models.discounts import FALLBACK_DISCOUNTS, discounts
+from ngramstat.ngram_models.split_streams import split_streams
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.split import HeldOutSplit
 
 __all__ = ["FALLBACK_DISCOUNTS", "HeldOutLosses", "discounts", "held_out_losses"]
 
 Floats = NDArray[np.float64]
-
-# Where the counts of counts do not give discounts (tiny or artificial data): KenLM's fallback.
-FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 
 
 @dataclass(frozen=True)
@@ -81,29 +79,6 @@ class HeldOutLosses:
             losses, tokens = self.losses, int(self.tokens.sum())
         mean: Floats = losses.sum(axis=0) / tokens
         return mean
-
-
-def discounts(counts: NDArray[np.uint64]) -> tuple[Floats, bool]:
-    """Modified Kneser-Ney discounts D1, D2, D3+ of one order (Chen and Goodman 1999, eq. 26).
-
-    Parameters
-    ----------
-    counts : (>= 4,) integers
-        Numbers of n-grams with counts 1, 2, 3, 4.
-
-    Returns
-    -------
-    (3,) float64, bool
-        The discounts, and whether they are FALLBACK_DISCOUNTS because the formula needs a number
-        that is zero or leaves 0 < D_k <= k.
-    """
-    n1, n2, n3, n4 = (float(c) for c in counts[:4])
-    if min(n1, n2, n3, n4) > 0:
-        y = n1 / (n1 + 2 * n2)
-        values = np.array([1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3])
-        if np.all(values > 0) and np.all(values <= (1, 2, 3)):
-            return values, False
-    return np.array(FALLBACK_DISCOUNTS), True
 
 
 def held_out_losses(

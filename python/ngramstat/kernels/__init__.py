@@ -4,6 +4,9 @@ Counts are exact integers, the same for any number of threads, any memory limit 
 Products with vectors and sums of them are doubles: on the CPU they are the same to the last bit for
 any number of threads and any instruction set; on a GPU they are summed in another order. Counting
 runs in steps of seconds, so that the caller can show progress and be interrupted.
+
+Names, arguments and results stay within a minor version; docs/kernels.md shows their use. The
+extension below, `ngramstat._core`, is private.
 """
 
 from __future__ import annotations
@@ -21,8 +24,22 @@ from ngramstat._core import (
     PairBuffer,
     PairLabel,
 )
+from ngramstat.kernels.index_queries import (
+    NextTokens,
+    SortedShards,
+    SuffixCounts,
+    TokenSlices,
+    suffix_samples,
+)
 from ngramstat.kernels.kneser_ney import KneserNey
 from ngramstat.kernels.ngram_hashing import HashCost, fits_hash, hash_cost, hashed_ngrams
+from ngramstat.kernels.ngram_listing import (
+    MAX_NGRAM,
+    ListedNgrams,
+    NgramFacts,
+    NgramSweep,
+    NgramUnits,
+)
 from ngramstat.kernels.pairs import (
     PairCounts,
     PairMemory,
@@ -48,6 +65,7 @@ from ngramstat.kernels.suffixes import (
     suffix_cost,
 )
 from ngramstat.kernels.tokens import Tokens, mostly_unused, token_counts
+from ngramstat.kernels.windows import WindowCounter
 
 BLOCK_SIZE = _core.BLOCK_SIZE
 LOSS_BITS = _core.LOSS_BITS
@@ -61,6 +79,7 @@ simd_level = _core.simd_level
 __all__ = [
     "BLOCK_SIZE",
     "LOSS_BITS",
+    "MAX_NGRAM",
     "MAX_ORDER",
     "N_POSITION_BINS",
     "CountMatrix",
@@ -73,15 +92,24 @@ __all__ = [
     "GpuTerm",
     "HashCost",
     "KneserNey",
+    "ListedNgrams",
+    "NextTokens",
     "NgramCounts",
+    "NgramFacts",
     "NgramStatistics",
+    "NgramSweep",
+    "NgramUnits",
     "PairBuffer",
     "PairCounts",
     "PairLabel",
     "PairMemory",
     "PairsAtLag",
+    "SortedShards",
     "SuffixCost",
+    "SuffixCounts",
+    "TokenSlices",
     "Tokens",
+    "WindowCounter",
     "bilinear_sums_by_class",
     "build_info",
     "count_document_tokens",
@@ -103,6 +131,7 @@ __all__ = [
     "stream_pairs",
     "suffix_array",
     "suffix_cost",
+    "suffix_samples",
     "sum_pairs_by_document",
     "token_counts",
 ]

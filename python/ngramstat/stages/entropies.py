@@ -18,15 +18,8 @@ from ngramstat.entropy.learning_curves import (
     relative_work,
     subset_losses,
 )
-from ngramstat.entropy.mixture import (
-    MixtureLosses,
-    mixture_cost,
-    mixture_losses,
-    tuning_split,
-)
 from ngramstat.entropy.ngrams import count_design_ngrams
 from ngramstat.entropy.options import EntropyOptions
-from ngramstat.entropy.split_streams import split_streams
 from ngramstat.kernels import (
     Documents,
     KneserNey,
@@ -36,6 +29,13 @@ from ngramstat.kernels import (
     step_tokens,
     suffix_cost,
 )
+from ngramstat.ngram_models.mixture import (
+    MixtureLosses,
+    mixture_cost,
+    mixture_losses,
+    tuning_split,
+)
+from ngramstat.ngram_models.split_streams import split_streams
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.design import SamplingDesign
 from ngramstat.sampling.split import HeldOutSplit
@@ -255,7 +255,7 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
 
     name = "H(n) mixture"
     kind = "mixture"
-    version = 3
+    version = 4
     value = MixtureLosses
 
     def _key(self) -> dict[str, Any]:

@@ -37,13 +37,15 @@ std::vector<Index> token_counts(std::span<const Token> tokens, Index vocab_size,
 //   Position   uint32_t where the stream has at most 2^32 tokens, else uint64_t
 //   remaining  parallel to positions: how many tokens of the same document's content follow,
 //              saturated at 2^32 - 1; 0 for a token outside any content (a separator)
-// Memory: sizeof(Position) + 4 bytes per indexed token.
+//   preceding  the same for the tokens before
+// Memory: sizeof(Position) bytes per indexed token, and 4 for each of remaining and preceding.
 template <class Position>
 struct PositionIndex {
     TokenRange range{0, 0};
     std::vector<Index> offsets;
     std::vector<Position> positions;
-    std::vector<std::uint32_t> remaining;
+    std::vector<std::uint32_t> remaining;  // empty unless asked for
+    std::vector<std::uint32_t> preceding;  // empty unless asked for
 
     std::span<const Position> group(Index g) const {
         return {positions.data() + offsets[g], static_cast<std::size_t>(size(g))};
@@ -51,11 +53,15 @@ struct PositionIndex {
     Index size(Index g) const { return offsets[g + 1] - offsets[g]; }
 };
 
+// What an index says of each position besides.
+enum class ContentLimits { none, remaining, both };
+
 // Throws std::invalid_argument unless the documents cover the stream, std::out_of_range for a token
 // >= vocab_size anywhere in the stream.
 template <class Token, class Position>
 PositionIndex<Position> index_document_positions(std::span<const Token> tokens, TokenRange range,
                                                  Index vocab_size, const Documents& documents,
-                                                 int threads);
+                                                 int threads,
+                                                 ContentLimits limits = ContentLimits::remaining);
 
 }  // namespace ngramstat

@@ -9,7 +9,6 @@
 //   4. score interpolates the orders and sums -ln p.
 #pragma once
 
-#include <array>
 #include <span>
 #include <vector>
 
@@ -17,47 +16,9 @@
 #include "ngramstat/base/key_table.hpp"
 #include "ngramstat/base/types.hpp"
 #include "ngramstat/pairs/position_index.hpp"
+#include "ngramstat/suffixes/kneser_ney_counts.hpp"
 
 namespace ngramstat {
-
-inline constexpr int kMaxOrder = 16;
-
-// What interpolation needs of one context h: the sum of the counts of hw over w, and how many w
-// have count 1, 2, and 3 or more.
-struct FollowerCounts {
-    Count sum = 0;
-    std::array<Count, 3> number{};
-};
-
-// Numbers of n-grams of one order with counts 1, 2, 3, 4 (for the discounts), and of all of them.
-struct OrderCounts {
-    std::array<Count, 4> number{};
-    Count distinct = 0;
-
-    void add(Count count) {
-        ++distinct;
-        if (count <= 4) ++number[count - 1];
-    }
-    void add_singletons(Count singletons) {
-        distinct += singletons;
-        number[0] += singletons;
-    }
-    void merge(const OrderCounts& other) {
-        distinct += other.distinct;
-        for (std::size_t c = 0; c < number.size(); ++c) number[c] += other.number[c];
-    }
-};
-
-// Discounts D1, D2, D3+ of one order.
-using OrderDiscounts = std::array<double, 3>;
-
-// Two kinds of counts for every order m. Raw counts apply where m is the highest order of a model.
-// Continuation counts apply everywhere below: the number of distinct tokens seen before the n-gram,
-// or the raw count where the n-gram begins with the stop token (no token can precede it).
-struct KneserNeyCounts {
-    std::vector<OrderCounts> raw;           // [m - 1], m = 1 .. order
-    std::vector<OrderCounts> continuation;  // [m - 1], m = 1 .. order - 1
-};
 
 template <class Token>
 class KneserNey {
@@ -89,14 +50,10 @@ class KneserNey {
                std::span<double> losses, int threads) const;
 
   private:
-    template <class Position>
-    class BlockSweep;
+    class Lookup;
 
     void index_held_out();
     void index_position(Index i);
-    template <class Position>
-    void sweep(std::span<const Token> training, Index first_event, TokenRange range, int threads);
-    void merge(const KneserNeyCounts& of_block);
     void score_position(Index i, std::span<const OrderDiscounts> raw,
                         std::span<const OrderDiscounts> continuation, double* loss) const;
 

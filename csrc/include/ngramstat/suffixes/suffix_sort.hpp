@@ -103,11 +103,12 @@ class SuffixBlocks {
   public:
     // segments: the positions to sort, ascending and disjoint. Symbols are read across their ends.
     // with_positions: false where only symbols are needed; positions are provided even so where
-    // ties are broken by reading the stream. Reads the stream twice. Throws std::invalid_argument
-    // for a bad depth, std::out_of_range for a token >= vocab_size.
+    // ties are broken by reading the stream. residues: of the positions, only those i are sorted
+    // for which bit i mod 64 is set. Reads the stream twice. Throws std::invalid_argument for a bad
+    // depth, std::out_of_range for a token >= vocab_size.
     SuffixBlocks(std::span<const Token> tokens, Index vocab_size, const SuffixOrder& order,
                  TokenRange range, std::span<const Segment> segments, int threads,
-                 bool with_positions = true);
+                 bool with_positions = true, std::uint64_t residues = ~std::uint64_t{0});
 
     Index n_blocks() const { return n_blocks_; }
     // Number of positions of a block, and of all blocks before each.
@@ -166,6 +167,9 @@ class SuffixBlocks {
                        Visit&& visit) const;
     template <class Put>
     void pack_symbols(Index first, Index last, Put&& put) const;
+    template <class Reader, class Put, class Tail>
+    void pack_forward(Index first, Index last, const Reader& reader, Put&& put,
+                      Tail&& tail_at) const;
     template <class Visit>
     void for_entries(Index block, Visit&& visit) const;
     template <class ForEntries, class Place>
@@ -184,6 +188,7 @@ class SuffixBlocks {
     SuffixPacking packing_;
     std::size_t words_;  // of 8 bytes in an entry
     bool with_positions_;
+    std::uint64_t residues_;
     int row_bits_;  // low bits of the first token that distinguish the tokens of one block
     Index n_blocks_ = 0;
     // The stream is cut into cells, so that an entry needs few bits for its position in its cell,

@@ -1,0 +1,200 @@
+"""Ids for the words of an ARPA file."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.errors import InputError
+from ngramstat.ngram_models.arpa.words import BEGIN, END, UNKNOWN, unescaped
+from ngramstat.ngram_models.arpa.writing import PREAMBLE
+from ngramstat.ngram_models.text import ModelText, WordText
+
+__all__ = ["About", "Request", "Vocabulary", "about_of", "vocabulary_of"]
+
+_ID = re.compile(rb"0|[1-9][0-9]{0,9}")
+# Numbers above this are words where the vocabulary's size is not given: a model has an entry for
+# every id below the largest.
+_MAX_ID = 1 << 24
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the caller says of a file.
+
+    Attributes
+    ----------
+    words : str
+        ``ids``, ``tokens``, or ``auto``: ids if all words are numbers.
+    vocab_size : int or None
+    separator : int or None
+        The id that ``<s>`` and ``</s>`` stand for.
+    """
+
+    words: Literal["auto", "ids", "tokens"]
+    vocab_size: int | None
+    separator: int | None
+
+
+@dataclass(frozen=True)
+class About:
+    """What a file that this package has written says of its ids."""
+
+    words: str
+    vocab_size: int
+    stop_token: int | None
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The ids of words.
+
+    Attributes
+    ----------
+    ids : (n_words,) int64
+        -1 for words that are no ids: an ``<unk>`` that stands for all others, and the ends of
+        documents in a model without them.
+    size : int
+    stop_token : int or None
+    begin, end, unknown : int
+        Numbers of ``<s>``, ``</s>`` and ``<unk>``; -1 where the file has none.
+    text : ModelText or None
+    """
+
+    ids: NDArray[np.int64]
+    size: int
+    stop_token: int | None
+    begin: int
+    end: int
+    unknown: int
+    text: ModelText | None
+
+
+def about_of(preamble: bytes) -> About | None:
+    """What the lines before the model say, if this package has written them; ValueError if ill."""
+    begin = PREAMBLE.encode()
+    line = next((line for line in preamble.splitlines() if line.startswith(begin)), None)
+    if line is None:
+        return None
+    said = json.loads(line[len(begin) :])
+    words, size, stop = (said[name] for name in ("words", "vocab_size", "stop_token"))
+    if words not in ("ids", "tokens") or type(size) is not int or not 1 <= size <= 1 << 32:
+        raise ValueError("its words or vocab_size are not valid")
+    if stop is not None and (type(stop) is not int or not 0 <= stop <= size):
+        raise ValueError("its stop_token is not valid")
+    return About(words, size, stop)
+
+
+def vocabulary_of(
+    words: Sequence[bytes], about: About | None, request: Request, *, unknown_is_a_word: bool
+) -> Vocabulary:
+    """Ids for words, which are numbered in their order.
+
+    With `unknown_is_a_word`, ``<unk>`` has n-grams of its own and needs an id.
+
+    Raises
+    ------
+    InputError
+        The words do not fit what the file or the caller says of them.
+    """
+    number = {word: i for i, word in enumerate(words)}
+    begin, end = number.get(BEGIN.encode(), -1), number.get(END.encode(), -1)
+    unknown = number.get(UNKNOWN.encode(), number.get(b"<UNK>", -1))
+    plain = np.ones(len(words), bool)
+    plain[[i for i in (begin, end, unknown) if i >= 0]] = False
+    places = np.flatnonzero(plain)
+    own = [words[i] for i in places.tolist()]
+    ids = np.full(len(words), -1, np.int64)
+    kind: str = about.words if about is not None and request.words == "auto" else request.words
+    if kind == "auto":
+        kind = "ids" if not unknown_is_a_word and _are_ids(own, request.vocab_size) else "tokens"
+    spelled: list[bytes] | None = None
+    if kind == "ids":
+        ids[places], size = _numbers(own, about, request)
+        stop, size = _stop_of_ids(ids, size, about, request, begins=begin >= 0, ends=end >= 0)
+        if unknown_is_a_word:
+            raise InputError("<unk> has n-grams of its own; read the words as tokens, not ids")
+    elif about is not None and about.words == "tokens":
+        size, stop = about.vocab_size, about.stop_token
+        known = np.flatnonzero(np.arange(size) != (-1 if stop is None else stop))
+        if len(known) != len(own):
+            raise InputError(f"it has {len(own)} words, and its first lines say {len(known)}")
+        ids[places] = known
+        spelled = [END.encode()] * size
+        for i, word in zip(known.tolist(), own, strict=True):
+            spelled[i] = unescaped(word.decode("utf-8", "surrogateescape")).encode(
+                "utf-8", "surrogateescape"
+            )
+    else:
+        ids[plain] = 0
+        if unknown >= 0:
+            ids[unknown] = 0
+        if end >= 0:
+            ids[end] = 0
+        chosen = np.flatnonzero(ids == 0)
+        ids[chosen] = np.arange(len(chosen))
+        size, spelled = len(chosen), [words[i] for i in chosen.tolist()]
+        stop = int(ids[end]) if end >= 0 else size if begin >= 0 else None
+    if stop is not None:
+        ids[[i for i in (begin, end) if i >= 0]] = stop
+    text = None
+    if spelled is not None:
+        names = [word.decode("utf-8", "surrogateescape") for word in spelled]
+        text = WordText(names, int(ids[unknown]) if unknown >= 0 and ids[unknown] >= 0 else None)
+    if size < 1:
+        raise InputError("it has no words")
+    return Vocabulary(ids, size, stop, begin, end, unknown, text)
+
+
+def _are_ids(words: Sequence[bytes], vocab_size: int | None) -> bool:
+    limit = _MAX_ID if vocab_size is None else math.inf  # larger ones are an error then
+    return bool(words) and all(_ID.fullmatch(word) and int(word) < limit for word in words)
+
+
+def _numbers(
+    words: Sequence[bytes], about: About | None, request: Request
+) -> tuple[NDArray[np.int64], int]:
+    """The ids that words spell, and the size of their vocabulary."""
+    for word in words:
+        if not _ID.fullmatch(word):
+            shown = word[:40].decode("utf-8", "replace")
+            raise InputError(f"the word {shown!r} is no id; read the words as tokens")
+    ids = np.array([int(word) for word in words], np.int64)
+    largest = int(ids.max(initial=-1))
+    size = request.vocab_size
+    if size is None:
+        size = largest + 1 if about is None else about.vocab_size
+        if largest >= _MAX_ID and about is None:
+            raise InputError(f"its largest id is {largest}; if that is so, give --vocab-size")
+    if largest >= size:
+        raise InputError(f"the word {largest} is no id below the vocabulary size {size}")
+    return ids, size
+
+
+def _stop_of_ids(
+    ids: NDArray[np.int64],
+    size: int,
+    about: About | None,
+    request: Request,
+    *,
+    begins: bool,
+    ends: bool,
+) -> tuple[int | None, int]:
+    """The stop token, and the size of the vocabulary with it."""
+    stop = request.separator
+    if stop is None and about is not None:
+        stop = about.stop_token
+    elif stop is None and (begins or ends):
+        stop, size = size, size + ends  # without </s> it is never predicted
+    elif stop is not None and stop >= size:
+        size = stop + 1
+    if stop is not None and (ids == stop).any():
+        raise InputError(f"the id {stop} of the separator is also a word")
+    return stop, size

@@ -1,0 +1,23 @@
+"""Opening a model of any kind."""
+
+from __future__ import annotations
+
+from os import PathLike
+
+from ngramstat.ngram_models.backoff_model import BackoffModel
+from ngramstat.ngram_models.mixture.files import is_mixture
+from ngramstat.ngram_models.mixture.model import MixtureModel
+from ngramstat.ngram_models.model import LanguageModel
+
+__all__ = ["load_model"]
+
+
+def load_model(path: str | PathLike[str]) -> LanguageModel:
+    """Open a file that ``save`` of any model has written.
+
+    Raises
+    ------
+    InputError
+        The file is no model, is damaged, truncated or of another version.
+    """
+    return MixtureModel.load(path) if is_mixture(path) else BackoffModel.load(path)

@@ -1,0 +1,108 @@
+"""What a mixture takes in memory and passes over the training tokens."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ngramstat.kernels.mixing import EVENT_BYTES, MAX_EVENTS
+from ngramstat.ngram_models.mixture.context_patterns import n_patterns
+from ngramstat.ngram_models.mixture.trees import N_TREES
+from ngramstat.ngram_models.mixture.tuning_slice import PIECE_TOKENS, tuning_tokens
+
+__all__ = [
+    "MixtureCost",
+    "bytes_per_decision",
+    "events_at_once",
+    "mixture_cost",
+    "packed_logits_bytes",
+    "trees_at_once",
+]
+
+# Bytes of a decision besides its packed logits: masses of a few patterns, and states.
+_DECISION_BYTES = 24
+# The fraction of the memory budget for decisions; the rest is for the events of counting, and half
+# of that for sorting them.
+_DECISIONS_FRACTION = 0.75
+_MIN_EVENTS = 1 << 20
+
+
+def packed_logits_bytes(tokens: int, vocab_size: int, n_patterns: int) -> int:
+    """Expected memory of the decisions of `tokens` tokens in one tree, with all patterns."""
+    decisions_per_token = np.log2(max(vocab_size, 2))
+    return int(tokens * decisions_per_token * bytes_per_decision(n_patterns))
+
+
+def bytes_per_decision(n_patterns: int) -> int:
+    return 2 * n_patterns + _DECISION_BYTES
+
+
+def trees_at_once(memory_budget: float | None, bytes_of_all_trees: float) -> int:
+    """How many trees to interpolate and mix at a time: all, or one where they do not fit.
+
+    Each pattern is counted again for every group of trees.
+    """
+    if memory_budget is None or bytes_of_all_trees <= memory_budget * _DECISIONS_FRACTION:
+        return N_TREES
+    return 1
+
+
+def events_at_once(memory_budget: int | None) -> int:
+    """How many events to count at a time; half of their memory is for sorting."""
+    if memory_budget is None:
+        return MAX_EVENTS
+    events = int(memory_budget * (1 - _DECISIONS_FRACTION) / 2) // EVENT_BYTES
+    return min(MAX_EVENTS, max(events, _MIN_EVENTS))
+
+
+@dataclass(frozen=True)
+class MixtureCost:
+    """What a mixture takes, as expected before it is run.
+
+    Attributes
+    ----------
+    n_trees, n_patterns : int
+    decisions : float
+        Binary decisions in one tree, of tuning and held-out tokens.
+    tree_bytes : int
+        Memory of the decisions of one tree, for the largest piece that is scored at a time.
+    event_bytes : int
+        Memory of the events of counting one pattern, where the budget does not limit them.
+    """
+
+    n_trees: int
+    n_patterns: int
+    decisions: float
+    tree_bytes: int
+    event_bytes: int
+
+    @property
+    def min_budget(self) -> float:
+        """The memory budget, in bytes, in which the decisions of one tree fit."""
+        return self.tree_bytes / _DECISIONS_FRACTION
+
+    def trees_at_once(self, memory_budget: float | None) -> int:
+        """How many trees fit a memory budget: all or one."""
+        return trees_at_once(memory_budget, self.n_trees * self.tree_bytes)
+
+    def training_passes(self, memory_budget: float | None) -> int:
+        """How often the training tokens are read: by every pattern for each group of trees."""
+        groups = -(-self.n_trees // self.trees_at_once(memory_budget))
+        return self.n_patterns * groups
+
+
+def mixture_cost(
+    n_training: int, n_held_out: int, *, vocab_size: int, max_context: int
+) -> MixtureCost:
+    """The cost of `mixture_losses` for n_training training and n_held_out held-out tokens."""
+    tokens = int(tuning_tokens(n_training)) + n_held_out
+    used = n_patterns(max_context, vocab_size)
+    return MixtureCost(
+        n_trees=N_TREES,
+        n_patterns=used,
+        decisions=tokens * math.log2(max(vocab_size, 2)),
+        tree_bytes=packed_logits_bytes(min(tokens, PIECE_TOKENS), vocab_size, used),
+        event_bytes=EVENT_BYTES * min(MAX_EVENTS, n_training),
+    )

@@ -1,0 +1,122 @@
+"""The estimates of all patterns at all decisions: counting, then interpolation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.kernels.mixing import ContextCounts, ContextPattern, Discounts, Masses, TokenTree
+from ngramstat.ngram_models.discounts import discounts
+from ngramstat.ngram_models.mixture.context_patterns import CLASSES, Pattern
+from ngramstat.ngram_models.mixture.decisions import Decisions
+from ngramstat.ngram_models.mixture.tuning_slice import MixtureSplit, Piece
+
+__all__ = ["Estimator"]
+
+
+class Estimator:
+    """Estimates of all patterns at all decisions of a piece, along every tree."""
+
+    def __init__(
+        self,
+        split: MixtureSplit,
+        used: Sequence[Pattern],
+        class_maps: NDArray[np.uint32],
+        discounts: dict[str, Discounts],
+        *,
+        max_events: int,
+        threads: int,
+    ) -> None:
+        """`discounts` by pattern are used; those that it lacks are estimated and added.
+
+        They are estimated from the contexts of the tuning slice, which the first piece holds: what
+        is scored changes no estimate.
+        """
+        self._split, self._used, self._class_maps = split, used, class_maps
+        self._max_events, self._threads = max_events, threads
+        self._discounts = discounts
+
+    def estimate(
+        self, piece: Piece, trees: Sequence[TokenTree], advance: Callable[[], None]
+    ) -> list[Decisions]:
+        """Counts and interpolates every pattern, each after its parent; decisions by tree."""
+        decisions = [Decisions(self._used, piece, tree) for tree in trees]
+        children: dict[str | None, list[int]] = {}
+        for i, pattern in enumerate(self._used):
+            children.setdefault(pattern.parent, []).append(i)
+        # The masses that children need of their parent are large. Of siblings, the one with the
+        # most descendants comes last, when the parent's masses are no longer needed.
+        descendants = [0] * len(self._used)
+        for i in reversed(range(len(self._used))):
+            descendants[i] = sum(1 + descendants[j] for j in children.get(self._used[i].name, []))
+        # Depth first. By pattern: its parent's masses by tree, and whether it is their last user.
+        waiting: list[tuple[int, list[Masses | None], bool]] = [(0, [None] * len(trees), True)]
+        while waiting:
+            i, parent_masses, last_user = waiting.pop()
+            own_children = sorted(
+                children.get(self._used[i].name, []), key=lambda j: -descendants[j]
+            )
+            counts = self._count(self._used[i], piece, continuation=bool(own_children))
+            masses = self._interpolate(i, counts, trees, decisions, parent_masses, free=last_user)
+            waiting += [(j, masses, j == own_children[0]) for j in own_children]
+            advance()
+        return decisions
+
+    def _count(self, pattern: Pattern, piece: Piece, *, continuation: bool) -> ContextCounts:
+        """Counts of one pattern; of its continuations where other patterns fall back on it."""
+        split = self._split
+        rows = [list(CLASSES).index(letter) if letter else -1 for letter in pattern.letters]
+        counts = ContextCounts(
+            piece.tokens,
+            piece.targets,
+            vocabulary=split.vocabulary,
+            pattern=ContextPattern(pattern.offsets, rows, self._class_maps),
+            n_leave_one_out=piece.n_tuning,
+        )
+        counts.count(
+            split.training,
+            first_event=split.first_event,
+            first_leave_one_out=split.first_tuning if piece.n_tuning else None,
+            continuation_offset=pattern.continuation_offset if continuation else 0,
+            max_events=self._max_events,
+            threads=self._threads,
+        )
+        if pattern.name not in self._discounts:
+            self._discounts[pattern.name] = Discounts(
+                raw=discounts(counts.counts_of_counts(left_out=True))[0].tolist(),
+                continuation=discounts(counts.counts_of_counts(continuation=True, left_out=True))[
+                    0
+                ].tolist(),
+            )
+        return counts
+
+    def _interpolate(
+        self,
+        i: int,
+        counts: ContextCounts,
+        trees: Sequence[TokenTree],
+        decisions: list[Decisions],
+        parent_masses: list[Masses | None],
+        *,
+        free: bool,
+    ) -> list[Masses | None]:
+        """Writes the packed logits of pattern i; returns its masses by tree.
+
+        With `free`, the parent's masses are dropped tree by tree as they are read.
+        """
+        masses = []
+        for k, (tree, of_tree) in enumerate(zip(trees, decisions, strict=True)):
+            _, mass = counts.interpolate(
+                tree,
+                of_tree.offsets,
+                parent_masses[k],
+                discounts=self._discounts[self._used[i].name],
+                out=of_tree.packed_logits[i],
+                threads=self._threads,
+            )
+            masses.append(mass)
+            if free:
+                parent_masses[k] = None
+        return masses

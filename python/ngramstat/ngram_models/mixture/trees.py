@@ -1,0 +1,83 @@
+"""The trees of binary decisions, and the classes of tokens that patterns use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from ngramstat.kernels import mostly_unused, token_counts
+from ngramstat.kernels.mixing import TokenTree, Vocabulary
+from ngramstat.ngram_models.mixture.context_patterns import CLASSES, has_classes
+from ngramstat.ngram_models.mixture.token_tree import bisection_tree, embed_tokens, with_unseen
+from ngramstat.ngram_models.mixture.tuning_slice import MixtureSplit
+
+__all__ = ["N_TREES", "grow_trees"]
+
+Floats = NDArray[np.float64]
+
+# Trees differ by the power of a direction's variance that scales it, so their errors differ too.
+POWERS = (0.0, 1.0, -0.5)
+_DIMENSIONS = 96
+# Tokens from which embeddings are made: a limit of time.
+_EMBEDDING_TOKENS = 30_000_000
+# Trees of decisions; their probabilities are averaged.
+N_TREES = len(POWERS)
+
+
+def grow_trees(split: MixtureSplit) -> tuple[list[TokenTree], NDArray[np.uint32]]:
+    """The trees of decisions, and the class maps (maps, symbols).
+
+    Decisions separate tokens by what comes before them, classes by what comes after: tokens of one
+    class are alike as contexts.
+    """
+    size = split.vocab_size
+    # Thousands of small decompositions: threads of the linear algebra would not help.
+    with threadpool_limits(1):
+        tokens = split.training[: split.first_tuning]
+        tokens = tokens[tokens < size][:_EMBEDDING_TOKENS]
+        seen = np.flatnonzero(token_counts(tokens, size))
+        few = mostly_unused(len(seen), size)
+        if few:
+            numbers = np.zeros(size, np.int64)
+            numbers[seen] = np.arange(len(seen))
+            tokens = numbers[tokens]
+        embeddings = embed_tokens(tokens, len(seen) if few else size, _DIMENSIONS)
+
+        def tree_of(points: Floats) -> TokenTree:
+            if not few:
+                return bisection_tree(points, embeddings.frequency)
+            # What does not occur has no neighbours to be told apart by: one leaf at the origin,
+            # which then becomes a tree of its own.
+            with_rest = bisection_tree(
+                np.append(points, np.zeros((1, points.shape[1])), axis=0),
+                np.append(embeddings.frequency, 0.0),
+            )
+            return with_unseen(with_rest, seen, size)
+
+        def trees_of(points: Floats) -> list[TokenTree]:
+            return [tree_of(_scaled(points, power)) for power in POWERS]
+
+        trees = trees_of(embeddings.before)
+        if not has_classes(size):
+            return trees, np.zeros((0, split.vocabulary.n_symbols), np.uint32)
+        return trees, _class_maps(trees_of(embeddings.after), split.vocabulary)
+
+
+def _scaled(embeddings: Floats, power: float) -> Floats:
+    """The embeddings with their directions scaled by a power of their root mean square."""
+    scaled: Floats = embeddings * np.maximum((embeddings**2).mean(axis=0), 1e-300) ** (power / 2)
+    return scaled
+
+
+def _class_maps(trees: Sequence[TokenTree], vocabulary: Vocabulary) -> NDArray[np.uint32]:
+    """(maps, symbols); a stop token outside the vocabulary is a class of its own."""
+    rows = []
+    for tree, depth in CLASSES.values():
+        classes = trees[tree].classes(depth)
+        if vocabulary.n_symbols > vocabulary.size:
+            classes = np.append(classes, classes.max() + 1).astype(np.uint32)
+        rows.append(classes)
+    return np.stack(rows)

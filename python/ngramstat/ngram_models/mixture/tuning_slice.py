@@ -1,0 +1,169 @@
+"""The tokens of a mixture: training, a tuning slice of it, and the held-out tokens in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ngramstat.kernels import Documents
+from ngramstat.kernels.mixing import MAX_OFFSET, Vocabulary
+from ngramstat.ngram_models.split_streams import (
+    ScoredPieces,
+    SplitStreams,
+    content_positions,
+    scored_documents,
+)
+from ngramstat.runtime.workspace import Workspace, release_pages_if_needed
+
+__all__ = [
+    "PIECE_TOKENS",
+    "MixtureSplit",
+    "Piece",
+    "pieces_of",
+    "pieces_of_targets",
+    "tuning_split",
+    "tuning_tokens",
+]
+
+# Tokens scored in one piece: a limit of memory.
+PIECE_TOKENS = 2_000_000
+
+
+@dataclass(frozen=True)
+class MixtureSplit:
+    """Tokens to train, tune and score a mixture, laid out as in `ngramstat.entropy.kneser_ney`.
+
+    Attributes
+    ----------
+    training : (n,) uint16 or uint32
+        All training tokens; the documents of the tuning slice are its end.
+    first_event : int
+        Training tokens before it only serve as context.
+    first_tuning : int
+        Where the tuning slice begins in `training`.
+    tuning, tuning_documents : the tuning slice, on which the weights are learned
+    held_out : (n,) of the same dtype
+    scored : ScoredPieces
+        What of the held-out tokens is scored.
+    vocab_size : int
+    stop_token : int or None
+    """
+
+    training: NDArray[Any]
+    first_event: int
+    first_tuning: int
+    tuning: NDArray[Any]
+    tuning_documents: Documents
+    held_out: NDArray[Any]
+    scored: ScoredPieces
+    vocab_size: int
+    stop_token: int | None
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary with its stop token."""
+        return Vocabulary(self.vocab_size, self.stop_token)
+
+
+def tuning_tokens(n_training: int) -> float:
+    """Size of the tuning slice, in tokens, that `tuning_split` aims at: not rounded.
+
+    A fiftieth of the training tokens: at least 50,000 of them, but no more than a tenth, and at
+    most one million.
+    """
+    return min(max(0.02 * n_training, min(5e4, 0.1 * n_training)), 1e6)
+
+
+@contextmanager
+def tuning_split(
+    streams: SplitStreams, seed: int, workspace: Workspace | None = None
+) -> Iterator[MixtureSplit]:
+    """Chooses whole random training documents as the tuning slice, and moves them to the end.
+
+    Their size is about `tuning_tokens`. The arrays are valid while the context is open.
+    """
+    workspace = Workspace() if workspace is None else workspace
+    # A separator outside the vocabulary belongs to the document before it; the very first to none.
+    separators = int(streams.stop_token == streams.vocab_size)
+    ends = streams.training_ends
+    starts = np.concatenate([[streams.first_event], ends[:-1]])
+    lengths = ends - starts - separators
+    chosen = _choose_documents(lengths, seed)
+    spans = [slice(*span) for span in zip(starts.tolist(), ends.tolist(), strict=True)]
+    slice_spans = [span for span, in_slice in zip(spans, chosen, strict=True) if in_slice]
+    other_spans = [span for span, in_slice in zip(spans, chosen, strict=True) if not in_slice]
+    tuning = np.concatenate([streams.training[span] for span in slice_spans])
+    tuning_ends = np.cumsum(lengths[chosen] + separators)
+    first_event = 0
+    if streams.stop_token is not None:
+        # The context of the first document begins with the stop token, as that of every other.
+        stop = np.array([streams.stop_token], dtype=tuning.dtype)
+        tuning, first_event = np.concatenate([stop, tuning]), 1
+    with workspace.temporary_array(len(streams.training), streams.training.dtype) as training:
+        position = 0
+        for span in (slice(0, streams.first_event), *other_spans, *slice_spans):
+            size = span.stop - span.start
+            training[position : position + size] = streams.training[span]
+            position += size
+            release_pages_if_needed()
+        yield MixtureSplit(
+            training,
+            streams.first_event,
+            len(training) - sum(span.stop - span.start for span in slice_spans),
+            tuning,
+            scored_documents(
+                tuning_ends + first_event, first_event=first_event, separators=separators
+            ),
+            streams.held_out,
+            streams.scored,
+            streams.vocab_size,
+            streams.stop_token,
+        )
+
+
+def _choose_documents(lengths: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
+    """Which documents the tuning slice consists of: at least one, and not all."""
+    order = np.random.default_rng([seed, 5]).permutation(len(lengths))
+    running = np.cumsum(lengths[order])
+    size = np.searchsorted(running, tuning_tokens(int(lengths.sum()))) + 1
+    chosen = np.zeros(len(lengths), bool)
+    chosen[order[: int(np.clip(size, 1, max(len(lengths) - 1, 1)))]] = True
+    return chosen
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Consecutive tokens with the positions to score, of which the first n_tuning are tuning."""
+
+    tokens: NDArray[Any]
+    targets: NDArray[np.int64]
+    n_tuning: int
+
+
+def pieces_of(split: MixtureSplit) -> Iterator[Piece]:
+    """The tuning slice with the first held-out tokens, then the others, in fixed sizes.
+
+    There may be no held-out tokens.
+    """
+    tuning = content_positions(split.tuning_documents)
+    held_out = content_positions(split.scored.documents)
+    offset = len(split.tuning)
+    joined = np.concatenate([split.tuning, split.held_out])
+    n_first = max(PIECE_TOKENS - len(tuning), 1)
+    first = held_out[:n_first]
+    end = offset + (int(first[-1]) + 1 if len(first) else 0)
+    yield Piece(joined[:end], np.concatenate([tuning, offset + first]), len(tuning))
+    yield from pieces_of_targets(split.held_out, held_out[n_first:])
+
+
+def pieces_of_targets(tokens: NDArray[Any], targets: NDArray[np.int64]) -> Iterator[Piece]:
+    """Tokens to score at ascending positions, in fixed sizes."""
+    for start in range(0, len(targets), PIECE_TOKENS):
+        part = targets[start : start + PIECE_TOKENS]
+        begin = max(0, int(part[0]) - MAX_OFFSET)
+        yield Piece(tokens[begin : int(part[-1]) + 1], part - begin, 0)

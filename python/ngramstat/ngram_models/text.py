@@ -1,0 +1,138 @@
+"""Between text and the ids of a model: a tokenizer, or the words of an ARPA file."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ngramstat.corpus import Corpus
+from ngramstat.errors import InputError, NgramstatError
+from ngramstat.runtime.files import reason
+
+__all__ = ["ModelText", "TokenizerText", "WordText", "restored_text"]
+
+_TOKENIZER, _WORDS = "tokenizer.json", "words"
+
+
+class ModelText(ABC):
+    """How a model reads and writes text."""
+
+    @abstractmethod
+    def encode(self, text: str) -> NDArray[np.uint32]:
+        """The ids of a text; InputError where it holds what the model does not know."""
+
+    @abstractmethod
+    def decode(self, ids: ArrayLike) -> str:
+        """The text of ids."""
+
+    @abstractmethod
+    def spellings(self, vocab_size: int) -> list[str]:
+        """How each id is written, (vocab_size,), each another way."""
+
+    @abstractmethod
+    def attachment(self) -> dict[str, bytes]:
+        """What a model file holds of it."""
+
+
+class TokenizerText(ModelText):
+    """A ``tokenizer.json``, which is read when text is first needed.
+
+    Parameters
+    ----------
+    contents : bytes
+    """
+
+    def __init__(self, contents: bytes) -> None:
+        self.contents = contents
+
+    @classmethod
+    def of_corpus(cls, corpus: Corpus) -> TokenizerText | None:
+        """That of a corpus, if one is recorded with it."""
+        path = corpus.tokenizer_path
+        try:
+            return None if path is None else cls(path.read_bytes())
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+
+    def encode(self, text: str) -> NDArray[np.uint32]:
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        return np.array(encoding.ids, np.uint32)
+
+    def decode(self, ids: ArrayLike) -> str:
+        return str(self._tokenizer.decode(np.asarray(ids).tolist(), skip_special_tokens=False))
+
+    def spellings(self, vocab_size: int) -> list[str]:
+        spelled = [self._tokenizer.id_to_token(i) for i in range(vocab_size)]
+        # Ids that the tokenizer leaves out, as where a vocabulary is padded.
+        return [f"<id {i}>" if word is None else word for i, word in enumerate(spelled)]
+
+    def attachment(self) -> dict[str, bytes]:
+        return {_TOKENIZER: self.contents}
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        try:
+            from tokenizers import Tokenizer
+        except ImportError as error:
+            raise NgramstatError(
+                "text needs the tokenizers library: pip install 'ngramstat[text]'"
+            ) from error
+        try:
+            return Tokenizer.from_buffer(self.contents)
+        except Exception as error:  # the library raises plain Exception
+            raise InputError(f"the model's tokenizer is not valid: {reason(error)}") from error
+
+
+class WordText(ModelText):
+    """Words between blanks, each an id.
+
+    Parameters
+    ----------
+    words : sequence of str
+        By id.
+    unknown : int or None
+        The id of words that are none of them.
+    """
+
+    def __init__(self, words: Sequence[str], unknown: int | None) -> None:
+        self.words, self._unknown = tuple(words), unknown
+
+    def encode(self, text: str) -> NDArray[np.uint32]:
+        found = [self._ids.get(word, self._unknown) for word in text.split()]
+        if None in found:
+            word = text.split()[found.index(None)]
+            raise InputError(f"the word {word[:60]!r} is not in the model's vocabulary")
+        return np.array(found, np.uint32)
+
+    def decode(self, ids: ArrayLike) -> str:
+        return " ".join(self.words[i] for i in np.asarray(ids).tolist())
+
+    def spellings(self, vocab_size: int) -> list[str]:
+        return list(self.words[:vocab_size])
+
+    def attachment(self) -> dict[str, bytes]:
+        unknown = "" if self._unknown is None else str(self._unknown)
+        # Words hold no line ends. Bytes that are not UTF-8 came as such from an ARPA file.
+        text = "\n".join([unknown, *self.words])
+        return {_WORDS: text.encode("utf-8", "surrogateescape")}
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {word: i for i, word in enumerate(self.words)}
+
+
+def restored_text(attachments: dict[str, bytes], vocab_size: int) -> ModelText | None:
+    """The text that `ModelText.attachment` describes; ValueError for one of another vocabulary."""
+    if _TOKENIZER in attachments:
+        return TokenizerText(attachments[_TOKENIZER])
+    if _WORDS not in attachments:
+        return None
+    unknown, *words = attachments[_WORDS].decode("utf-8", "surrogateescape").split("\n")
+    if len(words) != vocab_size or not (unknown == "" or int(unknown) < vocab_size):
+        raise ValueError("its words are not those of its vocabulary")
+    return WordText(words, None if unknown == "" else int(unknown))
