@@ -93,7 +93,7 @@ def random_window(rng):
 
 def test_random_corpora_agree_with_plain_counting_whatever_the_ranges():
     rng = np.random.default_rng(1)
-    for _ in range(150):
+    for _ in range(100):
         corpus, contents = random_corpus(rng)
         options = random_window(rng)
         window = PairWindow.of(**options)

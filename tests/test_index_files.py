@@ -410,7 +410,7 @@ def section_named(described, name):
     [
         (lambda d: section_named(d, "suffixes").update(offset=0), "not where the one before"),
         (lambda d: section_named(d, "suffixes").update(offset=8193), "not where the one before"),
-        (lambda d: section_named(d, "suffixes").update(count=1 << 50), "bytes, not"),
+        (lambda d: d["sections"][-1].update(count=1 << 50), "bytes, not"),
         (lambda d: section_named(d, "suffixes").update(count=1 << 70), "is none"),
         (lambda d: section_named(d, "suffixes").update(count=-1), "is none"),
         (lambda d: section_named(d, "suffixes").update(count=1.5), "is none"),

@@ -13,12 +13,13 @@ import pytest
 from click.testing import CliRunner
 
 from indexes import make_index, random_case
-from ngramstat import Corpus, InputError, NgramstatError, tokenize
+from ngramstat import Corpus, InputError, tokenize
 from ngramstat.cli.main import main
 from ngramstat.index.ngram_index import NgramIndex
 from ngramstat.kernels import Documents, mark_copies
 
-N_CASES = 80
+# Random corpora of a seed; the nightly ones are many.
+SEEDS = [(0, 60), (1, 60), pytest.param(2, 4000, marks=pytest.mark.nightly)]
 
 
 def occurrences(sequences, wanted) -> list[tuple[int, int]]:
@@ -54,10 +55,10 @@ def new_documents(rng, case) -> list[list[int]]:
     return documents
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_longest_matches_equal_a_search(seed):
+@pytest.mark.parametrize(("seed", "n_cases"), SEEDS)
+def test_longest_matches_equal_a_search(seed, n_cases):
     rng = np.random.default_rng(seed)
-    for _ in range(N_CASES):
+    for _ in range(n_cases):
         case = random_case(rng)
         documents = new_documents(rng, case)
         limit = case.index.max_query_length or 1000
@@ -111,7 +112,13 @@ def test_forms_of_new_text():
     ):
         assert index.longest_match(tokens).lengths.tolist() == [3, 2, 1]
     assert index.longest_match([]).lengths.tolist() == []
-    assert index.longest_match([[1, 2], [5]]).lengths.tolist() == [2, 1, 1]
+    assert index.longest_match([[1, 2], [], [5]]).lengths.tolist() == [2, 1, 1]
+    result = index.overlap([[], [1, 2], [], [9 % 5, 1, 2]], min_length=2)
+    assert result.document_tokens.tolist() == [0, 2, 0, 3]
+    assert result.document_covered.tolist() == [0, 2, 0, 3]
+    for wrong in ([[1, 2], [0.5]], [[-1]], [[[1]]], [1, 2, "text"]):
+        with pytest.raises(InputError, match="tokens: "):
+            index.longest_match(wrong)
     assert index.longest_match([1, 2, 5]).positions.tolist() == [5, 6, 7]
     assert index.longest_match([1, 2, 5]).documents.tolist() == [1, 1, 1]
 
@@ -158,7 +165,7 @@ def test_damaged_indexes_are_refused(field):
         shard = dataclasses.replace(index.shards[0], **{field: damaged})
         try:
             NgramIndex(index.settings, [shard]).longest_match(tokens)
-        except NgramstatError as error:
+        except InputError as error:
             messages.append(str(error))
     assert len(messages) > 20
     assert all("damaged" in message for message in messages)
@@ -184,10 +191,10 @@ def windows_covered(sequences, document, size) -> list[bool]:
     return covered
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_overlap_equals_a_search(seed, monkeypatch):
+@pytest.mark.parametrize(("seed", "n_cases"), SEEDS)
+def test_overlap_equals_a_search(seed, n_cases, monkeypatch):
     rng = np.random.default_rng(100 + seed)
-    for _ in range(N_CASES):
+    for _ in range(n_cases):
         # Small steps, whose bounds spans cross.
         monkeypatch.setattr("ngramstat.index.overlap._QUERIES", int(rng.integers(1, 9)))
         case = random_case(rng)
@@ -265,8 +272,9 @@ BENCHMARK = [
 
 
 @pytest.fixture(scope="module")
-def indexed():
-    return NgramIndex.build(Corpus.from_texts(TRAINING * 20, vocab_size=400), boundary="document")
+def indexed(tmp_path_factory):
+    corpus = Corpus.from_texts(TRAINING * 20, vocab_size=400)
+    return NgramIndex.build(corpus, tmp_path_factory.mktemp("index") / "i", boundary="document")
 
 
 def test_reports_of_a_benchmark(indexed, tmp_path):
@@ -321,11 +329,10 @@ def test_options_that_cannot_be(indexed):
         indexed.overlap(["text", 3])
 
 
-def test_the_command_reads_text_and_tokens(indexed, tmp_path, monkeypatch):
-    monkeypatch.setattr(NgramIndex, "open", lambda path: indexed)
-
+def test_the_command_reads_text_and_tokens(indexed, tmp_path):
     def run(*arguments):
-        return CliRunner().invoke(main, ["index", "overlap", "INDEX", *map(str, arguments)])
+        words = map(str, [indexed.path, *arguments])
+        return CliRunner().invoke(main, ["index", "overlap", *words])
 
     benchmark, output = tmp_path / "benchmark.jsonl", tmp_path / "report.json"
     benchmark.write_text("".join(json.dumps({"question": text}) + "\n" for text in BENCHMARK))

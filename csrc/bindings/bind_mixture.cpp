@@ -81,11 +81,11 @@ void bind_mixture(py::module_& m) {
     counts
         .def(
             "counts_of_counts",
-            [](const ContextCounts& self, bool continuation) {
-                const auto numbers = self.counts_of_counts(continuation);
+            [](const ContextCounts& self, bool continuation, bool left_out) {
+                const auto numbers = self.counts_of_counts(continuation, left_out);
                 return to_array(std::vector<Count>(numbers.begin(), numbers.end()));
             },
-            py::arg("continuation"))
+            py::arg("continuation"), py::arg("left_out"))
         .def(
             "interpolate",
             [](const ContextCounts& self, const Array<std::uint32_t>& leaf_of,
@@ -117,6 +117,22 @@ void bind_mixture(py::module_& m) {
             },
             py::arg("packed_logits").noconvert(), py::arg("selectors").noconvert(),
             py::arg("first"), py::arg("last"), py::arg("rate"))
+        .def("weights",
+             [](const Mixer& self) {
+                 py::list out;
+                 for (const auto weights : self.weights()) {
+                     out.append(to_array(std::vector<float>(weights.begin(), weights.end())));
+                 }
+                 return out;
+             })
+        .def(
+            "set_weights",
+            [](Mixer& self, const std::vector<Array<float>>& weights) {
+                std::vector<std::span<const float>> spans;
+                for (const auto& array : weights) spans.push_back(as_span(array));
+                self.set_weights(spans);
+            },
+            py::arg("weights"))
         .def(
             "score",
             [](const Mixer& self, const Array<std::uint16_t>& packed_logits,

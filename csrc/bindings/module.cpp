@@ -45,6 +45,7 @@ PYBIND11_MODULE(_core, m) {
     bind_full_order(m);
     bind_index_queries(m);
     bind_ngram_table(m);
+    bind_ngram_hashing(m);
     bind_kneser_ney(m);
     bind_mixture(m);
     bind_arpa(m);

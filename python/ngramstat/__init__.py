@@ -18,6 +18,7 @@ from ngramstat.version import __version__
 _HOMES = {
     "Answer": "ngramstat.results",
     "CollocationTable": "ngramstat.counts.collocations",
+    "BackoffModel": "ngramstat.ngram_models.backoff_model",
     "Corpus": "ngramstat.corpus",
     "CorrelationResult": "ngramstat.results",
     "EntropyResult": "ngramstat.results",
@@ -26,18 +27,22 @@ _HOMES = {
     "NgramIndex": "ngramstat.index.ngram_index",
     "NgramTable": "ngramstat.counts.ngram_table",
     "KneserNeyModel": "ngramstat.ngram_models.kneser_ney",
+    "MixtureModel": "ngramstat.ngram_models.mixture.model",
     "NgramstatError": "ngramstat.errors",
+    "PerplexityResult": "ngramstat.results",
     "Prediction": "ngramstat.results",
     "ReadingResult": "ngramstat.results",
     "RunResult": "ngramstat.results",
     "TheoriesResult": "ngramstat.results",
     "ValidationResult": "ngramstat.results",
+    "WordVectors": "ngramstat.counts.vectors",
     "collocations": "ngramstat.counts.collocations",
     "cooccurrence": "ngramstat.counts.cooccurrence",
     "cooccurrence_rows": "ngramstat.counts.cooccurrence",
     "correlations": "ngramstat.api",
     "entropies": "ngramstat.api",
     "inspect": "ngramstat.corpus",
+    "load_model": "ngramstat.ngram_models.loading",
     "load_run": "ngramstat.api",
     "measure": "ngramstat.api",
     "open_cooccurrence": "ngramstat.counts.mapped_matrix",
@@ -45,6 +50,7 @@ _HOMES = {
     "ngrams": "ngramstat.counts.ngrams",
     "plan": "ngramstat.api",
     "plot": "ngramstat.report",
+    "ppmi": "ngramstat.counts.association",
     "predict": "ngramstat.api",
     "read_curves": "ngramstat.prediction.curve_files",
     "read_losses": "ngramstat.lm.reading",
@@ -53,22 +59,28 @@ _HOMES = {
     "synthesize": "ngramstat.synthetic",
     "tokenize": "ngramstat.corpus",
     "validate": "ngramstat.validation",
+    "word_vectors": "ngramstat.counts.vectors",
     "write_ngrams": "ngramstat.counts.ngrams",
 }
 
 if TYPE_CHECKING:
     from ngramstat.api import correlations, entropies, load_run, measure, plan, predict, theories
     from ngramstat.corpus import Corpus, inspect, tokenize
+    from ngramstat.counts.association import ppmi
     from ngramstat.counts.collocations import CollocationTable, collocations
     from ngramstat.counts.cooccurrence import cooccurrence, cooccurrence_rows
     from ngramstat.counts.mapped_matrix import open_cooccurrence
     from ngramstat.counts.matrix_files import save_cooccurrence
     from ngramstat.counts.ngram_table import NgramTable
     from ngramstat.counts.ngrams import ngram_batches, ngrams, write_ngrams
+    from ngramstat.counts.vectors import WordVectors, word_vectors
     from ngramstat.errors import InputError, NgramstatError
     from ngramstat.index.ngram_index import NgramIndex
     from ngramstat.lm.reading import read_losses
+    from ngramstat.ngram_models.backoff_model import BackoffModel
     from ngramstat.ngram_models.kneser_ney import KneserNeyModel
+    from ngramstat.ngram_models.loading import load_model
+    from ngramstat.ngram_models.mixture.model import MixtureModel
     from ngramstat.prediction.curve_files import read_curves, read_reader_curve
     from ngramstat.report import plot
     from ngramstat.results import (
@@ -76,6 +88,7 @@ if TYPE_CHECKING:
         CorrelationResult,
         EntropyResult,
         Exponent,
+        PerplexityResult,
         Prediction,
         ReadingResult,
         RunResult,
@@ -87,6 +100,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "BackoffModel",
     "CollocationTable",
     "Corpus",
     "CorrelationResult",
@@ -94,14 +108,17 @@ __all__ = [
     "Exponent",
     "InputError",
     "KneserNeyModel",
+    "MixtureModel",
     "NgramIndex",
     "NgramTable",
     "NgramstatError",
+    "PerplexityResult",
     "Prediction",
     "ReadingResult",
     "RunResult",
     "TheoriesResult",
     "ValidationResult",
+    "WordVectors",
     "__version__",
     "collocations",
     "cooccurrence",
@@ -109,6 +126,7 @@ __all__ = [
     "correlations",
     "entropies",
     "inspect",
+    "load_model",
     "load_run",
     "measure",
     "ngram_batches",
@@ -116,6 +134,7 @@ __all__ = [
     "open_cooccurrence",
     "plan",
     "plot",
+    "ppmi",
     "predict",
     "read_curves",
     "read_losses",
@@ -125,6 +144,7 @@ __all__ = [
     "theories",
     "tokenize",
     "validate",
+    "word_vectors",
     "write_ngrams",
 ]
 

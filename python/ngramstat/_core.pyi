@@ -1,6 +1,6 @@
 import enum
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -271,29 +271,6 @@ class WindowCounter:
         threads: int,
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]: ...
 
-class ContextCounter:
-    def __init__(
-        self,
-        tokens: _Tokens,
-        vocab_size: int,
-        documents: Documents,
-        rows: tuple[int, int],
-        within_content: bool,
-        both_sides: bool,
-        threads: int,
-    ) -> None: ...
-    def sum(
-        self, rows: tuple[int, int], lags: list[int], threads: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.uint64]]: ...
-    def weigh(
-        self,
-        rows: tuple[int, int],
-        lags: list[int],
-        weights: list[float],
-        wide: bool,
-        threads: int,
-    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float64]]: ...
-
 class KneserNey16:
     def __init__(
         self,
@@ -375,6 +352,15 @@ class SuffixText16:
         suffixes: NDArray[np.uint32],
         threads: int,
     ) -> bool: ...
+    def sort_to_file(
+        self,
+        first_token: int,
+        last_token: int,
+        ranks: SampleRanks | None,
+        file: int,
+        offset: int,
+        threads: int,
+    ) -> bool: ...
 
 class SuffixText32:
     def __init__(
@@ -391,6 +377,15 @@ class SuffixText32:
         last_token: int,
         ranks: SampleRanks | None,
         suffixes: NDArray[np.uint32],
+        threads: int,
+    ) -> bool: ...
+    def sort_to_file(
+        self,
+        first_token: int,
+        last_token: int,
+        ranks: SampleRanks | None,
+        file: int,
+        offset: int,
         threads: int,
     ) -> bool: ...
 
@@ -463,9 +458,15 @@ class KeyOrder(enum.Enum):
 class NgramPacking:
     def __init__(self, vocab_size: int, n: int) -> None: ...
     @property
+    def n(self) -> int: ...
+    @property
     def key_bits(self) -> int: ...
 
 class CountedNgrams:
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, other: CountedNgrams) -> None: ...
     def __len__(self) -> int: ...
     def counts(self, first: int, last: int) -> NDArray[np.uint64]: ...
     def unpack(
@@ -489,8 +490,13 @@ class NgramBuckets:
     def start(self, first_bucket: int, last_bucket: int) -> None: ...
     def fill(self, first_chunk: int, last_chunk: int, threads: int) -> None: ...
     def count(
-        self, first_bucket: int, last_bucket: int, min_count: int, threads: int
-    ) -> CountedNgrams: ...
+        self,
+        first_bucket: int,
+        last_bucket: int,
+        min_count: int,
+        threads: int,
+        counted: CountedNgrams,
+    ) -> None: ...
 
 class RunEncoder:
     def __init__(self, key_bits: int) -> None: ...
@@ -542,6 +548,66 @@ def mark_duplicates(
 def common_lengths(
     tokens: _Tokens, text: _Tokens, ranges: NDArray[np.int64], places: NDArray[np.int64]
 ) -> NDArray[np.int64]: ...
+
+class KeyOrder(enum.Enum):
+    hashed = 0
+    lexicographic = 1
+
+class NgramPacking:
+    def __init__(self, vocab_size: int, n: int) -> None: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def key_bits(self) -> int: ...
+
+class CountedNgrams:
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, other: CountedNgrams) -> None: ...
+    def __len__(self) -> int: ...
+    def counts(self, first: int, last: int) -> NDArray[np.uint64]: ...
+    def unpack(
+        self, packing: NgramPacking, order: KeyOrder, out: _Tokens, first: int, threads: int
+    ) -> None: ...
+
+class NgramBuckets:
+    def __init__(
+        self,
+        tokens: _Tokens,
+        packing: NgramPacking,
+        documents: Documents,
+        across: bool,
+        range: tuple[int, int],
+        layout: tuple[int, int, int],
+    ) -> None: ...
+    @property
+    def n_chunks(self) -> int: ...
+    def measure(self, first_chunk: int, last_chunk: int, threads: int) -> None: ...
+    def bucket_sizes(self) -> NDArray[np.int64]: ...
+    def start(self, first_bucket: int, last_bucket: int) -> None: ...
+    def fill(self, first_chunk: int, last_chunk: int, threads: int) -> None: ...
+    def count(
+        self,
+        first_bucket: int,
+        last_bucket: int,
+        min_count: int,
+        threads: int,
+        counted: CountedNgrams,
+    ) -> None: ...
+
+class RunEncoder:
+    def __init__(self, key_bits: int) -> None: ...
+    def encode(self, ngrams: CountedNgrams, first: int, last: int) -> NDArray[np.uint8]: ...
+
+class RunMerger:
+    def __init__(self, runs: list[NDArray[np.uint8]], key_bits: int) -> None: ...
+    def next(self, most: int, min_count: int) -> CountedNgrams: ...
+
+def run_bytes(key_bits: int, n_ngrams: float) -> float: ...
+def sort_ngrams(
+    parts: list[CountedNgrams], packing: NgramPacking, threads: int
+) -> CountedNgrams: ...
 def suffix_array(
     tokens: _Tokens, vocab_size: int, depth: int, backward: bool, stop_token: int, threads: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]: ...
@@ -643,7 +709,14 @@ class MutableNgramTrie:
     def remove_pruned(self) -> list[int]: ...
 
 class NgramTrie:
-    def __init__(self, vocab_size: int, symbols: int, levels: list[NDArray[np.uint64]]) -> None: ...
+    def __init__(
+        self,
+        vocab_size: int,
+        symbols: int,
+        levels: list[NDArray[np.uint64]],
+        guides: list[NDArray[np.uint32]],
+    ) -> None: ...
+    def guide(self, order: int, threads: int) -> NDArray[np.uint32]: ...
     def next_scores(
         self,
         tokens: NDArray[np.int64],
@@ -733,7 +806,7 @@ class ContextCounts:
         max_events: int,
         threads: int,
     ) -> None: ...
-    def counts_of_counts(self, continuation: bool) -> NDArray[np.uint64]: ...
+    def counts_of_counts(self, continuation: bool, left_out: bool) -> NDArray[np.uint64]: ...
     def interpolate(
         self,
         leaf_of: NDArray[np.uint32],
@@ -755,6 +828,8 @@ class Mixer:
         initial: list[float],
         selector_sizes: list[int],
     ) -> None: ...
+    def weights(self) -> list[NDArray[np.float32]]: ...
+    def set_weights(self, weights: list[NDArray[np.float32]]) -> None: ...
     def train(
         self,
         packed_logits: NDArray[np.uint16],

@@ -100,7 +100,7 @@ void check_context_counts(Index stop) {
         ContextCounts counts(std::span<const Token>(sample.tokens), sample.targets, 100,
                              {size, stop}, {{1, 2}, {-1, -1}}, {});
         counts.count(std::span<const Token>(sample.training), 0, 250'000, 3, max_events, threads);
-        Interpolated out{counts.counts_of_counts(false), counts.counts_of_counts(true),
+        Interpolated out{counts.counts_of_counts(false, false), counts.counts_of_counts(true, false),
                          std::vector<float>(2 * n_decisions),
                          std::vector<std::uint16_t>(n_decisions)};
         counts.interpolate(tree, {{0.5, 1.0, 1.5}, {0.6, 1.1, 1.6}},

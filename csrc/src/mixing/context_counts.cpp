@@ -170,6 +170,7 @@ void ContextCounts::index_contexts(std::span<const std::uint64_t> target_keys) {
         target_ids_.push_back(target_keys[t] == KeyTable::kNoKey
                                   ? KeyTable::kAbsent
                                   : contexts_.insert(target_keys[t]));
+        if (static_cast<Index>(t) < n_leave_one_out_) n_left_out_contexts_ = contexts_.size();
     }
 }
 
@@ -355,11 +356,15 @@ auto ContextCounts::count_bin(std::vector<std::uint64_t> events, const EventLayo
     return shard;
 }
 
-std::array<Count, 4> ContextCounts::counts_of_counts(bool continuation) const {
+std::array<Count, 4> ContextCounts::counts_of_counts(bool continuation, bool left_out) const {
     std::array<Count, 4> numbers{};
-    for (const Shard& shard : shards_) {
-        for (const Count count : continuation ? shard.continuation_counts : shard.counts) {
-            if (count <= 4) ++numbers[count - 1];
+    const std::size_t n_contexts = left_out ? n_left_out_contexts_ : contexts_.size();
+    for (std::size_t s = 0; s < shards_.size(); ++s) {
+        const Shard& shard = shards_[s];
+        const auto& counts = continuation ? shard.continuation_counts : shard.counts;
+        for (std::size_t k = 0; k < counts.size(); ++k) {
+            const std::size_t context = (shard.keys[k] >> 32) * kShards + s;
+            if (counts[k] <= 4 && context < n_contexts) ++numbers[counts[k] - 1];
         }
     }
     return numbers;

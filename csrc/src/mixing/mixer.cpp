@@ -229,4 +229,22 @@ void Mixer::score(const MixerInputs& inputs, std::span<const Index> decision_off
     }
 }
 
+std::vector<std::span<const float>> Mixer::weights() const {
+    std::vector<std::span<const float>> out{own_};
+    out.insert(out.end(), tables_.begin(), tables_.end());
+    return out;
+}
+
+void Mixer::set_weights(std::span<const std::span<const float>> weights) {
+    require(weights.size() == 1 + tables_.size(), "own weights, and those of each selector");
+    std::vector<std::vector<float>*> places{&own_};
+    for (auto& table : tables_) places.push_back(&table);
+    for (std::size_t i = 0; i < places.size(); ++i) {
+        require(weights[i].size() == places[i]->size(), "weights of a mixer with other sizes");
+    }
+    for (std::size_t i = 0; i < places.size(); ++i) {
+        std::copy(weights[i].begin(), weights[i].end(), places[i]->begin());
+    }
+}
+
 }  // namespace ngramstat

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "ngramstat/base/error.hpp"
+#include "ngramstat/base/huge_pages.hpp"
 #include "ngramstat/base/page_cache.hpp"
 #include "ngramstat/base/parallel.hpp"
 #include "ngramstat/base/prefetch.hpp"
@@ -16,6 +17,7 @@ namespace ngramstat {
 namespace {
 
 using Scratch = SuffixScratch<std::uint32_t>;
+using BlockSuffixes = std::vector<std::uint32_t, HugePageAllocator<std::uint32_t>>;
 
 // Every number modulo 64 is a difference of two of these.
 constexpr std::array<int, 9> kCover{1, 2, 3, 6, 15, 17, 35, 43, 60};
@@ -351,43 +353,43 @@ bool SampleRanks::refine(const SuffixText<Token>& text) {
 }
 
 template <class Token>
-bool sort_suffixes(const SuffixText<Token>& text, TokenRange range, const SampleRanks* ranks,
-                   std::span<std::uint32_t> suffixes, int threads) {
+Index sort_suffixes(const SuffixText<Token>& text, TokenRange range, const SampleRanks* ranks,
+                    const SuffixSink& sink, int threads) {
     require(ranks == nullptr || ranks->complete(), "the ranks must be complete");
     const bool to_the_end = text.depth == 0;
     const int depth = to_the_end ? kSampleDepth : text.depth;
     const Segment all{0, text.size()};
     const SuffixBlocks<Token, std::uint32_t> blocks(
         text.tokens, text.vocab_size, order_of(text, depth), range, {&all, 1}, threads);
-    require(static_cast<Index>(suffixes.size()) == blocks.offsets().back(),
-            "there must be one suffix per position of the range");
     Allowance allowance(std::max(kCompared * text.size(), kComparedAtLeast));
     try {
         parallel_with(
-            blocks.n_blocks(), threads, [] { return Scratch(); },
-            [&](Index block, Scratch& scratch) {
+            blocks.n_blocks(), threads, [] { return std::pair<Scratch, BlockSuffixes>(); },
+            [&](Index block, auto& state) {
+                auto& [scratch, suffixes] = state;
                 const auto sorted = blocks.sort(block, scratch);
-                const auto out = suffixes.subspan(static_cast<std::size_t>(blocks.offsets()[block]),
-                                                  sorted.positions.size());
-                std::copy(sorted.positions.begin(), sorted.positions.end(), out.begin());
+                suffixes.assign(sorted.positions.begin(), sorted.positions.end());
+                const std::span<std::uint32_t> out(suffixes);
                 const Stops stops = order_stops(text, out);
-                if (!to_the_end) return;
-                OrderByReading<Token> by_reading(text, allowance);
-                for_ties(sorted.lcp, depth, stops, [&](std::size_t first, std::size_t last) {
-                    const auto group = out.subspan(first, last - first);
-                    if (ranks != nullptr) {
-                        std::sort(group.begin(), group.end(),
-                                  [&](auto i, auto j) { return ranks->before(i, j); });
-                    } else {
-                        std::sort(group.begin(), group.end(),
-                                  [&](auto i, auto j) { return by_reading.before(i, j); });
-                    }
-                });
+                if (to_the_end) {
+                    OrderByReading<Token> by_reading(text, allowance);
+                    for_ties(sorted.lcp, depth, stops, [&](std::size_t first, std::size_t last) {
+                        const auto group = out.subspan(first, last - first);
+                        if (ranks != nullptr) {
+                            std::sort(group.begin(), group.end(),
+                                      [&](auto i, auto j) { return ranks->before(i, j); });
+                        } else {
+                            std::sort(group.begin(), group.end(),
+                                      [&](auto i, auto j) { return by_reading.before(i, j); });
+                        }
+                    });
+                }
+                sink(blocks.offsets()[block], out);
             });
     } catch (const TooManyCompared&) {
-        return false;
+        return -1;
     }
-    return true;
+    return blocks.offsets().back();
 }
 
 template <class Token>
@@ -432,10 +434,10 @@ template void SampleRanks::sort(const SuffixText<std::uint16_t>&, TokenRange, in
 template void SampleRanks::sort(const SuffixText<std::uint32_t>&, TokenRange, int);
 template bool SampleRanks::refine(const SuffixText<std::uint16_t>&);
 template bool SampleRanks::refine(const SuffixText<std::uint32_t>&);
-template bool sort_suffixes(const SuffixText<std::uint16_t>&, TokenRange, const SampleRanks*,
-                            std::span<std::uint32_t>, int);
-template bool sort_suffixes(const SuffixText<std::uint32_t>&, TokenRange, const SampleRanks*,
-                            std::span<std::uint32_t>, int);
+template Index sort_suffixes(const SuffixText<std::uint16_t>&, TokenRange, const SampleRanks*,
+                             const SuffixSink&, int);
+template Index sort_suffixes(const SuffixText<std::uint32_t>&, TokenRange, const SampleRanks*,
+                             const SuffixSink&, int);
 template OrderFault check_suffixes(const SuffixText<std::uint16_t>&, std::span<const std::uint32_t>,
                                    std::span<std::uint32_t>, int);
 template OrderFault check_suffixes(const SuffixText<std::uint32_t>&, std::span<const std::uint32_t>,

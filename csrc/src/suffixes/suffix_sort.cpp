@@ -313,30 +313,51 @@ void order_pair(const SymbolReader<Token>& reader, std::span<Position> pair, std
 }
 
 // After the suffixes of a tie have been sorted by a key of symbols [from, from + per_key): fills
-// their common prefix lengths, and appends the ties that are left.
-template <class Token, class Keyed, class Tie>
-void compare_neighbours(const SymbolReader<Token>& reader, std::span<const Keyed> group,
-                        std::uint32_t first, int from, int per_key, std::span<std::uint8_t> lcp,
-                        std::vector<Tie>& still_tied) {
-    const std::size_t n = group.size();
-    std::size_t start = 0;  // of the run of equal keys
-    for (std::size_t k = 1; k <= n; ++k) {
-        const std::uint64_t key = group[k - 1].key;
-        if (k < n && group[k].key == key) {
-            lcp[first + k] = static_cast<std::uint8_t>(
-                std::min(reader.depth(), from + reader.symbols(key, per_key)));
+// their common prefix lengths, and appends the ties that are left. key(k) is that of the k-th.
+template <class Token, class Key, class Tie>
+void compare_neighbours(const SymbolReader<Token>& reader, Key&& key, const Tie& tie, int from,
+                        int per_key, std::span<std::uint8_t> lcp, std::vector<Tie>& still_tied) {
+    const std::uint32_t n = tie.last - tie.first;
+    std::uint32_t start = 0;  // of the run of equal keys
+    std::uint64_t before = key(0);
+    for (std::uint32_t k = 1; k <= n; ++k) {
+        const std::uint64_t here = k < n ? key(k) : 0;
+        if (k < n && here == before) {
+            lcp[tie.first + k] = static_cast<std::uint8_t>(
+                std::min(reader.depth(), from + reader.symbols(here, per_key)));
             continue;
         }
-        if (k - start > 1 && reader.may_continue(key, from + per_key)) {
-            still_tied.push_back(
-                {first + static_cast<std::uint32_t>(start), first + static_cast<std::uint32_t>(k)});
+        if (k - start > 1 && reader.may_continue(before, from + per_key)) {
+            still_tied.push_back({tie.first + start, tie.first + k});
         }
         if (k < n) {
-            lcp[first + k] =
-                static_cast<std::uint8_t>(from + reader.common(group[k].key, key, per_key));
+            lcp[tie.first + k] =
+                static_cast<std::uint8_t>(from + reader.common(here, before, per_key));
         }
         start = k;
+        before = here;
     }
+}
+
+// A tie of more positions is sorted in place, by reading its keys again and again: a stream that
+// repeats itself would otherwise take several times the memory of its positions.
+constexpr std::size_t kLargeTie = std::size_t{1} << 20;
+
+template <class Token, class Position>
+void sort_large_tie(const SymbolReader<Token>& reader, std::span<Position> positions, int from) {
+    const auto key = [&](Position i) {
+        return reader.key(static_cast<Index>(i), from, reader.per_key());
+    };
+    const std::uint64_t first = key(positions[0]);
+    std::size_t same = 1;
+    for (; same < positions.size() && key(positions[same]) == first; ++same) {
+        if (same % static_cast<std::size_t>(kBetweenReleases) == 0) release_pages_if_needed();
+    }
+    if (same == positions.size()) return;
+    std::sort(positions.begin(), positions.end(), [&](Position i, Position j) {
+        const std::uint64_t a = key(i), b = key(j);
+        return a != b ? a < b : i < j;
+    });
 }
 
 template <class Token, class Position>
@@ -761,7 +782,6 @@ void SuffixBlocks<Token, Position>::break_ties(const Slice& slice,
                                                SuffixScratch<Position>& scratch) const {
     const auto& [keys, positions, lcp, tails] = slice;
     const SymbolReader<Token> reader(tokens_, order_, packing_.symbol_bits);
-    using Keyed = typename Scratch::Keyed;
     const bool has_tails = !tails.empty();
     const int per_key = has_tails ? packing_.tail_symbols : reader.per_key();
     for (int from = 1 + packing_.entry_symbols; !scratch.ties.empty(); from += per_key) {
@@ -772,6 +792,18 @@ void SuffixBlocks<Token, Position>::break_ties(const Slice& slice,
             if (n == 2 && !has_tails) {  // most ties
                 tie_reader.pass(tie);
                 order_pair(reader, positions.subspan(tie.first, 2), lcp[tie.first + 1], from);
+                continue;
+            }
+            if (n > kLargeTie && !has_tails) {
+                const auto part = positions.subspan(tie.first, n);
+                tie_reader.pass(tie);
+                sort_large_tie(reader, part, from);
+                compare_neighbours(
+                    reader,
+                    [&](std::uint32_t k) {
+                        return reader.key(static_cast<Index>(part[k]), from, per_key);
+                    },
+                    tie, from, per_key, lcp, scratch.still_tied);
                 continue;
             }
             const auto group = scratch_of(scratch.group, n);
@@ -788,8 +820,9 @@ void SuffixBlocks<Token, Position>::break_ties(const Slice& slice,
                 if (!positions.empty()) positions[tie.first + k] = group[k].position;
                 if (has_tails) tails[tie.first + k] = group[k].key;
             }
-            compare_neighbours(reader, std::span<const Keyed>(group), tie.first, from, per_key, lcp,
-                               scratch.still_tied);
+            compare_neighbours(
+                reader, [&](std::uint32_t k) { return group[k].key; }, tie, from, per_key, lcp,
+                scratch.still_tied);
         }
         std::swap(scratch.ties, scratch.still_tied);
     }

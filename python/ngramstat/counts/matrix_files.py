@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +17,24 @@ from numpy.typing import NDArray
 from ngramstat.corpus import Corpus
 from ngramstat.corpus.conversion import CorpusLike, as_corpus
 from ngramstat.counts.cooccurrence import BoundaryName
-from ngramstat.counts.mapped_matrix import check_directory, write_mapped
+from ngramstat.counts.mapped_matrix import (
+    MappedMatrix,
+    check_directory,
+    open_cooccurrence,
+    write_mapped,
+)
 from ngramstat.counts.pair_counting import CooccurrenceRows, PairCounting, counting
 from ngramstat.counts.token_names import token_names, token_texts
 from ngramstat.counts.windows import PairWindow, Weights
 from ngramstat.errors import InputError, NgramstatError, check_choice
 from ngramstat.runtime.arguments import as_path
-from ngramstat.runtime.files import atomic_write, reason, require_writable
+from ngramstat.runtime.files import atomic_write, read_arrays, reason, require_writable
 from ngramstat.runtime.text import encoded
 
-__all__ = ["FORMATS", "format_of", "save_cooccurrence"]
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+__all__ = ["FORMATS", "format_of", "load_matrix", "save_cooccurrence"]
 
 #: What `save_cooccurrence` writes, and the ends of names that imply it.
 FORMATS = {"npz": ".npz", "parquet": ".parquet", "arrow": ".arrow", "glove": ".bin", "mapped": ""}
@@ -146,6 +154,30 @@ def save_cooccurrence(
         "total": tally.total,
         **chosen.to_dict(),
     }
+
+
+def load_matrix(path: str | PathLike[str]) -> MappedMatrix | csr_array:
+    """A matrix that `save_cooccurrence` wrote as ``mapped`` or ``npz``.
+
+    Raises
+    ------
+    InputError
+        There is none, or it is damaged.
+    """
+    if Path(path).suffix.lower() != ".npz":
+        return open_cooccurrence(path)
+    from scipy.sparse import csr_array
+
+    arrays = read_arrays(path)
+    try:
+        if arrays["format"].item() not in (b"csr", "csr"):
+            raise InputError(f"{path}: is no matrix in compressed rows (csr)")
+        shape = [int(n) for n in arrays["shape"]]
+        matrix = csr_array((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
+        matrix.check_format(full_check=True)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: is no sparse matrix of scipy ({reason(error)})") from error
+    return matrix
 
 
 class _Tally:

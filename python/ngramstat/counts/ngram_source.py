@@ -36,9 +36,6 @@ __all__ = [
 
 MethodName = Literal["auto", "suffixes", "hash"]
 
-# Longest n-grams that are counted by hashing unless the caller chooses: up to here it is faster.
-_HASH_UP_TO = 0
-
 
 def resolved_orders(n: Any, facts: NgramFacts) -> tuple[int, ...]:
     """The orders as ascending distinct integers.
@@ -107,7 +104,9 @@ def resolved_method(source: NgramSource) -> MethodName:
     else:
         if source.method == "hash":
             return "hash"
-        return "hash" if longest <= _HASH_UP_TO and len(source.orders) == 1 else "suffixes"
+        # Hashing is faster wherever it applies, but each order is counted by itself, and a whole
+        # table has to be sorted if it is to be in order (docs/ngrams.md).
+        return "suffixes" if source.ordered or len(source.orders) > 1 else "hash"
     if source.method == "hash":
         raise InputError(f"method 'hash': {reason}, or --method suffixes")
     return "suffixes"
@@ -134,7 +133,7 @@ class NgramSource:
         ``suffixes``: all orders in one sweep over sorted suffixes; ``hash``: one order after the
         other, in tables of packed n-grams; ``auto``: whichever is faster. See `resolved_method`.
     ordered : bool
-        Whether the batches of an order have to be in lexicographic order.
+        Whether the batches of an order have to be in lexicographic order; decides what ``auto`` is.
     """
 
     corpus: Corpus
@@ -148,7 +147,12 @@ class NgramSource:
     ordered: bool = True
 
     def __post_init__(self) -> None:
-        self.method = resolved_method(self)
+        resolved_method(self)
+
+    @property
+    def hashes(self) -> bool:
+        """Whether each order is counted by itself, by hashing."""
+        return resolved_method(self) == "hash"
 
     def batches(self, progress: Any = None) -> Iterator[NgramTable]:
         """Tables whose n-grams are those of the corpus, each of one order.
@@ -162,7 +166,7 @@ class NgramSource:
             A token is not below the vocabulary's size.
         """
         with self.workspace.managing(self.corpus.tokens):
-            batches = self._hashed if self.method == "hash" else self._listed
+            batches = self._hashed if self.hashes else self._listed
             yield from batches(progress)
 
     def _hashed(self, progress: Any) -> Iterator[NgramTable]:
@@ -184,7 +188,9 @@ class NgramSource:
             yield NgramTable(empty, np.empty(0, np.int64), corpus=corpus)
             while (batch := self._next(batches)) is not None:
                 tokens, counts = batch
-                yield NgramTable(tokens, counts.astype(np.int64), corpus=corpus)
+                # Each position of the n-grams becomes contiguous.
+                columns = np.ascontiguousarray(tokens.T)
+                yield NgramTable(columns.T, counts.astype(np.int64), corpus=corpus)
 
     def _listed(self, progress: Any) -> Iterator[NgramTable]:
         corpus = self.corpus

@@ -136,6 +136,8 @@ def ngrams(
     source = _source(locals())
     sort = _resolved_sort(sort, top)
     limit = optional_integer_within("top", top, 1, _LARGEST)
+    # Sorting by count puts equally frequent n-grams in order, too.
+    source.ordered = limit is None and sort == "tokens"
     with _progress(source, progress) as bar:
         tables = _collected(source, bar) if limit is None else _top(source, limit, bar)
     for order, table in tables.items():
@@ -294,7 +296,7 @@ def _resolved_sort(sort: SortName | None, top: int | None) -> SortName:
 
 
 def _progress(source: NgramSource, shown: bool | None) -> Progress:
-    sweeps = len(source.orders) if source.method == "hash" else 1
+    sweeps = len(source.orders) if source.hashes else 1
     return Progress(
         sweeps * source.corpus.n_tokens, "n-grams", unit="tok", enabled=shows_progress(shown)
     )
@@ -319,7 +321,6 @@ def _collected(source: NgramSource, bar: Any) -> dict[int, NgramTable]:
 
 def _top(source: NgramSource, k: int, bar: Any) -> dict[int, NgramTable]:
     """The k most frequent n-grams of each order, without the others in memory."""
-    source.ordered = False
     best: dict[int, NgramTable] = {}
     for table in source.batches(bar):
         order = table.n

@@ -73,11 +73,6 @@ class CooccurrenceRows:
         """How many rows there are."""
         return len(self.row_start) - 1
 
-    def rows(self) -> NDArray[np.int32]:
-        """The row of each entry, (entries,)."""
-        numbers = np.arange(self.first, self.first + self.n_rows, dtype=np.int32)
-        return np.repeat(numbers, np.diff(self.row_start))
-
 
 class PairCounting:
     """Counts the rows of one co-occurrence matrix of a corpus, piece by piece.

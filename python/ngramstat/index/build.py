@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -167,9 +168,7 @@ class IndexBuilder:
                 file.add("token_starts", sorting.token_starts)
                 file.add("document_ends", ends)
                 suffix_offset = file.begin("suffixes", np.dtype(np.uint32))
-                for part in sorting.parts(bar):
-                    file.write(part)
-                    file.flush_in_background()
+                sorting.write(file, suffix_offset, bar)
             suffixes: Any = np.memmap(
                 path, np.uint32, "r", offset=suffix_offset, shape=(sorting.n_suffixes,)
             )
@@ -238,3 +237,13 @@ class _Sorting:
                 suffixes = suffixes[suffixes < self.n_suffixes]
             yield suffixes
             bar.advance(suffixes.size)
+
+    def write(self, file: ShardWriter, offset: int, bar: Progress) -> None:
+        """Write the suffixes to the array of the file that begins at this offset."""
+        if self._n_tokens > self.n_suffixes or not hasattr(os, "pwrite"):
+            for part in self.parts(bar):
+                file.write(part)
+            return
+        for size in self._sorter.write(file.descriptor(), offset):
+            file.skip(size)
+            bar.advance(size)

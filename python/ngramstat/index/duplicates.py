@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.errors import NgramstatError
 from ngramstat.index.overlap import IndexedCorpus, MatchSpans, check_min_length, spans_at
+from ngramstat.index.queries import damage_as_input_error
 from ngramstat.index.shard import Shard
 from ngramstat.index.span_tables import write_table
 from ngramstat.index.tokenizer import IndexTokenizer
@@ -135,7 +135,7 @@ class Duplicates:
 
         Raises
         ------
-        NgramstatError
+        InputError
             The index is damaged.
         """
         with (
@@ -144,14 +144,17 @@ class Duplicates:
                 self.windows, "Locate duplicates", unit="tok", enabled=self._shows_progress
             ) as bar,
         ):
+            reached = 0
             for shard, bits in zip(self._index.shards, self._marks, strict=True):
-                yield from self._spans_in(shard, bits, bar)
+                reached = yield from self._spans_in(shard, bits, reached, bar)
 
     def _spans_in(
-        self, shard: Shard, bits: NDArray[np.uint8], bar: Progress
-    ) -> Iterator[DuplicateSpans]:
+        self, shard: Shard, bits: NDArray[np.uint8], reached: int, bar: Progress
+    ) -> Generator[DuplicateSpans, None, int]:
+        """The spans that begin in a shard; `reached` is where those before and these end."""
         index, threads = self._index, self._workspace.threads
-        reached = 0
+        crosses = index.settings.stop_token is None
+        reached = max(reached - shard.first_token, 0) if crosses else 0
         for marked in _marked_positions(bits):
             for first in range(0, len(marked), _QUERIES * threads):
                 places = marked[first : first + _QUERIES * threads]
@@ -163,6 +166,7 @@ class Duplicates:
                 yield self._described(shard, step.spans)
                 bar.advance(len(places))
                 release_pages_if_needed()
+        return reached + shard.first_token
 
     def _described(self, shard: Shard, spans: MatchSpans) -> DuplicateSpans:
         positions, documents = self._index.corpus_places(shard, spans.starts)
@@ -267,9 +271,7 @@ def find_duplicates(
     Raises
     ------
     InputError
-        The index cannot find matches of that length.
-    NgramstatError
-        The index is damaged.
+        The index cannot find matches of that length, or is damaged.
     """
     check_min_length(min_length, index.max_length)
     sorted_texts = [index.sorted_text(shard) for shard in index.shards]
@@ -285,7 +287,7 @@ def find_duplicates(
                 [(shard.token_starts[first], shard.token_starts[last]) for shard in index.shards],
                 np.int64,
             ).reshape(-1, 2)
-            try:
+            with damage_as_input_error(index.name):
                 mark_duplicates(
                     sorted_texts,
                     marks,
@@ -295,10 +297,6 @@ def find_duplicates(
                     later_only=keep_first,
                     threads=workspace.threads,
                 )
-            except ValueError as error:
-                raise NgramstatError(
-                    f"{index.name}: {error}; verify its files, or build it again"
-                ) from error
             bar.advance(int(counts[first:last].sum()))
     ranges = _ranges(index, marks, min_length)
     ends = index.document_ends

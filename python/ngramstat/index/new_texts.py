@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus, tokenize
 from ngramstat.corpus.conversion import as_corpus
@@ -51,8 +52,10 @@ def as_new_text(
     if texts is not None:
         return _encoded(index, tokenizer, texts, name)
     if isinstance(tokens, np.ndarray | list | tuple) and len(tokens) == 0:
-        nothing = np.zeros(0, np.int64)
-        return NewText(np.zeros(0, index.dtype), nothing, nothing)
+        return _joined(index, [], name)
+    if isinstance(tokens, list | tuple) and isinstance(tokens[0], list | tuple | np.ndarray):
+        # A corpus would leave empty documents out, and then number the others anew.
+        return _joined(index, [_ids(document, name, i) for i, document in enumerate(tokens)], name)
     return _text_of_corpus(index, as_corpus(tokens, name), name, separators)
 
 
@@ -142,7 +145,28 @@ def _encoded(
             f"{name}: is text, but the corpus of {index.name} has no tokenizer; give token ids "
             "(a path is given as pathlib.Path)"
         )
-    encoded = [tokenizer.encode(text) for text in texts]
-    ends = np.cumsum([len(ids) for ids in encoded], dtype=np.int64)
-    starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
-    return new_text(index, np.concatenate(encoded), starts, ends, name)
+    return _joined(index, [tokenizer.encode(text) for text in texts], name)
+
+
+def _ids(document: Any, name: str, number: int) -> NDArray[Any]:
+    """The token ids of one document."""
+    try:
+        ids = np.asarray(document)
+    except (ValueError, OverflowError) as error:
+        raise InputTypeError(
+            f"{name}: document {number} is no sequence of ids ({error})"
+        ) from error
+    if ids.size == 0 and ids.ndim == 1:
+        return np.zeros(0, np.uint32)
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise InputTypeError(f"{name}: document {number} is no sequence of integers")
+    if int(ids.min()) < 0:
+        raise InputError(f"{name}: document {number} holds a negative id")
+    return ids
+
+
+def _joined(index: IndexedCorpus, documents: list[NDArray[Any]], name: str) -> NewText:
+    ends = np.cumsum([len(ids) for ids in documents], dtype=np.int64)
+    starts = np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)]
+    tokens = np.concatenate([np.zeros(0, np.uint32), *documents])
+    return new_text(index, tokens, starts, ends, name)

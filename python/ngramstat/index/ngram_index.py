@@ -323,9 +323,8 @@ class NgramIndex(QueryMethods):
         Raises
         ------
         InputError
-            An id is not in the vocabulary, or text is given and the corpus has no tokenizer.
-        NgramstatError
-            The index is damaged.
+            An id is not in the vocabulary, text is given and the corpus has no tokenizer, or the
+            index is damaged.
         """
         index = self._indexed_corpus
         text = as_new_text(index, self.tokenizer, tokens)
@@ -366,8 +365,6 @@ class NgramIndex(QueryMethods):
         ------
         InputError
             As for `longest_match`; or the index cannot find matches of `min_length`.
-        NgramstatError
-            The index is damaged.
         """
         index = self._indexed_corpus
         text = as_new_text(index, self.tokenizer, tokens, separators=False)
@@ -420,9 +417,7 @@ class NgramIndex(QueryMethods):
         Raises
         ------
         InputError
-            The index cannot find matches of that length.
-        NgramstatError
-            The index is damaged.
+            The index cannot find matches of that length, or is damaged.
         """
         return find_duplicates(
             self._indexed_corpus,

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.errors import InputError, NgramstatError
+from ngramstat.errors import InputError
+from ngramstat.index.queries import damage_as_input_error
 from ngramstat.index.shard import IndexSettings, Shard
 from ngramstat.kernels.index_overlap import SortedText, common_lengths, longest_matches
 from ngramstat.kernels.tokens import Tokens
@@ -69,13 +70,15 @@ class IndexedCorpus:
     @cached_property
     def document_ends(self) -> NDArray[np.int64]:
         """Where each document ends in the tokens of the corpus (exclusive)."""
-        parts = [np.zeros(0, np.int64)]
+        documents = max((s.first_document + s.document_ends.size for s in self.shards), default=0)
+        result = np.zeros(documents, np.int64)
         for shard in self.shards:
             ends = shard.document_ends + shard.first_token
             if self.settings.inserts_stops:
                 ends = ends - np.arange(1, ends.size + 1)
-            parts.append(ends)
-        return np.concatenate(parts)
+            # A document that goes on in the next shard ends there.
+            result[shard.first_document : shard.first_document + ends.size] = ends
+        return result
 
     def tokens_at(self, position: int, length: int) -> Tokens:
         """Tokens of the corpus; they must not hold the end of a document with an inserted stop."""
@@ -231,7 +234,7 @@ def find_matches(
 
     Raises
     ------
-    NgramstatError
+    InputError
         The arrays of the index contradict each other.
     """
     size = len(text.tokens)
@@ -279,9 +282,7 @@ def find_spans(
     Raises
     ------
     InputError
-        The index cannot find matches of that length.
-    NgramstatError
-        The arrays of the index contradict each other.
+        The index cannot find matches of that length, or its arrays contradict each other.
     """
     check_min_length(min_length, index.max_length)
     reached = 0  # the end of the last span
@@ -345,12 +346,20 @@ def check_min_length(min_length: int, max_length: int | None) -> None:
         )
 
 
+def _positions_of(tokens: Tokens, token: int) -> NDArray[np.int64]:
+    parts = [np.zeros(0, np.int64)]
+    for first in range(0, len(tokens), _CHECKED):
+        parts.append(np.flatnonzero(tokens[first : first + _CHECKED] == token) + first)
+        release_pages_if_needed()
+    return np.concatenate(parts)
+
+
 def _query_ranges(index: IndexedCorpus, text: NewText, at_most: int) -> Iterator[NDArray[np.int64]]:
     """All positions inside documents with the ends of their matches, (q, 2) at a time."""
     stop = index.settings.stop_token
     stops = np.zeros(0, np.int64)
     if stop is not None and not index.settings.inserts_stops:
-        stops = np.flatnonzero(text.tokens == stop) + 1
+        stops = _positions_of(text.tokens, stop) + 1
     stops = np.append(stops, len(text.tokens))
     before = np.concatenate([[0], np.cumsum(text.ends - text.starts)])
     total = int(before[-1])
@@ -396,14 +405,10 @@ def _match_in_shards(
     shards, places = np.full(size, -1, np.int64), np.full(size, -1, np.int64)
     positions, documents = np.full(size, -1, np.int64), np.full(size, -1, np.int64)
     for number, shard in enumerate(index.shards):
-        try:
+        with damage_as_input_error(index.name):
             found = longest_matches(
                 index.sorted_text(shard), tokens, ranges, is_own=shard is own, threads=threads
             )
-        except ValueError as error:
-            raise NgramstatError(
-                f"{index.name}: {error}; verify its files, or build it again"
-            ) from error
         equal = (found.lengths == lengths) & (lengths > 0)
         occurrences[equal] += found.occurrences[equal]
         longer = found.lengths > lengths
@@ -430,7 +435,8 @@ def _real_lengths(
         here = best.capped & (best.shards == number)
         if here.any():
             chosen = np.flatnonzero(here)
-            lengths[chosen] = common_lengths(
-                index.sorted_text(shard), tokens, ranges[chosen], best.places[chosen]
-            )
+            with damage_as_input_error(index.name):
+                lengths[chosen] = common_lengths(
+                    index.sorted_text(shard), tokens, ranges[chosen], best.places[chosen]
+                )
     return lengths

@@ -253,9 +253,7 @@ def find_overlap(
     Raises
     ------
     InputError
-        The index cannot find matches of that length.
-    NgramstatError
-        The index is damaged.
+        The index cannot find matches of that length, or is damaged.
     """
     if not 0 <= min_share <= 1:
         raise InputError(f"--min-share {min_share}: must lie between 0 and 1")

@@ -41,6 +41,8 @@ HEADER_BYTES = 8192
 ALIGNMENT = 4096
 # Bytes written in one call.
 _WRITTEN = 64 << 20
+# Between two requests to write to the disk.
+_FLUSH_SECONDS = 0.5
 _PREFIX = struct.Struct("<8sIIQ")
 _NAME = re.compile(r"[a-z][a-z0-9_.]{0,62}")
 _DTYPES = {
@@ -101,14 +103,14 @@ class ShardWriter:
         self._file.write(b"\0" * HEADER_BYTES)
         self._offset = HEADER_BYTES
         self._flusher: threading.Thread | None = None
+        self._finished = threading.Event()
         self._open: tuple[str, np.dtype[Any], int, Checksum] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._flusher is not None:
-            self._flusher.join()
+        self._end_flushing()
         self._file.close()
 
     def begin(self, name: str, dtype: np.dtype[Any]) -> int:
@@ -138,16 +140,35 @@ class ShardWriter:
         self.begin(name, values.dtype)
         self.write(values)
 
+    def descriptor(self) -> int:
+        """Of the file, for those who write the array that was begun last at its offset."""
+        return self._file.fileno()
+
+    def skip(self, count: int) -> None:
+        """Go on after items of the array that others have written to the file."""
+        assert self._open is not None
+        _, dtype, _, digest = self._open
+        if count:
+            written = np.memmap(self.path, dtype, "r", offset=self._offset, shape=(count,))
+            digest.update(written)
+        self._offset += count * dtype.itemsize
+        self._file.seek(self._offset)
+
     def flush_in_background(self) -> None:
-        """Let the system write to the disk what is there so far, while other work goes on."""
-        if self._flusher is not None and self._flusher.is_alive():
-            return
-        self._flusher = threading.Thread(target=self._flush, daemon=True)
-        self._flusher.start()
+        """From now on, let the system write what is there to the disk while other work goes on."""
+        if self._flusher is None:
+            self._flusher = threading.Thread(target=self._flush, daemon=True)
+            self._flusher.start()
 
     def _flush(self) -> None:
-        with contextlib.suppress(OSError):  # `finish` meets it again
-            getattr(os, "fdatasync", os.fsync)(self._file.fileno())
+        while not self._finished.wait(_FLUSH_SECONDS):
+            with contextlib.suppress(OSError):  # `finish` meets it again
+                getattr(os, "fdatasync", os.fsync)(self._file.fileno())
+
+    def _end_flushing(self) -> None:
+        self._finished.set()
+        if self._flusher is not None:
+            self._flusher.join()
 
     def finish(self, **description: Any) -> str:
         """Write the header, and all to the disk; returns the checksum of the header."""
@@ -162,8 +183,7 @@ class ShardWriter:
         digest = checksum(body)
         self._file.seek(0)
         self._file.write(_PREFIX.pack(MAGIC, VERSION, len(text), int(digest, 16)) + body)
-        if self._flusher is not None:
-            self._flusher.join()
+        self._end_flushing()
         os.fsync(self._file.fileno())
         return digest
 

@@ -220,9 +220,14 @@ class ContextCounts:
         )
         self._has_continuation = continuation_offset > 0
 
-    def counts_of_counts(self, *, continuation: bool = False) -> NDArray[np.uint64]:
-        """Numbers of distinct (context, token) with counts 1, 2, 3, 4; (4,)."""
-        numbers: NDArray[np.uint64] = self._counts.counts_of_counts(continuation)
+    def counts_of_counts(
+        self, *, continuation: bool = False, left_out: bool = False
+    ) -> NDArray[np.uint64]:
+        """Numbers of distinct (context, token) with counts 1, 2, 3, 4; (4,).
+
+        Of the contexts of all targets, or with `left_out` of the leave-one-out ones.
+        """
+        numbers: NDArray[np.uint64] = self._counts.counts_of_counts(continuation, left_out)
         return numbers
 
     def interpolate(
@@ -298,6 +303,20 @@ class Mixer:
         sizes: Sequence[int],
     ) -> None:
         self._mixer = _core.Mixer(list(rows), list(parents), list(initial), list(sizes))
+
+    def weights(self) -> list[NDArray[np.float32]]:
+        """What `score` depends on: own weights of the inputs, then those of each selector."""
+        return self._mixer.weights()
+
+    def set_weights(self, weights: Sequence[NDArray[np.float32]]) -> None:
+        """Replace the weights by those of a mixer with the same arguments.
+
+        Raises
+        ------
+        ValueError
+            Their sizes are not those of this mixer.
+        """
+        self._mixer.set_weights([np.ascontiguousarray(w, np.float32) for w in weights])
 
     def train(
         self,

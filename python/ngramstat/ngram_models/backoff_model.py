@@ -15,21 +15,14 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ngramstat.corpus import Corpus
 from ngramstat.corpus.conversion import CorpusLike, as_corpus
 from ngramstat.errors import InputError, check_choice
 from ngramstat.kernels.ngram_models import BackoffScorer
-from ngramstat.kernels.tokens import Tokens
 from ngramstat.ngram_models.arpa import read_arpa, write_arpa
 from ngramstat.ngram_models.arpa.vocabulary import Request
 from ngramstat.ngram_models.model import LanguageModel
 from ngramstat.ngram_models.model_files import open_model_file, save_model_file, verify_model_file
-from ngramstat.ngram_models.streams import (
-    document_contents,
-    stream_places,
-    stream_size,
-    write_stream,
-)
+from ngramstat.ngram_models.streams import stream_to_score
 from ngramstat.ngram_models.text import ModelText, restored_text
 from ngramstat.ngram_models.trie import Batch, NgramTrie
 from ngramstat.ngram_models.trie_building import build_trie
@@ -77,7 +70,9 @@ class BackoffModel(LanguageModel):
         self.stop_token = stop_token
         self.text = text
         self._unknown_log_prob = unknown_log_prob
-        self._scorer = BackoffScorer(trie.vocab_size, trie.symbols, trie.levels, stop_token)
+        self._scorer = BackoffScorer(
+            trie.vocab_size, trie.symbols, trie.levels, trie.guides, stop_token
+        )
 
     @property
     def order(self) -> int:
@@ -296,7 +291,7 @@ class BackoffModel(LanguageModel):
         """
         symbols = vocab_size + (stop_token == vocab_size)
         unknown = -np.inf if unknown_log_prob is None else unknown_log_prob
-        trie = build_trie(vocab_size, symbols, tables, unknown)
+        trie = build_trie(vocab_size, symbols, tables, unknown).with_guides(resolve_threads(None))
         return BackoffModel(
             trie, stop_token=stop_token, text=text, unknown_log_prob=unknown_log_prob
         )
@@ -345,16 +340,10 @@ class BackoffModel(LanguageModel):
         InputError
             An id is not below the model's vocabulary size, or the corpus has another separator.
         """
+        check_choice("contexts", contexts, ["longest", "all"])
         corpus = as_corpus(tokens, "tokens")
-        if corpus.vocab_size > self.vocab_size and (
-            not corpus.vocab_size_inferred or corpus.n_tokens
-        ):
-            raise InputError(
-                f"{corpus.name}: its vocabulary has {corpus.vocab_size} items, the model's has "
-                f"{self.vocab_size}; tokenize it as the model's corpus was"
-            )
         all_contexts = contexts == "all"
-        stream, places = self._stream(corpus)
+        stream, places = stream_to_score(corpus, self.stop_token, self.vocab_size)
         try:
             scores = self._scorer.log_probs(
                 stream, all_contexts=all_contexts, threads=resolve_threads(threads)
@@ -378,30 +367,12 @@ class BackoffModel(LanguageModel):
         parts = [np.asarray(context, np.int64).reshape(-1) for context in contexts]
         ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
         joined = np.concatenate([np.zeros(0, np.int64), *parts])
+        if (joined < 0).any():
+            raise InputError(f"contexts: token {joined[joined < 0][0]} is negative")
         try:
             return self._scorer.next_log_probs(joined, ends, threads=resolve_threads(threads))
         except IndexError as error:
             raise InputError(f"contexts: {error}") from error
-
-    def _stream(self, corpus: Corpus) -> tuple[Tokens, NDArray[np.int64] | None]:
-        """The stream to score, and the place in it of each token of the corpus (-1: given).
-
-        None instead of places where stream and corpus are the same.
-        """
-        tokens, stop = corpus.tokens, self.stop_token
-        if stop is None:
-            return np.ascontiguousarray(tokens), None
-        separator = corpus.separator
-        if separator is not None and separator != stop:
-            own = "none" if stop == self.vocab_size else str(stop)
-            raise InputError(
-                f"{corpus.name}: its separator is {separator}, that of the model's corpus {own}"
-            )
-        first, last = document_contents(corpus)
-        dtype = np.uint16 if tokens.dtype == np.uint16 and stop <= 0xFFFF else np.uint32
-        stream: Any = np.empty(stream_size(first, last, stop), dtype)
-        ends = write_stream(stream, tokens, first, last, stop)
-        return stream, stream_places(tokens, first, last, ends, separator)
 
 
 def _at_places(scores: Floats, places: NDArray[np.int64]) -> Floats:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from os import PathLike
 
 from ngramstat.ngram_models.backoff_model import BackoffModel
+from ngramstat.ngram_models.mixture.files import is_mixture
+from ngramstat.ngram_models.mixture.model import MixtureModel
 from ngramstat.ngram_models.model import LanguageModel
 
 __all__ = ["load_model"]
@@ -18,4 +20,4 @@ def load_model(path: str | PathLike[str]) -> LanguageModel:
     InputError
         The file is no model, is damaged, truncated or of another version.
     """
-    return BackoffModel.load(path)
+    return MixtureModel.load(path) if is_mixture(path) else BackoffModel.load(path)

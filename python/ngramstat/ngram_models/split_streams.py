@@ -17,13 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.boundary import Boundary
+from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 from ngramstat.kernels import Documents
 from ngramstat.ngram_models.streams import stream_size, write_stream
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.split import HeldOutSplit, Selection
 
-__all__ = ["ScoredPieces", "SplitStreams", "content_positions", "scored_documents", "split_streams"]
+__all__ = [
+    "ScoredPieces",
+    "SplitStreams",
+    "content_positions",
+    "scored_documents",
+    "split_streams",
+    "stop_token_of",
+    "training_stream",
+]
 
 
 @dataclass(frozen=True)
@@ -106,6 +115,38 @@ class SplitStreams:
         return len(self.training) - self.first_event - no_events
 
 
+def stop_token_of(corpus: Corpus, boundary: Boundary) -> int | None:
+    """The token at which contexts end: the separator, or V; none with boundary ``stream``."""
+    if boundary.across:
+        return None
+    return corpus.vocab_size if corpus.separator is None else corpus.separator
+
+
+@contextmanager
+def training_stream(
+    training: Selection, boundary: Boundary, workspace: Workspace
+) -> Iterator[SplitStreams]:
+    """The stream of one side alone, with nothing held out; valid inside the context."""
+    corpus = training.corpus
+    stop = stop_token_of(corpus, boundary)
+    wide = corpus.tokens.dtype == np.uint32 or (stop or 0) > np.iinfo(np.uint16).max
+    dtype = np.dtype(np.uint32 if wide else np.uint16)
+    first, last = training.spans(content=stop is not None)
+    none = np.zeros(0, np.int64)
+    nothing = ScoredPieces(Documents(none), none, np.zeros(0, bool))
+    with workspace.temporary_array(stream_size(first, last, stop), dtype) as stream:
+        ends = write_stream(stream, corpus.tokens, first, last, stop)
+        yield SplitStreams(
+            stream,
+            ends,
+            0 if stop is None else 1,
+            np.zeros(0, dtype),
+            nothing,
+            corpus.vocab_size,
+            stop,
+        )
+
+
 @contextmanager
 def split_streams(
     split: HeldOutSplit,
@@ -133,10 +174,7 @@ def split_streams(
             f"{held_out_corpus.name}: its separator is {held_out_corpus.separator}, that of "
             f"{training_corpus.name} {training_corpus.separator}"
         )
-    stop: int | None = None
-    if not boundary.across:
-        separator = training_corpus.separator
-        stop = vocab_size if separator is None else separator
+    stop = stop_token_of(training_corpus, boundary)
     wide = (stop or 0) > np.iinfo(np.uint16).max or any(
         corpus.tokens.dtype == np.uint32 for corpus in (training_corpus, held_out_corpus)
     )

@@ -13,12 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
+from ngramstat.errors import InputError
 from ngramstat.runtime.workspace import gather, release_pages_if_needed
 
 # Tokens copied between two looks at the memory.
 _COPIED = 1 << 20
 
-__all__ = ["document_contents", "stream_places", "stream_size", "write_stream"]
+__all__ = [
+    "document_contents",
+    "stream_places",
+    "stream_size",
+    "stream_to_score",
+    "write_stream",
+]
 
 
 def document_contents(corpus: Corpus) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -96,6 +103,47 @@ def stream_places(
         is_end = gather(tokens, at) == separator
         places[at[is_end]] = ends[inside][is_end] - 1
     return places
+
+
+def stream_to_score(
+    corpus: Corpus, stop: int | None, vocab_size: int
+) -> tuple[Any, NDArray[np.int64] | None]:
+    """The stream that a model scores for a corpus, and the place in it of each token (-1: given).
+
+    None instead of places where stream and corpus are the same.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    stop : int or None
+        The model's stop token.
+    vocab_size : int
+        The model's.
+
+    Raises
+    ------
+    InputError
+        The corpus has another separator than the model's, or a larger vocabulary.
+    """
+    tokens = corpus.tokens
+    if corpus.vocab_size > vocab_size and (not corpus.vocab_size_inferred or corpus.n_tokens):
+        raise InputError(
+            f"{corpus.name}: its vocabulary has {corpus.vocab_size} items, the model's has "
+            f"{vocab_size}; tokenize it as the model's corpus was"
+        )
+    if stop is None:
+        return np.ascontiguousarray(tokens), None
+    separator = corpus.separator
+    if separator is not None and separator != stop:
+        own = "none" if stop == vocab_size else str(stop)
+        raise InputError(
+            f"{corpus.name}: its separator is {separator}, that of the model's corpus {own}"
+        )
+    first, last = document_contents(corpus)
+    dtype = np.uint16 if tokens.dtype == np.uint16 and stop <= 0xFFFF else np.uint32
+    stream: Any = np.empty(stream_size(first, last, stop), dtype)
+    ends = write_stream(stream, tokens, first, last, stop)
+    return stream, stream_places(tokens, first, last, ends, separator)
 
 
 def _copy(target: NDArray[Any], source: NDArray[Any]) -> None:

@@ -29,6 +29,7 @@ from ngramstat.results.exponent import (
 )
 from ngramstat.results.forecast import ForecastBacktest, ModelSizeFit, ModelSizeTerm
 from ngramstat.results.paper import AlphaOfFirst, GammaAtSize, PaperProtocol, PaperValue
+from ngramstat.results.perplexity import PerplexityResult, TextScore
 from ngramstat.results.prediction import (
     ContextPoint,
     HorizonPoint,
@@ -102,6 +103,7 @@ __all__ = [
     "PeriodicKind",
     "PeriodicStructures",
     "Periodicity",
+    "PerplexityResult",
     "Prediction",
     "ReadingResult",
     "Replicates",
@@ -111,6 +113,7 @@ __all__ = [
     "SlopeAtSize",
     "SpectrumTable",
     "StagePoint",
+    "TextScore",
     "TheoriesResult",
     "TheoryRow",
     "ThresholdPoint",

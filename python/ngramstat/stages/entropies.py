@@ -255,7 +255,7 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
 
     name = "H(n) mixture"
     kind = "mixture"
-    version = 3
+    version = 4
     value = MixtureLosses
 
     def _key(self) -> dict[str, Any]:

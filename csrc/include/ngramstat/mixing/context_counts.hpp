@@ -69,8 +69,9 @@ class ContextCounts {
     void count(std::span<const Token> training, Index first_event, Index first_leave_one_out,
                int continuation_offset, Index max_events, int threads);
 
-    // Numbers of distinct (context, token) with counts 1, 2, 3, 4 among the targets' contexts.
-    std::array<Count, 4> counts_of_counts(bool continuation) const;
+    // Numbers of distinct (context, token) with counts 1, 2, 3, 4 among the targets' contexts; with
+    // `left_out`, among those of the leave-one-out targets alone.
+    std::array<Count, 4> counts_of_counts(bool continuation, bool left_out) const;
 
     // Interpolated absolute discounting at every decision of every target's path:
     //   P(subtree | context) = (sum over its tokens of max(count - D(count), 0)
@@ -126,6 +127,7 @@ class ContextCounts {
 
     ContextKeys context_keys_;
     Index n_leave_one_out_;
+    std::size_t n_left_out_contexts_ = 0;  // contexts of those targets, which have the first ids
     bool has_continuation_ = false;
     std::vector<std::uint32_t> target_tokens_;
     std::vector<std::uint32_t> target_ids_;  // of the context; kAbsent: it is cut off

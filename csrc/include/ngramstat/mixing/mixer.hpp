@@ -41,6 +41,12 @@ class Mixer {
     void score(const MixerInputs& inputs, std::span<const Index> decision_offsets,
                std::span<double> losses) const;
 
+    // The weights that `score` uses: own ones (n_inputs, kBuckets), then by selector (states,
+    // row_size), where row_size is n_inputs padded to whole vectors.
+    std::vector<std::span<const float>> weights() const;
+    // Replaces them by those of a mixer with the same arguments.
+    void set_weights(std::span<const std::span<const float>> weights);
+
   private:
     // Inputs of a run of decisions, transposed: the packed logits lie pattern by pattern, and the
     // hardware cannot prefetch that many streams at once.

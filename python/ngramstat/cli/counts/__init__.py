@@ -1,4 +1,4 @@
-"""``ngramstat counts``: co-occurrence matrices and n-gram tables in files."""
+"""``ngramstat counts``: co-occurrence matrices, word vectors and n-gram tables in files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import click
 from ngramstat.cli.command import Group
 from ngramstat.cli.counts.ngrams import collocations, ngrams
 from ngramstat.cli.counts.pairs import pairs
+from ngramstat.cli.counts.vectors import vectors
 
 __all__ = ["counts"]
 
@@ -16,5 +17,5 @@ def counts() -> None:
     """Write the counts of a corpus: pairs of tokens, or n-grams."""
 
 
-for command in (pairs, ngrams, collocations):
+for command in (pairs, vectors, ngrams, collocations):
     counts.add_command(command)

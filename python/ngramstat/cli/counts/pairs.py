@@ -18,7 +18,7 @@ from ngramstat.cli.options import (
 )
 from ngramstat.runtime.numbers import count_text
 
-__all__ = ["RowRange", "WeightsType", "pair_options", "pairs"]
+__all__ = ["RowRange", "WeightsType", "pairs", "window_options"]
 
 
 class WeightsType(click.ParamType):  # type: ignore[type-arg]
@@ -54,7 +54,7 @@ class RowRange(click.ParamType):  # type: ignore[type-arg]
         return first, last
 
 
-pair_options = under(
+window_options = under(
     "Pairs",
     click.option("--lags", type=Lags(), help="Separations in tokens, such as 1,2,4 or 1:32."),
     click.option("--window", type=int, help="Instead of --lags: 10 for the lags 1 to 10."),
@@ -66,12 +66,6 @@ pair_options = under(
         metavar="NAME|W,W,...",
         help="Weight of a pair by its lag: uniform, harmonic (1/lag, as in GloVe), or one number "
         "for each lag.",
-    ),
-    click.option(
-        "--symmetric",
-        is_flag=True,
-        help="Count each pair also with its tokens exchanged, as GloVe does by default; otherwise "
-        "rows are the left tokens and columns the right ones.",
     ),
     click.option(
         "--boundary",
@@ -91,7 +85,16 @@ pair_options = under(
     ]
 )
 @corpus_options
-@pair_options
+@window_options
+@under(
+    "Pairs",
+    click.option(
+        "--symmetric",
+        is_flag=True,
+        help="Count each pair also with its tokens exchanged, as GloVe does by default; otherwise "
+        "rows are the left tokens and columns the right ones.",
+    ),
+)
 @compose(
     under(
         "Output",

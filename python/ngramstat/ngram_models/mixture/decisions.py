@@ -13,7 +13,7 @@ from ngramstat.kernels.mixing import Mixer, TokenTree, buckets_of, path_lengths
 from ngramstat.ngram_models.mixture.context_patterns import Pattern
 from ngramstat.ngram_models.mixture.tuning_slice import Piece
 
-__all__ = ["Decisions", "Selection"]
+__all__ = ["Decisions", "MixerShape", "Selection"]
 
 Floats = NDArray[np.float64]
 
@@ -28,14 +28,37 @@ _COARSE_BUCKETS = np.tile(np.repeat(np.arange(5, dtype=np.uint16), (1, 2, 3, 4, 
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Arguments of the mixers for one length of context; states and sizes by mixer."""
+class MixerShape:
+    """Arguments of the mixers for one length of context; sizes of selectors by mixer."""
 
     rows: list[int]
     parents: list[int]
     initial: list[float]
-    states: tuple[NDArray[np.uint16], ...]
     sizes: tuple[list[int], ...]
+
+    @classmethod
+    def of(cls, used: Sequence[Pattern], n: int, n_nodes: int) -> MixerShape:
+        """For contexts of n tokens, in a tree of n_nodes inner nodes."""
+        rows = [i for i, pattern in enumerate(used) if pattern.length <= n]
+        names = [used[i].name for i in rows]
+        parents = [
+            names.index(parent) if (parent := used[i].parent) is not None else -1 for i in rows
+        ]
+        initial = [1.0 if used[i].is_ngram else 0.0 for i in rows]
+        sizes = [_MAX_DEPTH, 5 ** min(n, 3)]
+        return cls(rows, parents, initial, (sizes, [*sizes, min(n_nodes, _MAX_NODES)]))
+
+    def mixers(self) -> list[Mixer]:
+        """Untrained ones, which are the Kneser-Ney chain."""
+        return [Mixer(self.rows, self.parents, self.initial, sizes) for sizes in self.sizes]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The mixers for one length of context, and the states of their selectors, by mixer."""
+
+    shape: MixerShape
+    states: tuple[NDArray[np.uint16], ...]
 
 
 class Decisions:
@@ -54,35 +77,22 @@ class Decisions:
 
     def select(self, n: int) -> Selection:
         """The patterns and selectors of the mixers with contexts of n tokens."""
-        rows = [i for i, pattern in enumerate(self._used) if pattern.length <= n]
-        names = [self._used[i].name for i in rows]
-        chain = [i for i in rows if self._used[i].is_ngram]
-        parents = [
-            names.index(parent) if (parent := self._used[i].parent) is not None else -1
-            for i in rows
-        ]
+        shape = MixerShape.of(self._used, n, self._n_nodes)
+        chain = [i for i in shape.rows if self._used[i].is_ngram]
         # One state by the coarse buckets of the contexts of 1, 2 and 3 tokens.
         seen = np.zeros(len(self._depth), np.uint16)
         for i in sorted(chain, key=lambda i: self._used[i].length)[1:4]:
             seen = seen * 5 + _COARSE_BUCKETS[buckets_of(self.packed_logits[i])]
         states = [self._depth, seen]
-        sizes = [_MAX_DEPTH, 5 ** min(n, 3)]
-        return Selection(
-            rows,
-            parents,
-            [1.0 if i in chain else 0.0 for i in rows],
-            (np.stack(states), np.stack([*states, self._node])),
-            (sizes, [*sizes, min(self._n_nodes, _MAX_NODES)]),
-        )
+        return Selection(shape, (np.stack(states), np.stack([*states, self._node])))
 
     def fit(self, selection: Selection) -> tuple[list[Mixer], bool]:
         """Mixers trained on the tuning slice, and whether that helped on its second half."""
         middle, end = (int(self.offsets[k]) for k in (self.n_tuning // 2, self.n_tuning))
         second_half = self.offsets[self.n_tuning // 2 : self.n_tuning + 1]
-        mixers, improved, untrained_loss = [], False, 0.0
-        for k, rates in enumerate(_RATES):
+        mixers, improved, untrained_loss = selection.shape.mixers(), False, 0.0
+        for k, (mixer, rates) in enumerate(zip(mixers, _RATES, strict=True)):
             states = selection.states[k]
-            mixer = Mixer(selection.rows, selection.parents, selection.initial, selection.sizes[k])
             if k == 0:  # the same for all of them: they start as the Kneser-Ney chain
                 untrained = mixer.score(self.packed_logits, states, second_half)
                 untrained_loss = float(untrained.sum())
@@ -91,7 +101,6 @@ class Decisions:
                 loss = mixer.train(self.packed_logits, states, middle, end, rate)
                 if j == 0:  # only in the first pass the second half is new to the mixer
                     improved |= loss < untrained_loss
-            mixers.append(mixer)
         return mixers, improved
 
     def score(self, mixer: Mixer, selection: Selection, k: int) -> Floats:

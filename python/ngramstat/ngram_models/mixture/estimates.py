@@ -24,13 +24,19 @@ class Estimator:
         split: MixtureSplit,
         used: Sequence[Pattern],
         class_maps: NDArray[np.uint32],
+        discounts: dict[str, Discounts],
+        *,
         max_events: int,
         threads: int,
     ) -> None:
+        """`discounts` by pattern are used; those that it lacks are estimated and added.
+
+        They are estimated from the contexts of the tuning slice, which the first piece holds: what
+        is scored changes no estimate.
+        """
         self._split, self._used, self._class_maps = split, used, class_maps
         self._max_events, self._threads = max_events, threads
-        # Estimated on the first piece, which holds the tuning slice, and used for the later ones.
-        self._discounts: dict[str, Discounts] = {}
+        self._discounts = discounts
 
     def estimate(
         self, piece: Piece, trees: Sequence[TokenTree], advance: Callable[[], None]
@@ -79,8 +85,10 @@ class Estimator:
         )
         if pattern.name not in self._discounts:
             self._discounts[pattern.name] = Discounts(
-                raw=discounts(counts.counts_of_counts())[0].tolist(),
-                continuation=discounts(counts.counts_of_counts(continuation=True))[0].tolist(),
+                raw=discounts(counts.counts_of_counts(left_out=True))[0].tolist(),
+                continuation=discounts(counts.counts_of_counts(continuation=True, left_out=True))[
+                    0
+                ].tolist(),
             )
         return counts
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.kernels import Documents
-from ngramstat.kernels.mixing import TokenTree, path_lengths
+from ngramstat.kernels.mixing import Discounts, TokenTree, path_lengths
 from ngramstat.ngram_models.mixture.context_patterns import has_classes, patterns
 from ngramstat.ngram_models.mixture.cost import bytes_per_decision, events_at_once, trees_at_once
 from ngramstat.ngram_models.mixture.estimates import Estimator
@@ -21,7 +21,7 @@ from ngramstat.ngram_models.mixture.tuning_slice import MixtureSplit, Piece, pie
 from ngramstat.ngram_models.split_streams import ScoredPieces, content_positions
 from ngramstat.runtime.workspace import Workspace
 
-__all__ = ["MixtureLosses", "mixture_losses"]
+__all__ = ["Mixture", "MixtureLosses", "mixture_losses"]
 
 Floats = NDArray[np.float64]
 
@@ -79,41 +79,89 @@ def mixture_losses(
     if split.vocab_size == 1:  # nothing to predict
         nothing = np.zeros((len(split.scored.part), max_context))
         return _by_part(nothing, split.scored, np.ones(max_context, bool), n_tuning)
-    trees, class_maps = grow_trees(split)
-    used = patterns(max_context, classed=has_classes(split.vocab_size))
-    pieces = list(pieces_of(split))
-    memory_budget = workspace.memory_budget()
-    largest = _max_decisions(pieces, trees) * bytes_per_decision(len(used))
-    together = trees_at_once(memory_budget, largest)
-    groups = [range(k, min(k + together, len(trees))) for k in range(0, len(trees), together)]
-    work = _Work(split, pieces, trees, n_patterns=len(used), n_groups=len(groups))
-    total = sum(work.of_piece(piece, max_context) for piece in pieces)
+    mixture = Mixture.new(split, max_context, range(1, max_context + 1))
+    by_token = mixture.losses(split, list(pieces_of(split)), workspace, progress)
+    losses = _by_document(by_token, split.scored.documents)
+    return _by_part(losses, split.scored, mixture.mixers.better, n_tuning)
 
-    def advance(seconds: float) -> None:
-        if progress is not None:
-            progress.advance(seconds / total)
 
-    estimator = Estimator(split, used, class_maps, events_at_once(memory_budget), workspace.threads)
-    mixers = Mixers(max_context, workspace.threads)
-    # By n, member and piece: -ln p of the held-out tokens. Members are trees and mixers.
-    members: list[list[list[Floats]]] = [[] for _ in range(max_context)]
-    for piece in pieces:
-        of_piece: list[list[Floats]] = [[] for _ in range(max_context)]
-        for group in groups:
-            counted = work.of_pattern(piece, len(group))
-            decisions = estimator.estimate(
-                piece, [trees[k] for k in group], functools.partial(advance, counted)
-            )
-            by_tree = dict(zip(group, decisions, strict=True))
-            del decisions
-            for n, scored in mixers.score(by_tree):
-                of_piece[n - 1] += scored
-                advance(work.of_mixing(piece, n))
-            del by_tree  # before the next group takes memory
-        for n in range(max_context):
-            members[n].append(of_piece[n])
-    losses = _average(members, split.scored.documents)
-    return _by_part(losses, split.scored, mixers.better, n_tuning)
+@dataclass
+class Mixture:
+    """What a mixture has beside the counts of its training tokens.
+
+    Attributes
+    ----------
+    trees : list of TokenTree
+    class_maps : (maps, symbols) uint32
+    max_context : int
+        Tokens of the longest pattern.
+    discounts : dict
+        By pattern; empty before the tuning slice is counted.
+    mixers : Mixers
+        Of some lengths of context; untrained before the tuning slice is scored.
+    """
+
+    trees: list[TokenTree]
+    class_maps: NDArray[np.uint32]
+    max_context: int
+    discounts: dict[str, Discounts]
+    mixers: Mixers
+
+    @classmethod
+    def new(cls, split: MixtureSplit, max_context: int, lengths: Sequence[int]) -> Mixture:
+        """One that learns from the tuning slice when the first piece of `losses` holds it."""
+        return cls(*grow_trees(split), max_context, {}, Mixers(lengths))
+
+    def losses(
+        self,
+        split: MixtureSplit,
+        pieces: Sequence[Piece],
+        workspace: Workspace,
+        progress: Any = None,
+    ) -> Floats:
+        """-ln p of the targets of all pieces but the tuning ones, (n_lengths, n).
+
+        Of `split`, the training tokens are counted. See `mixture_losses` for the other arguments.
+        """
+        trees, lengths = self.trees, self.mixers.lengths
+        used = patterns(self.max_context, classed=has_classes(split.vocab_size))
+        memory_budget = workspace.memory_budget()
+        largest = _max_decisions(pieces, trees) * bytes_per_decision(len(used))
+        together = trees_at_once(memory_budget, largest)
+        groups = [range(k, min(k + together, len(trees))) for k in range(0, len(trees), together)]
+        work = _Work(split, pieces, trees, n_patterns=len(used), n_groups=len(groups))
+        total = sum(work.of_piece(piece, lengths) for piece in pieces)
+
+        def advance(seconds: float) -> None:
+            if progress is not None:
+                progress.advance(seconds / total)
+
+        estimator = Estimator(
+            split,
+            used,
+            self.class_maps,
+            self.discounts,
+            max_events=events_at_once(memory_budget),
+            threads=workspace.threads,
+        )
+        # By length, member and piece: -ln p of the held-out tokens. Members are trees and mixers.
+        members: dict[int, list[list[Floats]]] = {n: [] for n in lengths}
+        for piece in pieces:
+            of_piece: dict[int, list[Floats]] = {n: [] for n in lengths}
+            for group in groups:
+                counted = work.of_pattern(piece, len(group))
+                decisions = estimator.estimate(
+                    piece, [trees[k] for k in group], functools.partial(advance, counted)
+                )
+                by_tree = dict(zip(group, decisions, strict=True))
+                del decisions
+                for n, scored in self.mixers.score(by_tree, workspace.threads):
+                    of_piece[n] += scored
+                    advance(work.of_mixing(piece, n))
+                del by_tree  # before the next group takes memory
+            for n in lengths:
+                members[n].append(of_piece[n])
+        return np.stack([_average(members[n]) for n in lengths])
 
 
 class _Work:
@@ -141,8 +189,8 @@ class _Work:
         """Of one tree."""
         return _MIXED_DECISION * (2 + n) * self._decisions[id(piece)]
 
-    def of_piece(self, piece: Piece, max_context: int) -> float:
-        mixing = sum(self.of_mixing(piece, n) for n in range(1, max_context + 1))
+    def of_piece(self, piece: Piece, lengths: Sequence[int]) -> float:
+        mixing = sum(self.of_mixing(piece, n) for n in lengths)
         counting = self._n_groups * _COUNTED_TOKEN * self._tokens
         counting += _INTERPOLATED_DECISION * self._n_trees * self._decisions[id(piece)]
         return self._n_patterns * counting + self._n_trees * mixing
@@ -159,18 +207,21 @@ def _by_part(
     )
 
 
-def _average(members: list[list[list[Floats]]], documents: Documents) -> Floats:
-    """Losses by document, (n_documents, max_context), of the mean of the members' probabilities."""
+def _average(pieces: list[list[Floats]]) -> Floats:
+    """Losses by token, (n,), of the mean of the members' probabilities."""
+    stacked = np.concatenate(pieces, axis=1)  # (members, tokens)
+    # The mean of probabilities, in a form that does not underflow.
+    smallest = stacked.min(axis=0)
+    mean: Floats = smallest - np.log(np.exp(smallest - stacked).mean(axis=0))
+    return mean
+
+
+def _by_document(by_token: Floats, documents: Documents) -> Floats:
+    """Sums over the content of each document, (n_documents, n_lengths)."""
     n_documents = len(documents)
-    losses = np.zeros((n_documents, len(members)))
     document = np.repeat(np.arange(n_documents), documents.content_ends - documents.content_starts)
-    for n, pieces in enumerate(members):
-        stacked = np.concatenate(pieces, axis=1)  # (members, tokens)
-        # The mean of probabilities, in a form that does not underflow.
-        smallest = stacked.min(axis=0)
-        mean = smallest - np.log(np.exp(smallest - stacked).mean(axis=0))
-        losses[:, n] = np.bincount(document, weights=mean, minlength=n_documents)
-    return losses
+    sums = [np.bincount(document, weights=row, minlength=n_documents) for row in by_token]
+    return np.stack(sums, axis=1)
 
 
 def _max_decisions(pieces: Sequence[Piece], trees: Sequence[TokenTree]) -> int:

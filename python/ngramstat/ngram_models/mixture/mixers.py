@@ -18,39 +18,48 @@ Floats = NDArray[np.float64]
 
 
 class Mixers:
-    """The mixers of all trees and lengths of context, trained on the first piece.
+    """The mixers of all trees and some lengths of context, trained on the first piece.
+
+    Parameters
+    ----------
+    lengths : sequence of int
+        Lengths of context, ascending.
 
     Attributes
     ----------
-    better : (max_context,) bool
+    trained : dict
+        Mixers by tree and length.
+    better : (n_lengths,) bool
         As in `MixtureLosses`.
     """
 
-    def __init__(self, max_context: int, threads: int) -> None:
-        self._threads = threads
-        self._trained: dict[tuple[int, int], list[Mixer]] = {}
-        self.better = np.zeros(max_context, bool)
+    def __init__(self, lengths: Sequence[int]) -> None:
+        self.lengths = tuple(lengths)
+        self.trained: dict[tuple[int, int], list[Mixer]] = {}
+        self.better = np.zeros(len(self.lengths), bool)
 
-    def score(self, decisions: dict[int, Decisions]) -> Iterator[tuple[int, list[Floats]]]:
+    def score(
+        self, decisions: dict[int, Decisions], threads: int
+    ) -> Iterator[tuple[int, list[Floats]]]:
         """(n, -ln p of every held-out token by each mixer) of each tree and n.
 
         Longer contexts come first, as they take longer.
         """
-        jobs = [(tree, n) for n in range(len(self.better), 0, -1) for tree in decisions]
+        jobs = [(tree, n) for n in reversed(self.lengths) for tree in decisions]
 
         def work(job: tuple[int, int]) -> tuple[list[Mixer], bool, list[Floats]]:
             tree, n = job
             selection = decisions[tree].select(n)
-            mixers, improved = self._trained.get(job, []), False
+            mixers, improved = self.trained.get(job, []), False
             if not mixers:
                 mixers, improved = decisions[tree].fit(selection)
             scored = [decisions[tree].score(mixer, selection, k) for k, mixer in enumerate(mixers)]
             return mixers, improved, scored
 
-        results = _in_threads(work, jobs, self._threads)
+        results = _in_threads(work, jobs, threads)
         for job, (mixers, improved, scored) in zip(jobs, results, strict=True):
-            self._trained[job] = mixers
-            self.better[job[1] - 1] |= improved
+            self.trained[job] = mixers
+            self.better[self.lengths.index(job[1])] |= improved
             yield job[1], scored
 
 

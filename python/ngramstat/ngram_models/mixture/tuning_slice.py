@@ -20,7 +20,15 @@ from ngramstat.ngram_models.split_streams import (
 )
 from ngramstat.runtime.workspace import Workspace, release_pages_if_needed
 
-__all__ = ["PIECE_TOKENS", "MixtureSplit", "Piece", "pieces_of", "tuning_split", "tuning_tokens"]
+__all__ = [
+    "PIECE_TOKENS",
+    "MixtureSplit",
+    "Piece",
+    "pieces_of",
+    "pieces_of_targets",
+    "tuning_split",
+    "tuning_tokens",
+]
 
 # Tokens scored in one piece: a limit of memory.
 PIECE_TOKENS = 2_000_000
@@ -138,16 +146,24 @@ class Piece:
 
 
 def pieces_of(split: MixtureSplit) -> Iterator[Piece]:
-    """The tuning slice with the first held-out tokens, then the others, in fixed sizes."""
+    """The tuning slice with the first held-out tokens, then the others, in fixed sizes.
+
+    There may be no held-out tokens.
+    """
     tuning = content_positions(split.tuning_documents)
     held_out = content_positions(split.scored.documents)
     offset = len(split.tuning)
     joined = np.concatenate([split.tuning, split.held_out])
     n_first = max(PIECE_TOKENS - len(tuning), 1)
     first = held_out[:n_first]
-    end = offset + int(first[-1]) + 1
+    end = offset + (int(first[-1]) + 1 if len(first) else 0)
     yield Piece(joined[:end], np.concatenate([tuning, offset + first]), len(tuning))
-    for start in range(n_first, len(held_out), PIECE_TOKENS):
-        part = held_out[start : start + PIECE_TOKENS]
+    yield from pieces_of_targets(split.held_out, held_out[n_first:])
+
+
+def pieces_of_targets(tokens: NDArray[Any], targets: NDArray[np.int64]) -> Iterator[Piece]:
+    """Tokens to score at ascending positions, in fixed sizes."""
+    for start in range(0, len(targets), PIECE_TOKENS):
+        part = targets[start : start + PIECE_TOKENS]
         begin = max(0, int(part[0]) - MAX_OFFSET)
-        yield Piece(split.held_out[begin : int(part[-1]) + 1], part - begin, 0)
+        yield Piece(tokens[begin : int(part[-1]) + 1], part - begin, 0)
