@@ -12,9 +12,14 @@ import ngramstat
 from ngramstat import BackoffModel, InputError, KneserNeyModel, load_model
 from ngramstat.ngram_models import model as model_module
 from ngramstat.results import PerplexityResult, TextScore
-from test_cli import error, run
+from test_cli import error
+from test_cli import run as result_of
 
 SIZE = 7
+
+
+def run(*arguments: object) -> str:
+    return result_of(*arguments).stdout
 
 
 def documents(n: int, seed: int = 0) -> list[np.ndarray]:

@@ -17,7 +17,7 @@ from test_entropy_mixture import classed_tokens
 SIZE = 24
 
 
-def corpus_of(kind: str, n: int = 6000, seed: int = 0) -> ngramstat.Corpus:
+def corpus_of(kind: str, n: int = 5000, seed: int = 0) -> ngramstat.Corpus:
     tokens = classed_tokens(np.random.default_rng(seed), n, SIZE).astype(np.int64) + 1
     parts = [part for part in np.split(tokens, np.arange(60, n, 60)) if len(part)]
     if kind == "stream":
@@ -34,7 +34,7 @@ def boundary_of(kind: str) -> str:
 @pytest.mark.parametrize("kind", ["stream", "none", "after"])
 def test_losses_are_those_of_measure(kind, monkeypatch):
     boundary = boundary_of(kind)
-    training, held_out = corpus_of(kind), corpus_of(kind, 900, seed=1)
+    training, held_out = corpus_of(kind), corpus_of(kind, 1500, seed=1)
     designs = [design_of(corpus, boundary=boundary) for corpus in (training, held_out)]
     split = HeldOutSplit(
         *(
