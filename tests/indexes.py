@@ -7,6 +7,7 @@ from itertools import chain
 
 import numpy as np
 
+from ngramstat import Corpus
 from ngramstat.boundary import Boundary
 from ngramstat.index.ngram_index import NgramIndex
 from ngramstat.index.shard import IndexSettings, Shard
@@ -84,6 +85,21 @@ def make_index(documents, vocab_size, *, depth, boundary, separator, shards, dty
     return NgramIndex(settings, made)
 
 
+def built_index(rng, documents, vocab_size, depth, boundary, separator) -> NgramIndex:
+    """The same by the package, with shards that may end inside documents."""
+    tokens = np.array(list(chain.from_iterable(documents)))
+    ends = np.cumsum([len(document) for document in documents])
+    corpus = Corpus.from_arrays(
+        tokens, vocab_size=vocab_size, document_ends=ends, separator=separator,
+        separator_position=None if separator is None else "after",
+    )  # fmt: skip
+    least = max(map(len, documents)) if boundary == "document" else 1
+    return NgramIndex.build(
+        corpus, depth=depth, boundary=boundary, threads=1,
+        shard_tokens=int(rng.integers(least, len(tokens) + least)),
+    )  # fmt: skip
+
+
 def random_case(rng: np.random.Generator) -> Case:
     """A random small corpus and an index of it, of any kind."""
     vocab_size = int(rng.choice([1, 2, 3, 5, 65_536, 262_144]))
@@ -103,6 +119,12 @@ def random_case(rng: np.random.Generator) -> Case:
     depth = None if rng.random() < 0.5 else int(rng.choice([1, 2, 3, 7]))
     if boundary == "stream" and shards > 1 and depth is None:
         depth = 7  # matches may run on into the next shards
+    if rng.random() < 0.4:
+        return Case(
+            built_index(rng, documents, vocab_size, depth, boundary, separator),
+            documents,
+            separator,
+        )
     stop = boundary == "document" and separator is None
     dtype = np.uint16 if vocab_size + stop <= 65_536 and rng.random() < 0.8 else np.uint32
     index = make_index(

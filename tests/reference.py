@@ -91,6 +91,17 @@ def ngram_counts(
     return ngrams, contexts
 
 
+def ngrams(
+    tokens: Sequence[int], n: int, ends: Sequence[int] | None = None
+) -> Counter[tuple[int, ...]]:
+    """Occurrences of each n-gram, inside the documents if their ends are given."""
+    counts = Counter[tuple[int, ...]]()
+    for start, end in documents([len(tokens)] if ends is None else ends):
+        for i in range(start, end - n + 1):
+            counts[tuple(map(int, tokens[i : i + n]))] += 1
+    return counts
+
+
 def ngram_losses(
     tokens: Sequence[int],
     max_context: int,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,7 +87,7 @@ def plain_shards(corpus, depth, n_shards, *, overlap=1 << 30, dtype=np.uint16, s
     settings = IndexSettings(corpus.vocab_size, depth, corpus.boundary, stop)
     cuts = np.linspace(0, len(corpus.documents), n_shards + 1).astype(int)
     shards = []
-    for first, last in zip(cuts[:-1], cuts[1:], strict=True):
+    for first, last in itertools.pairwise(cuts):
         if first == last and len(corpus.documents):
             continue
         own = [
@@ -122,11 +123,17 @@ def _shard(tokens, size, documents, settings, dtype, samples):
         "suffixes": order,
         "token_starts": np.concatenate([[0], np.cumsum(occurrences)]).astype(np.int64),
         "document_ends": np.cumsum([len(d) for d in documents]).astype(np.int64),
-        "samples": suffix_samples(
-            array, order, settings.vocab_size, depth=settings.depth, stop_token=settings.stop_token
-        )
+        "extra": {
+            "samples": suffix_samples(
+                array,
+                order,
+                settings.vocab_size,
+                depth=settings.depth,
+                stop_token=settings.stop_token,
+            )
+        }
         if samples
-        else None,
+        else {},
     }
 
 

@@ -13,7 +13,7 @@ from ngramstat.counts.pair_counting import PairCounting, csr_of_pieces
 from ngramstat.counts.windows import PairWindow
 from ngramstat.errors import InputError
 from ngramstat.kernels import Documents
-from ngramstat.kernels.windows import ContextCounter
+from ngramstat.kernels.windows import WindowCounter
 from ngramstat.runtime.workspace import Workspace
 
 
@@ -93,7 +93,7 @@ def random_window(rng):
 
 def test_random_corpora_agree_with_plain_counting_whatever_the_ranges():
     rng = np.random.default_rng(1)
-    for _ in range(150):
+    for _ in range(100):
         corpus, contents = random_corpus(rng)
         options = random_window(rng)
         window = PairWindow.of(**options)
@@ -172,7 +172,7 @@ def test_rows_alone_and_in_pieces():
 
 def test_wide_counters_count_the_same():
     x = np.random.default_rng(5).integers(0, 30, 2000).astype(np.uint16)
-    counter = ContextCounter(x, 30, Documents.single(2000), (0, 30), both_sides=True)
+    counter = WindowCounter(x, 30, Documents.single(2000), (0, 30), both_sides=True)
     lags, weights = list(range(1, 21)), [1 / t for t in range(1, 21)]
     narrow = counter.count((0, 30), lags, weights)
     wide = counter.count((0, 30), lags, weights, wide=True)

@@ -12,7 +12,14 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Pages whose blocks run one after the other in an empty directory.
-PAGES = ("kernels.md", "language-models.md")
+PAGES = ("cooccurrence.md", "kernels.md", "ngrams.md")
+PAGES = (
+    "kernels.md",
+    "language-models.md",
+    "ngram-index.md",
+    "ngrams.md",
+    "overlap.md",
+)
 _BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
+import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from indexes import make_index, random_case
-from ngramstat import Corpus, InputError, NgramstatError
+from ngramstat import Corpus, InputError, tokenize
+from ngramstat.cli.main import main
 from ngramstat.index.ngram_index import NgramIndex
+from ngramstat.kernels import Documents, mark_copies
 
-N_CASES = 150
+# Random corpora of a seed; the nightly ones are many.
+SEEDS = [(0, 60), (1, 60), pytest.param(2, 4000, marks=pytest.mark.nightly)]
 
 
 def occurrences(sequences, wanted) -> list[tuple[int, int]]:
@@ -47,10 +55,10 @@ def new_documents(rng, case) -> list[list[int]]:
     return documents
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_longest_matches_equal_a_search(seed):
+@pytest.mark.parametrize(("seed", "n_cases"), SEEDS)
+def test_longest_matches_equal_a_search(seed, n_cases):
     rng = np.random.default_rng(seed)
-    for _ in range(N_CASES):
+    for _ in range(n_cases):
         case = random_case(rng)
         documents = new_documents(rng, case)
         limit = case.index.max_query_length or 1000
@@ -104,7 +112,13 @@ def test_forms_of_new_text():
     ):
         assert index.longest_match(tokens).lengths.tolist() == [3, 2, 1]
     assert index.longest_match([]).lengths.tolist() == []
-    assert index.longest_match([[1, 2], [5]]).lengths.tolist() == [2, 1, 1]
+    assert index.longest_match([[1, 2], [], [5]]).lengths.tolist() == [2, 1, 1]
+    result = index.overlap([[], [1, 2], [], [9 % 5, 1, 2]], min_length=2)
+    assert result.document_tokens.tolist() == [0, 2, 0, 3]
+    assert result.document_covered.tolist() == [0, 2, 0, 3]
+    for wrong in ([[1, 2], [0.5]], [[-1]], [[[1]]], [1, 2, "text"]):
+        with pytest.raises(InputError, match="tokens: "):
+            index.longest_match(wrong)
     assert index.longest_match([1, 2, 5]).positions.tolist() == [5, 6, 7]
     assert index.longest_match([1, 2, 5]).documents.tolist() == [1, 1, 1]
 
@@ -151,7 +165,7 @@ def test_damaged_indexes_are_refused(field):
         shard = dataclasses.replace(index.shards[0], **{field: damaged})
         try:
             NgramIndex(index.settings, [shard]).longest_match(tokens)
-        except NgramstatError as error:
+        except InputError as error:
             messages.append(str(error))
     assert len(messages) > 20
     assert all("damaged" in message for message in messages)
@@ -166,3 +180,177 @@ def test_results_do_not_depend_on_threads(token_dtype):
     for field in ("lengths", "occurrences", "positions", "documents"):
         first, *others = (getattr(result, field) for result in results)
         assert all(np.array_equal(first, other) for other in others)
+
+
+def windows_covered(sequences, document, size) -> list[bool]:
+    """Tokens of a document inside a sequence of `size` tokens that occurs."""
+    covered = [False] * len(document)
+    for i in range(len(document) - size + 1):
+        if occurrences(sequences, document[i : i + size]):
+            covered[i : i + size] = [True] * size
+    return covered
+
+
+@pytest.mark.parametrize(("seed", "n_cases"), SEEDS)
+def test_overlap_equals_a_search(seed, n_cases, monkeypatch):
+    rng = np.random.default_rng(100 + seed)
+    for _ in range(n_cases):
+        # Small steps, whose bounds spans cross.
+        monkeypatch.setattr("ngramstat.index.overlap._QUERIES", int(rng.integers(1, 9)))
+        case = random_case(rng)
+        documents = new_documents(rng, case)
+        limit = case.index.max_query_length or 1000
+        size = int(rng.integers(1, min(limit, 5) + 1))
+        result = case.index.overlap(documents, min_length=size, min_share=0.5, threads=1)
+        assert result.document_tokens.tolist() == list(map(len, documents))
+        for number, document in enumerate(documents):
+            covered = windows_covered(case.sequences, document, size)
+            assert result.document_covered[number] == sum(covered)
+            assert result.contaminated[number] == (sum(covered) >= max(1, len(document) / 2))
+            lengths = [longest(case.sequences, document, i, 1000) for i in range(len(document))]
+            assert min(limit, max(lengths)) <= result.document_longest[number] <= max(lengths)
+            own = np.flatnonzero(result.span_documents == number)
+            check_spans(case, document, size, result, own)
+            inside = set()
+            for span in own:
+                start = int(result.span_starts[span])
+                inside |= set(range(start, start + int(result.spans.lengths[span])))
+            assert inside == set(np.flatnonzero(covered).tolist())
+
+
+def check_spans(case, document, size, result, own) -> None:
+    """Every span is a copy, and without a limit no other is longer."""
+    spans = result.spans
+    bounds = [
+        (int(start), int(start + length))
+        for start, length in zip(result.span_starts[own], spans.lengths[own], strict=True)
+    ]
+    assert all(a < c and b < d for (a, b), (c, d) in pairwise(bounds))
+    for number, (start, end) in zip(own, bounds, strict=True):
+        assert end - start >= size
+        position = int(spans.positions[number])
+        assert case.stream[position : position + end - start] == document[start:end]
+        if not spans.capped[number]:
+            found = occurrences(case.sequences, document[start:end])
+            assert spans.occurrences[number] == len(found)
+    if case.index.max_query_length is None:
+        ends = [i + longest(case.sequences, document, i, 1000) for i in range(len(document))]
+        expected = [
+            (i, end)
+            for i, end in enumerate(ends)
+            if end - i >= size and (i == 0 or end > ends[i - 1])
+        ]
+        assert bounds == expected
+
+
+def test_overlap_covers_what_mark_copies_marks():
+    rng = np.random.default_rng(3)
+    training = rng.integers(0, 30, 4000).astype(np.uint16)
+    documents = [
+        np.concatenate([rng.integers(0, 30, 50), training[i : i + 40], rng.integers(0, 30, 9)])
+        for i in (0, 700, 3960)
+    ]
+    ends = np.cumsum([len(document) for document in documents])
+    text = np.concatenate(documents).astype(np.uint16)
+    marks = mark_copies(text, Documents(ends), training, length=12)
+    found = NgramIndex.build(training, threads=1).longest_match(documents)
+    assert marks.sum() >= 120
+    assert np.array_equal(found.covered(12), marks)
+
+
+TRAINING = [
+    "What is the capital of the country in which the river Rhine begins? Bern is its capital.",
+    "The quick brown fox jumps over the lazy dog, and the dog does not look up from its sleep.",
+    "Nothing of this is in the benchmark.",
+]
+BENCHMARK = [
+    "Question: What is the capital of the country in which the river Rhine begins?",
+    "How many legs has a spider?",
+    "",
+    "The quick brown fox jumps over the lazy dog, and nobody wonders.",
+]
+
+
+@pytest.fixture(scope="module")
+def indexed(tmp_path_factory):
+    corpus = Corpus.from_texts(TRAINING * 20, vocab_size=400)
+    return NgramIndex.build(corpus, tmp_path_factory.mktemp("index") / "i", boundary="document")
+
+
+def test_reports_of_a_benchmark(indexed, tmp_path):
+    result = indexed.overlap(BENCHMARK, min_length=8)
+    assert result.contaminated.tolist() == [True, False, False, True]
+    assert result.document_tokens[2] == 0
+    texts = [result.text(number) for number in range(len(result.spans))]
+    assert texts[0].strip() in BENCHMARK[0]
+    assert texts[0].endswith("the river Rhine begins?")
+    assert result.spans.documents[0] % 3 == 0
+    summary = result.summary()
+    assert summary["contaminated_documents"] == 2
+    assert summary["index"]["documents"] == 60
+    assert 0 < summary["share"] < 1
+
+    result.save(tmp_path / "r.json")
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report == result.to_dict()
+    assert [document["document"] for document in report["found"]] == [0, 3]
+    result.save(tmp_path / "r.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    assert lines == report["found"]
+    result.save(tmp_path / "r.csv")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "r.csv").read_text())))
+    assert [row["text"] for row in rows] == texts
+    assert int(rows[0]["corpus_position"]) == result.spans.positions[0]
+    pq = pytest.importorskip("pyarrow.parquet")
+    result.save(tmp_path / "r.parquet")
+    assert pq.read_table(tmp_path / "r.parquet").column("length").to_pylist() == (
+        result.spans.lengths.tolist()
+    )
+    with pytest.raises(InputError, match="must end with"):
+        result.save(tmp_path / "r.txt")
+
+
+def test_separators_of_new_documents_belong_to_no_span(indexed):
+    whole = indexed.overlap(TRAINING[:1], min_length=5)
+    corpus = Corpus.from_texts(TRAINING[:1], tokenizer=indexed.tokenizer.path)
+    separated = indexed.overlap(corpus, min_length=5)
+    assert separated.tokens == corpus.n_tokens - 1 == whole.tokens
+    assert separated.share == whole.share == 1
+    # As a sequence of tokens, the separator is one of them.
+    assert indexed.longest_match(corpus).lengths[0] == corpus.n_tokens
+
+
+def test_options_that_cannot_be(indexed):
+    with pytest.raises(InputError, match="min_length 0: must be at least 1"):
+        indexed.overlap(BENCHMARK, min_length=0)
+    with pytest.raises(InputError, match="must lie between 0 and 1"):
+        indexed.overlap(BENCHMARK, min_share=1.5)
+    with pytest.raises(InputError, match="item 1 is int"):
+        indexed.overlap(["text", 3])
+
+
+def test_the_command_reads_text_and_tokens(indexed, tmp_path):
+    def run(*arguments):
+        words = map(str, [indexed.path, *arguments])
+        return CliRunner().invoke(main, ["index", "overlap", *words])
+
+    benchmark, output = tmp_path / "benchmark.jsonl", tmp_path / "report.json"
+    benchmark.write_text("".join(json.dumps({"question": text}) + "\n" for text in BENCHMARK))
+    arguments = [benchmark, "--text-field", "question", "--min-length", 8]
+    done = run(*arguments, "-o", output)
+    assert done.exit_code == 0, done.output
+    assert "2 of 4 documents (50.0%) share 8 tokens or more" in done.output
+    report = json.loads(output.read_text())
+    assert [document["document"] for document in report["found"]] == [0, 3]
+
+    tokens, tokenizer = tmp_path / "tokens", indexed.tokenizer.path
+    tokenize([benchmark], tokens, tokenizer=tokenizer, text_field="question")
+    assert json.loads(run(tokens, "--min-length", 8, "--json").stdout) == report
+
+    lines = tmp_path / "lines.txt"
+    lines.write_text("\n".join(BENCHMARK))
+    done = run(lines, "--document", "line", "--min-length", 8, "--min-share", 0.9)
+    assert "0 of 4 documents (0.0%)" in done.output
+    done = run(lines, "--document", "line", "--min-length", 8, "--min-share", 0.5)
+    assert "1 of 4 documents (25.0%)" in done.output
+    assert run(*arguments, "-o", tmp_path / "r.txt").exit_code == 2

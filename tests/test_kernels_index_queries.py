@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from reference_index import plain_shards, random_corpus
 
 from ngramstat.boundary import Boundary
 from ngramstat.kernels import SortedShards, TokenSlices
+from reference_index import plain_shards, random_corpus
 
 
 def slices(queries) -> TokenSlices:
@@ -19,7 +19,7 @@ def slices(queries) -> TokenSlices:
 def sorted_shards(settings, shards) -> SortedShards:
     result = SortedShards(settings.vocab_size, settings.depth, settings.stop_token)
     for s in shards:
-        result.add(s.tokens, s.suffixes, s.token_starts, s.document_ends, s.samples)
+        result.add(s.tokens, s.suffixes, s.token_starts, s.document_ends, s.extra.get("samples"))
     return result
 
 

@@ -5,6 +5,7 @@
 
 namespace ngramstat::bindings {
 
+void bind_checksum(py::module_& m);
 void bind_arpa(py::module_& m);
 void bind_documents(py::module_& m);
 void bind_pair_counts(py::module_& m);
@@ -14,6 +15,7 @@ void bind_suffix_sort(py::module_& m);
 void bind_full_order(py::module_& m);
 void bind_index_queries(py::module_& m);
 void bind_ngram_table(py::module_& m);
+void bind_ngram_hashing(py::module_& m);
 void bind_kneser_ney(py::module_& m);
 void bind_mixture(py::module_& m);
 void bind_ngram_models(py::module_& m);

@@ -18,13 +18,13 @@ class IndexShards {
         : vocab_size_(vocab_size), depth_(depth), stop_token_(stop_token) {}
 
     void add(Array<Token> tokens, Array<std::uint32_t> suffixes, Array<Index> token_starts,
-             Array<Index> document_ends, Array<std::uint64_t> samples) {
+             Array<Index> document_ends, Array<std::uint64_t> samples, bool continues) {
         const SuffixIndex<Token> index{
             as_span(tokens), as_span(suffixes), as_span(token_starts), vocab_size_,
             depth_,          stop_token_,       as_span(samples)};
         check_suffix_index(index);
         shards_.push_back(index);
-        document_ends_.push_back(as_span(document_ends));
+        documents_.push_back({as_span(document_ends), continues});
         arrays_.push_back(std::move(tokens));
         arrays_.push_back(std::move(suffixes));
         arrays_.push_back(std::move(token_starts));
@@ -34,12 +34,12 @@ class IndexShards {
 
     Index vocab_size() const { return vocab_size_; }
     Shards<Token> shards() const { return shards_; }
-    const std::vector<std::span<const Index>>& document_ends() const { return document_ends_; }
+    const std::vector<ShardDocuments>& documents() const { return documents_; }
 
   private:
     Index vocab_size_, depth_, stop_token_;
     std::vector<SuffixIndex<Token>> shards_;
-    std::vector<std::span<const Index>> document_ends_;
+    std::vector<ShardDocuments> documents_;
     std::vector<py::array> arrays_;
 };
 
@@ -83,7 +83,7 @@ void bind_queries(py::class_<IndexShards<Token>>& c) {
             const auto target = as_target(counts);
             {
                 const py::gil_scoped_release release;
-                count_documents(self.shards(), self.document_ends(), ngrams, target, threads);
+                count_documents(self.shards(), self.documents(), ngrams, target, threads);
             }
             return counts;
         },
@@ -180,7 +180,8 @@ void bind_for(py::module_& m, const char* name) {
           py::arg("stop_token"));
     c.def("add", &IndexShards<Token>::add, py::arg("tokens").noconvert(),
           py::arg("suffixes").noconvert(), py::arg("token_starts").noconvert(),
-          py::arg("document_ends").noconvert(), py::arg("samples").noconvert());
+          py::arg("document_ends").noconvert(), py::arg("samples").noconvert(),
+          py::arg("continues"));
     bind_queries(c);
     bind_next(c);
     m.def(

@@ -39,13 +39,32 @@ Trie trie_of(Index vocab_size, Index symbols, Levels& levels, Words&& words) {
 }
 
 // A trie in arrays that Python owns.
+using Guides = std::vector<Array<std::uint32_t>>;
+
 struct TrieInArrays {
     Levels levels;
-    NgramTrie trie;
+    Guides guides;
+    BackoffTrie of;
 
-    TrieInArrays(Index vocab_size, Index symbols, Levels arrays) : levels(std::move(arrays)) {
-        trie = trie_of<NgramTrie, const TrieNode, const TrieLeaf>(
+    TrieInArrays(Index vocab_size, Index symbols, Levels arrays, Guides guide_arrays)
+        : levels(std::move(arrays)),
+          guides(std::move(guide_arrays)),
+          of(view(vocab_size, symbols, levels, guides)) {}
+
+    static NgramTrie view(Index vocab_size, Index symbols, Levels& levels, const Guides& guides) {
+        auto trie = trie_of<NgramTrie, const TrieNode, const TrieLeaf>(
             vocab_size, symbols, levels, [](const auto& array) { return array.data(); });
+        for (const auto& guide : guides) trie.guides.push_back(as_span(guide));
+        return trie;
+    }
+    py::array_t<std::uint32_t> guide(int m, int threads) const {
+        require(m >= 2 && m <= of.trie.order, "level 1 has no guide");
+        std::vector<std::uint32_t> values(static_cast<std::size_t>(guide_size(of.trie.size(m))));
+        {
+            const py::gil_scoped_release release;
+            make_guide(of.trie, m, values, threads);
+        }
+        return to_array(std::move(values));
     }
 };
 
@@ -65,22 +84,22 @@ py::array_t<double> scores(const TrieInArrays& self, const Array<Token>& tokens,
                            bool all_contexts, int threads) {
     const auto stream = as_span(tokens);
     std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(stream.size())};
-    if (all_contexts) shape.push_back(self.trie.order);
+    if (all_contexts) shape.push_back(self.of.trie.order);
     py::array_t<double> result(shape);
     const std::span<double> target(result.mutable_data(), static_cast<std::size_t>(result.size()));
     const py::gil_scoped_release release;
-    backoff_scores(self.trie, stream, stop_token, all_contexts, target, threads);
+    backoff_scores(self.of, stream, stop_token, all_contexts, target, threads);
     return result;
 }
 
 py::array_t<double> next_scores(const TrieInArrays& self, const Array<Index>& tokens,
                                 const Array<Index>& ends, Index stop_token, int threads) {
-    py::array_t<double> result({ends.size(), static_cast<py::ssize_t>(self.trie.vocab_size)});
+    py::array_t<double> result({ends.size(), static_cast<py::ssize_t>(self.of.trie.vocab_size)});
     const std::span<double> target(result.mutable_data(), static_cast<std::size_t>(result.size()));
     const auto context_tokens = as_span(tokens);
     const auto context_ends = as_span(ends);
     const py::gil_scoped_release release;
-    backoff_next_scores(self.trie, context_tokens, context_ends, stop_token, target, threads);
+    backoff_next_scores(self.of, context_tokens, context_ends, stop_token, target, threads);
     return result;
 }
 
@@ -147,8 +166,9 @@ std::unique_ptr<KneserNeyEstimator> make_estimator(const MutableTrieInArrays& tr
 
 void bind_ngram_models(py::module_& m) {
     py::class_<TrieInArrays>(m, "NgramTrie")
-        .def(py::init<Index, Index, Levels>(), py::arg("vocab_size"), py::arg("symbols"),
-             py::arg("levels").noconvert())
+        .def(py::init<Index, Index, Levels, Guides>(), py::arg("vocab_size"), py::arg("symbols"),
+             py::arg("levels").noconvert(), py::arg("guides").noconvert())
+        .def("guide", &TrieInArrays::guide, py::arg("order"), py::arg("threads"))
         .def("scores16", &scores<std::uint16_t>, py::arg("tokens").noconvert(),
              py::arg("stop_token"), py::arg("all_contexts"), py::arg("threads"))
         .def("scores32", &scores<std::uint32_t>, py::arg("tokens").noconvert(),

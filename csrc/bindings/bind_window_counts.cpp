@@ -40,10 +40,10 @@ py::tuple to_arrays(ContextRuns<Value>&& runs, int threads) {
 }
 
 // Counts rows of co-occurrence matrices by an index of positions, which is made once.
-class ContextCounter {
+class WindowCounter {
   public:
     template <class Token>
-    ContextCounter(const Array<Token>& tokens, Index vocab_size, const Documents& documents,
+    WindowCounter(const Array<Token>& tokens, Index vocab_size, const Documents& documents,
                    std::pair<Index, Index> rows, bool within_content, bool both_sides, int threads)
         : tokens_(tokens), vocab_size_(vocab_size) {
         window_.within_content = within_content;
@@ -109,7 +109,7 @@ class ContextCounter {
 };
 
 template <class Token>
-void bind_for(py::class_<ContextCounter>& counter) {
+void bind_for(py::class_<WindowCounter>& counter) {
     counter.def(py::init<const Array<Token>&, Index, const Documents&, std::pair<Index, Index>,
                          bool, bool, int>(),
                 py::arg("tokens").noconvert(), py::arg("vocab_size"), py::arg("documents"),
@@ -120,13 +120,13 @@ void bind_for(py::class_<ContextCounter>& counter) {
 }  // namespace
 
 void bind_window_counts(py::module_& m) {
-    py::class_<ContextCounter> counter(m, "ContextCounter");
+    py::class_<WindowCounter> counter(m, "WindowCounter");
     bind_for<std::uint16_t>(counter);
     bind_for<std::uint32_t>(counter);
     counter
-        .def("sum", &ContextCounter::sum, py::arg("rows"), py::arg("lags"), py::arg("threads"),
+        .def("sum", &WindowCounter::sum, py::arg("rows"), py::arg("lags"), py::arg("threads"),
              "(row_start, columns, counts) of a range of rows.")
-        .def("weigh", &ContextCounter::weigh, py::arg("rows"), py::arg("lags"), py::arg("weights"),
+        .def("weigh", &WindowCounter::weigh, py::arg("rows"), py::arg("lags"), py::arg("weights"),
              py::arg("wide"), py::arg("threads"), "(row_start, columns, weighted sums).");
 }
 

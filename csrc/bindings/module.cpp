@@ -36,6 +36,7 @@ PYBIND11_MODULE(_core, m) {
     m.def(
         "simd_level", [] { return simd_name(simd_level()); },
         "Instruction set that the next kernel call uses: scalar, avx2 or avx512.");
+    bind_checksum(m);
     bind_documents(m);
     bind_pair_counts(m);
     bind_pair_products(m);
@@ -44,6 +45,7 @@ PYBIND11_MODULE(_core, m) {
     bind_full_order(m);
     bind_index_queries(m);
     bind_ngram_table(m);
+    bind_ngram_hashing(m);
     bind_kneser_ney(m);
     bind_mixture(m);
     bind_arpa(m);

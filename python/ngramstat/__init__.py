@@ -17,12 +17,15 @@ from ngramstat.version import __version__
 # `import ngramstat` stays light.
 _HOMES = {
     "Answer": "ngramstat.results",
+    "CollocationTable": "ngramstat.counts.collocations",
     "BackoffModel": "ngramstat.ngram_models.backoff_model",
     "Corpus": "ngramstat.corpus",
     "CorrelationResult": "ngramstat.results",
     "EntropyResult": "ngramstat.results",
     "Exponent": "ngramstat.results",
     "InputError": "ngramstat.errors",
+    "NgramIndex": "ngramstat.index.ngram_index",
+    "NgramTable": "ngramstat.counts.ngram_table",
     "KneserNeyModel": "ngramstat.ngram_models.kneser_ney",
     "MixtureModel": "ngramstat.ngram_models.mixture.model",
     "NgramstatError": "ngramstat.errors",
@@ -32,6 +35,8 @@ _HOMES = {
     "RunResult": "ngramstat.results",
     "TheoriesResult": "ngramstat.results",
     "ValidationResult": "ngramstat.results",
+    "WordVectors": "ngramstat.counts.vectors",
+    "collocations": "ngramstat.counts.collocations",
     "cooccurrence": "ngramstat.counts.cooccurrence",
     "cooccurrence_rows": "ngramstat.counts.cooccurrence",
     "correlations": "ngramstat.api",
@@ -40,22 +45,37 @@ _HOMES = {
     "load_model": "ngramstat.ngram_models.loading",
     "load_run": "ngramstat.api",
     "measure": "ngramstat.api",
+    "open_cooccurrence": "ngramstat.counts.mapped_matrix",
+    "ngram_batches": "ngramstat.counts.ngrams",
+    "ngrams": "ngramstat.counts.ngrams",
     "plan": "ngramstat.api",
     "plot": "ngramstat.report",
+    "ppmi": "ngramstat.counts.association",
     "predict": "ngramstat.api",
     "read_curves": "ngramstat.prediction.curve_files",
     "read_losses": "ngramstat.lm.reading",
     "read_reader_curve": "ngramstat.prediction.curve_files",
+    "save_cooccurrence": "ngramstat.counts.matrix_files",
     "synthesize": "ngramstat.synthetic",
     "tokenize": "ngramstat.corpus",
     "validate": "ngramstat.validation",
+    "word_vectors": "ngramstat.counts.vectors",
+    "write_ngrams": "ngramstat.counts.ngrams",
 }
 
 if TYPE_CHECKING:
     from ngramstat.api import correlations, entropies, load_run, measure, plan, predict, theories
     from ngramstat.corpus import Corpus, inspect, tokenize
+    from ngramstat.counts.association import ppmi
+    from ngramstat.counts.collocations import CollocationTable, collocations
     from ngramstat.counts.cooccurrence import cooccurrence, cooccurrence_rows
+    from ngramstat.counts.mapped_matrix import open_cooccurrence
+    from ngramstat.counts.matrix_files import save_cooccurrence
+    from ngramstat.counts.ngram_table import NgramTable
+    from ngramstat.counts.ngrams import ngram_batches, ngrams, write_ngrams
+    from ngramstat.counts.vectors import WordVectors, word_vectors
     from ngramstat.errors import InputError, NgramstatError
+    from ngramstat.index.ngram_index import NgramIndex
     from ngramstat.lm.reading import read_losses
     from ngramstat.ngram_models.backoff_model import BackoffModel
     from ngramstat.ngram_models.kneser_ney import KneserNeyModel
@@ -81,6 +101,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer",
     "BackoffModel",
+    "CollocationTable",
     "Corpus",
     "CorrelationResult",
     "EntropyResult",
@@ -88,6 +109,8 @@ __all__ = [
     "InputError",
     "KneserNeyModel",
     "MixtureModel",
+    "NgramIndex",
+    "NgramTable",
     "NgramstatError",
     "PerplexityResult",
     "Prediction",
@@ -95,7 +118,9 @@ __all__ = [
     "RunResult",
     "TheoriesResult",
     "ValidationResult",
+    "WordVectors",
     "__version__",
+    "collocations",
     "cooccurrence",
     "cooccurrence_rows",
     "correlations",
@@ -104,16 +129,23 @@ __all__ = [
     "load_model",
     "load_run",
     "measure",
+    "ngram_batches",
+    "ngrams",
+    "open_cooccurrence",
     "plan",
     "plot",
+    "ppmi",
     "predict",
     "read_curves",
     "read_losses",
     "read_reader_curve",
+    "save_cooccurrence",
     "synthesize",
     "theories",
     "tokenize",
     "validate",
+    "word_vectors",
+    "write_ngrams",
 ]
 
 

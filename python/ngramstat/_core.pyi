@@ -1,19 +1,17 @@
 import enum
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 _Tokens: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
-
 BLOCK_SIZE: int
 LOSS_BITS: int
 MAX_ARPA_ORDER: int
 MAX_DEPTH: int
 MAX_ORDER: int
 N_POSITION_BINS: int
-
 _NgramTables = tuple[
     list[tuple[list[NDArray[np.uint64]], list[NDArray[np.uint64]], int]],
     NDArray[np.int64],
@@ -143,6 +141,7 @@ class IndexShards16:
         token_starts: NDArray[np.int64],
         document_ends: NDArray[np.int64],
         samples: NDArray[np.uint64],
+        continues: bool,
     ) -> None: ...
     def count(
         self,
@@ -200,6 +199,7 @@ class IndexShards32:
         token_starts: NDArray[np.int64],
         document_ends: NDArray[np.int64],
         samples: NDArray[np.uint64],
+        continues: bool,
     ) -> None: ...
     def count(
         self,
@@ -248,7 +248,7 @@ class IndexShards32:
         threads: int,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
 
-class ContextCounter:
+class WindowCounter:
     def __init__(
         self,
         tokens: _Tokens,
@@ -321,6 +321,11 @@ class KneserNey32:
         threads: int,
     ) -> NDArray[np.float64]: ...
 
+class Checksum:
+    def __init__(self) -> None: ...
+    def update(self, bytes: NDArray[np.uint8]) -> None: ...
+    def value(self) -> int: ...
+
 class SampleRanks:
     def __init__(self, n_tokens: int) -> None: ...
     @property
@@ -347,6 +352,15 @@ class SuffixText16:
         suffixes: NDArray[np.uint32],
         threads: int,
     ) -> bool: ...
+    def sort_to_file(
+        self,
+        first_token: int,
+        last_token: int,
+        ranks: SampleRanks | None,
+        file: int,
+        offset: int,
+        threads: int,
+    ) -> bool: ...
 
 class SuffixText32:
     def __init__(
@@ -363,6 +377,15 @@ class SuffixText32:
         last_token: int,
         ranks: SampleRanks | None,
         suffixes: NDArray[np.uint32],
+        threads: int,
+    ) -> bool: ...
+    def sort_to_file(
+        self,
+        first_token: int,
+        last_token: int,
+        ranks: SampleRanks | None,
+        file: int,
+        offset: int,
         threads: int,
     ) -> bool: ...
 
@@ -427,6 +450,74 @@ def suffix_packing(vocab_size: int, depth: int) -> tuple[int, bool]: ...
 def mark_copies(
     scored: _Tokens, documents: Documents, training: _Tokens, length: int, threads: int
 ) -> NDArray[np.uint8]: ...
+
+class KeyOrder(enum.Enum):
+    hashed = 0
+    lexicographic = 1
+
+class NgramPacking:
+    def __init__(self, vocab_size: int, n: int) -> None: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def key_bits(self) -> int: ...
+
+class CountedNgrams:
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, other: CountedNgrams) -> None: ...
+    def __len__(self) -> int: ...
+    def counts(self, first: int, last: int) -> NDArray[np.uint64]: ...
+    def unpack(
+        self, packing: NgramPacking, order: KeyOrder, out: _Tokens, first: int, threads: int
+    ) -> None: ...
+
+class NgramBuckets:
+    def __init__(
+        self,
+        tokens: _Tokens,
+        packing: NgramPacking,
+        documents: Documents,
+        across: bool,
+        range: tuple[int, int],
+        layout: tuple[int, int, int],
+    ) -> None: ...
+    @property
+    def n_chunks(self) -> int: ...
+    def measure(self, first_chunk: int, last_chunk: int, threads: int) -> None: ...
+    def bucket_sizes(self) -> NDArray[np.int64]: ...
+    def start(self, first_bucket: int, last_bucket: int) -> None: ...
+    def fill(self, first_chunk: int, last_chunk: int, threads: int) -> None: ...
+    def count(
+        self,
+        first_bucket: int,
+        last_bucket: int,
+        min_count: int,
+        threads: int,
+        counted: CountedNgrams,
+    ) -> None: ...
+
+class RunEncoder:
+    def __init__(self, key_bits: int) -> None: ...
+    def encode(self, ngrams: CountedNgrams, first: int, last: int) -> NDArray[np.uint8]: ...
+
+class RunMerger:
+    def __init__(self, runs: list[NDArray[np.uint8]], key_bits: int) -> None: ...
+    def next(self, most: int, min_count: int) -> CountedNgrams: ...
+
+def run_bytes(key_bits: int, n_ngrams: float) -> float: ...
+def sort_ngrams(
+    parts: list[CountedNgrams], packing: NgramPacking, threads: int
+) -> CountedNgrams: ...
+def check_suffixes(
+    tokens: _Tokens,
+    depth: int,
+    stop_token: int,
+    suffixes: NDArray[np.uint32],
+    ranks: NDArray[np.uint32],
+    threads: int,
+) -> tuple[int, int]: ...
 def suffix_samples(
     tokens: _Tokens,
     suffixes: NDArray[np.uint32],
@@ -445,9 +536,78 @@ def longest_matches(
     is_own: bool,
     threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
+def mark_duplicates(
+    shards: list[tuple[_Tokens, NDArray[np.uint32], NDArray[np.uint8]]],
+    ranks: NDArray[np.int64],
+    vocab_size: int,
+    stop_token: int,
+    length: int,
+    later_only: bool,
+    threads: int,
+) -> None: ...
 def common_lengths(
     tokens: _Tokens, text: _Tokens, ranges: NDArray[np.int64], places: NDArray[np.int64]
 ) -> NDArray[np.int64]: ...
+
+class KeyOrder(enum.Enum):
+    hashed = 0
+    lexicographic = 1
+
+class NgramPacking:
+    def __init__(self, vocab_size: int, n: int) -> None: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def key_bits(self) -> int: ...
+
+class CountedNgrams:
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, other: CountedNgrams) -> None: ...
+    def __len__(self) -> int: ...
+    def counts(self, first: int, last: int) -> NDArray[np.uint64]: ...
+    def unpack(
+        self, packing: NgramPacking, order: KeyOrder, out: _Tokens, first: int, threads: int
+    ) -> None: ...
+
+class NgramBuckets:
+    def __init__(
+        self,
+        tokens: _Tokens,
+        packing: NgramPacking,
+        documents: Documents,
+        across: bool,
+        range: tuple[int, int],
+        layout: tuple[int, int, int],
+    ) -> None: ...
+    @property
+    def n_chunks(self) -> int: ...
+    def measure(self, first_chunk: int, last_chunk: int, threads: int) -> None: ...
+    def bucket_sizes(self) -> NDArray[np.int64]: ...
+    def start(self, first_bucket: int, last_bucket: int) -> None: ...
+    def fill(self, first_chunk: int, last_chunk: int, threads: int) -> None: ...
+    def count(
+        self,
+        first_bucket: int,
+        last_bucket: int,
+        min_count: int,
+        threads: int,
+        counted: CountedNgrams,
+    ) -> None: ...
+
+class RunEncoder:
+    def __init__(self, key_bits: int) -> None: ...
+    def encode(self, ngrams: CountedNgrams, first: int, last: int) -> NDArray[np.uint8]: ...
+
+class RunMerger:
+    def __init__(self, runs: list[NDArray[np.uint8]], key_bits: int) -> None: ...
+    def next(self, most: int, min_count: int) -> CountedNgrams: ...
+
+def run_bytes(key_bits: int, n_ngrams: float) -> float: ...
+def sort_ngrams(
+    parts: list[CountedNgrams], packing: NgramPacking, threads: int
+) -> CountedNgrams: ...
 def suffix_array(
     tokens: _Tokens, vocab_size: int, depth: int, backward: bool, stop_token: int, threads: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]: ...
@@ -549,7 +709,14 @@ class MutableNgramTrie:
     def remove_pruned(self) -> list[int]: ...
 
 class NgramTrie:
-    def __init__(self, vocab_size: int, symbols: int, levels: list[NDArray[np.uint64]]) -> None: ...
+    def __init__(
+        self,
+        vocab_size: int,
+        symbols: int,
+        levels: list[NDArray[np.uint64]],
+        guides: list[NDArray[np.uint32]],
+    ) -> None: ...
+    def guide(self, order: int, threads: int) -> NDArray[np.uint32]: ...
     def next_scores(
         self,
         tokens: NDArray[np.int64],

@@ -28,6 +28,8 @@ _FLAGS = {"allow-download", "capacity", "full", "matrix-free", "overwrite", "seq
 _VALUES = {
     *("after", "all", "auto", "before", "bits", "byte-level", "class", "cpu", "cuda", "document"),
     *("documents", "error", "file", "keep", "kneser-ney", "last", "line", "mixture", "nats"),
+    *("arrow", "glove", "mapped", "npz", "parquet", "safetensors", "uniform", "word2vec"),
+    "harmonic",
     *("packed", "paper", "paragraph", "perplexity", "raw", "record", "skip", "stop", "stream"),
     *("text", "uint16", "uint32", "whitespace"),
 }

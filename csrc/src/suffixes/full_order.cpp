@@ -6,8 +6,10 @@
 #include <limits>
 
 #include "ngramstat/base/error.hpp"
+#include "ngramstat/base/huge_pages.hpp"
 #include "ngramstat/base/page_cache.hpp"
 #include "ngramstat/base/parallel.hpp"
+#include "ngramstat/base/prefetch.hpp"
 #include "ngramstat/suffixes/suffix_sort.hpp"
 
 namespace ngramstat {
@@ -15,6 +17,7 @@ namespace ngramstat {
 namespace {
 
 using Scratch = SuffixScratch<std::uint32_t>;
+using BlockSuffixes = std::vector<std::uint32_t, HugePageAllocator<std::uint32_t>>;
 
 // Every number modulo 64 is a difference of two of these.
 constexpr std::array<int, 9> kCover{1, 2, 3, 6, 15, 17, 35, 43, 60};
@@ -150,6 +153,40 @@ template <class Token>
 SuffixOrder order_of(const SuffixText<Token>& text, int depth) {
     return {depth, false, text.stop_token};
 }
+
+// Ranks between two checks of resident memory, and those whose tokens are prefetched.
+constexpr Index kReleased = 512;
+constexpr Index kAhead = 32;
+
+// Whether two suffixes may follow each other.
+template <class Token>
+struct NeighbourCheck {
+    const SuffixText<Token>& text;
+    std::span<const std::uint32_t> suffixes;
+    std::span<const std::uint32_t> ranks;
+
+    void prefetch_at(Index rank) const {
+        if (rank >= std::ssize(suffixes)) return;
+        const std::uint32_t i = suffixes[static_cast<std::size_t>(rank)];
+        prefetch(text.tokens.data() + i);
+        if (text.depth == 0) prefetch(ranks.data() + std::min<std::size_t>(i, ranks.size() - 1));
+    }
+
+    bool in_order(std::uint32_t i, std::uint32_t j) const {
+        const std::size_t limit = text.depth == 0 ? text.tokens.size() : text.depth;
+        std::size_t a = i, b = j;
+        for (std::size_t k = 0; k < limit; ++k, ++a, ++b) {
+            // Of suffixes without their first tokens the ranks tell, unless there are none.
+            if (text.depth == 0 && k > 0 && a < ranks.size() && b < ranks.size()) {
+                return ranks[a] < ranks[b];
+            }
+            if (a == text.tokens.size() || b == text.tokens.size()) return a > b;
+            if (text.tokens[a] != text.tokens[b]) return text.tokens[a] < text.tokens[b];
+            if (static_cast<Index>(text.tokens[a]) == text.stop_token) break;
+        }
+        return i < j;
+    }
+};
 
 // Sorts words by their upper halves and then their lower ones, which ascend already.
 void sort_words(std::vector<std::uint64_t>& words, std::vector<std::uint64_t>& buffer) {
@@ -316,43 +353,79 @@ bool SampleRanks::refine(const SuffixText<Token>& text) {
 }
 
 template <class Token>
-bool sort_suffixes(const SuffixText<Token>& text, TokenRange range, const SampleRanks* ranks,
-                   std::span<std::uint32_t> suffixes, int threads) {
+Index sort_suffixes(const SuffixText<Token>& text, TokenRange range, const SampleRanks* ranks,
+                    const SuffixSink& sink, int threads) {
     require(ranks == nullptr || ranks->complete(), "the ranks must be complete");
     const bool to_the_end = text.depth == 0;
     const int depth = to_the_end ? kSampleDepth : text.depth;
     const Segment all{0, text.size()};
     const SuffixBlocks<Token, std::uint32_t> blocks(
         text.tokens, text.vocab_size, order_of(text, depth), range, {&all, 1}, threads);
-    require(static_cast<Index>(suffixes.size()) == blocks.offsets().back(),
-            "there must be one suffix per position of the range");
     Allowance allowance(std::max(kCompared * text.size(), kComparedAtLeast));
     try {
         parallel_with(
-            blocks.n_blocks(), threads, [] { return Scratch(); },
-            [&](Index block, Scratch& scratch) {
+            blocks.n_blocks(), threads, [] { return std::pair<Scratch, BlockSuffixes>(); },
+            [&](Index block, auto& state) {
+                auto& [scratch, suffixes] = state;
                 const auto sorted = blocks.sort(block, scratch);
-                const auto out = suffixes.subspan(static_cast<std::size_t>(blocks.offsets()[block]),
-                                                  sorted.positions.size());
-                std::copy(sorted.positions.begin(), sorted.positions.end(), out.begin());
+                suffixes.assign(sorted.positions.begin(), sorted.positions.end());
+                const std::span<std::uint32_t> out(suffixes);
                 const Stops stops = order_stops(text, out);
-                if (!to_the_end) return;
-                OrderByReading<Token> by_reading(text, allowance);
-                for_ties(sorted.lcp, depth, stops, [&](std::size_t first, std::size_t last) {
-                    const auto group = out.subspan(first, last - first);
-                    if (ranks != nullptr) {
-                        std::sort(group.begin(), group.end(),
-                                  [&](auto i, auto j) { return ranks->before(i, j); });
-                    } else {
-                        std::sort(group.begin(), group.end(),
-                                  [&](auto i, auto j) { return by_reading.before(i, j); });
-                    }
-                });
+                if (to_the_end) {
+                    OrderByReading<Token> by_reading(text, allowance);
+                    for_ties(sorted.lcp, depth, stops, [&](std::size_t first, std::size_t last) {
+                        const auto group = out.subspan(first, last - first);
+                        if (ranks != nullptr) {
+                            std::sort(group.begin(), group.end(),
+                                      [&](auto i, auto j) { return ranks->before(i, j); });
+                        } else {
+                            std::sort(group.begin(), group.end(),
+                                      [&](auto i, auto j) { return by_reading.before(i, j); });
+                        }
+                    });
+                }
+                sink(blocks.offsets()[block], out);
             });
     } catch (const TooManyCompared&) {
-        return false;
+        return -1;
     }
-    return true;
+    return blocks.offsets().back();
+}
+
+template <class Token>
+OrderFault check_suffixes(const SuffixText<Token>& text, std::span<const std::uint32_t> suffixes,
+                          std::span<std::uint32_t> ranks, int threads) {
+    require(ranks.size() == suffixes.size() && suffixes.size() <= text.tokens.size(),
+            "there must be a rank per suffix, and a token");
+    constexpr std::uint32_t kUnseen = std::numeric_limits<std::uint32_t>::max();
+    std::fill(ranks.begin(), ranks.end(), kUnseen);
+    for (std::size_t rank = 0; rank < suffixes.size(); ++rank) {
+        const std::uint32_t position = suffixes[rank];
+        if (position >= suffixes.size()) {
+            return {OrderFault::kPosition, static_cast<Index>(rank)};
+        }
+        if (ranks[position] != kUnseen) return {OrderFault::kRepeated, static_cast<Index>(rank)};
+        ranks[position] = static_cast<std::uint32_t>(rank);
+        if (rank % kReleased == 0) release_pages_if_needed();
+    }
+    const NeighbourCheck<Token> check{text, suffixes, ranks};
+    const std::vector<Index> bounds =
+        chunk_bounds(static_cast<Index>(suffixes.size()), Index{16} * threads);
+    std::atomic<Index> lowest{static_cast<Index>(suffixes.size())};
+    parallel_for(static_cast<Index>(bounds.size()) - 1, threads, [&](Index chunk) {
+        const auto c = static_cast<std::size_t>(chunk);
+        for (Index rank = std::max<Index>(bounds[c], 1); rank < bounds[c + 1]; ++rank) {
+            check.prefetch_at(rank + kAhead);
+            if (rank % kReleased == 0) release_pages_if_needed();
+            if (check.in_order(suffixes[rank - 1], suffixes[rank])) continue;
+            Index found = lowest.load();
+            while (rank < found && !lowest.compare_exchange_weak(found, rank)) {
+            }
+            return;
+        }
+    });
+    if (lowest == static_cast<Index>(suffixes.size())) return {};
+    return {OrderFault::kOrder, lowest};
 }
 
 template struct SuffixText<std::uint16_t>;
@@ -361,9 +434,13 @@ template void SampleRanks::sort(const SuffixText<std::uint16_t>&, TokenRange, in
 template void SampleRanks::sort(const SuffixText<std::uint32_t>&, TokenRange, int);
 template bool SampleRanks::refine(const SuffixText<std::uint16_t>&);
 template bool SampleRanks::refine(const SuffixText<std::uint32_t>&);
-template bool sort_suffixes(const SuffixText<std::uint16_t>&, TokenRange, const SampleRanks*,
-                            std::span<std::uint32_t>, int);
-template bool sort_suffixes(const SuffixText<std::uint32_t>&, TokenRange, const SampleRanks*,
-                            std::span<std::uint32_t>, int);
+template Index sort_suffixes(const SuffixText<std::uint16_t>&, TokenRange, const SampleRanks*,
+                             const SuffixSink&, int);
+template Index sort_suffixes(const SuffixText<std::uint32_t>&, TokenRange, const SampleRanks*,
+                             const SuffixSink&, int);
+template OrderFault check_suffixes(const SuffixText<std::uint16_t>&, std::span<const std::uint32_t>,
+                                   std::span<std::uint32_t>, int);
+template OrderFault check_suffixes(const SuffixText<std::uint32_t>&, std::span<const std::uint32_t>,
+                                   std::span<std::uint32_t>, int);
 
 }  // namespace ngramstat

@@ -240,12 +240,18 @@ class TieReader {
               std::span<const Tie> ties, int from)
         : reader_(reader), positions_(positions), ties_(ties), from_(from) {}
 
+    // Before the positions of the next tie are read by other means.
+    void pass(const Tie& tie) {
+        const Index n = static_cast<Index>(tie.last - tie.first);
+        release_pages(n);
+        prefetch_ties();
+        prefetched_ -= n;
+    }
+
     // Fills `group` with the key of symbols [from, from + per_key) and the position of each.
     void read(const Tie& tie, std::span<Keyed> group) {
         const std::size_t n = group.size();
-        release_pages(static_cast<Index>(n));
-        prefetch_ties();
-        prefetched_ -= static_cast<Index>(n);
+        pass(tie);
         for (std::size_t k = 0; k < n; ++k) {
             if (k + kAhead < n) prefetch_position(positions_[tie.first + k + kAhead]);
             const Position position = positions_[tie.first + k];
@@ -284,31 +290,74 @@ class TieReader {
     Index read_ = 0;        // positions read since the last check of resident memory
 };
 
+// Sorts two suffixes that share their first `from` symbols, and sets what they share. Their tokens
+// are read while they are in the cache.
+template <class Token, class Position>
+void order_pair(const SymbolReader<Token>& reader, std::span<Position> pair, std::uint8_t& lcp,
+                int from) {
+    const int per_key = reader.per_key();
+    for (;; from += per_key) {
+        const std::uint64_t a = reader.key(static_cast<Index>(pair[0]), from, per_key),
+                            b = reader.key(static_cast<Index>(pair[1]), from, per_key);
+        if (a != b) {
+            if (b < a) std::swap(pair[0], pair[1]);
+            lcp = static_cast<std::uint8_t>(from + reader.common(a, b, per_key));
+            return;
+        }
+        if (!reader.may_continue(a, from + per_key)) {
+            lcp = static_cast<std::uint8_t>(
+                std::min(reader.depth(), from + reader.symbols(a, per_key)));
+            return;
+        }
+    }
+}
+
 // After the suffixes of a tie have been sorted by a key of symbols [from, from + per_key): fills
-// their common prefix lengths, and appends the ties that are left.
-template <class Token, class Keyed, class Tie>
-void compare_neighbours(const SymbolReader<Token>& reader, std::span<const Keyed> group,
-                        std::uint32_t first, int from, int per_key, std::span<std::uint8_t> lcp,
-                        std::vector<Tie>& still_tied) {
-    const std::size_t n = group.size();
-    std::size_t start = 0;  // of the run of equal keys
-    for (std::size_t k = 1; k <= n; ++k) {
-        const std::uint64_t key = group[k - 1].key;
-        if (k < n && group[k].key == key) {
-            lcp[first + k] = static_cast<std::uint8_t>(
-                std::min(reader.depth(), from + reader.symbols(key, per_key)));
+// their common prefix lengths, and appends the ties that are left. key(k) is that of the k-th.
+template <class Token, class Key, class Tie>
+void compare_neighbours(const SymbolReader<Token>& reader, Key&& key, const Tie& tie, int from,
+                        int per_key, std::span<std::uint8_t> lcp, std::vector<Tie>& still_tied) {
+    const std::uint32_t n = tie.last - tie.first;
+    std::uint32_t start = 0;  // of the run of equal keys
+    std::uint64_t before = key(0);
+    for (std::uint32_t k = 1; k <= n; ++k) {
+        const std::uint64_t here = k < n ? key(k) : 0;
+        if (k < n && here == before) {
+            lcp[tie.first + k] = static_cast<std::uint8_t>(
+                std::min(reader.depth(), from + reader.symbols(here, per_key)));
             continue;
         }
-        if (k - start > 1 && reader.may_continue(key, from + per_key)) {
-            still_tied.push_back(
-                {first + static_cast<std::uint32_t>(start), first + static_cast<std::uint32_t>(k)});
+        if (k - start > 1 && reader.may_continue(before, from + per_key)) {
+            still_tied.push_back({tie.first + start, tie.first + k});
         }
         if (k < n) {
-            lcp[first + k] =
-                static_cast<std::uint8_t>(from + reader.common(group[k].key, key, per_key));
+            lcp[tie.first + k] =
+                static_cast<std::uint8_t>(from + reader.common(here, before, per_key));
         }
         start = k;
+        before = here;
     }
+}
+
+// A tie of more positions is sorted in place, by reading its keys again and again: a stream that
+// repeats itself would otherwise take several times the memory of its positions.
+constexpr std::size_t kLargeTie = std::size_t{1} << 20;
+
+template <class Token, class Position>
+void sort_large_tie(const SymbolReader<Token>& reader, std::span<Position> positions, int from) {
+    const auto key = [&](Position i) {
+        return reader.key(static_cast<Index>(i), from, reader.per_key());
+    };
+    const std::uint64_t first = key(positions[0]);
+    std::size_t same = 1;
+    for (; same < positions.size() && key(positions[same]) == first; ++same) {
+        if (same % static_cast<std::size_t>(kBetweenReleases) == 0) release_pages_if_needed();
+    }
+    if (same == positions.size()) return;
+    std::sort(positions.begin(), positions.end(), [&](Position i, Position j) {
+        const std::uint64_t a = key(i), b = key(j);
+        return a != b ? a < b : i < j;
+    });
 }
 
 template <class Token, class Position>
@@ -476,10 +525,11 @@ void SuffixBlocks<Token, Position>::pack_symbols(Index first, Index last, Put&& 
     const auto tail_at = [&](Index i) {
         return in_tail == 0 ? 0 : reader.tail(i, 1 + in_entry, in_tail);
     };
-    if (!order_.backward || in_entry == 0) {
+    if (in_entry == 0) {
         for (Index i = first; i < last; ++i) put(i, reader.key(i, 1, in_entry), tail_at(i));
         return;
     }
+    if (!order_.backward) return pack_forward(first, last, reader, put, tail_at);
     // Read backward, the symbols of the next position are these and one more: a sliding window.
     const int newest = (in_entry - 1) * bits, newest_of_tail = (in_tail - 1) * bits;
     std::uint64_t symbols = reader.key(first, 1, in_entry), tail = tail_at(first);
@@ -493,6 +543,30 @@ void SuffixBlocks<Token, Position>::pack_symbols(Index first, Index last, Put&& 
         }
         const std::uint64_t older = ends ? 0 : symbols >> bits;
         symbols = static_cast<std::uint64_t>(token + 1) << newest | older;
+    }
+}
+
+// The same where sequences are read forward: the symbols of the next position are these without
+// the first, and one more.
+template <class Token, class Position>
+template <class Reader, class Put, class Tail>
+void SuffixBlocks<Token, Position>::pack_forward(Index first, Index last, const Reader& reader,
+                                                 Put&& put, Tail&& tail_at) const {
+    const int bits = packing_.symbol_bits, in_entry = packing_.entry_symbols;
+    if (last - first < 2 * in_entry || order_.stop_token >= 0) {
+        for (Index i = first; i < last; ++i) put(i, reader.key(i, 1, in_entry), tail_at(i));
+        return;
+    }
+    const std::uint64_t mask = (std::uint64_t{1} << (in_entry * bits)) - 1;
+    const Index whole = std::min(last, static_cast<Index>(tokens_.size()) - in_entry);
+    std::uint64_t symbols = reader.key(first, 0, in_entry);
+    for (Index i = first; i < whole; ++i) {
+        const auto newest = static_cast<std::uint64_t>(tokens_[i + in_entry]) + 1;
+        symbols = (symbols << bits | newest) & mask;
+        put(i, symbols, tail_at(i));
+    }
+    for (Index i = std::max(first, whole); i < last; ++i) {
+        put(i, reader.key(i, 1, in_entry), tail_at(i));
     }
 }
 
@@ -708,7 +782,6 @@ void SuffixBlocks<Token, Position>::break_ties(const Slice& slice,
                                                SuffixScratch<Position>& scratch) const {
     const auto& [keys, positions, lcp, tails] = slice;
     const SymbolReader<Token> reader(tokens_, order_, packing_.symbol_bits);
-    using Keyed = typename Scratch::Keyed;
     const bool has_tails = !tails.empty();
     const int per_key = has_tails ? packing_.tail_symbols : reader.per_key();
     for (int from = 1 + packing_.entry_symbols; !scratch.ties.empty(); from += per_key) {
@@ -716,6 +789,23 @@ void SuffixBlocks<Token, Position>::break_ties(const Slice& slice,
         TieReader<Token, Position> tie_reader(reader, positions, scratch.ties, from);
         for (const auto& tie : scratch.ties) {
             const std::size_t n = tie.last - tie.first;
+            if (n == 2 && !has_tails) {  // most ties
+                tie_reader.pass(tie);
+                order_pair(reader, positions.subspan(tie.first, 2), lcp[tie.first + 1], from);
+                continue;
+            }
+            if (n > kLargeTie && !has_tails) {
+                const auto part = positions.subspan(tie.first, n);
+                tie_reader.pass(tie);
+                sort_large_tie(reader, part, from);
+                compare_neighbours(
+                    reader,
+                    [&](std::uint32_t k) {
+                        return reader.key(static_cast<Index>(part[k]), from, per_key);
+                    },
+                    tie, from, per_key, lcp, scratch.still_tied);
+                continue;
+            }
             const auto group = scratch_of(scratch.group, n);
             if (has_tails) {
                 for (std::size_t k = 0; k < n; ++k) {
@@ -730,8 +820,9 @@ void SuffixBlocks<Token, Position>::break_ties(const Slice& slice,
                 if (!positions.empty()) positions[tie.first + k] = group[k].position;
                 if (has_tails) tails[tie.first + k] = group[k].key;
             }
-            compare_neighbours(reader, std::span<const Keyed>(group), tie.first, from, per_key, lcp,
-                               scratch.still_tied);
+            compare_neighbours(
+                reader, [&](std::uint32_t k) { return group[k].key; }, tie, from, per_key, lcp,
+                scratch.still_tied);
         }
         std::swap(scratch.ties, scratch.still_tied);
     }

@@ -477,13 +477,30 @@ class Corpus:
         InputError
             No tokenizer is recorded, its file has changed, or an id is not in 0 to V - 1.
         """
-        array = np.asarray(ids)
-        if array.size and (array.dtype.kind not in "iu" or array.ndim != 1):
-            raise InputError("ids: a one-dimensional array of integers is needed")
-        if array.size and not 0 <= int(array.min()) <= int(array.max()) < self.vocab_size:
-            raise InputError(f"ids: must lie between 0 and {self.vocab_size - 1}")
+        array = self._checked_ids(ids, 1)
         tokenizer = self._tokenizer
         return [str(tokenizer.decode([int(i)], skip_special_tokens=False)) for i in array]
+
+    def decode_sequences(self, ids: ArrayLike) -> list[str]:
+        """The text of each row of a two-dimensional array of ids, such as the n-grams of a table.
+
+        Raises
+        ------
+        InputError
+            As for `decode`.
+        """
+        array = self._checked_ids(ids, 2)
+        decoded = self._tokenizer.decode_batch(array.tolist(), skip_special_tokens=False)
+        return [str(text) for text in decoded]
+
+    def _checked_ids(self, ids: ArrayLike, dimensions: int) -> NDArray[Any]:
+        array = np.asarray(ids)
+        if array.size and (array.dtype.kind not in "iu" or array.ndim != dimensions):
+            count = "one-dimensional" if dimensions == 1 else "two-dimensional"
+            raise InputError(f"ids: a {count} array of integers is needed")
+        if array.size and not 0 <= int(array.min()) <= int(array.max()) < self.vocab_size:
+            raise InputError(f"ids: must lie between 0 and {self.vocab_size - 1}")
+        return array
 
     @cached_property
     def _tokenizer(self) -> Any:

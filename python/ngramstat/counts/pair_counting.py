@@ -19,9 +19,9 @@ from ngramstat.counts.windows import PairWindow
 from ngramstat.errors import InputError, InputTypeError
 from ngramstat.kernels import Documents, token_counts
 from ngramstat.kernels.windows import (
-    ContextCounter,
-    context_counter_bytes,
-    context_position_bytes,
+    WindowCounter,
+    window_counter_bytes,
+    window_position_bytes,
 )
 from ngramstat.runtime.arguments import integer_within
 from ngramstat.runtime.progress import Progress, shows_progress
@@ -73,11 +73,6 @@ class CooccurrenceRows:
         """How many rows there are."""
         return len(self.row_start) - 1
 
-    def rows(self) -> NDArray[np.int32]:
-        """The row of each entry, (entries,)."""
-        numbers = np.arange(self.first, self.first + self.n_rows, dtype=np.int32)
-        return np.repeat(numbers, np.diff(self.row_start))
-
 
 class PairCounting:
     """Counts the rows of one co-occurrence matrix of a corpus, piece by piece.
@@ -116,7 +111,7 @@ class PairCounting:
         self.rows = _row_range(rows, corpus.vocab_size)
         self.workspace = Workspace() if workspace is None else workspace
         self._progress = progress
-        self._counter: tuple[tuple[int, int], ContextCounter] | None = None
+        self._counter: tuple[tuple[int, int], WindowCounter] | None = None
         try:
             self.occurrences = token_counts(
                 corpus.tokens, corpus.vocab_size, threads=self.workspace.threads
@@ -158,11 +153,11 @@ class PairCounting:
                     yield CooccurrenceRows(first, row_start, columns, values)
                     bar.advance(int(pairs[first:last].sum()))
 
-    def _counter_of(self, rows: tuple[int, int]) -> ContextCounter:
+    def _counter_of(self, rows: tuple[int, int]) -> WindowCounter:
         """The counter of a range of rows, which is kept until another one is needed."""
         if self._counter is None or self._counter[0] != rows:
             self._counter = None  # frees its memory
-            counter = ContextCounter(
+            counter = WindowCounter(
                 self.corpus.tokens,
                 self.corpus.vocab_size,
                 self._documents,
@@ -187,7 +182,7 @@ class PairCounting:
         """Threads whose counters fit an eighth of the budget, at least one."""
         if self._budget is None:
             return self.workspace.threads
-        each = context_counter_bytes(
+        each = window_counter_bytes(
             self.corpus.vocab_size, weighted=self.window.weights is not None
         )
         return max(1, min(self.workspace.threads, self._budget // 8 // each))
@@ -196,7 +191,7 @@ class PairCounting:
         """Ranges of rows whose index of positions fits half of the budget."""
         if self._budget is None:
             return [self.rows]
-        each = context_position_bytes(
+        each = window_position_bytes(
             self.corpus.n_tokens,
             within_content=self.window.within_content,
             both_sides=self.window.symmetric,

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ngramstat.corpus import Corpus
+from ngramstat.corpus import Corpus, tokenize
 from ngramstat.corpus.conversion import as_corpus
+from ngramstat.corpus.formats import OpenOptions, recognised_format
 from ngramstat.errors import InputError, InputTypeError
 from ngramstat.index.overlap import IndexedCorpus, NewText, new_text
 from ngramstat.index.tokenizer import IndexTokenizer
 
-__all__ = ["as_new_text", "text_of_corpus"]
+__all__ = ["as_new_text", "corpus_of_inputs"]
+
+# Formats of token stores whose files can as well hold text.
+_TEXT_TOO = ("jsonl", "parquet", "arrow", "hf-dataset")
 
 
 def as_new_text(
-    index: IndexedCorpus, tokenizer: IndexTokenizer | None, tokens: Any, name: str = "tokens"
+    index: IndexedCorpus,
+    tokenizer: IndexTokenizer | None,
+    tokens: Any,
+    name: str = "tokens",
+    *,
+    separators: bool = True,
 ) -> NewText:
     """Tokens to look for.
 
@@ -25,6 +40,8 @@ def as_new_text(
     tokens
         Whatever `as_corpus` takes; a string or strings are texts for the tokenizer of the index,
         one document each.
+    separators : bool
+        Whether the separators of documents belong to what is looked for.
 
     Raises
     ------
@@ -35,21 +52,15 @@ def as_new_text(
     if texts is not None:
         return _encoded(index, tokenizer, texts, name)
     if isinstance(tokens, np.ndarray | list | tuple) and len(tokens) == 0:
-        nothing = np.zeros(0, np.int64)
-        return NewText(np.zeros(0, index.dtype), nothing, nothing)
-    return text_of_corpus(index, as_corpus(tokens, name), name)
+        return _joined(index, [], name)
+    if isinstance(tokens, list | tuple) and isinstance(tokens[0], list | tuple | np.ndarray):
+        # A corpus would leave empty documents out, and then number the others anew.
+        return _joined(index, [_ids(document, name, i) for i, document in enumerate(tokens)], name)
+    return _text_of_corpus(index, as_corpus(tokens, name), name, separators)
 
 
-def text_of_corpus(
-    index: IndexedCorpus, corpus: Corpus, name: str, *, separators: bool = True
-) -> NewText:
-    """The documents of a corpus, a single one where they are unknown.
-
-    Parameters
-    ----------
-    separators : bool
-        Whether a document's separator belongs to what is looked for.
-    """
+def _text_of_corpus(index: IndexedCorpus, corpus: Corpus, name: str, separators: bool) -> NewText:
+    """The documents of a corpus, a single one where they are unknown."""
     ends = corpus.document_ends
     if ends is None:
         ends = np.array([corpus.n_tokens] if corpus.n_tokens else [], np.int64)
@@ -60,6 +71,57 @@ def text_of_corpus(
         else:
             ends = ends - (corpus.tokens[ends - 1] == corpus.separator)
     return new_text(index, corpus.tokens, starts, ends, name)
+
+
+@contextmanager
+def corpus_of_inputs(
+    inputs: Sequence[str | PathLike[str]],
+    tokenizer: IndexTokenizer | None,
+    *,
+    holds_tokens: bool = False,
+    **options: Any,
+) -> Iterator[Corpus]:
+    """Files to compare with an index: a token store, or text.
+
+    Text is tokenized into a temporary directory, which is removed at the end.
+
+    Parameters
+    ----------
+    inputs
+        Files of text as `ngramstat.tokenize` takes them, or a token store of files that
+        `Corpus.open` recognises. JSON lines, Parquet and Arrow are text unless `holds_tokens`.
+    tokenizer
+        That of the index.
+    options
+        Of `ngramstat.tokenize`.
+
+    Raises
+    ------
+    InputError
+        An input cannot be read, or is text and there is no tokenizer.
+    """
+    paths = [Path(path) for path in inputs]
+    if holds_tokens or _are_token_stores(paths):
+        yield Corpus.open(paths if len(paths) > 1 else paths[0])
+        return
+    if tokenizer is None:
+        raise InputError(
+            f"{paths[0]}: is read as text, but the indexed corpus has no tokenizer; give a token "
+            "store (--tokens, if it is one of JSON lines, Parquet or Arrow)"
+        )
+    with tempfile.TemporaryDirectory(prefix="ngramstat-") as directory:
+        yield tokenize(inputs, Path(directory) / "corpus", tokenizer=tokenizer.path, **options)
+
+
+def _are_token_stores(paths: list[Path]) -> bool:
+    """Whether all of them are token stores that cannot be text."""
+    for path in paths:
+        if not path.exists():
+            return False
+        found = recognised_format(path, "auto", OpenOptions())
+        if found is None or found.name in _TEXT_TOO:
+            return False
+    return True
 
 
 def _texts(tokens: Any) -> list[str] | None:
@@ -83,7 +145,28 @@ def _encoded(
             f"{name}: is text, but the corpus of {index.name} has no tokenizer; give token ids "
             "(a path is given as pathlib.Path)"
         )
-    encoded = [tokenizer.encode(text) for text in texts]
-    ends = np.cumsum([len(ids) for ids in encoded], dtype=np.int64)
-    starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
-    return new_text(index, np.concatenate(encoded), starts, ends, name)
+    return _joined(index, [tokenizer.encode(text) for text in texts], name)
+
+
+def _ids(document: Any, name: str, number: int) -> NDArray[Any]:
+    """The token ids of one document."""
+    try:
+        ids = np.asarray(document)
+    except (ValueError, OverflowError) as error:
+        raise InputTypeError(
+            f"{name}: document {number} is no sequence of ids ({error})"
+        ) from error
+    if ids.size == 0 and ids.ndim == 1:
+        return np.zeros(0, np.uint32)
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise InputTypeError(f"{name}: document {number} is no sequence of integers")
+    if int(ids.min()) < 0:
+        raise InputError(f"{name}: document {number} holds a negative id")
+    return ids
+
+
+def _joined(index: IndexedCorpus, documents: list[NDArray[Any]], name: str) -> NewText:
+    ends = np.cumsum([len(ids) for ids in documents], dtype=np.int64)
+    starts = np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)]
+    tokens = np.concatenate([np.zeros(0, np.uint32), *documents])
+    return new_text(index, tokens, starts, ends, name)

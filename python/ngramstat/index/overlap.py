@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.errors import InputError, NgramstatError
+from ngramstat.errors import InputError
+from ngramstat.index.queries import damage_as_input_error
 from ngramstat.index.shard import IndexSettings, Shard
 from ngramstat.kernels.index_overlap import SortedText, common_lengths, longest_matches
 from ngramstat.kernels.tokens import Tokens
@@ -21,9 +24,12 @@ __all__ = [
     "LongestMatches",
     "MatchSpans",
     "NewText",
+    "SpanStep",
+    "check_min_length",
     "find_matches",
     "find_spans",
     "new_text",
+    "spans_at",
 ]
 
 # Queries of one call of the kernel, per thread: about a second.
@@ -60,6 +66,29 @@ class IndexedCorpus:
     def arrays(self) -> list[NDArray[Any]]:
         """What may be mapped from files."""
         return [a for shard in self.shards for a in (shard.tokens, shard.suffixes)]
+
+    @cached_property
+    def document_ends(self) -> NDArray[np.int64]:
+        """Where each document ends in the tokens of the corpus (exclusive)."""
+        documents = max((s.first_document + s.document_ends.size for s in self.shards), default=0)
+        result = np.zeros(documents, np.int64)
+        for shard in self.shards:
+            ends = shard.document_ends + shard.first_token
+            if self.settings.inserts_stops:
+                ends = ends - np.arange(1, ends.size + 1)
+            # A document that goes on in the next shard ends there.
+            result[shard.first_document : shard.first_document + ends.size] = ends
+        return result
+
+    def tokens_at(self, position: int, length: int) -> Tokens:
+        """Tokens of the corpus; they must not hold the end of a document with an inserted stop."""
+        firsts = [shard.first_token for shard in self.shards]
+        shard = self.shards[bisect_right(firsts, position) - 1]
+        place = position - shard.first_token
+        if self.settings.inserts_stops:
+            document = int(np.searchsorted(self.document_ends, position, side="right"))
+            place += document - shard.first_document
+        return shard.tokens[place : place + length]
 
     def sorted_text(self, shard: Shard) -> SortedText:
         """One shard for the kernels."""
@@ -134,7 +163,7 @@ class LongestMatches:
         InputError
             The index cannot find matches of that length.
         """
-        _check_min_length(min_length, self.max_length)
+        check_min_length(min_length, self.max_length)
         begins = np.flatnonzero(self.lengths >= min_length)
         steps = np.zeros(len(self.lengths) + 1, np.int64)
         np.add.at(steps, begins, 1)
@@ -205,7 +234,7 @@ def find_matches(
 
     Raises
     ------
-    NgramstatError
+    InputError
         The arrays of the index contradict each other.
     """
     size = len(text.tokens)
@@ -225,40 +254,89 @@ def find_matches(
     return found
 
 
+@dataclass(frozen=True)
+class SpanStep:
+    """Consecutive positions of a text, and the spans that begin there.
+
+    Attributes
+    ----------
+    positions, lengths : (q,) int64
+        With the longest match of each, which is at least as long where the index's limit is
+        reached.
+    spans : MatchSpans
+    reached : int
+        Where these spans and those before end.
+    """
+
+    positions: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    spans: MatchSpans
+    reached: int
+
+
 def find_spans(
     index: IndexedCorpus, text: NewText, min_length: int, workspace: Workspace, bar: Progress
-) -> Iterator[tuple[NDArray[np.int64], MatchSpans]]:
-    """Stretches of at least this many tokens, in steps; the text may be larger than memory.
+) -> Iterator[SpanStep]:
+    """Spans of at least this many tokens, in steps: the text may be larger than memory.
 
-    Yields
+    Raises
     ------
-    queried : (q, 2) int64
-        The positions of this step and the ends of their documents.
-    spans : MatchSpans
-        Those that begin at one of these positions.
+    InputError
+        The index cannot find matches of that length, or its arrays contradict each other.
     """
-    _check_min_length(min_length, index.max_length)
-    reached = 0  # the end of the last stretch
+    check_min_length(min_length, index.max_length)
+    reached = 0  # the end of the last span
     for ranges in _query_ranges(index, text, _QUERIES * workspace.threads):
-        best = _match_in_shards(index, text.tokens, ranges, workspace.threads)
-        lengths = best.lengths
-        if best.capped.any():
-            lengths = _real_lengths(index, text.tokens, ranges, best)
-        ends = ranges[:, 0] + lengths
-        long = best.lengths >= min_length
-        before = np.maximum.accumulate(np.where(long, ends, 0))
-        before = np.maximum(np.concatenate([[0], before[:-1]]), reached)
-        chosen = np.flatnonzero(long & (ends > before))
-        if len(chosen):
-            reached = int(ends[chosen[-1]])
-        yield ranges, MatchSpans(
-            ranges[chosen, 0], lengths[chosen], best.occurrences[chosen], best.positions[chosen],
-            best.documents[chosen], best.capped[chosen],
-        )  # fmt: skip
+        step = spans_at(index, text.tokens, ranges, min_length, reached, workspace.threads)
+        reached = step.reached
+        yield step
         bar.advance(len(ranges))
 
 
-def _check_min_length(min_length: int, max_length: int | None) -> None:
+def spans_at(
+    index: IndexedCorpus,
+    tokens: Tokens,
+    ranges: NDArray[np.int64],
+    min_length: int,
+    reached: int,
+    threads: int,
+    own: Shard | None = None,
+) -> SpanStep:
+    """The spans that begin at some positions and end after all spans before.
+
+    Parameters
+    ----------
+    ranges : (q, 2) int64
+        The positions, ascending, and where their matches end at the latest.
+    reached : int
+        Where the spans before end.
+    own : Shard, optional
+        The shard whose tokens these are; a place does not match itself.
+    """
+    best = _match_in_shards(index, tokens, ranges, threads, own)
+    lengths = best.lengths
+    if best.capped.any():
+        lengths = _real_lengths(index, tokens, ranges, best)
+    ends = ranges[:, 0] + lengths
+    long = best.lengths >= min_length
+    furthest = np.maximum.accumulate(np.where(long, ends, 0))
+    before = np.maximum(np.concatenate([[0], furthest[:-1]]), reached)
+    chosen = np.flatnonzero(long & (ends > before))
+    spans = MatchSpans(
+        ranges[chosen, 0], lengths[chosen], best.occurrences[chosen], best.positions[chosen],
+        best.documents[chosen], best.capped[chosen],
+    )  # fmt: skip
+    return SpanStep(ranges[:, 0], lengths, spans, max(reached, int(furthest[-1])))
+
+
+def check_min_length(min_length: int, max_length: int | None) -> None:
+    """Refuse a length of matches that an index cannot find.
+
+    Raises
+    ------
+    InputError
+        It is below 1 or above `max_length`.
+    """
     if min_length < 1:
         raise InputError(f"--min-length {min_length}: must be at least 1")
     if max_length is not None and min_length > max_length:
@@ -268,12 +346,20 @@ def _check_min_length(min_length: int, max_length: int | None) -> None:
         )
 
 
+def _positions_of(tokens: Tokens, token: int) -> NDArray[np.int64]:
+    parts = [np.zeros(0, np.int64)]
+    for first in range(0, len(tokens), _CHECKED):
+        parts.append(np.flatnonzero(tokens[first : first + _CHECKED] == token) + first)
+        release_pages_if_needed()
+    return np.concatenate(parts)
+
+
 def _query_ranges(index: IndexedCorpus, text: NewText, at_most: int) -> Iterator[NDArray[np.int64]]:
     """All positions inside documents with the ends of their matches, (q, 2) at a time."""
     stop = index.settings.stop_token
     stops = np.zeros(0, np.int64)
     if stop is not None and not index.settings.inserts_stops:
-        stops = np.flatnonzero(text.tokens == stop) + 1
+        stops = _positions_of(text.tokens, stop) + 1
     stops = np.append(stops, len(text.tokens))
     before = np.concatenate([[0], np.cumsum(text.ends - text.starts)])
     total = int(before[-1])
@@ -319,14 +405,10 @@ def _match_in_shards(
     shards, places = np.full(size, -1, np.int64), np.full(size, -1, np.int64)
     positions, documents = np.full(size, -1, np.int64), np.full(size, -1, np.int64)
     for number, shard in enumerate(index.shards):
-        try:
+        with damage_as_input_error(index.name):
             found = longest_matches(
                 index.sorted_text(shard), tokens, ranges, is_own=shard is own, threads=threads
             )
-        except ValueError as error:
-            raise NgramstatError(
-                f"{index.name}: {error}; verify its files, or build it again"
-            ) from error
         equal = (found.lengths == lengths) & (lengths > 0)
         occurrences[equal] += found.occurrences[equal]
         longer = found.lengths > lengths
@@ -353,7 +435,8 @@ def _real_lengths(
         here = best.capped & (best.shards == number)
         if here.any():
             chosen = np.flatnonzero(here)
-            lengths[chosen] = common_lengths(
-                index.sorted_text(shard), tokens, ranges[chosen], best.places[chosen]
-            )
+            with damage_as_input_error(index.name):
+                lengths[chosen] = common_lengths(
+                    index.sorted_text(shard), tokens, ranges[chosen], best.places[chosen]
+                )
     return lengths

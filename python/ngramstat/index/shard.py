@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +44,11 @@ class IndexSettings:
         """Whether `Shard.tokens` holds a stop token per document that the corpus does not."""
         return self.stop_token == self.vocab_size
 
+    @property
+    def n_ids(self) -> int:
+        """Ids that may stand in `Shard.tokens`: V, and one more for inserted stop tokens."""
+        return self.vocab_size + self.inserts_stops
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -62,10 +69,10 @@ class Shard:
         Where each document ends in `tokens` (exclusive; after its inserted stop token); the last
         one is k.
     first_token, first_document : int
-        Tokens and documents of the corpus before this shard.
-    samples : (ceil(k / 32),) uint64, optional
-        Packed symbols of every 32nd suffix, by `kernels.index_queries.suffix_samples`; queries are
-        faster with them.
+        Tokens and documents of the corpus before this shard. A document that goes on in the next
+        shard (boundary ``stream``, where it is too long for one) counts where it ends.
+    extra : mapping
+        Further arrays of one dimension by name, see `ngramstat.index.extra`.
     """
 
     tokens: Tokens
@@ -74,4 +81,4 @@ class Shard:
     document_ends: NDArray[np.int64]
     first_token: int
     first_document: int
-    samples: NDArray[np.uint64] | None = None
+    extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)

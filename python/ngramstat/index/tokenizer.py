@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError, NgramstatError
-from ngramstat.runtime.files import reason
+from ngramstat.runtime.files import reason, sha256_file
 
 __all__ = ["IndexTokenizer"]
 
@@ -23,19 +23,23 @@ class IndexTokenizer:
     ----------
     path : Path
         The file.
+    sha256 : str, optional
+        What its SHA-256 has to be.
     owner : object, optional
         What has to live as long as the file.
     """
 
-    def __init__(self, path: Path, owner: object = None) -> None:
+    def __init__(self, path: Path, *, sha256: str | None = None, owner: object = None) -> None:
         self.path = path
+        self._sha256 = sha256
         self._owner = owner
 
     @classmethod
     def of_corpus(cls, corpus: Corpus) -> Self | None:
         """The tokenizer recorded with a corpus, if there is one."""
         # A corpus of texts in memory removes its tokenizer when its tokens go.
-        return None if corpus.tokenizer_path is None else cls(corpus.tokenizer_path, corpus.tokens)
+        path = corpus.tokenizer_path
+        return None if path is None else cls(path, owner=corpus.tokens)
 
     def encode(self, text: str) -> NDArray[np.uint32]:
         """Token ids of a text, without any that the tokenizer would put around it."""
@@ -48,6 +52,11 @@ class IndexTokenizer:
 
     @cached_property
     def _loaded(self) -> Any:
+        if self._sha256 not in (None, sha256_file(self.path)):
+            raise InputError(
+                f"{self.path}: is not the tokenizer that the index was built with; copy the index "
+                "again, or build it again"
+            )
         try:
             from tokenizers import Tokenizer
         except ImportError as error:

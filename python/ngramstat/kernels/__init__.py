@@ -32,7 +32,7 @@ from ngramstat.kernels.index_queries import (
     suffix_samples,
 )
 from ngramstat.kernels.kneser_ney import KneserNey
-from ngramstat.kernels.ngram_hashing import fits_hash, hashed_ngrams
+from ngramstat.kernels.ngram_hashing import HashCost, fits_hash, hash_cost, hashed_ngrams
 from ngramstat.kernels.ngram_listing import (
     MAX_NGRAM,
     ListedNgrams,
@@ -65,6 +65,7 @@ from ngramstat.kernels.suffixes import (
     suffix_cost,
 )
 from ngramstat.kernels.tokens import Tokens, mostly_unused, token_counts
+from ngramstat.kernels.windows import WindowCounter
 
 BLOCK_SIZE = _core.BLOCK_SIZE
 LOSS_BITS = _core.LOSS_BITS
@@ -89,6 +90,7 @@ __all__ = [
     "GpuOperator",
     "GpuPairStream",
     "GpuTerm",
+    "HashCost",
     "KneserNey",
     "ListedNgrams",
     "NextTokens",
@@ -107,6 +109,7 @@ __all__ = [
     "SuffixCounts",
     "TokenSlices",
     "Tokens",
+    "WindowCounter",
     "bilinear_sums_by_class",
     "build_info",
     "count_document_tokens",
@@ -114,6 +117,7 @@ __all__ = [
     "count_pairs",
     "cuda_devices",
     "fits_hash",
+    "hash_cost",
     "hashed_ngrams",
     "mark_copies",
     "mostly_unused",

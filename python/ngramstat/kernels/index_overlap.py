@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from ngramstat import _core
 from ngramstat.kernels.tokens import Tokens, check_tokens
 
-__all__ = ["Matches", "SortedText", "common_lengths", "longest_matches"]
+__all__ = ["Matches", "SortedText", "common_lengths", "longest_matches", "mark_duplicates"]
 
 
 @dataclass(frozen=True)
@@ -110,3 +111,50 @@ def common_lengths(
         For a range or place outside its text.
     """
     return _core.common_lengths(index.tokens, text, ranges, places)
+
+
+def mark_duplicates(
+    shards: Sequence[SortedText],
+    marks: Sequence[NDArray[np.uint8]],
+    ranks: NDArray[np.int64],
+    *,
+    length: int,
+    stop_token: int | None = None,
+    later_only: bool = False,
+    threads: int = 1,
+) -> None:
+    """Mark where sequences of `length` tokens begin that occur several times.
+
+    Parameters
+    ----------
+    shards : sequence of SortedText
+        Parts of one text, in its order.
+    marks : sequence of uint8 arrays
+        One bit per suffix of each shard, which are set: position p is bit p % 8 of byte p // 8.
+    ranks : (shards, 2) int64
+        Which suffixes to look at: in every shard all those that begin with the same tokens.
+    length : int
+        At most the depth of the shards.
+    stop_token : int, optional
+        Sequences do not go on after it; where it is V, none holds it.
+    later_only : bool
+        Leave the first occurrence of each sequence unmarked.
+
+    Raises
+    ------
+    ValueError
+        For another length, marks of another size, or arrays that contradict each other.
+    """
+    for shard in shards:
+        check_tokens(shard.tokens)
+        if shard.depth and not 1 <= length <= shard.depth:
+            raise ValueError(f"length={length}: must lie between 1 and {shard.depth}, the depth")
+    _core.mark_duplicates(
+        [(shard.tokens, shard.suffixes, bits) for shard, bits in zip(shards, marks, strict=True)],
+        ranks,
+        len(shards[0].token_starts) - 2 if shards else 0,
+        -1 if stop_token is None else stop_token,
+        length,
+        later_only,
+        threads,
+    )

@@ -117,17 +117,31 @@ class SortedShards:
         token_starts: NDArray[np.int64],
         document_ends: NDArray[np.int64],
         samples: NDArray[np.uint64] | None = None,
+        *,
+        continues: bool = False,
     ) -> None:
         """Add the next shard, whose arrays `index.shard.Shard` describes.
 
         All shards have tokens of the same dtype. Nothing is copied.
+
+        Parameters
+        ----------
+        continues : bool
+            Whether its first document is the rest of the last one of the shard before.
         """
         check_tokens(tokens)
         if self._core is None:
             wide = tokens.dtype == np.uint32
             self._core = (_core.IndexShards32 if wide else _core.IndexShards16)(*self._options)
         samples = _NO_SAMPLES if samples is None else samples
-        self._core.add(tokens, suffixes, token_starts, document_ends, samples)  # type: ignore[arg-type]
+        self._core.add(
+            tokens,  # type: ignore[arg-type]
+            suffixes,
+            token_starts,
+            document_ends,
+            samples,
+            continues,
+        )
 
     @property
     def _shards(self) -> _core.IndexShards16 | _core.IndexShards32:

@@ -131,7 +131,7 @@ class NgramSweep:
         self._orders = list(orders)
         self._documents = Documents.single(len(tokens)) if documents is None else documents
         self._units, self._facts = units, facts
-        self._threads, self._memory_limit = threads, memory_limit
+        self._threads, self.memory_limit = threads, memory_limit
         self._progress = progress
 
     @property
@@ -171,7 +171,7 @@ class NgramSweep:
         return 4 * (labels + self._facts.documents * len(self._documents))
 
     def __iter__(self) -> Iterator[list[ListedNgrams]]:
-        limit = self._memory_limit
+        limit = self.memory_limit
         if limit is not None:
             limit = max(limit - self._threads * self._worker_bytes, 1)
         steps = Steps(self._tokens, self._vocab_size, self._threads, limit, self.cost)

@@ -15,7 +15,14 @@ from ngramstat import _core
 from ngramstat.kernels.suffixes import Steps, suffix_cost
 from ngramstat.kernels.tokens import Tokens, check_tokens
 
-__all__ = ["LEAF", "NODE", "BackoffScorer", "KneserNeyTrainer", "remove_pruned_ngrams"]
+__all__ = [
+    "LEAF",
+    "NODE",
+    "BackoffScorer",
+    "KneserNeyTrainer",
+    "make_guides",
+    "remove_pruned_ngrams",
+]
 
 # The link holds the entry's first child in the next level, above the bits of vocab_size with its
 # oldest token.
@@ -41,14 +48,21 @@ class BackoffScorer:
         V, or V + 1 where V is a stop token that is never predicted.
     levels : sequence of arrays
         Of m = 1 .. order, dtype NODE, the last one of two or more LEAF; contiguous.
+    guides : sequence of (k,) uint32 arrays
+        Of m = 2 .. order, from `make_guides`; none make it slower.
     stop_token : int, optional
         Contexts reach back to this token and no further.
     """
 
     def __init__(
-        self, vocab_size: int, symbols: int, levels: Levels, stop_token: int | None
+        self,
+        vocab_size: int,
+        symbols: int,
+        levels: Levels,
+        guides: Sequence[NDArray[np.uint32]],
+        stop_token: int | None,
     ) -> None:
-        self._trie = _core.NgramTrie(vocab_size, symbols, _words(levels))
+        self._trie = _core.NgramTrie(vocab_size, symbols, _words(levels), list(guides))
         self._stop = -1 if stop_token is None else stop_token
 
     def log_probs(
@@ -222,3 +236,11 @@ def remove_pruned_ngrams(vocab_size: int, symbols: int, levels: Levels) -> list[
     """
     sizes = _core.MutableNgramTrie(vocab_size, symbols, _words(levels)).remove_pruned()
     return [size + (level.dtype == NODE) for size, level in zip(sizes, levels, strict=True)]
+
+
+def make_guides(
+    vocab_size: int, symbols: int, levels: Levels, *, threads: int = 1
+) -> tuple[NDArray[np.uint32], ...]:
+    """What narrows the search among many siblings: of levels 2 .. order, a byte per entry."""
+    trie = _core.NgramTrie(vocab_size, symbols, _words(levels), [])
+    return tuple(trie.guide(m, threads) for m in range(2, len(levels) + 1))

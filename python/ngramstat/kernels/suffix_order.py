@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat import _core
-from ngramstat.kernels.suffixes import Steps, SuffixCost, suffix_cost
-from ngramstat.kernels.tokens import Tokens, check_tokens
+from ngramstat.kernels.suffixes import SuffixCost, positions_that_fit, suffix_cost
+from ngramstat.kernels.tokens import Tokens, check_tokens, token_counts, token_ranges
 
-__all__ = ["SortedRange", "SuffixSorter", "sorting_bytes"]
+__all__ = ["SortedRange", "SuffixSorter", "check_suffixes", "sorting_bytes"]
 
 # Symbols after which suffixes are compared by reading them, or by the ranks of a sample.
 _SAMPLE_DEPTH = 64
@@ -21,6 +21,8 @@ _SAMPLE_DEPTH = 64
 _RANK_BYTES = 4
 # Of a position of a step, for its place in the result.
 _SUFFIX_BYTES = 4
+# Positions of a step for each thread: some three seconds. Every step reads the whole stream.
+_STEP_POSITIONS = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,11 @@ class SuffixSorter:
     memory_limit : int, optional
         Bytes that may be allocated; at least `sorting_bytes`, or more will be.
 
+    Attributes
+    ----------
+    occurrences : (V,) int64
+        How often each token occurs.
+
     Raises
     ------
     IndexError
@@ -119,28 +126,93 @@ class SuffixSorter:
         if memory_limit is not None and depth is None:
             memory_limit = max(memory_limit - _RANK_BYTES * len(tokens), 1)
         cost = _cost(len(tokens), vocab_size, depth)
-        self._steps = Steps(tokens, vocab_size, threads, memory_limit, cost)
-
-    @property
-    def occurrences(self) -> NDArray[np.int64]:
-        """How often each token occurs, (V,) int64."""
-        return self._steps.occurrences
+        self.occurrences = token_counts(tokens, vocab_size, threads=threads)
+        budget = _STEP_POSITIONS * threads
+        if memory_limit is not None:
+            # At worst, the workers sort the largest blocks, or all of a small range.
+            largest_blocks = int(np.sort(self.occurrences)[-threads:].sum())
+            budget = min(budget, positions_that_fit(cost, memory_limit, largest_blocks))
+        self._ranges = token_ranges(self.occurrences, budget)
 
     def __iter__(self) -> Iterator[SortedRange]:
-        largest = max((size for *_, size in self._steps), default=0)
-        buffer = np.empty(largest, np.uint32)
-        for first, last, size in self._steps:
+        sizes = [self._size(first, last) for first, last in self._ranges]
+        buffer = np.empty(max(sizes, default=0), np.uint32)
+        for (first, last), size in zip(self._ranges, sizes, strict=True):
             suffixes = buffer[:size]
             if not self._text.sort(first, last, self._ranks, suffixes, self._threads):
                 self._ranks = self._sample_ranks()
                 self._text.sort(first, last, self._ranks, suffixes, self._threads)
             yield SortedRange(first, last, suffixes)
 
+    def write(self, file: int, offset: int) -> Iterator[int]:
+        """Write all suffixes to an open file, as the threads sort them.
+
+        Parameters
+        ----------
+        file : int
+            Descriptor.
+        offset : int
+            Of the first suffix, in bytes.
+
+        Yields
+        ------
+        int
+            Suffixes that have been written since.
+
+        Raises
+        ------
+        OSError
+            Writing failed.
+        """
+        for first, last in self._ranges:
+            if not self._text.sort_to_file(first, last, self._ranks, file, offset, self._threads):
+                self._ranks = self._sample_ranks()
+                self._text.sort_to_file(first, last, self._ranks, file, offset, self._threads)
+            size = self._size(first, last)
+            offset += size * _SUFFIX_BYTES
+            yield size
+
+    def _size(self, first: int, last: int) -> int:
+        return int(self.occurrences[first:last].sum())
+
     def _sample_ranks(self) -> _core.SampleRanks:
         """For a stream that repeats itself: ranks that decide between long equal suffixes."""
         ranks = _core.SampleRanks(self._n_tokens)
-        for first, last, _ in self._steps:
+        for first, last in self._ranges:
             ranks.sort(self._text, first, last, self._threads)
         while not ranks.refine(self._text):
             pass
         return ranks
+
+
+def check_suffixes(
+    tokens: Tokens,
+    suffixes: NDArray[np.uint32],
+    ranks: NDArray[np.uint32],
+    *,
+    depth: int | None = None,
+    stop_token: int | None = None,
+    threads: int = 1,
+) -> str | None:
+    """What is wrong with suffixes in order; None if nothing.
+
+    Parameters
+    ----------
+    tokens : (m,) uint16 or uint32
+        Any; nothing is compared after the stop token.
+    suffixes : (k,) uint32
+        Should be the positions below k <= m, sorted as by `SuffixSorter`.
+    ranks : (k,) uint32
+        Memory that is written to.
+    """
+    check_tokens(tokens)
+    stop = -1 if stop_token is None else stop_token
+    kind, rank = _core.check_suffixes(tokens, depth or 0, stop, suffixes, ranks, threads)
+    if kind == 0:
+        return None
+    position = int(suffixes[rank])
+    if kind == 1:
+        return f"suffix {rank} is at position {position}, of {len(suffixes)}"
+    if kind == 2:
+        return f"position {position} stands in them twice"
+    return f"suffix {rank} is not in order"

@@ -11,13 +11,13 @@ from ngramstat import _core
 from ngramstat._core import Documents
 from ngramstat.kernels.tokens import Tokens, check_tokens, position_bytes
 
-__all__ = ["ContextCounter", "context_counter_bytes", "context_position_bytes"]
+__all__ = ["WindowCounter", "window_counter_bytes", "window_position_bytes"]
 
 Integers = NDArray[np.int64]
 Rows = tuple[Integers, NDArray[np.int32], NDArray[np.uint64] | NDArray[np.float64]]
 
 
-class ContextCounter:
+class WindowCounter:
     """Counts rows of co-occurrence matrices; makes an index of the positions of their tokens once.
 
     Parameters
@@ -57,7 +57,7 @@ class ContextCounter:
         if vocab_size > np.iinfo(np.int32).max:
             raise ValueError(f"vocab_size={vocab_size}: columns have 32 bits")
         self._threads = threads
-        self._counter = _core.ContextCounter(
+        self._counter = _core.WindowCounter(
             tokens, vocab_size, documents, rows, within_content, both_sides, threads
         )
 
@@ -96,11 +96,11 @@ class ContextCounter:
         return self._counter.weigh(rows, list(lags), list(weights), wide, self._threads)
 
 
-def context_position_bytes(n_tokens: int, *, within_content: bool, both_sides: bool) -> int:
+def window_position_bytes(n_tokens: int, *, within_content: bool, both_sides: bool) -> int:
     """Bytes of the index for each position of the tokens that may be rows."""
     return position_bytes(n_tokens) + (4 + 4 * both_sides) * within_content
 
 
-def context_counter_bytes(vocab_size: int, *, weighted: bool) -> int:
+def window_counter_bytes(vocab_size: int, *, weighted: bool) -> int:
     """Bytes of the counters of one thread."""
     return vocab_size * (73 if weighted else 9)

@@ -9,7 +9,7 @@ clusters of singular values that noise matrices have at their edge.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -27,6 +27,7 @@ __all__ = [
     "as_block",
     "leading_singular_triplets",
     "orthonormal_rows",
+    "truncated_svd",
 ]
 
 Floats = NDArray[np.float64]
@@ -225,24 +226,13 @@ def leading_singular_triplets(
 
     # A fixed seed, so that the same matrix gives the same numbers in every run.
     rng = np.random.default_rng(0)
-    initial = _initial_vectors(columns, start, rng)
-    left, right = backend.basis(rng), backend.basis(rng)
-    right.extend(backend.block(initial))
-    # The projected matrix U^T A V is upper block-bidiagonal: blocks diagonal[j] on the diagonal,
-    # above[j] to the right of them.
-    diagonal: list[Floats] = []
-    above: list[Floats] = []
-    products = 0
+    krylov = _Bidiagonalisation(backend, _initial_vectors(columns, start, rng), rng)
     history: list[Floats] = []
     for step in range(max_steps):
-        diagonal.append(left.extend(backend.multiply(right.last), above[-1] if above else None))
-        r = right.extend(backend.multiply_transposed(left.last), diagonal[-1].T)
-        products += 2
-        projected = _bidiagonal(diagonal, above)
-        p, values, qt = np.linalg.svd(projected)
+        krylov.extend()
+        p, values, qt = krylov.svd()
         scale = max(float(values[0]), np.finfo(np.float64).tiny)
-        # A v = s u holds exactly for the projected triplets; A^T u - s v lies in the next block.
-        residuals = np.linalg.norm(r @ p[-BLOCK_SIZE:, :k], axis=0) / scale
+        residuals = krylov.residuals(p[:, :k]) / scale
         exhausted = (step + 2) * BLOCK_SIZE > min(rows, columns)
         history.append(values[:k].copy())
         converged = residuals[0] <= tolerance and _change(history, 1).max() <= 1e-6 * scale
@@ -250,14 +240,124 @@ def leading_singular_triplets(
             converged = converged or bool(_change(history, 2)[0] <= value_tolerance * scale)
         if converged or step + 1 == max_steps or exhausted:
             break
-        above.append(r.T)
-    triplets_left = left.combine(p[:, :k])
-    triplets_right = right.combine(qt[:k].T)
+    triplets_left = krylov.left.combine(p[:, :k])
+    triplets_right = krylov.right.combine(qt[:k].T)
     residual = float(residuals[0]) * scale
+    products = krylov.products
     if verified:
         residual = _residual(backend, values[0], triplets_left[:, 0], triplets_right[:, 0])
         products += 2
     return SingularTriplets(values[:k].copy(), triplets_left, triplets_right, residual, products)
+
+
+def truncated_svd(
+    operator: Operator,
+    k: int,
+    *,
+    tolerance: float = 1e-6,
+    on_step: Callable[[], None] = lambda: None,
+) -> SingularTriplets:
+    """The k largest singular values of an operator with their vectors, for any k.
+
+    The Krylov space grows until all k triplets have converged: to some times k vectors on either
+    side, each of which stays in memory. Vectors have their largest component positive.
+
+    Parameters
+    ----------
+    operator : Operator
+        Its vectors stay in host memory.
+    k : int
+        At least 1; at most min(rows, columns) triplets are returned.
+    tolerance : float
+        Stop when the residuals of all k triplets are at most this, relative to the largest singular
+        value.
+    on_step : callable
+        Called after each step, for progress.
+
+    Returns
+    -------
+    SingularTriplets
+        Its residual is the largest one of the k.
+    """
+    rows, columns = operator.shape
+    backend = HostBackend(operator)
+    k = min(k, rows, columns)
+    if min(rows, columns) <= max(_DENSE_SIZE, 2 * k):
+        dense = _dense(backend, operator.shape, k)
+        return _with_signs(dense)
+    rng = np.random.default_rng(0)
+    krylov = _Bidiagonalisation(backend, _initial_vectors(columns, None, rng), rng)
+    next_check = -(-k // BLOCK_SIZE) + 1
+    step = 0
+    while True:
+        krylov.extend()
+        on_step()
+        step += 1
+        exhausted = (step + 1) * BLOCK_SIZE > min(rows, columns)
+        if step < next_check and not exhausted:
+            continue
+        # The decomposition costs more than a step, so that there is not one for each.
+        next_check = step + max(1, step // 8)
+        p, values, qt = krylov.svd()
+        scale = max(float(values[0]), np.finfo(np.float64).tiny)
+        residual = float(krylov.residuals(p[:, :k]).max())
+        if residual <= tolerance * scale or exhausted:
+            break
+    return _with_signs(
+        SingularTriplets(
+            values[:k].copy(),
+            krylov.left.combine(p[:, :k]),
+            krylov.right.combine(qt[:k].T),
+            residual,
+            krylov.products,
+        )
+    )
+
+
+def _with_signs(triplets: SingularTriplets) -> SingularTriplets:
+    """The same with the largest component of each left vector positive."""
+    left = triplets.left
+    largest = np.abs(left).argmax(axis=0)
+    signs = np.where(left[largest, np.arange(left.shape[1])] < 0, -1.0, 1.0)
+    return replace(triplets, left=left * signs, right=triplets.right * signs)
+
+
+class _Bidiagonalisation:
+    """Orthonormal bases U and V of Krylov spaces of A, in which A is block-bidiagonal.
+
+    The projected matrix U^T A V is upper block-bidiagonal: blocks diagonal[j] on the diagonal,
+    above[j] to the right of them.
+    """
+
+    def __init__(self, backend: VectorBackend, initial: Floats, rng: np.random.Generator) -> None:
+        self._backend = backend
+        self.left, self.right = backend.basis(rng), backend.basis(rng)
+        self.right.extend(backend.block(initial))
+        self._diagonal: list[Floats] = []
+        # One more than is to the right of a diagonal block: the next step's.
+        self._above: list[Floats] = []
+        self.products = 0
+
+    def extend(self) -> None:
+        """One more block on either side, with a product each."""
+        a_v = self._backend.multiply(self.right.last)
+        along = self._above[-1] if self._above else None
+        self._diagonal.append(self.left.extend(a_v, along))
+        at_u = self._backend.multiply_transposed(self.left.last)
+        self._above.append(self.right.extend(at_u, self._diagonal[-1].T).T)
+        self.products += 2
+
+    def svd(self) -> tuple[Floats, Floats, Floats]:
+        """Singular value decomposition of the projected matrix: p, values, q^T."""
+        return np.linalg.svd(_bidiagonal(self._diagonal, self._above[:-1]))
+
+    def residuals(self, p: Floats) -> Floats:
+        """|A^T u - s v| of triplets with left vectors U p; A v = s u holds exactly for them.
+
+        A^T u - s v lies in the next block.
+        """
+        norms: Floats = np.linalg.norm(self._above[-1].T @ p[-BLOCK_SIZE:], axis=0)
+        return norms
 
 
 def _initial_vectors(columns: int, start: Floats | None, rng: np.random.Generator) -> Floats:

@@ -70,7 +70,9 @@ class BackoffModel(LanguageModel):
         self.stop_token = stop_token
         self.text = text
         self._unknown_log_prob = unknown_log_prob
-        self._scorer = BackoffScorer(trie.vocab_size, trie.symbols, trie.levels, stop_token)
+        self._scorer = BackoffScorer(
+            trie.vocab_size, trie.symbols, trie.levels, trie.guides, stop_token
+        )
 
     @property
     def order(self) -> int:
@@ -289,7 +291,7 @@ class BackoffModel(LanguageModel):
         """
         symbols = vocab_size + (stop_token == vocab_size)
         unknown = -np.inf if unknown_log_prob is None else unknown_log_prob
-        trie = build_trie(vocab_size, symbols, tables, unknown)
+        trie = build_trie(vocab_size, symbols, tables, unknown).with_guides(resolve_threads(None))
         return BackoffModel(
             trie, stop_token=stop_token, text=text, unknown_log_prob=unknown_log_prob
         )
@@ -338,6 +340,7 @@ class BackoffModel(LanguageModel):
         InputError
             An id is not below the model's vocabulary size, or the corpus has another separator.
         """
+        check_choice("contexts", contexts, ["longest", "all"])
         corpus = as_corpus(tokens, "tokens")
         all_contexts = contexts == "all"
         stream, places = stream_to_score(corpus, self.stop_token, self.vocab_size)
@@ -364,6 +367,8 @@ class BackoffModel(LanguageModel):
         parts = [np.asarray(context, np.int64).reshape(-1) for context in contexts]
         ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
         joined = np.concatenate([np.zeros(0, np.int64), *parts])
+        if (joined < 0).any():
+            raise InputError(f"contexts: token {joined[joined < 0][0]} is negative")
         try:
             return self._scorer.next_log_probs(joined, ends, threads=resolve_threads(threads))
         except IndexError as error:

@@ -177,7 +177,7 @@ class KneserNeyModel(BackoffModel):
         if min_counts[-1] > 1:
             sizes = remove_pruned_ngrams(vocab_size, symbols, levels)
             levels = [level[:size] for level, size in zip(levels, sizes, strict=True)]
-        trie = NgramTrie(vocab_size, symbols, tuple(levels))
+        trie = NgramTrie(vocab_size, symbols, tuple(levels)).with_guides(workspace.threads)
         return cls(trie, stop_token=stop, training_tokens=int(trainer.n_events), discounts=table)
 
 

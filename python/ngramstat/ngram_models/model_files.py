@@ -1,4 +1,4 @@
-"""The file of a back-off model: a header, then the levels of its trie as they lie in memory.
+"""The file of a back-off model: a header, then levels and guides of its trie as they lie in memory.
 
 Bytes 0 to 7 are the magic, 8 to 11 the version, 12 to 15 the length of the description (uint32,
 little endian), 16 to 47 the SHA-256 of bytes 8 to 15 and the description, which is JSON and
@@ -43,8 +43,12 @@ class ModelFile:
     attachments: dict[str, bytes]
 
 
-def _dtype(m: int, order: int) -> np.dtype[Any]:
-    return LEAF if m == order > 1 else NODE
+def _layout(entries: list[int]) -> list[tuple[np.dtype[Any], int]]:
+    """Type and number of entries of every level, then of the guides of levels 2 and more."""
+    order = len(entries)
+    levels = [(LEAF if m == order > 1 else NODE, n) for m, n in enumerate(entries, start=1)]
+    sizes = [n - (dtype == NODE) for dtype, n in levels]
+    return levels + [(np.dtype("<u4"), size // 4) for size in sizes[1:]]
 
 
 def _aligned(size: int) -> int:
@@ -69,7 +73,7 @@ def save_model_file(
         "vocab_size": trie.vocab_size,
         "symbols": trie.symbols,
         "entries": [len(level) for level in trie.levels],
-        "sha256": [sha256_array(_bytes(level)) for level in trie.levels],
+        "sha256": [sha256_array(_bytes(part)) for part in (*trie.levels, *trie.guides)],
         "attachments": [
             [name, len(contents), hashlib.sha256(contents).hexdigest()]
             for name, contents in attachments.items()
@@ -80,10 +84,10 @@ def save_model_file(
     with atomic_write(path) as file:
         file.write(_MAGIC + head + hashlib.sha256(head + text).digest() + text)
         at = _FIXED + len(text)
-        for level in trie.levels:
+        for part in (*trie.levels, *trie.guides):
             file.write(bytes(_aligned(at) - at))
-            file.write(_bytes(level).data)
-            at = _aligned(at) + level.nbytes
+            file.write(_bytes(part).data)
+            at = _aligned(at) + part.nbytes
         for contents in attachments.values():
             file.write(contents)
 
@@ -97,16 +101,19 @@ def open_model_file(path: str | PathLike[str]) -> ModelFile:
         The file cannot be opened, is no such file, is damaged, truncated or of another version.
     """
     description, begin = _read_description(Path(path))
-    entries = description["entries"]
-    levels = []
-    for m, count in enumerate(entries, start=1):
-        dtype = _dtype(m, len(entries))
+    parts = []
+    for dtype, count in _layout(description["entries"]):
         at = _aligned(begin)
-        levels.append(
-            np.memmap(path, dtype, "r", offset=at, shape=(count,)) if count else np.zeros(0, dtype)
-        )
+        empty = np.zeros(0, dtype)
+        parts.append(np.memmap(path, dtype, "r", at, (count,)) if count else empty)
         begin = at + count * dtype.itemsize
-    trie = NgramTrie(description["vocab_size"], description["symbols"], tuple(levels))
+    order = len(description["entries"])
+    trie = NgramTrie(
+        description["vocab_size"],
+        description["symbols"],
+        tuple(parts[:order]),
+        tuple(parts[order:]),
+    )
     settings = {k: v for k, v in description.items() if k not in _OWN}
     return ModelFile(trie, settings, _read_attachments(Path(path), description, begin))
 
@@ -136,15 +143,17 @@ def verify_model_file(path: str | PathLike[str]) -> None:
     InputError
         It is damaged, or as for `open_model_file`.
     """
-    opened = open_model_file(path)
+    trie = open_model_file(path).trie
     sums = _read_description(Path(path))[0]["sha256"]
-    for m, (level, expected) in enumerate(zip(opened.trie.levels, sums, strict=True), start=1):
-        if sha256_array(_bytes(level)) != expected:
-            raise InputError(f"{path}: damaged: the n-grams of order {m} have another checksum")
+    parts = (*trie.levels, *trie.guides)
+    for number, (part, expected) in enumerate(zip(parts, sums, strict=True)):
+        if sha256_array(_bytes(part)) != expected:
+            order = number + 1 if number < trie.order else number - trie.order + 2
+            raise InputError(f"{path}: damaged: the n-grams of order {order} have another checksum")
 
 
-def _bytes(level: NDArray[np.void]) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(level).view(np.uint8)
+def _bytes(part: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(part).view(np.uint8)
 
 
 def _read_description(path: Path) -> tuple[dict[str, Any], int]:
@@ -190,12 +199,12 @@ def _check_sizes(description: dict[str, Any], end: int, size: int) -> None:
     if not 1 <= vocab_size < _MAX_VOCAB or symbols not in (vocab_size, vocab_size + 1):
         raise ValueError("its vocabulary has no valid size")
     order = len(entries)
-    if not 1 <= order <= MAX_ORDER or len(sums) != order or entries[0] != symbols + 1:
+    if not 1 <= order <= MAX_ORDER or len(sums) != 2 * order - 1 or entries[0] != symbols + 1:
         raise ValueError("its orders do not fit together")
     if any(count < 1 for count in entries[1:-1]):
         raise ValueError("an order has no entry")
-    for m, count in enumerate(entries, start=1):
-        end = _aligned(end) + count * _dtype(m, order).itemsize
+    for dtype, count in _layout(entries):
+        end = _aligned(end) + count * dtype.itemsize
     for name, length, expected in description["attachments"]:
         if not (isinstance(name, str) and type(length) is int and 0 <= length <= size):
             raise ValueError("an attachment has no valid size")

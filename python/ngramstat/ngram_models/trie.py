@@ -11,12 +11,12 @@ entries of the next level.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.kernels.ngram_models import LEAF, NODE
+from ngramstat.kernels.ngram_models import LEAF, NODE, make_guides
 
 __all__ = ["LEAF", "MAX_ORDER", "NODE", "Batch", "NgramTrie"]
 
@@ -39,15 +39,23 @@ class NgramTrie:
     levels : tuple of arrays
         Of m = 1 .. order, with dtype NODE; the last one, unless it is the first, with dtype LEAF.
         Natural logarithms.
+    guides : tuple of (k,) uint32
+        Of m = 2 .. order: where to begin among many siblings; see `make_guides`.
     """
 
     vocab_size: int
     symbols: int
     levels: tuple[NDArray[np.void], ...]
+    guides: tuple[NDArray[np.uint32], ...] = ()
 
     @property
     def order(self) -> int:
         return len(self.levels)
+
+    def with_guides(self, threads: int) -> NgramTrie:
+        """The same trie, ready to be searched fast."""
+        guides = make_guides(self.vocab_size, self.symbols, self.levels, threads=threads)
+        return replace(self, guides=guides)
 
     @property
     def token_bits(self) -> int:

@@ -1,5 +1,5 @@
-// Entries of 8 bytes appended to many streams at once: a cache line at a time, and bypassing the
-// cache, as they are not read again soon.
+// Entries of 4, 8 or 16 bytes appended to many streams at once: a cache line at a time, and
+// bypassing the cache, as they are not read again soon.
 #pragma once
 
 #include <algorithm>
@@ -21,20 +21,23 @@
 namespace ngramstat {
 
 // Aligned to a cache line, as every stream must be.
-using EntryBuffer = std::vector<std::uint64_t, HugePageAllocator<std::uint64_t>>;
+template <class Entry>
+using BufferOf = std::vector<Entry, HugePageAllocator<Entry>>;
+using EntryBuffer = BufferOf<std::uint64_t>;
 
-class EntryStreams {
+template <class Entry>
+class StreamsOf {
   public:
-    static constexpr std::size_t kLine = 8;  // entries of a cache line
+    static constexpr std::size_t kLine = 64 / sizeof(Entry);  // entries of a cache line
 
     // The first entry of a stream that follows one ending at `end`.
     static std::size_t begin_after(std::size_t end) { return (end + kLine - 1) / kLine * kLine; }
 
     // Stream s starts at buffer[begin[s]], the first entry of a cache line.
-    EntryStreams(std::uint64_t* buffer, std::vector<std::size_t> begin)
+    StreamsOf(Entry* buffer, std::vector<std::size_t> begin)
         : buffer_(buffer), next_(std::move(begin)), lines_(next_.size()) {}
 
-    void put(std::size_t stream, std::uint64_t entry) {
+    void put(std::size_t stream, Entry entry) {
         const std::size_t at = next_[stream]++;
         auto& line = lines_[stream].entries;
         line[at % kLine] = entry;
@@ -57,23 +60,25 @@ class EntryStreams {
 
   private:
     struct alignas(64) Line {
-        std::array<std::uint64_t, kLine> entries;
+        std::array<Entry, kLine> entries;
     };
 
-    static void store_line(std::uint64_t* target, const std::uint64_t* line) {
+    static void store_line(Entry* target, const Entry* line) {
 #ifdef NGRAMSTAT_X86
         for (int k = 0; k < 4; ++k) {
             _mm_stream_si128(reinterpret_cast<__m128i*>(target) + k,
                              _mm_load_si128(reinterpret_cast<const __m128i*>(line) + k));
         }
 #else
-        std::memcpy(target, line, kLine * sizeof(std::uint64_t));
+        std::memcpy(target, line, 64);
 #endif
     }
 
-    std::uint64_t* buffer_;
+    Entry* buffer_;
     std::vector<std::size_t> next_;
     std::vector<Line> lines_;
 };
+
+using EntryStreams = StreamsOf<std::uint64_t>;
 
 }  // namespace ngramstat

@@ -85,9 +85,16 @@ template <class Token>
 void longest_suffixes(Shards<Token> shards, const TokenSlices& texts, bool every_token,
                       Index max_context, const SuffixCounts& results, int threads);
 
-// Documents that hold each n-gram at least once. document_ends: of each shard.
+// The documents of a shard: where each ends in its tokens, and whether the first one is the rest of
+// the last one of the shard before.
+struct ShardDocuments {
+    std::span<const Index> ends;
+    bool continues = false;
+};
+
+// Documents that hold each n-gram at least once.
 template <class Token>
-void count_documents(Shards<Token> shards, std::span<const std::span<const Index>> document_ends,
+void count_documents(Shards<Token> shards, std::span<const ShardDocuments> documents,
                      const TokenSlices& ngrams, std::span<Index> counts, int threads);
 
 }  // namespace ngramstat

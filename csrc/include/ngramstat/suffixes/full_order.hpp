@@ -12,6 +12,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -91,16 +92,37 @@ class SampleRanks {
     bool complete_ = false;
 };
 
-// Fills `suffixes` with the positions whose first token lies in the range, in suffix order: a
-// suffix that ends sorts before its extensions, equal ones keep the order of positions. Returns
-// false where comparing takes too long without `ranks`; the suffixes are then undefined. Reads the
-// whole stream; with a stop token, what begins with it is that one symbol.
+// Takes suffixes of consecutive ranks, of which the first is `rank`. Called by several threads at
+// once, in any order; each rank of a range comes once.
+using SuffixSink = std::function<void(Index rank, std::span<const std::uint32_t> suffixes)>;
+
+// Gives `sink` the positions whose first token lies in the range, in suffix order: a suffix that
+// ends sorts before its extensions, equal ones keep the order of positions. Ranks count from the
+// first suffix of the range. Returns how many there are, or -1 where comparing takes too long
+// without `ranks`; what the sink was given is then void. Reads the whole stream; with a stop token,
+// what begins with it is that one symbol.
 //
-//   suffixes  as many as there are such positions
-//   ranks     complete, or null
-// Throws what SuffixBlocks throws, and std::invalid_argument for suffixes of another size.
+//   ranks  complete, or null
+// Throws what SuffixBlocks and the sink throw.
 template <class Token>
-bool sort_suffixes(const SuffixText<Token>& text, TokenRange range, const SampleRanks* ranks,
-                   std::span<std::uint32_t> suffixes, int threads);
+Index sort_suffixes(const SuffixText<Token>& text, TokenRange range, const SampleRanks* ranks,
+                    const SuffixSink& sink, int threads);
+
+// What is wrong with an array that should be what `sort_suffixes` makes of a text.
+struct OrderFault {
+    enum Kind { kNone, kPosition, kRepeated, kOrder };
+    Kind kind = kNone;
+    Index rank = 0;  // the first suffix that is wrong
+};
+
+// Checks that `suffixes` holds each position below their number once, in suffix order. Positions
+// of the text from there on are only read.
+//
+//   ranks   memory, one per suffix
+//   Time:   O(n), at random places; with a depth O(n depth) at worst
+// The text need not have been checked: its tokens may be anything.
+template <class Token>
+OrderFault check_suffixes(const SuffixText<Token>& text, std::span<const std::uint32_t> suffixes,
+                          std::span<std::uint32_t> ranks, int threads);
 
 }  // namespace ngramstat

@@ -167,6 +167,9 @@ class SuffixBlocks {
                        Visit&& visit) const;
     template <class Put>
     void pack_symbols(Index first, Index last, Put&& put) const;
+    template <class Reader, class Put, class Tail>
+    void pack_forward(Index first, Index last, const Reader& reader, Put&& put,
+                      Tail&& tail_at) const;
     template <class Visit>
     void for_entries(Index block, Visit&& visit) const;
     template <class ForEntries, class Place>
