@@ -84,7 +84,7 @@ def test_next_tokens_are_a_distribution(kind):
     np.testing.assert_allclose(np.exp(rows).sum(axis=1), 1, atol=1e-5)
     for i, row in zip((2, 5, 20), rows, strict=False):
         assert row[tokens[i]] == pytest.approx(log_probs[i], abs=1e-12)
-    drawn = model.sample(4, seed=1, context=tokens[:3], documents=2)
+    drawn = model.sample(4, seed=1, prompt=tokens[:3], num_samples=2)
     assert all(len(row) == 4 or row[-1] == model.stop_token for row in drawn)
     with pytest.raises(InputError, match="a mixture needs 2, or the stop token"):
         model.next_log_probs([[1]])
