@@ -731,6 +731,7 @@ class ContextCounts:
         tokens: _Tokens,
         targets: NDArray[np.int64],
         n_leave_one_out: int,
+        second_stream: int,
         vocab_size: int,
         stop_token: int,
         offsets: list[int],
