@@ -12,9 +12,14 @@ import ngramstat
 from ngramstat import BackoffModel, InputError, KneserNeyModel, load_model
 from ngramstat.ngram_models import model as model_module
 from ngramstat.results import PerplexityResult, TextScore
-from test_cli import error, run
+from test_cli import error
+from test_cli import run as result_of
 
 SIZE = 7
+
+
+def run(*arguments: object) -> str:
+    return result_of(*arguments).stdout
 
 
 def documents(n: int, seed: int = 0) -> list[np.ndarray]:
@@ -95,7 +100,7 @@ def test_results_survive_json(tmp_path):
 def test_samples_follow_the_distribution(context):
     model = KneserNeyModel.train(corpus_of("after"), 3)
     n = 3000
-    drawn = model.sample(1, seed=4, context=context, documents=n)
+    drawn = model.sample(1, seed=4, prompt=context, num_samples=n)
     counts = np.bincount([row[0] for row in drawn], minlength=SIZE)
     expected = n * np.exp(model.next_log_probs([[0, *context]])[0])
     chi_square = ((counts - expected) ** 2 / expected).sum()
@@ -104,34 +109,39 @@ def test_samples_follow_the_distribution(context):
 
 def test_longer_samples_follow_the_model():
     model = KneserNeyModel.train(corpus_of("after"), 3)
-    drawn = model.sample(50, seed=5, documents=2000)
+    drawn = model.sample(50, seed=5, num_samples=2000)
     assert all((row[:-1] != 0).all() for row in drawn)
     assert all(len(row) == 50 or row[-1] == 0 for row in drawn)
     # The mean loss of what the model draws is its entropy: that of a second sample, about.
-    other = model.sample(50, seed=6, documents=2000)
+    other = model.sample(50, seed=6, num_samples=2000)
     one, two = model.perplexity(drawn), model.perplexity(other)
     assert one.nats == pytest.approx(two.nats, rel=0.03)
 
 
 def test_seeds_and_temperatures():
     model = KneserNeyModel.train(corpus_of("after"), 3)
-    one, same, other = (model.sample(30, seed=s, documents=3) for s in (1, 1, 2))
+    one, same, other = (model.sample(30, seed=s, num_samples=3) for s in (1, 1, 2))
     assert [row.tolist() for row in one] == [row.tolist() for row in same]
     assert [row.tolist() for row in one] != [row.tolist() for row in other]
-    greedy = model.sample(5, temperature=0, context=[1])[0]
+    greedy = model.sample(5, temperature=0, prompt=[1])[0]
     context = [0, 1]
     for token in greedy.tolist():
         assert token == int(np.argmax(model.next_log_probs([context])[0]))
         context.append(token)
     n, temperature = 3000, 0.5
-    drawn = model.sample(1, seed=3, temperature=temperature, documents=n)
+    drawn = model.sample(1, seed=3, temperature=temperature, num_samples=n)
     counts = np.bincount([row[0] for row in drawn], minlength=SIZE)
     weights = np.exp(model.next_log_probs([[0]])[0] / temperature)
     expected = n * weights / weights.sum()
     assert ((counts - expected) ** 2 / expected).sum() < 22.5
-    for options in ({"n": 0}, {"temperature": -1}, {"documents": 0}, {"context": [SIZE]}):
+    for options in ({"n_tokens": -1}, {"temperature": -1}, {"top_k": 0}, {"prompt": [SIZE]}):
         with pytest.raises(InputError):
             model.sample(**options)
+    # Sample i does not depend on how many there are.
+    assert model.sample(30, seed=1, num_samples=9)[2].tolist() == one[2].tolist()
+    best = np.argsort(-model.next_log_probs([[0]])[0])[:2]
+    few = {int(row[0]) for row in model.sample(1, top_k=2, num_samples=60)}
+    assert few == set(best.tolist())
     stream = KneserNeyModel.train(corpus_of("stream"), 3).sample(40, seed=1)
     assert len(stream[0]) == 40
 
@@ -158,7 +168,7 @@ def test_a_model_keeps_its_tokenizer(text_model, tmp_path):
     (tmp_path / "text.txt").write_text("the cat\na dog\n")
     read = model.read_text(tmp_path / "text.txt", document="line")
     np.testing.assert_allclose(model.perplexity(read).losses, result.losses)
-    drawn = model.sample(12, seed=1, context="the dog")[0]
+    drawn = model.sample(12, seed=1, prompt="the dog")[0]
     assert isinstance(model.decode(drawn), str)
     # Damage anywhere in the tokenizer is noticed.
     data = bytearray(path.read_bytes())
@@ -173,7 +183,7 @@ def test_a_model_keeps_its_tokenizer(text_model, tmp_path):
 
 def test_models_of_ids_refuse_text():
     model = KneserNeyModel.train([[1, 2, 3], [1, 3]], 2)
-    for call in (model.score, lambda text: model.sample(context=text), model.read_text):
+    for call in (model.score, lambda text: model.sample(prompt=text), model.read_text):
         with pytest.raises(InputError, match="has no tokenizer; give ids"):
             call("text")
     with pytest.raises(InputError, match="has no tokenizer; give ids"):
@@ -208,14 +218,14 @@ def test_the_commands_train_score_sample_and_exchange(tmp_path):
     run("model", "import", tmp_path / "lm.arpa.gz", "-o", tmp_path / "again")
     again = BackoffModel.load(tmp_path / "again")
     assert np.array_equal(again.log_probs(corpus), load_model(lm).log_probs(corpus))
-    text = run("model", "sample", lm, "--tokens", 5, "--seed", 1, "--context", "the")
-    ids = run("model", "sample", lm, "--tokens", 5, "--seed", 1, "--ids")
-    assert text.strip()
+    text = run("model", "sample", lm, "--n-tokens", 5, "--seed", 1, "--prompt", "the")
+    ids = run("model", "sample", lm, "--n-tokens", 5, "--seed", 1, "--ids")
+    assert text.startswith("the")
     assert all(word.isdigit() for word in ids.split())
-    drawn = json.loads(run("model", "sample", lm, "--tokens", 5, "--documents", 2, "--json"))
+    drawn = json.loads(run("model", "sample", lm, "--n-tokens", 5, "--num-samples", 2, "--json"))
     assert len(drawn) == 2
     assert "ends with .npy or .csv" in error("model", "score", lm, tmp_path / "c", "-o", "x.txt")
     assert "is no n-gram model" in error("model", "score", tmp_path / "text.txt", tmp_path / "c")
     ids_only = tmp_path / "ids"
     KneserNeyModel.train([[1, 2, 3], [1, 3]], 2).save(ids_only)
-    assert "knows no text" in error("model", "sample", ids_only, "--context", "abc")
+    assert "knows no text" in error("model", "sample", ids_only, "--prompt", "abc")

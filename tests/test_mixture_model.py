@@ -17,7 +17,7 @@ from test_entropy_mixture import classed_tokens
 SIZE = 24
 
 
-def corpus_of(kind: str, n: int = 6000, seed: int = 0) -> ngramstat.Corpus:
+def corpus_of(kind: str, n: int = 5000, seed: int = 0) -> ngramstat.Corpus:
     tokens = classed_tokens(np.random.default_rng(seed), n, SIZE).astype(np.int64) + 1
     parts = [part for part in np.split(tokens, np.arange(60, n, 60)) if len(part)]
     if kind == "stream":
@@ -34,7 +34,7 @@ def boundary_of(kind: str) -> str:
 @pytest.mark.parametrize("kind", ["stream", "none", "after"])
 def test_losses_are_those_of_measure(kind, monkeypatch):
     boundary = boundary_of(kind)
-    training, held_out = corpus_of(kind), corpus_of(kind, 900, seed=1)
+    training, held_out = corpus_of(kind), corpus_of(kind, 1500, seed=1)
     designs = [design_of(corpus, boundary=boundary) for corpus in (training, held_out)]
     split = HeldOutSplit(
         *(
@@ -84,7 +84,7 @@ def test_next_tokens_are_a_distribution(kind):
     np.testing.assert_allclose(np.exp(rows).sum(axis=1), 1, atol=1e-5)
     for i, row in zip((2, 5, 20), rows, strict=False):
         assert row[tokens[i]] == pytest.approx(log_probs[i], abs=1e-12)
-    drawn = model.sample(4, seed=1, context=tokens[:3], documents=2)
+    drawn = model.sample(4, seed=1, prompt=tokens[:3], num_samples=2)
     assert all(len(row) == 4 or row[-1] == model.stop_token for row in drawn)
     with pytest.raises(InputError, match="a mixture needs 2, or the stop token"):
         model.next_log_probs([[1]])

@@ -24,8 +24,8 @@ template <class Token>
 void bind_counts(py::class_<ContextCounts>& counts) {
     counts
         .def(py::init([](const Array<Token>& tokens, const Array<Index>& targets,
-                         Index n_leave_one_out, Index vocab_size, Index stop_token,
-                         std::vector<int> offsets, std::vector<int> maps,
+                         Index n_leave_one_out, Index second_stream, Index vocab_size,
+                         Index stop_token, std::vector<int> offsets, std::vector<int> maps,
                          const Array<std::uint32_t>& class_maps) {
                  const Vocabulary vocabulary{vocab_size, stop_token};
                  if (class_maps.ndim() != 2 || class_maps.shape(1) != vocabulary.n_symbols()) {
@@ -37,11 +37,13 @@ void bind_counts(py::class_<ContextCounts>& counts) {
                  const ContextPattern pattern{std::move(offsets), std::move(maps)};
                  const py::gil_scoped_release release;
                  return std::make_unique<ContextCounts>(stream, positions, n_leave_one_out,
-                                                        vocabulary, pattern, classes);
+                                                        second_stream, vocabulary, pattern,
+                                                        classes);
              }),
              py::arg("tokens").noconvert(), py::arg("targets").noconvert(),
-             py::arg("n_leave_one_out"), py::arg("vocab_size"), py::arg("stop_token"),
-             py::arg("offsets"), py::arg("maps"), py::arg("class_maps").noconvert())
+             py::arg("n_leave_one_out"), py::arg("second_stream"), py::arg("vocab_size"),
+             py::arg("stop_token"), py::arg("offsets"), py::arg("maps"),
+             py::arg("class_maps").noconvert())
         .def(
             "count",
             [](ContextCounts& self, const Array<Token>& training, Index first_event,

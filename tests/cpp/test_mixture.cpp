@@ -97,11 +97,11 @@ void check_context_counts(Index stop) {
     const std::size_t n_decisions = static_cast<std::size_t>(offsets.back());
 
     auto run = [&](Index max_events, int threads) {
-        ContextCounts counts(std::span<const Token>(sample.tokens), sample.targets, 100,
+        ContextCounts counts(std::span<const Token>(sample.tokens), sample.targets, 100, 0,
                              {size, stop}, {{1, 2}, {-1, -1}}, {});
         counts.count(std::span<const Token>(sample.training), 0, 250'000, 3, max_events, threads);
-        Interpolated out{counts.counts_of_counts(false, false), counts.counts_of_counts(true, false),
-                         std::vector<float>(2 * n_decisions),
+        Interpolated out{counts.counts_of_counts(false, false),
+                         counts.counts_of_counts(true, false), std::vector<float>(2 * n_decisions),
                          std::vector<std::uint16_t>(n_decisions)};
         counts.interpolate(tree, {{0.5, 1.0, 1.5}, {0.6, 1.1, 1.6}},
                            {offsets, {}, out.packed_logits, out.mass}, threads);
@@ -147,7 +147,7 @@ void check_bad_input() {
     const TokenTree tree = chain_tree(4);
     using Stream = std::span<const std::uint16_t>;
     const auto counts = [&](Stream tokens, const ContextPattern& pattern, Index n_leave_one_out) {
-        return ContextCounts(tokens, targets, n_leave_one_out, {4, -1}, pattern, {});
+        return ContextCounts(tokens, targets, n_leave_one_out, 0, {4, -1}, pattern, {});
     };
     CHECK_THROWS(std::out_of_range, counts(stream, {{1}, {-1}}, 0));
     const Stream good(stream.data(), 3);

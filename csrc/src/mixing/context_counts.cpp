@@ -140,8 +140,8 @@ void ContextCounts::Shard::append(const Shard& other) {
 
 template <class Token>
 ContextCounts::ContextCounts(std::span<const Token> tokens, std::span<const Index> targets,
-                             Index n_leave_one_out, const Vocabulary& vocabulary,
-                             const ContextPattern& pattern,
+                             Index n_leave_one_out, Index second_stream,
+                             const Vocabulary& vocabulary, const ContextPattern& pattern,
                              std::span<const std::uint32_t> class_maps)
     : context_keys_(vocabulary, pattern, class_maps),
       n_leave_one_out_(n_leave_one_out),
@@ -154,7 +154,8 @@ ContextCounts::ContextCounts(std::span<const Token> tokens, std::span<const Inde
             throw_token_out_of_range(token, &token - tokens.data(), n_symbols);
         }
     }
-    const std::vector<std::uint64_t> target_keys = context_keys_.of_targets(tokens, targets);
+    const std::vector<std::uint64_t> target_keys =
+        context_keys_.of_targets(tokens, targets, second_stream);
     target_tokens_.reserve(targets.size());
     for (const Index i : targets) target_tokens_.push_back(tokens[static_cast<std::size_t>(i)]);
     index_contexts(target_keys);
@@ -372,7 +373,7 @@ std::array<Count, 4> ContextCounts::counts_of_counts(bool continuation, bool lef
 
 #define NGRAMSTAT_INSTANTIATE(Token)                                                             \
     template ContextCounts::ContextCounts(std::span<const Token>, std::span<const Index>, Index, \
-                                          const Vocabulary&, const ContextPattern&,              \
+                                          Index, const Vocabulary&, const ContextPattern&,       \
                                           std::span<const std::uint32_t>);                       \
     template void ContextCounts::count(std::span<const Token>, Index, Index, int, Index, int);
 NGRAMSTAT_INSTANTIATE(std::uint16_t)

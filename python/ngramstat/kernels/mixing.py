@@ -157,6 +157,9 @@ class ContextCounts:
     n_leave_one_out : int
         Number of targets, the first ones, that are scored leave-one-out: they lie in a part of the
         training stream whose counts are subtracted for them.
+    second_stream : int
+        Tokens from this position on are another stream, whose contexts do not reach back before it;
+        0: there is one stream.
 
     Raises
     ------
@@ -174,12 +177,14 @@ class ContextCounts:
         vocabulary: Vocabulary,
         pattern: ContextPattern,
         n_leave_one_out: int = 0,
+        second_stream: int = 0,
     ) -> None:
         stop_token = vocabulary.stop_token
         self._counts = _core.ContextCounts(
             tokens,
             np.ascontiguousarray(targets, dtype=np.int64),
             n_leave_one_out,
+            second_stream,
             vocabulary.size,
             -1 if stop_token is None else stop_token,
             list(pattern.offsets),

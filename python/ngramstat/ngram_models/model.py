@@ -20,7 +20,7 @@ from ngramstat.ngram_models.streams import document_contents
 from ngramstat.ngram_models.text import ModelText
 from ngramstat.ngram_models.text_files import corpus_of_text_files
 from ngramstat.results.perplexity import PerplexityResult, TextScore
-from ngramstat.runtime.arguments import as_integer, as_number
+from ngramstat.runtime.arguments import as_number, integer_within, optional_integer_within
 
 __all__ = ["LanguageModel"]
 
@@ -28,6 +28,8 @@ Floats = NDArray[np.float64]
 
 # Tokens scored at a time.
 _PIECE = 1 << 20
+# Samples whose next tokens are drawn at a time.
+_SAMPLES = 256
 
 
 class LanguageModel(ABC):
@@ -68,7 +70,9 @@ class LanguageModel(ABC):
         """Log probability of every token given those before it, nats."""
 
     @abstractmethod
-    def next_log_probs(self, contexts: Sequence[ArrayLike] | NDArray[Any]) -> Floats:
+    def next_log_probs(
+        self, contexts: Sequence[ArrayLike] | NDArray[Any], *, threads: int | None = None
+    ) -> Floats:
         """Log probabilities of all V tokens after each context, (k, V), nats."""
 
     @abstractmethod
@@ -187,68 +191,72 @@ class LanguageModel(ABC):
 
     def sample(
         self,
-        n: int = 100,
+        n_tokens: int = 100,
         *,
-        seed: int = 0,
+        prompt: ArrayLike | str | None = None,
+        num_samples: int = 1,
         temperature: float = 1.0,
-        context: ArrayLike | str = (),
-        documents: int = 1,
-    ) -> list[NDArray[np.int64]]:
-        """Random continuations, drawn token by token.
+        top_k: int | None = None,
+        seed: int = 0,
+        threads: int | None = None,
+    ) -> list[NDArray[np.uint32]]:
+        """Continuations drawn token by token from the smoothed distribution.
+
+        `NgramIndex.sample` takes the same arguments and draws from the counts, without smoothing.
 
         Parameters
         ----------
-        n : int
-            Longest continuation, in tokens. One that predicts its document's end stops there; the
-            separator is then its last token.
-        seed : int
+        n_tokens : int
+            Tokens of a sample. It ends earlier with the token that ends documents, where the model
+            predicts one.
+        prompt : ids or str, optional
+            What stands before the samples; it is not part of them. By default a document begins.
+        num_samples : int
         temperature : float
             Probabilities are raised to 1 / temperature and normalised: below 1 likely tokens become
-            more likely; 0 always takes the most likely one.
-        context : ids or str
-            What to continue; by default the beginning of a document.
-        documents : int
-            How many continuations.
+            more likely. 0: the most likely token.
+        top_k : int, optional
+            Draw among so many most likely tokens.
+        seed : int
+            Sample i is the same for any number of samples and threads.
+        threads : int, optional
 
         Returns
         -------
-        list of (k,) int64 arrays
-            Each of k <= n ids, without the context.
+        list of arrays of uint32
 
         Raises
         ------
         InputError
             An option cannot be used as given.
         """
-        n, documents = as_integer("n", n), as_integer("documents", documents)
+        n_tokens = integer_within("n_tokens", n_tokens, 0, 1 << 40)
+        num_samples = integer_within("num_samples", num_samples, 0, 1 << 32)
+        top_k = optional_integer_within("top_k", top_k, 1, 1 << 32)
+        seed = integer_within("seed", seed, 0, 1 << 63)
         temperature = as_number("temperature", temperature)
-        if n < 1 or documents < 1:
-            raise InputError(f"n={n}, documents={documents}: must be at least 1")
         if temperature < 0:
             raise InputError(f"temperature={temperature}: must not be negative")
-        given = self.ids_of(context)
+        given = [] if prompt is None else self.ids_of(prompt, "prompt").tolist()
         start = [] if self.stop_token is None else [self.stop_token]
-        return self._draw([*start, *given.tolist()], n, seed, temperature, documents)
-
-    def _draw(
-        self, context: list[int], n: int, seed: int, temperature: float, documents: int
-    ) -> list[NDArray[np.int64]]:
-        """Continuations of a context, from the whole distribution of every step."""
-        rng = np.random.default_rng([seed, 6])
-        drawn: list[list[int]] = [[] for _ in range(documents)]
-        alive = list(range(documents))
-        for _ in range(n):
-            history = self.order - 1
-            contexts = [(context + drawn[k])[-history:] if history else [] for k in alive]
-            log_probs = self.next_log_probs(contexts)
-            for k, row in zip(alive, log_probs, strict=True):
-                drawn[k].append(_choose(row, temperature, rng))
+        context, history = [*start, *given], self.order - 1
+        generators = [np.random.default_rng([seed, 6, i]) for i in range(num_samples)]
+        drawn: list[list[int]] = [[] for _ in range(num_samples)]
+        alive = list(range(num_samples))
+        for _ in range(n_tokens):
+            # In parts: the distributions of all samples at once may be large.
+            for first in range(0, len(alive), _SAMPLES):
+                part = alive[first : first + _SAMPLES]
+                tails = [(context + drawn[k])[-history:] if history else [] for k in part]
+                rows = self.next_log_probs(tails, threads=threads)
+                for k, row in zip(part, rows, strict=True):
+                    drawn[k].append(_choose(row, temperature, top_k, generators[k]))
             alive = [k for k in alive if drawn[k][-1] != self.stop_token]
             if not alive:
                 break
-        return [np.array(tokens, np.int64) for tokens in drawn]
+        return [np.array(tokens, np.uint32) for tokens in drawn]
 
-    def ids_of(self, tokens: ArrayLike | str) -> NDArray[np.int64]:
+    def ids_of(self, tokens: ArrayLike | str, name: str = "tokens") -> NDArray[np.int64]:
         """Ids of a text, or of ids, checked; (k,).
 
         Raises
@@ -262,9 +270,9 @@ class LanguageModel(ABC):
         if ids.size == 0:
             return np.zeros(0, np.int64)
         if ids.ndim != 1 or ids.dtype.kind not in "iu":
-            raise InputTypeError("context: needs token ids in one dimension, or a text")
+            raise InputTypeError(f"{name}: needs token ids in one dimension, or a text")
         if not 0 <= int(ids.min()) <= int(ids.max()) < self.vocab_size:
-            raise InputError(f"context: ids must lie between 0 and {self.vocab_size - 1}")
+            raise InputError(f"{name}: ids must lie between 0 and {self.vocab_size - 1}")
         return ids.astype(np.int64)
 
     def decode(self, ids: ArrayLike) -> str:
@@ -347,10 +355,15 @@ def _document_ends(corpus: Corpus) -> NDArray[np.int64]:
     return np.array([corpus.n_tokens], np.int64) if ends is None else np.asarray(ends)
 
 
-def _choose(log_probs: Floats, temperature: float, rng: np.random.Generator) -> int:
+def _choose(
+    log_probs: Floats, temperature: float, top_k: int | None, rng: np.random.Generator
+) -> int:
     if temperature == 0:
         return int(np.argmax(log_probs))
     scaled = log_probs / temperature
     weights = np.exp(scaled - scaled.max())
+    if top_k is not None and top_k < len(weights):
+        # Of equal ones the first.
+        weights[np.argsort(-log_probs, kind="stable")[top_k:]] = 0.0
     running = np.cumsum(weights)
     return int(np.searchsorted(running, rng.random() * running[-1], side="right"))

@@ -45,12 +45,14 @@ class ContextCounts {
     // targets          positions of the tokens to score, ascending
     // n_leave_one_out  number of targets, the first ones, that are scored leave-one-out: they lie
     //                  in a part of the training stream whose counts are subtracted for them
+    // second_stream    tokens from this position on are another stream, whose contexts do not reach
+    //                  back before it; 0: there is one stream
     // class_maps       (n_maps, n_symbols), row-major
     // Throws std::out_of_range for a token that is no symbol, std::invalid_argument for arguments
     // that do not fit together.
     template <class Token>
     ContextCounts(std::span<const Token> tokens, std::span<const Index> targets,
-                  Index n_leave_one_out, const Vocabulary& vocabulary,
+                  Index n_leave_one_out, Index second_stream, const Vocabulary& vocabulary,
                   const ContextPattern& pattern, std::span<const std::uint32_t> class_maps);
 
     // Counts the tokens that follow the targets' contexts in the training stream, from first_event

@@ -56,11 +56,13 @@ class ContextKeys {
     }
 
     // Keys of the targets' contexts; KeyTable::kNoKey where the context is cut off by the stop
-    // token or the beginning. Throws std::invalid_argument unless targets ascend and lie inside the
+    // token or the beginning, which is that of a second stream for targets from `second_stream`
+    // on. Throws std::invalid_argument unless targets ascend and lie inside the
     // stream, and where one is not in the vocabulary.
     template <class Token>
     std::vector<std::uint64_t> of_targets(std::span<const Token> tokens,
-                                          std::span<const Index> targets) const {
+                                          std::span<const Index> targets,
+                                          Index second_stream = 0) const {
         std::vector<std::uint64_t> keys(targets.size(), KeyTable::kNoKey);
         Index seen = 0, last_stop = -1;
         for (std::size_t t = 0; t < targets.size(); ++t) {
@@ -73,7 +75,8 @@ class ContextKeys {
             }
             require(static_cast<Index>(tokens[i]) < vocabulary_.size,
                     "a stop token cannot be scored");
-            const Index history = last_stop < 0 ? i : i - last_stop;
+            const Index begin = i >= second_stream ? second_stream : 0;
+            const Index history = last_stop < begin ? i - begin : i - last_stop;
             if (history >= longest_offset_) keys[t] = at(tokens, i);
         }
         return keys;

@@ -74,6 +74,7 @@ class Estimator:
             vocabulary=split.vocabulary,
             pattern=ContextPattern(pattern.offsets, rows, self._class_maps),
             n_leave_one_out=piece.n_tuning,
+            second_stream=piece.held_out,
         )
         counts.count(
             split.training,

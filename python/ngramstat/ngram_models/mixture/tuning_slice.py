@@ -138,11 +138,15 @@ def _choose_documents(lengths: NDArray[np.int64], seed: int) -> NDArray[np.bool_
 
 @dataclass(frozen=True)
 class Piece:
-    """Consecutive tokens with the positions to score, of which the first n_tuning are tuning."""
+    """Consecutive tokens with the positions to score, of which the first n_tuning are tuning.
+
+    Held-out tokens after a tuning slice begin at `held_out`; 0 where there is no slice.
+    """
 
     tokens: NDArray[Any]
     targets: NDArray[np.int64]
     n_tuning: int
+    held_out: int = 0
 
 
 def pieces_of(split: MixtureSplit) -> Iterator[Piece]:
@@ -157,7 +161,7 @@ def pieces_of(split: MixtureSplit) -> Iterator[Piece]:
     n_first = max(PIECE_TOKENS - len(tuning), 1)
     first = held_out[:n_first]
     end = offset + (int(first[-1]) + 1 if len(first) else 0)
-    yield Piece(joined[:end], np.concatenate([tuning, offset + first]), len(tuning))
+    yield Piece(joined[:end], np.concatenate([tuning, offset + first]), len(tuning), offset)
     yield from pieces_of_targets(split.held_out, held_out[n_first:])
 
 
