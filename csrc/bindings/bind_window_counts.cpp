@@ -44,7 +44,7 @@ class WindowCounter {
   public:
     template <class Token>
     WindowCounter(const Array<Token>& tokens, Index vocab_size, const Documents& documents,
-                   std::pair<Index, Index> rows, bool within_content, bool both_sides, int threads)
+                  std::pair<Index, Index> rows, bool within_content, bool both_sides, int threads)
         : tokens_(tokens), vocab_size_(vocab_size) {
         window_.within_content = within_content;
         window_.both_sides = both_sides;

@@ -12,6 +12,9 @@ namespace {
 constexpr Index kContextsPerTask = 128;
 // Suffixes whose tokens are asked for at once.
 constexpr Index kBurst = 64;
+// Gaps between samples that are asked for before they are read.
+constexpr Index kGapsAhead = 3;
+constexpr Index kRing = 2 * kGapsAhead + 1;
 // Parts into which a wide range without samples is cut.
 constexpr Index kParts = 16;
 
@@ -54,11 +57,11 @@ class NextTokenRuns {
     }
 
     // From one sample to the last one with the same token, and so on; between two samples with
-    // different tokens, all suffixes are read.
+    // different tokens, all suffixes are read, those of several gaps at a time.
     void jump(SuffixRange range) {
         Index sample = n_samples(range.first);
         const Index end = n_samples(range.last);
-        walk({range.first, std::min(range.last, sample * kSampleStride)});
+        push({0, 0, {range.first, std::min(range.last, sample * kSampleStride)}});
         while (sample < end) {
             const Index token = sampled(sample);
             Index inside = sample, step = 1;
@@ -71,9 +74,55 @@ class NextTokenRuns {
                 const Index middle = inside + (outside - inside) / 2;
                 (sampled(middle) == token ? inside : outside) = middle;
             }
-            emit_(token, (inside - sample) * kSampleStride + 1);
-            walk({inside * kSampleStride + 1, std::min(range.last, outside * kSampleStride)});
+            const SuffixRange gap{inside * kSampleStride + 1,
+                                  std::min(range.last, outside * kSampleStride)};
+            push({token, (inside - sample) * kSampleStride + 1, gap});
             sample = outside;
+        }
+        for (Index i = 0; i < 2 * kGapsAhead; ++i) push({0, 0, {}});
+        pushed_ = 0;
+    }
+
+    // A run of suffixes with one token, and a gap of fewer than kSampleStride to be read after it.
+    struct RunAndGap {
+        Index token, count;
+        SuffixRange gap;
+    };
+    // Asks for the positions of the suffixes in this gap, for the tokens of an earlier one, and
+    // emits one that is earlier still.
+    void push(const RunAndGap& next) {
+        ring_[static_cast<std::size_t>(pushed_ % kRing)] = next;
+        if (!next.gap.empty()) {
+            prefetch(index_.suffixes.data() + next.gap.first);
+            prefetch(index_.suffixes.data() + next.gap.last - 1);
+        }
+        if (pushed_ >= kGapsAhead) ask_for_tokens((pushed_ - kGapsAhead) % kRing);
+        if (pushed_ >= 2 * kGapsAhead) emit_gap((pushed_ - 2 * kGapsAhead) % kRing);
+        ++pushed_;
+    }
+
+    void ask_for_tokens(Index slot) {
+        const Index size = static_cast<Index>(index_.tokens.size());
+        const SuffixRange gap = ring_[static_cast<std::size_t>(slot)].gap;
+        auto& places = places_[static_cast<std::size_t>(slot)];
+        for (Index i = 0; i < gap.size(); ++i) {
+            const auto rank = static_cast<std::size_t>(gap.first + i);
+            const Index place = static_cast<Index>(index_.suffixes[rank]) + length_;
+            places[static_cast<std::size_t>(i)] = place;
+            if (place < size) prefetch(index_.tokens.data() + place);
+        }
+    }
+
+    void emit_gap(Index slot) {
+        const Index size = static_cast<Index>(index_.tokens.size());
+        const RunAndGap& next = ring_[static_cast<std::size_t>(slot)];
+        if (next.count > 0) emit_(next.token, next.count);
+        const auto& places = places_[static_cast<std::size_t>(slot)];
+        for (Index i = 0; i < next.gap.size(); ++i) {
+            const Index place = places[static_cast<std::size_t>(i)];
+            emit_(place < size ? static_cast<Index>(index_.tokens[static_cast<std::size_t>(place)])
+                               : -1,
+                  Index{1});
         }
     }
 
@@ -117,6 +166,9 @@ class NextTokenRuns {
     const SamplePacking packing_;
     const Index length_;
     Emit& emit_;
+    std::array<RunAndGap, kRing> ring_;
+    std::array<std::array<Index, kSampleStride>, kRing> places_;
+    Index pushed_ = 0;
 };
 
 // Where nothing follows, because nothing is compared after a stop token.
@@ -253,12 +305,11 @@ void count_next(Shards<Token> shards, const TokenSlices& contexts, std::span<Ind
     parallel_for(task_count(contexts.size()), threads, [&](Index task) {
         const Index first = task * kContextsPerTask;
         const Index last = std::min(first + kContextsPerTask, contexts.size());
-        for (std::size_t s = 0; s < shards.size(); ++s) {
-            with_ranges(shards[s], contexts, first, last,
+        for (const auto& index : shards) {
+            with_ranges(index, contexts, first, last,
                         [&](Index i, std::span<const std::uint32_t> context, SuffixRange range) {
                             Index* row = rows.data() + i * width;
-                            if (s == 0) std::fill(row, row + width, 0);
-                            emit_next(shards[s], context, range,
+                            emit_next(index, context, range,
                                       [&](Index token, Index count) { row[token] += count; });
                         });
         }

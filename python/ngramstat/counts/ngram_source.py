@@ -104,9 +104,10 @@ def resolved_method(source: NgramSource) -> MethodName:
     else:
         if source.method == "hash":
             return "hash"
-        # Hashing is faster wherever it applies, but each order is counted by itself, and a whole
-        # table has to be sorted if it is to be in order (docs/ngrams.md).
-        return "suffixes" if source.ordered or len(source.orders) > 1 else "hash"
+        # Hashing is faster wherever it applies, but each order is counted by itself, and what is
+        # to be in order has to be sorted: that pays where rare n-grams are left out.
+        whole_and_sorted = source.ordered and source.min_count == 1
+        return "suffixes" if whole_and_sorted or len(source.orders) > 1 else "hash"
     if source.method == "hash":
         raise InputError(f"method 'hash': {reason}, or --method suffixes")
     return "suffixes"

@@ -191,7 +191,8 @@ class SortedShards:
 
     def count_next(self, contexts: TokenSlices, *, threads: int = 1) -> NDArray[np.int64]:
         """How often each token follows each context, (k, V) int64."""
-        rows = np.empty((len(contexts), self.vocab_size), np.int64)
+        # Zero as it comes from the system, so that most of it is not written.
+        rows = np.zeros((len(contexts), self.vocab_size), np.int64)
         for part, step in contexts.steps(1 << 14):
             self._shards.count_next(step.tokens, step.begins, step.ends, rows[part], threads)
         return rows

@@ -63,7 +63,7 @@ struct NextTokens {
 template <class Token>
 NextTokens next_tokens(Shards<Token> shards, const TokenSlices& contexts, int threads);
 
-// The same as rows of vocab_size counts, which are set to zero first.
+// The same as rows of vocab_size counts, to which the counts are added.
 template <class Token>
 void count_next(Shards<Token> shards, const TokenSlices& contexts, std::span<Index> rows,
                 int threads);
