@@ -11,8 +11,8 @@ import pytest
 
 import ngramstat
 from ngramstat import InputError, KneserNeyModel
-from ngramstat.ngram_models.arpa.words import escaped, unescaped
 from ngramstat.ngram_models.backoff_model import BackoffModel
+from ngramstat.ngram_models.escapes import escaped, unescaped
 
 LN10 = math.log(10)
 
@@ -277,6 +277,31 @@ def test_tokens_as_the_tokenizer_spells_them(tmp_path):
         bare.write_arpa(path, words="tokens")
     with pytest.raises(InputError, match="has no tokenizer"):
         bare.score("a")
+
+
+def test_words_of_others_survive_files_of_all_kinds(tmp_path):
+    text = arpa_text(
+        ["-1.5\t<unk>\t-0.1", "-99\t<s>\t-0.3", "-0.7\t</s>", "-0.5\ta\\b\t-0.2", "-0.6\té\u3000"],
+        ["-0.25\t<s> a\\b", "-0.4\ta\\b <unk>", "-0.3\té\u3000 </s>"],
+    ).encode()
+    model = read(tmp_path, text.replace("é".encode(), b"\xff"))
+    assert model.vocab_size == 4
+    losses = model.score("a\\b zzz").losses
+    model.save(tmp_path / "lm")
+    model.write_arpa(tmp_path / "again.arpa")
+    for other in (
+        BackoffModel.load(tmp_path / "lm"), BackoffModel.read_arpa(tmp_path / "again.arpa")
+    ):  # fmt: skip
+        assert other.text.words == model.text.words
+        assert other.text.unknown == model.text.unknown
+        assert np.array_equal(other.score("a\\b zzz").losses, losses)
+
+
+def test_a_stated_size_is_not_trusted(tmp_path):
+    KneserNeyModel.train([[1, 2, 3]] * 5, 2).write_arpa(tmp_path / "m.arpa")
+    text = (tmp_path / "m.arpa").read_text().replace('"vocab_size": 4', '"vocab_size": 4294967296')
+    with pytest.raises(InputError, match="it has 4 words, and its first lines say 4294967295"):
+        read(tmp_path, text)
 
 
 def test_kenlm_agrees(tmp_path):

@@ -160,7 +160,7 @@ class BackoffModel(LanguageModel):
         self,
         path: str | PathLike[str],
         *,
-        words: Literal["ids", "tokens"] = "ids",
+        words: Literal["ids", "tokens"] | None = None,
         progress: bool | None = None,
     ) -> None:
         """Write the model as an ARPA file, which KenLM, SRILM and others read; atomically.
@@ -173,9 +173,10 @@ class BackoffModel(LanguageModel):
         ----------
         path
             Compressed if its name ends with ``.gz``.
-        words : str
+        words : str, optional
             How tokens are written: ``ids``, their numbers; ``tokens``, as the tokenizer spells
             them, with ``\\xNN`` or ``\\uNNNN`` for blanks, control characters and backslashes.
+            By default ids, but tokens where the model has come from a file with words.
         progress : bool, optional
             Show progress; by default in notebooks.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
@@ -12,11 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError, NgramstatError
+from ngramstat.ngram_models.escapes import escaped
 from ngramstat.runtime.files import reason
 
 __all__ = ["ModelText", "TokenizerText", "WordText", "restored_text"]
 
-_TOKENIZER, _WORDS = "tokenizer.json", "words"
+# As KenLM splits text.
+_BLANKS = re.compile(r"[ \t\n\r\v\f]+")
+_TOKENIZER, _WORDS = "tokenizer.json", "words.json"
 
 
 class ModelText(ABC):
@@ -94,18 +99,19 @@ class WordText(ModelText):
     Parameters
     ----------
     words : sequence of str
-        By id.
+        By id. What holds blanks is written as `ngramstat.ngram_models.escapes` does.
     unknown : int or None
         The id of words that are none of them.
     """
 
     def __init__(self, words: Sequence[str], unknown: int | None) -> None:
-        self.words, self._unknown = tuple(words), unknown
+        self.words, self.unknown = tuple(words), unknown
 
     def encode(self, text: str) -> NDArray[np.uint32]:
-        found = [self._ids.get(word, self._unknown) for word in text.split()]
+        words = [word for word in _BLANKS.split(text) if word]
+        found = [self._ids.get(word, self.unknown) for word in words]
         if None in found:
-            word = text.split()[found.index(None)]
+            word = words[found.index(None)]
             raise InputError(f"the word {word[:60]!r} is not in the model's vocabulary")
         return np.array(found, np.uint32)
 
@@ -116,14 +122,14 @@ class WordText(ModelText):
         return list(self.words[:vocab_size])
 
     def attachment(self) -> dict[str, bytes]:
-        unknown = "" if self._unknown is None else str(self._unknown)
-        # Words hold no line ends. Bytes that are not UTF-8 came as such from an ARPA file.
-        text = "\n".join([unknown, *self.words])
-        return {_WORDS: text.encode("utf-8", "surrogateescape")}
+        # Bytes that are not UTF-8 came as such from an ARPA file; JSON escapes their stand-ins.
+        described = {"unknown": self.unknown, "words": self.words}
+        return {_WORDS: json.dumps(described).encode()}
 
     @cached_property
     def _ids(self) -> dict[str, int]:
-        return {word: i for i, word in enumerate(self.words)}
+        plain = {word: i for i, word in enumerate(self.words)}
+        return {escaped(word): i for word, i in plain.items()} | plain
 
 
 def restored_text(attachments: dict[str, bytes], vocab_size: int) -> ModelText | None:
@@ -132,7 +138,15 @@ def restored_text(attachments: dict[str, bytes], vocab_size: int) -> ModelText |
         return TokenizerText(attachments[_TOKENIZER])
     if _WORDS not in attachments:
         return None
-    unknown, *words = attachments[_WORDS].decode("utf-8", "surrogateescape").split("\n")
-    if len(words) != vocab_size or not (unknown == "" or int(unknown) < vocab_size):
+    try:
+        described = json.loads(attachments[_WORDS])
+        words, unknown = described["words"], described["unknown"]
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError("its words cannot be read") from error
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError("its words are no strings")
+    if len(words) != vocab_size or not (
+        unknown is None or (type(unknown) is int and 0 <= unknown < vocab_size)
+    ):
         raise ValueError("its words are not those of its vocabulary")
-    return WordText(words, None if unknown == "" else int(unknown))
+    return WordText(words, unknown)

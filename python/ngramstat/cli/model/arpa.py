@@ -31,9 +31,8 @@ __all__ = ["export_model", "import_model"]
 @click.option(
     "--words",
     type=click.Choice(["ids", "tokens"]),
-    default="ids",
-    show_default=True,
-    help="Write tokens as their ids, or as the tokenizer spells them.",
+    help="Write tokens as their ids, or as the tokenizer spells them.  [default: ids, but tokens "
+    "where the model was imported with words]",
 )
 @shared_options("quiet")
 def export_model(common: Globals, model: str, output: str, words: Any) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
-from ngramstat.ngram_models.arpa.words import BEGIN, END, UNKNOWN, unescaped
+from ngramstat.ngram_models.arpa.words import BEGIN, END, UNKNOWN
 from ngramstat.ngram_models.arpa.writing import PREAMBLE
+from ngramstat.ngram_models.escapes import unescaped
 from ngramstat.ngram_models.text import ModelText, WordText
 
 __all__ = ["About", "Request", "Vocabulary", "about_of", "vocabulary_of"]
@@ -22,7 +23,7 @@ __all__ = ["About", "Request", "Vocabulary", "about_of", "vocabulary_of"]
 _ID = re.compile(rb"0|[1-9][0-9]{0,9}")
 # Numbers above this are words where the vocabulary's size is not given: a model has an entry for
 # every id below the largest.
-_MAX_ID = 1 << 24
+_MAX_ID = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class About:
     words: str
     vocab_size: int
     stop_token: int | None
+    unknown: int | None
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,15 @@ def about_of(preamble: bytes) -> About | None:
     if line is None:
         return None
     said = json.loads(line[len(begin) :])
-    words, size, stop = (said[name] for name in ("words", "vocab_size", "stop_token"))
+    names = ("words", "vocab_size", "stop_token", "unknown")
+    words, size, stop, unknown = (said[name] for name in names)
     if words not in ("ids", "tokens") or type(size) is not int or not 1 <= size <= 1 << 32:
         raise ValueError("its words or vocab_size are not valid")
     if stop is not None and (type(stop) is not int or not 0 <= stop <= size):
         raise ValueError("its stop_token is not valid")
-    return About(words, size, stop)
+    if unknown is not None and (type(unknown) is not int or not 0 <= unknown < size):
+        raise ValueError("its unknown is not valid")
+    return About(words, size, stop, unknown)
 
 
 def vocabulary_of(
@@ -112,6 +117,8 @@ def vocabulary_of(
     places = np.flatnonzero(plain)
     own = [words[i] for i in places.tolist()]
     ids = np.full(len(words), -1, np.int64)
+    if about is not None:
+        _check_number(about, len(own) + (about.unknown is not None))
     kind: str = about.words if about is not None and request.words == "auto" else request.words
     if kind == "auto":
         kind = "ids" if not unknown_is_a_word and _are_ids(own, request.vocab_size) else "tokens"
@@ -123,11 +130,15 @@ def vocabulary_of(
             raise InputError("<unk> has n-grams of its own; read the words as tokens, not ids")
     elif about is not None and about.words == "tokens":
         size, stop = about.vocab_size, about.stop_token
-        known = np.flatnonzero(np.arange(size) != (-1 if stop is None else stop))
-        if len(known) != len(own):
-            raise InputError(f"it has {len(own)} words, and its first lines say {len(known)}")
+        known = np.setdiff1d(np.arange(size), [i for i in (stop, about.unknown) if i is not None])
         ids[places] = known
+        if about.unknown is not None:
+            if unknown < 0:
+                raise InputError("it has no <unk>, of which its first lines speak")
+            ids[unknown] = about.unknown
         spelled = [END.encode()] * size
+        if about.unknown is not None:
+            spelled[about.unknown] = UNKNOWN.encode()
         for i, word in zip(known.tolist(), own, strict=True):
             spelled[i] = unescaped(word.decode("utf-8", "surrogateescape")).encode(
                 "utf-8", "surrogateescape"
@@ -151,6 +162,14 @@ def vocabulary_of(
     if size < 1:
         raise InputError("it has no words")
     return Vocabulary(ids, size, stop, begin, end, unknown, text)
+
+
+def _check_number(about: About, n_words: int) -> None:
+    """A file of this package lists every id: the size it states may be trusted then."""
+    stop = about.stop_token
+    expected = about.vocab_size - (stop is not None and stop < about.vocab_size)
+    if n_words != expected:
+        raise InputError(f"it has {n_words} words, and its first lines say {expected}")
 
 
 def _are_ids(words: Sequence[bytes], vocab_size: int | None) -> bool:

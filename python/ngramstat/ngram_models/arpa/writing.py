@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from ngramstat.errors import InputError, check_choice
 from ngramstat.kernels.arpa import Spellings, arpa_lines
-from ngramstat.ngram_models.arpa.words import BEGIN, END, LOG_ZERO, UNKNOWN, escaped
+from ngramstat.ngram_models.arpa.words import BEGIN, END, LOG_ZERO, UNKNOWN
+from ngramstat.ngram_models.escapes import escaped
+from ngramstat.ngram_models.text import WordText
 from ngramstat.ngram_models.trie import Batch
 from ngramstat.runtime.files import atomic_write
 from ngramstat.runtime.progress import Progress
@@ -36,14 +38,17 @@ def write_arpa(
     model: BackoffModel,
     path: str | PathLike[str],
     *,
-    words: WordsOf = "ids",
+    words: WordsOf | None = None,
     progress: bool = False,
 ) -> None:
     """See `BackoffModel.write_arpa`."""
+    if words is None:
+        words = "tokens" if isinstance(model.text, WordText) else "ids"
     check_choice("words", words, ("ids", "tokens"))
-    writer = _Writer(model, _words(model, words))
+    unknown = _unknown_word(model) if words == "tokens" else None
+    writer = _Writer(model, _words(model, words), unknown)
     with _open(path) as file:
-        file.write(_header(model, words, writer.n_unigrams))
+        file.write(_header(model, words, writer))
         with Progress(sum(model.n_ngrams), "ARPA", unit="n-grams", enabled=progress) as bar:
             for m in range(1, model.order + 1):
                 file.write(f"\\{m}-grams:\n".encode())
@@ -77,13 +82,19 @@ def _words(model: BackoffModel, words: WordsOf) -> list[bytes]:
     return [escaped(token).encode("utf-8", "surrogateescape") for token in tokens]
 
 
-def _header(model: BackoffModel, words: WordsOf, n_unigrams: int) -> bytes:
+def _unknown_word(model: BackoffModel) -> int | None:
+    """The id that stands for all words that are not in the vocabulary."""
+    return model.text.unknown if isinstance(model.text, WordText) else None
+
+
+def _header(model: BackoffModel, words: WordsOf, writer: _Writer) -> bytes:
     about = {
         "words": words,
         "vocab_size": model.vocab_size,
         "stop_token": model.stop_token,
+        "unknown": writer.unknown,
     }
-    counts = [n_unigrams, *model.n_ngrams[1:]]
+    counts = [writer.n_unigrams, *model.n_ngrams[1:]]
     lines = [PREAMBLE + json.dumps(about), "\\data\\"]
     lines += [f"ngram {m}={count}" for m, count in enumerate(counts, start=1)]
     return ("\n".join(lines) + "\n\n").encode()
@@ -96,14 +107,16 @@ class _Writer:
     without one have both words, as other programs insist on them, with no probability.
     """
 
-    def __init__(self, model: BackoffModel, words: list[bytes]) -> None:
-        self._model = model
+    def __init__(self, model: BackoffModel, words: list[bytes], unknown: int | None) -> None:
+        self._model, self.unknown = model, unknown
+        if unknown is not None:
+            words[unknown] = UNKNOWN.encode()
         self._stop = -1 if model.stop_token is None else model.stop_token
         v = model.vocab_size
-        self._begin, self._end, self._unknown = v, v + 1, v + 2
+        self._begin, self._end, self._others = v, v + 1, v + 2
         self._spellings = Spellings([*words, BEGIN.encode(), END.encode(), UNKNOWN.encode()])
-        # Of the vocabulary but for the separator, and the three words with a meaning of their own.
-        self.n_unigrams = v - (0 <= self._stop < v) + 3
+        # Of the vocabulary but for the separator, and the words with a meaning of their own.
+        self.n_unigrams = v - (0 <= self._stop < v) + 2 + (unknown is None)
 
     def lines(self, m: int) -> Iterator[tuple[bytes, int]]:
         """Lines of order m and their numbers, batch by batch."""
@@ -138,7 +151,8 @@ class _Writer:
         weights = np.zeros(3)
         if self._stop >= 0:
             special[1], weights[0] = log_probs[self._stop], log_backoffs[self._stop]
-        words = np.array([[self._begin], [self._end], [self._unknown]])
-        yield words, special, weights
+        words = np.array([[self._begin], [self._end], [self._others]])
+        n = 3 if self.unknown is None else 2
+        yield words[:n], special[:n], weights[:n]
         others = np.arange(v) != self._stop
         yield np.flatnonzero(others)[:, None], log_probs[:v][others], log_backoffs[:v][others]
