@@ -112,11 +112,7 @@ def vocabulary_of(
     found = _found(words)
     if about is not None:
         _check_number(about, len(found.plain) + (about.unknown is not None))
-    kind: str = about.words if about is not None and request.words == "auto" else request.words
-    if kind == "auto":
-        are_ids = not unknown_is_a_word and _are_ids(found.own, request.vocab_size)
-        kind = "ids" if are_ids else "tokens"
-    if kind == "ids":
+    if _spell_ids(found, about, request, unknown_is_a_word=unknown_is_a_word):
         given = _given_ids(found, about, request)
         if unknown_is_a_word:
             raise InputError("<unk> has n-grams of its own; read the words as tokens, not ids")
@@ -127,10 +123,7 @@ def vocabulary_of(
     ids, unknown = given.ids, found.unknown
     if given.stop is not None:
         ids[[i for i in (found.begin, found.end) if i >= 0]] = given.stop
-    text = None
-    if given.spelled is not None:
-        names = [word.decode("utf-8", "surrogateescape") for word in given.spelled]
-        text = WordText(names, int(ids[unknown]) if unknown >= 0 and ids[unknown] >= 0 else None)
+    text = None if given.spelled is None else _text(given.spelled, ids, unknown)
     if given.size < 1:
         raise InputError("it has no words")
     return Vocabulary(ids, given.size, given.stop, found.begin, found.end, unknown, text)
@@ -168,6 +161,21 @@ def _found(words: Sequence[bytes]) -> _Found:
     plain = np.ones(len(words), bool)
     plain[[i for i in (begin, end, unknown) if i >= 0]] = False
     return _Found(words, begin, end, unknown, np.flatnonzero(plain))
+
+
+def _spell_ids(
+    found: _Found, about: About | None, request: Request, *, unknown_is_a_word: bool
+) -> bool:
+    """Whether the words are ids, as the caller or else the file says, or by what they look like."""
+    kind: str = about.words if about is not None and request.words == "auto" else request.words
+    if kind != "auto":
+        return kind == "ids"
+    return not unknown_is_a_word and _are_ids(found.own, request.vocab_size)
+
+
+def _text(spelled: list[bytes], ids: NDArray[np.int64], unknown: int) -> WordText:
+    names = [word.decode("utf-8", "surrogateescape") for word in spelled]
+    return WordText(names, int(ids[unknown]) if unknown >= 0 and ids[unknown] >= 0 else None)
 
 
 def _given_ids(found: _Found, about: About | None, request: Request) -> _Ids:
