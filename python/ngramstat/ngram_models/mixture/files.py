@@ -135,13 +135,13 @@ def _mixture(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Mixture:
         raise ValueError("its classes are not those of its vocabulary")
     mixers = Mixers(lengths)
     mixers.better[:] = about["better"]
-    for tree in range(len(trees) if v > 1 else 0):
+    for number in range(len(trees) if v > 1 else 0):
         for n in lengths:
             shape = MixerShape.of(used, n, v - 1)
-            mixers.trained[tree, n] = shape.mixers()
-            for k, mixer in enumerate(mixers.trained[tree, n]):
+            mixers.trained[number, n] = shape.mixers()
+            for k, mixer in enumerate(mixers.trained[number, n]):
                 count = 1 + len(shape.sizes[k])
-                mixer.set_weights([arrays[_weights_name(tree, n, k, i)] for i in range(count)])
+                mixer.set_weights([arrays[_weights_name(number, n, k, i)] for i in range(count)])
     return Mixture(trees, class_maps, max_context, discounts, mixers)
 
 
