@@ -1,5 +1,3 @@
-#include <pybind11/stl.h>
-
 #include "arrays.hpp"
 #include "bind.hpp"
 #include "kneser_ney_arrays.hpp"

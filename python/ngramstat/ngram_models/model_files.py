@@ -205,11 +205,16 @@ def _check_sizes(description: dict[str, Any], end: int, size: int) -> None:
         raise ValueError("an order has no entry")
     for dtype, count in _layout(entries):
         end = _aligned(end) + count * dtype.itemsize
-    for name, length, expected in description["attachments"]:
+    end += _attached_bytes(description["attachments"], size)
+    if end != size:
+        raise ValueError(f"it holds {size} bytes, its description says {end}; is it truncated?")
+
+
+def _attached_bytes(attachments: Any, size: int) -> int:
+    """Bytes of all attachments, none of which is larger than the file of `size` bytes."""
+    for name, length, expected in attachments:
         if not (isinstance(name, str) and type(length) is int and 0 <= length <= size):
             raise ValueError("an attachment has no valid size")
         if not isinstance(expected, str):
             raise ValueError("an attachment has no checksum")
-        end += length
-    if end != size:
-        raise ValueError(f"it holds {size} bytes, its description says {end}; is it truncated?")
+    return sum(length for _, length, _ in attachments)
