@@ -117,10 +117,10 @@ def _mixture(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Mixture:
     _check_class_maps(arrays["class_maps"], v)
     mixers = Mixers(lengths)
     mixers.better[:] = about["better"]
-    for tree in range(len(trees) if v > 1 else 0):
+    for number in range(len(trees) if v > 1 else 0):
         for n in lengths:
             shape = MixerShape.of(used, n, v - 1)
-            mixers.trained[tree, n] = _trained(shape, arrays, tree, n)
+            mixers.trained[number, n] = _trained(shape, arrays, number, n)
     return Mixture(trees, arrays["class_maps"], max_context, discounts, mixers)
 
 
