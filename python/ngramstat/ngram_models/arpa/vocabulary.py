@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -48,7 +49,7 @@ class Request:
 class About:
     """What a file that this package has written says of its ids."""
 
-    words: str
+    words: Literal["ids", "tokens"]
     vocab_size: int
     stop_token: int | None
     unknown: int | None
@@ -109,59 +110,113 @@ def vocabulary_of(
     InputError
         The words do not fit what the file or the caller says of them.
     """
-    number = {word: i for i, word in enumerate(words)}
-    begin, end = number.get(BEGIN.encode(), -1), number.get(END.encode(), -1)
-    unknown = number.get(UNKNOWN.encode(), number.get(b"<UNK>", -1))
-    plain = np.ones(len(words), bool)
-    plain[[i for i in (begin, end, unknown) if i >= 0]] = False
-    places = np.flatnonzero(plain)
-    own = [words[i] for i in places.tolist()]
-    ids = np.full(len(words), -1, np.int64)
+    listed = _Words.of(words)
     if about is not None:
-        _check_number(about, len(own) + (about.unknown is not None))
-    kind: str = about.words if about is not None and request.words == "auto" else request.words
+        _check_number(about, len(listed.own) + (about.unknown is not None))
+    kind = request.words
     if kind == "auto":
-        kind = "ids" if not unknown_is_a_word and _are_ids(own, request.vocab_size) else "tokens"
-    spelled: list[bytes] | None = None
+        kind = _kind(listed, about, request, unknown_is_a_word)
+    spelled: list[str] | None = None
     if kind == "ids":
-        ids[places], size = _numbers(own, about, request)
-        stop, size = _stop_of_ids(ids, size, about, request, begins=begin >= 0, ends=end >= 0)
         if unknown_is_a_word:
             raise InputError("<unk> has n-grams of its own; read the words as tokens, not ids")
+        ids, size, stop = _ids_of_numbers(listed, about, request)
     elif about is not None and about.words == "tokens":
+        ids, spelled = _ids_of_tokens(listed, about)
         size, stop = about.vocab_size, about.stop_token
-        known = np.setdiff1d(np.arange(size), [i for i in (stop, about.unknown) if i is not None])
-        ids[places] = known
-        if about.unknown is not None:
-            if unknown < 0:
-                raise InputError("it has no <unk>, of which its first lines speak")
-            ids[unknown] = about.unknown
-        spelled = [END.encode()] * size
-        if about.unknown is not None:
-            spelled[about.unknown] = UNKNOWN.encode()
-        for i, word in zip(known.tolist(), own, strict=True):
-            spelled[i] = unescaped(word.decode("utf-8", "surrogateescape")).encode(
-                "utf-8", "surrogateescape"
-            )
     else:
-        ids[plain] = 0
-        if unknown >= 0:
-            ids[unknown] = 0
-        if end >= 0:
-            ids[end] = 0
-        chosen = np.flatnonzero(ids == 0)
-        ids[chosen] = np.arange(len(chosen))
-        size, spelled = len(chosen), [words[i] for i in chosen.tolist()]
-        stop = int(ids[end]) if end >= 0 else size if begin >= 0 else None
+        ids, spelled, stop = _ids_in_order(listed)
+        size = len(spelled)
     if stop is not None:
-        ids[[i for i in (begin, end) if i >= 0]] = stop
-    text = None
-    if spelled is not None:
-        names = [word.decode("utf-8", "surrogateescape") for word in spelled]
-        text = WordText(names, int(ids[unknown]) if unknown >= 0 and ids[unknown] >= 0 else None)
+        ids[[i for i in (listed.begin, listed.end) if i >= 0]] = stop
     if size < 1:
         raise InputError("it has no words")
-    return Vocabulary(ids, size, stop, begin, end, unknown, text)
+    text = None if spelled is None else _word_text(spelled, listed, ids)
+    return Vocabulary(ids, size, stop, listed.begin, listed.end, listed.unknown, text)
+
+
+def _kind(
+    words: _Words, about: About | None, request: Request, unknown_is_a_word: bool
+) -> Literal["ids", "tokens"]:
+    """What words are where the caller does not say."""
+    if about is not None:
+        return about.words
+    are_ids = not unknown_is_a_word and _are_ids(words.own, request.vocab_size)
+    return "ids" if are_ids else "tokens"
+
+
+def _word_text(spelled: list[str], words: _Words, ids: NDArray[np.int64]) -> WordText:
+    unknown = int(ids[words.unknown]) if words.unknown >= 0 else -1
+    return WordText(spelled, unknown if unknown >= 0 else None)
+
+
+@dataclass(frozen=True)
+class _Words:
+    """The words of a file: numbers of those with a meaning of their own (or -1), and the others."""
+
+    all: Sequence[bytes]
+    begin: int
+    end: int
+    unknown: int
+    places: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, words: Sequence[bytes]) -> _Words:
+        number = {word: i for i, word in enumerate(words)}
+        begin, end = number.get(BEGIN.encode(), -1), number.get(END.encode(), -1)
+        unknown = number.get(UNKNOWN.encode(), number.get(b"<UNK>", -1))
+        places = np.setdiff1d(np.arange(len(words)), [begin, end, unknown])
+        return cls(words, begin, end, unknown, places)
+
+    @cached_property
+    def own(self) -> list[bytes]:
+        return [self.all[i] for i in self.places.tolist()]
+
+
+def _ids_of_numbers(
+    words: _Words, about: About | None, request: Request
+) -> tuple[NDArray[np.int64], int, int | None]:
+    """Ids, vocabulary size and stop token where words are ids."""
+    ids = np.full(len(words.all), -1, np.int64)
+    ids[words.places], size = _numbers(words.own, about, request)
+    stop, size = _stop_of_ids(
+        ids, size, about, request, begins=words.begin >= 0, ends=words.end >= 0
+    )
+    return ids, size, stop
+
+
+def _ids_of_tokens(words: _Words, about: About) -> tuple[NDArray[np.int64], list[str]]:
+    """Ids and spellings in a file of this package, which lists tokens by id."""
+    ids = np.full(len(words.all), -1, np.int64)
+    special = [i for i in (about.stop_token, about.unknown) if i is not None]
+    ids[words.places] = np.setdiff1d(np.arange(about.vocab_size), special)
+    spelled = [END] * about.vocab_size
+    if about.unknown is not None:
+        if words.unknown < 0:
+            raise InputError("it has no <unk>, of which its first lines speak")
+        ids[words.unknown] = about.unknown
+        spelled[about.unknown] = UNKNOWN
+    for i, word in zip(ids[words.places].tolist(), words.own, strict=True):
+        spelled[i] = unescaped(_text(word))
+    return ids, spelled
+
+
+def _ids_in_order(words: _Words) -> tuple[NDArray[np.int64], list[str], int | None]:
+    """Ids in the order of the file, spellings, stop token."""
+    ids = np.full(len(words.all), -1, np.int64)
+    extra = [i for i in (words.unknown, words.end) if i >= 0]
+    chosen = np.sort(np.append(words.places, np.array(extra, np.int64)))
+    ids[chosen] = np.arange(len(chosen))
+    stop = None
+    if words.end >= 0:
+        stop = int(ids[words.end])
+    elif words.begin >= 0:
+        stop = len(chosen)  # never predicted
+    return ids, [_text(words.all[i]) for i in chosen.tolist()], stop
+
+
+def _text(word: bytes) -> str:
+    return word.decode("utf-8", "surrogateescape")
 
 
 def _check_number(about: About, n_words: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from os import PathLike
 from typing import Any
 
@@ -13,10 +14,11 @@ from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 from ngramstat.kernels.mixing import Discounts, TokenTree, path_lengths
-from ngramstat.ngram_models.mixture.context_patterns import has_classes, patterns
+from ngramstat.ngram_models.mixture.context_patterns import CLASSES, Pattern, has_classes, patterns
 from ngramstat.ngram_models.mixture.decisions import MixerShape
 from ngramstat.ngram_models.mixture.losses import Mixture
 from ngramstat.ngram_models.mixture.mixers import Mixers
+from ngramstat.ngram_models.mixture.trees import N_TREES
 from ngramstat.runtime.files import read_arrays, reason, sha256_array, write_arrays
 
 __all__ = ["is_mixture", "read_mixture", "save_mixture"]
@@ -99,40 +101,20 @@ def read_mixture(
             f"{path}: was trained on another corpus than {corpus.name}, or that has changed; name "
             "the right one, as in MixtureModel.load(path, corpus=...), or train anew"
         )
-    if mixture.trees[0].leaf_of.shape != (corpus.vocab_size,):
+    v = corpus.vocab_size
+    symbols = v + (not boundary.across and corpus.separator is None)
+    if len(mixture.trees[0].leaf_of) != v or mixture.class_maps.shape[1] != symbols:
         raise InputError(f"{path}: damaged: its trees are not those of its vocabulary")
     return mixture, corpus, boundary, seed
 
 
 def _mixture(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Mixture:
-    leaf_of, split = arrays["leaf_of"], arrays["split"]
-    trees = [TokenTree(*pair) for pair in zip(leaf_of, split, strict=True)]
-    v = leaf_of.shape[1]
-    if leaf_of.dtype != np.uint32 or split.dtype != np.uint32 or not trees:
-        raise ValueError("its trees have another type")
-    for tree in trees:
-        path_lengths(tree)  # ValueError for what is no tree
+    trees = _trees(arrays)
+    v = len(trees[0].leaf_of)
     max_context, lengths = about["max_context"], about["lengths"]
     if lengths != [max_context] or type(max_context) is not int or not 1 <= max_context <= 16:
         raise ValueError("its lengths of context are not valid")
     used = patterns(max_context, classed=has_classes(v))
-    names = about["patterns"]
-    values = arrays["discounts"].astype(np.float64)
-    if v > 1 and (sorted(names) != sorted(p.name for p in used) or values.shape != (len(used), 6)):
-        raise ValueError("its patterns are those of another version")
-    if not np.isfinite(values).all() or (values < 0).any():
-        raise ValueError("its discounts are not valid")
-    discounts = {
-        name: Discounts(row[:3].tolist(), row[3:].tolist())
-        for name, row in zip(names, values, strict=True)
-    }
-    class_maps = arrays["class_maps"]
-    if (
-        class_maps.dtype != np.uint32
-        or class_maps.ndim != 2
-        or class_maps.shape[1] not in (v, v + 1)
-    ):
-        raise ValueError("its classes are not those of its vocabulary")
     mixers = Mixers(lengths)
     mixers.better[:] = about["better"]
     for number in range(len(trees) if v > 1 else 0):
@@ -142,7 +124,37 @@ def _mixture(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Mixture:
             for k, mixer in enumerate(mixers.trained[number, n]):
                 count = 1 + len(shape.sizes[k])
                 mixer.set_weights([arrays[_weights_name(number, n, k, i)] for i in range(count)])
-    return Mixture(trees, class_maps, max_context, discounts, mixers)
+    discounts = _discounts(about["patterns"], arrays["discounts"], used if v > 1 else [])
+    return Mixture(trees, _class_maps(arrays, v), max_context, discounts, mixers)
+
+
+def _trees(arrays: dict[str, NDArray[Any]]) -> list[TokenTree]:
+    leaf_of, split = arrays["leaf_of"], arrays["split"]
+    if leaf_of.dtype != np.uint32 or split.dtype != np.uint32 or len(leaf_of) != N_TREES:
+        raise ValueError("its trees have another type")
+    trees = [TokenTree(*pair) for pair in zip(leaf_of, split, strict=True)]
+    for tree in trees:
+        path_lengths(tree)  # ValueError for what is no tree
+    return trees
+
+
+def _class_maps(arrays: dict[str, NDArray[Any]], v: int) -> NDArray[np.uint32]:
+    maps = arrays["class_maps"]
+    n_maps = len(CLASSES) if has_classes(v) else 0
+    if maps.dtype != np.uint32 or maps.ndim != 2 or len(maps) != n_maps:
+        raise ValueError("its classes are not those of its vocabulary")
+    return maps
+
+
+def _discounts(names: Any, values: NDArray[Any], used: Sequence[Pattern]) -> dict[str, Discounts]:
+    if sorted(names) != sorted(p.name for p in used) or values.shape != (len(used), 6):
+        raise ValueError("its patterns are those of another version")
+    if values.dtype != np.float64 or not np.isfinite(values).all() or (values < 0).any():
+        raise ValueError("its discounts are not valid")
+    return {
+        name: Discounts(row[:3].tolist(), row[3:].tolist())
+        for name, row in zip(names, values, strict=True)
+    }
 
 
 def _fingerprint(corpus: Corpus) -> dict[str, Any]:
