@@ -10,6 +10,7 @@ import pytest
 
 import ngramstat
 from ngramstat import BackoffModel, InputError, KneserNeyModel, load_model
+from ngramstat.errors import InputTypeError
 from ngramstat.ngram_models import model as model_module
 from ngramstat.results import PerplexityResult, TextScore
 from test_cli import error
@@ -251,3 +252,25 @@ def test_the_commands_train_score_sample_and_exchange(tmp_path):
     ids_only = tmp_path / "ids"
     KneserNeyModel.train([[1, 2, 3], [1, 3]], 2).save(ids_only)
     assert "knows no text" in error("model", "sample", ids_only, "--prompt", "abc")
+
+
+def test_contexts_are_read_as_those_of_an_index(text_model):
+    model = KneserNeyModel.train(corpus_of("none"), 3)
+    one = model.next_log_probs([1, 2])
+    assert one.shape == (SIZE,)
+    many = model.next_log_probs(np.array([[1, 2], [2, 1]]))
+    assert np.array_equal(many[0], one)
+    assert np.array_equal(model.next_log_probs([[1, 2], [2, 1]]), many)
+    assert np.array_equal(model.next_log_probs([]), model.next_log_probs([[]])[0])
+    # The stop token, which is no part of the vocabulary here, begins a document.
+    assert model.next_log_probs([model.stop_token]).shape == (SIZE,)
+    for wrong in ([[1.5]], [[True]], [1.5], ["12"], "12", None, 1.5, [None], {1: 2}):
+        with pytest.raises(InputTypeError, match="contexts"):
+            model.next_log_probs(wrong)
+    with pytest.raises(InputError, match="the id 9 of query 1 is not in the vocabulary"):
+        model.next_log_probs([[1], [9]])
+    spelled = load_model(text_model[0])
+    ids = spelled.text.encode("the cat")
+    expected = spelled.next_log_probs(ids)
+    assert np.array_equal(spelled.next_log_probs("the cat"), expected)
+    assert np.array_equal(spelled.next_log_probs(["a", "the cat"])[1], expected)

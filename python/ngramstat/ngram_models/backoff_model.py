@@ -13,10 +13,11 @@ from os import PathLike
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ngramstat.corpus.conversion import CorpusLike, as_corpus
 from ngramstat.errors import InputError, check_choice
+from ngramstat.index.ngram_arguments import NgramsLike
 from ngramstat.kernels.ngram_models import BackoffScorer
 from ngramstat.ngram_models.arpa import read_arpa, write_arpa
 from ngramstat.ngram_models.arpa.vocabulary import Request
@@ -353,27 +354,31 @@ class BackoffModel(LanguageModel):
             raise InputError(f"{corpus.name}: {error}") from error
         return scores if places is None else _at_places(scores, places)
 
-    def next_log_probs(
-        self, contexts: Sequence[ArrayLike] | NDArray[Any], *, threads: int | None = None
-    ) -> Floats:
-        """Log probabilities of all V tokens after each context, (k, V), nats.
+    def next_log_probs(self, contexts: NgramsLike, *, threads: int | None = None) -> Floats:
+        """Log probabilities of all V tokens after contexts, nats.
 
         Parameters
         ----------
-        contexts : sequence of k sequences of ids, or (k, n) integers
-            The tokens before, the last one at the end; only those back to the last stop token, at
-            most order - 1 of them, matter. Start with `stop_token` where a document begins; an
-            empty context is followed by the unigram distribution.
+        contexts
+            One context, as ids or text, or many, as rows of an array or a list; as n-grams are
+            given to `NgramIndex`. The tokens before, the last one at the end; only those back to
+            the last stop token, at most order - 1 of them, matter. Start with `stop_token` where
+            a document begins; an empty context is followed by the unigram distribution.
+        threads : int, optional
+
+        Returns
+        -------
+        (V,) float64 after one context, (k, V) after k of them
+
+        Raises
+        ------
+        InputError
+            An id is not below the vocabulary size, or the model knows no text.
         """
-        parts = [np.asarray(context, np.int64).reshape(-1) for context in contexts]
-        ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
-        joined = np.concatenate([np.zeros(0, np.int64), *parts])
-        if (joined < 0).any():
-            raise InputError(f"contexts: token {joined[joined < 0][0]} is negative")
-        try:
-            return self._scorer.next_log_probs(joined, ends, threads=resolve_threads(threads))
-        except IndexError as error:
-            raise InputError(f"contexts: {error}") from error
+        queries = self._read_contexts(contexts)
+        tokens, ends = queries.slices.tokens.astype(np.int64), queries.slices.ends
+        rows = self._scorer.next_log_probs(tokens, ends, threads=resolve_threads(threads))
+        return rows[0] if queries.single else rows
 
 
 def _at_places(scores: Floats, places: NDArray[np.int64]) -> Floats:
