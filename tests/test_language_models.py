@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ngramstat
-from ngramstat import BackoffModel, InputError, KneserNeyModel, load_model
+from ngramstat import BackoffModel, InputError, KneserNeyModel, MixtureModel, load_model
 from ngramstat.errors import InputTypeError
 from ngramstat.ngram_models import model as model_module
 from ngramstat.results import PerplexityResult, TextScore
@@ -274,3 +274,35 @@ def test_contexts_are_read_as_those_of_an_index(text_model):
     expected = spelled.next_log_probs(ids)
     assert np.array_equal(spelled.next_log_probs("the cat"), expected)
     assert np.array_equal(spelled.next_log_probs(["a", "the cat"])[1], expected)
+
+
+@pytest.mark.parametrize("path", [None, 5])
+def test_what_is_no_path_is_refused(path):
+    model = KneserNeyModel.train([[1, 2, 3], [1, 3]], 2)
+    for call in (
+        KneserNeyModel.load, KneserNeyModel.read_arpa, MixtureModel.load, load_model, model.save,
+        model.write_arpa,
+    ):  # fmt: skip
+        with pytest.raises(InputTypeError, match=f"path={path}: must be a path"):
+            call(path)
+
+
+@pytest.mark.parametrize("threads", ["a", 1.5, True, 0])
+def test_threads_that_are_no_number_of_threads_are_refused(threads):
+    corpus = corpus_of("after")
+    model, index = KneserNeyModel.train(corpus, 2), ngramstat.NgramIndex.build(corpus)
+    for call in (
+        lambda: KneserNeyModel.train(corpus, 2, threads=threads),
+        lambda: model.log_probs(corpus, threads=threads),
+        lambda: model.next_log_probs([1], threads=threads),
+        lambda: model.perplexity(corpus, threads=threads),
+        lambda: model.sample(2, threads=threads),
+        lambda: MixtureModel.train(corpus, 2, threads=threads),
+        lambda: index.count([1], threads=threads),
+        lambda: index.count_next([1], threads=threads),
+        lambda: index.prob([1], 2, threads=threads),
+        lambda: index.score([1, 2], threads=threads),
+        lambda: index.sample(2, threads=threads),
+    ):
+        with pytest.raises(InputError, match="threads="):
+            call()

@@ -27,7 +27,7 @@ from ngramstat.ngram_models.streams import stream_to_score
 from ngramstat.ngram_models.text import ModelText, restored_text
 from ngramstat.ngram_models.trie import Batch, NgramTrie
 from ngramstat.ngram_models.trie_building import build_trie
-from ngramstat.runtime.arguments import optional_integer_within
+from ngramstat.runtime.arguments import as_path, optional_integer_within
 from ngramstat.runtime.files import reason
 from ngramstat.runtime.progress import shows_progress
 from ngramstat.runtime.resources import resolve_threads
@@ -111,7 +111,7 @@ class BackoffModel(LanguageModel):
             **self._settings(),
         }
         attachments = {} if self.text is None else self.text.attachment()
-        save_model_file(path, self._trie, settings, attachments)
+        save_model_file(as_path("path", path), self._trie, settings, attachments)
 
     @classmethod
     def load(cls, path: str | PathLike[str], *, verify: bool = False) -> Self:
@@ -129,6 +129,7 @@ class BackoffModel(LanguageModel):
         InputError
             The file is no model of this kind, is damaged, truncated or of another version.
         """
+        path = as_path("path", path)
         file = open_model_file(path)
         if verify:
             verify_model_file(path)
@@ -186,7 +187,7 @@ class BackoffModel(LanguageModel):
         InputError
             The model has no tokenizer, or the file cannot be written.
         """
-        write_arpa(self, path, words=words, progress=shows_progress(progress))
+        write_arpa(self, as_path("path", path), words=words, progress=shows_progress(progress))
 
     @classmethod
     def read_arpa(
@@ -234,7 +235,7 @@ class BackoffModel(LanguageModel):
         check_choice("words", words, ("auto", "ids", "tokens"))
         return read_arpa(
             BackoffModel,
-            path,
+            as_path("path", path),
             request,
             memory_limit=memory_limit,
             progress=shows_progress(progress),

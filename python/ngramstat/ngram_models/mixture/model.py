@@ -29,7 +29,7 @@ from ngramstat.ngram_models.model import LanguageModel
 from ngramstat.ngram_models.split_streams import training_stream
 from ngramstat.ngram_models.streams import stream_to_score
 from ngramstat.ngram_models.text import TokenizerText
-from ngramstat.runtime.arguments import integer_within
+from ngramstat.runtime.arguments import as_path, integer_within
 from ngramstat.runtime.progress import Progress, shows_progress
 from ngramstat.runtime.resources import parse_memory_limit, resolve_threads
 from ngramstat.runtime.workspace import Workspace
@@ -196,7 +196,7 @@ class MixtureModel(LanguageModel):
             The file is no mixture or is damaged, or the corpus is not there or has changed.
         """
         mixture, found, boundary, seed = read_mixture(
-            path, None if corpus is None else as_corpus(corpus)
+            as_path("path", path), None if corpus is None else as_corpus(corpus)
         )
         return cls(
             found, mixture, boundary=boundary, seed=seed, threads=threads, memory_limit=memory_limit
@@ -244,8 +244,8 @@ class MixtureModel(LanguageModel):
         Parameters
         ----------
         contexts
-            One context or many, as for `BackoffModel.next_log_probs`. Each of at least order - 1 tokens, or from the stop token at the beginning of its
-            document on.
+            One context or many, as for `BackoffModel.next_log_probs`. Each of at least order - 1
+            tokens, or from the stop token at the beginning of its document on.
         """
         v, history = self.vocab_size, self.order - 1
         rows, ends = [], []
