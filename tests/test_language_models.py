@@ -252,6 +252,17 @@ def test_the_commands_train_score_sample_and_exchange(tmp_path):
     ids_only = tmp_path / "ids"
     KneserNeyModel.train([[1, 2, 3], [1, 3]], 2).save(ids_only)
     assert "knows no text" in error("model", "sample", ids_only, "--prompt", "abc")
+    assert "with --ids it is token ids" in error("model", "sample", lm, "--ids", "--prompt", "abc")
+    commas, blanks = (
+        run("model", "sample", lm, "--n-tokens", 5, "--ids", "--prompt", prompt)
+        for prompt in ("5,6", "5 6")
+    )
+    assert commas == blanks
+    assert commas.startswith("5 6 ")
+    rows = json.loads(run("model", "sample", lm, "--n-tokens", 5, "--ids", "--json"))
+    assert list(rows[0]) == ["tokens"]
+    assert all(isinstance(token, int) for token in rows[0]["tokens"])
+    assert list(drawn[0]) == ["tokens", "text"]
 
 
 def test_contexts_are_read_as_those_of_an_index(text_model):
