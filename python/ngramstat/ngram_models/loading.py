@@ -8,6 +8,7 @@ from ngramstat.ngram_models.backoff_model import BackoffModel
 from ngramstat.ngram_models.mixture.files import is_mixture
 from ngramstat.ngram_models.mixture.model import MixtureModel
 from ngramstat.ngram_models.model import LanguageModel
+from ngramstat.runtime.arguments import as_path
 
 __all__ = ["load_model"]
 
@@ -20,4 +21,5 @@ def load_model(path: str | PathLike[str]) -> LanguageModel:
     InputError
         The file is no model, is damaged, truncated or of another version.
     """
+    path = as_path("path", path)
     return MixtureModel.load(path) if is_mixture(path) else BackoffModel.load(path)
