@@ -235,6 +235,23 @@ def test_what_a_killed_build_leaves_is_no_index_and_goes_with_the_next(built):
     assert len(list(built.iterdir())) == 2
 
 
+def test_partial_files_of_killed_builds_go_before_the_next_begins(built, monkeypatch):
+    killed = built / "shard-0-0123456789abcdef.bin.partial"
+    other = built / "notes.bin.partial"
+    for path in (killed, other):
+        path.write_bytes(b"x")
+    before = sorted(built.iterdir())
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 0))
+    with pytest.raises(InputError, match="are free there"):
+        NgramIndex.build(small_corpus(1), built, overwrite=True)
+    assert sorted(built.iterdir()) == [path for path in before if path != killed]
+
+
+def test_a_file_is_no_directory_for_an_index():
+    with pytest.raises(InputError, match="^/dev/full: is a file; give a directory to write"):
+        NgramIndex.build([1, 2, 3], "/dev/full")
+
+
 def test_a_full_disk_is_found_out_before(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
