@@ -313,6 +313,19 @@ def test_text_goes_through_a_copy_of_the_tokenizer(tmp_path):
         NgramIndex.open(tmp_path / "index")
 
 
+def test_special_tokens_that_a_text_spells_are_text(tmp_path):
+    pytest.importorskip("tokenizers")
+    spelled = "the <|endoftext|> cat"
+    corpus = Corpus.from_texts(["the cat sat", spelled] * 4, vocab_size=300)
+    end = int(corpus.document_ends[1]) - 1  # before the separator
+    expected = np.asarray(corpus.tokens[int(corpus.document_ends[0]) : end])
+    for index in (NgramIndex.build(corpus), NgramIndex.build(corpus, tmp_path / "index")):
+        ids = index.tokenizer.encode(spelled)
+        assert ids.tolist() == expected.tolist()
+        assert corpus.separator not in ids
+        assert index.tokenizer.decode(ids) == spelled
+
+
 # --- damaged files ---------------------------------------------------------------------------
 
 

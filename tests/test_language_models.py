@@ -181,6 +181,28 @@ def test_a_model_keeps_its_tokenizer(text_model, tmp_path):
         load_model(tmp_path / "damaged")
 
 
+@pytest.mark.parametrize("special", [True, False])
+def test_special_tokens_that_a_text_spells_are_text(tmp_path, special):
+    tokenizers = pytest.importorskip("tokenizers")
+    words = {"the": 0, "<eos>": 1, "cat": 2, "<unk>": 3}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    if special:
+        tokenizer.add_special_tokens(["<eos>"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "text.txt").write_text("the cat\nthe the\n")
+    corpus = ngramstat.tokenize(
+        tmp_path / "text.txt", tmp_path / "corpus", tokenizer=tmp_path / "tokenizer.json",
+        separator=1, document="line",
+    )  # fmt: skip
+    trained = KneserNeyModel.train(corpus, 2)
+    trained.save(tmp_path / "lm.kn")
+    for model in (trained, load_model(tmp_path / "lm.kn")):
+        assert model.text.encode("the <eos> cat").tolist() == [0, 3, 2]
+        assert model.decode([0, 1, 2]) == "the <eos> cat"
+        assert model.text.spellings(4) == ["the", "<eos>", "cat", "<unk>"]
+
+
 def test_models_of_ids_refuse_text():
     model = KneserNeyModel.train([[1, 2, 3], [1, 3]], 2)
     for call in (model.score, lambda text: model.sample(prompt=text), model.read_text):

@@ -65,6 +65,37 @@ MixerInputs to_inputs(const Array<std::uint16_t>& packed_logits,
     return {packed_logits.shape(1), as_span(packed_logits), as_span(selectors)};
 }
 
+void bind_context_counts(py::module_& m) {
+    py::class_<ContextCounts> counts(m, "ContextCounts");
+    bind_counts<std::uint16_t>(counts);
+    bind_counts<std::uint32_t>(counts);
+    counts
+        .def(
+            "counts_of_counts",
+            [](const ContextCounts& self, bool continuation, bool left_out) {
+                const auto numbers = self.counts_of_counts(continuation, left_out);
+                return to_array(std::vector<Count>(numbers.begin(), numbers.end()));
+            },
+            py::arg("continuation"), py::arg("left_out"))
+        .def(
+            "interpolate",
+            [](const ContextCounts& self, const Array<std::uint32_t>& leaf_of,
+               const Array<std::uint32_t>& split, std::array<double, 3> raw,
+               std::array<double, 3> continuation, const Array<Index>& decision_offsets,
+               const Array<float>& parent_mass, Array<std::uint16_t>& packed_logits,
+               Array<float>& mass, int threads) {
+                const auto tree = to_tree(leaf_of, split);
+                const Decisions decisions{as_span(decision_offsets), as_span(parent_mass),
+                                          as_writable(packed_logits), as_writable(mass)};
+                const py::gil_scoped_release release;
+                self.interpolate(tree, {raw, continuation}, decisions, threads);
+            },
+            py::arg("leaf_of").noconvert(), py::arg("split").noconvert(), py::arg("raw"),
+            py::arg("continuation"), py::arg("decision_offsets").noconvert(),
+            py::arg("parent_mass").noconvert(), py::arg("packed_logits").noconvert(),
+            py::arg("mass").noconvert(), py::arg("threads"));
+}
+
 void bind_mixer(py::module_& m) {
     py::class_<Mixer>(m, "Mixer")
         .def(py::init<std::vector<Index>, std::vector<Index>, std::vector<double>,
@@ -127,34 +158,7 @@ void bind_mixture(py::module_& m) {
             return to_array(path_lengths(to_tree(leaf_of, split)));
         },
         py::arg("leaf_of").noconvert(), py::arg("split").noconvert());
-    py::class_<ContextCounts> counts(m, "ContextCounts");
-    bind_counts<std::uint16_t>(counts);
-    bind_counts<std::uint32_t>(counts);
-    counts
-        .def(
-            "counts_of_counts",
-            [](const ContextCounts& self, bool continuation, bool left_out) {
-                const auto numbers = self.counts_of_counts(continuation, left_out);
-                return to_array(std::vector<Count>(numbers.begin(), numbers.end()));
-            },
-            py::arg("continuation"), py::arg("left_out"))
-        .def(
-            "interpolate",
-            [](const ContextCounts& self, const Array<std::uint32_t>& leaf_of,
-               const Array<std::uint32_t>& split, std::array<double, 3> raw,
-               std::array<double, 3> continuation, const Array<Index>& decision_offsets,
-               const Array<float>& parent_mass, Array<std::uint16_t>& packed_logits,
-               Array<float>& mass, int threads) {
-                const auto tree = to_tree(leaf_of, split);
-                const Decisions decisions{as_span(decision_offsets), as_span(parent_mass),
-                                          as_writable(packed_logits), as_writable(mass)};
-                const py::gil_scoped_release release;
-                self.interpolate(tree, {raw, continuation}, decisions, threads);
-            },
-            py::arg("leaf_of").noconvert(), py::arg("split").noconvert(), py::arg("raw"),
-            py::arg("continuation"), py::arg("decision_offsets").noconvert(),
-            py::arg("parent_mass").noconvert(), py::arg("packed_logits").noconvert(),
-            py::arg("mass").noconvert(), py::arg("threads"));
+    bind_context_counts(m);
     bind_mixer(m);
 }
 

@@ -172,7 +172,9 @@ class NgramIndex(QueryMethods):
         tokenizer = None
         if manifest.tokenizer is not None:
             tokenizer = IndexTokenizer(
-                directory / manifest.tokenizer.file, sha256=manifest.tokenizer.sha256
+                directory / manifest.tokenizer.file,
+                manifest.settings.stop_token,
+                sha256=manifest.tokenizer.sha256,
             )
         return cls(
             manifest.settings,

@@ -139,7 +139,7 @@ class BackoffModel(LanguageModel):
         if not (unknown is None or isinstance(unknown, float)):
             raise InputError(f"{path}: damaged: its unknown_log_prob is {unknown!r:.40}")
         try:
-            text = restored_text(file.attachments, trie.vocab_size)
+            text = restored_text(file.attachments, trie.vocab_size, stop)
         except ValueError as error:
             raise InputError(f"{path}: damaged: {reason(error)}") from error
         model = cls._restored(path, trie, stop, settings)

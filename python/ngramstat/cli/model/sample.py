@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from ngramstat.cli.command import command
 from ngramstat.cli.console import echo_json
 from ngramstat.cli.options import Globals, json_option, shared_options
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ngramstat.ngram_models.model import LanguageModel
 
 __all__ = ["sample"]
 
@@ -50,39 +58,46 @@ def sample(
     A sample ends with its document, if the model predicts that, or after --n-tokens. Where the
     model knows no text, it is ids.
     """
-    from ngramstat.errors import InputError
     from ngramstat.ngram_models.loading import load_model
 
     loaded = load_model(model)
     is_text = loaded.text is not None and not ids
-    given: str | list[int] = prompt
-    if not is_text:
-        try:
-            given = [int(word) for word in prompt.split()]
-        except ValueError as error:
-            raise InputError(
-                f"--prompt {prompt!r}: the model knows no text; give ids between blanks"
-            ) from error
     drawn = loaded.sample(
         n_tokens,
-        prompt=given,
+        prompt=prompt if is_text else _ids_of(prompt),
         num_samples=num_samples,
         temperature=temperature,
         top_k=top_k,
         seed=common.seed,
         threads=common.threads,
     )
-    texts = []
-    for row in drawn:
-        # The end of the document is no text.
-        shown = row[:-1] if is_text and len(row) and row[-1] == loaded.stop_token else row
-        texts.append(loaded.decode(shown) if is_text else " ".join(map(str, row.tolist())))
+    texts = [_shown(loaded, row, is_text=is_text) for row in drawn]
     if as_json:
         rows = zip(drawn, texts, strict=True)
         echo_json([{"ids": row.tolist(), "text": text} for row, text in rows])
         return
+    between = "" if is_text or not prompt else " "
     for number, text in enumerate(texts):
         if number:
             click.echo("---")
-        between = "" if is_text or not prompt else " "
         click.echo(prompt + between + text)
+
+
+def _ids_of(prompt: str) -> list[int]:
+    from ngramstat.errors import InputError
+
+    try:
+        return [int(word) for word in prompt.split()]
+    except ValueError as error:
+        raise InputError(
+            f"--prompt {prompt!r}: the model knows no text; give ids between blanks"
+        ) from error
+
+
+def _shown(model: LanguageModel, ids: NDArray[np.uint32], *, is_text: bool) -> str:
+    """A sample as text, or as ids between blanks."""
+    if not is_text:
+        return " ".join(map(str, ids.tolist()))
+    # The end of the document is no text.
+    ends = len(ids) > 0 and ids[-1] == model.stop_token
+    return model.decode(ids[:-1] if ends else ids)

@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -49,7 +48,7 @@ class Request:
 class About:
     """What a file that this package has written says of its ids."""
 
-    words: Literal["ids", "tokens"]
+    words: str
     vocab_size: int
     stop_token: int | None
     unknown: int | None
@@ -110,113 +109,117 @@ def vocabulary_of(
     InputError
         The words do not fit what the file or the caller says of them.
     """
-    listed = _Words.of(words)
+    found = _found(words)
     if about is not None:
-        _check_number(about, len(listed.own) + (about.unknown is not None))
-    kind = request.words
-    if kind == "auto":
-        kind = _kind(listed, about, request, unknown_is_a_word)
-    spelled: list[str] | None = None
-    if kind == "ids":
+        _check_number(about, len(found.plain) + (about.unknown is not None))
+    if _spell_ids(found, about, request, unknown_is_a_word=unknown_is_a_word):
+        given = _given_ids(found, about, request)
         if unknown_is_a_word:
             raise InputError("<unk> has n-grams of its own; read the words as tokens, not ids")
-        ids, size, stop = _ids_of_numbers(listed, about, request)
     elif about is not None and about.words == "tokens":
-        ids, spelled = _ids_of_tokens(listed, about)
-        size, stop = about.vocab_size, about.stop_token
+        given = _stated_ids(found, about)
     else:
-        ids, spelled, stop = _ids_in_order(listed)
-        size = len(spelled)
-    if stop is not None:
-        ids[[i for i in (listed.begin, listed.end) if i >= 0]] = stop
-    if size < 1:
+        given = _new_ids(found)
+    ids, unknown = given.ids, found.unknown
+    if given.stop is not None:
+        ids[[i for i in (found.begin, found.end) if i >= 0]] = given.stop
+    text = None if given.spelled is None else _text(given.spelled, ids, unknown)
+    if given.size < 1:
         raise InputError("it has no words")
-    text = None if spelled is None else _word_text(spelled, listed, ids)
-    return Vocabulary(ids, size, stop, listed.begin, listed.end, listed.unknown, text)
-
-
-def _kind(
-    words: _Words, about: About | None, request: Request, unknown_is_a_word: bool
-) -> Literal["ids", "tokens"]:
-    """What words are where the caller does not say."""
-    if about is not None:
-        return about.words
-    are_ids = not unknown_is_a_word and _are_ids(words.own, request.vocab_size)
-    return "ids" if are_ids else "tokens"
-
-
-def _word_text(spelled: list[str], words: _Words, ids: NDArray[np.int64]) -> WordText:
-    unknown = int(ids[words.unknown]) if words.unknown >= 0 else -1
-    return WordText(spelled, unknown if unknown >= 0 else None)
+    return Vocabulary(ids, given.size, given.stop, found.begin, found.end, unknown, text)
 
 
 @dataclass(frozen=True)
-class _Words:
-    """The words of a file: numbers of those with a meaning of their own (or -1), and the others."""
+class _Found:
+    """The words of a file: numbers of the three that have a meaning, or -1, and of the others."""
 
-    all: Sequence[bytes]
+    words: Sequence[bytes]
     begin: int
     end: int
     unknown: int
-    places: NDArray[np.int64]
+    plain: NDArray[np.int64]
 
-    @classmethod
-    def of(cls, words: Sequence[bytes]) -> _Words:
-        number = {word: i for i, word in enumerate(words)}
-        begin, end = number.get(BEGIN.encode(), -1), number.get(END.encode(), -1)
-        unknown = number.get(UNKNOWN.encode(), number.get(b"<UNK>", -1))
-        places = np.setdiff1d(np.arange(len(words)), [begin, end, unknown])
-        return cls(words, begin, end, unknown, places)
-
-    @cached_property
+    @property
     def own(self) -> list[bytes]:
-        return [self.all[i] for i in self.places.tolist()]
+        return [self.words[i] for i in self.plain.tolist()]
 
 
-def _ids_of_numbers(
-    words: _Words, about: About | None, request: Request
-) -> tuple[NDArray[np.int64], int, int | None]:
-    """Ids, vocabulary size and stop token where words are ids."""
-    ids = np.full(len(words.all), -1, np.int64)
-    ids[words.places], size = _numbers(words.own, about, request)
+@dataclass(frozen=True)
+class _Ids:
+    """Ids of words, -1 for none, and the spelling of every id, or None where words spell ids."""
+
+    ids: NDArray[np.int64]
+    size: int
+    stop: int | None
+    spelled: list[bytes] | None
+
+
+def _found(words: Sequence[bytes]) -> _Found:
+    number = {word: i for i, word in enumerate(words)}
+    begin, end = number.get(BEGIN.encode(), -1), number.get(END.encode(), -1)
+    unknown = number.get(UNKNOWN.encode(), number.get(b"<UNK>", -1))
+    plain = np.ones(len(words), bool)
+    plain[[i for i in (begin, end, unknown) if i >= 0]] = False
+    return _Found(words, begin, end, unknown, np.flatnonzero(plain))
+
+
+def _spell_ids(
+    found: _Found, about: About | None, request: Request, *, unknown_is_a_word: bool
+) -> bool:
+    """Whether the words are ids, as the caller or else the file says, or by what they look like."""
+    kind: str = about.words if about is not None and request.words == "auto" else request.words
+    if kind != "auto":
+        return kind == "ids"
+    return not unknown_is_a_word and _are_ids(found.own, request.vocab_size)
+
+
+def _text(spelled: list[bytes], ids: NDArray[np.int64], unknown: int) -> WordText:
+    names = [word.decode("utf-8", "surrogateescape") for word in spelled]
+    return WordText(names, int(ids[unknown]) if unknown >= 0 and ids[unknown] >= 0 else None)
+
+
+def _given_ids(found: _Found, about: About | None, request: Request) -> _Ids:
+    """Those that the words spell."""
+    ids = np.full(len(found.words), -1, np.int64)
+    ids[found.plain], size = _numbers(found.own, about, request)
     stop, size = _stop_of_ids(
-        ids, size, about, request, begins=words.begin >= 0, ends=words.end >= 0
+        ids, size, about, request, begins=found.begin >= 0, ends=found.end >= 0
     )
-    return ids, size, stop
+    return _Ids(ids, size, stop, None)
 
 
-def _ids_of_tokens(words: _Words, about: About) -> tuple[NDArray[np.int64], list[str]]:
-    """Ids and spellings in a file of this package, which lists tokens by id."""
-    ids = np.full(len(words.all), -1, np.int64)
-    special = [i for i in (about.stop_token, about.unknown) if i is not None]
-    ids[words.places] = np.setdiff1d(np.arange(about.vocab_size), special)
-    spelled = [END] * about.vocab_size
+def _stated_ids(found: _Found, about: About) -> _Ids:
+    """Those of a model of tokens that this package has written: in the order of the words."""
+    known = np.setdiff1d(
+        np.arange(about.vocab_size), [i for i in (about.stop_token, about.unknown) if i is not None]
+    )
+    ids = np.full(len(found.words), -1, np.int64)
+    ids[found.plain] = known
+    spelled = [END.encode()] * about.vocab_size
     if about.unknown is not None:
-        if words.unknown < 0:
+        if found.unknown < 0:
             raise InputError("it has no <unk>, of which its first lines speak")
-        ids[words.unknown] = about.unknown
-        spelled[about.unknown] = UNKNOWN
-    for i, word in zip(ids[words.places].tolist(), words.own, strict=True):
-        spelled[i] = unescaped(_text(word))
-    return ids, spelled
+        ids[found.unknown] = about.unknown
+        spelled[about.unknown] = UNKNOWN.encode()
+    for i, word in zip(known.tolist(), found.own, strict=True):
+        spelled[i] = unescaped(word.decode("utf-8", "surrogateescape")).encode(
+            "utf-8", "surrogateescape"
+        )
+    return _Ids(ids, about.vocab_size, about.stop_token, spelled)
 
 
-def _ids_in_order(words: _Words) -> tuple[NDArray[np.int64], list[str], int | None]:
-    """Ids in the order of the file, spellings, stop token."""
-    ids = np.full(len(words.all), -1, np.int64)
-    extra = [i for i in (words.unknown, words.end) if i >= 0]
-    chosen = np.sort(np.append(words.places, np.array(extra, np.int64)))
+def _new_ids(found: _Found) -> _Ids:
+    """0, 1, 2, ... for all words but ``<s>``."""
+    special = [i for i in (found.unknown, found.end) if i >= 0]
+    chosen = np.sort(np.concatenate([found.plain, np.array(special, np.int64)]))
+    ids = np.full(len(found.words), -1, np.int64)
     ids[chosen] = np.arange(len(chosen))
-    stop = None
-    if words.end >= 0:
-        stop = int(ids[words.end])
-    elif words.begin >= 0:
-        stop = len(chosen)  # never predicted
-    return ids, [_text(words.all[i]) for i in chosen.tolist()], stop
-
-
-def _text(word: bytes) -> str:
-    return word.decode("utf-8", "surrogateescape")
+    size, stop = len(chosen), None
+    if found.end >= 0:
+        stop = int(ids[found.end])
+    elif found.begin >= 0:
+        stop = size
+    return _Ids(ids, size, stop, [found.words[i] for i in chosen.tolist()])
 
 
 def _check_number(about: About, n_words: int) -> None:
