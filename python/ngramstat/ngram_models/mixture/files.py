@@ -18,7 +18,6 @@ from ngramstat.ngram_models.mixture.context_patterns import CLASSES, Pattern, ha
 from ngramstat.ngram_models.mixture.decisions import MixerShape
 from ngramstat.ngram_models.mixture.losses import Mixture
 from ngramstat.ngram_models.mixture.mixers import Mixers
-from ngramstat.ngram_models.mixture.trees import N_TREES
 from ngramstat.runtime.files import read_arrays, reason, sha256_array, write_arrays
 
 __all__ = ["is_mixture", "read_mixture", "save_mixture"]
@@ -101,9 +100,7 @@ def read_mixture(
             f"{path}: was trained on another corpus than {corpus.name}, or that has changed; name "
             "the right one, as in MixtureModel.load(path, corpus=...), or train anew"
         )
-    v = corpus.vocab_size
-    symbols = v + (not boundary.across and corpus.separator is None)
-    if len(mixture.trees[0].leaf_of) != v or mixture.class_maps.shape[1] != symbols:
+    if mixture.trees[0].leaf_of.shape != (corpus.vocab_size,):
         raise InputError(f"{path}: damaged: its trees are not those of its vocabulary")
     return mixture, corpus, boundary, seed
 
