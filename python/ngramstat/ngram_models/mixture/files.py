@@ -18,6 +18,7 @@ from ngramstat.ngram_models.mixture.context_patterns import CLASSES, Pattern, ha
 from ngramstat.ngram_models.mixture.decisions import MixerShape
 from ngramstat.ngram_models.mixture.losses import Mixture
 from ngramstat.ngram_models.mixture.mixers import Mixers
+from ngramstat.ngram_models.mixture.trees import N_TREES
 from ngramstat.runtime.files import read_arrays, reason, sha256_array, write_arrays
 
 __all__ = ["is_mixture", "read_mixture", "save_mixture"]
