@@ -14,10 +14,11 @@ from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 from ngramstat.kernels.mixing import Discounts, Mixer, TokenTree, path_lengths
-from ngramstat.ngram_models.mixture.context_patterns import Pattern, has_classes, patterns
+from ngramstat.ngram_models.mixture.context_patterns import CLASSES, Pattern, has_classes, patterns
 from ngramstat.ngram_models.mixture.decisions import MixerShape
 from ngramstat.ngram_models.mixture.losses import Mixture
 from ngramstat.ngram_models.mixture.mixers import Mixers
+from ngramstat.ngram_models.mixture.trees import N_TREES
 from ngramstat.runtime.files import read_arrays, reason, sha256_array, write_arrays
 
 __all__ = ["is_mixture", "read_mixture", "save_mixture"]
@@ -126,7 +127,12 @@ def _mixture(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Mixture:
 
 def _trees(leaf_of: NDArray[Any], split: NDArray[Any]) -> list[TokenTree]:
     trees = [TokenTree(*pair) for pair in zip(leaf_of, split, strict=True)]
-    if leaf_of.dtype != np.uint32 or split.dtype != np.uint32 or leaf_of.ndim != 2 or not trees:
+    if (
+        leaf_of.dtype != np.uint32
+        or split.dtype != np.uint32
+        or leaf_of.ndim != 2
+        or len(trees) != N_TREES
+    ):
         raise ValueError("its trees have another type")
     for tree in trees:
         path_lengths(tree)  # ValueError for what is no tree
@@ -151,8 +157,8 @@ def _discounts(
 
 
 def _check_class_maps(maps: NDArray[Any], vocab_size: int) -> None:
-    sizes = (vocab_size, vocab_size + 1)
-    if maps.dtype != np.uint32 or maps.ndim != 2 or maps.shape[1] not in sizes:
+    n_maps = len(CLASSES) if has_classes(vocab_size) else 0
+    if maps.dtype != np.uint32 or maps.ndim != 2 or len(maps) != n_maps:
         raise ValueError("its classes are not those of its vocabulary")
 
 
