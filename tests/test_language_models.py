@@ -166,6 +166,7 @@ def test_a_model_keeps_its_tokenizer(text_model, tmp_path):
     assert TextScore.from_dict(score.to_dict()) == score
     result = model.perplexity(["the cat", "a dog"])
     assert result.losses[0] == pytest.approx(score.losses.sum())
+    np.testing.assert_array_equal(-model.log_probs(["the cat"]), score.losses)
     (tmp_path / "text.txt").write_text("the cat\na dog\n")
     read = model.read_text(tmp_path / "text.txt", document="line")
     np.testing.assert_allclose(model.perplexity(read).losses, result.losses)
