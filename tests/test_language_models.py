@@ -166,6 +166,7 @@ def test_a_model_keeps_its_tokenizer(text_model, tmp_path):
     assert TextScore.from_dict(score.to_dict()) == score
     result = model.perplexity(["the cat", "a dog"])
     assert result.losses[0] == pytest.approx(score.losses.sum())
+    np.testing.assert_array_equal(-model.log_probs(["the cat"]), score.losses)
     (tmp_path / "text.txt").write_text("the cat\na dog\n")
     read = model.read_text(tmp_path / "text.txt", document="line")
     np.testing.assert_allclose(model.perplexity(read).losses, result.losses)
@@ -317,3 +318,17 @@ def test_threads_that_are_no_number_of_threads_are_refused(threads):
     ):
         with pytest.raises(InputError, match="threads="):
             call()
+
+
+def test_verify_finds_a_flipped_bit(tmp_path):
+    path = tmp_path / "lm.kn"
+    KneserNeyModel.train(corpus_of("after"), 3).save(path)
+    assert "all checksums are right" in run("model", "verify", path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    # Opening a file reads its header alone.
+    assert load_model(path).order == 3
+    assert "have another checksum" in error("model", "verify", path)
+    with pytest.raises(InputError, match="damaged: the n-grams of order"):
+        load_model(path, verify=True)

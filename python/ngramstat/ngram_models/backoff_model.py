@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.corpus.conversion import CorpusLike, as_corpus
+from ngramstat.corpus.conversion import CorpusLike
 from ngramstat.errors import InputError, check_choice
 from ngramstat.index.ngram_arguments import NgramsLike
 from ngramstat.kernels.ngram_models import BackoffScorer
@@ -344,7 +344,7 @@ class BackoffModel(LanguageModel):
             An id is not below the model's vocabulary size, or the corpus has another separator.
         """
         check_choice("contexts", contexts, ["longest", "all"])
-        corpus = as_corpus(tokens, "tokens")
+        corpus = self._read_corpus(tokens)
         all_contexts = contexts == "all"
         stream, places = stream_to_score(corpus, self.stop_token, self.vocab_size)
         try:

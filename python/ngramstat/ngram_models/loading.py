@@ -13,8 +13,15 @@ from ngramstat.runtime.arguments import as_path
 __all__ = ["load_model"]
 
 
-def load_model(path: str | PathLike[str]) -> LanguageModel:
+def load_model(path: str | PathLike[str], *, verify: bool = False) -> LanguageModel:
     """Open a file that ``save`` of any model has written.
+
+    Parameters
+    ----------
+    path
+    verify : bool
+        Read all of a mapped model and compare it with its checksums; of a mixture all is read
+        anyway.
 
     Raises
     ------
@@ -22,4 +29,4 @@ def load_model(path: str | PathLike[str]) -> LanguageModel:
         The file is no model, is damaged, truncated or of another version.
     """
     path = as_path("path", path)
-    return MixtureModel.load(path) if is_mixture(path) else BackoffModel.load(path)
+    return MixtureModel.load(path) if is_mixture(path) else BackoffModel.load(path, verify=verify)

@@ -297,7 +297,7 @@ class LanguageModel(ABC):
             )
         return self.text
 
-    def _as_corpus(self, tokens: CorpusLike) -> Corpus:
+    def _read_corpus(self, tokens: CorpusLike) -> Corpus:
         """A corpus; lists of texts are tokenized by the model's own tokenizer."""
         if isinstance(tokens, list | tuple) and tokens and isinstance(tokens[0], str):
             known = self._known_text()
@@ -309,7 +309,11 @@ class LanguageModel(ABC):
                 vocab_size=self.vocab_size,
                 separator=self._separator(),
             )
-        corpus = as_corpus(tokens, "tokens")
+        return as_corpus(tokens, "tokens")
+
+    def _as_corpus(self, tokens: CorpusLike) -> Corpus:
+        """The same, with the documents of a stream of ids."""
+        corpus = self._read_corpus(tokens)
         if corpus.document_ends is None and corpus.vocab_size <= self.vocab_size:
             # A stream of ids: its documents are where the model's separator stands.
             return self._corpus_of_ids(corpus.tokens)

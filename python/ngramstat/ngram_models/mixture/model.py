@@ -225,7 +225,7 @@ class MixtureModel(LanguageModel):
         InputError
             An id is not below the model's vocabulary size, or the corpus has another separator.
         """
-        corpus = as_corpus(tokens, "tokens")
+        corpus = self._read_corpus(tokens)
         stream, places = stream_to_score(corpus, self.stop_token, self.vocab_size)
         if places is None:
             return -self._losses(stream, np.arange(len(stream)), threads)
