@@ -248,7 +248,7 @@ def test_partial_files_of_killed_builds_go_before_the_next_begins(built, monkeyp
 
 
 def test_a_file_is_no_directory_for_an_index():
-    with pytest.raises(InputError, match="^/dev/full: is a file; give a directory to write"):
+    with pytest.raises(InputError, match=r"^/dev/full: is a file; give a directory to write"):
         NgramIndex.build([1, 2, 3], "/dev/full")
 
 

@@ -295,6 +295,7 @@ def counting(
 ) -> PairCounting:
     """The counting of a window under the limits that a public function was given."""
     workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit))
+    workspace.require_working_memory(corpus.n_tokens)
     return PairCounting(
         corpus, window, rows=rows, workspace=workspace, progress=shows_progress(progress)
     )

@@ -145,6 +145,7 @@ class MixtureModel(LanguageModel):
         else:
             chosen = Boundary.parse(boundary)
         workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit))
+        workspace.require_working_memory(corpus.n_tokens)
         with (
             _training(corpus, chosen, seed, workspace) as split,
             Progress(1.0, "mixture", unit="", enabled=shows_progress(progress)) as bar,
