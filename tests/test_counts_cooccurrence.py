@@ -222,3 +222,15 @@ def test_ids_beyond_the_vocabulary_are_refused(tmp_path):
     corpus = ngramstat.Corpus.open(tmp_path / "x.bin", format="raw", dtype="uint16", vocab_size=5)
     with pytest.raises(InputError, match="vocab_size"):
         ngramstat.cooccurrence(corpus, window=1)
+
+
+def test_a_single_document_counts():
+    x = [1, 2, 3, 1, 2]
+    single = ngramstat.Corpus.from_documents([x], vocab_size=5)
+    matrix = ngramstat.cooccurrence(single, lags=[1], boundary="document")
+    assert as_dictionary(matrix) == counted(x, 1)
+    separated = ngramstat.Corpus.from_documents([x], vocab_size=5, separator=0)
+    matrix = ngramstat.cooccurrence(separated, lags=[1], boundary="document")
+    assert as_dictionary(matrix) == counted(x, 1)
+    one = ngramstat.Corpus.from_documents([[1]], vocab_size=5)
+    assert ngramstat.cooccurrence(one, lags=[1], boundary="document").nnz == 0

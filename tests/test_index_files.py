@@ -235,6 +235,23 @@ def test_what_a_killed_build_leaves_is_no_index_and_goes_with_the_next(built):
     assert len(list(built.iterdir())) == 2
 
 
+def test_partial_files_of_killed_builds_go_before_the_next_begins(built, monkeypatch):
+    killed = built / "shard-0-0123456789abcdef.bin.partial"
+    other = built / "notes.bin.partial"
+    for path in (killed, other):
+        path.write_bytes(b"x")
+    before = sorted(built.iterdir())
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 0))
+    with pytest.raises(InputError, match="are free there"):
+        NgramIndex.build(small_corpus(1), built, overwrite=True)
+    assert sorted(built.iterdir()) == [path for path in before if path != killed]
+
+
+def test_a_file_is_no_directory_for_an_index():
+    with pytest.raises(InputError, match=r"^/dev/full: is a file; give a directory to write"):
+        NgramIndex.build([1, 2, 3], "/dev/full")
+
+
 def test_a_full_disk_is_found_out_before(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
@@ -311,6 +328,19 @@ def test_text_goes_through_a_copy_of_the_tokenizer(tmp_path):
     path.unlink()
     with pytest.raises(InputError, match=r"tokenizer-.*: is missing"):
         NgramIndex.open(tmp_path / "index")
+
+
+def test_special_tokens_that_a_text_spells_are_text(tmp_path):
+    pytest.importorskip("tokenizers")
+    spelled = "the <|endoftext|> cat"
+    corpus = Corpus.from_texts(["the cat sat", spelled] * 4, vocab_size=300)
+    end = int(corpus.document_ends[1]) - 1  # before the separator
+    expected = np.asarray(corpus.tokens[int(corpus.document_ends[0]) : end])
+    for index in (NgramIndex.build(corpus), NgramIndex.build(corpus, tmp_path / "index")):
+        ids = index.tokenizer.encode(spelled)
+        assert ids.tolist() == expected.tolist()
+        assert corpus.separator not in ids
+        assert index.tokenizer.decode(ids) == spelled
 
 
 # --- damaged files ---------------------------------------------------------------------------

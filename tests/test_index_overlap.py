@@ -354,3 +354,22 @@ def test_the_command_reads_text_and_tokens(indexed, tmp_path):
     done = run(lines, "--document", "line", "--min-length", 8, "--min-share", 0.5)
     assert "1 of 4 documents (25.0%)" in done.output
     assert run(*arguments, "-o", tmp_path / "r.txt").exit_code == 2
+
+
+def test_a_path_as_a_string_is_refused(tmp_path):
+    index = NgramIndex.build([1, 2, 3, 1, 2])
+    (tmp_path / "store").mkdir()
+    for path in ("nope.jsonl", "data/part-*.parquet", "a.txt.gz", str(tmp_path / "store")):
+        for ask in (index.overlap, index.longest_match):
+            with pytest.raises(InputError, match=r"pass pathlib\.Path\(\.\.\.\).* or \[text\]"):
+                ask(path)
+    for text in (["nope.jsonl"], "see nope.jsonl", "and/or"):
+        with pytest.raises(InputError, match="is text, but the corpus"):
+            index.overlap(text)
+
+
+@pytest.mark.parametrize("tokens", [[1.5], (1.0, 2.0), np.ones(3), np.ones((2, 2)), [[1.5]]])
+def test_token_ids_are_integers(tokens):
+    index = NgramIndex.build([1, 2, 3, 1, 2])
+    with pytest.raises(InputError, match="token ids must be integers, not float64"):
+        index.longest_match(tokens)

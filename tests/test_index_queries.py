@@ -480,6 +480,8 @@ def test_score_and_sample_print_what_the_index_answers(built, tmp_path):
         (["count", "--ids", "a"], "ids separated by commas"),
         (["count", "--ids", "999"], "the id 999"),
         (["count", "--cnf", " cat", "--documents"], "--documents"),
+        (["count", " cat", "--max-diff-tokens", "20"], "--max-diff-tokens: has no effect without"),
+        (["find", " cat", "--max-diff-tokens", "100"], "--max-diff-tokens: has no effect without"),
         (["find", " cat", " sat"], "several n-grams"),
     ],
 )
@@ -489,3 +491,14 @@ def test_commands_refuse_in_one_line(built, arguments, message):
     assert done.exit_code == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("text", "options"), [(" cat\n\n sat\n", []), ("17\n \n4\n", ["--ids"])])
+def test_an_empty_line_of_a_file_of_ngrams_is_named(built, tmp_path, text, options):
+    index, _ = built
+    path = tmp_path / "ngrams.txt"
+    path.write_text(text)
+    arguments = ["index", "count", str(index.path), "--input", str(path), *options]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 2
+    assert f"{path}: line 2 is empty" in done.stderr

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import ngramstat
-from ngramstat import BackoffModel, InputError, KneserNeyModel, load_model
+from ngramstat import BackoffModel, InputError, KneserNeyModel, MixtureModel, load_model
+from ngramstat.errors import InputTypeError
 from ngramstat.ngram_models import model as model_module
 from ngramstat.results import PerplexityResult, TextScore
 from test_cli import error
@@ -165,6 +166,7 @@ def test_a_model_keeps_its_tokenizer(text_model, tmp_path):
     assert TextScore.from_dict(score.to_dict()) == score
     result = model.perplexity(["the cat", "a dog"])
     assert result.losses[0] == pytest.approx(score.losses.sum())
+    np.testing.assert_array_equal(-model.log_probs(["the cat"]), score.losses)
     (tmp_path / "text.txt").write_text("the cat\na dog\n")
     read = model.read_text(tmp_path / "text.txt", document="line")
     np.testing.assert_allclose(model.perplexity(read).losses, result.losses)
@@ -179,6 +181,28 @@ def test_a_model_keeps_its_tokenizer(text_model, tmp_path):
     (tmp_path / "damaged").write_bytes(data[:-1])
     with pytest.raises(InputError, match="truncated"):
         load_model(tmp_path / "damaged")
+
+
+@pytest.mark.parametrize("special", [True, False])
+def test_special_tokens_that_a_text_spells_are_text(tmp_path, special):
+    tokenizers = pytest.importorskip("tokenizers")
+    words = {"the": 0, "<eos>": 1, "cat": 2, "<unk>": 3}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    if special:
+        tokenizer.add_special_tokens(["<eos>"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "text.txt").write_text("the cat\nthe the\n")
+    corpus = ngramstat.tokenize(
+        tmp_path / "text.txt", tmp_path / "corpus", tokenizer=tmp_path / "tokenizer.json",
+        separator=1, document="line",
+    )  # fmt: skip
+    trained = KneserNeyModel.train(corpus, 2)
+    trained.save(tmp_path / "lm.kn")
+    for model in (trained, load_model(tmp_path / "lm.kn")):
+        assert model.text.encode("the <eos> cat").tolist() == [0, 3, 2]
+        assert model.decode([0, 1, 2]) == "the <eos> cat"
+        assert model.text.spellings(4) == ["the", "<eos>", "cat", "<unk>"]
 
 
 def test_models_of_ids_refuse_text():
@@ -229,3 +253,82 @@ def test_the_commands_train_score_sample_and_exchange(tmp_path):
     ids_only = tmp_path / "ids"
     KneserNeyModel.train([[1, 2, 3], [1, 3]], 2).save(ids_only)
     assert "knows no text" in error("model", "sample", ids_only, "--prompt", "abc")
+    assert "with --ids it is token ids" in error("model", "sample", lm, "--ids", "--prompt", "abc")
+    commas, blanks = (
+        run("model", "sample", lm, "--n-tokens", 5, "--ids", "--prompt", prompt)
+        for prompt in ("5,6", "5 6")
+    )
+    assert commas == blanks
+    assert commas.startswith("5 6 ")
+    rows = json.loads(run("model", "sample", lm, "--n-tokens", 5, "--ids", "--json"))
+    assert list(rows[0]) == ["tokens"]
+    assert all(isinstance(token, int) for token in rows[0]["tokens"])
+    assert list(drawn[0]) == ["tokens", "text"]
+
+
+def test_contexts_are_read_as_those_of_an_index(text_model):
+    model = KneserNeyModel.train(corpus_of("none"), 3)
+    one = model.next_log_probs([1, 2])
+    assert one.shape == (SIZE,)
+    many = model.next_log_probs(np.array([[1, 2], [2, 1]]))
+    assert np.array_equal(many[0], one)
+    assert np.array_equal(model.next_log_probs([[1, 2], [2, 1]]), many)
+    assert np.array_equal(model.next_log_probs([]), model.next_log_probs([[]])[0])
+    # The stop token, which is no part of the vocabulary here, begins a document.
+    assert model.next_log_probs([model.stop_token]).shape == (SIZE,)
+    for wrong in ([[1.5]], [[True]], [1.5], ["12"], "12", None, 1.5, [None], {1: 2}):
+        with pytest.raises(InputTypeError, match="contexts"):
+            model.next_log_probs(wrong)
+    with pytest.raises(InputError, match="the id 9 of query 1 is not in the vocabulary"):
+        model.next_log_probs([[1], [9]])
+    spelled = load_model(text_model[0])
+    ids = spelled.text.encode("the cat")
+    expected = spelled.next_log_probs(ids)
+    assert np.array_equal(spelled.next_log_probs("the cat"), expected)
+    assert np.array_equal(spelled.next_log_probs(["a", "the cat"])[1], expected)
+
+
+@pytest.mark.parametrize("path", [None, 5])
+def test_what_is_no_path_is_refused(path):
+    model = KneserNeyModel.train([[1, 2, 3], [1, 3]], 2)
+    for call in (
+        KneserNeyModel.load, KneserNeyModel.read_arpa, MixtureModel.load, load_model, model.save,
+        model.write_arpa,
+    ):  # fmt: skip
+        with pytest.raises(InputTypeError, match=f"path={path}: must be a path"):
+            call(path)
+
+
+@pytest.mark.parametrize("threads", ["a", 1.5, True, 0])
+def test_threads_that_are_no_number_of_threads_are_refused(threads):
+    corpus = corpus_of("after")
+    model, index = KneserNeyModel.train(corpus, 2), ngramstat.NgramIndex.build(corpus)
+    for call in (
+        lambda: KneserNeyModel.train(corpus, 2, threads=threads),
+        lambda: model.log_probs(corpus, threads=threads),
+        lambda: model.next_log_probs([1], threads=threads),
+        lambda: model.perplexity(corpus, threads=threads),
+        lambda: model.sample(2, threads=threads),
+        lambda: MixtureModel.train(corpus, 2, threads=threads),
+        lambda: index.count([1], threads=threads),
+        lambda: index.count_next([1], threads=threads),
+        lambda: index.prob([1], 2, threads=threads),
+        lambda: index.score([1, 2], threads=threads),
+        lambda: index.sample(2, threads=threads),
+    ):
+        with pytest.raises(InputError, match="threads="):
+            call()
+
+
+def test_verify_finds_a_flipped_bit(tmp_path):
+    path = tmp_path / "lm.kn"
+    KneserNeyModel.train(corpus_of("after"), 3).save(path)
+    assert "all checksums are right" in run("model", "verify", path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    # Opening a file reads its header alone.
+    assert load_model(path).order == 3
+    assert "have another checksum" in error("model", "verify", path)
+    with pytest.raises(InputError, match="damaged: the n-grams of order"):
+        load_model(path, verify=True)

@@ -88,7 +88,7 @@ def test_next_tokens_are_a_distribution(kind):
     assert all(len(row) == 4 or row[-1] == model.stop_token for row in drawn)
     with pytest.raises(InputError, match="a mixture needs 2, or the stop token"):
         model.next_log_probs([[1]])
-    with pytest.raises(InputError, match="an id outside 0 to"):
+    with pytest.raises(InputError, match="is not in the vocabulary"):
         model.next_log_probs([[1, SIZE + 5]])
 
 

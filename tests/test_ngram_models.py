@@ -420,12 +420,14 @@ def test_other_arguments_are_refused():
     with pytest.raises(ngramstat.InputError, match="no documents"):
         KneserNeyModel.train(np.array([1, 2, 3]), boundary="document")
     model = KneserNeyModel.train(corpus, 2)
-    with pytest.raises(ngramstat.InputError, match="vocabulary has 5 items"):
+    with pytest.raises(ngramstat.InputError, match="token 4 at position 1 is not below the"):
         model.log_probs(np.array([1, 4]))
+    with pytest.raises(ngramstat.InputError, match="vocabulary has 5 items"):
+        model.log_probs(ngramstat.Corpus.from_arrays(np.array([1, 4]), vocab_size=5))
     with pytest.raises(ngramstat.InputError, match="its separator is 3"):
         model.log_probs(ngramstat.Corpus.from_documents([[1, 2], [2]], vocab_size=4, separator=3))
     for contexts in ([[4]], [[-1, 2]]):
-        with pytest.raises(ngramstat.InputError, match=r"contexts: .*token"):
+        with pytest.raises(ngramstat.InputError, match=r"contexts: .*not in the vocabulary"):
             model.next_log_probs(contexts)
     with pytest.raises(ngramstat.InputError, match="contexts"):
         model.log_probs(corpus, contexts="some")

@@ -296,3 +296,9 @@ def test_the_commands(text_corpus, tmp_path):
         "--decode", "--measure", "pmi",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
+
+
+def test_each_order_is_given_once():
+    assert len(ngramstat.ngrams([1, 2, 1], [2, 1])) == 2
+    with pytest.raises(InputError, match=r"n=\[1, 1, 2\]: each may be given once"):
+        ngramstat.ngrams([1, 2, 1], [1, 2, 1])

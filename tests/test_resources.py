@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -202,8 +203,8 @@ def test_unreadable_limits_are_ignored(
     assert resources.available_memory_bytes() > 0
 
 
-@pytest.mark.parametrize("threads", [0, -1, 5000, True])
-def test_resolve_threads_refuses(threads: int) -> None:
+@pytest.mark.parametrize("threads", [0, -1, 5000, True, 1.5, "a"])
+def test_resolve_threads_refuses(threads: Any) -> None:
     with pytest.raises(InputError, match="threads"):
         resolve_threads(threads)
 

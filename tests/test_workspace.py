@@ -20,7 +20,10 @@ from ngramstat.cli import main
 from ngramstat.covariance.options import CorrelationOptions
 from ngramstat.entropy.options import EntropyOptions
 from ngramstat.errors import InputError
+from ngramstat.index.ngram_index import NgramIndex
 from ngramstat.kernels import token_counts
+from ngramstat.ngram_models.kneser_ney import KneserNeyModel
+from ngramstat.ngram_models.mixture.model import MixtureModel
 from ngramstat.runtime.resources import anonymous_bytes
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.stages.plan import make_plan
@@ -175,3 +178,24 @@ def test_less_memory_means_more_passes_and_files(corpus):
         assert tight["passes"] >= ample["passes"]
         assert tight["memory_bytes"] <= small_limit
         assert tight["least_memory_bytes"] == pytest.approx(ample["least_memory_bytes"], rel=0.2)
+
+
+@LINUX
+@pytest.mark.parametrize("limit", ["1k", "8M"])
+@pytest.mark.parametrize("function", ["ngrams", "cooccurrence", "index", "model", "mixture"])
+def test_a_limit_below_the_process_itself_is_refused(tmp_path, function, limit):
+    tokens = np.zeros(100_000, np.uint16)
+    work = {
+        "ngrams": lambda: ngramstat.ngrams(tokens, 2, memory_limit=limit),
+        "cooccurrence": lambda: ngramstat.cooccurrence(tokens, window=2, memory_limit=limit),
+        "index": lambda: NgramIndex.build(tokens, tmp_path / "index", memory_limit=limit),
+        "model": lambda: KneserNeyModel.train(tokens, memory_limit=limit),
+        "mixture": lambda: MixtureModel.train(tokens, memory_limit=limit),
+    }
+    message = r"memory_limit: \S+M is too little, as this process already takes \d+M; .* \d+0M$"
+    with pytest.raises(InputError, match=message) as caught:
+        work[function]()
+    assert not (tmp_path / "index").exists()
+    if function == "ngrams":
+        enough = str(caught.value).split()[-1]
+        assert len(ngramstat.ngrams(tokens, 2, memory_limit=enough)) == 1

@@ -1,9 +1,15 @@
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
 #include "arrays.hpp"
 #include "bind.hpp"
+#include "ngramstat/base/huge_pages.hpp"
+#include "ngramstat/base/parallel.hpp"
 #include "ngramstat/index/queries.hpp"
 
 namespace ngramstat::bindings {
@@ -55,6 +61,42 @@ TokenSlices slices(const Tokens& tokens, const Places& begins, const Places& end
 template <class T>
 std::span<T> as_target(py::array_t<T>& array) {
     return {array.mutable_data(), static_cast<std::size_t>(array.size())};
+}
+
+// Memory of an array that is asked for in huge pages. Up to kMostKept bytes of it are kept when it
+// is freed, for the next array: page faults would take longer than the counting.
+constexpr std::size_t kMostKept = std::size_t{1} << 30;
+
+struct LargeMemory {
+    void* memory;
+    std::size_t bytes;
+
+    explicit LargeMemory(std::size_t size) : memory(allocate_large(size)), bytes(size) {}
+    ~LargeMemory() {
+        free_large(memory, bytes);
+        if (bytes > kMostKept) free_kept_memory();
+    }
+    LargeMemory(const LargeMemory&) = delete;
+    LargeMemory& operator=(const LargeMemory&) = delete;
+};
+
+py::array_t<Index> zero_rows(py::ssize_t rows, py::ssize_t width, int threads) {
+    if (rows < 1 || width < 1) throw std::invalid_argument("needs at least one number");
+    const std::size_t row_bytes = static_cast<std::size_t>(width) * sizeof(Index);
+    auto owner = std::make_unique<LargeMemory>(static_cast<std::size_t>(rows) * row_bytes);
+    char* data = static_cast<char*>(owner->memory);
+    {
+        const py::gil_scoped_release release;
+        constexpr Index kRows = 64;
+        parallel_for((rows + kRows - 1) / kRows, threads, [&](Index task) {
+            const Index first = task * kRows, last = std::min<Index>(first + kRows, rows);
+            std::memset(data + static_cast<std::size_t>(first) * row_bytes, 0,
+                        static_cast<std::size_t>(last - first) * row_bytes);
+        });
+    }
+    auto* numbers = reinterpret_cast<Index*>(data);
+    const py::capsule base(owner.release(), [](void* p) { delete static_cast<LargeMemory*>(p); });
+    return py::array_t<Index>({rows, width}, numbers, base);
 }
 
 template <class Token>
@@ -204,6 +246,7 @@ void bind_for(py::module_& m, const char* name) {
 }  // namespace
 
 void bind_index_queries(py::module_& m) {
+    m.def("zero_rows", &zero_rows, py::arg("rows"), py::arg("width"), py::arg("threads"));
     bind_for<std::uint16_t>(m, "IndexShards16");
     bind_for<std::uint32_t>(m, "IndexShards32");
 }

@@ -65,18 +65,7 @@ MixerInputs to_inputs(const Array<std::uint16_t>& packed_logits,
     return {packed_logits.shape(1), as_span(packed_logits), as_span(selectors)};
 }
 
-}  // namespace
-
-void bind_mixture(py::module_& m) {
-    m.attr("LOGIT_UNIT") = kLogitUnit;
-    m.attr("BUCKETS") = kBuckets;
-    m.attr("MAX_OFFSET") = kMaxOffset;
-    m.def(
-        "path_lengths",
-        [](const Array<std::uint32_t>& leaf_of, const Array<std::uint32_t>& split) {
-            return to_array(path_lengths(to_tree(leaf_of, split)));
-        },
-        py::arg("leaf_of").noconvert(), py::arg("split").noconvert());
+void bind_context_counts(py::module_& m) {
     py::class_<ContextCounts> counts(m, "ContextCounts");
     bind_counts<std::uint16_t>(counts);
     bind_counts<std::uint32_t>(counts);
@@ -105,6 +94,9 @@ void bind_mixture(py::module_& m) {
             py::arg("continuation"), py::arg("decision_offsets").noconvert(),
             py::arg("parent_mass").noconvert(), py::arg("packed_logits").noconvert(),
             py::arg("mass").noconvert(), py::arg("threads"));
+}
+
+void bind_mixer(py::module_& m) {
     py::class_<Mixer>(m, "Mixer")
         .def(py::init<std::vector<Index>, std::vector<Index>, std::vector<double>,
                       std::vector<Index>>(),
@@ -152,6 +144,22 @@ void bind_mixture(py::module_& m) {
             },
             py::arg("packed_logits").noconvert(), py::arg("selectors").noconvert(),
             py::arg("decision_offsets").noconvert());
+}
+
+}  // namespace
+
+void bind_mixture(py::module_& m) {
+    m.attr("LOGIT_UNIT") = kLogitUnit;
+    m.attr("BUCKETS") = kBuckets;
+    m.attr("MAX_OFFSET") = kMaxOffset;
+    m.def(
+        "path_lengths",
+        [](const Array<std::uint32_t>& leaf_of, const Array<std::uint32_t>& split) {
+            return to_array(path_lengths(to_tree(leaf_of, split)));
+        },
+        py::arg("leaf_of").noconvert(), py::arg("split").noconvert());
+    bind_context_counts(m);
+    bind_mixer(m);
 }
 
 }  // namespace ngramstat::bindings

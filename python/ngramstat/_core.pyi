@@ -518,6 +518,7 @@ def check_suffixes(
     ranks: NDArray[np.uint32],
     threads: int,
 ) -> tuple[int, int]: ...
+def zero_rows(rows: int, width: int, threads: int) -> NDArray[np.int64]: ...
 def suffix_samples(
     tokens: _Tokens,
     suffixes: NDArray[np.uint32],

@@ -14,7 +14,7 @@ constexpr Index kContextsPerTask = 128;
 constexpr Index kBurst = 64;
 // Gaps between samples that are asked for before they are read.
 constexpr Index kGapsAhead = 3;
-constexpr Index kRing = 2 * kGapsAhead + 1;
+constexpr Index kRing = 3 * kGapsAhead + 1;
 // Parts into which a wide range without samples is cut.
 constexpr Index kParts = 16;
 
@@ -56,12 +56,13 @@ class NextTokenRuns {
         }
     }
 
-    // From one sample to the last one with the same token, and so on; between two samples with
-    // different tokens, all suffixes are read, those of several gaps at a time.
+    // From one sample to the last one with the same token, and so on. Between two samples with
+    // different tokens, every eighth suffix is read, and all between two of these that differ: of
+    // several gaps at a time, so that nothing waits for memory.
     void jump(SuffixRange range) {
         Index sample = n_samples(range.first);
         const Index end = n_samples(range.last);
-        push({0, 0, {range.first, std::min(range.last, sample * kSampleStride)}});
+        push({0, 0, kUnknown, {range.first, std::min(range.last, sample * kSampleStride)}});
         while (sample < end) {
             const Index token = sampled(sample);
             Index inside = sample, step = 1;
@@ -76,53 +77,111 @@ class NextTokenRuns {
             }
             const SuffixRange gap{inside * kSampleStride + 1,
                                   std::min(range.last, outside * kSampleStride)};
-            push({token, (inside - sample) * kSampleStride + 1, gap});
+            push({token, (inside - sample) * kSampleStride + 1,
+                  outside < end ? sampled(outside) : kUnknown, gap});
             sample = outside;
         }
-        for (Index i = 0; i < 2 * kGapsAhead; ++i) push({0, 0, {}});
+        for (Index i = 0; i < 3 * kGapsAhead; ++i) push({0, 0, kUnknown, {}});
         pushed_ = 0;
     }
 
-    // A run of suffixes with one token, and a gap of fewer than kSampleStride to be read after it.
+    static constexpr Index kUnknown = -2;
+    static constexpr Index kQuarter = kSampleStride / 4;
+
+    // A run of suffixes with one token, and a gap after it, of kSampleStride - 1 suffixes or fewer,
+    // before a suffix with the token `right`; kUnknown: all of the gap is to be read.
     struct RunAndGap {
-        Index token, count;
+        Index token, count, right;
         SuffixRange gap;
     };
-    // Asks for the positions of the suffixes in this gap, for the tokens of an earlier one, and
-    // emits one that is earlier still.
+    // What is known of the gap while it is read: tokens at its quarters' ends, and where the tokens
+    // of its suffixes stand; those that are not looked up keep -1.
+    struct Gap {
+        RunAndGap run;
+        std::array<Index, 5> ends;
+        std::array<Index, kSampleStride> places;
+    };
+
+    // Asks for the positions in this gap, for the ends of quarters of an earlier one, for the
+    // tokens between those that differ of another one, and emits the earliest.
     void push(const RunAndGap& next) {
-        ring_[static_cast<std::size_t>(pushed_ % kRing)] = next;
+        slot(pushed_).run = next;
         if (!next.gap.empty()) {
             prefetch(index_.suffixes.data() + next.gap.first);
             prefetch(index_.suffixes.data() + next.gap.last - 1);
         }
-        if (pushed_ >= kGapsAhead) ask_for_tokens((pushed_ - kGapsAhead) % kRing);
-        if (pushed_ >= 2 * kGapsAhead) emit_gap((pushed_ - 2 * kGapsAhead) % kRing);
+        if (pushed_ >= kGapsAhead) ask_for_ends(slot(pushed_ - kGapsAhead));
+        if (pushed_ >= 2 * kGapsAhead) ask_between(slot(pushed_ - 2 * kGapsAhead));
+        if (pushed_ >= 3 * kGapsAhead) emit_gap(slot(pushed_ - 3 * kGapsAhead));
         ++pushed_;
     }
+    Gap& slot(Index number) { return ring_[static_cast<std::size_t>(number % kRing)]; }
 
-    void ask_for_tokens(Index slot) {
-        const Index size = static_cast<Index>(index_.tokens.size());
-        const SuffixRange gap = ring_[static_cast<std::size_t>(slot)].gap;
-        auto& places = places_[static_cast<std::size_t>(slot)];
-        for (Index i = 0; i < gap.size(); ++i) {
-            const auto rank = static_cast<std::size_t>(gap.first + i);
-            const Index place = static_cast<Index>(index_.suffixes[rank]) + length_;
-            places[static_cast<std::size_t>(i)] = place;
-            if (place < size) prefetch(index_.tokens.data() + place);
+    Index ask(Index rank) const {
+        const Index place =
+            static_cast<Index>(index_.suffixes[static_cast<std::size_t>(rank)]) + length_;
+        if (place < static_cast<Index>(index_.tokens.size())) {
+            prefetch(index_.tokens.data() + place);
+        }
+        return place;
+    }
+    Index token_at(Index place) const {
+        return place < static_cast<Index>(index_.tokens.size())
+                   ? static_cast<Index>(index_.tokens[static_cast<std::size_t>(place)])
+                   : -1;
+    }
+
+    void ask_for_ends(Gap& gap) {
+        const SuffixRange& range = gap.run.gap;
+        if (gap.run.right == kUnknown) {
+            for (Index i = 0; i < range.size(); ++i) {
+                gap.places[static_cast<std::size_t>(i)] = ask(range.first + i);
+            }
+            return;
+        }
+        for (Index q = 1; q < 4; ++q) {
+            const Index last = q * kQuarter - 1;
+            gap.places[static_cast<std::size_t>(last)] = ask(range.first + last);
         }
     }
 
-    void emit_gap(Index slot) {
-        const Index size = static_cast<Index>(index_.tokens.size());
-        const RunAndGap& next = ring_[static_cast<std::size_t>(slot)];
-        if (next.count > 0) emit_(next.token, next.count);
-        const auto& places = places_[static_cast<std::size_t>(slot)];
-        for (Index i = 0; i < next.gap.size(); ++i) {
-            const Index place = places[static_cast<std::size_t>(i)];
-            emit_(place < size ? static_cast<Index>(index_.tokens[static_cast<std::size_t>(place)])
-                               : -1,
-                  Index{1});
+    void ask_between(Gap& gap) {
+        const SuffixRange& range = gap.run.gap;
+        if (gap.run.right == kUnknown) return;
+        gap.ends[0] = gap.run.token;
+        gap.ends[4] = gap.run.right;
+        for (Index q = 1; q < 4; ++q) {
+            const auto last = static_cast<std::size_t>(q * kQuarter - 1);
+            gap.ends[static_cast<std::size_t>(q)] = token_at(gap.places[last]);
+        }
+        for (Index q = 0; q < 4; ++q) {
+            const auto quarter = static_cast<std::size_t>(q);
+            if (gap.ends[quarter] == gap.ends[quarter + 1]) continue;
+            for (Index i = q * kQuarter; i < (q + 1) * kQuarter - 1; ++i) {
+                gap.places[static_cast<std::size_t>(i)] = ask(range.first + i);
+            }
+        }
+    }
+
+    void emit_gap(const Gap& gap) {
+        const RunAndGap& run = gap.run;
+        if (run.count > 0) emit_(run.token, run.count);
+        if (run.right == kUnknown) return emit_places(gap, 0, run.gap.size());
+        for (Index q = 0; q < 4; ++q) {
+            const auto quarter = static_cast<std::size_t>(q);
+            // The last quarter is one shorter: the sample after it is not part of the gap.
+            const Index first = q * kQuarter, last = std::min(first + kQuarter, run.gap.size());
+            if (gap.ends[quarter] == gap.ends[quarter + 1]) {
+                emit_(gap.ends[quarter], last - first);
+            } else {
+                emit_places(gap, first, last);
+            }
+        }
+    }
+
+    void emit_places(const Gap& gap, Index first, Index last) {
+        for (Index i = first; i < last; ++i) {
+            emit_(token_at(gap.places[static_cast<std::size_t>(i)]), Index{1});
         }
     }
 
@@ -166,8 +225,7 @@ class NextTokenRuns {
     const SamplePacking packing_;
     const Index length_;
     Emit& emit_;
-    std::array<RunAndGap, kRing> ring_;
-    std::array<std::array<Index, kSampleStride>, kRing> places_;
+    std::array<Gap, kRing> ring_;
     Index pushed_ = 0;
 };
 

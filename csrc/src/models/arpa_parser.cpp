@@ -106,14 +106,7 @@ void ArpaParser::read_line(std::string_view line) {
     const std::string_view text = trimmed(line);
     switch (state_) {
         case State::preamble:
-            if (text == "\\data\\") {
-                state_ = State::header;
-            } else if (preamble_.size() + line.size() < kMaxPreamble) {
-                preamble_.append(line).push_back('\n');
-            } else {
-                fail("there is no \\data\\ in the first 64 KiB; this is no ARPA file");
-            }
-            return;
+            return read_preamble(line);
         case State::header:
             if (text.empty()) return;
             return text.front() == '\\' ? begin_section(text) : read_count(text);
@@ -122,13 +115,29 @@ void ArpaParser::read_line(std::string_view line) {
             if (text.front() != '\\') fail(shown(text) + " stands between the sections");
             return begin_section(text);
         case State::entries:
-            if (!text.empty() && text.front() != '\\') return read_entry(text);
-            if (text.empty() && read_ == 0) return;
-            end_section();
-            return text.empty() ? void(state_ = State::between) : begin_section(text);
+            return read_in_section(text);
         case State::done:
             if (!text.empty()) fail(shown(text) + " follows \\end\\");
     }
+}
+
+void ArpaParser::read_preamble(std::string_view line) {
+    if (trimmed(line) == "\\data\\") {
+        state_ = State::header;
+    } else if (preamble_.size() + line.size() < kMaxPreamble) {
+        preamble_.append(line).push_back('\n');
+    } else {
+        fail("there is no \\data\\ in the first 64 KiB; this is no ARPA file");
+    }
+}
+
+// An n-gram, or what ends them: an empty line or the next section. Empty lines may come before the
+// first n-gram.
+void ArpaParser::read_in_section(std::string_view text) {
+    if (!text.empty() && text.front() != '\\') return read_entry(text);
+    if (text.empty() && read_ == 0) return;
+    end_section();
+    if (!text.empty()) begin_section(text);
 }
 
 void ArpaParser::read_count(std::string_view line) {

@@ -339,25 +339,53 @@ void compare_neighbours(const SymbolReader<Token>& reader, Key&& key, const Tie&
     }
 }
 
-// A tie of more positions is sorted in place, by reading its keys again and again: a stream that
+// A tie of more positions is sorted in place, by reading its keys several times: a stream that
 // repeats itself would otherwise take several times the memory of its positions.
 constexpr std::size_t kLargeTie = std::size_t{1} << 20;
+
+// Sorts positions by key and then by position. Few different keys take few passes: each one sets
+// apart the positions that have the key of the pivot.
+template <class Position, class Key>
+void sort_in_place(std::span<Position> positions, Key&& key, int passes) {
+    constexpr std::size_t kFew = 64;
+    while (positions.size() > kFew && passes-- > 0) {
+        const std::size_t n = positions.size();
+        std::array<std::uint64_t, 5> sample{};
+        for (std::size_t k = 0; k < sample.size(); ++k) {
+            sample[k] = key(positions[k * (n - 1) / (sample.size() - 1)]);
+        }
+        std::sort(sample.begin(), sample.end());
+        const std::uint64_t pivot = sample[sample.size() / 2];
+        std::size_t below = 0, at = 0, above = n;
+        while (at < above) {
+            if (at % static_cast<std::size_t>(kBetweenReleases) == 0) release_pages_if_needed();
+            const std::uint64_t here = key(positions[at]);
+            if (here < pivot) {
+                std::swap(positions[below++], positions[at++]);
+            } else if (here > pivot) {
+                std::swap(positions[at], positions[--above]);
+            } else {
+                ++at;
+            }
+        }
+        const auto same = positions.subspan(below, above - below);
+        if (!std::is_sorted(same.begin(), same.end())) std::sort(same.begin(), same.end());
+        const auto lower = positions.first(below), upper = positions.subspan(above);
+        sort_in_place(lower.size() < upper.size() ? lower : upper, key, passes);
+        positions = lower.size() < upper.size() ? upper : lower;
+    }
+    std::sort(positions.begin(), positions.end(), [&](Position i, Position j) {
+        const std::uint64_t a = key(i), b = key(j);
+        return a != b ? a < b : i < j;
+    });
+}
 
 template <class Token, class Position>
 void sort_large_tie(const SymbolReader<Token>& reader, std::span<Position> positions, int from) {
     const auto key = [&](Position i) {
         return reader.key(static_cast<Index>(i), from, reader.per_key());
     };
-    const std::uint64_t first = key(positions[0]);
-    std::size_t same = 1;
-    for (; same < positions.size() && key(positions[same]) == first; ++same) {
-        if (same % static_cast<std::size_t>(kBetweenReleases) == 0) release_pages_if_needed();
-    }
-    if (same == positions.size()) return;
-    std::sort(positions.begin(), positions.end(), [&](Position i, Position j) {
-        const std::uint64_t a = key(i), b = key(j);
-        return a != b ? a < b : i < j;
-    });
+    sort_in_place(positions, key, 2 * std::bit_width(positions.size()));
 }
 
 template <class Token, class Position>

@@ -26,7 +26,7 @@ from ngramstat.runtime.log import note
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["CorpusLike", "as_corpus"]
+__all__ = ["CorpusLike", "as_corpus", "names_a_file"]
 
 # For type checkers: tensors, tables and columns are known by what they can do.
 CorpusLike: TypeAlias = "Corpus | str | PathLike[str] | ArrayLike | Iterable[Any]"
@@ -92,7 +92,7 @@ def _open(path: str | PathLike[str], name: str) -> Corpus:
     text = fspath(path)
     if not isinstance(text, str):
         raise InputTypeError(f"{name}: needs a path of type str or Path, not of bytes")
-    if isinstance(path, str) and ("\n" in text or not (_is_there(text) or _may_be_path(text))):
+    if isinstance(path, str) and ("\n" in text or not (names_a_file(text) or _may_be_path(text))):
         raise InputError(
             f"{name}: no file of this name ({text[:60]!r}); a text has to stand in a list, as in "
             "[text]"
@@ -169,7 +169,7 @@ def _of_documents(documents: Iterator[Any], name: str) -> Corpus:
 def _of_strings(strings: Iterator[Any], name: str) -> Corpus:
     """Texts, or paths if files of these names are there."""
     head = list(itertools.islice(strings, _ROWS))
-    there = [isinstance(text, str) and (_is_there(text) or _is_pattern(text)) for text in head]
+    there = [isinstance(text, str) and (names_a_file(text) or _is_pattern(text)) for text in head]
     if all(there):
         return Corpus.open(_paths(itertools.chain(head, strings), name))
     if any(there):
@@ -191,7 +191,8 @@ def _paths(paths: Iterable[Any], name: str) -> Any:
     return listed[0] if len(listed) == 1 else listed
 
 
-def _is_there(text: str) -> bool:
+def names_a_file(text: str) -> bool:
+    """Whether there is a file or a directory of this name."""
     try:
         return 0 < len(text) < 4096 and Path(text).exists()
     except (OSError, ValueError):  # too long a name, or a NUL

@@ -38,17 +38,19 @@ MethodName = Literal["auto", "suffixes", "hash"]
 
 
 def resolved_orders(n: Any, facts: NgramFacts) -> tuple[int, ...]:
-    """The orders as ascending distinct integers.
+    """The orders as ascending integers.
 
     Raises
     ------
     InputError
-        One is not an integer, or outside 1 .. 255 (254 with followers).
+        One is not an integer, outside 1 .. 255 (254 with followers), or given twice.
     """
     largest = MAX_NGRAM - facts.followers
-    orders = sorted({integer_within("n", order, 1, largest) for order in as_integers("n", n)})
+    orders = sorted(integer_within("n", order, 1, largest) for order in as_integers("n", n))
     if not orders:
         raise InputError("n: needs a number of tokens, or several")
+    if len(set(orders)) < len(orders):
+        raise InputError(f"n={orders}: each may be given once")
     return tuple(orders)
 
 

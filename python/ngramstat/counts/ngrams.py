@@ -281,6 +281,7 @@ def _source(options: dict[str, Any]) -> NgramSource:
         raise InputError(
             f"{corpus.name}: has no documents to count; give the separator's id with --separator"
         )
+    workspace.require_working_memory(corpus.n_tokens)
     units = document_units(corpus, boundary)
     method = as_word("method", options["method"])
     return NgramSource(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
+from ngramstat.counts.ngram_source import document_units, unit_documents
 from ngramstat.counts.windows import PairWindow
 from ngramstat.errors import InputError, InputTypeError
 from ngramstat.kernels import Documents, token_counts
@@ -27,8 +28,6 @@ from ngramstat.runtime.arguments import integer_within
 from ngramstat.runtime.progress import Progress, shows_progress
 from ngramstat.runtime.resources import parse_memory_limit, resolve_threads
 from ngramstat.runtime.workspace import Workspace
-from ngramstat.sampling.design import SamplingDesign
-from ngramstat.sampling.options import SamplingOptions
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -174,8 +173,8 @@ class PairCounting:
         corpus = self.corpus
         if not self.window.within_content:
             return Documents.single(corpus.n_tokens)
-        options = SamplingOptions(boundary=self.window.boundary)
-        return SamplingDesign(corpus, options).documents
+        document_units(corpus, self.window.boundary)  # refuses a corpus without documents
+        return unit_documents(corpus)
 
     @cached_property
     def _threads(self) -> int:
@@ -296,6 +295,7 @@ def counting(
 ) -> PairCounting:
     """The counting of a window under the limits that a public function was given."""
     workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit))
+    workspace.require_working_memory(corpus.n_tokens)
     return PairCounting(
         corpus, window, rows=rows, workspace=workspace, progress=shows_progress(progress)
     )

@@ -74,6 +74,7 @@ class IndexBuilder:
         NgramstatError
             Writing failed.
         """
+        self.workspace.require_working_memory(self.corpus.n_tokens)
         target = IndexDirectory(directory, overwrite=overwrite)
         with target.building() as build, self._bar() as bar:
             plans = self._plans()

@@ -68,11 +68,12 @@ class IndexDirectory:
         self.path = path
         self._made: list[Path] = []
         try:
-            if path.exists() and not path.is_dir():
-                raise InputError(f"{path}: is a file; give a directory to write the index to")
-            names = os.listdir(path) if path.exists() else []
+            is_file = path.exists() and not path.is_dir()
+            names = os.listdir(path) if path.is_dir() else []
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+        if is_file:
+            raise InputError(f"{path}: is a file; give a directory to write the index to")
         if MANIFEST in names:
             if not overwrite:
                 raise InputError(f"{path}: holds an index already; give --overwrite to replace it")
@@ -91,6 +92,7 @@ class IndexDirectory:
         build = secrets.token_hex(8)
         made = self._make_directories()
         try:
+            self._remove_partial_files()
             yield build
         except OSError as error:
             raise NgramstatError(f"{self.path}: writing failed: {reason(error)}") from error
@@ -155,6 +157,13 @@ class IndexDirectory:
         self._made = []
         for name in os.listdir(self.path):
             if self._is_ours(name) and name not in manifest.files:
+                with contextlib.suppress(OSError):
+                    (self.path / name).unlink()
+
+    def _remove_partial_files(self) -> None:
+        """Remove what killed builds have left, which may be as large as an index."""
+        for name in os.listdir(self.path):
+            if name.endswith(self.PARTIAL) and self._is_ours(name):
                 with contextlib.suppress(OSError):
                     (self.path / name).unlink()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus, tokenize
-from ngramstat.corpus.conversion import as_corpus
+from ngramstat.corpus.conversion import as_corpus, names_a_file
 from ngramstat.corpus.formats import OpenOptions, recognised_format
 from ngramstat.errors import InputError, InputTypeError
 from ngramstat.index.overlap import IndexedCorpus, NewText, new_text
@@ -23,6 +24,11 @@ __all__ = ["as_new_text", "corpus_of_inputs"]
 
 # Formats of token stores whose files can as well hold text.
 _TEXT_TOO = ("jsonl", "parquet", "arrow", "hf-dataset")
+# What is more likely a path by mistake than a text.
+_NAME_OF_FILE = re.compile(
+    r"\S+\.(arrow|bin|csv|idx|json|jsonl|md|npy|npz|parquet|tsv|txt)(\.(bz2|gz|xz|zst))?",
+    re.IGNORECASE,
+)
 
 
 def as_new_text(
@@ -39,16 +45,16 @@ def as_new_text(
     ----------
     tokens
         Whatever `as_corpus` takes; a string or strings are texts for the tokenizer of the index,
-        one document each.
+        one document each. A string that names a file or a directory is refused.
     separators : bool
         Whether the separators of documents belong to what is looked for.
 
     Raises
     ------
     InputError
-        There is no tokenizer, or an id is not in the vocabulary of the index.
+        There is no tokenizer, an id is not in the vocabulary of the index, or a string is a path.
     """
-    texts = _texts(tokens)
+    texts = _texts(tokens, name)
     if texts is not None:
         return _encoded(index, tokenizer, texts, name)
     if isinstance(tokens, np.ndarray | list | tuple) and len(tokens) == 0:
@@ -56,6 +62,7 @@ def as_new_text(
     if isinstance(tokens, list | tuple) and isinstance(tokens[0], list | tuple | np.ndarray):
         # A corpus would leave empty documents out, and then number the others anew.
         return _joined(index, [_ids(document, name, i) for i, document in enumerate(tokens)], name)
+    _refuse_floats(tokens, name)
     return _text_of_corpus(index, as_corpus(tokens, name), name, separators)
 
 
@@ -124,14 +131,29 @@ def _are_token_stores(paths: list[Path]) -> bool:
     return True
 
 
-def _texts(tokens: Any) -> list[str] | None:
+def _refuse_floats(tokens: Any, name: str) -> None:
+    kind: Any = None
+    if isinstance(tokens, np.ndarray):
+        kind = tokens.dtype
+    elif isinstance(tokens, list | tuple) and isinstance(tokens[0], float | np.floating):
+        kind = np.asarray(tokens[0]).dtype
+    if kind is not None and kind.kind == "f":
+        raise InputTypeError(f"{name}: token ids must be integers, not {kind}")
+
+
+def _texts(tokens: Any, name: str) -> list[str] | None:
     if isinstance(tokens, str):
+        if names_a_file(tokens) or _NAME_OF_FILE.fullmatch(tokens):
+            raise InputError(
+                f"{name}: {tokens[:200]!r} is a string, which is read as text, and looks like a "
+                "path; pass pathlib.Path(...) for the corpus there, or [text] for a text"
+            )
         return [tokens]
     if isinstance(tokens, list | tuple) and tokens and isinstance(tokens[0], str):
         for number, text in enumerate(tokens):
             if not isinstance(text, str):
                 raise InputTypeError(
-                    f"tokens: item {number} is {type(text).__name__}, but the first is a text"
+                    f"{name}: item {number} is {type(text).__name__}, but the first is a text"
                 )
         return list(tokens)
     return None
@@ -158,6 +180,10 @@ def _ids(document: Any, name: str, number: int) -> NDArray[Any]:
         ) from error
     if ids.size == 0 and ids.ndim == 1:
         return np.zeros(0, np.uint32)
+    if ids.dtype.kind == "f":
+        raise InputTypeError(
+            f"{name}: document {number}: token ids must be integers, not {ids.dtype}"
+        )
     if ids.ndim != 1 or ids.dtype.kind not in "iu":
         raise InputTypeError(f"{name}: document {number} is no sequence of integers")
     if int(ids.min()) < 0:

@@ -172,7 +172,9 @@ class NgramIndex(QueryMethods):
         tokenizer = None
         if manifest.tokenizer is not None:
             tokenizer = IndexTokenizer(
-                directory / manifest.tokenizer.file, sha256=manifest.tokenizer.sha256
+                directory / manifest.tokenizer.file,
+                manifest.settings.stop_token,
+                sha256=manifest.tokenizer.sha256,
             )
         return cls(
             manifest.settings,
@@ -306,7 +308,9 @@ class NgramIndex(QueryMethods):
         ----------
         tokens
             Token ids: an array, a list of documents, a `Corpus`, a path (`pathlib.Path`). A string
-            or a list of strings is text, for the tokenizer of the indexed corpus.
+            or a list of strings is text, for the tokenizer of the indexed corpus; a string that
+            names a file or directory, or ends like a file's name, is refused: give a
+            `pathlib.Path`, or [text].
         threads : int, optional
             By default the cores this process may use. Does not change the result.
         memory_limit : str or int, optional
@@ -323,8 +327,8 @@ class NgramIndex(QueryMethods):
         Raises
         ------
         InputError
-            An id is not in the vocabulary, text is given and the corpus has no tokenizer, or the
-            index is damaged.
+            An id is not in the vocabulary, text is given and the corpus has no tokenizer, a path
+            is given as a string, or the index is damaged.
         """
         index = self._indexed_corpus
         text = as_new_text(index, self.tokenizer, tokens)

@@ -15,6 +15,8 @@ __all__ = ["NextTokens", "SortedShards", "SuffixCounts", "TokenSlices", "suffix_
 
 # Queries of one call, which takes a second or so; an interrupt is noticed between calls.
 _QUERIES_PER_STEP = 1 << 20
+# Bytes from which memory is asked for in huge pages.
+_LARGE = 1 << 22
 _NO_SAMPLES = np.zeros(0, np.uint64)
 
 
@@ -191,8 +193,13 @@ class SortedShards:
 
     def count_next(self, contexts: TokenSlices, *, threads: int = 1) -> NDArray[np.int64]:
         """How often each token follows each context, (k, V) int64."""
-        # Zero as it comes from the system, so that most of it is not written.
-        rows = np.zeros((len(contexts), self.vocab_size), np.int64)
+        # Large ones in huge pages, whose memory is used again.
+        large = len(contexts) * self.vocab_size * 8 >= _LARGE
+        rows = (
+            _core.zero_rows(len(contexts), self.vocab_size, threads)
+            if large
+            else np.zeros((len(contexts), self.vocab_size), np.int64)
+        )
         for part, step in contexts.steps(1 << 14):
             self._shards.count_next(step.tokens, step.begins, step.ends, rows[part], threads)
         return rows

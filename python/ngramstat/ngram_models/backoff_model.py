@@ -13,10 +13,11 @@ from os import PathLike
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from ngramstat.corpus.conversion import CorpusLike, as_corpus
+from ngramstat.corpus.conversion import CorpusLike
 from ngramstat.errors import InputError, check_choice
+from ngramstat.index.ngram_arguments import NgramsLike
 from ngramstat.kernels.ngram_models import BackoffScorer
 from ngramstat.ngram_models.arpa import read_arpa, write_arpa
 from ngramstat.ngram_models.arpa.vocabulary import Request
@@ -26,7 +27,7 @@ from ngramstat.ngram_models.streams import stream_to_score
 from ngramstat.ngram_models.text import ModelText, restored_text
 from ngramstat.ngram_models.trie import Batch, NgramTrie
 from ngramstat.ngram_models.trie_building import build_trie
-from ngramstat.runtime.arguments import optional_integer_within
+from ngramstat.runtime.arguments import as_path, optional_integer_within
 from ngramstat.runtime.files import reason
 from ngramstat.runtime.progress import shows_progress
 from ngramstat.runtime.resources import resolve_threads
@@ -110,7 +111,7 @@ class BackoffModel(LanguageModel):
             **self._settings(),
         }
         attachments = {} if self.text is None else self.text.attachment()
-        save_model_file(path, self._trie, settings, attachments)
+        save_model_file(as_path("path", path), self._trie, settings, attachments)
 
     @classmethod
     def load(cls, path: str | PathLike[str], *, verify: bool = False) -> Self:
@@ -128,6 +129,7 @@ class BackoffModel(LanguageModel):
         InputError
             The file is no model of this kind, is damaged, truncated or of another version.
         """
+        path = as_path("path", path)
         file = open_model_file(path)
         if verify:
             verify_model_file(path)
@@ -139,7 +141,7 @@ class BackoffModel(LanguageModel):
         if not (unknown is None or isinstance(unknown, float)):
             raise InputError(f"{path}: damaged: its unknown_log_prob is {unknown!r:.40}")
         try:
-            text = restored_text(file.attachments, trie.vocab_size)
+            text = restored_text(file.attachments, trie.vocab_size, stop)
         except ValueError as error:
             raise InputError(f"{path}: damaged: {reason(error)}") from error
         model = cls._restored(path, trie, stop, settings)
@@ -185,7 +187,7 @@ class BackoffModel(LanguageModel):
         InputError
             The model has no tokenizer, or the file cannot be written.
         """
-        write_arpa(self, path, words=words, progress=shows_progress(progress))
+        write_arpa(self, as_path("path", path), words=words, progress=shows_progress(progress))
 
     @classmethod
     def read_arpa(
@@ -233,7 +235,7 @@ class BackoffModel(LanguageModel):
         check_choice("words", words, ("auto", "ids", "tokens"))
         return read_arpa(
             BackoffModel,
-            path,
+            as_path("path", path),
             request,
             memory_limit=memory_limit,
             progress=shows_progress(progress),
@@ -342,7 +344,7 @@ class BackoffModel(LanguageModel):
             An id is not below the model's vocabulary size, or the corpus has another separator.
         """
         check_choice("contexts", contexts, ["longest", "all"])
-        corpus = as_corpus(tokens, "tokens")
+        corpus = self._read_corpus(tokens)
         all_contexts = contexts == "all"
         stream, places = stream_to_score(corpus, self.stop_token, self.vocab_size)
         try:
@@ -353,27 +355,31 @@ class BackoffModel(LanguageModel):
             raise InputError(f"{corpus.name}: {error}") from error
         return scores if places is None else _at_places(scores, places)
 
-    def next_log_probs(
-        self, contexts: Sequence[ArrayLike] | NDArray[Any], *, threads: int | None = None
-    ) -> Floats:
-        """Log probabilities of all V tokens after each context, (k, V), nats.
+    def next_log_probs(self, contexts: NgramsLike, *, threads: int | None = None) -> Floats:
+        """Log probabilities of all V tokens after contexts, nats.
 
         Parameters
         ----------
-        contexts : sequence of k sequences of ids, or (k, n) integers
-            The tokens before, the last one at the end; only those back to the last stop token, at
-            most order - 1 of them, matter. Start with `stop_token` where a document begins; an
-            empty context is followed by the unigram distribution.
+        contexts
+            One context, as ids or text, or many, as rows of an array or a list; as n-grams are
+            given to `NgramIndex`. The tokens before, the last one at the end; only those back to
+            the last stop token, at most order - 1 of them, matter. Start with `stop_token` where
+            a document begins; an empty context is followed by the unigram distribution.
+        threads : int, optional
+
+        Returns
+        -------
+        (V,) float64 after one context, (k, V) after k of them
+
+        Raises
+        ------
+        InputError
+            An id is not below the vocabulary size, or the model knows no text.
         """
-        parts = [np.asarray(context, np.int64).reshape(-1) for context in contexts]
-        ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
-        joined = np.concatenate([np.zeros(0, np.int64), *parts])
-        if (joined < 0).any():
-            raise InputError(f"contexts: token {joined[joined < 0][0]} is negative")
-        try:
-            return self._scorer.next_log_probs(joined, ends, threads=resolve_threads(threads))
-        except IndexError as error:
-            raise InputError(f"contexts: {error}") from error
+        queries = self._read_contexts(contexts)
+        tokens, ends = queries.slices.tokens.astype(np.int64), queries.slices.ends
+        rows = self._scorer.next_log_probs(tokens, ends, threads=resolve_threads(threads))
+        return rows[0] if queries.single else rows
 
 
 def _at_places(scores: Floats, places: NDArray[np.int64]) -> Floats:

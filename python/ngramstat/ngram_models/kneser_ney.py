@@ -125,6 +125,7 @@ class KneserNeyModel(BackoffModel):
         smallest = _min_counts(min_counts, order)
         chosen = _boundary(corpus, boundary)
         workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit))
+        workspace.require_working_memory(corpus.n_tokens)
         with ExitStack() as stack:
             stack.enter_context(workspace.managing(corpus.tokens))
             stream, stop = _training_stream(corpus, chosen, workspace, stack)

@@ -16,6 +16,7 @@ from ngramstat.corpus import Corpus
 from ngramstat.corpus.conversion import CorpusLike, as_corpus
 from ngramstat.corpus.sources import DocumentUnit
 from ngramstat.errors import InputError, InputTypeError
+from ngramstat.index.ngram_arguments import NgramReader, NgramsLike, Queries
 from ngramstat.ngram_models.streams import document_contents
 from ngramstat.ngram_models.text import ModelText
 from ngramstat.ngram_models.text_files import corpus_of_text_files
@@ -70,10 +71,8 @@ class LanguageModel(ABC):
         """Log probability of every token given those before it, nats."""
 
     @abstractmethod
-    def next_log_probs(
-        self, contexts: Sequence[ArrayLike] | NDArray[Any], *, threads: int | None = None
-    ) -> Floats:
-        """Log probabilities of all V tokens after each context, (k, V), nats."""
+    def next_log_probs(self, contexts: NgramsLike, *, threads: int | None = None) -> Floats:
+        """Log probabilities of all V tokens after one context, (V,), or k of them, (k, V); nats."""
 
     @abstractmethod
     def unseen_types(self) -> NDArray[np.bool_]:
@@ -275,6 +274,18 @@ class LanguageModel(ABC):
             raise InputError(f"{name}: ids must lie between 0 and {self.vocab_size - 1}")
         return ids.astype(np.int64)
 
+    def _read_contexts(self, contexts: NgramsLike) -> Queries:
+        """Contexts as an index takes them; they may hold the stop token, also where it is V."""
+        symbols = self.vocab_size + (self.stop_token == self.vocab_size)
+        return NgramReader(symbols, None, self._context_of_text).contexts("contexts", contexts)
+
+    def _context_of_text(self, text: str) -> NDArray[np.uint32]:
+        if self.text is None:
+            raise InputTypeError(
+                "contexts: hold text, but the model has no tokenizer; give token ids"
+            )
+        return self.text.encode(text)
+
     def decode(self, ids: ArrayLike) -> str:
         """The text of ids; InputError where the model knows no text."""
         return self._known_text().decode(ids)
@@ -286,7 +297,7 @@ class LanguageModel(ABC):
             )
         return self.text
 
-    def _as_corpus(self, tokens: CorpusLike) -> Corpus:
+    def _read_corpus(self, tokens: CorpusLike) -> Corpus:
         """A corpus; lists of texts are tokenized by the model's own tokenizer."""
         if isinstance(tokens, list | tuple) and tokens and isinstance(tokens[0], str):
             known = self._known_text()
@@ -298,7 +309,11 @@ class LanguageModel(ABC):
                 vocab_size=self.vocab_size,
                 separator=self._separator(),
             )
-        corpus = as_corpus(tokens, "tokens")
+        return as_corpus(tokens, "tokens")
+
+    def _as_corpus(self, tokens: CorpusLike) -> Corpus:
+        """The same, with the documents of a stream of ids."""
+        corpus = self._read_corpus(tokens)
         if corpus.document_ends is None and corpus.vocab_size <= self.vocab_size:
             # A stream of ids: its documents are where the model's separator stands.
             return self._corpus_of_ids(corpus.tokens)

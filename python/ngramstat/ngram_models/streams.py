@@ -127,6 +127,12 @@ def stream_to_score(
     """
     tokens = corpus.tokens
     if corpus.vocab_size > vocab_size and (not corpus.vocab_size_inferred or corpus.n_tokens):
+        if corpus.vocab_size_inferred and corpus.path is None:
+            at = int(np.argmax(tokens >= vocab_size))
+            raise InputError(
+                f"{corpus.name}: token {tokens[at]} at position {at} is not below the model's "
+                f"vocabulary size {vocab_size}"
+            )
         raise InputError(
             f"{corpus.name}: its vocabulary has {corpus.vocab_size} items, the model's has "
             f"{vocab_size}; tokenize it as the model's corpus was"

@@ -7,13 +7,13 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.corpus import Corpus
-from ngramstat.errors import InputError, NgramstatError
+from ngramstat.corpus.tokenizing.stored_tokenizer import StoredTokenizer
+from ngramstat.errors import InputError
 from ngramstat.ngram_models.escapes import escaped
 from ngramstat.runtime.files import reason
 
@@ -50,47 +50,36 @@ class TokenizerText(ModelText):
     Parameters
     ----------
     contents : bytes
+    separator : int or None
+        The document separator, which no text becomes.
     """
 
-    def __init__(self, contents: bytes) -> None:
+    def __init__(self, contents: bytes, separator: int | None) -> None:
         self.contents = contents
+        self._tokenizer = StoredTokenizer(contents, "the model's tokenizer", separator)
 
     @classmethod
     def of_corpus(cls, corpus: Corpus) -> TokenizerText | None:
         """That of a corpus, if one is recorded with it."""
         path = corpus.tokenizer_path
         try:
-            return None if path is None else cls(path.read_bytes())
+            return None if path is None else cls(path.read_bytes(), corpus.separator)
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {reason(error)}") from error
 
     def encode(self, text: str) -> NDArray[np.uint32]:
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        return np.array(encoding.ids, np.uint32)
+        return self._tokenizer.encode(text)
 
     def decode(self, ids: ArrayLike) -> str:
-        return str(self._tokenizer.decode(np.asarray(ids).tolist(), skip_special_tokens=False))
+        return self._tokenizer.decode(ids)
 
     def spellings(self, vocab_size: int) -> list[str]:
-        spelled = [self._tokenizer.id_to_token(i) for i in range(vocab_size)]
+        spelled = [self._tokenizer.spelling(i) for i in range(vocab_size)]
         # Ids that the tokenizer leaves out, as where a vocabulary is padded.
         return [f"<id {i}>" if word is None else word for i, word in enumerate(spelled)]
 
     def attachment(self) -> dict[str, bytes]:
         return {_TOKENIZER: self.contents}
-
-    @cached_property
-    def _tokenizer(self) -> Any:
-        try:
-            from tokenizers import Tokenizer
-        except ImportError as error:
-            raise NgramstatError(
-                "text needs the tokenizers library: pip install 'ngramstat[text]'"
-            ) from error
-        try:
-            return Tokenizer.from_buffer(self.contents)
-        except Exception as error:  # the library raises plain Exception
-            raise InputError(f"the model's tokenizer is not valid: {reason(error)}") from error
 
 
 class WordText(ModelText):
@@ -132,10 +121,12 @@ class WordText(ModelText):
         return {escaped(word): i for word, i in plain.items()} | plain
 
 
-def restored_text(attachments: dict[str, bytes], vocab_size: int) -> ModelText | None:
+def restored_text(
+    attachments: dict[str, bytes], vocab_size: int, separator: int | None
+) -> ModelText | None:
     """The text that `ModelText.attachment` describes; ValueError for one of another vocabulary."""
     if _TOKENIZER in attachments:
-        return TokenizerText(attachments[_TOKENIZER])
+        return TokenizerText(attachments[_TOKENIZER], separator)
     if _WORDS not in attachments:
         return None
     try:

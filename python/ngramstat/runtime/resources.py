@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ngramstat.errors import InputError, NgramstatError
+from ngramstat.runtime.arguments import as_integer
 
 __all__ = [
     "anonymous_bytes",
@@ -59,13 +60,14 @@ def resolve_threads(threads: int | None) -> int:
     Raises
     ------
     InputError
-        `threads` is not between 1 and 4096.
+        `threads` is no whole number, or not between 1 and 4096.
     """
     if threads is None:
         return available_threads()
-    if isinstance(threads, bool) or not 1 <= threads <= _MAX_THREADS:
+    number = as_integer("threads", threads)
+    if not 1 <= number <= _MAX_THREADS:
         raise InputError(f"threads={threads}: must lie between 1 and {_MAX_THREADS}")
-    return int(threads)
+    return number
 
 
 def available_memory_bytes() -> int:

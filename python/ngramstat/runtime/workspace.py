@@ -38,6 +38,10 @@ _MAX_RESERVE = 384 << 20
 _GATHER_BLOCK = 512
 # An array larger than this fraction of the limit goes to a file.
 _MAX_ARRAY_FRACTION = 1 / 8
+# Memory that a step on a large corpus takes at least, and the tokens up to which a corpus is small:
+# then any number of steps is soon done.
+_LEAST_WORK = 32 << 20
+_SMALL_CORPUS = 1 << 16
 # Fraction of a step's memory budget that pages of randomly accessed mapped tokens may fill.
 _MAX_PAGES_FRACTION = 1 / 3
 
@@ -103,6 +107,30 @@ class Workspace:
     def limit_to_hold(self, size: int) -> int:
         """Smallest memory limit whose `usable_bytes` are at least `size`."""
         return min(size * 8 // 7 + 1, size + _MAX_RESERVE)
+
+    def require_working_memory(self, n_tokens: int) -> None:
+        """Refuse to work on so many tokens where the process itself takes the memory.
+
+        Steps would be so small, and so many, that they do not end. A corpus of up to 65,536 tokens
+        is worked on all the same.
+
+        Raises
+        ------
+        InputError
+            With a limit that suffices.
+        """
+        if self.memory_limit is None or n_tokens <= _SMALL_CORPUS:
+            return
+        self.trim_heap()
+        resident = self.resident_without_pages
+        least = self.limit_to_hold(resident + _LEAST_WORK)
+        if self.memory_limit < least:
+            # A little more, as not every run of a program takes exactly the same.
+            enough = -(-(least + least // 20) // (10 << 20)) * 10
+            raise InputError(
+                f"--memory-limit: {self.memory_limit / (1 << 20):.4g}M is too little, as this "
+                f"process already takes {resident / (1 << 20):.0f}M; give at least {enough}M"
+            )
 
     def uses_disk(self, size: int) -> bool:
         """Whether `temporary_array` puts an array of `size` bytes in a temporary file."""

@@ -75,6 +75,8 @@ class ArpaParser {
     enum class State { preamble, header, between, entries, done };
 
     void read_line(std::string_view line);
+    void read_preamble(std::string_view line);
+    void read_in_section(std::string_view text);
     void read_count(std::string_view line);
     void begin_section(std::string_view line);
     void end_section();

@@ -6,7 +6,7 @@
 // ranked first: for any two positions some shift below kSampleDepth leads both into the sample (a
 // difference cover), so that two ranks decide between suffixes that share kSampleDepth symbols.
 //
-// Kärkkäinen, Fast BWT in small space by blockwise suffix sorting, Theoretical Computer Science 387
+// Karkkainen, Fast BWT in small space by blockwise suffix sorting, Theoretical Computer Science 387
 // (2007); Larsson and Sadakane, Faster suffix sorting, ibid.
 #pragma once
 

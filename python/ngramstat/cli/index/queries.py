@@ -34,11 +34,21 @@ _CNF = compose(
     click.option(
         "--max-diff-tokens",
         type=click.IntRange(1),
-        default=100,
-        show_default=True,
-        help="How far the n-grams of --cnf may be from each other.",
+        help="How far the n-grams of --cnf may be from each other.  [default: 100]",
     ),
 )
+
+
+_MAX_DIFF_TOKENS = 100
+
+
+def _distance(cnf: bool, max_diff_tokens: int | None) -> int:
+    """How far the n-grams of --cnf may be from each other."""
+    if max_diff_tokens is None:
+        return _MAX_DIFF_TOKENS
+    if not cnf:
+        raise InputError("--max-diff-tokens: has no effect without --cnf")
+    return max_diff_tokens
 
 
 def _open(index: str) -> Any:
@@ -59,11 +69,16 @@ def _query(text: str, ids: bool) -> Any:
         ) from error
 
 
-def _queries(arguments: Iterable[str], source: str | None, ids: bool) -> tuple[list[str], Any]:
+def _queries(
+    arguments: Iterable[str], source: str | None, ids: bool, *, may_be_empty: bool = True
+) -> tuple[list[str], Any]:
     """Queries as they were typed and as the index takes them."""
     typed = list(arguments)
     if source is not None:
-        typed += _lines(source)
+        lines = _lines(source)
+        if not may_be_empty:
+            _refuse_empty_lines(lines, source, ids)
+        typed += lines
     if not typed:
         raise InputError("give an n-gram, or --input FILE with one in each line")
     return typed, [_query(text, ids) for text in typed]
@@ -72,6 +87,16 @@ def _queries(arguments: Iterable[str], source: str | None, ids: bool) -> tuple[l
 def _lines(source: str) -> list[str]:
     data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     return _text_of(data, source).splitlines()
+
+
+def _refuse_empty_lines(lines: list[str], source: str, ids: bool) -> None:
+    for number, line in enumerate(lines, start=1):
+        # A text of blanks is an n-gram, too.
+        if not (line.replace(",", " ").strip() if ids else line):
+            raise InputError(
+                f"{source}: line {number} is empty; an n-gram has at least one token, so remove "
+                "the line"
+            )
 
 
 def _text_of(data: bytes, source: str) -> str:
@@ -123,21 +148,22 @@ def count(
     ids: bool,
     documents: bool,
     cnf: bool,
-    max_diff_tokens: int,
+    max_diff_tokens: int | None,
     as_json: bool,
 ) -> None:
     """Print how often n-grams occur in a corpus.
 
     A word inside a sentence mostly begins with its space, so ' time' differs from 'time'.
     """
+    distance = _distance(cnf, max_diff_tokens)
     opened = _open(index)
-    typed, queries = _queries(ngrams, source, ids)
+    typed, queries = _queries(ngrams, source, ids, may_be_empty=False)
     if cnf:
         if documents:
             raise InputError("--documents: cannot be counted with --cnf")
-        total = opened.count_cnf(_clauses(typed, ids), max_diff_tokens=max_diff_tokens)
+        total = opened.count_cnf(_clauses(typed, ids), max_diff_tokens=distance)
         if as_json:
-            echo_json({"cnf": typed, "max_diff_tokens": max_diff_tokens, "count": total})
+            echo_json({"cnf": typed, "max_diff_tokens": distance, "count": total})
         else:
             click.echo(total)
         return
@@ -248,13 +274,14 @@ def find(
     context: int,
     limit: int,
     cnf: bool,
-    max_diff_tokens: int,
+    max_diff_tokens: int | None,
     as_json: bool,
 ) -> None:
     """Print where an n-gram occurs, with the text around it: document, offset, text."""
+    distance = _distance(cnf, max_diff_tokens)
     opened = _open(index)
     if cnf:
-        _find_cnf(opened, _clauses(ngrams, ids), max_diff_tokens, limit, as_json)
+        _find_cnf(opened, _clauses(ngrams, ids), distance, limit, as_json)
         return
     if len(ngrams) != 1:
         raise InputError("several n-grams; give one, or --cnf to find them near each other")

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from ngramstat.cli.command import command
 from ngramstat.cli.console import echo_json
 from ngramstat.cli.options import Globals, json_option, shared_options
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ngramstat.ngram_models.model import LanguageModel
 
 __all__ = ["sample"]
 
@@ -21,7 +29,9 @@ __all__ = ["sample"]
 @click.option(
     "--prompt", default="", help="What stands before the sample.  [default: a new document]"
 )
-@click.option("--ids", is_flag=True, help="The prompt and the samples are ids between blanks.")
+@click.option(
+    "--ids", is_flag=True, help="The prompt and the samples are token ids, such as 17,4 or '17 4'."
+)
 @click.option("--n-tokens", type=click.IntRange(0), default=100, show_default=True)
 @click.option("--num-samples", type=click.IntRange(0), default=1, show_default=True)
 @click.option(
@@ -50,19 +60,11 @@ def sample(
     A sample ends with its document, if the model predicts that, or after --n-tokens. Where the
     model knows no text, it is ids.
     """
-    from ngramstat.errors import InputError
     from ngramstat.ngram_models.loading import load_model
 
     loaded = load_model(model)
     is_text = loaded.text is not None and not ids
-    given: str | list[int] = prompt
-    if not is_text:
-        try:
-            given = [int(word) for word in prompt.split()]
-        except ValueError as error:
-            raise InputError(
-                f"--prompt {prompt!r}: the model knows no text; give ids between blanks"
-            ) from error
+    given = prompt if is_text else _ids_of(prompt, known_text=loaded.text is not None)
     drawn = loaded.sample(
         n_tokens,
         prompt=given,
@@ -72,17 +74,33 @@ def sample(
         seed=common.seed,
         threads=common.threads,
     )
-    texts = []
-    for row in drawn:
-        # The end of the document is no text.
-        shown = row[:-1] if is_text and len(row) and row[-1] == loaded.stop_token else row
-        texts.append(loaded.decode(shown) if is_text else " ".join(map(str, row.tolist())))
     if as_json:
-        rows = zip(drawn, texts, strict=True)
-        echo_json([{"ids": row.tolist(), "text": text} for row, text in rows])
+        rows: list[dict[str, Any]] = [{"tokens": row.tolist()} for row in drawn]
+        for row, ids_of_row in zip(rows, drawn, strict=True):
+            if is_text:
+                row["text"] = _text_of(loaded, ids_of_row)
+        echo_json(rows)
         return
-    for number, text in enumerate(texts):
+    for number, tokens in enumerate(drawn):
         if number:
             click.echo("---")
-        between = "" if is_text or not prompt else " "
-        click.echo(prompt + between + text)
+        if is_text:
+            click.echo(prompt + _text_of(loaded, tokens))
+        else:
+            click.echo(" ".join(map(str, [*given, *tokens.tolist()])))
+
+
+def _ids_of(prompt: str, *, known_text: bool) -> list[int]:
+    from ngramstat.errors import InputError
+
+    try:
+        return [int(word) for word in prompt.replace(",", " ").split()]
+    except ValueError as error:
+        why = "with --ids it is token ids" if known_text else "the model knows no text; give ids"
+        raise InputError(f"--prompt {prompt!r}: {why}, such as 17,4") from error
+
+
+def _text_of(model: LanguageModel, ids: NDArray[np.uint32]) -> str:
+    # The end of the document is no text.
+    ends = len(ids) > 0 and ids[-1] == model.stop_token
+    return model.decode(ids[:-1] if ends else ids)

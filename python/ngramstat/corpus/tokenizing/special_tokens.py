@@ -32,7 +32,7 @@ def check_choice(choice: str) -> None:
         )
 
 
-def special_tokens(description: dict[str, Any], separator: int) -> dict[str, int]:
+def special_tokens(description: dict[str, Any], separator: int | None) -> dict[str, int]:
     """Spelling and id of what text must not become: special added tokens, and the separator.
 
     Added tokens that are not marked special are ordinary vocabulary, unless one is the separator.
@@ -42,14 +42,14 @@ def special_tokens(description: dict[str, Any], separator: int) -> dict[str, int
     description
         A tokenizer.json, as the tokenizers library writes it.
     separator
-        Id of the document separator.
+        Id of the document separator, if there is one.
     """
     found = {
         token["content"]: int(token["id"])
         for token in description["added_tokens"]
         if token["special"] or token["id"] == separator
     }
-    if separator not in found.values():
+    if separator is not None and separator not in found.values():
         vocabulary = description["model"]["vocab"]
         if isinstance(vocabulary, dict):
             found.update((spelling, i) for spelling, i in vocabulary.items() if i == separator)

@@ -109,59 +109,117 @@ def vocabulary_of(
     InputError
         The words do not fit what the file or the caller says of them.
     """
+    found = _found(words)
+    if about is not None:
+        _check_number(about, len(found.plain) + (about.unknown is not None))
+    if _spell_ids(found, about, request, unknown_is_a_word=unknown_is_a_word):
+        given = _given_ids(found, about, request)
+        if unknown_is_a_word:
+            raise InputError("<unk> has n-grams of its own; read the words as tokens, not ids")
+    elif about is not None and about.words == "tokens":
+        given = _stated_ids(found, about)
+    else:
+        given = _new_ids(found)
+    ids, unknown = given.ids, found.unknown
+    if given.stop is not None:
+        ids[[i for i in (found.begin, found.end) if i >= 0]] = given.stop
+    text = None if given.spelled is None else _text(given.spelled, ids, unknown)
+    if given.size < 1:
+        raise InputError("it has no words")
+    return Vocabulary(ids, given.size, given.stop, found.begin, found.end, unknown, text)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The words of a file: numbers of the three that have a meaning, or -1, and of the others."""
+
+    words: Sequence[bytes]
+    begin: int
+    end: int
+    unknown: int
+    plain: NDArray[np.int64]
+
+    @property
+    def own(self) -> list[bytes]:
+        return [self.words[i] for i in self.plain.tolist()]
+
+
+@dataclass(frozen=True)
+class _Ids:
+    """Ids of words, -1 for none, and the spelling of every id, or None where words spell ids."""
+
+    ids: NDArray[np.int64]
+    size: int
+    stop: int | None
+    spelled: list[bytes] | None
+
+
+def _found(words: Sequence[bytes]) -> _Found:
     number = {word: i for i, word in enumerate(words)}
     begin, end = number.get(BEGIN.encode(), -1), number.get(END.encode(), -1)
     unknown = number.get(UNKNOWN.encode(), number.get(b"<UNK>", -1))
     plain = np.ones(len(words), bool)
     plain[[i for i in (begin, end, unknown) if i >= 0]] = False
-    places = np.flatnonzero(plain)
-    own = [words[i] for i in places.tolist()]
-    ids = np.full(len(words), -1, np.int64)
-    if about is not None:
-        _check_number(about, len(own) + (about.unknown is not None))
+    return _Found(words, begin, end, unknown, np.flatnonzero(plain))
+
+
+def _spell_ids(
+    found: _Found, about: About | None, request: Request, *, unknown_is_a_word: bool
+) -> bool:
+    """Whether the words are ids, as the caller or else the file says, or by what they look like."""
     kind: str = about.words if about is not None and request.words == "auto" else request.words
-    if kind == "auto":
-        kind = "ids" if not unknown_is_a_word and _are_ids(own, request.vocab_size) else "tokens"
-    spelled: list[bytes] | None = None
-    if kind == "ids":
-        ids[places], size = _numbers(own, about, request)
-        stop, size = _stop_of_ids(ids, size, about, request, begins=begin >= 0, ends=end >= 0)
-        if unknown_is_a_word:
-            raise InputError("<unk> has n-grams of its own; read the words as tokens, not ids")
-    elif about is not None and about.words == "tokens":
-        size, stop = about.vocab_size, about.stop_token
-        known = np.setdiff1d(np.arange(size), [i for i in (stop, about.unknown) if i is not None])
-        ids[places] = known
-        if about.unknown is not None:
-            if unknown < 0:
-                raise InputError("it has no <unk>, of which its first lines speak")
-            ids[unknown] = about.unknown
-        spelled = [END.encode()] * size
-        if about.unknown is not None:
-            spelled[about.unknown] = UNKNOWN.encode()
-        for i, word in zip(known.tolist(), own, strict=True):
-            spelled[i] = unescaped(word.decode("utf-8", "surrogateescape")).encode(
-                "utf-8", "surrogateescape"
-            )
-    else:
-        ids[plain] = 0
-        if unknown >= 0:
-            ids[unknown] = 0
-        if end >= 0:
-            ids[end] = 0
-        chosen = np.flatnonzero(ids == 0)
-        ids[chosen] = np.arange(len(chosen))
-        size, spelled = len(chosen), [words[i] for i in chosen.tolist()]
-        stop = int(ids[end]) if end >= 0 else size if begin >= 0 else None
-    if stop is not None:
-        ids[[i for i in (begin, end) if i >= 0]] = stop
-    text = None
-    if spelled is not None:
-        names = [word.decode("utf-8", "surrogateescape") for word in spelled]
-        text = WordText(names, int(ids[unknown]) if unknown >= 0 and ids[unknown] >= 0 else None)
-    if size < 1:
-        raise InputError("it has no words")
-    return Vocabulary(ids, size, stop, begin, end, unknown, text)
+    if kind != "auto":
+        return kind == "ids"
+    return not unknown_is_a_word and _are_ids(found.own, request.vocab_size)
+
+
+def _text(spelled: list[bytes], ids: NDArray[np.int64], unknown: int) -> WordText:
+    names = [word.decode("utf-8", "surrogateescape") for word in spelled]
+    return WordText(names, int(ids[unknown]) if unknown >= 0 and ids[unknown] >= 0 else None)
+
+
+def _given_ids(found: _Found, about: About | None, request: Request) -> _Ids:
+    """Those that the words spell."""
+    ids = np.full(len(found.words), -1, np.int64)
+    ids[found.plain], size = _numbers(found.own, about, request)
+    stop, size = _stop_of_ids(
+        ids, size, about, request, begins=found.begin >= 0, ends=found.end >= 0
+    )
+    return _Ids(ids, size, stop, None)
+
+
+def _stated_ids(found: _Found, about: About) -> _Ids:
+    """Those of a model of tokens that this package has written: in the order of the words."""
+    known = np.setdiff1d(
+        np.arange(about.vocab_size), [i for i in (about.stop_token, about.unknown) if i is not None]
+    )
+    ids = np.full(len(found.words), -1, np.int64)
+    ids[found.plain] = known
+    spelled = [END.encode()] * about.vocab_size
+    if about.unknown is not None:
+        if found.unknown < 0:
+            raise InputError("it has no <unk>, of which its first lines speak")
+        ids[found.unknown] = about.unknown
+        spelled[about.unknown] = UNKNOWN.encode()
+    for i, word in zip(known.tolist(), found.own, strict=True):
+        spelled[i] = unescaped(word.decode("utf-8", "surrogateescape")).encode(
+            "utf-8", "surrogateescape"
+        )
+    return _Ids(ids, about.vocab_size, about.stop_token, spelled)
+
+
+def _new_ids(found: _Found) -> _Ids:
+    """0, 1, 2, ... for all words but ``<s>``."""
+    special = [i for i in (found.unknown, found.end) if i >= 0]
+    chosen = np.sort(np.concatenate([found.plain, np.array(special, np.int64)]))
+    ids = np.full(len(found.words), -1, np.int64)
+    ids[chosen] = np.arange(len(chosen))
+    size, stop = len(chosen), None
+    if found.end >= 0:
+        stop = int(ids[found.end])
+    elif found.begin >= 0:
+        stop = size
+    return _Ids(ids, size, stop, [found.words[i] for i in chosen.tolist()])
 
 
 def _check_number(about: About, n_words: int) -> None:

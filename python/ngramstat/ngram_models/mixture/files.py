@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from os import PathLike
 from typing import Any
 
@@ -12,11 +13,12 @@ from numpy.typing import NDArray
 from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
-from ngramstat.kernels.mixing import Discounts, TokenTree, path_lengths
-from ngramstat.ngram_models.mixture.context_patterns import has_classes, patterns
+from ngramstat.kernels.mixing import Discounts, Mixer, TokenTree, path_lengths
+from ngramstat.ngram_models.mixture.context_patterns import CLASSES, Pattern, has_classes, patterns
 from ngramstat.ngram_models.mixture.decisions import MixerShape
 from ngramstat.ngram_models.mixture.losses import Mixture
 from ngramstat.ngram_models.mixture.mixers import Mixers
+from ngramstat.ngram_models.mixture.trees import N_TREES
 from ngramstat.runtime.files import read_arrays, reason, sha256_array, write_arrays
 
 __all__ = ["is_mixture", "read_mixture", "save_mixture"]
@@ -105,44 +107,68 @@ def read_mixture(
 
 
 def _mixture(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Mixture:
-    leaf_of, split = arrays["leaf_of"], arrays["split"]
-    trees = [TokenTree(*pair) for pair in zip(leaf_of, split, strict=True)]
-    v = leaf_of.shape[1]
-    if leaf_of.dtype != np.uint32 or split.dtype != np.uint32 or not trees:
-        raise ValueError("its trees have another type")
-    for tree in trees:
-        path_lengths(tree)  # ValueError for what is no tree
+    """What a file describes; ValueError, KeyError or TypeError if it is damaged."""
+    trees = _trees(arrays["leaf_of"], arrays["split"])
+    v = trees[0].leaf_of.size
     max_context, lengths = about["max_context"], about["lengths"]
     if lengths != [max_context] or type(max_context) is not int or not 1 <= max_context <= 16:
         raise ValueError("its lengths of context are not valid")
     used = patterns(max_context, classed=has_classes(v))
-    names = about["patterns"]
-    values = arrays["discounts"].astype(np.float64)
-    if v > 1 and (sorted(names) != sorted(p.name for p in used) or values.shape != (len(used), 6)):
+    discounts = _discounts(about["patterns"], arrays["discounts"], used if v > 1 else None)
+    _check_class_maps(arrays["class_maps"], v)
+    mixers = Mixers(lengths)
+    mixers.better[:] = about["better"]
+    for number in range(len(trees) if v > 1 else 0):
+        for n in lengths:
+            shape = MixerShape.of(used, n, v - 1)
+            mixers.trained[number, n] = _trained(shape, arrays, number, n)
+    return Mixture(trees, arrays["class_maps"], max_context, discounts, mixers)
+
+
+def _trees(leaf_of: NDArray[Any], split: NDArray[Any]) -> list[TokenTree]:
+    trees = [TokenTree(*pair) for pair in zip(leaf_of, split, strict=True)]
+    if (
+        leaf_of.dtype != np.uint32
+        or split.dtype != np.uint32
+        or leaf_of.ndim != 2
+        or len(trees) != N_TREES
+    ):
+        raise ValueError("its trees have another type")
+    for tree in trees:
+        path_lengths(tree)  # ValueError for what is no tree
+    return trees
+
+
+def _discounts(
+    names: list[str], array: NDArray[Any], used: Sequence[Pattern] | None
+) -> dict[str, Discounts]:
+    """By name of the pattern; those of `used`, unless that is None."""
+    values = array.astype(np.float64)
+    if used is not None and (
+        sorted(names) != sorted(p.name for p in used) or values.shape != (len(used), 6)
+    ):
         raise ValueError("its patterns are those of another version")
     if not np.isfinite(values).all() or (values < 0).any():
         raise ValueError("its discounts are not valid")
-    discounts = {
+    return {
         name: Discounts(row[:3].tolist(), row[3:].tolist())
         for name, row in zip(names, values, strict=True)
     }
-    class_maps = arrays["class_maps"]
-    if (
-        class_maps.dtype != np.uint32
-        or class_maps.ndim != 2
-        or class_maps.shape[1] not in (v, v + 1)
-    ):
+
+
+def _check_class_maps(maps: NDArray[Any], vocab_size: int) -> None:
+    n_maps = len(CLASSES) if has_classes(vocab_size) else 0
+    if maps.dtype != np.uint32 or maps.ndim != 2 or len(maps) != n_maps:
         raise ValueError("its classes are not those of its vocabulary")
-    mixers = Mixers(lengths)
-    mixers.better[:] = about["better"]
-    for tree in range(len(trees) if v > 1 else 0):
-        for n in lengths:
-            shape = MixerShape.of(used, n, v - 1)
-            mixers.trained[tree, n] = shape.mixers()
-            for k, mixer in enumerate(mixers.trained[tree, n]):
-                count = 1 + len(shape.sizes[k])
-                mixer.set_weights([arrays[_weights_name(tree, n, k, i)] for i in range(count)])
-    return Mixture(trees, class_maps, max_context, discounts, mixers)
+
+
+def _trained(shape: MixerShape, arrays: dict[str, NDArray[Any]], tree: int, n: int) -> list[Mixer]:
+    """The mixers of one tree and length of context, with their weights."""
+    mixers = shape.mixers()
+    for k, mixer in enumerate(mixers):
+        count = 1 + len(shape.sizes[k])
+        mixer.set_weights([arrays[_weights_name(tree, n, k, i)] for i in range(count)])
+    return mixers
 
 
 def _fingerprint(corpus: Corpus) -> dict[str, Any]:

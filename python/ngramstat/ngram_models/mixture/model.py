@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
 from ngramstat.corpus.conversion import CorpusLike, as_corpus
 from ngramstat.errors import InputError
+from ngramstat.index.ngram_arguments import NgramsLike
 from ngramstat.kernels import token_counts
 from ngramstat.kernels.mixing import MAX_OFFSET
 from ngramstat.ngram_models.mixture.files import read_mixture, save_mixture
@@ -28,7 +29,7 @@ from ngramstat.ngram_models.model import LanguageModel
 from ngramstat.ngram_models.split_streams import training_stream
 from ngramstat.ngram_models.streams import stream_to_score
 from ngramstat.ngram_models.text import TokenizerText
-from ngramstat.runtime.arguments import integer_within
+from ngramstat.runtime.arguments import as_path, integer_within
 from ngramstat.runtime.progress import Progress, shows_progress
 from ngramstat.runtime.resources import parse_memory_limit, resolve_threads
 from ngramstat.runtime.workspace import Workspace
@@ -144,6 +145,7 @@ class MixtureModel(LanguageModel):
         else:
             chosen = Boundary.parse(boundary)
         workspace = Workspace(resolve_threads(threads), parse_memory_limit(memory_limit))
+        workspace.require_working_memory(corpus.n_tokens)
         with (
             _training(corpus, chosen, seed, workspace) as split,
             Progress(1.0, "mixture", unit="", enabled=shows_progress(progress)) as bar,
@@ -195,7 +197,7 @@ class MixtureModel(LanguageModel):
             The file is no mixture or is damaged, or the corpus is not there or has changed.
         """
         mixture, found, boundary, seed = read_mixture(
-            path, None if corpus is None else as_corpus(corpus)
+            as_path("path", path), None if corpus is None else as_corpus(corpus)
         )
         return cls(
             found, mixture, boundary=boundary, seed=seed, threads=threads, memory_limit=memory_limit
@@ -224,7 +226,7 @@ class MixtureModel(LanguageModel):
         InputError
             An id is not below the model's vocabulary size, or the corpus has another separator.
         """
-        corpus = as_corpus(tokens, "tokens")
+        corpus = self._read_corpus(tokens)
         stream, places = stream_to_score(corpus, self.stop_token, self.vocab_size)
         if places is None:
             return -self._losses(stream, np.arange(len(stream)), threads)
@@ -235,25 +237,23 @@ class MixtureModel(LanguageModel):
         result[places < 0] = 0.0
         return result
 
-    def next_log_probs(
-        self, contexts: Sequence[ArrayLike] | NDArray[Any], *, threads: int | None = None
-    ) -> Floats:
-        """Log probabilities of all V tokens after each context, (k, V), nats.
+    def next_log_probs(self, contexts: NgramsLike, *, threads: int | None = None) -> Floats:
+        """Log probabilities of all V tokens after contexts, nats; shapes as of `BackoffModel`'s.
 
         Takes a pass over the training corpus, as `log_probs` does, for k V tokens.
 
         Parameters
         ----------
-        contexts : sequence of k sequences of ids, or (k, n) integers
-            Each of at least order - 1 tokens, or from the stop token at the beginning of its
-            document on.
+        contexts
+            One context or many, as for `BackoffModel.next_log_probs`. Each of at least order - 1
+            tokens, or from the stop token at the beginning of its document on.
         """
         v, history = self.vocab_size, self.order - 1
         rows, ends = [], []
-        for number, context in enumerate(contexts):
-            given = np.asarray(context, np.int64).reshape(-1)[-history:]
-            if len(given) and not 0 <= given.min() <= given.max() < v + (self.stop_token == v):
-                raise InputError(f"contexts: number {number} holds an id outside 0 to {v - 1}")
+        queries = self._read_contexts(contexts)
+        slices = queries.slices
+        for number, (begin, end) in enumerate(zip(slices.begins, slices.ends, strict=True)):
+            given = slices.tokens[begin:end].astype(np.int64)[-history:]
             if len(given) < history and given.tolist()[:1] != [self.stop_token]:
                 raise InputError(
                     f"contexts: number {number} has {len(given)} tokens; a mixture needs "
@@ -268,7 +268,8 @@ class MixtureModel(LanguageModel):
             return np.zeros((0, v))
         tokens = np.concatenate(rows).astype(np.uint32)
         targets = np.cumsum(np.concatenate(ends)) - 1
-        return -self._losses(tokens, targets, threads).reshape(-1, v)
+        result = -self._losses(tokens, targets, threads).reshape(-1, v)
+        return result[0] if queries.single else result
 
     def _losses(
         self, tokens: NDArray[Any], targets: NDArray[np.int64], threads: int | None
