@@ -84,7 +84,7 @@ class Lanes {
                 std::min(static_cast<Index>(parents[parent + 1].link >> bits_), size);
             if (first >= last) continue;
             lane_[kept] = j;
-            wanted_[kept] = static_cast<std::uint64_t>(token);
+            sought_[kept] = static_cast<std::uint64_t>(token);
             first_[kept] = first;
             last_[kept] = last;
             if (guide != nullptr && last - first >= kUnguided) {
@@ -121,7 +121,7 @@ class Lanes {
     void follow_guide(int k, const std::uint32_t* guide) {
         const Index first = first_[k], last = last_[k];
         const GuidePart part(first, last);
-        const Index place = ranks_.place(static_cast<Index>(wanted_[k]), part.places);
+        const Index place = ranks_.place(static_cast<Index>(sought_[k]), part.places);
         const std::uint32_t* at = guide + part.first + place;
         first_[k] = std::min(first + static_cast<Index>(at[0]), last);
         if (place + 1 < part.places) last_[k] = std::min(first + static_cast<Index>(at[1]), last);
@@ -131,16 +131,16 @@ class Lanes {
     int search(int active, int m, const std::span<Entry>& level) {
         int found = 0;
         for (int k = 0; k < active; ++k) {
-            const std::uint64_t wanted = wanted_[k];
+            const std::uint64_t sought = sought_[k];
             Index first = first_[k], n = last_[k] - first;
             if (n <= 0) continue;
             // Without branches: which half it is cannot be predicted.
             while (n > 1) {
                 const Index half = n / 2;
-                first += half & -static_cast<Index>(token_of(level[first + half], mask_) <= wanted);
+                first += half & -static_cast<Index>(token_of(level[first + half], mask_) <= sought);
                 n -= half;
             }
-            if (token_of(level[first], mask_) != wanted) continue;
+            if (token_of(level[first], mask_) != sought) continue;
             const int j = lane_[k];
             entry_[m][j] = first;
             length_[j] = m;
@@ -158,7 +158,7 @@ class Lanes {
     std::array<int, kLanes + 1> length_;
     // By number among the lanes that are active.
     std::array<int, kLanes> lane_;
-    std::array<std::uint64_t, kLanes> wanted_;
+    std::array<std::uint64_t, kLanes> sought_;
     std::array<Index, kLanes> first_, last_;
 };
 

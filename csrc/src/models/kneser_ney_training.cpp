@@ -248,20 +248,20 @@ void KneserNeyEstimator::set_log_prob(int m, Index entry, double value) {
 }
 
 // The node of level m in [from, last) that adds this token.
-Index KneserNeyEstimator::find_context(int m, Index from, Index last, Index wanted) const {
+Index KneserNeyEstimator::find_context(int m, Index from, Index last, Index sought) const {
     const bool is_empty = from >= last;
     // The contexts of siblings ascend, and the next one is rarely far.
     Index step = 1;
-    while (from + step < last && token(m, from + step) <= wanted) {
+    while (from + step < last && token(m, from + step) <= sought) {
         from += step;
         step *= 2;
     }
     last = std::min(last, from + step);
     while (last - from > 1) {
         const Index middle = from + (last - from) / 2;
-        (token(m, middle) <= wanted ? from : last) = middle;
+        (token(m, middle) <= sought ? from : last) = middle;
     }
-    if (is_empty || token(m, from) != wanted) {
+    if (is_empty || token(m, from) != sought) {
         throw std::runtime_error("the token stream has changed while it was read");
     }
     return from;
