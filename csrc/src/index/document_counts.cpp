@@ -66,18 +66,17 @@ void count_documents(Shards<Token> shards, std::span<const ShardDocuments> docum
             last = !ends.empty() && (met.has(ends.size() - 1) || (was_met && ends.size() == 1));
             counts[static_cast<std::size_t>(i)] += met.count_and_clear() - (again ? 1 : 0);
         };
-        parallel_with(
-            (n + kQueriesPerTask - 1) / kQueriesPerTask, threads,
-            [&] { return DocumentSet(ends.size()); },
-            [&](Index task, DocumentSet& met) {
-                const Index first = task * kQueriesPerTask;
-                search_shard(index, ngrams, first, std::min(first + kQueriesPerTask, n),
-                             [&](Index i, SuffixRange range) { count(i, range, met); });
-            });
+        parallel_with((n + kQueriesPerTask - 1) / kQueriesPerTask, threads,
+                      [&] { return DocumentSet(ends.size()); },
+                      [&](Index task, DocumentSet& met) {
+                          const Index first = task * kQueriesPerTask;
+                          search_shard(index, ngrams, first, std::min(first + kQueriesPerTask, n),
+                                       [&](Index i, SuffixRange range) { count(i, range, met); });
+                      });
     }
 }
 
-#define NGRAMSTAT_INSTANTIATE(Token)                                                      \
+#define NGRAMSTAT_INSTANTIATE(Token)                                              \
     template void count_documents(Shards<Token>, std::span<const ShardDocuments>, \
                                   const TokenSlices&, std::span<Index>, int);
 NGRAMSTAT_INSTANTIATE(std::uint16_t)
