@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,18 +13,14 @@ from ngramstat.corpus import Corpus
 from ngramstat.corpus.conversion import CorpusLike, as_corpus
 from ngramstat.counts.ngram_source import NgramSource, unit_documents
 from ngramstat.counts.ngram_table import NgramTable
-from ngramstat.counts.table_files import Columns, table_writer
-from ngramstat.errors import InputError, check_choice
+from ngramstat.counts.table_files import Columns
+from ngramstat.counts.token_table import TokenTable
+from ngramstat.errors import check_choice
 from ngramstat.kernels import NgramFacts, NgramUnits, token_counts
-from ngramstat.results.tables import optional_package
 from ngramstat.runtime.arguments import integer_within, optional_integer_within
 from ngramstat.runtime.progress import Progress, shows_progress
 from ngramstat.runtime.resources import parse_memory_limit, resolve_threads
 from ngramstat.runtime.workspace import Workspace, gather
-
-if TYPE_CHECKING:
-    import pandas
-    import pyarrow
 
 __all__ = ["MEASURES", "CollocationTable", "collocations"]
 
@@ -39,7 +34,7 @@ _STEP_SHARE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class CollocationTable:
+class CollocationTable(TokenTable):
     """Bigrams, the most surprising first.
 
     Attributes
@@ -78,73 +73,13 @@ class CollocationTable:
             lines.append(f"{pair[0]} {pair[1]}  {count} times  {score:.6g}")
         return "\n".join([*lines, "..."] if len(self) > _SHOWN else lines)
 
-    def columns(self, *, text: bool = False) -> Columns:
-        """One array per column: ``token_0``, ``token_1``, ``counts`` ..; with `text` their texts.
-
-        Raises
-        ------
-        InputError
-            No tokenizer is recorded with the corpus.
-        """
-        columns: Columns = {
-            "token_0": self.tokens[:, 0],
-            "token_1": self.tokens[:, 1],
+    def _counted(self) -> Columns:
+        return {
             "counts": self.counts,
             "first_counts": self.first_counts,
             "second_counts": self.second_counts,
             "scores": self.scores,
         }
-        if text:
-            columns["text"] = self.texts()
-        return columns
-
-    def texts(self) -> list[str]:
-        """What each bigram spells.
-
-        Raises
-        ------
-        InputError
-            No tokenizer is recorded with the corpus.
-        """
-        if self.corpus is None:
-            raise InputError("the table does not know its corpus, so that ids cannot be decoded")
-        return self.corpus.decode_sequences(self.tokens)
-
-    def to_pandas(self, *, text: bool = False) -> pandas.DataFrame:
-        """The columns as a pandas DataFrame.
-
-        Raises
-        ------
-        NgramstatError
-            If pandas is not installed.
-        """
-        frame: pandas.DataFrame = optional_package("pandas", "pandas", "to_pandas").DataFrame(
-            self.columns(text=text)
-        )
-        return frame
-
-    def to_arrow(self, *, text: bool = False) -> pyarrow.Table:
-        """The columns as a pyarrow Table.
-
-        Raises
-        ------
-        NgramstatError
-            If pyarrow is not installed.
-        """
-        arrow = optional_package("pyarrow", "arrow", "to_arrow")
-        table: pyarrow.Table = arrow.table(self.columns(text=text))
-        return table
-
-    def save(self, path: str | PathLike[str], *, text: bool = False) -> None:
-        """Write the table in the format that the suffix says, as `NgramTable.save`.
-
-        Raises
-        ------
-        InputError, NgramstatError
-            As there.
-        """
-        with table_writer(path, 2, text=text) as write:
-            write(self.columns(text=text))
 
 
 def _log_likelihood(c: Counts, a: Counts, b: Counts, n: int) -> Floats:
@@ -281,10 +216,8 @@ class _Marginals:
         documents = unit_documents(corpus)
         starts, ends = documents.content_starts, documents.content_ends
         lengths = ends - starts
-        try:
+        with corpus.naming_large_ids():
             counts = token_counts(corpus.tokens, corpus.vocab_size, threads=threads)
-        except IndexError as error:
-            raise InputError(f"{corpus.name}: {error}; check --dtype and --vocab-size") from error
         if corpus.separator is not None:
             # All that is no content is separators.
             counts[corpus.separator] -= corpus.n_tokens - int(lengths.sum())

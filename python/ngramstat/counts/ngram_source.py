@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
+from ngramstat.corpus.contents import document_contents
 from ngramstat.counts.ngram_table import NgramTable
 from ngramstat.errors import InputError, check_choice
 from ngramstat.kernels import (
@@ -23,7 +23,7 @@ from ngramstat.kernels import (
     hashed_ngrams,
 )
 from ngramstat.runtime.arguments import as_integers, integer_within
-from ngramstat.runtime.workspace import Workspace, gather
+from ngramstat.runtime.workspace import Workspace
 
 __all__ = [
     "MethodName",
@@ -64,11 +64,7 @@ def document_units(corpus: Corpus, boundary: Boundary) -> NgramUnits:
     """
     if boundary.across:
         return "stream"
-    if corpus.document_ends is None:
-        raise InputError(
-            f"{corpus.name}: has no documents to stay inside; use --boundary stream, or give the "
-            "separator's id with --separator"
-        )
+    corpus.require_documents()
     return "documents"
 
 
@@ -76,15 +72,12 @@ def unit_documents(corpus: Corpus) -> Documents:
     """The documents of a corpus and their content without separators; or the stream as one."""
     if corpus.document_ends is None:
         return Documents.single(corpus.n_tokens)
-    ends: NDArray[np.int64] = np.asarray(corpus.document_ends, dtype=np.int64)
-    if corpus.separator is None:
-        return Documents(ends)
-    starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
-    content_ends = ends - (gather(corpus.tokens, ends - 1) == corpus.separator)
-    content_starts = starts + (
-        (gather(corpus.tokens, starts) == corpus.separator) & (starts < content_ends)
+    content_starts, content_ends = document_contents(corpus)
+    return Documents(
+        np.asarray(corpus.document_ends, np.int64),
+        content_starts=content_starts,
+        content_ends=content_ends,
     )
-    return Documents(ends, content_starts=content_starts, content_ends=content_ends)
 
 
 def resolved_method(source: NgramSource) -> MethodName:
@@ -229,9 +222,5 @@ class NgramSource:
         return None if budget is None else max(int(budget * self.memory_share), 1)
 
     def _next(self, steps: Iterator[Any]) -> Any:
-        try:
+        with self.corpus.naming_large_ids():
             return next(steps, None)
-        except IndexError as error:
-            raise InputError(
-                f"{self.corpus.name}: {error}; check --dtype and --vocab-size"
-            ) from error

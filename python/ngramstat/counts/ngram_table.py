@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
-from ngramstat.counts.table_files import Columns, read_table, table_writer
+from ngramstat.counts.table_files import Columns, read_table
+from ngramstat.counts.token_table import TokenTable
 from ngramstat.errors import InputError
-from ngramstat.results.tables import optional_package
-
-if TYPE_CHECKING:
-    import pandas
-    import polars
-    import pyarrow
 
 __all__ = ["NgramTable", "first_by_count"]
 
@@ -28,7 +23,7 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True, eq=False)
-class NgramTable:
+class NgramTable(TokenTable):
     """N-grams of one order with their counts.
 
     Attributes
@@ -53,11 +48,6 @@ class NgramTable:
     documents: NDArray[np.int64] | None = None
     corpus: Corpus | None = field(default=None, repr=False)
 
-    @property
-    def n(self) -> int:
-        """Tokens of an n-gram."""
-        return int(self.tokens.shape[1])
-
     def __len__(self) -> int:
         return len(self.counts)
 
@@ -75,31 +65,8 @@ class NgramTable:
         """Names of the columns of counts that the table has."""
         return [name for name in _COUNTS if getattr(self, name) is not None]
 
-    def columns(self, *, text: bool = False) -> Columns:
-        """The table as one array per column: ``token_0`` .. ``token_{n-1}``, ``counts``, ...
-
-        Parameters
-        ----------
-        text
-            Also ``text``, what each n-gram spells.
-        """
-        columns: Columns = {f"token_{i}": self.tokens[:, i] for i in range(self.n)}
-        columns |= {name: getattr(self, name) for name in self.count_names}
-        if text:
-            columns["text"] = self.texts()
-        return columns
-
-    def texts(self) -> list[str]:
-        """What each n-gram spells, by the tokenizer recorded with the corpus.
-
-        Raises
-        ------
-        InputError
-            None is recorded.
-        """
-        if self.corpus is None:
-            raise InputError("the table does not know its corpus, so that ids cannot be decoded")
-        return self.corpus.decode_sequences(self.tokens)
+    def _counted(self) -> Columns:
+        return {name: getattr(self, name) for name in self.count_names}
 
     def select(self, rows: slice | NDArray[Any]) -> NgramTable:
         """Some of its rows, by a slice, an array of their numbers, or a mask."""
@@ -115,6 +82,10 @@ class NgramTable:
             corpus=self.corpus,
             **{name: values[rows] for name, values in chosen.items()},
         )
+
+    def sorted_by_tokens(self) -> NgramTable:
+        """In lexicographic order of the ids."""
+        return self.select(np.lexsort(_sort_columns(self)))
 
     def sorted_by_count(self) -> NgramTable:
         """The most frequent first; equally frequent ones in lexicographic order."""
@@ -133,71 +104,6 @@ class NgramTable:
                 for name in first.count_names
             },
         )
-
-    def to_arrow(self, *, text: bool = False) -> pyarrow.Table:
-        """The columns as a pyarrow Table.
-
-        Raises
-        ------
-        NgramstatError
-            If pyarrow is not installed.
-        """
-        arrow = optional_package("pyarrow", "arrow", "to_arrow")
-        table: pyarrow.Table = arrow.table(self.columns(text=text))
-        return table
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """The columns as a stream of Arrow, as polars, DuckDB, pandas and others read it."""
-        return self.to_arrow().__arrow_c_stream__(requested_schema)
-
-    def to_pandas(self, *, text: bool = False) -> pandas.DataFrame:
-        """The columns as a pandas DataFrame.
-
-        Raises
-        ------
-        NgramstatError
-            If pandas is not installed.
-        """
-        frame: pandas.DataFrame = optional_package("pandas", "pandas", "to_pandas").DataFrame(
-            self.columns(text=text)
-        )
-        return frame
-
-    def to_polars(self, *, text: bool = False) -> polars.DataFrame:
-        """The columns as a polars DataFrame.
-
-        Raises
-        ------
-        NgramstatError
-            If polars is not installed.
-        """
-        frame: polars.DataFrame = optional_package("polars", "polars", "to_polars").DataFrame(
-            self.columns(text=text)
-        )
-        return frame
-
-    def save(self, path: str | PathLike[str], *, text: bool = False) -> None:
-        """Write the table, atomically, in the format that the name's suffix says.
-
-        Parameters
-        ----------
-        path
-            ``.npz``; a name without a suffix, for a directory of ``.npy`` files that can be
-            mapped; ``.parquet``; ``.arrow`` or ``.feather``; ``.csv`` or ``.tsv``. ``.npz`` and
-            ``.npy`` hold ``tokens`` (k, n) and an array per kind of count, the others a column per
-            position.
-        text
-            Also a column ``text``, what each n-gram spells; not in ``.npz`` and ``.npy``.
-
-        Raises
-        ------
-        InputError
-            Another suffix, or the file cannot be written.
-        NgramstatError
-            The format needs a package that is not installed.
-        """
-        with table_writer(path, self.n, text=text) as write:
-            write(self.columns(text=text))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> NgramTable:
@@ -223,9 +129,13 @@ class NgramTable:
         )
 
 
+def _sort_columns(table: NgramTable) -> list[NDArray[Any]]:
+    """For `numpy.lexsort`, which sorts by the last first."""
+    return [table.tokens[:, i] for i in reversed(range(table.n))]
+
+
 def _count_order(table: NgramTable) -> NDArray[np.int64]:
-    columns = [table.tokens[:, i] for i in reversed(range(table.n))]
-    order: NDArray[np.int64] = np.lexsort([*columns, -table.counts])
+    order: NDArray[np.int64] = np.lexsort([*_sort_columns(table), -table.counts])
     return order
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, cast, overload
@@ -144,8 +145,7 @@ def ngrams(
         if sort == "count" and limit is None:
             tables[order] = table.sorted_by_count()
         elif sort == "tokens" and limit is not None:
-            columns = [table.tokens[:, i] for i in reversed(range(order))]
-            tables[order] = table.select(np.lexsort(columns))
+            tables[order] = table.sorted_by_tokens()
     return tables if isinstance(n, Iterable) else tables[source.orders[0]]
 
 
@@ -352,8 +352,6 @@ def _paths(path: str | PathLike[str], orders: tuple[int, ...]) -> dict[int, str]
 def _write_in_order(
     source: NgramSource, paths: dict[int, str], text: bool, bar: Any
 ) -> dict[str, int]:
-    from contextlib import ExitStack
-
     rows = dict.fromkeys(paths.values(), 0)
     with ExitStack() as stack:
         writers = {
@@ -371,8 +369,6 @@ def _write_in_order(
 def _write_by_count(
     source: NgramSource, paths: dict[int, str], text: bool, bar: Any
 ) -> dict[str, int]:
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
         spools = {
             order: stack.enter_context(ColumnSpool(Path(path).absolute().parent))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.corpus import Corpus
-from ngramstat.counts.ngram_source import document_units, unit_documents
+from ngramstat.counts.ngram_source import unit_documents
 from ngramstat.counts.windows import PairWindow
 from ngramstat.errors import InputError, InputTypeError
 from ngramstat.kernels import Documents, token_counts
@@ -111,12 +111,10 @@ class PairCounting:
         self.workspace = Workspace() if workspace is None else workspace
         self._progress = progress
         self._counter: tuple[tuple[int, int], WindowCounter] | None = None
-        try:
+        with corpus.naming_large_ids():
             self.occurrences = token_counts(
                 corpus.tokens, corpus.vocab_size, threads=self.workspace.threads
             )
-        except IndexError as error:
-            raise InputError(f"{corpus.name}: {error}; give the right --vocab-size") from error
         self._budget = self.workspace.memory_budget(token_bytes=corpus.tokens.nbytes)
 
     @property
@@ -173,7 +171,7 @@ class PairCounting:
         corpus = self.corpus
         if not self.window.within_content:
             return Documents.single(corpus.n_tokens)
-        document_units(corpus, self.window.boundary)  # refuses a corpus without documents
+        corpus.require_documents()
         return unit_documents(corpus)
 
     @cached_property
