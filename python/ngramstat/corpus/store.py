@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from importlib import import_module
@@ -466,6 +467,34 @@ class Corpus:
         # Python integers, because tokens * count could exceed 2^63.
         ends = [self.n_tokens * (block + 1) // count for block in range(count)]
         return np.array(ends, dtype=np.int64), True
+
+    def require_documents(self, *, at_least: int = 1) -> None:
+        """Refuse boundary ``document`` where the documents are not known.
+
+        Raises
+        ------
+        InputError
+            Fewer than `at_least` documents are known.
+        """
+        if self.document_ends is None or len(self.document_ends) < at_least:
+            raise InputError(
+                f"{self.name}: has no documents to stay inside; use --boundary stream, or give the "
+                "separator's id with --separator"
+            )
+
+    @contextmanager
+    def naming_large_ids(self) -> Iterator[None]:
+        """Where a kernel meets an id beyond the vocabulary, say in which corpus, and what to do.
+
+        Raises
+        ------
+        InputError
+            In place of the kernel's IndexError.
+        """
+        try:
+            yield
+        except IndexError as error:
+            raise InputError(f"{self.name}: {error}; check --dtype and --vocab-size") from error
 
     def decode(self, ids: ArrayLike) -> list[str]:
         """The text of each single id, decoded with the tokenizer recorded with the corpus.

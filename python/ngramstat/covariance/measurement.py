@@ -166,23 +166,20 @@ def measure_lags(
     if not lags:
         return
     require_pairs(design, lags)
-    try:
-        with occurring(design, workspace) as used:
-            vocab_mask = None
-            if options.vocab_top is not None:
-                vocab_mask = most_frequent(
-                    used.design.corpus, options.vocab_top, threads=workspace.threads
-                )
-            measurer = LagMeasurer(used.design, options, vocab_mask, workspace.threads)
-            measure = _measure_matrix_free if options.matrix_free else _measure_counted
-            for measurement in measure(measurer, lags, workspace):
-                yield dataclasses.replace(
-                    measurement,
-                    left=measurement.left.of_ids(used.original),
-                    right=measurement.right.of_ids(used.original),
-                )
-    except IndexError as error:
-        raise InputError(f"{corpus.name}: {error}; check --dtype and --vocab-size") from error
+    with corpus.naming_large_ids(), occurring(design, workspace) as used:
+        vocab_mask = None
+        if options.vocab_top is not None:
+            vocab_mask = most_frequent(
+                used.design.corpus, options.vocab_top, threads=workspace.threads
+            )
+        measurer = LagMeasurer(used.design, options, vocab_mask, workspace.threads)
+        measure = _measure_matrix_free if options.matrix_free else _measure_counted
+        for measurement in measure(measurer, lags, workspace):
+            yield dataclasses.replace(
+                measurement,
+                left=measurement.left.of_ids(used.original),
+                right=measurement.right.of_ids(used.original),
+            )
 
 
 def require_pairs(design: SamplingDesign, lags: Sequence[int]) -> None:

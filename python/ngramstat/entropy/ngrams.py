@@ -29,7 +29,7 @@ def count_design_ngrams(
     workspace = Workspace() if workspace is None else workspace
     corpus = design.corpus
     cost = suffix_cost(corpus.n_tokens, corpus.vocab_size, max_context + 1, counting_ngrams=True)
-    try:
+    with corpus.naming_large_ids():
         counts = count_ngrams(
             corpus.tokens,
             corpus.vocab_size,
@@ -43,8 +43,6 @@ def count_design_ngrams(
             progress=progress,
             backend=workspace.gpus,
         )
-    except IndexError as error:
-        raise InputError(f"{corpus.name}: {error}; check --dtype and --vocab-size") from error
     if counts.whole.targets == 0:
         raise InputError(
             f"{corpus.name}: no token has {max_context} tokens before it; "

@@ -15,7 +15,7 @@ from ngramstat.errors import InputError
 from ngramstat.index.manifest import MAX_SHARD_TOKENS
 from ngramstat.index.shard import IndexSettings
 from ngramstat.kernels.suffix_order import sorting_bytes
-from ngramstat.kernels.tokens import token_counts
+from ngramstat.kernels.tokens import dtype_holding, token_counts
 
 __all__ = ["OVERLAP", "ShardPlan", "plan_shards", "settings_of", "stored_dtype"]
 
@@ -76,8 +76,8 @@ class ShardPlan:
 
 def stored_dtype(corpus: Corpus, settings: IndexSettings) -> np.dtype[Any]:
     """Type of the tokens in the index: that of the corpus, or one that holds the stop token."""
-    if settings.inserts_stops and settings.vocab_size > np.iinfo(corpus.dtype).max:
-        return np.dtype(np.uint32)
+    if settings.inserts_stops:
+        return dtype_holding(settings.vocab_size, corpus.dtype)
     return corpus.dtype
 
 
@@ -91,11 +91,7 @@ def settings_of(corpus: Corpus, depth: int | None, boundary: Boundary) -> IndexS
     """
     if boundary is Boundary.STREAM:
         return IndexSettings(corpus.vocab_size, depth, boundary, None)
-    if corpus.document_ends is None:
-        raise InputError(
-            f"{corpus.name}: has no documents in which n-grams could stay; give --separator, or "
-            "--boundary stream"
-        )
+    corpus.require_documents()
     stop = corpus.separator if _separators_end_documents(corpus) else None
     return IndexSettings(
         corpus.vocab_size, depth, boundary, corpus.vocab_size if stop is None else stop

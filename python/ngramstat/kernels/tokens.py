@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,7 @@ from ngramstat import _core
 __all__ = [
     "Tokens",
     "check_tokens",
+    "dtype_holding",
     "mostly_unused",
     "position_bytes",
     "token_counts",
@@ -32,6 +35,11 @@ def check_tokens(tokens: object, name: str = "tokens") -> None:
             f"{name}: expected a contiguous one-dimensional array; "
             "use np.ascontiguousarray(x).reshape(-1)"
         )
+
+
+def dtype_holding(token: int, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The type of a stream, or the wider one where it does not hold this id, as of a separator."""
+    return dtype if token <= np.iinfo(dtype).max else np.dtype(np.uint32)
 
 
 # A vocabulary of which less than this fraction occurs is worth renumbering.

@@ -347,12 +347,10 @@ class BackoffModel(LanguageModel):
         corpus = self._read_corpus(tokens)
         all_contexts = contexts == "all"
         stream, places = stream_to_score(corpus, self.stop_token, self.vocab_size)
-        try:
+        with corpus.naming_large_ids():
             scores = self._scorer.log_probs(
                 stream, all_contexts=all_contexts, threads=resolve_threads(threads)
             )
-        except IndexError as error:
-            raise InputError(f"{corpus.name}: {error}") from error
         return scores if places is None else _at_places(scores, places)
 
     def next_log_probs(self, contexts: NgramsLike, *, threads: int | None = None) -> Floats:

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
+from ngramstat.corpus.contents import document_contents
 from ngramstat.corpus.conversion import CorpusLike, as_corpus
 from ngramstat.errors import InputError
 from ngramstat.kernels.ngram_models import KneserNeyTrainer, remove_pruned_ngrams
+from ngramstat.kernels.tokens import dtype_holding
 from ngramstat.ngram_models.backoff_model import BackoffModel
 from ngramstat.ngram_models.discounts import discounts
-from ngramstat.ngram_models.streams import document_contents, stream_size, write_stream
+from ngramstat.ngram_models.streams import stop_token_of, stream_size, write_stream
 from ngramstat.ngram_models.text import TokenizerText
 from ngramstat.ngram_models.trie import LEAF, MAX_ORDER, NODE, NgramTrie
 from ngramstat.runtime.arguments import as_integers, integer_within
@@ -141,10 +143,8 @@ class KneserNeyModel(BackoffModel):
             shown = stack.enter_context(
                 Progress(3 * len(stream), "n-gram model", enabled=shows_progress(progress))
             )
-            try:
+            with corpus.naming_large_ids():
                 model = cls._trained(trainer, stop, smallest, workspace, stack, shown)
-            except IndexError as error:
-                raise InputError(f"{corpus.name}: {error}") from error
         model.text = TokenizerText.of_corpus(corpus)
         if model.discounts[0]["distinct"] < model.vocab_size:
             unigrams = model._trie.levels[0]["log_prob"][: model.vocab_size]
@@ -205,18 +205,13 @@ def _training_stream(
     """The tokens to train on, and the stop token between documents."""
     if not corpus.n_tokens:
         raise InputError(f"{corpus.name}: holds no tokens to train on")
-    if boundary.across:
+    stop = stop_token_of(corpus, boundary)
+    if stop is None:
         return np.ascontiguousarray(corpus.tokens), None
-    if corpus.document_ends is None:
-        raise InputError(
-            f"{corpus.name}: has no documents to stay inside; use --boundary stream, or give the "
-            "separator's id with --separator"
-        )
-    stop = corpus.vocab_size if corpus.separator is None else corpus.separator
+    corpus.require_documents()
     first, last = document_contents(corpus)
-    dtype = np.uint16 if corpus.tokens.dtype == np.uint16 and stop <= 0xFFFF else np.uint32
     stream = stack.enter_context(
-        workspace.temporary_array(stream_size(first, last, stop), np.dtype(dtype))
+        workspace.temporary_array(stream_size(first, last, stop), dtype_holding(stop, corpus.dtype))
     )
     write_stream(stream, corpus.tokens, first, last, stop)
     return stream, stop

@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
+from ngramstat.corpus.contents import document_contents
 from ngramstat.corpus.conversion import CorpusLike, as_corpus
 from ngramstat.corpus.sources import DocumentUnit
 from ngramstat.errors import InputError, InputTypeError
 from ngramstat.index.ngram_arguments import NgramReader, NgramsLike, Queries
-from ngramstat.ngram_models.streams import document_contents
 from ngramstat.ngram_models.text import ModelText
 from ngramstat.ngram_models.text_files import corpus_of_text_files
 from ngramstat.results.perplexity import PerplexityResult, TextScore

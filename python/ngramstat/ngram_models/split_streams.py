@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.boundary import Boundary
-from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
 from ngramstat.kernels import Documents
-from ngramstat.ngram_models.streams import stream_size, write_stream
+from ngramstat.kernels.tokens import dtype_holding
+from ngramstat.ngram_models.streams import stop_token_of, stream_size, write_stream
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.split import HeldOutSplit, Selection
 
@@ -30,7 +30,6 @@ __all__ = [
     "content_positions",
     "scored_documents",
     "split_streams",
-    "stop_token_of",
     "training_stream",
 ]
 
@@ -115,13 +114,6 @@ class SplitStreams:
         return len(self.training) - self.first_event - no_events
 
 
-def stop_token_of(corpus: Corpus, boundary: Boundary) -> int | None:
-    """The token at which contexts end: the separator, or V; none with boundary ``stream``."""
-    if boundary.across:
-        return None
-    return corpus.vocab_size if corpus.separator is None else corpus.separator
-
-
 @contextmanager
 def training_stream(
     training: Selection, boundary: Boundary, workspace: Workspace
@@ -129,8 +121,7 @@ def training_stream(
     """The stream of one side alone, with nothing held out; valid inside the context."""
     corpus = training.corpus
     stop = stop_token_of(corpus, boundary)
-    wide = corpus.tokens.dtype == np.uint32 or (stop or 0) > np.iinfo(np.uint16).max
-    dtype = np.dtype(np.uint32 if wide else np.uint16)
+    dtype = dtype_holding(stop or 0, corpus.dtype)
     first, last = training.spans(content=stop is not None)
     none = np.zeros(0, np.int64)
     nothing = ScoredPieces(Documents(none), none, np.zeros(0, bool))
@@ -175,10 +166,8 @@ def split_streams(
             f"{training_corpus.name} {training_corpus.separator}"
         )
     stop = stop_token_of(training_corpus, boundary)
-    wide = (stop or 0) > np.iinfo(np.uint16).max or any(
-        corpus.tokens.dtype == np.uint32 for corpus in (training_corpus, held_out_corpus)
-    )
-    dtype = np.dtype(np.uint32 if wide else np.uint16)
+    wider = np.promote_types(training_corpus.dtype, held_out_corpus.dtype)
+    dtype = dtype_holding(stop or 0, wider)
     workspace = Workspace() if workspace is None else workspace
     first, last = split.training.spans(content=stop is not None)
     held_out_spans = split.held_out.spans(content=stop is not None)

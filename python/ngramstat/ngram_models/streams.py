@@ -12,15 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
+from ngramstat.corpus.contents import document_contents
 from ngramstat.errors import InputError
+from ngramstat.kernels.tokens import dtype_holding
 from ngramstat.runtime.workspace import gather, release_pages_if_needed
 
 # Tokens copied between two looks at the memory.
 _COPIED = 1 << 20
 
 __all__ = [
-    "document_contents",
+    "stop_token_of",
     "stream_places",
     "stream_size",
     "stream_to_score",
@@ -28,20 +31,11 @@ __all__ = [
 ]
 
 
-def document_contents(corpus: Corpus) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(starts, ends) of the documents without the separators at their starts and ends.
-
-    A corpus whose documents are unknown is one document.
-    """
-    ends = corpus.document_ends
-    if ends is None:
-        ends = np.array([corpus.n_tokens] if corpus.n_tokens else [], np.int64)
-    starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])[: len(ends)]
-    first, last = starts.copy(), np.array(ends, np.int64)
-    if corpus.separator is not None:
-        last -= gather(corpus.tokens, last - 1) == corpus.separator
-        first += (gather(corpus.tokens, starts) == corpus.separator) & (first < last)
-    return first, last
+def stop_token_of(corpus: Corpus, boundary: Boundary) -> int | None:
+    """The token at which contexts end: the separator, or V; none with boundary ``stream``."""
+    if boundary.across:
+        return None
+    return corpus.vocab_size if corpus.separator is None else corpus.separator
 
 
 def stream_size(first: NDArray[np.int64], last: NDArray[np.int64], stop: int | None) -> int:
@@ -146,8 +140,7 @@ def stream_to_score(
             f"{corpus.name}: its separator is {separator}, that of the model's corpus {own}"
         )
     first, last = document_contents(corpus)
-    dtype = np.uint16 if tokens.dtype == np.uint16 and stop <= 0xFFFF else np.uint32
-    stream: Any = np.empty(stream_size(first, last, stop), dtype)
+    stream: Any = np.empty(stream_size(first, last, stop), dtype_holding(stop, tokens.dtype))
     ends = write_stream(stream, tokens, first, last, stop)
     return stream, stream_places(tokens, first, last, ends, separator)
 

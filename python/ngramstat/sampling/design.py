@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus, open_held_out
+from ngramstat.corpus.contents import document_contents
 from ngramstat.errors import InputError
 from ngramstat.kernels import Documents
 from ngramstat.runtime.workspace import gather
@@ -216,22 +217,13 @@ def documents_or_blocks(corpus: Corpus, options: SamplingOptions) -> tuple[Docum
         where = corpus.path or "the part of the corpus to count"
         raise InputError(f"{where}: holds {corpus.n_tokens} tokens; at least 2 are needed")
     stays_inside = options.boundary is Boundary.DOCUMENT
-    known = corpus.document_ends
-    if stays_inside and (known is None or len(known) < 2):
-        raise InputError(
-            f"{corpus.name}: has no documents to stay inside; use --boundary stream, or give the "
-            "separator's id with --separator"
-        )
+    if stays_inside:
+        corpus.require_documents(at_least=2)
     ends, are_blocks = corpus.documents_or_blocks(
         n_blocks=_BLOCKS, min_documents=2 if stays_inside else _MIN_DOCUMENTS
     )
     starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
-    content_starts, content_ends = starts.copy(), ends.copy()
-    if corpus.separator is not None and not are_blocks:
-        content_ends -= gather(corpus.tokens, ends - 1) == corpus.separator
-        content_starts += (gather(corpus.tokens, starts) == corpus.separator) & (
-            content_starts < content_ends
-        )
+    content_starts, content_ends = (starts, ends) if are_blocks else document_contents(corpus)
     clusters = assign_clusters(len(ends), options.seed)
     documents = Documents(
         ends,

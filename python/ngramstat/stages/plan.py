@@ -95,11 +95,9 @@ def make_plan(
     """
     assert workspace.memory_limit is not None
     _require_counts(corpus, workspace)
-    try:
+    with corpus.naming_large_ids():
         sample = CorpusSample(corpus, workspace.threads, timed=timed)
         costs = tuple(stage.cost(sample, workspace) for stage in stages)
-    except IndexError as error:
-        raise InputError(f"{corpus.name}: {error}; check --dtype and --vocab-size") from error
     return MeasurementPlan(costs, workspace.memory_limit, workspace.threads)
 
 

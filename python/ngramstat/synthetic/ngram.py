@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
+from ngramstat.corpus.contents import document_contents
 from ngramstat.errors import InputError
 from ngramstat.kernels.worlds import sample_ngrams
-from ngramstat.runtime.workspace import gather
 from ngramstat.synthetic.ngram_chain import NgramChain
 from ngramstat.synthetic.ngram_model import NgramModel
 from ngramstat.synthetic.sampling import PIECE, random_key, random_words
@@ -94,11 +94,7 @@ class NgramLanguage(World):
         corpus = self.text
         if corpus.document_ends is None:
             return [corpus.tokens]
-        starts = np.concatenate([[0], corpus.document_ends[:-1]])
-        ends = np.asarray(corpus.document_ends).copy()
-        if corpus.separator is not None:
-            ends -= gather(corpus.tokens, ends - 1) == corpus.separator
-            starts += (gather(corpus.tokens, starts) == corpus.separator) & (starts < ends)
+        starts, ends = document_contents(corpus)
         return [
             corpus.tokens[first:last]
             for first, last in zip(starts.tolist(), ends.tolist(), strict=True)
