@@ -18,6 +18,7 @@ from ngramstat.index.span_tables import write_table
 from ngramstat.index.tokenizer import IndexTokenizer
 from ngramstat.kernels.index_overlap import mark_duplicates
 from ngramstat.kernels.tokens import token_ranges
+from ngramstat.results.tables import optional_package
 from ngramstat.runtime.progress import Progress
 from ngramstat.runtime.workspace import Workspace, release_pages_if_needed
 
@@ -232,8 +233,8 @@ class Duplicates:
         return write_table(path, list(table), [table])
 
     def to_pandas(self) -> Any:
-        """One row per stretch of `spans`."""
-        import pandas as pd
+        """One row per stretch of `spans`; NgramstatError if pandas is not installed."""
+        pd = optional_package("pandas", "pandas", "to_pandas")
 
         return pd.concat(
             [pd.DataFrame(self._columns_of(batch)) for batch in self.spans()]

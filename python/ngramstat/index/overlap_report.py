@@ -17,6 +17,7 @@ from ngramstat.errors import InputError
 from ngramstat.index.overlap import IndexedCorpus, MatchSpans, NewText, find_spans
 from ngramstat.index.span_tables import TABLE_SUFFIXES, write_table
 from ngramstat.index.tokenizer import IndexTokenizer
+from ngramstat.results.tables import optional_package
 from ngramstat.runtime.files import atomic_write, write_json
 from ngramstat.runtime.progress import Progress
 from ngramstat.runtime.text import encoded
@@ -180,8 +181,8 @@ class OverlapResult:
         return table
 
     def to_pandas(self) -> Any:
-        """One row per span (`columns`)."""
-        import pandas as pd
+        """One row per span (`columns`); NgramstatError if pandas is not installed."""
+        pd = optional_package("pandas", "pandas", "to_pandas")
 
         return pd.DataFrame(self.columns())
 

@@ -6,11 +6,13 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
 from typing import IO, Any
 
-from ngramstat.errors import InputError, NgramstatError
+from ngramstat.errors import InputError
+from ngramstat.results.tables import optional_package
 from ngramstat.runtime.files import atomic_write
 from ngramstat.runtime.text import encoded
 
@@ -101,13 +103,8 @@ def _write_csv(
 def _write_parquet(
     file: IO[bytes], path: Path, columns: Sequence[str], batches: Iterable[Batch]
 ) -> int:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise NgramstatError(
-            f"{path}: writing Parquet needs pyarrow: pip install 'ngramstat[parquet]'"
-        ) from error
+    pa = optional_package("pyarrow", "parquet", f"{path}: writing Parquet")
+    pq = import_module("pyarrow.parquet")
     types = {"text": pa.string(), "capped": pa.bool_()}
     schema = pa.schema([(name, types.get(name, pa.int64())) for name in columns])
     count = 0
