@@ -13,9 +13,11 @@ from ngramstat.cli.options import (
     Count,
     Globals,
     corpus_options,
+    document_option,
     file_option,
     json_option,
     shared_options,
+    text_field_option,
 )
 from ngramstat.cli.output import write_section
 from ngramstat.runtime.numbers import count_of, count_text
@@ -78,19 +80,8 @@ __all__ = ["inspect", "tokenize"]
     is_flag=True,
     help="Fetch a --tokenizer that is named like a model of the Hugging Face Hub.",
 )
-@click.option(
-    "--text-field",
-    default="text",
-    show_default=True,
-    help="Field of JSON (doc.text: in an object) or column of a table that holds the text.",
-)
-@click.option(
-    "--document",
-    type=click.Choice(["auto", "file", "line", "paragraph", "record"]),
-    default="auto",
-    show_default=True,
-    help="What one document is; paragraphs stand between blank lines.",
-)
+@text_field_option
+@document_option("What one document is")
 @click.option(
     "--split-on",
     metavar="MARKER",

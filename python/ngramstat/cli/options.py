@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from ngramstat.cli.command import under
+from ngramstat.errors import InputError
 from ngramstat.runtime.numbers import parse_count
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "compose",
     "corpus_options",
     "curve_options",
+    "document_option",
     "file_option",
     "full_option",
     "global_options",
@@ -37,6 +39,8 @@ __all__ = [
     "option_decorators",
     "protocol_option",
     "shared_options",
+    "text_field_option",
+    "token_ids",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -130,6 +134,41 @@ def shared_options(*names: str) -> Callable[[F], F]:
 def global_options(command: F) -> F:
     """Add all global options, for a command on which all of them have an effect."""
     return shared_options(*GLOBALS)(command)
+
+
+def text_field_option(command: F) -> F:
+    """Add --text-field, where a text stands in a record."""
+    return click.option(
+        "--text-field",
+        default="text",
+        show_default=True,
+        help="Field of JSON (doc.text: in an object) or column of a table that holds the text.",
+    )(command)
+
+
+def document_option(what: str) -> Callable[[F], F]:
+    """Add --document, whose help begins with `what`, such as "What one document is"."""
+    return click.option(
+        "--document",
+        type=click.Choice(["auto", "file", "line", "paragraph", "record"]),
+        default="auto",
+        show_default=True,
+        help=f"{what}; paragraphs stand between blank lines.",
+    )
+
+
+def token_ids(text: str, refusal: str) -> list[int]:
+    """Token ids between commas or blanks.
+
+    Raises
+    ------
+    InputError
+        Something else stands there; the message is `refusal` with an example.
+    """
+    try:
+        return [int(word) for word in text.replace(",", " ").split()]
+    except ValueError as error:
+        raise InputError(f"{refusal}, such as 17,4") from error
 
 
 def compose(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:

@@ -8,7 +8,14 @@ import click
 
 from ngramstat.cli.command import command, under
 from ngramstat.cli.console import echo_json
-from ngramstat.cli.options import Globals, check_file, json_option, shared_options
+from ngramstat.cli.options import (
+    Globals,
+    check_file,
+    document_option,
+    json_option,
+    shared_options,
+    text_field_option,
+)
 from ngramstat.runtime.numbers import count_of
 
 __all__ = ["overlap"]
@@ -43,19 +50,8 @@ __all__ = ["overlap"]
     is_flag=True,
     help="JSON lines, Parquet and Arrow hold token ids, not text.",
 )
-@click.option(
-    "--text-field",
-    default="text",
-    show_default=True,
-    help="Field of JSON (doc.text: in an object) or column of a table that holds the text.",
-)
-@click.option(
-    "--document",
-    type=click.Choice(["auto", "file", "line", "paragraph", "record"]),
-    default="auto",
-    show_default=True,
-    help="What one document of text is; paragraphs stand between blank lines.",
-)
+@text_field_option
+@document_option("What one document of text is")
 @click.option(
     "--separator",
     type=click.IntRange(min=0),

@@ -12,7 +12,7 @@ import click
 
 from ngramstat.cli.command import command
 from ngramstat.cli.console import echo_json
-from ngramstat.cli.options import Globals, compose, json_option, shared_options
+from ngramstat.cli.options import Globals, compose, json_option, shared_options, token_ids
 from ngramstat.errors import InputError
 
 __all__ = ["count", "find", "next_tokens", "sample", "score"]
@@ -61,12 +61,7 @@ def _query(text: str, ids: bool) -> Any:
     """Text, or the ids it spells."""
     if not ids:
         return text
-    try:
-        return [int(part) for part in text.replace(",", " ").split()]
-    except ValueError as error:
-        raise InputError(
-            f"{text!r}: with --ids a query is token ids separated by commas, such as 17,4"
-        ) from error
+    return token_ids(text, f"{text!r}: with --ids a query is token ids separated by commas")
 
 
 def _queries(

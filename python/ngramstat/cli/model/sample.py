@@ -8,7 +8,7 @@ import click
 
 from ngramstat.cli.command import command
 from ngramstat.cli.console import echo_json
-from ngramstat.cli.options import Globals, json_option, shared_options
+from ngramstat.cli.options import Globals, json_option, shared_options, token_ids
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,13 +91,8 @@ def sample(
 
 
 def _ids_of(prompt: str, *, known_text: bool) -> list[int]:
-    from ngramstat.errors import InputError
-
-    try:
-        return [int(word) for word in prompt.replace(",", " ").split()]
-    except ValueError as error:
-        why = "with --ids it is token ids" if known_text else "the model knows no text; give ids"
-        raise InputError(f"--prompt {prompt!r}: {why}, such as 17,4") from error
+    why = "with --ids it is token ids" if known_text else "the model knows no text; give ids"
+    return token_ids(prompt, f"--prompt {prompt!r}: {why}")
 
 
 def _text_of(model: LanguageModel, ids: NDArray[np.uint32]) -> str:

@@ -9,7 +9,14 @@ import click
 
 from ngramstat.cli.command import command, under
 from ngramstat.cli.console import echo_json
-from ngramstat.cli.options import Globals, check_file, corpus_options, json_option, shared_options
+from ngramstat.cli.options import (
+    Globals,
+    check_file,
+    corpus_options,
+    document_option,
+    json_option,
+    shared_options,
+)
 from ngramstat.runtime.numbers import count_of
 
 if TYPE_CHECKING:
@@ -35,13 +42,7 @@ __all__ = ["score"]
     is_flag=True,
     help="CORPUS names files of text, which are tokenized as the model's corpus was.",
 )
-@click.option(
-    "--document",
-    type=click.Choice(["auto", "line", "paragraph", "record", "file"]),
-    default="auto",
-    show_default=True,
-    help="What one document of --text is.",
-)
+@document_option("What one document of --text is")
 @under(
     "Output",
     click.option(
