@@ -21,7 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ngramstat
-from interleaved import HERE, Arm, Benchmark, Context, Result, if_built, if_installed, timed
+from interleaved import (
+    HERE,
+    Arm,
+    Benchmark,
+    Context,
+    Result,
+    if_built,
+    if_installed,
+    timed,
+    timed_tokengrams,
+)
 
 WINDOW = 10
 ORDER = 5
@@ -176,8 +186,7 @@ def tokengrams_of(context: Context) -> Any:
     text, table = context.work / "tokens.bin", context.work / "tokens.idx"
     size = context.corpus.vocab_size
     if not table.exists():
-        tokens_of(context).tofile(text)
-        tokengrams.MemmapIndex.build(str(text), str(table), size)
+        timed_tokengrams(context, "tokens")
     return tokengrams.MemmapIndex(str(text), str(table), size)
 
 
@@ -191,14 +200,7 @@ def our_build(context: Context) -> Result:
 
 
 def tokengrams_build(context: Context) -> Result:
-    import tokengrams
-
-    text, table = context.work / "built.bin", context.work / "built.idx"
-    tokens_of(context).tofile(text)
-    table.unlink(missing_ok=True)
-    seconds, index = timed(
-        lambda: tokengrams.MemmapIndex.build(str(text), str(table), context.corpus.vocab_size)
-    )
+    seconds, index = timed_tokengrams(context, "built")
     return (
         context.corpus.n_tokens,
         seconds,

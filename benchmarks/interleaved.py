@@ -8,6 +8,7 @@ turns, and one that takes more than a minute runs once. All arms of a case must 
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import json
 import resource
@@ -20,6 +21,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+import numpy as np
 
 from bars import machine
 from ngramstat import Corpus
@@ -49,6 +52,16 @@ def timed(work: Callable[[], T]) -> tuple[float, T]:
     started = time.perf_counter()
     result = work()
     return time.perf_counter() - started, result
+
+
+def timed_tokengrams(context: Context, name: str) -> tuple[float, Any]:
+    """Seconds that tokengrams takes to build the index NAME, and the index."""
+    tokengrams = importlib.import_module("tokengrams")
+    text, table = context.work / f"{name}.bin", context.work / f"{name}.idx"
+    np.array(context.corpus.tokens).tofile(text)
+    table.unlink(missing_ok=True)
+    size = context.corpus.vocab_size
+    return timed(lambda: tokengrams.MemmapIndex.build(str(text), str(table), size))
 
 
 def if_installed(module: str, arm: Callable[[], Result]) -> Arm:

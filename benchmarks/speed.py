@@ -17,7 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from interleaved import HERE, Arm, Benchmark, Context, Result, if_built, if_installed, timed
+from interleaved import (
+    HERE,
+    Arm,
+    Benchmark,
+    Context,
+    Result,
+    if_built,
+    if_installed,
+    timed,
+    timed_tokengrams,
+)
 from ngramstat import Corpus, kernels
 from ngramstat.boundary import Boundary
 from ngramstat.entropy.kneser_ney import held_out_losses
@@ -216,14 +226,7 @@ def numpy_ngrams(context: Context) -> Result:
 
 
 def tokengrams_suffixes(context: Context) -> Result:
-    import tokengrams
-
-    text, table = context.work / "tokens.bin", context.work / "tokens.idx"
-    tokens_of(context).tofile(text)
-    table.unlink(missing_ok=True)
-    seconds, index = timed(
-        lambda: tokengrams.MemmapIndex.build(str(text), str(table), context.corpus.vocab_size)
-    )
+    seconds, index = timed_tokengrams(context, "tokens")
     return context.corpus.n_tokens, seconds, [index.count(g) for g in probes(tokens_of(context))]
 
 
