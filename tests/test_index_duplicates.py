@@ -55,10 +55,10 @@ def shared(a, b) -> int:
     )
 
 
-def count(case, wanted) -> int:
-    size = len(wanted)
+def count(case, sought) -> int:
+    size = len(sought)
     return sum(
-        sequence[i : i + size] == wanted
+        sequence[i : i + size] == sought
         for _, sequence in placed_sequences(case)
         for i in range(len(sequence) - size + 1)
     )

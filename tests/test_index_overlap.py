@@ -22,14 +22,14 @@ from ngramstat.kernels import Documents, mark_copies
 SEEDS = [(0, 60), (1, 60), pytest.param(2, 4000, marks=pytest.mark.nightly)]
 
 
-def occurrences(sequences, wanted) -> list[tuple[int, int]]:
+def occurrences(sequences, sought) -> list[tuple[int, int]]:
     """(sequence, offset) of every occurrence."""
-    size = len(wanted)
+    size = len(sought)
     return [
         (number, i)
         for number, sequence in enumerate(sequences)
         for i in range(len(sequence) - size + 1)
-        if sequence[i : i + size] == wanted
+        if sequence[i : i + size] == sought
     ]
 
 
@@ -82,13 +82,13 @@ def test_longest_matches_equal_a_search(seed, n_cases):
         assert at == len(found)
 
 
-def check_place(case, wanted, found, at) -> None:
+def check_place(case, sought, found, at) -> None:
     position, number = int(found.positions[at]), int(found.documents[at])
-    if not wanted:
+    if not sought:
         assert (position, number) == (-1, -1)
         return
     stream = case.stream
-    assert stream[position : position + len(wanted)] == wanted
+    assert stream[position : position + len(sought)] == sought
     starts = np.cumsum([0, *map(len, case.documents)])
     assert starts[number] <= position < starts[number + 1]
 

@@ -126,11 +126,12 @@ def _cut_at(
     tokens = store.tokens
     notes: tuple[str, ...] = ()
     if position is None:
-        position, doubt = _position_in_data(tokens, separator, default)
-        if doubt and positions.size:
+        position, evidence = _position_in_data(tokens, separator, default)
+        if evidence and positions.size:
             notes = (
                 f"the separator {separator} is taken to stand {position} each document, as is "
-                f"usual in this format: the stream {doubt} with it; --separator-position states it",
+                f"usual in this format: the stream {evidence} with it; --separator-position "
+                "states it",
             )
     return replace(
         store,
