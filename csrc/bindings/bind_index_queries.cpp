@@ -99,38 +99,36 @@ py::array_t<Index> zero_rows(py::ssize_t rows, py::ssize_t width, int threads) {
     return py::array_t<Index>({rows, width}, numbers, base);
 }
 
+// count(shards, ngrams, target, threads) fills a number for each n-gram.
+template <class Token, class Count>
+void bind_counts(py::class_<IndexShards<Token>>& c, const char* name, Count&& count) {
+    c.def(
+        name,
+        [count](const IndexShards<Token>& self, const Tokens& tokens, const Places& begins,
+                const Places& ends, int threads) {
+            const TokenSlices ngrams = slices(tokens, begins, ends);
+            py::array_t<Index> counts(begins.size());
+            const auto target = as_target(counts);
+            {
+                const py::gil_scoped_release release;
+                count(self, ngrams, target, threads);
+            }
+            return counts;
+        },
+        py::arg("tokens").noconvert(), py::arg("begins").noconvert(), py::arg("ends").noconvert(),
+        py::arg("threads"));
+}
+
 template <class Token>
 void bind_queries(py::class_<IndexShards<Token>>& c) {
-    c.def(
-        "count",
-        [](const IndexShards<Token>& self, const Tokens& tokens, const Places& begins,
-           const Places& ends, int threads) {
-            const TokenSlices ngrams = slices(tokens, begins, ends);
-            py::array_t<Index> counts(begins.size());
-            const auto target = as_target(counts);
-            {
-                const py::gil_scoped_release release;
-                count_occurrences(self.shards(), ngrams, target, threads);
-            }
-            return counts;
-        },
-        py::arg("tokens").noconvert(), py::arg("begins").noconvert(), py::arg("ends").noconvert(),
-        py::arg("threads"));
-    c.def(
-        "count_documents",
-        [](const IndexShards<Token>& self, const Tokens& tokens, const Places& begins,
-           const Places& ends, int threads) {
-            const TokenSlices ngrams = slices(tokens, begins, ends);
-            py::array_t<Index> counts(begins.size());
-            const auto target = as_target(counts);
-            {
-                const py::gil_scoped_release release;
-                count_documents(self.shards(), self.documents(), ngrams, target, threads);
-            }
-            return counts;
-        },
-        py::arg("tokens").noconvert(), py::arg("begins").noconvert(), py::arg("ends").noconvert(),
-        py::arg("threads"));
+    using Shards = IndexShards<Token>;
+    bind_counts(c, "count", [](const Shards& self, const auto& ngrams, auto target, int threads) {
+        count_occurrences(self.shards(), ngrams, target, threads);
+    });
+    bind_counts(c, "count_documents",
+                [](const Shards& self, const auto& ngrams, auto target, int threads) {
+                    count_documents(self.shards(), self.documents(), ngrams, target, threads);
+                });
     c.def(
         "ranges",
         [](const IndexShards<Token>& self, py::ssize_t shard, const Tokens& tokens,

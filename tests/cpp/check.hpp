@@ -175,6 +175,25 @@ void for_token_types(Test&& test) {
     test.template operator()<std::uint32_t>();
 }
 
+// Calls test(stream, order, stop token) for streams of both types, orders of models up to
+// `largest`, and contexts that stop nowhere, at a separator, and at one that is no event.
+template <class Test>
+void for_models(int largest, Test&& test) {
+    for_token_types([&]<class Token>() {
+        for (auto& stream : streams<Token>()) {
+            for (const int order : {1, 2, 4}) {
+                test(stream, order, -1);
+                test(stream, order, stream.separator);
+            }
+            if (stream.size() <= 256) test(stream, largest, stream.separator);
+            // The last id as a separator that is no event: the vocabulary ends before it.
+            if (stream.vocab_size < 2) continue;
+            stream.vocab_size -= 1;
+            test(stream, 3, stream.vocab_size);
+        }
+    });
+}
+
 // [0, vocab_size) in three uneven pieces, one of them empty where the vocabulary is small.
 inline std::vector<TokenRange> partition(Index vocab_size) {
     const Index a = vocab_size / 3;

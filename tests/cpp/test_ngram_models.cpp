@@ -224,18 +224,8 @@ void refuses_bad_arguments() {
 }  // namespace
 
 int main() {
-    check::for_token_types([]<class Token>() {
-        for (auto& stream : check::streams<Token>()) {
-            for (const int order : {1, 2, 4}) {
-                check_model(stream, order, -1);
-                check_model(stream, order, stream.separator);
-            }
-            if (stream.size() <= 256) check_model(stream, kMaxOrder, stream.separator);
-            // The last id as a separator that is no event: the vocabulary ends before it.
-            if (stream.vocab_size < 2) continue;
-            stream.vocab_size -= 1;
-            check_model(stream, 3, stream.vocab_size);
-        }
+    check::for_models(kMaxOrder, [](auto&& stream, int order, Index stop_token) {
+        check_model(stream, order, stop_token);
     });
     survives_damage();
     refuses_bad_arguments();
