@@ -630,6 +630,7 @@ def sample_ngrams(
 ) -> None: ...
 
 BUCKETS: int
+MAX_MIXERS: int
 MAX_OFFSET: int
 LOGIT_UNIT: float
 
@@ -762,24 +763,25 @@ class ContextCounts:
         threads: int,
     ) -> None: ...
 
-class Mixer:
+class MixerGroup:
     def __init__(
         self,
-        patterns: list[int],
         parents: list[int],
         initial: list[float],
+        chain: list[int],
         selector_sizes: list[int],
+        shapes: list[list[int]],
     ) -> None: ...
-    def weights(self) -> list[NDArray[np.float32]]: ...
-    def set_weights(self, weights: list[NDArray[np.float32]]) -> None: ...
+    def weights(self, mixer: int) -> list[NDArray[np.float32]]: ...
+    def set_weights(self, mixer: int, weights: list[NDArray[np.float32]]) -> None: ...
     def train(
         self,
         packed_logits: NDArray[np.uint16],
         selectors: NDArray[np.uint16],
         first: int,
         last: int,
-        rate: float,
-    ) -> float: ...
+        rates: list[float],
+    ) -> list[float]: ...
     def score(
         self,
         packed_logits: NDArray[np.uint16],
