@@ -738,6 +738,7 @@ class ContextCounts:
         offsets: list[int],
         maps: list[int],
         class_maps: NDArray[np.uint32],
+        threads: int,
     ) -> None: ...
     def count(
         self,
@@ -747,6 +748,8 @@ class ContextCounts:
         continuation_offset: int,
         max_events: int,
         threads: int,
+        candidates: NDArray[np.uint64],
+        known: NDArray[np.uint64],
     ) -> None: ...
     def counts_of_counts(self, continuation: bool, left_out: bool) -> NDArray[np.uint64]: ...
     def interpolate(
