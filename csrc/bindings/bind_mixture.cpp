@@ -101,51 +101,63 @@ void bind_context_counts(py::module_& m) {
             py::arg("mass").noconvert(), py::arg("threads"));
 }
 
-void bind_mixer(py::module_& m) {
-    py::class_<Mixer>(m, "Mixer")
-        .def(py::init<std::vector<Index>, std::vector<Index>, std::vector<double>,
-                      std::vector<Index>>(),
-             py::arg("patterns"), py::arg("parents"), py::arg("initial"), py::arg("selector_sizes"))
+void bind_mixers(py::module_& m) {
+    py::class_<MixerGroup>(m, "MixerGroup")
+        .def(py::init([](std::vector<Index> parents, const std::vector<double>& initial,
+                         std::vector<Index> chain, std::vector<Index> selector_sizes,
+                         const std::vector<std::array<Index, 3>>& shapes) {
+                 std::vector<MixerShape> of_mixers;
+                 for (const auto& [n_inputs, n_chain, n_selectors] : shapes) {
+                     of_mixers.push_back({n_inputs, n_chain, n_selectors});
+                 }
+                 return std::make_unique<MixerGroup>(std::move(parents), initial, std::move(chain),
+                                                     std::move(selector_sizes), of_mixers);
+             }),
+             py::arg("parents"), py::arg("initial"), py::arg("chain"), py::arg("selector_sizes"),
+             py::arg("shapes"))
         .def(
             "train",
-            [](Mixer& self, const Array<std::uint16_t>& packed_logits,
-               const Array<std::uint16_t>& selectors, Index first, Index last, double rate) {
+            [](MixerGroup& self, const Array<std::uint16_t>& packed_logits,
+               const Array<std::uint16_t>& selectors, Index first, Index last,
+               const std::vector<double>& rates) {
                 const auto inputs = to_inputs(packed_logits, selectors);
                 const py::gil_scoped_release release;
-                return self.train(inputs, first, last, rate);
+                return self.train(inputs, first, last, rates);
             },
             py::arg("packed_logits").noconvert(), py::arg("selectors").noconvert(),
-            py::arg("first"), py::arg("last"), py::arg("rate"))
-        .def("weights",
-             [](const Mixer& self) {
-                 py::list out;
-                 for (const auto weights : self.weights()) {
-                     out.append(to_array(std::vector<float>(weights.begin(), weights.end())));
-                 }
-                 return out;
-             })
+            py::arg("first"), py::arg("last"), py::arg("rates"))
+        .def(
+            "weights",
+            [](const MixerGroup& self, Index mixer) {
+                py::list out;
+                for (auto& weights : self.weights(mixer)) out.append(to_array(std::move(weights)));
+                return out;
+            },
+            py::arg("mixer"))
         .def(
             "set_weights",
-            [](Mixer& self, const std::vector<Array<float>>& weights) {
+            [](MixerGroup& self, Index mixer, const std::vector<Array<float>>& weights) {
                 std::vector<std::span<const float>> spans;
                 for (const auto& array : weights) spans.push_back(as_span(array));
-                self.set_weights(spans);
+                self.set_weights(mixer, spans);
             },
-            py::arg("weights"))
+            py::arg("mixer"), py::arg("weights"))
         .def(
             "score",
-            [](const Mixer& self, const Array<std::uint16_t>& packed_logits,
+            [](const MixerGroup& self, const Array<std::uint16_t>& packed_logits,
                const Array<std::uint16_t>& selectors, const Array<Index>& decision_offsets) {
                 const auto inputs = to_inputs(packed_logits, selectors);
                 const auto offsets = as_span(decision_offsets);
                 if (offsets.empty())
                     throw std::invalid_argument("decision_offsets must not be empty");
-                std::vector<double> losses(offsets.size() - 1);
+                const Index n = static_cast<Index>(offsets.size()) - 1;
+                Array<double> losses({self.size(), n});
+                const auto out = as_writable(losses);
                 {
                     const py::gil_scoped_release release;
-                    self.score(inputs, offsets, losses);
+                    self.score(inputs, offsets, out);
                 }
-                return to_array(std::move(losses));
+                return losses;
             },
             py::arg("packed_logits").noconvert(), py::arg("selectors").noconvert(),
             py::arg("decision_offsets").noconvert());
@@ -164,7 +176,7 @@ void bind_mixture(py::module_& m) {
         },
         py::arg("leaf_of").noconvert(), py::arg("split").noconvert());
     bind_context_counts(m);
-    bind_mixer(m);
+    bind_mixers(m);
 }
 
 }  // namespace ngramstat::bindings
