@@ -26,7 +26,7 @@ void bind_counts(py::class_<ContextCounts>& counts) {
         .def(py::init([](const Array<Token>& tokens, const Array<Index>& targets,
                          Index n_leave_one_out, Index second_stream, Index vocab_size,
                          Index stop_token, std::vector<int> offsets, std::vector<int> maps,
-                         const Array<std::uint32_t>& class_maps) {
+                         const Array<std::uint32_t>& class_maps, int threads) {
                  const Vocabulary vocabulary{vocab_size, stop_token};
                  if (class_maps.ndim() != 2 || class_maps.shape(1) != vocabulary.n_symbols()) {
                      throw std::invalid_argument("class_maps must be (n_maps, n_symbols)");
@@ -37,24 +37,29 @@ void bind_counts(py::class_<ContextCounts>& counts) {
                  const ContextPattern pattern{std::move(offsets), std::move(maps)};
                  const py::gil_scoped_release release;
                  return std::make_unique<ContextCounts>(stream, positions, n_leave_one_out,
-                                                        second_stream, vocabulary, pattern,
-                                                        classes);
+                                                        second_stream, vocabulary, pattern, classes,
+                                                        threads);
              }),
              py::arg("tokens").noconvert(), py::arg("targets").noconvert(),
              py::arg("n_leave_one_out"), py::arg("second_stream"), py::arg("vocab_size"),
              py::arg("stop_token"), py::arg("offsets"), py::arg("maps"),
-             py::arg("class_maps").noconvert())
+             py::arg("class_maps").noconvert(), py::arg("threads"))
         .def(
             "count",
             [](ContextCounts& self, const Array<Token>& training, Index first_event,
-               Index first_leave_one_out, int continuation_offset, Index max_events, int threads) {
+               Index first_leave_one_out, int continuation_offset, Index max_events, int threads,
+               const Array<std::uint64_t>& candidates, Array<std::uint64_t>& known) {
                 const auto stream = as_span(training);
+                const auto searched = as_span(candidates);
+                const auto found = as_writable(known);
+                const Counting counting{first_event, first_leave_one_out, continuation_offset,
+                                        max_events, threads};
                 const py::gil_scoped_release release;
-                self.count(stream, first_event, first_leave_one_out, continuation_offset,
-                           max_events, threads);
+                self.count(stream, counting, searched, found);
             },
             py::arg("training").noconvert(), py::arg("first_event"), py::arg("first_leave_one_out"),
-            py::arg("continuation_offset"), py::arg("max_events"), py::arg("threads"));
+            py::arg("continuation_offset"), py::arg("max_events"), py::arg("threads"),
+            py::arg("candidates").noconvert(), py::arg("known").noconvert());
 }
 
 MixerInputs to_inputs(const Array<std::uint16_t>& packed_logits,
