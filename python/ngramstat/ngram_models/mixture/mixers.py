@@ -18,7 +18,7 @@ __all__ = ["Mixers", "TreeMixers"]
 Floats = NDArray[np.float64]
 
 # Learning rate of the pass over the tuning slice.
-_RATE = 0.015
+_RATE = 0.02
 
 
 class TreeMixers:
