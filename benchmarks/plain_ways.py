@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.linalg import LinearOperator, svds
 
 from ngramstat.ngram_models.discounts import discounts
 
@@ -44,9 +46,6 @@ _POWER_STEPS = 20
 
 def numpy_norms(tokens: Tokens, size: int, lags: Sequence[int], values: int = 8) -> list[float]:
     """Largest singular value of C(t) at every lag, with `values` of them computed, by ARPACK."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.linalg import LinearOperator, svds
-
     norms = []
     for lag in lags:
         left, right = tokens[:-lag].astype(np.int32), tokens[lag:].astype(np.int32)

@@ -219,6 +219,7 @@ def measure_ratios(
         The two answers differ.
     """
     best = {name: (float("inf"), float("inf")) for name in compared}
+    # Idle threads of a linear-algebra library spin, which would count.
     with threadpool_limits(1):
         for _ in range(rounds):
             for name, case in compared.items():
