@@ -98,8 +98,9 @@ void check_context_counts(Index stop) {
 
     auto run = [&](Index max_events, int threads) {
         ContextCounts counts(std::span<const Token>(sample.tokens), sample.targets, 100, 0,
-                             {size, stop}, {{1, 2}, {-1, -1}}, {});
-        counts.count(std::span<const Token>(sample.training), 0, 250'000, 3, max_events, threads);
+                             {size, stop}, {{1, 2}, {-1, -1}}, {}, threads);
+        counts.count(std::span<const Token>(sample.training), {0, 250'000, 3, max_events, threads},
+                     {}, {});
         Interpolated out{counts.counts_of_counts(false, false),
                          counts.counts_of_counts(true, false), std::vector<float>(2 * n_decisions),
                          std::vector<std::uint16_t>(n_decisions)};
@@ -147,7 +148,7 @@ void check_bad_input() {
     const TokenTree tree = chain_tree(4);
     using Stream = std::span<const std::uint16_t>;
     const auto counts = [&](Stream tokens, const ContextPattern& pattern, Index n_leave_one_out) {
-        return ContextCounts(tokens, targets, n_leave_one_out, 0, {4, -1}, pattern, {});
+        return ContextCounts(tokens, targets, n_leave_one_out, 0, {4, -1}, pattern, {}, 2);
     };
     CHECK_THROWS(std::out_of_range, counts(stream, {{1}, {-1}}, 0));
     const Stream good(stream.data(), 3);
@@ -155,7 +156,7 @@ void check_bad_input() {
     CHECK_THROWS(std::invalid_argument, counts(good, {{1}, {0}}, 0));
     CHECK_THROWS(std::invalid_argument, counts(good, {{1}, {-1}}, 2));
     ContextCounts good_counts = counts(good, {{1}, {-1}}, 0);
-    CHECK_THROWS(std::out_of_range, good_counts.count(Stream(stream), 0, 4, 0, 100, 2));
+    CHECK_THROWS(std::out_of_range, good_counts.count(Stream(stream), {0, 4, 0, 100, 2}, {}, {}));
     std::vector<std::uint16_t> packed_logits(3);
     std::vector<float> mass(6);
     const std::vector<Index> offsets{0, 3};

@@ -160,6 +160,7 @@ class ContextCounts:
     second_stream : int
         Tokens from this position on are another stream, whose contexts do not reach back before it;
         0: there is one stream.
+    threads : int
 
     Raises
     ------
@@ -178,6 +179,7 @@ class ContextCounts:
         pattern: ContextPattern,
         n_leave_one_out: int = 0,
         second_stream: int = 0,
+        threads: int = 1,
     ) -> None:
         stop_token = vocabulary.stop_token
         self._counts = _core.ContextCounts(
@@ -190,6 +192,7 @@ class ContextCounts:
             list(pattern.offsets),
             list(pattern.maps),
             pattern.class_maps,
+            threads,
         )
         self._has_continuation = False
 
@@ -202,7 +205,9 @@ class ContextCounts:
         continuation_offset: int = 0,
         max_events: int = MAX_EVENTS,
         threads: int = 1,
-    ) -> None:
+        candidates: NDArray[np.uint64] | None = None,
+        find_known: bool = False,
+    ) -> NDArray[np.uint64] | None:
         """Count the tokens that follow the targets' contexts in training. To be called once.
 
         Parameters
@@ -217,13 +222,30 @@ class ContextCounts:
             (continuation counts).
         max_events : int
             Beyond this number of events, training is read several times; the counts are the same.
+        candidates : (ceil(m / 64),) uint64, optional
+            One bit per training token, of word i // 64 from the lowest bit on: events whose context
+            may be one of the targets', such as the known ones of a pattern that this one falls back
+            on. All others are skipped.
+        find_known : bool
+            Return the events whose context is one of the targets', as `candidates`.
         """
         if first_leave_one_out is None:
             first_leave_one_out = len(training)
+        words = (len(training) + 63) // 64
+        none = np.zeros(0, np.uint64)
+        known = np.zeros(words, np.uint64) if find_known else none
         self._counts.count(
-            training, first_event, first_leave_one_out, continuation_offset, max_events, threads
+            training,
+            first_event,
+            first_leave_one_out,
+            continuation_offset,
+            max_events,
+            threads,
+            none if candidates is None else candidates,
+            known,
         )
         self._has_continuation = continuation_offset > 0
+        return known if find_known else None
 
     def counts_of_counts(
         self, *, continuation: bool = False, left_out: bool = False
