@@ -819,6 +819,9 @@ class GpuCounts:
         other_weights: tuple[float, float],
         threads: int,
     ) -> float: ...
+    def multiply_gram(
+        self, x: NDArray[np.float64], row_weights: NDArray[np.float64], threads: int
+    ) -> NDArray[np.float64]: ...
     def weighted(self, first: float, second: float) -> GpuTerm: ...
 
 class GpuTerm:
@@ -894,6 +897,9 @@ class Gpu:
         vocab_size: int,
         documents: Documents,
     ) -> GpuPairCounter: ...
+    def count_document_tokens(
+        self, tokens: object, vocab_size: int, documents: Documents
+    ) -> GpuCounts: ...
     def pair_stream(
         self,
         tokens: object,

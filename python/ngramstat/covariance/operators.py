@@ -30,14 +30,14 @@ class Composition:
 
     Attributes
     ----------
-    counts : CountMatrix
+    counts : CountMatrix or GpuCounts
         c, the token counts of the documents, (n_documents, V).
     weights : (n_documents,) float64
         w.
     threads : int
     """
 
-    counts: CountMatrix
+    counts: CountMatrix | GpuCounts
     weights: Floats
     threads: int = 1
     _diagonal: Floats = field(init=False, repr=False)

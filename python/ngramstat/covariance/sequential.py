@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from ngramstat.covariance.cross_fit import CrossFit, ShuffledPairs, cross_fit
 from ngramstat.covariance.operators import Composition, CovarianceOperator, PairStatistics
 from ngramstat.covariance.shuffling import permutation_floor
-from ngramstat.kernels import CountMatrix, count_document_tokens, sum_pairs_by_document
+from ngramstat.kernels import (
+    CountMatrix,
+    GpuCounts,
+    count_document_tokens,
+    count_document_tokens_on,
+    sum_pairs_by_document,
+)
 from ngramstat.linear_algebra.lanczos import as_block, leading_singular_triplets
 from ngramstat.sampling.design import SamplingDesign
 
@@ -62,7 +68,7 @@ class DocumentComposition:
 
     Attributes
     ----------
-    counts : CountMatrix
+    counts : CountMatrix or GpuCounts
         Tokens of the documents, (n_documents, V).
     start : (V, k) float64
         Singular vectors of the composition of all pairs, near those of the pairs at any one lag.
@@ -70,7 +76,7 @@ class DocumentComposition:
     threads : int
     """
 
-    counts: CountMatrix
+    counts: CountMatrix | GpuCounts
     start: Floats
     vocab_mask: NDArray[np.bool_] | None
     threads: int
@@ -81,9 +87,12 @@ class DocumentComposition:
     ) -> DocumentComposition:
         """Counts the tokens of every document."""
         corpus = design.corpus
-        counts = count_document_tokens(
-            corpus.tokens, corpus.vocab_size, design.documents, threads=threads
-        )
+        stream = corpus.tokens, corpus.vocab_size, design.documents
+        counts: CountMatrix | GpuCounts
+        if design.gpu is None:
+            counts = count_document_tokens(*stream, threads=threads)
+        else:
+            counts = count_document_tokens_on(design.gpu, *stream)
         lengths = design.content_lengths.astype(np.float64)
         weights = np.divide(1.0, lengths - 1.0, out=np.zeros_like(lengths), where=lengths > 1)
         weights /= max(float(lengths[lengths > 1].sum()), 1.0)
