@@ -280,17 +280,21 @@ class KneserNey16:
         order: int,
         stop_token: int,
     ) -> None: ...
+    @property
+    def model_bytes(self) -> int: ...
+    def reset(self, n_models: int) -> None: ...
     def add_training(
         self,
         training: NDArray[np.uint16],
-        first_event: int,
+        parts: NDArray[np.int64],
         first_token: int,
         last_token: int,
         threads: int,
     ) -> None: ...
-    def counts(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
+    def counts(self, model: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
     def score(
         self,
+        model: int,
         raw: NDArray[np.float64],
         continuation: NDArray[np.float64],
         threads: int,
@@ -305,17 +309,21 @@ class KneserNey32:
         order: int,
         stop_token: int,
     ) -> None: ...
+    @property
+    def model_bytes(self) -> int: ...
+    def reset(self, n_models: int) -> None: ...
     def add_training(
         self,
         training: NDArray[np.uint32],
-        first_event: int,
+        parts: NDArray[np.int64],
         first_token: int,
         last_token: int,
         threads: int,
     ) -> None: ...
-    def counts(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
+    def counts(self, model: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
     def score(
         self,
+        model: int,
         raw: NDArray[np.float64],
         continuation: NDArray[np.float64],
         threads: int,

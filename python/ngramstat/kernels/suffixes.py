@@ -112,13 +112,19 @@ class SuffixCost:
 
 
 def suffix_cost(
-    n_tokens: int, vocab_size: int, depth: int, *, counting_ngrams: bool = False
+    n_tokens: int,
+    vocab_size: int,
+    depth: int,
+    *,
+    counting_ngrams: bool = False,
+    with_positions: bool = False,
 ) -> SuffixCost:
     """Memory for sorting by `depth` symbols, for Kneser-Ney or to count n-grams."""
     entry, reads_text = _core.suffix_packing(vocab_size, depth)
     common_prefix = 1
     members = _MEMBER_BYTES if counting_ngrams else 0
-    positions = position_bytes(n_tokens) if counting_ngrams or reads_text else 0
+    with_positions |= counting_ngrams or reads_text
+    positions = position_bytes(n_tokens) if with_positions else 0
     moved = entry + positions
     block = moved + common_prefix + members + math.ceil(_MOVED_FRACTION * moved)
     return SuffixCost(entry, block, reads_text)
