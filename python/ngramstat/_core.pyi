@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 _Tokens: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
 BLOCK_SIZE: int
+SINGLE_BLOCK_SIZE: int
 LOSS_BITS: int
 MAX_ARPA_ORDER: int
 MAX_DEPTH: int
@@ -106,6 +107,20 @@ class CountMatrix:
     def multiply_gram(
         self, x: NDArray[np.float64], row_weights: NDArray[np.float64], threads: int
     ) -> NDArray[np.float64]: ...
+    def multiply_single(
+        self, x: NDArray[np.float32], weights: NDArray[np.float32], threads: int
+    ) -> NDArray[np.float32]: ...
+    def multiply_transposed_single(
+        self, x: NDArray[np.float32], weights: NDArray[np.float32], threads: int
+    ) -> NDArray[np.float32]: ...
+    def multiply_gram_single(
+        self,
+        x: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        row_weights: NDArray[np.float64],
+        channels: NDArray[np.uint8],
+        threads: int,
+    ) -> NDArray[np.float32]: ...
     def inner_product(
         self,
         other: CountMatrix,
