@@ -143,6 +143,20 @@ void bind_counts(py::module_& m) {
             },
             py::arg("x").noconvert(), py::arg("first"), py::arg("second"), py::arg("threads"))
         .def(
+            "multiply_gram",
+            [](const GpuCounts& c, const Values& x, const Values& row_weights, int) {
+                require_block(x, c.counts->n_cols());
+                Values out = new_block(c.counts->n_cols());
+                const auto in = as_span(x), weights = as_span(row_weights);
+                const auto to = as_target(out);
+                {
+                    const py::gil_scoped_release release;
+                    c.counts->multiply_gram(in, weights, to);
+                }
+                return out;
+            },
+            py::arg("x").noconvert(), py::arg("row_weights").noconvert(), py::arg("threads"))
+        .def(
             "weighted",
             [](const GpuCounts& c, double w0, double w1) {
                 return GpuTerm{c.on, py::none(), c.counts->weighted({w0, w1})};
@@ -338,6 +352,17 @@ GpuPairCounter pair_counter(const Device& d, const py::object& tokens, Index voc
     return {d, tokens, std::move(counter)};
 }
 
+GpuCounts count_document_tokens(const Device& d, const py::object& tokens, Index vocab_size,
+                                const Documents& documents) {
+    const auto stream = stream_of(d, tokens);
+    std::shared_ptr<gpu::Counts> counts;
+    {
+        const py::gil_scoped_release release;
+        counts = d.gpu->count_document_tokens(stream, vocab_size, documents);
+    }
+    return {d, std::move(counts)};
+}
+
 GpuPairStream pair_stream(const Device& d, const py::object& tokens, Index vocab_size,
                           const Documents& documents, bool across) {
     const auto stream = stream_of(d, tokens);
@@ -427,6 +452,8 @@ void bind_device(py::module_& m) {
         .def_property_readonly("peak_bytes", [](const Device& d) { return d.gpu->peak_bytes(); })
         .def("pair_counter", &pair_counter, py::arg("tokens"), py::arg("vocab_size"),
              py::arg("documents"))
+        .def("count_document_tokens", &count_document_tokens, py::arg("tokens"),
+             py::arg("vocab_size"), py::arg("documents"))
         .def("pair_stream", &pair_stream, py::arg("tokens"), py::arg("vocab_size"),
              py::arg("documents"), py::arg("across"))
         .def("pair_summer", &pair_summer, py::arg("tokens"), py::arg("vocab_size"),

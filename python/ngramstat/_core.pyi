@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 _Tokens: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
 BLOCK_SIZE: int
+SINGLE_BLOCK_SIZE: int
 LOSS_BITS: int
 MAX_ARPA_ORDER: int
 MAX_DEPTH: int
@@ -106,6 +107,20 @@ class CountMatrix:
     def multiply_gram(
         self, x: NDArray[np.float64], row_weights: NDArray[np.float64], threads: int
     ) -> NDArray[np.float64]: ...
+    def multiply_single(
+        self, x: NDArray[np.float32], weights: NDArray[np.float32], threads: int
+    ) -> NDArray[np.float32]: ...
+    def multiply_transposed_single(
+        self, x: NDArray[np.float32], weights: NDArray[np.float32], threads: int
+    ) -> NDArray[np.float32]: ...
+    def multiply_gram_single(
+        self,
+        x: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        row_weights: NDArray[np.float64],
+        channels: NDArray[np.uint8],
+        threads: int,
+    ) -> NDArray[np.float32]: ...
     def inner_product(
         self,
         other: CountMatrix,
@@ -280,19 +295,25 @@ class KneserNey16:
         order: int,
         stop_token: int,
     ) -> None: ...
+    @property
+    def model_bytes(self) -> int: ...
+    def reset(self, n_models: int) -> None: ...
     def add_training(
         self,
         training: NDArray[np.uint16],
-        first_event: int,
+        parts: NDArray[np.int64],
         first_token: int,
         last_token: int,
         threads: int,
         prefix: Sequence[int],
     ) -> None: ...
-    def add_ngram(self, ngram: Sequence[int], count: int, distinct_before: int) -> None: ...
-    def counts(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
+    def add_ngram(
+        self, model: int, ngram: Sequence[int], count: int, distinct_before: int
+    ) -> None: ...
+    def counts(self, model: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
     def score(
         self,
+        model: int,
         raw: NDArray[np.float64],
         continuation: NDArray[np.float64],
         threads: int,
@@ -307,19 +328,25 @@ class KneserNey32:
         order: int,
         stop_token: int,
     ) -> None: ...
+    @property
+    def model_bytes(self) -> int: ...
+    def reset(self, n_models: int) -> None: ...
     def add_training(
         self,
         training: NDArray[np.uint32],
-        first_event: int,
+        parts: NDArray[np.int64],
         first_token: int,
         last_token: int,
         threads: int,
         prefix: Sequence[int],
     ) -> None: ...
-    def add_ngram(self, ngram: Sequence[int], count: int, distinct_before: int) -> None: ...
-    def counts(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
+    def add_ngram(
+        self, model: int, ngram: Sequence[int], count: int, distinct_before: int
+    ) -> None: ...
+    def counts(self, model: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
     def score(
         self,
+        model: int,
         raw: NDArray[np.float64],
         continuation: NDArray[np.float64],
         threads: int,
@@ -841,6 +868,9 @@ class GpuCounts:
         other_weights: tuple[float, float],
         threads: int,
     ) -> float: ...
+    def multiply_gram(
+        self, x: NDArray[np.float64], row_weights: NDArray[np.float64], threads: int
+    ) -> NDArray[np.float64]: ...
     def weighted(self, first: float, second: float) -> GpuTerm: ...
 
 class GpuTerm:
@@ -916,6 +946,9 @@ class Gpu:
         vocab_size: int,
         documents: Documents,
     ) -> GpuPairCounter: ...
+    def count_document_tokens(
+        self, tokens: object, vocab_size: int, documents: Documents
+    ) -> GpuCounts: ...
     def pair_stream(
         self,
         tokens: object,

@@ -9,6 +9,7 @@
 
 #include "ngramstat/gpu/blocks.hpp"
 #include "ngramstat/gpu/count_matrix.hpp"
+#include "ngramstat/gpu/document_counts.hpp"
 #include "ngramstat/gpu/gpu.hpp"
 #include "ngramstat/gpu/pair_counts.hpp"
 #include "ngramstat/gpu/pair_products.hpp"
@@ -39,6 +40,16 @@ class GpuOn : public Gpu {
             [&]<class Token>(const Stream<Token>& stream) -> std::unique_ptr<PairCounter> {
                 return std::make_unique<PairCounterOn<Executor, Token>>(on_, stream, vocab_size,
                                                                         documents);
+            },
+            tokens);
+    }
+    std::shared_ptr<Counts> count_document_tokens(const AnyStream& tokens, Index vocab_size,
+                                                  const Documents& documents) override {
+        const auto active = on_.activate();
+        return std::visit(
+            [&]<class Token>(const Stream<Token>& stream) {
+                return DocumentTokenCounter<Executor, Token>(on_, stream, vocab_size, documents)
+                    .count();
             },
             tokens);
     }

@@ -69,6 +69,9 @@ class Counts : public std::enable_shared_from_this<Counts> {
     // x and out in host memory; see CountMatrix.
     virtual void multiply(std::span<const double> x, std::array<double, 2> weights,
                           std::span<double> out, bool transposed) const = 0;
+    // out = F^T diag(row_weights) F x with F the first channel; see CountMatrix.
+    virtual void multiply_gram(std::span<const double> x, std::span<const double> row_weights,
+                               std::span<double> out) const = 0;
     virtual double inner_product(const Counts& other, std::array<double, 2> weights,
                                  std::array<double, 2> other_weights) const = 0;
     // first * weights[0] + second * weights[1].
@@ -145,6 +148,9 @@ class Gpu {
 
     virtual std::unique_ptr<PairCounter> pair_counter(const AnyStream& tokens, Index vocab_size,
                                                       const Documents& documents) = 0;
+    // Tokens of every document's content, (documents x V), in the first channel.
+    virtual std::shared_ptr<Counts> count_document_tokens(const AnyStream& tokens, Index vocab_size,
+                                                          const Documents& documents) = 0;
     // `across`: also the pairs that are not inside the content of one document.
     virtual std::shared_ptr<PairStream> pair_stream(const AnyStream& tokens, Index vocab_size,
                                                     const Documents& documents, bool across) = 0;
