@@ -676,6 +676,7 @@ def sample_ngrams(
 BUCKETS: int
 MAX_MIXERS: int
 MAX_OFFSET: int
+FALLBACK_UNIT: float
 LOGIT_UNIT: float
 
 def path_lengths(leaf_of: NDArray[np.uint32], split: NDArray[np.uint32]) -> NDArray[np.uint32]: ...
@@ -804,9 +805,9 @@ class ContextCounts:
         raw: list[float],
         continuation: list[float],
         decision_offsets: NDArray[np.int64],
-        parent_mass: NDArray[np.float32],
+        parent_logits: NDArray[np.int16],
         packed_logits: NDArray[np.uint16],
-        mass: NDArray[np.float32],
+        fallback_logits: NDArray[np.int16],
         threads: int,
     ) -> None: ...
 
