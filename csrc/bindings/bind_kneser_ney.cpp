@@ -22,14 +22,20 @@ void bind_for(py::module_& m, const char* name) {
         .def(
             "add_training",
             [](Model& self, const Array<Token>& training, Index first_event, Index first_token,
-               Index last_token, int threads) {
+               Index last_token, int threads, const std::vector<Index>& prefix) {
                 const auto tokens = as_span(training);
                 const py::gil_scoped_release release;
-                self.add_training(tokens, first_event, TokenRange{first_token, last_token},
-                                  threads);
+                self.add_training(tokens, first_event, TokenRange{first_token, last_token}, threads,
+                                  prefix);
             },
             py::arg("training").noconvert(), py::arg("first_event"), py::arg("first_token"),
-            py::arg("last_token"), py::arg("threads"))
+            py::arg("last_token"), py::arg("threads"), py::arg("prefix"))
+        .def(
+            "add_ngram",
+            [](Model& self, const std::vector<Index>& ngram, Count count, Count distinct_before) {
+                self.add_ngram(ngram, count, distinct_before);
+            },
+            py::arg("ngram"), py::arg("count"), py::arg("distinct_before"))
         .def("counts",
              [](const Model& self) {
                  return py::make_tuple(to_table(self.counts().raw),

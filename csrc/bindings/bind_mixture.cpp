@@ -168,6 +168,7 @@ void bind_mixers(py::module_& m) {
 void bind_mixture(py::module_& m) {
     m.attr("LOGIT_UNIT") = kLogitUnit;
     m.attr("BUCKETS") = kBuckets;
+    m.attr("MAX_MIXERS") = MixerGroup::kMaxMixers;
     m.attr("MAX_OFFSET") = kMaxOffset;
     m.def(
         "path_lengths",

@@ -287,7 +287,9 @@ class KneserNey16:
         first_token: int,
         last_token: int,
         threads: int,
+        prefix: Sequence[int],
     ) -> None: ...
+    def add_ngram(self, ngram: Sequence[int], count: int, distinct_before: int) -> None: ...
     def counts(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
     def score(
         self,
@@ -312,7 +314,9 @@ class KneserNey32:
         first_token: int,
         last_token: int,
         threads: int,
+        prefix: Sequence[int],
     ) -> None: ...
+    def add_ngram(self, ngram: Sequence[int], count: int, distinct_before: int) -> None: ...
     def counts(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
     def score(
         self,
@@ -446,6 +450,7 @@ def multiply_pairs(
     transposed: bool,
     threads: int,
 ) -> NDArray[np.float64]: ...
+def tokens_of_block(n_tokens: int) -> int: ...
 def suffix_packing(vocab_size: int, depth: int) -> tuple[int, bool]: ...
 def mark_copies(
     scored: _Tokens, documents: Documents, training: _Tokens, length: int, threads: int
@@ -561,7 +566,19 @@ def count_ngrams(
     first_token: int,
     last_token: int,
     threads: int,
+    prefix: Sequence[int],
 ) -> _NgramTables: ...
+def count_ngram(
+    tokens: _Tokens,
+    max_context: int,
+    documents: Documents,
+    across: bool,
+    ngram: Sequence[int],
+    threads: int,
+) -> _NgramTables: ...
+def tokens_before(
+    tokens: _Tokens, vocab_size: int, first_event: int, ngram: Sequence[int], threads: int
+) -> NDArray[np.int64]: ...
 
 class NgramTableOptions:
     def __init__(
@@ -630,6 +647,7 @@ def sample_ngrams(
 ) -> None: ...
 
 BUCKETS: int
+MAX_MIXERS: int
 MAX_OFFSET: int
 LOGIT_UNIT: float
 
@@ -765,24 +783,25 @@ class ContextCounts:
         threads: int,
     ) -> None: ...
 
-class Mixer:
+class MixerGroup:
     def __init__(
         self,
-        patterns: list[int],
         parents: list[int],
         initial: list[float],
+        chain: list[int],
         selector_sizes: list[int],
+        shapes: list[list[int]],
     ) -> None: ...
-    def weights(self) -> list[NDArray[np.float32]]: ...
-    def set_weights(self, weights: list[NDArray[np.float32]]) -> None: ...
+    def weights(self, mixer: int) -> list[NDArray[np.float32]]: ...
+    def set_weights(self, mixer: int, weights: list[NDArray[np.float32]]) -> None: ...
     def train(
         self,
         packed_logits: NDArray[np.uint16],
         selectors: NDArray[np.uint16],
         first: int,
         last: int,
-        rate: float,
-    ) -> float: ...
+        rates: list[float],
+    ) -> list[float]: ...
     def score(
         self,
         packed_logits: NDArray[np.uint16],

@@ -1,11 +1,13 @@
 // KneserNey against counts in maps and the formulas of Chen and Goodman (1999); KeyTable.
 #include <cmath>
+#include <numeric>
 #include <set>
 #include <stdexcept>
 #include <unordered_map>
 
 #include "check.hpp"
 #include "ngramstat/suffixes/kneser_ney.hpp"
+#include "ngramstat/suffixes/ngram_counts.hpp"
 
 namespace {
 
@@ -142,14 +144,50 @@ struct Case {
         }
     }
 
+    // Counts the n-grams that end with this one, last token first, cut by the tokens before it.
+    void add_cut(KneserNey<Token>& model, Index first_event, const Gram& ngram, int threads) const {
+        const Index symbols = stream.vocab_size + (stop_token == stream.vocab_size);
+        const auto before =
+            tokens_before(training, symbols, first_event, std::span<const Index>(ngram), threads);
+        const auto distinct = before.size() - std::count(before.begin(), before.end(), 0);
+        model.add_ngram(ngram, std::accumulate(before.begin(), before.end(), Index{0}), distinct);
+        const int length = static_cast<int>(ngram.size());
+        if (length == order || (length > 1 && ngram.back() == stop_token)) return;
+        // Every third token is cut further, and the stop token has to be.
+        Index start = 0;
+        for (Index token = 0; token < symbols; ++token) {
+            if (token != stop_token && (token % 3 > 0 || before[token + 1] == 0)) continue;
+            model.add_training(training, first_event, {start, token}, threads, ngram);
+            start = token + 1;
+            Gram longer = ngram;
+            longer.push_back(token);
+            add_cut(model, first_event, longer, threads);
+        }
+        model.add_training(training, first_event, {start, symbols}, threads, ngram);
+    }
+
+    // The token that is an event most often.
+    Index most_frequent(Index first_event) const {
+        std::vector<Index> counts(static_cast<std::size_t>(stream.vocab_size) + 1, 0);
+        for (Index i = first_event; i < static_cast<Index>(training.size()); ++i) {
+            ++counts[training[i]];
+        }
+        return std::max_element(counts.begin(), counts.end() - 1) - counts.begin();
+    }
+
     // Losses of KneserNey, whose counts must be those of the naive model.
     std::vector<double> losses(const Model& naive, Index first_event, int threads) const {
         const std::vector<std::uint8_t> folds(ends.size());
         const std::vector<std::uint32_t> clusters(ends.size());
         const Documents documents(ends, content, {folds, 2}, {clusters, 1});
         KneserNey<Token> model(held_out, documents, stream.vocab_size, order, stop_token);
-        const auto ranges = threads == 1 ? std::vector<TokenRange>{{0, stream.vocab_size}}
-                                         : check::partition(stream.vocab_size);
+        auto ranges = threads == 1 ? std::vector<TokenRange>{{0, stream.vocab_size}}
+                                   : check::partition(stream.vocab_size);
+        if (threads > 2) {
+            const Index frequent = most_frequent(first_event);
+            ranges = {{0, frequent}, {frequent + 1, stream.vocab_size}};
+            add_cut(model, first_event, {frequent}, threads);
+        }
         for (const TokenRange range : ranges) {
             model.add_training(training, first_event, range, threads);
         }

@@ -126,19 +126,26 @@ void check_mixer() {
     }
     const std::vector<std::uint16_t> states{0, 1, 0};
     const MixerInputs inputs{3, packed_logits, states};
-    Mixer mixer({0, 1}, {-1, 0}, {1.0, 0.0}, {2});
-    std::vector<double> losses(1);
+    const std::vector<double> initial{1.0, 0.0};
+    const std::vector<MixerShape> shapes{{2, 1, 1}, {1, 0, 0}};
+    MixerGroup mixers({-1, 0}, initial, {0}, {2}, shapes);
+    std::vector<double> losses(2);
     const std::vector<Index> all{0, 3};
-    mixer.score(inputs, all, losses);
-    const double start = losses[0];
-    CHECK(std::abs(start - std::log1p(std::exp(-1.0)) - std::log1p(std::exp(1.0)) -
-                   std::log1p(std::exp(-0.5))) < 1e-6);
-    for (int pass = 0; pass < 50; ++pass) mixer.train(inputs, 0, 3, 0.02);
-    mixer.score(inputs, all, losses);
-    CHECK(losses[0] < start);
-    CHECK_THROWS(std::invalid_argument, mixer.train(inputs, 2, 4, 0.02));
-    CHECK_THROWS(std::invalid_argument, Mixer({0}, {0}, {1.0}, {}));
-    CHECK_THROWS(std::invalid_argument, Mixer({0}, {-1}, {1.0}, {0}));
+    const std::vector<double> rates{0.02, 0.02};
+    mixers.score(inputs, all, losses);
+    const std::vector<double> start = losses;
+    CHECK(std::abs(start[0] - std::log1p(std::exp(-1.0)) - std::log1p(std::exp(1.0)) -
+                   std::log1p(std::exp(-0.5))) < 1e-5);
+    CHECK(start[1] == start[0]);
+    for (int pass = 0; pass < 50; ++pass) mixers.train(inputs, 0, 3, rates);
+    mixers.score(inputs, all, losses);
+    CHECK(losses[0] < losses[1]);
+    CHECK(losses[1] < start[1]);
+    CHECK_THROWS(std::invalid_argument, mixers.train(inputs, 2, 4, rates));
+    const std::vector<double> one{1.0};
+    const std::vector<MixerShape> alone{{1, 0, 0}};
+    CHECK_THROWS(std::invalid_argument, MixerGroup({0}, one, {}, {}, alone));
+    CHECK_THROWS(std::invalid_argument, MixerGroup({-1}, one, {}, {0}, alone));
 }
 
 void check_bad_input() {

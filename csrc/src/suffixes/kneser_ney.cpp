@@ -152,14 +152,31 @@ class KneserNey<Token>::Lookup {
 
 template <class Token>
 void KneserNey<Token>::add_training(std::span<const Token> training, Index first_event,
-                                    TokenRange range, int threads) {
-    require(range.last <= vocab_size_, "token range must lie inside [0, vocab_size]");
+                                    TokenRange range, int threads, std::span<const Index> prefix) {
     // A separator symbol equal to vocab_size occurs in the stream but is never an event.
     const Index symbols = stop_token_ == vocab_size_ ? vocab_size_ + 1 : vocab_size_;
-    const NgramStream<Token> stream{training, first_event, symbols, order_, stop_token_};
+    require(range.last <= (prefix.empty() ? vocab_size_ : symbols),
+            "token range must lie inside [0, vocab_size]");
+    const NgramStream<Token> stream{training, first_event, symbols, order_, stop_token_, prefix};
     sweep_ngrams(
         stream, range, threads, [&](Index) { return Lookup(*this); },
         [&](Index, const KneserNeyCounts& of_block) { counts_.merge(of_block); });
+}
+
+template <class Token>
+void KneserNey<Token>::add_ngram(std::span<const Index> ngram, Count count, Count distinct_before) {
+    const int m = static_cast<int>(ngram.size());
+    require(m >= 1 && m <= order_ && ngram[0] < vocab_size_, "an n-gram has 1 .. order tokens");
+    if (count == 0) return;
+    Count continuation = 0;
+    counts_.raw[m - 1].add(count);
+    if (m < order_) {
+        continuation = m > 1 && ngram[m - 1] == stop_token_ ? count : distinct_before;
+        counts_.continuation[m - 1].add(continuation);
+    }
+    Lookup lookup(*this);
+    for (int k = 1; k <= m; ++k) lookup.open(k, ngram[k - 1]);
+    lookup.close(m, count, continuation);
 }
 
 template <class Token>

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ngramstat import _core
 from ngramstat._core import Documents
 from ngramstat.errors import InputError
-from ngramstat.kernels.suffixes import Steps, SuffixCost, suffix_cost
+from ngramstat.kernels.suffixes import CutNgram, Cuts, Steps, SuffixCost, suffix_cost
 from ngramstat.kernels.tokens import Tokens, check_tokens
 
 __all__ = ["KneserNey"]
@@ -92,12 +92,20 @@ class KneserNey:
                 f"training: dtype {training.dtype} differs from the held-out tokens' {self._dtype}"
             )
         cost = self.cost(len(training))
-        for first, last, size in Steps(training, self._symbols, threads, memory_limit, cost):
-            events = min(last, self._vocab_size)
-            if first < events:
-                self._model.add_training(training, first_event, first, events, threads)
+        steps = Steps(training, self._symbols, threads, memory_limit, cost)
+        for step in steps.cut(Cuts(self._order, self._stop, first_event)):
+            if isinstance(step, CutNgram):
+                if step.tokens[0] < self._vocab_size:
+                    distinct = np.count_nonzero(step.before)
+                    self._model.add_ngram(step.tokens, int(step.before.sum()), int(distinct))
+                continue
+            last = step.last if step.prefix else min(step.last, self._vocab_size)
+            if step.first < last and (*step.prefix, step.first)[0] < self._vocab_size:
+                self._model.add_training(
+                    training, first_event, step.first, last, threads, step.prefix
+                )
             if progress is not None:
-                progress.advance(size)
+                progress.advance(step.size)
 
     def counts(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """Numbers of n-grams per order with counts 1, 2, 3, 4, and of all distinct ones.

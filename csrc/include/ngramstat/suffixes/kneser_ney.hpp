@@ -36,8 +36,14 @@ class KneserNey {
 
     // Counts the training n-grams whose last token lies in `range`. To be called once for each
     // range of a partition of the vocabulary. Tokens before first_event only serve as context.
+    // With a prefix (last token first, see SuffixOrder): the longer n-grams that end with it and
+    // whose token before it lies in `range`. All of them together, and add_ngram for the prefix,
+    // take the place of a range of one token.
     void add_training(std::span<const Token> training, Index first_event, TokenRange range,
-                      int threads);
+                      int threads, std::span<const Index> prefix = {});
+    // Counts one training n-gram, last token first, from its occurrences as an event and the number
+    // of different tokens before it, where the beginning of the stream is one.
+    void add_ngram(std::span<const Index> ngram, Count count, Count distinct_before);
 
     const KneserNeyCounts& counts() const { return counts_; }
 

@@ -60,7 +60,7 @@ class Estimator:
         self, piece: Piece, trees: Sequence[TokenTree], advance: Callable[[], None]
     ) -> list[Decisions]:
         """Counts and interpolates every pattern, each after its parent; decisions by tree."""
-        decisions = [Decisions(self._used, piece, tree) for tree in trees]
+        decisions = [Decisions(len(self._used), piece, tree) for tree in trees]
         children: dict[str | None, list[int]] = {}
         for i, pattern in enumerate(self._used):
             children.setdefault(pattern.parent, []).append(i)
