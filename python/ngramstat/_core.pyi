@@ -280,19 +280,25 @@ class KneserNey16:
         order: int,
         stop_token: int,
     ) -> None: ...
+    @property
+    def model_bytes(self) -> int: ...
+    def reset(self, n_models: int) -> None: ...
     def add_training(
         self,
         training: NDArray[np.uint16],
-        first_event: int,
+        parts: NDArray[np.int64],
         first_token: int,
         last_token: int,
         threads: int,
         prefix: Sequence[int],
     ) -> None: ...
-    def add_ngram(self, ngram: Sequence[int], count: int, distinct_before: int) -> None: ...
-    def counts(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
+    def add_ngram(
+        self, model: int, ngram: Sequence[int], count: int, distinct_before: int
+    ) -> None: ...
+    def counts(self, model: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
     def score(
         self,
+        model: int,
         raw: NDArray[np.float64],
         continuation: NDArray[np.float64],
         threads: int,
@@ -307,19 +313,25 @@ class KneserNey32:
         order: int,
         stop_token: int,
     ) -> None: ...
+    @property
+    def model_bytes(self) -> int: ...
+    def reset(self, n_models: int) -> None: ...
     def add_training(
         self,
         training: NDArray[np.uint32],
-        first_event: int,
+        parts: NDArray[np.int64],
         first_token: int,
         last_token: int,
         threads: int,
         prefix: Sequence[int],
     ) -> None: ...
-    def add_ngram(self, ngram: Sequence[int], count: int, distinct_before: int) -> None: ...
-    def counts(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
+    def add_ngram(
+        self, model: int, ngram: Sequence[int], count: int, distinct_before: int
+    ) -> None: ...
+    def counts(self, model: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
     def score(
         self,
+        model: int,
         raw: NDArray[np.float64],
         continuation: NDArray[np.float64],
         threads: int,
@@ -577,7 +589,12 @@ def count_ngram(
     threads: int,
 ) -> _NgramTables: ...
 def tokens_before(
-    tokens: _Tokens, vocab_size: int, first_event: int, ngram: Sequence[int], threads: int
+    tokens: _Tokens,
+    vocab_size: int,
+    first: int,
+    last: int,
+    ngram: Sequence[int],
+    threads: int,
 ) -> NDArray[np.int64]: ...
 
 class NgramTableOptions:

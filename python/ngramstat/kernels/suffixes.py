@@ -119,13 +119,19 @@ class SuffixCost:
 
 
 def suffix_cost(
-    n_tokens: int, vocab_size: int, depth: int, *, counting_ngrams: bool = False
+    n_tokens: int,
+    vocab_size: int,
+    depth: int,
+    *,
+    counting_ngrams: bool = False,
+    with_positions: bool = False,
 ) -> SuffixCost:
     """Memory for sorting by `depth` symbols, for Kneser-Ney or to count n-grams."""
     entry, reads_text = _core.suffix_packing(vocab_size, depth)
     common_prefix = 1
     members = _MEMBER_BYTES if counting_ngrams else 0
-    positions = position_bytes(n_tokens) if counting_ngrams or reads_text else 0
+    with_positions |= counting_ngrams or reads_text
+    positions = position_bytes(n_tokens) if with_positions else 0
     moved = entry + positions
     block = moved + common_prefix + members + math.ceil(_MOVED_FRACTION * moved)
     return SuffixCost(entry, block, reads_text)
@@ -294,13 +300,10 @@ class Cuts:
         Tokens of the longest n-grams.
     stop_token : int
         Contexts extend back to this token and no further; -1: none.
-    first_event : int
-        Tokens before it only serve as context.
     """
 
     depth: int
     stop_token: int = -1
-    first_event: int = 0
 
 
 class Steps:
@@ -345,7 +348,7 @@ class Steps:
 
     def _cut(self, ngram: tuple[int, ...], cuts: Cuts) -> Iterator[SuffixRange | CutNgram]:
         before = _core.tokens_before(
-            self._tokens, self._vocab_size, cuts.first_event, ngram, self._threads
+            self._tokens, self._vocab_size, 0, len(self._tokens), ngram, self._threads
         )
         yield CutNgram(ngram, before)
         stop = cuts.stop_token
