@@ -372,10 +372,32 @@ def test_measured_lags_equal_those_of_the_cpu(device, sequential):
     for a, b in zip(ours, theirs, strict=True):
         assert (a.lag, a.pairs) == (b.lag, b.pairs)
         for name in ("norm", "frobenius", "noise_floor", "norm_sequential", "permutation_floor",
-                     "composition_norm", "singular_values", "replicates"):  # fmt: skip
+                     "composition_norm", "singular_values", "replicates", "position_norm",
+                     "top_document_shares"):  # fmt: skip
             mine, yours = getattr(a, name), getattr(b, name)
             rel = 2e-3 if "floor" in name else 1e-6
             assert mine == pytest.approx(yours, rel=rel, nan_ok=True), name
+        for mine, yours in (
+            (a.cross_fit, b.cross_fit),
+            (a.cross_fit_sequential, b.cross_fit_sequential),
+        ):
+            assert mine.debiased == pytest.approx(yours.debiased, rel=1e-4, nan_ok=True)
+
+
+def test_sums_over_pairs_of_a_run_are_not_left_to_the_cpu(monkeypatch):
+    def refuse(*arguments):
+        raise AssertionError("a pass over all pairs on the CPU")
+
+    for name in ("sum_pairs_by_document", "multiply_pairs_by_class", "bilinear_sums_by_class"):
+        monkeypatch.setattr(_core, name, refuse)
+    tokens, spans = draw_corpus(np.random.default_rng(2), 20_000, 50, np.uint16, mean_length=100)
+    corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=50, document_ends=spans.ends)
+    options = CorrelationOptions(lags=(3,), replicates=5)
+    design = SamplingDesign(corpus, options)
+    (result,) = measure_lags(design, options, options.lags, workspace=Workspace(gpus=emulated()))
+    assert np.isfinite([result.cross_fit.crossfit, result.position_norm]).all()
+    with pytest.raises(AssertionError, match="on the CPU"):
+        list(measure_lags(design, options, options.lags, workspace=Workspace(gpus=CPU)))
 
 
 def test_tokens_on_the_device_are_not_copied():

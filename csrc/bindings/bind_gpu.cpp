@@ -80,6 +80,12 @@ struct GpuPairCounter {
     py::object tokens;
     std::unique_ptr<gpu::PairCounter> counter;
 };
+struct GpuPairSummer {
+    Device on;
+    py::object tokens, documents;  // both are read where they are
+    Index vocab_size;
+    std::unique_ptr<gpu::PairSummer> summer;
+};
 struct GpuNgramCounter {
     std::shared_ptr<gpu::Gpu> gpu;
     py::object tokens;
@@ -221,6 +227,58 @@ void bind_streams(py::module_& m) {
             py::arg("lag"), py::arg("first"), py::arg("second"), "A term of an operator.");
 }
 
+py::tuple sum_by_document(GpuPairSummer& s, Index lag, const Values& u, const Values& v,
+                          bool across) {
+    const auto left = as_span(u), right = as_span(v);
+    PairSums sums;
+    {
+        const py::gil_scoped_release release;
+        sums = s.summer->sum_by_document(lag, left, right, across);
+    }
+    return py::make_tuple(to_array(std::move(sums.pairs)), to_array(std::move(sums.product)),
+                          to_array(std::move(sums.left)), to_array(std::move(sums.right)));
+}
+
+py::tuple multiply_by_class(GpuPairSummer& s, Index lag, const Values& u, const Values& v,
+                            bool across, PairLabel by) {
+    const auto left = as_span(u), right = as_span(v);
+    ClassProducts products;
+    {
+        const py::gil_scoped_release release;
+        products = s.summer->multiply_by_class(lag, left, right, across, by);
+    }
+    const std::vector<py::ssize_t> shape{
+        static_cast<py::ssize_t>(products.left.size()) / s.vocab_size, s.vocab_size};
+    return py::make_tuple(to_array(std::move(products.left), shape),
+                          to_array(std::move(products.right), shape),
+                          to_array(std::move(products.left_count), shape),
+                          to_array(std::move(products.right_count), shape));
+}
+
+py::array_t<double> bilinear_sums(GpuPairSummer& s, Index lag, const Array<float>& a,
+                                  const Array<float>& b, bool across, PairLabel by) {
+    const auto left = as_span(a), right = as_span(b);
+    std::vector<double> sums;
+    {
+        const py::gil_scoped_release release;
+        sums = s.summer->bilinear_sums_by_class(lag, left, right, across, by);
+    }
+    const auto classes = static_cast<py::ssize_t>(sums.size()) / (kBilinearSums * kBlockSize);
+    return to_array(std::move(sums),
+                    {classes, kBilinearSums, static_cast<py::ssize_t>(kBlockSize)});
+}
+
+void bind_pair_summer(py::module_& m) {
+    py::class_<GpuPairSummer>(m, "GpuPairSummer")
+        .def_property_readonly("documents", [](const GpuPairSummer& s) { return s.documents; })
+        .def("sum_by_document", &sum_by_document, py::arg("lag"), py::arg("u").noconvert(),
+             py::arg("v").noconvert(), py::arg("across"))
+        .def("multiply_by_class", &multiply_by_class, py::arg("lag"), py::arg("u").noconvert(),
+             py::arg("v").noconvert(), py::arg("across"), py::arg("by"))
+        .def("bilinear_sums_by_class", &bilinear_sums, py::arg("lag"), py::arg("a").noconvert(),
+             py::arg("b").noconvert(), py::arg("across"), py::arg("by"));
+}
+
 void bind_counters(py::module_& m) {
     py::class_<GpuPairCounter>(m, "GpuPairCounter")
         .def_property_readonly("lags_at_once",
@@ -291,6 +349,18 @@ GpuPairStream pair_stream(const Device& d, const py::object& tokens, Index vocab
     return {d, tokens, std::move(pairs)};
 }
 
+GpuPairSummer pair_summer(const Device& d, const py::object& tokens, Index vocab_size,
+                          const py::object& documents) {
+    const auto stream = stream_of(d, tokens);
+    const auto& spans = documents.cast<const Documents&>();
+    std::unique_ptr<gpu::PairSummer> summer;
+    {
+        const py::gil_scoped_release release;
+        summer = d.gpu->pair_summer(stream, vocab_size, spans);
+    }
+    return {d, tokens, documents, vocab_size, std::move(summer)};
+}
+
 GpuNgramCounter ngram_counter(const Device& d, const py::object& tokens, Index vocab_size,
                               int max_context, const Documents& documents, bool across) {
     const auto stream = stream_of(d, tokens);
@@ -359,6 +429,8 @@ void bind_device(py::module_& m) {
              py::arg("documents"))
         .def("pair_stream", &pair_stream, py::arg("tokens"), py::arg("vocab_size"),
              py::arg("documents"), py::arg("across"))
+        .def("pair_summer", &pair_summer, py::arg("tokens"), py::arg("vocab_size"),
+             py::arg("documents"))
         .def("ngram_counter", &ngram_counter, py::arg("tokens"), py::arg("vocab_size"),
              py::arg("max_context"), py::arg("documents"), py::arg("across"))
         .def("suffix_array", &sort_suffixes, py::arg("tokens"), py::arg("vocab_size"),
@@ -410,6 +482,7 @@ void bind_gpu(py::module_& m) {
     bind_streams(m);
     bind_vectors(m);
     bind_counters(m);
+    bind_pair_summer(m);
     bind_device(m);
     bind_device_tokens(m);
 }

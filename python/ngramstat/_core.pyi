@@ -664,6 +664,7 @@ def sample_ngrams(
 ) -> None: ...
 
 BUCKETS: int
+MAX_MIXERS: int
 MAX_OFFSET: int
 LOGIT_UNIT: float
 
@@ -772,6 +773,7 @@ class ContextCounts:
         offsets: list[int],
         maps: list[int],
         class_maps: NDArray[np.uint32],
+        threads: int,
     ) -> None: ...
     def count(
         self,
@@ -781,6 +783,8 @@ class ContextCounts:
         continuation_offset: int,
         max_events: int,
         threads: int,
+        candidates: NDArray[np.uint64],
+        known: NDArray[np.uint64],
     ) -> None: ...
     def counts_of_counts(self, continuation: bool, left_out: bool) -> NDArray[np.uint64]: ...
     def interpolate(
@@ -796,24 +800,25 @@ class ContextCounts:
         threads: int,
     ) -> None: ...
 
-class Mixer:
+class MixerGroup:
     def __init__(
         self,
-        patterns: list[int],
         parents: list[int],
         initial: list[float],
+        chain: list[int],
         selector_sizes: list[int],
+        shapes: list[list[int]],
     ) -> None: ...
-    def weights(self) -> list[NDArray[np.float32]]: ...
-    def set_weights(self, weights: list[NDArray[np.float32]]) -> None: ...
+    def weights(self, mixer: int) -> list[NDArray[np.float32]]: ...
+    def set_weights(self, mixer: int, weights: list[NDArray[np.float32]]) -> None: ...
     def train(
         self,
         packed_logits: NDArray[np.uint16],
         selectors: NDArray[np.uint16],
         first: int,
         last: int,
-        rate: float,
-    ) -> float: ...
+        rates: list[float],
+    ) -> list[float]: ...
     def score(
         self,
         packed_logits: NDArray[np.uint16],
@@ -884,6 +889,23 @@ class GpuPairCounter:
     def lags_at_once(self) -> int: ...
     def count(self, lags: list[int]) -> list[tuple[GpuCounts, GpuCounts]]: ...
 
+class GpuPairSummer:
+    @property
+    def documents(self) -> Documents: ...
+    def sum_by_document(
+        self, lag: int, u: NDArray[np.float64], v: NDArray[np.float64], across: bool
+    ) -> tuple[
+        NDArray[np.uint64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]
+    ]: ...
+    def multiply_by_class(
+        self, lag: int, u: NDArray[np.float64], v: NDArray[np.float64], across: bool, by: PairLabel
+    ) -> tuple[
+        NDArray[np.float64], NDArray[np.float64], NDArray[np.uint64], NDArray[np.uint64]
+    ]: ...
+    def bilinear_sums_by_class(
+        self, lag: int, a: NDArray[np.float32], b: NDArray[np.float32], across: bool, by: PairLabel
+    ) -> NDArray[np.float64]: ...
+
 class GpuNgramCounter:
     @property
     def positions_that_fit(self) -> int: ...
@@ -918,6 +940,9 @@ class Gpu:
         documents: Documents,
         across: bool,
     ) -> GpuPairStream: ...
+    def pair_summer(
+        self, tokens: object, vocab_size: int, documents: Documents
+    ) -> GpuPairSummer: ...
     def ngram_counter(
         self,
         tokens: object,

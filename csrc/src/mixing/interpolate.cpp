@@ -99,37 +99,37 @@ class ContextCounts::Interpolator {
           pack_(pack_logits_function()) {}
 
     void interpolate_shard(std::size_t p) {
-        const Shard& shard = counts_.shards_[p];
-        const std::size_t first_slot = counts_.first_slot(p), last_slot = counts_.first_slot(p + 1);
-        const Index last_target = counts_.slot_begin_[last_slot];
-        std::size_t last_key = 0, last_left_out = 0;
-        for (std::size_t slot = first_slot; slot < last_slot; ++slot) {
-            const std::size_t first_key = last_key, first_left_out = last_left_out;
-            while (last_key < shard.keys.size() &&
-                   shard.keys[last_key] >> 32 == slot - first_slot) {
-                ++last_key;
-            }
+        const FollowerCounts& shard = counts_.shards_[p];
+        const std::size_t first_context = counts_.first_context(p);
+        const std::size_t last_context = counts_.first_context(p + 1);
+        const std::span<const Index> begins = counts_.index_.target_begins();
+        targets_ = counts_.index_.targets();
+        const Index last_target = begins[last_context];
+        std::size_t last_left_out = 0;
+        for (std::size_t context = first_context; context < last_context; ++context) {
+            const std::size_t first_follower = shard.first(context - first_context);
+            const std::size_t last_follower = shard.last(context - first_context);
+            const std::size_t first_left_out = last_left_out;
             while (last_left_out < shard.left_out.size() &&
-                   shard.left_out[last_left_out].key < last_key) {
+                   shard.left_out[last_left_out].follower < last_follower) {
                 ++last_left_out;
             }
-            sort_by_leaf(shard, first_key, last_key);
+            sort_by_leaf(shard, first_follower, last_follower);
             // Targets that are scored leave-one-out come first.
-            const auto targets = counts_.order_.begin();
-            const Index begin = counts_.slot_begin_[slot], end = counts_.slot_begin_[slot + 1];
-            const Index middle =
-                std::lower_bound(targets + begin, targets + end, counts_.n_leave_one_out_) -
-                targets;
+            const Index begin = begins[context], end = begins[context + 1];
+            const Index middle = std::lower_bound(targets_.begin() + begin, targets_.begin() + end,
+                                                  counts_.n_leave_one_out_) -
+                                 targets_.begin();
             if (middle < end) {
-                sum_followers(shard, first_key, {});
+                sum_followers(shard, first_follower, {});
                 write_targets(middle, end, last_target);
             }
             if (middle > begin) {
-                left_out_.assign(last_key - first_key, Shard::LeftOut{0, 0, 0});
+                left_out_.assign(last_follower - first_follower, FollowerCounts::LeftOut{0, 0, 0});
                 for (std::size_t k = first_left_out; k < last_left_out; ++k) {
-                    left_out_[shard.left_out[k].key - first_key] = shard.left_out[k];
+                    left_out_[shard.left_out[k].follower - first_follower] = shard.left_out[k];
                 }
-                sum_followers(shard, first_key, left_out_);
+                sum_followers(shard, first_follower, left_out_);
                 write_targets(begin, middle, last_target);
             }
         }
@@ -138,29 +138,30 @@ class ContextCounts::Interpolator {
     // Targets without a context: they have what the pattern falls back on.
     void interpolate_without_context(Index first, Index last) {
         followers_.clear(0);
-        for (Index j = first; j < last; ++j) write_target(counts_.order_[j]);
+        targets_ = counts_.targets_without_context_;
+        write_targets(first, last, last);
     }
 
   private:
-    // Fills by_leaf_ for the keys of one context.
-    void sort_by_leaf(const Shard& shard, std::size_t first_key, std::size_t last_key) {
+    // Fills by_leaf_ for the followers of one context.
+    void sort_by_leaf(const FollowerCounts& shard, std::size_t first, std::size_t last) {
         by_leaf_.clear();
-        for (std::size_t k = first_key; k < last_key; ++k) {
-            const std::uint64_t leaf = tree_.leaf_of[static_cast<std::uint32_t>(shard.keys[k])];
-            by_leaf_.push_back(leaf << 32 | (k - first_key));
+        for (std::size_t k = first; k < last; ++k) {
+            const std::uint64_t leaf = tree_.leaf_of[shard.tokens[k]];
+            by_leaf_.push_back(leaf << 32 | (k - first));
         }
         radix_sort(by_leaf_, buffer_, 32, 32 + leaf_bits_);
     }
 
-    // left_out: what to subtract, by the number of the context's key; empty: nothing.
-    void sum_followers(const Shard& shard, std::size_t first_key,
-                       std::span<const Shard::LeftOut> left_out) {
+    // left_out: what to subtract, by the number of the context's follower; empty: nothing.
+    void sum_followers(const FollowerCounts& shard, std::size_t first,
+                       std::span<const FollowerCounts::LeftOut> left_out) {
         followers_.clear(by_leaf_.size());
         for (const std::uint64_t entry : by_leaf_) {
             const std::size_t number = static_cast<std::uint32_t>(entry);
-            Count count = shard.counts[first_key + number];
+            Count count = shard.counts[first + number];
             Count continuation =
-                counts_.has_continuation_ ? shard.continuation_counts[first_key + number] : 0;
+                counts_.has_continuation_ ? shard.continuation_counts[first + number] : 0;
             if (!left_out.empty()) {
                 count -= left_out[number].count;
                 continuation -= left_out[number].continuation_count;
@@ -174,12 +175,12 @@ class ContextCounts::Interpolator {
     void prefetch_target(Index j, Index end) const {
         constexpr Index kFar = 24, kNear = 12;
         if (j + kFar < end) {
-            const Index t = counts_.order_[static_cast<std::size_t>(j + kFar)];
+            const Index t = targets_[static_cast<std::size_t>(j + kFar)];
             prefetch(&decisions_.offsets[t]);
             prefetch(&counts_.target_tokens_[t]);
         }
         if (j + kNear < end) {
-            const Index e = decisions_.offsets[counts_.order_[static_cast<std::size_t>(j + kNear)]];
+            const Index e = decisions_.offsets[targets_[static_cast<std::size_t>(j + kNear)]];
             prefetch(decisions_.packed_logits.data() + e);
             for (Index line = 0; line < 32; line += 16) {
                 if (!decisions_.parent_mass.empty()) {
@@ -193,7 +194,7 @@ class ContextCounts::Interpolator {
     void write_targets(Index first, Index last, Index last_to_prefetch) {
         for (Index j = first; j < last; ++j) {
             prefetch_target(j, last_to_prefetch);
-            write_target(counts_.order_[static_cast<std::size_t>(j)]);
+            write_target(targets_[static_cast<std::size_t>(j)]);
         }
     }
 
@@ -259,9 +260,10 @@ class ContextCounts::Interpolator {
     int leaf_bits_;
     PackLogits pack_;
 
+    std::span<const Index> targets_;  // of the current shard, or those without a context
     FollowerSums followers_;
-    std::vector<std::uint64_t> by_leaf_, buffer_;  // leaf << 32 | number of the context's key
-    std::vector<Shard::LeftOut> left_out_;         // by number of the context's key
+    std::vector<std::uint64_t> by_leaf_, buffer_;    // leaf << 32 | number of the follower
+    std::vector<FollowerCounts::LeftOut> left_out_;  // by number of the context's follower
     // Decisions of one target, padded to whole vectors.
     std::vector<float> odds_;
     std::vector<std::int32_t> buckets_, packed_;
@@ -271,7 +273,7 @@ void ContextCounts::check_decisions(const TokenTree& tree, const Decisions& deci
     check_tree(tree);
     require(static_cast<Index>(tree.leaf_of.size()) == context_keys_.vocabulary().size,
             "the tree must be one of the vocabulary");
-    require(decisions.offsets.size() == target_ids_.size() + 1,
+    require(decisions.offsets.size() == target_tokens_.size() + 1,
             "one decision offset per target, and an end");
     const std::size_t n = static_cast<std::size_t>(decisions.offsets.back());
     require(decisions.packed_logits.size() == n, "packed_logits must be (decisions)");
@@ -287,15 +289,16 @@ void ContextCounts::interpolate(const TokenTree& tree, const Discounts& discount
                                 const Decisions& decisions, int threads) const {
     check_decisions(tree, decisions);
     const auto make_worker = [&] { return Interpolator(*this, tree, discounts, decisions); };
-    parallel_with(kShards, threads, make_worker, [](Index shard, Interpolator& worker) {
-        worker.interpolate_shard(static_cast<std::size_t>(shard));
-    });
+    parallel_with(static_cast<Index>(shards_.size()), threads, make_worker,
+                  [](Index shard, Interpolator& worker) {
+                      worker.interpolate_shard(static_cast<std::size_t>(shard));
+                  });
     constexpr Index kTask = 1024;
-    const Index first = slot_begin_[contexts_.size()], last = slot_begin_[contexts_.size() + 1];
-    parallel_with((last - first + kTask - 1) / kTask, threads, make_worker,
+    const Index n = static_cast<Index>(targets_without_context_.size());
+    parallel_with((n + kTask - 1) / kTask, threads, make_worker,
                   [&](Index task, Interpolator& worker) {
-                      const Index begin = first + task * kTask;
-                      worker.interpolate_without_context(begin, std::min(begin + kTask, last));
+                      const Index begin = task * kTask;
+                      worker.interpolate_without_context(begin, std::min(begin + kTask, n));
                   });
 }
 

@@ -57,7 +57,6 @@ from ngramstat.kernels import (
     BLOCK_SIZE,
     CountMatrix,
     PairLabel,
-    PairsAtLag,
     bilinear_sums_by_class,
     multiply_pairs_by_class,
 )
@@ -211,10 +210,9 @@ def cross_fit(
         The plug-in norm, which bounds the debiased one; infinite: it is not bounded.
     threads : int
     """
-    corpus, documents = design.corpus, design.documents
+    documents, at_lag = design.documents, design.pairs_at(lag)
     # The folds of each half get the vectors of the other half, independent of their noise.
     u, v = (halves[::-1] for halves in vectors)
-    at_lag = PairsAtLag(corpus.tokens, corpus.vocab_size, lag)
     joint_v, joint_u, left_counts, right_counts = multiply_pairs_by_class(
         at_lag,
         u,

@@ -39,7 +39,6 @@ from ngramstat.kernels import (
     GpuPairStream,
     PairBuffer,
     PairCounts,
-    PairsAtLag,
     Tokens,
     count_pairs,
     pair_tables_fit,
@@ -167,12 +166,13 @@ def measure_lags(
         return
     require_pairs(design, lags)
     with corpus.naming_large_ids(), occurring(design, workspace) as used:
+        design = used.design
+        if workspace.gpus:
+            design = dataclasses.replace(design, gpu=workspace.gpus.devices[0])
         vocab_mask = None
         if options.vocab_top is not None:
-            vocab_mask = most_frequent(
-                used.design.corpus, options.vocab_top, threads=workspace.threads
-            )
-        measurer = LagMeasurer(used.design, options, vocab_mask, workspace.threads)
+            vocab_mask = most_frequent(design.corpus, options.vocab_top, threads=workspace.threads)
+        measurer = LagMeasurer(design, options, vocab_mask, workspace.threads)
         measure = _measure_matrix_free if options.matrix_free else _measure_counted
         for measurement in measure(measurer, lags, workspace):
             yield dataclasses.replace(
@@ -459,9 +459,8 @@ class LagMeasurer:
 
     def _document_sums(self, lag: int, triplets: SingularTriplets) -> Floats:
         """Pairs of each document, and sums of u v, u and v over them, (n_documents, 4)."""
-        corpus = self.design.corpus
         sums = sum_pairs_by_document(
-            PairsAtLag(corpus.tokens, corpus.vocab_size, lag),
+            self.design.pairs_at(lag),
             triplets.left[:, 0],
             triplets.right[:, 0],
             self.design.documents,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ngramstat.covariance.cross_fit import CrossFit, ShuffledPairs, cross_fit
 from ngramstat.covariance.operators import Composition, CovarianceOperator, PairStatistics
 from ngramstat.covariance.shuffling import permutation_floor
-from ngramstat.kernels import CountMatrix, PairsAtLag, count_document_tokens, sum_pairs_by_document
+from ngramstat.kernels import CountMatrix, count_document_tokens, sum_pairs_by_document
 from ngramstat.linear_algebra.lanczos import as_block, leading_singular_triplets
 from ngramstat.sampling.design import SamplingDesign
 
@@ -191,9 +191,8 @@ def _replicates(
     v: Floats,
 ) -> Floats:
     """u^T C_seq* v over resampled documents, vectors held fixed."""
-    corpus = design.corpus
     product = sum_pairs_by_document(
-        PairsAtLag(corpus.tokens, corpus.vocab_size, lag),
+        design.pairs_at(lag),
         u,
         v,
         design.documents,

@@ -12,6 +12,7 @@
 #include "ngramstat/gpu/gpu.hpp"
 #include "ngramstat/gpu/pair_counts.hpp"
 #include "ngramstat/gpu/pair_products.hpp"
+#include "ngramstat/gpu/pair_sums.hpp"
 #include "ngramstat/gpu/suffix_sort.hpp"
 
 namespace ngramstat::gpu {
@@ -47,6 +48,15 @@ class GpuOn : public Gpu {
             [&]<class Token>(const Stream<Token>& stream) -> std::shared_ptr<PairStream> {
                 return std::make_shared<PairStreamOn<Executor, Token>>(on_, stream, vocab_size,
                                                                        documents, across);
+            },
+            tokens);
+    }
+    std::unique_ptr<PairSummer> pair_summer(const AnyStream& tokens, Index vocab_size,
+                                            const Documents& documents) override {
+        return std::visit(
+            [&]<class Token>(const Stream<Token>& stream) -> std::unique_ptr<PairSummer> {
+                return std::make_unique<PairSummerOn<Executor, Token>>(on_, stream, vocab_size,
+                                                                       documents);
             },
             tokens);
     }

@@ -13,6 +13,8 @@
 #include "ngramstat/base/documents.hpp"
 #include "ngramstat/base/types.hpp"
 #include "ngramstat/pairs/count_matrix.hpp"
+#include "ngramstat/pairs/labelled_segments.hpp"
+#include "ngramstat/pairs/pair_products.hpp"
 #include "ngramstat/pairs/position_index.hpp"
 #include "ngramstat/suffixes/ngram_counts.hpp"
 #include "ngramstat/suffixes/suffix_sort.hpp"
@@ -103,6 +105,22 @@ class PairCounter {
     virtual Index lags_at_once() const = 0;
 };
 
+// Sums over the pairs at one lag with vectors, the twin of pairs/pair_products.hpp: the functions
+// of the same names say what is summed. Sums of doubles run in an order fixed by the stream and the
+// documents, but not in that of the CPU.
+class PairSummer {
+  public:
+    virtual ~PairSummer() = default;
+    virtual PairSums sum_by_document(Index lag, std::span<const double> u,
+                                     std::span<const double> v, bool across) = 0;
+    virtual ClassProducts multiply_by_class(Index lag, std::span<const double> u,
+                                            std::span<const double> v, bool across,
+                                            PairLabel by) = 0;
+    virtual std::vector<double> bilinear_sums_by_class(Index lag, std::span<const float> a,
+                                                       std::span<const float> b, bool across,
+                                                       PairLabel by) = 0;
+};
+
 class NgramCounter {
   public:
     virtual ~NgramCounter() = default;
@@ -130,6 +148,10 @@ class Gpu {
     // `across`: also the pairs that are not inside the content of one document.
     virtual std::shared_ptr<PairStream> pair_stream(const AnyStream& tokens, Index vocab_size,
                                                     const Documents& documents, bool across) = 0;
+    // Reads `documents` while it exists. Throws DeviceMemoryError where the stream and 10 bytes per
+    // position do not fit.
+    virtual std::unique_ptr<PairSummer> pair_summer(const AnyStream& tokens, Index vocab_size,
+                                                    const Documents& documents) = 0;
     virtual std::unique_ptr<NgramCounter> ngram_counter(const AnyStream& tokens, Index vocab_size,
                                                         int max_context, const Documents& documents,
                                                         bool across) = 0;
