@@ -604,7 +604,12 @@ def count_ngram(
     threads: int,
 ) -> _NgramTables: ...
 def tokens_before(
-    tokens: _Tokens, vocab_size: int, first_event: int, ngram: Sequence[int], threads: int
+    tokens: _Tokens,
+    vocab_size: int,
+    first: int,
+    last: int,
+    ngram: Sequence[int],
+    threads: int,
 ) -> NDArray[np.int64]: ...
 
 class NgramTableOptions:

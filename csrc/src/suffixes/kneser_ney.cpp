@@ -138,9 +138,8 @@ template <class Token>
 template <class Position>
 class KneserNey<Token>::PartSweep {
   public:
-    // N-grams of at most `prefix` tokens, which all suffixes begin with, are not counted.
-    PartSweep(const HeldOutNgrams<Token>& held_out, int order, int prefix, Model& model)
-        : held_out_(held_out), order_(order), prefix_(prefix), model_(model), counts_(order) {}
+    PartSweep(const HeldOutNgrams<Token>& held_out, int order, Model& model)
+        : held_out_(held_out), order_(order), model_(model), counts_(order) {}
 
     void add(std::span<const Suffix<Position>> suffixes) {
         for (std::size_t k = 0; k < suffixes.size(); ++k) {
@@ -152,9 +151,10 @@ class KneserNey<Token>::PartSweep {
             ++seen_;
         }
     }
-    // After the last suffix: the counts of counts.
-    const KneserNeyCounts& finish() {
-        if (seen_ > 0) count(prefix_);
+    // After the last suffix: the counts of counts. N-grams of up to `prefix` tokens go on in other
+    // blocks and are not counted.
+    const KneserNeyCounts& finish(int prefix) {
+        if (seen_ > 0) count(prefix);
         Count singletons = 0;
         for (int m = 1; m <= order_; ++m) {
             singletons += singletons_from_[m] - singletons_to_[m];
@@ -221,7 +221,7 @@ class KneserNey<Token>::PartSweep {
     }
 
     const HeldOutNgrams<Token>& held_out_;
-    int order_, prefix_;
+    int order_;
     Model& model_;
     KneserNeyCounts counts_;
     Suffix<Position> last_{};
@@ -260,8 +260,7 @@ class KneserNey<Token>::BlockSweep {
         TrieWalk contexts(model_.held_out_.contexts()), ngrams(model_.held_out_.ngrams());
         std::vector<PartSweep<Position>> sweeps;
         for (Model& model : model_.models_) {
-            sweeps.emplace_back(model_.held_out_, model_.order_,
-                                static_cast<int>(blocks.prefix().size()), model);
+            sweeps.emplace_back(model_.held_out_, model_.order_, model);
         }
         std::fill(shared_.begin(), shared_.end(), kAll);
         for (std::size_t begin = 0; begin < n; begin += kChunk) {
@@ -272,7 +271,8 @@ class KneserNey<Token>::BlockSweep {
             }
         }
         for (std::size_t p = 0; p < parts_.size(); ++p) {
-            const KneserNeyCounts& counts = sweeps[p].finish();
+            const KneserNeyCounts& counts =
+                sweeps[p].finish(static_cast<int>(blocks.prefix().size()));
             const std::lock_guard<std::mutex> lock(mutex);
             model_.models_[p].counts.merge(counts);
         }
@@ -298,10 +298,13 @@ class KneserNey<Token>::BlockSweep {
                 while (symbol(length) >= 0) ++length;
             }
             const int shared = sorted.lcp[k];
-            // The first suffix shares its prefix with none that was followed.
-            const int followed = k == 0 ? 0 : shared;
-            contexts.go_to(std::max(followed - 1, 0), length - 1, symbol);
-            ngrams.go_to(followed, length, [&](int level) { return symbol(level - 1); });
+            // With a prefix, the first suffix shares it with one of another block.
+            if (k == 0 && shared > 0) {
+                contexts.go_to(0, shared - 1, [&](int level) { return symbol(level); });
+                ngrams.go_to(0, shared, [&](int level) { return symbol(level - 1); });
+            }
+            contexts.go_to(std::max(shared - 1, 0), length - 1, symbol);
+            ngrams.go_to(shared, length, [&](int level) { return symbol(level - 1); });
             Suffix<Position>& suffix = suffixes_[0][k - begin];
             suffix.position = sorted.positions.empty() ? Position{0} : sorted.positions[k];
             suffix.context = contexts.node();
@@ -352,9 +355,8 @@ class KneserNey<Token>::BlockSweep {
 template <class Token>
 void KneserNey<Token>::add_training(std::span<const Token> training, std::span<const Segment> parts,
                                     TokenRange range, int threads, std::span<const Index> prefix) {
-    require(range.last <= (prefix.empty() ? vocab_size_ : symbols()),
+    require(!prefix.empty() || range.last <= vocab_size_,
             "token range must lie inside [0, vocab_size]");
-    require(prefix.empty() || prefix[0] < vocab_size_, "an n-gram ends with a predicted token");
     require(parts.size() == models_.size(), "there must be one part for each model");
     if (training.size() <= std::size_t{1} << 32) {
         sweep<std::uint32_t>(training, parts, range, threads, prefix);
@@ -364,11 +366,35 @@ void KneserNey<Token>::add_training(std::span<const Token> training, std::span<c
 }
 
 template <class Token>
+void KneserNey<Token>::add_ngram(Index number, std::span<const Index> ngram, Count count,
+                                 Count distinct_before) {
+    require(number >= 0 && number < n_models(), "there is no such model");
+    Model& model = models_[static_cast<std::size_t>(number)];
+    const int m = static_cast<int>(ngram.size());
+    require(m >= 1 && m <= order_ && ngram[0] < vocab_size_, "an n-gram has 1 .. order tokens");
+    if (count == 0) return;
+    const bool begins_with_stop = m > 1 && ngram[m - 1] == stop_token_;
+    Count continuation = 1;
+    model.counts.raw[m - 1].add(count);
+    if (m < order_) {
+        continuation = begins_with_stop ? count : distinct_before;
+        model.counts.continuation[m - 1].add(continuation);
+    }
+    TrieWalk contexts(held_out_.contexts()), ngrams(held_out_.ngrams());
+    contexts.go_to(0, m - 1, [&](int level) { return ngram[level]; });
+    ngrams.go_to(0, m, [&](int level) { return ngram[level - 1]; });
+    if (contexts.depth() == m - 1) model.contexts[contexts.node()].add(count, continuation);
+    if (ngrams.depth() == m) model.ngrams[ngrams.node()] = {count, continuation};
+}
+
+template <class Token>
 template <class Position>
 void KneserNey<Token>::sweep(std::span<const Token> training, std::span<const Segment> parts,
                              TokenRange range, int threads, std::span<const Index> prefix) {
+    // A separator symbol equal to vocab_size occurs in the stream but is never an event.
+    const Index symbols = stop_token_ == vocab_size_ ? vocab_size_ + 1 : vocab_size_;
     const std::vector<std::size_t> parents = parents_of(parts);
-    const SuffixBlocks<Token, Position> blocks(training, symbols(),
+    const SuffixBlocks<Token, Position> blocks(training, symbols,
                                                SuffixOrder{order_, true, stop_token_, prefix},
                                                range, parts.first(1), threads, parts.size() > 1);
     std::mutex mutex;
@@ -376,27 +402,6 @@ void KneserNey<Token>::sweep(std::span<const Token> training, std::span<const Se
         blocks.n_blocks(), threads,
         [&] { return BlockSweep<Position>(*this, training, parts, parents); },
         [&](Index block, BlockSweep<Position>& worker) { worker.add(blocks, block, mutex); });
-}
-
-template <class Token>
-void KneserNey<Token>::add_ngram(Index model, std::span<const Index> ngram, Count count,
-                                 Count distinct_before) {
-    const int m = static_cast<int>(ngram.size());
-    require(model >= 0 && model < n_models(), "there is no such model");
-    require(m >= 1 && m <= order_ && ngram[0] < vocab_size_, "an n-gram has 1 .. order tokens");
-    if (count == 0) return;
-    Model& counted = models_[static_cast<std::size_t>(model)];
-    counted.counts.raw[m - 1].add(count);
-    Count continuation = 1;
-    if (m < order_) {
-        continuation = m > 1 && ngram[m - 1] == stop_token_ ? count : distinct_before;
-        counted.counts.continuation[m - 1].add(continuation);
-    }
-    TrieWalk contexts(held_out_.contexts()), ngrams(held_out_.ngrams());
-    contexts.go_to(0, m - 1, [&](int level) { return ngram[level]; });
-    ngrams.go_to(0, m, [&](int level) { return ngram[level - 1]; });
-    if (contexts.depth() == m - 1) counted.contexts[contexts.node()].add(count, continuation);
-    if (ngrams.depth() == m) counted.ngrams[ngrams.node()] = {count, continuation};
 }
 
 template <class Token>

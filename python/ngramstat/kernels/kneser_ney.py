@@ -146,29 +146,28 @@ class KneserNey:
         )
         for step in steps.cut(Cuts(self._order, self._stop)):
             if isinstance(step, CutNgram):
-                self._add_ngram(training, parts, step, threads)
+                self._add_ngram(training, parts, step.tokens, threads)
                 continue
-            events = step.last if step.prefix else min(step.last, self._vocab_size)
-            if step.first < events and (*step.prefix, step.first)[0] < self._vocab_size:
-                self._model.add_training(training, bounds, step.first, events, threads, step.prefix)
+            is_event = (*step.prefix, step.first)[0] < self._vocab_size
+            if is_event:
+                end = step.last if step.prefix else min(step.last, self._vocab_size)
+                self._model.add_training(training, bounds, step.first, end, threads, step.prefix)
             if progress is not None:
                 progress.advance(step.size * trained_tokens)
 
     def _add_ngram(
-        self, training: Tokens, parts: Sequence[tuple[int, int]], cut: CutNgram, threads: int
+        self,
+        training: Tokens,
+        parts: Sequence[tuple[int, int]],
+        ngram: tuple[int, ...],
+        threads: int,
     ) -> None:
-        """Count an n-gram of all parts, of which the first is counted already."""
-        if cut.tokens[0] >= self._vocab_size:
+        """Count an n-gram, last token first, whose extensions are counted in several steps."""
+        if ngram[0] >= self._vocab_size:
             return
-        before = cut.before
         for model, (first, last) in enumerate(parts):
-            if model > 0:
-                before = _core.tokens_before(
-                    training[:last], self._symbols, first, cut.tokens, threads
-                )
-            self._model.add_ngram(
-                model, cut.tokens, int(before.sum()), int(np.count_nonzero(before))
-            )
+            before = _core.tokens_before(training, self._symbols, first, last, ngram, threads)
+            self._model.add_ngram(model, ngram, int(before.sum()), int(np.count_nonzero(before)))
 
     def counts(self, model: int = 0) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """Numbers of n-grams per order with counts 1, 2, 3, 4, and of all distinct ones.

@@ -355,7 +355,12 @@ class Steps:
 
     def _cut(self, ngram: tuple[int, ...], cuts: Cuts) -> Iterator[SuffixRange | CutNgram]:
         before = _core.tokens_before(
-            self._tokens, self._vocab_size, self._first_event, ngram, self._threads
+            self._tokens,
+            self._vocab_size,
+            self._first_event,
+            len(self._tokens),
+            ngram,
+            self._threads,
         )
         yield CutNgram(ngram, before)
         stop = cuts.stop_token

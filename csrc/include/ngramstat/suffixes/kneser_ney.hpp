@@ -50,8 +50,8 @@ class KneserNey {
     // take the place of a range of one token.
     void add_training(std::span<const Token> training, std::span<const Segment> parts,
                       TokenRange range, int threads, std::span<const Index> prefix = {});
-    // Counts one training n-gram, last token first, for a model, from its occurrences as an event
-    // and the number of different tokens before it, where the beginning of the stream is one.
+    // Counts one n-gram, last token first, for a model, from its occurrences in the part and the
+    // number of different tokens before it, where the beginning of the stream is one.
     void add_ngram(Index model, std::span<const Index> ngram, Count count, Count distinct_before);
 
     // Memory of one model.
@@ -101,8 +101,6 @@ class KneserNey {
     };
 
     const Model& model_at(Index model) const;
-    // A separator symbol equal to vocab_size occurs in the stream but is never an event.
-    Index symbols() const { return vocab_size_ + (stop_token_ == vocab_size_ ? 1 : 0); }
     template <class Position>
     void sweep(std::span<const Token> training, std::span<const Segment> parts, TokenRange range,
                int threads, std::span<const Index> prefix);
