@@ -7,6 +7,7 @@
 #include "dlpack.hpp"
 #include "ngram_tables.hpp"
 #include "ngramstat/gpu/gpu.hpp"
+#include "ngramstat/suffixes/kneser_ney.hpp"
 
 #ifdef NGRAMSTAT_WITH_CUDA
 #include "ngramstat/cuda/device.hpp"
@@ -397,6 +398,26 @@ GpuNgramCounter ngram_counter(const Device& d, const py::object& tokens, Index v
     return {d.gpu, tokens, std::move(counter), documents.n_clusters(), max_context};
 }
 
+// Trains one model on each part of a stream.
+template <class Token>
+void train_kneser_ney(const Device& d, KneserNey<Token>& model, const Array<Token>& training,
+                      const Array<Index>& parts) {
+    if (parts.ndim() != 2 || parts.shape(1) != 2) {
+        throw std::invalid_argument("parts must have shape (models, 2)");
+    }
+    const gpu::Stream<Token> stream{training.data(), static_cast<Index>(training.size()), false};
+    const Index* bounds = parts.data();
+    const Index n_models = parts.shape(0);
+    const py::gil_scoped_release release;
+    model.reset(n_models);
+    const auto counter =
+        d.gpu->held_out_counter(stream, {model.held_out().contexts(), model.held_out().ngrams(),
+                                         model.vocab_size(), model.order(), model.stop_token()});
+    for (Index part = 0; part < n_models; ++part) {
+        model.set_counts(part, counter->count(Segment{bounds[2 * part], bounds[2 * part + 1]}));
+    }
+}
+
 py::tuple sort_suffixes(const Device& d, const py::object& tokens, Index vocab_size, int depth,
                         bool backward, Index stop_token) {
     const auto stream = stream_of(d, tokens);
@@ -460,6 +481,10 @@ void bind_device(py::module_& m) {
              py::arg("documents"))
         .def("ngram_counter", &ngram_counter, py::arg("tokens"), py::arg("vocab_size"),
              py::arg("max_context"), py::arg("documents"), py::arg("across"))
+        .def("train_kneser_ney", &train_kneser_ney<std::uint16_t>, py::arg("model"),
+             py::arg("training").noconvert(), py::arg("parts").noconvert())
+        .def("train_kneser_ney", &train_kneser_ney<std::uint32_t>, py::arg("model"),
+             py::arg("training").noconvert(), py::arg("parts").noconvert())
         .def("suffix_array", &sort_suffixes, py::arg("tokens"), py::arg("vocab_size"),
              py::arg("depth"), py::arg("backward"), py::arg("stop_token"))
         .def("block", &upload_block, py::arg("values").noconvert())

@@ -973,6 +973,14 @@ class Gpu:
         documents: Documents,
         across: bool,
     ) -> GpuNgramCounter: ...
+    @overload
+    def train_kneser_ney(
+        self, model: KneserNey16, training: NDArray[np.uint16], parts: NDArray[np.int64]
+    ) -> None: ...
+    @overload
+    def train_kneser_ney(
+        self, model: KneserNey32, training: NDArray[np.uint32], parts: NDArray[np.int64]
+    ) -> None: ...
     def suffix_array(
         self, tokens: object, vocab_size: int, depth: int, backward: bool, stop_token: int
     ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]: ...
