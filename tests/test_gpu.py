@@ -369,12 +369,14 @@ def test_measured_lags_equal_those_of_the_cpu(device, sequential):
     theirs = measure_lags(
         SamplingDesign(corpus, options), options, options.lags, workspace=Workspace(gpus=CPU)
     )
+    searched_once = ("norm_sequential", "composition_norm")
     for a, b in zip(ours, theirs, strict=True):
         assert (a.lag, a.pairs) == (b.lag, b.pairs)
         for name in ("norm", "frobenius", "noise_floor", "norm_sequential", "permutation_floor",
                      "composition_norm", "singular_values", "replicates"):  # fmt: skip
             mine, yours = getattr(a, name), getattr(b, name)
-            rel = 2e-3 if "floor" in name else 1e-6
+            # Found by searches in other precisions, and as exact as these.
+            rel = 2e-3 if "floor" in name else 1e-4 if name in searched_once else 1e-6
             assert mine == pytest.approx(yours, rel=rel, nan_ok=True), name
 
 

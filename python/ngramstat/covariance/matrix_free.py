@@ -20,8 +20,8 @@ from ngramstat.kernels import (
     GpuTerm,
     PairLabel,
     PairsAtLag,
+    count_pairs_by_class,
     multiply_pairs,
-    multiply_pairs_by_class,
 )
 from ngramstat.linear_algebra.gpu_backend import GpuBackend
 from ngramstat.sampling.design import SamplingDesign
@@ -117,12 +117,8 @@ class MatrixFreeCovariances(Covariances):
             super().__init__(lag, left, right, threads=threads, vocab_mask=vocab_mask)
             return
         corpus = design.corpus
-        # Only the marginals are needed; the products with these vectors are discarded.
-        zeros = np.zeros((1, corpus.vocab_size))
-        *_, left, right = multiply_pairs_by_class(
+        left, right = count_pairs_by_class(
             PairsAtLag(corpus.tokens, corpus.vocab_size, lag),
-            zeros,
-            zeros,
             design.documents,
             across=design.boundary.across,
             by=PairLabel.half,

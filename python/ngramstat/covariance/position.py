@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.kernels import N_POSITION_BINS, PairLabel, PairsAtLag, multiply_pairs_by_class
+from ngramstat.kernels import N_POSITION_BINS, PairLabel, PairsAtLag, count_pairs_by_class
 from ngramstat.sampling.design import SamplingDesign
 
 __all__ = ["position_norm"]
@@ -51,11 +51,8 @@ def position_norm(
         NaN where a half has no pairs inside documents.
     """
     corpus = design.corpus
-    zeros = np.zeros((1, corpus.vocab_size))  # only the counts are needed
-    _, _, left, right = multiply_pairs_by_class(
+    left, right = count_pairs_by_class(
         PairsAtLag(corpus.tokens, corpus.vocab_size, lag),
-        zeros,
-        zeros,
         design.documents,
         across=False,
         by=PairLabel.half_and_position,
