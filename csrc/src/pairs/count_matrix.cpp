@@ -13,17 +13,18 @@ namespace ngramstat {
 
 namespace {
 
-// Of the entries of rows [begin, end) of a block.
-double sum_of_squares(const CountBlock& block, Index begin, Index end,
-                      std::array<double, 2> weights) {
-    return block.with_entries([&]<class Integer>(const CountEntries<Integer>& entries) {
+// Adds those of rows [begin, end) of a block to `total`, row by row: the order of the sum does not
+// depend on the cut into blocks.
+void add_squares(const CountBlock& block, Index begin, Index end, std::array<double, 2> weights,
+                 double& total) {
+    block.with_entries([&]<class Integer>(const CountEntries<Integer>& entries) {
         const Rows<Integer> rows{entries, block.row_start.data()};
-        double sum = 0.0;
         for (Index r = begin; r < end; ++r) {
+            double sum = 0.0;
             rows.for_entries(r, weights[0], weights[1],
                              [&](Index, double value) { sum += value * value; });
+            total += sum;
         }
-        return sum;
     });
 }
 
@@ -187,7 +188,7 @@ double CountMatrix::inner_product(const CountMatrix& other, std::array<double, 2
         parallel_for(static_cast<Index>(sums.size()), threads, [&](Index run) {
             for_blocks(bounds[run], bounds[run + 1],
                        [&](const CountBlock& block, Index begin, Index end) {
-                           sums[run] += sum_of_squares(block, begin, end, weights);
+                           add_squares(block, begin, end, weights, sums[run]);
                        });
         });
         return std::accumulate(sums.begin(), sums.end(), 0.0);
