@@ -11,7 +11,7 @@ import pytest
 import ngramstat
 from designs import design_of
 from ngramstat import kernels
-from ngramstat.covariance.cross_fit import ShuffledPairs, cross_fit
+from ngramstat.covariance.cross_fit import CrossFit, HalfVectors, ShuffledPairs, cross_fits
 from ngramstat.kernels import Documents, PairLabel
 from ngramstat.sampling.design import FOLDS, SamplingDesign
 from ngramstat.synthetic import BroadcastTree, IndependentTokens, MarkovChain, RareTables
@@ -20,6 +20,14 @@ from ngramstat.synthetic import BroadcastTree, IndependentTokens, MarkovChain, R
 def small_corpus(documents: int = 60, length: int = 40, v: int = 5, seed: int = 0):
     chain = MarkovChain.random(v, concentration=0.3, rules_seed=seed, document_length=length)
     return chain.corpus(documents * length, seed=seed)
+
+
+def cross_fit(design, lag, vectors, *, across, norm=math.inf, threads=1) -> CrossFit:
+    """Of C(t) alone."""
+    halves = HalfVectors(*vectors, norm)
+    fit, absent = cross_fits(design, lag, halves, across=across, threads=threads)
+    assert math.isnan(absent.crossfit)
+    return fit
 
 
 def fold_covariance(
@@ -130,7 +138,8 @@ def test_moments_equal_sums_over_distinct_folds(stream, lag):
     assert 8 < fit.freedom <= 14
 
 
-def test_sequential_moments_equal_sums_over_distinct_folds():
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "document"])
+def test_sequential_moments_equal_sums_over_distinct_folds(stream):
     """Documents of unequal lengths and topics, with sequence inside."""
     rng = np.random.default_rng(6)
     documents = []
@@ -143,21 +152,29 @@ def test_sequential_moments_equal_sums_over_distinct_folds():
         vocab_size=4,
         document_ends=np.cumsum([len(d) for d in documents]),
     )
-    design = design_of(corpus, boundary="document", seed=2)
+    design = design_of(corpus, boundary="stream" if stream else "document", seed=2)
     spans, lag = design.documents, 1
     lengths = (spans.ends - spans.starts).astype(float)
     vectors = rng.standard_normal((2, 2, 4)) * 0.2 + np.array([1.0, -1.0, 0.5, -0.5])
     vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
-    shuffled = ShuffledPairs(
-        kernels.count_document_tokens(corpus.tokens, 4, spans),
-        np.maximum(lengths - lag, 0) / (lengths * (lengths - 1)),
-        design.documents.folds,
+    others = vectors[:, ::-1] + 0.1 * rng.standard_normal((2, 2, 4))
+    halves = HalfVectors(*vectors)
+    counts = kernels.count_document_tokens(corpus.tokens, 4, spans)
+    rates = np.maximum(lengths - lag, 0) / (lengths * (lengths - 1))
+    x = rng.standard_normal(4)
+    shuffled, projected = ShuffledPairs.of(counts, rates, design.documents.folds, halves, x)
+    rows, columns, numbers = counts.to_coo()
+    by_document = np.bincount(rows, weights=numbers[0] * x[columns], minlength=len(lengths))
+    np.testing.assert_allclose(projected[:, 0], by_document, rtol=1e-12)
+    plain, fit = cross_fits(
+        design, lag, HalfVectors(*others), (halves, shuffled), across=stream, threads=2
     )
-    fit = cross_fit(design, lag, tuple(vectors), across=False, shuffled=shuffled)
+    # One pass serves both: C(t) is what it is without the sequential covariance.
+    assert plain == cross_fit(design, lag, tuple(others), across=stream)
     first, value, error = brute_force(design, lag, *vectors, stream=False, sequential=True)
     assert fit.crossfit == pytest.approx(first, rel=1e-10)
-    # The vectors of the last step are rounded to float32.
-    assert fit.debiased == pytest.approx(value, rel=1e-7)
+    # The vectors of the last step are rounded to float32, as are their products with documents.
+    assert fit.debiased == pytest.approx(value, rel=1e-6)
     assert fit.debiased_error == pytest.approx(error, rel=1e-5)
 
 
@@ -252,36 +269,55 @@ def brute_force_first(design, lag, vectors):
     return np.mean(halves), halves
 
 
-def test_class_products_equal_the_reference(token_dtype, threads):
+@pytest.mark.parametrize("across", [False, True])
+@pytest.mark.parametrize("kinds", [1, 2])
+@pytest.mark.parametrize("simd", ["scalar", "avx2", "avx512"])
+def test_class_products_equal_the_reference(monkeypatch, simd, token_dtype, threads, kinds, across):
+    monkeypatch.setenv("NGRAMSTAT_SIMD", simd)
+    try:
+        kernels.simd_level()
+    except ValueError as error:
+        pytest.skip(str(error))
     rng = np.random.default_rng(4)
     n, v, lag = 3001, 9, 4
     tokens = rng.integers(0, v, n).astype(token_dtype)
-    ends = np.append(np.sort(rng.choice(np.arange(1, n), 40, replace=False)), n)
+    ends = np.append(np.sort(rng.choice(np.arange(2, n, 2), 40, replace=False)), n)
     starts = np.concatenate([[0], ends[:-1]])
+    # A separator at both sides of the content.
+    content_starts, content_ends = starts + 1, np.maximum(ends - 1, starts + 1)
     classes = rng.integers(0, 6, len(ends)).astype(np.uint8)
-    documents = Documents(ends, folds=classes, n_folds=6)
-    u, w = rng.integers(-5, 6, (2, 2, v)).astype(float)
-    a, b = rng.integers(-5, 6, (2, 2, v, kernels.BLOCK_SIZE)).astype(np.float32)
-    arguments = {"across": False, "by": PairLabel.fold, "threads": threads}
-    products = kernels.multiply_pairs_by_class(
-        kernels.PairsAtLag(tokens, v, lag), u, w, documents, **arguments
+    documents = Documents(
+        ends, content_starts=content_starts, content_ends=content_ends, folds=classes, n_folds=6
     )
-    sums = kernels.bilinear_sums_by_class(
-        kernels.PairsAtLag(tokens, v, lag), a, b, documents, **arguments
+    u, w = rng.integers(-5, 6, (2, kinds, 2, v)).astype(float)
+    a, b = rng.integers(-5, 6, (2, kinds, 2, v, kernels.BLOCK_SIZE)).astype(np.float32)
+    pairs = kernels.PairsAtLag(tokens, v, lag)
+    arguments = {"across": across, "by": PairLabel.fold, "threads": threads}
+    products = kernels.multiply_pairs_by_class(pairs, u, w, documents, **arguments)
+    forms = kernels.bilinear_forms_by_class(pairs, a, b, documents, **arguments)
+    counts = kernels.count_pairs_by_class(pairs, documents, **arguments)
+    of_pairs, sums, *_ = kernels.sum_pairs_by_document(
+        pairs, u[:, 0], w[:, 0], documents, across=across, threads=threads
     )
-    for k in range(6):
-        joint = np.zeros((v, v))
-        for d in np.flatnonzero(classes == k):
-            for i in range(starts[d], ends[d] - lag):
-                joint[tokens[i], tokens[i + lag]] += 1
-        s, own = divmod(k, 3)
-        assert np.array_equal(products[0][k], joint @ w[s])
-        assert np.array_equal(products[1][k], joint.T @ u[s])
-        assert np.array_equal(products[2][k], joint.sum(axis=1))
-        assert np.array_equal(products[3][k], joint.sum(axis=0))
-        form = a[s].T.astype(float) @ joint @ b[s]
-        expected = [np.diag(form), form.sum(axis=0), form.sum(axis=1), form[own], form[:, own]]
-        assert np.array_equal(sums[k], expected)
+    for kind in range(kinds):
+        joints = np.zeros((6, v, v))
+        for d in range(len(ends)):
+            stream = across and kind == 0
+            first, last = (starts, ends) if stream else (content_starts, content_ends)
+            i = np.arange(first[d], min(last[d], (n if stream else last[d]) - lag))
+            np.add.at(joints[classes[d]], (tokens[i], tokens[i + lag]), 1)
+            assert of_pairs[kind, d] == len(i)
+            assert sums[kind, d] == np.sum(u[kind, 0][tokens[i]] * w[kind, 0][tokens[i + lag]])
+        for k, joint in enumerate(joints):
+            s = k // 3
+            assert np.array_equal(products[0][kind, k], joint @ w[kind, s])
+            assert np.array_equal(products[1][kind, k], joint.T @ u[kind, s])
+            assert np.array_equal(products[2][kind, k], joint.sum(axis=1))
+            assert np.array_equal(products[3][kind, k], joint.sum(axis=0))
+            form = a[kind, s].T.astype(float) @ joint @ b[kind, s]
+            assert np.array_equal(forms[kind, k], form)
+        if kind == 0:
+            assert np.array_equal(counts, [joints.sum(axis=2), joints.sum(axis=1)])
 
 
 @pytest.mark.parametrize("transposed", [False, True])

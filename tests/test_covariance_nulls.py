@@ -10,9 +10,10 @@ from designs import design_of
 from ngramstat.boundary import Boundary
 from ngramstat.covariance.lag_limits import crossing_limit, sequential_limit
 from ngramstat.covariance.measurement import most_frequent
+from ngramstat.covariance.noise import noise_edge
 from ngramstat.covariance.options import default_lags
 from ngramstat.covariance.position import position_norm
-from ngramstat.covariance.shuffling import shuffled_inside_documents
+from ngramstat.covariance.shuffling import SHUFFLED_LAGS, shuffled_inside_documents
 from ngramstat.synthetic import BroadcastTree, MarkovChain
 from test_covariance_measurement import zipf
 
@@ -36,22 +37,35 @@ def documents_of(lengths, v=6, seed=0):
 
 
 def test_permutation_floor_equals_brute_force():
+    """The mean ratio of the shuffled norm to the noise edge, drawn at some lags, times the edge."""
     lengths = np.random.default_rng(1).integers(5, 60, 40)
     corpus, lag = documents_of(lengths), 4
     result = ngramstat.correlations(corpus, lags=[lag], replicates=9, seed=3)
     design = design_of(corpus, boundary="stream", seed=3)
     shuffled = shuffled_inside_documents(design)
-    joint, mean = np.zeros((6, 6)), np.zeros((6, 6))
-    for end, length in zip(np.cumsum(lengths), lengths, strict=True):
-        document = shuffled[end - length : end]
-        original = corpus.tokens[end - length : end]
-        np.testing.assert_array_equal(np.sort(document), np.sort(original))
-        for i in range(length - lag):
-            joint[document[i], document[i + lag]] += 1
-        if length > lag:
-            c = np.bincount(original, minlength=6)
-            mean += (length - lag) / (length * (length - 1)) * (np.outer(c, c) - np.diag(c))
-    expected = np.linalg.norm((joint - mean) / joint.sum(), 2)
+
+    def joint_and_mean(tokens, lag):
+        joint, mean = np.zeros((6, 6)), np.zeros((6, 6))
+        for end, length in zip(np.cumsum(lengths), lengths, strict=True):
+            document = tokens[end - length : end]
+            original = corpus.tokens[end - length : end]
+            np.testing.assert_array_equal(np.sort(document), np.sort(original))
+            for i in range(length - lag):
+                joint[document[i], document[i + lag]] += 1
+            if length > lag:
+                c = np.bincount(original, minlength=6)
+                mean += (length - lag) / (length * (length - 1)) * (np.outer(c, c) - np.diag(c))
+        return joint, mean
+
+    def edge(joint):
+        p, q = (joint.sum(axis=axis) / joint.sum() for axis in (1, 0))
+        return noise_edge(p, q) / np.sqrt(joint.sum())
+
+    ratios = []
+    for drawn in SHUFFLED_LAGS:
+        joint, mean = joint_and_mean(shuffled, drawn)
+        ratios.append(np.linalg.norm((joint - mean) / joint.sum(), 2) / edge(joint))
+    expected = np.mean(ratios) * edge(joint_and_mean(corpus.tokens, lag)[0])
     assert result.permutation_floor[0] == pytest.approx(expected, rel=1e-9)
 
 

@@ -400,15 +400,15 @@ def test_measured_lags_equal_those_of_the_cpu(device, sequential):
     theirs = measure_lags(
         SamplingDesign(corpus, options), options, options.lags, workspace=Workspace(gpus=CPU)
     )
+    searched_once = ("norm_sequential", "composition_norm")
     for a, b in zip(ours, theirs, strict=True):
         assert (a.lag, a.pairs) == (b.lag, b.pairs)
         for name in ("norm", "frobenius", "noise_floor", "norm_sequential", "permutation_floor",
                      "composition_norm", "singular_values", "replicates", "position_norm",
                      "top_document_shares"):  # fmt: skip
             mine, yours = getattr(a, name), getattr(b, name)
-            rel = 2e-3 if "floor" in name or name == "composition_norm" else 1e-6
-            if name == "norm_sequential":
-                rel = 1e-4  # one in single precision, the other in double
+            # Found by searches in other precisions, and as exact as these.
+            rel = 2e-3 if "floor" in name else 1e-4 if name in searched_once else 1e-6
             assert mine == pytest.approx(yours, rel=rel, nan_ok=True), name
         for mine, yours in (
             (a.cross_fit, b.cross_fit),
@@ -422,8 +422,8 @@ def test_sums_over_pairs_of_a_run_are_not_left_to_the_cpu(monkeypatch):
     def refuse(*arguments):
         raise AssertionError("a pass over all pairs on the CPU")
 
-    for name in ("sum_pairs_by_document", "multiply_pairs_by_class", "bilinear_sums_by_class",
-                 "count_document_tokens"):  # fmt: skip
+    for name in ("sum_pairs_by_document", "multiply_pairs_by_class", "bilinear_forms_by_class",
+                 "count_pairs_by_class"):  # fmt: skip
         monkeypatch.setattr(_core, name, refuse)
     tokens, spans = draw_corpus(np.random.default_rng(2), 20_000, 50, np.uint16, mean_length=100)
     corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=50, document_ends=spans.ends)

@@ -166,6 +166,62 @@ def test_products_are_bit_identical_over_instruction_sets_and_threads(monkeypatc
         assert np.array_equal(gram, matrix.multiply_transposed(per_row, 1.0, 0.0, threads))
 
 
+@pytest.mark.parametrize("simd", ["scalar", "avx2", "avx512"])
+def test_products_in_single_precision(monkeypatch, simd):
+    """Against dense matrices, and bit for bit over instruction sets and threads."""
+    rng = np.random.default_rng(4)
+    n, v = 40_000, 97
+    tokens = rng.integers(0, v, n).astype(np.uint16) // rng.integers(1, 9, n).astype(np.uint16)
+    ends = np.arange(500, n + 1, 500)
+    halves = rng.integers(0, 2, len(ends)).astype(np.uint8)
+    documents = Documents(ends, folds=halves)
+    (counts,) = kernels.count_pairs(tokens, v, documents, [2])
+    pairs, of_documents = counts.within, kernels.count_document_tokens(tokens, v, documents)
+    x = rng.standard_normal((3, v, kernels.SINGLE_BLOCK_SIZE)).astype(np.float32)
+    weights = rng.standard_normal((3, 2, kernels.SINGLE_BLOCK_SIZE)).astype(np.float32)
+    rates = np.where(np.arange(len(ends)) % 7 < 2, 0.0, rng.random(len(ends)))
+    channels, (c, _) = dense(pairs), dense(of_documents)
+    gram = np.stack([c.T @ (np.where(halves == h, rates, 0)[:, None] * c) for h in (0, 1)])
+
+    def results(threads):
+        return (
+            pairs.multiply_single(x, weights, threads),
+            pairs.multiply_transposed_single(x, weights, threads),
+            of_documents.multiply_gram_single(x, weights, rates, halves, threads),
+        )
+
+    monkeypatch.setenv("NGRAMSTAT_SIMD", "scalar")
+    expected = results(1)
+    matrices = channels, channels.transpose(0, 2, 1), gram
+    for result, of_channels in zip(expected, matrices, strict=True):
+        dense_result = np.einsum("hij,kjc,khc->kic", of_channels, x, weights)
+        scale = np.einsum("hij,kjc,khc->kic", of_channels, np.abs(x), np.abs(weights))
+        assert np.all(np.abs(result - dense_result) <= 3e-6 * scale)
+    monkeypatch.setenv("NGRAMSTAT_SIMD", simd)
+    try:
+        assert kernels.simd_level() == simd
+    except ValueError as error:
+        pytest.skip(str(error))
+    for threads in (1, 2, 7):
+        for result, same in zip(results(threads), expected, strict=True):
+            assert np.array_equal(result, same)
+    with pytest.raises(ValueError, match=r"\(k, rows, 16\)"):
+        pairs.multiply_single(x[:2], weights, 1)
+    with pytest.raises(ValueError, match="channels"):
+        of_documents.multiply_gram_single(x, weights, rates, halves + np.uint8(1), 1)
+
+
+def test_products_of_the_rows_of_each_class(threads):
+    matrix = random_counts(301, 97)
+    rng = np.random.default_rng(7)
+    classes = rng.integers(0, 5, 301).astype(np.uint8)
+    x = rng.integers(-4, 5, (301, 4)).astype(float)
+    result = matrix.multiply_transposed_by_class(x, classes, 6, threads)
+    assert result.shape == (6, 97, 4)
+    for k in range(6):
+        assert np.array_equal(result[k], dense(matrix)[0][classes == k].T @ x[classes == k])
+
+
 def test_an_unknown_instruction_set_is_refused_by_the_kernels(monkeypatch):
     monkeypatch.setenv("NGRAMSTAT_SIMD", "mmx")
     with pytest.raises(ValueError, match="expected scalar, avx2 or avx512"):
@@ -182,6 +238,10 @@ def test_inner_product_and_sums_of_both_channels():
     for matrix, full in ((counts.within, a), (counts.across, b)):
         assert np.array_equal(matrix.row_sums(), full.sum(axis=2))
         assert np.array_equal(matrix.column_sums(), full.sum(axis=1))
+    for matrix, full in ((counts.within, a), (counts.across, b)):
+        squares = np.sum((0.5 * full[0] + 2 * full[1]) ** 2)
+        itself = matrix.inner_product(matrix, (0.5, 2.0), (0.5, 2.0), 2)
+        assert itself == pytest.approx(squares, rel=1e-14)
     result = counts.within.inner_product(counts.across, (0.5, 2.0), (1.0, 3.0), 2)
     assert result == pytest.approx(np.sum((0.5 * a[0] + 2 * a[1]) * (b[0] + 3 * b[1])), rel=1e-14)
 

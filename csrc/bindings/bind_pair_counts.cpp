@@ -172,6 +172,22 @@ Vectors multiply_gram(const CountMatrix& c, const Vectors& x, const Vectors& row
                    [&](auto from, auto to) { c.multiply_gram(from, weights, to, threads); });
 }
 
+Vectors multiply_transposed_by_class(const CountMatrix& c, const Vectors& x,
+                                     const Array<std::uint8_t>& classes, Index n_classes,
+                                     int threads) {
+    if (x.ndim() != 2 || x.shape(1) != 4) throw std::invalid_argument("x must be (n_rows, 4)");
+    Vectors out({static_cast<py::ssize_t>(n_classes), static_cast<py::ssize_t>(c.n_cols()),
+                 py::ssize_t{4}});
+    const auto from = as_span(x);
+    const auto of_rows = as_span(classes);
+    const auto to = as_target(out);
+    {
+        const py::gil_scoped_release release;
+        c.multiply_transposed_by_class(from, of_rows, to, threads);
+    }
+    return out;
+}
+
 using Singles = Array<float>;
 
 // out (k, out_rows, 16) = the products with k blocks of sixteen vectors, (k, in_rows, 16), where
@@ -237,12 +253,13 @@ void bind_count_matrix(py::module_& m) {
         .def("to_coo", &to_coo, "(rows, columns, counts of shape (2, nnz))")
         .def("multiply", &multiply, py::arg("x").noconvert(), py::arg("first"), py::arg("second"),
              py::arg("threads"))
-        .def("transposed", &CountMatrix::transposed, py::arg("threads"),
-             py::call_guard<py::gil_scoped_release>())
         .def("multiply_gram", &multiply_gram, py::arg("x").noconvert(),
              py::arg("row_weights").noconvert(), py::arg("threads"))
         .def("multiply_transposed", &multiply_transposed, py::arg("x").noconvert(),
              py::arg("first"), py::arg("second"), py::arg("threads"))
+        .def("multiply_transposed_by_class", &multiply_transposed_by_class,
+             py::arg("x").noconvert(), py::arg("classes").noconvert(), py::arg("n_classes"),
+             py::arg("threads"))
         .def("multiply_single", &multiply_single, py::arg("x").noconvert(),
              py::arg("weights").noconvert(), py::arg("threads"))
         .def("multiply_transposed_single", &multiply_transposed_single, py::arg("x").noconvert(),

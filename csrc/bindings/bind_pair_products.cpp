@@ -18,12 +18,37 @@ py::tuple sum_by_document(const Array<Token>& tokens, Index vocab_size, Index la
         const py::gil_scoped_release release;
         sums = sum_pairs_by_document(pairs, left, right, documents, across, threads);
     }
-    return py::make_tuple(to_array(std::move(sums.pairs)), to_array(std::move(sums.product)),
-                          to_array(std::move(sums.left)), to_array(std::move(sums.right)));
+    const py::ssize_t n_documents = documents.size();
+    const std::vector<py::ssize_t> shape{
+        static_cast<py::ssize_t>(sums.pairs.size()) / std::max<py::ssize_t>(n_documents, 1),
+        n_documents};
+    return py::make_tuple(to_array(std::move(sums.pairs), shape),
+                          to_array(std::move(sums.product), shape), to_array(std::move(sums.left)),
+                          to_array(std::move(sums.right)));
+}
+
+py::tuple to_arrays(ClassCounts&& counts, const std::vector<py::ssize_t>& shape) {
+    return py::make_tuple(to_array(std::move(counts.left), shape),
+                          to_array(std::move(counts.right), shape));
 }
 
 template <class Token>
-py::tuple multiply_by_class(const Array<Token>& tokens, Index vocab_size, Index lag,
+py::tuple count_by_class(const Array<Token>& tokens, Index vocab_size, Index lag,
+                         const Documents& documents, bool across, PairLabel by, int threads) {
+    const PairsAtLag<Token> pairs{as_span(tokens), vocab_size, lag};
+    ClassCounts counts;
+    Index n_classes = 0;
+    {
+        const py::gil_scoped_release release;
+        const LabelledSegments segments(documents, across, by);
+        n_classes = segments.n_labels();
+        counts = count_pairs_by_class(pairs, segments, threads);
+    }
+    return to_arrays(std::move(counts), {n_classes, vocab_size});
+}
+
+template <class Token>
+py::tuple multiply_by_class(const Array<Token>& tokens, Index vocab_size, Index lag, Index n_kinds,
                             const Array<double>& u, const Array<double>& v,
                             const Documents& documents, bool across, PairLabel by, int threads) {
     const PairsAtLag<Token> pairs{as_span(tokens), vocab_size, lag};
@@ -35,33 +60,33 @@ py::tuple multiply_by_class(const Array<Token>& tokens, Index vocab_size, Index 
         const py::gil_scoped_release release;
         const LabelledSegments segments(documents, across, by);
         n_classes = segments.n_labels();
-        products = multiply_pairs_by_class(pairs, left, right, segments, threads);
+        products = multiply_pairs_by_class(pairs, n_kinds, left, right, segments, threads);
     }
-    const std::vector<py::ssize_t> shape{n_classes, vocab_size};
+    const std::vector<py::ssize_t> shape{n_kinds, n_classes, vocab_size};
     return py::make_tuple(to_array(std::move(products.left), shape),
                           to_array(std::move(products.right), shape),
-                          to_array(std::move(products.left_count), shape),
-                          to_array(std::move(products.right_count), shape));
+                          to_array(std::move(products.counts.left), shape),
+                          to_array(std::move(products.counts.right), shape));
 }
 
 template <class Token>
 py::array_t<double> bilinear_by_class(const Array<Token>& tokens, Index vocab_size, Index lag,
-                                      const Array<float>& a, const Array<float>& b,
+                                      Index n_kinds, const Array<float>& a, const Array<float>& b,
                                       const Documents& documents, bool across, PairLabel by,
                                       int threads) {
     const PairsAtLag<Token> pairs{as_span(tokens), vocab_size, lag};
     const auto left = as_span(a);
     const auto right = as_span(b);
-    std::vector<double> sums;
+    std::vector<double> forms;
     Index n_classes = 0;
     {
         const py::gil_scoped_release release;
         const LabelledSegments segments(documents, across, by);
         n_classes = segments.n_labels();
-        sums = bilinear_sums_by_class(pairs, left, right, segments, threads);
+        forms = bilinear_forms_by_class(pairs, n_kinds, left, right, segments, threads);
     }
-    return to_array(std::move(sums),
-                    {n_classes, kBilinearSums, static_cast<py::ssize_t>(kBlockSize)});
+    const py::ssize_t block = kBlockSize;
+    return to_array(std::move(forms), {n_kinds, n_classes, block, block});
 }
 
 template <class Token>
@@ -87,12 +112,17 @@ void bind_for(py::module_& m) {
     m.def("sum_pairs_by_document", &sum_by_document<Token>, py::arg("tokens").noconvert(),
           py::arg("vocab_size"), py::arg("lag"), py::arg("u").noconvert(), py::arg("v").noconvert(),
           py::arg("documents"), py::arg("across"), py::arg("threads"));
+    m.def("count_pairs_by_class", &count_by_class<Token>, py::arg("tokens").noconvert(),
+          py::arg("vocab_size"), py::arg("lag"), py::arg("documents"), py::arg("across"),
+          py::arg("by"), py::arg("threads"));
     m.def("multiply_pairs_by_class", &multiply_by_class<Token>, py::arg("tokens").noconvert(),
-          py::arg("vocab_size"), py::arg("lag"), py::arg("u").noconvert(), py::arg("v").noconvert(),
-          py::arg("documents"), py::arg("across"), py::arg("by"), py::arg("threads"));
-    m.def("bilinear_sums_by_class", &bilinear_by_class<Token>, py::arg("tokens").noconvert(),
-          py::arg("vocab_size"), py::arg("lag"), py::arg("a").noconvert(), py::arg("b").noconvert(),
-          py::arg("documents"), py::arg("across"), py::arg("by"), py::arg("threads"));
+          py::arg("vocab_size"), py::arg("lag"), py::arg("n_kinds"), py::arg("u").noconvert(),
+          py::arg("v").noconvert(), py::arg("documents"), py::arg("across"), py::arg("by"),
+          py::arg("threads"));
+    m.def("bilinear_forms_by_class", &bilinear_by_class<Token>, py::arg("tokens").noconvert(),
+          py::arg("vocab_size"), py::arg("lag"), py::arg("n_kinds"), py::arg("a").noconvert(),
+          py::arg("b").noconvert(), py::arg("documents"), py::arg("across"), py::arg("by"),
+          py::arg("threads"));
     m.def("multiply_pairs", &multiply<Token>, py::arg("tokens").noconvert(), py::arg("vocab_size"),
           py::arg("lag"), py::arg("x").noconvert(), py::arg("class_weights").noconvert(),
           py::arg("documents"), py::arg("across"), py::arg("by"), py::arg("transposed"),

@@ -103,9 +103,15 @@ class CountMatrix:
     def multiply_transposed(
         self, x: NDArray[np.float64], first: float, second: float, threads: int
     ) -> NDArray[np.float64]: ...
-    def transposed(self, threads: int) -> CountMatrix: ...
     def multiply_gram(
         self, x: NDArray[np.float64], row_weights: NDArray[np.float64], threads: int
+    ) -> NDArray[np.float64]: ...
+    def multiply_transposed_by_class(
+        self,
+        x: NDArray[np.float64],
+        classes: NDArray[np.uint8],
+        n_classes: int,
+        threads: int,
     ) -> NDArray[np.float64]: ...
     def multiply_single(
         self, x: NDArray[np.float32], weights: NDArray[np.float32], threads: int
@@ -443,10 +449,20 @@ def sum_pairs_by_document(
     across: bool,
     threads: int,
 ) -> tuple[NDArray[np.uint64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+def count_pairs_by_class(
+    tokens: _Tokens,
+    vocab_size: int,
+    lag: int,
+    documents: Documents,
+    across: bool,
+    by: PairLabel,
+    threads: int,
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
 def multiply_pairs_by_class(
     tokens: _Tokens,
     vocab_size: int,
     lag: int,
+    n_kinds: int,
     u: NDArray[np.float64],
     v: NDArray[np.float64],
     documents: Documents,
@@ -454,10 +470,11 @@ def multiply_pairs_by_class(
     by: PairLabel,
     threads: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint64], NDArray[np.uint64]]: ...
-def bilinear_sums_by_class(
+def bilinear_forms_by_class(
     tokens: _Tokens,
     vocab_size: int,
     lag: int,
+    n_kinds: int,
     a: NDArray[np.float32],
     b: NDArray[np.float32],
     documents: Documents,

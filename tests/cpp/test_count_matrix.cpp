@@ -107,39 +107,6 @@ Results compute(const CountMatrix& matrix, const CountMatrix& other, const std::
     return results;
 }
 
-std::map<std::pair<Index, Index>, std::pair<std::uint32_t, std::uint32_t>> cells_of(
-    const CountMatrix& matrix) {
-    std::map<std::pair<Index, Index>, std::pair<std::uint32_t, std::uint32_t>> cells;
-    for (const CountBlock& block : matrix.blocks()) {
-        block.with_entries([&](const auto& entries) {
-            for (Index r = 0; r < block.n_rows(); ++r) {
-                Index before = -1;
-                for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
-                    CHECK(before < Index{entries.column[k]});
-                    before = Index{entries.column[k]};
-                    cells[{block.first_row + r, before}] = {
-                        entries.first[k], entries.second.empty() ? 0 : entries.second[k]};
-                }
-            }
-        });
-    }
-    return cells;
-}
-
-void check_transpose(const Case& c) {
-    decltype(cells_of(build(c, 1))) expected;
-    for (const Entry& e : c.entries) expected[{Index{e.column}, e.row}] = {e.first, e.second};
-    for (const int threads : check::kThreads) {
-        for (const Index block_rows : {Index{1}, Index{7}, c.n_rows}) {
-            check::in_case(c.name + ", transposed, threads " + std::to_string(threads));
-            const CountMatrix turned = build(c, block_rows).transposed(threads);
-            CHECK(turned.n_rows() == c.n_cols && turned.n_cols() == c.n_rows);
-            CHECK(turned.complete());
-            CHECK(cells_of(turned) == expected);
-        }
-    }
-}
-
 // exact: x, y and weights are small integers and every partial sum stays below 2^53, so that any
 // order of summation gives the same bits.
 void check_products(const Case& c, bool exact) {
@@ -286,7 +253,6 @@ int main() {
     };
     for (const Case& c : cases) {
         check_sums(c);
-        if (c.n_rows > 0) check_transpose(c);
         check_products(c, false);
         // Inner products of large counts exceed 2^53.
         if (c.name.find("large") == std::string::npos) check_products(c, true);

@@ -207,9 +207,9 @@ void refuses_bad_arguments() {
     auto products = [&](Index vocab, Index lag, const std::vector<double>& u, const Documents& of) {
         const PairsAtLag<std::uint16_t> pairs{tokens, vocab, lag};
         const LabelledSegments segments(of, false, PairLabel::fold);
-        multiply_pairs_by_class<std::uint16_t>(pairs, u, u, segments, 1);
+        multiply_pairs_by_class<std::uint16_t>(pairs, 1, u, u, segments, 1);
         const std::vector<float> block(u.size() * kBlockSize, 1.0f);
-        bilinear_sums_by_class<std::uint16_t>(pairs, block, block, segments, 1);
+        bilinear_forms_by_class<std::uint16_t>(pairs, 1, block, block, segments, 1);
     };
     products(10, 1, w, documents);
     CHECK_THROWS(std::out_of_range, products(9, 1, std::vector<double>(9), documents));
@@ -251,10 +251,10 @@ void check_class_products(const check::Stream<Token>& stream) {
         for (const Index lag : {Index{1}, Index{3}, n + 2}) {
             ClassProducts expected{std::vector<double>(static_cast<std::size_t>(n_classes * v)),
                                    std::vector<double>(static_cast<std::size_t>(n_classes * v)),
-                                   std::vector<Count>(static_cast<std::size_t>(n_classes * v)),
-                                   std::vector<Count>(static_cast<std::size_t>(n_classes * v))};
-            std::vector<double> sums(
-                static_cast<std::size_t>(n_classes * kBilinearSums * kBlockSize));
+                                   {std::vector<Count>(static_cast<std::size_t>(n_classes * v)),
+                                    std::vector<Count>(static_cast<std::size_t>(n_classes * v))}};
+            std::vector<double> forms(
+                static_cast<std::size_t>(n_classes * kBlockSize * kBlockSize));
             for (std::size_t d = 0; d < classes.size(); ++d) {
                 const Index k = classes[d];
                 const Index set = k / 2;
@@ -263,17 +263,13 @@ void check_class_products(const check::Stream<Token>& stream) {
                     const Index y = stream.tokens[i + lag];
                     expected.left[k * v + x] += w[set * v + y];
                     expected.right[k * v + y] += u[set * v + x];
-                    ++expected.left_count[k * v + x];
-                    ++expected.right_count[k * v + y];
+                    ++expected.counts.left[k * v + x];
+                    ++expected.counts.right[k * v + y];
                     for (Index p = 0; p < kBlockSize; ++p) {
                         for (Index q = 0; q < kBlockSize; ++q) {
                             const double product = a[(set * v + x) * kBlockSize + p] *
                                                    b[(set * v + y) * kBlockSize + q];
-                            if (p == q) sums[(k * 5 + 0) * kBlockSize + p] += product;
-                            sums[(k * 5 + 1) * kBlockSize + q] += product;
-                            sums[(k * 5 + 2) * kBlockSize + p] += product;
-                            if (p == k % 2) sums[(k * 5 + 3) * kBlockSize + q] += product;
-                            if (q == k % 2) sums[(k * 5 + 4) * kBlockSize + p] += product;
+                            forms[(k * kBlockSize + p) * kBlockSize + q] += product;
                         }
                     }
                 }
@@ -282,12 +278,13 @@ void check_class_products(const check::Stream<Token>& stream) {
                 check::in_case(stream.name + ", class products, lag " + std::to_string(lag) +
                                ", threads " + std::to_string(threads));
                 const PairsAtLag<Token> pairs{stream.span(), v, lag};
-                const auto actual = multiply_pairs_by_class<Token>(pairs, u, w, segments, threads);
+                const auto actual =
+                    multiply_pairs_by_class<Token>(pairs, 1, u, w, segments, threads);
                 CHECK(actual.left == expected.left);
                 CHECK(actual.right == expected.right);
-                CHECK(actual.left_count == expected.left_count);
-                CHECK(actual.right_count == expected.right_count);
-                CHECK(bilinear_sums_by_class<Token>(pairs, a, b, segments, threads) == sums);
+                CHECK(actual.counts.left == expected.counts.left);
+                CHECK(actual.counts.right == expected.counts.right);
+                CHECK(bilinear_forms_by_class<Token>(pairs, 1, a, b, segments, threads) == forms);
             }
         }
     }

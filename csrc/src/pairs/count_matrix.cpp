@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <numeric>
 
 #include "ngramstat/base/page_cache.hpp"
 #include "ngramstat/base/parallel.hpp"
@@ -11,6 +12,21 @@
 namespace ngramstat {
 
 namespace {
+
+// Adds those of rows [begin, end) of a block to `total`, row by row: the order of the sum does not
+// depend on the cut into blocks.
+void add_squares(const CountBlock& block, Index begin, Index end, std::array<double, 2> weights,
+                 double& total) {
+    block.with_entries([&]<class Integer>(const CountEntries<Integer>& entries) {
+        const Rows<Integer> rows{entries, block.row_start.data()};
+        for (Index r = begin; r < end; ++r) {
+            double sum = 0.0;
+            rows.for_entries(r, weights[0], weights[1],
+                             [&](Index, double value) { sum += value * value; });
+            total += sum;
+        }
+    });
+}
 
 // Merges two sorted rows and sums the products of entries in common columns.
 template <class A, class B>
@@ -29,86 +45,6 @@ double row_inner_product(const Rows<A>& a, Index row_a, const Rows<B>& b, Index 
         }
     }
     return sum;
-}
-
-// Where the entries of each column of a matrix begin in its transpose.
-struct ColumnStarts {
-    std::vector<Index> offset;  // n_cols + 1
-    bool has_second = false;    // some block has counts of class 1
-};
-
-ColumnStarts starts_of_columns(const std::vector<CountBlock>& blocks, Index n_cols) {
-    ColumnStarts starts{std::vector<Index>(static_cast<std::size_t>(n_cols) + 1, 0)};
-    for (const auto& block : blocks) {
-        block.with_entries([&](const auto& entries) {
-            starts.has_second = starts.has_second || !entries.second.empty();
-            for (const auto column : entries.column) ++starts.offset[Index{column} + 1];
-        });
-    }
-    for (Index c = 0; c < n_cols; ++c) starts.offset[c + 1] += starts.offset[c];
-    return starts;
-}
-
-// Writes those entries of a block that lie in columns [first, last) to `out`, whose entries begin
-// with column `first`. next[c - first] is where the next entry of column c goes.
-template <class Integer>
-void gather_block(const CountBlock& block, const CountEntries<Integer>& entries, Index first,
-                  Index last, std::vector<Index>& next, CountEntries<std::uint32_t>& out) {
-    const auto* columns = entries.column.data();
-    for (Index r = 0; r < block.n_rows(); ++r) {
-        // Columns ascend within a row: those of this run lie together.
-        const auto* end = columns + block.row_start[r + 1];
-        const auto* at = std::lower_bound(columns + block.row_start[r], end, first);
-        for (; at < end && *at < last; ++at) {
-            const Index k = at - columns;
-            const auto to = static_cast<std::size_t>(next[*at - first]++);
-            out.column[to] = static_cast<std::uint32_t>(block.first_row + r);
-            out.first[to] = entries.first[k];
-            if (!entries.second.empty()) out.second[to] = entries.second[k];
-        }
-    }
-}
-
-// The entries of columns [first, last), column by column.
-CountEntries<std::uint32_t> gather_columns(const std::vector<CountBlock>& blocks,
-                                           const ColumnStarts& starts, Index first, Index last) {
-    const Index begin = starts.offset[first];
-    const std::size_t size = static_cast<std::size_t>(starts.offset[last] - begin);
-    // Written out wide first, and again as blocks.
-    release_pages_before(2 * size * (starts.has_second ? 3 : 2) * sizeof(std::uint32_t));
-    CountEntries<std::uint32_t> entries;
-    entries.column.resize(size);
-    entries.first.resize(size);
-    entries.second.resize(starts.has_second ? size : 0);
-    std::vector<Index> next;
-    for (Index c = first; c < last; ++c) next.push_back(starts.offset[c] - begin);
-    for (const auto& block : blocks) {
-        block.with_entries(
-            [&](const auto& from) { gather_block(block, from, first, last, next, entries); });
-    }
-    return entries;
-}
-
-// The columns [first, last) as rows of the transpose, in blocks of kBlockColumns.
-std::vector<CountBlock> cut_into_blocks(const CountEntries<std::uint32_t>& entries,
-                                        const ColumnStarts& starts, Index first, Index last) {
-    constexpr Index kBlockColumns = 64;
-    const auto& offset = starts.offset;
-    std::vector<CountBlock> blocks;
-    for (Index c = first; c < last; c += kBlockColumns) {
-        const Index end = std::min(last, c + kBlockColumns);
-        const auto part = [&](const std::vector<std::uint32_t>& values) {
-            if (values.empty()) return std::vector<std::uint32_t>();
-            return std::vector<std::uint32_t>(values.begin() + (offset[c] - offset[first]),
-                                              values.begin() + (offset[end] - offset[first]));
-        };
-        CountBlock block;
-        block.first_row = c;
-        for (Index k = c; k < end; ++k) block.row_start.push_back(offset[k + 1] - offset[c]);
-        block.set_entries({part(entries.column), part(entries.first), part(entries.second)});
-        blocks.push_back(std::move(block));
-    }
-    return blocks;
 }
 
 bool all_fit_16_bits(std::span<const std::uint32_t> values) {
@@ -210,10 +146,15 @@ std::array<std::vector<Count>, 2> CountMatrix::row_sums() const {
         block.with_entries([&](const auto& entries) {
             for (Index r = 0; r < block.n_rows(); ++r) {
                 const Index row = block.first_row + r;
-                for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
-                    sums[0][row] += entries.first[k];
-                    if (!entries.second.empty()) sums[1][row] += entries.second[k];
-                }
+                const auto add = [&](const auto& counts) {
+                    Count sum = 0;
+                    for (Index k = block.row_start[r]; k < block.row_start[r + 1]; ++k) {
+                        sum += counts[k];
+                    }
+                    return sum;
+                };
+                sums[0][row] = add(entries.first);
+                if (!entries.second.empty()) sums[1][row] = add(entries.second);
             }
         });
     }
@@ -235,25 +176,6 @@ std::array<std::vector<Count>, 2> CountMatrix::column_sums() const {
     return sums;
 }
 
-CountMatrix CountMatrix::transposed(int threads) const {
-    require_complete();
-    require(n_rows_ > 0, "transposed: a count matrix needs at least one column");
-    const ColumnStarts starts = starts_of_columns(blocks_, n_cols_);
-    // Runs of columns, each of which goes over all rows: few, as reading them costs as well.
-    const auto bounds = balanced_blocks(starts.offset, std::max<Index>(2, 2 * Index{threads}));
-    std::vector<std::vector<CountBlock>> runs(bounds.size() - 1);
-    parallel_for(static_cast<Index>(runs.size()), threads, [&](Index run) {
-        const Index first = bounds[run], last = bounds[run + 1];
-        runs[run] =
-            cut_into_blocks(gather_columns(blocks_, starts, first, last), starts, first, last);
-    });
-    CountMatrix result(n_cols_, n_rows_);
-    for (auto& blocks : runs) {
-        for (auto& block : blocks) result.append(std::move(block));
-    }
-    return result;
-}
-
 double CountMatrix::inner_product(const CountMatrix& other, std::array<double, 2> weights,
                                   std::array<double, 2> other_weights, int threads) const {
     require_complete();
@@ -262,6 +184,15 @@ double CountMatrix::inner_product(const CountMatrix& other, std::array<double, 2
             "inner_product: matrices must have one shape");
     const auto bounds = row_runs(64);
     std::vector<double> sums(bounds.size() - 1, 0.0);
+    if (this == &other && weights == other_weights) {
+        parallel_for(static_cast<Index>(sums.size()), threads, [&](Index run) {
+            for_blocks(bounds[run], bounds[run + 1],
+                       [&](const CountBlock& block, Index begin, Index end) {
+                           add_squares(block, begin, end, weights, sums[run]);
+                       });
+        });
+        return std::accumulate(sums.begin(), sums.end(), 0.0);
+    }
     parallel_for(static_cast<Index>(sums.size()), threads, [&](Index run) {
         for_blocks(
             bounds[run], bounds[run + 1], [&](const CountBlock& block, Index begin, Index end) {

@@ -234,6 +234,35 @@ void CountMatrix::sum_over_rows(std::span<Real> out, int threads, Scatter&& scat
     });
 }
 
+void CountMatrix::multiply_transposed_by_class(std::span<const double> x,
+                                               std::span<const std::uint8_t> classes,
+                                               std::span<double> out, int threads) const {
+    require_complete();
+    constexpr Index kColumns = 4;
+    const std::size_t of_class = static_cast<std::size_t>(n_cols_ * kColumns);
+    require(static_cast<Index>(x.size()) == n_rows_ * kColumns &&
+                static_cast<Index>(classes.size()) == n_rows_ && out.size() % of_class == 0,
+            "multiply_transposed_by_class: x must be (n_rows, 4), classes (n_rows)");
+    parallel_for(static_cast<Index>(out.size() / of_class), threads, [&](Index k) {
+        double* sums = out.data() + static_cast<std::size_t>(k) * of_class;
+        std::fill_n(sums, of_class, 0.0);
+        for (const auto& block : blocks_) {
+            block.with_entries([&]<class Integer>(const CountEntries<Integer>& entries) {
+                const Rows<Integer> rows{entries, block.row_start.data()};
+                for (Index r = 0; r < block.n_rows(); ++r) {
+                    const Index row = block.first_row + r;
+                    if (classes[row] != k) continue;
+                    const double* of_row = x.data() + row * kColumns;
+                    rows.for_entries(r, 1.0, 0.0, [&](Index column, double value) {
+                        double* to = sums + column * kColumns;
+                        for (Index c = 0; c < kColumns; ++c) to[c] += value * of_row[c];
+                    });
+                }
+            });
+        }
+    });
+}
+
 void CountMatrix::multiply_single(const SingleBlocks& blocks, std::span<float> out,
                                   int threads) const {
     require_complete();
@@ -271,8 +300,9 @@ void CountMatrix::multiply_gram_single(const SingleBlocks& blocks,
     require_complete();
     blocks.require_sizes(n_cols_, n_cols_, out.size());
     require(static_cast<Index>(row_weights.size()) == n_rows_ &&
-                static_cast<Index>(channels.size()) == n_rows_,
-            "multiply_gram_single: row_weights and channels must be (n_rows)");
+                static_cast<Index>(channels.size()) == n_rows_ &&
+                std::all_of(channels.begin(), channels.end(), [](auto c) { return c < 2; }),
+            "multiply_gram_single: row_weights and channels (0 or 1) must be (n_rows)");
     const Product<MultiplySingle> multiply_rows;
     const Product<ScatterSingle> scatter_rows;
     std::array<float, 2 * kSingleBlockSize> ones{};

@@ -27,6 +27,8 @@ LabelledSegments::LabelledSegments(const Documents& documents, bool across, Pair
         starts_ = documents.content_starts();
         ends_ = right_limits_ = documents.content_ends();
     }
+    content_starts_ = documents.content_starts();
+    content_ends_ = documents.content_ends();
     labels_ = by == PairLabel::half ? documents.halves() : documents.folds();
     n_labels_ = by == PairLabel::half ? 2 : documents.n_folds();
 }
@@ -46,6 +48,8 @@ void LabelledSegments::cut_into_position_bins(const Documents& documents) {
     starts_ = bin_starts_;
     ends_ = bin_ends_;
     right_limits_ = bin_right_limits_;
+    content_starts_ = bin_starts_;
+    content_ends_ = bin_right_limits_;
     labels_ = bin_labels_;
     n_labels_ = 2 * kPositionBins;
 }

@@ -33,28 +33,70 @@ std::vector<Index> balanced_runs(const LabelledSegments& segments, Index n_runs)
     return balanced_blocks(prefix, n_runs);
 }
 
-// The sums over one segment, in the order of the stream. Adds to entry `at`.
-template <class Token>
-void sum_segment(const PairsAtLag<Token>& pairs, std::span<const double> u,
-                 std::span<const double> v, const PairSegment& segment, PairSums& sums, Index at) {
-    const auto& [tokens, vocab_size, lag] = pairs;
-    const Index stop = end_of_left_tokens(segment, lag);
-    double product = 0.0;
-    double left = 0.0;
-    double right = 0.0;
-    for (Index i = segment.first; i < stop; ++i) {
-        const Token a = tokens[i];
-        const Token b = tokens[i + lag];
-        if (static_cast<Index>(a) >= vocab_size) throw_token_out_of_range(a, i, vocab_size);
-        if (static_cast<Index>(b) >= vocab_size) throw_token_out_of_range(b, i + lag, vocab_size);
-        product += u[a] * v[b];
-        left += u[a];
-        right += v[b];
+// The bounds of the left tokens of a segment's pairs, [first, last), and of those inside a
+// document.
+struct SegmentRuns {
+    Index first, last;
+    Index inside_first, inside_last;
+
+    SegmentRuns(const PairSegment& segment, Index lag)
+        : first(segment.first), last(std::max(first, end_of_left_tokens(segment, lag))) {
+        inside_first = std::clamp(segment.content_first, first, last);
+        inside_last = std::clamp(segment.content_last - lag, inside_first, last);
     }
-    sums.pairs[at] = static_cast<Count>(std::max<Index>(stop - segment.first, 0));
+};
+
+template <class Token>
+void check_tokens(std::span<const Token> tokens, Index first, Index last, Index vocab_size) {
+    Token largest = 0;
+    for (Index i = first; i < last; ++i) largest = std::max(largest, tokens[i]);
+    if (first == last || static_cast<Index>(largest) < vocab_size) return;
+    Index at = first;
+    while (static_cast<Index>(tokens[at]) < vocab_size) ++at;
+    throw_token_out_of_range(tokens[at], at, vocab_size);
+}
+
+template <class Token>
+void check_tokens(const PairsAtLag<Token>& pairs, const SegmentRuns& runs) {
+    check_tokens(pairs.tokens, runs.first, runs.last, pairs.vocab_size);
+    check_tokens(pairs.tokens, runs.first + pairs.lag, runs.last + pairs.lag, pairs.vocab_size);
+}
+
+Index kinds_of(std::size_t size, Index vocab_size) {
+    require(vocab_size > 0 && size % static_cast<std::size_t>(vocab_size) == 0,
+            "u and v must have vocab_size entries");
+    const Index n_kinds = static_cast<Index>(size) / vocab_size;
+    require(n_kinds == 1 || n_kinds == 2, "there must be vectors for one or two kinds of pairs");
+    return n_kinds;
+}
+
+// The sums over one document, in the order of the stream. Adds to entry `at`.
+template <class Token>
+void sum_document(const PairsAtLag<Token>& pairs, std::span<const double> u,
+                  std::span<const double> v, const SegmentRuns& runs, PairSums& sums,
+                  std::size_t at) {
+    const Token* left = pairs.tokens.data();
+    const Token* right = left + pairs.lag;
+    double product = 0.0, of_left = 0.0, of_right = 0.0;
+    for (Index i = runs.first; i < runs.last; ++i) {
+        product += u[left[i]] * v[right[i]];
+        of_left += u[left[i]];
+        of_right += v[right[i]];
+    }
+    sums.pairs[at] = static_cast<Count>(runs.last - runs.first);
     sums.product[at] = product;
-    sums.left[at] = left;
-    sums.right[at] = right;
+    sums.left[at] = of_left;
+    sums.right[at] = of_right;
+    const std::size_t vocab_size = static_cast<std::size_t>(pairs.vocab_size);
+    if (u.size() == vocab_size) return;
+    const double* inside_u = u.data() + vocab_size;
+    const double* inside_v = v.data() + vocab_size;
+    double inside = 0.0;
+    for (Index i = runs.inside_first; i < runs.inside_last; ++i) {
+        inside += inside_u[left[i]] * inside_v[right[i]];
+    }
+    sums.pairs[sums.left.size() + at] = static_cast<Count>(runs.inside_last - runs.inside_first);
+    sums.product[sums.left.size() + at] = inside;
 }
 
 }  // namespace
@@ -64,18 +106,19 @@ PairSums sum_pairs_by_document(const PairsAtLag<Token>& pairs, std::span<const d
                                std::span<const double> v, const Documents& documents, bool across,
                                int threads) {
     check_pairs(pairs, documents.n_tokens());
-    require(static_cast<Index>(u.size()) == pairs.vocab_size &&
-                static_cast<Index>(v.size()) == pairs.vocab_size,
-            "u and v must have vocab_size entries");
+    const std::size_t kinds = static_cast<std::size_t>(kinds_of(u.size(), pairs.vocab_size));
+    require(u.size() == v.size(), "u and v must have one size");
     // One segment per document; the labels play no role.
     const LabelledSegments segments(documents, across, PairLabel::half);
     const std::size_t size = static_cast<std::size_t>(documents.size());
-    PairSums sums{std::vector<Count>(size), std::vector<double>(size), std::vector<double>(size),
-                  std::vector<double>(size)};
+    PairSums sums{std::vector<Count>(kinds * size), std::vector<double>(kinds * size),
+                  std::vector<double>(size), std::vector<double>(size)};
     const auto bounds = balanced_runs(segments, kRuns);
     parallel_for(static_cast<Index>(bounds.size()) - 1, threads, [&](Index run) {
         for (Index d = bounds[run]; d < bounds[run + 1]; ++d) {
-            sum_segment(pairs, u, v, segments[d], sums, d);
+            const SegmentRuns runs(segments[d], pairs.lag);
+            check_tokens(pairs, runs);
+            sum_document(pairs, u, v, runs, sums, static_cast<std::size_t>(d));
         }
     });
     return sums;
@@ -92,154 +135,260 @@ Index sets_of(std::size_t size, Index length, Index n_classes) {
     return sets;
 }
 
-template <class Token>
-void check_tokens(std::span<const Token> tokens, Index first, Index last, Index vocab_size) {
-    Token largest = 0;
-    for (Index i = first; i < last; ++i) largest = std::max(largest, tokens[i]);
-    if (first == last || static_cast<Index>(largest) < vocab_size) return;
-    Index at = first;
-    while (static_cast<Index>(tokens[at]) < vocab_size) ++at;
-    throw_token_out_of_range(tokens[at], at, vocab_size);
-}
-
-// Visits the left positions [first, last) of the pairs of one class, segment by segment. All tokens
-// of a segment's pairs are checked before.
+// Visits the left positions [first, last) of the pairs of one class, segment by segment, with
+// whether the pairs are inside a document. All tokens of a segment's pairs are checked before.
 template <class Token, class Visit>
 void for_class_runs(const PairsAtLag<Token>& pairs, const LabelledSegments& segments, Index cls,
                     Visit&& visit) {
-    const auto& [tokens, vocab_size, lag] = pairs;
     for (Index s = 0; s < segments.size(); ++s) {
         const PairSegment segment = segments[s];
         if (segment.label != cls) continue;
-        const Index first = segment.first, last = end_of_left_tokens(segment, lag);
-        if (first >= last) continue;
-        check_tokens(tokens, first, last, vocab_size);
-        check_tokens(tokens, first + lag, last + lag, vocab_size);
-        visit(first, last);
+        const SegmentRuns runs(segment, pairs.lag);
+        if (runs.first >= runs.last) continue;
+        check_tokens(pairs, runs);
+        visit(runs.first, runs.inside_first, false);
+        visit(runs.inside_first, runs.inside_last, true);
+        visit(runs.inside_last, runs.last, false);
         // The segments of a class are spread over the stream: each task reads most of its pages.
         release_pages_if_needed();
     }
 }
 
-// The vectors of one set, and the number of the class within it.
-struct BilinearTables {
-    const float* left;  // vocab_size x kBlockSize
-    const float* right;
-    const double* left_sum;  // over the eight vectors, vocab_size
-    const double* right_sum;
-    Index own;
+// Four doubles, half a line.
+template <int kBytes>
+struct HalfBlock {
+    static constexpr int kRegisterBytes = kBytes < 32 ? kBytes : 32;
+    static constexpr int kRegisters = 32 / kRegisterBytes;
+#if defined(__GNUC__) || defined(__clang__)
+    using Unaligned = typename VectorOf<double, kRegisterBytes>::Unaligned;
+    static void add(double* to, const double* from) {
+        auto* target = reinterpret_cast<Unaligned*>(to);
+        const auto* source = reinterpret_cast<const Unaligned*>(from);
+        for (int p = 0; p < kRegisters; ++p) target[p] += source[p];
+    }
+#else
+    static void add(double* to, const double* from) {
+        for (int k = 0; k < 4; ++k) to[k] += from[k];
+    }
+#endif
 };
-using BilinearSums = std::array<std::array<double, kBlockSize>, kBilinearSums>;
+
+// What a token adds to its partner's cell, and what a cell has from the right tokens of its item's
+// pairs and from the left ones: values of both kinds, then pairs of both kinds.
+constexpr Index kHalfCell = 4, kCell = 2 * kHalfCell;
 
 template <class Token>
-struct AddBilinear {
+struct AddPairs {
     template <int kBytes>
-    static void run(const Token* left, const Token* right, Index n, const BilinearTables& tables,
-                    BilinearSums& sums) {
-        VectorBlock<kBytes> both{}, by_right{}, by_left{}, own_left{}, own_right{};
+    static void run(const Token* left, const Token* right, Index n, const double* of_left,
+                    const double* of_right, double* cells) {
         for (Index i = 0; i < n; ++i) {
-            const float* one = tables.left + Index{left[i]} * kBlockSize;
-            const float* two = tables.right + Index{right[i]} * kBlockSize;
-            VectorBlock<kBytes> x, y;
-            x.load_widened(one);
-            y.load_widened(two);
-            both.add_product(x, y);
-            by_right.add_product(tables.left_sum[left[i]], y);
-            by_left.add_product(tables.right_sum[right[i]], x);
-            own_left.add_product(static_cast<double>(one[tables.own]), y);
-            own_right.add_product(static_cast<double>(two[tables.own]), x);
-        }
-        Index s = 0;
-        for (const auto* block : {&both, &by_right, &by_left, &own_left, &own_right}) {
-            std::array<double, kBlockSize> values;
-            block->store(values.data());
-            for (Index k = 0; k < kBlockSize; ++k) sums[s][k] += values[k];
-            ++s;
+            const Index a = left[i], b = right[i];
+            HalfBlock<kBytes>::add(cells + a * kCell, of_right + b * kHalfCell);
+            HalfBlock<kBytes>::add(cells + b * kCell + kHalfCell, of_left + a * kHalfCell);
         }
     }
 };
 
+// The vectors of one set with a one for each pair of a kind, (vocab_size x kHalfCell): for pairs
+// inside documents, and with `outside` for those that count for kind 0 alone.
+std::vector<double> with_ones(const double* vectors, Index vocab_size, Index n_kinds,
+                              bool outside) {
+    std::vector<double> rows(static_cast<std::size_t>(vocab_size * kHalfCell));
+    for (Index x = 0; x < vocab_size; ++x) {
+        for (Index kind = 0; kind < (outside ? 1 : n_kinds); ++kind) {
+            rows[x * kHalfCell + kind] = vectors[x * n_kinds + kind];
+            rows[x * kHalfCell + 2 + kind] = 1.0;
+        }
+    }
+    return rows;
+}
+
 }  // namespace
 
 template <class Token>
-ClassProducts multiply_pairs_by_class(const PairsAtLag<Token>& pairs, std::span<const double> u,
-                                      std::span<const double> v, const LabelledSegments& segments,
-                                      int threads) {
+ClassCounts count_pairs_by_class(const PairsAtLag<Token>& pairs, const LabelledSegments& segments,
+                                 int threads) {
     check_pairs(pairs, segments.n_tokens());
-    const auto tokens = pairs.tokens;
-    const Index vocab_size = pairs.vocab_size, lag = pairs.lag, n_classes = segments.n_labels();
-    const Index sets = sets_of(u.size(), vocab_size, n_classes);
-    require(v.size() == u.size(), "u and v must have one size");
-    const std::size_t size = static_cast<std::size_t>(n_classes * vocab_size);
-    ClassProducts products{std::vector<double>(size), std::vector<double>(size),
-                           std::vector<Count>(size), std::vector<Count>(size)};
-    // What one side of a pair touches lies in one cache line.
-    struct Cell {
-        double left = 0.0;
-        double right = 0.0;
-        Count left_count = 0;
-        Count right_count = 0;
-    };
-    parallel_for(n_classes, threads, [&](Index k) {
-        const Index set = k / (n_classes / sets);
-        const double* class_u = u.data() + set * vocab_size;
-        const double* class_v = v.data() + set * vocab_size;
-        std::vector<Cell> cells(static_cast<std::size_t>(vocab_size));
-        for_class_runs(pairs, segments, k, [&](Index first, Index last) {
+    const Index vocab_size = pairs.vocab_size;
+    const std::size_t size = static_cast<std::size_t>(segments.n_labels() * vocab_size);
+    ClassCounts counts{std::vector<Count>(size), std::vector<Count>(size)};
+    parallel_for(segments.n_labels(), threads, [&](Index k) {
+        Count* left = counts.left.data() + k * vocab_size;
+        Count* right = counts.right.data() + k * vocab_size;
+        for_class_runs(pairs, segments, k, [&](Index first, Index last, bool) {
             for (Index i = first; i < last; ++i) {
-                const Token a = tokens[i], b = tokens[i + lag];
-                Cell& of_left = cells[a];
-                of_left.left += class_v[b];
-                ++of_left.left_count;
-                Cell& of_right = cells[b];
-                of_right.right += class_u[a];
-                ++of_right.right_count;
+                ++left[pairs.tokens[i]];
+                ++right[pairs.tokens[i + pairs.lag]];
             }
         });
-        for (Index x = 0; x < vocab_size; ++x) {
-            const std::size_t at = static_cast<std::size_t>(k * vocab_size + x);
-            products.left[at] = cells[x].left;
-            products.right[at] = cells[x].right;
-            products.left_count[at] = cells[x].left_count;
-            products.right_count[at] = cells[x].right_count;
+    });
+    return counts;
+}
+
+template <class Token>
+ClassProducts multiply_pairs_by_class(const PairsAtLag<Token>& pairs, Index n_kinds,
+                                      std::span<const double> u, std::span<const double> v,
+                                      const LabelledSegments& segments, int threads) {
+    check_pairs(pairs, segments.n_tokens());
+    require(n_kinds == 1 || n_kinds == 2, "there must be vectors for one or two kinds of pairs");
+    const Index vocab_size = pairs.vocab_size, n_classes = segments.n_labels();
+    const Index sets = sets_of(u.size(), vocab_size * n_kinds, n_classes);
+    require(v.size() == u.size(), "u and v must have one size");
+    const std::size_t size = static_cast<std::size_t>(n_kinds * n_classes * vocab_size);
+    ClassProducts products{std::vector<double>(size),
+                           std::vector<double>(size),
+                           {std::vector<Count>(size), std::vector<Count>(size)}};
+    const auto add = built_for_level<AddPairs<Token>>();
+    struct Tables {
+        std::vector<double> of_left, of_right;
+    };
+    std::vector<std::array<Tables, 2>> tables(static_cast<std::size_t>(sets));
+    for (Index set = 0; set < sets; ++set) {
+        const double* set_u = u.data() + set * vocab_size * n_kinds;
+        const double* set_v = v.data() + set * vocab_size * n_kinds;
+        for (const bool outside : {false, true}) {
+            tables[set][outside] = {with_ones(set_u, vocab_size, n_kinds, outside),
+                                    with_ones(set_v, vocab_size, n_kinds, outside)};
+        }
+    }
+    parallel_for(n_classes, threads, [&](Index k) {
+        const auto& of_set = tables[k / (n_classes / sets)];
+        std::vector<double> cells(static_cast<std::size_t>(vocab_size * kCell));
+        for_class_runs(pairs, segments, k, [&](Index first, Index last, bool inside) {
+            const Token* left = pairs.tokens.data() + first;
+            const Tables& rows = of_set[inside ? 0 : 1];
+            add(left, left + pairs.lag, last - first, rows.of_left.data(), rows.of_right.data(),
+                cells.data());
+        });
+        for (Index kind = 0; kind < n_kinds; ++kind) {
+            for (Index x = 0; x < vocab_size; ++x) {
+                const double* cell = cells.data() + x * kCell + kind;
+                const auto at = static_cast<std::size_t>((kind * n_classes + k) * vocab_size + x);
+                products.left[at] = cell[0];
+                products.right[at] = cell[kHalfCell];
+                products.counts.left[at] = static_cast<Count>(cell[2]);
+                products.counts.right[at] = static_cast<Count>(cell[kHalfCell + 2]);
+            }
         }
     });
     return products;
 }
 
+namespace {
+
+// Pairs whose sums are of single precision before they are added to those of doubles.
+constexpr Index kSinglePairs = 1 << 18;
+
+// sums[left[i]] += rows[right[i]], for rows of kSingleBlockSize.
 template <class Token>
-std::vector<double> bilinear_sums_by_class(const PairsAtLag<Token>& pairs, std::span<const float> a,
-                                           std::span<const float> b,
-                                           const LabelledSegments& segments, int threads) {
-    check_pairs(pairs, segments.n_tokens());
-    const Index vocab_size = pairs.vocab_size, n_classes = segments.n_labels();
-    const Index sets = sets_of(a.size(), vocab_size * kBlockSize, n_classes);
-    require(b.size() == a.size(), "a and b must have one size");
-    auto sums_over_block = [](std::span<const float> block) {
-        std::vector<double> sums(block.size() / kBlockSize);
-        for (std::size_t x = 0; x < sums.size(); ++x) {
-            for (Index k = 0; k < kBlockSize; ++k) sums[x] += block[x * kBlockSize + k];
+struct AddRows {
+    template <int kBytes>
+    static void run(const Token* left, const Token* right, Index n, const float* rows,
+                    float* sums) {
+        for (Index i = 0; i < n; ++i) {
+            float* to = sums + left[i] * kSingleBlockSize;
+            VectorBlock<kBytes, float> row, sum;
+            row.load(rows + right[i] * kSingleBlockSize);
+            sum.load(to);
+            sum.add(row);
+            sum.store(to);
         }
-        return sums;
-    };
-    const auto a_sums = sums_over_block(a);
-    const auto b_sums = sums_over_block(b);
-    std::vector<double> result(static_cast<std::size_t>(n_classes * kBilinearSums * kBlockSize));
-    const Index per_set = n_classes / sets;
-    require(per_set <= kBlockSize, "at most kBlockSize classes a set of vectors");
-    const auto add_pairs = built_for_level<AddBilinear<Token>>();
+    }
+};
+
+// Rows of kSingleBlockSize for each vocabulary item: a block of vectors for each of `kinds` kinds,
+// out of n_kinds that `vectors` has, and zeros.
+std::vector<float> rows_of_kinds(const float* vectors, Index vocab_size, Index n_kinds,
+                                 Index kinds) {
+    std::vector<float> rows(static_cast<std::size_t>(vocab_size * kSingleBlockSize));
+    for (Index x = 0; x < vocab_size; ++x) {
+        std::copy_n(vectors + x * n_kinds * kBlockSize, kinds * kBlockSize,
+                    rows.data() + x * kSingleBlockSize);
+    }
+    return rows;
+}
+
+// J b of the pairs of one class, for the blocks of both kinds.
+template <class Token>
+class RowSums {
+  public:
+    RowSums(Index vocab_size)
+        : singles_(static_cast<std::size_t>(vocab_size * kSingleBlockSize)),
+          sums_(singles_.size()) {}
+
+    // Adds the rows of the right tokens of n pairs to those of their left tokens.
+    void add(const Token* left, const Token* right, Index n, const float* rows) {
+        while (n > 0) {
+            const Index some = std::min(n, kSinglePairs - pending_);
+            add_(left, right, some, rows, singles_.data());
+            left += some;
+            right += some;
+            n -= some;
+            pending_ += some;
+            if (pending_ == kSinglePairs) flush();
+        }
+    }
+    const std::vector<double>& sums() {
+        flush();
+        return sums_;
+    }
+
+  private:
+    void flush() {
+        for (std::size_t i = 0; i < sums_.size(); ++i) sums_[i] += singles_[i];
+        std::fill(singles_.begin(), singles_.end(), 0.0F);
+        pending_ = 0;
+    }
+
+    typename BuiltFor<AddRows<Token>>::Function add_ = built_for_level<AddRows<Token>>();
+    std::vector<float> singles_;
+    std::vector<double> sums_;
+    Index pending_ = 0;
+};
+
+}  // namespace
+
+template <class Token>
+std::vector<double> bilinear_forms_by_class(const PairsAtLag<Token>& pairs, Index n_kinds,
+                                            std::span<const float> a, std::span<const float> b,
+                                            const LabelledSegments& segments, int threads) {
+    check_pairs(pairs, segments.n_tokens());
+    require(n_kinds == 1 || n_kinds == 2, "there must be vectors for one or two kinds of pairs");
+    const Index vocab_size = pairs.vocab_size, n_classes = segments.n_labels();
+    const Index set_size = vocab_size * n_kinds * kBlockSize;
+    const Index sets = sets_of(a.size(), set_size, n_classes);
+    require(b.size() == a.size(), "a and b must have one size");
+    constexpr Index kForms = kBlockSize * kBlockSize;
+    std::vector<double> result(static_cast<std::size_t>(n_kinds * n_classes * kForms));
+    // The vectors of b for pairs that count for kind 0 alone, and for those inside documents.
+    std::vector<std::array<std::vector<float>, 2>> rows;
+    for (Index set = 0; set < sets; ++set) {
+        const float* vectors = b.data() + set * set_size;
+        rows.push_back({rows_of_kinds(vectors, vocab_size, n_kinds, 1),
+                        rows_of_kinds(vectors, vocab_size, n_kinds, n_kinds)});
+    }
     parallel_for(n_classes, threads, [&](Index k) {
-        const Index set = k / per_set;
-        const BilinearTables tables{
-            a.data() + set * vocab_size * kBlockSize, b.data() + set * vocab_size * kBlockSize,
-            a_sums.data() + set * vocab_size, b_sums.data() + set * vocab_size, k % per_set};
-        BilinearSums sums{};
-        for_class_runs(pairs, segments, k, [&](Index first, Index last) {
+        const Index set = k / (n_classes / sets);
+        // J b, from which the forms follow without another pass.
+        RowSums<Token> row_sums(vocab_size);
+        for_class_runs(pairs, segments, k, [&](Index first, Index last, bool inside) {
             const Token* left = pairs.tokens.data() + first;
-            add_pairs(left, left + pairs.lag, last - first, tables, sums);
+            row_sums.add(left, left + pairs.lag, last - first, rows[set][inside ? 1 : 0].data());
         });
-        double* out = result.data() + k * kBilinearSums * kBlockSize;
-        for (const auto& row : sums) out = std::copy(row.begin(), row.end(), out);
+        const auto& sums = row_sums.sums();
+        for (Index x = 0; x < vocab_size; ++x) {
+            for (Index kind = 0; kind < n_kinds; ++kind) {
+                const float* left = a.data() + set * set_size + (x * n_kinds + kind) * kBlockSize;
+                const double* right = sums.data() + x * kSingleBlockSize + kind * kBlockSize;
+                double* forms = result.data() + (kind * n_classes + k) * kForms;
+                for (Index c = 0; c < kBlockSize; ++c) {
+                    for (Index j = 0; j < kBlockSize; ++j) {
+                        forms[c * kBlockSize + j] += left[c] * right[j];
+                    }
+                }
+            }
+        }
     });
     return result;
 }
@@ -283,14 +432,13 @@ void multiply_pairs(const PairsAtLag<Token>& pairs, std::span<const double> x,
     const auto add = built_for_level<AddProducts<Token>>();
     const auto add_segment = [&](const PairSegment& segment, std::vector<double>& sums) {
         const double weight = class_weights[segment.label];
-        const Index first = segment.first, last = end_of_left_tokens(segment, pairs.lag);
-        if (first >= last || weight == 0.0) return;
-        check_tokens(pairs.tokens, first, last, pairs.vocab_size);
-        check_tokens(pairs.tokens, first + pairs.lag, last + pairs.lag, pairs.vocab_size);
-        const Token* left = pairs.tokens.data() + first;
+        const SegmentRuns lefts(segment, pairs.lag);
+        if (lefts.first >= lefts.last || weight == 0.0) return;
+        check_tokens(pairs, lefts);
+        const Token* left = pairs.tokens.data() + lefts.first;
         const Token* right = left + pairs.lag;
-        add(transposed ? right : left, transposed ? left : right, last - first, weight, x.data(),
-            sums.data());
+        add(transposed ? right : left, transposed ? left : right, lefts.last - lefts.first, weight,
+            x.data(), sums.data());
     };
     parallel_for(runs, threads, [&](Index run) {
         partial[run].assign(size, 0.0);
@@ -308,11 +456,13 @@ void multiply_pairs(const PairsAtLag<Token>& pairs, std::span<const double> x,
 #define NGRAMSTAT_INSTANTIATE(Token)                                                               \
     template PairSums sum_pairs_by_document(const PairsAtLag<Token>&, std::span<const double>,     \
                                             std::span<const double>, const Documents&, bool, int); \
+    template ClassCounts count_pairs_by_class(const PairsAtLag<Token>&, const LabelledSegments&,   \
+                                              int);                                                \
     template ClassProducts multiply_pairs_by_class(                                                \
-        const PairsAtLag<Token>&, std::span<const double>, std::span<const double>,                \
+        const PairsAtLag<Token>&, Index, std::span<const double>, std::span<const double>,         \
         const LabelledSegments&, int);                                                             \
-    template std::vector<double> bilinear_sums_by_class(                                           \
-        const PairsAtLag<Token>&, std::span<const float>, std::span<const float>,                  \
+    template std::vector<double> bilinear_forms_by_class(                                          \
+        const PairsAtLag<Token>&, Index, std::span<const float>, std::span<const float>,           \
         const LabelledSegments&, int);                                                             \
     template void multiply_pairs(const PairsAtLag<Token>&, std::span<const double>,                \
                                  std::span<const double>, const LabelledSegments&, bool,           \

@@ -28,18 +28,20 @@ ones, and show noise, counts for little.
 The estimate is at most the larger of the cross-fitted and the plug-in norm, and at least the
 smaller one less the standard error of F: what lies further out is noise.
 
-`cross_fit` takes these steps for both halves:
+`cross_fits` takes these steps for both halves:
 
 1. one pass over the tokens gives the products w_b = C_b v and z_b = C_b^T u of every fold b, and
    so the first moments u^T C_b v = u^T w_b;
-2. a second pass gives the sums of w_c^T C_b z_a = u^T C_a C_b^T C_c v from which the third moment
-   over distinct folds follows (`_HalfMoments`);
+2. a second pass gives w_c^T C_b z_a = u^T C_a C_b^T C_c v of all folds a, b, c of a half, and so
+   the third moment over distinct folds (`_HalfMoments`);
 3. both halves are averaged, and a jackknife over the folds gives the standard errors (`_combine`).
 
 C_b, the covariance of fold b, is not J_b - p_b q_b^T with the fold's own joint and marginals. A
 fold holds few documents, so its own marginals follow the composition of those documents, and
 subtracting their product would remove the covariance that this composition causes. The tokens of
 a fold are therefore centred by the marginals of the other folds of its half.
+
+The same two passes serve the sequential covariance.
 
 The estimator is our own; `benchmarks/calibration.md` has its bias and coverage on synthetic worlds
 whose norms are known.
@@ -48,6 +50,7 @@ whose norms are known.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,16 +58,16 @@ from numpy.typing import NDArray
 
 from ngramstat.kernels import (
     BLOCK_SIZE,
+    SINGLE_BLOCK_SIZE,
     CountMatrix,
-    GpuCounts,
     PairLabel,
-    bilinear_sums_by_class,
+    bilinear_forms_by_class,
     multiply_pairs_by_class,
 )
-from ngramstat.linear_algebra.lanczos import as_block
+from ngramstat.linear_algebra.lanczos import SingularTriplets, as_block
 from ngramstat.sampling.design import FOLDS, SamplingDesign
 
-__all__ = ["MIN_FOLDS", "CrossFit", "ShuffledPairs", "cross_fit"]
+__all__ = ["MIN_FOLDS", "CrossFit", "HalfVectors", "ShuffledPairs", "cross_fits"]
 
 Floats = NDArray[np.float64]
 
@@ -118,147 +121,180 @@ class ShuffledPairs:
 
     Attributes
     ----------
-    counts : CountMatrix or GpuCounts
+    counts : CountMatrix
         c, (n_documents, V).
     rates : (n_documents,) float64
         Pairs at the lag divided by all ordered pairs, L (L - 1) for L tokens.
     folds : (n_documents,) uint8
+    projections : (n_documents, 2) float64
+        c_d^T u and c_d^T v, with the vectors that the folds of the document's half get.
     threads : int
     """
 
-    counts: CountMatrix | GpuCounts
+    counts: CountMatrix
     rates: Floats
     folds: NDArray[np.uint8]
+    projections: Floats
     threads: int = 1
 
-    def weighted_counts(self) -> Floats:
-        """sum of rate_d c_d of each fold, the diagonal that K_b subtracts, (FOLDS, V)."""
-        return self._sum_by_fold(self.rates)
+    @classmethod
+    def of(
+        cls,
+        counts: CountMatrix,
+        rates: Floats,
+        folds: NDArray[np.uint8],
+        vectors: HalfVectors,
+        *others: Floats,
+        threads: int = 1,
+    ) -> tuple[ShuffledPairs, Floats]:
+        """With the projections, and c^T x for some other vectors x, (n_documents, k)."""
+        block = as_block(*vectors.left[::-1], *vectors.right[::-1], *others)
+        projected = counts.multiply(block, 1.0, 0.0, threads)
+        rows, halves = np.arange(len(rates)), folds // _FOLDS_PER_HALF
+        own = np.stack([projected[rows, halves], projected[rows, 2 + halves]], axis=1)
+        return cls(counts, rates, folds, own, threads), projected[:, 4 : 4 + len(others)]
 
-    def multiply(self, x: Floats, diagonals: Floats) -> Floats:
-        """K_b x_h of every fold, h its half, for x (2, V); `diagonals` are `weighted_counts`."""
-        projections = self.counts.multiply(as_block(*x), 1.0, 0.0, self.threads)
-        # c_d^T x_h with the vector of the document's own half.
-        own = projections[np.arange(len(self.rates)), self.folds // _FOLDS_PER_HALF]
-        product: Floats = self._sum_by_fold(self.rates * own) - diagonals * x[_HALF_OF_FOLD]
-        return product
+    def products(self) -> tuple[Floats, Floats, Floats]:
+        """(K v, K u, diagonal) of every fold, without the diagonal's part of the products.
+
+        Each is (FOLDS, V); the diagonal is the sum of rate_d c_d.
+        """
+        of_rows = np.zeros((len(self.rates), 4))
+        of_rows[:, 0] = self.rates * self.projections[:, 1]
+        of_rows[:, 1] = self.rates * self.projections[:, 0]
+        of_rows[:, 2] = self.rates
+        sums = self.counts.multiply_transposed_by_class(of_rows, self.folds, FOLDS, self.threads)
+        return sums[:, :, 0], sums[:, :, 1], sums[:, :, 2]
 
     def bilinear(self, a: Floats, b: Floats, diagonals: Floats) -> Floats:
-        """The sums of `bilinear_sums_by_class` with K_b in place of the pairs.
+        """a_c^T K b_k of every fold, (FOLDS, BLOCK_SIZE, BLOCK_SIZE), for a, b (2, V, BLOCK_SIZE).
 
-        For a and b of shape (2, V, BLOCK_SIZE); returns (FOLDS, 5, BLOCK_SIZE).
+        Projections of documents are of single precision, as a and b are.
         """
-        out = np.zeros((FOLDS, 5, BLOCK_SIZE))
+        out = np.zeros((FOLDS, BLOCK_SIZE, BLOCK_SIZE))
+        first_channel = np.zeros((1, 2, SINGLE_BLOCK_SIZE), np.float32)
+        first_channel[:, 0] = 1.0
         for h in (0, 1):
-            left = self.counts.multiply(np.ascontiguousarray(a[h]), 1.0, 0.0, self.threads)
-            right = self.counts.multiply(np.ascontiguousarray(b[h]), 1.0, 0.0, self.threads)
-            a_sum, b_sum = a[h].sum(axis=1), b[h].sum(axis=1)
-            for k in range(_FOLDS_PER_HALF):
-                fold = h * _FOLDS_PER_HALF + k
+            both = np.concatenate([a[h], b[h]], axis=1, dtype=np.float32)
+            (projected,) = self.counts.multiply_single(both[None], first_channel, self.threads)
+            for fold in range(h * _FOLDS_PER_HALF, (h + 1) * _FOLDS_PER_HALF):
                 members = self.folds == fold
-                x, y, rate = left[members], right[members], self.rates[members]
-                m = diagonals[fold]
-                # Sums of rate_d (a^T c_d) (c_d^T b), minus the same for the diagonal.
-                out[fold] = [
-                    rate @ (x * y) - m @ (a[h] * b[h]),
-                    (rate * x.sum(axis=1)) @ y - (m * a_sum) @ b[h],
-                    (rate * y.sum(axis=1)) @ x - (m * b_sum) @ a[h],
-                    (rate * x[:, k]) @ y - (m * a[h][:, k]) @ b[h],
-                    (rate * y[:, k]) @ x - (m * b[h][:, k]) @ a[h],
-                ]
+                x, y = np.split(projected[members].astype(np.float64), 2, axis=1)
+                out[fold] = (x * self.rates[members, None]).T @ y
+                out[fold] -= (a[h] * diagonals[fold][:, None]).T @ b[h]
         return out
 
-    def _sum_by_fold(self, per_document: Floats) -> Floats:
-        """sum of x_d c_d over the documents of each fold, (FOLDS, V)."""
-        halves = []
-        for h in (0, 1):
-            # One column for each fold of the half; a document has its value in that of its fold.
-            columns = np.zeros((len(per_document), BLOCK_SIZE))
-            members = np.flatnonzero(self.folds // _FOLDS_PER_HALF == h)
-            columns[members, self.folds[members] % _FOLDS_PER_HALF] = per_document[members]
-            product = self.counts.multiply_transposed(columns, 1.0, 0.0, self.threads)
-            halves.append(product[:, :_FOLDS_PER_HALF].T)
-        return np.concatenate(halves)
+
+@dataclass(frozen=True)
+class HalfVectors:
+    """Leading singular vectors of a covariance from each half of the documents.
+
+    Attributes
+    ----------
+    left, right : (2, V) float64
+        Of length 1; zero at vocabulary items that C(t) leaves out.
+    norm : float
+        The plug-in norm, which bounds the debiased one; infinite: it is not bounded.
+    """
+
+    left: Floats
+    right: Floats
+    norm: float = math.inf
+
+    @classmethod
+    def of(cls, halves: Sequence[SingularTriplets], norm: float) -> HalfVectors:
+        """The leading vectors of two halves."""
+        return cls(
+            np.stack([half.left[:, 0] for half in halves]),
+            np.stack([half.right[:, 0] for half in halves]),
+            norm,
+        )
 
 
-def cross_fit(
+def cross_fits(
     design: SamplingDesign,
     lag: int,
-    vectors: tuple[Floats, Floats],
+    vectors: HalfVectors,
+    sequential: tuple[HalfVectors, ShuffledPairs] | None = None,
     *,
     across: bool,
-    shuffled: ShuffledPairs | None = None,
     vocab_mask: NDArray[np.bool_] | None = None,
-    norm: float = math.inf,
     threads: int = 1,
-) -> CrossFit:
-    """Cross-fitted norm of C(t) at one lag; the module's docstring has the method.
+) -> tuple[CrossFit, CrossFit]:
+    """Cross-fitted norms of C(t) and of the sequential covariance at one lag.
+
+    The module's docstring has the method.
 
     Parameters
     ----------
     design : SamplingDesign
     lag : int
-    vectors : (u, v), each (2, V) float64
-        Leading left and right singular vectors of C(t) from each half of the documents, of
-        length 1.
+    vectors : HalfVectors
+        Of C(t).
+    sequential : (HalfVectors, ShuffledPairs), optional
+        Of the sequential covariance, with the pairs that it subtracts instead of the product of the
+        marginals; None: it is not measured.
     across : bool
-        Count pairs across the ends of the documents.
-    shuffled : ShuffledPairs, optional
-        Subtract these instead of the product of the marginals: the sequential covariance.
+        Count pairs across the ends of the documents for C(t).
     vocab_mask : (V,) bool, optional
-        Vocabulary items that C(t) is restricted to; `vectors` are zero at the others.
-    norm : float
-        The plug-in norm, which bounds the debiased one; infinite: it is not bounded.
+        Vocabulary items that both are restricted to.
     threads : int
     """
-    documents, at_lag = design.documents, design.pairs_at(lag)
+    corpus, documents = design.corpus, design.documents
+    kinds = [vectors] if sequential is None else [vectors, sequential[0]]
     # The folds of each half get the vectors of the other half, independent of their noise.
-    u, v = (halves[::-1] for halves in vectors)
+    u = np.stack([kind.left[::-1] for kind in kinds])
+    v = np.stack([kind.right[::-1] for kind in kinds])
+    at_lag = design.pairs_at(lag)
     joint_v, joint_u, left_counts, right_counts = multiply_pairs_by_class(
-        at_lag,
-        u,
-        v,
-        documents,
-        across=across,
-        by=PairLabel.fold,
-        threads=threads,
+        at_lag, u, v, documents, across=across, by=PairLabel.fold, threads=threads
     )
-    pairs = left_counts.sum(axis=1).astype(np.float64)
-    if np.count_nonzero(pairs.reshape(2, -1), axis=1).min() < _MIN_FOLDS_PER_HALF:
-        return CrossFit()
-
-    # First moments: w_b = C_b v, z_b = C_b^T u and u^T C_b v of every fold b.
-    covariances: _FoldCovariances | _SequentialFoldCovariances
-    if shuffled is None:
-        covariances = _FoldCovariances.of(left_counts, right_counts, pairs)
-    else:
-        covariances = _SequentialFoldCovariances(
-            shuffled, shuffled.weighted_counts(), _per_pair(pairs)
+    pairs = left_counts.sum(axis=2).astype(np.float64)
+    covariances: list[_FoldCovariances | _SequentialFoldCovariances] = [
+        _FoldCovariances.of(left_counts[0], right_counts[0], pairs[0])
+    ]
+    if sequential is not None:
+        covariances.append(
+            _SequentialFoldCovariances(
+                sequential[1], *sequential[1].products(), _per_pair(pairs[1])
+            )
         )
-    w = covariances.multiply(joint_v, v)
-    z = covariances.multiply_transposed(joint_u, u)
-    if vocab_mask is not None:
-        w, z = w * vocab_mask, z * vocab_mask
-    first = np.sum(w * u[_HALF_OF_FOLD], axis=1)
-
-    # Third moments: sums of w_c^T C_b z_a, with w and z weighted by the pairs of their folds. The
-    # kernel takes float32. Rounding changes w and z by far less than their noise; but the centring
-    # has to use the same rounded vectors as the kernel.
-    w32 = _as_half_blocks(pairs[:, None] * w).astype(np.float32)
-    z32 = _as_half_blocks(pairs[:, None] * z).astype(np.float32)
-    joint_sums = bilinear_sums_by_class(
+    # First moments: w_b = C_b v, z_b = C_b^T u and u^T C_b v of every fold b. The last step weights
+    # w and z by the pairs of their folds.
+    first = []
+    weighted = np.zeros((2, len(kinds), 2, corpus.vocab_size, BLOCK_SIZE), np.float32)
+    for k, covariance in enumerate(covariances):
+        w = covariance.multiply(joint_v[k], v[k])
+        z = covariance.multiply_transposed(joint_u[k], u[k])
+        if vocab_mask is not None:
+            w, z = w * vocab_mask, z * vocab_mask
+        first.append(np.sum(w * u[k][_HALF_OF_FOLD], axis=1))
+        weighted[0, k] = _as_half_blocks(pairs[k][:, None] * w)
+        weighted[1, k] = _as_half_blocks(pairs[k][:, None] * z)
+    # Third moments: w_c^T C_b z_a. The kernel takes float32. Rounding changes w and z by far less
+    # than their noise; but the centring has to use the same rounded vectors as the kernel.
+    joint_forms = bilinear_forms_by_class(
         at_lag,
-        w32,
-        z32,
+        weighted[0],
+        weighted[1],
         documents,
         across=across,
         by=PairLabel.fold,
         threads=threads,
     )
-    sums = covariances.bilinear(joint_sums, w32.astype(np.float64), z32.astype(np.float64))
-
-    halves = [h == _HALF_OF_FOLD for h in (0, 1)]
-    return _combine([_HalfMoments(pairs[h], first[h], sums[h]) for h in halves], norm)
+    fits = []
+    for k, covariance in enumerate(covariances):
+        by_half = pairs[k].reshape(2, -1)
+        if np.count_nonzero(by_half, axis=1).min() < _MIN_FOLDS_PER_HALF:
+            fits.append(CrossFit())
+            continue
+        forms = covariance.bilinear(joint_forms[k], *weighted[:, k].astype(np.float64))
+        halves = [h == _HALF_OF_FOLD for h in (0, 1)]
+        fits.append(
+            _combine([_HalfMoments(pairs[k][h], first[k][h], forms[h]) for h in halves],
+                     kinds[k].norm)
+        )  # fmt: skip
+    return fits[0], fits[1] if sequential is not None else CrossFit()
 
 
 @dataclass(frozen=True)
@@ -318,11 +354,11 @@ class _FoldCovariances:
         )
         return product
 
-    def bilinear(self, joint_sums: Floats, a: Floats, b: Floats) -> Floats:
-        """The sums of `bilinear_sums_by_class` with C_b in place of the pairs."""
-        sums = joint_sums * self.per_pair[:, :, None] - _rank_one_sums(self.p, self.q, a, b)
-        sums += _rank_one_sums(self.p_offset, self.q_offset, a, b)
-        return sums
+    def bilinear(self, joint_forms: Floats, a: Floats, b: Floats) -> Floats:
+        """a_c^T C_b b_k of every fold b, from those of its pairs."""
+        forms = joint_forms * self.per_pair[:, :, None] - _rank_one_forms(self.p, self.q, a, b)
+        forms += _rank_one_forms(self.p_offset, self.q_offset, a, b)
+        return forms
 
 
 @dataclass(frozen=True)
@@ -332,28 +368,34 @@ class _SequentialFoldCovariances:
     Attributes
     ----------
     shuffled : ShuffledPairs
-    diagonals : (FOLDS, V) float64
-        Its `weighted_counts`.
+    shuffled_v, shuffled_u, diagonals : (FOLDS, V) float64
+        Its `products`.
     per_pair : (FOLDS, 1) float64
         One over the pairs of the fold.
     """
 
     shuffled: ShuffledPairs
+    shuffled_v: Floats
+    shuffled_u: Floats
     diagonals: Floats
     per_pair: Floats
 
     def multiply(self, joint_v: Floats, v: Floats) -> Floats:
         """C_b v of every fold, (FOLDS, V), from the sums of its pairs, and v (2, V) by half."""
-        return (joint_v - self.shuffled.multiply(v, self.diagonals)) * self.per_pair
+        shuffled = self.shuffled_v - self.diagonals * v[_HALF_OF_FOLD]
+        product: Floats = (joint_v - shuffled) * self.per_pair
+        return product
 
     def multiply_transposed(self, joint_u: Floats, u: Floats) -> Floats:
         """C_b^T u of every fold; the mean over shuffles is symmetric."""
-        return self.multiply(joint_u, u)
+        shuffled = self.shuffled_u - self.diagonals * u[_HALF_OF_FOLD]
+        product: Floats = (joint_u - shuffled) * self.per_pair
+        return product
 
-    def bilinear(self, joint_sums: Floats, a: Floats, b: Floats) -> Floats:
-        """The sums of `bilinear_sums_by_class` with C_b in place of the pairs."""
+    def bilinear(self, joint_forms: Floats, a: Floats, b: Floats) -> Floats:
+        """a_c^T C_b b_k of every fold b, from those of its pairs."""
         expected = self.shuffled.bilinear(a, b, self.diagonals)
-        return (joint_sums - expected) * self.per_pair[:, :, None]
+        return (joint_forms - expected) * self.per_pair[:, :, None]
 
 
 def _per_pair(pairs: Floats) -> Floats:
@@ -383,23 +425,13 @@ def _as_half_blocks(rows: Floats) -> Floats:
     return blocks
 
 
-def _rank_one_sums(p: Floats, q: Floats, a: Floats, b: Floats) -> Floats:
-    """The sums of `bilinear_sums_by_class` with p q^T of each fold in place of the pairs."""
+def _rank_one_forms(p: Floats, q: Floats, a: Floats, b: Floats) -> Floats:
+    """a_c^T p q^T b_k of each fold, (FOLDS, BLOCK_SIZE, BLOCK_SIZE)."""
     n = _FOLDS_PER_HALF
     pa = np.concatenate([p[:n] @ a[0], p[n:] @ a[1]])
     qb = np.concatenate([q[:n] @ b[0], q[n:] @ b[1]])
-    rows = np.arange(FOLDS)
-    own = rows % n
-    return np.stack(
-        [
-            pa * qb,
-            pa.sum(axis=1, keepdims=True) * qb,
-            pa * qb.sum(axis=1, keepdims=True),
-            pa[rows, own][:, None] * qb,
-            pa * qb[rows, own][:, None],
-        ],
-        axis=1,
-    )
+    forms: Floats = pa[:, :, None] * qb[:, None, :]
+    return forms
 
 
 class _HalfMoments:
@@ -412,12 +444,11 @@ class _HalfMoments:
     pairs : (folds,) float64
     first : (folds,) float64
         u^T C_b v.
-    sums : (folds, 5, BLOCK_SIZE) float64
-        Sums of w_c^T C_b z_a as `bilinear_sums_by_class` orders them, with w and z multiplied by
-        the pairs of their folds.
+    forms : (folds, BLOCK_SIZE, BLOCK_SIZE) float64
+        w_c^T C_b z_a by b, c, a, with w and z multiplied by the pairs of their folds.
     """
 
-    def __init__(self, pairs: Floats, first: Floats, sums: Floats) -> None:
+    def __init__(self, pairs: Floats, first: Floats, forms: Floats) -> None:
         self.fractions = pairs / max(pairs.sum(), 1.0)
         self._pairs, self._first = pairs, first
         # Rows: the middle fold b. Column k of each array, with sums over all folds j:
@@ -426,10 +457,11 @@ class _HalfMoments:
         #   any_right    sum_j w_k^T C_b z_j
         #   middle_left  w_b^T C_b z_k
         #   middle_right w_k^T C_b z_b
-        by_kind = sums[:, :, : len(pairs)].transpose(1, 0, 2)
-        self._same_fold, self._any_left, self._any_right = by_kind[:3]
-        self._middle_left, self._middle_right = by_kind[3:]
         b = np.arange(len(pairs))
+        forms = forms[:, : len(pairs), : len(pairs)]
+        self._same_fold = np.einsum("bkk->bk", forms)
+        self._any_left, self._any_right = forms.sum(axis=1), forms.sum(axis=2)
+        self._middle_left, self._middle_right = forms[b, b, :], forms[b, :, b]
         # Sum over distinct folds c, a other than b of w_c^T C_b z_a: the sum over all c and a,
         # minus those with a = b, with c = b and with c = a, which all contain a = c = b.
         self._distinct = (

@@ -19,8 +19,8 @@ from ngramstat.kernels import (
     GpuPairStream,
     GpuTerm,
     PairLabel,
+    count_pairs_by_class,
     multiply_pairs,
-    multiply_pairs_by_class,
 )
 from ngramstat.linear_algebra.gpu_backend import GpuBackend
 from ngramstat.sampling.design import SamplingDesign
@@ -115,12 +115,8 @@ class MatrixFreeCovariances(Covariances):
             left, right = stream.counts(lag, False), stream.counts(lag, True)
             super().__init__(lag, left, right, threads=threads, vocab_mask=vocab_mask)
             return
-        # Only the marginals are needed; the products with these vectors are discarded.
-        zeros = np.zeros((1, design.corpus.vocab_size))
-        *_, left, right = multiply_pairs_by_class(
+        left, right = count_pairs_by_class(
             design.pairs_at(lag),
-            zeros,
-            zeros,
             design.documents,
             across=design.boundary.across,
             by=PairLabel.half,

@@ -10,9 +10,8 @@ finished parts without the field are measured again.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,12 +19,12 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from ngramstat.corpus import Corpus
-from ngramstat.covariance.cross_fit import CrossFit, cross_fit
+from ngramstat.covariance.cross_fit import CrossFit, HalfVectors, ShuffledPairs, cross_fits
 from ngramstat.covariance.document_shares import DocumentShares
 from ngramstat.covariance.matrix_free import MatrixFreeCovariances
 from ngramstat.covariance.noise import noise_edge
 from ngramstat.covariance.occurring import occurring
-from ngramstat.covariance.operators import CovarianceOperator, PairStatistics
+from ngramstat.covariance.operators import CovarianceOperator, PairStatistics, PairSums
 from ngramstat.covariance.options import CorrelationOptions
 from ngramstat.covariance.position import position_norm
 from ngramstat.covariance.sequential import (
@@ -34,7 +33,7 @@ from ngramstat.covariance.sequential import (
     SequentialMeasurement,
 )
 from ngramstat.covariance.shared_passes import leading_triplets
-from ngramstat.covariance.shuffling import shuffled_inside_documents
+from ngramstat.covariance.shuffling import SHUFFLED_LAGS, shuffled_inside_documents
 from ngramstat.errors import InputError
 from ngramstat.kernels import (
     GpuPairStream,
@@ -42,7 +41,6 @@ from ngramstat.kernels import (
     PairCounts,
     Tokens,
     count_pairs,
-    pair_tables_fit,
     stream_pairs,
     sum_pairs_by_document,
     token_counts,
@@ -66,7 +64,7 @@ _NORM_TOLERANCE = 1e-7
 # What is reached in single precision before the norm is refined in double.
 _SINGLE_TOLERANCE = 1e-4
 # Singular vectors of halves are estimates anyway: their noise is far above this.
-_HALF_TOLERANCE = 1e-3
+_HALF_TOLERANCE = 3e-3
 # Vectors of a block where the leading one is searched, beginning with that of a similar matrix.
 _WIDTH = 4
 # Singular vectors whose heaviest vocabulary items are kept, and how many of these.
@@ -232,44 +230,40 @@ def _measure_matrix_free(
 def _measure_counted(
     measurer: LagMeasurer, lags: Sequence[int], workspace: Workspace
 ) -> Iterator[LagMeasurement]:
-    """From counts of all pairs; with the sequential covariance, of a shuffled copy of them too."""
+    """From counts of all pairs."""
     design, corpus = measurer.design, measurer.design.corpus
-    with contextlib.ExitStack() as stack:
-        streams: list[Tokens] = [corpus.tokens]
-        if measurer.options.sequential:
-            shuffled = stack.enter_context(
-                workspace.temporary_array(corpus.n_tokens, corpus.tokens.dtype)
-            )
-            streams.append(shuffled_inside_documents(design, shuffled))
-        for counts in zip(*_count_streams(design, lags, streams, workspace), strict=True):
-            yield measurer.measure(counts[0].lag, *counts)
-            # The counts of a lag are gone before those of the next are made.
-            del counts
-            workspace.trim_heap()
-
-
-def _count_streams(
-    design: SamplingDesign, lags: Sequence[int], streams: Sequence[Tokens], workspace: Workspace
-) -> list[Iterator[PairCounts]]:
-    """Pairs of each stream, lag by lag, within the memory that is left."""
-    corpus = design.corpus
-    budget = workspace.memory_budget()
-    if budget is not None and not pair_tables_fit(corpus.vocab_size):
-        budget //= len(streams)  # each holds an index of its own; tables take turns in one buffer
     buffer = PairBuffer()
-    return [
-        count_pairs(
-            tokens,
-            corpus.vocab_size,
-            design.documents,
-            lags,
-            threads=workspace.threads,
-            memory_limit=budget,
-            buffer=buffer,
-            backend=workspace.gpus,
-        )
-        for tokens in streams
-    ]
+    if measurer.options.sequential:
+        # The corpus is shuffled and counted before, so that the copy is gone when lags are counted.
+        with workspace.temporary_array(corpus.n_tokens, corpus.tokens.dtype) as shuffled:
+            tokens = shuffled_inside_documents(design, shuffled)
+            measurer.measure_null(_count_pairs(design, SHUFFLED_LAGS, tokens, workspace, buffer))
+            workspace.trim_heap()
+    for counts in _count_pairs(design, lags, corpus.tokens, workspace, buffer):
+        yield measurer.measure(counts.lag, counts)
+        # The counts of a lag are gone before those of the next are made.
+        del counts
+        workspace.trim_heap()
+
+
+def _count_pairs(
+    design: SamplingDesign,
+    lags: Sequence[int],
+    tokens: Tokens,
+    workspace: Workspace,
+    buffer: PairBuffer,
+) -> Iterator[PairCounts]:
+    """Pairs of a stream, lag by lag, within the memory that is left."""
+    return count_pairs(
+        tokens,
+        design.corpus.vocab_size,
+        design.documents,
+        lags,
+        threads=workspace.threads,
+        memory_limit=workspace.memory_budget(),
+        buffer=buffer,
+        backend=workspace.gpus,
+    )
 
 
 def most_frequent(corpus: Corpus, top: int, *, threads: int = 1) -> NDArray[np.bool_]:
@@ -278,6 +272,27 @@ def most_frequent(corpus: Corpus, top: int, *, threads: int = 1) -> NDArray[np.b
     mask = np.zeros(corpus.vocab_size, dtype=bool)
     mask[np.argsort(-counts, kind="stable")[:top]] = True
     return mask
+
+
+@dataclass(frozen=True)
+class _SimilarMatrices:
+    """Singular triplets of the matrices that are searched from those of C(t) on.
+
+    Attributes
+    ----------
+    halves : sequence of SingularTriplets
+        Of C(t) of either half of the documents.
+    norm_other_boundary : float
+        NaN where there is none.
+    sequential : SequentialCovariances or None
+    of_sequential : sequence of SingularTriplets
+        Of its operators.
+    """
+
+    halves: Sequence[SingularTriplets]
+    norm_other_boundary: float
+    sequential: SequentialCovariances | None
+    of_sequential: Sequence[SingularTriplets]
 
 
 class LagMeasurer:
@@ -305,11 +320,16 @@ class LagMeasurer:
         if options.sequential:
             self.composition = DocumentComposition.of(design, vocab_mask, threads)
 
+    def measure_null(self, shuffled: Iterable[PairCounts]) -> None:
+        """Take the null of the sequential covariance from a copy shuffled inside documents."""
+        assert self.composition is not None
+        with threadpool_limits(1):
+            self.composition = self.composition.with_null(self.design, shuffled)
+
     def measure(
         self,
         lag: int,
         counts: PairCounts | None = None,
-        shuffled: PairCounts | None = None,
         gpu_stream: GpuPairStream | None = None,
     ) -> LagMeasurement:
         """Everything at one lag.
@@ -319,23 +339,22 @@ class LagMeasurer:
         lag : int
         counts : PairCounts, optional
             Of the corpus; None: products are passes over the tokens.
-        shuffled : PairCounts, optional
-            Of a copy shuffled inside documents, for the sequential covariance.
         gpu_stream : GpuPairStream, optional
             The tokens on a GPU, where passes over them are made there.
         """
-        covariances = self._covariances(lag, counts, self.vocab_mask, gpu_stream)
+        sums = None if counts is None else PairSums.of(counts)
+        covariances = self._covariances(lag, counts, sums, self.vocab_mask, gpu_stream)
         # Threads of the linear algebra wait for its next small product in a loop, on the cores that
         # our own threads need.
         with threadpool_limits(1):
             triplets, noise_floor = self._norm_and_noise(covariances)
             left, right = self._top_tokens(triplets)
-            halves, other, sequential = self._similar(covariances, counts, shuffled, triplets.right)
+            similar = self._similar(covariances, counts, sums, triplets.right)
+            fit, sequential, of_documents = self._fits(lag, triplets, similar)
             position, position_floor = position_norm(
                 self.design, lag, vocab_mask=self.vocab_mask, threads=self.threads
             )
-            sums = self._document_sums(lag, triplets)
-            shares = DocumentShares.of(sums)
+            shares = DocumentShares.of(of_documents)
             return LagMeasurement(
                 lag=lag,
                 left=left,
@@ -345,7 +364,7 @@ class LagMeasurer:
                 residual=triplets.residual,
                 singular_values=triplets.values,
                 frobenius=covariances.frobenius() if self.vocab_mask is None else float("nan"),
-                cross_fit=self._cross_fit(lag, triplets, halves),
+                cross_fit=fit,
                 noise_floor=noise_floor,
                 permutation_floor=sequential.permutation_floor,
                 analytic_floor=self._analytic_floor(covariances),
@@ -354,10 +373,10 @@ class LagMeasurer:
                 composition_norm=sequential.composition_norm,
                 position_norm=position,
                 position_floor=position_floor,
-                full_norm=self._full_norm(lag, counts, gpu_stream, triplets.right),
-                norm_other_boundary=other,
+                full_norm=self._full_norm(lag, counts, sums, gpu_stream, triplets.right),
+                norm_other_boundary=similar.norm_other_boundary,
                 separator_share=self._separator_fraction(lag),
-                replicates=self._replicates(sums),
+                replicates=self._replicates(of_documents),
                 sequential_replicates=sequential.replicates,
                 top_documents=shares.documents,
                 top_document_shares=shares.shares,
@@ -368,6 +387,7 @@ class LagMeasurer:
         self,
         lag: int,
         counts: PairCounts | None,
+        sums: PairSums | None,
         vocab_mask: NDArray[np.bool_] | None,
         gpu_stream: GpuPairStream | None,
     ) -> PairStatistics | MatrixFreeCovariances:
@@ -380,7 +400,9 @@ class LagMeasurer:
                 vocab_mask=vocab_mask,
                 stream=gpu_stream,
             )
-        return PairStatistics(counts, across=across, threads=self.threads, vocab_mask=vocab_mask)
+        return PairStatistics(
+            counts, across=across, threads=self.threads, vocab_mask=vocab_mask, sums=sums
+        )
 
     def _norm_and_noise(
         self, covariances: PairStatistics | MatrixFreeCovariances
@@ -403,14 +425,14 @@ class LagMeasurer:
         self,
         covariances: PairStatistics | MatrixFreeCovariances,
         counts: PairCounts | None,
-        shuffled: PairCounts | None,
+        sums: PairSums | None,
         start: Floats,
-    ) -> tuple[list[SingularTriplets], float, SequentialMeasurement]:
+    ) -> _SimilarMatrices:
         """What begins with the vectors of C(t): halves, other boundary, sequential covariance."""
         search = TripletSearch(tolerance=_HALF_TOLERANCE, start=start, width=_WIDTH)
         operators = [covariances.covariance(0), covariances.covariance(1)]
         searches = [search, search]
-        other = self._other_boundary(counts)
+        other = self._other_boundary(counts, sums)
         if other is not None:
             operators.append(other)
             searches.append(search)
@@ -420,15 +442,36 @@ class LagMeasurer:
             operators += sequential.operators()
             searches += sequential.searches(start)
         triplets = leading_triplets(operators, searches)
-        measured = SequentialMeasurement.absent(self.options.replicates)
-        if sequential is not None:
-            assert shuffled is not None
-            shuffled_pairs = PairStatistics(
-                shuffled, across=False, threads=self.threads, vocab_mask=self.vocab_mask
-            )
-            measured = sequential.measure(triplets[shared:], shuffled_pairs)
-        norm_of_other = float("nan") if other is None else float(triplets[2].values[0])
-        return triplets[:2], norm_of_other, measured
+        return _SimilarMatrices(
+            triplets[:2],
+            float("nan") if other is None else float(triplets[2].values[0]),
+            sequential,
+            triplets[shared:],
+        )
+
+    def _fits(
+        self, lag: int, triplets: SingularTriplets, similar: _SimilarMatrices
+    ) -> tuple[CrossFit, SequentialMeasurement, Floats]:
+        """What passes over the tokens add: both cross-fits, and sums by document.
+
+        The sums are the pairs of each document, and those of u v, u and v, (n_documents, 4).
+        """
+        vectors = HalfVectors.of(similar.halves, float(triplets.values[0]))
+        u, v = triplets.left[:, 0], triplets.right[:, 0]
+        covariances, of_sequential = similar.sequential, similar.of_sequential
+        if covariances is None:
+            fit, _ = self._cross_fits(lag, vectors, None)
+            of_documents = self._document_sums(lag, u, v)
+            absent = SequentialMeasurement.absent(self.options.replicates)
+            return fit, absent, np.stack(of_documents, axis=1, dtype=np.float64)
+        half_vectors, shuffled, projected = covariances.half_vectors(of_sequential)
+        fit, sequential_fit = self._cross_fits(lag, vectors, (half_vectors, shuffled))
+        whole = of_sequential[0]
+        pairs, products, *sums = self._document_sums(
+            lag, np.stack([u, whole.left[:, 0]]), np.stack([v, whole.right[:, 0]])
+        )
+        measured = covariances.measurement(of_sequential, sequential_fit, projected, products[1])
+        return fit, measured, np.stack([pairs[0], products[0], *sums], axis=1, dtype=np.float64)
 
     @staticmethod
     def _top_tokens(triplets: SingularTriplets) -> tuple[TopTokens, TopTokens]:
@@ -450,19 +493,22 @@ class LagMeasurer:
         self,
         lag: int,
         counts: PairCounts | None,
+        sums: PairSums | None,
         gpu_stream: GpuPairStream | None,
         start: Floats,
     ) -> float:
         """Norm over the whole vocabulary, where C(t) is restricted."""
         if self.vocab_mask is None:
             return float("nan")
-        unrestricted = self._covariances(lag, counts, None, gpu_stream)
+        unrestricted = self._covariances(lag, counts, sums, None, gpu_stream)
         triplets = leading_singular_triplets(
             unrestricted.covariance(), 1, tolerance=_NORM_TOLERANCE, start=start
         )
         return float(triplets.values[0])
 
-    def _other_boundary(self, counts: PairCounts | None) -> CovarianceOperator | None:
+    def _other_boundary(
+        self, counts: PairCounts | None, sums: PairSums | None
+    ) -> CovarianceOperator | None:
         """C(t) with pairs that cross documents left out where they count, and conversely.
 
         None where pairs are not counted, without documents, and where a half of them has no pair.
@@ -474,36 +520,37 @@ class LagMeasurer:
             across=not self.design.boundary.across,
             threads=self.threads,
             vocab_mask=self.vocab_mask,
+            sums=sums,
         )
         return other.covariance() if min(other.half_pairs) > 0 else None
 
-    def _cross_fit(
-        self, lag: int, triplets: SingularTriplets, halves: Sequence[SingularTriplets]
-    ) -> CrossFit:
-        return cross_fit(
+    def _cross_fits(
+        self,
+        lag: int,
+        vectors: HalfVectors,
+        sequential: tuple[HalfVectors, ShuffledPairs] | None,
+    ) -> tuple[CrossFit, CrossFit]:
+        return cross_fits(
             self.design,
             lag,
-            (
-                np.stack([half.left[:, 0] for half in halves]),
-                np.stack([half.right[:, 0] for half in halves]),
-            ),
+            vectors,
+            sequential,
             across=self.design.boundary.across,
             vocab_mask=self.vocab_mask,
-            norm=float(triplets.values[0]),
             threads=self.threads,
         )
 
-    def _document_sums(self, lag: int, triplets: SingularTriplets) -> Floats:
-        """Pairs of each document, and sums of u v, u and v over them, (n_documents, 4)."""
-        sums = sum_pairs_by_document(
+    def _document_sums(
+        self, lag: int, u: Floats, v: Floats
+    ) -> tuple[NDArray[np.uint64], Floats, Floats, Floats]:
+        return sum_pairs_by_document(
             self.design.pairs_at(lag),
-            triplets.left[:, 0],
-            triplets.right[:, 0],
+            u,
+            v,
             self.design.documents,
             across=self.design.boundary.across,
             threads=self.threads,
         )
-        return np.stack(sums, axis=1, dtype=np.float64)
 
     def _replicates(self, document_sums: Floats) -> Floats:
         """u^T C* v over resampled documents: the norm to first order, vectors held fixed."""

@@ -41,13 +41,13 @@ def noise_edge(p: Floats, q: Floats) -> float:
         m = float(times_q @ (q / (1.0 - q * h)))
         # 1 / sum is concave in z, and at the start the term of the largest p alone makes the sum at
         # least h: Newton's steps stay on this side of the root, and inside the domain of the sum.
-        z = float(p[-1]) * (m + 1.0 / h)
+        z: float = float(p[-1]) * (m + 1.0 / h)
         tolerance = _ROOT_TOLERANCE * z
         for _ in range(_MAX_STEPS):
             gap = 1.0 / (z - p * m)
             terms = weighted * gap
             total = float(terms.sum())
-            step = (1.0 / total - 1.0 / h) * total**2 / float(terms @ gap)
+            step: float = (1.0 / total - 1.0 / h) * total**2 / float(terms @ gap)
             z -= step
             if abs(step) <= tolerance:
                 break

@@ -25,6 +25,7 @@ __all__ = [
     "Covariances",
     "MatrixTerm",
     "PairStatistics",
+    "PairSums",
     "WeightedCounts",
 ]
 
@@ -304,6 +305,27 @@ def _inner_product(
     return a.inner_product(b, weights, weights, threads)
 
 
+@dataclass(frozen=True)
+class PairSums:
+    """Pairs by left and by right token, in each document half.
+
+    Attributes
+    ----------
+    rows, columns : (within, across), (2, V) uint64 each
+    """
+
+    rows: tuple[NDArray[np.uint64], NDArray[np.uint64]]
+    columns: tuple[NDArray[np.uint64], NDArray[np.uint64]]
+
+    @classmethod
+    def of(cls, counts: PairCounts) -> PairSums:
+        """The sums of rows and columns of both matrices."""
+        return cls(
+            (counts.within.row_sums(), counts.across.row_sums()),
+            (counts.within.column_sums(), counts.across.column_sums()),
+        )
+
+
 class PairStatistics(Covariances):
     """Covariances from counts of all pairs.
 
@@ -317,6 +339,8 @@ class PairStatistics(Covariances):
     vocab_mask : (V,) bool, optional
         Vocabulary items that the covariances are restricted to (principal submatrices). The
         marginals are those of the whole vocabulary.
+    sums : PairSums, optional
+        Of the counts, if they are known.
     """
 
     def __init__(
@@ -326,13 +350,14 @@ class PairStatistics(Covariances):
         across: bool,
         threads: int = 1,
         vocab_mask: NDArray[np.bool_] | None = None,
+        sums: PairSums | None = None,
     ) -> None:
         # An empty matrix is left out: it would cost a pass over its row pointers in every product.
         self._counts = [counts.within]
         if across and counts.across.nnz:
             self._counts.append(counts.across)
-        rows = [matrix.row_sums() for matrix in self._counts]
-        columns = [matrix.column_sums() for matrix in self._counts]
+        sums = PairSums.of(counts) if sums is None else sums
+        rows, columns = sums.rows[: len(self._counts)], sums.columns[: len(self._counts)]
         # Pairs inside documents by left and by right token, (2, V) each.
         self._within_sums = rows[0], columns[0]
         within = rows[0].sum(axis=1)
@@ -345,6 +370,11 @@ class PairStatistics(Covariances):
             threads=threads,
             vocab_mask=vocab_mask,
         )
+
+    def within_marginals(self) -> tuple[Floats, Floats]:
+        """Distributions of left and right tokens of the pairs inside documents, (V,) each."""
+        p, q = (sums.sum(axis=0) / self.within_pairs for sums in self._within_sums)
+        return p, q
 
     def sequential(self, composition: Composition, half: int | None = None) -> CovarianceOperator:
         """Joint inside documents minus its mean over shuffles inside documents (docs/theory.md 4).

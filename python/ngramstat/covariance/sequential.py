@@ -7,27 +7,25 @@ sequence (docs/theory.md 4).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.covariance.cross_fit import CrossFit, ShuffledPairs, cross_fit
+from ngramstat.covariance.cross_fit import CrossFit, HalfVectors, ShuffledPairs
 from ngramstat.covariance.operators import Composition, CovarianceOperator, PairStatistics
 from ngramstat.covariance.shared_passes import leading_triplets
-from ngramstat.covariance.shuffling import permutation_floor
+from ngramstat.covariance.shuffling import noise_edge_inside_documents, shuffled_norm
 from ngramstat.kernels import (
     CountMatrix,
-    GpuCounts,
+    PairCounts,
     count_document_tokens,
-    count_document_tokens_on,
-    sum_pairs_by_document,
 )
 from ngramstat.linear_algebra.lanczos import (
     SingularTriplets,
     TripletSearch,
-    as_block,
 )
 from ngramstat.sampling.design import SamplingDesign
 
@@ -37,7 +35,7 @@ Floats = NDArray[np.float64]
 
 # Of singular vectors that are estimates, whose noise is far above this; a value is then known to
 # the square of it, over its gap.
-_TOLERANCE = 1e-3
+_TOLERANCE = 3e-3
 # The composition's norm is a number to compare with, not to fit.
 _COMPOSITION_TOLERANCE = 3e-3
 # Vectors of a block where the leading one is searched, beginning with a similar one.
@@ -52,7 +50,7 @@ class SequentialMeasurement:
     ----------
     norm : float
     permutation_floor : float
-        Its norm once the tokens of every document are shuffled.
+        Its norm if the tokens of every document were shuffled.
     composition_norm : float
         Norm of the composition that was taken off.
     replicates : (n_replicates,) float64
@@ -78,18 +76,21 @@ class DocumentComposition:
 
     Attributes
     ----------
-    counts : CountMatrix or GpuCounts
+    counts : CountMatrix
         Tokens of the documents, (n_documents, V).
     start : (V, k) float64
         Singular vectors of the composition of all pairs, near those of the pairs at any one lag.
+    null_ratio : float
+        The norm of a shuffled copy over the edge of the noise spectrum; NaN until it is measured.
     vocab_mask : (V,) bool or None
     threads : int
     """
 
-    counts: CountMatrix | GpuCounts
+    counts: CountMatrix
     start: Floats
     vocab_mask: NDArray[np.bool_] | None
     threads: int
+    null_ratio: float = math.nan
 
     @classmethod
     def of(
@@ -97,12 +98,9 @@ class DocumentComposition:
     ) -> DocumentComposition:
         """Counts the tokens of every document."""
         corpus = design.corpus
-        stream = corpus.tokens, corpus.vocab_size, design.documents
-        counts: CountMatrix | GpuCounts
-        if design.gpu is None:
-            counts = count_document_tokens(*stream, threads=threads)
-        else:
-            counts = count_document_tokens_on(design.gpu, *stream)
+        counts = count_document_tokens(
+            corpus.tokens, corpus.vocab_size, design.documents, threads=threads
+        )
         lengths = design.content_lengths.astype(np.float64)
         weights = np.divide(1.0, lengths - 1.0, out=np.zeros_like(lengths), where=lengths > 1)
         weights /= max(float(lengths[lengths > 1].sum()), 1.0)
@@ -110,6 +108,21 @@ class DocumentComposition:
         operator = _composition_operator(composition, vocab_mask, threads)
         start = leading_triplets([operator], [TripletSearch(_WIDTH, 1e-4)])[0].right
         return cls(counts, start, vocab_mask, threads)
+
+    def with_null(
+        self, design: SamplingDesign, shuffled: Iterable[PairCounts]
+    ) -> DocumentComposition:
+        """The same with the null measured from pairs of a copy shuffled inside documents."""
+        ratios = []
+        for counts in shuffled:
+            pairs = PairStatistics(
+                counts, across=False, threads=self.threads, vocab_mask=self.vocab_mask
+            )
+            if pairs.within_pairs > 0:
+                sequential = SequentialCovariances.of(design, self, pairs)
+                norm = shuffled_norm(pairs, sequential.whole_composition())
+                ratios.append(norm / noise_edge_inside_documents(pairs))
+        return replace(self, null_ratio=float(np.mean(ratios)) if ratios else math.nan)
 
 
 def _composition_operator(
@@ -161,10 +174,15 @@ class SequentialCovariances:
         )
         return cls(design, documents, pairs, rates, composition)
 
+    def whole_composition(self) -> Composition:
+        """Of the pairs of all documents."""
+        return self.composition.weighted(
+            1.0 / self.pairs.within_pairs, 1.0 / self.pairs.within_pairs
+        )
+
     def operators(self) -> list[CovarianceOperator]:
         """The sequential covariance of all documents and of either half, and the composition."""
-        whole, (one, two) = 1.0 / self.pairs.within_pairs, self.pairs.within_half_pairs
-        composition = self.composition.weighted(whole, whole)
+        composition, (one, two) = self.whole_composition(), self.pairs.within_half_pairs
         return [
             self.pairs.sequential(composition),
             self.pairs.sequential(self.composition.weighted(1.0 / one, 0.0), 0),
@@ -180,54 +198,64 @@ class SequentialCovariances:
         )
         return [search, search, search, alone]
 
-    def measure(
-        self, triplets: Sequence[SingularTriplets], shuffled: PairStatistics
+    def half_vectors(
+        self, triplets: Sequence[SingularTriplets]
+    ) -> tuple[HalfVectors, ShuffledPairs, Floats]:
+        """What `cross_fits` takes, and the documents' counts times u, v and u v of the whole.
+
+        From the triplets of the operators; the counts are (n_documents, 3).
+        """
+        whole, *halves, _ = triplets
+        vectors = HalfVectors.of(halves, float(whole.values[0]))
+        u, v = whole.left[:, 0], whole.right[:, 0]
+        shuffled, projected = ShuffledPairs.of(
+            self.documents.counts,
+            self.rates,
+            self.design.documents.folds,
+            vectors,
+            *(u, v, u * v),
+            threads=self.documents.threads,
+        )
+        return vectors, shuffled, projected
+
+    def measurement(
+        self,
+        triplets: Sequence[SingularTriplets],
+        fit: CrossFit,
+        projected: Floats,
+        products: Floats,
     ) -> SequentialMeasurement:
-        """Norm, replicates, cross-fit, floor and composition.
+        """All numbers of the sequential covariance.
 
         Parameters
         ----------
         triplets : sequence of SingularTriplets
             Of the operators.
-        shuffled : PairStatistics
-            Pairs of a copy shuffled inside documents.
+        fit : CrossFit
+        projected : (n_documents, 3) float64
+            Of `half_vectors`.
+        products : (n_documents,) float64
+            Sums of u v over the pairs inside each document.
         """
-        whole, *halves, alone = triplets
-        fit = cross_fit(
-            self.design,
-            self.pairs.lag,
-            (
-                np.stack([half.left[:, 0] for half in halves]),
-                np.stack([half.right[:, 0] for half in halves]),
-            ),
-            across=False,
-            vocab_mask=self.documents.vocab_mask,
-            shuffled=ShuffledPairs(
-                self.documents.counts,
-                self.rates,
-                self.design.documents.folds,
-                self.documents.threads,
-            ),
-            norm=float(whole.values[0]),
-            threads=self.documents.threads,
-        )
-        per_pair = 1.0 / self.pairs.within_pairs
+        whole, *_, alone = triplets
         return SequentialMeasurement(
             norm=float(whole.values[0]),
-            permutation_floor=permutation_floor(
-                shuffled, self.composition.weighted(per_pair, per_pair)
-            ),
+            permutation_floor=self.documents.null_ratio * noise_edge_inside_documents(self.pairs),
             composition_norm=float(alone.values[0]),
-            replicates=_replicates(
-                self.design,
-                self.documents,
-                self.pairs.lag,
-                self.rates,
-                whole.left[:, 0],
-                whole.right[:, 0],
-            ),
+            replicates=self._replicates(projected, products),
             cross_fit=fit,
         )
+
+    def _replicates(self, projected: Floats, products: Floats) -> Floats:
+        """u^T C_seq* v over resampled documents, vectors held fixed."""
+        # The same sums over all shuffles: sum over ordered pairs of different positions.
+        shuffled = self.rates * (projected[:, 0] * projected[:, 1] - projected[:, 2])
+        lengths = self.design.content_lengths.astype(np.float64)
+        pairs = np.maximum(lengths - self.pairs.lag, 0.0)
+        sums = self.design.bootstrap.sums(np.stack([products - shuffled, pairs], axis=1))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            replicates: Floats = sums[:, 0] / sums[:, 1]
+        return replicates
 
 
 def _pairs_per_ordered_pair(design: SamplingDesign, lag: int) -> Floats:
@@ -235,30 +263,3 @@ def _pairs_per_ordered_pair(design: SamplingDesign, lag: int) -> Floats:
     lengths = design.content_lengths.astype(np.float64)
     pairs = np.maximum(lengths - lag, 0.0)
     return np.divide(pairs, lengths * (lengths - 1.0), out=np.zeros_like(pairs), where=pairs > 0)
-
-
-def _replicates(
-    design: SamplingDesign,
-    documents: DocumentComposition,
-    lag: int,
-    rates: Floats,
-    u: Floats,
-    v: Floats,
-) -> Floats:
-    """u^T C_seq* v over resampled documents, vectors held fixed."""
-    product = sum_pairs_by_document(
-        design.pairs_at(lag),
-        u,
-        v,
-        design.documents,
-        across=False,
-        threads=documents.threads,
-    )[1]
-    # The same sums over all shuffles: sum over ordered pairs of different positions.
-    projected = documents.counts.multiply(as_block(u, v, u * v), 1.0, 0.0, documents.threads)
-    shuffled = rates * (projected[:, 0] * projected[:, 1] - projected[:, 2])
-    pairs = np.maximum(design.content_lengths.astype(np.float64) - lag, 0.0)
-    sums = design.bootstrap.sums(np.stack([product - shuffled, pairs], axis=1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        replicates: Floats = sums[:, 0] / sums[:, 1]
-    return replicates

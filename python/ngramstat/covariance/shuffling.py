@@ -1,13 +1,17 @@
 """The permutation null: pairs inside documents after the tokens of each document are shuffled.
 
 The null value of the sequential covariance is its norm on a shuffled copy of the corpus, in which
-every document has the same tokens and no sequence (docs/theory.md 4).
+every document has the same tokens and no sequence (docs/theory.md 4). One shuffle is one draw of
+it, and draws differ by some 5 %, while the edge of the noise spectrum (`noise_edge`) follows from
+the marginals alone. So the norm is drawn at a few lags only, the same in every run, and its mean
+ratio to the edge carries it to all others.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from ngramstat.covariance.noise import noise_edge
 from ngramstat.covariance.operators import Composition, PairStatistics
 from ngramstat.covariance.shared_passes import leading_triplets
 from ngramstat.kernels import Tokens
@@ -15,7 +19,15 @@ from ngramstat.linear_algebra.lanczos import TripletSearch
 from ngramstat.runtime.workspace import release_pages_if_needed
 from ngramstat.sampling.design import SamplingDesign
 
-__all__ = ["permutation_floor", "shuffled_inside_documents"]
+__all__ = [
+    "SHUFFLED_LAGS",
+    "noise_edge_inside_documents",
+    "shuffled_inside_documents",
+    "shuffled_norm",
+]
+
+# Lags of the shuffled copy at which the null is drawn.
+SHUFFLED_LAGS = (1, 2, 3)
 
 # The edge of a noise spectrum converges slowly, and a norm is only asked to exceed the floor by a
 # factor of 1.5.
@@ -44,7 +56,7 @@ def shuffled_inside_documents(design: SamplingDesign, out: Tokens | None = None)
     return shuffled
 
 
-def permutation_floor(shuffled: PairStatistics, composition: Composition) -> float:
+def shuffled_norm(shuffled: PairStatistics, composition: Composition) -> float:
     """Norm of the shuffled joint inside documents minus its exact mean over all shuffles.
 
     Parameters
@@ -53,14 +65,15 @@ def permutation_floor(shuffled: PairStatistics, composition: Composition) -> flo
         Pairs of the tokens from `shuffled_inside_documents`.
     composition : Composition
         The mean: the composition of the corpus at this lag.
-
-    Returns
-    -------
-    float
-        NaN if no document is longer than the lag.
     """
-    if shuffled.within_pairs == 0:
-        return float("nan")
     search = TripletSearch(value_tolerance=_TOLERANCE, max_steps=_MAX_STEPS)
     (noise,) = leading_triplets([shuffled.sequential(composition)], [search])
     return float(noise.values[0])
+
+
+def noise_edge_inside_documents(pairs: PairStatistics) -> float:
+    """The norm that the pairs inside documents would show if their tokens were independent."""
+    p, q = pairs.within_marginals()
+    if pairs.vocab_mask is not None:
+        p, q = p[pairs.vocab_mask], q[pairs.vocab_mask]
+    return noise_edge(p, q) / float(np.sqrt(pairs.within_pairs))

@@ -34,14 +34,14 @@ __all__ = [
     "PairLabel",
     "PairMemory",
     "PairsAtLag",
-    "bilinear_sums_by_class",
+    "bilinear_forms_by_class",
     "count_document_tokens",
     "count_document_tokens_on",
     "count_pairs",
+    "count_pairs_by_class",
     "multiply_pairs",
     "multiply_pairs_by_class",
     "pair_bytes",
-    "pair_summer",
     "stream_pairs",
     "sum_pairs_by_document",
 ]
@@ -371,8 +371,9 @@ def sum_pairs_by_document(
     Parameters
     ----------
     pairs : PairsAtLag
-    u, v : (V,) float64
-        Values of the left and of the right token.
+    u, v : (V,) or (2, V) float64
+        Values of the left and of the right token. Those of a second row are summed over the pairs
+        inside documents, whatever `across`.
     documents : Documents
     across : bool
         True: the right token may lie anywhere in the stream, and separators count as tokens.
@@ -380,12 +381,48 @@ def sum_pairs_by_document(
 
     Returns
     -------
-    four arrays of shape (n_documents,)
+    pairs, product : (n_documents,) or (2, n_documents)
+    left, right : (n_documents,)
+        Of the first row.
     """
     u, v = np.ascontiguousarray(u, dtype=np.float64), np.ascontiguousarray(v, dtype=np.float64)
     if summer := pairs.summer_for(documents):
-        return summer.sum_by_document(pairs.lag, u, v, across)
-    return _core.sum_pairs_by_document(*pairs.arguments, u, v, documents, across, threads)
+        rows = [
+            summer.sum_by_document(pairs.lag, left_values, right_values, across and row == 0)
+            for row, (left_values, right_values) in enumerate(
+                zip(np.atleast_2d(u), np.atleast_2d(v), strict=True)
+            )
+        ]
+        of_pairs, product = (np.concatenate([row[k] for row in rows]) for k in (0, 1))
+        left, right = rows[0][2:]
+    else:
+        of_pairs, product, left, right = _core.sum_pairs_by_document(
+            *pairs.arguments, u, v, documents, across, threads
+        )
+    shape = (*u.shape[:-1], len(documents))
+    return of_pairs.reshape(shape), product.reshape(shape), left, right
+
+
+def count_pairs_by_class(
+    pairs: PairsAtLag, documents: Documents, *, across: bool, by: PairLabel, threads: int = 1
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """The pairs of each class by their left and by their right token, (n_classes, V) each.
+
+    Parameters
+    ----------
+    pairs : PairsAtLag
+    documents : Documents
+    across : bool
+        Which pairs: see `sum_pairs_by_document`.
+    by : PairLabel
+        The class of a pair: the half or the fold of its left token's document, or half *
+        N_POSITION_BINS + the bin of the left token's position in the content (0, 1, 2-3, 4-7, ...;
+        the last bin from 8192 on), which is for pairs inside documents only.
+    """
+    if summer := pairs.summer_for(documents):
+        zeros = np.zeros((1, pairs.vocab_size))
+        return summer.multiply_by_class(pairs.lag, zeros, zeros, across, by)[2:]
+    return _core.count_pairs_by_class(*pairs.arguments, documents, across, by, threads)
 
 
 def multiply_pairs_by_class(
@@ -403,27 +440,42 @@ def multiply_pairs_by_class(
     Parameters
     ----------
     pairs : PairsAtLag
-    u, v : (n_sets, V) float64
-        Classes use the sets in order, equally many each.
-    documents : Documents
-    across : bool
-        Which pairs: see `sum_pairs_by_document`.
-    by : PairLabel
-        The class of a pair: the half or the fold of its left token's document, or half *
-        N_POSITION_BINS + the bin of the left token's position in the content (0, 1, 2-3, 4-7, ...;
-        the last bin from 8192 on), which is for pairs inside documents only.
+    u, v : (n_kinds, n_sets, V) float64
+        Classes use the sets in order, equally many each. Those of a second kind multiply the pairs
+        inside documents, whatever `across`.
+    documents, across, by
+        See `count_pairs_by_class`.
 
     Returns
     -------
-    four arrays of shape (n_classes, V)
+    four arrays of shape (n_kinds, n_classes, V)
     """
-    u, v = np.ascontiguousarray(u, dtype=np.float64), np.ascontiguousarray(v, dtype=np.float64)
     if summer := pairs.summer_for(documents):
-        return summer.multiply_by_class(pairs.lag, u, v, across, by)
-    return _core.multiply_pairs_by_class(*pairs.arguments, u, v, documents, across, by, threads)
+        kinds = [
+            summer.multiply_by_class(
+                pairs.lag,
+                np.ascontiguousarray(u[kind], dtype=np.float64),
+                np.ascontiguousarray(v[kind], dtype=np.float64),
+                across and kind == 0,
+                by,
+            )
+            for kind in range(len(u))
+        ]
+        joint_v, joint_u, left, right = (np.stack(arrays) for arrays in zip(*kinds, strict=True))
+        return joint_v, joint_u, left, right
+    return _core.multiply_pairs_by_class(
+        *pairs.arguments,
+        len(u),
+        np.ascontiguousarray(np.moveaxis(u, 0, -1), dtype=np.float64),
+        np.ascontiguousarray(np.moveaxis(v, 0, -1), dtype=np.float64),
+        documents,
+        across,
+        by,
+        threads,
+    )
 
 
-def bilinear_sums_by_class(
+def bilinear_forms_by_class(
     pairs: PairsAtLag,
     a: NDArray[np.float32],
     b: NDArray[np.float32],
@@ -433,23 +485,57 @@ def bilinear_sums_by_class(
     by: PairLabel,
     threads: int = 1,
 ) -> NDArray[np.float64]:
-    """Bilinear forms of the pairs of each class, (n_classes, 5, BLOCK_SIZE).
-
-    For every vector k of the block: a_k^T J b_k, (sum_j a_j)^T J b_k, a_k^T J (sum_j b_j),
-    a_c^T J b_k and a_k^T J b_c, with c the number of the class within its set.
+    """a_c^T J b_k of the pairs of each class, (n_kinds, n_classes, BLOCK_SIZE, BLOCK_SIZE).
 
     Parameters
     ----------
     pairs : PairsAtLag
-    a, b : (n_sets, V, BLOCK_SIZE) float32
-        Classes use the sets in order, equally many each, at most BLOCK_SIZE.
+    a, b : (n_kinds, n_sets, V, BLOCK_SIZE) float32
+        Kinds and sets as of `multiply_pairs_by_class`.
     documents, across, by
-        See `multiply_pairs_by_class`.
+        See `count_pairs_by_class`.
     """
-    a, b = np.ascontiguousarray(a, dtype=np.float32), np.ascontiguousarray(b, dtype=np.float32)
     if summer := pairs.summer_for(documents):
-        return summer.bilinear_sums_by_class(pairs.lag, a, b, across, by)
-    return _core.bilinear_sums_by_class(*pairs.arguments, a, b, documents, across, by, threads)
+        return np.stack(
+            [
+                _bilinear_forms_on_gpu(
+                    summer, pairs.lag, a[kind], b[kind], across and kind == 0, by
+                )
+                for kind in range(len(a))
+            ]
+        )
+    return _core.bilinear_forms_by_class(
+        *pairs.arguments,
+        len(a),
+        np.ascontiguousarray(np.moveaxis(a, 0, -2), dtype=np.float32),
+        np.ascontiguousarray(np.moveaxis(b, 0, -2), dtype=np.float32),
+        documents,
+        across,
+        by,
+        threads,
+    )
+
+
+def _bilinear_forms_on_gpu(
+    summer: GpuPairSummer,
+    lag: int,
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    across: bool,
+    by: PairLabel,
+) -> NDArray[np.float64]:
+    """a_c^T J b_k of one kind: the sums of a_c b_c, with the columns of b rotated."""
+    a = np.ascontiguousarray(a, dtype=np.float32)
+    columns = np.arange(_core.BLOCK_SIZE)
+    forms: NDArray[np.float64] | None = None
+    for shift in range(_core.BLOCK_SIZE):
+        rotated = np.ascontiguousarray(np.roll(b, -shift, axis=-1), dtype=np.float32)
+        same_column = summer.bilinear_sums_by_class(lag, a, rotated, across, by)[:, 0]
+        if forms is None:
+            forms = np.empty((len(same_column), _core.BLOCK_SIZE, _core.BLOCK_SIZE))
+        forms[:, columns, (columns + shift) % _core.BLOCK_SIZE] = same_column
+    assert forms is not None
+    return forms
 
 
 def multiply_pairs(
@@ -473,7 +559,7 @@ def multiply_pairs(
     class_weights : (n_classes,) float64
         The weight of a pair, by its class.
     documents, across, by
-        See `multiply_pairs_by_class`.
+        See `count_pairs_by_class`.
     """
     return _core.multiply_pairs(
         *pairs.arguments,

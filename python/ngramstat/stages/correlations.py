@@ -11,17 +11,20 @@ import numpy as np
 
 from ngramstat.covariance.measurement import LagMeasurement, measure_lags, require_pairs
 from ngramstat.covariance.options import CorrelationOptions
+from ngramstat.covariance.shuffling import SHUFFLED_LAGS
 from ngramstat.kernels import (
     BLOCK_SIZE,
+    SINGLE_BLOCK_SIZE,
     CountMatrix,
     PairCounts,
     PairLabel,
     PairMemory,
     PairsAtLag,
-    bilinear_sums_by_class,
+    bilinear_forms_by_class,
     count_document_tokens,
     count_pairs,
     multiply_pairs,
+    multiply_pairs_by_class,
     pair_bytes,
 )
 from ngramstat.runtime.workspace import Workspace
@@ -31,12 +34,15 @@ from ngramstat.stages.stage import Cost, Part, ProgressBar, Stage
 
 __all__ = ["LagStage"]
 
-# Work at one lag, nearly independent of the corpus: products of a block of vectors with its pairs
-# one way and the other, with the documents' composition, and passes over the tokens beside counting
-# (bilinear forms of both cross-fits, sums by document and by position in the document).
-_PRODUCTS, _TRANSPOSED_PRODUCTS, _COMPOSITION_PRODUCTS, _TOKEN_PASSES = 58, 62, 36, 5
-# What remains of these without the sequential covariance.
-_PLAIN_FRACTION = 0.5
+# Work at one lag, nearly independent of the corpus: products with its pairs in single precision,
+# each of sixteen vectors, and in double, one way and the other; passes over the documents'
+# composition; passes over the tokens beside counting, as wide as those for the first moments of the
+# cross-fits (sums by document, by position, first moments) and for the third.
+_PRODUCTS, _DOUBLE_PRODUCTS, _COMPOSITION_PRODUCTS, _TOKEN_PASSES = 11, 3, 9, 3
+# Products at a lag without the sequential covariance, and at one of the shuffled copy.
+_PLAIN_PRODUCTS, _NULL_PRODUCTS = 9, 5
+# Products of eight vectors each way without counts.
+_MATRIX_FREE_PRODUCTS = 30
 # Blocks of vectors of a Krylov space and copies of a product.
 _KRYLOV_BLOCKS = 40
 # Copies of a block that a matrix-free product adds to, for small and for large vocabularies.
@@ -48,7 +54,7 @@ class LagStage(Stage[LagMeasurement]):
 
     name = "C(t)"
     kind = "lag"
-    version = 2
+    version = 3
     unit = "lags"
     value = LagMeasurement
 
@@ -85,41 +91,38 @@ class LagStage(Stage[LagMeasurement]):
         token_bytes = sample.corpus.tokens.nbytes
         vocab_size = sample.occurring_items
         memory = PairMemory(n, vocab_size)
-        # The corpus and, for the nulls of the sequential covariance, a shuffled copy of it.
-        streams = 2 if options.sequential else 1
         disk = 0
         fixed: float = workspace.resident_without_pages + _krylov_bytes(sample)
         if options.sequential:
+            # The shuffled copy, for the null.
             disk = token_bytes if workspace.uses_disk(token_bytes) else 0
             fixed += counted.composition_bytes + token_bytes - disk
-        # Tables of both streams take turns in one buffer; an index has to be held for each.
-        sharing = 1 if memory.uses_tables else streams
-        budget = max((workspace.usable_bytes - fixed) / sharing, 1)
+        budget = max(workspace.usable_bytes - fixed, 1)
         most_frequent = sample.most_frequent(1)
         positions = min(n, max(memory.positions_that_fit(budget), most_frequent))
         lags_at_once = memory.lags_that_fit(budget)
         matrix = counted.distinct_pairs * pair_bytes(vocab_size)
-        per_position = sharing * memory.peak_position_bytes
+        per_position = memory.peak_position_bytes
         ranges, n_lags = math.ceil(n / max(positions, 1)), len(options.lags)
-        passes_of_lag = _TOKEN_PASSES * (1 if options.sequential else _PLAIN_FRACTION)
+        counted_lags = n_lags + (len(SHUFFLED_LAGS) if options.sequential else 0)
         return Cost(
             self.name,
             passes=math.ceil(
-                2 + n_lags * passes_of_lag + math.ceil(n_lags / lags_at_once) * ranges * 2 * streams
+                2
+                + n_lags * (_TOKEN_PASSES + 1)
+                + math.ceil(counted_lags / lags_at_once) * ranges * 2
             ),
             memory_bytes=int(
                 min(
-                    fixed
-                    + per_position * positions
-                    + streams * (lags_at_once * matrix + token_bytes),
+                    fixed + per_position * positions + lags_at_once * matrix + token_bytes,
                     workspace.usable_bytes,
                 )
             ),
             least_memory_bytes=workspace.limit_to_hold(
-                int(fixed + per_position * most_frequent + streams * matrix)
+                int(fixed + per_position * most_frequent + matrix)
             ),
             disk_bytes=disk,
-            seconds=counted.seconds_of_lag(options.sequential) * n_lags,
+            seconds=counted.seconds(n_lags, sequential=options.sequential),
         )
 
     def _cost_matrix_free(
@@ -129,7 +132,7 @@ class LagStage(Stage[LagMeasurement]):
         scratch = _SCRATCH_BLOCKS if vocab_size <= _WIDE_VOCABULARY else _WIDE_SCRATCH_BLOCKS
         fixed = workspace.resident_without_pages + _krylov_bytes(sample)
         fixed += scratch * vocab_size * BLOCK_SIZE * 8
-        products = (_PRODUCTS + _TRANSPOSED_PRODUCTS) * _PLAIN_FRACTION
+        products = 2 * _MATRIX_FREE_PRODUCTS
         return Cost(
             self.name,
             passes=math.ceil(n_lags * products),
@@ -197,38 +200,51 @@ class _CountedSample:
             documents.nbytes * sample.growth + 8 * n_documents,
         )
 
-    def seconds_of_lag(self, sequential: bool) -> float:
-        """Seconds of one lag of the whole corpus."""
+    def seconds(self, n_lags: int, *, sequential: bool) -> float:
+        """Seconds of some lags of the whole corpus."""
         sample, design, threads = self.sample, self.sample.occurring, self.sample.threads
-        tokens, vocab_size = design.corpus.tokens, design.corpus.vocab_size
-        within = self.counts.within
-        block = np.ones((vocab_size, BLOCK_SIZE))
-        short = np.ones((2, vocab_size, BLOCK_SIZE), np.float32)
-        products = _PRODUCTS * sample.time(lambda: within.multiply(block, 1.0, 1.0, threads))
-        products += _TRANSPOSED_PRODUCTS * sample.time(
-            lambda: within.multiply_transposed(block, 1.0, 1.0, threads)
+        vocab_size, within = design.corpus.vocab_size, self.counts.within
+        assert isinstance(within, CountMatrix)
+        ones = np.ones((1, 2, SINGLE_BLOCK_SIZE), np.float32)
+        single = np.ones((1, vocab_size, SINGLE_BLOCK_SIZE), np.float32)
+        double = np.ones((vocab_size, BLOCK_SIZE))
+        product = sample.time(lambda: within.multiply_single(single, ones, threads))
+        product += sample.time(lambda: within.multiply_transposed_single(single, ones, threads))
+        exact = sample.time(lambda: within.multiply(double, 1.0, 1.0, threads))
+        exact += sample.time(lambda: within.multiply_transposed(double, 1.0, 1.0, threads))
+        rates, halves = np.ones(len(design.documents)), design.documents.halves
+        composition = sample.growth * sample.time(
+            lambda: self.documents.multiply_gram_single(single, ones, rates, halves, threads)
         )
-        weights = np.ones(len(design.documents))
-        composition = _COMPOSITION_PRODUCTS * sample.time(
-            lambda: self.documents.multiply_gram(block, weights, threads)
-        )
-        token_pass = sample.time(
-            lambda: bilinear_sums_by_class(
-                PairsAtLag(tokens, vocab_size, self.lag),
-                short,
-                short,
-                design.documents,
-                across=True,
-                by=PairLabel.fold,
-                threads=threads,
+        counting = sample.time(lambda: _count_pairs(design, self.lag, threads)) * sample.growth
+        pairs = self.distinct_pairs / max(within.nnz, 1)
+        products = _PRODUCTS if sequential else _PLAIN_PRODUCTS
+        seconds = pairs * (products * product + _DOUBLE_PRODUCTS * exact)
+        seconds = n_lags * (seconds + counting + self._seconds_of_token_passes() * sample.growth)
+        if sequential:
+            seconds += n_lags * _COMPOSITION_PRODUCTS * composition
+            of_null = pairs * _NULL_PRODUCTS * product + 2 * _NULL_PRODUCTS * composition
+            seconds += len(SHUFFLED_LAGS) * (of_null + counting)
+        return seconds
+
+    def _seconds_of_token_passes(self) -> float:
+        """Those of one lag of the sample, beside counting."""
+        sample, design = self.sample, self.sample.occurring
+        corpus, documents, threads = design.corpus, design.documents, sample.threads
+        pairs = PairsAtLag(corpus.tokens, corpus.vocab_size, self.lag)
+        vectors = np.ones((2, 2, corpus.vocab_size))
+        blocks = np.ones((2, 2, corpus.vocab_size, BLOCK_SIZE), np.float32)
+        first = sample.time(
+            lambda: multiply_pairs_by_class(
+                pairs, vectors, vectors, documents, across=True, by=PairLabel.fold, threads=threads
             )
         )
-        counting = sample.time(lambda: _count_pairs(design, self.lag, threads))
-        by_pairs = products / max(within.nnz, 1) * self.distinct_pairs
-        by_tokens = (_TOKEN_PASSES / 2 * token_pass + 2 * counting) * sample.growth
-        if not sequential:
-            return (by_pairs + by_tokens) * _PLAIN_FRACTION
-        return by_pairs + by_tokens + composition * sample.growth
+        third = sample.time(
+            lambda: bilinear_forms_by_class(
+                pairs, blocks, blocks, documents, across=True, by=PairLabel.fold, threads=threads
+            )
+        )
+        return _TOKEN_PASSES * first + third
 
     def seconds_of_matrix_free_product(self) -> float:
         """Seconds of one product of the whole corpus without counts."""

@@ -47,12 +47,6 @@ struct VectorBlock {
         const auto* source = reinterpret_cast<const Unaligned*>(from);
         for (int p = 0; p < kRegisters; ++p) registers[p] = source[p];
     }
-    // Eight floats as doubles.
-    void load_widened(const float* from) {
-        Real wide[kBlockSize];
-        for (Index k = 0; k < kBlockSize; ++k) wide[k] = from[k];
-        load(wide);
-    }
     void store(Real* to) const {
         auto* target = reinterpret_cast<Unaligned*>(to);
         for (int p = 0; p < kRegisters; ++p) target[p] = registers[p];
@@ -78,7 +72,6 @@ struct VectorBlock {
     Real values[kSize];
 
     void load(const Real* from) { std::copy_n(from, kSize, values); }
-    void load_widened(const float* from) { std::copy_n(from, kSize, values); }
     void store(Real* to) const { std::copy_n(values, kSize, to); }
     void add_product(const VectorBlock& x, const VectorBlock& y) {
         for (Index k = 0; k < kSize; ++k) values[k] += x.values[k] * y.values[k];

@@ -89,10 +89,6 @@ class CountMatrix {
     std::array<std::vector<Count>, 2> row_sums() const;
     std::array<std::vector<Count>, 2> column_sums() const;
 
-    // The transpose. Its multiply takes half the time of this matrix's multiply_transposed, but
-    // both matrices together take twice the memory.
-    CountMatrix transposed(int threads) const;
-
     // out (n_rows x kBlockSize) = M x, x (n_cols x kBlockSize), both row-major. Overwrites out.
     void multiply(std::span<const double> x, std::array<double, 2> weights, std::span<double> out,
                   int threads) const;
@@ -105,6 +101,11 @@ class CountMatrix {
     // one after the other, but each row is read once.
     void multiply_gram(std::span<const double> x, std::span<const double> row_weights,
                        std::span<double> out, int threads) const;
+    // For the rows of each class, F^T x with F their counts of channel 0 and x (n_rows x 4)
+    // doubles: out (n_classes x n_cols x 4).
+    void multiply_transposed_by_class(std::span<const double> x,
+                                      std::span<const std::uint8_t> classes, std::span<double> out,
+                                      int threads) const;
     // The same products in single precision: each sum of a row or a column is one of floats.
     void multiply_single(const SingleBlocks& blocks, std::span<float> out, int threads) const;
     void multiply_transposed_single(const SingleBlocks& blocks, std::span<float> out,

@@ -22,11 +22,13 @@ enum class PairLabel { half, fold, half_and_position };
 inline constexpr Index kPositionBins = 15;
 
 // The pairs of segment s have their left token in [first, last) and their right token below
-// right_limit.
+// right_limit. Those with both tokens in [content_first, content_last) are inside a document.
 struct PairSegment {
     Index first;
     Index last;
     Index right_limit;
+    Index content_first;
+    Index content_last;
     std::uint8_t label;
 };
 
@@ -47,7 +49,11 @@ class LabelledSegments {
     Index n_tokens() const { return n_tokens_; }
     PairSegment operator[](Index s) const {
         const auto at = static_cast<std::size_t>(s);
-        return {starts_[at], ends_[at], right_limits_.empty() ? n_tokens_ : right_limits_[at],
+        return {starts_[at],
+                ends_[at],
+                right_limits_.empty() ? n_tokens_ : right_limits_[at],
+                content_starts_[at],
+                content_ends_[at],
                 labels_[at]};
     }
 
@@ -57,6 +63,7 @@ class LabelledSegments {
     Index n_tokens_;
     Index n_labels_;
     std::span<const Index> starts_, ends_;
+    std::span<const Index> content_starts_, content_ends_;
     std::span<const Index> right_limits_;  // empty: the end of the stream for all
     std::span<const std::uint8_t> labels_;
     // Filled for position bins, which are no arrays of the documents.

@@ -22,55 +22,60 @@ struct PairsAtLag {
     Index lag;
 };
 
-// Per-document sums over pairs of one lag, for the bootstrap over documents.
+// Sums over one or two kinds of pairs come from one pass: kind 0 are the pairs of the segments,
+// kind 1, where there are vectors for it, those of them that are inside one document.
+
+// Per-document sums over pairs of one lag, for the bootstrap over documents: n_kinds x n_documents,
+// left and right n_documents.
 struct PairSums {
     std::vector<Count> pairs;
     std::vector<double> product;  // sum of u[x_i] * v[x_{i+lag}]
-    std::vector<double> left;     // sum of u[x_i]
-    std::vector<double> right;    // sum of v[x_{i+lag}]
+    std::vector<double> left;     // sum of u[x_i] over the pairs of kind 0
+    std::vector<double> right;    // sum of v[x_{i+lag}] over the same
 };
 
-// u, v: vocab_size doubles. A pair counts for the document of its left token; `across` as in
-// LabelledSegments.
+// u, v: n_kinds x vocab_size doubles. A pair counts for the document of its left token; `across` as
+// in LabelledSegments.
 template <class Token>
 PairSums sum_pairs_by_document(const PairsAtLag<Token>& pairs, std::span<const double> u,
                                std::span<const double> v, const Documents& documents, bool across,
                                int threads);
 
-// The pairs of each label ("class") multiplied with a vector from either side. All vectors
-// n_classes x vocab_size, row-major; those of class k use u, v of set k / (n_classes / n_sets).
-//   left        sum of v[x_{i+lag}] by x_i             J v, (n_classes x V)
+// The pairs of each label ("class") by their left and by their right token, n_classes x vocab_size.
+struct ClassCounts {
+    std::vector<Count> left;
+    std::vector<Count> right;
+};
+template <class Token>
+ClassCounts count_pairs_by_class(const PairsAtLag<Token>& pairs, const LabelledSegments& segments,
+                                 int threads);
+
+// The pairs of each class multiplied with a vector from either side. All arrays n_kinds x n_classes
+// x vocab_size; class k uses u, v of set k / (n_classes / n_sets).
+//   left        sum of v[x_{i+lag}] by x_i             J v
 //   right       sum of u[x_i] by x_{i+lag}             J^T u
-//   left_count, right_count   pairs by x_i and by x_{i+lag}
+//   counts      pairs by x_i and by x_{i+lag}
 struct ClassProducts {
     std::vector<double> left;
     std::vector<double> right;
-    std::vector<Count> left_count;
-    std::vector<Count> right_count;
+    ClassCounts counts;
 };
 
-// u, v: n_sets x vocab_size doubles, n_sets a divisor of n_classes. Sums run over the segments of a
-// class in their order, whatever the threads. Memory: 32 bytes per class and vocabulary item.
+// u, v: n_sets x vocab_size x n_kinds doubles, n_sets a divisor of n_classes. Sums run over the
+// segments of a class in their order, whatever the threads.
 template <class Token>
-ClassProducts multiply_pairs_by_class(const PairsAtLag<Token>& pairs, std::span<const double> u,
-                                      std::span<const double> v, const LabelledSegments& segments,
-                                      int threads);
+ClassProducts multiply_pairs_by_class(const PairsAtLag<Token>& pairs, Index n_kinds,
+                                      std::span<const double> u, std::span<const double> v,
+                                      const LabelledSegments& segments, int threads);
 
-// For the pairs of each class, with kBlockSize vectors a_0 .. a_7 on the left and b_0 .. b_7 on the
-// right (n_sets x vocab_size x kBlockSize floats, sets as above; at most kBlockSize classes a set),
-// sums:
-//   [0][k]  sum of a_k[x_i] * b_k[x_{i+lag}]
-//   [1][k]  sum of (a_0 + .. + a_7)[x_i] * b_k[x_{i+lag}]
-//   [2][k]  sum of a_k[x_i] * (b_0 + .. + b_7)[x_{i+lag}]
-//   [3][k]  sum of a_c[x_i] * b_k[x_{i+lag}], c the number of the class within its set
-//   [4][k]  sum of a_k[x_i] * b_c[x_{i+lag}]
-// (n_classes x kBilinearSums x kBlockSize). The vectors are read at random; as floats they stay in
-// the second-level cache. Products and sums are of doubles.
-inline constexpr Index kBilinearSums = 5;
+// For the pairs of each kind and class, with kBlockSize vectors a_0 .. a_7 on the left and b_0 ..
+// b_7 on the right (n_sets x vocab_size x n_kinds x kBlockSize floats, sets as above), the sums of
+// a_c[x_i] * b_k[x_{i+lag}] for all c and k: n_kinds x n_classes x kBlockSize x kBlockSize. Sums of
+// b over the pairs of each x_i are of floats for 2^18 pairs at a time, and of doubles above.
 template <class Token>
-std::vector<double> bilinear_sums_by_class(const PairsAtLag<Token>& pairs, std::span<const float> a,
-                                           std::span<const float> b,
-                                           const LabelledSegments& segments, int threads);
+std::vector<double> bilinear_forms_by_class(const PairsAtLag<Token>& pairs, Index n_kinds,
+                                            std::span<const float> a, std::span<const float> b,
+                                            const LabelledSegments& segments, int threads);
 
 // The pairs of all segments, each weighted by its class, multiplied with a block of vectors:
 // out[x_i] (or, transposed, out[x_{i+lag}]) adds weight * x of the other token. It needs no table
