@@ -139,7 +139,7 @@ class KneserNey:
         bounds = np.array(parts, dtype=np.int64).reshape(-1, 2)
         lengths = bounds[:, 1] - bounds[:, 0]
         trained_tokens = float(lengths.sum() / max(last - first, 1))
-        self._model.reset(len(parts))
+        self._model.reset(len(parts), threads)
         cost = self.cost(len(training), n_models=len(parts))
         steps = Steps(training[first:last], self._symbols, threads, memory_limit, cost)
         for first_token, last_token, size in steps:
