@@ -104,24 +104,46 @@ def bucket(taken: int, sibling: int, seen: bool) -> int:
     return size + (16 if taken == 0 or sibling == 0 else 0)
 
 
+def seen_class(bucket: int) -> int:
+    """How often a context was seen: never (0), ... often (4)."""
+    return sum(bucket % 16 >= first for first in (1, 3, 6, 10))
+
+
+def inverse_root(x: float) -> float:
+    """1 / sqrt(x), about: of the single-precision float, from its bits."""
+    bits = np.float32(x).view(np.int32)
+    return float(np.int32(0x5F37642F - (int(bits) >> 1)).view(np.float32))
+
+
 class Mixer:
     """Logistic mixing in double precision, one binary decision after the other."""
 
-    def __init__(self, rows, parents, initial, sizes) -> None:
-        self.rows, self.parents = rows, parents
+    def __init__(
+        self, parents, initial, chain, sizes, n_inputs: int, n_chain: int, n_selectors: int
+    ) -> None:
+        self.parents, self.chain, self.n_inputs = parents, chain[:n_chain], n_inputs
         self.own = [[w] * 32 for w in initial]
         self.own_squares = [[1e-2] * 32 for _ in initial]
-        self.tables = [np.zeros((size, len(rows))) for size in sizes]
-        self.squares = [np.full((size, len(rows)), 1e-2) for size in sizes]
+        states = [5**n_chain, *sizes[:n_selectors]]
+        self.tables = [np.zeros((size, n_inputs)) for size in states]
+        self.squares = [np.full((size, n_inputs), 1e-2) for size in states]
 
     def inputs(self, logits, t: int) -> list[float]:
-        x = [logits[row, t] for row in self.rows]
-        return [v if p < 0 else v - x[p] for v, p in zip(x, self.parents, strict=True)]
+        pairs = zip(logits[: self.n_inputs, t], self.parents, strict=False)
+        return [v if p < 0 else v - logits[p, t] for v, p in pairs]
+
+    def rows(self, buckets, states, t: int) -> list[int]:
+        """The state of every table."""
+        seen = 0
+        for i in self.chain:
+            seen = seen * 5 + seen_class(buckets[i, t])
+        return [seen, *(int(states[s, t]) for s in range(len(self.tables) - 1))]
 
     def mixed_logit(self, logits, buckets, states, t: int) -> float:
+        rows = self.rows(buckets, states, t)
         return sum(
-            r * (self.own[i][buckets[self.rows[i], t]]
-                 + sum(table[states[s, t], i] for s, table in enumerate(self.tables)))
+            r * (self.own[i][buckets[i, t]]
+                 + sum(table[k, i] for table, k in zip(self.tables, rows, strict=True)))
             for i, r in enumerate(self.inputs(logits, t))
         )  # fmt: skip
 
@@ -130,15 +152,15 @@ class Mixer:
         for t in range(first, last):
             z = self.mixed_logit(logits, buckets, states, t)
             loss += math.log1p(math.exp(-z))
+            rows = self.rows(buckets, states, t)
             for i, r in enumerate(self.inputs(logits, t)):
                 g = r / (1 + math.exp(z))
-                b = buckets[self.rows[i], t]
+                b = buckets[i, t]
                 self.own_squares[i][b] += g * g
-                self.own[i][b] += rate * g / math.sqrt(self.own_squares[i][b])
-                for s in range(len(self.tables)):
-                    k = states[s, t]
-                    self.squares[s][k, i] += g * g
-                    self.tables[s][k, i] += rate * g / math.sqrt(self.squares[s][k, i])
+                self.own[i][b] += rate * g * inverse_root(self.own_squares[i][b])
+                for table, squares, k in zip(self.tables, self.squares, rows, strict=True):
+                    squares[k, i] += g * g
+                    table[k, i] += rate * g * inverse_root(squares[k, i])
         return loss
 
     def score(self, logits, buckets, states, offsets) -> list[float]:

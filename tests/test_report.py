@@ -232,12 +232,47 @@ def test_missing_matplotlib_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_imports_stay_light() -> None:
     code = (
-        "import sys, ngramstat.results, ngramstat.report, ngramstat.exponents;"
+        "import sys, ngramstat.results, ngramstat.report.drawing, ngramstat.exponents;"
         "heavy = {'scipy', 'matplotlib', 'pandas', 'torch', 'click', 'tqdm', 'tokenizers'};"
         "raise SystemExit(', '.join(sorted(heavy & set(sys.modules))) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+HEAVY = {"scipy", "matplotlib", "pandas", "torch", "tqdm", "tokenizers", "pyarrow"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        ("--help", HEAVY | {"numpy", "ngramstat.cli.measure"}),
+        ("index --help", HEAVY | {"numpy", "ngramstat.cli.index.queries"}),
+        ("measure --help", HEAVY | {"numpy"}),
+        ("predict {run}", HEAVY | {"ngramstat.stages", "ngramstat.corpus", "ngramstat.kernels"}),
+        ("predict {run} --protocol paper --full", HEAVY),
+        ("predict {run} --tokens 1e9,1e12 --loss 1e7:4.1 --loss 1e8:3.5", HEAVY),
+        ("report {run} -o {page}", HEAVY | {"ngramstat.stages", "ngramstat.corpus"}),
+    ],
+)
+def test_commands_of_a_moment_import_little(
+    tmp_path: Path, arguments: str, heavy: set[str]
+) -> None:
+    """Imports would be most of their time: SciPy and matplotlib take a second each."""
+    planted_run().save(tmp_path / "run.json")
+    words = arguments.format(run=tmp_path, page=tmp_path / "page.html").split()
+    code = (
+        "import sys\n"
+        "from ngramstat.cli import main\n"
+        "try:\n"
+        "    main(sys.argv[1:])\n"
+        "finally:\n"
+        "    print('imported', *sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True
+    )
+    assert set(done.stdout.split("imported ")[1].split()) & heavy == set()
 
 
 def test_summary_shows_what_correlates() -> None:

@@ -25,7 +25,7 @@ void bind_for(py::module_& m, const char* name) {
         .def(
             "add_training",
             [](Model& self, const Array<Token>& training, const Array<Index>& parts,
-               Index first_token, Index last_token, int threads) {
+               Index first_token, Index last_token, int threads, const std::vector<Index>& prefix) {
                 const auto tokens = as_span(training);
                 if (parts.ndim() != 2 || parts.shape(1) != 2) {
                     throw std::invalid_argument("parts must have shape (models, 2)");
@@ -35,10 +35,16 @@ void bind_for(py::module_& m, const char* name) {
                     segments.push_back({parts.at(p, 0), parts.at(p, 1)});
                 }
                 const py::gil_scoped_release release;
-                self.add_training(tokens, segments, TokenRange{first_token, last_token}, threads);
+                self.add_training(tokens, segments, TokenRange{first_token, last_token}, threads,
+                                  prefix);
             },
             py::arg("training").noconvert(), py::arg("parts").noconvert(), py::arg("first_token"),
-            py::arg("last_token"), py::arg("threads"))
+            py::arg("last_token"), py::arg("threads"), py::arg("prefix"))
+        .def(
+            "add_ngram",
+            [](Model& self, Index model, const std::vector<Index>& ngram, Count count,
+               Count distinct_before) { self.add_ngram(model, ngram, count, distinct_before); },
+            py::arg("model"), py::arg("ngram"), py::arg("count"), py::arg("distinct_before"))
         .def(
             "counts",
             [](const Model& self, Index model) {

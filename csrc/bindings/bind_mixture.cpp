@@ -26,7 +26,7 @@ void bind_counts(py::class_<ContextCounts>& counts) {
         .def(py::init([](const Array<Token>& tokens, const Array<Index>& targets,
                          Index n_leave_one_out, Index second_stream, Index vocab_size,
                          Index stop_token, std::vector<int> offsets, std::vector<int> maps,
-                         const Array<std::uint32_t>& class_maps) {
+                         const Array<std::uint32_t>& class_maps, int threads) {
                  const Vocabulary vocabulary{vocab_size, stop_token};
                  if (class_maps.ndim() != 2 || class_maps.shape(1) != vocabulary.n_symbols()) {
                      throw std::invalid_argument("class_maps must be (n_maps, n_symbols)");
@@ -37,24 +37,29 @@ void bind_counts(py::class_<ContextCounts>& counts) {
                  const ContextPattern pattern{std::move(offsets), std::move(maps)};
                  const py::gil_scoped_release release;
                  return std::make_unique<ContextCounts>(stream, positions, n_leave_one_out,
-                                                        second_stream, vocabulary, pattern,
-                                                        classes);
+                                                        second_stream, vocabulary, pattern, classes,
+                                                        threads);
              }),
              py::arg("tokens").noconvert(), py::arg("targets").noconvert(),
              py::arg("n_leave_one_out"), py::arg("second_stream"), py::arg("vocab_size"),
              py::arg("stop_token"), py::arg("offsets"), py::arg("maps"),
-             py::arg("class_maps").noconvert())
+             py::arg("class_maps").noconvert(), py::arg("threads"))
         .def(
             "count",
             [](ContextCounts& self, const Array<Token>& training, Index first_event,
-               Index first_leave_one_out, int continuation_offset, Index max_events, int threads) {
+               Index first_leave_one_out, int continuation_offset, Index max_events, int threads,
+               const Array<std::uint64_t>& candidates, Array<std::uint64_t>& known) {
                 const auto stream = as_span(training);
+                const auto searched = as_span(candidates);
+                const auto found = as_writable(known);
+                const Counting counting{first_event, first_leave_one_out, continuation_offset,
+                                        max_events, threads};
                 const py::gil_scoped_release release;
-                self.count(stream, first_event, first_leave_one_out, continuation_offset,
-                           max_events, threads);
+                self.count(stream, counting, searched, found);
             },
             py::arg("training").noconvert(), py::arg("first_event"), py::arg("first_leave_one_out"),
-            py::arg("continuation_offset"), py::arg("max_events"), py::arg("threads"));
+            py::arg("continuation_offset"), py::arg("max_events"), py::arg("threads"),
+            py::arg("candidates").noconvert(), py::arg("known").noconvert());
 }
 
 MixerInputs to_inputs(const Array<std::uint16_t>& packed_logits,
@@ -82,65 +87,77 @@ void bind_context_counts(py::module_& m) {
             [](const ContextCounts& self, const Array<std::uint32_t>& leaf_of,
                const Array<std::uint32_t>& split, std::array<double, 3> raw,
                std::array<double, 3> continuation, const Array<Index>& decision_offsets,
-               const Array<float>& parent_mass, Array<std::uint16_t>& packed_logits,
-               Array<float>& mass, int threads) {
+               const Array<std::int16_t>& parent_logits, Array<std::uint16_t>& packed_logits,
+               Array<std::int16_t>& fallback_logits, int threads) {
                 const auto tree = to_tree(leaf_of, split);
-                const Decisions decisions{as_span(decision_offsets), as_span(parent_mass),
-                                          as_writable(packed_logits), as_writable(mass)};
+                const Decisions decisions{as_span(decision_offsets), as_span(parent_logits),
+                                          as_writable(packed_logits), as_writable(fallback_logits)};
                 const py::gil_scoped_release release;
                 self.interpolate(tree, {raw, continuation}, decisions, threads);
             },
             py::arg("leaf_of").noconvert(), py::arg("split").noconvert(), py::arg("raw"),
             py::arg("continuation"), py::arg("decision_offsets").noconvert(),
-            py::arg("parent_mass").noconvert(), py::arg("packed_logits").noconvert(),
-            py::arg("mass").noconvert(), py::arg("threads"));
+            py::arg("parent_logits").noconvert(), py::arg("packed_logits").noconvert(),
+            py::arg("fallback_logits").noconvert(), py::arg("threads"));
 }
 
-void bind_mixer(py::module_& m) {
-    py::class_<Mixer>(m, "Mixer")
-        .def(py::init<std::vector<Index>, std::vector<Index>, std::vector<double>,
-                      std::vector<Index>>(),
-             py::arg("patterns"), py::arg("parents"), py::arg("initial"), py::arg("selector_sizes"))
+void bind_mixers(py::module_& m) {
+    py::class_<MixerGroup>(m, "MixerGroup")
+        .def(py::init([](std::vector<Index> parents, const std::vector<double>& initial,
+                         std::vector<Index> chain, std::vector<Index> selector_sizes,
+                         const std::vector<std::array<Index, 3>>& shapes) {
+                 std::vector<MixerShape> of_mixers;
+                 for (const auto& [n_inputs, n_chain, n_selectors] : shapes) {
+                     of_mixers.push_back({n_inputs, n_chain, n_selectors});
+                 }
+                 return std::make_unique<MixerGroup>(std::move(parents), initial, std::move(chain),
+                                                     std::move(selector_sizes), of_mixers);
+             }),
+             py::arg("parents"), py::arg("initial"), py::arg("chain"), py::arg("selector_sizes"),
+             py::arg("shapes"))
         .def(
             "train",
-            [](Mixer& self, const Array<std::uint16_t>& packed_logits,
-               const Array<std::uint16_t>& selectors, Index first, Index last, double rate) {
+            [](MixerGroup& self, const Array<std::uint16_t>& packed_logits,
+               const Array<std::uint16_t>& selectors, Index first, Index last,
+               const std::vector<double>& rates) {
                 const auto inputs = to_inputs(packed_logits, selectors);
                 const py::gil_scoped_release release;
-                return self.train(inputs, first, last, rate);
+                return self.train(inputs, first, last, rates);
             },
             py::arg("packed_logits").noconvert(), py::arg("selectors").noconvert(),
-            py::arg("first"), py::arg("last"), py::arg("rate"))
-        .def("weights",
-             [](const Mixer& self) {
-                 py::list out;
-                 for (const auto weights : self.weights()) {
-                     out.append(to_array(std::vector<float>(weights.begin(), weights.end())));
-                 }
-                 return out;
-             })
+            py::arg("first"), py::arg("last"), py::arg("rates"))
+        .def(
+            "weights",
+            [](const MixerGroup& self, Index mixer) {
+                py::list out;
+                for (auto& weights : self.weights(mixer)) out.append(to_array(std::move(weights)));
+                return out;
+            },
+            py::arg("mixer"))
         .def(
             "set_weights",
-            [](Mixer& self, const std::vector<Array<float>>& weights) {
+            [](MixerGroup& self, Index mixer, const std::vector<Array<float>>& weights) {
                 std::vector<std::span<const float>> spans;
                 for (const auto& array : weights) spans.push_back(as_span(array));
-                self.set_weights(spans);
+                self.set_weights(mixer, spans);
             },
-            py::arg("weights"))
+            py::arg("mixer"), py::arg("weights"))
         .def(
             "score",
-            [](const Mixer& self, const Array<std::uint16_t>& packed_logits,
+            [](const MixerGroup& self, const Array<std::uint16_t>& packed_logits,
                const Array<std::uint16_t>& selectors, const Array<Index>& decision_offsets) {
                 const auto inputs = to_inputs(packed_logits, selectors);
                 const auto offsets = as_span(decision_offsets);
                 if (offsets.empty())
                     throw std::invalid_argument("decision_offsets must not be empty");
-                std::vector<double> losses(offsets.size() - 1);
+                const Index n = static_cast<Index>(offsets.size()) - 1;
+                Array<double> losses({self.size(), n});
+                const auto out = as_writable(losses);
                 {
                     const py::gil_scoped_release release;
-                    self.score(inputs, offsets, losses);
+                    self.score(inputs, offsets, out);
                 }
-                return to_array(std::move(losses));
+                return losses;
             },
             py::arg("packed_logits").noconvert(), py::arg("selectors").noconvert(),
             py::arg("decision_offsets").noconvert());
@@ -150,7 +167,9 @@ void bind_mixer(py::module_& m) {
 
 void bind_mixture(py::module_& m) {
     m.attr("LOGIT_UNIT") = kLogitUnit;
+    m.attr("FALLBACK_UNIT") = kFallbackUnit;
     m.attr("BUCKETS") = kBuckets;
+    m.attr("MAX_MIXERS") = MixerGroup::kMaxMixers;
     m.attr("MAX_OFFSET") = kMaxOffset;
     m.def(
         "path_lengths",
@@ -159,7 +178,7 @@ void bind_mixture(py::module_& m) {
         },
         py::arg("leaf_of").noconvert(), py::arg("split").noconvert());
     bind_context_counts(m);
-    bind_mixer(m);
+    bind_mixers(m);
 }
 
 }  // namespace ngramstat::bindings

@@ -49,7 +49,7 @@ _HOMES = {
     "ngram_batches": "ngramstat.counts.ngrams",
     "ngrams": "ngramstat.counts.ngrams",
     "plan": "ngramstat.api",
-    "plot": "ngramstat.report",
+    "plot": "ngramstat.report.drawing",
     "ppmi": "ngramstat.counts.association",
     "predict": "ngramstat.api",
     "read_curves": "ngramstat.prediction.curve_files",
@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from ngramstat.ngram_models.loading import load_model
     from ngramstat.ngram_models.mixture.model import MixtureModel
     from ngramstat.prediction.curve_files import read_curves, read_reader_curve
-    from ngramstat.report import plot
+    from ngramstat.report.drawing import plot
     from ngramstat.results import (
         Answer,
         CorrelationResult,

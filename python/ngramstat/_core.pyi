@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 _Tokens: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
 BLOCK_SIZE: int
+SINGLE_BLOCK_SIZE: int
 LOSS_BITS: int
 MAX_ARPA_ORDER: int
 MAX_DEPTH: int
@@ -106,6 +107,20 @@ class CountMatrix:
     def multiply_gram(
         self, x: NDArray[np.float64], row_weights: NDArray[np.float64], threads: int
     ) -> NDArray[np.float64]: ...
+    def multiply_single(
+        self, x: NDArray[np.float32], weights: NDArray[np.float32], threads: int
+    ) -> NDArray[np.float32]: ...
+    def multiply_transposed_single(
+        self, x: NDArray[np.float32], weights: NDArray[np.float32], threads: int
+    ) -> NDArray[np.float32]: ...
+    def multiply_gram_single(
+        self,
+        x: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        row_weights: NDArray[np.float64],
+        channels: NDArray[np.uint8],
+        threads: int,
+    ) -> NDArray[np.float32]: ...
     def inner_product(
         self,
         other: CountMatrix,
@@ -290,6 +305,10 @@ class KneserNey16:
         first_token: int,
         last_token: int,
         threads: int,
+        prefix: Sequence[int],
+    ) -> None: ...
+    def add_ngram(
+        self, model: int, ngram: Sequence[int], count: int, distinct_before: int
     ) -> None: ...
     def counts(self, model: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
     def score(
@@ -319,6 +338,10 @@ class KneserNey32:
         first_token: int,
         last_token: int,
         threads: int,
+        prefix: Sequence[int],
+    ) -> None: ...
+    def add_ngram(
+        self, model: int, ngram: Sequence[int], count: int, distinct_before: int
     ) -> None: ...
     def counts(self, model: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
     def score(
@@ -454,6 +477,7 @@ def multiply_pairs(
     transposed: bool,
     threads: int,
 ) -> NDArray[np.float64]: ...
+def tokens_of_block(n_tokens: int) -> int: ...
 def suffix_packing(vocab_size: int, depth: int) -> tuple[int, bool]: ...
 def mark_copies(
     scored: _Tokens, documents: Documents, training: _Tokens, length: int, threads: int
@@ -569,7 +593,24 @@ def count_ngrams(
     first_token: int,
     last_token: int,
     threads: int,
+    prefix: Sequence[int],
 ) -> _NgramTables: ...
+def count_ngram(
+    tokens: _Tokens,
+    max_context: int,
+    documents: Documents,
+    across: bool,
+    ngram: Sequence[int],
+    threads: int,
+) -> _NgramTables: ...
+def tokens_before(
+    tokens: _Tokens,
+    vocab_size: int,
+    first: int,
+    last: int,
+    ngram: Sequence[int],
+    threads: int,
+) -> NDArray[np.int64]: ...
 
 class NgramTableOptions:
     def __init__(
@@ -638,7 +679,9 @@ def sample_ngrams(
 ) -> None: ...
 
 BUCKETS: int
+MAX_MIXERS: int
 MAX_OFFSET: int
+FALLBACK_UNIT: float
 LOGIT_UNIT: float
 
 def path_lengths(leaf_of: NDArray[np.uint32], split: NDArray[np.uint32]) -> NDArray[np.uint32]: ...
@@ -746,6 +789,7 @@ class ContextCounts:
         offsets: list[int],
         maps: list[int],
         class_maps: NDArray[np.uint32],
+        threads: int,
     ) -> None: ...
     def count(
         self,
@@ -755,6 +799,8 @@ class ContextCounts:
         continuation_offset: int,
         max_events: int,
         threads: int,
+        candidates: NDArray[np.uint64],
+        known: NDArray[np.uint64],
     ) -> None: ...
     def counts_of_counts(self, continuation: bool, left_out: bool) -> NDArray[np.uint64]: ...
     def interpolate(
@@ -764,30 +810,31 @@ class ContextCounts:
         raw: list[float],
         continuation: list[float],
         decision_offsets: NDArray[np.int64],
-        parent_mass: NDArray[np.float32],
+        parent_logits: NDArray[np.int16],
         packed_logits: NDArray[np.uint16],
-        mass: NDArray[np.float32],
+        fallback_logits: NDArray[np.int16],
         threads: int,
     ) -> None: ...
 
-class Mixer:
+class MixerGroup:
     def __init__(
         self,
-        patterns: list[int],
         parents: list[int],
         initial: list[float],
+        chain: list[int],
         selector_sizes: list[int],
+        shapes: list[list[int]],
     ) -> None: ...
-    def weights(self) -> list[NDArray[np.float32]]: ...
-    def set_weights(self, weights: list[NDArray[np.float32]]) -> None: ...
+    def weights(self, mixer: int) -> list[NDArray[np.float32]]: ...
+    def set_weights(self, mixer: int, weights: list[NDArray[np.float32]]) -> None: ...
     def train(
         self,
         packed_logits: NDArray[np.uint16],
         selectors: NDArray[np.uint16],
         first: int,
         last: int,
-        rate: float,
-    ) -> float: ...
+        rates: list[float],
+    ) -> list[float]: ...
     def score(
         self,
         packed_logits: NDArray[np.uint16],
@@ -827,6 +874,9 @@ class GpuCounts:
         other_weights: tuple[float, float],
         threads: int,
     ) -> float: ...
+    def multiply_gram(
+        self, x: NDArray[np.float64], row_weights: NDArray[np.float64], threads: int
+    ) -> NDArray[np.float64]: ...
     def weighted(self, first: float, second: float) -> GpuTerm: ...
 
 class GpuTerm:
@@ -858,6 +908,23 @@ class GpuPairCounter:
     def lags_at_once(self) -> int: ...
     def count(self, lags: list[int]) -> list[tuple[GpuCounts, GpuCounts]]: ...
 
+class GpuPairSummer:
+    @property
+    def documents(self) -> Documents: ...
+    def sum_by_document(
+        self, lag: int, u: NDArray[np.float64], v: NDArray[np.float64], across: bool
+    ) -> tuple[
+        NDArray[np.uint64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]
+    ]: ...
+    def multiply_by_class(
+        self, lag: int, u: NDArray[np.float64], v: NDArray[np.float64], across: bool, by: PairLabel
+    ) -> tuple[
+        NDArray[np.float64], NDArray[np.float64], NDArray[np.uint64], NDArray[np.uint64]
+    ]: ...
+    def bilinear_sums_by_class(
+        self, lag: int, a: NDArray[np.float32], b: NDArray[np.float32], across: bool, by: PairLabel
+    ) -> NDArray[np.float64]: ...
+
 class GpuNgramCounter:
     @property
     def positions_that_fit(self) -> int: ...
@@ -885,6 +952,9 @@ class Gpu:
         vocab_size: int,
         documents: Documents,
     ) -> GpuPairCounter: ...
+    def count_document_tokens(
+        self, tokens: object, vocab_size: int, documents: Documents
+    ) -> GpuCounts: ...
     def pair_stream(
         self,
         tokens: object,
@@ -892,6 +962,9 @@ class Gpu:
         documents: Documents,
         across: bool,
     ) -> GpuPairStream: ...
+    def pair_summer(
+        self, tokens: object, vocab_size: int, documents: Documents
+    ) -> GpuPairSummer: ...
     def ngram_counter(
         self,
         tokens: object,
@@ -900,6 +973,14 @@ class Gpu:
         documents: Documents,
         across: bool,
     ) -> GpuNgramCounter: ...
+    @overload
+    def train_kneser_ney(
+        self, model: KneserNey16, training: NDArray[np.uint16], parts: NDArray[np.int64]
+    ) -> None: ...
+    @overload
+    def train_kneser_ney(
+        self, model: KneserNey32, training: NDArray[np.uint32], parts: NDArray[np.int64]
+    ) -> None: ...
     def suffix_array(
         self, tokens: object, vocab_size: int, depth: int, backward: bool, stop_token: int
     ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]: ...

@@ -4,7 +4,9 @@
 
 #include "check.hpp"
 #include "ngramstat/gpu/gpu.hpp"
+#include "ngramstat/pairs/labelled_segments.hpp"
 #include "ngramstat/pairs/pair_counts.hpp"
+#include "ngramstat/pairs/pair_products.hpp"
 
 namespace {
 
@@ -79,6 +81,53 @@ void check_pairs(const check::Stream<Token>& stream, std::size_t memory) {
     CHECK(gpu->peak_bytes() <= memory);
 }
 
+// Sums of small integers, which are exact in any order.
+template <class Token>
+void check_pair_sums(const check::Stream<Token>& stream, std::size_t memory) {
+    const std::size_t n_documents = stream.ends.size();
+    std::vector<std::uint8_t> folds;
+    for (std::size_t d = 0; d < n_documents; ++d) folds.push_back(static_cast<std::uint8_t>(d % 4));
+    const Documents documents = stream.documents_in_folds(folds, 4);
+    const auto gpu = device(memory);
+    const gpu::Stream<Token> tokens{stream.tokens.data(), stream.size(), false};
+    const auto summer = gpu->pair_summer(tokens, stream.vocab_size, documents);
+    const auto v = static_cast<std::size_t>(stream.vocab_size);
+    std::vector<double> left(2 * v), right(2 * v);
+    std::vector<float> a(2 * v * kBlockSize), b(a.size());
+    for (std::size_t i = 0; i < left.size(); ++i) {
+        left[i] = static_cast<double>(i % 7) - 3.0;
+        right[i] = static_cast<double>(i % 5) - 1.0;
+    }
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        a[i] = static_cast<float>(i % 11) - 5.0f;
+        b[i] = static_cast<float>(i % 3) - 1.0f;
+    }
+    const auto first = [v](const std::vector<double>& x) { return std::span(x).first(v); };
+    for (const Index lag : {Index{1}, Index{5}, stream.size() + 3}) {
+        const PairsAtLag<Token> pairs{stream.span(), stream.vocab_size, lag};
+        for (const bool across : {false, true}) {
+            const auto sums =
+                sum_pairs_by_document(pairs, first(left), first(right), documents, across, 1);
+            const auto ours = summer->sum_by_document(lag, first(left), first(right), across);
+            CHECK(ours.pairs == sums.pairs && ours.product == sums.product);
+            CHECK(ours.left == sums.left && ours.right == sums.right);
+            for (const PairLabel by : {PairLabel::fold, PairLabel::half_and_position}) {
+                if (across && by == PairLabel::half_and_position) continue;
+                const LabelledSegments segments(documents, across, by);
+                const auto theirs = multiply_pairs_by_class(pairs, left, right, segments, 1);
+                const auto products = summer->multiply_by_class(lag, left, right, across, by);
+                CHECK(products.left == theirs.left && products.right == theirs.right);
+                CHECK(products.left_count == theirs.left_count);
+                CHECK(products.right_count == theirs.right_count);
+            }
+            const LabelledSegments segments(documents, across, PairLabel::fold);
+            CHECK(summer->bilinear_sums_by_class(lag, a, b, across, PairLabel::fold) ==
+                  bilinear_sums_by_class(pairs, a, b, segments, 1));
+        }
+    }
+    CHECK(gpu->peak_bytes() <= memory);
+}
+
 template <class Token>
 void check_suffixes(const check::Stream<Token>& stream, std::size_t memory) {
     const auto gpu = device(memory);
@@ -124,6 +173,7 @@ int main() {
         for (const auto& stream : check::streams<Token>()) {
             check::in_case(stream.name);
             check_pairs(stream, std::size_t{1} << 30);
+            check_pair_sums(stream, std::size_t{1} << 30);
             check_suffixes(stream, std::size_t{1} << 30);
         }
     });

@@ -1,6 +1,7 @@
 // KneserNey against counts in maps and the formulas of Chen and Goodman (1999); KeyTable.
 // Models of nested parts of a stream against models of each part alone.
 #include <cmath>
+#include <numeric>
 #include <set>
 #include <stdexcept>
 #include <unordered_map>
@@ -8,6 +9,7 @@
 #include "check.hpp"
 #include "ngramstat/base/key_table.hpp"
 #include "ngramstat/suffixes/kneser_ney.hpp"
+#include "ngramstat/suffixes/ngram_counts.hpp"
 
 namespace {
 
@@ -144,14 +146,55 @@ struct Case {
         }
     }
 
+    // Counts the n-grams that end with this one, last token first, cut by the tokens before it.
+    void add_cut(KneserNey<Token>& model, std::span<const Segment> parts, const Gram& ngram,
+                 int threads) const {
+        const Index symbols = stream.vocab_size + (stop_token == stream.vocab_size);
+        std::vector<Index> before;
+        for (std::size_t p = parts.size(); p-- > 0;) {
+            before =
+                tokens_before(training, symbols, parts[p], std::span<const Index>(ngram), threads);
+            const auto distinct = before.size() - std::count(before.begin(), before.end(), 0);
+            model.add_ngram(static_cast<Index>(p), ngram,
+                            std::accumulate(before.begin(), before.end(), Index{0}), distinct);
+        }
+        const int length = static_cast<int>(ngram.size());
+        if (length == order || (length > 1 && ngram.back() == stop_token)) return;
+        // Every third token is cut further, and the stop token has to be.
+        Index start = 0;
+        for (Index token = 0; token < symbols; ++token) {
+            if (token != stop_token && (token % 3 > 0 || before[token + 1] == 0)) continue;
+            model.add_training(training, parts, {start, token}, threads, ngram);
+            start = token + 1;
+            Gram longer = ngram;
+            longer.push_back(token);
+            add_cut(model, parts, longer, threads);
+        }
+        model.add_training(training, parts, {start, symbols}, threads, ngram);
+    }
+
+    // The token that is an event most often.
+    Index most_frequent(Index first_event) const {
+        std::vector<Index> counts(static_cast<std::size_t>(stream.vocab_size) + 1, 0);
+        for (Index i = first_event; i < static_cast<Index>(training.size()); ++i) {
+            ++counts[training[i]];
+        }
+        return std::max_element(counts.begin(), counts.end() - 1) - counts.begin();
+    }
+
     // Losses of KneserNey, whose counts must be those of the naive model.
     std::vector<double> losses(const Model& naive, Index first_event, int threads) const {
         KneserNey<Token> model(held_out, documents(), stream.vocab_size, order, stop_token);
         const auto size = static_cast<Index>(training.size());
-        const auto ranges = threads == 1 ? std::vector<TokenRange>{{0, stream.vocab_size}}
-                                         : check::partition(stream.vocab_size);
+        const Segment events{std::min(first_event, size), size};
+        auto ranges = threads == 1 ? std::vector<TokenRange>{{0, stream.vocab_size}}
+                                   : check::partition(stream.vocab_size);
+        if (threads > 2) {
+            const Index frequent = most_frequent(first_event);
+            ranges = {{0, frequent}, {frequent + 1, stream.vocab_size}};
+            add_cut(model, {&events, 1}, {frequent}, threads);
+        }
         for (const TokenRange range : ranges) {
-            const Segment events{std::min(first_event, size), size};
             model.add_training(training, {&events, 1}, range, threads);
         }
         const KneserNeyCounts& counts = model.counts(0);
@@ -178,7 +221,13 @@ struct Case {
                                          {n / 2, 5 * n / 6}, {n / 2, n / 2}, {5 * n / 6, n}};
         KneserNey<Token> together(held_out, documents(), stream.vocab_size, order, stop_token);
         together.reset(static_cast<Index>(parts.size()), threads);
-        for (const TokenRange range : check::partition(stream.vocab_size)) {
+        auto ranges = check::partition(stream.vocab_size);
+        if (threads > 2) {
+            const Index frequent = most_frequent(parts[0].first);
+            ranges = {{0, frequent}, {frequent + 1, stream.vocab_size}};
+            add_cut(together, parts, {frequent}, threads);
+        }
+        for (const TokenRange range : ranges) {
             together.add_training(training, parts, range, threads);
         }
         std::vector<double> losses(ends.size() * static_cast<std::size_t>(order));

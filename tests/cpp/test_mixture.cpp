@@ -1,5 +1,4 @@
-// Contexts and mixers under threads and sanitizers: counts against maps, masses that add up, and
-// results that do not depend on threads or on how often the training stream is read.
+// Contexts and mixers under threads and sanitizers: counts against maps, and results that do not depend on threads or on how often the training stream is read.
 #include <cmath>
 #include <stdexcept>
 
@@ -21,7 +20,7 @@ TokenTree chain_tree(Index size) {  // one leaf to the left at every node
 
 struct Interpolated {
     std::array<Count, 4> raw, continuation;
-    std::vector<float> mass;
+    std::vector<std::int16_t> fallback_logits;
     std::vector<std::uint16_t> packed_logits;
     bool operator==(const Interpolated&) const = default;
 };
@@ -71,19 +70,6 @@ std::array<Count, 4> naive_counts_of_counts(const Sample<Token>& sample, Index s
     return numbers;
 }
 
-// The masses of the two branches add up to one at the first decision, and to that of the branch
-// taken before at any other.
-void check_masses(const std::vector<Index>& offsets, const std::vector<float>& mass) {
-    for (std::size_t t = 0; t + 1 < offsets.size(); ++t) {
-        double above = 1.0;
-        for (Index e = offsets[t]; e < offsets[t + 1]; ++e) {
-            const double taken = static_cast<double>(mass[2 * e]);
-            CHECK(std::abs(taken + static_cast<double>(mass[2 * e + 1]) - above) < 1e-5);
-            above = taken;
-        }
-    }
-}
-
 template <class Token>
 void check_context_counts(Index stop) {
     const Sample<Token> sample;
@@ -98,13 +84,14 @@ void check_context_counts(Index stop) {
 
     auto run = [&](Index max_events, int threads) {
         ContextCounts counts(std::span<const Token>(sample.tokens), sample.targets, 100, 0,
-                             {size, stop}, {{1, 2}, {-1, -1}}, {});
-        counts.count(std::span<const Token>(sample.training), 0, 250'000, 3, max_events, threads);
+                             {size, stop}, {{1, 2}, {-1, -1}}, {}, threads);
+        counts.count(std::span<const Token>(sample.training), {0, 250'000, 3, max_events, threads},
+                     {}, {});
         Interpolated out{counts.counts_of_counts(false, false),
-                         counts.counts_of_counts(true, false), std::vector<float>(2 * n_decisions),
+                         counts.counts_of_counts(true, false), std::vector<std::int16_t>(n_decisions),
                          std::vector<std::uint16_t>(n_decisions)};
         counts.interpolate(tree, {{0.5, 1.0, 1.5}, {0.6, 1.1, 1.6}},
-                           {offsets, {}, out.packed_logits, out.mass}, threads);
+                           {offsets, {}, out.packed_logits, out.fallback_logits}, threads);
         return out;
     };
     const Interpolated once = run(Index{1} << 40, 1);
@@ -113,7 +100,10 @@ void check_context_counts(Index stop) {
         CHECK(run(Index{1} << 40, threads) == once);
         CHECK(run(1000, threads) == once);
     }
-    check_masses(offsets, once.mass);
+    // Within +-16, and set: no branch of this tree is as likely as its sibling.
+    for (const std::int16_t logit : once.fallback_logits) {
+        CHECK(logit != 0 && std::abs(logit) <= kMaxFallback);
+    }
     CHECK(once.raw == naive_counts_of_counts(sample, stop));
 }
 
@@ -125,19 +115,26 @@ void check_mixer() {
     }
     const std::vector<std::uint16_t> states{0, 1, 0};
     const MixerInputs inputs{3, packed_logits, states};
-    Mixer mixer({0, 1}, {-1, 0}, {1.0, 0.0}, {2});
-    std::vector<double> losses(1);
+    const std::vector<double> initial{1.0, 0.0};
+    const std::vector<MixerShape> shapes{{2, 1, 1}, {1, 0, 0}};
+    MixerGroup mixers({-1, 0}, initial, {0}, {2}, shapes);
+    std::vector<double> losses(2);
     const std::vector<Index> all{0, 3};
-    mixer.score(inputs, all, losses);
-    const double start = losses[0];
-    CHECK(std::abs(start - std::log1p(std::exp(-1.0)) - std::log1p(std::exp(1.0)) -
-                   std::log1p(std::exp(-0.5))) < 1e-6);
-    for (int pass = 0; pass < 50; ++pass) mixer.train(inputs, 0, 3, 0.02);
-    mixer.score(inputs, all, losses);
-    CHECK(losses[0] < start);
-    CHECK_THROWS(std::invalid_argument, mixer.train(inputs, 2, 4, 0.02));
-    CHECK_THROWS(std::invalid_argument, Mixer({0}, {0}, {1.0}, {}));
-    CHECK_THROWS(std::invalid_argument, Mixer({0}, {-1}, {1.0}, {0}));
+    const std::vector<double> rates{0.02, 0.02};
+    mixers.score(inputs, all, losses);
+    const std::vector<double> start = losses;
+    CHECK(std::abs(start[0] - std::log1p(std::exp(-1.0)) - std::log1p(std::exp(1.0)) -
+                   std::log1p(std::exp(-0.5))) < 1e-5);
+    CHECK(start[1] == start[0]);
+    for (int pass = 0; pass < 50; ++pass) mixers.train(inputs, 0, 3, rates);
+    mixers.score(inputs, all, losses);
+    CHECK(losses[0] < losses[1]);
+    CHECK(losses[1] < start[1]);
+    CHECK_THROWS(std::invalid_argument, mixers.train(inputs, 2, 4, rates));
+    const std::vector<double> one{1.0};
+    const std::vector<MixerShape> alone{{1, 0, 0}};
+    CHECK_THROWS(std::invalid_argument, MixerGroup({0}, one, {}, {}, alone));
+    CHECK_THROWS(std::invalid_argument, MixerGroup({-1}, one, {}, {0}, alone));
 }
 
 void check_bad_input() {
@@ -147,7 +144,7 @@ void check_bad_input() {
     const TokenTree tree = chain_tree(4);
     using Stream = std::span<const std::uint16_t>;
     const auto counts = [&](Stream tokens, const ContextPattern& pattern, Index n_leave_one_out) {
-        return ContextCounts(tokens, targets, n_leave_one_out, 0, {4, -1}, pattern, {});
+        return ContextCounts(tokens, targets, n_leave_one_out, 0, {4, -1}, pattern, {}, 2);
     };
     CHECK_THROWS(std::out_of_range, counts(stream, {{1}, {-1}}, 0));
     const Stream good(stream.data(), 3);
@@ -155,15 +152,15 @@ void check_bad_input() {
     CHECK_THROWS(std::invalid_argument, counts(good, {{1}, {0}}, 0));
     CHECK_THROWS(std::invalid_argument, counts(good, {{1}, {-1}}, 2));
     ContextCounts good_counts = counts(good, {{1}, {-1}}, 0);
-    CHECK_THROWS(std::out_of_range, good_counts.count(Stream(stream), 0, 4, 0, 100, 2));
+    CHECK_THROWS(std::out_of_range, good_counts.count(Stream(stream), {0, 4, 0, 100, 2}, {}, {}));
     std::vector<std::uint16_t> packed_logits(3);
-    std::vector<float> mass(6);
+    std::vector<std::int16_t> fallback_logits(3);
     const std::vector<Index> offsets{0, 3};
-    const auto interpolate = [&](const TokenTree& along, std::span<float> out) {
+    const auto interpolate = [&](const TokenTree& along, std::span<std::int16_t> out) {
         good_counts.interpolate(along, {}, {offsets, {}, packed_logits, out}, 1);
     };
     CHECK_THROWS(std::invalid_argument, interpolate(chain_tree(3), {}));
-    CHECK_THROWS(std::invalid_argument, interpolate(tree, mass));  // no continuation counts
+    CHECK_THROWS(std::invalid_argument, interpolate(tree, fallback_logits));  // no continuation counts
     interpolate(tree, {});
     TokenTree broken = tree;
     broken.split[1] = 1;

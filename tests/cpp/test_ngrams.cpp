@@ -30,6 +30,38 @@ std::int64_t fixed_log(Count c) {
 }
 
 template <class Token>
+Index most_frequent(const check::Stream<Token>& stream) {
+    std::vector<Index> counts(static_cast<std::size_t>(stream.vocab_size), 0);
+    for (const Token token : stream.tokens) ++counts[token];
+    return std::max_element(counts.begin(), counts.end()) - counts.begin();
+}
+
+// Counts the n-grams that end with this one, last token first, cut by the tokens before it.
+template <class Token>
+void count_cut(const check::Stream<Token>& stream, int max_context, const Documents& documents,
+               bool across, const Gram& ngram, int threads, std::vector<NgramCounts>& parts) {
+    parts.push_back(count_ngram(stream.span(), max_context, documents, across,
+                                std::span<const Index>(ngram), threads));
+    if (static_cast<int>(ngram.size()) > max_context) return;
+    const auto before = tokens_before(stream.span(), stream.vocab_size, {0, stream.size()},
+                                      std::span<const Index>(ngram), threads);
+    const auto add = [&](TokenRange range) {
+        parts.push_back(count_ngrams(stream.span(), stream.vocab_size, max_context, documents,
+                                     across, range, threads, ngram));
+    };
+    Index start = 0;
+    for (Index token = 0; token < stream.vocab_size; ++token) {
+        if (token % 3 > 0 || before[token + 1] == 0) continue;
+        add({start, token});
+        start = token + 1;
+        Gram longer = ngram;
+        longer.push_back(token);
+        count_cut(stream, max_context, documents, across, longer, threads, parts);
+    }
+    add({start, stream.vocab_size});
+}
+
+template <class Token>
 void check_counts(const check::Stream<Token>& stream, int max_context, bool across) {
     std::vector<Index> ends = stream.ends;
     if (across && !ends.empty()) ends = {stream.size()};
@@ -79,8 +111,12 @@ void check_counts(const check::Stream<Token>& stream, int max_context, bool acro
             if (n > 0) loss += fixed_log(naive[0].contexts[n].at(Gram(at - n, at)));
         }
     }
-    const std::vector<std::vector<TokenRange>> partitions{{{0, stream.vocab_size}},
-                                                          check::partition(stream.vocab_size)};
+    const Index frequent = most_frequent(stream);
+    const std::vector<std::vector<TokenRange>> partitions{
+        {{0, stream.vocab_size}},
+        check::partition(stream.vocab_size),
+        // The token that is left out is counted by the tokens before it.
+        {{0, frequent}, {frequent + 1, stream.vocab_size}}};
     for (const int threads : check::kThreads) {
         for (const auto& ranges : partitions) {
             check::in_case(stream.name + ", max_context " + std::to_string(max_context) + ", " +
@@ -91,9 +127,16 @@ void check_counts(const check::Stream<Token>& stream, int max_context, bool acro
             std::vector<Count> found_targets(kSubsets);
             std::vector<std::int64_t> found_losses(losses.size());
             std::vector<Count> found_group_targets(group_targets.size());
+            if (ranges.size() == 2 && threads < 3) continue;
+            std::vector<NgramCounts> parts;
             for (const TokenRange range : ranges) {
-                const auto counts = count_ngrams(stream.span(), stream.vocab_size, max_context,
-                                                 documents, across, range, threads);
+                parts.push_back(count_ngrams(stream.span(), stream.vocab_size, max_context,
+                                             documents, across, range, threads));
+            }
+            if (ranges.size() == 2) {
+                count_cut(stream, max_context, documents, across, {frequent}, threads, parts);
+            }
+            for (const NgramCounts& counts : parts) {
                 CHECK(counts.losses.size() == losses.size());
                 for (std::size_t i = 0; i < losses.size(); ++i) found_losses[i] += counts.losses[i];
                 for (std::size_t g = 0; g < group_targets.size(); ++g) {

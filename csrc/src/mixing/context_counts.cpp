@@ -2,370 +2,417 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
+#include <limits>
 #include <mutex>
 
+#include "event_bins.hpp"
 #include "ngramstat/base/error.hpp"
+#include "ngramstat/base/huge_pages.hpp"
 #include "ngramstat/base/parallel.hpp"
-#include "radix_sort.hpp"
 
 namespace ngramstat {
 
-// The training stream and what to count in it, in tasks of kTask positions.
-template <class Token>
-struct ContextCounts::Training {
-    static constexpr Index kTask = 1 << 18;
+namespace {
 
-    std::span<const Token> tokens;
-    Index first_event, first_leave_one_out;
-    int continuation_offset, threads;
+// Bins that are written at a time: few enough for the write buffers of all of them to fit the L2
+// cache, and many enough for one of them to fit it, too.
+constexpr std::uint32_t kBins = 512;
 
-    Index n_events() const { return static_cast<Index>(tokens.size()) - first_event; }
-    Index n_tasks() const { return (n_events() + kTask - 1) / kTask; }
-    Index first(Index task) const { return first_event + task * kTask; }
-    Index last(Index task) const {
-        return std::min<Index>(first(task) + kTask, static_cast<Index>(tokens.size()));
+// Where the events of a shard go: to bins [first, first + mask], by their token and continuation
+// token.
+struct ShardBins {
+    std::uint32_t first = 0, mask = 0;
+
+    std::uint32_t bin(std::uint64_t low) const {
+        return first + (static_cast<std::uint32_t>(low * 0x9e3779b97f4a7c15ULL >> 40) & mask);
     }
 };
 
-// An event in one number, from the highest bit on: context id / kShards, token, continuation token
-// (n_symbols: there is none), whether it is in the leave-one-out part. Sorted events therefore
-// come key by key, and within a key one continuation token after the other.
-struct ContextCounts::EventLayout {
-    int id_bits, token_bits, continuation_bits;
-    std::uint64_t no_continuation;
-
-    EventLayout(const Vocabulary& vocabulary, std::size_t n_contexts, int continuation_offset)
-        : id_bits(std::bit_width(n_contexts / kShards)),
-          token_bits(std::bit_width(static_cast<std::uint64_t>(vocabulary.size - 1))),
-          continuation_bits(continuation_offset > 0
-                                ? std::bit_width(static_cast<std::uint64_t>(vocabulary.n_symbols()))
-                                : 0),
-          no_continuation(static_cast<std::uint64_t>(vocabulary.n_symbols())) {
-        require(bits() <= 64, "the vocabulary is too large for the counts of this pattern");
-    }
-    int bits() const { return token_bits + id_bits + continuation_bits + 1; }
-    bool has_continuation() const { return continuation_bits > 0; }
-
-    // (context, token) of an event, and the key of Shard.
-    std::uint64_t follower(std::uint64_t event) const { return event >> (continuation_bits + 1); }
-    std::uint64_t shard_key(std::uint64_t follower) const {
-        const std::uint64_t token_mask = (std::uint64_t{1} << token_bits) - 1;
-        return follower >> token_bits << 32 | (follower & token_mask);
-    }
-    // Whether an event has a continuation token, of which only the first occurrence counts.
-    bool counts_once(std::uint64_t event) const {
-        const std::uint64_t mask = (std::uint64_t{1} << continuation_bits) - 1;
-        return has_continuation() && (event >> 1 & mask) != no_continuation;
-    }
+// One pass: the bins [first, last) of contexts with hashes in [lowest, highest].
+struct Pass {
+    std::uint32_t first, last;
+    std::uint64_t lowest = 0, highest = std::numeric_limits<std::uint64_t>::max();
 };
 
-// Bins into which events are sorted first: the shards first_shard .. first_shard + n_shards - 1.
-// Where there are few contexts each shard is one of them and would be large, so it is cut by token.
-struct ContextCounts::Bins {
-    std::uint32_t first_shard, n_shards, cuts;
-
-    std::uint32_t size() const { return n_shards * cuts; }
-    std::uint32_t bin(std::uint32_t shard, std::uint32_t token) const {
-        return (shard - first_shard) * cuts + token % cuts;
-    }
-};
-
-// Events of one bin, in blocks of one size: a vector would leave up to half of its memory unused
-// as it grows.
-class ContextCounts::EventList {
-  public:
-    void append(std::span<const std::uint64_t> events) {
-        constexpr std::size_t kBlockSize = 4096;
-        const std::lock_guard<std::mutex> lock(mutex_);
-        if (blocks_.empty() || blocks_.back().size() + events.size() > kBlockSize) {
-            blocks_.emplace_back();
-            blocks_.back().reserve(kBlockSize);
-        }
-        blocks_.back().insert(blocks_.back().end(), events.begin(), events.end());
-    }
-    // All of them in one vector; the list is empty afterwards.
-    std::vector<std::uint64_t> take() {
-        std::size_t size = 0;
-        for (const auto& block : blocks_) size += block.size();
-        std::vector<std::uint64_t> events;
-        events.reserve(size);
-        for (auto& block : blocks_) {
-            events.insert(events.end(), block.begin(), block.end());
-            std::vector<std::uint64_t>().swap(block);
-        }
-        blocks_.clear();
-        return events;
-    }
-
-  private:
-    std::mutex mutex_;
-    std::vector<std::vector<std::uint64_t>> blocks_;
-};
-
-// Events of one task, appended to the bins' lists a chunk at a time.
-class ContextCounts::BinWriter {
-  public:
-    explicit BinWriter(std::vector<EventList>& lists)
-        : lists_(lists), chunks_(lists.size() * kChunk), filled_(lists.size(), 0) {}
-    void put(std::uint32_t bin, std::uint64_t event) {
-        chunks_[bin * kChunk + filled_[bin]] = event;
-        if (++filled_[bin] == kChunk) flush(bin);
-    }
-    void finish() {
-        for (std::uint32_t bin = 0; bin < filled_.size(); ++bin) flush(bin);
-    }
-
-  private:
-    static constexpr std::size_t kChunk = 128;
-
-    void flush(std::uint32_t bin) {
-        lists_[bin].append({chunks_.data() + bin * kChunk, filled_[bin]});
-        filled_[bin] = 0;
-    }
-
-    std::vector<EventList>& lists_;
-    std::vector<std::uint64_t> chunks_;
-    std::vector<std::uint32_t> filled_;
-};
-
-void ContextCounts::Shard::append(const Shard& other) {
-    for (const LeftOut& entry : other.left_out) {
-        left_out.push_back({entry.key + keys.size(), entry.count, entry.continuation_count});
-    }
-    keys.insert(keys.end(), other.keys.begin(), other.keys.end());
-    counts.insert(counts.end(), other.counts.begin(), other.counts.end());
-    continuation_counts.insert(continuation_counts.end(), other.continuation_counts.begin(),
-                               other.continuation_counts.end());
-}
+}  // namespace
 
 template <class Token>
 ContextCounts::ContextCounts(std::span<const Token> tokens, std::span<const Index> targets,
                              Index n_leave_one_out, Index second_stream,
                              const Vocabulary& vocabulary, const ContextPattern& pattern,
-                             std::span<const std::uint32_t> class_maps)
-    : context_keys_(vocabulary, pattern, class_maps),
-      n_leave_one_out_(n_leave_one_out),
-      shards_(kShards) {
-    require(n_leave_one_out >= 0 && n_leave_one_out <= static_cast<Index>(targets.size()),
-            "n_leave_one_out must lie between 0 and the number of targets");
-    const Index n_symbols = vocabulary.n_symbols();
-    for (const Token token : tokens) {
-        if (static_cast<Index>(token) >= n_symbols) {
-            throw_token_out_of_range(token, &token - tokens.data(), n_symbols);
-        }
-    }
-    const std::vector<std::uint64_t> target_keys =
-        context_keys_.of_targets(tokens, targets, second_stream);
+                             std::span<const std::uint32_t> class_maps, int threads)
+    : context_keys_(vocabulary, pattern, class_maps), n_leave_one_out_(n_leave_one_out) {
+    const Index n_targets = static_cast<Index>(targets.size());
+    const Index n_tokens = static_cast<Index>(tokens.size());
+    require(n_leave_one_out >= 0 && n_leave_one_out <= n_targets,
+            "n_leave_one_out must not exceed the number of targets");
+    require(second_stream >= 0 && second_stream <= n_tokens,
+            "second_stream must lie inside the token stream");
+    require(targets.size() < ContextIndex::kAbsent, "there are too many targets at once");
+    std::vector<std::uint64_t> hashes;
+    std::vector<std::uint32_t> with_context;
+    hashes.reserve(targets.size());
+    with_context.reserve(targets.size());
     target_tokens_.reserve(targets.size());
-    for (const Index i : targets) target_tokens_.push_back(tokens[static_cast<std::size_t>(i)]);
-    index_contexts(target_keys);
-    group_targets();
-}
-
-// Numbers the contexts of the targets.
-void ContextCounts::index_contexts(std::span<const std::uint64_t> target_keys) {
-    constexpr std::size_t kAhead = 16;
-    target_ids_.reserve(target_keys.size());
-    for (std::size_t t = 0; t < target_keys.size(); ++t) {
-        if (t + kAhead < target_keys.size()) contexts_.prefetch(target_keys[t + kAhead]);
-        target_ids_.push_back(target_keys[t] == KeyTable::kNoKey
-                                  ? KeyTable::kAbsent
-                                  : contexts_.insert(target_keys[t]));
-        if (static_cast<Index>(t) < n_leave_one_out_) n_left_out_contexts_ = contexts_.size();
-    }
-}
-
-std::size_t ContextCounts::first_slot(std::size_t shard) const {
-    const std::size_t n = contexts_.size();
-    return shard * (n / kShards) + std::min(shard, n % kShards);
-}
-
-// Counting sort of the targets by the slot of their context.
-void ContextCounts::group_targets() {
-    const std::size_t n = contexts_.size();
-    const auto slot = [&](std::uint32_t id) {
-        return id == KeyTable::kAbsent ? n : first_slot(id % kShards) + id / kShards;
-    };
-    slot_begin_.assign(n + 2, 0);
-    for (const std::uint32_t id : target_ids_) ++slot_begin_[slot(id) + 1];
-    for (std::size_t s = 0; s + 1 < slot_begin_.size(); ++s) slot_begin_[s + 1] += slot_begin_[s];
-    std::vector<Index> next(slot_begin_.begin(), slot_begin_.end() - 1);
-    order_.resize(target_ids_.size());
-    for (std::size_t t = 0; t < target_ids_.size(); ++t) {
-        order_[static_cast<std::size_t>(next[slot(target_ids_[t])]++)] = static_cast<Index>(t);
-    }
-}
-
-template <class Token>
-void ContextCounts::count(std::span<const Token> training, Index first_event,
-                          Index first_leave_one_out, int continuation_offset, Index max_events,
-                          int threads) {
-    require(continuation_offset >= 0 && continuation_offset <= kMaxOffset,
-            "continuation_offset must lie in 0 .. 16");
-    require(first_event >= 0, "first_event must not be negative");
-    require(max_events > 0, "max_events must be positive");
-    has_continuation_ = continuation_offset > 0;
-    const Training<Token> stream{training, first_event, first_leave_one_out, continuation_offset,
-                                 threads};
-    if (stream.n_events() <= 0) return;
-    if (stream.n_events() <= max_events) return count_shards(stream, 0, kShards);
-    // There may be too many events to hold at once: count those of each shard, then read the
-    // training stream once for every run of shards whose events fit.
-    const std::vector<Index> sizes = events_by_shard(stream);
-    for (std::uint32_t first = 0; first < kShards;) {
-        std::uint32_t last = first + 1;
-        Index total = sizes[first];
-        while (last < kShards && total + sizes[last] <= max_events) total += sizes[last++];
-        count_shards(stream, first, last);
-        first = last;
-    }
-}
-
-// Calls visit(position, context id, history) for the events of a task whose context is one of a
-// target. The table is larger than the cache, so lookups are prefetched in groups.
-template <class Token, class Visit>
-void ContextCounts::for_known_events(const Training<Token>& training, Index task,
-                                     Visit&& visit) const {
-    constexpr int kAhead = 32;
-    struct Event {
-        std::uint64_t key;
-        Index position, history;
-    };
-    std::array<Event, kAhead> events;
-    int waiting = 0;
-    auto look_up = [&] {
-        for (int k = 0; k < waiting; ++k) {
-            const std::uint32_t id = contexts_.find(events[k].key);
-            if (id != KeyTable::kAbsent) visit(events[k].position, id, events[k].history);
-        }
-        waiting = 0;
-    };
-    context_keys_.for_events(training.tokens, training.first(task), training.last(task),
-                             [&](Index i, std::uint64_t key, Index history) {
-                                 contexts_.prefetch(key);
-                                 events[waiting] = {key, i, history};
-                                 if (++waiting == kAhead) look_up();
-                             });
-    look_up();
-}
-
-template <class Token>
-std::vector<Index> ContextCounts::events_by_shard(const Training<Token>& training) const {
-    std::vector<Index> sizes(kShards, 0);
-    std::mutex mutex;
-    parallel_for(training.n_tasks(), training.threads, [&](Index task) {
-        std::vector<Index> of_task(kShards, 0);
-        for_known_events(training, task,
-                         [&](Index, std::uint32_t id, Index) { ++of_task[id % kShards]; });
-        const std::lock_guard<std::mutex> lock(mutex);
-        for (std::uint32_t p = 0; p < kShards; ++p) sizes[p] += of_task[p];
-    });
-    return sizes;
-}
-
-// Counts the events of shards [first_shard, last_shard): collects them by bin, and sorts and counts
-// each bin.
-template <class Token>
-void ContextCounts::count_shards(const Training<Token>& training, std::uint32_t first_shard,
-                                 std::uint32_t last_shard) {
-    const std::uint32_t n_contexts = static_cast<std::uint32_t>(contexts_.size());
-    last_shard = std::min(last_shard, std::max(n_contexts, first_shard));
-    const std::uint32_t cuts = n_contexts * 2 <= kShards ? kShards / std::max(n_contexts, 1u) : 1;
-    const Bins bins{first_shard, last_shard - first_shard, cuts};
-    const EventLayout layout(context_keys_.vocabulary(), contexts_.size(),
-                             training.continuation_offset);
-    std::vector<EventList> events = collect_events(training, bins, layout);
-    std::vector<Shard> counted(bins.size());
-    parallel_for(bins.size(), training.threads,
-                 [&](Index bin) { counted[bin] = count_bin(events[bin].take(), layout); });
-    for (std::uint32_t p = 0; p < bins.n_shards; ++p) {
-        Shard& shard = shards_[first_shard + p];
-        if (cuts == 1) {
-            shard = std::move(counted[p]);
-            continue;
-        }
-        for (std::uint32_t cut = 0; cut < cuts; ++cut) shard.append(counted[p * cuts + cut]);
-    }
-}
-
-template <class Token>
-auto ContextCounts::collect_events(const Training<Token>& training, const Bins& bins,
-                                   const EventLayout& layout) const -> std::vector<EventList> {
-    std::vector<EventList> lists(bins.size());
-    const auto tokens = training.tokens;
-    const int offset = training.continuation_offset;
-    parallel_for(training.n_tasks(), training.threads, [&](Index task) {
-        BinWriter writer(lists);
-        for_known_events(training, task, [&](Index i, std::uint32_t id, Index history) {
-            const std::uint32_t shard = id % kShards;
-            if (shard - bins.first_shard >= bins.n_shards) return;
-            const std::uint32_t token = tokens[i];
-            std::uint64_t event =
-                std::uint64_t{id / kShards} << layout.token_bits | std::uint64_t{token};
-            if (offset > 0) {
-                const std::uint64_t continuation =
-                    history >= offset ? static_cast<std::uint64_t>(tokens[i - offset])
-                                      : layout.no_continuation;
-                event = event << layout.continuation_bits | continuation;
+    ContextBlock block(context_keys_);
+    Index t = 0, seen = 0;
+    while (t < n_targets) {
+        const Index first = targets[static_cast<std::size_t>(t)];
+        require(first >= 0 && first < n_tokens, "targets must lie inside the token stream");
+        const bool in_second = first >= second_stream;
+        const Index end =
+            std::min(first + ContextBlock::kSize, in_second ? n_tokens : second_stream);
+        block.read(tokens, {.first = first,
+                            .last = end,
+                            .first_event = first,
+                            .begin = in_second ? second_stream : 0});
+        auto event = block.places().begin();
+        const auto events_end = block.places().end();
+        for (; t < n_targets && targets[static_cast<std::size_t>(t)] < end; ++t) {
+            const Index target = targets[static_cast<std::size_t>(t)];
+            require(target >= seen, "targets must ascend");
+            seen = target;
+            const std::uint32_t place = static_cast<std::uint32_t>(target - first);
+            target_tokens_.push_back(block.token(place));
+            require(static_cast<Index>(target_tokens_.back()) < vocabulary.size,
+                    "a stop token cannot be scored");
+            while (event != events_end && *event < place) ++event;
+            if (event == events_end || *event != place) {
+                targets_without_context_.push_back(t);
+                continue;
             }
-            event = event << 1 | static_cast<std::uint64_t>(i >= training.first_leave_one_out);
-            writer.put(bins.bin(shard, token), event);
+            hashes.push_back(block.hashes()[place]);
+            with_context.push_back(static_cast<std::uint32_t>(t));
+        }
+    }
+    index_ = ContextIndex(std::move(hashes), std::move(with_context), context_keys_.hash_bits(),
+                          threads);
+    while (index_.size() >> shard_bits_ >= kBins) ++shard_bits_;
+    shards_.resize((index_.size() >> shard_bits_) + 1);
+}
+
+// Counts a training stream, in passes over it.
+template <class Token>
+class ContextCounts::Counter {
+  public:
+    Counter(ContextCounts& counts, std::span<const Token> training, const Counting& counting,
+            std::span<const std::uint64_t> candidates, std::span<std::uint64_t> known)
+        : counts_(counts),
+          training_(training),
+          counting_(counting),
+          candidates_(candidates),
+          known_(known) {}
+
+    void run() {
+        if (n_events() <= 0 || counts_.index_.size() == 0) return;
+        plan();
+        if (layout_.bits() <= 32) return count_all<std::uint32_t>();
+        require(layout_.bits() <= 64, "the vocabulary is too large for the counts of this pattern");
+        count_all<std::uint64_t>();
+    }
+
+  private:
+    static constexpr Index kTask = 1 << 19;  // positions of a task, of which one worker reads all
+
+    // Memory of one worker.
+    struct Reader {
+        explicit Reader(const ContextKeys& keys) : block(keys) {}
+
+        ContextBlock block;
+        std::array<std::uint32_t, ContextBlock::kSize> contexts;
+        // Those that are found: their places and contexts, and by place, whether it is one.
+        std::array<std::uint32_t, ContextBlock::kSize> places;
+        std::array<std::uint8_t, ContextBlock::kSize> is_known;
+        std::size_t n_known = 0;
+    };
+
+    Index n_tokens() const { return static_cast<Index>(training_.size()); }
+    Index n_events() const { return n_tokens() - counting_.first_event; }
+
+    // Reads the block from `first` on, and finds the events whose context is one of a target's.
+    void read_block(Reader& reader, Index first, const Pass& pass) const {
+        ContextBlock& block = reader.block;
+        reader.n_known = 0;
+        const Index last = std::min(first + ContextBlock::kSize, n_tokens());
+        if (last <= counting_.first_event) return;
+        block.read(training_,
+                   {.first = first,
+                    .last = last,
+                    .first_event = counting_.first_event,
+                    .continuation = counting_.continuation_offset},
+                   candidates_);
+        block.keep_hashes(pass.lowest, pass.highest);
+        const auto places = block.places();
+        counts_.index_.find(block.hashes(), places, reader.contexts.data());
+        std::size_t n = 0;
+        for (std::size_t k = 0; k < places.size(); ++k) {
+            const std::uint32_t context = reader.contexts[k];
+            reader.places[n] = places[k];
+            reader.contexts[n] = context;
+            n += context != ContextIndex::kAbsent;
+        }
+        reader.n_known = n;
+    }
+
+    // Sets the bits of the known events of a block.
+    void write_known(Reader& reader, Index first) const {
+        reader.is_known.fill(0);
+        for (std::size_t k = 0; k < reader.n_known; ++k) reader.is_known[reader.places[k]] = 1;
+        const Index last = std::min(first + ContextBlock::kSize, n_tokens());
+        std::size_t place = 0;
+        for (Index i = first; i < last; i += 64) {
+            std::uint64_t word = 0;
+            for (int byte = 0; byte < 8; ++byte, place += 8) {
+                // The lowest bits of eight bytes, gathered by a product.
+                std::uint64_t eight = 0;
+                for (std::size_t k = 0; k < 8; ++k) {
+                    eight |= std::uint64_t{reader.is_known[place + k]} << 8 * k;
+                }
+                word |= (eight * 0x0102040810204080ULL >> 56) << 8 * byte;
+            }
+            known_[static_cast<std::size_t>(i / 64)] |= word;
+        }
+    }
+
+    // Estimates, from some blocks of the stream, how many events each group of contexts has.
+    std::vector<double> estimate_events(int group_bits) const {
+        constexpr Index kMinBlocks = 64, kFraction = 64, kBlocksOfTask = 16;
+        const Index n_blocks = (n_tokens() + ContextBlock::kSize - 1) / ContextBlock::kSize;
+        const Index n_read = std::min(n_blocks, std::max(kMinBlocks, n_blocks / kFraction));
+        std::vector<Count> events((counts_.index_.size() >> group_bits) + 1, 0);
+        std::mutex mutex;
+        parallel_with((n_read + kBlocksOfTask - 1) / kBlocksOfTask, counting_.threads,
+                      [&] { return Reader(counts_.context_keys_); },
+                      [&](Index task, Reader& reader) {
+                          const Index last = std::min((task + 1) * kBlocksOfTask, n_read);
+                          for (Index k = task * kBlocksOfTask; k < last; ++k) {
+                              read_block(reader, k * n_blocks / n_read * ContextBlock::kSize,
+                                         Pass{});
+                              const std::lock_guard<std::mutex> lock(mutex);
+                              for (std::size_t j = 0; j < reader.n_known; ++j) {
+                                  ++events[reader.contexts[j] >> group_bits];
+                              }
+                          }
+                      });
+        std::vector<double> scaled(events.size());
+        for (std::size_t g = 0; g < events.size(); ++g) {
+            scaled[g] = static_cast<double>(events[g]) * static_cast<double>(n_blocks) /
+                        static_cast<double>(n_read);
+        }
+        return scaled;
+    }
+
+    // Chooses shards, their bins and the layout of events.
+    void plan() {
+        constexpr int kGroupBits = 16;
+        constexpr double kMinBin = 4096.0;
+        const std::size_t n = counts_.index_.size();
+        const int group_bits = std::max(0, static_cast<int>(std::bit_width(n)) - kGroupBits);
+        const std::vector<double> groups = estimate_events(group_bits);
+        double total = 0.0;
+        for (const double events : groups) total += events;
+        const Vocabulary& vocabulary = counts_.context_keys_.vocabulary();
+        const std::uint64_t n_symbols = static_cast<std::uint64_t>(vocabulary.n_symbols());
+        layout_.token_bits =
+            std::bit_width(static_cast<std::uint64_t>(std::max<Index>(vocabulary.size - 1, 1)));
+        if (counting_.continuation_offset > 0) {
+            layout_.continuation_bits = static_cast<int>(std::bit_width(n_symbols));
+        }
+        layout_.no_continuation = static_cast<std::uint32_t>(n_symbols);
+        const double capacity = static_cast<double>(counting_.max_events) *
+                                (counting_.continuation_offset > 0 ? 1.0 : 2.0);
+        const double n_passes = std::ceil(total / (kFill * capacity));
+        const double n_bins = kBins * std::min(std::max(n_passes, 1.0), 64.0);
+        int bits = group_bits;
+        while (static_cast<double>(n >> bits) >= n_bins) ++bits;
+        layout_.context_bits = bits;
+        counts_.shard_bits_ = bits;
+        counts_.shards_.assign(((n - 1) >> bits) + 1, FollowerCounts());
+        // A shard with many events, such as that of a frequent context, is cut.
+        const double max_bin = std::max(std::min(8.0 * total / n_bins, capacity / 16.0), kMinBin);
+        std::vector<double> events(counts_.shards_.size(), 0.0);
+        for (std::size_t g = 0; g < groups.size(); ++g) {
+            const std::size_t shard = g >> (bits - group_bits);
+            if (shard < events.size()) events[shard] += groups[g];
+        }
+        for (const double of_shard : events) {
+            const std::uint32_t cuts =
+                std::bit_ceil(static_cast<std::uint32_t>(std::max(of_shard / max_bin, 1.0)));
+            bins_.push_back({static_cast<std::uint32_t>(bin_events_.size()), cuts - 1});
+            bin_events_.insert(bin_events_.end(), cuts, of_shard / cuts);
+        }
+    }
+
+    // The pass over the bins from `first` on.
+    Pass next_pass(std::uint32_t first, double capacity) const {
+        Pass pass{first, first};
+        double events = 0.0;
+        const std::uint32_t n_bins = static_cast<std::uint32_t>(bin_events_.size());
+        while (pass.last < n_bins && pass.last - first < kBins) {
+            events += bin_events_[pass.last];
+            if (pass.last > first && events > kFill * capacity) break;
+            ++pass.last;
+        }
+        if (first == 0 && pass.last == n_bins) return pass;
+        const std::size_t last_shard = shard_of(pass.last - 1);
+        pass.lowest = counts_.index_.hash(counts_.first_context(shard_of(first)));
+        pass.highest = counts_.index_.hash(counts_.first_context(last_shard + 1) - 1);
+        return pass;
+    }
+
+    std::size_t shard_of(std::uint32_t bin) const {
+        const auto after = std::upper_bound(
+            bins_.begin(), bins_.end(), bin,
+            [](std::uint32_t b, const ShardBins& shard) { return b < shard.first; });
+        return static_cast<std::size_t>(after - bins_.begin()) - 1;
+    }
+
+    template <class Event>
+    void count_all() {
+        const std::size_t words = static_cast<std::size_t>(std::min(
+            counting_.max_events, n_events() + Index{2 * kBins} * Index{EventBins<Event>::kBlock}));
+        std::vector<std::uint64_t, HugePageAllocator<std::uint64_t>> memory(words);
+        const std::span<Event> events(reinterpret_cast<Event*>(memory.data()),
+                                      words * sizeof(std::uint64_t) / sizeof(Event));
+        for (std::uint32_t first = 0; first < bin_events_.size();) {
+            const Pass pass = next_pass(first, static_cast<double>(events.size()));
+            EventBins<Event> bins(pass.last - pass.first, events);
+            collect(bins, pass);
+            count_bins(bins, first);
+            first += bins.end();
+        }
+    }
+
+    // Writes the events of a pass to their bins.
+    template <class Event>
+    void collect(EventBins<Event>& bins, const Pass& pass) {
+        struct Worker {
+            Reader reader;
+            typename EventBins<Event>::Writer writer;
+        };
+        const Index n_tasks = (n_tokens() + kTask - 1) / kTask;
+        const auto make_worker = [&] {
+            return Worker{Reader(counts_.context_keys_), typename EventBins<Event>::Writer(bins)};
+        };
+        parallel_with(n_tasks, counting_.threads, make_worker, [&](Index task, Worker& worker) {
+            const Index last = std::min((task + 1) * kTask, n_tokens());
+            for (Index first = task * kTask; first < last; first += ContextBlock::kSize) {
+                read_block(worker.reader, first, pass);
+                if (!known_.empty()) write_known(worker.reader, first);
+                write_events(worker.reader, first, pass, worker.writer);
+            }
+            worker.writer.finish();
         });
-        writer.finish();
-    });
-    return lists;
-}
+    }
 
-// Raw and continuation counts of every (context, token) of a bin.
-auto ContextCounts::count_bin(std::vector<std::uint64_t> events, const EventLayout& layout)
-    -> Shard {
-    std::vector<std::uint64_t> buffer;
-    radix_sort(events, buffer, 0, layout.bits());
-    std::size_t distinct = 0;
-    for (std::size_t k = 0; k < events.size(); ++k) {
-        distinct += k == 0 || layout.follower(events[k]) != layout.follower(events[k - 1]);
-    }
-    Shard shard;
-    shard.keys.reserve(distinct);
-    shard.counts.reserve(distinct);
-    if (layout.has_continuation()) shard.continuation_counts.reserve(distinct);
-    for (std::size_t k = 0; k < events.size();) {
-        const std::uint64_t follower = layout.follower(events[k]);
-        const std::size_t begin = k;
-        Count continuation = 0;
-        Shard::LeftOut left_out{shard.keys.size(), 0, 0};
-        while (k < events.size() && layout.follower(events[k]) == follower) {
-            // The events of one continuation token; those of the leave-one-out part come last.
-            const std::uint64_t first = events[k];
-            Count occurrences = 0, occurrences_left_out = 0;
-            for (; k < events.size() && events[k] >> 1 == first >> 1; ++k) {
-                ++occurrences;
-                occurrences_left_out += events[k] & 1;
-            }
-            left_out.count += occurrences_left_out;
-            // Leaving out removes a continuation token if it removes all of its occurrences.
-            const bool once = layout.counts_once(first);
-            continuation += once ? 1 : occurrences;
-            left_out.continuation_count +=
-                once ? occurrences == occurrences_left_out : occurrences_left_out;
+    template <class Writer>
+    void write_events(const Reader& reader, Index block_first, const Pass& pass,
+                      Writer& writer) const {
+        const std::uint32_t first_left_out = static_cast<std::uint32_t>(
+            std::clamp<Index>(counting_.first_leave_one_out - block_first, 0, ContextBlock::kSize));
+        const EventLayout layout = layout_;
+        const std::uint32_t context_mask = (1u << layout.context_bits) - 1;
+        const std::uint32_t n_bins = pass.last - pass.first;
+        const ShardBins* bins = bins_.data();
+        for (std::size_t k = 0; k < reader.n_known; ++k) {
+            const std::uint32_t place = reader.places[k], context = reader.contexts[k];
+            const std::uint64_t low = std::uint64_t{reader.block.token(place)}
+                                          << layout.continuation_bits |
+                                      reader.block.continuation(place);
+            const std::uint32_t bin = bins[context >> layout.context_bits].bin(low) - pass.first;
+            if (bin >= n_bins) continue;
+            const std::uint64_t event =
+                std::uint64_t{context & context_mask} << layout.low_bits() | low;
+            writer.put(bin, place >= first_left_out, event);
         }
-        if (left_out.count > 0) shard.left_out.push_back(left_out);
-        shard.keys.push_back(layout.shard_key(follower));
-        shard.counts.push_back(k - begin);
-        if (layout.has_continuation()) shard.continuation_counts.push_back(continuation);
     }
-    return shard;
+
+    // Counts the bins of a pass, whose first one is number `first`, and adds them to their shards.
+    template <class Event>
+    void count_bins(const EventBins<Event>& bins, std::uint32_t first) {
+        const std::size_t n_contexts = std::size_t{1} << layout_.context_bits;
+        const Index vocab_size = counts_.context_keys_.vocabulary().size;
+        std::vector<FollowerCounts> counted(bins.end());
+        parallel_with(
+            bins.end(), counting_.threads,
+            [&] { return FollowerCounter<Event>(layout_, vocab_size, n_contexts); },
+            [&](Index task, FollowerCounter<Event>& counter) {
+                const std::uint32_t bin = static_cast<std::uint32_t>(task);
+                counted[bin] = counter.count(bins.pieces(bin, false), bins.pieces(bin, true));
+            });
+        const std::size_t first_shard = shard_of(first);
+        const std::size_t last_shard = shard_of(first + bins.end() - 1);
+        parallel_for(static_cast<Index>(last_shard - first_shard + 1), counting_.threads,
+                     [&](Index task) {
+                         const std::size_t shard = first_shard + static_cast<std::size_t>(task);
+                         add_to_shard(shard, counted, first);
+                     });
+    }
+
+    // Adds the bins of a shard, of which a pass has counted some.
+    void add_to_shard(std::size_t shard, std::span<FollowerCounts> counted, std::uint32_t first) {
+        const std::uint32_t n_counted = static_cast<std::uint32_t>(counted.size());
+        const ShardBins bins = bins_[shard];
+        FollowerCounts& followers = counts_.shards_[shard];
+        if (bins.mask == 0) {
+            followers = std::move(counted[bins.first - first]);
+            return;
+        }
+        std::vector<FollowerCounts> parts{std::move(followers)};
+        const std::uint32_t begin = std::max(bins.first, first) - first;
+        const std::uint32_t end = std::min(bins.first + bins.mask + 1 - first, n_counted);
+        for (std::uint32_t bin = begin; bin < end; ++bin) parts.push_back(std::move(counted[bin]));
+        followers = sum_followers(parts, std::size_t{1} << layout_.context_bits,
+                                  counts_.context_keys_.vocabulary().size);
+    }
+
+    // The part of the memory that is planned to be filled: estimates may be too low.
+    static constexpr double kFill = 0.9;
+
+    ContextCounts& counts_;
+    std::span<const Token> training_;
+    const Counting counting_;
+    std::span<const std::uint64_t> candidates_;
+    std::span<std::uint64_t> known_;
+    EventLayout layout_;
+    std::vector<ShardBins> bins_;     // by shard
+    std::vector<double> bin_events_;  // by bin, estimated
+};
+
+template <class Token>
+void ContextCounts::count(std::span<const Token> training, const Counting& counting,
+                          std::span<const std::uint64_t> candidates,
+                          std::span<std::uint64_t> known) {
+    require(counting.continuation_offset >= 0 && counting.continuation_offset <= kMaxOffset,
+            "continuation_offset must lie in 0 .. 16");
+    require(counting.first_event >= 0, "first_event must not be negative");
+    require(counting.max_events > 0, "max_events must be positive");
+    const std::size_t words = (training.size() + 63) / 64;
+    require(candidates.empty() || candidates.size() == words,
+            "candidates must have one bit per training token");
+    require(known.empty() || known.size() == words, "known must have one bit per training token");
+    has_continuation_ = counting.continuation_offset > 0;
+    std::fill(known.begin(), known.end(), std::uint64_t{0});
+    Counter<Token>(*this, training, counting, candidates, known).run();
 }
 
 std::array<Count, 4> ContextCounts::counts_of_counts(bool continuation, bool left_out) const {
     std::array<Count, 4> numbers{};
-    const std::size_t n_contexts = left_out ? n_left_out_contexts_ : contexts_.size();
+    const auto targets = index_.targets();
+    const auto begins = index_.target_begins();
     for (std::size_t s = 0; s < shards_.size(); ++s) {
-        const Shard& shard = shards_[s];
+        const FollowerCounts& shard = shards_[s];
         const auto& counts = continuation ? shard.continuation_counts : shard.counts;
-        for (std::size_t k = 0; k < counts.size(); ++k) {
-            const std::size_t context = (shard.keys[k] >> 32) * kShards + s;
-            if (counts[k] <= 4 && context < n_contexts) ++numbers[counts[k] - 1];
+        const std::size_t first = first_context(s), last = first_context(s + 1);
+        for (std::size_t context = first; context < last && !counts.empty(); ++context) {
+            // The targets of a context ascend, and those scored leave-one-out are the first.
+            if (left_out && targets[static_cast<std::size_t>(begins[context])] >= n_leave_one_out_)
+                continue;
+            for (std::size_t k = shard.first(context - first); k < shard.last(context - first);
+                 ++k) {
+                if (counts[k] <= 4) ++numbers[counts[k] - 1];
+            }
         }
     }
     return numbers;
@@ -374,8 +421,9 @@ std::array<Count, 4> ContextCounts::counts_of_counts(bool continuation, bool lef
 #define NGRAMSTAT_INSTANTIATE(Token)                                                             \
     template ContextCounts::ContextCounts(std::span<const Token>, std::span<const Index>, Index, \
                                           Index, const Vocabulary&, const ContextPattern&,       \
-                                          std::span<const std::uint32_t>);                       \
-    template void ContextCounts::count(std::span<const Token>, Index, Index, int, Index, int);
+                                          std::span<const std::uint32_t>, int);                  \
+    template void ContextCounts::count(std::span<const Token>, const Counting&,                  \
+                                       std::span<const std::uint64_t>, std::span<std::uint64_t>);
 NGRAMSTAT_INSTANTIATE(std::uint16_t)
 NGRAMSTAT_INSTANTIATE(std::uint32_t)
 #undef NGRAMSTAT_INSTANTIATE

@@ -64,6 +64,16 @@ std::vector<std::size_t> parents_of(std::span<const Segment> parts) {
 }  // namespace
 
 template <class Token>
+KneserNey<Token>::Followers::Followers(const FollowerCounts& raw,
+                                       const FollowerCounts& continuation)
+    : raw_sum(raw.sum - raw.number[0] - 2 * raw.number[1]),
+      continuation_sum(continuation.sum - continuation.number[0] - 2 * continuation.number[1]) {
+    for (std::size_t c = 0; c < 3; ++c) {
+        number[c] = raw.number[c] | continuation.number[c] << kUpperHalf;
+    }
+}
+
+template <class Token>
 void KneserNey<Token>::Followers::add(Count raw, Count continuation) {
     const std::size_t raw_kind = kind_of(raw), continuation_kind = kind_of(continuation);
     const Count one = 1;
@@ -128,6 +138,24 @@ void KneserNey<Token>::reset(Index n_models, int threads) {
 }
 
 template <class Token>
+void KneserNey<Token>::set_counts(Index number, const HeldOutCounts& counted) {
+    model_at(number);
+    Model& model = models_[static_cast<std::size_t>(number)];
+    require(counted.raw_contexts.size() == model.contexts.size() &&
+                counted.continuation_contexts.size() == model.contexts.size() &&
+                counted.raw_ngrams.size() == model.ngrams.size() &&
+                counted.continuation_ngrams.size() == model.ngrams.size(),
+            "there must be a count for each held-out n-gram and context");
+    model.counts = counted.counts;
+    for (std::size_t k = 0; k < model.contexts.size(); ++k) {
+        model.contexts[k] = Followers(counted.raw_contexts[k], counted.continuation_contexts[k]);
+    }
+    for (std::size_t k = 0; k < model.ngrams.size(); ++k) {
+        model.ngrams[k] = {counted.raw_ngrams[k], counted.continuation_ngrams[k]};
+    }
+}
+
+template <class Token>
 auto KneserNey<Token>::model_at(Index model) const -> const Model& {
     require(model >= 0 && model < n_models(), "there is no such model");
     return models_[static_cast<std::size_t>(model)];
@@ -153,9 +181,10 @@ class KneserNey<Token>::PartSweep {
             ++seen_;
         }
     }
-    // After the last suffix: the counts of counts.
-    const KneserNeyCounts& finish() {
-        if (seen_ > 0) count(0);
+    // After the last suffix: the counts of counts. N-grams of up to `prefix` tokens go on in other
+    // blocks and are not counted.
+    const KneserNeyCounts& finish(int prefix) {
+        if (seen_ > 0) count(prefix);
         Count singletons = 0;
         for (int m = 1; m <= order_; ++m) {
             singletons += singletons_from_[m] - singletons_to_[m];
@@ -272,7 +301,8 @@ class KneserNey<Token>::BlockSweep {
             }
         }
         for (std::size_t p = 0; p < parts_.size(); ++p) {
-            const KneserNeyCounts& counts = sweeps[p].finish();
+            const KneserNeyCounts& counts =
+                sweeps[p].finish(static_cast<int>(blocks.prefix().size()));
             const std::lock_guard<std::mutex> lock(mutex);
             model_.models_[p].counts.merge(counts);
         }
@@ -305,10 +335,13 @@ class KneserNey<Token>::BlockSweep {
             suffix.ends_with_stop =
                 model_.stop_token_ >= 0 && length > 1 && symbol(length - 1) == model_.stop_token_;
         }
-        const std::uint8_t* shared = sorted.lcp.data() + begin;
+        // With a prefix, the first suffix shares it with one of another block.
+        const auto shared = [&](std::size_t k) {
+            return begin + k == 0 ? 0 : int{sorted.lcp[begin + k]};
+        };
         // A context's first symbol is the second of the n-gram.
         contexts.follow(
-            n, order - 1, [&](std::size_t k) { return int{shared[k]} - 1; },
+            n, order - 1, [&](std::size_t k) { return shared(k) - 1; },
             [&](std::size_t k, int level) { return blocks.symbol(sorted, begin + k, level); },
             nodes_, levels_);
         for (std::size_t k = 0; k < n; ++k) {
@@ -316,7 +349,7 @@ class KneserNey<Token>::BlockSweep {
             suffixes_[0][k].context_level = levels_[k];
         }
         ngrams.follow(
-            n, order, [&](std::size_t k) { return int{shared[k]}; },
+            n, order, shared,
             [&](std::size_t k, int level) { return blocks.symbol(sorted, begin + k, level - 1); },
             nodes_, levels_);
         for (std::size_t k = 0; k < n; ++k) {
@@ -364,26 +397,55 @@ class KneserNey<Token>::BlockSweep {
 
 template <class Token>
 void KneserNey<Token>::add_training(std::span<const Token> training, std::span<const Segment> parts,
-                                    TokenRange range, int threads) {
-    require(range.last <= vocab_size_, "token range must lie inside [0, vocab_size]");
+                                    TokenRange range, int threads, std::span<const Index> prefix) {
+    require(!prefix.empty() || range.last <= vocab_size_,
+            "token range must lie inside [0, vocab_size]");
     require(parts.size() == models_.size(), "there must be one part for each model");
     if (training.size() <= std::size_t{1} << 32) {
-        sweep<std::uint32_t>(training, parts, range, threads);
+        sweep<std::uint32_t>(training, parts, range, threads, prefix);
     } else {
-        sweep<std::uint64_t>(training, parts, range, threads);
+        sweep<std::uint64_t>(training, parts, range, threads, prefix);
     }
+}
+
+template <class Token>
+void KneserNey<Token>::add_ngram(Index number, std::span<const Index> ngram, Count count,
+                                 Count distinct_before) {
+    require(number >= 0 && number < n_models(), "there is no such model");
+    Model& model = models_[static_cast<std::size_t>(number)];
+    const int m = static_cast<int>(ngram.size());
+    require(m >= 1 && m <= order_ && ngram[0] < vocab_size_, "an n-gram has 1 .. order tokens");
+    if (count == 0) return;
+    const bool begins_with_stop = m > 1 && ngram[m - 1] == stop_token_;
+    Count continuation = 1;
+    model.counts.raw[m - 1].add(count);
+    if (m < order_) {
+        continuation = begins_with_stop ? count : distinct_before;
+        model.counts.continuation[m - 1].add(continuation);
+    }
+    const auto unrelated = [](std::size_t) { return 0; };
+    std::array<Node, 1> context, node;
+    std::array<std::uint8_t, 1> context_level, level;
+    TrieWalk(held_out_.contexts())
+        .follow(
+            1, m - 1, unrelated, [&](std::size_t, int at) { return ngram[at]; }, context,
+            context_level);
+    TrieWalk(held_out_.ngrams())
+        .follow(1, m, unrelated, [&](std::size_t, int at) { return ngram[at - 1]; }, node, level);
+    if (context_level[0] == m - 1) model.contexts[context[0]].add(count, continuation);
+    if (level[0] == m) model.ngrams[node[0]] = {count, continuation};
 }
 
 template <class Token>
 template <class Position>
 void KneserNey<Token>::sweep(std::span<const Token> training, std::span<const Segment> parts,
-                             TokenRange range, int threads) {
+                             TokenRange range, int threads, std::span<const Index> prefix) {
     // A separator symbol equal to vocab_size occurs in the stream but is never an event.
     const Index symbols = stop_token_ == vocab_size_ ? vocab_size_ + 1 : vocab_size_;
     const std::vector<std::size_t> parents = parents_of(parts);
     const SuffixBlocks<Token, Position> blocks(training, symbols,
-                                               SuffixOrder{order_, true, stop_token_}, range,
-                                               parts.first(1), threads, parts.size() > 1);
+                                               SuffixOrder{order_, true, stop_token_, prefix},
+                                               range, parts.first(1), threads, parts.size() > 1);
     std::mutex mutex;
     parallel_with(
         blocks.n_blocks(), threads,

@@ -60,6 +60,16 @@ class Logarithms {
     std::vector<std::int64_t> table_ = std::vector<std::int64_t>(4096, 0);
 };
 
+// Whether the tokens up to position i are these, last token first.
+template <class Token>
+bool ends_with(std::span<const Token> tokens, Index i, std::span<const Index> ngram) {
+    if (i + 1 < static_cast<Index>(ngram.size())) return false;
+    for (const Index token : ngram) {
+        if (static_cast<Index>(tokens[i--]) != token) return false;
+    }
+    return true;
+}
+
 constexpr int kQuarters = 4;
 using Quarters = std::array<Count, kQuarters>;
 
@@ -168,19 +178,58 @@ struct Member {
     Label context;
 };
 
+// Finds the labels of positions.
+class Members {
+  public:
+    Members(const Documents& documents, std::span<const Segment> segments, int depth)
+        : labels_(documents),
+          segments_(segments),
+          depth_(depth),
+          segment_of_(static_cast<Index>(segments.size()),
+                      [&](Index s) { return segments[s].last; }),
+          unit_of_(documents.size(), [&](Index d) { return documents.ends()[d]; }) {}
+
+    // Groups of targets, with that of no target.
+    std::size_t n_groups() const { return labels_.none.group() + std::size_t{1}; }
+
+    // Whether a position lies in a segment.
+    bool contains(Index position) const {
+        return !segments_.empty() && position < segments_.back().last &&
+               position >= segments_[segment_of_(position)].first;
+    }
+
+    // Of a position in a segment.
+    Member operator()(Index position) const {
+        const Segment& segment = segments_[segment_of_(position)];
+        const std::uint32_t unit = unit_of_(position);
+        Member member{labels_.none, labels_.none};
+        // Without contexts every position is a target.
+        if (depth_ == 1 || position > segment.first) member.target = labels_.of_document[unit];
+        if (position + 1 < segment.last) {
+            const bool same_unit = position + 1 < unit_of_.end(unit);
+            member.context = labels_.of_document[same_unit ? unit : unit_of_(position + 1)];
+        }
+        return member;
+    }
+
+  private:
+    DocumentLabels labels_;
+    std::span<const Segment> segments_;
+    int depth_;
+    IntervalLookup segment_of_, unit_of_;
+};
+
 // One worker's pass over sorted blocks. An n-gram is open from its first occurrence in the order to
-// its last; those that occur once are counted without being opened.
+// its last; those that occur once are counted without being opened. N-grams that belong to a prefix
+// of all blocks are open all along, and not counted here.
 template <class Position>
 class Sweep {
   public:
-    Sweep(int depth, std::span<const Segment> segments, const IntervalLookup& segment_of,
-          const DocumentLabels& labels, const IntervalLookup& unit_of, const Logarithms& logarithm)
-        : totals(static_cast<std::size_t>(depth), labels.none.group() + std::size_t{1}),
+    Sweep(int depth, int prefix, const Members& member_of, const Logarithms& logarithm)
+        : totals(static_cast<std::size_t>(depth), member_of.n_groups()),
           depth_(depth),
-          labels_(labels),
-          segments_(segments),
-          segment_of_(segment_of),
-          unit_of_(unit_of),
+          prefix_(prefix),
+          member_of_(member_of),
           logarithm_(logarithm),
           open_(static_cast<std::size_t>(depth) + 1) {}
 
@@ -196,17 +245,20 @@ class Sweep {
             decltype(members_)().swap(members_);
             members_.resize(n);
         }
-        label(positions);
-        targets_ = contexts_ = Quarters{};
-        int open = 0;
+        // A loop of its own, so that the processor overlaps the lookups of many positions.
         for (std::size_t k = 0; k < n; ++k) {
-            const int shared = lcp[k], next = k + 1 < n ? lcp[k + 1] : 0;
+            members_[k] = member_of_(static_cast<Index>(positions[k]));
+        }
+        targets_ = contexts_ = Quarters{};
+        int open = prefix_;
+        for (std::size_t k = 0; k < n; ++k) {
+            const int shared = lcp[k], next = k + 1 < n ? lcp[k + 1] : prefix_;
             for (int m = open; m > shared; --m) close(m, k);
             for (int m = shared + 1; m <= next; ++m) open_[m] = {targets_, contexts_, k};
             open = std::max(shared, next);
             count(members_[k], open + 1);
         }
-        for (int m = open; m > 0; --m) close(m, n);
+        for (int m = open; m > prefix_; --m) close(m, n);
         for (int q = 0; q < kQuarters; ++q) totals.targets[q] += targets_[q];
     }
 
@@ -216,23 +268,6 @@ class Sweep {
         Quarters targets, contexts;
         std::size_t first;
     };
-
-    // A loop of its own, so that the processor overlaps the lookups of many positions.
-    void label(std::span<const Position> positions) {
-        for (std::size_t k = 0; k < positions.size(); ++k) {
-            const Index position = static_cast<Index>(positions[k]);
-            const Segment& segment = segments_[segment_of_(position)];
-            const std::uint32_t unit = unit_of_(position);
-            Member& member = members_[k] = {labels_.none, labels_.none};
-            // Without contexts every position is a target.
-            if (depth_ == 1 || position > segment.first) member.target = label_of(unit);
-            if (position + 1 < segment.last) {
-                const bool same_unit = position + 1 < unit_of_.end(unit);
-                member.context = label_of(same_unit ? unit : unit_of_(position + 1));
-            }
-        }
-    }
-    Label label_of(std::uint32_t unit) const { return labels_.of_document[unit]; }
 
     // Counts a position whose n-grams of `singleton` tokens and more occur nowhere else.
     void count(const Member& member, int singleton) {
@@ -268,47 +303,18 @@ class Sweep {
         }
     }
 
-    int depth_;
-    const DocumentLabels& labels_;
-    std::span<const Segment> segments_;
-    const IntervalLookup& segment_of_;
-    const IntervalLookup& unit_of_;
+    int depth_, prefix_;
+    const Members& member_of_;
     const Logarithms& logarithm_;
     std::vector<Open> open_;
     std::vector<Member, HugePageAllocator<Member>> members_;
     Quarters targets_{}, contexts_{};
 };
 
-template <class Token, class Position>
-NgramCounts count(std::span<const Token> tokens, Index vocab_size, int max_context,
-                  std::span<const Segment> segments, const Documents& documents, TokenRange range,
-                  int threads) {
-    const int depth = max_context + 1;
-    const SuffixBlocks<Token, Position> blocks(tokens, vocab_size, SuffixOrder{depth, true, -1},
-                                               range, segments, threads);
-    const Logarithms logarithm;
-    const IntervalLookup segment_of(static_cast<Index>(segments.size()),
-                                    [&](Index s) { return segments[s].last; });
-    const IntervalLookup unit_of(documents.size(), [&](Index d) { return documents.ends()[d]; });
-    const DocumentLabels labels(documents);
-    std::deque<Sweep<Position>> sweeps;
-    std::mutex mutex;
-    parallel_with(
-        blocks.n_blocks(), threads,
-        [&] {
-            const std::lock_guard<std::mutex> lock(mutex);
-            return &sweeps.emplace_back(depth, segments, segment_of, labels, unit_of, logarithm);
-        },
-        [&](Index block, Sweep<Position>* sweep) {
-            sweep->add(blocks.sort(block, sweep->scratch));
-        });
-    const auto n_groups = static_cast<std::size_t>(documents.n_clusters());
-    Totals totals(static_cast<std::size_t>(depth), n_groups + 1);
-    for (const auto& sweep : sweeps) totals.add(sweep.totals);
-
+NgramCounts to_counts(Totals&& totals, std::size_t depth, std::size_t n_groups) {
     NgramCounts counts;
     for (int s = 0; s < kSubsets; ++s) {
-        for (int n = 0; n < depth; ++n) {
+        for (std::size_t n = 0; n < depth; ++n) {
             counts.ngrams[s].push_back(totals.ngrams[n].histograms[s].counts());
             counts.contexts[s].push_back(totals.contexts[n].histograms[s].counts());
         }
@@ -319,11 +325,85 @@ NgramCounts count(std::span<const Token> tokens, Index vocab_size, int max_conte
     counts.targets[2] = targets[2] + targets[3];
     for (int q = 0; q < kQuarters; ++q) counts.targets[3 + q] = targets[q];
     // Without the group of the positions that are not targets.
-    totals.losses.resize(n_groups * static_cast<std::size_t>(depth));
+    totals.losses.resize(n_groups * depth);
     totals.group_targets.resize(n_groups);
     counts.losses = std::move(totals.losses);
     counts.group_targets = std::move(totals.group_targets);
     return counts;
+}
+
+template <class Token, class Position>
+NgramCounts count(std::span<const Token> tokens, Index vocab_size, const SuffixOrder& order,
+                  std::span<const Segment> segments, const Documents& documents, TokenRange range,
+                  int threads) {
+    const auto depth = static_cast<std::size_t>(order.depth);
+    const SuffixBlocks<Token, Position> blocks(tokens, vocab_size, order, range, segments, threads);
+    const Logarithms logarithm;
+    const Members member_of(documents, segments, order.depth);
+    std::deque<Sweep<Position>> sweeps;
+    std::mutex mutex;
+    parallel_with(
+        blocks.n_blocks(), threads,
+        [&] {
+            const std::lock_guard<std::mutex> lock(mutex);
+            return &sweeps.emplace_back(order.depth, static_cast<int>(order.prefix.size()),
+                                        member_of, logarithm);
+        },
+        [&](Index block, Sweep<Position>* sweep) {
+            sweep->add(blocks.sort(block, sweep->scratch));
+        });
+    Totals totals(depth, member_of.n_groups());
+    for (const auto& sweep : sweeps) totals.add(sweep.totals);
+    return to_counts(std::move(totals), depth, static_cast<std::size_t>(documents.n_clusters()));
+}
+
+// Occurrences of one n-gram, as the end of a target's n-gram and of a context.
+struct Occurrences {
+    Quarters targets{}, contexts{};
+    std::vector<Count> group_targets, group_contexts;
+
+    explicit Occurrences(std::size_t n_groups)
+        : group_targets(n_groups), group_contexts(n_groups) {}
+    void add(const Member& member) {
+        ++group_targets[member.target.group()];
+        ++group_contexts[member.context.group()];
+        if (const int quarter = member.target.quarter(); quarter < kQuarters) ++targets[quarter];
+        if (const int quarter = member.context.quarter(); quarter < kQuarters) ++contexts[quarter];
+    }
+    void add(const Occurrences& other) {
+        for (int q = 0; q < kQuarters; ++q) {
+            targets[q] += other.targets[q];
+            contexts[q] += other.contexts[q];
+        }
+        for (std::size_t g = 0; g < group_targets.size(); ++g) {
+            group_targets[g] += other.group_targets[g];
+            group_contexts[g] += other.group_contexts[g];
+        }
+    }
+};
+
+// What an n-gram of m tokens adds to the totals.
+Totals totals_of(const Occurrences& found, std::size_t m, std::size_t depth) {
+    const std::size_t n_groups = found.group_targets.size();
+    Totals totals(depth, n_groups);
+    const Logarithms logarithm;
+    totals.ngrams[m - 1].add(found.targets);
+    const std::int64_t ngram_log = logarithm(sum(found.targets));
+    std::int64_t context_log = 0;
+    if (m < depth) {
+        totals.contexts[m].add(found.contexts);
+        context_log = logarithm(sum(found.contexts));
+    } else {
+        totals.targets = found.targets;
+        totals.group_targets = found.group_targets;
+    }
+    for (std::size_t g = 0; g < n_groups; ++g) {
+        const auto as_target = static_cast<std::int64_t>(found.group_targets[g]),
+                   as_context = static_cast<std::int64_t>(found.group_contexts[g]);
+        totals.losses[g * depth + m - 1] -= as_target * ngram_log;
+        totals.losses[g * depth + m] += as_context * context_log;
+    }
+    return totals;
 }
 
 }  // namespace
@@ -353,7 +433,8 @@ void check_ngrams(Index n_tokens, int max_context, const Documents& documents) {
 
 template <class Token>
 NgramCounts count_ngrams(std::span<const Token> tokens, Index vocab_size, int max_context,
-                         const Documents& documents, bool across, TokenRange range, int threads) {
+                         const Documents& documents, bool across, TokenRange range, int threads,
+                         std::span<const Index> prefix) {
     const Index n_tokens = static_cast<Index>(tokens.size());
     check_ngrams(n_tokens, max_context, documents);
     if (n_tokens == 0) {
@@ -369,17 +450,78 @@ NgramCounts count_ngrams(std::span<const Token> tokens, Index vocab_size, int ma
         return counts;
     }
     const std::vector<Segment> segments = ngram_population(documents, across, max_context);
+    const SuffixOrder order{max_context + 1, true, -1, prefix};
     if (tokens.size() <= std::size_t{1} << 32) {
-        return count<Token, std::uint32_t>(tokens, vocab_size, max_context, segments, documents,
-                                           range, threads);
+        return count<Token, std::uint32_t>(tokens, vocab_size, order, segments, documents, range,
+                                           threads);
     }
-    return count<Token, std::uint64_t>(tokens, vocab_size, max_context, segments, documents, range,
+    return count<Token, std::uint64_t>(tokens, vocab_size, order, segments, documents, range,
                                        threads);
 }
 
-template NgramCounts count_ngrams(std::span<const std::uint16_t>, Index, int, const Documents&,
-                                  bool, TokenRange, int);
-template NgramCounts count_ngrams(std::span<const std::uint32_t>, Index, int, const Documents&,
-                                  bool, TokenRange, int);
+template <class Token>
+NgramCounts count_ngram(std::span<const Token> tokens, int max_context, const Documents& documents,
+                        bool across, std::span<const Index> ngram, int threads) {
+    const Index n_tokens = static_cast<Index>(tokens.size());
+    check_ngrams(n_tokens, max_context, documents);
+    const auto depth = static_cast<std::size_t>(max_context) + 1;
+    require(!ngram.empty() && ngram.size() <= depth, "an n-gram has 1 .. max_context + 1 tokens");
+    const std::vector<Segment> segments = ngram_population(documents, across, max_context);
+    const Members member_of(documents, segments, max_context + 1);
+    Occurrences all(member_of.n_groups());
+    std::mutex mutex;
+    const auto bounds = chunk_bounds(n_tokens, threads);
+    parallel_for(static_cast<Index>(bounds.size()) - 1, threads, [&](Index c) {
+        Occurrences found(member_of.n_groups());
+        for (Index i = bounds[c]; i < bounds[c + 1]; ++i) {
+            if (ends_with(tokens, i, ngram) && member_of.contains(i)) found.add(member_of(i));
+        }
+        const std::lock_guard<std::mutex> lock(mutex);
+        all.add(found);
+    });
+    return to_counts(totals_of(all, ngram.size(), depth), depth,
+                     static_cast<std::size_t>(documents.n_clusters()));
+}
+
+template <class Token>
+std::vector<Index> tokens_before(std::span<const Token> tokens, Index vocab_size, Segment part,
+                                 std::span<const Index> ngram, int threads) {
+    require(!ngram.empty(), "tokens_before: an n-gram has tokens");
+    require(0 <= part.first && part.first <= part.last &&
+                part.last <= static_cast<Index>(tokens.size()),
+            "tokens_before: the part must lie inside the stream");
+    const Index length = static_cast<Index>(ngram.size());
+    std::vector<Index> all(static_cast<std::size_t>(vocab_size) + 1, 0);
+    std::mutex mutex;
+    const auto bounds = chunk_bounds(part.last - part.first, threads);
+    parallel_for(static_cast<Index>(bounds.size()) - 1, threads, [&](Index c) {
+        std::vector<Index> found(all.size(), 0);
+        for (Index i = part.first + bounds[c]; i < part.first + bounds[c + 1]; ++i) {
+            if (!ends_with(tokens, i, ngram)) continue;
+            const Index before = i - length;
+            if (before < 0) {
+                ++found[0];
+                continue;
+            }
+            const Index token = static_cast<Index>(tokens[before]);
+            if (token >= vocab_size) throw_token_out_of_range(tokens[before], before, vocab_size);
+            ++found[token + 1];
+        }
+        const std::lock_guard<std::mutex> lock(mutex);
+        for (std::size_t k = 0; k < all.size(); ++k) all[k] += found[k];
+    });
+    return all;
+}
+
+#define NGRAMSTAT_INSTANTIATE(Token)                                                              \
+    template NgramCounts count_ngrams(std::span<const Token>, Index, int, const Documents&, bool, \
+                                      TokenRange, int, std::span<const Index>);                   \
+    template NgramCounts count_ngram(std::span<const Token>, int, const Documents&, bool,         \
+                                     std::span<const Index>, int);                                \
+    template std::vector<Index> tokens_before(std::span<const Token>, Index, Segment,             \
+                                              std::span<const Index>, int);
+NGRAMSTAT_INSTANTIATE(std::uint16_t)
+NGRAMSTAT_INSTANTIATE(std::uint32_t)
+#undef NGRAMSTAT_INSTANTIATE
 
 }  // namespace ngramstat

@@ -406,6 +406,8 @@ void fill_suffix_array(std::span<const Token> tokens, Index vocab_size, const Su
 
 }  // namespace
 
+Index tokens_of_block(Index n_tokens) { return Index{1} << row_bits_of({0, n_tokens}); }
+
 SuffixPacking::SuffixPacking(Index vocab_size, int depth) {
     require(depth >= 1 && depth <= kMaxDepth, "depth must lie in 1 .. 255");
     require(vocab_size > 0, "vocab_size must be positive");
@@ -422,14 +424,19 @@ SuffixBlocks<Token, Position>::SuffixBlocks(std::span<const Token> tokens, Index
                                             std::span<const Segment> segments, int threads,
                                             bool with_positions, std::uint64_t residues)
     : tokens_(tokens),
-      order_(order),
+      order_{order.depth - static_cast<int>(order.prefix.size()), order.backward, order.stop_token},
+      prefix_(order.prefix.begin(), order.prefix.end()),
       range_(range),
       vocab_size_(vocab_size),
-      packing_(vocab_size, order.depth),
+      packing_(vocab_size, order_.depth),
       words_(packing_.tail_symbols > 0 ? 2 : 1),
-      with_positions_(with_positions || packing_.reads_tokens(order.depth)),
+      with_positions_(with_positions || packing_.reads_tokens(order_.depth)),
       residues_(residues) {
     check_range(range, vocab_size);
+    require(prefix_.empty() || (order.backward && ~residues == 0),
+            "a prefix is for all positions of sequences that are read backward");
+    require(prefix_.empty() || order.stop_token < range.first || order.stop_token >= range.last,
+            "nothing follows a prefix and the stop token");
     const Index n = static_cast<Index>(tokens.size());
     require(n == 0 || static_cast<std::uint64_t>(n - 1) <= std::numeric_limits<Position>::max(),
             "position type too narrow for this stream");
@@ -456,10 +463,19 @@ template <class Token, class Position>
 template <class Visit>
 void SuffixBlocks<Token, Position>::for_positions(std::span<const Segment> segments, Index first,
                                                   Index last, Visit&& visit) const {
-    auto segment = std::upper_bound(segments.begin(), segments.end(), first,
+    // Read backward, the symbol after the prefix stands before it.
+    const Index shift = prefix_.size();
+    auto segment = std::upper_bound(segments.begin(), segments.end(), first + shift,
                                     [](Index i, const Segment& s) { return i < s.last; });
-    for (; segment != segments.end() && segment->first < last; ++segment) {
-        const Index begin = std::max(first, segment->first), end = std::min(last, segment->last);
+    for (; segment != segments.end() && segment->first < last + shift; ++segment) {
+        const Index begin = std::max(first, segment->first - shift),
+                    end = std::min(last, segment->last - shift);
+        if (shift > 0) {
+            for (Index i = begin; i < end; ++i) {
+                if (begins_with_prefix(i + shift)) visit(i, i + 1);
+            }
+            continue;
+        }
         if (~residues_ == 0) {
             visit(begin, end);
             continue;
@@ -468,6 +484,27 @@ void SuffixBlocks<Token, Position>::for_positions(std::span<const Segment> segme
             if (residues_ >> (i & 63) & 1) visit(i, i + 1);
         }
     }
+}
+
+// Whether the suffix at a position begins with the prefix and goes on inside the range.
+template <class Token, class Position>
+bool SuffixBlocks<Token, Position>::begins_with_prefix(Index position) const {
+    const Token* at = tokens_.data() + position;
+    for (const Index symbol : prefix_) {
+        if (static_cast<Index>(*at) != symbol) return false;
+        --at;
+    }
+    const Index next = static_cast<Index>(*at);
+    return next >= range_.first && next < range_.last;
+}
+
+// Makes positions and common prefixes those of whole suffixes.
+template <class Token, class Position>
+void SuffixBlocks<Token, Position>::restore_prefix(const Slice& slice) const {
+    const int shift = this->shift();
+    if (shift == 0) return;
+    for (std::uint8_t& shared : slice.lcp) shared = static_cast<std::uint8_t>(shared + shift);
+    for (Position& position : slice.positions) position += static_cast<Position>(shift);
 }
 
 template <class Token, class Position>
@@ -651,13 +688,14 @@ SortedSuffixes<Position> SuffixBlocks<Token, Position>::sort(
         sort_split(block_part, before, split, scratch);
     }
     block_part.lcp[0] = 0;
+    restore_prefix(block_part);
     return sorted;
 }
 
 template <class Token, class Position>
 Index SuffixBlocks<Token, Position>::symbol_from_stream(Index position, int m) const {
     const SymbolReader<Token> reader(tokens_, order_, packing_.symbol_bits);
-    return static_cast<Index>(reader.tail(position, m, 1)) - 1;
+    return static_cast<Index>(reader.tail(position - shift(), m, 1)) - 1;
 }
 
 // One pass of a counting sort, by the kSplitBits highest of the lowest key_bits bits of the keys.

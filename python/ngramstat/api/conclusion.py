@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ngramstat.api.corpora import as_arguments
+from ngramstat.api.corpus_of_run import as_arguments
 from ngramstat.lm.budget import enough_to_train, expected_seconds
 from ngramstat.prediction.conclusion import concluded, next_steps
 from ngramstat.prediction.curve_files import Paths

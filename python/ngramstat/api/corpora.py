@@ -1,11 +1,9 @@
-"""The corpora of a run: the measured one, a held-out one, and where they are found again."""
+"""The corpora of a run: the measured one, and a held-out one."""
 
 from __future__ import annotations
 
 import dataclasses
-import glob
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ngramstat.api.options import MeasureOptions
@@ -13,12 +11,9 @@ from ngramstat.corpus import Corpus, open_held_out
 from ngramstat.errors import InputError
 from ngramstat.runtime.log import note
 from ngramstat.runtime.numbers import count_of
-from ngramstat.runtime.text import shell_word
 
-__all__ = ["as_arguments", "described", "how_to_open", "with_held_out"]
+__all__ = ["described", "with_held_out"]
 
-# Files of a corpus that suggested commands name one by one.
-_FEW_PLACES = 3
 # Costs are estimated from a quarter of the corpus, which has to hold a pair of tokens.
 _MIN_TOKENS = 8
 
@@ -53,30 +48,3 @@ def with_held_out(
 def described(held_out: Mapping[str, Corpus]) -> dict[str, Any]:
     """The part of a result that describes the held-out corpus; empty without one."""
     return {"held_out": next(iter(held_out.values())).info()} if held_out else {}
-
-
-def as_arguments(corpus: Mapping[str, Any]) -> str:
-    """The corpus of a run as arguments of a command."""
-    places, options = how_to_open(corpus)
-    if not places or len(places) > _FEW_PLACES:
-        return "CORPUS"
-    words = [shell_word(place) for place in places]
-    if corpus.get("format") == "raw":
-        names = ("dtype", "vocab_size", "separator")
-        words += [
-            f"--{name.replace('_', '-')} {options[name]}" for name in names if name in options
-        ]
-    return " ".join(words)
-
-
-def how_to_open(corpus: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
-    """Paths and options with which the corpus of a run was or could have been opened."""
-    place = corpus.get("path")
-    places = [] if place is None else [str(place)]
-    shards = [str(shard["path"]) for shard in corpus.get("shards") or ()]
-    if shards and not (Path(places[0]).exists() or glob.has_magic(places[0])):
-        places = shards
-    names = ["separator"] if corpus.get("separator") is not None else []
-    if corpus.get("format") == "raw":
-        names += ["dtype", "vocab_size"]
-    return places, {name: corpus[name] for name in names if corpus.get(name) is not None}

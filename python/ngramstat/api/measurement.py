@@ -26,6 +26,7 @@ from ngramstat.kernels import build_info, simd_level
 from ngramstat.results import PARTS, RUN_FILE, CorrelationResult, EntropyResult, RunResult
 from ngramstat.runtime.gpus import Backend, open_gpus
 from ngramstat.runtime.resources import parse_memory_limit, peak_rss_bytes, resolve_threads
+from ngramstat.runtime.usage import UsageLog
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.design import SamplingDesign
 from ngramstat.stages.cache import PartCache, corpus_identity
@@ -246,8 +247,10 @@ def run(corpus: CorpusLike, options: MeasureOptions) -> RunResult:
         _refuse_other_run(directory, corpus, settings, overwrite=options.overwrite)
     cache = PartCache(None if directory is None else directory / PARTS, corpus_identity(corpus))
     design = SamplingDesign(corpus, chosen.sampling, held_out)
-    require_memory(corpus, chosen.stages(design), workspace)
-    runner = Runner(cache, workspace, progress=bool(options.progress))
+    usage = UsageLog()
+    with usage.record("plan"):
+        require_memory(corpus, chosen.stages(design), workspace)
+    runner = Runner(cache, workspace, usage, progress=bool(options.progress))
     pair_result = entropy_result = None
     with workspace.managing(corpus.tokens), workspace.gpus.errors():
         if chosen.correlations is not None:
@@ -262,7 +265,10 @@ def run(corpus: CorpusLike, options: MeasureOptions) -> RunResult:
             **described(held_out),
         },
         settings=settings,
-        provenance=_provenance(workspace, time.monotonic() - started),
+        provenance={
+            **_provenance(workspace, time.monotonic() - started),
+            "stages": usage.to_dicts(),
+        },
         correlations=pair_result,
         entropies=entropy_result,
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ngramstat.api.corpora import how_to_open
+from ngramstat.api.corpus_of_run import how_to_open
 from ngramstat.api.prediction import load_run
 from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -21,7 +23,7 @@ from ngramstat.cli.console import (
 )
 from ngramstat.errors import InputError, NgramstatError, options_as_typed
 
-__all__ = ["Command", "Group", "command", "under"]
+__all__ = ["Command", "Group", "Member", "command", "under"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -101,21 +103,60 @@ def command(
     return click.command(name, cls=Command, examples=examples, resumes=resumes)
 
 
+class Member(NamedTuple):
+    """A command of a group before its module is imported.
+
+    Attributes
+    ----------
+    place : str
+        Its module and its name there, such as ``ngramstat.cli.measure:plan``.
+    summary : str
+        The first sentence of its help, which the help of the group shows.
+    """
+
+    place: str
+    summary: str
+
+
 class Group(click.Group):
-    """A group of commands, listed in the order they were added, with whole summaries."""
+    """A group of commands, listed in the order they were added, with whole summaries.
+
+    Attributes
+    ----------
+    members
+        Commands by name whose modules are imported when they are called or asked for their own
+        help. They stand before those that were added as objects.
+    """
 
     command_class = Command
 
+    def __init__(
+        self, *args: Any, members: Mapping[str, Member] = MappingProxyType({}), **extra: Any
+    ) -> None:
+        super().__init__(*args, **extra)
+        self.members = members
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order they were added."""
-        return list(self.commands)
+        return list(dict.fromkeys((*self.members, *self.commands)))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, after importing its module."""
+        if cmd_name in self.members and cmd_name not in self.commands:
+            module, _, name = self.members[cmd_name].place.partition(":")
+            self.add_command(getattr(import_module(module), name), cmd_name)
+        return self.commands.get(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands with their summaries, which are wrapped and not cut."""
         rows = [
-            (name, self.commands[name].get_short_help_str(limit=1000))
+            (
+                name,
+                self.members[name].summary
+                if name in self.members
+                else self.commands[name].get_short_help_str(limit=1000),
+            )
             for name in self.list_commands(ctx)
-            if not self.commands[name].hidden
         ]
         with formatter.section("Commands"):
             formatter.write_dl(rows)

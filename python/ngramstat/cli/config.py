@@ -14,7 +14,6 @@ takes precedence.
 
 from __future__ import annotations
 
-import tomllib
 from typing import Any
 
 import click
@@ -30,7 +29,7 @@ _EXCLUDED = {"help", "version", "config"}
 
 def _load(ctx: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
     if path is not None:
-        ctx.default_map = _defaults(ctx.command, _read(path), path)
+        ctx.default_map = _defaults(ctx, ctx.command, _read(path), path)
     return path
 
 
@@ -44,6 +43,8 @@ config_option = click.option(
 
 
 def _read(path: str) -> dict[str, Any]:
+    import tomllib
+
     from ngramstat.runtime.files import reason, regular_file_size
 
     size = regular_file_size(path)
@@ -59,7 +60,7 @@ def _read(path: str) -> dict[str, Any]:
 
 
 def _defaults(
-    command: click.Command, table: dict[str, Any], path: str, name: str = ""
+    ctx: click.Context, command: click.Command, table: dict[str, Any], path: str, name: str = ""
 ) -> dict[str, Any]:
     """A table of the file as click's default map, by the names of parameters."""
     options = {
@@ -69,14 +70,14 @@ def _defaults(
         for option in (*parameter.opts, *parameter.secondary_opts)
         if option.startswith("--")
     }
-    commands = command.commands if isinstance(command, click.Group) else {}
     defaults: dict[str, Any] = {}
     for key, value in table.items():
         where = f"{path}: {name}{key}"
         if isinstance(value, dict):
-            if key not in commands:
+            inner = command.get_command(ctx, key) if isinstance(command, click.Group) else None
+            if inner is None:
                 raise InputError(f"{where}: is no command; see `ngramstat --help` for their names")
-            defaults[key] = _defaults(commands[key], value, path, f"{name}{key}.")
+            defaults[key] = _defaults(ctx, inner, value, path, f"{name}{key}.")
             continue
         option = options.get(key.replace("_", "-"))
         if option is None or key in _EXCLUDED:

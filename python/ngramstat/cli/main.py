@@ -6,27 +6,89 @@ from typing import Any
 
 import click
 
-from ngramstat.cli.command import Group
+from ngramstat.cli.command import Group, Member
 from ngramstat.cli.config import config_option
-from ngramstat.cli.convert import convert
-from ngramstat.cli.corpora import inspect, tokenize
-from ngramstat.cli.counts import counts
-from ngramstat.cli.index import index
-from ngramstat.cli.measure import correlations, entropies, measure, plan, quickstart
-from ngramstat.cli.model import model
 from ngramstat.cli.options import Globals, compose, option_decorators
-from ngramstat.cli.predict import predict, theories
-from ngramstat.cli.read import read
-from ngramstat.cli.report import compare, report
-from ngramstat.cli.validate import validate
-from ngramstat.cli.worlds import synthesize
 from ngramstat.version import __version__
 
 __all__ = ["main"]
 
+_COMMANDS = {
+    "quickstart": Member(
+        "ngramstat.cli.measure:quickstart",
+        "Measure a world of known answer, then the sources of Python's standard library.",
+    ),
+    "tokenize": Member("ngramstat.cli.corpora:tokenize", "Make a corpus directory from text."),
+    "inspect": Member(
+        "ngramstat.cli.corpora:inspect",
+        "Describe a token store: format, tokens, documents, vocabulary, separators.",
+    ),
+    "convert": Member(
+        "ngramstat.cli.convert:convert",
+        "Write a corpus as nanoGPT, Megatron or NumPy tokens, or as a corpus directory.",
+    ),
+    "plan": Member(
+        "ngramstat.cli.measure:plan",
+        "Estimate what `measure` would need: passes over the corpus, memory, disk, time.",
+    ),
+    "measure": Member(
+        "ngramstat.cli.measure:measure",
+        "Measure C(t), H(n) and the exponents, and predict alpha.",
+    ),
+    "correlations": Member(
+        "ngramstat.cli.measure:correlations",
+        "Measure C(t): norms of the token covariances, their noise, and beta.",
+    ),
+    "entropies": Member(
+        "ngramstat.cli.measure:entropies",
+        "Measure H(n): next-token entropies, counted and held out, and gamma.",
+    ),
+    "predict": Member(
+        "ngramstat.cli.predict:predict",
+        "Predict alpha = gamma / (2 beta), horizons n*(P), thresholds and expected losses.",
+    ),
+    "report": Member(
+        "ngramstat.cli.report:report",
+        "Write a run as one self-contained HTML page, which opens offline and on a phone.",
+    ),
+    "compare": Member(
+        "ngramstat.cli.report:compare",
+        "Write one HTML page of several runs: beta and gamma with lines of equal alpha.",
+    ),
+    "theories": Member(
+        "ngramstat.cli.predict:theories",
+        "Predict the exponent by other theories, to compare with alpha = gamma / (2 beta).",
+    ),
+    "read": Member(
+        "ngramstat.cli.read:read",
+        "Measure how much a trained model loses on a corpus after 0, 1, 2, ... tokens of context.",
+    ),
+    "validate": Member(
+        "ngramstat.cli.validate:validate",
+        "Train transformers on growing parts of the corpus and compare alpha with its prediction.",
+    ),
+    "synthesize": Member(
+        "ngramstat.cli.worlds:synthesize",
+        "Write a synthetic corpus with its exact C(t), H(n) and exponents.",
+    ),
+    "counts": Member(
+        "ngramstat.cli.counts:counts",
+        "Write the counts of a corpus: pairs of tokens, or n-grams.",
+    ),
+    "index": Member(
+        "ngramstat.cli.index:index",
+        "Build an index of all n-grams of a corpus, and look up counts, matches and next tokens.",
+    ),
+    "model": Member(
+        "ngramstat.cli.model:model",
+        "Train an n-gram language model, score and sample with it, and exchange ARPA files.",
+    ),
+}
+
 
 @click.group(
     cls=Group,
+    members=_COMMANDS,
     context_settings={
         "auto_envvar_prefix": "NGRAMSTAT",
         "help_option_names": ["-h", "--help"],
@@ -49,10 +111,3 @@ def main(ctx: click.Context, /, config: str | None, **given: Any) -> None:
     ngramstat measure corpus -o run           tokens to exponents
     """
     ctx.obj = Globals().updated(given)
-
-
-for command in (
-    quickstart, tokenize, inspect, convert, plan, measure, correlations, entropies, predict, report,
-    compare, theories, read, validate, synthesize, counts, index, model,
-):  # fmt: skip
-    main.add_command(command)

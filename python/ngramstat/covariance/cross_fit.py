@@ -56,8 +56,8 @@ from numpy.typing import NDArray
 from ngramstat.kernels import (
     BLOCK_SIZE,
     CountMatrix,
+    GpuCounts,
     PairLabel,
-    PairsAtLag,
     bilinear_sums_by_class,
     multiply_pairs_by_class,
 )
@@ -118,7 +118,7 @@ class ShuffledPairs:
 
     Attributes
     ----------
-    counts : CountMatrix
+    counts : CountMatrix or GpuCounts
         c, (n_documents, V).
     rates : (n_documents,) float64
         Pairs at the lag divided by all ordered pairs, L (L - 1) for L tokens.
@@ -126,7 +126,7 @@ class ShuffledPairs:
     threads : int
     """
 
-    counts: CountMatrix
+    counts: CountMatrix | GpuCounts
     rates: Floats
     folds: NDArray[np.uint8]
     threads: int = 1
@@ -211,10 +211,9 @@ def cross_fit(
         The plug-in norm, which bounds the debiased one; infinite: it is not bounded.
     threads : int
     """
-    corpus, documents = design.corpus, design.documents
+    documents, at_lag = design.documents, design.pairs_at(lag)
     # The folds of each half get the vectors of the other half, independent of their noise.
     u, v = (halves[::-1] for halves in vectors)
-    at_lag = PairsAtLag(corpus.tokens, corpus.vocab_size, lag)
     joint_v, joint_u, left_counts, right_counts = multiply_pairs_by_class(
         at_lag,
         u,

@@ -19,7 +19,6 @@ from ngramstat.kernels import (
     GpuPairStream,
     GpuTerm,
     PairLabel,
-    PairsAtLag,
     multiply_pairs,
     multiply_pairs_by_class,
 )
@@ -41,7 +40,7 @@ class _TokenPasses:
 
     def _product(self, x: Floats, threads: int, *, transposed: bool) -> Floats:
         return multiply_pairs(
-            PairsAtLag(self.design.corpus.tokens, self.design.corpus.vocab_size, self.lag),
+            self.design.pairs_at(self.lag),
             x,
             self.weights,
             self.design.documents,
@@ -116,11 +115,10 @@ class MatrixFreeCovariances(Covariances):
             left, right = stream.counts(lag, False), stream.counts(lag, True)
             super().__init__(lag, left, right, threads=threads, vocab_mask=vocab_mask)
             return
-        corpus = design.corpus
         # Only the marginals are needed; the products with these vectors are discarded.
-        zeros = np.zeros((1, corpus.vocab_size))
+        zeros = np.zeros((1, design.corpus.vocab_size))
         *_, left, right = multiply_pairs_by_class(
-            PairsAtLag(corpus.tokens, corpus.vocab_size, lag),
+            design.pairs_at(lag),
             zeros,
             zeros,
             design.documents,

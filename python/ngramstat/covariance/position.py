@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.kernels import N_POSITION_BINS, PairLabel, PairsAtLag, multiply_pairs_by_class
+from ngramstat.kernels import N_POSITION_BINS, PairLabel, multiply_pairs_by_class
 from ngramstat.sampling.design import SamplingDesign
 
 __all__ = ["position_norm"]
@@ -50,10 +50,9 @@ def position_norm(
     norm, floor : float
         NaN where a half has no pairs inside documents.
     """
-    corpus = design.corpus
-    zeros = np.zeros((1, corpus.vocab_size))  # only the counts are needed
+    zeros = np.zeros((1, design.corpus.vocab_size))  # only the counts are needed
     _, _, left, right = multiply_pairs_by_class(
-        PairsAtLag(corpus.tokens, corpus.vocab_size, lag),
+        design.pairs_at(lag),
         zeros,
         zeros,
         design.documents,
@@ -61,7 +60,7 @@ def position_norm(
         by=PairLabel.half_and_position,
         threads=threads,
     )
-    shape = (2, N_POSITION_BINS, corpus.vocab_size)
+    shape = (2, N_POSITION_BINS, design.corpus.vocab_size)
     left_counts, right_counts = (c.reshape(shape).astype(np.float64) for c in (left, right))
     pairs = left_counts.sum(axis=2)
     # Each product takes its two factors from different halves: a bin needs pairs in both.

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.entropy.bracket import MAX_COPIES, Bracket, bracket_entropies
+from ngramstat.entropy.bracket import Bracket, bracket_entropies
 from ngramstat.entropy.counts import chao_shen, miller_madow, plug_in
 from ngramstat.entropy.kneser_ney import HeldOutLosses
 from ngramstat.entropy.learning_curves import LearningPoint, PooledCurve, pooled_curve
 from ngramstat.entropy.options import EntropyOptions
+from ngramstat.exponents.criteria import MAX_COPIES
 from ngramstat.exponents.drop_decay import gamma_of_drops, replicate_drop_gammas
 from ngramstat.exponents.entropy_decay import (
     LossesBySize,

@@ -8,18 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.entropy.counts import ROUNDING, extrapolate, group_losses, plug_in
-from ngramstat.exponents.criteria import RESOLVED_FRACTION
+from ngramstat.exponents.criteria import MAX_COPIES, RESOLVED_FRACTION
 from ngramstat.kernels import NgramStatistics
 from ngramstat.sampling.bootstrap import DocumentBootstrap
 
-__all__ = ["MAX_COPIES", "Bracket", "bracket_entropies"]
+__all__ = ["Bracket", "bracket_entropies"]
 
 Floats = NDArray[np.float64]
-
-# Fraction of held-out tokens inside copied passages above which no context is called resolved. A
-# copy is predicted at almost no loss, so this fraction of H_n is the error that copies may cause;
-# 88 M tokens of English Wikipedia have 1.1 %.
-MAX_COPIES = 0.02
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from ngramstat.exponents.decay_sensitivity import (
     without_peaks,
 )
 from ngramstat.exponents.decay_verdict import lag_choice_reason, reasons_not_to_report
+from ngramstat.exponents.distributions import normal_quantile, normal_scores
 from ngramstat.exponents.fit import BrokenPowerLaw, broken_power_law, power_law
 from ngramstat.exponents.intervals import percentile_interval
 from ngramstat.results import Alternative, AlternativeKind, Exponent, IntervalParts
@@ -266,8 +267,6 @@ def replicate_exponents(
 
 def _with_total_spread(exponents: Floats, fitted: Exponent) -> Floats:
     """Replicates of the exponent whose percentiles are its total interval."""
-    from scipy.special import ndtri
-
     value, parts = fitted.value, fitted.parts
     if value is None or parts is None or not np.isfinite(exponents).any():
         return exponents
@@ -281,10 +280,9 @@ def _with_total_spread(exponents: Floats, fitted: Exponent) -> Floats:
             if edge * measured_edge > 0:
                 spread[side] *= measured_edge / edge
     if parts.lags is not None:
-        count = len(spread)
-        normal = ndtri((np.arange(count) + 0.5) / count)
+        normal = normal_scores(len(spread))
         deviations = np.random.default_rng(_LAG_SEED).permutation(normal)
-        error = (parts.lags[1] - value) / float(ndtri((1 + fitted.level) / 2))
+        error = (parts.lags[1] - value) / normal_quantile(fitted.level)
         spread += error * deviations
     return value + spread
 

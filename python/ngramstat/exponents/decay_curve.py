@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
+from ngramstat.exponents.distributions import normal_quantile, student_quantile
 from ngramstat.exponents.fit import PowerLaw, power_law, scatter_weights, slope_weights
 from ngramstat.exponents.intervals import percentile_interval
 from ngramstat.results import Alternative, AlternativeKind, IntervalParts
@@ -258,8 +259,6 @@ class DecayCurve:
         Documents: percentiles of the replicates, or the jackknife over folds of documents where it
         is wider. Lags: see `lag_variance`, as a normal interval.
         """
-        from scipy.special import ndtri
-
         exponents = self.replicate_exponents(weights)
         usable = int(np.isfinite(exponents).sum())
         fraction = usable / len(exponents) if len(exponents) else 0.0
@@ -273,7 +272,7 @@ class DecayCurve:
             whole, noise = self.lag_variance(
                 lambda rows: -slope_weights(log_lags[rows], weights[rows])
             )
-            by_lags = float(ndtri((1 + self.level) / 2)) * math.sqrt(max(whole - noise, 0.0))
+            by_lags = normal_quantile(self.level) * math.sqrt(max(whole - noise, 0.0))
             lags = (value - by_lags, value + by_lags)
         if usable == 0:
             return TotalInterval(None, None, None, lags, fraction)
@@ -332,14 +331,12 @@ class DecayCurve:
         left_out = self.left_out
         if left_out is None or len(left_out) < _MIN_FOLDS or not np.all(left_out > 0):
             return None
-        from scipy.stats import t as student
-
         slope = slope_weights(np.log(self.lags), weights)
         value = -float(slope @ np.log(self.norm))
         halves = (-np.log(left_out) @ slope).reshape(2, -1)
         m = halves.shape[1]
         error = math.sqrt((m - 1) / m * float(np.sum((halves - value) ** 2)))
-        return error, float(student.ppf((1 + self.level) / 2, 2 * (m - 1))) * error
+        return error, student_quantile(self.level, 2 * (m - 1)) * error
 
     @property
     def replicates_count(self) -> int:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ngramstat.exponents.criteria import MIN_SPAN
 from ngramstat.exponents.decay_curve import MIN_JACKKNIFE_LAGS, MODEL_MISFIT, DecayCurve
+from ngramstat.exponents.distributions import normal_quantile
 from ngramstat.exponents.fit import slope_weights
 from ngramstat.results import Alternative, AlternativeKind
 
@@ -97,11 +98,9 @@ def lag_jackknife(curve: DecayCurve) -> Alternative | None:
     n = len(curve.lags)
     if n < MIN_JACKKNIFE_LAGS:
         return None
-    from scipy.special import ndtri
-
     log_lags, weights = np.log(curve.lags), curve.weights
     variance, _ = curve.lag_variance(lambda rows: -slope_weights(log_lags[rows], weights[rows]))
-    half_width = float(ndtri((1 + curve.level) / 2)) * math.sqrt(variance)
+    half_width = normal_quantile(curve.level) * math.sqrt(variance)
     value = curve.fit.exponent
     return Alternative(
         kind=AlternativeKind.LAG_JACKKNIFE,

@@ -18,6 +18,7 @@ from ngramstat.exponents.criteria import (
     MIN_USABLE,
 )
 from ngramstat.exponents.decay_curve import DecayCurve, TotalInterval
+from ngramstat.exponents.distributions import normal_quantile
 from ngramstat.exponents.fit import exponential_law_bic, power_law, slope_weights
 from ngramstat.exponents.intervals import replicates_missing
 from ngramstat.results import Alternative, AlternativeKind, IntervalParts
@@ -161,15 +162,13 @@ def _is_positive(
     curve: DecayCurve, form: Callable[[NDArray[np.int64]], Floats], *, by_lags: bool
 ) -> bool:
     """Whether a linear form of the log norms is above 0 beyond its error."""
-    from scipy.special import ndtri
-
     every = np.arange(len(curve.lags))
     deviations = curve.log_deviations @ form(every)
     variance = float(deviations.var(ddof=1)) if len(deviations) > 1 else 0.0
     if by_lags:
         whole, noise = curve.lag_variance(form)
         variance += max(whole - noise, 0.0)
-    quantile = float(ndtri((1 + curve.level) / 2))
+    quantile = normal_quantile(curve.level)
     return float(form(every) @ np.log(curve.norm)) > quantile * math.sqrt(variance)
 
 

@@ -63,15 +63,17 @@ def gamma_bounds(
 
 
 def _extreme(weights: Floats, low: Floats, high: Floats) -> float | None:
-    """Minimum of weights @ y over low <= y <= high that does not rise; None if there is no y."""
-    from scipy.optimize import linprog
+    """Minimum of weights @ y over low <= y <= high that does not rise; None if there is no y.
 
-    rises = np.diff(np.eye(len(weights)), axis=0)  # rises @ y = y_{i+1} - y_i <= 0
-    result = linprog(
-        weights,
-        A_ub=rises,
-        b_ub=np.zeros(len(rises)),
-        bounds=np.column_stack([low, high]),
-        method="highs",
-    )
-    return float(result.fun) if result.success else None
+    At the minimum of a linear function every run of equal values lies on a bound of one of them, so
+    that only the bounds need be tried.
+    """
+    values = np.unique(np.concatenate([low, high]))
+    smallest = np.zeros(len(values))
+    for weight, least, most in zip(weights, low, high, strict=True):
+        # Of the curves up to here that end at each value: the one before is at least as high.
+        before = np.minimum.accumulate(smallest[::-1])[::-1]
+        inside = (values >= least) & (values <= most)
+        smallest = np.where(inside, before + weight * values, np.inf)
+    result = float(smallest.min())
+    return result if np.isfinite(result) else None

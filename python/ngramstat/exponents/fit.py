@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
+from ngramstat.exponents.distributions import student_quantile
+from ngramstat.exponents.roots import root_between
 
 __all__ = [
     "BrokenPowerLaw",
@@ -191,11 +193,9 @@ def _scatter(residuals: Floats, squares: Floats, min_scatter: float) -> float:
 
     if freedom < 1 or excess(min_scatter) <= 0:
         return min_scatter
-    from scipy.optimize import brentq
-
     # This scatter would suffice if the points had no errors.
     sufficient = math.sqrt(float(residuals @ residuals) / freedom) + min_scatter
-    return float(brentq(excess, min_scatter, sufficient))
+    return root_between(excess, min_scatter, sufficient)
 
 
 def _line(x: Floats, y: Floats, weights: Floats) -> tuple[float, Floats]:
@@ -351,7 +351,6 @@ def shifted_power_law(n: ArrayLike, y: ArrayLike, *, level: float = 0.95) -> Shi
         For fewer points, or numbers that are not positive.
     """
     from scipy.optimize import minimize_scalar
-    from scipy.stats import f as f_distribution
 
     ns, ys = _checked(n, y, 3)
     points = len(ns)
@@ -387,7 +386,7 @@ def shifted_power_law(n: ArrayLike, y: ArrayLike, *, level: float = 0.95) -> Shi
     free = points - 3
     if free > 0:
         floor = points * _ROUNDING**2
-        allowed = max(rss, floor) * (1 + float(f_distribution.ppf(level, 1, free)) / free)
+        allowed = max(rss, floor) * (1 + student_quantile(level, free) ** 2 / free)
 
         def excess(log_g: float) -> float:
             return solve(log_g)[0] - allowed
@@ -413,11 +412,13 @@ def _crossing(excess: Callable[[float], float], inward: Floats, best: float) -> 
 
     Returns the exponent there, or NaN if it is not above zero at the edge: unbounded on that side.
     """
-    from scipy.optimize import brentq
-
     outside = best
     for point in inward:
         if excess(float(point)) <= 0:
-            return math.nan if outside == best else math.exp(brentq(excess, outside, float(point)))
+            return (
+                math.nan
+                if outside == best
+                else math.exp(root_between(excess, outside, float(point)))
+            )
         outside = float(point)
-    return math.nan if outside == best else math.exp(brentq(excess, outside, best))
+    return math.nan if outside == best else math.exp(root_between(excess, outside, best))

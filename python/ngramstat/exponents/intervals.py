@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ngramstat.errors import InputError
+from ngramstat.exponents.distributions import normal_quantile
 
 __all__ = [
     "needed_replicates",
-    "normal_quantile",
     "percentile_interval",
     "replicates_missing",
     "standard_error",
@@ -52,13 +52,6 @@ def replicates_missing(count: int, level: float) -> str | None:
     if count < needed:
         return f"{count} bootstrap replicates, {needed} needed for {100 * level:g}%"
     return None
-
-
-def normal_quantile(level: float) -> float:
-    """Half the width of a central interval at `level`, in standard errors of a normal variable."""
-    from scipy.special import ndtri
-
-    return float(ndtri((1 + level) / 2))
 
 
 def standard_error(low: float, high: float, level: float) -> float:

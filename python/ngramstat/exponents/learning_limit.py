@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
 from ngramstat.exponents.criteria import MIN_SPAN
+from ngramstat.exponents.distributions import normal_quantile, student_quantile
 
 __all__ = ["DRIFT", "LimitFit", "allow_for_misfit", "learning_limit", "refuse_contradicted"]
 
@@ -331,9 +332,7 @@ def allow_for_misfit(fit: LimitFit, first: float, last: float) -> LimitFit:
     """
     if fit.limit is None or fit.low is None or fit.high is None or fit.limit >= last:
         return fit
-    from scipy.special import ndtri
-
-    z = float(ndtri((1 + fit.level) / 2))
+    z = normal_quantile(fit.level)
     excess = last - fit.limit
     centre = math.log(excess) + _MISFIT_MEAN
     larger = math.hypot(math.log((last - fit.low) / excess), z * _MISFIT_SPREAD)
@@ -440,12 +439,10 @@ def _profile_fit(
     fit = _fit(p, y, sigma, bounds, level)
     if fit is None:
         return _refused("no falling curve within the bounds of the limit fits the losses", p, level)
-    from scipy.special import ndtri
-
     best, grid, interval = fit
     middle = float(np.log(p).mean())
     every = [best, *_shorter_windows(p, y, sigma, bounds, level)]
-    common = common_error * float(ndtri((1 + level) / 2))
+    common = common_error * normal_quantile(level)
     low, high = _limit_interval(every, interval, bounds, common)
     reasons = _unidentifiable(low, high, bounds[0], (p[0], p[-1]), float(y[0] - y[-1]))
     method = _METHOD
@@ -545,8 +542,6 @@ def _fit(
     p: Floats, y: Floats, sigma: Floats | None, bounds: tuple[float, float], level: float
 ) -> tuple[_Best, _Grid, tuple[float, float]] | None:
     """Best curve, allowed curves, and the interval of the limit, of one window."""
-    from scipy.stats import chi2, f
-
     x = np.log(p) - float(np.log(p).mean())
     w = np.ones(len(p)) if sigma is None else sigma**-2.0
     without_drift = _Curves(x, y, w, bounds, 0.0).allowed(np.zeros(1), 0.0)
@@ -554,10 +549,10 @@ def _fit(
         return None
     scatter = max(without_drift.cost, float(w @ (_ROUNDING * y) ** 2)) / (len(p) - 3)
     if sigma is None:
-        threshold = scatter * float(f.ppf(level, 1, len(p) - 3))
+        threshold = scatter * student_quantile(level, len(p) - 3) ** 2
     else:
         scatter = max(1.0, scatter)
-        threshold = scatter * float(chi2.ppf(level, 1))
+        threshold = scatter * normal_quantile(level) ** 2
     curves = _Curves(x, y, w, bounds, scatter / DRIFT**2)
     low, high = -_DRIFT_RANGE * DRIFT, _DRIFT_RANGE * DRIFT
     allowed = None

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
+from ngramstat.exponents.distributions import normal_cdf
 
 __all__ = [
     "CURVE_PRIOR",
@@ -336,8 +337,6 @@ def mixture_quantiles(weights: Floats, mean: Floats, deviation: Floats, q: float
     -------
     (n,) float64
     """
-    from scipy.special import ndtr
-
     order = np.argsort(weights, axis=None)
     used = order[np.searchsorted(np.cumsum(weights.ravel()[order]), _NEGLIGIBLE) :]
     w = weights.ravel()[used]
@@ -347,7 +346,7 @@ def mixture_quantiles(weights: Floats, mean: Floats, deviation: Floats, q: float
     low, high = (mean - 9 * deviation).min(axis=0), (mean + 9 * deviation).max(axis=0)
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        below = w @ ndtr((middle - mean) / deviation) < q
+        below = w @ normal_cdf((middle - mean) / deviation) < q
         low, high = np.where(below, middle, low), np.where(below, high, middle)
     out: Floats = (low + high) / 2
     return out

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
+from ngramstat.exponents.distributions import student_quantile
+from ngramstat.exponents.roots import root_between
 
 __all__ = ["MIN_LOSSES", "MIN_SIZES", "SizeLaw", "model_size_law"]
 
@@ -151,14 +153,12 @@ class _Surface:
         return self.solved(*exponents(result.x), limit)[0], exponents(result.x)
 
     def law(self, level: float) -> SizeLaw:
-        from scipy.stats import f as f_distribution
-
         starts = [(self.solved(a, b)[0], (a, b)) for a in _STARTS for b in _STARTS]
         squares, best = self.smallest(min(starts)[1])
         free = len(self._y) - MIN_LOSSES + 1
         # Exact losses of the law leave rounding errors alone.
         squares = max(squares, 1e-20 * len(self._y))
-        ceiling = squares * (1 + float(f_distribution.ppf(level, 1, free)) / free)
+        ceiling = squares * (1 + student_quantile(level, free) ** 2 / free)
         limit, at_n, at_d = self.solved(*best)[1].tolist()
 
         def profile(name: str) -> Callable[[float], float]:
@@ -197,8 +197,6 @@ def _end(
     excess: Callable[[float], float], value: float, bound: float, *, logarithmic: bool = False
 ) -> float | None:
     """Where the profile crosses the ceiling between the best value and a bound; None if nowhere."""
-    from scipy.optimize import brentq
-
     if value == bound or excess(bound) < 0:
         return None
     forward = math.log if logarithmic else float
@@ -217,4 +215,4 @@ def _end(
         if (outer - forward(bound)) * math.copysign(1, step) >= 0:
             outer = forward(bound)
             break
-    return float(back(brentq(at, inner, outer, xtol=1e-4)))
+    return float(back(root_between(at, inner, outer, tolerance=1e-4)))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
+from ngramstat.exponents.distributions import student_quantile
 from ngramstat.exponents.fit import power_law
 from ngramstat.exponents.intervals import percentile_interval
 
@@ -98,8 +99,6 @@ def law_of_points(
     InputError
         For fewer points, numbers without a logarithm, or a level outside (0, 1).
     """
-    from scipy.stats import t as student
-
     if not 0 < level < 1:
         raise InputError(f"level: needs a number in (0, 1), got {level:g}")
     fit = power_law(x, y)
@@ -108,7 +107,7 @@ def law_of_points(
     n = len(xs)
     if n < _MIN_POINTS:
         raise InputError(f"errors of a fit need at least {_MIN_POINTS} points, got {n}")
-    half = float(student.isf((1 - level) / 2, n - 2)) * fit.standard_error
+    half = student_quantile(level, n - 2) * fit.standard_error
     slopes = _resampled_slopes(log_x, log_y, resamples)
     low, high = percentile_interval(-slopes, level)
     usable = slopes[np.isfinite(slopes)]

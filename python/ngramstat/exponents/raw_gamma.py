@@ -17,11 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
 from ngramstat.exponents.criteria import MIN_CONTEXTS, MIN_R2
+from ngramstat.exponents.distributions import normal_quantile, student_quantile
 from ngramstat.exponents.entropy_decay import LossesBySize, checked_contexts
 from ngramstat.exponents.fit import power_law, slope_weights
 from ngramstat.exponents.intervals import (
     needed_replicates,
-    normal_quantile,
     percentile_interval,
 )
 from ngramstat.exponents.paper_protocol import error_alternatives, quadrature
@@ -146,8 +146,6 @@ class _Losses:
 
         Many replicates give percentiles, few (seeds) an interval by Student's t.
         """
-        from scipy.stats import t as student
-
         weights = -slope_weights(np.log(self.n))
         value = float(weights @ np.log(self.loss))
         if self.replicates is not None:
@@ -158,7 +156,7 @@ class _Losses:
                 return min(low, value), max(high, value)
             if len(slopes) >= 2:
                 error = float(slopes.std(ddof=1)) / math.sqrt(len(slopes))
-                half = float(student.isf((1 - level) / 2, len(slopes) - 1)) * error
+                half = student_quantile(level, len(slopes) - 1) * error
                 return value - half, value + half
         if self.errors is None or not np.all(np.isfinite(self.errors)):
             return None

@@ -20,6 +20,7 @@ from ngramstat._core import (
     GpuCounts,
     GpuOperator,
     GpuPairStream,
+    GpuPairSummer,
     GpuTerm,
     PairBuffer,
     PairLabel,
@@ -46,10 +47,12 @@ from ngramstat.kernels.pairs import (
     PairsAtLag,
     bilinear_sums_by_class,
     count_document_tokens,
+    count_document_tokens_on,
     count_pairs,
     multiply_pairs,
     multiply_pairs_by_class,
     pair_bytes,
+    pair_summer,
     stream_pairs,
     sum_pairs_by_document,
 )
@@ -68,6 +71,7 @@ from ngramstat.kernels.tokens import Tokens, mostly_unused, token_counts
 from ngramstat.kernels.windows import WindowCounter
 
 BLOCK_SIZE = _core.BLOCK_SIZE
+SINGLE_BLOCK_SIZE = _core.SINGLE_BLOCK_SIZE
 LOSS_BITS = _core.LOSS_BITS
 MAX_ORDER = _core.MAX_ORDER
 N_POSITION_BINS = _core.N_POSITION_BINS
@@ -82,6 +86,7 @@ __all__ = [
     "MAX_NGRAM",
     "MAX_ORDER",
     "N_POSITION_BINS",
+    "SINGLE_BLOCK_SIZE",
     "CountMatrix",
     "Documents",
     "Gpu",
@@ -89,6 +94,7 @@ __all__ = [
     "GpuCounts",
     "GpuOperator",
     "GpuPairStream",
+    "GpuPairSummer",
     "GpuTerm",
     "HashCost",
     "KneserNey",
@@ -113,6 +119,7 @@ __all__ = [
     "bilinear_sums_by_class",
     "build_info",
     "count_document_tokens",
+    "count_document_tokens_on",
     "count_ngrams",
     "count_pairs",
     "cuda_devices",
@@ -124,6 +131,7 @@ __all__ = [
     "multiply_pairs",
     "multiply_pairs_by_class",
     "pair_bytes",
+    "pair_summer",
     "pair_tables_fit",
     "positions_that_fit",
     "simd_level",

@@ -1,8 +1,8 @@
 """Validated wrappers of the kernels that predict from contexts: counts of contexts, and mixers.
 
 Tokens are predicted by binary decisions along a tree. `ContextCounts` estimates the probability of
-every decision from one pattern of context, as packed logits; `Mixer` combines the packed logits of
-many patterns.
+every decision from one pattern of context, as packed logits; `MixerGroup` combines the packed
+logits of many patterns.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from ngramstat import _core
 __all__ = [
     "BUCKETS",
     "EVENT_BYTES",
+    "FALLBACK_UNIT",
     "LOGIT_UNIT",
     "MAX_EVENTS",
+    "MAX_MIXERS",
     "MAX_OFFSET",
     "ContextCounts",
     "ContextPattern",
     "Discounts",
-    "Masses",
-    "Mixer",
+    "FallbackLogits",
+    "MixerGroup",
+    "MixerShape",
     "TokenTree",
     "Vocabulary",
     "buckets_of",
@@ -35,11 +38,13 @@ __all__ = [
 ]
 
 BUCKETS = _core.BUCKETS
+MAX_MIXERS = _core.MAX_MIXERS
 MAX_OFFSET = _core.MAX_OFFSET
+FALLBACK_UNIT = _core.FALLBACK_UNIT
 LOGIT_UNIT = _core.LOGIT_UNIT
 
 PackedLogits = NDArray[np.uint16]
-Masses = NDArray[np.float32]
+FallbackLogits = NDArray[np.int16]
 
 # (context, token) events held at a time, and the bytes of one.
 MAX_EVENTS = 1 << 27
@@ -160,6 +165,7 @@ class ContextCounts:
     second_stream : int
         Tokens from this position on are another stream, whose contexts do not reach back before it;
         0: there is one stream.
+    threads : int
 
     Raises
     ------
@@ -178,6 +184,7 @@ class ContextCounts:
         pattern: ContextPattern,
         n_leave_one_out: int = 0,
         second_stream: int = 0,
+        threads: int = 1,
     ) -> None:
         stop_token = vocabulary.stop_token
         self._counts = _core.ContextCounts(
@@ -190,6 +197,7 @@ class ContextCounts:
             list(pattern.offsets),
             list(pattern.maps),
             pattern.class_maps,
+            threads,
         )
         self._has_continuation = False
 
@@ -202,7 +210,9 @@ class ContextCounts:
         continuation_offset: int = 0,
         max_events: int = MAX_EVENTS,
         threads: int = 1,
-    ) -> None:
+        candidates: NDArray[np.uint64] | None = None,
+        find_known: bool = False,
+    ) -> NDArray[np.uint64] | None:
         """Count the tokens that follow the targets' contexts in training. To be called once.
 
         Parameters
@@ -217,13 +227,30 @@ class ContextCounts:
             (continuation counts).
         max_events : int
             Beyond this number of events, training is read several times; the counts are the same.
+        candidates : (ceil(m / 64),) uint64, optional
+            One bit per training token, of word i // 64 from the lowest bit on: events whose context
+            may be one of the targets', such as the known ones of a pattern that this one falls back
+            on. All others are skipped.
+        find_known : bool
+            Return the events whose context is one of the targets', as `candidates`.
         """
         if first_leave_one_out is None:
             first_leave_one_out = len(training)
+        words = (len(training) + 63) // 64
+        none = np.zeros(0, np.uint64)
+        known = np.zeros(words, np.uint64) if find_known else none
         self._counts.count(
-            training, first_event, first_leave_one_out, continuation_offset, max_events, threads
+            training,
+            first_event,
+            first_leave_one_out,
+            continuation_offset,
+            max_events,
+            threads,
+            none if candidates is None else candidates,
+            known,
         )
         self._has_continuation = continuation_offset > 0
+        return known if find_known else None
 
     def counts_of_counts(
         self, *, continuation: bool = False, left_out: bool = False
@@ -239,12 +266,12 @@ class ContextCounts:
         self,
         tree: TokenTree,
         decision_offsets: NDArray[np.int64],
-        parent_mass: Masses | None,
+        parent_logits: FallbackLogits | None,
         *,
         discounts: Discounts,
         out: PackedLogits | None = None,
         threads: int = 1,
-    ) -> tuple[PackedLogits, Masses | None]:
+    ) -> tuple[PackedLogits, FallbackLogits | None]:
         """The targets' decisions along one tree, by interpolated absolute discounting.
 
         Parameters
@@ -252,8 +279,9 @@ class ContextCounts:
         tree : TokenTree
         decision_offsets : (k + 1,) int64
             Decisions of target i are decision_offsets[i] .. decision_offsets[i + 1].
-        parent_mass : (decisions, 2) float32, optional
-            `mass` of the pattern that this one falls back on; None: the uniform distribution.
+        parent_logits : (decisions,) int16, optional
+            `fallback_logits` of the pattern that this one falls back on; None: the uniform
+            distribution.
         discounts : Discounts
         out : (decisions,) uint16, optional
             Array for the packed logits.
@@ -262,13 +290,13 @@ class ContextCounts:
         -------
         packed_logits : (decisions,) uint16
             Logit of the branch taken and bucket of counts, see `logits_of` and `buckets_of`.
-        mass : (decisions, 2) float32, or None without continuation counts
-            Probability, by the continuation counts, of the branch taken and of its sibling.
+        fallback_logits : (decisions,) int16, or None without continuation counts
+            Logit of the branch taken by the continuation counts, a multiple of FALLBACK_UNIT.
         """
         decisions = int(decision_offsets[-1])
         packed_logits = np.zeros(decisions, np.uint16) if out is None else out
-        mass = np.zeros((decisions if self._has_continuation else 0, 2), np.float32)
-        parent = np.zeros((0, 2), np.float32) if parent_mass is None else parent_mass
+        fallback_logits = np.zeros(decisions if self._has_continuation else 0, np.int16)
+        parent = np.zeros(0, np.int16) if parent_logits is None else parent_logits
         self._counts.interpolate(
             tree.leaf_of,
             tree.split,
@@ -277,51 +305,81 @@ class ContextCounts:
             decision_offsets,
             parent,
             packed_logits,
-            mass,
+            fallback_logits,
             threads,
         )
-        return packed_logits, mass if self._has_continuation else None
+        return packed_logits, fallback_logits if self._has_continuation else None
 
 
-class Mixer:
-    """A logistic mixer: adds the logits of several patterns with weights learned online.
+@dataclass(frozen=True)
+class MixerShape:
+    """Which inputs and selectors one mixer of a group has: the first ones of each.
+
+    Attributes
+    ----------
+    n_inputs : int
+    n_chain : int
+        How many inputs of the chain; their counts are a selector.
+    n_selectors : int
+        At most 2.
+    """
+
+    n_inputs: int
+    n_chain: int
+    n_selectors: int
+
+
+class MixerGroup:
+    """Logistic mixers of the same decisions: each adds logits with weights learned online.
 
     The weight of an input is a sum of one weight by its bucket and one by each selector's state.
+    What the mixers share is read once.
 
     Parameters
     ----------
-    rows : sequence of int
-        Rows of the packed logits that are its inputs, at most 64.
     parents : sequence of int
         The input whose logit is subtracted from each input's, before it in order; -1: none.
     initial : sequence of float
         Initial weights of the inputs.
+    chain : sequence of int
+        Inputs, at most three, whose counts are a selector.
     sizes : sequence of int
         Number of states of each selector, at most 65,536.
+    shapes : sequence of MixerShape
+        Of the mixers, at most MAX_MIXERS.
     """
 
     def __init__(
         self,
-        rows: Sequence[int],
         parents: Sequence[int],
         initial: Sequence[float],
+        chain: Sequence[int],
         sizes: Sequence[int],
+        shapes: Sequence[MixerShape],
     ) -> None:
-        self._mixer = _core.Mixer(list(rows), list(parents), list(initial), list(sizes))
+        self.shapes = list(shapes)
+        self._group = _core.MixerGroup(
+            list(parents),
+            list(initial),
+            list(chain),
+            list(sizes),
+            [[s.n_inputs, s.n_chain, s.n_selectors] for s in shapes],
+        )
 
-    def weights(self) -> list[NDArray[np.float32]]:
-        """What `score` depends on: own weights of the inputs, then those of each selector."""
-        return self._mixer.weights()
+    def weights(self, mixer: int) -> list[NDArray[np.float32]]:
+        """What `score` depends on, of one mixer: own weights, those of the chain and selectors."""
+        return self._group.weights(mixer)
 
-    def set_weights(self, weights: Sequence[NDArray[np.float32]]) -> None:
-        """Replace the weights by those of a mixer with the same arguments.
+    def set_weights(self, mixer: int, weights: Sequence[NDArray[np.float32]]) -> None:
+        """Replace the weights of one mixer by those of a group with the same arguments.
 
         Raises
         ------
         ValueError
             Their sizes are not those of this mixer.
         """
-        self._mixer.set_weights([np.ascontiguousarray(w, np.float32) for w in weights])
+        arrays = [np.ascontiguousarray(w, np.float32) for w in weights]
+        self._group.set_weights(mixer, arrays)
 
     def train(
         self,
@@ -329,14 +387,14 @@ class Mixer:
         states: NDArray[np.uint16],
         first: int,
         last: int,
-        rate: float,
-    ) -> float:
-        """One pass over the decisions first .. last.
+        rates: Sequence[float],
+    ) -> NDArray[np.float64]:
+        """One pass over the decisions first .. last, with a learning rate for each mixer.
 
-        packed_logits is (n_rows, decisions), states (n_selectors, decisions). Returns the sum of
-        -ln p, nats, of every decision before it was learned from.
+        packed_logits is (n_inputs, decisions), states (n_selectors, decisions). Returns by mixer
+        the sum of -ln p, nats, of every decision before it was learned from.
         """
-        return self._mixer.train(packed_logits, states, first, last, rate)
+        return np.array(self._group.train(packed_logits, states, first, last, list(rates)))
 
     def score(
         self,
@@ -344,8 +402,8 @@ class Mixer:
         states: NDArray[np.uint16],
         decision_offsets: NDArray[np.int64],
     ) -> NDArray[np.float64]:
-        """-ln p of every target, (k,), nats.
+        """-ln p of every target by every mixer, (mixers, k), nats.
 
         Decisions of target i are decision_offsets[i] .. decision_offsets[i + 1].
         """
-        return self._mixer.score(packed_logits, states, np.ascontiguousarray(decision_offsets))
+        return self._group.score(packed_logits, states, np.ascontiguousarray(decision_offsets))

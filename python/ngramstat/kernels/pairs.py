@@ -15,6 +15,7 @@ from ngramstat._core import (
     Gpu,
     GpuCounts,
     GpuPairStream,
+    GpuPairSummer,
     PairBuffer,
     PairLabel,
 )
@@ -35,10 +36,12 @@ __all__ = [
     "PairsAtLag",
     "bilinear_sums_by_class",
     "count_document_tokens",
+    "count_document_tokens_on",
     "count_pairs",
     "multiply_pairs",
     "multiply_pairs_by_class",
     "pair_bytes",
+    "pair_summer",
     "stream_pairs",
     "sum_pairs_by_document",
 ]
@@ -277,6 +280,19 @@ def count_document_tokens(
     return _core.count_document_tokens(tokens, vocab_size, documents, threads)
 
 
+def count_document_tokens_on(
+    gpu: Gpu, tokens: Tokens, vocab_size: int, documents: Documents
+) -> GpuCounts:
+    """The same, counted on a GPU; the counts stay in its memory.
+
+    Raises
+    ------
+    DeviceMemoryError
+        The tokens, or the counts beside them, do not fit its memory.
+    """
+    return gpu.count_document_tokens(gpu_tokens(tokens), vocab_size, documents)
+
+
 @dataclass(frozen=True)
 class PairsAtLag:
     """The pairs (x_i, x_{i+lag}) of a stream, for sums and products that need no counts of them.
@@ -288,11 +304,15 @@ class PairsAtLag:
         V; every id must be below it.
     lag : int
         In tokens, at least 1.
+    summer : GpuPairSummer, optional
+        The same tokens on a GPU (`pair_summer`): sums by document and by class are computed there,
+        with the same counts, and the same sums but for the order of their additions.
     """
 
     tokens: Tokens
     vocab_size: int
     lag: int
+    summer: GpuPairSummer | None = None
 
     def __post_init__(self) -> None:
         check_tokens(self.tokens)
@@ -301,6 +321,38 @@ class PairsAtLag:
     def arguments(self) -> tuple[Tokens, int, int]:
         """(tokens, vocab_size, lag), as the kernels take them."""
         return self.tokens, self.vocab_size, self.lag
+
+    def summer_for(self, documents: Documents) -> GpuPairSummer | None:
+        """The tokens on a GPU, which sum over the documents that were given with them.
+
+        Raises
+        ------
+        ValueError
+            They were given with other documents.
+        """
+        if self.summer is not None and self.summer.documents is not documents:
+            raise ValueError("documents: must be those that the pair summer was made with")
+        return self.summer
+
+
+def pair_summer(tokens: Tokens, vocab_size: int, documents: Documents, gpu: Gpu) -> GpuPairSummer:
+    """A stream on a GPU, for sums over its pairs; see `PairsAtLag`.
+
+    Uses memory for the tokens and 10 bytes per position.
+
+    Parameters
+    ----------
+    tokens : (n,) uint16 or uint32
+        Or a tensor on the GPU; see `count_pairs`.
+
+    Raises
+    ------
+    DeviceMemoryError
+        The GPU does not have that much memory.
+    IndexError
+        A token is not below vocab_size.
+    """
+    return gpu.pair_summer(gpu_tokens(tokens), vocab_size, documents)
 
 
 def sum_pairs_by_document(
@@ -330,14 +382,10 @@ def sum_pairs_by_document(
     -------
     four arrays of shape (n_documents,)
     """
-    return _core.sum_pairs_by_document(
-        *pairs.arguments,
-        np.ascontiguousarray(u, dtype=np.float64),
-        np.ascontiguousarray(v, dtype=np.float64),
-        documents,
-        across,
-        threads,
-    )
+    u, v = np.ascontiguousarray(u, dtype=np.float64), np.ascontiguousarray(v, dtype=np.float64)
+    if summer := pairs.summer_for(documents):
+        return summer.sum_by_document(pairs.lag, u, v, across)
+    return _core.sum_pairs_by_document(*pairs.arguments, u, v, documents, across, threads)
 
 
 def multiply_pairs_by_class(
@@ -369,15 +417,10 @@ def multiply_pairs_by_class(
     -------
     four arrays of shape (n_classes, V)
     """
-    return _core.multiply_pairs_by_class(
-        *pairs.arguments,
-        np.ascontiguousarray(u, dtype=np.float64),
-        np.ascontiguousarray(v, dtype=np.float64),
-        documents,
-        across,
-        by,
-        threads,
-    )
+    u, v = np.ascontiguousarray(u, dtype=np.float64), np.ascontiguousarray(v, dtype=np.float64)
+    if summer := pairs.summer_for(documents):
+        return summer.multiply_by_class(pairs.lag, u, v, across, by)
+    return _core.multiply_pairs_by_class(*pairs.arguments, u, v, documents, across, by, threads)
 
 
 def bilinear_sums_by_class(
@@ -403,15 +446,10 @@ def bilinear_sums_by_class(
     documents, across, by
         See `multiply_pairs_by_class`.
     """
-    return _core.bilinear_sums_by_class(
-        *pairs.arguments,
-        np.ascontiguousarray(a, dtype=np.float32),
-        np.ascontiguousarray(b, dtype=np.float32),
-        documents,
-        across,
-        by,
-        threads,
-    )
+    a, b = np.ascontiguousarray(a, dtype=np.float32), np.ascontiguousarray(b, dtype=np.float32)
+    if summer := pairs.summer_for(documents):
+        return summer.bilinear_sums_by_class(pairs.lag, a, b, across, by)
+    return _core.bilinear_sums_by_class(*pairs.arguments, a, b, documents, across, by, threads)
 
 
 def multiply_pairs(

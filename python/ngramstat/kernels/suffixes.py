@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,14 @@ from ngramstat.kernels.tokens import (
 from ngramstat.runtime.gpus import Backend, Gpus, open_gpus
 
 __all__ = [
+    "CutNgram",
+    "Cuts",
     "NgramCounts",
     "NgramStatistics",
     "Steps",
     "SuffixCost",
+    "SuffixRange",
+    "blocks_at_once",
     "count_ngrams",
     "mark_copies",
     "positions_that_fit",
@@ -38,6 +43,8 @@ __all__ = [
 _MOVED_FRACTION = 0.25
 # Labels of a position in the block that is being counted.
 _MEMBER_BYTES = 8
+# Positions of a step that fit any memory: a token or n-gram that occurs as often is never cut.
+_LEAST_STEP = 1 << 16
 # Maximum number of positions in a step of a GPU.
 _GPU_STEP = 1 << 30
 
@@ -146,6 +153,20 @@ def positions_that_fit(cost: SuffixCost, budget: int, largest_blocks: int) -> in
     return max(beside_blocks, budget // (cost.entry_bytes + cost.block_bytes), 1)
 
 
+def blocks_at_once(occurrences: NDArray[np.int64], threads: int) -> int:
+    """Positions of the blocks that the workers sort at one time, at most.
+
+    A block holds the positions of one token or, of a large vocabulary, of some consecutive ones.
+    """
+    tokens = _core.tokens_of_block(max(len(occurrences), 1))
+    if tokens == 1:
+        return int(np.sort(occurrences)[-threads:].sum())
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(occurrences)])
+    # Wherever the first block begins.
+    largest = int((before[tokens:] - before[:-tokens]).max())
+    return min(threads * largest, int(before[-1]))
+
+
 def suffix_array(
     tokens: Tokens,
     vocab_size: int,
@@ -232,8 +253,64 @@ def _merge_tables(tables: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
     return np.stack([counts, numbers], axis=1)
 
 
+@dataclass(frozen=True)
+class SuffixRange:
+    """N-grams of one step: those that end with a token of a range, or with that and a prefix.
+
+    Attributes
+    ----------
+    first, last : int
+        Range of the last token; with a prefix, of the token before the prefix.
+    size : int
+        Their positions.
+    prefix : tuple of int
+        Tokens that every n-gram of the step ends with, last token first.
+    """
+
+    first: int
+    last: int
+    size: int
+    prefix: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class CutNgram:
+    """An n-gram too frequent for one step, whose extensions are counted in several.
+
+    Attributes
+    ----------
+    tokens : tuple of int
+        Last token first.
+    before : (V + 1,) int64
+        Its occurrences by the token before them: at the beginning of the stream, then after each
+        token.
+    """
+
+    tokens: tuple[int, ...]
+    before: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """How n-grams that are too frequent for one step are cut by the token before them.
+
+    Attributes
+    ----------
+    depth : int
+        Tokens of the longest n-grams.
+    stop_token : int
+        Contexts extend back to this token and no further; -1: none.
+    """
+
+    depth: int
+    stop_token: int = -1
+
+
 class Steps:
-    """Ranges of token ids for one sweep over sorted suffixes: bounded memory, seconds each."""
+    """Ranges of token ids for one sweep over sorted suffixes: bounded memory, seconds each.
+
+    Tokens before `first_event` only serve as context.
+    """
 
     def __init__(
         self,
@@ -242,18 +319,63 @@ class Steps:
         threads: int,
         memory_limit: int | None,
         cost: SuffixCost,
+        *,
+        first_event: int = 0,
     ) -> None:
-        budget = step_tokens(len(tokens), threads)
-        self.occurrences = _core.token_counts(tokens, vocab_size, threads)
+        events = tokens[first_event:]
+        budget = step_tokens(len(events), threads)
+        self.occurrences = _core.token_counts(events, vocab_size, threads)
+        self._tokens, self._vocab_size, self._threads = tokens, vocab_size, threads
+        self._first_event = first_event
+        # Positions that fit even where all of them are one block.
+        self._largest = max(len(events), 1)
         if memory_limit is not None:
             # At worst, the workers sort the largest blocks, or all of a small range.
-            largest_blocks = int(np.sort(self.occurrences)[-threads:].sum())
+            largest_blocks = blocks_at_once(self.occurrences, threads)
             budget = min(budget, positions_that_fit(cost, memory_limit, largest_blocks))
+            fits = positions_that_fit(cost, memory_limit, len(events))
+            self._largest = max(fits, _LEAST_STEP)
         self.ranges = token_ranges(self.occurrences, budget)
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
         for first, last in self.ranges:
             yield first, last, int(self.occurrences[first:last].sum())
+
+    def cut(self, cuts: Cuts) -> Iterator[SuffixRange | CutNgram]:
+        """Steps of bounded memory: tokens too frequent for one are cut by the token before.
+
+        Each n-gram that is cut comes before the ranges of its extensions.
+        """
+        for first, last, size in self:
+            # Ranges of several tokens fit; one of a single token is whatever that is.
+            if last - first == 1 and size > self._largest:
+                yield from self._cut((first,), cuts)
+            elif size:
+                yield SuffixRange(first, last, size)
+
+    def _cut(self, ngram: tuple[int, ...], cuts: Cuts) -> Iterator[SuffixRange | CutNgram]:
+        before = _core.tokens_before(
+            self._tokens,
+            self._vocab_size,
+            self._first_event,
+            len(self._tokens),
+            ngram,
+            self._threads,
+        )
+        yield CutNgram(ngram, before)
+        stop = cuts.stop_token
+        if len(ngram) == cuts.depth or (len(ngram) > 1 and ngram[-1] == stop):
+            return
+        after = before[1:]
+        # Nothing precedes a stop token: what it begins is known from its occurrences.
+        bounds = [0, len(after)] if stop < 0 else [0, stop, stop + 1, len(after)]
+        for start, end in pairwise(bounds):
+            for first, last in token_ranges(after[start:end], self._largest):
+                size = int(after[start + first : start + last].sum())
+                if size > self._largest or (size and start == stop):
+                    yield from self._cut((*ngram, start + first), cuts)
+                elif size:
+                    yield SuffixRange(start + first, start + last, size, ngram)
 
 
 def count_ngrams(
@@ -331,12 +453,18 @@ def _steps_on_cpu(
 ) -> Iterator[tuple[Any, int]]:
     """The result of `_core.count_ngrams` for each range of last tokens, and the range's size."""
     check_tokens(tokens)
-    cost = suffix_cost(len(tokens), vocab_size, max_context + 1, counting_ngrams=True)
-    for first, last, size in Steps(tokens, vocab_size, threads, memory_limit, cost):
+    depth = max_context + 1
+    cost = suffix_cost(len(tokens), vocab_size, depth, counting_ngrams=True)
+    for step in Steps(tokens, vocab_size, threads, memory_limit, cost).cut(Cuts(depth)):
+        if isinstance(step, CutNgram):
+            ngram = step.tokens
+            yield _core.count_ngram(tokens, max_context, documents, across, ngram, threads), 0
+            continue
         counted = _core.count_ngrams(
-            tokens, vocab_size, max_context, documents, across, first, last, threads
-        )
-        yield counted, size
+            tokens, vocab_size, max_context, documents, across, step.first, step.last, threads,
+            step.prefix,
+        )  # fmt: skip
+        yield counted, step.size
 
 
 def _steps_on_gpus(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from pathlib import Path
@@ -22,7 +23,7 @@ _MARGIN = 1.15
 _PASSES = 8
 # Side of the square matrices whose product is timed, products in a row, and how often. NumPy
 # multiplies matrices this small in one thread.
-_SIDE, _PRODUCTS, _REPEATS = 64, 64, 20
+_SIDE, _PRODUCTS, _REPEATS = 64, 64, 10
 # Speed of a training relative to that product, in float32 and with instructions for bfloat16:
 # measured with models of 0.3 M to 3 M parameters on an Intel Xeon with AMX.
 _EFFICIENCY, _EFFICIENCY_BFLOAT16 = 0.5, 0.9
@@ -84,10 +85,10 @@ def run_seconds(
     return _MARGIN * seconds_per_token * (tokens * epochs + evaluated)
 
 
-def guessed_seconds_per_token(size: str, vocab_size: int, context: int) -> float:
-    """Seconds per token of a training step, from the speed of a product of matrices in NumPy.
+@functools.cache
+def _operations_per_second() -> float:
+    """Of a product of small matrices in NumPy on one thread.
 
-    Takes a few hundredths of a second and does not need torch; right within a factor of about two.
     The product's own CPU time counts, so that work beside it does not.
     """
     matrix = np.ones((_SIDE, _SIDE), np.float32)
@@ -97,7 +98,16 @@ def guessed_seconds_per_token(size: str, vocab_size: int, context: int) -> float
         for _ in range(_PRODUCTS):
             matrix @ matrix
         best = min(best, time.thread_time() - started)
-    rate = resolve_threads(None) * _PRODUCTS * 2 * _SIDE**3 / max(best, 1e-9)
+    return _PRODUCTS * 2 * _SIDE**3 / max(best, 1e-9)
+
+
+def guessed_seconds_per_token(size: str, vocab_size: int, context: int) -> float:
+    """Seconds per token of a training step, from the speed of a product of matrices in NumPy.
+
+    Takes a hundredth of a second, once, and does not need torch; right within a factor of about
+    two.
+    """
+    rate = resolve_threads(None) * _operations_per_second()
     efficiency = _EFFICIENCY_BFLOAT16 if multiplies_bfloat16() else _EFFICIENCY
     shape = shape_of(size, vocab_size, context)
     # Multiplications and additions of a forward and a backward pass.

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.exponents.criteria import MIN_USABLE
+from ngramstat.exponents.distributions import normal_quantile, normal_scores
 from ngramstat.exponents.intervals import (
     needed_replicates,
-    normal_quantile,
     percentile_interval,
     standard_error,
 )
@@ -198,9 +198,7 @@ def alpha_draws(
     error = _standard_error(alpha)
     if alpha.value is None or error is None:
         return None
-    from scipy.special import ndtri
-
-    draws: Floats = alpha.value + error * ndtri((np.arange(number) + 0.5) / number)
+    draws: Floats = alpha.value + error * normal_scores(number)
     return draws
 
 

@@ -64,21 +64,28 @@ def curve_distance(n: Floats, x: Floats, y: Floats) -> tuple[float, float]:
         NaN and 0 where nothing overlaps. The overlap is the fraction of points that some other
         curve spans.
     """
-    curves = [n == value for value in np.unique(n)]
-    squares, compared, spanned = 0.0, 0, np.zeros(len(n), dtype=bool)
-    for one in curves:
+    (distance,), overlap = _curve_distances(n, x, y, np.zeros(1))
+    return float(distance), overlap
+
+
+def _curve_distances(n: Floats, x: Floats, y: Floats, gammas: Floats) -> tuple[Floats, float]:
+    """`curve_distance` of y + gamma log n for every gamma, which leaves x and the overlap alone."""
+    squares, compared, spanned = np.zeros(len(gammas)), 0, np.zeros(len(n), dtype=bool)
+    for context in np.unique(n):
+        one = n == context
         order = np.argsort(x[one])
         line_x, line_y = x[one][order], y[one][order]
         if len(line_x) < 2:
             continue
         others = ~one & (x >= line_x[0]) & (x <= line_x[-1])
         gaps = y[others] - np.interp(x[others], line_x, line_y)
-        squares += float(gaps @ gaps)
-        compared += len(gaps)
+        gaps = gaps + gammas[:, None] * np.log(n[others] / context)
+        squares += (gaps**2).sum(axis=1)
+        compared += gaps.shape[1]
         spanned |= others
     if compared == 0:
-        return float("nan"), 0.0
-    return float(np.sqrt(squares / compared)), float(spanned.mean())
+        return np.full(len(gammas), np.nan), 0.0
+    return np.sqrt(squares / compared), float(spanned.mean())
 
 
 def collapse_members(context: ArrayLike, loss: ArrayLike, entropy_rate: float) -> NDArray[np.bool_]:
@@ -137,16 +144,16 @@ def collapse(
     if len(np.unique(n)) < MIN_CONTEXTS:
         return None
     curves = _LogCurves(n, p, y - entropy_rate)
-    quality, overlap = curves.quality(gamma, beta)
+    (quality,), overlap = curves.qualities(np.array([gamma]), beta)
     gammas, betas = gamma * _GRID, beta * _GRID
-    table = np.array([[curves.quality(g, b)[0] for b in betas] for g in gammas])
+    table = np.column_stack([curves.qualities(gammas, b)[0] for b in betas])
     return Collapse(
         source=source,
         protocol="raw" if entropy_rate == 0 else "shifted",
         gamma=gamma,
         beta=beta,
         entropy_rate=entropy_rate,
-        quality=quality if np.isfinite(quality) else None,
+        quality=float(quality) if np.isfinite(quality) else None,
         overlap=overlap,
         grid_gamma=gammas,
         grid_beta=betas,
@@ -165,14 +172,14 @@ class _LogCurves:
         self.log_n, self.log_p, self.log_y = np.log(n), np.log(tokens), np.log(excess)
         self.distance_before, _ = curve_distance(n, self.log_p, self.log_y)
 
-    def quality(self, gamma: float, beta: float) -> tuple[float, float]:
-        """Distance of the rescaled curves relative to that before, and their overlap."""
-        distance, overlap = curve_distance(
-            self.n, self.log_p - 2 * beta * self.log_n, self.log_y + gamma * self.log_n
+    def qualities(self, gammas: Floats, beta: float) -> tuple[Floats, float]:
+        """Distances of the curves rescaled with each gamma relative to that before, and overlap."""
+        distances, overlap = _curve_distances(
+            self.n, self.log_p - 2 * beta * self.log_n, self.log_y, gammas
         )
         if self.distance_before == 0 or overlap < _MIN_OVERLAP:
-            return float("nan"), overlap
-        return distance / self.distance_before, overlap
+            return np.full(len(gammas), np.nan), overlap
+        return distances / self.distance_before, overlap
 
 
 def _best_of_grid(gammas: Floats, betas: Floats, table: Floats) -> dict[str, Any]:

@@ -31,7 +31,6 @@ from numpy.typing import NDArray
 from ngramstat.errors import InputError
 from ngramstat.prediction.curve_layouts.columns import CurveOptions, Losses, number, understood
 from ngramstat.prediction.curve_layouts.loss_file import Row, is_empty
-from ngramstat.prediction.curve_layouts.registry import open_losses
 from ngramstat.results import CurveTable
 
 __all__ = [
@@ -178,6 +177,8 @@ def _table(
 
 def _losses(path: Path, options: CurveOptions) -> Losses:
     """The losses of a file; at least one."""
+    from ngramstat.prediction.curve_layouts.registry import open_losses
+
     losses = understood(open_losses(path), options)
     if not losses.rows:
         raise InputError(f"{path}: has no losses; give one row for each context and tokens")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from ngramstat.entropy.bracket import MAX_COPIES
-from ngramstat.exponents.criteria import MAX_HALF_WIDTH, MIN_SPAN
+from ngramstat.exponents.criteria import MAX_COPIES, MAX_HALF_WIDTH, MIN_SPAN
 from ngramstat.exponents.decay_verdict import lag_choice
 from ngramstat.exponents.learning_limit import LimitFit
 from ngramstat.results import (

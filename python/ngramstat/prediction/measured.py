@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
 from ngramstat.exponents.criteria import MAX_BEND, MIN_SPAN
+from ngramstat.exponents.distributions import normal_quantile, student_quantile
 from ngramstat.exponents.learning_limit import learning_limit
 from ngramstat.results import Alternative, AlternativeKind, CurveTable, Exponent
 
@@ -224,9 +225,6 @@ def _fit(
     p: Floats, y: Floats, replicates: Floats | None, level: float
 ) -> tuple[float, float | None, float | None]:
     """Minus the slope, and its interval; two points give no interval."""
-    from scipy.stats import norm
-    from scipy.stats import t as student
-
     x = np.log(p) - np.log(p).mean()
     weights = x / (x @ x)
     log_y = np.log(y)
@@ -236,12 +234,12 @@ def _fit(
         return -slope, None, None
     residuals = log_y - log_y.mean() - slope * x
     scatter = math.sqrt(float(residuals @ residuals) / free * float(weights @ weights))
-    half = float(student.isf((1 - level) / 2, free)) * scatter
+    half = student_quantile(level, free) * scatter
     if replicates is not None:
         usable = np.all(replicates > 0, axis=1)
         if usable.sum() > 2:
             sampled = float(np.std(np.log(replicates[usable]) @ weights, ddof=1))
-            half = math.hypot(half, float(norm.isf((1 - level) / 2)) * sampled)
+            half = math.hypot(half, normal_quantile(level) * sampled)
     return -slope, -slope - half, -slope + half
 
 

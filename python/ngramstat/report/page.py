@@ -386,6 +386,15 @@ def _theories(result: TheoriesResult) -> str:
     return theories_section(result, chart_figure(theories_chart(result), "theories"))
 
 
+def _stages(run: RunResult) -> dict[str, str]:
+    """What each stage took; runs of earlier versions did not record it."""
+    return {
+        stage["name"]: f"{stage['seconds']:.1f} s, {stage['cpu_seconds']:.1f} s of CPU, "
+        f"{stage['peak_rss_bytes'] / 1e6:,.0f} MB"
+        for stage in run.provenance.get("stages", ())
+    }
+
+
 def _card(run: RunResult) -> str:
     def listed(title: str, values: Mapping[str, Any]) -> str:
         rows = "".join(
@@ -399,8 +408,10 @@ def _card(run: RunResult) -> str:
         for title, values in (
             ("Corpus", run.corpus),
             ("Settings", run.settings),
-            ("Provenance", run.provenance),
+            ("Provenance", {k: v for k, v in run.provenance.items() if k != "stages"}),
+            ("Stages", _stages(run)),
         )
+        if values
     )
     return section(
         "Corpus and run",

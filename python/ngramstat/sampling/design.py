@@ -26,7 +26,7 @@ from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus, open_held_out
 from ngramstat.corpus.contents import document_contents
 from ngramstat.errors import InputError
-from ngramstat.kernels import Documents
+from ngramstat.kernels import Documents, Gpu, GpuPairSummer, PairsAtLag, pair_summer
 from ngramstat.runtime.workspace import gather
 from ngramstat.sampling.bootstrap import DocumentBootstrap, assign_clusters
 from ngramstat.sampling.options import SamplingOptions
@@ -53,11 +53,14 @@ class SamplingDesign:
     options : SamplingOptions
     held_out_corpora : mapping of str to Corpus
         Held-out corpora that are open already, by the name that options give them.
+    gpu : Gpu, optional
+        Where sums over pairs of tokens are computed; None: on the CPU.
     """
 
     corpus: Corpus
     options: SamplingOptions
     held_out_corpora: Mapping[str, Corpus] = field(default_factory=dict, repr=False)
+    gpu: Gpu | None = None
     _splits: dict[float | str | None, HeldOutSplit] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -164,6 +167,24 @@ class SamplingDesign:
                 for design in (self, other)
             )
         )
+
+    @cached_property
+    def pair_summer(self) -> GpuPairSummer | None:
+        """The corpus and its documents on the GPU, for sums over pairs; None without a GPU.
+
+        Raises
+        ------
+        DeviceMemoryError
+            They do not fit its memory.
+        """
+        if self.gpu is None:
+            return None
+        return pair_summer(self.corpus.tokens, self.corpus.vocab_size, self.documents, self.gpu)
+
+    def pairs_at(self, lag: int) -> PairsAtLag:
+        """The pairs of tokens at a lag, for sums over those of `documents`."""
+        corpus = self.corpus
+        return PairsAtLag(corpus.tokens, corpus.vocab_size, lag, self.pair_summer)
 
     @cached_property
     def content_lengths(self) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from ngramstat.entropy.assembly import assemble_entropies
 from ngramstat.entropy.options import EntropyOptions
 from ngramstat.results import CorrelationResult, EntropyResult
 from ngramstat.runtime.progress import Progress
+from ngramstat.runtime.usage import UsageLog
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.design import SamplingDesign
 from ngramstat.stages.cache import PartCache
@@ -48,15 +49,24 @@ class Runner:
     ----------
     cache : PartCache
     workspace : Workspace
+    usage : UsageLog
+        Told what each stage takes, and each assembly of a result.
     progress : bool
         Show progress on standard error.
     """
 
-    def __init__(self, cache: PartCache, workspace: Workspace, *, progress: bool) -> None:
-        self._cache, self._workspace, self._progress = cache, workspace, progress
+    def __init__(
+        self, cache: PartCache, workspace: Workspace, usage: UsageLog, *, progress: bool
+    ) -> None:
+        self._cache, self._workspace, self._usage = cache, workspace, usage
+        self._progress = progress
 
     def run(self, stage: Stage[Value]) -> list[Value]:
         """The values of all parts of a stage, from the cache or computed and kept there."""
+        with self._usage.record(stage.name):
+            return self._run(stage)
+
+    def _run(self, stage: Stage[Value]) -> list[Value]:
         parts = stage.parts()
         values: dict[int, Value] = {}
         for i, part in enumerate(parts):
@@ -78,7 +88,9 @@ class Runner:
         self, design: SamplingDesign, options: CorrelationOptions
     ) -> CorrelationResult:
         """C(t) at all lags, and beta."""
-        return assemble_correlations(design, options, self.run(LagStage(design, options)))
+        lags = self.run(LagStage(design, options))
+        with self._usage.record("C(t) fits"):
+            return assemble_correlations(design, options, lags)
 
     def entropies(self, design: SamplingDesign, options: EntropyOptions) -> EntropyResult:
         """H(n) for all contexts, and gamma."""
@@ -88,6 +100,7 @@ class Runner:
         mixtures: Sequence[Any] = []
         if options.uses_mixture:
             mixtures = self.run(MixtureStage(design, options))
-        return assemble_entropies(
-            design, options, counts, held_out, mixtures[0] if mixtures else None, points
-        )
+        with self._usage.record("H(n) fits"):
+            return assemble_entropies(
+                design, options, counts, held_out, mixtures[0] if mixtures else None, points
+            )

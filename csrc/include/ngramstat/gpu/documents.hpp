@@ -5,6 +5,7 @@
 
 #include "ngramstat/base/documents.hpp"
 #include "ngramstat/gpu/executor.hpp"
+#include "ngramstat/pairs/labelled_segments.hpp"
 
 namespace ngramstat::gpu {
 
@@ -24,7 +25,7 @@ struct DocumentsView {
     static constexpr int kShift = 12;
 
     const Index *ends, *content_starts, *content_ends;
-    const std::uint8_t* halves;
+    const std::uint8_t *halves, *folds;
     Index n;
     const std::uint32_t* coarse;  // the document of every 2^kShift-th position
 
@@ -64,6 +65,34 @@ struct DescribePositions {
     }
 };
 
+// The fold of each position's document.
+struct FoldsOfPositions {
+    DocumentsView documents;
+    std::uint8_t* labels;
+
+    NGRAMSTAT_HD void operator()(Index position) const {
+        labels[position] = documents.folds[documents.at(position)];
+    }
+};
+
+// See PairLabel::half_and_position; 0 outside the content of documents.
+struct BinsOfPositions {
+    DocumentsView documents;
+    std::uint8_t* labels;
+
+    NGRAMSTAT_HD void operator()(Index position) const {
+        const Index d = documents.at(position);
+        labels[position] = 0;
+        if (position < documents.content_starts[d] || position >= documents.content_ends[d]) return;
+        Index bin = 0;
+        for (Index left = position - documents.content_starts[d];
+             left > 0 && bin + 1 < kPositionBins; left >>= 1) {
+            ++bin;
+        }
+        labels[position] = static_cast<std::uint8_t>(documents.halves[d] * kPositionBins + bin);
+    }
+};
+
 template <class Executor>
 class DocumentsOn {
   public:
@@ -75,6 +104,7 @@ class DocumentsOn {
         content_starts_ = to_device(on, documents.content_starts());
         content_ends_ = to_device(on, documents.content_ends());
         halves_ = to_device(on, documents.halves());
+        folds_ = to_device(on, documents.folds());
         coarse_ = Buffer<std::uint32_t>(on, (n_tokens >> DocumentsView::kShift) + 2);
         on.for_each(coarse_.size(), CoarseDocuments{ends_.data(), n_, coarse_.data()});
     }
@@ -82,18 +112,20 @@ class DocumentsOn {
     // See DescribePositions, for the positions [first, first + n).
     Buffer<std::uint32_t> describe(Index first, Index n) const {
         Buffer<std::uint32_t> position_info(on_, n);
-        const DocumentsView view{
-            ends_.data(), content_starts_.data(), content_ends_.data(), halves_.data(),
-            n_,           coarse_.data()};
-        on_.for_each(n, DescribePositions{view, first, position_info.data()});
+        on_.for_each(n, DescribePositions{view(), first, position_info.data()});
         return position_info;
+    }
+    DocumentsView view() const {
+        return {ends_.data(),   content_starts_.data(), content_ends_.data(),
+                halves_.data(), folds_.data(),          n_,
+                coarse_.data()};
     }
 
   private:
     Executor& on_;
     Index n_;
     Buffer<Index> ends_, content_starts_, content_ends_;
-    Buffer<std::uint8_t> halves_;
+    Buffer<std::uint8_t> halves_, folds_;
     Buffer<std::uint32_t> coarse_;
 };
 

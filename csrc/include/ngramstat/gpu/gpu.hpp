@@ -13,9 +13,13 @@
 #include "ngramstat/base/documents.hpp"
 #include "ngramstat/base/types.hpp"
 #include "ngramstat/pairs/count_matrix.hpp"
+#include "ngramstat/pairs/labelled_segments.hpp"
+#include "ngramstat/pairs/pair_products.hpp"
 #include "ngramstat/pairs/position_index.hpp"
+#include "ngramstat/suffixes/kneser_ney_counts.hpp"
 #include "ngramstat/suffixes/ngram_counts.hpp"
 #include "ngramstat/suffixes/suffix_sort.hpp"
+#include "ngramstat/suffixes/symbol_trie.hpp"
 
 namespace ngramstat::gpu {
 
@@ -67,6 +71,9 @@ class Counts : public std::enable_shared_from_this<Counts> {
     // x and out in host memory; see CountMatrix.
     virtual void multiply(std::span<const double> x, std::array<double, 2> weights,
                           std::span<double> out, bool transposed) const = 0;
+    // out = F^T diag(row_weights) F x with F the first channel; see CountMatrix.
+    virtual void multiply_gram(std::span<const double> x, std::span<const double> row_weights,
+                               std::span<double> out) const = 0;
     virtual double inner_product(const Counts& other, std::array<double, 2> weights,
                                  std::array<double, 2> other_weights) const = 0;
     // first * weights[0] + second * weights[1].
@@ -103,6 +110,22 @@ class PairCounter {
     virtual Index lags_at_once() const = 0;
 };
 
+// Sums over the pairs at one lag with vectors, the twin of pairs/pair_products.hpp: the functions
+// of the same names say what is summed. Sums of doubles run in an order fixed by the stream and the
+// documents, but not in that of the CPU.
+class PairSummer {
+  public:
+    virtual ~PairSummer() = default;
+    virtual PairSums sum_by_document(Index lag, std::span<const double> u,
+                                     std::span<const double> v, bool across) = 0;
+    virtual ClassProducts multiply_by_class(Index lag, std::span<const double> u,
+                                            std::span<const double> v, bool across,
+                                            PairLabel by) = 0;
+    virtual std::vector<double> bilinear_sums_by_class(Index lag, std::span<const float> a,
+                                                       std::span<const float> b, bool across,
+                                                       PairLabel by) = 0;
+};
+
 class NgramCounter {
   public:
     virtual ~NgramCounter() = default;
@@ -112,6 +135,24 @@ class NgramCounter {
     virtual Index positions_that_fit() const = 0;
     // Occurrences of every token.
     virtual std::vector<Index> token_counts() const = 0;
+};
+
+// Held-out n-grams and their contexts (ngramstat::HeldOutNgrams), whose counts in training are
+// asked for; vocab_size, order and stop_token as in ngramstat::KneserNey.
+struct HeldOutTries {
+    const SymbolTrie& contexts;
+    const SymbolTrie& ngrams;
+    Index vocab_size;
+    int order;
+    Index stop_token;
+};
+
+// Counts a training stream, which it holds, for held-out n-grams, which are copied.
+class HeldOutCounter {
+  public:
+    virtual ~HeldOutCounter() = default;
+    // The n-grams whose last token stands in a part of the stream.
+    virtual HeldOutCounts count(Segment part) = 0;
 };
 
 class Gpu {
@@ -127,12 +168,22 @@ class Gpu {
 
     virtual std::unique_ptr<PairCounter> pair_counter(const AnyStream& tokens, Index vocab_size,
                                                       const Documents& documents) = 0;
+    // Tokens of every document's content, (documents x V), in the first channel.
+    virtual std::shared_ptr<Counts> count_document_tokens(const AnyStream& tokens, Index vocab_size,
+                                                          const Documents& documents) = 0;
     // `across`: also the pairs that are not inside the content of one document.
     virtual std::shared_ptr<PairStream> pair_stream(const AnyStream& tokens, Index vocab_size,
                                                     const Documents& documents, bool across) = 0;
+    // Reads `documents` while it exists. Throws DeviceMemoryError where the stream and 10 bytes per
+    // position do not fit.
+    virtual std::unique_ptr<PairSummer> pair_summer(const AnyStream& tokens, Index vocab_size,
+                                                    const Documents& documents) = 0;
     virtual std::unique_ptr<NgramCounter> ngram_counter(const AnyStream& tokens, Index vocab_size,
                                                         int max_context, const Documents& documents,
                                                         bool across) = 0;
+    // The twin of ngramstat::KneserNey::add_training.
+    virtual std::unique_ptr<HeldOutCounter> held_out_counter(const AnyStream& training,
+                                                             const HeldOutTries& held_out) = 0;
     // See ngramstat::suffix_array.
     virtual void suffix_array(const AnyStream& tokens, Index vocab_size, const SuffixOrder& order,
                               std::span<Index> suffixes, std::span<std::uint8_t> lcp) = 0;

@@ -7,14 +7,16 @@
 //   4. interpolate() gives the packed logits of the targets' decisions along one tree.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "ngramstat/base/key_table.hpp"
 #include "ngramstat/base/types.hpp"
+#include "ngramstat/mixing/context_index.hpp"
 #include "ngramstat/mixing/context_keys.hpp"
+#include "ngramstat/mixing/follower_counts.hpp"
 #include "ngramstat/mixing/token_tree.hpp"
 
 namespace ngramstat {
@@ -25,18 +27,34 @@ struct Discounts {
 };
 
 // Binary decisions of all targets, target after target, along the path to each target's token.
-//   offsets        (targets + 1): decision e belongs to the target t with
-//                  offsets[t] <= e < offsets[t + 1]
-//   parent_mass    (decisions, 2), the probabilities, by the pattern that this one falls back on,
-//                  of the branch taken and of its sibling; empty: uniform over the vocabulary
-//   packed_logits  (decisions), written: of the branch taken, by the raw counts
-//   mass           (decisions, 2), written: as parent_mass, by the continuation counts, for the
-//                  patterns that fall back on this one; may be empty
+//   offsets          (targets + 1): decision e belongs to the target t with
+//                    offsets[t] <= e < offsets[t + 1]
+//   parent_logits    (decisions), fallback logits of the pattern that this one falls back on, see
+//                    packed_logits.hpp; empty: that is the uniform distribution
+//   packed_logits    (decisions), written: of the branch taken, by the raw counts
+//   fallback_logits  (decisions), written: as parent_logits, by the continuation counts, for the
+//                    patterns that fall back on this one; may be empty
 struct Decisions {
     std::span<const Index> offsets;
-    std::span<const float> parent_mass;
+    std::span<const std::int16_t> parent_logits;
     std::span<std::uint16_t> packed_logits;
-    std::span<float> mass;
+    std::span<std::int16_t> fallback_logits;
+};
+
+// What to count in a training stream.
+//   first_event           tokens before it only serve as context
+//   first_leave_one_out   where the part begins that the leave-one-out targets lie in; it goes to
+//                         the end of training
+//   continuation_offset   0: raw counts only. Else also continuation counts (Kneser and Ney): the
+//                         number of distinct tokens at this distance before the event; where a stop
+//                         token or the beginning is nearer, every occurrence counts
+//   max_events            events held at a time, 8 bytes each; beyond it training is read several
+//                         times. Results do not depend on it
+struct Counting {
+    Index first_event = 0, first_leave_one_out = 0;
+    int continuation_offset = 0;
+    Index max_events = 1;
+    int threads = 1;
 };
 
 class ContextCounts {
@@ -53,23 +71,18 @@ class ContextCounts {
     template <class Token>
     ContextCounts(std::span<const Token> tokens, std::span<const Index> targets,
                   Index n_leave_one_out, Index second_stream, const Vocabulary& vocabulary,
-                  const ContextPattern& pattern, std::span<const std::uint32_t> class_maps);
+                  const ContextPattern& pattern, std::span<const std::uint32_t> class_maps,
+                  int threads);
 
-    // Counts the tokens that follow the targets' contexts in the training stream, from first_event
-    // on. To be called once.
-    //   first_leave_one_out   where the part begins that the leave-one-out targets lie in; it goes
-    //                         to the end of training
-    //   continuation_offset   0: raw counts only. Else also continuation counts (Kneser and Ney):
-    //                         the number of distinct tokens at this distance before the event;
-    //                         where a stop token or the beginning is nearer, every occurrence
-    //                         counts
-    //   max_events            events held at a time, 8 bytes each; beyond it training is read
-    //                         several times. Results do not depend on it
+    // Counts the tokens that follow the targets' contexts in the training stream. To be called
+    // once. Bit i % 64 of word i / 64 is the one of position i:
+    //   candidates   events whose context may be one of the targets'; empty: all
+    //   known        written: events whose context is one of the targets'; may be empty
     // Throws std::invalid_argument where context, token and continuation token do not fit 64 bits,
     // std::out_of_range for a token that is no symbol.
     template <class Token>
-    void count(std::span<const Token> training, Index first_event, Index first_leave_one_out,
-               int continuation_offset, Index max_events, int threads);
+    void count(std::span<const Token> training, const Counting& counting,
+               std::span<const std::uint64_t> candidates, std::span<std::uint64_t> known);
 
     // Numbers of distinct (context, token) with counts 1, 2, 3, 4 among the targets' contexts; with
     // `left_out`, among those of the leave-one-out targets alone.
@@ -84,61 +97,23 @@ class ContextCounts {
                      int threads) const;
 
   private:
-    // Contexts are dealt to shards by their id modulo kShards: few enough shards for the write
-    // buffers of all of them to fit the L2 cache.
-    static constexpr std::uint32_t kShards = 512;
-
-    // Followers of the contexts of one shard.
-    struct Shard {
-        // What the leave-one-out part of training adds to the counts of a key.
-        struct LeftOut {
-            std::size_t key;  // its place in `keys`
-            Count count, continuation_count;
-        };
-        std::vector<std::uint64_t> keys;  // context id / kShards << 32 | token, ascending by id
-        std::vector<Count> counts;
-        std::vector<Count> continuation_counts;  // empty without a continuation offset
-        std::vector<LeftOut> left_out;           // by key
-
-        void append(const Shard& other);
-    };
-    template <class Token>
-    struct Training;
-    struct EventLayout;
-    struct Bins;
-    class EventList;
-    class BinWriter;
-    class Interpolator;
-
-    void index_contexts(std::span<const std::uint64_t> target_keys);
-    void group_targets();
-    // Number of contexts in the shards before `shard`.
-    std::size_t first_slot(std::size_t shard) const;
-    template <class Token, class Visit>
-    void for_known_events(const Training<Token>& training, Index task, Visit&& visit) const;
-    template <class Token>
-    std::vector<Index> events_by_shard(const Training<Token>& training) const;
-    template <class Token>
-    void count_shards(const Training<Token>& training, std::uint32_t first_shard,
-                      std::uint32_t last_shard);
-    template <class Token>
-    std::vector<EventList> collect_events(const Training<Token>& training, const Bins& bins,
-                                          const EventLayout& layout) const;
-    static Shard count_bin(std::vector<std::uint64_t> events, const EventLayout& layout);
+    // Contexts, in the order of their hashes, are dealt to shards: 2^shard_bits_ to each.
+    std::size_t first_context(std::size_t shard) const {
+        return std::min(shard << shard_bits_, index_.size());
+    }
     void check_decisions(const TokenTree& tree, const Decisions& decisions) const;
+    template <class Token>
+    class Counter;
+    class Interpolator;
 
     ContextKeys context_keys_;
     Index n_leave_one_out_;
-    std::size_t n_left_out_contexts_ = 0;  // contexts of those targets, which have the first ids
     bool has_continuation_ = false;
     std::vector<std::uint32_t> target_tokens_;
-    std::vector<std::uint32_t> target_ids_;  // of the context; kAbsent: it is cut off
-    // A context's slot is its place when contexts are ordered by shard, then by id. Targets in the
-    // order of their contexts' slots, those without a context at the end, and where those of each
-    // slot begin.
-    std::vector<Index> order_, slot_begin_;
-    KeyTable contexts_;
-    std::vector<Shard> shards_;
+    ContextIndex index_;
+    std::vector<Index> targets_without_context_;  // it is cut off
+    int shard_bits_ = 0;
+    std::vector<FollowerCounts> shards_;
 };
 
 }  // namespace ngramstat

@@ -1,13 +1,11 @@
-// Contexts of one pattern as 64-bit keys.
+// Contexts of one pattern as 64-bit hashes, made for a block of consecutive positions at a time.
 #pragma once
 
-#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "ngramstat/base/error.hpp"
-#include "ngramstat/base/key_table.hpp"
 #include "ngramstat/base/types.hpp"
 
 namespace ngramstat {
@@ -31,6 +29,9 @@ struct ContextPattern {
 
 inline constexpr int kMaxOffset = 16;
 
+// How the tokens of a context become a hash. Contexts that are the same have the same hash. Where
+// their symbols have 64 bits or fewer, the hash is one-to-one; else it confuses two of n contexts
+// with a probability below n^2 / 2^65.
 class ContextKeys {
   public:
     // class_maps   (n_maps, n_symbols), row-major
@@ -39,79 +40,79 @@ class ContextKeys {
                 std::span<const std::uint32_t> class_maps);
 
     const Vocabulary& vocabulary() const { return vocabulary_; }
-
-    // The key of the context of a position that has at least as many tokens before it as the
-    // longest offset. Never KeyTable::kNoKey.
-    template <class Token>
-    std::uint64_t at(std::span<const Token> tokens, Index position) const {
-        std::uint64_t key = 0;
-        for (std::size_t j = 0; j < offsets_.size(); ++j) {
-            const Token token = tokens[static_cast<std::size_t>(position - offsets_[j])];
-            const std::uint64_t symbol = classes_[j].empty() ? token : classes_[j][token];
-            // A 64-bit hash confuses two of n contexts with a probability below n^2 / 2^65.
-            key =
-                exact_ ? key << bits_[j] | symbol : mix_bits(key + symbol + 0x9e3779b97f4a7c15ULL);
-        }
-        return exact_ ? key : key >> 1;
-    }
-
-    // Keys of the targets' contexts; KeyTable::kNoKey where the context is cut off by the stop
-    // token or the beginning, which is that of a second stream for targets from `second_stream`
-    // on. Throws std::invalid_argument unless targets ascend and lie inside the
-    // stream, and where one is not in the vocabulary.
-    template <class Token>
-    std::vector<std::uint64_t> of_targets(std::span<const Token> tokens,
-                                          std::span<const Index> targets,
-                                          Index second_stream = 0) const {
-        std::vector<std::uint64_t> keys(targets.size(), KeyTable::kNoKey);
-        Index seen = 0, last_stop = -1;
-        for (std::size_t t = 0; t < targets.size(); ++t) {
-            const Index i = targets[t];
-            require(i >= 0 && i < static_cast<Index>(tokens.size()),
-                    "targets must lie inside the token stream");
-            require(i >= seen, "targets must ascend");
-            for (; seen < i; ++seen) {
-                if (static_cast<Index>(tokens[seen]) == vocabulary_.stop_token) last_stop = seen;
-            }
-            require(static_cast<Index>(tokens[i]) < vocabulary_.size,
-                    "a stop token cannot be scored");
-            const Index begin = i >= second_stream ? second_stream : 0;
-            const Index history = last_stop < begin ? i - begin : i - last_stop;
-            if (history >= longest_offset_) keys[t] = at(tokens, i);
-        }
-        return keys;
-    }
-
-    // Calls visit(position, key, history) for the events of [first, last), the positions of
-    // vocabulary tokens, whose context is not cut off. history is the number of tokens before it,
-    // back to the last stop token. Throws std::out_of_range for a token that is no symbol.
-    template <class Token, class Visit>
-    void for_events(std::span<const Token> tokens, Index first, Index last, Visit&& visit) const {
-        const Index n_symbols = vocabulary_.n_symbols(), stop_token = vocabulary_.stop_token;
-        Index last_stop = -1;
-        bool stopped = false;
-        // A stop token cuts off the contexts of up to kMaxOffset positions after it.
-        for (Index i = std::max<Index>(0, first - kMaxOffset); i < first; ++i) {
-            if (static_cast<Index>(tokens[i]) == stop_token) last_stop = i, stopped = true;
-        }
-        for (Index i = first; i < last; ++i) {
-            const Index token = static_cast<Index>(tokens[i]);
-            if (token >= n_symbols) throw_token_out_of_range(tokens[i], i, n_symbols);
-            const Index history = stopped ? i - last_stop : i;
-            if (token == stop_token) last_stop = i, stopped = true;
-            if (token < vocabulary_.size && history >= longest_offset_) {
-                visit(i, at(tokens, i), history);
-            }
-        }
-    }
+    Index longest_offset() const { return longest_offset_; }
+    // Hashes differ in these highest bits alone; the others are zero.
+    int hash_bits() const { return exact_ ? bits_ : 64; }
 
   private:
+    friend class ContextBlock;
+
     Vocabulary vocabulary_;
     std::vector<int> offsets_;
-    std::vector<std::vector<std::uint32_t>> classes_;  // by offset: the class of each symbol, or {}
-    std::vector<int> bits_;                            // by offset: bits of its symbols
-    bool exact_ = true;                                // keys hold the symbols, else their hash
+    std::vector<std::vector<std::uint32_t>> maps_;  // those that the pattern uses
+    std::vector<int> map_of_;                       // by offset: number in maps_, or -1
+    std::vector<int> bits_of_;                      // by offset: bits of its symbols
+    int bits_ = 0;                                  // of all symbols
+    bool exact_ = true;                             // keys hold the symbols, else their hash
     Index longest_offset_ = 0;
+};
+
+// Positions of a stream whose contexts are looked up together.
+struct BlockBounds {
+    Index first, last;     // at most ContextBlock::kSize positions
+    Index first_event;     // positions before it only serve as context
+    Index begin = 0;       // contexts do not reach back before it
+    int continuation = 0;  // offset of the continuation token; 0: none
+};
+
+// The contexts of one block after the other. Its memory is used again.
+class ContextBlock {
+  public:
+    static constexpr Index kSize = 1024;
+
+    explicit ContextBlock(const ContextKeys& keys);
+
+    // Reads a block and selects its events: the positions of vocabulary tokens whose context is not
+    // cut off by a stop token or the beginning, which are among the candidates: bit i % 64 of word
+    // i / 64 of position i; empty: all are. `bounds.first` is a multiple of 64 where there are
+    // candidates. Throws std::out_of_range for a token that is no symbol.
+    template <class Token>
+    void read(std::span<const Token> tokens, const BlockBounds& bounds,
+              std::span<const std::uint64_t> candidates = {});
+    // Keeps the events with hashes in [lowest, highest].
+    void keep_hashes(std::uint64_t lowest, std::uint64_t highest);
+
+    // Places of the events in the block, ascending.
+    std::span<const std::uint32_t> places() const { return {places_.data(), n_places_}; }
+    // The hash of the context, the token and the continuation token at a place.
+    const std::uint64_t* hashes() const { return hashes_.data(); }
+    std::uint32_t token(std::uint32_t place) const { return tokens_[place + kMaxOffset]; }
+    // n_symbols where the stop token or the beginning is nearer than the continuation token.
+    std::uint32_t continuation(std::uint32_t place) const { return continuations_[place]; }
+
+  private:
+    template <class Token>
+    void load(std::span<const Token> tokens, const BlockBounds& bounds);
+    void open_candidates(const BlockBounds& bounds, std::span<const std::uint64_t> candidates);
+    void close_after_stops(const BlockBounds& bounds);
+    void read_continuations(const BlockBounds& bounds);
+    void select();
+
+    struct HashLoop;
+    using HashFunction = void (*)(ContextBlock&);
+
+    const ContextKeys& keys_;
+    HashFunction hash_;
+    Index size_ = 0;  // positions of the block, rounded up to a multiple of 8
+    // From kMaxOffset positions before the block on; 0 before the beginning.
+    alignas(64) std::array<std::uint32_t, kMaxOffset + kSize> tokens_{};
+    std::vector<std::uint32_t> classes_;  // by map, as tokens_
+    alignas(64) std::array<std::uint64_t, kSize> hashes_{};
+    alignas(64) std::array<std::uint32_t, kSize> continuations_{};
+    alignas(64) std::array<std::uint8_t, kMaxOffset + kSize> is_stop_{};
+    alignas(64) std::array<std::uint8_t, kSize> open_{};  // 1: the position is an event
+    std::array<std::uint32_t, kSize> places_{};
+    std::size_t n_places_ = 0;
 };
 
 }  // namespace ngramstat

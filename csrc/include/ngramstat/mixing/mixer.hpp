@@ -2,6 +2,7 @@
 // weights that are learned online and depend on how much each context has seen.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -13,77 +14,86 @@ namespace ngramstat {
 // Binary decisions to train on or to score. All arrays are (rows, decisions), row-major.
 struct MixerInputs {
     Index decisions = 0;
-    std::span<const std::uint16_t> packed_logits;  // (n_patterns, decisions), of ContextCounts
+    std::span<const std::uint16_t> packed_logits;  // (n_inputs, decisions), of ContextCounts
     std::span<const std::uint16_t> selectors;      // (n_selectors, decisions): states
 };
 
-// The logit of the branch taken is
+// Which inputs and selectors one mixer of a group has.
+struct MixerShape {
+    Index n_inputs;     // the first ones
+    Index n_chain;      // the first inputs of the chain, whose counts are a selector
+    Index n_selectors;  // the first ones
+};
+
+// Mixers that read the same decisions, each with some of the inputs and selectors: what they share
+// is read once. In each of them the logit of the branch taken is
 //   sum over inputs i of (own[i][bucket_i] + sum over selectors s of table_s[state_s][i])
 //                        * (logit_i - logit of i's parent),
 // so that with weight one along a chain of parents and zero elsewhere it is the logit of the
-// chain's last input.
-class Mixer {
+// chain's last input. The differences are clipped to what 11 bits and a sign hold, +-16.
+class MixerGroup {
   public:
-    // patterns         row of each input in MixerInputs
+    static constexpr Index kMaxMixers = 16;  // one vector
+    static constexpr Index kMaxInputs = 64;
+    static constexpr Index kSeen = 5;
+
     // parents          the input that is subtracted from each input, before it in order; -1: none
     // initial          initial own weight of each input
+    // chain            inputs, at most three, whose counts are a selector: each in one of kSeen
+    //                  classes by its bucket
     // selector_sizes   number of states of each selector
     // Throws std::invalid_argument for arguments that do not fit together, as do the methods.
-    Mixer(std::vector<Index> patterns, std::vector<Index> parents, std::vector<double> initial,
-          std::vector<Index> selector_sizes);
+    MixerGroup(std::vector<Index> parents, std::span<const double> initial,
+               std::vector<Index> chain, std::vector<Index> selector_sizes,
+               std::span<const MixerShape> shapes);
 
     // One pass of online gradient descent (AdaGrad) over decisions [first, last): each weight moves
-    // by rate * gradient over the root of the sum of its squared gradients so far. Returns the sum
-    // of -ln p, nats, of every decision before it was learned from.
-    double train(const MixerInputs& inputs, Index first, Index last, double rate);
+    // by rate * gradient over the root of the sum of its squared gradients so far; that root is
+    // approximate, within 4 %. Returns, by mixer, the sum of -ln p, nats, of every decision before
+    // it was learned from.
+    std::vector<double> train(const MixerInputs& inputs, Index first, Index last,
+                              std::span<const double> rates);
 
-    // Sum of -ln p over the decisions of each target, nats.
+    // Sum of -ln p over the decisions of each target, nats: (mixers, targets).
     void score(const MixerInputs& inputs, std::span<const Index> decision_offsets,
                std::span<double> losses) const;
 
-    // The weights that `score` uses: own ones (n_inputs, kBuckets), then by selector (states,
-    // row_size), where row_size is n_inputs padded to whole vectors.
-    std::vector<std::span<const float>> weights() const;
-    // Replaces them by those of a mixer with the same arguments.
-    void set_weights(std::span<const std::span<const float>> weights);
+    Index size() const { return static_cast<Index>(mixers_.size()); }
+    // The weights that `score` uses, of one mixer: own ones (kBuckets, n_inputs), then by selector
+    // (states, n_inputs), the one of the chain first.
+    std::vector<std::vector<float>> weights(Index mixer) const;
+    // Replaces them by those of a group with the same arguments.
+    void set_weights(Index mixer, std::span<const std::span<const float>> weights);
 
   private:
-    // Inputs of a run of decisions, transposed: the packed logits lie pattern by pattern, and the
-    // hardware cannot prefetch that many streams at once.
-    class Window {
-      public:
-        explicit Window(const Mixer& mixer);
-        // Loads the decisions from `decision` on, up to `end`.
-        void load(const Mixer& mixer, const MixerInputs& inputs, Index decision, Index end);
-        bool holds(Index decision) const { return decision >= first_ && decision < last_; }
-        // Inputs of one decision minus their parents, padded with zeros.
-        float* relative(const Mixer& mixer, Index decision) {
-            return &relative_[static_cast<std::size_t>(decision - first_) * mixer.row_size_];
-        }
-        // Where the own weights of its inputs are in own_.
-        const std::uint32_t* own(const Mixer& mixer, Index decision) const {
-            return &own_[static_cast<std::size_t>(decision - first_) * mixer.n_inputs_];
-        }
+    // Weights of the inputs, and their sums of squared gradients, for each state of a selector:
+    // row_size weights and as many sums.
+    struct Table {
+        std::size_t row_size;
+        std::vector<float> rows;
 
-      private:
-        static constexpr Index kSize = 64;
-        Index first_ = 0, last_ = 0;
-        std::vector<float> logits_;    // (n_inputs, kSize)
-        std::vector<float> relative_;  // (kSize, row_size)
-        std::vector<std::uint32_t> own_;
+        Table(std::size_t states, std::size_t n);
+        std::size_t states() const { return rows.size() / (2 * row_size); }
     };
-    std::size_t state(const MixerInputs& inputs, std::size_t selector, Index decision) const {
-        return inputs.selectors[selector * static_cast<std::size_t>(inputs.decisions) +
-                                static_cast<std::size_t>(decision)];
-    }
-    void prefetch(const MixerInputs& inputs, Index decision) const;
-    void check(const MixerInputs& inputs) const;
+    struct Mixer {
+        MixerShape shape;
+        std::vector<Table> tables;  // of the chain, then of the selectors
+    };
+    class Window;
+    class Runner;
 
-    std::vector<Index> patterns_, parents_, selector_sizes_;
-    std::size_t n_inputs_;
-    std::size_t row_size_;                              // n_inputs_, padded to whole vectors
-    std::vector<float> own_, own_squares_;              // (n_inputs, kBuckets)
-    std::vector<std::vector<float>> tables_, squares_;  // by selector: (states, row_size)
+    void check(const MixerInputs& inputs) const;
+    float& own_weight(std::size_t mixer, std::size_t bucket, std::size_t input) {
+        return own_[(bucket * row_size_ + input) * 2 * kMaxMixers + mixer];
+    }
+
+    std::size_t n_inputs_, row_size_;  // and padded to whole vectors
+    std::vector<Index> parents_, chain_, selector_sizes_;
+    std::vector<Mixer> mixers_;
+    // (kBuckets, row_size, 2 kMaxMixers): the weights of all mixers, then their sums of squared
+    // gradients. Mixers lie side by side because the places depend on the decision alone.
+    std::vector<float> own_;
+    std::vector<float> is_input_;  // (row_size, kMaxMixers): 1 where a mixer has the input, else 0
 };
 
 }  // namespace ngramstat

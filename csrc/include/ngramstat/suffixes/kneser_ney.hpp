@@ -45,14 +45,28 @@ class KneserNey {
     // stream for each model; tokens outside its part only serve as context. The first part holds
     // all others, and of any two parts one holds the other or they are disjoint; a part comes after
     // those that hold it. To be called once for each range of a partition of the vocabulary.
+    // With a prefix (last token first, see SuffixOrder): the longer n-grams that end with it and
+    // whose token before it lies in `range`. All of them together, and add_ngram for the prefix,
+    // take the place of a range of one token.
     void add_training(std::span<const Token> training, std::span<const Segment> parts,
-                      TokenRange range, int threads);
+                      TokenRange range, int threads, std::span<const Index> prefix = {});
+    // Counts one n-gram, last token first, for a model, from its occurrences in the part and the
+    // number of different tokens before it, where the beginning of the stream is one.
+    void add_ngram(Index model, std::span<const Index> ngram, Count count, Count distinct_before);
 
     // Memory of one model.
     std::size_t model_bytes() const {
         return held_out_.contexts().size() * sizeof(Followers) +
                held_out_.ngrams().size() * sizeof(NgramCount);
     }
+    // The counts of a model that were made elsewhere, for a model that has none.
+    void set_counts(Index model, const HeldOutCounts& counted);
+
+    const HeldOutNgrams<Token>& held_out() const { return held_out_; }
+    Index vocab_size() const { return vocab_size_; }
+    int order() const { return order_; }
+    Index stop_token() const { return stop_token_; }
+
     Index n_models() const { return static_cast<Index>(models_.size()); }
     const KneserNeyCounts& counts(Index model) const { return model_at(model).counts; }
 
@@ -80,6 +94,8 @@ class KneserNey {
         // Sums of the counts that are 3 or more.
         Count raw_sum = 0, continuation_sum = 0;
 
+        Followers() = default;
+        Followers(const FollowerCounts& raw, const FollowerCounts& continuation);
         void add(Count raw, Count continuation);
         void add_once();
         FollowerCounts raw() const;
@@ -106,7 +122,7 @@ class KneserNey {
     const Model& model_at(Index model) const;
     template <class Position>
     void sweep(std::span<const Token> training, std::span<const Segment> parts, TokenRange range,
-               int threads);
+               int threads, std::span<const Index> prefix);
 
     Documents documents_;
     Index vocab_size_;

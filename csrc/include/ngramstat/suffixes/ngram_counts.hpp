@@ -59,10 +59,27 @@ void check_ngrams(Index n_tokens, int max_context, const Documents& documents);
 // and is left empty here.
 //   across   n-grams run across the whole stream; otherwise they stay inside documents, separators
 //            included
-//   Memory: 4 bytes (8 beyond 2^32 tokens) per token of the range, 2.5 bits per token of the
-//   stream, and 8 bytes per cluster, context length and thread.
+//   prefix   last token first, see SuffixOrder: only the longer n-grams that end with it and whose
+//            token before it lies in `range`. All of them together, and count_ngram of the prefix,
+//            take the place of a range of one token
+//   Memory: 4 bytes (8 beyond 2^32 tokens) per token of the range, 8 bytes per cluster, context
+//   length and thread, and 12 per document.
 template <class Token>
 NgramCounts count_ngrams(std::span<const Token> tokens, Index vocab_size, int max_context,
-                         const Documents& documents, bool across, TokenRange range, int threads);
+                         const Documents& documents, bool across, TokenRange range, int threads,
+                         std::span<const Index> prefix = {});
+
+// What one n-gram, last token first, adds to count_ngrams: counts of its own length alone, and for
+// one of max_context + 1 tokens those of the targets.
+template <class Token>
+NgramCounts count_ngram(std::span<const Token> tokens, int max_context, const Documents& documents,
+                        bool across, std::span<const Index> ngram, int threads);
+
+// Occurrences of an n-gram, last token first, that end in a part of the stream, by the token before
+// them: the first number is of the beginning of the stream, number 1 + token of a token. Throws
+// std::out_of_range for a token >= vocab_size.
+template <class Token>
+std::vector<Index> tokens_before(std::span<const Token> tokens, Index vocab_size, Segment part,
+                                 std::span<const Index> ngram, int threads);
 
 }  // namespace ngramstat

@@ -27,6 +27,8 @@ namespace ngramstat {
 //   void once(int first, int last, symbol)   n-grams of first .. last tokens that occur once;
 //                                    symbol(m - 1) is the oldest token of the one of m tokens
 //   void expect(symbol)              the n-grams whose symbols these are will follow soon
+// Where the blocks have a prefix, it and the shorter n-grams it begins with are opened and never
+// closed: their counts are those of several ranges.
 template <class Token, class Position, class Sink>
 class NgramSweep {
   public:
@@ -44,9 +46,11 @@ class NgramSweep {
         const auto lcp = sorted.lcp;
         const Index n = static_cast<Index>(lcp.size());
         const bool reads_tokens = blocks_.known_symbols() < order_;
-        int open = 0;  // orders 1 .. open have an open n-gram
+        const int prefix = static_cast<int>(blocks_.prefix().size());
+        for (int m = 1; m <= prefix; ++m) sink_.open(m, blocks_.prefix()[m - 1]);
+        int open = prefix;  // orders 1 .. open have an open n-gram
         for (Index k = 0; k < n; ++k) {
-            const int shared = lcp[k], shared_with_next = k + 1 < n ? lcp[k + 1] : 0;
+            const int shared = lcp[k], shared_with_next = k + 1 < n ? lcp[k + 1] : prefix;
             for (int m = open; m > shared; --m) close_ngram(m, k);
             if (reads_tokens) {
                 if (k + kTokensAhead < n) prefetch(&training_[sorted.positions[k + kTokensAhead]]);
@@ -66,7 +70,7 @@ class NgramSweep {
                 sink_.once(open + 1, length, symbols_at(k));
             }
         }
-        for (int m = open; m > 0; --m) close_ngram(m, n);
+        for (int m = open; m > prefix; --m) close_ngram(m, n);
         add_singletons();
         return counts_;
     }
@@ -141,6 +145,7 @@ class NgramSweep {
 //   symbols      ids that occur in the stream; a separator that is no event may be one more than
 //                the vocabulary
 //   first_event  tokens before it only serve as context
+//   prefix       of the n-grams, last token first: see SuffixOrder
 template <class Token>
 struct NgramStream {
     std::span<const Token> tokens;
@@ -148,6 +153,7 @@ struct NgramStream {
     Index symbols;
     int order;
     Index stop_token;
+    std::span<const Index> prefix = {};
 
     // Calls body(blocks) with the sorted blocks of the range.
     template <class Body>
@@ -164,8 +170,9 @@ struct NgramStream {
     SuffixBlocks<Token, Position> blocks(TokenRange range, int threads) const {
         const Index n = static_cast<Index>(tokens.size());
         const Segment events{std::min(first_event, n), n};
-        return SuffixBlocks<Token, Position>(tokens, symbols, SuffixOrder{order, true, stop_token},
-                                             range, {&events, 1}, threads, false);
+        return SuffixBlocks<Token, Position>(tokens, symbols,
+                                             SuffixOrder{order, true, stop_token, prefix}, range,
+                                             {&events, 1}, threads, false);
     }
 };
 

@@ -20,10 +20,14 @@ inline constexpr int kMaxDepth = 255;  // a common prefix length fits one byte
 //   backward   false: x[i], x[i+1], ...; true: x[i], x[i-1], ... (n-grams that end at i)
 //   stop_token the sequence ends after the first stop token beyond symbol 0: read backward, a
 //              context extends to the separator before its document and no further. -1: none
+//   prefix     only suffixes that begin with these symbols, fewer than depth and none of them a
+//              stop token beyond symbol 0; a TokenRange is then one of the symbol that follows,
+//              without the stop token. For sequences read backward
 struct SuffixOrder {
     int depth = 1;
     bool backward = false;
     Index stop_token = -1;
+    std::span<const Index> prefix = {};
 };
 
 // Positions [first, last) of a stream.
@@ -50,14 +54,14 @@ struct SuffixPacking {
 // in ascending order of position. lcp[k] is the number of symbols, at most depth, that
 // positions[k - 1] and positions[k] share; lcp[0] = 0. keys and tails are the packed symbols, see
 // SuffixBlocks::symbol; tails is empty where the packing has none, and positions where they were
-// not asked for. Valid until the scratch is used again.
+// not asked for. With a prefix, lcp[0] is its length. Valid until the scratch is used again.
 template <class Position>
 struct SortedSuffixes {
     std::span<const Position> positions;
     std::span<const std::uint8_t> lcp;
     std::span<const std::uint64_t> keys;
     std::span<const std::uint64_t> tails;
-    Index first_token;  // of the block
+    Index first_token;  // of the block; with a prefix, the first symbol after it
 };
 
 // Scratch memory of one thread. Grows to the entry's bytes and 1 + sizeof(Position) more for each
@@ -89,7 +93,12 @@ struct SuffixScratch {
     Large<std::uint64_t> moved_tails;
 };
 
-// The positions of a stream whose first token lies in a range, ready to be sorted.
+// Consecutive first tokens of a block of SuffixBlocks over a range of so many tokens.
+Index tokens_of_block(Index n_tokens);
+
+// The positions of a stream whose first token lies in a range, ready to be sorted. With a prefix,
+// those whose suffix begins with it and whose symbol after it lies in the range: the suffixes after
+// the prefix are sorted, and the prefix is put back into what `sort` returns.
 //
 // In one pass over the token stream, the next few symbols of each position are packed into an
 // entry, which is appended to its block. Where an entry of 16 bytes holds all symbols that are
@@ -120,6 +129,8 @@ class SuffixBlocks {
 
     // Symbol m < depth of the suffix at a place of a sorted block; -1 if the sequence has ended.
     Index symbol(const SortedSuffixes<Position>& sorted, std::size_t place, int m) const {
+        if (m < shift()) return prefix_[m];
+        m -= shift();
         const int in_tail = m - packing_.entry_symbols;
         if (in_tail <= 0) {
             const std::uint64_t row = sorted.keys[place] >> (-in_tail * packing_.symbol_bits);
@@ -133,7 +144,8 @@ class SuffixBlocks {
         return symbol_from_stream(static_cast<Index>(sorted.positions[place]), m);
     }
     // Symbols that `symbol` finds without reading the token stream.
-    int known_symbols() const { return packing_.known(); }
+    int known_symbols() const { return shift() + packing_.known(); }
+    std::span<const Index> prefix() const { return prefix_; }
 
   private:
     using Scratch = SuffixScratch<Position>;
@@ -159,6 +171,10 @@ class SuffixBlocks {
     };
 
     std::uint64_t symbol_mask() const { return (std::uint64_t{1} << packing_.symbol_bits) - 1; }
+    // Symbols before those that are sorted.
+    int shift() const { return static_cast<int>(prefix_.size()); }
+    bool begins_with_prefix(Index position) const;
+    void restore_prefix(const Slice& slice) const;
     Index symbol_from_stream(Index position, int m) const;
     void count_entries(std::span<const Segment> segments, int threads);
     void write_entries(std::span<const Segment> segments, int threads);
@@ -182,7 +198,8 @@ class SuffixBlocks {
     void break_ties(const Slice& slice, Scratch& scratch) const;
 
     std::span<const Token> tokens_;
-    SuffixOrder order_;
+    SuffixOrder order_;  // of the symbols after the prefix
+    std::vector<Index> prefix_;
     TokenRange range_;
     Index vocab_size_;
     SuffixPacking packing_;

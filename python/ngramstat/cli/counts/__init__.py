@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import click
 
-from ngramstat.cli.command import Group
-from ngramstat.cli.counts.ngrams import collocations, ngrams
-from ngramstat.cli.counts.pairs import pairs
-from ngramstat.cli.counts.vectors import vectors
+from ngramstat.cli.command import Group, Member
 
 __all__ = ["counts"]
 
+_COMMANDS = {
+    "pairs": Member(
+        "ngramstat.cli.counts.pairs:pairs", "Write how often tokens stand near each other."
+    ),
+    "vectors": Member(
+        "ngramstat.cli.counts.vectors:vectors",
+        "Write word vectors: singular vectors of the PPMI of co-occurring tokens.",
+    ),
+    "ngrams": Member("ngramstat.cli.counts.ngrams:ngrams", "Count the n-grams of a corpus."),
+    "collocations": Member(
+        "ngramstat.cli.counts.ngrams:collocations",
+        "List the bigrams that occur more often than independent tokens would.",
+    ),
+}
 
-@click.group(cls=Group)
+
+@click.group(cls=Group, members=_COMMANDS)
 def counts() -> None:
     """Write the counts of a corpus: pairs of tokens, or n-grams."""
-
-
-for command in (pairs, vectors, ngrams, collocations):
-    counts.add_command(command)

@@ -16,12 +16,13 @@ and combines them by logistic mixing (Mahoney's PAQ; Mattern 2013):
    the branch taken. It is stored as packed logits: the logit and a bucket for how often the
    pattern was seen at the node.
 5. **Mixing.** A mixer adds the logits of all patterns within n tokens, each relative to its
-   parent's, with weights by bucket and by selector: the depth of the node, the buckets of the
-   shortest contexts and, in one of the two mixers, the node. It starts as the Kneser-Ney chain.
+   parent's, with weights by bucket and by selector: the buckets of the shortest contexts, the depth
+   of the node, and the node. It starts as the Kneser-Ney chain. The mixers of all lengths n run
+   together.
 6. **Tuning.** The weights are learned on a slice of the training documents (`tuning_split`). The
    slice is counted like all training tokens, so its decisions are estimated leave-one-out: without
    the counts of the slice. The weights are frozen on the held-out tokens.
-7. **Averaging.** The probabilities of three trees with two mixers each are averaged.
+7. **Averaging.** The probabilities along three trees are averaged.
 """
 
 from ngramstat.ngram_models.mixture.context_patterns import Pattern, n_patterns, patterns

@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.kernels.mixing import ContextCounts, ContextPattern, Discounts, Masses, TokenTree
+from ngramstat.kernels.mixing import (
+    ContextCounts,
+    ContextPattern,
+    Discounts,
+    FallbackLogits,
+    TokenTree,
+)
 from ngramstat.ngram_models.discounts import discounts
 from ngramstat.ngram_models.mixture.context_patterns import CLASSES, Pattern
 from ngramstat.ngram_models.mixture.decisions import Decisions
 from ngramstat.ngram_models.mixture.tuning_slice import MixtureSplit, Piece
 
 __all__ = ["Estimator"]
+
+
+@dataclass(frozen=True)
+class _Parent:
+    """What a pattern needs of the one that it falls back on.
+
+    Attributes
+    ----------
+    logits : list
+        By tree; None: the uniform distribution.
+    known : NDArray or None
+        Training tokens after contexts of the parent that the scored tokens have, as bits; after all
+        others, the pattern's contexts cannot be those of scored tokens. None: all tokens.
+    """
+
+    logits: list[FallbackLogits | None]
+    known: NDArray[np.uint64] | None
 
 
 class Estimator:
@@ -42,30 +66,40 @@ class Estimator:
         self, piece: Piece, trees: Sequence[TokenTree], advance: Callable[[], None]
     ) -> list[Decisions]:
         """Counts and interpolates every pattern, each after its parent; decisions by tree."""
-        decisions = [Decisions(self._used, piece, tree) for tree in trees]
+        decisions = [Decisions(len(self._used), piece, tree) for tree in trees]
         children: dict[str | None, list[int]] = {}
         for i, pattern in enumerate(self._used):
             children.setdefault(pattern.parent, []).append(i)
-        # The masses that children need of their parent are large. Of siblings, the one with the
-        # most descendants comes last, when the parent's masses are no longer needed.
+        # The fallback logits that children need of their parent are large. Of siblings, the one with
+        # the most descendants comes last, when the parent's are no longer needed.
         descendants = [0] * len(self._used)
         for i in reversed(range(len(self._used))):
             descendants[i] = sum(1 + descendants[j] for j in children.get(self._used[i].name, []))
-        # Depth first. By pattern: its parent's masses by tree, and whether it is their last user.
-        waiting: list[tuple[int, list[Masses | None], bool]] = [(0, [None] * len(trees), True)]
+        # Depth first. By pattern: its parent, and whether it is its last child.
+        waiting: list[tuple[int, _Parent, bool]] = [(0, _Parent([None] * len(trees), None), True)]
         while waiting:
-            i, parent_masses, last_user = waiting.pop()
+            i, parent, last_user = waiting.pop()
             own_children = sorted(
                 children.get(self._used[i].name, []), key=lambda j: -descendants[j]
             )
-            counts = self._count(self._used[i], piece, continuation=bool(own_children))
-            masses = self._interpolate(i, counts, trees, decisions, parent_masses, free=last_user)
-            waiting += [(j, masses, j == own_children[0]) for j in own_children]
+            counts, known = self._count(
+                self._used[i], piece, parent.known, has_children=bool(own_children)
+            )
+            logits = self._interpolate(i, counts, trees, decisions, parent.logits, free=last_user)
+            own = _Parent(logits, known)
+            waiting += [(j, own, j == own_children[0]) for j in own_children]
             advance()
         return decisions
 
-    def _count(self, pattern: Pattern, piece: Piece, *, continuation: bool) -> ContextCounts:
-        """Counts of one pattern; of its continuations where other patterns fall back on it."""
+    def _count(
+        self,
+        pattern: Pattern,
+        piece: Piece,
+        candidates: NDArray[np.uint64] | None,
+        *,
+        has_children: bool,
+    ) -> tuple[ContextCounts, NDArray[np.uint64] | None]:
+        """Counts of one pattern, and what other patterns need of them if they fall back on it."""
         split = self._split
         rows = [list(CLASSES).index(letter) if letter else -1 for letter in pattern.letters]
         counts = ContextCounts(
@@ -75,14 +109,17 @@ class Estimator:
             pattern=ContextPattern(pattern.offsets, rows, self._class_maps),
             n_leave_one_out=piece.n_tuning,
             second_stream=piece.held_out,
+            threads=self._threads,
         )
-        counts.count(
+        known = counts.count(
             split.training,
             first_event=split.first_event,
             first_leave_one_out=split.first_tuning if piece.n_tuning else None,
-            continuation_offset=pattern.continuation_offset if continuation else 0,
+            continuation_offset=pattern.continuation_offset if has_children else 0,
             max_events=self._max_events,
             threads=self._threads,
+            candidates=candidates,
+            find_known=has_children,
         )
         if pattern.name not in self._discounts:
             self._discounts[pattern.name] = Discounts(
@@ -91,7 +128,7 @@ class Estimator:
                     0
                 ].tolist(),
             )
-        return counts
+        return counts, known
 
     def _interpolate(
         self,
@@ -99,25 +136,25 @@ class Estimator:
         counts: ContextCounts,
         trees: Sequence[TokenTree],
         decisions: list[Decisions],
-        parent_masses: list[Masses | None],
+        parent_logits: list[FallbackLogits | None],
         *,
         free: bool,
-    ) -> list[Masses | None]:
-        """Writes the packed logits of pattern i; returns its masses by tree.
+    ) -> list[FallbackLogits | None]:
+        """Writes the packed logits of pattern i; returns its fallback logits by tree.
 
-        With `free`, the parent's masses are dropped tree by tree as they are read.
+        With `free`, the parent's are dropped tree by tree as they are read.
         """
-        masses = []
+        fallback_logits = []
         for k, (tree, of_tree) in enumerate(zip(trees, decisions, strict=True)):
-            _, mass = counts.interpolate(
+            _, of_children = counts.interpolate(
                 tree,
                 of_tree.offsets,
-                parent_masses[k],
+                parent_logits[k],
                 discounts=self._discounts[self._used[i].name],
                 out=of_tree.packed_logits[i],
                 threads=self._threads,
             )
-            masses.append(mass)
+            fallback_logits.append(of_children)
             if free:
-                parent_masses[k] = None
-        return masses
+                parent_logits[k] = None
+        return fallback_logits

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from ngramstat.boundary import Boundary
 from ngramstat.corpus import Corpus
 from ngramstat.errors import InputError
-from ngramstat.kernels.mixing import Discounts, Mixer, TokenTree, path_lengths
+from ngramstat.kernels.mixing import Discounts, TokenTree, path_lengths
 from ngramstat.ngram_models.mixture.context_patterns import CLASSES, Pattern, has_classes, patterns
-from ngramstat.ngram_models.mixture.decisions import MixerShape
 from ngramstat.ngram_models.mixture.losses import Mixture
 from ngramstat.ngram_models.mixture.mixers import Mixers
 from ngramstat.ngram_models.mixture.trees import N_TREES
@@ -23,7 +22,7 @@ from ngramstat.runtime.files import read_arrays, reason, sha256_array, write_arr
 
 __all__ = ["is_mixture", "read_mixture", "save_mixture"]
 
-_SCHEMA = "ngramstat.mixture/1"
+_SCHEMA = "ngramstat.mixture/2"
 _ABOUT = "about"
 
 
@@ -51,15 +50,16 @@ def save_mixture(
             [[*d.raw, *d.continuation] for d in mixture.discounts.values()]
         ).reshape(-1, 6),
     }
-    for (tree, n), mixers in mixture.mixers.trained.items():
-        for k, mixer in enumerate(mixers):
-            for i, weights in enumerate(mixer.weights()):
-                arrays[_weights_name(tree, n, k, i)] = weights
+    for tree, parts in mixture.mixers.trained.items():
+        for part, mixers in enumerate(parts):
+            for k in range(len(mixers.group.shapes)):
+                for i, weights in enumerate(mixers.group.weights(k)):
+                    arrays[_weights_name(tree, part, k, i)] = weights
     write_arrays(path, arrays)
 
 
-def _weights_name(tree: int, n: int, k: int, i: int) -> str:
-    return f"weights-{tree}-{n}-{k}-{i}"
+def _weights_name(tree: int, part: int, k: int, i: int) -> str:
+    return f"weights-{tree}-{part}-{k}-{i}"
 
 
 def is_mixture(path: str | PathLike[str]) -> bool:
@@ -116,12 +116,15 @@ def _mixture(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Mixture:
     used = patterns(max_context, classed=has_classes(v))
     discounts = _discounts(about["patterns"], arrays["discounts"], used if v > 1 else None)
     _check_class_maps(arrays["class_maps"], v)
-    mixers = Mixers(lengths)
+    mixers = Mixers(used, lengths)
     mixers.better[:] = about["better"]
     for number in range(len(trees) if v > 1 else 0):
-        for n in lengths:
-            shape = MixerShape.of(used, n, v - 1)
-            mixers.trained[number, n] = _trained(shape, arrays, number, n)
+        mixers.trained[number] = mixers.untrained(v - 1)
+        for part, of_part in enumerate(mixers.trained[number]):
+            for k, shape in enumerate(of_part.group.shapes):
+                count = 2 + shape.n_selectors
+                names = [_weights_name(number, part, k, i) for i in range(count)]
+                of_part.group.set_weights(k, [arrays[name] for name in names])
     return Mixture(trees, arrays["class_maps"], max_context, discounts, mixers)
 
 
@@ -160,15 +163,6 @@ def _check_class_maps(maps: NDArray[Any], vocab_size: int) -> None:
     n_maps = len(CLASSES) if has_classes(vocab_size) else 0
     if maps.dtype != np.uint32 or maps.ndim != 2 or len(maps) != n_maps:
         raise ValueError("its classes are not those of its vocabulary")
-
-
-def _trained(shape: MixerShape, arrays: dict[str, NDArray[Any]], tree: int, n: int) -> list[Mixer]:
-    """The mixers of one tree and length of context, with their weights."""
-    mixers = shape.mixers()
-    for k, mixer in enumerate(mixers):
-        count = 1 + len(shape.sizes[k])
-        mixer.set_weights([arrays[_weights_name(tree, n, k, i)] for i in range(count)])
-    return mixers
 
 
 def _fingerprint(corpus: Corpus) -> dict[str, Any]:

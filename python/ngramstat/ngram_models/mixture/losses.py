@@ -110,7 +110,8 @@ class Mixture:
     @classmethod
     def new(cls, split: MixtureSplit, max_context: int, lengths: Sequence[int]) -> Mixture:
         """One that learns from the tuning slice when the first piece of `losses` holds it."""
-        return cls(*grow_trees(split), max_context, {}, Mixers(lengths))
+        used = patterns(max_context, classed=has_classes(split.vocab_size))
+        return cls(*grow_trees(split), max_context, {}, Mixers(used, lengths))
 
     def losses(
         self,
@@ -144,10 +145,10 @@ class Mixture:
             max_events=events_at_once(memory_budget),
             threads=workspace.threads,
         )
-        # By length, member and piece: -ln p of the held-out tokens. Members are trees and mixers.
-        members: dict[int, list[list[Floats]]] = {n: [] for n in lengths}
+        # -ln p of the held-out tokens, by piece.
+        losses: list[Floats] = []
         for piece in pieces:
-            of_piece: dict[int, list[Floats]] = {n: [] for n in lengths}
+            of_trees: list[Floats] = []
             for group in groups:
                 counted = work.of_pattern(piece, len(group))
                 decisions = estimator.estimate(
@@ -155,13 +156,13 @@ class Mixture:
                 )
                 by_tree = dict(zip(group, decisions, strict=True))
                 del decisions
-                for n, scored in self.mixers.score(by_tree, workspace.threads):
-                    of_piece[n] += scored
-                    advance(work.of_mixing(piece, n))
+                n_nodes = len(trees[0].split)
+                for scored in self.mixers.score(by_tree, n_nodes, workspace.threads):
+                    of_trees.append(scored)
+                    advance(sum(work.of_mixing(piece, n) for n in lengths))
                 del by_tree  # before the next group takes memory
-            for n in lengths:
-                members[n].append(of_piece[n])
-        return np.stack([_average(members[n]) for n in lengths])
+            losses.append(_average(of_trees))
+        return np.concatenate(losses, axis=1)
 
 
 class _Work:
@@ -207,9 +208,9 @@ def _by_part(
     )
 
 
-def _average(pieces: list[list[Floats]]) -> Floats:
-    """Losses by token, (n,), of the mean of the members' probabilities."""
-    stacked = np.concatenate(pieces, axis=1)  # (members, tokens)
+def _average(members: Sequence[Floats]) -> Floats:
+    """Losses of the mean of the members' probabilities, (lengths, n), from those of each."""
+    stacked = np.stack(members)
     # The mean of probabilities, in a form that does not underflow.
     smallest = stacked.min(axis=0)
     mean: Floats = smallest - np.log(np.exp(smallest - stacked).mean(axis=0))

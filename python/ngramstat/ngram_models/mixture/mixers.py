@@ -9,12 +9,63 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.kernels.mixing import Mixer
-from ngramstat.ngram_models.mixture.decisions import Decisions
+from ngramstat.kernels.mixing import MAX_MIXERS, MixerGroup, MixerShape, logits_of
+from ngramstat.ngram_models.mixture.context_patterns import Pattern
+from ngramstat.ngram_models.mixture.decisions import MAX_DEPTH, MAX_NODES, Decisions
 
-__all__ = ["Mixers"]
+__all__ = ["Mixers", "TreeMixers"]
 
 Floats = NDArray[np.float64]
+
+# Learning rate of the pass over the tuning slice.
+_RATE = 0.02
+
+
+class TreeMixers:
+    """The mixers along one tree of one run of lengths of context; untrained, a Kneser-Ney chain.
+
+    Parameters
+    ----------
+    used : sequence of Pattern
+        By length: the inputs of a shorter length are the first ones.
+    lengths : sequence of int
+    n_nodes : int
+        Inner nodes of the tree.
+    """
+
+    def __init__(self, used: Sequence[Pattern], lengths: Sequence[int], n_nodes: int) -> None:
+        inputs = [pattern for pattern in used if pattern.length <= max(lengths)]
+        names = [pattern.name for pattern in inputs]
+        chain = [i for i, pattern in enumerate(inputs) if pattern.is_ngram]
+        self.lengths, self.n_inputs = tuple(lengths), len(inputs)
+        self._last_of_chain = [chain[n] for n in lengths]
+        self.group = MixerGroup(
+            [-1 if p.parent is None else names.index(p.parent) for p in inputs],
+            [float(p.is_ngram) for p in inputs],
+            chain[1:4],
+            [MAX_DEPTH, min(n_nodes, MAX_NODES)],
+            [MixerShape(sum(p.length <= n for p in inputs), min(n, 3), 2) for n in lengths],
+        )
+
+    def fit(self, decisions: Decisions) -> NDArray[np.bool_]:
+        """Learn from the tuning slice; by length, whether that helped on its second half."""
+        packed_logits = decisions.packed_logits[: self.n_inputs]
+        half = decisions.n_tuning // 2
+        middle, end = (int(decisions.offsets[k]) for k in (half, decisions.n_tuning))
+        rates = [_RATE] * len(self.group.shapes)
+        self.group.train(packed_logits, decisions.states, 0, middle, rates)
+        losses = self.group.train(packed_logits, decisions.states, middle, end, rates)
+        untrained = [_loss(packed_logits[i, middle:end]) for i in self._last_of_chain]
+        better: NDArray[np.bool_] = losses < untrained
+        return better
+
+    def score(self, decisions: Decisions) -> Floats:
+        """-ln p of every held-out token of a piece, (lengths, n)."""
+        return self.group.score(
+            decisions.packed_logits[: self.n_inputs],
+            decisions.states,
+            decisions.offsets[decisions.n_tuning :],
+        )
 
 
 class Mixers:
@@ -22,45 +73,65 @@ class Mixers:
 
     Parameters
     ----------
+    used : sequence of Pattern
     lengths : sequence of int
         Lengths of context, ascending.
 
     Attributes
     ----------
     trained : dict
-        Mixers by tree and length.
+        Mixers by tree, in runs of lengths.
     better : (n_lengths,) bool
         As in `MixtureLosses`.
     """
 
-    def __init__(self, lengths: Sequence[int]) -> None:
-        self.lengths = tuple(lengths)
-        self.trained: dict[tuple[int, int], list[Mixer]] = {}
+    def __init__(self, used: Sequence[Pattern], lengths: Sequence[int]) -> None:
+        self._used, self.lengths = used, tuple(lengths)
+        self.trained: dict[int, list[TreeMixers]] = {}
         self.better = np.zeros(len(self.lengths), bool)
 
+    def untrained(self, n_nodes: int) -> list[TreeMixers]:
+        """Of a tree with this number of inner nodes."""
+        return [
+            TreeMixers(self._used, self.lengths[k : k + MAX_MIXERS], n_nodes)
+            for k in range(0, len(self.lengths), MAX_MIXERS)
+        ]
+
     def score(
-        self, decisions: dict[int, Decisions], threads: int
-    ) -> Iterator[tuple[int, list[Floats]]]:
-        """(n, -ln p of every held-out token by each mixer) of each tree and n.
+        self, decisions: dict[int, Decisions], n_nodes: int, threads: int
+    ) -> Iterator[Floats]:
+        """-ln p of every held-out token along each tree, (lengths, n).
 
         Longer contexts come first, as they take longer.
         """
-        jobs = [(tree, n) for n in reversed(self.lengths) for tree in decisions]
+        learn = [tree for tree in decisions if tree not in self.trained]
+        for tree in learn:
+            self.trained[tree] = self.untrained(n_nodes)
+        jobs = [(tree, part) for tree in decisions for part in reversed(self.trained[tree])]
 
-        def work(job: tuple[int, int]) -> tuple[list[Mixer], bool, list[Floats]]:
-            tree, n = job
-            selection = decisions[tree].select(n)
-            mixers, improved = self.trained.get(job, []), False
-            if not mixers:
-                mixers, improved = decisions[tree].fit(selection)
-            scored = [decisions[tree].score(mixer, selection, k) for k, mixer in enumerate(mixers)]
-            return mixers, improved, scored
+        def work(job: tuple[int, TreeMixers]) -> tuple[TreeMixers, NDArray[np.bool_], Floats]:
+            tree, mixers = job
+            better = np.zeros(len(mixers.lengths), bool)
+            if tree in learn:
+                better = mixers.fit(decisions[tree])
+            return mixers, better, mixers.score(decisions[tree])
 
-        results = _in_threads(work, jobs, threads)
-        for job, (mixers, improved, scored) in zip(jobs, results, strict=True):
-            self.trained[job] = mixers
-            self.better[self.lengths.index(job[1])] |= improved
-            yield job[1], scored
+        parts: list[Floats] = []
+        for mixers, better, scored in _in_threads(work, jobs, threads):
+            first = self.lengths.index(mixers.lengths[0])
+            self.better[first : first + len(better)] |= better
+            parts.insert(0, scored)
+            if first == 0:  # the last part of a tree
+                yield np.concatenate(parts)
+                parts = []
+
+
+def _loss(packed_logits: NDArray[np.uint16]) -> float:
+    """The sum of -ln p of the branches taken."""
+    values = np.arange(1 << 16, dtype=np.uint16)
+    return float(
+        np.bincount(packed_logits, minlength=1 << 16) @ np.logaddexp(0, -logits_of(values))
+    )
 
 
 def _in_threads(work: Callable[[Any], Any], jobs: Sequence[Any], threads: int) -> Iterator[Any]:
