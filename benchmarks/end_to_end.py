@@ -133,14 +133,17 @@ def plain(corpus: Corpus, way: str, tokens: int) -> dict[str, Callable[[], Any]]
         return {
             "C(t)": lambda: plain_ways.python_norms(text, size, LAGS),
             "H(n) counts": lambda: plain_ways.python_entropies(text, ORDER - 1),
+            # Without the learning curve.
             "H(n) held out": lambda: plain_ways.python_kneser_ney(training, held_out, size, ORDER),
             "H(n) mixture": lambda: plain_ways.python_mixture(training, held_out, size),
         }
     return {
         "C(t)": lambda: plain_ways.numpy_norms(text, size, LAGS),
         "H(n) counts": lambda: plain_ways.numpy_entropies(text, size, ORDER - 1),
-        "H(n) held out": lambda: plain_ways.numpy_kneser_ney(training, held_out, size, ORDER),
-        "H(n) learning": lambda: plain_ways.numpy_learning(training, held_out, size, ORDER, 7),
+        "H(n) held out": lambda: [
+            plain_ways.numpy_kneser_ney(training, held_out, size, ORDER),
+            *plain_ways.numpy_learning(training, held_out, size, ORDER, 7),
+        ],
         "H(n) mixture": lambda: plain_ways.numpy_mixture(training, held_out, size),
     }
 
@@ -167,11 +170,11 @@ def compared(
     work: Path, facts: dict[str, Any], sizes: dict[str, int]
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """What the plain ways of each stage take, measured and extrapolated, by stage and way."""
-    stages = ("tokenize", "C(t)", "H(n) counts", "H(n) held out", "H(n) learning", "H(n) mixture")
+    stages = ("tokenize", "C(t)", "H(n) counts", "H(n) held out", "H(n) mixture")
     found: dict[str, dict[str, dict[str, Any]]] = {stage: {} for stage in stages}
     for stage in stages:
         for way, tokens in sizes.items():
-            if way == "Python" and stage in ("tokenize", "H(n) learning"):
+            if way == "Python" and stage == "tokenize":
                 continue
             tokens = min(tokens, facts["tokens"])
             done = process(
@@ -215,7 +218,7 @@ def least_bytes(facts: dict[str, Any]) -> dict[str, float]:
     tokenize: the text is read and the tokens are written. C(t): at every lag the tokens are read,
     and again shuffled for the nulls; an entry that holds four lags (8 bytes) is written and read
     once for either stream. Counts and Kneser-Ney: the tokens are read, and one entry for each is
-    written and read while it is sorted; the learning curves sort half the text once. Mixture: every
+    written and read while it is sorted, learning curves included. Mixture: every
     context of 1 or more tokens sorts the tokens once, and every held-out token reads a line of
     memory for each context and binary decision.
     """
@@ -228,7 +231,6 @@ def least_bytes(facts: dict[str, Any]) -> dict[str, float]:
         "C(t)": 2 * facts["lags"] * n * (width + 2 * 8 / 4),
         "H(n) counts": sorting,
         "H(n) held out": sorting,
-        "H(n) learning": sorting / 2,
         "H(n) mixture": longest * (sorting + 64 * decisions * facts["held_out_tokens"]),
     }
 

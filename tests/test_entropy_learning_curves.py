@@ -18,6 +18,7 @@ from ngramstat.entropy.learning_curves import (
     nested_subsets,
     pooled_curve,
     subset_losses,
+    whole,
 )
 from ngramstat.errors import InputError
 from ngramstat.ngram_models.split_streams import split_streams
@@ -56,21 +57,21 @@ def test_subsets_are_nested_and_replicates_apart(split):
 
 @pytest.mark.parametrize("separator", [None, 0], ids=["ends", "separator"])
 @pytest.mark.parametrize("boundary", list(Boundary))
-def test_points_are_the_models_of_their_subsets(boundary, separator):
-    """A subset is a range of the circle's stream; with `document` that is its documents alone."""
+def test_losses_are_those_of_models_of_the_subsets(boundary, separator):
+    """A subset is a range of the circle's stream; contexts may begin in the document before."""
     tokens = zipf(200, 60_000, seed=3)
     tokens[tokens == 0] = 1
-    ends = np.arange(100, 60_001, 100)
+    document_ends = np.arange(100, 60_001, 100)
     if separator is not None:
-        tokens[ends - 1] = separator
+        tokens[document_ends - 1] = separator
     corpus = ngramstat.Corpus.from_arrays(
-        tokens, vocab_size=200, document_ends=ends, separator=separator
+        tokens, vocab_size=200, document_ends=document_ends, separator=separator
     )
     split = split_of(design_of(corpus), 0.1)
-    subsets = nested_subsets(split, sizes=5, seed=1)
-    points = list(subset_losses(split, subsets, seed=1, max_context=2, boundary=boundary))
+    subsets = [whole(split), *nested_subsets(split, sizes=5, seed=1)]
+    losses = list(subset_losses(split, subsets, seed=1, max_context=2, boundary=boundary))
     circle = circle_order(split, seed=1)
-    for subset, point in zip(subsets, points, strict=True):
+    for subset, one in zip(subsets, losses, strict=True):
         chosen = circle[subset.first : subset.last]
         before = circle[subset.first - 1 : subset.first] if boundary.across else chosen[:0]
         alone = dataclasses.replace(
@@ -78,37 +79,37 @@ def test_points_are_the_models_of_their_subsets(boundary, separator):
         )
         with split_streams(alone, boundary=boundary, max_context=2) as streams:
             model = held_out_model(streams, 2)
-            first_event = 100 * len(before) + streams.first_event
-            model.train(streams.training, first_event=first_event)
+            model.train(streams.training, first_event=100 * len(before) + streams.first_event)
             expected = scored_losses(model, 0, streams, training_tokens=0, threads=1)
-        assert point.halvings == subset.halvings
-        assert point.tokens == 100 * len(chosen)
-        assert np.array_equal(point.losses, expected.losses.sum(axis=0) / expected.tokens.sum())
-        assert np.array_equal(point.full_context, expected.full_context_loss)
+        assert one.training_tokens == 100 * len(chosen)
+        assert one.discounts == expected.discounts
+        assert np.array_equal(one.losses, expected.losses)
+        assert np.array_equal(one.losses_at_starts, expected.losses_at_starts)
+        assert (one.copy_tokens >= 32) == (subset.halvings == 0)
 
 
 @pytest.mark.parametrize("boundary", list(Boundary))
-def test_points_depend_on_nothing_else(split, boundary):
+def test_losses_depend_on_nothing_else(split, boundary):
     """Neither on threads and memory nor on which of the others are computed with them."""
-    subsets = nested_subsets(split, sizes=5, seed=1)
+    subsets = [whole(split), *nested_subsets(split, sizes=5, seed=1)]
 
-    def points(chosen, **options):
-        workspace = Workspace(**options)
-        return list(
-            subset_losses(
-                split, chosen, seed=1, max_context=3, boundary=boundary, workspace=workspace
-            )
-        )
+    def losses(chosen, **options):
+        options = {"seed": 1, "max_context": 3, "boundary": boundary, **options}
+        return list(subset_losses(split, chosen, **options))
 
-    expected = points(subsets)
+    expected = losses(subsets)
     one_at_a_time = rss_bytes() + (3 << 20)
-    for options in ({"threads": 3}, {"memory_limit": one_at_a_time}):
-        for one, other in zip(points(subsets, **options), expected, strict=True):
+    same = [
+        (losses(subsets, workspace=Workspace(3)), expected),
+        (losses(subsets, workspace=Workspace(memory_limit=one_at_a_time)), expected),
+        (losses(subsets[::2]), expected[::2]),
+        (losses(subsets[3:7]), expected[3:7]),
+    ]
+    for ones, others in same:
+        for one, other in zip(ones, others, strict=True):
             assert np.array_equal(one.losses, other.losses)
-    for every in (slice(1, None, 2), slice(2, 7)):
-        for one, other in zip(points(subsets[every]), expected[every], strict=True):
-            assert np.array_equal(one.losses, other.losses)
-            assert one.tokens == other.tokens
+            assert one.discounts == other.discounts
+            assert one.training_tokens == other.training_tokens
 
 
 def test_small_corpora_have_fewer_sizes(split):
@@ -130,18 +131,18 @@ def test_errors_are_pooled_over_sizes():
         for h in range(1, 7)
         for _ in range(60)
     ]
-    whole = HeldOutLosses(
+    all_tokens = HeldOutLosses(
         losses=np.full((2, 3), 20.0), tokens=np.array([10, 10]),
         losses_at_starts=np.zeros((2, 3)), tokens_at_starts=np.zeros(2, int),
         copied=np.zeros(2, int), copy_tokens=32, training_tokens=1_000_000, discounts=(),
     )  # fmt: skip
-    curve = pooled_curve(whole, points)
+    curve = pooled_curve(all_tokens, points)
     assert curve.tokens.tolist() == [int(1e6 / 2**h) for h in range(6, -1, -1)]
     assert curve.replicates.tolist() == [60] * 6 + [1]
     assert curve.errors is not None
     expected = spread / np.sqrt(curve.tokens * curve.replicates)
     np.testing.assert_allclose(curve.errors, np.repeat(expected[:, None], 3, axis=1), rtol=0.15)
-    assert pooled_curve(whole, []).errors is None
+    assert pooled_curve(all_tokens, []).errors is None
 
 
 def test_limits_stand_beside_the_bracket():

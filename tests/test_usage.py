@@ -68,7 +68,7 @@ def test_a_run_says_what_each_stage_took():
     )  # fmt: skip
     stages = run.provenance["stages"]
     assert [stage["name"] for stage in stages] == [
-        "plan", "C(t)", "C(t) fits", "H(n) counts", "H(n) held out", "H(n) learning", "H(n) fits",
+        "plan", "C(t)", "C(t) fits", "H(n) counts", "H(n) held out", "H(n) fits",
     ]  # fmt: skip
     assert 0 < sum(stage["seconds"] for stage in stages) <= run.provenance["seconds"]
     assert all(stage["peak_rss_bytes"] > 0 for stage in stages if sys.platform == "linux")

@@ -152,7 +152,7 @@ def test_a_plan_has_the_stages_of_the_run(corpus):
     run = CliRunner().invoke(main, ["plan", str(corpus), "--memory-limit", "6G", "--json"])
     assert run.exit_code == 0, run.output
     plan = json.loads(run.output)
-    names = ["C(t)", "H(n) counts", "H(n) held out", "H(n) learning", "H(n) mixture"]
+    names = ["C(t)", "H(n) counts", "H(n) held out", "H(n) mixture"]
     assert [stage["name"] for stage in plan["stages"]] == names
     assert plan["fits"]
     assert plan["memory_bytes"] <= 6 << 30

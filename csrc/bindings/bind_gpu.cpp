@@ -409,7 +409,7 @@ void train_kneser_ney(const Device& d, KneserNey<Token>& model, const Array<Toke
     const Index* bounds = parts.data();
     const Index n_models = parts.shape(0);
     const py::gil_scoped_release release;
-    model.reset(n_models);
+    model.reset(n_models, 1);
     const auto counter =
         d.gpu->held_out_counter(stream, {model.held_out().contexts(), model.held_out().ngrams(),
                                          model.vocab_size(), model.order(), model.stop_token()});

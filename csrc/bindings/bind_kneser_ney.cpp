@@ -20,7 +20,8 @@ void bind_for(py::module_& m, const char* name) {
              py::arg("held_out").noconvert(), py::arg("documents"), py::arg("vocab_size"),
              py::arg("order"), py::arg("stop_token"))
         .def_property_readonly("model_bytes", &Model::model_bytes)
-        .def("reset", &Model::reset, py::arg("n_models"))
+        .def("reset", &Model::reset, py::arg("n_models"), py::arg("threads"),
+             py::call_guard<py::gil_scoped_release>())
         .def(
             "add_training",
             [](Model& self, const Array<Token>& training, const Array<Index>& parts,

@@ -220,7 +220,7 @@ struct Case {
         const std::vector<Segment> parts{{n / 9, n},         {n / 9, n / 2}, {n / 9, n / 3},
                                          {n / 2, 5 * n / 6}, {n / 2, n / 2}, {5 * n / 6, n}};
         KneserNey<Token> together(held_out, documents(), stream.vocab_size, order, stop_token);
-        together.reset(static_cast<Index>(parts.size()));
+        together.reset(static_cast<Index>(parts.size()), threads);
         auto ranges = check::partition(stream.vocab_size);
         if (threads > 2) {
             const Index frequent = most_frequent(parts[0].first);
@@ -332,7 +332,7 @@ void refuses_bad_arguments() {
 
     auto good = model(documents, 3, 2, -1);
     auto train = [&](const std::vector<Segment>& parts, TokenRange range) {
-        good.reset(static_cast<Index>(parts.size()));
+        good.reset(static_cast<Index>(parts.size()), 1);
         good.add_training(tokens, parts, range, 1);
     };
     CHECK_THROWS(std::invalid_argument, train({{0, 3}}, {0, 4}));
@@ -342,7 +342,7 @@ void refuses_bad_arguments() {
     CHECK_THROWS(std::invalid_argument, train({{0, 3}, {0, 2}, {1, 3}}, {0, 3}));  // overlap
     CHECK_THROWS(std::invalid_argument, train({{0, 3}, {0, 1}, {0, 2}}, {0, 3}));  // order
     const std::vector<Segment> one_part{{0, 3}};
-    good.reset(2);
+    good.reset(2, 1);
     CHECK_THROWS(std::invalid_argument, good.add_training(tokens, one_part, {0, 3}, 1));
     CHECK_THROWS(std::invalid_argument, good.counts(2));
     const std::vector<OrderDiscounts> raw(2, OrderDiscounts{0.5, 1.0, 1.5});

@@ -20,6 +20,7 @@ constexpr int kUpperHalf = 32;
 constexpr std::size_t kChunk = 2048;
 constexpr std::size_t kTokensAhead = 24;
 constexpr std::size_t kCountsAhead = 12;
+constexpr Index kEstimatesAhead = 16;
 
 void atomic_add(Count& target, Count value) {
     std::atomic_ref<Count>(target).fetch_add(value, std::memory_order_relaxed);
@@ -121,18 +122,19 @@ KneserNey<Token>::KneserNey(std::span<const Token> held_out, const Documents& do
           require(stop_token >= -1 && stop_token <= vocab_size, "stop_token must be -1 or a token");
           return HeldOutNgrams<Token>(held_out, documents, vocab_size, order, stop_token);
       }()) {
-    reset(1);
+    reset(1, 1);
 }
 
 template <class Token>
-void KneserNey<Token>::reset(Index n_models) {
+void KneserNey<Token>::reset(Index n_models, int threads) {
     require(n_models >= 1, "there must be a model");
     models_.resize(static_cast<std::size_t>(n_models));
-    for (Model& model : models_) {
+    parallel_for(n_models, threads, [&](Index m) {
+        Model& model = models_[static_cast<std::size_t>(m)];
         model.counts = KneserNeyCounts(order_);
         model.contexts.assign(held_out_.contexts().size(), Followers{});
         model.ngrams.assign(held_out_.ngrams().size(), NgramCount{});
-    }
+    });
 }
 
 template <class Token>
@@ -313,38 +315,48 @@ class KneserNey<Token>::BlockSweep {
     void follow(const SuffixBlocks<Token, Position>& blocks, const SortedSuffixes<Position>& sorted,
                 std::size_t begin, std::size_t end, TrieWalk& contexts, TrieWalk& ngrams) {
         const int order = model_.order_;
+        const std::size_t n = end - begin;
         const bool reads_tokens = blocks.known_symbols() < order;
         if (reads_tokens) release_pages_if_needed();  // every position may bring in a page
-        for (std::size_t k = begin; k < end; ++k) {
-            if (reads_tokens && k + kTokensAhead < sorted.lcp.size()) {
-                prefetch(&training_[sorted.positions[k + kTokensAhead]]);
+        for (std::size_t k = 0; k < n; ++k) {
+            if (reads_tokens && begin + k + kTokensAhead < sorted.lcp.size()) {
+                prefetch(&training_[sorted.positions[begin + k + kTokensAhead]]);
             }
-            const auto symbol = [&](int m) { return blocks.symbol(sorted, k, m); };
+            const auto symbol = [&](int m) { return blocks.symbol(sorted, begin + k, m); };
             int length = order;
             if (order > 1 && symbol(order - 1) < 0) {
                 length = 1;
                 while (symbol(length) >= 0) ++length;
             }
-            const int shared = sorted.lcp[k];
-            // With a prefix, the first suffix shares it with one of another block.
-            if (k == 0 && shared > 0) {
-                contexts.go_to(0, shared - 1, [&](int level) { return symbol(level); });
-                ngrams.go_to(0, shared, [&](int level) { return symbol(level - 1); });
-            }
-            contexts.go_to(std::max(shared - 1, 0), length - 1, symbol);
-            ngrams.go_to(shared, length, [&](int level) { return symbol(level - 1); });
-            Suffix<Position>& suffix = suffixes_[0][k - begin];
-            suffix.position = sorted.positions.empty() ? Position{0} : sorted.positions[k];
-            suffix.context = contexts.node();
-            suffix.ngram = ngrams.node();
-            suffix.context_level = static_cast<std::uint8_t>(contexts.depth());
-            suffix.ngram_level = static_cast<std::uint8_t>(ngrams.depth());
-            suffix.shared = static_cast<std::uint8_t>(shared);
+            Suffix<Position>& suffix = suffixes_[0][k];
+            suffix.position = sorted.positions.empty() ? Position{0} : sorted.positions[begin + k];
+            suffix.shared = sorted.lcp[begin + k];
             suffix.length = static_cast<std::uint8_t>(length) & 127;
             suffix.ends_with_stop =
                 model_.stop_token_ >= 0 && length > 1 && symbol(length - 1) == model_.stop_token_;
         }
-        sizes_[0] = end - begin;
+        // With a prefix, the first suffix shares it with one of another block.
+        const auto shared = [&](std::size_t k) {
+            return begin + k == 0 ? 0 : int{sorted.lcp[begin + k]};
+        };
+        // A context's first symbol is the second of the n-gram.
+        contexts.follow(
+            n, order - 1, [&](std::size_t k) { return shared(k) - 1; },
+            [&](std::size_t k, int level) { return blocks.symbol(sorted, begin + k, level); },
+            nodes_, levels_);
+        for (std::size_t k = 0; k < n; ++k) {
+            suffixes_[0][k].context = nodes_[k];
+            suffixes_[0][k].context_level = levels_[k];
+        }
+        ngrams.follow(
+            n, order, shared,
+            [&](std::size_t k, int level) { return blocks.symbol(sorted, begin + k, level - 1); },
+            nodes_, levels_);
+        for (std::size_t k = 0; k < n; ++k) {
+            suffixes_[0][k].ngram = nodes_[k];
+            suffixes_[0][k].ngram_level = levels_[k];
+        }
+        sizes_[0] = n;
     }
 
     // The suffixes of a part, from those of the smallest part that holds it. One shares with the
@@ -378,6 +390,9 @@ class KneserNey<Token>::BlockSweep {
     std::vector<std::vector<Suffix<Position>>> suffixes_;
     std::vector<std::size_t> sizes_;
     std::vector<std::uint8_t> shared_;
+    // Of the chunk: what it is in a trie.
+    std::vector<Node> nodes_ = std::vector<Node>(kChunk);
+    std::vector<std::uint8_t> levels_ = std::vector<std::uint8_t>(kChunk);
 };
 
 template <class Token>
@@ -408,11 +423,17 @@ void KneserNey<Token>::add_ngram(Index number, std::span<const Index> ngram, Cou
         continuation = begins_with_stop ? count : distinct_before;
         model.counts.continuation[m - 1].add(continuation);
     }
-    TrieWalk contexts(held_out_.contexts()), ngrams(held_out_.ngrams());
-    contexts.go_to(0, m - 1, [&](int level) { return ngram[level]; });
-    ngrams.go_to(0, m, [&](int level) { return ngram[level - 1]; });
-    if (contexts.depth() == m - 1) model.contexts[contexts.node()].add(count, continuation);
-    if (ngrams.depth() == m) model.ngrams[ngrams.node()] = {count, continuation};
+    const auto unrelated = [](std::size_t) { return 0; };
+    std::array<Node, 1> context, node;
+    std::array<std::uint8_t, 1> context_level, level;
+    TrieWalk(held_out_.contexts())
+        .follow(
+            1, m - 1, unrelated, [&](std::size_t, int at) { return ngram[at]; }, context,
+            context_level);
+    TrieWalk(held_out_.ngrams())
+        .follow(1, m, unrelated, [&](std::size_t, int at) { return ngram[at - 1]; }, node, level);
+    if (context_level[0] == m - 1) model.contexts[context[0]].add(count, continuation);
+    if (level[0] == m) model.ngrams[node[0]] = {count, continuation};
 }
 
 template <class Token>
@@ -442,29 +463,24 @@ void KneserNey<Token>::score(Index number, std::span<const OrderDiscounts> raw,
             "score: one raw discount triple per order, and one less for the continuation counts");
     require(static_cast<Index>(losses.size()) == documents_.size() * order_,
             "score: losses must be (documents, order)");
-    // Of every n-gram: -ln p as the highest order, and p from the continuation counts.
     const SymbolTrie& ngrams = held_out_.ngrams();
-    std::vector<double, HugePageAllocator<double>> loss(ngrams.size()), lower(ngrams.size());
-    lower[SymbolTrie::kRoot] = 1.0 / static_cast<double>(vocab_size_);
+    std::vector<Estimate, HugePageAllocator<Estimate>> estimates(ngrams.size());
+    const double uniform = 1.0 / static_cast<double>(vocab_size_);
+    estimates[SymbolTrie::kRoot] = {-std::log(uniform), uniform, true};
     for (int m = 1; m <= order_; ++m) {
         const Index begin = ngrams.level_begin(m), end = ngrams.level_begin(m + 1);
         constexpr Index kTask = 1 << 14;
         parallel_for((end - begin + kTask - 1) / kTask, threads, [&](Index task) {
             const Index last = std::min(begin + (task + 1) * kTask, end);
             for (Index k = begin + task * kTask; k < last; ++k) {
+                const Index ahead = std::min<Index>(k + kEstimatesAhead, end - 1);
+                prefetch(&model.contexts[held_out_.context_of(static_cast<Node>(ahead))]);
                 const Node ngram = static_cast<Node>(k);
                 const Followers& context = model.contexts[held_out_.context_of(ngram)];
-                const NgramCount& count = model.ngrams[ngram];
-                const double below = lower[ngrams.parent(ngram)];
-                const FollowerCounts highest = context.raw();
-                loss[ngram] = -std::log(interpolate(highest.sum, freed_count(highest, raw[m - 1]),
-                                                    count.raw, raw[m - 1], below));
-                lower[ngram] = below;
-                if (m == order_) continue;
-                const FollowerCounts lower_order = context.continuation();
-                lower[ngram] =
-                    interpolate(lower_order.sum, freed_count(lower_order, continuation[m - 1]),
-                                count.continuation, continuation[m - 1], below);
+                const Estimate& below = estimates[ngrams.parent(ngram)];
+                estimates[ngram] =
+                    estimate(context, model.ngrams[ngram], raw[m - 1],
+                             m < order_ ? continuation[m - 1] : OrderDiscounts{}, below);
             }
         });
     }
@@ -477,13 +493,32 @@ void KneserNey<Token>::score(Index number, std::span<const OrderDiscounts> raw,
             int level = order_;
             // Where the context is cut off, the estimate from all of it stands.
             for (; ngram < ngrams.level_begin(level); --level) {
-                of_document[level - 1] -= std::log(lower[ngram]);
+                of_document[level - 1] -= std::log(estimates[ngram].lower);
             }
             for (; level >= 1; --level, ngram = ngrams.parent(ngram)) {
-                of_document[level - 1] += loss[ngram];
+                of_document[level - 1] += estimates[ngram].loss;
             }
         }
     });
+}
+
+// That of an n-gram from those of its suffix of one token less.
+template <class Token>
+auto KneserNey<Token>::estimate(const Followers& context, const NgramCount& count,
+                                const OrderDiscounts& raw, const OrderDiscounts& continuation,
+                                const Estimate& below) -> Estimate {
+    const FollowerCounts highest = context.raw();
+    if (highest.sum == 0) {
+        // So has the longer context been seen nowhere, and the logarithm is the same.
+        return {below.unseen ? below.loss : -std::log(below.lower), below.lower, true};
+    }
+    const FollowerCounts lower = context.continuation();
+    const double p =
+        interpolate(highest.sum, freed_count(highest, raw), count.raw, raw, below.lower);
+    return {-std::log(p),
+            interpolate(lower.sum, freed_count(lower, continuation), count.continuation,
+                        continuation, below.lower),
+            false};
 }
 
 template class KneserNey<std::uint16_t>;

@@ -8,7 +8,8 @@ start and end.
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ __all__ = [
     "discounts",
     "held_out_losses",
     "held_out_model",
+    "naming_corpus",
     "scored_losses",
 ]
 
@@ -117,10 +119,8 @@ def held_out_losses(
     with split_streams(
         split, boundary=boundary, max_context=max_context, workspace=workspace
     ) as streams:
-        copied, copy_tokens = None, 0
-        if find_copies:
-            copied, copy_tokens = copied_tokens(streams, workspace.threads)
-        try:
+        copied = copied_tokens(streams, workspace.threads) if find_copies else None
+        with naming_corpus(split):
             model = held_out_model(streams, max_context)
             reads_tokens = model.cost(len(streams.training)).reads_text
             model.train(
@@ -133,21 +133,24 @@ def held_out_losses(
                 backend=workspace.gpus,
                 progress=progress,
             )
-        except IndexError as error:
-            path = split.training.corpus.path
-            raise InputError(f"{path}: {error} (of the training and held-out tokens)") from error
-        losses = scored_losses(
+        return scored_losses(
             model,
             0,
             streams,
             training_tokens=streams.training_tokens,
+            copied=copied,
             threads=workspace.threads,
         )
-    if copied is None:
-        return losses
-    return dataclasses.replace(
-        losses, copied=streams.scored.totals(copied), copy_tokens=copy_tokens
-    )
+
+
+@contextmanager
+def naming_corpus(split: HeldOutSplit) -> Iterator[None]:
+    """Name the corpus where a token is not below the vocabulary's size."""
+    try:
+        yield
+    except IndexError as error:
+        path = split.training.corpus.path
+        raise InputError(f"{path}: {error} (of the training and held-out tokens)") from error
 
 
 def held_out_model(streams: SplitStreams, max_context: int) -> KneserNey:
@@ -162,22 +165,38 @@ def held_out_model(streams: SplitStreams, max_context: int) -> KneserNey:
 
 
 def scored_losses(
-    model: KneserNey, number: int, streams: SplitStreams, *, training_tokens: int, threads: int
+    model: KneserNey,
+    number: int,
+    streams: SplitStreams,
+    *,
+    training_tokens: int,
+    copied: tuple[NDArray[np.int64], int] | None = None,
+    threads: int,
 ) -> HeldOutLosses:
-    """Losses of a trained model on the held-out side, copies of training text not looked for.
+    """Losses of a trained model on the held-out side.
 
-    `number` is that of the part it was trained on.
+    Parameters
+    ----------
+    model : KneserNey
+    number : int
+        Of the part that it was trained on.
+    streams : SplitStreams
+    training_tokens : int
+        Of that part.
+    copied : tuple, optional
+        What `copied_tokens` has found.
     """
     pieces = streams.scored
     raw, continuation, table = _discounts_by_order(model, number)
     losses = model.score(raw, continuation, model=number, threads=threads)
+    copies, copy_tokens = copied or (np.zeros(len(pieces.part), np.int64), 0)
     return HeldOutLosses(
         losses=pieces.totals(losses),
         tokens=pieces.totals(pieces.tokens),
         losses_at_starts=pieces.totals_at_starts(losses),
         tokens_at_starts=pieces.totals_at_starts(pieces.tokens),
-        copied=pieces.totals(np.zeros(len(pieces.part), np.int64)),
-        copy_tokens=0,
+        copied=pieces.totals(copies),
+        copy_tokens=copy_tokens,
         training_tokens=training_tokens,
         discounts=table,
     )

@@ -6,7 +6,8 @@ of different replicates share no document. Every subset is scored on the same he
 all orders in one pass.
 
 The documents are written out as one stream in the order of the circle, in which every subset is a
-range. A subset and those inside it are counted in one sweep over its sorted suffixes.
+range. A subset, or all documents, and the subsets inside it are counted in one sweep over sorted
+suffixes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.boundary import Boundary
-from ngramstat.entropy.kneser_ney import HeldOutLosses, held_out_model, scored_losses
+from ngramstat.entropy.copies import copied_tokens
+from ngramstat.entropy.kneser_ney import (
+    HeldOutLosses,
+    held_out_model,
+    naming_corpus,
+    scored_losses,
+)
 from ngramstat.kernels import KneserNey
 from ngramstat.ngram_models.split_streams import SplitStreams, split_streams
 from ngramstat.runtime.workspace import Workspace
@@ -31,10 +38,12 @@ __all__ = [
     "PooledCurve",
     "Subset",
     "circle_order",
+    "learning_point",
     "nested_subsets",
     "pooled_curve",
     "relative_work",
     "subset_losses",
+    "whole",
 ]
 
 Floats = NDArray[np.float64]
@@ -54,7 +63,7 @@ class Subset:
     Attributes
     ----------
     halvings : int
-        The subset holds about 1 / 2^halvings of the training tokens.
+        The subset holds about 1 / 2^halvings of the training tokens; 0: all.
     replicate : int
     first, last : int
         Places on the circle, in `circle_order`: documents first .. last - 1.
@@ -128,6 +137,11 @@ def nested_subsets(split: HeldOutSplit, *, sizes: int, seed: int) -> list[Subset
     return sorted(subsets, key=lambda s: (s.replicate / _replicates(s.halvings), s.halvings))
 
 
+def whole(split: HeldOutSplit) -> Subset:
+    """All training documents."""
+    return Subset(0, 0, 0, len(split.training))
+
+
 def subset_losses(
     split: HeldOutSplit,
     subsets: Sequence[Subset],
@@ -137,11 +151,18 @@ def subset_losses(
     boundary: Boundary,
     workspace: Workspace | None = None,
     progress: Any = None,
-) -> Iterator[LearningPoint]:
-    """Train on each of some subsets, in the order of `nested_subsets`, and score the held-out side.
+) -> Iterator[HeldOutLosses]:
+    """Train on each of some subsets, and score the held-out side; see `held_out_losses`.
 
-    Points come when a subset and those inside it have been counted together. With boundary
-    ``stream`` the first tokens of a subset have contexts in the document before it on the circle.
+    Losses come when a subset and those inside it have been counted together. With boundary
+    ``stream`` contexts run into the document before on the circle, also from a subset's first
+    document. Copies of training text are looked for where a subset is the whole.
+
+    Parameters
+    ----------
+    split : HeldOutSplit
+    subsets : sequence of Subset
+        `whole` first, then in the order of `nested_subsets`.
     """
     workspace = Workspace() if workspace is None else workspace
     circle = dataclasses.replace(
@@ -150,17 +171,28 @@ def subset_losses(
     with split_streams(
         circle, boundary=boundary, max_context=max_context, workspace=workspace
     ) as streams:
-        model = held_out_model(streams, max_context)
-        starts = np.concatenate([[streams.first_event], streams.training_ends[:-1]])
-        for batch in _batches(subsets, model.models_that_fit(workspace.memory_budget())):
-            parts = [(int(starts[s.first]), int(streams.training_ends[s.last - 1])) for s in batch]
-            _train(model, streams, parts, max_context, workspace, progress)
-            for number, (subset, (first, last)) in enumerate(zip(batch, parts, strict=True)):
-                tokens = last - first - streams.no_events(subset.last - subset.first)
-                losses = scored_losses(
-                    model, number, streams, training_tokens=tokens, threads=workspace.threads
-                )
-                yield _point(losses, subset.halvings)
+        copied = None
+        if any(subset.halvings == 0 for subset in subsets):
+            copied = copied_tokens(streams, workspace.threads)
+        ends = streams.training_ends
+        starts = np.concatenate([[streams.first_event], ends[:-1]])
+        with naming_corpus(split):
+            model = held_out_model(streams, max_context)
+            for batch in _batches(subsets, model.models_that_fit(workspace.memory_budget())):
+                parts = [
+                    (int(starts[s.first]), int(streams.training_ends[s.last - 1])) for s in batch
+                ]
+                _train(model, streams, parts, max_context, workspace, progress)
+                for number, (subset, (first, last)) in enumerate(zip(batch, parts, strict=True)):
+                    tokens = last - first - streams.no_events(subset.last - subset.first)
+                    yield scored_losses(
+                        model,
+                        number,
+                        streams,
+                        training_tokens=tokens,
+                        copied=copied if subset.halvings == 0 else None,
+                        threads=workspace.threads,
+                    )
 
 
 def _train(
@@ -198,7 +230,8 @@ def _batches(subsets: Sequence[Subset], most: int) -> Iterator[list[Subset]]:
         yield batch
 
 
-def _point(held_out: HeldOutLosses, halvings: int) -> LearningPoint:
+def learning_point(held_out: HeldOutLosses, halvings: int) -> LearningPoint:
+    """Mean losses after training on a subset."""
     return LearningPoint(
         halvings,
         held_out.training_tokens,
@@ -228,7 +261,7 @@ class PooledCurve:
 
 
 def pooled_curve(
-    whole: HeldOutLosses, points: list[LearningPoint], *, full_context: bool = False
+    all_tokens: HeldOutLosses, points: list[LearningPoint], *, full_context: bool = False
 ) -> PooledCurve:
     """Means over the replicates of each size, and their errors.
 
@@ -236,7 +269,7 @@ def pooled_curve(
     sizes, because two or four replicates alone say little about their own spread, and the largest
     size has one. With `full_context` the losses are those of tokens like the targets of H_n.
     """
-    all_points = [*points, _point(whole, 0)]
+    all_points = [*points, learning_point(all_tokens, 0)]
     halvings = sorted({point.halvings for point in all_points}, reverse=True)
     groups = [[p for p in all_points if p.halvings == h] for h in halvings]
     replicates = np.array([len(group) for group in groups], dtype=np.int64)

@@ -32,7 +32,7 @@ from ngramstat.kernels.index_queries import (
     TokenSlices,
     suffix_samples,
 )
-from ngramstat.kernels.kneser_ney import KneserNey
+from ngramstat.kernels.kneser_ney import KneserNey, models_in_budget
 from ngramstat.kernels.ngram_hashing import HashCost, fits_hash, hash_cost, hashed_ngrams
 from ngramstat.kernels.ngram_listing import (
     MAX_NGRAM,
@@ -129,6 +129,7 @@ __all__ = [
     "hash_cost",
     "hashed_ngrams",
     "mark_copies",
+    "models_in_budget",
     "mostly_unused",
     "multiply_pairs",
     "multiply_pairs_by_class",

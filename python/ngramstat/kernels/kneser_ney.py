@@ -15,13 +15,20 @@ from ngramstat.kernels.suffixes import CutNgram, Cuts, Steps, SuffixCost, suffix
 from ngramstat.kernels.tokens import Tokens, check_tokens
 from ngramstat.runtime.gpus import Backend, open_gpus
 
-__all__ = ["KneserNey"]
+__all__ = ["KneserNey", "models_in_budget"]
 
-# Of each held-out token and order.
-_HELD_OUT_TOKEN_BYTES = 150
+# Of each held-out token and order: while n-grams are indexed, and of a model.
+_INDEX_BYTES, _MODEL_BYTES = 70, 35
 # Models that are trained in one sweep, at most, and the fraction of the memory that they may take.
-_MODELS_AT_ONCE = 6
+_MODELS_AT_ONCE = 7
 _MODELS_FRACTION = 1 / 3
+
+
+def models_in_budget(model_bytes: int, budget: float | None) -> int:
+    """How many models of this size to train in one sweep within so many bytes; None: no limit."""
+    if budget is None:
+        return _MODELS_AT_ONCE
+    return min(max(int(budget * _MODELS_FRACTION) // model_bytes, 1), _MODELS_AT_ONCE)
 
 
 class KneserNey:
@@ -70,15 +77,12 @@ class KneserNey:
 
     def models_that_fit(self, budget: int | None) -> int:
         """How many models to train in one sweep within this many bytes; None: no limit."""
-        if budget is None:
-            return _MODELS_AT_ONCE
-        one: int = self._model.model_bytes
-        return min(max(int(budget * _MODELS_FRACTION) // one, 1), _MODELS_AT_ONCE)
+        return models_in_budget(self._model.model_bytes, budget)
 
     @staticmethod
-    def model_bytes(held_out_tokens: int, order: int) -> int:
-        """Approximate memory of a model counted for held_out_tokens tokens."""
-        return _HELD_OUT_TOKEN_BYTES * order * held_out_tokens
+    def expected_bytes(held_out_tokens: int, order: int, n_models: int) -> int:
+        """About the memory for held_out_tokens tokens and models counted for them."""
+        return (_INDEX_BYTES + _MODEL_BYTES * n_models) * order * held_out_tokens
 
     def train(
         self,
@@ -155,7 +159,7 @@ class KneserNey:
                 progress.advance(float(lengths.sum()))
             return
         trained_tokens = float(lengths.sum() / max(last - first, 1))
-        self._model.reset(len(parts))
+        self._model.reset(len(parts), threads)
         cost = self.cost(len(training), n_models=len(parts))
         steps = Steps(
             training[:last], self._symbols, threads, memory_limit, cost, first_event=first

@@ -1,4 +1,4 @@
-"""The stages of H(n): counts, held-out losses, the learning curve, and the mixture."""
+"""The stages of H(n): counts, held-out losses with the learning curve, and the mixture."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ngramstat.entropy.kneser_ney import HeldOutLosses, held_out_losses
+from ngramstat.entropy.kneser_ney import HeldOutLosses
 from ngramstat.entropy.learning_curves import (
     LearningPoint,
     Subset,
+    learning_point,
     nested_subsets,
     relative_work,
     subset_losses,
+    whole,
 )
 from ngramstat.entropy.ngrams import count_design_ngrams
 from ngramstat.entropy.options import EntropyOptions
@@ -25,6 +27,7 @@ from ngramstat.kernels import (
     KneserNey,
     NgramStatistics,
     count_ngrams,
+    models_in_budget,
     positions_that_fit,
     step_tokens,
     suffix_cost,
@@ -43,7 +46,7 @@ from ngramstat.stages.cache import corpus_identity
 from ngramstat.stages.sample import CorpusSample
 from ngramstat.stages.stage import Cost, Part, ProgressBar, Stage
 
-__all__ = ["HeldOutStage", "LearningStage", "MixtureStage", "NgramStage"]
+__all__ = ["HeldOutStage", "MixtureStage", "NgramStage"]
 
 Value = TypeVar("Value")
 
@@ -51,6 +54,8 @@ Value = TypeVar("Value")
 # decision and pattern, read and mixed for five contexts.
 _PATTERN_WORK = 0.1
 _DECISION_WORK = 0.7
+# A training token of a subset, relative to one of all that are trained on.
+_SUBSET_WORK = 0.6
 # Bytes of a document in the counts by document.
 _DOCUMENT_BYTES = 40
 # Bytes of a vocabulary item in the trees of the mixture and while they grow, about.
@@ -157,64 +162,28 @@ class NgramStage(_SinglePartStage[NgramStatistics]):
             sample,
             workspace,
             order=self._order,
-            n_tokens=sample.corpus.n_tokens,
             fixed_bytes=_DOCUMENT_BYTES * n_documents,
             counting_ngrams=True,
             seconds=seconds * sample.growth,
         )
 
 
-class HeldOutStage(_SinglePartStage[HeldOutLosses]):
-    """Held-out losses of the Kneser-Ney models of every order."""
+class HeldOutStage(_EntropyStage[HeldOutLosses]):
+    """Held-out losses of Kneser-Ney models of every order, trained on all and on nested subsets."""
 
     name = "H(n) held out"
     kind = "held-out"
-    version = 2
-    value = HeldOutLosses
-
-    def parts(self) -> list[Part]:
-        """One part, whose work is the training tokens."""
-        return [Part(self._key(), work=self._training_tokens)]
-
-    def _key(self) -> dict[str, Any]:
-        return self._split_key()
-
-    def _compute(self, workspace: Workspace, bar: ProgressBar) -> HeldOutLosses:
-        return held_out_losses(
-            self._split,
-            max_context=self._options.max_context,
-            boundary=self._design.boundary,
-            workspace=workspace,
-            progress=bar,
-        )
-
-    def cost(self, sample: CorpusSample, workspace: Workspace) -> Cost:
-        return _kneser_ney_cost(
-            self.name,
-            self._held_out_tokens(sample),
-            self._order,
-            sample,
-            workspace,
-            fraction=1.0,
-            work=1.0,
-        )
-
-
-class LearningStage(_EntropyStage[LearningPoint]):
-    """Held-out losses of models trained on nested subsets of the training documents."""
-
-    name = "H(n) learning"
-    kind = "learning"
     version = 3
-    value = LearningPoint
+    value = HeldOutLosses
 
     @cached_property
     def _subsets(self) -> list[Subset]:
-        options = self._options
-        return nested_subsets(self._split, sizes=options.learning_sizes, seed=options.seed)
+        options, split = self._options, self._split
+        nested = nested_subsets(split, sizes=options.learning_sizes, seed=options.seed)
+        return [whole(split), *nested]
 
     def parts(self) -> list[Part]:
-        """One part a subset, whose work is the tokens it trains on."""
+        """One part for all training tokens and one a subset; their work is what they train on."""
         n, key = self._training_tokens, self._split_key()
         return [
             Part(
@@ -226,7 +195,7 @@ class LearningStage(_EntropyStage[LearningPoint]):
 
     def compute(
         self, parts: Sequence[Part], workspace: Workspace, bar: ProgressBar
-    ) -> Iterator[LearningPoint]:
+    ) -> Iterator[HeldOutLosses]:
         subsets = {(s.halvings, s.replicate): s for s in self._subsets}
         return subset_losses(
             self._split,
@@ -238,15 +207,30 @@ class LearningStage(_EntropyStage[LearningPoint]):
             progress=bar,
         )
 
+    def learning_points(self, losses: Sequence[HeldOutLosses]) -> list[LearningPoint]:
+        """Points of the learning curve, those of all subsets, from the values of all parts."""
+        return [
+            learning_point(value, subset.halvings)
+            for subset, value in zip(self._subsets, losses, strict=True)
+            if subset.halvings > 0
+        ]
+
     def cost(self, sample: CorpusSample, workspace: Workspace) -> Cost:
-        return _kneser_ney_cost(
+        subsets = relative_work(self._options.learning_sizes)
+        held_out = self._held_out_tokens(sample)
+        index = KneserNey.expected_bytes(held_out, self._order, 0)
+        model = KneserNey.expected_bytes(held_out, self._order, 1) - index
+        free = workspace.usable_bytes - workspace.resident_without_pages - index
+        n_models = models_in_budget(model, free) if subsets else 1
+        return _sweep_cost(
             self.name,
-            self._held_out_tokens(sample),
-            self._order,
             sample,
             workspace,
-            fraction=0.5,
-            work=relative_work(self._options.learning_sizes),
+            order=self._order,
+            fixed_bytes=index + n_models * model,
+            least_fixed_bytes=index + model,
+            counting_ngrams=False,
+            seconds=_sweep_seconds(sample, self._order) * (1 + _SUBSET_WORK * subsets),
         )
 
 
@@ -330,50 +314,33 @@ def _sweep_seconds(sample: CorpusSample, order: int) -> float:
     return sample.time(train, name=f"Kneser-Ney of order {order}") * sample.growth
 
 
-def _kneser_ney_cost(
-    name: str,
-    held_out: int,
-    order: int,
-    sample: CorpusSample,
-    workspace: Workspace,
-    *,
-    fraction: float,
-    work: float,
-) -> Cost:
-    """Of training on at most `fraction` of the corpus at a time, and on `work` corpora in all.
-
-    Models of this order are counted for `held_out` tokens.
-    """
-    return _sweep_cost(
-        name,
-        sample,
-        workspace,
-        order=order,
-        n_tokens=int(sample.corpus.n_tokens * fraction),
-        fixed_bytes=KneserNey.model_bytes(held_out, order),
-        counting_ngrams=False,
-        seconds=_sweep_seconds(sample, order) * work,
-    )
-
-
 def _sweep_cost(
     name: str,
     sample: CorpusSample,
     workspace: Workspace,
     *,
     order: int,
-    n_tokens: int,
     fixed_bytes: float,
+    least_fixed_bytes: float | None = None,
     counting_ngrams: bool,
     seconds: float,
 ) -> Cost:
     """Of a sweep over sorted suffixes, in steps that fit the memory.
 
-    `fixed_bytes` are held all along; `order` is the number of tokens that suffixes are sorted by.
+    `fixed_bytes` are held all along, `least_fixed_bytes` where memory is short; `order` is the
+    number of tokens that suffixes are sorted by.
     """
     corpus, token_bytes = sample.corpus, sample.corpus.tokens.nbytes
-    cost = suffix_cost(corpus.n_tokens, corpus.vocab_size, order, counting_ngrams=counting_ngrams)
+    n_tokens = corpus.n_tokens
+    cost = suffix_cost(
+        n_tokens,
+        corpus.vocab_size,
+        order,
+        counting_ngrams=counting_ngrams,
+        with_positions=True,  # of models on several parts
+    )
     base = workspace.resident_without_pages + fixed_bytes
+    least = base if least_fixed_bytes is None else base - fixed_bytes + least_fixed_bytes
     free = int(workspace.usable_bytes - base)
     budget = max(
         free - workspace.bytes_left_to_pages(free, token_bytes if cost.reads_text else 0), 1
@@ -390,7 +357,7 @@ def _sweep_cost(
         passes=2 * math.ceil(n_tokens / max(positions, 1)),
         memory_bytes=int(min(used + token_bytes, workspace.usable_bytes)),
         least_memory_bytes=workspace.limit_to_hold(
-            int(base + (cost.entry_bytes + cost.block_bytes) * most_frequent)
+            int(least + (cost.entry_bytes + cost.block_bytes) * most_frequent)
         ),
         disk_bytes=token_bytes if writes_tokens else 0,
         seconds=seconds,

@@ -16,7 +16,7 @@ from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.design import SamplingDesign
 from ngramstat.stages.cache import PartCache
 from ngramstat.stages.correlations import LagStage
-from ngramstat.stages.entropies import HeldOutStage, LearningStage, MixtureStage, NgramStage
+from ngramstat.stages.entropies import HeldOutStage, MixtureStage, NgramStage
 from ngramstat.stages.stage import Stage
 
 __all__ = ["Runner", "stages_of"]
@@ -35,8 +35,6 @@ def stages_of(
         stages.append(LagStage(design, correlations))
     if entropies is not None:
         stages += [NgramStage(design, entropies), HeldOutStage(design, entropies)]
-        if entropies.learning_sizes > 1:
-            stages.append(LearningStage(design, entropies))
         if entropies.uses_mixture:
             stages.append(MixtureStage(design, entropies))
     return stages
@@ -95,12 +93,17 @@ class Runner:
     def entropies(self, design: SamplingDesign, options: EntropyOptions) -> EntropyResult:
         """H(n) for all contexts, and gamma."""
         (counts,) = self.run(NgramStage(design, options))
-        (held_out,) = self.run(HeldOutStage(design, options))
-        points = self.run(LearningStage(design, options))
+        stage = HeldOutStage(design, options)
+        losses = self.run(stage)
         mixtures: Sequence[Any] = []
         if options.uses_mixture:
             mixtures = self.run(MixtureStage(design, options))
         with self._usage.record("H(n) fits"):
             return assemble_entropies(
-                design, options, counts, held_out, mixtures[0] if mixtures else None, points
+                design,
+                options,
+                counts,
+                losses[0],
+                mixtures[0] if mixtures else None,
+                stage.learning_points(losses),
             )

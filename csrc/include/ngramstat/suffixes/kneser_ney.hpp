@@ -39,7 +39,7 @@ class KneserNey {
               int order, Index stop_token);
 
     // Forgets all training; there are n_models models from now on (at first, one).
-    void reset(Index n_models);
+    void reset(Index n_models, int threads);
 
     // Counts the n-grams whose last token lies in `range` and stands in `parts`, one part of the
     // stream for each model; tokens outside its part only serve as context. The first part holds
@@ -110,6 +110,15 @@ class KneserNey {
         std::vector<NgramCount, HugePageAllocator<NgramCount>> ngrams;  // by node
     };
 
+    struct Estimate {
+        double loss;   // -ln p of an n-gram as the highest order
+        double lower;  // p from the continuation counts
+        bool unseen;   // its context: both are those of the order below
+    };
+
+    static Estimate estimate(const Followers& context, const NgramCount& count,
+                             const OrderDiscounts& raw, const OrderDiscounts& continuation,
+                             const Estimate& below);
     const Model& model_at(Index model) const;
     template <class Position>
     void sweep(std::span<const Token> training, std::span<const Segment> parts, TokenRange range,

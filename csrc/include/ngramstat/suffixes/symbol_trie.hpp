@@ -32,10 +32,11 @@ class SymbolTrie {
 
     std::size_t size() const { return parents_.size(); }
     Node parent(Node node) const { return parents_[node]; }
-    Index symbol(Node node) const { return static_cast<Index>(symbols_[node]); }
+    Index symbol(Node node) const { return static_cast<Index>(nodes_[node].symbol); }
     // The children of a node are first_child(node) .. first_child(node + 1) - 1, with ascending
     // symbols.
-    Node first_child(Node node) const { return children_[node]; }
+    Node first_child(Node node) const { return nodes_[node].first_child; }
+    void prefetch_children(Node node) const { prefetch(&nodes_[nodes_[node].first_child]); }
     // Nodes of sequences of `level` symbols are level_begin(level) .. level_begin(level + 1) - 1.
     Node level_begin(int level) const { return levels_[static_cast<std::size_t>(level)]; }
 
@@ -49,9 +50,14 @@ class SymbolTrie {
     template <class T>
     using Large = std::vector<T, HugePageAllocator<T>>;
 
-    Large<std::uint32_t> symbols_;  // by node; of the root 0
+    // Whoever finds a node by its symbol goes on to its children.
+    struct Entry {
+        std::uint32_t symbol;
+        Node first_child;
+    };
+
+    Large<Entry> nodes_;  // and one more, at the end
     Large<Node> parents_;
-    Large<Node> children_;  // one more than nodes
     std::array<Node, kMaxLevels + 2> levels_{};
     std::vector<Node> of_root_;
 };
@@ -93,70 +99,105 @@ class SymbolTrie::Builder {
 };
 
 inline SymbolTrie::Node SymbolTrie::lower_bound(Node from, Node end, std::uint32_t symbol) const {
-    if (from >= end || symbols_[from] >= symbol) return from;
+    if (from >= end || nodes_[from].symbol >= symbol) return from;
     Node step = 1;
-    while (from + step < end && symbols_[from + step] < symbol) {
+    while (from + step < end && nodes_[from + step].symbol < symbol) {
         from += step;
         step *= 2;
     }
-    // symbols_[from] < symbol, and that at from + step is not, or is beyond the end.
+    // The symbol at `from` is below, and that at from + step is not, or is beyond the end.
     Node n = std::min(step, end - from) - 1;
-    const std::uint32_t* at = symbols_.data() + from + 1;
+    const Entry* at = nodes_.data() + from + 1;
     while (n > 0) {
         const Node half = n / 2;
-        const bool below = at[half] < symbol;
+        const bool below = at[half].symbol < symbol;
         at = below ? at + half + 1 : at;
         n = below ? n - half - 1 : half;
     }
-    return static_cast<Node>(at - symbols_.data());
+    return static_cast<Node>(at - nodes_.data());
 }
 
-// Follows sorted sequences through a trie as far as it has them. A search among the children of a
-// node goes on where the one before, for a smaller symbol, has ended.
+// Follows sorted sequences through a trie as far as it has them: many at a time, level by level, so
+// that the children of a node are on their way to the cache long before they are searched.
 class TrieWalk {
   public:
     using Node = SymbolTrie::Node;
 
-    explicit TrieWalk(const SymbolTrie& trie) : trie_(trie) {}
+    explicit TrieWalk(const SymbolTrie& trie) : trie_(trie) { of_level_.fill(Level{}); }
 
-    // Goes to a sequence that shares its first `shared` symbols with the one before and is greater
-    // (or to any sequence, if shared is 0). symbol(level) is the symbol that leads to a level.
-    template <class Symbol>
-    void go_to(int shared, int length, Symbol&& symbol) {
-        if (depth_ < shared) return;  // it left the trie where the one before did
-        depth_ = shared;
-        while (depth_ < length) {
-            const Index next = symbol(depth_ + 1);
-            if (depth_ == 0) {
-                const Node child = trie_.child_of_root(next);
-                if (child == SymbolTrie::kRoot) return;
-                enter(child);
-                continue;
-            }
-            const std::size_t level = static_cast<std::size_t>(depth_) + 1;
-            const Node end = trie_.first_child(path_[level - 1] + 1);
-            const Node at =
-                trie_.lower_bound(cursors_[level], end, static_cast<std::uint32_t>(next));
-            cursors_[level] = at;
-            if (at == end || trie_.symbol(at) != next) return;
-            enter(at);
+    // The sequences 0 .. n - 1 follow those of the calls before. For each: how many of its symbols
+    // the trie has, and their node.
+    //   max_length        symbols of a sequence, at most
+    //   shared(k)         symbols that a sequence shares with the one before, or fewer where
+    //                     sequences begin anew
+    //   symbol(k, level)  the symbol that leads to a level, -1 if the sequence has ended
+    template <class Shared, class Symbol>
+    void follow(std::size_t n, int max_length, Shared&& shared, Symbol&& symbol,
+                std::span<Node> nodes, std::span<std::uint8_t> depths) {
+        // Those that the trie has as far as the level above.
+        if (going_on_.size() < n) going_on_.resize(n);
+        std::size_t found = 0;
+        for (std::size_t k = 0; k < n; ++k) {
+            const Index first = max_length > 0 ? symbol(k, 1) : -1;
+            const Node node = first < 0 ? SymbolTrie::kRoot : trie_.child_of_root(first);
+            nodes[k] = node;
+            depths[k] = node != SymbolTrie::kRoot;
+            going_on_[found] = static_cast<std::uint32_t>(k);
+            found += node != SymbolTrie::kRoot;
+        }
+        for (int level = 2; level <= max_length && found > 0; ++level) {
+            found = follow_level(found, level, shared, symbol, nodes, depths);
         }
     }
-    // Symbols of the sequence that the trie has, and their node.
-    int depth() const { return depth_; }
-    Node node() const { return path_[static_cast<std::size_t>(depth_)]; }
 
   private:
-    void enter(Node child) {
-        ++depth_;
-        path_[static_cast<std::size_t>(depth_)] = child;
-        cursors_[static_cast<std::size_t>(depth_) + 1] = trie_.first_child(child);
+    // The last search at a level: in which node, for which symbol, where it ended, and what it has
+    // found (kRoot: nothing).
+    struct Level {
+        Node parent = SymbolTrie::kRoot;
+        std::uint32_t symbol = 0;
+        Node at = 0;
+        Node found = SymbolTrie::kRoot;
+    };
+
+    // Takes the first `n` of going_on_ to a level, and returns how many get there.
+    template <class Shared, class Symbol>
+    std::size_t follow_level(std::size_t n, int level, Shared&& shared, Symbol&& symbol,
+                             std::span<Node> nodes, std::span<std::uint8_t> depths) {
+        Level here = of_level_[static_cast<std::size_t>(level)];
+        std::size_t found = 0;
+        for (std::size_t j = 0; j < n; ++j) {
+            const std::uint32_t k = going_on_[j];
+            // One that shares more goes where the one before went, which came here, too.
+            if (shared(k) < level) {
+                const Index next = symbol(k, level);
+                if (next < 0) continue;
+                search(here, nodes[k], static_cast<std::uint32_t>(next));
+            }
+            if (here.found == SymbolTrie::kRoot) continue;
+            nodes[k] = here.found;
+            depths[k] = static_cast<std::uint8_t>(level);
+            going_on_[found++] = k;
+        }
+        of_level_[static_cast<std::size_t>(level)] = here;
+        return found;
+    }
+
+    void search(Level& level, Node parent, std::uint32_t symbol) const {
+        // Goes on where the one before ended, if that was for a smaller symbol.
+        const bool goes_on = parent == level.parent && symbol >= level.symbol;
+        const Node end = trie_.first_child(parent + 1);
+        level.at = trie_.lower_bound(goes_on ? level.at : trie_.first_child(parent), end, symbol);
+        level.parent = parent;
+        level.symbol = symbol;
+        const bool found = level.at < end && trie_.symbol(level.at) == static_cast<Index>(symbol);
+        level.found = found ? level.at : SymbolTrie::kRoot;
+        if (found) trie_.prefetch_children(level.at);
     }
 
     const SymbolTrie& trie_;
-    int depth_ = 0;
-    std::array<Node, SymbolTrie::kMaxLevels + 2> path_{};
-    std::array<Node, SymbolTrie::kMaxLevels + 2> cursors_{};
+    std::array<Level, SymbolTrie::kMaxLevels + 1> of_level_;
+    std::vector<std::uint32_t> going_on_;
 };
 
 }  // namespace ngramstat
