@@ -63,6 +63,16 @@ std::vector<std::size_t> parents_of(std::span<const Segment> parts) {
 }  // namespace
 
 template <class Token>
+KneserNey<Token>::Followers::Followers(const FollowerCounts& raw,
+                                       const FollowerCounts& continuation)
+    : raw_sum(raw.sum - raw.number[0] - 2 * raw.number[1]),
+      continuation_sum(continuation.sum - continuation.number[0] - 2 * continuation.number[1]) {
+    for (std::size_t c = 0; c < 3; ++c) {
+        number[c] = raw.number[c] | continuation.number[c] << kUpperHalf;
+    }
+}
+
+template <class Token>
 void KneserNey<Token>::Followers::add(Count raw, Count continuation) {
     const std::size_t raw_kind = kind_of(raw), continuation_kind = kind_of(continuation);
     const Count one = 1;
@@ -122,6 +132,24 @@ void KneserNey<Token>::reset(Index n_models) {
         model.counts = KneserNeyCounts(order_);
         model.contexts.assign(held_out_.contexts().size(), Followers{});
         model.ngrams.assign(held_out_.ngrams().size(), NgramCount{});
+    }
+}
+
+template <class Token>
+void KneserNey<Token>::set_counts(Index number, const HeldOutCounts& counted) {
+    model_at(number);
+    Model& model = models_[static_cast<std::size_t>(number)];
+    require(counted.raw_contexts.size() == model.contexts.size() &&
+                counted.continuation_contexts.size() == model.contexts.size() &&
+                counted.raw_ngrams.size() == model.ngrams.size() &&
+                counted.continuation_ngrams.size() == model.ngrams.size(),
+            "there must be a count for each held-out n-gram and context");
+    model.counts = counted.counts;
+    for (std::size_t k = 0; k < model.contexts.size(); ++k) {
+        model.contexts[k] = Followers(counted.raw_contexts[k], counted.continuation_contexts[k]);
+    }
+    for (std::size_t k = 0; k < model.ngrams.size(); ++k) {
+        model.ngrams[k] = {counted.raw_ngrams[k], counted.continuation_ngrams[k]};
     }
 }
 

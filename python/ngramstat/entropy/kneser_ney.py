@@ -130,6 +130,7 @@ def held_out_losses(
                 memory_limit=workspace.memory_budget(
                     token_bytes=streams.training.nbytes if reads_tokens else 0
                 ),
+                backend=workspace.gpus,
                 progress=progress,
             )
         except IndexError as error:

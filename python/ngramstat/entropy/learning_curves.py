@@ -181,6 +181,7 @@ def _train(
         [(first - begin, last - begin) for first, last in parts],
         threads=workspace.threads,
         memory_limit=workspace.memory_budget(token_bytes=stream.nbytes if reads_tokens else 0),
+        backend=workspace.gpus,
         progress=progress,
     )
 

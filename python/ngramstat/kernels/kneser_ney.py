@@ -13,6 +13,7 @@ from ngramstat._core import Documents
 from ngramstat.errors import InputError
 from ngramstat.kernels.suffixes import CutNgram, Cuts, Steps, SuffixCost, suffix_cost
 from ngramstat.kernels.tokens import Tokens, check_tokens
+from ngramstat.runtime.gpus import Backend, open_gpus
 
 __all__ = ["KneserNey"]
 
@@ -86,11 +87,12 @@ class KneserNey:
         first_event: int = 0,
         threads: int = 1,
         memory_limit: int | None = None,
+        backend: Backend = "cpu",
         progress: Any = None,
     ) -> None:
         """Count the training tokens, whose dtype must be that of the held-out tokens.
 
-        Tokens before `first_event` only serve as context.
+        Tokens before `first_event` only serve as context; `train_parts` describes the rest.
 
         Raises
         ------
@@ -99,7 +101,12 @@ class KneserNey:
         """
         whole = (min(first_event, len(training)), len(training))
         self.train_parts(
-            training, [whole], threads=threads, memory_limit=memory_limit, progress=progress
+            training,
+            [whole],
+            threads=threads,
+            memory_limit=memory_limit,
+            backend=backend,
+            progress=progress,
         )
 
     def train_parts(
@@ -109,6 +116,7 @@ class KneserNey:
         *,
         threads: int = 1,
         memory_limit: int | None = None,
+        backend: Backend = "cpu",
         progress: Any = None,
     ) -> None:
         """Train one model on each of several nested parts of the training tokens, in one sweep.
@@ -122,6 +130,9 @@ class KneserNey:
         parts : sequence of (first, last)
             The first holds all others. Of any two, one holds the other or they are disjoint; each
             comes after those that hold it.
+        backend : str or Gpus
+            With GPUs the first of them counts, within its own memory limit. The counts are the
+            same.
         progress : object with ``advance(tokens)``, optional
             Told of the tokens that all models are trained on.
 
@@ -138,10 +149,17 @@ class KneserNey:
         first, last = parts[0]
         bounds = np.array(parts, dtype=np.int64).reshape(-1, 2)
         lengths = bounds[:, 1] - bounds[:, 0]
+        if gpus := open_gpus(backend):
+            gpus.devices[0].train_kneser_ney(self._model, training, bounds)
+            if progress is not None:
+                progress.advance(float(lengths.sum()))
+            return
         trained_tokens = float(lengths.sum() / max(last - first, 1))
         self._model.reset(len(parts))
         cost = self.cost(len(training), n_models=len(parts))
-        steps = Steps(training, self._symbols, threads, memory_limit, cost)
+        steps = Steps(
+            training[:last], self._symbols, threads, memory_limit, cost, first_event=first
+        )
         for step in steps.cut(Cuts(self._order, self._stop)):
             if isinstance(step, CutNgram):
                 self._add_ngram(training, parts, step.tokens, threads)

@@ -59,6 +59,14 @@ class KneserNey {
         return held_out_.contexts().size() * sizeof(Followers) +
                held_out_.ngrams().size() * sizeof(NgramCount);
     }
+    // The counts of a model that were made elsewhere, for a model that has none.
+    void set_counts(Index model, const HeldOutCounts& counted);
+
+    const HeldOutNgrams<Token>& held_out() const { return held_out_; }
+    Index vocab_size() const { return vocab_size_; }
+    int order() const { return order_; }
+    Index stop_token() const { return stop_token_; }
+
     Index n_models() const { return static_cast<Index>(models_.size()); }
     const KneserNeyCounts& counts(Index model) const { return model_at(model).counts; }
 
@@ -86,6 +94,8 @@ class KneserNey {
         // Sums of the counts that are 3 or more.
         Count raw_sum = 0, continuation_sum = 0;
 
+        Followers() = default;
+        Followers(const FollowerCounts& raw, const FollowerCounts& continuation);
         void add(Count raw, Count continuation);
         void add_once();
         FollowerCounts raw() const;
