@@ -44,7 +44,7 @@ def as_counters(matrix: kernels.CountMatrix) -> list[Counter[tuple[int, int]]]:
     corpora(),
     st.sampled_from([np.uint16, np.uint32]),
     st.sampled_from([1, 2, 7]),
-    st.sampled_from([None, 400]),
+    st.sampled_from([None, 400, 60]),
     st.booleans(),
 )
 def test_pairs_equal_the_reference(corpus, dtype, threads, memory_limit, tables):

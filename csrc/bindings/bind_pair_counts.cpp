@@ -18,6 +18,14 @@ struct PairBuffer {
     EntryBuffer entries;
 };
 
+std::vector<std::pair<CountMatrix, CountMatrix>> to_pairs(std::vector<PairCounts>&& counts) {
+    std::vector<std::pair<CountMatrix, CountMatrix>> result;
+    for (auto& pair : counts) {
+        result.emplace_back(std::move(pair.within), std::move(pair.across));
+    }
+    return result;
+}
+
 // Counts with tables for small vocabularies, otherwise with an index of positions whose type
 // follows the stream's length. Python sees one class.
 class PairCounter {
@@ -43,14 +51,9 @@ class PairCounter {
 
     std::vector<std::pair<CountMatrix, CountMatrix>> count(const std::vector<Index>& lags,
                                                            PairBuffer& buffer, int threads) {
-        std::vector<std::pair<CountMatrix, CountMatrix>> result;
         const py::gil_scoped_release release;
-        auto counts = std::visit(
-            [&](auto& method) { return count_by(method, lags, buffer, threads); }, method_);
-        for (auto& pair : counts) {
-            result.emplace_back(std::move(pair.within), std::move(pair.across));
-        }
-        return result;
+        return to_pairs(std::visit(
+            [&](auto& method) { return count_by(method, lags, buffer, threads); }, method_));
     }
 
   private:
@@ -112,6 +115,17 @@ py::tuple to_coo(const CountMatrix& matrix) {
 
 template <class Token>
 void bind_for(py::module_& m, py::class_<PairCounter>& counter) {
+    m.def(
+        "count_pairs_of_token",
+        [](const Array<Token>& tokens, Index vocab_size, const Documents& documents, Index token,
+           const std::vector<Index>& lags, int threads) {
+            const auto stream = as_span(tokens);
+            const py::gil_scoped_release release;
+            return to_pairs(
+                count_pairs_of_token(stream, vocab_size, documents, token, lags, threads));
+        },
+        py::arg("tokens").noconvert(), py::arg("vocab_size"), py::arg("documents"),
+        py::arg("token"), py::arg("lags"), py::arg("threads"));
     counter.def(py::init<const Array<Token>&, Index, std::shared_ptr<const Documents>, Index, Index,
                          bool, int>(),
                 py::arg("tokens").noconvert(), py::arg("vocab_size"), py::arg("documents"),

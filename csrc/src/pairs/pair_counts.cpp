@@ -1,7 +1,9 @@
 #include "ngramstat/pairs/pair_counts.hpp"
 
 #include <algorithm>
+#include <deque>
 #include <limits>
+#include <mutex>
 
 #include "ngramstat/base/parallel.hpp"
 #include "ngramstat/base/prefetch.hpp"
@@ -34,6 +36,12 @@ struct GrowingBlock {
     }
 };
 
+constexpr std::uint32_t kLargestCount = std::numeric_limits<std::uint32_t>::max();
+
+[[noreturn]] void throw_too_many() {
+    throw std::overflow_error("a token occurs more than 2^32-1 times within one document half");
+}
+
 struct RowCounter {
     explicit RowCounter(Index vocab_size) : vocab(vocab_size) {}
 
@@ -43,6 +51,15 @@ struct RowCounter {
     std::uint32_t* dense_counts(int half) {
         if (dense.empty()) dense.assign(static_cast<std::size_t>(kKinds * vocab), 0);
         return dense.data() + half * vocab;
+    }
+
+    // Adds the dense counters of another worker.
+    void add(const RowCounter& other) {
+        std::uint32_t* counts = dense_counts(0);
+        for (std::size_t k = 0; k < other.dense.size(); ++k) {
+            if (counts[k] + std::uint64_t{other.dense[k]} > kLargestCount) throw_too_many();
+            counts[k] += other.dense[k];
+        }
     }
 
     // Adds one finished row to the two runs of rows, from the dense counters, and clears them.
@@ -111,8 +128,33 @@ void for_pairs(std::span<const Token> tokens, const PositionIndex<Position>& ind
 }
 
 void check_row_fits(Index occurrences) {
-    if (occurrences > Index{std::numeric_limits<std::uint32_t>::max()}) {
-        throw std::overflow_error("a token occurs more than 2^32-1 times within one document half");
+    if (occurrences > Index{kLargestCount}) throw_too_many();
+}
+
+// Counts the pairs at one lag whose left token is this one and stands in [part.first, part.last).
+template <class Token>
+void add_pairs_of_token(std::span<const Token> tokens, const Documents& documents, Index token,
+                        Index lag, TokenRange part, RowCounter& counter) {
+    const auto ends = documents.ends();
+    const Index n = static_cast<Index>(tokens.size()), vocab_size = counter.vocab;
+    std::size_t d = static_cast<std::size_t>(
+        std::upper_bound(ends.begin(), ends.end(), part.first) - ends.begin());
+    for (Index i = part.first; i < part.last; ++d) {
+        const Index stop = std::min({part.last, ends[d], std::max<Index>(n - lag, 0)});
+        const Index begin = documents.content_starts()[d];
+        // Left tokens before it have the right one in the content.
+        const Index end = documents.content_ends()[d] - lag;
+        std::uint32_t* counts = counter.dense_counts(documents.halves()[d]);
+        for (; i < stop; ++i) {
+            if (static_cast<Index>(tokens[i]) != token) continue;
+            const Index right = static_cast<Index>(tokens[i + lag]);
+            if (right >= vocab_size) throw_token_out_of_range(tokens[i + lag], i + lag, vocab_size);
+            const bool across = i < begin || i >= end;
+            std::uint32_t& count = counts[(across ? 2 * vocab_size : 0) + right];
+            if (count == kLargestCount) throw_too_many();
+            ++count;
+        }
+        i = std::min(part.last, ends[d]);
     }
 }
 
@@ -205,6 +247,43 @@ std::vector<PairCounts> count_pairs(std::span<const Token> tokens,
 }
 
 template <class Token>
+std::vector<PairCounts> count_pairs_of_token(std::span<const Token> tokens, Index vocab_size,
+                                             const Documents& documents, Index token,
+                                             std::span<const Index> lags, int threads) {
+    const Index n = static_cast<Index>(tokens.size());
+    check_lags(lags, n);
+    check_range({token, token + 1}, vocab_size);
+    documents.require_length(n);
+    const auto bounds = chunk_bounds(n, threads);
+    std::vector<PairCounts> counts;
+    for (const Index lag : lags) {
+        std::deque<RowCounter> counters;
+        std::mutex mutex;
+        parallel_with(
+            static_cast<Index>(bounds.size()) - 1, threads,
+            [&] {
+                const std::lock_guard<std::mutex> lock(mutex);
+                return &counters.emplace_back(vocab_size);
+            },
+            [&](Index c, RowCounter* counter) {
+                add_pairs_of_token(tokens, documents, token, lag, {bounds[c], bounds[c + 1]},
+                                   *counter);
+            });
+        RowCounter all(vocab_size);
+        for (const RowCounter& counter : counters) all.add(counter);
+        GrowingBlock within, across;
+        all.flush_dense(within, across);
+        PairCounts pair{CountMatrix(vocab_size, vocab_size), CountMatrix(vocab_size, vocab_size)};
+        pair.within.start_at(token);
+        pair.across.start_at(token);
+        pair.within.append(within.finish(token));
+        pair.across.append(across.finish(token));
+        counts.push_back(std::move(pair));
+    }
+    return counts;
+}
+
+template <class Token>
 CountMatrix count_document_tokens(std::span<const Token> tokens, Index vocab_size,
                                   const Documents& documents, int threads) {
     documents.require_length(static_cast<Index>(tokens.size()));
@@ -253,6 +332,8 @@ CountMatrix count_document_tokens(std::span<const Token> tokens, Index vocab_siz
     template std::vector<PairCounts> count_pairs(std::span<const Token>,                        \
                                                  const PositionIndex<std::uint64_t>&, Index,    \
                                                  std::span<const Index>, int);                  \
+    template std::vector<PairCounts> count_pairs_of_token(                                      \
+        std::span<const Token>, Index, const Documents&, Index, std::span<const Index>, int);   \
     template CountMatrix count_document_tokens(std::span<const Token>, Index, const Documents&, \
                                                int);
 NGRAMSTAT_INSTANTIATE(std::uint16_t)

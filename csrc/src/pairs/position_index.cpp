@@ -1,7 +1,9 @@
 #include "ngramstat/pairs/position_index.hpp"
 
 #include <algorithm>
+#include <deque>
 #include <limits>
+#include <mutex>
 
 namespace ngramstat {
 
@@ -11,6 +13,9 @@ std::uint32_t saturated(Index n) {
     constexpr std::uint32_t kLargest = std::numeric_limits<std::uint32_t>::max();
     return n < Index{kLargest} ? static_cast<std::uint32_t>(n) : kLargest;
 }
+
+// Positions visited between two checks of resident memory.
+constexpr Index kBetweenReleases = Index{1} << 20;
 
 // Calls visit(position, half, preceding, remaining) for every position of [first, last).
 template <class Visit>
@@ -26,6 +31,7 @@ void for_positions(const Documents& documents, Index first, Index last, Visit&& 
         for (; i < stop; ++i) {
             const bool inside = i >= begin && i < end;
             visit(i, half, inside ? i - begin : 0, inside ? end - 1 - i : 0);
+            if (i % kBetweenReleases == 0) release_pages_if_needed();
         }
     }
 }
@@ -37,19 +43,27 @@ std::vector<Index> token_counts(std::span<const Token> tokens, Index vocab_size,
     require(vocab_size > 0, "vocab_size must be positive");
     const auto bounds = chunk_bounds(static_cast<Index>(tokens.size()), threads);
     const Index n_chunks = static_cast<Index>(bounds.size()) - 1;
-    std::vector<std::vector<Index>> partial(static_cast<std::size_t>(n_chunks));
-    parallel_for(n_chunks, threads, [&](Index c) {
-        partial[c].assign(static_cast<std::size_t>(vocab_size), 0);
-        for (Index i = bounds[c]; i < bounds[c + 1]; ++i) {
-            if (static_cast<Index>(tokens[i]) >= vocab_size) {
-                throw_token_out_of_range(tokens[i], i, vocab_size);
+    // One of each worker, however long the stream.
+    std::deque<std::vector<Index>> partial;
+    std::mutex mutex;
+    parallel_with(
+        n_chunks, threads,
+        [&] {
+            const std::lock_guard<std::mutex> lock(mutex);
+            return &partial.emplace_back(static_cast<std::size_t>(vocab_size), 0);
+        },
+        [&](Index c, std::vector<Index>* counts) {
+            for (Index i = bounds[c]; i < bounds[c + 1]; ++i) {
+                if (static_cast<Index>(tokens[i]) >= vocab_size) {
+                    throw_token_out_of_range(tokens[i], i, vocab_size);
+                }
+                ++(*counts)[tokens[i]];
             }
-            ++partial[c][tokens[i]];
-        }
-    });
+        });
     std::vector<Index> counts = std::move(partial.front());
-    for (Index c = 1; c < n_chunks; ++c) {
-        for (Index token = 0; token < vocab_size; ++token) counts[token] += partial[c][token];
+    partial.pop_front();
+    for (const auto& more : partial) {
+        for (Index token = 0; token < vocab_size; ++token) counts[token] += more[token];
     }
     return counts;
 }
@@ -64,9 +78,13 @@ PositionIndex<Position> index_document_positions(std::span<const Token> tokens, 
     require(n == 0 || static_cast<std::uint64_t>(n - 1) <= std::numeric_limits<Position>::max(),
             "position type too narrow for this stream");
     const Index n_groups = 2 * range.size();
-    // The index does not depend on the chunks: they are filled in stream order.
-    const auto bounds = chunk_bounds(n, threads);
-    const Index n_chunks = static_cast<Index>(bounds.size()) - 1;
+    // The index does not depend on the chunks: they are filled in stream order. Each has cursors of
+    // its own, so there are no more of them than threads.
+    const Index n_chunks = std::min<Index>(std::max(threads, 1),
+                                           static_cast<Index>(chunk_bounds(n, threads).size()) - 1);
+    std::vector<Index> bounds;
+    for (Index c = 0; c <= n_chunks; ++c) bounds.push_back(n / n_chunks * c);
+    bounds.back() = n;
 
     std::vector<std::vector<Index>> cursor(static_cast<std::size_t>(n_chunks));
     parallel_for(n_chunks, threads, [&](Index c) {

@@ -246,13 +246,22 @@ def _count_on_cpu(
     def counter(first: int, last: int) -> _core.PairCounter:
         return _core.PairCounter(tokens, vocab_size, documents, first, last, tables, threads)
 
-    if n <= positions:
-        ranges = [(0, vocab_size)]
-    else:
+    occurrences = None
+    ranges = [(0, vocab_size)]
+    if n > positions:
         occurrences = _core.token_counts(tokens, vocab_size, threads)
         ranges = token_ranges(occurrences, positions)
     all_lags = [int(lag) for lag in lags]
     only_counter = counter(0, vocab_size) if len(ranges) == 1 else None
+
+    def count(first: int, last: int, lags: list[int]) -> list[tuple[CountMatrix, CountMatrix]]:
+        if only_counter is not None:
+            return only_counter.count(lags, buffer, threads)
+        assert occurrences is not None
+        if last - first == 1 and occurrences[first] > positions:
+            return _core.count_pairs_of_token(tokens, vocab_size, documents, first, lags, threads)
+        return counter(first, last).count(lags, buffer, threads)
+
     for start in range(0, len(all_lags), group):
         chunk = all_lags[start : start + group]
         joined = [
@@ -260,9 +269,8 @@ def _count_on_cpu(
             for _ in chunk
         ]
         for first, last in ranges:
-            range_counter = only_counter or counter(first, last)
             for (within, across), (more_within, more_across) in zip(
-                joined, range_counter.count(chunk, buffer, threads), strict=True
+                joined, count(first, last, chunk), strict=True
             ):
                 within.append(more_within)
                 across.append(more_across)

@@ -32,6 +32,13 @@ std::vector<PairCounts> count_pairs(std::span<const Token> tokens,
                                     const PositionIndex<Position>& index, Index vocab_size,
                                     std::span<const Index> lags, int threads);
 
+// The same for the pairs whose left token is this one, without an index: for a token too frequent
+// for one. One pass over the stream per lag; 16 * vocab_size bytes a thread.
+template <class Token>
+std::vector<PairCounts> count_pairs_of_token(std::span<const Token> tokens, Index vocab_size,
+                                             const Documents& documents, Index token,
+                                             std::span<const Index> lags, int threads);
+
 // Counts of tokens in every document's content: (documents x V), first channel only. Throws
 // std::invalid_argument unless the documents cover the stream.
 template <class Token>

@@ -38,7 +38,8 @@ std::vector<Index> token_counts(std::span<const Token> tokens, Index vocab_size,
 //   remaining  parallel to positions: how many tokens of the same document's content follow,
 //              saturated at 2^32 - 1; 0 for a token outside any content (a separator)
 //   preceding  the same for the tokens before
-// Memory: sizeof(Position) bytes per indexed token, and 4 for each of remaining and preceding.
+// Memory: sizeof(Position) bytes per indexed token, and 4 for each of remaining and preceding; 16
+// bytes per token id of the range and thread.
 template <class Position>
 struct PositionIndex {
     TokenRange range{0, 0};
