@@ -142,6 +142,7 @@ struct Logits {
         for (std::size_t k = 0; k < n; ++k) {
             packed_logits[k] = static_cast<std::uint16_t>(pack_logit(logits[k], buckets[k]));
         }
+        if (fallback_logits == nullptr) return;
         fallback_logits_of(sums.continuation.taken.data(), sums.continuation.sibling.data(),
                            parent.taken.data(), parent.sibling.data(), freed.continuation, n,
                            logits);

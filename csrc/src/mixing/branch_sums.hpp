@@ -61,7 +61,8 @@ struct PathLoops {
     void (*probabilities)(const std::int16_t* logits, std::size_t decisions, float* taken,
                           float* sibling);
     // Packed logits and fallback logits of a context that was seen, or was not; all padded.
-    //   scratch   twice the padded size
+    //   scratch           twice the padded size
+    //   fallback_logits   may be null
     void (*logits)(const PathSums& sums, const Freed& freed, bool seen, std::size_t decisions,
                    std::int32_t* scratch, std::uint16_t* packed_logits,
                    std::int16_t* fallback_logits);

@@ -276,9 +276,11 @@ class ContextCounts::Interpolator {
         } else {
             sums_.clear();
         }
-        loops_.logits(sums_, freed, seen, n, scratch_.data(), packed_.data(), fallback_.data());
+        const bool has_children = !decisions_.fallback_logits.empty();
+        loops_.logits(sums_, freed, seen, n, scratch_.data(), packed_.data(),
+                      has_children ? fallback_.data() : nullptr);
         std::copy_n(packed_.begin(), n, decisions_.packed_logits.begin() + place);
-        if (decisions_.fallback_logits.empty()) return;
+        if (!has_children) return;
         std::copy_n(fallback_.begin(), n, decisions_.fallback_logits.begin() + place);
     }
 

@@ -152,15 +152,13 @@ class Mixture:
             for group in groups:
                 counted = work.of_pattern(piece, len(group))
                 decisions = estimator.estimate(
-                    piece, [trees[k] for k in group], functools.partial(advance, counted)
+                    piece, {k: trees[k] for k in group}, functools.partial(advance, counted)
                 )
-                by_tree = dict(zip(group, decisions, strict=True))
-                del decisions
                 n_nodes = len(trees[0].split)
-                for scored in self.mixers.score(by_tree, n_nodes, workspace.threads):
+                for scored in self.mixers.score(decisions, n_nodes, workspace.threads):
                     of_trees.append(scored)
                     advance(sum(work.of_mixing(piece, n) for n in lengths))
-                del by_tree  # before the next group takes memory
+                del decisions  # before the next group takes memory
             losses.append(_average(of_trees))
         return np.concatenate(losses, axis=1)
 
