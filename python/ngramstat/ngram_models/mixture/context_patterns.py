@@ -11,6 +11,7 @@ __all__ = [
     "Pattern",
     "has_classes",
     "n_patterns",
+    "n_patterns_of_tree",
     "patterns",
     "patterns_of_tree",
 ]
@@ -101,3 +102,8 @@ def has_classes(vocab_size: int) -> bool:
 def n_patterns(max_context: int, vocab_size: int) -> int:
     """Number of patterns of a mixture."""
     return len(patterns(max_context, classed=has_classes(vocab_size)))
+
+
+def n_patterns_of_tree(max_context: int, vocab_size: int, tree: int) -> int:
+    """Number of patterns used along a tree, by its number."""
+    return len(patterns_of_tree(patterns(max_context, classed=has_classes(vocab_size)), tree))
