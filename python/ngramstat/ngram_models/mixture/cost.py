@@ -68,6 +68,8 @@ class MixtureCost:
     Attributes
     ----------
     n_trees, n_patterns : int
+    inputs : int
+        Patterns used along each tree, summed over the trees.
     decisions : float
         Binary decisions in one tree, of tuning and held-out tokens.
     tree_bytes : int
@@ -78,6 +80,7 @@ class MixtureCost:
 
     n_trees: int
     n_patterns: int
+    inputs: int
     decisions: float
     tree_bytes: int
     event_bytes: int
@@ -103,11 +106,12 @@ def mixture_cost(
     """The cost of `mixture_losses` for n_training training and n_held_out held-out tokens."""
     tokens = int(tuning_tokens(n_training)) + min(n_held_out, MAX_SCORED)
     used = n_patterns(max_context, vocab_size)
-    largest = max(n_patterns_of_tree(max_context, vocab_size, tree) for tree in range(N_TREES))
+    of_tree = [n_patterns_of_tree(max_context, vocab_size, tree) for tree in range(N_TREES)]
     return MixtureCost(
         n_trees=N_TREES,
         n_patterns=used,
+        inputs=sum(of_tree),
         decisions=tokens * math.log2(max(vocab_size, 2)),
-        tree_bytes=packed_logits_bytes(min(tokens, PIECE_TOKENS), vocab_size, largest),
+        tree_bytes=packed_logits_bytes(min(tokens, PIECE_TOKENS), vocab_size, max(of_tree)),
         event_bytes=EVENT_BYTES * min(MAX_EVENTS, n_training),
     )
