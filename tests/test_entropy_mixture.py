@@ -8,6 +8,7 @@ import pytest
 import ngramstat
 from designs import design_of, split_of
 from ngramstat.boundary import Boundary
+from ngramstat.entropy.assembly import with_unscored
 from ngramstat.entropy.kneser_ney import held_out_losses
 from ngramstat.kernels import Documents
 from ngramstat.ngram_models.mixture import (
@@ -16,8 +17,10 @@ from ngramstat.ngram_models.mixture import (
     mixture_cost,
     mixture_losses,
     n_patterns,
+    n_patterns_of_tree,
     packed_logits_bytes,
     patterns,
+    patterns_of_tree,
     tuning_slice,
     tuning_split,
     tuning_tokens,
@@ -192,6 +195,12 @@ def test_patterns_come_after_their_parents():
                 parent = selected[names.index(pattern.parent)]
                 assert names.index(parent.name) < i
                 assert parent.length <= pattern.length
+            assert [p.length for p in selected] == sorted(p.length for p in selected)
+            for tree in range(3):
+                of_tree = [names[i] for i in patterns_of_tree(selected, tree)]
+                assert len(of_tree) == n_patterns_of_tree(n, 1 << 12 if classed else 2, tree)
+                parents = {p.parent for p in selected if p.name in of_tree} - {None}
+                assert parents <= set(of_tree)
             chain = {p.offsets for p in selected if not any(p.letters)}
             assert all(tuple(range(1, m + 1)) in chain for m in range(1, n + 1))
 
@@ -202,13 +211,62 @@ def test_the_cost_follows_the_sizes_of_the_run(n_training):
     tokens = int(tuning_tokens(n_training)) + 50_000
     assert cost.n_patterns == n_patterns(5, 4096)
     assert cost.decisions == 12 * tokens
-    assert cost.tree_bytes == packed_logits_bytes(tokens, 4096, cost.n_patterns)
+    largest = max(n_patterns_of_tree(5, 4096, k) for k in range(cost.n_trees))
+    assert cost.tree_bytes == packed_logits_bytes(tokens, 4096, largest)
     assert cost.event_bytes == 8 * n_training
     # In the smallest budget one tree fits at a time, so that training is read for each of them.
     assert cost.trees_at_once(None) == cost.trees_at_once(4 * cost.min_budget) == 3
     assert cost.trees_at_once(cost.min_budget) == 1
     assert cost.training_passes(None) == cost.n_patterns
     assert cost.training_passes(cost.min_budget) == 3 * cost.n_patterns
+
+
+def test_a_sample_of_the_held_out_documents_is_scored_where_there_are_many(monkeypatch):
+    rng = np.random.default_rng(3)
+    tokens = classed_tokens(rng, 6000, 16)
+    corpus = ngramstat.Corpus.from_arrays(
+        tokens, vocab_size=16, document_ends=np.arange(1, 61) * 100, separator=None
+    )
+    design = design_of(corpus, boundary=Boundary.DOCUMENT)
+
+    def losses():
+        split = split_of(design, 0.2)
+        with (
+            split_streams(split, boundary=Boundary.DOCUMENT, max_context=2) as streams,
+            tuning_split(streams, 0) as tuned,
+        ):
+            return mixture_losses(tuned, max_context=2)
+
+    everything = losses()
+    monkeypatch.setattr(tuning_slice, "MAX_SCORED", 550)
+    some = losses()
+    assert everything.scored.all()
+    assert 5 <= some.scored.sum() <= 6 < len(some.scored)
+    assert np.array_equal(some.losses[some.scored], everything.losses[some.scored])
+    assert not some.losses[~some.scored].any()
+
+
+def test_losses_of_documents_that_are_not_scored_come_from_kneser_ney():
+    rng = np.random.default_rng(4)
+    n, sampled = 4000, 400
+    tokens = rng.integers(50, 150, n)
+    counted = tokens[:, None] * rng.normal(5.0, 0.5, (n, 1))
+    mixed = counted - tokens[:, None] * rng.normal(0.3, 0.05, (n, 1))
+    scored = np.zeros(n, bool)
+    scored[rng.permutation(n)[:sampled]] = True
+    assert np.array_equal(with_unscored(mixed, counted, tokens, np.ones(n, bool)), mixed)
+    rows = with_unscored(np.where(scored[:, None], mixed, 0.0), counted, tokens, scored)
+    # The sum is that of the control variate and the sample's mean difference.
+    difference = (mixed - counted)[scored].sum() / tokens[scored].sum()
+    assert rows.sum() == pytest.approx(counted.sum() + difference * tokens.sum())
+    assert rows.sum() / tokens.sum() == pytest.approx(mixed.sum() / tokens.sum(), abs=0.01)
+    # The error by documents is that of both: of Kneser-Ney's losses, and of the differences, of
+    # which there are fewer.
+    residuals = rows[:, 0] - rows.sum() / tokens.sum() * tokens
+    error = np.sqrt((residuals**2).sum()) / tokens.sum()
+    size = np.sqrt((tokens**2).mean()) / tokens.mean()
+    expected = size * np.hypot(0.5 / np.sqrt(n), 0.05 / np.sqrt(sampled))
+    assert error == pytest.approx(expected, rel=0.05)
 
 
 def test_tokens_in_similar_contexts_share_a_branch():

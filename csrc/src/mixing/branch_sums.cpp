@@ -84,15 +84,20 @@ struct AddFollowers {
     }
 };
 
+// Loops over whole vectors, without conditional code: compilers turn them into vector instructions.
+inline std::size_t whole_vectors(std::size_t decisions) {
+    return (decisions + kPathVector - 1) / kPathVector * kPathVector;
+}
+
 struct Probabilities {
     template <int>
-    static void run(const std::int16_t* logits, std::size_t decisions, Branches& out) {
-        float* NGRAMSTAT_RESTRICT taken = out.taken.data();
-        float* NGRAMSTAT_RESTRICT sibling = out.sibling.data();
-        for (std::size_t k = 0; k < decisions; ++k) {
+    static void run(const std::int16_t* NGRAMSTAT_RESTRICT logits, std::size_t decisions,
+                    float* NGRAMSTAT_RESTRICT taken, float* NGRAMSTAT_RESTRICT sibling) {
+        const std::size_t n = whole_vectors(decisions);
+        for (std::size_t k = 0; k < n; ++k) {
             const float z = static_cast<float>(kFallbackUnit) * static_cast<float>(logits[k]);
             // Of the likelier and of the other branch.
-            const float e = exponential(z > 0 ? -z : z);
+            const float e = exponential(-std::max(z, -z));
             const float likelier = 1.0f / (1.0f + e), other = e * likelier;
             taken[k] = z > 0 ? likelier : other;
             sibling[k] = z > 0 ? other : likelier;
@@ -100,35 +105,49 @@ struct Probabilities {
     }
 };
 
-// The logit of odds, in units of fallback logits.
-inline std::int32_t fallback_logit(float odds) {
-    const std::int32_t logit = nearest(logarithm(odds) * static_cast<float>(1.0 / kFallbackUnit));
-    return std::min(std::max(logit, -kMaxFallback), kMaxFallback);
+// Logits of odds, in units of fallback logits, of interpolated sums.
+inline void fallback_logits_of(const float* NGRAMSTAT_RESTRICT taken,
+                               const float* NGRAMSTAT_RESTRICT sibling,
+                               const float* NGRAMSTAT_RESTRICT parent_taken,
+                               const float* NGRAMSTAT_RESTRICT parent_sibling, float freed,
+                               std::size_t n, std::int32_t* NGRAMSTAT_RESTRICT out) {
+    for (std::size_t k = 0; k < n; ++k) {
+        const float odds = (taken[k] + freed * parent_taken[k]) /
+                           (sibling[k] + freed * parent_sibling[k]);
+        const std::int32_t logit =
+            nearest(logarithm(odds) * static_cast<float>(1.0 / kFallbackUnit));
+        out[k] = std::min(std::max(logit, -kMaxFallback), kMaxFallback);
+    }
+}
+
+inline void buckets_of(const float* NGRAMSTAT_RESTRICT taken,
+                       const float* NGRAMSTAT_RESTRICT sibling, bool seen, std::size_t n,
+                       std::int32_t* NGRAMSTAT_RESTRICT out) {
+    for (std::size_t k = 0; k < n; ++k) out[k] = count_bucket(taken[k], sibling[k], seen);
 }
 
 struct Logits {
     template <int>
     static void run(const PathSums& sums, const Freed& freed, bool seen, std::size_t decisions,
+                    std::int32_t* NGRAMSTAT_RESTRICT scratch,
                     std::uint16_t* NGRAMSTAT_RESTRICT packed_logits,
                     std::int16_t* NGRAMSTAT_RESTRICT fallback_logits) {
-        const auto of = [](const Branches& branches) {
-            return std::array{branches.taken.data(), branches.sibling.data()};
-        };
-        const auto [count_taken, count_sibling] = of(sums.count);
-        const auto [raw_taken, raw_sibling] = of(sums.raw);
-        const auto [continuation_taken, continuation_sibling] = of(sums.continuation);
-        const auto [parent_taken, parent_sibling] = of(sums.parent);
-        const std::size_t n = (decisions + kPathVector - 1) / kPathVector * kPathVector;
+        const std::size_t n = whole_vectors(decisions);
+        std::int32_t* NGRAMSTAT_RESTRICT logits = scratch;
+        std::int32_t* NGRAMSTAT_RESTRICT buckets = scratch + n;
+        const Branches& parent = sums.parent;
+        buckets_of(sums.count.taken.data(), sums.count.sibling.data(), seen, n, buckets);
+        fallback_logits_of(sums.raw.taken.data(), sums.raw.sibling.data(), parent.taken.data(),
+                           parent.sibling.data(), freed.raw, n, logits);
         for (std::size_t k = 0; k < n; ++k) {
-            const std::int32_t bucket = count_bucket(count_taken[k], count_sibling[k], seen);
-            const float odds = (raw_taken[k] + freed.raw * parent_taken[k]) /
-                               (raw_sibling[k] + freed.raw * parent_sibling[k]);
-            packed_logits[k] = static_cast<std::uint16_t>(pack_logit(fallback_logit(odds), bucket));
+            packed_logits[k] = static_cast<std::uint16_t>(pack_logit(logits[k], buckets[k]));
         }
+        if (fallback_logits == nullptr) return;
+        fallback_logits_of(sums.continuation.taken.data(), sums.continuation.sibling.data(),
+                           parent.taken.data(), parent.sibling.data(), freed.continuation, n,
+                           logits);
         for (std::size_t k = 0; k < n; ++k) {
-            const float odds = (continuation_taken[k] + freed.continuation * parent_taken[k]) /
-                               (continuation_sibling[k] + freed.continuation * parent_sibling[k]);
-            fallback_logits[k] = static_cast<std::int16_t>(fallback_logit(odds));
+            fallback_logits[k] = static_cast<std::int16_t>(logits[k]);
         }
     }
 };
@@ -137,7 +156,8 @@ struct Unseen {
     template <int>
     static void run(const std::int16_t* NGRAMSTAT_RESTRICT parent_logits, std::size_t decisions,
                     std::uint16_t* NGRAMSTAT_RESTRICT packed_logits) {
-        for (std::size_t k = 0; k < decisions; ++k) {
+        const std::size_t n = whole_vectors(decisions);
+        for (std::size_t k = 0; k < n; ++k) {
             packed_logits[k] = static_cast<std::uint16_t>(pack_logit(parent_logits[k], 0));
         }
     }

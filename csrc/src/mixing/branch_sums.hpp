@@ -57,12 +57,16 @@ struct PathLoops {
     // Sums of n followers over the subtrees of a path of `decisions` decisions.
     void (*add_followers)(const Followers& followers, std::size_t n, std::size_t decisions,
                           PathSums& sums);
-    // Conditional probabilities of the branches from fallback logits.
-    void (*probabilities)(const std::int16_t* logits, std::size_t decisions, Branches& out);
-    // Packed logits and fallback logits of a context that was seen, or was not; padded.
+    // Conditional probabilities of the branches from fallback logits; all padded.
+    void (*probabilities)(const std::int16_t* logits, std::size_t decisions, float* taken,
+                          float* sibling);
+    // Packed logits and fallback logits of a context that was seen, or was not; all padded.
+    //   scratch           twice the padded size
+    //   fallback_logits   may be null
     void (*logits)(const PathSums& sums, const Freed& freed, bool seen, std::size_t decisions,
-                   std::uint16_t* packed_logits, std::int16_t* fallback_logits);
-    // The packed logits where nothing followed: those of the parent.
+                   std::int32_t* scratch, std::uint16_t* packed_logits,
+                   std::int16_t* fallback_logits);
+    // The packed logits where nothing followed: those of the parent; all padded.
     void (*unseen)(const std::int16_t* parent_logits, std::size_t decisions,
                    std::uint16_t* packed_logits);
 };

@@ -102,6 +102,7 @@ class ContextCounts::Interpolator {
         const std::size_t padded =
             (paths.longest + kPathVector - 1) / kPathVector * kPathVector;
         sums_.resize(padded);
+        scratch_.resize(2 * padded);
         packed_.resize(padded);
         fallback_.resize(padded);
         parent_.resize(padded, 0);
@@ -275,15 +276,18 @@ class ContextCounts::Interpolator {
         } else {
             sums_.clear();
         }
-        loops_.logits(sums_, freed, seen, n, packed_.data(), fallback_.data());
+        const bool has_children = !decisions_.fallback_logits.empty();
+        loops_.logits(sums_, freed, seen, n, scratch_.data(), packed_.data(),
+                      has_children ? fallback_.data() : nullptr);
         std::copy_n(packed_.begin(), n, decisions_.packed_logits.begin() + place);
-        if (decisions_.fallback_logits.empty()) return;
+        if (!has_children) return;
         std::copy_n(fallback_.begin(), n, decisions_.fallback_logits.begin() + place);
     }
 
     // Probabilities of the branches by the pattern that this one falls back on.
     void read_parent(std::size_t n) {
-        loops_.probabilities(parent_.data(), n, sums_.parent);
+        loops_.probabilities(parent_.data(), n, sums_.parent.taken.data(),
+                             sums_.parent.sibling.data());
         float above = 1.0f;
         for (std::size_t k = 0; k < n; ++k) {
             sums_.parent.sibling[k] *= above;
@@ -360,6 +364,7 @@ class ContextCounts::Interpolator {
     std::uint32_t group_ = 0;
     // Decisions of one target, padded to whole vectors.
     PathSums sums_;
+    std::vector<std::int32_t> scratch_;
     std::vector<std::uint16_t> packed_;
     std::vector<std::int16_t> fallback_, parent_;
 };

@@ -41,7 +41,7 @@ from ngramstat.results import (
 )
 from ngramstat.sampling.design import SamplingDesign
 
-__all__ = ["assemble_entropies"]
+__all__ = ["assemble_entropies", "with_unscored"]
 
 Floats = NDArray[np.float64]
 
@@ -189,14 +189,44 @@ def _best_losses(
         return held_out.losses, held_out.losses_at_starts, None
     used = np.concatenate([[False], mixture.better])
 
-    def chosen(mixed: Floats, counted: Floats) -> Floats:
+    def chosen(mixed: Floats, counted: Floats, tokens: NDArray[np.int64]) -> Floats:
+        mixed = with_unscored(mixed, counted[:, 1:], tokens, mixture.scored)
         return np.where(used, np.column_stack([counted[:, :1], mixed]), counted)
 
     return (
-        chosen(mixture.losses, held_out.losses),
-        chosen(mixture.losses_at_starts, held_out.losses_at_starts),
+        chosen(mixture.losses, held_out.losses, held_out.tokens),
+        chosen(mixture.losses_at_starts, held_out.losses_at_starts, held_out.tokens_at_starts),
         used,
     )
+
+
+def with_unscored(
+    mixed: Floats, counted: Floats, tokens: NDArray[np.int64], scored: NDArray[np.bool_]
+) -> Floats:
+    """Losses of the mixture by document where only a random sample of them was scored.
+
+    Kneser-Ney's losses, which are known of all documents, are the control variate: their sum and
+    the sample's mean difference per token give the sum for all documents. Each document's row is
+    what it adds to that sum to first order, so that resampling documents gives the error of both
+    (Särndal, Swensson, Wretman, Model Assisted Survey Sampling, 1992, section 6.4, the difference
+    estimator with the ratio to tokens).
+
+    Parameters
+    ----------
+    mixed, counted : (n_documents, k) float64
+        Sums of -ln p of the mixture, ignored where not scored, and of Kneser-Ney.
+    tokens : (n_documents,) int64
+    scored : (n_documents,) bool
+    """
+    in_sample = int(tokens[scored].sum())
+    if scored.all() or not in_sample:
+        return np.where(scored[:, None], mixed, counted)
+    difference = np.where(scored[:, None], mixed - counted, 0.0)
+    expected = difference.sum(axis=0) / in_sample * tokens[:, None]
+    factor = int(tokens.sum()) / in_sample
+    residual = np.where(scored[:, None], difference - expected, 0.0)
+    result: Floats = counted + expected + factor * residual
+    return result
 
 
 def _counted_columns(counts: NgramStatistics) -> dict[str, Any]:

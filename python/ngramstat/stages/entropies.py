@@ -53,7 +53,7 @@ Value = TypeVar("Value")
 # A training token of the mixture and pattern, relative to one of Kneser-Ney's sweep; and a binary
 # decision and pattern, read and mixed for five contexts.
 _PATTERN_WORK = 0.1
-_DECISION_WORK = 0.7
+_DECISION_WORK = 0.25
 # A training token of a subset, relative to one of all that are trained on.
 _SUBSET_WORK = 0.6
 # Bytes of a document in the counts by document.
@@ -239,7 +239,7 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
 
     name = "H(n) mixture"
     kind = "mixture"
-    version = 4
+    version = 5
     value = MixtureLosses
 
     def _key(self) -> dict[str, Any]:
@@ -280,7 +280,7 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
         memory = fixed + cost.trees_at_once(budget) * cost.tree_bytes + cost.event_bytes
         # In training tokens of a Kneser-Ney sweep.
         work = _PATTERN_WORK * passes * corpus.n_tokens
-        work += _DECISION_WORK * cost.n_patterns * cost.n_trees * cost.decisions
+        work += _DECISION_WORK * cost.inputs * cost.decisions
         return Cost(
             self.name,
             passes=passes,

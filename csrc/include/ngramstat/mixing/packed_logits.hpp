@@ -30,11 +30,11 @@ inline constexpr std::array<float, 14> kLastOfClass{1,  2,  3,   5,   8,    12, 
 // but not at this node, is bucket 16.
 inline std::int32_t count_bucket(float taken, float sibling, bool context_seen) {
     const float n = taken + sibling;
-    std::int32_t bucket = 1;
+    std::int32_t bucket = 0;
+    bucket += n > 0.0f;
     for (const float last : kLastOfClass) bucket += n > last;
-    bucket = n == 0.0f ? 0 : bucket;
-    const bool one_branch = taken == 0.0f || sibling == 0.0f;
-    return bucket + (context_seen && one_branch ? kBuckets / 2 : 0);
+    const std::int32_t one_branch = (taken == 0.0f) | (sibling == 0.0f);
+    return bucket + one_branch * (context_seen ? kBuckets / 2 : 0);
 }
 
 // What patterns that fall back on another need of it at a decision: the logit of the branch taken

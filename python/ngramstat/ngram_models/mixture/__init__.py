@@ -22,10 +22,17 @@ and combines them by logistic mixing (Mahoney's PAQ; Mattern 2013):
 6. **Tuning.** The weights are learned on a slice of the training documents (`tuning_split`). The
    slice is counted like all training tokens, so its decisions are estimated leave-one-out: without
    the counts of the slice. The weights are frozen on the held-out tokens.
-7. **Averaging.** The probabilities along three trees are averaged.
+7. **Averaging.** The probabilities along three trees are averaged. Each tree leaves out the
+   patterns of some classes (`patterns_of_tree`), so that the trees differ more in their errors.
 """
 
-from ngramstat.ngram_models.mixture.context_patterns import Pattern, n_patterns, patterns
+from ngramstat.ngram_models.mixture.context_patterns import (
+    Pattern,
+    n_patterns,
+    n_patterns_of_tree,
+    patterns,
+    patterns_of_tree,
+)
 from ngramstat.ngram_models.mixture.cost import (
     MixtureCost,
     mixture_cost,
@@ -42,8 +49,10 @@ __all__ = [
     "mixture_cost",
     "mixture_losses",
     "n_patterns",
+    "n_patterns_of_tree",
     "packed_logits_bytes",
     "patterns",
+    "patterns_of_tree",
     "tuning_split",
     "tuning_tokens",
 ]

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["CLASSES", "Pattern", "has_classes", "n_patterns", "patterns"]
+__all__ = [
+    "CLASSES",
+    "Pattern",
+    "has_classes",
+    "n_patterns",
+    "n_patterns_of_tree",
+    "patterns",
+    "patterns_of_tree",
+]
 
 # Classes by their letters in `_PATTERNS`: number of the class tree, and depth of its branches.
 CLASSES = {"b": (1, 6), "c": (2, 8), "f": (0, 8), "e": (0, 10), "g": (1, 10)}
+# Letters of the classes that each tree leaves out, with what falls back on them: trees that differ
+# in their patterns differ more in their errors, so that their average gains more.
+_LEFT_OUT = ("f", "c", "eg")
 # In smaller vocabularies classes would be nearly the tokens themselves.
 _MIN_VOCAB_WITH_CLASSES = 1 << 10
 # Each pattern with its parent: "1c2" is the last token and the class of the one before it.
@@ -77,6 +89,12 @@ def patterns(max_context: int, *, classed: bool) -> list[Pattern]:
     return selected
 
 
+def patterns_of_tree(used: Sequence[Pattern], tree: int) -> list[int]:
+    """Which of the patterns are used along a tree, by its number; each one's parent is too."""
+    left_out = set(_LEFT_OUT[tree % len(_LEFT_OUT)])
+    return [i for i, pattern in enumerate(used) if not left_out.intersection(pattern.letters)]
+
+
 def has_classes(vocab_size: int) -> bool:
     return vocab_size >= _MIN_VOCAB_WITH_CLASSES
 
@@ -84,3 +102,8 @@ def has_classes(vocab_size: int) -> bool:
 def n_patterns(max_context: int, vocab_size: int) -> int:
     """Number of patterns of a mixture."""
     return len(patterns(max_context, classed=has_classes(vocab_size)))
+
+
+def n_patterns_of_tree(max_context: int, vocab_size: int, tree: int) -> int:
+    """Number of patterns used along a tree, by its number."""
+    return len(patterns_of_tree(patterns(max_context, classed=has_classes(vocab_size)), tree))

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ngramstat.kernels.mixing import EVENT_BYTES, MAX_EVENTS
-from ngramstat.ngram_models.mixture.context_patterns import n_patterns
+from ngramstat.ngram_models.mixture.context_patterns import n_patterns, n_patterns_of_tree
 from ngramstat.ngram_models.mixture.trees import N_TREES
-from ngramstat.ngram_models.mixture.tuning_slice import PIECE_TOKENS, tuning_tokens
+from ngramstat.ngram_models.mixture.tuning_slice import (
+    MAX_SCORED,
+    PIECE_TOKENS,
+    tuning_tokens,
+)
 
 __all__ = [
     "MixtureCost",
@@ -21,8 +25,8 @@ __all__ = [
     "trees_at_once",
 ]
 
-# Bytes of a decision besides its packed logits: masses of a few patterns, and states.
-_DECISION_BYTES = 24
+# Bytes of a decision besides its packed logits: fallback logits of a few patterns, and states.
+_DECISION_BYTES = 16
 # The fraction of the memory budget for decisions; the rest is for the events of counting, and half
 # of that for sorting them.
 _DECISIONS_FRACTION = 0.75
@@ -30,7 +34,7 @@ _MIN_EVENTS = 1 << 20
 
 
 def packed_logits_bytes(tokens: int, vocab_size: int, n_patterns: int) -> int:
-    """Expected memory of the decisions of `tokens` tokens in one tree, with all patterns."""
+    """Expected memory of the decisions of `tokens` tokens in one tree with n_patterns patterns."""
     decisions_per_token = np.log2(max(vocab_size, 2))
     return int(tokens * decisions_per_token * bytes_per_decision(n_patterns))
 
@@ -64,6 +68,8 @@ class MixtureCost:
     Attributes
     ----------
     n_trees, n_patterns : int
+    inputs : int
+        Patterns used along each tree, summed over the trees.
     decisions : float
         Binary decisions in one tree, of tuning and held-out tokens.
     tree_bytes : int
@@ -74,6 +80,7 @@ class MixtureCost:
 
     n_trees: int
     n_patterns: int
+    inputs: int
     decisions: float
     tree_bytes: int
     event_bytes: int
@@ -97,12 +104,14 @@ def mixture_cost(
     n_training: int, n_held_out: int, *, vocab_size: int, max_context: int
 ) -> MixtureCost:
     """The cost of `mixture_losses` for n_training training and n_held_out held-out tokens."""
-    tokens = int(tuning_tokens(n_training)) + n_held_out
+    tokens = int(tuning_tokens(n_training)) + min(n_held_out, MAX_SCORED)
     used = n_patterns(max_context, vocab_size)
+    of_tree = [n_patterns_of_tree(max_context, vocab_size, tree) for tree in range(N_TREES)]
     return MixtureCost(
         n_trees=N_TREES,
         n_patterns=used,
+        inputs=sum(of_tree),
         decisions=tokens * math.log2(max(vocab_size, 2)),
-        tree_bytes=packed_logits_bytes(min(tokens, PIECE_TOKENS), vocab_size, used),
+        tree_bytes=packed_logits_bytes(min(tokens, PIECE_TOKENS), vocab_size, max(of_tree)),
         event_bytes=EVENT_BYTES * min(MAX_EVENTS, n_training),
     )

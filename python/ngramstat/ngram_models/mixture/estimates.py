@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from ngramstat.kernels.mixing import (
     TokenTree,
 )
 from ngramstat.ngram_models.discounts import discounts
-from ngramstat.ngram_models.mixture.context_patterns import CLASSES, Pattern
+from ngramstat.ngram_models.mixture.context_patterns import CLASSES, Pattern, patterns_of_tree
 from ngramstat.ngram_models.mixture.decisions import Decisions
 from ngramstat.ngram_models.mixture.tuning_slice import MixtureSplit, Piece
 
@@ -29,14 +29,14 @@ class _Parent:
 
     Attributes
     ----------
-    logits : list
-        By tree; None: the uniform distribution.
+    logits : dict
+        By number of the tree; none: the uniform distribution.
     known : NDArray or None
         Training tokens after contexts of the parent that the scored tokens have, as bits; after all
         others, the pattern's contexts cannot be those of scored tokens. None: all tokens.
     """
 
-    logits: list[FallbackLogits | None]
+    logits: dict[int, FallbackLogits | None]
     known: NDArray[np.uint64] | None
 
 
@@ -63,20 +63,26 @@ class Estimator:
         self._discounts = discounts
 
     def estimate(
-        self, piece: Piece, trees: Sequence[TokenTree], advance: Callable[[], None]
-    ) -> list[Decisions]:
-        """Counts and interpolates every pattern, each after its parent; decisions by tree."""
-        decisions = [Decisions(len(self._used), piece, tree) for tree in trees]
+        self, piece: Piece, trees: Mapping[int, TokenTree], advance: Callable[[], None]
+    ) -> dict[int, Decisions]:
+        """Counts and interpolates every pattern, each after its parent.
+
+        Trees and decisions are by number of the tree.
+        """
+        rows = {number: patterns_of_tree(self._used, number) for number in trees}
+        decisions = {
+            number: Decisions(len(rows[number]), piece, tree) for number, tree in trees.items()
+        }
         children: dict[str | None, list[int]] = {}
         for i, pattern in enumerate(self._used):
             children.setdefault(pattern.parent, []).append(i)
-        # The fallback logits that children need of their parent are large. Of siblings, the one with
-        # the most descendants comes last, when the parent's are no longer needed.
+        # The fallback logits that children need are large. Of siblings, the one with the most
+        # descendants comes last, when the parent's are no longer needed.
         descendants = [0] * len(self._used)
         for i in reversed(range(len(self._used))):
             descendants[i] = sum(1 + descendants[j] for j in children.get(self._used[i].name, []))
         # Depth first. By pattern: its parent, and whether it is its last child.
-        waiting: list[tuple[int, _Parent, bool]] = [(0, _Parent([None] * len(trees), None), True)]
+        waiting: list[tuple[int, _Parent, bool]] = [(0, _Parent({}, None), True)]
         while waiting:
             i, parent, last_user = waiting.pop()
             own_children = sorted(
@@ -85,7 +91,20 @@ class Estimator:
             counts, known = self._count(
                 self._used[i], piece, parent.known, has_children=bool(own_children)
             )
-            logits = self._interpolate(i, counts, trees, decisions, parent.logits, free=last_user)
+            logits: dict[int, FallbackLogits | None] = {}
+            for number, tree in trees.items():
+                if i not in rows[number]:
+                    continue
+                logits[number] = self._interpolate(
+                    i,
+                    counts,
+                    tree,
+                    decisions[number],
+                    decisions[number].packed_logits[rows[number].index(i)],
+                    parent.logits.get(number),
+                )
+                if last_user:  # memory for the next tree
+                    parent.logits.pop(number, None)
             own = _Parent(logits, known)
             waiting += [(j, own, j == own_children[0]) for j in own_children]
             advance()
@@ -134,27 +153,18 @@ class Estimator:
         self,
         i: int,
         counts: ContextCounts,
-        trees: Sequence[TokenTree],
-        decisions: list[Decisions],
-        parent_logits: list[FallbackLogits | None],
-        *,
-        free: bool,
-    ) -> list[FallbackLogits | None]:
-        """Writes the packed logits of pattern i; returns its fallback logits by tree.
-
-        With `free`, the parent's are dropped tree by tree as they are read.
-        """
-        fallback_logits = []
-        for k, (tree, of_tree) in enumerate(zip(trees, decisions, strict=True)):
-            _, of_children = counts.interpolate(
-                tree,
-                of_tree.offsets,
-                parent_logits[k],
-                discounts=self._discounts[self._used[i].name],
-                out=of_tree.packed_logits[i],
-                threads=self._threads,
-            )
-            fallback_logits.append(of_children)
-            if free:
-                parent_logits[k] = None
+        tree: TokenTree,
+        decisions: Decisions,
+        packed_logits: NDArray[np.uint16],
+        parent_logits: FallbackLogits | None,
+    ) -> FallbackLogits | None:
+        """Writes the packed logits of pattern i along one tree; returns its fallback logits."""
+        _, fallback_logits = counts.interpolate(
+            tree,
+            decisions.offsets,
+            parent_logits,
+            discounts=self._discounts[self._used[i].name],
+            out=packed_logits,
+            threads=self._threads,
+        )
         return fallback_logits

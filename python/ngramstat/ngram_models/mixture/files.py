@@ -119,7 +119,7 @@ def _mixture(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Mixture:
     mixers = Mixers(used, lengths)
     mixers.better[:] = about["better"]
     for number in range(len(trees) if v > 1 else 0):
-        mixers.trained[number] = mixers.untrained(v - 1)
+        mixers.trained[number] = mixers.untrained(number, v - 1)
         for part, of_part in enumerate(mixers.trained[number]):
             for k, shape in enumerate(of_part.group.shapes):
                 count = 2 + shape.n_selectors

@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.kernels import Documents
 from ngramstat.kernels.mixing import Discounts, TokenTree, path_lengths
-from ngramstat.ngram_models.mixture.context_patterns import has_classes, patterns
+from ngramstat.ngram_models.mixture.context_patterns import (
+    has_classes,
+    patterns,
+    patterns_of_tree,
+)
 from ngramstat.ngram_models.mixture.cost import bytes_per_decision, events_at_once, trees_at_once
 from ngramstat.ngram_models.mixture.estimates import Estimator
 from ngramstat.ngram_models.mixture.mixers import Mixers
 from ngramstat.ngram_models.mixture.trees import grow_trees
 from ngramstat.ngram_models.mixture.tuning_slice import MixtureSplit, Piece, pieces_of
-from ngramstat.ngram_models.split_streams import ScoredPieces, content_positions
+from ngramstat.ngram_models.split_streams import content_positions
 from ngramstat.runtime.workspace import Workspace
 
 __all__ = ["Mixture", "MixtureLosses", "mixture_losses"]
@@ -28,7 +31,7 @@ Floats = NDArray[np.float64]
 # Relative times for the progress: of a training token that a pattern counts, and of a decision of
 # one tree that it interpolates or that is mixed for context 0 (measured on 400,000 tokens of
 # Wikipedia, in microseconds).
-_COUNTED_TOKEN, _INTERPOLATED_DECISION, _MIXED_DECISION = 0.05, 0.0375, 0.127
+_COUNTED_TOKEN, _INTERPOLATED_DECISION, _MIXED_DECISION = 0.05, 0.03, 0.03
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class MixtureLosses:
     ----------
     losses : (n_documents, max_context) float64
         Sum of -ln p over the scored tokens of each held-out document; column n - 1 is context n.
+        Zero for documents that are not scored.
     losses_at_starts : like losses
         The part of it that belongs to the first tokens of documents; see `HeldOutLosses`.
     better : (max_context,) bool
@@ -46,12 +50,15 @@ class MixtureLosses:
         the tuning slice, before it had learned from it.
     tuning_tokens : int
         Tokens of the slice.
+    scored : (n_documents,) bool
+        Held-out documents that were scored: all, or a random sample of whole ones.
     """
 
     losses: Floats
     losses_at_starts: Floats
     better: NDArray[np.bool_]
     tuning_tokens: int
+    scored: NDArray[np.bool_]
 
 
 def mixture_losses(
@@ -78,11 +85,12 @@ def mixture_losses(
     n_tuning = len(content_positions(split.tuning_documents))
     if split.vocab_size == 1:  # nothing to predict
         nothing = np.zeros((len(split.scored.part), max_context))
-        return _by_part(nothing, split.scored, np.ones(max_context, bool), n_tuning)
+        return _by_part(nothing, split, np.ones(max_context, bool), n_tuning)
     mixture = Mixture.new(split, max_context, range(1, max_context + 1))
     by_token = mixture.losses(split, list(pieces_of(split)), workspace, progress)
-    losses = _by_document(by_token, split.scored.documents)
-    return _by_part(losses, split.scored, mixture.mixers.better, n_tuning)
+    in_sample = split.in_sample[split.scored.part]
+    losses = _by_piece(by_token, np.where(in_sample, split.scored.tokens, 0))
+    return _by_part(losses, split, mixture.mixers.better, n_tuning)
 
 
 @dataclass
@@ -127,7 +135,8 @@ class Mixture:
         trees, lengths = self.trees, self.mixers.lengths
         used = patterns(self.max_context, classed=has_classes(split.vocab_size))
         memory_budget = workspace.memory_budget()
-        largest = _max_decisions(pieces, trees) * bytes_per_decision(len(used))
+        inputs = max(len(patterns_of_tree(used, k)) for k in range(len(trees)))
+        largest = _max_decisions(pieces, trees) * bytes_per_decision(inputs)
         together = trees_at_once(memory_budget, largest)
         groups = [range(k, min(k + together, len(trees))) for k in range(0, len(trees), together)]
         work = _Work(split, pieces, trees, n_patterns=len(used), n_groups=len(groups))
@@ -152,15 +161,13 @@ class Mixture:
             for group in groups:
                 counted = work.of_pattern(piece, len(group))
                 decisions = estimator.estimate(
-                    piece, [trees[k] for k in group], functools.partial(advance, counted)
+                    piece, {k: trees[k] for k in group}, functools.partial(advance, counted)
                 )
-                by_tree = dict(zip(group, decisions, strict=True))
-                del decisions
                 n_nodes = len(trees[0].split)
-                for scored in self.mixers.score(by_tree, n_nodes, workspace.threads):
+                for scored in self.mixers.score(decisions, n_nodes, workspace.threads):
                     of_trees.append(scored)
                     advance(sum(work.of_mixing(piece, n) for n in lengths))
-                del by_tree  # before the next group takes memory
+                del decisions  # before the next group takes memory
             losses.append(_average(of_trees))
         return np.concatenate(losses, axis=1)
 
@@ -198,13 +205,14 @@ class _Work:
 
 
 def _by_part(
-    by_piece: Floats, scored: ScoredPieces, better: NDArray[np.bool_], n_tuning: int
+    by_piece: Floats, split: MixtureSplit, better: NDArray[np.bool_], n_tuning: int
 ) -> MixtureLosses:
     return MixtureLosses(
-        losses=scored.totals(by_piece),
-        losses_at_starts=scored.totals_at_starts(by_piece),
+        losses=split.scored.totals(by_piece),
+        losses_at_starts=split.scored.totals_at_starts(by_piece),
         better=better,
         tuning_tokens=n_tuning,
+        scored=split.in_sample,
     )
 
 
@@ -217,11 +225,10 @@ def _average(members: Sequence[Floats]) -> Floats:
     return mean
 
 
-def _by_document(by_token: Floats, documents: Documents) -> Floats:
-    """Sums over the content of each document, (n_documents, n_lengths)."""
-    n_documents = len(documents)
-    document = np.repeat(np.arange(n_documents), documents.content_ends - documents.content_starts)
-    sums = [np.bincount(document, weights=row, minlength=n_documents) for row in by_token]
+def _by_piece(by_token: Floats, sizes: NDArray[np.int64]) -> Floats:
+    """Sums over the tokens of each piece, (n_pieces, n_lengths)."""
+    piece = np.repeat(np.arange(len(sizes)), sizes)
+    sums = [np.bincount(piece, weights=row, minlength=len(sizes)) for row in by_token]
     return np.stack(sums, axis=1)
 
 

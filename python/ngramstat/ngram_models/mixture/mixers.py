@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.kernels.mixing import MAX_MIXERS, MixerGroup, MixerShape, logits_of
-from ngramstat.ngram_models.mixture.context_patterns import Pattern
+from ngramstat.ngram_models.mixture.context_patterns import Pattern, patterns_of_tree
 from ngramstat.ngram_models.mixture.decisions import MAX_DEPTH, MAX_NODES, Decisions
 
 __all__ = ["Mixers", "TreeMixers"]
 
 Floats = NDArray[np.float64]
 
-# Learning rate of the pass over the tuning slice.
-_RATE = 0.02
+# Learning rates of the passes over the tuning slice.
+_RATES = (0.02, 0.01)
 
 
 class TreeMixers:
@@ -52,11 +52,14 @@ class TreeMixers:
         packed_logits = decisions.packed_logits[: self.n_inputs]
         half = decisions.n_tuning // 2
         middle, end = (int(decisions.offsets[k]) for k in (half, decisions.n_tuning))
-        rates = [_RATE] * len(self.group.shapes)
-        self.group.train(packed_logits, decisions.states, 0, middle, rates)
-        losses = self.group.train(packed_logits, decisions.states, middle, end, rates)
+        losses: list[Floats] = []
+        for rate in _RATES:
+            rates = [rate] * len(self.group.shapes)
+            self.group.train(packed_logits, decisions.states, 0, middle, rates)
+            losses.append(self.group.train(packed_logits, decisions.states, middle, end, rates))
         untrained = [_loss(packed_logits[i, middle:end]) for i in self._last_of_chain]
-        better: NDArray[np.bool_] = losses < untrained
+        # Only in the first pass the second half is new to the mixers.
+        better: NDArray[np.bool_] = losses[0] < untrained
         return better
 
     def score(self, decisions: Decisions) -> Floats:
@@ -90,10 +93,11 @@ class Mixers:
         self.trained: dict[int, list[TreeMixers]] = {}
         self.better = np.zeros(len(self.lengths), bool)
 
-    def untrained(self, n_nodes: int) -> list[TreeMixers]:
-        """Of a tree with this number of inner nodes."""
+    def untrained(self, tree: int, n_nodes: int) -> list[TreeMixers]:
+        """Of a tree by number, with this number of inner nodes."""
+        inputs = [self._used[i] for i in patterns_of_tree(self._used, tree)]
         return [
-            TreeMixers(self._used, self.lengths[k : k + MAX_MIXERS], n_nodes)
+            TreeMixers(inputs, self.lengths[k : k + MAX_MIXERS], n_nodes)
             for k in range(0, len(self.lengths), MAX_MIXERS)
         ]
 
@@ -106,7 +110,7 @@ class Mixers:
         """
         learn = [tree for tree in decisions if tree not in self.trained]
         for tree in learn:
-            self.trained[tree] = self.untrained(n_nodes)
+            self.trained[tree] = self.untrained(tree, n_nodes)
         jobs = [(tree, part) for tree in decisions for part in reversed(self.trained[tree])]
 
         def work(job: tuple[int, TreeMixers]) -> tuple[TreeMixers, NDArray[np.bool_], Floats]:

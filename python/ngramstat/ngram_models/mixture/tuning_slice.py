@@ -21,6 +21,7 @@ from ngramstat.ngram_models.split_streams import (
 from ngramstat.runtime.workspace import Workspace, release_pages_if_needed
 
 __all__ = [
+    "MAX_SCORED",
     "PIECE_TOKENS",
     "MixtureSplit",
     "Piece",
@@ -30,6 +31,9 @@ __all__ = [
     "tuning_tokens",
 ]
 
+# Held-out tokens that are scored; where there are more, a sample of whole documents. A limit of
+# time: every piece counts the training tokens anew.
+MAX_SCORED = 1_000_000
 # Tokens scored in one piece: a limit of memory.
 PIECE_TOKENS = 2_000_000
 
@@ -52,6 +56,8 @@ class MixtureSplit:
         What of the held-out tokens is scored.
     vocab_size : int
     stop_token : int or None
+    sample : (n_parts,) bool, optional
+        The held-out parts that are scored; by default all.
     """
 
     training: NDArray[Any]
@@ -63,6 +69,25 @@ class MixtureSplit:
     scored: ScoredPieces
     vocab_size: int
     stop_token: int | None
+    sample: NDArray[np.bool_] | None = None
+
+    @property
+    def in_sample(self) -> NDArray[np.bool_]:
+        """Which held-out parts are scored, (n_parts,)."""
+        if self.sample is None:
+            return np.ones(len(self.scored.part_ends), bool)
+        return self.sample
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """Positions of the held-out tokens to score, ascending."""
+        positions = content_positions(self.scored.documents)
+        if self.sample is None:
+            return positions
+        chosen: NDArray[np.int64] = positions[
+            np.repeat(self.sample[self.scored.part], self.scored.tokens)
+        ]
+        return chosen
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -74,9 +99,9 @@ def tuning_tokens(n_training: int) -> float:
     """Size of the tuning slice, in tokens, that `tuning_split` aims at: not rounded.
 
     A fiftieth of the training tokens: at least 50,000 of them, but no more than a tenth, and at
-    most one million.
+    most half a million.
     """
-    return min(max(0.02 * n_training, min(5e4, 0.1 * n_training)), 1e6)
+    return min(max(0.02 * n_training, min(5e4, 0.1 * n_training)), 5e5)
 
 
 @contextmanager
@@ -123,6 +148,7 @@ def tuning_split(
             streams.scored,
             streams.vocab_size,
             streams.stop_token,
+            _choose_parts(streams.scored, seed),
         )
 
 
@@ -133,6 +159,18 @@ def _choose_documents(lengths: NDArray[np.int64], seed: int) -> NDArray[np.bool_
     size = np.searchsorted(running, tuning_tokens(int(lengths.sum()))) + 1
     chosen = np.zeros(len(lengths), bool)
     chosen[order[: int(np.clip(size, 1, max(len(lengths) - 1, 1)))]] = True
+    return chosen
+
+
+def _choose_parts(scored: ScoredPieces, seed: int) -> NDArray[np.bool_] | None:
+    """Random held-out parts of about MAX_SCORED tokens; None where there are no more of them."""
+    if scored.tokens.sum() <= MAX_SCORED:
+        return None
+    sizes = scored.totals(scored.tokens)
+    order = np.random.default_rng([seed, 6]).permutation(len(sizes))
+    n = int(np.searchsorted(np.cumsum(sizes[order]), MAX_SCORED)) + 1
+    chosen = np.zeros(len(sizes), bool)
+    chosen[order[:n]] = True
     return chosen
 
 
@@ -155,7 +193,7 @@ def pieces_of(split: MixtureSplit) -> Iterator[Piece]:
     There may be no held-out tokens.
     """
     tuning = content_positions(split.tuning_documents)
-    held_out = content_positions(split.scored.documents)
+    held_out = split.targets
     offset = len(split.tuning)
     joined = np.concatenate([split.tuning, split.held_out])
     n_first = max(PIECE_TOKENS - len(tuning), 1)
