@@ -1,4 +1,6 @@
-"""GPU kernels on 10^9 tokens: pair counts, C(t), n-gram statistics, and torch.bincount beside them.
+"""GPU kernels on 10^9 tokens: pair counts, C(t), sums over pairs, n-grams, Kneser-Ney models.
+
+With torch.bincount beside the first, and a whole measurement of a part of the tokens at the end.
 
     python benchmarks/gpu.py [--text TOKENS.npy] [--tokens 1e9] [--only CASE...] [--commit HASH]
 
@@ -20,9 +22,10 @@ from typing import Any
 import numpy as np
 import torch
 
+import ngramstat
 from ngramstat import kernels
 from ngramstat.covariance.operators import PairStatistics
-from ngramstat.kernels import Documents
+from ngramstat.kernels import BLOCK_SIZE, Documents, KneserNey, PairLabel, PairsAtLag
 from ngramstat.linear_algebra.lanczos import leading_singular_triplets
 from ngramstat.runtime.gpus import Gpus, open_gpus
 
@@ -214,7 +217,101 @@ def case_ngrams(gpus: Gpus, tokens: np.ndarray, spans: Documents) -> dict[str, A
             "peak_bytes": gpus.devices[0].peak_bytes}  # fmt: skip
 
 
-CASES = {"pairs": case_pairs, "curve": case_curve, "ngrams": case_ngrams}
+def same_folds(n: int) -> Documents:
+    """The documents of the first n tokens in sixteen folds."""
+    ends = np.arange(DOCUMENT, n + 1, DOCUMENT, dtype=np.int64)
+    folds = np.random.default_rng(3).integers(0, 16, len(ends)).astype(np.uint8)
+    return Documents(ends, content_ends=ends - 1, folds=folds, n_folds=16)
+
+
+def sums_of(pairs: PairsAtLag, spans: Documents) -> dict[str, Callable[[], Any]]:
+    """Each sum over pairs, with small integers for vectors, whose sums are exact."""
+    rng = np.random.default_rng(4)
+    u, v = rng.integers(-3, 4, (2, 2, VOCAB)).astype(np.float64)
+    a, b = rng.integers(-3, 4, (2, 2, VOCAB, BLOCK_SIZE)).astype(np.float32)
+    options = {"across": True, "by": PairLabel.fold, "threads": 16}
+    return {
+        "by_document": lambda: kernels.sum_pairs_by_document(
+            pairs, u[0], v[0], spans, across=True, threads=16
+        ),
+        "by_class": lambda: kernels.multiply_pairs_by_class(pairs, u, v, spans, **options),
+        "bilinear": lambda: kernels.bilinear_sums_by_class(pairs, a, b, spans, **options),
+    }
+
+
+def case_sums(gpus: Gpus, tokens: np.ndarray, spans: Documents) -> dict[str, Any]:
+    """Sums over the pairs at one lag: by document, by fold and token, bilinear by fold."""
+    (gpu, *_), lag = gpus.devices, LAGS[15]
+    small = tokens[: 10**7]
+    documents_of_small = same_folds(len(small))
+    here = PairsAtLag(small, VOCAB, lag)
+    summer = kernels.pair_summer(small, VOCAB, documents_of_small, gpu)
+    expected = sums_of(here, documents_of_small)
+    for name, work in sums_of(PairsAtLag(small, VOCAB, lag, summer), documents_of_small).items():
+        for ours, theirs in zip(np.atleast_1d(work()), np.atleast_1d(expected[name]()),
+                                strict=True):  # fmt: skip
+            assert np.array_equal(ours, theirs), name
+    del summer
+    everything = same_folds(len(tokens))
+    set_up, _, summer = timed(lambda: kernels.pair_summer(tokens, VOCAB, everything, gpu), 1)
+    result: dict[str, Any] = {"set_up_seconds": set_up}
+    for name, work in sums_of(PairsAtLag(tokens, VOCAB, lag, summer), everything).items():
+        work()
+        seconds, every, _ = timed(work)
+        result[name] = {"seconds": seconds, "rounds": every,
+                        "ps_per_pair": seconds / len(tokens) * 1e12}  # fmt: skip
+    del summer
+    seconds, _, counts = timed(
+        lambda: kernels.count_document_tokens_on(gpu, tokens, VOCAB, everything), 1
+    )
+    x, weights = np.ones((VOCAB, BLOCK_SIZE)), np.ones(len(everything))
+    counts.multiply_gram(x, weights, 1)
+    product, every, _ = timed(lambda: counts.multiply_gram(x, weights, 1))
+    result["documents"] = {"seconds": seconds, "nnz": counts.nnz, "product_seconds": product,
+                           "product_rounds": every}  # fmt: skip
+    return {**result, "peak_bytes": gpu.peak_bytes}
+
+
+def case_kneser_ney(gpus: Gpus, tokens: np.ndarray, spans: Documents) -> dict[str, Any]:
+    """Models of six orders for 2^20 held-out tokens."""
+    held_out = tokens[-(1 << 20) :]
+
+    def model() -> KneserNey:
+        return KneserNey(held_out, Documents.single(len(held_out)), VOCAB, order=6, stop_token=0)
+
+    ours, theirs = model(), model()
+    small = tokens[: 2 * 10**6]
+    ours.train(small, backend=gpus)
+    theirs.train(small, threads=16)
+    discounts = np.tile([0.5, 1.0, 1.5], (6, 1))
+    for a, b in zip(ours.counts(), theirs.counts(), strict=True):
+        assert np.array_equal(a, b)
+    scores = [m.score(discounts, discounts[1:], threads=16) for m in (ours, theirs)]
+    assert np.array_equal(*scores)
+    training = tokens[: -len(held_out)]
+    _, every, _ = timed(lambda: ours.train(training, backend=gpus), 2)
+    return {"seconds": min(every), "rounds": every, "orders": 6,
+            "peak_bytes": gpus.devices[0].peak_bytes}  # fmt: skip
+
+
+def case_measure(gpus: Gpus, tokens: np.ndarray, spans: Documents) -> dict[str, Any]:
+    """A whole measurement of a tenth of the tokens, without the mixture, which has no kernels."""
+    part = tokens[: len(tokens) // (10 * DOCUMENT) * DOCUMENT]
+    corpus = ngramstat.Corpus.from_arrays(
+        part, vocab_size=VOCAB, document_ends=np.arange(DOCUMENT, len(part) + 1, DOCUMENT)
+    )
+    seconds, _, result = timed(
+        lambda: ngramstat.measure(
+            corpus, predictor="kneser-ney", learning_sizes=4, threads=16, backend=gpus
+        ),
+        1,
+    )
+    assert result.correlations is not None
+    return {"seconds": seconds, "tokens": len(part), "peak_bytes": gpus.devices[0].peak_bytes}
+
+
+CASES = {"pairs": case_pairs, "curve": case_curve, "sums": case_sums, "ngrams": case_ngrams,
+         "kneser_ney": case_kneser_ney, "measure": case_measure}  # fmt: skip
 
 
 def machine(commit: str) -> dict[str, Any]:

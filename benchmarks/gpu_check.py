@@ -6,9 +6,43 @@ import numpy as np
 
 from ngramstat import kernels
 from ngramstat.covariance.operators import PairStatistics
-from ngramstat.kernels import Documents
+from ngramstat.kernels import BLOCK_SIZE, Documents, KneserNey, PairLabel, PairsAtLag
 from ngramstat.linear_algebra.lanczos import leading_singular_triplets
 from ngramstat.runtime.gpus import open_gpus
+
+
+def sums_and_models(tokens: np.ndarray, vocab_size: int, documents: Documents) -> None:
+    """Sums over pairs with integers, tokens of documents, and Kneser-Ney models: as on the CPU."""
+    gpus = open_gpus("cuda", "1G")
+    (gpu, *_) = gpus.devices
+    summer = kernels.pair_summer(tokens, vocab_size, documents, gpu)
+    u = np.arange(vocab_size, dtype=np.float64)[None] % 7
+    a = np.ones((1, vocab_size, BLOCK_SIZE), np.float32)
+    options = {"across": True, "by": PairLabel.half}
+    results = [
+        [
+            *kernels.sum_pairs_by_document(pairs, u[0], u[0], documents, across=True),
+            *kernels.multiply_pairs_by_class(pairs, u, u, documents, **options),
+            kernels.bilinear_sums_by_class(pairs, a, a, documents, **options),
+        ]
+        for pairs in (PairsAtLag(tokens, vocab_size, 3, s) for s in (summer, None))
+    ]
+    assert all(np.array_equal(ours, theirs) for ours, theirs in zip(*results, strict=True))
+    del summer
+    counts = kernels.count_document_tokens_on(gpu, tokens, vocab_size, documents)
+    expected = kernels.count_document_tokens(tokens, vocab_size, documents)
+    for ours, theirs in zip(counts.to_coo(), expected.to_coo(), strict=True):
+        assert np.array_equal(ours, theirs)
+    counts.multiply_gram(np.ones((vocab_size, BLOCK_SIZE)), np.ones(len(documents)), 1)
+    held_out, training = tokens[:4000], tokens[4000:]
+    models = [
+        KneserNey(held_out, Documents.single(4000), vocab_size, order=4, stop_token=0)
+        for _ in range(2)
+    ]
+    models[0].train(training, backend=gpus)
+    models[1].train(training)
+    for ours, theirs in zip(models[0].counts(), models[1].counts(), strict=True):
+        assert np.array_equal(ours, theirs)
 
 
 def main() -> None:
@@ -41,6 +75,8 @@ def main() -> None:
         kernels.count_ngrams(
             tokens, vocab_size, max_context=3, documents=documents, across=False, backend=gpus
         )
+        if memory == "1G":
+            sums_and_models(tokens, vocab_size, documents)
     print("every kernel ran, counts equal the CPU's")
 
 

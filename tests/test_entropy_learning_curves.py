@@ -9,15 +9,18 @@ import pytest
 
 import ngramstat
 from designs import design_of, split_of
+from ngramstat._core import rss_bytes
 from ngramstat.boundary import Boundary
-from ngramstat.entropy.kneser_ney import HeldOutLosses, held_out_losses
+from ngramstat.entropy.kneser_ney import HeldOutLosses, held_out_model, scored_losses
 from ngramstat.entropy.learning_curves import (
     LearningPoint,
+    circle_order,
     nested_subsets,
     pooled_curve,
     subset_losses,
 )
 from ngramstat.errors import InputError
+from ngramstat.ngram_models.split_streams import split_streams
 from ngramstat.report.learning import plot_learning
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.synthetic import SantaFe
@@ -34,9 +37,11 @@ def split():
 
 
 def test_subsets_are_nested_and_replicates_apart(split):
-    result = list(nested_subsets(split, sizes=5, seed=1))
+    result = nested_subsets(split, sizes=5, seed=1)
+    circle = circle_order(split, seed=1).tolist()
+    assert sorted(circle) == list(range(len(split.training)))
     training = set(range(len(split.training)))
-    by = {(s.halvings, s.replicate): set(s.parts.tolist()) for s in result}
+    by = {(s.halvings, s.replicate): set(circle[s.first : s.last]) for s in result}
     assert set(by) == {(h, r) for h in range(1, 5) for r in range((2, 2, 4, 4)[h - 1])}
     for (h, r), documents in by.items():
         assert documents <= training
@@ -49,21 +54,65 @@ def test_subsets_are_nested_and_replicates_apart(split):
             assert documents <= by[h - 1, r]
 
 
-def test_a_point_is_the_model_of_its_subset(split):
-    subset = next(iter(nested_subsets(split, sizes=2, seed=1)))
-    point = subset_losses(split, subset, max_context=2, boundary=Boundary.STREAM)
-    alone = held_out_losses(
-        dataclasses.replace(split, training=split.training.select(subset.parts)),
-        max_context=2,
-        boundary=Boundary.STREAM,
-        workspace=Workspace(2),
+@pytest.mark.parametrize("separator", [None, 0], ids=["ends", "separator"])
+@pytest.mark.parametrize("boundary", list(Boundary))
+def test_points_are_the_models_of_their_subsets(boundary, separator):
+    """A subset is a range of the circle's stream; with `document` that is its documents alone."""
+    tokens = zipf(200, 60_000, seed=3)
+    tokens[tokens == 0] = 1
+    ends = np.arange(100, 60_001, 100)
+    if separator is not None:
+        tokens[ends - 1] = separator
+    corpus = ngramstat.Corpus.from_arrays(
+        tokens, vocab_size=200, document_ends=ends, separator=separator
     )
-    assert point.tokens == alone.training_tokens == 100 * len(subset.parts)
-    assert np.array_equal(point.losses, alone.losses.sum(axis=0) / alone.tokens.sum())
+    split = split_of(design_of(corpus), 0.1)
+    subsets = nested_subsets(split, sizes=5, seed=1)
+    points = list(subset_losses(split, subsets, seed=1, max_context=2, boundary=boundary))
+    circle = circle_order(split, seed=1)
+    for subset, point in zip(subsets, points, strict=True):
+        chosen = circle[subset.first : subset.last]
+        before = circle[subset.first - 1 : subset.first] if boundary.across else chosen[:0]
+        alone = dataclasses.replace(
+            split, training=split.training.select(np.concatenate([before, chosen]))
+        )
+        with split_streams(alone, boundary=boundary, max_context=2) as streams:
+            model = held_out_model(streams, 2)
+            first_event = 100 * len(before) + streams.first_event
+            model.train(streams.training, first_event=first_event)
+            expected = scored_losses(model, 0, streams, training_tokens=0, threads=1)
+        assert point.halvings == subset.halvings
+        assert point.tokens == 100 * len(chosen)
+        assert np.array_equal(point.losses, expected.losses.sum(axis=0) / expected.tokens.sum())
+        assert np.array_equal(point.full_context, expected.full_context_loss)
+
+
+@pytest.mark.parametrize("boundary", list(Boundary))
+def test_points_depend_on_nothing_else(split, boundary):
+    """Neither on threads and memory nor on which of the others are computed with them."""
+    subsets = nested_subsets(split, sizes=5, seed=1)
+
+    def points(chosen, **options):
+        workspace = Workspace(**options)
+        return list(
+            subset_losses(
+                split, chosen, seed=1, max_context=3, boundary=boundary, workspace=workspace
+            )
+        )
+
+    expected = points(subsets)
+    one_at_a_time = rss_bytes() + (3 << 20)
+    for options in ({"threads": 3}, {"memory_limit": one_at_a_time}):
+        for one, other in zip(points(subsets, **options), expected, strict=True):
+            assert np.array_equal(one.losses, other.losses)
+    for every in (slice(1, None, 2), slice(2, 7)):
+        for one, other in zip(points(subsets[every]), expected[every], strict=True):
+            assert np.array_equal(one.losses, other.losses)
+            assert one.tokens == other.tokens
 
 
 def test_small_corpora_have_fewer_sizes(split):
-    assert not list(nested_subsets(split, sizes=1, seed=0))
+    assert not nested_subsets(split, sizes=1, seed=0)
     sizes = {s.halvings for s in nested_subsets(split, sizes=12, seed=0)}
     assert sizes == {1, 2, 3, 4}  # the next would have less than 2,000 tokens
 

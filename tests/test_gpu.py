@@ -298,7 +298,7 @@ def test_singular_triplets_equal_those_of_the_host(device, kept):
     (there,) = kernels.count_pairs(tokens, 400, spans, [2], backend=device())
     (here,) = kernels.count_pairs(tokens, 400, spans, [2])
     ours = PairStatistics(there, across=True, vocab_mask=mask)
-    theirs = PairStatistics(here, across=True, vocab_mask=mask, transpose=True)
+    theirs = PairStatistics(here, across=True, vocab_mask=mask)
     for operator, reference_operator in (
         (ours.covariance(), theirs.covariance()),
         (ours.half_difference(), theirs.half_difference()),
@@ -332,6 +332,37 @@ def test_matrix_free_products_equal_those_of_the_cpu(device, boundary, vocab_siz
         assert a.singular_values == pytest.approx(b.singular_values, rel=1e-6)
         assert a.noise_floor == pytest.approx(b.noise_floor, rel=2e-3)
         assert a.residual < 1e-5 * a.norm
+
+
+@pytest.mark.parametrize("memory", [1 << 28, 1_300_000], ids=["whole", "pieces"])
+def test_tokens_of_documents_equal_those_of_the_cpu(memory):
+    # More documents than a block of threads adds up for one token.
+    rng = np.random.default_rng(8)
+    tokens, spans = draw_corpus(rng, 40_000, 90, np.uint16, mean_length=3)
+    assert len(spans) > 9000
+    (gpu,) = emulated(memory).devices
+    there = kernels.count_document_tokens_on(gpu, tokens, 90, spans)
+    here = kernels.count_document_tokens(tokens, 90, spans)
+    for ours, theirs in zip(there.to_coo(), here.to_coo(), strict=True):
+        assert np.array_equal(ours, theirs)
+    assert gpu.peak_bytes <= gpu.memory_limit
+    (gpu,) = emulated().devices
+    there = kernels.count_document_tokens_on(gpu, tokens, 90, spans)
+    for numbers in (rng.integers(-9, 10, 90 * 8 + len(spans)), rng.normal(size=720 + len(spans))):
+        x = numbers[:720].reshape(90, 8).astype(np.float64)
+        weights = numbers[720:].astype(np.float64)
+        rows = np.zeros((len(spans), 8))
+        rows[:] = weights[:, None]
+        # Of integers to the last bit.
+        exact = numbers.dtype == np.int64
+        for ours, theirs in (
+            (there.multiply_gram(x, weights, 1), here.multiply_gram(x, weights, 1)),
+            (there.multiply_transposed(rows, 1.0, 0.0, 1),
+             here.multiply_transposed(rows, 1.0, 0.0, 1)),
+        ):  # fmt: skip
+            if exact:
+                assert np.array_equal(ours, theirs)
+            assert ours == pytest.approx(theirs, rel=1e-10, abs=1e-8)
 
 
 def test_singular_values_of_a_matrix_of_low_rank(device):
@@ -375,20 +406,24 @@ def test_measured_lags_equal_those_of_the_cpu(device, sequential):
                      "composition_norm", "singular_values", "replicates", "position_norm",
                      "top_document_shares"):  # fmt: skip
             mine, yours = getattr(a, name), getattr(b, name)
-            rel = 2e-3 if "floor" in name else 1e-6
+            rel = 2e-3 if "floor" in name or name == "composition_norm" else 1e-6
+            if name == "norm_sequential":
+                rel = 1e-4  # one in single precision, the other in double
             assert mine == pytest.approx(yours, rel=rel, nan_ok=True), name
         for mine, yours in (
             (a.cross_fit, b.cross_fit),
             (a.cross_fit_sequential, b.cross_fit_sequential),
         ):
-            assert mine.debiased == pytest.approx(yours.debiased, rel=1e-4, nan_ok=True)
+            # Vectors of the halves are estimates, which are searched for to a per mille.
+            assert mine.debiased == pytest.approx(yours.debiased, rel=1e-2, nan_ok=True)
 
 
 def test_sums_over_pairs_of_a_run_are_not_left_to_the_cpu(monkeypatch):
     def refuse(*arguments):
         raise AssertionError("a pass over all pairs on the CPU")
 
-    for name in ("sum_pairs_by_document", "multiply_pairs_by_class", "bilinear_sums_by_class"):
+    for name in ("sum_pairs_by_document", "multiply_pairs_by_class", "bilinear_sums_by_class",
+                 "count_document_tokens"):  # fmt: skip
         monkeypatch.setattr(_core, name, refuse)
     tokens, spans = draw_corpus(np.random.default_rng(2), 20_000, 50, np.uint16, mean_length=100)
     corpus = ngramstat.Corpus.from_arrays(tokens, vocab_size=50, document_ends=spans.ends)

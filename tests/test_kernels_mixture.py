@@ -7,6 +7,7 @@ import pytest
 
 from ngramstat.kernels.mixing import (
     BUCKETS,
+    FALLBACK_UNIT,
     LOGIT_UNIT,
     ContextCounts,
     ContextPattern,
@@ -109,6 +110,12 @@ def case(request, stop, offsets, maps):
     return Case(offsets, maps, stop, request.param)
 
 
+def fallback_of(masses) -> np.ndarray:
+    """Fallback logits of probabilities of the branch taken and of its sibling."""
+    taken, sibling = np.array(list(masses)).T
+    return np.rint(np.log(taken / sibling) / FALLBACK_UNIT).astype(np.int16)
+
+
 RUNS = [(1, 1 << 20), (3, 1 << 20), (2, 50)]
 
 
@@ -129,14 +136,12 @@ def test_counts_of_counts_against_dictionaries(case):
 @pytest.mark.parametrize(("offsets", "maps"), PATTERNS)
 def test_interpolation_against_distributions(case):
     raw, continuation = (0.6, 1.1, 1.4), (0.7, 1.2, 1.3)
-    parent_mass = np.array(
-        [pair for i in case.targets for pair in case.masses(case.parent, i)], np.float32
-    )
+    parent_logits = fallback_of(pair for i in case.targets for pair in case.masses(case.parent, i))
     for threads, max_events in RUNS:
-        packed_logits, mass = case.counts(max_events, threads).interpolate(
+        packed_logits, fallback_logits = case.counts(max_events, threads).interpolate(
             case.tree,
             case.decision_offsets,
-            parent_mass,
+            parent_logits,
             discounts=Discounts(raw, continuation),
             threads=threads,
         )
@@ -153,11 +158,59 @@ def test_interpolation_against_distributions(case):
                 case.masses(p, i), case.masses(q, i), case.seen(followers, i), strict=True
             ):
                 logit = np.clip(np.log(taken / sibling), -16 + LOGIT_UNIT, 16 - LOGIT_UNIT)
-                assert abs(logits[e] - logit) < 0.51 * LOGIT_UNIT
+                # The parent's probabilities are rounded, a little at every decision of the path.
+                assert abs(logits[e] - logit) < 0.6 * LOGIT_UNIT
                 assert buckets[e] == bucket(*counts, bool(followers))
-                np.testing.assert_allclose(mass[e], expected_mass, rtol=1e-5)
+                fallback = np.log(expected_mass[0] / expected_mass[1])
+                assert abs(fallback_logits[e] * FALLBACK_UNIT - fallback) < 4 * FALLBACK_UNIT
                 e += 1
         assert e == case.decision_offsets[-1]
+
+
+@pytest.mark.parametrize("size", [300, 20])
+def test_contexts_with_many_followers_and_long_paths(size, monkeypatch):
+    """Sorted followers, repeated targets and paths beyond 64 decisions, against the sums."""
+    rng = np.random.default_rng(6)
+    chain = TokenTree(rng.permutation(size).astype(np.uint32), np.arange(1, size, dtype=np.uint32))
+    balanced = TokenTree(*random_tree(size, rng))
+    training = rng.integers(0, size, 3000).astype(np.uint16)
+    training[1::2] //= 64  # few tokens have many followers
+    targets = np.arange(100, 400)
+    raw, continuation = (0.6, 1.1, 1.4), (0.7, 1.2, 1.3)
+    discounts = Discounts(raw, continuation)
+    nodes = Nodes((1,), (-1,), np.zeros((0, size)), -1)
+    nodes.count(training, 0, 2, size)
+    for tree in (chain, balanced):
+        lengths = path_lengths(tree)[training[targets]]
+        offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+        def run(pattern, parent, tree=tree, offsets=offsets):
+            counts = ContextCounts(
+                training,
+                targets,
+                vocabulary=Vocabulary(size),
+                pattern=ContextPattern(*pattern, np.zeros((0, size), np.uint32)),
+            )
+            counts.count(training, continuation_offset=2 if pattern[0] else 1)
+            return counts.interpolate(tree, offsets, parent, discounts=discounts, threads=2)
+
+        packed_logits, fallback = run(((1,), (-1,)), None)
+        uniform = np.full(size, 1 / size)
+        for k, i in enumerate(targets[:60]):
+            context = nodes.context(training, int(i))
+            p = nodes.distribution(context, nodes.counts[context], raw, uniform)
+            by_leaf = np.empty(size)
+            by_leaf[tree.leaf_of] = p
+            leaf = int(tree.leaf_of[training[i]])
+            for e, (a, m, b, right) in enumerate(path(leaf, tree.split, size), int(offsets[k])):
+                odds = by_leaf[m:b].sum() / by_leaf[a:m].sum()
+                logit = np.clip(np.log(odds if right else 1 / odds), -15.98, 15.98)
+                assert abs(logits_of(packed_logits[e : e + 1])[0] - logit) < 0.6 * LOGIT_UNIT
+        monkeypatch.setenv("NGRAMSTAT_SIMD", "scalar")
+        again = run(((1,), (-1,)), None)
+        monkeypatch.delenv("NGRAMSTAT_SIMD")
+        assert np.array_equal(again[0], packed_logits)
+        assert np.array_equal(again[1], fallback)
 
 
 def test_long_patterns_are_hashed_and_count_the_same():
@@ -216,16 +269,18 @@ def test_arguments_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="group lacks"):
         MixerGroup([-1], [1.0], [], [], [MixerShape(1, 0, 1)])
 
-    def interpolate(along, offsets, parent_mass=None):
+    def interpolate(along, offsets, parent_logits=None):
         discounts = Discounts((0.5, 1.0, 1.5))
-        counts().interpolate(along, np.array(offsets), parent_mass, discounts=discounts)
+        counts().interpolate(along, np.array(offsets), parent_logits, discounts=discounts)
 
     with pytest.raises(ValueError, match="tree must be one of the vocabulary"):
         interpolate(smaller, [0, 2])
     with pytest.raises(ValueError, match="one decision offset"):
         interpolate(tree, [0, 2, 3])
-    with pytest.raises(ValueError, match="parent_mass"):
-        interpolate(tree, [0, 3], np.zeros((2, 2), np.float32))
+    with pytest.raises(ValueError, match="parent_logits"):
+        interpolate(tree, [0, 3], np.zeros(2, np.int16))
+    with pytest.raises(ValueError, match="follow the paths"):
+        interpolate(tree, [0, 2])
 
 
 def packed(logits: np.ndarray, buckets: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@
 #include "dlpack.hpp"
 #include "ngram_tables.hpp"
 #include "ngramstat/gpu/gpu.hpp"
+#include "ngramstat/suffixes/kneser_ney.hpp"
 
 #ifdef NGRAMSTAT_WITH_CUDA
 #include "ngramstat/cuda/device.hpp"
@@ -142,6 +143,20 @@ void bind_counts(py::module_& m) {
                 return product(c, x, w0, w1, true);
             },
             py::arg("x").noconvert(), py::arg("first"), py::arg("second"), py::arg("threads"))
+        .def(
+            "multiply_gram",
+            [](const GpuCounts& c, const Values& x, const Values& row_weights, int) {
+                require_block(x, c.counts->n_cols());
+                Values out = new_block(c.counts->n_cols());
+                const auto in = as_span(x), weights = as_span(row_weights);
+                const auto to = as_target(out);
+                {
+                    const py::gil_scoped_release release;
+                    c.counts->multiply_gram(in, weights, to);
+                }
+                return out;
+            },
+            py::arg("x").noconvert(), py::arg("row_weights").noconvert(), py::arg("threads"))
         .def(
             "weighted",
             [](const GpuCounts& c, double w0, double w1) {
@@ -338,6 +353,17 @@ GpuPairCounter pair_counter(const Device& d, const py::object& tokens, Index voc
     return {d, tokens, std::move(counter)};
 }
 
+GpuCounts count_document_tokens(const Device& d, const py::object& tokens, Index vocab_size,
+                                const Documents& documents) {
+    const auto stream = stream_of(d, tokens);
+    std::shared_ptr<gpu::Counts> counts;
+    {
+        const py::gil_scoped_release release;
+        counts = d.gpu->count_document_tokens(stream, vocab_size, documents);
+    }
+    return {d, std::move(counts)};
+}
+
 GpuPairStream pair_stream(const Device& d, const py::object& tokens, Index vocab_size,
                           const Documents& documents, bool across) {
     const auto stream = stream_of(d, tokens);
@@ -370,6 +396,26 @@ GpuNgramCounter ngram_counter(const Device& d, const py::object& tokens, Index v
         counter = d.gpu->ngram_counter(stream, vocab_size, max_context, documents, across);
     }
     return {d.gpu, tokens, std::move(counter), documents.n_clusters(), max_context};
+}
+
+// Trains one model on each part of a stream.
+template <class Token>
+void train_kneser_ney(const Device& d, KneserNey<Token>& model, const Array<Token>& training,
+                      const Array<Index>& parts) {
+    if (parts.ndim() != 2 || parts.shape(1) != 2) {
+        throw std::invalid_argument("parts must have shape (models, 2)");
+    }
+    const gpu::Stream<Token> stream{training.data(), static_cast<Index>(training.size()), false};
+    const Index* bounds = parts.data();
+    const Index n_models = parts.shape(0);
+    const py::gil_scoped_release release;
+    model.reset(n_models);
+    const auto counter =
+        d.gpu->held_out_counter(stream, {model.held_out().contexts(), model.held_out().ngrams(),
+                                         model.vocab_size(), model.order(), model.stop_token()});
+    for (Index part = 0; part < n_models; ++part) {
+        model.set_counts(part, counter->count(Segment{bounds[2 * part], bounds[2 * part + 1]}));
+    }
 }
 
 py::tuple sort_suffixes(const Device& d, const py::object& tokens, Index vocab_size, int depth,
@@ -427,12 +473,18 @@ void bind_device(py::module_& m) {
         .def_property_readonly("peak_bytes", [](const Device& d) { return d.gpu->peak_bytes(); })
         .def("pair_counter", &pair_counter, py::arg("tokens"), py::arg("vocab_size"),
              py::arg("documents"))
+        .def("count_document_tokens", &count_document_tokens, py::arg("tokens"),
+             py::arg("vocab_size"), py::arg("documents"))
         .def("pair_stream", &pair_stream, py::arg("tokens"), py::arg("vocab_size"),
              py::arg("documents"), py::arg("across"))
         .def("pair_summer", &pair_summer, py::arg("tokens"), py::arg("vocab_size"),
              py::arg("documents"))
         .def("ngram_counter", &ngram_counter, py::arg("tokens"), py::arg("vocab_size"),
              py::arg("max_context"), py::arg("documents"), py::arg("across"))
+        .def("train_kneser_ney", &train_kneser_ney<std::uint16_t>, py::arg("model"),
+             py::arg("training").noconvert(), py::arg("parts").noconvert())
+        .def("train_kneser_ney", &train_kneser_ney<std::uint32_t>, py::arg("model"),
+             py::arg("training").noconvert(), py::arg("parts").noconvert())
         .def("suffix_array", &sort_suffixes, py::arg("tokens"), py::arg("vocab_size"),
              py::arg("depth"), py::arg("backward"), py::arg("stop_token"))
         .def("block", &upload_block, py::arg("values").noconvert())

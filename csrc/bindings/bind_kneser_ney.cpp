@@ -19,45 +19,56 @@ void bind_for(py::module_& m, const char* name) {
              }),
              py::arg("held_out").noconvert(), py::arg("documents"), py::arg("vocab_size"),
              py::arg("order"), py::arg("stop_token"))
+        .def_property_readonly("model_bytes", &Model::model_bytes)
+        .def("reset", &Model::reset, py::arg("n_models"))
         .def(
             "add_training",
-            [](Model& self, const Array<Token>& training, Index first_event, Index first_token,
-               Index last_token, int threads, const std::vector<Index>& prefix) {
+            [](Model& self, const Array<Token>& training, const Array<Index>& parts,
+               Index first_token, Index last_token, int threads, const std::vector<Index>& prefix) {
                 const auto tokens = as_span(training);
+                if (parts.ndim() != 2 || parts.shape(1) != 2) {
+                    throw std::invalid_argument("parts must have shape (models, 2)");
+                }
+                std::vector<Segment> segments;
+                for (py::ssize_t p = 0; p < parts.shape(0); ++p) {
+                    segments.push_back({parts.at(p, 0), parts.at(p, 1)});
+                }
                 const py::gil_scoped_release release;
-                self.add_training(tokens, first_event, TokenRange{first_token, last_token}, threads,
+                self.add_training(tokens, segments, TokenRange{first_token, last_token}, threads,
                                   prefix);
             },
-            py::arg("training").noconvert(), py::arg("first_event"), py::arg("first_token"),
+            py::arg("training").noconvert(), py::arg("parts").noconvert(), py::arg("first_token"),
             py::arg("last_token"), py::arg("threads"), py::arg("prefix"))
         .def(
             "add_ngram",
-            [](Model& self, const std::vector<Index>& ngram, Count count, Count distinct_before) {
-                self.add_ngram(ngram, count, distinct_before);
+            [](Model& self, Index model, const std::vector<Index>& ngram, Count count,
+               Count distinct_before) { self.add_ngram(model, ngram, count, distinct_before); },
+            py::arg("model"), py::arg("ngram"), py::arg("count"), py::arg("distinct_before"))
+        .def(
+            "counts",
+            [](const Model& self, Index model) {
+                const KneserNeyCounts& counts = self.counts(model);
+                return py::make_tuple(to_table(counts.raw), to_table(counts.continuation));
             },
-            py::arg("ngram"), py::arg("count"), py::arg("distinct_before"))
-        .def("counts",
-             [](const Model& self) {
-                 return py::make_tuple(to_table(self.counts().raw),
-                                       to_table(self.counts().continuation));
-             })
+            py::arg("model"))
         .def(
             "score",
-            [](const Model& self, const Array<double>& raw, const Array<double>& continuation,
-               int threads) {
+            [](const Model& self, Index model, const Array<double>& raw,
+               const Array<double>& continuation, int threads) {
                 const auto raw_discounts = to_discounts(raw);
                 const auto continuation_discounts = to_discounts(continuation);
                 std::vector<double> losses(static_cast<std::size_t>(self.n_documents()) *
                                            raw_discounts.size());
                 {
                     const py::gil_scoped_release release;
-                    self.score(raw_discounts, continuation_discounts, losses, threads);
+                    self.score(model, raw_discounts, continuation_discounts, losses, threads);
                 }
                 return to_array(std::move(losses),
                                 {static_cast<py::ssize_t>(self.n_documents()),
                                  static_cast<py::ssize_t>(raw_discounts.size())});
             },
-            py::arg("raw").noconvert(), py::arg("continuation").noconvert(), py::arg("threads"));
+            py::arg("model"), py::arg("raw").noconvert(), py::arg("continuation").noconvert(),
+            py::arg("threads"));
 }
 
 }  // namespace

@@ -87,18 +87,18 @@ void bind_context_counts(py::module_& m) {
             [](const ContextCounts& self, const Array<std::uint32_t>& leaf_of,
                const Array<std::uint32_t>& split, std::array<double, 3> raw,
                std::array<double, 3> continuation, const Array<Index>& decision_offsets,
-               const Array<float>& parent_mass, Array<std::uint16_t>& packed_logits,
-               Array<float>& mass, int threads) {
+               const Array<std::int16_t>& parent_logits, Array<std::uint16_t>& packed_logits,
+               Array<std::int16_t>& fallback_logits, int threads) {
                 const auto tree = to_tree(leaf_of, split);
-                const Decisions decisions{as_span(decision_offsets), as_span(parent_mass),
-                                          as_writable(packed_logits), as_writable(mass)};
+                const Decisions decisions{as_span(decision_offsets), as_span(parent_logits),
+                                          as_writable(packed_logits), as_writable(fallback_logits)};
                 const py::gil_scoped_release release;
                 self.interpolate(tree, {raw, continuation}, decisions, threads);
             },
             py::arg("leaf_of").noconvert(), py::arg("split").noconvert(), py::arg("raw"),
             py::arg("continuation"), py::arg("decision_offsets").noconvert(),
-            py::arg("parent_mass").noconvert(), py::arg("packed_logits").noconvert(),
-            py::arg("mass").noconvert(), py::arg("threads"));
+            py::arg("parent_logits").noconvert(), py::arg("packed_logits").noconvert(),
+            py::arg("fallback_logits").noconvert(), py::arg("threads"));
 }
 
 void bind_mixers(py::module_& m) {
@@ -167,6 +167,7 @@ void bind_mixers(py::module_& m) {
 
 void bind_mixture(py::module_& m) {
     m.attr("LOGIT_UNIT") = kLogitUnit;
+    m.attr("FALLBACK_UNIT") = kFallbackUnit;
     m.attr("BUCKETS") = kBuckets;
     m.attr("MAX_MIXERS") = MixerGroup::kMaxMixers;
     m.attr("MAX_OFFSET") = kMaxOffset;

@@ -172,6 +172,50 @@ Vectors multiply_gram(const CountMatrix& c, const Vectors& x, const Vectors& row
                    [&](auto from, auto to) { c.multiply_gram(from, weights, to, threads); });
 }
 
+using Singles = Array<float>;
+
+// out (k, out_rows, 16) = the products with k blocks of sixteen vectors, (k, in_rows, 16), where
+// `multiply(blocks, out)` runs without the GIL.
+template <class Multiply>
+Singles single_product(const Singles& x, const Singles& weights, Index out_rows,
+                       Multiply&& multiply) {
+    if (x.ndim() != 3 || x.shape(2) != kSingleBlockSize) {
+        throw std::invalid_argument("x must have shape (k, rows, 16)");
+    }
+    Singles out({x.shape(0), static_cast<py::ssize_t>(out_rows), x.shape(2)});
+    const SingleBlocks blocks{as_span(x), as_span(weights)};
+    const std::span<float> to(out.mutable_data(), static_cast<std::size_t>(out.size()));
+    {
+        const py::gil_scoped_release release;
+        multiply(blocks, to);
+    }
+    return out;
+}
+
+Singles multiply_single(const CountMatrix& c, const Singles& x, const Singles& weights,
+                        int threads) {
+    return single_product(x, weights, c.n_rows(), [&](const auto& blocks, auto to) {
+        c.multiply_single(blocks, to, threads);
+    });
+}
+
+Singles multiply_transposed_single(const CountMatrix& c, const Singles& x, const Singles& weights,
+                                   int threads) {
+    return single_product(x, weights, c.n_cols(), [&](const auto& blocks, auto to) {
+        c.multiply_transposed_single(blocks, to, threads);
+    });
+}
+
+Singles multiply_gram_single(const CountMatrix& c, const Singles& x, const Singles& weights,
+                             const Vectors& row_weights, const Array<std::uint8_t>& channels,
+                             int threads) {
+    const auto rows = as_span(row_weights);
+    const auto of_rows = as_span(channels);
+    return single_product(x, weights, c.n_cols(), [&](const auto& blocks, auto to) {
+        c.multiply_gram_single(blocks, rows, of_rows, to, threads);
+    });
+}
+
 double inner_product(const CountMatrix& a, const CountMatrix& b, std::pair<double, double> wa,
                      std::pair<double, double> wb, int threads) {
     const py::gil_scoped_release release;
@@ -199,6 +243,13 @@ void bind_count_matrix(py::module_& m) {
              py::arg("row_weights").noconvert(), py::arg("threads"))
         .def("multiply_transposed", &multiply_transposed, py::arg("x").noconvert(),
              py::arg("first"), py::arg("second"), py::arg("threads"))
+        .def("multiply_single", &multiply_single, py::arg("x").noconvert(),
+             py::arg("weights").noconvert(), py::arg("threads"))
+        .def("multiply_transposed_single", &multiply_transposed_single, py::arg("x").noconvert(),
+             py::arg("weights").noconvert(), py::arg("threads"))
+        .def("multiply_gram_single", &multiply_gram_single, py::arg("x").noconvert(),
+             py::arg("weights").noconvert(), py::arg("row_weights").noconvert(),
+             py::arg("channels").noconvert(), py::arg("threads"))
         .def("inner_product", &inner_product, py::arg("other"), py::arg("weights"),
              py::arg("other_weights"), py::arg("threads"));
 }
@@ -218,6 +269,7 @@ void bind_pair_counter(py::module_& m) {
 
 void bind_pair_counts(py::module_& m) {
     m.attr("BLOCK_SIZE") = kBlockSize;
+    m.attr("SINGLE_BLOCK_SIZE") = kSingleBlockSize;
     bind_count_matrix(m);
     bind_pair_counter(m);
 }

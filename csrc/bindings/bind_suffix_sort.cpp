@@ -81,18 +81,18 @@ void bind_counts_for(py::module_& m) {
         py::arg("across"), py::arg("ngram"), py::arg("threads"));
     m.def(
         "tokens_before",
-        [](const Array<Token>& tokens, Index vocab_size, Index first_event,
+        [](const Array<Token>& tokens, Index vocab_size, Index first, Index last,
            const std::vector<Index>& ngram, int threads) {
             const auto stream = as_span(tokens);
             std::vector<Index> counts;
             {
                 const py::gil_scoped_release release;
-                counts = tokens_before(stream, vocab_size, first_event,
+                counts = tokens_before(stream, vocab_size, Segment{first, last},
                                        std::span<const Index>(ngram), threads);
             }
             return to_array(std::move(counts));
         },
-        py::arg("tokens").noconvert(), py::arg("vocab_size"), py::arg("first_event"),
+        py::arg("tokens").noconvert(), py::arg("vocab_size"), py::arg("first"), py::arg("last"),
         py::arg("ngram"), py::arg("threads"));
 }
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 _Tokens: TypeAlias = NDArray[np.uint16] | NDArray[np.uint32]
 BLOCK_SIZE: int
+SINGLE_BLOCK_SIZE: int
 LOSS_BITS: int
 MAX_ARPA_ORDER: int
 MAX_DEPTH: int
@@ -106,6 +107,20 @@ class CountMatrix:
     def multiply_gram(
         self, x: NDArray[np.float64], row_weights: NDArray[np.float64], threads: int
     ) -> NDArray[np.float64]: ...
+    def multiply_single(
+        self, x: NDArray[np.float32], weights: NDArray[np.float32], threads: int
+    ) -> NDArray[np.float32]: ...
+    def multiply_transposed_single(
+        self, x: NDArray[np.float32], weights: NDArray[np.float32], threads: int
+    ) -> NDArray[np.float32]: ...
+    def multiply_gram_single(
+        self,
+        x: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        row_weights: NDArray[np.float64],
+        channels: NDArray[np.uint8],
+        threads: int,
+    ) -> NDArray[np.float32]: ...
     def inner_product(
         self,
         other: CountMatrix,
@@ -280,19 +295,25 @@ class KneserNey16:
         order: int,
         stop_token: int,
     ) -> None: ...
+    @property
+    def model_bytes(self) -> int: ...
+    def reset(self, n_models: int) -> None: ...
     def add_training(
         self,
         training: NDArray[np.uint16],
-        first_event: int,
+        parts: NDArray[np.int64],
         first_token: int,
         last_token: int,
         threads: int,
         prefix: Sequence[int],
     ) -> None: ...
-    def add_ngram(self, ngram: Sequence[int], count: int, distinct_before: int) -> None: ...
-    def counts(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
+    def add_ngram(
+        self, model: int, ngram: Sequence[int], count: int, distinct_before: int
+    ) -> None: ...
+    def counts(self, model: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
     def score(
         self,
+        model: int,
         raw: NDArray[np.float64],
         continuation: NDArray[np.float64],
         threads: int,
@@ -307,19 +328,25 @@ class KneserNey32:
         order: int,
         stop_token: int,
     ) -> None: ...
+    @property
+    def model_bytes(self) -> int: ...
+    def reset(self, n_models: int) -> None: ...
     def add_training(
         self,
         training: NDArray[np.uint32],
-        first_event: int,
+        parts: NDArray[np.int64],
         first_token: int,
         last_token: int,
         threads: int,
         prefix: Sequence[int],
     ) -> None: ...
-    def add_ngram(self, ngram: Sequence[int], count: int, distinct_before: int) -> None: ...
-    def counts(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
+    def add_ngram(
+        self, model: int, ngram: Sequence[int], count: int, distinct_before: int
+    ) -> None: ...
+    def counts(self, model: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
     def score(
         self,
+        model: int,
         raw: NDArray[np.float64],
         continuation: NDArray[np.float64],
         threads: int,
@@ -577,7 +604,12 @@ def count_ngram(
     threads: int,
 ) -> _NgramTables: ...
 def tokens_before(
-    tokens: _Tokens, vocab_size: int, first_event: int, ngram: Sequence[int], threads: int
+    tokens: _Tokens,
+    vocab_size: int,
+    first: int,
+    last: int,
+    ngram: Sequence[int],
+    threads: int,
 ) -> NDArray[np.int64]: ...
 
 class NgramTableOptions:
@@ -649,6 +681,7 @@ def sample_ngrams(
 BUCKETS: int
 MAX_MIXERS: int
 MAX_OFFSET: int
+FALLBACK_UNIT: float
 LOGIT_UNIT: float
 
 def path_lengths(leaf_of: NDArray[np.uint32], split: NDArray[np.uint32]) -> NDArray[np.uint32]: ...
@@ -777,9 +810,9 @@ class ContextCounts:
         raw: list[float],
         continuation: list[float],
         decision_offsets: NDArray[np.int64],
-        parent_mass: NDArray[np.float32],
+        parent_logits: NDArray[np.int16],
         packed_logits: NDArray[np.uint16],
-        mass: NDArray[np.float32],
+        fallback_logits: NDArray[np.int16],
         threads: int,
     ) -> None: ...
 
@@ -841,6 +874,9 @@ class GpuCounts:
         other_weights: tuple[float, float],
         threads: int,
     ) -> float: ...
+    def multiply_gram(
+        self, x: NDArray[np.float64], row_weights: NDArray[np.float64], threads: int
+    ) -> NDArray[np.float64]: ...
     def weighted(self, first: float, second: float) -> GpuTerm: ...
 
 class GpuTerm:
@@ -916,6 +952,9 @@ class Gpu:
         vocab_size: int,
         documents: Documents,
     ) -> GpuPairCounter: ...
+    def count_document_tokens(
+        self, tokens: object, vocab_size: int, documents: Documents
+    ) -> GpuCounts: ...
     def pair_stream(
         self,
         tokens: object,
@@ -934,6 +973,14 @@ class Gpu:
         documents: Documents,
         across: bool,
     ) -> GpuNgramCounter: ...
+    @overload
+    def train_kneser_ney(
+        self, model: KneserNey16, training: NDArray[np.uint16], parts: NDArray[np.int64]
+    ) -> None: ...
+    @overload
+    def train_kneser_ney(
+        self, model: KneserNey32, training: NDArray[np.uint32], parts: NDArray[np.int64]
+    ) -> None: ...
     def suffix_array(
         self, tokens: object, vocab_size: int, depth: int, backward: bool, stop_token: int
     ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]: ...

@@ -1,4 +1,5 @@
 // KneserNey against counts in maps and the formulas of Chen and Goodman (1999); KeyTable.
+// Models of nested parts of a stream against models of each part alone.
 #include <cmath>
 #include <numeric>
 #include <set>
@@ -6,6 +7,7 @@
 #include <unordered_map>
 
 #include "check.hpp"
+#include "ngramstat/base/key_table.hpp"
 #include "ngramstat/suffixes/kneser_ney.hpp"
 #include "ngramstat/suffixes/ngram_counts.hpp"
 
@@ -145,25 +147,30 @@ struct Case {
     }
 
     // Counts the n-grams that end with this one, last token first, cut by the tokens before it.
-    void add_cut(KneserNey<Token>& model, Index first_event, const Gram& ngram, int threads) const {
+    void add_cut(KneserNey<Token>& model, std::span<const Segment> parts, const Gram& ngram,
+                 int threads) const {
         const Index symbols = stream.vocab_size + (stop_token == stream.vocab_size);
-        const auto before =
-            tokens_before(training, symbols, first_event, std::span<const Index>(ngram), threads);
-        const auto distinct = before.size() - std::count(before.begin(), before.end(), 0);
-        model.add_ngram(ngram, std::accumulate(before.begin(), before.end(), Index{0}), distinct);
+        std::vector<Index> before;
+        for (std::size_t p = parts.size(); p-- > 0;) {
+            before =
+                tokens_before(training, symbols, parts[p], std::span<const Index>(ngram), threads);
+            const auto distinct = before.size() - std::count(before.begin(), before.end(), 0);
+            model.add_ngram(static_cast<Index>(p), ngram,
+                            std::accumulate(before.begin(), before.end(), Index{0}), distinct);
+        }
         const int length = static_cast<int>(ngram.size());
         if (length == order || (length > 1 && ngram.back() == stop_token)) return;
         // Every third token is cut further, and the stop token has to be.
         Index start = 0;
         for (Index token = 0; token < symbols; ++token) {
             if (token != stop_token && (token % 3 > 0 || before[token + 1] == 0)) continue;
-            model.add_training(training, first_event, {start, token}, threads, ngram);
+            model.add_training(training, parts, {start, token}, threads, ngram);
             start = token + 1;
             Gram longer = ngram;
             longer.push_back(token);
-            add_cut(model, first_event, longer, threads);
+            add_cut(model, parts, longer, threads);
         }
-        model.add_training(training, first_event, {start, symbols}, threads, ngram);
+        model.add_training(training, parts, {start, symbols}, threads, ngram);
     }
 
     // The token that is an event most often.
@@ -177,29 +184,68 @@ struct Case {
 
     // Losses of KneserNey, whose counts must be those of the naive model.
     std::vector<double> losses(const Model& naive, Index first_event, int threads) const {
-        const std::vector<std::uint8_t> folds(ends.size());
-        const std::vector<std::uint32_t> clusters(ends.size());
-        const Documents documents(ends, content, {folds, 2}, {clusters, 1});
-        KneserNey<Token> model(held_out, documents, stream.vocab_size, order, stop_token);
+        KneserNey<Token> model(held_out, documents(), stream.vocab_size, order, stop_token);
+        const auto size = static_cast<Index>(training.size());
+        const Segment events{std::min(first_event, size), size};
         auto ranges = threads == 1 ? std::vector<TokenRange>{{0, stream.vocab_size}}
                                    : check::partition(stream.vocab_size);
         if (threads > 2) {
             const Index frequent = most_frequent(first_event);
             ranges = {{0, frequent}, {frequent + 1, stream.vocab_size}};
-            add_cut(model, first_event, {frequent}, threads);
+            add_cut(model, {&events, 1}, {frequent}, threads);
         }
         for (const TokenRange range : ranges) {
-            model.add_training(training, first_event, range, threads);
+            model.add_training(training, {&events, 1}, range, threads);
         }
-        const KneserNeyCounts& counts = model.counts();
+        const KneserNeyCounts& counts = model.counts(0);
         for (int m = 1; m <= order; ++m) {
             CHECK(equal(counts.raw[m - 1], Model::summary(naive.raw[m])));
             if (m == order) continue;
             CHECK(equal(counts.continuation[m - 1], Model::summary(naive.continuation[m])));
         }
         std::vector<double> scored(ends.size() * static_cast<std::size_t>(order), -1.0);
-        model.score(raw_discounts, continuation_discounts, scored, threads);
+        model.score(0, raw_discounts, continuation_discounts, scored, threads);
         return scored;
+    }
+
+    Documents documents() const {
+        const std::vector<std::uint8_t> folds(ends.size());
+        const std::vector<std::uint32_t> clusters(ends.size());
+        return Documents(ends, content, {folds, 2}, {clusters, 1});
+    }
+
+    // Models of nested parts, trained in one sweep, are those of each part alone.
+    void check_parts(int threads) const {
+        const auto n = static_cast<Index>(training.size());
+        const std::vector<Segment> parts{{n / 9, n},         {n / 9, n / 2}, {n / 9, n / 3},
+                                         {n / 2, 5 * n / 6}, {n / 2, n / 2}, {5 * n / 6, n}};
+        KneserNey<Token> together(held_out, documents(), stream.vocab_size, order, stop_token);
+        together.reset(static_cast<Index>(parts.size()));
+        auto ranges = check::partition(stream.vocab_size);
+        if (threads > 2) {
+            const Index frequent = most_frequent(parts[0].first);
+            ranges = {{0, frequent}, {frequent + 1, stream.vocab_size}};
+            add_cut(together, parts, {frequent}, threads);
+        }
+        for (const TokenRange range : ranges) {
+            together.add_training(training, parts, range, threads);
+        }
+        std::vector<double> losses(ends.size() * static_cast<std::size_t>(order));
+        std::vector<double> expected(losses.size());
+        for (std::size_t p = 0; p < parts.size(); ++p) {
+            KneserNey<Token> alone(held_out, documents(), stream.vocab_size, order, stop_token);
+            alone.add_training(training, {&parts[p], 1}, {0, stream.vocab_size}, 1);
+            const auto model = static_cast<Index>(p);
+            for (int m = 0; m < order; ++m) {
+                CHECK(equal(together.counts(model).raw[m], alone.counts(0).raw[m]));
+                if (m + 1 == order) continue;
+                CHECK(
+                    equal(together.counts(model).continuation[m], alone.counts(0).continuation[m]));
+            }
+            together.score(model, raw_discounts, continuation_discounts, losses, threads);
+            alone.score(0, raw_discounts, continuation_discounts, expected, 1);
+            CHECK(losses == expected);
+        }
     }
 
     std::vector<double> naive_losses(const Model& naive) const {
@@ -221,6 +267,11 @@ struct Case {
 template <class Token>
 void check_model(const check::Stream<Token>& stream, int order, Index stop_token) {
     const Case<Token> sample(stream, order, stop_token);
+    for (const int threads : check::kThreads) {
+        check::in_case(stream.name + ", parts, order " + std::to_string(order) + ", stop " +
+                       std::to_string(stop_token) + ", threads " + std::to_string(threads));
+        sample.check_parts(threads);
+    }
     for (const Index first_event : {Index{0}, 2 * stream.size() / 3 / 4}) {
         const Model naive(sample.training, first_event, stream.vocab_size, order, stop_token);
         std::vector<double> losses;
@@ -280,15 +331,28 @@ void refuses_bad_arguments() {
     model(Documents(one, {{0}, {2}}, {{0}, 2}, {{0}, 1}), 2, 2, 2);
 
     auto good = model(documents, 3, 2, -1);
-    CHECK_THROWS(std::invalid_argument, good.add_training(tokens, 0, {0, 4}, 1));
+    auto train = [&](const std::vector<Segment>& parts, TokenRange range) {
+        good.reset(static_cast<Index>(parts.size()));
+        good.add_training(tokens, parts, range, 1);
+    };
+    CHECK_THROWS(std::invalid_argument, train({{0, 3}}, {0, 4}));
+    CHECK_THROWS(std::invalid_argument, train({{0, 4}}, {0, 3}));
+    CHECK_THROWS(std::invalid_argument, train({}, {0, 3}));
+    CHECK_THROWS(std::invalid_argument, train({{0, 2}, {1, 3}}, {0, 3}));          // not inside
+    CHECK_THROWS(std::invalid_argument, train({{0, 3}, {0, 2}, {1, 3}}, {0, 3}));  // overlap
+    CHECK_THROWS(std::invalid_argument, train({{0, 3}, {0, 1}, {0, 2}}, {0, 3}));  // order
+    const std::vector<Segment> one_part{{0, 3}};
+    good.reset(2);
+    CHECK_THROWS(std::invalid_argument, good.add_training(tokens, one_part, {0, 3}, 1));
+    CHECK_THROWS(std::invalid_argument, good.counts(2));
     const std::vector<OrderDiscounts> raw(2, OrderDiscounts{0.5, 1.0, 1.5});
     const std::vector<OrderDiscounts> continuation(1, OrderDiscounts{0.5, 1.0, 1.5});
     std::vector<double> losses(4);
-    good.score(raw, continuation, losses, 1);
-    CHECK_THROWS(std::invalid_argument, good.score(continuation, continuation, losses, 1));
-    CHECK_THROWS(std::invalid_argument, good.score(raw, raw, losses, 1));
+    good.score(0, raw, continuation, losses, 1);
+    CHECK_THROWS(std::invalid_argument, good.score(0, continuation, continuation, losses, 1));
+    CHECK_THROWS(std::invalid_argument, good.score(0, raw, raw, losses, 1));
     losses.resize(2);
-    CHECK_THROWS(std::invalid_argument, good.score(raw, continuation, losses, 1));
+    CHECK_THROWS(std::invalid_argument, good.score(0, raw, continuation, losses, 1));
 }
 
 }  // namespace

@@ -76,9 +76,10 @@ int main() {
     // The held-out tokens are the island at the end; its trigrams also occur in training.
     const auto held_out = tokens.subspan(static_cast<std::size_t>(kTokens) - 300);
     KneserNey<Token> model(held_out, Documents::single(300), kVocab, max_context + 1, -1);
-    model.add_training(tokens, max_context, range, kWorkers);
+    const Segment events{max_context, kTokens};
+    model.add_training(tokens, {&events, 1}, range, kWorkers);
     for (int n = 0; n <= max_context; ++n) {
-        CHECK(model.counts().raw[n].distinct == expected[n].size());
+        CHECK(model.counts(0).raw[n].distinct == expected[n].size());
     }
 
     check::in_case("count_pairs");

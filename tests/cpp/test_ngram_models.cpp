@@ -130,10 +130,11 @@ void check_model(const check::Stream<Token>& stream, int order, Index stop_token
     if (ends.empty()) return;
     KneserNey<Token> exact(held_out, Documents(ends, content, {folds, 2}, {clusters, 1}),
                            stream.vocab_size, order, stop_token);
-    exact.add_training(training, 0, {0, stream.vocab_size}, 1);
+    const Segment stream_part{0, static_cast<Index>(training.size())};
+    exact.add_training(training, {&stream_part, 1}, {0, stream.vocab_size}, 1);
     std::vector<double> losses(ends.size() * static_cast<std::size_t>(order));
     const auto discounts = some_discounts(order);
-    exact.score(discounts, std::span(discounts).first(discounts.size() - 1), losses, 1);
+    exact.score(0, discounts, std::span(discounts).first(discounts.size() - 1), losses, 1);
     for (std::size_t i = 0; i < ends.size(); ++i) {
         if (content.ends[i] == content.starts[i]) continue;
         CHECK(std::abs(losses[(i + 1) * order - 1] + scores[i]) < 1e-5);

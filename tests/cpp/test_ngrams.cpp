@@ -43,8 +43,8 @@ void count_cut(const check::Stream<Token>& stream, int max_context, const Docume
     parts.push_back(count_ngram(stream.span(), max_context, documents, across,
                                 std::span<const Index>(ngram), threads));
     if (static_cast<int>(ngram.size()) > max_context) return;
-    const auto before =
-        tokens_before(stream.span(), stream.vocab_size, 0, std::span<const Index>(ngram), threads);
+    const auto before = tokens_before(stream.span(), stream.vocab_size, {0, stream.size()},
+                                      std::span<const Index>(ngram), threads);
     const auto add = [&](TokenRange range) {
         parts.push_back(count_ngrams(stream.span(), stream.vocab_size, max_context, documents,
                                      across, range, threads, ngram));
@@ -127,7 +127,7 @@ void check_counts(const check::Stream<Token>& stream, int max_context, bool acro
             std::vector<Count> found_targets(kSubsets);
             std::vector<std::int64_t> found_losses(losses.size());
             std::vector<Count> found_group_targets(group_targets.size());
-            if (ranges.size() == 2 && threads == 1) continue;
+            if (ranges.size() == 2 && threads < 3) continue;
             std::vector<NgramCounts> parts;
             for (const TokenRange range : ranges) {
                 parts.push_back(count_ngrams(stream.span(), stream.vocab_size, max_context,

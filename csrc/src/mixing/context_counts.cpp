@@ -17,7 +17,7 @@ namespace {
 
 // Bins that are written at a time: few enough for the write buffers of all of them to fit the L2
 // cache, and many enough for one of them to fit it, too.
-constexpr std::uint32_t kBins = 1024;
+constexpr std::uint32_t kBins = 512;
 
 // Where the events of a shard go: to bins [first, first + mask], by their token and continuation
 // token.
@@ -160,11 +160,16 @@ class ContextCounts::Counter {
         reader.is_known.fill(0);
         for (std::size_t k = 0; k < reader.n_known; ++k) reader.is_known[reader.places[k]] = 1;
         const Index last = std::min(first + ContextBlock::kSize, n_tokens());
+        std::size_t place = 0;
         for (Index i = first; i < last; i += 64) {
             std::uint64_t word = 0;
-            for (Index bit = 0; bit < 64; ++bit) {
-                word |= std::uint64_t{reader.is_known[static_cast<std::size_t>(i - first + bit)]}
-                        << bit;
+            for (int byte = 0; byte < 8; ++byte, place += 8) {
+                // The lowest bits of eight bytes, gathered by a product.
+                std::uint64_t eight = 0;
+                for (std::size_t k = 0; k < 8; ++k) {
+                    eight |= std::uint64_t{reader.is_known[place + k]} << 8 * k;
+                }
+                word |= (eight * 0x0102040810204080ULL >> 56) << 8 * byte;
             }
             known_[static_cast<std::size_t>(i / 64)] |= word;
         }
@@ -306,17 +311,19 @@ class ContextCounts::Counter {
                       Writer& writer) const {
         const std::uint32_t first_left_out = static_cast<std::uint32_t>(
             std::clamp<Index>(counting_.first_leave_one_out - block_first, 0, ContextBlock::kSize));
-        const std::uint32_t context_mask = (1u << layout_.context_bits) - 1;
+        const EventLayout layout = layout_;
+        const std::uint32_t context_mask = (1u << layout.context_bits) - 1;
         const std::uint32_t n_bins = pass.last - pass.first;
+        const ShardBins* bins = bins_.data();
         for (std::size_t k = 0; k < reader.n_known; ++k) {
             const std::uint32_t place = reader.places[k], context = reader.contexts[k];
             const std::uint64_t low = std::uint64_t{reader.block.token(place)}
-                                          << layout_.continuation_bits |
+                                          << layout.continuation_bits |
                                       reader.block.continuation(place);
-            const std::uint32_t bin = bins_[context >> layout_.context_bits].bin(low) - pass.first;
+            const std::uint32_t bin = bins[context >> layout.context_bits].bin(low) - pass.first;
             if (bin >= n_bins) continue;
             const std::uint64_t event =
-                std::uint64_t{context & context_mask} << layout_.low_bits() | low;
+                std::uint64_t{context & context_mask} << layout.low_bits() | low;
             writer.put(bin, place >= first_left_out, event);
         }
     }

@@ -126,6 +126,41 @@ class TargetSort {
     std::vector<std::size_t> part_begins_;
 };
 
+#if defined(__GNUC__) || defined(__clang__)
+// As many values as a vector of 32 bytes holds.
+//   kBits       bit k in value k
+//   combine()   the values combined by a bitwise or
+template <class Rest>
+struct WindowOf;
+template <>
+struct WindowOf<std::uint32_t> {
+    using Vector = std::uint32_t __attribute__((vector_size(32)));
+    using Unaligned = std::uint32_t __attribute__((vector_size(32), aligned(4), may_alias));
+    static constexpr Vector kBits{1, 2, 4, 8, 16, 32, 64, 128};
+
+    static std::uint32_t combine(const Vector& bits) {
+        Vector v = bits;
+        v |= __builtin_shuffle(v, Vector{4, 5, 6, 7, 0, 1, 2, 3});
+        v |= __builtin_shuffle(v, Vector{2, 3, 0, 1, 6, 7, 4, 5});
+        v |= __builtin_shuffle(v, Vector{1, 0, 3, 2, 5, 4, 7, 6});
+        return v[0];
+    }
+};
+template <>
+struct WindowOf<std::uint64_t> {
+    using Vector = std::uint64_t __attribute__((vector_size(32)));
+    using Unaligned = std::uint64_t __attribute__((vector_size(32), aligned(8), may_alias));
+    static constexpr Vector kBits{1, 2, 4, 8};
+
+    static std::uint32_t combine(const Vector& bits) {
+        Vector v = bits;
+        v |= __builtin_shuffle(v, Vector{2, 3, 0, 1});
+        v |= __builtin_shuffle(v, Vector{1, 0, 3, 2});
+        return static_cast<std::uint32_t>(v[0]);
+    }
+};
+#endif
+
 }  // namespace
 
 // In groups, so that the loads of many lookups overlap: the places of all buckets of a group are
@@ -133,19 +168,41 @@ class TargetSort {
 template <class Rest>
 struct ContextIndex::FindLoop {
     static constexpr std::size_t kGroup = 128;
+    // Contexts of a bucket that are compared at once, whatever their number.
+    static constexpr std::uint32_t kWindow = kWindowBytes / sizeof(Rest);
 
     static const Rest* rests(const ContextIndex& index) {
         if constexpr (sizeof(Rest) == 8) return index.wide_rests_.data();
         if constexpr (sizeof(Rest) == 4) return index.rests_.data();
     }
 
-    // One more than the place of a value among the first n of a window; 0 if it is not there.
-    static std::uint32_t place_in_window(const Rest* window, std::uint32_t n, Rest value) {
-        std::uint32_t found = 0;
-        for (std::uint32_t k = 0; k < kWindow; ++k) {
-            found |= window[k] == value && k < n ? k + 1 : 0;
+    // Bit k: the value is the k-th of a window.
+    static std::uint32_t matches(const Rest* window, Rest value) {
+#if defined(__GNUC__) || defined(__clang__)
+        using Window = WindowOf<Rest>;
+        using Vector = typename Window::Vector;
+        const Vector values = *reinterpret_cast<const typename Window::Unaligned*>(window);
+        return Window::combine(reinterpret_cast<Vector>(values == value) & Window::kBits);
+#else
+        std::uint32_t bits = 0;
+        for (std::uint32_t k = 0; k < kWindow; ++k) bits |= std::uint32_t{window[k] == value} << k;
+        return bits;
+#endif
+    }
+
+    // Without a branch: it could not be predicted.
+    static std::uint32_t context_or_absent(std::uint32_t context, bool is_there) {
+        return context | (std::uint32_t{is_there} - 1);
+    }
+
+    // The number of a value among n, or n or more.
+    static std::uint32_t place_of(const Rest* values, std::uint32_t n, Rest value) {
+        const std::uint32_t found = matches(values, value);
+        std::uint32_t place = static_cast<std::uint32_t>(std::countr_zero(found | 1u << kWindow));
+        if (n > kWindow && place == kWindow) {  // rare
+            while (place < n && values[place] != value) ++place;
         }
-        return found;
+        return place;
     }
 
     template <int>
@@ -163,18 +220,23 @@ struct ContextIndex::FindLoop {
                 first[k] = static_cast<std::uint32_t>(index.bucket_of(hash));
                 prefetch(begins + first[k]);
             }
+            if (index.direct_) {
+                for (std::size_t k = 0; k < n; ++k) {
+                    const std::uint32_t context = begins[first[k]];
+                    arguments.contexts[start + k] =
+                        context_or_absent(context, begins[first[k] + 1] > context);
+                }
+                continue;
+            }
             for (std::size_t k = 0; k < n; ++k) {
                 last[k] = begins[first[k] + 1];
                 first[k] = begins[first[k]];
                 prefetch(rests_of_index + first[k]);
             }
             for (std::size_t k = 0; k < n; ++k) {
-                std::uint32_t found = 0, at = first[k];
-                for (; at < last[k]; at += kWindow) {
-                    found = place_in_window(rests_of_index + at, last[k] - at, wanted[k]);
-                    if (found > 0) break;
-                }
-                arguments.contexts[start + k] = found > 0 ? at + found - 1 : kAbsent;
+                const std::uint32_t size = last[k] - first[k];
+                const std::uint32_t place = place_of(rests_of_index + first[k], size, wanted[k]);
+                arguments.contexts[start + k] = context_or_absent(first[k] + place, place < size);
             }
         }
     }
@@ -183,7 +245,9 @@ struct ContextIndex::FindLoop {
 ContextIndex::ContextIndex(std::vector<std::uint64_t> hashes, std::vector<std::uint32_t> targets,
                            int hash_bits, int threads) {
     const int log_size = static_cast<int>(std::bit_width(hashes.size()));
-    bucket_bits_ = std::clamp(log_size - 2, 0, std::min(hash_bits, 30));
+    // With few bits each context has a bucket of its own.
+    direct_ = hash_bits <= std::max(log_size, 16);
+    bucket_bits_ = direct_ ? hash_bits : std::clamp(log_size - 2, 0, 30);
     wide_ = hash_bits - bucket_bits_ > 32;
     find_ = wide_ ? built_for_level<FindLoop<std::uint64_t>>(SimdLevel::avx2)
                   : built_for_level<FindLoop<std::uint32_t>>(SimdLevel::avx2);
@@ -200,7 +264,7 @@ ContextIndex::ContextIndex(std::vector<std::uint64_t> hashes, std::vector<std::u
     for (std::size_t p = 0; p < n_parts; ++p) first_context[p + 1] += first_context[p];
     size_ = first_context.back();
     begins_.resize((std::size_t{1} << bucket_bits_) + 1);
-    (wide_ ? wide_rests_.resize(size_ + kWindow) : rests_.resize(size_ + kWindow));
+    (wide_ ? wide_rests_.resize(size_ + kWindowBytes) : rests_.resize(size_ + kWindowBytes));
     targets_.resize(n_targets);
     target_begins_.resize(size_ + 1);
     begins_.back() = static_cast<std::uint32_t>(size_);

@@ -48,28 +48,37 @@ class EventBins {
     class Writer {
       public:
         explicit Writer(EventBins& bins)
-            : bins_(bins), chunks_(bins.lists_.size() * kChunk), sizes_(bins.lists_.size(), 0) {}
+            : bins_(bins), chunks_(bins.lists_.size() * kChunk), next_(bins.lists_.size()) {
+            for (std::size_t list = 0; list < next_.size(); ++list) next_[list] = begin(list);
+        }
         void put(std::uint32_t bin, bool left_out, Event event) {
             const std::size_t list = bins_.index(bin, left_out);
-            chunks_[list * kChunk + sizes_[list]] = event;
-            if (++sizes_[list] == kChunk) flush(list);
+            const std::uint32_t at = next_[list];
+            chunks_[at] = event;
+            next_[list] = at + 1;
+            if ((at + 1) % kChunk == 0) flush(list, at + 1);
         }
         void finish() {
-            for (std::size_t list = 0; list < sizes_.size(); ++list) flush(list);
+            for (std::size_t list = 0; list < next_.size(); ++list) {
+                if (next_[list] > begin(list)) flush(list, next_[list]);
+            }
         }
 
       private:
         static constexpr std::size_t kChunk = 512 / sizeof(Event);
 
-        void flush(std::size_t list) {
-            if (sizes_[list] > 0)
-                bins_.append(list, {chunks_.data() + list * kChunk, sizes_[list]});
-            sizes_[list] = 0;
+        static std::uint32_t begin(std::size_t list) {
+            return static_cast<std::uint32_t>(list * kChunk);
+        }
+        void flush(std::size_t list, std::uint32_t end) {
+            const std::span<const Event> events(chunks_);
+            bins_.append(list, events.subspan(begin(list), end - begin(list)));
+            next_[list] = begin(list);
         }
 
         EventBins& bins_;
         std::vector<Event> chunks_;
-        std::vector<std::uint32_t> sizes_;
+        std::vector<std::uint32_t> next_;  // by list: where its next event goes
     };
 
   private:

@@ -27,10 +27,9 @@ FollowerCounter<Event>::FollowerCounter(const EventLayout& layout, Index vocab_s
     : layout_(layout),
       n_contexts_(n_contexts),
       token_mask_(static_cast<Event>((std::uint64_t{1} << layout.token_bits) - 1)),
-      tokens_(static_cast<std::size_t>(vocab_size)),
-      seen_(static_cast<std::size_t>(vocab_size) + 1) {
+      tokens_(static_cast<std::size_t>(vocab_size)) {
     if (layout.has_continuation()) {
-        counted_for_.assign(static_cast<std::size_t>(layout.no_continuation) + 1, 0);
+        last_pair_.assign(static_cast<std::size_t>(layout.no_continuation) + 1, 0);
     }
 }
 
@@ -39,20 +38,22 @@ template <class Event>
 void FollowerCounter<Event>::group_by_context(const Pieces& events, const Pieces& left_out) {
     begins_.assign(2 * n_contexts_ + 1, 0);
     std::size_t size = 0;
+    std::uint32_t* begins = begins_.data();
     const auto count = [&](const Pieces& pieces, std::size_t part) {
         for (const auto piece : pieces) {
             size += piece.size();
-            for (const Event event : piece) ++begins_[2 * context_of(event) + part + 1];
+            for (const Event event : piece) ++begins[2 * context_of(event) + part + 1];
         }
     };
     count(events, 0);
     count(left_out, 1);
     for (std::size_t k = 0; k < 2 * n_contexts_; ++k) begins_[k + 1] += begins_[k];
     events_.resize(std::max(events_.size(), size));
+    Event* grouped = events_.data();
     const auto place = [&](const Pieces& pieces, std::size_t part) {
         for (const auto piece : pieces) {
             for (const Event event : piece) {
-                events_[begins_[2 * context_of(event) + part]++] = event;
+                grouped[begins[2 * context_of(event) + part]++] = event;
             }
         }
     };
@@ -68,11 +69,14 @@ FollowerCounts FollowerCounter<Event>::count(const Pieces& events, const Pieces&
     group_by_context(events, left_out);
     const std::size_t size = begins_.back();
     out_.begins.resize(n_contexts_ + 1);
-    for (auto* counts : {&out_.tokens, &out_.counts})
-        counts->resize(std::max(counts->size(), size));
-    if (layout_.has_continuation()) {
-        out_.continuation_counts.resize(out_.tokens.size());
-        continuations_.resize(out_.tokens.size());
+    if (size + 1 > out_.tokens.size()) {
+        for (auto* counts : {&out_.tokens, &out_.counts}) counts->resize(size + 1);
+        if (layout_.has_continuation()) {
+            for (auto* values : {&out_.continuation_counts, &continuations_, &n_different_}) {
+                values->resize(size + 1);
+            }
+            is_first_.resize(size + 1, 0);
+        }
     }
     out_.left_out.clear();
     n_out_ = 0;
@@ -90,72 +94,103 @@ FollowerCounts FollowerCounter<Event>::count(const Pieces& events, const Pieces&
 }
 
 // Counts the events [first, last) of one context, of which those from `middle` on are in the
-// leave-one-out part.
+// leave-one-out part. Loops run over events or tokens of the context, never over those of a pair of
+// both: their ends could not be predicted.
 template <class Event>
 void FollowerCounter<Event>::count_context(std::size_t first, std::size_t middle,
                                            std::size_t last) {
-    n_seen_ = 0;
+    const Event* events = events_.data();
+    Token* tokens = tokens_.data();
+    std::uint32_t* seen = out_.tokens.data() + n_out_;
+    std::size_t n_seen = 0;
     for (std::size_t k = first; k < last; ++k) {
-        const std::uint32_t token = token_of(events_[k]);
-        seen_[n_seen_] = token;
-        n_seen_ += tokens_[token].count++ == 0;
+        const std::uint32_t token = token_of(events[k]);
+        seen[n_seen] = token;
+        n_seen += tokens[token].count++ == 0;
     }
+    if (layout_.has_continuation()) {
+        group_by_token(first, last, n_seen);
+        find_different(last - first);
+    }
+    std::uint32_t* counts = out_.counts.data() + n_out_;
+    for (std::size_t j = 0; j < n_seen; ++j) counts[j] = tokens[seen[j]].count;
+    if (layout_.has_continuation()) {
+        std::uint32_t* continuation_counts = out_.continuation_counts.data() + n_out_;
+        std::uint32_t begin = 0;
+        for (std::size_t j = 0; j < n_seen; ++j) {
+            const std::uint32_t end = begin + counts[j];
+            continuation_counts[j] = n_different_[end] - n_different_[begin];
+            begin = end;
+        }
+    }
+    if (middle < last) count_left_out(middle, last, n_seen);
+    for (std::size_t j = 0; j < n_seen; ++j) tokens[seen[j]] = {};
+    n_out_ += n_seen;
+}
+
+// Leaving out removes a continuation token if it removes all of its occurrences, which come last.
+template <class Event>
+void FollowerCounter<Event>::count_left_out(std::size_t middle, std::size_t last,
+                                            std::size_t n_seen) {
     for (std::size_t k = middle; k < last; ++k) ++tokens_[token_of(events_[k])].count_left_out;
-    if (layout_.has_continuation()) group_by_token(first, last);
-    std::uint32_t begin = 0;
-    for (std::size_t j = 0; j < n_seen_; ++j) {
-        Token& token = tokens_[seen_[j]];
-        const std::uint32_t end = begin + token.count, left_out = token.count_left_out;
-        std::uint32_t continuation_left_out = 0;
-        if (layout_.has_continuation()) {
-            // Leaving out removes a continuation token if it removes all of its occurrences, which
-            // come last.
-            if (++counted_ == 0) {
-                std::fill(counted_for_.begin(), counted_for_.end(), 0u);
-                counted_ = 1;
-            }
-            const std::uint32_t kept = different(begin, end - left_out);
-            continuation_left_out = different(end - left_out, end);
-            out_.continuation_counts[n_out_] = kept + continuation_left_out;
-        }
-        if (left_out > 0) {
-            out_.left_out.push_back(
-                {static_cast<std::uint32_t>(n_out_), left_out, continuation_left_out});
-        }
-        out_.tokens[n_out_] = seen_[j];
-        out_.counts[n_out_++] = token.count;
-        begin = end;
-        token = {};
+    std::uint32_t end = 0;
+    for (std::size_t k = n_out_; k < n_out_ + n_seen; ++k) {
+        end += out_.counts[k];
+        const std::uint32_t left_out = tokens_[out_.tokens[k]].count_left_out;
+        if (left_out == 0) continue;
+        const std::uint32_t different =
+            layout_.has_continuation() ? n_different_[end] - n_different_[end - left_out] : 0;
+        out_.left_out.push_back({static_cast<std::uint32_t>(k), left_out, different});
     }
 }
 
-// The continuation tokens of one context, token after token in the order of seen_.
+// The continuation tokens of one context, token after token in the order in which they were seen;
+// of each token those of the leave-one-out part come last.
 template <class Event>
-void FollowerCounter<Event>::group_by_token(std::size_t first, std::size_t last) {
+void FollowerCounter<Event>::group_by_token(std::size_t first, std::size_t last,
+                                            std::size_t n_seen) {
+    Token* tokens = tokens_.data();
+    const std::uint32_t* seen = out_.tokens.data() + n_out_;
     std::uint32_t begin = 0;
-    for (std::size_t j = 0; j < n_seen_; ++j) {
-        Token& token = tokens_[seen_[j]];
+    for (std::size_t j = 0; j < n_seen; ++j) {
+        Token& token = tokens[seen[j]];
         token.next = begin;
+        is_first_[begin] = 1;
         begin += token.count;
     }
     const Event mask = static_cast<Event>((std::uint64_t{1} << layout_.continuation_bits) - 1);
+    const Event* events = events_.data();
+    std::uint32_t* continuations = continuations_.data();
     for (std::size_t k = first; k < last; ++k) {
-        continuations_[tokens_[token_of(events_[k])].next++] =
-            static_cast<std::uint32_t>(events_[k] & mask);
+        continuations[tokens[token_of(events[k])].next++] =
+            static_cast<std::uint32_t>(events[k] & mask);
     }
 }
 
-// How many continuation tokens in [first, last) were not counted for this (context, token) before;
-// where there is none, every occurrence counts.
+// How many of the first k continuation tokens differ from those before them with the same (context,
+// token); where there is none, every occurrence counts.
 template <class Event>
-std::uint32_t FollowerCounter<Event>::different(std::uint32_t first, std::uint32_t last) {
-    std::uint32_t n = 0;
-    for (std::uint32_t k = first; k < last; ++k) {
-        const std::uint32_t continuation = continuations_[k];
-        n += counted_for_[continuation] != counted_ || continuation == layout_.no_continuation;
-        counted_for_[continuation] = counted_;
+void FollowerCounter<Event>::find_different(std::size_t size) {
+    if (size > std::numeric_limits<std::uint32_t>::max() - pair_) {
+        std::fill(last_pair_.begin(), last_pair_.end(), 0u);
+        pair_ = 0;
     }
-    return n;
+    std::uint32_t n = 0, pair = pair_;
+    std::uint32_t* last_pair = last_pair_.data();
+    std::uint32_t* n_different = n_different_.data();
+    std::uint8_t* is_first = is_first_.data();
+    const std::uint32_t* continuations = continuations_.data();
+    const std::uint32_t no_continuation = layout_.no_continuation;
+    for (std::size_t k = 0; k < size; ++k) {
+        pair += is_first[k];
+        is_first[k] = 0;
+        const std::uint32_t continuation = continuations[k];
+        n_different[k] = n;
+        n += (last_pair[continuation] != pair) | (continuation == no_continuation);
+        last_pair[continuation] = pair;
+    }
+    n_different[size] = n;
+    pair_ = pair;
 }
 
 template class FollowerCounter<std::uint32_t>;

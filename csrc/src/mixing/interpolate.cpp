@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "branch_sums.hpp"
 #include "ngramstat/base/error.hpp"
 #include "ngramstat/base/parallel.hpp"
 #include "ngramstat/base/prefetch.hpp"
@@ -13,60 +14,64 @@ namespace ngramstat {
 
 namespace {
 
+// Paths of up to this many decisions have a code.
+constexpr std::uint32_t kMaxCoded = 64;
+// Contexts with more followers have them sorted by leaf; else each is compared with each target.
+constexpr std::size_t kMaxCompared = 96;
+
+// The paths of all tokens through a tree.
+struct Paths {
+    std::vector<std::uint64_t> code;    // one bit per decision from the highest on: went right
+    std::vector<std::uint32_t> length;  // decisions
+    std::uint32_t longest = 0;
+
+    explicit Paths(const TokenTree& tree) : code(tree.leaf_of.size()), length(tree.leaf_of.size()) {
+        for (std::size_t token = 0; token < code.size(); ++token) {
+            const std::uint32_t leaf = tree.leaf_of[token];
+            std::uint32_t n = 0;
+            for (PathNode node(tree, leaf); !node.is_leaf(); node.descend(tree, leaf), ++n) {
+                if (n < kMaxCoded) {
+                    code[token] |= std::uint64_t{node.right} << (kMaxCoded - 1 - n);
+                }
+            }
+            length[token] = n;
+            longest = std::max(longest, n);
+        }
+    }
+    bool coded() const { return longest <= kMaxCoded; }
+    // Decisions that two paths share: 64 if they are the same.
+    std::int32_t shared(std::size_t a, std::size_t b) const {
+        return std::countl_zero(code[a] ^ code[b]);
+    }
+};
+
+// The sum of counts over all followers, and of their discounts.
+struct Totals {
+    double count = 0.0, freed = 0.0;
+
+    // Adds a count; returns it after discounting.
+    double add(Count follower_count, const std::array<double, 3>& discounts) {
+        if (follower_count == 0) return 0.0;
+        const double value = static_cast<double>(follower_count);
+        const double discount = std::min(discounts[std::min<Count>(follower_count, 3) - 1], value);
+        count += value;
+        freed += discount;
+        return value - discount;
+    }
+};
+
 // Followers of one context in the order of a tree's leaves, as running sums: what followed it in a
 // subtree, a range of leaves, is the difference of two entries.
-struct FollowerSums {
+struct RunningSums {
     struct Entry {
         std::uint32_t leaf = 0;  // of the follower; the entry after the last has none
         // Sums over the followers before it: counts, and raw and continuation counts after
         // discounting.
-        Count count = 0;
-        double raw = 0.0, continuation = 0.0;
-
-        Entry operator-(const Entry& before) const {
-            return {0, count - before.count, raw - before.raw, continuation - before.continuation};
-        }
-    };
-    struct Totals {  // over all followers
-        double count = 0.0, freed = 0.0;
-
-        // The factor by which weights become probabilities.
-        double scale() const { return count > 0 ? 1.0 / count : 1.0; }
-        // Adds a count; returns it after discounting.
-        double add(Count follower_count, const std::array<double, 3>& discounts) {
-            if (follower_count == 0) return 0.0;
-            const double value = static_cast<double>(follower_count);
-            const double discount =
-                std::min(discounts[std::min<Count>(follower_count, 3) - 1], value);
-            count += value;
-            freed += discount;
-            return value - discount;
-        }
-        // The weight of a subtree, from its discounted counts and its parent's probability.
-        double weight(double discounted, double parent) const {
-            return count > 0 ? discounted + freed * parent : parent;
-        }
+        double count = 0.0, raw = 0.0, continuation = 0.0;
     };
     std::vector<Entry> entries{1};
     std::size_t size = 0;
-    Totals raw, continuation;
 
-    void clear(std::size_t max_size) {
-        if (entries.size() <= max_size) entries.resize(max_size + 1);
-        size = 0;
-        entries[0] = {};
-        raw = continuation = {};
-    }
-    void add(std::uint32_t leaf, Count count, Count continuation_count,
-             const Discounts& discounts) {
-        if (count == 0) return;  // it was seen in the leave-one-out part alone
-        entries[size].leaf = leaf;
-        const Entry& entry = entries[size];
-        entries[size + 1] = {
-            0, entry.count + count, entry.raw + raw.add(count, discounts.raw),
-            entry.continuation + continuation.add(continuation_count, discounts.continuation)};
-        ++size;
-    }
     // The first of the followers [low, high) whose leaf is not below this one. Branch-free.
     std::size_t lower_bound(std::size_t low, std::size_t high, std::uint32_t leaf) const {
         while (low < high) {
@@ -79,24 +84,28 @@ struct FollowerSums {
     }
 };
 
-// Probabilities of the branch taken and of its sibling.
-struct Branches {
-    double taken, sibling;
-};
-
 }  // namespace
 
 // One worker: interpolates the targets of one shard of the contexts after the other.
 class ContextCounts::Interpolator {
   public:
-    Interpolator(const ContextCounts& counts, const TokenTree& tree, const Discounts& discounts,
-                 const Decisions& decisions)
+    Interpolator(const ContextCounts& counts, const TokenTree& tree, const Paths& paths,
+                 const Discounts& discounts, const Decisions& decisions)
         : counts_(counts),
           tree_(tree),
+          paths_(paths),
           discounts_(discounts),
           decisions_(decisions),
           leaf_bits_(std::bit_width(tree.leaf_of.size() - 1)),
-          pack_(pack_logits_function()) {}
+          loops_(path_loops()),
+          written_(tree.leaf_of.size(), {0, 0}) {
+        const std::size_t padded =
+            (paths.longest + kPathVector - 1) / kPathVector * kPathVector;
+        sums_.resize(padded);
+        packed_.resize(padded);
+        fallback_.resize(padded);
+        parent_.resize(padded, 0);
+    }
 
     void interpolate_shard(std::size_t p) {
         const FollowerCounts& shard = counts_.shards_[p];
@@ -107,29 +116,29 @@ class ContextCounts::Interpolator {
         const Index last_target = begins[last_context];
         std::size_t last_left_out = 0;
         for (std::size_t context = first_context; context < last_context; ++context) {
-            const std::size_t first_follower = shard.first(context - first_context);
-            const std::size_t last_follower = shard.last(context - first_context);
+            first_ = shard.first(context - first_context);
+            last_ = shard.last(context - first_context);
             const std::size_t first_left_out = last_left_out;
             while (last_left_out < shard.left_out.size() &&
-                   shard.left_out[last_left_out].follower < last_follower) {
+                   shard.left_out[last_left_out].follower < last_) {
                 ++last_left_out;
             }
-            sort_by_leaf(shard, first_follower, last_follower);
             // Targets that are scored leave-one-out come first.
             const Index begin = begins[context], end = begins[context + 1];
             const Index middle = std::lower_bound(targets_.begin() + begin, targets_.begin() + end,
                                                   counts_.n_leave_one_out_) -
                                  targets_.begin();
             if (middle < end) {
-                sum_followers(shard, first_follower, {});
+                left_out_.clear();
+                read_followers(shard);
                 write_targets(middle, end, last_target);
             }
             if (middle > begin) {
-                left_out_.assign(last_follower - first_follower, FollowerCounts::LeftOut{0, 0, 0});
+                left_out_.assign(last_ - first_, FollowerCounts::LeftOut{0, 0, 0});
                 for (std::size_t k = first_left_out; k < last_left_out; ++k) {
-                    left_out_[shard.left_out[k].follower - first_follower] = shard.left_out[k];
+                    left_out_[shard.left_out[k].follower - first_] = shard.left_out[k];
                 }
-                sum_followers(shard, first_follower, left_out_);
+                read_followers(shard);
                 write_targets(begin, middle, last_target);
             }
         }
@@ -137,37 +146,61 @@ class ContextCounts::Interpolator {
 
     // Targets without a context: they have what the pattern falls back on.
     void interpolate_without_context(Index first, Index last) {
-        followers_.clear(0);
+        tokens_.clear();
         targets_ = counts_.targets_without_context_;
         write_targets(first, last, last);
     }
 
   private:
-    // Fills by_leaf_ for the followers of one context.
-    void sort_by_leaf(const FollowerCounts& shard, std::size_t first, std::size_t last) {
-        by_leaf_.clear();
-        for (std::size_t k = first; k < last; ++k) {
-            const std::uint64_t leaf = tree_.leaf_of[shard.tokens[k]];
-            by_leaf_.push_back(leaf << 32 | (k - first));
+    // The followers of one context, less what is left out.
+    void read_followers(const FollowerCounts& shard) {
+        tokens_.clear();
+        resize_followers(last_ - first_);
+        raw_ = continuation_ = {};
+        for (std::size_t k = first_; k < last_; ++k) {
+            Count count = shard.counts[k];
+            Count continuation = counts_.has_continuation_ ? shard.continuation_counts[k] : 0;
+            if (!left_out_.empty()) {
+                count -= left_out_[k - first_].count;
+                continuation -= left_out_[k - first_].continuation_count;
+            }
+            if (count == 0) continue;  // it was seen in the leave-one-out part alone
+            const std::size_t j = tokens_.size();
+            tokens_.push_back(shard.tokens[k]);
+            followers_.count[j] = static_cast<float>(count);
+            followers_.raw[j] = static_cast<float>(raw_.add(count, discounts_.raw));
+            followers_.continuation[j] =
+                static_cast<float>(continuation_.add(continuation, discounts_.continuation));
         }
-        radix_sort(by_leaf_, buffer_, 32, 32 + leaf_bits_);
+        sorted_ = tokens_.size() > kMaxCompared || !paths_.coded();
+        if (sorted_) sort_followers();
     }
 
-    // left_out: what to subtract, by the number of the context's follower; empty: nothing.
-    void sum_followers(const FollowerCounts& shard, std::size_t first,
-                       std::span<const FollowerCounts::LeftOut> left_out) {
-        followers_.clear(by_leaf_.size());
-        for (const std::uint64_t entry : by_leaf_) {
-            const std::size_t number = static_cast<std::uint32_t>(entry);
-            Count count = shard.counts[first + number];
-            Count continuation =
-                counts_.has_continuation_ ? shard.continuation_counts[first + number] : 0;
-            if (!left_out.empty()) {
-                count -= left_out[number].count;
-                continuation -= left_out[number].continuation_count;
-            }
-            followers_.add(static_cast<std::uint32_t>(entry >> 32), count, continuation,
-                           discounts_);
+    void resize_followers(std::size_t n) {
+        if (n <= followers_.depth.size()) return;
+        followers_.depth.resize(n);
+        for (auto* values : {&followers_.count, &followers_.raw, &followers_.continuation}) {
+            values->resize(n);
+        }
+    }
+
+    void sort_followers() {
+        by_leaf_.clear();
+        for (std::size_t j = 0; j < tokens_.size(); ++j) {
+            by_leaf_.push_back(std::uint64_t{tree_.leaf_of[tokens_[j]]} << 32 | j);
+        }
+        radix_sort(by_leaf_, buffer_, 32, 32 + leaf_bits_);
+        running_.size = tokens_.size();
+        running_.entries.resize(std::max(running_.entries.size(), tokens_.size() + 1));
+        running_.entries[0] = {};
+        for (std::size_t k = 0; k < by_leaf_.size(); ++k) {
+            const std::size_t j = static_cast<std::uint32_t>(by_leaf_[k]);
+            RunningSums::Entry& entry = running_.entries[k];
+            entry.leaf = static_cast<std::uint32_t>(by_leaf_[k] >> 32);
+            running_.entries[k + 1] = {
+                0, entry.count + static_cast<double>(followers_.count[j]),
+                entry.raw + static_cast<double>(followers_.raw[j]),
+                entry.continuation + static_cast<double>(followers_.continuation[j])};
         }
     }
 
@@ -182,91 +215,153 @@ class ContextCounts::Interpolator {
         if (j + kNear < end) {
             const Index e = decisions_.offsets[targets_[static_cast<std::size_t>(j + kNear)]];
             prefetch(decisions_.packed_logits.data() + e);
-            for (Index line = 0; line < 32; line += 16) {
-                if (!decisions_.parent_mass.empty()) {
-                    prefetch(decisions_.parent_mass.data() + 2 * e + line);
-                }
-                if (!decisions_.mass.empty()) prefetch(decisions_.mass.data() + 2 * e + line);
+            if (!decisions_.parent_logits.empty()) prefetch(decisions_.parent_logits.data() + e);
+            if (!decisions_.fallback_logits.empty()) {
+                prefetch(decisions_.fallback_logits.data() + e);
             }
         }
     }
 
+    // Targets of one context, all leave-one-out or none: those with the same token are the same.
     void write_targets(Index first, Index last, Index last_to_prefetch) {
+        const bool may_repeat = last - first > 1 && !tokens_.empty();
+        if (may_repeat && ++group_ == 0) {
+            std::fill(written_.begin(), written_.end(), Written{0, 0});
+            group_ = 1;
+        }
         for (Index j = first; j < last; ++j) {
             prefetch_target(j, last_to_prefetch);
-            write_target(targets_[static_cast<std::size_t>(j)]);
-        }
-    }
-
-    // Probabilities of a decision's branches by the pattern that this one falls back on.
-    Branches parent_branches(const PathNode& node, std::size_t decision) const {
-        if (!decisions_.parent_mass.empty()) {
-            return {static_cast<double>(decisions_.parent_mass[2 * decision]),
-                    static_cast<double>(decisions_.parent_mass[2 * decision + 1])};
-        }
-        const double vocab_size = static_cast<double>(counts_.context_keys_.vocabulary().size);
-        const double left = static_cast<double>(node.split - node.first) / vocab_size;
-        const double right = static_cast<double>(node.last - node.split) / vocab_size;
-        return node.right ? Branches{right, left} : Branches{left, right};
-    }
-
-    // Writes the decisions on the path to a target's token.
-    void write_target(Index t) {
-        const std::uint32_t leaf = tree_.leaf_of[counts_.target_tokens_[t]];
-        const FollowerSums::Totals &raw = followers_.raw, &continuation = followers_.continuation;
-        const double continuation_scale = continuation.scale();
-        const Index first = decisions_.offsets[t];
-        const std::size_t count = static_cast<std::size_t>(decisions_.offsets[t + 1] - first);
-        resize_buffers(count);
-        // The followers below the current node are [low, high).
-        std::size_t low = 0, high = followers_.size, k = 0;
-        for (PathNode node(tree_, leaf); !node.is_leaf(); node.descend(tree_, leaf), ++k) {
-            const std::size_t decision = static_cast<std::size_t>(first) + k;
-            const std::size_t middle = followers_.lower_bound(low, high, node.split);
-            const FollowerSums::Entry& between = followers_.entries[middle];
-            FollowerSums::Entry taken = between - followers_.entries[low];
-            FollowerSums::Entry sibling = followers_.entries[high] - between;
-            if (node.right) std::swap(taken, sibling);
-            const Branches parent = parent_branches(node, decision);
-            buckets_[k] = count_bucket(taken.count, sibling.count, raw.count > 0);
-            odds_[k] = static_cast<float>(raw.weight(taken.raw, parent.taken)) /
-                       static_cast<float>(raw.weight(sibling.raw, parent.sibling));
-            if (!decisions_.mass.empty()) {
-                decisions_.mass[2 * decision] = static_cast<float>(
-                    continuation_scale * continuation.weight(taken.continuation, parent.taken));
-                decisions_.mass[2 * decision + 1] = static_cast<float>(
-                    continuation_scale * continuation.weight(sibling.continuation, parent.sibling));
+            const Index target = targets_[static_cast<std::size_t>(j)];
+            const std::uint32_t token = counts_.target_tokens_[static_cast<std::size_t>(target)];
+            const Index place = decisions_.offsets[target];
+            const std::size_t n = paths_.length[token];
+            if (may_repeat) {
+                Written& written = written_[token];
+                if (written.group == group_) {
+                    copy(written.place, place, n);
+                    continue;
+                }
+                written = {group_, place};
             }
+            write(token, place, n);
+        }
+    }
+
+    void copy(Index from, Index to, std::size_t n) const {
+        std::copy_n(decisions_.packed_logits.begin() + from, n,
+                    decisions_.packed_logits.begin() + to);
+        if (decisions_.fallback_logits.empty()) return;
+        std::copy_n(decisions_.fallback_logits.begin() + from, n,
+                    decisions_.fallback_logits.begin() + to);
+    }
+
+    // The n decisions on the path to a token, from `place` on.
+    void write(std::uint32_t token, Index place, std::size_t n) {
+        const bool has_parent = !decisions_.parent_logits.empty();
+        if (has_parent) std::copy_n(decisions_.parent_logits.begin() + place, n, parent_.begin());
+        const bool seen = !tokens_.empty();
+        if (!seen && has_parent) {
+            loops_.unseen(parent_.data(), n, packed_.data());
+            std::copy_n(packed_.begin(), n, decisions_.packed_logits.begin() + place);
+            if (decisions_.fallback_logits.empty()) return;
+            std::copy_n(parent_.begin(), n, decisions_.fallback_logits.begin() + place);
+            return;
+        }
+        has_parent ? read_parent(n) : uniform_parent(token);
+        Freed freed{1.0f, 1.0f};
+        if (seen) {
+            freed = {static_cast<float>(raw_.freed), static_cast<float>(continuation_.freed)};
+            sorted_ ? search(token) : compare(token, n);
+        } else {
+            sums_.clear();
+        }
+        loops_.logits(sums_, freed, seen, n, packed_.data(), fallback_.data());
+        std::copy_n(packed_.begin(), n, decisions_.packed_logits.begin() + place);
+        if (decisions_.fallback_logits.empty()) return;
+        std::copy_n(fallback_.begin(), n, decisions_.fallback_logits.begin() + place);
+    }
+
+    // Probabilities of the branches by the pattern that this one falls back on.
+    void read_parent(std::size_t n) {
+        loops_.probabilities(parent_.data(), n, sums_.parent);
+        float above = 1.0f;
+        for (std::size_t k = 0; k < n; ++k) {
+            sums_.parent.sibling[k] *= above;
+            above = sums_.parent.taken[k] *= above;
+        }
+    }
+
+    void uniform_parent(std::uint32_t token) {
+        const float vocab_size = static_cast<float>(tree_.leaf_of.size());
+        const std::uint32_t leaf = tree_.leaf_of[token];
+        std::size_t k = 0;
+        for (PathNode node(tree_, leaf); !node.is_leaf(); node.descend(tree_, leaf), ++k) {
+            const float left = static_cast<float>(node.split - node.first) / vocab_size;
+            const float right = static_cast<float>(node.last - node.split) / vocab_size;
+            sums_.parent.taken[k] = node.right ? right : left;
+            sums_.parent.sibling[k] = node.right ? left : right;
+        }
+    }
+
+    void compare(std::uint32_t token, std::size_t n) {
+        for (std::size_t j = 0; j < tokens_.size(); ++j) {
+            followers_.depth[j] = paths_.shared(token, tokens_[j]);
+        }
+        loops_.add_followers(followers_, tokens_.size(), n, sums_);
+    }
+
+    void search(std::uint32_t token) {
+        const std::uint32_t leaf = tree_.leaf_of[token];
+        // The followers below the current node are [low, high).
+        std::size_t low = 0, high = running_.size, k = 0;
+        for (PathNode node(tree_, leaf); !node.is_leaf(); node.descend(tree_, leaf), ++k) {
+            const std::size_t middle = running_.lower_bound(low, high, node.split);
+            const auto& first = running_.entries[node.right ? middle : low];
+            const auto& last = running_.entries[node.right ? high : middle];
+            const auto& sibling_first = running_.entries[node.right ? low : middle];
+            const auto& sibling_last = running_.entries[node.right ? middle : high];
+            const auto set = [k](Branches& branches, double taken, double sibling) {
+                branches.taken[k] = static_cast<float>(taken);
+                branches.sibling[k] = static_cast<float>(sibling);
+            };
+            set(sums_.count, last.count - first.count, sibling_last.count - sibling_first.count);
+            set(sums_.raw, last.raw - first.raw, sibling_last.raw - sibling_first.raw);
+            set(sums_.continuation, last.continuation - first.continuation,
+                sibling_last.continuation - sibling_first.continuation);
             (node.right ? low : high) = middle;
         }
-        pack_(odds_.data(), buckets_.data(), packed_.data(), padded(count));
-        std::copy_n(packed_.begin(), count, decisions_.packed_logits.begin() + first);
     }
 
-    static std::size_t padded(std::size_t n) {
-        return (n + kPackedVector - 1) / kPackedVector * kPackedVector;
-    }
-    void resize_buffers(std::size_t n) {
-        if (padded(n) <= odds_.size()) return;
-        odds_.resize(padded(n), 1.0f);
-        buckets_.resize(padded(n));
-        packed_.resize(padded(n));
-    }
+    struct Written {
+        std::uint32_t group;
+        Index place;
+    };
 
     const ContextCounts& counts_;
     const TokenTree& tree_;
+    const Paths& paths_;
     const Discounts& discounts_;
     const Decisions decisions_;
     int leaf_bits_;
-    PackLogits pack_;
+    PathLoops loops_;
 
     std::span<const Index> targets_;  // of the current shard, or those without a context
-    FollowerSums followers_;
-    std::vector<std::uint64_t> by_leaf_, buffer_;    // leaf << 32 | number of the follower
-    std::vector<FollowerCounts::LeftOut> left_out_;  // by number of the context's follower
+    // Of the current context, and leave-one-out or not:
+    std::size_t first_ = 0, last_ = 0;               // its followers
+    std::vector<FollowerCounts::LeftOut> left_out_;  // by follower; empty: nothing
+    std::vector<std::uint32_t> tokens_;              // that followed it
+    Followers followers_;
+    Totals raw_, continuation_;
+    bool sorted_ = false;
+    RunningSums running_;
+    std::vector<std::uint64_t> by_leaf_, buffer_;  // leaf << 32 | number of the follower
+    // By token: where its decisions were written last, and for which group of targets.
+    std::vector<Written> written_;
+    std::uint32_t group_ = 0;
     // Decisions of one target, padded to whole vectors.
-    std::vector<float> odds_;
-    std::vector<std::int32_t> buckets_, packed_;
+    PathSums sums_;
+    std::vector<std::uint16_t> packed_;
+    std::vector<std::int16_t> fallback_, parent_;
 };
 
 void ContextCounts::check_decisions(const TokenTree& tree, const Decisions& decisions) const {
@@ -277,18 +372,23 @@ void ContextCounts::check_decisions(const TokenTree& tree, const Decisions& deci
             "one decision offset per target, and an end");
     const std::size_t n = static_cast<std::size_t>(decisions.offsets.back());
     require(decisions.packed_logits.size() == n, "packed_logits must be (decisions)");
-    require(decisions.parent_mass.empty() || decisions.parent_mass.size() == 2 * n,
-            "parent_mass must be (decisions, 2)");
-    require(decisions.mass.empty() || decisions.mass.size() == 2 * n,
-            "mass must be (decisions, 2)");
-    require(decisions.mass.empty() || has_continuation_,
+    require(decisions.parent_logits.empty() || decisions.parent_logits.size() == n,
+            "parent_logits must be (decisions)");
+    require(decisions.fallback_logits.empty() || decisions.fallback_logits.size() == n,
+            "fallback_logits must be (decisions)");
+    require(decisions.fallback_logits.empty() || has_continuation_,
             "continuation counts need a continuation_offset");
 }
 
 void ContextCounts::interpolate(const TokenTree& tree, const Discounts& discounts,
                                 const Decisions& decisions, int threads) const {
     check_decisions(tree, decisions);
-    const auto make_worker = [&] { return Interpolator(*this, tree, discounts, decisions); };
+    const Paths paths(tree);
+    for (std::size_t t = 0; t < target_tokens_.size(); ++t) {
+        require(decisions.offsets[t + 1] - decisions.offsets[t] == paths.length[target_tokens_[t]],
+                "decision offsets must follow the paths to the targets");
+    }
+    const auto make_worker = [&] { return Interpolator(*this, tree, paths, discounts, decisions); };
     parallel_with(static_cast<Index>(shards_.size()), threads, make_worker,
                   [](Index shard, Interpolator& worker) {
                       worker.interpolate_shard(static_cast<std::size_t>(shard));

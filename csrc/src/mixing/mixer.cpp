@@ -6,6 +6,7 @@
 #include "ngramstat/base/error.hpp"
 #include "ngramstat/base/prefetch.hpp"
 #include "ngramstat/base/simd.hpp"
+#include "elementary.hpp"
 #include "ngramstat/mixing/packed_logits.hpp"
 
 namespace ngramstat {
@@ -38,22 +39,6 @@ constexpr std::array<std::uint8_t, kBuckets> kSeenClass = [] {
 
 // The functions below are element by element and in one order whatever the vector width, so that
 // results are the same bits at every instruction set.
-
-// e^x for |x| <= 80, to about 1e-7 of it: a polynomial about the nearest power of two.
-inline float exponential(float x) {
-    const float shifted = x * 1.44269504f + 12582912.0f;  // the low bits are the nearest integer
-    const float n = shifted - 12582912.0f;
-    const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    const float value = (p * r * r + r) + 1.0f;
-    const std::int32_t power = std::bit_cast<std::int32_t>(shifted) - 0x4b400000;
-    return value * std::bit_cast<float>((power + 127) << 23);
-}
 
 inline float clipped(float logit) { return std::min(std::max(logit, -80.0f), 80.0f); }
 

@@ -6,100 +6,11 @@
 
 #include "ngramstat/base/page_cache.hpp"
 #include "ngramstat/base/parallel.hpp"
+#include "ngramstat/pairs/count_rows.hpp"
 
 namespace ngramstat {
 
 namespace {
-
-// Entries whose values are computed together, so that the compiler vectorises the loop.
-constexpr Index kAtOnce = 64;
-
-template <class Integer>
-struct Rows {
-    const CountEntries<Integer>& entries;
-    const Index* row_start;
-
-    double value(Index k, double w0, double w1) const {
-        const double first_value = w0 * entries.first[k];
-        return entries.second.empty() ? first_value : first_value + w1 * entries.second[k];
-    }
-    Index column(Index k) const { return entries.column[k]; }
-
-    // visit(column, value) for the entries of one row.
-    template <class Visit>
-    void for_entries(Index row, double w0, double w1, Visit&& visit) const {
-        const Integer* first = entries.first.data();
-        const Integer* second = entries.second.empty() ? nullptr : entries.second.data();
-        const Index end = row_start[row + 1];
-        for (Index k = row_start[row]; k < end; k += kAtOnce) {
-            const Index n = std::min(kAtOnce, end - k);
-            double values[kAtOnce];
-            for (Index i = 0; i < n; ++i) values[i] = w0 * first[k + i];
-            if (second != nullptr) {
-                for (Index i = 0; i < n; ++i) values[i] += w1 * second[k + i];
-            }
-            for (Index i = 0; i < n; ++i) visit(column(k + i), values[i]);
-        }
-    }
-};
-
-// Products of rows [begin, end) of one block with kBlockSize vectors. Row 0 of the block is row
-// `first_row` of the vectors.
-template <class Integer>
-struct Multiply {
-    template <int kBytes>
-    static void run(const Rows<Integer>& rows, Index begin, Index end, Index first_row,
-                    const double* x, double w0, double w1, double* out) {
-        for (Index r = begin; r < end; ++r) {
-            VectorBlock<kBytes> sum{};
-            rows.for_entries(r, w0, w1, [&](Index column, double value) {
-                VectorBlock<kBytes> row;
-                row.load(x + column * kBlockSize);
-                sum.add_product(value, row);
-            });
-            sum.store(out + (first_row + r) * kBlockSize);
-        }
-    }
-};
-
-template <class Integer>
-struct Scatter {
-    template <int kBytes>
-    static void run(const Rows<Integer>& rows, Index begin, Index end, Index first_row,
-                    const double* x, double w0, double w1, double* out) {
-        for (Index r = begin; r < end; ++r) {
-            VectorBlock<kBytes> row;
-            row.load(x + (first_row + r) * kBlockSize);
-            rows.for_entries(r, w0, w1, [&](Index column, double value) {
-                double* target = out + column * kBlockSize;
-                VectorBlock<kBytes> sum;
-                sum.load(target);
-                sum.add_product(value, row);
-                sum.store(target);
-            });
-        }
-    }
-};
-
-// One of the products, for both widths of entries.
-template <template <class> class Loop>
-struct Product {
-    typename BuiltFor<Loop<std::uint16_t>>::Function narrow =
-        built_for_level<Loop<std::uint16_t>>();
-    typename BuiltFor<Loop<std::uint32_t>>::Function wide = built_for_level<Loop<std::uint32_t>>();
-
-    void operator()(const CountBlock& block, Index begin, Index end, Index first_row,
-                    const double* x, double w0, double w1, double* out) const {
-        block.with_entries([&]<class Integer>(const CountEntries<Integer>& entries) {
-            const Rows<Integer> rows{entries, block.row_start.data()};
-            if constexpr (sizeof(Integer) == 2) {
-                narrow(rows, begin, end, first_row, x, w0, w1, out);
-            } else {
-                wide(rows, begin, end, first_row, x, w0, w1, out);
-            }
-        });
-    }
-};
 
 // Merges two sorted rows and sums the products of entries in common columns.
 template <class A, class B>
@@ -273,20 +184,6 @@ std::vector<Index> CountMatrix::row_runs(Index n_runs) const {
     return balanced_blocks(prefix, n_runs);
 }
 
-template <class Visit>
-void CountMatrix::for_blocks(Index first_row, Index last_row, Visit&& visit) const {
-    auto it = std::upper_bound(
-        blocks_.begin(), blocks_.end(), first_row,
-        [](Index row, const CountBlock& candidate) { return row < candidate.first_row; });
-    for (std::size_t b = static_cast<std::size_t>(it - blocks_.begin()) - 1; first_row < last_row;
-         ++b) {
-        const CountBlock& block = blocks_[b];
-        const Index end = std::min(last_row - block.first_row, block.n_rows());
-        visit(block, first_row - block.first_row, end);
-        first_row = block.first_row + end;
-    }
-}
-
 Index CountMatrix::nnz() const {
     Index total = 0;
     for (const auto& block : blocks_) total += block.row_start.back();
@@ -355,94 +252,6 @@ CountMatrix CountMatrix::transposed(int threads) const {
         for (auto& block : blocks) result.append(std::move(block));
     }
     return result;
-}
-
-void CountMatrix::multiply(std::span<const double> x, std::array<double, 2> weights,
-                           std::span<double> out, int threads) const {
-    require_complete();
-    require(static_cast<Index>(x.size()) == n_cols_ * kBlockSize &&
-                static_cast<Index>(out.size()) == n_rows_ * kBlockSize,
-            "multiply: x must be (n_cols, 8) and out (n_rows, 8)");
-    const Product<Multiply> multiply_rows;
-    parallel_for(static_cast<Index>(blocks_.size()), threads, [&](Index b) {
-        multiply_rows(blocks_[b], 0, blocks_[b].n_rows(), blocks_[b].first_row, x.data(),
-                      weights[0], weights[1], out.data());
-    });
-}
-
-void CountMatrix::multiply_transposed(std::span<const double> x, std::array<double, 2> weights,
-                                      std::span<double> out, int threads) const {
-    require_complete();
-    require(static_cast<Index>(x.size()) == n_rows_ * kBlockSize &&
-                static_cast<Index>(out.size()) == n_cols_ * kBlockSize,
-            "multiply_transposed: x must be (n_rows, 8) and out (n_cols, 8)");
-    const Product<Scatter> scatter_rows;
-    sum_over_rows(out, threads, [&](Index first_row, Index last_row, double* copy) {
-        for_blocks(first_row, last_row, [&](const CountBlock& block, Index begin, Index end) {
-            scatter_rows(block, begin, end, block.first_row, x.data(), weights[0], weights[1],
-                         copy);
-        });
-    });
-}
-
-void CountMatrix::multiply_gram(std::span<const double> x, std::span<const double> row_weights,
-                                std::span<double> out, int threads) const {
-    require_complete();
-    require(x.size() == out.size() && static_cast<Index>(x.size()) == n_cols_ * kBlockSize &&
-                static_cast<Index>(row_weights.size()) == n_rows_,
-            "multiply_gram: x and out must be (n_cols, 8), row_weights (n_rows)");
-    const Product<Multiply> multiply_rows;
-    const Product<Scatter> scatter_rows;
-    sum_over_rows(out, threads, [&](Index first_row, Index last_row, double* copy) {
-        // So few rows at a time that the second product finds them in the cache.
-        constexpr Index kRun = 16;
-        for_blocks(first_row, last_row, [&](const CountBlock& block, Index begin, Index end) {
-            std::array<double, kRun * kBlockSize> per_row;
-            for (Index r = begin; r < end;) {
-                if (row_weights[block.first_row + r] == 0.0) {
-                    ++r;
-                    continue;
-                }
-                Index last = r + 1;
-                while (last < end && last - r < kRun &&
-                       row_weights[block.first_row + last] != 0.0) {
-                    ++last;
-                }
-                multiply_rows(block, r, last, -r, x.data(), 1.0, 0.0, per_row.data());
-                for (Index k = r; k < last; ++k) {
-                    for (Index v = 0; v < kBlockSize; ++v) {
-                        per_row[(k - r) * kBlockSize + v] *= row_weights[block.first_row + k];
-                    }
-                }
-                scatter_rows(block, r, last, -r, per_row.data(), 1.0, 0.0, copy);
-                r = last;
-            }
-        });
-    });
-}
-
-template <class Scatter>
-void CountMatrix::sum_over_rows(std::span<double> out, int threads, Scatter&& scatter) const {
-    // Each run of rows adds to its own copy of out; the copies are summed in order.
-    const auto bounds = row_runs(n_cols_ <= (1 << 16) ? 16 : 4);
-    const Index runs = static_cast<Index>(bounds.size()) - 1;
-    const std::size_t size = out.size();
-    std::vector<std::vector<double>> partial(static_cast<std::size_t>(runs));
-    parallel_for(runs, threads, [&](Index run) {
-        partial[run].assign(size, 0.0);
-        scatter(bounds[run], bounds[run + 1], partial[run].data());
-    });
-    constexpr Index kSlice = 1 << 14;
-    const Index slices = (static_cast<Index>(size) + kSlice - 1) / kSlice;
-    parallel_for(slices, threads, [&](Index slice) {
-        const std::size_t begin = static_cast<std::size_t>(slice * kSlice);
-        const std::size_t end = std::min(size, begin + static_cast<std::size_t>(kSlice));
-        for (std::size_t i = begin; i < end; ++i) {
-            double sum = 0.0;
-            for (const auto& copy : partial) sum += copy[i];
-            out[i] = sum;
-        }
-    });
 }
 
 double CountMatrix::inner_product(const CountMatrix& other, std::array<double, 2> weights,

@@ -141,8 +141,8 @@ struct AddBilinear {
             const float* one = tables.left + Index{left[i]} * kBlockSize;
             const float* two = tables.right + Index{right[i]} * kBlockSize;
             VectorBlock<kBytes> x, y;
-            x.load(one);
-            y.load(two);
+            x.load_widened(one);
+            y.load_widened(two);
             both.add_product(x, y);
             by_right.add_product(tables.left_sum[left[i]], y);
             by_left.add_product(tables.right_sum[right[i]], x);

@@ -4,222 +4,486 @@
 #include <array>
 #include <atomic>
 #include <cmath>
+#include <mutex>
 
-#include "ngramstat/suffixes/ngram_sweep.hpp"
+#include "ngramstat/base/page_cache.hpp"
+#include "ngramstat/base/parallel.hpp"
+#include "ngramstat/base/prefetch.hpp"
 
 namespace ngramstat {
 
 namespace {
 
-std::uint64_t pack(std::uint32_t node, std::uint64_t token) {
-    return std::uint64_t{node} << 32 | token;
-}
+constexpr int kUpperHalf = 32;
+// Suffixes that are handled at a time, so that they stay in the cache, and the distances at which
+// the tokens and the counts of later ones are prefetched.
+constexpr std::size_t kChunk = 2048;
+constexpr std::size_t kTokensAhead = 24;
+constexpr std::size_t kCountsAhead = 12;
 
 void atomic_add(Count& target, Count value) {
     std::atomic_ref<Count>(target).fetch_add(value, std::memory_order_relaxed);
 }
 
-void add_count(FollowerCounts& context, Count count) {
-    atomic_add(context.sum, count);
-    atomic_add(context.number[std::min<Count>(count, 3) - 1], 1);
-}
+std::size_t kind_of(Count count) { return std::min<Count>(count, 3) - 1; }
 
-double probability(const FollowerCounts& context, Count count, const OrderDiscounts& discounts,
-                   double lower_order) {
-    return interpolate(context.sum, freed_count(context, discounts), count, discounts, lower_order);
+// A suffix, read backward: the n-grams that end at a position of the training stream.
+template <class Position>
+struct Suffix {
+    Position position;
+    // The longest of its contexts and of its n-grams that the held-out tokens have: nodes and
+    // levels.
+    SymbolTrie::Node context, ngram;
+    std::uint8_t context_level, ngram_level;
+    std::uint8_t shared;  // symbols that it shares with the suffix before
+    std::uint8_t length : 7;
+    std::uint8_t ends_with_stop : 1;  // of more than one symbol, the last is the stop token
+};
+
+// The model before each that is the smallest to hold its part.
+std::vector<std::size_t> parents_of(std::span<const Segment> parts) {
+    std::vector<std::size_t> parents(parts.size(), 0);
+    for (std::size_t p = 1; p < parts.size(); ++p) {
+        const auto holds = [&](std::size_t q) {
+            return parts[q].first <= parts[p].first && parts[p].last <= parts[q].last;
+        };
+        std::size_t parent = p;
+        while (parent > 0 && !holds(--parent)) {
+        }
+        require(holds(parent), "the first part must hold all others");
+        for (std::size_t q = parent + 1; q < p; ++q) {
+            require(parts[q].last <= parts[p].first || parts[p].last <= parts[q].first,
+                    "parts must be nested or disjoint, each after those that hold it");
+        }
+        parents[p] = parent;
+    }
+    return parents;
 }
 
 }  // namespace
 
 template <class Token>
+KneserNey<Token>::Followers::Followers(const FollowerCounts& raw,
+                                       const FollowerCounts& continuation)
+    : raw_sum(raw.sum - raw.number[0] - 2 * raw.number[1]),
+      continuation_sum(continuation.sum - continuation.number[0] - 2 * continuation.number[1]) {
+    for (std::size_t c = 0; c < 3; ++c) {
+        number[c] = raw.number[c] | continuation.number[c] << kUpperHalf;
+    }
+}
+
+template <class Token>
+void KneserNey<Token>::Followers::add(Count raw, Count continuation) {
+    const std::size_t raw_kind = kind_of(raw), continuation_kind = kind_of(continuation);
+    const Count one = 1;
+    if (raw_kind == continuation_kind) {
+        atomic_add(number[raw_kind], one | one << kUpperHalf);
+    } else {
+        atomic_add(number[raw_kind], one);
+        atomic_add(number[continuation_kind], one << kUpperHalf);
+    }
+    if (raw >= 3) atomic_add(raw_sum, raw);
+    if (continuation >= 3) atomic_add(continuation_sum, continuation);
+}
+
+template <class Token>
+void KneserNey<Token>::Followers::add_once() {
+    atomic_add(number[0], Count{1} | Count{1} << kUpperHalf);
+}
+
+template <class Token>
+FollowerCounts KneserNey<Token>::Followers::raw() const {
+    FollowerCounts result;
+    for (std::size_t c = 0; c < 3; ++c) result.number[c] = static_cast<std::uint32_t>(number[c]);
+    result.sum = result.number[0] + 2 * result.number[1] + raw_sum;
+    return result;
+}
+
+template <class Token>
+FollowerCounts KneserNey<Token>::Followers::continuation() const {
+    FollowerCounts result;
+    for (std::size_t c = 0; c < 3; ++c) result.number[c] = number[c] >> kUpperHalf;
+    result.sum = result.number[0] + 2 * result.number[1] + continuation_sum;
+    return result;
+}
+
+template <class Token>
 KneserNey<Token>::KneserNey(std::span<const Token> held_out, const Documents& documents,
                             Index vocab_size, int order, Index stop_token)
-    : held_out_(held_out.begin(), held_out.end()),
-      documents_(documents),
+    : documents_(documents),
       vocab_size_(vocab_size),
       order_(order),
-      stop_token_(stop_token) {
-    require(order >= 1 && order <= kMaxOrder, "order must lie in 1 .. 16");
-    require(vocab_size > 0, "vocab_size must be positive");
-    documents_.require_length(static_cast<Index>(held_out.size()));
-    require(stop_token >= -1 && stop_token <= vocab_size, "stop_token must be -1 or a token");
-    counts_ = KneserNeyCounts(order);
-    index_held_out();
-    raw_contexts_.resize(nodes_.size() + 1);
-    continuation_contexts_.resize(nodes_.size() + 1);
-    raw_ngrams_.assign(ngrams_.size(), 0);
-    continuation_ngrams_.assign(ngrams_.size(), 0);
+      stop_token_(stop_token),
+      held_out_([&] {
+          require(order >= 1 && order <= kMaxOrder, "order must lie in 1 .. 16");
+          require(vocab_size > 0, "vocab_size must be positive");
+          documents.require_length(static_cast<Index>(held_out.size()));
+          require(stop_token >= -1 && stop_token <= vocab_size, "stop_token must be -1 or a token");
+          return HeldOutNgrams<Token>(held_out, documents, vocab_size, order, stop_token);
+      }()) {
+    reset(1);
 }
 
-// Numbers every n-gram that ends at a scored token, and its context.
 template <class Token>
-void KneserNey<Token>::index_held_out() {
-    const Index n = static_cast<Index>(held_out_.size());
-    const std::size_t cells = held_out_.size() * static_cast<std::size_t>(order_);
-    position_nodes_.assign(cells, KeyTable::kAbsent);
-    position_ngrams_.assign(cells, KeyTable::kAbsent);
-    for (Index i = 0; i < n; ++i) {
-        const Index token = static_cast<Index>(held_out_[i]);
-        const bool separator_symbol = token == vocab_size_ && token == stop_token_;
-        if (token >= vocab_size_ && !separator_symbol) {
-            throw_token_out_of_range(held_out_[i], i, vocab_size_);
-        }
-    }
-    for (Index d = 0; d < documents_.size(); ++d) {
-        for (Index i = documents_.content_starts()[d]; i < documents_.content_ends()[d]; ++i) {
-            index_position(i);
-        }
+void KneserNey<Token>::reset(Index n_models) {
+    require(n_models >= 1, "there must be a model");
+    models_.resize(static_cast<std::size_t>(n_models));
+    for (Model& model : models_) {
+        model.counts = KneserNeyCounts(order_);
+        model.contexts.assign(held_out_.contexts().size(), Followers{});
+        model.ngrams.assign(held_out_.ngrams().size(), NgramCount{});
     }
 }
 
 template <class Token>
-void KneserNey<Token>::index_position(Index i) {
-    const Index token = static_cast<Index>(held_out_[i]);
-    require(token < vocab_size_, "a token outside the vocabulary cannot be scored");
-    std::uint32_t node = 0;
-    for (int m = 1; m <= order_; ++m) {
-        if (m > 1) {
-            const Index at = i - m + 1;
-            // Where the oldest symbol so far is the stop token, nothing precedes it.
-            if (at < 0 || (m > 2 && static_cast<Index>(held_out_[at + 1]) == stop_token_)) break;
-            node = nodes_.insert(pack(node, held_out_[at])) + 1;
-        }
-        position_nodes_[i * order_ + m - 1] = node;
-        position_ngrams_[i * order_ + m - 1] =
-            ngrams_.insert(pack(node, static_cast<std::uint64_t>(token)));
+void KneserNey<Token>::set_counts(Index number, const HeldOutCounts& counted) {
+    model_at(number);
+    Model& model = models_[static_cast<std::size_t>(number)];
+    require(counted.raw_contexts.size() == model.contexts.size() &&
+                counted.continuation_contexts.size() == model.contexts.size() &&
+                counted.raw_ngrams.size() == model.ngrams.size() &&
+                counted.continuation_ngrams.size() == model.ngrams.size(),
+            "there must be a count for each held-out n-gram and context");
+    model.counts = counted.counts;
+    for (std::size_t k = 0; k < model.contexts.size(); ++k) {
+        model.contexts[k] = Followers(counted.raw_contexts[k], counted.continuation_contexts[k]);
+    }
+    for (std::size_t k = 0; k < model.ngrams.size(); ++k) {
+        model.ngrams[k] = {counted.raw_ngrams[k], counted.continuation_ngrams[k]};
     }
 }
 
-// A sink of the sweep that looks the n-grams up among those of the held-out tokens.
 template <class Token>
-class KneserNey<Token>::Lookup {
+auto KneserNey<Token>::model_at(Index model) const -> const Model& {
+    require(model >= 0 && model < n_models(), "there is no such model");
+    return models_[static_cast<std::size_t>(model)];
+}
+
+// Counts the n-grams of one part in the suffixes of one block, for one model. An n-gram is open
+// from its first occurrence in the order to its last. N-grams that occur once are never opened:
+// they are counted at once, which is faster and they are the majority.
+template <class Token>
+template <class Position>
+class KneserNey<Token>::PartSweep {
   public:
-    explicit Lookup(KneserNey& model) : model_(model), order_(model.order_) {}
+    PartSweep(const HeldOutNgrams<Token>& held_out, int order, Model& model)
+        : held_out_(held_out), order_(order), model_(model), counts_(order) {}
 
-    void open(int m, Index oldest) {
-        if (m == 1) token_ = static_cast<std::uint64_t>(oldest);
-        node_[m] = m == 1 ? 0 : child_of(node_[m - 1], oldest);
-    }
-    void close(int m, Count count, Count continuation) {
-        if (node_[m] != KeyTable::kAbsent) record(m, node_[m], count, continuation);
-    }
-    template <class Symbol>
-    void once(int first, int last, Symbol symbol) {
-        if (first == 1) token_ = static_cast<std::uint64_t>(symbol(0));
-        std::uint32_t node = first == 1 ? 0 : child_of(node_[first - 1], symbol(first - 1));
-        for (int m = first; node != KeyTable::kAbsent;) {
-            record(m, node, 1, 1);
-            if (++m > last) break;
-            node = child_of(node, symbol(m - 1));
+    void add(std::span<const Suffix<Position>> suffixes) {
+        for (std::size_t k = 0; k < suffixes.size(); ++k) {
+            if (k + kCountsAhead < suffixes.size()) {
+                prefetch(&model_.contexts[suffixes[k + kCountsAhead].context]);
+            }
+            if (seen_ > 0) count(suffixes[k].shared);
+            last_ = suffixes[k];
+            ++seen_;
         }
     }
-    // The first lookup that is probably not in the cache: the context of two tokens.
-    template <class Symbol>
-    void expect(Symbol symbol) const {
-        if (order_ < 3) return;
-        const Index first = symbol(1), second = first < 0 ? first : symbol(2);
-        if (second < 0) return;
-        const std::uint32_t parent = child_of(0, first);
-        if (parent == KeyTable::kAbsent) return;
-        model_.nodes_.prefetch(pack(parent, static_cast<std::uint64_t>(second)));
+    // After the last suffix: the counts of counts. N-grams of up to `prefix` tokens go on in other
+    // blocks and are not counted.
+    const KneserNeyCounts& finish(int prefix) {
+        if (seen_ > 0) count(prefix);
+        Count singletons = 0;
+        for (int m = 1; m <= order_; ++m) {
+            singletons += singletons_from_[m] - singletons_to_[m];
+            counts_.raw[m - 1].add_singletons(singletons);
+            if (m < order_) counts_.continuation[m - 1].add_singletons(singletons);
+        }
+        return counts_;
     }
 
   private:
-    // The node of a context that is its parent's with one more token before it.
-    std::uint32_t child_of(std::uint32_t parent, Index before) const {
-        if (parent == KeyTable::kAbsent) return parent;
-        const std::uint32_t child =
-            model_.nodes_.find(pack(parent, static_cast<std::uint64_t>(before)));
-        return child == KeyTable::kAbsent ? child : child + 1;
+    // Counts the last suffix, which shares this many symbols with the one that follows.
+    void count(int shared_with_next) {
+        const int shared = last_.shared;
+        // A new token before the n-gram that both share. The beginning of the stream counts as a
+        // token like any other.
+        ++distinct_before_[shared];
+        for (int m = shared + 1; m <= shared_with_next; ++m) {
+            first_[m] = seen_;
+            distinct_before_[m] = 1;
+        }
+        const int open = std::max(shared, shared_with_next);
+        if (open < last_.length) {
+            ++singletons_from_[open + 1];
+            ++singletons_to_[last_.length + 1];
+            record_once(open + 1);
+        }
+        if (open > shared_with_next) close(open, shared_with_next);
     }
 
-    // Counts an n-gram in its context and, if the held-out tokens contain it, for itself.
-    void record(int m, std::uint32_t node, Count count, Count continuation) {
-        add_count(model_.raw_contexts_[node], count);
-        if (m < order_) add_count(model_.continuation_contexts_[node], continuation);
-        const std::uint32_t ngram = model_.ngrams_.find(pack(node, token_));
-        if (ngram == KeyTable::kAbsent) return;
-        model_.raw_ngrams_[ngram] = count;
-        if (m < order_) model_.continuation_ngrams_[ngram] = continuation;
+    // N-grams of `from` tokens and more that occur once.
+    void record_once(int from) {
+        Node context = last_.context;
+        for (int m = last_.context_level + 1; m >= from; --m) {
+            model_.contexts[context].add_once();
+            context = held_out_.contexts().parent(context);
+        }
+        Node ngram = last_.ngram;
+        for (int m = last_.ngram_level; m >= from; --m) {
+            model_.ngrams[ngram] = {1, 1};
+            ngram = held_out_.ngrams().parent(ngram);
+        }
+    }
+
+    // N-grams of `open` down to `still_open` + 1 tokens end with the last suffix.
+    void close(int open, int still_open) {
+        Node context = last_.context, ngram = last_.ngram;
+        int context_level = last_.context_level, ngram_level = last_.ngram_level;
+        for (int m = open; m > still_open; --m) {
+            const Count count = seen_ + 1 - first_[m];
+            counts_.raw[m - 1].add(count);
+            Count continuation = 1;
+            if (m < order_) {
+                const bool begins_with_stop = last_.ends_with_stop && m == last_.length;
+                continuation = begins_with_stop ? count : distinct_before_[m];
+                counts_.continuation[m - 1].add(continuation);
+            }
+            for (; context_level >= m; --context_level) {
+                context = held_out_.contexts().parent(context);
+            }
+            for (; ngram_level > m; --ngram_level) ngram = held_out_.ngrams().parent(ngram);
+            if (context_level == m - 1) model_.contexts[context].add(count, continuation);
+            if (ngram_level == m) model_.ngrams[ngram] = {count, continuation};
+        }
+    }
+
+    const HeldOutNgrams<Token>& held_out_;
+    int order_;
+    Model& model_;
+    KneserNeyCounts counts_;
+    Suffix<Position> last_{};
+    Count seen_ = 0;  // suffixes, among which last_
+    // Of the open n-gram of each order: the first of its suffixes, from 1 on, and how many distinct
+    // tokens have come before it so far.
+    std::array<Count, kMaxOrder + 2> first_{};
+    std::array<Count, kMaxOrder + 2> distinct_before_{};
+    // N-grams that occur once: by the lowest order at which a suffix has them, and by one more than
+    // the highest.
+    std::array<Count, kMaxOrder + 2> singletons_from_{};
+    std::array<Count, kMaxOrder + 2> singletons_to_{};
+};
+
+// One worker's pass over sorted blocks: follows the suffixes through the held-out n-grams, and
+// hands each to the models of the parts that hold its position.
+template <class Token>
+template <class Position>
+class KneserNey<Token>::BlockSweep {
+  public:
+    BlockSweep(KneserNey& model, std::span<const Token> training, std::span<const Segment> parts,
+               std::span<const std::size_t> parents)
+        : model_(model),
+          training_(training),
+          parts_(parts),
+          parents_(parents),
+          suffixes_(parts.size(), std::vector<Suffix<Position>>(kChunk)),
+          sizes_(parts.size()),
+          shared_(parts.size()) {}
+
+    SuffixScratch<Position> scratch;
+
+    void add(const SuffixBlocks<Token, Position>& blocks, Index block, std::mutex& mutex) {
+        const SortedSuffixes<Position> sorted = blocks.sort(block, scratch);
+        const std::size_t n = sorted.lcp.size();
+        TrieWalk contexts(model_.held_out_.contexts()), ngrams(model_.held_out_.ngrams());
+        std::vector<PartSweep<Position>> sweeps;
+        for (Model& model : model_.models_) {
+            sweeps.emplace_back(model_.held_out_, model_.order_, model);
+        }
+        std::fill(shared_.begin(), shared_.end(), kAll);
+        for (std::size_t begin = 0; begin < n; begin += kChunk) {
+            follow(blocks, sorted, begin, std::min(begin + kChunk, n), contexts, ngrams);
+            for (std::size_t p = 0; p < parts_.size(); ++p) {
+                if (p > 0) select(p);
+                sweeps[p].add({suffixes_[p].data(), sizes_[p]});
+            }
+        }
+        for (std::size_t p = 0; p < parts_.size(); ++p) {
+            const KneserNeyCounts& counts =
+                sweeps[p].finish(static_cast<int>(blocks.prefix().size()));
+            const std::lock_guard<std::mutex> lock(mutex);
+            model_.models_[p].counts.merge(counts);
+        }
+    }
+
+  private:
+    static constexpr std::uint8_t kAll = 255;
+
+    // The suffixes at sorted places [begin, end), for the first part.
+    void follow(const SuffixBlocks<Token, Position>& blocks, const SortedSuffixes<Position>& sorted,
+                std::size_t begin, std::size_t end, TrieWalk& contexts, TrieWalk& ngrams) {
+        const int order = model_.order_;
+        const bool reads_tokens = blocks.known_symbols() < order;
+        if (reads_tokens) release_pages_if_needed();  // every position may bring in a page
+        for (std::size_t k = begin; k < end; ++k) {
+            if (reads_tokens && k + kTokensAhead < sorted.lcp.size()) {
+                prefetch(&training_[sorted.positions[k + kTokensAhead]]);
+            }
+            const auto symbol = [&](int m) { return blocks.symbol(sorted, k, m); };
+            int length = order;
+            if (order > 1 && symbol(order - 1) < 0) {
+                length = 1;
+                while (symbol(length) >= 0) ++length;
+            }
+            const int shared = sorted.lcp[k];
+            // With a prefix, the first suffix shares it with one of another block.
+            if (k == 0 && shared > 0) {
+                contexts.go_to(0, shared - 1, [&](int level) { return symbol(level); });
+                ngrams.go_to(0, shared, [&](int level) { return symbol(level - 1); });
+            }
+            contexts.go_to(std::max(shared - 1, 0), length - 1, symbol);
+            ngrams.go_to(shared, length, [&](int level) { return symbol(level - 1); });
+            Suffix<Position>& suffix = suffixes_[0][k - begin];
+            suffix.position = sorted.positions.empty() ? Position{0} : sorted.positions[k];
+            suffix.context = contexts.node();
+            suffix.ngram = ngrams.node();
+            suffix.context_level = static_cast<std::uint8_t>(contexts.depth());
+            suffix.ngram_level = static_cast<std::uint8_t>(ngrams.depth());
+            suffix.shared = static_cast<std::uint8_t>(shared);
+            suffix.length = static_cast<std::uint8_t>(length) & 127;
+            suffix.ends_with_stop =
+                model_.stop_token_ >= 0 && length > 1 && symbol(length - 1) == model_.stop_token_;
+        }
+        sizes_[0] = end - begin;
+    }
+
+    // The suffixes of a part, from those of the smallest part that holds it. One shares with the
+    // one before what all between them share.
+    void select(std::size_t part) {
+        const Segment within = parts_[part];
+        const auto& from = suffixes_[parents_[part]];
+        auto& to = suffixes_[part];
+        const std::size_t n = sizes_[parents_[part]];
+        std::size_t selected = 0;
+        std::uint8_t shared = shared_[part];
+        for (std::size_t k = 0; k < n; ++k) {
+            const Index position = static_cast<Index>(from[k].position);
+            const bool inside = position >= within.first && position < within.last;
+            shared = std::min(shared, from[k].shared);
+            to[selected] = from[k];
+            to[selected].shared = shared;
+            selected += inside;
+            shared = inside ? kAll : shared;
+        }
+        shared_[part] = shared;
+        sizes_[part] = selected;
     }
 
     KneserNey& model_;
-    int order_;
-    std::uint64_t token_ = 0;  // the last token of the open n-grams
-    // The node of the context of the open n-gram of each order (kAbsent: not a held-out context).
-    std::array<std::uint32_t, kMaxOrder + 2> node_{};
+    std::span<const Token> training_;
+    std::span<const Segment> parts_;
+    std::span<const std::size_t> parents_;
+    // By part: the suffixes of the chunk that it holds, their number, and what all suffixes since
+    // its last one share.
+    std::vector<std::vector<Suffix<Position>>> suffixes_;
+    std::vector<std::size_t> sizes_;
+    std::vector<std::uint8_t> shared_;
 };
 
 template <class Token>
-void KneserNey<Token>::add_training(std::span<const Token> training, Index first_event,
+void KneserNey<Token>::add_training(std::span<const Token> training, std::span<const Segment> parts,
                                     TokenRange range, int threads, std::span<const Index> prefix) {
-    // A separator symbol equal to vocab_size occurs in the stream but is never an event.
-    const Index symbols = stop_token_ == vocab_size_ ? vocab_size_ + 1 : vocab_size_;
-    require(range.last <= (prefix.empty() ? vocab_size_ : symbols),
+    require(!prefix.empty() || range.last <= vocab_size_,
             "token range must lie inside [0, vocab_size]");
-    const NgramStream<Token> stream{training, first_event, symbols, order_, stop_token_, prefix};
-    sweep_ngrams(
-        stream, range, threads, [&](Index) { return Lookup(*this); },
-        [&](Index, const KneserNeyCounts& of_block) { counts_.merge(of_block); });
+    require(parts.size() == models_.size(), "there must be one part for each model");
+    if (training.size() <= std::size_t{1} << 32) {
+        sweep<std::uint32_t>(training, parts, range, threads, prefix);
+    } else {
+        sweep<std::uint64_t>(training, parts, range, threads, prefix);
+    }
 }
 
 template <class Token>
-void KneserNey<Token>::add_ngram(std::span<const Index> ngram, Count count, Count distinct_before) {
+void KneserNey<Token>::add_ngram(Index number, std::span<const Index> ngram, Count count,
+                                 Count distinct_before) {
+    require(number >= 0 && number < n_models(), "there is no such model");
+    Model& model = models_[static_cast<std::size_t>(number)];
     const int m = static_cast<int>(ngram.size());
     require(m >= 1 && m <= order_ && ngram[0] < vocab_size_, "an n-gram has 1 .. order tokens");
     if (count == 0) return;
-    Count continuation = 0;
-    counts_.raw[m - 1].add(count);
+    const bool begins_with_stop = m > 1 && ngram[m - 1] == stop_token_;
+    Count continuation = 1;
+    model.counts.raw[m - 1].add(count);
     if (m < order_) {
-        continuation = m > 1 && ngram[m - 1] == stop_token_ ? count : distinct_before;
-        counts_.continuation[m - 1].add(continuation);
+        continuation = begins_with_stop ? count : distinct_before;
+        model.counts.continuation[m - 1].add(continuation);
     }
-    Lookup lookup(*this);
-    for (int k = 1; k <= m; ++k) lookup.open(k, ngram[k - 1]);
-    lookup.close(m, count, continuation);
+    TrieWalk contexts(held_out_.contexts()), ngrams(held_out_.ngrams());
+    contexts.go_to(0, m - 1, [&](int level) { return ngram[level]; });
+    ngrams.go_to(0, m, [&](int level) { return ngram[level - 1]; });
+    if (contexts.depth() == m - 1) model.contexts[contexts.node()].add(count, continuation);
+    if (ngrams.depth() == m) model.ngrams[ngrams.node()] = {count, continuation};
 }
 
 template <class Token>
-void KneserNey<Token>::score(std::span<const OrderDiscounts> raw,
+template <class Position>
+void KneserNey<Token>::sweep(std::span<const Token> training, std::span<const Segment> parts,
+                             TokenRange range, int threads, std::span<const Index> prefix) {
+    // A separator symbol equal to vocab_size occurs in the stream but is never an event.
+    const Index symbols = stop_token_ == vocab_size_ ? vocab_size_ + 1 : vocab_size_;
+    const std::vector<std::size_t> parents = parents_of(parts);
+    const SuffixBlocks<Token, Position> blocks(training, symbols,
+                                               SuffixOrder{order_, true, stop_token_, prefix},
+                                               range, parts.first(1), threads, parts.size() > 1);
+    std::mutex mutex;
+    parallel_with(
+        blocks.n_blocks(), threads,
+        [&] { return BlockSweep<Position>(*this, training, parts, parents); },
+        [&](Index block, BlockSweep<Position>& worker) { worker.add(blocks, block, mutex); });
+}
+
+template <class Token>
+void KneserNey<Token>::score(Index number, std::span<const OrderDiscounts> raw,
                              std::span<const OrderDiscounts> continuation, std::span<double> losses,
                              int threads) const {
+    const Model& model = model_at(number);
     require(static_cast<int>(raw.size()) == order_ &&
                 static_cast<int>(continuation.size()) == order_ - 1,
             "score: one raw discount triple per order, and one less for the continuation counts");
     require(static_cast<Index>(losses.size()) == documents_.size() * order_,
             "score: losses must be (documents, order)");
+    // Of every n-gram: -ln p as the highest order, and p from the continuation counts.
+    const SymbolTrie& ngrams = held_out_.ngrams();
+    std::vector<double, HugePageAllocator<double>> loss(ngrams.size()), lower(ngrams.size());
+    lower[SymbolTrie::kRoot] = 1.0 / static_cast<double>(vocab_size_);
+    for (int m = 1; m <= order_; ++m) {
+        const Index begin = ngrams.level_begin(m), end = ngrams.level_begin(m + 1);
+        constexpr Index kTask = 1 << 14;
+        parallel_for((end - begin + kTask - 1) / kTask, threads, [&](Index task) {
+            const Index last = std::min(begin + (task + 1) * kTask, end);
+            for (Index k = begin + task * kTask; k < last; ++k) {
+                const Node ngram = static_cast<Node>(k);
+                const Followers& context = model.contexts[held_out_.context_of(ngram)];
+                const NgramCount& count = model.ngrams[ngram];
+                const double below = lower[ngrams.parent(ngram)];
+                const FollowerCounts highest = context.raw();
+                loss[ngram] = -std::log(interpolate(highest.sum, freed_count(highest, raw[m - 1]),
+                                                    count.raw, raw[m - 1], below));
+                lower[ngram] = below;
+                if (m == order_) continue;
+                const FollowerCounts lower_order = context.continuation();
+                lower[ngram] =
+                    interpolate(lower_order.sum, freed_count(lower_order, continuation[m - 1]),
+                                count.continuation, continuation[m - 1], below);
+            }
+        });
+    }
     std::fill(losses.begin(), losses.end(), 0.0);
     // Every document's sum runs in the order of the stream, whatever the threads.
     parallel_for(documents_.size(), threads, [&](Index d) {
+        double* of_document = losses.data() + d * order_;
         for (Index i = documents_.content_starts()[d]; i < documents_.content_ends()[d]; ++i) {
-            score_position(i, raw, continuation, losses.data() + d * order_);
+            Node ngram = held_out_.longest_at(i);
+            int level = order_;
+            // Where the context is cut off, the estimate from all of it stands.
+            for (; ngram < ngrams.level_begin(level); --level) {
+                of_document[level - 1] -= std::log(lower[ngram]);
+            }
+            for (; level >= 1; --level, ngram = ngrams.parent(ngram)) {
+                of_document[level - 1] += loss[ngram];
+            }
         }
     });
-}
-
-// Adds -ln p of one token to loss[m - 1], for the models of all orders m.
-template <class Token>
-void KneserNey<Token>::score_position(Index i, std::span<const OrderDiscounts> raw,
-                                      std::span<const OrderDiscounts> continuation,
-                                      double* loss) const {
-    const std::uint32_t* nodes = position_nodes_.data() + i * order_;
-    const std::uint32_t* ngrams = position_ngrams_.data() + i * order_;
-    // Probability from the continuation counts of orders 1 .. m - 1.
-    double lower_order = 1.0 / static_cast<double>(vocab_size_);
-    for (int m = 1; m <= order_; ++m) {
-        // Where the context is cut off, the estimate from all of it stands.
-        if (nodes[m - 1] == KeyTable::kAbsent) {
-            loss[m - 1] -= std::log(lower_order);
-            continue;
-        }
-        loss[m - 1] -= std::log(probability(raw_contexts_[nodes[m - 1]], raw_ngrams_[ngrams[m - 1]],
-                                            raw[m - 1], lower_order));
-        if (m < order_) {
-            lower_order =
-                probability(continuation_contexts_[nodes[m - 1]],
-                            continuation_ngrams_[ngrams[m - 1]], continuation[m - 1], lower_order);
-        }
-    }
 }
 
 template class KneserNey<std::uint16_t>;

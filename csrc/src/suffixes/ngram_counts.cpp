@@ -484,17 +484,19 @@ NgramCounts count_ngram(std::span<const Token> tokens, int max_context, const Do
 }
 
 template <class Token>
-std::vector<Index> tokens_before(std::span<const Token> tokens, Index vocab_size, Index first_event,
+std::vector<Index> tokens_before(std::span<const Token> tokens, Index vocab_size, Segment part,
                                  std::span<const Index> ngram, int threads) {
-    require(!ngram.empty() && first_event >= 0, "tokens_before: an n-gram has tokens");
-    const Index n_tokens = static_cast<Index>(tokens.size());
+    require(!ngram.empty(), "tokens_before: an n-gram has tokens");
+    require(0 <= part.first && part.first <= part.last &&
+                part.last <= static_cast<Index>(tokens.size()),
+            "tokens_before: the part must lie inside the stream");
     const Index length = static_cast<Index>(ngram.size());
     std::vector<Index> all(static_cast<std::size_t>(vocab_size) + 1, 0);
     std::mutex mutex;
-    const auto bounds = chunk_bounds(n_tokens, threads);
+    const auto bounds = chunk_bounds(part.last - part.first, threads);
     parallel_for(static_cast<Index>(bounds.size()) - 1, threads, [&](Index c) {
         std::vector<Index> found(all.size(), 0);
-        for (Index i = std::max(first_event, bounds[c]); i < bounds[c + 1]; ++i) {
+        for (Index i = part.first + bounds[c]; i < part.first + bounds[c + 1]; ++i) {
             if (!ends_with(tokens, i, ngram)) continue;
             const Index before = i - length;
             if (before < 0) {
@@ -516,7 +518,7 @@ std::vector<Index> tokens_before(std::span<const Token> tokens, Index vocab_size
                                       TokenRange, int, std::span<const Index>);                   \
     template NgramCounts count_ngram(std::span<const Token>, int, const Documents&, bool,         \
                                      std::span<const Index>, int);                                \
-    template std::vector<Index> tokens_before(std::span<const Token>, Index, Index,               \
+    template std::vector<Index> tokens_before(std::span<const Token>, Index, Segment,             \
                                               std::span<const Index>, int);
 NGRAMSTAT_INSTANTIATE(std::uint16_t)
 NGRAMSTAT_INSTANTIATE(std::uint32_t)

@@ -56,6 +56,7 @@ from numpy.typing import NDArray
 from ngramstat.kernels import (
     BLOCK_SIZE,
     CountMatrix,
+    GpuCounts,
     PairLabel,
     bilinear_sums_by_class,
     multiply_pairs_by_class,
@@ -117,7 +118,7 @@ class ShuffledPairs:
 
     Attributes
     ----------
-    counts : CountMatrix
+    counts : CountMatrix or GpuCounts
         c, (n_documents, V).
     rates : (n_documents,) float64
         Pairs at the lag divided by all ordered pairs, L (L - 1) for L tokens.
@@ -125,7 +126,7 @@ class ShuffledPairs:
     threads : int
     """
 
-    counts: CountMatrix
+    counts: CountMatrix | GpuCounts
     rates: Floats
     folds: NDArray[np.uint8]
     threads: int = 1

@@ -25,14 +25,15 @@ from ngramstat.covariance.document_shares import DocumentShares
 from ngramstat.covariance.matrix_free import MatrixFreeCovariances
 from ngramstat.covariance.noise import noise_edge
 from ngramstat.covariance.occurring import occurring
-from ngramstat.covariance.operators import PairStatistics
+from ngramstat.covariance.operators import CovarianceOperator, PairStatistics
 from ngramstat.covariance.options import CorrelationOptions
 from ngramstat.covariance.position import position_norm
 from ngramstat.covariance.sequential import (
     DocumentComposition,
+    SequentialCovariances,
     SequentialMeasurement,
-    measure_sequential,
 )
+from ngramstat.covariance.shared_passes import leading_triplets
 from ngramstat.covariance.shuffling import shuffled_inside_documents
 from ngramstat.errors import InputError
 from ngramstat.kernels import (
@@ -46,7 +47,11 @@ from ngramstat.kernels import (
     sum_pairs_by_document,
     token_counts,
 )
-from ngramstat.linear_algebra.lanczos import SingularTriplets, leading_singular_triplets
+from ngramstat.linear_algebra.lanczos import (
+    SingularTriplets,
+    TripletSearch,
+    leading_singular_triplets,
+)
 from ngramstat.runtime.workspace import Workspace, gather
 from ngramstat.sampling.design import SamplingDesign
 
@@ -58,8 +63,12 @@ Floats = NDArray[np.float64]
 # boundary. A per mille is plenty.
 _FLOOR_TOLERANCE = 1e-3
 _NORM_TOLERANCE = 1e-7
+# What is reached in single precision before the norm is refined in double.
+_SINGLE_TOLERANCE = 1e-4
 # Singular vectors of halves are estimates anyway: their noise is far above this.
-_HALF_TOLERANCE = 1e-5
+_HALF_TOLERANCE = 1e-3
+# Vectors of a block where the leading one is searched, beginning with that of a similar matrix.
+_WIDTH = 4
 # Singular vectors whose heaviest vocabulary items are kept, and how many of these.
 _VECTORS_KEPT = 3
 TOP_TOKENS = 12
@@ -319,17 +328,9 @@ class LagMeasurer:
         # Threads of the linear algebra wait for its next small product in a loop, on the cores that
         # our own threads need.
         with threadpool_limits(1):
-            triplets = leading_singular_triplets(
-                covariances.covariance(),
-                self.options.singular_values,
-                tolerance=_NORM_TOLERANCE,
-                verified=True,
-            )
+            triplets, noise_floor = self._norm_and_noise(covariances)
             left, right = self._top_tokens(triplets)
-            noise_floor = leading_singular_triplets(
-                covariances.half_difference(), 1, value_tolerance=_FLOOR_TOLERANCE
-            )
-            sequential = self._sequential(covariances, shuffled, triplets.right)
+            halves, other, sequential = self._similar(covariances, counts, shuffled, triplets.right)
             position, position_floor = position_norm(
                 self.design, lag, vocab_mask=self.vocab_mask, threads=self.threads
             )
@@ -344,8 +345,8 @@ class LagMeasurer:
                 residual=triplets.residual,
                 singular_values=triplets.values,
                 frobenius=covariances.frobenius() if self.vocab_mask is None else float("nan"),
-                cross_fit=self._cross_fit(covariances, triplets),
-                noise_floor=float(noise_floor.values[0]),
+                cross_fit=self._cross_fit(lag, triplets, halves),
+                noise_floor=noise_floor,
                 permutation_floor=sequential.permutation_floor,
                 analytic_floor=self._analytic_floor(covariances),
                 norm_sequential=sequential.norm,
@@ -354,7 +355,7 @@ class LagMeasurer:
                 position_norm=position,
                 position_floor=position_floor,
                 full_norm=self._full_norm(lag, counts, gpu_stream, triplets.right),
-                norm_other_boundary=self._norm_of_other_boundary(counts, triplets.right),
+                norm_other_boundary=other,
                 separator_share=self._separator_fraction(lag),
                 replicates=self._replicates(sums),
                 sequential_replicates=sequential.replicates,
@@ -379,9 +380,55 @@ class LagMeasurer:
                 vocab_mask=vocab_mask,
                 stream=gpu_stream,
             )
-        return PairStatistics(
-            counts, across=across, threads=self.threads, vocab_mask=vocab_mask, transpose=True
+        return PairStatistics(counts, across=across, threads=self.threads, vocab_mask=vocab_mask)
+
+    def _norm_and_noise(
+        self, covariances: PairStatistics | MatrixFreeCovariances
+    ) -> tuple[SingularTriplets, float]:
+        """The leading triplets of C(t), in double precision, and the half difference's norm."""
+        operator, k = covariances.covariance(), self.options.singular_values
+        near, noise = leading_triplets(
+            [operator, covariances.half_difference()],
+            [
+                TripletSearch(k, _SINGLE_TOLERANCE),
+                TripletSearch(value_tolerance=_FLOOR_TOLERANCE),
+            ],
         )
+        triplets = leading_singular_triplets(
+            operator, k, tolerance=_NORM_TOLERANCE, start=near.right, verified=True
+        )
+        return triplets, float(noise.values[0])
+
+    def _similar(
+        self,
+        covariances: PairStatistics | MatrixFreeCovariances,
+        counts: PairCounts | None,
+        shuffled: PairCounts | None,
+        start: Floats,
+    ) -> tuple[list[SingularTriplets], float, SequentialMeasurement]:
+        """What begins with the vectors of C(t): halves, other boundary, sequential covariance."""
+        search = TripletSearch(tolerance=_HALF_TOLERANCE, start=start, width=_WIDTH)
+        operators = [covariances.covariance(0), covariances.covariance(1)]
+        searches = [search, search]
+        other = self._other_boundary(counts)
+        if other is not None:
+            operators.append(other)
+            searches.append(search)
+        shared = len(operators)
+        sequential = self._sequential(covariances)
+        if sequential is not None:
+            operators += sequential.operators()
+            searches += sequential.searches(start)
+        triplets = leading_triplets(operators, searches)
+        measured = SequentialMeasurement.absent(self.options.replicates)
+        if sequential is not None:
+            assert shuffled is not None
+            shuffled_pairs = PairStatistics(
+                shuffled, across=False, threads=self.threads, vocab_mask=self.vocab_mask
+            )
+            measured = sequential.measure(triplets[shared:], shuffled_pairs)
+        norm_of_other = float("nan") if other is None else float(triplets[2].values[0])
+        return triplets[:2], norm_of_other, measured
 
     @staticmethod
     def _top_tokens(triplets: SingularTriplets) -> tuple[TopTokens, TopTokens]:
@@ -415,38 +462,27 @@ class LagMeasurer:
         )
         return float(triplets.values[0])
 
-    def _norm_of_other_boundary(self, counts: PairCounts | None, start: Floats) -> float:
-        """The norm with pairs that cross documents left out where they count, and conversely.
+    def _other_boundary(self, counts: PairCounts | None) -> CovarianceOperator | None:
+        """C(t) with pairs that cross documents left out where they count, and conversely.
 
-        NaN where pairs are not counted, without documents, and where a half of them has no pair.
+        None where pairs are not counted, without documents, and where a half of them has no pair.
         """
         if counts is None or self.design.are_blocks:
-            return float("nan")
+            return None
         other = PairStatistics(
             counts,
             across=not self.design.boundary.across,
             threads=self.threads,
             vocab_mask=self.vocab_mask,
         )
-        if min(other.half_pairs) == 0:
-            return float("nan")
-        triplets = leading_singular_triplets(
-            other.covariance(), 1, value_tolerance=_FLOOR_TOLERANCE, start=start
-        )
-        return float(triplets.values[0])
+        return other.covariance() if min(other.half_pairs) > 0 else None
 
     def _cross_fit(
-        self, covariances: PairStatistics | MatrixFreeCovariances, triplets: SingularTriplets
+        self, lag: int, triplets: SingularTriplets, halves: Sequence[SingularTriplets]
     ) -> CrossFit:
-        halves = [
-            leading_singular_triplets(
-                covariances.covariance(half), 1, tolerance=_HALF_TOLERANCE, start=triplets.right
-            )
-            for half in (0, 1)
-        ]
         return cross_fit(
             self.design,
-            covariances.lag,
+            lag,
             (
                 np.stack([half.left[:, 0] for half in halves]),
                 np.stack([half.right[:, 0] for half in halves]),
@@ -477,25 +513,16 @@ class LagMeasurer:
         return replicates
 
     def _sequential(
-        self,
-        covariances: PairStatistics | MatrixFreeCovariances,
-        shuffled: PairCounts | None,
-        start: Floats,
-    ) -> SequentialMeasurement:
-        """The sequential covariance and its nulls; NaN where it is not measured."""
+        self, covariances: PairStatistics | MatrixFreeCovariances
+    ) -> SequentialCovariances | None:
+        """The sequential covariances; None where they are not measured."""
         if (
             self.composition is None
-            or shuffled is None
             or isinstance(covariances, MatrixFreeCovariances)
             or min(covariances.within_half_pairs) == 0
         ):
-            return SequentialMeasurement.absent(self.options.replicates)
-        shuffled_pairs = PairStatistics(
-            shuffled, across=False, threads=self.threads, vocab_mask=self.vocab_mask
-        )
-        return measure_sequential(
-            self.design, self.composition, covariances, shuffled_pairs, start=start
-        )
+            return None
+        return SequentialCovariances.of(self.design, self.composition, covariances)
 
     def _separator_fraction(self, lag: int) -> float:
         """Fraction of the counted pairs that touch a separator."""

@@ -9,6 +9,11 @@ __all__ = ["noise_edge"]
 
 Floats = NDArray[np.float64]
 
+# Of a root, relative, and of the place of the minimum, where the edge is flat: it is then known to
+# some 1e-6 of itself.
+_ROOT_TOLERANCE, _PLACE_TOLERANCE = 1e-9, 1e-3
+_MAX_STEPS = 50
+
 
 def noise_edge(p: Floats, q: Floats) -> float:
     """kappa such that ||C_hat|| is about kappa / sqrt(pairs) for independent tokens.
@@ -23,33 +28,32 @@ def noise_edge(p: Floats, q: Floats) -> float:
     p, q : (V,) float64
         Distributions of left and right tokens.
     """
-    from scipy.optimize import minimize_scalar, newton
+    from scipy.optimize import minimize_scalar
 
     # Many rare tokens have equal counts: sums over distinct values are many times shorter.
     p, times_p = np.unique(p[p > 0], return_counts=True)
     q, times_q = np.unique(q[q > 0], return_counts=True)
+    weighted = times_p * p
 
     def z_of(fraction: float) -> float:
         # h in (0, 1 / max q) parametrises the curve; z then solves h = sum p / (z - p m).
         h = fraction / q[-1]
         m = float(times_q @ (q / (1.0 - q * h)))
-
-        def sums(z: float) -> tuple[float, float]:
-            gap = 1.0 / (z - p * m)
-            weighted = times_p * p * gap
-            return float(weighted.sum()), float(weighted @ gap)
-
         # 1 / sum is concave in z, and at the start the term of the largest p alone makes the sum at
         # least h: Newton's steps stay on this side of the root, and inside the domain of the sum.
-        start = float(p[-1]) * (m + 1.0 / h)
-        return float(
-            newton(
-                lambda z: 1.0 / sums(z)[0] - 1.0 / h,
-                start,
-                fprime=lambda z: sums(z)[1] / sums(z)[0] ** 2,
-                tol=1e-9 * start,
-            )
-        )
+        z = float(p[-1]) * (m + 1.0 / h)
+        tolerance = _ROOT_TOLERANCE * z
+        for _ in range(_MAX_STEPS):
+            gap = 1.0 / (z - p * m)
+            terms = weighted * gap
+            total = float(terms.sum())
+            step = (1.0 / total - 1.0 / h) * total**2 / float(terms @ gap)
+            z -= step
+            if abs(step) <= tolerance:
+                break
+        return z
 
-    edge = minimize_scalar(z_of, bounds=(1e-6, 1 - 1e-6), method="bounded")
+    edge = minimize_scalar(
+        z_of, bounds=(1e-6, 1 - 1e-6), method="bounded", options={"xatol": _PLACE_TOLERANCE}
+    )
     return float(np.sqrt(edge.fun))

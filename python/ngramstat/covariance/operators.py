@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -19,7 +19,14 @@ from ngramstat.kernels import CountMatrix, GpuCounts, GpuTerm, PairCounts
 from ngramstat.linear_algebra.gpu_backend import GpuBackend
 from ngramstat.linear_algebra.lanczos import HostBackend, VectorBackend, as_block
 
-__all__ = ["Composition", "CovarianceOperator", "Covariances", "MatrixTerm", "PairStatistics"]
+__all__ = [
+    "Composition",
+    "CovarianceOperator",
+    "Covariances",
+    "MatrixTerm",
+    "PairStatistics",
+    "WeightedCounts",
+]
 
 Floats = NDArray[np.float64]
 
@@ -28,38 +35,68 @@ Floats = NDArray[np.float64]
 class Composition:
     """K = sum_d w_d (c_d c_d^T - diag c_d): the mean joint over all shuffles inside documents.
 
+    w_d is the document's rate times the weight of its half.
+
     Attributes
     ----------
-    counts : CountMatrix
+    counts : CountMatrix or GpuCounts
         c, the token counts of the documents, (n_documents, V).
-    weights : (n_documents,) float64
-        w.
+    rates : (n_documents,) float64
+    halves : (n_documents,) uint8
+        The half of each document.
+    sums : (4, V) float64
+        For either half, sums over its documents of rate_d c_d, then those of rate_d (L_d - 1) c_d.
+    weights : (float, float)
+        Of the two halves.
     threads : int
     """
 
-    counts: CountMatrix
-    weights: Floats
+    counts: CountMatrix | GpuCounts
+    rates: Floats
+    halves: NDArray[np.uint8]
+    sums: Floats = field(repr=False)
+    weights: tuple[float, float] = (1.0, 1.0)
     threads: int = 1
-    _diagonal: Floats = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        diagonal = self._sum_of_counts(self.weights)[:, None]
-        object.__setattr__(self, "_diagonal", diagonal)
+    @classmethod
+    def of(
+        cls,
+        counts: CountMatrix | GpuCounts,
+        rates: Floats,
+        halves: NDArray[np.uint8] | None = None,
+        *,
+        threads: int = 1,
+    ) -> Composition:
+        """With weight one for both halves; without `halves`, all documents are of half 0."""
+        if halves is None:
+            halves = np.zeros(len(rates), np.uint8)
+        lengths = counts.row_sums()[0].astype(np.float64)
+        columns = np.stack([rates, rates * (lengths - 1.0)])
+        one, two = (np.where(halves == h, columns, 0.0) for h in (0, 1))
+        # c^T x: the counts of all documents weighted by one value per document.
+        block = as_block(one[0], two[0], one[1], two[1])
+        sums = counts.multiply_transposed(block, 1.0, 0.0, threads)[:, :4]
+        return cls(counts, rates, halves, np.ascontiguousarray(sums.T), threads=threads)
 
-    def _sum_of_counts(self, per_document: Floats) -> Floats:
-        """c^T x, the counts of all documents weighted by one value per document, (V,)."""
-        block = as_block(per_document)
-        return self.counts.multiply_transposed(block, 1.0, 0.0, self.threads)[:, 0]
+    def weighted(self, a: float, b: float) -> Composition:
+        """The same documents with weights a and b of the two halves."""
+        return replace(self, weights=(a, b))
 
-    def multiply(self, x: Floats) -> Floats:
-        """K x; K is symmetric."""
-        product = self.counts.multiply_gram(x, self.weights, self.threads)
-        return product - self._diagonal * x
+    def diagonal(self) -> Floats:
+        """sum_d w_d c_d, which K subtracts from its diagonal."""
+        product: Floats = np.array(self.weights) @ self.sums[:2]
+        return product
 
     def marginal(self) -> Floats:
         """Row (and column) sums of K."""
-        lengths = self.counts.row_sums()[0].astype(np.float64)
-        return self._sum_of_counts(self.weights * (lengths - 1.0))
+        product: Floats = np.array(self.weights) @ self.sums[2:]
+        return product
+
+    def multiply(self, x: Floats) -> Floats:
+        """K x; K is symmetric."""
+        weights = self.rates * np.array(self.weights)[self.halves]
+        product = self.counts.multiply_gram(x, weights, self.threads)
+        return product - self.diagonal()[:, None] * x
 
 
 class MatrixTerm(Protocol):
@@ -83,13 +120,10 @@ class WeightedCounts:
     ----------
     counts : CountMatrix or GpuCounts
     weights : (float, float)
-    transpose : CountMatrix, optional
-        The transposed counts, with which `multiply_transposed` is faster.
     """
 
     counts: CountMatrix | GpuCounts
     weights: tuple[float, float]
-    transpose: CountMatrix | None = None
 
     def multiply(self, x: Floats, threads: int) -> Floats:
         """A x for x (n_cols, BLOCK_SIZE)."""
@@ -97,9 +131,7 @@ class WeightedCounts:
 
     def multiply_transposed(self, x: Floats, threads: int) -> Floats:
         """A^T x for x (n_rows, BLOCK_SIZE)."""
-        if self.transpose is None:
-            return self.counts.multiply_transposed(x, *self.weights, threads)
-        return self.transpose.multiply(x, *self.weights, threads)
+        return self.counts.multiply_transposed(x, *self.weights, threads)
 
     def gpu_term(self) -> GpuTerm | None:
         """The weighted counts on the GPU that holds them."""
@@ -122,6 +154,12 @@ class CovarianceOperator:
     vocab_mask : (V,) bool, optional
         Vocabulary items whose principal submatrix this is; rows and columns of the others are zero.
     threads : int
+    centres : (p, q), (V,) float64 each
+        Distributions of left and right tokens. Products in single precision are computed of vectors
+        whose mean over them has been taken off, so that they are not the small differences of large
+        sums.
+    row_sums, column_sums : (V,) float64, optional
+        Of the matrix without its mask; None: zero.
     """
 
     size: int
@@ -132,6 +170,9 @@ class CovarianceOperator:
     sign: float = 1.0
     vocab_mask: NDArray[np.bool_] | None = None
     threads: int = 1
+    centres: tuple[Floats, Floats] | None = None
+    row_sums: Floats | None = None
+    column_sums: Floats | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -246,6 +287,7 @@ class Covariances(ABC):
             right,
             vocab_mask=self.vocab_mask,
             threads=self.threads,
+            centres=self.marginals(),
         )
 
 
@@ -275,8 +317,6 @@ class PairStatistics(Covariances):
     vocab_mask : (V,) bool, optional
         Vocabulary items that the covariances are restricted to (principal submatrices). The
         marginals are those of the whole vocabulary.
-    transpose : bool
-        Keep transposes of the counts, too; this pays off after a few products.
     """
 
     def __init__(
@@ -286,19 +326,15 @@ class PairStatistics(Covariances):
         across: bool,
         threads: int = 1,
         vocab_mask: NDArray[np.bool_] | None = None,
-        transpose: bool = False,
     ) -> None:
         # An empty matrix is left out: it would cost a pass over its row pointers in every product.
         self._counts = [counts.within]
         if across and counts.across.nnz:
             self._counts.append(counts.across)
-        # GpuCounts hold their own transposes.
-        self._transposes = [
-            matrix.transposed(threads) if transpose and isinstance(matrix, CountMatrix) else None
-            for matrix in self._counts
-        ]
         rows = [matrix.row_sums() for matrix in self._counts]
         columns = [matrix.column_sums() for matrix in self._counts]
+        # Pairs inside documents by left and by right token, (2, V) each.
+        self._within_sums = rows[0], columns[0]
         within = rows[0].sum(axis=1)
         self.within_half_pairs = (int(within[0]), int(within[1]))
         self.within_pairs = sum(self.within_half_pairs)
@@ -318,15 +354,19 @@ class PairStatistics(Covariances):
         pairs = self.within_pairs if half is None else self.within_half_pairs[half]
         a, b = (1.0 / pairs if half in (None, h) else 0.0 for h in (0, 1))
         empty = np.zeros((self.size, 0))
+        p, q = (a * sums[0] + b * sums[1] for sums in self._within_sums)
         return CovarianceOperator(
             self.size,
-            [WeightedCounts(self._counts[0], (a, b), self._transposes[0])],
+            [WeightedCounts(self._counts[0], (a, b))],
             empty,
             empty,
             composition=composition,
             sign=-1.0,
             vocab_mask=self.vocab_mask,
             threads=self.threads,
+            centres=(p, q),
+            row_sums=p - composition.marginal(),
+            column_sums=q - composition.marginal(),
         )
 
     def frobenius(self) -> float:
@@ -351,7 +391,4 @@ class PairStatistics(Covariances):
         return float(np.sqrt(max(total, 0.0)))
 
     def _joint(self, a: float, b: float) -> Sequence[MatrixTerm]:
-        return [
-            WeightedCounts(matrix, (a, b), transpose)
-            for matrix, transpose in zip(self._counts, self._transposes, strict=True)
-        ]
+        return [WeightedCounts(matrix, (a, b)) for matrix in self._counts]

@@ -7,6 +7,7 @@ sequence (docs/theory.md 4).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,18 +15,33 @@ from numpy.typing import NDArray
 
 from ngramstat.covariance.cross_fit import CrossFit, ShuffledPairs, cross_fit
 from ngramstat.covariance.operators import Composition, CovarianceOperator, PairStatistics
+from ngramstat.covariance.shared_passes import leading_triplets
 from ngramstat.covariance.shuffling import permutation_floor
-from ngramstat.kernels import CountMatrix, count_document_tokens, sum_pairs_by_document
-from ngramstat.linear_algebra.lanczos import as_block, leading_singular_triplets
+from ngramstat.kernels import (
+    CountMatrix,
+    GpuCounts,
+    count_document_tokens,
+    count_document_tokens_on,
+    sum_pairs_by_document,
+)
+from ngramstat.linear_algebra.lanczos import (
+    SingularTriplets,
+    TripletSearch,
+    as_block,
+)
 from ngramstat.sampling.design import SamplingDesign
 
-__all__ = ["DocumentComposition", "SequentialMeasurement", "measure_sequential"]
+__all__ = ["DocumentComposition", "SequentialCovariances", "SequentialMeasurement"]
 
 Floats = NDArray[np.float64]
 
-_TOLERANCE = 1e-5
+# Of singular vectors that are estimates, whose noise is far above this; a value is then known to
+# the square of it, over its gap.
+_TOLERANCE = 1e-3
 # The composition's norm is a number to compare with, not to fit.
-_COMPOSITION_TOLERANCE = 1e-4
+_COMPOSITION_TOLERANCE = 3e-3
+# Vectors of a block where the leading one is searched, beginning with a similar one.
+_WIDTH = 4
 
 
 @dataclass(frozen=True)
@@ -62,7 +78,7 @@ class DocumentComposition:
 
     Attributes
     ----------
-    counts : CountMatrix
+    counts : CountMatrix or GpuCounts
         Tokens of the documents, (n_documents, V).
     start : (V, k) float64
         Singular vectors of the composition of all pairs, near those of the pairs at any one lag.
@@ -70,7 +86,7 @@ class DocumentComposition:
     threads : int
     """
 
-    counts: CountMatrix
+    counts: CountMatrix | GpuCounts
     start: Floats
     vocab_mask: NDArray[np.bool_] | None
     threads: int
@@ -81,14 +97,18 @@ class DocumentComposition:
     ) -> DocumentComposition:
         """Counts the tokens of every document."""
         corpus = design.corpus
-        counts = count_document_tokens(
-            corpus.tokens, corpus.vocab_size, design.documents, threads=threads
-        )
+        stream = corpus.tokens, corpus.vocab_size, design.documents
+        counts: CountMatrix | GpuCounts
+        if design.gpu is None:
+            counts = count_document_tokens(*stream, threads=threads)
+        else:
+            counts = count_document_tokens_on(design.gpu, *stream)
         lengths = design.content_lengths.astype(np.float64)
         weights = np.divide(1.0, lengths - 1.0, out=np.zeros_like(lengths), where=lengths > 1)
         weights /= max(float(lengths[lengths > 1].sum()), 1.0)
-        operator = _composition_operator(Composition(counts, weights, threads), vocab_mask, threads)
-        start = leading_singular_triplets(operator, 1, tolerance=_COMPOSITION_TOLERANCE).right
+        composition = Composition.of(counts, weights, threads=threads)
+        operator = _composition_operator(composition, vocab_mask, threads)
+        start = leading_triplets([operator], [TripletSearch(_WIDTH, 1e-4)])[0].right
         return cls(counts, start, vocab_mask, threads)
 
 
@@ -96,83 +116,118 @@ def _composition_operator(
     composition: Composition, vocab_mask: NDArray[np.bool_] | None, threads: int
 ) -> CovarianceOperator:
     """Covariance of pairs drawn from one document each, in whatever order."""
-    marginal = composition.marginal()[:, None]
+    marginal = composition.marginal()
     return CovarianceOperator(
-        len(marginal), [], marginal, marginal, composition, vocab_mask=vocab_mask, threads=threads
+        len(marginal),
+        [],
+        marginal[:, None],
+        marginal[:, None],
+        composition,
+        vocab_mask=vocab_mask,
+        threads=threads,
+        centres=(marginal, marginal),
     )
 
 
-def measure_sequential(
-    design: SamplingDesign,
-    documents: DocumentComposition,
-    covariances: PairStatistics,
-    shuffled: PairStatistics,
-    *,
-    start: Floats,
-) -> SequentialMeasurement:
-    """The sequential covariance at one lag: its norm, replicates, cross-fit, floor, composition.
+@dataclass(frozen=True)
+class SequentialCovariances:
+    """The sequential covariance of all documents and of both halves, and what was taken off.
 
-    Parameters
+    Attributes
     ----------
     design : SamplingDesign
     documents : DocumentComposition
-    covariances, shuffled : PairStatistics
-        Of the corpus, and of a copy shuffled inside documents.
-    start : (V, k) float64
-        Right singular vectors to start from.
+    pairs : PairStatistics
+    rates : (n_documents,) float64
+        Pairs at the lag divided by all ordered pairs of a document.
+    composition : Composition
+        Of all documents, with pairs for weights.
     """
-    lag = covariances.lag
-    rates = _pairs_per_ordered_pair(design, lag)
 
-    def composition(half: int | None = None) -> Composition:
-        in_half = True if half is None else design.documents.halves == half
-        total = covariances.within_pairs if half is None else covariances.within_half_pairs[half]
-        return Composition(
-            documents.counts, np.where(in_half, rates, 0.0) / total, documents.threads
-        )
+    design: SamplingDesign
+    documents: DocumentComposition
+    pairs: PairStatistics
+    rates: Floats
+    composition: Composition
 
-    whole = composition()
-    triplets = leading_singular_triplets(
-        covariances.sequential(whole), 1, tolerance=_TOLERANCE, start=start
-    )
-    halves = [
-        leading_singular_triplets(
-            covariances.sequential(composition(half), half),
-            1,
-            tolerance=_TOLERANCE,
-            start=triplets.right,
+    @classmethod
+    def of(
+        cls, design: SamplingDesign, documents: DocumentComposition, pairs: PairStatistics
+    ) -> SequentialCovariances:
+        """At the lag of the pairs."""
+        rates = _pairs_per_ordered_pair(design, pairs.lag)
+        composition = Composition.of(
+            documents.counts, rates, design.documents.halves, threads=documents.threads
         )
-        for half in (0, 1)
-    ]
-    fit = cross_fit(
-        design,
-        lag,
-        (
-            np.stack([half.left[:, 0] for half in halves]),
-            np.stack([half.right[:, 0] for half in halves]),
-        ),
-        across=False,
-        vocab_mask=documents.vocab_mask,
-        shuffled=ShuffledPairs(documents.counts, rates, design.documents.folds, documents.threads),
-        norm=float(triplets.values[0]),
-        threads=documents.threads,
-    )
-    alone = leading_singular_triplets(
-        _composition_operator(whole, documents.vocab_mask, documents.threads),
-        1,
-        tolerance=_COMPOSITION_TOLERANCE,
-        start=documents.start,
-    )
-    replicates = _replicates(
-        design, documents, lag, rates, triplets.left[:, 0], triplets.right[:, 0]
-    )
-    return SequentialMeasurement(
-        norm=float(triplets.values[0]),
-        permutation_floor=permutation_floor(shuffled, whole),
-        composition_norm=float(alone.values[0]),
-        replicates=replicates,
-        cross_fit=fit,
-    )
+        return cls(design, documents, pairs, rates, composition)
+
+    def operators(self) -> list[CovarianceOperator]:
+        """The sequential covariance of all documents and of either half, and the composition."""
+        whole, (one, two) = 1.0 / self.pairs.within_pairs, self.pairs.within_half_pairs
+        composition = self.composition.weighted(whole, whole)
+        return [
+            self.pairs.sequential(composition),
+            self.pairs.sequential(self.composition.weighted(1.0 / one, 0.0), 0),
+            self.pairs.sequential(self.composition.weighted(0.0, 1.0 / two), 1),
+            _composition_operator(composition, self.documents.vocab_mask, self.documents.threads),
+        ]
+
+    def searches(self, start: Floats) -> list[TripletSearch]:
+        """How their singular triplets are searched, from right vectors of C(t) on, (V, k)."""
+        search = TripletSearch(tolerance=_TOLERANCE, start=start, width=_WIDTH)
+        alone = TripletSearch(
+            tolerance=_COMPOSITION_TOLERANCE, start=self.documents.start, width=_WIDTH
+        )
+        return [search, search, search, alone]
+
+    def measure(
+        self, triplets: Sequence[SingularTriplets], shuffled: PairStatistics
+    ) -> SequentialMeasurement:
+        """Norm, replicates, cross-fit, floor and composition.
+
+        Parameters
+        ----------
+        triplets : sequence of SingularTriplets
+            Of the operators.
+        shuffled : PairStatistics
+            Pairs of a copy shuffled inside documents.
+        """
+        whole, *halves, alone = triplets
+        fit = cross_fit(
+            self.design,
+            self.pairs.lag,
+            (
+                np.stack([half.left[:, 0] for half in halves]),
+                np.stack([half.right[:, 0] for half in halves]),
+            ),
+            across=False,
+            vocab_mask=self.documents.vocab_mask,
+            shuffled=ShuffledPairs(
+                self.documents.counts,
+                self.rates,
+                self.design.documents.folds,
+                self.documents.threads,
+            ),
+            norm=float(whole.values[0]),
+            threads=self.documents.threads,
+        )
+        per_pair = 1.0 / self.pairs.within_pairs
+        return SequentialMeasurement(
+            norm=float(whole.values[0]),
+            permutation_floor=permutation_floor(
+                shuffled, self.composition.weighted(per_pair, per_pair)
+            ),
+            composition_norm=float(alone.values[0]),
+            replicates=_replicates(
+                self.design,
+                self.documents,
+                self.pairs.lag,
+                self.rates,
+                whole.left[:, 0],
+                whole.right[:, 0],
+            ),
+            cross_fit=fit,
+        )
 
 
 def _pairs_per_ordered_pair(design: SamplingDesign, lag: int) -> Floats:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from ngramstat.covariance.operators import Composition, PairStatistics
+from ngramstat.covariance.shared_passes import leading_triplets
 from ngramstat.kernels import Tokens
-from ngramstat.linear_algebra.lanczos import leading_singular_triplets
+from ngramstat.linear_algebra.lanczos import TripletSearch
 from ngramstat.runtime.workspace import release_pages_if_needed
 from ngramstat.sampling.design import SamplingDesign
 
@@ -60,10 +61,6 @@ def permutation_floor(shuffled: PairStatistics, composition: Composition) -> flo
     """
     if shuffled.within_pairs == 0:
         return float("nan")
-    noise = leading_singular_triplets(
-        shuffled.sequential(composition),
-        1,
-        value_tolerance=_TOLERANCE,
-        max_steps=_MAX_STEPS,
-    )
+    search = TripletSearch(value_tolerance=_TOLERANCE, max_steps=_MAX_STEPS)
+    (noise,) = leading_triplets([shuffled.sequential(composition)], [search])
     return float(noise.values[0])

@@ -8,6 +8,7 @@ start and end.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +20,18 @@ from ngramstat.entropy.copies import copied_tokens
 from ngramstat.errors import InputError
 from ngramstat.kernels import KneserNey
 from ngramstat.ngram_models.discounts import FALLBACK_DISCOUNTS, discounts
-from ngramstat.ngram_models.split_streams import split_streams
+from ngramstat.ngram_models.split_streams import SplitStreams, split_streams
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.split import HeldOutSplit
 
-__all__ = ["FALLBACK_DISCOUNTS", "HeldOutLosses", "discounts", "held_out_losses"]
+__all__ = [
+    "FALLBACK_DISCOUNTS",
+    "HeldOutLosses",
+    "discounts",
+    "held_out_losses",
+    "held_out_model",
+    "scored_losses",
+]
 
 Floats = NDArray[np.float64]
 
@@ -109,18 +117,11 @@ def held_out_losses(
     with split_streams(
         split, boundary=boundary, max_context=max_context, workspace=workspace
     ) as streams:
-        pieces, training_tokens = streams.scored, streams.training_tokens
-        copied, copy_tokens = np.zeros(len(pieces.part), np.int64), 0
+        copied, copy_tokens = None, 0
         if find_copies:
             copied, copy_tokens = copied_tokens(streams, workspace.threads)
         try:
-            model = KneserNey(
-                streams.held_out,
-                streams.scored.documents,
-                streams.vocab_size,
-                order=max_context + 1,
-                stop_token=streams.stop_token,
-            )
+            model = held_out_model(streams, max_context)
             reads_tokens = model.cost(len(streams.training)).reads_text
             model.train(
                 streams.training,
@@ -129,28 +130,64 @@ def held_out_losses(
                 memory_limit=workspace.memory_budget(
                     token_bytes=streams.training.nbytes if reads_tokens else 0
                 ),
+                backend=workspace.gpus,
                 progress=progress,
             )
         except IndexError as error:
             path = split.training.corpus.path
             raise InputError(f"{path}: {error} (of the training and held-out tokens)") from error
-    raw, continuation, table = _discounts_by_order(model)
-    losses = model.score(raw, continuation, threads=workspace.threads)
+        losses = scored_losses(
+            model,
+            0,
+            streams,
+            training_tokens=streams.training_tokens,
+            threads=workspace.threads,
+        )
+    if copied is None:
+        return losses
+    return dataclasses.replace(
+        losses, copied=streams.scored.totals(copied), copy_tokens=copy_tokens
+    )
+
+
+def held_out_model(streams: SplitStreams, max_context: int) -> KneserNey:
+    """Models of all orders for the held-out side of a split, to be trained."""
+    return KneserNey(
+        streams.held_out,
+        streams.scored.documents,
+        streams.vocab_size,
+        order=max_context + 1,
+        stop_token=streams.stop_token,
+    )
+
+
+def scored_losses(
+    model: KneserNey, number: int, streams: SplitStreams, *, training_tokens: int, threads: int
+) -> HeldOutLosses:
+    """Losses of a trained model on the held-out side, copies of training text not looked for.
+
+    `number` is that of the part it was trained on.
+    """
+    pieces = streams.scored
+    raw, continuation, table = _discounts_by_order(model, number)
+    losses = model.score(raw, continuation, model=number, threads=threads)
     return HeldOutLosses(
         losses=pieces.totals(losses),
         tokens=pieces.totals(pieces.tokens),
         losses_at_starts=pieces.totals_at_starts(losses),
         tokens_at_starts=pieces.totals_at_starts(pieces.tokens),
-        copied=pieces.totals(copied),
-        copy_tokens=copy_tokens,
+        copied=pieces.totals(np.zeros(len(pieces.part), np.int64)),
+        copy_tokens=0,
         training_tokens=training_tokens,
         discounts=table,
     )
 
 
-def _discounts_by_order(model: KneserNey) -> tuple[Floats, Floats, tuple[dict[str, Any], ...]]:
+def _discounts_by_order(
+    model: KneserNey, number: int
+) -> tuple[Floats, Floats, tuple[dict[str, Any], ...]]:
     """Discounts of raw counts (orders, 3), of continuation counts (orders - 1, 3), and a table."""
-    raw_counts, continuation_counts = model.counts()
+    raw_counts, continuation_counts = model.counts(number)
     raw: list[Floats] = []
     continuation: list[Floats] = []
     table: list[dict[str, Any]] = []

@@ -4,12 +4,15 @@ The training documents are laid on a circle in random order. Replicate r starts 
 takes 1/2, 1/4, 1/8 ... of the tokens from there, so its subsets are nested, and the small subsets
 of different replicates share no document. Every subset is scored on the same held-out documents, at
 all orders in one pass.
+
+The documents are written out as one stream in the order of the circle, in which every subset is a
+range. A subset and those inside it are counted in one sweep over its sorted suffixes.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.boundary import Boundary
-from ngramstat.entropy.kneser_ney import HeldOutLosses, held_out_losses
+from ngramstat.entropy.kneser_ney import HeldOutLosses, held_out_model, scored_losses
+from ngramstat.kernels import KneserNey
+from ngramstat.ngram_models.split_streams import SplitStreams, split_streams
 from ngramstat.runtime.workspace import Workspace
 from ngramstat.sampling.split import HeldOutSplit
 
@@ -25,6 +30,7 @@ __all__ = [
     "LearningPoint",
     "PooledCurve",
     "Subset",
+    "circle_order",
     "nested_subsets",
     "pooled_curve",
     "relative_work",
@@ -43,20 +49,25 @@ _MAX_RATIO = 1.25
 
 @dataclass(frozen=True)
 class Subset:
-    """Some of the training documents.
+    """Some of the training documents: consecutive ones of the circle.
 
     Attributes
     ----------
     halvings : int
         The subset holds about 1 / 2^halvings of the training tokens.
     replicate : int
-    parts : (k,) int64
-        Their indices in the training selection, ascending.
+    first, last : int
+        Places on the circle, in `circle_order`: documents first .. last - 1.
     """
 
     halvings: int
     replicate: int
-    parts: NDArray[np.int64]
+    first: int
+    last: int
+
+    def holds(self, other: Subset) -> bool:
+        """Whether all documents of another subset are in this one."""
+        return self.first <= other.first and other.last <= self.last
 
 
 @dataclass(frozen=True)
@@ -89,46 +100,102 @@ def relative_work(sizes: int) -> float:
     return sum(_replicates(halvings) * 0.5**halvings for halvings in range(1, sizes))
 
 
-def nested_subsets(split: HeldOutSplit, *, sizes: int, seed: int) -> Iterator[Subset]:
-    """Subsets of half the training tokens, a quarter, ...: `sizes` - 1 sizes, largest first."""
-    training = split.training
-    lengths = training.lengths
-    order = np.random.default_rng([seed, 6]).permutation(len(training))
+def circle_order(split: HeldOutSplit, *, seed: int) -> NDArray[np.int64]:
+    """Indices in the training selection in the order of the circle."""
+    order: NDArray[np.int64] = np.random.default_rng([seed, 6]).permutation(len(split.training))
+    return order
+
+
+def nested_subsets(split: HeldOutSplit, *, sizes: int, seed: int) -> list[Subset]:
+    """Subsets of half the training tokens, a quarter, ...: `sizes` - 1 sizes.
+
+    They go around the circle, each before those inside it.
+    """
+    lengths = split.training.lengths
     total = int(lengths.sum())
-    ends = np.cumsum(lengths[order])
+    ends = np.cumsum(lengths[circle_order(split, seed=seed)])
+    subsets = []
     for halvings in range(1, sizes):
         size = total / 2**halvings
         replicates = _replicates(halvings)
         for replicate in range(replicates):
             start = total * replicate / replicates
-            first, last = np.searchsorted(ends, [start, start + size], side="right")
-            chosen = order[first:last]
-            tokens = int(lengths[chosen].sum())
+            first, last = np.searchsorted(ends, [start, start + size], side="right").tolist()
+            tokens = int(ends[last - 1] - (ends[first - 1] if first else 0)) if last > first else 0
             has_size = size / _MAX_RATIO <= tokens <= size * _MAX_RATIO
-            if tokens < _MIN_TOKENS or len(chosen) < _MIN_DOCUMENTS or not has_size:
-                continue
-            yield Subset(halvings, replicate, np.sort(chosen))
+            if tokens >= _MIN_TOKENS and last - first >= _MIN_DOCUMENTS and has_size:
+                subsets.append(Subset(halvings, replicate, first, last))
+    return sorted(subsets, key=lambda s: (s.replicate / _replicates(s.halvings), s.halvings))
 
 
 def subset_losses(
     split: HeldOutSplit,
-    subset: Subset,
+    subsets: Sequence[Subset],
     *,
+    seed: int,
     max_context: int,
     boundary: Boundary,
     workspace: Workspace | None = None,
     progress: Any = None,
-) -> LearningPoint:
-    """Train on the subset, score the held-out side."""
-    losses = held_out_losses(
-        dataclasses.replace(split, training=split.training.select(subset.parts)),
-        max_context=max_context,
-        boundary=boundary,
-        find_copies=False,
-        workspace=workspace,
+) -> Iterator[LearningPoint]:
+    """Train on each of some subsets, in the order of `nested_subsets`, and score the held-out side.
+
+    Points come when a subset and those inside it have been counted together. With boundary
+    ``stream`` the first tokens of a subset have contexts in the document before it on the circle.
+    """
+    workspace = Workspace() if workspace is None else workspace
+    circle = dataclasses.replace(
+        split, training=split.training.select(circle_order(split, seed=seed))
+    )
+    with split_streams(
+        circle, boundary=boundary, max_context=max_context, workspace=workspace
+    ) as streams:
+        model = held_out_model(streams, max_context)
+        starts = np.concatenate([[streams.first_event], streams.training_ends[:-1]])
+        for batch in _batches(subsets, model.models_that_fit(workspace.memory_budget())):
+            parts = [(int(starts[s.first]), int(streams.training_ends[s.last - 1])) for s in batch]
+            _train(model, streams, parts, max_context, workspace, progress)
+            for number, (subset, (first, last)) in enumerate(zip(batch, parts, strict=True)):
+                tokens = last - first - streams.no_events(subset.last - subset.first)
+                losses = scored_losses(
+                    model, number, streams, training_tokens=tokens, threads=workspace.threads
+                )
+                yield _point(losses, subset.halvings)
+
+
+def _train(
+    model: KneserNey,
+    streams: SplitStreams,
+    parts: Sequence[tuple[int, int]],
+    max_context: int,
+    workspace: Workspace,
+    progress: Any,
+) -> None:
+    """Train on nested parts of the stream, of which only the first and its contexts are read."""
+    first, last = parts[0]
+    begin = max(first - max_context, 0)
+    stream = streams.training[begin:last]
+    reads_tokens = model.cost(len(stream)).reads_text
+    model.train_parts(
+        stream,
+        [(first - begin, last - begin) for first, last in parts],
+        threads=workspace.threads,
+        memory_limit=workspace.memory_budget(token_bytes=stream.nbytes if reads_tokens else 0),
+        backend=workspace.gpus,
         progress=progress,
     )
-    return _point(losses, subset.halvings)
+
+
+def _batches(subsets: Sequence[Subset], most: int) -> Iterator[list[Subset]]:
+    """Subsets to count together: one, and up to `most` - 1 of those that it holds."""
+    batch: list[Subset] = []
+    for subset in subsets:
+        if batch and (len(batch) == most or not batch[0].holds(subset)):
+            yield batch
+            batch = []
+        batch.append(subset)
+    if batch:
+        yield batch
 
 
 def _point(held_out: HeldOutLosses, halvings: int) -> LearningPoint:

@@ -47,6 +47,7 @@ from ngramstat.kernels.pairs import (
     PairsAtLag,
     bilinear_sums_by_class,
     count_document_tokens,
+    count_document_tokens_on,
     count_pairs,
     multiply_pairs,
     multiply_pairs_by_class,
@@ -70,6 +71,7 @@ from ngramstat.kernels.tokens import Tokens, mostly_unused, token_counts
 from ngramstat.kernels.windows import WindowCounter
 
 BLOCK_SIZE = _core.BLOCK_SIZE
+SINGLE_BLOCK_SIZE = _core.SINGLE_BLOCK_SIZE
 LOSS_BITS = _core.LOSS_BITS
 MAX_ORDER = _core.MAX_ORDER
 N_POSITION_BINS = _core.N_POSITION_BINS
@@ -84,6 +86,7 @@ __all__ = [
     "MAX_NGRAM",
     "MAX_ORDER",
     "N_POSITION_BINS",
+    "SINGLE_BLOCK_SIZE",
     "CountMatrix",
     "Documents",
     "Gpu",
@@ -116,6 +119,7 @@ __all__ = [
     "bilinear_sums_by_class",
     "build_info",
     "count_document_tokens",
+    "count_document_tokens_on",
     "count_ngrams",
     "count_pairs",
     "cuda_devices",

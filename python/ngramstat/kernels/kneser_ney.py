@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,15 @@ from ngramstat._core import Documents
 from ngramstat.errors import InputError
 from ngramstat.kernels.suffixes import CutNgram, Cuts, Steps, SuffixCost, suffix_cost
 from ngramstat.kernels.tokens import Tokens, check_tokens
+from ngramstat.runtime.gpus import Backend, open_gpus
 
 __all__ = ["KneserNey"]
 
 # Of each held-out token and order.
 _HELD_OUT_TOKEN_BYTES = 150
+# Models that are trained in one sweep, at most, and the fraction of the memory that they may take.
+_MODELS_AT_ONCE = 6
+_MODELS_FRACTION = 1 / 3
 
 
 class KneserNey:
@@ -59,9 +64,16 @@ class KneserNey:
         """Number of ids that occur in a stream: a separator may be one more than the vocabulary."""
         return self._vocab_size + (self._stop == self._vocab_size)
 
-    def cost(self, n_tokens: int) -> SuffixCost:
-        """Memory for training on n_tokens tokens."""
-        return suffix_cost(n_tokens, self._symbols, self._order)
+    def cost(self, n_tokens: int, *, n_models: int = 1) -> SuffixCost:
+        """Memory for training on n_tokens tokens, without that of the models themselves."""
+        return suffix_cost(n_tokens, self._symbols, self._order, with_positions=n_models > 1)
+
+    def models_that_fit(self, budget: int | None) -> int:
+        """How many models to train in one sweep within this many bytes; None: no limit."""
+        if budget is None:
+            return _MODELS_AT_ONCE
+        one: int = self._model.model_bytes
+        return min(max(int(budget * _MODELS_FRACTION) // one, 1), _MODELS_AT_ONCE)
 
     @staticmethod
     def model_bytes(held_out_tokens: int, order: int) -> int:
@@ -75,11 +87,54 @@ class KneserNey:
         first_event: int = 0,
         threads: int = 1,
         memory_limit: int | None = None,
+        backend: Backend = "cpu",
         progress: Any = None,
     ) -> None:
         """Count the training tokens, whose dtype must be that of the held-out tokens.
 
-        Tokens before `first_event` only serve as context.
+        Tokens before `first_event` only serve as context; `train_parts` describes the rest.
+
+        Raises
+        ------
+        InputError
+            The dtypes differ.
+        """
+        whole = (min(first_event, len(training)), len(training))
+        self.train_parts(
+            training,
+            [whole],
+            threads=threads,
+            memory_limit=memory_limit,
+            backend=backend,
+            progress=progress,
+        )
+
+    def train_parts(
+        self,
+        training: Tokens,
+        parts: Sequence[tuple[int, int]],
+        *,
+        threads: int = 1,
+        memory_limit: int | None = None,
+        backend: Backend = "cpu",
+        progress: Any = None,
+    ) -> None:
+        """Train one model on each of several nested parts of the training tokens, in one sweep.
+
+        Earlier training is forgotten. Tokens before a part serve as context.
+
+        Parameters
+        ----------
+        training : (n,) uint16 or uint32
+            Of the dtype of the held-out tokens.
+        parts : sequence of (first, last)
+            The first holds all others. Of any two, one holds the other or they are disjoint; each
+            comes after those that hold it.
+        backend : str or Gpus
+            With GPUs the first of them counts, within its own memory limit. The counts are the
+            same.
+        progress : object with ``advance(tokens)``, optional
+            Told of the tokens that all models are trained on.
 
         Raises
         ------
@@ -91,29 +146,52 @@ class KneserNey:
             raise InputError(
                 f"training: dtype {training.dtype} differs from the held-out tokens' {self._dtype}"
             )
-        cost = self.cost(len(training))
-        steps = Steps(training, self._symbols, threads, memory_limit, cost)
-        for step in steps.cut(Cuts(self._order, self._stop, first_event)):
-            if isinstance(step, CutNgram):
-                if step.tokens[0] < self._vocab_size:
-                    distinct = np.count_nonzero(step.before)
-                    self._model.add_ngram(step.tokens, int(step.before.sum()), int(distinct))
-                continue
-            last = step.last if step.prefix else min(step.last, self._vocab_size)
-            if step.first < last and (*step.prefix, step.first)[0] < self._vocab_size:
-                self._model.add_training(
-                    training, first_event, step.first, last, threads, step.prefix
-                )
+        first, last = parts[0]
+        bounds = np.array(parts, dtype=np.int64).reshape(-1, 2)
+        lengths = bounds[:, 1] - bounds[:, 0]
+        if gpus := open_gpus(backend):
+            gpus.devices[0].train_kneser_ney(self._model, training, bounds)
             if progress is not None:
-                progress.advance(step.size)
+                progress.advance(float(lengths.sum()))
+            return
+        trained_tokens = float(lengths.sum() / max(last - first, 1))
+        self._model.reset(len(parts))
+        cost = self.cost(len(training), n_models=len(parts))
+        steps = Steps(
+            training[:last], self._symbols, threads, memory_limit, cost, first_event=first
+        )
+        for step in steps.cut(Cuts(self._order, self._stop)):
+            if isinstance(step, CutNgram):
+                self._add_ngram(training, parts, step.tokens, threads)
+                continue
+            is_event = (*step.prefix, step.first)[0] < self._vocab_size
+            if is_event:
+                end = step.last if step.prefix else min(step.last, self._vocab_size)
+                self._model.add_training(training, bounds, step.first, end, threads, step.prefix)
+            if progress is not None:
+                progress.advance(step.size * trained_tokens)
 
-    def counts(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    def _add_ngram(
+        self,
+        training: Tokens,
+        parts: Sequence[tuple[int, int]],
+        ngram: tuple[int, ...],
+        threads: int,
+    ) -> None:
+        """Count an n-gram, last token first, whose extensions are counted in several steps."""
+        if ngram[0] >= self._vocab_size:
+            return
+        for model, (first, last) in enumerate(parts):
+            before = _core.tokens_before(training, self._symbols, first, last, ngram, threads)
+            self._model.add_ngram(model, ngram, int(before.sum()), int(np.count_nonzero(before)))
+
+    def counts(self, model: int = 0) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """Numbers of n-grams per order with counts 1, 2, 3, 4, and of all distinct ones.
 
         Returns (raw, continuation): raw is (order, 5); continuation, for the continuation counts of
         the lower orders, (order - 1, 5).
         """
-        raw, continuation = self._model.counts()
+        raw, continuation = self._model.counts(model)
         return raw, continuation
 
     def score(
@@ -121,6 +199,7 @@ class KneserNey:
         raw: NDArray[np.float64],
         continuation: NDArray[np.float64],
         *,
+        model: int = 0,
         threads: int = 1,
     ) -> NDArray[np.float64]:
         """Sum of -ln p over each document, (n_documents, order), nats; column n is context n.
@@ -129,6 +208,7 @@ class KneserNey:
         where it is the highest of its model and where it is not.
         """
         losses: NDArray[np.float64] = self._model.score(
+            model,
             np.ascontiguousarray(raw, dtype=np.float64).reshape(-1, 3),
             np.ascontiguousarray(continuation, dtype=np.float64).reshape(-1, 3),
             threads,

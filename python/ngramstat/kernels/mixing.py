@@ -19,6 +19,7 @@ from ngramstat import _core
 __all__ = [
     "BUCKETS",
     "EVENT_BYTES",
+    "FALLBACK_UNIT",
     "LOGIT_UNIT",
     "MAX_EVENTS",
     "MAX_MIXERS",
@@ -26,7 +27,7 @@ __all__ = [
     "ContextCounts",
     "ContextPattern",
     "Discounts",
-    "Masses",
+    "FallbackLogits",
     "MixerGroup",
     "MixerShape",
     "TokenTree",
@@ -39,10 +40,11 @@ __all__ = [
 BUCKETS = _core.BUCKETS
 MAX_MIXERS = _core.MAX_MIXERS
 MAX_OFFSET = _core.MAX_OFFSET
+FALLBACK_UNIT = _core.FALLBACK_UNIT
 LOGIT_UNIT = _core.LOGIT_UNIT
 
 PackedLogits = NDArray[np.uint16]
-Masses = NDArray[np.float32]
+FallbackLogits = NDArray[np.int16]
 
 # (context, token) events held at a time, and the bytes of one.
 MAX_EVENTS = 1 << 27
@@ -264,12 +266,12 @@ class ContextCounts:
         self,
         tree: TokenTree,
         decision_offsets: NDArray[np.int64],
-        parent_mass: Masses | None,
+        parent_logits: FallbackLogits | None,
         *,
         discounts: Discounts,
         out: PackedLogits | None = None,
         threads: int = 1,
-    ) -> tuple[PackedLogits, Masses | None]:
+    ) -> tuple[PackedLogits, FallbackLogits | None]:
         """The targets' decisions along one tree, by interpolated absolute discounting.
 
         Parameters
@@ -277,8 +279,9 @@ class ContextCounts:
         tree : TokenTree
         decision_offsets : (k + 1,) int64
             Decisions of target i are decision_offsets[i] .. decision_offsets[i + 1].
-        parent_mass : (decisions, 2) float32, optional
-            `mass` of the pattern that this one falls back on; None: the uniform distribution.
+        parent_logits : (decisions,) int16, optional
+            `fallback_logits` of the pattern that this one falls back on; None: the uniform
+            distribution.
         discounts : Discounts
         out : (decisions,) uint16, optional
             Array for the packed logits.
@@ -287,13 +290,13 @@ class ContextCounts:
         -------
         packed_logits : (decisions,) uint16
             Logit of the branch taken and bucket of counts, see `logits_of` and `buckets_of`.
-        mass : (decisions, 2) float32, or None without continuation counts
-            Probability, by the continuation counts, of the branch taken and of its sibling.
+        fallback_logits : (decisions,) int16, or None without continuation counts
+            Logit of the branch taken by the continuation counts, a multiple of FALLBACK_UNIT.
         """
         decisions = int(decision_offsets[-1])
         packed_logits = np.zeros(decisions, np.uint16) if out is None else out
-        mass = np.zeros((decisions if self._has_continuation else 0, 2), np.float32)
-        parent = np.zeros((0, 2), np.float32) if parent_mass is None else parent_mass
+        fallback_logits = np.zeros(decisions if self._has_continuation else 0, np.int16)
+        parent = np.zeros(0, np.int16) if parent_logits is None else parent_logits
         self._counts.interpolate(
             tree.leaf_of,
             tree.split,
@@ -302,10 +305,10 @@ class ContextCounts:
             decision_offsets,
             parent,
             packed_logits,
-            mass,
+            fallback_logits,
             threads,
         )
-        return packed_logits, mass if self._has_continuation else None
+        return packed_logits, fallback_logits if self._has_continuation else None
 
 
 @dataclass(frozen=True)

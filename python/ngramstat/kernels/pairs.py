@@ -36,6 +36,7 @@ __all__ = [
     "PairsAtLag",
     "bilinear_sums_by_class",
     "count_document_tokens",
+    "count_document_tokens_on",
     "count_pairs",
     "multiply_pairs",
     "multiply_pairs_by_class",
@@ -277,6 +278,19 @@ def count_document_tokens(
     """Token counts of every document's content, (n_documents, V), in the first channel."""
     check_tokens(tokens)
     return _core.count_document_tokens(tokens, vocab_size, documents, threads)
+
+
+def count_document_tokens_on(
+    gpu: Gpu, tokens: Tokens, vocab_size: int, documents: Documents
+) -> GpuCounts:
+    """The same, counted on a GPU; the counts stay in its memory.
+
+    Raises
+    ------
+    DeviceMemoryError
+        The tokens, or the counts beside them, do not fit its memory.
+    """
+    return gpu.count_document_tokens(gpu_tokens(tokens), vocab_size, documents)
 
 
 @dataclass(frozen=True)

@@ -119,13 +119,19 @@ class SuffixCost:
 
 
 def suffix_cost(
-    n_tokens: int, vocab_size: int, depth: int, *, counting_ngrams: bool = False
+    n_tokens: int,
+    vocab_size: int,
+    depth: int,
+    *,
+    counting_ngrams: bool = False,
+    with_positions: bool = False,
 ) -> SuffixCost:
     """Memory for sorting by `depth` symbols, for Kneser-Ney or to count n-grams."""
     entry, reads_text = _core.suffix_packing(vocab_size, depth)
     common_prefix = 1
     members = _MEMBER_BYTES if counting_ngrams else 0
-    positions = position_bytes(n_tokens) if counting_ngrams or reads_text else 0
+    with_positions |= counting_ngrams or reads_text
+    positions = position_bytes(n_tokens) if with_positions else 0
     moved = entry + positions
     block = moved + common_prefix + members + math.ceil(_MOVED_FRACTION * moved)
     return SuffixCost(entry, block, reads_text)
@@ -294,17 +300,17 @@ class Cuts:
         Tokens of the longest n-grams.
     stop_token : int
         Contexts extend back to this token and no further; -1: none.
-    first_event : int
-        Tokens before it only serve as context.
     """
 
     depth: int
     stop_token: int = -1
-    first_event: int = 0
 
 
 class Steps:
-    """Ranges of token ids for one sweep over sorted suffixes: bounded memory, seconds each."""
+    """Ranges of token ids for one sweep over sorted suffixes: bounded memory, seconds each.
+
+    Tokens before `first_event` only serve as context.
+    """
 
     def __init__(
         self,
@@ -313,17 +319,21 @@ class Steps:
         threads: int,
         memory_limit: int | None,
         cost: SuffixCost,
+        *,
+        first_event: int = 0,
     ) -> None:
-        budget = step_tokens(len(tokens), threads)
-        self.occurrences = _core.token_counts(tokens, vocab_size, threads)
+        events = tokens[first_event:]
+        budget = step_tokens(len(events), threads)
+        self.occurrences = _core.token_counts(events, vocab_size, threads)
         self._tokens, self._vocab_size, self._threads = tokens, vocab_size, threads
+        self._first_event = first_event
         # Positions that fit even where all of them are one block.
-        self._largest = max(len(tokens), 1)
+        self._largest = max(len(events), 1)
         if memory_limit is not None:
             # At worst, the workers sort the largest blocks, or all of a small range.
             largest_blocks = blocks_at_once(self.occurrences, threads)
             budget = min(budget, positions_that_fit(cost, memory_limit, largest_blocks))
-            fits = positions_that_fit(cost, memory_limit, len(tokens))
+            fits = positions_that_fit(cost, memory_limit, len(events))
             self._largest = max(fits, _LEAST_STEP)
         self.ranges = token_ranges(self.occurrences, budget)
 
@@ -345,7 +355,12 @@ class Steps:
 
     def _cut(self, ngram: tuple[int, ...], cuts: Cuts) -> Iterator[SuffixRange | CutNgram]:
         before = _core.tokens_before(
-            self._tokens, self._vocab_size, cuts.first_event, ngram, self._threads
+            self._tokens,
+            self._vocab_size,
+            self._first_event,
+            len(self._tokens),
+            ngram,
+            self._threads,
         )
         yield CutNgram(ngram, before)
         stop = cuts.stop_token

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.kernels import BLOCK_SIZE, Gpu, GpuBlock, GpuOperator
-from ngramstat.linear_algebra.lanczos import Basis, as_block, orthonormal_rows
+from ngramstat.linear_algebra.lanczos import Basis, Vectors, as_block, orthonormal_rows
 
 __all__ = ["GpuBackend"]
 
@@ -80,9 +80,9 @@ class _GpuBasis:
             for q in self._blocks:
                 x.project_out(q)
 
-    def _outside(self, x: Floats) -> Floats:
+    def _outside(self, x: Vectors) -> Vectors:
         """One column minus its projection on the basis, for `orthonormal_rows`."""
-        block = self._backend.block(as_block(x[:, 0]))
+        block = self._backend.block(as_block(x[:, 0].astype(np.float64)))
         self._project_out(block)
         return block.to_host()[:, :1]
 

@@ -4,11 +4,14 @@ Block Golub-Kahan-Lanczos bidiagonalisation with full reorthogonalisation (Golub
 1981). SciPy's `svds` multiplies one vector at a time. Products with count matrices are limited by
 memory traffic, so eight vectors at once cost little more than one, and a block also resolves the
 clusters of singular values that noise matrices have at their edge.
+
+Several matrices of one shape can be searched in turns, step by step, so that one pass over what
+they share gives the products of all (`leading_triplets_together`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,19 +25,31 @@ __all__ = [
     "HasBackend",
     "HostBackend",
     "Operator",
+    "OperatorFamily",
     "SingularTriplets",
+    "TripletSearch",
     "VectorBackend",
+    "Vectors",
     "as_block",
+    "is_small",
     "leading_singular_triplets",
+    "leading_triplets_together",
     "orthonormal_rows",
     "truncated_svd",
 ]
 
 Floats = NDArray[np.float64]
+# Vectors of a Krylov space have the precision of its products.
+Vectors = NDArray[np.floating[Any]]
 
 # Matrices with at most this many rows or columns are written out and passed to LAPACK: exact, and
 # cheaper than a Krylov space that would span the whole space anyway.
 _DENSE_SIZE = 192
+# Vectors of a Krylov space whose memory is taken at a time.
+_ROWS = 64
+# A vector that keeps this part of its length is orthogonal after one projection (Kahan's
+# criterion; Parlett 1998, section 6.9).
+_KEPT = 0.7
 
 
 class Operator(Protocol):
@@ -51,8 +66,21 @@ class Operator(Protocol):
         """A^T x, for x of shape (rows, BLOCK_SIZE)."""
 
 
+class OperatorFamily(Protocol):
+    """Real (rows, columns) matrices, multiplied together with one block of vectors each."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+
+    def multiply(
+        self, members: Sequence[int], blocks: Sequence[Vectors], *, transposed: bool
+    ) -> list[Vectors]:
+        """A_m x, or A_m^T x, for each member m and its block x of some vectors, (n, width)."""
+
+
 class Basis(Protocol):
-    """Orthonormal blocks of BLOCK_SIZE vectors, in the memory of a vector backend."""
+    """Orthonormal blocks of some vectors each, in the memory of a vector backend."""
 
     @property
     def last(self) -> Any:
@@ -61,12 +89,12 @@ class Basis(Protocol):
     def extend(self, x: Any, along_last: Floats | None = None) -> Floats:
         """Append the part of x orthogonal to the basis as the next block q; return r.
 
-        That part of x is q r, with r of shape (BLOCK_SIZE, BLOCK_SIZE). `along_last` holds the
-        coefficients of x along the last block, if they are known.
+        That part of x is q r, with r of shape (width, width). `along_last` holds the coefficients
+        of x along the last block, if they are known.
         """
 
     def combine(self, coefficients: Floats) -> Floats:
-        """The first blocks times coefficients, (blocks * BLOCK_SIZE, k): vectors (n, k)."""
+        """The first blocks times coefficients, (blocks * width, k): vectors (n, k)."""
 
 
 class VectorBackend(Protocol):
@@ -119,32 +147,65 @@ class HostBackend:
 
 
 class _HostBasis:
+    """Rows of arrays with room for _ROWS vectors each."""
+
     def __init__(self, rng: np.random.Generator) -> None:
-        self._blocks: list[Floats] = []
+        self._arrays: list[Vectors] = []
+        self._size = 0
         self._rng = rng
+        self._last: Vectors
 
     @property
-    def last(self) -> Floats:
-        return self._blocks[-1]
+    def last(self) -> Vectors:
+        return self._last
 
-    def extend(self, x: Floats, along_last: Floats | None = None) -> Floats:
+    def extend(self, x: Vectors, along_last: Floats | None = None) -> Floats:
         if along_last is not None:
-            x = x - self.last @ along_last
+            x = x - self._last @ along_last.astype(x.dtype)
         size = float(np.linalg.norm(x))
-        rows = np.ascontiguousarray(self._outside(x).T)
+        rows = self._outside_of_rows(np.ascontiguousarray(x.T))
         r = orthonormal_rows(rows, size, self._outside, self._rng)
-        self._blocks.append(np.ascontiguousarray(rows.T))
+        self._append(rows)
+        self._last = np.ascontiguousarray(rows.T)
         return r
 
     def combine(self, coefficients: Floats) -> Floats:
-        blocks = self._blocks[: len(coefficients) // BLOCK_SIZE]
-        return np.concatenate(blocks, axis=1) @ coefficients
+        parts, start = [], 0
+        for rows in self._rows():
+            used = coefficients[start : start + len(rows)]
+            parts.append(rows[: len(used)].T @ used.astype(rows.dtype))
+            start += len(rows)
+        total: Floats = np.sum(parts, axis=0, dtype=np.float64)
+        return total
 
-    def _outside(self, x: Floats) -> Floats:
-        """x minus its projection on the basis; twice, which removes what rounding left."""
+    def _append(self, rows: Vectors) -> None:
+        for row in rows:
+            at = self._size % _ROWS
+            if at == 0:
+                self._arrays.append(np.empty((_ROWS, rows.shape[1]), rows.dtype))
+            self._arrays[-1][at] = row
+            self._size += 1
+
+    def _rows(self) -> list[Vectors]:
+        """The arrays as far as they are filled."""
+        sizes = [min(_ROWS, self._size - k * _ROWS) for k in range(len(self._arrays))]
+        return [array[:size] for array, size in zip(self._arrays, sizes, strict=True)]
+
+    def _outside(self, x: Vectors) -> Vectors:
+        """Columns minus their projections on the basis."""
+        return self._outside_of_rows(np.ascontiguousarray(x.T)).T
+
+    def _outside_of_rows(self, x: Vectors) -> Vectors:
+        """Rows minus their projections on the basis.
+
+        Twice where a row loses much of its length, which removes what rounding left of it.
+        """
         for _ in range(2):
-            for q in self._blocks:
-                x = x - q @ (q.T @ x)
+            before = np.linalg.norm(x, axis=1)
+            for rows in self._rows():
+                x = x - (x @ rows.T) @ rows
+            if np.all(np.linalg.norm(x, axis=1) > _KEPT * before):
+                break
         return x
 
 
@@ -180,6 +241,33 @@ def as_block(*vectors: Floats) -> Floats:
     return block
 
 
+@dataclass(frozen=True)
+class TripletSearch:
+    """What is searched of one matrix, and how exactly.
+
+    Attributes
+    ----------
+    k : int
+        Triplets, at most `width`.
+    tolerance, value_tolerance, start, max_steps
+        As of `leading_singular_triplets`.
+    width : int
+        Vectors of a block, at most BLOCK_SIZE.
+    """
+
+    k: int = 1
+    tolerance: float = 1e-8
+    value_tolerance: float = 0.0
+    start: Floats | None = None
+    max_steps: int = 60
+    width: int = BLOCK_SIZE
+
+
+def is_small(shape: tuple[int, int]) -> bool:
+    """Whether a matrix is decomposed as a whole, so that no Krylov space is needed."""
+    return min(shape) <= _DENSE_SIZE
+
+
 def leading_singular_triplets(
     operator: Operator,
     k: int,
@@ -199,8 +287,8 @@ def leading_singular_triplets(
         At most BLOCK_SIZE (8), or the size of a small matrix if that is less.
     tolerance : float
         Stop when the residual of the first triplet is at most this, relative to the largest
-        singular value, and a step changes none of the values by more than 1e-6 of the largest. The
-        error of a singular value is of the order of the squared residual over its gap.
+        singular value, and, for k > 1, a step changes none of the values by more than 1e-6 of the
+        largest. The error of a singular value is of the order of the squared residual over its gap.
     value_tolerance : float
         If positive, stop also when two steps changed the largest value by at most this fraction of
         it. This is enough for noise, whose singular vectors are not needed and converge slowly.
@@ -217,37 +305,50 @@ def leading_singular_triplets(
     ValueError
         k is not in 1 .. BLOCK_SIZE.
     """
-    rows, columns = operator.shape
     backend = operator.backend() if isinstance(operator, HasBackend) else HostBackend(operator)
-    if min(rows, columns) <= _DENSE_SIZE:
-        return _dense(backend, operator.shape, min(k, rows, columns))
-    if not 1 <= k <= BLOCK_SIZE:
-        raise ValueError(f"k={k}: must lie in 1 .. {BLOCK_SIZE}")
+    if is_small(operator.shape):
+        return _dense(backend, operator.shape, min(k, *operator.shape))
+    krylov = _Krylov(
+        backend,
+        operator.shape,
+        TripletSearch(k, tolerance, value_tolerance, start, max_steps),
+    )
+    while not krylov.converged:
+        krylov.extend_left(backend.multiply(krylov.right_block))
+        krylov.extend_right(backend.multiply_transposed(krylov.left_block))
+    triplets = krylov.triplets()
+    if not verified:
+        return triplets
+    residual = _residual(backend, triplets.values[0], triplets.left[:, 0], triplets.right[:, 0])
+    return replace(triplets, residual=residual, products=triplets.products + 2)
 
-    # A fixed seed, so that the same matrix gives the same numbers in every run.
-    rng = np.random.default_rng(0)
-    krylov = _Bidiagonalisation(backend, _initial_vectors(columns, start, rng), rng)
-    history: list[Floats] = []
-    for step in range(max_steps):
-        krylov.extend()
-        p, values, qt = krylov.svd()
-        scale = max(float(values[0]), np.finfo(np.float64).tiny)
-        residuals = krylov.residuals(p[:, :k]) / scale
-        exhausted = (step + 2) * BLOCK_SIZE > min(rows, columns)
-        history.append(values[:k].copy())
-        converged = residuals[0] <= tolerance and _change(history, 1).max() <= 1e-6 * scale
-        if value_tolerance > 0:
-            converged = converged or bool(_change(history, 2)[0] <= value_tolerance * scale)
-        if converged or step + 1 == max_steps or exhausted:
-            break
-    triplets_left = krylov.left.combine(p[:, :k])
-    triplets_right = krylov.right.combine(qt[:k].T)
-    residual = float(residuals[0]) * scale
-    products = krylov.products
-    if verified:
-        residual = _residual(backend, values[0], triplets_left[:, 0], triplets_right[:, 0])
-        products += 2
-    return SingularTriplets(values[:k].copy(), triplets_left, triplets_right, residual, products)
+
+def leading_triplets_together(
+    family: OperatorFamily, searches: Sequence[TripletSearch]
+) -> list[SingularTriplets]:
+    """The largest singular values of several matrices, which advance step by step.
+
+    Parameters
+    ----------
+    family : OperatorFamily
+        Its products, and so all vectors, may be of single precision; residuals below some 1e-5 of
+        the largest value are then not reached.
+    searches : sequence of TripletSearch
+        One for each member of the family.
+    """
+    basis_of = _FamilyBasis()
+    krylovs = [_Krylov(basis_of, family.shape, search) for search in searches]
+    while active := [m for m, krylov in enumerate(krylovs) if not krylov.converged]:
+        products = family.multiply(
+            active, [krylovs[m].right_block for m in active], transposed=False
+        )
+        for m, product in zip(active, products, strict=True):
+            krylovs[m].extend_left(product)
+        blocks = [krylovs[m].left_block for m in active]
+        products = family.multiply(active, blocks, transposed=True)
+        for m, product in zip(active, products, strict=True):
+            krylovs[m].extend_right(product)
+    return [krylov.triplets() for krylov in krylovs]
 
 
 def truncated_svd(
@@ -286,11 +387,12 @@ def truncated_svd(
         dense = _dense(backend, operator.shape, k)
         return _with_signs(dense)
     rng = np.random.default_rng(0)
-    krylov = _Bidiagonalisation(backend, _initial_vectors(columns, None, rng), rng)
+    krylov = _Bidiagonalisation(backend, _initial_vectors(columns, None, BLOCK_SIZE, rng), rng)
     next_check = -(-k // BLOCK_SIZE) + 1
     step = 0
     while True:
-        krylov.extend()
+        krylov.extend_left(backend.multiply(krylov.right.last))
+        krylov.extend_right(backend.multiply_transposed(krylov.left.last))
         on_step()
         step += 1
         exhausted = (step + 1) * BLOCK_SIZE > min(rows, columns)
@@ -329,8 +431,7 @@ class _Bidiagonalisation:
     above[j] to the right of them.
     """
 
-    def __init__(self, backend: VectorBackend, initial: Floats, rng: np.random.Generator) -> None:
-        self._backend = backend
+    def __init__(self, backend: _BasisMaker, initial: Floats, rng: np.random.Generator) -> None:
         self.left, self.right = backend.basis(rng), backend.basis(rng)
         self.right.extend(backend.block(initial))
         self._diagonal: list[Floats] = []
@@ -338,14 +439,16 @@ class _Bidiagonalisation:
         self._above: list[Floats] = []
         self.products = 0
 
-    def extend(self) -> None:
-        """One more block on either side, with a product each."""
-        a_v = self._backend.multiply(self.right.last)
+    def extend_left(self, a_v: Any) -> None:
+        """One more block of left vectors, from A times the last right ones."""
         along = self._above[-1] if self._above else None
         self._diagonal.append(self.left.extend(a_v, along))
-        at_u = self._backend.multiply_transposed(self.left.last)
+        self.products += 1
+
+    def extend_right(self, at_u: Any) -> None:
+        """One more block of right vectors, from A^T times the last left ones."""
         self._above.append(self.right.extend(at_u, self._diagonal[-1].T).T)
-        self.products += 2
+        self.products += 1
 
     def svd(self) -> tuple[Floats, Floats, Floats]:
         """Singular value decomposition of the projected matrix: p, values, q^T."""
@@ -356,15 +459,99 @@ class _Bidiagonalisation:
 
         A^T u - s v lies in the next block.
         """
-        norms: Floats = np.linalg.norm(self._above[-1].T @ p[-BLOCK_SIZE:], axis=0)
+        above = self._above[-1]
+        norms: Floats = np.linalg.norm(above.T @ p[-len(above) :], axis=0)
         return norms
 
 
-def _initial_vectors(columns: int, start: Floats | None, rng: np.random.Generator) -> Floats:
+class _BasisMaker(Protocol):
+    """What a Krylov space needs of a vector backend beside products."""
+
+    def block(self, x: Floats) -> Any:
+        """Copy of a block of vectors from host memory."""
+
+    def basis(self, rng: np.random.Generator) -> Basis:
+        """An empty basis."""
+
+
+class _FamilyBasis:
+    """Bases in host memory, in single precision."""
+
+    def block(self, x: Floats) -> NDArray[np.float32]:
+        return x.astype(np.float32)
+
+    def basis(self, rng: np.random.Generator) -> Basis:
+        return _HostBasis(rng)
+
+
+class _Krylov:
+    """The search for the leading triplets of one matrix, from step to step."""
+
+    def __init__(self, backend: _BasisMaker, shape: tuple[int, int], search: TripletSearch) -> None:
+        if not 1 <= search.k <= search.width <= BLOCK_SIZE:
+            raise ValueError(f"k={search.k}: must lie in 1 .. {search.width}")
+        self._size, self._search = min(shape), search
+        # A fixed seed, so that the same matrix gives the same numbers in every run.
+        rng = np.random.default_rng(0)
+        initial = _initial_vectors(shape[1], search.start, search.width, rng)
+        self._space = _Bidiagonalisation(backend, initial, rng)
+        self._history: list[Floats] = []
+        self._residual = np.inf
+        self.converged = False
+
+    @property
+    def right_block(self) -> Any:
+        """The block whose product with A is next."""
+        return self._space.right.last
+
+    @property
+    def left_block(self) -> Any:
+        """The block whose product with A^T is next, after `extend_left`."""
+        return self._space.left.last
+
+    def extend_left(self, a_v: Any) -> None:
+        """Take A times the last right block."""
+        self._space.extend_left(a_v)
+
+    def extend_right(self, at_u: Any) -> None:
+        """Take A^T times the last left block, and see whether that is enough."""
+        self._space.extend_right(at_u)
+        search = self._search
+        self._p, values, self._qt = self._space.svd()
+        self._values = values[: search.k].copy()
+        self._history.append(self._values)
+        scale = max(float(values[0]), np.finfo(np.float64).tiny)
+        self._residual = float(self._space.residuals(self._p[:, :1])[0])
+        converged = self._residual <= search.tolerance * scale
+        if search.k > 1:
+            converged = converged and bool(_change(self._history, 1).max() <= 1e-6 * scale)
+        if search.value_tolerance > 0:
+            converged = converged or bool(
+                _change(self._history, 2)[0] <= search.value_tolerance * scale
+            )
+        steps = len(self._history)
+        exhausted = (steps + 1) * search.width > self._size
+        self.converged = converged or steps == search.max_steps or exhausted
+
+    def triplets(self) -> SingularTriplets:
+        """The leading triplets of the space."""
+        k = self._search.k
+        return SingularTriplets(
+            self._values,
+            self._space.left.combine(self._p[:, :k]),
+            self._space.right.combine(self._qt[:k].T),
+            self._residual,
+            self._space.products,
+        )
+
+
+def _initial_vectors(
+    columns: int, start: Floats | None, width: int, rng: np.random.Generator
+) -> Floats:
     """The vectors of `start`, filled up with random ones to a block."""
-    vectors = rng.standard_normal((columns, BLOCK_SIZE))
+    vectors = rng.standard_normal((columns, width))
     if start is not None:
-        vectors[:, : min(start.shape[1], BLOCK_SIZE)] = start[:, :BLOCK_SIZE]
+        vectors[:, : min(start.shape[1], width)] = start[:, :width]
     return vectors
 
 
@@ -376,12 +563,12 @@ def _change(history: list[Floats], steps: int) -> Floats:
 
 
 def orthonormal_rows(
-    rows: Floats,
+    rows: Vectors,
     size: float,
-    outside: Callable[[Floats], Floats],
+    outside: Callable[[Vectors], Vectors],
     rng: np.random.Generator,
 ) -> Floats:
-    """Make rows orthonormal in place; return r, (BLOCK_SIZE, BLOCK_SIZE), with old^T = new^T r.
+    """Make rows orthonormal in place; return r, square, with old^T = new^T r.
 
     Gram-Schmidt with every projection done twice (Giraud et al. 2005); on these tall narrow blocks
     it is many times faster than LAPACK's QR. Matrices of low rank produce rows of which only
@@ -390,14 +577,15 @@ def orthonormal_rows(
     row is replaced by a random direction with coefficient zero. `outside` subtracts from columns
     their projection on the basis.
     """
-    r = np.zeros((BLOCK_SIZE, BLOCK_SIZE))
+    r = np.zeros((len(rows), len(rows)))
+    rounding = 1e-13 if rows.dtype == np.float64 else 1e-5
     for j, row in enumerate(rows):
         for _ in range(2):
             overlap = rows[:j] @ row
             row -= overlap @ rows[:j]
             r[:j, j] += overlap
         length = float(np.linalg.norm(row))
-        if length > 1e-13 * size:
+        if length > rounding * size:
             r[j, j] = length
             row /= length
             continue
@@ -411,14 +599,12 @@ def orthonormal_rows(
 
 def _bidiagonal(diagonal: list[Floats], above: list[Floats]) -> Floats:
     """The block-bidiagonal matrix as one array."""
-    size = BLOCK_SIZE * len(diagonal)
-    matrix = np.zeros((size, size))
+    width = len(diagonal[0])
+    matrix = np.zeros((width * len(diagonal),) * 2)
     for j, part in enumerate(diagonal):
-        matrix[j * BLOCK_SIZE : (j + 1) * BLOCK_SIZE, j * BLOCK_SIZE : (j + 1) * BLOCK_SIZE] = part
+        matrix[j * width : (j + 1) * width, j * width : (j + 1) * width] = part
     for j, part in enumerate(above):
-        matrix[
-            j * BLOCK_SIZE : (j + 1) * BLOCK_SIZE, (j + 1) * BLOCK_SIZE : (j + 2) * BLOCK_SIZE
-        ] = part
+        matrix[j * width : (j + 1) * width, (j + 1) * width : (j + 2) * width] = part
     return matrix
 
 

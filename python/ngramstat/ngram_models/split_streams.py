@@ -110,8 +110,11 @@ class SplitStreams:
     @property
     def training_tokens(self) -> int:
         """Tokens trained on."""
-        no_events = len(self.training_ends) if self.stop_token == self.vocab_size else 0
-        return len(self.training) - self.first_event - no_events
+        return len(self.training) - self.first_event - self.no_events(len(self.training_ends))
+
+    def no_events(self, documents: int) -> int:
+        """Tokens of this many training documents that are not trained on: their stop tokens."""
+        return documents if self.stop_token == self.vocab_size else 0
 
 
 @contextmanager

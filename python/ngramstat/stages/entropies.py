@@ -205,13 +205,13 @@ class LearningStage(_EntropyStage[LearningPoint]):
 
     name = "H(n) learning"
     kind = "learning"
-    version = 2
+    version = 3
     value = LearningPoint
 
     @cached_property
     def _subsets(self) -> list[Subset]:
         options = self._options
-        return list(nested_subsets(self._split, sizes=options.learning_sizes, seed=options.seed))
+        return nested_subsets(self._split, sizes=options.learning_sizes, seed=options.seed)
 
     def parts(self) -> list[Part]:
         """One part a subset, whose work is the tokens it trains on."""
@@ -228,15 +228,15 @@ class LearningStage(_EntropyStage[LearningPoint]):
         self, parts: Sequence[Part], workspace: Workspace, bar: ProgressBar
     ) -> Iterator[LearningPoint]:
         subsets = {(s.halvings, s.replicate): s for s in self._subsets}
-        for part in parts:
-            yield subset_losses(
-                self._split,
-                subsets[part.key["halvings"], part.key["replicate"]],
-                max_context=self._options.max_context,
-                boundary=self._design.boundary,
-                workspace=workspace,
-                progress=bar,
-            )
+        return subset_losses(
+            self._split,
+            [subsets[part.key["halvings"], part.key["replicate"]] for part in parts],
+            seed=self._options.seed,
+            max_context=self._options.max_context,
+            boundary=self._design.boundary,
+            workspace=workspace,
+            progress=bar,
+        )
 
     def cost(self, sample: CorpusSample, workspace: Workspace) -> Cost:
         return _kneser_ney_cost(

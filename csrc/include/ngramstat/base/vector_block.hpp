@@ -1,4 +1,5 @@
-// One row of a block of eight vectors: what all products with blocks of vectors work on.
+// One row of a block of eight vectors, or of sixteen in single precision: what all products with
+// blocks of vectors work on.
 #pragma once
 
 #include <algorithm>
@@ -11,46 +12,48 @@ namespace ngramstat {
 // Vectors of a block, the same everywhere: eight doubles are one cache line and one AVX-512
 // register, so that a product with eight vectors costs little more than with one.
 inline constexpr Index kBlockSize = 8;
+// The same line and register in single precision.
+inline constexpr Index kSingleBlockSize = 16;
 
 #if defined(__GNUC__) || defined(__clang__)
 // Specialisations, because GCC accepts no template parameter as a vector size.
-template <int kBytes>
-struct VectorOfDoubles;
-template <>
-struct VectorOfDoubles<16> {
-    using Aligned = double __attribute__((vector_size(16)));
-    using Unaligned = double __attribute__((vector_size(16), aligned(8), may_alias));
-};
-template <>
-struct VectorOfDoubles<32> {
-    using Aligned = double __attribute__((vector_size(32)));
-    using Unaligned = double __attribute__((vector_size(32), aligned(8), may_alias));
-};
-template <>
-struct VectorOfDoubles<64> {
-    using Aligned = double __attribute__((vector_size(64)));
-    using Unaligned = double __attribute__((vector_size(64), aligned(8), may_alias));
-};
+template <class Real, int kBytes>
+struct VectorOf;
+#define NGRAMSTAT_VECTOR_OF(Real, bytes)                                                 \
+    template <>                                                                          \
+    struct VectorOf<Real, bytes> {                                                       \
+        using Aligned = Real __attribute__((vector_size(bytes)));                        \
+        using Unaligned =                                                                \
+            Real __attribute__((vector_size(bytes), aligned(alignof(Real)), may_alias)); \
+    };
+NGRAMSTAT_VECTOR_OF(double, 16)
+NGRAMSTAT_VECTOR_OF(double, 32)
+NGRAMSTAT_VECTOR_OF(double, 64)
+NGRAMSTAT_VECTOR_OF(float, 16)
+NGRAMSTAT_VECTOR_OF(float, 32)
+NGRAMSTAT_VECTOR_OF(float, 64)
+#undef NGRAMSTAT_VECTOR_OF
 
 // kBytes is the width of the registers that a function is built for: GCC splits wider vectors and
-// joins them again in memory. Each of the eight sums runs in the same order whatever the width.
-template <int kBytes>
+// joins them again in memory. Each of the sums runs in the same order whatever the width.
+template <int kBytes, class Real = double>
 struct VectorBlock {
-    using Register = typename VectorOfDoubles<kBytes>::Aligned;
-    using Unaligned = typename VectorOfDoubles<kBytes>::Unaligned;
+    using Register = typename VectorOf<Real, kBytes>::Aligned;
+    using Unaligned = typename VectorOf<Real, kBytes>::Unaligned;
     static constexpr int kRegisters = int{kBlockSize} * int{sizeof(double)} / kBytes;
     Register registers[kRegisters];
 
-    void load(const double* from) {
+    void load(const Real* from) {
         const auto* source = reinterpret_cast<const Unaligned*>(from);
         for (int p = 0; p < kRegisters; ++p) registers[p] = source[p];
     }
-    void load(const float* from) {
-        double wide[kBlockSize];
+    // Eight floats as doubles.
+    void load_widened(const float* from) {
+        Real wide[kBlockSize];
         for (Index k = 0; k < kBlockSize; ++k) wide[k] = from[k];
         load(wide);
     }
-    void store(double* to) const {
+    void store(Real* to) const {
         auto* target = reinterpret_cast<Unaligned*>(to);
         for (int p = 0; p < kRegisters; ++p) target[p] = registers[p];
     }
@@ -58,25 +61,36 @@ struct VectorBlock {
     void add_product(const VectorBlock& x, const VectorBlock& y) {
         for (int p = 0; p < kRegisters; ++p) registers[p] += x.registers[p] * y.registers[p];
     }
-    void add_product(double x, const VectorBlock& y) {
+    void add_product(Real x, const VectorBlock& y) {
         for (int p = 0; p < kRegisters; ++p) registers[p] += x * y.registers[p];
+    }
+    void add(const VectorBlock& x) {
+        for (int p = 0; p < kRegisters; ++p) registers[p] += x.registers[p];
+    }
+    void multiply_by(const VectorBlock& x) {
+        for (int p = 0; p < kRegisters; ++p) registers[p] *= x.registers[p];
     }
 };
 #else
-template <int>
+template <int, class Real = double>
 struct VectorBlock {
-    double values[kBlockSize];
+    static constexpr Index kSize = kBlockSize * Index{sizeof(double)} / Index{sizeof(Real)};
+    Real values[kSize];
 
-    template <class Float>
-    void load(const Float* from) {
-        std::copy_n(from, kBlockSize, values);
-    }
-    void store(double* to) const { std::copy_n(values, kBlockSize, to); }
+    void load(const Real* from) { std::copy_n(from, kSize, values); }
+    void load_widened(const float* from) { std::copy_n(from, kSize, values); }
+    void store(Real* to) const { std::copy_n(values, kSize, to); }
     void add_product(const VectorBlock& x, const VectorBlock& y) {
-        for (Index k = 0; k < kBlockSize; ++k) values[k] += x.values[k] * y.values[k];
+        for (Index k = 0; k < kSize; ++k) values[k] += x.values[k] * y.values[k];
     }
-    void add_product(double x, const VectorBlock& y) {
-        for (Index k = 0; k < kBlockSize; ++k) values[k] += x * y.values[k];
+    void add_product(Real x, const VectorBlock& y) {
+        for (Index k = 0; k < kSize; ++k) values[k] += x * y.values[k];
+    }
+    void add(const VectorBlock& x) {
+        for (Index k = 0; k < kSize; ++k) values[k] += x.values[k];
+    }
+    void multiply_by(const VectorBlock& x) {
+        for (Index k = 0; k < kSize; ++k) values[k] *= x.values[k];
     }
 };
 #endif

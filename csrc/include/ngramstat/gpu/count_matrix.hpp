@@ -51,13 +51,15 @@ struct CsrView {
 inline constexpr int kVectors = 8;
 static_assert(kVectors == kBlockSize);
 
-// out row = sum of the row's entries times x, by groups of kVectors threads, one vector each.
+// out row = sum of the row's entries times x, by groups of kVectors threads, one vector each. A row
+// may be a piece of one of the matrix.
 struct RowProducts {
     static constexpr int kPhases = 2;
     static constexpr int kThreads = 128;
     static constexpr std::size_t kShared = kThreads * sizeof(double);
 
     CsrView counts;
+    const Index* row_start;
     const double* x;
     double w0, w1;
     double* out;
@@ -68,10 +70,9 @@ struct RowProducts {
         double* partial = at.shared_as<double>();
         if constexpr (kPhase == 0) {
             const int v = at.thread % kVectors, group = at.thread / kVectors;
-            const Index end = counts.row_start[at.block + 1];
+            const Index end = row_start[at.block + 1];
             double sum = 0;
-            for (Index e = counts.row_start[at.block] + group; e < end;
-                 e += at.threads / kVectors) {
+            for (Index e = row_start[at.block] + group; e < end; e += at.threads / kVectors) {
                 const double weight = w0 * counts.first[e] + w1 * counts.second[e];
                 sum += weight * x[static_cast<Index>(counts.column[e]) * kVectors + v];
             }
@@ -83,6 +84,31 @@ struct RowProducts {
             to = accumulate ? to + sum : sum;
         }
     }
+};
+
+// Adds up the products of each row's pieces.
+struct SumPiecesOfRows {
+    const double* of_pieces;
+    const Index* first_piece;  // of each row
+    double* out;
+    bool accumulate;
+
+    NGRAMSTAT_HD void operator()(Index element) const {
+        const Index row = element / kVectors, v = element % kVectors;
+        double sum = accumulate ? out[element] : 0;
+        for (Index piece = first_piece[row]; piece < first_piece[row + 1]; ++piece) {
+            sum += of_pieces[piece * kVectors + v];
+        }
+        out[element] = sum;
+    }
+};
+
+// x row = weight of the row times x row.
+struct WeighRows {
+    const double* weights;
+    double* x;
+
+    NGRAMSTAT_HD void operator()(Index element) const { x[element] *= weights[element / kVectors]; }
 };
 
 // Sums of both channels of a row, one row per block of threads.
@@ -199,8 +225,17 @@ class CountsOn : public Counts {
     void multiply_on_device(const double* x, std::array<double, 2> weights, double* out,
                             bool transposed, bool accumulate) const {
         const Csr& csr = transposed ? this->transposed() : csr_;
-        on_.for_blocks(csr.rows, RowProducts::kThreads, RowProducts::kShared,
-                       RowProducts{csr, x, weights[0], weights[1], out, accumulate});
+        const auto multiply = [&](Index rows, const Index* starts, double* to, bool adds) {
+            on_.for_blocks(rows, RowProducts::kThreads, RowProducts::kShared,
+                           RowProducts{csr, starts, x, weights[0], weights[1], to, adds});
+        };
+        const Pieces* pieces = transposed ? pieces_.get() : nullptr;
+        if (pieces == nullptr) return multiply(csr.rows, csr.row_start.data(), out, accumulate);
+        const Index n = pieces->start.size() - 1;
+        Buffer<double> of_pieces(on_, n * kVectors);
+        multiply(n, pieces->start.data(), of_pieces.data(), false);
+        on_.for_each(csr.rows * kVectors,
+                     SumPiecesOfRows{of_pieces.data(), pieces->first.data(), out, accumulate});
     }
 
     void multiply(std::span<const double> x, std::array<double, 2> weights, std::span<double> out,
@@ -210,6 +245,18 @@ class CountsOn : public Counts {
         Buffer<double> product(on_, static_cast<Index>(out.size()));
         on_.upload(in.data(), x.data(), in.size());
         multiply_on_device(in.data(), weights, product.data(), transposed, false);
+        on_.download(out.data(), product.data(), product.size());
+    }
+
+    void multiply_gram(std::span<const double> x, std::span<const double> row_weights,
+                       std::span<double> out) const override {
+        require(static_cast<Index>(row_weights.size()) == csr_.rows, "one weight for each row");
+        const auto active = on_.activate();
+        const auto in = to_device(on_, x), weights = to_device(on_, row_weights);
+        Buffer<double> rows(on_, csr_.rows * kBlockSize), product(on_, csr_.cols * kBlockSize);
+        multiply_on_device(in.data(), {1.0, 0.0}, rows.data(), false, false);
+        on_.for_each(rows.size(), WeighRows{weights.data(), rows.data()});
+        multiply_on_device(rows.data(), {1.0, 0.0}, product.data(), true, false);
         on_.download(out.data(), product.data(), product.size());
     }
 
@@ -290,14 +337,39 @@ class CountsOn : public Counts {
         std::array<double, 2> weights_;
     };
 
+    // Rows of the transposed counts in pieces, so that a block of threads does not have to add up a
+    // token of all documents by itself.
+    struct Pieces {
+        static constexpr Index kLongest = 1 << 13;
+
+        Buffer<Index> start;  // of each piece, and the end
+        Buffer<Index> first;  // piece of each row, and their number
+    };
+
     // Computed at its first use: products with it need no additions in arbitrary order.
     const Csr& transposed() const {
         const std::lock_guard<std::mutex> lock(mutex_);
         if (!transposed_) {
             const auto active = on_.activate();
             transposed_ = transpose();
+            // A row has at most as many entries as there are columns.
+            if (csr_.rows > Pieces::kLongest) pieces_ = cut(*transposed_);
         }
         return *transposed_;
+    }
+    std::unique_ptr<Pieces> cut(const Csr& csr) const {
+        std::vector<Index> row_start(static_cast<std::size_t>(csr.rows) + 1), start, first;
+        on_.download(row_start.data(), csr.row_start.data(), csr.rows + 1);
+        for (std::size_t row = 0; row + 1 < row_start.size(); ++row) {
+            first.push_back(static_cast<Index>(start.size()));
+            for (Index at = row_start[row]; at < row_start[row + 1]; at += Pieces::kLongest) {
+                start.push_back(at);
+            }
+        }
+        first.push_back(static_cast<Index>(start.size()));
+        start.push_back(csr.nnz);
+        return std::make_unique<Pieces>(Pieces{to_device(on_, std::span<const Index>(start)),
+                                               to_device(on_, std::span<const Index>(first))});
     }
     Csr transpose() const {
         Csr result(on_, csr_.cols, csr_.rows, csr_.nnz);
@@ -333,6 +405,7 @@ class CountsOn : public Counts {
     Csr csr_;
     mutable std::mutex mutex_;
     mutable std::optional<Csr> transposed_;
+    mutable std::unique_ptr<Pieces> pieces_;  // where rows of it are long
 };
 
 }  // namespace ngramstat::gpu

@@ -9,7 +9,9 @@
 
 #include "ngramstat/gpu/blocks.hpp"
 #include "ngramstat/gpu/count_matrix.hpp"
+#include "ngramstat/gpu/document_counts.hpp"
 #include "ngramstat/gpu/gpu.hpp"
+#include "ngramstat/gpu/kneser_ney.hpp"
 #include "ngramstat/gpu/pair_counts.hpp"
 #include "ngramstat/gpu/pair_products.hpp"
 #include "ngramstat/gpu/pair_sums.hpp"
@@ -42,6 +44,16 @@ class GpuOn : public Gpu {
             },
             tokens);
     }
+    std::shared_ptr<Counts> count_document_tokens(const AnyStream& tokens, Index vocab_size,
+                                                  const Documents& documents) override {
+        const auto active = on_.activate();
+        return std::visit(
+            [&]<class Token>(const Stream<Token>& stream) {
+                return DocumentTokenCounter<Executor, Token>(on_, stream, vocab_size, documents)
+                    .count();
+            },
+            tokens);
+    }
     std::shared_ptr<PairStream> pair_stream(const AnyStream& tokens, Index vocab_size,
                                             const Documents& documents, bool across) override {
         return std::visit(
@@ -69,6 +81,15 @@ class GpuOn : public Gpu {
                     on_, stream, vocab_size, max_context, documents, across);
             },
             tokens);
+    }
+    std::unique_ptr<HeldOutCounter> held_out_counter(const AnyStream& training,
+                                                     const HeldOutTries& held_out) override {
+        const auto active = on_.activate();
+        return std::visit(
+            [&]<class Token>(const Stream<Token>& stream) -> std::unique_ptr<HeldOutCounter> {
+                return std::make_unique<HeldOutCounterOn<Executor, Token>>(on_, stream, held_out);
+            },
+            training);
     }
     void suffix_array(const AnyStream& tokens, Index vocab_size, const SuffixOrder& order,
                       std::span<Index> suffixes, std::span<std::uint8_t> lcp) override {

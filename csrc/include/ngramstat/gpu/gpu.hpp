@@ -16,8 +16,10 @@
 #include "ngramstat/pairs/labelled_segments.hpp"
 #include "ngramstat/pairs/pair_products.hpp"
 #include "ngramstat/pairs/position_index.hpp"
+#include "ngramstat/suffixes/kneser_ney_counts.hpp"
 #include "ngramstat/suffixes/ngram_counts.hpp"
 #include "ngramstat/suffixes/suffix_sort.hpp"
+#include "ngramstat/suffixes/symbol_trie.hpp"
 
 namespace ngramstat::gpu {
 
@@ -69,6 +71,9 @@ class Counts : public std::enable_shared_from_this<Counts> {
     // x and out in host memory; see CountMatrix.
     virtual void multiply(std::span<const double> x, std::array<double, 2> weights,
                           std::span<double> out, bool transposed) const = 0;
+    // out = F^T diag(row_weights) F x with F the first channel; see CountMatrix.
+    virtual void multiply_gram(std::span<const double> x, std::span<const double> row_weights,
+                               std::span<double> out) const = 0;
     virtual double inner_product(const Counts& other, std::array<double, 2> weights,
                                  std::array<double, 2> other_weights) const = 0;
     // first * weights[0] + second * weights[1].
@@ -132,6 +137,24 @@ class NgramCounter {
     virtual std::vector<Index> token_counts() const = 0;
 };
 
+// Held-out n-grams and their contexts (ngramstat::HeldOutNgrams), whose counts in training are
+// asked for; vocab_size, order and stop_token as in ngramstat::KneserNey.
+struct HeldOutTries {
+    const SymbolTrie& contexts;
+    const SymbolTrie& ngrams;
+    Index vocab_size;
+    int order;
+    Index stop_token;
+};
+
+// Counts a training stream, which it holds, for held-out n-grams, which are copied.
+class HeldOutCounter {
+  public:
+    virtual ~HeldOutCounter() = default;
+    // The n-grams whose last token stands in a part of the stream.
+    virtual HeldOutCounts count(Segment part) = 0;
+};
+
 class Gpu {
   public:
     virtual ~Gpu() = default;
@@ -145,6 +168,9 @@ class Gpu {
 
     virtual std::unique_ptr<PairCounter> pair_counter(const AnyStream& tokens, Index vocab_size,
                                                       const Documents& documents) = 0;
+    // Tokens of every document's content, (documents x V), in the first channel.
+    virtual std::shared_ptr<Counts> count_document_tokens(const AnyStream& tokens, Index vocab_size,
+                                                          const Documents& documents) = 0;
     // `across`: also the pairs that are not inside the content of one document.
     virtual std::shared_ptr<PairStream> pair_stream(const AnyStream& tokens, Index vocab_size,
                                                     const Documents& documents, bool across) = 0;
@@ -155,6 +181,9 @@ class Gpu {
     virtual std::unique_ptr<NgramCounter> ngram_counter(const AnyStream& tokens, Index vocab_size,
                                                         int max_context, const Documents& documents,
                                                         bool across) = 0;
+    // The twin of ngramstat::KneserNey::add_training.
+    virtual std::unique_ptr<HeldOutCounter> held_out_counter(const AnyStream& training,
+                                                             const HeldOutTries& held_out) = 0;
     // See ngramstat::suffix_array.
     virtual void suffix_array(const AnyStream& tokens, Index vocab_size, const SuffixOrder& order,
                               std::span<Index> suffixes, std::span<std::uint8_t> lcp) = 0;

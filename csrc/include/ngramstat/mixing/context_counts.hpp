@@ -27,18 +27,18 @@ struct Discounts {
 };
 
 // Binary decisions of all targets, target after target, along the path to each target's token.
-//   offsets        (targets + 1): decision e belongs to the target t with
-//                  offsets[t] <= e < offsets[t + 1]
-//   parent_mass    (decisions, 2), the probabilities, by the pattern that this one falls back on,
-//                  of the branch taken and of its sibling; empty: uniform over the vocabulary
-//   packed_logits  (decisions), written: of the branch taken, by the raw counts
-//   mass           (decisions, 2), written: as parent_mass, by the continuation counts, for the
-//                  patterns that fall back on this one; may be empty
+//   offsets          (targets + 1): decision e belongs to the target t with
+//                    offsets[t] <= e < offsets[t + 1]
+//   parent_logits    (decisions), fallback logits of the pattern that this one falls back on, see
+//                    packed_logits.hpp; empty: that is the uniform distribution
+//   packed_logits    (decisions), written: of the branch taken, by the raw counts
+//   fallback_logits  (decisions), written: as parent_logits, by the continuation counts, for the
+//                    patterns that fall back on this one; may be empty
 struct Decisions {
     std::span<const Index> offsets;
-    std::span<const float> parent_mass;
+    std::span<const std::int16_t> parent_logits;
     std::span<std::uint16_t> packed_logits;
-    std::span<float> mass;
+    std::span<std::int16_t> fallback_logits;
 };
 
 // What to count in a training stream.

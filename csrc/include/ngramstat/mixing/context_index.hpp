@@ -51,14 +51,14 @@ class ContextIndex {
         return bucket_bits_ == 0 ? 0 : hash >> (64 - bucket_bits_);
     }
 
-    // Contexts compared at a time: vectors of one size, whatever the number in the bucket.
-    static constexpr std::uint32_t kWindow = 8;
+    static constexpr std::size_t kWindowBytes = 32;
 
     std::size_t size_ = 0;
     int bucket_bits_ = 0;
-    bool wide_ = false;                  // the rest of a hash takes more than 32 bits
+    bool direct_ = false;  // a bucket holds one context at most: the rest of its hash is empty
+    bool wide_ = false;    // the rest of a hash takes more than 32 bits
     std::vector<std::uint32_t> begins_;  // by bucket: its first context; and the end
-    std::vector<std::uint32_t> rests_;   // by context, and kWindow more
+    std::vector<std::uint32_t> rests_;   // by context, and some more
     std::vector<std::uint64_t> wide_rests_;
     void (*find_)(const FindArguments&) = nullptr;
     std::vector<Index> targets_, target_begins_;

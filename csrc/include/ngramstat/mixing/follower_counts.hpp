@@ -66,8 +66,9 @@ class FollowerCounter {
     }
     void group_by_context(const Pieces& events, const Pieces& left_out);
     void count_context(std::size_t first, std::size_t middle, std::size_t last);
-    void group_by_token(std::size_t first, std::size_t last);
-    std::uint32_t different(std::uint32_t first, std::uint32_t last);
+    void count_left_out(std::size_t middle, std::size_t last, std::size_t n_seen);
+    void group_by_token(std::size_t first, std::size_t last, std::size_t n_seen);
+    void find_different(std::size_t size);
 
     EventLayout layout_;
     std::size_t n_contexts_;
@@ -75,12 +76,13 @@ class FollowerCounter {
     std::vector<std::uint32_t> begins_;  // by context and part: its first event
     std::vector<Event> events_;          // of the bin, by context and part
     std::vector<Token> tokens_;          // by token
-    std::vector<std::uint32_t> seen_;    // tokens of the current context
-    std::size_t n_seen_ = 0;
-    std::vector<std::uint32_t> continuations_;  // of the current context, by token
-    // By continuation token: the last (context, token) that it was counted for.
-    std::vector<std::uint32_t> counted_for_;
-    std::uint32_t counted_ = 0;
+    // Of the current context, by token: its continuation tokens, whether each is the first of its
+    // token, and the running number of different ones.
+    std::vector<std::uint32_t> continuations_, n_different_;
+    std::vector<std::uint8_t> is_first_;
+    // By continuation token: the number of the last (context, token) that it was seen with.
+    std::vector<std::uint32_t> last_pair_;
+    std::uint32_t pair_ = 0;
     FollowerCounts out_;
     std::size_t n_out_ = 0;
 };

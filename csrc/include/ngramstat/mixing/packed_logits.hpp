@@ -3,7 +3,6 @@
 // much the pattern has seen there.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -22,36 +21,33 @@ inline float unpack_logit(std::uint16_t packed) {
 }
 inline std::uint32_t unpack_bucket(std::uint16_t packed) { return packed % kBuckets; }
 
-// Size class of a node's count: 1 .. 15.
-inline constexpr std::uint8_t size_class(Count n) {
-    constexpr std::array<Count, 14> kLast{1,  2,  3,   5,   8,    12,   20,
-                                          36, 70, 150, 400, 1500, 8000, 60000};
-    return static_cast<std::uint8_t>(
-        1 + (std::lower_bound(kLast.begin(), kLast.end(), n) - kLast.begin()));
-}
-
-inline constexpr auto kSizeClasses = [] {
-    std::array<std::uint8_t, 512> classes{};
-    for (std::size_t n = 0; n < classes.size(); ++n) classes[n] = size_class(n);
-    return classes;
-}();
+// Size classes of a node's count, 1 .. 15: the largest count of each but the last.
+inline constexpr std::array<float, 14> kLastOfClass{1,  2,  3,   5,   8,    12,   20,
+                                                    36, 70, 150, 400, 1500, 8000, 60000};
 
 // The bucket of a node, from the counts of its two branches: 0 where the context was never seen,
 // else 1 .. 15 by the size of the sum, plus 16 where one branch is unseen. A context that was seen,
 // but not at this node, is bucket 16.
-inline std::uint8_t count_bucket(Count taken, Count sibling, bool context_seen) {
-    const Count n = taken + sibling;
-    if (n == 0) return context_seen ? kBuckets / 2 : 0;
-    const std::uint8_t size = n < kSizeClasses.size() ? kSizeClasses[n] : size_class(n);
-    return static_cast<std::uint8_t>(size + (taken == 0 || sibling == 0 ? kBuckets / 2 : 0));
+inline std::int32_t count_bucket(float taken, float sibling, bool context_seen) {
+    const float n = taken + sibling;
+    std::int32_t bucket = 1;
+    for (const float last : kLastOfClass) bucket += n > last;
+    bucket = n == 0.0f ? 0 : bucket;
+    const bool one_branch = taken == 0.0f || sibling == 0.0f;
+    return bucket + (context_seen && one_branch ? kBuckets / 2 : 0);
 }
 
-// Packs n decisions from their odds p / (1 - p) and buckets; n must be a multiple of kPackedVector,
-// and each result is in the low 16 bits. The logarithm is exact to a few 1e-7, far below
-// kLogitUnit. Results are bit-identical over instruction sets.
-inline constexpr std::size_t kPackedVector = 8;
-using PackLogits = void (*)(const float* odds, const std::int32_t* buckets,
-                            std::int32_t* packed_logits, std::size_t n);
-PackLogits pack_logits_function();
+// What patterns that fall back on another need of it at a decision: the logit of the branch taken
+// by its continuation counts, as a multiple of kFallbackUnit within +-16. The probability of a
+// subtree is the product of those on the path to it.
+inline constexpr double kFallbackUnit = 1.0 / 2048.0;
+inline constexpr std::int32_t kMaxFallback = 32735;  // what rounds to the largest packed logit
+
+// A fallback logit, rounded to the unit of packed logits (away from zero at the middle, so that
+// those of a branch and its sibling stay opposites), with a bucket.
+inline std::int32_t pack_logit(std::int32_t fallback_logit, std::int32_t bucket) {
+    static_assert(kLogitUnit == 32 * kFallbackUnit && kBuckets == 32);
+    return ((fallback_logit + 15 + (fallback_logit >= 0)) & ~31) | bucket;
+}
 
 }  // namespace ngramstat

@@ -39,6 +39,31 @@ struct CountBlock {
     void set_entries(const CountEntries<std::uint32_t>& wide, std::size_t n);
 };
 
+// Blocks of sixteen vectors in single precision, one after the other, and for each block sixteen
+// weights of channel 0 and sixteen of channel 1: vector v sees the matrix
+// weights[0][v] * first + weights[1][v] * second.
+struct SingleBlocks {
+    std::span<const float> vectors;  // size x rows x 16
+    std::span<const float> weights;  // size x 2 x 16
+
+    Index size() const { return static_cast<Index>(weights.size()) / (2 * kSingleBlockSize); }
+    const float* weights_of(Index block) const {
+        return weights.data() + block * 2 * kSingleBlockSize;
+    }
+    const float* vectors_of(Index block, Index rows) const {
+        return vectors.data() + block * rows * kSingleBlockSize;
+    }
+    // Throws std::invalid_argument unless these are vectors of `rows`, with room for the products.
+    void require_sizes(Index rows, Index out_rows, std::size_t out_size) const {
+        const auto floats = [&](Index n) {
+            return static_cast<std::size_t>(size() * n * kSingleBlockSize);
+        };
+        require(size() >= 1 && weights.size() == floats(2) && vectors.size() == floats(rows) &&
+                    out_size == floats(out_rows),
+                "single-precision blocks: x must be (k, rows, 16), weights (k, 2, 16)");
+    }
+};
+
 // (n_rows x n_cols) counts with two channels. Weights (w0, w1) combine them into a real matrix:
 // M = w0 * first + w1 * second. Sums of doubles run in an order fixed by the data, so products are
 // bit-identical over thread counts and instruction sets.
@@ -80,6 +105,14 @@ class CountMatrix {
     // one after the other, but each row is read once.
     void multiply_gram(std::span<const double> x, std::span<const double> row_weights,
                        std::span<double> out, int threads) const;
+    // The same products in single precision: each sum of a row or a column is one of floats.
+    void multiply_single(const SingleBlocks& blocks, std::span<float> out, int threads) const;
+    void multiply_transposed_single(const SingleBlocks& blocks, std::span<float> out,
+                                    int threads) const;
+    // Row r of F has row_weights[r] times the block's weight of channel channels[r].
+    void multiply_gram_single(const SingleBlocks& blocks, std::span<const double> row_weights,
+                              std::span<const std::uint8_t> channels, std::span<float> out,
+                              int threads) const;
     // Sum over entries of M * M', for the Frobenius norm of sums of matrices.
     double inner_product(const CountMatrix& other, std::array<double, 2> weights,
                          std::array<double, 2> other_weights, int threads) const;
@@ -91,8 +124,12 @@ class CountMatrix {
     std::vector<Index> row_runs(Index n_runs) const;
     // out = sum over runs of rows, in order, of what scatter(first_row, last_row, copy) adds to its
     // copy of out. Wide matrices use fewer runs, to bound the scratch.
-    template <class Scatter>
-    void sum_over_rows(std::span<double> out, int threads, Scatter&& scatter) const;
+    template <class Real, class Scatter>
+    void sum_over_rows(std::span<Real> out, int threads, Scatter&& scatter) const;
+    // visit(block, begin, end) for a few rows at a time, without those of weight zero.
+    template <class Visit>
+    void for_row_groups(Index first_row, Index last_row, std::span<const double> row_weights,
+                        Visit&& visit) const;
     // visit(block, begin, end) for the rows [first_row, last_row), begin and end within the block.
     template <class Visit>
     void for_blocks(Index first_row, Index last_row, Visit&& visit) const;

@@ -2,21 +2,25 @@
 //
 // Chen and Goodman (1999), section 3. The n-grams and contexts of the held-out tokens are indexed
 // first, and only these are looked up while counting. Memory is therefore proportional to the
-// held-out tokens, and one sweep over the sorted training stream serves every order at once:
+// held-out tokens, and one sweep over the sorted training stream serves every order, and models of
+// several nested parts of the stream, at once:
 //   1. the constructor indexes the held-out n-grams and their contexts,
 //   2. add_training counts them, with the continuation counts of the lower orders,
 //   3. counts() returns the counts of counts, from which the caller estimates the discounts,
 //   4. score interpolates the orders and sums -ln p.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <span>
 #include <vector>
 
 #include "ngramstat/base/documents.hpp"
-#include "ngramstat/base/key_table.hpp"
 #include "ngramstat/base/types.hpp"
 #include "ngramstat/pairs/position_index.hpp"
+#include "ngramstat/suffixes/held_out_ngrams.hpp"
 #include "ngramstat/suffixes/kneser_ney_counts.hpp"
+#include "ngramstat/suffixes/suffix_sort.hpp"
 
 namespace ngramstat {
 
@@ -25,8 +29,8 @@ class KneserNey {
   public:
     // held_out   tokens to score, and the contexts before them
     // documents  of the held-out tokens: their content is scored, other tokens only serve as
-    // context vocab_size number of tokens that can be predicted; a token == vocab_size may stand
-    // for a
+    //            context
+    // vocab_size number of tokens that can be predicted; a token == vocab_size may stand for a
     //            separator that is never predicted
     // order      highest n-gram order, 1 .. 16
     // stop_token contexts extend back to this token and no further; -1: none
@@ -34,55 +38,89 @@ class KneserNey {
     KneserNey(std::span<const Token> held_out, const Documents& documents, Index vocab_size,
               int order, Index stop_token);
 
-    // Counts the training n-grams whose last token lies in `range`. To be called once for each
-    // range of a partition of the vocabulary. Tokens before first_event only serve as context.
+    // Forgets all training; there are n_models models from now on (at first, one).
+    void reset(Index n_models);
+
+    // Counts the n-grams whose last token lies in `range` and stands in `parts`, one part of the
+    // stream for each model; tokens outside its part only serve as context. The first part holds
+    // all others, and of any two parts one holds the other or they are disjoint; a part comes after
+    // those that hold it. To be called once for each range of a partition of the vocabulary.
     // With a prefix (last token first, see SuffixOrder): the longer n-grams that end with it and
     // whose token before it lies in `range`. All of them together, and add_ngram for the prefix,
     // take the place of a range of one token.
-    void add_training(std::span<const Token> training, Index first_event, TokenRange range,
-                      int threads, std::span<const Index> prefix = {});
-    // Counts one training n-gram, last token first, from its occurrences as an event and the number
-    // of different tokens before it, where the beginning of the stream is one.
-    void add_ngram(std::span<const Index> ngram, Count count, Count distinct_before);
+    void add_training(std::span<const Token> training, std::span<const Segment> parts,
+                      TokenRange range, int threads, std::span<const Index> prefix = {});
+    // Counts one n-gram, last token first, for a model, from its occurrences in the part and the
+    // number of different tokens before it, where the beginning of the stream is one.
+    void add_ngram(Index model, std::span<const Index> ngram, Count count, Count distinct_before);
 
-    const KneserNeyCounts& counts() const { return counts_; }
+    // Memory of one model.
+    std::size_t model_bytes() const {
+        return held_out_.contexts().size() * sizeof(Followers) +
+               held_out_.ngrams().size() * sizeof(NgramCount);
+    }
+    // The counts of a model that were made elsewhere, for a model that has none.
+    void set_counts(Index model, const HeldOutCounts& counted);
+
+    const HeldOutNgrams<Token>& held_out() const { return held_out_; }
+    Index vocab_size() const { return vocab_size_; }
+    int order() const { return order_; }
+    Index stop_token() const { return stop_token_; }
+
+    Index n_models() const { return static_cast<Index>(models_.size()); }
+    const KneserNeyCounts& counts(Index model) const { return model_at(model).counts; }
 
     Index n_documents() const { return documents_.size(); }
 
-    // Sum of -ln p over each document's content, nats: losses[document * order + n] for
+    // Sum of -ln p over each document's content by a model, nats: losses[document * order + n] for
     // contexts of n = 0 .. order - 1 tokens. raw (order) and continuation (order - 1) are the
     // discounts of every order where it is the highest of its model and where it is not.
-    void score(std::span<const OrderDiscounts> raw, std::span<const OrderDiscounts> continuation,
-               std::span<double> losses, int threads) const;
+    void score(Index model, std::span<const OrderDiscounts> raw,
+               std::span<const OrderDiscounts> continuation, std::span<double> losses,
+               int threads) const;
 
   private:
-    class Lookup;
+    using Node = SymbolTrie::Node;
+    template <class Position>
+    class BlockSweep;
+    template <class Position>
+    class PartSweep;
 
-    void index_held_out();
-    void index_position(Index i);
-    void score_position(Index i, std::span<const OrderDiscounts> raw,
-                        std::span<const OrderDiscounts> continuation, double* loss) const;
+    // Raw counts in the lower half of each number, continuation counts in the upper one, so that
+    // one addition serves both.
+    struct Followers {
+        // How many followers have count 1, 2, and 3 or more.
+        std::array<std::uint64_t, 3> number{};
+        // Sums of the counts that are 3 or more.
+        Count raw_sum = 0, continuation_sum = 0;
 
-    std::vector<Token> held_out_;
+        Followers() = default;
+        Followers(const FollowerCounts& raw, const FollowerCounts& continuation);
+        void add(Count raw, Count continuation);
+        void add_once();
+        FollowerCounts raw() const;
+        FollowerCounts continuation() const;
+    };
+    struct NgramCount {
+        Count raw = 0, continuation = 0;
+    };
+    struct Model {
+        KneserNeyCounts counts;
+        std::vector<Followers, HugePageAllocator<Followers>> contexts;  // by node
+        std::vector<NgramCount, HugePageAllocator<NgramCount>> ngrams;  // by node
+    };
+
+    const Model& model_at(Index model) const;
+    template <class Position>
+    void sweep(std::span<const Token> training, std::span<const Segment> parts, TokenRange range,
+               int threads, std::span<const Index> prefix);
+
     Documents documents_;
     Index vocab_size_;
     int order_;
     Index stop_token_;
-    KneserNeyCounts counts_;
-
-    // Contexts of the held-out tokens as a trie that extends into the past. A node's key is
-    // (parent node, the token before); its number in the table + 1 is the node, and node 0 is the
-    // empty context. The key of an n-gram is (context node, last token).
-    KeyTable nodes_;
-    KeyTable ngrams_;
-    std::vector<FollowerCounts> raw_contexts_;           // by node
-    std::vector<FollowerCounts> continuation_contexts_;  // by node
-    std::vector<Count> raw_ngrams_;                      // by n-gram
-    std::vector<Count> continuation_ngrams_;             // by n-gram
-    // By held-out position and order m = 1 .. order: the context node and the n-gram, or kAbsent
-    // where the context is cut off before m - 1 tokens.
-    std::vector<std::uint32_t> position_nodes_;
-    std::vector<std::uint32_t> position_ngrams_;
+    HeldOutNgrams<Token> held_out_;
+    std::vector<Model> models_;
 };
 
 }  // namespace ngramstat

@@ -58,6 +58,14 @@ struct KneserNeyCounts {
     }
 };
 
+// What a model counts in training: in all of it, and for the n-grams of the held-out tokens and
+// their contexts, by the nodes of their tries.
+struct HeldOutCounts {
+    KneserNeyCounts counts;
+    std::vector<FollowerCounts> raw_contexts, continuation_contexts;
+    std::vector<Count> raw_ngrams, continuation_ngrams;
+};
+
 inline double discount(const OrderDiscounts& discounts, Count count) {
     return count == 0 ? 0.0 : discounts[std::min<Count>(count, 3) - 1];
 }

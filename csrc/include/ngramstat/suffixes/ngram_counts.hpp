@@ -75,11 +75,11 @@ template <class Token>
 NgramCounts count_ngram(std::span<const Token> tokens, int max_context, const Documents& documents,
                         bool across, std::span<const Index> ngram, int threads);
 
-// Occurrences of an n-gram, last token first, that end at first_event or later, by the token before
+// Occurrences of an n-gram, last token first, that end in a part of the stream, by the token before
 // them: the first number is of the beginning of the stream, number 1 + token of a token. Throws
 // std::out_of_range for a token >= vocab_size.
 template <class Token>
-std::vector<Index> tokens_before(std::span<const Token> tokens, Index vocab_size, Index first_event,
+std::vector<Index> tokens_before(std::span<const Token> tokens, Index vocab_size, Segment part,
                                  std::span<const Index> ngram, int threads);
 
 }  // namespace ngramstat

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.kernels.mixing import ContextCounts, ContextPattern, Discounts, Masses, TokenTree
+from ngramstat.kernels.mixing import (
+    ContextCounts,
+    ContextPattern,
+    Discounts,
+    FallbackLogits,
+    TokenTree,
+)
 from ngramstat.ngram_models.discounts import discounts
 from ngramstat.ngram_models.mixture.context_patterns import CLASSES, Pattern
 from ngramstat.ngram_models.mixture.decisions import Decisions
@@ -23,14 +29,14 @@ class _Parent:
 
     Attributes
     ----------
-    masses : list
+    logits : list
         By tree; None: the uniform distribution.
     known : NDArray or None
         Training tokens after contexts of the parent that the scored tokens have, as bits; after all
         others, the pattern's contexts cannot be those of scored tokens. None: all tokens.
     """
 
-    masses: list[Masses | None]
+    logits: list[FallbackLogits | None]
     known: NDArray[np.uint64] | None
 
 
@@ -64,12 +70,12 @@ class Estimator:
         children: dict[str | None, list[int]] = {}
         for i, pattern in enumerate(self._used):
             children.setdefault(pattern.parent, []).append(i)
-        # The masses that children need of their parent are large. Of siblings, the one with the
-        # most descendants comes last, when the parent's masses are no longer needed.
+        # The fallback logits that children need of their parent are large. Of siblings, the one with
+        # the most descendants comes last, when the parent's are no longer needed.
         descendants = [0] * len(self._used)
         for i in reversed(range(len(self._used))):
             descendants[i] = sum(1 + descendants[j] for j in children.get(self._used[i].name, []))
-        # Depth first. By pattern: its parent, and whether it is the last user of the masses.
+        # Depth first. By pattern: its parent, and whether it is its last child.
         waiting: list[tuple[int, _Parent, bool]] = [(0, _Parent([None] * len(trees), None), True)]
         while waiting:
             i, parent, last_user = waiting.pop()
@@ -79,8 +85,8 @@ class Estimator:
             counts, known = self._count(
                 self._used[i], piece, parent.known, has_children=bool(own_children)
             )
-            masses = self._interpolate(i, counts, trees, decisions, parent.masses, free=last_user)
-            own = _Parent(masses, known)
+            logits = self._interpolate(i, counts, trees, decisions, parent.logits, free=last_user)
+            own = _Parent(logits, known)
             waiting += [(j, own, j == own_children[0]) for j in own_children]
             advance()
         return decisions
@@ -130,25 +136,25 @@ class Estimator:
         counts: ContextCounts,
         trees: Sequence[TokenTree],
         decisions: list[Decisions],
-        parent_masses: list[Masses | None],
+        parent_logits: list[FallbackLogits | None],
         *,
         free: bool,
-    ) -> list[Masses | None]:
-        """Writes the packed logits of pattern i; returns its masses by tree.
+    ) -> list[FallbackLogits | None]:
+        """Writes the packed logits of pattern i; returns its fallback logits by tree.
 
-        With `free`, the parent's masses are dropped tree by tree as they are read.
+        With `free`, the parent's are dropped tree by tree as they are read.
         """
-        masses = []
+        fallback_logits = []
         for k, (tree, of_tree) in enumerate(zip(trees, decisions, strict=True)):
-            _, mass = counts.interpolate(
+            _, of_children = counts.interpolate(
                 tree,
                 of_tree.offsets,
-                parent_masses[k],
+                parent_logits[k],
                 discounts=self._discounts[self._used[i].name],
                 out=of_tree.packed_logits[i],
                 threads=self._threads,
             )
-            masses.append(mass)
+            fallback_logits.append(of_children)
             if free:
-                parent_masses[k] = None
-        return masses
+                parent_logits[k] = None
+        return fallback_logits
