@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import functools
 import re
 import shutil
 import subprocess
@@ -47,9 +48,15 @@ def module_name(path: Path) -> str:
 NAMES = {module_name(path) for path in MODULES} | {"_core"}
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
 def imports(path: Path) -> set[str]:
     """Modules of this package that a module imports anywhere, but for type checking alone."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     for_types = {
         id(child)
         for node in ast.walk(tree)
@@ -113,8 +120,7 @@ def test_no_modules_import_each_other_in_a_circle():
 
 def test_modules_do_not_import_private_names_of_others():
     for path in MODULES:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ngramstat"):
                 names = {alias.name for alias in node.names} - {"_core", "__version__"}
                 private = sorted(name for name in names if name.startswith("_"))
