@@ -5,11 +5,13 @@
 Runs `tokenize`, `measure` and `report` on the texts, each in a process of its own, with the record
 that `measure` keeps of its stages. Beside each stage stand the plain ways of its main job
 (plain_ways.py), in processes of their own: NumPy and SciPy, and plain Python, on as many of the
-first tokens as they can do, times as many more as the corpus and its lags have. That favours them:
-sorting grows faster than the tokens. The last columns are the bytes that a stage has to move at
-least, how long that takes at the bandwidth of a copy on this machine, and how many times as long
-the stage takes. Writes benchmarks/results/end_to_end.json and the table in benchmarks/README.md;
-`--table` only the latter. Needs an otherwise idle machine.
+first tokens as they can do and on a quarter of them. They are extrapolated to the corpus by the
+power of the tokens that their CPU time grew with, at most in proportion, and to all lags. That
+favours them: sorting grows faster than the tokens. The last columns are the bytes and the
+floating-point operations that a stage needs at least, how long they take at the speeds of a copy
+and of a product of matrices on this machine, and how many times the longer of the two the stage
+takes. Writes benchmarks/results/end_to_end.json and the table in benchmarks/README.md; `--table`
+only the latter. Needs an otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ import numpy as np
 import plain_ways
 from bars import machine
 from ngramstat import Corpus
+from ngramstat.runtime.resources import peak_rss_bytes
 
 HERE = Path(__file__).resolve().parent
 RESULTS, README = HERE / "results" / "end_to_end.json", HERE / "README.md"
@@ -41,7 +44,7 @@ LAGS = (1, 8)
 ORDER = 6
 # Bytes of an entry of a suffix or of a context: its position and the symbols it is sorted by.
 ENTRY = 16
-COPIED, COPIES = 1 << 28, 5
+COPIED, SIDE, REPEATS = 1 << 28, 2048, 5
 
 
 # --- ours -----------------------------------------------------------------------------------------
@@ -149,7 +152,7 @@ def plain(corpus: Corpus, way: str, tokens: int) -> dict[str, Callable[[], Any]]
 
 
 def run_plain(corpus: Path, way: str, stage: str, tokens: int) -> None:
-    """In a process of its own: print the seconds and CPU seconds of the work."""
+    """In a process of its own: print seconds and CPU seconds of the work, and peak memory."""
     opened = Corpus.open(corpus)
     if stage == "tokenize":
         from tokenizers import Tokenizer
@@ -163,7 +166,8 @@ def run_plain(corpus: Path, way: str, stage: str, tokens: int) -> None:
         work = plain(opened, way, tokens)[stage]
     clock, cpu = time.perf_counter(), time.process_time()
     work()
-    print(json.dumps([time.perf_counter() - clock, time.process_time() - cpu]))
+    seconds, cpu_seconds = time.perf_counter() - clock, time.process_time() - cpu
+    print(json.dumps([seconds, cpu_seconds, peak_rss_bytes()]))
 
 
 def compared(
@@ -177,18 +181,25 @@ def compared(
             if way == "Python" and stage == "tokenize":
                 continue
             tokens = min(tokens, facts["tokens"])
-            done = process(
-                sys.executable, __file__, "--arm", work / "corpus", way, stage, str(tokens)
-            )
-            seconds, cpu = json.loads(done["printed"].splitlines()[-1])
-            times = facts["tokens"] / tokens
+            runs = [
+                json.loads(
+                    process(
+                        sys.executable, __file__, "--arm", work / "corpus", way, stage, size
+                    )["printed"].splitlines()[-1]
+                )
+                for size in (tokens // 4, tokens)
+            ]  # fmt: skip
+            seconds, cpu, peak = runs[1]
+            power = float(np.clip(np.log(cpu / runs[0][1]) / np.log(4), 0, 1))
+            times = (facts["tokens"] / tokens) ** power
             if stage == "C(t)":
                 times *= facts["lags"] / len(LAGS)
             found[stage][way] = {
                 "tokens": tokens,
                 "seconds": round(seconds, 2),
                 "cpu_seconds": round(cpu, 2),
-                "peak_bytes": done["peak_bytes"],
+                "peak_bytes": peak,
+                "power": round(power, 3),
                 "times": round(times, 2),
                 "extrapolated_seconds": round(seconds * times, 1),
             }
@@ -205,11 +216,38 @@ def bandwidth() -> float:
     pairs = [(np.ones(COPIED // 8), np.zeros(COPIED // 8)) for _ in range(cores)]
     best = float("inf")
     with ThreadPoolExecutor(cores) as threads:
-        for _ in range(COPIES):
+        for _ in range(REPEATS):
             started = time.perf_counter()
             list(threads.map(lambda pair: np.copyto(pair[1], pair[0]), pairs))
             best = min(best, time.perf_counter() - started)
     return 2 * COPIED * cores / best
+
+
+def product_speed() -> float:
+    """Floating-point operations per second of a product of matrices in single precision."""
+    matrix = np.ones((SIDE, SIDE), np.float32)
+    best = float("inf")
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        matrix @ matrix
+        best = min(best, time.perf_counter() - started)
+    return 2 * SIDE**3 / best
+
+
+def least_operations(facts: dict[str, Any]) -> dict[str, float]:
+    """Floating-point operations that each stage needs at least; stages that only count need none.
+
+    C(t): at every lag each pair of tokens is multiplied with eight vectors on either side, for the
+    cross-fit, with and without the composition of documents. Mixture: every binary decision of a
+    held-out token is a sum over contexts, and another one for the gradient, for each longest
+    context.
+    """
+    longest = facts["contexts"] - 1
+    decisions = facts["held_out_tokens"] * np.log2(facts["vocab_size"])
+    return {
+        "C(t)": 2 * facts["lags"] * facts["tokens"] * 2 * 8,
+        "H(n) mixture": decisions * longest * 2 * 2 * longest,
+    }
 
 
 def least_bytes(facts: dict[str, Any]) -> dict[str, float]:
@@ -246,10 +284,11 @@ def _duration(seconds: float) -> str:
 
 def table(result: dict[str, Any]) -> str:
     """The rows of all stages, and below them where they were measured."""
-    facts, where, speed = result["facts"], result["machine"], result["bytes_per_second"]
+    facts, where = result["facts"], result["machine"]
+    speeds = result["bytes_per_second"], result["operations_per_second"]
     lines = [
         "| stage | time | CPU time | peak memory | NumPy and SciPy | plain Python | least bytes | "
-        "at a copy's speed | times that |",
+        "least operations | times the longer |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for stage, row in result["stages"].items():
@@ -262,15 +301,16 @@ def table(result: dict[str, Any]) -> str:
                 "" if other is None
                 else f"{_duration(other['extrapolated_seconds'])} ({ratio:.3g} times)"
             )  # fmt: skip
-        least = result["least_bytes"].get(stage)
-        if least is None:
-            cells += ["", "", ""]
-        else:
-            cells += [
-                f"{least / 1e9:.2g} GB",
-                _duration(least / speed),
-                f"{row['seconds'] * speed / least:.2g}",
-            ]
+        longest = 0.0
+        for name, unit, speed in zip(
+            ("least_bytes", "least_operations"), ("GB", "G"), speeds, strict=True
+        ):
+            least = result[name].get(stage)
+            cells.append(
+                "" if least is None else f"{least / 1e9:.2g} {unit}: {least / speed:.2g} s"
+            )
+            longest = max(longest, (least or 0.0) / speed)
+        cells.append(f"{row['seconds'] / longest:.2g}" if longest else "")
         lines.append(f"| {' | '.join(cells)} |")
     sizes = {
         way: max(row[way]["tokens"] for row in result["plain"].values() if way in row)
@@ -280,9 +320,11 @@ def table(result: dict[str, Any]) -> str:
         "",
         f"{facts['tokens'] / 1e6:.3g} M tokens, V = {facts['vocab_size']:,}, {facts['lags']} lags; "
         f"{where['cores']} cores ({where.get('cpu', where['platform'])}), "
-        f"{speed / 1e9:.3g} GB/s in a copy, commit {where['commit'][:9]}. The plain ways did "
+        f"{speeds[0] / 1e9:.3g} GB/s in a copy, {speeds[1] / 1e9:.3g} G operations/s in a product "
+        f"of matrices, commit {where['commit'][:9]}. The plain ways did "
         f"{sizes['NumPy']:,} and {sizes['Python']:,} tokens and {len(LAGS)} lags and are "
-        "extrapolated in proportion to tokens and lags.",
+        "extrapolated to all, by the power of the tokens that their time grew with and in "
+        "proportion to the lags.",
     ]
     return "\n".join(lines)
 
@@ -317,10 +359,12 @@ def main() -> None:
         result = {
             "machine": machine(),
             "facts": facts,
-            "bytes_per_second": bandwidth(),
             "stages": stages,
             "plain": compared(options.work, facts, sizes),
+            "bytes_per_second": bandwidth(),
+            "operations_per_second": product_speed(),
             "least_bytes": least_bytes(facts),
+            "least_operations": least_operations(facts),
         }
         RESULTS.write_text(json.dumps(result, indent=2) + "\n")
     README.write_text(with_table(README.read_text(), result))

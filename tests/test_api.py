@@ -207,6 +207,7 @@ def test_control_c_leaves_a_run_that_can_go_on(tmp_path):
         sys.executable, "-c", start, "--quiet", "measure",
         str(tmp_path / "tokens.npy"), "--vocab-size", "300", "-o", str(tmp_path / "run"),
         "--lags", "1:60", "--max-context", "1", "--replicates", "50",
+        "--predictor", "kneser-ney", "--learning-sizes", "1",
     ]  # fmt: skip
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     parts = tmp_path / "run" / "parts"

@@ -267,7 +267,7 @@ def command(*arguments: object) -> str:
 
 
 WORLDS = {
-    "independent": ("synthesize", "independent", "--tokens", "60000"),
+    "independent": ("synthesize", "independent", "--tokens", "60000", "--vocab-size", "500"),
     "markov": ("synthesize", "markov", "--tokens", "60000"),
     "text": (),
 }

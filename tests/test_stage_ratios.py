@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 
 from benchmarks.stage_ratios import Case, Example, cases, measure_ratios, stored_ratios
 
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 # CPU times vary by some ten per cent between rounds on a loaded machine. The smallest count, and a
 # stage is measured again while it seems too slow.
 _FACTOR, _ROUNDS = 2.0, 8
@@ -57,3 +61,20 @@ def test_answers_have_to_agree() -> None:
     compared = {"sum": Case(lambda: 1, lambda: 2, lambda ours, plain: ours == plain)}
     with pytest.raises(ValueError, match="sum: the plain way gives 2, ours 1"):
         measure_ratios(compared)
+
+
+def test_the_table_from_text_to_report_is_that_of_the_committed_results() -> None:
+    page = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
+    result = json.loads((BENCHMARKS / "results" / "end_to_end.json").read_text(encoding="utf-8"))
+    code = (
+        "import sys, json; sys.path.insert(0, sys.argv[1]); import end_to_end; "
+        "page, result = json.load(sys.stdin); print(end_to_end.with_table(page, result) == page)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, BENCHMARKS], input=json.dumps([page, result]),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "True\n", "run python benchmarks/end_to_end.py --table"
+    # No stage takes less time than the bytes that it has to move at least.
+    for stage, least in result["least_bytes"].items():
+        assert result["stages"][stage]["seconds"] > least / result["bytes_per_second"]
