@@ -7,6 +7,7 @@
 #include "ngramstat/pairs/labelled_segments.hpp"
 #include "ngramstat/pairs/pair_counts.hpp"
 #include "ngramstat/pairs/pair_products.hpp"
+#include "ngramstat/suffixes/kneser_ney.hpp"
 
 namespace {
 
@@ -166,6 +167,60 @@ void check_suffixes(const check::Stream<Token>& stream, std::size_t memory) {
     CHECK(gpu->peak_bytes() <= memory);
 }
 
+// Models of a stream and of its second half, for the n-grams of the first half.
+template <class Token>
+void check_models(const check::Stream<Token>& stream, std::size_t memory) {
+    const Index n = stream.size(), middle = n / 2;
+    if (middle == 0) return;
+    const auto gpu = device(memory);
+    const gpu::Stream<Token> tokens{stream.tokens.data(), n, false};
+    const std::vector<Segment> parts{{0, n}, {middle, n}};
+    constexpr int order = 3;
+    // Either kind of stop with one type of tokens: with both, sanitizers would take too long.
+    const Index stop = sizeof(Token) == 2 ? stream.separator : -1;
+    const auto held_out = stream.span().first(static_cast<std::size_t>(middle));
+    KneserNey<Token> ours(held_out, Documents::single(middle), stream.vocab_size, order, stop);
+    KneserNey<Token> theirs = ours;
+    for (auto* model : {&ours, &theirs}) model->reset(2);
+    theirs.add_training(stream.span(), parts, TokenRange{0, stream.vocab_size}, 1);
+    const auto counter = gpu->held_out_counter(
+        tokens,
+        {ours.held_out().contexts(), ours.held_out().ngrams(), stream.vocab_size, order, stop});
+    const std::vector<OrderDiscounts> discounts(order, {0.5, 1.0, 1.25});
+    for (Index part = 0; part < 2; ++part) {
+        ours.set_counts(part, counter->count(parts[static_cast<std::size_t>(part)]));
+        for (std::size_t m = 0; m < discounts.size(); ++m) {
+            const OrderCounts &a = ours.counts(part).raw[m], &b = theirs.counts(part).raw[m];
+            CHECK(a.number == b.number && a.distinct == b.distinct);
+        }
+        std::vector<double> a(discounts.size()), b(a.size());
+        ours.score(part, discounts, std::span(discounts).subspan(1), a, 1);
+        theirs.score(part, discounts, std::span(discounts).subspan(1), b, 1);
+        CHECK(a == b);
+    }
+    CHECK(gpu->peak_bytes() <= memory);
+}
+
+// Tokens of documents: entries, and products of small integers.
+template <class Token>
+void check_document_counts(const check::Stream<Token>& stream, std::size_t memory) {
+    const Documents documents = stream.documents();
+    if (documents.size() == 0) return;  // the CPU's products need a row
+    const auto gpu = device(memory);
+    const gpu::Stream<Token> tokens{stream.tokens.data(), stream.size(), false};
+    const auto ours = gpu->count_document_tokens(tokens, stream.vocab_size, documents);
+    const auto theirs = count_document_tokens(stream.span(), stream.vocab_size, documents, 1);
+    CHECK(entries_of(ours->to_host(1)) == entries_of(theirs));
+    std::vector<double> x(static_cast<std::size_t>(stream.vocab_size * kBlockSize));
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<double>(i % 7) - 3.0;
+    std::vector<double> weights(static_cast<std::size_t>(documents.size())), a(x.size()), b(a);
+    for (std::size_t d = 0; d < weights.size(); ++d) weights[d] = static_cast<double>(d % 3);
+    ours->multiply_gram(x, weights, a);
+    theirs.multiply_gram(x, weights, b, 1);
+    CHECK(a == b);
+    CHECK(gpu->peak_bytes() <= memory);
+}
+
 }  // namespace
 
 int main() {
@@ -175,6 +230,8 @@ int main() {
             check_pairs(stream, std::size_t{1} << 30);
             check_pair_sums(stream, std::size_t{1} << 30);
             check_suffixes(stream, std::size_t{1} << 30);
+            check_models(stream, std::size_t{1} << 30);
+            check_document_counts(stream, std::size_t{1} << 30);
         }
     });
     const std::vector<std::uint16_t> ones(500, 1);

@@ -102,8 +102,8 @@ def correlations(
     memory_limit : str or int, optional
         Such as "80%" (the default) or "16G". Does not change the result.
     backend : str
-        Compute backend: ``cuda`` (GPUs count, and multiply counts by vectors), ``cpu``, or
-        ``auto`` (GPUs where there are any). Counts are the same, norms agree to 1e-7.
+        Compute backend: ``cuda`` (GPUs count, multiply counts by vectors and sum over pairs),
+        ``cpu``, or ``auto`` (GPUs where there are any). Counts are the same, norms agree to 1e-7.
     gpu_memory : str or int, optional
         Limit of each GPU's memory, such as "40G" or "50%" of what is free (by default nearly all).
     progress : bool, optional
