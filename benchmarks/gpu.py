@@ -227,15 +227,15 @@ def same_folds(n: int) -> Documents:
 def sums_of(pairs: PairsAtLag, spans: Documents) -> dict[str, Callable[[], Any]]:
     """Each sum over pairs, with small integers for vectors, whose sums are exact."""
     rng = np.random.default_rng(4)
-    u, v = rng.integers(-3, 4, (2, 2, VOCAB)).astype(np.float64)
-    a, b = rng.integers(-3, 4, (2, 2, VOCAB, BLOCK_SIZE)).astype(np.float32)
+    u, v = rng.integers(-3, 4, (2, 1, 2, VOCAB)).astype(np.float64)
+    a, b = rng.integers(-3, 4, (2, 1, 2, VOCAB, BLOCK_SIZE)).astype(np.float32)
     options = {"across": True, "by": PairLabel.fold, "threads": 16}
     return {
         "by_document": lambda: kernels.sum_pairs_by_document(
-            pairs, u[0], v[0], spans, across=True, threads=16
+            pairs, u[0, 0], v[0, 0], spans, across=True, threads=16
         ),
         "by_class": lambda: kernels.multiply_pairs_by_class(pairs, u, v, spans, **options),
-        "bilinear": lambda: kernels.bilinear_sums_by_class(pairs, a, b, spans, **options),
+        "bilinear": lambda: kernels.bilinear_forms_by_class(pairs, a, b, spans, **options),
     }
 
 

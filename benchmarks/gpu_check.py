@@ -16,14 +16,14 @@ def sums_and_models(tokens: np.ndarray, vocab_size: int, documents: Documents) -
     gpus = open_gpus("cuda", "1G")
     (gpu, *_) = gpus.devices
     summer = kernels.pair_summer(tokens, vocab_size, documents, gpu)
-    u = np.arange(vocab_size, dtype=np.float64)[None] % 7
-    a = np.ones((1, vocab_size, BLOCK_SIZE), np.float32)
+    u = np.arange(vocab_size, dtype=np.float64)[None, None] % 7
+    a = np.ones((1, 1, vocab_size, BLOCK_SIZE), np.float32)
     options = {"across": True, "by": PairLabel.half}
     results = [
         [
-            *kernels.sum_pairs_by_document(pairs, u[0], u[0], documents, across=True),
+            *kernels.sum_pairs_by_document(pairs, u[0, 0], u[0, 0], documents, across=True),
             *kernels.multiply_pairs_by_class(pairs, u, u, documents, **options),
-            kernels.bilinear_sums_by_class(pairs, a, a, documents, **options),
+            kernels.bilinear_forms_by_class(pairs, a, a, documents, **options),
         ]
         for pairs in (PairsAtLag(tokens, vocab_size, 3, s) for s in (summer, None))
     ]

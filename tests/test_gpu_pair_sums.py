@@ -56,15 +56,17 @@ def sums_of(pairs, documents, numbers, across, by):
     rng, size = np.random.default_rng(0), pairs.vocab_size
     classes = {PairLabel.half: 2, PairLabel.fold: documents.n_folds}.get(by, 30)
     options = {"across": across, "by": by}
-    u, v = numbers(rng, 2, 2, size)
-    a, b = numbers(rng, 2, 2, size, BLOCK_SIZE).astype(np.float32)
+    u, v = numbers(rng, 2, 2, 2, size)  # of two kinds, each with two sets
+    a, b = numbers(rng, 2, 2, 2, size, BLOCK_SIZE).astype(np.float32)
     results = [
-        *kernels.sum_pairs_by_document(pairs, u[0], v[0], documents, across=across),
+        *kernels.sum_pairs_by_document(pairs, u[0, 0], v[0, 0], documents, across=across),
+        *kernels.sum_pairs_by_document(pairs, u[:, 0], v[:, 0], documents, across=across),
+        *kernels.count_pairs_by_class(pairs, documents, **options),
         *kernels.multiply_pairs_by_class(pairs, u, v, documents, **options),
-        *kernels.multiply_pairs_by_class(pairs, u[:1], v[:1], documents, **options),
+        *kernels.multiply_pairs_by_class(pairs, u[:1, :1], v[:1, :1], documents, **options),
     ]
     if classes <= 2 * BLOCK_SIZE:
-        results.append(kernels.bilinear_sums_by_class(pairs, a, b, documents, **options))
+        results.append(kernels.bilinear_forms_by_class(pairs, a, b, documents, **options))
     return results
 
 
@@ -145,18 +147,18 @@ def test_what_does_not_fit_is_refused(device):
     documents, others = Documents.single(100), Documents.single(100)
     (gpu,) = device().devices
     summer = kernels.pair_summer(tokens, 2, documents, gpu)
-    vector, block = np.ones(2), np.ones((1, 2, BLOCK_SIZE), np.float32)
+    vector, block = np.ones(2), np.ones((1, 1, 2, BLOCK_SIZE), np.float32)
     pairs = PairsAtLag(tokens, 2, 1, summer)
     with pytest.raises(ValueError, match="those that the pair summer was made with"):
         kernels.sum_pairs_by_document(pairs, vector, vector, others, across=True)
     with pytest.raises(ValueError, match="vocab_size entries"):
         kernels.sum_pairs_by_document(pairs, vector[:1], vector, documents, across=True)
     options = {"across": True, "by": PairLabel.fold}
-    for sets in (np.ones((3, 2)), np.ones((1, 3))):
+    for sets in (np.ones((1, 3, 2)), np.ones((1, 1, 3))):
         with pytest.raises(ValueError, match="one entry per token type"):
             kernels.multiply_pairs_by_class(pairs, sets, sets, documents, **options)
     with pytest.raises(ValueError, match="position bins are for pairs inside documents"):
-        kernels.bilinear_sums_by_class(
+        kernels.bilinear_forms_by_class(
             pairs, block, block, documents, across=True, by=PairLabel.half_and_position
         )
     with pytest.raises(ValueError, match="lags must be at least 1"):

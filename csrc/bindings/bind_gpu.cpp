@@ -266,21 +266,21 @@ py::tuple multiply_by_class(GpuPairSummer& s, Index lag, const Values& u, const 
         static_cast<py::ssize_t>(products.left.size()) / s.vocab_size, s.vocab_size};
     return py::make_tuple(to_array(std::move(products.left), shape),
                           to_array(std::move(products.right), shape),
-                          to_array(std::move(products.left_count), shape),
-                          to_array(std::move(products.right_count), shape));
+                          to_array(std::move(products.counts.left), shape),
+                          to_array(std::move(products.counts.right), shape));
 }
 
-py::array_t<double> bilinear_sums(GpuPairSummer& s, Index lag, const Array<float>& a,
-                                  const Array<float>& b, bool across, PairLabel by) {
+py::array_t<double> bilinear_forms(GpuPairSummer& s, Index lag, const Array<float>& a,
+                                   const Array<float>& b, bool across, PairLabel by) {
     const auto left = as_span(a), right = as_span(b);
     std::vector<double> sums;
     {
         const py::gil_scoped_release release;
-        sums = s.summer->bilinear_sums_by_class(lag, left, right, across, by);
+        sums = s.summer->bilinear_forms_by_class(lag, left, right, across, by);
     }
-    const auto classes = static_cast<py::ssize_t>(sums.size()) / (kBilinearSums * kBlockSize);
-    return to_array(std::move(sums),
-                    {classes, kBilinearSums, static_cast<py::ssize_t>(kBlockSize)});
+    const auto block = static_cast<py::ssize_t>(kBlockSize);
+    const auto classes = static_cast<py::ssize_t>(sums.size()) / (block * block);
+    return to_array(std::move(sums), {classes, block, block});
 }
 
 void bind_pair_summer(py::module_& m) {
@@ -290,7 +290,7 @@ void bind_pair_summer(py::module_& m) {
              py::arg("v").noconvert(), py::arg("across"))
         .def("multiply_by_class", &multiply_by_class, py::arg("lag"), py::arg("u").noconvert(),
              py::arg("v").noconvert(), py::arg("across"), py::arg("by"))
-        .def("bilinear_sums_by_class", &bilinear_sums, py::arg("lag"), py::arg("a").noconvert(),
+        .def("bilinear_forms_by_class", &bilinear_forms, py::arg("lag"), py::arg("a").noconvert(),
              py::arg("b").noconvert(), py::arg("across"), py::arg("by"));
 }
 

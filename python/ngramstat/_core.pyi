@@ -948,7 +948,7 @@ class GpuPairSummer:
     ) -> tuple[
         NDArray[np.float64], NDArray[np.float64], NDArray[np.uint64], NDArray[np.uint64]
     ]: ...
-    def bilinear_sums_by_class(
+    def bilinear_forms_by_class(
         self, lag: int, a: NDArray[np.float32], b: NDArray[np.float32], across: bool, by: PairLabel
     ) -> NDArray[np.float64]: ...
 

@@ -115,15 +115,15 @@ void check_pair_sums(const check::Stream<Token>& stream, std::size_t memory) {
             for (const PairLabel by : {PairLabel::fold, PairLabel::half_and_position}) {
                 if (across && by == PairLabel::half_and_position) continue;
                 const LabelledSegments segments(documents, across, by);
-                const auto theirs = multiply_pairs_by_class(pairs, left, right, segments, 1);
+                const auto theirs = multiply_pairs_by_class(pairs, 1, left, right, segments, 1);
                 const auto products = summer->multiply_by_class(lag, left, right, across, by);
                 CHECK(products.left == theirs.left && products.right == theirs.right);
-                CHECK(products.left_count == theirs.left_count);
-                CHECK(products.right_count == theirs.right_count);
+                CHECK(products.counts.left == theirs.counts.left);
+                CHECK(products.counts.right == theirs.counts.right);
             }
             const LabelledSegments segments(documents, across, PairLabel::fold);
-            CHECK(summer->bilinear_sums_by_class(lag, a, b, across, PairLabel::fold) ==
-                  bilinear_sums_by_class(pairs, a, b, segments, 1));
+            CHECK(summer->bilinear_forms_by_class(lag, a, b, across, PairLabel::fold) ==
+                  bilinear_forms_by_class(pairs, 1, a, b, segments, 1));
         }
     }
     CHECK(gpu->peak_bytes() <= memory);

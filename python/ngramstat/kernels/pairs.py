@@ -524,28 +524,6 @@ def bilinear_forms_by_class(
     )
 
 
-def _bilinear_forms_on_gpu(
-    summer: GpuPairSummer,
-    lag: int,
-    a: NDArray[np.float32],
-    b: NDArray[np.float32],
-    across: bool,
-    by: PairLabel,
-) -> NDArray[np.float64]:
-    """a_c^T J b_k of one kind: the sums of a_c b_c, with the columns of b rotated."""
-    a = np.ascontiguousarray(a, dtype=np.float32)
-    columns = np.arange(_core.BLOCK_SIZE)
-    forms: NDArray[np.float64] | None = None
-    for shift in range(_core.BLOCK_SIZE):
-        rotated = np.ascontiguousarray(np.roll(b, -shift, axis=-1), dtype=np.float32)
-        same_column = summer.bilinear_sums_by_class(lag, a, rotated, across, by)[:, 0]
-        if forms is None:
-            forms = np.empty((len(same_column), _core.BLOCK_SIZE, _core.BLOCK_SIZE))
-        forms[:, columns, (columns + shift) % _core.BLOCK_SIZE] = same_column
-    assert forms is not None
-    return forms
-
-
 def multiply_pairs(
     pairs: PairsAtLag,
     x: NDArray[np.float64],

@@ -110,9 +110,9 @@ class PairCounter {
     virtual Index lags_at_once() const = 0;
 };
 
-// Sums over the pairs at one lag with vectors, the twin of pairs/pair_products.hpp: the functions
-// of the same names say what is summed. Sums of doubles run in an order fixed by the stream and the
-// documents, but not in that of the CPU.
+// Sums over the pairs of one kind at one lag with vectors, the twin of pairs/pair_products.hpp: the
+// functions of the same names say what is summed. Sums of doubles run in an order fixed by the
+// stream and the documents, but not in that of the CPU.
 class PairSummer {
   public:
     virtual ~PairSummer() = default;
@@ -121,9 +121,9 @@ class PairSummer {
     virtual ClassProducts multiply_by_class(Index lag, std::span<const double> u,
                                             std::span<const double> v, bool across,
                                             PairLabel by) = 0;
-    virtual std::vector<double> bilinear_sums_by_class(Index lag, std::span<const float> a,
-                                                       std::span<const float> b, bool across,
-                                                       PairLabel by) = 0;
+    virtual std::vector<double> bilinear_forms_by_class(Index lag, std::span<const float> a,
+                                                        std::span<const float> b, bool across,
+                                                        PairLabel by) = 0;
 };
 
 class NgramCounter {

@@ -104,22 +104,21 @@ struct Batch {
     Index first_piece, last_piece, cls;
 };
 
-// The sums of ngramstat::bilinear_sums_by_class over a batch, by groups of kVectors threads, one
-// vector each.
+// The forms of ngramstat::bilinear_forms_by_class over a batch, by groups of kVectors threads, one
+// vector of the left side each.
 template <class Token>
 struct SumBilinear {
     static constexpr int kPhases = 2;
     static constexpr int kThreads = 256;
-    static constexpr int kSums = static_cast<int>(kBilinearSums);
+    static constexpr int kSums = static_cast<int>(kVectors);
     static constexpr std::size_t kShared = kSums * kThreads * sizeof(double);
 
     const Token* tokens;
     const Piece* pieces;
     const Batch* batches;
     Index classes_of_set, vocab_size, lag;
-    const float *a, *b;             // (sets, V, kVectors)
-    const double *a_sums, *b_sums;  // (sets, V), over the vectors
-    double* sums;                   // (batches, kSums, kVectors)
+    const float *a, *b;  // (sets, V, kVectors)
+    double* sums;        // (batches, kVectors, kSums)
 
     template <int kPhase>
     NGRAMSTAT_HD void phase(const BlockThread& at) const {
@@ -132,14 +131,13 @@ struct SumBilinear {
             const int s = at.thread / kVectors, k = at.thread % kVectors;
             double sum = 0;
             for (int t = k; t < at.threads; t += kVectors) sum += partial[s * at.threads + t];
-            sums[at.block * kSums * kVectors + at.thread] = sum;
+            sums[(at.block * kVectors + k) * kSums + s] = sum;
         }
     }
 
     NGRAMSTAT_HD void sum_batch(const BlockThread& at, double* mine) const {
         const Batch batch = batches[at.block];
         const Index first_row = batch.cls / classes_of_set * vocab_size;
-        const Index own = batch.cls % classes_of_set;
         const int k = at.thread % kVectors, group = at.thread / kVectors;
         for (Index p = batch.first_piece; p < batch.last_piece; ++p) {
             const Piece piece = pieces[p];
@@ -148,19 +146,15 @@ struct SumBilinear {
                 const Index left = first_row + static_cast<Index>(tokens[i]);
                 const Index right = first_row + static_cast<Index>(tokens[i + lag]);
                 const float *one = a + left * kVectors, *two = b + right * kVectors;
-                const double x = one[k], y = two[k];
-                mine[0] += x * y;
-                mine[1] += a_sums[left] * y;
-                mine[2] += x * b_sums[right];
-                mine[3] += static_cast<double>(one[own]) * y;
-                mine[4] += x * static_cast<double>(two[own]);
+                const double x = one[k];
+                for (int s = 0; s < kSums; ++s) mine[s] += x * static_cast<double>(two[s]);
             }
         }
     }
 };
 
 struct SumBatchesOfClasses {
-    static constexpr Index kSums = kBilinearSums * kVectors;
+    static constexpr Index kSums = kVectors * kVectors;
 
     const Index* first_batch;  // of each class
     const double* of_batches;
@@ -332,17 +326,18 @@ class PairSummerOn : public PairSummer {
         const auto active = on_.activate();
         const auto left = to_device(on_, u), right = to_device(on_, v);
         const auto size = static_cast<std::size_t>(n_classes * vocab_size_);
-        ClassProducts products{std::vector<double>(size), std::vector<double>(size),
-                               std::vector<Count>(size), std::vector<Count>(size)};
+        ClassProducts products{std::vector<double>(size),
+                               std::vector<double>(size),
+                               {std::vector<Count>(size), std::vector<Count>(size)}};
         const int of_set = static_cast<int>(n_classes / sets);
-        sum_runs(pair(lag, across, false), by, of_set, right, products.left, products.left_count);
-        sum_runs(pair(lag, across, true), by, of_set, left, products.right, products.right_count);
+        sum_runs(pair(lag, across, false), by, of_set, right, products.left, products.counts.left);
+        sum_runs(pair(lag, across, true), by, of_set, left, products.right, products.counts.right);
         return products;
     }
 
-    std::vector<double> bilinear_sums_by_class(Index lag, std::span<const float> a,
-                                               std::span<const float> b, bool across,
-                                               PairLabel by) override {
+    std::vector<double> bilinear_forms_by_class(Index lag, std::span<const float> a,
+                                                std::span<const float> b, bool across,
+                                                PairLabel by) override {
         const Index n_classes = check_classes(across, by);
         const Index sets = sets_of_vectors(a.size(), vocab_size_ * kBlockSize, n_classes);
         require(b.size() == a.size(), "a and b must have one size");
@@ -352,13 +347,11 @@ class PairSummerOn : public PairSummer {
         const auto active = on_.activate();
         const Batches& batches = batches_of_classes(across, by);
         const auto left = to_device(on_, a), right = to_device(on_, b);
-        const auto left_sums = sums_over_vectors(a), right_sums = sums_over_vectors(b);
         using Body = SumBilinear<Token>;
         Buffer<double> of_batches(on_, batches.list.size() * SumBatchesOfClasses::kSums);
         on_.for_blocks(batches.list.size(), Body::kThreads, Body::kShared,
                        Body{windows_->whole(), batches.pieces.data(), batches.list.data(), of_set,
-                            vocab_size_, lag, left.data(), right.data(), left_sums.data(),
-                            right_sums.data(), of_batches.data()});
+                            vocab_size_, lag, left.data(), right.data(), of_batches.data()});
         Buffer<double> sums(on_, n_classes * SumBatchesOfClasses::kSums);
         on_.for_each(sums.size(),
                      SumBatchesOfClasses{batches.first.data(), of_batches.data(), sums.data()});
@@ -466,15 +459,6 @@ class PairSummerOn : public PairSummer {
                         to_device(on_, std::span<const Batch>(list)),
                         to_device(on_, std::span<const Index>(first))};
         return batches_.emplace(key, std::move(batches)).first->second;
-    }
-
-    // In the order of the CPU's: the same bits.
-    Buffer<double> sums_over_vectors(std::span<const float> block) const {
-        std::vector<double> sums(block.size() / kBlockSize);
-        for (std::size_t x = 0; x < sums.size(); ++x) {
-            for (Index k = 0; k < kBlockSize; ++k) sums[x] += block[x * kBlockSize + k];
-        }
-        return to_device(on_, std::span<const double>(sums));
     }
 
     // Sorts the positions of every chunk by token, and cuts them into runs.
