@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from statistics import median
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,7 +47,8 @@ def noise_constant(noise_floor: ArrayLike, pairs: ArrayLike) -> float | None:
         np.asarray(pairs, dtype=np.float64)
     )
     values = values[np.isfinite(values) & (values > 0)]
-    return float(np.median(values)) if len(values) else None
+    # np.median would import numpy.ma, a tenth of the time of a prediction.
+    return float(median(values.tolist())) if len(values) else None
 
 
 def thresholds(lags: ArrayLike, norm: ArrayLike, kappa: float) -> Floats:
