@@ -255,7 +255,7 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
 
     name = "H(n) mixture"
     kind = "mixture"
-    version = 4
+    version = 5
     value = MixtureLosses
 
     def _key(self) -> dict[str, Any]:
