@@ -61,7 +61,7 @@ def embed_tokens(tokens: NDArray[Any], vocab_size: int, dimensions: int) -> Toke
 
     Parameters
     ----------
-    tokens : (n,) integers below vocab_size
+    tokens : (n,) uint16 or uint32, below vocab_size
     vocab_size : int
     dimensions : int
         k; fewer where the vocabulary is small.
