@@ -229,6 +229,67 @@ def test_long_patterns_are_hashed_and_count_the_same():
     assert fast.counts_of_counts().tolist() == [counts.count(c) for c in range(1, 5)]
 
 
+@pytest.mark.parametrize("size", [200, 40_000])  # of 40,000, an event takes 32 bits
+@pytest.mark.parametrize("offsets", [(), (1,)])
+def test_frequent_contexts_are_counted_in_parts_and_passes(size, offsets):
+    rng = np.random.default_rng(1)
+    words = rng.integers(0, size, 30).astype(np.uint16)
+    training, tokens = (words[rng.integers(0, 30, n) ** 2 // 30] for n in (40_000, 50))
+    pattern = ContextPattern(offsets, (-1,) * len(offsets), np.zeros((0, size), np.uint32))
+    targets = np.arange(4, 50)
+    slow = Nodes(offsets, pattern.maps, pattern.class_maps, -1)
+    contexts = {slow.context(tokens, int(i)) for i in targets}
+    raw, continued = {}, {}
+    for i in range(4, len(training)):
+        context = tuple(int(training[i - k]) for k in offsets)
+        if context in contexts:
+            key = context, int(training[i])
+            raw[key] = raw.get(key, 0) + 1
+            continued.setdefault(key, set()).add(int(training[i - 2]))
+    for max_events, threads in [(1 << 20, 2), (2000, 1), (2000, 3)]:
+        fast = ContextCounts(tokens, targets, vocabulary=Vocabulary(size), pattern=pattern)
+        known = fast.count(
+            training,
+            first_event=4,
+            continuation_offset=2,
+            max_events=max_events,
+            threads=threads,
+            find_known=True,
+        )
+        assert np.bitwise_count(known).sum() == sum(raw.values())
+        for continuation, counts in [
+            (False, [*raw.values()]),
+            (True, map(len, continued.values())),
+        ]:
+            numbers = np.bincount([*counts], minlength=5)[1:5]
+            assert fast.counts_of_counts(continuation=continuation).tolist() == numbers.tolist()
+
+
+def test_known_events_of_a_shorter_context_are_candidates_of_a_longer_one():
+    rng = np.random.default_rng(2)
+    size = 20
+    training, tokens = (repetitive(rng, n, size, np.uint16) for n in (3000, 40))
+    no_maps = np.zeros((0, size), np.uint32)
+
+    def counts(offsets, **options):
+        pattern = ContextPattern(offsets, (-1,) * len(offsets), no_maps)
+        fast = ContextCounts(
+            tokens, np.arange(3, 40), vocabulary=Vocabulary(size, 7), pattern=pattern
+        )
+        known = fast.count(training, **options)
+        return fast.counts_of_counts().tolist(), known
+
+    _, known = counts((1,), find_known=True)
+    slow = Nodes((1,), (-1,), no_maps, 7)
+    contexts = {slow.context(tokens, i) for i in range(3, 40)} - {None}
+    expected = [slow.context(training, i) in contexts for i in range(len(training))]
+    bits = np.unpackbits(known.view(np.uint8), bitorder="little")[: len(training)]
+    assert bits.tolist() == expected
+    assert counts((1, 2), candidates=known)[0] == counts((1, 2))[0]
+    with pytest.raises(ValueError, match="candidates"):
+        counts((1, 2), candidates=known[:-1])
+
+
 @pytest.mark.parametrize(
     ("leaf_of", "split"),
     [([0, 1, 1], [1, 2]), ([0, 1, 2], [1]), ([0, 1, 2], [3, 2]), ([0, 1, 2], [1, 1]), ([], [])],

@@ -10,6 +10,7 @@
 #include "ngramstat/base/error.hpp"
 #include "ngramstat/base/huge_pages.hpp"
 #include "ngramstat/base/parallel.hpp"
+#include "ngramstat/base/simd.hpp"
 
 namespace ngramstat {
 
@@ -23,9 +24,38 @@ constexpr std::uint32_t kBins = 512;
 // token.
 struct ShardBins {
     std::uint32_t first = 0, mask = 0;
+};
 
-    std::uint32_t bin(std::uint64_t low) const {
-        return first + (static_cast<std::uint32_t>(low * 0x9e3779b97f4a7c15ULL >> 40) & mask);
+// The events of a block, of whose contexts some targets are.
+struct BlockEvents {
+    std::array<std::uint32_t, ContextBlock::kSize> places, contexts;
+    std::size_t size = 0;
+    // As numbers, see EventLayout, and their bins.
+    std::array<std::uint64_t, ContextBlock::kSize> numbers;
+    std::array<std::uint32_t, ContextBlock::kSize> bins;
+};
+
+struct NumberLoop {
+    template <int>
+    static void run(BlockEvents& events, const ContextBlock& block, const ShardBins* shards,
+                    const EventLayout& layout) {
+        const std::uint32_t *tokens = block.tokens(), *continuations = block.continuations();
+        const int context_bits = layout.context_bits, low_bits = layout.low_bits();
+        const int continuation_bits = layout.continuation_bits;
+        const std::uint32_t context_mask = (1u << context_bits) - 1;
+        for (std::size_t k = 0; k < events.size; ++k) {
+            const std::uint32_t place = events.places[k], context = events.contexts[k];
+            const std::uint64_t low =
+                std::uint64_t{tokens[place]} << continuation_bits | continuations[place];
+            const ShardBins shard = shards[context >> context_bits];
+            // Of a product with 2^32 over the golden ratio, the bits from 16 on.
+            const std::uint32_t hash =
+                (static_cast<std::uint32_t>(low) ^ static_cast<std::uint32_t>(low >> 32)) *
+                    0x9e3779b9u >>
+                16;
+            events.bins[k] = shard.first + (hash & shard.mask);
+            events.numbers[k] = std::uint64_t{context & context_mask} << low_bits | low;
+        }
     }
 };
 
@@ -74,7 +104,7 @@ ContextCounts::ContextCounts(std::span<const Token> tokens, std::span<const Inde
             require(target >= seen, "targets must ascend");
             seen = target;
             const std::uint32_t place = static_cast<std::uint32_t>(target - first);
-            target_tokens_.push_back(block.token(place));
+            target_tokens_.push_back(block.tokens()[place]);
             require(static_cast<Index>(target_tokens_.back()) < vocabulary.size,
                     "a stop token cannot be scored");
             while (event != events_end && *event < place) ++event;
@@ -108,7 +138,7 @@ class ContextCounts::Counter {
         if (n_events() <= 0 || counts_.index_.size() == 0) return;
         plan();
         if (layout_.bits() <= 32) return count_all<std::uint32_t>();
-        require(layout_.bits() <= 64, "the vocabulary is too large for the counts of this pattern");
+        require(layout_.bits() < 64, "the vocabulary is too large for the counts of this pattern");
         count_all<std::uint64_t>();
     }
 
@@ -120,11 +150,8 @@ class ContextCounts::Counter {
         explicit Reader(const ContextKeys& keys) : block(keys) {}
 
         ContextBlock block;
-        std::array<std::uint32_t, ContextBlock::kSize> contexts;
-        // Those that are found: their places and contexts, and by place, whether it is one.
-        std::array<std::uint32_t, ContextBlock::kSize> places;
-        std::array<std::uint8_t, ContextBlock::kSize> is_known;
-        std::size_t n_known = 0;
+        BlockEvents events;
+        std::array<std::uint8_t, ContextBlock::kSize> is_known;  // by place
     };
 
     Index n_tokens() const { return static_cast<Index>(training_.size()); }
@@ -133,7 +160,8 @@ class ContextCounts::Counter {
     // Reads the block from `first` on, and finds the events whose context is one of a target's.
     void read_block(Reader& reader, Index first, const Pass& pass) const {
         ContextBlock& block = reader.block;
-        reader.n_known = 0;
+        BlockEvents& events = reader.events;
+        events.size = 0;
         const Index last = std::min(first + ContextBlock::kSize, n_tokens());
         if (last <= counting_.first_event) return;
         block.read(training_,
@@ -144,21 +172,22 @@ class ContextCounts::Counter {
                    candidates_);
         block.keep_hashes(pass.lowest, pass.highest);
         const auto places = block.places();
-        counts_.index_.find(block.hashes(), places, reader.contexts.data());
+        counts_.index_.find(block.hashes(), places, events.contexts.data());
         std::size_t n = 0;
         for (std::size_t k = 0; k < places.size(); ++k) {
-            const std::uint32_t context = reader.contexts[k];
-            reader.places[n] = places[k];
-            reader.contexts[n] = context;
+            const std::uint32_t context = events.contexts[k];
+            events.places[n] = places[k];
+            events.contexts[n] = context;
             n += context != ContextIndex::kAbsent;
         }
-        reader.n_known = n;
+        events.size = n;
     }
 
     // Sets the bits of the known events of a block.
     void write_known(Reader& reader, Index first) const {
         reader.is_known.fill(0);
-        for (std::size_t k = 0; k < reader.n_known; ++k) reader.is_known[reader.places[k]] = 1;
+        const BlockEvents& events = reader.events;
+        for (std::size_t k = 0; k < events.size; ++k) reader.is_known[events.places[k]] = 1;
         const Index last = std::min(first + ContextBlock::kSize, n_tokens());
         std::size_t place = 0;
         for (Index i = first; i < last; i += 64) {
@@ -190,8 +219,8 @@ class ContextCounts::Counter {
                               read_block(reader, k * n_blocks / n_read * ContextBlock::kSize,
                                          Pass{});
                               const std::lock_guard<std::mutex> lock(mutex);
-                              for (std::size_t j = 0; j < reader.n_known; ++j) {
-                                  ++events[reader.contexts[j] >> group_bits];
+                              for (std::size_t j = 0; j < reader.events.size; ++j) {
+                                  ++events[reader.events.contexts[j] >> group_bits];
                               }
                           }
                       });
@@ -300,31 +329,25 @@ class ContextCounts::Counter {
             for (Index first = task * kTask; first < last; first += ContextBlock::kSize) {
                 read_block(worker.reader, first, pass);
                 if (!known_.empty()) write_known(worker.reader, first);
-                write_events(worker.reader, first, pass, worker.writer);
+                write_events<Event>(worker.reader, first, pass, worker.writer);
             }
             worker.writer.finish();
         });
     }
 
-    template <class Writer>
-    void write_events(const Reader& reader, Index block_first, const Pass& pass,
-                      Writer& writer) const {
+    template <class Event>
+    void write_events(Reader& reader, Index block_first, const Pass& pass,
+                      typename EventBins<Event>::Writer& writer) const {
+        BlockEvents& events = reader.events;
+        number_(events, reader.block, bins_.data(), layout_);
         const std::uint32_t first_left_out = static_cast<std::uint32_t>(
             std::clamp<Index>(counting_.first_leave_one_out - block_first, 0, ContextBlock::kSize));
-        const EventLayout layout = layout_;
-        const std::uint32_t context_mask = (1u << layout.context_bits) - 1;
         const std::uint32_t n_bins = pass.last - pass.first;
-        const ShardBins* bins = bins_.data();
-        for (std::size_t k = 0; k < reader.n_known; ++k) {
-            const std::uint32_t place = reader.places[k], context = reader.contexts[k];
-            const std::uint64_t low = std::uint64_t{reader.block.token(place)}
-                                          << layout.continuation_bits |
-                                      reader.block.continuation(place);
-            const std::uint32_t bin = bins[context >> layout.context_bits].bin(low) - pass.first;
+        for (std::size_t k = 0; k < events.size; ++k) {
+            const std::uint32_t bin = events.bins[k] - pass.first;
             if (bin >= n_bins) continue;
-            const std::uint64_t event =
-                std::uint64_t{context & context_mask} << layout.low_bits() | low;
-            writer.put(bin, place >= first_left_out, event);
+            writer.put(bin, events.places[k] >= first_left_out,
+                       static_cast<Event>(events.numbers[k]));
         }
     }
 
@@ -375,6 +398,7 @@ class ContextCounts::Counter {
     const Counting counting_;
     std::span<const std::uint64_t> candidates_;
     std::span<std::uint64_t> known_;
+    decltype(&NumberLoop::run<16>) number_ = built_for_level<NumberLoop>();
     EventLayout layout_;
     std::vector<ShardBins> bins_;     // by shard
     std::vector<double> bin_events_;  // by bin, estimated

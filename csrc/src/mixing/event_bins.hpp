@@ -65,7 +65,7 @@ class EventBins {
         }
 
       private:
-        static constexpr std::size_t kChunk = 512 / sizeof(Event);
+        static constexpr std::size_t kChunk = 256 / sizeof(Event);
 
         static std::uint32_t begin(std::size_t list) {
             return static_cast<std::uint32_t>(list * kChunk);

@@ -47,7 +47,7 @@ PackedLogits = NDArray[np.uint16]
 FallbackLogits = NDArray[np.int16]
 
 # (context, token) events held at a time, and the bytes of one.
-MAX_EVENTS = 1 << 27
+MAX_EVENTS = 1 << 25
 EVENT_BYTES = 8
 
 

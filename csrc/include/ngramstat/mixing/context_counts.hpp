@@ -78,7 +78,7 @@ class ContextCounts {
     // once. Bit i % 64 of word i / 64 is the one of position i:
     //   candidates   events whose context may be one of the targets'; empty: all
     //   known        written: events whose context is one of the targets'; may be empty
-    // Throws std::invalid_argument where context, token and continuation token do not fit 64 bits,
+    // Throws std::invalid_argument where context, token and continuation token do not fit 63 bits,
     // std::out_of_range for a token that is no symbol.
     template <class Token>
     void count(std::span<const Token> training, const Counting& counting,

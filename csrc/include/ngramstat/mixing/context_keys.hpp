@@ -84,11 +84,11 @@ class ContextBlock {
 
     // Places of the events in the block, ascending.
     std::span<const std::uint32_t> places() const { return {places_.data(), n_places_}; }
-    // The hash of the context, the token and the continuation token at a place.
+    // By place: the hash of the context, the token, and the continuation token; n_symbols where the
+    // stop token or the beginning is nearer, and 0 without a continuation offset.
     const std::uint64_t* hashes() const { return hashes_.data(); }
-    std::uint32_t token(std::uint32_t place) const { return tokens_[place + kMaxOffset]; }
-    // n_symbols where the stop token or the beginning is nearer than the continuation token.
-    std::uint32_t continuation(std::uint32_t place) const { return continuations_[place]; }
+    const std::uint32_t* tokens() const { return tokens_.data() + kMaxOffset; }
+    const std::uint32_t* continuations() const { return continuations_.data(); }
 
   private:
     template <class Token>

@@ -62,7 +62,8 @@ class FollowerCounter {
         return static_cast<std::uint32_t>(event >> layout_.continuation_bits & token_mask_);
     }
     std::uint32_t context_of(Event event) const {
-        return static_cast<std::uint32_t>(event >> layout_.low_bits());
+        // In 64 bits: all 32 may be low ones.
+        return static_cast<std::uint32_t>(std::uint64_t{event} >> layout_.low_bits());
     }
     void group_by_context(const Pieces& events, const Pieces& left_out);
     void count_context(std::size_t first, std::size_t middle, std::size_t last);

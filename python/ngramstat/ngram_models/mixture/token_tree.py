@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ngramstat.kernels import Documents
 from ngramstat.kernels.mixing import TokenTree
+from ngramstat.kernels.pairs import count_pairs
 
 __all__ = ["TokenEmbeddings", "TokenTree", "bisection_tree", "embed_tokens", "with_unseen"]
 
@@ -22,7 +24,9 @@ Floats = NDArray[np.float64]
 
 # Additional directions and power iterations of the randomized decomposition (Halko et al. 2011).
 _OVERSAMPLING = 8
-_ITERATIONS = 4
+_ITERATIONS = 3
+# Bytes for counting adjacent tokens.
+_PAIR_MEMORY = 1 << 28
 # Added to a frequency before dividing by its root: otherwise tokens seen once or twice would have
 # the largest embeddings.
 _SMOOTHING = 1e-6
@@ -57,38 +61,41 @@ def embed_tokens(tokens: NDArray[Any], vocab_size: int, dimensions: int) -> Toke
 
     Parameters
     ----------
-    tokens : (n,) integers below vocab_size
+    tokens : (n,) uint16 or uint32, below vocab_size
     vocab_size : int
     dimensions : int
         k; fewer where the vocabulary is small.
     """
-    from scipy.sparse import coo_matrix, diags
+    from scipy.sparse import csr_matrix
 
-    n = max(len(tokens) - 1, 1)
-    pairs = coo_matrix(
-        (np.full(max(len(tokens) - 1, 0), 1 / n), (tokens[:-1], tokens[1:])),
-        shape=(vocab_size, vocab_size),
-    ).tocsr()
-    p, q = np.asarray(pairs.sum(axis=1)).ravel(), np.asarray(pairs.sum(axis=0)).ravel()
+    n_pairs = max(len(tokens) - 1, 1)
+    stream = Documents.single(len(tokens))
+    pairs = count_pairs(tokens, vocab_size, stream, [1], memory_limit=_PAIR_MEMORY)
+    counts = next(pairs).within
+    # Of both halves of the documents, in which pairs are counted separately.
+    p, q = (sums.sum(axis=0) / n_pairs for sums in (counts.row_sums(), counts.column_sums()))
     scale_p, scale_q = 1 / np.sqrt(p + _SMOOTHING), 1 / np.sqrt(q + _SMOOTHING)
-    matrix = (diags(scale_p) @ pairs @ diags(scale_q)).tocsr()
+    left, right, number = counts.to_coo()
+    values = number.sum(axis=0) / n_pairs * scale_p[left] * scale_q[right]
+    matrix = csr_matrix((values.astype(np.float32), (left, right)), shape=(vocab_size, vocab_size))
     transposed = matrix.T.tocsr()
-    root_p, root_q = scale_p * p, scale_q * q
+    root_p, root_q = (scale_p * p).astype(np.float32), (scale_q * q).astype(np.float32)
 
-    def multiply(x: Floats) -> Floats:
-        out: Floats = matrix @ x - np.outer(root_p, root_q @ x)
+    def multiply(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        out: NDArray[np.float32] = matrix @ x - np.outer(root_p, root_q @ x)
         return out
 
-    def multiply_transposed(x: Floats) -> Floats:
-        out: Floats = transposed @ x - np.outer(root_q, root_p @ x)
+    def multiply_transposed(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        out: NDArray[np.float32] = transposed @ x - np.outer(root_q, root_p @ x)
         return out
 
     k = max(1, min(dimensions, vocab_size - 1))
     rng = np.random.default_rng(0)
-    basis = rng.standard_normal((vocab_size, min(k + _OVERSAMPLING, vocab_size)))
+    shape = (vocab_size, min(k + _OVERSAMPLING, vocab_size))
+    basis = rng.standard_normal(shape).astype(np.float32)
     for _ in range(_ITERATIONS):
-        basis = np.linalg.qr(multiply_transposed(np.linalg.qr(multiply(basis))[0]))[0]
-    u, s, w = np.linalg.svd(multiply(basis), full_matrices=False)
+        basis = np.linalg.qr(multiply_transposed(multiply(basis)))[0]
+    u, s, w = np.linalg.svd(multiply(basis).astype(np.float64), full_matrices=False)
     return TokenEmbeddings(
         before=(basis @ w.T)[:, :k] * s[:k] * scale_q[:, None],
         after=u[:, :k] * s[:k] * scale_p[:, None],
@@ -96,7 +103,7 @@ def embed_tokens(tokens: NDArray[Any], vocab_size: int, dimensions: int) -> Toke
     )
 
 
-def bisection_tree(embeddings: Floats, weight: Floats) -> TokenTree:
+def bisection_tree(embeddings: Floats, weight: Floats, max_depth: int | None = None) -> TokenTree:
     """Tokens bisected along the principal direction of their embeddings, down to single ones.
 
     Parameters
@@ -105,17 +112,21 @@ def bisection_tree(embeddings: Floats, weight: Floats) -> TokenTree:
     weight : (V,) float64
         The two branches of a node get about half of its weight each, and at least a sixteenth of
         its tokens.
+    max_depth : int, optional
+        Nodes at this depth are divided without regard to their embeddings.
     """
     size = len(embeddings)
     leaf_of = np.empty(size, np.uint32)
     split: list[int] = []
     weight = weight + 1e-12
-    stack = [(np.arange(size), 0)]
+    balanced: dict[int, NDArray[np.int64]] = {}
+    stack = [(np.arange(size), 0, 0)]
     while stack:
-        members, first_leaf = stack.pop()
+        members, first_leaf, depth = stack.pop()
         m = len(members)
-        if m == 1:
-            leaf_of[members[0]] = first_leaf
+        if m == 1 or depth == max_depth:
+            leaf_of[members] = first_leaf + np.arange(m)
+            split += (first_leaf + _balanced_splits(m, balanced)).tolist()
             continue
         weights = weight[members]
         mean = (weights @ embeddings[members]) / weights.sum()
@@ -130,8 +141,8 @@ def bisection_tree(embeddings: Floats, weight: Floats) -> TokenTree:
         cut = int(np.clip(cut, min_tokens, m - min_tokens))
         split.append(first_leaf + cut)
         # Preorder: the left branch is next.
-        stack.append((members[order[cut:]], first_leaf + cut))
-        stack.append((members[order[:cut]], first_leaf))
+        stack.append((members[order[cut:]], first_leaf + cut, depth + 1))
+        stack.append((members[order[:cut]], first_leaf, depth + 1))
     return TokenTree(leaf_of, np.array(split, np.uint32))
 
 

@@ -36,34 +36,39 @@ def grow_trees(split: MixtureSplit) -> tuple[list[TokenTree], NDArray[np.uint32]
     size = split.vocab_size
     # Thousands of small decompositions: threads of the linear algebra would not help.
     with threadpool_limits(1):
-        tokens = split.training[: split.first_tuning]
-        tokens = tokens[tokens < size][:_EMBEDDING_TOKENS]
+        tokens = split.training[: min(split.first_tuning, _EMBEDDING_TOKENS)]
+        tokens = tokens[tokens < size]
         seen = np.flatnonzero(token_counts(tokens, size))
         few = mostly_unused(len(seen), size)
         if few:
             numbers = np.zeros(size, np.int64)
             numbers[seen] = np.arange(len(seen))
-            tokens = numbers[tokens]
+            tokens = numbers.astype(np.uint32)[tokens]
         embeddings = embed_tokens(tokens, len(seen) if few else size, _DIMENSIONS)
 
-        def tree_of(points: Floats) -> TokenTree:
+        def tree_of(points: Floats, max_depth: int | None = None) -> TokenTree:
             if not few:
-                return bisection_tree(points, embeddings.frequency)
+                return bisection_tree(points, embeddings.frequency, max_depth)
             # What does not occur has no neighbours to be told apart by: one leaf at the origin,
             # which then becomes a tree of its own.
             with_rest = bisection_tree(
                 np.append(points, np.zeros((1, points.shape[1])), axis=0),
                 np.append(embeddings.frequency, 0.0),
+                max_depth,
             )
             return with_unseen(with_rest, seen, size)
 
-        def trees_of(points: Floats) -> list[TokenTree]:
-            return [tree_of(_scaled(points, power)) for power in POWERS]
-
-        trees = trees_of(embeddings.before)
+        trees = [tree_of(_scaled(embeddings.before, power)) for power in POWERS]
         if not has_classes(size):
             return trees, np.zeros((0, split.vocabulary.n_symbols), np.uint32)
-        return trees, _class_maps(trees_of(embeddings.after), split.vocabulary)
+        class_trees = [
+            tree_of(
+                _scaled(embeddings.after, power),
+                max(depth for of_tree, depth in CLASSES.values() if of_tree == k),
+            )
+            for k, power in enumerate(POWERS)
+        ]
+        return trees, _class_maps(class_trees, split.vocabulary)
 
 
 def _scaled(embeddings: Floats, power: float) -> Floats:
