@@ -1,4 +1,5 @@
-// Contexts and mixers under threads and sanitizers: counts against maps, and results that do not depend on threads or on how often the training stream is read.
+// Contexts and mixers under threads and sanitizers: counts against maps, and results that do not
+// depend on threads or on how often the training stream is read.
 #include <cmath>
 #include <stdexcept>
 
@@ -87,9 +88,9 @@ void check_context_counts(Index stop) {
                              {size, stop}, {{1, 2}, {-1, -1}}, {}, threads);
         counts.count(std::span<const Token>(sample.training), {0, 250'000, 3, max_events, threads},
                      {}, {});
-        Interpolated out{counts.counts_of_counts(false, false),
-                         counts.counts_of_counts(true, false), std::vector<std::int16_t>(n_decisions),
-                         std::vector<std::uint16_t>(n_decisions)};
+        Interpolated out{
+            counts.counts_of_counts(false, false), counts.counts_of_counts(true, false),
+            std::vector<std::int16_t>(n_decisions), std::vector<std::uint16_t>(n_decisions)};
         counts.interpolate(tree, {{0.5, 1.0, 1.5}, {0.6, 1.1, 1.6}},
                            {offsets, {}, out.packed_logits, out.fallback_logits}, threads);
         return out;
@@ -157,7 +158,8 @@ void check_bad_input() {
         good_counts.interpolate(along, {}, {offsets, {}, packed_logits, out}, 1);
     };
     CHECK_THROWS(std::invalid_argument, interpolate(chain_tree(3), {}));
-    CHECK_THROWS(std::invalid_argument, interpolate(tree, fallback_logits));  // no continuation counts
+    CHECK_THROWS(std::invalid_argument,
+                 interpolate(tree, fallback_logits));  // no continuation counts
     interpolate(tree, {});
     TokenTree broken = tree;
     broken.split[1] = 1;

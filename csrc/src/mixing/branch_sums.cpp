@@ -112,8 +112,8 @@ inline void fallback_logits_of(const float* NGRAMSTAT_RESTRICT taken,
                                const float* NGRAMSTAT_RESTRICT parent_sibling, float freed,
                                std::size_t n, std::int32_t* NGRAMSTAT_RESTRICT out) {
     for (std::size_t k = 0; k < n; ++k) {
-        const float odds = (taken[k] + freed * parent_taken[k]) /
-                           (sibling[k] + freed * parent_sibling[k]);
+        const float odds =
+            (taken[k] + freed * parent_taken[k]) / (sibling[k] + freed * parent_sibling[k]);
         const std::int32_t logit =
             nearest(logarithm(odds) * static_cast<float>(1.0 / kFallbackUnit));
         out[k] = std::min(std::max(logit, -kMaxFallback), kMaxFallback);

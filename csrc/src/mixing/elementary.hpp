@@ -31,7 +31,8 @@ inline float logarithm(float x) {
     constexpr std::int32_t kHalf = 0x3f3504f3;                    // sqrt(1/2)
     constexpr std::int32_t kMin = 0x322bcc77, kMax = 0x4cbebc20;  // 1e-8, 1e8
     // The bits of positive floats sort like the floats; infinity and NaN come last.
-    const std::int32_t bits = std::min(std::max(std::bit_cast<std::int32_t>(x), kMin), kMax) - kHalf;
+    const std::int32_t bits =
+        std::min(std::max(std::bit_cast<std::int32_t>(x), kMin), kMax) - kHalf;
     const float power = static_cast<float>(bits >> 23);
     const float m = std::bit_cast<float>((bits & 0x7fffff) + kHalf);
     const float s = (m - 1.0f) / (m + 1.0f), s2 = s * s;

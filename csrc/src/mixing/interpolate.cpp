@@ -99,8 +99,7 @@ class ContextCounts::Interpolator {
           leaf_bits_(std::bit_width(tree.leaf_of.size() - 1)),
           loops_(path_loops()),
           written_(tree.leaf_of.size(), {0, 0}) {
-        const std::size_t padded =
-            (paths.longest + kPathVector - 1) / kPathVector * kPathVector;
+        const std::size_t padded = (paths.longest + kPathVector - 1) / kPathVector * kPathVector;
         sums_.resize(padded);
         scratch_.resize(2 * padded);
         packed_.resize(padded);

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <bit>
 
+#include "elementary.hpp"
 #include "ngramstat/base/error.hpp"
 #include "ngramstat/base/prefetch.hpp"
 #include "ngramstat/base/simd.hpp"
-#include "elementary.hpp"
 #include "ngramstat/mixing/packed_logits.hpp"
 
 namespace ngramstat {
@@ -151,18 +151,30 @@ struct OfShape {
 template <class Visit>
 inline void for_shape(const TableRows& mixer, Visit&& visit) {
     switch (mixer.blocks * kMaxTables + mixer.n_tables - 1) {
-        case 3: return visit(OfShape<1, 1>{});
-        case 4: return visit(OfShape<1, 2>{});
-        case 5: return visit(OfShape<1, 3>{});
-        case 6: return visit(OfShape<2, 1>{});
-        case 7: return visit(OfShape<2, 2>{});
-        case 8: return visit(OfShape<2, 3>{});
-        case 9: return visit(OfShape<3, 1>{});
-        case 10: return visit(OfShape<3, 2>{});
-        case 11: return visit(OfShape<3, 3>{});
-        case 12: return visit(OfShape<4, 1>{});
-        case 13: return visit(OfShape<4, 2>{});
-        default: return visit(OfShape<4, 3>{});
+        case 3:
+            return visit(OfShape<1, 1>{});
+        case 4:
+            return visit(OfShape<1, 2>{});
+        case 5:
+            return visit(OfShape<1, 3>{});
+        case 6:
+            return visit(OfShape<2, 1>{});
+        case 7:
+            return visit(OfShape<2, 2>{});
+        case 8:
+            return visit(OfShape<2, 3>{});
+        case 9:
+            return visit(OfShape<3, 1>{});
+        case 10:
+            return visit(OfShape<3, 2>{});
+        case 11:
+            return visit(OfShape<3, 3>{});
+        case 12:
+            return visit(OfShape<4, 1>{});
+        case 13:
+            return visit(OfShape<4, 2>{});
+        default:
+            return visit(OfShape<4, 3>{});
     }
 }
 
@@ -274,9 +286,9 @@ struct Relative {
                     std::uint16_t* NGRAMSTAT_RESTRICT out, std::size_t n) {
         constexpr std::int16_t kLargest = (1 << (15 - kBucketBits)) - 1;
         for (std::size_t e = 0; e < n; ++e) {
-            const std::int16_t difference = static_cast<std::int16_t>(
-                (static_cast<std::int16_t>(own[e]) >> kBucketBits) -
-                (static_cast<std::int16_t>(parent[e]) >> kBucketBits));
+            const std::int16_t difference =
+                static_cast<std::int16_t>((static_cast<std::int16_t>(own[e]) >> kBucketBits) -
+                                          (static_cast<std::int16_t>(parent[e]) >> kBucketBits));
             const std::int16_t clip =
                 std::min(std::max(difference, static_cast<std::int16_t>(-kLargest)), kLargest);
             out[e] = static_cast<std::uint16_t>(clip * kBuckets + own[e] % kBuckets);
@@ -295,8 +307,8 @@ struct Unpack {
                 relative[e * row_size + i] = unpack_logit(packed[e * row_size + i]);
             }
             for (std::size_t i = 0; i < row_size; ++i) {
-                own[e * row_size + i] = static_cast<std::uint16_t>(
-                    packed[e * row_size + i] % kBuckets * row_size + i);
+                own[e * row_size + i] =
+                    static_cast<std::uint16_t>(packed[e * row_size + i] % kBuckets * row_size + i);
             }
         }
     }
@@ -408,8 +420,8 @@ class MixerGroup::Window {
         }
         unpack_(packed_.data(), relative.data(), own.data(), row, decisions);
         for (std::size_t k = 0; k < group_.chain_.size(); ++k) {
-            const std::uint16_t* chain = &columns_[static_cast<std::size_t>(group_.chain_[k]) *
-                                                   kWindow];
+            const std::uint16_t* chain =
+                &columns_[static_cast<std::size_t>(group_.chain_[k]) * kWindow];
             for (std::size_t e = 0; e < decisions; ++e) {
                 seen[(k + 1) * kWindow + e] = static_cast<std::uint16_t>(
                     seen[k * kWindow + e] * kSeen + kSeenClass[unpack_bucket(chain[e])]);
@@ -417,8 +429,8 @@ class MixerGroup::Window {
         }
         selectors.clear();
         for (std::size_t s = 0; s < group_.selector_sizes_.size(); ++s) {
-            selectors.push_back(inputs.selectors.data() +
-                                static_cast<Index>(s) * inputs.decisions + first);
+            selectors.push_back(inputs.selectors.data() + static_cast<Index>(s) * inputs.decisions +
+                                first);
         }
     }
 
@@ -470,8 +482,7 @@ class MixerGroup::Runner {
         for (Index at = first; at < last; at += static_cast<Index>(kWindow)) {
             window_.load(inputs, at, std::min(at + static_cast<Index>(kWindow), last));
             for (std::size_t m = 0; m < rows_.size(); ++m) find_rows(m);
-            mix_({window_.relative.data(), window_.own.data(), group_.row_size_,
-                  window_.decisions},
+            mix_({window_.relative.data(), window_.own.data(), group_.row_size_, window_.decisions},
                  rows_, group_.is_input_.data(), rates_.data(),
                  const_cast<float*>(group_.own_.data()), logits_.data());
             for (std::size_t m = 0; m < rows_.size(); ++m) {
@@ -584,9 +595,9 @@ void MixerGroup::set_weights(Index mixer, std::span<const std::span<const float>
     }
     for (std::size_t t = 0; t < tables.size(); ++t) {
         for (std::size_t k = 0; k < tables[t].states(); ++k) {
-            std::copy_n(weights[t + 1].begin() + static_cast<std::ptrdiff_t>(k * n), n,
-                        tables[t].rows.begin() +
-                            static_cast<std::ptrdiff_t>(2 * k * tables[t].row_size));
+            std::copy_n(
+                weights[t + 1].begin() + static_cast<std::ptrdiff_t>(k * n), n,
+                tables[t].rows.begin() + static_cast<std::ptrdiff_t>(2 * k * tables[t].row_size));
         }
     }
 }
