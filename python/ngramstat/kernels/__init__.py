@@ -57,9 +57,11 @@ from ngramstat.kernels.pairs import (
     sum_pairs_by_document,
 )
 from ngramstat.kernels.suffixes import (
+    LEAST_STEP,
     NgramCounts,
     NgramStatistics,
     SuffixCost,
+    blocks_at_once,
     count_ngrams,
     mark_copies,
     positions_that_fit,
@@ -82,6 +84,7 @@ simd_level = _core.simd_level
 
 __all__ = [
     "BLOCK_SIZE",
+    "LEAST_STEP",
     "LOSS_BITS",
     "MAX_NGRAM",
     "MAX_ORDER",
@@ -117,6 +120,7 @@ __all__ = [
     "Tokens",
     "WindowCounter",
     "bilinear_sums_by_class",
+    "blocks_at_once",
     "build_info",
     "count_document_tokens",
     "count_document_tokens_on",

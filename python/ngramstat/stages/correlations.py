@@ -95,29 +95,22 @@ class LagStage(Stage[LagMeasurement]):
         # Tables of both streams take turns in one buffer; an index has to be held for each.
         sharing = 1 if memory.uses_tables else streams
         budget = max((workspace.usable_bytes - fixed) / sharing, 1)
-        most_frequent = sample.most_frequent(1)
-        positions = min(n, max(memory.positions_that_fit(budget), most_frequent))
+        positions = min(n, memory.positions_that_fit(budget))
         lags_at_once = memory.lags_that_fit(budget)
         matrix = counted.distinct_pairs * pair_bytes(vocab_size)
         per_position = sharing * memory.peak_position_bytes
         ranges, n_lags = math.ceil(n / max(positions, 1)), len(options.lags)
+        most = fixed + per_position * positions
+        most += streams * (lags_at_once * matrix + token_bytes)
+        least = fixed + streams * matrix
         passes_of_lag = _TOKEN_PASSES * (1 if options.sequential else _PLAIN_FRACTION)
         return Cost(
             self.name,
             passes=math.ceil(
                 2 + n_lags * passes_of_lag + math.ceil(n_lags / lags_at_once) * ranges * 2 * streams
             ),
-            memory_bytes=int(
-                min(
-                    fixed
-                    + per_position * positions
-                    + streams * (lags_at_once * matrix + token_bytes),
-                    workspace.usable_bytes,
-                )
-            ),
-            least_memory_bytes=workspace.limit_to_hold(
-                int(fixed + per_position * most_frequent + streams * matrix)
-            ),
+            memory_bytes=workspace.expected_peak(most, least),
+            least_memory_bytes=workspace.limit_to_hold(int(least)),
             disk_bytes=disk,
             seconds=counted.seconds_of_lag(options.sequential) * n_lags,
         )
@@ -133,7 +126,7 @@ class LagStage(Stage[LagMeasurement]):
         return Cost(
             self.name,
             passes=math.ceil(n_lags * products),
-            memory_bytes=int(min(fixed + sample.corpus.tokens.nbytes, workspace.usable_bytes)),
+            memory_bytes=workspace.expected_peak(fixed + sample.corpus.tokens.nbytes, fixed),
             least_memory_bytes=workspace.limit_to_hold(int(fixed)),
             disk_bytes=0,
             seconds=counted.seconds_of_matrix_free_product() * products * n_lags,
