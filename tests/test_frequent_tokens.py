@@ -29,7 +29,7 @@ def frequent_tokens(kind: str) -> np.ndarray:
 
 @pytest.fixture(params=["random", "runs", "periodic"])
 def tokens(request, monkeypatch):
-    monkeypatch.setattr(suffixes, "_LEAST_STEP", 100)
+    monkeypatch.setattr(suffixes, "LEAST_STEP", 100)
     return frequent_tokens(request.param)
 
 

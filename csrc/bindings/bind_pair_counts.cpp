@@ -288,7 +288,9 @@ void bind_count_matrix(py::module_& m) {
 void bind_pair_counter(py::module_& m) {
     m.def("pair_tables_fit", &pair_tables_fit, py::arg("vocab_size"),
           "Whether the pairs of a vocabulary of this size are counted in tables.");
-    py::class_<PairBuffer>(m, "PairBuffer").def(py::init<>());
+    py::class_<PairBuffer>(m, "PairBuffer")
+        .def(py::init<>())
+        .def("release", [](PairBuffer& buffer) { EntryBuffer().swap(buffer.entries); });
     py::class_<PairCounter> counter(m, "PairCounter");
     bind_for<std::uint16_t>(m, counter);
     bind_for<std::uint32_t>(m, counter);

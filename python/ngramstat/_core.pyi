@@ -146,6 +146,7 @@ def count_pairs_of_token(
 
 class PairBuffer:
     def __init__(self) -> None: ...
+    def release(self) -> None: ...
 
 class PairCounter:
     def __init__(

@@ -58,9 +58,11 @@ from ngramstat.kernels.pairs import (
     sum_pairs_by_document,
 )
 from ngramstat.kernels.suffixes import (
+    LEAST_STEP,
     NgramCounts,
     NgramStatistics,
     SuffixCost,
+    blocks_at_once,
     count_ngrams,
     mark_copies,
     positions_that_fit,
@@ -83,6 +85,7 @@ simd_level = _core.simd_level
 
 __all__ = [
     "BLOCK_SIZE",
+    "LEAST_STEP",
     "LOSS_BITS",
     "MAX_NGRAM",
     "MAX_ORDER",
@@ -118,6 +121,8 @@ __all__ = [
     "Tokens",
     "WindowCounter",
     "bilinear_forms_by_class",
+    "bilinear_sums_by_class",
+    "blocks_at_once",
     "build_info",
     "count_document_tokens",
     "count_document_tokens_on",

@@ -23,6 +23,7 @@ from ngramstat.kernels.tokens import (
 from ngramstat.runtime.gpus import Backend, Gpus, open_gpus
 
 __all__ = [
+    "LEAST_STEP",
     "CutNgram",
     "Cuts",
     "NgramCounts",
@@ -44,7 +45,7 @@ _MOVED_FRACTION = 0.25
 # Labels of a position in the block that is being counted.
 _MEMBER_BYTES = 8
 # Positions of a step that fit any memory: a token or n-gram that occurs as often is never cut.
-_LEAST_STEP = 1 << 16
+LEAST_STEP = 1 << 16
 # Maximum number of positions in a step of a GPU.
 _GPU_STEP = 1 << 30
 
@@ -334,7 +335,7 @@ class Steps:
             largest_blocks = blocks_at_once(self.occurrences, threads)
             budget = min(budget, positions_that_fit(cost, memory_limit, largest_blocks))
             fits = positions_that_fit(cost, memory_limit, len(events))
-            self._largest = max(fits, _LEAST_STEP)
+            self._largest = max(fits, LEAST_STEP)
         self.ranges = token_ranges(self.occurrences, budget)
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:

@@ -62,7 +62,7 @@ def plan_table(plan: Mapping[str, Any]) -> str:
             return MISSING
         return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
 
-    rows = [["", "passes", "memory", "at least", "temporary disk", "time"]]
+    rows = [["", "passes", "peak memory", "smallest limit", "temporary disk", "time"]]
     rows += [
         [
             stage["name"],
@@ -88,7 +88,10 @@ def plan_table(plan: Mapping[str, Any]) -> str:
         )
         for row in rows
     ]
-    limit = f"Memory limit {size(plan['memory_limit_bytes'])}, {plan['threads']} threads."
+    limit = (
+        f"Memory limit {size(plan['memory_limit_bytes'])}; times on {plan['threads']} otherwise "
+        "idle cores."
+    )
     return "\n".join([*lines, "", limit])
 
 

@@ -23,7 +23,6 @@ from ngramstat import _core
 from ngramstat.errors import InputError
 from ngramstat.runtime.files import reason
 from ngramstat.runtime.gpus import CPU, Gpus
-from ngramstat.runtime.resources import anonymous_bytes
 
 __all__ = ["Workspace", "gather", "release_pages_if_needed"]
 
@@ -85,8 +84,6 @@ class Workspace:
         self.gpus = gpus
         self.memory_limit = memory_limit
         self._directory = None if directory is None else Path(directory)
-        # Pages of the program and its libraries, which are never released.
-        self._program_bytes = max(_core.rss_bytes() - anonymous_bytes(), 0)
 
     @property
     def _reserve(self) -> int:
@@ -101,12 +98,20 @@ class Workspace:
 
     @property
     def resident_without_pages(self) -> int:
-        """Resident bytes that cannot be released: all but the pages of mapped arrays."""
-        return anonymous_bytes() + self._program_bytes
+        """Resident bytes that cannot be released: all but the pages of managed arrays.
+
+        Those are released. What is left includes libraries that are loaded on their first use.
+        """
+        _core.release_pages()
+        return _core.rss_bytes()
 
     def limit_to_hold(self, size: int) -> int:
         """Smallest memory limit whose `usable_bytes` are at least `size`."""
         return min(size * 8 // 7 + 1, size + _MAX_RESERVE)
+
+    def expected_peak(self, most: float, least: float) -> int:
+        """Peak of work that takes `most` bytes where it may, and never less than `least`."""
+        return int(min(most, max(self.usable_bytes, least)))
 
     def require_working_memory(self, n_tokens: int) -> None:
         """Refuse to work on so many tokens where the process itself takes the memory.

@@ -98,13 +98,14 @@ class LagStage(Stage[LagMeasurement]):
             disk = token_bytes if workspace.uses_disk(token_bytes) else 0
             fixed += counted.composition_bytes + token_bytes - disk
         budget = max(workspace.usable_bytes - fixed, 1)
-        most_frequent = sample.most_frequent(1)
-        positions = min(n, max(memory.positions_that_fit(budget), most_frequent))
+        positions = min(n, memory.positions_that_fit(budget))
         lags_at_once = memory.lags_that_fit(budget)
         matrix = counted.distinct_pairs * pair_bytes(vocab_size)
         per_position = memory.peak_position_bytes
         ranges, n_lags = math.ceil(n / max(positions, 1)), len(options.lags)
         counted_lags = n_lags + (len(SHUFFLED_LAGS) if options.sequential else 0)
+        most = fixed + per_position * positions + lags_at_once * matrix + token_bytes
+        least = fixed + matrix
         return Cost(
             self.name,
             passes=math.ceil(
@@ -112,15 +113,8 @@ class LagStage(Stage[LagMeasurement]):
                 + n_lags * (_TOKEN_PASSES + 1)
                 + math.ceil(counted_lags / lags_at_once) * ranges * 2
             ),
-            memory_bytes=int(
-                min(
-                    fixed + per_position * positions + lags_at_once * matrix + token_bytes,
-                    workspace.usable_bytes,
-                )
-            ),
-            least_memory_bytes=workspace.limit_to_hold(
-                int(fixed + per_position * most_frequent + matrix)
-            ),
+            memory_bytes=workspace.expected_peak(most, least),
+            least_memory_bytes=workspace.limit_to_hold(int(least)),
             disk_bytes=disk,
             seconds=counted.seconds(n_lags, sequential=options.sequential),
         )
@@ -136,7 +130,7 @@ class LagStage(Stage[LagMeasurement]):
         return Cost(
             self.name,
             passes=math.ceil(n_lags * products),
-            memory_bytes=int(min(fixed + sample.corpus.tokens.nbytes, workspace.usable_bytes)),
+            memory_bytes=workspace.expected_peak(fixed + sample.corpus.tokens.nbytes, fixed),
             least_memory_bytes=workspace.limit_to_hold(int(fixed)),
             disk_bytes=0,
             seconds=counted.seconds_of_matrix_free_product() * products * n_lags,

@@ -23,9 +23,11 @@ from ngramstat.entropy.learning_curves import (
 from ngramstat.entropy.ngrams import count_design_ngrams
 from ngramstat.entropy.options import EntropyOptions
 from ngramstat.kernels import (
+    LEAST_STEP,
     Documents,
     KneserNey,
     NgramStatistics,
+    blocks_at_once,
     count_ngrams,
     models_in_budget,
     positions_that_fit,
@@ -278,14 +280,15 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
         budget = workspace.usable_bytes - fixed
         passes = cost.training_passes(budget)
         memory = fixed + cost.trees_at_once(budget) * cost.tree_bytes + cost.event_bytes
+        least = fixed + cost.min_budget
         # In training tokens of a Kneser-Ney sweep.
         work = _PATTERN_WORK * passes * corpus.n_tokens
         work += _DECISION_WORK * cost.inputs * cost.decisions
         return Cost(
             self.name,
             passes=passes,
-            memory_bytes=int(min(memory + token_bytes, workspace.usable_bytes)),
-            least_memory_bytes=workspace.limit_to_hold(int(fixed + cost.min_budget)),
+            memory_bytes=workspace.expected_peak(memory + token_bytes, least),
+            least_memory_bytes=workspace.limit_to_hold(int(least)),
             disk_bytes=disk,
             seconds=_sweep_seconds(sample, self._order) * work / max(corpus.n_tokens, 1),
         )
@@ -340,25 +343,24 @@ def _sweep_cost(
         with_positions=True,  # of models on several parts
     )
     base = workspace.resident_without_pages + fixed_bytes
-    least = base if least_fixed_bytes is None else base - fixed_bytes + least_fixed_bytes
     free = int(workspace.usable_bytes - base)
     budget = max(
         free - workspace.bytes_left_to_pages(free, token_bytes if cost.reads_text else 0), 1
     )
-    largest_blocks = sample.most_frequent(workspace.threads)
-    most_frequent = sample.most_frequent(1)
-    positions = max(positions_that_fit(cost, budget, largest_blocks), most_frequent)
+    largest_blocks = int(blocks_at_once(sample.occurrences, workspace.threads) * sample.growth)
+    positions = positions_that_fit(cost, budget, largest_blocks)
     positions = min(step_tokens(n_tokens, workspace.threads), positions, n_tokens)
     used = base + cost.entry_bytes * positions
     used += cost.block_bytes * min(largest_blocks, positions)
+    least_fixed = fixed_bytes if least_fixed_bytes is None else least_fixed_bytes
+    least = workspace.resident_without_pages + least_fixed
+    least += (cost.entry_bytes + cost.block_bytes) * min(LEAST_STEP, n_tokens)
     writes_tokens = not counting_ngrams and workspace.uses_disk(token_bytes)
     return Cost(
         name,
         passes=2 * math.ceil(n_tokens / max(positions, 1)),
-        memory_bytes=int(min(used + token_bytes, workspace.usable_bytes)),
-        least_memory_bytes=workspace.limit_to_hold(
-            int(least + (cost.entry_bytes + cost.block_bytes) * most_frequent)
-        ),
+        memory_bytes=workspace.expected_peak(used + token_bytes, least),
+        least_memory_bytes=workspace.limit_to_hold(int(least)),
         disk_bytes=token_bytes if writes_tokens else 0,
         seconds=seconds,
     )

@@ -32,6 +32,7 @@ class MeasurementPlan:
     Attributes
     ----------
     stages : tuple of Cost
+        Times are those of cores that do nothing else.
     memory_limit_bytes : int
     threads : int
     """
@@ -94,8 +95,8 @@ def make_plan(
         A token is not below the vocabulary's size.
     """
     assert workspace.memory_limit is not None
-    _require_counts(corpus, workspace)
-    with corpus.naming_large_ids():
+    with corpus.naming_large_ids(), workspace.managing(corpus.tokens):
+        _require_counts(corpus, workspace)
         sample = CorpusSample(corpus, workspace.threads, timed=timed)
         costs = tuple(stage.cost(sample, workspace) for stage in stages)
     return MeasurementPlan(costs, workspace.memory_limit, workspace.threads)

@@ -76,10 +76,6 @@ class CorpusSample:
         with occurring(self.design, Workspace(self.threads)) as used:
             return used.design
 
-    def most_frequent(self, count: int) -> int:
-        """Occurrences in the whole corpus of its `count` most frequent tokens together."""
-        return int(np.sort(self.occurrences)[-count:].sum() * self.growth)
-
     def time(self, work: Callable[[], Any], name: str | None = None) -> float:
         """Seconds of a call, the shorter of two; NaN if nothing is to be timed.
 

@@ -58,11 +58,12 @@ class Cost:
     memory_bytes : int
         Peak resident memory of the whole process, mapped tokens included.
     least_memory_bytes : int
-        Limit below which the stage cannot work.
+        Memory limit below which the stage cannot work. A part of every limit is kept free, so that
+        this is more than the peak under it.
     disk_bytes : int
         Temporary files.
     seconds : float
-        Expected; NaN where nothing was timed.
+        Expected on cores that do nothing else; NaN where nothing was timed.
     """
 
     name: str
