@@ -254,20 +254,15 @@ def cross_fits(
         _FoldCovariances.of(left_counts[0], right_counts[0], pairs[0])
     ]
     if sequential is not None:
+        shuffled = sequential[1]
         covariances.append(
-            _SequentialFoldCovariances(
-                sequential[1], *sequential[1].products(), _per_pair(pairs[1])
-            )
+            _SequentialFoldCovariances(shuffled, *shuffled.products(), _per_pair(pairs[1]))
         )
-    # First moments: w_b = C_b v, z_b = C_b^T u and u^T C_b v of every fold b. The last step weights
-    # w and z by the pairs of their folds.
     first = []
+    # The last step weights w and z by the pairs of their folds.
     weighted = np.zeros((2, len(kinds), 2, corpus.vocab_size, BLOCK_SIZE), np.float32)
     for k, covariance in enumerate(covariances):
-        w = covariance.multiply(joint_v[k], v[k])
-        z = covariance.multiply_transposed(joint_u[k], u[k])
-        if vocab_mask is not None:
-            w, z = w * vocab_mask, z * vocab_mask
+        w, z = _products(covariance, (joint_v[k], joint_u[k]), (u[k], v[k]), vocab_mask)
         first.append(np.sum(w * u[k][_HALF_OF_FOLD], axis=1))
         weighted[0, k] = _as_half_blocks(pairs[k][:, None] * w)
         weighted[1, k] = _as_half_blocks(pairs[k][:, None] * z)
@@ -282,19 +277,40 @@ def cross_fits(
         by=PairLabel.fold,
         threads=threads,
     )
-    fits = []
-    for k, covariance in enumerate(covariances):
-        by_half = pairs[k].reshape(2, -1)
-        if np.count_nonzero(by_half, axis=1).min() < _MIN_FOLDS_PER_HALF:
-            fits.append(CrossFit())
-            continue
-        forms = covariance.bilinear(joint_forms[k], *weighted[:, k].astype(np.float64))
-        halves = [h == _HALF_OF_FOLD for h in (0, 1)]
-        fits.append(
-            _combine([_HalfMoments(pairs[k][h], first[k][h], forms[h]) for h in halves],
-                     kinds[k].norm)
-        )  # fmt: skip
+    fits = [
+        _fit(covariance, pairs[k], first[k], joint_forms[k], weighted[:, k], kinds[k].norm)
+        for k, covariance in enumerate(covariances)
+    ]
     return fits[0], fits[1] if sequential is not None else CrossFit()
+
+
+def _products(
+    covariance: _FoldCovariances | _SequentialFoldCovariances,
+    joint: tuple[Floats, Floats],
+    vectors: tuple[Floats, Floats],
+    vocab_mask: NDArray[np.bool_] | None,
+) -> tuple[Floats, Floats]:
+    """w_b = C_b v and z_b = C_b^T u of every fold b, from J_b v and J_b^T u, (FOLDS, V) each."""
+    u, v = vectors
+    w = covariance.multiply(joint[0], v)
+    z = covariance.multiply_transposed(joint[1], u)
+    return (w, z) if vocab_mask is None else (w * vocab_mask, z * vocab_mask)
+
+
+def _fit(
+    covariance: _FoldCovariances | _SequentialFoldCovariances,
+    pairs: Floats,
+    first: Floats,
+    joint_forms: Floats,
+    weighted: NDArray[np.float32],
+    norm: float,
+) -> CrossFit:
+    """One of the cross-fits from its moments; NaN where too few folds have pairs."""
+    if np.count_nonzero(pairs.reshape(2, -1), axis=1).min() < _MIN_FOLDS_PER_HALF:
+        return CrossFit()
+    forms = covariance.bilinear(joint_forms, *weighted.astype(np.float64))
+    halves = [h == _HALF_OF_FOLD for h in (0, 1)]
+    return _combine([_HalfMoments(pairs[h], first[h], forms[h]) for h in halves], norm)
 
 
 @dataclass(frozen=True)
