@@ -504,14 +504,17 @@ def bilinear_forms_by_class(
         See `count_pairs_by_class`.
     """
     if summer := pairs.summer_for(documents):
-        return np.stack(
-            [
-                _bilinear_forms_on_gpu(
-                    summer, pairs.lag, a[kind], b[kind], across and kind == 0, by
-                )
-                for kind in range(len(a))
-            ]
-        )
+        forms = [
+            summer.bilinear_forms_by_class(
+                pairs.lag,
+                np.ascontiguousarray(a[kind], dtype=np.float32),
+                np.ascontiguousarray(b[kind], dtype=np.float32),
+                across and kind == 0,
+                by,
+            )
+            for kind in range(len(a))
+        ]
+        return np.stack(forms)
     return _core.bilinear_forms_by_class(
         *pairs.arguments,
         len(a),
