@@ -13,8 +13,7 @@ void bind_page_cache(py::module_& m) {
     m.def("release_pages_if_needed", &release_pages_if_needed,
           "Releases pages of the mappings if the resident memory exceeds the threshold.");
     m.def(
-        "release_pages",
-        [] { release_pages_before(std::numeric_limits<std::size_t>::max() / 2); },
+        "release_pages", [] { release_pages_before(std::numeric_limits<std::size_t>::max() / 2); },
         "Releases pages of the mappings whatever the resident memory is.");
     m.def("trim_heap", &trim_heap, "Returns freed memory to the system.");
     m.def(

@@ -350,29 +350,32 @@ MixerGroup::MixerGroup(std::vector<Index> parents, std::span<const double> initi
         require(size >= 1 && size <= 65536, "a selector has 1 .. 65536 states");
     }
     require(shapes.size() <= kMixers, "a group has at most 16 mixers");
-    for (const MixerShape& shape : shapes) {
-        require(shape.n_inputs >= 1 && shape.n_inputs <= n_inputs && shape.n_chain >= 0 &&
-                    shape.n_chain <= static_cast<Index>(chain_.size()) && shape.n_selectors >= 0 &&
-                    shape.n_selectors <= static_cast<Index>(selector_sizes_.size()) &&
-                    shape.n_selectors < static_cast<Index>(kMaxTables),
-                "a mixer has inputs or selectors that the group lacks");
-        const std::size_t m = mixers_.size(), row_size = padded(shape.n_inputs);
-        for (std::size_t b = 0; b < kBuckets; ++b) {
-            for (std::size_t i = 0; i < row_size_; ++i) {
-                float& own = own_weight(m, b, i);
-                if (static_cast<Index>(i) < shape.n_inputs) own = static_cast<float>(initial[i]);
-                *(&own + kMixers) = kInitialSquare;
-            }
+    for (const MixerShape& shape : shapes) add(shape, initial);
+}
+
+// One more mixer, with the initial weights.
+void MixerGroup::add(const MixerShape& shape, std::span<const double> initial) {
+    require(shape.n_inputs >= 1 && shape.n_inputs <= static_cast<Index>(n_inputs_) &&
+                shape.n_chain >= 0 && shape.n_chain <= static_cast<Index>(chain_.size()) &&
+                shape.n_selectors >= 0 &&
+                shape.n_selectors <= static_cast<Index>(selector_sizes_.size()) &&
+                shape.n_selectors < static_cast<Index>(kMaxTables),
+            "a mixer has inputs or selectors that the group lacks");
+    const std::size_t m = mixers_.size(), row_size = padded(shape.n_inputs);
+    for (std::size_t b = 0; b < kBuckets; ++b) {
+        for (std::size_t i = 0; i < row_size_; ++i) {
+            float& own = own_weight(m, b, i);
+            if (static_cast<Index>(i) < shape.n_inputs) own = static_cast<float>(initial[i]);
+            *(&own + kMixers) = kInitialSquare;
         }
-        for (Index i = 0; i < shape.n_inputs; ++i) is_input_[i * kMaxMixers + m] = 1.0f;
-        std::size_t seen = 1;
-        for (Index k = 0; k < shape.n_chain; ++k) seen *= kSeen;
-        mixers_.push_back({shape, {}});
-        mixers_.back().tables.emplace_back(seen, row_size);
-        for (Index s = 0; s < shape.n_selectors; ++s) {
-            mixers_.back().tables.emplace_back(static_cast<std::size_t>(selector_sizes_[s]),
-                                               row_size);
-        }
+    }
+    for (Index i = 0; i < shape.n_inputs; ++i) is_input_[i * kMaxMixers + m] = 1.0f;
+    std::size_t seen = 1;
+    for (Index k = 0; k < shape.n_chain; ++k) seen *= kSeen;
+    mixers_.push_back({shape, {}});
+    mixers_.back().tables.emplace_back(seen, row_size);
+    for (Index s = 0; s < shape.n_selectors; ++s) {
+        mixers_.back().tables.emplace_back(static_cast<std::size_t>(selector_sizes_[s]), row_size);
     }
 }
 

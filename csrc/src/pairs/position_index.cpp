@@ -68,6 +68,27 @@ std::vector<Index> token_counts(std::span<const Token> tokens, Index vocab_size,
     return counts;
 }
 
+namespace {
+
+// Turns the counts of each chunk by group into the slots where its positions of a group begin.
+// Returns where each group begins, and the end.
+std::vector<Index> begin_groups(std::vector<std::vector<Index>>& chunks, Index n_groups) {
+    std::vector<Index> offsets(static_cast<std::size_t>(n_groups) + 1);
+    Index total = 0;
+    for (Index g = 0; g < n_groups; ++g) {
+        offsets[g] = total;
+        for (auto& counts : chunks) {
+            const Index count = counts[g];
+            counts[g] = total;
+            total += count;
+        }
+    }
+    offsets[n_groups] = total;
+    return offsets;
+}
+
+}  // namespace
+
 template <class Token, class Position>
 PositionIndex<Position> index_document_positions(std::span<const Token> tokens, TokenRange range,
                                                  Index vocab_size, const Documents& documents,
@@ -99,20 +120,10 @@ PositionIndex<Position> index_document_positions(std::span<const Token> tokens, 
         });
     });
 
-    // Counts become the slot where each chunk's positions of a group begin.
     PositionIndex<Position> index;
     index.range = range;
-    index.offsets.resize(static_cast<std::size_t>(n_groups) + 1);
-    Index total = 0;
-    for (Index g = 0; g < n_groups; ++g) {
-        index.offsets[g] = total;
-        for (auto& counts : cursor) {
-            const Index count = counts[g];
-            counts[g] = total;
-            total += count;
-        }
-    }
-    index.offsets[n_groups] = total;
+    index.offsets = begin_groups(cursor, n_groups);
+    const Index total = index.offsets.back();
     index.positions.resize(static_cast<std::size_t>(total));
     const bool both = limits == ContentLimits::both;
     index.remaining.resize(limits == ContentLimits::none ? 0 : static_cast<std::size_t>(total));

@@ -82,6 +82,7 @@ class MixerGroup {
     class Window;
     class Runner;
 
+    void add(const MixerShape& shape, std::span<const double> initial);
     void check(const MixerInputs& inputs) const;
     float& own_weight(std::size_t mixer, std::size_t bucket, std::size_t input) {
         return own_[(bucket * row_size_ + input) * 2 * kMaxMixers + mixer];
