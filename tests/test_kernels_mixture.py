@@ -254,7 +254,6 @@ def test_frequent_contexts_are_counted_in_parts_and_passes(size, offsets):
             continuation_offset=2,
             max_events=max_events,
             threads=threads,
-            find_known=True,
         )
         assert np.bitwise_count(known).sum() == sum(raw.values())
         for continuation, counts in [
@@ -279,7 +278,7 @@ def test_known_events_of_a_shorter_context_are_candidates_of_a_longer_one():
         known = fast.count(training, **options)
         return fast.counts_of_counts().tolist(), known
 
-    _, known = counts((1,), find_known=True)
+    _, known = counts((1,), continuation_offset=2)
     slow = Nodes((1,), (-1,), no_maps, 7)
     contexts = {slow.context(tokens, i) for i in range(3, 40)} - {None}
     expected = [slow.context(training, i) in contexts for i in range(len(training))]

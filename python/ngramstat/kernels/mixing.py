@@ -211,7 +211,6 @@ class ContextCounts:
         max_events: int = MAX_EVENTS,
         threads: int = 1,
         candidates: NDArray[np.uint64] | None = None,
-        find_known: bool = False,
     ) -> NDArray[np.uint64] | None:
         """Count the tokens that follow the targets' contexts in training. To be called once.
 
@@ -224,21 +223,25 @@ class ContextCounts:
             Where the part begins that the leave-one-out targets lie in; it goes to the end.
         continuation_offset : int
             If positive, also count the distinct tokens at this distance before the token
-            (continuation counts).
+            (continuation counts), for the patterns that fall back on this one.
         max_events : int
             Beyond this number of events, training is read several times; the counts are the same.
         candidates : (ceil(m / 64),) uint64, optional
             One bit per training token, of word i // 64 from the lowest bit on: events whose context
             may be one of the targets', such as the known ones of a pattern that this one falls back
             on. All others are skipped.
-        find_known : bool
-            Return the events whose context is one of the targets', as `candidates`.
+
+        Returns
+        -------
+        NDArray or None
+            With continuation counts: the events whose context is one of the targets', as
+            `candidates`.
         """
         if first_leave_one_out is None:
             first_leave_one_out = len(training)
         words = (len(training) + 63) // 64
         none = np.zeros(0, np.uint64)
-        known = np.zeros(words, np.uint64) if find_known else none
+        known = np.zeros(words, np.uint64) if continuation_offset > 0 else none
         self._counts.count(
             training,
             first_event,
@@ -250,7 +253,7 @@ class ContextCounts:
             known,
         )
         self._has_continuation = continuation_offset > 0
-        return known if find_known else None
+        return known if self._has_continuation else None
 
     def counts_of_counts(
         self, *, continuation: bool = False, left_out: bool = False

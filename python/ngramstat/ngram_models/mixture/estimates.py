@@ -138,7 +138,6 @@ class Estimator:
             max_events=self._max_events,
             threads=self._threads,
             candidates=candidates,
-            find_known=has_children,
         )
         if pattern.name not in self._discounts:
             self._discounts[pattern.name] = Discounts(
