@@ -121,7 +121,6 @@ __all__ = [
     "Tokens",
     "WindowCounter",
     "bilinear_forms_by_class",
-    "bilinear_sums_by_class",
     "blocks_at_once",
     "build_info",
     "count_document_tokens",
