@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 # Additional directions and power iterations of the randomized decomposition (Halko et al. 2011).
 _OVERSAMPLING = 8
-_ITERATIONS = 3
+_ITERATIONS = 4
 # Bytes for counting adjacent tokens.
 _PAIR_MEMORY = 1 << 28
 # Added to a frequency before dividing by its root: otherwise tokens seen once or twice would have
