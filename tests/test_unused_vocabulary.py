@@ -119,7 +119,7 @@ def test_decisions_follow_the_tree():
     tree = bisection_tree(rng.standard_normal((40, 3)), rng.random(40))
     tokens = rng.choice(40, 25).astype(np.uint16)
     piece = Piece(tokens, np.arange(25), n_tuning=10)
-    decisions = Decisions([], piece, tree)
+    decisions = Decisions(0, piece, tree)
     path: list[tuple[int, int]] = []
     for token in tokens:
         first, end, node, depth = 0, 40, 0, 0
@@ -131,9 +131,9 @@ def test_decisions_follow_the_tree():
             else:
                 node, end = node + 1, at
             depth += 1
-    states = decisions.select(0).states[1]
+    states = decisions.states
     assert states[0].tolist() == [depth for depth, _ in path]
-    assert states[2].tolist() == [node for _, node in path]
+    assert states[1].tolist() == [node for _, node in path]
 
 
 def test_ranges_of_tokens_are_as_long_as_the_budget_allows():
