@@ -181,7 +181,7 @@ void check_models(const check::Stream<Token>& stream, std::size_t memory) {
     const auto held_out = stream.span().first(static_cast<std::size_t>(middle));
     KneserNey<Token> ours(held_out, Documents::single(middle), stream.vocab_size, order, stop);
     KneserNey<Token> theirs = ours;
-    for (auto* model : {&ours, &theirs}) model->reset(2);
+    for (auto* model : {&ours, &theirs}) model->reset(2, 1);
     theirs.add_training(stream.span(), parts, TokenRange{0, stream.vocab_size}, 1);
     const auto counter = gpu->held_out_counter(
         tokens,
