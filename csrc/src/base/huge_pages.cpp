@@ -18,6 +18,8 @@ namespace {
 constexpr std::align_val_t kAlignment{kHugePage};
 // Smaller allocations are not worth keeping.
 constexpr std::size_t kMinKept = std::size_t{64} << 20;
+// Larger ones do not stand beside memory that is kept.
+constexpr std::size_t kMaxBesideKept = std::size_t{8} << 20;
 
 std::mutex mutex;
 void* kept = nullptr;
@@ -35,7 +37,7 @@ void* reuse_kept(std::size_t bytes) {
 void* allocate_large(std::size_t bytes) {
     if (void* memory = reuse_kept(bytes)) return memory;
     // Never hold the kept allocation and another large one at the same time.
-    if (bytes >= kMinKept) free_kept_memory();
+    if (bytes > kMaxBesideKept) free_kept_memory();
     release_pages_before(bytes);
     void* memory = ::operator new(bytes, kAlignment);
 #if defined(__linux__) && defined(MADV_HUGEPAGE)

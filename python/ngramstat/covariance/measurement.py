@@ -53,7 +53,14 @@ from ngramstat.linear_algebra.lanczos import (
 from ngramstat.runtime.workspace import Workspace, gather
 from ngramstat.sampling.design import SamplingDesign
 
-__all__ = ["LagMeasurement", "TopTokens", "measure_lags", "most_frequent", "require_pairs"]
+__all__ = [
+    "LagMeasurement",
+    "TopTokens",
+    "measure_lags",
+    "measuring_bytes",
+    "most_frequent",
+    "require_pairs",
+]
 
 Floats = NDArray[np.float64]
 
@@ -67,6 +74,8 @@ _SINGLE_TOLERANCE = 1e-4
 _HALF_TOLERANCE = 3e-3
 # Vectors of a block where the leading one is searched, beginning with that of a similar matrix.
 _WIDTH = 4
+# Bytes of a vocabulary item in the vectors of all searches at one lag.
+_MEASURING_ITEM_BYTES = 6500
 # Singular vectors whose heaviest vocabulary items are kept, and how many of these.
 _VECTORS_KEPT = 3
 TOP_TOKENS = 12
@@ -237,13 +246,35 @@ def _measure_counted(
         # The corpus is shuffled and counted before, so that the copy is gone when lags are counted.
         with workspace.temporary_array(corpus.n_tokens, corpus.tokens.dtype) as shuffled:
             tokens = shuffled_inside_documents(design, shuffled)
-            measurer.measure_null(_count_pairs(design, SHUFFLED_LAGS, tokens, workspace, buffer))
-            workspace.trim_heap()
-    for counts in _count_pairs(design, lags, corpus.tokens, workspace, buffer):
+            shuffled_counts = _count_pairs(design, SHUFFLED_LAGS, tokens, workspace, buffer)
+            measurer.measure_null(_without_buffer(shuffled_counts, buffer, design, workspace))
+        buffer.release()
+    counted = _count_pairs(design, lags, corpus.tokens, workspace, buffer)
+    for counts in _without_buffer(counted, buffer, design, workspace):
         yield measurer.measure(counts.lag, counts)
-        # The counts of a lag are gone before those of the next are made.
         del counts
         workspace.trim_heap()
+
+
+def measuring_bytes(vocab_size: int) -> int:
+    """Memory in which the counts of a lag are measured, without that of the counts."""
+    return _MEASURING_ITEM_BYTES * vocab_size
+
+
+def _without_buffer(
+    counted: Iterable[PairCounts],
+    buffer: PairBuffer,
+    design: SamplingDesign,
+    workspace: Workspace,
+) -> Iterator[PairCounts]:
+    """The counts, to be measured without the buffer where that would leave too little memory."""
+    for counts in counted:
+        if not workspace.has_room(measuring_bytes(design.corpus.vocab_size)):
+            buffer.release()
+            workspace.trim_heap()
+        yield counts
+        # The counts of a lag are gone before those of the next are made.
+        del counts
 
 
 def _count_pairs(

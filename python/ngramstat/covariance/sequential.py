@@ -122,6 +122,9 @@ class DocumentComposition:
                 sequential = SequentialCovariances.of(design, self, pairs)
                 norm = shuffled_norm(pairs, sequential.whole_composition())
                 ratios.append(norm / noise_edge_inside_documents(pairs))
+                del sequential
+            # The counts of a lag are gone before those of the next are made.
+            del counts, pairs
         return replace(self, null_ratio=float(np.mean(ratios)) if ratios else math.nan)
 
 

@@ -208,6 +208,7 @@ def _train(
     begin = max(first - max_context, 0)
     stream = streams.training[begin:last]
     reads_tokens = model.cost(len(stream)).reads_text
+    model.reset(len(parts), threads=workspace.threads)  # before the budget is what is left
     model.train_parts(
         stream,
         [(first - begin, last - begin) for first, last in parts],

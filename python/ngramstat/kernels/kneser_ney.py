@@ -84,6 +84,10 @@ class KneserNey:
         """About the memory for held_out_tokens tokens and models counted for them."""
         return (_INDEX_BYTES + _MODEL_BYTES * n_models) * order * held_out_tokens
 
+    def reset(self, n_models: int, *, threads: int = 1) -> None:
+        """Forget all training, and allocate this many models, as `train_parts` does itself."""
+        self._model.reset(n_models, threads)
+
     def train(
         self,
         training: Tokens,

@@ -23,6 +23,7 @@ from ngramstat import _core
 from ngramstat.errors import InputError
 from ngramstat.runtime.files import reason
 from ngramstat.runtime.gpus import CPU, Gpus
+from ngramstat.runtime.resources import anonymous_bytes
 
 __all__ = ["Workspace", "gather", "release_pages_if_needed"]
 
@@ -33,6 +34,8 @@ release_pages_if_needed = _core.release_pages_if_needed
 # Upper bound of the memory kept free while a step runs, for pages of mapped files that threads read
 # between two checks of the RSS, and for what the allocator holds back.
 _MAX_RESERVE = 384 << 20
+# Pages of the program and its libraries, about.
+_PROGRAM_BYTES = 64 << 20
 # Positions looked up between two checks of the RSS.
 _GATHER_BLOCK = 512
 # An array larger than this fraction of the limit goes to a file.
@@ -154,6 +157,12 @@ class Workspace:
         free -= self.bytes_left_to_pages(free, token_bytes)
         # With a budget of one byte a step still runs, in its smallest parts.
         return max(free, 1)
+
+    def has_room(self, size: int) -> bool:
+        """Whether `size` more bytes fit beside what is in memory; a look that releases nothing."""
+        if self.memory_limit is None:
+            return True
+        return anonymous_bytes() + _PROGRAM_BYTES + size <= self.usable_bytes
 
     @staticmethod
     def bytes_left_to_pages(free: int, token_bytes: int) -> int:

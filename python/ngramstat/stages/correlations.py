@@ -9,7 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ngramstat.covariance.measurement import LagMeasurement, measure_lags, require_pairs
+from ngramstat.covariance.measurement import (
+    LagMeasurement,
+    measure_lags,
+    measuring_bytes,
+    require_pairs,
+)
 from ngramstat.covariance.options import CorrelationOptions
 from ngramstat.covariance.shuffling import SHUFFLED_LAGS
 from ngramstat.kernels import (
@@ -92,7 +97,8 @@ class LagStage(Stage[LagMeasurement]):
         vocab_size = sample.occurring_items
         memory = PairMemory(n, vocab_size)
         disk = 0
-        fixed: float = workspace.resident_without_pages + _krylov_bytes(sample)
+        fixed: float = workspace.resident_without_pages
+        measuring = measuring_bytes(vocab_size)
         if options.sequential:
             # The shuffled copy, for the null.
             disk = token_bytes if workspace.uses_disk(token_bytes) else 0
@@ -104,8 +110,12 @@ class LagStage(Stage[LagMeasurement]):
         per_position = memory.peak_position_bytes
         ranges, n_lags = math.ceil(n / max(positions, 1)), len(options.lags)
         counted_lags = n_lags + (len(SHUFFLED_LAGS) if options.sequential else 0)
-        most = fixed + per_position * positions + lags_at_once * matrix + token_bytes
-        least = fixed + matrix
+        # The buffer of the pairs is kept, if there is room for it while a lag is measured.
+        counting, held = per_position * positions, fixed + lags_at_once * matrix
+        most = held + counting + measuring + token_bytes
+        if most > workspace.usable_bytes:
+            most = held + max(counting, measuring) + token_bytes
+        least = fixed + matrix + measuring
         return Cost(
             self.name,
             passes=math.ceil(

@@ -62,7 +62,9 @@ class Runner:
     def run(self, stage: Stage[Value]) -> list[Value]:
         """The values of all parts of a stage, from the cache or computed and kept there."""
         with self._usage.record(stage.name):
-            return self._run(stage)
+            values = self._run(stage)
+            self._workspace.trim_heap()
+            return values
 
     def _run(self, stage: Stage[Value]) -> list[Value]:
         parts = stage.parts()
