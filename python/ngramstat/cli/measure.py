@@ -76,7 +76,7 @@ _pair_options = under(
         "--sequential/--no-sequential",
         default=True,
         show_default=True,
-        help="Also compute norms with document composition removed (two thirds of the time).",
+        help="Also compute norms with document composition removed (a third of the time).",
     ),
     click.option(
         "--matrix-free",
