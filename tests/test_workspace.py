@@ -176,7 +176,8 @@ def test_less_memory_means_more_passes_and_files(corpus):
     assert large["seconds"] is None
     for tight, ample in zip(small["stages"], large["stages"], strict=True):
         assert tight["passes"] >= ample["passes"]
-        assert tight["memory_bytes"] <= small_limit
+        # Above the limit only where that is refused.
+        assert tight["memory_bytes"] <= max(small_limit, tight["least_memory_bytes"])
         assert tight["least_memory_bytes"] == pytest.approx(ample["least_memory_bytes"], rel=0.2)
 
 
