@@ -210,13 +210,13 @@ struct ContextIndex::FindLoop {
         const ContextIndex& index = arguments.index;
         const Rest* rests_of_index = rests(index);
         const std::uint32_t* begins = index.begins_.data();
-        std::array<Rest, kGroup> wanted;
+        std::array<Rest, kGroup> sought;
         std::array<std::uint32_t, kGroup> first, last;
         for (std::size_t start = 0; start < arguments.places.size(); start += kGroup) {
             const std::size_t n = std::min(kGroup, arguments.places.size() - start);
             for (std::size_t k = 0; k < n; ++k) {
                 const std::uint64_t hash = arguments.hashes[arguments.places[start + k]];
-                wanted[k] = index.rest_of<Rest>(hash);
+                sought[k] = index.rest_of<Rest>(hash);
                 first[k] = static_cast<std::uint32_t>(index.bucket_of(hash));
                 prefetch(begins + first[k]);
             }
@@ -235,7 +235,7 @@ struct ContextIndex::FindLoop {
             }
             for (std::size_t k = 0; k < n; ++k) {
                 const std::uint32_t size = last[k] - first[k];
-                const std::uint32_t place = place_of(rests_of_index + first[k], size, wanted[k]);
+                const std::uint32_t place = place_of(rests_of_index + first[k], size, sought[k]);
                 arguments.contexts[start + k] = context_or_absent(first[k] + place, place < size);
             }
         }

@@ -40,7 +40,7 @@ class Composition:
 
     Attributes
     ----------
-    counts : CountMatrix or GpuCounts
+    counts : CountMatrix
         c, the token counts of the documents, (n_documents, V).
     rates : (n_documents,) float64
     halves : (n_documents,) uint8
@@ -52,7 +52,7 @@ class Composition:
     threads : int
     """
 
-    counts: CountMatrix | GpuCounts
+    counts: CountMatrix
     rates: Floats
     halves: NDArray[np.uint8]
     sums: Floats = field(repr=False)
@@ -62,7 +62,7 @@ class Composition:
     @classmethod
     def of(
         cls,
-        counts: CountMatrix | GpuCounts,
+        counts: CountMatrix,
         rates: Floats,
         halves: NDArray[np.uint8] | None = None,
         *,

@@ -47,9 +47,6 @@ class CovarianceFamily:
             isinstance(term, WeightedCounts) and isinstance(term.counts, CountMatrix)
             for operator in operators
             for term in operator.terms
-        ) and all(
-            operator.composition is None or isinstance(operator.composition.counts, CountMatrix)
-            for operator in operators
         )
         return on_host and all(operator.centres is not None for operator in operators)
 
@@ -76,7 +73,6 @@ class CovarianceFamily:
             _add_columns(products, users, product(x, weights, operators[0].threads))
         for composition, users in _users_of_compositions(operators):
             x, weights = _stacked(users, vectors)
-            assert isinstance(composition.counts, CountMatrix)
             gram = composition.counts.multiply_gram_single(
                 x, weights, composition.rates, composition.halves, composition.threads
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -363,6 +364,14 @@ def pair_summer(tokens: Tokens, vocab_size: int, documents: Documents, gpu: Gpu)
     return gpu.pair_summer(gpu_tokens(tokens), vocab_size, documents)
 
 
+def _kinds(
+    left: NDArray[Any], right: NDArray[Any], across: bool
+) -> Iterator[tuple[NDArray[Any], NDArray[Any], bool]]:
+    """Vectors of each kind of pairs for a GPU, and `across`, which is only of the first kind."""
+    for kind, (u, v) in enumerate(zip(left, right, strict=True)):
+        yield np.ascontiguousarray(u), np.ascontiguousarray(v), across and kind == 0
+
+
 def sum_pairs_by_document(
     pairs: PairsAtLag,
     u: NDArray[np.float64],
@@ -396,9 +405,9 @@ def sum_pairs_by_document(
     u, v = np.ascontiguousarray(u, dtype=np.float64), np.ascontiguousarray(v, dtype=np.float64)
     if summer := pairs.summer_for(documents):
         rows = [
-            summer.sum_by_document(pairs.lag, left_values, right_values, across and row == 0)
-            for row, (left_values, right_values) in enumerate(
-                zip(np.atleast_2d(u), np.atleast_2d(v), strict=True)
+            summer.sum_by_document(pairs.lag, left_values, right_values, across_kind)
+            for left_values, right_values, across_kind in _kinds(
+                np.atleast_2d(u), np.atleast_2d(v), across
             )
         ]
         of_pairs, product = (np.concatenate([row[k] for row in rows]) for k in (0, 1))
@@ -459,15 +468,10 @@ def multiply_pairs_by_class(
     four arrays of shape (n_kinds, n_classes, V)
     """
     if summer := pairs.summer_for(documents):
+        u, v = u.astype(np.float64), v.astype(np.float64)
         kinds = [
-            summer.multiply_by_class(
-                pairs.lag,
-                np.ascontiguousarray(u[kind], dtype=np.float64),
-                np.ascontiguousarray(v[kind], dtype=np.float64),
-                across and kind == 0,
-                by,
-            )
-            for kind in range(len(u))
+            summer.multiply_by_class(pairs.lag, of_left, of_right, across_kind, by)
+            for of_left, of_right, across_kind in _kinds(u, v, across)
         ]
         joint_v, joint_u, left, right = (np.stack(arrays) for arrays in zip(*kinds, strict=True))
         return joint_v, joint_u, left, right
@@ -504,17 +508,13 @@ def bilinear_forms_by_class(
         See `count_pairs_by_class`.
     """
     if summer := pairs.summer_for(documents):
-        forms = [
-            summer.bilinear_forms_by_class(
-                pairs.lag,
-                np.ascontiguousarray(a[kind], dtype=np.float32),
-                np.ascontiguousarray(b[kind], dtype=np.float32),
-                across and kind == 0,
-                by,
-            )
-            for kind in range(len(a))
-        ]
-        return np.stack(forms)
+        a, b = a.astype(np.float32), b.astype(np.float32)
+        return np.stack(
+            [
+                summer.bilinear_forms_by_class(pairs.lag, of_left, of_right, across_kind, by)
+                for of_left, of_right, across_kind in _kinds(a, b, across)
+            ]
+        )
     return _core.bilinear_forms_by_class(
         *pairs.arguments,
         len(a),
