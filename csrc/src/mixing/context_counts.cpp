@@ -431,24 +431,30 @@ void ContextCounts::count(std::span<const Token> training, const Counting& count
     Counter<Token>(*this, training, counting, candidates, known).run();
 }
 
-std::array<Count, 4> ContextCounts::counts_of_counts(bool continuation, bool left_out) const {
+std::array<Count, 4> ContextCounts::counts_of_counts(bool continuation, bool left_out,
+                                                     int threads) const {
     std::array<Count, 4> numbers{};
     const auto targets = index_.targets();
     const auto begins = index_.target_begins();
-    for (std::size_t s = 0; s < shards_.size(); ++s) {
+    std::mutex mutex;
+    parallel_for(static_cast<Index>(shards_.size()), threads, [&](Index task) {
+        const std::size_t s = static_cast<std::size_t>(task);
         const FollowerCounts& shard = shards_[s];
         const auto& counts = continuation ? shard.continuation_counts : shard.counts;
         const std::size_t first = first_context(s), last = first_context(s + 1);
+        std::array<Count, 4> of_shard{};
         for (std::size_t context = first; context < last && !counts.empty(); ++context) {
             // The targets of a context ascend, and those scored leave-one-out are the first.
             if (left_out && targets[static_cast<std::size_t>(begins[context])] >= n_leave_one_out_)
                 continue;
             for (std::size_t k = shard.first(context - first); k < shard.last(context - first);
                  ++k) {
-                if (counts[k] <= 4) ++numbers[counts[k] - 1];
+                if (counts[k] <= 4) ++of_shard[counts[k] - 1];
             }
         }
-    }
+        const std::lock_guard<std::mutex> lock(mutex);
+        for (std::size_t k = 0; k < 4; ++k) numbers[k] += of_shard[k];
+    });
     return numbers;
 }
 
