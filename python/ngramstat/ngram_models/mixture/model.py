@@ -295,6 +295,5 @@ def _training(
     with (
         workspace.managing(corpus.tokens),
         training_stream(selection, boundary, workspace) as streams,
-        tuning_split(streams, seed, workspace) as split,
     ):
-        yield split
+        yield tuning_split(streams, seed)

@@ -20,7 +20,7 @@ __all__ = ["N_TREES", "grow_trees"]
 Floats = NDArray[np.float64]
 
 # Trees differ by the power of a direction's variance that scales it, so their errors differ too.
-POWERS = (0.0, 1.0, -0.5)
+POWERS = (0.0, 1.0, -0.5, 0.5)
 _DIMENSIONS = 96
 # Tokens from which embeddings are made: a limit of time.
 _EMBEDDING_TOKENS = 30_000_000
@@ -65,7 +65,7 @@ def grow_trees(split: MixtureSplit, threads: int) -> tuple[list[TokenTree], NDAr
         if has_classes(size):
             jobs += [
                 (embeddings.after, power, max(d for of_tree, d in CLASSES.values() if of_tree == k))
-                for k, power in enumerate(POWERS)
+                for k, power in enumerate(POWERS[:3])
             ]
         with ThreadPoolExecutor(threads) as pool:
             grown = list(
