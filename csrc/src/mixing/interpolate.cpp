@@ -45,19 +45,14 @@ struct Paths {
     }
 };
 
-// The sum of counts over all followers, and of their discounts.
-struct Totals {
-    double count = 0.0, freed = 0.0;
+// What is subtracted from a count, by min(count, 3).
+struct DiscountOfCount {
+    std::array<double, 4> of;
 
-    // Adds a count; returns it after discounting.
-    double add(Count follower_count, const std::array<double, 3>& discounts) {
-        if (follower_count == 0) return 0.0;
-        const double value = static_cast<double>(follower_count);
-        const double discount = std::min(discounts[std::min<Count>(follower_count, 3) - 1], value);
-        count += value;
-        freed += discount;
-        return value - discount;
-    }
+    explicit DiscountOfCount(const std::array<double, 3>& discounts)
+        : of{0.0, std::min(discounts[0], 1.0), std::min(discounts[1], 2.0),
+             std::min(discounts[2], 3.0)} {}
+    double operator()(std::uint32_t count) const { return of[std::min(count, 3u)]; }
 };
 
 // Followers of one context in the order of a tree's leaves, as running sums: what followed it in a
@@ -94,7 +89,8 @@ class ContextCounts::Interpolator {
         : counts_(counts),
           tree_(tree),
           paths_(paths),
-          discounts_(discounts),
+          raw_discount_(discounts.raw),
+          continuation_discount_(discounts.continuation),
           decisions_(decisions),
           loops_(path_loops()),
           leaves_(tree.leaf_of.size()),
@@ -146,7 +142,7 @@ class ContextCounts::Interpolator {
 
     // Targets without a context: they have what the pattern falls back on.
     void interpolate_without_context(Index first, Index last) {
-        tokens_.clear();
+        tokens_ = {};
         targets_ = counts_.targets_without_context_;
         write_targets(first, last, last);
     }
@@ -154,31 +150,43 @@ class ContextCounts::Interpolator {
   private:
     // The followers of one context, less what is left out.
     void read_followers(const FollowerCounts& shard) {
-        tokens_.clear();
-        resize_followers(last_ - first_);
-        raw_ = continuation_ = {};
-        for (std::size_t k = first_; k < last_; ++k) {
-            Count count = shard.counts[k];
-            Count continuation = counts_.has_continuation_ ? shard.continuation_counts[k] : 0;
+        const std::size_t n = last_ - first_;
+        resize_followers(n);
+        const std::uint32_t* tokens = shard.tokens.data() + first_;
+        const std::uint32_t* counts = shard.counts.data() + first_;
+        const std::uint32_t* lower =
+            counts_.has_continuation_ ? shard.continuation_counts.data() + first_ : nullptr;
+        std::uint32_t* seen = seen_.data();
+        float* raw_counts = followers_.count.data();
+        float *raw = followers_.raw.data(), *continuation = followers_.continuation.data();
+        double freed_raw = 0.0, freed_continuation = 0.0;
+        std::size_t j = 0;
+        for (std::size_t k = 0; k < n; ++k) {
+            std::uint32_t count = counts[k], lower_count = lower == nullptr ? 0 : lower[k];
             if (!left_out_.empty()) {
-                count -= left_out_[k - first_].count;
-                continuation -= left_out_[k - first_].continuation_count;
+                count -= left_out_[k].count;
+                lower_count -= left_out_[k].continuation_count;
             }
-            if (count == 0) continue;  // it was seen in the leave-one-out part alone
-            const std::size_t j = tokens_.size();
-            tokens_.push_back(shard.tokens[k]);
-            followers_.count[j] = static_cast<float>(count);
-            followers_.raw[j] = static_cast<float>(raw_.add(count, discounts_.raw));
-            followers_.continuation[j] =
-                static_cast<float>(continuation_.add(continuation, discounts_.continuation));
+            const double discount = raw_discount_(count);
+            const double lower_discount = continuation_discount_(lower_count);
+            seen[j] = tokens[k];
+            raw_counts[j] = static_cast<float>(count);
+            raw[j] = static_cast<float>(count - discount);
+            continuation[j] = static_cast<float>(lower_count - lower_discount);
+            freed_raw += discount;
+            freed_continuation += lower_discount;
+            j += count > 0;  // else it was seen in the leave-one-out part alone
         }
-        sorted_ = tokens_.size() > kMaxCompared || !paths_.coded();
+        tokens_ = std::span<const std::uint32_t>(seen_).first(j);
+        freed_ = {static_cast<float>(freed_raw), static_cast<float>(freed_continuation)};
+        sorted_ = j > kMaxCompared || !paths_.coded();
         if (sorted_) sort_followers();
     }
 
     void resize_followers(std::size_t n) {
         if (n <= followers_.depth.size()) return;
         followers_.depth.resize(n);
+        seen_.resize(n);
         for (auto* values : {&followers_.count, &followers_.raw, &followers_.continuation}) {
             values->resize(n);
         }
@@ -267,7 +275,7 @@ class ContextCounts::Interpolator {
         has_parent ? read_parent(n) : uniform_parent(token);
         Freed freed{1.0f, 1.0f};
         if (seen) {
-            freed = {static_cast<float>(raw_.freed), static_cast<float>(continuation_.freed)};
+            freed = freed_;
             sorted_ ? search(token) : compare(token, n);
         } else {
             sums_.clear();
@@ -340,7 +348,7 @@ class ContextCounts::Interpolator {
     const ContextCounts& counts_;
     const TokenTree& tree_;
     const Paths& paths_;
-    const Discounts& discounts_;
+    const DiscountOfCount raw_discount_, continuation_discount_;
     const Decisions decisions_;
     PathLoops loops_;
 
@@ -348,9 +356,10 @@ class ContextCounts::Interpolator {
     // Of the current context, and leave-one-out or not:
     std::size_t first_ = 0, last_ = 0;               // its followers
     std::vector<FollowerCounts::LeftOut> left_out_;  // by follower; empty: nothing
-    std::vector<std::uint32_t> tokens_;              // that followed it
+    std::vector<std::uint32_t> seen_;
+    std::span<const std::uint32_t> tokens_;  // that followed it
     Followers followers_;
-    Totals raw_, continuation_;
+    Freed freed_{1.0f, 1.0f};
     bool sorted_ = false;
     RunningSums running_;
     LeafSet leaves_;  // with numbers of followers
