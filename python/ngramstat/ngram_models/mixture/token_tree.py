@@ -53,7 +53,9 @@ class TokenEmbeddings:
     frequency: Floats
 
 
-def embed_tokens(tokens: NDArray[Any], vocab_size: int, dimensions: int) -> TokenEmbeddings:
+def embed_tokens(
+    tokens: NDArray[Any], vocab_size: int, dimensions: int, threads: int = 1
+) -> TokenEmbeddings:
     """Embeddings of tokens by a correspondence analysis of adjacent pairs.
 
     Singular vectors of (J - p q^T) / sqrt(p q^T), where J are the frequencies of adjacent pairs,
@@ -65,12 +67,13 @@ def embed_tokens(tokens: NDArray[Any], vocab_size: int, dimensions: int) -> Toke
     vocab_size : int
     dimensions : int
         k; fewer where the vocabulary is small.
+    threads : int
     """
     from scipy.sparse import csr_matrix
 
     n_pairs = max(len(tokens) - 1, 1)
     stream = Documents.single(len(tokens))
-    pairs = count_pairs(tokens, vocab_size, stream, [1], memory_limit=_PAIR_MEMORY)
+    pairs = count_pairs(tokens, vocab_size, stream, [1], memory_limit=_PAIR_MEMORY, threads=threads)
     counts = next(pairs).within
     # Of both halves of the documents, in which pairs are counted separately.
     p, q = (sums.sum(axis=0) / n_pairs for sums in (counts.row_sums(), counts.column_sums()))

@@ -45,7 +45,7 @@ def grow_trees(split: MixtureSplit, threads: int) -> tuple[list[TokenTree], NDAr
             numbers = np.zeros(size, np.int64)
             numbers[seen] = np.arange(len(seen))
             tokens = numbers.astype(np.uint32)[tokens]
-        embeddings = embed_tokens(tokens, len(seen) if few else size, _DIMENSIONS)
+        embeddings = embed_tokens(tokens, len(seen) if few else size, _DIMENSIONS, threads)
 
         def tree_of(points: Floats, max_depth: int | None = None) -> TokenTree:
             if not few:
