@@ -70,33 +70,49 @@ Index kinds_of(std::size_t size, Index vocab_size) {
     return n_kinds;
 }
 
-// The sums over one document, in the order of the stream. Adds to entry `at`.
+// Sums of u[left[i]] * v[right[i]], u[left[i]] and v[right[i]] over n pairs. The pairs are dealt
+// out to kChains sums, added in their order at the end: one chain of additions would wait for each
+// result.
+constexpr Index kChains = 4;
+template <class Token>
+std::array<double, 3> sum_run(const Token* left, const Token* right, Index n, const double* u,
+                              const double* v) {
+    double product[kChains] = {}, of_left[kChains] = {}, of_right[kChains] = {};
+    const auto add = [&](Index i, Index chain) {
+        const double x = u[left[i]], y = v[right[i]];
+        product[chain] += x * y;
+        of_left[chain] += x;
+        of_right[chain] += y;
+    };
+    Index i = 0;
+    for (; i + kChains <= n; i += kChains) {
+        for (Index chain = 0; chain < kChains; ++chain) add(i + chain, chain);
+    }
+    for (; i < n; ++i) add(i, i % kChains);
+    const auto total = [](const double* sums) { return (sums[0] + sums[1]) + (sums[2] + sums[3]); };
+    return {total(product), total(of_left), total(of_right)};
+}
+
+// The sums over one document. Adds to entry `at`.
 template <class Token>
 void sum_document(const PairsAtLag<Token>& pairs, std::span<const double> u,
                   std::span<const double> v, const SegmentRuns& runs, PairSums& sums,
                   std::size_t at) {
     const Token* left = pairs.tokens.data();
     const Token* right = left + pairs.lag;
-    double product = 0.0, of_left = 0.0, of_right = 0.0;
-    for (Index i = runs.first; i < runs.last; ++i) {
-        product += u[left[i]] * v[right[i]];
-        of_left += u[left[i]];
-        of_right += v[right[i]];
-    }
+    const auto [product, of_left, of_right] =
+        sum_run(left + runs.first, right + runs.first, runs.last - runs.first, u.data(), v.data());
     sums.pairs[at] = static_cast<Count>(runs.last - runs.first);
     sums.product[at] = product;
     sums.left[at] = of_left;
     sums.right[at] = of_right;
     const std::size_t vocab_size = static_cast<std::size_t>(pairs.vocab_size);
     if (u.size() == vocab_size) return;
-    const double* inside_u = u.data() + vocab_size;
-    const double* inside_v = v.data() + vocab_size;
-    double inside = 0.0;
-    for (Index i = runs.inside_first; i < runs.inside_last; ++i) {
-        inside += inside_u[left[i]] * inside_v[right[i]];
-    }
-    sums.pairs[sums.left.size() + at] = static_cast<Count>(runs.inside_last - runs.inside_first);
-    sums.product[sums.left.size() + at] = inside;
+    const Index n_inside = runs.inside_last - runs.inside_first;
+    const auto inside = sum_run(left + runs.inside_first, right + runs.inside_first, n_inside,
+                                u.data() + vocab_size, v.data() + vocab_size);
+    sums.pairs[sums.left.size() + at] = static_cast<Count>(n_inside);
+    sums.product[sums.left.size() + at] = inside[0];
 }
 
 }  // namespace

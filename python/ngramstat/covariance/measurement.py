@@ -64,14 +64,14 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-# Of norms that are compared with factors of 1.25 and more: the floor, and that of the other
-# boundary. A per mille is plenty.
-_FLOOR_TOLERANCE = 1e-3
-_NORM_TOLERANCE = 1e-7
-# What is reached in single precision before the norm is refined in double.
-_SINGLE_TOLERANCE = 1e-4
-# Singular vectors of halves are estimates anyway: their noise is far above this.
-_HALF_TOLERANCE = 3e-3
+# The floor is compared with factors of 1.25 and more; its own noise is some 5 %.
+_FLOOR_TOLERANCE = 1e-2
+_NORM_TOLERANCE = 1e-6
+# What is reached in single precision before the norm is refined in double, which takes a step or
+# two; the norm is then known to the square of its tolerance, over the gap to the next value.
+_SINGLE_TOLERANCE, _VALUE_CHANGE = 1e-4, 1e-4
+# Of the singular vectors of similar matrices, or this part of the noise in C(t), if that is more.
+_TOLERANCE, _OF_NOISE = 3e-3, 0.1
 # Vectors of a block where the leading one is searched, beginning with that of a similar matrix.
 _WIDTH = 4
 # Bytes of a vocabulary item in the vectors of all searches at one lag.
@@ -380,7 +380,7 @@ class LagMeasurer:
         with threadpool_limits(1):
             triplets, noise_floor = self._norm_and_noise(covariances)
             left, right = self._top_tokens(triplets)
-            similar = self._similar(covariances, counts, sums, triplets.right)
+            similar = self._similar(covariances, counts, sums, triplets, noise_floor)
             fit, sequential, of_documents = self._fits(lag, triplets, similar)
             position, position_floor = position_norm(
                 self.design, lag, vocab_mask=self.vocab_mask, threads=self.threads
@@ -443,12 +443,16 @@ class LagMeasurer:
         near, noise = leading_triplets(
             [operator, covariances.half_difference()],
             [
-                TripletSearch(k, _SINGLE_TOLERANCE),
+                TripletSearch(k, _SINGLE_TOLERANCE, value_change=_VALUE_CHANGE),
                 TripletSearch(value_tolerance=_FLOOR_TOLERANCE),
             ],
         )
         triplets = leading_singular_triplets(
-            operator, k, tolerance=_NORM_TOLERANCE, start=near.right, verified=True
+            operator,
+            k,
+            tolerance=_NORM_TOLERANCE,
+            start=near.right,
+            is_near=True,
         )
         return triplets, float(noise.values[0])
 
@@ -457,10 +461,14 @@ class LagMeasurer:
         covariances: PairStatistics | MatrixFreeCovariances,
         counts: PairCounts | None,
         sums: PairSums | None,
-        start: Floats,
+        triplets: SingularTriplets,
+        noise_floor: float,
     ) -> _SimilarMatrices:
         """What begins with the vectors of C(t): halves, other boundary, sequential covariance."""
-        search = TripletSearch(tolerance=_HALF_TOLERANCE, start=start, width=_WIDTH)
+        norm = float(triplets.values[0])
+        noise = min(noise_floor / norm, 1.0) if norm > 0 else 0.0
+        tolerance = max(_TOLERANCE, _OF_NOISE * noise)
+        search = TripletSearch(tolerance=tolerance, start=triplets.right, width=_WIDTH)
         operators = [covariances.covariance(0), covariances.covariance(1)]
         searches = [search, search]
         other = self._other_boundary(counts, sums)
@@ -471,13 +479,13 @@ class LagMeasurer:
         sequential = self._sequential(covariances)
         if sequential is not None:
             operators += sequential.operators()
-            searches += sequential.searches(start)
-        triplets = leading_triplets(operators, searches)
+            searches += sequential.searches(search)
+        found = leading_triplets(operators, searches)
         return _SimilarMatrices(
-            triplets[:2],
-            float("nan") if other is None else float(triplets[2].values[0]),
+            found[:2],
+            float("nan") if other is None else float(found[2].values[0]),
             sequential,
-            triplets[shared:],
+            found[shared:],
         )
 
     def _fits(

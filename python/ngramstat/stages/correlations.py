@@ -59,7 +59,7 @@ class LagStage(Stage[LagMeasurement]):
 
     name = "C(t)"
     kind = "lag"
-    version = 3
+    version = 4
     unit = "lags"
     value = LagMeasurement
 
