@@ -450,6 +450,9 @@ def token_counts(tokens: _Tokens, vocab_size: int, threads: int) -> NDArray[np.i
 def count_document_tokens(
     tokens: _Tokens, vocab_size: int, documents: Documents, threads: int
 ) -> CountMatrix: ...
+def shuffle_documents(
+    tokens: _Tokens, documents: Documents, key: int, out: _Tokens, threads: int
+) -> None: ...
 def sum_pairs_by_document(
     tokens: _Tokens,
     vocab_size: int,

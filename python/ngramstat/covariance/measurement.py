@@ -245,7 +245,7 @@ def _measure_counted(
     if measurer.options.sequential:
         # The corpus is shuffled and counted before, so that the copy is gone when lags are counted.
         with workspace.temporary_array(corpus.n_tokens, corpus.tokens.dtype) as shuffled:
-            tokens = shuffled_inside_documents(design, shuffled)
+            tokens = shuffled_inside_documents(design, shuffled, threads=workspace.threads)
             shuffled_counts = _count_pairs(design, SHUFFLED_LAGS, tokens, workspace, buffer)
             measurer.measure_null(_without_buffer(shuffled_counts, buffer, design, workspace))
         buffer.release()

@@ -54,6 +54,7 @@ from ngramstat.kernels.pairs import (
     multiply_pairs_by_class,
     pair_bytes,
     pair_summer,
+    shuffle_documents,
     stream_pairs,
     sum_pairs_by_document,
 )
@@ -141,6 +142,7 @@ __all__ = [
     "pair_summer",
     "pair_tables_fit",
     "positions_that_fit",
+    "shuffle_documents",
     "simd_level",
     "step_tokens",
     "stream_pairs",

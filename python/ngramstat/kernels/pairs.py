@@ -43,6 +43,7 @@ __all__ = [
     "multiply_pairs",
     "multiply_pairs_by_class",
     "pair_bytes",
+    "shuffle_documents",
     "stream_pairs",
     "sum_pairs_by_document",
 ]
@@ -287,6 +288,26 @@ def count_document_tokens(
     """Token counts of every document's content, (n_documents, V), in the first channel."""
     check_tokens(tokens)
     return _core.count_document_tokens(tokens, vocab_size, documents, threads)
+
+
+def shuffle_documents(
+    tokens: Tokens, documents: Documents, key: int, out: Tokens, *, threads: int = 1
+) -> None:
+    """Copy a stream with the content of every document in random order.
+
+    Separators stay in place. The copy follows from the key alone, whatever the threads.
+
+    Parameters
+    ----------
+    tokens : (n,) uint16 or uint32
+    documents : Documents
+    key : int
+        Of the random words, in 0 .. 2^64 - 1.
+    out : (n,) of the same type
+        Where the copy goes.
+    """
+    check_tokens(tokens)
+    _core.shuffle_documents(tokens, documents, key, out, threads)
 
 
 def count_document_tokens_on(
