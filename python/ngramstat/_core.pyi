@@ -470,8 +470,17 @@ def count_pairs_by_class(
     documents: Documents,
     across: bool,
     by: PairLabel,
+    tokens_by_class: NDArray[np.uint64] | None,
     threads: int,
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
+def count_tokens_by_class(
+    tokens: _Tokens,
+    vocab_size: int,
+    documents: Documents,
+    across: bool,
+    by: PairLabel,
+    threads: int,
+) -> NDArray[np.uint64]: ...
 def multiply_pairs_by_class(
     tokens: _Tokens,
     vocab_size: int,

@@ -220,23 +220,125 @@ std::vector<double> with_ones(const double* vectors, Index vocab_size, Index n_k
     return rows;
 }
 
+// The segments of each class in their order: there are many more than those of one class where
+// positions have classes of their own.
+class SegmentsOfClasses {
+  public:
+    explicit SegmentsOfClasses(const LabelledSegments& segments)
+        : segments_(segments), of_class_(static_cast<std::size_t>(segments.n_labels())) {
+        for (Index s = 0; s < segments.size(); ++s) of_class_[segments[s].label].push_back(s);
+    }
+    template <class Visit>
+    void for_each(Index cls, Visit&& visit) const {
+        for (const Index s : of_class_[static_cast<std::size_t>(cls)]) visit(segments_[s]);
+    }
+
+  private:
+    const LabelledSegments& segments_;
+    std::vector<std::vector<Index>> of_class_;
+};
+
+// Counts the pairs of one class.
+template <class Token>
+void count_class(const PairsAtLag<Token>& pairs, const SegmentsOfClasses& segments, Index cls,
+                 Count* left, Count* right) {
+    segments.for_each(cls, [&](const PairSegment& segment) {
+        const SegmentRuns runs(segment, pairs.lag);
+        check_tokens(pairs, runs);
+        for (Index i = runs.first; i < runs.last; ++i) {
+            ++left[pairs.tokens[i]];
+            ++right[pairs.tokens[i + pairs.lag]];
+        }
+        release_pages_if_needed();
+    });
+}
+
+// Where the left and the right tokens of the pairs of a segment differ from all its tokens:
+// visit(first, last, counts for the left, for the right tokens), counts of -1, 0 or 1.
+template <class Visit>
+void for_differences(const PairSegment& segment, Index lag, Visit&& visit) {
+    const auto [first, last] = std::pair{segment.first, segment.last};
+    const Index end = SegmentRuns(segment, lag).last;
+    visit(end, last, -1, 0);
+    if (end == first) {
+        visit(first, last, 0, -1);
+        return;
+    }
+    visit(first, std::min(last, first + lag), 0, -1);
+    visit(std::min(last, end + lag), last, 0, -1);
+    visit(std::max(last, first + lag), end + lag, 0, 1);
+}
+
+// The same from all tokens of the class, which `left` and `right` hold at first.
+template <class Token>
+void count_class_from_tokens(const PairsAtLag<Token>& pairs, const SegmentsOfClasses& segments,
+                             Index cls, Count* left, Count* right) {
+    segments.for_each(cls, [&](const PairSegment& segment) {
+        const auto add = [&](Index first, Index last, int of_left, int of_right) {
+            if (first >= last) return;
+            check_tokens(pairs.tokens, first, last, pairs.vocab_size);
+            Count* counts = of_left != 0 ? left : right;
+            const Count change = static_cast<Count>(of_left + of_right);
+            for (Index i = first; i < last; ++i) counts[pairs.tokens[i]] += change;
+        };
+        for_differences(segment, pairs.lag, add);
+        release_pages_if_needed();
+    });
+}
+
+// Whether the differences have fewer tokens than the pairs of a class.
+bool has_few_differences(const SegmentsOfClasses& segments, Index lag, Index cls) {
+    Index of_pairs = 0, of_differences = 0;
+    segments.for_each(cls, [&](const PairSegment& segment) {
+        const SegmentRuns runs(segment, lag);
+        of_pairs += 2 * (runs.last - runs.first);
+        for_differences(segment, lag, [&](Index first, Index last, int, int) {
+            of_differences += std::max<Index>(last - first, 0);
+        });
+    });
+    return of_differences < of_pairs;
+}
+
 }  // namespace
 
 template <class Token>
 ClassCounts count_pairs_by_class(const PairsAtLag<Token>& pairs, const LabelledSegments& segments,
-                                 int threads) {
+                                 std::span<const Count> tokens_by_class, int threads) {
     check_pairs(pairs, segments.n_tokens());
     const Index vocab_size = pairs.vocab_size;
     const std::size_t size = static_cast<std::size_t>(segments.n_labels() * vocab_size);
+    require(tokens_by_class.empty() || tokens_by_class.size() == size,
+            "tokens_by_class must be (n_classes, vocab_size)");
     ClassCounts counts{std::vector<Count>(size), std::vector<Count>(size)};
+    const SegmentsOfClasses of_classes(segments);
     parallel_for(segments.n_labels(), threads, [&](Index k) {
         Count* left = counts.left.data() + k * vocab_size;
         Count* right = counts.right.data() + k * vocab_size;
-        for_class_runs(pairs, segments, k, [&](Index first, Index last, bool) {
-            for (Index i = first; i < last; ++i) {
-                ++left[pairs.tokens[i]];
-                ++right[pairs.tokens[i + pairs.lag]];
-            }
+        if (tokens_by_class.empty() || !has_few_differences(of_classes, pairs.lag, k)) {
+            count_class(pairs, of_classes, k, left, right);
+            return;
+        }
+        std::copy_n(tokens_by_class.data() + k * vocab_size, vocab_size, left);
+        std::copy_n(left, vocab_size, right);
+        count_class_from_tokens(pairs, of_classes, k, left, right);
+    });
+    return counts;
+}
+
+template <class Token>
+std::vector<Count> count_tokens_by_class(std::span<const Token> tokens, Index vocab_size,
+                                         const LabelledSegments& segments, int threads) {
+    require(segments.n_tokens() == static_cast<Index>(tokens.size()),
+            "the last document must end where the stream ends");
+    require(vocab_size > 0, "there must be vocabulary items");
+    std::vector<Count> counts(static_cast<std::size_t>(segments.n_labels() * vocab_size));
+    const SegmentsOfClasses of_classes(segments);
+    parallel_for(segments.n_labels(), threads, [&](Index k) {
+        Count* of_class = counts.data() + k * vocab_size;
+        of_classes.for_each(k, [&](const PairSegment& segment) {
+            check_tokens(tokens, segment.first, segment.last, vocab_size);
+            for (Index i = segment.first; i < segment.last; ++i) ++of_class[tokens[i]];
+            release_pages_if_needed();
         });
     });
     return counts;
@@ -473,7 +575,9 @@ void multiply_pairs(const PairsAtLag<Token>& pairs, std::span<const double> x,
     template PairSums sum_pairs_by_document(const PairsAtLag<Token>&, std::span<const double>,     \
                                             std::span<const double>, const Documents&, bool, int); \
     template ClassCounts count_pairs_by_class(const PairsAtLag<Token>&, const LabelledSegments&,   \
-                                              int);                                                \
+                                              std::span<const Count>, int);                        \
+    template std::vector<Count> count_tokens_by_class(std::span<const Token>, Index,               \
+                                                      const LabelledSegments&, int);               \
     template ClassProducts multiply_pairs_by_class(                                                \
         const PairsAtLag<Token>&, Index, std::span<const double>, std::span<const double>,         \
         const LabelledSegments&, int);                                                             \

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ from ngramstat.covariance.noise import noise_edge
 from ngramstat.covariance.occurring import occurring
 from ngramstat.covariance.operators import CovarianceOperator, PairStatistics, PairSums
 from ngramstat.covariance.options import CorrelationOptions
-from ngramstat.covariance.position import position_norm
+from ngramstat.covariance.position import count_tokens_by_position, position_norm
 from ngramstat.covariance.sequential import (
     DocumentComposition,
     SequentialCovariances,
@@ -351,6 +352,13 @@ class LagMeasurer:
         if options.sequential:
             self.composition = DocumentComposition.of(design, vocab_mask, threads)
 
+    @cached_property
+    def _tokens_by_position(self) -> NDArray[np.uint64] | None:
+        """None where pairs are summed on a GPU."""
+        if self.design.gpu is not None:
+            return None
+        return count_tokens_by_position(self.design, threads=self.threads)
+
     def measure_null(self, shuffled: Iterable[PairCounts]) -> None:
         """Take the null of the sequential covariance from a copy shuffled inside documents."""
         assert self.composition is not None
@@ -383,7 +391,11 @@ class LagMeasurer:
             similar = self._similar(covariances, counts, sums, triplets, noise_floor)
             fit, sequential, of_documents = self._fits(lag, triplets, similar)
             position, position_floor = position_norm(
-                self.design, lag, vocab_mask=self.vocab_mask, threads=self.threads
+                self.design,
+                lag,
+                vocab_mask=self.vocab_mask,
+                tokens_by_position=self._tokens_by_position,
+                threads=self.threads,
             )
             shares = DocumentShares.of(of_documents)
             return LagMeasurement(

@@ -40,6 +40,7 @@ __all__ = [
     "count_document_tokens_on",
     "count_pairs",
     "count_pairs_by_class",
+    "count_tokens_by_class",
     "multiply_pairs",
     "multiply_pairs_by_class",
     "pair_bytes",
@@ -441,8 +442,36 @@ def sum_pairs_by_document(
     return of_pairs.reshape(shape), product.reshape(shape), left, right
 
 
+def count_tokens_by_class(
+    tokens: Tokens,
+    vocab_size: int,
+    documents: Documents,
+    *,
+    across: bool,
+    by: PairLabel,
+    threads: int = 1,
+) -> NDArray[np.uint64]:
+    """The tokens that may be the left ones of a class's pairs, (n_classes, V).
+
+    Parameters
+    ----------
+    tokens, vocab_size, documents
+        See `count_pairs`.
+    across, by
+        See `count_pairs_by_class`.
+    """
+    check_tokens(tokens)
+    return _core.count_tokens_by_class(tokens, vocab_size, documents, across, by, threads)
+
+
 def count_pairs_by_class(
-    pairs: PairsAtLag, documents: Documents, *, across: bool, by: PairLabel, threads: int = 1
+    pairs: PairsAtLag,
+    documents: Documents,
+    *,
+    across: bool,
+    by: PairLabel,
+    tokens_by_class: NDArray[np.uint64] | None = None,
+    threads: int = 1,
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """The pairs of each class by their left and by their right token, (n_classes, V) each.
 
@@ -456,11 +485,17 @@ def count_pairs_by_class(
         The class of a pair: the half or the fold of its left token's document, or half *
         N_POSITION_BINS + the bin of the left token's position in the content (0, 1, 2-3, 4-7, ...;
         the last bin from 8192 on), which is for pairs inside documents only.
+    tokens_by_class : (n_classes, V) uint64, optional
+        `count_tokens_by_class` of the same tokens, documents and classes. Of these all but the
+        tokens near the ends of a class's pieces are left or right tokens of its pairs: at small
+        lags few are counted again. Not used with a summer of the pairs.
     """
     if summer := pairs.summer_for(documents):
         zeros = np.zeros((1, pairs.vocab_size))
         return summer.multiply_by_class(pairs.lag, zeros, zeros, across, by)[2:]
-    return _core.count_pairs_by_class(*pairs.arguments, documents, across, by, threads)
+    return _core.count_pairs_by_class(
+        *pairs.arguments, documents, across, by, tokens_by_class, threads
+    )
 
 
 def multiply_pairs_by_class(
