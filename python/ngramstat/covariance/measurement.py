@@ -71,8 +71,9 @@ _NORM_TOLERANCE = 1e-6
 # What is reached in single precision before the norm is refined in double, which takes a step or
 # two; the norm is then known to the square of its tolerance, over the gap to the next value.
 _SINGLE_TOLERANCE, _VALUE_CHANGE = 1e-4, 1e-4
-# Of the singular vectors of similar matrices, or this part of the noise in C(t), if that is more.
-_TOLERANCE, _OF_NOISE = 3e-3, 0.1
+# Of the singular vectors of similar matrices, whose residuals may be this part of the noise in C(t)
+# if that is more.
+_TOLERANCE, _OF_NOISE = 3e-3, 0.15
 # Vectors of a block where the leading one is searched, beginning with that of a similar matrix.
 _WIDTH = 4
 # Bytes of a vocabulary item in the vectors of all searches at one lag.
@@ -388,7 +389,7 @@ class LagMeasurer:
         with threadpool_limits(1):
             triplets, noise_floor = self._norm_and_noise(covariances)
             left, right = self._top_tokens(triplets)
-            similar = self._similar(covariances, counts, sums, triplets, noise_floor)
+            similar = self._similar(covariances, counts, sums, triplets.right, noise_floor)
             fit, sequential, of_documents = self._fits(lag, triplets, similar)
             position, position_floor = position_norm(
                 self.design,
@@ -473,14 +474,16 @@ class LagMeasurer:
         covariances: PairStatistics | MatrixFreeCovariances,
         counts: PairCounts | None,
         sums: PairSums | None,
-        triplets: SingularTriplets,
+        start: Floats,
         noise_floor: float,
     ) -> _SimilarMatrices:
         """What begins with the vectors of C(t): halves, other boundary, sequential covariance."""
-        norm = float(triplets.values[0])
-        noise = min(noise_floor / norm, 1.0) if norm > 0 else 0.0
-        tolerance = max(_TOLERANCE, _OF_NOISE * noise)
-        search = TripletSearch(tolerance=tolerance, start=triplets.right, width=_WIDTH)
+        search = TripletSearch(
+            tolerance=_TOLERANCE,
+            enough=_OF_NOISE * noise_floor,
+            start=start,
+            width=_WIDTH,
+        )
         operators = [covariances.covariance(0), covariances.covariance(1)]
         searches = [search, search]
         other = self._other_boundary(counts, sums)
