@@ -409,3 +409,44 @@ def test_too_few_documents_are_named_as_the_reason():
     assert np.isnan(c.norm_debiased).all()
     assert not c.beta.reportable
     assert "too few documents" in str(c.beta.reason)
+
+
+@pytest.mark.parametrize("token_dtype", [np.uint16, np.uint32])
+@pytest.mark.parametrize(
+    ("by", "across"),
+    [
+        (PairLabel.fold, True),
+        (PairLabel.fold, False),
+        (PairLabel.half, True),
+        (PairLabel.half_and_position, False),
+    ],
+)
+def test_pairs_of_classes_follow_from_their_tokens(token_dtype, by, across):
+    rng = np.random.default_rng(5)
+    n, v = 4000, 11
+    tokens = rng.integers(0, v, n).astype(token_dtype)
+    ends = np.append(np.sort(rng.choice(np.arange(2, n, 2), 25, replace=False)), n)
+    starts = np.concatenate([[0], ends[:-1]])
+    documents = Documents(
+        ends,
+        content_starts=starts + 1,
+        content_ends=np.maximum(ends - 1, starts + 1),
+        folds=rng.integers(0, 4, len(ends)).astype(np.uint8),
+        n_folds=4,
+    )
+    options = {"across": across, "by": by}
+    of_class = kernels.count_tokens_by_class(tokens, v, documents, **options, threads=2)
+    for lag in (1, 2, 3, 7, 30, 100, 500, n - 1, n, 2 * n):
+        pairs = kernels.PairsAtLag(tokens, v, lag)
+        expected = kernels.count_pairs_by_class(pairs, documents, **options)
+        for threads in (1, 3):
+            counts = kernels.count_pairs_by_class(
+                pairs, documents, **options, tokens_by_class=of_class, threads=threads
+            )
+            np.testing.assert_array_equal(counts[0], expected[0])
+            np.testing.assert_array_equal(counts[1], expected[1])
+    with pytest.raises(ValueError, match="n_classes, vocab_size"):
+        kernels.count_pairs_by_class(pairs, documents, **options, tokens_by_class=of_class[1:])
+    tokens[5] = v
+    with pytest.raises(IndexError, match="5"):
+        kernels.count_tokens_by_class(tokens, v, documents, **options)

@@ -358,3 +358,74 @@ def test_positions_beyond_2_to_the_32(tmp_path):
         assert pairs.tolist() == [n - 500, 500 - lag]
         assert both.tolist() == expected
         assert left.tolist() == right.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
+def test_tokens_of_short_and_long_documents(dtype):
+    """Short documents are sorted, long ones are counted with marks: both as `bincount` counts."""
+    rng = np.random.default_rng(6)
+    lengths = rng.choice([0, 1, 20, 45, 46, 47, 300, 5000], 60) + 1  # 3000 / 64 = 46
+    ends = np.cumsum(lengths)
+    vocab_size = 3000
+    tokens = (rng.integers(0, vocab_size, ends[-1]) // rng.integers(1, 200, ends[-1])).astype(dtype)
+    documents = Documents(ends, content_ends=ends - 1)
+    expected = np.array(
+        [
+            np.bincount(tokens[end - length : end - 1], minlength=vocab_size)
+            for end, length in zip(ends, lengths, strict=True)
+        ]
+    )
+    for threads in (1, 3):
+        counts = kernels.count_document_tokens(tokens, vocab_size, documents, threads=threads)
+        np.testing.assert_array_equal(dense(counts)[0], expected)
+        assert not dense(counts)[1].any()
+    tokens[ends[20] - 3] = vocab_size
+    with pytest.raises(IndexError, match=f"{ends[20] - 3}"):
+        kernels.count_document_tokens(tokens, vocab_size, documents)
+
+
+def shuffled_by_hand(tokens: np.ndarray, documents: Documents, key: int) -> np.ndarray:
+    """Fisher and Yates with the words of SplitMix64, in Python's integers."""
+    mask = (1 << 64) - 1
+
+    def word(n: int) -> int:
+        z = (key + (n + 1) * 0x9E3779B97F4A7C15) & mask
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        return z ^ (z >> 31)
+
+    out = tokens.copy()
+    bounds = zip(documents.content_starts.tolist(), documents.content_ends.tolist(), strict=True)
+    for first, last in bounds:
+        for i in range(last - 1, first, -1):
+            j = first + (((i - first + 1) * word(i)) >> 64)
+            out[i], out[j] = out[j], out[i]
+    return out
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
+def test_shuffled_documents(dtype):
+    ends = np.cumsum([1, 2, 50, 1, 400, 3])
+    starts = np.concatenate([[0], ends[:-1]])
+    documents = Documents(ends, content_starts=starts + 1, content_ends=ends)
+    tokens = np.arange(ends[-1]).astype(dtype)
+    expected = shuffled_by_hand(tokens, documents, 2**64 - 5)
+    for threads in (1, 4):
+        out = np.empty_like(tokens)
+        kernels.shuffle_documents(tokens, documents, 2**64 - 5, out, threads=threads)
+        np.testing.assert_array_equal(out, expected)
+    assert not np.array_equal(expected, tokens)
+    with pytest.raises(ValueError, match="out must have"):
+        kernels.shuffle_documents(tokens, documents, 1, out[1:].copy())
+
+
+def test_every_order_of_a_document_is_as_likely():
+    ends = np.arange(1, 6001) * 3
+    tokens = np.tile(np.array([0, 1, 2], np.uint16), 6000)
+    out = np.empty_like(tokens)
+    kernels.shuffle_documents(tokens, Documents(ends), 7, out)
+    orders = np.bincount(out.reshape(-1, 3) @ np.array([9, 3, 1]), minlength=27)
+    found = orders[orders > 0]
+    assert len(found) == 6
+    # Chi-squared with five degrees of freedom: above 25.7 once in ten thousand.
+    assert ((found - 1000.0) ** 2 / 1000).sum() < 25.7

@@ -4,6 +4,7 @@
 #include "arrays.hpp"
 #include "bind.hpp"
 #include "count_arrays.hpp"
+#include "ngramstat/pairs/document_shuffle.hpp"
 #include "ngramstat/pairs/pair_counts.hpp"
 #include "ngramstat/pairs/pair_tables.hpp"
 
@@ -152,6 +153,17 @@ void bind_for(py::module_& m, py::class_<PairCounter>& counter) {
         },
         py::arg("tokens").noconvert(), py::arg("vocab_size"), py::arg("documents"),
         py::arg("threads"));
+    m.def(
+        "shuffle_documents",
+        [](const Array<Token>& tokens, const Documents& documents, std::uint64_t key,
+           Array<Token>& out, int threads) {
+            const auto stream = as_span(tokens);
+            const std::span<Token> to{out.mutable_data(), static_cast<std::size_t>(out.size())};
+            const py::gil_scoped_release release;
+            shuffle_documents(stream, documents, key, to, threads);
+        },
+        py::arg("tokens").noconvert(), py::arg("documents"), py::arg("key"),
+        py::arg("out").noconvert(), py::arg("threads"));
 }
 
 // out = the product with a block of vectors, where `multiply(x, out)` runs without the GIL.

@@ -1,3 +1,5 @@
+#include <optional>
+
 #include "arrays.hpp"
 #include "bind.hpp"
 #include "ngramstat/pairs/pair_products.hpp"
@@ -34,17 +36,36 @@ py::tuple to_arrays(ClassCounts&& counts, const std::vector<py::ssize_t>& shape)
 
 template <class Token>
 py::tuple count_by_class(const Array<Token>& tokens, Index vocab_size, Index lag,
-                         const Documents& documents, bool across, PairLabel by, int threads) {
+                         const Documents& documents, bool across, PairLabel by,
+                         const std::optional<Array<Count>>& tokens_by_class, int threads) {
     const PairsAtLag<Token> pairs{as_span(tokens), vocab_size, lag};
+    std::span<const Count> of_class;
+    if (tokens_by_class) of_class = as_span(*tokens_by_class);
     ClassCounts counts;
     Index n_classes = 0;
     {
         const py::gil_scoped_release release;
         const LabelledSegments segments(documents, across, by);
         n_classes = segments.n_labels();
-        counts = count_pairs_by_class(pairs, segments, threads);
+        counts = count_pairs_by_class(pairs, segments, of_class, threads);
     }
     return to_arrays(std::move(counts), {n_classes, vocab_size});
+}
+
+template <class Token>
+py::array_t<Count> count_tokens(const Array<Token>& tokens, Index vocab_size,
+                                const Documents& documents, bool across, PairLabel by,
+                                int threads) {
+    const auto stream = as_span(tokens);
+    std::vector<Count> counts;
+    Index n_classes = 0;
+    {
+        const py::gil_scoped_release release;
+        const LabelledSegments segments(documents, across, by);
+        n_classes = segments.n_labels();
+        counts = count_tokens_by_class(stream, vocab_size, segments, threads);
+    }
+    return to_array(std::move(counts), {n_classes, vocab_size});
 }
 
 template <class Token>
@@ -114,7 +135,10 @@ void bind_for(py::module_& m) {
           py::arg("documents"), py::arg("across"), py::arg("threads"));
     m.def("count_pairs_by_class", &count_by_class<Token>, py::arg("tokens").noconvert(),
           py::arg("vocab_size"), py::arg("lag"), py::arg("documents"), py::arg("across"),
-          py::arg("by"), py::arg("threads"));
+          py::arg("by"), py::arg("tokens_by_class").noconvert(), py::arg("threads"));
+    m.def("count_tokens_by_class", &count_tokens<Token>, py::arg("tokens").noconvert(),
+          py::arg("vocab_size"), py::arg("documents"), py::arg("across"), py::arg("by"),
+          py::arg("threads"));
     m.def("multiply_pairs_by_class", &multiply_by_class<Token>, py::arg("tokens").noconvert(),
           py::arg("vocab_size"), py::arg("lag"), py::arg("n_kinds"), py::arg("u").noconvert(),
           py::arg("v").noconvert(), py::arg("documents"), py::arg("across"), py::arg("by"),

@@ -450,6 +450,9 @@ def token_counts(tokens: _Tokens, vocab_size: int, threads: int) -> NDArray[np.i
 def count_document_tokens(
     tokens: _Tokens, vocab_size: int, documents: Documents, threads: int
 ) -> CountMatrix: ...
+def shuffle_documents(
+    tokens: _Tokens, documents: Documents, key: int, out: _Tokens, threads: int
+) -> None: ...
 def sum_pairs_by_document(
     tokens: _Tokens,
     vocab_size: int,
@@ -467,8 +470,17 @@ def count_pairs_by_class(
     documents: Documents,
     across: bool,
     by: PairLabel,
+    tokens_by_class: NDArray[np.uint64] | None,
     threads: int,
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
+def count_tokens_by_class(
+    tokens: _Tokens,
+    vocab_size: int,
+    documents: Documents,
+    across: bool,
+    by: PairLabel,
+    threads: int,
+) -> NDArray[np.uint64]: ...
 def multiply_pairs_by_class(
     tokens: _Tokens,
     vocab_size: int,

@@ -1,6 +1,7 @@
 #include "ngramstat/pairs/pair_counts.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <deque>
 #include <limits>
 #include <mutex>
@@ -283,6 +284,83 @@ std::vector<PairCounts> count_pairs_of_token(std::span<const Token> tokens, Inde
     return counts;
 }
 
+namespace {
+
+// Counts the tokens of one document after the other, as rows of their counts.
+template <class Token>
+class DocumentRows {
+  public:
+    explicit DocumentRows(Index vocab_size) : vocab_size_(vocab_size) {}
+
+    // Adds the tokens [first, last) of the stream as a row.
+    void add(std::span<const Token> tokens, Index first, Index last) {
+        check_row_fits(last - first);
+        const auto document =
+            tokens.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first));
+        for (std::size_t i = 0; i < document.size(); ++i) {
+            if (static_cast<Index>(document[i]) >= vocab_size_) {
+                throw_token_out_of_range(document[i], first + static_cast<Index>(i), vocab_size_);
+            }
+        }
+        // Marks of all items are read for a document: sorting a short one takes less.
+        if (last - first >= vocab_size_ / kMarks) {
+            count(document);
+        } else {
+            sort(document);
+        }
+        rows_.row_start.push_back(static_cast<Index>(rows_.entries.column.size()));
+    }
+
+    CountBlock finish(Index first_row) { return rows_.finish(first_row); }
+
+  private:
+    static constexpr Index kMarks = 64;  // in a word
+
+    void push(std::uint32_t column, std::uint32_t count) {
+        rows_.entries.column.push_back(column);
+        rows_.entries.first.push_back(count);
+    }
+
+    void count(std::span<const Token> document) {
+        if (counts_.empty()) {
+            counts_.assign(static_cast<std::size_t>(vocab_size_), 0);
+            marks_.assign(static_cast<std::size_t>((vocab_size_ + kMarks - 1) / kMarks), 0);
+        }
+        for (const Token token : document) {
+            ++counts_[token];
+            marks_[token / kMarks] |= std::uint64_t{1} << (token % kMarks);
+        }
+        for (std::size_t w = 0; w < marks_.size(); ++w) {
+            for (std::uint64_t bits = marks_[w]; bits != 0; bits &= bits - 1) {
+                const std::size_t column =
+                    w * kMarks + static_cast<std::size_t>(std::countr_zero(bits));
+                push(static_cast<std::uint32_t>(column), counts_[column]);
+                counts_[column] = 0;
+            }
+            marks_[w] = 0;
+        }
+    }
+
+    void sort(std::span<const Token> document) {
+        sorted_.assign(document.begin(), document.end());
+        std::sort(sorted_.begin(), sorted_.end());
+        for (std::size_t i = 0; i < sorted_.size();) {
+            std::size_t end = i;
+            while (end < sorted_.size() && sorted_[end] == sorted_[i]) ++end;
+            push(sorted_[i], static_cast<std::uint32_t>(end - i));
+            i = end;
+        }
+    }
+
+    Index vocab_size_;
+    GrowingBlock rows_;
+    std::vector<Token> sorted_;
+    std::vector<std::uint32_t> counts_;
+    std::vector<std::uint64_t> marks_;  // a bit for each item that counts_ has
+};
+
+}  // namespace
+
 template <class Token>
 CountMatrix count_document_tokens(std::span<const Token> tokens, Index vocab_size,
                                   const Documents& documents, int threads) {
@@ -298,25 +376,9 @@ CountMatrix count_document_tokens(std::span<const Token> tokens, Index vocab_siz
     const Index n_blocks = static_cast<Index>(bounds.size()) - 1;
     std::vector<CountBlock> blocks(static_cast<std::size_t>(n_blocks));
     parallel_for(n_blocks, threads, [&](Index b) {
-        GrowingBlock rows;
-        std::vector<Token> sorted;
+        DocumentRows<Token> rows(vocab_size);
         for (Index d = bounds[b]; d < bounds[b + 1]; ++d) {
-            check_row_fits(content_ends[d] - content_starts[d]);
-            sorted.assign(tokens.begin() + content_starts[d], tokens.begin() + content_ends[d]);
-            std::sort(sorted.begin(), sorted.end());
-            if (!sorted.empty() && static_cast<Index>(sorted.back()) >= vocab_size) {
-                const auto start = tokens.begin() + content_starts[d];
-                const auto at = std::find(start, tokens.begin() + content_ends[d], sorted.back());
-                throw_token_out_of_range(sorted.back(), at - tokens.begin(), vocab_size);
-            }
-            for (std::size_t i = 0; i < sorted.size();) {
-                std::size_t end = i;
-                while (end < sorted.size() && sorted[end] == sorted[i]) ++end;
-                rows.entries.column.push_back(sorted[i]);
-                rows.entries.first.push_back(static_cast<std::uint32_t>(end - i));
-                i = end;
-            }
-            rows.row_start.push_back(static_cast<Index>(rows.entries.column.size()));
+            rows.add(tokens, content_starts[d], content_ends[d]);
         }
         blocks[b] = rows.finish(bounds[b]);
     });

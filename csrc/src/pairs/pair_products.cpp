@@ -47,19 +47,34 @@ struct SegmentRuns {
 };
 
 template <class Token>
+struct LargestToken {
+    template <int kBytes>
+    static void run(const Token* tokens, Index n, Token* largest) {
+        Token found = 0;
+        for (Index i = 0; i < n; ++i) found = std::max(found, tokens[i]);
+        *largest = found;
+    }
+};
+
+template <class Token>
 void check_tokens(std::span<const Token> tokens, Index first, Index last, Index vocab_size) {
+    if (first >= last) return;
     Token largest = 0;
-    for (Index i = first; i < last; ++i) largest = std::max(largest, tokens[i]);
-    if (first == last || static_cast<Index>(largest) < vocab_size) return;
+    built_for_level<LargestToken<Token>>()(tokens.data() + first, last - first, &largest);
+    if (static_cast<Index>(largest) < vocab_size) return;
     Index at = first;
     while (static_cast<Index>(tokens[at]) < vocab_size) ++at;
     throw_token_out_of_range(tokens[at], at, vocab_size);
 }
 
+// Those of the pairs of a segment.
 template <class Token>
 void check_tokens(const PairsAtLag<Token>& pairs, const SegmentRuns& runs) {
+    if (runs.first >= runs.last) return;
+    // Left and right tokens mostly overlap.
+    const Index right = std::max(runs.last, runs.first + pairs.lag);
     check_tokens(pairs.tokens, runs.first, runs.last, pairs.vocab_size);
-    check_tokens(pairs.tokens, runs.first + pairs.lag, runs.last + pairs.lag, pairs.vocab_size);
+    check_tokens(pairs.tokens, right, runs.last + pairs.lag, pairs.vocab_size);
 }
 
 Index kinds_of(std::size_t size, Index vocab_size) {
@@ -70,33 +85,84 @@ Index kinds_of(std::size_t size, Index vocab_size) {
     return n_kinds;
 }
 
-// The sums over one document, in the order of the stream. Adds to entry `at`.
+// Sums of u[left[i]] * v[right[i]], u[left[i]] and v[right[i]] for each kind, over n pairs. The
+// pairs are dealt out to kChains sums, added in their order at the end: one chain of additions
+// would wait for each result.
+template <int kKinds>
+struct RunSums {
+    std::array<double, kKinds> product{}, left{}, right{};
+
+    void add(const RunSums& other) {
+        for (int k = 0; k < kKinds; ++k) {
+            product[k] += other.product[k];
+            left[k] += other.left[k];
+            right[k] += other.right[k];
+        }
+    }
+};
+
+constexpr Index kChains = 4;
+
+// u, v: vocab_size x n_kinds, of which the first kKinds are summed.
+template <int kKinds, class Token>
+RunSums<kKinds> sum_run(const Token* left, const Token* right, Index n, const double* u,
+                        const double* v, Index n_kinds) {
+    std::array<RunSums<kKinds>, kChains> chains;
+    const auto add = [&](Index i, RunSums<kKinds>& sums) {
+        const double* x = u + left[i] * n_kinds;
+        const double* y = v + right[i] * n_kinds;
+        for (int k = 0; k < kKinds; ++k) {
+            sums.product[k] += x[k] * y[k];
+            sums.left[k] += x[k];
+            sums.right[k] += y[k];
+        }
+    };
+    Index i = 0;
+    for (; i + kChains <= n; i += kChains) {
+        for (Index chain = 0; chain < kChains; ++chain) add(i + chain, chains[chain]);
+    }
+    for (; i < n; ++i) add(i, chains[0]);
+    chains[0].add(chains[1]);
+    chains[2].add(chains[3]);
+    chains[0].add(chains[2]);
+    return chains[0];
+}
+
+// The sums over one document, added to entry `at`. u, v: vocab_size x n_kinds.
 template <class Token>
-void sum_document(const PairsAtLag<Token>& pairs, std::span<const double> u,
+void sum_document(const PairsAtLag<Token>& pairs, Index n_kinds, std::span<const double> u,
                   std::span<const double> v, const SegmentRuns& runs, PairSums& sums,
                   std::size_t at) {
-    const Token* left = pairs.tokens.data();
-    const Token* right = left + pairs.lag;
-    double product = 0.0, of_left = 0.0, of_right = 0.0;
-    for (Index i = runs.first; i < runs.last; ++i) {
-        product += u[left[i]] * v[right[i]];
-        of_left += u[left[i]];
-        of_right += v[right[i]];
-    }
+    const auto of_run = [&]<int kKinds>(Index first, Index last) {
+        const Token* left = pairs.tokens.data() + first;
+        return sum_run<kKinds>(left, left + pairs.lag, last - first, u.data(), v.data(), n_kinds);
+    };
+    RunSums<1> all;
     sums.pairs[at] = static_cast<Count>(runs.last - runs.first);
-    sums.product[at] = product;
-    sums.left[at] = of_left;
-    sums.right[at] = of_right;
-    const std::size_t vocab_size = static_cast<std::size_t>(pairs.vocab_size);
-    if (u.size() == vocab_size) return;
-    const double* inside_u = u.data() + vocab_size;
-    const double* inside_v = v.data() + vocab_size;
-    double inside = 0.0;
-    for (Index i = runs.inside_first; i < runs.inside_last; ++i) {
-        inside += inside_u[left[i]] * inside_v[right[i]];
+    if (n_kinds == 1) {
+        all = of_run.template operator()<1>(runs.first, runs.last);
+    } else {
+        all = of_run.template operator()<1>(runs.first, runs.inside_first);
+        const auto inside = of_run.template operator()<2>(runs.inside_first, runs.inside_last);
+        all.add({{inside.product[0]}, {inside.left[0]}, {inside.right[0]}});
+        all.add(of_run.template operator()<1>(runs.inside_last, runs.last));
+        const std::size_t of_inside = sums.left.size() + at;
+        sums.pairs[of_inside] = static_cast<Count>(runs.inside_last - runs.inside_first);
+        sums.product[of_inside] = inside.product[1];
     }
-    sums.pairs[sums.left.size() + at] = static_cast<Count>(runs.inside_last - runs.inside_first);
-    sums.product[sums.left.size() + at] = inside;
+    sums.product[at] = all.product[0];
+    sums.left[at] = all.left[0];
+    sums.right[at] = all.right[0];
+}
+
+// Vectors of n_kinds one after the other as rows of their entries.
+std::vector<double> kinds_side_by_side(std::span<const double> vectors, Index n_kinds) {
+    const Index size = static_cast<Index>(vectors.size()) / n_kinds;
+    std::vector<double> rows(vectors.size());
+    for (Index kind = 0; kind < n_kinds; ++kind) {
+        for (Index x = 0; x < size; ++x) rows[x * n_kinds + kind] = vectors[kind * size + x];
+    }
+    return rows;
 }
 
 }  // namespace
@@ -108,6 +174,8 @@ PairSums sum_pairs_by_document(const PairsAtLag<Token>& pairs, std::span<const d
     check_pairs(pairs, documents.n_tokens());
     const std::size_t kinds = static_cast<std::size_t>(kinds_of(u.size(), pairs.vocab_size));
     require(u.size() == v.size(), "u and v must have one size");
+    const Index n_kinds = static_cast<Index>(kinds);
+    const auto of_left = kinds_side_by_side(u, n_kinds), of_right = kinds_side_by_side(v, n_kinds);
     // One segment per document; the labels play no role.
     const LabelledSegments segments(documents, across, PairLabel::half);
     const std::size_t size = static_cast<std::size_t>(documents.size());
@@ -118,7 +186,8 @@ PairSums sum_pairs_by_document(const PairsAtLag<Token>& pairs, std::span<const d
         for (Index d = bounds[run]; d < bounds[run + 1]; ++d) {
             const SegmentRuns runs(segments[d], pairs.lag);
             check_tokens(pairs, runs);
-            sum_document(pairs, u, v, runs, sums, static_cast<std::size_t>(d));
+            sum_document(pairs, n_kinds, of_left, of_right, runs, sums,
+                         static_cast<std::size_t>(d));
         }
     });
     return sums;
@@ -154,73 +223,177 @@ void for_class_runs(const PairsAtLag<Token>& pairs, const LabelledSegments& segm
     }
 }
 
-// Four doubles, half a line.
-template <int kBytes>
-struct HalfBlock {
-    static constexpr int kRegisterBytes = kBytes < 32 ? kBytes : 32;
-    static constexpr int kRegisters = 32 / kRegisterBytes;
+// Some reals, at most a line of them.
+template <class Real, int kReals, int kBytes>
+struct ShortRow {
 #if defined(__GNUC__) || defined(__clang__)
-    using Unaligned = typename VectorOf<double, kRegisterBytes>::Unaligned;
-    static void add(double* to, const double* from) {
+    static constexpr int kRowBytes = kReals * int{sizeof(Real)};
+    static constexpr int kRegisterBytes = kBytes < kRowBytes ? kBytes : kRowBytes;
+    using Unaligned = typename VectorOf<Real, kRegisterBytes>::Unaligned;
+    static void add(Real* to, const Real* from) {
         auto* target = reinterpret_cast<Unaligned*>(to);
         const auto* source = reinterpret_cast<const Unaligned*>(from);
-        for (int p = 0; p < kRegisters; ++p) target[p] += source[p];
+        for (int p = 0; p < kRowBytes / kRegisterBytes; ++p) target[p] += source[p];
     }
 #else
-    static void add(double* to, const double* from) {
-        for (int k = 0; k < 4; ++k) to[k] += from[k];
+    static void add(Real* to, const Real* from) {
+        for (int k = 0; k < kReals; ++k) to[k] += from[k];
     }
 #endif
 };
 
 // What a token adds to its partner's cell, and what a cell has from the right tokens of its item's
-// pairs and from the left ones: values of both kinds, then pairs of both kinds.
-constexpr Index kHalfCell = 4, kCell = 2 * kHalfCell;
-
-template <class Token>
+// pairs, then from the left ones: the values of each kind, then its pairs.
+template <class Token, int kKinds>
 struct AddPairs {
+    static constexpr Index kHalfCell = 2 * kKinds, kCell = 2 * kHalfCell;
+
     template <int kBytes>
     static void run(const Token* left, const Token* right, Index n, const double* of_left,
                     const double* of_right, double* cells) {
+        using Row = ShortRow<double, kHalfCell, kBytes>;
         for (Index i = 0; i < n; ++i) {
             const Index a = left[i], b = right[i];
-            HalfBlock<kBytes>::add(cells + a * kCell, of_right + b * kHalfCell);
-            HalfBlock<kBytes>::add(cells + b * kCell + kHalfCell, of_left + a * kHalfCell);
+            Row::add(cells + a * kCell, of_right + b * kHalfCell);
+            Row::add(cells + b * kCell + kHalfCell, of_left + a * kHalfCell);
         }
     }
 };
 
-// The vectors of one set with a one for each pair of a kind, (vocab_size x kHalfCell): for pairs
+// The vectors of one set with a one for each pair of a kind, (vocab_size x 2 n_kinds): for pairs
 // inside documents, and with `outside` for those that count for kind 0 alone.
 std::vector<double> with_ones(const double* vectors, Index vocab_size, Index n_kinds,
                               bool outside) {
-    std::vector<double> rows(static_cast<std::size_t>(vocab_size * kHalfCell));
+    std::vector<double> rows(static_cast<std::size_t>(vocab_size * 2 * n_kinds));
     for (Index x = 0; x < vocab_size; ++x) {
+        double* row = rows.data() + x * 2 * n_kinds;
         for (Index kind = 0; kind < (outside ? 1 : n_kinds); ++kind) {
-            rows[x * kHalfCell + kind] = vectors[x * n_kinds + kind];
-            rows[x * kHalfCell + 2 + kind] = 1.0;
+            row[kind] = vectors[x * n_kinds + kind];
+            row[n_kinds + kind] = 1.0;
         }
     }
     return rows;
+}
+
+// The segments of each class in their order: there are many more than those of one class where
+// positions have classes of their own.
+class SegmentsOfClasses {
+  public:
+    explicit SegmentsOfClasses(const LabelledSegments& segments)
+        : segments_(segments), of_class_(static_cast<std::size_t>(segments.n_labels())) {
+        for (Index s = 0; s < segments.size(); ++s) of_class_[segments[s].label].push_back(s);
+    }
+    template <class Visit>
+    void for_each(Index cls, Visit&& visit) const {
+        for (const Index s : of_class_[static_cast<std::size_t>(cls)]) visit(segments_[s]);
+    }
+
+  private:
+    const LabelledSegments& segments_;
+    std::vector<std::vector<Index>> of_class_;
+};
+
+// Counts the pairs of one class.
+template <class Token>
+void count_class(const PairsAtLag<Token>& pairs, const SegmentsOfClasses& segments, Index cls,
+                 Count* left, Count* right) {
+    segments.for_each(cls, [&](const PairSegment& segment) {
+        const SegmentRuns runs(segment, pairs.lag);
+        check_tokens(pairs, runs);
+        for (Index i = runs.first; i < runs.last; ++i) {
+            ++left[pairs.tokens[i]];
+            ++right[pairs.tokens[i + pairs.lag]];
+        }
+        release_pages_if_needed();
+    });
+}
+
+// Where the left and the right tokens of the pairs of a segment differ from all its tokens:
+// visit(first, last, counts for the left, for the right tokens), counts of -1, 0 or 1.
+template <class Visit>
+void for_differences(const PairSegment& segment, Index lag, Visit&& visit) {
+    const auto [first, last] = std::pair{segment.first, segment.last};
+    const Index end = SegmentRuns(segment, lag).last;
+    visit(end, last, -1, 0);
+    if (end == first) {
+        visit(first, last, 0, -1);
+        return;
+    }
+    visit(first, std::min(last, first + lag), 0, -1);
+    visit(std::min(last, end + lag), last, 0, -1);
+    visit(std::max(last, first + lag), end + lag, 0, 1);
+}
+
+// The same from all tokens of the class, which `left` and `right` hold at first.
+template <class Token>
+void count_class_from_tokens(const PairsAtLag<Token>& pairs, const SegmentsOfClasses& segments,
+                             Index cls, Count* left, Count* right) {
+    segments.for_each(cls, [&](const PairSegment& segment) {
+        const auto add = [&](Index first, Index last, int of_left, int of_right) {
+            if (first >= last) return;
+            check_tokens(pairs.tokens, first, last, pairs.vocab_size);
+            Count* counts = of_left != 0 ? left : right;
+            const Count change = static_cast<Count>(of_left + of_right);
+            for (Index i = first; i < last; ++i) counts[pairs.tokens[i]] += change;
+        };
+        for_differences(segment, pairs.lag, add);
+        release_pages_if_needed();
+    });
+}
+
+// Whether the differences have fewer tokens than the pairs of a class.
+bool has_few_differences(const SegmentsOfClasses& segments, Index lag, Index cls) {
+    Index of_pairs = 0, of_differences = 0;
+    segments.for_each(cls, [&](const PairSegment& segment) {
+        const SegmentRuns runs(segment, lag);
+        of_pairs += 2 * (runs.last - runs.first);
+        for_differences(segment, lag, [&](Index first, Index last, int, int) {
+            of_differences += std::max<Index>(last - first, 0);
+        });
+    });
+    return of_differences < of_pairs;
 }
 
 }  // namespace
 
 template <class Token>
 ClassCounts count_pairs_by_class(const PairsAtLag<Token>& pairs, const LabelledSegments& segments,
-                                 int threads) {
+                                 std::span<const Count> tokens_by_class, int threads) {
     check_pairs(pairs, segments.n_tokens());
     const Index vocab_size = pairs.vocab_size;
     const std::size_t size = static_cast<std::size_t>(segments.n_labels() * vocab_size);
+    require(tokens_by_class.empty() || tokens_by_class.size() == size,
+            "tokens_by_class must be (n_classes, vocab_size)");
     ClassCounts counts{std::vector<Count>(size), std::vector<Count>(size)};
+    const SegmentsOfClasses of_classes(segments);
     parallel_for(segments.n_labels(), threads, [&](Index k) {
         Count* left = counts.left.data() + k * vocab_size;
         Count* right = counts.right.data() + k * vocab_size;
-        for_class_runs(pairs, segments, k, [&](Index first, Index last, bool) {
-            for (Index i = first; i < last; ++i) {
-                ++left[pairs.tokens[i]];
-                ++right[pairs.tokens[i + pairs.lag]];
-            }
+        if (tokens_by_class.empty() || !has_few_differences(of_classes, pairs.lag, k)) {
+            count_class(pairs, of_classes, k, left, right);
+            return;
+        }
+        std::copy_n(tokens_by_class.data() + k * vocab_size, vocab_size, left);
+        std::copy_n(left, vocab_size, right);
+        count_class_from_tokens(pairs, of_classes, k, left, right);
+    });
+    return counts;
+}
+
+template <class Token>
+std::vector<Count> count_tokens_by_class(std::span<const Token> tokens, Index vocab_size,
+                                         const LabelledSegments& segments, int threads) {
+    require(segments.n_tokens() == static_cast<Index>(tokens.size()),
+            "the last document must end where the stream ends");
+    require(vocab_size > 0, "there must be vocabulary items");
+    std::vector<Count> counts(static_cast<std::size_t>(segments.n_labels() * vocab_size));
+    const SegmentsOfClasses of_classes(segments);
+    parallel_for(segments.n_labels(), threads, [&](Index k) {
+        Count* of_class = counts.data() + k * vocab_size;
+        of_classes.for_each(k, [&](const PairSegment& segment) {
+            check_tokens(tokens, segment.first, segment.last, vocab_size);
+            for (Index i = segment.first; i < segment.last; ++i) ++of_class[tokens[i]];
+            release_pages_if_needed();
         });
     });
     return counts;
@@ -239,7 +412,9 @@ ClassProducts multiply_pairs_by_class(const PairsAtLag<Token>& pairs, Index n_ki
     ClassProducts products{std::vector<double>(size),
                            std::vector<double>(size),
                            {std::vector<Count>(size), std::vector<Count>(size)}};
-    const auto add = built_for_level<AddPairs<Token>>();
+    const auto add = n_kinds == 1 ? built_for_level<AddPairs<Token, 1>>()
+                                  : built_for_level<AddPairs<Token, 2>>();
+    const Index half_cell = 2 * n_kinds, cell_size = 2 * half_cell;
     struct Tables {
         std::vector<double> of_left, of_right;
     };
@@ -252,9 +427,12 @@ ClassProducts multiply_pairs_by_class(const PairsAtLag<Token>& pairs, Index n_ki
                                     with_ones(set_v, vocab_size, n_kinds, outside)};
         }
     }
-    parallel_for(n_classes, threads, [&](Index k) {
+    const auto make_cells = [&] {
+        return std::vector<double>(static_cast<std::size_t>(vocab_size * cell_size));
+    };
+    parallel_with(n_classes, threads, make_cells, [&](Index k, std::vector<double>& cells) {
         const auto& of_set = tables[k / (n_classes / sets)];
-        std::vector<double> cells(static_cast<std::size_t>(vocab_size * kCell));
+        std::fill(cells.begin(), cells.end(), 0.0);
         for_class_runs(pairs, segments, k, [&](Index first, Index last, bool inside) {
             const Token* left = pairs.tokens.data() + first;
             const Tables& rows = of_set[inside ? 0 : 1];
@@ -263,12 +441,12 @@ ClassProducts multiply_pairs_by_class(const PairsAtLag<Token>& pairs, Index n_ki
         });
         for (Index kind = 0; kind < n_kinds; ++kind) {
             for (Index x = 0; x < vocab_size; ++x) {
-                const double* cell = cells.data() + x * kCell + kind;
+                const double* cell = cells.data() + x * cell_size + kind;
                 const auto at = static_cast<std::size_t>((kind * n_classes + k) * vocab_size + x);
                 products.left[at] = cell[0];
-                products.right[at] = cell[kHalfCell];
-                products.counts.left[at] = static_cast<Count>(cell[2]);
-                products.counts.right[at] = static_cast<Count>(cell[kHalfCell + 2]);
+                products.right[at] = cell[half_cell];
+                products.counts.left[at] = static_cast<Count>(cell[n_kinds]);
+                products.counts.right[at] = static_cast<Count>(cell[half_cell + n_kinds]);
             }
         }
     });
@@ -280,41 +458,66 @@ namespace {
 // Pairs whose sums are of single precision before they are added to those of doubles.
 constexpr Index kSinglePairs = 1 << 18;
 
-// sums[left[i]] += rows[right[i]], for rows of kSingleBlockSize.
-template <class Token>
+// sums[left[i]] += rows[right[i]], for rows of a block for each kind.
+template <class Token, int kKinds>
 struct AddRows {
     template <int kBytes>
     static void run(const Token* left, const Token* right, Index n, const float* rows,
                     float* sums) {
+        constexpr int kRow = kKinds * int{kBlockSize};
         for (Index i = 0; i < n; ++i) {
-            float* to = sums + left[i] * kSingleBlockSize;
-            VectorBlock<kBytes, float> row, sum;
-            row.load(rows + right[i] * kSingleBlockSize);
-            sum.load(to);
-            sum.add(row);
-            sum.store(to);
+            ShortRow<float, kRow, kBytes>::add(sums + Index{left[i]} * kRow,
+                                               rows + Index{right[i]} * kRow);
         }
     }
 };
 
-// Rows of kSingleBlockSize for each vocabulary item: a block of vectors for each of `kinds` kinds,
-// out of n_kinds that `vectors` has, and zeros.
+// Moves sums of floats to those of doubles.
+struct MoveSums {
+    template <int kBytes>
+    static void run(float* from, double* to, Index n) {
+        for (Index i = 0; i < n; ++i) to[i] += from[i];
+        std::fill_n(from, n, 0.0F);
+    }
+};
+
+// forms[c][j] += sum over n rows, `stride` apart, of left[c] * right[j].
+struct AddForms {
+    template <int kBytes>
+    static void run(const float* left, const double* right, Index n, Index stride, double* forms) {
+        std::array<VectorBlock<kBytes>, kBlockSize> sums;
+        for (Index c = 0; c < kBlockSize; ++c) sums[c].load(forms + c * kBlockSize);
+        for (Index x = 0; x < n; ++x) {
+            VectorBlock<kBytes> row;
+            row.load(right + x * stride);
+            for (Index c = 0; c < kBlockSize; ++c) {
+                sums[c].add_product(static_cast<double>(left[x * stride + c]), row);
+            }
+        }
+        for (Index c = 0; c < kBlockSize; ++c) sums[c].store(forms + c * kBlockSize);
+    }
+};
+
+// A block of vectors for each vocabulary item and kind, with those of the last kinds zero where
+// `kinds` is less than n_kinds.
 std::vector<float> rows_of_kinds(const float* vectors, Index vocab_size, Index n_kinds,
                                  Index kinds) {
-    std::vector<float> rows(static_cast<std::size_t>(vocab_size * kSingleBlockSize));
+    const Index row_size = n_kinds * kBlockSize;
+    std::vector<float> rows(static_cast<std::size_t>(vocab_size * row_size));
     for (Index x = 0; x < vocab_size; ++x) {
-        std::copy_n(vectors + x * n_kinds * kBlockSize, kinds * kBlockSize,
-                    rows.data() + x * kSingleBlockSize);
+        std::copy_n(vectors + x * row_size, kinds * kBlockSize, rows.data() + x * row_size);
     }
     return rows;
 }
 
-// J b of the pairs of one class, for the blocks of both kinds.
+// J b of the pairs of one class after the other, for the blocks of all kinds.
 template <class Token>
 class RowSums {
   public:
-    RowSums(Index vocab_size)
-        : singles_(static_cast<std::size_t>(vocab_size * kSingleBlockSize)),
+    RowSums(Index vocab_size, Index n_kinds)
+        : add_(n_kinds == 1 ? built_for_level<AddRows<Token, 1>>()
+                            : built_for_level<AddRows<Token, 2>>()),
+          singles_(static_cast<std::size_t>(vocab_size * n_kinds * kBlockSize)),
           sums_(singles_.size()) {}
 
     // Adds the rows of the right tokens of n pairs to those of their left tokens.
@@ -333,15 +536,16 @@ class RowSums {
         flush();
         return sums_;
     }
+    void clear() { std::fill(sums_.begin(), sums_.end(), 0.0); }
 
   private:
     void flush() {
-        for (std::size_t i = 0; i < sums_.size(); ++i) sums_[i] += singles_[i];
-        std::fill(singles_.begin(), singles_.end(), 0.0F);
+        move_(singles_.data(), sums_.data(), static_cast<Index>(sums_.size()));
         pending_ = 0;
     }
 
-    typename BuiltFor<AddRows<Token>>::Function add_ = built_for_level<AddRows<Token>>();
+    typename BuiltFor<AddRows<Token, 1>>::Function add_;
+    typename BuiltFor<MoveSums>::Function move_ = built_for_level<MoveSums>();
     std::vector<float> singles_;
     std::vector<double> sums_;
     Index pending_ = 0;
@@ -368,26 +572,21 @@ std::vector<double> bilinear_forms_by_class(const PairsAtLag<Token>& pairs, Inde
         rows.push_back({rows_of_kinds(vectors, vocab_size, n_kinds, 1),
                         rows_of_kinds(vectors, vocab_size, n_kinds, n_kinds)});
     }
-    parallel_for(n_classes, threads, [&](Index k) {
+    const auto add_forms = built_for_level<AddForms>();
+    const auto make_sums = [&] { return RowSums<Token>(vocab_size, n_kinds); };
+    parallel_with(n_classes, threads, make_sums, [&](Index k, RowSums<Token>& row_sums) {
         const Index set = k / (n_classes / sets);
         // J b, from which the forms follow without another pass.
-        RowSums<Token> row_sums(vocab_size);
+        row_sums.clear();
         for_class_runs(pairs, segments, k, [&](Index first, Index last, bool inside) {
             const Token* left = pairs.tokens.data() + first;
             row_sums.add(left, left + pairs.lag, last - first, rows[set][inside ? 1 : 0].data());
         });
         const auto& sums = row_sums.sums();
-        for (Index x = 0; x < vocab_size; ++x) {
-            for (Index kind = 0; kind < n_kinds; ++kind) {
-                const float* left = a.data() + set * set_size + (x * n_kinds + kind) * kBlockSize;
-                const double* right = sums.data() + x * kSingleBlockSize + kind * kBlockSize;
-                double* forms = result.data() + (kind * n_classes + k) * kForms;
-                for (Index c = 0; c < kBlockSize; ++c) {
-                    for (Index j = 0; j < kBlockSize; ++j) {
-                        forms[c * kBlockSize + j] += left[c] * right[j];
-                    }
-                }
-            }
+        for (Index kind = 0; kind < n_kinds; ++kind) {
+            add_forms(a.data() + set * set_size + kind * kBlockSize,
+                      sums.data() + kind * kBlockSize, vocab_size, n_kinds * kBlockSize,
+                      result.data() + (kind * n_classes + k) * kForms);
         }
     });
     return result;
@@ -457,7 +656,9 @@ void multiply_pairs(const PairsAtLag<Token>& pairs, std::span<const double> x,
     template PairSums sum_pairs_by_document(const PairsAtLag<Token>&, std::span<const double>,     \
                                             std::span<const double>, const Documents&, bool, int); \
     template ClassCounts count_pairs_by_class(const PairsAtLag<Token>&, const LabelledSegments&,   \
-                                              int);                                                \
+                                              std::span<const Count>, int);                        \
+    template std::vector<Count> count_tokens_by_class(std::span<const Token>, Index,               \
+                                                      const LabelledSegments&, int);               \
     template ClassProducts multiply_pairs_by_class(                                                \
         const PairsAtLag<Token>&, Index, std::span<const double>, std::span<const double>,         \
         const LabelledSegments&, int);                                                             \

@@ -443,11 +443,11 @@ class _CrossFits:
     @staticmethod
     def _critical_value(fit: CrossFit) -> float:
         """What u^T C v exceeds by chance, without any correlation, at FALSE_POSITIVE_RATE."""
-        from scipy.stats import t as student
+        from scipy.special import stdtrit
 
         if not fit.freedom >= 1:
             return float("nan")
-        return float(student.isf(FALSE_POSITIVE_RATE, fit.freedom)) * fit.crossfit_error
+        return -float(stdtrit(fit.freedom, FALSE_POSITIVE_RATE)) * fit.crossfit_error
 
     def replicates(
         self, fixed_vectors: Floats, norm: Floats, options: CorrelationOptions
@@ -457,8 +457,7 @@ class _CrossFits:
         The document bootstrap holds the vectors fixed; what their own noise adds is known from the
         jackknife of the debiased norm, whose few degrees of freedom widen it.
         """
-        from scipy.stats import norm as normal
-        from scipy.stats import t as student
+        from scipy.special import ndtri, stdtrit
 
         count = len(fixed_vectors)
         tail = (1 - options.level) / 2
@@ -467,7 +466,7 @@ class _CrossFits:
         for k, fit in enumerate(self.fits):
             if not (np.isfinite(fit.debiased_error) and fit.freedom >= 1):
                 continue
-            wider = float(student.isf(tail, fit.freedom) / normal.isf(tail)) * fit.debiased_error
+            wider = float(stdtrit(fit.freedom, tail) / ndtri(tail)) * fit.debiased_error
             extra = float(np.sqrt(max(wider**2 - spread[k] ** 2, 0.0)))
             rng = np.random.default_rng([options.seed, 5, options.lags[k]])
             noise = extra * rng.standard_normal(count)

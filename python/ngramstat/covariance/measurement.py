@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ from ngramstat.covariance.noise import noise_edge
 from ngramstat.covariance.occurring import occurring
 from ngramstat.covariance.operators import CovarianceOperator, PairStatistics, PairSums
 from ngramstat.covariance.options import CorrelationOptions
-from ngramstat.covariance.position import position_norm
+from ngramstat.covariance.position import count_tokens_by_position, position_norm
 from ngramstat.covariance.sequential import (
     DocumentComposition,
     SequentialCovariances,
@@ -64,14 +65,15 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-# Of norms that are compared with factors of 1.25 and more: the floor, and that of the other
-# boundary. A per mille is plenty.
-_FLOOR_TOLERANCE = 1e-3
-_NORM_TOLERANCE = 1e-7
-# What is reached in single precision before the norm is refined in double.
-_SINGLE_TOLERANCE = 1e-4
-# Singular vectors of halves are estimates anyway: their noise is far above this.
-_HALF_TOLERANCE = 3e-3
+# The floor is compared with factors of 1.25 and more; its own noise is some 5 %.
+_FLOOR_TOLERANCE = 1e-2
+_NORM_TOLERANCE = 1e-6
+# What is reached in single precision before the norm is refined in double, which takes a step or
+# two; the norm is then known to the square of its tolerance, over the gap to the next value.
+_SINGLE_TOLERANCE, _VALUE_CHANGE = 1e-4, 1e-4
+# Of the singular vectors of similar matrices, whose residuals may be this part of the noise in C(t)
+# if that is more.
+_TOLERANCE, _OF_NOISE = 3e-3, 0.15
 # Vectors of a block where the leading one is searched, beginning with that of a similar matrix.
 _WIDTH = 4
 # Bytes of a vocabulary item in the vectors of all searches at one lag.
@@ -245,7 +247,7 @@ def _measure_counted(
     if measurer.options.sequential:
         # The corpus is shuffled and counted before, so that the copy is gone when lags are counted.
         with workspace.temporary_array(corpus.n_tokens, corpus.tokens.dtype) as shuffled:
-            tokens = shuffled_inside_documents(design, shuffled)
+            tokens = shuffled_inside_documents(design, shuffled, threads=workspace.threads)
             shuffled_counts = _count_pairs(design, SHUFFLED_LAGS, tokens, workspace, buffer)
             measurer.measure_null(_without_buffer(shuffled_counts, buffer, design, workspace))
         buffer.release()
@@ -351,6 +353,13 @@ class LagMeasurer:
         if options.sequential:
             self.composition = DocumentComposition.of(design, vocab_mask, threads)
 
+    @cached_property
+    def _tokens_by_position(self) -> NDArray[np.uint64] | None:
+        """None where pairs are summed on a GPU."""
+        if self.design.gpu is not None:
+            return None
+        return count_tokens_by_position(self.design, threads=self.threads)
+
     def measure_null(self, shuffled: Iterable[PairCounts]) -> None:
         """Take the null of the sequential covariance from a copy shuffled inside documents."""
         assert self.composition is not None
@@ -380,10 +389,14 @@ class LagMeasurer:
         with threadpool_limits(1):
             triplets, noise_floor = self._norm_and_noise(covariances)
             left, right = self._top_tokens(triplets)
-            similar = self._similar(covariances, counts, sums, triplets.right)
+            similar = self._similar(covariances, counts, sums, triplets.right, noise_floor)
             fit, sequential, of_documents = self._fits(lag, triplets, similar)
             position, position_floor = position_norm(
-                self.design, lag, vocab_mask=self.vocab_mask, threads=self.threads
+                self.design,
+                lag,
+                vocab_mask=self.vocab_mask,
+                tokens_by_position=self._tokens_by_position,
+                threads=self.threads,
             )
             shares = DocumentShares.of(of_documents)
             return LagMeasurement(
@@ -443,12 +456,16 @@ class LagMeasurer:
         near, noise = leading_triplets(
             [operator, covariances.half_difference()],
             [
-                TripletSearch(k, _SINGLE_TOLERANCE),
+                TripletSearch(k, _SINGLE_TOLERANCE, value_change=_VALUE_CHANGE),
                 TripletSearch(value_tolerance=_FLOOR_TOLERANCE),
             ],
         )
         triplets = leading_singular_triplets(
-            operator, k, tolerance=_NORM_TOLERANCE, start=near.right, verified=True
+            operator,
+            k,
+            tolerance=_NORM_TOLERANCE,
+            start=near.right,
+            is_near=True,
         )
         return triplets, float(noise.values[0])
 
@@ -458,9 +475,15 @@ class LagMeasurer:
         counts: PairCounts | None,
         sums: PairSums | None,
         start: Floats,
+        noise_floor: float,
     ) -> _SimilarMatrices:
         """What begins with the vectors of C(t): halves, other boundary, sequential covariance."""
-        search = TripletSearch(tolerance=_HALF_TOLERANCE, start=start, width=_WIDTH)
+        search = TripletSearch(
+            tolerance=_TOLERANCE,
+            enough=_OF_NOISE * noise_floor,
+            start=start,
+            width=_WIDTH,
+        )
         operators = [covariances.covariance(0), covariances.covariance(1)]
         searches = [search, search]
         other = self._other_boundary(counts, sums)
@@ -471,13 +494,13 @@ class LagMeasurer:
         sequential = self._sequential(covariances)
         if sequential is not None:
             operators += sequential.operators()
-            searches += sequential.searches(start)
-        triplets = leading_triplets(operators, searches)
+            searches += sequential.searches(search)
+        found = leading_triplets(operators, searches)
         return _SimilarMatrices(
-            triplets[:2],
-            float("nan") if other is None else float(triplets[2].values[0]),
+            found[:2],
+            float("nan") if other is None else float(found[2].values[0]),
             sequential,
-            triplets[shared:],
+            found[shared:],
         )
 
     def _fits(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,8 +31,6 @@ def noise_edge(p: Floats, q: Floats) -> float:
     p, q : (V,) float64
         Distributions of left and right tokens.
     """
-    from scipy.optimize import minimize_scalar
-
     # Many rare tokens have equal counts: sums over distinct values are many times shorter.
     p, times_p = np.unique(p[p > 0], return_counts=True)
     q, times_q = np.unique(q[q > 0], return_counts=True)
@@ -53,7 +54,24 @@ def noise_edge(p: Floats, q: Floats) -> float:
                 break
         return z
 
-    edge = minimize_scalar(
-        z_of, bounds=(1e-6, 1 - 1e-6), method="bounded", options={"xatol": _PLACE_TOLERANCE}
-    )
-    return float(np.sqrt(edge.fun))
+    return math.sqrt(_minimum_between(z_of, 1e-6, 1 - 1e-6))
+
+
+def _minimum_between(function: Callable[[float], float], low: float, high: float) -> float:
+    """The smallest value of a function that falls and then rises, by golden sections.
+
+    SciPy's minimisers take longer to import than a lag takes to measure.
+    """
+    golden = (math.sqrt(5) - 1) / 2
+    left, right = high - golden * (high - low), low + golden * (high - low)
+    at_left, at_right = function(left), function(right)
+    while high - low > _PLACE_TOLERANCE:
+        if at_left < at_right:
+            high, right, at_right = right, left, at_left
+            left = high - golden * (high - low)
+            at_left = function(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + golden * (high - low)
+            at_right = function(right)
+    return min(at_left, at_right)

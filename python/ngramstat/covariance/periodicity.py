@@ -140,7 +140,9 @@ def _regular_tokens(corpus: Corpus, pieces: list[Ints], total: int) -> list[Peri
 
 def _gaps(piece: Ints) -> list[tuple[int, Ints]]:
     """Distances between occurrences of each token that has enough of them."""
-    order = np.argsort(piece, kind="stable")
+    # NumPy sorts sixteen bits by their digits.
+    short = piece.astype(np.uint16) if piece.max(initial=0) < 1 << 16 else piece
+    order = np.argsort(short, kind="stable")
     tokens = piece[order]
     starts = np.flatnonzero(np.diff(tokens, prepend=-1))
     ends = np.append(starts[1:], len(tokens))
@@ -154,6 +156,12 @@ def _gaps(piece: Ints) -> list[tuple[int, Ints]]:
 def _regular_gaps(gaps: Ints, may_be_line: bool) -> Ints | None:
     """The regular ones of these distances; None if they have no period."""
     ordered = np.sort(gaps)
+    # Half of the distances would lie this close to each other, which is seldom the case and takes
+    # little time to see.
+    half = (len(ordered) + 1) // 2
+    widest = 1.001 * _REGULAR[1] / _REGULAR[0]
+    if not (ordered[half - 1 :] <= widest * ordered[: len(ordered) - half + 1]).any():
+        return None
     periods = np.unique(ordered[ordered >= _SHORTEST_PERIOD])
     if len(periods) == 0:
         return None
@@ -205,11 +213,11 @@ def _padding(corpus: Corpus, pieces: list[Ints], total: int) -> list[Periodicity
     for piece in pieces:
         starts = np.flatnonzero(np.diff(piece, prepend=-1))
         lengths = np.diff(np.append(starts, len(piece)))
-        for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
-            if length >= _SHORTEST_RUN:
-                token = int(piece[start])
-                in_runs[token] = in_runs.get(token, 0) + length
-                runs.setdefault(token, []).append(length)
+        long = lengths >= _SHORTEST_RUN
+        for start, length in zip(starts[long].tolist(), lengths[long].tolist(), strict=True):
+            token = int(piece[start])
+            in_runs[token] = in_runs.get(token, 0) + length
+            runs.setdefault(token, []).append(length)
     if not in_runs:
         return []
     token = max(in_runs, key=lambda t: (in_runs[t], -t))

@@ -16,12 +16,30 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ngramstat.kernels import N_POSITION_BINS, PairLabel, count_pairs_by_class
+from ngramstat.kernels import (
+    N_POSITION_BINS,
+    PairLabel,
+    count_pairs_by_class,
+    count_tokens_by_class,
+)
 from ngramstat.sampling.design import SamplingDesign
 
-__all__ = ["position_norm"]
+__all__ = ["count_tokens_by_position", "position_norm"]
 
 Floats = NDArray[np.float64]
+
+
+def count_tokens_by_position(design: SamplingDesign, *, threads: int = 1) -> NDArray[np.uint64]:
+    """Tokens of either half at the positions of each bin, from which all lags are counted."""
+    corpus = design.corpus
+    return count_tokens_by_class(
+        corpus.tokens,
+        corpus.vocab_size,
+        design.documents,
+        across=False,
+        by=PairLabel.half_and_position,
+        threads=threads,
+    )
 
 
 def position_norm(
@@ -29,6 +47,7 @@ def position_norm(
     lag: int,
     *,
     vocab_mask: NDArray[np.bool_] | None = None,
+    tokens_by_position: NDArray[np.uint64] | None = None,
     threads: int = 1,
 ) -> tuple[float, float]:
     """Norm of the position covariance at one lag, and the noise in it.
@@ -43,6 +62,8 @@ def position_norm(
     lag : int
     vocab_mask : (V,) bool, optional
         Vocabulary items that the covariance is restricted to.
+    tokens_by_position : (2 * N_POSITION_BINS, V) uint64, optional
+        Of `count_tokens_by_position`.
     threads : int
 
     Returns
@@ -56,6 +77,7 @@ def position_norm(
         design.documents,
         across=False,
         by=PairLabel.half_and_position,
+        tokens_by_class=tokens_by_position,
         threads=threads,
     )
     shape = (2, N_POSITION_BINS, corpus.vocab_size)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from ngramstat.covariance.cross_fit import CrossFit, HalfVectors, ShuffledPairs
 from ngramstat.covariance.operators import Composition, CovarianceOperator, PairStatistics
@@ -33,11 +34,8 @@ __all__ = ["DocumentComposition", "SequentialCovariances", "SequentialMeasuremen
 
 Floats = NDArray[np.float64]
 
-# Of singular vectors that are estimates, whose noise is far above this; a value is then known to
-# the square of it, over its gap.
-_TOLERANCE = 3e-3
-# The composition's norm is a number to compare with, not to fit.
-_COMPOSITION_TOLERANCE = 3e-3
+# The composition's norm is a number to compare with, not to fit. Vectors to begin with need less.
+_COMPOSITION_TOLERANCE, _START_TOLERANCE = 3e-3, 1e-2
 # Vectors of a block where the leading one is searched, beginning with a similar one.
 _WIDTH = 4
 
@@ -106,7 +104,9 @@ class DocumentComposition:
         weights /= max(float(lengths[lengths > 1].sum()), 1.0)
         composition = Composition.of(counts, weights, threads=threads)
         operator = _composition_operator(composition, vocab_mask, threads)
-        start = leading_triplets([operator], [TripletSearch(_WIDTH, 1e-4)])[0].right
+        search = TripletSearch(_WIDTH, tolerance=_START_TOLERANCE, value_change=_START_TOLERANCE)
+        with threadpool_limits(1):
+            start = leading_triplets([operator], [search])[0].right
         return cls(counts, start, vocab_mask, threads)
 
     def with_null(
@@ -193,9 +193,8 @@ class SequentialCovariances:
             _composition_operator(composition, self.documents.vocab_mask, self.documents.threads),
         ]
 
-    def searches(self, start: Floats) -> list[TripletSearch]:
-        """How their singular triplets are searched, from right vectors of C(t) on, (V, k)."""
-        search = TripletSearch(tolerance=_TOLERANCE, start=start, width=_WIDTH)
+    def searches(self, search: TripletSearch) -> list[TripletSearch]:
+        """How their singular triplets are searched: all but the last as those similar to C(t)."""
         alone = TripletSearch(
             tolerance=_COMPOSITION_TOLERANCE, start=self.documents.start, width=_WIDTH
         )

@@ -40,9 +40,11 @@ __all__ = [
     "count_document_tokens_on",
     "count_pairs",
     "count_pairs_by_class",
+    "count_tokens_by_class",
     "multiply_pairs",
     "multiply_pairs_by_class",
     "pair_bytes",
+    "shuffle_documents",
     "stream_pairs",
     "sum_pairs_by_document",
 ]
@@ -289,6 +291,26 @@ def count_document_tokens(
     return _core.count_document_tokens(tokens, vocab_size, documents, threads)
 
 
+def shuffle_documents(
+    tokens: Tokens, documents: Documents, key: int, out: Tokens, *, threads: int = 1
+) -> None:
+    """Copy a stream with the content of every document in random order.
+
+    Separators stay in place. The copy follows from the key alone, whatever the threads.
+
+    Parameters
+    ----------
+    tokens : (n,) uint16 or uint32
+    documents : Documents
+    key : int
+        Of the random words, in 0 .. 2^64 - 1.
+    out : (n,) of the same type
+        Where the copy goes.
+    """
+    check_tokens(tokens)
+    _core.shuffle_documents(tokens, documents, key, out, threads)
+
+
 def count_document_tokens_on(
     gpu: Gpu, tokens: Tokens, vocab_size: int, documents: Documents
 ) -> GpuCounts:
@@ -420,8 +442,36 @@ def sum_pairs_by_document(
     return of_pairs.reshape(shape), product.reshape(shape), left, right
 
 
+def count_tokens_by_class(
+    tokens: Tokens,
+    vocab_size: int,
+    documents: Documents,
+    *,
+    across: bool,
+    by: PairLabel,
+    threads: int = 1,
+) -> NDArray[np.uint64]:
+    """The tokens that may be the left ones of a class's pairs, (n_classes, V).
+
+    Parameters
+    ----------
+    tokens, vocab_size, documents
+        See `count_pairs`.
+    across, by
+        See `count_pairs_by_class`.
+    """
+    check_tokens(tokens)
+    return _core.count_tokens_by_class(tokens, vocab_size, documents, across, by, threads)
+
+
 def count_pairs_by_class(
-    pairs: PairsAtLag, documents: Documents, *, across: bool, by: PairLabel, threads: int = 1
+    pairs: PairsAtLag,
+    documents: Documents,
+    *,
+    across: bool,
+    by: PairLabel,
+    tokens_by_class: NDArray[np.uint64] | None = None,
+    threads: int = 1,
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """The pairs of each class by their left and by their right token, (n_classes, V) each.
 
@@ -435,11 +485,17 @@ def count_pairs_by_class(
         The class of a pair: the half or the fold of its left token's document, or half *
         N_POSITION_BINS + the bin of the left token's position in the content (0, 1, 2-3, 4-7, ...;
         the last bin from 8192 on), which is for pairs inside documents only.
+    tokens_by_class : (n_classes, V) uint64, optional
+        `count_tokens_by_class` of the same tokens, documents and classes. Of these all but the
+        tokens near the ends of a class's pieces are left or right tokens of its pairs: at small
+        lags few are counted again. Not used with a summer of the pairs.
     """
     if summer := pairs.summer_for(documents):
         zeros = np.zeros((1, pairs.vocab_size))
         return summer.multiply_by_class(pairs.lag, zeros, zeros, across, by)[2:]
-    return _core.count_pairs_by_class(*pairs.arguments, documents, across, by, threads)
+    return _core.count_pairs_by_class(
+        *pairs.arguments, documents, across, by, tokens_by_class, threads
+    )
 
 
 def multiply_pairs_by_class(

@@ -11,6 +11,7 @@ they share gives the products of all (`leading_triplets_together`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
@@ -253,6 +254,11 @@ class TripletSearch:
         As of `leading_singular_triplets`.
     width : int
         Vectors of a block, at most BLOCK_SIZE.
+    value_change : float
+        For k > 1, by how much of the largest value the last step may have changed any of the
+        values; what they still lack is a small part of that. Infinite: the residual alone decides.
+    enough : float
+        A residual that is small enough, whatever `tolerance`.
     """
 
     k: int = 1
@@ -261,6 +267,8 @@ class TripletSearch:
     start: Floats | None = None
     max_steps: int = 60
     width: int = BLOCK_SIZE
+    value_change: float = 1e-6
+    enough: float = 0.0
 
 
 def is_small(shape: tuple[int, int]) -> bool:
@@ -275,6 +283,7 @@ def leading_singular_triplets(
     tolerance: float = 1e-8,
     value_tolerance: float = 0.0,
     start: Floats | None = None,
+    is_near: bool = False,
     max_steps: int = 60,
     verified: bool = False,
 ) -> SingularTriplets:
@@ -294,6 +303,9 @@ def leading_singular_triplets(
         it. This is enough for noise, whose singular vectors are not needed and converge slowly.
     start : (columns, m) float64, optional
         Initial right vectors, for instance those of a similar matrix.
+    is_near : bool
+        `start` are the k vectors of this matrix from a less exact search: the residual of the first
+        alone decides when to stop.
     max_steps : int
         Stop after this many steps, whatever the residual. The vectors at the edge of a pure noise
         spectrum converge slowly; its value is known much earlier.
@@ -311,7 +323,14 @@ def leading_singular_triplets(
     krylov = _Krylov(
         backend,
         operator.shape,
-        TripletSearch(k, tolerance, value_tolerance, start, max_steps),
+        TripletSearch(
+            k,
+            tolerance,
+            value_tolerance,
+            start,
+            max_steps,
+            value_change=math.inf if is_near else 1e-6,
+        ),
     )
     while not krylov.converged:
         krylov.extend_left(backend.multiply(krylov.right_block))
@@ -522,9 +541,10 @@ class _Krylov:
         self._history.append(self._values)
         scale = max(float(values[0]), np.finfo(np.float64).tiny)
         self._residual = float(self._space.residuals(self._p[:, :1])[0])
-        converged = self._residual <= search.tolerance * scale
+        converged = self._residual <= max(search.tolerance * scale, search.enough)
         if search.k > 1:
-            converged = converged and bool(_change(self._history, 1).max() <= 1e-6 * scale)
+            change = float(_change(self._history, 1).max())
+            converged = converged and change <= search.value_change * scale
         if search.value_tolerance > 0:
             converged = converged or bool(
                 _change(self._history, 2)[0] <= search.value_tolerance * scale

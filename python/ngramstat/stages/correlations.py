@@ -43,9 +43,9 @@ __all__ = ["LagStage"]
 # each of sixteen vectors, and in double, one way and the other; passes over the documents'
 # composition; passes over the tokens beside counting, as wide as those for the first moments of the
 # cross-fits (sums by document, by position, first moments) and for the third.
-_PRODUCTS, _DOUBLE_PRODUCTS, _COMPOSITION_PRODUCTS, _TOKEN_PASSES = 11, 3, 9, 3
+_PRODUCTS, _DOUBLE_PRODUCTS, _COMPOSITION_PRODUCTS, _TOKEN_PASSES = 9, 2, 7, 3
 # Products at a lag without the sequential covariance, and at one of the shuffled copy.
-_PLAIN_PRODUCTS, _NULL_PRODUCTS = 9, 5
+_PLAIN_PRODUCTS, _NULL_PRODUCTS = 7, 4
 # Products of eight vectors each way without counts.
 _MATRIX_FREE_PRODUCTS = 30
 # Blocks of vectors of a Krylov space and copies of a product.
@@ -59,7 +59,7 @@ class LagStage(Stage[LagMeasurement]):
 
     name = "C(t)"
     kind = "lag"
-    version = 3
+    version = 4
     unit = "lags"
     value = LagMeasurement
 

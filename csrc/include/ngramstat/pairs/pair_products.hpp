@@ -46,9 +46,15 @@ struct ClassCounts {
     std::vector<Count> left;
     std::vector<Count> right;
 };
+// `tokens_by_class`, if it is not empty, is what `count_tokens_by_class` counts of the same tokens
+// and segments: the pairs then follow from the tokens near the ends of the segments.
 template <class Token>
 ClassCounts count_pairs_by_class(const PairsAtLag<Token>& pairs, const LabelledSegments& segments,
-                                 int threads);
+                                 std::span<const Count> tokens_by_class, int threads);
+// The tokens in the segments of each class, n_classes x vocab_size.
+template <class Token>
+std::vector<Count> count_tokens_by_class(std::span<const Token> tokens, Index vocab_size,
+                                         const LabelledSegments& segments, int threads);
 
 // The pairs of each class multiplied with a vector from either side. All arrays n_kinds x n_classes
 // x vocab_size; class k uses u, v of set k / (n_classes / n_sets).
