@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ngramstat.exponents.minima import minimum_between
+
 __all__ = ["noise_edge"]
 
 Floats = NDArray[np.float64]
@@ -28,8 +30,6 @@ def noise_edge(p: Floats, q: Floats) -> float:
     p, q : (V,) float64
         Distributions of left and right tokens.
     """
-    from scipy.optimize import minimize_scalar
-
     # Many rare tokens have equal counts: sums over distinct values are many times shorter.
     p, times_p = np.unique(p[p > 0], return_counts=True)
     q, times_q = np.unique(q[q > 0], return_counts=True)
@@ -53,7 +53,5 @@ def noise_edge(p: Floats, q: Floats) -> float:
                 break
         return z
 
-    edge = minimize_scalar(
-        z_of, bounds=(1e-6, 1 - 1e-6), method="bounded", options={"xatol": _PLACE_TOLERANCE}
-    )
-    return float(np.sqrt(edge.fun))
+    _, edge = minimum_between(z_of, 1e-6, 1 - 1e-6, tolerance=_PLACE_TOLERANCE)
+    return float(np.sqrt(edge))
