@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,7 @@ from ngramstat.ngram_models.mixture import (
     tuning_tokens,
 )
 from ngramstat.ngram_models.mixture.token_tree import bisection_tree, embed_tokens
+from ngramstat.ngram_models.mixture.trees import N_TREES
 from ngramstat.ngram_models.split_streams import ScoredPieces, content_positions, split_streams
 from ngramstat.runtime.resources import anonymous_bytes
 from ngramstat.runtime.workspace import Workspace
@@ -131,11 +134,8 @@ def test_better_than_kneser_ney_where_classes_matter(monkeypatch):
     )
     split = split_of(design_of(corpus), 0.1)
     kneser_ney = held_out_losses(split, max_context=2, boundary=Boundary.STREAM)
-    with (
-        split_streams(split, boundary=Boundary.STREAM, max_context=2) as texts,
-        tuning_split(texts, 0) as tuned,
-    ):
-        mixed = mixture_losses(tuned, max_context=2)
+    with split_streams(split, boundary=Boundary.STREAM, max_context=2) as texts:
+        mixed = mixture_losses(tuning_split(texts, 0), max_context=2)
     losses = mixed.losses
     assert mixed.better.all()
     gain = kneser_ney.losses.sum(axis=0)[1:] - losses.sum(axis=0)
@@ -158,16 +158,24 @@ def test_the_tuning_slice_is_part_of_the_training_tokens(boundary, separator, tm
     split = split_of(design_of(corpus, boundary=boundary), 0.1)
     # In memory, and in files where the limit is one byte.
     for workspace in (Workspace(), Workspace(memory_limit=1, directory=tmp_path)):
-        with (
-            split_streams(
-                split, boundary=Boundary(boundary), max_context=2, workspace=workspace
-            ) as texts,
-            tuning_split(texts, 0, workspace) as tuned,
-        ):
+        with split_streams(
+            split, boundary=Boundary(boundary), max_context=2, workspace=workspace
+        ) as texts:
+            before, ends = texts.training.copy(), texts.training_ends.tolist()
+            tuned = tuning_split(texts, 0)
             scored = content_positions(tuned.tuning_documents)
             assert 0.05 * texts.training_tokens < len(scored) < 0.15 * texts.training_tokens
-            # All training tokens are counted, with the slice at their end.
-            assert np.array_equal(np.sort(tuned.training), np.sort(texts.training))
+            # All training documents are counted, with the slice at their end.
+            documents = [before[a:b].tolist() for a, b in pairwise([texts.first_event, *ends])]
+            stays, at = [], texts.first_event
+            for document in documents:
+                if tuned.training[at : at + len(document)].tolist() == document:
+                    stays.append(document)
+                    at += len(document)
+            assert at == tuned.first_tuning
+            slice_ = [document for document in documents if document not in stays]
+            assert tuned.training[at:].tolist() == [t for document in slice_ for t in document]
+            assert len(stays) + len(slice_) == len(documents) > len(stays)
             tail = tuned.training[tuned.first_tuning :]
             # The slice begins with a stop token of its own.
             begins = 0 if texts.stop_token is None else 1
@@ -196,7 +204,7 @@ def test_patterns_come_after_their_parents():
                 assert names.index(parent.name) < i
                 assert parent.length <= pattern.length
             assert [p.length for p in selected] == sorted(p.length for p in selected)
-            for tree in range(3):
+            for tree in range(N_TREES):
                 of_tree = [names[i] for i in patterns_of_tree(selected, tree)]
                 assert len(of_tree) == n_patterns_of_tree(n, 1 << 12 if classed else 2, tree)
                 parents = {p.parent for p in selected if p.name in of_tree} - {None}
@@ -215,10 +223,11 @@ def test_the_cost_follows_the_sizes_of_the_run(n_training):
     assert cost.tree_bytes == packed_logits_bytes(tokens, 4096, largest)
     assert cost.event_bytes == 8 * min(n_training, 1 << 25)  # in several passes beyond that
     # In the smallest budget one tree fits at a time, so that training is read for each of them.
-    assert cost.trees_at_once(None) == cost.trees_at_once(4 * cost.min_budget) == 3
+    assert cost.trees_at_once(None) == cost.trees_at_once(5 * cost.min_budget) == 4
+    assert cost.trees_at_once(3 * cost.min_budget) == 2
     assert cost.trees_at_once(cost.min_budget) == 1
     assert cost.training_passes(None) == cost.n_patterns
-    assert cost.training_passes(cost.min_budget) == 3 * cost.n_patterns
+    assert cost.training_passes(cost.min_budget) == 4 * cost.n_patterns
 
 
 def test_a_sample_of_the_held_out_documents_is_scored_where_there_are_many(monkeypatch):
@@ -231,11 +240,8 @@ def test_a_sample_of_the_held_out_documents_is_scored_where_there_are_many(monke
 
     def losses():
         split = split_of(design, 0.2)
-        with (
-            split_streams(split, boundary=Boundary.DOCUMENT, max_context=2) as streams,
-            tuning_split(streams, 0) as tuned,
-        ):
-            return mixture_losses(tuned, max_context=2)
+        with split_streams(split, boundary=Boundary.DOCUMENT, max_context=2) as streams:
+            return mixture_losses(tuning_split(streams, 0), max_context=2)
 
     everything = losses()
     monkeypatch.setattr(tuning_slice, "MAX_SCORED", 550)

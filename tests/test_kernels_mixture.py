@@ -17,6 +17,7 @@ from ngramstat.kernels.mixing import (
     TokenTree,
     Vocabulary,
     buckets_of,
+    decision_states,
     logits_of,
     path_lengths,
 )
@@ -443,3 +444,32 @@ def test_an_untrained_mixer_is_its_chain():
     group = MixerGroup([-1, 0], [1.0, 1.0], [], [], [MixerShape(2, 0, 0)])
     losses = group.score(packed_logits, np.zeros((0, 4), np.uint16), np.arange(5))[0]
     np.testing.assert_allclose(losses, np.log1p(np.exp(-logits[1] * LOGIT_UNIT)), rtol=2e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_states_of_decisions_are_bounded(threads):
+    rng = np.random.default_rng(5)
+    tree = TokenTree(*random_tree(50, rng))
+    tokens = rng.integers(0, 50, 40_000)
+    offsets = np.concatenate([[0], np.cumsum(path_lengths(tree)[tokens], dtype=np.int64)])
+    states = decision_states(tree, tokens, offsets, max_depth=3, max_nodes=7, threads=threads)
+    nodes = {}
+    for token in range(50):
+        node, first, end, nodes[token] = 0, 0, 50, []
+        while end - first > 1:
+            nodes[token].append(node)
+            split = int(tree.split[node])
+            right = tree.leaf_of[token] >= split
+            node = node + split - first if right else node + 1
+            first, end = (split, end) if right else (first, split)
+    assert states[0].tolist() == [min(d, 2) for t in tokens for d in range(len(nodes[t]))]
+    assert states[1].tolist() == [node % 7 for t in tokens for node in nodes[t]]
+
+
+def test_states_of_decisions_that_cannot_be():
+    tree = TokenTree(np.array([1, 0], np.uint32), np.array([1], np.uint32))
+    states = {"max_depth": 4, "max_nodes": 4}
+    with pytest.raises(IndexError, match="a token is not in the tree"):
+        decision_states(tree, np.array([2]), np.array([0, 1]), **states)
+    with pytest.raises(ValueError, match="offsets must follow the paths"):
+        decision_states(tree, np.array([1]), np.array([0, 2]), **states)

@@ -44,11 +44,8 @@ def test_losses_are_those_of_measure(kind, monkeypatch):
             for design in designs
         )
     )
-    with (
-        split_streams(split, boundary=Boundary(boundary), max_context=3) as streams,
-        tuning_split(streams, 0) as tuned,
-    ):
-        expected = mixture_losses(tuned, max_context=3).losses
+    with split_streams(split, boundary=Boundary(boundary), max_context=3) as streams:
+        expected = mixture_losses(tuning_split(streams, 0), max_context=3).losses
     model = MixtureModel.train(training, 4, boundary=boundary)
     result = model.perplexity(held_out)
     np.testing.assert_allclose(result.losses, expected[:, -1], rtol=1e-12)

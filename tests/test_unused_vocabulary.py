@@ -119,7 +119,7 @@ def test_decisions_follow_the_tree():
     tree = bisection_tree(rng.standard_normal((40, 3)), rng.random(40))
     tokens = rng.choice(40, 25).astype(np.uint16)
     piece = Piece(tokens, np.arange(25), n_tuning=10)
-    decisions = Decisions(0, piece, tree)
+    decisions = Decisions(0, piece, tree, threads=2)
     path: list[tuple[int, int]] = []
     for token in tokens:
         first, end, node, depth = 0, 40, 0, 0

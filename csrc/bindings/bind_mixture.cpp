@@ -77,11 +77,14 @@ void bind_context_counts(py::module_& m) {
     counts
         .def(
             "counts_of_counts",
-            [](const ContextCounts& self, bool continuation, bool left_out) {
-                const auto numbers = self.counts_of_counts(continuation, left_out);
+            [](const ContextCounts& self, bool continuation, bool left_out, int threads) {
+                const auto numbers = [&] {
+                    const py::gil_scoped_release release;
+                    return self.counts_of_counts(continuation, left_out, threads);
+                }();
                 return to_array(std::vector<Count>(numbers.begin(), numbers.end()));
             },
-            py::arg("continuation"), py::arg("left_out"))
+            py::arg("continuation"), py::arg("left_out"), py::arg("threads"))
         .def(
             "interpolate",
             [](const ContextCounts& self, const Array<std::uint32_t>& leaf_of,
@@ -177,6 +180,24 @@ void bind_mixture(py::module_& m) {
             return to_array(path_lengths(to_tree(leaf_of, split)));
         },
         py::arg("leaf_of").noconvert(), py::arg("split").noconvert());
+    m.def(
+        "decision_states",
+        [](const Array<std::uint32_t>& leaf_of, const Array<std::uint32_t>& split,
+           const Array<std::uint32_t>& tokens, const Array<Index>& offsets, std::uint32_t max_depth,
+           std::uint32_t max_nodes, Array<std::uint16_t>& states, int threads) {
+            if (states.ndim() != 2 || states.shape(0) != 2) {
+                throw std::invalid_argument("states must be (2, decisions)");
+            }
+            const auto tree = to_tree(leaf_of, split);
+            const std::span<std::uint16_t> all = as_writable(states);
+            const std::size_t n = all.size() / 2;
+            const py::gil_scoped_release release;
+            write_decision_states(tree, as_span(tokens), as_span(offsets), max_depth, max_nodes,
+                                  {all.first(n), all.last(n)}, threads);
+        },
+        py::arg("leaf_of").noconvert(), py::arg("split").noconvert(), py::arg("tokens").noconvert(),
+        py::arg("offsets").noconvert(), py::arg("max_depth"), py::arg("max_nodes"),
+        py::arg("states").noconvert(), py::arg("threads"));
     bind_context_counts(m);
     bind_mixers(m);
 }

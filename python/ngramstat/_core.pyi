@@ -721,6 +721,16 @@ FALLBACK_UNIT: float
 LOGIT_UNIT: float
 
 def path_lengths(leaf_of: NDArray[np.uint32], split: NDArray[np.uint32]) -> NDArray[np.uint32]: ...
+def decision_states(
+    leaf_of: NDArray[np.uint32],
+    split: NDArray[np.uint32],
+    tokens: NDArray[np.uint32],
+    offsets: NDArray[np.int64],
+    max_depth: int,
+    max_nodes: int,
+    states: NDArray[np.uint16],
+    threads: int,
+) -> None: ...
 
 class KneserNeyEstimator:
     def __init__(
@@ -838,7 +848,9 @@ class ContextCounts:
         candidates: NDArray[np.uint64],
         known: NDArray[np.uint64],
     ) -> None: ...
-    def counts_of_counts(self, continuation: bool, left_out: bool) -> NDArray[np.uint64]: ...
+    def counts_of_counts(
+        self, continuation: bool, left_out: bool, threads: int
+    ) -> NDArray[np.uint64]: ...
     def interpolate(
         self,
         leaf_of: NDArray[np.uint32],

@@ -88,9 +88,10 @@ void check_context_counts(Index stop) {
                              {size, stop}, {{1, 2}, {-1, -1}}, {}, threads);
         counts.count(std::span<const Token>(sample.training), {0, 250'000, 3, max_events, threads},
                      {}, {});
-        Interpolated out{
-            counts.counts_of_counts(false, false), counts.counts_of_counts(true, false),
-            std::vector<std::int16_t>(n_decisions), std::vector<std::uint16_t>(n_decisions)};
+        Interpolated out{counts.counts_of_counts(false, false, threads),
+                         counts.counts_of_counts(true, false, threads),
+                         std::vector<std::int16_t>(n_decisions),
+                         std::vector<std::uint16_t>(n_decisions)};
         counts.interpolate(tree, {{0.5, 1.0, 1.5}, {0.6, 1.1, 1.6}},
                            {offsets, {}, out.packed_logits, out.fallback_logits}, threads);
         return out;

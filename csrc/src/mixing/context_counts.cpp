@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <mutex>
 
 #include "event_bins.hpp"
@@ -299,14 +300,16 @@ class ContextCounts::Counter {
 
     template <class Event>
     void count_all() {
-        const std::size_t words = static_cast<std::size_t>(std::min(
-            counting_.max_events, n_events() + Index{2 * kBins} * Index{EventBins<Event>::kBlock}));
+        const std::size_t words =
+            std::min(static_cast<std::size_t>(counting_.max_events),
+                     EventBins<Event>::words(static_cast<std::size_t>(n_events()), kBins,
+                                             counting_.threads));
         std::vector<std::uint64_t, HugePageAllocator<std::uint64_t>> memory(words);
         const std::span<Event> events(reinterpret_cast<Event*>(memory.data()),
                                       words * sizeof(std::uint64_t) / sizeof(Event));
         for (std::uint32_t first = 0; first < bin_events_.size();) {
             const Pass pass = next_pass(first, static_cast<double>(events.size()));
-            EventBins<Event> bins(pass.last - pass.first, events);
+            EventBins<Event> bins(pass.last - pass.first, events, counting_.threads);
             collect(bins, pass);
             count_bins(bins, first);
             first += bins.end();
@@ -316,13 +319,20 @@ class ContextCounts::Counter {
     // Writes the events of a pass to their bins.
     template <class Event>
     void collect(EventBins<Event>& bins, const Pass& pass) {
+        using Writer = typename EventBins<Event>::Writer;
         struct Worker {
             Reader reader;
-            typename EventBins<Event>::Writer writer;
+            Writer& writer;
         };
+        std::mutex mutex;
+        std::vector<std::unique_ptr<Writer>> writers;
         const Index n_tasks = (n_tokens() + kTask - 1) / kTask;
         const auto make_worker = [&] {
-            return Worker{Reader(counts_.context_keys_), typename EventBins<Event>::Writer(bins)};
+            auto writer = std::make_unique<Writer>(bins);
+            Writer& kept = *writer;
+            const std::lock_guard<std::mutex> lock(mutex);
+            writers.push_back(std::move(writer));
+            return Worker{Reader(counts_.context_keys_), kept};
         };
         parallel_with(n_tasks, counting_.threads, make_worker, [&](Index task, Worker& worker) {
             const Index last = std::min((task + 1) * kTask, n_tokens());
@@ -331,8 +341,8 @@ class ContextCounts::Counter {
                 if (!known_.empty()) write_known(worker.reader, first);
                 write_events<Event>(worker.reader, first, pass, worker.writer);
             }
-            worker.writer.finish();
         });
+        for (const auto& writer : writers) writer->finish();
     }
 
     template <class Event>
@@ -421,24 +431,30 @@ void ContextCounts::count(std::span<const Token> training, const Counting& count
     Counter<Token>(*this, training, counting, candidates, known).run();
 }
 
-std::array<Count, 4> ContextCounts::counts_of_counts(bool continuation, bool left_out) const {
+std::array<Count, 4> ContextCounts::counts_of_counts(bool continuation, bool left_out,
+                                                     int threads) const {
     std::array<Count, 4> numbers{};
     const auto targets = index_.targets();
     const auto begins = index_.target_begins();
-    for (std::size_t s = 0; s < shards_.size(); ++s) {
+    std::mutex mutex;
+    parallel_for(static_cast<Index>(shards_.size()), threads, [&](Index task) {
+        const std::size_t s = static_cast<std::size_t>(task);
         const FollowerCounts& shard = shards_[s];
         const auto& counts = continuation ? shard.continuation_counts : shard.counts;
         const std::size_t first = first_context(s), last = first_context(s + 1);
+        std::array<Count, 4> of_shard{};
         for (std::size_t context = first; context < last && !counts.empty(); ++context) {
             // The targets of a context ascend, and those scored leave-one-out are the first.
             if (left_out && targets[static_cast<std::size_t>(begins[context])] >= n_leave_one_out_)
                 continue;
             for (std::size_t k = shard.first(context - first); k < shard.last(context - first);
                  ++k) {
-                if (counts[k] <= 4) ++numbers[counts[k] - 1];
+                if (counts[k] <= 4) ++of_shard[counts[k] - 1];
             }
         }
-    }
+        const std::lock_guard<std::mutex> lock(mutex);
+        for (std::size_t k = 0; k < 4; ++k) numbers[k] += of_shard[k];
+    });
     return numbers;
 }
 

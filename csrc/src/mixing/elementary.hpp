@@ -6,23 +6,34 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <cstring>
 
 namespace ngramstat {
 
 // e^x for |x| <= 80, to about 1e-7 of it: a polynomial about the nearest power of two (Cephes).
-inline float exponential(float x) {
-    const float shifted = x * 1.44269504f + 12582912.0f;  // the low bits are the nearest integer
-    const float n = shifted - 12582912.0f;
-    const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
+//   Float, Int   numbers of 32 bits, or vectors of them: by reference, as functions built for
+//                different levels pass vectors by value in different ways
+template <class Float, class Int>
+inline void replace_by_exponential(Float& x) {
+    const Float shifted = x * 1.44269504f + 12582912.0f;  // the low bits are the nearest integer
+    const Float n = shifted - 12582912.0f;
+    const Float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    Float p = r * 1.9875691500e-4f + 1.3981999507e-3f;
     p = p * r + 8.3334519073e-3f;
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
-    const float value = (p * r * r + r) + 1.0f;
-    const std::int32_t power = std::bit_cast<std::int32_t>(shifted) - 0x4b400000;
-    return value * std::bit_cast<float>((power + 127) << 23);
+    const Float value = (p * r * r + r) + 1.0f;
+    Int power;
+    std::memcpy(&power, &shifted, sizeof(Int));
+    power = (power - 0x4b400000 + 127) << 23;
+    Float scale;
+    std::memcpy(&scale, &power, sizeof(Float));
+    x = value * scale;
+}
+inline float exponential(float x) {
+    replace_by_exponential<float, std::int32_t>(x);
+    return x;
 }
 
 // ln x of a positive x clipped to [1e-8, 1e8], to a few 1e-7: the atanh series about the nearest

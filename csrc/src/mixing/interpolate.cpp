@@ -3,12 +3,12 @@
 #include <bit>
 
 #include "branch_sums.hpp"
+#include "leaf_set.hpp"
 #include "ngramstat/base/error.hpp"
 #include "ngramstat/base/parallel.hpp"
 #include "ngramstat/base/prefetch.hpp"
 #include "ngramstat/mixing/context_counts.hpp"
 #include "ngramstat/mixing/packed_logits.hpp"
-#include "radix_sort.hpp"
 
 namespace ngramstat {
 
@@ -96,8 +96,8 @@ class ContextCounts::Interpolator {
           paths_(paths),
           discounts_(discounts),
           decisions_(decisions),
-          leaf_bits_(std::bit_width(tree.leaf_of.size() - 1)),
           loops_(path_loops()),
+          leaves_(tree.leaf_of.size()),
           written_(tree.leaf_of.size(), {0, 0}) {
         const std::size_t padded = (paths.longest + kPathVector - 1) / kPathVector * kPathVector;
         sums_.resize(padded);
@@ -185,23 +185,20 @@ class ContextCounts::Interpolator {
     }
 
     void sort_followers() {
-        by_leaf_.clear();
         for (std::size_t j = 0; j < tokens_.size(); ++j) {
-            by_leaf_.push_back(std::uint64_t{tree_.leaf_of[tokens_[j]]} << 32 | j);
+            leaves_.add(tree_.leaf_of[tokens_[j]], static_cast<std::uint32_t>(j));
         }
-        radix_sort(by_leaf_, buffer_, 32, 32 + leaf_bits_);
         running_.size = tokens_.size();
         running_.entries.resize(std::max(running_.entries.size(), tokens_.size() + 1));
-        running_.entries[0] = {};
-        for (std::size_t k = 0; k < by_leaf_.size(); ++k) {
-            const std::size_t j = static_cast<std::uint32_t>(by_leaf_[k]);
-            RunningSums::Entry& entry = running_.entries[k];
-            entry.leaf = static_cast<std::uint32_t>(by_leaf_[k] >> 32);
-            running_.entries[k + 1] = {
-                0, entry.count + static_cast<double>(followers_.count[j]),
-                entry.raw + static_cast<double>(followers_.raw[j]),
-                entry.continuation + static_cast<double>(followers_.continuation[j])};
-        }
+        RunningSums::Entry* entry = running_.entries.data();
+        *entry = {};
+        leaves_.take([&](std::uint32_t leaf, std::uint32_t j) {
+            entry->leaf = leaf;
+            entry[1] = {0, entry->count + static_cast<double>(followers_.count[j]),
+                        entry->raw + static_cast<double>(followers_.raw[j]),
+                        entry->continuation + static_cast<double>(followers_.continuation[j])};
+            ++entry;
+        });
     }
 
     // Targets of one context lie anywhere in the stream, and so do their decisions.
@@ -345,7 +342,6 @@ class ContextCounts::Interpolator {
     const Paths& paths_;
     const Discounts& discounts_;
     const Decisions decisions_;
-    int leaf_bits_;
     PathLoops loops_;
 
     std::span<const Index> targets_;  // of the current shard, or those without a context
@@ -357,7 +353,7 @@ class ContextCounts::Interpolator {
     Totals raw_, continuation_;
     bool sorted_ = false;
     RunningSums running_;
-    std::vector<std::uint64_t> by_leaf_, buffer_;  // leaf << 32 | number of the follower
+    LeafSet leaves_;  // with numbers of followers
     // By token: where its decisions were written last, and for which group of targets.
     std::vector<Written> written_;
     std::uint32_t group_ = 0;

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 
 #include "elementary.hpp"
 #include "ngramstat/base/error.hpp"
 #include "ngramstat/base/prefetch.hpp"
 #include "ngramstat/base/simd.hpp"
+#include "ngramstat/base/vector_block.hpp"
 #include "ngramstat/mixing/packed_logits.hpp"
 
 namespace ngramstat {
@@ -71,18 +73,6 @@ inline void learn(float gradient, float rate, float& weight, float& square) {
     weight += rate * gradient * inverse_root(square);
 }
 
-// The sum of a vector's elements: halves are added until one is left.
-template <std::size_t kSize>
-inline float sum(const std::array<float, kSize>& v) {
-    if constexpr (kSize == 1) {
-        return v[0];
-    } else {
-        std::array<float, kSize / 2> halves;
-        for (std::size_t i = 0; i < kSize / 2; ++i) halves[i] = v[i] + v[i + kSize / 2];
-        return sum(halves);
-    }
-}
-
 struct Losses {
     template <int>
     static void run(const float* NGRAMSTAT_RESTRICT logits, float* NGRAMSTAT_RESTRICT losses) {
@@ -90,11 +80,81 @@ struct Losses {
     }
 };
 
+using Lanes = std::array<float, kMixers>;
+
+#if defined(__GNUC__) || defined(__clang__)
+// A value of all mixers, in registers.
+typedef float Vector __attribute__((vector_size(4 * kMixers), aligned(4), may_alias));
+typedef std::int32_t IntVector __attribute__((vector_size(4 * kMixers), aligned(4), may_alias));
+typedef float HalfVector __attribute__((vector_size(2 * kMixers), aligned(4), may_alias));
+
+// 1 / (1 + e^z) of the logits z of all mixers: what is left to learn.
+inline void errors_of(float* logits) {
+    Vector& z = *reinterpret_cast<Vector*>(logits);
+    const Vector low = z < -80.0f ? Vector{} - 80.0f : z;
+    Vector exponentials = low > 80.0f ? Vector{} + 80.0f : low;
+    replace_by_exponential<Vector, IntVector>(exponentials);
+    z = 1.0f / (1.0f + exponentials);
+}
+
+// The sum of kVector elements: halves are added until one is left.
+inline float sum(const float* values) {
+    static_assert(kVector == 2 * kMixers);
+    const auto* eights = reinterpret_cast<const Vector*>(values);
+    const Vector eight = eights[0] + eights[1];
+    const auto* fours = reinterpret_cast<const HalfVector*>(&eight);
+    const HalfVector four = fours[0] + fours[1];
+    return (four[0] + four[2]) + (four[1] + four[3]);
+}
+
+template <int kBytes>
+inline void learn_block(const float* gradient, float rate, float* weight, float* square) {
+    using Register = typename VectorOf<float, kBytes>::Aligned;
+    using Unaligned = typename VectorOf<float, kBytes>::Unaligned;
+    using Ints = decltype(Register{} < Register{});
+    constexpr std::size_t kSize = kBytes / sizeof(float);
+    for (std::size_t i = 0; i < kVector; i += kSize) {
+        const Register g = *reinterpret_cast<const Unaligned*>(gradient + i);
+        auto& s = *reinterpret_cast<Unaligned*>(square + i);
+        auto& w = *reinterpret_cast<Unaligned*>(weight + i);
+        const Register squares = s + g * g;
+        Ints bits;
+        std::memcpy(&bits, &squares, sizeof(Ints));
+        bits = 0x5f37642f - (bits >> 1);
+        Register inverse_roots;
+        std::memcpy(&inverse_roots, &bits, sizeof(Ints));
+        s = squares;
+        w += rate * g * inverse_roots;
+    }
+}
+#else
+inline void errors_of(float* logits) {
+    for (std::size_t m = 0; m < kMixers; ++m) {
+        logits[m] = 1.0f / (1.0f + exponential(clipped(logits[m])));
+    }
+}
+
+inline float sum(const float* values) {
+    std::array<float, kVector> halves;
+    std::copy_n(values, kVector, halves.begin());
+    for (std::size_t n = kVector / 2; n > 0; n /= 2) {
+        for (std::size_t i = 0; i < n; ++i) halves[i] += halves[i + n];
+    }
+    return halves[0];
+}
+
+template <int>
+inline void learn_block(const float* gradient, float rate, float* weight, float* square) {
+    for (std::size_t i = 0; i < kVector; ++i) learn(gradient[i], rate, weight[i], square[i]);
+}
+#endif
+
 // The decisions of a window: (decisions, stride).
 struct WindowRows {
     const float* relative;
     const std::uint16_t* own;  // which own weights: bucket * stride + input
     std::size_t stride, decisions;
+    std::size_t inputs;  // of a row, in whole fours; the rest of it is padding
 };
 
 // The tables of one mixer in a window.
@@ -109,82 +169,83 @@ struct TableRows {
     }
 };
 
-// What the tables add to a mixer's logit, and a step of them.
-template <std::size_t kBlocks, std::size_t kTables>
+// What the tables add to a mixer's logit, and a step of them; for registers of so many bytes.
+template <int kBytes, std::size_t kBlocks, std::size_t kTables>
 struct OfShape {
-    static constexpr std::size_t kRow = kBlocks * kVector;
+    using Block = VectorBlock<kBytes, float>;
 
-    static float logit(const float* NGRAMSTAT_RESTRICT relative, const TableRows& mixer,
-                       std::size_t e) {
-        alignas(64) std::array<float, kRow> weight;
-        std::copy_n(mixer.row(0, e), kRow, weight.begin());
-        for (std::size_t t = 1; t < kTables; ++t) {
-            const float* NGRAMSTAT_RESTRICT row = mixer.row(t, e);
-            for (std::size_t i = 0; i < kRow; ++i) weight[i] += row[i];
-        }
-        std::array<float, kVector> sums;
-        for (std::size_t i = 0; i < kVector; ++i) sums[i] = weight[i] * relative[i];
-        for (std::size_t b = 1; b < kBlocks; ++b) {
-            for (std::size_t i = 0; i < kVector; ++i) {
-                sums[i] += weight[b * kVector + i] * relative[b * kVector + i];
+    static float logit(const float* relative, const TableRows& mixer, std::size_t e) {
+        Block sums;
+        for (std::size_t b = 0; b < kBlocks; ++b) {
+            Block weight, input;
+            weight.load(mixer.row(0, e) + b * kVector);
+            for (std::size_t t = 1; t < kTables; ++t) {
+                Block more;
+                more.load(mixer.row(t, e) + b * kVector);
+                weight.add(more);
+            }
+            input.load(relative + b * kVector);
+            if (b > 0) {
+                sums.add_product(weight, input);
+            } else {
+                weight.multiply_by(input);
+                sums = weight;
             }
         }
-        return sum(sums);
+        alignas(64) std::array<float, kVector> values;
+        sums.store(values.data());
+        return sum(values.data());
     }
 
     // The gradient by each of the weights that were added is error * input.
-    static void step(const float* NGRAMSTAT_RESTRICT relative, TableRows& mixer, std::size_t e,
-                     float error, float rate) {
-        alignas(64) std::array<float, kRow> gradient;
-        for (std::size_t i = 0; i < kRow; ++i) {
-            gradient[i] = relative[i] * (error * mixer.is_input[i]);
-        }
-        for (std::size_t t = 0; t < kTables; ++t) {
-            float* NGRAMSTAT_RESTRICT weight = mixer.row(t, e);
-            float* NGRAMSTAT_RESTRICT square = weight + kRow;
-            for (std::size_t i = 0; i < kRow; ++i) learn(gradient[i], rate, weight[i], square[i]);
+    static void step(const float* relative, TableRows& mixer, std::size_t e, float error,
+                     float rate) {
+        for (std::size_t b = 0; b < kBlocks; ++b) {
+            alignas(64) std::array<float, kVector> gradient;
+            for (std::size_t i = 0; i < kVector; ++i) {
+                const std::size_t input = b * kVector + i;
+                gradient[i] = relative[input] * (error * mixer.is_input[input]);
+            }
+            for (std::size_t t = 0; t < kTables; ++t) {
+                float* weight = mixer.row(t, e) + b * kVector;
+                learn_block<kBytes>(gradient.data(), rate, weight, weight + kBlocks * kVector);
+            }
         }
     }
 };
 
 // Calls visit(OfShape<...>) for the shape of a mixer.
-template <class Visit>
+template <int kBytes, class Visit>
 inline void for_shape(const TableRows& mixer, Visit&& visit) {
     switch (mixer.blocks * kMaxTables + mixer.n_tables - 1) {
         case 3:
-            return visit(OfShape<1, 1>{});
+            return visit(OfShape<kBytes, 1, 1>{});
         case 4:
-            return visit(OfShape<1, 2>{});
+            return visit(OfShape<kBytes, 1, 2>{});
         case 5:
-            return visit(OfShape<1, 3>{});
+            return visit(OfShape<kBytes, 1, 3>{});
         case 6:
-            return visit(OfShape<2, 1>{});
+            return visit(OfShape<kBytes, 2, 1>{});
         case 7:
-            return visit(OfShape<2, 2>{});
+            return visit(OfShape<kBytes, 2, 2>{});
         case 8:
-            return visit(OfShape<2, 3>{});
+            return visit(OfShape<kBytes, 2, 3>{});
         case 9:
-            return visit(OfShape<3, 1>{});
+            return visit(OfShape<kBytes, 3, 1>{});
         case 10:
-            return visit(OfShape<3, 2>{});
+            return visit(OfShape<kBytes, 3, 2>{});
         case 11:
-            return visit(OfShape<3, 3>{});
+            return visit(OfShape<kBytes, 3, 3>{});
         case 12:
-            return visit(OfShape<4, 1>{});
+            return visit(OfShape<kBytes, 4, 1>{});
         case 13:
-            return visit(OfShape<4, 2>{});
+            return visit(OfShape<kBytes, 4, 2>{});
         default:
-            return visit(OfShape<4, 3>{});
+            return visit(OfShape<kBytes, 4, 3>{});
     }
 }
 
-using Lanes = std::array<float, kMixers>;
-
 #if defined(__GNUC__) || defined(__clang__)
-// A value of all mixers, in registers.
-typedef float Vector __attribute__((vector_size(4 * kMixers), aligned(4), may_alias));
-typedef std::int32_t IntVector __attribute__((vector_size(4 * kMixers), aligned(4), may_alias));
-
 // What the own weights add to the logits of all mixers.
 inline void own_logits(const WindowRows& window, std::size_t e, const float* own, float* logits) {
     const float* relative = window.relative + e * window.stride;
@@ -194,7 +255,7 @@ inline void own_logits(const WindowRows& window, std::size_t e, const float* own
     };
     // Four sums, so that additions need not wait for each other.
     Vector a{}, b{}, c{}, d{};
-    for (std::size_t i = 0; i < window.stride; i += 4) {
+    for (std::size_t i = 0; i < window.inputs; i += 4) {
         add(i, a);
         add(i + 1, b);
         add(i + 2, c);
@@ -209,7 +270,7 @@ inline void own_step(const WindowRows& window, std::size_t e, const float* is_in
     const std::uint16_t* places = window.own + e * window.stride;
     const Vector error = *reinterpret_cast<const Vector*>(errors);
     const Vector rate = *reinterpret_cast<const Vector*>(rates);
-    for (std::size_t i = 0; i < window.stride; ++i) {
+    for (std::size_t i = 0; i < window.inputs; ++i) {
         Vector* weight = reinterpret_cast<Vector*>(own + places[i] * (2 * kMixers));
         const Vector mask = *reinterpret_cast<const Vector*>(is_input + i * kMixers);
         const Vector gradient = relative[i] * (error * mask);
@@ -224,7 +285,7 @@ inline void own_logits(const WindowRows& window, std::size_t e, const float* own
     const float* relative = window.relative + e * window.stride;
     const std::uint16_t* places = window.own + e * window.stride;
     std::array<Lanes, 4> sums{};
-    for (std::size_t i = 0; i < window.stride; ++i) {
+    for (std::size_t i = 0; i < window.inputs; ++i) {
         const float* weight = own + places[i] * (2 * kMixers);
         for (std::size_t m = 0; m < kMixers; ++m) sums[i % 4][m] += weight[m] * relative[i];
     }
@@ -237,7 +298,7 @@ inline void own_step(const WindowRows& window, std::size_t e, const float* is_in
                      const float* errors, const float* rates, float* own) {
     const float* relative = window.relative + e * window.stride;
     const std::uint16_t* places = window.own + e * window.stride;
-    for (std::size_t i = 0; i < window.stride; ++i) {
+    for (std::size_t i = 0; i < window.inputs; ++i) {
         float* weight = own + places[i] * (2 * kMixers);
         for (std::size_t m = 0; m < kMixers; ++m) {
             learn(relative[i] * (errors[m] * is_input[i * kMixers + m]), rates[m], weight[m],
@@ -252,7 +313,7 @@ inline void own_step(const WindowRows& window, std::size_t e, const float* is_in
 // last step, and meanwhile the processor works on the others.
 template <bool kLearn>
 struct Mix {
-    template <int>
+    template <int kBytes>
     static void run(const WindowRows& window, std::span<TableRows> mixers, const float* is_input,
                     const float* rates, float* own, float* logits) {
         alignas(64) Lanes values, rate{};
@@ -261,15 +322,16 @@ struct Mix {
             const float* relative = window.relative + e * window.stride;
             own_logits(window, e, own, values.data());
             for (std::size_t m = 0; m < mixers.size(); ++m) {
-                for_shape(mixers[m],
-                          [&](auto shape) { values[m] += shape.logit(relative, mixers[m], e); });
+                for_shape<kBytes>(mixers[m], [&](auto shape) {
+                    values[m] += shape.logit(relative, mixers[m], e);
+                });
                 logits[m * kWindow + e] = values[m];
             }
             if constexpr (kLearn) {
-                for (float& x : values) x = 1.0f / (1.0f + exponential(clipped(x)));
+                errors_of(values.data());
                 own_step(window, e, is_input, values.data(), rate.data(), own);
                 for (std::size_t m = 0; m < mixers.size(); ++m) {
-                    for_shape(mixers[m], [&](auto shape) {
+                    for_shape<kBytes>(mixers[m], [&](auto shape) {
                         shape.step(relative, mixers[m], e, values[m], rate[m]);
                     });
                 }
@@ -349,7 +411,7 @@ MixerGroup::MixerGroup(std::vector<Index> parents, std::span<const double> initi
     for (const Index size : selector_sizes_) {
         require(size >= 1 && size <= 65536, "a selector has 1 .. 65536 states");
     }
-    require(shapes.size() <= kMixers, "a group has at most 16 mixers");
+    require(shapes.size() <= kMixers, "a group has at most 8 mixers");
     for (const MixerShape& shape : shapes) add(shape, initial);
 }
 
@@ -379,15 +441,20 @@ void MixerGroup::add(const MixerShape& shape, std::span<const double> initial) {
     }
 }
 
-void MixerGroup::check(const MixerInputs& inputs) const {
+// The inputs, and the states of decisions [first, last).
+void MixerGroup::check(const MixerInputs& inputs, Index first, Index last) const {
     require(inputs.decisions >= 0, "decisions must not be negative");
     const std::size_t decisions = static_cast<std::size_t>(inputs.decisions);
     require(inputs.packed_logits.size() == n_inputs_ * decisions,
             "packed_logits must be (n_inputs, decisions)");
     require(inputs.selectors.size() == selector_sizes_.size() * decisions,
             "selectors must be (n_selectors, decisions)");
+    require(first >= 0 && first <= last && last <= inputs.decisions,
+            "decisions must lie in the inputs");
     for (std::size_t s = 0; s < selector_sizes_.size(); ++s) {
-        for (const std::uint16_t value : inputs.selectors.subspan(s * decisions, decisions)) {
+        const std::size_t begin = s * decisions + static_cast<std::size_t>(first);
+        const std::size_t n = static_cast<std::size_t>(last - first);
+        for (const std::uint16_t value : inputs.selectors.subspan(begin, n)) {
             require(value < selector_sizes_[s], "a selector has no such state");
         }
     }
@@ -485,7 +552,8 @@ class MixerGroup::Runner {
         for (Index at = first; at < last; at += static_cast<Index>(kWindow)) {
             window_.load(inputs, at, std::min(at + static_cast<Index>(kWindow), last));
             for (std::size_t m = 0; m < rows_.size(); ++m) find_rows(m);
-            mix_({window_.relative.data(), window_.own.data(), group_.row_size_, window_.decisions},
+            mix_({window_.relative.data(), window_.own.data(), group_.row_size_, window_.decisions,
+                  (group_.n_inputs_ + 3) / 4 * 4},
                  rows_, group_.is_input_.data(), rates_.data(),
                  const_cast<float*>(group_.own_.data()), logits_.data());
             for (std::size_t m = 0; m < rows_.size(); ++m) {
@@ -528,9 +596,7 @@ class MixerGroup::Runner {
 
 std::vector<double> MixerGroup::train(const MixerInputs& inputs, Index first, Index last,
                                       std::span<const double> rates) {
-    check(inputs);
-    require(first >= 0 && first <= last && last <= inputs.decisions,
-            "decisions must lie in the inputs");
+    check(inputs, first, last);
     require(rates.size() == mixers_.size(), "one rate per mixer");
     std::vector<double> losses(mixers_.size(), 0.0);
     Runner(*this, rates)
@@ -542,10 +608,8 @@ std::vector<double> MixerGroup::train(const MixerInputs& inputs, Index first, In
 
 void MixerGroup::score(const MixerInputs& inputs, std::span<const Index> decision_offsets,
                        std::span<double> losses) const {
-    check(inputs);
-    require(!decision_offsets.empty() && decision_offsets.front() >= 0 &&
-                decision_offsets.back() <= inputs.decisions,
-            "one decision offset per target, and an end");
+    require(!decision_offsets.empty(), "one decision offset per target, and an end");
+    check(inputs, decision_offsets.front(), decision_offsets.back());
     require(std::is_sorted(decision_offsets.begin(), decision_offsets.end()),
             "decision offsets must ascend");
     const std::size_t n = decision_offsets.size() - 1;

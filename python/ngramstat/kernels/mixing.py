@@ -33,6 +33,7 @@ __all__ = [
     "TokenTree",
     "Vocabulary",
     "buckets_of",
+    "decision_states",
     "logits_of",
     "path_lengths",
 ]
@@ -135,6 +136,41 @@ class Discounts:
 def path_lengths(tree: TokenTree) -> NDArray[np.uint32]:
     """Number of decisions on the path to each token, (V,); ValueError for an invalid tree."""
     return _core.path_lengths(tree.leaf_of, tree.split)
+
+
+def decision_states(
+    tree: TokenTree,
+    tokens: NDArray[Any],
+    offsets: NDArray[np.int64],
+    *,
+    max_depth: int,
+    max_nodes: int,
+    threads: int = 1,
+) -> NDArray[np.uint16]:
+    """Depth and inner node of every decision on the paths to some tokens, (2, decisions).
+
+    Parameters
+    ----------
+    tree : TokenTree
+    tokens : (n,) integers
+    offsets : (n + 1,) int64
+        Decisions of token i are offsets[i] .. offsets[i + 1].
+    max_depth, max_nodes : int
+        Up to 65536: deeper decisions have depth max_depth - 1, and nodes are modulo max_nodes.
+
+    Raises
+    ------
+    ValueError
+        The offsets are not those of the tokens' paths.
+    IndexError
+        A token is not in the tree.
+    """
+    states = np.zeros((2, int(offsets[-1])), np.uint16)
+    _core.decision_states(
+        tree.leaf_of, tree.split, tokens.astype(np.uint32), offsets, max_depth, max_nodes, states,
+        threads,
+    )  # fmt: skip
+    return states
 
 
 def buckets_of(packed_logits: PackedLogits) -> NDArray[np.uint16]:
@@ -256,13 +292,13 @@ class ContextCounts:
         return known if self._has_continuation else None
 
     def counts_of_counts(
-        self, *, continuation: bool = False, left_out: bool = False
+        self, *, continuation: bool = False, left_out: bool = False, threads: int = 1
     ) -> NDArray[np.uint64]:
         """Numbers of distinct (context, token) with counts 1, 2, 3, 4; (4,).
 
         Of the contexts of all targets, or with `left_out` of the leave-one-out ones.
         """
-        numbers: NDArray[np.uint64] = self._counts.counts_of_counts(continuation, left_out)
+        numbers: NDArray[np.uint64] = self._counts.counts_of_counts(continuation, left_out, threads)
         return numbers
 
     def interpolate(

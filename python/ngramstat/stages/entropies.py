@@ -247,24 +247,21 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
 
     name = "H(n) mixture"
     kind = "mixture"
-    version = 5
+    version = 6
     value = MixtureLosses
 
     def _key(self) -> dict[str, Any]:
         return self._split_key()
 
     def _compute(self, workspace: Workspace, bar: ProgressBar) -> MixtureLosses:
-        with (
-            split_streams(
-                self._split,
-                boundary=self._design.boundary,
-                max_context=self._options.max_context,
-                workspace=workspace,
-            ) as streams,
-            tuning_split(streams, self._design.seed, workspace) as tuned,
-        ):
+        with split_streams(
+            self._split,
+            boundary=self._design.boundary,
+            max_context=self._options.max_context,
+            workspace=workspace,
+        ) as streams:
             return mixture_losses(
-                tuned,
+                tuning_split(streams, self._design.seed),
                 max_context=self._options.max_context,
                 workspace=workspace,
                 progress=_FractionBar(bar, self._design.corpus.n_tokens),
@@ -273,9 +270,8 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
     def cost(self, sample: CorpusSample, workspace: Workspace) -> Cost:
         corpus, token_bytes = sample.corpus, sample.corpus.tokens.nbytes
         held_out = self._held_out_tokens(sample)
-        # Training tokens in the order of the split, and again with the tuning slice at their end.
-        disk = 2 * token_bytes if workspace.uses_disk(token_bytes) else 0
-        fixed = workspace.expected_resident + 2 * token_bytes - disk
+        disk = token_bytes if workspace.uses_disk(token_bytes) else 0
+        fixed = workspace.expected_resident + token_bytes - disk
         fixed += _TREES_ITEM_BYTES * corpus.vocab_size
         cost = mixture_cost(
             corpus.n_tokens,

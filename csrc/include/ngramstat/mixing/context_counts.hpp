@@ -86,7 +86,7 @@ class ContextCounts {
 
     // Numbers of distinct (context, token) with counts 1, 2, 3, 4 among the targets' contexts; with
     // `left_out`, among those of the leave-one-out targets alone.
-    std::array<Count, 4> counts_of_counts(bool continuation, bool left_out) const;
+    std::array<Count, 4> counts_of_counts(bool continuation, bool left_out, int threads) const;
 
     // Interpolated absolute discounting at every decision of every target's path:
     //   P(subtree | context) = (sum over its tokens of max(count - D(count), 0)

@@ -33,7 +33,7 @@ struct MixerShape {
 // chain's last input. The differences are clipped to what 11 bits and a sign hold, +-16.
 class MixerGroup {
   public:
-    static constexpr Index kMaxMixers = 16;  // one vector
+    static constexpr Index kMaxMixers = 8;  // one vector
     static constexpr Index kMaxInputs = 64;
     static constexpr Index kSeen = 5;
 
@@ -83,7 +83,7 @@ class MixerGroup {
     class Runner;
 
     void add(const MixerShape& shape, std::span<const double> initial);
-    void check(const MixerInputs& inputs) const;
+    void check(const MixerInputs& inputs, Index first, Index last) const;
     float& own_weight(std::size_t mixer, std::size_t bucket, std::size_t input) {
         return own_[(bucket * row_size_ + input) * 2 * kMaxMixers + mixer];
     }

@@ -4,7 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
+
+#include "ngramstat/base/types.hpp"
 
 namespace ngramstat {
 
@@ -21,6 +24,17 @@ void check_tree(const TokenTree& tree);
 
 // Number of decisions on the path to each token of the vocabulary. Throws as check_tree.
 std::vector<std::uint32_t> path_lengths(const TokenTree& tree);
+
+// Depth, below max_depth, and inner node, modulo max_nodes, of every decision on the paths to some
+// tokens: those of token i are [offsets[i], offsets[i + 1]).
+struct DecisionStates {
+    std::span<std::uint16_t> depth, node;
+};
+// Throws std::invalid_argument where sizes do not fit together, std::out_of_range for a token that
+// is not in the tree.
+void write_decision_states(const TokenTree& tree, std::span<const std::uint32_t> tokens,
+                           std::span<const Index> offsets, std::uint32_t max_depth,
+                           std::uint32_t max_nodes, const DecisionStates& states, int threads);
 
 // One inner node on the path from the root to a leaf: it covers leaves [first, last), and the right
 // branch begins at leaf `split`.

@@ -21,8 +21,9 @@ and combines them by logistic mixing (Mahoney's PAQ; Mattern 2013):
    together.
 6. **Tuning.** The weights are learned on a slice of the training documents (`tuning_split`). The
    slice is counted like all training tokens, so its decisions are estimated leave-one-out: without
-   the counts of the slice. The weights are frozen on the held-out tokens.
-7. **Averaging.** The probabilities along three trees are averaged. Each tree leaves out the
+   the counts of the slice. The weights, averaged over the last pass, are frozen on the held-out
+   tokens.
+7. **Averaging.** The probabilities along four trees are averaged. Each tree leaves out the
    patterns of some classes (`patterns_of_tree`), so that the trees differ more in their errors.
 """
 

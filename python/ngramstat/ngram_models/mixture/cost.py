@@ -44,13 +44,15 @@ def bytes_per_decision(n_patterns: int) -> int:
 
 
 def trees_at_once(memory_budget: float | None, bytes_of_all_trees: float) -> int:
-    """How many trees to interpolate and mix at a time: all, or one where they do not fit.
+    """How many trees to interpolate and mix at a time, at least one.
 
     Each pattern is counted again for every group of trees.
     """
-    if memory_budget is None or bytes_of_all_trees <= memory_budget * _DECISIONS_FRACTION:
+    if memory_budget is None:
         return N_TREES
-    return 1
+    fitting = int(memory_budget * _DECISIONS_FRACTION * N_TREES / max(bytes_of_all_trees, 1.0))
+    n_groups = math.ceil(N_TREES / min(max(fitting, 1), N_TREES))
+    return math.ceil(N_TREES / n_groups)
 
 
 def events_at_once(memory_budget: int | None) -> int:
@@ -91,7 +93,7 @@ class MixtureCost:
         return self.tree_bytes / _DECISIONS_FRACTION
 
     def trees_at_once(self, memory_budget: float | None) -> int:
-        """How many trees fit a memory budget: all or one."""
+        """How many trees fit a memory budget."""
         return trees_at_once(memory_budget, self.n_trees * self.tree_bytes)
 
     def training_passes(self, memory_budget: float | None) -> int:

@@ -71,7 +71,8 @@ class Estimator:
         """
         rows = {number: patterns_of_tree(self._used, number) for number in trees}
         decisions = {
-            number: Decisions(len(rows[number]), piece, tree) for number, tree in trees.items()
+            number: Decisions(len(rows[number]), piece, tree, self._threads)
+            for number, tree in trees.items()
         }
         children: dict[str | None, list[int]] = {}
         for i, pattern in enumerate(self._used):
@@ -140,13 +141,18 @@ class Estimator:
             candidates=candidates,
         )
         if pattern.name not in self._discounts:
-            self._discounts[pattern.name] = Discounts(
-                raw=discounts(counts.counts_of_counts(left_out=True))[0].tolist(),
-                continuation=discounts(counts.counts_of_counts(continuation=True, left_out=True))[
-                    0
-                ].tolist(),
-            )
+            self._discounts[pattern.name] = self._discounts_of(counts)
         return counts, known
+
+    def _discounts_of(self, counts: ContextCounts) -> Discounts:
+        """From the contexts of the tuning slice."""
+        raw, continuation = (
+            discounts(
+                counts.counts_of_counts(continuation=lower, left_out=True, threads=self._threads)
+            )[0].tolist()
+            for lower in (False, True)
+        )
+        return Discounts(raw, continuation)
 
     def _interpolate(
         self,

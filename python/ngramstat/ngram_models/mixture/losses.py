@@ -86,7 +86,7 @@ def mixture_losses(
     if split.vocab_size == 1:  # nothing to predict
         nothing = np.zeros((len(split.scored.part), max_context))
         return _by_part(nothing, split, np.ones(max_context, bool), n_tuning)
-    mixture = Mixture.new(split, max_context, range(1, max_context + 1))
+    mixture = Mixture.new(split, max_context, range(1, max_context + 1), workspace.threads)
     by_token = mixture.losses(split, list(pieces_of(split)), workspace, progress)
     in_sample = split.in_sample[split.scored.part]
     losses = _by_piece(by_token, np.where(in_sample, split.scored.tokens, 0))
@@ -116,10 +116,12 @@ class Mixture:
     mixers: Mixers
 
     @classmethod
-    def new(cls, split: MixtureSplit, max_context: int, lengths: Sequence[int]) -> Mixture:
+    def new(
+        cls, split: MixtureSplit, max_context: int, lengths: Sequence[int], threads: int
+    ) -> Mixture:
         """One that learns from the tuning slice when the first piece of `losses` holds it."""
         used = patterns(max_context, classed=has_classes(split.vocab_size))
-        return cls(*grow_trees(split), max_context, {}, Mixers(used, lengths))
+        return cls(*grow_trees(split, threads), max_context, {}, Mixers(used, lengths))
 
     def losses(
         self,

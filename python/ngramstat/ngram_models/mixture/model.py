@@ -150,7 +150,7 @@ class MixtureModel(LanguageModel):
             _training(corpus, chosen, seed, workspace) as split,
             Progress(1.0, "mixture", unit="", enabled=shows_progress(progress)) as bar,
         ):
-            mixture = Mixture.new(split, order - 1, [order - 1])
+            mixture = Mixture.new(split, order - 1, [order - 1], workspace.threads)
             if corpus.vocab_size > 1:
                 mixture.losses(split, list(pieces_of(split)), workspace, bar)
         return cls(
@@ -295,6 +295,5 @@ def _training(
     with (
         workspace.managing(corpus.tokens),
         training_stream(selection, boundary, workspace) as streams,
-        tuning_split(streams, seed, workspace) as split,
     ):
-        yield split
+        yield tuning_split(streams, seed)

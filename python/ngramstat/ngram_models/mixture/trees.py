@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ __all__ = ["N_TREES", "grow_trees"]
 Floats = NDArray[np.float64]
 
 # Trees differ by the power of a direction's variance that scales it, so their errors differ too.
-POWERS = (0.0, 1.0, -0.5)
+POWERS = (0.0, 1.0, -0.5, 0.5)
 _DIMENSIONS = 96
 # Tokens from which embeddings are made: a limit of time.
 _EMBEDDING_TOKENS = 30_000_000
@@ -27,7 +28,7 @@ _EMBEDDING_TOKENS = 30_000_000
 N_TREES = len(POWERS)
 
 
-def grow_trees(split: MixtureSplit) -> tuple[list[TokenTree], NDArray[np.uint32]]:
+def grow_trees(split: MixtureSplit, threads: int) -> tuple[list[TokenTree], NDArray[np.uint32]]:
     """The trees of decisions, and the class maps (maps, symbols).
 
     Decisions separate tokens by what comes before them, classes by what comes after: tokens of one
@@ -58,17 +59,22 @@ def grow_trees(split: MixtureSplit) -> tuple[list[TokenTree], NDArray[np.uint32]
             )
             return with_unseen(with_rest, seen, size)
 
-        trees = [tree_of(_scaled(embeddings.before, power)) for power in POWERS]
-        if not has_classes(size):
-            return trees, np.zeros((0, split.vocabulary.n_symbols), np.uint32)
-        class_trees = [
-            tree_of(
-                _scaled(embeddings.after, power),
-                max(depth for of_tree, depth in CLASSES.values() if of_tree == k),
-            )
-            for k, power in enumerate(POWERS)
+        jobs: list[tuple[Floats, float, int | None]] = [
+            (embeddings.before, power, None) for power in POWERS
         ]
-        return trees, _class_maps(class_trees, split.vocabulary)
+        if has_classes(size):
+            jobs += [
+                (embeddings.after, power, max(d for of_tree, d in CLASSES.values() if of_tree == k))
+                for k, power in enumerate(POWERS[:3])
+            ]
+        with ThreadPoolExecutor(threads) as pool:
+            grown = list(
+                pool.map(lambda job: tree_of(_scaled(job[0], job[1]), max_depth=job[2]), jobs)
+            )
+    trees, class_trees = grown[:N_TREES], grown[N_TREES:]
+    if not class_trees:
+        return trees, np.zeros((0, split.vocabulary.n_symbols), np.uint32)
+    return trees, _class_maps(class_trees, split.vocabulary)
 
 
 def _scaled(embeddings: Floats, power: float) -> Floats:

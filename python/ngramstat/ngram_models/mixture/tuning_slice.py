@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ from ngramstat.ngram_models.split_streams import (
     content_positions,
     scored_documents,
 )
-from ngramstat.runtime.workspace import Workspace, release_pages_if_needed
+from ngramstat.runtime.workspace import release_pages_if_needed
 
 __all__ = [
     "MAX_SCORED",
@@ -32,8 +31,8 @@ __all__ = [
 ]
 
 # Held-out tokens that are scored; where there are more, a sample of whole documents. A limit of
-# time: every piece counts the training tokens anew.
-MAX_SCORED = 1_000_000
+# time and memory: Kneser-Ney scores the others, and what the two differ by varies little.
+MAX_SCORED = 400_000
 # Tokens scored in one piece: a limit of memory.
 PIECE_TOKENS = 2_000_000
 
@@ -99,57 +98,56 @@ def tuning_tokens(n_training: int) -> float:
     """Size of the tuning slice, in tokens, that `tuning_split` aims at: not rounded.
 
     A fiftieth of the training tokens: at least 50,000 of them, but no more than a tenth, and at
-    most half a million.
+    most 350,000.
     """
-    return min(max(0.02 * n_training, min(5e4, 0.1 * n_training)), 5e5)
+    return min(max(0.02 * n_training, min(5e4, 0.1 * n_training)), 3.5e5)
 
 
-@contextmanager
-def tuning_split(
-    streams: SplitStreams, seed: int, workspace: Workspace | None = None
-) -> Iterator[MixtureSplit]:
+def tuning_split(streams: SplitStreams, seed: int) -> MixtureSplit:
     """Chooses whole random training documents as the tuning slice, and moves them to the end.
 
-    Their size is about `tuning_tokens`. The arrays are valid while the context is open.
+    Their size is about `tuning_tokens`. The training tokens are moved in place: `streams.training`
+    is that of the result, and `streams.training_ends` no longer fit it.
     """
-    workspace = Workspace() if workspace is None else workspace
     # A separator outside the vocabulary belongs to the document before it; the very first to none.
     separators = int(streams.stop_token == streams.vocab_size)
     ends = streams.training_ends
     starts = np.concatenate([[streams.first_event], ends[:-1]])
     lengths = ends - starts - separators
     chosen = _choose_documents(lengths, seed)
+    training = streams.training
     spans = [slice(*span) for span in zip(starts.tolist(), ends.tolist(), strict=True)]
-    slice_spans = [span for span, in_slice in zip(spans, chosen, strict=True) if in_slice]
-    other_spans = [span for span, in_slice in zip(spans, chosen, strict=True) if not in_slice]
-    tuning = np.concatenate([streams.training[span] for span in slice_spans])
-    tuning_ends = np.cumsum(lengths[chosen] + separators)
-    first_event = 0
+    in_slice = np.concatenate(
+        [training[span] for span, moves in zip(spans, chosen, strict=True) if moves]
+    )
+    position = streams.first_event
+    for span, moves in zip(spans, chosen, strict=True):
+        if moves:
+            continue
+        size = span.stop - span.start
+        if position != span.start:
+            training[position : position + size] = training[span]
+        position += size
+        release_pages_if_needed()
+    training[position:] = in_slice
+    tuning, first_event = in_slice, 0
     if streams.stop_token is not None:
         # The context of the first document begins with the stop token, as that of every other.
         stop = np.array([streams.stop_token], dtype=tuning.dtype)
         tuning, first_event = np.concatenate([stop, tuning]), 1
-    with workspace.temporary_array(len(streams.training), streams.training.dtype) as training:
-        position = 0
-        for span in (slice(0, streams.first_event), *other_spans, *slice_spans):
-            size = span.stop - span.start
-            training[position : position + size] = streams.training[span]
-            position += size
-            release_pages_if_needed()
-        yield MixtureSplit(
-            training,
-            streams.first_event,
-            len(training) - sum(span.stop - span.start for span in slice_spans),
-            tuning,
-            scored_documents(
-                tuning_ends + first_event, first_event=first_event, separators=separators
-            ),
-            streams.held_out,
-            streams.scored,
-            streams.vocab_size,
-            streams.stop_token,
-            _choose_parts(streams.scored, seed),
-        )
+    tuning_ends = np.cumsum(lengths[chosen] + separators) + first_event
+    return MixtureSplit(
+        training,
+        streams.first_event,
+        position,
+        tuning,
+        scored_documents(tuning_ends, first_event=first_event, separators=separators),
+        streams.held_out,
+        streams.scored,
+        streams.vocab_size,
+        streams.stop_token,
+        _choose_parts(streams.scored, seed),
+    )
 
 
 def _choose_documents(lengths: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
