@@ -1,4 +1,4 @@
-"""Quantiles, zeros and bounds of the fits against SciPy, which the package does without here."""
+"""Quantiles, zeros, minima and bounds against SciPy, which the package does without here."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from scipy import optimize, special, stats
 
 from ngramstat.exponents.distributions import (
+    digamma,
     normal_cdf,
     normal_quantile,
     normal_scores,
@@ -17,6 +18,7 @@ from ngramstat.exponents.distributions import (
 )
 from ngramstat.exponents.entropy_bounds import gamma_bounds
 from ngramstat.exponents.fit import slope_weights
+from ngramstat.exponents.minima import minimum_between
 from ngramstat.exponents.roots import root_between
 
 
@@ -24,7 +26,7 @@ from ngramstat.exponents.roots import root_between
 def test_quantiles_are_those_of_scipy(level: float) -> None:
     assert normal_quantile(level) == pytest.approx(special.ndtri((1 + level) / 2), rel=1e-12)
     assert normal_quantile(level) ** 2 == pytest.approx(stats.chi2.ppf(level, 1), rel=1e-11)
-    for freedom in (*range(1, 12), 99, 100, 2001):
+    for freedom in (*range(1, 12), 1.3, 7.9, 30.5, 99, 100, 2001, 1e5):
         half = student_quantile(level, freedom)
         assert half == pytest.approx(stats.t.isf((1 - level) / 2, freedom), rel=1e-10)
         assert half**2 == pytest.approx(stats.f.ppf(level, 1, freedom), rel=1e-10)
@@ -63,6 +65,34 @@ def test_a_zero_is_found_between_two_signs(
 def test_a_zero_needs_two_signs() -> None:
     with pytest.raises(ValueError, match="one sign"):
         root_between(lambda x: x * x + 1, -1.0, 1.0)
+
+
+def test_digamma_is_that_of_scipy() -> None:
+    n = np.concatenate([np.arange(1.0, 1000), 10.0 ** np.arange(3, 13)]).reshape(-1, 1)
+    np.testing.assert_allclose(digamma(n), special.psi(n), rtol=2e-15, atol=4e-15)
+
+
+def test_a_minimum_is_that_of_scipy() -> None:
+    rng = np.random.default_rng(0)
+    for tolerance in (1e-3, 1e-9):
+        for _ in range(100):
+            a, b, c, d = rng.normal(size=4)
+
+            def function(x: float, a: float = a, b: float = b, c: float = c, d: float = d) -> float:
+                return a * math.sin(3 * x) + b * x**2 + c * x + abs(d) * math.exp(x)
+
+            place, value = minimum_between(function, -1.0, 2.0, tolerance=tolerance)
+            assert value == function(place)
+            scipy = optimize.minimize_scalar(
+                function, bounds=(-1, 2), method="bounded", options={"xatol": tolerance}
+            )
+            assert place == pytest.approx(scipy.x, abs=2 * tolerance + 1e-7)
+            assert value <= scipy.fun + max(tolerance**2, 1e-13) * 100
+
+
+def test_a_minimum_may_lie_at_the_edge() -> None:
+    place, value = minimum_between(lambda x: x, 1.0, 3.0, tolerance=1e-6)
+    assert place == value == pytest.approx(1.0, abs=1e-6)
 
 
 def test_bounds_of_gamma_are_those_of_a_linear_program() -> None:

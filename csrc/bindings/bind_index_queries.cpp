@@ -73,7 +73,7 @@ struct LargeMemory {
 
     explicit LargeMemory(std::size_t size) : memory(allocate_large(size)), bytes(size) {}
     ~LargeMemory() {
-        free_large(memory, bytes);
+        free_large(memory);
         if (bytes > kMostKept) free_kept_memory();
     }
     LargeMemory(const LargeMemory&) = delete;

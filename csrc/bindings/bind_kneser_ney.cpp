@@ -19,7 +19,9 @@ void bind_for(py::module_& m, const char* name) {
              }),
              py::arg("held_out").noconvert(), py::arg("documents"), py::arg("vocab_size"),
              py::arg("order"), py::arg("stop_token"))
+        .def_property_readonly("index_bytes", &Model::index_bytes)
         .def_property_readonly("model_bytes", &Model::model_bytes)
+        .def_property_readonly("scoring_bytes", &Model::scoring_bytes)
         .def("reset", &Model::reset, py::arg("n_models"), py::arg("threads"),
              py::call_guard<py::gil_scoped_release>())
         .def(

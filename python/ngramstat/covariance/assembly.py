@@ -27,6 +27,7 @@ from ngramstat.exponents.decay import METHOD, beta_exponent, replicate_exponents
 from ngramstat.exponents.decay_curve import MeasuredDecay
 from ngramstat.exponents.decay_difference import exponent_difference
 from ngramstat.exponents.decay_sensitivity import raised_lags
+from ngramstat.exponents.distributions import normal_quantile, student_quantile
 from ngramstat.exponents.intervals import percentile_interval
 from ngramstat.exponents.paper_protocol import paper_beta
 from ngramstat.exponents.point_errors import law_of_points
@@ -443,11 +444,9 @@ class _CrossFits:
     @staticmethod
     def _critical_value(fit: CrossFit) -> float:
         """What u^T C v exceeds by chance, without any correlation, at FALSE_POSITIVE_RATE."""
-        from scipy.special import stdtrit
-
         if not fit.freedom >= 1:
             return float("nan")
-        return -float(stdtrit(fit.freedom, FALSE_POSITIVE_RATE)) * fit.crossfit_error
+        return student_quantile(1 - 2 * FALSE_POSITIVE_RATE, fit.freedom) * fit.crossfit_error
 
     def replicates(
         self, fixed_vectors: Floats, norm: Floats, options: CorrelationOptions
@@ -457,16 +456,14 @@ class _CrossFits:
         The document bootstrap holds the vectors fixed; what their own noise adds is known from the
         jackknife of the debiased norm, whose few degrees of freedom widen it.
         """
-        from scipy.special import ndtri, stdtrit
-
-        count = len(fixed_vectors)
-        tail = (1 - options.level) / 2
+        count, level = len(fixed_vectors), options.level
         spread = fixed_vectors.std(axis=0, ddof=1) if count > 1 else np.zeros(len(norm))
         out = np.full_like(fixed_vectors, np.nan)
         for k, fit in enumerate(self.fits):
             if not (np.isfinite(fit.debiased_error) and fit.freedom >= 1):
                 continue
-            wider = float(stdtrit(fit.freedom, tail) / ndtri(tail)) * fit.debiased_error
+            wider = student_quantile(level, fit.freedom) / normal_quantile(level)
+            wider *= fit.debiased_error
             extra = float(np.sqrt(max(wider**2 - spread[k] ** 2, 0.0)))
             rng = np.random.default_rng([options.seed, 5, options.lags[k]])
             noise = extra * rng.standard_normal(count)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
+
+from ngramstat.exponents.minima import minimum_between
 
 __all__ = ["noise_edge"]
 
@@ -54,24 +53,5 @@ def noise_edge(p: Floats, q: Floats) -> float:
                 break
         return z
 
-    return math.sqrt(_minimum_between(z_of, 1e-6, 1 - 1e-6))
-
-
-def _minimum_between(function: Callable[[float], float], low: float, high: float) -> float:
-    """The smallest value of a function that falls and then rises, by golden sections.
-
-    SciPy's minimisers take longer to import than a lag takes to measure.
-    """
-    golden = (math.sqrt(5) - 1) / 2
-    left, right = high - golden * (high - low), low + golden * (high - low)
-    at_left, at_right = function(left), function(right)
-    while high - low > _PLACE_TOLERANCE:
-        if at_left < at_right:
-            high, right, at_right = right, left, at_left
-            left = high - golden * (high - low)
-            at_left = function(left)
-        else:
-            low, left, at_left = left, right, at_right
-            right = low + golden * (high - low)
-            at_right = function(right)
-    return min(at_left, at_right)
+    _, edge = minimum_between(z_of, 1e-6, 1 - 1e-6, tolerance=_PLACE_TOLERANCE)
+    return float(np.sqrt(edge))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ngramstat.exponents.distributions import digamma
 from ngramstat.kernels import LOSS_BITS, NgramCounts, NgramStatistics
 
 __all__ = [
@@ -80,10 +81,8 @@ def zhang(counts: NgramCounts) -> Floats:
 
 def _sum_digamma(table: Table) -> float:
     """Sum of c psi(c) over n-grams that occur c times."""
-    from scipy.special import psi
-
     counts = table[:, 0].astype(np.float64)
-    return float(np.sum(table[:, 1].astype(np.float64) * counts * psi(counts)))
+    return float(np.sum(table[:, 1].astype(np.float64) * counts * digamma(counts)))
 
 
 def chao_shen(counts: NgramCounts) -> Floats:

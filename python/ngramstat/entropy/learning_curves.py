@@ -37,11 +37,11 @@ __all__ = [
     "LearningPoint",
     "PooledCurve",
     "Subset",
+    "batches",
     "circle_order",
     "learning_point",
     "nested_subsets",
     "pooled_curve",
-    "relative_work",
     "subset_losses",
     "whole",
 ]
@@ -102,11 +102,6 @@ class LearningPoint:
 def _replicates(halvings: int) -> int:
     """Subsets of one size: two while they are a half or a quarter of all, then four."""
     return (1, 2, 2, 4)[min(halvings, 3)]
-
-
-def relative_work(sizes: int) -> float:
-    """Training tokens of all subsets of `nested_subsets`, relative to the whole training set."""
-    return sum(_replicates(halvings) * 0.5**halvings for halvings in range(1, sizes))
 
 
 def circle_order(split: HeldOutSplit, *, seed: int) -> NDArray[np.int64]:
@@ -178,7 +173,7 @@ def subset_losses(
         starts = np.concatenate([[streams.first_event], ends[:-1]])
         with naming_corpus(split):
             model = held_out_model(streams, max_context)
-            for batch in _batches(subsets, model.models_that_fit(workspace.memory_budget())):
+            for batch in batches(subsets, model.models_that_fit(workspace.memory_budget())):
                 parts = [
                     (int(starts[s.first]), int(streams.training_ends[s.last - 1])) for s in batch
                 ]
@@ -219,7 +214,7 @@ def _train(
     )
 
 
-def _batches(subsets: Sequence[Subset], most: int) -> Iterator[list[Subset]]:
+def batches(subsets: Sequence[Subset], most: int) -> Iterator[list[Subset]]:
     """Subsets to count together: one, and up to `most` - 1 of those that it holds."""
     batch: list[Subset] = []
     for subset in subsets:

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ngramstat.errors import InputError
 from ngramstat.exponents.distributions import student_quantile
+from ngramstat.exponents.minima import minimum_between
 from ngramstat.exponents.roots import root_between
 
 __all__ = [
@@ -350,8 +351,6 @@ def shifted_power_law(n: ArrayLike, y: ArrayLike, *, level: float = 0.95) -> Shi
     InputError
         For fewer points, or numbers that are not positive.
     """
-    from scipy.optimize import minimize_scalar
-
     ns, ys = _checked(n, y, 3)
     points = len(ns)
     # Dividing n by its geometric mean keeps n**-g within range for every g searched.
@@ -376,10 +375,8 @@ def shifted_power_law(n: ArrayLike, y: ArrayLike, *, level: float = 0.95) -> Shi
     profile = np.array([solve(g)[0] for g in grid])
     k = int(profile.argmin())
     bounds = (float(grid[max(k - 1, 0)]), float(grid[min(k + 1, len(grid) - 1)]))
-    refined = minimize_scalar(
-        lambda g: solve(g)[0], bounds=bounds, method="bounded", options={"xatol": 1e-12}
-    )
-    best = float(refined.x) if refined.fun <= profile[k] else float(grid[k])
+    refined, residual = minimum_between(lambda g: solve(g)[0], *bounds, tolerance=1e-12)
+    best = refined if residual <= profile[k] else float(grid[k])
     rss, limit, amplitude = solve(best)
 
     low = high = math.nan

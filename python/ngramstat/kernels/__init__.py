@@ -32,7 +32,7 @@ from ngramstat.kernels.index_queries import (
     TokenSlices,
     suffix_samples,
 )
-from ngramstat.kernels.kneser_ney import KneserNey, models_in_budget
+from ngramstat.kernels.kneser_ney import KneserNey, ModelSizes, models_in_budget
 from ngramstat.kernels.ngram_hashing import HashCost, fits_hash, hash_cost, hashed_ngrams
 from ngramstat.kernels.ngram_listing import (
     MAX_NGRAM,
@@ -105,6 +105,7 @@ __all__ = [
     "HashCost",
     "KneserNey",
     "ListedNgrams",
+    "ModelSizes",
     "NextTokens",
     "NgramCounts",
     "NgramFacts",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,31 @@ from ngramstat.kernels.suffixes import CutNgram, Cuts, Steps, SuffixCost, suffix
 from ngramstat.kernels.tokens import Tokens, check_tokens
 from ngramstat.runtime.gpus import Backend, open_gpus
 
-__all__ = ["KneserNey", "models_in_budget"]
+__all__ = ["KneserNey", "ModelSizes", "models_in_budget"]
 
-# Of each held-out token and order: while n-grams are indexed, and of a model.
-_INDEX_BYTES, _MODEL_BYTES = 70, 35
-# Models that are trained in one sweep, at most, and the fraction of the memory that they may take.
+# Models that are trained in one sweep, at most, and the fraction of the memory that they may take:
+# with less the sweep has few steps, but there are more sweeps.
 _MODELS_AT_ONCE = 7
-_MODELS_FRACTION = 1 / 3
+_MODELS_FRACTION = 0.6
+
+
+@dataclass(frozen=True)
+class ModelSizes:
+    """Memory of models for the same held-out tokens.
+
+    Attributes
+    ----------
+    index : int
+        Bytes of the held-out n-grams, which all models share.
+    model : int
+        Bytes of one model.
+    scoring : int
+        Bytes in addition, while one is scored.
+    """
+
+    index: int
+    model: int
+    scoring: int
 
 
 def models_in_budget(model_bytes: int, budget: float | None) -> int:
@@ -75,14 +94,19 @@ class KneserNey:
         """Memory for training on n_tokens tokens, without that of the models themselves."""
         return suffix_cost(n_tokens, self._symbols, self._order, with_positions=n_models > 1)
 
-    def models_that_fit(self, budget: int | None) -> int:
-        """How many models to train in one sweep within this many bytes; None: no limit."""
-        return models_in_budget(self._model.model_bytes, budget)
+    @property
+    def sizes(self) -> ModelSizes:
+        """Memory of the models."""
+        model = self._model
+        return ModelSizes(model.index_bytes, model.model_bytes, model.scoring_bytes)
 
-    @staticmethod
-    def expected_bytes(held_out_tokens: int, order: int, n_models: int) -> int:
-        """About the memory for held_out_tokens tokens and models counted for them."""
-        return (_INDEX_BYTES + _MODEL_BYTES * n_models) * order * held_out_tokens
+    def models_that_fit(self, budget: int | None) -> int:
+        """How many models to train in one sweep; None: no limit.
+
+        `budget` are the bytes that are left beside the first model, which is there from the start.
+        """
+        model_bytes = self._model.model_bytes
+        return models_in_budget(model_bytes, None if budget is None else budget + model_bytes)
 
     def reset(self, n_models: int, *, threads: int = 1) -> None:
         """Forget all training, and allocate this many models, as `train_parts` does itself."""

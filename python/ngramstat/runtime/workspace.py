@@ -36,6 +36,9 @@ release_pages_if_needed = _core.release_pages_if_needed
 _MAX_RESERVE = 384 << 20
 # Pages of the program and its libraries, about.
 _PROGRAM_BYTES = 64 << 20
+# What a process comes to hold beside the work of a stage: stacks and buffers of threads, code that
+# is run for the first time, results of the stages before.
+_LATER_BYTES = 24 << 20
 # Positions looked up between two checks of the RSS.
 _GATHER_BLOCK = 512
 # An array larger than this fraction of the limit goes to a file.
@@ -103,10 +106,17 @@ class Workspace:
     def resident_without_pages(self) -> int:
         """Resident bytes that cannot be released: all but the pages of managed arrays.
 
-        Those are released. What is left includes libraries that are loaded on their first use.
+        Those are released, and freed memory is returned. What is left includes libraries that are
+        loaded on their first use.
         """
+        self.trim_heap()
         _core.release_pages()
         return _core.rss_bytes()
+
+    @property
+    def expected_resident(self) -> int:
+        """`resident_without_pages` of a later stage of a measurement that begins now, about."""
+        return self.resident_without_pages + _LATER_BYTES
 
     def limit_to_hold(self, size: int) -> int:
         """Smallest memory limit whose `usable_bytes` are at least `size`."""
@@ -129,7 +139,6 @@ class Workspace:
         """
         if self.memory_limit is None or n_tokens <= _SMALL_CORPUS:
             return
-        self.trim_heap()
         resident = self.resident_without_pages
         least = self.limit_to_hold(resident + _LEAST_WORK)
         if self.memory_limit < least:
@@ -152,7 +161,6 @@ class Workspace:
         """
         if self.memory_limit is None:
             return None
-        self.trim_heap()
         free = self.usable_bytes - self.resident_without_pages
         free -= self.bytes_left_to_pages(free, token_bytes)
         # With a budget of one byte a step still runs, in its smallest parts.

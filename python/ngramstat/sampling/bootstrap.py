@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ngramstat.errors import InputError
+from ngramstat.exponents.distributions import student_quantile
 from ngramstat.exponents.intervals import (
     needed_replicates,
     percentile_interval,
@@ -187,15 +188,13 @@ class DocumentBootstrap:
         below, above : (k,) float64
             NaN with a single cluster.
         """
-        from scipy.stats import t as student
-
         k = numerators.shape[1]
         clusters = int(np.count_nonzero(denominators))
         if clusters < 2:
             return np.full(k, np.nan), np.full(k, np.nan)
         ratio, errors = ratio_of_sums(numerators, denominators)
         centred = numerators - denominators[:, None] * ratio
-        half_width = float(student.isf((1 - level) / 2, clusters - 1)) * errors
+        half_width = student_quantile(level, clusters - 1) * errors
         below, above = half_width.copy(), half_width.copy()
         if clusters < _MIN_CLUSTERS or self.replicates < needed_replicates(level):
             return below, above

@@ -97,7 +97,7 @@ class LagStage(Stage[LagMeasurement]):
         vocab_size = sample.occurring_items
         memory = PairMemory(n, vocab_size)
         disk = 0
-        fixed: float = workspace.resident_without_pages
+        fixed: float = workspace.expected_resident
         measuring = measuring_bytes(vocab_size)
         if options.sequential:
             # The shuffled copy, for the null.
@@ -134,7 +134,7 @@ class LagStage(Stage[LagMeasurement]):
     ) -> Cost:
         vocab_size, n_lags = sample.occurring_items, len(self._options.lags)
         scratch = _SCRATCH_BLOCKS if vocab_size <= _WIDE_VOCABULARY else _WIDE_SCRATCH_BLOCKS
-        fixed = workspace.resident_without_pages + _krylov_bytes(sample)
+        fixed = workspace.expected_resident + _krylov_bytes(sample)
         fixed += scratch * vocab_size * BLOCK_SIZE * 8
         products = 2 * _MATRIX_FREE_PRODUCTS
         return Cost(

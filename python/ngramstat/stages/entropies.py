@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -14,9 +15,9 @@ from ngramstat.entropy.kneser_ney import HeldOutLosses
 from ngramstat.entropy.learning_curves import (
     LearningPoint,
     Subset,
+    batches,
     learning_point,
     nested_subsets,
-    relative_work,
     subset_losses,
     whole,
 )
@@ -26,6 +27,7 @@ from ngramstat.kernels import (
     LEAST_STEP,
     Documents,
     KneserNey,
+    ModelSizes,
     NgramStatistics,
     blocks_at_once,
     count_ngrams,
@@ -56,12 +58,13 @@ Value = TypeVar("Value")
 # decision and pattern, read and mixed for five contexts.
 _PATTERN_WORK = 0.1
 _DECISION_WORK = 0.25
-# A training token of a subset, relative to one of all that are trained on.
-_SUBSET_WORK = 0.6
 # Bytes of a document in the counts by document.
 _DOCUMENT_BYTES = 40
 # Bytes of a vocabulary item in the trees of the mixture and while they grow, about.
 _TREES_ITEM_BYTES = 120
+# Held-out tokens of the sample whose n-grams are indexed for the memory of all.
+_INDEXED = 200_000
+_SIZES = ("index", "model", "scoring")
 # Held-out tokens that a trial model is made for, as a fraction of the sample it is trained on.
 _TRIAL_HELD_OUT = 0.01
 
@@ -150,23 +153,25 @@ class NgramStage(_SinglePartStage[NgramStatistics]):
 
     def cost(self, sample: CorpusSample, workspace: Workspace) -> Cost:
         tokens, vocab_size = sample.design.corpus.tokens, sample.corpus.vocab_size
-        seconds = sample.time(
-            lambda: count_ngrams(
+
+        def count(memory_limit: int | None) -> None:
+            count_ngrams(
                 tokens,
                 vocab_size,
                 max_context=self._options.max_context,
                 threads=sample.threads,
+                memory_limit=memory_limit,
             )
-        )
+
         n_documents = len(sample.design.documents) * sample.growth
         return _sweep_cost(
             self.name,
             sample,
             workspace,
             order=self._order,
-            fixed_bytes=_DOCUMENT_BYTES * n_documents,
+            held=_Held.always(_DOCUMENT_BYTES * n_documents),
             counting_ngrams=True,
-            seconds=seconds * sample.growth,
+            seconds=lambda steps: sample.growth * sample.time(lambda: count(steps.memory_limit)),
         )
 
 
@@ -218,21 +223,22 @@ class HeldOutStage(_EntropyStage[HeldOutLosses]):
         ]
 
     def cost(self, sample: CorpusSample, workspace: Workspace) -> Cost:
-        subsets = relative_work(self._options.learning_sizes)
         held_out = self._held_out_tokens(sample)
-        index = KneserNey.expected_bytes(held_out, self._order, 0)
-        model = KneserNey.expected_bytes(held_out, self._order, 1) - index
-        free = workspace.usable_bytes - workspace.resident_without_pages - index
-        n_models = models_in_budget(model, free) if subsets else 1
+        sizes = _model_sizes(sample, held_out, self._order)
+        free = workspace.usable_bytes - workspace.expected_resident - sizes.index
+        most = models_in_budget(sizes.model, free)
+        sweeps = list(batches(self._subsets, most))
+        n_models = max(len(sweep) for sweep in sweeps)
         return _sweep_cost(
             self.name,
             sample,
             workspace,
             order=self._order,
-            fixed_bytes=index + n_models * model,
-            least_fixed_bytes=index + model,
+            held=_Held(
+                sizes.index + n_models * sizes.model, sizes.index + sizes.model, sizes.scoring
+            ),
             counting_ngrams=False,
-            seconds=_sweep_seconds(sample, self._order) * (1 + _SUBSET_WORK * subsets),
+            seconds=lambda steps: _held_out_seconds(sample, held_out, self._order, sweeps, steps),
         )
 
 
@@ -265,7 +271,7 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
         corpus, token_bytes = sample.corpus, sample.corpus.tokens.nbytes
         held_out = self._held_out_tokens(sample)
         disk = token_bytes if workspace.uses_disk(token_bytes) else 0
-        fixed = workspace.resident_without_pages + token_bytes - disk
+        fixed = workspace.expected_resident + token_bytes - disk
         fixed += _TREES_ITEM_BYTES * corpus.vocab_size
         cost = mixture_cost(
             corpus.n_tokens,
@@ -300,6 +306,72 @@ class _FractionBar:
         self._bar.advance(fraction * self._total)
 
 
+def _held_out_seconds(
+    sample: CorpusSample,
+    held_out_tokens: int,
+    order: int,
+    sweeps: Sequence[Sequence[Subset]],
+    steps: _SampleSteps,
+) -> float:
+    """Seconds of training and scoring models for the held-out tokens.
+
+    `sweeps` are the subsets that are counted together. Each step reads all of the stream, so that a
+    subset has fewer steps and shorter ones.
+    """
+    if not sample.timed:
+        return math.nan
+    training = np.asarray(sample.design.corpus.tokens)
+    held_out = training[: min(held_out_tokens, _INDEXED)]
+    documents = Documents.single(len(held_out))
+    threads, everything = sample.threads, (0, len(training))
+
+    def index() -> KneserNey:
+        return KneserNey(held_out, documents, sample.corpus.vocab_size, order=order)
+
+    model = index()
+
+    def train(n_models: int, memory_limit: int | None) -> float:
+        parts = [everything] * n_models
+        return sample.time(
+            lambda: model.train_parts(training, parts, threads=threads, memory_limit=memory_limit)
+        )
+
+    first = train(1, None)
+    another = max(train(2, None) - first, 0.0)
+    step = 0.0
+    if steps.number > 1:
+        step = max(train(1, steps.memory_limit) - first, 0.0) / (steps.number - 1)
+
+    def sweep_seconds(size: float) -> float:
+        return size * (first + step * (math.ceil(size * steps.number) - 1))
+
+    raw, continuation = np.full((order, 3), 0.5), np.full((order - 1, 3), 0.5)
+    score = sample.time(lambda: model.score(raw, continuation, threads=threads))
+    trained = sum(sweep_seconds(0.5 ** sweep[0].halvings) for sweep in sweeps)
+    trained += sum(another * 0.5**s.halvings for sweep in sweeps for s in sweep[1:])
+    n_models = sum(len(sweep) for sweep in sweeps)
+    scored = (sample.time(index) + n_models * score) * held_out_tokens / len(held_out)
+    return trained * sample.growth + scored
+
+
+def _model_sizes(sample: CorpusSample, held_out_tokens: int, order: int) -> ModelSizes:
+    """Memory of models for so many held-out tokens.
+
+    As of those for the beginning of the sample. The n-grams behind it grow as a power of the
+    tokens, which those of a quarter tell.
+    """
+    tokens = np.asarray(sample.design.corpus.tokens[: min(held_out_tokens, _INDEXED)])
+
+    def sizes(size: int) -> ModelSizes:
+        documents = Documents.single(size)
+        return KneserNey(tokens[:size], documents, sample.corpus.vocab_size, order=order).sizes
+
+    few, many = sizes(max(len(tokens) // 4, 1)), sizes(len(tokens))
+    growth = held_out_tokens / len(tokens)
+    power = min(math.log(many.model / few.model, 4), 1.0)
+    return ModelSizes(*(round(getattr(many, part) * growth**power) for part in _SIZES))
+
+
 def _sweep_seconds(sample: CorpusSample, order: int) -> float:
     """Seconds of training Kneser-Ney models up to this order on the whole corpus."""
     tokens = np.asarray(sample.design.corpus.tokens)
@@ -313,21 +385,57 @@ def _sweep_seconds(sample: CorpusSample, order: int) -> float:
     return sample.time(train, name=f"Kneser-Ney of order {order}") * sample.growth
 
 
+@dataclass(frozen=True)
+class _Held:
+    """Memory beside the steps of a sweep.
+
+    Attributes
+    ----------
+    bytes : float
+        All along.
+    least : float
+        The same where memory is short.
+    between : int
+        In addition, between two sweeps.
+    """
+
+    bytes: float
+    least: float
+    between: int = 0
+
+    @classmethod
+    def always(cls, size: float) -> _Held:
+        return cls(size, size)
+
+
+@dataclass(frozen=True)
+class _SampleSteps:
+    """A sweep over the sample with as many steps as that over the corpus.
+
+    Attributes
+    ----------
+    number : int
+    memory_limit : int
+        Bytes.
+    """
+
+    number: int
+    memory_limit: int
+
+
 def _sweep_cost(
     name: str,
     sample: CorpusSample,
     workspace: Workspace,
     *,
     order: int,
-    fixed_bytes: float,
-    least_fixed_bytes: float | None = None,
+    held: _Held,
     counting_ngrams: bool,
-    seconds: float,
+    seconds: Callable[[_SampleSteps], float],
 ) -> Cost:
     """Of a sweep over sorted suffixes, in steps that fit the memory.
 
-    `fixed_bytes` are held all along, `least_fixed_bytes` where memory is short; `order` is the
-    number of tokens that suffixes are sorted by.
+    `order` is the number of tokens that suffixes are sorted by.
     """
     corpus, token_bytes = sample.corpus, sample.corpus.tokens.nbytes
     n_tokens = corpus.n_tokens
@@ -338,7 +446,8 @@ def _sweep_cost(
         counting_ngrams=counting_ngrams,
         with_positions=True,  # of models on several parts
     )
-    base = workspace.resident_without_pages + fixed_bytes
+    resident = workspace.expected_resident
+    base = resident + held.bytes
     free = int(workspace.usable_bytes - base)
     budget = max(
         free - workspace.bytes_left_to_pages(free, token_bytes if cost.reads_text else 0), 1
@@ -346,17 +455,17 @@ def _sweep_cost(
     largest_blocks = int(blocks_at_once(sample.occurrences, workspace.threads) * sample.growth)
     positions = positions_that_fit(cost, budget, largest_blocks)
     positions = min(step_tokens(n_tokens, workspace.threads), positions, n_tokens)
-    used = base + cost.entry_bytes * positions
-    used += cost.block_bytes * min(largest_blocks, positions)
-    least_fixed = fixed_bytes if least_fixed_bytes is None else least_fixed_bytes
-    least = workspace.resident_without_pages + least_fixed
-    least += (cost.entry_bytes + cost.block_bytes) * min(LEAST_STEP, n_tokens)
+    step = cost.entry_bytes * positions + cost.block_bytes * min(largest_blocks, positions)
+    used = base + max(step, held.between)
+    least_step = (cost.entry_bytes + cost.block_bytes) * min(LEAST_STEP, n_tokens)
+    least = resident + held.least + max(least_step, held.between)
+    n_steps = math.ceil(n_tokens / max(positions, 1))
     writes_tokens = not counting_ngrams and workspace.uses_disk(token_bytes)
     return Cost(
         name,
-        passes=2 * math.ceil(n_tokens / max(positions, 1)),
+        passes=2 * n_steps,
         memory_bytes=workspace.expected_peak(used + token_bytes, least),
         least_memory_bytes=workspace.limit_to_hold(int(least)),
         disk_bytes=token_bytes if writes_tokens else 0,
-        seconds=seconds,
+        seconds=seconds(_SampleSteps(n_steps, math.ceil(step / sample.growth))),
     )

@@ -44,7 +44,7 @@ class CorpusSample:
     """
 
     def __init__(self, corpus: Corpus, threads: int, *, timed: bool) -> None:
-        self.corpus, self.threads, self._timed = corpus, threads, timed
+        self.corpus, self.threads, self.timed = corpus, threads, timed
         self._seconds: dict[str | None, float] = {}
         self.size = min(corpus.n_tokens, _TOKENS)
         self.growth = corpus.n_tokens / self.size
@@ -81,7 +81,7 @@ class CorpusSample:
 
         Work of one `name` is timed once, whichever stage asks for it.
         """
-        if not self._timed:
+        if not self.timed:
             return math.nan
         if name in self._seconds:
             return self._seconds[name]

@@ -12,7 +12,7 @@ namespace ngramstat {
 // Allocations of 2 MB and more. The last one that was freed is kept and reused for the next one
 // that it fits: page faults in fresh memory would cost more than the work done with it.
 void* allocate_large(std::size_t bytes);
-void free_large(void* memory, std::size_t bytes);
+void free_large(void* memory);
 // Frees the allocation that is kept.
 void free_kept_memory();
 // Returns it and all other freed memory to the system, where the allocator supports that.
@@ -33,7 +33,7 @@ struct HugePageAllocator {
         return static_cast<T*>(::operator new(n * sizeof(T), kLine));
     }
     void deallocate(T* memory, std::size_t n) {
-        if (is_large(n)) return free_large(memory, n * sizeof(T));
+        if (is_large(n)) return free_large(memory);
         ::operator delete(memory, kLine);
     }
     template <class U>

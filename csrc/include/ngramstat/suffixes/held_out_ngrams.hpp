@@ -27,6 +27,10 @@ class HeldOutNgrams {
     HeldOutNgrams(std::span<const Token> held_out, const Documents& documents, Index vocab_size,
                   int order, Index stop_token);
 
+    std::size_t bytes() const {
+        return contexts_.bytes() + ngrams_.bytes() +
+               (context_of_.size() + longest_.size()) * sizeof(Node);
+    }
     const SymbolTrie& contexts() const { return contexts_; }
     const SymbolTrie& ngrams() const { return ngrams_; }
     Node context_of(Node ngram) const { return context_of_[ngram]; }

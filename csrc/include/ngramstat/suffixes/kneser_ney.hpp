@@ -54,11 +54,13 @@ class KneserNey {
     // number of different tokens before it, where the beginning of the stream is one.
     void add_ngram(Index model, std::span<const Index> ngram, Count count, Count distinct_before);
 
-    // Memory of one model.
+    // Memory of the held-out n-grams, which all models share; of one model; and while one scores.
+    std::size_t index_bytes() const { return held_out_.bytes(); }
     std::size_t model_bytes() const {
         return held_out_.contexts().size() * sizeof(Followers) +
                held_out_.ngrams().size() * sizeof(NgramCount);
     }
+    std::size_t scoring_bytes() const { return held_out_.ngrams().size() * sizeof(Estimate); }
     // The counts of a model that were made elsewhere, for a model that has none.
     void set_counts(Index model, const HeldOutCounts& counted);
 

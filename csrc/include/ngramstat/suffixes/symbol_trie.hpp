@@ -31,6 +31,9 @@ class SymbolTrie {
     explicit SymbolTrie(Index n_symbols);
 
     std::size_t size() const { return parents_.size(); }
+    std::size_t bytes() const {
+        return nodes_.size() * sizeof(Entry) + (parents_.size() + of_root_.size()) * sizeof(Node);
+    }
     Node parent(Node node) const { return parents_[node]; }
     Index symbol(Node node) const { return static_cast<Index>(nodes_[node].symbol); }
     // The children of a node are first_child(node) .. first_child(node + 1) - 1, with ascending
