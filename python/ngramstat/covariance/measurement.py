@@ -73,7 +73,7 @@ _NORM_TOLERANCE = 1e-6
 _SINGLE_TOLERANCE, _VALUE_CHANGE = 1e-4, 1e-4
 # Of the singular vectors of similar matrices, whose residuals may be this part of the noise in C(t)
 # if that is more.
-_TOLERANCE, _OF_NOISE = 3e-3, 0.15
+_TOLERANCE, _OF_NOISE = 3e-3, 0.1
 # Vectors of a block where the leading one is searched, beginning with that of a similar matrix.
 _WIDTH = 4
 # Bytes of a vocabulary item in the vectors of all searches at one lag.
