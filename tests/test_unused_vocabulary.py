@@ -119,7 +119,7 @@ def test_decisions_follow_the_tree():
     tree = bisection_tree(rng.standard_normal((40, 3)), rng.random(40))
     tokens = rng.choice(40, 25).astype(np.uint16)
     piece = Piece(tokens, np.arange(25), n_tuning=10)
-    decisions = Decisions(0, piece, tree, threads=2)
+    decisions = Decisions(0, piece, tree)
     path: list[tuple[int, int]] = []
     for token in tokens:
         first, end, node, depth = 0, 40, 0, 0
@@ -131,7 +131,7 @@ def test_decisions_follow_the_tree():
             else:
                 node, end = node + 1, at
             depth += 1
-    states = decisions.states
+    states = decisions.states(threads=2)
     assert states[0].tolist() == [depth for depth, _ in path]
     assert states[1].tolist() == [node for _, node in path]
 
@@ -152,7 +152,9 @@ def test_the_mixture_embeds_only_what_occurs(monkeypatch):
     sizes = []
     embed = trees_module.embed_tokens
     monkeypatch.setattr(
-        trees_module, "embed_tokens", lambda t, size, k: (sizes.append(size), embed(t, size, k))[1]
+        trees_module,
+        "embed_tokens",
+        lambda tokens, size, *rest: (sizes.append(size), embed(tokens, size, *rest))[1],
     )
     rng = np.random.default_rng(3)
     tokens = rng.integers(0, 50, 8000).astype(np.uint32)

@@ -71,8 +71,7 @@ class Estimator:
         """
         rows = {number: patterns_of_tree(self._used, number) for number in trees}
         decisions = {
-            number: Decisions(len(rows[number]), piece, tree, self._threads)
-            for number, tree in trees.items()
+            number: Decisions(len(rows[number]), piece, tree) for number, tree in trees.items()
         }
         children: dict[str | None, list[int]] = {}
         for i, pattern in enumerate(self._used):

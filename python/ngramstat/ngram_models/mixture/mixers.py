@@ -51,7 +51,7 @@ class TreeMixers:
             [MixerShape(sum(p.length <= n for p in inputs), min(n, 3), 2) for n in lengths],
         )
 
-    def fit(self, decisions: Decisions) -> NDArray[np.bool_]:
+    def fit(self, decisions: Decisions, states: NDArray[np.uint16]) -> NDArray[np.bool_]:
         """Learn from the tuning slice; by length, whether that helped on its second half."""
         packed_logits = decisions.packed_logits[: self.n_inputs]
         half = decisions.n_tuning // 2
@@ -59,7 +59,7 @@ class TreeMixers:
 
         def train(first: int, last: int, rate: float) -> Floats:
             rates = [rate] * len(self.lengths)
-            return self.group.train(packed_logits, decisions.states, first, last, rates)
+            return self.group.train(packed_logits, states, first, last, rates)
 
         train(0, middle, _FIRST_RATE)
         # Only in the first pass the second half is new to the mixers.
@@ -80,11 +80,11 @@ class TreeMixers:
         better: NDArray[np.bool_] = learned < untrained
         return better
 
-    def score(self, decisions: Decisions) -> Floats:
+    def score(self, decisions: Decisions, states: NDArray[np.uint16]) -> Floats:
         """-ln p of every held-out token of a piece, (lengths, n)."""
         return self.group.score(
             decisions.packed_logits[: self.n_inputs],
-            decisions.states,
+            states,
             decisions.offsets[decisions.n_tuning :],
         )
 
@@ -134,9 +134,10 @@ class Mixers:
         def work(job: tuple[int, TreeMixers]) -> tuple[TreeMixers, NDArray[np.bool_], Floats]:
             tree, mixers = job
             better = np.zeros(len(mixers.lengths), bool)
+            states = decisions[tree].states()
             if tree in learn:
-                better = mixers.fit(decisions[tree])
-            return mixers, better, mixers.score(decisions[tree])
+                better = mixers.fit(decisions[tree], states)
+            return mixers, better, mixers.score(decisions[tree], states)
 
         parts: list[Floats] = []
         for mixers, better, scored in _in_threads(work, jobs, threads):
