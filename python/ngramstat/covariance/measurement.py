@@ -71,11 +71,15 @@ _NORM_TOLERANCE = 1e-6
 # What is reached in single precision before the norm is refined in double, which takes a step or
 # two; the norm is then known to the square of its tolerance, over the gap to the next value.
 _SINGLE_TOLERANCE, _VALUE_CHANGE = 1e-4, 1e-4
-# Of the singular vectors of similar matrices, whose residuals may be this part of the noise in C(t)
-# if that is more.
-_TOLERANCE, _OF_NOISE = 3e-3, 0.1
-# Vectors of a block where the leading one is searched, beginning with that of a similar matrix.
-_WIDTH = 4
+# Of the singular vectors of similar matrices. Their residuals may be these parts of the noise in
+# C(t) if that is more: of sequential covariances, and of those that are nearly the same as C(t).
+_TOLERANCE, _OF_NOISE, _OF_NOISE_NEAR = 3e-3, 0.15, 0.05
+# Vectors of a block where the leading one is searched, beginning with that of a similar matrix and
+# of one that is nearly the same. All searches of a lag together have the columns of one block of
+# single precision, with the four, three and three of the sequential covariances.
+_WIDTH, _NEAR_WIDTH = 4, 2
+# The norm of the other boundary is compared with factors of 1.25.
+_OTHER_TOLERANCE = 0.03
 # Bytes of a vocabulary item in the vectors of all searches at one lag.
 _MEASURING_ITEM_BYTES = 6500
 # Singular vectors whose heaviest vocabulary items are kept, and how many of these.
@@ -485,11 +489,12 @@ class LagMeasurer:
             width=_WIDTH,
         )
         operators = [covariances.covariance(0), covariances.covariance(1)]
-        searches = [search, search]
+        near = dataclasses.replace(search, width=_NEAR_WIDTH, enough=_OF_NOISE_NEAR * noise_floor)
+        searches = [near, near]
         other = self._other_boundary(counts, sums)
         if other is not None:
             operators.append(other)
-            searches.append(search)
+            searches.append(dataclasses.replace(near, tolerance=_OTHER_TOLERANCE))
         shared = len(operators)
         sequential = self._sequential(covariances)
         if sequential is not None:

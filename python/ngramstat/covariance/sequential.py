@@ -37,7 +37,7 @@ Floats = NDArray[np.float64]
 # The composition's norm is a number to compare with, not to fit. Vectors to begin with need less.
 _COMPOSITION_TOLERANCE, _START_TOLERANCE = 3e-3, 1e-2
 # Vectors of a block where the leading one is searched, beginning with a similar one.
-_WIDTH = 4
+_WIDTH, _HALF_WIDTH = 4, 3
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,8 @@ class SequentialCovariances:
         alone = TripletSearch(
             tolerance=_COMPOSITION_TOLERANCE, start=self.documents.start, width=_WIDTH
         )
-        return [search, search, search, alone]
+        of_half = replace(search, width=_HALF_WIDTH)
+        return [search, of_half, of_half, alone]
 
     def half_vectors(
         self, triplets: Sequence[SingularTriplets]

@@ -43,9 +43,9 @@ __all__ = ["LagStage"]
 # each of sixteen vectors, and in double, one way and the other; passes over the documents'
 # composition; passes over the tokens beside counting, as wide as those for the first moments of the
 # cross-fits (sums by document, by position, first moments) and for the third.
-_PRODUCTS, _DOUBLE_PRODUCTS, _COMPOSITION_PRODUCTS, _TOKEN_PASSES = 9, 2, 7, 3
-# Products at a lag without the sequential covariance, and at one of the shuffled copy.
-_PLAIN_PRODUCTS, _NULL_PRODUCTS = 7, 4
+_PRODUCTS, _DOUBLE_PRODUCTS, _COMPOSITION_PRODUCTS, _TOKEN_PASSES = 7, 2, 7, 3
+# Products at a lag of the shuffled copy.
+_NULL_PRODUCTS = 4
 # Products of eight vectors each way without counts.
 _MATRIX_FREE_PRODUCTS = 30
 # Blocks of vectors of a Krylov space and copies of a product.
@@ -222,8 +222,7 @@ class _CountedSample:
         )
         counting = sample.time(lambda: _count_pairs(design, self.lag, threads)) * sample.growth
         pairs = self.distinct_pairs / max(within.nnz, 1)
-        products = _PRODUCTS if sequential else _PLAIN_PRODUCTS
-        seconds = pairs * (products * product + _DOUBLE_PRODUCTS * exact)
+        seconds = pairs * (_PRODUCTS * product + _DOUBLE_PRODUCTS * exact)
         seconds = n_lags * (seconds + counting + self._seconds_of_token_passes() * sample.growth)
         if sequential:
             seconds += n_lags * _COMPOSITION_PRODUCTS * composition
