@@ -13,9 +13,11 @@ from ngramstat.boundary import Boundary
 from ngramstat.entropy.assembly import with_unscored
 from ngramstat.entropy.kneser_ney import held_out_losses
 from ngramstat.kernels import Documents
+from ngramstat.kernels.mixing import path_lengths
 from ngramstat.ngram_models.mixture import (
     MixtureSplit,
     context_patterns,
+    expected_depth,
     mixture_cost,
     mixture_losses,
     n_patterns,
@@ -215,12 +217,14 @@ def test_patterns_come_after_their_parents():
 
 @pytest.mark.parametrize("n_training", [3000, 400_000, 90_000_000])
 def test_the_cost_follows_the_sizes_of_the_run(n_training):
-    cost = mixture_cost(n_training, 50_000, vocab_size=4096, max_context=5)
+    cost = mixture_cost(n_training, 50_000, vocab_size=4096, max_context=5, depth=12)
     tokens = int(tuning_tokens(n_training)) + 50_000
     assert cost.n_patterns == n_patterns(5, 4096)
     assert cost.decisions == 12 * tokens
     largest = max(n_patterns_of_tree(5, 4096, k) for k in range(cost.n_trees))
-    assert cost.tree_bytes == packed_logits_bytes(tokens, 4096, largest)
+    assert cost.tree_bytes == packed_logits_bytes(12 * tokens, largest)
+    assert cost.bytes_of_trees(1) == cost.tree_bytes
+    assert cost.bytes_of_trees(4) == cost.all_trees_bytes <= 4 * cost.tree_bytes
     assert cost.event_bytes == 8 * min(n_training, 1 << 25)  # in several passes beyond that
     # In the smallest budget one tree fits at a time, so that training is read for each of them.
     assert cost.trees_at_once(None) == cost.trees_at_once(5 * cost.min_budget) == 4
@@ -228,6 +232,16 @@ def test_the_cost_follows_the_sizes_of_the_run(n_training):
     assert cost.trees_at_once(cost.min_budget) == 1
     assert cost.training_passes(None) == cost.n_patterns
     assert cost.training_passes(cost.min_budget) == 4 * cost.n_patterns
+
+
+def test_the_depth_of_a_tree_is_expected_from_the_occurrences():
+    rng = np.random.default_rng(5)
+    for power in (0.0, 0.5, 1.0, 1.2):
+        weight = np.arange(1, 2001) ** -power
+        occurrences = np.ceil(1e6 * weight / weight.sum()).astype(np.int64)
+        tree = bisection_tree(rng.standard_normal((2000, 4)), occurrences / occurrences.sum())
+        depth = path_lengths(tree) @ occurrences / occurrences.sum()
+        assert expected_depth(occurrences) == pytest.approx(depth, abs=1)
 
 
 def test_a_sample_of_the_held_out_documents_is_scored_where_there_are_many(monkeypatch):

@@ -38,6 +38,7 @@ from ngramstat.kernels import (
 )
 from ngramstat.ngram_models.mixture import (
     MixtureLosses,
+    expected_depth,
     mixture_cost,
     mixture_losses,
     tuning_split,
@@ -60,8 +61,9 @@ _PATTERN_WORK = 0.1
 _DECISION_WORK = 0.25
 # Bytes of a document in the counts by document.
 _DOCUMENT_BYTES = 40
-# Bytes of a vocabulary item in the trees of the mixture and while they grow, about.
-_TREES_ITEM_BYTES = 120
+# Bytes of what the mixture alone loads and keeps, and of a vocabulary item in the trees and while
+# they grow, about.
+_MIXTURE_BYTES, _TREES_ITEM_BYTES = 20 << 20, 120
 # Held-out tokens of the sample whose n-grams are indexed for the memory of all.
 _INDEXED = 200_000
 _SIZES = ("index", "model", "scoring")
@@ -272,16 +274,17 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
         held_out = self._held_out_tokens(sample)
         disk = token_bytes if workspace.uses_disk(token_bytes) else 0
         fixed = workspace.expected_resident + token_bytes - disk
-        fixed += _TREES_ITEM_BYTES * corpus.vocab_size
+        fixed += _MIXTURE_BYTES + _TREES_ITEM_BYTES * corpus.vocab_size
         cost = mixture_cost(
             corpus.n_tokens,
             held_out,
             vocab_size=corpus.vocab_size,
             max_context=self._options.max_context,
+            depth=expected_depth(sample.occurrences),
         )
         budget = workspace.usable_bytes - fixed
         passes = cost.training_passes(budget)
-        memory = fixed + cost.trees_at_once(budget) * cost.tree_bytes + cost.event_bytes
+        memory = fixed + cost.bytes_of_trees(cost.trees_at_once(budget)) + cost.event_bytes
         least = fixed + cost.min_budget
         # In training tokens of a Kneser-Ney sweep.
         work = _PATTERN_WORK * passes * corpus.n_tokens

@@ -36,6 +36,7 @@ from ngramstat.ngram_models.mixture.context_patterns import (
 )
 from ngramstat.ngram_models.mixture.cost import (
     MixtureCost,
+    expected_depth,
     mixture_cost,
     packed_logits_bytes,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "MixtureLosses",
     "MixtureSplit",
     "Pattern",
+    "expected_depth",
     "mixture_cost",
     "mixture_losses",
     "n_patterns",

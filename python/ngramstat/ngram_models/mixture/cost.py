@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ngramstat.kernels.mixing import EVENT_BYTES, MAX_EVENTS
 from ngramstat.ngram_models.mixture.context_patterns import n_patterns, n_patterns_of_tree
@@ -20,6 +21,7 @@ __all__ = [
     "MixtureCost",
     "bytes_per_decision",
     "events_at_once",
+    "expected_depth",
     "mixture_cost",
     "packed_logits_bytes",
     "trees_at_once",
@@ -33,10 +35,19 @@ _DECISIONS_FRACTION = 0.75
 _MIN_EVENTS = 1 << 20
 
 
-def packed_logits_bytes(tokens: int, vocab_size: int, n_patterns: int) -> int:
-    """Expected memory of the decisions of `tokens` tokens in one tree with n_patterns patterns."""
-    decisions_per_token = np.log2(max(vocab_size, 2))
-    return int(tokens * decisions_per_token * bytes_per_decision(n_patterns))
+def expected_depth(occurrences: NDArray[np.int64]) -> float:
+    """Binary decisions from the root of a tree to a token, about, from how often each token occurs.
+
+    A tree is bisected by occurrences, so that this is the entropy of the tokens in bits and some
+    half to one more.
+    """
+    frequencies = occurrences[occurrences > 0] / max(int(occurrences.sum()), 1)
+    return float(-frequencies @ np.log2(frequencies)) + 1
+
+
+def packed_logits_bytes(decisions: float, n_patterns: int) -> int:
+    """Expected memory of so many decisions in one tree with n_patterns patterns."""
+    return int(decisions * bytes_per_decision(n_patterns))
 
 
 def bytes_per_decision(n_patterns: int) -> int:
@@ -76,6 +87,8 @@ class MixtureCost:
         Binary decisions in one tree, of tuning and held-out tokens.
     tree_bytes : int
         Memory of the decisions of one tree, for the largest piece that is scored at a time.
+    all_trees_bytes : int
+        The same of all trees at a time.
     event_bytes : int
         Memory of the events of counting one pattern, where the budget does not limit them.
     """
@@ -85,6 +98,7 @@ class MixtureCost:
     inputs: int
     decisions: float
     tree_bytes: int
+    all_trees_bytes: int
     event_bytes: int
 
     @property
@@ -96,6 +110,10 @@ class MixtureCost:
         """How many trees fit a memory budget."""
         return trees_at_once(memory_budget, self.n_trees * self.tree_bytes)
 
+    def bytes_of_trees(self, number: int) -> float:
+        """Memory of the decisions of so many trees at a time."""
+        return max(self.tree_bytes, self.all_trees_bytes * number / self.n_trees)
+
     def training_passes(self, memory_budget: float | None) -> int:
         """How often the training tokens are read: by every pattern for each group of trees."""
         groups = -(-self.n_trees // self.trees_at_once(memory_budget))
@@ -103,17 +121,28 @@ class MixtureCost:
 
 
 def mixture_cost(
-    n_training: int, n_held_out: int, *, vocab_size: int, max_context: int
+    n_training: int,
+    n_held_out: int,
+    *,
+    vocab_size: int,
+    max_context: int,
+    depth: float,
 ) -> MixtureCost:
-    """The cost of `mixture_losses` for n_training training and n_held_out held-out tokens."""
+    """The cost of `mixture_losses` for n_training training and n_held_out held-out tokens.
+
+    `depth` are the binary decisions of a token along one tree, see `expected_depth`.
+    """
     tokens = int(tuning_tokens(n_training)) + min(n_held_out, MAX_SCORED)
     used = n_patterns(max_context, vocab_size)
     of_tree = [n_patterns_of_tree(max_context, vocab_size, tree) for tree in range(N_TREES)]
+    decisions = min(tokens, PIECE_TOKENS) * depth
+    bytes_of = [packed_logits_bytes(decisions, n_patterns) for n_patterns in of_tree]
     return MixtureCost(
         n_trees=N_TREES,
         n_patterns=used,
         inputs=sum(of_tree),
-        decisions=tokens * math.log2(max(vocab_size, 2)),
-        tree_bytes=packed_logits_bytes(min(tokens, PIECE_TOKENS), vocab_size, max(of_tree)),
+        decisions=tokens * depth,
+        tree_bytes=max(bytes_of),
+        all_trees_bytes=sum(bytes_of),
         event_bytes=EVENT_BYTES * min(MAX_EVENTS, n_training),
     )
