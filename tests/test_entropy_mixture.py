@@ -29,6 +29,7 @@ from ngramstat.ngram_models.mixture import (
     tuning_split,
     tuning_tokens,
 )
+from ngramstat.ngram_models.mixture.cost import events_at_once
 from ngramstat.ngram_models.mixture.token_tree import bisection_tree, embed_tokens
 from ngramstat.ngram_models.mixture.trees import N_TREES
 from ngramstat.ngram_models.split_streams import ScoredPieces, content_positions, split_streams
@@ -225,13 +226,23 @@ def test_the_cost_follows_the_sizes_of_the_run(n_training):
     assert cost.tree_bytes == packed_logits_bytes(12 * tokens, largest)
     assert cost.bytes_of_trees(1) == cost.tree_bytes
     assert cost.bytes_of_trees(4) == cost.all_trees_bytes <= 4 * cost.tree_bytes
-    assert cost.event_bytes == 8 * min(n_training, 1 << 25)  # in several passes beyond that
+    # In several passes beyond that.
+    assert cost.event_bytes == 8 * min(n_training, max(1 << 25, n_training // 8))
     # In the smallest budget one tree fits at a time, so that training is read for each of them.
     assert cost.trees_at_once(None) == cost.trees_at_once(5 * cost.min_budget) == 4
     assert cost.trees_at_once(3 * cost.min_budget) == 2
     assert cost.trees_at_once(cost.min_budget) == 1
     assert cost.training_passes(None) == cost.n_patterns
     assert cost.training_passes(cost.min_budget) == 4 * cost.n_patterns
+
+
+def test_events_at_once_take_what_trees_leave():
+    assert events_at_once(None, 10**6) == events_at_once(None, 10**8) == 1 << 25
+    assert events_at_once(None, 10**9) == 10**9 // 8
+    assert events_at_once(1.6e9, 10**9, 1.2e9) == 25_000_000
+    # Never less than a quarter of the budget, nor than what a pass is worth.
+    assert events_at_once(1.6e9, 10**9, 1.5e9) == 25_000_000
+    assert events_at_once(1e6, 10**9) == 1 << 20
 
 
 def test_the_depth_of_a_tree_is_expected_from_the_occurrences():

@@ -29,10 +29,11 @@ __all__ = [
 
 # Bytes of a decision besides its packed logits: fallback logits of a few patterns, and states.
 _DECISION_BYTES = 16
-# The fraction of the memory budget for decisions; the rest is for the events of counting, and half
-# of that for sorting them.
+# The fraction of the memory budget for decisions at most; the rest is for counting.
 _DECISIONS_FRACTION = 0.75
 _MIN_EVENTS = 1 << 20
+# Passes over the training tokens for one pattern, about, where memory does not limit them.
+_MAX_PASSES = 8
 
 
 def expected_depth(occurrences: NDArray[np.int64]) -> float:
@@ -66,12 +67,19 @@ def trees_at_once(memory_budget: float | None, bytes_of_all_trees: float) -> int
     return math.ceil(N_TREES / n_groups)
 
 
-def events_at_once(memory_budget: int | None) -> int:
-    """How many events to count at a time; half of their memory is for sorting."""
+def events_at_once(
+    memory_budget: float | None, n_training: int, bytes_of_trees: float = 0.0
+) -> int:
+    """How many events to count at a time, beside the trees that are mixed at a time.
+
+    Half of the memory that trees leave is for events, the other half for sorting them. Each pass
+    over a long text should count a good part of it.
+    """
+    largest = max(MAX_EVENTS, n_training // _MAX_PASSES)
     if memory_budget is None:
-        return MAX_EVENTS
-    events = int(memory_budget * (1 - _DECISIONS_FRACTION) / 2) // EVENT_BYTES
-    return min(MAX_EVENTS, max(events, _MIN_EVENTS))
+        return largest
+    left = max(memory_budget - bytes_of_trees, memory_budget * (1 - _DECISIONS_FRACTION))
+    return int(min(largest, max(left / 2 // EVENT_BYTES, _MIN_EVENTS)))
 
 
 @dataclass(frozen=True)
@@ -144,5 +152,5 @@ def mixture_cost(
         decisions=tokens * depth,
         tree_bytes=max(bytes_of),
         all_trees_bytes=sum(bytes_of),
-        event_bytes=EVENT_BYTES * min(MAX_EVENTS, n_training),
+        event_bytes=EVENT_BYTES * min(events_at_once(None, n_training), n_training),
     )

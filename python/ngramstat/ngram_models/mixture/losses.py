@@ -153,7 +153,9 @@ class Mixture:
             used,
             self.class_maps,
             self.discounts,
-            max_events=events_at_once(memory_budget),
+            max_events=events_at_once(
+                memory_budget, len(split.training), largest * together / len(trees)
+            ),
             threads=workspace.threads,
         )
         # -ln p of the held-out tokens, by piece.
