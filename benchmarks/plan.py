@@ -5,14 +5,16 @@
 Every corpus is planned and measured under every limit, each in its own process. Prints a row a
 stage: seconds by the clock and peak memory, expected and measured, and what the memory limit was.
 The plan assumes that nothing else runs; `CPU / clock` shows whether that was so (it is the number
-of threads where they all ran all the time). Exits with status 1 where a peak is above its limit.
-Writes benchmarks/results/plan.json.
+of threads where they all ran all the time). A ratio (expected to measured) is marked with ! where
+it is off by more than 30 % in time or 15 % in memory. Exits with status 1 where a peak is above its
+limit. Writes benchmarks/results/plan.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -24,6 +26,8 @@ from bars import machine
 RESULTS = Path(__file__).resolve().parent / "results" / "plan.json"
 # What a run does beside its stages; the plan has no rows for these.
 BESIDE = ("plan", "C(t) fits", "H(n) fits")
+# How far off the plan may be, as a fraction; shorter times than these seconds are not judged.
+TIME_ERROR, MEMORY_ERROR, SHORTEST = 0.3, 0.15, 1.0
 
 
 def ngramstat(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -70,21 +74,27 @@ def compared(corpus: Path, limit: str, work: Path, options: list[str]) -> dict[s
     }
 
 
+def ratio(expected: float, measured: float, allowed: float) -> str:
+    off = expected / max(measured, 1e-3)
+    return f"{off:6.2f}{'!' if abs(off - 1) > allowed else ' '}"
+
+
 def print_comparison(row: dict[str, Any]) -> None:
     print(f"\n{row['corpus']}, limit {row['limit']}")
     if "refused" in row:
         return print(f"  refused: {row['refused'][-300:]}")
-    print("  stage              s expected  ratio  CPU/clock      MB expected  ratio  of limit")
+    print("  stage              s expected  ratio   CPU/clock      MB expected  ratio   of limit")
     whole = {**row, "name": "whole", "cpu_seconds": None}
     for stage in (*row["stages"], whole):
         seconds, expected = stage["seconds"], stage["expected_seconds"]
         line = f"  {stage['name']:13s} {seconds:6.1f}"
-        line += f" {expected:8.1f} {expected / max(seconds, 1e-3):6.2f}" if expected else " " * 16
+        judged = TIME_ERROR if seconds >= SHORTEST else math.inf
+        line += f" {expected:8.1f} {ratio(expected, seconds, judged)}" if expected else " " * 17
         load = stage["cpu_seconds"]
         line += f" {load / max(seconds, 1e-3):10.2f}" if load is not None else " " * 11
         peak, memory = stage["peak_bytes"], stage["expected_bytes"]
         line += f" {peak / 1e6:7.0f}"
-        line += f" {memory / 1e6:8.0f} {memory / peak:6.2f}" if memory else " " * 16
+        line += f" {memory / 1e6:8.0f} {ratio(memory, peak, MEMORY_ERROR)}" if memory else " " * 17
         print(line + f" {peak / row['limit_bytes']:9.2f}")
 
 

@@ -8,6 +8,8 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ import ngramstat
 from designs import design_of
 from ngramstat import _core
 from ngramstat.cli import main
+from ngramstat.corpus.corpus_writer import CorpusWriter
 from ngramstat.covariance.options import CorrelationOptions
 from ngramstat.entropy.options import EntropyOptions
 from ngramstat.errors import InputError
@@ -120,24 +123,91 @@ finally:
 """
 
 
+def measured(corpus: Path, output: Path, limit: int, *options: str) -> dict[str, Any]:
+    """The result of a run in a process of its own, which keeps its memory limit."""
+    child = subprocess.run(
+        [sys.executable, "-c", MEASURE, "measure", str(corpus), "-o", str(output), "--memory-limit",
+         str(limit), "--threads", "2", "--quiet", *options],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert child.returncode == 0, child.stderr
+    assert int(child.stderr.strip().splitlines()[-1]) <= limit
+    result: dict[str, Any] = json.loads((output / "run.json").read_text())
+    return result
+
+
+def planned(corpus: Path, limit: int, *options: str) -> dict[str, Any]:
+    """The plan of such a run, also from a process of its own, whatever it says."""
+    child = subprocess.run(
+        [sys.executable, "-m", "ngramstat", "plan", str(corpus), "--memory-limit", str(limit),
+         "--threads", "2", "--json", *options],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    plan: dict[str, Any] = json.loads(child.stdout)
+    for stage in plan["stages"]:
+        assert stage["memory_bytes"] <= max(limit, stage["least_memory_bytes"])
+    return plan
+
+
+def assert_planned(run: dict[str, Any], plan: dict[str, Any]) -> None:
+    """Every stage took about the memory of the plan."""
+    peaks = {stage["name"]: stage["peak_rss_bytes"] for stage in run["provenance"]["stages"]}
+    for stage in plan["stages"]:
+        assert stage["memory_bytes"] == pytest.approx(peaks[stage["name"]], rel=0.2), stage["name"]
+
+
+def written_text(directory: Path, size: int, vocab_size: int) -> Path:
+    """A corpus with frequencies as of words, whose every third token is that of two before."""
+    rng = np.random.default_rng(1)
+    tokens = np.minimum(rng.pareto(0.8, size) * 3, vocab_size - 1).astype(np.uint16)
+    again = np.flatnonzero(rng.random(size - 2) < 1 / 3)
+    tokens[again + 2] = tokens[again]
+    with CorpusWriter(directory / "corpus", vocab_size) as writer:
+        writer.write_equal(tokens, 5_000)
+        writer.finish()
+    return directory / "corpus"
+
+
 @LINUX
-def test_a_small_limit_is_kept_and_changes_no_number(corpus, tmp_path):
-    """A small limit splits every step and moves the tokens to files; the results stay equal."""
-    peaks, results = {}, {}
-    limits = {"large": "8G", "small": "210M"}
-    for name, limit in limits.items():
-        child = subprocess.run(
-            [sys.executable, "-c", MEASURE, "measure", str(corpus), "-o", str(tmp_path / name),
-             "--lags", "1,2,16", "--max-context", "3", "--predictor", "kneser-ney", "--held-out",
-             "0.01", "--learning-sizes", "2", "--memory-limit", limit, "--threads", "2", "--quiet"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert child.returncode == 0, child.stderr
-        peaks[name] = int(child.stderr.strip().splitlines()[-1])
-        results[name] = json.loads((tmp_path / name / "run.json").read_text())
-    assert peaks["small"] <= 210 << 20, peaks
+def test_a_small_limit_is_kept_as_planned_and_changes_no_number(tmp_path):
+    """A small limit splits every step; the results stay equal."""
+    corpus = written_text(tmp_path, 5_000_000, 500)
+    small = 160 << 20
+    options = (
+        "--lags", "3", "--replicates", "99", "--max-context", "3", "--predictor", "kneser-ney",
+        "--held-out", "0.01", "--learning-sizes", "2",
+    )  # fmt: skip
+    plan = planned(corpus, small, *options)
+    assert plan["fits"]
+    counts = next(stage for stage in plan["stages"] if stage["name"] == "H(n) counts")
+    assert counts["passes"] > 2  # in several steps
+    run = measured(corpus, tmp_path / "small", small, *options)
+    assert_planned(run, plan)
+    large = measured(corpus, tmp_path / "large", 8 << 30, *options)
     for part in ("correlations", "entropies"):
-        assert results["small"][part] == results["large"][part]
+        assert run[part] == large[part]
+
+
+@LINUX
+@pytest.mark.nightly
+@pytest.mark.parametrize("predictor", ["kneser-ney", "mixture"])
+def test_small_limits_are_kept_or_refused_on_a_larger_text(tmp_path, predictor):
+    """From 256 MB on, a run stays below its limit or names one that is enough."""
+    corpus = written_text(tmp_path, 8_000_000, 5_000)
+    options = ("--lags", "1,16", "--predictor", predictor)
+    for megabytes in (256, 300, 400, 1024):
+        limit = megabytes << 20
+        plan = planned(corpus, limit, *options)
+        if not plan["fits"]:
+            with pytest.raises(InputError, match=r"needs .* the limit is"):
+                ngramstat.measure(
+                    ngramstat.Corpus.open(corpus),
+                    memory_limit=limit, lags=[1, 16], predictor=predictor,
+                )  # fmt: skip
+            limit = round(1.03 * max(s["least_memory_bytes"] for s in plan["stages"]))
+            plan = planned(corpus, limit, *options)
+        run = measured(corpus, tmp_path / f"run-{megabytes}", limit, *options)
+        assert_planned(run, plan)
 
 
 def test_a_limit_that_is_too_small_is_refused_with_the_memory_needed(corpus):

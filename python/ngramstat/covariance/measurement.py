@@ -80,8 +80,9 @@ _TOLERANCE, _OF_NOISE, _OF_NOISE_NEAR = 3e-3, 0.15, 0.05
 _WIDTH, _NEAR_WIDTH = 4, 2
 # The norm of the other boundary is compared with factors of 1.25.
 _OTHER_TOLERANCE = 0.03
-# Bytes of a vocabulary item in the vectors of all searches at one lag.
-_MEASURING_ITEM_BYTES = 6500
+# Bytes of a vocabulary item in the vectors of all searches at one lag: 4,700 where V is 8,192 and
+# 5,500 where it is 50,257.
+_MEASURING_ITEM_BYTES = 5500
 # Singular vectors whose heaviest vocabulary items are kept, and how many of these.
 _VECTORS_KEPT = 3
 TOP_TOKENS = 12

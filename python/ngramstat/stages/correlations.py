@@ -48,6 +48,8 @@ _PRODUCTS, _DOUBLE_PRODUCTS, _COMPOSITION_PRODUCTS, _TOKEN_PASSES = 7, 2, 7, 3
 _NULL_PRODUCTS = 4
 # Products of eight vectors each way without counts.
 _MATRIX_FREE_PRODUCTS = 30
+# Stacks and buffers of threads and code that is run for the first time, about, in the first stage.
+_THREADS_BYTES = 8 << 20
 # Blocks of vectors of a Krylov space and copies of a product.
 _KRYLOV_BLOCKS = 40
 # Copies of a block that a matrix-free product adds to, for small and for large vocabularies.
@@ -97,7 +99,7 @@ class LagStage(Stage[LagMeasurement]):
         vocab_size = sample.occurring_items
         memory = PairMemory(n, vocab_size)
         disk = 0
-        fixed: float = workspace.expected_resident
+        fixed: float = workspace.resident_without_pages + _THREADS_BYTES
         measuring = measuring_bytes(vocab_size)
         if options.sequential:
             # The shuffled copy, for the null.
@@ -111,7 +113,7 @@ class LagStage(Stage[LagMeasurement]):
         ranges, n_lags = math.ceil(n / max(positions, 1)), len(options.lags)
         counted_lags = n_lags + (len(SHUFFLED_LAGS) if options.sequential else 0)
         # The buffer of the pairs is kept, if there is room for it while a lag is measured.
-        counting, held = per_position * positions, fixed + lags_at_once * matrix
+        counting, held = per_position * positions, fixed + min(lags_at_once, n_lags) * matrix
         most = held + counting + measuring + token_bytes
         if most > workspace.usable_bytes:
             most = held + max(counting, measuring) + token_bytes
@@ -134,7 +136,7 @@ class LagStage(Stage[LagMeasurement]):
     ) -> Cost:
         vocab_size, n_lags = sample.occurring_items, len(self._options.lags)
         scratch = _SCRATCH_BLOCKS if vocab_size <= _WIDE_VOCABULARY else _WIDE_SCRATCH_BLOCKS
-        fixed = workspace.expected_resident + _krylov_bytes(sample)
+        fixed = workspace.resident_without_pages + _THREADS_BYTES + _krylov_bytes(sample)
         fixed += scratch * vocab_size * BLOCK_SIZE * 8
         products = 2 * _MATRIX_FREE_PRODUCTS
         return Cost(

@@ -29,6 +29,7 @@ from ngramstat.kernels import (
     KneserNey,
     ModelSizes,
     NgramStatistics,
+    SuffixCost,
     blocks_at_once,
     count_ngrams,
     models_in_budget,
@@ -67,6 +68,8 @@ _MIXTURE_BYTES, _TREES_ITEM_BYTES = 20 << 20, 120
 # Held-out tokens of the sample whose n-grams are indexed for the memory of all.
 _INDEXED = 200_000
 _SIZES = ("index", "model", "scoring")
+# Steps of the sample that are timed, at most.
+_TIMED_STEPS = 8
 # Held-out tokens that a trial model is made for, as a fraction of the sample it is trained on.
 _TRIAL_HELD_OUT = 0.01
 
@@ -165,6 +168,10 @@ class NgramStage(_SinglePartStage[NgramStatistics]):
                 memory_limit=memory_limit,
             )
 
+        def seconds(steps: _Steps) -> float:
+            first, further = steps.seconds(count)
+            return sample.growth * (first + further * (steps.number - 1))
+
         n_documents = len(sample.design.documents) * sample.growth
         return _sweep_cost(
             self.name,
@@ -173,7 +180,7 @@ class NgramStage(_SinglePartStage[NgramStatistics]):
             order=self._order,
             held=_Held.always(_DOCUMENT_BYTES * n_documents),
             counting_ngrams=True,
-            seconds=lambda steps: sample.growth * sample.time(lambda: count(steps.memory_limit)),
+            seconds=seconds,
         )
 
 
@@ -240,7 +247,7 @@ class HeldOutStage(_EntropyStage[HeldOutLosses]):
                 sizes.index + n_models * sizes.model, sizes.index + sizes.model, sizes.scoring
             ),
             counting_ngrams=False,
-            seconds=lambda steps: _held_out_seconds(sample, held_out, self._order, sweeps, steps),
+            seconds=lambda steps: _held_out_seconds(steps, held_out, self._order, sweeps),
         )
 
 
@@ -310,17 +317,14 @@ class _FractionBar:
 
 
 def _held_out_seconds(
-    sample: CorpusSample,
-    held_out_tokens: int,
-    order: int,
-    sweeps: Sequence[Sequence[Subset]],
-    steps: _SampleSteps,
+    steps: _Steps, held_out_tokens: int, order: int, sweeps: Sequence[Sequence[Subset]]
 ) -> float:
     """Seconds of training and scoring models for the held-out tokens.
 
     `sweeps` are the subsets that are counted together. Each step reads all of the stream, so that a
     subset has fewer steps and shorter ones.
     """
+    sample = steps.sample
     if not sample.timed:
         return math.nan
     training = np.asarray(sample.design.corpus.tokens)
@@ -333,20 +337,15 @@ def _held_out_seconds(
 
     model = index()
 
-    def train(n_models: int, memory_limit: int | None) -> float:
+    def train(memory_limit: int | None, n_models: int = 1) -> None:
         parts = [everything] * n_models
-        return sample.time(
-            lambda: model.train_parts(training, parts, threads=threads, memory_limit=memory_limit)
-        )
+        model.train_parts(training, parts, threads=threads, memory_limit=memory_limit)
 
-    first = train(1, None)
-    another = max(train(2, None) - first, 0.0)
-    step = 0.0
-    if steps.number > 1:
-        step = max(train(1, steps.memory_limit) - first, 0.0) / (steps.number - 1)
+    first, further = steps.seconds(train)
+    another = max(sample.time(lambda: train(None, n_models=2)) - first, 0.0)
 
     def sweep_seconds(size: float) -> float:
-        return size * (first + step * (math.ceil(size * steps.number) - 1))
+        return size * (first + further * (math.ceil(size * steps.number) - 1))
 
     raw, continuation = np.full((order, 3), 0.5), np.full((order - 1, 3), 0.5)
     score = sample.time(lambda: model.score(raw, continuation, threads=threads))
@@ -412,18 +411,42 @@ class _Held:
 
 
 @dataclass(frozen=True)
-class _SampleSteps:
-    """A sweep over the sample with as many steps as that over the corpus.
+class _Steps:
+    """Steps of a sweep over the corpus, which are timed on the sample.
 
     Attributes
     ----------
+    sample : CorpusSample
     number : int
+        Of the corpus.
+    few : int
+        Of the sample under `memory_limit`: as many, or a few that tell what more of them take.
     memory_limit : int
         Bytes.
     """
 
+    sample: CorpusSample
     number: int
+    few: int
     memory_limit: int
+
+    @classmethod
+    def of(cls, sample: CorpusSample, number: int, cost: SuffixCost, largest_blocks: int) -> _Steps:
+        few = min(number, _TIMED_STEPS)
+        size = math.ceil(sample.size / few)
+        blocks = min(int(largest_blocks / sample.growth), size)
+        return cls(sample, number, few, cost.entry_bytes * size + cost.block_bytes * blocks)
+
+    def seconds(self, work: Callable[[int | None], Any]) -> tuple[float, float]:
+        """Of work on the sample in one step, and of every further step, which reads it again.
+
+        `work` is given a memory limit, or None.
+        """
+        first = self.sample.time(lambda: work(None))
+        if self.few == 1:
+            return first, 0.0
+        limited = self.sample.time(lambda: work(self.memory_limit))
+        return first, max(limited - first, 0.0) / (self.few - 1)
 
 
 def _sweep_cost(
@@ -434,7 +457,7 @@ def _sweep_cost(
     order: int,
     held: _Held,
     counting_ngrams: bool,
-    seconds: Callable[[_SampleSteps], float],
+    seconds: Callable[[_Steps], float],
 ) -> Cost:
     """Of a sweep over sorted suffixes, in steps that fit the memory.
 
@@ -457,6 +480,7 @@ def _sweep_cost(
     )
     largest_blocks = int(blocks_at_once(sample.occurrences, workspace.threads) * sample.growth)
     positions = positions_that_fit(cost, budget, largest_blocks)
+    positions = max(positions, LEAST_STEP)  # where that does not fit, there is no run
     positions = min(step_tokens(n_tokens, workspace.threads), positions, n_tokens)
     step = cost.entry_bytes * positions + cost.block_bytes * min(largest_blocks, positions)
     used = base + max(step, held.between)
@@ -470,5 +494,5 @@ def _sweep_cost(
         memory_bytes=workspace.expected_peak(used + token_bytes, least),
         least_memory_bytes=workspace.limit_to_hold(int(least)),
         disk_bytes=token_bytes if writes_tokens else 0,
-        seconds=seconds(_SampleSteps(n_steps, math.ceil(step / sample.growth))),
+        seconds=seconds(_Steps.of(sample, n_steps, cost, largest_blocks)),
     )

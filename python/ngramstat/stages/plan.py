@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ngramstat.corpus import Corpus
@@ -21,6 +21,8 @@ from ngramstat.stages.stage import Cost, Stage
 # Bytes of a vocabulary item in the arrays of every stage: counts, their order and their sums.
 _COUNTS_ITEM_BYTES = 40
 _LITTLE = 64 << 20
+# What the report of a run takes at the end, most of it for the libraries that draw it.
+_REPORT_BYTES = 64 << 20
 
 __all__ = ["MeasurementPlan", "make_plan", "require_memory"]
 
@@ -98,8 +100,14 @@ def make_plan(
     with corpus.naming_large_ids(), workspace.managing(corpus.tokens):
         _require_counts(corpus, workspace)
         sample = CorpusSample(corpus, workspace.threads, timed=timed)
-        costs = tuple(stage.cost(sample, workspace) for stage in stages)
+        least = workspace.limit_to_hold(workspace.resident_without_pages + _REPORT_BYTES)
+        costs = tuple(_at_least(stage.cost(sample, workspace), least) for stage in stages)
     return MeasurementPlan(costs, workspace.memory_limit, workspace.threads)
+
+
+def _at_least(cost: Cost, least: int) -> Cost:
+    """A cost whose smallest limit is not below this one."""
+    return replace(cost, least_memory_bytes=max(cost.least_memory_bytes, least))
 
 
 def _require_counts(corpus: Corpus, workspace: Workspace) -> None:
