@@ -92,7 +92,7 @@ void check_context_counts(Index stop) {
                          counts.counts_of_counts(true, false, threads),
                          std::vector<std::int16_t>(n_decisions),
                          std::vector<std::uint16_t>(n_decisions)};
-        counts.interpolate(tree, {{0.5, 1.0, 1.5}, {0.6, 1.1, 1.6}},
+        counts.interpolate(tree, {{0.53, 1.07, 1.37}, {0.61, 1.13, 1.67}},
                            {offsets, {}, out.packed_logits, out.fallback_logits}, threads);
         return out;
     };

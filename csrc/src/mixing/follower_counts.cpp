@@ -27,7 +27,8 @@ FollowerCounter<Event>::FollowerCounter(const EventLayout& layout, Index vocab_s
     : layout_(layout),
       n_contexts_(n_contexts),
       token_mask_(static_cast<Event>((std::uint64_t{1} << layout.token_bits) - 1)),
-      tokens_(static_cast<std::size_t>(vocab_size)) {
+      tokens_(static_cast<std::size_t>(vocab_size)),
+      seen_(static_cast<std::size_t>(vocab_size)) {
     if (layout.has_continuation()) {
         last_pair_.assign(static_cast<std::size_t>(layout.no_continuation) + 1, 0);
     }
@@ -108,6 +109,7 @@ void FollowerCounter<Event>::count_context(std::size_t first, std::size_t middle
         seen[n_seen] = token;
         n_seen += tokens[token].count++ == 0;
     }
+    sort_ids({seen, n_seen}, seen_);
     if (layout_.has_continuation()) {
         group_by_token(first, last, n_seen);
         find_different(last - first);
@@ -144,7 +146,7 @@ void FollowerCounter<Event>::count_left_out(std::size_t middle, std::size_t last
     }
 }
 
-// The continuation tokens of one context, token after token in the order in which they were seen;
+// The continuation tokens of one context, token after token, ascending;
 // of each token those of the leave-one-out part come last.
 template <class Event>
 void FollowerCounter<Event>::group_by_token(std::size_t first, std::size_t last,
@@ -203,6 +205,7 @@ FollowerCounts sum_followers(std::span<const FollowerCounts> parts, std::size_t 
     };
     std::vector<Sums> sums(static_cast<std::size_t>(vocab_size));
     std::vector<std::uint32_t> seen;
+    IdSet seen_ids(static_cast<std::size_t>(vocab_size));
     std::vector<std::size_t> next_left_out(parts.size(), 0);
     FollowerCounts out;
     out.begins.push_back(0);
@@ -225,6 +228,7 @@ FollowerCounts sum_followers(std::span<const FollowerCounts> parts, std::size_t 
                 of_token.continuation_left_out += part.left_out[k].continuation_count;
             }
         }
+        sort_ids(seen, seen_ids);
         for (const std::uint32_t token : seen) {
             Sums& of_token = sums[token];
             if (of_token.left_out > 0) {

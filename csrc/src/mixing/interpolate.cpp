@@ -3,11 +3,11 @@
 #include <bit>
 
 #include "branch_sums.hpp"
-#include "leaf_set.hpp"
 #include "ngramstat/base/error.hpp"
 #include "ngramstat/base/parallel.hpp"
 #include "ngramstat/base/prefetch.hpp"
 #include "ngramstat/mixing/context_counts.hpp"
+#include "ngramstat/mixing/id_set.hpp"
 #include "ngramstat/mixing/packed_logits.hpp"
 
 namespace ngramstat {
@@ -94,6 +94,7 @@ class ContextCounts::Interpolator {
           decisions_(decisions),
           loops_(path_loops()),
           leaves_(tree.leaf_of.size()),
+          follower_of_(tree.leaf_of.size()),
           written_(tree.leaf_of.size(), {0, 0}) {
         const std::size_t padded = (paths.longest + kPathVector - 1) / kPathVector * kPathVector;
         sums_.resize(padded);
@@ -194,13 +195,16 @@ class ContextCounts::Interpolator {
 
     void sort_followers() {
         for (std::size_t j = 0; j < tokens_.size(); ++j) {
-            leaves_.add(tree_.leaf_of[tokens_[j]], static_cast<std::uint32_t>(j));
+            const std::uint32_t leaf = tree_.leaf_of[tokens_[j]];
+            leaves_.add(leaf);
+            follower_of_[leaf] = static_cast<std::uint32_t>(j);
         }
         running_.size = tokens_.size();
         running_.entries.resize(std::max(running_.entries.size(), tokens_.size() + 1));
         RunningSums::Entry* entry = running_.entries.data();
         *entry = {};
-        leaves_.take([&](std::uint32_t leaf, std::uint32_t j) {
+        leaves_.take([&](std::uint32_t leaf) {
+            const std::uint32_t j = follower_of_[leaf];
             entry->leaf = leaf;
             entry[1] = {0, entry->count + static_cast<double>(followers_.count[j]),
                         entry->raw + static_cast<double>(followers_.raw[j]),
@@ -362,7 +366,8 @@ class ContextCounts::Interpolator {
     Freed freed_{1.0f, 1.0f};
     bool sorted_ = false;
     RunningSums running_;
-    LeafSet leaves_;  // with numbers of followers
+    IdSet leaves_;                            // of followers
+    std::vector<std::uint32_t> follower_of_;  // by leaf
     // By token: where its decisions were written last, and for which group of targets.
     std::vector<Written> written_;
     std::uint32_t group_ = 0;

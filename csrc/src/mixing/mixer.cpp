@@ -20,6 +20,9 @@ constexpr std::size_t kMixers = MixerGroup::kMaxMixers;
 constexpr std::size_t kWindow = 64;      // decisions read at a time
 constexpr float kInitialSquare = 1e-2f;  // sum of squared gradients that a weight starts with
 constexpr std::size_t kMaxTables = 3;
+// Less half of the bits of x, the bits of about 1 / sqrt(x), within 3.5 %: the bits of a float are
+// nearly its logarithm. The size of a step of AdaGrad needs no more.
+constexpr std::int32_t kInverseRoot = 0x5f37642f;
 
 #if defined(__GNUC__) || defined(__clang__)
 #define NGRAMSTAT_RESTRICT __restrict__
@@ -61,22 +64,30 @@ inline float loss_of(float logit) {
     return (z > 0 ? 0.0f : -z) + log1p;
 }
 
-// About 1 / sqrt(x), within 3.5 %: the size of a step needs no more. The bits of a float are nearly
-// its logarithm.
-inline float inverse_root(float x) {
-    return std::bit_cast<float>(0x5f37642f - (std::bit_cast<std::int32_t>(x) >> 1));
-}
-
-// A step of AdaGrad.
-inline void learn(float gradient, float rate, float& weight, float& square) {
-    square += gradient * gradient;
-    weight += rate * gradient * inverse_root(square);
-}
-
 struct Losses {
     template <int>
     static void run(const float* NGRAMSTAT_RESTRICT logits, float* NGRAMSTAT_RESTRICT losses) {
         for (std::size_t e = 0; e < kWindow; ++e) losses[e] = loss_of(logits[e]);
+    }
+};
+
+// The decisions of a window: (decisions, stride).
+struct WindowRows {
+    const float* relative;
+    const std::uint16_t* own;  // which own weights: bucket * stride + input
+    std::size_t stride, decisions;
+    std::size_t inputs;  // of a row, in whole fours; the rest of it is padding
+};
+
+// The tables of one mixer in a window.
+struct TableRows {
+    std::size_t blocks, n_tables;  // vectors of a row
+    std::array<float*, kMaxTables> tables;
+    std::array<std::uint32_t, kMaxTables * kWindow> places;  // of the decisions' rows
+    alignas(64) std::array<float, MixerGroup::kMaxInputs> is_input;
+
+    float* row(std::size_t table, std::size_t e) const {
+        return tables[table] + places[table * kWindow + e];
     }
 };
 
@@ -107,6 +118,7 @@ inline float sum(const float* values) {
     return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
+// A step of AdaGrad for kVector weights.
 template <int kBytes>
 inline void learn_block(const float* gradient, float rate, float* weight, float* square) {
     using Register = typename VectorOf<float, kBytes>::Aligned;
@@ -120,14 +132,58 @@ inline void learn_block(const float* gradient, float rate, float* weight, float*
         const Register squares = s + g * g;
         Ints bits;
         std::memcpy(&bits, &squares, sizeof(Ints));
-        bits = 0x5f37642f - (bits >> 1);
+        bits = kInverseRoot - (bits >> 1);
         Register inverse_roots;
         std::memcpy(&inverse_roots, &bits, sizeof(Ints));
         s = squares;
         w += rate * g * inverse_roots;
     }
 }
+// What the own weights add to the logits of all mixers.
+inline void own_logits(const WindowRows& window, std::size_t e, const float* own, float* logits) {
+    const float* relative = window.relative + e * window.stride;
+    const std::uint16_t* places = window.own + e * window.stride;
+    const auto add = [&](std::size_t i, Vector& sum) {
+        sum += *reinterpret_cast<const Vector*>(own + places[i] * (2 * kMixers)) * relative[i];
+    };
+    // Four sums, so that additions need not wait for each other.
+    Vector a{}, b{}, c{}, d{};
+    for (std::size_t i = 0; i < window.inputs; i += 4) {
+        add(i, a);
+        add(i + 1, b);
+        add(i + 2, c);
+        add(i + 3, d);
+    }
+    *reinterpret_cast<Vector*>(logits) = (a + b) + (c + d);
+}
+
+inline void own_step(const WindowRows& window, std::size_t e, const float* is_input,
+                     const float* errors, const float* rates, float* own) {
+    const float* relative = window.relative + e * window.stride;
+    const std::uint16_t* places = window.own + e * window.stride;
+    const Vector error = *reinterpret_cast<const Vector*>(errors);
+    const Vector rate = *reinterpret_cast<const Vector*>(rates);
+    for (std::size_t i = 0; i < window.inputs; ++i) {
+        Vector* weight = reinterpret_cast<Vector*>(own + places[i] * (2 * kMixers));
+        const Vector mask = *reinterpret_cast<const Vector*>(is_input + i * kMixers);
+        const Vector gradient = relative[i] * (error * mask);
+        const Vector square = weight[1] + gradient * gradient;
+        const IntVector guess = kInverseRoot - (reinterpret_cast<const IntVector&>(square) >> 1);
+        weight[1] = square;
+        weight[0] += rate * gradient * reinterpret_cast<const Vector&>(guess);
+    }
+}
 #else
+inline float inverse_root(float x) {
+    return std::bit_cast<float>(kInverseRoot - (std::bit_cast<std::int32_t>(x) >> 1));
+}
+
+// A step of AdaGrad.
+inline void learn(float gradient, float rate, float& weight, float& square) {
+    square += gradient * gradient;
+    weight += rate * gradient * inverse_root(square);
+}
+
 inline void errors_of(float* logits) {
     for (std::size_t m = 0; m < kMixers; ++m) {
         logits[m] = 1.0f / (1.0f + exponential(clipped(logits[m])));
@@ -147,27 +203,33 @@ template <int>
 inline void learn_block(const float* gradient, float rate, float* weight, float* square) {
     for (std::size_t i = 0; i < kVector; ++i) learn(gradient[i], rate, weight[i], square[i]);
 }
-#endif
 
-// The decisions of a window: (decisions, stride).
-struct WindowRows {
-    const float* relative;
-    const std::uint16_t* own;  // which own weights: bucket * stride + input
-    std::size_t stride, decisions;
-    std::size_t inputs;  // of a row, in whole fours; the rest of it is padding
-};
-
-// The tables of one mixer in a window.
-struct TableRows {
-    std::size_t blocks, n_tables;  // vectors of a row
-    std::array<float*, kMaxTables> tables;
-    std::array<std::uint32_t, kMaxTables * kWindow> places;  // of the decisions' rows
-    alignas(64) std::array<float, MixerGroup::kMaxInputs> is_input;
-
-    float* row(std::size_t table, std::size_t e) const {
-        return tables[table] + places[table * kWindow + e];
+inline void own_logits(const WindowRows& window, std::size_t e, const float* own, float* logits) {
+    const float* relative = window.relative + e * window.stride;
+    const std::uint16_t* places = window.own + e * window.stride;
+    std::array<Lanes, 4> sums{};
+    for (std::size_t i = 0; i < window.inputs; ++i) {
+        const float* weight = own + places[i] * (2 * kMixers);
+        for (std::size_t m = 0; m < kMixers; ++m) sums[i % 4][m] += weight[m] * relative[i];
     }
-};
+    for (std::size_t m = 0; m < kMixers; ++m) {
+        logits[m] = (sums[0][m] + sums[1][m]) + (sums[2][m] + sums[3][m]);
+    }
+}
+
+inline void own_step(const WindowRows& window, std::size_t e, const float* is_input,
+                     const float* errors, const float* rates, float* own) {
+    const float* relative = window.relative + e * window.stride;
+    const std::uint16_t* places = window.own + e * window.stride;
+    for (std::size_t i = 0; i < window.inputs; ++i) {
+        float* weight = own + places[i] * (2 * kMixers);
+        for (std::size_t m = 0; m < kMixers; ++m) {
+            learn(relative[i] * (errors[m] * is_input[i * kMixers + m]), rates[m], weight[m],
+                  weight[kMixers + m]);
+        }
+    }
+}
+#endif
 
 // What the tables add to a mixer's logit, and a step of them; for registers of so many bytes.
 template <int kBytes, std::size_t kBlocks, std::size_t kTables>
@@ -244,69 +306,6 @@ inline void for_shape(const TableRows& mixer, Visit&& visit) {
             return visit(OfShape<kBytes, 4, 3>{});
     }
 }
-
-#if defined(__GNUC__) || defined(__clang__)
-// What the own weights add to the logits of all mixers.
-inline void own_logits(const WindowRows& window, std::size_t e, const float* own, float* logits) {
-    const float* relative = window.relative + e * window.stride;
-    const std::uint16_t* places = window.own + e * window.stride;
-    const auto add = [&](std::size_t i, Vector& sum) {
-        sum += *reinterpret_cast<const Vector*>(own + places[i] * (2 * kMixers)) * relative[i];
-    };
-    // Four sums, so that additions need not wait for each other.
-    Vector a{}, b{}, c{}, d{};
-    for (std::size_t i = 0; i < window.inputs; i += 4) {
-        add(i, a);
-        add(i + 1, b);
-        add(i + 2, c);
-        add(i + 3, d);
-    }
-    *reinterpret_cast<Vector*>(logits) = (a + b) + (c + d);
-}
-
-inline void own_step(const WindowRows& window, std::size_t e, const float* is_input,
-                     const float* errors, const float* rates, float* own) {
-    const float* relative = window.relative + e * window.stride;
-    const std::uint16_t* places = window.own + e * window.stride;
-    const Vector error = *reinterpret_cast<const Vector*>(errors);
-    const Vector rate = *reinterpret_cast<const Vector*>(rates);
-    for (std::size_t i = 0; i < window.inputs; ++i) {
-        Vector* weight = reinterpret_cast<Vector*>(own + places[i] * (2 * kMixers));
-        const Vector mask = *reinterpret_cast<const Vector*>(is_input + i * kMixers);
-        const Vector gradient = relative[i] * (error * mask);
-        const Vector square = weight[1] + gradient * gradient;
-        const IntVector guess = 0x5f37642f - (reinterpret_cast<const IntVector&>(square) >> 1);
-        weight[1] = square;
-        weight[0] += rate * gradient * reinterpret_cast<const Vector&>(guess);
-    }
-}
-#else
-inline void own_logits(const WindowRows& window, std::size_t e, const float* own, float* logits) {
-    const float* relative = window.relative + e * window.stride;
-    const std::uint16_t* places = window.own + e * window.stride;
-    std::array<Lanes, 4> sums{};
-    for (std::size_t i = 0; i < window.inputs; ++i) {
-        const float* weight = own + places[i] * (2 * kMixers);
-        for (std::size_t m = 0; m < kMixers; ++m) sums[i % 4][m] += weight[m] * relative[i];
-    }
-    for (std::size_t m = 0; m < kMixers; ++m) {
-        logits[m] = (sums[0][m] + sums[1][m]) + (sums[2][m] + sums[3][m]);
-    }
-}
-
-inline void own_step(const WindowRows& window, std::size_t e, const float* is_input,
-                     const float* errors, const float* rates, float* own) {
-    const float* relative = window.relative + e * window.stride;
-    const std::uint16_t* places = window.own + e * window.stride;
-    for (std::size_t i = 0; i < window.inputs; ++i) {
-        float* weight = own + places[i] * (2 * kMixers);
-        for (std::size_t m = 0; m < kMixers; ++m) {
-            learn(relative[i] * (errors[m] * is_input[i * kMixers + m]), rates[m], weight[m],
-                  weight[kMixers + m]);
-        }
-    }
-}
-#endif
 
 // Logits of all decisions of a window by all mixers, (mixers, kWindow); where they learn, of every
 // decision before it was learned from. All mixers take a decision together: each waits for its own

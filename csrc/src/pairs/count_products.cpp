@@ -215,6 +215,10 @@ void CountMatrix::sum_over_rows(std::span<Real> out, int threads, Scatter&& scat
     const auto bounds = row_runs(n_cols_ <= (1 << 16) ? 16 : 4);
     const Index runs = static_cast<Index>(bounds.size()) - 1;
     const std::size_t size = out.size();
+    if (runs == 0) {
+        std::fill(out.begin(), out.end(), Real{0});  // no rows
+        return;
+    }
     std::vector<std::vector<Real>> partial(static_cast<std::size_t>(runs));
     parallel_for(runs, threads, [&](Index run) {
         partial[run].assign(size, Real{0});

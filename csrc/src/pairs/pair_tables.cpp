@@ -19,6 +19,8 @@ constexpr Index kTableBytes = 1 << 18;
 constexpr Index kMaxBlocks = 2048;  // all of them are written to at the same time
 constexpr int kMaxRowBits = 8;
 constexpr int kMaxLags = 8;  // in one entry
+// Cells of a block for each entry from which sorting the entries takes less than reading all cells.
+constexpr Index kSparse = 128;
 constexpr Index kRuns = 32;  // of blocks, for each lag: enough to balance any thread count
 
 int row_bits_of(Index vocab_size) {
@@ -75,6 +77,7 @@ struct PairTables<Token>::Table {
     Index stride;  // counters of a row: its columns, the one for no pair, and padding
     std::vector<std::uint8_t> counters;
     std::vector<std::uint32_t> wrapped;  // one cell per overflow
+    std::vector<std::uint64_t> keys;     // of entries that are sorted instead
     CountEntries<std::uint32_t> cells;   // those that are not zero, filled from the front
     std::size_t n_cells = 0;
 
@@ -288,6 +291,42 @@ std::size_t PairTables<Token>::entries_of(Index block) const {
     return entries;
 }
 
+// Counts a block with few entries by sorting them.
+template <class Token>
+void PairTables<Token>::sort_block(Index block, int slot, Index rows, Table& table,
+                                   CountBlock& out) const {
+    const std::uint64_t row_mask = (std::uint64_t{1} << row_bits_) - 1;
+    const std::uint64_t column_mask = (std::uint64_t{1} << column_bits_) - 1;
+    auto& keys = table.keys;
+    keys.clear();
+    for (Index c = 0; c < n_chunks(); ++c) {
+        const std::size_t k = region(c, block);
+        for (const std::uint64_t* entry = entries_ + begin_[k]; entry < entries_ + end_[k];
+             ++entry) {
+            const std::uint64_t column = *entry >> column_shift(slot) & column_mask;
+            if (static_cast<Index>(column) == vocab_size_) continue;  // no pair
+            const std::uint64_t half = *entry >> row_bits_ & 1;
+            keys.push_back(((*entry & row_mask) << column_bits_ | column) << 1 | half);
+        }
+    }
+    std::sort(keys.begin(), keys.end());
+    table.n_cells = 0;
+    std::size_t i = 0;
+    for (Index r = 0; r < rows; ++r) {
+        while (i < keys.size() && static_cast<Index>(keys[i] >> 1 >> column_bits_) == r) {
+            const std::uint64_t cell = keys[i] >> 1;
+            std::uint32_t counts[2] = {};
+            for (; i < keys.size() && keys[i] >> 1 == cell; ++i) ++counts[keys[i] & 1];
+            table.cells.column[table.n_cells] = static_cast<std::uint32_t>(cell & column_mask);
+            table.cells.first[table.n_cells] = counts[0];
+            table.cells.second[table.n_cells] = counts[1];
+            ++table.n_cells;
+        }
+        out.row_start.push_back(static_cast<Index>(table.n_cells));
+    }
+    out.set_entries(table.cells, table.n_cells);
+}
+
 template <class Token>
 CountBlock PairTables<Token>::count_block(Index block, int slot, Table& table) const {
     const Index first_row = block << row_bits_;
@@ -296,6 +335,10 @@ CountBlock PairTables<Token>::count_block(Index block, int slot, Table& table) c
     out.first_row = range_.first + first_row;
     if (entries_of(block) == 0) {
         out.row_start.assign(static_cast<std::size_t>(rows) + 1, 0);
+        return out;
+    }
+    if (static_cast<Index>(entries_of(block)) * kSparse < rows * vocab_size_) {
+        sort_block(block, slot, rows, table, out);
         return out;
     }
     table.clear();

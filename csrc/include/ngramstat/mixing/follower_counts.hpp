@@ -6,11 +6,12 @@
 #include <vector>
 
 #include "ngramstat/base/types.hpp"
+#include "ngramstat/mixing/id_set.hpp"
 
 namespace ngramstat {
 
 // Tokens that followed the contexts of a shard, context after context, each token of a context
-// once and in any order.
+// once, ascending: sums over them do not depend on the order of counting.
 struct FollowerCounts {
     // What the leave-one-out part of training adds to the counts of a follower.
     struct LeftOut {
@@ -77,6 +78,7 @@ class FollowerCounter {
     std::vector<std::uint32_t> begins_;  // by context and part: its first event
     std::vector<Event> events_;          // of the bin, by context and part
     std::vector<Token> tokens_;          // by token
+    IdSet seen_;
     // Of the current context, by token: its continuation tokens, whether each is the first of its
     // token, and the running number of different ones.
     std::vector<std::uint32_t> continuations_, n_different_;

@@ -50,6 +50,7 @@ class PairTables {
     template <int kLags>
     void write_chunk(Kind kind, std::span<const Index> lags, Index chunk);
     CountBlock count_block(Index block, int slot, Table& table) const;
+    void sort_block(Index block, int slot, Index rows, Table& table, CountBlock& out) const;
     std::vector<CountBlock> count_blocks(Index slots, int threads) const;
     std::size_t entries_of(Index block) const;
 
