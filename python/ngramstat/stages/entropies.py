@@ -65,6 +65,8 @@ _DOCUMENT_BYTES = 40
 # Bytes of what the mixture alone loads and keeps, and of a vocabulary item in the trees and while
 # they grow, about.
 _MIXTURE_BYTES, _TREES_ITEM_BYTES = 20 << 20, 120
+# Bytes of a scored token in the counts of a pattern and while they are sorted, about.
+_SCORED_TOKEN_BYTES = 128
 # Held-out tokens of the sample whose n-grams are indexed for the memory of all.
 _INDEXED = 200_000
 _SIZES = ("index", "model", "scoring")
@@ -282,13 +284,15 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
         disk = token_bytes if workspace.uses_disk(token_bytes) else 0
         fixed = workspace.expected_resident + token_bytes - disk
         fixed += _MIXTURE_BYTES + _TREES_ITEM_BYTES * corpus.vocab_size
+        depth = expected_depth(sample.occurrences)
         cost = mixture_cost(
             corpus.n_tokens,
             held_out,
             vocab_size=corpus.vocab_size,
             max_context=self._options.max_context,
-            depth=expected_depth(sample.occurrences),
+            depth=depth,
         )
+        fixed += _SCORED_TOKEN_BYTES * cost.decisions / depth
         budget = workspace.usable_bytes - fixed
         passes = cost.training_passes(budget)
         memory = fixed + cost.bytes_of_trees(cost.trees_at_once(budget)) + cost.event_bytes
