@@ -282,7 +282,7 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
         corpus, token_bytes = sample.corpus, sample.corpus.tokens.nbytes
         held_out = self._held_out_tokens(sample)
         disk = token_bytes if workspace.uses_disk(token_bytes) else 0
-        fixed = workspace.expected_resident + token_bytes - disk
+        fixed: float = workspace.expected_resident + token_bytes - disk
         fixed += _MIXTURE_BYTES + _TREES_ITEM_BYTES * corpus.vocab_size
         depth = expected_depth(sample.occurrences)
         cost = mixture_cost(
