@@ -154,7 +154,10 @@ def test_the_mixture_embeds_only_what_occurs(monkeypatch):
     monkeypatch.setattr(
         trees_module,
         "embed_tokens",
-        lambda tokens, size, *rest: (sizes.append(size), embed(tokens, size, *rest))[1],
+        lambda tokens, size, *rest, **options: (
+            sizes.append(size),
+            embed(tokens, size, *rest, **options),
+        )[1],
     )
     rng = np.random.default_rng(3)
     tokens = rng.integers(0, 50, 8000).astype(np.uint32)

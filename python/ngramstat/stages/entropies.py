@@ -65,8 +65,6 @@ _DOCUMENT_BYTES = 40
 # Bytes of what the mixture alone loads and keeps, and of a vocabulary item in the trees and while
 # they grow, about.
 _MIXTURE_BYTES, _TREES_ITEM_BYTES = 20 << 20, 120
-# Bytes of a scored token in the counts of a pattern and while they are sorted, about.
-_SCORED_TOKEN_BYTES = 128
 # Held-out tokens of the sample whose n-grams are indexed for the memory of all.
 _INDEXED = 200_000
 _SIZES = ("index", "model", "scoring")
@@ -282,17 +280,16 @@ class MixtureStage(_SinglePartStage[MixtureLosses]):
         corpus, token_bytes = sample.corpus, sample.corpus.tokens.nbytes
         held_out = self._held_out_tokens(sample)
         disk = token_bytes if workspace.uses_disk(token_bytes) else 0
-        fixed: float = workspace.expected_resident + token_bytes - disk
+        fixed = workspace.expected_resident + token_bytes - disk
         fixed += _MIXTURE_BYTES + _TREES_ITEM_BYTES * corpus.vocab_size
-        depth = expected_depth(sample.occurrences)
         cost = mixture_cost(
             corpus.n_tokens,
             held_out,
             vocab_size=corpus.vocab_size,
             max_context=self._options.max_context,
-            depth=depth,
+            depth=expected_depth(sample.occurrences),
         )
-        fixed += _SCORED_TOKEN_BYTES * cost.decisions / depth
+        fixed += cost.counts_bytes
         budget = workspace.usable_bytes - fixed
         passes = cost.training_passes(budget)
         memory = fixed + cost.bytes_of_trees(cost.trees_at_once(budget)) + cost.event_bytes

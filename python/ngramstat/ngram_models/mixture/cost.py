@@ -20,6 +20,7 @@ from ngramstat.ngram_models.mixture.tuning_slice import (
 __all__ = [
     "MixtureCost",
     "bytes_per_decision",
+    "context_counts_bytes",
     "events_at_once",
     "expected_depth",
     "mixture_cost",
@@ -32,6 +33,8 @@ _DECISION_BYTES = 16
 # The fraction of the memory budget for decisions at most; the rest is for counting.
 _DECISIONS_FRACTION = 0.75
 _MIN_EVENTS = 1 << 20
+# Bytes of the counts of one pattern's contexts, by token whose context it is, about.
+_SCORED_TOKEN_BYTES = 128
 # Passes over the training tokens for one pattern, about, where memory does not limit them.
 _MAX_PASSES = 8
 
@@ -53,6 +56,11 @@ def packed_logits_bytes(decisions: float, n_patterns: int) -> int:
 
 def bytes_per_decision(n_patterns: int) -> int:
     return 2 * n_patterns + _DECISION_BYTES
+
+
+def context_counts_bytes(scored_tokens: float) -> int:
+    """Expected memory of the counts of one pattern for so many tokens, tuning ones included."""
+    return int(_SCORED_TOKEN_BYTES * scored_tokens)
 
 
 def trees_at_once(memory_budget: float | None, bytes_of_all_trees: float) -> int:
@@ -97,6 +105,8 @@ class MixtureCost:
         Memory of the decisions of one tree, for the largest piece that is scored at a time.
     all_trees_bytes : int
         The same of all trees at a time.
+    counts_bytes : int
+        Memory of the counts of one pattern's contexts.
     event_bytes : int
         Memory of the events of counting one pattern, where the budget does not limit them.
     """
@@ -107,6 +117,7 @@ class MixtureCost:
     decisions: float
     tree_bytes: int
     all_trees_bytes: int
+    counts_bytes: int
     event_bytes: int
 
     @property
@@ -152,5 +163,6 @@ def mixture_cost(
         decisions=tokens * depth,
         tree_bytes=max(bytes_of),
         all_trees_bytes=sum(bytes_of),
+        counts_bytes=context_counts_bytes(min(tokens, PIECE_TOKENS)),
         event_bytes=EVENT_BYTES * min(events_at_once(None, n_training), n_training),
     )

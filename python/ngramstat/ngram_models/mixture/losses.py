@@ -16,7 +16,12 @@ from ngramstat.ngram_models.mixture.context_patterns import (
     patterns,
     patterns_of_tree,
 )
-from ngramstat.ngram_models.mixture.cost import bytes_per_decision, events_at_once, trees_at_once
+from ngramstat.ngram_models.mixture.cost import (
+    bytes_per_decision,
+    context_counts_bytes,
+    events_at_once,
+    trees_at_once,
+)
 from ngramstat.ngram_models.mixture.estimates import Estimator
 from ngramstat.ngram_models.mixture.mixers import Mixers
 from ngramstat.ngram_models.mixture.trees import grow_trees
@@ -86,7 +91,7 @@ def mixture_losses(
     if split.vocab_size == 1:  # nothing to predict
         nothing = np.zeros((len(split.scored.part), max_context))
         return _by_part(nothing, split, np.ones(max_context, bool), n_tuning)
-    mixture = Mixture.new(split, max_context, range(1, max_context + 1), workspace.threads)
+    mixture = Mixture.new(split, max_context, range(1, max_context + 1), workspace)
     by_token = mixture.losses(split, list(pieces_of(split)), workspace, progress)
     in_sample = split.in_sample[split.scored.part]
     losses = _by_piece(by_token, np.where(in_sample, split.scored.tokens, 0))
@@ -117,11 +122,15 @@ class Mixture:
 
     @classmethod
     def new(
-        cls, split: MixtureSplit, max_context: int, lengths: Sequence[int], threads: int
+        cls,
+        split: MixtureSplit,
+        max_context: int,
+        lengths: Sequence[int],
+        workspace: Workspace,
     ) -> Mixture:
         """One that learns from the tuning slice when the first piece of `losses` holds it."""
         used = patterns(max_context, classed=has_classes(split.vocab_size))
-        return cls(*grow_trees(split, threads), max_context, {}, Mixers(used, lengths))
+        return cls(*grow_trees(split, workspace), max_context, {}, Mixers(used, lengths))
 
     def losses(
         self,
@@ -137,6 +146,9 @@ class Mixture:
         trees, lengths = self.trees, self.mixers.lengths
         used = patterns(self.max_context, classed=has_classes(split.vocab_size))
         memory_budget = workspace.memory_budget()
+        if memory_budget is not None:
+            memory_budget -= context_counts_bytes(max(len(piece.targets) for piece in pieces))
+            memory_budget = max(memory_budget, 1)
         inputs = max(len(patterns_of_tree(used, k)) for k in range(len(trees)))
         largest = _max_decisions(pieces, trees) * bytes_per_decision(inputs)
         together = trees_at_once(memory_budget, largest)

@@ -150,7 +150,7 @@ class MixtureModel(LanguageModel):
             _training(corpus, chosen, seed, workspace) as split,
             Progress(1.0, "mixture", unit="", enabled=shows_progress(progress)) as bar,
         ):
-            mixture = Mixture.new(split, order - 1, [order - 1], workspace.threads)
+            mixture = Mixture.new(split, order - 1, [order - 1], workspace)
             if corpus.vocab_size > 1:
                 mixture.losses(split, list(pieces_of(split)), workspace, bar)
         return cls(

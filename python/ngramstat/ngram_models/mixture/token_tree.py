@@ -25,8 +25,6 @@ Floats = NDArray[np.float64]
 # Additional directions and power iterations of the randomized decomposition (Halko et al. 2011).
 _OVERSAMPLING = 8
 _ITERATIONS = 4
-# Bytes for counting adjacent tokens.
-_PAIR_MEMORY = 1 << 28
 # Added to a frequency before dividing by its root: otherwise tokens seen once or twice would have
 # the largest embeddings.
 _SMOOTHING = 1e-6
@@ -54,7 +52,12 @@ class TokenEmbeddings:
 
 
 def embed_tokens(
-    tokens: NDArray[Any], vocab_size: int, dimensions: int, threads: int = 1
+    tokens: NDArray[Any],
+    vocab_size: int,
+    dimensions: int,
+    *,
+    threads: int = 1,
+    pair_memory: int | None = None,
 ) -> TokenEmbeddings:
     """Embeddings of tokens by a correspondence analysis of adjacent pairs.
 
@@ -68,12 +71,14 @@ def embed_tokens(
     dimensions : int
         k; fewer where the vocabulary is small.
     threads : int
+    pair_memory : int, optional
+        Bytes for counting adjacent pairs; does not change the result.
     """
     from scipy.sparse import csr_matrix
 
     n_pairs = max(len(tokens) - 1, 1)
     stream = Documents.single(len(tokens))
-    pairs = count_pairs(tokens, vocab_size, stream, [1], memory_limit=_PAIR_MEMORY, threads=threads)
+    pairs = count_pairs(tokens, vocab_size, stream, [1], memory_limit=pair_memory, threads=threads)
     counts = next(pairs).within
     # Of both halves of the documents, in which pairs are counted separately.
     p, q = (sums.sum(axis=0) / n_pairs for sums in (counts.row_sums(), counts.column_sums()))

@@ -14,6 +14,7 @@ from ngramstat.kernels.mixing import TokenTree, Vocabulary
 from ngramstat.ngram_models.mixture.context_patterns import CLASSES, has_classes
 from ngramstat.ngram_models.mixture.token_tree import bisection_tree, embed_tokens, with_unseen
 from ngramstat.ngram_models.mixture.tuning_slice import MixtureSplit
+from ngramstat.runtime.workspace import Workspace
 
 __all__ = ["N_TREES", "grow_trees"]
 
@@ -22,13 +23,17 @@ Floats = NDArray[np.float64]
 # Trees differ by the power of a direction's variance that scales it, so their errors differ too.
 POWERS = (0.0, 1.0, -0.5, 0.5)
 _DIMENSIONS = 96
+# Bytes for counting adjacent tokens at most.
+_PAIR_MEMORY = 1 << 28
 # Tokens from which embeddings are made: a limit of time.
 _EMBEDDING_TOKENS = 30_000_000
 # Trees of decisions; their probabilities are averaged.
 N_TREES = len(POWERS)
 
 
-def grow_trees(split: MixtureSplit, threads: int) -> tuple[list[TokenTree], NDArray[np.uint32]]:
+def grow_trees(
+    split: MixtureSplit, workspace: Workspace
+) -> tuple[list[TokenTree], NDArray[np.uint32]]:
     """The trees of decisions, and the class maps (maps, symbols).
 
     Decisions separate tokens by what comes before them, classes by what comes after: tokens of one
@@ -45,7 +50,13 @@ def grow_trees(split: MixtureSplit, threads: int) -> tuple[list[TokenTree], NDAr
             numbers = np.zeros(size, np.int64)
             numbers[seen] = np.arange(len(seen))
             tokens = numbers.astype(np.uint32)[tokens]
-        embeddings = embed_tokens(tokens, len(seen) if few else size, _DIMENSIONS, threads)
+        embeddings = embed_tokens(
+            tokens,
+            len(seen) if few else size,
+            _DIMENSIONS,
+            threads=workspace.threads,
+            pair_memory=min(_PAIR_MEMORY, workspace.memory_budget() or _PAIR_MEMORY),
+        )
 
         def tree_of(points: Floats, max_depth: int | None = None) -> TokenTree:
             if not few:
@@ -67,7 +78,7 @@ def grow_trees(split: MixtureSplit, threads: int) -> tuple[list[TokenTree], NDAr
                 (embeddings.after, power, max(d for of_tree, d in CLASSES.values() if of_tree == k))
                 for k, power in enumerate(POWERS[:3])
             ]
-        with ThreadPoolExecutor(threads) as pool:
+        with ThreadPoolExecutor(workspace.threads) as pool:
             grown = list(
                 pool.map(lambda job: tree_of(_scaled(job[0], job[1]), max_depth=job[2]), jobs)
             )

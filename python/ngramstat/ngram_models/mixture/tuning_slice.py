@@ -165,7 +165,7 @@ def _choose_parts(scored: ScoredPieces, seed: int) -> NDArray[np.bool_] | None:
     if scored.tokens.sum() <= MAX_SCORED:
         return None
     sizes = scored.totals(scored.tokens)
-    order = np.random.default_rng([seed, 6]).permutation(len(sizes))
+    order = np.random.default_rng([seed, 13]).permutation(len(sizes))
     n = int(np.searchsorted(np.cumsum(sizes[order]), MAX_SCORED)) + 1
     chosen = np.zeros(len(sizes), bool)
     chosen[order[:n]] = True
