@@ -58,8 +58,8 @@ Value = TypeVar("Value")
 
 # A training token of the mixture and pattern, relative to one of Kneser-Ney's sweep; and a binary
 # decision and pattern, read and mixed for five contexts.
-_PATTERN_WORK = 0.1
-_DECISION_WORK = 0.25
+_PATTERN_WORK = 0.22
+_DECISION_WORK = 0.55
 # Bytes of a document in the counts by document.
 _DOCUMENT_BYTES = 40
 # Bytes of what the mixture alone loads and keeps, and of a vocabulary item in the trees and while
