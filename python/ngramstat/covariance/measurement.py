@@ -67,13 +67,13 @@ Floats = NDArray[np.float64]
 
 # The floor is compared with factors of 1.25 and more; its own noise is some 5 %.
 _FLOOR_TOLERANCE = 1e-2
-_NORM_TOLERANCE = 1e-6
+_NORM_TOLERANCE = 2e-7
 # What is reached in single precision before the norm is refined in double, which takes a step or
 # two; the norm is then known to the square of its tolerance, over the gap to the next value.
 _SINGLE_TOLERANCE, _VALUE_CHANGE = 1e-4, 1e-4
-# Of the singular vectors of similar matrices. Their residuals may be these parts of the noise in
-# C(t) if that is more: of sequential covariances, and of those that are nearly the same as C(t).
-_TOLERANCE, _OF_NOISE, _OF_NOISE_NEAR = 3e-3, 0.15, 0.05
+# Of the singular vectors of similar matrices. Their residuals may be this part of the noise in C(t)
+# if that is more.
+_TOLERANCE, _OF_NOISE = 3e-3, 0.005
 # Vectors of a block where the leading one is searched, beginning with that of a similar matrix and
 # of one that is nearly the same. All searches of a lag together have the columns of one block of
 # single precision, with the four, three and three of the sequential covariances.
@@ -490,7 +490,7 @@ class LagMeasurer:
             width=_WIDTH,
         )
         operators = [covariances.covariance(0), covariances.covariance(1)]
-        near = dataclasses.replace(search, width=_NEAR_WIDTH, enough=_OF_NOISE_NEAR * noise_floor)
+        near = dataclasses.replace(search, width=_NEAR_WIDTH)
         searches = [near, near]
         other = self._other_boundary(counts, sums)
         if other is not None:
