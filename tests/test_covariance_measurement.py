@@ -341,8 +341,8 @@ def test_matrix_free_norms_equal_those_from_counts(boundary, threads):
     matrix_free = ngramstat.correlations(corpus, **options, matrix_free=True, threads=threads)
     for name in ("pairs", "crossing_share", "separator_share"):
         np.testing.assert_array_equal(getattr(matrix_free, name), getattr(counted, name))
-    np.testing.assert_allclose(matrix_free.norm, counted.norm, rtol=1e-9)
-    np.testing.assert_allclose(matrix_free.singular_values, counted.singular_values, rtol=2e-6)
+    for name in ("norm", "singular_values"):
+        np.testing.assert_allclose(getattr(matrix_free, name), getattr(counted, name), rtol=1e-7)
     # The vectors of halves are known to a thousandth: what that changes is far below the noise.
     np.testing.assert_allclose(
         matrix_free.norm_crossfit, counted.norm_crossfit, rtol=0, atol=0.02 * counted.norm.min()

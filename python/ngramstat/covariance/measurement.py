@@ -67,13 +67,12 @@ Floats = NDArray[np.float64]
 
 # The floor is compared with factors of 1.25 and more; its own noise is some 5 %.
 _FLOOR_TOLERANCE = 1e-2
-_NORM_TOLERANCE = 2e-7
+_NORM_TOLERANCE = 1e-7
 # What is reached in single precision before the norm is refined in double, which takes a step or
 # two; the norm is then known to the square of its tolerance, over the gap to the next value.
 _SINGLE_TOLERANCE, _VALUE_CHANGE = 1e-4, 1e-4
-# Of the singular vectors of similar matrices. Their residuals may be this part of the noise in C(t)
-# if that is more.
-_TOLERANCE, _OF_NOISE = 3e-3, 0.005
+# Of the singular vectors of similar matrices, which are estimates: their noise is far above this.
+_TOLERANCE = 1e-3
 # Vectors of a block where the leading one is searched, beginning with that of a similar matrix and
 # of one that is nearly the same. All searches of a lag together have the columns of one block of
 # single precision, with the four, three and three of the sequential covariances.
@@ -394,7 +393,7 @@ class LagMeasurer:
         with threadpool_limits(1):
             triplets, noise_floor = self._norm_and_noise(covariances)
             left, right = self._top_tokens(triplets)
-            similar = self._similar(covariances, counts, sums, triplets.right, noise_floor)
+            similar = self._similar(covariances, counts, sums, triplets.right)
             fit, sequential, of_documents = self._fits(lag, triplets, similar)
             position, position_floor = position_norm(
                 self.design,
@@ -480,15 +479,9 @@ class LagMeasurer:
         counts: PairCounts | None,
         sums: PairSums | None,
         start: Floats,
-        noise_floor: float,
     ) -> _SimilarMatrices:
         """What begins with the vectors of C(t): halves, other boundary, sequential covariance."""
-        search = TripletSearch(
-            tolerance=_TOLERANCE,
-            enough=_OF_NOISE * noise_floor,
-            start=start,
-            width=_WIDTH,
-        )
+        search = TripletSearch(tolerance=_TOLERANCE, start=start, width=_WIDTH)
         operators = [covariances.covariance(0), covariances.covariance(1)]
         near = dataclasses.replace(search, width=_NEAR_WIDTH)
         searches = [near, near]

@@ -257,8 +257,6 @@ class TripletSearch:
     value_change : float
         For k > 1, by how much of the largest value the last step may have changed any of the
         values; what they still lack is a small part of that. Infinite: the residual alone decides.
-    enough : float
-        A residual that is small enough, whatever `tolerance`.
     """
 
     k: int = 1
@@ -268,7 +266,6 @@ class TripletSearch:
     max_steps: int = 60
     width: int = BLOCK_SIZE
     value_change: float = 1e-6
-    enough: float = 0.0
 
 
 def is_small(shape: tuple[int, int]) -> bool:
@@ -541,7 +538,7 @@ class _Krylov:
         self._history.append(self._values)
         scale = max(float(values[0]), np.finfo(np.float64).tiny)
         self._residual = float(self._space.residuals(self._p[:, :1])[0])
-        converged = self._residual <= max(search.tolerance * scale, search.enough)
+        converged = self._residual <= search.tolerance * scale
         if search.k > 1:
             change = float(_change(self._history, 1).max())
             converged = converged and change <= search.value_change * scale
