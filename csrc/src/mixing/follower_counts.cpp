@@ -28,7 +28,7 @@ FollowerCounter<Event>::FollowerCounter(const EventLayout& layout, Index vocab_s
       n_contexts_(n_contexts),
       token_mask_(static_cast<Event>((std::uint64_t{1} << layout.token_bits) - 1)),
       tokens_(static_cast<std::size_t>(vocab_size)),
-      seen_(static_cast<std::size_t>(vocab_size)) {
+      followers_(static_cast<std::size_t>(vocab_size)) {
     if (layout.has_continuation()) {
         last_pair_.assign(static_cast<std::size_t>(layout.no_continuation) + 1, 0);
     }
@@ -109,7 +109,7 @@ void FollowerCounter<Event>::count_context(std::size_t first, std::size_t middle
         seen[n_seen] = token;
         n_seen += tokens[token].count++ == 0;
     }
-    sort_ids({seen, n_seen}, seen_);
+    sort_ids({seen, n_seen}, followers_);
     if (layout_.has_continuation()) {
         group_by_token(first, last, n_seen);
         find_different(last - first);

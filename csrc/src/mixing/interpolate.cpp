@@ -4,10 +4,10 @@
 
 #include "branch_sums.hpp"
 #include "ngramstat/base/error.hpp"
+#include "ngramstat/base/id_set.hpp"
 #include "ngramstat/base/parallel.hpp"
 #include "ngramstat/base/prefetch.hpp"
 #include "ngramstat/mixing/context_counts.hpp"
-#include "ngramstat/mixing/id_set.hpp"
 #include "ngramstat/mixing/packed_logits.hpp"
 
 namespace ngramstat {
@@ -157,7 +157,7 @@ class ContextCounts::Interpolator {
         const std::uint32_t* counts = shard.counts.data() + first_;
         const std::uint32_t* lower =
             counts_.has_continuation_ ? shard.continuation_counts.data() + first_ : nullptr;
-        std::uint32_t* seen = seen_.data();
+        std::uint32_t* seen = follower_tokens_.data();
         float* raw_counts = followers_.count.data();
         float *raw = followers_.raw.data(), *continuation = followers_.continuation.data();
         double freed_raw = 0.0, freed_continuation = 0.0;
@@ -178,7 +178,7 @@ class ContextCounts::Interpolator {
             freed_continuation += lower_discount;
             j += count > 0;  // else it was seen in the leave-one-out part alone
         }
-        tokens_ = std::span<const std::uint32_t>(seen_).first(j);
+        tokens_ = std::span<const std::uint32_t>(follower_tokens_).first(j);
         freed_ = {static_cast<float>(freed_raw), static_cast<float>(freed_continuation)};
         sorted_ = j > kMaxCompared || !paths_.coded();
         if (sorted_) sort_followers();
@@ -187,7 +187,7 @@ class ContextCounts::Interpolator {
     void resize_followers(std::size_t n) {
         if (n <= followers_.depth.size()) return;
         followers_.depth.resize(n);
-        seen_.resize(n);
+        follower_tokens_.resize(n);
         for (auto* values : {&followers_.count, &followers_.raw, &followers_.continuation}) {
             values->resize(n);
         }
@@ -360,8 +360,8 @@ class ContextCounts::Interpolator {
     // Of the current context, and leave-one-out or not:
     std::size_t first_ = 0, last_ = 0;               // its followers
     std::vector<FollowerCounts::LeftOut> left_out_;  // by follower; empty: nothing
-    std::vector<std::uint32_t> seen_;
-    std::span<const std::uint32_t> tokens_;  // that followed it
+    std::vector<std::uint32_t> follower_tokens_;
+    std::span<const std::uint32_t> tokens_;  // that followed it: the first of them
     Followers followers_;
     Freed freed_{1.0f, 1.0f};
     bool sorted_ = false;

@@ -1,11 +1,12 @@
 #include "ngramstat/pairs/pair_counts.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <deque>
 #include <limits>
 #include <mutex>
+#include <utility>
 
+#include "ngramstat/base/id_set.hpp"
 #include "ngramstat/base/parallel.hpp"
 #include "ngramstat/base/prefetch.hpp"
 
@@ -290,7 +291,8 @@ namespace {
 template <class Token>
 class DocumentRows {
   public:
-    explicit DocumentRows(Index vocab_size) : vocab_size_(vocab_size) {}
+    explicit DocumentRows(Index vocab_size)
+        : vocab_size_(vocab_size), items_(static_cast<std::size_t>(vocab_size)) {}
 
     // Adds the tokens [first, last) of the stream as a row.
     void add(std::span<const Token> tokens, Index first, Index last) {
@@ -302,8 +304,8 @@ class DocumentRows {
                 throw_token_out_of_range(document[i], first + static_cast<Index>(i), vocab_size_);
             }
         }
-        // Marks of all items are read for a document: sorting a short one takes less.
-        if (last - first >= vocab_size_ / kMarks) {
+        // Sorting a document that is short beside the vocabulary takes less.
+        if (last - first >= vocab_size_ / kSorted) {
             count(document);
         } else {
             sort(document);
@@ -314,7 +316,7 @@ class DocumentRows {
     CountBlock finish(Index first_row) { return rows_.finish(first_row); }
 
   private:
-    static constexpr Index kMarks = 64;  // in a word
+    static constexpr Index kSorted = 64;  // items of the vocabulary to a token of the document
 
     void push(std::uint32_t column, std::uint32_t count) {
         rows_.entries.column.push_back(column);
@@ -322,23 +324,12 @@ class DocumentRows {
     }
 
     void count(std::span<const Token> document) {
-        if (counts_.empty()) {
-            counts_.assign(static_cast<std::size_t>(vocab_size_), 0);
-            marks_.assign(static_cast<std::size_t>((vocab_size_ + kMarks - 1) / kMarks), 0);
-        }
+        if (counts_.empty()) counts_.assign(static_cast<std::size_t>(vocab_size_), 0);
         for (const Token token : document) {
             ++counts_[token];
-            marks_[token / kMarks] |= std::uint64_t{1} << (token % kMarks);
+            items_.add(token);
         }
-        for (std::size_t w = 0; w < marks_.size(); ++w) {
-            for (std::uint64_t bits = marks_[w]; bits != 0; bits &= bits - 1) {
-                const std::size_t column =
-                    w * kMarks + static_cast<std::size_t>(std::countr_zero(bits));
-                push(static_cast<std::uint32_t>(column), counts_[column]);
-                counts_[column] = 0;
-            }
-            marks_[w] = 0;
-        }
+        items_.take([this](std::uint32_t item) { push(item, std::exchange(counts_[item], 0)); });
     }
 
     void sort(std::span<const Token> document) {
@@ -356,7 +347,7 @@ class DocumentRows {
     GrowingBlock rows_;
     std::vector<Token> sorted_;
     std::vector<std::uint32_t> counts_;
-    std::vector<std::uint64_t> marks_;  // a bit for each item that counts_ has
+    IdSet items_;  // that counts_ has
 };
 
 }  // namespace

@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
+#include "ngramstat/base/id_set.hpp"
 #include "ngramstat/base/types.hpp"
-#include "ngramstat/mixing/id_set.hpp"
 
 namespace ngramstat {
 
@@ -78,7 +78,7 @@ class FollowerCounter {
     std::vector<std::uint32_t> begins_;  // by context and part: its first event
     std::vector<Event> events_;          // of the bin, by context and part
     std::vector<Token> tokens_;          // by token
-    IdSet seen_;
+    IdSet followers_;                    // of the current context, while they are sorted
     // Of the current context, by token: its continuation tokens, whether each is the first of its
     // token, and the running number of different ones.
     std::vector<std::uint32_t> continuations_, n_different_;

@@ -33,7 +33,7 @@ struct MixerShape {
 // chain's last input. The differences are clipped to what 11 bits and a sign hold, +-16.
 class MixerGroup {
   public:
-    static constexpr Index kMaxMixers = 8;  // one vector
+    static constexpr Index kMaxMixers = 8;  // one vector of 32 bytes
     static constexpr Index kMaxInputs = 64;
     static constexpr Index kSeen = 5;
 

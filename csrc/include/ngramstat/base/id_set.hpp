@@ -1,4 +1,4 @@
-// Tokens, or leaves of a tree, in ascending order, without comparing them.
+// Numbers such as tokens in ascending order, without comparing them.
 #pragma once
 
 #include <bit>
